@@ -1,0 +1,145 @@
+"""The activation functions: `f(x, deriv=False)` in plain NumPy, and which of them the compiled code knows.
+
+All are public (`cgru.tanh`, ...). `x` is an array of any shape (softmax: the last axis is the classes); with
+`deriv=True` the derivative at `x` is returned, not at the output. Floating dtypes are kept, integers become float64.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+__all__ = ["elu", "identity", "lrelu", "relu", "sigmoid", "softmax", "tanh"]
+
+Activation = Callable[..., np.ndarray]
+
+DEFAULTS = {"LRELU_alpha": 0.3, "ELU_alpha": 1.0, "softmax_temperature": 1.0}
+
+
+def _parameter(se_hPars: Mapping[str, Any] | None, key: str) -> float:
+    value = DEFAULTS[key] if se_hPars is None else se_hPars.get(key, DEFAULTS[key])
+    return float(value)
+
+
+def _real(x) -> np.ndarray:
+    x = np.asarray(x)
+    return x if x.dtype.kind == "f" else x.astype(np.float64)
+
+
+def identity(x, deriv: bool = False) -> np.ndarray:
+    """x; its derivative, 1."""
+    x = _real(x)
+    return np.ones_like(x) if deriv else x
+
+
+def relu(x, deriv: bool = False) -> np.ndarray:
+    """max(0, x); the derivative at 0 is 0."""
+    x = _real(x)
+    return (x > 0).astype(x.dtype) if deriv else np.maximum(x, 0)
+
+
+def lrelu(x, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None) -> np.ndarray:
+    """max(a x, x) with a = `se_hPars['LRELU_alpha']`, 0.3 where that is missing; the derivative at 0 is a."""
+    x = _real(x)
+    a = x.dtype.type(_parameter(se_hPars, "LRELU_alpha"))
+    return np.where(x > a * x, x.dtype.type(1), a) if deriv else np.maximum(a * x, x)
+
+
+def elu(x, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None) -> np.ndarray:
+    """x above 0, a (exp(x) - 1) below, with a = `se_hPars['ELU_alpha']`, 1 where that is missing.
+
+    The derivative at 0 is a.
+    """
+    x = _real(x)
+    a = x.dtype.type(_parameter(se_hPars, "ELU_alpha"))
+    below = np.minimum(x, 0)  # so that exp never overflows in the branch that is not taken
+    return np.where(x > 0, x.dtype.type(1), a * np.exp(below)) if deriv else np.where(x > 0, x, a * np.expm1(below))
+
+
+def sigmoid(x, deriv: bool = False) -> np.ndarray:
+    """1 / (1 + exp(-x)), without overflow on either side."""
+    x = _real(x)
+    e = np.exp(-np.abs(x))
+    s = np.where(x < 0, e, x.dtype.type(1)) / (1 + e)
+    return s * (1 - s) if deriv else s
+
+
+def tanh(x, deriv: bool = False) -> np.ndarray:
+    """The hyperbolic tangent."""
+    t = np.tanh(_real(x))
+    return 1 - t * t if deriv else t
+
+
+def softmax(x, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None) -> np.ndarray:
+    """exp(x / T) over its sum along the last axis, with T = `se_hPars['softmax_temperature']`, 1 where missing.
+
+    For (..., k) the derivative is the Jacobian (..., k, k).
+    """
+    x = _real(x)
+    T = x.dtype.type(_parameter(se_hPars, "softmax_temperature"))
+    a = np.exp((x - x.max(axis=-1, keepdims=True)) / T)
+    a /= a.sum(axis=-1, keepdims=True)
+    if not deriv:
+        return a
+    return (a[..., None] * np.eye(a.shape[-1], dtype=a.dtype) - a[..., None] * a[..., None, :]) / T
+
+
+# --- which function is meant, by identity and never by name ---
+
+NAMED: dict[str, Activation] = {f.__name__: f for f in (identity, relu, lrelu, elu, sigmoid, tanh, softmax)}
+_OURS = frozenset(NAMED.values())
+_TUNED = {lrelu, elu, softmax}
+# The order of enum cgru_activation in simd/cgru.h.
+CODES: dict[Activation, int] = {f: code for code, f in enumerate((identity, relu, lrelu, elu, sigmoid, tanh))}
+
+
+def name_of(f: Activation) -> str:
+    """`f.__name__`, or the name of its class where it has none (a `functools.partial`, an instance)."""
+    return getattr(f, "__name__", type(f).__name__)
+
+
+def ours(f: Activation) -> Activation | None:
+    """The function of this module that `f` is or, where `f` is EpyNN's own, that computes the same; else None."""
+    try:
+        if f in _OURS:
+            return f
+    except TypeError:  # an unhashable callable
+        return None
+    maths = sys.modules.get("epynn.commons.maths")
+    if maths is None or getattr(f, "__globals__", None) is not vars(maths):
+        return None
+    name = name_of(f)
+    return NAMED.get(name) if vars(maths).get(name) is f else None
+
+
+def bind(f: Activation, se_hPars: Mapping[str, Any] | None) -> Activation:
+    """`f` as a plain `g(x, deriv=False)`: ours with the layer's parameters, any other callable as it is."""
+    known = ours(f)
+    if known is None:
+        return f
+    return functools.partial(known, se_hPars=se_hPars) if known in _TUNED else known
+
+
+def code_of(f: Activation, se_hPars: Mapping[str, Any] | None) -> tuple[int, float] | None:
+    """(code, alpha) where the compiled code computes `f`, else None: then `f` is called from Python.
+
+    The compiled backward pass has a derivative from the output alone, which tells the sign of the input only for
+    0 <= alpha <= 1 (lrelu) or 0 <= alpha (elu).
+    """
+    known = ours(f)
+    if known not in CODES:
+        return None
+    alpha = 0.0
+    if known is lrelu:
+        alpha = _parameter(se_hPars, "LRELU_alpha")
+        if not 0 <= alpha <= 1:
+            return None
+    elif known is elu:
+        alpha = _parameter(se_hPars, "ELU_alpha")
+        if not alpha >= 0:
+            return None
+    return CODES[known], alpha

@@ -1,0 +1,87 @@
+"""The layer forward: one step, then the sequence as a loop of it. The equations are those of cgru/reference.py.
+
+Whatever is given here is trusted: layer.py has checked it. All arrays are of one dtype, float32 or float64.
+"""
+
+cimport numpy as cnp
+
+from cgru.kernels cimport (
+    add_operand, array, cgru_array, cgru_call, cgru_kernels, cgru_product, kernels, new_call, new_product,
+    odd_lines, pack, pack_bias,
+)
+from cgru.memory cimport Workspace
+
+cnp.import_array()
+
+# Samples that run through the whole sequence together. A number of its own, not one of the threads', so that sums are
+# the same for any number of threads; at 32 rows the weights of a step are read often enough to come from L2 or L3.
+cdef enum:
+    BLOCK = 32
+
+
+cdef void step(const cgru_kernels *k, const cgru_call *call, const cgru_product *gates,
+               const cgru_product *candidate, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
+    """Take `rows` rows from hp to h."""
+    # x = X[:, t]
+    k.load(call, t, row, rows)
+    # r = activate_reset(x Ur + hp Vr + br), r * hp;  z = activate_update(x Uz + hp Vz + bz)
+    k.product(gates, t, row, rows)
+    # hh = activate(x Uhh + (r * hp) Vhh + bhh);  h = z * hp + (1 - z) * hh
+    k.product(candidate, t, row, rows)
+
+
+cdef void block(const cgru_kernels *k, const cgru_call *call, const cgru_product *gates,
+                const cgru_product *candidate, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
+    """Take `rows` rows through the sequence."""
+    cdef Py_ssize_t t, live = rows
+    k.start(call, row, rows)
+    for t in range(call.s):
+        if call.running:
+            live = min(rows, call.running[t] - row)
+            if live <= 0:
+                break
+        step(k, call, gates, candidate, t, row, live)
+    if call.last.data:
+        k.finish(call, row, rows)
+
+
+def run(dict p not None, dict arrays not None, tuple activations not None, order=None, running=None):
+    cdef cnp.ndarray X = arrays["X"]
+    cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(X), i
+    cdef Py_ssize_t u = cnp.PyArray_DIM(p["Vz"], 0)
+    cdef const cgru_kernels *k = kernels(itemsize)
+    cdef cgru_call call = new_call(X, u, activations, order, running)
+    cdef Py_ssize_t m = call.m, e = call.e, up = call.up, ep = call.ep
+    call.h0, call.X, call.h, call.last = (
+        array(arrays, "h0"), array(arrays, "X"), array(arrays, "h"), array(arrays, "last")
+    )
+    call.r, call.z, call.hh = array(arrays, "r"), array(arrays, "z"), array(arrays, "hh")
+    call.r_, call.z_, call.hh_ = array(arrays, "r_"), array(arrays, "z_"), array(arrays, "hh_")
+
+    call.ld = odd_lines(3 * up + ep, itemsize)
+    cdef Workspace work = Workspace((u + e + 1) * 3 * up + m * call.ld, itemsize)
+    call.rows = work.take(m * call.ld)
+    cdef char *h = <char *>call.rows
+    cdef char *x = h + up * itemsize
+    cdef char *rh = x + ep * itemsize
+
+    cdef cgru_product gates = new_product(k, &call, k.gates, 2 * up, work.take((u + e) * 2 * up), work.take(2 * up))
+    add_operand(&gates, h, call.ld, u)
+    add_operand(&gates, x, call.ld, e)
+    pack(&gates, 0, 0, p["Vr"], False)
+    pack(&gates, u, 0, p["Ur"], False)
+    pack_bias(&gates, 0, p["br"])
+    pack(&gates, 0, up, p["Vz"], False)
+    pack(&gates, u, up, p["Uz"], False)
+    pack_bias(&gates, up, p["bz"])
+
+    cdef cgru_product candidate = new_product(k, &call, k.candidate, up, work.take((e + u) * up), work.take(up))
+    add_operand(&candidate, x, call.ld, e)
+    add_operand(&candidate, rh, call.ld, u)
+    pack(&candidate, 0, 0, p["Uhh"], False)
+    pack(&candidate, e, 0, p["Vhh"], False)
+    pack_bias(&candidate, 0, p["bhh"])
+
+    with nogil:
+        for i in range((m + BLOCK - 1) // BLOCK):
+            block(k, &call, &gates, &candidate, i * BLOCK, min(BLOCK, m - i * BLOCK))

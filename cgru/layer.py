@@ -1,0 +1,379 @@
+"""The GRU layer: its state in plain dicts, its checks, and the calls into the compiled modules.
+
+Letters: m samples, s steps, e elements per step, u unit cells. All arrays are batch-major. The equations stand in
+cgru/reference.py.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from cgru import backward, forward, reference
+from cgru.activations import Activation, bind, code_of, name_of, ours, sigmoid, softmax, tanh
+from cgru.checks import callable_, float_dtype, lengths_of, positive, real, sequences
+from cgru.initializers import orthogonal
+from cgru.memory import Buffers
+from cgru.parameters import (
+    gru_compute_gradients,
+    gru_compute_shapes,
+    gru_initialize_parameters,
+    gru_update_parameters,
+)
+from cgru.reference import PARAMETERS
+
+__all__ = ["GRU"]
+
+GATES = ("activate", "activate_update", "activate_reset")
+OUTPUTS = ("hh", "z", "r")
+PREACTIVATIONS = ("hh_", "z_", "r_")
+CACHES = ("X", "h", "hp", "hh_", "hh", "z", "z_", "r", "r_")
+MAX_NORM = 0.25  # of all gradients together, with clip_gradients
+
+
+class GRU:
+    """A layer of gated recurrent units, the reset gate applied before the matrix product (Cho et al., 2014).
+
+    Interface and numbers are those of EpyNN's GRU layer, in whose networks it can take that layer's place.
+
+    Args:
+        unit_cells: u, the number of unit cells.
+        activate: activation of the candidate state, `f(x, deriv=False)`. cgru's own and EpyNN's functions run
+            compiled; with any other callable the sequence is a loop in Python.
+        activate_update: activation of the update gate z.
+        activate_reset: activation of the reset gate r.
+        initialization: `f(shape, rng)` that draws a weight matrix.
+        clip_gradients: whether `compute_gradients` scales all gradients to a joint L2 norm of at most 0.25.
+        sequences: whether `forward` returns all states (m, s, u) or the last one (m, u).
+        se_hPars: parameters of the activations (`LRELU_alpha`, `ELU_alpha`), read at each call.
+        dtype: float64 or float32, of parameters, caches and gradients.
+        rng: a `numpy.random.Generator`, a seed, or None; kept as `np_rng`.
+        preactivations: whether `fc` keeps `hh_, z_, r_`; None: yes, but not when a `cgru.Network` trains the layer.
+
+    Attributes:
+        d: dimensions m, s, e, u.
+        p: parameters Uz, Vz, bz, Ur, Vr, br, Uhh, Vhh, bhh: U (e, u), V (u, u), b (1, u).
+        fc: caches of `forward`: X, h, hp, hh_, hh, z, z_, r, r_ and A, which was returned; fs: their shapes.
+        bc: caches of `backward`: dA, dh_, dh, dhn, dhh_, dz_, dr_, dX; bs: their shapes.
+        g: gradients, `'d' + name` for each parameter.
+        activation: names of the three activations.
+        trainable: whether `update_parameters` does anything.
+
+    Raises:
+        TypeError, ValueError: an argument is not what it should be; nothing is made.
+    """
+
+    def __init__(
+        self,
+        unit_cells: int = 1,
+        activate: Activation = tanh,
+        activate_update: Activation = sigmoid,
+        activate_reset: Activation = sigmoid,
+        initialization: Callable[..., np.ndarray] = orthogonal,
+        clip_gradients: bool = False,
+        sequences: bool = False,
+        se_hPars: MutableMapping[str, Any] | None = None,
+        *,
+        dtype: DTypeLike = np.float64,
+        rng: np.random.Generator | int | None = None,
+        preactivations: bool | None = None,
+    ) -> None:
+        self.d: dict[str, int] = {"u": positive(unit_cells, "unit_cells")}
+        self.activate = callable_(activate, "activate")
+        self.activate_update = callable_(activate_update, "activate_update")
+        self.activate_reset = callable_(activate_reset, "activate_reset")
+        self.initialization = callable_(initialization, "initialization")
+        self.clip_gradients = clip_gradients
+        self.sequences = sequences
+        self.se_hPars = se_hPars
+        self.dtype = float_dtype(dtype)
+        self.np_rng = generator(rng)
+        self.preactivations = preactivations
+        self.trainable = True
+
+        self.fs: dict[str, tuple[int, ...]] = {}
+        self.p: dict[str, np.ndarray] = {}
+        self.fc: dict[str, np.ndarray] = {}
+        self.bs: dict[str, tuple[int, ...]] = {}
+        self.g: dict[str, np.ndarray] = {}
+        self.bc: dict[str, np.ndarray] = {}
+        self.o: dict[str, Any] = {}
+        self.activation = {gate: name_of(getattr(self, gate)) for gate in GATES}
+        self._codes()
+
+        self._ragged: tuple[np.ndarray, np.ndarray] | None = None  # samples by length; how many of them run each step
+        self._lengths: np.ndarray | None = None
+        self._hidden: dict[str, np.ndarray] = {}  # pre-activations that fc does not show, for a callable's derivative
+        self._buffers = Buffers()
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        names = ", ".join(f"{gate}={name_of(getattr(self, gate))}" for gate in GATES)
+        return f"GRU(unit_cells={self.d['u']}, {names}, sequences={self.sequences}, dtype={self.dtype.name})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("_buffers", "_lock")}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        vars(self).update(state, _buffers=Buffers(), _lock=threading.Lock())
+
+    # --- the contract's members, in the order of a training step ---
+
+    def compute_shapes(self, A: ArrayLike) -> None:
+        """Set `d` and `fs` from A (m, s, e); see `cgru.parameters.gru_compute_shapes`."""
+        gru_compute_shapes(self, A)
+
+    def initialize_parameters(self) -> None:
+        """Draw new parameters from `np_rng`; see `cgru.parameters.gru_initialize_parameters`."""
+        gru_initialize_parameters(self)
+
+    def forward(self, A: ArrayLike, lengths: ArrayLike | None = None, h0: ArrayLike | None = None) -> np.ndarray:
+        """Run the sequences A (m, s, e), fill `fc`, and return all states (m, s, u) or the last ones (m, u).
+
+        Args:
+            A: the input, real numbers.
+            lengths: (m,) integers from 1 to s, how many steps of each sample are real; None: all. Past its length a
+                sample's `h` and `hp` repeat its last state, the other caches and the returned states are zero.
+            h0: (m, u) the state before the first step; None: zero.
+
+        Raises:
+            TypeError, ValueError: an argument or a parameter does not fit.
+            RuntimeError: there are no parameters yet, or another thread is inside this layer.
+        """
+        return self._forward(A, lengths, h0, self.preactivations is not False)
+
+    def predict(self, A: ArrayLike, lengths: ArrayLike | None = None, h0: ArrayLike | None = None) -> np.ndarray:
+        """Return what `forward` returns, and keep nothing. Any number of threads may call it at once.
+
+        Arguments and errors are those of `forward`.
+        """
+        X, lengths, h0, p = self._inputs(A, lengths, h0)
+        (m, s, _), u, every = X.shape, self.d["u"], self.sequences
+        codes = self._codes()
+        if codes is None:
+            h = reference.forward(p, X, h0, lengths, *self._callables())["h"]
+            return self._returned(h, h[:, -1].copy(), lengths)
+        order, running = by_length(lengths, s) or (None, None)
+        out = np.zeros((m, s, u), self.dtype) if every else np.empty((m, u), self.dtype)
+        forward.run(p, {"X": X, "h0": h0, "h" if every else "last": out}, codes, order, running)
+        return out
+
+    def backward(self, dX: ArrayLike) -> np.ndarray:
+        """Take dL/dA, in the shape that `forward` returned, fill `bc`, and return dL/dX (m, s, e).
+
+        `bc['dh'][:, 0]` is dL/dh0.
+
+        Raises:
+            TypeError, ValueError: dX or a parameter does not fit.
+            RuntimeError: `forward` was not called before, or another thread is inside this layer.
+        """
+        self._enter("backward")
+        try:
+            fc = self._caches()
+            dA = real(dX, "dX", self.fc["A"].shape, self.dtype)
+            p = self._parameters(fc["X"].shape[2], "fc['X']")
+            codes = self._codes()
+            if codes is None:
+                fc |= self._hidden or {name: self.fc[name] for name in PREACTIVATIONS if name in self.fc}
+                if not fc.keys() >= set(PREACTIVATIONS):
+                    raise RuntimeError("backward: an activation of another kind than in forward; call forward again")
+            self.bc.clear()
+            dA = self._dA(dA, fc["h"].shape)
+            if codes is None:
+                bc = reference.backward(p, fc, dA, self._lengths, *self._callables())
+            else:
+                bc = self._backward(p, fc, dA, codes)
+            self.bc.update(bc)
+            self.update_shapes(self.bc, self.bs)
+            return bc["dX"]
+        finally:
+            self._lock.release()
+
+    def compute_gradients(self) -> None:
+        """Fill `g`; with `clip_gradients` one factor brings its joint L2 norm to at most 0.25.
+
+        See `cgru.parameters.gru_compute_gradients`.
+        """
+        gru_compute_gradients(self)
+        if self.clip_gradients:
+            norm = np.sqrt(sum(np.sum(np.square(gradient, dtype=np.float64)) for gradient in self.g.values()))
+            if norm > MAX_NORM:
+                for gradient in self.g.values():
+                    gradient *= MAX_NORM / norm
+
+    def update_parameters(self) -> None:
+        """Subtract `lrate[e] * g` from `p`, in place, while `trainable`; see `cgru.parameters.gru_update_parameters`."""
+        if self.trainable:
+            gru_update_parameters(self)
+
+    def update_shapes(self, cache: Mapping[str, np.ndarray], shapes: MutableMapping[str, tuple[int, ...]]) -> None:
+        """Set `shapes[k] = cache[k].shape` for each key of the cache."""
+        shapes.update({name: array.shape for name, array in cache.items()})
+
+    # --- what stands behind them ---
+
+    def _enter(self, call: str) -> None:
+        if not self._lock.acquire(blocking=False):
+            raise RuntimeError(f"{call}: another call is inside this layer; give each thread a layer of its own")
+
+    def _forward(
+        self, A: ArrayLike, lengths: ArrayLike | None, h0: ArrayLike | None, preactivations: bool
+    ) -> np.ndarray:
+        """`forward`, with `preactivations` decided by the caller."""
+        self._enter("forward")
+        try:
+            X, lengths, h0, p = self._inputs(A, lengths, h0)
+            codes = self._codes()
+            gru_compute_shapes(self, X)
+            self.activation = {gate: name_of(getattr(self, gate)) for gate in GATES}
+            self._lengths, self._ragged = lengths, by_length(lengths, X.shape[1])
+            self._hidden = {}
+            self.fc.clear()
+            if codes is None:
+                fc = reference.forward(p, X, h0, lengths, *self._callables())
+                last = fc["h"][:, -1].copy()
+                self._hidden = {name: fc[name] for name in PREACTIVATIONS}
+            else:
+                fc, last = self._compiled(p, X, h0, lengths, codes, preactivations)
+            A = self._returned(fc["h"], last, lengths)
+            kept = [name for name in CACHES if preactivations or name not in PREACTIVATIONS]
+            self.fc.update({name: fc[name] for name in kept}, A=A)
+            for name in PREACTIVATIONS:
+                self.fs.pop(name, None)
+            self.update_shapes(self.fc, self.fs)
+            return A
+        finally:
+            self._lock.release()
+
+    def _compiled(self, p, X, h0, lengths, codes, preactivations) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """The caches and the last states (m, u), computed by the compiled module."""
+        (m, s, _), u = X.shape, self.d["u"]
+        states = self._buffers.take("states", (m, s + 1, u), self.dtype)
+        states[:, 0] = 0 if h0 is None else h0
+        fc = {"X": X, "h": states[:, 1:], "hp": states[:, :-1]}
+        for name in OUTPUTS + PREACTIVATIONS if preactivations else OUTPUTS:
+            fc[name] = self._buffers.take(name, (m, s, u), self.dtype)
+            if lengths is not None:
+                fc[name].fill(0)
+        last = np.empty((m, u), self.dtype)
+        forward.run(p, {**fc, "h0": h0, "last": last}, codes, *(self._ragged or ()))
+        if lengths is not None:
+            np.copyto(fc["h"], last[:, None], where=~reference.mask(lengths, s))
+        return fc, last
+
+    def _backward(self, p, fc, dA, codes) -> dict[str, np.ndarray]:
+        """The caches of backward, computed by the compiled module."""
+        m, s, u = fc["h"].shape
+        handed = self._buffers.take("handed", (m, s + 1, u), self.dtype)
+        handed[:, -1] = 0
+        bc = {"dA": dA, "dh": handed[:, :-1], "dhn": handed[:, 1:]}
+        for name in ("dh_", "dhh_", "dz_", "dr_"):
+            bc[name] = self._buffers.take(name, (m, s, u), self.dtype)
+        if self._ragged is not None:
+            for name in ("dh", "dh_", "dhh_", "dz_", "dr_"):
+                bc[name].fill(0)
+        bc["dX"] = self._buffers.take("dX", fc["X"].shape, self.dtype)
+        backward.run(p, fc | bc, codes, *(self._ragged or ()))
+        return bc
+
+    def _inputs(self, A, lengths, h0):
+        """What forward and predict are given, checked: X, lengths, h0 and the parameters in the layer's dtype."""
+        X = rows(sequences(A, "A", self.dtype))
+        m, s, e = X.shape
+        lengths = lengths_of(lengths, m, s)
+        if h0 is not None:
+            h0 = np.ascontiguousarray(real(h0, "h0", (m, self.d["u"]), self.dtype))
+        return X, lengths, h0, self._parameters(e, "A")
+
+    def _parameters(self, e: int, source: str) -> dict[str, np.ndarray]:
+        """The nine parameters in the layer's dtype, checked against e and u."""
+        if not self.p:
+            raise RuntimeError("p: empty; expected compute_shapes and initialize_parameters before this call")
+        u, dtype = self.d["u"], self.dtype
+        shapes = {"U": (e, u), "V": (u, u), "b": (1, u)}
+        checked = {}
+        for name in PARAMETERS:
+            value = self.p.get(name)
+            if type(value) is not np.ndarray or value.dtype != dtype or value.shape != shapes[name[0]]:
+                if value is None:
+                    raise ValueError(f"p[{name!r}]: missing; expected an array of shape {shapes[name[0]]}")
+                known = {np.shape(self.p.get(other))[:1] for other in ("Uz", "Ur", "Uhh")}
+                if name == "Uz" and len(known) == 1 and known != {(e,)} and np.shape(value)[1:] == (u,):
+                    raise ValueError(f"{source}: expected {known.pop()[0]} elements per step, as many as p was made "
+                                     f"for, got {e}")
+                value = real(value, f"p[{name!r}]", shapes[name[0]], dtype)
+            checked[name] = value
+        return checked
+
+    def _caches(self) -> dict[str, np.ndarray]:
+        """What backward reads of `fc`, checked."""
+        if not self.fc.keys() >= {"X", "h", "hp", "hh", "z", "r", "A"}:
+            raise RuntimeError("backward: expected a forward before it")
+        X = real(self.fc["X"], "fc['X']", ("m", "s", "e"))
+        shape = (*X.shape[:2], self.d["u"])
+        caches = {name: real(self.fc[name], f"fc[{name!r}]", shape, self.dtype) for name in ("h", "hp", *OUTPUTS)}
+        return {"X": X} | {name: rows(value) for name, value in caches.items()}
+
+    def _dA(self, dA: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """The gradient from above as (m, s, u): on each sample's last step where only the last state was returned."""
+        m, s, _ = shape
+        if dA.ndim == 3:
+            return rows(dA if self._lengths is None else np.where(reference.mask(self._lengths, s), dA, 0))
+        every = self._buffers.take("dA", shape, self.dtype)
+        every.fill(0)
+        every[np.arange(m), s - 1 if self._lengths is None else self._lengths - 1] = dA
+        return every
+
+    def _returned(self, h: np.ndarray, last: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
+        if not self.sequences:
+            return last
+        return h if lengths is None else np.where(reference.mask(lengths, h.shape[1]), h, h.dtype.type(0))
+
+    def _codes(self) -> tuple[tuple[int, float], ...] | None:
+        """(code, alpha) of the three activations; None where one of them is not compiled."""
+        codes = []
+        for gate in GATES:
+            f = callable_(getattr(self, gate), gate)
+            if ours(f) is softmax:
+                raise ValueError(f"{gate}: softmax is for a Dense layer, expected an elementwise activation")
+            codes.append(code_of(f, self.se_hPars))
+        return None if None in codes else tuple(codes)
+
+    def _callables(self) -> list[Activation]:
+        """The three activations as NumPy functions whose result is checked."""
+        return [checked(bind(getattr(self, gate), self.se_hPars), gate) for gate in GATES]
+
+
+def checked(f: Activation, name: str) -> Activation:
+    """`f`, whose result must have the shape of its argument."""
+
+    def call(x: np.ndarray, deriv: bool = False) -> np.ndarray:
+        y = f(x, deriv=True) if deriv else f(x)
+        return real(y, f"{name}(x)" if not deriv else f"{name}(x, deriv=True)", x.shape)
+
+    return call
+
+
+def rows(array: np.ndarray) -> np.ndarray:
+    """`array`, copied only where its last axis is not contiguous."""
+    return array if array.strides[-1] == array.itemsize else np.ascontiguousarray(array)
+
+
+def by_length(lengths: np.ndarray | None, s: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """The samples, longest first, and how many of them have each step; None where there are no lengths."""
+    if lengths is None:
+        return None
+    order = np.argsort(-lengths, kind="stable").astype(np.intp)
+    return order, np.count_nonzero(lengths[:, None] > np.arange(s), axis=0).astype(np.intp)
+
+
+def generator(rng: np.random.Generator | int | None) -> np.random.Generator:
+    """`rng` as a Generator."""
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"rng: expected a Generator, a seed or None, got {rng!r} ({error})") from None

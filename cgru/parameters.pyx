@@ -1,0 +1,181 @@
+"""The four functions of the layer's parameters, for any object that carries the attributes they name.
+
+They serve `cgru.GRU` and EpyNN's own GRU layer alike, whatever the strides and the real dtype of its arrays. Each
+checks all that it needs before it writes anything.
+"""
+
+import numpy as np
+
+cimport numpy as cnp
+from cython cimport floating
+
+from cgru.checks import positive, real
+from cgru.kernels cimport cgru_kernels, cgru_outer, kernels
+from cgru.memory cimport Workspace
+from cgru.reference import PARAMETERS
+
+cnp.import_array()
+
+__all__ = [
+    "gru_compute_gradients",
+    "gru_compute_shapes",
+    "gru_initialize_parameters",
+    "gru_update_parameters",
+]
+
+# Rows whose outer products are summed in registers before they are added to the gradients.
+cdef enum:
+    DEPTH = 128
+
+
+cdef object _entry(object layer, str attribute, object key, str due):
+    """`layer.attribute[key]`; RuntimeError, naming the call that was due before, where it is not there."""
+    try:
+        return getattr(layer, attribute)[key]
+    except (AttributeError, KeyError):
+        raise RuntimeError(f"layer.{attribute}[{key!r}]: missing; expected {due} before this call") from None
+
+
+def gru_compute_shapes(layer, A):
+    shape = np.shape(A)
+    if len(shape) != 3:
+        raise ValueError(f"A: expected shape (m, s, e), got {shape}")
+    if 0 in shape:
+        what = ("samples", "steps", "elements")[shape.index(0)]
+        raise ValueError(f"A: expected at least one of its {what}, got shape {shape}")
+    m, s, e = shape
+    u = positive(_entry(layer, "d", "u", "the number of unit cells"), "layer.d['u']")
+
+    layer.d.update(m=m, s=s, e=e)
+    layer.fs["X"] = shape
+    for gate in ("z", "r", "hh"):
+        layer.fs["U" + gate] = (e, u)
+        layer.fs["V" + gate] = (u, u)
+        layer.fs["b" + gate] = (1, u)
+    layer.fs["h"] = (m, s, u)
+
+
+def gru_initialize_parameters(layer):
+    dtype = getattr(layer, "dtype", None)
+    for attribute in ("np_rng", "initialization"):
+        if not hasattr(layer, attribute):
+            raise RuntimeError(f"layer.{attribute}: missing; expected it to be set before gru_initialize_parameters")
+    shapes = {name: _entry(layer, "fs", name, "compute_shapes") for name in PARAMETERS}
+    fresh = {}
+    for name, shape in shapes.items():
+        if name[0] == "b":
+            fresh[name] = np.zeros(shape, dtype or np.float64)
+        else:
+            drawn = layer.initialization(shape, rng=layer.np_rng)
+            fresh[name] = real(drawn, f"initialization(shape={shape})", shape, dtype)
+    for name in PARAMETERS:  # in this order, whatever the dict held before
+        layer.p.pop(name, None)
+    layer.p.update(fresh)
+
+
+cdef void _accumulate(
+    const cgru_kernels *k, cgru_outer *outer,
+    const floating[:, :, :] X, const floating[:, :, :] hp, const floating[:, :, :] r,
+    const floating[:, :, :] dhh_, const floating[:, :, :] dz_, const floating[:, :, :] dr_,
+    const Py_ssize_t[:] order, const Py_ssize_t[:] running,
+) noexcept nogil:
+    """From the last step to the first, over the samples that have that step:
+
+    dU += X^T d_, dVhh += (r * hp)^T dhh_, dVz += hp^T dz_, dVr += hp^T dr_, db += d_.
+    """
+    cdef Py_ssize_t t, row, i
+    for t in range(X.shape[1] - 1, -1, -1):
+        for row in range(running[t]):
+            i = order[row]
+            k.collect(outer, &X[i, t, 0], &hp[i, t, 0], &r[i, t, 0], &dhh_[i, t, 0], &dz_[i, t, 0], &dr_[i, t, 0])
+            if outer.count == outer.depth:
+                k.multiply(outer)
+    k.multiply(outer)
+
+
+cdef void _gradients(dict g, list caches, const Py_ssize_t[:] order, const Py_ssize_t[:] running, floating _):
+    cdef const floating[:, :, :] X = caches[0], hp = caches[1], r = caches[2]
+    cdef const floating[:, :, :] dhh_ = caches[3], dz_ = caches[4], dr_ = caches[5]
+    cdef floating[:, ::1] gradient
+    cdef Py_ssize_t e = X.shape[2], u = hp.shape[2], rows = X.shape[0] * X.shape[1], gate
+    cdef const cgru_kernels *k = kernels(sizeof(floating))
+    cdef Py_ssize_t up = (u + k.lanes - 1) // k.lanes * k.lanes
+    cdef cgru_outer outer
+    outer.e, outer.u, outer.count, outer.depth = e, u, 0, min(rows, DEPTH)
+    cdef Workspace work = Workspace((2 * u + e + 3 * up) * outer.depth, sizeof(floating))
+    outer.operands, outer.gates = work.take((2 * u + e) * outer.depth), work.take(3 * up * outer.depth)
+    for gate, name in enumerate(("hh", "z", "r")):
+        gradient = g["dU" + name]
+        outer.dU[gate] = &gradient[0, 0]
+        gradient = g["dV" + name]
+        outer.dV[gate] = &gradient[0, 0]
+        gradient = g["db" + name]
+        outer.db[gate] = &gradient[0, 0]
+    with nogil:
+        _accumulate(k, &outer, X, hp, r, dhh_, dz_, dr_, order, running)
+
+
+def gru_compute_gradients(layer):
+    for name in PARAMETERS:
+        _entry(layer, "p", name, "initialize_parameters")
+    dtype = np.float32 if np.result_type(*(layer.p[name] for name in PARAMETERS)) == np.float32 else np.float64
+    X = real(_entry(layer, "fc", "X", "forward"), "fc['X']", ("m", "s", "e"), dtype)
+    m, s, e = X.shape
+    u = np.shape(layer.p["Vz"])[0]
+    for name in PARAMETERS:
+        real(layer.p[name], f"p[{name!r}]", {"U": (e, u), "V": (u, u), "b": (1, u)}[name[0]])
+    caches = [X]
+    for cache, key, due in (
+        ("fc", "hp", "forward"), ("fc", "r", "forward"),
+        ("bc", "dhh_", "backward"), ("bc", "dz_", "backward"), ("bc", "dr_", "backward"),
+    ):
+        caches.append(real(_entry(layer, cache, key, due), f"{cache}[{key!r}]", (m, s, u), dtype))
+    caches = [a if a.strides[2] == a.itemsize else np.ascontiguousarray(a) for a in caches]
+
+    order, running = getattr(layer, "_ragged", None) or (None, None)
+    if order is None or order.shape != (m,) or running.shape != (s,):
+        order, running = np.arange(m), np.full(s, m)
+
+    g = {"d" + name: np.zeros(np.shape(value), dtype) for name, value in layer.p.items()}
+    if dtype == np.float32:
+        _gradients[float](g, caches, order, running, 0)
+    else:
+        _gradients[double](g, caches, order, running, 0)
+    layer.g.update(g)
+
+
+cdef void _descend(floating[:, :] p, const floating[:, :] g, double lrate) noexcept nogil:
+    cdef Py_ssize_t i, j
+    for i in range(p.shape[0]):
+        for j in range(p.shape[1]):
+            p[i, j] -= <floating>lrate * g[i, j]
+
+
+def gru_update_parameters(layer):
+    if not layer.g:
+        raise RuntimeError("layer.g: empty; expected compute_gradients before update_parameters")
+    for attribute in ("lrate", "e"):
+        if not hasattr(layer, attribute):
+            raise RuntimeError(f"layer.{attribute}: missing; expected it to be set before update_parameters")
+    try:
+        lrate = float(layer.lrate[layer.e])
+    except IndexError:
+        raise ValueError(
+            f"lrate: expected a learning rate for epoch e = {layer.e}, got {len(layer.lrate)} of them"
+        ) from None
+    pairs = []
+    for key, gradient in layer.g.items():
+        p = _entry(layer, "p", key[1:], "initialize_parameters")
+        if not isinstance(p, np.ndarray) or p.dtype.kind != "f":
+            raise TypeError(f"p[{key[1:]!r}]: expected an array of floats to update in place, got "
+                            f"{p.dtype if isinstance(p, np.ndarray) else type(p).__name__}")
+        if not p.flags.writeable:
+            raise ValueError(f"p[{key[1:]!r}]: expected an array to update in place, got a read-only one")
+        pairs.append((p, real(gradient, f"g[{key!r}]", p.shape)))
+    for p, gradient in pairs:
+        if p.ndim == 2 and p.dtype == gradient.dtype == np.float64:
+            _descend[double](p, gradient, lrate)
+        elif p.ndim == 2 and p.dtype == gradient.dtype == np.float32:
+            _descend[float](p, gradient, lrate)
+        else:
+            np.subtract(p, lrate * gradient, out=p, casting="same_kind")

@@ -1,0 +1,79 @@
+/* Every kernel of one dtype and level: set SIZE (of a number, 4 or 8), BYTES (of a vector), ROWS (of a tile), SUFFIX and
+ * LEVEL, then include. */
+
+#define JOIN_(name, suffix, size) name##_##suffix##_##size
+#define JOIN(name, suffix, size) JOIN_(name, suffix, size)
+#define NAME(name) JOIN(name, SUFFIX, SIZE)
+
+#if SIZE == 4
+#define T float
+#define INT int32_t
+#else
+#define T double
+#define INT int64_t
+#endif
+#if BYTES > SIZE
+#define LANES (BYTES / SIZE)
+#else
+#define LANES 1
+#endif
+
+#include "vector.h"
+#include "tile.h"
+#include "cell.h"
+#include "outer.h"
+
+static const cgru_kernels NAME(kernels) = {
+    .level = LEVEL,
+    .lanes = LANES,
+    .pack = NAME(pack),
+    .product = NAME(product),
+    .start = NAME(start),
+    .load = NAME(load_x),
+    .finish = NAME(finish),
+    .gates_backward = NAME(gates_backward),
+    .gates = NAME(gates),
+    .candidate = NAME(candidate),
+    .reset_backward = NAME(reset_backward),
+    .state_backward = NAME(state_backward),
+    .put = NAME(put),
+    .collect = NAME(collect),
+    .multiply = NAME(multiply),
+    .activation = NAME(activation),
+};
+
+#undef JOIN_
+#undef JOIN
+#undef NAME
+#undef T
+#undef INT
+#undef LANES
+#undef SIZE
+/* vector.h */
+#undef loose
+#undef vec
+#undef ints
+#undef BITS
+#undef NUMBERS
+#undef SELECT
+#undef ZERO
+#undef SIGN
+#undef SHIFTER
+#undef MANTISSA
+#undef BIAS
+#undef LOWEST
+#undef NEGLIGIBLE
+#undef SMALLEST
+#undef LN2_HIGH
+#undef LN2_LOW
+#undef LOG2_E
+/* tile.h */
+#undef CHAINS
+#undef TILE
+#undef TILES
+#undef TABLE
+#undef TABLES
+/* cell.h */
+#undef SAMPLE
+#undef AT
+#undef ROW

@@ -1,0 +1,147 @@
+/* The elementwise half of the cell, forward and backward, on rows and on finished tiles. The equations are those of
+ * cgru/reference.py, in its names. Included once per dtype and level. */
+
+#define SAMPLE(call, row) ((call)->order ? (call)->order[row] : (row))
+#define AT(array, i, t) ((T *)(array).data + (i) * (array).sample + (t) * (array).step)
+#define ROW(call, row) ((T *)(call)->rows + (row) * (call)->ld)
+
+INLINE ptrdiff_t NAME(min)(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+
+/* h = h0, or zero */
+static void NAME(start)(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
+    for (ptrdiff_t row = row0; row < row0 + rows; row++) {
+        T *h = ROW(call, row);
+        memset(h, 0, call->ld * sizeof(T));
+        if (call->h0.data) memcpy(h, AT(call->h0, SAMPLE(call, row), 0), call->u * sizeof(T));
+    }
+}
+
+/* x = X[:, t] */
+static void NAME(load_x)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
+    for (ptrdiff_t row = row0; row < row0 + rows; row++)
+        memcpy(ROW(call, row) + call->up, AT(call->X, SAMPLE(call, row), t), call->e * sizeof(T));
+}
+
+/* last = h */
+static void NAME(finish)(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
+    for (ptrdiff_t row = row0; row < row0 + rows; row++)
+        memcpy(AT(call->last, SAMPLE(call, row), 0), ROW(call, row), call->u * sizeof(T));
+}
+
+/* r = activate_reset(r_), r * h; z = activate_update(z_): columns of r first, then those of z */
+static void NAME(gates)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows, ptrdiff_t vector0,
+                        ptrdiff_t vectors, const void *tile_) {
+    const cgru_call *call = product->call;
+    const T *tile = tile_;
+    for (ptrdiff_t row = row0; row < row0 + rows; row++) {
+        ptrdiff_t sample = SAMPLE(call, row);
+        T *h = ROW(call, row), *rh = h + call->up + call->ep, *z = rh + call->up;
+        for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES) {
+            ptrdiff_t c = v * LANES;
+            vec x = NAME(load)(tile);
+            if (c < call->up) {
+                ptrdiff_t n = NAME(min)(call->u - c, LANES);
+                vec r = NAME(activate)(call->activate_reset, x);
+                NAME(store)(rh + c, r * NAME(load)(h + c));
+                if (call->r.data) NAME(store_n)(AT(call->r, sample, t) + c, r, n);
+                if (call->r_.data) NAME(store_n)(AT(call->r_, sample, t) + c, x, n);
+            } else {
+                c -= call->up;
+                ptrdiff_t n = NAME(min)(call->u - c, LANES);
+                vec y = NAME(activate)(call->activate_update, x);
+                NAME(store)(z + c, y);
+                if (call->z.data) NAME(store_n)(AT(call->z, sample, t) + c, y, n);
+                if (call->z_.data) NAME(store_n)(AT(call->z_, sample, t) + c, x, n);
+            }
+        }
+    }
+}
+
+/* hh = activate(hh_); h = z * hp + (1 - z) * hh */
+static void NAME(candidate)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows,
+                            ptrdiff_t vector0, ptrdiff_t vectors, const void *tile_) {
+    const cgru_call *call = product->call;
+    const T *tile = tile_;
+    for (ptrdiff_t row = row0; row < row0 + rows; row++) {
+        ptrdiff_t sample = SAMPLE(call, row);
+        T *h = ROW(call, row);
+        const T *z = h + 2 * call->up + call->ep;
+        for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES) {
+            ptrdiff_t c = v * LANES, n = NAME(min)(call->u - c, LANES);
+            vec x = NAME(load)(tile), hh = NAME(activate)(call->activate, x);
+            vec update = NAME(load)(z + c), state = update * NAME(load)(h + c) + (1 - update) * hh;
+            NAME(store)(h + c, state);
+            if (call->h.data) NAME(store_n)(AT(call->h, sample, t) + c, state, n);
+            if (call->hh.data) NAME(store_n)(AT(call->hh, sample, t) + c, hh, n);
+            if (call->hh_.data) NAME(store_n)(AT(call->hh_, sample, t) + c, x, n);
+        }
+    }
+}
+
+/* dh_ = dA + dhn; dhh_ = dh_ * (1 - z) * activate'(hh_); dz_ = dh_ * (hp - hh) * activate_update'(z_); and dh begins
+ * as dh_ * z */
+static void NAME(gates_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
+    for (ptrdiff_t row = row0; row < row0 + rows; row++) {
+        ptrdiff_t i = SAMPLE(call, row);
+        T *dh = ROW(call, row), *dhh_ = dh + call->up, *dz_ = dhh_ + call->up;
+        for (ptrdiff_t c = 0; c < call->u; c += LANES) {
+            ptrdiff_t n = NAME(min)(call->u - c, LANES);
+            vec hp = NAME(load_n)(AT(call->hp, i, t) + c, n), hh = NAME(load_n)(AT(call->hh, i, t) + c, n);
+            vec z = NAME(load_n)(AT(call->z, i, t) + c, n);
+            vec sum = NAME(load_n)(AT(call->dA, i, t) + c, n) + NAME(load)(dh + c);
+            vec candidate = sum * (1 - z) * NAME(derivative)(call->activate, hh);
+            vec update = sum * (hp - hh) * NAME(derivative)(call->activate_update, z);
+            NAME(store)(dhh_ + c, candidate);
+            NAME(store)(dz_ + c, update);
+            NAME(store)(dh + c, sum * z);
+            NAME(store_n)(AT(call->dh_, i, t) + c, sum, n);
+            NAME(store_n)(AT(call->dhh_, i, t) + c, candidate, n);
+            NAME(store_n)(AT(call->dz_, i, t) + c, update, n);
+        }
+    }
+}
+
+/* dr_ = (dhh_ Vhh^T) * hp * activate_reset'(r_); dh += (dhh_ Vhh^T) * r */
+static void NAME(reset_backward)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows,
+                                 ptrdiff_t vector0, ptrdiff_t vectors, const void *tile_) {
+    const cgru_call *call = product->call;
+    const T *tile = tile_;
+    for (ptrdiff_t row = row0; row < row0 + rows; row++) {
+        ptrdiff_t i = SAMPLE(call, row);
+        T *dh = ROW(call, row), *dr_ = dh + 3 * call->up;
+        for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES) {
+            ptrdiff_t c = v * LANES, n = NAME(min)(call->u - c, LANES);
+            vec drh = NAME(load)(tile), r = NAME(load_n)(AT(call->r, i, t) + c, n);
+            vec reset = drh * NAME(load_n)(AT(call->hp, i, t) + c, n) * NAME(derivative)(call->activate_reset, r);
+            NAME(store)(dr_ + c, reset);
+            NAME(store)(dh + c, NAME(load)(dh + c) + drh * r);
+            NAME(store_n)(AT(call->dr_, i, t) + c, reset, n);
+        }
+    }
+}
+
+/* dh += dz_ Vz^T + dr_ Vr^T */
+static void NAME(state_backward)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows,
+                                 ptrdiff_t vector0, ptrdiff_t vectors, const void *tile_) {
+    const cgru_call *call = product->call;
+    const T *tile = tile_;
+    for (ptrdiff_t row = row0; row < row0 + rows; row++) {
+        T *dh = ROW(call, row);
+        for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES) {
+            ptrdiff_t c = v * LANES;
+            vec sum = NAME(load)(dh + c) + NAME(load)(tile);
+            NAME(store)(dh + c, sum);
+            NAME(store_n)(AT(call->dh, SAMPLE(call, row), t) + c, sum, NAME(min)(call->u - c, LANES));
+        }
+    }
+}
+
+/* out = the product itself */
+static void NAME(put)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows, ptrdiff_t vector0,
+                      ptrdiff_t vectors, const void *tile_) {
+    const T *tile = tile_;
+    for (ptrdiff_t row = row0; row < row0 + rows; row++)
+        for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES)
+            NAME(store_n)(AT(product->out, row, t) + v * LANES, NAME(load)(tile),
+                          NAME(min)(product->columns - v * LANES, LANES));
+}

@@ -1,0 +1,108 @@
+/* What the compiled modules and the kernels say to each other. No struct depends on a dtype: the table of kernels that
+ * is asked says how `void *` is read. Strides and leading dimensions count elements, never bytes.
+ *
+ * m samples, s steps, e elements per step, u unit cells. A row is one sample of a batch. */
+#ifndef CGRU_H
+#define CGRU_H
+
+#include <stddef.h>
+
+/* The order of CODES in activations.py. */
+enum { CGRU_IDENTITY, CGRU_RELU, CGRU_LRELU, CGRU_ELU, CGRU_SIGMOID, CGRU_TANH };
+
+typedef struct {
+    int code;
+    double alpha; /* of lrelu and elu */
+} cgru_activation;
+
+/* (m, s, any): element (i, t, c) stands at data[i * sample + t * step + c]. */
+typedef struct {
+    void *data; /* NULL: not wanted */
+    ptrdiff_t sample, step;
+} cgru_array;
+
+/* One call of the layer, forward or backward: the arrays of its caches and the rows that it works on. */
+typedef struct {
+    ptrdiff_t m, s, e, u;
+    const ptrdiff_t *order; /* (m) the sample that row i stands for; NULL: i */
+    const ptrdiff_t *running; /* (s) how many rows, the longest standing first, have a step t; NULL: all */
+    cgru_activation activate, activate_update, activate_reset;
+
+    /* Forward: h0 and X in, the rest out. Backward: X not read, the others in. hp is h one step earlier. */
+    cgru_array h0, X, h, hp, hh, z, r, hh_, z_, r_;
+    cgru_array last; /* (m, 1, u) the state after a row's last step */
+    /* Backward: dA in, the rest out. */
+    cgru_array dA, dh_, dh, dhh_, dz_, dr_, dX;
+
+    /* (m, ld) the work of each row, side by side, each part padded to whole vectors:
+     * forward h | x | r * h | z, backward dh | dhh_ | dz_ | dr_. */
+    void *rows;
+    ptrdiff_t ld;
+    ptrdiff_t up, ep; /* u and e, padded */
+} cgru_call;
+
+typedef struct {
+    const void *rows;
+    ptrdiff_t ld, k; /* k columns of each row */
+} cgru_operand;
+
+struct cgru_product;
+
+/* Takes the finished tile (rows, vectors * lanes) of a product, which begins at `row` and at vector `vector`. */
+typedef void cgru_epilogue(const struct cgru_product *product, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows,
+                           ptrdiff_t vector, ptrdiff_t vectors, const void *tile);
+
+/* [operand 0 | operand 1 | ...] times packed weights, plus bias, handed to the epilogue tile by tile. */
+typedef struct cgru_product {
+    cgru_operand operand[3];
+    int operands;
+    ptrdiff_t vectors;   /* columns of the result, in vectors */
+    const void *weights; /* (sum of k, vectors * lanes), packed by `pack` */
+    const void *bias;    /* (vectors * lanes); NULL: zero */
+    cgru_epilogue *epilogue;
+    const cgru_call *call;
+    cgru_array out; /* of the epilogue `put`: rows `sample` apart, `columns` wide */
+    ptrdiff_t columns;
+} cgru_product;
+
+/* Weight gradients: outer products of rows, collected into packed panels of `depth` rows and then multiplied. */
+typedef struct {
+    ptrdiff_t e, u;
+    ptrdiff_t count, depth; /* rows collected; room for so many */
+    void *operands;         /* (2 u + e) x depth: panels of hp, r * hp and X */
+    void *gates;            /* 3 up x depth: panels of dhh_, dz_ and dr_ */
+    /* OUT, summed into; C-contiguous; gates in the order hh, z, r */
+    void *dU[3]; /* (e, u) */
+    void *dV[3]; /* (u, u) */
+    void *db[3]; /* (u) */
+} cgru_outer;
+
+typedef struct {
+    const char *level; /* "avx512", "avx2", "baseline", "scalar" */
+    ptrdiff_t lanes;   /* numbers in a vector */
+
+    /* Writes W (k, n), element (i, j) at W[i * row + j * column], into rows k0... and vectors vector0... of the packed
+     * weights of `product`; the last vector's missing columns become zero. */
+    void (*pack)(const cgru_product *product, void *weights, ptrdiff_t k0, ptrdiff_t vector0, const void *W,
+                 ptrdiff_t row, ptrdiff_t column, ptrdiff_t k, ptrdiff_t n);
+    void (*product)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
+
+    void (*start)(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows);
+    void (*load)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
+    void (*finish)(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows);
+    void (*gates_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
+
+    cgru_epilogue *gates, *candidate, *reset_backward, *state_backward, *put;
+
+    void (*collect)(cgru_outer *outer, const void *X, const void *hp, const void *r, const void *dhh_, const void *dz_,
+                    const void *dr_);
+    void (*multiply)(cgru_outer *outer);
+
+    /* y[i] = f(x[i]); for the tests. */
+    void (*activation)(cgru_activation f, const void *x, void *y, ptrdiff_t n);
+} cgru_kernels;
+
+/* The tables of one level for float and double; NULL where the compiler or the machine lacks it. */
+const cgru_kernels *cgru_level(const char *level, int itemsize);
+
+#endif

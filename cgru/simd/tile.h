@@ -1,0 +1,149 @@
+/* The tile product: up to ROWS rows by up to three vectors of columns, summed in registers. Included once per dtype and
+ * level.
+ *
+ * Packed weights (K, N) are panels of up to three vectors, as even as can be; a panel holds its K rows one after another.
+ * Sums run over k in order in a single chain, but for one or two rows, where several chains hide the latency. */
+
+typedef struct { ptrdiff_t first, vectors; } NAME(panel);
+
+INLINE ptrdiff_t NAME(panels)(ptrdiff_t vectors) { return (vectors + 2) / 3; }
+
+INLINE NAME(panel) NAME(panel_at)(ptrdiff_t vectors, ptrdiff_t p) {
+    ptrdiff_t panels = NAME(panels)(vectors), least = vectors / panels, more = vectors % panels;
+    NAME(panel) panel = {p * least + (p < more ? p : more), least + (p < more)};
+    return panel;
+}
+
+/* Even blocks of at most ROWS rows. */
+INLINE ptrdiff_t NAME(blocks)(ptrdiff_t rows) { return (rows + ROWS - 1) / ROWS; }
+
+INLINE ptrdiff_t NAME(block_at)(ptrdiff_t rows, ptrdiff_t b) {
+    ptrdiff_t blocks = NAME(blocks)(rows), more = rows % blocks;
+    return b * (rows / blocks) + (b < more ? b : more);
+}
+
+/* out (rows, vectors * LANES) = bias + sum over k of a(i, k) w(k, :), a(i, k) = a[i * row + k * column].
+ * rows, vectors and chains are constants wherever this is inlined, and the sums live in registers. */
+INLINE void NAME(tile)(const int rows, const int vectors, const int chains, const cgru_operand *operand, int operands,
+                       const int packed, const T *w, const T *bias, T *out) {
+    vec sum[ROWS > 4 ? ROWS : 4][3];
+    UNROLL(16)
+    for (int i = 0; i < rows * chains; i++) {
+        UNROLL(3)
+        for (int j = 0; j < vectors; j++) sum[i][j] = bias && i < rows ? NAME(load)(bias + j * LANES) : ZERO;
+    }
+    for (int o = 0; o < operands; o++) {
+        const T *a = operand[o].rows;
+        const ptrdiff_t row = packed ? 1 : operand[o].ld, column = packed ? rows : 1, K = operand[o].k;
+        ptrdiff_t k = 0;
+        for (; k + chains <= K; k += chains) {
+            UNROLL(4)
+            for (int c = 0; c < chains; c++) {
+                vec b[3];
+                UNROLL(3)
+                for (int j = 0; j < vectors; j++) b[j] = NAME(load)(w + (c * vectors + j) * LANES);
+                UNROLL(16)
+                for (int i = 0; i < rows; i++) {
+                    const T x = a[i * row + (k + c) * column];
+                    UNROLL(3)
+                    for (int j = 0; j < vectors; j++) sum[c * rows + i][j] += x * b[j];
+                }
+            }
+            w += chains * vectors * LANES;
+        }
+        for (; chains > 1 && k < K; k++) {
+            UNROLL(16)
+            for (int i = 0; i < rows; i++) {
+                const T x = a[i * row + k * column];
+                UNROLL(3)
+                for (int j = 0; j < vectors; j++) sum[i][j] += x * NAME(load)(w + j * LANES);
+            }
+            w += vectors * LANES;
+        }
+    }
+    UNROLL(16)
+    for (int i = 0; i < rows; i++) {
+        UNROLL(3)
+        for (int j = 0; j < vectors; j++) {
+            vec total = sum[i][j];
+            UNROLL(4)
+            for (int c = 1; c < chains; c++) total += sum[c * rows + i][j];
+            NAME(store)(out + (i * vectors + j) * LANES, total);
+        }
+    }
+}
+
+typedef void NAME(tile_function)(const cgru_operand *operand, int operands, const T *w, const T *bias, T *out);
+
+#define CHAINS(rows) ((rows) == 1 ? 4 : (rows) == 2 ? 2 : 1)
+#define TILE(rows, vectors)                                                                                         \
+    static void NAME(rows_##rows##x##vectors)(const cgru_operand *operand, int operands, const T *w, const T *bias, \
+                                              T *out) {                                                             \
+        NAME(tile)(rows, vectors, CHAINS(rows), operand, operands, 0, w, bias, out);                                \
+    }                                                                                                               \
+    static void NAME(packed_##rows##x##vectors)(const cgru_operand *operand, int operands, const T *w,              \
+                                                const T *bias, T *out) {                                            \
+        NAME(tile)(rows, vectors, CHAINS(rows), operand, operands, 1, w, bias, out);                                \
+    }
+#define TILES(rows) TILE(rows, 1) TILE(rows, 2) TILE(rows, 3)
+TILES(1) TILES(2) TILES(3) TILES(4)
+#if ROWS > 4
+TILES(5) TILES(6) TILES(7) TILES(8)
+#endif
+
+#define TABLE(kind, rows) {NAME(kind##_##rows##x1), NAME(kind##_##rows##x2), NAME(kind##_##rows##x3)}
+#if ROWS > 4
+#define TABLES(kind)                                                                                 \
+    {TABLE(kind, 1), TABLE(kind, 2), TABLE(kind, 3), TABLE(kind, 4), TABLE(kind, 5), TABLE(kind, 6), \
+     TABLE(kind, 7), TABLE(kind, 8)}
+#else
+#define TABLES(kind) {TABLE(kind, 1), TABLE(kind, 2), TABLE(kind, 3), TABLE(kind, 4)}
+#endif
+static NAME(tile_function) *const NAME(of_rows)[ROWS][3] = TABLES(rows);
+static NAME(tile_function) *const NAME(of_packed)[ROWS][3] = TABLES(packed);
+
+static void NAME(pack)(const cgru_product *product, void *weights, ptrdiff_t k0, ptrdiff_t vector0, const void *W_,
+                       ptrdiff_t row, ptrdiff_t column, ptrdiff_t k, ptrdiff_t n) {
+    const T *W = W_;
+    ptrdiff_t K = 0;
+    for (int o = 0; o < product->operands; o++) K += product->operand[o].k;
+    for (ptrdiff_t p = 0; p < NAME(panels)(product->vectors); p++) {
+        NAME(panel) panel = NAME(panel_at)(product->vectors, p);
+        for (ptrdiff_t v = panel.first; v < panel.first + panel.vectors; v++) {
+            ptrdiff_t j0 = (v - vector0) * LANES;
+            if (j0 < 0 || j0 >= n) continue;
+            ptrdiff_t left = n - j0 < LANES ? n - j0 : LANES;
+            T *to = (T *)weights + (panel.first * K + k0 * panel.vectors + v - panel.first) * LANES;
+            const T *from = W + j0 * column;
+            for (ptrdiff_t i = 0; i < k; i++, to += panel.vectors * LANES, from += row) {
+                if (column == 1) {
+                    NAME(store)(to, NAME(load_n)(from, left));
+                } else {
+                    for (ptrdiff_t j = 0; j < left; j++) to[j] = from[j * column];
+                    for (ptrdiff_t j = left; j < LANES; j++) to[j] = 0;
+                }
+            }
+        }
+    }
+}
+
+static void NAME(product)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
+    ALIGNED T out[ROWS * 3 * LANES];
+    ptrdiff_t K = 0;
+    for (int o = 0; o < product->operands; o++) K += product->operand[o].k;
+    for (ptrdiff_t p = 0; p < NAME(panels)(product->vectors); p++) {
+        NAME(panel) panel = NAME(panel_at)(product->vectors, p);
+        const T *w = (const T *)product->weights + panel.first * K * LANES;
+        const T *bias = product->bias ? (const T *)product->bias + panel.first * LANES : NULL;
+        for (ptrdiff_t b = 0; b < NAME(blocks)(rows); b++) {
+            ptrdiff_t first = NAME(block_at)(rows, b), count = NAME(block_at)(rows, b + 1) - first;
+            cgru_operand operand[3];
+            for (int o = 0; o < product->operands; o++) {
+                operand[o] = product->operand[o];
+                operand[o].rows = (const T *)operand[o].rows + (row0 + first) * operand[o].ld;
+            }
+            NAME(of_rows)[count - 1][panel.vectors - 1](operand, product->operands, w, bias, out);
+            product->epilogue(product, t, row0 + first, count, panel.first, panel.vectors, out);
+        }
+    }
+}

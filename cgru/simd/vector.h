@@ -1,0 +1,195 @@
+/* A vector of LANES numbers of type T: loads, stores, selection, and the activations. Included once per dtype and level.
+ *
+ * With LANES 1 the vector is the number itself: the plain C loop for compilers without vector extensions. */
+
+#if LANES > 1
+typedef T NAME(vec) __attribute__((vector_size(LANES * sizeof(T))));
+typedef T NAME(loose) __attribute__((vector_size(LANES * sizeof(T)), aligned(sizeof(T)), may_alias));
+typedef INT NAME(ints) __attribute__((vector_size(LANES * sizeof(T))));
+#define loose NAME(loose)
+#define BITS(x) ((ints)(x))
+#define NUMBERS(x) ((vec)(x))
+#define SELECT(mask, a, b) NUMBERS((BITS(a) & (mask)) | (BITS(b) & ~(mask)))
+#else
+typedef T NAME(vec);
+typedef INT NAME(ints);
+typedef union { T x; INT bits; } NAME(cast);
+#define BITS(value) (((NAME(cast)){.x = (value)}).bits)
+#define NUMBERS(value) (((NAME(cast)){.bits = (value)}).x)
+#define SELECT(mask, a, b) ((mask) ? (a) : (b))
+#endif
+#define vec NAME(vec)
+#define ints NAME(ints)
+#define ZERO ((vec){0})
+
+INLINE vec NAME(load)(const T *p) {
+#if LANES > 1
+    return *(const loose *)p;
+#else
+    return *p;
+#endif
+}
+
+INLINE void NAME(store)(T *p, vec x) {
+#if LANES > 1
+    *(loose *)p = x;
+#else
+    *p = x;
+#endif
+}
+
+/* The first n lanes of a vector, 0 < n <= LANES; what is loaded beyond them is zero. */
+#if LANES * SIZE == 64
+INLINE vec NAME(load_n)(const T *p, ptrdiff_t n) {
+#if SIZE == 4
+    return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#else
+    return (vec)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p);
+#endif
+}
+
+INLINE void NAME(store_n)(T *p, vec x, ptrdiff_t n) {
+#if SIZE == 4
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)x);
+#else
+    _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)x);
+#endif
+}
+#else
+INLINE vec NAME(load_n)(const T *p, ptrdiff_t n) {
+    if (n == LANES) return NAME(load)(p);
+    T lanes[LANES] = {0};
+    for (ptrdiff_t i = 0; i < n; i++) lanes[i] = p[i];
+    return NAME(load)(lanes);
+}
+
+INLINE void NAME(store_n)(T *p, vec x, ptrdiff_t n) {
+    if (n == LANES) {
+        NAME(store)(p, x);
+        return;
+    }
+    T lanes[LANES];
+    NAME(store)(lanes, x);
+    for (ptrdiff_t i = 0; i < n; i++) p[i] = lanes[i];
+}
+#endif
+
+/* --- exp(x) and exp(x) - 1 for x <= 0 (NaN stays NaN) ---
+ *
+ * x = n ln 2 + r, |r| <= ln(2) / 2, the reduction in two parts (Cody and Waite, 1980); exp(r) - 1 = r + r^2 P(r), P
+ * interpolated at Chebyshev nodes to 5e-10 (float) and 5e-19 (double) of the whole. Adding 1.5 * 2^(mantissa bits)
+ * rounds to an integer whose bits then stand in the lowest ones of the sum. */
+#if SIZE == 4
+#define SIGN INT32_MIN
+#define SHIFTER ((T)12582912.0)
+#define MANTISSA 23
+#define BIAS 127
+#define LOWEST ((T)-104)    /* exp is zero below */
+#define NEGLIGIBLE ((T)-20) /* exp - 1 is -1 below */
+#define SMALLEST ((T)-126)  /* exponent of the smallest normal number */
+#define LN2_HIGH ((T)0.693359375)
+#define LN2_LOW ((T)-2.12194440054690583e-4)
+#else
+#define SIGN INT64_MIN
+#define SHIFTER ((T)6755399441055744.0)
+#define MANTISSA 52
+#define BIAS 1023
+#define LOWEST ((T)-746)
+#define NEGLIGIBLE ((T)-40)
+#define SMALLEST ((T)-1022)
+#define LN2_HIGH ((T)6.93147180369123816490e-01)
+#define LN2_LOW ((T)1.90821492927058770002e-10)
+#endif
+#define LOG2_E ((T)1.4426950408889634074)
+
+INLINE vec NAME(power_of_two)(vec n) { /* n an integer, SMALLEST <= n <= BIAS */
+    return NUMBERS((BITS(n + SHIFTER) + BIAS) << MANTISSA);
+}
+
+INLINE vec NAME(reduced_expm1)(vec x, vec *n) { /* exp(r) - 1 */
+    vec rounded = x * LOG2_E + SHIFTER;
+    *n = rounded - SHIFTER;
+    vec r = x - *n * LN2_HIGH;
+    r = r - *n * LN2_LOW;
+#if SIZE == 4
+    vec P = (T)1.9891030654370327738e-4 * r + (T)1.3933685862617173589e-3;
+    P = P * r + (T)8.3333108895820771937e-3;
+    P = P * r + (T)4.1666464602026541557e-2;
+    P = P * r + (T)1.6666666681659179129e-1;
+    P = P * r + (T)5.0000000134981778643e-1;
+#else
+    vec P = (T)2.0914717341716375952e-9 * r + (T)2.5105259538448493419e-8;
+    P = P * r + (T)2.7557273570102139673e-7;
+    P = P * r + (T)2.7557255297969644392e-6;
+    P = P * r + (T)2.4801587325605322782e-5;
+    P = P * r + (T)1.9841269874901259234e-4;
+    P = P * r + (T)1.3888888888883731828e-3;
+    P = P * r + (T)8.3333333333261120526e-3;
+    P = P * r + (T)4.1666666666666669767e-2;
+    P = P * r + (T)1.6666666666666671008e-1;
+    P = P * r + (T)0.5;
+#endif
+    return r + r * r * P;
+}
+
+INLINE vec NAME(exp_negative)(vec x) {
+    vec n;
+    x = SELECT(x < LOWEST, ZERO + LOWEST, x);
+    vec q = NAME(reduced_expm1)(x, &n);
+    vec normal = SELECT(n < SMALLEST, ZERO + SMALLEST, n); /* the rest of n leads into the subnormal numbers */
+    vec scale = NAME(power_of_two)(normal);
+    return (scale + scale * q) * NAME(power_of_two)(n - normal);
+}
+
+INLINE vec NAME(expm1_negative)(vec x) {
+    vec n;
+    x = SELECT(x < NEGLIGIBLE, ZERO + NEGLIGIBLE, x);
+    vec q = NAME(reduced_expm1)(x, &n);
+    vec scale = NAME(power_of_two)(n);
+    return scale * q + (scale - 1);
+}
+
+/* --- the activations --- */
+
+INLINE vec NAME(sigmoid)(vec x) { /* 1 / (1 + exp(-x)), or exp(x) / (1 + exp(x)) below zero */
+    vec e = NAME(exp_negative)(NUMBERS(BITS(x) | SIGN));
+    return SELECT(x < 0, e, ZERO + 1) / (1 + e);
+}
+
+INLINE vec NAME(tanh)(vec x) { /* y / (2 + y) with y = exp(-2 |x|) - 1, and the sign of x */
+    vec y = NAME(expm1_negative)(2 * NUMBERS(BITS(x) | SIGN));
+    vec t = y / (2 + y);
+    return NUMBERS((BITS(t) & ~SIGN) | (BITS(x) & SIGN));
+}
+
+INLINE vec NAME(activate)(cgru_activation f, vec x) {
+    switch (f.code) {
+    case CGRU_RELU: return SELECT(x <= 0, ZERO, x);
+    case CGRU_LRELU: return SELECT(x > 0, x, (T)f.alpha * x);
+    case CGRU_ELU: {
+        vec below = SELECT(x > 0, ZERO, x);
+        return SELECT(x > 0, x, (T)f.alpha * NAME(expm1_negative)(below));
+    }
+    case CGRU_SIGMOID: return NAME(sigmoid)(x);
+    case CGRU_TANH: return NAME(tanh)(x);
+    default: return x;
+    }
+}
+
+INLINE vec NAME(derivative)(cgru_activation f, vec y) { /* at the input whose output is y */
+    switch (f.code) {
+    case CGRU_RELU: return SELECT(y > 0, ZERO + 1, ZERO);
+    case CGRU_LRELU: return SELECT(y > 0, ZERO + 1, ZERO + (T)f.alpha);
+    case CGRU_ELU: return SELECT(y > 0, ZERO + 1, y + (T)f.alpha);
+    case CGRU_SIGMOID: return y * (1 - y);
+    case CGRU_TANH: return 1 - y * y;
+    default: return ZERO + 1;
+    }
+}
+
+static void NAME(activation)(cgru_activation f, const void *x, void *y, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+        ptrdiff_t left = n - i < LANES ? n - i : LANES;
+        NAME(store_n)((T *)y + i, NAME(activate)(f, NAME(load_n)((const T *)x + i, left)), left);
+    }
+}

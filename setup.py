@@ -1,0 +1,47 @@
+"""The compiled half of the package; everything else stands in pyproject.toml."""
+
+import os
+import sys
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+DEBUG = os.environ.get("CGRU_DEBUG") == "1"  # bounds checks in Cython, for the tests' debug build
+MSVC = sys.platform == "win32"
+
+DIRECTIVES = {
+    "language_level": "3",
+    "boundscheck": DEBUG,
+    "wraparound": False,
+    "initializedcheck": DEBUG,
+    "cdivision": not DEBUG,
+    "embedsignature": True,
+    "binding": True,
+}
+
+
+def extension(name: str, *sources: str) -> Extension:
+    """One module, from its .pyx and C sources. The -O3 is asked for because some Pythons build extensions at -O2."""
+    return Extension(
+        f"cgru.{name}",
+        [f"cgru/{name}.pyx", *sources],
+        include_dirs=["cgru", numpy.get_include()],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
+        extra_compile_args=["/O2", "/std:c11"] if MSVC else ["-O3"],
+        depends=[f"cgru/simd/{header}.h" for header in ("cgru", "level", "body", "vector", "tile", "cell", "outer")],
+    )
+
+
+setup(
+    ext_modules=cythonize(
+        [
+            extension("kernels", "cgru/simd/levels.c"),
+            extension("memory"),
+            extension("forward"),
+            extension("backward"),
+            extension("parameters"),
+        ],
+        compiler_directives=DIRECTIVES,
+    )
+)
