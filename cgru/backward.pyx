@@ -4,17 +4,18 @@ Whatever is given here is trusted: layer.py has checked it. All arrays are of on
 """
 
 cimport numpy as cnp
+from cython.parallel cimport prange
 
 from cgru.kernels cimport (
     add_operand, array, cgru_array, cgru_call, cgru_kernels, cgru_product, kernels, new_call, new_product,
     odd_lines, pack,
 )
 from cgru.memory cimport Workspace
+from cgru.threads cimport block_rows, threads_for
 
 cnp.import_array()
 
 cdef enum:
-    BLOCK = 32  # samples that run through the whole sequence together, whatever the number of threads
     CHUNK = 64  # rows of dX at a time, whose gate gradients stay in the cache from panel to panel
 
 
@@ -42,10 +43,10 @@ cdef void block(const cgru_kernels *k, const cgru_call *call, const cgru_product
         step(k, call, reset, state, t, row, live)
 
 
-cdef void inputs(const cgru_kernels *k, const cgru_call *call, const cgru_product *dX) noexcept nogil:
+cdef void inputs(const cgru_kernels *k, const cgru_call *call, const cgru_product *dX, int threads) noexcept nogil:
     """dX = dhh_ Uhh^T + dz_ Uz^T + dr_ Ur^T, one product over all samples and steps; zero past a sample's length."""
     cdef Py_ssize_t rows = call.m * call.s, i
-    for i in range((rows + CHUNK - 1) // CHUNK):
+    for i in prange((rows + CHUNK - 1) // CHUNK, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
         k.product(dX, 0, i * CHUNK, min(CHUNK, rows - i * CHUNK))
 
 
@@ -90,7 +91,10 @@ def run(dict p not None, dict arrays not None, tuple activations not None, order
     pack(&dX, u, 0, p["Uz"], True)
     pack(&dX, 2 * u, 0, p["Ur"], True)
 
+    cdef int threads = threads_for(6.0 * call.m * call.s * u * (call.e + u))
+    cdef Py_ssize_t rows = block_rows(call.m, call.ld * itemsize, threads, running is not None)
     with nogil:
-        for i in range((call.m + BLOCK - 1) // BLOCK):
-            block(k, &call, &reset, &state, i * BLOCK, min(BLOCK, call.m - i * BLOCK))
-        inputs(k, &call, &dX)
+        for i in prange((call.m + rows - 1) // rows, num_threads=threads, use_threads_if=threads > 1,
+                        schedule="dynamic"):
+            block(k, &call, &reset, &state, i * rows, min(rows, call.m - i * rows))
+        inputs(k, &call, &dX, threads)

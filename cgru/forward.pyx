@@ -4,20 +4,16 @@ Whatever is given here is trusted: layer.py has checked it. All arrays are of on
 """
 
 cimport numpy as cnp
+from cython.parallel cimport prange
 
 from cgru.kernels cimport (
     add_operand, array, cgru_array, cgru_call, cgru_kernels, cgru_product, kernels, new_call, new_product,
     odd_lines, pack, pack_bias,
 )
 from cgru.memory cimport Workspace
+from cgru.threads cimport block_rows, threads_for
 
 cnp.import_array()
-
-# Samples that run through the whole sequence together. A number of its own, not one of the threads', so that sums are
-# the same for any number of threads; at 32 rows the weights of a step are read often enough to come from L2 or L3.
-cdef enum:
-    BLOCK = 32
-
 
 cdef void step(const cgru_kernels *k, const cgru_call *call, const cgru_product *gates,
                const cgru_product *candidate, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
@@ -82,6 +78,8 @@ def run(dict p not None, dict arrays not None, tuple activations not None, order
     pack(&candidate, e, 0, p["Vhh"], False)
     pack_bias(&candidate, 0, p["bhh"])
 
-    with nogil:
-        for i in range((m + BLOCK - 1) // BLOCK):
-            block(k, &call, &gates, &candidate, i * BLOCK, min(BLOCK, m - i * BLOCK))
+    cdef int threads = threads_for(6.0 * m * call.s * u * (e + u))
+    cdef Py_ssize_t rows = block_rows(m, call.ld * itemsize, threads, running is not None)
+    for i in prange((m + rows - 1) // rows, nogil=True, num_threads=threads, use_threads_if=threads > 1,
+                    schedule="dynamic"):
+        block(k, &call, &gates, &candidate, i * rows, min(rows, m - i * rows))

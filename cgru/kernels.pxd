@@ -43,7 +43,7 @@ cdef extern from "simd/cgru.h" nogil:
         Py_ssize_t columns
 
     ctypedef struct cgru_outer:
-        Py_ssize_t e, u, count, depth
+        Py_ssize_t e, u, first, last, count, depth
         void *operands
         void *gates
         void *dU[3]
@@ -68,6 +68,7 @@ cdef extern from "simd/cgru.h" nogil:
         void (*collect)(cgru_outer *, const void *, const void *, const void *, const void *, const void *,
                         const void *) noexcept nogil
         void (*multiply)(cgru_outer *) noexcept nogil
+        Py_ssize_t (*panels)(Py_ssize_t) noexcept nogil
         void (*activation)(cgru_activation, const void *, void *, Py_ssize_t) noexcept nogil
 
 

@@ -12,11 +12,15 @@ cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *) noexcept
 
 
+cdef enum:
+    MAX_PIECES = 130  # of a workspace, each up to 63 bytes away from the one before
+
+
 cdef class Workspace:
     """Room for so many numbers, cut into pieces that begin at a cache line."""
 
     def __init__(self, Py_ssize_t numbers, Py_ssize_t itemsize):
-        cdef cnp.npy_intp size = numbers * itemsize + 1024  # up to 63 bytes before each of at most 16 pieces
+        cdef cnp.npy_intp size = numbers * itemsize + 64 * MAX_PIECES
         self.memory = cnp.PyArray_EMPTY(1, &size, cnp.NPY_UINT8, 0)
         self.itemsize = itemsize
         self.free = <char *>cnp.PyArray_DATA(self.memory)

@@ -8,10 +8,12 @@ import numpy as np
 
 cimport numpy as cnp
 from cython cimport floating
+from cython.parallel cimport prange
 
 from cgru.checks import positive, real
 from cgru.kernels cimport cgru_kernels, cgru_outer, kernels
 from cgru.memory cimport Workspace
+from cgru.threads cimport threads_for
 from cgru.reference import PARAMETERS
 
 cnp.import_array()
@@ -23,9 +25,9 @@ __all__ = [
     "gru_update_parameters",
 ]
 
-# Rows whose outer products are summed in registers before they are added to the gradients.
 cdef enum:
-    DEPTH = 128
+    DEPTH = 128  # rows whose outer products are summed in registers before they are added to the gradients
+    MAX_SHARES = 64
 
 
 cdef object _entry(object layer, str attribute, object key, str due):
@@ -79,11 +81,12 @@ cdef void _accumulate(
     const floating[:, :, :] dhh_, const floating[:, :, :] dz_, const floating[:, :, :] dr_,
     const Py_ssize_t[:] order, const Py_ssize_t[:] running,
 ) noexcept nogil:
-    """From the last step to the first, over the samples that have that step:
+    """From the last step to the first, over the samples that have that step, in chunks of rows:
 
     dU += X^T d_, dVhh += (r * hp)^T dhh_, dVz += hp^T dz_, dVr += hp^T dr_, db += d_.
     """
     cdef Py_ssize_t t, row, i
+    outer.count = 0
     for t in range(X.shape[1] - 1, -1, -1):
         for row in range(running[t]):
             i = order[row]
@@ -97,22 +100,27 @@ cdef void _gradients(dict g, list caches, const Py_ssize_t[:] order, const Py_ss
     cdef const floating[:, :, :] X = caches[0], hp = caches[1], r = caches[2]
     cdef const floating[:, :, :] dhh_ = caches[3], dz_ = caches[4], dr_ = caches[5]
     cdef floating[:, ::1] gradient
-    cdef Py_ssize_t e = X.shape[2], u = hp.shape[2], rows = X.shape[0] * X.shape[1], gate
+    cdef Py_ssize_t e = X.shape[2], u = hp.shape[2], rows = X.shape[0] * X.shape[1], gate, i
     cdef const cgru_kernels *k = kernels(sizeof(floating))
-    cdef Py_ssize_t up = (u + k.lanes - 1) // k.lanes * k.lanes
-    cdef cgru_outer outer
-    outer.e, outer.u, outer.count, outer.depth = e, u, 0, min(rows, DEPTH)
-    cdef Workspace work = Workspace((2 * u + e + 3 * up) * outer.depth, sizeof(floating))
-    outer.operands, outer.gates = work.take((2 * u + e) * outer.depth), work.take(3 * up * outer.depth)
-    for gate, name in enumerate(("hh", "z", "r")):
-        gradient = g["dU" + name]
-        outer.dU[gate] = &gradient[0, 0]
-        gradient = g["dV" + name]
-        outer.dV[gate] = &gradient[0, 0]
-        gradient = g["db" + name]
-        outer.db[gate] = &gradient[0, 0]
-    with nogil:
-        _accumulate(k, &outer, X, hp, r, dhh_, dz_, dr_, order, running)
+    cdef Py_ssize_t up = (u + k.lanes - 1) // k.lanes * k.lanes, parts = 3 * k.panels(u)
+    cdef int threads = <int>min(parts, MAX_SHARES, threads_for(6.0 * rows * u * (e + u)))
+    # Each thread takes the columns of some gates' panels, through all rows: no sum is shared.
+    cdef cgru_outer share[MAX_SHARES]
+    cdef Workspace work = Workspace(threads * (2 * u + e + 3 * up) * min(rows, DEPTH), sizeof(floating))
+    for i in range(threads):
+        share[i].e, share[i].u, share[i].depth = e, u, min(rows, DEPTH)
+        share[i].first, share[i].last = i * parts // threads, (i + 1) * parts // threads
+        share[i].operands = work.take((2 * u + e) * share[i].depth)
+        share[i].gates = work.take(3 * up * share[i].depth)
+        for gate, name in enumerate(("hh", "z", "r")):
+            gradient = g["dU" + name]
+            share[i].dU[gate] = &gradient[0, 0]
+            gradient = g["dV" + name]
+            share[i].dV[gate] = &gradient[0, 0]
+            gradient = g["db" + name]
+            share[i].db[gate] = &gradient[0, 0]
+    for i in prange(threads, nogil=True, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
+        _accumulate(k, &share[i], X, hp, r, dhh_, dz_, dr_, order, running)
 
 
 def gru_compute_gradients(layer):

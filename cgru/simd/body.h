@@ -39,6 +39,7 @@ static const cgru_kernels NAME(kernels) = {
     .put = NAME(put),
     .collect = NAME(collect),
     .multiply = NAME(multiply),
+    .panels = NAME(panels_of),
     .activation = NAME(activation),
 };
 
@@ -68,7 +69,7 @@ static const cgru_kernels NAME(kernels) = {
 #undef LN2_LOW
 #undef LOG2_E
 /* tile.h */
-#undef CHAINS
+#undef TILE_OF
 #undef TILE
 #undef TILES
 #undef TABLE
@@ -77,3 +78,5 @@ static const cgru_kernels NAME(kernels) = {
 #undef SAMPLE
 #undef AT
 #undef ROW
+/* outer.h */
+#undef VECTORS_OF

@@ -65,13 +65,16 @@ typedef struct cgru_product {
     ptrdiff_t columns;
 } cgru_product;
 
-/* Weight gradients: outer products of rows, collected into packed panels of `depth` rows and then multiplied. */
+/* Weight gradients, sums of outer products of rows: rows are collected into packed panels, `depth` at a time, and then
+ * multiplied. The work has 3 * panels(u) parts, the panels of columns of the three gates in the order hh, z, r; one
+ * struct sees to the parts from `first` to `last`. */
 typedef struct {
     ptrdiff_t e, u;
+    ptrdiff_t first, last;
     ptrdiff_t count, depth; /* rows collected; room for so many */
-    void *operands;         /* (2 u + e) x depth: panels of hp, r * hp and X */
+    void *operands;         /* (2 u + e) x depth: panels of r * hp, hp and X */
     void *gates;            /* 3 up x depth: panels of dhh_, dz_ and dr_ */
-    /* OUT, summed into; C-contiguous; gates in the order hh, z, r */
+    /* OUT, summed into; C-contiguous */
     void *dU[3]; /* (e, u) */
     void *dV[3]; /* (u, u) */
     void *db[3]; /* (u) */
@@ -97,6 +100,7 @@ typedef struct {
     void (*collect)(cgru_outer *outer, const void *X, const void *hp, const void *r, const void *dhh_, const void *dz_,
                     const void *dr_);
     void (*multiply)(cgru_outer *outer);
+    ptrdiff_t (*panels)(ptrdiff_t u);
 
     /* y[i] = f(x[i]); for the tests. */
     void (*activation)(cgru_activation f, const void *x, void *y, ptrdiff_t n);

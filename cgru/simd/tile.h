@@ -2,7 +2,9 @@
  * level.
  *
  * Packed weights (K, N) are panels of up to three vectors, as even as can be; a panel holds its K rows one after another.
- * Sums run over k in order in a single chain, but for one or two rows, where several chains hide the latency. */
+ * A sum runs over k in order, in one chain, whatever the tile: so results do not depend on how rows are shared out. Only
+ * a call with a single sample, which has no rows to share out, and a gradient of a single row break the sum into four
+ * chains, to hide their latency. */
 
 typedef struct { ptrdiff_t first, vectors; } NAME(panel);
 
@@ -75,16 +77,14 @@ INLINE void NAME(tile)(const int rows, const int vectors, const int chains, cons
 
 typedef void NAME(tile_function)(const cgru_operand *operand, int operands, const T *w, const T *bias, T *out);
 
-#define CHAINS(rows) ((rows) == 1 ? 4 : (rows) == 2 ? 2 : 1)
-#define TILE(rows, vectors)                                                                                         \
-    static void NAME(rows_##rows##x##vectors)(const cgru_operand *operand, int operands, const T *w, const T *bias, \
-                                              T *out) {                                                             \
-        NAME(tile)(rows, vectors, CHAINS(rows), operand, operands, 0, w, bias, out);                                \
-    }                                                                                                               \
-    static void NAME(packed_##rows##x##vectors)(const cgru_operand *operand, int operands, const T *w,              \
-                                                const T *bias, T *out) {                                            \
-        NAME(tile)(rows, vectors, CHAINS(rows), operand, operands, 1, w, bias, out);                                \
+#define TILE_OF(kind, packed, rows, vectors, chains)                                                              \
+    static void NAME(kind##_##rows##x##vectors)(const cgru_operand *operand, int operands, const T *w,           \
+                                                const T *bias, T *out) {                                          \
+        NAME(tile)(rows, vectors, chains, operand, operands, packed, w, bias, out);                               \
     }
+TILE_OF(single, 0, 1, 1, 4) TILE_OF(single, 0, 1, 2, 4) TILE_OF(single, 0, 1, 3, 4)
+#define TILE(rows, vectors) \
+    TILE_OF(many, 0, rows, vectors, 1) TILE_OF(packed, 1, rows, vectors, ((rows) == 1 ? 4 : 1))
 #define TILES(rows) TILE(rows, 1) TILE(rows, 2) TILE(rows, 3)
 TILES(1) TILES(2) TILES(3) TILES(4)
 #if ROWS > 4
@@ -99,7 +99,8 @@ TILES(5) TILES(6) TILES(7) TILES(8)
 #else
 #define TABLES(kind) {TABLE(kind, 1), TABLE(kind, 2), TABLE(kind, 3), TABLE(kind, 4)}
 #endif
-static NAME(tile_function) *const NAME(of_rows)[ROWS][3] = TABLES(rows);
+static NAME(tile_function) *const NAME(of_many)[ROWS][3] = TABLES(many);
+static NAME(tile_function) *const NAME(of_single)[1][3] = {TABLE(single, 1)};
 static NAME(tile_function) *const NAME(of_packed)[ROWS][3] = TABLES(packed);
 
 static void NAME(pack)(const cgru_product *product, void *weights, ptrdiff_t k0, ptrdiff_t vector0, const void *W_,
@@ -129,6 +130,7 @@ static void NAME(pack)(const cgru_product *product, void *weights, ptrdiff_t k0,
 
 static void NAME(product)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     ALIGNED T out[ROWS * 3 * LANES];
+    NAME(tile_function) *const (*tiles)[3] = product->call->m == 1 && rows == 1 ? NAME(of_single) : NAME(of_many);
     ptrdiff_t K = 0;
     for (int o = 0; o < product->operands; o++) K += product->operand[o].k;
     for (ptrdiff_t p = 0; p < NAME(panels)(product->vectors); p++) {
@@ -142,7 +144,7 @@ static void NAME(product)(const cgru_product *product, ptrdiff_t t, ptrdiff_t ro
                 operand[o] = product->operand[o];
                 operand[o].rows = (const T *)operand[o].rows + (row0 + first) * operand[o].ld;
             }
-            NAME(of_rows)[count - 1][panel.vectors - 1](operand, product->operands, w, bias, out);
+            tiles[count - 1][panel.vectors - 1](operand, product->operands, w, bias, out);
             product->epilogue(product, t, row0 + first, count, panel.first, panel.vectors, out);
         }
     }
