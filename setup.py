@@ -7,9 +7,9 @@ import tempfile
 import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
-from setuptools.errors import CompileError, LinkError
 from setuptools._distutils.ccompiler import new_compiler
 from setuptools._distutils.sysconfig import customize_compiler
+from setuptools.errors import CompileError, LinkError
 
 DEBUG = os.environ.get("CGRU_DEBUG") == "1"  # bounds checks in Cython, for the tests' debug build
 MSVC = sys.platform == "win32"

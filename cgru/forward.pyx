@@ -7,7 +7,7 @@ cimport numpy as cnp
 from cython.parallel cimport prange
 
 from cgru.kernels cimport (
-    add_operand, array, cgru_array, cgru_call, cgru_kernels, cgru_product, kernels, new_call, new_product,
+    add_operand, array, cgru_call, cgru_kernels, cgru_product, kernels, new_call, new_product,
     odd_lines, pack, pack_bias,
 )
 from cgru.memory cimport Workspace

@@ -206,7 +206,10 @@ class GRU:
                     gradient *= MAX_NORM / norm
 
     def update_parameters(self) -> None:
-        """Subtract `lrate[e] * g` from `p`, in place, while `trainable`; see `cgru.parameters.gru_update_parameters`."""
+        """Subtract `lrate[e] * g` from `p`, in place, while `trainable`.
+
+        See `cgru.parameters.gru_update_parameters`.
+        """
         if self.trainable:
             gru_update_parameters(self)
 
@@ -303,8 +306,9 @@ class GRU:
                     raise ValueError(f"p[{name!r}]: missing; expected an array of shape {shapes[name[0]]}")
                 known = {np.shape(self.p.get(other))[:1] for other in ("Uz", "Ur", "Uhh")}
                 if name == "Uz" and len(known) == 1 and known != {(e,)} and np.shape(value)[1:] == (u,):
-                    raise ValueError(f"{source}: expected {known.pop()[0]} elements per step, as many as p was made "
-                                     f"for, got {e}")
+                    raise ValueError(
+                        f"{source}: expected {known.pop()[0]} elements per step, as many as p was made for, got {e}"
+                    )
                 value = real(value, f"p[{name!r}]", shapes[name[0]], dtype)
             checked[name] = value
         return checked

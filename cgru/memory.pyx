@@ -1,4 +1,4 @@
-"""Memory for the compiled modules, all of it allocated by Python: the workspace of a call, and the arrays of a layer."""
+"""Memory for the compiled modules, all of it allocated by Python: a call's workspace, and the arrays of a layer."""
 
 import numpy as np
 

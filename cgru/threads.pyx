@@ -31,8 +31,8 @@ cdef int threads_for(double flop) noexcept nogil:
 cdef Py_ssize_t block_rows(Py_ssize_t m, Py_ssize_t row_bytes, int threads, bint ragged) noexcept nogil:
     """How many samples run through a sequence together.
 
-    As many as keep their rows in the L2 cache, because each step reads the weights once a block; fewer where there would
-    be no block for each thread, and fewer still for ragged batches, whose first blocks are the longest.
+    As many as keep their rows in the L2 cache, because each step reads the weights once a block; fewer where there
+    would be no block for each thread, and fewer still for ragged batches, whose first blocks are the longest.
     """
     cdef Py_ssize_t most = max(8, ROWS_IN_L2 // row_bytes), blocks = threads * (4 if ragged and threads > 1 else 1)
     if m > 8 * blocks:

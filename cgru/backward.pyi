@@ -1,0 +1,23 @@
+"""The layer backward, compiled. What is given here is trusted: `cgru.GRU` checks it."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+def run(
+    p: Mapping[str, np.ndarray],
+    arrays: Mapping[str, np.ndarray | None],
+    activations: tuple[tuple[int, float], ...],
+    order: np.ndarray | None = None,
+    running: np.ndarray | None = None,
+) -> None:
+    """From `hp, hh, z, r` and `dA` (m, s, u) fill `dh_, dh, dhh_, dz_, dr_` (m, s, u) and `dX` (m, s, e).
+
+    Args:
+        p: the nine parameters.
+        arrays: the caches, last axis contiguous; `dhh_, dz_, dr_` and `dX` C-contiguous, and X for its shape; all of
+            one dtype. For ragged batches `dhh_, dz_, dr_` must be zero: only real steps are written.
+        activations: (code, alpha) of activate, activate_update and activate_reset, as `cgru.activations.code_of` gives.
+        order: (m,) intp, the samples, longest first; None: every sample has every step.
+        running: (s,) intp, how many of them have each step.
+    """

@@ -1,0 +1,55 @@
+"""What several test files share: layers with random, non-zero parameters, and the measure of equality."""
+
+import numpy as np
+
+import cgru
+from cgru import kernels, reference
+
+ODD = (1, 2, 7, 17, 33)
+# Largest difference over largest value, compiled against the reference in float64.
+TOLERANCE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 2e-5}
+
+
+def difference(got, due):
+    """The largest difference over the largest value (over 1 where all are smaller than that, as after cancellation)."""
+    got, due = np.asarray(got, np.float64), np.asarray(due, np.float64)
+    assert got.shape == due.shape
+    return np.abs(got - due).max(initial=0) / max(np.abs(due).max(initial=0), 1e-300)
+
+
+def assert_close(got, due, tolerance, what=""):
+    got, due = np.asarray(got, np.float64), np.asarray(due, np.float64)
+    assert got.shape == due.shape, (what, got.shape, due.shape)
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(due), what)
+    worst = np.abs(got - due).max(initial=0)
+    assert worst <= tolerance * max(np.abs(due).max(initial=0), 0.1), (what, worst)
+
+
+def random_layer(e, u, seed=0, **options):
+    """A layer whose parameters, biases among them, are random."""
+    layer = cgru.GRU(u, rng=seed, **options)
+    layer.compute_shapes(np.empty((1, 1, e)))
+    layer.initialize_parameters()
+    for value in layer.p.values():
+        value[...] = layer.np_rng.standard_normal(value.shape) * (0.7 / np.sqrt(value.shape[0]))
+    return layer
+
+
+def random_batch(m, s, e, u, ragged, dtype=np.float64, seed=1):
+    """X, lengths and h0; what stands past a sample's length is NaN, which nobody may see."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((m, s, e)).astype(dtype)
+    h0 = rng.standard_normal((m, u)).astype(dtype)
+    if not ragged:
+        return X, None, h0
+    lengths = rng.integers(1, s + 1, m)
+    X[~reference.mask(lengths, s)[:, :, 0]] = np.nan
+    return X, lengths, h0
+
+
+def double(arrays):
+    """The arrays of a dict in float64."""
+    return {name: np.asarray(value, np.float64) for name, value in arrays.items()}
+
+
+LEVELS = kernels.levels()

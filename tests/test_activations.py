@@ -1,0 +1,104 @@
+"""The activation functions, and how the layer tells which one is meant."""
+
+import functools
+
+import numpy as np
+import pytest
+
+import cgru
+from cgru.activations import CODES, bind, code_of, name_of, ours
+
+ELEMENTWISE = [cgru.identity, cgru.relu, cgru.lrelu, cgru.elu, cgru.sigmoid, cgru.tanh]
+X = np.concatenate([np.linspace(-6, 6, 50), [1e-8, -1e-8]])  # no point at a kink
+
+
+@pytest.mark.parametrize("f", ELEMENTWISE)
+def test_derivative_by_central_differences(f):
+    h = 1e-9 if f in (cgru.relu, cgru.lrelu) else 1e-6
+    x = X[np.abs(X) > 1e-6]
+    np.testing.assert_allclose(f(x, deriv=True), (f(x + h) - f(x - h)) / (2 * h), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("alpha", [-0.5, 0, 0.3, 1, 1.5])
+def test_lrelu_is_a_maximum_for_every_alpha(alpha):
+    options = {"se_hPars": {"LRELU_alpha": alpha}}
+    np.testing.assert_array_equal(cgru.lrelu(X, **options), np.maximum(alpha * X, X))
+    slope = (cgru.lrelu(X * 1.5, **options) - cgru.lrelu(X, **options)) / (X / 2)
+    np.testing.assert_allclose(cgru.lrelu(X, deriv=True, **options), slope, rtol=1e-12, atol=1e-12)
+
+
+def test_derivatives_at_zero():
+    zero = np.zeros(1)
+    tuned = {"LRELU_alpha": 0.1, "ELU_alpha": 2.0}
+    assert cgru.relu(zero, deriv=True) == 0
+    assert cgru.lrelu(zero, deriv=True) == 0.3
+    assert cgru.lrelu(zero, deriv=True, se_hPars=tuned) == 0.1
+    assert cgru.elu(zero, deriv=True) == 1
+    assert cgru.elu(zero, deriv=True, se_hPars=tuned) == 2
+
+
+def test_softmax_jacobian():
+    x = np.random.default_rng(0).standard_normal((3, 4))
+    for T in (1, 2.5):
+        options = {"se_hPars": {"softmax_temperature": T}}
+        np.testing.assert_allclose(cgru.softmax(x, **options).sum(axis=1), 1, rtol=1e-15)
+        J = cgru.softmax(x, deriv=True, **options)
+        for k in range(4):
+            step = np.zeros(4)
+            step[k] = 1e-6
+            slope = (cgru.softmax(x + step, **options) - cgru.softmax(x - step, **options)) / 2e-6
+            np.testing.assert_allclose(J[:, k], slope, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("f", ELEMENTWISE)
+def test_extremes(f):
+    x = np.array([-np.inf, -1e4, 1e4, np.inf, np.nan])
+    y = f(x)
+    assert np.isnan(y[4])
+    assert not np.isnan(y[:4]).any()
+    if f in (cgru.sigmoid, cgru.tanh):
+        np.testing.assert_array_equal(y[:4], [0, 0, 1, 1] if f is cgru.sigmoid else [-1, -1, 1, 1])
+        assert not f(x[:4], deriv=True).any()
+
+
+@pytest.mark.parametrize("f", [*ELEMENTWISE, cgru.softmax])
+@pytest.mark.parametrize("deriv", [False, True])
+def test_dtype_is_kept(f, deriv):
+    assert f(np.ones((2, 3), np.float32), deriv=deriv).dtype == np.float32
+    assert f(np.ones((2, 3), np.int64), deriv=deriv).dtype == np.float64
+
+
+def test_identified_by_identity_and_never_by_name():
+    def tanh(x, deriv=False):
+        return x
+
+    tanh.__module__ = "cgru.activations"
+    impostor = functools.wraps(cgru.tanh)(lambda x, deriv=False: x)
+    for other in (tanh, impostor, functools.partial(cgru.tanh), np.tanh):
+        assert ours(other) is None
+        assert code_of(other, None) is None
+        assert bind(other, None) is other
+    assert code_of(cgru.tanh, None) == (CODES[cgru.tanh], 0)
+
+    class Unhashable:
+        __hash__ = None
+
+        def __call__(self, x, deriv=False):
+            return x
+
+    assert ours(Unhashable()) is None
+
+
+def test_names():
+    assert name_of(cgru.tanh) == "tanh"
+    assert name_of(functools.partial(cgru.tanh)) == "partial"
+
+
+def test_parameters_that_the_output_does_not_tell_apart_run_in_python():
+    assert code_of(cgru.lrelu, {"LRELU_alpha": 0.5}) == (CODES[cgru.lrelu], 0.5)
+    assert code_of(cgru.lrelu, {}) == (CODES[cgru.lrelu], 0.3)
+    assert code_of(cgru.lrelu, {"LRELU_alpha": -0.5}) is None
+    assert code_of(cgru.lrelu, {"LRELU_alpha": 1.5}) is None
+    assert code_of(cgru.elu, {"ELU_alpha": 2}) == (CODES[cgru.elu], 2)
+    assert code_of(cgru.elu, {"ELU_alpha": -1}) is None
+    assert code_of(cgru.softmax, None) is None

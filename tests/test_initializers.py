@@ -1,0 +1,29 @@
+import numpy as np
+import pytest
+
+import cgru
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (3, 5), (4, 4), (1, 7)])
+def test_orthogonal(shape):
+    W = cgru.orthogonal(shape, np.random.default_rng(0))
+    assert W.shape == shape
+    assert W.dtype == np.float64
+    gram = W @ W.T if shape[0] < shape[1] else W.T @ W
+    np.testing.assert_allclose(gram, np.eye(min(shape)), atol=1e-14)
+
+
+def test_orthogonal_signs_are_those_of_a_positive_diagonal():
+    draw = np.random.default_rng(3).standard_normal((4, 4))
+    W = cgru.orthogonal((4, 4), np.random.default_rng(3))
+    R = W.T @ draw
+    assert (np.diag(R) > 0).all()
+    np.testing.assert_allclose(np.tril(R, -1), 0, atol=1e-14)
+
+
+def test_xavier():
+    W = cgru.xavier((300, 500), np.random.default_rng(0))
+    assert W.shape == (300, 500)
+    assert W.std() == pytest.approx(np.sqrt(2 / 800), rel=0.02)
+    draw = np.random.default_rng(0).standard_normal((300, 500))
+    np.testing.assert_allclose(W, draw * np.sqrt(2 / 800))

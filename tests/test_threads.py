@@ -1,0 +1,42 @@
+"""How the number of threads is chosen."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import cgru
+
+
+def run(**variables):
+    code = "import cgru; print(cgru.get_num_threads())"
+    env = {name: value for name, value in os.environ.items() if name not in ("CGRU_NUM_THREADS", "OMP_NUM_THREADS")}
+    return subprocess.run([sys.executable, "-c", code], env=env | variables, capture_output=True, text=True)
+
+
+def test_set_and_get(threads):
+    threads(3)
+    assert cgru.get_num_threads() == 3
+
+
+@pytest.mark.parametrize(("n", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError), (True, TypeError)])
+def test_refused(n, error, threads):
+    threads(2)
+    with pytest.raises(error, match=r"^n: expected"):
+        cgru.set_num_threads(n)
+    assert cgru.get_num_threads() == 2
+
+
+def test_the_environment_decides():
+    assert run(CGRU_NUM_THREADS="3").stdout == "3\n"
+    assert run(OMP_NUM_THREADS="5,2").stdout == "5\n"
+    assert run(OMP_NUM_THREADS="5", CGRU_NUM_THREADS="3").stdout == "3\n"
+    if hasattr(os, "sched_getaffinity"):
+        assert run().stdout == f"{len(os.sched_getaffinity(0))}\n"
+
+
+def test_nonsense_in_the_environment():
+    done = run(CGRU_NUM_THREADS="many")
+    assert done.returncode != 0
+    assert "CGRU_NUM_THREADS: expected an integer" in done.stderr
