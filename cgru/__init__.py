@@ -1,5 +1,15 @@
 """cgru: a fast GRU layer for the CPU, with every cache and gradient in the open."""
 
+try:
+    from cgru.kernels import level as _level  # noqa: F401
+except ModuleNotFoundError as _error:
+    if _error.name != "cgru.kernels":
+        raise
+    raise ImportError(
+        f"the compiled modules are missing beside {__file__}: this is the source tree; "
+        'run from another folder, or install it in place with: pip install -e "."'
+    ) from None
+
 from cgru._version import __version__
 from cgru.activations import elu, identity, lrelu, relu, sigmoid, softmax, tanh
 from cgru.initializers import orthogonal, xavier

@@ -11,7 +11,7 @@ __all__ = ["callable_", "float_dtype", "integers", "lengths_of", "positive", "re
 
 
 def real(value: Any, name: str, shape: Sequence[int | str] | None = None, dtype: Any = None) -> np.ndarray:
-    """`value` as real numbers, cast to `dtype` where given, of `shape`, in which numbers must match and letters may vary.
+    """`value` as real numbers, cast to `dtype` where given, of `shape`: numbers in it must match, letters may vary.
 
     No copy is made where none is needed. TypeError for what is not real, ValueError for another shape.
     """
