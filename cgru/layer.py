@@ -92,6 +92,7 @@ class GRU:
         self.se_hPars = se_hPars
         self.dtype = float_dtype(dtype)
         self.np_rng = generator(rng)
+        self._own_rng = rng is not None  # or a Network may give it one
         self.preactivations = preactivations
         self.trainable = True
 
