@@ -63,6 +63,7 @@ setup(
     ext_modules=cythonize(
         [
             extension("kernels", "cgru/simd/levels.c"),
+            extension("checks"),
             extension("memory"),
             extension("threads"),
             extension("forward"),

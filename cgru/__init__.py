@@ -10,20 +10,35 @@ except ModuleNotFoundError as _error:
         'run from another folder, or install it in place with: pip install -e "."'
     ) from None
 
+from cgru import datasets, losses, optimizers, reference
 from cgru._version import __version__
 from cgru.activations import elu, identity, lrelu, relu, sigmoid, softmax, tanh
+from cgru.dense import Dense
 from cgru.initializers import orthogonal, xavier
 from cgru.layer import GRU
+from cgru.network import Epoch, History, Network, load
+from cgru.optimizers import SGD, Adam
 from cgru.threads import get_num_threads, set_num_threads
 
 __all__ = [
     "GRU",
+    "SGD",
+    "Adam",
+    "Dense",
+    "Epoch",
+    "History",
+    "Network",
     "__version__",
+    "datasets",
     "elu",
     "get_num_threads",
     "identity",
+    "load",
+    "losses",
     "lrelu",
+    "optimizers",
     "orthogonal",
+    "reference",
     "relu",
     "set_num_threads",
     "sigmoid",

@@ -116,12 +116,17 @@ def ours(f: Activation) -> Activation | None:
     return NAMED.get(name) if vars(maths).get(name) is f else None
 
 
+def tuned(f: Activation) -> bool:
+    """Whether `f` reads parameters of the layer."""
+    return ours(f) in _TUNED
+
+
 def bind(f: Activation, se_hPars: Mapping[str, Any] | None) -> Activation:
     """`f` as a plain `g(x, deriv=False)`: ours with the layer's parameters, any other callable as it is."""
     known = ours(f)
     if known is None:
         return f
-    return functools.partial(known, se_hPars=se_hPars) if known in _TUNED else known
+    return functools.partial(known, se_hPars=se_hPars) if tuned(f) else known
 
 
 def code_of(f: Activation, se_hPars: Mapping[str, Any] | None) -> tuple[int, float] | None:

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from cgru import backward, forward, reference
-from cgru.activations import Activation, bind, code_of, name_of, ours, sigmoid, softmax, tanh
-from cgru.checks import callable_, float_dtype, lengths_of, positive, real, sequences
+from cgru.activations import Activation, bind, code_of, name_of, ours, sigmoid, softmax, tanh, tuned
+from cgru.checks import callable_, entry, float_dtype, generator, lengths_of, parameters, positive, real, rows, sequences
 from cgru.initializers import orthogonal
 from cgru.memory import Buffers
 from cgru.parameters import (
@@ -24,7 +24,6 @@ from cgru.parameters import (
     gru_initialize_parameters,
     gru_update_parameters,
 )
-from cgru.reference import PARAMETERS
 
 __all__ = ["GRU"]
 
@@ -104,13 +103,14 @@ class GRU:
         self.bc: dict[str, np.ndarray] = {}
         self.o: dict[str, Any] = {}
         self.activation = {gate: name_of(getattr(self, gate)) for gate in GATES}
+        self._known: tuple[Any, Any] = (None, None)  # the activations of the last call, and their codes
         self._codes()
 
         self._ragged: tuple[np.ndarray, np.ndarray] | None = None  # samples by length; how many of them run each step
         self._lengths: np.ndarray | None = None
         self._hidden: dict[str, np.ndarray] = {}  # pre-activations that fc does not show, for a callable's derivative
         self._buffers = Buffers()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # of a kind that a Ctrl-C just after it was taken does not leave shut
 
     def __repr__(self) -> str:
         names = ", ".join(f"{gate}={name_of(getattr(self, gate))}" for gate in GATES)
@@ -120,7 +120,7 @@ class GRU:
         return {name: value for name, value in vars(self).items() if name not in ("_buffers", "_lock")}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        vars(self).update(state, _buffers=Buffers(), _lock=threading.Lock())
+        vars(self).update(state, _buffers=Buffers(), _lock=threading.RLock())
 
     # --- the contract's members, in the order of a training step ---
 
@@ -176,7 +176,7 @@ class GRU:
         try:
             fc = self._caches()
             dA = real(dX, "dX", self.fc["A"].shape, self.dtype)
-            p = self._parameters(fc["X"].shape[2], "fc['X']")
+            p = parameters(self.p, fc["X"].shape[2], self.d["u"], self.dtype, "fc['X']")
             codes = self._codes()
             if codes is None:
                 fc |= self._hidden or {name: self.fc[name] for name in PREACTIVATIONS if name in self.fc}
@@ -233,7 +233,7 @@ class GRU:
             X, lengths, h0, p = self._inputs(A, lengths, h0)
             codes = self._codes()
             gru_compute_shapes(self, X)
-            self.activation = {gate: name_of(getattr(self, gate)) for gate in GATES}
+            self.activation.update({gate: name_of(getattr(self, gate)) for gate in GATES})
             self._lengths, self._ragged = lengths, by_length(lengths, X.shape[1])
             self._hidden = {}
             self.fc.clear()
@@ -291,37 +291,15 @@ class GRU:
         lengths = lengths_of(lengths, m, s)
         if h0 is not None:
             h0 = np.ascontiguousarray(real(h0, "h0", (m, self.d["u"]), self.dtype))
-        return X, lengths, h0, self._parameters(e, "A")
-
-    def _parameters(self, e: int, source: str) -> dict[str, np.ndarray]:
-        """The nine parameters in the layer's dtype, checked against e and u."""
-        if not self.p:
-            raise RuntimeError("p: empty; expected compute_shapes and initialize_parameters before this call")
-        u, dtype = self.d["u"], self.dtype
-        shapes = {"U": (e, u), "V": (u, u), "b": (1, u)}
-        checked = {}
-        for name in PARAMETERS:
-            value = self.p.get(name)
-            if type(value) is not np.ndarray or value.dtype != dtype or value.shape != shapes[name[0]]:
-                if value is None:
-                    raise ValueError(f"p[{name!r}]: missing; expected an array of shape {shapes[name[0]]}")
-                known = {np.shape(self.p.get(other))[:1] for other in ("Uz", "Ur", "Uhh")}
-                if name == "Uz" and len(known) == 1 and known != {(e,)} and np.shape(value)[1:] == (u,):
-                    raise ValueError(
-                        f"{source}: expected {known.pop()[0]} elements per step, as many as p was made for, got {e}"
-                    )
-                value = real(value, f"p[{name!r}]", shapes[name[0]], dtype)
-            checked[name] = value
-        return checked
+        return X, lengths, h0, parameters(self.p, e, self.d["u"], self.dtype, "A")
 
     def _caches(self) -> dict[str, np.ndarray]:
         """What backward reads of `fc`, checked."""
         if not self.fc.keys() >= {"X", "h", "hp", "hh", "z", "r", "A"}:
             raise RuntimeError("backward: expected a forward before it")
-        X = real(self.fc["X"], "fc['X']", ("m", "s", "e"))
+        X = entry(self.fc, "fc", "X", ("m", "s", "e"), self.dtype)
         shape = (*X.shape[:2], self.d["u"])
-        caches = {name: real(self.fc[name], f"fc[{name!r}]", shape, self.dtype) for name in ("h", "hp", *OUTPUTS)}
-        return {"X": X} | {name: rows(value) for name, value in caches.items()}
+        return {"X": X} | {name: rows(entry(self.fc, "fc", name, shape, self.dtype)) for name in ("h", "hp", *OUTPUTS)}
 
     def _dA(self, dA: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """The gradient from above as (m, s, u): on each sample's last step where only the last state was returned."""
@@ -340,13 +318,19 @@ class GRU:
 
     def _codes(self) -> tuple[tuple[int, float], ...] | None:
         """(code, alpha) of the three activations; None where one of them is not compiled."""
+        functions = (self.activate, self.activate_update, self.activate_reset)
+        if functions == self._known[0]:
+            return self._known[1]
         codes = []
-        for gate in GATES:
-            f = callable_(getattr(self, gate), gate)
+        for gate, f in zip(GATES, functions, strict=True):
+            callable_(f, gate)
             if ours(f) is softmax:
                 raise ValueError(f"{gate}: softmax is for a Dense layer, expected an elementwise activation")
             codes.append(code_of(f, self.se_hPars))
-        return None if None in codes else tuple(codes)
+        known = None if None in codes else tuple(codes)
+        if not any(map(tuned, functions)):  # then the codes hold whatever becomes of se_hPars
+            self._known = functions, known
+        return known
 
     def _callables(self) -> list[Activation]:
         """The three activations as NumPy functions whose result is checked."""
@@ -363,22 +347,9 @@ def checked(f: Activation, name: str) -> Activation:
     return call
 
 
-def rows(array: np.ndarray) -> np.ndarray:
-    """`array`, copied only where its last axis is not contiguous."""
-    return array if array.strides[-1] == array.itemsize else np.ascontiguousarray(array)
-
-
 def by_length(lengths: np.ndarray | None, s: int) -> tuple[np.ndarray, np.ndarray] | None:
     """The samples, longest first, and how many of them have each step; None where there are no lengths."""
     if lengths is None:
         return None
     order = np.argsort(-lengths, kind="stable").astype(np.intp)
     return order, np.count_nonzero(lengths[:, None] > np.arange(s), axis=0).astype(np.intp)
-
-
-def generator(rng: np.random.Generator | int | None) -> np.random.Generator:
-    """`rng` as a Generator."""
-    try:
-        return np.random.default_rng(rng)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"rng: expected a Generator, a seed or None, got {rng!r} ({error})") from None

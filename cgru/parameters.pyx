@@ -10,11 +10,11 @@ cimport numpy as cnp
 from cython cimport floating
 from cython.parallel cimport prange
 
-from cgru.checks import positive, real
+from cgru.checks import NAMES, positive
+from cgru.checks cimport entry, real, rows
 from cgru.kernels cimport cgru_kernels, cgru_outer, kernels
 from cgru.memory cimport Workspace
 from cgru.threads cimport threads_for
-from cgru.reference import PARAMETERS
 
 cnp.import_array()
 
@@ -62,7 +62,7 @@ def gru_initialize_parameters(layer):
     for attribute in ("np_rng", "initialization"):
         if not hasattr(layer, attribute):
             raise RuntimeError(f"layer.{attribute}: missing; expected it to be set before gru_initialize_parameters")
-    shapes = {name: _entry(layer, "fs", name, "compute_shapes") for name in PARAMETERS}
+    shapes = {name: _entry(layer, "fs", name, "compute_shapes") for name in NAMES}
     fresh = {}
     for name, shape in shapes.items():
         if name[0] == "b":
@@ -70,7 +70,7 @@ def gru_initialize_parameters(layer):
         else:
             drawn = layer.initialization(shape, rng=layer.np_rng)
             fresh[name] = real(drawn, f"initialization(shape={shape})", shape, dtype)
-    for name in PARAMETERS:  # in this order, whatever the dict held before
+    for name in NAMES:  # in this order, whatever the dict held before
         layer.p.pop(name, None)
     layer.p.update(fresh)
 
@@ -124,28 +124,35 @@ cdef void _gradients(dict g, list caches, const Py_ssize_t[:] order, const Py_ss
 
 
 def gru_compute_gradients(layer):
-    for name in PARAMETERS:
+    cdef cnp.ndarray X, Vz = np.asarray(_entry(layer, "p", "Vz", "initialize_parameters"))
+    cdef dict p = layer.p, fc = layer.fc, bc = layer.bc, g = {}
+    for name in NAMES:
         _entry(layer, "p", name, "initialize_parameters")
-    dtype = np.float32 if np.result_type(*(layer.p[name] for name in PARAMETERS)) == np.float32 else np.float64
-    X = real(_entry(layer, "fc", "X", "forward"), "fc['X']", ("m", "s", "e"), dtype)
-    m, s, e = X.shape
-    u = np.shape(layer.p["Vz"])[0]
-    for name in PARAMETERS:
-        real(layer.p[name], f"p[{name!r}]", {"U": (e, u), "V": (u, u), "b": (1, u)}[name[0]])
-    caches = [X]
-    for cache, key, due in (
-        ("fc", "hp", "forward"), ("fc", "r", "forward"),
-        ("bc", "dhh_", "backward"), ("bc", "dz_", "backward"), ("bc", "dr_", "backward"),
-    ):
-        caches.append(real(_entry(layer, cache, key, due), f"{cache}[{key!r}]", (m, s, u), dtype))
-    caches = [a if a.strides[2] == a.itemsize else np.ascontiguousarray(a) for a in caches]
+    for name in ("X", "hp", "r"):
+        _entry(layer, "fc", name, "forward")
+    for name in ("dhh_", "dz_", "dr_"):
+        _entry(layer, "bc", name, "backward")
+
+    single = all([np.asarray(p[name]).dtype == np.float32 for name in NAMES])
+    cdef cnp.dtype dtype = np.dtype(np.float32 if single else np.float64)
+    X = entry(fc, "fc", "X", ("m", "s", "e"), dtype)
+    m, s, e = np.shape(X)
+    u = Vz.shape[0] if Vz.ndim else 0
+    cdef tuple states = (m, s, u), U = (e, u), V = (u, u), b = (1, u)
+    for name in NAMES:
+        entry(p, "p", name, U if name[0] == "U" else V if name[0] == "V" else b, dtype)
+    cdef list caches = [rows(X)]
+    for name in ("hp", "r"):
+        caches.append(rows(entry(fc, "fc", name, states, dtype)))
+    for name in ("dhh_", "dz_", "dr_"):
+        caches.append(rows(entry(bc, "bc", name, states, dtype)))
 
     order, running = getattr(layer, "_ragged", None) or (None, None)
     if order is None or order.shape != (m,) or running.shape != (s,):
         order, running = np.arange(m), np.full(s, m)
-
-    g = {"d" + name: np.zeros(np.shape(value), dtype) for name, value in layer.p.items()}
-    if dtype == np.float32:
+    for name, value in p.items():
+        g["d" + name] = np.zeros(np.shape(value), dtype)
+    if single:
         _gradients[float](g, caches, order, running, 0)
     else:
         _gradients[double](g, caches, order, running, 0)
@@ -171,15 +178,16 @@ def gru_update_parameters(layer):
         raise ValueError(
             f"lrate: expected a learning rate for epoch e = {layer.e}, got {len(layer.lrate)} of them"
         ) from None
-    pairs = []
-    for key, gradient in layer.g.items():
+    cdef dict g = layer.g
+    cdef list pairs = []
+    for key in g:
         p = _entry(layer, "p", key[1:], "initialize_parameters")
         if not isinstance(p, np.ndarray) or p.dtype.kind != "f":
             raise TypeError(f"p[{key[1:]!r}]: expected an array of floats to update in place, got "
                             f"{p.dtype if isinstance(p, np.ndarray) else type(p).__name__}")
-        if not p.flags.writeable:
+        if not cnp.PyArray_ISWRITEABLE(p):
             raise ValueError(f"p[{key[1:]!r}]: expected an array to update in place, got a read-only one")
-        pairs.append((p, real(gradient, f"g[{key!r}]", p.shape)))
+        pairs.append((p, entry(g, "g", key, np.shape(p))))
     for p, gradient in pairs:
         if p.ndim == 2 and p.dtype == gradient.dtype == np.float64:
             _descend[double](p, gradient, lrate)

@@ -8,8 +8,8 @@ import os
 
 from cgru.checks import positive
 
-# Work below which waking a thread costs more than it saves: about 30 us on one core.
-cdef double SMALL = 2e6
+# Work below which it is not shared, about a millisecond on one core: on a busy machine a thread may be long in coming.
+cdef double SMALL = 1e8
 # Bytes of a block's rows that leave room for the weights in an L2 cache of a megabyte.
 cdef Py_ssize_t ROWS_IN_L2 = 1 << 18
 cdef int _threads = 1

@@ -1,0 +1,166 @@
+"""The losses: each returns its value, averaged over the samples, and its gradient; and what they take as `y`.
+
+m samples, k outputs, A (m, k) the head's outputs, Z (m, k) what they were before the activation, Y (m, k) the targets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from cgru.activations import Activation, ours, sigmoid, softmax
+from cgru.checks import real
+
+__all__ = [
+    "binary_cross_entropy",
+    "cross_entropy",
+    "mean_squared_error",
+    "sigmoid_cross_entropy",
+    "softmax_cross_entropy",
+]
+
+Loss = Callable[..., tuple[float, np.ndarray]]
+
+
+# --- from the outputs, for any head: (loss, dL/dA) ---
+
+
+def cross_entropy(A: np.ndarray, Y: np.ndarray) -> tuple[float, np.ndarray]:
+    """-sum(Y log A) / m, for probabilities A; those under the dtype's epsilon count as epsilon."""
+    A = np.maximum(A, np.finfo(A.dtype).eps)
+    m = len(A)
+    return float(-(Y * np.log(A, dtype=np.float64)).sum() / m), (-Y / A / m).astype(A.dtype)
+
+
+def binary_cross_entropy(A: np.ndarray, Y: np.ndarray) -> tuple[float, np.ndarray]:
+    """-mean(Y log A + (1 - Y) log(1 - A)) over samples and outputs, A kept the dtype's epsilon away from 0 and 1."""
+    eps = np.finfo(A.dtype).eps
+    A = np.clip(A, eps, 1 - eps)
+    a = A.astype(np.float64)
+    return float(-(Y * np.log(a) + (1 - Y) * np.log1p(-a)).mean()), ((a - Y) / (a * (1 - a)) / a.size).astype(A.dtype)
+
+
+def mean_squared_error(A: np.ndarray, Y: np.ndarray) -> tuple[float, np.ndarray]:
+    """mean((A - Y)^2) over samples and outputs."""
+    E = A - Y
+    return float(np.square(E, dtype=np.float64).mean()), (2 * E / E.size).astype(A.dtype)
+
+
+# --- from before the activation, for the pairs whose gradient is A - Y there: (loss, dL/dZ) ---
+
+
+def softmax_cross_entropy(
+    Z: np.ndarray, Y: np.ndarray, A: np.ndarray | None = None, temperature: float = 1.0
+) -> tuple[float, np.ndarray]:
+    """The cross-entropy of softmax(Z / temperature), by log-sum-exp: it neither overflows nor vanishes.
+
+    Rows of Y sum to 1. A is softmax(Z / temperature) where the caller has it already.
+    """
+    m = len(Z)
+    if A is None:
+        A = softmax(Z, se_hPars={"softmax_temperature": temperature})
+    z = (Z - Z.max(axis=1, keepdims=True)).astype(np.float64) / temperature
+    loss = float((np.log(np.exp(z).sum(axis=1)) - (Y * z).sum(axis=1)).sum() / m)
+    return loss, ((A - Y) / (m * temperature)).astype(Z.dtype)
+
+
+def sigmoid_cross_entropy(
+    Z: np.ndarray, Y: np.ndarray, A: np.ndarray | None = None, temperature: float = 1.0
+) -> tuple[float, np.ndarray]:
+    """The binary cross-entropy of sigmoid(Z), as max(Z, 0) - Z Y + log(1 + exp(-|Z|)), averaged over all outputs.
+
+    A is sigmoid(Z) where the caller has it already; `temperature` is softmax's alone and not looked at.
+    """
+    if A is None:
+        A = sigmoid(Z)
+    z = Z.astype(np.float64)
+    loss = float((np.maximum(z, 0) - z * Y + np.log1p(np.exp(-np.abs(z)))).mean())
+    return loss, ((A - Y) / Z.size).astype(Z.dtype)
+
+
+# --- which one is meant ---
+
+LOSSES: dict[str, Loss] = {f.__name__: f for f in (cross_entropy, binary_cross_entropy, mean_squared_error)}
+CANONICAL: dict[tuple[str, Activation], Loss] = {
+    ("cross_entropy", softmax): softmax_cross_entropy,
+    ("binary_cross_entropy", sigmoid): sigmoid_cross_entropy,
+}
+
+
+def chosen(loss: str | None, activate: Activation, k: int) -> str:
+    """The name of the loss for a head of `k` units: `loss`, or by the activation where it is None.
+
+    ValueError for an unknown name and for a pair that means nothing: a cross-entropy of what is no probability.
+    """
+    known = ours(activate)
+    if loss is None:
+        loss = {softmax: "cross_entropy", sigmoid: "binary_cross_entropy"}.get(known, "mean_squared_error")
+    if not isinstance(loss, str) or loss not in LOSSES:
+        raise ValueError(f"loss: expected one of {', '.join(LOSSES)} or None, got {loss!r}")
+    fits = {"cross_entropy": (softmax,), "binary_cross_entropy": (sigmoid, softmax)}.get(loss)
+    if fits and known is not None and known not in fits:
+        names = " or ".join(f.__name__ for f in fits)
+        raise ValueError(f"loss: expected a head with {names} for {loss}, got {known.__name__}")
+    if loss == "cross_entropy" and k < 2:
+        raise ValueError(
+            "loss: expected a head of at least 2 units for cross_entropy, got 1 (see binary_cross_entropy)"
+        )
+    return loss
+
+
+def targets(y: Any, m: int, k: int, loss: str, name: str = "y") -> tuple[np.ndarray, np.ndarray | None]:
+    """`y` as Y (m, k) float64, and as integer classes (m,) where it gives them, else None.
+
+    cross_entropy takes integers (m,) from 0 to k - 1 or class probabilities (m, k); binary_cross_entropy 0 and 1 (m,)
+    or reals from 0 to 1 (m, k); mean_squared_error reals (m, k). (m,) does for (m, k) where k is 1. TypeError or
+    ValueError for anything else, NaN and infinity among it.
+    """
+    array = real(y, name)
+    whole = array.dtype.kind in ("iub" if loss == "binary_cross_entropy" else "iu")
+    if loss == "cross_entropy" and array.ndim == 1 and not whole:
+        raise TypeError(f"{name}: expected integers (m,) or class probabilities (m, {k}), got {array.dtype} (m,)")
+    flat = array.shape == (m,) and (k == 1 or loss == "cross_entropy")
+    if not flat and array.shape != (m, k):
+        due = f"({m},) or ({m}, {k})" if k == 1 or loss == "cross_entropy" else f"({m}, {k})"
+        raise ValueError(f"{name}: expected shape {due}, got {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name}: expected finite numbers, got {array[~np.isfinite(array)][0]}")
+
+    if loss == "mean_squared_error":
+        return array.reshape(m, k).astype(np.float64), None
+    top = k - 1 if flat and loss == "cross_entropy" else 1
+    wrong = array[(array < 0) | (array > top)]
+    if wrong.size:
+        what = "integers" if whole else "reals"
+        raise ValueError(f"{name}: expected {what} from 0 to {top} for {loss}, got {wrong[0]}")
+    if loss == "binary_cross_entropy":
+        return array.reshape(m, k).astype(np.float64), array.reshape(m).astype(np.intp) if whole and k == 1 else None
+    if flat:
+        Y = np.zeros((m, k))
+        Y[np.arange(m), array] = 1
+        return Y, array.astype(np.intp)
+    sums = array.sum(axis=1, dtype=np.float64)
+    wrong = sums[np.abs(sums - 1) > 1e-3]
+    if wrong.size:
+        raise ValueError(
+            f"{name}: expected class probabilities, each row with sum 1, got a row with sum {wrong[0]:.6g}"
+        )
+    return array / sums[:, None], None
+
+
+def classes(A: np.ndarray, loss: str) -> np.ndarray:
+    """The classes that outputs A (m, k) say: the largest, (m,), for cross_entropy; else whether above 0.5, (m, k)."""
+    return A.argmax(axis=1) if loss == "cross_entropy" else (A > 0.5).astype(np.intp)
+
+
+def hits(A: np.ndarray, Y: np.ndarray, loss: str) -> float | None:
+    """How many of the samples in A (m, k) are right; of several binary outputs each counts by its share of them.
+
+    None for mean_squared_error, which has no classes.
+    """
+    if loss == "mean_squared_error":
+        return None
+    right = classes(A, loss) == classes(Y, loss)
+    return float(right.sum()) if loss == "cross_entropy" else float(right.mean(axis=1).sum())

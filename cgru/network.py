@@ -1,0 +1,487 @@
+"""Network: GRU layers and a Dense head in a chain, its training, its use and its files.
+
+m samples, s steps, e elements per step, k outputs. No arithmetic of a layer is done here.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from cgru import losses, persistence
+from cgru.activations import ours
+from cgru.checks import callable_, lengths_of, positive, sequences
+from cgru.dense import Dense
+from cgru.layer import GRU
+from cgru.optimizers import SGD, Adam
+from cgru.reference import mask
+
+__all__ = ["Epoch", "History", "Network", "load"]
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What is known at the end of an epoch; `accuracy` is None without classes, `validation_*` without validation."""
+
+    epoch: int  # from 1
+    epochs: int
+    loss: float  # both averaged over the epoch's batches, each seen before its update
+    accuracy: float | None
+    validation_loss: float | None
+    validation_accuracy: float | None
+    learning_rate: float  # of the last step
+    seconds: float
+
+
+def _column(name: str) -> property:
+    return property(lambda history: [getattr(epoch, name) for epoch in history], doc=f"`{name}` of each epoch.")
+
+
+class History(list[Epoch]):
+    """The epochs of a fit, `history[-1].loss`; and each of their entries as a list over the epochs, `history.loss`."""
+
+    loss = _column("loss")
+    accuracy = _column("accuracy")
+    validation_loss = _column("validation_loss")
+    validation_accuracy = _column("validation_accuracy")
+    learning_rate = _column("learning_rate")
+    seconds = _column("seconds")
+
+
+@dataclass(frozen=True)
+class _Data:
+    """Samples with their targets, checked: X (m, s, e) raw, Y (m, k), classes (m,) where y gave them."""
+
+    X: np.ndarray
+    Y: np.ndarray
+    lengths: np.ndarray | None
+    classes: np.ndarray | None
+
+    def __getitem__(self, rows: np.ndarray | slice) -> _Data:
+        return _Data(self.X[rows], self.Y[rows], *(a if a is None else a[rows] for a in (self.lengths, self.classes)))
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+
+class Network:
+    """A chain of `GRU` layers, all but the last with `sequences=True`, and a `Dense` head.
+
+    `loss` is "cross_entropy", "binary_cross_entropy" or "mean_squared_error"; None chooses by the head's activation:
+    softmax, sigmoid, any other. `optimizer` is `SGD` or `Adam` (None: `Adam()`) and may be replaced at any time.
+    `seed` makes the initial weights, the shuffling and the validation split repeatable; each layer gets a generator of
+    its own from it, except one that was given its own. `class_names` are kept with the model, one for each class.
+
+    Parameters are made at the first sight of data, for its number of elements; a layer that has parameters keeps them.
+    Inputs are raw: once `fit` has measured a standardisation (`mean` and `scale`, (e,), else None), every method
+    applies it. `history` goes over all fits.
+
+    TypeError or ValueError for arguments and for layers that do not fit each other.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[GRU | Dense],
+        loss: str | None = None,
+        optimizer: SGD | Adam | None = None,
+        seed: int | None = None,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
+        self.layers = _chain(layers)
+        k = self._head.d["u"]
+        self.loss = losses.chosen(loss, self._head.activate, k)
+        self.class_names = _names(class_names, self.loss, k)
+        self.optimizer = Adam() if optimizer is None else optimizer
+        if isinstance(optimizer, type) or not callable(getattr(self.optimizer, "step", None)):
+            raise TypeError(f"optimizer: expected an SGD, an Adam or None, got {optimizer!r}")
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer)):
+            raise TypeError(f"seed: expected an integer or None, got {type(seed).__name__}")
+        if seed is not None and seed < 0:
+            raise ValueError(f"seed: expected at least 0, got {seed}")
+        self.seed = None if seed is None else int(seed)
+        self.mean: np.ndarray | None = None
+        self.scale: np.ndarray | None = None
+        self.history = History()
+        *self._layer_seeds, self._split_seed, shuffle_seed = np.random.SeedSequence(seed).spawn(len(self.layers) + 2)
+        self._shuffler = np.random.default_rng(shuffle_seed)
+        self._state: dict[str, Any] = {}  # the optimizer's
+
+    def __repr__(self) -> str:
+        return f"Network({list(self.layers)}, loss={self.loss!r}, optimizer={self.optimizer}, seed={self.seed})"
+
+    # --- use ---
+
+    def predict(self, X: np.ndarray, lengths: np.ndarray | None = None, batch_size: int = 1024) -> np.ndarray:
+        """The head's outputs (m, k) for X (m, s, e), of which sample i has `lengths[i]` real steps (None: all).
+
+        NaN in X comes out as NaN. `batch_size` bounds the memory that is needed, the outputs do not depend on it.
+        """
+        X, lengths = self._samples(X, lengths)
+        size = positive(batch_size, "batch_size")
+        self._make(X.shape[2])
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.concatenate([self._head.predict(A) for A, _ in self._states(X, lengths, size)])
+
+    def predict_classes(self, X: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
+        """The classes (m,) as integers, or as names where the network has `class_names`.
+
+        One sigmoid unit says 0 or 1, above 0.5; several say so each, (m, k), by number. ValueError for a regression,
+        and where outputs are NaN.
+        """
+        if self.loss == "mean_squared_error":
+            raise ValueError(f"predict_classes: expected a network with a cross-entropy loss, got {self.loss}")
+        A = self.predict(X, lengths)
+        lost = np.flatnonzero(np.isnan(A).any(axis=1))
+        if lost.size:
+            raise ValueError(f"X: expected samples that have a class, got NaN outputs for sample {lost[0]}")
+        classes = losses.classes(A, self.loss)
+        if self.loss == "binary_cross_entropy" and A.shape[1] > 1:
+            return classes
+        classes = classes.reshape(len(A))
+        return classes if self.class_names is None else np.array(self.class_names)[classes]
+
+    def evaluate(self, X: np.ndarray, y: np.ndarray, lengths: np.ndarray | None = None) -> dict[str, float]:
+        """`{"loss": ..., "accuracy": ...}` averaged over the samples; for a regression the loss alone.
+
+        `y` as for `fit`. Of several binary outputs each counts by its share of the accuracy.
+        """
+        data = self._data(X, y, lengths)
+        self._make(data.X.shape[2])
+        loss, accuracy = self._scores(data)
+        return {"loss": loss} if accuracy is None else {"loss": loss, "accuracy": accuracy}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to `path`, exactly that name, for `cgru.load`: all that it needs to predict.
+
+        An `.npz` without pickled objects, written beside and renamed. Left out are the optimizer with its state and
+        the history. RuntimeError where there are no parameters yet; ValueError for a layer, activation or
+        initializer that is not from this package, before any file is touched.
+        """
+        persistence.write(
+            path,
+            self.layers,
+            {"loss": self.loss, "class_names": self.class_names, "seed": self.seed},
+            {} if self.mean is None else {"mean": self.mean, "scale": self.scale},
+        )
+
+    # --- training ---
+
+    def fit(
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        *,
+        lengths: np.ndarray | None = None,
+        epochs: int = 50,
+        batch_size: int = 32,
+        validation: float | tuple[Any, ...] | None = None,
+        standardize: bool = False,
+        shuffle: bool = True,
+        patience: int | None = None,
+        callback: Callable[[Epoch], Any] | None = None,
+    ) -> History:
+        """Train on X (m, s, e) and y; return the history of this fit. A second call goes on where the first ended.
+
+        lengths: (m,) integers, the real steps of each sample; what stands past them is never looked at.
+        y: for cross_entropy integers (m,) from 0 to k - 1, or class probabilities (m, k); for binary_cross_entropy
+            0 and 1 (m,), or reals from 0 to 1 (m, k); for mean_squared_error reals (m, k). (m,) does where k is 1.
+        validation: (X, y) or (X, y, lengths); or the share of the samples, in (0, 1), to set aside for it: at random,
+            the same ones in each fit of as many samples, and evenly over the classes. With validation, the weights
+            of the epoch with the lowest validation loss are in place at the end.
+        standardize: measure the mean and deviation of each element over the real training frames and train on
+            (X - mean) / scale; a deviation of 0 counts as 1. It is measured once: a network that has `mean` and
+            `scale` uses them whatever this says (set both to None to have them measured anew).
+        shuffle: draw a new order of the samples for each epoch. The last, short batch is used.
+        patience: stop after so many epochs without a lower validation loss; None never does.
+        callback: called with an `Epoch` at the end of each.
+
+        Whatever is raised while it trains (KeyboardInterrupt too), the best weights so far are put in place first:
+        by validation loss, without validation those of the last whole epoch, before the first those at the start.
+        RuntimeError where a loss is no longer finite.
+        """
+        data = self._data(X, y, lengths)
+        epochs, batch_size = positive(epochs, "epochs"), positive(batch_size, "batch_size")
+        for name, flag in (("standardize", standardize), ("shuffle", shuffle)):
+            if not isinstance(flag, bool | np.bool_):
+                raise TypeError(f"{name}: expected True or False, got {type(flag).__name__}")
+        if patience is not None:
+            positive(patience, "patience")
+            if validation is None:
+                raise ValueError("patience: expected a validation share or set beside it, got validation=None")
+        if callback is not None:
+            callable_(callback, "callback")
+        if not any(layer.trainable for layer in self.layers):
+            raise ValueError("layers: expected at least one that is trainable, got none")
+        data, held_out = self._split(data, validation)
+
+        self._make(data.X.shape[2])
+        best = self._snapshot()
+        try:
+            if standardize and self.mean is None:
+                self.mean, self.scale = _statistics(data)
+            history, lowest, stale = History(), math.inf, 0
+            for number in range(1, epochs + 1):
+                epoch = self._epoch(data, held_out, number, epochs, batch_size, shuffle)
+                stale += 1
+                if held_out is None or epoch.validation_loss < lowest:
+                    best, lowest, stale = self._snapshot(), epoch.validation_loss, 0
+                self.history.append(epoch)
+                history.append(epoch)
+                if callback is not None:
+                    callback(epoch)
+                if stale == patience:
+                    break
+        finally:
+            self._restore(best)
+        return history
+
+    def _epoch(
+        self, data: _Data, held_out: _Data | None, number: int, epochs: int, batch_size: int, shuffle: bool
+    ) -> Epoch:
+        start = time.perf_counter()
+        m, batches = len(data), -(-len(data) // batch_size)
+        order = self._shuffler.permutation(m) if shuffle else np.arange(m)
+        loss, right = 0.0, None if self.loss == "mean_squared_error" else 0.0
+        for batch in range(batches):
+            rows = data[order[batch * batch_size : (batch + 1) * batch_size]]
+            fraction = (number - 1 + batch / batches) / epochs
+            value, hits = self._step(rows, fraction, f"epoch {number}, batch {batch + 1} of {batches}")
+            loss += value * len(rows) / m
+            right = None if right is None else right + hits
+        scores = (None, None) if held_out is None else self._scores(held_out)
+        if scores[0] is not None and not math.isfinite(scores[0]):
+            raise RuntimeError(_DIVERGED.format(f"the validation loss is {scores[0]} after epoch {number}"))
+        accuracy = None if right is None else right / m
+        rate = self.optimizer.rate(fraction)
+        return Epoch(number, epochs, loss, accuracy, *scores, rate, time.perf_counter() - start)
+
+    def _step(self, batch: _Data, fraction: float, when: str) -> tuple[float, float | None]:
+        """One update of the parameters; the batch's loss and how many of its samples were right before."""
+        with np.errstate(over="ignore", invalid="ignore"):  # a loss that is not finite says it better
+            A = self._standardized(batch.X)
+            for layer in self.layers[:-1]:
+                A = layer._forward(A, batch.lengths, h0=None, preactivations=layer.preactivations is True)
+            A = self._head.forward(A)
+            loss, dZ, dA = self._criterion(self._head.fc["Z"], A, batch.Y)
+            if not math.isfinite(loss):
+                raise RuntimeError(_DIVERGED.format(f"the loss is {loss} at {when}"))
+            self._backward(dZ, dA)
+            self.optimizer.step(self._parameters(), self._gradients(), self._state, fraction)
+        return loss, losses.hits(A, batch.Y, self.loss)
+
+    def _backward(self, dZ: np.ndarray | None, dA: np.ndarray | None) -> None:
+        """All gradients, down to the lowest layer that trains."""
+        lowest = next(i for i, layer in enumerate(self.layers) if layer.trainable)
+        for i in range(len(self.layers) - 1, lowest - 1, -1):
+            layer = self.layers[i]
+            dA = layer.backward(dA) if dZ is None else layer._backward(dZ)
+            dZ = None
+            if layer.trainable:
+                layer.compute_gradients()
+
+    def _criterion(
+        self, Z: np.ndarray, A: np.ndarray, Y: np.ndarray
+    ) -> tuple[float, np.ndarray | None, np.ndarray | None]:
+        """The loss and dL/dZ, or dL/dA where loss and activation are no pair that has a dL/dZ of its own."""
+        pair = losses.CANONICAL.get((self.loss, ours(self._head.activate)))
+        if pair is not None:
+            return *pair(Z, Y, A, self._head._temperature), None
+        loss, dA = losses.LOSSES[self.loss](A, Y)
+        return loss, None, dA
+
+    def _scores(self, data: _Data) -> tuple[float, float | None]:
+        """The loss and the accuracy on `data`."""
+        loss, right = 0.0, 0.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            for A, rows in self._states(data.X, data.lengths, 1024):
+                Z = self._head._preactivations(A)
+                A, Y = self._head._activated(Z), data.Y[rows]
+                loss += self._criterion(Z, A, Y)[0] * len(A) / len(data)
+                hits = losses.hits(A, Y, self.loss)
+                right = None if hits is None else right + hits
+        return loss, None if right is None else right / len(data)
+
+    # --- what the layers get and have ---
+
+    @property
+    def _head(self) -> Dense:
+        return self.layers[-1]
+
+    def _make(self, e: int) -> None:
+        """Make the parameters that are missing, for inputs of `e` elements."""
+        A = np.zeros((1, 1, e))
+        for layer, seed in zip(self.layers, self._layer_seeds, strict=True):
+            if layer is self._head:
+                A = A[:, 0]
+            if not layer.p:
+                if not getattr(layer, "_own_rng", False):
+                    layer.np_rng = np.random.default_rng(seed)
+                layer.compute_shapes(A)
+                layer.initialize_parameters()
+            A = np.zeros((1, 1, layer.d["u"]))
+
+    def _standardized(self, X: np.ndarray) -> np.ndarray:
+        """X as the first layer takes it."""
+        if self.mean is not None:
+            X = (X - self.mean) / self.scale
+        return X.astype(self.layers[0].dtype, copy=False)
+
+    def _states(self, X: np.ndarray, lengths: np.ndarray | None, size: int) -> Iterator[tuple[np.ndarray, slice]]:
+        """What the head gets, with no cache kept, and for which samples: `size` of them at a time."""
+        for start in range(0, len(X), size):
+            rows = slice(start, start + size)
+            A = self._standardized(X[rows])
+            for layer in self.layers[:-1]:
+                A = layer.predict(A, None if lengths is None else lengths[rows])
+            yield A, rows
+
+    def _parameters(self, everything: bool = False) -> Arrays:
+        """The parameters by keys like `0.Uz`, those of frozen layers only with `everything`."""
+        layers = [(i, layer) for i, layer in enumerate(self.layers) if everything or layer.trainable]
+        return {f"{i}.{name}": array for i, layer in layers for name, array in layer.p.items()}
+
+    def _gradients(self) -> Arrays:
+        layers = [(i, layer) for i, layer in enumerate(self.layers) if layer.trainable]
+        return {f"{i}.{name}": layer.g["d" + name] for i, layer in layers for name in layer.p}
+
+    def _snapshot(self) -> tuple[Arrays, dict[str, Any], tuple[np.ndarray | None, np.ndarray | None]]:
+        parameters = {key: array.copy() for key, array in self._parameters(everything=True).items()}
+        return parameters, copy.deepcopy(self._state), (self.mean, self.scale)
+
+    def _restore(self, snapshot: tuple[Arrays, dict[str, Any], tuple[np.ndarray | None, np.ndarray | None]]) -> None:
+        parameters, self._state, (self.mean, self.scale) = snapshot
+        for key, array in self._parameters(everything=True).items():
+            array[...] = parameters[key]
+
+    # --- what comes in ---
+
+    def _samples(self, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
+        X = sequences(X, f"{name}X")
+        e = _rows(self.layers[0])
+        if e not in (None, X.shape[2]):
+            raise ValueError(f"{name}X: expected shape (m, s, {e}), as the network was made for, got {X.shape}")
+        return X, lengths_of(lengths, *X.shape[:2], f"{name}lengths")
+
+    def _data(self, X: Any, y: Any, lengths: Any, name: str = "") -> _Data:
+        X, lengths = self._samples(X, lengths, name)
+        real = np.isfinite(X).all(axis=2)
+        if lengths is not None:
+            real |= ~mask(lengths, X.shape[1])[:, :, 0]
+        if not real.all():
+            sample, step = np.argwhere(~real)[0]
+            raise ValueError(f"{name}X: expected finite numbers, got NaN or infinity in sample {sample}, step {step}")
+        Y, classes = losses.targets(y, len(X), self._head.d["u"], self.loss, f"{name}y")
+        return _Data(X, Y, lengths, classes)
+
+    def _split(self, data: _Data, validation: Any) -> tuple[_Data, _Data | None]:
+        """The samples to train on and those to validate with, None without `validation`."""
+        if validation is None:
+            return data, None
+        if isinstance(validation, tuple | list):
+            if len(validation) not in (2, 3):
+                raise ValueError(f"validation: expected (X, y) or (X, y, lengths), got {len(validation)} of them")
+            X, y, lengths = (*validation, None)[:3]
+            held_out = self._data(X, y, lengths, "validation ")
+            if held_out.X.shape[2] != data.X.shape[2]:
+                raise ValueError(
+                    f"validation X: expected {data.X.shape[2]} elements, as X has, got shape {held_out.X.shape}"
+                )
+            return data, held_out
+        if isinstance(validation, bool) or not isinstance(validation, int | float | np.integer | np.floating):
+            raise TypeError(f"validation: expected a share, a tuple or None, got {type(validation).__name__}")
+        m = len(data)
+        if not 0 < validation < 1:
+            raise ValueError(f"validation: expected a share above 0 and below 1, got {validation}")
+        if m < 2:
+            raise ValueError(f"validation: expected at least 2 samples to set some aside, got {m}")
+        n = min(max(round(validation * m), 1), m - 1)
+        order = np.random.default_rng(self._split_seed).permutation(m)
+        if data.classes is not None:
+            order = order[np.argsort(data.classes[order], kind="stable")]
+        chosen = np.zeros(m, bool)
+        chosen[order[((np.arange(n) + 0.5) * m / n).astype(np.intp)]] = True  # evenly spread over the classes
+        return data[~chosen], data[chosen]
+
+
+_DIVERGED = "{}: training diverged; a lower learning rate or clip_norm may help"
+
+
+def load(path: str | os.PathLike[str]) -> Network:
+    """The network that `Network.save` wrote to `path`: it predicts bit for bit the same, and can be fitted further.
+
+    Its optimizer is `Adam()`; set `optimizer` for another. ValueError for a file that is damaged, foreign or of a
+    newer format; OSError (FileNotFoundError, ...) where it cannot be read.
+    """
+    layers, settings, standardisation = persistence.read(path)
+    try:
+        net = Network(layers, **settings)
+    except (TypeError, ValueError) as error:
+        raise persistence.refused(path, error) from None
+    if standardisation:
+        net.mean, net.scale = standardisation["mean"], standardisation["scale"]
+    return net
+
+
+def _chain(layers: Any) -> tuple[GRU | Dense, ...]:
+    """`layers` as a tuple, refused where one cannot follow another."""
+    if not isinstance(layers, list | tuple):
+        raise TypeError(f"layers: expected a list of layers, got {type(layers).__name__}")
+    kinds = [type(layer).__name__ for layer in layers]
+    if len(layers) < 2 or not isinstance(layers[-1], Dense):
+        raise ValueError(f"layers: expected one or more GRU and then a Dense, got {kinds}")
+    for i, layer in enumerate(layers[:-1]):
+        if not isinstance(layer, GRU):
+            raise ValueError(f"layers: expected a GRU before the last layer, got {kinds[i]} as layer {i}")
+        due = i < len(layers) - 2
+        if bool(layer.sequences) != due:
+            below = "a GRU" if due else "the Dense"
+            raise ValueError(f"layers: expected sequences={due} before {below}, got {layer.sequences} in layer {i}")
+    if len(set(map(id, layers))) < len(layers):
+        raise ValueError("layers: expected each layer object once, got one of them twice")
+    for i, (below, layer) in enumerate(pairwise(layers), start=1):
+        if _rows(layer) not in (None, below.d["u"]):
+            raise ValueError(
+                f"layers: expected parameters for {below.d['u']} elements in layer {i}, got {_rows(layer)}"
+            )
+    return tuple(layers)
+
+
+def _rows(layer: GRU | Dense) -> int | None:
+    """How many elements the parameters of `layer` are made for, None where it has none yet."""
+    W = layer.p.get("W" if isinstance(layer, Dense) else "Uz")
+    return None if W is None else len(W)
+
+
+def _names(names: Any, loss: str, k: int) -> tuple[str, ...] | None:
+    """`class_names` as a tuple, one for each class."""
+    if names is None:
+        return None
+    if isinstance(names, str) or not isinstance(names, Sequence | np.ndarray):
+        raise TypeError(f"class_names: expected a sequence of strings or None, got {type(names).__name__}")
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError("class_names: expected strings, got " + ", ".join(sorted({type(n).__name__ for n in names})))
+    if loss == "mean_squared_error":
+        raise ValueError(f"class_names: expected None for {loss}, got {len(names)} names")
+    classes = 2 if k == 1 else k
+    if len(names) != classes or len(set(names)) != classes:
+        raise ValueError(f"class_names: expected {classes} different names, got {list(names)}")
+    return tuple(map(str, names))
+
+
+def _statistics(data: _Data) -> tuple[np.ndarray, np.ndarray]:
+    """The mean and deviation of each element over the real frames; the deviation 1 where an element never changes."""
+    frames = data.X if data.lengths is None else data.X[mask(data.lengths, data.X.shape[1])[:, :, 0]]
+    frames = frames.reshape(-1, data.X.shape[2]).astype(np.float64)
+    scale = frames.std(axis=0)
+    constant = (frames.min(axis=0) == frames.max(axis=0)) | (scale == 0)
+    return frames.mean(axis=0), np.where(constant, 1.0, scale)

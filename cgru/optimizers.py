@@ -1,0 +1,171 @@
+"""The optimizers, SGD and Adam, and schedules of the learning rate.
+
+An optimizer holds settings and no state, so that one may serve several networks: the state is a dict that the network
+owns. Parameters and gradients come as dicts with the same keys; parameters are updated in place.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from cgru.checks import callable_
+
+__all__ = ["SGD", "Adam", "constant", "cosine", "linear"]
+
+Arrays = Mapping[str, np.ndarray]
+State = dict[str, dict[str, list[Any]]]  # class of the optimizer -> parameter -> its steps and arrays
+Schedule = Callable[[float], float]
+
+
+# --- schedules: from the fraction of the fit that is done, in [0, 1), to a factor on the learning rate ---
+
+
+def constant(fraction: float) -> float:
+    """1 throughout."""
+    return 1.0
+
+
+def linear(fraction: float) -> float:
+    """From 1 down to 0 in a straight line."""
+    return 1.0 - fraction
+
+
+def cosine(fraction: float) -> float:
+    """From 1 down to 0 along half a cosine (Loshchilov and Hutter, 2017, arXiv:1608.03983)."""
+    return 0.5 * (1.0 + math.cos(math.pi * fraction))
+
+
+# --- optimizers ---
+
+
+class _Optimizer:
+    """What the optimizers share: the rate of a step, clipping, and the state of each parameter."""
+
+    learning_rate: float
+    clip_norm: float | None
+    schedule: Schedule | None
+    arrays: ClassVar[int]  # how many arrays of state a parameter has
+
+    def rate(self, fraction: float = 0.0) -> float:
+        """The learning rate when `fraction` of the fit is done: `learning_rate` times the schedule's factor."""
+        return float(self.learning_rate) * (1.0 if self.schedule is None else float(self.schedule(fraction)))
+
+    def step(self, p: Arrays, g: Arrays, state: State, fraction: float = 0.0) -> None:
+        """Update the parameters `p` in place by their gradients `g`, once.
+
+        `state` is an empty dict before the first step and is carried from step to step; `fraction` is the share of
+        the fit that is done, for the schedule.
+        """
+        rate = self.rate(fraction)
+        factor = 1.0 if self.clip_norm is None else _clip_factor(g, float(self.clip_norm))
+        own = state.setdefault(type(self).__name__, {})
+        for key, parameter in p.items():
+            gradient = g[key] if factor == 1.0 else g[key] * factor
+            if key not in own or own[key][1].shape != gradient.shape:
+                own[key] = [0, *(np.zeros_like(gradient) for _ in range(self.arrays))]
+            own[key][0] += 1
+            self._update(key, parameter, gradient, rate, *own[key])
+
+    def _update(self, key: str, p: np.ndarray, g: np.ndarray, rate: float, step: int, *arrays: np.ndarray) -> None:
+        raise NotImplementedError
+
+    def _check(self, name: str, least: float = 0.0, below: float = math.inf, above: bool = False) -> None:
+        """Refuse a setting that is not a number from `least` (`above`: greater than it) to under `below`."""
+        value = getattr(self, name)
+        if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
+            raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
+        if not least <= value < below or (above and value == least):
+            start = f"above {least:g}" if above else f"of at least {least:g}"
+            raise ValueError(f"{name}: expected a number {start} and below {below:g}, got {value}")
+
+    def _check_shared(self) -> None:
+        self._check("learning_rate", above=True)
+        if self.clip_norm is not None:
+            self._check("clip_norm", above=True)
+        if self.schedule is not None:
+            callable_(self.schedule, "schedule")
+
+
+def _clip_factor(g: Arrays, clip_norm: float) -> float:
+    """The factor that brings the joint L2 norm of all gradients down to `clip_norm`; 1 where it is no larger."""
+    norm = math.sqrt(sum(float(np.square(gradient, dtype=np.float64).sum()) for gradient in g.values()))
+    return clip_norm / norm if norm > clip_norm else 1.0
+
+
+@dataclass(frozen=True)
+class SGD(_Optimizer):
+    """Gradient descent: v = momentum v + g; p -= learning_rate v, or with `nesterov` learning_rate (g + momentum v).
+
+    `clip_norm` scales all gradients by one factor, so that their joint L2 norm is at most that. `schedule` maps the
+    fraction of a fit that is done to a factor on the learning rate. TypeError or ValueError for settings out of range.
+    """
+
+    learning_rate: float = 0.01
+    momentum: float = 0.0
+    nesterov: bool = False
+    clip_norm: float | None = None
+    schedule: Schedule | None = None
+
+    arrays: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        self._check_shared()
+        self._check("momentum", above=bool(self.nesterov), below=1.0)
+
+    def _update(self, key: str, p: np.ndarray, g: np.ndarray, rate: float, step: int, *arrays: np.ndarray) -> None:
+        if not self.momentum:
+            p -= rate * g
+            return
+        (v,) = arrays
+        v *= float(self.momentum)
+        v += g
+        p -= rate * (g + float(self.momentum) * v if self.nesterov else v)
+
+
+@dataclass(frozen=True)
+class Adam(_Optimizer):
+    """Adam (Kingma and Ba, 2015, arXiv:1412.6980), by running means of the gradient and of its square.
+
+    `weight_decay` is decoupled from the gradient (Loshchilov and Hutter, 2019, arXiv:1711.05101): each step shrinks
+    the matrices, not the biases, by the factor 1 - rate weight_decay. `clip_norm` scales all gradients by one factor,
+    so that their joint L2 norm is at most that. `schedule` maps the fraction of a fit that is done to a factor on the
+    learning rate. TypeError or ValueError for settings out of range.
+    """
+
+    learning_rate: float = 1e-3
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+    schedule: Schedule | None = None
+
+    arrays: ClassVar[int] = 2
+
+    def __post_init__(self) -> None:
+        self._check_shared()
+        self._check("beta_1", below=1.0)
+        self._check("beta_2", below=1.0)
+        self._check("epsilon", above=True)
+        self._check("weight_decay")
+
+    def _update(self, key: str, p: np.ndarray, g: np.ndarray, rate: float, step: int, *arrays: np.ndarray) -> None:
+        mean, square = arrays
+        mean += (1 - float(self.beta_1)) * (g - mean)
+        square += (1 - float(self.beta_2)) * (g * g - square)
+        if self.weight_decay and is_matrix(key):
+            p *= 1 - rate * float(self.weight_decay)
+        root = np.sqrt(square)
+        root /= math.sqrt(1 - self.beta_2**step)
+        root += float(self.epsilon)
+        p -= rate / (1 - self.beta_1**step) * mean / root
+
+
+def is_matrix(key: str) -> bool:
+    """Whether `key`, such as `0.Uz` or `b`, names a matrix: those have capital letters, biases small ones."""
+    return key.rpartition(".")[2][:1].isupper()

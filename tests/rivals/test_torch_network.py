@@ -1,0 +1,95 @@
+"""A whole network against PyTorch's autograd: two GRU layers and a head, ragged batches, trained by AdamW.
+
+PyTorch's own GRU applies the reset gate after the matrix product, so the recurrence is written out here.
+"""
+
+import numpy as np
+import pytest
+
+import cgru
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+
+M, S, E, K = 26, 7, 3, 4
+SIZE = 8  # of a batch; the last one is short
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((M, S, E))
+LENGTHS = RNG.integers(1, S + 1, M)
+LENGTHS[0] = S
+
+HEADS = {
+    "cross_entropy": (
+        cgru.softmax,
+        RNG.integers(0, K, M),
+        lambda Z, y: torch.nn.functional.cross_entropy(Z, torch.tensor(y)),
+    ),
+    "binary_cross_entropy": (
+        cgru.sigmoid,
+        RNG.random((M, K)),
+        lambda Z, y: torch.nn.functional.binary_cross_entropy_with_logits(Z, torch.tensor(y)),
+    ),
+    "mean_squared_error": (
+        cgru.tanh,
+        RNG.random((M, K)),
+        lambda Z, y: torch.nn.functional.mse_loss(torch.tanh(Z), torch.tensor(y)),
+    ),
+}
+
+
+def gru(p, A, lengths):
+    """All states (m, s, u) and the last real ones (m, u)."""
+    h = torch.zeros(len(A), p["Vz"].shape[0], dtype=torch.float64)
+    states = []
+    for t in range(A.shape[1]):
+        x = A[:, t]
+        r = torch.sigmoid(x @ p["Ur"] + h @ p["Vr"] + p["br"])
+        z = torch.sigmoid(x @ p["Uz"] + h @ p["Vz"] + p["bz"])
+        hh = torch.tanh(x @ p["Uhh"] + (r * h) @ p["Vhh"] + p["bhh"])
+        h = torch.where(torch.tensor(lengths > t)[:, None], z * h + (1 - z) * hh, h)
+        states.append(h)
+    return torch.stack(states, dim=1), h
+
+
+@pytest.mark.parametrize("loss", HEADS)
+def test_twenty_steps(loss):
+    activate, y, criterion = HEADS[loss]
+    net = cgru.Network(
+        [cgru.GRU(6, sequences=True), cgru.GRU(5), cgru.Dense(K, activate)],
+        loss=loss,
+        optimizer=cgru.Adam(0.02, weight_decay=0.1, clip_norm=0.3),
+        seed=1,
+    )
+    net.predict(X, LENGTHS)
+    theirs = [{name: torch.tensor(a, requires_grad=True) for name, a in layer.p.items()} for layer in net.layers]
+    flat = [(name, tensor) for p in theirs for name, tensor in p.items()]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": [tensor for name, tensor in flat if name[0] != "b"], "weight_decay": 0.1},
+            {"params": [tensor for name, tensor in flat if name[0] == "b"], "weight_decay": 0.0},
+        ],
+        lr=0.02,
+    )
+
+    due = []
+    for _ in range(5):  # epochs of 4 batches
+        total = 0.0
+        for start in range(0, M, SIZE):
+            rows = slice(start, start + SIZE)
+            states, _ = gru(theirs[0], torch.tensor(X[rows]), LENGTHS[rows])
+            _, last = gru(theirs[1], states, LENGTHS[rows])
+            value = criterion(last @ theirs[2]["W"] + theirs[2]["b"], y[rows])
+            optimizer.zero_grad()
+            value.backward()
+            norm = torch.sqrt(sum((tensor.grad**2).sum() for _, tensor in flat))
+            for _, tensor in flat:  # clip_grad_norm_ adds 1e-6 to the norm
+                tensor.grad *= torch.clamp(0.3 / norm, max=1)
+            optimizer.step()
+            total += float(value.detach()) * len(X[rows]) / M
+        due.append(total)
+
+    history = net.fit(X, y, lengths=LENGTHS, epochs=5, batch_size=SIZE, shuffle=False)
+    np.testing.assert_allclose(history.loss, due, rtol=1e-10)
+    for layer, p in zip(net.layers, theirs, strict=True):
+        for name, tensor in p.items():
+            np.testing.assert_allclose(layer.p[name], tensor.detach().numpy(), rtol=1e-8, atol=1e-10)
+    assert history.loss[-1] < history.loss[0]

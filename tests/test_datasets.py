@@ -1,0 +1,185 @@
+"""The embedded data set, and what reading an `.npz` file of sequences takes and refuses."""
+
+import importlib.resources
+import io
+import zipfile
+
+import numpy as np
+import pytest
+
+from cgru.datasets import load_japanese_vowels, read
+
+rng = np.random.default_rng(0)
+X = rng.standard_normal((4, 3, 2)).astype(np.float32)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(**arrays):
+        path = tmp_path / "data.npz"
+        np.savez(path, **arrays)
+        return path
+
+    return write
+
+
+def test_japanese_vowels():
+    data = load_japanese_vowels()
+    assert data.train.X.shape == (270, 26, 12)
+    assert data.test.X.shape == (370, 29, 12)
+    assert np.bincount(data.train.y).tolist() == [30] * 9
+    assert np.bincount(data.test.y).tolist() == [31, 35, 88, 44, 29, 24, 40, 50, 29]
+    assert data.class_names is None
+    for split, frames in ((data.train, 4274), (data.test, 5687)):
+        assert split.X.dtype == np.float32
+        assert split.lengths.min() == 7
+        assert split.lengths.sum() == frames
+        real = np.arange(split.X.shape[1]) < split.lengths[:, None]
+        assert not split.X[~real].any()
+        assert split.X[real].any(axis=1).all()
+
+
+def test_japanese_vowels_are_the_frames_in_their_order():
+    train = load_japanese_vowels().train
+    with np.load(importlib.resources.files("cgru.datasets") / "japanese_vowels.npz") as archive:
+        ends = np.cumsum(archive["train_lengths"])
+        for i in (0, 1, 269):
+            n = train.lengths[i]
+            np.testing.assert_array_equal(train.X[i, :n], archive["train_x"][ends[i] - n : ends[i]])
+
+
+def test_the_package_carries_source_and_licence():
+    text = (importlib.resources.files("cgru.datasets") / "README.md").read_text(encoding="utf-8")
+    for words in ("Kudo", "UCI Machine Learning Repository", "CC BY 4.0", "creativecommons.org/licenses/by/4.0"):
+        assert words in text
+    assert "CC BY 4.0" in (importlib.resources.files("cgru.datasets") / "LICENSE-japanese_vowels.txt").read_text()
+
+
+def test_equal_lengths(write):
+    train, test, class_names = read(write(x=X, y=[1, 0, 1, 0]))
+    np.testing.assert_array_equal(train.X, X)
+    assert train.X.dtype == X.dtype
+    assert train.y.tolist() == [1, 0, 1, 0]
+    assert train.lengths is test is class_names is None
+
+
+def test_frames_one_after_another(write):
+    frames = rng.standard_normal((6, 2))
+    X, _, lengths = read(write(x=frames, lengths=np.array([1, 3, 2], np.uint8))).train
+    assert X.shape == (3, 3, 2)
+    assert lengths.tolist() == [1, 3, 2]
+    np.testing.assert_array_equal(np.concatenate([X[0, :1], X[1, :3], X[2, :2]]), frames)
+    assert not X[0, 1:].any()
+    assert not X[2, 2:].any()
+
+
+def test_padded_with_lengths(write):
+    train = read(write(x=X, lengths=[3, 1, 2, 3])).train
+    assert train.lengths.tolist() == [3, 1, 2, 3]
+    assert train.y is None
+
+
+def test_a_split(write):
+    data = read(write(train_x=X, train_y=["a", "b", "a", "b"], test_x=X[:2], test_y=["b", "b"], other=[1]))
+    assert len(data.train.X) == 4
+    assert data.test.y.tolist() == ["b", "b"]
+    assert read(write(test_x=X)).train is None
+
+
+@pytest.mark.parametrize(
+    ("y", "shape"),
+    [
+        ([1, 2, 3, 4], (4,)),
+        ([[1], [2], [3], [4]], (4,)),
+        ([True, False, True, True], (4,)),
+        ([b"a", b"b", b"a", b"a"], (4,)),
+        ([0.5, 1, 2, 3], (4,)),
+        (np.ones((4, 1)), (4, 1)),
+        (np.ones((4, 3), np.float32), (4, 3)),
+    ],
+)
+def test_targets(write, y, shape):
+    assert read(write(x=X, y=y)).train.y.shape == shape
+
+
+def test_bytes_become_strings(write):
+    data = read(write(x=X, y=[b"a", b"b", b"a", b"a"], class_names=[b"b", b"a"]))
+    assert data.train.y.tolist() == ["a", "b", "a", "a"]
+    assert data.class_names == ("b", "a")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"z": X}, ["expected an array x"]),
+        ({"x": X[:, :, 0]}, ["x: ", "lengths", "(4, 3)"]),
+        ({"train_x": X[:, :, 0]}, ["train_x: ", "train_lengths"]),
+        ({"x": X[0, 0]}, ["x: ", "(m, s, e)", "(2,)"]),
+        ({"x": X[:0]}, ["x: ", "samples"]),
+        ({"x": X[:, :0]}, ["x: ", "steps"]),
+        ({"x": X[:, :, :0]}, ["x: ", "elements"]),
+        ({"x": X[:0, :, 0], "lengths": np.array([], int)}, ["x: ", "samples"]),
+        ({"x": X.astype(complex)}, ["x: ", "complex"]),
+        ({"x": X.astype(str)}, ["x: ", "real numbers"]),
+        ({"x": X[0], "lengths": [1, 1]}, ["lengths: ", "sum of 3", "2"]),
+        ({"x": X[0], "lengths": [4, -1]}, ["lengths: "]),
+        ({"x": X[0], "lengths": [[1, 2]]}, ["lengths: ", "(1, 2)"]),
+        ({"x": X[0], "lengths": [1.0, 2.0]}, ["lengths: ", "float64"]),
+        ({"x": X, "lengths": [3, 3, 3]}, ["lengths: ", "(4,)", "(3,)"]),
+        ({"x": X, "lengths": [3, 3, 3, 4]}, ["lengths: ", "4"]),
+        ({"x": X, "lengths": [3, 3, 3, 0]}, ["lengths: ", "0"]),
+        ({"x": X, "y": [1, 2, 3]}, ["y: ", "4", "3"]),
+        ({"x": X, "y": 1}, ["y: ", "(4,)"]),
+        ({"x": X, "y": np.ones((4, 2), int)}, ["y: ", "(4, 2)"]),
+        ({"x": X, "y": np.ones((4, 0))}, ["y: ", "(4, 0)"]),
+        ({"x": X, "y": np.ones(4, complex)}, ["y: ", "complex"]),
+        ({"x": X, "y": [b"\xff"] * 4}, ["y: ", "utf-8"]),
+        ({"x": X, "class_names": ["a", "a"]}, ["class_names: "]),
+        ({"x": X, "class_names": [["a"]]}, ["class_names: ", "(1, 1)"]),
+        ({"train_x": X, "test_x": X[:, :, :1]}, ["test_x: ", "2", "1"]),
+        ({"x": X, "y": np.array([1, "a", None, 2], object)}, ["plain arrays"]),
+    ],
+)
+def test_wrong_arrays(write, arrays, words):
+    path = write(**arrays)
+    with pytest.raises(ValueError, match=path.name) as caught:
+        read(path)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def damaged() -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, x=X)
+    content = bytearray(buffer.getvalue())
+    middle = len(content) // 3
+    content[middle : middle + 40] = bytes(40)
+    return bytes(content)
+
+
+def foreign_zip() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("x.npy", "no array")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"some text\n", b"\x80\x04N.", damaged(), foreign_zip()])
+def test_files_that_are_no_archives_of_arrays(tmp_path, content):
+    path = tmp_path / "data.npz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"data\.npz: expected"):
+        read(path)
+
+
+def test_a_single_array_is_no_archive(tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    with pytest.raises(ValueError, match="zip"):
+        read(tmp_path / "x.npy")
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read(tmp_path / "none.npz")
+    with pytest.raises(OSError, match="director"):
+        read(tmp_path)

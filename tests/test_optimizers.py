@@ -1,0 +1,168 @@
+"""The optimizers: against their equations, clipping, schedules, and what they refuse."""
+
+import copy
+import dataclasses
+
+import numpy as np
+import pytest
+
+import cgru
+from cgru import optimizers
+
+
+def drawn(seed=0, dtype=np.float64):
+    """Parameters and three steps' gradients; U is Fortran-ordered."""
+    rng = np.random.default_rng(seed)
+    shapes = {"0.Uz": (3, 4), "0.bz": (1, 4), "1.W": (4, 2), "1.b": (1, 2)}
+    p = {key: rng.standard_normal(shape).astype(dtype) for key, shape in shapes.items()}
+    p["0.Uz"] = np.asfortranarray(p["0.Uz"])
+    return p, [{key: rng.standard_normal(shape).astype(dtype) for key, shape in shapes.items()} for _ in range(3)]
+
+
+def run(optimizer, dtype=np.float64, fractions=(0.0, 0.0, 0.0)):
+    p, steps = drawn(dtype=dtype)
+    held, state = dict(p), {}
+    for g, fraction in zip(steps, fractions, strict=True):
+        before = copy.deepcopy(g)
+        optimizer.step(p, g, state, fraction)
+        for key in g:
+            np.testing.assert_array_equal(g[key], before[key])
+    assert all(p[key] is held[key] for key in p)  # in place
+    return p
+
+
+def same(got, due, rtol=1e-12):
+    for key, value in due.items():
+        np.testing.assert_allclose(got[key], value, rtol=rtol, atol=1e-14)
+
+
+def test_sgd():
+    p, steps = drawn()
+    same(run(cgru.SGD(0.1)), {key: p[key] - 0.1 * sum(g[key] for g in steps) for key in p})
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_sgd_with_momentum(nesterov):
+    p, steps = drawn()
+    for key in p:
+        v = np.zeros_like(p[key])
+        for g in steps:
+            v = 0.8 * v + g[key]
+            p[key] = p[key] - 0.1 * (g[key] + 0.8 * v if nesterov else v)
+    same(run(cgru.SGD(0.1, momentum=0.8, nesterov=nesterov)), p)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+def test_adam(decay):
+    p, steps = drawn()
+    for key in p:
+        mean = square = np.zeros_like(p[key])
+        for t, g in enumerate(steps, start=1):
+            mean = 0.8 * mean + 0.2 * g[key]
+            square = 0.95 * square + 0.05 * g[key] ** 2
+            if key in ("0.Uz", "1.W"):
+                p[key] = p[key] - 0.1 * decay * p[key]
+            p[key] = p[key] - 0.1 * (mean / (1 - 0.8**t)) / (np.sqrt(square / (1 - 0.95**t)) + 1e-3)
+    same(run(cgru.Adam(0.1, 0.8, 0.95, 1e-3, weight_decay=decay)), p)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_equals_pytorch(name):
+    torch = pytest.importorskip("torch")
+    p, steps = drawn()
+    theirs = {key: torch.tensor(value, requires_grad=True) for key, value in p.items()}
+    if name == "SGD":
+        ours = cgru.SGD(0.1, momentum=0.9, nesterov=True)
+        other = torch.optim.SGD(theirs.values(), 0.1, momentum=0.9, nesterov=True)
+    else:
+        ours = cgru.Adam(0.1, weight_decay=0.2)
+        groups = [
+            {"params": [theirs["0.Uz"], theirs["1.W"]], "weight_decay": 0.2},
+            {"params": [theirs["0.bz"], theirs["1.b"]], "weight_decay": 0.0},
+        ]
+        other = torch.optim.AdamW(groups, 0.1)
+    for g in steps:
+        for key, value in theirs.items():
+            value.grad = torch.tensor(g[key])
+        other.step()
+    same(run(ours), {key: value.detach().numpy() for key, value in theirs.items()})
+
+
+@pytest.mark.parametrize("optimizer", [cgru.SGD(0.1, 0.9), cgru.Adam(0.1, clip_norm=0.5, weight_decay=0.1)])
+def test_float32_stays(optimizer):
+    single, double = run(optimizer, np.float32), run(optimizer)
+    assert all(array.dtype == np.float32 for array in single.values())
+    for key, value in double.items():
+        np.testing.assert_allclose(single[key], value, rtol=1e-4, atol=1e-5)
+
+
+def test_clip_norm_is_one_factor_on_all_gradients():
+    p, steps = drawn()
+    norm = np.sqrt(sum((g**2).sum() for g in steps[0].values()))
+    moved = copy.deepcopy(p)
+    cgru.SGD(1.0, clip_norm=0.5).step(moved, steps[0], {})
+    same(moved, {key: p[key] - 0.5 / norm * steps[0][key] for key in p})
+    untouched = copy.deepcopy(p)
+    cgru.SGD(1.0, clip_norm=2 * norm).step(untouched, steps[0], {})
+    same(untouched, {key: p[key] - steps[0][key] for key in p})
+
+
+def test_clip_norm_does_not_overflow_in_float32():
+    p = {"0.W": np.zeros((2, 2), np.float32)}
+    cgru.SGD(1.0, clip_norm=1.0).step(p, {"0.W": np.full((2, 2), 1e30, np.float32)}, {})
+    np.testing.assert_allclose(p["0.W"], -0.5)
+
+
+def test_schedules():
+    ends = {optimizers.constant: (1, 1, 1), optimizers.linear: (1, 0.5, 0), optimizers.cosine: (1, 0.5, 0)}
+    for schedule, due in ends.items():
+        assert [schedule(f) for f in (0, 0.5, 1)] == pytest.approx(due)
+    assert optimizers.cosine(0.25) > 0.75
+    assert cgru.Adam(0.2, schedule=lambda fraction: 1 - fraction).rate(0.75) == pytest.approx(0.05)
+    p, steps = drawn()
+    got = run(cgru.SGD(0.1, schedule=optimizers.linear), fractions=(0.0, 0.25, 0.5))
+    same(got, {key: p[key] - 0.1 * (steps[0][key] + 0.75 * steps[1][key] + 0.5 * steps[2][key]) for key in p})
+
+
+def test_a_parameter_that_joins_later_starts_fresh():
+    p, steps = drawn()
+    optimizer, state = cgru.Adam(0.1), {}
+    for _ in range(50):
+        optimizer.step({"0.Uz": p["0.Uz"]}, steps[0], state)
+    before = p["1.W"].copy()
+    optimizer.step(p, steps[0], state)
+    np.testing.assert_allclose(before - p["1.W"], 0.1 * np.sign(steps[0]["1.W"]), rtol=1e-5)
+
+
+def test_one_optimizer_serves_many_and_keeps_nothing():
+    optimizer = cgru.Adam(0.1)
+    before = dataclasses.asdict(optimizer)
+    same(run(optimizer), run(optimizer), rtol=0)
+    assert dataclasses.asdict(optimizer) == before
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        optimizer.learning_rate = 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "error"),
+    [
+        (cgru.SGD, {"learning_rate": 0}, ValueError),
+        (cgru.SGD, {"learning_rate": np.nan}, ValueError),
+        (cgru.SGD, {"learning_rate": np.inf}, ValueError),
+        (cgru.SGD, {"learning_rate": "0.1"}, TypeError),
+        (cgru.SGD, {"momentum": 1.0}, ValueError),
+        (cgru.SGD, {"momentum": -0.1}, ValueError),
+        (cgru.SGD, {"momentum": 0.0, "nesterov": True}, ValueError),
+        (cgru.SGD, {"clip_norm": 0}, ValueError),
+        (cgru.SGD, {"schedule": 0.5}, TypeError),
+        (cgru.Adam, {"learning_rate": True}, TypeError),
+        (cgru.Adam, {"beta_1": 1}, ValueError),
+        (cgru.Adam, {"beta_2": -1e-9}, ValueError),
+        (cgru.Adam, {"epsilon": 0.0}, ValueError),
+        (cgru.Adam, {"weight_decay": -1}, ValueError),
+        (cgru.Adam, {"clip_norm": -1}, ValueError),
+    ],
+)
+def test_refused_settings(kind, options, error):
+    with pytest.raises(error, match=rf"^{next(iter(options))}: expected"):
+        kind(**options)
