@@ -15,7 +15,18 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from cgru import backward, forward, reference
 from cgru.activations import Activation, bind, code_of, name_of, ours, sigmoid, softmax, tanh, tuned
-from cgru.checks import callable_, entry, float_dtype, generator, lengths_of, parameters, positive, real, rows, sequences
+from cgru.checks import (
+    callable_,
+    entry,
+    float_dtype,
+    generator,
+    lengths_of,
+    parameters,
+    positive,
+    real,
+    rows,
+    sequences,
+)
 from cgru.initializers import orthogonal
 from cgru.memory import Buffers
 from cgru.parameters import (

@@ -100,15 +100,15 @@ cdef void _gradients(dict g, list caches, const Py_ssize_t[:] order, const Py_ss
     cdef const floating[:, :, :] X = caches[0], hp = caches[1], r = caches[2]
     cdef const floating[:, :, :] dhh_ = caches[3], dz_ = caches[4], dr_ = caches[5]
     cdef floating[:, ::1] gradient
-    cdef Py_ssize_t e = X.shape[2], u = hp.shape[2], rows = X.shape[0] * X.shape[1], gate, i
+    cdef Py_ssize_t e = X.shape[2], u = hp.shape[2], steps = X.shape[0] * X.shape[1], gate, i
     cdef const cgru_kernels *k = kernels(sizeof(floating))
     cdef Py_ssize_t up = (u + k.lanes - 1) // k.lanes * k.lanes, parts = 3 * k.panels(u)
-    cdef int threads = <int>min(parts, MAX_SHARES, threads_for(6.0 * rows * u * (e + u)))
+    cdef int threads = <int>min(parts, MAX_SHARES, threads_for(6.0 * steps * u * (e + u)))
     # Each thread takes the columns of some gates' panels, through all rows: no sum is shared.
     cdef cgru_outer share[MAX_SHARES]
-    cdef Workspace work = Workspace(threads * (2 * u + e + 3 * up) * min(rows, DEPTH), sizeof(floating))
+    cdef Workspace work = Workspace(threads * (2 * u + e + 3 * up) * min(steps, DEPTH), sizeof(floating))
     for i in range(threads):
-        share[i].e, share[i].u, share[i].depth = e, u, min(rows, DEPTH)
+        share[i].e, share[i].u, share[i].depth = e, u, min(steps, DEPTH)
         share[i].first, share[i].last = i * parts // threads, (i + 1) * parts // threads
         share[i].operands = work.take((2 * u + e) * share[i].depth)
         share[i].gates = work.take(3 * up * share[i].depth)
