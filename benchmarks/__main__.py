@@ -73,7 +73,7 @@ def measure(dtype: str, sizes: tuple[int, int, int, int], seconds: float) -> lis
     contenders = {contender.name: contender(case) for contender in (Cgru, *rivals)}
     rows = []
     for work, method in WORK.items():
-        times = round_robin({name: getattr(contender, method) for name, contender in contenders.items()}, seconds)
+        times = round_robin({name: getattr(each, method) for name, each in contenders.items()}, seconds)
         medians, ratios = summary(times)
         rows.append({"dtype": dtype, "work": work, "shape": str(case), "ms": medians, "ratio": ratios, "times": times})
     return rows
@@ -107,7 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
     for dtype in Cgru.dtypes:
         print(heading(dtype), flush=True)
         for sizes in given.shape or (QUICK if given.quick else SHAPES):
-            for row in measure(dtype, sizes, 0.4 if given.quick else 2.0):
+            for row in measure(dtype, sizes, 0.4 if given.quick else 3.0):
                 print(line(row), flush=True)
                 rows.append(row)
     if given.json:

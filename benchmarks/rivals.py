@@ -8,8 +8,6 @@
 What comes back is a view where a copy would cost time.
 """
 
-# ruff: noqa: D102 - the three methods are described once, above
-
 from __future__ import annotations
 
 from dataclasses import dataclass, field

@@ -17,7 +17,7 @@ def sample(call: Callable[[], object], repeats: int) -> float:
     return (perf_counter_ns() - start) / repeats / 1e6
 
 
-def round_robin(calls: Mapping[str, Callable[[], object]], seconds: float, rounds: int = 3) -> dict[str, list[float]]:
+def round_robin(calls: Mapping[str, Callable[[], object]], seconds: float, rounds: int = 5) -> dict[str, list[float]]:
     """Milliseconds a call, one number for each contender and round: for `seconds`, but at least `rounds` rounds."""
     repeats = {}
     for name, call in calls.items():

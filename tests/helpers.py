@@ -1,5 +1,10 @@
 """What several test files share: layers with random, non-zero parameters, and the measure of equality."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 
 import cgru
@@ -8,13 +13,6 @@ from cgru import kernels, reference
 ODD = (1, 2, 7, 17, 33)
 # Largest difference over largest value, compiled against the reference in float64.
 TOLERANCE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 2e-5}
-
-
-def difference(got, due):
-    """The largest difference over the largest value (over 1 where all are smaller than that, as after cancellation)."""
-    got, due = np.asarray(got, np.float64), np.asarray(due, np.float64)
-    assert got.shape == due.shape
-    return np.abs(got - due).max(initial=0) / max(np.abs(due).max(initial=0), 1e-300)
 
 
 def assert_close(got, due, tolerance, what=""):
@@ -53,3 +51,14 @@ def double(arrays):
 
 
 LEVELS = kernels.levels()
+
+
+def run_python(code, **variables):
+    """Run `code` in a Python of its own, where no source tree hides the installed package."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parent,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+    )

@@ -1,11 +1,8 @@
 """Single kernels: the choice of the instruction set, and the activations over their whole range."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
+from helpers import run_python
 
 import cgru
 from cgru import kernels
@@ -65,10 +62,7 @@ def test_activation_writes_no_more_than_it_is_given(level, n):
 
 
 def run(level):
-    code = "from cgru import kernels; print(kernels.level())"
-    return subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "CGRU_SIMD": level}, capture_output=True, text=True
-    )
+    return run_python("from cgru import kernels; print(kernels.level())", CGRU_SIMD=level)
 
 
 @pytest.mark.parametrize("name", kernels.levels())

@@ -66,28 +66,6 @@ def test_adam(decay):
     same(run(cgru.Adam(0.1, 0.8, 0.95, 1e-3, weight_decay=decay)), p)
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam"])
-def test_equals_pytorch(name):
-    torch = pytest.importorskip("torch")
-    p, steps = drawn()
-    theirs = {key: torch.tensor(value, requires_grad=True) for key, value in p.items()}
-    if name == "SGD":
-        ours = cgru.SGD(0.1, momentum=0.9, nesterov=True)
-        other = torch.optim.SGD(theirs.values(), 0.1, momentum=0.9, nesterov=True)
-    else:
-        ours = cgru.Adam(0.1, weight_decay=0.2)
-        groups = [
-            {"params": [theirs["0.Uz"], theirs["1.W"]], "weight_decay": 0.2},
-            {"params": [theirs["0.bz"], theirs["1.b"]], "weight_decay": 0.0},
-        ]
-        other = torch.optim.AdamW(groups, 0.1)
-    for g in steps:
-        for key, value in theirs.items():
-            value.grad = torch.tensor(g[key])
-        other.step()
-    same(run(ours), {key: value.detach().numpy() for key, value in theirs.items()})
-
-
 @pytest.mark.parametrize("optimizer", [cgru.SGD(0.1, 0.9), cgru.Adam(0.1, clip_norm=0.5, weight_decay=0.1)])
 def test_float32_stays(optimizer):
     single, double = run(optimizer, np.float32), run(optimizer)

@@ -1,16 +1,17 @@
 """The package as a whole: what importing it costs and brings, its public names, its files."""
 
 import importlib.metadata
-import os
 import subprocess
 import sys
 from pathlib import Path
 
+from helpers import run_python
+
 import cgru
 
 
-def python(code, **variables):
-    done = subprocess.run([sys.executable, "-c", code], env=os.environ | variables, capture_output=True, text=True)
+def python(code):
+    done = run_python(code)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

@@ -1,18 +1,16 @@
 """How the number of threads is chosen."""
 
 import os
-import subprocess
-import sys
 
 import pytest
+from helpers import run_python
 
 import cgru
 
 
 def run(**variables):
-    code = "import cgru; print(cgru.get_num_threads())"
-    env = {name: value for name, value in os.environ.items() if name not in ("CGRU_NUM_THREADS", "OMP_NUM_THREADS")}
-    return subprocess.run([sys.executable, "-c", code], env=env | variables, capture_output=True, text=True)
+    unset = {"CGRU_NUM_THREADS": "", "OMP_NUM_THREADS": ""}
+    return run_python("import cgru; print(cgru.get_num_threads())", **(unset | variables))
 
 
 def test_set_and_get(threads):
