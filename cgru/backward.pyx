@@ -4,14 +4,13 @@ Whatever is given here is trusted: layer.py has checked it. All arrays are of on
 """
 
 cimport numpy as cnp
-from cython.parallel cimport prange
 
 from cgru.kernels cimport (
     add_operand, array, cgru_call, cgru_kernels, cgru_product, kernels, new_call, new_product,
     odd_lines, pack,
 )
 from cgru.memory cimport Workspace
-from cgru.threads cimport block_rows, threads_for
+from cgru.threads cimport block_rows, share, threads_for
 
 cnp.import_array()
 
@@ -30,29 +29,40 @@ cdef void step(const cgru_kernels *k, const cgru_call *call, const cgru_product 
     k.product(state, t, row, rows)
 
 
-cdef void block(const cgru_kernels *k, const cgru_call *call, const cgru_product *reset, const cgru_product *state,
-                Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
-    """Take `rows` rows through the sequence, from the last step to the first."""
-    cdef Py_ssize_t t, live = rows
-    k.start(call, row, rows)
-    for t in range(call.s - 1, -1, -1):
-        if call.running:
-            live = min(rows, call.running[t] - row)
+cdef struct Work:
+    const cgru_kernels *k
+    const cgru_call *call
+    const cgru_product *reset
+    const cgru_product *state
+    const cgru_product *dX
+    Py_ssize_t rows  # of a block
+
+
+cdef void block(void *work, Py_ssize_t part) noexcept nogil:
+    """Take one block of rows through the sequence, from the last step to the first."""
+    cdef Work *w = <Work *>work
+    cdef Py_ssize_t row = part * w.rows, t
+    cdef Py_ssize_t rows = min(w.rows, w.call.m - row)
+    cdef Py_ssize_t live = rows
+    w.k.start(w.call, row, rows)
+    for t in range(w.call.s - 1, -1, -1):
+        if w.call.running:
+            live = min(rows, w.call.running[t] - row)
             if live <= 0:
                 continue
-        step(k, call, reset, state, t, row, live)
+        step(w.k, w.call, w.reset, w.state, t, row, live)
 
 
-cdef void inputs(const cgru_kernels *k, const cgru_call *call, const cgru_product *dX, int threads) noexcept nogil:
-    """dX = dhh_ Uhh^T + dz_ Uz^T + dr_ Ur^T, one product over all samples and steps; zero past a sample's length."""
-    cdef Py_ssize_t rows = call.m * call.s, i
-    for i in prange((rows + CHUNK - 1) // CHUNK, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
-        k.product(dX, 0, i * CHUNK, min(CHUNK, rows - i * CHUNK))
+cdef void inputs(void *work, Py_ssize_t part) noexcept nogil:
+    """dX = dhh_ Uhh^T + dz_ Uz^T + dr_ Ur^T over a chunk of samples and steps; zero past a sample's length."""
+    cdef Work *w = <Work *>work
+    cdef Py_ssize_t row = part * CHUNK
+    w.k.product(w.dX, 0, row, min(CHUNK, w.call.m * w.call.s - row))
 
 
 def run(dict p not None, dict arrays not None, tuple activations not None, order=None, running=None):
     cdef cnp.ndarray X = arrays["X"]
-    cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(X), i
+    cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(X)
     cdef Py_ssize_t u = cnp.PyArray_DIM(p["Vz"], 0)
     cdef const cgru_kernels *k = kernels(itemsize)
     cdef cgru_call call = new_call(X, u, activations, order, running)
@@ -93,8 +103,7 @@ def run(dict p not None, dict arrays not None, tuple activations not None, order
 
     cdef int threads = threads_for(6.0 * call.m * call.s * u * (call.e + u))
     cdef Py_ssize_t rows = block_rows(call.m, call.ld * itemsize, threads, running is not None)
+    cdef Work w = Work(k, &call, &reset, &state, &dX, rows)
     with nogil:
-        for i in prange((call.m + rows - 1) // rows, num_threads=threads, use_threads_if=threads > 1,
-                        schedule="dynamic"):
-            block(k, &call, &reset, &state, i * rows, min(rows, call.m - i * rows))
-        inputs(k, &call, &dX, threads)
+        share(block, &w, (call.m + rows - 1) // rows, threads)
+        share(inputs, &w, (call.m * call.s + CHUNK - 1) // CHUNK, threads)

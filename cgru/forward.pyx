@@ -4,14 +4,13 @@ Whatever is given here is trusted: layer.py has checked it. All arrays are of on
 """
 
 cimport numpy as cnp
-from cython.parallel cimport prange
 
 from cgru.kernels cimport (
     add_operand, array, cgru_call, cgru_kernels, cgru_product, kernels, new_call, new_product,
     odd_lines, pack, pack_bias,
 )
 from cgru.memory cimport Workspace
-from cgru.threads cimport block_rows, threads_for
+from cgru.threads cimport block_rows, share, threads_for
 
 cnp.import_array()
 
@@ -26,24 +25,34 @@ cdef void step(const cgru_kernels *k, const cgru_call *call, const cgru_product 
     k.product(candidate, t, row, rows)
 
 
-cdef void block(const cgru_kernels *k, const cgru_call *call, const cgru_product *gates,
-                const cgru_product *candidate, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
-    """Take `rows` rows through the sequence."""
-    cdef Py_ssize_t t, live = rows
-    k.start(call, row, rows)
-    for t in range(call.s):
-        if call.running:
-            live = min(rows, call.running[t] - row)
+cdef struct Work:
+    const cgru_kernels *k
+    const cgru_call *call
+    const cgru_product *gates
+    const cgru_product *candidate
+    Py_ssize_t rows  # of a block
+
+
+cdef void block(void *work, Py_ssize_t part) noexcept nogil:
+    """Take one block of rows through the sequence."""
+    cdef Work *w = <Work *>work
+    cdef Py_ssize_t row = part * w.rows, t
+    cdef Py_ssize_t rows = min(w.rows, w.call.m - row)
+    cdef Py_ssize_t live = rows
+    w.k.start(w.call, row, rows)
+    for t in range(w.call.s):
+        if w.call.running:
+            live = min(rows, w.call.running[t] - row)
             if live <= 0:
                 break
-        step(k, call, gates, candidate, t, row, live)
-    if call.last.data:
-        k.finish(call, row, rows)
+        step(w.k, w.call, w.gates, w.candidate, t, row, live)
+    if w.call.last.data:
+        w.k.finish(w.call, row, rows)
 
 
 def run(dict p not None, dict arrays not None, tuple activations not None, order=None, running=None):
     cdef cnp.ndarray X = arrays["X"]
-    cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(X), i
+    cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(X)
     cdef Py_ssize_t u = cnp.PyArray_DIM(p["Vz"], 0)
     cdef const cgru_kernels *k = kernels(itemsize)
     cdef cgru_call call = new_call(X, u, activations, order, running)
@@ -80,6 +89,6 @@ def run(dict p not None, dict arrays not None, tuple activations not None, order
 
     cdef int threads = threads_for(6.0 * m * call.s * u * (e + u))
     cdef Py_ssize_t rows = block_rows(m, call.ld * itemsize, threads, running is not None)
-    for i in prange((m + rows - 1) // rows, nogil=True, num_threads=threads, use_threads_if=threads > 1,
-                    schedule="dynamic"):
-        block(k, &call, &gates, &candidate, i * rows, min(rows, m - i * rows))
+    cdef Work w = Work(k, &call, &gates, &candidate, rows)
+    with nogil:
+        share(block, &w, (m + rows - 1) // rows, threads)

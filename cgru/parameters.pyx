@@ -8,13 +8,12 @@ import numpy as np
 
 cimport numpy as cnp
 from cython cimport floating
-from cython.parallel cimport prange
 
 from cgru.checks import NAMES, positive
 from cgru.checks cimport entry, real, rows
-from cgru.kernels cimport cgru_kernels, cgru_outer, kernels
+from cgru.kernels cimport cgru_array, cgru_kernels, cgru_outer, kernels
 from cgru.memory cimport Workspace
-from cgru.threads cimport threads_for
+from cgru.threads cimport share, threads_for
 
 cnp.import_array()
 
@@ -27,7 +26,7 @@ __all__ = [
 
 cdef enum:
     DEPTH = 128  # rows whose outer products are summed in registers before they are added to the gradients
-    MAX_SHARES = 64
+    MOST_SHARES = 64
 
 
 cdef object _entry(object layer, str attribute, object key, str due):
@@ -75,52 +74,65 @@ def gru_initialize_parameters(layer):
     layer.p.update(fresh)
 
 
-cdef void _accumulate(
-    const cgru_kernels *k, cgru_outer *outer,
-    const floating[:, :, :] X, const floating[:, :, :] hp, const floating[:, :, :] r,
-    const floating[:, :, :] dhh_, const floating[:, :, :] dz_, const floating[:, :, :] dr_,
-    const Py_ssize_t[:] order, const Py_ssize_t[:] running,
-) noexcept nogil:
+cdef struct Work:
+    const cgru_kernels *k
+    cgru_outer *outer  # one for each share of the gradients' columns
+    cgru_array X, hp, r, dhh_, dz_, dr_
+    const Py_ssize_t *order
+    const Py_ssize_t *running
+    Py_ssize_t s, itemsize
+
+
+cdef const char *_row(const cgru_array *array, Py_ssize_t i, Py_ssize_t t, Py_ssize_t itemsize) noexcept nogil:
+    return <const char *>array.data + (i * array.sample + t * array.step) * itemsize
+
+
+cdef void _accumulate(void *work, Py_ssize_t part) noexcept nogil:
     """From the last step to the first, over the samples that have that step, in chunks of rows:
 
     dU += X^T d_, dVhh += (r * hp)^T dhh_, dVz += hp^T dz_, dVr += hp^T dr_, db += d_.
     """
-    cdef Py_ssize_t t, row, i
-    outer.count = 0
-    for t in range(X.shape[1] - 1, -1, -1):
-        for row in range(running[t]):
-            i = order[row]
-            k.collect(outer, &X[i, t, 0], &hp[i, t, 0], &r[i, t, 0], &dhh_[i, t, 0], &dz_[i, t, 0], &dr_[i, t, 0])
+    cdef Work *w = <Work *>work
+    cdef cgru_outer *outer = &w.outer[part]
+    cdef Py_ssize_t t, row, i, size = w.itemsize
+    for t in range(w.s - 1, -1, -1):
+        for row in range(w.running[t]):
+            i = w.order[row]
+            w.k.collect(outer, _row(&w.X, i, t, size), _row(&w.hp, i, t, size), _row(&w.r, i, t, size),
+                        _row(&w.dhh_, i, t, size), _row(&w.dz_, i, t, size), _row(&w.dr_, i, t, size))
             if outer.count == outer.depth:
-                k.multiply(outer)
-    k.multiply(outer)
+                w.k.multiply(outer)
+    w.k.multiply(outer)
 
 
-cdef void _gradients(dict g, list caches, const Py_ssize_t[:] order, const Py_ssize_t[:] running, floating _):
+cdef cgru_array _array(const floating[:, :, :] view) noexcept nogil:
+    return cgru_array(<void *>&view[0, 0, 0], view.strides[0] // <Py_ssize_t>sizeof(floating),
+                      view.strides[1] // <Py_ssize_t>sizeof(floating))
+
+
+cdef void _gradients(dict g, list caches, const Py_ssize_t[::1] order, const Py_ssize_t[::1] running, floating _):
     cdef const floating[:, :, :] X = caches[0], hp = caches[1], r = caches[2]
     cdef const floating[:, :, :] dhh_ = caches[3], dz_ = caches[4], dr_ = caches[5]
-    cdef floating[:, ::1] gradient
-    cdef Py_ssize_t e = X.shape[2], u = hp.shape[2], steps = X.shape[0] * X.shape[1], gate, i
+    cdef floating[:, ::1] dU, dV, db
+    cdef Py_ssize_t m = X.shape[0], s = X.shape[1], e = X.shape[2], u = hp.shape[2], gate, i
     cdef const cgru_kernels *k = kernels(sizeof(floating))
-    cdef Py_ssize_t up = (u + k.lanes - 1) // k.lanes * k.lanes, parts = 3 * k.panels(u)
-    cdef int threads = <int>min(parts, MAX_SHARES, threads_for(6.0 * steps * u * (e + u)))
-    # Each thread takes the columns of some gates' panels, through all rows: no sum is shared.
-    cdef cgru_outer share[MAX_SHARES]
-    cdef Workspace work = Workspace(threads * (2 * u + e + 3 * up) * min(steps, DEPTH), sizeof(floating))
-    for i in range(threads):
-        share[i].e, share[i].u, share[i].depth = e, u, min(steps, DEPTH)
-        share[i].first, share[i].last = i * parts // threads, (i + 1) * parts // threads
-        share[i].operands = work.take((2 * u + e) * share[i].depth)
-        share[i].gates = work.take(3 * up * share[i].depth)
-        for gate, name in enumerate(("hh", "z", "r")):
-            gradient = g["dU" + name]
-            share[i].dU[gate] = &gradient[0, 0]
-            gradient = g["dV" + name]
-            share[i].dV[gate] = &gradient[0, 0]
-            gradient = g["db" + name]
-            share[i].db[gate] = &gradient[0, 0]
-    for i in prange(threads, nogil=True, num_threads=threads, use_threads_if=threads > 1, schedule="static"):
-        _accumulate(k, &share[i], X, hp, r, dhh_, dz_, dr_, order, running)
+    cdef Py_ssize_t up = (u + k.lanes - 1) // k.lanes * k.lanes, depth = min(m * s, DEPTH), parts = 3 * k.panels(u)
+    # Each share is some of the panels of the gates' columns, through all rows: no sum is shared.
+    cdef int shares = <int>min(parts, MOST_SHARES, threads_for(6.0 * m * s * u * (e + u)))
+    cdef cgru_outer outer[MOST_SHARES]
+    cdef Workspace workspace = Workspace(shares * (2 * u + e + 3 * up) * depth, sizeof(floating))
+    for gate, name in enumerate(("hh", "z", "r")):
+        dU, dV, db = g["dU" + name], g["dV" + name], g["db" + name]
+        for i in range(shares):
+            outer[i].dU[gate], outer[i].dV[gate], outer[i].db[gate] = &dU[0, 0], &dV[0, 0], &db[0, 0]
+    for i in range(shares):
+        outer[i].e, outer[i].u, outer[i].count, outer[i].depth = e, u, 0, depth
+        outer[i].first, outer[i].last = i * parts // shares, (i + 1) * parts // shares
+        outer[i].operands, outer[i].gates = workspace.take((2 * u + e) * depth), workspace.take(3 * up * depth)
+    cdef Work work = Work(k, &outer[0], _array(X), _array(hp), _array(r), _array(dhh_), _array(dz_), _array(dr_),
+                          &order[0], &running[0], s, sizeof(floating))
+    with nogil:
+        share(_accumulate, &work, shares, shares)
 
 
 def gru_compute_gradients(layer):

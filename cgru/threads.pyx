@@ -8,8 +8,11 @@ import os
 
 from cgru.checks import positive
 
-# Work below which it is not shared, about a millisecond on one core: on a busy machine a thread may be long in coming.
-cdef double SMALL = 1e8
+cdef extern from "pool.h":
+    void cgru_share(cgru_part *do_part, void *work, Py_ssize_t parts, int threads) noexcept nogil
+
+# Work below which waking a thread costs more than it saves: some tens of microseconds on one core.
+cdef double SMALL = 4e6
 # Bytes of a block's rows that leave room for the weights in an L2 cache of a megabyte.
 cdef Py_ssize_t ROWS_IN_L2 = 1 << 18
 cdef int _threads = 1
@@ -43,6 +46,10 @@ cdef Py_ssize_t block_rows(Py_ssize_t m, Py_ssize_t row_bytes, int threads, bint
     return (m + blocks - 1) // blocks
 
 
+cdef void share(cgru_part *do_part, void *work, Py_ssize_t parts, int threads) noexcept nogil:
+    cgru_share(do_part, work, parts, threads)
+
+
 def _default():
     for variable in ("CGRU_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable, "").split(",")[0].strip()
@@ -55,4 +62,4 @@ def _default():
 
 set_num_threads(_default())
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: set_num_threads(1))  # the pool of threads does not survive a fork
+    os.register_at_fork(after_in_child=lambda: set_num_threads(1))  # it is one of several, likely
