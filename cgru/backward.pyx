@@ -93,10 +93,10 @@ def run(dict p not None, dict arrays not None, tuple activations not None, order
 
     cdef cgru_product dX = new_product(k, &call, k.put, call.e, work.take(3 * u * ep), NULL)
     dX.out = call.dX
-    dX.out.sample = call.dX.step
-    add_operand(&dX, call.dhh_.data, call.dhh_.step, u)
-    add_operand(&dX, call.dz_.data, call.dz_.step, u)
-    add_operand(&dX, call.dr_.data, call.dr_.step, u)
+    dX.out.sample = call.e  # all samples and steps, in whatever order they lie
+    add_operand(&dX, call.dhh_.data, u, u)
+    add_operand(&dX, call.dz_.data, u, u)
+    add_operand(&dX, call.dr_.data, u, u)
     pack(&dX, 0, 0, p["Uhh"], True)
     pack(&dX, u, 0, p["Uz"], True)
     pack(&dX, 2 * u, 0, p["Ur"], True)

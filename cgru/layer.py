@@ -267,11 +267,11 @@ class GRU:
     def _compiled(self, p, X, h0, lengths, codes, preactivations) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """The caches and the last states (m, u), computed by the compiled module."""
         (m, s, _), u = X.shape, self.d["u"]
-        states = self._buffers.take("states", (m, s + 1, u), self.dtype)
+        states = self._buffer("states", m, s + 1, u)
         states[:, 0] = 0 if h0 is None else h0
         fc = {"X": X, "h": states[:, 1:], "hp": states[:, :-1]}
         for name in OUTPUTS + PREACTIVATIONS if preactivations else OUTPUTS:
-            fc[name] = self._buffers.take(name, (m, s, u), self.dtype)
+            fc[name] = self._buffer(name, m, s, u)
             if lengths is not None:
                 fc[name].fill(0)
         last = np.empty((m, u), self.dtype)
@@ -283,17 +283,24 @@ class GRU:
     def _backward(self, p, fc, dA, codes) -> dict[str, np.ndarray]:
         """The caches of backward, computed by the compiled module."""
         m, s, u = fc["h"].shape
-        handed = self._buffers.take("handed", (m, s + 1, u), self.dtype)
+        handed = self._buffer("handed", m, s + 1, u)
         handed[:, -1] = 0
         bc = {"dA": dA, "dh": handed[:, :-1], "dhn": handed[:, 1:]}
         for name in ("dh_", "dhh_", "dz_", "dr_"):
-            bc[name] = self._buffers.take(name, (m, s, u), self.dtype)
+            bc[name] = self._buffer(name, m, s, u)
         if self._ragged is not None:
             for name in ("dh", "dh_", "dhh_", "dz_", "dr_"):
                 bc[name].fill(0)
-        bc["dX"] = self._buffers.take("dX", fc["X"].shape, self.dtype)
+        bc["dX"] = self._buffer("dX", *fc["X"].shape)
         backward.run(p, fc | bc, codes, *(self._ragged or ()))
         return bc
+
+    def _buffer(self, name: str, m: int, s: int, n: int) -> np.ndarray:
+        """An array (m, s, n) whose contents are unspecified.
+
+        It lies time-major: what a step reads and writes is then one piece of memory, which the processor sees coming.
+        """
+        return self._buffers.take(name, (s, m, n), self.dtype).swapaxes(0, 1)
 
     def _inputs(self, A, lengths, h0):
         """What forward and predict are given, checked: X, lengths, h0 and the parameters in the layer's dtype."""
@@ -317,7 +324,7 @@ class GRU:
         m, s, _ = shape
         if dA.ndim == 3:
             return rows(dA if self._lengths is None else np.where(reference.mask(self._lengths, s), dA, 0))
-        every = self._buffers.take("dA", shape, self.dtype)
+        every = self._buffer("dA", *shape)
         every.fill(0)
         every[np.arange(m), s - 1 if self._lengths is None else self._lengths - 1] = dA
         return every
