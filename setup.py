@@ -22,13 +22,13 @@ DIRECTIVES = {
 
 
 def extension(name: str, *sources: str) -> Extension:
-    """One module, from its .pyx and C sources. The -O3 is asked for because some Pythons build extensions at -O2."""
+    """One module, from its .pyx and C sources. Some Pythons ask for -O2 and debug symbols."""
     return Extension(
         f"cgru.{name}",
         [f"cgru/{name}.pyx", *sources],
         include_dirs=["cgru", numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
-        extra_compile_args=["/O2", "/std:c11"] if MSVC else ["-O3", "-pthread"],
+        extra_compile_args=["/O2", "/std:c11"] if MSVC else ["-O3", "-g0", "-pthread"],
         extra_link_args=[] if MSVC else ["-pthread"],
         depends=["cgru/pool.h"]
         + [f"cgru/simd/{header}.h" for header in ("cgru", "level", "body", "vector", "tile", "cell", "outer")],
