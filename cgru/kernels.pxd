@@ -43,7 +43,8 @@ cdef extern from "simd/cgru.h" nogil:
         Py_ssize_t columns
 
     ctypedef struct cgru_outer:
-        Py_ssize_t e, u, first, last, count, depth
+        const cgru_call *call
+        Py_ssize_t first, last, count, depth
         void *operands
         void *gates
         void *dU[3]
@@ -65,8 +66,7 @@ cdef extern from "simd/cgru.h" nogil:
         cgru_epilogue *reset_backward
         cgru_epilogue *state_backward
         cgru_epilogue *put
-        void (*collect)(cgru_outer *, const void *, const void *, const void *, const void *, const void *,
-                        const void *) noexcept nogil
+        void (*collect)(cgru_outer *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*multiply)(cgru_outer *) noexcept nogil
         Py_ssize_t (*panels)(Py_ssize_t) noexcept nogil
         void (*activation)(cgru_activation, const void *, void *, Py_ssize_t) noexcept nogil

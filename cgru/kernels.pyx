@@ -63,16 +63,18 @@ cdef cgru_activation _activation(tuple pair) except *:
 cdef cgru_call new_call(cnp.ndarray X, Py_ssize_t u, tuple activations, object order, object running) except *:
     """A call for X (m, s, e); its arrays and rows are still NULL.
 
-    activations: the (code, alpha) of activate, activate_update and activate_reset. order, running: intp, or None.
+    activations: the (code, alpha) of activate, activate_update and activate_reset, or None. order, running: intp, or
+    None.
     """
     cdef cgru_call call
     cdef Py_ssize_t lanes = kernels(cnp.PyArray_ITEMSIZE(X)).lanes
     memset(&call, 0, sizeof(call))
     call.m, call.s, call.e, call.u = cnp.PyArray_DIM(X, 0), cnp.PyArray_DIM(X, 1), cnp.PyArray_DIM(X, 2), u
     call.up, call.ep = (u + lanes - 1) // lanes * lanes, (call.e + lanes - 1) // lanes * lanes
-    call.activate, call.activate_update, call.activate_reset = (
-        _activation(activations[0]), _activation(activations[1]), _activation(activations[2])
-    )
+    if activations is not None:
+        call.activate, call.activate_update, call.activate_reset = (
+            _activation(activations[0]), _activation(activations[1]), _activation(activations[2])
+        )
     if order is not None:
         call.order = <const Py_ssize_t *>cnp.PyArray_DATA(order)
         call.running = <const Py_ssize_t *>cnp.PyArray_DATA(running)

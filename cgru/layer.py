@@ -113,7 +113,8 @@ class GRU:
         self.g: dict[str, np.ndarray] = {}
         self.bc: dict[str, np.ndarray] = {}
         self.o: dict[str, Any] = {}
-        self.activation = {gate: name_of(getattr(self, gate)) for gate in GATES}
+        self._named = self._functions()
+        self.activation = {gate: name_of(f) for gate, f in zip(GATES, self._named, strict=True)}
         self._known: tuple[Any, Any] = (None, None)  # the activations of the last call, and their codes
         self._codes()
 
@@ -227,7 +228,8 @@ class GRU:
 
     def update_shapes(self, cache: Mapping[str, np.ndarray], shapes: MutableMapping[str, tuple[int, ...]]) -> None:
         """Set `shapes[k] = cache[k].shape` for each key of the cache."""
-        shapes.update({name: array.shape for name, array in cache.items()})
+        for name, array in cache.items():
+            shapes[name] = array.shape
 
     # --- what stands behind them ---
 
@@ -244,7 +246,10 @@ class GRU:
             X, lengths, h0, p = self._inputs(A, lengths, h0)
             codes = self._codes()
             gru_compute_shapes(self, X)
-            self.activation.update({gate: name_of(getattr(self, gate)) for gate in GATES})
+            functions = self._functions()
+            if functions != self._named:
+                self._named = functions
+                self.activation.update({gate: name_of(f) for gate, f in zip(GATES, functions, strict=True)})
             self._lengths, self._ragged = lengths, by_length(lengths, X.shape[1])
             self._hidden = {}
             self.fc.clear()
@@ -252,13 +257,14 @@ class GRU:
                 fc = reference.forward(p, X, h0, lengths, *self._callables())
                 last = fc["h"][:, -1].copy()
                 self._hidden = {name: fc[name] for name in PREACTIVATIONS}
+                fc = {name: fc[name] for name in CACHES if preactivations or name not in PREACTIVATIONS}
             else:
                 fc, last = self._compiled(p, X, h0, lengths, codes, preactivations)
-            A = self._returned(fc["h"], last, lengths)
-            kept = [name for name in CACHES if preactivations or name not in PREACTIVATIONS]
-            self.fc.update({name: fc[name] for name in kept}, A=A)
-            for name in PREACTIVATIONS:
-                self.fs.pop(name, None)
+            fc["A"] = A = self._returned(fc["h"], last, lengths)
+            self.fc.update(fc)
+            if not preactivations:
+                for name in PREACTIVATIONS:
+                    self.fs.pop(name, None)
             self.update_shapes(self.fc, self.fs)
             return A
         finally:
@@ -270,7 +276,7 @@ class GRU:
         states = self._buffer("states", m, s + 1, u)
         states[:, 0] = 0 if h0 is None else h0
         fc = {"X": X, "h": states[:, 1:], "hp": states[:, :-1]}
-        for name in OUTPUTS + PREACTIVATIONS if preactivations else OUTPUTS:
+        for name in ("hh_", "hh", "z", "z_", "r", "r_") if preactivations else OUTPUTS:
             fc[name] = self._buffer(name, m, s, u)
             if lengths is not None:
                 fc[name].fill(0)
@@ -326,7 +332,10 @@ class GRU:
             return rows(dA if self._lengths is None else np.where(reference.mask(self._lengths, s), dA, 0))
         every = self._buffer("dA", *shape)
         every.fill(0)
-        every[np.arange(m), s - 1 if self._lengths is None else self._lengths - 1] = dA
+        if self._lengths is None:
+            every[:, -1] = dA
+        else:
+            every[np.arange(m), self._lengths - 1] = dA
         return every
 
     def _returned(self, h: np.ndarray, last: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
@@ -334,9 +343,12 @@ class GRU:
             return last
         return h if lengths is None else np.where(reference.mask(lengths, h.shape[1]), h, h.dtype.type(0))
 
+    def _functions(self) -> tuple[Activation, Activation, Activation]:
+        return self.activate, self.activate_update, self.activate_reset
+
     def _codes(self) -> tuple[tuple[int, float], ...] | None:
         """(code, alpha) of the three activations; None where one of them is not compiled."""
-        functions = (self.activate, self.activate_update, self.activate_reset)
+        functions = self._functions()
         if functions == self._known[0]:
             return self._known[1]
         codes = []
@@ -352,7 +364,7 @@ class GRU:
 
     def _callables(self) -> list[Activation]:
         """The three activations as NumPy functions whose result is checked."""
-        return [checked(bind(getattr(self, gate), self.se_hPars), gate) for gate in GATES]
+        return [checked(bind(f, self.se_hPars), gate) for gate, f in zip(GATES, self._functions(), strict=True)]
 
 
 def checked(f: Activation, name: str) -> Activation:

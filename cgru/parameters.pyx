@@ -11,7 +11,7 @@ from cython cimport floating
 
 from cgru.checks import NAMES, positive
 from cgru.checks cimport entry, real, rows
-from cgru.kernels cimport cgru_array, cgru_kernels, cgru_outer, kernels
+from cgru.kernels cimport cgru_array, cgru_call, cgru_kernels, cgru_outer, kernels, new_call
 from cgru.memory cimport Workspace
 from cgru.threads cimport share, threads_for
 
@@ -24,17 +24,20 @@ __all__ = [
     "gru_update_parameters",
 ]
 
+cdef cnp.dtype FLOAT32 = np.dtype(np.float32), FLOAT64 = np.dtype(np.float64)
+
 cdef enum:
     DEPTH = 128  # rows whose outer products are summed in registers before they are added to the gradients
     MOST_SHARES = 64
 
 
-cdef object _entry(object layer, str attribute, object key, str due):
-    """`layer.attribute[key]`; RuntimeError, naming the call that was due before, where it is not there."""
-    try:
-        return getattr(layer, attribute)[key]
-    except (AttributeError, KeyError):
-        raise RuntimeError(f"layer.{attribute}[{key!r}]: missing; expected {due} before this call") from None
+cdef dict _needed(layer, str attribute, tuple keys, str due):
+    """`layer.attribute`, in which the keys are; RuntimeError, naming the call that was due before, where one is not."""
+    cdef dict entries = getattr(layer, attribute, None) or {}
+    for key in keys:
+        if key not in entries:
+            raise RuntimeError(f"layer.{attribute}[{key!r}]: missing; expected {due} before this call")
+    return entries
 
 
 def gru_compute_shapes(layer, A):
@@ -45,15 +48,15 @@ def gru_compute_shapes(layer, A):
         what = ("samples", "steps", "elements")[shape.index(0)]
         raise ValueError(f"A: expected at least one of its {what}, got shape {shape}")
     m, s, e = shape
-    u = positive(_entry(layer, "d", "u", "the number of unit cells"), "layer.d['u']")
+    cdef dict d = _needed(layer, "d", ("u",), "the number of unit cells"), fs = layer.fs
+    u = positive(d["u"], "layer.d['u']")
 
-    layer.d.update(m=m, s=s, e=e)
-    layer.fs["X"] = shape
-    for gate in ("z", "r", "hh"):
-        layer.fs["U" + gate] = (e, u)
-        layer.fs["V" + gate] = (u, u)
-        layer.fs["b" + gate] = (1, u)
-    layer.fs["h"] = (m, s, u)
+    d["m"], d["s"], d["e"] = m, s, e
+    fs["X"] = shape
+    fs["Uz"] = fs["Ur"] = fs["Uhh"] = (e, u)
+    fs["Vz"] = fs["Vr"] = fs["Vhh"] = (u, u)
+    fs["bz"] = fs["br"] = fs["bhh"] = (1, u)
+    fs["h"] = (m, s, u)
 
 
 def gru_initialize_parameters(layer):
@@ -61,9 +64,10 @@ def gru_initialize_parameters(layer):
     for attribute in ("np_rng", "initialization"):
         if not hasattr(layer, attribute):
             raise RuntimeError(f"layer.{attribute}: missing; expected it to be set before gru_initialize_parameters")
-    shapes = {name: _entry(layer, "fs", name, "compute_shapes") for name in NAMES}
+    shapes = _needed(layer, "fs", NAMES, "compute_shapes")
     fresh = {}
-    for name, shape in shapes.items():
+    for name in NAMES:
+        shape = shapes[name]
         if name[0] == "b":
             fresh[name] = np.zeros(shape, dtype or np.float64)
         else:
@@ -77,14 +81,6 @@ def gru_initialize_parameters(layer):
 cdef struct Work:
     const cgru_kernels *k
     cgru_outer *outer  # one for each share of the gradients' columns
-    cgru_array X, hp, r, dhh_, dz_, dr_
-    const Py_ssize_t *order
-    const Py_ssize_t *running
-    Py_ssize_t s, itemsize
-
-
-cdef const char *_row(const cgru_array *array, Py_ssize_t i, Py_ssize_t t, Py_ssize_t itemsize) noexcept nogil:
-    return <const char *>array.data + (i * array.sample + t * array.step) * itemsize
 
 
 cdef void _accumulate(void *work, Py_ssize_t part) noexcept nogil:
@@ -92,17 +88,20 @@ cdef void _accumulate(void *work, Py_ssize_t part) noexcept nogil:
 
     dU += X^T d_, dVhh += (r * hp)^T dhh_, dVz += hp^T dz_, dVr += hp^T dr_, db += d_.
     """
-    cdef Work *w = <Work *>work
-    cdef cgru_outer *outer = &w.outer[part]
-    cdef Py_ssize_t t, row, i, size = w.itemsize
-    for t in range(w.s - 1, -1, -1):
-        for row in range(w.running[t]):
-            i = w.order[row]
-            w.k.collect(outer, _row(&w.X, i, t, size), _row(&w.hp, i, t, size), _row(&w.r, i, t, size),
-                        _row(&w.dhh_, i, t, size), _row(&w.dz_, i, t, size), _row(&w.dr_, i, t, size))
+    cdef const cgru_kernels *k = (<Work *>work).k
+    cdef cgru_outer *outer = &(<Work *>work).outer[part]
+    cdef Py_ssize_t t, row, rows, live = outer.call.m
+    for t in range(outer.call.s - 1, -1, -1):
+        if outer.call.running:
+            live = outer.call.running[t]
+        row = 0
+        while row < live:
+            rows = min(live - row, outer.depth - outer.count)
+            k.collect(outer, t, row, rows)
+            row += rows
             if outer.count == outer.depth:
-                w.k.multiply(outer)
-    w.k.multiply(outer)
+                k.multiply(outer)
+    k.multiply(outer)
 
 
 cdef cgru_array _array(const floating[:, :, :] view) noexcept nogil:
@@ -110,65 +109,68 @@ cdef cgru_array _array(const floating[:, :, :] view) noexcept nogil:
                       view.strides[1] // <Py_ssize_t>sizeof(floating))
 
 
-cdef void _gradients(dict g, list caches, const Py_ssize_t[::1] order, const Py_ssize_t[::1] running, floating _):
+cdef void _gradients(cnp.ndarray dU, cnp.ndarray dV, cnp.ndarray db, list caches, order, running, floating _):
     cdef const floating[:, :, :] X = caches[0], hp = caches[1], r = caches[2]
     cdef const floating[:, :, :] dhh_ = caches[3], dz_ = caches[4], dr_ = caches[5]
-    cdef floating[:, ::1] dU, dV, db
-    cdef Py_ssize_t m = X.shape[0], s = X.shape[1], e = X.shape[2], u = hp.shape[2], gate, i
+    cdef floating[:, :, ::1] dUs = dU, dVs = dV, dbs = db
+    cdef Py_ssize_t u = hp.shape[2], gate, i
     cdef const cgru_kernels *k = kernels(sizeof(floating))
-    cdef Py_ssize_t up = (u + k.lanes - 1) // k.lanes * k.lanes, depth = min(m * s, DEPTH), parts = 3 * k.panels(u)
+    cdef cgru_call call = new_call(caches[0], u, None, order, running)
+    call.X, call.hp, call.r = _array(X), _array(hp), _array(r)
+    call.dhh_, call.dz_, call.dr_ = _array(dhh_), _array(dz_), _array(dr_)
+
     # Each share is some of the panels of the gates' columns, through all rows: no sum is shared.
-    cdef int shares = <int>min(parts, MOST_SHARES, threads_for(6.0 * m * s * u * (e + u)))
+    cdef Py_ssize_t depth = min(call.m * call.s, DEPTH), parts = 3 * k.panels(u)
+    cdef int shares = <int>min(parts, MOST_SHARES, threads_for(6.0 * call.m * call.s * u * (call.e + u)))
     cdef cgru_outer outer[MOST_SHARES]
-    cdef Workspace workspace = Workspace(shares * (2 * u + e + 3 * up) * depth, sizeof(floating))
-    for gate, name in enumerate(("hh", "z", "r")):
-        dU, dV, db = g["dU" + name], g["dV" + name], g["db" + name]
-        for i in range(shares):
-            outer[i].dU[gate], outer[i].dV[gate], outer[i].db[gate] = &dU[0, 0], &dV[0, 0], &db[0, 0]
+    cdef Workspace workspace = Workspace(shares * (2 * u + call.e + 3 * call.up) * depth, sizeof(floating))
     for i in range(shares):
-        outer[i].e, outer[i].u, outer[i].count, outer[i].depth = e, u, 0, depth
+        outer[i].call, outer[i].count, outer[i].depth = &call, 0, depth
         outer[i].first, outer[i].last = i * parts // shares, (i + 1) * parts // shares
-        outer[i].operands, outer[i].gates = workspace.take((2 * u + e) * depth), workspace.take(3 * up * depth)
-    cdef Work work = Work(k, &outer[0], _array(X), _array(hp), _array(r), _array(dhh_), _array(dz_), _array(dr_),
-                          &order[0], &running[0], s, sizeof(floating))
+        outer[i].operands = workspace.take((2 * u + call.e) * depth)
+        outer[i].gates = workspace.take(3 * call.up * depth)
+        for gate in range(3):
+            outer[i].dU[gate] = &dUs[gate, 0, 0]
+            outer[i].dV[gate] = &dVs[gate, 0, 0]
+            outer[i].db[gate] = &dbs[gate, 0, 0]
+    cdef Work work = Work(k, &outer[0])
     with nogil:
         share(_accumulate, &work, shares, shares)
 
 
 def gru_compute_gradients(layer):
-    cdef cnp.ndarray X, Vz = np.asarray(_entry(layer, "p", "Vz", "initialize_parameters"))
-    cdef dict p = layer.p, fc = layer.fc, bc = layer.bc, g = {}
+    cdef dict p = _needed(layer, "p", NAMES, "initialize_parameters")
+    cdef dict fc = _needed(layer, "fc", ("X", "hp", "r"), "forward")
+    cdef dict bc = _needed(layer, "bc", ("dhh_", "dz_", "dr_"), "backward")
+    cdef dict g = {}
+    cdef bint single = True
     for name in NAMES:
-        _entry(layer, "p", name, "initialize_parameters")
-    for name in ("X", "hp", "r"):
-        _entry(layer, "fc", name, "forward")
-    for name in ("dhh_", "dz_", "dr_"):
-        _entry(layer, "bc", name, "backward")
-
-    single = all([np.asarray(p[name]).dtype == np.float32 for name in NAMES])
-    cdef cnp.dtype dtype = np.dtype(np.float32 if single else np.float64)
-    X = entry(fc, "fc", "X", ("m", "s", "e"), dtype)
-    m, s, e = np.shape(X)
-    u = Vz.shape[0] if Vz.ndim else 0
+        single = single and getattr(p[name], "dtype", None) == np.float32
+    cdef cnp.dtype dtype = FLOAT32 if single else FLOAT64
+    cdef cnp.ndarray X = entry(fc, "fc", "X", ("m", "s", "e"), dtype)
+    m, s, e = cnp.PyArray_DIM(X, 0), cnp.PyArray_DIM(X, 1), cnp.PyArray_DIM(X, 2)
+    u = np.shape(p["Vz"])[0] if np.ndim(p["Vz"]) else 0
     cdef tuple states = (m, s, u), U = (e, u), V = (u, u), b = (1, u)
     for name in NAMES:
         entry(p, "p", name, U if name[0] == "U" else V if name[0] == "V" else b, dtype)
-    cdef list caches = [rows(X)]
-    for name in ("hp", "r"):
-        caches.append(rows(entry(fc, "fc", name, states, dtype)))
-    for name in ("dhh_", "dz_", "dr_"):
-        caches.append(rows(entry(bc, "bc", name, states, dtype)))
-
+    cdef list caches = [
+        rows(X), rows(entry(fc, "fc", "hp", states, dtype)), rows(entry(fc, "fc", "r", states, dtype)),
+        rows(entry(bc, "bc", "dhh_", states, dtype)), rows(entry(bc, "bc", "dz_", states, dtype)),
+        rows(entry(bc, "bc", "dr_", states, dtype)),
+    ]
     order, running = getattr(layer, "_ragged", None) or (None, None)
-    if order is None or order.shape != (m,) or running.shape != (s,):
-        order, running = np.arange(m), np.full(s, m)
-    for name, value in p.items():
-        g["d" + name] = np.zeros(np.shape(value), dtype)
+    if order is not None and (order.shape != (m,) or running.shape != (s,)):
+        order = running = None
+
+    dU, dV, db = np.zeros((3, e, u), dtype), np.zeros((3, u, u), dtype), np.zeros((3, 1, u), dtype)
     if single:
-        _gradients[float](g, caches, order, running, 0)
+        _gradients[float](dU, dV, db, caches, order, running, 0)
     else:
-        _gradients[double](g, caches, order, running, 0)
-    layer.g.update(g)
+        _gradients[double](dU, dV, db, caches, order, running, 0)
+    (g["dUhh"], g["dUz"], g["dUr"]), (g["dVhh"], g["dVz"], g["dVr"]), (g["dbhh"], g["dbz"], g["dbr"]) = dU, dV, db
+    for name in p:
+        key = "d" + name
+        layer.g[key] = g[key] if key in g else np.zeros(np.shape(p[name]), dtype)
 
 
 cdef void _descend(floating[:, :] p, const floating[:, :] g, double lrate) noexcept nogil:
@@ -178,8 +180,36 @@ cdef void _descend(floating[:, :] p, const floating[:, :] g, double lrate) noexc
             p[i, j] -= <floating>lrate * g[i, j]
 
 
+cdef void _descend_plain(floating *p, const floating *g, Py_ssize_t n, double lrate) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        p[i] -= <floating>lrate * g[i]
+
+
+cdef int _update(cnp.ndarray p, cnp.ndarray g, double lrate) except -1:
+    """p -= lrate * g: over memoryviews, over plain memory where both arrays are that, else (odd dtypes) in NumPy."""
+    cdef int kind = cnp.PyArray_TYPE(p)
+    cdef bint same = kind == cnp.PyArray_TYPE(g) and cnp.PyArray_ISNOTSWAPPED(p) and cnp.PyArray_ISNOTSWAPPED(g)
+    cdef bint plain = cnp.PyArray_IS_C_CONTIGUOUS(p) and cnp.PyArray_IS_C_CONTIGUOUS(g)
+    cdef bint table = cnp.PyArray_NDIM(p) == 2
+    if same and plain and kind == cnp.NPY_FLOAT:
+        _descend_plain(<float *>cnp.PyArray_DATA(p), <const float *>cnp.PyArray_DATA(g), cnp.PyArray_SIZE(p), lrate)
+    elif same and plain and kind == cnp.NPY_DOUBLE:
+        _descend_plain(<double *>cnp.PyArray_DATA(p), <const double *>cnp.PyArray_DATA(g), cnp.PyArray_SIZE(p), lrate)
+    elif same and table and kind == cnp.NPY_FLOAT:
+        _descend[float](p, g, lrate)
+    elif same and table and kind == cnp.NPY_DOUBLE:
+        _descend[double](p, g, lrate)
+    else:
+        np.subtract(p, lrate * g, out=p, casting="same_kind")
+    return 0
+
+
 def gru_update_parameters(layer):
-    if not layer.g:
+    cdef dict g = layer.g, parameters
+    cdef cnp.ndarray p
+    cdef list pairs = []
+    if not g:
         raise RuntimeError("layer.g: empty; expected compute_gradients before update_parameters")
     for attribute in ("lrate", "e"):
         if not hasattr(layer, attribute):
@@ -190,20 +220,15 @@ def gru_update_parameters(layer):
         raise ValueError(
             f"lrate: expected a learning rate for epoch e = {layer.e}, got {len(layer.lrate)} of them"
         ) from None
-    cdef dict g = layer.g
-    cdef list pairs = []
+    parameters = _needed(layer, "p", tuple([key[1:] for key in g]), "initialize_parameters")
     for key in g:
-        p = _entry(layer, "p", key[1:], "initialize_parameters")
-        if not isinstance(p, np.ndarray) or p.dtype.kind != "f":
+        value = parameters[key[1:]]
+        if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
             raise TypeError(f"p[{key[1:]!r}]: expected an array of floats to update in place, got "
-                            f"{p.dtype if isinstance(p, np.ndarray) else type(p).__name__}")
+                            f"{value.dtype if isinstance(value, np.ndarray) else type(value).__name__}")
+        p = value
         if not cnp.PyArray_ISWRITEABLE(p):
             raise ValueError(f"p[{key[1:]!r}]: expected an array to update in place, got a read-only one")
-        pairs.append((p, entry(g, "g", key, np.shape(p))))
+        pairs.append((p, entry(g, "g", key, value.shape)))
     for p, gradient in pairs:
-        if p.ndim == 2 and p.dtype == gradient.dtype == np.float64:
-            _descend[double](p, gradient, lrate)
-        elif p.ndim == 2 and p.dtype == gradient.dtype == np.float32:
-            _descend[float](p, gradient, lrate)
-        else:
-            np.subtract(p, lrate * gradient, out=p, casting="same_kind")
+        _update(p, gradient, lrate)

@@ -69,6 +69,7 @@ static const cgru_kernels NAME(kernels) = {
 #undef LN2_LOW
 #undef LOG2_E
 /* tile.h */
+#undef PARTS
 #undef TILE_OF
 #undef TILE
 #undef TILES

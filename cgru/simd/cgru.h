@@ -69,7 +69,7 @@ typedef struct cgru_product {
  * multiplied. The work has 3 * panels(u) parts, the panels of columns of the three gates in the order hh, z, r; one
  * struct sees to the parts from `first` to `last`. */
 typedef struct {
-    ptrdiff_t e, u;
+    const cgru_call *call; /* X, hp, r, dhh_, dz_, dr_ in */
     ptrdiff_t first, last;
     ptrdiff_t count, depth; /* rows collected; room for so many */
     void *operands;         /* (2 u + e) x depth: panels of r * hp, hp and X */
@@ -97,8 +97,7 @@ typedef struct {
 
     cgru_epilogue *gates, *candidate, *reset_backward, *state_backward, *put;
 
-    void (*collect)(cgru_outer *outer, const void *X, const void *hp, const void *r, const void *dhh_, const void *dz_,
-                    const void *dr_);
+    void (*collect)(cgru_outer *outer, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
     void (*multiply)(cgru_outer *outer);
     ptrdiff_t (*panels)(ptrdiff_t u);
 

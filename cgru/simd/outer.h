@@ -4,76 +4,105 @@
 
 #define VECTORS_OF(n) (((n) + LANES - 1) / LANES)
 
-/* Writes the n numbers a (times b, unless NULL) as row k of panels of up to ROWS columns. */
-INLINE void NAME(collect_operand)(T *panels, ptrdiff_t depth, ptrdiff_t k, const T *a, const T *b, ptrdiff_t n) {
-    for (ptrdiff_t p = 0; p < NAME(blocks)(n); p++) {
-        ptrdiff_t first = NAME(block_at)(n, p), count = NAME(block_at)(n, p + 1) - first;
-        T *to = panels + first * depth + k * count;
-        for (ptrdiff_t i = 0; i < count; i++) to[i] = b ? a[first + i] * b[first + i] : a[first + i];
+enum { NAME(GROUP) = 16 }; /* rows collected together, so that each panel gets whole cache lines */
+
+/* Writes rows a (times b, unless NULL), `rows` pointers to n numbers, as rows k... of panels of ROWS columns; the last
+ * panel has the rest. */
+INLINE void NAME(collect_operand)(T *panels, ptrdiff_t depth, ptrdiff_t k, T *const *a, T *const *b, ptrdiff_t rows,
+                                  ptrdiff_t n) {
+    ptrdiff_t i = 0;
+    for (; i + ROWS <= n; i += ROWS)
+        for (ptrdiff_t row = 0; row < rows; row++) {
+            T x[ROWS];
+            memcpy(x, a[row] + i, sizeof x);
+            if (b)
+                for (ptrdiff_t j = 0; j < ROWS; j++) x[j] *= b[row][i + j];
+            memcpy(panels + i * depth + (k + row) * ROWS, x, sizeof x);
+        }
+    for (ptrdiff_t row = 0; row < rows; row++)
+        for (ptrdiff_t j = i; j < n; j++)
+            panels[i * depth + (k + row) * (n - i) + j - i] = b ? a[row][j] * b[row][j] : a[row][j];
+}
+
+/* Writes rows d (u) of a gate's gradient into those of its panels that are among the parts to do. */
+INLINE void NAME(collect_gate)(const cgru_outer *outer, int gate, NAME(split) panels, ptrdiff_t k, T *const *d,
+                               ptrdiff_t rows) {
+    const ptrdiff_t u = outer->call->u, vectors = VECTORS_OF(u);
+    PARTS(panels, p, first, width) {
+        if (gate * panels.parts + p < outer->first || gate * panels.parts + p >= outer->last) continue;
+        T *to = (T *)outer->gates + ((gate * vectors + first) * outer->depth + k * width) * LANES;
+        for (ptrdiff_t row = 0; row < rows; row++)
+            for (ptrdiff_t v = first; v < first + width; v++, to += LANES)
+                NAME(store)(to, NAME(load_n)(d[row] + v * LANES, NAME(min)(u - v * LANES, LANES)));
     }
 }
 
-/* Writes the row d of `gate` into those of its panels that are among the parts to do. */
-INLINE void NAME(collect_gate)(const cgru_outer *outer, int gate, const T *d) {
-    const ptrdiff_t u = outer->u, vectors = VECTORS_OF(u), panels = NAME(panels)(vectors);
-    for (ptrdiff_t p = 0; p < panels; p++) {
-        if (gate * panels + p < outer->first || gate * panels + p >= outer->last) continue;
-        NAME(panel) panel = NAME(panel_at)(vectors, p);
-        T *to = (T *)outer->gates +
-                ((gate * vectors + panel.first) * outer->depth + outer->count * panel.vectors) * LANES;
-        for (ptrdiff_t v = panel.first; v < panel.first + panel.vectors; v++, to += LANES)
-            NAME(store)(to, NAME(load_n)(d + v * LANES, NAME(min)(u - v * LANES, LANES)));
+static void NAME(collect)(cgru_outer *outer, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
+    const cgru_call *call = outer->call;
+    const ptrdiff_t u = call->u, depth = outer->depth;
+    const NAME(split) panels = NAME(panels)(VECTORS_OF(u));
+    T *rhp = outer->operands, *hp = rhp + u * depth, *X = hp + u * depth;
+    T *of_X[NAME(GROUP)], *of_hp[NAME(GROUP)], *of_r[NAME(GROUP)];
+    T *of_dhh_[NAME(GROUP)], *of_dz_[NAME(GROUP)], *of_dr_[NAME(GROUP)];
+    for (ptrdiff_t first = 0; first < rows; first += NAME(GROUP)) {
+        const ptrdiff_t n = NAME(min)(rows - first, NAME(GROUP)), k = outer->count;
+        for (ptrdiff_t row = 0; row < n; row++) {
+            const ptrdiff_t i = SAMPLE(call, row0 + first + row);
+            of_X[row] = AT(call->X, i, t);
+            of_hp[row] = AT(call->hp, i, t);
+            of_r[row] = AT(call->r, i, t);
+            of_dhh_[row] = AT(call->dhh_, i, t);
+            of_dz_[row] = AT(call->dz_, i, t);
+            of_dr_[row] = AT(call->dr_, i, t);
+        }
+        if (outer->first < panels.parts) NAME(collect_operand)(rhp, depth, k, of_hp, of_r, n, u);
+        if (outer->last > panels.parts) NAME(collect_operand)(hp, depth, k, of_hp, NULL, n, u);
+        NAME(collect_operand)(X, depth, k, of_X, NULL, n, call->e);
+        NAME(collect_gate)(outer, 0, panels, k, of_dhh_, n);
+        NAME(collect_gate)(outer, 1, panels, k, of_dz_, n);
+        NAME(collect_gate)(outer, 2, panels, k, of_dr_, n);
+        outer->count += n;
     }
 }
 
-static ptrdiff_t NAME(panels_of)(ptrdiff_t u) { return NAME(panels)(VECTORS_OF(u)); }
-
-static void NAME(collect)(cgru_outer *outer, const void *X, const void *hp, const void *r, const void *dhh_,
-                          const void *dz_, const void *dr_) {
-    const ptrdiff_t u = outer->u, depth = outer->depth, k = outer->count, panels = NAME(panels_of)(u);
-    T *a = outer->operands;
-    if (outer->first < panels) NAME(collect_operand)(a, depth, k, hp, r, u);
-    if (outer->last > panels) NAME(collect_operand)(a + u * depth, depth, k, hp, NULL, u);
-    NAME(collect_operand)(a + 2 * u * depth, depth, k, X, NULL, outer->e);
-    NAME(collect_gate)(outer, 0, dhh_);
-    NAME(collect_gate)(outer, 1, dz_);
-    NAME(collect_gate)(outer, 2, dr_);
-    outer->count++;
-}
-
-/* out[:, panel] += operand^T gate */
-INLINE void NAME(accumulate)(T *out, ptrdiff_t rows, const T *operands, const T *gate, NAME(panel) panel,
-                             const cgru_outer *outer) {
+/* out[:, panel] += operand^T gate, a panel of `width` vectors from `vector` on */
+INLINE void NAME(accumulate)(T *out, ptrdiff_t rows, const T *operands, const T *gate, ptrdiff_t vector,
+                             ptrdiff_t width, const cgru_outer *outer) {
+    const ptrdiff_t u = outer->call->u;
     ALIGNED T tile[ROWS * 3 * LANES];
-    for (ptrdiff_t b = 0; b < NAME(blocks)(rows); b++) {
-        ptrdiff_t first = NAME(block_at)(rows, b), count = NAME(block_at)(rows, b + 1) - first;
-        cgru_operand operand = {operands + first * outer->depth, 0, outer->count};
-        NAME(of_packed)[count - 1][panel.vectors - 1](&operand, 1, gate, NULL, tile);
+    for (ptrdiff_t first = 0; first < rows; first += ROWS) {
+        const ptrdiff_t count = NAME(min)(rows - first, ROWS);
+        const cgru_operand operand = {operands + first * outer->depth, 0, outer->count};
+        NAME(of_packed)[count - 1][width - 1](&operand, 1, gate, NULL, tile);
         const T *from = tile;
         for (ptrdiff_t i = first; i < first + count; i++)
-            for (ptrdiff_t v = panel.first; v < panel.first + panel.vectors; v++, from += LANES) {
-                ptrdiff_t n = NAME(min)(outer->u - v * LANES, LANES);
-                T *to = out + i * outer->u + v * LANES;
+            for (ptrdiff_t v = vector; v < vector + width; v++, from += LANES) {
+                ptrdiff_t n = NAME(min)(u - v * LANES, LANES);
+                T *to = out + i * u + v * LANES;
                 NAME(store_n)(to, NAME(load_n)(to, n) + NAME(load)(from), n);
             }
     }
 }
 
+static ptrdiff_t NAME(panels_of)(ptrdiff_t u) { return NAME(panels)(VECTORS_OF(u)).parts; }
+
 static void NAME(multiply)(cgru_outer *outer) {
-    const ptrdiff_t u = outer->u, depth = outer->depth, vectors = VECTORS_OF(u), panels = NAME(panels)(vectors);
+    const ptrdiff_t u = outer->call->u, depth = outer->depth, vectors = VECTORS_OF(u);
+    const NAME(split) panels = NAME(panels)(vectors);
     const T *rhp = outer->operands, *hp = rhp + u * depth, *X = hp + u * depth;
-    for (ptrdiff_t part = outer->first; part < outer->last; part++) {
-        const ptrdiff_t gate = part / panels;
-        const NAME(panel) panel = NAME(panel_at)(vectors, part % panels);
-        const T *d = (const T *)outer->gates + (gate * vectors + panel.first) * depth * LANES;
-        NAME(accumulate)(outer->dV[gate], u, gate == 0 ? rhp : hp, d, panel, outer);
-        NAME(accumulate)(outer->dU[gate], outer->e, X, d, panel, outer);
-        for (ptrdiff_t v = 0; v < panel.vectors; v++) {
-            ptrdiff_t c = (panel.first + v) * LANES, n = NAME(min)(u - c, LANES);
-            T *db = (T *)outer->db[gate] + c;
-            vec sum = NAME(load_n)(db, n);
-            for (ptrdiff_t k = 0; k < outer->count; k++) sum += NAME(load)(d + (k * panel.vectors + v) * LANES);
-            NAME(store_n)(db, sum, n);
+    for (int gate = 0; gate < 3; gate++) {
+        PARTS(panels, p, first, width) {
+            if (gate * panels.parts + p < outer->first || gate * panels.parts + p >= outer->last) continue;
+            const T *d = (const T *)outer->gates + (gate * vectors + first) * depth * LANES;
+            NAME(accumulate)(outer->dV[gate], u, gate == 0 ? rhp : hp, d, first, width, outer);
+            NAME(accumulate)(outer->dU[gate], outer->call->e, X, d, first, width, outer);
+            for (ptrdiff_t v = 0; v < width; v++) {
+                ptrdiff_t c = (first + v) * LANES, n = NAME(min)(u - c, LANES);
+                T *db = (T *)outer->db[gate] + c;
+                vec sum = NAME(load_n)(db, n);
+                for (ptrdiff_t k = 0; k < outer->count; k++) sum += NAME(load)(d + (k * width + v) * LANES);
+                NAME(store_n)(db, sum, n);
+            }
         }
     }
     outer->count = 0;

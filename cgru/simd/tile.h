@@ -6,23 +6,20 @@
  * a call with a single sample, which has no rows to share out, and a gradient of a single row break the sum into four
  * chains, to hide their latency. */
 
-typedef struct { ptrdiff_t first, vectors; } NAME(panel);
+/* n things in parts of at most so many, as even as can be: the first `more` parts have one more than `least`. */
+typedef struct { ptrdiff_t parts, least, more; } NAME(split);
 
-INLINE ptrdiff_t NAME(panels)(ptrdiff_t vectors) { return (vectors + 2) / 3; }
-
-INLINE NAME(panel) NAME(panel_at)(ptrdiff_t vectors, ptrdiff_t p) {
-    ptrdiff_t panels = NAME(panels)(vectors), least = vectors / panels, more = vectors % panels;
-    NAME(panel) panel = {p * least + (p < more ? p : more), least + (p < more)};
-    return panel;
+INLINE NAME(split) NAME(split_of)(ptrdiff_t n, ptrdiff_t most) {
+    ptrdiff_t parts = (n + most - 1) / most;
+    return (NAME(split)){parts, n / parts, n % parts};
 }
 
-/* Even blocks of at most ROWS rows. */
-INLINE ptrdiff_t NAME(blocks)(ptrdiff_t rows) { return (rows + ROWS - 1) / ROWS; }
+/* Runs through the parts p of a split, each of `size` things from `first` on. */
+#define PARTS(split, p, first, size)                                                                         \
+    for (ptrdiff_t p = 0, first = 0, size; p < (split).parts && (size = (split).least + (p < (split).more)); \
+         first += size, p++)
 
-INLINE ptrdiff_t NAME(block_at)(ptrdiff_t rows, ptrdiff_t b) {
-    ptrdiff_t blocks = NAME(blocks)(rows), more = rows % blocks;
-    return b * (rows / blocks) + (b < more ? b : more);
-}
+INLINE NAME(split) NAME(panels)(ptrdiff_t vectors) { return NAME(split_of)(vectors, 3); }
 
 /* out (rows, vectors * LANES) = bias + sum over k of a(i, k) w(k, :), a(i, k) = a[i * row + k * column].
  * rows, vectors and chains are constants wherever this is inlined, and the sums live in registers. */
@@ -103,20 +100,25 @@ static NAME(tile_function) *const NAME(of_many)[ROWS][3] = TABLES(many);
 static NAME(tile_function) *const NAME(of_single)[1][3] = {TABLE(single, 1)};
 static NAME(tile_function) *const NAME(of_packed)[ROWS][3] = TABLES(packed);
 
+INLINE ptrdiff_t NAME(depth)(const cgru_product *product) {
+    ptrdiff_t K = 0;
+    for (int o = 0; o < product->operands; o++) K += product->operand[o].k;
+    return K;
+}
+
 static void NAME(pack)(const cgru_product *product, void *weights, ptrdiff_t k0, ptrdiff_t vector0, const void *W_,
                        ptrdiff_t row, ptrdiff_t column, ptrdiff_t k, ptrdiff_t n) {
     const T *W = W_;
-    ptrdiff_t K = 0;
-    for (int o = 0; o < product->operands; o++) K += product->operand[o].k;
-    for (ptrdiff_t p = 0; p < NAME(panels)(product->vectors); p++) {
-        NAME(panel) panel = NAME(panel_at)(product->vectors, p);
-        for (ptrdiff_t v = panel.first; v < panel.first + panel.vectors; v++) {
+    const ptrdiff_t K = NAME(depth)(product);
+    const NAME(split) panels = NAME(panels)(product->vectors);
+    PARTS(panels, p, first, vectors) {
+        for (ptrdiff_t v = first; v < first + vectors; v++) {
             ptrdiff_t j0 = (v - vector0) * LANES;
             if (j0 < 0 || j0 >= n) continue;
             ptrdiff_t left = n - j0 < LANES ? n - j0 : LANES;
-            T *to = (T *)weights + (panel.first * K + k0 * panel.vectors + v - panel.first) * LANES;
+            T *to = (T *)weights + (first * K + k0 * vectors + v - first) * LANES;
             const T *from = W + j0 * column;
-            for (ptrdiff_t i = 0; i < k; i++, to += panel.vectors * LANES, from += row) {
+            for (ptrdiff_t i = 0; i < k; i++, to += vectors * LANES, from += row) {
                 if (column == 1) {
                     NAME(store)(to, NAME(load_n)(from, left));
                 } else {
@@ -131,21 +133,19 @@ static void NAME(pack)(const cgru_product *product, void *weights, ptrdiff_t k0,
 static void NAME(product)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     ALIGNED T out[ROWS * 3 * LANES];
     NAME(tile_function) *const (*tiles)[3] = product->call->m == 1 && rows == 1 ? NAME(of_single) : NAME(of_many);
-    ptrdiff_t K = 0;
-    for (int o = 0; o < product->operands; o++) K += product->operand[o].k;
-    for (ptrdiff_t p = 0; p < NAME(panels)(product->vectors); p++) {
-        NAME(panel) panel = NAME(panel_at)(product->vectors, p);
-        const T *w = (const T *)product->weights + panel.first * K * LANES;
-        const T *bias = product->bias ? (const T *)product->bias + panel.first * LANES : NULL;
-        for (ptrdiff_t b = 0; b < NAME(blocks)(rows); b++) {
-            ptrdiff_t first = NAME(block_at)(rows, b), count = NAME(block_at)(rows, b + 1) - first;
+    const ptrdiff_t K = NAME(depth)(product);
+    const NAME(split) panels = NAME(panels)(product->vectors), blocks = NAME(split_of)(rows, ROWS);
+    PARTS(panels, p, vector, vectors) {
+        const T *w = (const T *)product->weights + vector * K * LANES;
+        const T *bias = product->bias ? (const T *)product->bias + vector * LANES : NULL;
+        PARTS(blocks, b, first, count) {
             cgru_operand operand[3];
             for (int o = 0; o < product->operands; o++) {
                 operand[o] = product->operand[o];
                 operand[o].rows = (const T *)operand[o].rows + (row0 + first) * operand[o].ld;
             }
-            tiles[count - 1][panel.vectors - 1](operand, product->operands, w, bias, out);
-            product->epilogue(product, t, row0 + first, count, panel.first, panel.vectors, out);
+            tiles[count - 1][vectors - 1](operand, product->operands, w, bias, out);
+            product->epilogue(product, t, row0 + first, count, vector, vectors, out);
         }
     }
 }

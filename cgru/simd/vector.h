@@ -38,47 +38,6 @@ INLINE void NAME(store)(T *p, vec x) {
 #endif
 }
 
-/* The first n lanes of a vector, 0 < n <= LANES; what is loaded beyond them is zero. */
-#if LANES * SIZE == 64
-INLINE vec NAME(load_n)(const T *p, ptrdiff_t n) {
-#if SIZE == 4
-    return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
-#else
-    return (vec)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p);
-#endif
-}
-
-INLINE void NAME(store_n)(T *p, vec x, ptrdiff_t n) {
-#if SIZE == 4
-    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)x);
-#else
-    _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)x);
-#endif
-}
-#else
-INLINE vec NAME(load_n)(const T *p, ptrdiff_t n) {
-    if (n == LANES) return NAME(load)(p);
-    T lanes[LANES] = {0};
-    for (ptrdiff_t i = 0; i < n; i++) lanes[i] = p[i];
-    return NAME(load)(lanes);
-}
-
-INLINE void NAME(store_n)(T *p, vec x, ptrdiff_t n) {
-    if (n == LANES) {
-        NAME(store)(p, x);
-        return;
-    }
-    T lanes[LANES];
-    NAME(store)(lanes, x);
-    for (ptrdiff_t i = 0; i < n; i++) p[i] = lanes[i];
-}
-#endif
-
-/* --- exp(x) and exp(x) - 1 for x <= 0 (NaN stays NaN) ---
- *
- * x = n ln 2 + r, |r| <= ln(2) / 2, the reduction in two parts (Cody and Waite, 1980); exp(r) - 1 = r + r^2 P(r), P
- * interpolated at Chebyshev nodes to 5e-10 (float) and 5e-19 (double) of the whole. Adding 1.5 * 2^(mantissa bits)
- * rounds to an integer whose bits then stand in the lowest ones of the sum. */
 #if SIZE == 4
 #define SIGN INT32_MIN
 #define SHIFTER ((T)12582912.0)
@@ -102,10 +61,67 @@ INLINE void NAME(store_n)(T *p, vec x, ptrdiff_t n) {
 #endif
 #define LOG2_E ((T)1.4426950408889634074)
 
+/* The first n lanes of a vector, 0 < n <= LANES (what is loaded beyond them is zero); x < y ? a : b, where a NaN is less
+ * than nothing; x 2^n for an integer n and x near 1. */
+#if BYTES == 64
+#if SIZE == 4
+#define MM(name) _mm512_##name##_ps
+#define MASK(n) ((__mmask16)((1u << (n)) - 1))
+#define LESS(x, y) _mm512_cmp_ps_mask((__m512)(x), (__m512)(y), _CMP_LT_OQ)
+typedef __m512 NAME(native);
+#else
+#define MM(name) _mm512_##name##_pd
+#define MASK(n) ((__mmask8)((1u << (n)) - 1))
+#define LESS(x, y) _mm512_cmp_pd_mask((__m512d)(x), (__m512d)(y), _CMP_LT_OQ)
+typedef __m512d NAME(native);
+#endif
+INLINE vec NAME(load_n)(const T *p, ptrdiff_t n) { return (vec)MM(maskz_loadu)(MASK(n), p); }
+
+INLINE void NAME(store_n)(T *p, vec x, ptrdiff_t n) { MM(mask_storeu)(p, MASK(n), (NAME(native))x); }
+
+INLINE vec NAME(if_less)(vec x, vec y, vec a, vec b) {
+    return (vec)MM(mask_blend)(LESS(x, y), (NAME(native))b, (NAME(native))a);
+}
+
+INLINE vec NAME(scaled)(vec x, vec n) { return (vec)MM(scalef)((NAME(native))x, (NAME(native))n); }
+#undef MM
+#undef MASK
+#undef LESS
+#else
+INLINE vec NAME(load_n)(const T *p, ptrdiff_t n) {
+    if (n == LANES) return NAME(load)(p);
+    T lanes[LANES] = {0};
+    for (ptrdiff_t i = 0; i < n; i++) lanes[i] = p[i];
+    return NAME(load)(lanes);
+}
+
+INLINE void NAME(store_n)(T *p, vec x, ptrdiff_t n) {
+    if (n == LANES) {
+        NAME(store)(p, x);
+        return;
+    }
+    T lanes[LANES];
+    NAME(store)(lanes, x);
+    for (ptrdiff_t i = 0; i < n; i++) p[i] = lanes[i];
+}
+
+INLINE vec NAME(if_less)(vec x, vec y, vec a, vec b) { return SELECT(x < y, a, b); }
+
 INLINE vec NAME(power_of_two)(vec n) { /* n an integer, SMALLEST <= n <= BIAS */
     return NUMBERS((BITS(n + SHIFTER) + BIAS) << MANTISSA);
 }
 
+INLINE vec NAME(scaled)(vec x, vec n) { /* in two steps, of which the second leads into the subnormal numbers */
+    vec normal = NAME(if_less)(n, ZERO + SMALLEST, ZERO + SMALLEST, n);
+    return x * NAME(power_of_two)(normal) * NAME(power_of_two)(n - normal);
+}
+#endif
+
+/* --- exp(x) and exp(x) - 1 for x <= 0 (NaN stays NaN) ---
+ *
+ * x = n ln 2 + r, |r| <= ln(2) / 2, the reduction in two parts (Cody and Waite, 1980); exp(r) - 1 = r + r^2 P(r), P
+ * interpolated at Chebyshev nodes to 5e-10 (float) and 5e-19 (double) of the whole. Adding 1.5 * 2^(mantissa bits)
+ * rounds to an integer whose bits then stand in the lowest ones of the sum. */
 INLINE vec NAME(reduced_expm1)(vec x, vec *n) { /* exp(r) - 1 */
     vec rounded = x * LOG2_E + SHIFTER;
     *n = rounded - SHIFTER;
@@ -133,19 +149,13 @@ INLINE vec NAME(reduced_expm1)(vec x, vec *n) { /* exp(r) - 1 */
 }
 
 INLINE vec NAME(exp_negative)(vec x) {
-    vec n;
-    x = SELECT(x < LOWEST, ZERO + LOWEST, x);
-    vec q = NAME(reduced_expm1)(x, &n);
-    vec normal = SELECT(n < SMALLEST, ZERO + SMALLEST, n); /* the rest of n leads into the subnormal numbers */
-    vec scale = NAME(power_of_two)(normal);
-    return (scale + scale * q) * NAME(power_of_two)(n - normal);
+    vec n, q = NAME(reduced_expm1)(NAME(if_less)(x, ZERO + LOWEST, ZERO + LOWEST, x), &n);
+    return NAME(scaled)(1 + q, n);
 }
 
 INLINE vec NAME(expm1_negative)(vec x) {
-    vec n;
-    x = SELECT(x < NEGLIGIBLE, ZERO + NEGLIGIBLE, x);
-    vec q = NAME(reduced_expm1)(x, &n);
-    vec scale = NAME(power_of_two)(n);
+    vec n, q = NAME(reduced_expm1)(NAME(if_less)(x, ZERO + NEGLIGIBLE, ZERO + NEGLIGIBLE, x), &n);
+    vec scale = NAME(scaled)(ZERO + 1, n);
     return scale * q + (scale - 1);
 }
 
@@ -153,7 +163,7 @@ INLINE vec NAME(expm1_negative)(vec x) {
 
 INLINE vec NAME(sigmoid)(vec x) { /* 1 / (1 + exp(-x)), or exp(x) / (1 + exp(x)) below zero */
     vec e = NAME(exp_negative)(NUMBERS(BITS(x) | SIGN));
-    return SELECT(x < 0, e, ZERO + 1) / (1 + e);
+    return NAME(if_less)(x, ZERO, e, ZERO + 1) / (1 + e);
 }
 
 INLINE vec NAME(tanh)(vec x) { /* y / (2 + y) with y = exp(-2 |x|) - 1, and the sign of x */
@@ -164,11 +174,11 @@ INLINE vec NAME(tanh)(vec x) { /* y / (2 + y) with y = exp(-2 |x|) - 1, and the 
 
 INLINE vec NAME(activate)(cgru_activation f, vec x) {
     switch (f.code) {
-    case CGRU_RELU: return SELECT(x <= 0, ZERO, x);
-    case CGRU_LRELU: return SELECT(x > 0, x, (T)f.alpha * x);
+    case CGRU_RELU: return NAME(if_less)(x, ZERO, ZERO, x);
+    case CGRU_LRELU: return NAME(if_less)(ZERO, x, x, (T)f.alpha * x);
     case CGRU_ELU: {
-        vec below = SELECT(x > 0, ZERO, x);
-        return SELECT(x > 0, x, (T)f.alpha * NAME(expm1_negative)(below));
+        vec below = NAME(expm1_negative)(NAME(if_less)(ZERO, x, ZERO, x));
+        return NAME(if_less)(ZERO, x, x, (T)f.alpha * below);
     }
     case CGRU_SIGMOID: return NAME(sigmoid)(x);
     case CGRU_TANH: return NAME(tanh)(x);
@@ -178,9 +188,9 @@ INLINE vec NAME(activate)(cgru_activation f, vec x) {
 
 INLINE vec NAME(derivative)(cgru_activation f, vec y) { /* at the input whose output is y */
     switch (f.code) {
-    case CGRU_RELU: return SELECT(y > 0, ZERO + 1, ZERO);
-    case CGRU_LRELU: return SELECT(y > 0, ZERO + 1, ZERO + (T)f.alpha);
-    case CGRU_ELU: return SELECT(y > 0, ZERO + 1, y + (T)f.alpha);
+    case CGRU_RELU: return NAME(if_less)(ZERO, y, ZERO + 1, ZERO);
+    case CGRU_LRELU: return NAME(if_less)(ZERO, y, ZERO + 1, ZERO + (T)f.alpha);
+    case CGRU_ELU: return NAME(if_less)(ZERO, y, ZERO + 1, y + (T)f.alpha);
     case CGRU_SIGMOID: return y * (1 - y);
     case CGRU_TANH: return 1 - y * y;
     default: return ZERO + 1;
