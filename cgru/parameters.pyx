@@ -90,15 +90,15 @@ cdef void _accumulate(void *work, Py_ssize_t part) noexcept nogil:
     """
     cdef const cgru_kernels *k = (<Work *>work).k
     cdef cgru_outer *outer = &(<Work *>work).outer[part]
-    cdef Py_ssize_t t, row, rows, live = outer.call.m
+    cdef Py_ssize_t t, row, n, live = outer.call.m
     for t in range(outer.call.s - 1, -1, -1):
         if outer.call.running:
             live = outer.call.running[t]
         row = 0
         while row < live:
-            rows = min(live - row, outer.depth - outer.count)
-            k.collect(outer, t, row, rows)
-            row += rows
+            n = min(live - row, outer.depth - outer.count)
+            k.collect(outer, t, row, n)
+            row += n
             if outer.count == outer.depth:
                 k.multiply(outer)
     k.multiply(outer)
