@@ -14,6 +14,7 @@ import numpy as np
 from cgru import activations
 from cgru.checks import callable_, float_dtype, generator, positive, real
 from cgru.initializers import xavier
+from cgru.kernels import matmul
 
 __all__ = ["Dense"]
 
@@ -158,7 +159,7 @@ class Dense:
         X, dZ = self.fc.get("X"), self.bc.get("dZ")
         if X is None or dZ is None or len(X) != len(dZ):
             raise RuntimeError("compute_gradients: expected forward and backward to be called first")
-        self.g |= {"dW": X.T @ dZ, "db": dZ.sum(axis=0)}
+        self.g |= {"dW": matmul(X.T, dZ), "db": dZ.sum(axis=0)}
 
     # --- what the above share with the network's training ---
 
@@ -167,7 +168,7 @@ class Dense:
         return self._linear(*self._checked(A))
 
     def _linear(self, X: np.ndarray, p: Arrays) -> np.ndarray:
-        return X @ p["W"].astype(self.dtype, copy=False) + p["b"].astype(self.dtype, copy=False)
+        return matmul(X, p["W"].astype(self.dtype, copy=False)) + p["b"].astype(self.dtype, copy=False)
 
     def _activated(self, Z: np.ndarray) -> np.ndarray:
         return real(activations.bind(self.activate, self.se_hPars)(Z), "activate", Z.shape, self.dtype)
@@ -186,7 +187,8 @@ class Dense:
 
     def _backward(self, dZ: np.ndarray, dA: np.ndarray | None = None) -> np.ndarray:
         """dL/dX from dL/dZ: where `backward` goes on, and where a loss that has dL/dZ itself comes in, with no dA."""
-        dX = dZ @ self._parameters(self.fc["X"].shape[1])["W"].T.astype(self.dtype, copy=False)
+        W = self._parameters(self.fc["X"].shape[1])["W"].astype(self.dtype, copy=False)
+        dX = matmul(dZ, W.T)
         self.bc.clear()
         self.bc |= {"dZ": dZ, "dX": dX} if dA is None else {"dA": dA, "dZ": dZ, "dX": dX}
         self.update_shapes(self.bc, self.bs)

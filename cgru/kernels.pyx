@@ -12,6 +12,8 @@ import numpy as np
 cimport numpy as cnp
 from libc.string cimport memset
 
+from cgru.memory cimport Workspace
+
 cnp.import_array()
 
 cdef extern from "simd/cgru.h":
@@ -136,6 +138,27 @@ cdef int pack_bias(const cgru_product *product, Py_ssize_t column0, cnp.ndarray 
     row.weights = row.bias
     add_operand(&row, NULL, 0, 1)
     return pack(&row, 0, column0, b, False)
+
+
+def matmul(cnp.ndarray A not None, cnp.ndarray B not None):
+    cdef cnp.ndarray out, left = A if A.strides[1] == A.itemsize else np.ascontiguousarray(A)
+    cdef Py_ssize_t m = A.shape[0], depth = A.shape[1], n = B.shape[1], itemsize = A.itemsize
+    if A.dtype != B.dtype or A.dtype not in (np.float32, np.float64) or B.shape[0] != depth:
+        raise ValueError(f"A, B: expected (m, k) and (k, n) of one float dtype, got {A.dtype} {np.shape(A)} and "
+                         f"{B.dtype} {np.shape(B)}")
+    cdef const cgru_kernels *k = kernels(itemsize)
+    cdef Workspace work = Workspace((n + k.lanes) * depth, itemsize)
+    cdef cgru_call call
+    memset(&call, 0, sizeof(call))
+    call.m = m
+    cdef cgru_product product = new_product(k, &call, k.put, n, work.take((n + k.lanes) * depth), NULL)
+    out = np.empty((m, n), A.dtype)
+    add_operand(&product, cnp.PyArray_DATA(left), cnp.PyArray_STRIDE(left, 0) // itemsize, depth)
+    pack(&product, 0, 0, B, False)
+    product.out = cgru_array(cnp.PyArray_DATA(out), n, 0)
+    with nogil:
+        k.product(&product, 0, 0, m)
+    return out
 
 
 use_level(os.environ.get("CGRU_SIMD") or levels()[0])
