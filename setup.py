@@ -46,7 +46,8 @@ setup(
             extension("backward"),
             extension("parameters"),
         ],
-        build_dir="build",
+        build_dir="build/debug" if DEBUG else "build",
+        force=DEBUG,
         compiler_directives=DIRECTIVES,
     )
 )

@@ -7,6 +7,7 @@ All are public (`cgru.tanh`, ...). `x` is an array of any shape (softmax: the la
 from __future__ import annotations
 
 import functools
+import math
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -20,9 +21,17 @@ Activation = Callable[..., np.ndarray]
 DEFAULTS = {"LRELU_alpha": 0.3, "ELU_alpha": 1.0, "softmax_temperature": 1.0}
 
 
-def _parameter(se_hPars: Mapping[str, Any] | None, key: str) -> float:
+def parameter(se_hPars: Mapping[str, Any] | None, key: str) -> float:
+    """`se_hPars[key]`, its default where that is missing; TypeError or ValueError for what can be no parameter."""
     value = DEFAULTS[key] if se_hPars is None else se_hPars.get(key, DEFAULTS[key])
-    return float(value)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"se_hPars[{key!r}]: expected a number, got {value!r}") from None
+    if not math.isfinite(number) or (number <= 0 and key == "softmax_temperature"):
+        due = "above 0" if key == "softmax_temperature" else "that is finite"
+        raise ValueError(f"se_hPars[{key!r}]: expected a number {due}, got {value!r}")
+    return number
 
 
 def _real(x) -> np.ndarray:
@@ -45,7 +54,7 @@ def relu(x, deriv: bool = False) -> np.ndarray:
 def lrelu(x, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None) -> np.ndarray:
     """max(a x, x) with a = `se_hPars['LRELU_alpha']`, 0.3 where that is missing; the derivative at 0 is a."""
     x = _real(x)
-    a = x.dtype.type(_parameter(se_hPars, "LRELU_alpha"))
+    a = x.dtype.type(parameter(se_hPars, "LRELU_alpha"))
     return np.where(x > a * x, x.dtype.type(1), a) if deriv else np.maximum(a * x, x)
 
 
@@ -55,7 +64,7 @@ def elu(x, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None) ->
     The derivative at 0 is a.
     """
     x = _real(x)
-    a = x.dtype.type(_parameter(se_hPars, "ELU_alpha"))
+    a = x.dtype.type(parameter(se_hPars, "ELU_alpha"))
     below = np.minimum(x, 0)  # so that exp never overflows in the branch that is not taken
     return np.where(x > 0, x.dtype.type(1), a * np.exp(below)) if deriv else np.where(x > 0, x, a * np.expm1(below))
 
@@ -80,7 +89,7 @@ def softmax(x, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None
     For (..., k) the derivative is the Jacobian (..., k, k).
     """
     x = _real(x)
-    T = x.dtype.type(_parameter(se_hPars, "softmax_temperature"))
+    T = x.dtype.type(parameter(se_hPars, "softmax_temperature"))
     a = np.exp((x - x.max(axis=-1, keepdims=True)) / T)
     a /= a.sum(axis=-1, keepdims=True)
     if not deriv:
@@ -140,11 +149,11 @@ def code_of(f: Activation, se_hPars: Mapping[str, Any] | None) -> tuple[int, flo
         return None
     alpha = 0.0
     if known is lrelu:
-        alpha = _parameter(se_hPars, "LRELU_alpha")
+        alpha = parameter(se_hPars, "LRELU_alpha")
         if not 0 <= alpha <= 1:
             return None
     elif known is elu:
-        alpha = _parameter(se_hPars, "ELU_alpha")
+        alpha = parameter(se_hPars, "ELU_alpha")
         if not alpha >= 0:
             return None
     return CODES[known], alpha

@@ -4,8 +4,6 @@ from typing import Any
 
 import numpy as np
 
-NAMES: tuple[str, ...]
-
 def real(
     value: Any, name: str | tuple[str, str], shape: tuple[int | str, ...] | None = None, dtype: np.dtype | None = None
 ) -> np.ndarray:
@@ -34,6 +32,9 @@ def lengths_of(value: Any, m: int, s: int, name: str = "lengths") -> np.ndarray 
 
 def positive(value: Any, name: str) -> int:
     """`value` as an int of at least 1."""
+
+def mapping(value: Any, name: str) -> Any:
+    """`value`, a mapping or None."""
 
 def callable_(value: Any, name: str) -> Any:
     """`value`, which can be called."""

@@ -3,9 +3,13 @@
 Compiled because a call of the layer on a small input is over in microseconds, and checks some twenty arrays.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 cimport numpy as cnp
+
+from cgru.reference import PARAMETERS
 
 cnp.import_array()
 
@@ -41,12 +45,21 @@ cpdef cnp.ndarray real(value, name, tuple shape=None, cnp.dtype dtype=None):
     if shape is not None and not _has_shape(array, shape):
         due = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
         raise ValueError(f"{_called(name)}: expected shape ({due}), got {np.shape(array)}")
-    return array if dtype is None or _has_dtype(array, dtype) else array.astype(dtype)
+    return array if dtype is None or (_has_dtype(array, dtype) and _counts_elements(array)) else array.astype(dtype)
 
 
 cdef str _called(name):
     """The name of an argument; of an entry of a dict, given as (dict, key), only now put together."""
     return f"{name[0]}[{name[1]!r}]" if isinstance(name, tuple) else name
+
+
+cdef bint _counts_elements(cnp.ndarray array) noexcept:
+    """Whether the strides are whole numbers of elements, as the kernels count them: those of packed records are not."""
+    cdef int axis
+    for axis in range(cnp.PyArray_NDIM(array)):
+        if cnp.PyArray_STRIDE(array, axis) % cnp.PyArray_ITEMSIZE(array):
+            return False
+    return cnp.PyArray_ISALIGNED(array)
 
 
 cpdef cnp.ndarray rows(cnp.ndarray array):
@@ -59,7 +72,7 @@ cpdef cnp.ndarray entry(dict source, str of, str key, tuple shape, cnp.dtype dty
     value = source[key]
     if type(value) is np.ndarray:
         array = value
-        if dtype is not None and _has_dtype(array, dtype) and _has_shape(array, shape):
+        if dtype is not None and _has_dtype(array, dtype) and _counts_elements(array) and _has_shape(array, shape):
             return array
     return real(value, (of, key), shape, dtype)
 
@@ -104,6 +117,12 @@ def positive(value, name):
     return int(value)
 
 
+def mapping(value, name):
+    if value is not None and not isinstance(value, Mapping):
+        raise TypeError(f"{name}: expected a dict or None, got {type(value).__name__}")
+    return value
+
+
 def callable_(value, name):
     if not callable(value):
         raise TypeError(f"{name}: expected a callable, got {type(value).__name__}")
@@ -127,15 +146,12 @@ def generator(rng):
         raise type(error)(f"rng: expected a Generator, a seed or None, got {rng!r} ({error})") from None
 
 
-NAMES = ("Uz", "Vz", "bz", "Ur", "Vr", "br", "Uhh", "Vhh", "bhh")
-
-
 def parameters(dict p, e, u, cnp.dtype dtype, source="p"):
     if not p:
         raise RuntimeError("p: empty; expected compute_shapes and initialize_parameters before this call")
     cdef tuple U = (e, u), V = (u, u), b = (1, u), due
     cdef dict checked = {}
-    for name in NAMES:
+    for name in PARAMETERS:
         due = b if name[0] == "b" else V if name[0] == "V" else U
         if name not in p:
             raise ValueError(f"p[{name!r}]: missing; expected an array of shape {due}")
@@ -147,9 +163,8 @@ def parameters(dict p, e, u, cnp.dtype dtype, source="p"):
 
 cdef int _count_elements(dict p, e, u, source) except -1:
     """The input is to blame, not the parameters, where these agree about another number of elements."""
-    shapes = {np.shape(p.get(name)) for name in ("Uz", "Ur", "Uhh")} if np.shape(p["Uz"]) != (e, u) else {(e, u)}
-    if len(shapes) == 1:
-        due, *others = shapes.pop() or (e,)
-        if others == [u] and due != e:
-            raise ValueError(f"{source}: expected {due} elements per step, as many as p was made for, got {e}")
+    shape = np.shape(p["Uz"])
+    if len(shape) == 2 and shape[0] != e and shape == np.shape(p.get("Ur")) == np.shape(p.get("Uhh")):
+        if shape[1] == u:
+            raise ValueError(f"{source}: expected {shape[0]} elements per step, as many as p was made for, got {e}")
     return 0

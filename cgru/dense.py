@@ -15,6 +15,7 @@ from cgru import activations
 from cgru.checks import callable_, float_dtype, generator, positive, real
 from cgru.initializers import xavier
 from cgru.kernels import matmul
+from cgru.parameters import gru_update_parameters
 
 __all__ = ["Dense"]
 
@@ -64,6 +65,7 @@ class Dense:
         self.bc: Arrays = {}
         self.g: Arrays = {}
         self.o: dict[str, Any] = {}
+        self._went_back = False  # since the last forward
         self._lock = threading.RLock()
 
     def __repr__(self) -> str:
@@ -98,24 +100,10 @@ class Dense:
     def update_parameters(self) -> None:
         """`p[name] -= lrate[e] * g['d' + name]`, in place, while `trainable`.
 
-        RuntimeError before `compute_gradients` or without `lrate` and `e`, ValueError where `lrate` is too short.
+        See `cgru.parameters.gru_update_parameters`.
         """
-        if not self.trainable:
-            return
-        p = self._parameters()
-        for name in ("lrate", "e"):
-            if not hasattr(self, name):
-                raise RuntimeError(f"{name}: expected the attribute to be set before update_parameters")
-        if len(self.lrate) <= self.e:
-            raise ValueError(f"lrate: expected a learning rate for epoch e = {self.e}, got {len(self.lrate)} of them")
-        for name, array in p.items():
-            if "d" + name not in self.g:
-                raise RuntimeError("update_parameters: expected compute_gradients to be called first")
-            real(self.g["d" + name], f"g[{'d' + name!r}]", array.shape if name == "W" else (self.d["u"],))
-            if array.dtype.kind != "f" or not array.flags.writeable:
-                raise TypeError(f"p[{name!r}]: expected a writable floating-point array, got dtype {array.dtype}")
-        for name, array in p.items():
-            array -= float(self.lrate[self.e]) * self.g["d" + name]
+        if self.trainable:
+            gru_update_parameters(self)
 
     def update_shapes(self, cache: Mapping[str, np.ndarray], shapes: dict[str, tuple[int, ...]]) -> None:
         """`shapes[key] = cache[key].shape` for each key of `cache`."""
@@ -128,6 +116,7 @@ class Dense:
         self._enter("forward")
         try:
             X, p = self._checked(A)
+            self._went_back = False
             self.fc.clear()  # should the activation raise, there are no caches rather than old ones
             Z = self._linear(X, p)
             A = self._activated(Z)
@@ -157,7 +146,7 @@ class Dense:
     def compute_gradients(self) -> None:
         """Fill `g` with dW = X^T dZ and db, dZ summed over the samples; RuntimeError before `backward`."""
         X, dZ = self.fc.get("X"), self.bc.get("dZ")
-        if X is None or dZ is None or len(X) != len(dZ):
+        if X is None or dZ is None or not self._went_back:
             raise RuntimeError("compute_gradients: expected forward and backward to be called first")
         self.g |= {"dW": matmul(X.T, dZ), "db": dZ.sum(axis=0)}
 
@@ -177,7 +166,11 @@ class Dense:
         """dL/dZ: dA times the derivative, element by element or by the Jacobian of each sample."""
         Z, A = self.fc["Z"], self.fc["A"]
         if activations.ours(self.activate) is activations.softmax:  # its Jacobian need not be built
-            return A * (dA - (dA * A).sum(axis=1, keepdims=True)) / self.dtype.type(self._temperature)
+            return (
+                A
+                * (dA - (dA * A).sum(axis=1, keepdims=True))
+                / self.dtype.type(activations.parameter(self.se_hPars, "softmax_temperature"))
+            )
         D = real(activations.bind(self.activate, self.se_hPars)(Z, deriv=True), "activate", dtype=self.dtype)
         if D.shape == Z.shape:
             return dA * D
@@ -190,17 +183,10 @@ class Dense:
         W = self._parameters(self.fc["X"].shape[1])["W"].astype(self.dtype, copy=False)
         dX = matmul(dZ, W.T)
         self.bc.clear()
+        self._went_back = True
         self.bc |= {"dZ": dZ, "dX": dX} if dA is None else {"dA": dA, "dZ": dZ, "dX": dX}
         self.update_shapes(self.bc, self.bs)
         return dX
-
-    @property
-    def _temperature(self) -> float:
-        """Softmax's temperature, by which its derivatives are divided."""
-        default = activations.DEFAULTS["softmax_temperature"]
-        return float((self.se_hPars or {}).get("softmax_temperature", default))
-
-    # --- what is refused ---
 
     def _enter(self, call: str) -> None:
         """Take the lock, by which a call that an interrupt cut short does not lock out its own thread."""

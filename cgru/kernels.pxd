@@ -80,6 +80,6 @@ cdef Py_ssize_t odd_lines(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept
 cdef cgru_array array(dict arrays, str name) except *
 cdef cgru_product new_product(const cgru_kernels *k, const cgru_call *call, cgru_epilogue *epilogue, Py_ssize_t columns,
                               void *weights, void *bias) noexcept
-cdef void add_operand(cgru_product *product, const void *rows, Py_ssize_t ld, Py_ssize_t k) noexcept
+cdef void add_operand(cgru_product *product, const void *data, Py_ssize_t ld, Py_ssize_t k) noexcept
 cdef int pack(const cgru_product *product, Py_ssize_t k0, Py_ssize_t column0, cnp.ndarray W, bint transposed) except -1
 cdef int pack_bias(const cgru_product *product, Py_ssize_t column0, cnp.ndarray b) except -1

@@ -12,6 +12,7 @@ import numpy as np
 cimport numpy as cnp
 from libc.string cimport memset
 
+from cgru.checks cimport real, rows
 from cgru.memory cimport Workspace
 
 cnp.import_array()
@@ -115,8 +116,8 @@ cdef cgru_product new_product(const cgru_kernels *k, const cgru_call *call, cgru
     return product
 
 
-cdef void add_operand(cgru_product *product, const void *rows, Py_ssize_t ld, Py_ssize_t k) noexcept:
-    product.operand[product.operands] = cgru_operand(rows, ld, k)
+cdef void add_operand(cgru_product *product, const void *data, Py_ssize_t ld, Py_ssize_t k) noexcept:
+    product.operand[product.operands] = cgru_operand(data, ld, k)
     product.operands += 1
 
 
@@ -124,10 +125,10 @@ cdef int pack(const cgru_product *product, Py_ssize_t k0, Py_ssize_t column0, cn
     """Put W (or its transpose) into the packed weights, from row k0 and column column0 on."""
     cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(W)
     cdef const cgru_kernels *k = kernels(itemsize)
-    cdef int rows = 1 if transposed else 0
+    cdef int axis = 1 if transposed else 0
     k.pack(product, <void *>product.weights, k0, column0 // k.lanes, cnp.PyArray_DATA(W),
-           cnp.PyArray_STRIDE(W, rows) // itemsize, cnp.PyArray_STRIDE(W, 1 - rows) // itemsize,
-           cnp.PyArray_DIM(W, rows), cnp.PyArray_DIM(W, 1 - rows))
+           cnp.PyArray_STRIDE(W, axis) // itemsize, cnp.PyArray_STRIDE(W, 1 - axis) // itemsize,
+           cnp.PyArray_DIM(W, axis), cnp.PyArray_DIM(W, 1 - axis))
     return 0
 
 
@@ -140,21 +141,22 @@ cdef int pack_bias(const cgru_product *product, Py_ssize_t column0, cnp.ndarray 
     return pack(&row, 0, column0, b, False)
 
 
-def matmul(cnp.ndarray A not None, cnp.ndarray B not None):
-    cdef cnp.ndarray out, left = A if A.strides[1] == A.itemsize else np.ascontiguousarray(A)
-    cdef Py_ssize_t m = A.shape[0], depth = A.shape[1], n = B.shape[1], itemsize = A.itemsize
-    if A.dtype != B.dtype or A.dtype not in (np.float32, np.float64) or B.shape[0] != depth:
-        raise ValueError(f"A, B: expected (m, k) and (k, n) of one float dtype, got {A.dtype} {np.shape(A)} and "
-                         f"{B.dtype} {np.shape(B)}")
+def matmul(A, B):
+    if not (np.ndim(A) == np.ndim(B) == 2 and A.dtype == B.dtype and A.dtype in (np.float32, np.float64)
+            and A.shape[1] == B.shape[0] and A.size and B.size):
+        raise ValueError(f"A, B: expected (m, k) and (k, n) of one float dtype, none empty, got "
+                         f"{np.asarray(A).dtype} {np.shape(A)} and {np.asarray(B).dtype} {np.shape(B)}")
+    cdef cnp.ndarray out, left = rows(real(A, "A", None, A.dtype)), right = real(B, "B", None, A.dtype)
+    cdef Py_ssize_t m = left.shape[0], depth = left.shape[1], n = right.shape[1], itemsize = left.itemsize
     cdef const cgru_kernels *k = kernels(itemsize)
     cdef Workspace work = Workspace((n + k.lanes) * depth, itemsize)
     cdef cgru_call call
     memset(&call, 0, sizeof(call))
     call.m = m
     cdef cgru_product product = new_product(k, &call, k.put, n, work.take((n + k.lanes) * depth), NULL)
-    out = np.empty((m, n), A.dtype)
+    out = np.empty((m, n), left.dtype)
     add_operand(&product, cnp.PyArray_DATA(left), cnp.PyArray_STRIDE(left, 0) // itemsize, depth)
-    pack(&product, 0, 0, B, False)
+    pack(&product, 0, 0, right, False)
     product.out = cgru_array(cnp.PyArray_DATA(out), n, 0)
     with nogil:
         k.product(&product, 0, 0, m)

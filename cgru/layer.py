@@ -6,6 +6,7 @@ cgru/reference.py.
 
 from __future__ import annotations
 
+import operator
 import threading
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
@@ -21,6 +22,7 @@ from cgru.checks import (
     float_dtype,
     generator,
     lengths_of,
+    mapping,
     parameters,
     positive,
     real,
@@ -29,6 +31,7 @@ from cgru.checks import (
 )
 from cgru.initializers import orthogonal
 from cgru.memory import Buffers
+from cgru.optimizers import clip_factor
 from cgru.parameters import (
     gru_compute_gradients,
     gru_compute_shapes,
@@ -99,7 +102,7 @@ class GRU:
         self.initialization = callable_(initialization, "initialization")
         self.clip_gradients = clip_gradients
         self.sequences = sequences
-        self.se_hPars = se_hPars
+        self.se_hPars = mapping(se_hPars, "se_hPars")
         self.dtype = float_dtype(dtype)
         self.np_rng = generator(rng)
         self._own_rng = rng is not None  # or a Network may give it one
@@ -115,9 +118,11 @@ class GRU:
         self.o: dict[str, Any] = {}
         self._named = self._functions()
         self.activation = {gate: name_of(f) for gate, f in zip(GATES, self._named, strict=True)}
-        self._known: tuple[Any, Any] = (None, None)  # the activations of the last call, and their codes
+        self._known: tuple[Any, Any] = ((None, None, None), None)  # the activations of the last call, and their codes
         self._codes()
 
+        self._ran: tuple[Any, Any] = (None, None)  # the states of the last forward, and its activations' codes
+        self._went_back = False  # since the last forward
         self._ragged: tuple[np.ndarray, np.ndarray] | None = None  # samples by length; how many of them run each step
         self._lengths: np.ndarray | None = None
         self._hidden: dict[str, np.ndarray] = {}  # pre-activations that fc does not show, for a callable's derivative
@@ -187,9 +192,13 @@ class GRU:
         self._enter("backward")
         try:
             fc = self._caches()
-            dA = real(dX, "dX", self.fc["A"].shape, self.dtype)
+            every = fc["h"].shape
+            due = every if self.fc["A"].ndim == 3 else (every[0], every[2])
+            dA = real(dX, "dX", due, self.dtype)
             p = parameters(self.p, fc["X"].shape[2], self.d["u"], self.dtype, "fc['X']")
             codes = self._codes()
+            if codes != self._ran[1]:  # a derivative from the output would be that of another function
+                codes = None
             if codes is None:
                 fc |= self._hidden or {name: self.fc[name] for name in PREACTIVATIONS if name in self.fc}
                 if not fc.keys() >= set(PREACTIVATIONS):
@@ -201,6 +210,7 @@ class GRU:
             else:
                 bc = self._backward(p, fc, dA, codes)
             self.bc.update(bc)
+            self._went_back = True
             self.update_shapes(self.bc, self.bs)
             return bc["dX"]
         finally:
@@ -211,12 +221,14 @@ class GRU:
 
         See `cgru.parameters.gru_compute_gradients`.
         """
+        if self.fc and self.bc and not self._went_back:
+            raise RuntimeError("compute_gradients: expected a backward after the last forward")
         gru_compute_gradients(self)
         if self.clip_gradients:
-            norm = np.sqrt(sum(np.sum(np.square(gradient, dtype=np.float64)) for gradient in self.g.values()))
-            if norm > MAX_NORM:
+            factor = clip_factor(self.g, MAX_NORM)
+            if factor < 1:
                 for gradient in self.g.values():
-                    gradient *= MAX_NORM / norm
+                    gradient *= factor
 
     def update_parameters(self) -> None:
         """Subtract `lrate[e] * g` from `p`, in place, while `trainable`.
@@ -247,11 +259,11 @@ class GRU:
             codes = self._codes()
             gru_compute_shapes(self, X)
             functions = self._functions()
-            if functions != self._named:
+            if not all(map(operator.is_, functions, self._named)):
                 self._named = functions
                 self.activation.update({gate: name_of(f) for gate, f in zip(GATES, functions, strict=True)})
             self._lengths, self._ragged = lengths, by_length(lengths, X.shape[1])
-            self._hidden = {}
+            self._hidden, self._ran, self._went_back = {}, (None, None), False
             self.fc.clear()
             if codes is None:
                 fc = reference.forward(p, X, h0, lengths, *self._callables())
@@ -262,6 +274,7 @@ class GRU:
                 fc, last = self._compiled(p, X, h0, lengths, codes, preactivations)
             fc["A"] = A = self._returned(fc["h"], last, lengths)
             self.fc.update(fc)
+            self._ran = fc["h"], codes
             if not preactivations:
                 for name in PREACTIVATIONS:
                     self.fs.pop(name, None)
@@ -321,6 +334,8 @@ class GRU:
         """What backward reads of `fc`, checked."""
         if not self.fc.keys() >= {"X", "h", "hp", "hh", "z", "r", "A"}:
             raise RuntimeError("backward: expected a forward before it")
+        if self.fc["h"] is not self._ran[0]:
+            raise RuntimeError("backward: fc holds another batch than the last forward's; expected that forward again")
         X = entry(self.fc, "fc", "X", ("m", "s", "e"), self.dtype)
         shape = (*X.shape[:2], self.d["u"])
         return {"X": X} | {name: rows(entry(self.fc, "fc", name, shape, self.dtype)) for name in ("h", "hp", *OUTPUTS)}
@@ -349,7 +364,7 @@ class GRU:
     def _codes(self) -> tuple[tuple[int, float], ...] | None:
         """(code, alpha) of the three activations; None where one of them is not compiled."""
         functions = self._functions()
-        if functions == self._known[0]:
+        if all(map(operator.is_, functions, self._known[0])):
             return self._known[1]
         codes = []
         for gate, f in zip(GATES, functions, strict=True):

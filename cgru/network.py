@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from cgru import losses, persistence
-from cgru.activations import ours
+from cgru.activations import ours, parameter
 from cgru.checks import callable_, lengths_of, positive, sequences
 from cgru.dense import Dense
 from cgru.layer import GRU
@@ -124,7 +124,7 @@ class Network:
     def predict(self, X: np.ndarray, lengths: np.ndarray | None = None, batch_size: int = 1024) -> np.ndarray:
         """The head's outputs (m, k) for X (m, s, e), of which sample i has `lengths[i]` real steps (None: all).
 
-        NaN in X comes out as NaN. `batch_size` bounds the memory that is needed, the outputs do not depend on it.
+        NaN in X comes out as NaN. `batch_size` bounds the memory; but for rounding the outputs do not depend on it.
         """
         X, lengths = self._samples(X, lengths)
         size = positive(batch_size, "batch_size")
@@ -225,6 +225,9 @@ class Network:
         data, held_out = self._split(data, validation)
 
         self._make(data.X.shape[2])
+        for key, array in self._parameters(everything=True).items():
+            if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or not array.flags.writeable:
+                raise TypeError(f"parameter {key}: expected a writable array of floats, got {_described(array)}")
         best = self._snapshot()
         try:
             if standardize and self.mean is None:
@@ -269,6 +272,9 @@ class Network:
         """One update of the parameters; the batch's loss and how many of its samples were right before."""
         with np.errstate(over="ignore", invalid="ignore"):  # a loss that is not finite says it better
             A = self._standardized(batch.X)
+            for layer in self.layers:  # each holds arrays of its neighbours, which these can then use again
+                layer.fc.clear()
+                layer.bc.clear()
             for layer in self.layers[:-1]:
                 A = layer._forward(A, batch.lengths, h0=None, preactivations=layer.preactivations is True)
             A = self._head.forward(A)
@@ -295,7 +301,7 @@ class Network:
         """The loss and dL/dZ, or dL/dA where loss and activation are no pair that has a dL/dZ of its own."""
         pair = losses.CANONICAL.get((self.loss, ours(self._head.activate)))
         if pair is not None:
-            return *pair(Z, Y, A, self._head._temperature), None
+            return *pair(Z, Y, A, parameter(self._head.se_hPars, "softmax_temperature")), None
         loss, dA = losses.LOSSES[self.loss](A, Y)
         return loss, None, dA
 
@@ -478,10 +484,19 @@ def _names(names: Any, loss: str, k: int) -> tuple[str, ...] | None:
     return tuple(map(str, names))
 
 
+def _described(value: Any) -> str:
+    if not isinstance(value, np.ndarray):
+        return type(value).__name__
+    return f"dtype {value.dtype}" if value.flags.writeable else "a read-only one"
+
+
 def _statistics(data: _Data) -> tuple[np.ndarray, np.ndarray]:
     """The mean and deviation of each element over the real frames; the deviation 1 where an element never changes."""
     frames = data.X if data.lengths is None else data.X[mask(data.lengths, data.X.shape[1])[:, :, 0]]
     frames = frames.reshape(-1, data.X.shape[2]).astype(np.float64)
-    scale = frames.std(axis=0)
-    constant = (frames.min(axis=0) == frames.max(axis=0)) | (scale == 0)
-    return frames.mean(axis=0), np.where(constant, 1.0, scale)
+    constant = frames.min(axis=0) == frames.max(axis=0)
+    largest = np.abs(frames).max(axis=0)
+    largest[largest == 0] = 1
+    frames = frames / largest  # so that no square overflows or vanishes
+    scale = frames.std(axis=0) * largest
+    return frames.mean(axis=0) * largest, np.where(constant | (scale == 0), 1.0, scale)

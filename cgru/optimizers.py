@@ -62,7 +62,7 @@ class _Optimizer:
         the fit that is done, for the schedule.
         """
         rate = self.rate(fraction)
-        factor = 1.0 if self.clip_norm is None else _clip_factor(g, float(self.clip_norm))
+        factor = 1.0 if self.clip_norm is None else clip_factor(g, float(self.clip_norm))
         own = state.setdefault(type(self).__name__, {})
         for key, parameter in p.items():
             gradient = g[key] if factor == 1.0 else g[key] * factor
@@ -91,10 +91,17 @@ class _Optimizer:
             callable_(self.schedule, "schedule")
 
 
-def _clip_factor(g: Arrays, clip_norm: float) -> float:
-    """The factor that brings the joint L2 norm of all gradients down to `clip_norm`; 1 where it is no larger."""
-    norm = math.sqrt(sum(float(np.square(gradient, dtype=np.float64).sum()) for gradient in g.values()))
-    return clip_norm / norm if norm > clip_norm else 1.0
+def clip_factor(g: Mapping[str, np.ndarray], clip_norm: float) -> float:
+    """The factor that brings the joint L2 norm of all gradients down to `clip_norm`; 1 where it is no larger.
+
+    1, too, where a gradient is not finite: no factor mends that.
+    """
+    largest = max((float(np.abs(gradient).max(initial=0)) for gradient in g.values()), default=0.0)
+    if not 0 < largest < math.inf:
+        return 1.0
+    squares = (np.square(gradient / largest, dtype=np.float64).sum() for gradient in g.values())  # none overflows
+    norm = math.sqrt(sum(map(float, squares)))
+    return clip_norm / largest / norm if norm > clip_norm / largest else 1.0
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,9 @@ def gru_compute_gradients(layer: Any) -> None:
         ValueError, TypeError: one has another shape, or no real numbers.
     """
 
+def learning_rate(lrate: Any, e: Any) -> float:
+    """`lrate[e]`; TypeError for what holds no numbers, ValueError where it is shorter than e or e is negative."""
+
 def gru_update_parameters(layer: Any) -> None:
     """For every key of `layer.g`: `p[key[1:]] -= lrate[e] * g[key]`, in place.
 

@@ -9,7 +9,8 @@ import numpy as np
 cimport numpy as cnp
 from cython cimport floating
 
-from cgru.checks import NAMES, positive
+from cgru.checks import positive
+from cgru.reference import PARAMETERS
 from cgru.checks cimport entry, real, rows
 from cgru.kernels cimport cgru_array, cgru_call, cgru_kernels, cgru_outer, kernels, new_call
 from cgru.memory cimport Workspace
@@ -41,7 +42,7 @@ cdef dict _needed(layer, str attribute, tuple keys, str due):
 
 
 def gru_compute_shapes(layer, A):
-    shape = np.shape(A)
+    shape = np.shape(A if isinstance(A, np.ndarray) else real(A, "A"))
     if len(shape) != 3:
         raise ValueError(f"A: expected shape (m, s, e), got {shape}")
     if 0 in shape:
@@ -64,16 +65,16 @@ def gru_initialize_parameters(layer):
     for attribute in ("np_rng", "initialization"):
         if not hasattr(layer, attribute):
             raise RuntimeError(f"layer.{attribute}: missing; expected it to be set before gru_initialize_parameters")
-    shapes = _needed(layer, "fs", NAMES, "compute_shapes")
+    shapes = _needed(layer, "fs", PARAMETERS, "compute_shapes")
     fresh = {}
-    for name in NAMES:
+    for name in PARAMETERS:
         shape = shapes[name]
         if name[0] == "b":
             fresh[name] = np.zeros(shape, dtype or np.float64)
         else:
             drawn = layer.initialization(shape, rng=layer.np_rng)
-            fresh[name] = real(drawn, f"initialization(shape={shape})", shape, dtype)
-    for name in NAMES:  # in this order, whatever the dict held before
+            fresh[name] = np.array(real(drawn, f"initialization(shape={shape})", shape, dtype))  # nobody else's
+    for name in PARAMETERS:  # in this order, whatever the dict held before
         layer.p.pop(name, None)
     layer.p.update(fresh)
 
@@ -139,19 +140,19 @@ cdef void _gradients(cnp.ndarray dU, cnp.ndarray dV, cnp.ndarray db, list caches
 
 
 def gru_compute_gradients(layer):
-    cdef dict p = _needed(layer, "p", NAMES, "initialize_parameters")
+    cdef dict p = _needed(layer, "p", PARAMETERS, "initialize_parameters")
     cdef dict fc = _needed(layer, "fc", ("X", "hp", "r"), "forward")
     cdef dict bc = _needed(layer, "bc", ("dhh_", "dz_", "dr_"), "backward")
     cdef dict g = {}
     cdef bint single = True
-    for name in NAMES:
+    for name in PARAMETERS:
         single = single and getattr(p[name], "dtype", None) == np.float32
     cdef cnp.dtype dtype = FLOAT32 if single else FLOAT64
     cdef cnp.ndarray X = entry(fc, "fc", "X", ("m", "s", "e"), dtype)
     m, s, e = cnp.PyArray_DIM(X, 0), cnp.PyArray_DIM(X, 1), cnp.PyArray_DIM(X, 2)
     u = np.shape(p["Vz"])[0] if np.ndim(p["Vz"]) else 0
     cdef tuple states = (m, s, u), U = (e, u), V = (u, u), b = (1, u)
-    for name in NAMES:
+    for name in PARAMETERS:
         entry(p, "p", name, U if name[0] == "U" else V if name[0] == "V" else b, dtype)
     cdef list caches = [
         rows(X), rows(entry(fc, "fc", "hp", states, dtype)), rows(entry(fc, "fc", "r", states, dtype)),
@@ -205,6 +206,28 @@ cdef int _update(cnp.ndarray p, cnp.ndarray g, double lrate) except -1:
     return 0
 
 
+cdef cnp.ndarray _gradient(dict g, key, tuple shape):
+    """`g[key]`, stretched to the shape of its parameter as NumPy would: EpyNN's layers have (u,) for (1, u)."""
+    cdef cnp.ndarray gradient = real(g[key], ("g", key))
+    if np.shape(gradient) == shape:
+        return gradient
+    try:
+        return np.broadcast_to(gradient, shape)
+    except ValueError:
+        raise ValueError(f"g[{key!r}]: expected shape {shape}, got {np.shape(gradient)}") from None
+
+
+def learning_rate(lrate, e):
+    try:
+        if e >= 0:
+            return float(lrate[e])
+    except (TypeError, KeyError, ValueError):
+        raise TypeError(f"lrate: expected a sequence of numbers with one for e = {e!r}, got {lrate!r}") from None
+    except IndexError:
+        pass
+    raise ValueError(f"lrate: expected a learning rate for epoch e = {e}, got {len(lrate)} of them")
+
+
 def gru_update_parameters(layer):
     cdef dict g = layer.g, parameters
     cdef cnp.ndarray p
@@ -214,12 +237,7 @@ def gru_update_parameters(layer):
     for attribute in ("lrate", "e"):
         if not hasattr(layer, attribute):
             raise RuntimeError(f"layer.{attribute}: missing; expected it to be set before update_parameters")
-    try:
-        lrate = float(layer.lrate[layer.e])
-    except IndexError:
-        raise ValueError(
-            f"lrate: expected a learning rate for epoch e = {layer.e}, got {len(layer.lrate)} of them"
-        ) from None
+    lrate = learning_rate(layer.lrate, layer.e)
     parameters = _needed(layer, "p", tuple([key[1:] for key in g]), "initialize_parameters")
     for key in g:
         value = parameters[key[1:]]
@@ -229,6 +247,6 @@ def gru_update_parameters(layer):
         p = value
         if not cnp.PyArray_ISWRITEABLE(p):
             raise ValueError(f"p[{key[1:]!r}]: expected an array to update in place, got a read-only one")
-        pairs.append((p, entry(g, "g", key, value.shape)))
+        pairs.append((p, _gradient(g, key, value.shape)))
     for p, gradient in pairs:
         _update(p, gradient, lrate)

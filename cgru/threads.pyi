@@ -7,7 +7,7 @@ def get_num_threads() -> int:
     """
 
 def set_num_threads(n: int) -> None:
-    """Let calls use up to n threads, n >= 1. Results are bit for bit the same for any n.
+    """Let calls use up to n threads, n >= 1 (more than 256 count as 256). Results are bit for bit the same for any n.
 
     Raises:
         TypeError, ValueError: n is not an integer of at least 1.

@@ -16,6 +16,7 @@ cdef double SMALL = 4e6
 # Bytes of a block's rows that leave room for the weights in an L2 cache of a megabyte.
 cdef Py_ssize_t ROWS_IN_L2 = 1 << 18
 cdef int _threads = 1
+cdef int MOST = 256  # as pool.c
 
 
 def get_num_threads():
@@ -24,7 +25,7 @@ def get_num_threads():
 
 def set_num_threads(n):
     global _threads
-    _threads = positive(n, "n")
+    _threads = min(positive(n, "n"), MOST)
 
 
 cdef int threads_for(double flop) noexcept nogil:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 import cgru
-from cgru import kernels, reference
+from cgru import reference
 
 ODD = (1, 2, 7, 17, 33)
 # Largest difference over largest value, compiled against the reference in float64.
@@ -48,9 +48,6 @@ def random_batch(m, s, e, u, ragged, dtype=np.float64, seed=1):
 def double(arrays):
     """The arrays of a dict in float64."""
     return {name: np.asarray(value, np.float64) for name, value in arrays.items()}
-
-
-LEVELS = kernels.levels()
 
 
 def run_python(code, **variables):

@@ -251,7 +251,7 @@ def test_calls_out_of_order():
     with pytest.raises(ValueError, match=r"^lrate: expected"):
         layer.update_parameters()
     del layer.lrate
-    with pytest.raises(RuntimeError, match=r"^lrate: expected"):
+    with pytest.raises(RuntimeError, match=r"lrate: missing"):
         layer.update_parameters()
 
 

@@ -77,7 +77,9 @@ def test_strided_input_runs_as_it_lies(dtype):
     frozen = X.copy()
     frozen.flags.writeable = False
     swapped = X.astype(X.dtype.newbyteorder())
-    for other in (time_major, every_other, backward, transposed, frozen, swapped, X.tolist()):
+    records = np.zeros((5, 7), dtype=[("flag", "i1"), ("x", dtype, (6,))])  # strides that are no whole elements
+    records["x"] = X
+    for other in (time_major, every_other, backward, transposed, frozen, swapped, records["x"], X.tolist()):
         np.testing.assert_array_equal(layer.predict(other, h0=h0), due)
         np.testing.assert_array_equal(layer.forward(other, h0=h0), due)
     layer.forward(time_major, h0=h0)

@@ -99,6 +99,15 @@ def test_products_of_any_size(level, dtype):
 
 
 def test_products_refused():
-    for A, B in ((np.ones((2, 3)), np.ones((2, 3))), (np.ones((2, 3)), np.ones((3, 2), np.float32))):
+    ones = np.ones((2, 3))
+    for A, B in (
+        (ones, np.ones((2, 3))),
+        (ones, np.ones((3, 2), np.float32)),
+        (ones, np.ones(3)),
+        (ones[:0], ones.T),
+        (ones, ones.T[:, :0]),
+        (ones[:, :0], ones.T[:0]),
+        (ones.astype(int), ones.T.astype(int)),
+    ):
         with pytest.raises(ValueError, match="A, B: expected"):
             kernels.matmul(A, B)

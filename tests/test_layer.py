@@ -14,6 +14,7 @@ from helpers import assert_close, random_batch, random_layer
 
 import cgru
 from cgru import reference
+from cgru.activations import bind
 
 FORWARD = {"X", "h", "hp", "hh_", "hh", "z", "z_", "r", "r_", "A"}
 BACKWARD = {"dA", "dh_", "dh", "dhn", "dhh_", "dz_", "dr_", "dX"}
@@ -151,6 +152,20 @@ def test_update_only_while_trainable():
     np.testing.assert_allclose(layer.p["Uz"], before - 0.1 * layer.g["dUz"])
 
 
+@pytest.mark.parametrize("scale", [1e160, 1e-3, 0])
+def test_clipping_of_extremes(scale):
+    layer, _ = ran()
+    layer.backward(np.full((3, 4), scale))
+    layer.compute_gradients()
+    free = {name: value.copy() for name, value in layer.g.items()}
+    layer.clip_gradients = True
+    layer.compute_gradients()
+    largest = max(np.abs(value).max() for value in free.values()) or 1
+    norm = largest * np.sqrt(sum(((value / largest) ** 2).sum() for value in free.values()))
+    for name, value in layer.g.items():
+        assert_close(value, free[name] * min(1, 0.25 / norm if norm else 1), 1e-13)
+
+
 def test_parameters_count_from_the_next_call_on():
     layer, X = ran()
     layer.p["Uz"] = other = np.random.default_rng(4).standard_normal((2, 4))
@@ -227,6 +242,40 @@ def test_a_callable_of_our_own_wrapped_gives_the_same_numbers():
     assert_close(layer.forward(X), due, 1e-14)
     assert_close(layer.backward(np.ones((3, 4))), dX, 1e-14)
     assert layer.activation["activate"] == "<lambda>"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"activate": cgru.relu}, {"activate": cgru.tanh}),
+        ({"activate": cgru.elu, "se_hPars": {"ELU_alpha": 1.0}}, {"se_hPars": {"ELU_alpha": 0.2}}),
+        ({"activate": Swish()}, {"activate": cgru.tanh}),
+        ({"activate": cgru.tanh}, {"activate": Swish()}),
+    ],
+)
+def test_an_activation_that_changes_before_backward(before, after):
+    layer = random_layer(2, 4, **before)
+    X, _, _ = random_batch(3, 5, 2, 4, False)
+    layer.forward(X)
+    vars(layer).update(after)
+    layer.backward(np.ones((3, 4)))
+    dA = np.zeros((3, 5, 4))
+    dA[:, -1] = 1
+    due = reference.backward(layer.p, layer.fc, dA, activate=bind(layer.activate, layer.se_hPars))
+    assert_close(layer.bc["dX"], due["dX"], 1e-13)
+
+
+def test_a_callable_that_equals_anything_is_still_its_own():
+    class Sly(Swish):
+        def __eq__(self, other):
+            return True
+
+        __hash__ = None
+
+    layer, X = ran()
+    due = layer.predict(X)
+    layer.activate = Sly()
+    assert np.abs(layer.predict(X) - due).max() > 1e-3
 
 
 def test_a_callable_that_raises_leaves_no_caches():
@@ -383,6 +432,10 @@ def test_a_forked_child_runs_on_one_thread(threads):
         child = os.fork()
     if child == 0:
         same = cgru.get_num_threads() == 1 and np.array_equal(layer.predict(X), due)
+        cgru.set_num_threads(2)  # the pool begins anew where it is asked for
+        same = same and all(np.array_equal(layer.predict(X), due) for _ in range(20))
+        if os.path.isdir("/proc/self/task"):
+            same = same and len(os.listdir("/proc/self/task")) == 2
         os.write(writer, b"1" if same else b"0")
         os._exit(0)
     os.close(writer)
@@ -409,6 +462,10 @@ COMPLEX = X0.astype(complex)
         ({"dtype": np.float16}, ValueError, "dtype: .*float16"),
         ({"dtype": int}, ValueError, "dtype: .*int"),
         ({"dtype": "nonsense"}, TypeError, "dtype: .*nonsense"),
+        ({"se_hPars": [1]}, TypeError, "se_hPars: .*list"),
+        ({"activate": cgru.elu, "se_hPars": {"ELU_alpha": "a"}}, TypeError, r"se_hPars\['ELU_alpha'\]: .*'a'"),
+        ({"activate": cgru.elu, "se_hPars": {"ELU_alpha": None}}, TypeError, r"se_hPars\['ELU_alpha'\]: .*None"),
+        ({"activate": cgru.elu, "se_hPars": {"ELU_alpha": np.nan}}, ValueError, r"se_hPars\['ELU_alpha'\]: .*nan"),
         ({"rng": "a"}, TypeError, "rng: .*'a'"),
         ({"rng": -1}, ValueError, "rng: .*-1"),
     ],
@@ -510,6 +567,25 @@ def test_calls_out_of_order():
     layer.forward(X0)
     with pytest.raises(RuntimeError, match=r"bc\['dhh_'\].*backward"):
         layer.compute_gradients()
+
+
+def test_gradients_of_two_batches_are_not_mixed():
+    layer, X = ran()
+    layer.forward(X * 2)
+    with pytest.raises(RuntimeError, match="backward after the last forward"):
+        layer.compute_gradients()
+    layer.backward(np.ones((3, 4)))
+    layer.compute_gradients()
+
+
+def test_caches_of_another_batch_are_refused():
+    layer, X = ran()
+    layer.forward(X[:1])
+    kept = dict(layer.fc)
+    layer.forward(X, [1, 5, 2])
+    layer.fc.update(kept)
+    with pytest.raises(RuntimeError, match="another batch"):
+        layer.backward(np.ones((1, 4)))
 
 
 def test_compute_shapes_begins_anew():

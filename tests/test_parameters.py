@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers import LEVELS, ODD, TOLERANCE, assert_close, double, random_batch, random_layer
+from helpers import ODD, TOLERANCE, assert_close, double, random_batch, random_layer
 
 import cgru
-from cgru import kernels, reference
+from cgru import reference
 from cgru.parameters import (
     gru_compute_gradients,
     gru_compute_shapes,
@@ -100,6 +100,15 @@ def test_initial_values_out_of_order():
         gru_initialize_parameters(layer)
 
 
+def test_initial_values_are_nobody_elses():
+    W = {shape: np.ones(shape) for shape in ((3, 4), (4, 4))}
+    layer = bare(4, np_rng=np.random.default_rng(7), initialization=lambda shape, rng: W[shape])
+    gru_compute_shapes(layer, np.zeros((2, 5, 3)))
+    gru_initialize_parameters(layer)
+    assert not any(np.shares_memory(layer.p[name], W[3, 4]) for name in ("Uz", "Ur", "Uhh"))
+    assert not np.shares_memory(layer.p["Vz"], layer.p["Vr"])
+
+
 # --- gradients ---
 
 
@@ -179,16 +188,13 @@ def test_gradients_refused(cache, name, value, error):
     assert not layer.g
 
 
-def test_every_level_sums_the_same_way_twice():
+def test_every_level_sums_the_same_way_twice(level):
     layer = trained(7, 40, 5, 17)
-    for name in LEVELS:
-        kernels.use_level(name)
-        gru_compute_gradients(layer)
-        first = layer.g.copy()
-        gru_compute_gradients(layer)
-        for key, value in first.items():
-            np.testing.assert_array_equal(layer.g[key], value)
-    kernels.use_level(LEVELS[0])
+    gru_compute_gradients(layer)
+    first = layer.g.copy()
+    gru_compute_gradients(layer)
+    for key, value in first.items():
+        np.testing.assert_array_equal(layer.g[key], value)
 
 
 # --- the update ---
@@ -249,6 +255,9 @@ def test_update_refused_before_anything_is_touched():
     attempt(RuntimeError, r"layer\.lrate", lambda layer: vars(layer).pop("lrate"))
     attempt(RuntimeError, r"layer\.e:", lambda layer: vars(layer).pop("e"))
     attempt(ValueError, "lrate: .*e = 1", lambda layer: setattr(layer, "e", 1))
+    attempt(ValueError, "lrate: .*e = -1", lambda layer: setattr(layer, "e", -1))
+    for lrate in (None, {}, 0.1, [None], [1j], "ab"):
+        attempt(TypeError, "lrate: expected", lambda layer, lrate=lrate: setattr(layer, "lrate", lrate))
     attempt(RuntimeError, r"p\['bhh'\]", lambda layer: layer.p.pop("bhh"))
     attempt(ValueError, r"g\['dbhh'\]: expected shape", lambda layer: layer.g.update(dbhh=np.ones((2, 4))))
     attempt(TypeError, r"p\['bhh'\].*int64", lambda layer: layer.p.update(bhh=np.ones((1, 4), np.int64)))

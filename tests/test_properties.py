@@ -27,7 +27,15 @@ SIZE = st.integers(1, 40)
     seed=st.integers(0, 1000),
 )
 def test_equal_to_the_reference(m, s, e, u, ragged, sequences, dtype, activations, axes, threads, seed):
+    before = cgru.get_num_threads()
     cgru.set_num_threads(threads)
+    try:
+        compare(m, s, e, u, ragged, sequences, dtype, activations, axes, seed)
+    finally:
+        cgru.set_num_threads(before)
+
+
+def compare(m, s, e, u, ragged, sequences, dtype, activations, axes, seed):
     layer = random_layer(e, u, seed, dtype=dtype, sequences=sequences)
     layer.activate, layer.activate_update, layer.activate_reset = activations
     X, lengths, h0 = random_batch(m, s, e, u, ragged, dtype, seed)

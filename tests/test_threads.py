@@ -18,6 +18,30 @@ def test_set_and_get(threads):
     assert cgru.get_num_threads() == 3
 
 
+def test_more_than_the_pool_has(threads):
+    threads(2**40)
+    assert cgru.get_num_threads() == 256
+    assert run(OMP_NUM_THREADS="99999999999").stdout == "256\n"
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="no list of threads on this system")
+def test_work_is_shared():
+    """With two threads, and only with work that is worth it, a second one appears."""
+    code = """if True:
+        import os, numpy as np, cgru
+        layer = cgru.GRU(64, rng=0)
+        X = np.ones((64, 50, 32))
+        layer.compute_shapes(X)
+        layer.initialize_parameters()
+        before = len(os.listdir("/proc/self/task"))
+        for n, x in ((1, X), (2, X[:1, :1]), (2, X)):
+            cgru.set_num_threads(n)
+            layer.predict(x)
+            print(len(os.listdir("/proc/self/task")) - before)
+    """
+    assert run_python(code).stdout.split() == ["0", "0", "1"]
+
+
 @pytest.mark.parametrize(("n", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError), (True, TypeError)])
 def test_refused(n, error, threads):
     threads(2)

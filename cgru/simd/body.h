@@ -8,9 +8,11 @@
 #if SIZE == 4
 #define T float
 #define INT int32_t
+#define UINT uint32_t
 #else
 #define T double
 #define INT int64_t
+#define UINT uint64_t
 #endif
 #if BYTES > SIZE
 #define LANES (BYTES / SIZE)
@@ -48,12 +50,14 @@ static const cgru_kernels NAME(kernels) = {
 #undef NAME
 #undef T
 #undef INT
+#undef UINT
 #undef LANES
 #undef SIZE
 /* vector.h */
 #undef loose
 #undef vec
 #undef ints
+#undef uints
 #undef BITS
 #undef NUMBERS
 #undef SELECT

@@ -6,6 +6,7 @@
 typedef T NAME(vec) __attribute__((vector_size(LANES * sizeof(T))));
 typedef T NAME(loose) __attribute__((vector_size(LANES * sizeof(T)), aligned(sizeof(T)), may_alias));
 typedef INT NAME(ints) __attribute__((vector_size(LANES * sizeof(T))));
+typedef UINT NAME(uints) __attribute__((vector_size(LANES * sizeof(T))));
 #define loose NAME(loose)
 #define BITS(x) ((ints)(x))
 #define NUMBERS(x) ((vec)(x))
@@ -13,6 +14,7 @@ typedef INT NAME(ints) __attribute__((vector_size(LANES * sizeof(T))));
 #else
 typedef T NAME(vec);
 typedef INT NAME(ints);
+typedef UINT NAME(uints);
 typedef union { T x; INT bits; } NAME(cast);
 #define BITS(value) (((NAME(cast)){.x = (value)}).bits)
 #define NUMBERS(value) (((NAME(cast)){.bits = (value)}).x)
@@ -20,6 +22,7 @@ typedef union { T x; INT bits; } NAME(cast);
 #endif
 #define vec NAME(vec)
 #define ints NAME(ints)
+#define uints NAME(uints)
 #define ZERO ((vec){0})
 
 INLINE vec NAME(load)(const T *p) {
@@ -108,7 +111,7 @@ INLINE void NAME(store_n)(T *p, vec x, ptrdiff_t n) {
 INLINE vec NAME(if_less)(vec x, vec y, vec a, vec b) { return SELECT(x < y, a, b); }
 
 INLINE vec NAME(power_of_two)(vec n) { /* n an integer, SMALLEST <= n <= BIAS */
-    return NUMBERS((BITS(n + SHIFTER) + BIAS) << MANTISSA);
+    return NUMBERS((ints)((uints)(BITS(n + SHIFTER) + BIAS) << MANTISSA));
 }
 
 INLINE vec NAME(scaled)(vec x, vec n) { /* in two steps, of which the second leads into the subnormal numbers */
