@@ -1,10 +1,25 @@
 """Every rival in one run: `python -m benchmarks`, with cgru installed in place (`pip install -e ".[bench]"`).
 
-All run on one thread. The libraries read how many when they are loaded, so it is said here, before the first import.
+The command measures in processes of its own, one for each number of threads (`processes.py`). It says in the variable
+BENCHMARK_THREADS how many; the libraries read theirs when they are loaded, so all is set here, before the first import.
 """
 
 import os
 
-for _name in ("CGRU", "MKL", "OMP", "OPENBLAS"):
-    os.environ[f"{_name}_NUM_THREADS"] = "1"
-os.environ.pop("OPENBLAS_CORETYPE", None)  # it would hold OpenBLAS to the kernels of another processor
+THREADS = int(os.environ.get("BENCHMARK_THREADS", "1"))
+
+
+def _hold_to(threads: int) -> None:
+    """Hold this process and the libraries in it to so many threads, each with a core of its own."""
+    for name in ("CGRU", "MKL", "OMP", "OPENBLAS"):
+        os.environ[f"{name}_NUM_THREADS"] = str(threads)
+    os.environ.pop("OPENBLAS_CORETYPE", None)  # it would hold OpenBLAS to the kernels of another processor
+    if threads == 1:
+        single = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {single}"
+    if hasattr(os, "sched_setaffinity"):  # the last cores: the first is the system's favourite
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
+
+
+if "BENCHMARK_THREADS" in os.environ:
+    _hold_to(THREADS)

@@ -1,118 +1,165 @@
-"""The command: times cgru and its rivals and prints a Markdown table."""
+"""The command: times cgru and its rivals, prints Markdown tables, writes JSON, a picture and the README's section."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
+import os
 import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
+from benchmarks import grid, growth, machine, memory, picture, readme, report, shapes
+from benchmarks.processes import rows_from
+from benchmarks.rivals import MODULES
 
-from benchmarks.rivals import RIVALS, Case, Cgru, Reference, check, installed, rivals_for
-from benchmarks.timing import round_robin, summary
-from cgru import kernels
-
-SHAPES = [  # m, s, e, u
-    (1, 50, 4, 8),
-    (1, 100, 16, 32),
-    (32, 20, 8, 16),
-    (32, 100, 32, 64),
-    (64, 100, 128, 128),
-    (64, 100, 256, 512),
-    (256, 30, 512, 1024),
-]
-QUICK = SHAPES[:5]
-WORK = {"inference": "predict", "training": "train"}
+FOLDER = Path(__file__).parent
+PARTS = ("grid", "growth", "memory")
+FULL, QUICK = 3.0, 0.15  # seconds for a cell
 
 
-def shape(text: str) -> tuple[int, ...]:
-    numbers = text.split(",")
-    if len(numbers) != 4 or not all(number.strip().isdecimal() and int(number) for number in numbers):
-        raise argparse.ArgumentTypeError(f"expected four positive integers m,s,e,u, got {text!r}")
-    return tuple(map(int, numbers))
+def shape(text: str) -> shapes.Shape:
+    try:
+        return shapes.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def rival(text: str) -> str:
+    found = [name for name in MODULES if name.replace(" ", "").lower() == text.replace(" ", "").lower()]
+    if not found:
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(MODULES)}, got {text!r}")
+    return found[0]
+
+
+def count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a positive integer, got {text!r}")
+    return int(text)
 
 
 def options(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Time cgru and its rivals, one thread.")
-    parser.add_argument("--quick", action="store_true", help="the five smaller shapes, a fifth of the time for each")
-    parser.add_argument("--shape", type=shape, action="append", metavar="m,s,e,u", help="this shape; can be repeated")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every measured number there as well")
-    return parser.parse_args(arguments)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Time cgru and its rivals: the grid of shapes, growth with size, peak memory of a training step.",
+        epilog="A run without --quick, --shape, --rival or a part measures all (half an hour) and writes results.json "
+        "and results.png beside the benchmark.",
+    )
+    add = parser.add_argument
+    for name, text in zip(
+        PARTS, ("the grid of shapes", "time against s, m and u", "memory of a training step"), strict=True
+    ):
+        add(f"--{name}", dest="parts", action="append_const", const=name, help=f"only this part: {text}")
+    add(
+        "--quick", action="store_true", help="a few shapes for a short time, one thread, the grid alone: under a minute"
+    )
+    add(
+        "--threads",
+        type=count,
+        action="append",
+        metavar="N",
+        help="so many threads; can be repeated (default: 1, then 2)",
+    )
+    add("--shape", type=shape, action="append", metavar="m,s,e,u[,ragged]", help="this shape; can be repeated")
+    add(
+        "--rival",
+        type=rival,
+        action="append",
+        metavar="NAME",
+        help=f"this rival, of {', '.join(MODULES)}; can be repeated",
+    )
+    add("--seconds", type=float, metavar="T", help=f"seconds for a cell (default: {FULL:g}, quick: {QUICK:g})")
+    add("--json", type=Path, metavar="FILE", help="write every number there")
+    add("--plot", type=Path, metavar="FILE", help="draw speed over work there")
+    add(
+        "--from", dest="source", type=Path, metavar="FILE", help="measure nothing, take the numbers of this --json file"
+    )
+    add("--readme", type=Path, metavar="FILE", help=f"rewrite the section between {readme.START} and {readme.END}")
+    given = parser.parse_args(arguments)
+    given.numbers = given.source or given.json or FOLDER / "results.json"
+    try:  # before half an hour is spent on it
+        if given.source:
+            given.source = json.loads(given.source.read_text())["rows"]
+        if given.readme:
+            readme.parts(given.readme)
+    except (OSError, ValueError, KeyError) as error:
+        parser.error(f"{error}")
+    if not (given.quick or given.parts or given.shape or given.rival or given.source):
+        given.json = given.json or FOLDER / "results.json"
+        given.plot = given.plot or FOLDER / "results.png"
+    if given.plot and not find_spec("matplotlib"):
+        parser.error('the picture needs matplotlib: pip install "cgru[bench]"')
+    given.parts = given.parts or (("grid",) if given.quick or given.shape else PARTS)
+    given.threads = given.threads or ([1] if given.quick else [1, 2])
+    given.seconds = given.seconds or (QUICK if given.quick else FULL)
+    return given
 
 
-def machine() -> str:
-    """The processor's name, as the system knows it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+def measure(given: argparse.Namespace) -> Iterator[dict]:
+    """The rows of all parts, as they come."""
+    names = tuple(given.rival or ())
+    if "grid" in given.parts:
+        chosen = given.shape or (shapes.QUICK if given.quick else shapes.GRID)
+        for threads in given.threads:
+            if threads > cores():
+                print(f"\nleft out: {threads} threads, this process may use {cores()} cores")
+                continue
+            yield from rows_from(grid.rows, chosen, names, given.seconds, threads=threads)
+    else:
+        yield from rows_from(machine.about, names)
+    if "growth" in given.parts:
+        yield from rows_from(growth.rows, names, given.seconds / 6)
+    if "memory" in given.parts:
+        chosen = given.shape or ([shapes.QUICK[1]] if given.quick else shapes.MEMORY)
+        for one in (each for each in chosen if "training" in each.works):
+            for dtype in grid.DTYPES:
+                for name in ("cgru", *(names or MODULES)):
+                    yield from rows_from(memory.rows, name, one, dtype)
 
 
-def environment() -> dict[str, str]:
-    contenders = [Cgru, *(rival for rival in RIVALS if installed(rival))]
-    return {
-        "machine": f"{machine()}, {platform.system()} {platform.machine()}, one thread",
-        "versions": ", ".join(
-            [rival.versions() for rival in contenders]
-            + [f"NumPy {np.__version__}", f"Python {platform.python_version()}"]
-        ),
-        "instructions": kernels.level(),
+def cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def summary(rows: list[dict]) -> None:
+    """What can be said only when all is measured."""
+    tables = {
+        "geometric means of the rivals' times over ours": report.means(rows),
+        **{f"one thread over {n}": report.scaling(rows, n) for n in (2, 4, 8) if report.cells(rows, n)},
+        "time against size, float32, one thread: exponents": report.growth(rows),
+        "rise of the resident memory in three training steps, MiB": report.memory(rows),
     }
-
-
-def measure(dtype: str, sizes: tuple[int, int, int, int], seconds: float) -> list[dict]:
-    """One row for each kind of work, every rival checked first."""
-    rivals = rivals_for(dtype)
-    for rival in rivals:
-        check(rival, sizes, dtype)
-    case = Case(*sizes, dtype)
-    contenders = {contender.name: contender(case) for contender in (Cgru, *rivals)}
-    rows = []
-    for work, method in WORK.items():
-        times = round_robin({name: getattr(each, method) for name, each in contenders.items()}, seconds)
-        medians, ratios = summary(times)
-        rows.append({"dtype": dtype, "work": work, "shape": str(case), "ms": medians, "ratio": ratios, "times": times})
-    return rows
-
-
-def heading(dtype: str) -> str:
-    columns = ["m, s, e, u", "work", "cgru, ms"]
-    for rival in rivals_for(dtype):
-        label = rival.name if rival.variant == "reset-before" else f"{rival.name} ({rival.variant})"
-        columns += [f"{label}, ms", "ratio"]
-    return f"\n## {dtype}\n\n| {' | '.join(columns)} |\n|{' --- |' * len(columns)}"
-
-
-def line(row: dict) -> str:
-    ours, *others = row["ms"]
-    cells = [row["shape"], row["work"], f"{row['ms'][ours]:.3g}"]
-    for name in others:
-        cells += [f"{row['ms'][name]:.3g}", f"{row['ratio'][name]:.2f}"]
-    return f"| {' | '.join(cells)} |"
+    for title, text in tables.items():
+        if text:
+            print(f"\n## {title}\n", *text, sep="\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
     given = options(arguments)
-    about = environment()
-    for name, text in about.items():
-        print(f"- {name}: {text}")
-    if Reference in rivals_for("float64"):
-        print("- EpyNN is not installed: the comparison is with cgru.reference, the layer in plain NumPy")
-    print("- medians; ratio: the rival's time over ours, median over the rounds, above 1 where cgru is faster")
-    rows = []
-    for dtype in Cgru.dtypes:
-        print(heading(dtype), flush=True)
-        for sizes in given.shape or (QUICK if given.quick else SHAPES):
-            for row in measure(dtype, sizes, 0.4 if given.quick else 3.0):
-                print(line(row), flush=True)
-                rows.append(row)
+    rows, whole = [], True
+    say = report.Printer()
+    try:
+        for row in given.source or measure(given):
+            rows.append(row)
+            say(row)
+    except (KeyboardInterrupt, RuntimeError) as error:
+        whole = False
+        print(f"\n{type(error).__name__} {error}; what was measured until now:")
+    summary(rows)
     if given.json:
-        given.json.write_text(json.dumps({**about, "rows": rows}, indent=1))
-    return 0
+        given.json.write_text(json.dumps({"rows": rows}, indent=1))
+    if given.plot:
+        picture.draw(rows, given.plot)
+    if given.readme:
+        readme.rewrite(given.readme, rows, drawn(given))
+    return int(not whole or any(row.get("left_out") for row in rows))
+
+
+def drawn(given: argparse.Namespace) -> str | None:
+    """The picture as the README names it: the one just drawn, else the one beside the numbers, if it is there."""
+    file = given.plot or given.numbers.with_suffix(".png")
+    return Path(os.path.relpath(file.resolve(), given.readme.resolve().parent)).as_posix() if file.exists() else None
 
 
 if __name__ == "__main__":

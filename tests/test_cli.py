@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -21,6 +22,9 @@ X = (rng.standard_normal((40, 5, 3)) + 2 * Y[:, None, None]).astype(np.float32) 
 QUICK = ("--units", "4", "--layers", "1", "--batch-size", "8", "--learning-rate", "0.02")
 ENDLESS = (*QUICK, "--epochs", "1000000")
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and terminals of POSIX")
+
+
+NUMBER = r"\d\.?\d*(e[+-]\d+)?"  # as losses are printed
 
 
 def start(*arguments, cwd, modules=None, **streams):
@@ -65,6 +69,10 @@ def without(folder, module):
     return folder
 
 
+def number_in(text, name):
+    return float(re.search(rf"{name} (\S+?),?(\s|$)", text)[1])
+
+
 def accuracy_in(out):
     return float(re.search(r"accuracy (\d+\.\d+)%", out)[1])
 
@@ -86,16 +94,17 @@ def toy(tmp_path_factory):
 def test_fit_on_the_embedded_data(tmp_path):
     out, err = run("fit", cwd=tmp_path)
     score, effort, place = out.splitlines()
-    assert re.fullmatch(r"test loss \d\.\d{4}, accuracy \d\d\.\d\d% \(\d+ of 370\)", score)
+    assert re.fullmatch(rf"test loss {NUMBER}, accuracy \d\d\.\d\d% \(\d+ of 370\)", score)
     assert re.fullmatch(r"trained \d+ epochs in \d+\.\d s", effort)
     assert place == "model in cgru-model.npz"
     assert accuracy_in(out) >= 95
 
-    first, *lines = err.splitlines()
-    assert first.startswith("Japanese Vowels: 270 sequences")
+    first, second, *lines = err.splitlines()
+    assert first == "Japanese Vowels: 9 classes, sequences of 7 to 26 steps of 12 elements"
+    assert second == "270 sequences to train on, 370 to test on"
     assert 8 <= len(lines) <= 14
     for line in lines:
-        assert re.fullmatch(r"epoch +\d+/\d+: loss \d\.\d{3}, accuracy \d+\.\d%", line)
+        assert re.fullmatch(rf"epoch +\d+/\d+: loss {NUMBER}, accuracy \d+\.\d%", line)
 
     test = load_japanese_vowels().test
     net = cgru.load(tmp_path / "cgru-model.npz")
@@ -122,7 +131,8 @@ def test_fit_does_what_its_options_say(toy, tmp_path):
     options = ("--units", 5, "--layers", 2, "--epochs", 7, "--validation", 0.2, "--float64", "--threads", 1)
     out, err = run("fit", toy / "data.npz", *options, "-o", "model.npz", cwd=tmp_path)
     assert "trained 7 epochs" in out
-    assert re.search(r"epoch 7/7: loss .*, accuracy .*%, validation \d\.\d{3}, \d+\.\d%\n", err)
+    assert "\n24 sequences to train on, 6 held back, 10 to test on\n" in err
+    assert re.search(rf"epoch 7/7: loss .*, accuracy .*%, validation {NUMBER}, \d+\.\d%\n", err)
     net = cgru.load(tmp_path / "model.npz")
     assert [layer.d["u"] for layer in net.layers] == [5, 5, 2]
     assert net.predict(X).dtype == np.float64
@@ -144,9 +154,10 @@ def test_quiet(toy, tmp_path):
 def test_fit_without_a_split(tmp_path):
     np.savez(tmp_path / "data.npz", x=X, y=Y, class_names=["left", "right"])
     out, _ = run("fit", "data.npz", *QUICK, "--epochs", 20, cwd=tmp_path)
-    assert out.startswith("trained 20 epochs")
     assert tuple(cgru.load(tmp_path / "cgru-model.npz").class_names) == ("left", "right")
-    assert "all of data.npz: loss" in run("evaluate", "cgru-model.npz", "data.npz", cwd=tmp_path)[0]
+    score = out.splitlines()[0].removeprefix("training ")
+    assert run("evaluate", "cgru-model.npz", "data.npz", cwd=tmp_path)[0] == f"all of data.npz: {score}\n"
+    assert re.fullmatch(r"loss .*, accuracy .*% \(\d+ of 40\)", score)
 
     out, _ = run("fit", "data.npz", *QUICK, "--epochs", 20, "--validation", 0.25, cwd=tmp_path)
     assert out.startswith("validation loss")
@@ -156,28 +167,58 @@ def test_fit_without_a_split(tmp_path):
 def test_regression(tmp_path, columns):
     y = (1000 + 50 * X.sum(axis=(1, 2))).reshape(-1, *(1 for _ in columns)) * np.ones(columns)
     np.savez(tmp_path / "data.npz", x=X, y=y)
-    run("fit", "data.npz", *QUICK, "--epochs", 200, cwd=tmp_path)
+    fitted, shown = run("fit", "data.npz", *QUICK, "--epochs", 200, cwd=tmp_path)
     out, _ = run("evaluate", "cgru-model.npz", "data.npz", cwd=tmp_path)
-    assert float(re.search(r"loss (\d+\.\d+)", out)[1]) < 0.1 * y.var()
+    assert out == f"all of data.npz: {fitted.splitlines()[0].removeprefix('training ')}\n"
+    assert number_in(out, "loss") < 0.1 * y.var()
+    assert number_in(out, "RMSE") == pytest.approx(number_in(out, "loss") ** 0.5, rel=1e-3)
+    assert number_in(shown.splitlines()[-1], "loss") == pytest.approx(number_in(out, "loss"), rel=0.1)
     out, _ = run("predict", "cgru-model.npz", "data.npz", cwd=tmp_path)
     printed = np.array([line.split() for line in out.splitlines()], float)
     np.testing.assert_allclose(printed, cgru.load(tmp_path / "cgru-model.npz").predict(X), rtol=1e-6)
     assert np.abs(printed - y.reshape(40, -1)).mean() < 0.3 * y.std()
 
 
-def test_the_bar_and_the_curve(toy, tmp_path):
+def test_the_units_of_a_validation_loss(toy, tmp_path):
+    options = (*QUICK, "--epochs", 3, "--validation", 0.25)
+    out, err = run("fit", toy / "numbers.npz", *options, cwd=tmp_path)
+    losses = [number_in(line, "validation") for line in err.splitlines() if line.startswith("epoch")]
+    assert out.startswith("validation loss ")
+    assert number_in(out, "loss") == min(losses) > 1000
+
+
+def test_a_note_on_numbers_that_may_be_classes(tmp_path):
+    for y, noted in ((Y / 1, True), (Y / 2, False), (np.arange(40.0), False)):
+        np.savez(tmp_path / "data.npz", train_x=X, train_y=y)
+        _, err = run("fit", "data.npz", *QUICK, "--epochs", 1, cwd=tmp_path)
+        assert ("note: y is float64" in err) == noted
+        assert "regression" in err.splitlines()[0]
+
+
+def test_training_that_diverges(toy, tmp_path):
+    options = ("--learning-rate", 1e30, "--clip-norm", 1e30)
+    error = refused("fit", toy / "data.npz", *QUICK, *options, "-q", cwd=tmp_path)
+    assert error.startswith("cgru: error: the loss is ")
+    assert error.endswith("a lower --learning-rate or --clip-norm may help\n")
+
+
+def test_the_curve(toy, tmp_path):
     pytest.importorskip("matplotlib")
     for name, magic in (("curve.png", b"\x89PNG"), ("curve.svg", b"<?xml")):
         run("fit", toy / "data.npz", *QUICK, "--epochs", 3, "--validation", 0.2, "--plot", name, cwd=tmp_path)
         assert (tmp_path / name).read_bytes().startswith(magic)
     assert {path.name for path in tmp_path.iterdir()} == {"curve.png", "curve.svg", "cgru-model.npz"}
+    assert "<!-- data.npz: test loss " in (tmp_path / "curve.svg").read_text()
 
 
-def in_terminal(*arguments, cwd, modules=None):
-    """What the command shows where stderr is a terminal."""
-    import pty  # there is none on Windows
+def in_terminal(*arguments, cwd, modules=None, columns=0):
+    """What the command shows where stderr is a terminal of so many columns."""
+    import fcntl  # there is none of these on Windows
+    import pty
+    import termios
 
     ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24 if columns else 0, columns, 0, 0))
     process = start(*arguments, cwd=cwd, modules=modules, stderr=theirs)
     os.close(theirs)
     shown = b""
@@ -197,8 +238,19 @@ def in_terminal(*arguments, cwd, modules=None):
 def test_a_bar_in_a_terminal(toy, tmp_path):
     pytest.importorskip("tqdm")
     shown = in_terminal("fit", toy / "data.npz", *QUICK, "--epochs", 12, cwd=tmp_path)
-    assert re.search(r"12/12 .*, loss \d\.\d{3}, accuracy \d+\.\d%", shown)
+    assert re.search(rf"12/12 .*, loss {NUMBER} acc \d+\.\d%", shown)
     assert "epoch 12/12:" not in shown
+
+
+@posix
+@pytest.mark.parametrize("columns", [60, 80, 100])
+def test_the_bar_fits(toy, tmp_path, columns):
+    pytest.importorskip("tqdm")
+    options = ("--epochs", 100, "--validation", 0.2)
+    shown = in_terminal("fit", toy / "data.npz", *QUICK, *options, cwd=tmp_path, columns=columns)
+    *_, last = re.findall(r"100/100.*", shown.replace("\r", "\n"))
+    assert re.fullmatch(rf"100/100 \S+ +00:00, loss {NUMBER} acc \S+% val {NUMBER}/\d+\.\d%", last)
+    assert len(last) <= columns
 
 
 @posix
@@ -287,7 +339,7 @@ def test_predict_into_a_pipe_that_nobody_reads(toy, tmp_path):
 def test_evaluate_finds_the_classes_by_name(toy, tmp_path):
     names = np.array(["no", "yes"])
     right, _ = run("evaluate", toy / "model.npz", toy / "data.npz", cwd=tmp_path)
-    for y, extra in ((Y, {}), (1 - Y, {"class_names": ["yes", "no"]}), (names[Y], {})):
+    for y, extra in ((1 - Y, {"class_names": ["yes", "no"]}), (names[Y], {})):
         np.savez(tmp_path / "data.npz", test_x=X[30:], test_y=y[30:], **extra)
         out, _ = run("evaluate", toy / "model.npz", "data.npz", cwd=tmp_path)
         assert out.split("data.npz")[1] == right.split("data.npz")[1]
@@ -299,6 +351,16 @@ def test_integer_classes_keep_their_values(tmp_path):
     out, _ = run("predict", "cgru-model.npz", "data.npz", cwd=tmp_path)
     assert set(out.split()) == {"-3", "10"}
     assert accuracy_in(run("evaluate", "cgru-model.npz", "data.npz", cwd=tmp_path)[0]) > 80
+
+
+def test_integers_mean_the_classes_of_a_model_that_has_no_names(tmp_path):
+    layers = [cgru.GRU(4), cgru.Dense(2, activate=cgru.softmax)]
+    net = cgru.Network(layers, seed=0)
+    net.fit(X, Y, epochs=1)
+    net.save(tmp_path / "model.npz")
+    np.savez(tmp_path / "data.npz", x=X, y=Y)
+    out, _ = run("evaluate", "model.npz", "data.npz", cwd=tmp_path)
+    assert accuracy_in(out) == pytest.approx(100 * net.evaluate(X, Y)["accuracy"], abs=0.01)
 
 
 def test_info(tmp_path):
@@ -365,7 +427,8 @@ def test_version_and_help(tmp_path):
         (["predict", "model.npz", "data.npz", "-o", "no/out.csv"], ["no/out.csv", "does not exist"]),
         (["predict", "model.npz", "data.npz", "-o", "model.npz"], ["model.npz", "overwrite"]),
         (["predict", "model.npz"], ["DATA.npz"]),
-        (["evaluate", "model.npz"], ["Japanese Vowels"]),
+        (["fit", "--clip-norm", "0"], ["--clip-norm"]),
+        (["evaluate", "model.npz"], ["Japanese Vowels", "expected 3 elements", "model.npz", "got 12"]),
         (["evaluate", "text.npz"], ["text.npz", "not a cgru model"]),
     ],
     ids=" ".join,
@@ -398,6 +461,7 @@ def nan(x):
         ({"x": X, "y": np.array(["a", "b"])[Y], "class_names": ["a", "c"]}, ["y: ", "b"]),
         ({"x": nan(X), "y": Y}, ["X"]),
         ({"x": X, "y": np.where(Y, np.inf, 0)}, ["y: ", "infinity"]),
+        ({"x": X, "y": np.where(Y, -1e200, 0.5)}, ["y: ", "1e+200"]),
         ({"train_x": X, "train_y": Y, "test_x": X, "test_y": Y + 1}, ["test_y: ", "2"]),
         ({"train_x": X, "train_y": Y, "test_x": X, "test_y": Y + 1, "class_names": list("abc")}, ["test_y: ", "c"]),
         ({"train_x": X, "train_y": Y, "test_x": X, "test_y": Y / 2}, ["test_y: ", "float64"]),
@@ -422,10 +486,11 @@ def test_data_that_cannot_be_fitted(tmp_path, arrays, words):
     [
         ({"x": X}, ["y is missing"]),
         ({"x": X[:, :, :2], "y": Y}, ["3", "2"]),
-        ({"x": X, "y": Y + 1}, ["no, yes", "2"]),
+        ({"x": X, "y": Y}, ["no, yes", "integers", "class_names"]),
+        ({"x": X, "y": Y + 1, "class_names": ["no", "yes"]}, ["no, yes", "2"]),
         ({"x": X, "y": np.array(["no", "perhaps"])[Y]}, ["no, yes", "perhaps"]),
         ({"x": X, "y": Y / 2}, ["no, yes", "0.5"]),
-        ({"x": nan(X), "y": Y}, ["X"]),
+        ({"x": nan(X), "y": Y, "class_names": ["no", "yes"]}, ["X"]),
     ],
 )
 def test_data_that_cannot_be_evaluated(toy, tmp_path, arrays, words):

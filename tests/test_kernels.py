@@ -40,7 +40,7 @@ def test_activations_to_the_last_places(level, dtype, wide):
     }
     for f, due in exact.items():
         got = kernels.activation(CODES[f], 1.0, x)
-        assert ulps(got, due, dtype).max() < 3, f.__name__
+        assert ulps(got, due, dtype).max() < 2, f.__name__
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

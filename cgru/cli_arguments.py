@@ -1,0 +1,151 @@
+"""What the `cgru` command can be asked: its arguments, and the error for a request that cannot be met."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import cgru
+
+__all__ = ["RequestError", "as_request_error", "parser"]
+
+
+class RequestError(Exception):
+    """What the user asked for cannot be done; the message says why."""
+
+
+@contextlib.contextmanager
+def as_request_error(prefix: str = "") -> Iterator[None]:
+    """The library's own errors about what it was given, as the command's."""
+    try:
+        yield
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise RequestError(f"{prefix}{error}") from error
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str):
+        raise RequestError(message)
+
+
+def _number(kind: type, what: str, allowed: Callable[[Any], bool]) -> Callable[[str], Any]:
+    def parse(text: str):
+        with contextlib.suppress(ValueError):
+            value = kind(text)
+            if allowed(value):
+                return value
+        raise argparse.ArgumentTypeError(f"expected {what}, got {text!r}")
+
+    return parse
+
+
+_COUNT = _number(int, "an integer of at least 1", lambda value: value >= 1)
+_SEED = _number(int, "an integer of at least 0", lambda value: value >= 0)
+_RATE = _number(float, "a number above 0", lambda value: 0 < value < float("inf"))
+_DECAY = _number(float, "a number of at least 0", lambda value: 0 <= value < float("inf"))
+_SHARE = _number(float, "a share of at least 0 and below 1", lambda value: 0 <= value < 1)
+
+_DATA_HELP = """
+data files are .npz archives (numpy.savez) that hold
+  x            (m, s, e): m sequences of s steps of e elements; or (n, e): the
+               steps of all sequences one after another, with lengths (m,) that
+               sum to n
+  y            (m,) integers or strings: classes; (m,) or (m, k) reals: numbers
+               to predict (regression)
+  lengths      optional beside x (m, s, e): how many steps of each are real
+  class_names  optional: the names of classes 0, 1, ...
+With a split they are train_x, train_y, ... and test_x, test_y, ...: fit trains
+on the one, the others use the other.
+
+Classes are known by their names. Integers in y stand for the class_names in the
+same file, and where it has none for themselves: a model of classes no and yes
+takes no 0 and 1 without class_names that say which is which.
+
+The loss of a regression is the mean squared error, over all outputs; RMSE, its
+square root, is in the units of y.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser; `command` is the name of one of the commands, or None."""
+    whole = _Parser(prog="cgru", description="Train and run recurrent networks (GRU) on the CPU.")
+    whole.add_argument("--version", action="version", version=f"cgru {cgru.__version__}")
+    commands = whole.add_subparsers(metavar="COMMAND", title="commands", dest="command")
+
+    def command(name: str, summary: str, epilog: str | None = _DATA_HELP) -> Callable[..., None]:
+        form = argparse.RawDescriptionHelpFormatter
+        return commands.add_parser(
+            name, help=summary, description=summary, epilog=epilog, formatter_class=form
+        ).add_argument
+
+    _add_fit(command("fit", "Train a network on DATA.npz, or on the embedded Japanese Vowels, and save it."))
+
+    add = command("predict", "Run a saved MODEL on DATA.npz: one prediction a line, or a file with all outputs.")
+    add("model", metavar="MODEL", help="a file that `cgru fit` or Network.save wrote")
+    add("data", metavar="DATA.npz", help="the sequences; of a file with a split, the test split")
+    add(
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="write all outputs of the network to OUT, ending in .npz or .csv (default: predictions to stdout)",
+    )
+
+    add = command(
+        "evaluate", "Print the loss and the accuracy (of a regression the RMSE) of a saved MODEL on DATA.npz."
+    )
+    add("model", metavar="MODEL", help="a file that `cgru fit` or Network.save wrote")
+    add(
+        "data",
+        nargs="?",
+        metavar="DATA.npz",
+        help="the data set; of a file with a split, the test split (default: the embedded Japanese Vowels)",
+    )
+
+    command("info", "Print the version, the instruction set and the threads in use.", epilog=None)
+    return whole
+
+
+def _add_fit(add: Callable[..., None]) -> None:
+    # The defaults were chosen on the training split of Japanese Vowels alone, never on its test split: a third of each
+    # speaker's utterances, in a row and each third in turn, was held out, or was all there was to train on.
+    add("data", nargs="?", metavar="DATA.npz", help="the data set (default: the embedded Japanese Vowels)")
+    add("--units", type=_COUNT, default=100, metavar="N", help="unit cells of a GRU layer (default: %(default)s)")
+    add("--layers", type=_COUNT, default=2, metavar="N", help="GRU layers (default: %(default)s)")
+    add("--epochs", type=_COUNT, default=60, metavar="N", help="passes over the data (default: %(default)s)")
+    add("--batch-size", type=_COUNT, default=27, metavar="N", help="sequences a step (default: %(default)s)")
+    add(
+        "--learning-rate",
+        type=_RATE,
+        default=8e-3,
+        metavar="RATE",
+        help="Adam's at the start, falling to 0 along a cosine (default: %(default)s)",
+    )
+    add("--weight-decay", type=_DECAY, default=0.3, metavar="RATE", help="decoupled, AdamW (default: %(default)s)")
+    add(
+        "--clip-norm",
+        type=_RATE,
+        default=1.0,
+        metavar="NORM",
+        help="scale the gradients of a step down to this joint L2 norm (default: %(default)s)",
+    )
+    add(
+        "--validation",
+        type=_SHARE,
+        default=0.0,
+        metavar="SHARE",
+        help="share of the training data to hold back; the weights that do best on it are kept (default: %(default)s)",
+    )
+    add(
+        "--patience",
+        type=_COUNT,
+        metavar="N",
+        help="stop after N epochs without a better validation loss; needs --validation (default: never)",
+    )
+    add("--seed", type=_SEED, default=0, metavar="N", help="of weights and shuffling (default: %(default)s)")
+    add("--float64", action="store_true", help="train in double precision (default: single)")
+    add("--threads", type=_COUNT, metavar="N", help=f"threads to run on (default: {cgru.get_num_threads()} here)")
+    add("-o", "--output", default="cgru-model.npz", metavar="MODEL", help="the model's file (default: %(default)s)")
+    add("--plot", metavar="CURVE.png", help="draw loss and accuracy over the epochs (png, pdf, svg; default: no)")
+    add("-q", "--quiet", action="store_true", help="no progress, results only (default: no)")
