@@ -14,9 +14,10 @@ from cgru import datasets, losses, optimizers, reference
 from cgru._version import __version__
 from cgru.activations import elu, identity, lrelu, relu, sigmoid, softmax, tanh
 from cgru.dense import Dense
+from cgru.history import Epoch, History
 from cgru.initializers import orthogonal, xavier
 from cgru.layer import GRU
-from cgru.network import Epoch, History, Network, load
+from cgru.network import Network, load
 from cgru.optimizers import SGD, Adam
 from cgru.threads import get_num_threads, set_num_threads
 

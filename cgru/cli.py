@@ -24,7 +24,7 @@ from cgru.cli_arguments import RequestError, as_request_error, parser
 from cgru.cli_output import WRITERS, check_output, plotter
 from cgru.cli_task import Task, class_names, in_units_of, targets, task_of
 from cgru.datasets import Dataset, Split, load_japanese_vowels, read
-from cgru.network import Epoch
+from cgru.history import Epoch
 
 __all__ = ["main"]
 

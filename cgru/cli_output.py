@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from cgru.cli_arguments import RequestError
-from cgru.network import Epoch
+from cgru.history import Epoch
 
 __all__ = ["WRITERS", "check_output", "plotter"]
 

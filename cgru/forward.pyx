@@ -7,12 +7,14 @@ cimport numpy as cnp
 
 from cgru.kernels cimport (
     add_operand, array, cgru_call, cgru_kernels, cgru_product, kernels, new_call, new_product,
-    odd_lines, pack, pack_bias,
+    odd_lines, pack_bias, place,
 )
 from cgru.memory cimport Workspace
 from cgru.threads cimport block_rows, share, threads_for
 
 cnp.import_array()
+
+WEIGHTS = ("Vr", "Ur", "Vz", "Uz", "Uhh", "Vhh")
 
 cdef void step(const cgru_kernels *k, const cgru_call *call, const cgru_product *gates,
                const cgru_product *candidate, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
@@ -63,28 +65,33 @@ def run(dict p not None, dict arrays not None, tuple activations not None, order
     call.r, call.z, call.hh = array(arrays, "r"), array(arrays, "z"), array(arrays, "hh")
     call.r_, call.z_, call.hh_ = array(arrays, "r_"), array(arrays, "z_"), array(arrays, "hh_")
 
+    # A single step of a single sample is over before the weights would be packed.
+    cdef bint packed = m * call.s > 1 or not all([p[name].flags.c_contiguous for name in WEIGHTS])
+    cdef Py_ssize_t room = (u + e) * up if packed else 0
     call.ld = odd_lines(3 * up + ep, itemsize)
-    cdef Workspace work = Workspace((u + e + 1) * 3 * up + m * call.ld, itemsize)
+    cdef Workspace work = Workspace(3 * room + 3 * up + m * call.ld, itemsize)
     call.rows = work.take(m * call.ld)
     cdef char *h = <char *>call.rows
     cdef char *x = h + up * itemsize
     cdef char *rh = x + ep * itemsize
 
-    cdef cgru_product gates = new_product(k, &call, k.gates, 2 * up, work.take((u + e) * 2 * up), work.take(2 * up))
+    cdef cgru_product gates = new_product(k, &call, k.gates, 2 * up, work.take(2 * room), work.take(2 * up))
+    cdef cgru_product candidate = new_product(k, &call, k.candidate, up, work.take(room), work.take(up))
+    if not packed:
+        gates.weights = candidate.weights = NULL
     add_operand(&gates, h, call.ld, u)
     add_operand(&gates, x, call.ld, e)
-    pack(&gates, 0, 0, p["Vr"], False)
-    pack(&gates, u, 0, p["Ur"], False)
+    place(&gates, 0, 0, 0, p["Vr"])
+    place(&gates, 0, 1, u, p["Ur"])
     pack_bias(&gates, 0, p["br"])
-    pack(&gates, 0, up, p["Vz"], False)
-    pack(&gates, u, up, p["Uz"], False)
+    place(&gates, 1, 0, 0, p["Vz"])
+    place(&gates, 1, 1, u, p["Uz"])
     pack_bias(&gates, up, p["bz"])
 
-    cdef cgru_product candidate = new_product(k, &call, k.candidate, up, work.take((e + u) * up), work.take(up))
     add_operand(&candidate, x, call.ld, e)
     add_operand(&candidate, rh, call.ld, u)
-    pack(&candidate, 0, 0, p["Uhh"], False)
-    pack(&candidate, e, 0, p["Vhh"], False)
+    place(&candidate, 0, 0, 0, p["Uhh"])
+    place(&candidate, 0, 1, e, p["Vhh"])
     pack_bias(&candidate, 0, p["bhh"])
 
     cdef int threads = threads_for(6.0 * m * call.s * u * (e + u))

@@ -28,6 +28,10 @@ cdef extern from "simd/cgru.h" nogil:
 
     ctypedef struct cgru_product
 
+    ctypedef struct cgru_matrix:
+        const void *W
+        Py_ssize_t row
+
     ctypedef void cgru_epilogue(const cgru_product *, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
                                 const void *) noexcept nogil
 
@@ -36,6 +40,8 @@ cdef extern from "simd/cgru.h" nogil:
         int operands
         Py_ssize_t vectors
         const void *weights
+        int sections
+        cgru_matrix direct[2][3]
         const void *bias
         cgru_epilogue *epilogue
         const cgru_call *call
@@ -81,5 +87,6 @@ cdef cgru_array array(dict arrays, str name) except *
 cdef cgru_product new_product(const cgru_kernels *k, const cgru_call *call, cgru_epilogue *epilogue, Py_ssize_t columns,
                               void *weights, void *bias) noexcept
 cdef void add_operand(cgru_product *product, const void *data, Py_ssize_t ld, Py_ssize_t k) noexcept
+cdef int place(cgru_product *product, int section, int operand, Py_ssize_t k0, cnp.ndarray W) except -1
 cdef int pack(const cgru_product *product, Py_ssize_t k0, Py_ssize_t column0, cnp.ndarray W, bint transposed) except -1
 cdef int pack_bias(const cgru_product *product, Py_ssize_t column0, cnp.ndarray b) except -1

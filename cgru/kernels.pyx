@@ -121,6 +121,20 @@ cdef void add_operand(cgru_product *product, const void *data, Py_ssize_t ld, Py
     product.operands += 1
 
 
+cdef int place(cgru_product *product, int section, int operand, Py_ssize_t k0, cnp.ndarray W) except -1:
+    """Give the product one of its weights: packed, or where it has no room for that just named.
+
+    section: which of the matrices that stand side by side; k0: its first row in the packed weights.
+    """
+    if product.weights != NULL:
+        return pack(product, k0, section * product.call.up, W, False)
+    product.direct[section][operand] = cgru_matrix(
+        cnp.PyArray_DATA(W), cnp.PyArray_STRIDE(W, 0) // cnp.PyArray_ITEMSIZE(W)
+    )
+    product.sections = section + 1
+    return 0
+
+
 cdef int pack(const cgru_product *product, Py_ssize_t k0, Py_ssize_t column0, cnp.ndarray W, bint transposed) except -1:
     """Put W (or its transpose) into the packed weights, from row k0 and column column0 on."""
     cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(W)

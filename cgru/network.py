@@ -20,42 +20,14 @@ from cgru import losses, persistence
 from cgru.activations import ours, parameter
 from cgru.checks import callable_, lengths_of, positive, sequences
 from cgru.dense import Dense
+from cgru.history import Epoch, History
 from cgru.layer import GRU
 from cgru.optimizers import SGD, Adam
 from cgru.reference import mask
 
-__all__ = ["Epoch", "History", "Network", "load"]
+__all__ = ["Network", "load"]
 
 Arrays = dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What is known at the end of an epoch; `accuracy` is None without classes, `validation_*` without validation."""
-
-    epoch: int  # from 1
-    epochs: int
-    loss: float  # both averaged over the epoch's batches, each seen before its update
-    accuracy: float | None
-    validation_loss: float | None
-    validation_accuracy: float | None
-    learning_rate: float  # of the last step
-    seconds: float
-
-
-def _column(name: str) -> property:
-    return property(lambda history: [getattr(epoch, name) for epoch in history], doc=f"`{name}` of each epoch.")
-
-
-class History(list[Epoch]):
-    """The epochs of a fit, `history[-1].loss`; and each of their entries as a list over the epochs, `history.loss`."""
-
-    loss = _column("loss")
-    accuracy = _column("accuracy")
-    validation_loss = _column("validation_loss")
-    validation_accuracy = _column("validation_accuracy")
-    learning_rate = _column("learning_rate")
-    seconds = _column("seconds")
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def gru_initialize_parameters(layer):
             fresh[name] = np.zeros(shape, dtype or np.float64)
         else:
             drawn = layer.initialization(shape, rng=layer.np_rng)
-            fresh[name] = np.array(real(drawn, f"initialization(shape={shape})", shape, dtype))  # nobody else's
+            fresh[name] = np.array(real(drawn, f"initialization(shape={shape})", shape, dtype), order="C")  # a copy
     for name in PARAMETERS:  # in this order, whatever the dict held before
         layer.p.pop(name, None)
     layer.p.update(fresh)

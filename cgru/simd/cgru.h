@@ -46,6 +46,11 @@ typedef struct {
     ptrdiff_t ld, k; /* k columns of each row */
 } cgru_operand;
 
+typedef struct {
+    const void *W;
+    ptrdiff_t row; /* from one row to the next */
+} cgru_matrix;
+
 struct cgru_product;
 
 /* Takes the finished tile (rows, vectors * lanes) of a product, which begins at `row` and at vector `vector`. */
@@ -57,7 +62,11 @@ typedef struct cgru_product {
     cgru_operand operand[3];
     int operands;
     ptrdiff_t vectors;   /* columns of the result, in vectors */
-    const void *weights; /* (sum of k, vectors * lanes), packed by `pack` */
+    const void *weights; /* (sum of k, vectors * lanes), packed by `pack`; NULL: not packed, for one row of one sample */
+    /* Not packed: the columns are those of `sections` matrices side by side, each call->u wide and padded to vectors; row k
+     * of the part of section i that multiplies operand o is at W + k * row. */
+    int sections;
+    cgru_matrix direct[2][3];
     const void *bias;    /* (vectors * lanes); NULL: zero */
     cgru_epilogue *epilogue;
     const cgru_call *call;
