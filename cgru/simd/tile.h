@@ -45,7 +45,8 @@ INLINE void NAME(tile)(const int rows, const int vectors, const int chains, cons
                 for (int i = 0; i < rows; i++) {
                     const T x = a[i * row + (k + c) * column];
                     UNROLL(3)
-                    for (int j = 0; j < vectors; j++) sum[c * rows + i][j] += x * b[j];
+                    for (int j = 0; j < vectors; j++)
+                        sum[c * rows + i][j] = NAME(add_product)(sum[c * rows + i][j], x, b[j]);
                 }
             }
             w += chains * vectors * LANES;
@@ -55,7 +56,7 @@ INLINE void NAME(tile)(const int rows, const int vectors, const int chains, cons
             for (int i = 0; i < rows; i++) {
                 const T x = a[i * row + k * column];
                 UNROLL(3)
-                for (int j = 0; j < vectors; j++) sum[i][j] += x * NAME(load)(w + j * LANES);
+                for (int j = 0; j < vectors; j++) sum[i][j] = NAME(add_product)(sum[i][j], x, NAME(load)(w + j * LANES));
             }
             w += vectors * LANES;
         }
@@ -132,8 +133,9 @@ static void NAME(pack)(const cgru_product *product, void *weights, ptrdiff_t k0,
 
 INLINE void NAME(direct_step)(const int width, T x, const T *w, ptrdiff_t left, vec *sum) {
     UNROLL(4)
-    for (int j = 0; j < width - 1; j++) sum[j] += x * NAME(load)(w + j * LANES);
-    sum[width - 1] += x * NAME(load_n)(w + (width - 1) * LANES, left < LANES ? left : LANES);
+    for (int j = 0; j < width - 1; j++) sum[j] = NAME(add_product)(sum[j], x, NAME(load)(w + j * LANES));
+    const vec last = NAME(load_n)(w + (width - 1) * LANES, left < LANES ? left : LANES);
+    sum[width - 1] = NAME(add_product)(sum[width - 1], x, last);
 }
 
 /* The tile of a single row, weights as they lie, with the sums of NAME(tile): `width` vectors of a section from v on. */
