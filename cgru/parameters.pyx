@@ -28,7 +28,7 @@ __all__ = [
 cdef cnp.dtype FLOAT32 = np.dtype(np.float32), FLOAT64 = np.dtype(np.float64)
 
 cdef enum:
-    DEPTH = 128  # rows whose outer products are summed in registers before they are added to the gradients
+    DEPTH = 256  # rows whose outer products are summed in registers before they are added to the gradients
     MOST_SHARES = 64
 
 
