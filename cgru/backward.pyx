@@ -102,7 +102,7 @@ def run(dict p not None, dict arrays not None, tuple activations not None, order
     pack(&dX, 2 * u, 0, p["Ur"], True)
 
     cdef int threads = threads_for(6.0 * call.m * call.s * u * (call.e + u))
-    cdef Py_ssize_t rows = block_rows(call.m, call.ld * itemsize, threads, running is not None)
+    cdef Py_ssize_t rows = block_rows(call.m, call.ld * itemsize, 3 * u * u * itemsize, threads, running is not None)
     cdef Work w = Work(k, &call, &reset, &state, &dX, rows)
     with nogil:
         share(block, &w, (call.m + rows - 1) // rows, threads)

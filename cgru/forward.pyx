@@ -95,7 +95,8 @@ def run(dict p not None, dict arrays not None, tuple activations not None, order
     pack_bias(&candidate, 0, p["bhh"])
 
     cdef int threads = threads_for(6.0 * m * call.s * u * (e + u))
-    cdef Py_ssize_t rows = block_rows(m, call.ld * itemsize, threads, running is not None)
+    cdef Py_ssize_t rows = block_rows(m, call.ld * itemsize, 3 * u * (e + u) * itemsize, threads,
+                                      running is not None)
     cdef Work w = Work(k, &call, &gates, &candidate, rows)
     with nogil:
         share(block, &w, (m + rows - 1) // rows, threads)

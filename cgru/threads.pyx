@@ -15,6 +15,8 @@ cdef extern from "pool.h":
 cdef double SMALL = 4e6
 # Bytes of a block's rows that leave room for the weights in an L2 cache of a megabyte.
 cdef Py_ssize_t ROWS_IN_L2 = 1 << 18
+# Bytes of weights that a last cache may not hold between two steps.
+cdef Py_ssize_t LAST_CACHE = 1 << 24
 cdef int _threads = 1
 cdef int MOST = 256  # as pool.c
 
@@ -32,13 +34,15 @@ cdef int threads_for(double flop) noexcept nogil:
     return _threads if flop > SMALL else 1
 
 
-cdef Py_ssize_t block_rows(Py_ssize_t m, Py_ssize_t row_bytes, int threads, bint ragged) noexcept nogil:
+cdef Py_ssize_t block_rows(Py_ssize_t m, Py_ssize_t row_bytes, Py_ssize_t weight_bytes, int threads,
+                            bint ragged) noexcept nogil:
     """How many samples run through a sequence together.
 
-    As many as keep their rows in the L2 cache, because each step reads the weights once a block; fewer where there
-    would be no block for each thread, and fewer still for ragged batches, whose first blocks are the longest.
+    As many as keep their rows in the L2 cache, because each step reads the weights once a block, and more where those may
+    have to come from memory; fewer where there would be no block for each thread, and fewer still for ragged batches,
+    whose first blocks are the longest.
     """
-    cdef Py_ssize_t most = max(8, ROWS_IN_L2 // row_bytes), blocks = threads * (4 if ragged and threads > 1 else 1)
+    cdef Py_ssize_t most = max(64 if weight_bytes > LAST_CACHE else 8, ROWS_IN_L2 // row_bytes), blocks = threads * (4 if ragged and threads > 1 else 1)
     if m > 8 * blocks:
         most = min(most, (m + blocks - 1) // blocks)
     elif threads > 1:
