@@ -35,14 +35,15 @@ cdef int threads_for(double flop) noexcept nogil:
 
 
 cdef Py_ssize_t block_rows(Py_ssize_t m, Py_ssize_t row_bytes, Py_ssize_t weight_bytes, int threads,
-                            bint ragged) noexcept nogil:
+                           bint ragged) noexcept nogil:
     """How many samples run through a sequence together.
 
-    As many as keep their rows in the L2 cache, because each step reads the weights once a block, and more where those may
-    have to come from memory; fewer where there would be no block for each thread, and fewer still for ragged batches,
-    whose first blocks are the longest.
+    As many as keep their rows in the L2 cache, because each step reads the weights once a block, and more where those
+    may have to come from memory; fewer where there would be no block for each thread, and fewer still for ragged
+    batches, whose first blocks are the longest.
     """
-    cdef Py_ssize_t most = max(64 if weight_bytes > LAST_CACHE else 8, ROWS_IN_L2 // row_bytes), blocks = threads * (4 if ragged and threads > 1 else 1)
+    cdef Py_ssize_t most = max(64 if weight_bytes > LAST_CACHE else 8, ROWS_IN_L2 // row_bytes)
+    cdef Py_ssize_t blocks = threads * (4 if ragged and threads > 1 else 1)
     if m > 8 * blocks:
         most = min(most, (m + blocks - 1) // blocks)
     elif threads > 1:
