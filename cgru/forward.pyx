@@ -16,6 +16,7 @@ cnp.import_array()
 
 WEIGHTS = ("Vr", "Ur", "Vz", "Uz", "Uhh", "Vhh")
 
+
 cdef void step(const cgru_kernels *k, const cgru_call *call, const cgru_product *gates,
                const cgru_product *candidate, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
     """Take `rows` rows from hp to h."""
