@@ -6,8 +6,8 @@ Whatever is given here is trusted: layer.py has checked it. All arrays are of on
 cimport numpy as cnp
 
 from cgru.kernels cimport (
-    CGRU_HH, CGRU_R, CGRU_Z, add_operand, array, cgru_array, cgru_call, cgru_kernels, cgru_matrix, cgru_weights, kernels,
-    new_call, new_product, odd_lines, pack, steps_of_single, transpose, weights,
+    CGRU_HH, CGRU_R, CGRU_Z, add_operand, array, cgru_array, cgru_call, cgru_kernels, cgru_matrix, cgru_weights,
+    kernels, new_call, new_product, odd_lines, pack, steps_of_single, transpose, weights,
 )
 from cgru.memory cimport Workspace
 from cgru.threads cimport block_rows, share, threads_for
@@ -23,7 +23,8 @@ cdef void step(const Backward *b, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows)
     # dh += dz_ Vz^T + dr_ Vr^T
     b.k.product(&b.state, t, row, rows)
     # dX = dhh_ Uhh^T + dz_ Uz^T + dr_ Ur^T
-    b.k.product(&b.dX, t, row, rows)
+    if b.call.dX.data:
+        b.k.product(&b.dX, t, row, rows)
 
 
 cdef void block(void *work, Py_ssize_t part) noexcept nogil:
@@ -40,6 +41,8 @@ cdef void block(void *work, Py_ssize_t part) noexcept nogil:
             b.k.pad_backward(b.call, t, row + live, rows - live)
         if live > 0:
             step(b, t, row, live)
+    if b.call.last.data:
+        b.k.finish(b.call, row, rows)
 
 
 cdef Py_ssize_t pack_room(const cgru_call *call) noexcept nogil:
@@ -108,7 +111,10 @@ cdef void sequence(Backward *b, int threads, bint ragged) noexcept nogil:
         for t in range(steps, call.s):
             b.k.pad_backward(call, t, 0, 1)
         b.k.single_backward(&b.single, steps)
-        b.k.product(&b.dX, 0, 0, steps)
+        if call.dX.data:
+            b.k.product(&b.dX, 0, 0, steps)
+        if call.last.data:
+            b.k.finish(call, 0, 1)
     else:
         b.rows = block_rows(call.m, call.ld * b.k.size, 3 * call.u * call.u * b.k.size, threads, ragged)
         share(block, b, (call.m + b.rows - 1) // b.rows, threads)

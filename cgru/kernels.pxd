@@ -85,6 +85,7 @@ cdef extern from "simd/cgru.h" nogil:
         void (*pad)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*pad_backward)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*gates_backward)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*single_step)(const cgru_single *, const void *, void *, void *) noexcept nogil
         void (*single_forward)(const cgru_single *, Py_ssize_t) noexcept nogil
         void (*single_backward)(const cgru_single *, Py_ssize_t) noexcept nogil
         void (*lay)(cgru_matrix, Py_ssize_t, Py_ssize_t, void *) noexcept nogil

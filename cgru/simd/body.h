@@ -38,6 +38,7 @@ static const cgru_kernels NAME(kernels) = {
     .pad = NAME(pad),
     .pad_backward = NAME(pad_backward),
     .gates_backward = NAME(gates_backward),
+    .single_step = NAME(single_step),
     .single_forward = NAME(single_forward),
     .single_backward = NAME(single_backward),
     .lay = NAME(lay),

@@ -112,13 +112,14 @@ static void NAME(gates_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t r
             ptrdiff_t n = NAME(min)(call->u - c, LANES);
             vec hp = NAME(load_n)(AT(call->hp, i, t) + c, n), hh = NAME(load_n)(AT(call->hh, i, t) + c, n);
             vec z = NAME(load_n)(AT(call->z, i, t) + c, n);
-            vec sum = NAME(load_n)(AT(call->dA, i, t) + c, n) + NAME(load)(dh + c);
+            vec sum = NAME(load)(dh + c);
+            if (call->dA.data) sum += NAME(load_n)(AT(call->dA, i, t) + c, n);
             vec candidate = sum * (1 - z) * NAME(derivative)(call->activate, hh);
             vec update = sum * (hp - hh) * NAME(derivative)(call->activate_update, z);
             NAME(store)(dhh_ + c, candidate);
             NAME(store)(dz_ + c, update);
             NAME(store)(dh + c, sum * z);
-            NAME(store_n)(AT(call->dh_, i, t) + c, sum, n);
+            if (call->dh_.data) NAME(store_n)(AT(call->dh_, i, t) + c, sum, n);
             NAME(store_n)(AT(call->dhh_, i, t) + c, candidate, n);
             NAME(store_n)(AT(call->dz_, i, t) + c, update, n);
         }
@@ -155,7 +156,8 @@ static void NAME(state_backward)(const cgru_product *product, ptrdiff_t t, ptrdi
             ptrdiff_t c = v * LANES;
             vec sum = NAME(load)(dh + c) + NAME(load)(tile);
             NAME(store)(dh + c, sum);
-            NAME(store_n)(AT(call->dh, SAMPLE(call, row), t) + c, sum, NAME(min)(call->u - c, LANES));
+            if (call->dh.data)
+                NAME(store_n)(AT(call->dh, SAMPLE(call, row), t) + c, sum, NAME(min)(call->u - c, LANES));
         }
     }
 }

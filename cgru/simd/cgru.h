@@ -31,7 +31,7 @@ typedef struct {
     /* Forward: h0 and X in, the rest out. Backward: X not read, the others in. hp is h one step earlier. */
     cgru_array h0, X, h, hp, hh, z, r, hh_, z_, r_;
     cgru_array last; /* (m, 1, u) the state after a row's last step */
-    /* Backward: dA in, the rest out. */
+    /* Backward: dA in, the rest out. h0 is dL/d(last state), `last` dL/dh0. NULL where not wanted: dA, dh_, dh, dX. */
     cgru_array dA, dh_, dh, dhh_, dz_, dr_, dX;
 
     /* (m, ld) the work of each row, side by side, each part padded to whole vectors:
@@ -122,6 +122,8 @@ typedef struct {
     void (*pad_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
     void (*gates_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
 
+    /* One step: h (u) in and out, work of 5 up numbers; no caches. */
+    void (*single_step)(const cgru_single *single, const void *x, void *h, void *work);
     void (*single_forward)(const cgru_single *single, ptrdiff_t steps);
     void (*single_backward)(const cgru_single *single, ptrdiff_t steps);
     void (*lay)(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to);
