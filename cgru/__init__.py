@@ -14,6 +14,7 @@ from cgru import datasets, losses, optimizers, reference
 from cgru._version import __version__
 from cgru.activations import elu, identity, lrelu, relu, sigmoid, softmax, tanh
 from cgru.dense import Dense
+from cgru.export import export_c
 from cgru.history import Epoch, History
 from cgru.initializers import orthogonal, xavier
 from cgru.layer import GRU
@@ -32,6 +33,7 @@ __all__ = [
     "__version__",
     "datasets",
     "elu",
+    "export_c",
     "get_num_threads",
     "identity",
     "load",
