@@ -19,7 +19,7 @@ from cgru._version import __version__
 from cgru.activations import elu, identity, lrelu, name_of, ours, parameter, softmax
 from cgru.checks import float_dtype, real
 from cgru.dense import Dense
-from cgru.export_source import array, number, padded, with_functions
+from cgru.export_source import array, blocks, number, padded, with_functions
 from cgru.layer import GATES, GRU
 from cgru.network import Network
 from cgru.persistence import beside
@@ -107,59 +107,63 @@ _GRU = Template("""\
 $gates
 $candidate
 static void layer_$i(real *h, const real *x) {
-    ALIGNED real row[$rows], gates[$gates_width], hh[$width];
-    const real *r = gates, *z = gates + $u;
+    ALIGNED real row[$e + $up], gates[$gates_columns], hh[$columns];
+    const real *r = gates, *z = gates + $up;
 
-    memcpy(row, h, $u * sizeof(real));
-    memcpy(row + $u, x, $e * sizeof(real));
+    memcpy(row, x, $e * sizeof(real));
+    memcpy(row + $e, h, $up * sizeof(real));
     /* r = activate_reset(x Ur + hp Vr + br), z = activate_update(x Uz + hp Vz + bz) */
-    multiply(gates, $gates_width, row, $rows, gates_$i);
+    multiply_$gates_block(gates, $gates_columns, row, $e + $u, gates_$i);
     $gates_activated
     /* hh = activate(x Uhh + (r * hp) Vhh + bhh) */
-    for (int i = 0; i < $u; i++) row[i] *= r[i];
-    multiply(hh, $width, row, $rows, candidate_$i);
+    for (int i = 0; i < $up; i++) row[$e + i] *= r[i];
+    multiply_$block(hh, $columns, row, $e + $u, candidate_$i);
     $activated
     /* h = z * hp + (1 - z) * hh */
-    for (int i = 0; i < $u; i++) h[i] = z[i] * h[i] + (1 - z[i]) * hh[i];
+    for (int i = 0; i < $up; i++) h[i] = z[i] * h[i] + (1 - z[i]) * hh[i];
 }
 """)
 
 
 def _gru(layer: GRU, i: int, x: str, e: int, dtype: np.dtype) -> _Part:
-    u = layer.d["u"]
+    u, up = layer.d["u"], padded(layer.d["u"], dtype)
     rows = {"U": e, "V": u, "b": 1}
     p = _parameters(layer, i, {name: (rows[name[0]], u) for name in PARAMETERS}, dtype)
     activate, update, reset = (_call(layer, gate, i, dtype) for gate in GATES)
-    gates_width, width = padded(2 * u), padded(u)
+    (gates_block, gates_columns), (block, columns) = blocks(2 * up, dtype), blocks(up, dtype)
     if reset == update:
-        gates_activated = [_loop("gates", reset, 0, gates_width)]
+        gates_activated = [_loop("gates", reset, 0, 2 * up)]
     else:
-        gates_activated = [_loop("gates", reset, 0, u), _loop("gates", update, u, gates_width)]
+        gates_activated = [_loop("gates", reset, 0, up), _loop("gates", update, up, 2 * up)]
     about = f"GRU, {e} elements, {u} units; " + ", ".join(f"{gate} {_described(layer, gate)}" for gate in GATES)
     code = _GRU.substitute(
         i=i,
         about=about,
         u=u,
         e=e,
-        rows=u + e,
-        gates_width=gates_width,
-        width=width,
-        gates=_weights(f"gates_{i}", [[p["br"], p["bz"]], [p["Vr"], p["Vz"]], [p["Ur"], p["Uz"]]], dtype),
-        candidate=_weights(f"candidate_{i}", [[p["bhh"]], [p["Vhh"]], [p["Uhh"]]], dtype),
+        up=up,
+        gates_block=gates_block,
+        gates_columns=gates_columns,
+        block=block,
+        columns=columns,
+        gates=_weights(f"gates_{i}", [_rows(p, "r", up), _rows(p, "z", up)], dtype),
+        candidate=_weights(f"candidate_{i}", [_rows(p, "hh", up)], dtype),
         gates_activated="\n    ".join(filter(None, gates_activated)),
-        activated=_loop("hh", activate, 0, width),
+        activated=_loop("hh", activate, 0, up),
     )
     state = f"state->layer_{i}"
-    return _Part(about, u, code, f"layer_{i}[{u}]", step=f"layer_{i}({state}, {x});", result=state)
+    return _Part(
+        about, u, code, f"layer_{i}[{up}]; /* h ({u},) and padding */", step=f"layer_{i}({state}, {x});", result=state
+    )
 
 
 _DENSE = Template("""\
 /* layer $i: $about */
 $weights
 static void layer_$i(real *y, const real *x) {
-    ALIGNED real sums[$width];
+    ALIGNED real sums[$columns];
 
-    multiply(sums, $width, x, $n, weights_$i);
+    multiply_$block(sums, $columns, x, $n, weights_$i);
     $activated
     memcpy(y, sums, $k * sizeof(real));
 }
@@ -168,14 +172,17 @@ static void layer_$i(real *y, const real *x) {
 
 def _dense(layer: Dense, i: int, x: str, n: int, dtype: np.dtype) -> _Part:
     k = layer.d["u"]
+    block, columns = blocks(k, dtype)
     p = _parameters(layer, i, {"W": (n, k), "b": (1, k)}, dtype)
     about = f"Dense, {n} inputs, {k} outputs; activate {_described(layer, 'activate')}"
     if ours(layer.activate) is softmax:
         activated = f"softmax(sums, {k}, {_parameter(layer, 'softmax_temperature', dtype)});"
     else:
-        activated = _loop("sums", _call(layer, "activate", i, dtype), 0, padded(k))
-    weights = _weights(f"weights_{i}", [[p["b"]], [p["W"]]], dtype)
-    code = _DENSE.substitute(i=i, about=about, n=n, k=k, width=padded(k), weights=weights, activated=activated)
+        activated = _loop("sums", _call(layer, "activate", i, dtype), 0, columns)
+    weights = _weights(f"weights_{i}", [np.concatenate((p["b"], p["W"]))], dtype)
+    code = _DENSE.substitute(
+        i=i, about=about, n=n, k=k, block=block, columns=columns, weights=weights, activated=activated
+    )
     return _Part(about, k, code, output=f"layer_{i}(y, {x});")
 
 
@@ -206,7 +213,7 @@ def _parts(net: Network | GRU, layers: Sequence[GRU | Dense], dtype: np.dtype) -
     last = parts[-1]
     if not last.output:
         parts.append(
-            _Part("output: the state", last.width, "", output=f"memcpy(y, {last.result}, sizeof {last.result});")
+            _Part("output: the state", last.width, "", output=f"memcpy(y, {last.result}, {last.width} * sizeof(real));")
         )
     return parts
 
@@ -234,11 +241,17 @@ def _finite(values: np.ndarray, name: str) -> np.ndarray:
     return values
 
 
-def _weights(name: str, rows: list[list[np.ndarray]], dtype: np.dtype) -> str:
-    """The matrix made of blocks of the parameters, the bias on top, as `multiply` reads it."""
-    W = np.block(rows)
-    W = np.pad(W, ((0, 0), (0, padded(W.shape[1]) - W.shape[1])))
-    W = W.reshape(len(W), -1, padded(1)).swapaxes(0, 1)
+def _rows(p: dict[str, np.ndarray], gate: str, columns: int) -> np.ndarray:
+    """The bias, U and V of a gate one above the other, padded to so many columns."""
+    W = np.concatenate([p[kind + gate] for kind in "bUV"])
+    return np.pad(W, ((0, 0), (0, columns - W.shape[1])))
+
+
+def _weights(name: str, gates: Sequence[np.ndarray], dtype: np.dtype) -> str:
+    """Matrices side by side, the bias on top, in the blocks that `multiply_...` reads."""
+    W = np.concatenate(gates, axis=1)
+    block, columns = blocks(W.shape[1], dtype)
+    W = np.pad(W, ((0, 0), (0, columns - W.shape[1]))).reshape(len(W), -1, block).swapaxes(0, 1)
     return array(name, W.ravel().tolist(), dtype)
 
 
@@ -420,7 +433,7 @@ def _texts(
         "when": f"after each into y[n][{name.upper()}_OUTPUTS]"
         if every
         else f"after the last into y[{name.upper()}_OUTPUTS]",
-        "members": "\n    ".join(f"{kind} {part.member};" for part in parts if part.member),
+        "members": "\n    ".join(f"{kind} {part.member}" for part in parts if part.member),
         "about": "\n".join(f" *     {part.about}" for part in parts),
         "layers": "\n".join(part.code for part in parts if part.code),
         "steps": "\n".join(part.step for part in parts if part.step).replace("\n", "\n    "),

@@ -12,16 +12,23 @@ from string import Template
 
 import numpy as np
 
-__all__ = ["BLOCK", "array", "number", "padded", "with_functions"]
+__all__ = ["array", "blocks", "number", "padded", "with_functions"]
 
-# Columns that `multiply` sums at once: they and a second sum of each fit the registers of AVX-512 and AVX2. GCC unrolls
-# loops of up to 16 before it looks for vectors, and then turns them the wrong way round.
-BLOCK = 32
+# How many columns `multiply` sums at once: they and a second sum of each fit the registers of AVX-512 and AVX2. GCC
+# unrolls loops of up to 16 before it looks for vectors, and then turns them the wrong way round.
+_BLOCKS = {"float32": (32, 48), "float64": (32, 24)}
 
 
-def padded(columns: int) -> int:
-    """`columns`, rounded up to whole blocks."""
-    return -(-columns // BLOCK) * BLOCK
+def blocks(columns: int, dtype: np.dtype) -> tuple[int, int]:
+    """The width of the blocks in which so many columns are padded least, and their padded number."""
+    width = min(_BLOCKS[dtype.name], key=lambda width: -(-columns // width) * width)
+    return width, -(-columns // width) * width
+
+
+def padded(units: int, dtype: np.dtype) -> int:
+    """`units`, rounded up to whole vectors: loops over them then have no rest, and no store is read in other pieces."""
+    lanes = 64 // dtype.itemsize
+    return -(-units // lanes) * lanes
 
 
 def number(value: float, dtype: np.dtype) -> str:
@@ -186,7 +193,7 @@ static inline real negative(real x) {
 """,
     "reduced": """\
 /* exp(r) - 1 and 2^n for x = n ln 2 + r, |r| <= ln(2) / 2: the reduction in two parts (Cody and Waite, 1980), then
- * r + r^2 P(r), P interpolated at Chebyshev nodes. Adding 1.5 * 2^$mantissa rounds to an integer, which then stands in the
+ * r + r^2 P(r), P interpolated at Chebyshev nodes. Adding 1.5 * 2^$mantissa rounds to an integer, and leaves it in the
  * lowest bits. */
 static inline real reduced(real x, real *scale) {
     const real shifted = x * (real)1.4426950408889634074 + (real)$shifter, n = shifted - (real)$shifter;
@@ -253,26 +260,28 @@ static void softmax(real *y, int n, real temperature) {
     for (int i = 0; i < n; i++) y[i] /= sum;
 }
 """,
-    "multiply": f"""\
-/* y = bias + v W: W lies in blocks of {BLOCK} columns, each the bias and then the rows. Two sums take turns, since one
- * would wait for itself. */
-static void multiply(real *y, int columns, const real *v, int rows, const real *w) {{
-    for (int column = 0; column < columns; column += {BLOCK}) {{
-        real a[{BLOCK}], b[{BLOCK}];
-        int k = 0;
-        for (int j = 0; j < {BLOCK}; j++) a[j] = w[j];
-        for (int j = 0; j < {BLOCK}; j++) b[j] = 0;
-        w += {BLOCK};
-        for (; k + 1 < rows; k += 2, w += 2 * {BLOCK}) {{
-            for (int j = 0; j < {BLOCK}; j++) a[j] += v[k] * w[j];
-            for (int j = 0; j < {BLOCK}; j++) b[j] += v[k + 1] * w[{BLOCK} + j];
-        }}
-        if (k < rows) {{
-            for (int j = 0; j < {BLOCK}; j++) a[j] += v[k] * w[j];
-            w += {BLOCK};
-        }}
-        for (int j = 0; j < {BLOCK}; j++) y[column + j] = a[j] + b[j];
-    }}
-}}
-""",
 }
+
+_MULTIPLY = Template("""\
+/* y = bias + v W: W lies in blocks of $block columns, each the bias and then the rows. Two sums take turns, since one
+ * would wait for itself. */
+static void multiply_$block(real *y, int columns, const real *v, int rows, const real *w) {
+    for (int column = 0; column < columns; column += $block) {
+        real a[$block], b[$block];
+        int k = 0;
+        for (int j = 0; j < $block; j++) a[j] = w[j];
+        for (int j = 0; j < $block; j++) b[j] = 0;
+        w += $block;
+        for (; k + 1 < rows; k += 2, w += 2 * $block) {
+            for (int j = 0; j < $block; j++) a[j] += v[k] * w[j];
+            for (int j = 0; j < $block; j++) b[j] += v[k + 1] * w[$block + j];
+        }
+        if (k < rows) {
+            for (int j = 0; j < $block; j++) a[j] += v[k] * w[j];
+            w += $block;
+        }
+        for (int j = 0; j < $block; j++) y[column + j] = a[j] + b[j];
+    }
+}
+""")
+_FUNCTIONS |= {f"multiply_{block}": _MULTIPLY.substitute(block=block) for block in (24, 32, 48)}
