@@ -176,7 +176,7 @@ def _dense(layer: Dense, i: int, x: str, n: int, dtype: np.dtype) -> _Part:
     p = _parameters(layer, i, {"W": (n, k), "b": (1, k)}, dtype)
     about = f"Dense, {n} inputs, {k} outputs; activate {_described(layer, 'activate')}"
     if ours(layer.activate) is softmax:
-        activated = f"softmax(sums, {k}, {_parameter(layer, 'softmax_temperature', dtype)});"
+        activated = f"softmax(sums, {k}, {_number(layer, 'softmax_temperature', dtype)});"
     else:
         activated = _loop("sums", _call(layer, "activate", i, dtype), 0, columns)
     weights = _weights(f"weights_{i}", [np.concatenate((p["b"], p["W"]))], dtype)
@@ -204,7 +204,7 @@ def _layers(net: Any) -> Sequence[GRU | Dense]:
 
 def _parts(net: Network | GRU, layers: Sequence[GRU | Dense], dtype: np.dtype) -> list[_Part]:
     """The parts, input first, each reading what the one before it gives."""
-    e = real(layers[0].p.get("Uz"), "p['Uz'] of layer 0", ("e", "u")).shape[0]
+    e = len(_parameter(layers[0], 0, "Uz", ("e", "u")))
     parts = [_Part(f"input: {e} elements", e, "", result="x")]
     if isinstance(net, Network) and net.mean is not None:
         parts = [_standardize(net.mean, net.scale, e)]
@@ -225,14 +225,17 @@ def _parameters(
     layer: GRU | Dense, i: int, shapes: dict[str, tuple[int, int]], dtype: np.dtype
 ) -> dict[str, np.ndarray]:
     """The parameters, in the layer's dtype as it runs and then in that of the file."""
-    p = {}
-    for name, shape in shapes.items():
-        if name not in layer.p:
-            raise ValueError(f"p[{name!r}] of layer {i}: missing; expected an array of shape {shape}")
-        value = real(layer.p[name], f"p[{name!r}] of layer {i}", shape, layer.dtype)
-        with np.errstate(over="ignore"):
-            p[name] = _finite(value.astype(dtype), f"p[{name!r}] of layer {i}")
+    with np.errstate(over="ignore"):
+        p = {name: _parameter(layer, i, name, shape).astype(dtype) for name, shape in shapes.items()}
+    for name, value in p.items():
+        _finite(value, f"p[{name!r}] of layer {i}")
     return p
+
+
+def _parameter(layer: GRU | Dense, i: int, name: str, shape: tuple[int | str, ...]) -> np.ndarray:
+    if name not in layer.p:
+        raise ValueError(f"p[{name!r}] of layer {i}: missing; expected an array of shape {shape}")
+    return real(layer.p[name], f"p[{name!r}] of layer {i}", shape, layer.dtype)
 
 
 def _finite(values: np.ndarray, name: str) -> np.ndarray:
@@ -263,14 +266,14 @@ def _call(layer: GRU | Dense, role: str, i: int, dtype: np.dtype) -> str:
         raise ValueError(f"{role}: expected {due} to export, got {name_of(getattr(layer, role))} in layer {i}")
     if known is identity:
         return ""
-    alpha = f", {_parameter(layer, _TUNED[known], dtype)}" if known in _TUNED else ""
+    alpha = f", {_number(layer, _TUNED[known], dtype)}" if known in _TUNED else ""
     return f"activate_{name_of(known)}({{}}{alpha})"
 
 
 _TUNED = {lrelu: "LRELU_alpha", elu: "ELU_alpha", softmax: "softmax_temperature"}
 
 
-def _parameter(layer: GRU | Dense, key: str, dtype: np.dtype) -> str:
+def _number(layer: GRU | Dense, key: str, dtype: np.dtype) -> str:
     return number(layer.dtype.type(parameter(layer.se_hPars, key)), dtype)
 
 
