@@ -443,5 +443,5 @@ def _texts(
         "output": parts[-1].output,
     }
     names["run"] = Template(_RUN[every]).substitute(names)
-    body = with_functions(_BODY.substitute(names), dtype)
+    body = with_functions(re.sub("(?m)^ +\n", "", _BODY.substitute(names)), dtype)  # identity leaves an empty line
     return _HEADER.substitute(names), _SOURCE.substitute(names) + body

@@ -143,11 +143,11 @@ def sources(tmp_path_factory):
     return sorted(folder.glob("*.c"))
 
 
-@pytest.fixture(scope="module")
-def exported(sources, tmp_path_factory):
+@pytest.fixture(scope="module", params=["-O1", "-O3 -march=native -ffp-contract=fast"])
+def exported(request, sources, tmp_path_factory):
     if CC is None:
         pytest.skip("no C compiler")
-    built = library(tmp_path_factory.mktemp("so"), sources, "-O1")
+    built = library(tmp_path_factory.mktemp("so"), sources, *request.param.split())
     return lambda name: Exported(built, name, *MODELS[name])
 
 
