@@ -36,11 +36,12 @@ def number(value: float, dtype: np.dtype) -> str:
 
     Decimal, since C++ before 17 has no hexadecimal floating constants.
     """
-    text = f"{value:.9g}" if dtype == np.float32 else repr(float(value))
-    if text == "0" or text == "0.0":
+    single = dtype.itemsize == 4
+    text = f"{value:.9g}" if single else repr(float(value))
+    if text in ("0", "0.0"):
         return "0"
     text += "" if "." in text or "e" in text else ".0"
-    return text + ("f" if dtype == np.float32 else "")
+    return text + "f" if single else text
 
 
 def array(name: str, values: Iterable[float], dtype: np.dtype, kind: str = "real") -> str:
