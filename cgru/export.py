@@ -274,7 +274,9 @@ _TUNED = {lrelu: "LRELU_alpha", elu: "ELU_alpha", softmax: "softmax_temperature"
 
 
 def _number(layer: GRU | Dense, key: str, dtype: np.dtype) -> str:
-    return number(layer.dtype.type(parameter(layer.se_hPars, key)), dtype)
+    value = np.array(parameter(layer.se_hPars, key))
+    with np.errstate(over="ignore"):
+        return number(_finite(value.astype(layer.dtype).astype(dtype), f"se_hPars[{key!r}]").item(), dtype)
 
 
 def _described(layer: GRU | Dense, role: str) -> str:

@@ -420,6 +420,12 @@ class Own(cgru.GRU):
         (lambda: without(network(np.float64), "Uz"), {}, ValueError, r"p\['Uz'\] of layer 0: missing"),
         (lambda: with_weight(np.nan), {}, ValueError, r"p\['Vz'\] of layer 0: expected finite"),
         (lambda: with_weight(1e300), {"dtype": np.float32}, ValueError, r"finite numbers in float32"),
+        (
+            lambda: network(np.float64, activate=cgru.elu, se_hPars={"ELU_alpha": 1e99}),
+            {"dtype": np.float32},
+            ValueError,
+            r"se_hPars\['ELU_alpha'\]: expected finite numbers in float32",
+        ),
         (lambda: network(np.float64), {"dtype": np.int32}, (TypeError, ValueError), "dtype"),
         (lambda: network(np.float64), {"name": "9"}, ValueError, "name: expected a C identifier"),
         (lambda: network(np.float64), {"name": "a b"}, ValueError, "name: expected a C identifier"),
