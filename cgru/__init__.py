@@ -15,6 +15,7 @@ from cgru._version import __version__
 from cgru.activations import elu, identity, lrelu, relu, sigmoid, softmax, tanh
 from cgru.cell import Cell
 from cgru.dense import Dense
+from cgru.export import export_c
 from cgru.history import Epoch, History
 from cgru.initializers import orthogonal, xavier
 from cgru.layer import GRU
@@ -34,6 +35,7 @@ __all__ = [
     "__version__",
     "datasets",
     "elu",
+    "export_c",
     "get_num_threads",
     "identity",
     "load",

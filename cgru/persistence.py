@@ -6,12 +6,13 @@ parameters of layer i as `i.name`; `mean` and `scale` where the model has a stan
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 import zipfile
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from cgru.dense import Dense
 from cgru.layer import GRU
 from cgru.reference import PARAMETERS
 
-__all__ = ["FORMAT", "read", "refused", "write"]
+__all__ = ["FORMAT", "beside", "read", "refused", "write"]
 
 FORMAT = 1
 VARIANT = "reset_before"  # the reset gate is applied before the matrix product
@@ -47,7 +48,7 @@ def refused(path: Path, why: Any) -> ValueError:
 def write(
     path: Path, layers: Sequence[GRU | Dense], settings: Mapping[str, Any], standardisation: Mapping[str, np.ndarray]
 ) -> None:
-    """Write a model to exactly `path`: beside it first, then renamed, so that no half of a file ever stands there.
+    """Write a model to exactly `path`, whole or not at all.
 
     ValueError for what is not from this package, RuntimeError for missing parameters, before a file is touched.
     """
@@ -60,17 +61,24 @@ def write(
                 raise ValueError(f"layers: expected {name} of layer {i} with shape {shape}, got {layer.p[name].shape}")
             arrays[f"{i}.{name}"] = np.asarray(layer.p[name], layer.dtype)
 
+    with beside(path) as file:
+        np.savez(file, **arrays)
+
+
+@contextlib.contextmanager
+def beside(path: Path) -> Iterator[BinaryIO]:
+    """A new file beside `path` that takes its place once all is written, so that no half of one ever stands there."""
     path = os.path.realpath(path)  # a link stays a link
-    beside = os.path.join(os.path.dirname(path), f".cgru-{secrets.token_hex(8)}.tmp")
+    temporary = os.path.join(os.path.dirname(path), f".cgru-{secrets.token_hex(8)}.tmp")
     try:
-        with open(beside, "xb") as file:
-            np.savez(file, **arrays)
+        with open(temporary, "xb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, path)
+        os.replace(temporary, path)
     except BaseException:
-        if os.path.exists(beside):
-            os.remove(beside)
+        if os.path.exists(temporary):
+            os.remove(temporary)
         raise
 
 
