@@ -39,6 +39,36 @@ def central(loss, array, h=1e-6):
     return slope
 
 
+def random_options(
+    m, s, e, u, *, reset_after=False, reverse=False, inputs=True, recurrent=True, zoneout="mask", seed=2
+):
+    """The options of the reference, the masks drawn with a rate of 0.4."""
+    rng = np.random.default_rng(seed)
+    options = {"reset_after": reset_after, "reverse": reverse}
+    if inputs:
+        options["input_mask"] = (rng.random((m, e)) < 0.6) / 0.6
+    if recurrent:
+        options["recurrent_masks"] = (rng.random((3, m, u)) < 0.6) / 0.6
+    if zoneout != "none":
+        options["zoneout"] = rng.random((m, s, u)) < 0.4 if zoneout == "mask" else 0.4
+    return options
+
+
+def parameters(e, u, reset_after):
+    p = random_layer(e, u).p
+    return p | ({"chh": np.random.default_rng(9).standard_normal((1, u))} if reset_after else {})
+
+
+def run(p, X, h0, lengths, dA, dstate, activations=(), **options):
+    """The caches of both passes, the gradients, the last state and dL/dh0."""
+    fc = reference.forward(p, X, h0, lengths, *activations, **options)
+    bc = reference.backward(p, fc, dA, lengths, *activations, dstate=dstate, **options)
+    g = reference.gradients(p, fc, bc, lengths, **options)
+    first, last = reference.ends(*X.shape[:2], lengths, options.get("reverse", False))
+    every = np.arange(len(X))
+    return fc, bc, g, fc["h"][every, last], bc["dh"][every, first]
+
+
 @pytest.mark.parametrize("functions", FUNCTIONS)
 @pytest.mark.parametrize("ragged", [False, True])
 @pytest.mark.parametrize(("m", "s", "e", "u"), [(1, 1, 1, 1), (2, 5, 3, 4), (4, 3, 2, 7)])
@@ -66,6 +96,53 @@ def test_gradients(m, s, e, u, ragged, functions):
         X[padding] = 0
         np.testing.assert_allclose(bc["dX"], central(loss, X), rtol=1e-6, atol=1e-7)
         assert not bc["dX"][padding].any()
+
+
+@pytest.mark.parametrize("started", [False, True], ids=["h0 zero", "h0 given"])
+@pytest.mark.parametrize("ended", [False, True], ids=["", "dstate"])
+@pytest.mark.parametrize("zoneout", ["none", "mask", "rate"])
+@pytest.mark.parametrize("recurrent", [False, True], ids=["", "recurrent"])
+@pytest.mark.parametrize("inputs", [False, True], ids=["", "inputs"])
+@pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
+@pytest.mark.parametrize("reverse", [False, True], ids=["onward", "reverse"])
+@pytest.mark.parametrize("reset_after", [False, True], ids=["before", "after"])
+def test_gradients_of_every_option(reset_after, reverse, ragged, inputs, recurrent, zoneout, ended, started):
+    """Along one dense direction for each array: an error in any entry shows."""
+    m, s, e, u = 3, 4, 2, 3
+    rng = np.random.default_rng(7)
+    activations = FUNCTIONS["custom"]
+    options = random_options(
+        m, s, e, u, reset_after=reset_after, reverse=reverse, inputs=inputs, recurrent=recurrent, zoneout=zoneout
+    )
+    p = parameters(e, u, reset_after)
+    X, lengths, h0 = random_batch(m, s, e, u, ragged)
+    if ragged:
+        lengths[0] = 2  # one at least is shorter
+        X[0, 2:] = np.nan
+    real = np.ones((m, s, 1), bool) if lengths is None else reference.mask(lengths, s)
+    h0 = h0 if started else None
+    dA = np.where(real, rng.standard_normal((m, s, u)), np.nan)
+    dstate = rng.standard_normal((m, u)) if ended else None
+    _, bc, g, _, dh0 = run(p, X, h0, lengths, dA, dstate, activations, **options)
+    last = reference.ends(m, s, lengths, reverse)[1]
+
+    def loss(p, X, h0):
+        h = reference.forward(p, X, h0, lengths, *activations, **options)["h"]
+        return np.nansum(dA * h) + (0 if dstate is None else (dstate * h[np.arange(m), last]).sum())
+
+    def check(name, gradient, at):
+        step = rng.standard_normal(gradient.shape)
+        slope = (at(1e-5 * step) - at(-1e-5 * step)) / 2e-5
+        np.testing.assert_allclose((gradient * step).sum(), slope, rtol=1e-6, atol=1e-8, err_msg=name)
+
+    assert tuple(p) == reference.names(reset_after)
+    assert tuple(g) == tuple("d" + name for name in p)
+    for name in p:
+        check(name, g["d" + name], lambda step, name=name: loss(p | {name: p[name] + step}, X, h0))
+    check("X", bc["dX"], lambda step: loss(p, X + step, h0))
+    check("h0", dh0, lambda step: loss(p, X, step if h0 is None else h0 + step))
+    for name, cache in bc.items():
+        assert not cache[~real[:, :, 0]].any(), name
 
 
 def test_one_step_by_hand():
