@@ -7,7 +7,7 @@ are those of Cho et al., 2014 (arXiv:1406.1078), the reset gate applied before t
 The three functions share these options, all off unless given. Masks are arrays in the dtype of the parameters, drawn
 elsewhere and the same in all three.
 
-reset_after: the reset gate after the product, with one more parameter, `chh` (1, u); the cell of PyTorch and cuDNN.
+reset_after: the reset gate after the product, with one more parameter, `chh` (1, u): the cell of cuDNN and PyTorch.
 reverse: the sequence runs from each sample's last real step down to step 0. All arrays stand at their own steps, so
     "before" is then step t + 1: `hp[:, t]` is `h[:, t + 1]`, and the last state stands at step 0. See `ends`.
 input_mask: (m, e), multiplies X at every step; 0 or 1 / (1 - rate). Gal and Ghahramani, 2016 (arXiv:1512.05287).
@@ -231,7 +231,7 @@ def _steps(s: int, reverse: bool) -> range:
     return range(s)[::-1] if reverse else range(s)
 
 
-def _seen(hp: np.ndarray, masks: np.ndarray | None):
+def _seen(hp: np.ndarray, masks: np.ndarray | None) -> tuple[np.ndarray, ...] | np.ndarray:
     """The previous state (m, u) as the products of the gates hh, z and r see it."""
     return (hp, hp, hp) if masks is None else masks * hp
 
