@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from cgru import backward, forward, reference
+from cgru import backward, forward, masks, reference
 from cgru.activations import Activation, bind, code_of, name_of, ours, sigmoid, softmax, tanh, tuned
 from cgru.checks import (
     callable_,
     entries,
     entry,
+    flag,
     float_dtype,
     generator,
     has,
@@ -27,6 +28,7 @@ from cgru.checks import (
     mapping,
     parameters,
     positive,
+    rate,
     real,
     rows,
     sequences,
@@ -48,14 +50,16 @@ GATES = ("activate", "activate_update", "activate_reset")
 OUTPUTS = ("hh", "z", "r")
 READ = ("h", "hp", "hh", "z", "r")  # by backward, and X
 PREACTIVATIONS = ("hh_", "z_", "r_")
-CACHES = ("X", "h", "hp", "hh_", "hh", "z", "z_", "r", "r_")
+COMPILED: frozenset[str] = frozenset()  # the options of cgru/reference.py that the compiled module has as well
+OPTIONS = ("reset_after", "reverse", "dropout", "recurrent_dropout", "zoneout", "stateful")
 MAX_NORM = 0.25  # of all gradients together, with clip_gradients
 
 
 class GRU:
-    """A layer of gated recurrent units, the reset gate applied before the matrix product (Cho et al., 2014).
+    """A layer of gated recurrent units, the reset gate applied before the matrix product (Cho et al., 2014), or after.
 
-    Interface and numbers are those of EpyNN's GRU layer, in whose networks it can take that layer's place.
+    Interface and numbers are those of EpyNN's GRU layer, in whose networks it can take that layer's place. The
+    equations, those of all options among them, stand in `cgru.reference`.
 
     Args:
         unit_cells: u, the number of unit cells.
@@ -70,15 +74,32 @@ class GRU:
         dtype: float64 or float32, of parameters, caches and gradients.
         rng: a `numpy.random.Generator`, a seed, or None; kept as `np_rng`.
         preactivations: whether `fc` keeps `hh_, z_, r_`; None: yes, but not when a `cgru.Network` trains the layer.
+        reset_after: whether the reset gate is applied after the matrix product, with a bias `chh` (1, u) of its own:
+            the cell of cuDNN, PyTorch and, unless asked otherwise, Keras.
+        reverse: whether each sample runs from its last real step to its first. Outputs and caches stand at their own
+            steps, and the last state is the one after step 0.
+        dropout: the share of the input's elements that `forward` drops, the same at each step of a sequence.
+        recurrent_dropout: the share of the previous state's units that it drops from the matrix products, by a mask for
+            each gate and sequence; the state that is carried on is whole.
+        zoneout: the probability with which a unit keeps its previous state at a step. `predict` has the expectation.
+        stateful: whether `forward` and `predict` start where the last of these calls ended, where no h0 is given.
 
     Attributes:
         d: dimensions m, s, e, u.
-        p: parameters Uz, Vz, bz, Ur, Vr, br, Uhh, Vhh, bhh: U (e, u), V (u, u), b (1, u).
-        fc: caches of `forward`: X, h, hp, hh_, hh, z, z_, r, r_ and A, which was returned; fs: their shapes.
-        bc: caches of `backward`: dA, dh_, dh, dhn, dhh_, dz_, dr_, dX; bs: their shapes.
+        p: parameters Uz, Vz, bz, Ur, Vr, br, Uhh, Vhh, bhh, with `reset_after` chh: U (e, u), V (u, u), b and c (1, u).
+        fc: caches of `forward`: X, h, hp, hh_, hh, z, z_, r, r_ and A, which was returned; with `reset_after` c; and
+            those masks that were in use: input_mask (m, e), recurrent_masks (3, m, u), of the gates hh, z, r, and
+            zoneout (m, s, u), or the rate itself; fs: their shapes.
+        bc: caches of `backward`: dA, dh_, dh, dhn, dhh_, dz_, dr_, dX, with `reset_after` dc; bs: their shapes.
         g: gradients, `'d' + name` for each parameter.
         activation: names of the three activations.
         trainable: whether `update_parameters` does anything.
+        training: whether `forward` drops out, by masks drawn anew in each call from `np_rng`; else it does as
+            `predict`, which never does. True at first.
+        masks: masks to take instead of drawn ones, for as long as they stand here: a dict with some of input_mask,
+            recurrent_masks (both 0 or 1 / (1 - rate)) and zoneout (1: keeps its state). None: draw all.
+        state: (m, u) the last state of each sample after `forward`, with `stateful` after `predict` too; None before.
+            May be set.
 
     Raises:
         TypeError, ValueError: an argument is not what it should be; nothing is made.
@@ -98,6 +119,12 @@ class GRU:
         dtype: DTypeLike = np.float64,
         rng: np.random.Generator | int | None = None,
         preactivations: bool | None = None,
+        reset_after: bool = False,
+        reverse: bool = False,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        zoneout: float = 0.0,
+        stateful: bool = False,
     ) -> None:
         self.d: dict[str, int] = {"u": positive(unit_cells, "unit_cells")}
         self.activate = callable_(activate, "activate")
@@ -111,7 +138,16 @@ class GRU:
         self.np_rng = generator(rng)
         self._own_rng = rng is not None  # or a Network may give it one
         self.preactivations = preactivations
+        self.reset_after = flag(reset_after, "reset_after")
+        self.reverse = flag(reverse, "reverse")
+        self.dropout = rate(dropout, "dropout")
+        self.recurrent_dropout = rate(recurrent_dropout, "recurrent_dropout")
+        self.zoneout = rate(zoneout, "zoneout")
+        self.stateful = flag(stateful, "stateful")
         self.trainable = True
+        self.training = True
+        self.masks: Mapping[str, ArrayLike] | None = None
+        self.state: np.ndarray | None = None
 
         self.fs: dict[str, tuple[int, ...]] = {}
         self.p: dict[str, np.ndarray] = {}
@@ -126,6 +162,7 @@ class GRU:
         self._codes()
 
         self._ran: tuple[Any, Any] = (None, None)  # the states of the last forward, and its activations' codes
+        self._options: dict[str, Any] = {}  # the reference's, as the last forward had them
         self._went_back = False  # since the last forward
         self._ragged: tuple[np.ndarray, np.ndarray] | None = None  # samples by length; how many of them run each step
         self._lengths: np.ndarray | None = None
@@ -135,7 +172,8 @@ class GRU:
 
     def __repr__(self) -> str:
         names = ", ".join(f"{gate}={name_of(getattr(self, gate))}" for gate in GATES)
-        return f"GRU(unit_cells={self.d['u']}, {names}, sequences={self.sequences}, dtype={self.dtype.name})"
+        on = "".join(f", {name}={getattr(self, name)}" for name in OPTIONS if getattr(self, name))
+        return f"GRU(unit_cells={self.d['u']}, {names}, sequences={self.sequences}, dtype={self.dtype.name}{on})"
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in ("_buffers", "_lock")}
@@ -160,46 +198,64 @@ class GRU:
             A: the input, real numbers.
             lengths: (m,) integers from 1 to s, how many steps of each sample are real; None: all. Past its length a
                 sample's `h` and `hp` repeat its last state, the other caches and the returned states are zero.
-            h0: (m, u) the state before the first step; None: zero.
+            h0: (m, u) the state before the first step; None: zero, or with `stateful` the state after the last call.
 
         Raises:
-            TypeError, ValueError: an argument or a parameter does not fit.
+            TypeError, ValueError: an argument, a parameter, a mask or the carried state does not fit.
             RuntimeError: there are no parameters yet, or another thread is inside this layer.
         """
         return self._forward(A, lengths, h0, self.preactivations is not False)
 
     def predict(self, A: ArrayLike, lengths: ArrayLike | None = None, h0: ArrayLike | None = None) -> np.ndarray:
-        """Return what `forward` returns, and keep nothing. Any number of threads may call it at once.
+        """Return what `forward` returns without dropout, and keep nothing. Any number of threads may call it at once.
 
+        With `stateful` it leaves its last state in `state`, as Keras does, and one thread at a time may call it.
         Arguments and errors are those of `forward`.
         """
-        X, lengths, h0, p = self._inputs(A, lengths, h0)
-        (m, s, _), u, every = X.shape, self.d["u"], self.sequences
-        codes = self._codes()
-        if codes is None:
-            h = reference.forward(p, X, h0, lengths, *self._callables())["h"]
-            return self._returned(h, h[:, -1].copy(), lengths)
-        order, running = by_length(lengths, s) or (None, None)
-        out = np.zeros((m, s, u), self.dtype) if every else np.empty((m, u), self.dtype)
-        forward.run(p, {"X": X, "h0": h0, "h" if every else "last": out}, codes, order, running)
-        return out
+        if not self.stateful:
+            return self._predict(A, lengths, h0)[0]
+        self._enter("predict")
+        try:
+            out, self.state = self._predict(A, lengths, h0)
+            return out
+        finally:
+            self._lock.release()
 
-    def backward(self, dX: ArrayLike) -> np.ndarray:
+    def reset_state(self) -> None:
+        """Forget `state`: the next call of a `stateful` layer starts from zero, with any number of samples."""
+        self.state = None
+
+    @property
+    def dh0(self) -> np.ndarray:
+        """dL/dh0 (m, u), after `backward`: what the first step that ran handed on. RuntimeError before."""
+        if "dh" not in self.bc:
+            raise RuntimeError("dh0: expected a backward before it")
+        dh = self.bc["dh"]
+        if not self._options.get("reverse"):
+            return dh[:, 0]
+        m, s, _ = dh.shape
+        return dh[np.arange(m), reference.ends(m, s, self._lengths, reverse=True)[0]]
+
+    def backward(self, dX: ArrayLike, dstate: ArrayLike | None = None) -> np.ndarray:
         """Take dL/dA, in the shape that `forward` returned, fill `bc`, and return dL/dX (m, s, e).
 
-        `bc['dh'][:, 0]` is dL/dh0.
+        `dstate` (m, u) is dL/d(last state), which joins dL/dA at each sample's own last step; None: zero. dL/dh0 is
+        `dh0`. A state that was carried over from the call before counts as given: no gradient goes back there.
 
         Raises:
-            TypeError, ValueError: dX or a parameter does not fit.
+            TypeError, ValueError: dX, dstate or a parameter does not fit.
             RuntimeError: `forward` was not called before, or another thread is inside this layer.
         """
         self._enter("backward")
         try:
             fc = self._caches()
             every = fc["h"].shape
-            due = every if self.fc["A"].ndim == 3 else (every[0], every[2])
-            dA = real(dX, "dX", due, self.dtype)
-            p = parameters(self.p, fc["X"].shape[2], self.d["u"], self.dtype, "fc['X']")
+            state = every[0], every[2]
+            dA = real(dX, "dX", every if self.fc["A"].ndim == 3 else state, self.dtype)
+            if dstate is not None:
+                dstate = real(dstate, "dstate", state, self.dtype)
+            options = self._options
+            p = parameters(self.p, fc["X"].shape[2], self.d["u"], self.dtype, "fc['X']", "reset_after" in options)
             codes = self._codes()
             if codes != self._ran[1]:  # a derivative from the output would be that of another function
                 codes = None
@@ -208,9 +264,9 @@ class GRU:
                 if not fc.keys() >= set(PREACTIVATIONS):
                     raise RuntimeError("backward: an activation of another kind than in forward; call forward again")
             self.bc.clear()
-            dA = self._dA(dA, fc["h"].shape)
+            dA = self._dA(dA, dstate, every)
             if codes is None:
-                bc = reference.backward(p, fc, dA, self._lengths, *self._callables())
+                bc = reference.backward(p, fc, dA, self._lengths, *self._callables(), **options)
             else:
                 bc = self._backward(p, fc, dA, codes)
             self.bc.update(bc)
@@ -259,25 +315,29 @@ class GRU:
         self._enter("forward")
         try:
             X, lengths, h0, p = self._inputs(A, lengths, h0)
-            codes = self._codes()
+            options, codes = self._plan(X.shape, self.training)
             gru_compute_shapes(self, X)
             functions = self._functions()
             if not all(map(operator.is_, functions, self._named)):
                 self._named = functions
                 self.activation.update({gate: name_of(f) for gate, f in zip(GATES, functions, strict=True)})
             self._lengths, self._ragged = lengths, by_length(lengths, X.shape[1])
+            for name in ("c", *self._options) if self._options else ():
+                self.fs.pop(name, None)
             self._hidden, self._ran, self._went_back = {}, (None, None), False
+            self._options = options
             self.fc.clear()
             if codes is None:
-                fc = reference.forward(p, X, h0, lengths, *self._callables())
-                last = fc["h"][:, -1].copy()
+                fc, last = self._reference(p, X, h0, lengths, options)
                 self._hidden = {name: fc[name] for name in PREACTIVATIONS}
-                fc = {name: fc[name] for name in CACHES if preactivations or name not in PREACTIVATIONS}
+                if not preactivations:
+                    fc = {name: value for name, value in fc.items() if name not in PREACTIVATIONS}
             else:
                 fc, last = self._compiled(p, X, h0, lengths, codes, preactivations)
             fc["A"] = A = self._returned(fc["h"], last, lengths)
             self.fc.update(fc)
             self._ran = fc["h"], codes
+            self.state = last
             if not preactivations:
                 for name in PREACTIVATIONS:
                     self.fs.pop(name, None)
@@ -285,6 +345,26 @@ class GRU:
             return A
         finally:
             self._lock.release()
+
+    def _predict(self, A, lengths, h0) -> tuple[np.ndarray, np.ndarray | None]:
+        """What `predict` returns, and the last states; None where `stateful` does not ask for them."""
+        X, lengths, h0, p = self._inputs(A, lengths, h0)
+        (m, s, _), u, every = X.shape, self.d["u"], self.sequences
+        options, codes = self._plan(X.shape, training=False)
+        if codes is None:
+            fc, last = self._reference(p, X, h0, lengths, options)
+            return self._returned(fc["h"], last, lengths), last
+        order, running = by_length(lengths, s) or (None, None)
+        last = np.empty((m, u), self.dtype) if self.stateful or not every else None
+        out = np.zeros((m, s, u), self.dtype) if every else last
+        forward.run(p, {"X": X, "h0": h0, "h": out if every else None, "last": last}, codes, order, running)
+        return out, last
+
+    def _reference(self, p, X, h0, lengths, options) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """The caches and the last states (m, u), computed in NumPy: any callable, any option."""
+        fc = reference.forward(p, X, h0, lengths, *self._callables(), **options)
+        last = fc["h"][:, 0 if "reverse" in options else -1].copy()
+        return fc | {name: options[name] for name in masks.RATES if name in options}, last
 
     def _compiled(self, p, X, h0, lengths, codes, preactivations) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """The caches and the last states (m, u), computed by the compiled module."""
@@ -324,7 +404,32 @@ class GRU:
         lengths = lengths_of(lengths, m, s)
         if h0 is not None:
             h0 = np.ascontiguousarray(real(h0, "h0", (m, self.d["u"]), self.dtype))
-        return X, lengths, h0, parameters(self.p, e, self.d["u"], self.dtype, "A")
+        elif self.stateful and self.state is not None:
+            h0 = self._carried(m)
+        return X, lengths, h0, parameters(self.p, e, self.d["u"], self.dtype, "A", self.reset_after)
+
+    def _carried(self, m: int) -> np.ndarray:
+        """The state that the last call left, checked."""
+        state = real(self.state, "state", ("m", self.d["u"]), self.dtype)
+        if len(state) != m:
+            raise ValueError(f"A: expected {len(state)} samples, as many as state has, got {m}; or call reset_state()")
+        return np.ascontiguousarray(state)
+
+    def _plan(self, shape: tuple[int, ...], training: bool) -> tuple[dict[str, Any], Any]:
+        """The reference's options for a call, masks drawn, and its activations' codes; None: the NumPy path."""
+        codes, options = self._codes(), {}
+        if self.reset_after:
+            options["reset_after"] = True
+        if self.reverse:
+            options["reverse"] = True
+        if training and (self.dropout or self.recurrent_dropout or self.zoneout or self.masks is not None):
+            rates = {name: getattr(self, option) for name, option in masks.RATES.items()}
+            options |= masks.drawn(rates, (*shape, self.d["u"]), self.np_rng, self.masks, self.dtype)
+        elif self.zoneout:
+            options["zoneout"] = np.array(rate(self.zoneout, "zoneout"), self.dtype)  # the expectation
+        if options and not options.keys() <= COMPILED:
+            codes = None
+        return options, codes
 
     def _caches(self) -> dict[str, np.ndarray]:
         """What backward reads of `fc`, checked."""
@@ -333,21 +438,30 @@ class GRU:
         if self.fc["h"] is not self._ran[0]:
             raise RuntimeError("backward: fc holds another batch than the last forward's; expected that forward again")
         X = entry(self.fc, "fc", "X", ("m", "s", "e"), self.dtype)
-        fc = entries(self.fc, "fc", READ, (*X.shape[:2], self.d["u"]), self.dtype)
+        read = (*READ, "c") if "reset_after" in self._options else READ
+        fc = entries(self.fc, "fc", read, (*X.shape[:2], self.d["u"]), self.dtype)
         fc["X"] = X
         return fc
 
-    def _dA(self, dA: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """The gradient from above as (m, s, u): on each sample's last step where only the last state was returned."""
+    def _dA(self, dA: np.ndarray, dstate: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
+        """dL/dh (m, s, u) from above: on each sample's last step where only that state was returned, and `dstate`."""
         m, s, _ = shape
+        lengths = self._lengths
+        if "reverse" in self._options:
+            last = np.s_[:, 0]
+        else:
+            last = np.s_[:, -1] if lengths is None else (np.arange(m), lengths - 1)
         if dA.ndim == 3:
-            return rows(dA if self._lengths is None else np.where(reference.mask(self._lengths, s), dA, 0))
+            if lengths is not None:
+                dA = np.where(reference.mask(lengths, s), dA, 0)
+            elif dstate is not None:
+                dA = dA.copy()
+            if dstate is not None:
+                dA[last] += dstate
+            return rows(dA)
         every = self._buffers.take("dA", *shape, self.dtype)
         every.fill(0)
-        if self._lengths is None:
-            every[:, -1] = dA
-        else:
-            every[np.arange(m), self._lengths - 1] = dA
+        every[last] = dA if dstate is None else dA + dstate
         return every
 
     def _returned(self, h: np.ndarray, last: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:

@@ -10,7 +10,7 @@ cimport numpy as cnp
 from cython cimport floating
 
 from cgru.checks import positive
-from cgru.reference import PARAMETERS
+from cgru.reference import gradients, names
 from cgru.checks cimport entries, entry, real, rows
 from cgru.kernels cimport (
     CGRU_GROUP, CGRU_HH, CGRU_R, CGRU_Z, array, cgru_call, cgru_gradients, cgru_kernels, cgru_outer, data, kernels,
@@ -31,6 +31,10 @@ __all__ = [
 
 GRADIENTS = ("dUhh", "dUz", "dUr", "dVhh", "dVz", "dVr", "dbhh", "dbz", "dbr")
 
+SUMMED = frozenset(("reverse", "zoneout"))  # options of a layer that leave the sums as they are: the caches tell
+
+cdef tuple BEFORE = names(), AFTER = names(reset_after=True)
+cdef tuple READ = ("dhh_", "dz_", "dr_"), READ_AFTER = (*READ, "dc")
 cdef cnp.dtype FLOAT32 = np.dtype(np.float32), FLOAT64 = np.dtype(np.float64)
 
 cdef enum:
@@ -45,6 +49,11 @@ cdef dict _needed(layer, str attribute, tuple keys, str due):
         if key not in found:
             raise RuntimeError(f"layer.{attribute}[{key!r}]: missing; expected {due} before this call")
     return found
+
+
+cdef tuple _names(layer):
+    """The parameters' names in their order."""
+    return AFTER if getattr(layer, "reset_after", False) else BEFORE
 
 
 def gru_compute_shapes(layer, A):
@@ -63,6 +72,8 @@ def gru_compute_shapes(layer, A):
     fs["Uz"] = fs["Ur"] = fs["Uhh"] = (e, u)
     fs["Vz"] = fs["Vr"] = fs["Vhh"] = (u, u)
     fs["bz"] = fs["br"] = fs["bhh"] = (1, u)
+    if getattr(layer, "reset_after", False):
+        fs["chh"] = (1, u)
     fs["h"] = (m, s, u)
 
 
@@ -71,16 +82,16 @@ def gru_initialize_parameters(layer):
     for attribute in ("np_rng", "initialization"):
         if not hasattr(layer, attribute):
             raise RuntimeError(f"layer.{attribute}: missing; expected it to be set before gru_initialize_parameters")
-    shapes = _needed(layer, "fs", PARAMETERS, "compute_shapes")
+    shapes = _needed(layer, "fs", _names(layer), "compute_shapes")
     fresh = {}
-    for name in PARAMETERS:
+    for name in _names(layer):
         shape = shapes[name]
-        if name[0] == "b":
+        if name[0] in "bc":
             fresh[name] = np.zeros(shape, dtype or np.float64)
         else:
             drawn = layer.initialization(shape, rng=layer.np_rng)
             fresh[name] = np.array(real(drawn, f"initialization(shape={shape})", shape, dtype), order="C")  # a copy
-    for name in PARAMETERS:  # in this order, whatever the dict held before
+    for name in AFTER:  # in this order, whatever the dict held before
         layer.p.pop(name, None)
     layer.p.update(fresh)
 
@@ -159,21 +170,24 @@ cdef int _gradients(dict g, dict caches, order, running) except -1:
 
 
 def gru_compute_gradients(layer):
-    cdef dict p = _needed(layer, "p", PARAMETERS, "initialize_parameters")
+    cdef tuple due = _names(layer)
+    cdef tuple read = READ if due is BEFORE else READ_AFTER
+    cdef dict p = _needed(layer, "p", due, "initialize_parameters")
     cdef dict fc = _needed(layer, "fc", ("X", "hp", "r"), "forward")
-    cdef dict bc = _needed(layer, "bc", ("dhh_", "dz_", "dr_"), "backward")
+    cdef dict bc = _needed(layer, "bc", read, "backward")
     cdef bint single = True
-    for name in PARAMETERS:
+    for name in due:
         single = single and getattr(p[name], "dtype", None) == np.float32
     cdef cnp.dtype dtype = FLOAT32 if single else FLOAT64
     cdef cnp.ndarray X = entry(fc, "fc", "X", ("m", "s", "e"), dtype)
     m, s, e = cnp.PyArray_DIM(X, 0), cnp.PyArray_DIM(X, 1), cnp.PyArray_DIM(X, 2)
     u = np.shape(p["Vz"])[0] if np.ndim(p["Vz"]) else 0
     cdef tuple states = (m, s, u), U = (e, u), V = (u, u), b = (1, u)
-    for name in PARAMETERS:
-        entry(p, "p", name, U if name[0] == "U" else V if name[0] == "V" else b, dtype)
+    cdef dict values = {}
+    for name in due:
+        values[name] = entry(p, "p", name, U if name[0] == "U" else V if name[0] == "V" else b, dtype)
     cdef dict caches = entries(fc, "fc", ("hp", "r"), states, dtype)
-    caches |= entries(bc, "bc", ("dhh_", "dz_", "dr_"), states, dtype)
+    caches |= entries(bc, "bc", read, states, dtype)
     caches["X"] = rows(X)
     order, running = getattr(layer, "_ragged", None) or (None, None)
     if order is not None and (order.shape != (m,) or running.shape != (s,)):
@@ -182,9 +196,14 @@ def gru_compute_gradients(layer):
     cdef dict g = layer.g, fresh
     for key in GRADIENTS:
         g.pop(key, None)  # else the layer itself would hold the arrays of the last call
-    buffers = getattr(layer, "_buffers", None)
-    fresh = dict(zip(GRADIENTS, (Buffers() if buffers is None else buffers).take_gradients(e, u, dtype)))
-    _gradients(fresh, caches, order, running)
+    options = getattr(layer, "_options", None) or (None if due is BEFORE else {"reset_after": True})
+    if options and not options.keys() <= SUMMED:
+        caches["h"] = caches["hp"]
+        fresh = gradients(values, caches, caches, getattr(layer, "_lengths", None), **options)
+    else:
+        buffers = getattr(layer, "_buffers", None)
+        fresh = dict(zip(GRADIENTS, (Buffers() if buffers is None else buffers).take_gradients(e, u, dtype)))
+        _gradients(fresh, caches, order, running)
     for name in p:
         key = "d" + name
         g[key] = fresh[key] if key in fresh else np.zeros(np.shape(p[name]), dtype)
