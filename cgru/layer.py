@@ -51,8 +51,27 @@ OUTPUTS = ("hh", "z", "r")
 READ = ("h", "hp", "hh", "z", "r")  # by backward, and X
 PREACTIVATIONS = ("hh_", "z_", "r_")
 COMPILED: frozenset[str] = frozenset()  # the options of cgru/reference.py that the compiled module has as well
-OPTIONS = ("reset_after", "reverse", "dropout", "recurrent_dropout", "zoneout", "stateful")
 MAX_NORM = 0.25  # of all gradients together, with clip_gradients
+
+
+class Option:
+    """An attribute of a layer that is checked when it is set; the layer's `_on` holds those that are not `off`."""
+
+    def __init__(self, check: Callable[[Any, str], Any], off: Any) -> None:
+        self.check, self.off = check, off
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, layer: GRU | None, owner: type) -> Any:
+        return self if layer is None else layer._on.get(self.name, self.off)
+
+    def __set__(self, layer: GRU, value: Any) -> None:
+        value = self.check(value, self.name)
+        if value == self.off:
+            layer._on.pop(self.name, None)
+        else:
+            layer._on[self.name] = value
 
 
 class GRU:
@@ -105,6 +124,14 @@ class GRU:
         TypeError, ValueError: an argument is not what it should be; nothing is made.
     """
 
+    reset_after = Option(flag, False)
+    reverse = Option(flag, False)
+    dropout = Option(rate, 0.0)
+    recurrent_dropout = Option(rate, 0.0)
+    zoneout = Option(rate, 0.0)
+    stateful = Option(flag, False)
+    masks = Option(mapping, None)
+
     def __init__(
         self,
         unit_cells: int = 1,
@@ -138,15 +165,11 @@ class GRU:
         self.np_rng = generator(rng)
         self._own_rng = rng is not None  # or a Network may give it one
         self.preactivations = preactivations
-        self.reset_after = flag(reset_after, "reset_after")
-        self.reverse = flag(reverse, "reverse")
-        self.dropout = rate(dropout, "dropout")
-        self.recurrent_dropout = rate(recurrent_dropout, "recurrent_dropout")
-        self.zoneout = rate(zoneout, "zoneout")
-        self.stateful = flag(stateful, "stateful")
+        self._on: dict[str, Any] = {}  # the options that are, so that one look tells whether any is
+        self.reset_after, self.reverse, self.stateful = reset_after, reverse, stateful
+        self.dropout, self.recurrent_dropout, self.zoneout = dropout, recurrent_dropout, zoneout
         self.trainable = True
         self.training = True
-        self.masks: Mapping[str, ArrayLike] | None = None
         self.state: np.ndarray | None = None
 
         self.fs: dict[str, tuple[int, ...]] = {}
@@ -172,7 +195,7 @@ class GRU:
 
     def __repr__(self) -> str:
         names = ", ".join(f"{gate}={name_of(getattr(self, gate))}" for gate in GATES)
-        on = "".join(f", {name}={getattr(self, name)}" for name in OPTIONS if getattr(self, name))
+        on = "".join(f", {name}={value}" for name, value in self._on.items() if name != "masks")
         return f"GRU(unit_cells={self.d['u']}, {names}, sequences={self.sequences}, dtype={self.dtype.name}{on})"
 
     def __getstate__(self) -> dict[str, Any]:
@@ -209,17 +232,26 @@ class GRU:
     def predict(self, A: ArrayLike, lengths: ArrayLike | None = None, h0: ArrayLike | None = None) -> np.ndarray:
         """Return what `forward` returns without dropout, and keep nothing. Any number of threads may call it at once.
 
-        With `stateful` it leaves its last state in `state`, as Keras does, and one thread at a time may call it.
-        Arguments and errors are those of `forward`.
+        With `stateful` it goes on from `state` and leaves its own last one there, as Keras does: calls then have an
+        order, so that one thread is to make them. Arguments and errors are those of `forward`.
         """
-        if not self.stateful:
-            return self._predict(A, lengths, h0)[0]
-        self._enter("predict")
-        try:
-            out, self.state = self._predict(A, lengths, h0)
-            return out
-        finally:
-            self._lock.release()
+        X, lengths, h0, p = self._inputs(A, lengths, h0)
+        (m, s, _), u, every = X.shape, self.d["u"], self.sequences
+        codes, options, stateful = self._codes(), {}, False
+        if self._on:
+            codes, options = self._with_options(codes, X.shape, training=False)
+            stateful = self.stateful
+        if codes is None:
+            fc, last = self._reference(p, X, h0, lengths, options)
+            out = self._returned(fc["h"], last, lengths)
+        else:
+            order, running = by_length(lengths, s) or (None, None)
+            last = np.empty((m, u), self.dtype) if stateful or not every else None
+            out = np.zeros((m, s, u), self.dtype) if every else last
+            forward.run(p, {"X": X, "h0": h0, "h": out if every else None, "last": last}, codes, order, running)
+        if stateful:
+            self.state = last
+        return out
 
     def reset_state(self) -> None:
         """Forget `state`: the next call of a `stateful` layer starts from zero, with any number of samples."""
@@ -315,15 +347,18 @@ class GRU:
         self._enter("forward")
         try:
             X, lengths, h0, p = self._inputs(A, lengths, h0)
-            options, codes = self._plan(X.shape, self.training)
+            codes, options = self._codes(), {}
+            if self._on:
+                codes, options = self._with_options(codes, X.shape, self.training)
             gru_compute_shapes(self, X)
             functions = self._functions()
             if not all(map(operator.is_, functions, self._named)):
                 self._named = functions
                 self.activation.update({gate: name_of(f) for gate, f in zip(GATES, functions, strict=True)})
             self._lengths, self._ragged = lengths, by_length(lengths, X.shape[1])
-            for name in ("c", *self._options) if self._options else ():
-                self.fs.pop(name, None)
+            if self._options:
+                for name in ("c", *self._options):
+                    self.fs.pop(name, None)
             self._hidden, self._ran, self._went_back = {}, (None, None), False
             self._options = options
             self.fc.clear()
@@ -345,20 +380,6 @@ class GRU:
             return A
         finally:
             self._lock.release()
-
-    def _predict(self, A, lengths, h0) -> tuple[np.ndarray, np.ndarray | None]:
-        """What `predict` returns, and the last states; None where `stateful` does not ask for them."""
-        X, lengths, h0, p = self._inputs(A, lengths, h0)
-        (m, s, _), u, every = X.shape, self.d["u"], self.sequences
-        options, codes = self._plan(X.shape, training=False)
-        if codes is None:
-            fc, last = self._reference(p, X, h0, lengths, options)
-            return self._returned(fc["h"], last, lengths), last
-        order, running = by_length(lengths, s) or (None, None)
-        last = np.empty((m, u), self.dtype) if self.stateful or not every else None
-        out = np.zeros((m, s, u), self.dtype) if every else last
-        forward.run(p, {"X": X, "h0": h0, "h": out if every else None, "last": last}, codes, order, running)
-        return out, last
 
     def _reference(self, p, X, h0, lengths, options) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """The caches and the last states (m, u), computed in NumPy: any callable, any option."""
@@ -404,9 +425,9 @@ class GRU:
         lengths = lengths_of(lengths, m, s)
         if h0 is not None:
             h0 = np.ascontiguousarray(real(h0, "h0", (m, self.d["u"]), self.dtype))
-        elif self.stateful and self.state is not None:
+        elif self._on and self.stateful and self.state is not None:
             h0 = self._carried(m)
-        return X, lengths, h0, parameters(self.p, e, self.d["u"], self.dtype, "A", self.reset_after)
+        return X, lengths, h0, parameters(self.p, e, self.d["u"], self.dtype, "A", "reset_after" in self._on)
 
     def _carried(self, m: int) -> np.ndarray:
         """The state that the last call left, checked."""
@@ -415,21 +436,18 @@ class GRU:
             raise ValueError(f"A: expected {len(state)} samples, as many as state has, got {m}; or call reset_state()")
         return np.ascontiguousarray(state)
 
-    def _plan(self, shape: tuple[int, ...], training: bool) -> tuple[dict[str, Any], Any]:
-        """The reference's options for a call, masks drawn, and its activations' codes; None: the NumPy path."""
-        codes, options = self._codes(), {}
-        if self.reset_after:
-            options["reset_after"] = True
-        if self.reverse:
-            options["reverse"] = True
-        if training and (self.dropout or self.recurrent_dropout or self.zoneout or self.masks is not None):
-            rates = {name: getattr(self, option) for name, option in masks.RATES.items()}
+    def _with_options(
+        self, codes: tuple | None, shape: tuple[int, ...], training: bool
+    ) -> tuple[tuple | None, dict[str, Any]]:
+        """The reference's options for a call, masks drawn, and before them `codes`; None: it runs in NumPy."""
+        on = self._on
+        options: dict[str, Any] = {name: True for name in ("reset_after", "reverse") if name in on}
+        if training:
+            rates = {name: on.get(option, 0.0) for name, option in masks.RATES.items()}
             options |= masks.drawn(rates, (*shape, self.d["u"]), self.np_rng, self.masks, self.dtype)
-        elif self.zoneout:
-            options["zoneout"] = np.array(rate(self.zoneout, "zoneout"), self.dtype)  # the expectation
-        if options and not options.keys() <= COMPILED:
-            codes = None
-        return options, codes
+        elif "zoneout" in on:
+            options["zoneout"] = np.array(on["zoneout"], self.dtype)  # the expectation
+        return codes if options.keys() <= COMPILED else None, options
 
     def _caches(self) -> dict[str, np.ndarray]:
         """What backward reads of `fc`, checked."""

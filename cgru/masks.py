@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cgru.checks import mapping, rate, real
+from cgru.checks import real
 
 __all__ = ["RATES", "drawn"]
 
@@ -37,17 +37,17 @@ def drawn(
         `input_mask` (m, e) and `recurrent_masks` (3, m, u), 0 or 1 / (1 - rate); `zoneout` (m, s, u), 1 or 0.
 
     Raises:
-        TypeError, ValueError: a rate or a mask is not what it should be; nothing is drawn.
+        TypeError, ValueError: a mask that is handed in is not what it should be; nothing is drawn.
     """
     m, s, e, u = shape
     shapes = {"input_mask": (m, e), "recurrent_masks": (3, m, u), "zoneout": (m, s, u)}
-    rates = {name: rate(rates[name], RATES[name]) for name in RATES}
-    handed = mapping(handed, "masks") or {}
+    handed = handed or {}
     for name in handed:
         if name not in shapes:
             raise ValueError(f"masks: expected some of {', '.join(shapes)}, got {name!r}")
     masks = {name: real(mask, ("masks", name), shapes[name], dtype) for name, mask in handed.items()}
-    for name, share in rates.items():
+    for name in RATES:
+        share = rates[name]
         if share and name not in masks:
             chosen = rng.random(shapes[name]) < share
             masks[name] = chosen.astype(dtype) if name == "zoneout" else ~chosen / dtype.type(1 - share)

@@ -53,7 +53,8 @@ cdef dict _needed(layer, str attribute, tuple keys, str due):
 
 cdef tuple _names(layer):
     """The parameters' names in their order."""
-    return AFTER if getattr(layer, "reset_after", False) else BEFORE
+    on = getattr(layer, "_on", None)  # the options of a cgru.GRU; other layers have none
+    return AFTER if on and "reset_after" in on else BEFORE
 
 
 def gru_compute_shapes(layer, A):
@@ -72,7 +73,7 @@ def gru_compute_shapes(layer, A):
     fs["Uz"] = fs["Ur"] = fs["Uhh"] = (e, u)
     fs["Vz"] = fs["Vr"] = fs["Vhh"] = (u, u)
     fs["bz"] = fs["br"] = fs["bhh"] = (1, u)
-    if getattr(layer, "reset_after", False):
+    if _names(layer) is AFTER:
         fs["chh"] = (1, u)
     fs["h"] = (m, s, u)
 
@@ -183,9 +184,8 @@ def gru_compute_gradients(layer):
     m, s, e = cnp.PyArray_DIM(X, 0), cnp.PyArray_DIM(X, 1), cnp.PyArray_DIM(X, 2)
     u = np.shape(p["Vz"])[0] if np.ndim(p["Vz"]) else 0
     cdef tuple states = (m, s, u), U = (e, u), V = (u, u), b = (1, u)
-    cdef dict values = {}
     for name in due:
-        values[name] = entry(p, "p", name, U if name[0] == "U" else V if name[0] == "V" else b, dtype)
+        entry(p, "p", name, U if name[0] == "U" else V if name[0] == "V" else b, dtype)
     cdef dict caches = entries(fc, "fc", ("hp", "r"), states, dtype)
     caches |= entries(bc, "bc", read, states, dtype)
     caches["X"] = rows(X)
@@ -196,10 +196,10 @@ def gru_compute_gradients(layer):
     cdef dict g = layer.g, fresh
     for key in GRADIENTS:
         g.pop(key, None)  # else the layer itself would hold the arrays of the last call
-    options = getattr(layer, "_options", None) or (None if due is BEFORE else {"reset_after": True})
+    options = getattr(layer, "_options", None)
     if options and not options.keys() <= SUMMED:
         caches["h"] = caches["hp"]
-        fresh = gradients(values, caches, caches, getattr(layer, "_lengths", None), **options)
+        fresh = gradients({name: np.asarray(p[name], dtype) for name in due}, caches, caches, layer._lengths, **options)
     else:
         buffers = getattr(layer, "_buffers", None)
         fresh = dict(zip(GRADIENTS, (Buffers() if buffers is None else buffers).take_gradients(e, u, dtype)))
