@@ -13,6 +13,7 @@ except ModuleNotFoundError as _error:
 from cgru import datasets, losses, optimizers, reference
 from cgru._version import __version__
 from cgru.activations import elu, identity, lrelu, relu, sigmoid, softmax, tanh
+from cgru.bidirectional import Bidirectional
 from cgru.dense import Dense
 from cgru.history import Epoch, History
 from cgru.initializers import orthogonal, xavier
@@ -25,6 +26,7 @@ __all__ = [
     "GRU",
     "SGD",
     "Adam",
+    "Bidirectional",
     "Dense",
     "Epoch",
     "History",

@@ -9,11 +9,11 @@ import numpy as np
 
 cimport numpy as cnp
 
-from cgru.reference import names
+from cgru.reference import names as parameter_names
 
 cnp.import_array()
 
-cdef tuple BEFORE = tuple((name, name[0]) for name in names()), AFTER = (*BEFORE, ("chh", "c"))
+cdef tuple BEFORE = tuple((name, name[0]) for name in parameter_names()), AFTER = (*BEFORE, ("chh", "c"))
 
 
 cdef bint _has_dtype(cnp.ndarray array, cnp.dtype dtype) noexcept:

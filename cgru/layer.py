@@ -280,14 +280,12 @@ class GRU:
         """
         self._enter("backward")
         try:
-            fc = self._caches()
+            fc, p = self._caches()
             every = fc["h"].shape
             state = every[0], every[2]
             dA = real(dX, "dX", every if self.fc["A"].ndim == 3 else state, self.dtype)
             if dstate is not None:
                 dstate = real(dstate, "dstate", state, self.dtype)
-            options = self._options
-            p = parameters(self.p, fc["X"].shape[2], self.d["u"], self.dtype, "fc['X']", "reset_after" in options)
             codes = self._codes()
             if codes != self._ran[1]:  # a derivative from the output would be that of another function
                 codes = None
@@ -298,7 +296,7 @@ class GRU:
             self.bc.clear()
             dA = self._dA(dA, dstate, every)
             if codes is None:
-                bc = reference.backward(p, fc, dA, self._lengths, *self._callables(), **options)
+                bc = reference.backward(p, fc, dA, self._lengths, *self._callables(), **self._options)
             else:
                 bc = self._backward(p, fc, dA, codes)
             self.bc.update(bc)
@@ -313,14 +311,9 @@ class GRU:
 
         See `cgru.parameters.gru_compute_gradients`.
         """
-        if self.fc and self.bc and not self._went_back:
-            raise RuntimeError("compute_gradients: expected a backward after the last forward")
-        gru_compute_gradients(self)
+        self._gradients()
         if self.clip_gradients:
-            factor = clip_factor(self.g, MAX_NORM)
-            if factor < 1:
-                for gradient in self.g.values():
-                    gradient *= factor
+            clip(self.g)
 
     def update_parameters(self) -> None:
         """Subtract `lrate[e] * g` from `p`, in place, while `trainable`.
@@ -418,6 +411,12 @@ class GRU:
         backward.run(p, fc | bc, codes, *(self._ragged or ()))
         return bc
 
+    def _gradients(self) -> None:
+        """`compute_gradients` without the clipping."""
+        if self.fc and self.bc and not self._went_back:
+            raise RuntimeError("compute_gradients: expected a backward after the last forward")
+        gru_compute_gradients(self)
+
     def _inputs(self, A, lengths, h0):
         """What forward and predict are given, checked: X, lengths, h0 and the parameters in the layer's dtype."""
         X = rows(sequences(A, "A", self.dtype))
@@ -449,17 +448,17 @@ class GRU:
             options["zoneout"] = np.array(on["zoneout"], self.dtype)  # the expectation
         return codes if options.keys() <= COMPILED else None, options
 
-    def _caches(self) -> dict[str, np.ndarray]:
-        """What backward reads of `fc`, checked."""
+    def _caches(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """What backward reads of `fc` and `p`, checked."""
         if not has(self.fc, ("X", *READ, "A")):
             raise RuntimeError("backward: expected a forward before it")
         if self.fc["h"] is not self._ran[0]:
             raise RuntimeError("backward: fc holds another batch than the last forward's; expected that forward again")
         X = entry(self.fc, "fc", "X", ("m", "s", "e"), self.dtype)
-        read = (*READ, "c") if "reset_after" in self._options else READ
-        fc = entries(self.fc, "fc", read, (*X.shape[:2], self.d["u"]), self.dtype)
+        u, after = self.d["u"], "reset_after" in self._options
+        fc = entries(self.fc, "fc", (*READ, "c") if after else READ, (*X.shape[:2], u), self.dtype)
         fc["X"] = X
-        return fc
+        return fc, parameters(self.p, X.shape[2], u, self.dtype, "fc['X']", after)
 
     def _dA(self, dA: np.ndarray, dstate: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
         """dL/dh (m, s, u) from above: on each sample's last step where only that state was returned, and `dstate`."""
@@ -509,6 +508,14 @@ class GRU:
     def _callables(self) -> list[Activation]:
         """The three activations as NumPy functions whose result is checked."""
         return [checked(bind(f, self.se_hPars), gate) for gate, f in zip(GATES, self._functions(), strict=True)]
+
+
+def clip(g: Mapping[str, np.ndarray]) -> None:
+    """Scale all gradients by one factor, where their joint norm is too large."""
+    factor = clip_factor(g, MAX_NORM)
+    if factor < 1:
+        for gradient in g.values():
+            gradient *= factor
 
 
 def checked(f: Activation, name: str) -> Activation:

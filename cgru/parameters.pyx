@@ -29,7 +29,7 @@ __all__ = [
     "gru_update_parameters",
 ]
 
-GRADIENTS = ("dUhh", "dUz", "dUr", "dVhh", "dVz", "dVr", "dbhh", "dbz", "dbr")
+cdef tuple GRADIENTS = ("dUhh", "dUz", "dUr", "dVhh", "dVz", "dVr", "dbhh", "dbz", "dbr")
 
 SUMMED = frozenset(("reverse", "zoneout"))  # options of a layer that leave the sums as they are: the caches tell
 
@@ -194,7 +194,7 @@ def gru_compute_gradients(layer):
         order = running = None
 
     cdef dict g = layer.g, fresh
-    for key in GRADIENTS:
+    for key in GRADIENTS if due is BEFORE else (*GRADIENTS, "dchh"):
         g.pop(key, None)  # else the layer itself would hold the arrays of the last call
     options = getattr(layer, "_options", None)
     if options and not options.keys() <= SUMMED:
