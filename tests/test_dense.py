@@ -211,7 +211,7 @@ def test_compute_shapes_takes_another_width_but_no_other_rank():
     layer, X = made()
     A = layer.predict(X)
     with pytest.raises(ValueError, match=r"^A: expected"):
-        layer.compute_shapes(np.zeros((2, 3, 4)))
+        layer.compute_shapes(np.zeros((2, 3, 4, 5)))
     layer.compute_shapes(np.zeros((2, 6)))
     np.testing.assert_array_equal(layer.predict(X), A)  # still, until there are other parameters
     layer.initialize_parameters()
