@@ -125,7 +125,7 @@ class Layer:
 
 
 def floats(A: Any, dtype: np.dtype | None = None) -> np.ndarray:
-    """A (m, n) or (m, s, n), real numbers and none of its dimensions 0, in `dtype`; None: as it is, integers float64."""
+    """A (m, n) or (m, s, n), checked, no dimension 0, in `dtype`; None: floats as they are, integers in float64."""
     X = real(A, "A", dtype=dtype)
     if X.ndim not in (2, 3) or 0 in X.shape:
         raise ValueError(f"A: expected shape (m, n) or (m, s, n), at least one of each, got {X.shape}")

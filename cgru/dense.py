@@ -23,13 +23,12 @@ Arrays = dict[str, np.ndarray]
 
 
 class Dense(Layer):
-    """A fully connected layer of `units`, the head of a network: (m, n) in, (m, u) out; or so at each step of (m, s, n).
+    """A fully connected layer of `units`, the head of a network: (m, u) for (m, n), or each step of (m, s, n) so.
 
     `activate` is a callable `f(x, deriv=False)`, looked up at each call; its derivative has the shape of x, (m, u), or
-    is (m, u, u) as softmax's: element [i, j, k] is that of output j by input k. All steps are so many more samples to it.
-    `initialization` is a callable
-    `f(shape, rng)`. `se_hPars` may hold `LRELU_alpha`, `ELU_alpha` and `softmax_temperature`. `rng` is a Generator, a
-    seed or None, kept as `np_rng`. `dtype` is float64 or float32.
+    is (m, u, u) as softmax's: element [i, j, k] is that of output j by input k. Steps come to it as more samples.
+    `initialization` is a callable `f(shape, rng)`. `se_hPars` may hold `LRELU_alpha`, `ELU_alpha` and
+    `softmax_temperature`. `rng` is a Generator, a seed or None, kept as `np_rng`. `dtype` is float64 or float32.
 
     After the calls: `d` holds m, n, u; `p` W (n, u) and b (1, u); `fc` X (m, n), Z and A (m, u); `bc` dA and dZ (m, u)
     and dX (m, n); `g` dW (n, u) and db (u,), summed over the samples; `fs` and `bs` the shapes. With steps `d` holds s,

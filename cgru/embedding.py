@@ -84,12 +84,12 @@ class Embedding(Layer):
         lengths = lengths_of(lengths, *X.shape)
         if lengths is not None:
             X = np.where(mask(lengths, X.shape[1])[:, :, 0], X, X.dtype.type(0))
-        wrong = (X < 0) | (X >= self.d["v"])
+        top = self.d["v"] - 1
+        wrong = (X < 0) | (X > top)
         if wrong.any():
             sample, step = np.argwhere(wrong)[0]
             raise ValueError(
-                f"{name}: expected tokens from 0 to {self.d['v'] - 1}, "
-                f"got {X[sample, step]} in sample {sample}, step {step}"
+                f"{name}: expected tokens from 0 to {top}, got {X[sample, step]} in sample {sample}, step {step}"
             )
         return X
 
