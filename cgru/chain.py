@@ -82,7 +82,7 @@ def made_for(layer: AnyLayer) -> int | None:
 
 
 def forward(layer: AnyLayer, A: np.ndarray, lengths: np.ndarray | None, h0: np.ndarray | None = None) -> np.ndarray:
-    """The layer's forward pass in training: what it returns, with pre-activations kept only where they are asked for."""
+    """The layer's forward pass in training; pre-activations are kept only where they are asked for."""
     own = getattr(layer, "_forward", None)
     if own is None:
         return layer.forward(A, lengths)

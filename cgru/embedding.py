@@ -85,7 +85,7 @@ class Embedding(Layer):
         if lengths is not None:
             X = np.where(mask(lengths, X.shape[1])[:, :, 0], X, X.dtype.type(0))
         top = self.d["v"] - 1
-        wrong = (X < 0) | (X > top)
+        wrong = (X < 0) | (top < X)
         if wrong.any():
             sample, step = np.argwhere(wrong)[0]
             raise ValueError(
