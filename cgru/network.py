@@ -90,6 +90,11 @@ class Network:
         """e, which the parameters are made for; None where there are none yet, or the inputs are tokens."""
         return chain.made_for(next(layer for layer in self.layers if "u" in layer.d))
 
+    @property
+    def per_step(self) -> bool:
+        """Whether outputs are (m, s, k)."""
+        return len(chain.shape_of(self.layers)) == 3
+
     def predict(self, X: np.ndarray, lengths: np.ndarray | None = None, batch_size: int = 1024) -> np.ndarray:
         """The head's outputs (m, k), or (m, s, k) with zeros at padded steps, for X (m, s, e) or tokens (m, s).
 
@@ -363,11 +368,6 @@ class Network:
     def _head(self) -> Dense:
         return self.layers[-1]
 
-    @property
-    def _per_step(self) -> bool:
-        """Whether outputs are (m, s, k)."""
-        return len(chain.shape_of(self.layers)) == 3
-
     def _make(self, X: np.ndarray) -> None:
         """Make the parameters that are missing, for inputs such as X."""
         shape: tuple[int, ...] = (1, 1, *X.shape[2:])
@@ -436,7 +436,7 @@ class Network:
             sample, step = np.argwhere(lost)[0]
             raise ValueError(f"{name}X: expected finite numbers, got NaN or infinity in sample {sample}, step {step}")
         k, name = self._head.d["u"], f"{name}y"
-        if self._per_step:
+        if self.per_step:
             return Data(X, losses.step_targets(y, real, k, self.loss, name), lengths, per_step=True)
         Y, classes = losses.compact(y, len(X), k, self.loss, name)
         return Data(X, Y, lengths, classes)

@@ -82,13 +82,12 @@ def write(
     """
     model = {"layers": [_description(layer, i) for i, layer in enumerate(layers)], **settings}
     arrays = {"format": np.array(FORMAT), "model": np.array(json.dumps(model)), **standardisation}
-    e = next(len(layer.p[_kind(layer).parameters[0]]) for layer in layers if _kind(layer).parameters)
+    widths = _widths(layers)
     for i, layer in enumerate(layers):
-        for name, shape in _shapes(layer, e).items():
+        for name, shape in _shapes(layer, widths[i]).items():
             if np.shape(layer.p[name]) != shape:
                 raise ValueError(f"layers: expected {name} of layer {i} with shape {shape}, got {layer.p[name].shape}")
             arrays[f"{i}.{name}"] = np.asarray(layer.p[name], layer.dtype)
-        e = layer.d.get("u", e)
 
     path = os.path.realpath(path)  # a link stays a link
     beside = os.path.join(os.path.dirname(path), f".cgru-{secrets.token_hex(8)}.tmp")
@@ -140,6 +139,14 @@ def _description(layer: GRU | Layer, i: int) -> dict[str, Any]:
     if kind.type is GRU:
         description["variant"] = VARIANT
     return description
+
+
+def _widths(layers: Sequence[GRU | Layer]) -> list[int]:
+    """How many elements each layer gets."""
+    widths = [next(len(layer.p[_kind(layer).parameters[0]]) for layer in layers if _kind(layer).parameters)]
+    for layer in layers:
+        widths.append(layer.d.get("u", widths[-1]))
+    return widths
 
 
 def _shapes(layer: GRU | Layer, e: int) -> dict[str, tuple[int, int]]:

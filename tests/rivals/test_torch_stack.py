@@ -1,4 +1,4 @@
-"""A many-to-many stack against PyTorch: embedding, two GRU layers with dropout between them, cross-entropy at each step.
+"""A many-to-many stack against PyTorch: embedding, two GRU layers, dropout between them, cross-entropy at each step.
 
 PyTorch's own GRU applies the reset gate after the matrix product, so the recurrence is written out here.
 """
