@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cgru.base import Layer, Shape
+from cgru.base import Layer, Shape, flat
 from cgru.checks import callable_, float_dtype, integers, lengths_of, positive, real
 from cgru.initializers import standard_normal
 from cgru.reference import mask
@@ -113,11 +113,11 @@ class Embedding(Layer):
         """Fill `g['dE']`, dA summed over the places of each token; RuntimeError before `backward`."""
         if not self._went_back:
             raise RuntimeError("compute_gradients: expected forward and backward to be called first")
-        tokens = self.fc["X"].ravel()
+        tokens = self.fc["X"].T.ravel()  # time-major, as `flat` makes dA
         order = np.argsort(tokens, kind="stable")
         seen, first = np.unique(tokens[order], return_index=True)
         dE = np.zeros((self.d["v"], self.d["u"]), self.dtype)
-        dE[seen] = np.add.reduceat(self.bc["dA"].reshape(len(tokens), -1)[order], first, axis=0)
+        dE[seen] = np.add.reduceat(flat(self.bc["dA"])[order], first, axis=0)
         self.g["dE"] = dE
 
     def _looked_up(self, X: np.ndarray, lengths: Any) -> tuple[np.ndarray, np.ndarray | None]:

@@ -189,11 +189,11 @@ class Network:
         patience: stop after so many epochs without a lower validation loss; None never does.
         callback: called with an `Epoch` at the end of each.
         truncate: for sequences too long to unroll, backpropagation through at most so many steps (None: all). With
-            outputs at steps, each batch is trained on so many steps at a time, one update for each piece, and the
-            states of the layers are carried from piece to piece; no gradient is (Williams and Peng, 1990, Neural
-            Computation 2). With one output a sample, gradients go back over the last so many real steps of each,
-            before which the states are computed a piece at a time and no caches stay. ValueError where a layer needs
-            whole sequences (a mean or max `Pool`, a reverse direction).
+            outputs at steps, each batch is trained on so many steps at a time: one update for each piece, by the mean
+            loss over its own real steps; the states of the layers are carried from piece to piece, gradients are not
+            (Williams and Peng, 1990, Neural Computation 2). With one output a sample, gradients go back over the last
+            so many real steps of each, before which the states are computed a piece at a time and no caches stay.
+            ValueError where a layer needs whole sequences (a mean or max `Pool`, a reverse direction).
 
         Whatever is raised while it trains (KeyboardInterrupt too), the best weights so far are put in place first:
         by validation loss, without validation those of the last whole epoch, before the first those at the start.
@@ -228,7 +228,7 @@ class Network:
         best = self._snapshot()
         try:
             if standardize and self.mean is None:
-                self.mean, self.scale = _statistics(data)
+                self.mean, self.scale = data.statistics()
             history, lowest, stale = History(), math.inf, 0
             for number in range(1, epochs + 1):
                 epoch = self._epoch(data, held_out, number, epochs, batch_size, shuffle, truncate)
@@ -462,13 +462,7 @@ class Network:
             raise ValueError(f"validation: expected a share above 0 and below 1, got {validation}")
         if m < 2:
             raise ValueError(f"validation: expected at least 2 samples to set some aside, got {m}")
-        n = min(max(round(validation * m), 1), m - 1)
-        order = np.random.default_rng(self._split_seed).permutation(m)
-        if data.classes is not None:
-            order = order[np.argsort(data.classes[order], kind="stable")]
-        chosen = np.zeros(m, bool)
-        chosen[order[((np.arange(n) + 0.5) * m / n).astype(np.intp)]] = True  # evenly spread over the classes
-        return data[~chosen], data[chosen]
+        return data.split(min(max(round(validation * m), 1), m - 1), self._split_seed)
 
 
 _DIVERGED = "{}: training diverged; a lower learning rate or clip_norm may help"
@@ -516,15 +510,3 @@ def _described(value: Any) -> str:
     if not isinstance(value, np.ndarray):
         return type(value).__name__
     return f"dtype {value.dtype}" if value.flags.writeable else "a read-only one"
-
-
-def _statistics(data: Data) -> tuple[np.ndarray, np.ndarray]:
-    """The mean and deviation of each element over the real frames; the deviation 1 where an element never changes."""
-    frames = data.X if data.lengths is None else data.X[mask(data.lengths, data.X.shape[1])[:, :, 0]]
-    frames = frames.reshape(-1, data.X.shape[2]).astype(np.float64)
-    constant = frames.min(axis=0) == frames.max(axis=0)
-    largest = np.abs(frames).max(axis=0)
-    largest[largest == 0] = 1
-    frames = frames / largest  # so that no square overflows or vanishes
-    scale = frames.std(axis=0) * largest
-    return frames.mean(axis=0) * largest, np.where(constant | (scale == 0), 1.0, scale)

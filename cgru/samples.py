@@ -38,6 +38,26 @@ class Data:
     def __len__(self) -> int:
         return len(self.X)
 
+    def split(self, n: int, seed: np.random.SeedSequence) -> tuple[Data, Data]:
+        """All but n samples, and n drawn at random, evenly over the classes."""
+        m = len(self)
+        order = np.random.default_rng(seed).permutation(m)
+        if self.classes is not None:
+            order = order[np.argsort(self.classes[order], kind="stable")]
+        chosen = np.zeros(m, bool)
+        chosen[order[((np.arange(n) + 0.5) * m / n).astype(np.intp)]] = True
+        return self[~chosen], self[chosen]
+
+    def statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """The mean and deviation of each element over the real steps; 1 for the deviation of one that never changes."""
+        frames = self.X[self.real].astype(np.float64)
+        constant = frames.min(axis=0) == frames.max(axis=0)
+        largest = np.abs(frames).max(axis=0)
+        largest[largest == 0] = 1
+        frames = frames / largest  # so that no square overflows or vanishes
+        scale = frames.std(axis=0) * largest
+        return frames.mean(axis=0) * largest, np.where(constant | (scale == 0), 1.0, scale)
+
     # --- what a loss is averaged over ---
 
     @property

@@ -256,6 +256,22 @@ def test_dropout_is_for_training_and_repeats_by_the_seed():
     assert len(np.unique(masks[0], axis=1)[0]) > 1  # new at each step
 
 
+def test_frozen_layers_stay_and_what_is_below_them_needs_no_gradient():
+    layers = [cgru.Embedding(V, 3), states(4), cgru.Pool(), softmax()]
+    net = cgru.Network(layers, seed=1)
+    net.predict(TOKENS)
+    layers[0].trainable = layers[1].trainable = False
+    before = weights(net)
+    net.fit(TOKENS, LABELS, lengths=LENGTHS, epochs=1)
+    after = weights(net)
+    assert [key for key in before if not np.array_equal(before[key], after[key])] == ["3.W", "3.b"]
+    assert not layers[0].bc
+    assert not layers[2].bc
+    layers[3].trainable = False
+    with pytest.raises(ValueError, match="trainable"):
+        net.fit(TOKENS, LABELS)
+
+
 # --- truncated backpropagation ---
 
 
