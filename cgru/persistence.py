@@ -39,8 +39,8 @@ class _Kind:
     type: type
     sizes: dict[str, Callable[[Any], Any]]  # the arguments that come first, and where a layer keeps them
     callables: tuple[str, ...] = ()
-    flags: tuple[str, ...] = ()
-    parameters: tuple[str, ...] = ()  # where there are any, the rows of the first of them are the layer's inputs
+    options: tuple[str, ...] = ()  # arguments that JSON can hold, under the names of the attributes
+    parameters: tuple[str, ...] = ()
 
 
 def _units(layer: GRU | Layer) -> int:
@@ -113,7 +113,7 @@ def _description(layer: GRU | Layer, i: int) -> dict[str, Any]:
     kind = _KINDS.get(name)
     if kind is None or kind.type is not type(layer):
         raise ValueError(f"layers: expected cgru's own to save, got {name} as layer {i}")
-    missing = [name for name in kind.parameters if name not in layer.p]
+    missing = [name for name in _names(layer) if name not in layer.p]
     if missing:
         raise RuntimeError(
             f"layers: expected parameters to save, got no {missing[0]} in layer {i}: fit or predict first"
@@ -135,15 +135,25 @@ def _description(layer: GRU | Layer, i: int) -> dict[str, Any]:
         numbers, known = layer.se_hPars, activations.DEFAULTS
         description["se_hPars"] = None if numbers is None else {k: float(numbers[k]) for k in known if k in numbers}
     description["trainable"] = bool(layer.trainable)
-    description |= {flag: bool(getattr(layer, flag)) for flag in kind.flags}
+    description |= {option: _plain(getattr(layer, option)) for option in kind.options}
     if kind.type is GRU:
         description["variant"] = VARIANT
     return description
 
 
+def _plain(value: Any) -> Any:
+    """A setting as JSON has it: NumPy's numbers and booleans as Python's."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _names(layer: GRU | Layer) -> tuple[str, ...]:
+    """The parameters of a layer; of those of the first layer that has any, the first has a row for each element."""
+    return _kind(layer).parameters
+
+
 def _widths(layers: Sequence[GRU | Layer]) -> list[int]:
     """How many elements each layer gets."""
-    widths = [next(len(layer.p[_kind(layer).parameters[0]]) for layer in layers if _kind(layer).parameters)]
+    widths = [next(len(layer.p[_names(layer)[0]]) for layer in layers if _names(layer))]
     for layer in layers:
         widths.append(layer.d.get("u", widths[-1]))
     return widths
@@ -151,11 +161,9 @@ def _widths(layers: Sequence[GRU | Layer]) -> list[int]:
 
 def _shapes(layer: GRU | Layer, e: int) -> dict[str, tuple[int, int]]:
     """The shape of each parameter of a layer that gets `e` elements."""
-    if not _kind(layer).parameters:
-        return {}
-    u = layer.d["u"]
+    u = layer.d.get("u", e)
     rows = {"U": e, "W": e, "V": u, "b": 1, "E": layer.d.get("v")}
-    return {name: (rows[name[0]], u) for name in _kind(layer).parameters}
+    return {name: (rows[name[0]], u) for name in _names(layer)}
 
 
 # --- reading ---
@@ -219,8 +227,8 @@ def _fill(layers: Sequence[GRU | Layer], arrays: Arrays) -> int | None:
 
     The elements of a step are returned, None where the layers take tokens.
     """
-    first = next(i for i, layer in enumerate(layers) if _kind(layer).parameters)
-    e = arrays[f"{first}.{_kind(layers[first]).parameters[0]}"].shape[0]
+    first = next(i for i, layer in enumerate(layers) if _names(layer))
+    e = arrays[f"{first}.{_names(layers[first])[0]}"].shape[0]
     tokens = isinstance(layers[0], Embedding)
     shape: tuple[int, ...] = (1, 1) if tokens else (1, 1, e)
     for i, layer in enumerate(layers):
