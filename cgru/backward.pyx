@@ -6,8 +6,8 @@ Whatever is given here is trusted: layer.py has checked it. All arrays are of on
 cimport numpy as cnp
 
 from cgru.kernels cimport (
-    add_operand, array, cgru_call, cgru_kernels, cgru_product, kernels, new_call, new_product,
-    odd_lines, pack,
+    CGRU_HH, CGRU_R, CGRU_Z, add_operand, array, cgru_call, cgru_kernels, cgru_matrix, cgru_weights, kernels, new_call,
+    new_product, odd_lines, pack, steps_of_single, transpose, weights,
 )
 from cgru.memory cimport Workspace
 from cgru.threads cimport block_rows, share, threads_for
@@ -18,55 +18,107 @@ cdef enum:
     CHUNK = 64  # rows of dX at a time, whose gate gradients stay in the cache from panel to panel
 
 
-cdef void step(const cgru_kernels *k, const cgru_call *call, const cgru_product *reset, const cgru_product *state,
-               Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
+cdef void step(const Backward *b, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
     """Take `rows` rows from dhn to dh."""
     # dh_ = dA + dhn;  dhh_ = dh_ * (1 - z) * activate'(hh_);  dz_ = dh_ * (hp - hh) * activate_update'(z_)
-    k.gates_backward(call, t, row, rows)
+    b.k.gates_backward(b.call, t, row, rows)
     # dr_ = (dhh_ Vhh^T) * hp * activate_reset'(r_);  dh = (dhh_ Vhh^T) * r + dh_ * z
-    k.product(reset, t, row, rows)
+    b.k.product(&b.reset, t, row, rows)
     # dh += dz_ Vz^T + dr_ Vr^T
-    k.product(state, t, row, rows)
-
-
-cdef struct Work:
-    const cgru_kernels *k
-    const cgru_call *call
-    const cgru_product *reset
-    const cgru_product *state
-    const cgru_product *dX
-    Py_ssize_t rows  # of a block
+    b.k.product(&b.state, t, row, rows)
 
 
 cdef void block(void *work, Py_ssize_t part) noexcept nogil:
     """Take one block of rows through the sequence, from the last step to the first."""
-    cdef Work *w = <Work *>work
-    cdef Py_ssize_t row = part * w.rows, t
-    cdef Py_ssize_t rows = min(w.rows, w.call.m - row)
+    cdef Backward *b = <Backward *>work
+    cdef Py_ssize_t row = part * b.rows, t
+    cdef Py_ssize_t rows = min(b.rows, b.call.m - row)
     cdef Py_ssize_t live = rows
-    w.k.start(w.call, row, rows)
-    for t in range(w.call.s - 1, -1, -1):
-        if w.call.running:
-            live = min(rows, w.call.running[t] - row)
+    b.k.start(b.call, row, rows)
+    for t in range(b.call.s - 1, -1, -1):
+        if b.call.running:
+            live = min(rows, b.call.running[t] - row)
             if live <= 0:
                 continue
-        step(w.k, w.call, w.reset, w.state, t, row, live)
+        step(b, t, row, live)
 
 
 cdef void inputs(void *work, Py_ssize_t part) noexcept nogil:
     """dX = dhh_ Uhh^T + dz_ Uz^T + dr_ Ur^T over a chunk of samples and steps; zero past a sample's length."""
-    cdef Work *w = <Work *>work
+    cdef Backward *b = <Backward *>work
     cdef Py_ssize_t row = part * CHUNK
-    w.k.product(w.dX, 0, row, min(CHUNK, w.call.m * w.call.s - row))
+    b.k.product(&b.dX, 0, row, min(CHUNK, b.call.m * b.call.s - row))
+
+
+cdef Py_ssize_t pack_room(const cgru_call *call) noexcept nogil:
+    """Numbers that the packed weights take."""
+    return 3 * call.u * (call.up + call.ep)
+
+
+cdef Py_ssize_t rows_room(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
+    """Numbers that the rows take."""
+    return call.m * odd_lines(4 * call.up, k.size)
+
+
+cdef void prepare(Backward *b, const cgru_kernels *k, cgru_call *call, void *packed, void *rows) noexcept nogil:
+    """A pass over `call` whose weights, of `pack_room` numbers, and rows, of `rows_room`, lie there."""
+    cdef Py_ssize_t u = call.u, up = call.up, size = k.size
+    cdef char *dhh_ = <char *>rows + up * size
+    cdef char *to = <char *>packed
+    cdef int gate
+    b.k, b.call = k, call
+    call.rows, call.ld = rows, rows_room(k, call) // call.m
+
+    b.reset = new_product(k, call, k.reset_backward, up, to, NULL)
+    add_operand(&b.reset, dhh_, call.ld, u)
+    b.state = new_product(k, call, k.state_backward, up, to + u * up * size, NULL)
+    add_operand(&b.state, dhh_ + up * size, call.ld, u)  # dz_
+    add_operand(&b.state, dhh_ + 2 * up * size, call.ld, u)  # dr_
+    if call.m == 1:
+        b.single.call = call
+        for gate in range(3):
+            b.single.V[gate] = cgru_matrix(to + gate * u * up * size, 0, 1)
+
+    b.dX = new_product(k, call, k.put, call.e, to + 3 * u * up * size, NULL)
+    b.dX.out = call.dX
+    b.dX.out.sample = call.e  # all samples and steps, in whatever order they lie
+    add_operand(&b.dX, call.dhh_.data, u, u)
+    add_operand(&b.dX, call.dz_.data, u, u)
+    add_operand(&b.dX, call.dr_.data, u, u)
+
+
+cdef void pack_weights(Backward *b, const cgru_weights *w) noexcept nogil:
+    """Put the weights, transposed, where `prepare` said that they are."""
+    cdef Py_ssize_t u = b.call.u, e = b.call.e
+    cdef int gate
+    if b.call.m == 1:
+        for gate in range(3):
+            b.k.lay(transpose(w.V[gate]), u, u, <void *>b.single.V[gate].data)
+    else:
+        pack(b.k, &b.reset, 0, 0, transpose(w.V[CGRU_HH]), u, u)
+        pack(b.k, &b.state, 0, 0, transpose(w.V[CGRU_Z]), u, u)
+        pack(b.k, &b.state, u, 0, transpose(w.V[CGRU_R]), u, u)
+    pack(b.k, &b.dX, 0, 0, transpose(w.U[CGRU_HH]), u, e)
+    pack(b.k, &b.dX, u, 0, transpose(w.U[CGRU_Z]), u, e)
+    pack(b.k, &b.dX, 2 * u, 0, transpose(w.U[CGRU_R]), u, e)
+
+
+cdef void sequence(Backward *b, int threads, bint ragged) noexcept nogil:
+    """From the last step to the first, then dX."""
+    cdef cgru_call *call = b.call
+    if call.m == 1:
+        b.k.start(call, 0, 1)
+        b.k.single_backward(&b.single, steps_of_single(call))
+    else:
+        b.rows = block_rows(call.m, call.ld * b.k.size, 3 * call.u * call.u * b.k.size, threads, ragged)
+        share(block, b, (call.m + b.rows - 1) // b.rows, threads)
+    share(inputs, b, (call.m * call.s + CHUNK - 1) // CHUNK, threads)
 
 
 def run(dict p not None, dict arrays not None, tuple activations not None, order=None, running=None):
     cdef cnp.ndarray X = arrays["X"]
-    cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(X)
-    cdef Py_ssize_t u = cnp.PyArray_DIM(p["Vz"], 0)
-    cdef const cgru_kernels *k = kernels(itemsize)
-    cdef cgru_call call = new_call(X, u, activations, order, running)
-    cdef Py_ssize_t up = call.up, ep = call.ep
+    cdef const cgru_kernels *k = kernels(cnp.PyArray_ITEMSIZE(X))
+    cdef cgru_call call = new_call(X, cnp.PyArray_DIM(p["Vz"], 0), activations, order, running)
     call.hp, call.hh, call.z, call.r = (
         array(arrays, "hp"), array(arrays, "hh"), array(arrays, "z"), array(arrays, "r")
     )
@@ -74,36 +126,12 @@ def run(dict p not None, dict arrays not None, tuple activations not None, order
     call.dhh_, call.dz_, call.dr_ = array(arrays, "dhh_"), array(arrays, "dz_"), array(arrays, "dr_")
     call.dX = array(arrays, "dX")
 
-    call.ld = odd_lines(4 * up, itemsize)
-    cdef Workspace work = Workspace(3 * u * (up + ep) + call.m * call.ld, itemsize)
-    call.rows = work.take(call.m * call.ld)
-    cdef char *dhh_ = <char *>call.rows + up * itemsize
-    cdef char *dz_ = dhh_ + up * itemsize
-    cdef char *dr_ = dz_ + up * itemsize
-
-    cdef cgru_product reset = new_product(k, &call, k.reset_backward, up, work.take(u * up), NULL)
-    add_operand(&reset, dhh_, call.ld, u)
-    pack(&reset, 0, 0, p["Vhh"], True)
-
-    cdef cgru_product state = new_product(k, &call, k.state_backward, up, work.take(2 * u * up), NULL)
-    add_operand(&state, dz_, call.ld, u)
-    add_operand(&state, dr_, call.ld, u)
-    pack(&state, 0, 0, p["Vz"], True)
-    pack(&state, u, 0, p["Vr"], True)
-
-    cdef cgru_product dX = new_product(k, &call, k.put, call.e, work.take(3 * u * ep), NULL)
-    dX.out = call.dX
-    dX.out.sample = call.e  # all samples and steps, in whatever order they lie
-    add_operand(&dX, call.dhh_.data, u, u)
-    add_operand(&dX, call.dz_.data, u, u)
-    add_operand(&dX, call.dr_.data, u, u)
-    pack(&dX, 0, 0, p["Uhh"], True)
-    pack(&dX, u, 0, p["Uz"], True)
-    pack(&dX, 2 * u, 0, p["Ur"], True)
-
-    cdef int threads = threads_for(6.0 * call.m * call.s * u * (call.e + u))
-    cdef Py_ssize_t rows = block_rows(call.m, call.ld * itemsize, 3 * u * u * itemsize, threads, running is not None)
-    cdef Work w = Work(k, &call, &reset, &state, &dX, rows)
+    cdef cgru_weights w
+    weights(&w, p)
+    cdef Workspace work = Workspace(pack_room(&call) + rows_room(k, &call), k.size)
+    cdef Backward b
+    prepare(&b, k, &call, work.take(pack_room(&call)), work.take(rows_room(k, &call)))
+    cdef int threads = threads_for(6.0 * call.m * call.s * call.u * (call.e + call.u))
     with nogil:
-        share(block, &w, (call.m + rows - 1) // rows, threads)
-        share(inputs, &w, (call.m * call.s + CHUNK - 1) // CHUNK, threads)
+        pack_weights(&b, &w)
+        sequence(&b, threads, running is not None)

@@ -1,5 +1,6 @@
 """What bad input gets: each check raises before anything is touched and names the argument, what came, what was due."""
 
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,19 @@ def entry(
 ) -> np.ndarray:
     """`real` of `source[key]`, quickly where nothing is to be done; `of` is the name of the dict in errors."""
 
+def entries(
+    source: dict[str, Any], of: str, names: tuple[str, ...], shape: tuple[int | str, ...], dtype: np.dtype
+) -> dict[str, np.ndarray]:
+    """`entry` of each name, copied only where its last axis is not contiguous."""
+
+def has(source: dict[str, Any], names: tuple[str, ...]) -> bool:
+    """Whether all the names are in `source`."""
+
 def rows(array: np.ndarray) -> np.ndarray:
     """`array`, copied only where its last axis is not contiguous."""
+
+def shapes_of(cache: Mapping[str, np.ndarray], shapes: MutableMapping[str, tuple[int, ...]]) -> None:
+    """Set `shapes[k] = cache[k].shape` for each key of the cache."""
 
 def sequences(value: Any, name: str, dtype: np.dtype | None = None) -> np.ndarray:
     """`value` as real numbers of shape (m, s, e) with at least one sample, step and element."""

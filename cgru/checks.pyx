@@ -13,6 +13,8 @@ from cgru.reference import PARAMETERS
 
 cnp.import_array()
 
+cdef tuple KINDS = tuple((name, name[0]) for name in PARAMETERS)
+
 
 cdef bint _has_dtype(cnp.ndarray array, cnp.dtype dtype) noexcept:
     return cnp.PyArray_TYPE(array) == dtype.type_num and cnp.PyArray_ISNOTSWAPPED(array)
@@ -75,6 +77,25 @@ cpdef cnp.ndarray entry(dict source, str of, str key, tuple shape, cnp.dtype dty
         if dtype is not None and _has_dtype(array, dtype) and _counts_elements(array) and _has_shape(array, shape):
             return array
     return real(value, (of, key), shape, dtype)
+
+
+cpdef dict entries(dict source, str of, tuple names, tuple shape, cnp.dtype dtype):
+    return {name: rows(entry(source, of, name, shape, dtype)) for name in names}
+
+
+cpdef bint has(dict source, tuple names) except -1:
+    for name in names:
+        if name not in source:
+            return False
+    return True
+
+
+def shapes_of(cache, shapes):
+    cdef tuple shape = None
+    for name, value in cache.items():
+        if shape is None or type(value) is not np.ndarray or not _has_shape(value, shape):
+            shape = value.shape
+        shapes[name] = shape
 
 
 def sequences(value, name, cnp.dtype dtype=None):
@@ -149,20 +170,20 @@ def generator(rng):
 def parameters(dict p, e, u, cnp.dtype dtype, source="p"):
     if not p:
         raise RuntimeError("p: empty; expected compute_shapes and initialize_parameters before this call")
-    cdef tuple U = (e, u), V = (u, u), b = (1, u), due
-    cdef dict checked = {}
-    for name in PARAMETERS:
-        due = b if name[0] == "b" else V if name[0] == "V" else U
+    cdef dict due = {"U": (e, u), "V": (u, u), "b": (1, u)}, checked = {}
+    for name, kind in KINDS:
         if name not in p:
-            raise ValueError(f"p[{name!r}]: missing; expected an array of shape {due}")
-        if due is U and name == "Uz":
+            raise ValueError(f"p[{name!r}]: missing; expected an array of shape {due[kind]}")
+        if name == "Uz":
             _count_elements(p, e, u, source)
-        checked[name] = entry(p, "p", name, due, dtype)
+        checked[name] = entry(p, "p", name, due[kind], dtype)
     return checked
 
 
 cdef int _count_elements(dict p, e, u, source) except -1:
     """The input is to blame, not the parameters, where these agree about another number of elements."""
+    if type(p["Uz"]) is np.ndarray and _has_shape(p["Uz"], (e, u)):
+        return 0
     shape = np.shape(p["Uz"])
     if len(shape) == 2 and shape[0] != e and shape == np.shape(p.get("Ur")) == np.shape(p.get("Uhh")):
         if shape[1] == u:

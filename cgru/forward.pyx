@@ -6,98 +6,148 @@ Whatever is given here is trusted: layer.py has checked it. All arrays are of on
 cimport numpy as cnp
 
 from cgru.kernels cimport (
-    add_operand, array, cgru_call, cgru_kernels, cgru_product, kernels, new_call, new_product,
-    odd_lines, pack_bias, place,
+    CGRU_HH, add_operand, array, cgru_call, cgru_kernels, cgru_matrix, cgru_weights, kernels, new_call, new_product,
+    odd_lines, pack, pack_bias, steps_of_single, weights,
 )
 from cgru.memory cimport Workspace
 from cgru.threads cimport block_rows, share, threads_for
 
 cnp.import_array()
 
-WEIGHTS = ("Vr", "Ur", "Vz", "Uz", "Uhh", "Vhh")
+cdef enum:
+    SMALL = 24576  # bytes of weights that stay in an L1 cache however they lie
+    MASKED = 64  # bytes of the vectors that have masks, and so read matrices which are not padded to whole ones
 
 
-cdef void step(const cgru_kernels *k, const cgru_call *call, const cgru_product *gates,
-               const cgru_product *candidate, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
+cdef void step(const Forward *f, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
     """Take `rows` rows from hp to h."""
     # x = X[:, t]
-    k.load(call, t, row, rows)
+    f.k.load(f.call, t, row, rows)
     # r = activate_reset(x Ur + hp Vr + br), r * hp;  z = activate_update(x Uz + hp Vz + bz)
-    k.product(gates, t, row, rows)
+    f.k.product(&f.gates, t, row, rows)
     # hh = activate(x Uhh + (r * hp) Vhh + bhh);  h = z * hp + (1 - z) * hh
-    k.product(candidate, t, row, rows)
-
-
-cdef struct Work:
-    const cgru_kernels *k
-    const cgru_call *call
-    const cgru_product *gates
-    const cgru_product *candidate
-    Py_ssize_t rows  # of a block
+    f.k.product(&f.candidate, t, row, rows)
 
 
 cdef void block(void *work, Py_ssize_t part) noexcept nogil:
     """Take one block of rows through the sequence."""
-    cdef Work *w = <Work *>work
-    cdef Py_ssize_t row = part * w.rows, t
-    cdef Py_ssize_t rows = min(w.rows, w.call.m - row)
+    cdef Forward *f = <Forward *>work
+    cdef Py_ssize_t row = part * f.rows, t
+    cdef Py_ssize_t rows = min(f.rows, f.call.m - row)
     cdef Py_ssize_t live = rows
-    w.k.start(w.call, row, rows)
-    for t in range(w.call.s):
-        if w.call.running:
-            live = min(rows, w.call.running[t] - row)
+    f.k.start(f.call, row, rows)
+    for t in range(f.call.s):
+        if f.call.running:
+            live = min(rows, f.call.running[t] - row)
             if live <= 0:
                 break
-        step(w.k, w.call, w.gates, w.candidate, t, row, live)
-    if w.call.last.data:
-        w.k.finish(w.call, row, rows)
+        step(f, t, row, live)
+    if f.call.last.data:
+        f.k.finish(f.call, row, rows)
+
+
+cdef Py_ssize_t pack_room(const cgru_call *call) noexcept nogil:
+    """Numbers that the packed weights take."""
+    return 3 * (call.u + call.e + 1) * call.up
+
+
+cdef Py_ssize_t rows_room(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
+    """Numbers that the rows take."""
+    return 6 * call.up if call.m == 1 else call.m * odd_lines(3 * call.up + call.ep, k.size)
+
+
+cdef void prepare(Forward *f, const cgru_kernels *k, cgru_call *call, void *packed, void *rows) noexcept nogil:
+    """A pass over `call` whose weights, of `pack_room` numbers, and rows, of `rows_room`, lie there."""
+    cdef Py_ssize_t u = call.u, e = call.e, up = call.up, size = k.size
+    cdef char *h = <char *>rows
+    cdef char *to = <char *>packed
+    cdef char *x = h + up * size
+    cdef int gate
+    f.k, f.call = k, call
+    call.rows, call.ld = rows, rows_room(k, call) // call.m
+    if call.m == 1:
+        f.single.call = call
+        for gate in range(3):
+            f.single.U[gate] = cgru_matrix(to, 0, 1)
+            f.single.V[gate] = cgru_matrix(to + e * up * size, 0, 1)
+            f.single.b[gate] = cgru_matrix(to + (e + u) * up * size, 0, 1)
+            to += (e + u + 1) * up * size
+        return
+    f.gates = new_product(k, call, k.gates, 2 * up, to, to + 3 * (u + e) * up * size)
+    add_operand(&f.gates, h, call.ld, u)
+    add_operand(&f.gates, x, call.ld, e)
+    f.candidate = new_product(k, call, k.candidate, up, to + 2 * (u + e) * up * size,
+                              to + (3 * (u + e) + 2) * up * size)
+    add_operand(&f.candidate, x, call.ld, e)
+    add_operand(&f.candidate, x + call.ep * size, call.ld, u)
+
+
+cdef void pack_weights(Forward *f, const cgru_weights *w) noexcept nogil:
+    """Put the weights where `prepare` said that they are."""
+    cdef Py_ssize_t u = f.call.u, e = f.call.e, up = f.call.up
+    cdef int gate
+    if f.call.m == 1:
+        for gate in range(3):
+            f.k.lay(w.U[gate], e, u, <void *>f.single.U[gate].data)
+            f.k.lay(w.V[gate], u, u, <void *>f.single.V[gate].data)
+            f.k.lay(w.b[gate], 1, u, <void *>f.single.b[gate].data)
+        return
+    for gate in range(2):  # r and z side by side
+        pack(f.k, &f.gates, 0, gate * up, w.V[gate], u, u)
+        pack(f.k, &f.gates, u, gate * up, w.U[gate], e, u)
+        pack_bias(f.k, &f.gates, gate * up, w.b[gate], u)
+    pack(f.k, &f.candidate, 0, 0, w.U[CGRU_HH], e, u)
+    pack(f.k, &f.candidate, e, 0, w.V[CGRU_HH], u, u)
+    pack_bias(f.k, &f.candidate, 0, w.b[CGRU_HH], u)
+
+
+cdef bint in_place(Forward *f, const cgru_weights *w) noexcept nogil:
+    """Read the weights of a single sample where they lie, if that is possible and laying them out would not pay."""
+    cdef Py_ssize_t bytes = 3 * f.call.u * (f.call.e + f.call.u) * f.k.size
+    cdef int gate
+    if f.call.m > 1 or (f.call.s > 1 and bytes > SMALL) or (f.call.u % f.k.lanes and f.k.lanes * f.k.size < MASKED):
+        return False
+    for gate in range(3):
+        if not (w.U[gate].column == w.V[gate].column == w.b[gate].column == 1):
+            return False
+        if w.U[gate].row < f.call.u or w.V[gate].row < f.call.u:
+            return False
+    for gate in range(3):
+        f.single.U[gate], f.single.V[gate], f.single.b[gate] = w.U[gate], w.V[gate], w.b[gate]
+        f.single.b[gate].row = f.call.u
+    return True
+
+
+cdef void sequence(Forward *f, int threads, bint ragged) noexcept nogil:
+    """From h0 to the last states, all steps."""
+    cdef cgru_call *call = f.call
+    if call.m == 1:
+        f.k.start(call, 0, 1)
+        f.k.single_forward(&f.single, steps_of_single(call))
+        if call.last.data:
+            f.k.finish(call, 0, 1)
+        return
+    f.rows = block_rows(call.m, call.ld * f.k.size, 3 * call.u * (call.e + call.u) * f.k.size, threads, ragged)
+    share(block, f, (call.m + f.rows - 1) // f.rows, threads)
 
 
 def run(dict p not None, dict arrays not None, tuple activations not None, order=None, running=None):
     cdef cnp.ndarray X = arrays["X"]
-    cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(X)
-    cdef Py_ssize_t u = cnp.PyArray_DIM(p["Vz"], 0)
-    cdef const cgru_kernels *k = kernels(itemsize)
-    cdef cgru_call call = new_call(X, u, activations, order, running)
-    cdef Py_ssize_t m = call.m, e = call.e, up = call.up, ep = call.ep
+    cdef const cgru_kernels *k = kernels(cnp.PyArray_ITEMSIZE(X))
+    cdef cgru_call call = new_call(X, cnp.PyArray_DIM(p["Vz"], 0), activations, order, running)
     call.h0, call.X, call.h, call.last = (
         array(arrays, "h0"), array(arrays, "X"), array(arrays, "h"), array(arrays, "last")
     )
     call.r, call.z, call.hh = array(arrays, "r"), array(arrays, "z"), array(arrays, "hh")
     call.r_, call.z_, call.hh_ = array(arrays, "r_"), array(arrays, "z_"), array(arrays, "hh_")
 
-    # A single step of a single sample is over before the weights would be packed.
-    cdef bint packed = m * call.s > 1 or not all([p[name].flags.c_contiguous for name in WEIGHTS])
-    cdef Py_ssize_t room = (u + e) * up if packed else 0
-    call.ld = odd_lines(3 * up + ep, itemsize)
-    cdef Workspace work = Workspace(3 * room + 3 * up + m * call.ld, itemsize)
-    call.rows = work.take(m * call.ld)
-    cdef char *h = <char *>call.rows
-    cdef char *x = h + up * itemsize
-    cdef char *rh = x + ep * itemsize
-
-    cdef cgru_product gates = new_product(k, &call, k.gates, 2 * up, work.take(2 * room), work.take(2 * up))
-    cdef cgru_product candidate = new_product(k, &call, k.candidate, up, work.take(room), work.take(up))
-    if not packed:
-        gates.weights = candidate.weights = NULL
-    add_operand(&gates, h, call.ld, u)
-    add_operand(&gates, x, call.ld, e)
-    place(&gates, 0, 0, 0, p["Vr"])
-    place(&gates, 0, 1, u, p["Ur"])
-    pack_bias(&gates, 0, p["br"])
-    place(&gates, 1, 0, 0, p["Vz"])
-    place(&gates, 1, 1, u, p["Uz"])
-    pack_bias(&gates, up, p["bz"])
-
-    add_operand(&candidate, x, call.ld, e)
-    add_operand(&candidate, rh, call.ld, u)
-    place(&candidate, 0, 0, 0, p["Uhh"])
-    place(&candidate, 0, 1, e, p["Vhh"])
-    pack_bias(&candidate, 0, p["bhh"])
-
-    cdef int threads = threads_for(6.0 * m * call.s * u * (e + u))
-    cdef Py_ssize_t rows = block_rows(m, call.ld * itemsize, 3 * u * (e + u) * itemsize, threads,
-                                      running is not None)
-    cdef Work w = Work(k, &call, &gates, &candidate, rows)
+    cdef cgru_weights w
+    weights(&w, p)
+    cdef Workspace work = Workspace(pack_room(&call) + rows_room(k, &call), k.size)
+    cdef Forward f
+    prepare(&f, k, &call, work.take(pack_room(&call)), work.take(rows_room(k, &call)))
+    cdef int threads = threads_for(6.0 * call.m * call.s * call.u * (call.e + call.u))
     with nogil:
-        share(block, &w, (m + rows - 1) // rows, threads)
+        if not in_place(&f, &w):
+            pack_weights(&f, &w)
+        sequence(&f, threads, running is not None)

@@ -29,8 +29,22 @@ cdef extern from "simd/cgru.h" nogil:
     ctypedef struct cgru_product
 
     ctypedef struct cgru_matrix:
-        const void *W
-        Py_ssize_t row
+        const void *data
+        Py_ssize_t row, column
+
+    cdef enum:
+        CGRU_R, CGRU_Z, CGRU_HH, CGRU_GROUP
+
+    ctypedef struct cgru_weights:
+        cgru_matrix U[3]
+        cgru_matrix V[3]
+        cgru_matrix b[3]
+
+    ctypedef struct cgru_single:
+        const cgru_call *call
+        cgru_matrix U[3]
+        cgru_matrix V[3]
+        cgru_matrix b[3]
 
     ctypedef void cgru_epilogue(const cgru_product *, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
                                 const void *) noexcept nogil
@@ -40,39 +54,44 @@ cdef extern from "simd/cgru.h" nogil:
         int operands
         Py_ssize_t vectors
         const void *weights
-        int sections
-        cgru_matrix direct[2][3]
         const void *bias
         cgru_epilogue *epilogue
         const cgru_call *call
         cgru_array out
         Py_ssize_t columns
 
+    ctypedef struct cgru_gradients:
+        void *U[3]
+        void *V[3]
+        void *b[3]
+
     ctypedef struct cgru_outer:
         const cgru_call *call
+        const cgru_gradients *g
         Py_ssize_t first, last, count, depth
         void *operands
         void *gates
-        void *dU[3]
-        void *dV[3]
-        void *db[3]
 
     ctypedef struct cgru_kernels:
         const char *level
+        int size
         Py_ssize_t lanes
-        void (*pack)(const cgru_product *, void *, Py_ssize_t, Py_ssize_t, const void *, Py_ssize_t, Py_ssize_t,
-                     Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*pack)(const cgru_product *, void *, Py_ssize_t, Py_ssize_t, cgru_matrix, Py_ssize_t,
+                     Py_ssize_t) noexcept nogil
         void (*product)(const cgru_product *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*start)(const cgru_call *, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*load)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*finish)(const cgru_call *, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*gates_backward)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*single_forward)(const cgru_single *, Py_ssize_t) noexcept nogil
+        void (*single_backward)(const cgru_single *, Py_ssize_t) noexcept nogil
+        void (*lay)(cgru_matrix, Py_ssize_t, Py_ssize_t, void *) noexcept nogil
         cgru_epilogue *gates
         cgru_epilogue *candidate
         cgru_epilogue *reset_backward
         cgru_epilogue *state_backward
         cgru_epilogue *put
-        void (*collect)(cgru_outer *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*collect)(cgru_outer *, const Py_ssize_t *, const Py_ssize_t *, Py_ssize_t) noexcept nogil
         void (*multiply)(cgru_outer *) noexcept nogil
         Py_ssize_t (*panels)(Py_ssize_t) noexcept nogil
         void (*activation)(cgru_activation, const void *, void *, Py_ssize_t) noexcept nogil
@@ -82,11 +101,17 @@ cdef const cgru_kernels *kernels(Py_ssize_t itemsize) noexcept nogil
 
 
 cdef cgru_call new_call(cnp.ndarray X, Py_ssize_t u, tuple activations, object order, object running) except *
-cdef Py_ssize_t odd_lines(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept
 cdef cgru_array array(dict arrays, str name) except *
+cdef void *data(dict arrays, str name) except NULL
+cdef int weights(cgru_weights *w, dict p) except -1
+cdef Py_ssize_t steps_of_single(const cgru_call *call) noexcept nogil
+
+cdef Py_ssize_t odd_lines(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nogil
+cdef cgru_matrix transpose(cgru_matrix W) noexcept nogil
 cdef cgru_product new_product(const cgru_kernels *k, const cgru_call *call, cgru_epilogue *epilogue, Py_ssize_t columns,
-                              void *weights, void *bias) noexcept
-cdef void add_operand(cgru_product *product, const void *data, Py_ssize_t ld, Py_ssize_t k) noexcept
-cdef int place(cgru_product *product, int section, int operand, Py_ssize_t k0, cnp.ndarray W) except -1
-cdef int pack(const cgru_product *product, Py_ssize_t k0, Py_ssize_t column0, cnp.ndarray W, bint transposed) except -1
-cdef int pack_bias(const cgru_product *product, Py_ssize_t column0, cnp.ndarray b) except -1
+                              const void *weights, const void *bias) noexcept nogil
+cdef void add_operand(cgru_product *product, const void *data, Py_ssize_t ld, Py_ssize_t k) noexcept nogil
+cdef void pack(const cgru_kernels *k, const cgru_product *product, Py_ssize_t k0, Py_ssize_t column0, cgru_matrix W,
+               Py_ssize_t depth, Py_ssize_t columns) noexcept nogil
+cdef void pack_bias(const cgru_kernels *k, const cgru_product *product, Py_ssize_t column0, cgru_matrix b,
+                    Py_ssize_t columns) noexcept nogil

@@ -99,14 +99,44 @@ cdef cgru_array array(dict arrays, str name) except *:
     return view
 
 
-cdef Py_ssize_t odd_lines(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept:
+cdef void *data(dict arrays, str name) except NULL:
+    """Where the array of that name begins."""
+    return cnp.PyArray_DATA(arrays[name])
+
+
+cdef cgru_matrix _matrix(cnp.ndarray W) noexcept:
+    cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(W)
+    return cgru_matrix(cnp.PyArray_DATA(W), cnp.PyArray_STRIDE(W, 0) // itemsize, cnp.PyArray_STRIDE(W, 1) // itemsize)
+
+
+cdef int weights(cgru_weights *w, dict p) except -1:
+    """Where the parameters of each gate lie."""
+    w.U[CGRU_R], w.V[CGRU_R], w.b[CGRU_R] = _matrix(p["Ur"]), _matrix(p["Vr"]), _matrix(p["br"])
+    w.U[CGRU_Z], w.V[CGRU_Z], w.b[CGRU_Z] = _matrix(p["Uz"]), _matrix(p["Vz"]), _matrix(p["bz"])
+    w.U[CGRU_HH], w.V[CGRU_HH], w.b[CGRU_HH] = _matrix(p["Uhh"]), _matrix(p["Vhh"]), _matrix(p["bhh"])
+    return 0
+
+
+cdef cgru_matrix transpose(cgru_matrix W) noexcept nogil:
+    return cgru_matrix(W.data, W.column, W.row)
+
+
+cdef Py_ssize_t steps_of_single(const cgru_call *call) noexcept nogil:
+    """How many steps the one sample of a call has."""
+    cdef Py_ssize_t steps = call.s
+    while call.running != NULL and steps > 0 and call.running[steps - 1] == 0:
+        steps -= 1
+    return steps
+
+
+cdef Py_ssize_t odd_lines(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nogil:
     """`numbers`, padded to an odd number of cache lines: the same column of several rows then lies in several sets."""
     cdef Py_ssize_t lines = (numbers * itemsize + 63) // 64
     return (lines + (lines + 1) % 2) * 64 // itemsize
 
 
 cdef cgru_product new_product(const cgru_kernels *k, const cgru_call *call, cgru_epilogue *epilogue, Py_ssize_t columns,
-                              void *weights, void *bias) noexcept:
+                              const void *weights, const void *bias) noexcept nogil:
     """A product of `columns` columns; its operands are still to be added."""
     cdef cgru_product product
     memset(&product, 0, sizeof(product))
@@ -116,43 +146,25 @@ cdef cgru_product new_product(const cgru_kernels *k, const cgru_call *call, cgru
     return product
 
 
-cdef void add_operand(cgru_product *product, const void *data, Py_ssize_t ld, Py_ssize_t k) noexcept:
+cdef void add_operand(cgru_product *product, const void *data, Py_ssize_t ld, Py_ssize_t k) noexcept nogil:
     product.operand[product.operands] = cgru_operand(data, ld, k)
     product.operands += 1
 
 
-cdef int place(cgru_product *product, int section, int operand, Py_ssize_t k0, cnp.ndarray W) except -1:
-    """Give the product one of its weights: packed, or where it has no room for that just named.
-
-    section: which of the matrices that stand side by side; k0: its first row in the packed weights.
-    """
-    if product.weights != NULL:
-        return pack(product, k0, section * product.call.up, W, False)
-    product.direct[section][operand] = cgru_matrix(
-        cnp.PyArray_DATA(W), cnp.PyArray_STRIDE(W, 0) // cnp.PyArray_ITEMSIZE(W)
-    )
-    product.sections = section + 1
-    return 0
+cdef void pack(const cgru_kernels *k, const cgru_product *product, Py_ssize_t k0, Py_ssize_t column0, cgru_matrix W,
+               Py_ssize_t depth, Py_ssize_t columns) noexcept nogil:
+    """Put W (depth, columns) into the packed weights, from row k0 and column column0 on."""
+    k.pack(product, <void *>product.weights, k0, column0 // k.lanes, W, depth, columns)
 
 
-cdef int pack(const cgru_product *product, Py_ssize_t k0, Py_ssize_t column0, cnp.ndarray W, bint transposed) except -1:
-    """Put W (or its transpose) into the packed weights, from row k0 and column column0 on."""
-    cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(W)
-    cdef const cgru_kernels *k = kernels(itemsize)
-    cdef int axis = 1 if transposed else 0
-    k.pack(product, <void *>product.weights, k0, column0 // k.lanes, cnp.PyArray_DATA(W),
-           cnp.PyArray_STRIDE(W, axis) // itemsize, cnp.PyArray_STRIDE(W, 1 - axis) // itemsize,
-           cnp.PyArray_DIM(W, axis), cnp.PyArray_DIM(W, 1 - axis))
-    return 0
-
-
-cdef int pack_bias(const cgru_product *product, Py_ssize_t column0, cnp.ndarray b) except -1:
-    """Put b (1, u) into the bias, from column column0 on."""
+cdef void pack_bias(const cgru_kernels *k, const cgru_product *product, Py_ssize_t column0, cgru_matrix b,
+                    Py_ssize_t columns) noexcept nogil:
+    """Put b (1, columns) into the bias, from column column0 on."""
     cdef cgru_product row = product[0]
     row.operands = 0
     row.weights = row.bias
     add_operand(&row, NULL, 0, 1)
-    return pack(&row, 0, column0, b, False)
+    pack(k, &row, 0, column0, b, 1, columns)
 
 
 def matmul(A, B):
@@ -170,7 +182,7 @@ def matmul(A, B):
     cdef cgru_product product = new_product(k, &call, k.put, n, work.take((n + k.lanes) * depth), NULL)
     out = np.empty((m, n), left.dtype)
     add_operand(&product, cnp.PyArray_DATA(left), cnp.PyArray_STRIDE(left, 0) // itemsize, depth)
-    pack(&product, 0, 0, right, False)
+    pack(k, &product, 0, 0, _matrix(right), depth, n)
     product.out = cgru_array(cnp.PyArray_DATA(out), n, 0)
     with nogil:
         k.product(&product, 0, 0, m)

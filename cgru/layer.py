@@ -18,9 +18,11 @@ from cgru import backward, forward, reference
 from cgru.activations import Activation, bind, code_of, name_of, ours, sigmoid, softmax, tanh, tuned
 from cgru.checks import (
     callable_,
+    entries,
     entry,
     float_dtype,
     generator,
+    has,
     lengths_of,
     mapping,
     parameters,
@@ -28,6 +30,7 @@ from cgru.checks import (
     real,
     rows,
     sequences,
+    shapes_of,
 )
 from cgru.initializers import orthogonal
 from cgru.memory import Buffers
@@ -43,6 +46,7 @@ __all__ = ["GRU"]
 
 GATES = ("activate", "activate_update", "activate_reset")
 OUTPUTS = ("hh", "z", "r")
+READ = ("h", "hp", "hh", "z", "r")  # by backward, and X
 PREACTIVATIONS = ("hh_", "z_", "r_")
 CACHES = ("X", "h", "hp", "hh_", "hh", "z", "z_", "r", "r_")
 MAX_NORM = 0.25  # of all gradients together, with clip_gradients
@@ -240,8 +244,7 @@ class GRU:
 
     def update_shapes(self, cache: Mapping[str, np.ndarray], shapes: MutableMapping[str, tuple[int, ...]]) -> None:
         """Set `shapes[k] = cache[k].shape` for each key of the cache."""
-        for name, array in cache.items():
-            shapes[name] = array.shape
+        shapes_of(cache, shapes)
 
     # --- what stands behind them ---
 
@@ -285,12 +288,12 @@ class GRU:
 
     def _compiled(self, p, X, h0, lengths, codes, preactivations) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """The caches and the last states (m, u), computed by the compiled module."""
-        (m, s, _), u = X.shape, self.d["u"]
-        states = self._buffer("states", m, s + 1, u)
+        (m, s, _), u, take = X.shape, self.d["u"], self._buffers.take
+        states, hp, h = self._buffers.take_states("states", m, s, u, self.dtype)
         states[:, 0] = 0 if h0 is None else h0
-        fc = {"X": X, "h": states[:, 1:], "hp": states[:, :-1]}
+        fc = {"X": X, "h": h, "hp": hp}
         for name in ("hh_", "hh", "z", "z_", "r", "r_") if preactivations else OUTPUTS:
-            fc[name] = self._buffer(name, m, s, u)
+            fc[name] = take(name, m, s, u, self.dtype)
             if lengths is not None:
                 fc[name].fill(0)
         last = np.empty((m, u), self.dtype)
@@ -301,25 +304,18 @@ class GRU:
 
     def _backward(self, p, fc, dA, codes) -> dict[str, np.ndarray]:
         """The caches of backward, computed by the compiled module."""
-        m, s, u = fc["h"].shape
-        handed = self._buffer("handed", m, s + 1, u)
+        (m, s, u), take = fc["h"].shape, self._buffers.take
+        handed, dh, dhn = self._buffers.take_states("handed", m, s, u, self.dtype)
         handed[:, -1] = 0
-        bc = {"dA": dA, "dh": handed[:, :-1], "dhn": handed[:, 1:]}
+        bc = {"dA": dA, "dh": dh, "dhn": dhn}
         for name in ("dh_", "dhh_", "dz_", "dr_"):
-            bc[name] = self._buffer(name, m, s, u)
+            bc[name] = take(name, m, s, u, self.dtype)
         if self._ragged is not None:
             for name in ("dh", "dh_", "dhh_", "dz_", "dr_"):
                 bc[name].fill(0)
-        bc["dX"] = self._buffer("dX", *fc["X"].shape)
+        bc["dX"] = take("dX", *fc["X"].shape, self.dtype)
         backward.run(p, fc | bc, codes, *(self._ragged or ()))
         return bc
-
-    def _buffer(self, name: str, m: int, s: int, n: int) -> np.ndarray:
-        """An array (m, s, n) whose contents are unspecified.
-
-        It lies time-major: what a step reads and writes is then one piece of memory, which the processor sees coming.
-        """
-        return self._buffers.take(name, (s, m, n), self.dtype).swapaxes(0, 1)
 
     def _inputs(self, A, lengths, h0):
         """What forward and predict are given, checked: X, lengths, h0 and the parameters in the layer's dtype."""
@@ -332,20 +328,21 @@ class GRU:
 
     def _caches(self) -> dict[str, np.ndarray]:
         """What backward reads of `fc`, checked."""
-        if not self.fc.keys() >= {"X", "h", "hp", "hh", "z", "r", "A"}:
+        if not has(self.fc, ("X", *READ, "A")):
             raise RuntimeError("backward: expected a forward before it")
         if self.fc["h"] is not self._ran[0]:
             raise RuntimeError("backward: fc holds another batch than the last forward's; expected that forward again")
         X = entry(self.fc, "fc", "X", ("m", "s", "e"), self.dtype)
-        shape = (*X.shape[:2], self.d["u"])
-        return {"X": X} | {name: rows(entry(self.fc, "fc", name, shape, self.dtype)) for name in ("h", "hp", *OUTPUTS)}
+        fc = entries(self.fc, "fc", READ, (*X.shape[:2], self.d["u"]), self.dtype)
+        fc["X"] = X
+        return fc
 
     def _dA(self, dA: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """The gradient from above as (m, s, u): on each sample's last step where only the last state was returned."""
         m, s, _ = shape
         if dA.ndim == 3:
             return rows(dA if self._lengths is None else np.where(reference.mask(self._lengths, s), dA, 0))
-        every = self._buffer("dA", *shape)
+        every = self._buffers.take("dA", *shape, self.dtype)
         every.fill(0)
         if self._lengths is None:
             every[:, -1] = dA

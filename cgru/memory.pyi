@@ -1,7 +1,6 @@
 """Memory for the compiled modules, all of it allocated by Python."""
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 class Workspace:
     """Room for so many numbers, for one compiled call."""
@@ -12,5 +11,11 @@ class Buffers:
     """Named arrays that are handed out again only while nobody else holds them or a view of them."""
 
     def __init__(self) -> None: ...
-    def take(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
-        """The array of that name, contents unspecified: the last call's where it fits and is free, else a new one."""
+    def take(self, name: str, m: int, s: int, n: int, dtype: np.dtype) -> np.ndarray:
+        """The array (m, s, n) of that name, contents unspecified: the last call's where it fits and is free."""
+
+    def take_states(self, name: str, m: int, s: int, n: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
+        """An array (m, s + 1, n), as `take` gives it, and its views (m, s, n) without the last and the first step."""
+
+    def take_gradients(self, e: int, u: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
+        """Zeros for dUhh, dUz, dUr (e, u), dVhh, dVz, dVr (u, u) and dbhh, dbz, dbr (1, u)."""

@@ -5,11 +5,13 @@ import numpy as np
 cimport numpy as cnp
 from cpython.dict cimport PyDict_GetItem
 from cpython.object cimport PyObject
+from libc.string cimport memcmp, memset
 
 cnp.import_array()
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *) noexcept
+    PyObject *PyTuple_GET_ITEM(tuple, Py_ssize_t) noexcept
 
 
 cdef enum:
@@ -32,23 +34,73 @@ cdef class Workspace:
 
 
 cdef class Buffers:
-    """Named arrays that are handed out again only while nobody else holds them.
+    """Named arrays (m, s, n) that are handed out again only while nobody else holds them or a view of them.
 
-    A view of an array holds that array itself (NumPy keeps no chain of views), so the array's reference count says
-    whether anyone but this object could still see it.
+    They lie time-major: what a step reads and writes is one piece of memory, which the processor sees coming. What is
+    handed out are views, made once. A view holds the array that owns the memory, never another view (NumPy keeps no
+    chain), so the reference counts of the views and of their owner say whether anyone but this object could see them.
     """
 
-    cdef dict arrays
+    cdef dict kept
 
     def __init__(self):
-        self.arrays = {}
+        self.kept = {}
 
-    def take(self, str name not None, tuple shape not None, dtype):
-        """The array of that name, its contents unspecified: the one of the last call where it fits and is free."""
-        cdef PyObject *kept = PyDict_GetItem(self.arrays, name)
-        if kept != NULL and Py_REFCNT(kept) == 1:
-            array = <object>kept
-            if array.shape == shape and array.dtype == dtype:
-                return array
-        self.arrays[name] = array = np.empty(shape, dtype)
-        return array
+    def take(self, str name not None, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype not None):
+        """An array whose contents are unspecified: the one of the last call where it fits and is free."""
+        cdef cnp.npy_intp shape[3]
+        shape[0], shape[1], shape[2] = m, s, n
+        cdef tuple views = self._free(name, shape, 3, dtype, 1)
+        if views is None:
+            owner = np.empty((s, m, n), dtype)
+            views = self._keep(name, (owner.swapaxes(0, 1),))
+        return views[0]
+
+    def take_states(self, str name not None, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype not None):
+        """All of (m, s + 1, n), and the views of it without the last and without the first step."""
+        cdef cnp.npy_intp shape[3]
+        shape[0], shape[1], shape[2] = m, s + 1, n
+        cdef tuple views = self._free(name, shape, 3, dtype, 3)
+        if views is None:
+            owner = np.empty((s + 1, m, n), dtype).swapaxes(0, 1)
+            views = self._keep(name, (owner[:], owner[:, :-1], owner[:, 1:]))
+        return views
+
+    def take_gradients(self, Py_ssize_t e, Py_ssize_t u, cnp.dtype dtype not None):
+        """Zeros for dUhh, dUz, dUr (e, u), dVhh, dVz, dVr (u, u) and dbhh, dbz, dbr (1, u)."""
+        cdef cnp.npy_intp shape[2]
+        shape[0], shape[1] = e, u
+        cdef tuple views = self._free("gradients", shape, 2, dtype, 9)
+        cdef cnp.ndarray first
+        if views is None:
+            owner = np.empty(3 * (e + u + 1) * u, dtype)
+            views, start = (), 0
+            for rows in (e, e, e, u, u, u, 1, 1, 1):
+                views += (owner[start:start + rows * u].reshape(rows, u),)
+                start += rows * u
+            self._keep("gradients", views)
+        first = views[0]
+        memset(cnp.PyArray_DATA(first), 0, 3 * (e + u + 1) * u * cnp.PyArray_ITEMSIZE(first))
+        return views
+
+    cdef tuple _keep(self, str name, tuple views):
+        self.kept[name] = views
+        return views
+
+    cdef tuple _free(self, str name, const cnp.npy_intp *shape, int ndim, cnp.dtype dtype, Py_ssize_t count):
+        """The views of that name; None where the first has another shape or dtype or one is held."""
+        cdef PyObject *found = PyDict_GetItem(self.kept, name)
+        if found == NULL or Py_REFCNT(found) > 1:
+            return None
+        cdef tuple views = <tuple>found
+        cdef PyObject *view = PyTuple_GET_ITEM(views, 0)
+        cdef cnp.npy_intp *dims = cnp.PyArray_DIMS(<cnp.ndarray>view)
+        if memcmp(dims, shape, ndim * sizeof(cnp.npy_intp)) or cnp.PyArray_TYPE(<cnp.ndarray>view) != dtype.type_num:
+            return None
+        if Py_REFCNT(cnp.PyArray_BASE(<cnp.ndarray>view)) > count:
+            return None
+        for i in range(count):
+            view = PyTuple_GET_ITEM(views, i)
+            if Py_REFCNT(view) > 1 or not cnp.PyArray_ISWRITEABLE(<cnp.ndarray>view):
+                return None
+        return views

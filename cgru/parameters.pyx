@@ -11,9 +11,13 @@ from cython cimport floating
 
 from cgru.checks import positive
 from cgru.reference import PARAMETERS
-from cgru.checks cimport entry, real, rows
-from cgru.kernels cimport cgru_array, cgru_call, cgru_kernels, cgru_outer, kernels, new_call
+from cgru.checks cimport entries, entry, real, rows
+from cgru.kernels cimport (
+    CGRU_GROUP, CGRU_HH, CGRU_R, CGRU_Z, array, cgru_call, cgru_gradients, cgru_kernels, cgru_outer, data, kernels,
+    new_call,
+)
 from cgru.memory cimport Workspace
+from cgru.memory import Buffers
 from cgru.threads cimport share, threads_for
 
 cnp.import_array()
@@ -25,24 +29,26 @@ __all__ = [
     "gru_update_parameters",
 ]
 
+GRADIENTS = ("dUhh", "dUz", "dUr", "dVhh", "dVz", "dVr", "dbhh", "dbz", "dbr")
+
 cdef cnp.dtype FLOAT32 = np.dtype(np.float32), FLOAT64 = np.dtype(np.float64)
 
 cdef enum:
-    DEPTH = 256  # rows whose outer products are summed in registers before they are added to the gradients
     MOST_SHARES = 64
+    DEPTH = 256  # rows whose outer products are summed in registers before they are added to the gradients
 
 
 cdef dict _needed(layer, str attribute, tuple keys, str due):
     """`layer.attribute`, in which the keys are; RuntimeError, naming the call that was due before, where one is not."""
-    cdef dict entries = getattr(layer, attribute, None) or {}
+    cdef dict found = getattr(layer, attribute, None) or {}
     for key in keys:
-        if key not in entries:
+        if key not in found:
             raise RuntimeError(f"layer.{attribute}[{key!r}]: missing; expected {due} before this call")
-    return entries
+    return found
 
 
 def gru_compute_shapes(layer, A):
-    shape = np.shape(A if isinstance(A, np.ndarray) else real(A, "A"))
+    cdef tuple shape = (A if type(A) is np.ndarray else real(A, "A")).shape
     if len(shape) != 3:
         raise ValueError(f"A: expected shape (m, s, e), got {shape}")
     if 0 in shape:
@@ -81,7 +87,7 @@ def gru_initialize_parameters(layer):
 
 cdef struct Work:
     const cgru_kernels *k
-    cgru_outer *outer  # one for each share of the gradients' columns
+    cgru_outer outer[MOST_SHARES]  # one for each share of the gradients' columns
 
 
 cdef void _accumulate(void *work, Py_ssize_t part) noexcept nogil:
@@ -91,59 +97,71 @@ cdef void _accumulate(void *work, Py_ssize_t part) noexcept nogil:
     """
     cdef const cgru_kernels *k = (<Work *>work).k
     cdef cgru_outer *outer = &(<Work *>work).outer[part]
-    cdef Py_ssize_t t, row, n, live = outer.call.m
+    cdef Py_ssize_t steps[CGRU_GROUP]
+    cdef Py_ssize_t samples[CGRU_GROUP]
+    cdef Py_ssize_t t, row, n = 0, live = outer.call.m
     for t in range(outer.call.s - 1, -1, -1):
         if outer.call.running:
             live = outer.call.running[t]
-        row = 0
-        while row < live:
-            n = min(live - row, outer.depth - outer.count)
-            k.collect(outer, t, row, n)
-            row += n
-            if outer.count == outer.depth:
-                k.multiply(outer)
+        for row in range(live):
+            steps[n], samples[n] = t, row
+            n += 1
+            if n == CGRU_GROUP or outer.count + n == outer.depth:
+                k.collect(outer, steps, samples, n)
+                n = 0
+                if outer.count == outer.depth:
+                    k.multiply(outer)
+    k.collect(outer, steps, samples, n)
     k.multiply(outer)
 
 
-cdef cgru_array _array(const floating[:, :, :] view) noexcept nogil:
-    return cgru_array(<void *>&view[0, 0, 0], view.strides[0] // <Py_ssize_t>sizeof(floating),
-                      view.strides[1] // <Py_ssize_t>sizeof(floating))
+cdef int shares_of(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
+    """Each share is some of the panels of the gates' columns, through all rows: no sum is shared."""
+    cdef int threads = threads_for(6.0 * call.m * call.s * call.u * (call.e + call.u))
+    return <int>min(3 * k.panels(call.u), MOST_SHARES, threads)
 
 
-cdef void _gradients(cnp.ndarray dU, cnp.ndarray dV, cnp.ndarray db, list caches, order, running, floating _):
-    cdef const floating[:, :, :] X = caches[0], hp = caches[1], r = caches[2]
-    cdef const floating[:, :, :] dhh_ = caches[3], dz_ = caches[4], dr_ = caches[5]
-    cdef floating[:, :, ::1] dUs = dU, dVs = dV, dbs = db
-    cdef Py_ssize_t u = hp.shape[2], gate, i
-    cdef const cgru_kernels *k = kernels(sizeof(floating))
-    cdef cgru_call call = new_call(caches[0], u, None, order, running)
-    call.X, call.hp, call.r = _array(X), _array(hp), _array(r)
-    call.dhh_, call.dz_, call.dr_ = _array(dhh_), _array(dz_), _array(dr_)
+cdef Py_ssize_t gradients_room(const cgru_call *call, int shares) noexcept nogil:
+    """Numbers that the rows collected take."""
+    return shares * (2 * call.u + call.e + 3 * call.up) * min(call.m * call.s, DEPTH)
 
-    # Each share is some of the panels of the gates' columns, through all rows: no sum is shared.
-    cdef Py_ssize_t depth = min(call.m * call.s, DEPTH), parts = 3 * k.panels(u)
-    cdef int shares = <int>min(parts, MOST_SHARES, threads_for(6.0 * call.m * call.s * u * (call.e + u)))
-    cdef cgru_outer outer[MOST_SHARES]
-    cdef Workspace workspace = Workspace(shares * (2 * u + call.e + 3 * call.up) * depth, sizeof(floating))
+
+cdef void sum_gradients(const cgru_kernels *k, const cgru_call *call, const cgru_gradients *g, int shares,
+                        void *memory) noexcept nogil:
+    """Add the gradients of a call to `g`; `memory` has `gradients_room` numbers."""
+    cdef Py_ssize_t i, depth = min(call.m * call.s, DEPTH), parts = 3 * k.panels(call.u)
+    cdef char *free = <char *>memory
+    cdef Work work
+    work.k = k
     for i in range(shares):
-        outer[i].call, outer[i].count, outer[i].depth = &call, 0, depth
-        outer[i].first, outer[i].last = i * parts // shares, (i + 1) * parts // shares
-        outer[i].operands = workspace.take((2 * u + call.e) * depth)
-        outer[i].gates = workspace.take(3 * call.up * depth)
-        for gate in range(3):
-            outer[i].dU[gate] = &dUs[gate, 0, 0]
-            outer[i].dV[gate] = &dVs[gate, 0, 0]
-            outer[i].db[gate] = &dbs[gate, 0, 0]
-    cdef Work work = Work(k, &outer[0])
+        work.outer[i] = cgru_outer(call, g, i * parts // shares, (i + 1) * parts // shares, 0, depth, free,
+                                   free + (2 * call.u + call.e) * depth * k.size)
+        free += gradients_room(call, 1) * k.size
+    share(_accumulate, &work, shares, shares)
+
+
+cdef int _gradients(dict g, dict caches, order, running) except -1:
+    cdef const cgru_kernels *k = kernels(caches["X"].itemsize)
+    cdef cgru_call call = new_call(caches["X"], g["dVz"].shape[1], None, order, running)
+    call.X, call.hp, call.r = array(caches, "X"), array(caches, "hp"), array(caches, "r")
+    call.dhh_, call.dz_, call.dr_ = array(caches, "dhh_"), array(caches, "dz_"), array(caches, "dr_")
+    cdef cgru_gradients to
+    to.U[CGRU_R], to.V[CGRU_R], to.b[CGRU_R] = data(g, "dUr"), data(g, "dVr"), data(g, "dbr")
+    to.U[CGRU_Z], to.V[CGRU_Z], to.b[CGRU_Z] = data(g, "dUz"), data(g, "dVz"), data(g, "dbz")
+    to.U[CGRU_HH], to.V[CGRU_HH], to.b[CGRU_HH] = data(g, "dUhh"), data(g, "dVhh"), data(g, "dbhh")
+
+    cdef int shares = shares_of(k, &call)
+    cdef Workspace workspace = Workspace(gradients_room(&call, shares), k.size)
+    cdef void *memory = workspace.take(gradients_room(&call, shares))
     with nogil:
-        share(_accumulate, &work, shares, shares)
+        sum_gradients(k, &call, &to, shares, memory)
+    return 0
 
 
 def gru_compute_gradients(layer):
     cdef dict p = _needed(layer, "p", PARAMETERS, "initialize_parameters")
     cdef dict fc = _needed(layer, "fc", ("X", "hp", "r"), "forward")
     cdef dict bc = _needed(layer, "bc", ("dhh_", "dz_", "dr_"), "backward")
-    cdef dict g = {}
     cdef bint single = True
     for name in PARAMETERS:
         single = single and getattr(p[name], "dtype", None) == np.float32
@@ -154,24 +172,22 @@ def gru_compute_gradients(layer):
     cdef tuple states = (m, s, u), U = (e, u), V = (u, u), b = (1, u)
     for name in PARAMETERS:
         entry(p, "p", name, U if name[0] == "U" else V if name[0] == "V" else b, dtype)
-    cdef list caches = [
-        rows(X), rows(entry(fc, "fc", "hp", states, dtype)), rows(entry(fc, "fc", "r", states, dtype)),
-        rows(entry(bc, "bc", "dhh_", states, dtype)), rows(entry(bc, "bc", "dz_", states, dtype)),
-        rows(entry(bc, "bc", "dr_", states, dtype)),
-    ]
+    cdef dict caches = entries(fc, "fc", ("hp", "r"), states, dtype)
+    caches |= entries(bc, "bc", ("dhh_", "dz_", "dr_"), states, dtype)
+    caches["X"] = rows(X)
     order, running = getattr(layer, "_ragged", None) or (None, None)
     if order is not None and (order.shape != (m,) or running.shape != (s,)):
         order = running = None
 
-    dU, dV, db = np.zeros((3, e, u), dtype), np.zeros((3, u, u), dtype), np.zeros((3, 1, u), dtype)
-    if single:
-        _gradients[float](dU, dV, db, caches, order, running, 0)
-    else:
-        _gradients[double](dU, dV, db, caches, order, running, 0)
-    (g["dUhh"], g["dUz"], g["dUr"]), (g["dVhh"], g["dVz"], g["dVr"]), (g["dbhh"], g["dbz"], g["dbr"]) = dU, dV, db
+    cdef dict g = layer.g, fresh
+    for key in GRADIENTS:
+        g.pop(key, None)  # else the layer itself would hold the arrays of the last call
+    buffers = getattr(layer, "_buffers", None)
+    fresh = dict(zip(GRADIENTS, (Buffers() if buffers is None else buffers).take_gradients(e, u, dtype)))
+    _gradients(fresh, caches, order, running)
     for name in p:
         key = "d" + name
-        layer.g[key] = g[key] if key in g else np.zeros(np.shape(p[name]), dtype)
+        g[key] = fresh[key] if key in fresh else np.zeros(np.shape(p[name]), dtype)
 
 
 cdef void _descend(floating[:, :] p, const floating[:, :] g, double lrate) noexcept nogil:
@@ -191,11 +207,10 @@ cdef int _update(cnp.ndarray p, cnp.ndarray g, double lrate) except -1:
     """p -= lrate * g: over memoryviews, over plain memory where both arrays are that, else (odd dtypes) in NumPy."""
     cdef int kind = cnp.PyArray_TYPE(p)
     cdef bint same = kind == cnp.PyArray_TYPE(g) and cnp.PyArray_ISNOTSWAPPED(p) and cnp.PyArray_ISNOTSWAPPED(g)
-    cdef bint plain = cnp.PyArray_IS_C_CONTIGUOUS(p) and cnp.PyArray_IS_C_CONTIGUOUS(g)
     cdef bint table = cnp.PyArray_NDIM(p) == 2
-    if same and plain and kind == cnp.NPY_FLOAT:
+    if _plain(p, g) and kind == cnp.NPY_FLOAT:
         _descend_plain(<float *>cnp.PyArray_DATA(p), <const float *>cnp.PyArray_DATA(g), cnp.PyArray_SIZE(p), lrate)
-    elif same and plain and kind == cnp.NPY_DOUBLE:
+    elif _plain(p, g):
         _descend_plain(<double *>cnp.PyArray_DATA(p), <const double *>cnp.PyArray_DATA(g), cnp.PyArray_SIZE(p), lrate)
     elif same and table and kind == cnp.NPY_FLOAT:
         _descend[float](p, g, lrate)
@@ -204,6 +219,26 @@ cdef int _update(cnp.ndarray p, cnp.ndarray g, double lrate) except -1:
     else:
         np.subtract(p, lrate * g, out=p, casting="same_kind")
     return 0
+
+
+cdef bint _plain(cnp.ndarray p, cnp.ndarray g) noexcept:
+    """Whether both are float or double in plain memory and alike: what `_update` does at once."""
+    cdef int kind = cnp.PyArray_TYPE(p)
+    return ((kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE) and kind == cnp.PyArray_TYPE(g)
+            and cnp.PyArray_ISCARRAY(p) and cnp.PyArray_ISCARRAY_RO(g) and cnp.PyArray_SAMESHAPE(p, g))
+
+
+cdef tuple _pair(dict parameters, dict g, str key, gradient):
+    """A parameter, checked, and its gradient, checked and of its shape."""
+    value = parameters[key[1:]]
+    if type(value) is np.ndarray and type(gradient) is np.ndarray and _plain(value, gradient):
+        return value, gradient
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+        raise TypeError(f"p[{key[1:]!r}]: expected an array of floats to update in place, got "
+                        f"{value.dtype if isinstance(value, np.ndarray) else type(value).__name__}")
+    if not cnp.PyArray_ISWRITEABLE(value):
+        raise ValueError(f"p[{key[1:]!r}]: expected an array to update in place, got a read-only one")
+    return value, _gradient(g, key, value.shape)
 
 
 cdef cnp.ndarray _gradient(dict g, key, tuple shape):
@@ -230,7 +265,6 @@ def learning_rate(lrate, e):
 
 def gru_update_parameters(layer):
     cdef dict g = layer.g, parameters
-    cdef cnp.ndarray p
     cdef list pairs = []
     if not g:
         raise RuntimeError("layer.g: empty; expected compute_gradients before update_parameters")
@@ -239,14 +273,7 @@ def gru_update_parameters(layer):
             raise RuntimeError(f"layer.{attribute}: missing; expected it to be set before update_parameters")
     lrate = learning_rate(layer.lrate, layer.e)
     parameters = _needed(layer, "p", tuple([key[1:] for key in g]), "initialize_parameters")
-    for key in g:
-        value = parameters[key[1:]]
-        if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
-            raise TypeError(f"p[{key[1:]!r}]: expected an array of floats to update in place, got "
-                            f"{value.dtype if isinstance(value, np.ndarray) else type(value).__name__}")
-        p = value
-        if not cnp.PyArray_ISWRITEABLE(p):
-            raise ValueError(f"p[{key[1:]!r}]: expected an array to update in place, got a read-only one")
-        pairs.append((p, _gradient(g, key, value.shape)))
+    for key, gradient in g.items():
+        pairs.append(_pair(parameters, g, key, gradient))
     for p, gradient in pairs:
         _update(p, gradient, lrate)

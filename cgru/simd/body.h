@@ -23,10 +23,12 @@
 #include "vector.h"
 #include "tile.h"
 #include "cell.h"
+#include "single.h"
 #include "outer.h"
 
 static const cgru_kernels NAME(kernels) = {
     .level = LEVEL,
+    .size = SIZE,
     .lanes = LANES,
     .pack = NAME(pack),
     .product = NAME(product),
@@ -34,6 +36,9 @@ static const cgru_kernels NAME(kernels) = {
     .load = NAME(load_x),
     .finish = NAME(finish),
     .gates_backward = NAME(gates_backward),
+    .single_forward = NAME(single_forward),
+    .single_backward = NAME(single_backward),
+    .lay = NAME(lay),
     .gates = NAME(gates),
     .candidate = NAME(candidate),
     .reset_backward = NAME(reset_backward),
@@ -83,5 +88,15 @@ static const cgru_kernels NAME(kernels) = {
 #undef SAMPLE
 #undef AT
 #undef ROW
+/* single.h */
+#undef EACH_PART
+#undef LEFT
+#undef STEP_OF
+#undef INPUTS
+#undef RESET
+#undef UPDATE
+#undef CANDIDATE
+#undef RESET_BACKWARD
+#undef STATE_BACKWARD
 /* outer.h */
 #undef VECTORS_OF

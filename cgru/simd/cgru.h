@@ -35,7 +35,7 @@ typedef struct {
     cgru_array dA, dh_, dh, dhh_, dz_, dr_, dX;
 
     /* (m, ld) the work of each row, side by side, each part padded to whole vectors:
-     * forward h | x | r * h | z, backward dh | dhh_ | dz_ | dr_. */
+     * forward h | x | r * h | z, backward dh | dhh_ | dz_ | dr_; of a single sample see single.h. */
     void *rows;
     ptrdiff_t ld;
     ptrdiff_t up, ep; /* u and e, padded */
@@ -46,10 +46,25 @@ typedef struct {
     ptrdiff_t ld, k; /* k columns of each row */
 } cgru_operand;
 
+/* Element (i, j) stands at data[i * row + j * column]. */
 typedef struct {
-    const void *W;
-    ptrdiff_t row; /* from one row to the next */
+    const void *data;
+    ptrdiff_t row, column;
 } cgru_matrix;
+
+enum { CGRU_R, CGRU_Z, CGRU_HH };
+
+/* The parameters of each gate: U (e, u), V (u, u), b (1, u). */
+typedef struct {
+    cgru_matrix U[3], V[3], b[3];
+} cgru_weights;
+
+/* A call with m = 1: the parameters of each gate, as they lie if their columns are contiguous, else, with `row` zero, as
+ * `lay` puts them. Backward: the transposes of V alone. */
+typedef struct {
+    const cgru_call *call;
+    cgru_matrix U[3], V[3], b[3];
+} cgru_single;
 
 struct cgru_product;
 
@@ -62,11 +77,7 @@ typedef struct cgru_product {
     cgru_operand operand[3];
     int operands;
     ptrdiff_t vectors;   /* columns of the result, in vectors */
-    const void *weights; /* (sum of k, vectors * lanes), packed by `pack`; NULL: not packed, for one row of one sample */
-    /* Not packed: the columns are those of `sections` matrices side by side, each call->u wide and padded to vectors; row k
-     * of the part of section i that multiplies operand o is at W + k * row. */
-    int sections;
-    cgru_matrix direct[2][3];
+    const void *weights; /* (sum of k, vectors * lanes), packed by `pack` */
     const void *bias;    /* (vectors * lanes); NULL: zero */
     cgru_epilogue *epilogue;
     const cgru_call *call;
@@ -74,29 +85,34 @@ typedef struct cgru_product {
     ptrdiff_t columns;
 } cgru_product;
 
+/* The gradients of each gate's parameters, C-contiguous: dU (e, u), dV (u, u), db (u). */
+typedef struct {
+    void *U[3], *V[3], *b[3];
+} cgru_gradients;
+
+enum { CGRU_GROUP = 16 }; /* rows collected together, so that each panel gets whole cache lines */
+
 /* Weight gradients, sums of outer products of rows: rows are collected into packed panels, `depth` at a time, and then
- * multiplied. The work has 3 * panels(u) parts, the panels of columns of the three gates in the order hh, z, r; one
- * struct sees to the parts from `first` to `last`. */
+ * multiplied. The work has 3 * panels(u) parts, the panels of columns of the three gates; one struct sees to the parts
+ * from `first` to `last`. */
 typedef struct {
     const cgru_call *call; /* X, hp, r, dhh_, dz_, dr_ in */
+    const cgru_gradients *g; /* summed into */
     ptrdiff_t first, last;
     ptrdiff_t count, depth; /* rows collected; room for so many */
     void *operands;         /* (2 u + e) x depth: panels of r * hp, hp and X */
-    void *gates;            /* 3 up x depth: panels of dhh_, dz_ and dr_ */
-    /* OUT, summed into; C-contiguous */
-    void *dU[3]; /* (e, u) */
-    void *dV[3]; /* (u, u) */
-    void *db[3]; /* (u) */
+    void *gates;            /* 3 up x depth: panels of dr_, dz_ and dhh_ */
 } cgru_outer;
 
 typedef struct {
     const char *level; /* "avx512", "avx2", "baseline", "scalar" */
+    int size;          /* bytes of a number */
     ptrdiff_t lanes;   /* numbers in a vector */
 
     /* Writes W (k, n), element (i, j) at W[i * row + j * column], into rows k0... and vectors vector0... of the packed
      * weights of `product`; the last vector's missing columns become zero. */
-    void (*pack)(const cgru_product *product, void *weights, ptrdiff_t k0, ptrdiff_t vector0, const void *W,
-                 ptrdiff_t row, ptrdiff_t column, ptrdiff_t k, ptrdiff_t n);
+    void (*pack)(const cgru_product *product, void *weights, ptrdiff_t k0, ptrdiff_t vector0, cgru_matrix W, ptrdiff_t k,
+                 ptrdiff_t n);
     void (*product)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
 
     void (*start)(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows);
@@ -104,9 +120,14 @@ typedef struct {
     void (*finish)(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows);
     void (*gates_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
 
+    void (*single_forward)(const cgru_single *single, ptrdiff_t steps);
+    void (*single_backward)(const cgru_single *single, ptrdiff_t steps);
+    void (*lay)(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to);
+
     cgru_epilogue *gates, *candidate, *reset_backward, *state_backward, *put;
 
-    void (*collect)(cgru_outer *outer, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
+    /* Takes up to CGRU_GROUP rows, each of some step t. */
+    void (*collect)(cgru_outer *outer, const ptrdiff_t *t, const ptrdiff_t *row, ptrdiff_t rows);
     void (*multiply)(cgru_outer *outer);
     ptrdiff_t (*panels)(ptrdiff_t u);
 

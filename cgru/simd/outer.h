@@ -4,8 +4,6 @@
 
 #define VECTORS_OF(n) (((n) + LANES - 1) / LANES)
 
-enum { NAME(GROUP) = 16 }; /* rows collected together, so that each panel gets whole cache lines */
-
 /* Writes rows a (times b, unless NULL), `rows` pointers to n numbers, as rows k... of panels of ROWS columns; the last
  * panel has the rest. */
 INLINE void NAME(collect_operand)(T *panels, ptrdiff_t depth, ptrdiff_t k, T *const *a, T *const *b, ptrdiff_t rows,
@@ -37,32 +35,26 @@ INLINE void NAME(collect_gate)(const cgru_outer *outer, int gate, NAME(split) pa
     }
 }
 
-static void NAME(collect)(cgru_outer *outer, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
+static void NAME(collect)(cgru_outer *outer, const ptrdiff_t *t, const ptrdiff_t *row, ptrdiff_t rows) {
     const cgru_call *call = outer->call;
-    const ptrdiff_t u = call->u, depth = outer->depth;
+    const ptrdiff_t u = call->u, depth = outer->depth, k = outer->count;
     const NAME(split) panels = NAME(panels)(VECTORS_OF(u));
     T *rhp = outer->operands, *hp = rhp + u * depth, *X = hp + u * depth;
-    T *of_X[NAME(GROUP)], *of_hp[NAME(GROUP)], *of_r[NAME(GROUP)];
-    T *of_dhh_[NAME(GROUP)], *of_dz_[NAME(GROUP)], *of_dr_[NAME(GROUP)];
-    for (ptrdiff_t first = 0; first < rows; first += NAME(GROUP)) {
-        const ptrdiff_t n = NAME(min)(rows - first, NAME(GROUP)), k = outer->count;
-        for (ptrdiff_t row = 0; row < n; row++) {
-            const ptrdiff_t i = SAMPLE(call, row0 + first + row);
-            of_X[row] = AT(call->X, i, t);
-            of_hp[row] = AT(call->hp, i, t);
-            of_r[row] = AT(call->r, i, t);
-            of_dhh_[row] = AT(call->dhh_, i, t);
-            of_dz_[row] = AT(call->dz_, i, t);
-            of_dr_[row] = AT(call->dr_, i, t);
-        }
-        if (outer->first < panels.parts) NAME(collect_operand)(rhp, depth, k, of_hp, of_r, n, u);
-        if (outer->last > panels.parts) NAME(collect_operand)(hp, depth, k, of_hp, NULL, n, u);
-        NAME(collect_operand)(X, depth, k, of_X, NULL, n, call->e);
-        NAME(collect_gate)(outer, 0, panels, k, of_dhh_, n);
-        NAME(collect_gate)(outer, 1, panels, k, of_dz_, n);
-        NAME(collect_gate)(outer, 2, panels, k, of_dr_, n);
-        outer->count += n;
+    T *of_X[CGRU_GROUP], *of_hp[CGRU_GROUP], *of_r[CGRU_GROUP], *of_d[3][CGRU_GROUP];
+    for (ptrdiff_t n = 0; n < rows; n++) {
+        const ptrdiff_t i = SAMPLE(call, row[n]);
+        of_X[n] = AT(call->X, i, t[n]);
+        of_hp[n] = AT(call->hp, i, t[n]);
+        of_r[n] = AT(call->r, i, t[n]);
+        of_d[CGRU_R][n] = AT(call->dr_, i, t[n]);
+        of_d[CGRU_Z][n] = AT(call->dz_, i, t[n]);
+        of_d[CGRU_HH][n] = AT(call->dhh_, i, t[n]);
     }
+    if (outer->last > CGRU_HH * panels.parts) NAME(collect_operand)(rhp, depth, k, of_hp, of_r, rows, u);
+    if (outer->first < CGRU_HH * panels.parts) NAME(collect_operand)(hp, depth, k, of_hp, NULL, rows, u);
+    NAME(collect_operand)(X, depth, k, of_X, NULL, rows, call->e);
+    for (int gate = 0; gate < 3; gate++) NAME(collect_gate)(outer, gate, panels, k, of_d[gate], rows);
+    outer->count += rows;
 }
 
 /* out[:, panel] += operand^T gate, a panel of `width` vectors from `vector` on */
@@ -94,11 +86,11 @@ static void NAME(multiply)(cgru_outer *outer) {
         PARTS(panels, p, first, width) {
             if (gate * panels.parts + p < outer->first || gate * panels.parts + p >= outer->last) continue;
             const T *d = (const T *)outer->gates + (gate * vectors + first) * depth * LANES;
-            NAME(accumulate)(outer->dV[gate], u, gate == 0 ? rhp : hp, d, first, width, outer);
-            NAME(accumulate)(outer->dU[gate], outer->call->e, X, d, first, width, outer);
+            NAME(accumulate)(outer->g->V[gate], u, gate == CGRU_HH ? rhp : hp, d, first, width, outer);
+            NAME(accumulate)(outer->g->U[gate], outer->call->e, X, d, first, width, outer);
             for (ptrdiff_t v = 0; v < width; v++) {
                 ptrdiff_t c = (first + v) * LANES, n = NAME(min)(u - c, LANES);
-                T *db = (T *)outer->db[gate] + c;
+                T *db = (T *)outer->g->b[gate] + c;
                 vec sum = NAME(load_n)(db, n);
                 for (ptrdiff_t k = 0; k < outer->count; k++) sum += NAME(load)(d + (k * width + v) * LANES);
                 NAME(store_n)(db, sum, n);

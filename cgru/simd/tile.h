@@ -107,9 +107,8 @@ INLINE ptrdiff_t NAME(depth)(const cgru_product *product) {
     return K;
 }
 
-static void NAME(pack)(const cgru_product *product, void *weights, ptrdiff_t k0, ptrdiff_t vector0, const void *W_,
-                       ptrdiff_t row, ptrdiff_t column, ptrdiff_t k, ptrdiff_t n) {
-    const T *W = W_;
+static void NAME(pack)(const cgru_product *product, void *weights, ptrdiff_t k0, ptrdiff_t vector0, cgru_matrix W,
+                       ptrdiff_t k, ptrdiff_t n) {
     const ptrdiff_t K = NAME(depth)(product);
     const NAME(split) panels = NAME(panels)(product->vectors);
     PARTS(panels, p, first, vectors) {
@@ -118,12 +117,12 @@ static void NAME(pack)(const cgru_product *product, void *weights, ptrdiff_t k0,
             if (j0 < 0 || j0 >= n) continue;
             ptrdiff_t left = n - j0 < LANES ? n - j0 : LANES;
             T *to = (T *)weights + (first * K + k0 * vectors + v - first) * LANES;
-            const T *from = W + j0 * column;
-            for (ptrdiff_t i = 0; i < k; i++, to += vectors * LANES, from += row) {
-                if (column == 1) {
+            const T *from = (const T *)W.data + j0 * W.column;
+            for (ptrdiff_t i = 0; i < k; i++, to += vectors * LANES, from += W.row) {
+                if (W.column == 1) {
                     NAME(store)(to, NAME(load_n)(from, left));
                 } else {
-                    for (ptrdiff_t j = 0; j < left; j++) to[j] = from[j * column];
+                    for (ptrdiff_t j = 0; j < left; j++) to[j] = from[j * W.column];
                     for (ptrdiff_t j = left; j < LANES; j++) to[j] = 0;
                 }
             }
@@ -131,60 +130,7 @@ static void NAME(pack)(const cgru_product *product, void *weights, ptrdiff_t k0,
     }
 }
 
-INLINE void NAME(direct_step)(const int width, T x, const T *w, ptrdiff_t left, vec *sum) {
-    UNROLL(4)
-    for (int j = 0; j < width - 1; j++) sum[j] = NAME(add_product)(sum[j], x, NAME(load)(w + j * LANES));
-    const vec last = NAME(load_n)(w + (width - 1) * LANES, left < LANES ? left : LANES);
-    sum[width - 1] = NAME(add_product)(sum[width - 1], x, last);
-}
-
-/* The tile of a single row, weights as they lie, with the sums of NAME(tile): `width` vectors of a section from v on. */
-INLINE void NAME(direct_tile)(const int width, const cgru_product *product, ptrdiff_t row, int section, ptrdiff_t v,
-                              T *out) {
-    const ptrdiff_t vectors = product->vectors / product->sections, left = product->call->u - (v + width - 1) * LANES;
-    const T *bias = (const T *)product->bias + (section * vectors + v) * LANES;
-    vec sum[4][4];
-    UNROLL(4)
-    for (int c = 0; c < 4; c++) {
-        UNROLL(4)
-        for (int j = 0; j < width; j++) sum[c][j] = c ? ZERO : NAME(load)(bias + j * LANES);
-    }
-    for (int o = 0; o < product->operands; o++) {
-        const T *a = (const T *)product->operand[o].rows + row * product->operand[o].ld;
-        const T *W = (const T *)product->direct[section][o].W + v * LANES;
-        const ptrdiff_t K = product->operand[o].k, ld = product->direct[section][o].row;
-        ptrdiff_t k = 0;
-        for (; k + 4 <= K; k += 4) {
-            UNROLL(4)
-            for (int c = 0; c < 4; c++) NAME(direct_step)(width, a[k + c], W + (k + c) * ld, left, sum[c]);
-        }
-        for (; k < K; k++) NAME(direct_step)(width, a[k], W + k * ld, left, sum[0]);
-    }
-    UNROLL(4)
-    for (int j = 0; j < width; j++) NAME(store)(out + j * LANES, sum[0][j] + sum[1][j] + sum[2][j] + sum[3][j]);
-}
-
-static void NAME(direct)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row) {
-    ALIGNED T out[4 * LANES];
-    const ptrdiff_t vectors = product->vectors / product->sections;
-    for (int section = 0; section < product->sections; section++)
-        for (ptrdiff_t v = 0, width; v < vectors; v += width) {
-            width = vectors - v < 4 ? vectors - v : 4;
-            switch (width) {
-            case 1: NAME(direct_tile)(1, product, row, section, v, out); break;
-            case 2: NAME(direct_tile)(2, product, row, section, v, out); break;
-            case 3: NAME(direct_tile)(3, product, row, section, v, out); break;
-            default: NAME(direct_tile)(4, product, row, section, v, out); break;
-            }
-            product->epilogue(product, t, row, 1, section * vectors + v, width, out);
-        }
-}
-
 static void NAME(product)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
-    if (!product->weights) {
-        NAME(direct)(product, t, row0);
-        return;
-    }
     ALIGNED T out[ROWS * 3 * LANES];
     NAME(tile_function) *const (*tiles)[3] = product->call->m == 1 && rows == 1 ? NAME(of_single) : NAME(of_many);
     const ptrdiff_t K = NAME(depth)(product);

@@ -81,7 +81,7 @@ INLINE vec NAME(add_product)(vec sum, T x, vec w) {
 }
 
 /* The first n lanes of a vector, 0 < n <= LANES (what is loaded beyond them is zero); x < y ? a : b, where a NaN is less
- * than nothing; x 2^n for an integer n and x near 1. */
+ * than nothing; the larger of x and `low`, NaN for NaN; x 2^n for an integer n and x near 1. */
 #if BYTES == 64
 #if SIZE == 4
 #define MM(name) _mm512_##name##_ps
@@ -101,6 +101,8 @@ INLINE void NAME(store_n)(T *p, vec x, ptrdiff_t n) { MM(mask_storeu)(p, MASK(n)
 INLINE vec NAME(if_less)(vec x, vec y, vec a, vec b) {
     return (vec)MM(mask_blend)(LESS(x, y), (NAME(native))b, (NAME(native))a);
 }
+
+INLINE vec NAME(at_least)(vec x, vec low) { return (vec)MM(max)((NAME(native))low, (NAME(native))x); }
 
 INLINE vec NAME(scaled)(vec x, vec n) { return (vec)MM(scalef)((NAME(native))x, (NAME(native))n); }
 #undef MM
@@ -126,6 +128,8 @@ INLINE void NAME(store_n)(T *p, vec x, ptrdiff_t n) {
 
 INLINE vec NAME(if_less)(vec x, vec y, vec a, vec b) { return SELECT(x < y, a, b); }
 
+INLINE vec NAME(at_least)(vec x, vec low) { return NAME(if_less)(x, low, low, x); }
+
 INLINE vec NAME(power_of_two)(vec n) { /* n an integer, SMALLEST <= n <= BIAS */
     return NUMBERS((ints)((uints)(BITS(n + SHIFTER) + BIAS) << MANTISSA));
 }
@@ -140,40 +144,37 @@ INLINE vec NAME(scaled)(vec x, vec n) { /* in two steps, of which the second lea
  *
  * x = n ln 2 + r, |r| <= ln(2) / 2, the reduction in two parts (Cody and Waite, 1980); exp(r) - 1 = r + r^2 P(r), P
  * interpolated at Chebyshev nodes to 5e-10 (float) and 5e-19 (double) of the whole. Adding 1.5 * 2^(mantissa bits)
- * rounds to an integer whose bits then stand in the lowest ones of the sum. */
+ * rounds to an integer whose bits then stand in the lowest ones of the sum. P is summed by pairs (Estrin, 1960), whose
+ * chain is the shortest. */
 INLINE vec NAME(reduced_expm1)(vec x, vec *n) { /* exp(r) - 1 */
     vec rounded = x * LOG2_E + SHIFTER;
     *n = rounded - SHIFTER;
     vec r = x - *n * LN2_HIGH;
     r = r - *n * LN2_LOW;
 #if SIZE == 4
-    vec P = (T)1.9891030654370327738e-4 * r + (T)1.3933685862617173589e-3;
-    P = P * r + (T)8.3333108895820771937e-3;
-    P = P * r + (T)4.1666464602026541557e-2;
-    P = P * r + (T)1.6666666681659179129e-1;
-    P = P * r + (T)5.0000000134981778643e-1;
+    vec s = r * r;
+    vec P = ((T)5.0000000134981778643e-1 + (T)1.6666666681659179129e-1 * r) +
+            s * (((T)4.1666464602026541557e-2 + (T)8.3333108895820771937e-3 * r) +
+                 s * ((T)1.3933685862617173589e-3 + (T)1.9891030654370327738e-4 * r));
 #else
-    vec P = (T)2.0914717341716375952e-9 * r + (T)2.5105259538448493419e-8;
-    P = P * r + (T)2.7557273570102139673e-7;
-    P = P * r + (T)2.7557255297969644392e-6;
-    P = P * r + (T)2.4801587325605322782e-5;
-    P = P * r + (T)1.9841269874901259234e-4;
-    P = P * r + (T)1.3888888888883731828e-3;
-    P = P * r + (T)8.3333333333261120526e-3;
-    P = P * r + (T)4.1666666666666669767e-2;
-    P = P * r + (T)1.6666666666666671008e-1;
-    P = P * r + (T)0.5;
+    vec s = r * r, q = s * s;
+    vec P = (((T)0.5 + (T)1.6666666666666671008e-1 * r) +
+             s * ((T)4.1666666666666669767e-2 + (T)8.3333333333261120526e-3 * r)) +
+            q * ((((T)1.3888888888883731828e-3 + (T)1.9841269874901259234e-4 * r) +
+                  s * ((T)2.4801587325605322782e-5 + (T)2.7557255297969644392e-6 * r)) +
+                 q * (((T)2.7557273570102139673e-7 + (T)2.5105259538448493419e-8 * r) +
+                      s * (T)2.0914717341716375952e-9));
 #endif
-    return r + r * r * P;
+    return r + s * P;
 }
 
 INLINE vec NAME(exp_negative)(vec x) {
-    vec n, q = NAME(reduced_expm1)(NAME(if_less)(x, ZERO + LOWEST, ZERO + LOWEST, x), &n);
+    vec n, q = NAME(reduced_expm1)(NAME(at_least)(x, ZERO + LOWEST), &n);
     return NAME(scaled)(1 + q, n);
 }
 
 INLINE vec NAME(expm1_negative)(vec x) {
-    vec n, q = NAME(reduced_expm1)(NAME(if_less)(x, ZERO + NEGLIGIBLE, ZERO + NEGLIGIBLE, x), &n);
+    vec n, q = NAME(reduced_expm1)(NAME(at_least)(x, ZERO + NEGLIGIBLE), &n);
     vec scale = NAME(scaled)(ZERO + 1, n);
     return scale * q + (scale - 1);
 }
