@@ -348,8 +348,9 @@ class Network:
     def _scores(self, data: Data) -> tuple[float, float | None]:
         """The loss and the accuracy on `data`."""
         loss, right = 0.0, 0.0
+        size = max(1, 1024 * 1024 // max(1024, data.X.shape[1]))  # fewer of long samples, for the memory's sake
         with np.errstate(over="ignore", invalid="ignore"):
-            for A, _, rows in self._below(data.X, data.lengths, 1024):
+            for A, _, rows in self._below(data.X, data.lengths, size):
                 batch = data[rows]
                 Z = self._head._preactivations(batch.rows(A))
                 A, Y = self._head._activated(Z), self._targets(batch)

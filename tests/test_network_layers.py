@@ -384,6 +384,16 @@ def test_a_truncated_fit_learns_what_lies_within_reach_of_its_states():
     assert net.evaluate(tokens, y)["accuracy"] > 0.95
 
 
+def test_long_samples_are_scored_a_few_at_a_time(monkeypatch):
+    net = cgru.Network([states(1), cgru.Dense(1)], seed=0)
+    tall = RNG.standard_normal((600, 2048, 1))
+    y, seen, predict = tall[:, :, 0] > 0, [], net.layers[0].predict
+    monkeypatch.setattr(net.layers[0], "predict", lambda A, lengths: seen.append(len(A)) or predict(A, lengths))
+    got = net.evaluate(tall, y)
+    assert seen == [512, 88]
+    assert got["accuracy"] == pytest.approx(((net.predict(tall)[:, :, 0] > 0.5) == y).mean())
+
+
 def test_the_schedule_runs_over_the_pieces():
     seen = []
 
