@@ -120,7 +120,9 @@ def _described(data: Dataset, task: Task, source: str, validation: float) -> lis
     lengths = data.train.lengths
     low, high = (s, s) if lengths is None else (lengths.min(), lengths.max())
     steps = f"{low}" if low == high else f"{low} to {high}"
-    goal = "regression" if task.names is None else f"{len(task.names)} classes" + ", one a step" * at_steps(task.train)
+    goal = "regression" if task.names is None else f"{len(task.names)} classes"
+    if at_steps(task.train):
+        goal += ", one a step"
     held = min(max(round(validation * m), 1), m - 1) if validation else 0  # as Network.fit sets them aside
     counts = [f"{m - held} sequences to train on"]
     if held:
@@ -267,13 +269,21 @@ def predict(arguments: argparse.Namespace) -> int:
         write(arguments.output, outputs, classes, class_names(net), real)
         return 0
     with as_request_error(f"{arguments.model}: "):  # a class name may be more than the encoding of stdout has
-        values = outputs if classes is None else classes[..., None]
-        for i, rows in enumerate([values] if real is None else values):
-            for row in rows if real is None else rows[real[i]]:
+        if classes is not None:
+            outputs = classes.reshape(*outputs.shape[:-1], -1)
+        for i, row in enumerate(outputs):
+            if real is None:
                 print(*row)
-            if real is not None:
-                print()  # between the steps of one sequence and those of the next
+            else:
+                _print_steps(row[real[i]])
     return 0
+
+
+def _print_steps(rows: np.ndarray) -> None:
+    """The steps of one sequence and, before those of the next, an empty line."""
+    for row in rows:
+        print(*row)
+    print()
 
 
 def evaluate(arguments: argparse.Namespace) -> int:

@@ -439,6 +439,19 @@ def test_pools(toy, tmp_path, pool):
     assert accuracy_in(run("evaluate", "cgru-model.npz", toy / "data.npz", cwd=tmp_path)[0]) > 60
 
 
+def test_several_labels_a_line(toy, tmp_path):
+    for name, layers in (("one", [cgru.GRU(2)]), ("steps", [cgru.GRU(2, sequences=True)])):
+        net = cgru.Network([*layers, cgru.Dense(3)], seed=0)
+        due = net.predict_classes(X)
+        net.save(tmp_path / name)
+        np.savez(tmp_path / "x.npz", x=X)
+        out, _ = run("predict", name, "x.npz", cwd=tmp_path)
+        assert [line.split() for line in out.splitlines() if line] == due.reshape(-1, 3).astype(str).tolist()
+        run("predict", name, "x.npz", "-o", f"{name}.npz", cwd=tmp_path)
+        with np.load(tmp_path / f"{name}.npz") as written:
+            assert written["classes"].tolist() == due.astype(str).tolist()
+
+
 def test_a_model_of_tokens(toy, tmp_path):
     net = cgru.Network([cgru.Embedding(3, 2), cgru.GRU(2), cgru.Dense(2, cgru.softmax)])
     net.predict([[0, 1]])
