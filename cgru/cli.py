@@ -269,9 +269,9 @@ def predict(arguments: argparse.Namespace) -> int:
         write(arguments.output, outputs, classes, class_names(net), real)
         return 0
     with as_request_error(f"{arguments.model}: "):  # a class name may be more than the encoding of stdout has
-        if classes is not None:
-            outputs = classes.reshape(*outputs.shape[:-1], -1)
-        for i, row in enumerate(outputs):
+        places = slice(2 if net.per_step else 1)
+        values = outputs if classes is None else classes.reshape(*classes.shape[places], -1)
+        for i, row in enumerate(values):
             if real is None:
                 print(*row)
             else:
