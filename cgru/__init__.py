@@ -15,11 +15,14 @@ from cgru._version import __version__
 from cgru.activations import elu, identity, lrelu, relu, sigmoid, softmax, tanh
 from cgru.bidirectional import Bidirectional
 from cgru.dense import Dense
+from cgru.dropout import Dropout
+from cgru.embedding import Embedding
 from cgru.history import Epoch, History
-from cgru.initializers import orthogonal, xavier
+from cgru.initializers import orthogonal, standard_normal, xavier
 from cgru.layer import GRU
 from cgru.network import Network, load
 from cgru.optimizers import SGD, Adam
+from cgru.pooling import Pool
 from cgru.threads import get_num_threads, set_num_threads
 
 __all__ = [
@@ -28,9 +31,12 @@ __all__ = [
     "Adam",
     "Bidirectional",
     "Dense",
+    "Dropout",
+    "Embedding",
     "Epoch",
     "History",
     "Network",
+    "Pool",
     "__version__",
     "datasets",
     "elu",
@@ -46,6 +52,7 @@ __all__ = [
     "set_num_threads",
     "sigmoid",
     "softmax",
+    "standard_normal",
     "tanh",
     "xavier",
 ]
