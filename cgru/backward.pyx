@@ -6,17 +6,13 @@ Whatever is given here is trusted: layer.py has checked it. All arrays are of on
 cimport numpy as cnp
 
 from cgru.kernels cimport (
-    CGRU_HH, CGRU_R, CGRU_Z, add_operand, array, cgru_call, cgru_kernels, cgru_matrix, cgru_weights, kernels, new_call,
+    CGRU_HH, CGRU_R, CGRU_Z, add_operand, array, cgru_array, cgru_call, cgru_kernels, cgru_matrix, cgru_weights, kernels, new_call,
     new_product, odd_lines, pack, steps_of_single, transpose, weights,
 )
 from cgru.memory cimport Workspace
 from cgru.threads cimport block_rows, share, threads_for
 
 cnp.import_array()
-
-cdef enum:
-    CHUNK = 64  # rows of dX at a time, whose gate gradients stay in the cache from panel to panel
-
 
 cdef void step(const Backward *b, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
     """Take `rows` rows from dhn to dh."""
@@ -26,6 +22,8 @@ cdef void step(const Backward *b, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows)
     b.k.product(&b.reset, t, row, rows)
     # dh += dz_ Vz^T + dr_ Vr^T
     b.k.product(&b.state, t, row, rows)
+    # dX = dhh_ Uhh^T + dz_ Uz^T + dr_ Ur^T
+    b.k.product(&b.dX, t, row, rows)
 
 
 cdef void block(void *work, Py_ssize_t part) noexcept nogil:
@@ -37,17 +35,11 @@ cdef void block(void *work, Py_ssize_t part) noexcept nogil:
     b.k.start(b.call, row, rows)
     for t in range(b.call.s - 1, -1, -1):
         if b.call.running:
-            live = min(rows, b.call.running[t] - row)
-            if live <= 0:
-                continue
-        step(b, t, row, live)
-
-
-cdef void inputs(void *work, Py_ssize_t part) noexcept nogil:
-    """dX = dhh_ Uhh^T + dz_ Uz^T + dr_ Ur^T over a chunk of samples and steps; zero past a sample's length."""
-    cdef Backward *b = <Backward *>work
-    cdef Py_ssize_t row = part * CHUNK
-    b.k.product(&b.dX, 0, row, min(CHUNK, b.call.m * b.call.s - row))
+            live = max(0, min(rows, b.call.running[t] - row))
+        if live < rows:
+            b.k.pad_backward(b.call, t, row + live, rows - live)
+        if live > 0:
+            step(b, t, row, live)
 
 
 cdef Py_ssize_t pack_room(const cgru_call *call) noexcept nogil:
@@ -79,12 +71,16 @@ cdef void prepare(Backward *b, const cgru_kernels *k, cgru_call *call, void *pac
         for gate in range(3):
             b.single.V[gate] = cgru_matrix(to + gate * u * up * size, 0, 1)
 
-    b.dX = new_product(k, call, k.put, call.e, to + 3 * u * up * size, NULL)
-    b.dX.out = call.dX
-    b.dX.out.sample = call.e  # all samples and steps, in whatever order they lie
-    add_operand(&b.dX, call.dhh_.data, u, u)
-    add_operand(&b.dX, call.dz_.data, u, u)
-    add_operand(&b.dX, call.dr_.data, u, u)
+    b.dX = new_product(k, call, k.put if call.m == 1 else k.input_backward, call.e, to + 3 * u * up * size, NULL)
+    if call.m == 1:  # all steps together
+        b.dX.out = cgru_array(call.dX.data, call.dX.step, 0)
+        add_operand(&b.dX, call.dhh_.data, call.dhh_.step, u)
+        add_operand(&b.dX, call.dz_.data, call.dz_.step, u)
+        add_operand(&b.dX, call.dr_.data, call.dr_.step, u)
+    else:
+        add_operand(&b.dX, dhh_, call.ld, u)
+        add_operand(&b.dX, dhh_ + up * size, call.ld, u)
+        add_operand(&b.dX, dhh_ + 2 * up * size, call.ld, u)
 
 
 cdef void pack_weights(Backward *b, const cgru_weights *w) noexcept nogil:
@@ -106,13 +102,16 @@ cdef void pack_weights(Backward *b, const cgru_weights *w) noexcept nogil:
 cdef void sequence(Backward *b, int threads, bint ragged) noexcept nogil:
     """From the last step to the first, then dX."""
     cdef cgru_call *call = b.call
+    cdef Py_ssize_t steps = steps_of_single(call), t
     if call.m == 1:
         b.k.start(call, 0, 1)
-        b.k.single_backward(&b.single, steps_of_single(call))
+        for t in range(steps, call.s):
+            b.k.pad_backward(call, t, 0, 1)
+        b.k.single_backward(&b.single, steps)
+        b.k.product(&b.dX, 0, 0, steps)
     else:
         b.rows = block_rows(call.m, call.ld * b.k.size, 3 * call.u * call.u * b.k.size, threads, ragged)
         share(block, b, (call.m + b.rows - 1) // b.rows, threads)
-    share(inputs, b, (call.m * call.s + CHUNK - 1) // CHUNK, threads)
 
 
 def run(dict p not None, dict arrays not None, tuple activations not None, order=None, running=None):

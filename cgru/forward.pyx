@@ -35,13 +35,17 @@ cdef void block(void *work, Py_ssize_t part) noexcept nogil:
     cdef Py_ssize_t row = part * f.rows, t
     cdef Py_ssize_t rows = min(f.rows, f.call.m - row)
     cdef Py_ssize_t live = rows
+    cdef bint cached = f.call.hh.data != NULL
     f.k.start(f.call, row, rows)
     for t in range(f.call.s):
         if f.call.running:
-            live = min(rows, f.call.running[t] - row)
-            if live <= 0:
+            live = max(0, min(rows, f.call.running[t] - row))
+            if live == 0 and not cached:
                 break
-        step(f, t, row, live)
+        if live > 0:
+            step(f, t, row, live)
+        if live < rows and cached:
+            f.k.pad(f.call, t, row + live, rows - live)
     if f.call.last.data:
         f.k.finish(f.call, row, rows)
 
@@ -121,9 +125,13 @@ cdef bint in_place(Forward *f, const cgru_weights *w) noexcept nogil:
 cdef void sequence(Forward *f, int threads, bint ragged) noexcept nogil:
     """From h0 to the last states, all steps."""
     cdef cgru_call *call = f.call
+    cdef Py_ssize_t steps = steps_of_single(call), t
     if call.m == 1:
         f.k.start(call, 0, 1)
-        f.k.single_forward(&f.single, steps_of_single(call))
+        f.k.single_forward(&f.single, steps)
+        if call.hh.data != NULL:
+            for t in range(steps, call.s):
+                f.k.pad(call, t, 0, 1)
         if call.last.data:
             f.k.finish(call, 0, 1)
         return

@@ -82,6 +82,8 @@ cdef extern from "simd/cgru.h" nogil:
         void (*start)(const cgru_call *, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*load)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*finish)(const cgru_call *, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*pad)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*pad_backward)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*gates_backward)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*single_forward)(const cgru_single *, Py_ssize_t) noexcept nogil
         void (*single_backward)(const cgru_single *, Py_ssize_t) noexcept nogil
@@ -90,6 +92,7 @@ cdef extern from "simd/cgru.h" nogil:
         cgru_epilogue *candidate
         cgru_epilogue *reset_backward
         cgru_epilogue *state_backward
+        cgru_epilogue *input_backward
         cgru_epilogue *put
         void (*collect)(cgru_outer *, const Py_ssize_t *, const Py_ssize_t *, Py_ssize_t) noexcept nogil
         void (*multiply)(cgru_outer *) noexcept nogil

@@ -388,12 +388,8 @@ class GRU:
         fc = {"X": X, "h": h, "hp": hp}
         for name in ("hh_", "hh", "z", "z_", "r", "r_") if preactivations else OUTPUTS:
             fc[name] = take(name, m, s, u, self.dtype)
-            if lengths is not None:
-                fc[name].fill(0)
         last = np.empty((m, u), self.dtype)
         forward.run(p, {**fc, "h0": h0, "last": last}, codes, *(self._ragged or ()))
-        if lengths is not None:
-            np.copyto(fc["h"], last[:, None], where=~reference.mask(lengths, s))
         return fc, last
 
     def _backward(self, p, fc, dA, codes) -> dict[str, np.ndarray]:
@@ -404,9 +400,6 @@ class GRU:
         bc = {"dA": dA, "dh": dh, "dhn": dhn}
         for name in ("dh_", "dhh_", "dz_", "dr_"):
             bc[name] = take(name, m, s, u, self.dtype)
-        if self._ragged is not None:
-            for name in ("dh", "dh_", "dhh_", "dz_", "dr_"):
-                bc[name].fill(0)
         bc["dX"] = take("dX", *fc["X"].shape, self.dtype)
         backward.run(p, fc | bc, codes, *(self._ragged or ()))
         return bc

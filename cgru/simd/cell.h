@@ -28,6 +28,30 @@ static void NAME(finish)(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) 
         memcpy(AT(call->last, SAMPLE(call, row), 0), ROW(call, row), call->u * sizeof(T));
 }
 
+INLINE void NAME(blank)(cgru_array array, ptrdiff_t i, ptrdiff_t t, ptrdiff_t n) {
+    if (array.data) memset(AT(array, i, t), 0, n * sizeof(T));
+}
+
+/* Past a sample's length h repeats the last state and the other caches are zero. */
+static void NAME(pad)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
+    for (ptrdiff_t row = row0; row < row0 + rows; row++) {
+        const ptrdiff_t i = SAMPLE(call, row), u = call->u;
+        if (call->h.data) memcpy(AT(call->h, i, t), ROW(call, row), u * sizeof(T));
+        NAME(blank)(call->hh, i, t, u), NAME(blank)(call->hh_, i, t, u);
+        NAME(blank)(call->z, i, t, u), NAME(blank)(call->z_, i, t, u);
+        NAME(blank)(call->r, i, t, u), NAME(blank)(call->r_, i, t, u);
+    }
+}
+
+static void NAME(pad_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
+    for (ptrdiff_t row = row0; row < row0 + rows; row++) {
+        const ptrdiff_t i = SAMPLE(call, row), u = call->u;
+        NAME(blank)(call->dh, i, t, u), NAME(blank)(call->dh_, i, t, u);
+        NAME(blank)(call->dhh_, i, t, u), NAME(blank)(call->dz_, i, t, u), NAME(blank)(call->dr_, i, t, u);
+        NAME(blank)(call->dX, i, t, call->e);
+    }
+}
+
 /* r = activate_reset(r_), r * h; z = activate_update(z_): columns of r first, then those of z */
 static void NAME(gates)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows, ptrdiff_t vector0,
                         ptrdiff_t vectors, const void *tile_) {
@@ -133,6 +157,18 @@ static void NAME(state_backward)(const cgru_product *product, ptrdiff_t t, ptrdi
             NAME(store)(dh + c, sum);
             NAME(store_n)(AT(call->dh, SAMPLE(call, row), t) + c, sum, NAME(min)(call->u - c, LANES));
         }
+    }
+}
+
+/* dX = dhh_ Uhh^T + dz_ Uz^T + dr_ Ur^T */
+static void NAME(input_backward)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows,
+                                 ptrdiff_t vector0, ptrdiff_t vectors, const void *tile_) {
+    const cgru_call *call = product->call;
+    const T *tile = tile_;
+    for (ptrdiff_t row = row0; row < row0 + rows; row++) {
+        T *dX = AT(call->dX, SAMPLE(call, row), t);
+        for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES)
+            NAME(store_n)(dX + v * LANES, NAME(load)(tile), NAME(min)(call->e - v * LANES, LANES));
     }
 }
 

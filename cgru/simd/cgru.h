@@ -118,13 +118,15 @@ typedef struct {
     void (*start)(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows);
     void (*load)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
     void (*finish)(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows);
+    void (*pad)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
+    void (*pad_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
     void (*gates_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
 
     void (*single_forward)(const cgru_single *single, ptrdiff_t steps);
     void (*single_backward)(const cgru_single *single, ptrdiff_t steps);
     void (*lay)(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to);
 
-    cgru_epilogue *gates, *candidate, *reset_backward, *state_backward, *put;
+    cgru_epilogue *gates, *candidate, *reset_backward, *state_backward, *input_backward, *put;
 
     /* Takes up to CGRU_GROUP rows, each of some step t. */
     void (*collect)(cgru_outer *outer, const ptrdiff_t *t, const ptrdiff_t *row, ptrdiff_t rows);
