@@ -18,18 +18,19 @@ import numpy as np
 
 from cgru import activations, initializers
 from cgru.base import Layer
+from cgru.bidirectional import PREFIXES, Bidirectional
 from cgru.chain import output_shape
 from cgru.dense import Dense
 from cgru.dropout import Dropout
 from cgru.embedding import Embedding
 from cgru.layer import GRU
 from cgru.pooling import Pool
-from cgru.reference import PARAMETERS
+from cgru.reference import PARAMETERS, names
 
 __all__ = ["FORMAT", "read", "refused", "write"]
 
 FORMAT = 1
-VARIANT = "reset_before"  # the reset gate is applied before the matrix product
+VARIANTS = ("reset_before", "reset_after")  # the matrix product
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,13 @@ def _units(layer: GRU | Layer) -> int:
     return layer.d["u"]
 
 
+_WHERE_ON = ("reverse", "dropout", "recurrent_dropout", "zoneout", "stateful")  # a GRU's options, else left out
 _GATES = ("activate", "activate_update", "activate_reset")
 _KINDS = {
     kind.type.__name__: kind
     for kind in (
         _Kind(GRU, {"units": _units}, (*_GATES, "initialization"), ("sequences", "clip_gradients"), PARAMETERS),
+        _Kind(Bidirectional, {}),
         _Kind(Dense, {"units": _units}, ("activate", "initialization"), (), ("W", "b")),
         _Kind(Embedding, {"tokens": lambda layer: layer.d["v"], "units": _units}, ("initialization",), (), ("E",)),
         _Kind(Dropout, {"rate": lambda layer: layer.rate}),
@@ -113,6 +116,8 @@ def _description(layer: GRU | Layer, i: int) -> dict[str, Any]:
     kind = _KINDS.get(name)
     if kind is None or kind.type is not type(layer):
         raise ValueError(f"layers: expected cgru's own to save, got {name} as layer {i}")
+    if kind.type is Bidirectional:
+        return {"class": name, "merge": layer.merge, "layer": _alike(layer, i)}
     missing = [name for name in _names(layer) if name not in layer.p]
     if missing:
         raise RuntimeError(
@@ -137,8 +142,20 @@ def _description(layer: GRU | Layer, i: int) -> dict[str, Any]:
     description["trainable"] = bool(layer.trainable)
     description |= {option: _plain(getattr(layer, option)) for option in kind.options}
     if kind.type is GRU:
-        description["variant"] = VARIANT
+        description["variant"] = VARIANTS[layer.reset_after]
+        description |= {option: getattr(layer, option) for option in _WHERE_ON if getattr(layer, option)}
     return description
+
+
+def _alike(layer: Bidirectional, i: int) -> dict[str, Any]:
+    """The description of the first of the two layers; ValueError where the twin is not made like it."""
+    first, second = (_description(half, i) for half in layer.halves)
+    flags = first.get("reverse", False), second.pop("reverse", False)
+    if flags[0] == flags[1] or second != {key: value for key, value in first.items() if key != "reverse"}:
+        raise ValueError(
+            f"layers: expected a twin like the other but for its direction, got {layer.halves} in layer {i}"
+        )
+    return first
 
 
 def _plain(value: Any) -> Any:
@@ -148,7 +165,9 @@ def _plain(value: Any) -> Any:
 
 def _names(layer: GRU | Layer) -> tuple[str, ...]:
     """The parameters of a layer; of those of the first layer that has any, the first has a row for each element."""
-    return _kind(layer).parameters
+    if isinstance(layer, Bidirectional):
+        return tuple(prefix + name for prefix in PREFIXES for name in names(layer.reset_after))
+    return names(layer.reset_after) if isinstance(layer, GRU) else _kind(layer).parameters
 
 
 def _widths(layers: Sequence[GRU | Layer]) -> list[int]:
@@ -161,9 +180,9 @@ def _widths(layers: Sequence[GRU | Layer]) -> list[int]:
 
 def _shapes(layer: GRU | Layer, e: int) -> dict[str, tuple[int, int]]:
     """The shape of each parameter of a layer that gets `e` elements."""
-    u = layer.d.get("u", e)
-    rows = {"U": e, "W": e, "V": u, "b": 1, "E": layer.d.get("v")}
-    return {name: (rows[name[0]], u) for name in _names(layer)}
+    u = getattr(layer, "forward_layer", layer).d.get("u", e)
+    rows = {"U": e, "W": e, "V": u, "b": 1, "c": 1, "E": layer.d.get("v")}
+    return {name: (rows[name.rpartition(".")[2][0]], u) for name in _names(layer)}
 
 
 # --- reading ---
@@ -212,9 +231,14 @@ def _layer(description: Mapping[str, Any]) -> GRU | Layer:
     """A layer without parameters."""
     options = dict(description)
     kind = _KINDS[options.pop("class")]
+    if kind.type is Bidirectional:
+        return Bidirectional(_layer(options["layer"]), options["merge"])
     sizes, trainable = [options.pop(size) for size in kind.sizes], options.pop("trainable")
-    if kind.type is GRU and options.pop("variant") != VARIANT:
-        raise ValueError(f"variant: expected {VARIANT}, got {description['variant']}")
+    if kind.type is GRU:
+        variant = options.pop("variant")
+        if variant not in VARIANTS:
+            raise ValueError(f"variant: expected {' or '.join(VARIANTS)}, got {variant}")
+        options["reset_after"] = variant == VARIANTS[1]
     for role in kind.callables:
         options[role] = (_INITIALIZERS if role == "initialization" else activations.NAMED)[options[role]]
     layer = kind.type(*sizes, **options)
