@@ -308,3 +308,56 @@ def test_one_thread_at_a_time_and_no_lock_after_an_interrupt():
     other.start()
     other.join()
     np.testing.assert_array_equal(layer.fc["A"], due)
+
+
+# --- in a network ---
+
+
+def stack(seed=5, **options):
+    return cgru.Network(
+        [
+            cgru.Bidirectional(cgru.GRU(4, sequences=True, reset_after=True, **options)),
+            cgru.Bidirectional(cgru.GRU(3, cgru.elu, **options), "mean"),
+            cgru.Dense(2, cgru.softmax),
+        ],
+        optimizer=cgru.Adam(0.03),
+        seed=seed,
+    )
+
+
+def test_a_stack_is_trained_and_stored(tmp_path):
+    rng = np.random.default_rng(0)
+    X, lengths = rng.standard_normal((40, 6, 2)), rng.integers(2, 7, 40)
+    y = (X[np.arange(40), lengths - 1, 0] > X[:, 0, 0]).astype(int)  # both ends of each sample tell
+    net = stack(dropout=0.1, zoneout=0.05)
+    before = net.evaluate(X, y, lengths)["loss"]
+    net.fit(X, y, lengths=lengths, epochs=30, batch_size=20)
+    assert net.evaluate(X, y, lengths)["loss"] < 0.7 * before
+    path = tmp_path / "model"
+    net.save(path)
+    twin = cgru.load(path)
+    np.testing.assert_array_equal(twin.predict(X, lengths), net.predict(X, lengths))
+    assert [repr(layer) for layer in twin.layers] == [repr(layer) for layer in net.layers]
+    for ours, theirs in zip(net.layers, twin.layers, strict=True):
+        assert list(ours.p) == list(theirs.p)
+        for name, value in ours.p.items():
+            np.testing.assert_array_equal(value, theirs.p[name])
+    twin.fit(X, y, lengths=lengths, epochs=1)
+    net.layers[0].backward_layer.activate = cgru.relu
+    with pytest.raises(ValueError, match=r"expected a twin like the other but for its direction, .* in layer 0"):
+        net.save(path)
+
+
+def test_a_stack_that_does_not_fit():
+    with pytest.raises(ValueError, match="sequences=True returns all"):
+        cgru.Network([cgru.Bidirectional(cgru.GRU(4)), cgru.GRU(3), cgru.Dense(2, cgru.softmax)])
+    given = cgru.GRU(3)
+    given.compute_shapes(np.empty((1, 1, 4)))
+    given.initialize_parameters()
+    with pytest.raises(ValueError, match="expected parameters for 8 elements in layer 1, got 4"):
+        cgru.Network([cgru.Bidirectional(cgru.GRU(4, sequences=True)), given, cgru.Dense(2, cgru.softmax)])
+
+
+def test_a_stack_cannot_be_cut_into_pieces():
+    with pytest.raises(ValueError, match="truncate: expected layers that can run piece by piece, got Bidirectional"):
+        stack().fit(np.ones((4, 6, 2)), [0, 1, 0, 1], truncate=2)

@@ -1,6 +1,7 @@
 """The options of cgru.GRU, against the reference and central differences."""
 
 import copy
+import json
 import pickle
 import threading
 from itertools import product
@@ -242,6 +243,19 @@ def test_states():
     np.testing.assert_array_equal(layer.predict(X), layer.predict(X, h0=layer.predict(X[:, ::-1], h0=h0)))
 
 
+@pytest.mark.parametrize("call", ["forward", "predict"])
+@pytest.mark.parametrize("m", [1, 5])
+@pytest.mark.parametrize("reset_after", [False, True])
+def test_stateful_ragged_batches_go_on_from_each_samples_own_last_state(reset_after, m, call):
+    layer = random_layer(2, 4, sequences=True, stateful=True, reset_after=reset_after)
+    X, lengths, _ = random_batch(m, 6, 2, 4, True)
+    first = getattr(layer, call)(X, lengths)
+    np.testing.assert_array_equal(layer.state, first[np.arange(m), lengths - 1])
+    assert not first[~reference.mask(lengths, 6)[:, :, 0]].any()
+    state = layer.state
+    np.testing.assert_array_equal(getattr(layer, call)(X, lengths), layer.predict(X, lengths, state))
+
+
 def test_a_state_of_other_samples_is_refused():
     layer = random_layer(2, 4, stateful=True)
     layer.forward(np.ones((3, 5, 2)))
@@ -473,3 +487,43 @@ def test_an_interrupt_leaves_no_lock_and_the_state():
     other.join()
     assert layer.state is not state
     layer.backward(np.ones((3, 4)))
+
+
+# --- in a network ---
+
+STORED = [
+    {"reset_after": True},
+    {"reverse": True, "zoneout": 0.25},
+    {"dropout": 0.5, "recurrent_dropout": 0.25},
+    {"reset_after": True, "reverse": True, **RATES},
+]
+
+
+@pytest.mark.parametrize("options", STORED)
+def test_networks_are_trained_and_stored(tmp_path, options):
+    rng = np.random.default_rng(0)
+    X, lengths = rng.standard_normal((40, 6, 2)), rng.integers(2, 7, 40)
+    y = (X[:, 0, 0] + X[:, 1, 0] > 0).astype(int)
+    net = cgru.Network([cgru.GRU(6, **options), cgru.Dense(2, cgru.softmax)], optimizer=cgru.Adam(0.03), seed=1)
+    before = net.evaluate(X, y, lengths)["loss"]
+    net.fit(X, y, lengths=lengths, epochs=30, batch_size=20)
+    assert net.evaluate(X, y, lengths)["loss"] < 0.7 * before
+    path = tmp_path / "model"
+    net.save(path)
+    twin = cgru.load(path)
+    np.testing.assert_array_equal(twin.predict(X, lengths), net.predict(X, lengths))
+    assert repr(twin.layers[0]) == repr(net.layers[0])
+    assert list(twin.layers[0].p) == list(net.layers[0].p)
+
+
+def test_options_that_are_off_are_not_stored(tmp_path):
+    net = cgru.Network([cgru.GRU(6, stateful=True, dropout=np.float32(0.5)), cgru.Dense(2, cgru.softmax)], seed=1)
+    net.predict(np.ones((3, 5, 2)))
+    net.save(tmp_path / "model")
+    with np.load(tmp_path / "model", allow_pickle=False) as npz:
+        description = json.loads(str(npz["model"]))["layers"][0]
+    assert description["variant"] == "reset_before"
+    assert (description["stateful"], description["dropout"]) == (True, 0.5)
+    assert not {"reverse", "zoneout", "recurrent_dropout"} & set(description)
+    loaded = cgru.load(tmp_path / "model").layers[0]
+    assert (loaded.stateful, loaded.state) == (True, None)
