@@ -50,7 +50,7 @@ GATES = ("activate", "activate_update", "activate_reset")
 OUTPUTS = ("hh", "z", "r")
 READ = ("h", "hp", "hh", "z", "r")  # by backward, and X
 PREACTIVATIONS = ("hh_", "z_", "r_")
-COMPILED: frozenset[str] = frozenset()  # the options of cgru/reference.py that the compiled module has as well
+COMPILED = frozenset({"input_mask"})  # the options of cgru/reference.py that the compiled module has as well
 MAX_NORM = 0.25  # of all gradients together, with clip_gradients
 
 
@@ -361,7 +361,9 @@ class GRU:
                 if not preactivations:
                     fc = {name: value for name, value in fc.items() if name not in PREACTIVATIONS}
             else:
-                fc, last = self._compiled(p, X, h0, lengths, codes, preactivations)
+                fc, last = self._compiled(p, X, h0, lengths, codes, preactivations, options)
+            if options:
+                fc |= {name: options[name] for name in masks.RATES if name in options}
             fc["A"] = A = self._returned(fc["h"], last, lengths)
             self.fc.update(fc)
             self._ran = fc["h"], codes
@@ -378,9 +380,9 @@ class GRU:
         """The caches and the last states (m, u), computed in NumPy: any callable, any option."""
         fc = reference.forward(p, X, h0, lengths, *self._callables(), **options)
         last = fc["h"][:, 0 if "reverse" in options else -1].copy()
-        return fc | {name: options[name] for name in masks.RATES if name in options}, last
+        return fc, last
 
-    def _compiled(self, p, X, h0, lengths, codes, preactivations) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    def _compiled(self, p, X, h0, lengths, codes, preactivations, options) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """The caches and the last states (m, u), computed by the compiled module."""
         (m, s, _), u, take = X.shape, self.d["u"], self._buffers.take
         states, hp, h = self._buffers.take_states("states", m, s, u, self.dtype)
@@ -389,7 +391,9 @@ class GRU:
         for name in ("hh_", "hh", "z", "z_", "r", "r_") if preactivations else OUTPUTS:
             fc[name] = take(name, m, s, u, self.dtype)
         last = np.empty((m, u), self.dtype)
-        forward.run(p, {**fc, "h0": h0, "last": last}, codes, *(self._ragged or ()))
+        if "input_mask" in options:
+            X = masks.masked(X, options["input_mask"])
+        forward.run(p, {**fc, "X": X, "h0": h0, "last": last}, codes, *(self._ragged or ()))
         return fc, last
 
     def _backward(self, p, fc, dA, codes) -> dict[str, np.ndarray]:
@@ -402,6 +406,8 @@ class GRU:
             bc[name] = take(name, m, s, u, self.dtype)
         bc["dX"] = take("dX", *fc["X"].shape, self.dtype)
         backward.run(p, fc | bc, codes, *(self._ragged or ()))
+        if "input_mask" in self._options:
+            bc["dX"] *= self._options["input_mask"][:, None]
         return bc
 
     def _gradients(self) -> None:

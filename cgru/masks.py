@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from cgru.checks import real
+from cgru.checks import real, rows
 
-__all__ = ["RATES", "drawn"]
+__all__ = ["RATES", "drawn", "masked"]
 
 RATES = {"input_mask": "dropout", "recurrent_masks": "recurrent_dropout", "zoneout": "zoneout"}
 
@@ -52,3 +52,9 @@ def drawn(
             chosen = rng.random(shapes[name]) < share
             masks[name] = chosen.astype(dtype) if name == "zoneout" else ~chosen / dtype.type(1 - share)
     return masks
+
+
+def masked(X: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """X (m, s, e) times its mask (m, e) at each step, with no word about infinity in the padding."""
+    with np.errstate(invalid="ignore"):
+        return rows(X * mask[:, None])

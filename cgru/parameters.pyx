@@ -10,6 +10,7 @@ cimport numpy as cnp
 from cython cimport floating
 
 from cgru.checks import positive
+from cgru.masks import masked
 from cgru.reference import gradients, names
 from cgru.checks cimport entries, entry, real, rows
 from cgru.kernels cimport (
@@ -31,7 +32,8 @@ __all__ = [
 
 cdef tuple GRADIENTS = ("dUhh", "dUz", "dUr", "dVhh", "dVz", "dVr", "dbhh", "dbz", "dbr")
 
-SUMMED = frozenset(("reverse", "zoneout"))  # options of a layer that leave the sums as they are: the caches tell
+# Options of a layer's forward that leave the sums as they are: the caches tell, but for the mask on X.
+SUMMED = frozenset(("reverse", "zoneout", "input_mask"))
 
 cdef tuple BEFORE = names(), AFTER = names(reset_after=True)
 cdef tuple READ = ("dhh_", "dz_", "dr_"), READ_AFTER = (*READ, "dc")
@@ -201,6 +203,8 @@ def gru_compute_gradients(layer):
         caches["h"] = caches["hp"]
         fresh = gradients({name: np.asarray(p[name], dtype) for name in due}, caches, caches, layer._lengths, **options)
     else:
+        if options and "input_mask" in options:
+            caches["X"] = masked(X, options["input_mask"])
         buffers = getattr(layer, "_buffers", None)
         fresh = dict(zip(GRADIENTS, (Buffers() if buffers is None else buffers).take_gradients(e, u, dtype)))
         _gradients(fresh, caches, order, running)

@@ -325,6 +325,22 @@ def test_dropout_alone_predicts_what_the_plain_layer_does():
     assert np.abs(dropping.backward(np.ones((3, 4))) - plain.backward(np.ones((3, 4)))).max() == 0
 
 
+@pytest.mark.parametrize("options", [{"dropout": 0.4}, {"dropout": 0.4, "recurrent_dropout": 0.3}, {"reverse": True}])
+def test_what_stands_in_the_padding_is_not_seen(options):
+    due = None
+    for padding in (0, np.nan, np.inf):
+        layer = random_layer(2, 4, **options)
+        X, lengths, _ = random_batch(3, 5, 2, 4, True)
+        X[~reference.mask(lengths, 5)[:, :, 0]] = padding
+        layer.forward(X, lengths)
+        layer.backward(np.ones((3, 4)))
+        layer.compute_gradients()
+        got = [layer.fc["A"], layer.bc["dX"], *layer.g.values()]
+        due = got if due is None else due
+        for array, value in zip(got, due, strict=True):
+            np.testing.assert_array_equal(array, value)
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_masks_are_drawn_anew_at_their_rates(dtype):
     layer = random_layer(30, 30, dtype=dtype, **RATES)
