@@ -220,8 +220,10 @@ class GRU:
         Args:
             A: the input, real numbers.
             lengths: (m,) integers from 1 to s, how many steps of each sample are real; None: all. Past its length a
-                sample's `h` and `hp` repeat its last state, the other caches and the returned states are zero.
-            h0: (m, u) the state before the first step; None: zero, or with `stateful` the state after the last call.
+                sample's `h` and `hp` repeat its last state, or h0 in `reverse`; the other caches are zero, and so are
+                the returned states.
+            h0: (m, u) the state before the step that runs first; None: zero, or with `stateful` that after the last
+                call.
 
         Raises:
             TypeError, ValueError: an argument, a parameter, a mask or the carried state does not fit.
@@ -259,9 +261,12 @@ class GRU:
 
     @property
     def dh0(self) -> np.ndarray:
-        """dL/dh0 (m, u), after `backward`: what the first step that ran handed on. RuntimeError before."""
-        if "dh" not in self.bc:
-            raise RuntimeError("dh0: expected a backward before it")
+        """dL/dh0 (m, u), what the step that ran first hands on: `bc['dh'][:, 0]`, in `reverse` at each last real step.
+
+        RuntimeError where there was no `backward` since the last `forward`.
+        """
+        if not self._went_back or "dh" not in self.bc:
+            raise RuntimeError("dh0: expected a backward after the last forward")
         dh = self.bc["dh"]
         if not self._options.get("reverse"):
             return dh[:, 0]
@@ -352,6 +357,7 @@ class GRU:
             if self._options:
                 for name in ("c", *self._options):
                     self.fs.pop(name, None)
+                self.bs.pop("dc", None)
             self._hidden, self._ran, self._went_back = {}, (None, None), False
             self._options = options
             self.fc.clear()

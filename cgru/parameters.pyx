@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 cdef tuple GRADIENTS = ("dUhh", "dUz", "dUr", "dVhh", "dVz", "dVr", "dbhh", "dbz", "dbr")
+cdef tuple OWN = (*GRADIENTS, "dchh")
 
 # Options of a layer's forward that leave the sums as they are: the caches tell, but for the mask on X.
 SUMMED = frozenset(("reverse", "zoneout", "input_mask"))
@@ -77,6 +78,8 @@ def gru_compute_shapes(layer, A):
     fs["bz"] = fs["br"] = fs["bhh"] = (1, u)
     if _names(layer) is AFTER:
         fs["chh"] = (1, u)
+    elif "chh" in fs:
+        del fs["chh"]
     fs["h"] = (m, s, u)
 
 
@@ -196,7 +199,7 @@ def gru_compute_gradients(layer):
         order = running = None
 
     cdef dict g = layer.g, fresh
-    for key in GRADIENTS if due is BEFORE else (*GRADIENTS, "dchh"):
+    for key in OWN:
         g.pop(key, None)  # else the layer itself would hold the arrays of the last call
     options = getattr(layer, "_options", None)
     if options and not options.keys() <= SUMMED:

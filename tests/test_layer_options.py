@@ -185,6 +185,30 @@ def test_the_tenth_parameter():
     assert before.any()
 
 
+def test_options_that_change_count_from_the_next_forward_on():
+    layer = random_layer(2, 4, reset_after=True, reverse=True, dropout=0.4, zoneout=0.3)
+    twin = copy.deepcopy(layer)
+    X, lengths, h0 = random_batch(3, 5, 2, 4, True)
+    for each in (layer, twin):
+        each.forward(X, lengths, h0)
+    layer.reverse, layer.dropout, layer.zoneout = False, 0.0, 0.1
+    np.testing.assert_array_equal(layer.backward(np.ones((3, 4))), twin.backward(np.ones((3, 4))))
+    np.testing.assert_array_equal(layer.dh0, twin.dh0)
+    for each in (layer, twin):
+        each.compute_gradients()
+    for name, value in twin.g.items():
+        np.testing.assert_array_equal(layer.g[name], value)
+    layer.reset_after, layer.zoneout = False, 0.0
+    layer.compute_shapes(X)
+    layer.initialize_parameters()
+    X, lengths, h0 = random_batch(3, 5, 2, 4, False)
+    layer.forward(X)
+    layer.backward(np.ones((3, 4)))
+    layer.compute_gradients()
+    assert not {"c", "chh", "input_mask", "zoneout"} & (set(layer.fs) | set(layer.fc) | set(layer.p))
+    assert not {"dc", "dchh"} & (set(layer.bs) | set(layer.bc) | set(layer.g))
+
+
 def test_a_parameter_that_is_missing():
     layer = random_layer(2, 4, reset_after=True)
     del layer.p["chh"]
@@ -289,8 +313,13 @@ def test_dstate_is_a_gradient_of_the_last_state(ragged):
 def test_dh0_and_dstate_are_checked():
     layer = random_layer(2, 4)
     layer.forward(np.ones((3, 5, 2)))
-    with pytest.raises(RuntimeError, match="dh0: expected a backward"):
-        layer.dh0  # noqa: B018
+    for _ in range(2):  # with no backward at all, and with one of the batch before
+        with pytest.raises(RuntimeError, match="dh0: expected a backward after the last forward"):
+            layer.dh0  # noqa: B018
+        layer.backward(np.ones((3, 4)))
+        assert layer.dh0.shape == (3, 4)
+        layer.forward(np.ones((3, 5, 2)))
+    layer.bc.clear()
     for wrong, error in ((np.ones((3, 5)), ValueError), (np.ones((3, 4), complex), TypeError)):
         with pytest.raises(error, match="dstate: expected"):
             layer.backward(np.ones((3, 4)), wrong)
