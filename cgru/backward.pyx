@@ -6,8 +6,8 @@ Whatever is given here is trusted: layer.py has checked it. All arrays are of on
 cimport numpy as cnp
 
 from cgru.kernels cimport (
-    CGRU_HH, CGRU_R, CGRU_Z, add_operand, array, cgru_array, cgru_call, cgru_kernels, cgru_matrix, cgru_weights, kernels, new_call,
-    new_product, odd_lines, pack, steps_of_single, transpose, weights,
+    CGRU_HH, CGRU_R, CGRU_Z, add_operand, array, cgru_array, cgru_call, cgru_kernels, cgru_matrix, cgru_weights, kernels,
+    new_call, new_product, odd_lines, pack, steps_of_single, transpose, weights,
 )
 from cgru.memory cimport Workspace
 from cgru.threads cimport block_rows, share, threads_for

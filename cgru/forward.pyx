@@ -15,8 +15,7 @@ from cgru.threads cimport block_rows, share, threads_for
 cnp.import_array()
 
 cdef enum:
-    SMALL = 24576  # bytes of weights that stay in an L1 cache however they lie
-    MASKED = 64  # bytes of the vectors that have masks, and so read matrices which are not padded to whole ones
+    FEW = 4  # steps that are over before the weights would be laid out
 
 
 cdef void step(const Forward *f, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
@@ -107,9 +106,8 @@ cdef void pack_weights(Forward *f, const cgru_weights *w) noexcept nogil:
 
 cdef bint in_place(Forward *f, const cgru_weights *w) noexcept nogil:
     """Read the weights of a single sample where they lie, if that is possible and laying them out would not pay."""
-    cdef Py_ssize_t bytes = 3 * f.call.u * (f.call.e + f.call.u) * f.k.size
     cdef int gate
-    if f.call.m > 1 or (f.call.s > 1 and bytes > SMALL) or (f.call.u % f.k.lanes and f.k.lanes * f.k.size < MASKED):
+    if f.call.m > 1 or f.call.s > FEW:
         return False
     for gate in range(3):
         if not (w.U[gate].column == w.V[gate].column == w.b[gate].column == 1):

@@ -3,21 +3,10 @@
  *
  * The part of the input is summed first, in one chain, so that the processor can do it while it waits for the state. */
 
-/* The first `left` of a vector of weights; only vectors with masks read matrices that are not padded to whole ones. */
-INLINE vec NAME(load_weights)(const T *w, ptrdiff_t left) {
-#if BYTES == 64
-    return NAME(load_n)(w, left);
-#else
-    (void)left;
-    return NAME(load)(w);
-#endif
-}
-
-/* total (width vectors) += sum over k of a[k] W[k, c...]; the last vector has `left` columns. */
-INLINE void NAME(add_row)(const int width, const int chains, const T *a, ptrdiff_t K, const cgru_matrix *matrix,
-                          ptrdiff_t c, ptrdiff_t left, vec *total) {
-    const T *W = (const T *)matrix->data + c * (matrix->row ? 1 : K);
-    const ptrdiff_t ld = matrix->row ? matrix->row : width * LANES;
+/* total (width vectors) += sum over k of a[k] W[k, :], rows of W `ld` apart; with `masked` the last vector has only `left`
+ * columns. */
+INLINE void NAME(add_rows)(const int width, const int chains, const int masked, const T *a, ptrdiff_t K, const T *W,
+                           ptrdiff_t ld, ptrdiff_t left, vec *total) {
     vec sum[4][4];
     UNROLL(4)
     for (int c = 0; c < chains; c++) {
@@ -32,7 +21,7 @@ INLINE void NAME(add_row)(const int width, const int chains, const T *a, ptrdiff
             for (int j = 0; j < width; j++) {
                 const T *w = W + c * ld + j * LANES;
                 vec *s = &sum[c % chains][j];
-                *s = NAME(add_product)(*s, a[k + c], j < width - 1 ? NAME(load)(w) : NAME(load_weights)(w, left));
+                *s = NAME(add_product)(*s, a[k + c], masked && j == width - 1 ? NAME(load_n)(w, left) : NAME(load)(w));
             }
         }
     }
@@ -40,12 +29,23 @@ INLINE void NAME(add_row)(const int width, const int chains, const T *a, ptrdiff
         UNROLL(4)
         for (int j = 0; j < width; j++) {
             const T *w = W + j * LANES;
-            sum[0][j] = NAME(add_product)(sum[0][j], a[k], j < width - 1 ? NAME(load)(w) : NAME(load_weights)(w, left));
+            const vec row = masked && j == width - 1 ? NAME(load_n)(w, left) : NAME(load)(w);
+            sum[0][j] = NAME(add_product)(sum[0][j], a[k], row);
         }
     }
     UNROLL(4)
     for (int j = 0; j < width; j++)
         total[j] = chains == 1 ? sum[0][j] : (sum[0][j] + sum[1][j]) + (sum[2][j] + sum[3][j]);
+}
+
+/* total (width vectors) += sum over k of a[k] W[k, c...]; the last vector has `left` columns. */
+INLINE void NAME(add_row)(const int width, const int chains, const T *a, ptrdiff_t K, const cgru_matrix *matrix,
+                          ptrdiff_t c, ptrdiff_t left, vec *total) {
+    const T *W = matrix->data;
+    if (!matrix->row)
+        NAME(add_rows)(width, chains, 0, a, K, W + c * K, width * LANES, left, total);
+    else
+        NAME(add_rows)(width, chains, 1, a, K, W + c, matrix->row, left, total);
 }
 
 /* The columns of a gate in parts of up to four vectors: runs `body` for each, `width` a constant in it. */
@@ -69,7 +69,7 @@ INLINE void NAME(single_input)(const int width, const cgru_single *single, int g
     vec sum[4];
     const T *b = (const T *)single->b[gate].data + c;
     UNROLL(4)
-    for (int j = 0; j < width; j++) sum[j] = NAME(load_weights)(b + j * LANES, LEFT(width, j));
+    for (int j = 0; j < width; j++) sum[j] = NAME(load_n)(b + j * LANES, LEFT(width, j));
     NAME(add_row)(width, 1, x, single->call->e, &single->U[gate], c, left, sum);
     UNROLL(4)
     for (int j = 0; j < width; j++) NAME(store)(pre + c + j * LANES, sum[j]);
