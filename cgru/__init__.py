@@ -13,25 +13,35 @@ except ModuleNotFoundError as _error:
 from cgru import datasets, losses, optimizers, reference
 from cgru._version import __version__
 from cgru.activations import elu, identity, lrelu, relu, sigmoid, softmax, tanh
+from cgru.bidirectional import Bidirectional
 from cgru.cell import Cell
 from cgru.dense import Dense
+from cgru.dropout import Dropout
+from cgru.embedding import Embedding
 from cgru.export import export_c
 from cgru.history import Epoch, History
-from cgru.initializers import orthogonal, xavier
+from cgru.initializers import orthogonal, standard_normal, xavier
 from cgru.layer import GRU
 from cgru.network import Network, load
 from cgru.optimizers import SGD, Adam
+from cgru.stream import Stream
+from cgru.pooling import Pool
 from cgru.threads import get_num_threads, set_num_threads
 
 __all__ = [
     "GRU",
     "SGD",
     "Adam",
+    "Bidirectional",
     "Cell",
     "Dense",
+    "Dropout",
+    "Embedding",
     "Epoch",
     "History",
     "Network",
+    "Stream",
+    "Pool",
     "__version__",
     "datasets",
     "elu",
@@ -48,6 +58,7 @@ __all__ = [
     "set_num_threads",
     "sigmoid",
     "softmax",
+    "standard_normal",
     "tanh",
     "xavier",
 ]

@@ -1,7 +1,7 @@
 """One GRU cell for other compiled code: no GIL, no allocation, no exception. The README shows it in use.
 
-Letters: m samples, s steps, e elements per step, u unit cells. All arrays are C-contiguous, batch-major, and of the dtype
-in the function's name, which must be the cell's. Every function answers with a `cell_code`; on anything but CELL_OK
+Letters: m samples, s steps, e elements per step, u unit cells. All arrays are C-contiguous, batch-major, and of the
+dtype in the function's name, which must be the cell's. Every function answers with a `cell_code`; on anything but CELL_OK
 nothing has been written. Reading functions may share a cell between any number of threads, each with a workspace of
 its own; `update_*` may not run beside any other call on that cell.
 """

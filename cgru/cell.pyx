@@ -1,4 +1,4 @@
-"""`Cell`: the packed weights of one layer, and the functions by which other compiled code runs, trains and updates them.
+"""`Cell`: the packed weights of one layer, and the functions by which other compiled code runs, trains and updates it.
 
 They fill the call that forward.pyx, backward.pyx and parameters.pyx run, as layer.py does: the same bits come out.
 """
@@ -25,7 +25,7 @@ from cgru.forward cimport prepare as forward_prepare
 from cgru.forward cimport rows_room as forward_rows_room
 from cgru.forward cimport sequence as forward_sequence
 from cgru.kernels cimport (
-    CGRU_HH, CGRU_R, CGRU_Z, cgru_activation, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix,
+    CGRU_HH, CGRU_R, CGRU_Z, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix,
     cgru_weights, kernels, weights,
 )
 from cgru.memory cimport Workspace
@@ -377,7 +377,12 @@ cdef class Cell:
 
 
 def _refusal(layer):
-    """Why a layer cannot run a step at a time; None if it can."""
+    """Why a layer cannot run a step at a time as the compiled step does; None if it can."""
+    if layer.reverse:
+        return "one in reverse, which begins at the end"
+    for name in ("reset_after", "zoneout"):
+        if getattr(layer, name):
+            return f"one with {name}={getattr(layer, name)}"
     return None
 
 

@@ -45,6 +45,12 @@ def lengths_of(value: Any, m: int, s: int, name: str = "lengths") -> np.ndarray 
 def positive(value: Any, name: str) -> int:
     """`value` as an int of at least 1."""
 
+def flag(value: Any, name: str) -> bool:
+    """`value`, True or False."""
+
+def rate(value: Any, name: str) -> float:
+    """`value` as a float of at least 0 and below 1: the share that is dropped, or kept as it was."""
+
 def mapping(value: Any, name: str) -> Any:
     """`value`, a mapping or None."""
 
@@ -57,8 +63,10 @@ def float_dtype(value: Any, name: str = "dtype") -> np.dtype:
 def generator(rng: np.random.Generator | int | None) -> np.random.Generator:
     """`rng` as a Generator."""
 
-def parameters(p: dict[str, Any], e: int, u: int, dtype: np.dtype, source: str = "p") -> dict[str, np.ndarray]:
-    """The nine parameters of a GRU layer in `dtype`, checked against e elements and u units.
+def parameters(
+    p: dict[str, Any], e: int, u: int, dtype: np.dtype, source: str = "p", reset_after: bool = False
+) -> dict[str, np.ndarray]:
+    """The parameters of a GRU layer in `dtype`, nine or with `chh` ten, checked against e elements and u units.
 
     RuntimeError where there are none; ValueError for one that is missing or misshapen, or, naming `source`, where they
     were made for another number of elements; TypeError for one that is not real.

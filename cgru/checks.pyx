@@ -9,11 +9,11 @@ import numpy as np
 
 cimport numpy as cnp
 
-from cgru.reference import PARAMETERS
+from cgru.reference import names as parameter_names
 
 cnp.import_array()
 
-cdef tuple KINDS = tuple((name, name[0]) for name in PARAMETERS)
+cdef tuple BEFORE = tuple((name, name[0]) for name in parameter_names()), AFTER = (*BEFORE, ("chh", "c"))
 
 
 cdef bint _has_dtype(cnp.ndarray array, cnp.dtype dtype) noexcept:
@@ -138,6 +138,20 @@ def positive(value, name):
     return int(value)
 
 
+def flag(value, name):
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}: expected True or False, got {type(value).__name__}")
+    return bool(value)
+
+
+def rate(value, name):
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
+    if not 0 <= value < 1:
+        raise ValueError(f"{name}: expected a number of at least 0 and below 1, got {value}")
+    return float(value)
+
+
 def mapping(value, name):
     if value is not None and not isinstance(value, Mapping):
         raise TypeError(f"{name}: expected a dict or None, got {type(value).__name__}")
@@ -167,11 +181,11 @@ def generator(rng):
         raise type(error)(f"rng: expected a Generator, a seed or None, got {rng!r} ({error})") from None
 
 
-def parameters(dict p, e, u, cnp.dtype dtype, source="p"):
+def parameters(dict p, e, u, cnp.dtype dtype, source="p", bint reset_after=False):
     if not p:
         raise RuntimeError("p: empty; expected compute_shapes and initialize_parameters before this call")
-    cdef dict due = {"U": (e, u), "V": (u, u), "b": (1, u)}, checked = {}
-    for name, kind in KINDS:
+    cdef dict due = {"U": (e, u), "V": (u, u), "b": (1, u), "c": (1, u)}, checked = {}
+    for name, kind in AFTER if reset_after else BEFORE:
         if name not in p:
             raise ValueError(f"p[{name!r}]: missing; expected an array of shape {due[kind]}")
         if name == "Uz":

@@ -22,7 +22,7 @@ import numpy as np
 import cgru
 from cgru.cli_arguments import RequestError, as_request_error, parser
 from cgru.cli_output import WRITERS, check_output, plotter
-from cgru.cli_task import Task, class_names, in_units_of, targets, task_of
+from cgru.cli_task import Task, at_steps, class_names, in_units_of, real_steps, targets, task_of
 from cgru.datasets import Dataset, Split, load_japanese_vowels, read
 from cgru.history import Epoch
 
@@ -80,6 +80,8 @@ def fit(arguments: argparse.Namespace) -> int:
             cgru.set_num_threads(arguments.threads)
     data, source = _data(arguments.data)
     task = task_of(data, source)
+    if arguments.pool != "last" and at_steps(task.train):
+        raise RequestError(f"argument --pool: {source} has a class for each step, so that there is nothing to pool")
     progress = _Progress(arguments.epochs, arguments.quiet)
     progress.say(*_described(data, task, source, arguments.validation))
 
@@ -119,6 +121,8 @@ def _described(data: Dataset, task: Task, source: str, validation: float) -> lis
     low, high = (s, s) if lengths is None else (lengths.min(), lengths.max())
     steps = f"{low}" if low == high else f"{low} to {high}"
     goal = "regression" if task.names is None else f"{len(task.names)} classes"
+    if at_steps(task.train):
+        goal += ", one a step"
     held = min(max(round(validation * m), 1), m - 1) if validation else 0  # as Network.fit sets them aside
     counts = [f"{m - held} sequences to train on"]
     if held:
@@ -131,7 +135,15 @@ def _described(data: Dataset, task: Task, source: str, validation: float) -> lis
 
 def _network(arguments: argparse.Namespace, task: Task) -> cgru.Network:
     dtype = np.float64 if arguments.float64 else np.float32
-    stack = [cgru.GRU(arguments.units, sequences=True, dtype=dtype) for _ in range(arguments.layers - 1)]
+    every = at_steps(task.train)  # outputs at all steps
+    layers: list[Any] = []
+    for i in range(arguments.layers):
+        sequences = every or arguments.pool != "last" or i < arguments.layers - 1
+        layers.append(cgru.GRU(arguments.units, sequences=sequences, dtype=dtype))
+        if arguments.dropout:
+            layers.append(cgru.Dropout(arguments.dropout))
+    if arguments.pool != "last":
+        layers.append(cgru.Pool(arguments.pool))
     if task.names is not None:
         head = cgru.Dense(len(task.names), activate=cgru.softmax, dtype=dtype)
     else:
@@ -142,8 +154,7 @@ def _network(arguments: argparse.Namespace, task: Task) -> cgru.Network:
         clip_norm=arguments.clip_norm,
         schedule=cgru.optimizers.cosine,
     )
-    layers = [*stack, cgru.GRU(arguments.units, dtype=dtype), head]
-    return cgru.Network(layers, optimizer=adam, seed=arguments.seed, class_names=task.names)
+    return cgru.Network([*layers, head], optimizer=adam, seed=arguments.seed, class_names=task.names)
 
 
 def _train(
@@ -253,13 +264,26 @@ def predict(arguments: argparse.Namespace) -> int:
             outputs = net.predict(split.X, split.lengths)
         if net.loss != "mean_squared_error":
             classes = net.predict_classes(split.X, split.lengths)
+    real = real_steps(split.X, split.lengths) if net.per_step else None
     if write:
-        write(arguments.output, outputs, classes, class_names(net))
+        write(arguments.output, outputs, classes, class_names(net), real)
         return 0
     with as_request_error(f"{arguments.model}: "):  # a class name may be more than the encoding of stdout has
-        for row in outputs if classes is None else classes[:, None]:
-            print(*row)
+        places = slice(2 if net.per_step else 1)
+        values = outputs if classes is None else classes.reshape(*classes.shape[places], -1)
+        for i, row in enumerate(values):
+            if real is None:
+                print(*row)
+            else:
+                _print_steps(row[real[i]])
     return 0
+
+
+def _print_steps(rows: np.ndarray) -> None:
+    """The steps of one sequence and, before those of the next, an empty line."""
+    for row in rows:
+        print(*row)
+    print()
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
@@ -327,7 +351,9 @@ def _load(path: str) -> cgru.Network:
 def _used(data: Dataset, source: str, net: cgru.Network, arguments: argparse.Namespace) -> tuple[Split, str]:
     """The split that is not for training, where there is one, refused where the model was made for other sequences."""
     split, which = (data.test, "test split") if data.test is not None else (data.train, "")
-    due, got = len(net.layers[0].p["Uz"]), split.X.shape[2]
+    due, got = net.elements, split.X.shape[2]
+    if due is None:
+        raise RequestError(f"{arguments.model}: this model takes tokens, which a data file cannot hold")
     if due != got:
         advice = "" if arguments.data else "; name the DATA.npz that it is for"
         raise RequestError(f"{source}: expected {due} elements a step, as {arguments.model} takes, got {got}{advice}")
@@ -337,7 +363,8 @@ def _used(data: Dataset, source: str, net: cgru.Network, arguments: argparse.Nam
 def _scored(net: cgru.Network, split: Split, y: np.ndarray) -> str:
     scores = net.evaluate(split.X, y, lengths=split.lengths)
     accuracy = scores.get("accuracy")
-    counted = "" if accuracy is None else f" ({round(accuracy * len(y))} of {len(y)})"
+    count = real_steps(split.X, split.lengths).sum() if net.per_step else len(y)
+    counted = "" if accuracy is None else f" ({round(accuracy * count)} of {count})"
     return _score(scores["loss"], accuracy) + counted
 
 

@@ -53,7 +53,8 @@ data files are .npz archives (numpy.savez) that hold
                steps of all sequences one after another, with lengths (m,) that
                sum to n
   y            (m,) integers or strings: classes; (m,) or (m, k) reals: numbers
-               to predict (regression)
+               to predict (regression); (m, s), or (n,) beside x (n, e), integers
+               or strings: a class for each step
   lengths      optional beside x (m, s, e): how many steps of each are real
   class_names  optional: the names of classes 0, 1, ...
 With a split they are train_x, train_y, ... and test_x, test_y, ...: fit trains
@@ -82,7 +83,11 @@ def parser() -> argparse.ArgumentParser:
 
     _add_fit(command("fit", "Train a network on DATA.npz, or on the embedded Japanese Vowels, and save it."))
 
-    add = command("predict", "Run a saved MODEL on DATA.npz: one prediction a line, or a file with all outputs.")
+    add = command(
+        "predict",
+        "Run a saved MODEL on DATA.npz: one prediction a line, with predictions at each step an empty line after each "
+        "sequence; or a file with all outputs.",
+    )
     add("model", metavar="MODEL", help="a file that `cgru fit` or Network.save wrote")
     add("data", metavar="DATA.npz", help="the sequences; of a file with a split, the test split")
     add(
@@ -119,6 +124,19 @@ def _add_fit(add: Callable[..., None]) -> None:
     add("data", nargs="?", metavar="DATA.npz", help="the data set (default: the embedded Japanese Vowels)")
     add("--units", type=_COUNT, default=100, metavar="N", help="unit cells of a GRU layer (default: %(default)s)")
     add("--layers", type=_COUNT, default=2, metavar="N", help="GRU layers (default: %(default)s)")
+    add(
+        "--dropout",
+        type=_SHARE,
+        default=0.0,
+        metavar="RATE",
+        help="share of each layer's outputs to drop in training (default: %(default)s)",
+    )
+    add(
+        "--pool",
+        choices=("last", "mean", "max"),
+        default="last",
+        help="what the head gets of all states: the last, their mean or the largest (default: %(default)s)",
+    )
     add("--epochs", type=_COUNT, default=60, metavar="N", help="passes over the data (default: %(default)s)")
     add("--batch-size", type=_COUNT, default=27, metavar="N", help="sequences a step (default: %(default)s)")
     add(

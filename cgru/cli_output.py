@@ -44,25 +44,35 @@ def _beside(path: str) -> Iterator[str]:
             os.unlink(temporary)
 
 
-# --- predictions: all outputs (m, k), and the classes (m,) where there are any ---
+# --- predictions: all outputs (m, k), and the classes (m,) where there are any; or (m, s, k) and (m, s), of which the
+# --- steps `real` (m, s) are no padding ---
 
 
-def _write_npz(path: str, outputs: np.ndarray, classes: np.ndarray | None, names: tuple[str, ...]) -> None:
+def _write_npz(
+    path: str, outputs: np.ndarray, classes: np.ndarray | None, names: tuple[str, ...], real: np.ndarray | None
+) -> None:
     arrays = {} if classes is None else {"classes": np.asarray(classes).astype(str)}
     with _beside(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, outputs=outputs, **arrays)
 
 
-def _write_csv(path: str, outputs: np.ndarray, classes: np.ndarray | None, names: tuple[str, ...]) -> None:
+def _write_csv(
+    path: str, outputs: np.ndarray, classes: np.ndarray | None, names: tuple[str, ...], real: np.ndarray | None
+) -> None:
+    k = outputs.shape[-1]
+    header, columns = [], []
+    if real is not None:
+        header = ["sequence", "step"]
+        columns = list(np.nonzero(real))
+        outputs, classes = outputs[real], classes if classes is None else classes[real]
+    if classes is not None:
+        header.append("class")
+        columns.append(classes)
+    header += names if classes is not None and len(names) == k else [f"output_{i}" for i in range(k)]
     with _beside(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
-        k = outputs.shape[1]
-        if classes is None:
-            rows.writerow([f"output_{i}" for i in range(k)])
-            rows.writerows(outputs)
-        else:
-            rows.writerow(["class", *(names if len(names) == k else [f"output_{i}" for i in range(k)])])
-            rows.writerows([name, *row] for name, row in zip(classes, outputs, strict=True))
+        rows.writerow(header)
+        rows.writerows([*first, *row] for *first, row in zip(*columns, outputs, strict=True))
 
 
 WRITERS = {".npz": _write_npz, ".csv": _write_csv}

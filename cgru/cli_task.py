@@ -16,14 +16,15 @@ from cgru.cli_arguments import RequestError
 from cgru.datasets import Dataset, Split
 from cgru.reference import mask
 
-__all__ = ["Task", "class_names", "in_units_of", "targets", "task_of"]
+__all__ = ["Task", "at_steps", "class_names", "in_units_of", "real_steps", "targets", "task_of"]
 
 
 class Task(NamedTuple):
     """What is to be learned: classes, by their `names`, or where those are None real numbers.
 
-    `train` and `test` are the targets of the two splits, classes as indices into `names`; `test` is None where there
-    is nothing to test on. `note` is what the user may want to know about them, or "".
+    `train` and `test` are the targets of the two splits, classes as indices into `names`, (m,), or (m, s) where there
+    is one for each step; `test` is None where there is nothing to test on. `note` is what the user may want to know
+    about them, or "".
     """
 
     names: tuple[str, ...] | None
@@ -42,11 +43,14 @@ def task_of(data: Dataset, source: str) -> Task:
         raise RequestError(f"{source}: {prefix}y is missing: there is nothing to learn")
     if data.test is not None and not np.isfinite(_real(data.test)).all():
         raise RequestError(f"{source}: test_x: expected finite numbers, got NaN or infinity")
-    if test is not None and ((test.dtype.kind == "f") != (y.dtype.kind == "f") or test.shape[1:] != y.shape[1:]):
+    reals = y.dtype.kind == "f"
+    if test is not None and (
+        (test.dtype.kind == "f") != reals or test.ndim != y.ndim or (reals and test.shape[1:] != y.shape[1:])
+    ):
         due = f"{y.dtype} {('m', *y.shape[1:])}".replace("'", "")
         raise RequestError(f"{source}: test_y: expected the kind of train_y, {due}, got {test.dtype} {test.shape}")
 
-    if y.dtype.kind == "f":
+    if reals:
         if not np.isfinite(y).all():
             raise RequestError(f"{source}: {prefix}y: expected finite numbers, got NaN or infinity")
         wide = y.astype(np.float64)
@@ -54,24 +58,48 @@ def task_of(data: Dataset, source: str) -> Task:
             raise RequestError(f"{source}: {prefix}y: expected numbers up to 1e30, got {np.abs(wide).max():.3g}")
         return Task(None, wide, test, _note(y, f"{prefix}y"))
 
-    labels = _labels(y, data.class_names)
-    names = data.class_names or tuple(map(str, np.unique(y).tolist()))
+    labels = _labels(_targeted(data.train), data.class_names)
+    names = data.class_names or tuple(map(str, np.unique(_targeted(data.train)).tolist()))
     seen = set(labels)
     if len(seen) < 2:
         raise RequestError(f"{source}: {prefix}y: expected at least two classes, got {labels[0]} alone")
-    train = _indices(labels, names, f"{source}: {prefix}y")
+    train = _spread(_indices(labels, names, f"{source}: {prefix}y"), data.train)
     if test is not None:
-        labels = _labels(test, data.class_names)
+        labels = _labels(_targeted(data.test), data.class_names)
         # Only what training saw: a class that merely has a name would be scored as if it could have been learned.
         _indices(labels, [name for name in names if name in seen], f"{source}: test_y")
-        test = _indices(labels, names, f"{source}: test_y")
+        test = _spread(_indices(labels, names, f"{source}: test_y"), data.test)
     return Task(names, train, test)
+
+
+def at_steps(y: np.ndarray) -> bool:
+    """Whether `y` has a class for each step (m, s)."""
+    return y.ndim == 2 and y.dtype.kind != "f"
+
+
+def real_steps(X: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
+    """(m, s) booleans: which steps of X (m, s, e) are no padding."""
+    m, s, _ = X.shape
+    return np.ones((m, s), bool) if lengths is None else mask(lengths, s)[:, :, 0]
+
+
+def _targeted(split: Split) -> np.ndarray:
+    """What is no padding in the classes `split.y`, in a row."""
+    return split.y[real_steps(split.X, split.lengths)] if at_steps(split.y) else split.y
+
+
+def _spread(indices: np.ndarray, split: Split) -> np.ndarray:
+    """Indices for what `_targeted` returned, in their places; 0 where there is padding."""
+    if not at_steps(split.y):
+        return indices
+    y = np.zeros(split.y.shape, indices.dtype)
+    y[real_steps(split.X, split.lengths)] = indices
+    return y
 
 
 def _real(split: Split) -> np.ndarray:
     """The steps that are no padding (n, e)."""
-    m, s, e = split.X.shape
-    return split.X.reshape(m * s, e) if split.lengths is None else split.X[mask(split.lengths, s)[:, :, 0]]
+    return split.X[real_steps(split.X, split.lengths)]
 
 
 def _note(y: np.ndarray, name: str) -> str:
@@ -97,13 +125,16 @@ def targets(net: cgru.Network, split: Split, given: Sequence[str] | None, source
         if y.dtype.kind != "f":
             raise RequestError(f"{source}: y: expected real numbers, as the model predicts, got dtype {y.dtype}")
         return y
+    if at_steps(y) != net.per_step:
+        due = "step, (m, s)" if net.per_step else "sequence, (m,)"
+        raise RequestError(f"{source}: y: expected a class for each {due}, as the model predicts, got shape {y.shape}")
     names = class_names(net)
     if y.dtype.kind in "iu" and not given and not any(name.lstrip("-").isdecimal() for name in names):
         raise RequestError(
             f"{source}: y: expected the model's classes by name ({_few(names)}), got integers; "
             "an array class_names in the file would say what 0, 1, ... mean"
         )
-    return _indices(_labels(y, given), names, f"{source}: y")
+    return _spread(_indices(_labels(_targeted(split), given), names, f"{source}: y"), split)
 
 
 def class_names(net: cgru.Network) -> tuple[str, ...]:

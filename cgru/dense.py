@@ -1,38 +1,39 @@
 """Dense, the output layer: A = activate(X W + b), in plain NumPy.
 
-m samples, n inputs, u units. The interface is that of EpyNN's Dense layer, so that it drops into an EpyNN network.
+m samples, s steps, n inputs, u units. The interface is that of EpyNN's Dense layer, so that it drops into an EpyNN
+network.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from cgru import activations
-from cgru.checks import callable_, float_dtype, generator, positive, real
+from cgru.base import Layer, Shape, flat, floats, unflat, unpadded
+from cgru.checks import callable_, float_dtype, positive, real
 from cgru.initializers import xavier
 from cgru.kernels import matmul
-from cgru.parameters import gru_update_parameters
 
 __all__ = ["Dense"]
 
 Arrays = dict[str, np.ndarray]
 
 
-class Dense:
-    """A fully connected layer of `units`, the head of a network.
+class Dense(Layer):
+    """A fully connected layer of `units`, the head of a network: (m, u) for (m, n), or each step of (m, s, n) so.
 
     `activate` is a callable `f(x, deriv=False)`, looked up at each call; its derivative has the shape of x, (m, u), or
-    is (m, u, u) as softmax's: element [i, j, k] is that of output j by input k. `initialization` is a callable
-    `f(shape, rng)`. `se_hPars` may hold `LRELU_alpha`, `ELU_alpha` and `softmax_temperature`. `rng` is a Generator, a
-    seed or None, kept as `np_rng`. `dtype` is float64 or float32.
+    is (m, u, u) as softmax's: element [i, j, k] is that of output j by input k. Steps come to it as more samples.
+    `initialization` is a callable `f(shape, rng)`. `se_hPars` may hold `LRELU_alpha`, `ELU_alpha` and
+    `softmax_temperature`. `rng` is a Generator, a seed or None, kept as `np_rng`. `dtype` is float64 or float32.
 
     After the calls: `d` holds m, n, u; `p` W (n, u) and b (1, u); `fc` X (m, n), Z and A (m, u); `bc` dA and dZ (m, u)
-    and dX (m, n); `g` dW (n, u) and db (u,), summed over the samples; `fs` and `bs` the shapes. No call writes into an
-    array that an earlier one returned or put there, the parameters excepted.
+    and dX (m, n); `g` dW (n, u) and db (u,), summed over the samples; `fs` and `bs` the shapes. With steps `d` holds s,
+    what is m stands for m, s, and where they are padding X, A and all gradients are zero. No call writes into an array
+    that an earlier one returned or put there, the parameters excepted.
 
     TypeError or ValueError for an argument that does not fit.
     """
@@ -47,48 +48,32 @@ class Dense:
         dtype: Any = np.float64,
         rng: np.random.Generator | int | None = None,
     ) -> None:
-        self.d: dict[str, int] = {"u": positive(units, "units")}
+        super().__init__(rng)
+        self.d["u"] = positive(units, "units")
         self.activate = callable_(activate, "activate")
         self.initialization = callable_(initialization, "initialization")
         if se_hPars is not None and not isinstance(se_hPars, Mapping):
             raise TypeError(f"se_hPars: expected a dict or None, got {type(se_hPars).__name__}")
         self.se_hPars = se_hPars
         self.dtype = float_dtype(dtype)
-        self.np_rng = generator(rng)
-        self._own_rng = rng is not None  # a network gives its own generator to the layers that were given none
         self.trainable = True
         self.activation = {"activate": activations.name_of(activate)}
-        self.fs: dict[str, tuple[int, ...]] = {}
-        self.bs: dict[str, tuple[int, ...]] = {}
-        self.p: Arrays = {}
-        self.fc: Arrays = {}
-        self.bc: Arrays = {}
-        self.g: Arrays = {}
-        self.o: dict[str, Any] = {}
-        self._went_back = False  # since the last forward
-        self._lock = threading.RLock()
 
     def __repr__(self) -> str:
         activate = activations.name_of(self.activate)
         return f"Dense(units={self.d['u']}, activate={activate}, dtype={self.dtype.name})"
 
-    def __getstate__(self) -> dict[str, Any]:
-        """The layer's attributes, for pickle and copy."""
-        return {name: value for name, value in vars(self).items() if name != "_lock"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over what `__getstate__` gave."""
-        vars(self).update(state)
-        self._lock = threading.RLock()
-
     # --- shapes and parameters ---
 
+    def output_shape(self, shape: Shape) -> Shape:
+        """That of the input, with u in the place of n."""
+        return *shape[:-1], self.d["u"]
+
     def compute_shapes(self, A: np.ndarray) -> None:
-        """Set `d` and the shapes of X, W and b in `fs` for an input A (m, n)."""
-        m, n = self._input(A).shape
+        """Set `d` and the shapes of X, W and b in `fs` for an input A (m, n) or (m, s, n)."""
+        super().compute_shapes(floats(A))
         u = self.d["u"]
-        self.d |= {"m": m, "n": n}
-        self.fs |= {"X": (m, n), "W": (n, u), "b": (1, u)}
+        self.fs |= {"W": (self.d["n"], u), "b": (1, u)}
 
     def initialize_parameters(self) -> None:
         """Draw W and set b to zero, in the shapes of `fs`; RuntimeError before `compute_shapes`."""
@@ -97,113 +82,86 @@ class Dense:
         W = real(self.initialization(self.fs["W"], rng=self.np_rng), "initialization", self.fs["W"])
         self.p |= {"W": np.array(W, self.dtype), "b": np.zeros(self.fs["b"], self.dtype)}
 
-    def update_parameters(self) -> None:
-        """`p[name] -= lrate[e] * g['d' + name]`, in place, while `trainable`.
-
-        See `cgru.parameters.gru_update_parameters`.
-        """
-        if self.trainable:
-            gru_update_parameters(self)
-
-    def update_shapes(self, cache: Mapping[str, np.ndarray], shapes: dict[str, tuple[int, ...]]) -> None:
-        """`shapes[key] = cache[key].shape` for each key of `cache`."""
-        shapes.update({key: value.shape for key, value in cache.items()})
-
     # --- forward and backward ---
 
-    def forward(self, A: np.ndarray) -> np.ndarray:
-        """The outputs (m, u) for an input A (m, n), with what `backward` needs kept in `fc`."""
-        self._enter("forward")
-        try:
-            X, p = self._checked(A)
+    def forward(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
+        """The outputs (m, u) for an input A (m, n), with what `backward` needs kept in `fc`.
+
+        For all steps A (m, s, n) they are (m, s, u); sample i has `lengths[i]` real ones (None: all).
+        """
+        with self._alone("forward"):
+            X, real, p = self._checked(A, lengths)
             self._went_back = False
             self.fc.clear()  # should the activation raise, there are no caches rather than old ones
             Z = self._linear(X, p)
             A = self._activated(Z)
-            self.compute_shapes(X)
             self.activation["activate"] = activations.name_of(self.activate)
-            self.fc |= {"X": X, "Z": Z, "A": A}
-            self.update_shapes(self.fc, self.fs)
-            return A
-        finally:
-            self._lock.release()
+            return self._ran(real, X=X, Z=Z, A=A if real is None else np.where(real, A, A.dtype.type(0)))
 
-    def predict(self, A: np.ndarray) -> np.ndarray:
+    def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
         """The same numbers as `forward`; the layer is not touched, any number of threads may call it at once."""
-        return self._activated(self._preactivations(A))
+        X, real, p = self._checked(A, lengths)
+        A = self._activated(self._linear(X, p))
+        return A if real is None else np.where(real, A, A.dtype.type(0))
 
     def backward(self, dX: np.ndarray) -> np.ndarray:
-        """Take dL/dA (m, u), fill `bc`, return dL/dX (m, n); RuntimeError before `forward`."""
-        self._enter("backward")
-        try:
-            if "A" not in self.fc:
-                raise RuntimeError("backward: expected forward to be called first")
-            dA = real(dX, "dX", self.fc["A"].shape, self.dtype)
+        """Take dL/dA in the shape that `forward` returned, fill `bc`, return dL/dX; RuntimeError before `forward`."""
+        with self._alone("backward"):
+            dA = self._dA(dX)
             return self._backward(self._through_activation(dA), dA)
-        finally:
-            self._lock.release()
 
     def compute_gradients(self) -> None:
-        """Fill `g` with dW = X^T dZ and db, dZ summed over the samples; RuntimeError before `backward`."""
+        """Fill `g` with dW = X^T dZ and db, dZ summed over samples and steps; RuntimeError before `backward`."""
         X, dZ = self.fc.get("X"), self.bc.get("dZ")
         if X is None or dZ is None or not self._went_back:
             raise RuntimeError("compute_gradients: expected forward and backward to be called first")
-        self.g |= {"dW": matmul(X.T, dZ), "db": dZ.sum(axis=0)}
+        dZ = flat(dZ)
+        self.g |= {"dW": matmul(flat(X).T, dZ), "db": dZ.sum(axis=0)}
 
     # --- what the above share with the network's training ---
 
     def _preactivations(self, A: np.ndarray) -> np.ndarray:
         """Z (m, u), with no cache kept."""
-        return self._linear(*self._checked(A))
+        X, _, p = self._checked(A)
+        return self._linear(X, p)
 
     def _linear(self, X: np.ndarray, p: Arrays) -> np.ndarray:
-        return matmul(X, p["W"].astype(self.dtype, copy=False)) + p["b"].astype(self.dtype, copy=False)
+        Z = matmul(flat(X), p["W"].astype(self.dtype, copy=False)) + p["b"].astype(self.dtype, copy=False)
+        return unflat(Z, like=X)
 
     def _activated(self, Z: np.ndarray) -> np.ndarray:
-        return real(activations.bind(self.activate, self.se_hPars)(Z), "activate", Z.shape, self.dtype)
+        rows = flat(Z)
+        A = real(activations.bind(self.activate, self.se_hPars)(rows), "activate", rows.shape, self.dtype)
+        return unflat(A, like=Z)
 
     def _through_activation(self, dA: np.ndarray) -> np.ndarray:
         """dL/dZ: dA times the derivative, element by element or by the Jacobian of each sample."""
-        Z, A = self.fc["Z"], self.fc["A"]
+        Z, A, d = flat(self.fc["Z"]), flat(self.fc["A"]), flat(dA)
         if activations.ours(self.activate) is activations.softmax:  # its Jacobian need not be built
-            return (
-                A
-                * (dA - (dA * A).sum(axis=1, keepdims=True))
-                / self.dtype.type(activations.parameter(self.se_hPars, "softmax_temperature"))
-            )
+            T = self.dtype.type(activations.parameter(self.se_hPars, "softmax_temperature"))
+            return unflat(A * (d - (d * A).sum(axis=1, keepdims=True)) / T, like=dA)
         D = real(activations.bind(self.activate, self.se_hPars)(Z, deriv=True), "activate", dtype=self.dtype)
         if D.shape == Z.shape:
-            return dA * D
+            return unflat(d * D, like=dA)
         if D.shape == (*Z.shape, Z.shape[1]):
-            return (dA[:, None, :] @ D)[:, 0]
+            return unflat((d[:, None, :] @ D)[:, 0], like=dA)
         raise ValueError(f"activate: expected derivatives of shape {Z.shape} or (m, u, u), got {D.shape}")
 
     def _backward(self, dZ: np.ndarray, dA: np.ndarray | None = None) -> np.ndarray:
         """dL/dX from dL/dZ: where `backward` goes on, and where a loss that has dL/dZ itself comes in, with no dA."""
-        W = self._parameters(self.fc["X"].shape[1])["W"].astype(self.dtype, copy=False)
-        dX = matmul(dZ, W.T)
-        self.bc.clear()
-        self._went_back = True
-        self.bc |= {"dZ": dZ, "dX": dX} if dA is None else {"dA": dA, "dZ": dZ, "dX": dX}
-        self.update_shapes(self.bc, self.bs)
+        X = self.fc["X"]
+        W = self._parameters(X.shape[-1])["W"].astype(self.dtype, copy=False)
+        dX = unflat(matmul(flat(dZ), W.T), like=X)
+        self._back(**({"dZ": dZ, "dX": dX} if dA is None else {"dA": dA, "dZ": dZ, "dX": dX}))
         return dX
 
-    def _enter(self, call: str) -> None:
-        """Take the lock, by which a call that an interrupt cut short does not lock out its own thread."""
-        if not self._lock.acquire(blocking=False):
-            raise RuntimeError(f"{call}: another thread is inside this layer; give each thread a layer of its own")
-
-    def _input(self, A: Any) -> np.ndarray:
-        X = real(A, "A", ("m", "n"), self.dtype)
-        if 0 in X.shape:
-            raise ValueError(f"A: expected at least one sample and one element, got shape {X.shape}")
-        return X
-
-    def _checked(self, A: Any) -> tuple[np.ndarray, Arrays]:
-        X, p = self._input(A), self._parameters()
-        if X.shape[1] != len(p["W"]):
-            raise ValueError(f"A: expected shape (m, {len(p['W'])}), the rows of W, got {X.shape}")
-        return X, p
+    def _checked(self, A: Any, lengths: Any = None) -> tuple[np.ndarray, np.ndarray | None, Arrays]:
+        """X, which of its steps are real (None: all), and the parameters."""
+        X, p = floats(A, self.dtype), self._parameters()
+        if X.shape[-1] != len(p["W"]):
+            due = "(m, s, {})" if X.ndim == 3 else "(m, {})"
+            raise ValueError(f"A: expected shape {due.format(len(p['W']))}, the rows of W, got {X.shape}")
+        return *unpadded(X, lengths), p
 
     def _parameters(self, n: int | str = "n") -> Arrays:
         """W and b as they stand in `p`, refused where they are missing or do not fit."""

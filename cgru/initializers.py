@@ -1,13 +1,14 @@
 """Initializers of weights: `f(shape, rng)` returns a float64 array of that shape.
 
-The draws are those of EpyNN's initializers of the same name, so that the same generator gives the same weights.
+The draws of `orthogonal` and `xavier` are those of EpyNN's initializers of the same name, so that the same generator
+gives the same weights.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["orthogonal", "xavier"]
+__all__ = ["orthogonal", "standard_normal", "xavier"]
 
 
 def orthogonal(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
@@ -26,3 +27,8 @@ def orthogonal(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
 def xavier(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """Normal draws of standard deviation sqrt(2 / (rows + columns)) (Glorot and Bengio, 2010)."""
     return rng.standard_normal(shape) * np.sqrt(2 / sum(shape))
+
+
+def standard_normal(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Normal draws of mean 0 and deviation 1, as PyTorch's `nn.Embedding` has them."""
+    return rng.standard_normal(shape)

@@ -106,6 +106,7 @@ cdef const cgru_kernels *kernels(Py_ssize_t itemsize) noexcept nogil
 
 cdef cgru_call new_call(cnp.ndarray X, Py_ssize_t u, tuple activations, object order, object running) except *
 cdef cgru_array array(dict arrays, str name) except *
+cdef cgru_matrix matrix(cnp.ndarray W) noexcept
 cdef void *data(dict arrays, str name) except NULL
 cdef int weights(cgru_weights *w, dict p) except -1
 cdef Py_ssize_t steps_of_single(const cgru_call *call) noexcept nogil

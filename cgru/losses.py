@@ -1,6 +1,8 @@
 """The losses: each returns its value, averaged over the samples, and its gradient; and what they take as `y`.
 
 m samples, k outputs, A (m, k) the head's outputs, Z (m, k) what they were before the activation, Y (m, k) the targets.
+Where there are outputs at each of s steps, the real steps of all samples are the rows: a loss is averaged over them,
+so that a long sample counts more than a short one.
 """
 
 from __future__ import annotations
@@ -10,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from cgru import checks
 from cgru.activations import Activation, ours, sigmoid, softmax
-from cgru.checks import real
 
 __all__ = [
     "binary_cross_entropy",
@@ -117,7 +119,42 @@ def targets(y: Any, m: int, k: int, loss: str, name: str = "y") -> tuple[np.ndar
     or reals from 0 to 1 (m, k); mean_squared_error reals (m, k). (m,) does for (m, k) where k is 1. TypeError or
     ValueError for anything else, NaN and infinity among it.
     """
-    array = real(y, name)
+    Y, classes = compact(y, m, k, loss, name)
+    return spelled_out(Y, k), classes
+
+
+def spelled_out(Y: np.ndarray, k: int) -> np.ndarray:
+    """Targets as the losses take them, float64: classes (n,), which are integers, as rows (n, k) of 0 and 1."""
+    if Y.ndim > 1:
+        return Y
+    rows = np.zeros((len(Y), k))
+    rows[np.arange(len(Y)), Y] = 1
+    return rows
+
+
+def step_targets(y: Any, real: np.ndarray, k: int, loss: str, name: str = "y") -> np.ndarray:
+    """`y` for outputs at all steps: integer classes (m, s), else float64 (m, s, k).
+
+    real: (m, s) booleans, the steps that are no padding; `y` is not looked at elsewhere, and zero there in the result.
+
+    What `targets` takes for a sample holds here for a step: cross_entropy takes integers (m, s) or probabilities
+    (m, s, k), and so on.
+    """
+    array = checks.real(y, name)
+    flat = array.ndim == 2 and (k == 1 or loss == "cross_entropy")
+    if array.shape != (*real.shape, k) and not (flat and array.shape == real.shape):
+        m, s = real.shape
+        due = f"({m}, {s}) or ({m}, {s}, {k})" if k == 1 or loss == "cross_entropy" else f"({m}, {s}, {k})"
+        raise ValueError(f"{name}: expected shape {due}, a target for each step, got {array.shape}")
+    rows, _ = compact(array[real], np.count_nonzero(real), k, loss, name)
+    Y = np.zeros((*real.shape, *rows.shape[1:]), rows.dtype)
+    Y[real] = rows
+    return Y
+
+
+def compact(y: Any, m: int, k: int, loss: str, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """What `targets` returns, but that for cross_entropy classes (m,) stand in the place of rows of 0 and 1 (m, k)."""
+    array = checks.real(y, name)
     whole = array.dtype.kind in ("iub" if loss == "binary_cross_entropy" else "iu")
     if loss == "cross_entropy" and array.ndim == 1 and not whole:
         raise TypeError(f"{name}: expected integers (m,) or class probabilities (m, {k}), got {array.dtype} (m,)")
@@ -138,9 +175,8 @@ def targets(y: Any, m: int, k: int, loss: str, name: str = "y") -> tuple[np.ndar
     if loss == "binary_cross_entropy":
         return array.reshape(m, k).astype(np.float64), array.reshape(m).astype(np.intp) if whole and k == 1 else None
     if flat:
-        Y = np.zeros((m, k))
-        Y[np.arange(m), array] = 1
-        return Y, array.astype(np.intp)
+        classes = array.astype(np.intp)
+        return classes, classes
     sums = array.sum(axis=1, dtype=np.float64)
     wrong = sums[np.abs(sums - 1) > 1e-3]
     if wrong.size:
@@ -152,7 +188,7 @@ def targets(y: Any, m: int, k: int, loss: str, name: str = "y") -> tuple[np.ndar
 
 def classes(A: np.ndarray, loss: str) -> np.ndarray:
     """The classes that outputs A (m, k) say: the largest, (m,), for cross_entropy; else whether above 0.5, (m, k)."""
-    return A.argmax(axis=1) if loss == "cross_entropy" else (A > 0.5).astype(np.intp)
+    return A.argmax(axis=-1) if loss == "cross_entropy" else (A > 0.5).astype(np.intp)
 
 
 def hits(A: np.ndarray, Y: np.ndarray, loss: str) -> float | None:

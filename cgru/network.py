@@ -1,4 +1,4 @@
-"""Network: GRU layers and a Dense head in a chain, its training, its use and its files.
+"""Network: layers in a chain with a Dense head, its training, its use and its files.
 
 m samples, s steps, e elements per step, k outputs. No arithmetic of a layer is done here.
 """
@@ -10,44 +10,34 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from cgru import losses, persistence
+from cgru import chain, losses, persistence
 from cgru.activations import ours, parameter
+from cgru.base import Layer
 from cgru.checks import callable_, lengths_of, positive, sequences
 from cgru.dense import Dense
+from cgru.embedding import Embedding
 from cgru.history import Epoch, History
 from cgru.layer import GRU
 from cgru.optimizers import SGD, Adam
 from cgru.reference import mask
+from cgru.samples import Data
 
 __all__ = ["Network", "load"]
 
 Arrays = dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class _Data:
-    """Samples with their targets, checked: X (m, s, e) raw, Y (m, k), classes (m,) where y gave them."""
-
-    X: np.ndarray
-    Y: np.ndarray
-    lengths: np.ndarray | None
-    classes: np.ndarray | None
-
-    def __getitem__(self, rows: np.ndarray | slice) -> _Data:
-        return _Data(self.X[rows], self.Y[rows], *(a if a is None else a[rows] for a in (self.lengths, self.classes)))
-
-    def __len__(self) -> int:
-        return len(self.X)
+States = dict[int, np.ndarray]  # of the recurrent layers, by index, (m, u)
 
 
 class Network:
-    """A chain of `GRU` layers, all but the last with `sequences=True`, and a `Dense` head.
+    """Layers in a chain, each taking what the one below it returns, and a `Dense` head at the end.
+
+    Any number of `GRU`, `Embedding` (as the first: X is then integer tokens (m, s)), `Dropout`, `Pool` and `Dense`, and
+    whatever else has their interface (`cgru.chain`). Outputs are (m, k), for each sample, where a layer on the way
+    returns one state of a sequence (a GRU without `sequences=True`, a Pool); else (m, s, k), for each step.
 
     `loss` is "cross_entropy", "binary_cross_entropy" or "mean_squared_error"; None chooses by the head's activation:
     softmax, sigmoid, any other. `optimizer` is `SGD` or `Adam` (None: `Adam()`) and may be replaced at any time.
@@ -63,13 +53,13 @@ class Network:
 
     def __init__(
         self,
-        layers: Sequence[GRU | Dense],
+        layers: Sequence[GRU | Layer],
         loss: str | None = None,
         optimizer: SGD | Adam | None = None,
         seed: int | None = None,
         class_names: Sequence[str] | None = None,
     ) -> None:
-        self.layers = _chain(layers)
+        self.layers = chain.chain(layers)
         k = self._head.d["u"]
         self.loss = losses.chosen(loss, self._head.activate, k)
         self.class_names = _names(class_names, self.loss, k)
@@ -86,6 +76,8 @@ class Network:
         self.history = History()
         *self._layer_seeds, self._split_seed, shuffle_seed = np.random.SeedSequence(seed).spawn(len(self.layers) + 2)
         self._shuffler = np.random.default_rng(shuffle_seed)
+        for layer, own in zip(self.layers, self._layer_seeds, strict=True):
+            _give_generator(layer, own)
         self._state: dict[str, Any] = {}  # the optimizer's
 
     def __repr__(self) -> str:
@@ -93,42 +85,59 @@ class Network:
 
     # --- use ---
 
-    def predict(self, X: np.ndarray, lengths: np.ndarray | None = None, batch_size: int = 1024) -> np.ndarray:
-        """The head's outputs (m, k) for X (m, s, e), of which sample i has `lengths[i]` real steps (None: all).
+    @property
+    def elements(self) -> int | None:
+        """e, which the parameters are made for; None where there are none yet, or the inputs are tokens."""
+        return chain.made_for(next(layer for layer in self.layers if "u" in layer.d))
 
-        NaN in X comes out as NaN. `batch_size` bounds the memory; but for rounding the outputs do not depend on it.
+    @property
+    def per_step(self) -> bool:
+        """Whether outputs are (m, s, k)."""
+        return len(chain.shape_of(self.layers)) == 3
+
+    def predict(self, X: np.ndarray, lengths: np.ndarray | None = None, batch_size: int = 1024) -> np.ndarray:
+        """The head's outputs (m, k), or (m, s, k) with zeros at padded steps, for X (m, s, e) or tokens (m, s).
+
+        Sample i has `lengths[i]` real steps (None: all). NaN in X comes out as NaN. `batch_size` bounds the memory;
+        but for rounding the outputs do not depend on it.
         """
         X, lengths = self._samples(X, lengths)
         size = positive(batch_size, "batch_size")
-        self._make(X.shape[2])
+        self._make(X)
         with np.errstate(over="ignore", invalid="ignore"):
-            return np.concatenate([self._head.predict(A) for A, _ in self._states(X, lengths, size)])
+            return np.concatenate([self._head.predict(A, real) for A, real, _ in self._below(X, lengths, size)])
 
     def predict_classes(self, X: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
-        """The classes (m,) as integers, or as names where the network has `class_names`.
+        """The classes (m,) as integers, or as names where the network has `class_names`; (m, s) for outputs at steps.
 
-        One sigmoid unit says 0 or 1, above 0.5; several say so each, (m, k), by number. ValueError for a regression,
-        and where outputs are NaN.
+        One sigmoid unit says 0 or 1, above 0.5; several say so each, (m, k) or (m, s, k), by number. At padded steps
+        stands -1, or the name "". ValueError for a regression, and where outputs are NaN.
         """
         if self.loss == "mean_squared_error":
             raise ValueError(f"predict_classes: expected a network with a cross-entropy loss, got {self.loss}")
         A = self.predict(X, lengths)
-        lost = np.flatnonzero(np.isnan(A).any(axis=1))
+        lost = np.flatnonzero(np.isnan(A).reshape(len(A), -1).any(axis=1))
         if lost.size:
             raise ValueError(f"X: expected samples that have a class, got NaN outputs for sample {lost[0]}")
         classes = losses.classes(A, self.loss)
-        if self.loss == "binary_cross_entropy" and A.shape[1] > 1:
-            return classes
-        classes = classes.reshape(len(A))
-        return classes if self.class_names is None else np.array(self.class_names)[classes]
+        named = self.class_names is not None
+        if self.loss == "binary_cross_entropy" and A.shape[-1] > 1:
+            named = False
+        else:
+            classes = classes.reshape(A.shape[:-1])
+        classes = np.array(self.class_names)[classes] if named else classes
+        if A.ndim == 3 and lengths is not None:
+            classes[~mask(lengths, A.shape[1])[:, :, 0]] = "" if named else -1
+        return classes
 
     def evaluate(self, X: np.ndarray, y: np.ndarray, lengths: np.ndarray | None = None) -> dict[str, float]:
-        """`{"loss": ..., "accuracy": ...}` averaged over the samples; for a regression the loss alone.
+        """`{"loss": ..., "accuracy": ...}` averaged over the samples, or with outputs at steps over their real steps.
 
-        `y` as for `fit`. Of several binary outputs each counts by its share of the accuracy.
+        For a regression the loss alone. `y` as for `fit`. Of several binary outputs each counts by its share of the
+        accuracy.
         """
         data = self._data(X, y, lengths)
-        self._make(data.X.shape[2])
+        self._make(data.X)
         loss, accuracy = self._scores(data)
         return {"loss": loss} if accuracy is None else {"loss": loss, "accuracy": accuracy}
 
@@ -161,12 +170,15 @@ class Network:
         shuffle: bool = True,
         patience: int | None = None,
         callback: Callable[[Epoch], Any] | None = None,
+        truncate: int | None = None,
     ) -> History:
-        """Train on X (m, s, e) and y; return the history of this fit. A second call goes on where the first ended.
+        """Train on X (m, s, e), or tokens (m, s), and y; return the history of this fit. A second call goes on there.
 
         lengths: (m,) integers, the real steps of each sample; what stands past them is never looked at.
         y: for cross_entropy integers (m,) from 0 to k - 1, or class probabilities (m, k); for binary_cross_entropy
             0 and 1 (m,), or reals from 0 to 1 (m, k); for mean_squared_error reals (m, k). (m,) does where k is 1.
+            Where outputs are (m, s, k), (m, s) stands for (m,) in all this: a target for each step, looked at where
+            the step is real. Loss and accuracy are then means over all real steps of a batch.
         validation: (X, y) or (X, y, lengths); or the share of the samples, in (0, 1), to set aside for it: at random,
             the same ones in each fit of as many samples, and evenly over the classes. With validation, the weights
             of the epoch with the lowest validation loss are in place at the end.
@@ -176,6 +188,12 @@ class Network:
         shuffle: draw a new order of the samples for each epoch. The last, short batch is used.
         patience: stop after so many epochs without a lower validation loss; None never does.
         callback: called with an `Epoch` at the end of each.
+        truncate: for sequences too long to unroll, backpropagation through at most so many steps (None: all). With
+            outputs at steps, each batch is trained on so many steps at a time: one update for each piece, by the mean
+            loss over its own real steps; the states of the layers are carried from piece to piece, gradients are not
+            (Williams and Peng, 1990, Neural Computation 2). With one output a sample, gradients go back over the last
+            so many real steps of each, before which the states are computed a piece at a time and no caches stay.
+            ValueError where a layer needs whole sequences (a mean or max `Pool`, a reverse direction).
 
         Whatever is raised while it trains (KeyboardInterrupt too), the best weights so far are put in place first:
         by validation loss, without validation those of the last whole epoch, before the first those at the start.
@@ -192,21 +210,28 @@ class Network:
                 raise ValueError("patience: expected a validation share or set beside it, got validation=None")
         if callback is not None:
             callable_(callback, "callback")
+        if standardize and data.X.ndim == 2:
+            raise ValueError("standardize: expected False for tokens, which have no mean, got True")
+        if truncate is not None:
+            positive(truncate, "truncate")
+            whole = chain.uncarried(self.layers)
+            if whole is not None:
+                raise ValueError(f"truncate: expected layers that can run piece by piece, got {whole}")
         if not any(layer.trainable for layer in self.layers):
             raise ValueError("layers: expected at least one that is trainable, got none")
         data, held_out = self._split(data, validation)
 
-        self._make(data.X.shape[2])
+        self._make(data.X)
         for key, array in self._parameters(everything=True).items():
             if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or not array.flags.writeable:
                 raise TypeError(f"parameter {key}: expected a writable array of floats, got {_described(array)}")
         best = self._snapshot()
         try:
             if standardize and self.mean is None:
-                self.mean, self.scale = _statistics(data)
+                self.mean, self.scale = data.statistics()
             history, lowest, stale = History(), math.inf, 0
             for number in range(1, epochs + 1):
-                epoch = self._epoch(data, held_out, number, epochs, batch_size, shuffle)
+                epoch = self._epoch(data, held_out, number, epochs, batch_size, shuffle, truncate)
                 stale += 1
                 if held_out is None or epoch.validation_loss < lowest:
                     best, lowest, stale = self._snapshot(), epoch.validation_loss, 0
@@ -221,41 +246,84 @@ class Network:
         return history
 
     def _epoch(
-        self, data: _Data, held_out: _Data | None, number: int, epochs: int, batch_size: int, shuffle: bool
+        self,
+        data: Data,
+        held_out: Data | None,
+        number: int,
+        epochs: int,
+        batch_size: int,
+        shuffle: bool,
+        truncate: int | None,
     ) -> Epoch:
         start = time.perf_counter()
-        m, batches = len(data), -(-len(data) // batch_size)
+        m, count, batches = len(data), data.count, -(-len(data) // batch_size)
         order = self._shuffler.permutation(m) if shuffle else np.arange(m)
         loss, right = 0.0, None if self.loss == "mean_squared_error" else 0.0
         for batch in range(batches):
-            rows = data[order[batch * batch_size : (batch + 1) * batch_size]]
-            fraction = (number - 1 + batch / batches) / epochs
-            value, hits = self._step(rows, fraction, f"epoch {number}, batch {batch + 1} of {batches}")
-            loss += value * len(rows) / m
-            right = None if right is None else right + hits
+            chosen = data[order[batch * batch_size : (batch + 1) * batch_size]]
+            for piece, states, rows, done in self._pieces(chosen, truncate):
+                fraction = (number - 1 + (batch + done) / batches) / epochs
+                when = f"epoch {number}, batch {batch + 1} of {batches}"
+                value, hits = self._step(piece, states, rows, fraction, when)
+                loss += value * piece.count / count
+                right = None if right is None else right + hits
         scores = (None, None) if held_out is None else self._scores(held_out)
         if scores[0] is not None and not math.isfinite(scores[0]):
             raise RuntimeError(_DIVERGED.format(f"the validation loss is {scores[0]} after epoch {number}"))
-        accuracy = None if right is None else right / m
+        accuracy = None if right is None else right / count
         rate = self.optimizer.rate(fraction)
         return Epoch(number, epochs, loss, accuracy, *scores, rate, time.perf_counter() - start)
 
-    def _step(self, batch: _Data, fraction: float, when: str) -> tuple[float, float | None]:
-        """One update of the parameters; the batch's loss and how many of its samples were right before."""
+    def _pieces(
+        self, batch: Data, truncate: int | None
+    ) -> Iterator[tuple[Data, States | None, np.ndarray | None, float]]:
+        """What gets an update each: the data, the states before it, for which samples, and the share that is done."""
+        if truncate is None:
+            yield batch, None, None, 0.0
+            return
+        states = chain.initial_states(self.layers, len(batch))
+        if batch.per_step:
+            whole = batch.steps.max()
+            for start, rows, piece in batch.spans(truncate):
+                yield piece, states, rows, start / whole
+            return
+        with np.errstate(over="ignore", invalid="ignore"):
+            for _, rows, piece in batch.without_last(truncate).spans(truncate):
+                self._forward(piece, states, rows)
+        yield batch.last(truncate), states, np.arange(len(batch)), 0.0
+
+    def _step(
+        self, batch: Data, states: States | None, rows: np.ndarray | None, fraction: float, when: str
+    ) -> tuple[float, float | None]:
+        """One update of the parameters; the batch's loss and how many of its outputs were right before."""
         with np.errstate(over="ignore", invalid="ignore"):  # a loss that is not finite says it better
-            A = self._standardized(batch.X)
-            for layer in self.layers:  # each holds arrays of its neighbours, which these can then use again
-                layer.fc.clear()
-                layer.bc.clear()
-            for layer in self.layers[:-1]:
-                A = layer._forward(A, batch.lengths, h0=None, preactivations=layer.preactivations is True)
-            A = self._head.forward(A)
-            loss, dZ, dA = self._criterion(self._head.fc["Z"], A, batch.Y)
+            A = self._head.forward(*self._forward(batch, states, rows))
+            A, Z, Y = batch.rows(A), batch.rows(self._head.fc["Z"]), self._targets(batch)
+            loss, dZ, dA = self._criterion(Z, A, Y)
             if not math.isfinite(loss):
                 raise RuntimeError(_DIVERGED.format(f"the loss is {loss} at {when}"))
-            self._backward(dZ, dA)
+            self._backward(batch.unrowed(dZ), batch.unrowed(dA))
             self.optimizer.step(self._parameters(), self._gradients(), self._state, fraction)
-        return loss, losses.hits(A, batch.Y, self.loss)
+        return loss, losses.hits(A, Y, self.loss)
+
+    def _forward(
+        self, batch: Data, states: States | None = None, rows: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """What the head gets, and its lengths, with the caches of the layers below filled.
+
+        `states` are those of the samples `rows` before these steps, and afterwards those after them.
+        """
+        A, lengths = self._standardized(batch.X), batch.lengths
+        for layer in self.layers:  # each holds arrays of its neighbours, which these can then use again
+            layer.fc.clear()
+            layer.bc.clear()
+        for i, layer in enumerate(self.layers[:-1]):
+            carried = states is not None and i in states
+            A = chain.forward(layer, A, lengths, states[i][rows] if carried else None)
+            if carried:
+                states[i][rows] = layer.fc["h"][:, -1]
+            lengths = lengths if A.ndim == 3 else None
+        return A, lengths
 
     def _backward(self, dZ: np.ndarray | None, dA: np.ndarray | None) -> None:
         """All gradients, down to the lowest layer that trains."""
@@ -277,17 +345,23 @@ class Network:
         loss, dA = losses.LOSSES[self.loss](A, Y)
         return loss, None, dA
 
-    def _scores(self, data: _Data) -> tuple[float, float | None]:
+    def _scores(self, data: Data) -> tuple[float, float | None]:
         """The loss and the accuracy on `data`."""
         loss, right = 0.0, 0.0
+        size = max(1, 1024 * 1024 // max(1024, data.X.shape[1]))  # fewer of long samples, for the memory's sake
         with np.errstate(over="ignore", invalid="ignore"):
-            for A, rows in self._states(data.X, data.lengths, 1024):
-                Z = self._head._preactivations(A)
-                A, Y = self._head._activated(Z), data.Y[rows]
-                loss += self._criterion(Z, A, Y)[0] * len(A) / len(data)
+            for A, _, rows in self._below(data.X, data.lengths, size):
+                batch = data[rows]
+                Z = self._head._preactivations(batch.rows(A))
+                A, Y = self._head._activated(Z), self._targets(batch)
+                loss += self._criterion(Z, A, Y)[0] * batch.count / data.count
                 hits = losses.hits(A, Y, self.loss)
                 right = None if hits is None else right + hits
-        return loss, None if right is None else right / len(data)
+        return loss, None if right is None else right / data.count
+
+    def _targets(self, batch: Data) -> np.ndarray:
+        """The targets as a loss takes them, one row for each output."""
+        return losses.spelled_out(batch.rows(batch.y), self._head.d["u"])
 
     # --- what the layers get and have ---
 
@@ -295,33 +369,35 @@ class Network:
     def _head(self) -> Dense:
         return self.layers[-1]
 
-    def _make(self, e: int) -> None:
-        """Make the parameters that are missing, for inputs of `e` elements."""
-        A = np.zeros((1, 1, e))
+    def _make(self, X: np.ndarray) -> None:
+        """Make the parameters that are missing, for inputs such as X."""
+        shape: tuple[int, ...] = (1, 1, *X.shape[2:])
         for layer, seed in zip(self.layers, self._layer_seeds, strict=True):
-            if layer is self._head:
-                A = A[:, 0]
-            if not layer.p:
-                if not getattr(layer, "_own_rng", False):
-                    layer.np_rng = np.random.default_rng(seed)
-                layer.compute_shapes(A)
+            if not layer.p and "u" in layer.d:  # others have none
+                _give_generator(layer, seed)
+                layer.compute_shapes(np.zeros(shape, np.intp))
                 layer.initialize_parameters()
-            A = np.zeros((1, 1, layer.d["u"]))
+            shape = chain.output_shape(layer, shape)
 
     def _standardized(self, X: np.ndarray) -> np.ndarray:
         """X as the first layer takes it."""
+        if X.ndim == 2:
+            return X
         if self.mean is not None:
             X = (X - self.mean) / self.scale
-        return X.astype(self.layers[0].dtype, copy=False)
+        return X.astype(next(layer.dtype for layer in self.layers if hasattr(layer, "dtype")), copy=False)
 
-    def _states(self, X: np.ndarray, lengths: np.ndarray | None, size: int) -> Iterator[tuple[np.ndarray, slice]]:
-        """What the head gets, with no cache kept, and for which samples: `size` of them at a time."""
+    def _below(
+        self, X: np.ndarray, lengths: np.ndarray | None, size: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray | None, slice]]:
+        """What the head gets, its lengths, and for which samples, `size` of them at a time; no cache is kept."""
         for start in range(0, len(X), size):
             rows = slice(start, start + size)
-            A = self._standardized(X[rows])
+            A, real = self._standardized(X[rows]), None if lengths is None else lengths[rows]
             for layer in self.layers[:-1]:
-                A = layer.predict(A, None if lengths is None else lengths[rows])
-            yield A, rows
+                A = layer.predict(A, real)
+                real = real if A.ndim == 3 else None
+            yield A, real, rows
 
     def _parameters(self, everything: bool = False) -> Arrays:
         """The parameters by keys like `0.Uz`, those of frozen layers only with `everything`."""
@@ -344,24 +420,29 @@ class Network:
     # --- what comes in ---
 
     def _samples(self, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
-        X = sequences(X, f"{name}X")
-        e = _rows(self.layers[0])
-        if e not in (None, X.shape[2]):
-            raise ValueError(f"{name}X: expected shape (m, s, {e}), as the network was made for, got {X.shape}")
+        first = self.layers[0]
+        if isinstance(first, Embedding):
+            X = first.tokens(X, lengths, f"{name}X")
+        else:
+            X, e = sequences(X, f"{name}X"), self.elements
+            if e not in (None, X.shape[2]):
+                raise ValueError(f"{name}X: expected shape (m, s, {e}), as the network was made for, got {X.shape}")
         return X, lengths_of(lengths, *X.shape[:2], f"{name}lengths")
 
-    def _data(self, X: Any, y: Any, lengths: Any, name: str = "") -> _Data:
+    def _data(self, X: Any, y: Any, lengths: Any, name: str = "") -> Data:
         X, lengths = self._samples(X, lengths, name)
-        real = np.isfinite(X).all(axis=2)
-        if lengths is not None:
-            real |= ~mask(lengths, X.shape[1])[:, :, 0]
-        if not real.all():
-            sample, step = np.argwhere(~real)[0]
+        real = np.ones(X.shape[:2], bool) if lengths is None else mask(lengths, X.shape[1])[:, :, 0]
+        lost = real & ~np.isfinite(X).reshape(*real.shape, -1).all(axis=2)
+        if lost.any():
+            sample, step = np.argwhere(lost)[0]
             raise ValueError(f"{name}X: expected finite numbers, got NaN or infinity in sample {sample}, step {step}")
-        Y, classes = losses.targets(y, len(X), self._head.d["u"], self.loss, f"{name}y")
-        return _Data(X, Y, lengths, classes)
+        k, name = self._head.d["u"], f"{name}y"
+        if self.per_step:
+            return Data(X, losses.step_targets(y, real, k, self.loss, name), lengths, per_step=True)
+        Y, classes = losses.compact(y, len(X), k, self.loss, name)
+        return Data(X, Y, lengths, classes)
 
-    def _split(self, data: _Data, validation: Any) -> tuple[_Data, _Data | None]:
+    def _split(self, data: Data, validation: Any) -> tuple[Data, Data | None]:
         """The samples to train on and those to validate with, None without `validation`."""
         if validation is None:
             return data, None
@@ -370,7 +451,7 @@ class Network:
                 raise ValueError(f"validation: expected (X, y) or (X, y, lengths), got {len(validation)} of them")
             X, y, lengths = (*validation, None)[:3]
             held_out = self._data(X, y, lengths, "validation ")
-            if held_out.X.shape[2] != data.X.shape[2]:
+            if held_out.X.shape[2:] != data.X.shape[2:]:
                 raise ValueError(
                     f"validation X: expected {data.X.shape[2]} elements, as X has, got shape {held_out.X.shape}"
                 )
@@ -382,13 +463,7 @@ class Network:
             raise ValueError(f"validation: expected a share above 0 and below 1, got {validation}")
         if m < 2:
             raise ValueError(f"validation: expected at least 2 samples to set some aside, got {m}")
-        n = min(max(round(validation * m), 1), m - 1)
-        order = np.random.default_rng(self._split_seed).permutation(m)
-        if data.classes is not None:
-            order = order[np.argsort(data.classes[order], kind="stable")]
-        chosen = np.zeros(m, bool)
-        chosen[order[((np.arange(n) + 0.5) * m / n).astype(np.intp)]] = True  # evenly spread over the classes
-        return data[~chosen], data[chosen]
+        return data.split(min(max(round(validation * m), 1), m - 1), self._split_seed)
 
 
 _DIVERGED = "{}: training diverged; a lower learning rate or clip_norm may help"
@@ -410,34 +485,10 @@ def load(path: str | os.PathLike[str]) -> Network:
     return net
 
 
-def _chain(layers: Any) -> tuple[GRU | Dense, ...]:
-    """`layers` as a tuple, refused where one cannot follow another."""
-    if not isinstance(layers, list | tuple):
-        raise TypeError(f"layers: expected a list of layers, got {type(layers).__name__}")
-    kinds = [type(layer).__name__ for layer in layers]
-    if len(layers) < 2 or not isinstance(layers[-1], Dense):
-        raise ValueError(f"layers: expected one or more GRU and then a Dense, got {kinds}")
-    for i, layer in enumerate(layers[:-1]):
-        if not isinstance(layer, GRU):
-            raise ValueError(f"layers: expected a GRU before the last layer, got {kinds[i]} as layer {i}")
-        due = i < len(layers) - 2
-        if bool(layer.sequences) != due:
-            below = "a GRU" if due else "the Dense"
-            raise ValueError(f"layers: expected sequences={due} before {below}, got {layer.sequences} in layer {i}")
-    if len(set(map(id, layers))) < len(layers):
-        raise ValueError("layers: expected each layer object once, got one of them twice")
-    for i, (below, layer) in enumerate(pairwise(layers), start=1):
-        if _rows(layer) not in (None, below.d["u"]):
-            raise ValueError(
-                f"layers: expected parameters for {below.d['u']} elements in layer {i}, got {_rows(layer)}"
-            )
-    return tuple(layers)
-
-
-def _rows(layer: GRU | Dense) -> int | None:
-    """How many elements the parameters of `layer` are made for, None where it has none yet."""
-    W = layer.p.get("W" if isinstance(layer, Dense) else "Uz")
-    return None if W is None else len(W)
+def _give_generator(layer: GRU | Layer, seed: np.random.SeedSequence) -> None:
+    """A generator from `seed`, for a layer that was given none of its own."""
+    if not getattr(layer, "_own_rng", False):
+        layer.np_rng = np.random.default_rng(seed)
 
 
 def _names(names: Any, loss: str, k: int) -> tuple[str, ...] | None:
@@ -460,15 +511,3 @@ def _described(value: Any) -> str:
     if not isinstance(value, np.ndarray):
         return type(value).__name__
     return f"dtype {value.dtype}" if value.flags.writeable else "a read-only one"
-
-
-def _statistics(data: _Data) -> tuple[np.ndarray, np.ndarray]:
-    """The mean and deviation of each element over the real frames; the deviation 1 where an element never changes."""
-    frames = data.X if data.lengths is None else data.X[mask(data.lengths, data.X.shape[1])[:, :, 0]]
-    frames = frames.reshape(-1, data.X.shape[2]).astype(np.float64)
-    constant = frames.min(axis=0) == frames.max(axis=0)
-    largest = np.abs(frames).max(axis=0)
-    largest[largest == 0] = 1
-    frames = frames / largest  # so that no square overflows or vanishes
-    scale = frames.std(axis=0) * largest
-    return frames.mean(axis=0) * largest, np.where(constant | (scale == 0), 1.0, scale)

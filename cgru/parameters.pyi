@@ -9,7 +9,8 @@ from typing import Any
 def gru_compute_shapes(layer: Any, A: Any) -> None:
     """From the shape of A (m, s, e) and `layer.d['u']` set `d['m'], d['s'], d['e']` and the shapes in `layer.fs`.
 
-    These are X (m, s, e), h (m, s, u) and those of the nine parameters: U (e, u), V (u, u), b (1, u).
+    These are X (m, s, e), h (m, s, u) and those of the nine parameters: U (e, u), V (u, u), b (1, u), and chh (1, u) of
+    a `cgru.GRU` with `reset_after`.
 
     Raises:
         ValueError: A has not three dimensions, or one of them is zero.
@@ -18,6 +19,8 @@ def gru_compute_shapes(layer: Any, A: Any) -> None:
 
 def gru_initialize_parameters(layer: Any) -> None:
     """Fill `layer.p` with Uz, Vz, bz, Ur, Vr, br, Uhh, Vhh, bhh, in this order; biases are zero.
+
+    A `cgru.GRU` with `reset_after` has the bias chh as the last.
 
     Weights come from `layer.initialization(shape, rng=layer.np_rng)`, drawn in the same order, in the dtype of the
     layer where it has one.
@@ -34,6 +37,8 @@ def gru_compute_gradients(layer: Any) -> None:
 
         dUhh = sum X^T dhh_    dVhh = sum (r * hp)^T dhh_    dbhh = sum dhh_
         dUz  = sum X^T dz_     dVz  = sum hp^T dz_           dbz  = sum dz_        and r as z
+
+    Of a `cgru.GRU` whose forward ran with options (`reset_after`, masks) they are those of `cgru.reference.gradients`.
 
     Raises:
         RuntimeError: a parameter or a cache is missing.

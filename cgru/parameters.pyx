@@ -10,7 +10,8 @@ cimport numpy as cnp
 from cython cimport floating
 
 from cgru.checks import positive
-from cgru.reference import PARAMETERS
+from cgru.masks import masked
+from cgru.reference import gradients, names
 from cgru.checks cimport entries, entry, real, rows
 from cgru.kernels cimport (
     CGRU_GROUP, CGRU_HH, CGRU_R, CGRU_Z, array, cgru_call, cgru_gradients, cgru_kernels, cgru_outer, data, kernels,
@@ -29,8 +30,14 @@ __all__ = [
     "gru_update_parameters",
 ]
 
-GRADIENTS = ("dUhh", "dUz", "dUr", "dVhh", "dVz", "dVr", "dbhh", "dbz", "dbr")
+cdef tuple GRADIENTS = ("dUhh", "dUz", "dUr", "dVhh", "dVz", "dVr", "dbhh", "dbz", "dbr")
+cdef tuple OWN = (*GRADIENTS, "dchh")
 
+# Options of a layer's forward that leave the sums as they are: the caches tell, but for the mask on X.
+SUMMED = frozenset(("reverse", "zoneout", "input_mask"))
+
+cdef tuple BEFORE = names(), AFTER = names(reset_after=True)
+cdef tuple READ = ("dhh_", "dz_", "dr_"), READ_AFTER = (*READ, "dc")
 cdef cnp.dtype FLOAT32 = np.dtype(np.float32), FLOAT64 = np.dtype(np.float64)
 
 cdef enum:
@@ -45,6 +52,12 @@ cdef dict _needed(layer, str attribute, tuple keys, str due):
         if key not in found:
             raise RuntimeError(f"layer.{attribute}[{key!r}]: missing; expected {due} before this call")
     return found
+
+
+cdef tuple _names(layer):
+    """The parameters' names in their order."""
+    on = getattr(layer, "_on", None)  # the options of a cgru.GRU; other layers have none
+    return AFTER if on and "reset_after" in on else BEFORE
 
 
 def gru_compute_shapes(layer, A):
@@ -63,6 +76,10 @@ def gru_compute_shapes(layer, A):
     fs["Uz"] = fs["Ur"] = fs["Uhh"] = (e, u)
     fs["Vz"] = fs["Vr"] = fs["Vhh"] = (u, u)
     fs["bz"] = fs["br"] = fs["bhh"] = (1, u)
+    if _names(layer) is AFTER:
+        fs["chh"] = (1, u)
+    elif "chh" in fs:
+        del fs["chh"]
     fs["h"] = (m, s, u)
 
 
@@ -71,16 +88,16 @@ def gru_initialize_parameters(layer):
     for attribute in ("np_rng", "initialization"):
         if not hasattr(layer, attribute):
             raise RuntimeError(f"layer.{attribute}: missing; expected it to be set before gru_initialize_parameters")
-    shapes = _needed(layer, "fs", PARAMETERS, "compute_shapes")
+    shapes = _needed(layer, "fs", _names(layer), "compute_shapes")
     fresh = {}
-    for name in PARAMETERS:
+    for name in _names(layer):
         shape = shapes[name]
-        if name[0] == "b":
+        if name[0] in "bc":
             fresh[name] = np.zeros(shape, dtype or np.float64)
         else:
             drawn = layer.initialization(shape, rng=layer.np_rng)
             fresh[name] = np.array(real(drawn, f"initialization(shape={shape})", shape, dtype), order="C")  # a copy
-    for name in PARAMETERS:  # in this order, whatever the dict held before
+    for name in AFTER:  # in this order, whatever the dict held before
         layer.p.pop(name, None)
     layer.p.update(fresh)
 
@@ -159,32 +176,41 @@ cdef int _gradients(dict g, dict caches, order, running) except -1:
 
 
 def gru_compute_gradients(layer):
-    cdef dict p = _needed(layer, "p", PARAMETERS, "initialize_parameters")
+    cdef tuple due = _names(layer)
+    cdef tuple read = READ if due is BEFORE else READ_AFTER
+    cdef dict p = _needed(layer, "p", due, "initialize_parameters")
     cdef dict fc = _needed(layer, "fc", ("X", "hp", "r"), "forward")
-    cdef dict bc = _needed(layer, "bc", ("dhh_", "dz_", "dr_"), "backward")
+    cdef dict bc = _needed(layer, "bc", read, "backward")
     cdef bint single = True
-    for name in PARAMETERS:
+    for name in due:
         single = single and getattr(p[name], "dtype", None) == np.float32
     cdef cnp.dtype dtype = FLOAT32 if single else FLOAT64
     cdef cnp.ndarray X = entry(fc, "fc", "X", ("m", "s", "e"), dtype)
     m, s, e = cnp.PyArray_DIM(X, 0), cnp.PyArray_DIM(X, 1), cnp.PyArray_DIM(X, 2)
     u = np.shape(p["Vz"])[0] if np.ndim(p["Vz"]) else 0
     cdef tuple states = (m, s, u), U = (e, u), V = (u, u), b = (1, u)
-    for name in PARAMETERS:
+    for name in due:
         entry(p, "p", name, U if name[0] == "U" else V if name[0] == "V" else b, dtype)
     cdef dict caches = entries(fc, "fc", ("hp", "r"), states, dtype)
-    caches |= entries(bc, "bc", ("dhh_", "dz_", "dr_"), states, dtype)
+    caches |= entries(bc, "bc", read, states, dtype)
     caches["X"] = rows(X)
     order, running = getattr(layer, "_ragged", None) or (None, None)
     if order is not None and (order.shape != (m,) or running.shape != (s,)):
         order = running = None
 
     cdef dict g = layer.g, fresh
-    for key in GRADIENTS:
+    for key in OWN:
         g.pop(key, None)  # else the layer itself would hold the arrays of the last call
-    buffers = getattr(layer, "_buffers", None)
-    fresh = dict(zip(GRADIENTS, (Buffers() if buffers is None else buffers).take_gradients(e, u, dtype)))
-    _gradients(fresh, caches, order, running)
+    options = getattr(layer, "_options", None)
+    if options and not options.keys() <= SUMMED:
+        caches["h"] = caches["hp"]
+        fresh = gradients({name: np.asarray(p[name], dtype) for name in due}, caches, caches, layer._lengths, **options)
+    else:
+        if options and "input_mask" in options:
+            caches["X"] = masked(X, options["input_mask"])
+        buffers = getattr(layer, "_buffers", None)
+        fresh = dict(zip(GRADIENTS, (Buffers() if buffers is None else buffers).take_gradients(e, u, dtype)))
+        _gradients(fresh, caches, order, running)
     for name in p:
         key = "d" + name
         g[key] = fresh[key] if key in fresh else np.zeros(np.shape(p[name]), dtype)

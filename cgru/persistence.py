@@ -11,26 +11,58 @@ import json
 import os
 import secrets
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from cgru import activations, initializers
+from cgru.base import Layer
+from cgru.bidirectional import PREFIXES, Bidirectional
+from cgru.chain import output_shape
 from cgru.dense import Dense
+from cgru.dropout import Dropout
+from cgru.embedding import Embedding
 from cgru.layer import GRU
-from cgru.reference import PARAMETERS
+from cgru.pooling import Pool
+from cgru.reference import PARAMETERS, names
 
 __all__ = ["FORMAT", "beside", "read", "refused", "write"]
 
 FORMAT = 1
-VARIANT = "reset_before"  # the reset gate is applied before the matrix product
+VARIANTS = ("reset_before", "reset_after")  # the matrix product
 
-_INITIALIZERS = {name: getattr(initializers, name) for name in initializers.__all__}
-_CALLABLES = {
-    GRU: ("activate", "activate_update", "activate_reset", "initialization"),
-    Dense: ("activate", "initialization"),
+
+@dataclass(frozen=True)
+class _Kind:
+    """How a layer of one class stands in a file."""
+
+    type: type
+    sizes: dict[str, Callable[[Any], Any]]  # the arguments that come first, and where a layer keeps them
+    callables: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()  # arguments that JSON can hold, under the names of the attributes
+    parameters: tuple[str, ...] = ()
+
+
+def _units(layer: GRU | Layer) -> int:
+    return layer.d["u"]
+
+
+_WHERE_ON = ("reverse", "dropout", "recurrent_dropout", "zoneout", "stateful")  # a GRU's options, else left out
+_GATES = ("activate", "activate_update", "activate_reset")
+_KINDS = {
+    kind.type.__name__: kind
+    for kind in (
+        _Kind(GRU, {"units": _units}, (*_GATES, "initialization"), ("sequences", "clip_gradients"), PARAMETERS),
+        _Kind(Bidirectional, {}),
+        _Kind(Dense, {"units": _units}, ("activate", "initialization"), (), ("W", "b")),
+        _Kind(Embedding, {"tokens": lambda layer: layer.d["v"], "units": _units}, ("initialization",), (), ("E",)),
+        _Kind(Dropout, {"rate": lambda layer: layer.rate}),
+        _Kind(Pool, {"how": lambda layer: layer.how}),
+    )
 }
+_INITIALIZERS = {name: getattr(initializers, name) for name in initializers.__all__}
 _SETTINGS = ("loss", "class_names", "seed")
 
 Path = str | os.PathLike[str]
@@ -46,7 +78,7 @@ def refused(path: Path, why: Any) -> ValueError:
 
 
 def write(
-    path: Path, layers: Sequence[GRU | Dense], settings: Mapping[str, Any], standardisation: Mapping[str, np.ndarray]
+    path: Path, layers: Sequence[GRU | Layer], settings: Mapping[str, Any], standardisation: Mapping[str, np.ndarray]
 ) -> None:
     """Write a model to exactly `path`, whole or not at all.
 
@@ -54,9 +86,9 @@ def write(
     """
     model = {"layers": [_description(layer, i) for i, layer in enumerate(layers)], **settings}
     arrays = {"format": np.array(FORMAT), "model": np.array(json.dumps(model)), **standardisation}
+    widths = _widths(layers)
     for i, layer in enumerate(layers):
-        shapes = _shapes(layer, layers[0].p["Uz"].shape[0] if i == 0 else layers[i - 1].d["u"])
-        for name, shape in shapes.items():
+        for name, shape in _shapes(layer, widths[i]).items():
             if np.shape(layer.p[name]) != shape:
                 raise ValueError(f"layers: expected {name} of layer {i} with shape {shape}, got {layer.p[name].shape}")
             arrays[f"{i}.{name}"] = np.asarray(layer.p[name], layer.dtype)
@@ -82,18 +114,27 @@ def beside(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def _description(layer: GRU | Dense, i: int) -> dict[str, Any]:
+def _kind(layer: GRU | Layer) -> _Kind:
+    return _KINDS[type(layer).__name__]
+
+
+def _description(layer: GRU | Layer, i: int) -> dict[str, Any]:
     """What a layer is made of, in JSON's types."""
-    kind = type(layer)
-    if kind not in _CALLABLES:
-        raise ValueError(f"layers: expected cgru's own to save, got {kind.__name__} as layer {i}")
-    missing = [name for name in _names(kind) if name not in layer.p]
+    name = type(layer).__name__
+    kind = _KINDS.get(name)
+    if kind is None or kind.type is not type(layer):
+        raise ValueError(f"layers: expected cgru's own to save, got {name} as layer {i}")
+    if kind.type is Bidirectional:
+        return {"class": name, "merge": layer.merge, "layer": _alike(layer, i)}
+    missing = [name for name in _names(layer) if name not in layer.p]
     if missing:
         raise RuntimeError(
             f"layers: expected parameters to save, got no {missing[0]} in layer {i}: fit or predict first"
         )
-    description = {"class": kind.__name__, "units": layer.d["u"], "dtype": layer.dtype.name}
-    for role in _CALLABLES[kind]:
+    description = {"class": name, **{size: get(layer) for size, get in kind.sizes.items()}}
+    if kind.parameters:
+        description["dtype"] = layer.dtype.name
+    for role in kind.callables:
         f = getattr(layer, role)
         if role == "initialization":
             name = next((name for name, own in _INITIALIZERS.items() if own is f), None)
@@ -103,30 +144,59 @@ def _description(layer: GRU | Dense, i: int) -> dict[str, Any]:
         if name is None:
             raise ValueError(f"{role}: expected one of cgru's own to save, got {activations.name_of(f)} in layer {i}")
         description[role] = name
-    numbers = layer.se_hPars
-    known = activations.DEFAULTS
-    description["se_hPars"] = None if numbers is None else {k: float(numbers[k]) for k in known if k in numbers}
+    if "activate" in kind.callables:
+        numbers, known = layer.se_hPars, activations.DEFAULTS
+        description["se_hPars"] = None if numbers is None else {k: float(numbers[k]) for k in known if k in numbers}
     description["trainable"] = bool(layer.trainable)
-    if kind is GRU:
-        description |= {"sequences": bool(layer.sequences), "clip_gradients": bool(layer.clip_gradients)}
-        description["variant"] = VARIANT
+    description |= {option: _plain(getattr(layer, option)) for option in kind.options}
+    if kind.type is GRU:
+        description["variant"] = VARIANTS[layer.reset_after]
+        description |= {option: getattr(layer, option) for option in _WHERE_ON if getattr(layer, option)}
     return description
 
 
-def _names(kind: type) -> tuple[str, ...]:
-    return PARAMETERS if kind is GRU else ("W", "b")
+def _alike(layer: Bidirectional, i: int) -> dict[str, Any]:
+    """The description of the first of the two layers; ValueError where the twin is not made like it."""
+    first, second = (_description(half, i) for half in layer.halves)
+    flags = first.get("reverse", False), second.pop("reverse", False)
+    if flags[0] == flags[1] or second != {key: value for key, value in first.items() if key != "reverse"}:
+        raise ValueError(
+            f"layers: expected a twin like the other but for its direction, got {layer.halves} in layer {i}"
+        )
+    return first
 
 
-def _shapes(layer: GRU | Dense, e: int) -> dict[str, tuple[int, int]]:
-    u = layer.d["u"]
-    rows = {"U": e, "W": e, "V": u, "b": 1}
-    return {name: (rows[name[0]], u) for name in _names(type(layer))}
+def _plain(value: Any) -> Any:
+    """A setting as JSON has it: NumPy's numbers and booleans as Python's."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _names(layer: GRU | Layer) -> tuple[str, ...]:
+    """The parameters of a layer; of those of the first layer that has any, the first has a row for each element."""
+    if isinstance(layer, Bidirectional):
+        return tuple(prefix + name for prefix in PREFIXES for name in names(layer.reset_after))
+    return names(layer.reset_after) if isinstance(layer, GRU) else _kind(layer).parameters
+
+
+def _widths(layers: Sequence[GRU | Layer]) -> list[int]:
+    """How many elements each layer gets."""
+    widths = [next(len(layer.p[_names(layer)[0]]) for layer in layers if _names(layer))]
+    for layer in layers:
+        widths.append(layer.d.get("u", widths[-1]))
+    return widths
+
+
+def _shapes(layer: GRU | Layer, e: int) -> dict[str, tuple[int, int]]:
+    """The shape of each parameter of a layer that gets `e` elements."""
+    u = getattr(layer, "forward_layer", layer).d.get("u", e)
+    rows = {"U": e, "W": e, "V": u, "b": 1, "c": 1, "E": layer.d.get("v")}
+    return {name: (rows[name.rpartition(".")[2][0]], u) for name in _names(layer)}
 
 
 # --- reading ---
 
 
-def read(path: Path) -> tuple[list[GRU | Dense], dict[str, Any], Arrays]:
+def read(path: Path) -> tuple[list[GRU | Layer], dict[str, Any], Arrays]:
     """The layers with their parameters, the network's settings and its standardisation, as `write` got them.
 
     ValueError for a file that is damaged, foreign or newer; OSError where it cannot be opened.
@@ -138,8 +208,7 @@ def read(path: Path) -> tuple[list[GRU | Dense], dict[str, Any], Arrays]:
             layers = [_layer(description) for description in model["layers"]]
             settings = {name: model[name] for name in _SETTINGS}
             standardisation = {name: arrays.pop(name) for name in ("mean", "scale") if name in arrays}
-            _fill(layers, arrays)
-            _check_standardisation(standardisation, layers[0].p["Uz"].shape[0])
+            _check_standardisation(standardisation, _fill(layers, arrays))
         except KeyError as error:
             raise refused(path, f"{error} is missing") from None
         except ValueError as error:
@@ -166,40 +235,52 @@ def _arrays(file: Any) -> Arrays:
     return {name: a.astype(a.dtype.newbyteorder("="), copy=False) for name, a in arrays.items()}
 
 
-def _layer(description: Mapping[str, Any]) -> GRU | Dense:
+def _layer(description: Mapping[str, Any]) -> GRU | Layer:
     """A layer without parameters."""
     options = dict(description)
-    kind = {"GRU": GRU, "Dense": Dense}[options.pop("class")]
-    units, trainable = options.pop("units"), options.pop("trainable")
-    if kind is GRU and options.pop("variant") != VARIANT:
-        raise ValueError(f"variant: expected {VARIANT}, got {description['variant']}")
-    for role in _CALLABLES[kind]:
+    kind = _KINDS[options.pop("class")]
+    if kind.type is Bidirectional:
+        return Bidirectional(_layer(options["layer"]), options["merge"])
+    sizes, trainable = [options.pop(size) for size in kind.sizes], options.pop("trainable")
+    if kind.type is GRU:
+        variant = options.pop("variant")
+        if variant not in VARIANTS:
+            raise ValueError(f"variant: expected {' or '.join(VARIANTS)}, got {variant}")
+        options["reset_after"] = variant == VARIANTS[1]
+    for role in kind.callables:
         options[role] = (_INITIALIZERS if role == "initialization" else activations.NAMED)[options[role]]
-    layer = kind(units, **options)
+    layer = kind.type(*sizes, **options)
     layer.trainable = bool(trainable)
     return layer
 
 
-def _fill(layers: Sequence[GRU | Dense], arrays: Arrays) -> None:
-    """Give the layers their parameters, all `arrays` and no others, each of the shape and dtype that is due."""
-    e = arrays["0.Uz"].shape[0]
+def _fill(layers: Sequence[GRU | Layer], arrays: Arrays) -> int | None:
+    """Give the layers their parameters, all `arrays` and no others, each of the shape and dtype that is due.
+
+    The elements of a step are returned, None where the layers take tokens.
+    """
+    first = next(i for i, layer in enumerate(layers) if _names(layer))
+    e = arrays[f"{first}.{_names(layers[first])[0]}"].shape[0]
+    tokens = isinstance(layers[0], Embedding)
+    shape: tuple[int, ...] = (1, 1) if tokens else (1, 1, e)
     for i, layer in enumerate(layers):
-        layer.compute_shapes(np.zeros((1, e) if isinstance(layer, Dense) else (1, 1, e)))
-        for name, shape in _shapes(layer, e).items():
+        layer.compute_shapes(np.zeros(shape, np.intp))
+        for name, due in _shapes(layer, shape[-1]).items():
             array = arrays.pop(f"{i}.{name}")
-            if array.shape != shape or array.dtype != layer.dtype:
-                raise ValueError(
-                    f"{name} of layer {i}: expected {layer.dtype} {shape}, got {array.dtype} {array.shape}"
-                )
+            if array.shape != due or array.dtype != layer.dtype:
+                raise ValueError(f"{name} of layer {i}: expected {layer.dtype} {due}, got {array.dtype} {array.shape}")
             layer.p[name] = array
-        e = layer.d["u"]
+        shape = output_shape(layer, shape)
     if arrays:
         raise ValueError(f"it has an array too many, {next(iter(arrays))}")
+    return None if tokens else e
 
 
-def _check_standardisation(standardisation: Mapping[str, np.ndarray], e: int) -> None:
+def _check_standardisation(standardisation: Mapping[str, np.ndarray], e: int | None) -> None:
     if not standardisation:
         return
+    if e is None:
+        raise ValueError("it has a standardisation of tokens")
     for name in ("mean", "scale"):
         array = standardisation[name]
         if array.shape != (e,) or array.dtype != np.float64:

@@ -387,6 +387,78 @@ def test_version_and_help(tmp_path):
         assert "default: " in " ".join(options[option].split()), option
 
 
+# --- classes at each step, and pools ---
+
+
+@pytest.fixture(scope="module")
+def steps(tmp_path_factory):
+    """A folder with data.npz, a class for each frame of ragged sequences, and model.npz, fitted on it."""
+    folder = tmp_path_factory.mktemp("steps")
+    lengths = np.arange(40) % 5 + 1
+    names = np.array(["low", "high", "?"])[np.where(np.arange(5) < lengths[:, None], (X[:, :, 0] > 1).astype(int), 2)]
+    np.savez(folder / "data.npz", x=X, y=names, lengths=lengths)
+    real = np.arange(5) < lengths[:, None]
+    np.savez(folder / "frames.npz", x=X[real], y=names[real], lengths=lengths)
+    out, err = run("fit", "data.npz", *QUICK, "--dropout", "0.1", "-o", "model.npz", cwd=folder)
+    assert "2 classes, one a step" in err
+    assert re.search(rf"training loss {NUMBER}, accuracy \d+\.\d\d% \(\d+ of {lengths.sum()}\)", out)
+    return folder
+
+
+def test_a_class_for_each_step(steps):
+    net, lengths = cgru.load(steps / "model.npz"), np.arange(40) % 5 + 1
+    due = net.predict_classes(X, lengths)
+    out, _ = run("predict", "model.npz", "data.npz", cwd=steps)
+    assert out == "".join("\n".join(row[:n]) + "\n\n" for row, n in zip(due.tolist(), lengths, strict=True))
+    scores = {run("evaluate", "model.npz", name, cwd=steps)[0].split(": ")[1] for name in ("data.npz", "frames.npz")}
+    assert len(scores) == 1
+    assert accuracy_in(f"{scores}") > 80
+    for name in ("out.npz", "out.csv"):
+        run("predict", "model.npz", "frames.npz", "-o", name, cwd=steps)
+    with np.load(steps / "out.npz") as written:
+        assert written["outputs"].shape == (40, 5, 2)
+        assert written["classes"].tolist() == due.tolist()
+    with open(steps / "out.csv", newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["sequence", "step", "class", "high", "low"]
+    assert len(rows) == lengths.sum()
+    assert [row[:3] for row in rows[:3]] == [["0", "0", due[0, 0]], ["1", "0", due[1, 0]], ["1", "1", due[1, 1]]]
+
+
+def test_classes_at_steps_are_not_those_of_sequences(steps, toy):
+    for folder, other, due in ((steps, toy, "each sequence"), (toy, steps, "each step")):
+        assert due in refused("evaluate", other / "model.npz", "data.npz", cwd=folder)
+    assert "--pool" in refused("fit", "data.npz", "--pool", "mean", "-o", "other.npz", cwd=steps)
+
+
+@pytest.mark.parametrize("pool", ["last", "mean", "max"])
+def test_pools(toy, tmp_path, pool):
+    run("fit", toy / "data.npz", *QUICK, "--layers", 2, "--dropout", 0.2, "--pool", pool, cwd=tmp_path)
+    kinds = [type(layer).__name__ for layer in cgru.load(tmp_path / "cgru-model.npz").layers]
+    assert kinds == ["GRU", "Dropout", "GRU", "Dropout", *(["Pool"] if pool != "last" else []), "Dense"]
+    assert accuracy_in(run("evaluate", "cgru-model.npz", toy / "data.npz", cwd=tmp_path)[0]) > 60
+
+
+def test_several_labels_a_line(toy, tmp_path):
+    for name, layers in (("one", [cgru.GRU(2)]), ("steps", [cgru.GRU(2, sequences=True)])):
+        net = cgru.Network([*layers, cgru.Dense(3)], seed=0)
+        due = net.predict_classes(X)
+        net.save(tmp_path / name)
+        np.savez(tmp_path / "x.npz", x=X)
+        out, _ = run("predict", name, "x.npz", cwd=tmp_path)
+        assert [line.split() for line in out.splitlines() if line] == due.reshape(-1, 3).astype(str).tolist()
+        run("predict", name, "x.npz", "-o", f"{name}.npz", cwd=tmp_path)
+        with np.load(tmp_path / f"{name}.npz") as written:
+            assert written["classes"].tolist() == due.astype(str).tolist()
+
+
+def test_a_model_of_tokens(toy, tmp_path):
+    net = cgru.Network([cgru.Embedding(3, 2), cgru.GRU(2), cgru.Dense(2, cgru.softmax)])
+    net.predict([[0, 1]])
+    net.save(tmp_path / "tokens.npz")
+    assert "takes tokens" in refused("predict", "tokens.npz", toy / "data.npz", cwd=tmp_path)
+
+
 # --- what is refused ---
 
 
@@ -407,6 +479,8 @@ def test_version_and_help(tmp_path):
         (["fit", "--validation", "1.5"], ["--validation", "share"]),
         (["fit", "--validation", "1"], ["--validation"]),
         (["fit", "--patience", "3"], ["--patience", "--validation"]),
+        (["fit", "--dropout", "1"], ["--dropout", "share"]),
+        (["fit", "--pool", "sum"], ["--pool", "sum", "mean"]),
         (["fit", "--seed", "-1"], ["--seed"]),
         (["fit", "--threads", "0"], ["--threads"]),
         (["fit", "--unknown"], ["--unknown"]),

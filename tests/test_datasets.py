@@ -102,6 +102,17 @@ def test_targets(write, y, shape):
     assert read(write(x=X, y=y)).train.y.shape == shape
 
 
+def test_classes_at_steps(write):
+    y = np.array(list("abcdefghijkl")).reshape(4, 3)
+    for given in (y, y.astype("S1")):
+        assert read(write(x=X, y=given)).train.y.tolist() == y.tolist()
+    lengths = np.array([1, 3, 2])
+    frames = read(write(x=rng.standard_normal((6, 2)), y=np.arange(6), lengths=lengths)).train
+    assert frames.y.tolist() == [[0, 0, 0], [1, 2, 3], [4, 5, 0]]
+    whole = read(write(x=rng.standard_normal((6, 2)), y=np.arange(3), lengths=lengths)).train
+    assert whole.y.tolist() == [0, 1, 2]
+
+
 def test_bytes_become_strings(write):
     data = read(write(x=X, y=[b"a", b"b", b"a", b"a"], class_names=[b"b", b"a"]))
     assert data.train.y.tolist() == ["a", "b", "a", "a"]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import cgru
+from cgru.base import flat
 
 ACTIVATIONS = [cgru.identity, cgru.relu, cgru.lrelu, cgru.elu, cgru.sigmoid, cgru.tanh, cgru.softmax]
 
@@ -164,6 +165,51 @@ def test_pickle_and_copy():
         assert twin.p["W"] is not layer.p["W"]
 
 
+# --- at each step ---
+
+
+@pytest.mark.parametrize("lengths", [None, np.array([4, 1, 3, 2, 4])])
+@pytest.mark.parametrize("activate", [*ACTIVATIONS, rough], ids=lambda f: f.__name__)
+def test_steps_are_so_many_more_samples(activate, lengths):
+    layer, _ = made(activate=activate)
+    rng = np.random.default_rng(2)
+    X, dA = rng.standard_normal((5, 4, 3)), rng.standard_normal((5, 4, 4))
+    real = np.ones((5, 4), bool) if lengths is None else np.arange(4) < lengths[:, None]
+    rows = copy.deepcopy(layer)
+    due = {"A": rows.forward(X[real]), "dX": rows.backward(dA[real])}
+    rows.compute_gradients()
+
+    dirty = np.where(real[:, :, None], X, np.nan)
+    got = {"A": layer.forward(dirty, lengths), "dX": layer.backward(np.where(real[:, :, None], dA, np.nan))}
+    layer.compute_gradients()
+    for name, array in got.items():
+        np.testing.assert_allclose(array[real], due[name], rtol=1e-12, atol=1e-14)
+        assert not array[~real].any()
+        assert layer.fc.get(name, layer.bc.get(name)) is array
+    for name, gradient in rows.g.items():
+        np.testing.assert_allclose(layer.g[name], gradient, rtol=1e-12, atol=1e-14)
+    np.testing.assert_array_equal(layer.predict(dirty, lengths), got["A"])
+    assert layer.d == {"u": 4, "m": 5, "s": 4, "n": 3}
+    assert layer.bs == {"dA": (5, 4, 4), "dZ": (5, 4, 4), "dX": (5, 4, 3)}
+    layer.forward(X[:, 0])
+    assert layer.d == {"u": 4, "m": 5, "n": 3}
+
+
+def test_what_a_gru_returns_is_not_copied():
+    X = np.ones((4, 5, 3)).swapaxes(0, 1)
+    assert np.shares_memory(flat(X), X)
+
+
+def test_lengths_are_for_steps():
+    layer, X = made()
+    with pytest.raises(ValueError, match=r"^lengths: expected None"):
+        layer.forward(X, np.ones(5, int))
+    with pytest.raises(ValueError, match=r"^lengths: expected integers from 1 to 2"):
+        layer.forward(np.ones((5, 2, 3)), np.full(5, 3))
+    with pytest.raises(ValueError, match=r"^A: expected shape \(m, s, 3\)"):
+        layer.forward(np.ones((5, 2, 4)))
+
+
 # --- what is refused ---
 
 
@@ -211,7 +257,7 @@ def test_compute_shapes_takes_another_width_but_no_other_rank():
     layer, X = made()
     A = layer.predict(X)
     with pytest.raises(ValueError, match=r"^A: expected"):
-        layer.compute_shapes(np.zeros((2, 3, 4)))
+        layer.compute_shapes(np.zeros((2, 3, 4, 5)))
     layer.compute_shapes(np.zeros((2, 6)))
     np.testing.assert_array_equal(layer.predict(X), A)  # still, until there are other parameters
     layer.initialize_parameters()

@@ -176,6 +176,46 @@ def test_refused_targets(loss, k, y, error, words):
         losses.targets(y, 5, k, loss)
 
 
+REAL = np.array([[True, True], [True, False], [True, True]])
+STEPS = np.array([[0, 3], [1, 99], [1, 2]])
+
+
+@pytest.mark.parametrize(
+    ("loss", "k", "y", "due"),
+    [
+        ("cross_entropy", 4, STEPS, STEPS),
+        ("cross_entropy", 4, np.repeat(SOFT[:3], 2, axis=0).reshape(3, 2, 4), np.repeat(SOFT[:3], 2, axis=0)),
+        ("binary_cross_entropy", 1, STEPS == 3, STEPS == 3),
+        ("binary_cross_entropy", 4, np.tile(SHARES[0], (3, 2, 1)), np.tile(SHARES[0], (3, 2, 1))),
+        ("mean_squared_error", 1, STEPS, STEPS),
+        ("mean_squared_error", 4, np.tile(Z[0], (3, 2, 1)), np.tile(Z[0], (3, 2, 1))),
+    ],
+)
+def test_targets_at_steps(loss, k, y, due):
+    y = np.where(REAL if y.ndim == 2 else REAL[:, :, None], y, np.nan if y.dtype.kind == "f" else 99)
+    got = losses.step_targets(y, REAL, k, loss)
+    due = np.reshape(due, (3, 2) if loss == "cross_entropy" and y.ndim == 2 else (3, 2, k))
+    assert got.dtype == (np.intp if due.ndim == 2 else np.float64)
+    np.testing.assert_allclose(got, np.where(REAL if due.ndim == 2 else REAL[:, :, None], due, 0), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("loss", "k", "y", "error", "words"),
+    [
+        ("cross_entropy", 2, STEPS, ValueError, "0 to 1 .*got 3"),
+        ("cross_entropy", 4, STEPS * 1.0, TypeError, "integers"),
+        ("cross_entropy", 4, STEPS[:2], ValueError, r"\(3, 2\) or \(3, 2, 4\), a target for each step, got \(2, 2\)"),
+        ("cross_entropy", 4, LABELS, ValueError, "shape"),
+        ("binary_cross_entropy", 4, STEPS == 3, ValueError, r"shape \(3, 2, 4\)"),
+        ("mean_squared_error", 4, STEPS, ValueError, r"shape \(3, 2, 4\)"),
+        ("mean_squared_error", 1, np.full((3, 2), np.nan), ValueError, "finite"),
+    ],
+)
+def test_refused_targets_at_steps(loss, k, y, error, words):
+    with pytest.raises(error, match=rf"^y: .*{words}"):
+        losses.step_targets(y, REAL, k, loss)
+
+
 def test_hits():
     assert losses.hits(SOFT, SOFT, "cross_entropy") == 5
     assert losses.hits(np.roll(ONE_HOT, 1, axis=1), ONE_HOT, "cross_entropy") == 0

@@ -243,8 +243,8 @@ def test_foreign_files(tmp_path):
 
 def test_newer_formats_and_variants(model):
     _, path = model
-    edited(path, lambda model: model["layers"][0].update(variant="reset_after"))
-    refused(path, "variant: expected reset_before, got reset_after")
+    edited(path, lambda model: model["layers"][0].update(variant="reset_inside"))
+    refused(path, "variant: expected reset_before or reset_after, got reset_inside")
     rewritten(path, format=np.array(2))
     refused(path, "format 2 is newer than 1")
     for number in (np.array(0), np.array(1.0), np.array([1]), np.array("1")):

@@ -1,4 +1,4 @@
-"""The reference against central differences in float64: every parameter, X and h0, from random non-zero states."""
+"""The reference against central differences in float64: every parameter, X, h0 and option, from random states."""
 
 import functools
 
@@ -39,6 +39,36 @@ def central(loss, array, h=1e-6):
     return slope
 
 
+def random_options(
+    m, s, e, u, *, reset_after=False, reverse=False, inputs=True, recurrent=True, zoneout="mask", seed=2
+):
+    """The options of the reference, the masks drawn with a rate of 0.4."""
+    rng = np.random.default_rng(seed)
+    options = {"reset_after": reset_after, "reverse": reverse}
+    if inputs:
+        options["input_mask"] = (rng.random((m, e)) < 0.6) / 0.6
+    if recurrent:
+        options["recurrent_masks"] = (rng.random((3, m, u)) < 0.6) / 0.6
+    if zoneout != "none":
+        options["zoneout"] = rng.random((m, s, u)) < 0.4 if zoneout == "mask" else 0.4
+    return options
+
+
+def parameters(e, u, reset_after):
+    p = random_layer(e, u).p
+    return p | ({"chh": np.random.default_rng(9).standard_normal((1, u))} if reset_after else {})
+
+
+def run(p, X, h0, lengths, dA, dstate, activations=(), **options):
+    """The caches of both passes, the gradients, the last state and dL/dh0."""
+    fc = reference.forward(p, X, h0, lengths, *activations, **options)
+    bc = reference.backward(p, fc, dA, lengths, *activations, dstate=dstate, **options)
+    g = reference.gradients(p, fc, bc, lengths, **options)
+    first, last = reference.ends(*X.shape[:2], lengths, options.get("reverse", False))
+    every = np.arange(len(X))
+    return fc, bc, g, fc["h"][every, last], bc["dh"][every, first]
+
+
 @pytest.mark.parametrize("functions", FUNCTIONS)
 @pytest.mark.parametrize("ragged", [False, True])
 @pytest.mark.parametrize(("m", "s", "e", "u"), [(1, 1, 1, 1), (2, 5, 3, 4), (4, 3, 2, 7)])
@@ -68,6 +98,53 @@ def test_gradients(m, s, e, u, ragged, functions):
         assert not bc["dX"][padding].any()
 
 
+@pytest.mark.parametrize("started", [False, True], ids=["h0 zero", "h0 given"])
+@pytest.mark.parametrize("ended", [False, True], ids=["", "dstate"])
+@pytest.mark.parametrize("zoneout", ["none", "mask", "rate"])
+@pytest.mark.parametrize("recurrent", [False, True], ids=["", "recurrent"])
+@pytest.mark.parametrize("inputs", [False, True], ids=["", "inputs"])
+@pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
+@pytest.mark.parametrize("reverse", [False, True], ids=["onward", "reverse"])
+@pytest.mark.parametrize("reset_after", [False, True], ids=["before", "after"])
+def test_gradients_of_every_option(reset_after, reverse, ragged, inputs, recurrent, zoneout, ended, started):
+    """Along one dense direction for each array: an error in any entry shows."""
+    m, s, e, u = 3, 4, 2, 3
+    rng = np.random.default_rng(7)
+    activations = FUNCTIONS["custom"]
+    options = random_options(
+        m, s, e, u, reset_after=reset_after, reverse=reverse, inputs=inputs, recurrent=recurrent, zoneout=zoneout
+    )
+    p = parameters(e, u, reset_after)
+    X, lengths, h0 = random_batch(m, s, e, u, ragged)
+    if ragged:
+        lengths[0] = 2  # one at least is shorter
+        X[0, 2:] = np.nan
+    real = np.ones((m, s, 1), bool) if lengths is None else reference.mask(lengths, s)
+    h0 = h0 if started else None
+    dA = np.where(real, rng.standard_normal((m, s, u)), np.nan)
+    dstate = rng.standard_normal((m, u)) if ended else None
+    _, bc, g, _, dh0 = run(p, X, h0, lengths, dA, dstate, activations, **options)
+    last = reference.ends(m, s, lengths, reverse)[1]
+
+    def loss(p, X, h0):
+        h = reference.forward(p, X, h0, lengths, *activations, **options)["h"]
+        return np.nansum(dA * h) + (0 if dstate is None else (dstate * h[np.arange(m), last]).sum())
+
+    def check(name, gradient, at):
+        step = rng.standard_normal(gradient.shape)
+        slope = (at(1e-5 * step) - at(-1e-5 * step)) / 2e-5
+        np.testing.assert_allclose((gradient * step).sum(), slope, rtol=1e-6, atol=1e-8, err_msg=name)
+
+    assert tuple(p) == reference.names(reset_after)
+    assert tuple(g) == tuple("d" + name for name in p)
+    for name in p:
+        check(name, g["d" + name], lambda step, name=name: loss(p | {name: p[name] + step}, X, h0))
+    check("X", bc["dX"], lambda step: loss(p, X + step, h0))
+    check("h0", dh0, lambda step: loss(p, X, step if h0 is None else h0 + step))
+    for name, cache in bc.items():
+        assert not cache[~real[:, :, 0]].any(), name
+
+
 def test_one_step_by_hand():
     """One sample, one unit, two steps, numbers worked out from the equations with nothing but math."""
     from math import exp, tanh
@@ -84,6 +161,127 @@ def test_one_step_by_hand():
     arrays = {name: np.full((1, 1), value) for name, value in p.items()}
     fc = reference.forward(arrays, np.array([[[1.5], [-0.5]]]), np.array([[0.25]]))
     np.testing.assert_allclose(fc["h"].ravel(), states, rtol=1e-13)
+
+
+def test_every_option_by_hand():
+    """One unit, two real steps of three, in reverse, each option once, from the equations with nothing but math."""
+    from math import exp, tanh
+
+    p = {"Uz": 0.5, "Vz": -0.3, "bz": 0.1, "Ur": 0.2, "Vr": 0.4, "br": -0.2, "Uhh": 0.7, "Vhh": -0.6, "bhh": 0.05}
+    p["chh"] = 0.3
+    for reset_after in (False, True):
+        h = 0.25
+        states = []
+        for x, kept in ((-0.5, 1), (1.5, 0)):
+            x *= 2.0
+            r = 1 / (1 + exp(-(x * p["Ur"] + 1.5 * h * p["Vr"] + p["br"])))
+            z = 1 / (1 + exp(-(x * p["Uz"] + 1.25 * h * p["Vz"] + p["bz"])))
+            if reset_after:
+                hh = tanh(x * p["Uhh"] + p["bhh"] + r * (1.75 * h * p["Vhh"] + p["chh"]))
+            else:
+                hh = tanh(x * p["Uhh"] + p["bhh"] + r * 1.75 * h * p["Vhh"])
+            h = h if kept else z * h + (1 - z) * hh
+            states.append(h)
+        fc = reference.forward(
+            {name: np.full((1, 1), value) for name, value in p.items()},
+            np.array([[[1.5], [-0.5], [np.nan]]]),
+            np.array([[0.25]]),
+            np.array([2]),
+            reset_after=reset_after,
+            reverse=True,
+            input_mask=np.array([[2.0]]),
+            recurrent_masks=np.array([1.75, 1.25, 1.5]).reshape(3, 1, 1),
+            zoneout=np.array([[[0], [1], [0]]]),
+        )
+        np.testing.assert_allclose(fc["h"].ravel(), [states[1], states[0], 0.25], rtol=1e-13)
+
+
+@pytest.mark.parametrize("zoneout", ["none", "mask", "rate"])
+@pytest.mark.parametrize("reset_after", [False, True], ids=["before", "after"])
+def test_reverse_is_each_sample_backwards(reset_after, zoneout):
+    m, s, e, u = 5, 6, 2, 3
+    rng = np.random.default_rng(4)
+    p = parameters(e, u, reset_after)
+    X, lengths, h0 = random_batch(m, s, e, u, ragged=True)
+    assert len(set(lengths)) > 2
+    dA, dstate = rng.standard_normal((m, s, u)), rng.standard_normal((m, u))
+    options = random_options(m, s, e, u, reset_after=reset_after, reverse=True, zoneout=zoneout)
+    fc, bc, g, state, dh0 = run(p, X, h0, lengths, dA, dstate, **options)
+    np.testing.assert_array_equal(fc["h"][:, 0], state)
+    padding = ~reference.mask(lengths, s)[:, :, 0]
+
+    total = dict.fromkeys(g, 0)
+    for i, n in enumerate(lengths):
+        own = {"reset_after": reset_after, "input_mask": options["input_mask"][i : i + 1]}
+        own["recurrent_masks"] = options["recurrent_masks"][:, i : i + 1]
+        if zoneout != "none":
+            own["zoneout"] = options["zoneout"][i : i + 1, :n][:, ::-1] if zoneout == "mask" else options["zoneout"]
+        flipped = (X[i : i + 1, :n][:, ::-1], h0[i : i + 1], None, dA[i : i + 1, :n][:, ::-1], dstate[i : i + 1])
+        *caches, gradient, last, started = run(p, *flipped, **own)
+        for due, got in zip(caches, (fc, bc), strict=True):
+            assert due.keys() == got.keys()
+            for name in due:
+                np.testing.assert_allclose(got[name][i, :n], due[name][0, ::-1], rtol=1e-12, atol=1e-14, err_msg=name)
+        np.testing.assert_allclose(state[i], last[0], rtol=1e-12)
+        np.testing.assert_allclose(dh0[i], started[0], rtol=1e-12)
+        total = {name: total[name] + gradient[name] for name in g}
+    for name in g:
+        np.testing.assert_allclose(g[name], total[name], rtol=1e-12, atol=1e-14, err_msg=name)
+    for name, cache in (fc | bc).items():
+        if name in ("h", "hp"):
+            np.testing.assert_array_equal(cache[padding], np.broadcast_to(h0[:, None], cache.shape)[padding])
+        elif name != "X":
+            assert not cache[padding].any(), name
+
+
+@pytest.mark.parametrize("reverse", [False, True], ids=["onward", "reverse"])
+@pytest.mark.parametrize("reset_after", [False, True], ids=["before", "after"])
+def test_options_that_change_nothing(reset_after, reverse):
+    m, s, e, u = 4, 5, 2, 3
+    p = parameters(e, u, reset_after)
+    X, lengths, h0 = random_batch(m, s, e, u, ragged=True)
+    dA = np.random.default_rng(4).standard_normal((m, s, u))
+    direction = {"reset_after": reset_after, "reverse": reverse}
+    due = run(p, X, h0, lengths, dA, None, **direction)
+    for option in (
+        {"zoneout": 0.0},
+        {"zoneout": np.zeros((m, s, u), bool)},
+        {"input_mask": np.ones((m, e))},
+        {"recurrent_masks": np.ones((3, m, u))},
+    ):
+        got = run(p, X, h0, lengths, dA, np.zeros((m, u)), **direction, **option)
+        for ours, plain in zip(got[:3], due[:3], strict=True):
+            assert ours.keys() == plain.keys()
+            for name in ours:
+                np.testing.assert_allclose(ours[name], plain[name], rtol=1e-12, atol=1e-15, err_msg=f"{option}, {name}")
+
+
+def test_zoneout_keeps_the_state():
+    """Where the mask is 1 a unit is as before and passes its gradient on; a rate of 1 keeps h0 to the end."""
+    X, _, h0 = random_batch(3, 4, 2, 3, ragged=False)
+    p = parameters(2, 3, reset_after=False)
+    zoneout = np.random.default_rng(3).random((3, 4, 3)) < 0.5
+    fc = reference.forward(p, X, h0, zoneout=zoneout)
+    np.testing.assert_array_equal(fc["h"][zoneout], fc["hp"][zoneout])
+    assert (fc["h"] != fc["hp"])[~zoneout].all()
+    dstate = np.ones((3, 3))
+    _, _, g, state, dh0 = run(p, X, h0, None, np.zeros((3, 4, 3)), dstate, zoneout=1.0)
+    np.testing.assert_array_equal(state, h0)
+    np.testing.assert_array_equal(dh0, dstate)
+    assert not any(value.any() for value in g.values())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_dtype_is_that_of_the_parameters(dtype):
+    m, s, e, u = 3, 4, 2, 3
+    p = {name: value.astype(dtype) for name, value in parameters(e, u, reset_after=True).items()}
+    X, lengths, h0 = random_batch(m, s, e, u, ragged=True, dtype=dtype)
+    options = random_options(m, s, e, u, reset_after=True, reverse=True)
+    options |= {name: options[name].astype(dtype) for name in ("input_mask", "recurrent_masks")}
+    dA, dstate = np.ones((m, s, u), dtype), np.ones((m, u), dtype)
+    fc, bc, g, *_ = run(p, X, h0, lengths, dA, dstate, **options)
+    assert {value.dtype for value in (fc | bc | g).values()} == {np.dtype(dtype)}
+    assert not (dA - 1).any()  # what was handed in is not written to
 
 
 def test_padding_is_never_seen():

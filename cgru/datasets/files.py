@@ -17,7 +17,10 @@ _SPLITS = ("train_", "test_")
 
 
 class Split(NamedTuple):
-    """Samples of a data set: `X` (m, s, e); `y` (m,), or (m, k) reals, or None; `lengths` (m,), None if all are s."""
+    """Samples of a data set: `X` (m, s, e); `lengths` (m,), None if all are s.
+
+    `y` is (m,), or (m, k) reals, or classes at steps (m, s), or None.
+    """
 
     X: np.ndarray
     y: np.ndarray | None
@@ -41,8 +44,9 @@ def read(path: str | os.PathLike[str]) -> Dataset:
     The file holds `x`, real numbers: (m, s, e), or (n, e), all samples' steps one after another, with `lengths` (m,)
     that sum to n. `lengths` may stand beside (m, s, e) too and then says how many steps of each sample are real.
     `y`, where there is one, holds integers, booleans or strings (m,), which are classes, or reals (m,) or (m, k).
-    Where the file has a split, the names are `train_x`, `train_y`, `train_lengths` and `test_x`, ... . `class_names`
-    (k,) is optional. Other arrays are ignored; none is ever unpickled.
+    There may be a class for each step: (m, s), or beside x (n, e) also (n,); what stands past the lengths is not looked
+    at. Where the file has a split, the names are `train_x`, `train_y`, `train_lengths` and `test_x`, ... .
+    `class_names` (k,) is optional. Other arrays are ignored; none is ever unpickled.
 
     OSError where the file cannot be opened; ValueError, naming file and array, for anything else that is wrong.
     """
@@ -86,10 +90,13 @@ def _split(arrays: Mapping[str, np.ndarray], prefix: str) -> Split | None:
     if x is None:
         return None
     if x.ndim == 2:
+        n = len(x)
         x, lengths = _pad(x, lengths, prefix)
+        if y is not None and y.shape == (n,) and y.dtype.kind != "f" and n != len(x):
+            y = _padded(y, lengths)
     x = checks.sequences(x, prefix + "x")
     m, s, _ = x.shape
-    return Split(x, _targets(y, m, prefix + "y"), checks.lengths_of(lengths, m, s, prefix + "lengths"))
+    return Split(x, _targets(y, m, s, prefix + "y"), checks.lengths_of(lengths, m, s, prefix + "lengths"))
 
 
 def _pad(frames: np.ndarray, lengths: np.ndarray | None, prefix: str) -> tuple[np.ndarray, np.ndarray]:
@@ -97,25 +104,34 @@ def _pad(frames: np.ndarray, lengths: np.ndarray | None, prefix: str) -> tuple[n
     name = prefix + "lengths"
     if lengths is None:
         raise ValueError(f"{prefix}x: expected shape (m, s, e), or (n, e) with {name}, got {frames.shape} alone")
-    n, e = frames.shape
+    n = len(frames)
     lengths = checks.integers(lengths, name)
     lengths = checks.lengths_of(lengths, lengths.size, n, name)
     if lengths.sum() != n:
         raise ValueError(f"{name}: expected a sum of {n}, the rows of {prefix}x, got {lengths.sum()}")
+    return _padded(frames, lengths), lengths
+
+
+def _padded(frames: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     s = lengths.max(initial=0)
-    padded = np.zeros((lengths.size, s, e), frames.dtype)
+    padded = np.zeros((lengths.size, s, *frames.shape[1:]), frames.dtype)
     padded[np.arange(s) < lengths[:, None]] = frames
-    return padded, lengths
+    return padded
 
 
-def _targets(y: np.ndarray | None, m: int, name: str) -> np.ndarray | None:
+def _targets(y: np.ndarray | None, m: int, s: int, name: str) -> np.ndarray | None:
     if y is None:
         return None
     if y.dtype.kind not in "biufSU":
         raise ValueError(f"{name}: expected integers, strings or reals, got dtype {y.dtype}")
+    if s > 1 and y.shape == (m, s) and y.dtype.kind != "f":
+        return _decoded(y, name)
     columns = y.ndim == 2 and (y.shape[1] == 1 or (y.dtype.kind == "f" and y.shape[1] > 1))
     if y.ndim != 1 and not columns:
-        raise ValueError(f"{name}: expected shape ({m},), or ({m}, k) for reals, got {y.shape} {y.dtype}")
+        raise ValueError(
+            f"{name}: expected shape ({m},), or ({m}, k) for reals, or ({m}, {s}) for classes at steps, "
+            f"got {y.shape} {y.dtype}"
+        )
     if len(y) != m:
         raise ValueError(f"{name}: expected {m} values, one for each sample, got {len(y)}")
     y = _decoded(y, name)

@@ -1,0 +1,114 @@
+"""Samples with their targets, as a network trains and scores on them; and long ones in pieces.
+
+m samples, s steps, e elements per step, k outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cgru.reference import mask
+
+__all__ = ["Data"]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Samples with their targets, checked.
+
+    X: (m, s, e) raw, or tokens (m, s).
+    y: for each sample (m, k) reals or (m,) integer classes; with `per_step` (m, s, k) or (m, s).
+    lengths: (m,) the real steps of each sample; None: all.
+    classes: (m,) where each sample has one, else None.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    lengths: np.ndarray | None
+    classes: np.ndarray | None = None
+    per_step: bool = False
+
+    def __getitem__(self, rows: np.ndarray | slice) -> Data:
+        lengths, classes = (a if a is None else a[rows] for a in (self.lengths, self.classes))
+        return Data(self.X[rows], self.y[rows], lengths, classes, self.per_step)
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def split(self, n: int, seed: np.random.SeedSequence) -> tuple[Data, Data]:
+        """All but n samples, and n drawn at random, evenly over the classes."""
+        m = len(self)
+        order = np.random.default_rng(seed).permutation(m)
+        if self.classes is not None:
+            order = order[np.argsort(self.classes[order], kind="stable")]
+        chosen = np.zeros(m, bool)
+        chosen[order[((np.arange(n) + 0.5) * m / n).astype(np.intp)]] = True
+        return self[~chosen], self[chosen]
+
+    def statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """The mean and deviation of each element over the real steps; 1 for the deviation of one that never changes."""
+        frames = self.X[self.real].astype(np.float64)
+        constant = frames.min(axis=0) == frames.max(axis=0)
+        largest = np.abs(frames).max(axis=0)
+        largest[largest == 0] = 1
+        frames = frames / largest  # so that no square overflows or vanishes
+        scale = frames.std(axis=0) * largest
+        return frames.mean(axis=0) * largest, np.where(constant | (scale == 0), 1.0, scale)
+
+    # --- what a loss is averaged over ---
+
+    @property
+    def count(self) -> int:
+        """How many outputs have a target: the samples, or their real steps."""
+        return int(self.steps.sum()) if self.per_step else len(self)
+
+    @property
+    def steps(self) -> np.ndarray:
+        """(m,) the real steps of each sample."""
+        return np.full(len(self.X), self.X.shape[1]) if self.lengths is None else self.lengths
+
+    @property
+    def real(self) -> np.ndarray:
+        """(m, s) booleans: which steps are no padding."""
+        return mask(self.steps, self.X.shape[1])[:, :, 0]
+
+    def rows(self, A: np.ndarray) -> np.ndarray:
+        """Of A (m, k) or (m, s, k) what has a target, one row for each (n, k)."""
+        return A[self.real] if self.per_step else A
+
+    def unrowed(self, rows: np.ndarray | None) -> np.ndarray | None:
+        """`rows` (n, k) where `rows` took them from, and zeros elsewhere; None stays None."""
+        if rows is None or not self.per_step:
+            return rows
+        A = np.zeros((*self.X.shape[:2], rows.shape[1]), rows.dtype)
+        A[self.real] = rows
+        return A
+
+    # --- pieces of long samples ---
+
+    def spans(self, k: int) -> Iterator[tuple[int, np.ndarray, Data]]:
+        """The steps k at a time: the first of them, which samples have any of them, and these samples there."""
+        for start in range(0, self.steps.max(initial=0), k):
+            rows = np.flatnonzero(self.steps > start)
+            steps = np.minimum(self.steps[rows] - start, k)
+            stop = start + steps.max()
+            y = self.y[rows, start:stop] if self.per_step else self.y[rows]
+            yield start, rows, Data(self.X[rows, start:stop], y, _lengths(steps), None, self.per_step)
+
+    def without_last(self, k: int) -> Data:
+        """The samples but for the last k real steps of each; those that are no longer have no steps at all."""
+        return replace(self, lengths=np.maximum(self.steps - k, 0))
+
+    def last(self, k: int) -> Data:
+        """The last k real steps of each sample, all of those that have fewer; targets are for whole samples."""
+        steps = np.minimum(self.steps, k)
+        at = np.maximum(self.steps - k, 0)[:, None] + np.arange(steps.max())
+        X = self.X[np.arange(len(self))[:, None], np.minimum(at, self.X.shape[1] - 1)]
+        return replace(self, X=X, lengths=_lengths(steps))
+
+
+def _lengths(steps: np.ndarray) -> np.ndarray | None:
+    return None if (steps == steps.max()).all() else steps

@@ -1,0 +1,363 @@
+"""cgru.Bidirectional: two layers that run opposite ways, against the reference and central differences."""
+
+import copy
+import pickle
+import threading
+
+import numpy as np
+import pytest
+from helpers import assert_close, random_batch
+
+import cgru
+from cgru import reference
+
+MERGES = {
+    "concat": lambda a, b: np.concatenate([a, b], axis=-1),
+    "sum": np.add,
+    "mean": lambda a, b: (a + b) / 2,
+    "mul": np.multiply,
+}
+
+
+def random_pair(e, u, merge="concat", seed=0, **options):
+    layer = cgru.Bidirectional(cgru.GRU(u, rng=seed, **options), merge)
+    layer.compute_shapes(np.empty((1, 1, e)))
+    layer.initialize_parameters()
+    for value in layer.p.values():
+        value[...] = layer.np_rng.standard_normal(value.shape) * (0.7 / np.sqrt(value.shape[0]))
+    return layer
+
+
+def halves_of(p):
+    """The parameters of each direction, without their prefixes."""
+    return [
+        {name[len(start) :]: p[name] for name in p if name.startswith(start)} for start in ("forward.", "backward.")
+    ]
+
+
+@pytest.mark.parametrize("merge", MERGES)
+@pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
+@pytest.mark.parametrize("sequences", [False, True], ids=["last", "all"])
+@pytest.mark.parametrize("reset_after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["double", "single"])
+def test_against_the_reference(dtype, reset_after, sequences, ragged, merge):
+    m, s, e, u = 5, 6, 3, 7
+    layer = random_pair(e, u, merge, dtype=dtype, sequences=sequences, reset_after=reset_after)
+    X, lengths, _ = random_batch(m, s, e, u, ragged, dtype)
+    h0, dstate = np.random.default_rng(4).standard_normal((2, 2, m, u)).astype(dtype)
+    tolerance = 1e-12 if dtype is np.float64 else 2e-5
+    real = np.ones((m, s, 1), bool) if lengths is None else reference.mask(lengths, s)
+    every = np.arange(m)
+    ends = [reference.ends(m, s, lengths, reverse) for reverse in (False, True)]
+    options = [{"reset_after": reset_after, "reverse": reverse} for reverse in (False, True)]
+    p = halves_of(layer.p)
+    fc = [reference.forward(p[i], X, h0[i], lengths, **options[i]) for i in range(2)]
+    states = [fc[i]["h"][every, ends[i][1]] for i in range(2)]
+    due = MERGES[merge](*(np.where(real, cache["h"], 0) for cache in fc)) if sequences else MERGES[merge](*states)
+
+    A = layer.forward(X, lengths, h0)
+    assert_close(A, due, tolerance)
+    np.testing.assert_array_equal(layer.predict(X, lengths, tuple(h0)), A)
+    assert_close(layer.state, np.stack(states), tolerance)
+    assert layer.d == {"u": A.shape[-1], "m": m, "s": s, "e": e}
+    assert layer.fs["A"] == A.shape
+
+    dA = np.random.default_rng(5).standard_normal(A.shape).astype(dtype)
+    outputs = [cache["h"] for cache in fc] if sequences else states
+    parts = {
+        "concat": (dA[..., :u], dA[..., u:]),
+        "sum": (dA, dA),
+        "mean": (dA / 2, dA / 2),
+        "mul": (dA[..., :u] * outputs[1], dA[..., :u] * outputs[0]),
+    }[merge]
+    bc = []
+    for i in range(2):
+        above = parts[i]
+        if not sequences:
+            above = np.zeros((m, s, u), dtype)
+            above[every, ends[i][1]] = parts[i]
+        bc.append(reference.backward(p[i], fc[i], above, lengths, dstate=dstate[i], **options[i]))
+    assert_close(layer.backward(dA, dstate), bc[0]["dX"] + bc[1]["dX"], tolerance)
+    assert_close(layer.dh0, np.stack([bc[i]["dh"][every, ends[i][0]] for i in range(2)]), tolerance)
+    layer.compute_gradients()
+    for i, start in enumerate(("forward.", "backward.")):
+        g = reference.gradients(p[i], fc[i], bc[i], lengths, **options[i])
+        for name, value in g.items():
+            assert_close(layer.g["d" + start + name[1:]], value, tolerance, start + name)
+    assert list(layer.g) == ["d" + name for name in layer.p]
+    assert {value.dtype for value in layer.g.values()} == {np.dtype(dtype)}
+
+
+@pytest.mark.parametrize("merge", MERGES)
+@pytest.mark.parametrize("sequences", [False, True], ids=["last", "all"])
+def test_central_differences(sequences, merge):
+    """Along one direction in each array, dropout and zoneout on, their masks drawn from the same seed each time."""
+    layer = random_pair(2, 3, merge, sequences=sequences, dropout=0.3, recurrent_dropout=0.3, zoneout=0.2)
+    X, lengths, _ = random_batch(4, 5, 2, 3, True)
+    X = np.nan_to_num(X)
+    rng = np.random.default_rng(3)
+    h0, dstate = rng.standard_normal((2, 2, 4, 3))
+    dA = rng.standard_normal((4, 5, layer.d["u"]) if sequences else (4, layer.d["u"]))
+
+    def loss():
+        layer.np_rng = np.random.default_rng(8)
+        return (dA * layer.forward(X, lengths, h0)).sum() + (dstate * layer.state).sum()
+
+    loss()
+    dX = layer.backward(dA, dstate)
+    layer.compute_gradients()
+    pairs = [(X, dX.copy()), (h0, layer.dh0)] + [(layer.p[name], layer.g["d" + name].copy()) for name in layer.p]
+    for array, gradient in pairs:
+        step = rng.standard_normal(array.shape)
+        kept = array.copy()
+        array[...] = kept + 1e-5 * step
+        above = loss()
+        array[...] = kept - 1e-5 * step
+        slope = (above - loss()) / 2e-5
+        array[...] = kept
+        np.testing.assert_allclose((gradient * step).sum(), slope, rtol=1e-6, atol=1e-8)
+
+
+def test_the_twin():
+    given = cgru.GRU(3, cgru.elu, cgru.lrelu, se_hPars={"ELU_alpha": 0.5}, rng=2, dtype=np.float32, reset_after=True)
+    given.dropout, given.zoneout, given.trainable = 0.2, 0.1, False
+    layer = cgru.Bidirectional(given, "sum")
+    twin = layer.backward_layer
+    assert layer.forward_layer is given
+    assert repr(twin).replace("reverse=True, ", "") == repr(given)
+    assert twin.reverse is True
+    assert twin.se_hPars is given.se_hPars
+    assert twin.np_rng is given.np_rng
+    assert twin.trainable is False
+    assert cgru.Bidirectional(cgru.GRU(reverse=True)).backward_layer.reverse is False
+    assert repr(layer) == f"Bidirectional({given!r}, merge='sum')"
+
+
+def test_parameters_are_drawn_one_after_the_other():
+    layer = cgru.Bidirectional(cgru.GRU(4, rng=3))
+    layer.compute_shapes(np.empty((1, 1, 2)))
+    layer.initialize_parameters()
+    alone = cgru.GRU(4, rng=3)
+    alone.compute_shapes(np.empty((1, 1, 2)))
+    for start in ("forward.", "backward."):
+        alone.initialize_parameters()
+        for name, value in alone.p.items():
+            np.testing.assert_array_equal(layer.p[start + name], value)
+    wrapped = cgru.Bidirectional(alone)  # which has its parameters already
+    assert len(wrapped.p) == 18
+    assert np.abs(wrapped.p["backward.Vz"] - wrapped.p["forward.Vz"]).max() > 0.1
+
+
+def test_dicts_are_views_of_the_two_layers():
+    layer = random_pair(2, 4)
+    layer.p["backward.Uz"] = other = np.ones((2, 4))
+    assert layer.backward_layer.p["Uz"] is other
+    assert len(layer.p) == len(dict(layer.p)) == 18
+    assert "backward.Uz" in layer.p
+    assert "Uz" not in layer.p
+    with pytest.raises(KeyError, match=r"forward\.no"):
+        layer.p["forward.no"]
+    layer.forward(np.ones((3, 5, 2)))
+    assert layer.fc["backward.h"] is layer.backward_layer.fc["h"]
+    assert {"X", "A", "forward.h", "forward.A"} <= set(layer.fc)
+    layer.fc.clear()
+    assert not layer.fc
+    assert not layer.forward_layer.fc
+    with pytest.raises(RuntimeError, match="forward before"):
+        layer.backward(np.ones((3, 8)))
+
+
+def test_what_is_set_is_set_in_both():
+    layer = random_pair(2, 4, clip_gradients=True)
+    layer.dropout, layer.trainable, layer.se_hPars, layer.lrate, layer.e = 0.5, False, {"ELU_alpha": 2}, [0.1], 0
+    for half in (layer.forward_layer, layer.backward_layer):
+        assert (half.dropout, half.trainable, half.se_hPars, half.lrate) == (0.5, False, {"ELU_alpha": 2}, [0.1])
+    del layer.lrate
+    assert not hasattr(layer, "lrate")
+    assert not hasattr(layer.backward_layer, "lrate")
+    layer.trainable = True
+    layer.forward(np.ones((3, 5, 2)))
+    layer.backward(np.ones((3, 8)))
+    layer.compute_gradients()
+    np.testing.assert_allclose(np.sqrt(sum((value**2).sum() for value in layer.g.values())), 0.25)
+    with pytest.raises(RuntimeError, match=r"layer\.lrate: missing"):
+        layer.update_parameters()
+    layer.lrate = [0.1]
+    before = {name: value.copy() for name, value in layer.p.items()}
+    layer.update_parameters()
+    for name, value in layer.p.items():
+        np.testing.assert_allclose(value, before[name] - 0.1 * layer.g["d" + name])
+
+
+def test_states_are_carried_in_both_directions():
+    layer = random_pair(2, 4, stateful=True)
+    assert layer.state is None
+    X = random_batch(3, 5, 2, 4, False)[0]
+    first = layer.forward(X)
+    state = layer.state
+    second = layer.predict(X)
+    layer.state = state
+    np.testing.assert_array_equal(layer.predict(X), second)
+    assert np.abs(second - first).max() > 1e-3
+    layer.reset_state()
+    np.testing.assert_array_equal(layer.predict(X, h0=state), second)
+    with pytest.raises(ValueError, match="state: expected shape"):
+        layer.state = np.ones((3, 4))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "match"),
+    [
+        ((cgru.Dense(2),), TypeError, "layer: expected a GRU, got Dense"),
+        ((cgru.GRU(2), "max"), ValueError, "merge: expected one of concat, sum, mean, mul, got 'max'"),
+    ],
+)
+def test_constructor(arguments, error, match):
+    with pytest.raises(error, match=match):
+        cgru.Bidirectional(*arguments)
+
+
+def test_bad_input_leaves_the_layer_as_it_was():
+    layer = random_pair(2, 4)
+    X = np.ones((3, 5, 2))
+    layer.forward(X)
+    kept = dict(layer.fc)
+    Uz = layer.p.pop("backward.Uz")
+    for call in (layer.forward, layer.predict):
+        with pytest.raises(ValueError, match=r"p\['Uz'\]: missing"):
+            call(X)
+    with pytest.raises(ValueError, match=r"p\['Uz'\]: missing"):
+        layer.backward(np.ones((3, 8)))
+    layer.p["backward.Uz"] = Uz
+    for call in (layer.forward, layer.predict):
+        with pytest.raises(ValueError, match="expected 2 elements per step"):
+            call(X[:, :, :1])
+        with pytest.raises(ValueError, match=r"h0: expected shape \(2, m, 4\), got \(3, 4\)"):
+            call(X, None, np.ones((3, 4)))
+        with pytest.raises(ValueError, match="lengths: expected integers from 1 to 5"):
+            call(X, [6, 1, 1])
+    with pytest.raises(ValueError, match=r"dX: expected shape \(3, 8\), got \(3, 4\)"):
+        layer.backward(np.ones((3, 4)))
+    with pytest.raises(ValueError, match=r"dstate: expected shape \(2, 3, 4\)"):
+        layer.backward(np.ones((3, 8)), np.ones((3, 4)))
+    assert dict(layer.fc).keys() == kept.keys()
+    assert all(layer.fc[name] is value for name, value in kept.items())
+    assert not layer.bc
+    layer.backward(np.ones((3, 8)))
+    layer.forward(X)
+    with pytest.raises(RuntimeError, match="backward after the last forward"):
+        layer.compute_gradients()
+
+
+def test_what_a_caller_keeps_is_never_written():
+    layer = random_pair(2, 4, "sum", sequences=True)
+    kept = []
+    for seed in range(3):
+        X = random_batch(3, 5, 2, 4, False, seed=seed)[0]
+        kept += [layer.forward(X), layer.backward(np.full((3, 5, 4), seed + 1.0)), layer.state]
+        kept += [copy.deepcopy(array) for array in kept[-3:]]
+    for i in range(0, len(kept), 6):
+        for array, due in zip(kept[i : i + 3], kept[i + 3 : i + 6], strict=True):
+            np.testing.assert_array_equal(array, due)
+
+
+def test_pickle_and_deepcopy():
+    layer = random_pair(2, 4, dropout=0.3, reset_after=True)
+    X, lengths, h0 = random_batch(3, 5, 2, 4, True)
+    layer.forward(X, lengths, [h0, -h0])
+    twins = pickle.loads(pickle.dumps(layer)), copy.deepcopy(layer)
+    dX = layer.backward(np.ones((3, 8)))
+    due = layer.forward(X, lengths)
+    for twin in twins:
+        np.testing.assert_array_equal(twin.backward(np.ones((3, 8))), dX)
+        np.testing.assert_array_equal(twin.forward(X, lengths), due)
+        assert twin.p["backward.Uz"] is twin.backward_layer.p["Uz"]
+        assert twin.backward_layer.np_rng is twin.np_rng
+
+
+def test_one_thread_at_a_time_and_no_lock_after_an_interrupt():
+    inside, leave = threading.Event(), threading.Event()
+
+    def slow(x, deriv=False):
+        inside.set()
+        leave.wait(10)
+        return x
+
+    layer, X = random_pair(2, 4), np.ones((3, 5, 2))
+    due = layer.predict(X)
+    layer.activate = slow
+    worker = threading.Thread(target=layer.forward, args=(X,))
+    worker.start()
+    assert inside.wait(10)
+    for call in (layer.forward, layer.backward):
+        with pytest.raises(RuntimeError, match="another call is inside this layer"):
+            call(X)
+    leave.set()
+    worker.join()
+
+    def interrupted(x, deriv=False):
+        raise KeyboardInterrupt
+
+    layer.activate = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        layer.forward(X)
+    with pytest.raises(RuntimeError, match="forward before"):
+        layer.backward(np.ones((3, 8)))
+    layer.activate = cgru.tanh
+    other = threading.Thread(target=layer.forward, args=(X,))
+    other.start()
+    other.join()
+    np.testing.assert_array_equal(layer.fc["A"], due)
+
+
+# --- in a network ---
+
+
+def stack(seed=5, **options):
+    return cgru.Network(
+        [
+            cgru.Bidirectional(cgru.GRU(4, sequences=True, reset_after=True, **options)),
+            cgru.Bidirectional(cgru.GRU(3, cgru.elu, **options), "mean"),
+            cgru.Dense(2, cgru.softmax),
+        ],
+        optimizer=cgru.Adam(0.03),
+        seed=seed,
+    )
+
+
+def test_a_stack_is_trained_and_stored(tmp_path):
+    rng = np.random.default_rng(0)
+    X, lengths = rng.standard_normal((40, 6, 2)), rng.integers(2, 7, 40)
+    y = (X[np.arange(40), lengths - 1, 0] > X[:, 0, 0]).astype(int)  # both ends of each sample tell
+    net = stack(dropout=0.1, zoneout=0.05)
+    before = net.evaluate(X, y, lengths)["loss"]
+    net.fit(X, y, lengths=lengths, epochs=30, batch_size=20)
+    assert net.evaluate(X, y, lengths)["loss"] < 0.7 * before
+    path = tmp_path / "model"
+    net.save(path)
+    twin = cgru.load(path)
+    np.testing.assert_array_equal(twin.predict(X, lengths), net.predict(X, lengths))
+    assert [repr(layer) for layer in twin.layers] == [repr(layer) for layer in net.layers]
+    for ours, theirs in zip(net.layers, twin.layers, strict=True):
+        assert list(ours.p) == list(theirs.p)
+        for name, value in ours.p.items():
+            np.testing.assert_array_equal(value, theirs.p[name])
+    twin.fit(X, y, lengths=lengths, epochs=1)
+    net.layers[0].backward_layer.activate = cgru.relu
+    with pytest.raises(ValueError, match=r"expected a twin like the other but for its direction, .* in layer 0"):
+        net.save(path)
+
+
+def test_a_stack_that_does_not_fit():
+    with pytest.raises(ValueError, match="sequences=True returns all"):
+        cgru.Network([cgru.Bidirectional(cgru.GRU(4)), cgru.GRU(3), cgru.Dense(2, cgru.softmax)])
+    given = cgru.GRU(3)
+    given.compute_shapes(np.empty((1, 1, 4)))
+    given.initialize_parameters()
+    with pytest.raises(ValueError, match="expected parameters for 8 elements in layer 1, got 4"):
+        cgru.Network([cgru.Bidirectional(cgru.GRU(4, sequences=True)), given, cgru.Dense(2, cgru.softmax)])
+
+
+def test_a_stack_cannot_be_cut_into_pieces():
+    with pytest.raises(ValueError, match="truncate: expected layers that can run piece by piece, got Bidirectional"):
+        stack().fit(np.ones((4, 6, 2)), [0, 1, 0, 1], truncate=2)

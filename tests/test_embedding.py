@@ -1,0 +1,131 @@
+"""Embedding: what it looks up, its gradient, and what it refuses."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import cgru
+
+RNG = np.random.default_rng(0)
+V, U, M, S = 7, 3, 5, 6
+TOKENS = RNG.integers(0, V - 1, (M, S))  # the last token never occurs
+LENGTHS = np.array([6, 1, 3, 6, 2])
+REAL = np.arange(S) < LENGTHS[:, None]
+
+
+def made(dtype=np.float64, **options):
+    layer = cgru.Embedding(V, U, dtype=dtype, rng=0, **options)
+    layer.compute_shapes(TOKENS)
+    layer.initialize_parameters()
+    return layer
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("lengths", [None, LENGTHS])
+def test_rows_and_their_gradients(dtype, lengths):
+    layer = made(dtype)
+    tokens = TOKENS if lengths is None else np.where(REAL, TOKENS, -9)
+    A = layer.forward(tokens, lengths)
+    real = REAL if lengths is not None else np.ones((M, S), bool)
+    np.testing.assert_array_equal(A, np.where(real[:, :, None], layer.p["E"][TOKENS], 0))
+    np.testing.assert_array_equal(layer.predict(tokens, lengths), A)
+    dA = RNG.standard_normal((M, S, U)).astype(dtype)
+    assert layer.backward(dA) is None
+    layer.compute_gradients()
+    due = np.zeros((V, U))
+    np.add.at(due, TOKENS[real], dA[real].astype(np.float64))
+    np.testing.assert_allclose(layer.g["dE"], due, rtol=1e-5 if dtype == np.float32 else 1e-13, atol=1e-6)
+    assert not layer.g["dE"][V - 1].any()
+    assert {a.dtype for a in (A, layer.g["dE"], layer.p["E"], layer.bc["dA"])} == {np.dtype(dtype)}
+    assert layer.d == {"v": V, "u": U, "m": M, "s": S}
+    assert layer.fs == {"X": (M, S), "E": (V, U), "A": (M, S, U)}
+    assert layer.bs == {"dA": (M, S, U)}
+
+
+def test_drawn_as_pytorch_draws():
+    E = cgru.Embedding(400, 50, rng=3)
+    E.compute_shapes(np.zeros((1, 1), int))
+    E.initialize_parameters()
+    np.testing.assert_array_equal(E.p["E"], np.random.default_rng(3).standard_normal((400, 50)))
+    other = made(initialization=lambda shape, rng: rng.uniform(-0.05, 0.05, shape))
+    assert np.abs(other.p["E"]).max() <= 0.05
+    assert repr(other) == "Embedding(tokens=7, units=3, dtype=float64)"
+
+
+def test_updates_in_place_and_is_copied_whole():
+    layer = made()
+    layer.forward(TOKENS)
+    layer.backward(np.ones((M, S, U)))
+    layer.compute_gradients()
+    layer.lrate, layer.e = [0.5], 0
+    held, before = layer.p["E"], layer.p["E"].copy()
+    layer.update_parameters()
+    assert layer.p["E"] is held
+    np.testing.assert_array_equal(held, before - 0.5 * layer.g["dE"])
+    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        np.testing.assert_array_equal(twin.forward(TOKENS), layer.predict(TOKENS))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "name"),
+    [
+        ((0, 3), ValueError, "tokens"),
+        ((3.0, 3), TypeError, "tokens"),
+        ((3, 0), ValueError, "units"),
+        ((3, 3, "normal"), TypeError, "initialization"),
+    ],
+)
+def test_refused_arguments(arguments, error, name):
+    with pytest.raises(error, match=f"^{name}: expected"):
+        cgru.Embedding(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("A", "lengths", "error", "words"),
+    [
+        (TOKENS * 1.0, None, TypeError, "A: expected integers"),
+        (TOKENS[0], None, ValueError, "A: expected integer tokens"),
+        (TOKENS[:0], None, ValueError, "A: expected integer tokens"),
+        (TOKENS[:, :, None], None, ValueError, "A: expected integer tokens"),
+        (
+            np.where(np.arange(S) == 2, V, TOKENS),
+            None,
+            ValueError,
+            "A: expected tokens from 0 to 6, got 7 in sample 0, step 2",
+        ),
+        (np.where(np.arange(S) == 0, -1, TOKENS), LENGTHS, ValueError, "A: expected tokens from 0 to 6, got -1"),
+        (TOKENS, LENGTHS[:2], ValueError, "lengths: expected shape"),
+        (TOKENS, LENGTHS * 0, ValueError, "lengths: expected integers from 1"),
+    ],
+)
+@pytest.mark.parametrize("call", ["forward", "predict"])
+def test_refused_inputs(call, A, lengths, error, words):
+    layer = made()
+    due = layer.forward(TOKENS)
+    with pytest.raises(error, match=f"^{words}"):
+        getattr(layer, call)(A, lengths)
+    assert layer.fc["A"] is due
+
+
+def test_calls_out_of_order():
+    layer = cgru.Embedding(V, U)
+    with pytest.raises(RuntimeError, match="compute_shapes"):
+        layer.initialize_parameters()
+    with pytest.raises(RuntimeError, match="initialize_parameters"):
+        layer.forward(TOKENS)
+    layer = made()
+    with pytest.raises(RuntimeError, match="forward"):
+        layer.backward(np.ones((M, S, U)))
+    layer.forward(TOKENS)
+    with pytest.raises(RuntimeError, match="backward"):
+        layer.compute_gradients()
+    with pytest.raises(ValueError, match=r"^dX: expected shape \(5, 6, 3\)"):
+        layer.backward(np.ones((M, U)))
+    layer.p["E"] = layer.p["E"][:3]
+    with pytest.raises(ValueError, match=r"^p\['E'\]: expected"):
+        layer.forward(TOKENS)
+    layer.p = {"W": 0}
+    with pytest.raises(ValueError, match=r"^p\['E'\]: missing"):
+        layer.predict(TOKENS)

@@ -1,0 +1,574 @@
+"""The options of cgru.GRU, against the reference and central differences."""
+
+import copy
+import json
+import pickle
+import threading
+from itertools import product
+
+import numpy as np
+import pytest
+from helpers import ODD, TOLERANCE, assert_close, random_batch, random_layer
+
+import cgru
+from cgru import reference
+from cgru.parameters import gru_compute_gradients
+
+RATES = {"dropout": 0.4, "recurrent_dropout": 0.3, "zoneout": 0.2}
+MASKS = ("input_mask", "recurrent_masks", "zoneout")
+CHOICES = [dict(zip(RATES, on, strict=True)) for on in product((0.0, 0.3), repeat=3)]
+
+
+def called(dropped):
+    return "+".join(name for name, value in dropped.items() if value) or "none"
+
+
+def options_of(layer):
+    """The options of the last forward, as the reference takes them."""
+    cell = {"reset_after": layer.reset_after, "reverse": layer.reverse}
+    return cell | {name: layer.fc[name] for name in MASKS if name in layer.fc}
+
+
+def assert_as_reference(layer, X, lengths, h0, dstate, tolerance):
+    """One training step of the layer, each array of it against the reference with the same masks."""
+    m, s, _ = X.shape
+    A = layer.forward(X, lengths, h0)
+    options = options_of(layer)
+    fc = reference.forward(layer.p, X, h0, lengths, **options)
+    last = fc["h"][np.arange(m), reference.ends(m, s, lengths, layer.reverse)[1]]
+    real = np.ones((m, s, 1), bool) if lengths is None else reference.mask(lengths, s)
+    assert_close(A, np.where(real, fc["h"], 0) if layer.sequences else last, tolerance, "A")
+    assert_close(layer.state, last, tolerance, "state")
+    assert set(layer.fc) == set(fc) | {"A"} | (options.keys() & set(MASKS))
+    np.testing.assert_array_equal(layer.fc["X"], fc.pop("X"))
+    for name, value in fc.items():
+        assert_close(layer.fc[name], value, tolerance, name)
+    fc["X"] = X
+
+    dX = np.random.default_rng(6).standard_normal(A.shape).astype(A.dtype)
+    due = dX
+    if not layer.sequences:
+        due = np.zeros_like(fc["h"])
+        due[np.arange(m), reference.ends(m, s, lengths, layer.reverse)[1]] = dX
+    bc = reference.backward(layer.p, fc, due, lengths, dstate=dstate, **options)
+    kept = dX.copy()
+    assert_close(layer.backward(dX, dstate), bc["dX"], tolerance, "dX")
+    np.testing.assert_array_equal(dX, kept)
+    assert set(layer.bc) == set(bc)
+    for name, value in bc.items():
+        assert_close(layer.bc[name], value, tolerance, name)
+    first = reference.ends(m, s, lengths, layer.reverse)[0]
+    assert_close(layer.dh0, bc["dh"][np.arange(m), first], tolerance, "dh0")
+    layer.compute_gradients()
+    g = reference.gradients(layer.p, fc, bc, lengths, **options)
+    assert list(layer.g) == ["d" + name for name in layer.p]
+    for name, value in g.items():
+        assert_close(layer.g[name], value, tolerance, name)
+    for name, value in (layer.fc | layer.bc | layer.g | layer.p).items():
+        assert value.dtype == layer.dtype, name
+    assert layer.fs.items() >= {name: value.shape for name, value in layer.fc.items()}.items()
+    assert layer.bs.items() >= {name: value.shape for name, value in layer.bc.items()}.items()
+
+
+@pytest.mark.parametrize("dropped", CHOICES, ids=called)
+@pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
+@pytest.mark.parametrize("sequences", [False, True], ids=["last", "all"])
+@pytest.mark.parametrize("reverse", [False, True], ids=["onward", "reverse"])
+@pytest.mark.parametrize("reset_after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["double", "single"])
+def test_every_combination(dtype, reset_after, reverse, sequences, ragged, dropped):
+    m, s, e, u = 5, 6, 3, 7
+    layer = random_layer(e, u, dtype=dtype, reset_after=reset_after, reverse=reverse, sequences=sequences, **dropped)
+    X, lengths, h0 = random_batch(m, s, e, u, ragged, dtype)
+    dstate = np.random.default_rng(3).standard_normal((m, u)).astype(dtype)
+    tolerance = TOLERANCE[layer.dtype]
+    assert_as_reference(layer, X, lengths, h0, dstate, tolerance)
+    assert (set(layer.fc) & set(MASKS)) == {mask for mask, rate in zip(MASKS, dropped.values(), strict=True) if rate}
+
+    zoneout = {"zoneout": dropped["zoneout"]} if dropped["zoneout"] else {}
+    h = reference.forward(layer.p, X, h0, lengths, reset_after=reset_after, reverse=reverse, **zoneout)["h"]
+    due = h[:, 0 if reverse else -1]
+    if sequences:
+        due = h if lengths is None else np.where(reference.mask(lengths, s), h, 0)
+    assert_close(layer.predict(X, lengths, h0), due, tolerance)
+    layer.training = False
+    assert_as_reference(layer, X, lengths, None, None, tolerance)
+    assert_close(layer.forward(X, lengths, h0), due, tolerance)
+    assert not {"input_mask", "recurrent_masks"} & (set(layer.fc) | set(layer.fs))
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["", "dstate"])
+@pytest.mark.parametrize("u", ODD)
+@pytest.mark.parametrize("options", [{}, {"reverse": True}, {"reset_after": True}, {"reset_after": True, **RATES}])
+def test_odd_sizes(options, u, ended):
+    for m, s, e, ragged in ((1, 5, 1, False), (7, 3, 17, True), (33, 4, 7, True), (17, 1, 33, False)):
+        layer = random_layer(e, u, sequences=bool(m % 3), **options)
+        X, lengths, h0 = random_batch(m, s, e, u, ragged)
+        dstate = np.random.default_rng(3).standard_normal((m, u)) if ended else None
+        assert_as_reference(layer, X, lengths, h0, dstate, 1e-12)
+
+
+@pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
+@pytest.mark.parametrize("reverse", [False, True], ids=["onward", "reverse"])
+@pytest.mark.parametrize("reset_after", [False, True], ids=["before", "after"])
+def test_central_differences(reset_after, reverse, ragged):
+    """Through the layer itself, with masks handed in: parameters, X and h0."""
+    m, s, e, u = 3, 4, 2, 3
+    rng = np.random.default_rng(2)
+    layer = random_layer(e, u, reset_after=reset_after, reverse=reverse, sequences=True)
+    layer.masks = {
+        "input_mask": rng.integers(0, 2, (m, e)) * 2,
+        "recurrent_masks": rng.integers(0, 2, (3, m, u)) * 2,
+        "zoneout": rng.random((m, s, u)) < 0.3,
+    }
+    X, lengths, h0 = random_batch(m, s, e, u, ragged)
+    X = np.nan_to_num(X)
+    dA, dstate = rng.standard_normal((m, s, u)), rng.standard_normal((m, u))
+
+    def loss():
+        return (dA * layer.forward(X, lengths, h0)).sum() + (dstate * layer.state).sum()
+
+    loss()
+    dX = layer.backward(dA, dstate)
+    layer.compute_gradients()
+    pairs = [(X, dX.copy()), (h0, layer.dh0.copy())] + [(layer.p[key[1:]], layer.g[key].copy()) for key in layer.g]
+    for array, gradient in pairs:
+        step = rng.standard_normal(array.shape)
+        kept = array.copy()
+        array[...] = kept + 1e-5 * step
+        above = loss()
+        array[...] = kept - 1e-5 * step
+        slope = (above - loss()) / 2e-5
+        array[...] = kept
+        np.testing.assert_allclose((gradient * step).sum(), slope, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    "functions", [{"activate": lambda x, deriv=False: cgru.tanh(x, deriv)}, {"activate": cgru.elu}]
+)
+def test_options_with_other_activations(functions):
+    layer = random_layer(2, 4, reset_after=True, reverse=True, zoneout=0.3, **functions)
+    X, lengths, h0 = random_batch(3, 5, 2, 4, True)
+    layer.forward(X, lengths, h0)
+    layer.backward(np.ones((3, 4)))
+    options = options_of(layer)
+    fc = reference.forward(layer.p, X, h0, lengths, **functions, **options)
+    dA = np.zeros((3, 5, 4))
+    dA[:, 0] = 1
+    due = reference.backward(layer.p, fc, dA, lengths, **functions, **options)
+    assert_close(layer.bc["dX"], due["dX"], 1e-13)
+
+
+# --- parameters ---
+
+
+def test_the_tenth_parameter():
+    plain, after = (cgru.GRU(4, rng=3, reset_after=reset_after) for reset_after in (False, True))
+    for layer in (plain, after):
+        layer.compute_shapes(np.empty((1, 1, 2)))
+        layer.initialize_parameters()
+    assert list(after.p) == [*plain.p, "chh"]
+    assert after.fs["chh"] == (1, 4)
+    assert "chh" not in plain.fs
+    assert not after.p["chh"].any()
+    for name, value in plain.p.items():
+        np.testing.assert_array_equal(value, after.p[name])
+    assert plain.np_rng.random() == after.np_rng.random()
+    before = after.p["chh"]
+    after.lrate, after.e = [0.1], 0
+    after.forward(np.ones((3, 5, 2)))
+    after.backward(np.ones((3, 4)))
+    gru_compute_gradients(after)
+    after.update_parameters()
+    assert after.p["chh"] is before
+    np.testing.assert_allclose(before, -0.1 * after.g["dchh"])
+    assert before.any()
+
+
+def test_options_that_change_count_from_the_next_forward_on():
+    layer = random_layer(2, 4, reset_after=True, reverse=True, dropout=0.4, zoneout=0.3)
+    twin = copy.deepcopy(layer)
+    X, lengths, h0 = random_batch(3, 5, 2, 4, True)
+    for each in (layer, twin):
+        each.forward(X, lengths, h0)
+    layer.reverse, layer.dropout, layer.zoneout = False, 0.0, 0.1
+    np.testing.assert_array_equal(layer.backward(np.ones((3, 4))), twin.backward(np.ones((3, 4))))
+    np.testing.assert_array_equal(layer.dh0, twin.dh0)
+    for each in (layer, twin):
+        each.compute_gradients()
+    for name, value in twin.g.items():
+        np.testing.assert_array_equal(layer.g[name], value)
+    layer.reset_after, layer.zoneout = False, 0.0
+    layer.compute_shapes(X)
+    layer.initialize_parameters()
+    X, lengths, h0 = random_batch(3, 5, 2, 4, False)
+    layer.forward(X)
+    layer.backward(np.ones((3, 4)))
+    layer.compute_gradients()
+    assert not {"c", "chh", "input_mask", "zoneout"} & (set(layer.fs) | set(layer.fc) | set(layer.p))
+    assert not {"dc", "dchh"} & (set(layer.bs) | set(layer.bc) | set(layer.g))
+
+
+def test_a_parameter_that_is_missing():
+    layer = random_layer(2, 4, reset_after=True)
+    del layer.p["chh"]
+    for call in (layer.forward, layer.predict):
+        with pytest.raises(ValueError, match=r"p\['chh'\]: missing; expected an array of shape \(1, 4\)"):
+            call(np.ones((3, 5, 2)))
+
+
+def test_clipping_takes_the_tenth_in():
+    layer = random_layer(2, 4, reset_after=True, clip_gradients=True)
+    layer.forward(random_batch(3, 5, 2, 4, False)[0])
+    layer.backward(np.ones((3, 4)))
+    layer.compute_gradients()
+    norm = np.sqrt(sum((value**2).sum() for value in layer.g.values()))
+    np.testing.assert_allclose(norm, 0.25)
+
+
+# --- states ---
+
+
+@pytest.mark.parametrize("call", ["forward", "predict"])
+@pytest.mark.parametrize("sequences", [False, True])
+@pytest.mark.parametrize("reset_after", [False, True])
+def test_stateful_pieces_are_one_sequence(reset_after, sequences, call):
+    layer = random_layer(3, 5, sequences=sequences, reset_after=reset_after, zoneout=0.2)
+    layer.training = False
+    X, _, _ = random_batch(4, 9, 3, 5, False)
+    whole = layer.forward(X)
+    layer.stateful = True
+    layer.reset_state()
+    pieces = [getattr(layer, call)(X[:, start : start + 3]) for start in (0, 3, 6)]
+    assert_close(np.concatenate(pieces, 1) if sequences else pieces[-1], whole, 1e-14)
+    again = getattr(layer, call)(X[:, :3])
+    assert np.abs(again - pieces[0]).max() > 1e-3
+    layer.reset_state()
+    np.testing.assert_array_equal(getattr(layer, call)(X[:, :3]), pieces[0])
+
+
+def test_states():
+    layer = random_layer(2, 4)
+    assert layer.state is None
+    layer.reset_state()
+    X, lengths, h0 = random_batch(3, 5, 2, 4, True)
+    layer.predict(X, lengths)
+    assert layer.state is None
+    layer.forward(X, lengths, h0)
+    first, kept = layer.state, layer.state.copy()
+    np.testing.assert_array_equal(first, layer.fc["h"][:, -1])
+    fresh = layer.forward(X, lengths)
+    np.testing.assert_array_equal(first, kept)
+    layer.stateful = True
+    layer.state = h0.tolist()
+    np.testing.assert_array_equal(layer.forward(X, lengths), kept)
+    np.testing.assert_array_equal(layer.forward(X, lengths, np.zeros((3, 4))), fresh)
+    layer.predict(X[:, ::-1], h0=h0)
+    np.testing.assert_array_equal(layer.predict(X), layer.predict(X, h0=layer.predict(X[:, ::-1], h0=h0)))
+
+
+@pytest.mark.parametrize("call", ["forward", "predict"])
+@pytest.mark.parametrize("m", [1, 5])
+@pytest.mark.parametrize("reset_after", [False, True])
+def test_stateful_ragged_batches_go_on_from_each_samples_own_last_state(reset_after, m, call):
+    layer = random_layer(2, 4, sequences=True, stateful=True, reset_after=reset_after)
+    X, lengths, _ = random_batch(m, 6, 2, 4, True)
+    first = getattr(layer, call)(X, lengths)
+    np.testing.assert_array_equal(layer.state, first[np.arange(m), lengths - 1])
+    assert not first[~reference.mask(lengths, 6)[:, :, 0]].any()
+    state = layer.state
+    np.testing.assert_array_equal(getattr(layer, call)(X, lengths), layer.predict(X, lengths, state))
+
+
+def test_a_state_of_other_samples_is_refused():
+    layer = random_layer(2, 4, stateful=True)
+    layer.forward(np.ones((3, 5, 2)))
+    state = layer.state
+    for call in (layer.forward, layer.predict):
+        with pytest.raises(ValueError, match=r"A: expected 3 samples, .*got 2; or call reset_state\(\)"):
+            call(np.ones((2, 5, 2)))
+        assert layer.state is state
+    layer.backward(np.ones((3, 4)))
+    for wrong, error in ((np.ones((3, 5)), ValueError), (np.ones((3, 4), complex), TypeError), ("a", TypeError)):
+        layer.state = wrong
+        with pytest.raises(error, match="state: expected"):
+            layer.predict(np.ones((3, 5, 2)))
+
+
+@pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
+def test_dstate_is_a_gradient_of_the_last_state(ragged):
+    """On the compiled path: with sequences=False it may come in either way."""
+    X, lengths, h0 = random_batch(5, 6, 2, 4, ragged)
+    d = np.random.default_rng(5).standard_normal((5, 4))
+    last, every = random_layer(2, 4), random_layer(2, 4, sequences=True)
+    last.forward(X, lengths, h0)
+    every.forward(X, lengths, h0)
+    due = last.backward(d)
+    assert_close(every.backward(np.zeros((5, 6, 4)), d), due, 1e-14)
+    assert_close(every.dh0, last.dh0, 1e-14)
+    np.testing.assert_array_equal(last.dh0, last.bc["dh"][:, 0])
+    assert_close(last.backward(0.25 * d, 0.75 * d), due, 1e-13)
+
+
+def test_dh0_and_dstate_are_checked():
+    layer = random_layer(2, 4)
+    layer.forward(np.ones((3, 5, 2)))
+    for _ in range(2):  # with no backward at all, and with one of the batch before
+        with pytest.raises(RuntimeError, match="dh0: expected a backward after the last forward"):
+            layer.dh0  # noqa: B018
+        layer.backward(np.ones((3, 4)))
+        assert layer.dh0.shape == (3, 4)
+        layer.forward(np.ones((3, 5, 2)))
+    layer.bc.clear()
+    for wrong, error in ((np.ones((3, 5)), ValueError), (np.ones((3, 4), complex), TypeError)):
+        with pytest.raises(error, match="dstate: expected"):
+            layer.backward(np.ones((3, 4)), wrong)
+    assert not layer.bc
+
+
+# --- dropout and zoneout ---
+
+
+def test_nothing_is_drawn_where_all_is_off():
+    layer = random_layer(2, 4, reset_after=True, reverse=True, **dict.fromkeys(RATES, 0.0))
+    state = layer.np_rng.bit_generator.state
+    X = np.ones((3, 5, 2))
+    due = layer.forward(X)
+    assert layer.np_rng.bit_generator.state == state
+    layer.dropout, layer.recurrent_dropout, layer.zoneout = RATES.values()
+    layer.predict(X)
+    layer.training = False
+    layer.forward(X)
+    assert layer.np_rng.bit_generator.state == state
+    layer.zoneout = 0
+    np.testing.assert_array_equal(layer.forward(X), due)
+    np.testing.assert_array_equal(layer.predict(X), due)
+
+
+def test_dropout_alone_predicts_what_the_plain_layer_does():
+    plain, dropping = random_layer(2, 4), random_layer(2, 4, dropout=0.4, recurrent_dropout=0.2)
+    X, lengths, h0 = random_batch(3, 5, 2, 4, True)
+    np.testing.assert_array_equal(plain.predict(X, lengths, h0), dropping.predict(X, lengths, h0))
+    dropping.training = False
+    np.testing.assert_array_equal(plain.forward(X, lengths, h0), dropping.forward(X, lengths, h0))
+    assert np.abs(dropping.backward(np.ones((3, 4))) - plain.backward(np.ones((3, 4)))).max() == 0
+
+
+@pytest.mark.parametrize("options", [{"dropout": 0.4}, {"dropout": 0.4, "recurrent_dropout": 0.3}, {"reverse": True}])
+def test_what_stands_in_the_padding_is_not_seen(options):
+    due = None
+    for padding in (0, np.nan, np.inf):
+        layer = random_layer(2, 4, **options)
+        X, lengths, _ = random_batch(3, 5, 2, 4, True)
+        X[~reference.mask(lengths, 5)[:, :, 0]] = padding
+        layer.forward(X, lengths)
+        layer.backward(np.ones((3, 4)))
+        layer.compute_gradients()
+        got = [layer.fc["A"], layer.bc["dX"], *layer.g.values()]
+        due = got if due is None else due
+        for array, value in zip(got, due, strict=True):
+            np.testing.assert_array_equal(array, value)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_masks_are_drawn_anew_at_their_rates(dtype):
+    layer = random_layer(30, 30, dtype=dtype, **RATES)
+    twin = random_layer(30, 30, **RATES)
+    X = np.ones((40, 5, 30))
+    layer.forward(X)
+    twin.forward(X)
+    first = {name: layer.fc[name] for name in MASKS}
+    for (name, mask), rate in zip(first.items(), RATES.values(), strict=True):
+        np.testing.assert_array_equal(mask != 0, twin.fc[name] != 0)  # the same generator, whatever the dtype
+        kept = 1 if name == "zoneout" else dtype(1) / dtype(1 - rate)
+        assert set(np.unique(mask)) == {0, kept}
+        share = (mask == 0).mean()
+        assert abs(share - (1 - rate if name == "zoneout" else rate)) < 0.04
+    layer.forward(X)
+    for name, mask in first.items():
+        assert (mask != layer.fc[name]).any()
+
+
+def test_masks_that_are_handed_in():
+    layer = random_layer(2, 4, dropout=0.4, zoneout=0.3)
+    X, _, _ = random_batch(3, 5, 2, 4, False)
+    layer.masks = {"input_mask": np.full((3, 2), 2)}
+    layer.forward(X)
+    assert not (layer.fc["input_mask"] - 2).any()
+    assert set(np.unique(layer.fc["zoneout"])) == {0, 1}  # which is still drawn
+    layer.dropout = layer.zoneout = 0
+    due = reference.forward(layer.p, X, input_mask=np.full((3, 2), 2.0))["h"][:, -1]
+    assert_close(layer.forward(X), due, 1e-14)
+    assert "zoneout" not in layer.fs
+    assert_close(layer.predict(X), reference.forward(layer.p, X)["h"][:, -1], 1e-14)
+    layer.masks = None
+    np.testing.assert_array_equal(layer.forward(X), layer.predict(X))
+    assert "input_mask" not in layer.fs
+
+
+@pytest.mark.parametrize(
+    ("masks", "error", "match"),
+    [
+        ({"input_mask": np.ones((3, 4))}, ValueError, r"masks\['input_mask'\]: expected shape \(3, 2\), got \(3, 4\)"),
+        ({"recurrent_masks": np.ones((3, 4))}, ValueError, r"masks\['recurrent_masks'\]: expected shape \(3, 3, 4\)"),
+        ({"zoneout": np.ones((3, 5, 4), complex)}, TypeError, r"masks\['zoneout'\]: expected real numbers"),
+        ({"zoneouts": 1}, ValueError, "masks: expected some of input_mask, .*'zoneouts'"),
+    ],
+)
+def test_masks_that_do_not_fit(masks, error, match):
+    layer = random_layer(2, 4, dropout=0.4)
+    layer.forward(np.ones((3, 5, 2)))
+    kept, state = dict(layer.fc), layer.np_rng.bit_generator.state
+    layer.masks = masks
+    with pytest.raises(error, match=match):
+        layer.forward(np.ones((3, 5, 2)))
+    assert all(layer.fc[name] is value for name, value in kept.items())
+    assert layer.np_rng.bit_generator.state == state
+    layer.backward(np.ones((3, 4)))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"dropout": 1}, ValueError, "dropout: expected a number of at least 0 and below 1, got 1"),
+        ({"recurrent_dropout": -0.1}, ValueError, "recurrent_dropout: .*got -0.1"),
+        ({"zoneout": np.nan}, ValueError, "zoneout: .*got nan"),
+        ({"zoneout": True}, TypeError, "zoneout: expected a number, got bool"),
+        ({"dropout": "a"}, TypeError, "dropout: expected a number, got str"),
+        ({"reset_after": 1}, TypeError, "reset_after: expected True or False, got int"),
+        ({"reverse": None}, TypeError, "reverse: expected True or False, got NoneType"),
+        ({"stateful": "no"}, TypeError, "stateful: expected True or False, got str"),
+        ({"masks": [1]}, TypeError, "masks: expected a dict or None, got list"),
+    ],
+)
+def test_options_that_do_not_fit(options, error, match):
+    if "masks" not in options:
+        with pytest.raises(error, match=match):
+            cgru.GRU(**options)
+    layer = cgru.GRU()
+    [(name, value)] = options.items()
+    before = getattr(layer, name)
+    with pytest.raises(error, match=match):
+        setattr(layer, name, value)
+    assert getattr(layer, name) == before
+
+
+# --- copies, threads, interrupts ---
+
+
+def test_repr():
+    assert repr(cgru.GRU(2)).endswith("sequences=False, dtype=float64)")
+    layer = cgru.GRU(2, reverse=True, zoneout=np.float32(0.25), dropout=0)
+    assert repr(layer).endswith("dtype=float64, reverse=True, zoneout=0.25)")
+
+
+def test_pickle_and_deepcopy():
+    layer = random_layer(2, 4, reset_after=True, reverse=True, stateful=True, **RATES)
+    X, lengths, h0 = random_batch(3, 5, 2, 4, True)
+    layer.forward(X, lengths, h0)
+    twins = pickle.loads(pickle.dumps(layer)), copy.deepcopy(layer)
+    dX = layer.backward(np.ones((3, 4)))
+    due = layer.forward(X, lengths)
+    for twin in twins:
+        assert repr(twin) == repr(layer)
+        np.testing.assert_array_equal(twin.backward(np.ones((3, 4))), dX)
+        np.testing.assert_array_equal(twin.forward(X, lengths), due)
+        twin.dropout = 0
+    assert layer.dropout == 0.4
+
+
+def test_two_threads():
+    """Any number may predict; a second one in forward is refused."""
+    layer = random_layer(3, 7, reset_after=True, reverse=True, **RATES)
+    inputs = [random_batch(4, 6, 3, 7, False, seed=seed)[0] for seed in range(4)]
+    due = [layer.predict(X) for X in inputs]
+    got = [None] * 4
+
+    def work(k):
+        for _ in range(10):
+            got[k] = layer.predict(inputs[k])
+
+    workers = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    np.testing.assert_array_equal(got, due)
+
+    inside, leave = threading.Event(), threading.Event()
+
+    def slow(x, deriv=False):
+        inside.set()
+        leave.wait(10)
+        return x
+
+    layer.activate = slow
+    worker = threading.Thread(target=layer.forward, args=(inputs[0],))
+    worker.start()
+    assert inside.wait(10)
+    with pytest.raises(RuntimeError, match="another call is inside this layer"):
+        layer.forward(inputs[0])
+    leave.set()
+    worker.join()
+
+
+def test_an_interrupt_leaves_no_lock_and_the_state():
+    layer = random_layer(2, 4, stateful=True, zoneout=0.1)
+    X = np.ones((3, 5, 2))
+    layer.forward(X)
+    state = layer.state
+
+    def interrupted(x, deriv=False):
+        raise KeyboardInterrupt
+
+    layer.activate = interrupted
+    for call in (layer.forward, layer.predict):
+        with pytest.raises(KeyboardInterrupt):
+            call(X)
+        assert layer.state is state
+    layer.activate = cgru.tanh
+    other = threading.Thread(target=layer.forward, args=(X,))
+    other.start()
+    other.join()
+    assert layer.state is not state
+    layer.backward(np.ones((3, 4)))
+
+
+# --- in a network ---
+
+STORED = [
+    {"reset_after": True},
+    {"reverse": True, "zoneout": 0.25},
+    {"dropout": 0.5, "recurrent_dropout": 0.25},
+    {"reset_after": True, "reverse": True, **RATES},
+]
+
+
+@pytest.mark.parametrize("options", STORED)
+def test_networks_are_trained_and_stored(tmp_path, options):
+    rng = np.random.default_rng(0)
+    X, lengths = rng.standard_normal((40, 6, 2)), rng.integers(2, 7, 40)
+    y = (X[:, 0, 0] + X[:, 1, 0] > 0).astype(int)
+    net = cgru.Network([cgru.GRU(6, **options), cgru.Dense(2, cgru.softmax)], optimizer=cgru.Adam(0.03), seed=1)
+    before = net.evaluate(X, y, lengths)["loss"]
+    net.fit(X, y, lengths=lengths, epochs=30, batch_size=20)
+    assert net.evaluate(X, y, lengths)["loss"] < 0.7 * before
+    path = tmp_path / "model"
+    net.save(path)
+    twin = cgru.load(path)
+    np.testing.assert_array_equal(twin.predict(X, lengths), net.predict(X, lengths))
+    assert repr(twin.layers[0]) == repr(net.layers[0])
+    assert list(twin.layers[0].p) == list(net.layers[0].p)
+
+
+def test_options_that_are_off_are_not_stored(tmp_path):
+    net = cgru.Network([cgru.GRU(6, stateful=True, dropout=np.float32(0.5)), cgru.Dense(2, cgru.softmax)], seed=1)
+    net.predict(np.ones((3, 5, 2)))
+    net.save(tmp_path / "model")
+    with np.load(tmp_path / "model", allow_pickle=False) as npz:
+        description = json.loads(str(npz["model"]))["layers"][0]
+    assert description["variant"] == "reset_before"
+    assert (description["stateful"], description["dropout"]) == (True, 0.5)
+    assert not {"reverse", "zoneout", "recurrent_dropout"} & set(description)
+    loaded = cgru.load(tmp_path / "model").layers[0]
+    assert (loaded.stateful, loaded.state) == (True, None)

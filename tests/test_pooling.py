@@ -1,0 +1,72 @@
+"""Pool: mean, maximum and last over the real steps, and their gradients."""
+
+import numpy as np
+import pytest
+
+import cgru
+
+RNG = np.random.default_rng(0)
+M, S, N = 4, 6, 3
+LENGTHS = np.array([6, 1, 3, 4])
+
+
+def pooled(how, x):
+    return {"mean": x.mean(axis=0), "max": x.max(axis=0), "last": x[-1]}[how]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("lengths", [None, LENGTHS])
+@pytest.mark.parametrize("how", ["mean", "max", "last"])
+def test_values_and_gradients(how, lengths, dtype):
+    n = np.full(M, S) if lengths is None else lengths
+    X = (RNG.standard_normal((M, S, N)) - 3).astype(dtype)  # all negative: zeros in padding would win a maximum
+    dirty = np.where((np.arange(S) < n[:, None])[:, :, None], X, np.nan).astype(dtype)
+    layer = cgru.Pool(how)
+    A = layer.forward(dirty, lengths)
+    np.testing.assert_allclose(A, [pooled(how, x[:k]) for x, k in zip(X, n, strict=True)], rtol=1e-6)
+    np.testing.assert_array_equal(layer.predict(dirty, lengths), A)
+    dA = RNG.standard_normal((M, N)).astype(dtype)
+    dX = layer.backward(dA)
+    due = np.zeros((M, S, N))
+    for i, k in enumerate(n):
+        for j in range(N):
+            at = {"mean": slice(0, k), "max": X[i, :k, j].argmax(), "last": k - 1}[how]
+            due[i, at, j] = dA[i, j] / (k if how == "mean" else 1)
+    np.testing.assert_allclose(dX, due, rtol=1e-6)
+    assert A.dtype == dX.dtype == dtype
+    assert layer.d == {"m": M, "s": S, "n": N}
+    assert layer.fs == {"X": (M, S, N), "A": (M, N)}
+    assert layer.bs == {"dA": (M, N), "dX": (M, S, N)}
+    assert repr(layer) == f"Pool({how!r})"
+
+
+def test_the_first_of_equals_gets_the_gradient():
+    layer = cgru.Pool("max")
+    layer.forward(np.ones((1, 3, 1)))
+    np.testing.assert_array_equal(layer.backward([[1.0]])[0, :, 0], [1, 0, 0])
+
+
+@pytest.mark.parametrize("how", ["mean", "max"])
+def test_nan_passes_through(how):
+    X = RNG.standard_normal((2, S, N))
+    X[0, 2, 1] = np.nan
+    A = cgru.Pool(how).predict(X)
+    assert np.isnan(A).tolist() == [[False, True, False], [False] * 3]
+
+
+def test_refusals():
+    with pytest.raises(ValueError, match=r"^how: expected one of mean, max, last, got 'sum'"):
+        cgru.Pool("sum")
+    with pytest.raises(TypeError, match=r"^how: expected"):
+        cgru.Pool(3)
+    layer = cgru.Pool()
+    for A in (np.ones((M, N)), np.ones((0, S, N))):
+        with pytest.raises(ValueError, match=r"^A: expected"):
+            layer.forward(A)
+    with pytest.raises(ValueError, match=r"^lengths: expected"):
+        layer.forward(np.ones((M, S, N)), LENGTHS + 1)
+    with pytest.raises(RuntimeError, match="forward"):
+        layer.backward(np.ones((M, N)))
+    layer.forward(np.ones((M, S, N)))
+    with pytest.raises(ValueError, match=r"^dX: expected shape \(4, 3\)"):
+        layer.backward(np.ones((M, S, N)))
