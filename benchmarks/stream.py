@@ -111,7 +111,7 @@ def about(row: dict) -> list[str]:
     if any("RTNeural" in name for name in row["names"]):
         lines.append(
             "RTNeural's cell resets after the product: as many multiplications, but other numbers than ours unless Vhh"
-            " is diagonal, and so it is checked. Its sizes are known to the compiler, its step is inlined into the loop;"
+            " is diagonal, and so it is checked. The compiler knows its sizes and may inline its step;"
             " ours is called through a pointer."
         )
     return lines + [f"Left out: {name} ({why})." for name, why in row["missing"].items()]

@@ -1,4 +1,4 @@
-"""RTNeural, the C++ library of real-time audio: a layer whose sizes the compiler knows, from a checkout of the source."""
+"""RTNeural, the C++ library of real-time audio, from a checkout of its source: the compiler knows the sizes."""
 
 from __future__ import annotations
 

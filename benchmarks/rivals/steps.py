@@ -1,4 +1,4 @@
-"""Steps of a stream, many to a call, so that the call is not what is timed: what all have in common, and our own two."""
+"""Steps of a stream, many to a call, so that the call is not what is timed: what all share, and our own two."""
 
 from __future__ import annotations
 
