@@ -7,11 +7,13 @@ import os
 import shlex
 import subprocess
 import tempfile
+from functools import cache
 from pathlib import Path
 
 DEFAULT = {"CC": "cc", "CXX": "c++"}
 
 
+@cache
 def library(source: Path, *flags: str) -> ctypes.CDLL:
     """The functions of one file, compiled for this machine by `$CC`, or `$CXX` where it is C++.
 
