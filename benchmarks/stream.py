@@ -126,7 +126,7 @@ def table(rows: list[dict]) -> list[str]:
 
 def line(row: dict, names: list[str]) -> list[str]:
     size = tuple(row["size"])
-    times = [f"{row['ns'][name]:.4g}" if name in row["ns"] else "" for name in names]
+    times = [f"{row['ns'][name]:.{1 if row['ns'][name] < 100 else 0}f}" if name in row["ns"] else "" for name in names]
     rtneural = [ratio for name, ratio in row["ratio"].items() if "RTNeural" in name]
     return [
         f"{size[0]}, {size[1]}",

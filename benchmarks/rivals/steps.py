@@ -49,13 +49,10 @@ class FromPython(Steps):
         def run() -> None:
             for _ in range(turns):
                 for x in each:
-                    step(x)
+                    h = step(x)
+            self.h = np.array(h)
 
         return run
-
-    @property
-    def h(self) -> np.ndarray:
-        return np.array(self.stream.state, ndmin=2)
 
 
 class FromC(Steps):
