@@ -18,7 +18,6 @@ import numpy as np
 from benchmarks import grid, machine, readme, report
 from benchmarks.cases import Case
 from benchmarks.processes import rows_from
-from benchmarks.rivals import named
 from benchmarks.rivals.base import Rival
 from benchmarks.rivals.rtneural import BACKENDS, HEADER, built
 from benchmarks.rivals.steps import FromC, FromPython, Steps
@@ -29,7 +28,7 @@ from benchmarks.timing import ratios, round_robin
 SIZES = {(8, 16): 1.25, (16, 32): 1.25, (32, 64): 1.10, (32, 128): 1.10, (64, 256): 1.10}
 TIMES = {(32, 128): 4.0}  # the same for a call of ONNX Runtime
 MORE = 1000  # nanoseconds that a step from Python may take beyond one from C
-ONNX = "ONNX Runtime"
+ONNX = "ONNX Runtime, run"
 SECTION = "stream"  # the name of the section in the README
 FRAMES, TURNS = 20, 100  # a batch: so many frames that differ, so many times; few enough to stay in cache
 
@@ -43,9 +42,11 @@ def contenders(checkout: Path | None) -> tuple[list[type[Rival]], dict[str, str]
         except RuntimeError as error:
             missing[f"RTNeural, {backend}"] = str(error)
     try:
-        found.append(named(ONNX))
+        from benchmarks.rivals.onnxruntime import OnnxRuntime, Run
+
+        found += [OnnxRuntime, Run]
     except ImportError as error:
-        missing[ONNX] = str(error)
+        missing["ONNX Runtime"] = str(error)
     return found, missing
 
 
@@ -88,7 +89,7 @@ def row(e: int, u: int, found: list[type[Rival]], seconds: float) -> dict:
 
 
 def batch(rival: Rival, frames: np.ndarray) -> Callable[[], object]:
-    """A call that makes a batch of steps; a library that has bound its input steps on with the case's own frame."""
+    """A call that makes a batch of steps; ONNX Runtime steps on with the case's own frame."""
     if isinstance(rival, Steps):
         return rival.through(frames, TURNS)
 
@@ -113,6 +114,11 @@ def about(row: dict) -> list[str]:
             "RTNeural's cell resets after the product: as many multiplications, but other numbers than ours unless Vhh"
             " is diagonal, and so it is checked. The compiler knows its sizes and may inline its step;"
             " ours is called through a pointer."
+        )
+    if ONNX in row["names"]:
+        lines.append(
+            "ONNX Runtime's inputs and outputs are bound once; its `run` is handed frame and state and returns the new"
+            " state."
         )
     return lines + [f"Left out: {name} ({why})." for name, why in row["missing"].items()]
 
