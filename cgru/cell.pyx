@@ -48,6 +48,7 @@ cdef struct Inside:
     bint writes  # whether they may be written to
     void *packed[4]  # weights for one sample and for several, forward and backward
     Forward one  # for single steps
+    Py_ssize_t step_bytes  # of their workspace
 
 
 cdef Inside *_inside(const cgru_cell *cell) noexcept nogil:
@@ -72,25 +73,13 @@ cdef cgru_call _call(const Inside *cell, Py_ssize_t m, Py_ssize_t s) noexcept no
 
 cdef void _caches(cgru_call *call, int size, const void *cache) noexcept nogil:
     """The arrays that go from forward to gradients, time-major: h from step -1 on, then the others."""
-    cdef Py_ssize_t step = call.m * call.u
-    cdef char *to = _line(cache)
-    cdef cgru_array view = cgru_array(to, call.u, step)
-    call.hp = view
-    view.data = to = to + step * size
-    call.h = view
-    cdef Py_ssize_t whole = call.s * step * size
-    view.data = to = to + whole
-    call.hh = view
-    view.data = to = to + whole
-    call.z = view
-    view.data = to = to + whole
-    call.r = view
-    view.data = to = to + whole
-    call.dhh_ = view
-    view.data = to = to + whole
-    call.dz_ = view
-    view.data = to = to + whole
-    call.dr_ = view
+    cdef Py_ssize_t step = call.m * call.u, whole = call.s * step * size
+    cdef char *h = _line(cache)
+    cdef char *rest = h + step * size + whole
+    call.hp, call.h = cgru_array(h, call.u, step), cgru_array(h + step * size, call.u, step)
+    call.hh, call.z = cgru_array(rest, call.u, step), cgru_array(rest + whole, call.u, step)
+    call.r, call.dhh_ = cgru_array(rest + 2 * whole, call.u, step), cgru_array(rest + 3 * whole, call.u, step)
+    call.dz_, call.dr_ = cgru_array(rest + 4 * whole, call.u, step), cgru_array(rest + 5 * whole, call.u, step)
 
 
 cdef int _wrong(const Inside *cell, int size, Py_ssize_t m, Py_ssize_t s, const void *a, const void *b,
@@ -136,11 +125,14 @@ cdef Py_ssize_t parameter_count(const cgru_cell *cell) noexcept nogil:
 cdef int _step(const cgru_cell *cell, Py_ssize_t m, const floating *x, floating *h, void *workspace,
                Py_ssize_t bytes) noexcept nogil:
     cdef Inside *inside = _inside(cell)
-    cdef int wrong = _wrong(inside, sizeof(floating), m, 1, x, h, workspace, bytes)
-    if wrong != CELL_OK:
-        return wrong
-    if m > 1:
+    if m != 1:
         return _sequence(cell, m, 1, x, h, <floating *>NULL, workspace, bytes)
+    if cell == NULL or x == NULL or h == NULL or workspace == NULL:
+        return CELL_NULL
+    if inside.k.size != sizeof(floating):
+        return CELL_DTYPE
+    if bytes < inside.step_bytes:
+        return CELL_ROOM
     inside.k.single_step(&inside.one.single, x, h, _line(workspace))
     return CELL_OK
 
@@ -346,6 +338,7 @@ cdef class Cell:
         cdef cgru_call one = _call(inside, 1, 1)
         forward_prepare(&inside.one, inside.k, &one, inside.packed[0], NULL)
         inside.one.call = call
+        inside.step_bytes = workspace_bytes(<const cgru_cell *>inside, 1, 1)
         inside.one.single.call = call
 
     def refresh(self):
