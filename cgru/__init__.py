@@ -24,8 +24,8 @@ from cgru.initializers import orthogonal, standard_normal, xavier
 from cgru.layer import GRU
 from cgru.network import Network, load
 from cgru.optimizers import SGD, Adam
-from cgru.stream import Stream
 from cgru.pooling import Pool
+from cgru.stream import Stream
 from cgru.threads import get_num_threads, set_num_threads
 
 __all__ = [

@@ -1,7 +1,7 @@
 """One GRU cell for other compiled code: no GIL, no allocation, no exception. The README shows it in use.
 
 Letters: m samples, s steps, e elements per step, u unit cells. All arrays are C-contiguous, batch-major, and of the
-dtype in the function's name, which must be the cell's. Every function answers with a `cell_code`; on anything but CELL_OK
+dtype in the function's name, which must be the cell's. Every function answers with a `cell_code`; on all but CELL_OK
 nothing has been written. Reading functions may share a cell between any number of threads, each with a workspace of
 its own; `update_*` may not run beside any other call on that cell.
 """
@@ -24,7 +24,8 @@ cdef enum cell_code:
 cdef cgru_cell *pointer(object cell) except NULL
 
 # Bytes of workspace for any one call with so many samples and steps; of the cache between `forward_*` and
-# `gradients_*`; numbers of all parameters, in the order Uz, Vz, bz, Ur, Vr, br, Uhh, Vhh, bhh. 0 for wrong sizes.
+# `gradients_*`; numbers of all parameters, in the order Uz, Vz, bz, Ur, Vr, br, Uhh, Vhh, bhh and,
+# where the reset comes after the product, chh. 0 for wrong sizes.
 cdef Py_ssize_t workspace_bytes(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s) noexcept nogil
 cdef Py_ssize_t cache_bytes(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s) noexcept nogil
 cdef Py_ssize_t parameter_count(const cgru_cell *cell) noexcept nogil

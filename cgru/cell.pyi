@@ -15,10 +15,10 @@ class Cell:
     cgru/cell.pxd, say what each does. They hold no GIL, allocate nothing and raise nothing.
 
     Args:
-        source: a `GRU`, or a dict of its parameters (Uz, Vz, bz, Ur, Vr, br, Uhh, Vhh, bhh), all float32 or float64. The
-            arrays themselves are kept: `update_*` writes into them.
-        variant: "reset_before", the cell whose reset gate is applied before the matrix product; None: that one. With a
-            layer it must be None, as must the arguments below: the layer says.
+        source: a `GRU`, or a dict of its parameters (Uz, Vz, bz, Ur, Vr, br, Uhh, Vhh, bhh, for "reset_after" chh), all
+            float32 or float64. The arrays themselves are kept: `update_*` writes into them.
+        variant: "reset_before" or "reset_after", where the reset gate is applied to the matrix product; None: before.
+            With a layer it must be None, as must the arguments below `batch`: the layer says.
         batch: the most samples of one call.
         activate, activate_update, activate_reset: cgru's own or EpyNN's activations; None: tanh, sigmoid, sigmoid.
         se_hPars: their parameters `LRELU_alpha` and `ELU_alpha`.

@@ -25,7 +25,7 @@ from cgru.forward cimport prepare as forward_prepare
 from cgru.forward cimport rows_room as forward_rows_room
 from cgru.forward cimport sequence as forward_sequence
 from cgru.kernels cimport (
-    CGRU_HH, CGRU_R, CGRU_Z, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix,
+    CGRU_C, CGRU_HH, CGRU_R, CGRU_Z, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix,
     cgru_weights, kernels, weights,
 )
 from cgru.memory cimport Workspace
@@ -35,7 +35,7 @@ cnp.import_array()
 
 __all__ = ["Cell"]
 
-VARIANTS = ("reset_before",)
+VARIANTS = ("reset_before", "reset_after")
 
 cdef enum:
     LINE = 64  # bytes of a cache line, at which workspaces are cut
@@ -80,6 +80,8 @@ cdef void _caches(cgru_call *call, int size, const void *cache) noexcept nogil:
     call.hh, call.z = cgru_array(rest, call.u, step), cgru_array(rest + whole, call.u, step)
     call.r, call.dhh_ = cgru_array(rest + 2 * whole, call.u, step), cgru_array(rest + 3 * whole, call.u, step)
     call.dz_, call.dr_ = cgru_array(rest + 4 * whole, call.u, step), cgru_array(rest + 5 * whole, call.u, step)
+    if call.after:
+        call.c, call.dc = cgru_array(rest + 6 * whole, call.u, step), cgru_array(rest + 7 * whole, call.u, step)
 
 
 cdef int _wrong(const Inside *cell, int size, Py_ssize_t m, Py_ssize_t s, const void *a, const void *b,
@@ -115,11 +117,12 @@ cdef Py_ssize_t cache_bytes(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s) n
     cdef Inside *inside = _inside(cell)
     if cell == NULL or m < 1 or s < 1 or m > inside.call.m:
         return 0
-    return LINE + _lines((7 * s + 1) * m * inside.call.u, inside.k.size)
+    return LINE + _lines(((9 if inside.call.after else 7) * s + 1) * m * inside.call.u, inside.k.size)
 
 
 cdef Py_ssize_t parameter_count(const cgru_cell *cell) noexcept nogil:
-    return 0 if cell == NULL else 3 * (_inside(cell).call.e + _inside(cell).call.u + 1) * _inside(cell).call.u
+    return 0 if cell == NULL else (
+        3 * (_inside(cell).call.e + _inside(cell).call.u + 1) + _inside(cell).call.after) * _inside(cell).call.u
 
 
 cdef int _step(const cgru_cell *cell, Py_ssize_t m, const floating *x, floating *h, void *workspace,
@@ -199,7 +202,7 @@ cdef int _backward(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floa
 
 
 cdef cgru_gradients _gradients_of(const Inside *inside, const void *g) noexcept nogil:
-    """Where the gradients of each gate lie in g: those of z, r and hh, each U, V and b."""
+    """Where the gradients of each gate lie in g: those of z, r and hh, each U, V and b, and that of chh."""
     cdef cgru_gradients to
     cdef Py_ssize_t u = inside.call.u, e = inside.call.e, size = inside.k.size, i
     cdef int gate
@@ -210,6 +213,9 @@ cdef cgru_gradients _gradients_of(const Inside *inside, const void *g) noexcept 
         to.V[gate] = start + e * u * size
         to.b[gate] = start + (e + u) * u * size
         start += (e + u + 1) * u * size
+    to.V[CGRU_C], to.b[CGRU_C] = NULL, start
+    if inside.call.after:
+        to.V[CGRU_C], to.V[CGRU_HH] = to.V[CGRU_HH], NULL
     return to
 
 
@@ -250,6 +256,9 @@ cdef int _update(cgru_cell *cell, const floating *g, double rate) noexcept nogil
         return CELL_READ_ONLY
     cdef cgru_gradients of = _gradients_of(inside, g)
     cdef int gate
+    if inside.call.after:
+        of.V[CGRU_HH] = of.V[CGRU_C]
+        _descend(&inside.weights.b[CGRU_C], <const floating *>of.b[CGRU_C], 1, inside.call.u, rate)
     for gate in range(3):
         _descend(&inside.weights.U[gate], <const floating *>of.U[gate], inside.call.e, inside.call.u, rate)
         _descend(&inside.weights.V[gate], <const floating *>of.V[gate], inside.call.u, inside.call.u, rate)
@@ -290,7 +299,8 @@ cdef class Cell:
             if refusal:
                 raise ValueError(f"source: expected a layer that runs a step at a time, got {refusal}")
             functions = {name: getattr(source, name) for name in given}
-            p, se_hPars, self.dtype, variant = source.p, source.se_hPars, source.dtype, "reset_before"
+            p, se_hPars, self.dtype = source.p, source.se_hPars, source.dtype
+            variant = VARIANTS[source.reset_after]
         elif isinstance(source, dict):
             functions = {name: f or (tanh if name == "activate" else sigmoid) for name, f in given.items()}
             p, variant = source, "reset_before" if variant is None else variant
@@ -311,7 +321,8 @@ cdef class Cell:
         if np.ndim(p.get("Uz")) != 2:
             parameters(p, "e", "u", self.dtype)  # says what is missing
         self.variant = variant
-        self._hold(parameters(p, *np.shape(p["Uz"]), self.dtype), p, codes, positive(batch, "batch"))
+        checked = parameters(p, *np.shape(p["Uz"]), self.dtype, "source", variant == "reset_after")
+        self._hold(checked, p, codes, positive(batch, "batch"))
 
     def _hold(self, dict checked, dict p, list codes, Py_ssize_t batch):
         """Keep the arrays, find room for their packs and fill it."""
@@ -323,7 +334,7 @@ cdef class Cell:
         inside.k = kernels(self.dtype.itemsize)
         lanes = inside.k.lanes
         call.e, call.u = checked["Uz"].shape
-        call.m, call.s = batch, 1
+        call.m, call.s, call.after = batch, 1, "chh" in checked
         call.up, call.ep = (call.u + lanes - 1) // lanes * lanes, (call.e + lanes - 1) // lanes * lanes
         (call.activate.code, call.activate.alpha), (call.activate_update.code, call.activate_update.alpha), (
             call.activate_reset.code, call.activate_reset.alpha) = codes
@@ -373,10 +384,7 @@ def _refusal(layer):
     """Why a layer cannot run a step at a time as the compiled step does; None if it can."""
     if layer.reverse:
         return "one in reverse, which begins at the end"
-    for name in ("reset_after", "zoneout"):
-        if getattr(layer, name):
-            return f"one with {name}={getattr(layer, name)}"
-    return None
+    return f"one with zoneout={layer.zoneout}" if layer.zoneout else None
 
 
 cdef int step_float(const cgru_cell *cell, Py_ssize_t m, const float *x, float *h,

@@ -114,6 +114,8 @@ cdef int weights(cgru_weights *w, dict p) except -1:
     w.U[CGRU_R], w.V[CGRU_R], w.b[CGRU_R] = matrix(p["Ur"]), matrix(p["Vr"]), matrix(p["br"])
     w.U[CGRU_Z], w.V[CGRU_Z], w.b[CGRU_Z] = matrix(p["Uz"]), matrix(p["Vz"]), matrix(p["bz"])
     w.U[CGRU_HH], w.V[CGRU_HH], w.b[CGRU_HH] = matrix(p["Uhh"]), matrix(p["Vhh"]), matrix(p["bhh"])
+    if "chh" in p:
+        w.b[CGRU_C] = matrix(p["chh"])
     return 0
 
 

@@ -15,8 +15,8 @@ class Stream:
     allocates nothing. One thread at a time.
 
     Args:
-        source: a `GRU` or a `Network` with parameters: any stack of GRU layers, an `Embedding` before it, `Dense` layers
-            upon it, `Pool("last")`; dropout is off.
+        source: a `GRU` or a `Network` with parameters: any stack of GRU layers, an `Embedding` before it, `Dense`
+            layers upon it, `Pool("last")`; dropout is off.
         batch: m, how many samples run beside each other.
 
     Attributes:

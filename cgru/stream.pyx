@@ -185,7 +185,8 @@ cdef class Stream:
         single = len(self.recurrent) == 1
         values = [value] if single else list(value)
         if len(values) != len(self.recurrent):
-            raise ValueError(f"state: expected an array for each of {len(self.recurrent)} GRU layers, got {len(values)}")
+            raise ValueError(f"state: expected one array for each of {len(self.recurrent)} GRU layers, "
+                             f"got {len(values)}")
         checked = []
         for i, stage in enumerate(self.recurrent):
             h, due = np.asarray(values[i]), np.shape((<_Recurrent>stage).h)

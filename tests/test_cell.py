@@ -41,11 +41,12 @@ def room(name, *given):
     return np.empty(function(f"{name}_bytes", ctypes.c_ssize_t)(*given), np.uint8)
 
 
+@pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("m", [1, 2, 7, 33])
-def test_steps_and_sequences_are_those_of_the_layer(level, dtype, m):
+def test_steps_and_sequences_are_those_of_the_layer(level, dtype, m, after):
     for e, u in itertools.product((1, 7, 16), (1, 7, 8, 17, 33, 64)):
-        layer = random_layer(e, u, dtype=dtype, sequences=True)
+        layer = random_layer(e, u, dtype=dtype, sequences=True, reset_after=after)
         X, _, h0 = random_batch(m, 5, e, u, False, dtype)
         due = layer.predict(X, h0=h0)
         cell = cgru.Cell(layer, batch=m)
@@ -66,11 +67,11 @@ def test_steps_and_sequences_are_those_of_the_layer(level, dtype, m):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("activate", [cgru.tanh, cgru.elu])
-def test_a_training_step_is_that_of_the_layer(level, dtype, activate):
+@pytest.mark.parametrize("options", [{}, {"activate": cgru.elu}, {"reset_after": True}], ids=str)
+def test_a_training_step_is_that_of_the_layer(level, dtype, options):
     for m, s, e, u in ((1, 1, 1, 1), (1, 9, 4, 8), (3, 7, 5, 17), (9, 4, 33, 33)):
-        layer = random_layer(e, u, dtype=dtype, sequences=True, activate=activate)
-        ours = random_layer(e, u, dtype=dtype, sequences=True, activate=activate)
+        layer = random_layer(e, u, dtype=dtype, sequences=True, **options)
+        ours = random_layer(e, u, dtype=dtype, sequences=True, **options)
         X, _, h0 = random_batch(m, s, e, u, False, dtype)
         dH = np.random.default_rng(3).standard_normal((m, s, u)).astype(dtype)
         H = layer.forward(X, h0=h0)

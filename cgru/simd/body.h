@@ -43,6 +43,7 @@ static const cgru_kernels NAME(kernels) = {
     .single_backward = NAME(single_backward),
     .lay = NAME(lay),
     .gates = NAME(gates),
+    .recurrent = NAME(recurrent),
     .candidate = NAME(candidate),
     .reset_backward = NAME(reset_backward),
     .state_backward = NAME(state_backward),
@@ -99,6 +100,7 @@ static const cgru_kernels NAME(kernels) = {
 #undef INPUTS
 #undef RESET
 #undef UPDATE
+#undef RECURRENT
 #undef CANDIDATE
 #undef RESET_BACKWARD
 #undef STATE_BACKWARD
