@@ -82,6 +82,13 @@ static void NAME(gates)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0
     }
 }
 
+/* The share of hp that a state keeps; at most n numbers are read of it. */
+INLINE vec NAME(kept)(const cgru_call *call, ptrdiff_t i, ptrdiff_t t, ptrdiff_t c, ptrdiff_t n) {
+    return call->kept.data ? NAME(load_n)(AT(call->kept, i, t) + c, n) : ZERO + (T)call->zoneout;
+}
+
+INLINE int NAME(keeps)(const cgru_call *call) { return call->zoneout != 0 || call->kept.data; }
+
 /* r * c, c the product itself */
 static void NAME(recurrent)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows,
                             ptrdiff_t vector0, ptrdiff_t vectors, const void *tile_) {
@@ -98,7 +105,8 @@ static void NAME(recurrent)(const cgru_product *product, ptrdiff_t t, ptrdiff_t 
     }
 }
 
-/* hh = activate(hh_), r * c joining hh_ where the reset comes after; h = z * hp + (1 - z) * hh */
+/* hh = activate(hh_), r * c joining hh_ where the reset comes after; h = z * hp + (1 - z) * hh, and h = k * hp + (1 - k) h
+ * with zoneout */
 static void NAME(candidate)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows,
                             ptrdiff_t vector0, ptrdiff_t vectors, const void *tile_) {
     const cgru_call *call = product->call;
@@ -113,6 +121,10 @@ static void NAME(candidate)(const cgru_product *product, ptrdiff_t t, ptrdiff_t 
             if (call->after) x += NAME(load)(rc + c);
             vec hh = NAME(activate)(call->activate, x);
             vec update = NAME(load)(z + c), state = update * NAME(load)(h + c) + (1 - update) * hh;
+            if (NAME(keeps)(call)) {
+                const vec kept = NAME(kept)(call, sample, t, c, n);
+                state = kept * NAME(load)(h + c) + (1 - kept) * state;
+            }
             NAME(store)(h + c, state);
             if (call->h.data) NAME(store_n)(AT(call->h, sample, t) + c, state, n);
             if (call->hh.data) NAME(store_n)(AT(call->hh, sample, t) + c, hh, n);
@@ -122,7 +134,7 @@ static void NAME(candidate)(const cgru_product *product, ptrdiff_t t, ptrdiff_t 
 }
 
 /* dh_ = dA + dhn; dhh_ = dh_ * (1 - z) * activate'(hh_); dz_ = dh_ * (hp - hh) * activate_update'(z_); and dh begins
- * as dh_ * z. Where the reset comes after, dr_ = dhh_ * c * activate_reset'(r_) and dc = dhh_ * r as well */
+ * as dh_ * z; with zoneout dh_ (1 - k) is what the gates get, and dh_ * k is carried. Where the reset comes after, dr_ = dhh_ * c * activate_reset'(r_) and dc = dhh_ * r as well */
 static void NAME(gates_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         ptrdiff_t i = SAMPLE(call, row);
@@ -133,11 +145,17 @@ static void NAME(gates_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t r
             vec z = NAME(load_n)(AT(call->z, i, t) + c, n);
             vec sum = NAME(load)(dh + c);
             if (call->dA.data) sum += NAME(load_n)(AT(call->dA, i, t) + c, n);
-            vec candidate = sum * (1 - z) * NAME(derivative)(call->activate, hh);
-            vec update = sum * (hp - hh) * NAME(derivative)(call->activate_update, z);
+            vec fresh = sum, carried = sum * z;
+            if (NAME(keeps)(call)) {
+                const vec kept = NAME(kept)(call, i, t, c, n);
+                fresh = sum * (1 - kept);
+                carried = fresh * z + sum * kept;
+            }
+            vec candidate = fresh * (1 - z) * NAME(derivative)(call->activate, hh);
+            vec update = fresh * (hp - hh) * NAME(derivative)(call->activate_update, z);
             NAME(store)(dhh_ + c, candidate);
             NAME(store)(dz_ + c, update);
-            NAME(store)(dh + c, sum * z);
+            NAME(store)(dh + c, carried);
             if (call->dh_.data) NAME(store_n)(AT(call->dh_, i, t) + c, sum, n);
             NAME(store_n)(AT(call->dhh_, i, t) + c, candidate, n);
             NAME(store_n)(AT(call->dz_, i, t) + c, update, n);
