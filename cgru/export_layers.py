@@ -5,7 +5,7 @@ e elements and u units of a layer, n inputs and k outputs of a Dense.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from string import Template
 from typing import Any
@@ -20,7 +20,7 @@ from cgru.checks import real
 from cgru.dense import Dense
 from cgru.dropout import Dropout
 from cgru.embedding import Embedding
-from cgru.export_source import array, blocks, number, padded
+from cgru.export_source import array, block, number, padded
 from cgru.layer import GATES, GRU
 from cgru.network import Network
 from cgru.pooling import Pool
@@ -114,20 +114,22 @@ def _embedding(layer: Embedding, i: int, x: str, e: int, dtype: np.dtype) -> Par
 
 _BEFORE = Template("""\
 /* layer $i: $about */
-$gates
+$biases
+$inputs
+$hidden
 $candidate
 static void layer_$i(real *h, const real *x) {
-    ALIGNED real row[$e + $up], gates[$gates_columns], hh[$columns];
+    ALIGNED real from_x[3 * $up], gates[2 * $up], reset[$up], hh[$up];
     const real *r = gates, *z = gates + $up;
 
-    memcpy(row, x, $e * sizeof(real));
-    memcpy(row + $e, h, $up * sizeof(real));
-    /* r = activate_reset(x Ur + hp Vr + br), z = activate_update(x Uz + hp Vz + bz) */
-    multiply_$gates_block(gates, $gates_columns, row, $e + $u, gates_$i);
+    /* x Uhh + bhh, x Ur + br, x Uz + bz */
+    multiply_$inputs_block(from_x, 3 * $up, biases_$i, x, $e, inputs_$i);
+    /* r = activate_reset(x Ur + br + hp Vr), z = activate_update(x Uz + bz + hp Vz) */
+    multiply_$hidden_block(gates, 2 * $up, from_x + $up, h, $u, hidden_$i);
     $gates_activated
-    /* hh = activate(x Uhh + (r * hp) Vhh + bhh) */
-    for (int i = 0; i < $up; i++) row[$e + i] *= r[i];
-    multiply_$block(hh, $columns, row, $e + $u, candidate_$i);
+    /* hh = activate(x Uhh + bhh + (r * hp) Vhh) */
+    for (int i = 0; i < $up; i++) reset[i] = r[i] * h[i];
+    multiply_$candidate_block(hh, $up, from_x, reset, $u, candidate_$i);
     $activated
     $blended
 }
@@ -135,20 +137,21 @@ static void layer_$i(real *h, const real *x) {
 
 _AFTER = Template("""\
 /* layer $i: $about */
+$biases
 $inputs
 $hidden
 static void layer_$i(real *h, const real *x) {
-    ALIGNED real gates[$columns], from_x[$columns];
-    const real *r = gates, *z = gates + $up;
-    real *hh = gates + 2 * $up;
+    ALIGNED real from_x[4 * $up], gates[3 * $up], hh[$up];
+    const real *r = gates, *z = gates + $up, *c = gates + 2 * $up;
 
-    /* r = activate_reset(x Ur + hp Vr + br), z = activate_update(x Uz + hp Vz + bz), c = hp Vhh + chh */
-    multiply_$block(from_x, $columns, x, $e, inputs_$i);
-    multiply_$block(gates, $columns, h, $u, hidden_$i);
-    for (int i = 0; i < 2 * $up; i++) gates[i] += from_x[i];
+    /* x Uhh + bhh, x Ur + br, x Uz + bz, and beside them chh */
+    multiply_$inputs_block(from_x, 3 * $up, biases_$i, x, $e, inputs_$i);
+    memcpy(from_x + 3 * $up, biases_$i + 3 * $up, $up * sizeof(real));
+    /* r = activate_reset(x Ur + br + hp Vr), z = activate_update(x Uz + bz + hp Vz), c = hp Vhh + chh */
+    multiply_$hidden_block(gates, 3 * $up, from_x + $up, h, $u, hidden_$i);
     $gates_activated
-    /* hh = activate(x Uhh + bhh + r * c), in the place of c */
-    for (int i = 0; i < $up; i++) hh[i] = from_x[2 * $up + i] + r[i] * hh[i];
+    /* hh = activate(x Uhh + bhh + r * c) */
+    for (int i = 0; i < $up; i++) hh[i] = from_x[i] + r[i] * c[i];
     $activated
     $blended
 }
@@ -174,52 +177,30 @@ def _gru(layer: GRU, i: int, x: str, e: int, dtype: np.dtype) -> Part:
         gates_activated = [_loop("gates", reset, 0, up), _loop("gates", update, up, 2 * up)]
     about = f"GRU, {e} elements, {u} units; " + ", ".join(f"{gate} {_described(layer, gate)}" for gate in GATES)
     about += ", reset after the product" * layer.reset_after + f", zoneout {layer.zoneout:g}" * bool(layer.zoneout)
+    matrices = {"inputs": ("Uhh", "Ur", "Uz"), "hidden": ("Vr", "Vz", "Vhh") if layer.reset_after else ("Vr", "Vz")}
+    if not layer.reset_after:
+        matrices["candidate"] = ("Vhh",)
     values = {"i": i, "about": about, "u": u, "e": e, "up": up, "activated": _loop("hh", activate, 0, up)}
     values["gates_activated"] = "\n    ".join(filter(None, gates_activated))
     k = number(layer.dtype.type(layer.zoneout).astype(dtype).item(), dtype)
     values["blended"] = Template(_ZONED_OUT if layer.zoneout else _BLENDED).substitute(k=k, up=up)
-    if layer.reset_after:
-        code = _AFTER.substitute(values, **_after(p, i, up, dtype))
-    else:
-        code = _BEFORE.substitute(values, **_before(p, i, up, dtype))
+    biases = ("bhh", "br", "bz", *(("chh",) if layer.reset_after else ()))
+    values["biases"] = _matrix(f"biases_{i}", [p[name] for name in biases], dtype)
+    for role, chosen in matrices.items():
+        values[role] = _matrix(f"{role}_{i}", [p[name] for name in chosen], dtype)
+        values[f"{role}_block"] = block(len(chosen) * up, dtype)
+    code = (_AFTER if layer.reset_after else _BEFORE).substitute(values)
     state = f"state->layer_{i}"
     member = f"$real layer_{i}[{up}]; /* h ({u},) and padding */"
     return Part(about, u, state, code, f"layer_{i}({state}, {x});", (member,))
 
 
-def _before(p: Mapping[str, np.ndarray], i: int, up: int, dtype: np.dtype) -> dict[str, Any]:
-    """The products of the cell with the reset gate before them: r and z side by side, then hh, each of [x | h]."""
-    (gates_block, gates_columns), (block, columns) = blocks(2 * up, dtype), blocks(up, dtype)
-    r, z, hh = (np.concatenate([p[kind + gate] for kind in "bUV"]) for gate in ("r", "z", "hh"))
-    return {
-        "gates_block": gates_block,
-        "gates_columns": gates_columns,
-        "block": block,
-        "columns": columns,
-        "gates": _weights(f"gates_{i}", (r, z), up, dtype),
-        "candidate": _weights(f"candidate_{i}", (hh,), up, dtype),
-    }
-
-
-def _after(p: Mapping[str, np.ndarray], i: int, up: int, dtype: np.dtype) -> dict[str, Any]:
-    """The products of the cell with the reset gate after them: r, z and hh side by side, once of x and once of h."""
-    block, columns = blocks(3 * up, dtype)
-    none = np.zeros_like(p["br"])
-    inputs = [np.concatenate((b, p[U])) for b, U in ((none, "Ur"), (none, "Uz"), (p["bhh"], "Uhh"))]
-    hidden = [np.concatenate((p[b], p[V])) for b, V in (("br", "Vr"), ("bz", "Vz"), ("chh", "Vhh"))]
-    return {
-        "block": block,
-        "columns": columns,
-        "inputs": _weights(f"inputs_{i}", inputs, up, dtype),
-        "hidden": _weights(f"hidden_{i}", hidden, up, dtype),
-    }
-
-
 _DENSE = Template("""\
 /* layer $i: $about */
+$biases
 $weights
 static void layer_$i(real *y, const real *x) {
-    multiply_$block(y, $columns, x, $n, weights_$i);
+    multiply_$block(y, $columns, biases_$i, x, $n, weights_$i);
     $activated
 }
 """)
@@ -227,15 +208,16 @@ static void layer_$i(real *y, const real *x) {
 
 def _dense(layer: Dense, i: int, x: str, n: int, dtype: np.dtype) -> Part:
     k = layer.d["u"]
-    block, columns = blocks(k, dtype)
+    columns = padded(k, dtype)
     p = _parameters(layer, i, {"W": (n, k), "b": (1, k)}, dtype)
     about = f"Dense, {n} inputs, {k} outputs; activate {_described(layer, 'activate')}"
     if ours(layer.activate) is softmax:
         activated = f"softmax(y, {k}, {_number(layer, 'softmax_temperature', dtype)});"
     else:
         activated = _loop("y", _call(layer, "activate", i, dtype), 0, columns)
-    weights = _weights(f"weights_{i}", [np.concatenate((p["b"], p["W"]))], k, dtype)
-    code = _DENSE.substitute(i=i, about=about, n=n, block=block, columns=columns, weights=weights, activated=activated)
+    biases, weights = _matrix(f"biases_{i}", [p["b"]], dtype), _matrix(f"weights_{i}", [p["W"]], dtype)
+    values = {"i": i, "about": about, "n": n, "block": block(columns, dtype), "columns": columns}
+    code = _DENSE.substitute(values, biases=biases, weights=weights, activated=activated)
     return Part(about, k, f"y_{i}", code, f"ALIGNED real y_{i}[{columns}];\nlayer_{i}(y_{i}, {x});")
 
 
@@ -305,11 +287,11 @@ def _finite(values: np.ndarray, name: str) -> np.ndarray:
     return values
 
 
-def _weights(name: str, matrices: Sequence[np.ndarray], columns: int, dtype: np.dtype) -> str:
-    """Matrices side by side, the bias on top, each padded to so many columns, in the blocks that are multiplied."""
+def _matrix(name: str, matrices: Sequence[np.ndarray], dtype: np.dtype) -> str:
+    """Matrices side by side, each padded to whole vectors, in the blocks that `multiply_...` reads."""
+    columns = padded(matrices[0].shape[1], dtype)
     W = np.concatenate([np.pad(W, ((0, 0), (0, columns - W.shape[1]))) for W in matrices], axis=1)
-    block, columns = blocks(W.shape[1], dtype)
-    W = np.pad(W, ((0, 0), (0, columns - W.shape[1]))).reshape(len(W), -1, block).swapaxes(0, 1)
+    W = W.reshape(len(W), -1, block(W.shape[1], dtype)).swapaxes(0, 1)
     return array(name, W.ravel().tolist(), dtype)
 
 
