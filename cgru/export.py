@@ -228,7 +228,7 @@ _TOKENS = {
     "variable": "int x;",
     "target": "&x",
     "inputs_are": "tokens",
-    "refusal": "\n * Return 0, or for a token that there is not -1, and then nothing is changed.",
+    "refusal": "\n * Return 0; or -1 where a token is out of range, and then nothing is changed.",
     "check": "if (x < 0 || x >= ${NAME}_TOKENS) return -1;",
     "check_all": """\
 for (size_t i = 0; i < n; i++)

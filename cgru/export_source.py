@@ -52,7 +52,8 @@ def array(name: str, values: Iterable[float], dtype: np.dtype, kind: str = "real
 
 def with_functions(code: str, dtype: np.dtype) -> str:
     """`code`, preceded by the functions of this module that it calls."""
-    for name, text in reversed(_FUNCTIONS.items()):
+    multiplies = {f"multiply_{block}": _multiply(block, sums) for block, sums in _SUMS[dtype.name].items()}
+    for name, text in reversed((_FUNCTIONS | multiplies).items()):
         if re.search(rf"\b{name}\(", code):
             code = Template(text).substitute(_CONSTANTS[dtype.name]) + "\n" + code
     return Template(_PROLOGUE).substitute(_CONSTANTS[dtype.name]) + "\n" + code
@@ -240,7 +241,8 @@ static inline real activate_sigmoid(real x) {
 static inline real activate_tanh(real x) {
     real scale;
     const real y = reduced(if_less(2 * negative(x), $lowest, $lowest, 2 * negative(x)), &scale) / 2, q = y * y;
-    const real even = $even, odd = y * ($odd);
+    const real even = $even;
+    const real odd = y * ($odd);
     const real e = (even + odd) * scale, t = 1 - 2 * e / (e + (even - odd)), s = x * x;
     const real p = $tanh;
     return if_less(s, (real)0.3025, x + x * s * p, if_less(x, 0, -t, t));
@@ -267,6 +269,7 @@ static void multiply_$block(real *y, int columns, const real *start, const real 
         $each a[j] = start[column + j];
         $each $zeros = 0;
         for (; k + $sums <= rows; k += $sums, w += $sums * $block) {
+            $each a[j] += v[k] * w[j];
             $products
         }
         for (; k < rows; k++, w += $block) $each a[j] += v[k] * w[j];
@@ -278,19 +281,13 @@ static void multiply_$block(real *y, int columns, const real *start, const real 
 
 def _multiply(block: int, sums: int) -> str:
     names, each = "abcd"[:sums], "ROLLED " * (block <= 16) + f"for (int j = 0; j < {block}; j++)"
+    products = [f"{each} {names[i]}[j] += v[k + {i}] * w[{i * block} + j];" for i in range(1, sums)]
     return _MULTIPLY.substitute(
         each=each,
         block=block,
         sums=sums,
         arrays=", ".join(f"{name}[{block}]" for name in names),
         zeros=" = ".join(f"{name}[j]" for name in names[1:]),
-        products="\n            ".join(
-            f"{each} {name}[j] += v[k + {i}] * w[{i} * {block} + j];" for i, name in enumerate(names)
-        ),
-        total=" + ".join(f"{name}[j]" for name in names) if sums == 2 else "(a[j] + b[j]) + (c[j] + d[j])",
+        products="\n            ".join(products),
+        total="a[j] + b[j]" if sums == 2 else "(a[j] + b[j]) + (c[j] + d[j])",
     )
-
-
-_FUNCTIONS |= {
-    f"multiply_{block}": _multiply(block, sums) for widths in _SUMS.values() for block, sums in widths.items()
-}
