@@ -17,6 +17,7 @@ from cgru.bidirectional import Bidirectional
 from cgru.dense import Dense
 from cgru.dropout import Dropout
 from cgru.embedding import Embedding
+from cgru.flip import Flip
 from cgru.history import Epoch, History
 from cgru.initializers import orthogonal, standard_normal, xavier
 from cgru.layer import GRU
@@ -34,6 +35,7 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Epoch",
+    "Flip",
     "History",
     "Network",
     "Pool",
