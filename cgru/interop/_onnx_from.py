@@ -47,10 +47,8 @@ def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
         TypeError, ValueError: the source is something else, or holds what has no counterpart here, with the reason.
     """
     onnx = onnx_package()
-    if isinstance(source, bytes):
-        source = onnx.load_model_from_string(source)
-    elif isinstance(source, str | os.PathLike):
-        source = onnx.load(os.fspath(source))
+    if isinstance(source, str | os.PathLike | bytes):
+        source = _loaded(onnx, source)
     if isinstance(source, onnx.ModelProto):
         net = _own(onnx, source)
         if net is not None:
@@ -63,6 +61,15 @@ def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
     if not isinstance(source, onnx.GraphProto):
         raise TypeError(f"source: expected an ONNX model, graph or node, or a path, got {type(source).__name__}")
     return Network(Reader(onnx, source, dict(weights or {})).layers)
+
+
+def _loaded(onnx: Any, source: Any) -> Any:
+    from google.protobuf.message import DecodeError  # which onnx depends on
+
+    try:
+        return onnx.load_model_from_string(source) if isinstance(source, bytes) else onnx.load(os.fspath(source))
+    except DecodeError as error:
+        raise ValueError(f"source: expected an ONNX model, got something else ({error})") from None
 
 
 # --- what to_onnx wrote ---
@@ -128,6 +135,10 @@ class Reader:
         self.layers: list[Any] = []
         self.arrays: dict[str, Any] = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer} | arrays
         given = [value.name for value in graph.input if value.name not in self.arrays]
+        self.sizes = {
+            value.name: [dim.dim_value or None for dim in value.type.tensor_type.shape.dim]
+            for value in (*graph.value_info, *graph.input)
+        }
         self.states: dict[str, States] = {}  # what is known of an array, by its name
         self.ends: set[str] = set()  # last states, and what holds nothing else
         self.zeros: set[str] = set()
@@ -206,7 +217,8 @@ class Reader:
             return States(tuple(axis for axis in axes if axis != "d"), states.layer) if squeezed else None
         *kept, last = numbers  # the directions side by side
         beside = axes[-2:] == ("d", "u") and len(numbers) == len(axes) - 1 and last in (-1, D * self.units)
-        if beside and all(n in (0, -1) for n in kept) and kept.count(-1) + (last == -1) <= 1:
+        sizes = self.sizes.get(node.input[0], [None] * len(axes))
+        if beside and all(n in (0, -1, size) for n, size in zip(kept, sizes, strict=False)) and numbers.count(-1) < 2:
             return States((*axes[:-2], "u"), states.layer)
         return None
 
