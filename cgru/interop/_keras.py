@@ -244,8 +244,8 @@ def _built(keras: Any, layers: tuple[Any, ...], i: int, dtype: str) -> tuple[Any
         if (backwards and every) != flipped:
             raise refuse("states come in the order of processing there with go_backwards, and only so: as with a Flip")
         options = {
-            "activation": _named(keras, cell.activate, cell.se_hPars, refuse),
-            "recurrent_activation": _named(keras, cell.activate_update, cell.se_hPars, refuse),
+            "activation": _named(keras, cell.activate, cell.se_hPars, dtype, refuse),
+            "recurrent_activation": _named(keras, cell.activate_update, cell.se_hPars, dtype, refuse),
             "dropout": cell.dropout,
             "recurrent_dropout": cell.recurrent_dropout,
             "return_sequences": every,
@@ -258,7 +258,7 @@ def _built(keras: Any, layers: tuple[Any, ...], i: int, dtype: str) -> tuple[Any
         modes = {merge: mode for mode, merge in MERGES.items()}
         return make.Bidirectional(make.GRU(cell.d["u"], **options), modes[layer.merge], dtype=dtype), values
     if type(layer) is Dense:
-        activation = _named(keras, layer.activate, layer.se_hPars, refuse)
+        activation = _named(keras, layer.activate, layer.se_hPars, dtype, refuse)
         return make.Dense(layer.d["u"], activation, dtype=dtype), [layer.p["W"], layer.p["b"][0]]
     if type(layer) is Embedding:
         return make.Embedding(layer.d["v"], layer.d["u"], dtype=dtype), [layer.p["E"]]
@@ -275,7 +275,7 @@ def _theirs(half: GRU) -> list[np.ndarray]:
     return [W, R, np.stack([into, back]) if half.reset_after else into]
 
 
-def _named(keras: Any, f: Activation, se_hPars: Mapping[str, Any] | None, refuse: Refusal) -> Any:
+def _named(keras: Any, f: Activation, se_hPars: Mapping[str, Any] | None, dtype: str, refuse: Refusal) -> Any:
     """Their activation for ours."""
     name = next((name for name, own in NAMES.items() if own is ours(f)), None)
     if name is None:
@@ -288,5 +288,5 @@ def _named(keras: Any, f: Activation, se_hPars: Mapping[str, Any] | None, refuse
     if name not in ALPHAS or alpha == ALPHAS[name]:
         return name
     if name == "elu":
-        return keras.layers.ELU(alpha)
-    return keras.layers.LeakyReLU(negative_slope=alpha)
+        return keras.layers.ELU(alpha, dtype=dtype)
+    return keras.layers.LeakyReLU(negative_slope=alpha, dtype=dtype)
