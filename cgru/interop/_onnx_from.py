@@ -175,7 +175,7 @@ class Reader:
             self.ends |= set(node.output)
         elif self.zero(node):
             self.zeros |= set(node.output)
-        elif all(name in self.given or name in self.arrays for name in inputs):
+        elif not self.given.isdisjoint(inputs) and all(name in self.given or name in self.arrays for name in inputs):
             self.given |= set(node.output)
         self.made |= dict.fromkeys(node.output, f"{kind} {node.name!r}")
 

@@ -116,7 +116,7 @@ class Graph:
 
     def array(self, name: str, value: Any, dtype: Any = None) -> str:
         """Add a constant array in the graph's dtype, or in another."""
-        self.arrays[name] = np.ascontiguousarray(value, dtype or self.dtype)
+        self.arrays[name] = np.array(value, dtype or self.dtype, order="C")
         return name
 
     def integers(self, *values: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -119,7 +119,7 @@ def to_torch(net: Network | GRU | Bidirectional | list | tuple) -> Any:
     return module
 
 
-def _refusal(i: int, layer: Any) -> Any:
+def _refusal(i: int, layer: Any) -> Callable[[str], Exception]:
     return lambda why: ValueError(f"net: layer {i}, {layer!r}, cannot be a torch.nn.GRU: {why}")
 
 
@@ -127,32 +127,38 @@ def _checked(layers: tuple[Any, ...], net: Any) -> float:
     """The rate of the dropout between the layers; refused where they are more than torch.nn.GRU can express."""
     if isinstance(net, Network) and net.mean is not None:
         raise ValueError("net: cannot be a torch.nn.GRU: it standardises its input")
-    rates, first = set(), None
+    recurrent, rates = {}, []
     for i, layer in enumerate(layers):
+        if type(layer) in (GRU, Bidirectional):
+            recurrent[i] = layer
+        elif type(layer) is Dropout and 0 < i < len(layers) - 1 and i - 1 in recurrent:
+            rates.append(layer.rate)
+        else:
+            raise _refusal(i, layer)("expected GRU or Bidirectional layers, and Dropout only between two of them")
+    first = recurrent[0]
+    for i, layer in recurrent.items():
         refuse = _refusal(i, layer)
-        if isinstance(layer, Dropout) and 0 < i < len(layers) - 1 and not isinstance(layers[i - 1], Dropout):
-            rates.add(layer.rate)
-            continue
-        if type(layer) not in (GRU, Bidirectional):
-            raise refuse("expected GRU or Bidirectional layers, and Dropout only between two of them")
-        cell = cell_of(layer, refuse)
-        first = first or layer
-        if (ours(cell.activate), ours(cell.activate_update)) != (tanh, sigmoid):
-            raise refuse("its activations are tanh and sigmoid there")
-        if not cell.reset_after:
-            raise refuse("the reset gate comes after the matrix product there; this one has reset_after=False")
-        for name in ("dropout", "recurrent_dropout", "stateful"):
-            if getattr(cell, name):
-                raise refuse(f"it has {name}, which there is none of")
-        if isinstance(layer, GRU) and layer.reverse:
-            raise refuse("it runs in reverse, which a single direction does not there")
-        if type(layer) is not type(first) or cell.d["u"] != cells(first)[0].d["u"]:
+        _check_layer(layer, refuse)
+        if type(layer) is not type(first) or cells(layer)[0].d["u"] != cells(first)[0].d["u"]:
             raise refuse("all layers have one width and the same directions there")
-        if isinstance(layer, Bidirectional) and layer.merge != "concat":
-            raise refuse(f"the directions are concatenated there, not merged by {layer.merge}")
-        if i < len(layers) - 1 and not cell.sequences:
+        if i < len(layers) - 1 and not layer.sequences:
             raise refuse("it returns the last state alone to the next layer")
-    drops = sum(isinstance(layer, Dropout) for layer in layers)
-    if len(rates) > 1 or drops not in (0, len(layers) - drops - 1):
+    if len(set(rates)) > 1 or len(rates) not in (0, len(recurrent) - 1):
         raise ValueError("net: cannot be a torch.nn.GRU: expected Dropout of one rate between all layers, or none")
-    return rates.pop() if rates else 0.0
+    return rates[0] if rates else 0.0
+
+
+def _check_layer(layer: GRU | Bidirectional, refuse: Callable[[str], Exception]) -> None:
+    """Refuse what no layer of a torch.nn.GRU is."""
+    cell = cell_of(layer, refuse)
+    if (ours(cell.activate), ours(cell.activate_update)) != (tanh, sigmoid):
+        raise refuse("its activations are tanh and sigmoid there")
+    if not cell.reset_after:
+        raise refuse("the reset gate comes after the matrix product there; this one has reset_after=False")
+    for name in ("dropout", "recurrent_dropout", "stateful"):
+        if getattr(cell, name):
+            raise refuse(f"it has {name}, which there is none of")
+    if isinstance(layer, GRU) and layer.reverse:
+        raise refuse("it runs in reverse, which a single direction does not there")
+    if isinstance(layer, Bidirectional) and layer.merge != "concat":
+        raise refuse(f"the directions are concatenated there, not merged by {layer.merge}")
