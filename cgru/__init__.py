@@ -10,7 +10,7 @@ except ModuleNotFoundError as _error:
         'run from another folder, or install it in place with: pip install -e "."'
     ) from None
 
-from cgru import datasets, losses, optimizers, reference
+from cgru import datasets, interop, losses, optimizers, reference
 from cgru._version import __version__
 from cgru.activations import elu, identity, lrelu, relu, sigmoid, softmax, tanh
 from cgru.bidirectional import Bidirectional
@@ -44,6 +44,7 @@ __all__ = [
     "elu",
     "get_num_threads",
     "identity",
+    "interop",
     "load",
     "losses",
     "lrelu",

@@ -16,6 +16,25 @@ All three compute h = z h + (1 - z) n, as this package does. How they lay out th
 
 With two biases and one of ours: from there it is their sum, to there they are (ours, 0). The candidate state with the
 reset gate after the product keeps both, bhh and chh.
+
+What goes along with the weights, and what must be off or alike on the way there:
+
+| here | PyTorch | Keras | ONNX |
+| --- | --- | --- | --- |
+| activations | tanh, sigmoid | those of ours (lrelu is leaky_relu) | those of ours (identity is Affine(1, 0)) |
+| `activate_update`, `activate_reset` | one | one | one |
+| `Bidirectional` | concat | concat, sum, mean (ave), mul | all, as nodes behind; from foreign graphs concat |
+| `reverse` alone | no | go_backwards, with a `Flip` where all states come out | reverse |
+| `dropout` of a GRU (one mask a sequence) | no | dropout | not in the graph |
+| `recurrent_dropout` | no | recurrent_dropout | not in the graph |
+| `Dropout` | between the layers | Dropout | not in the graph |
+| `zoneout` | no | no | no |
+| `stateful` | no | from there only | no |
+| `lengths` | packed sequences | masks, of layers that make none themselves | sequence_lens |
+| `Embedding`, `Dense`, `Pool` | no | yes, without a softmax temperature and `Pool("last")` | yes, from here |
+| standardisation | no | no | yes, from here |
+
+Keras draws masks of `dropout` for each gate where there is `recurrent_dropout` too; here there is one for all three.
 """
 
 from cgru.interop._keras import from_keras, to_keras

@@ -48,13 +48,18 @@ def from_keras(source: Any) -> Network:
         TypeError, ValueError: the source is something else, or holds what has no counterpart here, with the reason.
         RuntimeError: it is not built yet.
     """
-    if not any(kind.__module__.startswith("keras") for kind in type(source).__mro__):
-        raise TypeError(f"source: expected a layer or a model of Keras, got {type(source).__name__}")
-    if type(source).__name__ in ("GRU", "Bidirectional"):
+    if not type(source).__module__.startswith("keras"):
+        raise TypeError(f"source: expected a layer or a model of Keras's own, got {type(source).__name__}")
+    if _kind(source) in ("GRU", "Bidirectional"):
         return Network(_recurrent(source, _refusal(source), every=True))
     if not hasattr(source, "layers"):
         raise _refusal(source)("expected a GRU, a Bidirectional or a model")
     return Network([ours for layer in _chained(source) for ours in _converted(layer)])
+
+
+def _kind(layer: Any) -> str:
+    """The class of a layer, if it is Keras's own: one that was derived from it may compute something else."""
+    return type(layer).__name__ if type(layer).__module__.startswith("keras") else ""
 
 
 def _refusal(layer: Any) -> Refusal:
@@ -65,12 +70,12 @@ def _refusal(layer: Any) -> Refusal:
 def _chained(model: Any) -> list[Any]:
     """The layers of a model but its input; refused where they are no chain."""
     refuse = _refusal(model)
-    layers = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"]
+    layers = [layer for layer in model.layers if _kind(layer) != "InputLayer"]
     if not model.built or not layers:
         raise RuntimeError(f"source: expected a model that is built, got {model.name!r}, which is not: call it first")
-    if type(model).__name__ == "Sequential":
+    if _kind(model) == "Sequential":
         return layers
-    if type(model).__name__ != "Functional":
+    if _kind(model) != "Functional":
         raise refuse("expected a Sequential or a functional model")
     before = model.inputs
     for layer in layers:
@@ -84,7 +89,7 @@ def _chained(model: Any) -> list[Any]:
 
 def _converted(layer: Any) -> list[Any]:
     """A layer of a model as one or two of ours."""
-    kind, refuse = type(layer).__name__, _refusal(layer)
+    kind, refuse = _kind(layer), _refusal(layer)
     if kind in ("GRU", "Bidirectional"):
         return _recurrent(layer, refuse, every=False)
     if kind == "Dropout":
@@ -113,12 +118,12 @@ def _converted(layer: Any) -> list[Any]:
 
 def _recurrent(layer: Any, refuse: Refusal, every: bool) -> list[Any]:
     """A GRU or a Bidirectional, and where its outputs come in the order of processing a Flip."""
-    if type(layer).__name__ == "GRU":
+    if _kind(layer) == "GRU":
         sequences, reverse = every or layer.return_sequences, bool(layer.go_backwards)
         made = filled([_parameters(layer)], **_options(layer, refuse), sequences=sequences, reverse=reverse)
         return [made, Flip()] if reverse and sequences else [made]
     halves = layer.forward_layer, layer.backward_layer
-    if any(type(half).__name__ != "GRU" for half in halves):
+    if any(_kind(half) != "GRU" for half in halves):
         raise refuse("expected one of GRU layers")
     options, other = (_options(half, refuse) for half in halves)
     flags = halves[0].go_backwards, halves[1].go_backwards

@@ -49,7 +49,9 @@ def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
     onnx = onnx_package()
     if isinstance(source, str | os.PathLike | bytes):
         source = _loaded(onnx, source)
+    opsets = None
     if isinstance(source, onnx.ModelProto):
+        opsets = {opset.domain: opset.version for opset in source.opset_import}
         net = _own(onnx, source)
         if net is not None:
             return net
@@ -60,7 +62,7 @@ def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
         source = onnx.helper.make_graph([source], "node", inputs, outputs)
     if not isinstance(source, onnx.GraphProto):
         raise TypeError(f"source: expected an ONNX model, graph or node, or a path, got {type(source).__name__}")
-    return Network(Reader(onnx, source, dict(weights or {})).layers)
+    return Network(Reader(onnx, source, dict(weights or {}), opsets).layers)
 
 
 def _loaded(onnx: Any, source: Any) -> Any:
@@ -130,8 +132,8 @@ class States:
 class Reader:
     """Goes through a graph in its order, and makes a layer of each GRU node."""
 
-    def __init__(self, onnx: Any, graph: Any, arrays: dict[str, Any]) -> None:
-        self.onnx = onnx
+    def __init__(self, onnx: Any, graph: Any, arrays: dict[str, Any], opsets: dict[str, int] | None) -> None:
+        self.onnx, self.opsets = onnx, opsets
         self.layers: list[Any] = []
         self.arrays: dict[str, Any] = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer} | arrays
         given = [value.name for value in graph.input if value.name not in self.arrays]
@@ -162,10 +164,10 @@ class Reader:
         if kind == "GRU":
             self.gru(node)
             return
-        if kind == "Constant":
-            value = self.attributes(node).get("value")
-            if value is not None:
-                self.arrays[node.output[0]] = self.onnx.numpy_helper.to_array(value)
+        if kind == "Constant" or (kind in MOVES and inputs and all(name in self.arrays for name in inputs)):
+            evaluator = self.onnx.reference.ReferenceEvaluator(node, opsets=self.opsets)
+            values = evaluator.run(None, {name: self.arrays[name] for name in inputs})
+            self.arrays |= zip(node.output, values, strict=True)
             return
         data = [name for name in inputs if name not in self.arrays] if kind in MOVES else inputs
         moved = self.moved(node)

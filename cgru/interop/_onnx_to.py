@@ -36,6 +36,7 @@ def onnx_package() -> Any:
     """The module; ImportError that names the extra."""
     try:
         import onnx
+        import onnx.reference
     except ImportError:
         raise ImportError('ONNX is missing: pip install "cgru[onnx]"') from None
     return onnx

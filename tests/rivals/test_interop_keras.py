@@ -270,7 +270,7 @@ def functional():
             "mask_zero is False here, where lengths say",
         ),
         (functional, "expected one of GRU|expected a chain"),
-        (lambda: np.tanh, "expected a layer or a model of Keras, got ufunc"),
+        (lambda: np.tanh, "a model of Keras.s own, got ufunc"),
     ],
 )
 def test_refused_from_there(make, words):

@@ -274,16 +274,20 @@ def test_h0_that_is_zero():
         interop.from_onnx(graph)
 
 
-STACKS = [{"batch_first": True}, {"num_layers": 3}, {"num_layers": 2, "bidirectional": True}]
+STACKS = [{}, {"batch_first": True}, {"num_layers": 3}, {"num_layers": 2, "bidirectional": True}]
 
 
 @pytest.mark.filterwarnings("ignore")  # the exporter's own
+@pytest.mark.parametrize("folded", [False, True])
 @pytest.mark.parametrize("options", STACKS)
-def test_what_pytorch_exports(same, tmp_path, options):
+def test_what_pytorch_exports(same, tmp_path, options, folded):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
     module = torch.nn.GRU(3, 5, **options).eval()
     x = torch.randn(4, 6, 3)
-    torch.onnx.export(module, (x,), tmp_path / "gru.onnx", dynamo=False, input_names=["x"], dynamic_axes={"x": [0, 1]})
+    torch.onnx.export(
+        module, (x,), tmp_path / "gru.onnx", dynamo=False, do_constant_folding=folded,
+        input_names=["x"], dynamic_axes={"x": [0, 1]},
+    )  # fmt: skip
     X = x.numpy() if module.batch_first else x.numpy().swapaxes(0, 1)
     A, states = interop.from_onnx(tmp_path / "gru.onnx").predict(X, return_state=True)
     due, due_states = interop.from_torch(module).predict(X, return_state=True)
