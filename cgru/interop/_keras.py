@@ -97,8 +97,8 @@ def _converted(layer: Any) -> list[Any]:
             raise refuse(f"noise_shape is None here, got {layer.noise_shape}")
         return [Dropout(layer.rate)]
     if kind in POOLS:
-        if layer.keepdims:
-            raise refuse("keepdims is False here")
+        if layer.keepdims or layer.data_format != "channels_last":
+            raise refuse("keepdims is False and the elements come last here")
         return [Pool(POOLS[kind])]
     if kind == "Embedding":
         if layer.mask_zero:
@@ -210,8 +210,8 @@ def to_keras(net: Network | GRU | Bidirectional | list | tuple) -> Any:
 
     made, weights = [], []
     for i, layer in enumerate(layers):
-        if isinstance(layer, Flip):
-            continue
+        if isinstance(layer, Flip) and i and type(layers[i - 1]) is GRU:
+            continue  # go_backwards of the layer below
         theirs, values = _built(keras, layers, i, dtype)
         made.append(theirs)
         weights.append(values)
@@ -241,27 +241,8 @@ def _built(keras: Any, layers: tuple[Any, ...], i: int, dtype: str) -> tuple[Any
         return ValueError(f"net: layer {i}, {layer!r}, cannot be one of Keras: {why}")
 
     if type(layer) in (GRU, Bidirectional):
-        cell = cell_of(layer, refuse)
-        if cell.stateful:
-            raise refuse("a stateful layer is made for a number of samples there, which this one is not")
-        backwards, every = cell.reverse, cell.sequences
-        flipped = i + 1 < len(layers) and isinstance(layers[i + 1], Flip)
-        if (backwards and every) != flipped:
-            raise refuse("states come in the order of processing there with go_backwards, and only so: as with a Flip")
-        options = {
-            "activation": _named(keras, cell.activate, cell.se_hPars, dtype, refuse),
-            "recurrent_activation": _named(keras, cell.activate_update, cell.se_hPars, dtype, refuse),
-            "dropout": cell.dropout,
-            "recurrent_dropout": cell.recurrent_dropout,
-            "return_sequences": every,
-            "reset_after": cell.reset_after,
-            "dtype": dtype,
-        }
-        values = [value for half in cells(layer) for value in _theirs(half)]
-        if isinstance(layer, GRU):
-            return make.GRU(cell.d["u"], go_backwards=backwards, **options), values
-        modes = {merge: mode for mode, merge in MERGES.items()}
-        return make.Bidirectional(make.GRU(cell.d["u"], **options), modes[layer.merge], dtype=dtype), values
+        flipped = isinstance((*layers, None)[i + 1], Flip)
+        return _built_recurrent(keras, layer, flipped, dtype, refuse)
     if type(layer) is Dense:
         activation = _named(keras, layer.activate, layer.se_hPars, dtype, refuse)
         return make.Dense(layer.d["u"], activation, dtype=dtype), [layer.p["W"], layer.p["b"][0]]
@@ -273,6 +254,33 @@ def _built(keras: Any, layers: tuple[Any, ...], i: int, dtype: str) -> tuple[Any
     if type(layer) is Pool and layer.how in kinds:
         return getattr(make, kinds[layer.how])(dtype=dtype), []
     raise refuse("there is no such layer")
+
+
+def _built_recurrent(
+    keras: Any, layer: GRU | Bidirectional, flipped: bool, dtype: str, refuse: Refusal
+) -> tuple[Any, list[np.ndarray]]:
+    """The same of a recurrent layer; `flipped`: whether a Flip follows."""
+    cell = cell_of(layer, refuse)
+    if cell.stateful:
+        raise refuse("a stateful layer is made for a number of samples there, which this one is not")
+    if (cell.reverse and cell.sequences) != flipped:
+        raise refuse("states come in the order of processing there with go_backwards, and only so: as with a Flip")
+    gru = keras.layers.GRU(
+        cell.d["u"],
+        _named(keras, cell.activate, cell.se_hPars, dtype, refuse),
+        _named(keras, cell.activate_update, cell.se_hPars, dtype, refuse),
+        dropout=cell.dropout,
+        recurrent_dropout=cell.recurrent_dropout,
+        return_sequences=cell.sequences,
+        go_backwards=cell.reverse,
+        reset_after=cell.reset_after,
+        dtype=dtype,
+    )
+    values = [value for half in cells(layer) for value in _theirs(half)]
+    if isinstance(layer, GRU):
+        return gru, values
+    modes = {merge: mode for mode, merge in MERGES.items()}
+    return keras.layers.Bidirectional(gru, modes[layer.merge], dtype=dtype), values
 
 
 def _theirs(half: GRU) -> list[np.ndarray]:

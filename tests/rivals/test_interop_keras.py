@@ -287,6 +287,7 @@ def test_refused_from_there(make, words):
         ([cgru.GRU(3, stateful=True)], "a number of samples"),
         ([cgru.GRU(3, reverse=True, sequences=True)], "in the order of processing"),
         ([cgru.GRU(3, sequences=True), cgru.Flip()], "in the order of processing"),
+        ([cgru.GRU(3, sequences=True), cgru.Dropout(), cgru.Flip()], "layer 2, Flip.., .*there is no such layer"),
         ([cgru.GRU(3, sequences=True), cgru.Pool("last")], "there is no such layer"),
         ([cgru.GRU(3), cgru.Dense(2, cgru.softmax, se_hPars={"softmax_temperature": 2})], "no temperature"),
         ([cgru.Bidirectional(cgru.GRU(3, reverse=True))], "does not run onward"),
