@@ -31,7 +31,9 @@ def extension(name: str, *sources: str) -> Extension:
         extra_compile_args=["/O2", "/std:c11"] if MSVC else ["-O3", "-g0", "-pthread"],
         extra_link_args=[] if MSVC else ["-pthread"],
         depends=["cgru/pool.h"]
-        + [f"cgru/simd/{header}.h" for header in ("cgru", "level", "body", "vector", "tile", "cell", "outer")],
+        + [
+            f"cgru/simd/{header}.h" for header in ("cgru", "level", "body", "vector", "tile", "cell", "single", "outer")
+        ],
     )
 
 
@@ -45,6 +47,8 @@ setup(
             extension("forward"),
             extension("backward"),
             extension("parameters"),
+            extension("cell"),
+            extension("stream"),
         ],
         build_dir="build/debug" if DEBUG else "build",
         force=DEBUG,

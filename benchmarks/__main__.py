@@ -75,7 +75,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     add(
         "--from", dest="source", type=Path, metavar="FILE", help="measure nothing, take the numbers of this --json file"
     )
-    add("--readme", type=Path, metavar="FILE", help=f"rewrite the section between {readme.START} and {readme.END}")
+    add("--readme", type=Path, metavar="FILE", help=f"rewrite the section {' ... '.join(readme.markers())}")
     given = parser.parse_args(arguments)
     given.numbers = given.source or given.json or FOLDER / "results.json"
     try:  # before half an hour is spent on it
@@ -152,7 +152,7 @@ def main(arguments: list[str] | None = None) -> int:
     if given.plot:
         picture.draw(rows, given.plot)
     if given.readme:
-        readme.rewrite(given.readme, rows, drawn(given))
+        readme.rewrite(given.readme, readme.section(rows, drawn(given)))
     return int(not whole or any(row.get("left_out") for row in rows))
 
 

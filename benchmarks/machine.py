@@ -15,6 +15,8 @@ from benchmarks.peak import NAMES, Peak
 from benchmarks.rivals import contenders
 from cgru import kernels
 
+FOLDER = Path(__file__).parent
+
 
 def processor() -> str:
     """The processor's name, as the system knows it."""
@@ -26,14 +28,24 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def commit() -> str | None:
-    """The checkout's commit, with `-dirty` where files differ from it; None outside a checkout."""
+def commit(folder: Path = FOLDER) -> str | None:
+    """A checkout's commit, with `-dirty` where files differ from it; None outside a checkout."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
     try:
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()
+
+
+def here() -> dict:
+    """The machine, the instruction set in use, the commit and the day."""
+    return {
+        "machine": f"{processor()}, {platform.system()} {platform.machine()}",
+        "instructions": kernels.level(),
+        "commit": commit(),
+        "date": date.today().isoformat(),
+    }
 
 
 def about(names: tuple[str, ...]) -> Iterator[dict]:
@@ -48,15 +60,12 @@ def about(names: tuple[str, ...]) -> Iterator[dict]:
     yield {
         "part": "about",
         "threads": THREADS,
-        "machine": f"{processor()}, {platform.system()} {platform.machine()}",
-        "instructions": kernels.level(),
+        **here(),
         "versions": [
             *(rival.version for rival in found if not rival.version.startswith("NumPy")),
             f"NumPy {np.__version__}",
             f"Python {platform.python_version()}",
         ],
-        "commit": commit(),
-        "date": date.today().isoformat(),
         "contenders": {
             rival.name: {"label": rival.label(), "dtypes": rival.dtypes, "works": rival.works} for rival in found
         },

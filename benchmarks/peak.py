@@ -3,40 +3,21 @@
 from __future__ import annotations
 
 import ctypes
-import os
-import shlex
-import subprocess
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 
+from benchmarks.native import library
+
 SOURCE = Path(__file__).with_name("peak.c")
-FLAGS = ("-O3", "-ffp-contract=fast", "-funroll-loops", "-shared", "-fPIC")
 NAMES = {"float32": "float", "float64": "double"}
 
 
 class Peak:
-    """The C functions, compiled for this machine.
-
-    Raises:
-        RuntimeError: there is no C compiler that makes them; `$CC`, else `cc`, is asked.
-    """
+    """The C functions, compiled for this machine; RuntimeError where no compiler makes them."""
 
     def __init__(self) -> None:
-        compiler = shlex.split(os.environ.get("CC", "cc"))
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            library = Path(folder, "peak.so")
-            for native in ("-march=native", "-mcpu=native"):  # the name of the same thing differs by processor
-                command = [*compiler, *FLAGS, native, str(SOURCE), "-o", str(library)]
-                try:
-                    if subprocess.run(command, capture_output=True, check=False).returncode == 0:
-                        break
-                except OSError as error:
-                    raise RuntimeError(f"no C compiler: {error}") from None
-            else:
-                raise RuntimeError(f"{compiler[0]} does not compile {SOURCE.name}")
-            self._library = ctypes.CDLL(str(library))
+        self._library = library(SOURCE, "-ffp-contract=fast", "-funroll-loops")
         for name in NAMES.values():
             function = getattr(self._library, f"peak_{name}")
             function.argtypes, function.restype = [ctypes.c_long], ctypes.c_double

@@ -6,26 +6,30 @@ from pathlib import Path
 
 from benchmarks import report
 
-START, END = "<!-- benchmark -->", "<!-- /benchmark -->"
+
+def markers(name: str = "benchmark") -> tuple[str, str]:
+    """What stands before a section and after it."""
+    return f"<!-- {name} -->", f"<!-- /{name} -->"
 
 
-def parts(readme: Path) -> tuple[str, str]:
+def parts(readme: Path, name: str = "benchmark") -> tuple[str, str]:
     """The text up to the section and the text after it, each with its marker.
 
     Raises:
         ValueError: the markers are not there, once each and in this order.
     """
-    before, found, rest = readme.read_text(encoding="utf-8").partition(START)
-    _, ended, after = rest.partition(END)
-    if not found or not ended or START in rest or END in after:
-        raise ValueError(f"{readme}: expected {START} and then {END}, once each")
-    return before + START, END + after
+    start, end = markers(name)
+    before, found, rest = readme.read_text(encoding="utf-8").partition(start)
+    _, ended, after = rest.partition(end)
+    if not found or not ended or start in rest or end in after:
+        raise ValueError(f"{readme}: expected {start} and then {end}, once each")
+    return before + start, end + after
 
 
-def rewrite(readme: Path, rows: list[dict], picture: str | None) -> None:
+def rewrite(readme: Path, text: str, name: str = "benchmark") -> None:
     """Put the newest section between the markers; errors are those of `parts`."""
-    before, after = parts(readme)
-    readme.write_text(f"{before}\n{section(rows, picture)}\n{after}", encoding="utf-8")
+    before, after = parts(readme, name)
+    readme.write_text(f"{before}\n{text}\n{after}", encoding="utf-8")
 
 
 def section(rows: list[dict], picture: str | None) -> str:

@@ -14,9 +14,11 @@ from cgru import datasets, interop, losses, optimizers, reference
 from cgru._version import __version__
 from cgru.activations import elu, identity, lrelu, relu, sigmoid, softmax, tanh
 from cgru.bidirectional import Bidirectional
+from cgru.cell import Cell
 from cgru.dense import Dense
 from cgru.dropout import Dropout
 from cgru.embedding import Embedding
+from cgru.export import export_c
 from cgru.flip import Flip
 from cgru.history import Epoch, History
 from cgru.initializers import orthogonal, standard_normal, xavier
@@ -24,6 +26,7 @@ from cgru.layer import GRU
 from cgru.network import Network, load
 from cgru.optimizers import SGD, Adam
 from cgru.pooling import Pool
+from cgru.stream import Stream
 from cgru.threads import get_num_threads, set_num_threads
 
 __all__ = [
@@ -31,6 +34,7 @@ __all__ = [
     "SGD",
     "Adam",
     "Bidirectional",
+    "Cell",
     "Dense",
     "Dropout",
     "Embedding",
@@ -38,10 +42,12 @@ __all__ = [
     "Flip",
     "History",
     "Network",
+    "Stream",
     "Pool",
     "__version__",
     "datasets",
     "elu",
+    "export_c",
     "get_num_threads",
     "identity",
     "interop",

@@ -1,4 +1,4 @@
-"""The `cgru` command: fit, predict, evaluate, info.
+"""The `cgru` command: fit, predict, evaluate, export, info.
 
 Results go to stdout, progress and errors to stderr. Exit codes: 0; 2 for whatever was wrong with the request, in one
 line; 130 after Ctrl-C; 141 where the reader of stdout has gone.
@@ -31,7 +31,7 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv` (None: the process's own arguments) and return its exit code."""
-    commands = {None: _help, "fit": fit, "predict": predict, "evaluate": evaluate, "info": info}
+    commands = {None: _help, "fit": fit, "predict": predict, "evaluate": evaluate, "export": export, "info": info}
     try:
         arguments = parser().parse_args(argv)
         code = commands[arguments.command](arguments)
@@ -242,7 +242,7 @@ class _Progress:
         return state
 
 
-# --- predict, evaluate, info ---
+# --- predict, evaluate, export, info ---
 
 
 def predict(arguments: argparse.Namespace) -> int:
@@ -294,6 +294,18 @@ def evaluate(arguments: argparse.Namespace) -> int:
     y = targets(net, split, data.class_names, source)
     with as_request_error(f"{source}: "):
         print(f"{which or 'all'} of {source}: {_scored(net, split, y)}")
+    return 0
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """`cgru export`."""
+    header = os.path.splitext(arguments.output)[0] + ".h"
+    for path in (arguments.output, header):
+        check_output(path, arguments.model)
+    net = _load(arguments.model)
+    with as_request_error():
+        cgru.export_c(net, arguments.output, name=arguments.name, dtype=arguments.dtype)
+    print(f"model in {arguments.output}, header in {header}")
     return 0
 
 

@@ -108,6 +108,12 @@ def parser() -> argparse.ArgumentParser:
         help="the data set; of a file with a split, the test split (default: the embedded Japanese Vowels)",
     )
 
+    add = command("export", "Write a saved MODEL as one C file and a header, to run without Python.", epilog=None)
+    add("model", metavar="MODEL", help="a file that `cgru fit` or Network.save wrote")
+    add("-o", "--output", required=True, metavar="NAME.c", help="the C file; NAME.h is written beside it")
+    add("--name", help="what public names in C begin with (default: NAME)")
+    add("--dtype", choices=("float32", "float64"), help="the numbers it computes with (default: the model's own)")
+
     command("info", "Print the version, the instruction set and the threads in use.", epilog=None)
     return whole
 

@@ -7,6 +7,7 @@ cdef struct Forward:
     const cgru_kernels *k
     cgru_call *call
     cgru_product gates, candidate
+    cgru_product recurrent  # where the reset comes after
     cgru_single single  # instead of the products, where there is one sample
     Py_ssize_t rows  # of a block
 

@@ -6,8 +6,8 @@ Whatever is given here is trusted: layer.py has checked it. All arrays are of on
 cimport numpy as cnp
 
 from cgru.kernels cimport (
-    CGRU_HH, add_operand, array, cgru_call, cgru_kernels, cgru_matrix, cgru_weights, kernels, new_call, new_product,
-    odd_lines, pack, pack_bias, steps_of_single, weights,
+    CGRU_C, CGRU_HH, add_operand, array, cgru_call, cgru_kernels, cgru_matrix, cgru_weights, kernels, new_call,
+    new_product, odd_lines, options, pack, pack_bias, steps_of_single, weights,
 )
 from cgru.memory cimport Workspace
 from cgru.threads cimport block_rows, share, threads_for
@@ -25,22 +25,24 @@ cdef void step(const Forward *f, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) 
     # r = activate_reset(x Ur + hp Vr + br), r * hp;  z = activate_update(x Uz + hp Vz + bz)
     f.k.product(&f.gates, t, row, rows)
     # hh = activate(x Uhh + (r * hp) Vhh + bhh);  h = z * hp + (1 - z) * hh
+    # or, where the reset comes after, hh = activate(x Uhh + bhh + r * (hp Vhh + chh))
+    if f.call.after:
+        f.k.product(&f.recurrent, t, row, rows)
     f.k.product(&f.candidate, t, row, rows)
 
 
 cdef void block(void *work, Py_ssize_t part) noexcept nogil:
     """Take one block of rows through the sequence."""
     cdef Forward *f = <Forward *>work
-    cdef Py_ssize_t row = part * f.rows, t
+    cdef Py_ssize_t row = part * f.rows, s = f.call.s, n, t
     cdef Py_ssize_t rows = min(f.rows, f.call.m - row)
     cdef Py_ssize_t live = rows
     cdef bint cached = f.call.hh.data != NULL
     f.k.start(f.call, row, rows)
-    for t in range(f.call.s):
+    for n in range(s):
+        t = s - 1 - n if f.call.reverse else n
         if f.call.running:
             live = max(0, min(rows, f.call.running[t] - row))
-            if live == 0 and not cached:
-                break
         if live > 0:
             step(f, t, row, live)
         if live < rows and cached:
@@ -51,7 +53,7 @@ cdef void block(void *work, Py_ssize_t part) noexcept nogil:
 
 cdef Py_ssize_t pack_room(const cgru_call *call) noexcept nogil:
     """Numbers that the packed weights take."""
-    return 3 * (call.u + call.e + 1) * call.up
+    return (3 * (call.u + call.e) + 4) * call.up
 
 
 cdef Py_ssize_t rows_room(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
@@ -75,6 +77,7 @@ cdef void prepare(Forward *f, const cgru_kernels *k, cgru_call *call, void *pack
             f.single.V[gate] = cgru_matrix(to + e * up * size, 0, 1)
             f.single.b[gate] = cgru_matrix(to + (e + u) * up * size, 0, 1)
             to += (e + u + 1) * up * size
+        f.single.b[CGRU_C] = cgru_matrix(to, 0, 1)
         return
     f.gates = new_product(k, call, k.gates, 2 * up, to, to + 3 * (u + e) * up * size)
     add_operand(&f.gates, h, call.ld, u)
@@ -82,7 +85,12 @@ cdef void prepare(Forward *f, const cgru_kernels *k, cgru_call *call, void *pack
     f.candidate = new_product(k, call, k.candidate, up, to + 2 * (u + e) * up * size,
                               to + (3 * (u + e) + 2) * up * size)
     add_operand(&f.candidate, x, call.ld, e)
-    add_operand(&f.candidate, x + call.ep * size, call.ld, u)
+    if call.after:
+        f.recurrent = new_product(k, call, k.recurrent, up, to + (2 * u + 3 * e) * up * size,
+                                  to + (3 * (u + e) + 3) * up * size)
+        add_operand(&f.recurrent, h, call.ld, u)
+    else:
+        add_operand(&f.candidate, x + call.ep * size, call.ld, u)
 
 
 cdef void pack_weights(Forward *f, const cgru_weights *w) noexcept nogil:
@@ -94,14 +102,20 @@ cdef void pack_weights(Forward *f, const cgru_weights *w) noexcept nogil:
             f.k.lay(w.U[gate], e, u, <void *>f.single.U[gate].data)
             f.k.lay(w.V[gate], u, u, <void *>f.single.V[gate].data)
             f.k.lay(w.b[gate], 1, u, <void *>f.single.b[gate].data)
+        if f.call.after:
+            f.k.lay(w.b[CGRU_C], 1, u, <void *>f.single.b[CGRU_C].data)
         return
     for gate in range(2):  # r and z side by side
         pack(f.k, &f.gates, 0, gate * up, w.V[gate], u, u)
         pack(f.k, &f.gates, u, gate * up, w.U[gate], e, u)
         pack_bias(f.k, &f.gates, gate * up, w.b[gate], u)
     pack(f.k, &f.candidate, 0, 0, w.U[CGRU_HH], e, u)
-    pack(f.k, &f.candidate, e, 0, w.V[CGRU_HH], u, u)
     pack_bias(f.k, &f.candidate, 0, w.b[CGRU_HH], u)
+    if f.call.after:
+        pack(f.k, &f.recurrent, 0, 0, w.V[CGRU_HH], u, u)
+        pack_bias(f.k, &f.recurrent, 0, w.b[CGRU_C], u)
+    else:
+        pack(f.k, &f.candidate, e, 0, w.V[CGRU_HH], u, u)
 
 
 cdef bint in_place(Forward *f, const cgru_weights *w) noexcept nogil:
@@ -114,9 +128,12 @@ cdef bint in_place(Forward *f, const cgru_weights *w) noexcept nogil:
             return False
         if w.U[gate].row < f.call.u or w.V[gate].row < f.call.u:
             return False
+    if f.call.after and w.b[CGRU_C].column != 1:
+        return False
     for gate in range(3):
         f.single.U[gate], f.single.V[gate], f.single.b[gate] = w.U[gate], w.V[gate], w.b[gate]
         f.single.b[gate].row = f.call.u
+    f.single.b[CGRU_C] = w.b[CGRU_C]
     return True
 
 
@@ -126,8 +143,11 @@ cdef void sequence(Forward *f, int threads, bint ragged) noexcept nogil:
     cdef Py_ssize_t steps = steps_of_single(call), t
     if call.m == 1:
         f.k.start(call, 0, 1)
+        if call.reverse and call.hh.data != NULL:  # with the first state
+            for t in range(steps, call.s):
+                f.k.pad(call, t, 0, 1)
         f.k.single_forward(&f.single, steps)
-        if call.hh.data != NULL:
+        if not call.reverse and call.hh.data != NULL:
             for t in range(steps, call.s):
                 f.k.pad(call, t, 0, 1)
         if call.last.data:
@@ -137,7 +157,8 @@ cdef void sequence(Forward *f, int threads, bint ragged) noexcept nogil:
     share(block, f, (call.m + f.rows - 1) // f.rows, threads)
 
 
-def run(dict p not None, dict arrays not None, tuple activations not None, order=None, running=None):
+def run(dict p not None, dict arrays not None, tuple activations not None, order=None, running=None,
+        bint reverse=False):
     cdef cnp.ndarray X = arrays["X"]
     cdef const cgru_kernels *k = kernels(cnp.PyArray_ITEMSIZE(X))
     cdef cgru_call call = new_call(X, cnp.PyArray_DIM(p["Vz"], 0), activations, order, running)
@@ -146,6 +167,7 @@ def run(dict p not None, dict arrays not None, tuple activations not None, order
     )
     call.r, call.z, call.hh = array(arrays, "r"), array(arrays, "z"), array(arrays, "hh")
     call.r_, call.z_, call.hh_ = array(arrays, "r_"), array(arrays, "z_"), array(arrays, "hh_")
+    options(&call, p, arrays, reverse)
 
     cdef cgru_weights w
     weights(&w, p)

@@ -17,8 +17,10 @@ cdef extern from "simd/cgru.h" nogil:
         const Py_ssize_t *order
         const Py_ssize_t *running
         cgru_activation activate, activate_update, activate_reset
-        cgru_array h0, X, h, hp, hh, z, r, hh_, z_, r_, last
-        cgru_array dA, dh_, dh, dhh_, dz_, dr_, dX
+        int after, reverse
+        double zoneout
+        cgru_array h0, X, h, hp, hh, z, r, c, hh_, z_, r_, kept, last
+        cgru_array dA, dh_, dh, dhh_, dz_, dr_, dc, dX
         void *rows
         Py_ssize_t ld, up, ep
 
@@ -33,18 +35,18 @@ cdef extern from "simd/cgru.h" nogil:
         Py_ssize_t row, column
 
     cdef enum:
-        CGRU_R, CGRU_Z, CGRU_HH, CGRU_GROUP
+        CGRU_R, CGRU_Z, CGRU_HH, CGRU_C, CGRU_GROUP
 
     ctypedef struct cgru_weights:
         cgru_matrix U[3]
         cgru_matrix V[3]
-        cgru_matrix b[3]
+        cgru_matrix b[4]
 
     ctypedef struct cgru_single:
         const cgru_call *call
         cgru_matrix U[3]
         cgru_matrix V[3]
-        cgru_matrix b[3]
+        cgru_matrix b[4]
 
     ctypedef void cgru_epilogue(const cgru_product *, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
                                 const void *) noexcept nogil
@@ -62,8 +64,8 @@ cdef extern from "simd/cgru.h" nogil:
 
     ctypedef struct cgru_gradients:
         void *U[3]
-        void *V[3]
-        void *b[3]
+        void *V[4]
+        void *b[4]
 
     ctypedef struct cgru_outer:
         const cgru_call *call
@@ -85,10 +87,12 @@ cdef extern from "simd/cgru.h" nogil:
         void (*pad)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*pad_backward)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*gates_backward)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*single_step)(const cgru_single *, const void *, void *, void *) noexcept nogil
         void (*single_forward)(const cgru_single *, Py_ssize_t) noexcept nogil
         void (*single_backward)(const cgru_single *, Py_ssize_t) noexcept nogil
         void (*lay)(cgru_matrix, Py_ssize_t, Py_ssize_t, void *) noexcept nogil
         cgru_epilogue *gates
+        cgru_epilogue *recurrent
         cgru_epilogue *candidate
         cgru_epilogue *reset_backward
         cgru_epilogue *state_backward
@@ -105,6 +109,8 @@ cdef const cgru_kernels *kernels(Py_ssize_t itemsize) noexcept nogil
 
 cdef cgru_call new_call(cnp.ndarray X, Py_ssize_t u, tuple activations, object order, object running) except *
 cdef cgru_array array(dict arrays, str name) except *
+cdef cgru_matrix matrix(cnp.ndarray W) noexcept
+cdef int options(cgru_call *call, dict p, dict arrays, bint reverse) except -1
 cdef void *data(dict arrays, str name) except NULL
 cdef int weights(cgru_weights *w, dict p) except -1
 cdef Py_ssize_t steps_of_single(const cgru_call *call) noexcept nogil

@@ -99,21 +99,34 @@ cdef cgru_array array(dict arrays, str name) except *:
     return view
 
 
+cdef int options(cgru_call *call, dict p, dict arrays, bint reverse) except -1:
+    """What makes a call another variant: chh among the parameters, zoneout's mask or rate among the arrays."""
+    call.after, call.reverse, call.c = "chh" in p, reverse, array(arrays, "c")
+    zoneout = arrays.get("zoneout")
+    if zoneout is not None and cnp.PyArray_NDIM(zoneout) == 0:
+        call.zoneout = zoneout
+    elif zoneout is not None:
+        call.kept = array(arrays, "zoneout")
+    return 0
+
+
 cdef void *data(dict arrays, str name) except NULL:
     """Where the array of that name begins."""
     return cnp.PyArray_DATA(arrays[name])
 
 
-cdef cgru_matrix _matrix(cnp.ndarray W) noexcept:
+cdef cgru_matrix matrix(cnp.ndarray W) noexcept:
     cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(W)
     return cgru_matrix(cnp.PyArray_DATA(W), cnp.PyArray_STRIDE(W, 0) // itemsize, cnp.PyArray_STRIDE(W, 1) // itemsize)
 
 
 cdef int weights(cgru_weights *w, dict p) except -1:
     """Where the parameters of each gate lie."""
-    w.U[CGRU_R], w.V[CGRU_R], w.b[CGRU_R] = _matrix(p["Ur"]), _matrix(p["Vr"]), _matrix(p["br"])
-    w.U[CGRU_Z], w.V[CGRU_Z], w.b[CGRU_Z] = _matrix(p["Uz"]), _matrix(p["Vz"]), _matrix(p["bz"])
-    w.U[CGRU_HH], w.V[CGRU_HH], w.b[CGRU_HH] = _matrix(p["Uhh"]), _matrix(p["Vhh"]), _matrix(p["bhh"])
+    w.U[CGRU_R], w.V[CGRU_R], w.b[CGRU_R] = matrix(p["Ur"]), matrix(p["Vr"]), matrix(p["br"])
+    w.U[CGRU_Z], w.V[CGRU_Z], w.b[CGRU_Z] = matrix(p["Uz"]), matrix(p["Vz"]), matrix(p["bz"])
+    w.U[CGRU_HH], w.V[CGRU_HH], w.b[CGRU_HH] = matrix(p["Uhh"]), matrix(p["Vhh"]), matrix(p["bhh"])
+    if "chh" in p:
+        w.b[CGRU_C] = matrix(p["chh"])
     return 0
 
 
@@ -182,7 +195,7 @@ def matmul(A, B):
     cdef cgru_product product = new_product(k, &call, k.put, n, work.take((n + k.lanes) * depth), NULL)
     out = np.empty((m, n), left.dtype)
     add_operand(&product, cnp.PyArray_DATA(left), cnp.PyArray_STRIDE(left, 0) // itemsize, depth)
-    pack(k, &product, 0, 0, _matrix(right), depth, n)
+    pack(k, &product, 0, 0, matrix(right), depth, n)
     product.out = cgru_array(cnp.PyArray_DATA(out), n, 0)
     with nogil:
         k.product(&product, 0, 0, m)

@@ -50,7 +50,8 @@ GATES = ("activate", "activate_update", "activate_reset")
 OUTPUTS = ("hh", "z", "r")
 READ = ("h", "hp", "hh", "z", "r")  # by backward, and X
 PREACTIVATIONS = ("hh_", "z_", "r_")
-COMPILED = frozenset({"input_mask"})  # the options of cgru/reference.py that the compiled module has as well
+# The options of cgru/reference.py that the compiled module has as well.
+COMPILED = frozenset({"input_mask", "reset_after", "reverse", "zoneout"})
 MAX_NORM = 0.25  # of all gradients together, with clip_gradients
 
 
@@ -250,7 +251,8 @@ class GRU:
             order, running = by_length(lengths, s) or (None, None)
             last = np.empty((m, u), self.dtype) if stateful or not every else None
             out = np.zeros((m, s, u), self.dtype) if every else last
-            forward.run(p, {"X": X, "h0": h0, "h": out if every else None, "last": last}, codes, order, running)
+            arrays = {"X": X, "h0": h0, "h": out if every else None, "last": last, "zoneout": options.get("zoneout")}
+            forward.run(p, arrays, codes, order, running, "reverse" in options)
         if stateful:
             self.state = last
         return out
@@ -392,26 +394,37 @@ class GRU:
         """The caches and the last states (m, u), computed by the compiled module."""
         (m, s, _), u, take = X.shape, self.d["u"], self._buffers.take
         states, hp, h = self._buffers.take_states("states", m, s, u, self.dtype)
-        states[:, 0] = 0 if h0 is None else h0
-        fc = {"X": X, "h": h, "hp": hp}
+        reverse = "reverse" in options
+        states[:, -1 if reverse else 0] = 0 if h0 is None else h0
+        fc = {"X": X, "h": hp, "hp": h} if reverse else {"X": X, "h": h, "hp": hp}
         for name in ("hh_", "hh", "z", "z_", "r", "r_") if preactivations else OUTPUTS:
             fc[name] = take(name, m, s, u, self.dtype)
+        if "reset_after" in options:
+            fc["c"] = take("c", m, s, u, self.dtype)
         last = np.empty((m, u), self.dtype)
         if "input_mask" in options:
             X = masks.masked(X, options["input_mask"])
-        forward.run(p, {**fc, "X": X, "h0": h0, "last": last}, codes, *(self._ragged or ()))
+        arrays = {**fc, "X": X, "h0": h0, "last": last, "zoneout": options.get("zoneout")}
+        forward.run(p, arrays, codes, *(self._ragged or (None, None)), reverse)
         return fc, last
 
     def _backward(self, p, fc, dA, codes) -> dict[str, np.ndarray]:
         """The caches of backward, computed by the compiled module."""
-        (m, s, u), take = fc["h"].shape, self._buffers.take
+        (m, s, u), take, reverse = fc["h"].shape, self._buffers.take, "reverse" in self._options
         handed, dh, dhn = self._buffers.take_states("handed", m, s, u, self.dtype)
-        handed[:, -1] = 0
-        bc = {"dA": dA, "dh": dh, "dhn": dhn}
+        handed[:, 0 if reverse else -1] = 0
+        bc = {"dA": dA, "dh": dhn, "dhn": dh} if reverse else {"dA": dA, "dh": dh, "dhn": dhn}
         for name in ("dh_", "dhh_", "dz_", "dr_"):
             bc[name] = take(name, m, s, u, self.dtype)
+        if "reset_after" in self._options:
+            bc["dc"] = take("dc", m, s, u, self.dtype)
         bc["dX"] = take("dX", *fc["X"].shape, self.dtype)
-        backward.run(p, fc | bc, codes, *(self._ragged or ()))
+        arrays = fc | bc | {"zoneout": self._options.get("zoneout")}
+        backward.run(p, arrays, codes, *(self._ragged or (None, None)), reverse)
+        if (
+            reverse and self._lengths is not None
+        ):  # what a sample's last real step hands to h0 is no part of its padding
+            bc["dhn"] = np.where(reference.mask(self._lengths, s), bc["dhn"], self.dtype.type(0))
         if "input_mask" in self._options:
             bc["dX"] *= self._options["input_mask"][:, None]
         return bc

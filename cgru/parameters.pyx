@@ -14,8 +14,8 @@ from cgru.masks import masked
 from cgru.reference import gradients, names
 from cgru.checks cimport entries, entry, real, rows
 from cgru.kernels cimport (
-    CGRU_GROUP, CGRU_HH, CGRU_R, CGRU_Z, array, cgru_call, cgru_gradients, cgru_kernels, cgru_outer, data, kernels,
-    new_call,
+    CGRU_C, CGRU_GROUP, CGRU_HH, CGRU_R, CGRU_Z, array, cgru_call, cgru_gradients, cgru_kernels, cgru_outer, data,
+    kernels, new_call,
 )
 from cgru.memory cimport Workspace
 from cgru.memory import Buffers
@@ -34,7 +34,7 @@ cdef tuple GRADIENTS = ("dUhh", "dUz", "dUr", "dVhh", "dVz", "dVr", "dbhh", "dbz
 cdef tuple OWN = (*GRADIENTS, "dchh")
 
 # Options of a layer's forward that leave the sums as they are: the caches tell, but for the mask on X.
-SUMMED = frozenset(("reverse", "zoneout", "input_mask"))
+SUMMED = frozenset(("reset_after", "reverse", "zoneout", "input_mask"))
 
 cdef tuple BEFORE = names(), AFTER = names(reset_after=True)
 cdef tuple READ = ("dhh_", "dz_", "dr_"), READ_AFTER = (*READ, "dc")
@@ -135,18 +135,18 @@ cdef void _accumulate(void *work, Py_ssize_t part) noexcept nogil:
 cdef int shares_of(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
     """Each share is some of the panels of the gates' columns, through all rows: no sum is shared."""
     cdef int threads = threads_for(6.0 * call.m * call.s * call.u * (call.e + call.u))
-    return <int>min(3 * k.panels(call.u), MOST_SHARES, threads)
+    return <int>min((3 + call.after) * k.panels(call.u), MOST_SHARES, threads)
 
 
 cdef Py_ssize_t gradients_room(const cgru_call *call, int shares) noexcept nogil:
     """Numbers that the rows collected take."""
-    return shares * (2 * call.u + call.e + 3 * call.up) * min(call.m * call.s, DEPTH)
+    return shares * (2 * call.u + call.e + (3 + call.after) * call.up) * min(call.m * call.s, DEPTH)
 
 
 cdef void sum_gradients(const cgru_kernels *k, const cgru_call *call, const cgru_gradients *g, int shares,
                         void *memory) noexcept nogil:
     """Add the gradients of a call to `g`; `memory` has `gradients_room` numbers."""
-    cdef Py_ssize_t i, depth = min(call.m * call.s, DEPTH), parts = 3 * k.panels(call.u)
+    cdef Py_ssize_t i, depth = min(call.m * call.s, DEPTH), parts = (3 + call.after) * k.panels(call.u)
     cdef char *free = <char *>memory
     cdef Work work
     work.k = k
@@ -166,6 +166,9 @@ cdef int _gradients(dict g, dict caches, order, running) except -1:
     to.U[CGRU_R], to.V[CGRU_R], to.b[CGRU_R] = data(g, "dUr"), data(g, "dVr"), data(g, "dbr")
     to.U[CGRU_Z], to.V[CGRU_Z], to.b[CGRU_Z] = data(g, "dUz"), data(g, "dVz"), data(g, "dbz")
     to.U[CGRU_HH], to.V[CGRU_HH], to.b[CGRU_HH] = data(g, "dUhh"), data(g, "dVhh"), data(g, "dbhh")
+    if "dc" in caches:
+        call.after, call.dc = True, array(caches, "dc")
+        to.V[CGRU_C], to.V[CGRU_HH], to.b[CGRU_C] = to.V[CGRU_HH], NULL, data(g, "dchh")
 
     cdef int shares = shares_of(k, &call)
     cdef Workspace workspace = Workspace(gradients_room(&call, shares), k.size)
@@ -210,6 +213,8 @@ def gru_compute_gradients(layer):
             caches["X"] = masked(X, options["input_mask"])
         buffers = getattr(layer, "_buffers", None)
         fresh = dict(zip(GRADIENTS, (Buffers() if buffers is None else buffers).take_gradients(e, u, dtype)))
+        if due is not BEFORE:
+            fresh["dchh"] = np.zeros((1, u), dtype)
         _gradients(fresh, caches, order, running)
     for name in p:
         key = "d" + name

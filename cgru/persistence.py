@@ -6,13 +6,14 @@ parameters of layer i as `i.name`; `mean` and `scale` where the model has a stan
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from cgru.layer import GRU
 from cgru.pooling import Pool
 from cgru.reference import PARAMETERS, names
 
-__all__ = ["FORMAT", "packed", "read", "refused", "unpacked", "write"]
+__all__ = ["FORMAT", "beside", "packed", "read", "refused", "unpacked", "write"]
 
 FORMAT = 1
 VARIANTS = ("reset_before", "reset_after")  # the matrix product
@@ -81,22 +82,29 @@ def refused(path: Path, why: Any) -> ValueError:
 def write(
     path: Path, layers: Sequence[GRU | Layer], settings: Mapping[str, Any], standardisation: Mapping[str, np.ndarray]
 ) -> None:
-    """Write a model to exactly `path`: beside it first, then renamed, so that no half of a file ever stands there.
+    """Write a model to exactly `path`, whole or not at all.
 
     ValueError for what is not from this package, RuntimeError for missing parameters, before a file is touched.
     """
     arrays = {"format": np.array(FORMAT), **packed(layers, settings, standardisation)}
+    with beside(path) as file:
+        np.savez(file, **arrays)
+
+
+@contextlib.contextmanager
+def beside(path: Path) -> Iterator[BinaryIO]:
+    """A new file beside `path` that takes its place once all is written, so that no half of one ever stands there."""
     path = os.path.realpath(path)  # a link stays a link
-    beside = os.path.join(os.path.dirname(path), f".cgru-{secrets.token_hex(8)}.tmp")
+    temporary = os.path.join(os.path.dirname(path), f".cgru-{secrets.token_hex(8)}.tmp")
     try:
-        with open(beside, "xb") as file:
-            np.savez(file, **arrays)
+        with open(temporary, "xb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, path)
+        os.replace(temporary, path)
     except BaseException:
-        if os.path.exists(beside):
-            os.remove(beside)
+        if os.path.exists(temporary):
+            os.remove(temporary)
         raise
 
 

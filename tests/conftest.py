@@ -1,3 +1,8 @@
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 import cgru
@@ -19,3 +24,24 @@ def threads():
     before = cgru.get_num_threads()
     yield cgru.set_num_threads
     cgru.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder where benchmarks/ can be imported and no cgru/ hides the installed package."""
+    source = Path(__file__).resolve().parent.parent / "benchmarks"
+    if not source.is_dir():
+        pytest.skip("benchmarks/ does not lie beside the tests")
+    folder = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(source, folder / "benchmarks", ignore=shutil.ignore_patterns("__pycache__", "results.*"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(folder):
+    """Run Python in that folder."""
+
+    def call(*arguments):
+        return subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=300)
+
+    return call

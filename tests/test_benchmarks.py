@@ -2,37 +2,12 @@
 
 import json
 import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).resolve().parent.parent / "benchmarks"
 RIVALS = ("EpyNN", "PyTorch", "JAX", "ONNX Runtime", "OpenVINO", "Keras")
 SMALL = ("--quick", "--rival", "EpyNN", "--seconds", "0.01")  # one rival, and quickly loaded
-
-pytestmark = pytest.mark.skipif(not SOURCE.is_dir(), reason="benchmarks/ does not lie beside the tests")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A folder where benchmarks/ can be imported and no cgru/ hides the installed package."""
-    folder = tmp_path_factory.mktemp("checkout")
-    ignored = shutil.ignore_patterns("__pycache__", "results.*")
-    shutil.copytree(SOURCE, folder / "benchmarks", ignore=ignored)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def run(folder):
-    """Run Python in that folder."""
-
-    def call(*arguments):
-        return subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=300)
-
-    return call
 
 
 @pytest.fixture(scope="module")

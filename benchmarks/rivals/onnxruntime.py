@@ -58,6 +58,20 @@ class OnnxRuntime(Rival):
         return result[:, 0].swapaxes(0, 1) if result.ndim == 4 else result[0]
 
 
+class Run(OnnxRuntime):
+    """A step by `run`, which is handed frame and state, and makes the new state: nothing is bound."""
+
+    name, works = "ONNX Runtime, run", ("step",)
+
+    def __init__(self, case: Case) -> None:
+        super().__init__(case)
+        self.h = np.zeros((1, 1, case.shape.u), np.float32)
+
+    def step(self) -> np.ndarray:
+        (self.h,) = self.session.run(["Y_h"], {"X": self.case.X, "h0": self.h})
+        return self.h
+
+
 def graph(case: Case) -> bytes:
     """The model: one node, its weights within."""
     m, s, e, u, _ = case.shape

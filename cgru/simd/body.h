@@ -38,10 +38,12 @@ static const cgru_kernels NAME(kernels) = {
     .pad = NAME(pad),
     .pad_backward = NAME(pad_backward),
     .gates_backward = NAME(gates_backward),
+    .single_step = NAME(single_step),
     .single_forward = NAME(single_forward),
     .single_backward = NAME(single_backward),
     .lay = NAME(lay),
     .gates = NAME(gates),
+    .recurrent = NAME(recurrent),
     .candidate = NAME(candidate),
     .reset_backward = NAME(reset_backward),
     .state_backward = NAME(state_backward),
@@ -98,6 +100,7 @@ static const cgru_kernels NAME(kernels) = {
 #undef INPUTS
 #undef RESET
 #undef UPDATE
+#undef RECURRENT
 #undef CANDIDATE
 #undef RESET_BACKWARD
 #undef STATE_BACKWARD

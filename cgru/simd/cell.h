@@ -32,14 +32,14 @@ INLINE void NAME(blank)(cgru_array array, ptrdiff_t i, ptrdiff_t t, ptrdiff_t n)
     if (array.data) memset(AT(array, i, t), 0, n * sizeof(T));
 }
 
-/* Past a sample's length h repeats the last state and the other caches are zero. */
+/* Past a sample's length h repeats the last state (in reverse the first) and the other caches are zero. */
 static void NAME(pad)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         const ptrdiff_t i = SAMPLE(call, row), u = call->u;
         if (call->h.data) memcpy(AT(call->h, i, t), ROW(call, row), u * sizeof(T));
         NAME(blank)(call->hh, i, t, u), NAME(blank)(call->hh_, i, t, u);
         NAME(blank)(call->z, i, t, u), NAME(blank)(call->z_, i, t, u);
-        NAME(blank)(call->r, i, t, u), NAME(blank)(call->r_, i, t, u);
+        NAME(blank)(call->r, i, t, u), NAME(blank)(call->r_, i, t, u), NAME(blank)(call->c, i, t, u);
     }
 }
 
@@ -48,11 +48,12 @@ static void NAME(pad_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row
         const ptrdiff_t i = SAMPLE(call, row), u = call->u;
         NAME(blank)(call->dh, i, t, u), NAME(blank)(call->dh_, i, t, u);
         NAME(blank)(call->dhh_, i, t, u), NAME(blank)(call->dz_, i, t, u), NAME(blank)(call->dr_, i, t, u);
-        NAME(blank)(call->dX, i, t, call->e);
+        NAME(blank)(call->dc, i, t, u), NAME(blank)(call->dX, i, t, call->e);
     }
 }
 
-/* r = activate_reset(r_), r * h; z = activate_update(z_): columns of r first, then those of z */
+/* r = activate_reset(r_), and r * h unless the reset comes after; z = activate_update(z_): columns of r first, then those
+ * of z */
 static void NAME(gates)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows, ptrdiff_t vector0,
                         ptrdiff_t vectors, const void *tile_) {
     const cgru_call *call = product->call;
@@ -66,7 +67,7 @@ static void NAME(gates)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0
             if (c < call->up) {
                 ptrdiff_t n = NAME(min)(call->u - c, LANES);
                 vec r = NAME(activate)(call->activate_reset, x);
-                NAME(store)(rh + c, r * NAME(load)(h + c));
+                NAME(store)(rh + c, call->after ? r : r * NAME(load)(h + c));
                 if (call->r.data) NAME(store_n)(AT(call->r, sample, t) + c, r, n);
                 if (call->r_.data) NAME(store_n)(AT(call->r_, sample, t) + c, x, n);
             } else {
@@ -81,7 +82,31 @@ static void NAME(gates)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0
     }
 }
 
-/* hh = activate(hh_); h = z * hp + (1 - z) * hh */
+/* The share of hp that a state keeps; at most n numbers are read of it. */
+INLINE vec NAME(kept)(const cgru_call *call, ptrdiff_t i, ptrdiff_t t, ptrdiff_t c, ptrdiff_t n) {
+    return call->kept.data ? NAME(load_n)(AT(call->kept, i, t) + c, n) : ZERO + (T)call->zoneout;
+}
+
+INLINE int NAME(keeps)(const cgru_call *call) { return call->zoneout != 0 || call->kept.data; }
+
+/* r * c, c the product itself */
+static void NAME(recurrent)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows,
+                            ptrdiff_t vector0, ptrdiff_t vectors, const void *tile_) {
+    const cgru_call *call = product->call;
+    const T *tile = tile_;
+    for (ptrdiff_t row = row0; row < row0 + rows; row++) {
+        T *r = ROW(call, row) + call->up + call->ep;
+        for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES) {
+            const vec c = NAME(load)(tile);
+            NAME(store)(r + v * LANES, NAME(load)(r + v * LANES) * c);
+            if (call->c.data)
+                NAME(store_n)(AT(call->c, SAMPLE(call, row), t) + v * LANES, c, NAME(min)(call->u - v * LANES, LANES));
+        }
+    }
+}
+
+/* hh = activate(hh_), r * c joining hh_ where the reset comes after; h = z * hp + (1 - z) * hh, and h = k * hp + (1 - k) h
+ * with zoneout */
 static void NAME(candidate)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows,
                             ptrdiff_t vector0, ptrdiff_t vectors, const void *tile_) {
     const cgru_call *call = product->call;
@@ -89,11 +114,17 @@ static void NAME(candidate)(const cgru_product *product, ptrdiff_t t, ptrdiff_t 
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         ptrdiff_t sample = SAMPLE(call, row);
         T *h = ROW(call, row);
-        const T *z = h + 2 * call->up + call->ep;
+        const T *rc = h + call->up + call->ep, *z = rc + call->up;
         for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES) {
             ptrdiff_t c = v * LANES, n = NAME(min)(call->u - c, LANES);
-            vec x = NAME(load)(tile), hh = NAME(activate)(call->activate, x);
+            vec x = NAME(load)(tile);
+            if (call->after) x += NAME(load)(rc + c);
+            vec hh = NAME(activate)(call->activate, x);
             vec update = NAME(load)(z + c), state = update * NAME(load)(h + c) + (1 - update) * hh;
+            if (NAME(keeps)(call)) {
+                const vec kept = NAME(kept)(call, sample, t, c, n);
+                state = kept * NAME(load)(h + c) + (1 - kept) * state;
+            }
             NAME(store)(h + c, state);
             if (call->h.data) NAME(store_n)(AT(call->h, sample, t) + c, state, n);
             if (call->hh.data) NAME(store_n)(AT(call->hh, sample, t) + c, hh, n);
@@ -103,24 +134,38 @@ static void NAME(candidate)(const cgru_product *product, ptrdiff_t t, ptrdiff_t 
 }
 
 /* dh_ = dA + dhn; dhh_ = dh_ * (1 - z) * activate'(hh_); dz_ = dh_ * (hp - hh) * activate_update'(z_); and dh begins
- * as dh_ * z */
+ * as dh_ * z; with zoneout dh_ (1 - k) is what the gates get, and dh_ * k is carried. Where the reset comes after, dr_ = dhh_ * c * activate_reset'(r_) and dc = dhh_ * r as well */
 static void NAME(gates_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         ptrdiff_t i = SAMPLE(call, row);
-        T *dh = ROW(call, row), *dhh_ = dh + call->up, *dz_ = dhh_ + call->up;
+        T *dh = ROW(call, row), *dhh_ = dh + call->up, *dz_ = dhh_ + call->up, *dr_ = dz_ + call->up, *dc = dr_ + call->up;
         for (ptrdiff_t c = 0; c < call->u; c += LANES) {
             ptrdiff_t n = NAME(min)(call->u - c, LANES);
             vec hp = NAME(load_n)(AT(call->hp, i, t) + c, n), hh = NAME(load_n)(AT(call->hh, i, t) + c, n);
             vec z = NAME(load_n)(AT(call->z, i, t) + c, n);
-            vec sum = NAME(load_n)(AT(call->dA, i, t) + c, n) + NAME(load)(dh + c);
-            vec candidate = sum * (1 - z) * NAME(derivative)(call->activate, hh);
-            vec update = sum * (hp - hh) * NAME(derivative)(call->activate_update, z);
+            vec sum = NAME(load)(dh + c);
+            if (call->dA.data) sum += NAME(load_n)(AT(call->dA, i, t) + c, n);
+            vec fresh = sum, carried = sum * z;
+            if (NAME(keeps)(call)) {
+                const vec kept = NAME(kept)(call, i, t, c, n);
+                fresh = sum * (1 - kept);
+                carried = fresh * z + sum * kept;
+            }
+            vec candidate = fresh * (1 - z) * NAME(derivative)(call->activate, hh);
+            vec update = fresh * (hp - hh) * NAME(derivative)(call->activate_update, z);
             NAME(store)(dhh_ + c, candidate);
             NAME(store)(dz_ + c, update);
-            NAME(store)(dh + c, sum * z);
-            NAME(store_n)(AT(call->dh_, i, t) + c, sum, n);
+            NAME(store)(dh + c, carried);
+            if (call->dh_.data) NAME(store_n)(AT(call->dh_, i, t) + c, sum, n);
             NAME(store_n)(AT(call->dhh_, i, t) + c, candidate, n);
             NAME(store_n)(AT(call->dz_, i, t) + c, update, n);
+            if (!call->after) continue;
+            vec r = NAME(load_n)(AT(call->r, i, t) + c, n), recurrent = candidate * r;
+            vec reset = candidate * NAME(load_n)(AT(call->c, i, t) + c, n) * NAME(derivative)(call->activate_reset, r);
+            NAME(store)(dr_ + c, reset);
+            NAME(store)(dc + c, recurrent);
+            NAME(store_n)(AT(call->dr_, i, t) + c, reset, n);
+            NAME(store_n)(AT(call->dc, i, t) + c, recurrent, n);
         }
     }
 }
@@ -144,7 +189,7 @@ static void NAME(reset_backward)(const cgru_product *product, ptrdiff_t t, ptrdi
     }
 }
 
-/* dh += dz_ Vz^T + dr_ Vr^T */
+/* dh += dz_ Vz^T + dr_ Vr^T, and dc Vhh^T where the reset comes after */
 static void NAME(state_backward)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows,
                                  ptrdiff_t vector0, ptrdiff_t vectors, const void *tile_) {
     const cgru_call *call = product->call;
@@ -155,7 +200,8 @@ static void NAME(state_backward)(const cgru_product *product, ptrdiff_t t, ptrdi
             ptrdiff_t c = v * LANES;
             vec sum = NAME(load)(dh + c) + NAME(load)(tile);
             NAME(store)(dh + c, sum);
-            NAME(store_n)(AT(call->dh, SAMPLE(call, row), t) + c, sum, NAME(min)(call->u - c, LANES));
+            if (call->dh.data)
+                NAME(store_n)(AT(call->dh, SAMPLE(call, row), t) + c, sum, NAME(min)(call->u - c, LANES));
         }
     }
 }

@@ -27,15 +27,20 @@ typedef struct {
     const ptrdiff_t *order; /* (m) the sample that row i stands for; NULL: i */
     const ptrdiff_t *running; /* (s) how many rows, the longest standing first, have a step t; NULL: all */
     cgru_activation activate, activate_update, activate_reset;
+    int after;   /* the reset gate is applied after the matrix product */
+    int reverse; /* steps run from the last to the first */
+    double zoneout; /* h = zoneout * hp + (1 - zoneout) * what it would be */
 
     /* Forward: h0 and X in, the rest out. Backward: X not read, the others in. hp is h one step earlier. */
-    cgru_array h0, X, h, hp, hh, z, r, hh_, z_, r_;
+    cgru_array h0, X, h, hp, hh, z, r, c, hh_, z_, r_;
+    cgru_array kept; /* (m, s, u) in place of `zoneout`, in both directions */
     cgru_array last; /* (m, 1, u) the state after a row's last step */
-    /* Backward: dA in, the rest out. */
-    cgru_array dA, dh_, dh, dhh_, dz_, dr_, dX;
+    /* Backward: dA in, the rest out. h0 is dL/d(last state), `last` dL/dh0. NULL where not wanted: dA, dh_, dh, dX. */
+    cgru_array dA, dh_, dh, dhh_, dz_, dr_, dc, dX;
 
     /* (m, ld) the work of each row, side by side, each part padded to whole vectors:
-     * forward h | x | r * h | z, backward dh | dhh_ | dz_ | dr_; of a single sample see single.h. */
+     * forward h | x | r * h | z, backward dh | dhh_ | dz_ | dr_ | dc; of a single sample see single.h. With `after` r
+     * and then r * c stand in the place of r * h. */
     void *rows;
     ptrdiff_t ld;
     ptrdiff_t up, ep; /* u and e, padded */
@@ -52,18 +57,19 @@ typedef struct {
     ptrdiff_t row, column;
 } cgru_matrix;
 
-enum { CGRU_R, CGRU_Z, CGRU_HH };
+/* The gates; the last stands for chh, the bias that the candidate's recurrent part has where the reset comes after. */
+enum { CGRU_R, CGRU_Z, CGRU_HH, CGRU_C };
 
-/* The parameters of each gate: U (e, u), V (u, u), b (1, u). */
+/* The parameters of each gate: U (e, u), V (u, u), b (1, u); of CGRU_C b alone. */
 typedef struct {
-    cgru_matrix U[3], V[3], b[3];
+    cgru_matrix U[3], V[3], b[4];
 } cgru_weights;
 
 /* A call with m = 1: the parameters of each gate, as they lie if their columns are contiguous, else, with `row` zero, as
  * `lay` puts them. Backward: the transposes of V alone. */
 typedef struct {
     const cgru_call *call;
-    cgru_matrix U[3], V[3], b[3];
+    cgru_matrix U[3], V[3], b[4];
 } cgru_single;
 
 struct cgru_product;
@@ -85,23 +91,23 @@ typedef struct cgru_product {
     ptrdiff_t columns;
 } cgru_product;
 
-/* The gradients of each gate's parameters, C-contiguous: dU (e, u), dV (u, u), db (u). */
+/* The gradients of each gate's parameters, C-contiguous: dU (e, u), dV (u, u), db (u). With `after` dVhh is V[CGRU_C]. */
 typedef struct {
-    void *U[3], *V[3], *b[3];
+    void *U[3], *V[4], *b[4];
 } cgru_gradients;
 
 enum { CGRU_GROUP = 16 }; /* rows collected together, so that each panel gets whole cache lines */
 
 /* Weight gradients, sums of outer products of rows: rows are collected into packed panels, `depth` at a time, and then
- * multiplied. The work has 3 * panels(u) parts, the panels of columns of the three gates; one struct sees to the parts
- * from `first` to `last`. */
+ * multiplied. The work has panels(u) parts for each of three or, with `after`, four gates, the panels of their columns; one
+ * struct sees to the parts from `first` to `last`. */
 typedef struct {
-    const cgru_call *call; /* X, hp, r, dhh_, dz_, dr_ in */
+    const cgru_call *call; /* X, hp, r, dhh_, dz_, dr_ in, with `after` dc as well */
     const cgru_gradients *g; /* summed into */
     ptrdiff_t first, last;
     ptrdiff_t count, depth; /* rows collected; room for so many */
     void *operands;         /* (2 u + e) x depth: panels of r * hp, hp and X */
-    void *gates;            /* 3 up x depth: panels of dr_, dz_ and dhh_ */
+    void *gates;            /* 4 up x depth: panels of dr_, dz_, dhh_ and dc */
 } cgru_outer;
 
 typedef struct {
@@ -122,11 +128,14 @@ typedef struct {
     void (*pad_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
     void (*gates_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
 
+    /* One step: h (u) in and out, work of 5 up numbers; no caches. */
+    void (*single_step)(const cgru_single *single, const void *x, void *h, void *work);
+    /* So many steps, in the order in which they run forward. */
     void (*single_forward)(const cgru_single *single, ptrdiff_t steps);
     void (*single_backward)(const cgru_single *single, ptrdiff_t steps);
     void (*lay)(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to);
 
-    cgru_epilogue *gates, *candidate, *reset_backward, *state_backward, *input_backward, *put;
+    cgru_epilogue *gates, *recurrent, *candidate, *reset_backward, *state_backward, *input_backward, *put;
 
     /* Takes up to CGRU_GROUP rows, each of some step t. */
     void (*collect)(cgru_outer *outer, const ptrdiff_t *t, const ptrdiff_t *row, ptrdiff_t rows);

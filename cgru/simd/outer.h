@@ -40,7 +40,7 @@ static void NAME(collect)(cgru_outer *outer, const ptrdiff_t *t, const ptrdiff_t
     const ptrdiff_t u = call->u, depth = outer->depth, k = outer->count;
     const NAME(split) panels = NAME(panels)(VECTORS_OF(u));
     T *rhp = outer->operands, *hp = rhp + u * depth, *X = hp + u * depth;
-    T *of_X[CGRU_GROUP], *of_hp[CGRU_GROUP], *of_r[CGRU_GROUP], *of_d[3][CGRU_GROUP];
+    T *of_X[CGRU_GROUP], *of_hp[CGRU_GROUP], *of_r[CGRU_GROUP], *of_d[4][CGRU_GROUP];
     for (ptrdiff_t n = 0; n < rows; n++) {
         const ptrdiff_t i = SAMPLE(call, row[n]);
         of_X[n] = AT(call->X, i, t[n]);
@@ -49,11 +49,14 @@ static void NAME(collect)(cgru_outer *outer, const ptrdiff_t *t, const ptrdiff_t
         of_d[CGRU_R][n] = AT(call->dr_, i, t[n]);
         of_d[CGRU_Z][n] = AT(call->dz_, i, t[n]);
         of_d[CGRU_HH][n] = AT(call->dhh_, i, t[n]);
+        if (call->after) of_d[CGRU_C][n] = AT(call->dc, i, t[n]);
     }
-    if (outer->last > CGRU_HH * panels.parts) NAME(collect_operand)(rhp, depth, k, of_hp, of_r, rows, u);
-    if (outer->first < CGRU_HH * panels.parts) NAME(collect_operand)(hp, depth, k, of_hp, NULL, rows, u);
+    if (!call->after && outer->last > CGRU_HH * panels.parts)
+        NAME(collect_operand)(rhp, depth, k, of_hp, of_r, rows, u);
+    if (call->after || outer->first < CGRU_HH * panels.parts)
+        NAME(collect_operand)(hp, depth, k, of_hp, NULL, rows, u);
     NAME(collect_operand)(X, depth, k, of_X, NULL, rows, call->e);
-    for (int gate = 0; gate < 3; gate++) NAME(collect_gate)(outer, gate, panels, k, of_d[gate], rows);
+    for (int gate = 0; gate < 3 + call->after; gate++) NAME(collect_gate)(outer, gate, panels, k, of_d[gate], rows);
     outer->count += rows;
 }
 
@@ -82,12 +85,13 @@ static void NAME(multiply)(cgru_outer *outer) {
     const ptrdiff_t u = outer->call->u, depth = outer->depth, vectors = VECTORS_OF(u);
     const NAME(split) panels = NAME(panels)(vectors);
     const T *rhp = outer->operands, *hp = rhp + u * depth, *X = hp + u * depth;
-    for (int gate = 0; gate < 3; gate++) {
+    for (int gate = 0; gate < 3 + outer->call->after; gate++) {
         PARTS(panels, p, first, width) {
             if (gate * panels.parts + p < outer->first || gate * panels.parts + p >= outer->last) continue;
             const T *d = (const T *)outer->gates + (gate * vectors + first) * depth * LANES;
-            NAME(accumulate)(outer->g->V[gate], u, gate == CGRU_HH ? rhp : hp, d, first, width, outer);
-            NAME(accumulate)(outer->g->U[gate], outer->call->e, X, d, first, width, outer);
+            if (outer->g->V[gate])
+                NAME(accumulate)(outer->g->V[gate], u, gate == CGRU_HH ? rhp : hp, d, first, width, outer);
+            if (gate < CGRU_C) NAME(accumulate)(outer->g->U[gate], outer->call->e, X, d, first, width, outer);
             for (ptrdiff_t v = 0; v < width; v++) {
                 ptrdiff_t c = (first + v) * LANES, n = NAME(min)(u - c, LANES);
                 T *db = (T *)outer->g->b[gate] + c;

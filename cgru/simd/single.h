@@ -83,8 +83,8 @@ INLINE void NAME(single_state)(const int width, const cgru_single *single, int g
     NAME(add_row)(width, 4, a, single->call->u, &single->V[gate], c, left, sum);
 }
 
-/* r = activate_reset(r_), r * h */
-INLINE void NAME(single_reset)(const int width, const cgru_single *single, ptrdiff_t t, const T *h, const T *pre, T *rh,
+/* r = activate_reset(r_), and r * h unless the reset comes after */
+INLINE void NAME(single_reset)(const int width, const int cached, const cgru_single *single, ptrdiff_t t, const T *h, const T *pre, T *rh,
                                ptrdiff_t c, ptrdiff_t left) {
     const cgru_call *call = single->call;
     vec sum[4];
@@ -93,14 +93,15 @@ INLINE void NAME(single_reset)(const int width, const cgru_single *single, ptrdi
     for (int j = 0; j < width; j++) {
         const ptrdiff_t i = c + j * LANES;
         const vec r = NAME(activate)(call->activate_reset, sum[j]);
-        NAME(store)(rh + i, r * NAME(load)(h + i));
+        NAME(store)(rh + i, call->after ? r : r * NAME(load_n)(h + i, LEFT(width, j)));
+        if (!cached) continue;
         if (call->r.data) NAME(store_n)(STEP_OF(call->r, t) + i, r, LEFT(width, j));
         if (call->r_.data) NAME(store_n)(STEP_OF(call->r_, t) + i, sum[j], LEFT(width, j));
     }
 }
 
 /* z = activate_update(z_) */
-INLINE void NAME(single_update)(const int width, const cgru_single *single, ptrdiff_t t, const T *h, const T *pre, T *z,
+INLINE void NAME(single_update)(const int width, const int cached, const cgru_single *single, ptrdiff_t t, const T *h, const T *pre, T *z,
                                 ptrdiff_t c, ptrdiff_t left) {
     const cgru_call *call = single->call;
     vec sum[4];
@@ -110,47 +111,94 @@ INLINE void NAME(single_update)(const int width, const cgru_single *single, ptrd
         const ptrdiff_t i = c + j * LANES;
         const vec y = NAME(activate)(call->activate_update, sum[j]);
         NAME(store)(z + i, y);
+        if (!cached) continue;
         if (call->z.data) NAME(store_n)(STEP_OF(call->z, t) + i, y, LEFT(width, j));
         if (call->z_.data) NAME(store_n)(STEP_OF(call->z_, t) + i, sum[j], LEFT(width, j));
     }
 }
 
-/* hh = activate(hh_); h = z * hp + (1 - z) * hh */
-INLINE void NAME(single_candidate)(const int width, const cgru_single *single, ptrdiff_t t, T *h, const T *pre,
+/* r * c, c = h Vhh + chh */
+INLINE void NAME(single_recurrent)(const int width, const int cached, const cgru_single *single, ptrdiff_t t,
+                                   const T *h, T *r, ptrdiff_t c, ptrdiff_t left) {
+    const cgru_call *call = single->call;
+    vec sum[4];
+    UNROLL(4)
+    for (int j = 0; j < width; j++)
+        sum[j] = NAME(load_n)((const T *)single->b[CGRU_C].data + c + j * LANES, LEFT(width, j));
+    NAME(add_row)(width, 4, h, call->u, &single->V[CGRU_HH], c, left, sum);
+    UNROLL(4)
+    for (int j = 0; j < width; j++) {
+        const ptrdiff_t i = c + j * LANES;
+        NAME(store)(r + i, NAME(load)(r + i) * sum[j]);
+        if (cached && call->c.data) NAME(store_n)(STEP_OF(call->c, t) + i, sum[j], LEFT(width, j));
+    }
+}
+
+/* hh = activate(hh_), r * c joining hh_ where the reset comes after; h = z * hp + (1 - z) * hh */
+INLINE void NAME(single_candidate)(const int width, const int cached, const cgru_single *single, ptrdiff_t t, T *h, const T *pre,
                                    const T *rh, const T *z, ptrdiff_t c, ptrdiff_t left) {
     const cgru_call *call = single->call;
     vec sum[4];
-    NAME(single_state)(width, single, CGRU_HH, rh, pre, c, left, sum);
+    if (call->after) {
+        UNROLL(4)
+        for (int j = 0; j < width; j++) sum[j] = NAME(load)(pre + c + j * LANES) + NAME(load)(rh + c + j * LANES);
+    } else {
+        NAME(single_state)(width, single, CGRU_HH, rh, pre, c, left, sum);
+    }
     UNROLL(4)
     for (int j = 0; j < width; j++) {
         const ptrdiff_t i = c + j * LANES;
         const vec hh = NAME(activate)(call->activate, sum[j]), update = NAME(load)(z + i);
-        const vec state = update * NAME(load)(h + i) + (1 - update) * hh;
-        NAME(store)(h + i, state);
+        const vec hp = NAME(load_n)(h + i, LEFT(width, j));
+        vec state = update * hp + (1 - update) * hh;
+        if (NAME(keeps)(call)) {
+            const vec kept = NAME(kept)(call, 0, t, i, LEFT(width, j));
+            state = kept * hp + (1 - kept) * state;
+        }
+        if (LEFT(width, j) == LANES) NAME(store)(h + i, state);
+        else NAME(store_n)(h + i, state, left);
+        if (!cached) continue;
         if (call->h.data) NAME(store_n)(STEP_OF(call->h, t) + i, state, LEFT(width, j));
         if (call->hh.data) NAME(store_n)(STEP_OF(call->hh, t) + i, hh, LEFT(width, j));
         if (call->hh_.data) NAME(store_n)(STEP_OF(call->hh_, t) + i, sum[j], LEFT(width, j));
     }
 }
 
-/* From hp to h, `steps` times; the rows are h | r * h | z | pre-activations of r, z and hh from the input. */
+/* From hp to h. work: r * h | z | pre-activations of r, z and hh from the input, each call->up numbers. */
+INLINE void NAME(single_step_)(const int cached, const cgru_single *single, ptrdiff_t t, const T *x, T *h, T *work) {
+    const ptrdiff_t u = single->call->u, up = single->call->up;
+    T *rh = work, *z = rh + up, *pre = z + up;
+#define INPUTS(width) \
+    for (int gate = 0; gate < 3; gate++) NAME(single_input)(width, single, gate, x, c, left, pre + gate * up);
+    EACH_PART(u, INPUTS)
+#define RESET(width) NAME(single_reset)(width, cached, single, t, h, pre, rh, c, left);
+    EACH_PART(u, RESET)
+#define UPDATE(width) NAME(single_update)(width, cached, single, t, h, pre + up, z, c, left);
+    EACH_PART(u, UPDATE)
+    if (single->call->after) {
+#define RECURRENT(width) NAME(single_recurrent)(width, cached, single, t, h, rh, c, left);
+        EACH_PART(u, RECURRENT)
+    }
+#define CANDIDATE(width) NAME(single_candidate)(width, cached, single, t, h, pre + 2 * up, rh, z, c, left);
+    EACH_PART(u, CANDIDATE)
+}
+
+static void NAME(single_step)(const cgru_single *single, const void *x, void *h, void *work) {
+    NAME(single_step_)(0, single, 0, x, h, work);
+}
+
+/* `steps` of them; the rows are h | work. */
 static void NAME(single_forward)(const cgru_single *single, ptrdiff_t steps) {
     const cgru_call *call = single->call;
-    const ptrdiff_t u = call->u, up = call->up;
-    T *h = call->rows, *rh = h + up, *z = rh + up, *pre = z + up;
-    for (ptrdiff_t t = 0; t < steps; t++) {
-        const T *x = STEP_OF(call->X, t);
-#define INPUTS(width)                                                     \
-    for (int gate = 0; gate < 3; gate++)                                  \
-        NAME(single_input)(width, single, gate, x, c, left, pre + gate * up);
-        EACH_PART(u, INPUTS)
-#define RESET(width) NAME(single_reset)(width, single, t, h, pre, rh, c, left);
-        EACH_PART(u, RESET)
-#define UPDATE(width) NAME(single_update)(width, single, t, h, pre + up, z, c, left);
-        EACH_PART(u, UPDATE)
-#define CANDIDATE(width) NAME(single_candidate)(width, single, t, h, pre + 2 * up, rh, z, c, left);
-        EACH_PART(u, CANDIDATE)
-    }
+    T *h = call->rows, *work = h + call->up;
+    if (call->h.data)
+        for (ptrdiff_t n = 0, t; n < steps; n++) {
+            t = call->reverse ? steps - 1 - n : n;
+            NAME(single_step_)(1, single, t, STEP_OF(call->X, t), h, work);
+        }
+    else
+        for (ptrdiff_t n = 0; n < steps; n++)
+            NAME(single_step_)(0, single, 0, STEP_OF(call->X, call->reverse ? steps - 1 - n : n), h, work);
 }
 
 /* The equations of gates_backward, reset_backward and state_backward in cell.h, with V holding the transposes. */
@@ -171,30 +219,34 @@ INLINE void NAME(single_reset_backward)(const int width, const cgru_single *sing
 }
 
 INLINE void NAME(single_state_backward)(const int width, const cgru_single *single, ptrdiff_t t, T *dh, const T *dz_,
-                                        const T *dr_, ptrdiff_t c, ptrdiff_t left) {
+                                        const T *dr_, const T *dc, ptrdiff_t c, ptrdiff_t left) {
     const cgru_call *call = single->call;
     vec sum[4] = {ZERO, ZERO, ZERO, ZERO};
     NAME(add_row)(width, 4, dz_, call->u, &single->V[CGRU_Z], c, left, sum);
     NAME(add_row)(width, 4, dr_, call->u, &single->V[CGRU_R], c, left, sum);
+    if (call->after) NAME(add_row)(width, 4, dc, call->u, &single->V[CGRU_HH], c, left, sum);
     UNROLL(4)
     for (int j = 0; j < width; j++) {
         const ptrdiff_t i = c + j * LANES;
         const vec state = NAME(load)(dh + i) + sum[j];
         NAME(store)(dh + i, state);
-        NAME(store_n)(STEP_OF(call->dh, t) + i, state, LEFT(width, j));
+        if (call->dh.data) NAME(store_n)(STEP_OF(call->dh, t) + i, state, LEFT(width, j));
     }
 }
 
-/* From dhn to dh, from step `steps` - 1 down; the rows are dh | dhh_ | dz_ | dr_. */
+/* From dhn to dh, `steps` times; the rows are dh | dhh_ | dz_ | dr_ | dc. */
 static void NAME(single_backward)(const cgru_single *single, ptrdiff_t steps) {
     const cgru_call *call = single->call;
     const ptrdiff_t u = call->u, up = call->up;
-    T *dh = call->rows, *dhh_ = dh + up, *dz_ = dhh_ + up, *dr_ = dz_ + up;
-    for (ptrdiff_t t = steps - 1; t >= 0; t--) {
+    T *dh = call->rows, *dhh_ = dh + up, *dz_ = dhh_ + up, *dr_ = dz_ + up, *dc = dr_ + up;
+    for (ptrdiff_t n = 0, t; n < steps; n++) {
+        t = call->reverse ? n : steps - 1 - n;
         NAME(gates_backward)(call, t, 0, 1);
 #define RESET_BACKWARD(width) NAME(single_reset_backward)(width, single, t, dh, dhh_, dr_, c, left);
-        EACH_PART(u, RESET_BACKWARD)
-#define STATE_BACKWARD(width) NAME(single_state_backward)(width, single, t, dh, dz_, dr_, c, left);
+        if (!call->after) {
+            EACH_PART(u, RESET_BACKWARD)
+        }
+#define STATE_BACKWARD(width) NAME(single_state_backward)(width, single, t, dh, dz_, dr_, dc, c, left);
         EACH_PART(u, STATE_BACKWARD)
     }
 }

@@ -87,11 +87,13 @@ INLINE vec NAME(add_product)(vec sum, T x, vec w) {
 #define MM(name) _mm512_##name##_ps
 #define MASK(n) ((__mmask16)((1u << (n)) - 1))
 #define LESS(x, y) _mm512_cmp_ps_mask((__m512)(x), (__m512)(y), _CMP_LT_OQ)
+#define AT_LEAST(x, y) _mm512_cmp_ps_mask((__m512)(x), (__m512)(y), _CMP_NLT_UQ)
 typedef __m512 NAME(native);
 #else
 #define MM(name) _mm512_##name##_pd
 #define MASK(n) ((__mmask8)((1u << (n)) - 1))
 #define LESS(x, y) _mm512_cmp_pd_mask((__m512d)(x), (__m512d)(y), _CMP_LT_OQ)
+#define AT_LEAST(x, y) _mm512_cmp_pd_mask((__m512d)(x), (__m512d)(y), _CMP_NLT_UQ)
 typedef __m512d NAME(native);
 #endif
 INLINE vec NAME(load_n)(const T *p, ptrdiff_t n) { return (vec)MM(maskz_loadu)(MASK(n), p); }
@@ -104,10 +106,15 @@ INLINE vec NAME(if_less)(vec x, vec y, vec a, vec b) {
 
 INLINE vec NAME(at_least)(vec x, vec low) { return (vec)MM(max)((NAME(native))low, (NAME(native))x); }
 
+INLINE vec NAME(scaled_or_zero)(vec x, vec n, vec y) { /* zero for y < LOWEST */
+    return (vec)MM(maskz_scalef)(AT_LEAST(y, ZERO + LOWEST), (NAME(native))x, (NAME(native))n);
+}
+
 INLINE vec NAME(scaled)(vec x, vec n) { return (vec)MM(scalef)((NAME(native))x, (NAME(native))n); }
 #undef MM
 #undef MASK
 #undef LESS
+#undef AT_LEAST
 #else
 INLINE vec NAME(load_n)(const T *p, ptrdiff_t n) {
     if (n == LANES) return NAME(load)(p);
@@ -137,6 +144,10 @@ INLINE vec NAME(power_of_two)(vec n) { /* n an integer, SMALLEST <= n <= BIAS */
 INLINE vec NAME(scaled)(vec x, vec n) { /* in two steps, of which the second leads into the subnormal numbers */
     vec normal = NAME(if_less)(n, ZERO + SMALLEST, ZERO + SMALLEST, n);
     return x * NAME(power_of_two)(normal) * NAME(power_of_two)(n - normal);
+}
+
+INLINE vec NAME(scaled_or_zero)(vec x, vec n, vec y) {
+    return NAME(if_less)(y, ZERO + LOWEST, ZERO, NAME(scaled)(x, n));
 }
 #endif
 
@@ -169,8 +180,8 @@ INLINE vec NAME(reduced_expm1)(vec x, vec *n) { /* exp(r) - 1 */
 }
 
 INLINE vec NAME(exp_negative)(vec x) {
-    vec n, q = NAME(reduced_expm1)(NAME(at_least)(x, ZERO + LOWEST), &n);
-    return NAME(scaled)(1 + q, n);
+    vec n, q = NAME(reduced_expm1)(x, &n);
+    return NAME(scaled_or_zero)(1 + q, n, x);
 }
 
 INLINE vec NAME(expm1_negative)(vec x) {
@@ -188,30 +199,30 @@ INLINE vec NAME(sigmoid)(vec x) {
     return NAME(if_less)(x, ZERO, e - e * s, s);
 }
 
-/* exp(x) = (E + O) / (E - O) 2^n for x <= 0, E = 1 + e1 r^2 + ..., O = r (o0 + o1 r^2 + ...): tanh(r / 2) = O / E, fitted at
- * Chebyshev nodes to 2e-10 (float) and 2e-18 (double) of exp. A quotient of exp then needs one division, and fewer steps
- * before it, but rounds more than sigmoid bears. */
-INLINE void NAME(exp_ratio)(vec x, vec *over, vec *under) {
-    vec rounded = x * LOG2_E + SHIFTER, n = rounded - SHIFTER;
-    vec r = x - n * LN2_HIGH;
-    r = r - n * LN2_LOW;
-    vec s = r * r;
+/* exp(2 x) = (E + O) / (E - O) 2^n for x <= 0: 2 x = n ln 2 + 2 y, E = 1 + e1 y^2 + ..., O = y (o0 + o1 y^2 + ...) and
+ * tanh(y) = O / E, fitted at Chebyshev nodes to 2e-10 (float) and 2e-18 (double) of exp. tanh then needs one division,
+ * and fewer steps before it; sigmoid would round too much. */
+INLINE void NAME(exp2x_ratio)(vec x, vec *over, vec *under) {
+    vec rounded = x * (2 * LOG2_E) + SHIFTER, n = rounded - SHIFTER;
+    vec y = x - n * (LN2_HIGH / 2);
+    y = y - n * (LN2_LOW / 2);
+    vec s = y * y;
 #if SIZE == 4
-    vec o = (T)0.49999999972868997083 + (T)0.0083225741071220178666 * s;
-    vec E = 1 + (T)0.099978400495314924212 * s;
+    vec o = (T)0.99999999945735994166 + (T)0.066580592856976142933 * s;
+    vec E = 1 + (T)0.39991360198125969685 * s;
 #else
-    vec o = (T)0.49999999999999999753 + s * ((T)0.013887377813270458874 + (T)0.00003304361745249444202 * s);
-    vec E = 1 + s * ((T)0.11110808895987219987 + (T)0.0009917613150306113931 * s);
+    vec o = (T)0.99999999999999999506 + s * ((T)0.111099022506163670992 + (T)0.00105739575847982214464 * s);
+    vec E = 1 + s * ((T)0.44443235583948879948 + (T)0.0158681810404897822896 * s);
 #endif
-    *over = NAME(scaled)(E + r * o, n);
-    *under = E - r * o;
+    *over = NAME(scaled)(E + y * o, n);
+    *under = E - y * o;
 }
 
 /* 1 - 2 e / (1 + e) with e = exp(-2 |x|), and the sign of x; below 0.55, where that loses digits, x + x^3 P(x^2), P
  * interpolated at Chebyshev nodes to 4e-9 (float) and 2e-18 (double) of the whole. */
 INLINE vec NAME(tanh)(vec x) {
     vec over, under;
-    NAME(exp_ratio)(NAME(at_least)(2 * NUMBERS(BITS(x) | SIGN), ZERO + LOWEST), &over, &under);
+    NAME(exp2x_ratio)(NAME(at_least)(NUMBERS(BITS(x) | SIGN), ZERO + LOWEST / 2), &over, &under);
     vec s = x * x;
 #if SIZE == 4
     vec P = (T)-6.6096140128846229918e-3 * s + (T)2.1309062328578619709e-2;

@@ -1,0 +1,207 @@
+"""One step of a stream, state carried: `python -m benchmarks.stream [RTNEURAL]`, where RTNEURAL is a checkout of it.
+
+Our step from C and from Python, RTNeural's with its sizes known to the compiler, and a call of ONNX Runtime take turns
+in one process, on one core, in float32; each is first checked for equal work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median, quantiles
+
+import numpy as np
+
+from benchmarks import grid, machine, readme, report
+from benchmarks.cases import Case
+from benchmarks.processes import rows_from
+from benchmarks.rivals.base import Rival
+from benchmarks.rivals.rtneural import BACKENDS, HEADER, built
+from benchmarks.rivals.steps import FromC, FromPython, Steps
+from benchmarks.shapes import Shape
+from benchmarks.timing import ratios, round_robin
+
+# e and u of each layer, and how many times as long as ours RTNeural's step should take at least
+SIZES = {(8, 16): 1.25, (16, 32): 1.25, (32, 64): 1.10, (32, 128): 1.10, (64, 256): 1.10}
+TIMES = {(32, 128): 4.0}  # the same for a call of ONNX Runtime
+MORE = 1000  # nanoseconds that a step from Python may take beyond one from C
+ONNX = "ONNX Runtime, run"
+SECTION = "stream"  # the name of the section in the README
+FRAMES, TURNS = 20, 100  # a batch: so many frames that differ, so many times; few enough to stay in cache
+
+
+def contenders(checkout: Path | None) -> tuple[list[type[Rival]], dict[str, str]]:
+    """Those that can run here, and why the others cannot."""
+    found, missing = [FromC, FromPython], {}
+    for backend in BACKENDS if checkout else ():
+        try:
+            found.append(built(checkout, backend, SIZES))
+        except RuntimeError as error:
+            missing[f"RTNeural, {backend}"] = str(error)
+    try:
+        from benchmarks.rivals.onnxruntime import OnnxRuntime, Run
+
+        found += [OnnxRuntime, Run]
+    except ImportError as error:
+        missing["ONNX Runtime"] = str(error)
+    return found, missing
+
+
+def rows(checkout: Path | None, seconds: float) -> Iterator[dict]:
+    """What is measured, and on what; then a row for each size, `seconds` for each."""
+    found, missing = contenders(checkout)
+    yield {
+        "part": "about",
+        **machine.here(),
+        "versions": list(dict.fromkeys(rival.version for rival in found)),
+        "names": [rival.name for rival in found],
+        "missing": missing,
+    }
+    for e, u in SIZES:
+        yield row(e, u, found, seconds)
+
+
+def row(e: int, u: int, found: list[type[Rival]], seconds: float) -> dict:
+    """Medians and quartiles in ns a step, ratios to our step from C, and what `Stream` adds to it.
+
+    Raises:
+        RuntimeError: our own step fails, or is not the layer's.
+    """
+    ready, left_out = grid.ready(Case(Shape(1, 1, e, u), "float32"), "step", found)
+    for ours in (FromC.name, FromPython.name):
+        if ours not in ready:
+            raise RuntimeError(f"{ours} at ({e}, {u}): {left_out[ours]}")
+    frames = np.random.default_rng(2).standard_normal((FRAMES, e), np.float32)
+    times = round_robin({name: batch(rival, frames) for name, rival in ready.items()}, seconds)
+    ns = {name: [1e6 * ms / (FRAMES * TURNS) for ms in each] for name, each in times.items()}
+    return {
+        "part": "stream",
+        "size": [e, u],
+        "ns": {name: median(each) for name, each in ns.items()},
+        "quartiles": {name: quantiles(each, n=4)[::2] for name, each in ns.items()},
+        "ratio": ratios(times, FromC.name),
+        "more": median(b - a for a, b in zip(ns[FromC.name], ns[FromPython.name], strict=True)),
+        "left_out": left_out,
+    }
+
+
+def batch(rival: Rival, frames: np.ndarray) -> Callable[[], object]:
+    """A call that makes a batch of steps; ONNX Runtime steps on with the case's own frame."""
+    if isinstance(rival, Steps):
+        return rival.through(frames, TURNS)
+
+    def run() -> None:
+        for _ in range(FRAMES * TURNS):
+            rival.step()
+
+    return run
+
+
+# --- what is said of it ---
+
+
+def about(row: dict) -> list[str]:
+    """What was measured, on what, and what is missing."""
+    lines = [
+        f"One step, float32, one core of {row['machine']}, {row['instructions']}, {row['date']}, commit"
+        f" {row['commit'] or 'unknown'}: {', '.join(row['versions'])}. Medians in ns a step, the state carried on."
+    ]
+    if any("RTNeural" in name for name in row["names"]):
+        lines.append(
+            "RTNeural's cell resets after the product: as many multiplications, but other numbers than ours unless Vhh"
+            " is diagonal, and so it is checked. The compiler knows its sizes and may inline its step;"
+            " ours is called through a pointer."
+        )
+    if ONNX in row["names"]:
+        lines.append(
+            "ONNX Runtime's inputs and outputs are bound once; its `run` is handed frame and state and returns the new"
+            " state."
+        )
+    return lines + [f"Left out: {name} ({why})." for name, why in row["missing"].items()]
+
+
+def table(rows: list[dict]) -> list[str]:
+    """The sizes, the times, and the targets met or missed."""
+    names = report.part(rows, "about")[0]["names"]
+    heads = ["e, u", *names, "best RTNeural / ours from C", "Stream beyond C, ns", f"{ONNX} / ours from C"]
+    return report.table(heads, (line(row, names) for row in report.part(rows, "stream")))
+
+
+def line(row: dict, names: list[str]) -> list[str]:
+    size = tuple(row["size"])
+    times = [f"{row['ns'][name]:.{1 if row['ns'][name] < 100 else 0}f}" if name in row["ns"] else "" for name in names]
+    rtneural = [ratio for name, ratio in row["ratio"].items() if "RTNeural" in name]
+    return [
+        f"{size[0]}, {size[1]}",
+        *times,
+        verdict(min(rtneural), SIZES[size]) if rtneural else "",
+        verdict(row["more"], MORE, most=True, digits=0),
+        verdict(row["ratio"][ONNX], TIMES.get(size)) if ONNX in row["ratio"] else "",
+    ]
+
+
+def verdict(value: float, target: float | None, *, most: bool = False, digits: int = 2) -> str:
+    """A number beside its target, which is the least that is asked, or the most; in bold where it is missed."""
+    text = f"{value:.{digits}f}"
+    if target is None:
+        return text
+    met = value <= target if most else value >= target
+    against = f"target {target:.{digits}f}"
+    return f"{text} ({against}, met)" if met else f"**{text}** ({against}, missed)"
+
+
+# --- the command ---
+
+
+def options(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.stream",
+        description="Time one step of a stream: ours from C and from Python, RTNeural's, a call of ONNX Runtime.",
+    )
+    add = parser.add_argument
+    add("rtneural", nargs="?", type=Path, metavar="RTNEURAL", help="a checkout of RTNeural (default: go without it)")
+    add("--seconds", type=float, default=5.0, metavar="T", help="seconds for a size (default: 5)")
+    add("--json", type=Path, metavar="FILE", help="write every number there")
+    add("--readme", type=Path, metavar="FILE", help=f"rewrite the section {' ... '.join(readme.markers(SECTION))}")
+    given = parser.parse_args(arguments)
+    if given.rtneural and not (given.rtneural / HEADER).is_file():
+        parser.error(f"RTNEURAL: expected a checkout with {HEADER.as_posix()} in it, got {given.rtneural}")
+    if not given.seconds > 0:
+        parser.error(f"--seconds: expected a positive number, got {given.seconds}")
+    try:  # before a minute is spent on it
+        if given.readme:
+            readme.parts(given.readme, SECTION)
+    except (OSError, ValueError) as error:
+        parser.error(f"{error}")
+    return given
+
+
+def main(arguments: list[str] | None = None) -> int:
+    given = options(arguments)
+    found = []
+    try:
+        for each in rows_from(rows, given.rtneural and given.rtneural.resolve(), given.seconds):
+            found.append(each)
+            if each["part"] == "about":
+                print(*about(each), "", *table(found), sep="\n", flush=True)
+            else:
+                print(table([found[0], each])[-1], flush=True)
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    for each in report.part(found, "stream"):
+        for name, why in each["left_out"].items():
+            print(f"left out at {tuple(each['size'])}: {name} ({why})")
+    if given.json:
+        given.json.write_text(json.dumps({"rows": found}, indent=1))
+    if given.readme:
+        text = [*about(found[0]), "", *table(found)]
+        readme.rewrite(given.readme, "\n".join(text), SECTION)
+    return int(bool(found[0]["missing"]) or any(each["left_out"] for each in report.part(found, "stream")))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,288 @@
+"""The C that every exported model is made of: numbers, weights, the product, the activations.
+
+The text is C99 and C++11 at once. `real` is float or double. Without -ffast-math compilers turn loops into vector code
+only where no branch and no call stands in them: so the choices are made by masks, and exp is written out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from string import Template
+
+import numpy as np
+
+__all__ = ["array", "blocks", "number", "padded", "with_functions"]
+
+# How many columns `multiply` sums at once: they and a second sum of each fit the registers of AVX-512 and AVX2. GCC
+# unrolls loops of up to 16 before it looks for vectors, and then turns them the wrong way round.
+_BLOCKS = {"float32": (32, 48), "float64": (32, 24)}
+
+
+def blocks(columns: int, dtype: np.dtype) -> tuple[int, int]:
+    """The width of the blocks in which so many columns are padded least, and their padded number."""
+    width = min(_BLOCKS[dtype.name], key=lambda width: -(-columns // width) * width)
+    return width, -(-columns // width) * width
+
+
+def padded(units: int, dtype: np.dtype) -> int:
+    """`units`, rounded up to whole vectors: loops over them then have no rest, and no store is read in other pieces."""
+    lanes = 64 // dtype.itemsize
+    return -(-units // lanes) * lanes
+
+
+def number(value: float, dtype: np.dtype) -> str:
+    """A finite number of `dtype` as a C constant that is read back to the same bits.
+
+    Decimal, since C++ before 17 has no hexadecimal floating constants.
+    """
+    single = dtype.itemsize == 4
+    text = f"{value:.9g}" if single else repr(float(value))
+    if text in ("0", "0.0"):
+        return "0"
+    text += "" if "." in text or "e" in text else ".0"
+    return text + "f" if single else text
+
+
+def array(name: str, values: Iterable[float], dtype: np.dtype, kind: str = "real") -> str:
+    """The definition of a constant array."""
+    numbers = [number(value, dtype) for value in values]
+    lines = (", ".join(numbers[i : i + 8]) for i in range(0, len(numbers), 8))
+    return f"static ALIGNED const {kind} {name}[{len(numbers)}] = {{\n    " + ",\n    ".join(lines) + "};\n"
+
+
+def with_functions(code: str, dtype: np.dtype) -> str:
+    """`code`, preceded by the functions of this module that it calls."""
+    for name, text in reversed(_FUNCTIONS.items()):
+        if re.search(rf"\b{name}\(", code):
+            code = Template(text).substitute(_CONSTANTS[dtype.name]) + "\n" + code
+    return Template(_PROLOGUE).substitute(_CONSTANTS[dtype.name]) + "\n" + code
+
+
+def _horner(variable: str, coefficients: Iterable[str]) -> str:
+    first, *others = coefficients
+    lines = [f"real p = (real){first};", *(f"p = p * {variable} + (real){c};" for c in others)]
+    return "\n    ".join(lines)
+
+
+_CONSTANTS = {
+    "float32": {
+        "real": "float",
+        "word": "uint32_t",
+        "evaluation": "FLT_EVAL_METHOD == 1 || FLT_EVAL_METHOD == 2",
+        "shifter": "12582912.0",
+        "mantissa": "23",
+        "bias": "127",
+        "lowest": "-87",
+        "negligible": "-20",
+        "ln2_high": "0.693359375",
+        "ln2_low": "-2.12194440054690583e-4",
+        "exp": _horner(
+            "r",
+            (
+                "1.9891030654370327738e-4",
+                "1.3933685862617173589e-3",
+                "8.3333108895820771937e-3",
+                "4.1666464602026541557e-2",
+                "1.6666666681659179129e-1",
+                "5.0000000134981778643e-1",
+            ),
+        ),
+        "tanh": _horner(
+            "s",
+            (
+                "-6.6096140128846229918e-3",
+                "2.1309062328578619709e-2",
+                "-5.3909375641847945313e-2",
+                "1.3333113458732415705e-1",
+                "-3.3333332005908134041e-1",
+            ),
+        ),
+    },
+    "float64": {
+        "real": "double",
+        "word": "uint64_t",
+        "evaluation": "FLT_EVAL_METHOD == 2",
+        "shifter": "6755399441055744.0",
+        "mantissa": "52",
+        "bias": "1023",
+        "lowest": "-708",
+        "negligible": "-40",
+        "ln2_high": "6.93147180369123816490e-01",
+        "ln2_low": "1.90821492927058770002e-10",
+        "exp": _horner(
+            "r",
+            (
+                "2.0914717341716375952e-9",
+                "2.5105259538448493419e-8",
+                "2.7557273570102139673e-7",
+                "2.7557255297969644392e-6",
+                "2.4801587325605322782e-5",
+                "1.9841269874901259234e-4",
+                "1.3888888888883731828e-3",
+                "8.3333333333261120526e-3",
+                "4.1666666666666669767e-2",
+                "1.6666666666666671008e-1",
+                "0.5",
+            ),
+        ),
+        "tanh": _horner(
+            "s",
+            (
+                "-2.0598556673275166703e-5",
+                "8.5107079273541127234e-5",
+                "-2.3463104528300405602e-4",
+                "5.8893480724470277213e-4",
+                "-1.4556615775702363613e-3",
+                "3.592110347096176598e-3",
+                "-8.8632343954180955945e-3",
+                "2.1869488493563038118e-2",
+                "-5.3968253967431738911e-2",
+                "1.3333333333332712905e-1",
+                "-3.3333333333333332558e-1",
+            ),
+        ),
+    },
+}
+
+_PROLOGUE = """\
+#include <float.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__FAST_MATH__) || defined(_M_FP_FAST) || $evaluation
+#error "compile this file without -ffast-math, and on 32-bit x86 with -msse2 -mfpmath=sse: exp counts on its rounding"
+#endif
+
+#if defined(__GNUC__)
+#define ALIGNED __attribute__((aligned(64)))
+#else
+#define ALIGNED
+#endif
+
+typedef $real real;
+"""
+
+# In an order in which each may call those above it.
+_FUNCTIONS = {
+    "bits": """\
+static inline $word bits(real x) {
+    $word word;
+    memcpy(&word, &x, sizeof word);
+    return word;
+}
+""",
+    "real_of": """\
+static inline real real_of($word word) {
+    real x;
+    memcpy(&x, &word, sizeof x);
+    return x;
+}
+""",
+    "if_less": """\
+/* x < y ? a : b without a branch, so that a loop can become vector code; a NaN is less than nothing. */
+static inline real if_less(real x, real y, real a, real b) {
+    const $word mask = ($word)0 - ($word)(x < y);
+    return real_of((bits(a) & mask) | (bits(b) & ~mask));
+}
+""",
+    "negative": """\
+/* -|x| */
+static inline real negative(real x) {
+    return real_of(bits(x) | ($word)1 << (8 * sizeof(real) - 1));
+}
+""",
+    "reduced": """\
+/* exp(r) - 1 and 2^n for x = n ln 2 + r, |r| <= ln(2) / 2: the reduction in two parts (Cody and Waite, 1980), then
+ * r + r^2 P(r), P interpolated at Chebyshev nodes. Adding 1.5 * 2^$mantissa rounds to an integer, and leaves it in the
+ * lowest bits. */
+static inline real reduced(real x, real *scale) {
+    const real shifted = x * (real)1.4426950408889634074 + (real)$shifter, n = shifted - (real)$shifter;
+    const real r = x - n * (real)$ln2_high - n * (real)$ln2_low;
+    $exp
+    *scale = real_of((bits(shifted) + $bias) << $mantissa);
+    return r + r * r * p;
+}
+""",
+    "exp_negative": """\
+/* exp(x) for x <= 0, zero where it would be no normal number */
+static inline real exp_negative(real x) {
+    real scale;
+    const real q = reduced(x, &scale);
+    return if_less(x, $lowest, 0, scale + scale * q);
+}
+""",
+    "expm1_negative": """\
+/* exp(x) - 1 for x <= 0 */
+static inline real expm1_negative(real x) {
+    real scale;
+    const real q = reduced(x, &scale);
+    return if_less(x, $negligible, -1, scale * q + (scale - 1));
+}
+""",
+    "activate_relu": """\
+static inline real activate_relu(real x) {
+    return if_less(x, 0, 0, x);
+}
+""",
+    "activate_lrelu": """\
+static inline real activate_lrelu(real x, real alpha) {
+    return if_less(x, alpha * x, alpha * x, x);
+}
+""",
+    "activate_elu": """\
+static inline real activate_elu(real x, real alpha) {
+    return if_less(0, x, x, alpha * expm1_negative(if_less(0, x, 0, x)));
+}
+""",
+    "activate_sigmoid": """\
+/* 1 / (1 + e) with e = exp(-|x|), below zero e / (1 + e) */
+static inline real activate_sigmoid(real x) {
+    const real e = exp_negative(negative(x));
+    return if_less(x, 0, e, 1) / (1 + e);
+}
+""",
+    "activate_tanh": """\
+/* 1 - 2 e / (1 + e) with e = exp(-2 |x|), and the sign of x; below 0.55, where that loses digits, x + x^3 P(x^2), P
+ * interpolated at Chebyshev nodes */
+static inline real activate_tanh(real x) {
+    const real e = exp_negative(2 * negative(x)), s = x * x, t = 1 - 2 * e / (1 + e);
+    $tanh
+    return if_less(s, (real)0.3025, x + x * s * p, if_less(x, 0, -t, t));
+}
+""",
+    "softmax": """\
+/* y = exp(y / temperature) over its sum */
+static void softmax(real *y, int n, real temperature) {
+    real largest = y[0], sum = 0;
+    for (int i = 1; i < n; i++) largest = if_less(largest, y[i], y[i], largest);
+    for (int i = 0; i < n; i++) y[i] = exp_negative((y[i] - largest) / temperature);
+    for (int i = 0; i < n; i++) sum += y[i];
+    for (int i = 0; i < n; i++) y[i] /= sum;
+}
+""",
+}
+
+_MULTIPLY = Template("""\
+/* y = bias + v W: W lies in blocks of $block columns, each the bias and then the rows. Two sums take turns, since one
+ * would wait for itself. */
+static void multiply_$block(real *y, int columns, const real *v, int rows, const real *w) {
+    for (int column = 0; column < columns; column += $block) {
+        real a[$block], b[$block];
+        int k = 0;
+        for (int j = 0; j < $block; j++) a[j] = w[j];
+        for (int j = 0; j < $block; j++) b[j] = 0;
+        w += $block;
+        for (; k + 1 < rows; k += 2, w += 2 * $block) {
+            for (int j = 0; j < $block; j++) a[j] += v[k] * w[j];
+            for (int j = 0; j < $block; j++) b[j] += v[k + 1] * w[$block + j];
+        }
+        if (k < rows) {
+            for (int j = 0; j < $block; j++) a[j] += v[k] * w[j];
+            w += $block;
+        }
+        for (int j = 0; j < $block; j++) y[column + j] = a[j] + b[j];
+    }
+}
+""")
+_FUNCTIONS |= {f"multiply_{block}": _MULTIPLY.substitute(block=block) for block in (24, 32, 48)}

@@ -1,0 +1,281 @@
+"""`Stream`: a network that is given one step at a time, from Python.
+
+m samples at once, e elements per step, k outputs. The cells of cell.pyx run the GRU layers.
+"""
+
+import numpy as np
+
+cimport numpy as cnp
+from cython cimport floating
+from libc.math cimport exp
+from libc.string cimport memcpy, memset
+
+from cgru.activations import code_of, name_of, ours, parameter, softmax
+from cgru.cell import Cell
+from cgru.checks import positive
+from cgru.dense import Dense
+from cgru.dropout import Dropout
+from cgru.embedding import Embedding
+from cgru.layer import GRU
+from cgru.network import Network
+from cgru.pooling import Pool
+from cgru.cell cimport pointer, step_double, step_float, workspace_bytes
+from cgru.kernels cimport (
+    add_operand, cgru_activation, cgru_array, cgru_call, cgru_kernels, cgru_product, kernels, matrix, new_product, pack,
+)
+from cgru.memory cimport Workspace
+
+cnp.import_array()
+
+__all__ = ["Stream"]
+
+
+cdef class _Stage:
+    """One layer: what `run` makes of `given` (m, n) stands in `out` (m, units)."""
+
+    cdef cnp.ndarray given
+    cdef cnp.ndarray out
+
+    cdef void run(self) noexcept:
+        pass
+
+    def load(self, layer):
+        """Take the weights as they now are."""
+
+
+cdef class _Recurrent(_Stage):
+    cdef object cell
+    cdef cnp.ndarray h  # (m, u)
+    cdef cnp.ndarray memory
+
+    def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
+        self.cell = Cell(layer, batch=m)
+        cdef Py_ssize_t u = self.cell.units, e = self.cell.elements
+        self.given = np.empty((m, e), layer.dtype) if given is None else given
+        self.h = np.zeros((m, u), layer.dtype)
+        self.out = np.empty((m, u), layer.dtype)
+        self.memory = np.empty(workspace_bytes(pointer(self.cell), m, 1), np.uint8)
+
+    def load(self, layer):
+        self.cell = Cell(layer, batch=self.cell.batch)
+
+    cdef void run(self) noexcept:
+        cdef Py_ssize_t m = cnp.PyArray_DIM(self.given, 0), bytes = cnp.PyArray_SIZE(self.memory)
+        cdef void *x = cnp.PyArray_DATA(self.given)
+        cdef void *h = cnp.PyArray_DATA(self.h)
+        cdef void *memory = cnp.PyArray_DATA(self.memory)
+        if cnp.PyArray_ITEMSIZE(self.h) == 4:
+            step_float(pointer(self.cell), m, <float *>x, <float *>h, memory, bytes)
+        else:
+            step_double(pointer(self.cell), m, <double *>x, <double *>h, memory, bytes)
+        memcpy(cnp.PyArray_DATA(self.out), h, cnp.PyArray_NBYTES(self.out))
+
+
+cdef void _softmax(floating *x, Py_ssize_t m, Py_ssize_t k, double temperature) noexcept nogil:
+    cdef Py_ssize_t i, j
+    cdef double most, total
+    for i in range(m):
+        most = x[i * k]
+        for j in range(k):  # NaN stays: nothing is more than it
+            if not x[i * k + j] <= most:
+                most = x[i * k + j]
+        total = 0
+        for j in range(k):
+            x[i * k + j] = <floating>exp((x[i * k + j] - most) / temperature)
+            total += x[i * k + j]
+        for j in range(k):
+            x[i * k + j] /= <floating>total
+
+
+cdef class _Linear(_Stage):
+    """A Dense layer."""
+
+    cdef const cgru_kernels *k
+    cdef cgru_call call
+    cdef cgru_product product
+    cdef cgru_activation activate
+    cdef double temperature  # of softmax; 0: another activation
+    cdef cnp.ndarray b
+    cdef Workspace memory
+
+    def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
+        cdef Py_ssize_t n = layer.p["W"].shape[0], u = layer.d["u"]
+        self.given = np.empty((m, n), layer.dtype) if given is None else given
+        self.out = np.empty((m, u), layer.dtype)
+        self.k = kernels(layer.dtype.itemsize)
+        self.memory = Workspace((u + self.k.lanes) * n, self.k.size)
+        memset(&self.call, 0, sizeof(self.call))
+        self.call.m = m
+        self.product = new_product(self.k, &self.call, self.k.put, u, self.memory.take((u + self.k.lanes) * n), NULL)
+        self.product.out = cgru_array(cnp.PyArray_DATA(self.out), u, 0)
+        add_operand(&self.product, cnp.PyArray_DATA(self.given), n, n)
+        self.load(layer)
+
+    def load(self, layer):
+        W = layer.p["W"].astype(layer.dtype, copy=False)
+        if ours(layer.activate) is softmax:
+            self.temperature = parameter(layer.se_hPars, "softmax_temperature")
+        else:
+            self.activate.code, self.activate.alpha = code_of(layer.activate, layer.se_hPars)
+        pack(self.k, &self.product, 0, 0, matrix(W), W.shape[0], W.shape[1])
+        self.b = np.array(layer.p["b"], layer.dtype).ravel()
+
+    cdef void run(self) noexcept:
+        cdef Py_ssize_t m = cnp.PyArray_DIM(self.out, 0), u = cnp.PyArray_DIM(self.out, 1)
+        self.k.product(&self.product, 0, 0, m)
+        if self.k.size == 4:
+            self.finish(<float *>cnp.PyArray_DATA(self.out), <float *>cnp.PyArray_DATA(self.b), m, u)
+        else:
+            self.finish(<double *>cnp.PyArray_DATA(self.out), <double *>cnp.PyArray_DATA(self.b), m, u)
+
+    cdef void finish(self, floating *out, const floating *b, Py_ssize_t m, Py_ssize_t u) noexcept:
+        """The bias and the activation."""
+        cdef Py_ssize_t i, j
+        for i in range(m):
+            for j in range(u):
+                out[i * u + j] += b[j]
+        if self.temperature:
+            _softmax(out, m, u, self.temperature)
+        else:
+            self.k.activation(self.activate, out, out, m * u)
+
+
+cdef class Stream:
+    cdef readonly object source
+    cdef readonly Py_ssize_t batch, elements, units
+    cdef readonly object dtype
+    cdef list stages, recurrent
+    cdef object embedding  # the layer, its table, and what standardises: None where there is none
+    cdef object table, standardisation
+    cdef cnp.ndarray given
+    cdef cnp.ndarray out  # (m, units)
+    cdef cnp.ndarray row  # its only row, where there is one sample
+
+    def __init__(self, source, batch=1):
+        cdef cnp.ndarray given = None
+        layers = _layers(source)
+        self.source, self.batch, self.stages = source, positive(batch, "batch"), []
+        self.embedding = layers.pop(0) if isinstance(layers[0], Embedding) else None
+        if len({layer.dtype for layer in layers}) > 1:
+            dtypes = ", ".join([str(layer.dtype) for layer in layers])
+            raise ValueError(f"source: expected layers of one dtype, got {dtypes}")
+        for layer in layers:
+            kind = _Recurrent if isinstance(layer, GRU) else _Linear
+            self.stages.append(kind(layer, self.batch, given))
+            given = (<_Stage>self.stages[len(self.stages) - 1]).out
+        self.recurrent = [stage for stage in self.stages if isinstance(stage, _Recurrent)]
+        self.given, self.out, self.row = (<_Stage>self.stages[0]).given, given, given[0]
+        self.dtype, self.elements, self.units = given.dtype, cnp.PyArray_DIM(self.given, 1), cnp.PyArray_DIM(given, 1)
+        self._measure()
+
+    def _measure(self):
+        """Take the standardisation and the embedding as they now are."""
+        net = self.source
+        plain = getattr(net, "mean", None) is None
+        self.standardisation = None if plain else (np.array(net.mean), np.array(net.scale))
+        self.table = None if self.embedding is None else np.array(self.embedding.p["E"], self.dtype)
+
+    @property
+    def state(self):
+        states = [(<_Recurrent>stage).h.copy() for stage in self.recurrent]
+        return states[0] if len(states) == 1 else states
+
+    @state.setter
+    def state(self, value):
+        single = len(self.recurrent) == 1
+        values = [value] if single else list(value)
+        if len(values) != len(self.recurrent):
+            raise ValueError(f"state: expected one array for each of {len(self.recurrent)} GRU layers, "
+                             f"got {len(values)}")
+        checked = []
+        for i, stage in enumerate(self.recurrent):
+            h, due = np.asarray(values[i]), np.shape((<_Recurrent>stage).h)
+            name = "state" if single else f"state[{i}]"
+            if h.dtype.kind not in "fiub":
+                raise TypeError(f"{name}: expected real numbers, got dtype {h.dtype}")
+            if np.shape(h) != due and not (self.batch == 1 and np.shape(h) == due[1:]):
+                raise ValueError(f"{name}: expected shape {due}, got {np.shape(h)}")
+            checked.append(h)
+        for stage, h in zip(self.recurrent, checked):
+            (<_Recurrent>stage).h[...] = h
+
+    def reset(self):
+        for stage in self.recurrent:
+            (<_Recurrent>stage).h[...] = 0
+
+    def refresh(self):
+        layers = _layers(self.source)
+        for stage, layer in zip(self.stages, layers[self.embedding is not None:]):
+            stage.load(layer)
+        self._measure()
+
+    def step(self, x):
+        cdef bint flat
+        cdef cnp.ndarray array
+        if type(x) is np.ndarray and self.standardisation is None and self.table is None and self.takes(x):
+            array = x
+            memcpy(cnp.PyArray_DATA(self.given), cnp.PyArray_DATA(array), cnp.PyArray_NBYTES(self.given))
+            flat = cnp.PyArray_NDIM(array) == 1
+        else:
+            flat = self._take(x)
+        for stage in self.stages:
+            (<_Stage>stage).run()
+        return self.row if flat else self.out
+
+    cdef bint takes(self, cnp.ndarray x) noexcept:
+        """Whether x needs nothing done to it."""
+        cdef int n = cnp.PyArray_NDIM(x)
+        return (cnp.PyArray_TYPE(x) == cnp.PyArray_TYPE(self.given) and cnp.PyArray_ISCARRAY_RO(x)
+                and (n == 2 and cnp.PyArray_DIM(x, 0) == self.batch or n == 1 and self.batch == 1)
+                and cnp.PyArray_DIM(x, n - 1) == self.elements)
+
+    def _take(self, x):
+        """Look x up, standardise and cast it; say whether it is that of one sample without an axis for it."""
+        given = np.asarray(x) if self.table is None else self._looked_up(np.asarray(x))
+        if given.dtype.kind not in "fiub":
+            raise TypeError(f"x: expected real numbers, got dtype {given.dtype}")
+        shape, due = np.shape(given), (self.batch, self.elements)
+        flat = self.batch == 1 and shape == due[1:]
+        if not flat and shape != due:
+            raise ValueError(f"x: expected shape {due}{f' or {due[1:]}' if self.batch == 1 else ''}, got {shape}")
+        if self.standardisation is not None:
+            given = (given - self.standardisation[0]) / self.standardisation[1]
+        self.given[...] = given
+        return flat
+
+    def _looked_up(self, tokens):
+        shape = np.shape(tokens)
+        if tokens.dtype.kind not in "iu" or not (shape == (self.batch,) or self.batch == 1 and shape == ()):
+            raise ValueError(f"x: expected integer tokens of shape ({self.batch},), got {tokens.dtype} {shape}")
+        top = len(self.table) - 1
+        if ((tokens < 0) | (tokens > top)).any():
+            raise ValueError(f"x: expected tokens from 0 to {top}, got {tokens}")
+        return self.table[tokens]
+
+    def __repr__(self):
+        return f"Stream({self.source!r}, batch={self.batch})"
+
+    def __reduce__(self):
+        raise TypeError("a Stream does not pickle: it lends pointers to its memory; make it anew from its network")
+
+
+def _layers(source):
+    """The layers that have anything to do at a step; ValueError with the reason where one cannot run so."""
+    if isinstance(source, GRU):
+        layers = [source]
+    elif isinstance(source, Network):
+        layers = list(source.layers)
+    else:
+        raise TypeError(f"source: expected a cgru.GRU or a cgru.Network, got {type(source).__name__}")
+    for i, layer in enumerate(layers):
+        what = f"source: layer {i}, {layer!r}, cannot run a step at a time"
+        if not isinstance(layer, (GRU, Dense, Dropout, Embedding, Pool)):
+            raise ValueError(f"{what}: its outputs depend on steps to come, or it is no layer of this package")
+        if isinstance(layer, Pool) and layer.how != "last":
+            raise ValueError(f"{what}: it needs all steps of a sequence")
+        if not layer.p and isinstance(layer, (GRU, Dense, Embedding)):
+            raise RuntimeError(f"source: layer {i}, {layer!r}, has no parameters yet")
+        if isinstance(layer, Dense) and ours(layer.activate) is not softmax:
+            if code_of(layer.activate, layer.se_hPars) is None:
+                raise ValueError(f"{what}: expected one of cgru's own activations, got {name_of(layer.activate)}")
+    return [layer for layer in layers if not isinstance(layer, (Dropout, Pool))]

@@ -1,0 +1,157 @@
+"""The comparison of one step: its options, our own two contenders, and what it says; RTNeural needs its checkout."""
+
+import json
+import shutil
+
+import pytest
+
+needs_compiler = pytest.mark.skipif(not (shutil.which("cc") and shutil.which("c++")), reason="needs a C++ compiler")
+SIZES = [[8, 16], [16, 32], [32, 64], [32, 128], [64, 256]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["nowhere"], "RTNEURAL: expected a checkout with RTNeural/RTNeural.h in it, got nowhere"),
+        (["--seconds", "0"], "--seconds: expected a positive number, got 0.0"),
+        (["--seconds", "nan"], "--seconds: expected a positive number, got nan"),
+        (["--readme", "nowhere.md"], "nowhere.md"),
+        (["--readme", "benchmarks/stream.py"], "expected <!-- stream --> and then <!-- /stream -->, once each"),
+    ],
+)
+def test_bad_options(run, arguments, complaint):
+    done = run("-m", "benchmarks.stream", *arguments)
+    assert done.returncode == 2
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@needs_compiler
+def test_ours_alone(run, folder):
+    readme = folder / "README.md"
+    readme.write_text("# before\n<!-- stream -->\nold\n<!-- /stream -->\n# after\n")
+    done = run("-m", "benchmarks.stream", "--seconds", "0.01", "--json", "stream.json", "--readme", "README.md")
+    about, *rows = json.loads((folder / "stream.json").read_text())["rows"]
+    assert done.returncode == bool(about["missing"]), done.stderr
+    assert set(about["missing"]) <= {"ONNX Runtime"}
+    assert about["names"][:2] == ["cgru from C", "cgru.Stream"]
+    assert [row["size"] for row in rows] == SIZES
+    for row in rows:
+        assert row["left_out"] == {}
+        assert row["ns"].keys() == set(about["names"]) == row["ratio"].keys() | {"cgru from C"}
+        first, third = row["quartiles"]["cgru from C"]
+        assert 1 < first <= row["ns"]["cgru from C"] <= third < 1e6
+    section = readme.read_text()
+    assert section.startswith("# before\n<!-- stream -->\nOne step, float32")
+    assert section.endswith("|\n<!-- /stream -->\n# after\n")
+    table = [line for line in done.stdout.splitlines() if line.startswith("|")]
+    assert len(table) == 2 + len(SIZES)
+    assert "\n".join(table) in section
+
+
+@needs_compiler
+def test_a_checkout_that_does_not_compile_is_left_out(run, folder):
+    (folder / "broken" / "RTNeural").mkdir(parents=True)
+    (folder / "broken" / "RTNeural" / "RTNeural.h").write_text("#error a broken checkout\n")
+    done = run(
+        "-c",
+        "from pathlib import Path\n"
+        "from benchmarks.stream import contenders\n"
+        "found, missing = contenders(Path('broken'))\n"
+        "print([rival.name for rival in found][:2], *missing.items(), sep='\\n')\n",
+    )
+    found, *missing = done.stdout.splitlines()
+    assert found == "['cgru from C', 'cgru.Stream']", done.stderr
+    for backend, line in zip(("Eigen", "XSIMD"), missing, strict=False):
+        assert f"RTNeural, {backend}" in line
+        assert "does not compile rtneural_steps.cpp" in line
+        assert "a broken checkout" in line
+
+
+@needs_compiler
+@pytest.mark.parametrize("rival", ["FromC", "FromPython"])
+def test_a_batch_is_the_sequence(run, rival):
+    """Many steps in one call carry the state on from frame to frame and from turn to turn."""
+    done = run(
+        "-c",
+        "import numpy as np\n"
+        "from benchmarks.cases import Case\n"
+        f"from benchmarks.rivals.steps import Cgru, {rival}\n"
+        "from benchmarks.shapes import Shape\n"
+        "case = Case(Shape(1, 1, 5, 7), 'float32')\n"
+        "frames = np.random.default_rng(3).standard_normal((4, 5), np.float32)\n"
+        f"rival = {rival}(case)\n"
+        "rival.through(frames, 3)()\n"
+        "due = Cgru(case).layer.predict(np.tile(frames, (3, 1))[None])\n"
+        "print(rival.h.shape, np.abs(rival.h - due).max() < 1e-6, np.abs(due).max() > 0.1)\n",
+    )
+    assert done.stdout == "(1, 7) True True\n", done.stderr
+
+
+@needs_compiler
+def test_the_loop_in_c_hands_every_frame_over_and_ends_at_a_code(run):
+    done = run(
+        "-c",
+        "import ctypes\n"
+        "import numpy as np\n"
+        "from benchmarks.rivals.steps import SOURCE, array, library\n"
+        "seen = []\n"
+        "number, pointer = ctypes.c_ssize_t, ctypes.c_void_p\n"
+        "def step(cell, m, x, h, workspace, room):\n"
+        "    seen.append((cell, m, ctypes.cast(x, ctypes.POINTER(ctypes.c_float))[1], workspace, room))\n"
+        "    return 9 if len(seen) == 5 else 0\n"
+        "step = ctypes.CFUNCTYPE(ctypes.c_int, pointer, number, pointer, pointer, pointer, number)(step)\n"
+        "X, h = np.arange(6, dtype=np.float32).reshape(3, 2), np.zeros(4, np.float32)\n"
+        "sizes = map(number, (3, 2, 4))\n"
+        "print(library(SOURCE).cell_steps(step, pointer(1), array(X), *sizes, array(h), pointer(2), number(3)))\n"
+        "print(*seen, sep='\\n')\n",
+    )
+    frames = [1.0, 3.0, 5.0, 1.0, 3.0]
+    assert done.stdout.splitlines() == ["9", *(f"(1, 1, {x}, 2, 3)" for x in frames)], done.stderr
+
+
+@needs_compiler
+def test_a_code_is_an_error(run):
+    done = run(
+        "-c",
+        "import numpy as np\n"
+        "from benchmarks.cases import Case\n"
+        "from benchmarks.rivals.steps import FromC\n"
+        "from benchmarks.shapes import Shape\n"
+        "rival = FromC(Case(Shape(1, 1, 3, 4), 'float32'))\n"
+        "rival.workspace = rival.workspace[:1]\n"
+        "rival.step()\n",
+    )
+    assert "RuntimeError: step_float: expected 0, got the code" in done.stderr
+
+
+def test_table(run):
+    """Targets are read against the faster backend, and what misses one is in bold."""
+    row = {
+        "part": "stream",
+        "size": [32, 128],
+        "ns": {"cgru from C": 2000.4, "cgru.Stream": 99.96, "RTNeural, XSIMD": 2500, "ONNX Runtime, run": 12000},
+        "ratio": {
+            "cgru.Stream": 1.45,
+            "RTNeural, Eigen": 1.1,
+            "RTNeural, XSIMD": 1.25,
+            "ONNX Runtime": 3.2,
+            "ONNX Runtime, run": 3.99,
+        },
+        "more": 900.2,
+    }
+    done = run(
+        "-c",
+        "from benchmarks.stream import table\n"
+        "names = ['cgru from C', 'cgru.Stream', 'RTNeural, Eigen', 'RTNeural, XSIMD', 'ONNX Runtime, run']\n"
+        f"row = {row}\n"
+        "other = row | {'size': [8, 16], 'more': 1000.6}\n"
+        "ours = other | {'ratio': {'cgru.Stream': 1.1}}\n"
+        "print(*table([{'part': 'about', 'names': names}, row, other, ours]), sep='\\n')\n",
+    )
+    head, _, *lines = ([cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines())
+    assert head[-3:] == ["best RTNeural / ours from C", "Stream beyond C, ns", "ONNX Runtime, run / ours from C"]
+    assert lines[0][:6] == ["32, 128", "2000", "100.0", "", "2500", "12000"]
+    assert lines[0][6:] == ["1.10 (target 1.10, met)", "900 (target 1000, met)", "**3.99** (target 4.00, missed)"]
+    assert lines[1][6:] == ["**1.10** (target 1.25, missed)", "**1001** (target 1000, missed)", "3.99"]
+    assert lines[2][6:] == ["", "**1001** (target 1000, missed)", ""]

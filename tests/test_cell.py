@@ -1,0 +1,210 @@
+"""cgru.Cell through the C functions that it lends, bit for bit as the layer."""
+
+import ctypes
+import itertools
+
+import numpy as np
+import pytest
+from helpers import ODD, random_batch, random_layer
+
+import cgru
+from cgru import cell as module
+
+OK, NULL, DTYPE, SIZE, ROOM, READ_ONLY = range(6)
+DTYPES = (np.float32, np.float64)
+
+
+def function(name, restype=ctypes.c_int):
+    """A function of `cgru.cell.__pyx_capi__`, arrays given as such, sizes as ints."""
+    capsule = module.__pyx_capi__[name]
+    of = ctypes.pythonapi.PyCapsule_GetName
+    of.restype, of.argtypes = ctypes.c_char_p, [ctypes.py_object]
+    at = ctypes.pythonapi.PyCapsule_GetPointer
+    at.restype, at.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    pointer = ctypes.CFUNCTYPE(restype, use_errno=False)(at(capsule, of(capsule)))
+
+    def argument(value):
+        if isinstance(value, np.ndarray):
+            return ctypes.c_void_p(value.ctypes.data)
+        if isinstance(value, cgru.Cell):
+            return ctypes.c_void_p(value.address)
+        return ctypes.c_double(value) if isinstance(value, float) else ctypes.c_ssize_t(value or 0)
+
+    return lambda *given: pointer(*map(argument, given))
+
+
+def typed(name, dtype):
+    return function(f"{name}_{'float' if dtype == np.float32 else 'double'}")
+
+
+def room(name, *given):
+    return np.empty(function(f"{name}_bytes", ctypes.c_ssize_t)(*given), np.uint8)
+
+
+@pytest.mark.parametrize("variant", [{}, {"reset_after": True}, {"zoneout": 0.25}], ids=str)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("m", [1, 2, 7, 33])
+def test_steps_and_sequences_are_those_of_the_layer(level, dtype, m, variant):
+    for e, u in itertools.product((1, 7, 16), (1, 7, 8, 17, 33, 64)):
+        layer = random_layer(e, u, dtype=dtype, sequences=True, **variant)
+        X, _, h0 = random_batch(m, 5, e, u, False, dtype)
+        due = layer.predict(X, h0=h0)
+        cell = cgru.Cell(layer, batch=m)
+        work = room("workspace", cell, m, 1)
+        h = h0.copy()
+        for t in range(5):
+            x = X[:, t].copy()
+            assert typed("step", dtype)(cell, m, x, h, work, work.nbytes) == OK
+            np.testing.assert_array_equal(h, due[:, t])
+        h, H = h0.copy(), np.empty(due.shape, dtype)
+        work = room("workspace", cell, m, 5)
+        assert typed("sequence", dtype)(cell, m, 5, X, h, H, work, work.nbytes) == OK
+        np.testing.assert_array_equal(H, due)
+        np.testing.assert_array_equal(h, due[:, -1])
+        h = h0.copy()
+        assert typed("sequence", dtype)(cell, m, 5, X, h, None, work, work.nbytes) == OK
+        np.testing.assert_array_equal(h, due[:, -1])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("options", [{}, {"activate": cgru.elu}, {"reset_after": True}], ids=str)
+def test_a_training_step_is_that_of_the_layer(level, dtype, options):
+    for m, s, e, u in ((1, 1, 1, 1), (1, 9, 4, 8), (3, 7, 5, 17), (9, 4, 33, 33)):
+        layer = random_layer(e, u, dtype=dtype, sequences=True, **options)
+        ours = random_layer(e, u, dtype=dtype, sequences=True, **options)
+        X, _, h0 = random_batch(m, s, e, u, False, dtype)
+        dH = np.random.default_rng(3).standard_normal((m, s, u)).astype(dtype)
+        H = layer.forward(X, h0=h0)
+        dX = layer.backward(dH)
+        layer.compute_gradients()
+        layer.lrate, layer.e = [0.1], 0
+        layer.update_parameters()
+
+        cell = cgru.Cell(ours, batch=m)
+        work, cache = room("workspace", cell, m, s), room("cache", cell, m, s)
+        sizes = (cache, cache.nbytes, work, work.nbytes)
+        h, states, into, dh = h0.copy(), np.empty(H.shape, dtype), np.empty(X.shape, dtype), np.zeros(h0.shape, dtype)
+        g = np.zeros(function("parameter_count", ctypes.c_ssize_t)(cell), dtype)
+        assert typed("forward", dtype)(cell, m, s, X, h, states, *sizes) == OK
+        assert typed("backward", dtype)(cell, m, s, dH, dh, into, *sizes) == OK
+        assert typed("gradients", dtype)(cell, m, s, X, g, *sizes) == OK
+        np.testing.assert_array_equal(states, H)
+        np.testing.assert_array_equal(h, H[:, -1])
+        np.testing.assert_array_equal(into, dX)
+        np.testing.assert_array_equal(dh, layer.bc["dh"][:, 0])
+        np.testing.assert_array_equal(g, np.concatenate([layer.g["d" + name].ravel() for name in layer.p]))
+        assert typed("update", dtype)(cell, g, 0.1) == OK
+        for name in layer.p:
+            np.testing.assert_array_equal(ours.p[name], layer.p[name])
+        h = h0.copy()  # and the pack has the new weights
+        assert typed("sequence", dtype)(cell, m, s, X, h, states, work, work.nbytes) == OK
+        np.testing.assert_array_equal(states, layer.predict(X, h0=h0))
+
+
+def test_gradients_are_added_and_optional_arrays_may_be_missing():
+    layer = random_layer(3, 7)
+    X, _, h0 = random_batch(2, 5, 3, 7, False)
+    cell = cgru.Cell(layer, batch=2)
+    work, cache = room("workspace", cell, 2, 5), room("cache", cell, 2, 5)
+    sizes = (cache, cache.nbytes, work, work.nbytes)
+    h, dh, g = h0.copy(), np.ones((2, 7)), np.zeros(3 * 11 * 7)
+    assert typed("forward", np.float64)(cell, 2, 5, X, h, None, *sizes) == OK
+    assert typed("backward", np.float64)(cell, 2, 5, None, dh, None, *sizes) == OK  # from the last state alone
+    layer.forward(X, h0=h0)
+    layer.backward(np.ones((2, 7)))
+    np.testing.assert_array_equal(dh, layer.bc["dh"][:, 0])
+    for _ in range(2):
+        assert typed("gradients", np.float64)(cell, 2, 5, X, g, *sizes) == OK
+    layer.compute_gradients()
+    due = np.concatenate([layer.g["d" + name].ravel() for name in layer.p])
+    np.testing.assert_allclose(g, 2 * due, rtol=1e-12, atol=1e-13)
+
+
+def test_from_a_dict_of_arrays_in_any_order():
+    layer = random_layer(5, 9, dtype=np.float32)
+    X, _, _ = random_batch(1, 1, 5, 9, False, np.float32)
+    p = {name: np.asfortranarray(value) for name, value in layer.p.items()}
+    cell = cgru.Cell(p, "reset_before")
+    assert (cell.elements, cell.units, cell.batch, cell.dtype) == (5, 9, 1, np.float32)
+    h, work = np.zeros((1, 9), np.float32), room("workspace", cell, 1, 1)
+    assert typed("step", np.float32)(cell, 1, X, h, work, work.nbytes) == OK
+    np.testing.assert_array_equal(h, layer.predict(X))
+    g = np.ones(3 * 15 * 9, np.float32)
+    assert typed("update", np.float32)(cell, g, 0.5) == OK
+    np.testing.assert_array_equal(p["Vz"], layer.p["Vz"] - np.float32(0.5))
+    p["Vz"][...] = layer.p["Vz"]
+    cell.refresh()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_wrong_calls_are_answered_and_write_nothing(dtype):
+    other = DTYPES[dtype == np.float32]
+    cell = cgru.Cell(random_layer(3, 4, dtype=dtype), batch=2)
+    work, cache = room("workspace", cell, 2, 5), room("cache", cell, 2, 5)
+    X, h = np.ones((2, 5, 3), dtype), np.ones((2, 4), dtype)
+    step, sequence, forward = (typed(name, dtype) for name in ("step", "sequence", "forward"))
+    assert step(0, 1, X, h, work, work.nbytes) == NULL
+    assert step(cell, 1, 0, h, work, work.nbytes) == NULL
+    assert step(cell, 1, X, h, work, 8) == ROOM
+    assert step(cell, 3, X, h, work, work.nbytes) == SIZE
+    assert step(cell, 0, X, h, work, work.nbytes) == SIZE
+    assert typed("step", other)(cell, 1, X, h, work, work.nbytes) == DTYPE
+    assert sequence(cell, 2, 0, X, h, 0, work, work.nbytes) == SIZE
+    assert sequence(cell, 2, 5, X, h, 0, work, 16) == ROOM
+    assert forward(cell, 2, 5, X, h, 0, cache, cache.nbytes - 1, work, work.nbytes) == ROOM
+    assert forward(cell, 2, 5, X, h, 0, 0, cache.nbytes, work, work.nbytes) == NULL
+    assert typed("update", dtype)(cell, 0, 0.1) == NULL
+    assert function("workspace_bytes", ctypes.c_ssize_t)(cell, 3, 1) == 0
+    assert function("cache_bytes", ctypes.c_ssize_t)(cell, 1, 0) == 0
+    np.testing.assert_array_equal(h, 1)
+
+
+def test_what_may_not_be_written_to_is_said():
+    layer = random_layer(3, 4)
+    layer.p["Uz"].flags.writeable = False
+    g = np.ones(3 * 8 * 4)
+    assert typed("update", np.float64)(cgru.Cell(layer), g, 0.1) == READ_ONLY
+    p = random_layer(3, 4).p
+    p["br"] = p["br"].astype(np.float32)  # a copy in the cell's dtype
+    assert typed("update", np.float64)(cgru.Cell(p), g, 0.1) == READ_ONLY
+
+
+def test_odd_sizes_need_no_more_room_than_they_ask_for():
+    for u in ODD:
+        cell = cgru.Cell(random_layer(u, u, dtype=np.float32))
+        size = room("workspace", cell, 1, 1).nbytes
+        guarded = np.full(size + 128, 7, np.uint8)
+        x, h = np.ones((1, u), np.float32), np.zeros((1, u), np.float32)
+        assert typed("step", np.float32)(cell, 1, x, h, guarded[64:-64], size) == OK
+        assert (guarded[:64] == 7).all()
+        assert (guarded[-64:] == 7).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: cgru.Cell(3), TypeError, ["source", "int"]),
+        (lambda: cgru.Cell({}), TypeError, ["source['Vz']"]),
+        (lambda: cgru.Cell(random_layer(3, 4).p, "lstm"), ValueError, ["variant", "reset_before", "lstm"]),
+        (lambda: cgru.Cell(random_layer(3, 4), "reset_before"), TypeError, ["variant", "None"]),
+        (lambda: cgru.Cell(random_layer(3, 4), batch=0), ValueError, ["batch", "1", "0"]),
+        (lambda: cgru.Cell(random_layer(3, 4, activate=lambda x, deriv=False: x)), ValueError, ["activate", "lambda"]),
+        (lambda: cgru.Cell(random_layer(3, 4).p, activate=np.tanh), ValueError, ["activate", "tanh"]),
+        (lambda: cgru.Cell(cgru.GRU(4)), RuntimeError, ["p", "empty"]),
+        (lambda: cgru.Cell(random_layer(3, 4).p | {"br": np.ones(3)}), ValueError, ["br", "(1, 4)", "(3,)"]),
+        (lambda: cgru.Cell({"Vz": np.ones((4, 4))}), ValueError, ["Uz", "missing"]),
+        (lambda: cgru.Cell(random_layer(3, 4, reverse=True)), ValueError, ["reverse"]),
+    ],
+)
+def test_refused(make, error, words):
+    with pytest.raises(error) as caught:
+        make()
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_it_does_not_pickle():
+    import pickle
+
+    with pytest.raises(TypeError, match="layer"):
+        pickle.dumps(cgru.Cell(random_layer(3, 4)))

@@ -1,0 +1,183 @@
+"""cgru.Stream: one step at a time gives what the whole sequence gives."""
+
+import pickle
+
+import numpy as np
+import pytest
+from helpers import assert_close, random_layer
+
+import cgru
+
+RNG = np.random.default_rng(0)
+
+
+def network(*layers, e=5, standardized=False, dtype=np.float64):
+    net = cgru.Network(list(layers), seed=1)
+    net.predict(np.zeros((1, 1), int) if isinstance(layers[0], cgru.Embedding) else np.zeros((1, 1, e)))
+    for layer in net.layers:
+        for value in layer.p.values():
+            value[...] = RNG.standard_normal(value.shape) * 0.5
+    if standardized:
+        net.mean, net.scale = RNG.standard_normal(e), RNG.random(e) + 0.5
+    return net
+
+
+NETWORKS = {
+    "one": lambda dtype: network(cgru.GRU(7, dtype=dtype), cgru.Dense(3, cgru.softmax, dtype=dtype)),
+    "a stack, standardized": lambda dtype: network(
+        cgru.GRU(7, sequences=True, dtype=dtype),
+        cgru.GRU(17, activate=cgru.relu, dtype=dtype),
+        cgru.Dense(2, cgru.identity, dtype=dtype),
+        standardized=True,
+    ),
+    "at each step": lambda dtype: network(
+        cgru.GRU(9, sequences=True, dtype=dtype),
+        cgru.Dense(4, cgru.softmax, se_hPars={"softmax_temperature": 2.0}, dtype=dtype),
+    ),
+    "several heads": lambda dtype: network(
+        cgru.GRU(8, dtype=dtype), cgru.Dense(6, cgru.elu, dtype=dtype), cgru.Dense(1, cgru.sigmoid, dtype=dtype)
+    ),
+    "dropout and last": lambda dtype: network(
+        cgru.GRU(8, sequences=True, dropout=0.3, dtype=dtype),
+        cgru.Dropout(0.5),
+        cgru.GRU(8, sequences=True, dtype=dtype),
+        cgru.Pool("last"),
+        cgru.Dense(1, cgru.tanh, dtype=dtype),
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_layer(dtype, batch):
+    for e, u in ((1, 1), (3, 8), (7, 17), (16, 33)):
+        layer = random_layer(e, u, dtype=dtype, sequences=True)
+        X = RNG.standard_normal((batch, 6, e)).astype(dtype)
+        stream = cgru.Stream(layer, batch)
+        out = np.stack([stream.step(X[:, t]).copy() for t in range(6)], axis=1)
+        np.testing.assert_array_equal(out, layer.predict(X))
+        np.testing.assert_array_equal(stream.state, out[:, -1])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS.keys())
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_network(make, dtype, batch):
+    net = make(dtype)
+    X = RNG.standard_normal((batch, 5, 5))
+    stream = cgru.Stream(net, batch)
+    for t in range(5):
+        due = net.predict(X[:, : t + 1])
+        assert_close(stream.step(X[:, t]), due[:, -1] if net.per_step else due, 1e-14 if dtype == np.float64 else 1e-6)
+
+
+def test_tokens():
+    net = network(cgru.Embedding(11, 4), cgru.GRU(6), cgru.Dense(2, cgru.identity))
+    tokens = RNG.integers(0, 11, (1, 7))
+    stream = cgru.Stream(net)
+    for t in range(7):
+        out = stream.step(tokens[0, t])
+        assert_close(out, net.predict(tokens[:, : t + 1])[0], 1e-14)
+    for wrong in (11, -1, 0.5, [1, 2]):
+        with pytest.raises(ValueError, match="x: expected"):
+            stream.step(wrong)
+
+
+def test_one_sample_comes_and_goes_without_an_axis():
+    stream = cgru.Stream(random_layer(3, 5))
+    x = RNG.standard_normal(3)
+    first = stream.step(x).copy()
+    assert first.shape == (5,)
+    stream.reset()
+    np.testing.assert_array_equal(stream.step(x[None])[0], first)
+    stream.reset()
+    np.testing.assert_array_equal(stream.step(list(x)), first)
+    stream.reset()
+    np.testing.assert_array_equal(stream.step(np.repeat(x, 2)[::2]), first)
+    assert stream.step(x) is stream.step(x)  # nothing is allocated: the same array each time
+
+
+def test_the_state_is_read_and_set():
+    layer = random_layer(3, 5, sequences=True)
+    stream = cgru.Stream(layer)
+    X = RNG.standard_normal((1, 4, 3))
+    stream.step(X[0, 0])
+    held = stream.state
+    out = stream.step(X[0, 1]).copy()
+    stream.state = held
+    np.testing.assert_array_equal(stream.step(X[0, 1]), out)
+    held[...] = 0  # a copy
+    np.testing.assert_array_equal(stream.state[0], out)
+    stream.reset()
+    np.testing.assert_array_equal(stream.state, 0)
+    for wrong, error in ((np.zeros(4), ValueError), (np.zeros(5, complex), TypeError)):
+        with pytest.raises(error, match="state: expected"):
+            stream.state = wrong
+    two = cgru.Stream(NETWORKS["a stack, standardized"](np.float64))
+    assert [h.shape for h in two.state] == [(1, 7), (1, 17)]
+    with pytest.raises(ValueError, match=r"state\[1\]"):
+        two.state = [np.ones(7), np.ones(3)]
+    np.testing.assert_array_equal(two.state[0], 0)  # all or nothing
+    with pytest.raises(ValueError, match="2 GRU layers, got 1"):
+        two.state = [np.ones(7)]
+
+
+def test_it_is_a_snapshot_until_refreshed():
+    net = NETWORKS["several heads"](np.float64)
+    stream = cgru.Stream(net)
+    x = RNG.standard_normal(5)
+    before = stream.step(x).copy()
+    for layer in net.layers:
+        for value in layer.p.values():
+            value *= 1.5
+    stream.reset()
+    np.testing.assert_array_equal(stream.step(x), before)
+    stream.refresh()
+    stream.reset()
+    assert_close(stream.step(x), net.predict(x[None, None])[0], 1e-14)
+
+
+@pytest.mark.parametrize(
+    ("x", "error"),
+    [(np.ones(4), ValueError), (np.ones((2, 3)), ValueError), (np.ones(3, complex), TypeError), ("abc", TypeError)],
+)
+def test_a_wrong_step_changes_nothing(x, error):
+    stream = cgru.Stream(random_layer(3, 5))
+    stream.step(np.ones(3))
+    before = stream.state
+    with pytest.raises(error, match="x: expected"):
+        stream.step(x)
+    np.testing.assert_array_equal(stream.state, before)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: random_layer(3, 4, reverse=True), ValueError, ["reverse"]),
+        (lambda: cgru.Bidirectional(cgru.GRU(4)), TypeError, ["source", "Bidirectional"]),
+        (lambda: cgru.GRU(4), RuntimeError, ["no parameters"]),
+        (lambda: random_layer(3, 4, activate=lambda x, deriv=False: x), ValueError, ["activate"]),
+        (
+            lambda: network(cgru.GRU(4, sequences=True), cgru.Pool("mean"), cgru.Dense(1)),
+            ValueError,
+            ["Pool", "all steps"],
+        ),
+        (lambda: network(cgru.Bidirectional(cgru.GRU(4)), cgru.Dense(1)), ValueError, ["Bidirectional"]),
+        (lambda: network(cgru.GRU(4), cgru.Dense(1, dtype=np.float32)), ValueError, ["one dtype"]),
+        (lambda: network(cgru.GRU(4), cgru.Dense(1, lambda x, deriv=False: x)), ValueError, ["activations"]),
+    ],
+)
+def test_what_cannot_run_a_step_at_a_time_is_refused_with_the_reason(make, error, words):
+    with pytest.raises(error) as caught:
+        cgru.Stream(make())
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_batch_and_pickle():
+    with pytest.raises(ValueError, match="batch: expected at least 1"):
+        cgru.Stream(random_layer(3, 4), 0)
+    stream = cgru.Stream(random_layer(3, 4), 2)
+    assert (stream.batch, stream.elements, stream.units, stream.dtype) == (2, 3, 4, np.float64)
+    with pytest.raises(TypeError, match="anew"):
+        pickle.dumps(stream)
