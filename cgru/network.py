@@ -1,4 +1,4 @@
-"""Network: layers in a chain with a Dense head, its training, its use and its files.
+"""Network: layers in a chain, mostly with a Dense head, its training, its use and its files.
 
 m samples, s steps, e elements per step, k outputs. No arithmetic of a layer is done here.
 """
@@ -17,7 +17,7 @@ import numpy as np
 from cgru import chain, losses, persistence
 from cgru.activations import ours, parameter
 from cgru.base import Layer
-from cgru.checks import callable_, lengths_of, positive, sequences
+from cgru.checks import callable_, lengths_of, positive, real, sequences
 from cgru.dense import Dense
 from cgru.embedding import Embedding
 from cgru.history import Epoch, History
@@ -34,6 +34,8 @@ States = dict[int, np.ndarray]  # of the recurrent layers, by index, (m, u)
 
 class Network:
     """Layers in a chain, each taking what the one below it returns, and a `Dense` head at the end.
+
+    Without that head it has no loss: it predicts and is saved, but not trained.
 
     Any number of `GRU`, `Embedding` (as the first: X is then integer tokens (m, s)), `Dropout`, `Pool` and `Dense`, and
     whatever else has their interface (`cgru.chain`). Outputs are (m, k), for each sample, where a layer on the way
@@ -60,9 +62,14 @@ class Network:
         class_names: Sequence[str] | None = None,
     ) -> None:
         self.layers = chain.chain(layers)
-        k = self._head.d["u"]
-        self.loss = losses.chosen(loss, self._head.activate, k)
-        self.class_names = _names(class_names, self.loss, k)
+        self.loss: str | None = None
+        self.class_names: tuple[str, ...] | None = None
+        if self._head is not None:
+            k = self._head.d["u"]
+            self.loss = losses.chosen(loss, self._head.activate, k)
+            self.class_names = _names(class_names, self.loss, k)
+        elif loss is not None or class_names is not None:
+            raise ValueError(f"loss: expected None, as class_names, without a Dense at the end, got {loss!r}")
         self.optimizer = Adam() if optimizer is None else optimizer
         if isinstance(optimizer, type) or not callable(getattr(self.optimizer, "step", None)):
             raise TypeError(f"optimizer: expected an SGD, an Adam or None, got {optimizer!r}")
@@ -95,17 +102,38 @@ class Network:
         """Whether outputs are (m, s, k)."""
         return len(chain.shape_of(self.layers)) == 3
 
-    def predict(self, X: np.ndarray, lengths: np.ndarray | None = None, batch_size: int = 1024) -> np.ndarray:
-        """The head's outputs (m, k), or (m, s, k) with zeros at padded steps, for X (m, s, e) or tokens (m, s).
+    def predict(
+        self,
+        X: np.ndarray,
+        lengths: np.ndarray | None = None,
+        h0: Any = None,
+        *,
+        batch_size: int = 1024,
+        return_state: bool = False,
+    ) -> Any:
+        """The outputs (m, k), or (m, s, k) with zeros at padded steps, for X (m, s, e) or tokens (m, s).
 
         Sample i has `lengths[i]` real steps (None: all). NaN in X comes out as NaN. `batch_size` bounds the memory;
         but for rounding the outputs do not depend on it.
+
+        `h0` are the states before the steps that run first, (m, u) for each recurrent layer from the lowest on, for a
+        `Bidirectional` that of its layer and then that of its twin: an array (layers x directions, m, u), as PyTorch
+        has it, or where the layers differ in u a list. With `return_state` the last states come too, in the same
+        form: (outputs, states).
         """
         X, lengths = self._samples(X, lengths)
         size = positive(batch_size, "batch_size")
+        starts = self._starts(h0, len(X)) if return_state or h0 is not None else None
         self._make(X)
+        outputs, states = [], []
         with np.errstate(over="ignore", invalid="ignore"):
-            return np.concatenate([self._head.predict(A, real) for A, real, _ in self._below(X, lengths, size)])
+            for A, steps, _ in self._below(X, lengths, size, starts, states):
+                outputs.append(A if self._head is None else self._head.predict(A, steps))
+        A = np.concatenate(outputs)
+        if not return_state:
+            return A
+        joined = [np.concatenate(parts) for parts in zip(*states, strict=True)]
+        return A, np.stack(joined) if joined and len({state.shape for state in joined}) == 1 else joined
 
     def predict_classes(self, X: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
         """The classes (m,) as integers, or as names where the network has `class_names`; (m, s) for outputs at steps.
@@ -113,7 +141,7 @@ class Network:
         One sigmoid unit says 0 or 1, above 0.5; several say so each, (m, k) or (m, s, k), by number. At padded steps
         stands -1, or the name "". ValueError for a regression, and where outputs are NaN.
         """
-        if self.loss == "mean_squared_error":
+        if self.loss in (None, "mean_squared_error"):
             raise ValueError(f"predict_classes: expected a network with a cross-entropy loss, got {self.loss}")
         A = self.predict(X, lengths)
         lost = np.flatnonzero(np.isnan(A).reshape(len(A), -1).any(axis=1))
@@ -317,7 +345,7 @@ class Network:
         for layer in self.layers:  # each holds arrays of its neighbours, which these can then use again
             layer.fc.clear()
             layer.bc.clear()
-        for i, layer in enumerate(self.layers[:-1]):
+        for i, layer in enumerate(self._body):
             carried = states is not None and i in states
             A = chain.forward(layer, A, lengths, states[i][rows] if carried else None)
             if carried:
@@ -366,8 +394,13 @@ class Network:
     # --- what the layers get and have ---
 
     @property
-    def _head(self) -> Dense:
-        return self.layers[-1]
+    def _head(self) -> Dense | None:
+        return self.layers[-1] if isinstance(self.layers[-1], Dense) else None
+
+    @property
+    def _body(self) -> tuple[GRU | Layer, ...]:
+        """The layers below the head."""
+        return self.layers if self._head is None else self.layers[:-1]
 
     def _make(self, X: np.ndarray) -> None:
         """Make the parameters that are missing, for inputs such as X."""
@@ -388,16 +421,45 @@ class Network:
         return X.astype(next(layer.dtype for layer in self.layers if hasattr(layer, "dtype")), copy=False)
 
     def _below(
-        self, X: np.ndarray, lengths: np.ndarray | None, size: int
+        self,
+        X: np.ndarray,
+        lengths: np.ndarray | None,
+        size: int,
+        starts: list[np.ndarray | None] | None = None,
+        states: list[list[np.ndarray]] | None = None,
     ) -> Iterator[tuple[np.ndarray, np.ndarray | None, slice]]:
-        """What the head gets, its lengths, and for which samples, `size` of them at a time; no cache is kept."""
+        """What the head gets, its lengths, and for which samples, `size` of them at a time; no cache is kept.
+
+        `starts` are the states before; those after go into `states`, a list for each of these batches.
+        """
         for start in range(0, len(X), size):
             rows = slice(start, start + size)
-            A, real = self._standardized(X[rows]), None if lengths is None else lengths[rows]
-            for layer in self.layers[:-1]:
-                A = layer.predict(A, real)
-                real = real if A.ndim == 3 else None
-            yield A, real, rows
+            A, steps = self._standardized(X[rows]), None if lengths is None else lengths[rows]
+            before, after = iter(starts or ()), []
+            for layer in self._body:
+                if starts is None:
+                    A = layer.predict(A, steps)
+                else:
+                    own = [None if h is None else h[rows] for _, h in zip(chain.halves(layer), before, strict=False)]
+                    A, last = chain.predict(layer, A, steps, own)
+                    after += last
+                steps = steps if A.ndim == 3 else None
+            if states is not None:
+                states.append(after)
+            yield A, steps, rows
+
+    def _starts(self, h0: Any, m: int) -> list[np.ndarray | None]:
+        """h0 for each recurrent layer and direction, checked; None where it is not given."""
+        layers = [half for layer in self._body for half in chain.halves(layer)]
+        if h0 is None:
+            return [None] * len(layers)
+        if not hasattr(h0, "__len__") or len(h0) != len(layers):
+            got = f"{len(h0)} of them" if hasattr(h0, "__len__") else type(h0).__name__
+            raise ValueError(f"h0: expected (m, u) for each of {len(layers)} layers and directions, got {got}")
+        return [
+            real(state, f"h0[{i}]", (m, layer.d["u"]), layer.dtype)
+            for i, (state, layer) in enumerate(zip(h0, layers, strict=True))
+        ]
 
     def _parameters(self, everything: bool = False) -> Arrays:
         """The parameters by keys like `0.Uz`, those of frozen layers only with `everything`."""
@@ -430,15 +492,17 @@ class Network:
         return X, lengths_of(lengths, *X.shape[:2], f"{name}lengths")
 
     def _data(self, X: Any, y: Any, lengths: Any, name: str = "") -> Data:
+        if self._head is None:
+            raise ValueError(f"layers: expected a Dense at the end for a loss, got {self.layers[-1]!r}")
         X, lengths = self._samples(X, lengths, name)
-        real = np.ones(X.shape[:2], bool) if lengths is None else mask(lengths, X.shape[1])[:, :, 0]
-        lost = real & ~np.isfinite(X).reshape(*real.shape, -1).all(axis=2)
+        steps = np.ones(X.shape[:2], bool) if lengths is None else mask(lengths, X.shape[1])[:, :, 0]
+        lost = steps & ~np.isfinite(X).reshape(*steps.shape, -1).all(axis=2)
         if lost.any():
             sample, step = np.argwhere(lost)[0]
             raise ValueError(f"{name}X: expected finite numbers, got NaN or infinity in sample {sample}, step {step}")
         k, name = self._head.d["u"], f"{name}y"
         if self.per_step:
-            return Data(X, losses.step_targets(y, real, k, self.loss, name), lengths, per_step=True)
+            return Data(X, losses.step_targets(y, steps, k, self.loss, name), lengths, per_step=True)
         Y, classes = losses.compact(y, len(X), k, self.loss, name)
         return Data(X, Y, lengths, classes)
 
