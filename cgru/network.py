@@ -169,6 +169,16 @@ class Network:
         loss, accuracy = self._scores(data)
         return {"loss": loss} if accuracy is None else {"loss": loss, "accuracy": accuracy}
 
+    @property
+    def _stateful(self) -> bool:
+        return any(getattr(layer, "stateful", False) for layer in self.layers)
+
+    def reset_states(self) -> None:
+        """Let all `stateful` layers begin anew."""
+        if self._stateful:
+            for layer in self.layers:
+                getattr(layer, "reset_state", bool)()
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to `path`, exactly that name, for `cgru.load`: all that it needs to predict.
 
@@ -223,6 +233,9 @@ class Network:
             so many real steps of each, before which the states are computed a piece at a time and no caches stay.
             ValueError where a layer needs whole sequences (a mean or max `Pool`, a reverse direction).
 
+        `stateful` layers go on, within an epoch, from batch to batch: sample i of a batch continues sample i of the one
+        before. That needs shuffle=False and batches of one size; each epoch, and each validation, begins anew.
+
         Whatever is raised while it trains (KeyboardInterrupt too), the best weights so far are put in place first:
         by validation loss, without validation those of the last whole epoch, before the first those at the start.
         RuntimeError where a loss is no longer finite.
@@ -248,6 +261,14 @@ class Network:
         if not any(layer.trainable for layer in self.layers):
             raise ValueError("layers: expected at least one that is trainable, got none")
         data, held_out = self._split(data, validation)
+        if self._stateful:
+            for name, wrong, due in (
+                ("shuffle", shuffle, "False"),
+                ("batch_size", len(data) % batch_size and batch_size, f"a divisor of the {len(data)} samples"),
+                ("truncate", truncate, "None"),
+            ):
+                if wrong:
+                    raise ValueError(f"{name}: expected {due} with stateful layers, got {wrong}")
 
         self._make(data.X)
         for key, array in self._parameters(everything=True).items():
@@ -286,6 +307,7 @@ class Network:
         start = time.perf_counter()
         m, count, batches = len(data), data.count, -(-len(data) // batch_size)
         order = self._shuffler.permutation(m) if shuffle else np.arange(m)
+        self.reset_states()
         loss, right = 0.0, None if self.loss == "mean_squared_error" else 0.0
         for batch in range(batches):
             chosen = data[order[batch * batch_size : (batch + 1) * batch_size]]
@@ -295,6 +317,7 @@ class Network:
                 value, hits = self._step(piece, states, rows, fraction, when)
                 loss += value * piece.count / count
                 right = None if right is None else right + hits
+        self.reset_states()
         scores = (None, None) if held_out is None else self._scores(held_out)
         if scores[0] is not None and not math.isfinite(scores[0]):
             raise RuntimeError(_DIVERGED.format(f"the validation loss is {scores[0]} after epoch {number}"))
@@ -376,10 +399,12 @@ class Network:
     def _scores(self, data: Data) -> tuple[float, float | None]:
         """The loss and the accuracy on `data`."""
         loss, right = 0.0, 0.0
+        self.reset_states()
         size = max(1, 1024 * 1024 // max(1024, data.X.shape[1]))  # fewer of long samples, for the memory's sake
         with np.errstate(over="ignore", invalid="ignore"):
             for A, _, rows in self._below(data.X, data.lengths, size):
                 batch = data[rows]
+                self.reset_states()  # no sample continues another here
                 Z = self._head._preactivations(batch.rows(A))
                 A, Y = self._head._activated(Z), self._targets(batch)
                 loss += self._criterion(Z, A, Y)[0] * batch.count / data.count
