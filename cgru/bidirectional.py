@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from cgru import masks
 from cgru.checks import real
 from cgru.layer import GRU, clip
 from cgru.parameters import gru_compute_shapes, gru_update_parameters
@@ -265,7 +266,8 @@ class Bidirectional:
         if h0 is not None:
             starts = real(h0, "h0", (2, "m", self.forward_layer.d["u"]), self.dtype)
         for half, start in zip(self.halves, starts, strict=True):
-            half._inputs(A, lengths, start)
+            X = half._inputs(A, lengths, start)[0]
+            masks.checked(half.masks, (*X.shape, half.d["u"]), half.dtype)
         return starts
 
     def _forward(

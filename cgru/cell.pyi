@@ -24,7 +24,8 @@ class Cell:
         se_hPars: their parameters `LRELU_alpha` and `ELU_alpha`.
 
     Attributes:
-        p: the arrays that the cell was made from; copies of those that were not of its dtype.
+        p: the arrays that the cell was made from; copies of those that were not of its dtype, or lay at odd bytes, and
+            then `update_*` answers CELL_READ_ONLY.
         address: of the cell, for foreign-function interfaces; it is valid as long as this object lives.
         variant, dtype, batch, elements, units: what was given.
 

@@ -26,7 +26,7 @@ from cgru.forward cimport rows_room as forward_rows_room
 from cgru.forward cimport sequence as forward_sequence
 from cgru.kernels cimport (
     CGRU_C, CGRU_HH, CGRU_R, CGRU_Z, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix,
-    cgru_weights, kernels, weights,
+    cgru_single, cgru_weights, kernels, weights,
 )
 from cgru.memory cimport Workspace
 from cgru.parameters cimport gradients_room, sum_gradients
@@ -47,7 +47,7 @@ cdef struct Inside:
     cgru_weights weights  # where the arrays lie that the cell was made from
     bint writes  # whether they may be written to
     void *packed[4]  # weights for one sample and for several, forward and backward
-    Forward one  # for single steps
+    cgru_single one  # for single steps
     Py_ssize_t step_bytes  # of their workspace
 
 
@@ -74,7 +74,7 @@ cdef cgru_call _call(const Inside *cell, Py_ssize_t m, Py_ssize_t s) noexcept no
 cdef void _caches(cgru_call *call, int size, const void *cache) noexcept nogil:
     """The arrays that go from forward to gradients, time-major: h from step -1 on, then the others."""
     cdef Py_ssize_t step = call.m * call.u, whole = call.s * step * size
-    cdef char *h = _line(cache)
+    cdef char *h = <char *>cache
     cdef char *rest = h + step * size + whole
     call.hp, call.h = cgru_array(h, call.u, step), cgru_array(h + step * size, call.u, step)
     call.hh, call.z = cgru_array(rest, call.u, step), cgru_array(rest + whole, call.u, step)
@@ -101,6 +101,8 @@ cdef int _wrong(const Inside *cell, int size, Py_ssize_t m, Py_ssize_t s, const 
 cdef cgru_cell *pointer(object cell) except NULL:
     if not isinstance(cell, Cell):
         raise TypeError(f"cell: expected a cgru.Cell, got {type(cell).__name__}")
+    if (<Cell>cell).inside.k == NULL:
+        raise TypeError("cell: expected a cgru.Cell that was made, got one whose making failed")
     return <cgru_cell *>&(<Cell>cell).inside
 
 
@@ -117,7 +119,7 @@ cdef Py_ssize_t cache_bytes(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s) n
     cdef Inside *inside = _inside(cell)
     if cell == NULL or m < 1 or s < 1 or m > inside.call.m:
         return 0
-    return LINE + _lines(((9 if inside.call.after else 7) * s + 1) * m * inside.call.u, inside.k.size)
+    return ((9 if inside.call.after else 7) * s + 1) * m * inside.call.u * inside.k.size
 
 
 cdef Py_ssize_t parameter_count(const cgru_cell *cell) noexcept nogil:
@@ -136,7 +138,7 @@ cdef int _step(const cgru_cell *cell, Py_ssize_t m, const floating *x, floating 
         return CELL_DTYPE
     if bytes < inside.step_bytes:
         return CELL_ROOM
-    inside.k.single_step(&inside.one.single, x, h, _line(workspace))
+    inside.k.single_step(&inside.one, x, h, _line(workspace))
     return CELL_OK
 
 
@@ -214,8 +216,6 @@ cdef cgru_gradients _gradients_of(const Inside *inside, const void *g) noexcept 
         to.b[gate] = start + (e + u) * u * size
         start += (e + u + 1) * u * size
     to.V[CGRU_C], to.b[CGRU_C] = NULL, start
-    if inside.call.after:
-        to.V[CGRU_C], to.V[CGRU_HH] = to.V[CGRU_HH], NULL
     return to
 
 
@@ -231,6 +231,8 @@ cdef int _gradients(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const flo
         return CELL_ROOM
     cdef cgru_call call = _call(inside, m, s)
     cdef cgru_gradients to = _gradients_of(inside, g)
+    if call.after:
+        to.V[CGRU_C], to.V[CGRU_HH] = to.V[CGRU_HH], NULL
     _caches(&call, sizeof(floating), cache)
     call.X = cgru_array(<void *>X, s * call.e, call.e)
     sum_gradients(inside.k, &call, &to, 1, _line(workspace))
@@ -257,7 +259,6 @@ cdef int _update(cgru_cell *cell, const floating *g, double rate) noexcept nogil
     cdef cgru_gradients of = _gradients_of(inside, g)
     cdef int gate
     if inside.call.after:
-        of.V[CGRU_HH] = of.V[CGRU_C]
         _descend(&inside.weights.b[CGRU_C], <const floating *>of.b[CGRU_C], 1, inside.call.u, rate)
     for gate in range(3):
         _descend(&inside.weights.U[gate], <const floating *>of.U[gate], inside.call.e, inside.call.u, rate)
@@ -296,9 +297,8 @@ cdef class Cell:
             for name, value in {"variant": variant, **given, "se_hPars": se_hPars}.items():
                 if value is not None:
                     raise TypeError(f"{name}: expected None beside a layer, which has its own, got {value!r}")
-            refusal = _refusal(source)
-            if refusal:
-                raise ValueError(f"source: expected a layer that runs a step at a time, got {refusal}")
+            if source.reverse:
+                raise ValueError("source: expected a layer that runs a step at a time, got one in reverse")
             functions = {name: getattr(source, name) for name in given}
             p, se_hPars, self.dtype = source.p, source.se_hPars, source.dtype
             variant, self.inside.call.zoneout = VARIANTS[source.reset_after], source.zoneout
@@ -321,6 +321,8 @@ cdef class Cell:
             codes.append(code)
         if np.ndim(p.get("Uz")) != 2:
             parameters(p, "e", "u", self.dtype)  # says what is missing
+        if 0 in np.shape(p["Uz"]):
+            raise ValueError(f"source['Uz']: expected at least one element and one unit, got shape {np.shape(p['Uz'])}")
         self.variant = variant
         checked = parameters(p, *np.shape(p["Uz"]), self.dtype, "source", variant == "reset_after")
         self._hold(checked, p, codes, positive(batch, "batch"))
@@ -347,12 +349,14 @@ cdef class Cell:
             inside.packed[2 + i] = self.memory.take(backward_pack_room(call))
         self.refresh()
         cdef cgru_call one = _call(inside, 1, 1)
-        forward_prepare(&inside.one, inside.k, &one, inside.packed[0], NULL)
+        cdef Forward f
+        forward_prepare(&f, inside.k, &one, inside.packed[0], NULL)
+        inside.one = f.single
         inside.one.call = call
         inside.step_bytes = workspace_bytes(<const cgru_cell *>inside, 1, 1)
-        inside.one.single.call = call
 
     def refresh(self):
+        pointer(self)  # says no where there is nothing to refresh
         with nogil:
             _pack(&self.inside)
 
@@ -378,13 +382,6 @@ cdef class Cell:
 
     def __reduce__(self):
         raise TypeError("a Cell does not pickle: it lends pointers to its memory; make it anew from its layer")
-
-
-def _refusal(layer):
-    """Why a layer cannot run a step at a time as the compiled step does; None if it can."""
-    if layer.reverse:
-        return "one in reverse, which begins at the end"
-    return None
 
 
 cdef int step_float(const cgru_cell *cell, Py_ssize_t m, const float *x, float *h,

@@ -74,6 +74,9 @@ class Option:
         else:
             layer._on[self.name] = value
 
+    def __delete__(self, layer: GRU) -> None:
+        layer._on.pop(self.name, None)
+
 
 class GRU:
     """A layer of gated recurrent units, the reset gate applied before the matrix product (Cho et al., 2014), or after.
@@ -254,7 +257,7 @@ class GRU:
             arrays = {"X": X, "h0": h0, "h": out if every else None, "last": last, "zoneout": options.get("zoneout")}
             forward.run(p, arrays, codes, order, running, "reverse" in options)
         if stateful:
-            self.state = last
+            self.state = last.copy()
         return out
 
     def reset_state(self) -> None:
@@ -375,7 +378,7 @@ class GRU:
             fc["A"] = A = self._returned(fc["h"], last, lengths)
             self.fc.update(fc)
             self._ran = fc["h"], codes
-            self.state = last
+            self.state = last.copy() if self._on and self.stateful else last
             if not preactivations:
                 for name in PREACTIVATIONS:
                     self.fs.pop(name, None)

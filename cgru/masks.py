@@ -12,7 +12,7 @@ import numpy as np
 
 from cgru.checks import real, rows
 
-__all__ = ["RATES", "drawn", "masked"]
+__all__ = ["RATES", "checked", "drawn", "masked"]
 
 RATES = {"input_mask": "dropout", "recurrent_masks": "recurrent_dropout", "zoneout": "zoneout"}
 
@@ -39,19 +39,29 @@ def drawn(
     Raises:
         TypeError, ValueError: a mask that is handed in is not what it should be; nothing is drawn.
     """
-    m, s, e, u = shape
-    shapes = {"input_mask": (m, e), "recurrent_masks": (3, m, u), "zoneout": (m, s, u)}
-    handed = handed or {}
-    for name in handed:
-        if name not in shapes:
-            raise ValueError(f"masks: expected some of {', '.join(shapes)}, got {name!r}")
-    masks = {name: real(mask, ("masks", name), shapes[name], dtype) for name, mask in handed.items()}
+    masks = checked(handed, shape, dtype)
     for name in RATES:
         share = rates[name]
         if share and name not in masks:
-            chosen = rng.random(shapes[name]) < share
+            chosen = rng.random(_shapes(shape)[name]) < share
             masks[name] = chosen.astype(dtype) if name == "zoneout" else ~chosen / dtype.type(1 - share)
     return masks
+
+
+def checked(
+    handed: Mapping[str, Any] | None, shape: tuple[int, int, int, int], dtype: np.dtype
+) -> dict[str, np.ndarray]:
+    """The masks that are handed in for a call of the shape m, s, e, u; TypeError or ValueError where one does not fit."""
+    shapes = _shapes(shape)
+    for name in handed or ():
+        if name not in shapes:
+            raise ValueError(f"masks: expected some of {', '.join(shapes)}, got {name!r}")
+    return {name: rows(real(mask, ("masks", name), shapes[name], dtype)) for name, mask in (handed or {}).items()}
+
+
+def _shapes(shape: tuple[int, int, int, int]) -> dict[str, tuple[int, ...]]:
+    m, s, e, u = shape
+    return {"input_mask": (m, e), "recurrent_masks": (3, m, u), "zoneout": (m, s, u)}
 
 
 def masked(X: np.ndarray, mask: np.ndarray) -> np.ndarray:

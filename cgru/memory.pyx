@@ -50,17 +50,16 @@ cdef class Buffers:
         """An array whose contents are unspecified: the one of the last call where it fits and is free."""
         cdef cnp.npy_intp shape[3]
         shape[0], shape[1], shape[2] = m, s, n
-        cdef tuple views = self._free(name, shape, 3, dtype, 1)
+        cdef tuple views = self._free(name, 3, shape, dtype)
         if views is None:
-            owner = np.empty((s, m, n), dtype)
-            views = self._keep(name, (owner.swapaxes(0, 1),))
+            views = self._keep(name, (np.empty((s, m, n), dtype).swapaxes(0, 1),))
         return views[0]
 
     def take_states(self, str name not None, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype not None):
         """All of (m, s + 1, n), and the views of it without the last and without the first step."""
         cdef cnp.npy_intp shape[3]
         shape[0], shape[1], shape[2] = m, s + 1, n
-        cdef tuple views = self._free(name, shape, 3, dtype, 3)
+        cdef tuple views = self._free(name, 3, shape, dtype)
         if views is None:
             owner = np.empty((s + 1, m, n), dtype).swapaxes(0, 1)
             views = self._keep(name, (owner[:], owner[:, :-1], owner[:, 1:]))
@@ -68,9 +67,9 @@ cdef class Buffers:
 
     def take_gradients(self, Py_ssize_t e, Py_ssize_t u, cnp.dtype dtype not None):
         """Zeros for dUhh, dUz, dUr (e, u), dVhh, dVz, dVr (u, u) and dbhh, dbz, dbr (1, u)."""
-        cdef cnp.npy_intp shape[2]
+        cdef cnp.npy_intp shape[3]
         shape[0], shape[1] = e, u
-        cdef tuple views = self._free("gradients", shape, 2, dtype, 9)
+        cdef tuple views = self._free("gradients", 2, shape, dtype)
         cdef cnp.ndarray first
         if views is None:
             owner = np.empty(3 * (e + u + 1) * u, dtype)
@@ -84,23 +83,38 @@ cdef class Buffers:
         return views
 
     cdef tuple _keep(self, str name, tuple views):
-        self.kept[name] = views
+        """Remember the views, and their shapes and strides: whoever holds an array may set these in place."""
+        self.kept[name] = views, tuple([(view.shape, view.strides) for view in views])
         return views
 
-    cdef tuple _free(self, str name, const cnp.npy_intp *shape, int ndim, cnp.dtype dtype, Py_ssize_t count):
-        """The views of that name; None where the first has another shape or dtype or one is held."""
+    cdef tuple _free(self, str name, int ndim, const cnp.npy_intp *shape, cnp.dtype dtype):
+        """The views of that name; None where the first has another shape or dtype, or one is held or was changed."""
         cdef PyObject *found = PyDict_GetItem(self.kept, name)
-        if found == NULL or Py_REFCNT(found) > 1:
+        if found == NULL:
             return None
-        cdef tuple views = <tuple>found
+        cdef tuple entry = <tuple>found, views = entry[0], layouts = entry[1]
+        cdef Py_ssize_t i, count = len(views)
         cdef PyObject *view = PyTuple_GET_ITEM(views, 0)
-        cdef cnp.npy_intp *dims = cnp.PyArray_DIMS(<cnp.ndarray>view)
-        if memcmp(dims, shape, ndim * sizeof(cnp.npy_intp)) or cnp.PyArray_TYPE(<cnp.ndarray>view) != dtype.type_num:
+        if Py_REFCNT(cnp.PyArray_BASE(<cnp.ndarray>view)) > count or not _laid_out(<cnp.ndarray>view, layouts[0]):
             return None
-        if Py_REFCNT(cnp.PyArray_BASE(<cnp.ndarray>view)) > count:
+        if (memcmp(cnp.PyArray_DIMS(<cnp.ndarray>view), shape, ndim * sizeof(cnp.npy_intp))
+                or cnp.PyArray_TYPE(<cnp.ndarray>view) != dtype.type_num):
             return None
         for i in range(count):
             view = PyTuple_GET_ITEM(views, i)
-            if Py_REFCNT(view) > 1 or not cnp.PyArray_ISWRITEABLE(<cnp.ndarray>view):
+            if (Py_REFCNT(view) > 1 or not cnp.PyArray_ISWRITEABLE(<cnp.ndarray>view)
+                    or not _laid_out(<cnp.ndarray>view, layouts[i])):
                 return None
         return views
+
+
+cdef bint _laid_out(cnp.ndarray view, tuple layout) noexcept:
+    """Whether a view still has its shape and strides."""
+    cdef tuple shape = <tuple>layout[0], strides = <tuple>layout[1]
+    cdef Py_ssize_t i
+    if cnp.PyArray_NDIM(view) != len(shape):
+        return False
+    for i in range(len(shape)):
+        if cnp.PyArray_DIM(view, i) != shape[i] or cnp.PyArray_STRIDE(view, i) != strides[i]:
+            return False
+    return True

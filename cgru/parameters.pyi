@@ -33,7 +33,8 @@ def gru_initialize_parameters(layer: Any) -> None:
 def gru_compute_gradients(layer: Any) -> None:
     """Set `layer.g['d' + name]` for every name in `layer.p`, summed over samples and steps, from the last step back.
 
-    Reads `fc['X'], fc['hp'], fc['r'], bc['dhh_'], bc['dz_'], bc['dr_']`. The arrays in `g` are new at each call:
+    Reads `fc['X'], fc['hp'], fc['r'], bc['dhh_'], bc['dz_'], bc['dr_']`. The arrays in `g` are new
+    at each call while anyone else holds those of the last:
 
         dUhh = sum X^T dhh_    dVhh = sum (r * hp)^T dhh_    dbhh = sum dhh_
         dUz  = sum X^T dz_     dVz  = sum hp^T dz_           dbz  = sum dz_        and r as z

@@ -10,6 +10,7 @@ void cgru_share(cgru_part *do_part, void *work, ptrdiff_t parts, int threads) {
 #else
 
 #include <pthread.h>
+#include <signal.h>
 
 enum { MOST = 256, SPIN = 2000 }; /* threads of the pool; looks before a thread goes to sleep */
 
@@ -83,12 +84,16 @@ static void start_threads(int threads) { /* under `lock` */
         if (!registered && pthread_atfork(NULL, NULL, begin_anew) == 0) registered = 1;
         if (!registered) return;
     }
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* inherited: a Ctrl-C is for the thread that waits for it */
     while (started < threads && started < MOST) {
         pthread_t thread;
-        if (pthread_create(&thread, NULL, thread_of_pool, NULL) != 0) return; /* then fewer come */
+        if (pthread_create(&thread, NULL, thread_of_pool, NULL) != 0) break; /* then fewer come */
         pthread_detach(thread);
         started++;
     }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 void cgru_share(cgru_part *do_part, void *work, ptrdiff_t parts, int threads) {

@@ -11,8 +11,9 @@ from cgru.network import Network
 class Stream:
     """A layer or a network that is given one step at a time and carries its state.
 
-    The weights are those of the moment, packed once; `refresh()` takes them anew. All memory is taken here: a step
-    allocates nothing. One thread at a time.
+    The weights are those of the moment, packed once; `refresh()` takes them anew. All memory is taken here: a step of
+    an array of the layers' dtype allocates nothing (one that must be cast, standardised or looked up first does). One
+    thread at a time.
 
     Args:
         source: a `GRU` or a `Network` with parameters: any stack of GRU layers, an `Embedding` before it, `Dense`
@@ -52,4 +53,7 @@ class Stream:
         """Begin a new sequence: all states zero."""
 
     def refresh(self) -> None:
-        """Take the weights as they now are; the states stay."""
+        """Take the weights as they now are; the states stay.
+
+        ValueError where the layers have other sizes by now, and what the making of a Stream raises; nothing is changed.
+        """

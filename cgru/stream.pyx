@@ -19,7 +19,8 @@ from cgru.embedding import Embedding
 from cgru.layer import GRU
 from cgru.network import Network
 from cgru.pooling import Pool
-from cgru.cell cimport pointer, step_double, step_float, workspace_bytes
+from cgru.checks cimport real
+from cgru.cell cimport cgru_cell, pointer, step_double, step_float, workspace_bytes
 from cgru.kernels cimport (
     add_operand, cgru_activation, cgru_array, cgru_call, cgru_kernels, cgru_product, kernels, matrix, new_product, pack,
 )
@@ -31,44 +32,47 @@ __all__ = ["Stream"]
 
 
 cdef class _Stage:
-    """One layer: what `run` makes of `given` (m, n) stands in `out` (m, units)."""
+    """One layer: what `run` makes of `given` (m, n) stands in `out` (m, u).
+
+    The last `out` is lent to the user, who may do with its shape as he likes: the sizes are kept here.
+    """
 
     cdef cnp.ndarray given
     cdef cnp.ndarray out
+    cdef Py_ssize_t m, n, u
+
+    def __init__(self, Py_ssize_t m, Py_ssize_t n, Py_ssize_t u, dtype, cnp.ndarray given):
+        self.m, self.n, self.u = m, n, u
+        self.given = np.empty((m, n), dtype) if given is None else given
+        self.out = np.empty((m, u), dtype)
 
     cdef void run(self) noexcept:
         pass
 
-    def load(self, layer):
-        """Take the weights as they now are."""
-
 
 cdef class _Recurrent(_Stage):
     cdef object cell
+    cdef const cgru_cell *lent
     cdef cnp.ndarray h  # (m, u)
     cdef cnp.ndarray memory
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
         self.cell = Cell(layer, batch=m)
-        cdef Py_ssize_t u = self.cell.units, e = self.cell.elements
-        self.given = np.empty((m, e), layer.dtype) if given is None else given
-        self.h = np.zeros((m, u), layer.dtype)
-        self.out = np.empty((m, u), layer.dtype)
-        self.memory = np.empty(workspace_bytes(pointer(self.cell), m, 1), np.uint8)
-
-    def load(self, layer):
-        self.cell = Cell(layer, batch=self.cell.batch)
+        self.lent = pointer(self.cell)
+        _Stage.__init__(self, m, self.cell.elements, self.cell.units, layer.dtype, given)
+        self.h = np.zeros((m, self.u), layer.dtype)
+        self.memory = np.empty(workspace_bytes(self.lent, m, 1), np.uint8)
 
     cdef void run(self) noexcept:
-        cdef Py_ssize_t m = cnp.PyArray_DIM(self.given, 0), bytes = cnp.PyArray_SIZE(self.memory)
+        cdef Py_ssize_t m = self.m, bytes = cnp.PyArray_SIZE(self.memory)
         cdef void *x = cnp.PyArray_DATA(self.given)
         cdef void *h = cnp.PyArray_DATA(self.h)
         cdef void *memory = cnp.PyArray_DATA(self.memory)
         if cnp.PyArray_ITEMSIZE(self.h) == 4:
-            step_float(pointer(self.cell), m, <float *>x, <float *>h, memory, bytes)
+            step_float(self.lent, m, <float *>x, <float *>h, memory, bytes)
         else:
-            step_double(pointer(self.cell), m, <double *>x, <double *>h, memory, bytes)
-        memcpy(cnp.PyArray_DATA(self.out), h, cnp.PyArray_NBYTES(self.out))
+            step_double(self.lent, m, <double *>x, <double *>h, memory, bytes)
+        memcpy(cnp.PyArray_DATA(self.out), h, cnp.PyArray_NBYTES(self.h))
 
 
 cdef void _softmax(floating *x, Py_ssize_t m, Py_ssize_t k, double temperature) noexcept nogil:
@@ -99,34 +103,30 @@ cdef class _Linear(_Stage):
     cdef Workspace memory
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
-        cdef Py_ssize_t n = layer.p["W"].shape[0], u = layer.d["u"]
-        self.given = np.empty((m, n), layer.dtype) if given is None else given
-        self.out = np.empty((m, u), layer.dtype)
+        W = real(layer.p["W"], ("p", "W"), ("n", layer.d["u"]), layer.dtype)
+        _Stage.__init__(self, m, len(W), layer.d["u"], layer.dtype, given)
         self.k = kernels(layer.dtype.itemsize)
-        self.memory = Workspace((u + self.k.lanes) * n, self.k.size)
+        self.memory = Workspace((self.u + self.k.lanes) * self.n, self.k.size)
         memset(&self.call, 0, sizeof(self.call))
         self.call.m = m
-        self.product = new_product(self.k, &self.call, self.k.put, u, self.memory.take((u + self.k.lanes) * n), NULL)
-        self.product.out = cgru_array(cnp.PyArray_DATA(self.out), u, 0)
-        add_operand(&self.product, cnp.PyArray_DATA(self.given), n, n)
-        self.load(layer)
-
-    def load(self, layer):
-        W = layer.p["W"].astype(layer.dtype, copy=False)
+        self.product = new_product(
+            self.k, &self.call, self.k.put, self.u, self.memory.take((self.u + self.k.lanes) * self.n), NULL
+        )
+        self.product.out = cgru_array(cnp.PyArray_DATA(self.out), self.u, 0)
+        add_operand(&self.product, cnp.PyArray_DATA(self.given), self.n, self.n)
+        pack(self.k, &self.product, 0, 0, matrix(W), self.n, self.u)
+        self.b = np.array(real(layer.p["b"], ("p", "b"), (1, layer.d["u"])), layer.dtype).ravel()
         if ours(layer.activate) is softmax:
             self.temperature = parameter(layer.se_hPars, "softmax_temperature")
         else:
             self.activate.code, self.activate.alpha = code_of(layer.activate, layer.se_hPars)
-        pack(self.k, &self.product, 0, 0, matrix(W), W.shape[0], W.shape[1])
-        self.b = np.array(layer.p["b"], layer.dtype).ravel()
 
     cdef void run(self) noexcept:
-        cdef Py_ssize_t m = cnp.PyArray_DIM(self.out, 0), u = cnp.PyArray_DIM(self.out, 1)
-        self.k.product(&self.product, 0, 0, m)
+        self.k.product(&self.product, 0, 0, self.m)
         if self.k.size == 4:
-            self.finish(<float *>cnp.PyArray_DATA(self.out), <float *>cnp.PyArray_DATA(self.b), m, u)
+            self.finish(<float *>cnp.PyArray_DATA(self.out), <float *>cnp.PyArray_DATA(self.b), self.m, self.u)
         else:
-            self.finish(<double *>cnp.PyArray_DATA(self.out), <double *>cnp.PyArray_DATA(self.b), m, u)
+            self.finish(<double *>cnp.PyArray_DATA(self.out), <double *>cnp.PyArray_DATA(self.b), self.m, self.u)
 
     cdef void finish(self, floating *out, const floating *b, Py_ssize_t m, Py_ssize_t u) noexcept:
         """The bias and the activation."""
@@ -153,6 +153,7 @@ cdef class Stream:
 
     def __init__(self, source, batch=1):
         cdef cnp.ndarray given = None
+        cdef _Stage stage = None, first
         layers = _layers(source)
         self.source, self.batch, self.stages = source, positive(batch, "batch"), []
         self.embedding = layers.pop(0) if isinstance(layers[0], Embedding) else None
@@ -161,18 +162,18 @@ cdef class Stream:
             raise ValueError(f"source: expected layers of one dtype, got {dtypes}")
         for layer in layers:
             kind = _Recurrent if isinstance(layer, GRU) else _Linear
-            self.stages.append(kind(layer, self.batch, given))
-            given = (<_Stage>self.stages[len(self.stages) - 1]).out
-        self.recurrent = [stage for stage in self.stages if isinstance(stage, _Recurrent)]
-        self.given, self.out, self.row = (<_Stage>self.stages[0]).given, given, given[0]
-        self.dtype, self.elements, self.units = given.dtype, cnp.PyArray_DIM(self.given, 1), cnp.PyArray_DIM(given, 1)
-        self._measure()
-
-    def _measure(self):
-        """Take the standardisation and the embedding as they now are."""
-        net = self.source
-        plain = getattr(net, "mean", None) is None
-        self.standardisation = None if plain else (np.array(net.mean), np.array(net.scale))
+            before = self.embedding.d["u"] if stage is None and self.embedding is not None else stage and stage.u
+            stage = kind(layer, self.batch, given)
+            if before is not None and stage.n != before:
+                raise ValueError(f"source: expected parameters for {before} elements in {layer!r}, got {stage.n}")
+            self.stages.append(stage)
+            given = stage.out
+        self.recurrent = [each for each in self.stages if isinstance(each, _Recurrent)]
+        first = self.stages[0]
+        self.given, self.out, self.row = first.given, given, given[0]
+        self.dtype, self.elements, self.units = given.dtype, first.n, stage.u
+        plain = getattr(source, "mean", None) is None
+        self.standardisation = None if plain else (np.array(source.mean), np.array(source.scale))
         self.table = None if self.embedding is None else np.array(self.embedding.p["E"], self.dtype)
 
     @property
@@ -204,17 +205,24 @@ cdef class Stream:
             (<_Recurrent>stage).h[...] = 0
 
     def refresh(self):
-        layers = _layers(self.source)
-        for stage, layer in zip(self.stages, layers[self.embedding is not None:]):
-            stage.load(layer)
-        self._measure()
+        cdef Stream fresh = Stream(self.source, self.batch)
+        if self._sizes() != fresh._sizes():
+            raise ValueError("source: expected the layers, sizes and dtype that it had, got others; make a new Stream")
+        for old, new in zip(self.recurrent, fresh.recurrent):
+            (<_Recurrent>new).h[...] = (<_Recurrent>old).h
+        self.stages, self.recurrent = fresh.stages, fresh.recurrent
+        self.given, self.out, self.row = fresh.given, fresh.out, fresh.row
+        self.embedding, self.table, self.standardisation = fresh.embedding, fresh.table, fresh.standardisation
+
+    def _sizes(self):
+        return self.dtype, [(type(stage), (<_Stage>stage).n, (<_Stage>stage).u) for stage in self.stages]
 
     def step(self, x):
         cdef bint flat
         cdef cnp.ndarray array
         if type(x) is np.ndarray and self.standardisation is None and self.table is None and self.takes(x):
             array = x
-            memcpy(cnp.PyArray_DATA(self.given), cnp.PyArray_DATA(array), cnp.PyArray_NBYTES(self.given))
+            memcpy(cnp.PyArray_DATA(self.given), cnp.PyArray_DATA(array), cnp.PyArray_NBYTES(array))
             flat = cnp.PyArray_NDIM(array) == 1
         else:
             flat = self._take(x)
@@ -278,4 +286,7 @@ def _layers(source):
         if isinstance(layer, Dense) and ours(layer.activate) is not softmax:
             if code_of(layer.activate, layer.se_hPars) is None:
                 raise ValueError(f"{what}: expected one of cgru's own activations, got {name_of(layer.activate)}")
-    return [layer for layer in layers if not isinstance(layer, (Dropout, Pool))]
+    layers = [layer for layer in layers if not isinstance(layer, (Dropout, Pool))]
+    if not any([isinstance(layer, GRU) for layer in layers]):
+        raise ValueError(f"source: expected at least one GRU, which has a state to carry, got {source!r}")
+    return layers

@@ -193,6 +193,8 @@ def test_odd_sizes_need_no_more_room_than_they_ask_for():
         (lambda: cgru.Cell(cgru.GRU(4)), RuntimeError, ["p", "empty"]),
         (lambda: cgru.Cell(random_layer(3, 4).p | {"br": np.ones(3)}), ValueError, ["br", "(1, 4)", "(3,)"]),
         (lambda: cgru.Cell({"Vz": np.ones((4, 4))}), ValueError, ["Uz", "missing"]),
+        (lambda: cgru.Cell({"Vz": np.ones((4, 4)), "Uz": np.ones((0, 4))}), ValueError, ["Uz", "(0, 4)"]),
+        (lambda: cgru.Cell.__new__(cgru.Cell).refresh(), TypeError, ["failed"]),
         (lambda: cgru.Cell(random_layer(3, 4, reverse=True)), ValueError, ["reverse"]),
     ],
 )
@@ -208,3 +210,20 @@ def test_it_does_not_pickle():
 
     with pytest.raises(TypeError, match="layer"):
         pickle.dumps(cgru.Cell(random_layer(3, 4)))
+
+
+def test_a_cache_may_be_moved():
+    layer = random_layer(3, 7)
+    X, _, h0 = random_batch(2, 5, 3, 7, False)
+    cell = cgru.Cell(layer, batch=2)
+    work, cache = room("workspace", cell, 2, 5), room("cache", cell, 2, 5)
+    forward, backward = (typed(name, np.float64) for name in ("forward", "backward"))
+    results = []
+    for offset in (0, 16):
+        h, dX = h0.copy(), np.empty((2, 5, 3))
+        assert forward(cell, 2, 5, X, h, None, cache, cache.nbytes, work, work.nbytes) == OK
+        moved = np.zeros(cache.nbytes + 16, np.uint8)[offset : offset + cache.nbytes]
+        moved[...] = cache
+        assert backward(cell, 2, 5, None, np.ones((2, 7)), dX, moved, moved.nbytes, work, work.nbytes) == OK
+        results.append(dX)
+    np.testing.assert_array_equal(*results)

@@ -68,3 +68,28 @@ def test_another_shape_or_dtype_is_another_buffer():
     assert buffers.take("a", *SIZES).shape == (2, 3, 4)
     assert buffers.take("a", 3, 2, 4, np.dtype(np.float64)).shape == (3, 2, 4)
     assert buffers.take("a", 3, 2, 4, np.dtype(np.float32)).dtype == np.float32
+
+
+def gradients(buffers):
+    return buffers.take_gradients(3, 4, np.dtype(np.float64))
+
+
+@pytest.mark.parametrize(
+    ("take", "change"),
+    [
+        (lambda b: b.take("a", *SIZES), {"shape": (6, 4)}),
+        (lambda b: b.take("a", *SIZES), {"strides": (0, 0, 8)}),
+        (lambda b: b.take_states("a", *SIZES)[2], {"strides": (32, 0, 8)}),
+        (lambda b: gradients(b)[4], {"shape": (16,)}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_buffer_whose_shape_was_set_is_left_alone(take, change):
+    buffers = Buffers()
+    due = take(buffers)
+    layout = due.shape, due.strides
+    for name, value in change.items():
+        setattr(due, name, value)
+    del due
+    fresh = take(buffers)
+    assert (fresh.shape, fresh.strides) == layout

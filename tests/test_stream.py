@@ -137,6 +137,53 @@ def test_it_is_a_snapshot_until_refreshed():
     assert_close(stream.step(x), net.predict(x[None, None])[0], 1e-14)
 
 
+def test_a_refresh_that_does_not_fit_changes_nothing():
+    net = network(cgru.GRU(5), cgru.Dense(2, cgru.softmax))
+    stream = cgru.Stream(net)
+    x = RNG.standard_normal(5)
+    before = stream.step(x).copy()
+    net.layers[1].p["W"] = np.ones((5, 3))
+    with pytest.raises(ValueError, match=r"p\['W'\]"):
+        stream.refresh()
+    wider = network(cgru.GRU(50), cgru.Dense(2, cgru.softmax))
+    for ours, theirs in zip(net.layers, wider.layers, strict=True):
+        vars(ours).update(vars(theirs))
+    with pytest.raises(ValueError, match="new Stream"):
+        stream.refresh()
+    stream.reset()
+    np.testing.assert_array_equal(stream.step(x), before)
+
+
+def test_another_activation_counts_from_the_refresh_on():
+    net = network(cgru.GRU(5), cgru.Dense(2, cgru.softmax))
+    stream = cgru.Stream(net)
+    net.layers[1].activate = cgru.sigmoid
+    stream.refresh()
+    x = RNG.standard_normal(5)
+    assert_close(stream.step(x), net.predict(x[None, None])[0], 1e-14)
+
+
+def test_weights_of_any_strides():
+    net = network(cgru.GRU(5), cgru.Dense(3, cgru.identity))
+    W = net.layers[1].p["W"]
+    record = np.zeros(W.shape, np.dtype([("a", np.int32), ("W", W.dtype)]))
+    record["W"] = W
+    net.layers[1].p["W"] = record["W"]
+    x = RNG.standard_normal(5)
+    assert_close(cgru.Stream(net).step(x), net.predict(x[None, None])[0], 1e-14)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_whoever_reshapes_what_was_returned_harms_nobody():
+    stream = cgru.Stream(network(cgru.GRU(5), cgru.Dense(3, cgru.identity)), 2)
+    x = RNG.standard_normal((2, 5))
+    out = stream.step(x)
+    due = out.copy()
+    out.shape = (6,)
+    stream.reset()
+    np.testing.assert_array_equal(stream.step(x).ravel(), due.ravel())
+
+
 @pytest.mark.parametrize(
     ("x", "error"),
     [(np.ones(4), ValueError), (np.ones((2, 3)), ValueError), (np.ones(3, complex), TypeError), ("abc", TypeError)],
@@ -156,6 +203,7 @@ def test_a_wrong_step_changes_nothing(x, error):
         (lambda: random_layer(3, 4, reverse=True), ValueError, ["reverse"]),
         (lambda: cgru.Bidirectional(cgru.GRU(4)), TypeError, ["source", "Bidirectional"]),
         (lambda: cgru.GRU(4), RuntimeError, ["no parameters"]),
+        (lambda: network(cgru.Embedding(5, 4), cgru.Pool("last"), cgru.Dense(1)), ValueError, ["at least one GRU"]),
         (lambda: random_layer(3, 4, activate=lambda x, deriv=False: x), ValueError, ["activate"]),
         (
             lambda: network(cgru.GRU(4, sequences=True), cgru.Pool("mean"), cgru.Dense(1)),

@@ -107,7 +107,7 @@ typedef struct {
     ptrdiff_t first, last;
     ptrdiff_t count, depth; /* rows collected; room for so many */
     void *operands;         /* (2 u + e) x depth: panels of r * hp, hp and X */
-    void *gates;            /* 4 up x depth: panels of dr_, dz_, dhh_ and dc */
+    void *gates;            /* 3 up x depth, with `after` 4 up: panels of dr_, dz_, dhh_ and dc */
 } cgru_outer;
 
 typedef struct {
