@@ -139,7 +139,8 @@ def _network(arguments: argparse.Namespace, task: Task) -> cgru.Network:
     layers: list[Any] = []
     for i in range(arguments.layers):
         sequences = every or arguments.pool != "last" or i < arguments.layers - 1
-        layers.append(cgru.GRU(arguments.units, sequences=sequences, dtype=dtype))
+        layer = cgru.GRU(arguments.units, sequences=sequences, dtype=dtype)
+        layers.append(cgru.Bidirectional(layer) if arguments.bidirectional else layer)
         if arguments.dropout:
             layers.append(cgru.Dropout(arguments.dropout))
     if arguments.pool != "last":

@@ -123,7 +123,14 @@ def _add_fit(add: Callable[..., None]) -> None:
     # speaker's utterances, in a row and each third in turn, was held out, or was all there was to train on.
     add("data", nargs="?", metavar="DATA.npz", help="the data set (default: the embedded Japanese Vowels)")
     add("--units", type=_COUNT, default=100, metavar="N", help="unit cells of a GRU layer (default: %(default)s)")
-    add("--layers", type=_COUNT, default=2, metavar="N", help="GRU layers (default: %(default)s)")
+    add("--layers", type=_COUNT, default=1, metavar="N", help="GRU layers (default: %(default)s)")
+    add(
+        "--bidirectional",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="run each layer in both directions, with as many unit cells in each; a model for streams or for C needs "
+        "--no-bidirectional (default: yes)",
+    )
     add(
         "--dropout",
         type=_SHARE,
