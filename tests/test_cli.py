@@ -116,7 +116,7 @@ def test_fit_on_the_embedded_data(tmp_path):
 
 def test_the_median_of_five_seeds(tmp_path):
     accuracies = [accuracy_in(run("fit", "--seed", seed, "--quiet", cwd=tmp_path)[0]) for seed in range(5)]
-    assert np.median(accuracies) >= 96.5, accuracies
+    assert np.median(accuracies) >= 98, accuracies
 
 
 def test_fit_is_repeatable_and_the_seed_counts(toy, tmp_path):
@@ -134,9 +134,23 @@ def test_fit_does_what_its_options_say(toy, tmp_path):
     assert "\n24 sequences to train on, 6 held back, 10 to test on\n" in err
     assert re.search(rf"epoch 7/7: loss .*, accuracy .*%, validation {NUMBER}, \d+\.\d%\n", err)
     net = cgru.load(tmp_path / "model.npz")
-    assert [layer.d["u"] for layer in net.layers] == [5, 5, 2]
+    assert [layer.d["u"] for layer in net.layers if "u" in layer.d] == [10, 10, 2]
     assert net.predict(X).dtype == np.float64
     assert tuple(net.class_names) == ("no", "yes")
+
+
+@pytest.mark.parametrize(
+    ("options", "kinds"),
+    [
+        (["--dropout", 0], ["Bidirectional", "Dense"]),
+        (["--no-bidirectional", "--dropout", 0.5, "--layers", 2], ["GRU", "Dropout", "GRU", "Dropout", "Dense"]),
+    ],
+)
+def test_the_layers_are_those_that_were_asked_for(toy, tmp_path, options, kinds):
+    run("fit", toy / "data.npz", *QUICK, *options, "--epochs", 1, cwd=tmp_path)
+    net = cgru.load(tmp_path / "cgru-model.npz")
+    assert [type(layer).__name__ for layer in net.layers] == kinds
+    assert [layer.rate for layer in net.layers if isinstance(layer, cgru.Dropout)] == [0.5] * kinds.count("Dropout")
 
 
 def test_early_stopping(toy, tmp_path):
@@ -435,7 +449,7 @@ def test_classes_at_steps_are_not_those_of_sequences(steps, toy):
 def test_pools(toy, tmp_path, pool):
     run("fit", toy / "data.npz", *QUICK, "--layers", 2, "--dropout", 0.2, "--pool", pool, cwd=tmp_path)
     kinds = [type(layer).__name__ for layer in cgru.load(tmp_path / "cgru-model.npz").layers]
-    assert kinds == ["GRU", "Dropout", "GRU", "Dropout", *(["Pool"] if pool != "last" else []), "Dense"]
+    assert kinds == [*["Bidirectional", "Dropout"] * 2, *(["Pool"] if pool != "last" else []), "Dense"]
     assert accuracy_in(run("evaluate", "cgru-model.npz", toy / "data.npz", cwd=tmp_path)[0]) > 60
 
 
