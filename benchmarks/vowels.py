@@ -1,4 +1,4 @@
-"""How the defaults of `cgru fit` were chosen: `python -m benchmarks.vowels [--seeds N] ["OPTIONS OF cgru fit" ...]`.
+"""How the defaults of `cgru fit` were chosen: `python -m benchmarks.vowels [--seeds N] [-- "OPTIONS OF cgru fit" ...]`.
 
 Prints a Markdown table of alternatives, each cross-validated on the training split of Japanese Vowels alone. Its test
 split is never looked at.

@@ -41,6 +41,6 @@ def test_a_line_for_each_alternative(run):
 
 
 def test_wrong_options_end_it(run):
-    done = run("-m", "benchmarks.vowels", "--units 0")
+    done = run("-m", "benchmarks.vowels", "--", "--units=0")
     assert done.returncode == 2
     assert done.stderr == "cgru: error: argument --units: expected an integer of at least 1, got '0'\n"
