@@ -10,7 +10,7 @@ except ModuleNotFoundError as _error:
         'run from another folder, or install it in place with: pip install -e "."'
     ) from None
 
-from cgru import datasets, losses, optimizers, reference
+from cgru import datasets, interop, losses, optimizers, reference
 from cgru._version import __version__
 from cgru.activations import elu, identity, lrelu, relu, sigmoid, softmax, tanh
 from cgru.bidirectional import Bidirectional
@@ -19,6 +19,7 @@ from cgru.dense import Dense
 from cgru.dropout import Dropout
 from cgru.embedding import Embedding
 from cgru.export import export_c
+from cgru.flip import Flip
 from cgru.history import Epoch, History
 from cgru.initializers import orthogonal, standard_normal, xavier
 from cgru.layer import GRU
@@ -38,6 +39,7 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Epoch",
+    "Flip",
     "History",
     "Network",
     "Stream",
@@ -48,6 +50,7 @@ __all__ = [
     "export_c",
     "get_num_threads",
     "identity",
+    "interop",
     "load",
     "losses",
     "lrelu",

@@ -7,7 +7,7 @@ cimport numpy as cnp
 
 from cgru.kernels cimport (
     CGRU_HH, CGRU_R, CGRU_Z, add_operand, array, cgru_array, cgru_call, cgru_kernels, cgru_matrix, cgru_weights,
-    kernels, new_call, new_product, odd_lines, pack, steps_of_single, transpose, weights,
+    kernels, new_call, new_product, odd_lines, options, pack, steps_of_single, transpose, weights,
 )
 from cgru.memory cimport Workspace
 from cgru.threads cimport block_rows, share, threads_for
@@ -135,8 +135,8 @@ def run(dict p not None, dict arrays not None, tuple activations not None, order
     )
     call.dA, call.dh_, call.dh = array(arrays, "dA"), array(arrays, "dh_"), array(arrays, "dh")
     call.dhh_, call.dz_, call.dr_ = array(arrays, "dhh_"), array(arrays, "dz_"), array(arrays, "dr_")
-    call.dX, call.c, call.dc = array(arrays, "dX"), array(arrays, "c"), array(arrays, "dc")
-    call.after, call.reverse = "chh" in p, reverse
+    call.dX, call.dc = array(arrays, "dX"), array(arrays, "dc")
+    options(&call, p, arrays, reverse)
 
     cdef cgru_weights w
     weights(&w, p)

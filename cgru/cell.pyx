@@ -290,6 +290,7 @@ cdef class Cell:
 
     def __init__(self, source, variant=None, *, batch=1, activate=None, activate_update=None, activate_reset=None,
                  se_hPars=None):
+        memset(&self.inside, 0, sizeof(Inside))
         given = {"activate": activate, "activate_update": activate_update, "activate_reset": activate_reset}
         if isinstance(source, GRU):
             for name, value in {"variant": variant, **given, "se_hPars": se_hPars}.items():
@@ -300,7 +301,7 @@ cdef class Cell:
                 raise ValueError(f"source: expected a layer that runs a step at a time, got {refusal}")
             functions = {name: getattr(source, name) for name in given}
             p, se_hPars, self.dtype = source.p, source.se_hPars, source.dtype
-            variant = VARIANTS[source.reset_after]
+            variant, self.inside.call.zoneout = VARIANTS[source.reset_after], source.zoneout
         elif isinstance(source, dict):
             functions = {name: f or (tanh if name == "activate" else sigmoid) for name, f in given.items()}
             p, variant = source, "reset_before" if variant is None else variant
@@ -330,7 +331,6 @@ cdef class Cell:
         cdef cgru_call *call = &inside.call
         cdef Py_ssize_t lanes, room, i
         self.p = checked
-        memset(inside, 0, sizeof(Inside))
         inside.k = kernels(self.dtype.itemsize)
         lanes = inside.k.lanes
         call.e, call.u = checked["Uz"].shape
@@ -384,7 +384,7 @@ def _refusal(layer):
     """Why a layer cannot run a step at a time as the compiled step does; None if it can."""
     if layer.reverse:
         return "one in reverse, which begins at the end"
-    return f"one with zoneout={layer.zoneout}" if layer.zoneout else None
+    return None
 
 
 cdef int step_float(const cgru_cell *cell, Py_ssize_t m, const float *x, float *h,

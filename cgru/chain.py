@@ -11,13 +11,25 @@ from typing import Any
 
 import numpy as np
 
+from cgru import reference
 from cgru.base import Layer, Shape
-from cgru.dense import Dense
+from cgru.bidirectional import Bidirectional
 from cgru.embedding import Embedding
 from cgru.layer import GRU
 from cgru.pooling import Pool
 
-__all__ = ["INTERFACE", "chain", "forward", "initial_states", "made_for", "output_shape", "shape_of", "uncarried"]
+__all__ = [
+    "INTERFACE",
+    "chain",
+    "forward",
+    "halves",
+    "initial_states",
+    "made_for",
+    "output_shape",
+    "predict",
+    "shape_of",
+    "uncarried",
+]
 
 INTERFACE = (
     *("d", "p", "g", "fc", "bc", "trainable"),
@@ -37,9 +49,9 @@ def chain(layers: Any) -> tuple[AnyLayer, ...]:
             raise ValueError(
                 f"layers: expected a layer in each place, got {type(layer).__name__} without {missing[0]} as layer {i}"
             )
-    if len(layers) < 2 or not isinstance(layers[-1], Dense):
+    if not any("u" in layer.d for layer in layers):
         kinds = [type(layer).__name__ for layer in layers]
-        raise ValueError(f"layers: expected one or more layers and then a Dense, got {kinds}")
+        raise ValueError(f"layers: expected at least one layer with units, got {kinds}")
     if len(set(map(id, layers))) < len(layers):
         raise ValueError("layers: expected each layer object once, got one of them twice")
     shape_of(layers)
@@ -87,6 +99,33 @@ def forward(layer: AnyLayer, A: np.ndarray, lengths: np.ndarray | None, h0: np.n
     if own is None:
         return layer.forward(A, lengths)
     return own(A, lengths, h0=h0, preactivations=layer.preactivations is True)
+
+
+def halves(layer: AnyLayer) -> tuple[GRU, ...]:
+    """The layers in `layer` that have a state each: itself, one for each direction, or none."""
+    if isinstance(layer, Bidirectional):
+        return layer.halves
+    return (layer,) if isinstance(layer, GRU) else ()
+
+
+def predict(
+    layer: AnyLayer, A: np.ndarray, lengths: np.ndarray | None, starts: list[np.ndarray | None]
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """What `layer` returns in inference and the last states (m, u) of its halves; `starts` are those before them."""
+    own = halves(layer)
+    if not own:
+        return layer.predict(A, lengths), []
+    parts = [half.predict(A, lengths, start) for half, start in zip(own, starts, strict=True)]
+    states = [_last(part, half, lengths) for part, half in zip(parts, own, strict=True)]
+    return parts[0] if len(own) == 1 else layer._merged(parts), states
+
+
+def _last(A: np.ndarray, layer: GRU, lengths: np.ndarray | None) -> np.ndarray:
+    """The last states (m, u) among what `layer` returned."""
+    if A.ndim == 2:
+        return A
+    m, s, _ = A.shape
+    return A[np.arange(m), reference.ends(m, s, lengths, layer.reverse)[1]]
 
 
 # --- states, carried from one piece of a sequence to the next ---

@@ -261,9 +261,9 @@ def predict(arguments: argparse.Namespace) -> int:
         _say(f"{which} of {source}", 0)
     classes = None
     with as_request_error(f"{source}: "):
-        if write or net.loss == "mean_squared_error":
+        if write or net.loss in (None, "mean_squared_error"):
             outputs = net.predict(split.X, split.lengths)
-        if net.loss != "mean_squared_error":
+        if net.loss not in (None, "mean_squared_error"):
             classes = net.predict_classes(split.X, split.lengths)
     real = real_steps(split.X, split.lengths) if net.per_step else None
     if write:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
+import codecs
 import csv
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from cgru.cli_arguments import RequestError
 from cgru.history import Epoch
+from cgru.persistence import beside
 
 __all__ = ["WRITERS", "check_output", "plotter"]
 
@@ -30,20 +31,6 @@ def check_output(path: str, *read_from: str | None) -> None:
             raise RequestError(f"{path}: this would overwrite what the command reads or writes elsewhere")
 
 
-@contextlib.contextmanager
-def _beside(path: str) -> Iterator[str]:
-    """A name beside `path` that takes its place once it is written whole."""
-    path = os.path.realpath(path)
-    name, ending = os.path.splitext(path)
-    temporary = f"{name}.{os.getpid()}{ending}"
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-
-
 # --- predictions: all outputs (m, k), and the classes (m,) where there are any; or (m, s, k) and (m, s), of which the
 # --- steps `real` (m, s) are no padding ---
 
@@ -52,7 +39,7 @@ def _write_npz(
     path: str, outputs: np.ndarray, classes: np.ndarray | None, names: tuple[str, ...], real: np.ndarray | None
 ) -> None:
     arrays = {} if classes is None else {"classes": np.asarray(classes).astype(str)}
-    with _beside(path) as temporary, open(temporary, "wb") as file:
+    with beside(path) as file:
         np.savez(file, outputs=outputs, **arrays)
 
 
@@ -69,8 +56,8 @@ def _write_csv(
         header.append("class")
         columns.append(classes)
     header += names if classes is not None and len(names) == k else [f"output_{i}" for i in range(k)]
-    with _beside(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
+    with beside(path) as file:
+        rows = csv.writer(codecs.getwriter("utf-8")(file))
         rows.writerow(header)
         rows.writerows([*first, *row] for *first, row in zip(*columns, outputs, strict=True))
 
@@ -116,7 +103,7 @@ def plotter(path: str, *others: str | None) -> Callable[[Sequence[Epoch], str], 
         if all(loss > 0 for line in left.lines for loss in line.get_ydata()):
             left.set_yscale("log")
         figure.legend(loc="outside lower center", ncols=4, fontsize="small")
-        with _beside(path) as temporary:
-            figure.savefig(temporary, format=kind, dpi=150)
+        with beside(path) as file:
+            figure.savefig(file, format=kind, dpi=150)
 
     return draw

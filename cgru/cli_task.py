@@ -119,6 +119,8 @@ def targets(net: cgru.Network, split: Split, given: Sequence[str] | None, source
     by mere position they could mean other classes than the model's.
     """
     y = split.y
+    if net.loss is None:
+        raise RequestError("the model has no Dense at the end and so no loss: there is nothing to score")
     if y is None:
         raise RequestError(f"{source}: y is missing: there is nothing to compare with")
     if net.loss == "mean_squared_error":

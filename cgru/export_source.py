@@ -12,23 +12,22 @@ from string import Template
 
 import numpy as np
 
-__all__ = ["array", "blocks", "number", "padded", "with_functions"]
+__all__ = ["array", "block", "number", "padded", "with_functions"]
 
-# How many columns `multiply` sums at once: they and a second sum of each fit the registers of AVX-512 and AVX2. GCC
-# unrolls loops of up to 16 before it looks for vectors, and then turns them the wrong way round.
-_BLOCKS = {"float32": (32, 48), "float64": (32, 24)}
-
-
-def blocks(columns: int, dtype: np.dtype) -> tuple[int, int]:
-    """The width of the blocks in which so many columns are padded least, and their padded number."""
-    width = min(_BLOCKS[dtype.name], key=lambda width: -(-columns // width) * width)
-    return width, -(-columns // width) * width
+# How many columns `multiply` sums at once, the best first, and by how many sums that take turns: they fit the registers
+# of AVX-512 and AVX2.
+_SUMS = {"float32": {32: 2, 48: 2, 16: 4}, "float64": {32: 2, 24: 2, 16: 2, 8: 4}}
 
 
-def padded(units: int, dtype: np.dtype) -> int:
-    """`units`, rounded up to whole vectors: loops over them then have no rest, and no store is read in other pieces."""
+def block(columns: int, dtype: np.dtype) -> int:
+    """The width of the best blocks into which so many columns, whole vectors of them, can be cut."""
+    return next(width for width in _SUMS[dtype.name] if columns % width == 0)
+
+
+def padded(columns: int, dtype: np.dtype) -> int:
+    """`columns`, rounded up to whole vectors: loops over them have no rest, and no store is read in other pieces."""
     lanes = 64 // dtype.itemsize
-    return -(-units // lanes) * lanes
+    return -(-columns // lanes) * lanes
 
 
 def number(value: float, dtype: np.dtype) -> str:
@@ -53,16 +52,16 @@ def array(name: str, values: Iterable[float], dtype: np.dtype, kind: str = "real
 
 def with_functions(code: str, dtype: np.dtype) -> str:
     """`code`, preceded by the functions of this module that it calls."""
-    for name, text in reversed(_FUNCTIONS.items()):
+    multiplies = {f"multiply_{block}": _multiply(block, sums) for block, sums in _SUMS[dtype.name].items()}
+    for name, text in reversed((_FUNCTIONS | multiplies).items()):
         if re.search(rf"\b{name}\(", code):
             code = Template(text).substitute(_CONSTANTS[dtype.name]) + "\n" + code
     return Template(_PROLOGUE).substitute(_CONSTANTS[dtype.name]) + "\n" + code
 
 
-def _horner(variable: str, coefficients: Iterable[str]) -> str:
-    first, *others = coefficients
-    lines = [f"real p = (real){first};", *(f"p = p * {variable} + (real){c};" for c in others)]
-    return "\n    ".join(lines)
+def _typed(expression: str) -> str:
+    """An expression with its constants as `real`."""
+    return re.sub(r"\d+\.\d+(e-?\d+)?", r"(real)\g<0>", expression)
 
 
 _CONSTANTS = {
@@ -77,27 +76,18 @@ _CONSTANTS = {
         "negligible": "-20",
         "ln2_high": "0.693359375",
         "ln2_low": "-2.12194440054690583e-4",
-        "exp": _horner(
-            "r",
-            (
-                "1.9891030654370327738e-4",
-                "1.3933685862617173589e-3",
-                "8.3333108895820771937e-3",
-                "4.1666464602026541557e-2",
-                "1.6666666681659179129e-1",
-                "5.0000000134981778643e-1",
-            ),
-        ),
-        "tanh": _horner(
-            "s",
-            (
-                "-6.6096140128846229918e-3",
-                "2.1309062328578619709e-2",
-                "-5.3909375641847945313e-2",
-                "1.3333113458732415705e-1",
-                "-3.3333332005908134041e-1",
-            ),
-        ),
+        "exp": _typed("""\
+(5.0000000134981778643e-1 + 1.6666666681659179129e-1 * r)
+        + s * ((4.1666464602026541557e-2 + 8.3333108895820771937e-3 * r)
+        + s * (1.3933685862617173589e-3 + 1.9891030654370327738e-4 * r))"""),
+        "tanh": _typed("""\
+-3.3333332005908134041e-1
+        + s * (1.3333113458732415705e-1
+        + s * (-5.3909375641847945313e-2
+        + s * (2.1309062328578619709e-2
+        + s * -6.6096140128846229918e-3)))"""),
+        "even": _typed("1 + 0.39991360198125969685 * q"),
+        "odd": _typed("0.99999999945735994166 + 0.066580592856976142933 * q"),
     },
     "float64": {
         "real": "double",
@@ -110,38 +100,27 @@ _CONSTANTS = {
         "negligible": "-40",
         "ln2_high": "6.93147180369123816490e-01",
         "ln2_low": "1.90821492927058770002e-10",
-        "exp": _horner(
-            "r",
-            (
-                "2.0914717341716375952e-9",
-                "2.5105259538448493419e-8",
-                "2.7557273570102139673e-7",
-                "2.7557255297969644392e-6",
-                "2.4801587325605322782e-5",
-                "1.9841269874901259234e-4",
-                "1.3888888888883731828e-3",
-                "8.3333333333261120526e-3",
-                "4.1666666666666669767e-2",
-                "1.6666666666666671008e-1",
-                "0.5",
-            ),
-        ),
-        "tanh": _horner(
-            "s",
-            (
-                "-2.0598556673275166703e-5",
-                "8.5107079273541127234e-5",
-                "-2.3463104528300405602e-4",
-                "5.8893480724470277213e-4",
-                "-1.4556615775702363613e-3",
-                "3.592110347096176598e-3",
-                "-8.8632343954180955945e-3",
-                "2.1869488493563038118e-2",
-                "-5.3968253967431738911e-2",
-                "1.3333333333332712905e-1",
-                "-3.3333333333333332558e-1",
-            ),
-        ),
+        "exp": _typed("""\
+(0.5 + 1.6666666666666671008e-1 * r)
+        + s * (4.1666666666666669767e-2 + 8.3333333333261120526e-3 * r)
+        + s * s * ((1.3888888888883731828e-3 + 1.9841269874901259234e-4 * r)
+        + s * (2.4801587325605322782e-5 + 2.7557255297969644392e-6 * r)
+        + s * s * ((2.7557273570102139673e-7 + 2.5105259538448493419e-8 * r)
+        + s * 2.0914717341716375952e-9))"""),
+        "tanh": _typed("""\
+-3.3333333333333332558e-1
+        + s * (1.3333333333332712905e-1
+        + s * (-5.3968253967431738911e-2
+        + s * (2.1869488493563038118e-2
+        + s * (-8.8632343954180955945e-3
+        + s * (3.592110347096176598e-3
+        + s * (-1.4556615775702363613e-3
+        + s * (5.8893480724470277213e-4
+        + s * (-2.3463104528300405602e-4
+        + s * (8.5107079273541127234e-5
+        + s * -2.0598556673275166703e-5)))))))))"""),
+        "even": _typed("1 + q * (0.44443235583948879948 + 0.0158681810404897822896 * q)"),
+        "odd": _typed("0.99999999999999999506 + q * (0.111099022506163670992 + 0.00105739575847982214464 * q)"),
     },
 }
 
@@ -158,6 +137,13 @@ _PROLOGUE = """\
 #define ALIGNED __attribute__((aligned(64)))
 #else
 #define ALIGNED
+#endif
+
+/* GCC unrolls loops of up to 16 before it looks for vectors, and then turns them the wrong way round. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define ROLLED _Pragma("GCC unroll 1")
+#else
+#define ROLLED
 #endif
 
 typedef $real real;
@@ -193,22 +179,28 @@ static inline real negative(real x) {
 }
 """,
     "reduced": """\
-/* exp(r) - 1 and 2^n for x = n ln 2 + r, |r| <= ln(2) / 2: the reduction in two parts (Cody and Waite, 1980), then
- * r + r^2 P(r), P interpolated at Chebyshev nodes. Adding 1.5 * 2^$mantissa rounds to an integer, and leaves it in the
- * lowest bits. */
+/* r and 2^n of x = n ln 2 + r, |r| <= ln(2) / 2: the reduction in two parts (Cody and Waite, 1980). Adding
+ * 1.5 * 2^$mantissa rounds to an integer, and leaves it in the lowest bits. */
 static inline real reduced(real x, real *scale) {
     const real shifted = x * (real)1.4426950408889634074 + (real)$shifter, n = shifted - (real)$shifter;
-    const real r = x - n * (real)$ln2_high - n * (real)$ln2_low;
-    $exp
     *scale = real_of((bits(shifted) + $bias) << $mantissa);
-    return r + r * r * p;
+    return x - n * (real)$ln2_high - n * (real)$ln2_low;
+}
+""",
+    "expm1_near_zero": """\
+/* exp(r) - 1 = r + r^2 P(r) for |r| <= ln(2) / 2, P interpolated at Chebyshev nodes and summed by pairs, which wait for
+ * each other least (Estrin, 1960) */
+static inline real expm1_near_zero(real r) {
+    const real s = r * r;
+    const real p = $exp;
+    return r + s * p;
 }
 """,
     "exp_negative": """\
 /* exp(x) for x <= 0, zero where it would be no normal number */
 static inline real exp_negative(real x) {
     real scale;
-    const real q = reduced(x, &scale);
+    const real q = expm1_near_zero(reduced(x, &scale));
     return if_less(x, $lowest, 0, scale + scale * q);
 }
 """,
@@ -216,7 +208,7 @@ static inline real exp_negative(real x) {
 /* exp(x) - 1 for x <= 0 */
 static inline real expm1_negative(real x) {
     real scale;
-    const real q = reduced(x, &scale);
+    const real q = expm1_near_zero(reduced(x, &scale));
     return if_less(x, $negligible, -1, scale * q + (scale - 1));
 }
 """,
@@ -244,10 +236,15 @@ static inline real activate_sigmoid(real x) {
 """,
     "activate_tanh": """\
 /* 1 - 2 e / (1 + e) with e = exp(-2 |x|), and the sign of x; below 0.55, where that loses digits, x + x^3 P(x^2), P
- * interpolated at Chebyshev nodes */
+ * interpolated at Chebyshev nodes. e = (E + y O) / (E - y O) 2^n with y = r / 2 and E and O in y^2, fitted there too:
+ * so one division does. */
 static inline real activate_tanh(real x) {
-    const real e = exp_negative(2 * negative(x)), s = x * x, t = 1 - 2 * e / (1 + e);
-    $tanh
+    real scale;
+    const real y = reduced(if_less(2 * negative(x), $lowest, $lowest, 2 * negative(x)), &scale) / 2, q = y * y;
+    const real even = $even;
+    const real odd = y * ($odd);
+    const real e = (even + odd) * scale, t = 1 - 2 * e / (e + (even - odd)), s = x * x;
+    const real p = $tanh;
     return if_less(s, (real)0.3025, x + x * s * p, if_less(x, 0, -t, t));
 }
 """,
@@ -264,25 +261,33 @@ static void softmax(real *y, int n, real temperature) {
 }
 
 _MULTIPLY = Template("""\
-/* y = bias + v W: W lies in blocks of $block columns, each the bias and then the rows. Two sums take turns, since one
- * would wait for itself. */
-static void multiply_$block(real *y, int columns, const real *v, int rows, const real *w) {
+/* y = start + v W: W lies in blocks of $block columns, row by row. Sums take turns, since one would wait for itself. */
+static void multiply_$block(real *y, int columns, const real *start, const real *v, int rows, const real *w) {
     for (int column = 0; column < columns; column += $block) {
-        real a[$block], b[$block];
+        real $arrays;
         int k = 0;
-        for (int j = 0; j < $block; j++) a[j] = w[j];
-        for (int j = 0; j < $block; j++) b[j] = 0;
-        w += $block;
-        for (; k + 1 < rows; k += 2, w += 2 * $block) {
-            for (int j = 0; j < $block; j++) a[j] += v[k] * w[j];
-            for (int j = 0; j < $block; j++) b[j] += v[k + 1] * w[$block + j];
+        $each a[j] = start[column + j];
+        $each $zeros = 0;
+        for (; k + $sums <= rows; k += $sums, w += $sums * $block) {
+            $each a[j] += v[k] * w[j];
+            $products
         }
-        if (k < rows) {
-            for (int j = 0; j < $block; j++) a[j] += v[k] * w[j];
-            w += $block;
-        }
-        for (int j = 0; j < $block; j++) y[column + j] = a[j] + b[j];
+        for (; k < rows; k++, w += $block) $each a[j] += v[k] * w[j];
+        $each y[column + j] = $total;
     }
 }
 """)
-_FUNCTIONS |= {f"multiply_{block}": _MULTIPLY.substitute(block=block) for block in (24, 32, 48)}
+
+
+def _multiply(block: int, sums: int) -> str:
+    names, each = "abcd"[:sums], "ROLLED " * (block <= 16) + f"for (int j = 0; j < {block}; j++)"
+    products = [f"{each} {names[i]}[j] += v[k + {i}] * w[{i * block} + j];" for i in range(1, sums)]
+    return _MULTIPLY.substitute(
+        each=each,
+        block=block,
+        sums=sums,
+        arrays=", ".join(f"{name}[{block}]" for name in names),
+        zeros=" = ".join(f"{name}[j]" for name in names[1:]),
+        products="\n            ".join(products),
+        total="a[j] + b[j]" if sums == 2 else "(a[j] + b[j]) + (c[j] + d[j])",
+    )

@@ -19,7 +19,8 @@ def run(
 
     Args:
         p: the nine parameters; with `chh` as a tenth the reset gate is applied after the product.
-        arrays: X (m, s, e) and the outputs, last axis contiguous; `h0` (m, u) C-contiguous, or none. All of one dtype.
+        arrays: X (m, s, e) and the outputs, last axis contiguous; `h0` (m, u) C-contiguous, or none; `zoneout`, a mask
+            (m, s, u) or a rate (), or none. All of one dtype.
         activations: (code, alpha) of activate, activate_update and activate_reset, as `cgru.activations.code_of` gives.
         order: (m,) intp, the samples, longest first; None: every sample has every step.
         running: (s,) intp, how many of them have each step.

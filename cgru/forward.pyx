@@ -7,7 +7,7 @@ cimport numpy as cnp
 
 from cgru.kernels cimport (
     CGRU_C, CGRU_HH, add_operand, array, cgru_call, cgru_kernels, cgru_matrix, cgru_weights, kernels, new_call,
-    new_product, odd_lines, pack, pack_bias, steps_of_single, weights,
+    new_product, odd_lines, options, pack, pack_bias, steps_of_single, weights,
 )
 from cgru.memory cimport Workspace
 from cgru.threads cimport block_rows, share, threads_for
@@ -167,8 +167,7 @@ def run(dict p not None, dict arrays not None, tuple activations not None, order
     )
     call.r, call.z, call.hh = array(arrays, "r"), array(arrays, "z"), array(arrays, "hh")
     call.r_, call.z_, call.hh_ = array(arrays, "r_"), array(arrays, "z_"), array(arrays, "hh_")
-    call.c = array(arrays, "c")
-    call.after, call.reverse = "chh" in p, reverse
+    options(&call, p, arrays, reverse)
 
     cdef cgru_weights w
     weights(&w, p)

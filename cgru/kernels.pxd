@@ -18,7 +18,8 @@ cdef extern from "simd/cgru.h" nogil:
         const Py_ssize_t *running
         cgru_activation activate, activate_update, activate_reset
         int after, reverse
-        cgru_array h0, X, h, hp, hh, z, r, c, hh_, z_, r_, last
+        double zoneout
+        cgru_array h0, X, h, hp, hh, z, r, c, hh_, z_, r_, kept, last
         cgru_array dA, dh_, dh, dhh_, dz_, dr_, dc, dX
         void *rows
         Py_ssize_t ld, up, ep
@@ -109,6 +110,7 @@ cdef const cgru_kernels *kernels(Py_ssize_t itemsize) noexcept nogil
 cdef cgru_call new_call(cnp.ndarray X, Py_ssize_t u, tuple activations, object order, object running) except *
 cdef cgru_array array(dict arrays, str name) except *
 cdef cgru_matrix matrix(cnp.ndarray W) noexcept
+cdef int options(cgru_call *call, dict p, dict arrays, bint reverse) except -1
 cdef void *data(dict arrays, str name) except NULL
 cdef int weights(cgru_weights *w, dict p) except -1
 cdef Py_ssize_t steps_of_single(const cgru_call *call) noexcept nogil

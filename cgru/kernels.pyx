@@ -99,6 +99,17 @@ cdef cgru_array array(dict arrays, str name) except *:
     return view
 
 
+cdef int options(cgru_call *call, dict p, dict arrays, bint reverse) except -1:
+    """What makes a call another variant: chh among the parameters, zoneout's mask or rate among the arrays."""
+    call.after, call.reverse, call.c = "chh" in p, reverse, array(arrays, "c")
+    zoneout = arrays.get("zoneout")
+    if zoneout is not None and cnp.PyArray_NDIM(zoneout) == 0:
+        call.zoneout = zoneout
+    elif zoneout is not None:
+        call.kept = array(arrays, "zoneout")
+    return 0
+
+
 cdef void *data(dict arrays, str name) except NULL:
     """Where the array of that name begins."""
     return cnp.PyArray_DATA(arrays[name])

@@ -50,9 +50,8 @@ GATES = ("activate", "activate_update", "activate_reset")
 OUTPUTS = ("hh", "z", "r")
 READ = ("h", "hp", "hh", "z", "r")  # by backward, and X
 PREACTIVATIONS = ("hh_", "z_", "r_")
-COMPILED = frozenset(
-    {"input_mask", "reset_after", "reverse"}
-)  # the options of cgru/reference.py that the compiled module has as well
+# The options of cgru/reference.py that the compiled module has as well.
+COMPILED = frozenset({"input_mask", "reset_after", "reverse", "zoneout"})
 MAX_NORM = 0.25  # of all gradients together, with clip_gradients
 
 
@@ -252,7 +251,7 @@ class GRU:
             order, running = by_length(lengths, s) or (None, None)
             last = np.empty((m, u), self.dtype) if stateful or not every else None
             out = np.zeros((m, s, u), self.dtype) if every else last
-            arrays = {"X": X, "h0": h0, "h": out if every else None, "last": last}
+            arrays = {"X": X, "h0": h0, "h": out if every else None, "last": last, "zoneout": options.get("zoneout")}
             forward.run(p, arrays, codes, order, running, "reverse" in options)
         if stateful:
             self.state = last
@@ -405,7 +404,8 @@ class GRU:
         last = np.empty((m, u), self.dtype)
         if "input_mask" in options:
             X = masks.masked(X, options["input_mask"])
-        forward.run(p, {**fc, "X": X, "h0": h0, "last": last}, codes, *(self._ragged or (None, None)), reverse)
+        arrays = {**fc, "X": X, "h0": h0, "last": last, "zoneout": options.get("zoneout")}
+        forward.run(p, arrays, codes, *(self._ragged or (None, None)), reverse)
         return fc, last
 
     def _backward(self, p, fc, dA, codes) -> dict[str, np.ndarray]:
@@ -419,7 +419,8 @@ class GRU:
         if "reset_after" in self._options:
             bc["dc"] = take("dc", m, s, u, self.dtype)
         bc["dX"] = take("dX", *fc["X"].shape, self.dtype)
-        backward.run(p, fc | bc, codes, *(self._ragged or (None, None)), reverse)
+        arrays = fc | bc | {"zoneout": self._options.get("zoneout")}
+        backward.run(p, arrays, codes, *(self._ragged or (None, None)), reverse)
         if (
             reverse and self._lengths is not None
         ):  # what a sample's last real step hands to h0 is no part of its padding

@@ -1,4 +1,4 @@
-"""Network: layers in a chain with a Dense head, its training, its use and its files.
+"""Network: layers in a chain, mostly with a Dense head, its training, its use and its files.
 
 m samples, s steps, e elements per step, k outputs. No arithmetic of a layer is done here.
 """
@@ -17,7 +17,7 @@ import numpy as np
 from cgru import chain, losses, persistence
 from cgru.activations import ours, parameter
 from cgru.base import Layer
-from cgru.checks import callable_, lengths_of, positive, sequences
+from cgru.checks import callable_, lengths_of, positive, real, sequences
 from cgru.dense import Dense
 from cgru.embedding import Embedding
 from cgru.history import Epoch, History
@@ -34,6 +34,8 @@ States = dict[int, np.ndarray]  # of the recurrent layers, by index, (m, u)
 
 class Network:
     """Layers in a chain, each taking what the one below it returns, and a `Dense` head at the end.
+
+    Without that head it has no loss: it predicts and is saved, but not trained.
 
     Any number of `GRU`, `Embedding` (as the first: X is then integer tokens (m, s)), `Dropout`, `Pool` and `Dense`, and
     whatever else has their interface (`cgru.chain`). Outputs are (m, k), for each sample, where a layer on the way
@@ -60,9 +62,14 @@ class Network:
         class_names: Sequence[str] | None = None,
     ) -> None:
         self.layers = chain.chain(layers)
-        k = self._head.d["u"]
-        self.loss = losses.chosen(loss, self._head.activate, k)
-        self.class_names = _names(class_names, self.loss, k)
+        self.loss: str | None = None
+        self.class_names: tuple[str, ...] | None = None
+        if self._head is not None:
+            k = self._head.d["u"]
+            self.loss = losses.chosen(loss, self._head.activate, k)
+            self.class_names = _names(class_names, self.loss, k)
+        elif loss is not None or class_names is not None:
+            raise ValueError(f"loss: expected None, as class_names, without a Dense at the end, got {loss!r}")
         self.optimizer = Adam() if optimizer is None else optimizer
         if isinstance(optimizer, type) or not callable(getattr(self.optimizer, "step", None)):
             raise TypeError(f"optimizer: expected an SGD, an Adam or None, got {optimizer!r}")
@@ -95,17 +102,38 @@ class Network:
         """Whether outputs are (m, s, k)."""
         return len(chain.shape_of(self.layers)) == 3
 
-    def predict(self, X: np.ndarray, lengths: np.ndarray | None = None, batch_size: int = 1024) -> np.ndarray:
-        """The head's outputs (m, k), or (m, s, k) with zeros at padded steps, for X (m, s, e) or tokens (m, s).
+    def predict(
+        self,
+        X: np.ndarray,
+        lengths: np.ndarray | None = None,
+        h0: Any = None,
+        *,
+        batch_size: int = 1024,
+        return_state: bool = False,
+    ) -> Any:
+        """The outputs (m, k), or (m, s, k) with zeros at padded steps, for X (m, s, e) or tokens (m, s).
 
         Sample i has `lengths[i]` real steps (None: all). NaN in X comes out as NaN. `batch_size` bounds the memory;
         but for rounding the outputs do not depend on it.
+
+        `h0` are the states before the steps that run first, (m, u) for each recurrent layer from the lowest on, for a
+        `Bidirectional` that of its layer and then that of its twin: an array (layers x directions, m, u), as PyTorch
+        has it, or where the layers differ in u a list. With `return_state` the last states come too, in the same
+        form: (outputs, states).
         """
         X, lengths = self._samples(X, lengths)
         size = positive(batch_size, "batch_size")
+        starts = self._starts(h0, len(X)) if return_state or h0 is not None else None
         self._make(X)
+        outputs, states = [], []
         with np.errstate(over="ignore", invalid="ignore"):
-            return np.concatenate([self._head.predict(A, real) for A, real, _ in self._below(X, lengths, size)])
+            for A, steps, _ in self._below(X, lengths, size, starts, states):
+                outputs.append(A if self._head is None else self._head.predict(A, steps))
+        A = np.concatenate(outputs)
+        if not return_state:
+            return A
+        joined = [np.concatenate(parts) for parts in zip(*states, strict=True)]
+        return A, np.stack(joined) if joined and len({state.shape for state in joined}) == 1 else joined
 
     def predict_classes(self, X: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
         """The classes (m,) as integers, or as names where the network has `class_names`; (m, s) for outputs at steps.
@@ -113,7 +141,7 @@ class Network:
         One sigmoid unit says 0 or 1, above 0.5; several say so each, (m, k) or (m, s, k), by number. At padded steps
         stands -1, or the name "". ValueError for a regression, and where outputs are NaN.
         """
-        if self.loss == "mean_squared_error":
+        if self.loss in (None, "mean_squared_error"):
             raise ValueError(f"predict_classes: expected a network with a cross-entropy loss, got {self.loss}")
         A = self.predict(X, lengths)
         lost = np.flatnonzero(np.isnan(A).reshape(len(A), -1).any(axis=1))
@@ -140,6 +168,16 @@ class Network:
         self._make(data.X)
         loss, accuracy = self._scores(data)
         return {"loss": loss} if accuracy is None else {"loss": loss, "accuracy": accuracy}
+
+    @property
+    def _stateful(self) -> bool:
+        return any(getattr(layer, "stateful", False) for layer in self.layers)
+
+    def reset_states(self) -> None:
+        """Let all `stateful` layers begin anew."""
+        if self._stateful:
+            for layer in self.layers:
+                getattr(layer, "reset_state", bool)()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to `path`, exactly that name, for `cgru.load`: all that it needs to predict.
@@ -195,6 +233,9 @@ class Network:
             so many real steps of each, before which the states are computed a piece at a time and no caches stay.
             ValueError where a layer needs whole sequences (a mean or max `Pool`, a reverse direction).
 
+        `stateful` layers go on, within an epoch, from batch to batch: sample i of a batch continues sample i of the one
+        before. That needs shuffle=False and batches of one size; each epoch, and each validation, begins anew.
+
         Whatever is raised while it trains (KeyboardInterrupt too), the best weights so far are put in place first:
         by validation loss, without validation those of the last whole epoch, before the first those at the start.
         RuntimeError where a loss is no longer finite.
@@ -220,6 +261,14 @@ class Network:
         if not any(layer.trainable for layer in self.layers):
             raise ValueError("layers: expected at least one that is trainable, got none")
         data, held_out = self._split(data, validation)
+        if self._stateful:
+            for name, wrong, due in (
+                ("shuffle", shuffle, "False"),
+                ("batch_size", len(data) % batch_size and batch_size, f"a divisor of the {len(data)} samples"),
+                ("truncate", truncate, "None"),
+            ):
+                if wrong:
+                    raise ValueError(f"{name}: expected {due} with stateful layers, got {wrong}")
 
         self._make(data.X)
         for key, array in self._parameters(everything=True).items():
@@ -258,6 +307,7 @@ class Network:
         start = time.perf_counter()
         m, count, batches = len(data), data.count, -(-len(data) // batch_size)
         order = self._shuffler.permutation(m) if shuffle else np.arange(m)
+        self.reset_states()
         loss, right = 0.0, None if self.loss == "mean_squared_error" else 0.0
         for batch in range(batches):
             chosen = data[order[batch * batch_size : (batch + 1) * batch_size]]
@@ -267,6 +317,7 @@ class Network:
                 value, hits = self._step(piece, states, rows, fraction, when)
                 loss += value * piece.count / count
                 right = None if right is None else right + hits
+        self.reset_states()
         scores = (None, None) if held_out is None else self._scores(held_out)
         if scores[0] is not None and not math.isfinite(scores[0]):
             raise RuntimeError(_DIVERGED.format(f"the validation loss is {scores[0]} after epoch {number}"))
@@ -317,7 +368,7 @@ class Network:
         for layer in self.layers:  # each holds arrays of its neighbours, which these can then use again
             layer.fc.clear()
             layer.bc.clear()
-        for i, layer in enumerate(self.layers[:-1]):
+        for i, layer in enumerate(self._body):
             carried = states is not None and i in states
             A = chain.forward(layer, A, lengths, states[i][rows] if carried else None)
             if carried:
@@ -348,10 +399,12 @@ class Network:
     def _scores(self, data: Data) -> tuple[float, float | None]:
         """The loss and the accuracy on `data`."""
         loss, right = 0.0, 0.0
+        self.reset_states()
         size = max(1, 1024 * 1024 // max(1024, data.X.shape[1]))  # fewer of long samples, for the memory's sake
         with np.errstate(over="ignore", invalid="ignore"):
             for A, _, rows in self._below(data.X, data.lengths, size):
                 batch = data[rows]
+                self.reset_states()  # no sample continues another here
                 Z = self._head._preactivations(batch.rows(A))
                 A, Y = self._head._activated(Z), self._targets(batch)
                 loss += self._criterion(Z, A, Y)[0] * batch.count / data.count
@@ -366,8 +419,13 @@ class Network:
     # --- what the layers get and have ---
 
     @property
-    def _head(self) -> Dense:
-        return self.layers[-1]
+    def _head(self) -> Dense | None:
+        return self.layers[-1] if isinstance(self.layers[-1], Dense) else None
+
+    @property
+    def _body(self) -> tuple[GRU | Layer, ...]:
+        """The layers below the head."""
+        return self.layers if self._head is None else self.layers[:-1]
 
     def _make(self, X: np.ndarray) -> None:
         """Make the parameters that are missing, for inputs such as X."""
@@ -388,16 +446,45 @@ class Network:
         return X.astype(next(layer.dtype for layer in self.layers if hasattr(layer, "dtype")), copy=False)
 
     def _below(
-        self, X: np.ndarray, lengths: np.ndarray | None, size: int
+        self,
+        X: np.ndarray,
+        lengths: np.ndarray | None,
+        size: int,
+        starts: list[np.ndarray | None] | None = None,
+        states: list[list[np.ndarray]] | None = None,
     ) -> Iterator[tuple[np.ndarray, np.ndarray | None, slice]]:
-        """What the head gets, its lengths, and for which samples, `size` of them at a time; no cache is kept."""
+        """What the head gets, its lengths, and for which samples, `size` of them at a time; no cache is kept.
+
+        `starts` are the states before; those after go into `states`, a list for each of these batches.
+        """
         for start in range(0, len(X), size):
             rows = slice(start, start + size)
-            A, real = self._standardized(X[rows]), None if lengths is None else lengths[rows]
-            for layer in self.layers[:-1]:
-                A = layer.predict(A, real)
-                real = real if A.ndim == 3 else None
-            yield A, real, rows
+            A, steps = self._standardized(X[rows]), None if lengths is None else lengths[rows]
+            before, after = iter(starts or ()), []
+            for layer in self._body:
+                if starts is None:
+                    A = layer.predict(A, steps)
+                else:
+                    own = [None if h is None else h[rows] for _, h in zip(chain.halves(layer), before, strict=False)]
+                    A, last = chain.predict(layer, A, steps, own)
+                    after += last
+                steps = steps if A.ndim == 3 else None
+            if states is not None:
+                states.append(after)
+            yield A, steps, rows
+
+    def _starts(self, h0: Any, m: int) -> list[np.ndarray | None]:
+        """h0 for each recurrent layer and direction, checked; None where it is not given."""
+        layers = [half for layer in self._body for half in chain.halves(layer)]
+        if h0 is None:
+            return [None] * len(layers)
+        if not hasattr(h0, "__len__") or len(h0) != len(layers):
+            got = f"{len(h0)} of them" if hasattr(h0, "__len__") else type(h0).__name__
+            raise ValueError(f"h0: expected (m, u) for each of {len(layers)} layers and directions, got {got}")
+        return [
+            real(state, f"h0[{i}]", (m, layer.d["u"]), layer.dtype)
+            for i, (state, layer) in enumerate(zip(h0, layers, strict=True))
+        ]
 
     def _parameters(self, everything: bool = False) -> Arrays:
         """The parameters by keys like `0.Uz`, those of frozen layers only with `everything`."""
@@ -430,15 +517,17 @@ class Network:
         return X, lengths_of(lengths, *X.shape[:2], f"{name}lengths")
 
     def _data(self, X: Any, y: Any, lengths: Any, name: str = "") -> Data:
+        if self._head is None:
+            raise ValueError(f"layers: expected a Dense at the end for a loss, got {self.layers[-1]!r}")
         X, lengths = self._samples(X, lengths, name)
-        real = np.ones(X.shape[:2], bool) if lengths is None else mask(lengths, X.shape[1])[:, :, 0]
-        lost = real & ~np.isfinite(X).reshape(*real.shape, -1).all(axis=2)
+        steps = np.ones(X.shape[:2], bool) if lengths is None else mask(lengths, X.shape[1])[:, :, 0]
+        lost = steps & ~np.isfinite(X).reshape(*steps.shape, -1).all(axis=2)
         if lost.any():
             sample, step = np.argwhere(lost)[0]
             raise ValueError(f"{name}X: expected finite numbers, got NaN or infinity in sample {sample}, step {step}")
         k, name = self._head.d["u"], f"{name}y"
         if self.per_step:
-            return Data(X, losses.step_targets(y, real, k, self.loss, name), lengths, per_step=True)
+            return Data(X, losses.step_targets(y, steps, k, self.loss, name), lengths, per_step=True)
         Y, classes = losses.compact(y, len(X), k, self.loss, name)
         return Data(X, Y, lengths, classes)
 

@@ -24,11 +24,12 @@ from cgru.chain import output_shape
 from cgru.dense import Dense
 from cgru.dropout import Dropout
 from cgru.embedding import Embedding
+from cgru.flip import Flip
 from cgru.layer import GRU
 from cgru.pooling import Pool
 from cgru.reference import PARAMETERS, names
 
-__all__ = ["FORMAT", "beside", "read", "refused", "write"]
+__all__ = ["FORMAT", "beside", "packed", "read", "refused", "unpacked", "write"]
 
 FORMAT = 1
 VARIANTS = ("reset_before", "reset_after")  # the matrix product
@@ -59,6 +60,7 @@ _KINDS = {
         _Kind(Dense, {"units": _units}, ("activate", "initialization"), (), ("W", "b")),
         _Kind(Embedding, {"tokens": lambda layer: layer.d["v"], "units": _units}, ("initialization",), (), ("E",)),
         _Kind(Dropout, {"rate": lambda layer: layer.rate}),
+        _Kind(Flip, {}),
         _Kind(Pool, {"how": lambda layer: layer.how}),
     )
 }
@@ -84,15 +86,7 @@ def write(
 
     ValueError for what is not from this package, RuntimeError for missing parameters, before a file is touched.
     """
-    model = {"layers": [_description(layer, i) for i, layer in enumerate(layers)], **settings}
-    arrays = {"format": np.array(FORMAT), "model": np.array(json.dumps(model)), **standardisation}
-    widths = _widths(layers)
-    for i, layer in enumerate(layers):
-        for name, shape in _shapes(layer, widths[i]).items():
-            if np.shape(layer.p[name]) != shape:
-                raise ValueError(f"layers: expected {name} of layer {i} with shape {shape}, got {layer.p[name].shape}")
-            arrays[f"{i}.{name}"] = np.asarray(layer.p[name], layer.dtype)
-
+    arrays = {"format": np.array(FORMAT), **packed(layers, settings, standardisation)}
     with beside(path) as file:
         np.savez(file, **arrays)
 
@@ -112,6 +106,21 @@ def beside(path: Path) -> Iterator[BinaryIO]:
         if os.path.exists(temporary):
             os.remove(temporary)
         raise
+
+
+def packed(
+    layers: Sequence[GRU | Layer], settings: Mapping[str, Any], standardisation: Mapping[str, np.ndarray]
+) -> Arrays:
+    """A model as arrays: all that stand in its file but `format`. Errors are those of `write`."""
+    model = {"layers": [_description(layer, i) for i, layer in enumerate(layers)], **settings}
+    arrays = {"model": np.array(json.dumps(model)), **standardisation}
+    widths = _widths(layers)
+    for i, layer in enumerate(layers):
+        for name, shape in _shapes(layer, widths[i]).items():
+            if np.shape(layer.p[name]) != shape:
+                raise ValueError(f"layers: expected {name} of layer {i} with shape {shape}, got {layer.p[name].shape}")
+            arrays[f"{i}.{name}"] = np.asarray(layer.p[name], layer.dtype)
+    return arrays
 
 
 def _kind(layer: GRU | Layer) -> _Kind:
@@ -203,18 +212,23 @@ def read(path: Path) -> tuple[list[GRU | Layer], dict[str, Any], Arrays]:
     """
     with open(path, "rb") as file:
         try:
-            arrays = _arrays(file)
-            model = json.loads(str(arrays.pop("model")[()]))
-            layers = [_layer(description) for description in model["layers"]]
-            settings = {name: model[name] for name in _SETTINGS}
-            standardisation = {name: arrays.pop(name) for name in ("mean", "scale") if name in arrays}
-            _check_standardisation(standardisation, _fill(layers, arrays))
+            return unpacked(_arrays(file))
         except KeyError as error:
             raise refused(path, f"{error} is missing") from None
         except ValueError as error:
             raise refused(path, error) from None
         except Exception as error:  # a damaged file fails in more ways than can be listed
             raise refused(path, f"it is damaged ({type(error).__name__}: {error})") from None
+
+
+def unpacked(arrays: Arrays) -> tuple[list[GRU | Layer], dict[str, Any], Arrays]:
+    """What `packed` made these arrays of; KeyError for one that is missing, ValueError for one that does not fit."""
+    arrays = dict(arrays)
+    model = json.loads(str(arrays.pop("model")[()]))
+    layers = [_layer(description) for description in model["layers"]]
+    settings = {name: model[name] for name in _SETTINGS}
+    standardisation = {name: arrays.pop(name) for name in ("mean", "scale") if name in arrays}
+    _check_standardisation(standardisation, _fill(layers, arrays))
     return layers, settings, standardisation
 
 

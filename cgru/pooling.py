@@ -76,7 +76,8 @@ class Pool(Layer):
         """A, and the steps that it was taken from."""
         m, s, _ = X.shape
         if self.how == "mean":
-            return X.sum(axis=1) / _count(X, real), None
+            mean = X.sum(axis=1, dtype=np.float64) / _count(X, real)  # of many steps float32 would lose digits
+            return mean.astype(X.dtype, copy=False), None
         if self.how == "max":
             chosen = (X if real is None else np.where(real, X, -np.inf)).argmax(axis=1)[:, None]
         else:

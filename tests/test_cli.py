@@ -340,6 +340,21 @@ def test_predict_writes_numbers(toy, tmp_path):
     assert (tmp_path / "out.csv").read_text().splitlines()[0] == "output_0"
 
 
+@pytest.mark.parametrize("sequences", [False, True])
+def test_a_model_without_a_head(tmp_path, sequences):
+    net = cgru.Network([cgru.GRU(2, sequences=sequences)], seed=0)
+    due = net.predict(X[:3])
+    net.save(tmp_path / "model.npz")
+    np.savez(tmp_path / "x.npz", x=X[:3], y=Y[:3])
+    out, _ = run("predict", "model.npz", "x.npz", cwd=tmp_path)
+    np.testing.assert_allclose(np.array(out.split(), float).reshape(due.shape), due, rtol=1e-6)
+    for name in ("out.npz", "out.csv"):
+        run("predict", "model.npz", "x.npz", "-o", name, cwd=tmp_path)
+    with np.load(tmp_path / "out.npz") as written:
+        np.testing.assert_array_equal(written["outputs"], due)
+    assert "no loss" in refused("evaluate", "model.npz", "x.npz", cwd=tmp_path)
+
+
 @posix
 def test_predict_into_a_pipe_that_nobody_reads(toy, tmp_path):
     np.savez(tmp_path / "x.npz", x=np.tile(X, (1000, 1, 1)))

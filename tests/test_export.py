@@ -14,6 +14,7 @@ from helpers import random_layer
 
 import cgru
 from cgru.activations import NAMED
+from cgru.chain import made_for
 from cgru.export_source import number
 
 CC = shutil.which("gcc") or shutil.which("cc")
@@ -57,6 +58,38 @@ def standardized(dtype):
     return net
 
 
+def stacked(dtype, *layers, e=5, seed=0, k=3, activate=cgru.tanh):
+    """Any layers below a Dense, with random, non-zero parameters."""
+    net = cgru.Network([*layers, cgru.Dense(k, activate, dtype=dtype)], loss="mean_squared_error", seed=seed)
+    net.predict(np.zeros((1, 2), int) if isinstance(layers[0], cgru.Embedding) else np.zeros((1, 2, e)))
+    rng = np.random.default_rng(seed)
+    for layer in net.layers:
+        for value in layer.p.values():
+            value[...] = rng.standard_normal(value.shape) * (0.9 / np.sqrt(len(value)))
+    return net
+
+
+def gru(u, dtype, sequences=True, **options):
+    return cgru.GRU(u, sequences=sequences, dtype=dtype, **options)
+
+
+def stacks(dtype):
+    """The kinds of layers and options, in the places where they can stand."""
+    embedding, relu = cgru.Embedding(11, 5, dtype=dtype), cgru.relu
+    out = {"dropout": 0.4, "recurrent_dropout": 0.3}
+    yield "tokens", cgru.Embedding(11, 5, dtype=dtype), gru(9, dtype, sequences=False)
+    yield "tokens_pooled", cgru.Embedding(300, 17, dtype=dtype), cgru.Pool("mean")
+    yield "tokens_every", embedding, cgru.Dropout(), cgru.Dense(4, relu, dtype=dtype), gru(9, dtype)
+    for how in ("last", "mean", "max"):
+        yield f"pool_{how}", gru(17, dtype), cgru.Pool(how)
+    yield "pool_inputs", cgru.Dropout(0.2), cgru.Pool("max")
+    yield "every", gru(17, dtype, reset_after=True), cgru.Dropout(0.5)
+    yield "between", gru(7, dtype), cgru.Dense(33, relu, dtype=dtype), gru(9, dtype, sequences=False)
+    yield "deep_head", gru(7, dtype, **out), cgru.Pool("mean"), cgru.Dense(33, cgru.softmax, dtype=dtype)
+    yield "zoneout", gru(17, dtype, zoneout=0.3, **out), gru(7, dtype, reset_after=True, zoneout=0.1, sequences=False)
+    yield "stateful", cgru.Dropout(0.3), gru(9, dtype, sequences=False, reset_after=True, **out)
+
+
 def models():
     """Every kind of model, by name: the model, and the dtype to export it in."""
     for dtype in map(np.dtype, DTYPES):
@@ -64,6 +97,7 @@ def models():
         for i, u in enumerate(SIZES):
             e = SIZES[-1 - i]
             yield f"gru{bits}_{e}_{u}", random_layer(e, u, dtype=dtype, sequences=bool(i % 2)), dtype
+            yield f"after{bits}_{e}_{u}", random_layer(e, u, dtype=dtype, reset_after=True, sequences=True), dtype
         for i, name in enumerate(ELEMENTWISE):
             functions = [NAMED[ELEMENTWISE[(i + shift) % 6]] for shift in range(3)]
             numbers = {"LRELU_alpha": 0.1, "ELU_alpha": 0.6}
@@ -71,6 +105,10 @@ def models():
             for value in layer.p.values():
                 value /= 2  # gates without bounds make states, and what was rounded, grow from step to step
             yield f"{name}{bits}", layer, dtype
+        named = dict(zip(GATES, (cgru.elu, cgru.tanh, cgru.relu), strict=True))
+        yield f"after_named{bits}", random_layer(3, 9, dtype=dtype, reset_after=True, **named), dtype
+        for name, *layers in stacks(dtype):
+            yield f"{name}{bits}", stacked(dtype, *layers), dtype
         steep = {"LRELU_alpha": 1.5, "ELU_alpha": -0.5}  # which the library runs in Python
         yield f"steep{bits}", random_layer(3, 9, activate=cgru.lrelu, dtype=dtype, se_hPars=steep), dtype
         for name, f in NAMED.items():
@@ -95,10 +133,12 @@ class Exported:
     def __init__(self, library, name, net, dtype):
         layers = getattr(net, "layers", (net,))
         self.dtype = dtype or np.dtype(np.float64)
-        self.e, self.k = len(layers[0].p["Uz"]), layers[-1].d["u"]
-        self.every = bool(getattr(net, "sequences", False))
+        self.k = layers[-1].d["u"]
+        self.every = net.per_step if layers[0] is not net else net.sequences
+        self.tokens = isinstance(layers[0], cgru.Embedding)
         self._init, self._step, self._run = (getattr(library, f"{name}_{what}") for what in ("init", "step", "run"))
-        self._init.restype = self._step.restype = self._run.restype = None
+        self._init.restype = None
+        self._step.restype = self._run.restype = ctypes.c_int if self.tokens else None
         self.state = np.full(4096, np.nan, self.dtype)  # more than any of the structs; init makes it zero
         self.init()
 
@@ -106,23 +146,30 @@ class Exported:
         self._init(self._pointer(self.state))
 
     def _pointer(self, array):
-        assert array.dtype == self.dtype
+        assert array.dtype == (self.dtype if array.dtype.kind == "f" else np.intc)
         assert array.flags.c_contiguous
         return ctypes.c_void_p(array.ctypes.data)
 
-    def step(self, x):
-        y = np.empty(self.k, self.dtype)
-        self._step(self._pointer(self.state), self._pointer(x), self._pointer(y))
+    def step(self, x, answer=0):
+        y = np.full(self.k, 7, self.dtype)
+        x = int(x) if self.tokens else self._pointer(x)
+        assert self._step(self._pointer(self.state), x, self._pointer(y)) == (answer if self.tokens else None)
         return y
 
-    def run(self, X):
-        y = np.empty((len(X), self.k) if self.every else self.k, self.dtype)
-        self._run(self._pointer(self.state), self._pointer(X), ctypes.c_size_t(len(X)), self._pointer(y))
+    def run(self, X, answer=0):
+        y = np.full((len(X), self.k) if self.every else self.k, 7, self.dtype)
+        got = self._run(self._pointer(self.state), self._pointer(X), ctypes.c_size_t(len(X)), self._pointer(y))
+        assert got == (answer if self.tokens else None)
         return y
 
 
-def inputs(net, e, dtype, seed=5):
-    X = np.random.default_rng(seed).standard_normal((STEPS, e))
+def inputs(net, dtype, seed=5):
+    """Steps of the model `net`, as it takes them."""
+    rng, layers = np.random.default_rng(seed), getattr(net, "layers", (net,))
+    if isinstance(layers[0], cgru.Embedding):
+        return rng.integers(0, layers[0].d["v"], STEPS, np.intc)
+    e = made_for(net if layers[0] is net else next(layer for layer in layers if layer.p))
+    X = rng.standard_normal((STEPS, e))
     if getattr(net, "mean", None) is not None:
         X = X * net.scale + net.mean
     return X.astype(dtype)
@@ -143,7 +190,7 @@ def sources(tmp_path_factory):
     return sorted(folder.glob("*.c"))
 
 
-@pytest.fixture(scope="module", params=["-O1", "-O3 -march=native -ffp-contract=fast"])
+@pytest.fixture(scope="module", params=["-O0", "-O3 -march=native -ffp-contract=fast"])
 def exported(request, sources, tmp_path_factory):
     if CC is None:
         pytest.skip("no C compiler")
@@ -172,7 +219,7 @@ def assert_equal(got, due, dtype, tolerance=None):
 @pytest.mark.parametrize("name", MODELS)
 def test_a_sequence_gives_what_predict_gives(exported, name):
     model, (net, _) = exported(name), MODELS[name]
-    X = inputs(net, model.e, model.dtype)
+    X = inputs(net, model.dtype)
     due = net.predict(X[None])[0]
     assert np.ptp(due) > 0 or due.size == 1
     # A float32 layer in a file of float64 differs by the library's own rounding.
@@ -182,25 +229,64 @@ def test_a_sequence_gives_what_predict_gives(exported, name):
 @pytest.mark.parametrize("name", MODELS)
 def test_single_steps_give_the_sequence(exported, name):
     stepwise, whole = exported(name), exported(name)
-    X = inputs(MODELS[name][0], stepwise.e, stepwise.dtype)
+    X = inputs(MODELS[name][0], stepwise.dtype)
     outputs = np.array([stepwise.step(x) for x in X])
     np.testing.assert_array_equal(outputs if whole.every else outputs[-1], whole.run(X))
     stepwise.init()
     np.testing.assert_array_equal(stepwise.step(X[0]), outputs[0])
 
 
-@pytest.mark.parametrize("name", ["head_softmax32", "head_identity64", "gru32_17_7"])
+SO_FAR = ("head_softmax32", "head_identity64", "gru32_17_7", "tokens_every64", "every32", "pool_mean32", "pool_max64")
+
+
+@pytest.mark.parametrize("name", SO_FAR)
 def test_after_each_step_come_the_outputs_so_far(exported, name):
     model, (net, _) = exported(name), MODELS[name]
-    X = inputs(net, model.e, model.dtype)
+    X = inputs(net, model.dtype)
     for t, x in enumerate(X):
         due = net.predict(X[None, : t + 1])[0]
         assert_equal(model.step(x), due[-1] if model.every else due, model.dtype)
 
 
+@pytest.mark.parametrize("name", ["tokens32", "tokens_pooled64", "tokens_every64"])
+def test_a_token_that_there_is_not_changes_nothing(exported, name):
+    model = exported(name)
+    X = inputs(MODELS[name][0], model.dtype)
+    model.run(X)
+    kept = model.state.copy()
+    for wrong in (-1, MODELS[name][0].layers[0].d["v"], 2**31 - 1, -(2**31)):
+        assert (model.step(wrong, answer=-1) == 7).all()
+        assert (model.run(np.array([*X, wrong], np.intc), answer=-1) == 7).all()
+    np.testing.assert_array_equal(model.state, kept)
+
+
+@pytest.mark.parametrize("name", ["pool_mean64", "pool_max64"])
+def test_a_pool_of_no_steps_is_zero(exported, name):
+    net = MODELS[name][0]
+    assert_equal(exported(name).run(np.empty((0, 5))), np.tanh(net.layers[-1].p["b"][0]), np.float64)
+
+
+def test_a_mean_over_many_steps_keeps_its_digits(exported):
+    net = MODELS["pool_mean32"][0]
+    X = np.tile(inputs(net, np.float32), (4000, 1))
+    mean = net.layers[0].predict(X[None])[0].mean(axis=0, dtype=np.float64)  # predict has no more than float32
+    due = net.layers[-1].predict(mean[None].astype(np.float32))[0]
+    assert_equal(exported("pool_mean32").run(X), due, np.float32, 2e-6)
+
+
+def test_a_pool_keeps_nan(exported):
+    for name in ("pool_mean32", "pool_max32"):
+        model, net = exported(name), MODELS[name][0]
+        X = inputs(net, np.float32)
+        X[4, 2] = np.nan
+        assert np.isnan(model.run(X)).all()
+        assert np.isnan(model.run(X[:2])).all()
+        assert np.isnan(net.predict(X[None])).all()
+
+
 def test_a_sequence_goes_on_from_the_state(exported):
     model, whole = exported("deep32"), exported("deep32")
-    X = inputs(None, 1, np.float32)
+    X = inputs(MODELS["deep32"][0], np.float32)
     model.run(X[:4])
     kept = model.state.copy()
     due = whole.run(X)
@@ -217,7 +303,7 @@ def test_no_steps_at_all_give_the_head_of_the_state(exported):
 
 
 def test_states_in_several_threads_do_not_meet(exported):
-    X = [np.tile(inputs(None, 33, np.float64, seed), (2000, 1)) for seed in range(4)]
+    X = [np.tile(inputs(MODELS["gru64_33_1"][0], np.float64, seed), (2000, 1)) for seed in range(4)]
     one_by_one = [exported("gru64_33_1").run(x) for x in X]
     models, got = [exported("gru64_33_1") for _ in X], [None] * len(X)
 
@@ -289,7 +375,7 @@ def test_extreme_inputs_give_what_predict_gives(exported):
         net = MODELS[name][0]
         for value in (1e4, -1e30, np.inf, -np.inf, np.nan):
             model = exported(name)
-            X = inputs(net, model.e, model.dtype)
+            X = inputs(net, model.dtype)
             X[4, 2] = value
             assert_equal(model.run(X), net.predict(X[None])[0], model.dtype)
 
@@ -301,7 +387,7 @@ def test_extreme_inputs_give_what_predict_gives(exported):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_weights_are_exact_to_the_bit(tmp_path, dtype):
     rng = np.random.default_rng(3)
-    values = rng.integers(0, 256, 4000 * np.dtype(dtype).itemsize, np.uint8).view(dtype)
+    values = rng.integers(0, 256, 1000 * np.dtype(dtype).itemsize, np.uint8).view(dtype)
     values = np.concatenate([values[np.isfinite(values)], [0, 1, -2, np.finfo(dtype).smallest_subnormal, 1e22]])
     layer = bare(cgru.identity, dtype, len(values) // 8)
     layer.p["bhh"][0] = values = values[-layer.d["u"] :].astype(dtype)
@@ -354,6 +440,24 @@ def test_the_comment_says_what_how_and_by_whom(tmp_path):
     assert len(header.splitlines()) < 50
 
 
+def test_the_comment_says_what_options_and_tokens_are(tmp_path):
+    net = stacked(np.float64, cgru.Embedding(7, 2), cgru.GRU(3, reset_after=True, zoneout=0.25), cgru.Dropout())
+    cgru.export_c(net, tmp_path / "m.c")
+    source, header = (tmp_path / "m.c").read_text(), (tmp_path / "m.h").read_text()
+    comment = source[: source.index("*/")]
+    for words in (
+        "input: a token from 0 to 6\n",
+        "Embedding, 7 tokens, 2 units\n",
+        "activate_reset sigmoid, reset after the product, zoneout 0.25\n",
+        "Dropout, which only training has\n",
+        "while (next(&x))",
+    ):
+        assert words in comment
+    assert "#define M_TOKENS 7\n#define M_OUTPUTS 3\n" in header
+    assert "int m_step(m_state *state, int x, double *y);" in header
+    assert "M_INPUTS" not in header
+
+
 def test_names(tmp_path):
     layer = random_layer(2, 3)
     for stem, options, due in (
@@ -401,6 +505,10 @@ def with_weight(value, dtype=np.float64):
     return net
 
 
+def random_network(**options):
+    return stacked(np.float64, cgru.GRU(3, **options))
+
+
 class Own(cgru.GRU):
     pass
 
@@ -416,6 +524,25 @@ class Own(cgru.GRU):
         (lambda: changed(network(np.float64), activate_reset=cgru.softmax), {}, ValueError, "got softmax in layer 0"),
         (lambda: network(np.float64, activate=lambda z, deriv=False: z), {}, ValueError, "<lambda> in layer 2"),
         (lambda: Own(3), {}, ValueError, "got Own as layer 0"),
+        (
+            lambda: cgru.GRU(3, reverse=True),
+            {},
+            ValueError,
+            "got GRU.*reverse=True.* as layer 0, which begins at the end",
+        ),
+        (
+            lambda: stacked(np.float64, cgru.Bidirectional(cgru.GRU(3))),
+            {},
+            ValueError,
+            "net: expected layers that run a step at a time, got Bidirectional.* as layer 0",
+        ),
+        (
+            lambda: stacked(np.float64, cgru.Embedding(3, 2), cgru.Pool("last")),
+            {},
+            ValueError,
+            "net: expected a GRU, or",
+        ),
+        (lambda: without(random_network(reset_after=True), "chh"), {}, ValueError, r"p\['chh'\] of layer 0: missing"),
         (lambda: without(network(np.float64), "Vz"), {}, ValueError, r"p\['Vz'\] of layer 0: missing"),
         (lambda: without(network(np.float64), "Uz"), {}, ValueError, r"p\['Uz'\] of layer 0: missing"),
         (lambda: with_weight(np.nan), {}, ValueError, r"p\['Vz'\] of layer 0: expected finite"),
@@ -499,7 +626,7 @@ def test_the_example_prints_what_predict_gives(tmp_path):
     cgru.export_c(net, tmp_path / "model.c")
     done = subprocess.run(["make", f"CC={CC}"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    X = inputs(net, 5, np.float32)
+    X = inputs(net, np.float32)
     text = "\n".join(" ".join(map(repr, row)) for row in X.tolist())
     done = subprocess.run([tmp_path / "frames"], input=text, capture_output=True, text=True)
     assert done.returncode == 0

@@ -511,9 +511,7 @@ def test_refused_chains():
     trained.initialize_parameters()
     for layers in (
         [],
-        [dense(2)],
-        [gru(4)],
-        [dense(2), gru(4)],
+        [cgru.Dropout()],
         [gru(4), dense(3), gru(4), dense(2)],
         [gru(4), cgru.Pool(), dense(2)],
         [cgru.Pool(), gru(4), dense(2)],
@@ -521,7 +519,6 @@ def test_refused_chains():
         [gru(4), cgru.Embedding(3, 4), dense(2)],
         [cgru.Embedding(3, 5), trained, dense(2)],
         [gru(5, sequences=True), cgru.Dropout(), trained, dense(2)],
-        [gru(4), dense(2), cgru.Dropout()],
         [gru(4), gru(4), dense(2)],
         [middle, middle, gru(4), dense(2)],
         [gru(4), "Dense"],

@@ -57,6 +57,7 @@ static void NAME(pad_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row
 static void NAME(gates)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows, ptrdiff_t vector0,
                         ptrdiff_t vectors, const void *tile_) {
     const cgru_call *call = product->call;
+    const int after = call->after;
     const T *tile = tile_;
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         ptrdiff_t sample = SAMPLE(call, row);
@@ -67,7 +68,7 @@ static void NAME(gates)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0
             if (c < call->up) {
                 ptrdiff_t n = NAME(min)(call->u - c, LANES);
                 vec r = NAME(activate)(call->activate_reset, x);
-                NAME(store)(rh + c, call->after ? r : r * NAME(load)(h + c));
+                NAME(store)(rh + c, after ? r : r * NAME(load)(h + c));
                 if (call->r.data) NAME(store_n)(AT(call->r, sample, t) + c, r, n);
                 if (call->r_.data) NAME(store_n)(AT(call->r_, sample, t) + c, x, n);
             } else {
@@ -81,6 +82,13 @@ static void NAME(gates)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0
         }
     }
 }
+
+/* The share of hp that a state keeps; at most n numbers are read of it. */
+INLINE vec NAME(kept)(const cgru_call *call, ptrdiff_t i, ptrdiff_t t, ptrdiff_t c, ptrdiff_t n) {
+    return call->kept.data ? NAME(load_n)(AT(call->kept, i, t) + c, n) : ZERO + (T)call->zoneout;
+}
+
+INLINE int NAME(keeps)(const cgru_call *call) { return call->zoneout != 0 || call->kept.data; }
 
 /* r * c, c the product itself */
 static void NAME(recurrent)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows,
@@ -98,9 +106,10 @@ static void NAME(recurrent)(const cgru_product *product, ptrdiff_t t, ptrdiff_t 
     }
 }
 
-/* hh = activate(hh_), r * c joining hh_ where the reset comes after; h = z * hp + (1 - z) * hh */
-static void NAME(candidate)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows,
-                            ptrdiff_t vector0, ptrdiff_t vectors, const void *tile_) {
+/* hh = activate(hh_), r * c joining hh_ where the reset comes after; h = z * hp + (1 - z) * hh, and h = k * hp + (1 - k) h
+ * with zoneout */
+INLINE void NAME(candidate_)(const int plain, const cgru_product *product, ptrdiff_t t, ptrdiff_t row0,
+                             ptrdiff_t rows, ptrdiff_t vector0, ptrdiff_t vectors, const void *tile_) {
     const cgru_call *call = product->call;
     const T *tile = tile_;
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
@@ -110,9 +119,13 @@ static void NAME(candidate)(const cgru_product *product, ptrdiff_t t, ptrdiff_t 
         for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES) {
             ptrdiff_t c = v * LANES, n = NAME(min)(call->u - c, LANES);
             vec x = NAME(load)(tile);
-            if (call->after) x += NAME(load)(rc + c);
+            if (!plain && call->after) x += NAME(load)(rc + c);
             vec hh = NAME(activate)(call->activate, x);
             vec update = NAME(load)(z + c), state = update * NAME(load)(h + c) + (1 - update) * hh;
+            if (!plain && NAME(keeps)(call)) {
+                const vec kept = NAME(kept)(call, sample, t, c, n);
+                state = kept * NAME(load)(h + c) + (1 - kept) * state;
+            }
             NAME(store)(h + c, state);
             if (call->h.data) NAME(store_n)(AT(call->h, sample, t) + c, state, n);
             if (call->hh.data) NAME(store_n)(AT(call->hh, sample, t) + c, hh, n);
@@ -121,9 +134,18 @@ static void NAME(candidate)(const cgru_product *product, ptrdiff_t t, ptrdiff_t 
     }
 }
 
+static void NAME(candidate)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows,
+                            ptrdiff_t vector0, ptrdiff_t vectors, const void *tile) {
+    if (product->call->after || NAME(keeps)(product->call))
+        NAME(candidate_)(0, product, t, row0, rows, vector0, vectors, tile);
+    else
+        NAME(candidate_)(1, product, t, row0, rows, vector0, vectors, tile);
+}
+
 /* dh_ = dA + dhn; dhh_ = dh_ * (1 - z) * activate'(hh_); dz_ = dh_ * (hp - hh) * activate_update'(z_); and dh begins
- * as dh_ * z. Where the reset comes after, dr_ = dhh_ * c * activate_reset'(r_) and dc = dhh_ * r as well */
-static void NAME(gates_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
+ * as dh_ * z; with zoneout dh_ (1 - k) is what the gates get, and dh_ * k is carried. Where the reset comes after, dr_ = dhh_ * c * activate_reset'(r_) and dc = dhh_ * r as well */
+INLINE void NAME(gates_backward_)(const int plain, const cgru_call *call, ptrdiff_t t, ptrdiff_t row0,
+                                  ptrdiff_t rows) {
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         ptrdiff_t i = SAMPLE(call, row);
         T *dh = ROW(call, row), *dhh_ = dh + call->up, *dz_ = dhh_ + call->up, *dr_ = dz_ + call->up, *dc = dr_ + call->up;
@@ -133,15 +155,21 @@ static void NAME(gates_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t r
             vec z = NAME(load_n)(AT(call->z, i, t) + c, n);
             vec sum = NAME(load)(dh + c);
             if (call->dA.data) sum += NAME(load_n)(AT(call->dA, i, t) + c, n);
-            vec candidate = sum * (1 - z) * NAME(derivative)(call->activate, hh);
-            vec update = sum * (hp - hh) * NAME(derivative)(call->activate_update, z);
+            vec fresh = sum, carried = sum * z;
+            if (!plain && NAME(keeps)(call)) {
+                const vec kept = NAME(kept)(call, i, t, c, n);
+                fresh = sum * (1 - kept);
+                carried = fresh * z + sum * kept;
+            }
+            vec candidate = fresh * (1 - z) * NAME(derivative)(call->activate, hh);
+            vec update = fresh * (hp - hh) * NAME(derivative)(call->activate_update, z);
             NAME(store)(dhh_ + c, candidate);
             NAME(store)(dz_ + c, update);
-            NAME(store)(dh + c, sum * z);
+            NAME(store)(dh + c, carried);
             if (call->dh_.data) NAME(store_n)(AT(call->dh_, i, t) + c, sum, n);
             NAME(store_n)(AT(call->dhh_, i, t) + c, candidate, n);
             NAME(store_n)(AT(call->dz_, i, t) + c, update, n);
-            if (!call->after) continue;
+            if (plain || !call->after) continue;
             vec r = NAME(load_n)(AT(call->r, i, t) + c, n), recurrent = candidate * r;
             vec reset = candidate * NAME(load_n)(AT(call->c, i, t) + c, n) * NAME(derivative)(call->activate_reset, r);
             NAME(store)(dr_ + c, reset);
@@ -150,6 +178,13 @@ static void NAME(gates_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t r
             NAME(store_n)(AT(call->dc, i, t) + c, recurrent, n);
         }
     }
+}
+
+static void NAME(gates_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
+    if (call->after || NAME(keeps)(call))
+        NAME(gates_backward_)(0, call, t, row0, rows);
+    else
+        NAME(gates_backward_)(1, call, t, row0, rows);
 }
 
 /* dr_ = (dhh_ Vhh^T) * hp * activate_reset'(r_); dh += (dhh_ Vhh^T) * r */

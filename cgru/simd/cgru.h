@@ -29,9 +29,11 @@ typedef struct {
     cgru_activation activate, activate_update, activate_reset;
     int after;   /* the reset gate is applied after the matrix product */
     int reverse; /* steps run from the last to the first */
+    double zoneout; /* h = zoneout * hp + (1 - zoneout) * what it would be */
 
     /* Forward: h0 and X in, the rest out. Backward: X not read, the others in. hp is h one step earlier. */
     cgru_array h0, X, h, hp, hh, z, r, c, hh_, z_, r_;
+    cgru_array kept; /* (m, s, u) in place of `zoneout`, in both directions */
     cgru_array last; /* (m, 1, u) the state after a row's last step */
     /* Backward: dA in, the rest out. h0 is dL/d(last state), `last` dL/dh0. NULL where not wanted: dA, dh_, dh, dX. */
     cgru_array dA, dh_, dh, dhh_, dz_, dr_, dc, dX;

@@ -35,7 +35,8 @@ INLINE void NAME(collect_gate)(const cgru_outer *outer, int gate, NAME(split) pa
     }
 }
 
-static void NAME(collect)(cgru_outer *outer, const ptrdiff_t *t, const ptrdiff_t *row, ptrdiff_t rows) {
+INLINE void NAME(collect_)(const int gates, cgru_outer *outer, const ptrdiff_t *t, const ptrdiff_t *row,
+                           ptrdiff_t rows) {
     const cgru_call *call = outer->call;
     const ptrdiff_t u = call->u, depth = outer->depth, k = outer->count;
     const NAME(split) panels = NAME(panels)(VECTORS_OF(u));
@@ -49,15 +50,23 @@ static void NAME(collect)(cgru_outer *outer, const ptrdiff_t *t, const ptrdiff_t
         of_d[CGRU_R][n] = AT(call->dr_, i, t[n]);
         of_d[CGRU_Z][n] = AT(call->dz_, i, t[n]);
         of_d[CGRU_HH][n] = AT(call->dhh_, i, t[n]);
-        if (call->after) of_d[CGRU_C][n] = AT(call->dc, i, t[n]);
+        if (gates == 4) of_d[CGRU_C][n] = AT(call->dc, i, t[n]);
     }
-    if (!call->after && outer->last > CGRU_HH * panels.parts)
+    if (gates == 3 && outer->last > CGRU_HH * panels.parts)
         NAME(collect_operand)(rhp, depth, k, of_hp, of_r, rows, u);
-    if (call->after || outer->first < CGRU_HH * panels.parts)
+    if (gates == 4 || outer->first < CGRU_HH * panels.parts)
         NAME(collect_operand)(hp, depth, k, of_hp, NULL, rows, u);
     NAME(collect_operand)(X, depth, k, of_X, NULL, rows, call->e);
-    for (int gate = 0; gate < 3 + call->after; gate++) NAME(collect_gate)(outer, gate, panels, k, of_d[gate], rows);
+    UNROLL(4)
+    for (int gate = 0; gate < gates; gate++) NAME(collect_gate)(outer, gate, panels, k, of_d[gate], rows);
     outer->count += rows;
+}
+
+static void NAME(collect)(cgru_outer *outer, const ptrdiff_t *t, const ptrdiff_t *row, ptrdiff_t rows) {
+    if (outer->call->after)
+        NAME(collect_)(4, outer, t, row, rows);
+    else
+        NAME(collect_)(3, outer, t, row, rows);
 }
 
 /* out[:, panel] += operand^T gate, a panel of `width` vectors from `vector` on */
@@ -81,17 +90,17 @@ INLINE void NAME(accumulate)(T *out, ptrdiff_t rows, const T *operands, const T 
 
 static ptrdiff_t NAME(panels_of)(ptrdiff_t u) { return NAME(panels)(VECTORS_OF(u)).parts; }
 
-static void NAME(multiply)(cgru_outer *outer) {
+INLINE void NAME(multiply_)(const int gates, cgru_outer *outer) {
     const ptrdiff_t u = outer->call->u, depth = outer->depth, vectors = VECTORS_OF(u);
     const NAME(split) panels = NAME(panels)(vectors);
     const T *rhp = outer->operands, *hp = rhp + u * depth, *X = hp + u * depth;
-    for (int gate = 0; gate < 3 + outer->call->after; gate++) {
+    for (int gate = 0; gate < gates; gate++) {
         PARTS(panels, p, first, width) {
             if (gate * panels.parts + p < outer->first || gate * panels.parts + p >= outer->last) continue;
             const T *d = (const T *)outer->gates + (gate * vectors + first) * depth * LANES;
-            if (outer->g->V[gate])
-                NAME(accumulate)(outer->g->V[gate], u, gate == CGRU_HH ? rhp : hp, d, first, width, outer);
-            if (gate < CGRU_C) NAME(accumulate)(outer->g->U[gate], outer->call->e, X, d, first, width, outer);
+            if (gates == 3 || gate != CGRU_HH)
+                NAME(accumulate)(outer->g->V[gate], u, gates == 3 && gate == CGRU_HH ? rhp : hp, d, first, width, outer);
+            if (gates == 3 || gate != CGRU_C) NAME(accumulate)(outer->g->U[gate], outer->call->e, X, d, first, width, outer);
             for (ptrdiff_t v = 0; v < width; v++) {
                 ptrdiff_t c = (first + v) * LANES, n = NAME(min)(u - c, LANES);
                 T *db = (T *)outer->g->b[gate] + c;
@@ -102,4 +111,11 @@ static void NAME(multiply)(cgru_outer *outer) {
         }
     }
     outer->count = 0;
+}
+
+static void NAME(multiply)(cgru_outer *outer) {
+    if (outer->call->after)
+        NAME(multiply_)(4, outer);
+    else
+        NAME(multiply_)(3, outer);
 }

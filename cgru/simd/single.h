@@ -149,7 +149,12 @@ INLINE void NAME(single_candidate)(const int width, const int cached, const cgru
     for (int j = 0; j < width; j++) {
         const ptrdiff_t i = c + j * LANES;
         const vec hh = NAME(activate)(call->activate, sum[j]), update = NAME(load)(z + i);
-        const vec state = update * NAME(load_n)(h + i, LEFT(width, j)) + (1 - update) * hh;
+        const vec hp = NAME(load_n)(h + i, LEFT(width, j));
+        vec state = update * hp + (1 - update) * hh;
+        if (NAME(keeps)(call)) {
+            const vec kept = NAME(kept)(call, 0, t, i, LEFT(width, j));
+            state = kept * hp + (1 - kept) * state;
+        }
         if (LEFT(width, j) == LANES) NAME(store)(h + i, state);
         else NAME(store_n)(h + i, state, left);
         if (!cached) continue;

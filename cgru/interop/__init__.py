@@ -1,0 +1,45 @@
+"""Weights both ways: GRUs from PyTorch, Keras and ONNX run here with the same numbers, and go back.
+
+What a `from_` function returns is a `cgru.Network`, with `predict(X, lengths=None, h0=None)` and `save`: X is (m, s,
+e), h0 (layers x directions, m, u), and from a bare GRU `predict` gives all states of the last layer, (m, s, directions
+x u); with `return_state=True` the last states too. What one side cannot express is refused with the reason.
+
+All three compute h = z h + (1 - z) n, as this package does. How they lay out the weights of e elements and u units:
+
+| | gates | input weights | recurrent weights | biases | reset gate |
+| --- | --- | --- | --- | --- | --- |
+| here | each apart | U (e, u) | V (u, u) | b (1, u), and c (1, u) of hh | before, or after with `chh` |
+| PyTorch | r, z, n | (3u, e) | (3u, u) | two (3u,) | after |
+| Keras | z, r, h | (e, 3u) | (u, 3u) | (2, 3u) | after |
+| Keras | z, r, h | (e, 3u) | (u, 3u) | (3u,) | before |
+| ONNX | z, r, h | (D, 3u, e) | (D, 3u, u) | (D, 6u), the input's and then the state's | either |
+
+With two biases and one of ours: from there it is their sum, to there they are (ours, 0). The candidate state with the
+reset gate after the product keeps both, bhh and chh.
+
+What goes along with the weights, and what must be off or alike on the way there:
+
+| here | PyTorch | Keras | ONNX |
+| --- | --- | --- | --- |
+| activations | tanh, sigmoid | those of ours (lrelu is leaky_relu) | those of ours (identity is Affine(1, 0)) |
+| `activate_update`, `activate_reset` | one | one | one |
+| `Bidirectional` | concat | concat, sum, mean (ave), mul | all, as nodes behind; from foreign graphs concat |
+| `reverse` alone | no | go_backwards, with a `Flip` where all states come out | reverse |
+| `dropout` of a GRU (one mask a sequence) | no | dropout | not in the graph |
+| `recurrent_dropout` | no | recurrent_dropout | not in the graph |
+| `Dropout` | between the layers | Dropout | not in the graph |
+| `zoneout` | no | no | no |
+| `stateful` | no | from there only | no |
+| `lengths` | packed sequences | masks, of layers that make none themselves | sequence_lens |
+| `Embedding`, `Dense`, `Pool` | no | yes, without a softmax temperature and `Pool("last")` | yes, from here |
+| standardisation | no | no | yes, from here |
+
+Keras draws masks of `dropout` for each gate where there is `recurrent_dropout` too; here there is one for all three.
+"""
+
+from cgru.interop._keras import from_keras, to_keras
+from cgru.interop._onnx_from import from_onnx
+from cgru.interop._onnx_to import to_onnx
+from cgru.interop._torch import from_torch, to_torch
+
+__all__ = ["from_keras", "from_onnx", "from_torch", "to_keras", "to_onnx", "to_torch"]

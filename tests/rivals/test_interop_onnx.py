@@ -1,0 +1,362 @@
+"""`from_onnx` and `to_onnx` against ONNX Runtime (float32, layout 0) and `onnx.reference` (float64 and layout 1).
+
+The reference knows no `sequence_lens` and no activations but tanh and sigmoid. The ONNX project's own cases run too.
+"""
+
+import sys
+
+import numpy as np
+import pytest
+from interop_cases import SIZES, TOLERANCE, assert_same_layers, batch, network
+
+import cgru
+from cgru import interop
+from cgru.reference import mask
+
+REASON = "ONNX Runtime is not installed: pip install onnx onnxruntime"
+onnx = pytest.importorskip("onnx", reason=REASON)
+onnxruntime = pytest.importorskip("onnxruntime", reason=REASON)
+from onnx import helper, numpy_helper  # noqa: E402
+from onnx.reference import ReferenceEvaluator  # noqa: E402
+
+NODES = {  # with the alphas and betas of each: a node hands them out in order to those of its functions that take one
+    "Tanh": ([], []), "Sigmoid": ([], []), "Relu": ([], []), "LeakyRelu": ([0.25], []), "Elu": ([0.5], []),
+    "Affine": ([1.0], [0.0]),
+}  # fmt: skip
+
+
+def run(model, feed, runtime=True):
+    """The outputs, by ONNX Runtime or by the reference."""
+    onnx.checker.check_model(model, full_check=True)
+    if not runtime:
+        return ReferenceEvaluator(model).run(None, feed)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return session.run(None, feed)
+
+
+class Foreign:
+    """A stack of GRU nodes as an exporter writes them: X -> Y of the last and Y_h of all, stacked."""
+
+    def __init__(self, rng, dtype, layout, e, u, depth, directions, ragged, activations=None):
+        self.dtype, self.layout, self.ragged = dtype, layout, ragged
+        self.arrays, self.nodes, self.rng = {}, [], rng
+        self.kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        X, self.u = "X", u
+        D = 2 if directions == "bidirectional" else 1
+        for number in range(depth):
+            X = self.layer(number, X, e if number == 0 else D * u, D, directions, depth, activations)
+        self.nodes[-1].output[0] = "Y"
+        self.nodes.append(helper.make_node("Concat", [f"Y_h{i}" for i in range(depth)], ["states"], axis=layout))
+        value, s_m = helper.make_tensor_value_info, ("m", "s") if layout else ("s", "m")
+        states = ["m", depth * D, u] if layout else [depth * D, "m", u]
+        inputs = [value("X", self.kind, [*s_m, e]), value("initial_h", self.kind, states)]
+        if ragged:
+            inputs.append(value("sequence_lens", onnx.TensorProto.INT32, ["m"]))
+        outputs = [value("Y", self.kind, [*s_m, D * u]), value("states", self.kind, states)]
+        initializers = [numpy_helper.from_array(array, name) for name, array in self.arrays.items()]
+        graph = helper.make_graph(self.nodes, "foreign", inputs, outputs, initializers)
+        self.model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+    def add(self, kind, inputs, output, **attributes):
+        self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
+        return output
+
+    def array(self, name, value):
+        self.arrays[name] = np.asarray(value)
+        return name
+
+    def layer(self, number, X, e, D, direction, depth, activations):
+        u, normal = self.u, lambda *shape: (self.rng.standard_normal(shape) / np.sqrt(shape[-1] + 3)).astype(self.dtype)
+        names = [self.array(f"W{number}", normal(D, 3 * u, e)), self.array(f"R{number}", normal(D, 3 * u, u))]
+        names.append(self.array(f"B{number}", normal(D, 6 * u)) if self.rng.integers(4) else "")
+        names.append("sequence_lens" if self.ragged else "")
+        ends = [self.array(f"{end}{number}", [value]) for end, value in (("a", number * D), ("b", number * D + D))]
+        axis = self.array("axis", [self.layout])
+        h0 = self.add("Slice", ["initial_h", *ends, axis], f"h{number}")
+        attributes = {} if activations is None else self.activations(activations, D)
+        before = int(self.rng.integers(2))
+        node = helper.make_node("GRU", [X, *names, h0], [f"Y{number}", f"Y_h{number}"], hidden_size=u,
+                                direction=direction, layout=self.layout, linear_before_reset=before,
+                                **attributes)  # fmt: skip
+        self.nodes.append(node)
+        if D == 1:
+            return self.add("Squeeze", [f"Y{number}", self.array("d", [2 if self.layout else 1])], f"A{number}")
+        Y = f"Y{number}"
+        if not self.layout:
+            Y = self.add("Transpose", [Y], f"T{number}", perm=[0, 2, 1, 3])
+        return self.add("Reshape", [Y, self.array("beside", [0, 0, -1])], f"A{number}")
+
+    def activations(self, names, D):
+        found = {"activations": list(names) * D}
+        for place, key in enumerate(("activation_alpha", "activation_beta")):
+            values = [value for name in names for value in NODES[name][place]] * D
+            if values:
+                found[key] = values
+        return found
+
+    def feed(self, X, h0, lengths):
+        X = np.nan_to_num(X)
+        feed = {"X": X, "initial_h": h0.swapaxes(0, 1)} if self.layout else {"X": X.swapaxes(0, 1), "initial_h": h0}
+        feed = {name: np.ascontiguousarray(value) for name, value in feed.items()}
+        return feed | ({"sequence_lens": lengths.astype(np.int32)} if self.ragged else {})
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_random_nodes(same, seed):
+    rng = np.random.default_rng(seed)
+    m, s, e, u = (int(n) for n in rng.choice(SIZES, 4))
+    runtime = seed % 3 > 0
+    layout, dtype = (0, "float32") if runtime else (int(rng.integers(2)), "float64")
+    s, depth, direction = min(s, 7), int(rng.integers(1, 4)), str(rng.choice(["forward", "reverse", "bidirectional"]))
+    ragged = runtime and bool(rng.integers(2))
+    activations = ("Sigmoid", str(rng.choice(list(NODES)))) if runtime else None
+    if runtime and depth == 1 and rng.integers(2):  # with such gates rounding errors grow from layer to layer
+        activations = "Tanh", str(rng.choice(["Tanh", "Sigmoid"]))
+    foreign = Foreign(rng, dtype, layout, e, u, depth, direction, ragged, activations)
+    D = 2 if direction == "bidirectional" else 1
+    lengths, X, h0 = batch(rng, s, ragged, dtype, (m, s, e), (depth * D, m, u))
+    Y, last = run(foreign.model, foreign.feed(X, h0, lengths), runtime)
+
+    net = interop.from_onnx(foreign.model)
+    A, states = net.predict(X, lengths, h0, return_state=True)
+    assert A.dtype == states.dtype == dtype
+    same(A, Y if layout else Y.swapaxes(0, 1), TOLERANCE[dtype], "outputs")
+    same(states, last.swapaxes(0, 1) if layout else last, TOLERANCE[dtype], "last states")
+
+    back = interop.to_onnx(net, dtype=dtype, layout=layout)  # a pair of biases comes back as (sum, 0)
+    found = {tensor.name: numpy_helper.to_array(tensor) for tensor in back.graph.initializer}
+    for number, layer in enumerate(net.layers):
+        np.testing.assert_array_equal(found[f"{number}.W"], foreign.arrays[f"W{number}"])
+        np.testing.assert_array_equal(found[f"{number}.R"], foreign.arrays[f"R{number}"])
+        into, other = np.split(foreign.arrays.get(f"B{number}", np.zeros((D, 6 * u), dtype)), 2, axis=1)
+        n = 2 * u if layer.reset_after else 3 * u
+        due = [into[:, :n] + other[:, :n], into[:, n:], np.zeros_like(into[:, :n]), other[:, n:]]
+        np.testing.assert_array_equal(found[f"{number}.B"], np.concatenate(due, axis=1))
+    for entry in list(back.metadata_props):  # read by its nodes, as if another had written it
+        back.metadata_props.remove(entry)
+    assert_same_layers(interop.from_onnx(back).layers, net.layers)
+
+
+def random_stack(rng, dtype, runtime):
+    """Layers of all kinds, and the number of tokens, or None."""
+    tokens = int(rng.choice([1, 7])) if rng.integers(3) == 0 else None
+    layers = [cgru.Embedding(tokens, int(rng.choice(SIZES)), dtype=dtype)] if tokens else []
+    u = int(rng.choice(SIZES))
+    for _ in range(rng.integers(1, 4)):
+        names = rng.choice(["tanh", "relu", "lrelu", "elu", "identity", "sigmoid"], 1)
+        activate, gates = getattr(cgru, names[0]), cgru.sigmoid
+        options = {"activate": activate, "activate_update": gates, "activate_reset": gates} if runtime else {}
+        layer = cgru.GRU(u, sequences=True, dtype=dtype, reset_after=bool(rng.integers(2)),
+                         reverse=bool(rng.integers(2)), dropout=0.25,
+                         se_hPars={"LRELU_alpha": 0.125, "ELU_alpha": 0.75}, **options)  # fmt: skip
+        if rng.integers(2):
+            layer.reverse = False
+            layer = cgru.Bidirectional(layer, str(rng.choice(["concat", "sum", "mean", "mul"])))
+        layers += [layer, *([cgru.Dropout(0.5)] * int(rng.integers(2))), *([cgru.Flip()] * int(rng.integers(2)))]
+    end = rng.integers(5)
+    if end < 3:
+        layers.append(cgru.Pool(("mean", "max", "last")[end]))
+    elif end == 3:
+        layers[-1:] = [] if isinstance(layers[-1], cgru.Flip | cgru.Dropout) else layers[-1:]
+        layers[-1:] = [] if isinstance(layers[-1], cgru.Flip | cgru.Dropout) else layers[-1:]
+        layers[-1].sequences = False
+    if rng.integers(2):
+        names = ["softmax", "sigmoid", "identity", "tanh", "relu", "lrelu", "elu"]
+        numbers = {"softmax_temperature": 0.5, "LRELU_alpha": 0.25, "ELU_alpha": 0.5}
+        layers.append(cgru.Dense(3, cgru.relu, dtype=dtype))
+        layers.append(cgru.Dense(4, getattr(cgru, rng.choice(names)), se_hPars=numbers, dtype=dtype))
+    return layers, tokens
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_random_networks_from_here(same, seed):
+    rng = np.random.default_rng(seed)
+    runtime = seed % 3 > 0
+    layout, dtype = (0, "float32") if runtime else (int(rng.integers(2)), "float64")
+    layers, tokens = random_stack(rng, dtype, runtime)
+    m, s, e = (int(n) for n in rng.choice(SIZES, 3))
+    s, ragged, states = min(s, 7), runtime and bool(rng.integers(2)), bool(rng.integers(2))
+    net = network(rng, e, dtype, tokens, layers)
+    lengths, X = batch(rng, s, ragged, dtype, (m, s, e))
+    if tokens:
+        X = rng.integers(0, tokens, (m, s))
+        if ragged:
+            X[~mask(lengths, s)[:, :, 0]] = tokens + 9
+    elif rng.integers(2):
+        net.mean, net.scale = rng.standard_normal(e), rng.uniform(0.5, 2, e)
+    _, due = net.predict(X, lengths, return_state=True)
+    h0 = rng.standard_normal(due.shape).astype(dtype)
+    A, due = net.predict(X, lengths, h0 if states else None, return_state=True)
+
+    model = interop.to_onnx(net, dtype=dtype, layout=layout, lengths=ragged, states=states)
+    feed = {"X": X, "lengths": None if lengths is None else lengths.astype(np.int32), "h0": h0}
+    Y, *last = run(model, {value.name: feed[value.name] for value in model.graph.input}, runtime)
+    same(A, Y, TOLERANCE[dtype], "outputs")
+    if states:
+        same(due, last[0], TOLERANCE[dtype], "last states")
+
+    back = interop.from_onnx(model)
+    assert_same_layers(back.layers, net.layers)
+    np.testing.assert_array_equal(back.predict(X, lengths), net.predict(X, lengths))
+    assert (back.loss, back.seed) == (net.loss, net.seed)
+
+
+@pytest.mark.filterwarnings("default")
+def test_the_cases_of_the_onnx_project():
+    from onnx.backend.test.case import node
+    from onnx.backend.test.case.node import gru  # noqa: F401  # its import makes them
+
+    cases = [case for case in node._NodeTestCases if case.model.graph.node[0].op_type == "GRU"]
+    assert len(cases) >= 6
+    for case in cases:
+        layout = {a.name: a.i for a in case.model.graph.node[0].attribute}.get("layout", 0)
+        for inputs, outputs in case.data_sets:
+            given = dict(zip((value.name for value in case.model.graph.input), inputs, strict=True))
+            X = given.pop("X")
+            net = interop.from_onnx(case.model, given)
+            Y, Y_h = net.predict(X if layout else X.swapaxes(0, 1), return_state=True)
+            Y, D = Y if layout else Y.swapaxes(0, 1), len(Y_h)
+            Y = Y.reshape(*Y.shape[:2], D, -1)
+            found = {"Y": Y if layout else Y.swapaxes(1, 2), "Y_h": Y_h.swapaxes(0, 1) if layout else Y_h}
+            for value, due in zip(case.model.graph.output, outputs, strict=True):
+                np.testing.assert_allclose(found[value.name], due, case.rtol, case.atol, err_msg=case.name)
+            np.testing.assert_array_equal(interop.from_onnx(case.model.graph.node[0], given).predict(X), net.predict(X))
+
+
+def test_a_trained_classifier(same, tmp_path):
+    data = cgru.datasets.load_japanese_vowels()
+    net = cgru.Network([cgru.GRU(8), cgru.Dense(9, cgru.softmax)], seed=0, class_names=list("abcdefghi"))
+    net.fit(data.train.X, data.train.y, lengths=data.train.lengths, epochs=2, standardize=True)
+    X, lengths = data.test.X.astype(np.float32), data.test.lengths
+    model = interop.to_onnx(net, lengths=True)
+    path = tmp_path / "net.onnx"
+    onnx.save(model, path)
+    (Y,) = run(onnx.load(path), {"X": X, "lengths": lengths.astype(np.int32)})
+    same(net.predict(X, lengths), Y, 1e-5)
+    assert not np.isnan(run(model, {"X": np.where(mask(lengths, X.shape[1]), X, np.nan).astype(np.float32),
+                                    "lengths": lengths.astype(np.int32)})[0]).any()  # fmt: skip
+    for source in (path, str(path), path.read_bytes(), model):
+        back = interop.from_onnx(source)
+        assert back.class_names == net.class_names
+        same(back.predict(X, lengths), Y, 1e-5)
+    exact = interop.from_onnx(interop.to_onnx(net, dtype=np.float64))
+    np.testing.assert_array_equal(exact.predict(X, lengths), net.predict(X, lengths))
+
+
+def test_a_graph_that_was_changed_is_read_by_its_nodes():
+    rng = np.random.default_rng(0)
+    net = network(rng, 3, "float32", stack=[cgru.GRU(4, sequences=True, dtype="float32", dropout=0.5)])
+    model = interop.to_onnx(net)
+    assert interop.from_onnx(model).layers[0].dropout == 0.5
+    node = next(node for node in model.graph.node if node.op_type == "GRU")
+    next(a for a in node.attribute if a.name == "linear_before_reset").i = 1
+    changed = interop.from_onnx(model)
+    assert changed.layers[0].reset_after
+    assert changed.layers[0].dropout == 0
+    net = network(rng, 3, "float32", stack=[cgru.GRU(4, dtype="float32"), cgru.Dense(2, dtype="float32")])
+    model = interop.to_onnx(net)
+    model.graph.initializer[-1].name = "another"
+    with pytest.raises(ValueError, match="expected outputs that are the states of the last GRU node, got 'Y'"):
+        interop.from_onnx(model)
+
+
+def test_h0_that_is_zero():
+    rng = np.random.default_rng(0)
+    foreign = Foreign(rng, "float32", 0, 3, 4, 1, "forward", False)
+    net, X = interop.from_onnx(foreign.model), rng.standard_normal((2, 5, 3)).astype(np.float32)
+    graph = foreign.model.graph
+    graph.initializer.append(numpy_helper.from_array(np.zeros((1, 2, 4), np.float32), "initial_h"))
+    np.testing.assert_array_equal(interop.from_onnx(graph).predict(X), net.predict(X))
+    graph.initializer[-1].CopyFrom(numpy_helper.from_array(np.ones((1, 2, 4), np.float32), "initial_h"))
+    with pytest.raises(ValueError, match="initial_h is an input of the graph here"):
+        interop.from_onnx(graph)
+
+
+STACKS = [{}, {"batch_first": True}, {"num_layers": 3}, {"num_layers": 2, "bidirectional": True}]
+
+
+@pytest.mark.filterwarnings("ignore")  # the exporter's own
+@pytest.mark.parametrize("folded", [False, True])
+@pytest.mark.parametrize("options", STACKS)
+def test_what_pytorch_exports(same, tmp_path, options, folded):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+    module = torch.nn.GRU(3, 5, **options).eval()
+    x = torch.randn(4, 6, 3)
+    torch.onnx.export(
+        module, (x,), tmp_path / "gru.onnx", dynamo=False, do_constant_folding=folded,
+        input_names=["x"], dynamic_axes={"x": [0, 1]},
+    )  # fmt: skip
+    X = x.numpy() if module.batch_first else x.numpy().swapaxes(0, 1)
+    A, states = interop.from_onnx(tmp_path / "gru.onnx").predict(X, return_state=True)
+    due, due_states = interop.from_torch(module).predict(X, return_state=True)
+    same(A, due, 1e-6)
+    same(states, due_states, 1e-6)
+
+
+def changed(change, **options):
+    """A foreign model of one node, after `change(node, graph)`."""
+    options = {"depth": 1, "directions": "forward", "ragged": False} | options
+    foreign = Foreign(np.random.default_rng(0), "float32", 0, 3, 4, **options)
+    node = next(node for node in foreign.model.graph.node if node.op_type == "GRU")
+    change(node, foreign.model.graph)
+    return foreign.model
+
+
+def attribute(**values):
+    """A change that sets attributes of the node."""
+    return lambda node, graph: node.attribute.extend(helper.make_attribute(*item) for item in values.items())
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: changed(attribute(clip=3.0)), "it has a clip"),
+        (lambda: changed(attribute(activations=["Sigmoid", "Softsign"])), "got Softsign"),
+        (lambda: changed(attribute(activations=["Sigmoid", "Affine"], activation_alpha=[2.0])), "Affine is"),
+        (
+            lambda: changed(attribute(activations=["Sigmoid", "Tanh", "Tanh", "Tanh"]), directions="bidirectional"),
+            "the same two activations",
+        ),
+        (lambda: changed(lambda node, graph: graph.initializer.remove(graph.initializer[0])), "'W0' is neither"),
+        (lambda: changed(lambda node, graph: graph.node[-2].CopyFrom(helper.make_node("Abs", ["Y0"], ["Y"]))), "Abs"),
+        (lambda: changed(lambda node, graph: graph.node.remove(node)), "expected a GRU node, got none"),
+        (lambda: helper.make_tensor_value_info("X", 1, [1]), "expected an ONNX model, graph or node"),
+        (lambda: b"no model", "expected an ONNX model, got something else"),
+    ],
+)  # fmt: skip
+def test_refused_from_there(make, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        interop.from_onnx(make())
+
+
+@pytest.mark.parametrize(
+    ("layers", "options", "words"),
+    [
+        ([cgru.GRU(3, zoneout=0.1)], {}, "it has zoneout"),
+        ([cgru.GRU(3, activate_reset=cgru.tanh)], {}, "z and r have one activation"),
+        ([cgru.GRU(3, np.tanh)], {}, "not one of cgru's own|expected one of cgru's own"),
+        ([cgru.GRU(3, stateful=True)], {}, "keeps no state"),
+        ([cgru.Bidirectional(cgru.GRU(3, reverse=True))], {}, "does not run onward"),
+        ([cgru.GRU(3, cgru.lrelu)], {"dtype": "float64"}, "an alpha is a float32 there, which 0.3 is not"),
+        ([cgru.GRU(3, cgru.lrelu, se_hPars={"LRELU_alpha": 2.0})], {}, "a slope above 1"),
+        ([cgru.GRU(3, sequences=True), cgru.GRU(4)], {"states": True}, "states: expected recurrent layers of one"),
+        ([cgru.GRU(3)], {"layout": 2}, "layout: expected 0 or 1, got 2"),
+        ([cgru.GRU(3)], {"dtype": "float16"}, "dtype: expected float32 or float64"),
+        ([cgru.GRU(3)], {"lengths": 1}, "lengths: expected True or False"),
+    ],
+)  # fmt: skip
+def test_refused_from_here(layers, options, words):
+    cgru.Network(layers).predict(np.zeros((1, 1, 3)))  # makes the parameters
+    with pytest.raises((TypeError, ValueError), match=words):
+        interop.to_onnx(layers, **options)
+
+
+def test_without_parameters_and_without_the_package(monkeypatch):
+    with pytest.raises(RuntimeError, match="net: expected parameters, got none yet"):
+        interop.to_onnx(cgru.GRU(3))
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    for call in (interop.to_onnx, interop.from_onnx):
+        with pytest.raises(ImportError, match=r'pip install "cgru\[onnx\]"'):
+            call(cgru.GRU(3))

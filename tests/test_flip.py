@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+
+import cgru
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("lengths", [None, np.array([4, 1, 3])])
+def test_each_sample_within_its_length(lengths, dtype):
+    X, dA = RNG.standard_normal((2, 3, 4, 2)).astype(dtype)
+    n = [4] * 3 if lengths is None else lengths
+    due, dX = np.zeros_like(X), np.zeros_like(X)
+    for i, length in enumerate(n):
+        due[i, :length] = X[i, :length][::-1]
+        dX[i, :length] = dA[i, :length][::-1]
+        X[i, length:] = np.nan
+    layer = cgru.Flip()
+    for A in (layer.forward(X, lengths), layer.predict(X, lengths)):
+        assert A.dtype == dtype
+        np.testing.assert_array_equal(A, due)
+    np.testing.assert_array_equal(layer.backward(dA), dX)
+    assert layer.fs == {"X": (3, 4, 2), "A": (3, 4, 2)}
+
+
+def test_in_a_network(tmp_path):
+    X = RNG.standard_normal((6, 5, 3))
+    layers = [cgru.GRU(4, sequences=True, reverse=True), cgru.Flip(), cgru.GRU(3), cgru.Dense(2, cgru.softmax)]
+    net = cgru.Network(layers, seed=0)
+    net.fit(X, np.arange(6) % 2, epochs=2)
+    net.save(tmp_path / "net.npz")
+    np.testing.assert_array_equal(cgru.load(tmp_path / "net.npz").predict(X), net.predict(X))
+    with pytest.raises(ValueError, match=r"truncate: .*Flip\(\) as layer 1|truncate: .*GRU"):
+        net.fit(X, np.arange(6) % 2, truncate=2)
+
+
+def test_refused():
+    with pytest.raises(ValueError, match="A: expected all steps"):
+        cgru.Flip().predict(np.zeros((3, 2)))
+    with pytest.raises(ValueError, match="layer 1, Flip: expected all steps"):
+        cgru.Network([cgru.GRU(3), cgru.Flip()])

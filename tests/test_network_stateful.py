@@ -1,0 +1,66 @@
+"""Stateful layers in Network.fit: batches that continue each other are one long sequence, cut into pieces."""
+
+import numpy as np
+import pytest
+
+import cgru
+
+RNG = np.random.default_rng(0)
+
+
+def network(**options):
+    layers = [
+        cgru.GRU(7, sequences=True, **options),
+        cgru.GRU(5, sequences=True, **options),
+        cgru.Dense(2, cgru.identity),
+    ]
+    return cgru.Network(layers, optimizer=cgru.SGD(0.05), seed=3)
+
+
+def test_batches_that_continue_each_other_are_pieces_of_one_sequence():
+    X, y = RNG.standard_normal((3, 12, 4)), RNG.standard_normal((3, 12, 2))
+    pieces = [np.concatenate([A[:, start : start + 4] for start in (0, 4, 8)]) for A in (X, y)]
+    due, net = network(), network(stateful=True)
+    history = due.fit(X, y, epochs=3, batch_size=3, truncate=4, shuffle=False)
+    got = net.fit(*pieces, epochs=3, batch_size=3, shuffle=False)
+    np.testing.assert_allclose([e.loss for e in got], [e.loss for e in history], rtol=1e-12)
+    for ours, theirs in zip(net.layers, due.layers, strict=True):
+        for name in theirs.p:
+            np.testing.assert_allclose(ours.p[name], theirs.p[name], rtol=1e-10, atol=1e-13)
+
+
+def test_validation_and_evaluation_start_from_nothing():
+    X, y = RNG.standard_normal((4, 5, 4)), RNG.standard_normal((4, 5, 2))
+    net, plain = network(stateful=True), network()
+    validation = (X[:3], y[:3])
+    got = net.fit(X, y, epochs=1, batch_size=4, shuffle=False, validation=validation)
+    due = plain.fit(X, y, epochs=1, batch_size=4, shuffle=False, validation=validation)
+    np.testing.assert_allclose(got[0].validation_loss, due[0].validation_loss, rtol=1e-12)
+    np.testing.assert_allclose(net.evaluate(X, y)["loss"], plain.evaluate(X, y)["loss"], rtol=1e-12)
+
+
+def test_predict_goes_on_until_it_is_reset():
+    X, y = RNG.standard_normal((2, 6, 4)), RNG.standard_normal((2, 6, 2))
+    net, plain = network(stateful=True), network()
+    net.fit(X, y, epochs=1, batch_size=2, shuffle=False)
+    plain.fit(X, y, epochs=1, batch_size=2, shuffle=False)
+    for _ in range(2):
+        net.reset_states()
+        pieces = [net.predict(X[:, :2]), net.predict(X[:, 2:])]
+        np.testing.assert_allclose(np.concatenate(pieces, axis=1), plain.predict(X), rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, ["shuffle", "False", "True"]),
+        ({"shuffle": False, "batch_size": 3}, ["batch_size", "divisor of the 4 samples", "3"]),
+        ({"shuffle": False, "batch_size": 2, "truncate": 2}, ["truncate", "None", "2"]),
+    ],
+)
+def test_refused(options, words):
+    X, y = RNG.standard_normal((4, 5, 4)), RNG.standard_normal((4, 5, 2))
+    with pytest.raises(ValueError, match="stateful") as caught:
+        network(stateful=True).fit(X, y, epochs=1, **options)
+    for word in words:
+        assert word in str(caught.value)
