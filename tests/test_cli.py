@@ -533,6 +533,7 @@ def test_a_model_of_tokens(toy, tmp_path):
         (["fit", "--clip-norm", "0"], ["--clip-norm"]),
         (["evaluate", "model.npz"], ["Japanese Vowels", "expected 3 elements", "model.npz", "got 12"]),
         (["evaluate", "text.npz"], ["text.npz", "not a cgru model"]),
+        (["export", "model.npz", "-o", "model.c"], ["model.npz", "a step at a time", "--no-bidirectional"]),
     ],
     ids=" ".join,
 )
