@@ -306,8 +306,8 @@ def export(arguments: argparse.Namespace) -> int:
     net = _load(arguments.model)
     if any(isinstance(layer, cgru.Bidirectional) for layer in net.layers):
         raise RequestError(
-            f"{arguments.model}: expected a model that runs a step at a time, as `cgru fit --no-bidirectional` makes it, "
-            "got a bidirectional one"
+            f"{arguments.model}: expected a model that runs a step at a time, as `cgru fit --no-bidirectional` makes "
+            "it, got a bidirectional one"
         )
     with as_request_error():
         cgru.export_c(net, arguments.output, name=arguments.name, dtype=arguments.dtype)
