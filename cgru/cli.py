@@ -139,7 +139,8 @@ def _network(arguments: argparse.Namespace, task: Task) -> cgru.Network:
     layers: list[Any] = []
     for i in range(arguments.layers):
         sequences = every or arguments.pool != "last" or i < arguments.layers - 1
-        layers.append(cgru.GRU(arguments.units, sequences=sequences, dtype=dtype))
+        layer = cgru.GRU(arguments.units, sequences=sequences, dtype=dtype)
+        layers.append(cgru.Bidirectional(layer) if arguments.bidirectional else layer)
         if arguments.dropout:
             layers.append(cgru.Dropout(arguments.dropout))
     if arguments.pool != "last":
@@ -303,6 +304,11 @@ def export(arguments: argparse.Namespace) -> int:
     for path in (arguments.output, header):
         check_output(path, arguments.model)
     net = _load(arguments.model)
+    if any(isinstance(layer, cgru.Bidirectional) for layer in net.layers):
+        raise RequestError(
+            f"{arguments.model}: expected a model that runs a step at a time, as `cgru fit --no-bidirectional` makes "
+            "it, got a bidirectional one"
+        )
     with as_request_error():
         cgru.export_c(net, arguments.output, name=arguments.name, dtype=arguments.dtype)
     print(f"model in {arguments.output}, header in {header}")

@@ -19,7 +19,7 @@ from cgru.datasets import load_japanese_vowels
 rng = np.random.default_rng(1)
 Y = np.arange(40) % 2
 X = (rng.standard_normal((40, 5, 3)) + 2 * Y[:, None, None]).astype(np.float32)  # two classes, easily told apart
-QUICK = ("--units", "4", "--layers", "1", "--batch-size", "8", "--learning-rate", "0.02")
+QUICK = ("--units", "4", "--dropout", "0", "--epochs", "60", "--batch-size", "8", "--learning-rate", "0.02")
 ENDLESS = (*QUICK, "--epochs", "1000000")
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and terminals of POSIX")
 
@@ -116,7 +116,7 @@ def test_fit_on_the_embedded_data(tmp_path):
 
 def test_the_median_of_five_seeds(tmp_path):
     accuracies = [accuracy_in(run("fit", "--seed", seed, "--quiet", cwd=tmp_path)[0]) for seed in range(5)]
-    assert np.median(accuracies) >= 96.5, accuracies
+    assert np.median(accuracies) >= 98, accuracies
 
 
 def test_fit_is_repeatable_and_the_seed_counts(toy, tmp_path):
@@ -134,9 +134,23 @@ def test_fit_does_what_its_options_say(toy, tmp_path):
     assert "\n24 sequences to train on, 6 held back, 10 to test on\n" in err
     assert re.search(rf"epoch 7/7: loss .*, accuracy .*%, validation {NUMBER}, \d+\.\d%\n", err)
     net = cgru.load(tmp_path / "model.npz")
-    assert [layer.d["u"] for layer in net.layers] == [5, 5, 2]
+    assert [layer.d["u"] for layer in net.layers if "u" in layer.d] == [10, 10, 2]
     assert net.predict(X).dtype == np.float64
     assert tuple(net.class_names) == ("no", "yes")
+
+
+@pytest.mark.parametrize(
+    ("options", "kinds"),
+    [
+        ([], ["Bidirectional", "Dense"]),
+        (["--no-bidirectional", "--dropout", 0.5, "--layers", 2], ["GRU", "Dropout", "GRU", "Dropout", "Dense"]),
+    ],
+)
+def test_the_layers_are_those_that_were_asked_for(toy, tmp_path, options, kinds):
+    run("fit", toy / "data.npz", *QUICK, "--epochs", 1, *options, cwd=tmp_path)
+    net = cgru.load(tmp_path / "cgru-model.npz")
+    assert [type(layer).__name__ for layer in net.layers] == kinds
+    assert [layer.rate for layer in net.layers if isinstance(layer, cgru.Dropout)] == [0.5] * kinds.count("Dropout")
 
 
 def test_early_stopping(toy, tmp_path):
@@ -450,7 +464,7 @@ def test_classes_at_steps_are_not_those_of_sequences(steps, toy):
 def test_pools(toy, tmp_path, pool):
     run("fit", toy / "data.npz", *QUICK, "--layers", 2, "--dropout", 0.2, "--pool", pool, cwd=tmp_path)
     kinds = [type(layer).__name__ for layer in cgru.load(tmp_path / "cgru-model.npz").layers]
-    assert kinds == ["GRU", "Dropout", "GRU", "Dropout", *(["Pool"] if pool != "last" else []), "Dense"]
+    assert kinds == [*["Bidirectional", "Dropout"] * 2, *(["Pool"] if pool != "last" else []), "Dense"]
     assert accuracy_in(run("evaluate", "cgru-model.npz", toy / "data.npz", cwd=tmp_path)[0]) > 60
 
 
@@ -519,6 +533,7 @@ def test_a_model_of_tokens(toy, tmp_path):
         (["fit", "--clip-norm", "0"], ["--clip-norm"]),
         (["evaluate", "model.npz"], ["Japanese Vowels", "expected 3 elements", "model.npz", "got 12"]),
         (["evaluate", "text.npz"], ["text.npz", "not a cgru model"]),
+        (["export", "model.npz", "-o", "model.c"], ["model.npz", "a step at a time", "--no-bidirectional"]),
     ],
     ids=" ".join,
 )

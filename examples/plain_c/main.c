@@ -1,7 +1,7 @@
 /* A model in a C program: reads steps of MODEL_INPUTS numbers from the standard input, and after each prints the
  * outputs so far in a line of their own.
  *
- *     cgru fit                                  trains a model on the data set that comes with cgru
+ *     cgru fit --no-bidirectional               trains a model on the data set that comes with cgru
  *     cgru export cgru-model.npz -o model.c     writes model.c and model.h
  *     make
  *     ./frames < numbers.txt
