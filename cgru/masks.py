@@ -51,7 +51,7 @@ def drawn(
 def checked(
     handed: Mapping[str, Any] | None, shape: tuple[int, int, int, int], dtype: np.dtype
 ) -> dict[str, np.ndarray]:
-    """The masks that are handed in for a call of the shape m, s, e, u; TypeError or ValueError where one does not fit."""
+    """The masks handed in for a call of the shape m, s, e, u; TypeError or ValueError where one does not fit."""
     shapes = _shapes(shape)
     for name in handed or ():
         if name not in shapes:

@@ -52,8 +52,8 @@ static void NAME(pad_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row
     }
 }
 
-/* r = activate_reset(r_), and r * h unless the reset comes after; z = activate_update(z_): columns of r first, then those
- * of z */
+/* r = activate_reset(r_), and r * h unless the reset comes after; z = activate_update(z_): columns of r first, then
+ * those of z */
 static void NAME(gates)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows, ptrdiff_t vector0,
                         ptrdiff_t vectors, const void *tile_) {
     const cgru_call *call = product->call;
@@ -106,8 +106,8 @@ static void NAME(recurrent)(const cgru_product *product, ptrdiff_t t, ptrdiff_t 
     }
 }
 
-/* hh = activate(hh_), r * c joining hh_ where the reset comes after; h = z * hp + (1 - z) * hh, and h = k * hp + (1 - k) h
- * with zoneout */
+/* hh = activate(hh_), r * c joining hh_ where the reset comes after; h = z * hp + (1 - z) * hh, with zoneout
+ * k * hp + (1 - k) * that */
 INLINE void NAME(candidate_)(const int plain, const cgru_product *product, ptrdiff_t t, ptrdiff_t row0,
                              ptrdiff_t rows, ptrdiff_t vector0, ptrdiff_t vectors, const void *tile_) {
     const cgru_call *call = product->call;
@@ -143,12 +143,14 @@ static void NAME(candidate)(const cgru_product *product, ptrdiff_t t, ptrdiff_t 
 }
 
 /* dh_ = dA + dhn; dhh_ = dh_ * (1 - z) * activate'(hh_); dz_ = dh_ * (hp - hh) * activate_update'(z_); and dh begins
- * as dh_ * z; with zoneout dh_ (1 - k) is what the gates get, and dh_ * k is carried. Where the reset comes after, dr_ = dhh_ * c * activate_reset'(r_) and dc = dhh_ * r as well */
+ * as dh_ * z; with zoneout dh_ (1 - k) is what the gates get, and dh_ * k is carried. Where the reset comes after,
+ * dr_ = dhh_ * c * activate_reset'(r_) and dc = dhh_ * r as well */
 INLINE void NAME(gates_backward_)(const int plain, const cgru_call *call, ptrdiff_t t, ptrdiff_t row0,
                                   ptrdiff_t rows) {
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         ptrdiff_t i = SAMPLE(call, row);
-        T *dh = ROW(call, row), *dhh_ = dh + call->up, *dz_ = dhh_ + call->up, *dr_ = dz_ + call->up, *dc = dr_ + call->up;
+        T *dh = ROW(call, row), *dhh_ = dh + call->up, *dz_ = dhh_ + call->up;
+        T *dr_ = dz_ + call->up, *dc = dr_ + call->up;
         for (ptrdiff_t c = 0; c < call->u; c += LANES) {
             ptrdiff_t n = NAME(min)(call->u - c, LANES);
             vec hp = NAME(load_n)(AT(call->hp, i, t) + c, n), hh = NAME(load_n)(AT(call->hh, i, t) + c, n);

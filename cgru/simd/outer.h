@@ -98,9 +98,11 @@ INLINE void NAME(multiply_)(const int gates, cgru_outer *outer) {
         PARTS(panels, p, first, width) {
             if (gate * panels.parts + p < outer->first || gate * panels.parts + p >= outer->last) continue;
             const T *d = (const T *)outer->gates + (gate * vectors + first) * depth * LANES;
+            const T *operand = gates == 3 && gate == CGRU_HH ? rhp : hp;
             if (gates == 3 || gate != CGRU_HH)
-                NAME(accumulate)(outer->g->V[gate], u, gates == 3 && gate == CGRU_HH ? rhp : hp, d, first, width, outer);
-            if (gates == 3 || gate != CGRU_C) NAME(accumulate)(outer->g->U[gate], outer->call->e, X, d, first, width, outer);
+                NAME(accumulate)(outer->g->V[gate], u, operand, d, first, width, outer);
+            if (gates == 3 || gate != CGRU_C)
+                NAME(accumulate)(outer->g->U[gate], outer->call->e, X, d, first, width, outer);
             for (ptrdiff_t v = 0; v < width; v++) {
                 ptrdiff_t c = (first + v) * LANES, n = NAME(min)(u - c, LANES);
                 T *db = (T *)outer->g->b[gate] + c;

@@ -84,8 +84,8 @@ INLINE void NAME(single_state)(const int width, const cgru_single *single, int g
 }
 
 /* r = activate_reset(r_), and r * h unless the reset comes after */
-INLINE void NAME(single_reset)(const int width, const int cached, const cgru_single *single, ptrdiff_t t, const T *h, const T *pre, T *rh,
-                               ptrdiff_t c, ptrdiff_t left) {
+INLINE void NAME(single_reset)(const int width, const int cached, const cgru_single *single, ptrdiff_t t, const T *h,
+                               const T *pre, T *rh, ptrdiff_t c, ptrdiff_t left) {
     const cgru_call *call = single->call;
     vec sum[4];
     NAME(single_state)(width, single, CGRU_R, h, pre, c, left, sum);
@@ -101,8 +101,8 @@ INLINE void NAME(single_reset)(const int width, const int cached, const cgru_sin
 }
 
 /* z = activate_update(z_) */
-INLINE void NAME(single_update)(const int width, const int cached, const cgru_single *single, ptrdiff_t t, const T *h, const T *pre, T *z,
-                                ptrdiff_t c, ptrdiff_t left) {
+INLINE void NAME(single_update)(const int width, const int cached, const cgru_single *single, ptrdiff_t t, const T *h,
+                                const T *pre, T *z, ptrdiff_t c, ptrdiff_t left) {
     const cgru_call *call = single->call;
     vec sum[4];
     NAME(single_state)(width, single, CGRU_Z, h, pre, c, left, sum);
@@ -135,8 +135,8 @@ INLINE void NAME(single_recurrent)(const int width, const int cached, const cgru
 }
 
 /* hh = activate(hh_), r * c joining hh_ where the reset comes after; h = z * hp + (1 - z) * hh */
-INLINE void NAME(single_candidate)(const int width, const int cached, const cgru_single *single, ptrdiff_t t, T *h, const T *pre,
-                                   const T *rh, const T *z, ptrdiff_t c, ptrdiff_t left) {
+INLINE void NAME(single_candidate)(const int width, const int cached, const cgru_single *single, ptrdiff_t t, T *h,
+                                   const T *pre, const T *rh, const T *z, ptrdiff_t c, ptrdiff_t left) {
     const cgru_call *call = single->call;
     vec sum[4];
     if (call->after) {
