@@ -98,6 +98,15 @@ cdef int _wrong(const Inside *cell, int size, Py_ssize_t m, Py_ssize_t s, const 
     return CELL_OK
 
 
+cdef int _wrong_with(const Inside *cell, int size, Py_ssize_t m, Py_ssize_t s, const void *a, const void *b,
+                     const void *cache, Py_ssize_t room, const void *workspace, Py_ssize_t bytes) noexcept nogil:
+    """The same for a call that has a cache."""
+    cdef int wrong = _wrong(cell, size, m, s, a, b, workspace, bytes)
+    if wrong == CELL_OK and cache == NULL:
+        return CELL_NULL
+    return CELL_ROOM if wrong == CELL_OK and room < cache_bytes(<const cgru_cell *>cell, m, s) else wrong
+
+
 cdef cgru_cell *pointer(object cell) except NULL:
     if not isinstance(cell, Cell):
         raise TypeError(f"cell: expected a cgru.Cell, got {type(cell).__name__}")
@@ -165,13 +174,9 @@ cdef void _forward(const Inside *inside, cgru_call *call, const void *X, void *h
 cdef int _forward_cached(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *h, floating *H,
                          void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
     cdef Inside *inside = _inside(cell)
-    cdef int wrong = _wrong(inside, sizeof(floating), m, s, X, h, workspace, bytes)
+    cdef int wrong = _wrong_with(inside, sizeof(floating), m, s, X, h, cache, room, workspace, bytes)
     if wrong != CELL_OK:
         return wrong
-    if cache == NULL:
-        return CELL_NULL
-    if room < cache_bytes(cell, m, s):
-        return CELL_ROOM
     cdef cgru_call call = _call(inside, m, s)
     cdef Py_ssize_t i, t, u = call.u
     _caches(&call, sizeof(floating), cache)
@@ -187,11 +192,9 @@ cdef int _forward_cached(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, cons
 cdef int _backward(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *dH, floating *dh, floating *dX,
                    void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
     cdef Inside *inside = _inside(cell)
-    cdef int wrong = _wrong(inside, sizeof(floating), m, s, dh, cache, workspace, bytes)
+    cdef int wrong = _wrong_with(inside, sizeof(floating), m, s, dh, cache, cache, room, workspace, bytes)
     if wrong != CELL_OK:
         return wrong
-    if room < cache_bytes(cell, m, s):
-        return CELL_ROOM
     cdef cgru_call call = _call(inside, m, s)
     cdef Backward b
     _caches(&call, sizeof(floating), cache)
@@ -222,13 +225,9 @@ cdef cgru_gradients _gradients_of(const Inside *inside, const void *g) noexcept 
 cdef int _gradients(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *g,
                     const void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
     cdef Inside *inside = _inside(cell)
-    cdef int wrong = _wrong(inside, sizeof(floating), m, s, X, g, workspace, bytes)
+    cdef int wrong = _wrong_with(inside, sizeof(floating), m, s, X, g, cache, room, workspace, bytes)
     if wrong != CELL_OK:
         return wrong
-    if cache == NULL:
-        return CELL_NULL
-    if room < cache_bytes(cell, m, s):
-        return CELL_ROOM
     cdef cgru_call call = _call(inside, m, s)
     cdef cgru_gradients to = _gradients_of(inside, g)
     if call.after:
