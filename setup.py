@@ -53,5 +53,6 @@ setup(
         build_dir="build/debug" if DEBUG else "build",
         force=DEBUG,
         compiler_directives=DIRECTIVES,
-    )
+    ),
+    options={"build_ext": {"parallel": True}},
 )

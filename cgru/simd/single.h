@@ -198,7 +198,7 @@ static void NAME(single_forward)(const cgru_single *single, ptrdiff_t steps) {
         }
     else
         for (ptrdiff_t n = 0; n < steps; n++)
-            NAME(single_step_)(0, single, 0, STEP_OF(call->X, call->reverse ? steps - 1 - n : n), h, work);
+            NAME(single_step)(single, STEP_OF(call->X, call->reverse ? steps - 1 - n : n), h, work);
 }
 
 /* The equations of gates_backward, reset_backward and state_backward in cell.h, with V holding the transposes. */
