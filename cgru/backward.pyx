@@ -14,6 +14,7 @@ from cgru.threads cimport block_rows, share, threads_for
 
 cnp.import_array()
 
+
 cdef void step(const Backward *b, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
     """Take `rows` rows from dhn to dh."""
     # dh_ = dA + dhn;  dhh_ = dh_ * (1 - z) * activate'(hh_);  dz_ = dh_ * (hp - hh) * activate_update'(z_)
@@ -30,7 +31,7 @@ cdef void step(const Backward *b, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows)
 
 
 cdef void block(void *work, Py_ssize_t part) noexcept nogil:
-    """Take one block of rows through the sequence, from the last step to the first."""
+    """Take one block of rows back through the sequence."""
     cdef Backward *b = <Backward *>work
     cdef Py_ssize_t row = part * b.rows, s = b.call.s, n, t
     cdef Py_ssize_t rows = min(b.rows, b.call.m - row)
@@ -108,10 +109,11 @@ cdef void pack_weights(Backward *b, const cgru_weights *w) noexcept nogil:
 
 
 cdef void sequence(Backward *b, int threads, bint ragged) noexcept nogil:
-    """From the last step to the first, then dX."""
+    """All steps, from the one that ran last."""
     cdef cgru_call *call = b.call
-    cdef Py_ssize_t steps = steps_of_single(call), t
+    cdef Py_ssize_t steps, t
     if call.m == 1:
+        steps = steps_of_single(call)
         b.k.start(call, 0, 1)
         for t in range(steps, call.s):
             b.k.pad_backward(call, t, 0, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cgru import checks
 from cgru.base import Layer, floats, unpadded
 from cgru.checks import real
 
@@ -32,11 +33,7 @@ class Dropout(Layer):
 
     def __init__(self, rate: float = 0.5, *, rng: np.random.Generator | int | None = None) -> None:
         super().__init__(rng)
-        if isinstance(rate, bool | np.bool_) or not isinstance(rate, int | float | np.integer | np.floating):
-            raise TypeError(f"rate: expected a number, got {type(rate).__name__}")
-        if not 0 <= rate < 1:
-            raise ValueError(f"rate: expected a number of at least 0 and below 1, got {rate}")
-        self.rate = float(rate)
+        self.rate = checks.rate(rate, "rate")
         self.training = True
         self.mask: np.ndarray | None = None
 

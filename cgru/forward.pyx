@@ -132,7 +132,6 @@ cdef bint in_place(Forward *f, const cgru_weights *w) noexcept nogil:
         return False
     for gate in range(3):
         f.single.U[gate], f.single.V[gate], f.single.b[gate] = w.U[gate], w.V[gate], w.b[gate]
-        f.single.b[gate].row = f.call.u
     f.single.b[CGRU_C] = w.b[CGRU_C]
     return True
 
@@ -140,8 +139,9 @@ cdef bint in_place(Forward *f, const cgru_weights *w) noexcept nogil:
 cdef void sequence(Forward *f, int threads, bint ragged) noexcept nogil:
     """From h0 to the last states, all steps."""
     cdef cgru_call *call = f.call
-    cdef Py_ssize_t steps = steps_of_single(call), t
+    cdef Py_ssize_t steps, t
     if call.m == 1:
+        steps = steps_of_single(call)
         f.k.start(call, 0, 1)
         if call.reverse and call.hh.data != NULL:  # with the first state
             for t in range(steps, call.s):

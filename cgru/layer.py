@@ -424,9 +424,7 @@ class GRU:
         bc["dX"] = take("dX", *fc["X"].shape, self.dtype)
         arrays = fc | bc | {"zoneout": self._options.get("zoneout")}
         backward.run(p, arrays, codes, *(self._ragged or (None, None)), reverse)
-        if (
-            reverse and self._lengths is not None
-        ):  # what a sample's last real step hands to h0 is no part of its padding
+        if reverse and self._lengths is not None:  # dL/dh0 of a short sample stands where its padding begins
             bc["dhn"] = np.where(reference.mask(self._lengths, s), bc["dhn"], self.dtype.type(0))
         if "input_mask" in self._options:
             bc["dX"] *= self._options["input_mask"][:, None]

@@ -17,7 +17,7 @@ import numpy as np
 from cgru import chain, losses, persistence
 from cgru.activations import ours, parameter
 from cgru.base import Layer
-from cgru.checks import callable_, lengths_of, positive, real, sequences
+from cgru.checks import callable_, flag, lengths_of, positive, real, sequences
 from cgru.dense import Dense
 from cgru.embedding import Embedding
 from cgru.history import Epoch, History
@@ -162,7 +162,7 @@ class Network:
         """`{"loss": ..., "accuracy": ...}` averaged over the samples, or with outputs at steps over their real steps.
 
         For a regression the loss alone. `y` as for `fit`. Of several binary outputs each counts by its share of the
-        accuracy.
+        accuracy. `stateful` layers begin anew, before and after.
         """
         data = self._data(X, y, lengths)
         self._make(data.X)
@@ -175,9 +175,9 @@ class Network:
 
     def reset_states(self) -> None:
         """Let all `stateful` layers begin anew."""
-        if self._stateful:
-            for layer in self.layers:
-                getattr(layer, "reset_state", bool)()
+        for layer in self.layers:
+            if getattr(layer, "stateful", False):
+                layer.reset_state()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to `path`, exactly that name, for `cgru.load`: all that it needs to predict.
@@ -242,9 +242,7 @@ class Network:
         """
         data = self._data(X, y, lengths)
         epochs, batch_size = positive(epochs, "epochs"), positive(batch_size, "batch_size")
-        for name, flag in (("standardize", standardize), ("shuffle", shuffle)):
-            if not isinstance(flag, bool | np.bool_):
-                raise TypeError(f"{name}: expected True or False, got {type(flag).__name__}")
+        standardize, shuffle = flag(standardize, "standardize"), flag(shuffle, "shuffle")
         if patience is not None:
             positive(patience, "patience")
             if validation is None:
@@ -404,7 +402,7 @@ class Network:
         with np.errstate(over="ignore", invalid="ignore"):
             for A, _, rows in self._below(data.X, data.lengths, size):
                 batch = data[rows]
-                self.reset_states()  # no sample continues another here
+                self.reset_states()  # no sample continues one of the batch before
                 Z = self._head._preactivations(batch.rows(A))
                 A, Y = self._head._activated(Z), self._targets(batch)
                 loss += self._criterion(Z, A, Y)[0] * batch.count / data.count

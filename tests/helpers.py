@@ -50,6 +50,19 @@ def double(arrays):
     return {name: np.asarray(value, np.float64) for name, value in arrays.items()}
 
 
+def check_slopes(loss, pairs, rng):
+    """Each array of the pairs, moved along a random direction, against its gradient: central differences of `loss`."""
+    for array, gradient in pairs:
+        step = rng.standard_normal(array.shape)
+        kept = array.copy()
+        array[...] = kept + 1e-5 * step
+        above = loss()
+        array[...] = kept - 1e-5 * step
+        slope = (above - loss()) / 2e-5
+        array[...] = kept
+        np.testing.assert_allclose((gradient * step).sum(), slope, rtol=1e-6, atol=1e-8)
+
+
 def run_python(code, **variables):
     """Run `code` in a Python of its own, where no source tree hides the installed package."""
     return subprocess.run(

@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 import pytest
-from helpers import assert_close, random_batch
+from helpers import assert_close, check_slopes, random_batch
 
 import cgru
 from cgru import reference
@@ -107,15 +107,7 @@ def test_central_differences(sequences, merge):
     dX = layer.backward(dA, dstate)
     layer.compute_gradients()
     pairs = [(X, dX.copy()), (h0, layer.dh0)] + [(layer.p[name], layer.g["d" + name].copy()) for name in layer.p]
-    for array, gradient in pairs:
-        step = rng.standard_normal(array.shape)
-        kept = array.copy()
-        array[...] = kept + 1e-5 * step
-        above = loss()
-        array[...] = kept - 1e-5 * step
-        slope = (above - loss()) / 2e-5
-        array[...] = kept
-        np.testing.assert_allclose((gradient * step).sum(), slope, rtol=1e-6, atol=1e-8)
+    check_slopes(loss, pairs, rng)
 
 
 def test_the_twin():

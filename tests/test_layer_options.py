@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from helpers import ODD, TOLERANCE, assert_close, random_batch, random_layer
+from helpers import ODD, TOLERANCE, assert_close, check_slopes, random_batch, random_layer
 
 import cgru
 from cgru import reference
@@ -132,15 +132,7 @@ def test_central_differences(reset_after, reverse, ragged):
     dX = layer.backward(dA, dstate)
     layer.compute_gradients()
     pairs = [(X, dX.copy()), (h0, layer.dh0.copy())] + [(layer.p[key[1:]], layer.g[key].copy()) for key in layer.g]
-    for array, gradient in pairs:
-        step = rng.standard_normal(array.shape)
-        kept = array.copy()
-        array[...] = kept + 1e-5 * step
-        above = loss()
-        array[...] = kept - 1e-5 * step
-        slope = (above - loss()) / 2e-5
-        array[...] = kept
-        np.testing.assert_allclose((gradient * step).sum(), slope, rtol=1e-6, atol=1e-8)
+    check_slopes(loss, pairs, rng)
 
 
 @pytest.mark.parametrize(

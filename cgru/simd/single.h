@@ -155,10 +155,12 @@ INLINE void NAME(single_candidate)(const int width, const int cached, const cgru
             const vec kept = NAME(kept)(call, 0, t, i, LEFT(width, j));
             state = kept * hp + (1 - kept) * state;
         }
-        if (LEFT(width, j) == LANES) NAME(store)(h + i, state);
-        else NAME(store_n)(h + i, state, left);
+        if (LEFT(width, j) == LANES) /* what a masked store wrote is slow to be read again */
+            NAME(store)(h + i, state);
+        else
+            NAME(store_n)(h + i, state, left);
         if (!cached) continue;
-        if (call->h.data) NAME(store_n)(STEP_OF(call->h, t) + i, state, LEFT(width, j));
+        NAME(store_n)(STEP_OF(call->h, t) + i, state, LEFT(width, j));
         if (call->hh.data) NAME(store_n)(STEP_OF(call->hh, t) + i, hh, LEFT(width, j));
         if (call->hh_.data) NAME(store_n)(STEP_OF(call->hh_, t) + i, sum[j], LEFT(width, j));
     }
