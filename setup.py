@@ -25,14 +25,15 @@ def extension(name: str, *sources: str) -> Extension:
     """One module, from its .pyx and C sources. Some Pythons ask for -O2 and debug symbols."""
     return Extension(
         f"cgru.{name}",
-        [f"cgru/{name}.pyx", *sources],
-        include_dirs=["cgru", numpy.get_include()],
+        [f"cgru/{name.replace('.', '/')}.pyx", *sources],
+        include_dirs=["cgru/core", numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
         extra_compile_args=["/O2", "/std:c11"] if MSVC else ["-O3", "-g0", "-pthread"],
         extra_link_args=[] if MSVC else ["-pthread"],
-        depends=["cgru/pool.h"]
+        depends=["cgru/core/thread_pool.h"]
         + [
-            f"cgru/simd/{header}.h" for header in ("cgru", "level", "body", "vector", "tile", "cell", "single", "outer")
+            f"cgru/core/simd/{header}.h"
+            for header in ("cgru", "level", "body", "vector", "tile", "cell", "single", "outer")
         ],
     )
 
@@ -40,12 +41,12 @@ def extension(name: str, *sources: str) -> Extension:
 setup(
     ext_modules=cythonize(
         [
-            extension("kernels", "cgru/simd/levels.c"),
-            extension("checks"),
-            extension("memory"),
-            extension("threads", "cgru/pool.c"),
-            extension("forward"),
-            extension("backward"),
+            extension("core.kernels", "cgru/core/simd/levels.c"),
+            extension("core.checks"),
+            extension("core.memory"),
+            extension("core.threads", "cgru/core/thread_pool.c"),
+            extension("core.forward"),
+            extension("core.backward"),
             extension("parameters"),
             extension("cell"),
             extension("stream"),

@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks import THREADS
 from benchmarks.peak import NAMES, Peak
 from benchmarks.rivals import contenders
-from cgru import kernels
+from cgru.core import kernels
 
 FOLDER = Path(__file__).parent
 

@@ -1,9 +1,9 @@
 """cgru: a fast GRU layer for the CPU, with every cache and gradient in the open."""
 
 try:
-    from cgru.kernels import level as _level  # noqa: F401
+    from cgru.core.kernels import level as _level  # noqa: F401
 except ModuleNotFoundError as _error:
-    if _error.name != "cgru.kernels":
+    if _error.name != "cgru.core.kernels":
         raise
     raise ImportError(
         f"the compiled modules are missing beside {__file__}: this is the source tree; "
@@ -15,19 +15,14 @@ from cgru._version import __version__
 from cgru.activations import elu, identity, lrelu, relu, sigmoid, softmax, tanh
 from cgru.bidirectional import Bidirectional
 from cgru.cell import Cell
-from cgru.dense import Dense
-from cgru.dropout import Dropout
-from cgru.embedding import Embedding
+from cgru.core.threads import get_num_threads, set_num_threads
 from cgru.export import export_c
-from cgru.flip import Flip
-from cgru.history import Epoch, History
+from cgru.gru import GRU
 from cgru.initializers import orthogonal, standard_normal, xavier
-from cgru.layer import GRU
-from cgru.network import Network, load
+from cgru.layers import Dense, Dropout, Embedding, Flip, Pool
+from cgru.network import Epoch, History, Network, load
 from cgru.optimizers import SGD, Adam
-from cgru.pooling import Pool
 from cgru.stream import Stream
-from cgru.threads import get_num_threads, set_num_threads
 
 __all__ = [
     "GRU",

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cgru import masks
-from cgru.checks import real
-from cgru.layer import GRU, clip
+from cgru.core import masks
+from cgru.core.checks import real
+from cgru.gru import GRU, clip
 from cgru.parameters import gru_compute_shapes, gru_update_parameters
 
 __all__ = ["Bidirectional"]

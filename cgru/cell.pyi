@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from cgru.activations import Activation
-from cgru.layer import GRU
+from cgru.gru import GRU
 
 class Cell:
     """The packed weights of one GRU layer, for the functions of `cgru.cell` that other compiled code calls.

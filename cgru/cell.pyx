@@ -10,25 +10,25 @@ from cython cimport floating
 from libc.string cimport memcpy, memset
 
 from cgru.activations import code_of, name_of, sigmoid, tanh
-from cgru.checks import parameters, positive
-from cgru.layer import GRU
-from cgru.backward cimport Backward
-from cgru.backward cimport pack_room as backward_pack_room
-from cgru.backward cimport pack_weights as backward_pack
-from cgru.backward cimport prepare as backward_prepare
-from cgru.backward cimport rows_room as backward_rows_room
-from cgru.backward cimport sequence as backward_sequence
-from cgru.forward cimport Forward
-from cgru.forward cimport pack_room as forward_pack_room
-from cgru.forward cimport pack_weights as forward_pack
-from cgru.forward cimport prepare as forward_prepare
-from cgru.forward cimport rows_room as forward_rows_room
-from cgru.forward cimport sequence as forward_sequence
-from cgru.kernels cimport (
+from cgru.core.checks import parameters, positive
+from cgru.gru import GRU
+from cgru.core.backward cimport Backward
+from cgru.core.backward cimport pack_room as backward_pack_room
+from cgru.core.backward cimport pack_weights as backward_pack
+from cgru.core.backward cimport prepare as backward_prepare
+from cgru.core.backward cimport rows_room as backward_rows_room
+from cgru.core.backward cimport sequence as backward_sequence
+from cgru.core.forward cimport Forward
+from cgru.core.forward cimport pack_room as forward_pack_room
+from cgru.core.forward cimport pack_weights as forward_pack
+from cgru.core.forward cimport prepare as forward_prepare
+from cgru.core.forward cimport rows_room as forward_rows_room
+from cgru.core.forward cimport sequence as forward_sequence
+from cgru.core.kernels cimport (
     CGRU_C, CGRU_HH, CGRU_R, CGRU_Z, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix,
     cgru_single, cgru_weights, kernels, weights,
 )
-from cgru.memory cimport Workspace
+from cgru.core.memory cimport Workspace
 from cgru.parameters cimport gradients_room, sum_gradients
 
 cnp.import_array()

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from cgru import checks
 from cgru.activations import Activation, ours, sigmoid, softmax
+from cgru.core import checks
 
 __all__ = [
     "binary_cross_entropy",

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cgru.checks import callable_
+from cgru.core.checks import callable_
 
 __all__ = ["SGD", "Adam", "constant", "cosine", "linear"]
 

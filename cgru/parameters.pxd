@@ -1,6 +1,6 @@
 """Weight gradients, without the GIL: memory is handed in, the arrays are those of the call."""
 
-from cgru.kernels cimport cgru_call, cgru_gradients, cgru_kernels
+from cgru.core.kernels cimport cgru_call, cgru_gradients, cgru_kernels
 
 
 cdef int shares_of(const cgru_kernels *k, const cgru_call *call) noexcept nogil

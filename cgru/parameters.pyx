@@ -9,17 +9,17 @@ import numpy as np
 cimport numpy as cnp
 from cython cimport floating
 
-from cgru.checks import positive
-from cgru.masks import masked
+from cgru.core.checks import positive
+from cgru.core.masks import masked
 from cgru.reference import gradients, names
-from cgru.checks cimport entries, entry, real, rows
-from cgru.kernels cimport (
+from cgru.core.checks cimport entries, entry, real, rows
+from cgru.core.kernels cimport (
     CGRU_C, CGRU_GROUP, CGRU_HH, CGRU_R, CGRU_Z, array, cgru_call, cgru_gradients, cgru_kernels, cgru_outer, data,
     kernels, new_call,
 )
-from cgru.memory cimport Workspace
-from cgru.memory import Buffers
-from cgru.threads cimport share, threads_for
+from cgru.core.memory cimport Workspace
+from cgru.core.memory import Buffers
+from cgru.core.threads cimport share, threads_for
 
 cnp.import_array()
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cgru.layer import GRU
+from cgru.gru import GRU
 from cgru.network import Network
 
 class Stream:

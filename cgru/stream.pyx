@@ -12,19 +12,19 @@ from libc.string cimport memcpy, memset
 
 from cgru.activations import code_of, name_of, ours, parameter, softmax
 from cgru.cell import Cell
-from cgru.checks import positive
-from cgru.dense import Dense
-from cgru.dropout import Dropout
-from cgru.embedding import Embedding
-from cgru.layer import GRU
+from cgru.core.checks import positive
+from cgru.layers.dense import Dense
+from cgru.layers.dropout import Dropout
+from cgru.layers.embedding import Embedding
+from cgru.gru import GRU
 from cgru.network import Network
-from cgru.pooling import Pool
-from cgru.checks cimport real
+from cgru.layers.pool import Pool
+from cgru.core.checks cimport real
 from cgru.cell cimport cgru_cell, pointer, step_double, step_float, workspace_bytes
-from cgru.kernels cimport (
+from cgru.core.kernels cimport (
     add_operand, cgru_activation, cgru_array, cgru_call, cgru_kernels, cgru_product, kernels, matrix, new_product, pack,
 )
-from cgru.memory cimport Workspace
+from cgru.core.memory cimport Workspace
 
 cnp.import_array()
 

@@ -1,3 +1,4 @@
+import re
 import shutil
 import subprocess
 import sys
@@ -6,7 +7,12 @@ from pathlib import Path
 import pytest
 
 import cgru
-from cgru import kernels
+from cgru.core import kernels
+
+
+def pytest_make_parametrize_id(val):
+    """Names of cases that are the same in every run: those of options without the functions' addresses."""
+    return re.sub(r" at 0x\w+", "", repr(val)) if isinstance(val, dict) else None
 
 
 @pytest.fixture(params=kernels.levels())

@@ -1,5 +1,6 @@
 """What several test files share: layers with random, non-zero parameters, and the measure of equality."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -9,8 +10,13 @@ import numpy as np
 
 import cgru
 from cgru import reference
+from cgru.activations import bind
 
 ODD = (1, 2, 7, 17, 33)
+SHAPES = [
+    (m, s, e, u)
+    for (m, s), (e, u) in itertools.product([(1, 7), (2, 1), (7, 2), (17, 3), (33, 2)], itertools.product(ODD, ODD))
+]
 # Largest difference over largest value, compiled against the reference in float64.
 TOLERANCE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 2e-5}
 
@@ -43,6 +49,14 @@ def random_batch(m, s, e, u, ragged, dtype=np.float64, seed=1):
     lengths = rng.integers(1, s + 1, m)
     X[~reference.mask(lengths, s)[:, :, 0]] = np.nan
     return X, lengths, h0
+
+
+def expected(layer, X, h0, lengths):
+    functions = [
+        bind(getattr(layer, gate), layer.se_hPars) for gate in ("activate", "activate_update", "activate_reset")
+    ]
+    h0 = None if h0 is None else h0.astype(np.float64)
+    return reference.forward(double(layer.p), np.asarray(X, np.float64), h0, lengths, *functions)
 
 
 def double(arrays):

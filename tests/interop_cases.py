@@ -3,8 +3,8 @@
 import numpy as np
 
 import cgru
-from cgru.chain import halves
-from cgru.interop._gates import filled
+from cgru.interop.gates import filled
+from cgru.network.chain import halves
 from cgru.reference import mask, names
 
 SIZES = (1, 2, 3, 5, 7, 17, 33)

@@ -67,7 +67,7 @@ def test_steps_and_sequences_are_those_of_the_layer(level, dtype, m, variant):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("options", [{}, {"activate": cgru.elu}, {"reset_after": True}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"activate": cgru.elu}, {"reset_after": True}])
 def test_a_training_step_is_that_of_the_layer(level, dtype, options):
     for m, s, e, u in ((1, 1, 1, 1), (1, 9, 4, 8), (3, 7, 5, 17), (9, 4, 33, 33)):
         layer = random_layer(e, u, dtype=dtype, sequences=True, **options)

@@ -1,6 +1,7 @@
 """The package as a whole: what importing it costs and brings, its public names, its files."""
 
 import importlib.metadata
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -39,19 +40,16 @@ def test_import_is_quick():
 def test_typed_and_ready_to_be_read():
     folder = Path(cgru.__file__).parent
     assert (folder / "py.typed").exists()
-    compiled = {path.name.partition(".")[0] for path in folder.iterdir() if path.suffix in (".so", ".pyd")}
+    compiled = [path for path in folder.rglob("*") if path.suffix in (".so", ".pyd")]
     assert compiled
-    for name in compiled:
-        assert (folder / f"{name}.pyi").exists(), name
+    for path in compiled:
+        assert (path.parent / f"{path.name.partition('.')[0]}.pyi").exists(), path
 
 
 def test_the_source_tree_says_what_to_do(tmp_path):
     """Python run inside the checkout finds the source before the installed package."""
     folder = Path(cgru.__file__).parent
-    tree = tmp_path / "cgru"
-    tree.mkdir()
-    for path in folder.glob("*.py"):
-        (tree / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(folder, tmp_path / "cgru", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__"))
     done = subprocess.run([sys.executable, "-c", "import cgru"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode != 0
     assert "pip install -e" in done.stderr.splitlines()[-1]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cgru import checks
+from cgru.core import checks
 
 __all__ = ["Dataset", "Split", "read"]
 

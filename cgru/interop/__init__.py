@@ -37,9 +37,9 @@ What goes along with the weights, and what must be off or alike on the way there
 Keras draws masks of `dropout` for each gate where there is `recurrent_dropout` too; here there is one for all three.
 """
 
-from cgru.interop._keras import from_keras, to_keras
-from cgru.interop._onnx_from import from_onnx
-from cgru.interop._onnx_to import to_onnx
-from cgru.interop._torch import from_torch, to_torch
+from cgru.interop.keras import from_keras, to_keras
+from cgru.interop.onnx_from import from_onnx
+from cgru.interop.onnx_to import to_onnx
+from cgru.interop.torch import from_torch, to_torch
 
 __all__ = ["from_keras", "from_onnx", "from_torch", "to_keras", "to_onnx", "to_torch"]

@@ -13,8 +13,8 @@ from interop_cases import SIZES, TOLERANCE, assert_same_layers, batch, network, 
 
 import cgru
 from cgru import interop
-from cgru.chain import halves
-from cgru.interop._gates import KERAS
+from cgru.interop.gates import KERAS
+from cgru.network.chain import halves
 from cgru.reference import mask
 
 torch = pytest.importorskip("torch", reason="PyTorch, Keras's backend here, is not installed: pip install torch")

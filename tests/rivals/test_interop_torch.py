@@ -6,8 +6,8 @@ from interop_cases import SIZES, TOLERANCE, assert_same_layers, batch, recurrent
 
 import cgru
 from cgru import interop
-from cgru.chain import halves
-from cgru.interop._gates import TORCH
+from cgru.interop.gates import TORCH
+from cgru.network.chain import halves
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 

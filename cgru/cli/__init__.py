@@ -1,0 +1,5 @@
+"""The `cgru` command."""
+
+from cgru.cli.command import main
+
+__all__ = ["main"]

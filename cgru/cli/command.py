@@ -1,0 +1,385 @@
+"""The `cgru` command: fit, predict, evaluate, export, info.
+
+Results go to stdout, progress and errors to stderr. Exit codes: 0; 2 for whatever was wrong with the request, in one
+line; 130 after Ctrl-C; 141 where the reader of stdout has gone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.metadata
+import math
+import os
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+import cgru
+from cgru.cli.arguments import RequestError, as_request_error, parser
+from cgru.cli.output import WRITERS, check_output, plotter
+from cgru.cli.task import Task, at_steps, class_names, in_units_of, real_steps, targets, task_of
+from cgru.datasets import Dataset, Split, load_japanese_vowels, read
+from cgru.network.history import Epoch
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command with `argv` (None: the process's own arguments) and return its exit code."""
+    commands = {None: _help, "fit": fit, "predict": predict, "evaluate": evaluate, "export": export, "info": info}
+    try:
+        arguments = parser().parse_args(argv)
+        code = commands[arguments.command](arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return _say("cgru: interrupted", 130)
+    except BrokenPipeError:
+        _discard_stdout()
+        return 141
+    except OSError as error:
+        _discard_stdout()
+        return _say(f"cgru: error: {f'{error.filename}: {error.strerror}' if error.filename else error}", 2)
+    except (RequestError, MemoryError) as error:
+        return _say(f"cgru: error: {str(error) or 'out of memory'}", 2)
+
+
+def _say(message: str, code: int) -> int:
+    print(" ".join(message.split()), file=sys.stderr)
+    return code
+
+
+def _help(arguments: argparse.Namespace) -> int:
+    parser().print_help()
+    return 0
+
+
+def _discard_stdout() -> None:
+    """What is still buffered can go nowhere: without this the interpreter complains about it once more at exit."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+# --- fit ---
+
+
+def fit(arguments: argparse.Namespace) -> int:
+    """`cgru fit`: whatever can be wrong is found out before the training starts."""
+    if arguments.patience and not arguments.validation:
+        raise RequestError("argument --patience: needs --validation SHARE")
+    check_output(arguments.output, arguments.data)
+    draw = plotter(arguments.plot, arguments.data, arguments.output) if arguments.plot else None
+    if arguments.threads:
+        with as_request_error("argument --threads: "):
+            cgru.set_num_threads(arguments.threads)
+    data, source = _data(arguments.data)
+    task = task_of(data, source)
+    if arguments.pool != "last" and at_steps(task.train):
+        raise RequestError(f"argument --pool: {source} has a class for each step, so that there is nothing to pool")
+    progress = _Progress(arguments.epochs, arguments.quiet)
+    progress.say(*_described(data, task, source, arguments.validation))
+
+    net = _network(arguments, task)
+    start = time.perf_counter()
+    with progress:
+        interrupted = _train(net, data, task, arguments, progress, source)
+    seconds = time.perf_counter() - start
+    if not net.history:
+        return _say("cgru: interrupted before the first epoch was over: nothing is saved", 130)
+    with as_request_error():
+        net.save(arguments.output)
+
+    validated = net.history[-1].validation_loss is not None
+    kept = min(net.history, key=lambda epoch: epoch.validation_loss) if validated else net.history[-1]
+    if interrupted:
+        result = f"interrupted: the best model so far, of epoch {kept.epoch} of {arguments.epochs}"
+    elif task.test is not None:
+        result = f"test {_scored(net, data.test, task.test)}"
+    elif validated:
+        result = f"validation {_score(kept.validation_loss, kept.validation_accuracy)}"
+    else:
+        result = f"training {_scored(net, data.train, task.train)}"
+    if draw:
+        draw(net.history, f"{os.path.basename(source)}: {result}")
+    if interrupted:
+        return _say(f"cgru: {result}, is in {arguments.output}", 130)
+    print(result)
+    print(f"trained {len(net.history)} epochs in {seconds:.1f} s")
+    print(f"model in {arguments.output}")
+    return 0
+
+
+def _described(data: Dataset, task: Task, source: str, validation: float) -> list[str]:
+    m, s, e = data.train.X.shape
+    lengths = data.train.lengths
+    low, high = (s, s) if lengths is None else (lengths.min(), lengths.max())
+    steps = f"{low}" if low == high else f"{low} to {high}"
+    goal = "regression" if task.names is None else f"{len(task.names)} classes"
+    if at_steps(task.train):
+        goal += ", one a step"
+    held = min(max(round(validation * m), 1), m - 1) if validation else 0  # as Network.fit sets them aside
+    counts = [f"{m - held} sequences to train on"]
+    if held:
+        counts.append(f"{held} held back")
+    if task.test is not None:
+        counts.append(f"{len(task.test)} to test on")
+    lines = [f"{source}: {goal}, sequences of {steps} steps of {e} elements", ", ".join(counts), task.note]
+    return list(filter(None, lines))
+
+
+def _network(arguments: argparse.Namespace, task: Task) -> cgru.Network:
+    dtype = np.float64 if arguments.float64 else np.float32
+    every = at_steps(task.train)  # outputs at all steps
+    layers: list[Any] = []
+    for i in range(arguments.layers):
+        sequences = every or arguments.pool != "last" or i < arguments.layers - 1
+        layer = cgru.GRU(arguments.units, sequences=sequences, dtype=dtype)
+        layers.append(cgru.Bidirectional(layer) if arguments.bidirectional else layer)
+        if arguments.dropout:
+            layers.append(cgru.Dropout(arguments.dropout))
+    if arguments.pool != "last":
+        layers.append(cgru.Pool(arguments.pool))
+    if task.names is not None:
+        head = cgru.Dense(len(task.names), activate=cgru.softmax, dtype=dtype)
+    else:
+        head = cgru.Dense(1 if task.train.ndim == 1 else task.train.shape[1], activate=cgru.identity, dtype=dtype)
+    adam = cgru.Adam(
+        arguments.learning_rate,
+        weight_decay=arguments.weight_decay,
+        clip_norm=arguments.clip_norm,
+        schedule=cgru.optimizers.cosine,
+    )
+    return cgru.Network([*layers, head], optimizer=adam, seed=arguments.seed, class_names=task.names)
+
+
+def _train(
+    net: cgru.Network, data: Dataset, task: Task, arguments: argparse.Namespace, progress: _Progress, source: str
+) -> bool:
+    """Fit `net`; return whether Ctrl-C ended it."""
+    units = contextlib.nullcontext() if task.names is not None else in_units_of(task.train, net)
+    try:
+        with as_request_error(f"{source}: "), units:
+            net.fit(
+                data.train.X,
+                task.train,
+                lengths=data.train.lengths,
+                epochs=arguments.epochs,
+                batch_size=arguments.batch_size,
+                validation=arguments.validation or None,
+                patience=arguments.patience,
+                standardize=True,
+                callback=progress,
+            )
+        return False
+    except KeyboardInterrupt:
+        return True
+    except RequestError as error:
+        if not isinstance(error.__cause__, RuntimeError):
+            raise
+        # Training diverged, which is the options' doing and not the data file's.
+        why = str(error.__cause__).replace("learning rate", "--learning-rate").replace("clip_norm", "--clip-norm")
+        raise RequestError(why) from error
+
+
+class _Progress:
+    """The callback of a fit. It shows a bar in a terminal where tqdm is installed, else about ten lines."""
+
+    def __init__(self, epochs: int, quiet: bool):
+        self.epochs, self.quiet = epochs, quiet
+        self.bar: Any = None
+
+    def say(self, *lines: str) -> None:
+        if not self.quiet:
+            print(*lines, sep="\n", file=sys.stderr, flush=True)
+
+    def __enter__(self) -> _Progress:
+        if not self.quiet and sys.stderr is not None and sys.stderr.isatty():
+            with contextlib.suppress(ImportError):
+                from tqdm import tqdm
+
+                # Some containers' terminals claim to have no rows and no columns: a bar would not be drawn at all.
+                sized = all(os.get_terminal_size(sys.stderr.fileno()))
+                room = {"dynamic_ncols": True} if sized else {"ncols": 80, "nrows": 24}
+                self.bar = tqdm(total=self.epochs, bar_format="{n}/{total} {bar} {remaining}{postfix}", **room)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def __call__(self, epoch: Epoch) -> None:
+        if self.bar is not None:
+            self.bar.set_postfix_str(self._short(epoch), refresh=False)
+            self.bar.update()
+        elif epoch.epoch in (1, self.epochs) or epoch.epoch % math.ceil(self.epochs / 10) == 0:
+            self.say(f"epoch {epoch.epoch:{len(str(self.epochs))}}/{self.epochs}: {self._long(epoch)}")
+
+    def _short(self, epoch: Epoch) -> str:
+        """For the bar: with a hundred epochs and validation it fits into 60 columns."""
+        digits = 3 if (self.bar.format_dict["ncols"] or 80) < 70 else 4  # None where tqdm is told to be silent
+        state = f"loss {_figure(epoch.loss, digits)}"
+        if epoch.accuracy is not None:
+            state += f" acc {epoch.accuracy:.1%}"
+        if epoch.validation_loss is not None:
+            state += f" val {_figure(epoch.validation_loss, digits)}"
+        if epoch.validation_accuracy is not None:
+            state += f"/{epoch.validation_accuracy:.1%}"
+        return state
+
+    def _long(self, epoch: Epoch) -> str:
+        state = f"loss {_figure(epoch.loss)}"
+        if epoch.accuracy is not None:
+            state += f", accuracy {epoch.accuracy:.1%}"
+        if epoch.validation_loss is not None:
+            state += f", validation {_figure(epoch.validation_loss)}"
+        if epoch.validation_accuracy is not None:
+            state += f", {epoch.validation_accuracy:.1%}"
+        return state
+
+
+# --- predict, evaluate, export, info ---
+
+
+def predict(arguments: argparse.Namespace) -> int:
+    """`cgru predict`."""
+    write = None
+    if arguments.output:
+        write = WRITERS.get(os.path.splitext(arguments.output)[1].lower())
+        if write is None:
+            raise RequestError(f"argument -o: expected a name ending in .npz or .csv, got {arguments.output!r}")
+        check_output(arguments.output, arguments.data, arguments.model)
+    net = _load(arguments.model)
+    data, source = _data(arguments.data)
+    split, which = _used(data, source, net, arguments)
+    if which:
+        _say(f"{which} of {source}", 0)
+    classes = None
+    with as_request_error(f"{source}: "):
+        if write or net.loss in (None, "mean_squared_error"):
+            outputs = net.predict(split.X, split.lengths)
+        if net.loss not in (None, "mean_squared_error"):
+            classes = net.predict_classes(split.X, split.lengths)
+    real = real_steps(split.X, split.lengths) if net.per_step else None
+    if write:
+        write(arguments.output, outputs, classes, class_names(net), real)
+        return 0
+    with as_request_error(f"{arguments.model}: "):  # a class name may be more than the encoding of stdout has
+        places = slice(2 if net.per_step else 1)
+        values = outputs if classes is None else classes.reshape(*classes.shape[places], -1)
+        for i, row in enumerate(values):
+            if real is None:
+                print(*row)
+            else:
+                _print_steps(row[real[i]])
+    return 0
+
+
+def _print_steps(rows: np.ndarray) -> None:
+    """The steps of one sequence and, before those of the next, an empty line."""
+    for row in rows:
+        print(*row)
+    print()
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    """`cgru evaluate`."""
+    net = _load(arguments.model)
+    data, source = _data(arguments.data)
+    split, which = _used(data, source, net, arguments)
+    y = targets(net, split, data.class_names, source)
+    with as_request_error(f"{source}: "):
+        print(f"{which or 'all'} of {source}: {_scored(net, split, y)}")
+    return 0
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """`cgru export`."""
+    header = os.path.splitext(arguments.output)[0] + ".h"
+    for path in (arguments.output, header):
+        check_output(path, arguments.model)
+    net = _load(arguments.model)
+    if any(isinstance(layer, cgru.Bidirectional) for layer in net.layers):
+        raise RequestError(
+            f"{arguments.model}: expected a model that runs a step at a time, as `cgru fit --no-bidirectional` makes "
+            "it, got a bidirectional one"
+        )
+    with as_request_error():
+        cgru.export_c(net, arguments.output, name=arguments.name, dtype=arguments.dtype)
+    print(f"model in {arguments.output}, header in {header}")
+    return 0
+
+
+def info(arguments: argparse.Namespace) -> int:
+    """`cgru info`."""
+    for name, value in {
+        "cgru": cgru.__version__,
+        "instruction set": cgru.core.kernels.level(),
+        "threads": cgru.get_num_threads(),
+        "dtype": "float64 by default, float32 in `cgru fit`",
+        "Python": f"{platform.python_version()} ({platform.system()} {platform.machine()})",
+        "NumPy": np.__version__,
+        "tqdm": _version("tqdm"),
+        "matplotlib": _version("matplotlib"),
+    }.items():
+        print(f"{name:16} {value}")
+    return 0
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return 'not installed (pip install "cgru[cli]")'
+
+
+# --- data, models and scores ---
+
+
+def _data(path: str | None) -> tuple[Dataset, str]:
+    """The data set, and what to call it."""
+    if path is None:
+        return load_japanese_vowels(), "Japanese Vowels"
+    with as_request_error():
+        return read(path), path
+
+
+def _load(path: str) -> cgru.Network:
+    with as_request_error():
+        return cgru.load(path)
+
+
+def _used(data: Dataset, source: str, net: cgru.Network, arguments: argparse.Namespace) -> tuple[Split, str]:
+    """The split that is not for training, where there is one, refused where the model was made for other sequences."""
+    split, which = (data.test, "test split") if data.test is not None else (data.train, "")
+    due, got = net.elements, split.X.shape[2]
+    if due is None:
+        raise RequestError(f"{arguments.model}: this model takes tokens, which a data file cannot hold")
+    if due != got:
+        advice = "" if arguments.data else "; name the DATA.npz that it is for"
+        raise RequestError(f"{source}: expected {due} elements a step, as {arguments.model} takes, got {got}{advice}")
+    return split, which
+
+
+def _scored(net: cgru.Network, split: Split, y: np.ndarray) -> str:
+    scores = net.evaluate(split.X, y, lengths=split.lengths)
+    accuracy = scores.get("accuracy")
+    count = real_steps(split.X, split.lengths).sum() if net.per_step else len(y)
+    counted = "" if accuracy is None else f" ({round(accuracy * count)} of {count})"
+    return _score(scores["loss"], accuracy) + counted
+
+
+def _score(loss: float, accuracy: float | None) -> str:
+    return f"loss {_figure(loss)}, " + (
+        f"RMSE {_figure(math.sqrt(loss))}" if accuracy is None else f"accuracy {accuracy:.2%}"
+    )
+
+
+def _figure(value: float, digits: int = 4) -> str:
+    """With as many significant `digits`; numbers up to a million are written out."""
+    return f"{value:.0f}" if 10**digits <= value < 1e6 else f"{value:.{digits}g}"

@@ -1,0 +1,194 @@
+"""What a data set asks the `cgru` command to learn or to score, and the targets as a network takes them.
+
+m sequences of s steps of e elements, k outputs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+import cgru
+from cgru.cli.arguments import RequestError
+from cgru.datasets import Dataset, Split
+from cgru.reference import mask
+
+__all__ = ["Task", "at_steps", "class_names", "in_units_of", "real_steps", "targets", "task_of"]
+
+
+class Task(NamedTuple):
+    """What is to be learned: classes, by their `names`, or where those are None real numbers.
+
+    `train` and `test` are the targets of the two splits, classes as indices into `names`, (m,), or (m, s) where there
+    is one for each step; `test` is None where there is nothing to test on. `note` is what the user may want to know
+    about them, or "".
+    """
+
+    names: tuple[str, ...] | None
+    train: np.ndarray
+    test: np.ndarray | None
+    note: str = ""
+
+
+def task_of(data: Dataset, source: str) -> Task:
+    """What `data` asks to learn; refuses a test split that could not be scored in the end."""
+    if data.train is None:
+        raise RequestError(f"{source}: train_x is missing: there is nothing to train on")
+    prefix = "" if data.test is None else "train_"
+    y, test = data.train.y, None if data.test is None else data.test.y
+    if y is None:
+        raise RequestError(f"{source}: {prefix}y is missing: there is nothing to learn")
+    if data.test is not None and not np.isfinite(_real(data.test)).all():
+        raise RequestError(f"{source}: test_x: expected finite numbers, got NaN or infinity")
+    reals = y.dtype.kind == "f"
+    if test is not None and (
+        (test.dtype.kind == "f") != reals or test.ndim != y.ndim or (reals and test.shape[1:] != y.shape[1:])
+    ):
+        due = f"{y.dtype} {('m', *y.shape[1:])}".replace("'", "")
+        raise RequestError(f"{source}: test_y: expected the kind of train_y, {due}, got {test.dtype} {test.shape}")
+
+    if reals:
+        if not np.isfinite(y).all():
+            raise RequestError(f"{source}: {prefix}y: expected finite numbers, got NaN or infinity")
+        wide = y.astype(np.float64)
+        if np.abs(wide).max() > 1e30:  # their squares overflow, or they do themselves in float32
+            raise RequestError(f"{source}: {prefix}y: expected numbers up to 1e30, got {np.abs(wide).max():.3g}")
+        return Task(None, wide, test, _note(y, f"{prefix}y"))
+
+    labels = _labels(_targeted(data.train), data.class_names)
+    names = data.class_names or tuple(map(str, np.unique(_targeted(data.train)).tolist()))
+    seen = set(labels)
+    if len(seen) < 2:
+        raise RequestError(f"{source}: {prefix}y: expected at least two classes, got {labels[0]} alone")
+    train = _spread(_indices(labels, names, f"{source}: {prefix}y"), data.train)
+    if test is not None:
+        labels = _labels(_targeted(data.test), data.class_names)
+        # Only what training saw: a class that merely has a name would be scored as if it could have been learned.
+        _indices(labels, [name for name in names if name in seen], f"{source}: test_y")
+        test = _spread(_indices(labels, names, f"{source}: test_y"), data.test)
+    return Task(names, train, test)
+
+
+def at_steps(y: np.ndarray) -> bool:
+    """Whether `y` has a class for each step (m, s)."""
+    return y.ndim == 2 and y.dtype.kind != "f"
+
+
+def real_steps(X: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
+    """(m, s) booleans: which steps of X (m, s, e) are no padding."""
+    m, s, _ = X.shape
+    return np.ones((m, s), bool) if lengths is None else mask(lengths, s)[:, :, 0]
+
+
+def _targeted(split: Split) -> np.ndarray:
+    """What is no padding in the classes `split.y`, in a row."""
+    return split.y[real_steps(split.X, split.lengths)] if at_steps(split.y) else split.y
+
+
+def _spread(indices: np.ndarray, split: Split) -> np.ndarray:
+    """Indices for what `_targeted` returned, in their places; 0 where there is padding."""
+    if not at_steps(split.y):
+        return indices
+    y = np.zeros(split.y.shape, indices.dtype)
+    y[real_steps(split.X, split.lengths)] = indices
+    return y
+
+
+def _real(split: Split) -> np.ndarray:
+    """The steps that are no padding (n, e)."""
+    return split.X[real_steps(split.X, split.lengths)]
+
+
+def _note(y: np.ndarray, name: str) -> str:
+    values = np.unique(y)
+    if len(values) > 20 or (values % 1).any():
+        return ""
+    return f"note: {name} is {y.dtype}, so this is a regression; if its {len(values)} values are classes, use integers"
+
+
+# --- the targets of a model ---
+
+
+def targets(net: cgru.Network, split: Split, given: Sequence[str] | None, source: str) -> np.ndarray:
+    """`split.y` as `net` is scored on it: classes as its indices. `given` are the class names in the data file.
+
+    Classes meet by name. Integers stand for the names that are given beside them and without these for themselves:
+    by mere position they could mean other classes than the model's.
+    """
+    y = split.y
+    if net.loss is None:
+        raise RequestError("the model has no Dense at the end and so no loss: there is nothing to score")
+    if y is None:
+        raise RequestError(f"{source}: y is missing: there is nothing to compare with")
+    if net.loss == "mean_squared_error":
+        if y.dtype.kind != "f":
+            raise RequestError(f"{source}: y: expected real numbers, as the model predicts, got dtype {y.dtype}")
+        return y
+    if at_steps(y) != net.per_step:
+        due = "step, (m, s)" if net.per_step else "sequence, (m,)"
+        raise RequestError(f"{source}: y: expected a class for each {due}, as the model predicts, got shape {y.shape}")
+    names = class_names(net)
+    if y.dtype.kind in "iu" and not given and not any(name.lstrip("-").isdecimal() for name in names):
+        raise RequestError(
+            f"{source}: y: expected the model's classes by name ({_few(names)}), got integers; "
+            "an array class_names in the file would say what 0, 1, ... mean"
+        )
+    return _spread(_indices(_labels(_targeted(split), given), names, f"{source}: y"), split)
+
+
+def class_names(net: cgru.Network) -> tuple[str, ...]:
+    """The class names of a model, which are the indices where it has none."""
+    if net.class_names is not None:
+        return tuple(net.class_names)
+    return tuple(map(str, range(max(2, net.layers[-1].d["u"]))))
+
+
+def _labels(y: np.ndarray, given: Sequence[str] | None) -> list[str]:
+    """`y` spelled out; integers are indices into the class names `given` beside them, if any are."""
+    if y.dtype.kind in "iu" and given:
+        return [given[i] if 0 <= i < len(given) else str(i) for i in y.tolist()]
+    return list(map(str, y.tolist()))
+
+
+def _indices(labels: Sequence[str], names: Sequence[str], where: str) -> np.ndarray:
+    index = {name: i for i, name in enumerate(names)}
+    unknown = sorted(set(labels) - set(names))
+    if unknown:
+        raise RequestError(f"{where}: expected the classes {_few(names)}, got {_few(unknown)}")
+    return np.array([index[label] for label in labels])
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:9]) + (", ..." if len(names) > 9 else "")
+
+
+# --- the units of a regression ---
+
+
+@contextlib.contextmanager
+def in_units_of(y: np.ndarray, net: cgru.Network) -> Iterator[None]:
+    """While it lasts, the head of `net` predicts in the units of y, (m,) or (m, k): its own times deviation plus mean.
+
+    So a fit learns targets of any unit as it would learn standardised ones, while all that it tells, losses and
+    history, is in the units of y. At the end the factors become part of the head's weights.
+    """
+    head = net.layers[-1]
+    mean, scale = y.mean(axis=0), y.std(axis=0)
+    scale = np.where((np.ptp(y, axis=0) > 0) & (scale > 0), scale, 1.0)  # of equal numbers it may be a rounding error
+
+    def activate(z: np.ndarray, deriv: bool = False) -> np.ndarray:
+        # A step down the gradient of the standardised error: scale times this, over scale squared.
+        return np.broadcast_to(1 / scale, z.shape) if deriv else z * scale + mean
+
+    identity, head.activate = head.activate, activate
+    try:
+        yield
+    finally:
+        head.activate = identity
+        if head.p:
+            head.p["W"] *= scale
+            head.p["b"] *= scale
+            head.p["b"] += mean

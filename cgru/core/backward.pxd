@@ -1,0 +1,18 @@
+"""The layer backward, without the GIL: its memory is handed in, its arrays are those of the call."""
+
+from cgru.core.kernels cimport cgru_call, cgru_kernels, cgru_product, cgru_single, cgru_weights
+
+
+cdef struct Backward:
+    const cgru_kernels *k
+    cgru_call *call
+    cgru_product reset, state, dX
+    cgru_single single  # instead of the first two, where there is one sample
+    Py_ssize_t rows  # of a block
+
+
+cdef Py_ssize_t pack_room(const cgru_call *call) noexcept nogil
+cdef Py_ssize_t rows_room(const cgru_kernels *k, const cgru_call *call) noexcept nogil
+cdef void prepare(Backward *b, const cgru_kernels *k, cgru_call *call, void *packed, void *rows) noexcept nogil
+cdef void pack_weights(Backward *b, const cgru_weights *w) noexcept nogil
+cdef void sequence(Backward *b, int threads, bint ragged) noexcept nogil

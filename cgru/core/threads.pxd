@@ -1,0 +1,10 @@
+"""How many threads a piece of work is worth, and the pool that they come from."""
+
+cdef extern from "thread_pool.h":
+    ctypedef void cgru_part(void *work, Py_ssize_t part) noexcept nogil
+
+
+cdef int threads_for(double flop) noexcept nogil
+cdef Py_ssize_t block_rows(Py_ssize_t m, Py_ssize_t row_bytes, Py_ssize_t weight_bytes, int threads,
+                           bint ragged) noexcept nogil
+cdef void share(cgru_part *do_part, void *work, Py_ssize_t parts, int threads) noexcept nogil

@@ -1,0 +1,71 @@
+"""The number of threads that compiled work is shared among.
+
+`CGRU_NUM_THREADS`, else `OMP_NUM_THREADS`, else the cores that the process may use. Results are bit for bit the same
+for any number: samples and output tiles are shared out, never a sum.
+"""
+
+import os
+
+from cgru.core.checks import positive
+
+cdef extern from "thread_pool.h":
+    void cgru_share(cgru_part *do_part, void *work, Py_ssize_t parts, int threads) noexcept nogil
+
+# Work below which waking a thread costs more than it saves: some tens of microseconds on one core.
+cdef double SMALL = 4e6
+# Bytes of a block's rows that leave room for the weights in an L2 cache of a megabyte.
+cdef Py_ssize_t ROWS_IN_L2 = 1 << 18
+# Bytes of weights that a last cache may not hold between two steps.
+cdef Py_ssize_t LAST_CACHE = 1 << 24
+cdef int _threads = 1
+cdef int MOST = 256  # as thread_pool.c
+
+
+def get_num_threads():
+    return _threads
+
+
+def set_num_threads(n):
+    global _threads
+    _threads = min(positive(n, "n"), MOST)
+
+
+cdef int threads_for(double flop) noexcept nogil:
+    return _threads if flop > SMALL else 1
+
+
+cdef Py_ssize_t block_rows(Py_ssize_t m, Py_ssize_t row_bytes, Py_ssize_t weight_bytes, int threads,
+                           bint ragged) noexcept nogil:
+    """How many samples run through a sequence together.
+
+    As many as keep their rows in the L2 cache, because each step reads the weights once a block, and more where those
+    may have to come from memory; fewer where there would be no block for each thread, and fewer still for ragged
+    batches, whose first blocks are the longest.
+    """
+    cdef Py_ssize_t most = max(64 if weight_bytes > LAST_CACHE else 8, ROWS_IN_L2 // row_bytes)
+    cdef Py_ssize_t blocks = threads * (4 if ragged and threads > 1 else 1)
+    if m > 8 * blocks:
+        most = min(most, (m + blocks - 1) // blocks)
+    elif threads > 1:
+        most = 8
+    blocks = (m + most - 1) // most
+    return (m + blocks - 1) // blocks
+
+
+cdef void share(cgru_part *do_part, void *work, Py_ssize_t parts, int threads) noexcept nogil:
+    cgru_share(do_part, work, parts, threads)
+
+
+def _default():
+    for variable in ("CGRU_NUM_THREADS", "OMP_NUM_THREADS"):
+        value = os.environ.get(variable, "").split(",")[0].strip()
+        if value.isdecimal() and int(value) > 0:
+            return int(value)
+        if value and variable == "CGRU_NUM_THREADS":
+            raise ValueError(f"CGRU_NUM_THREADS: expected an integer of at least 1, got {value!r}")
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+set_num_threads(_default())
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: set_num_threads(1))  # it is one of several, likely

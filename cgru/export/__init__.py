@@ -1,0 +1,5 @@
+"""A model as one C file that needs no library."""
+
+from cgru.export.model import export_c
+
+__all__ = ["export_c"]

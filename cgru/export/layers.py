@@ -1,0 +1,328 @@
+"""The layers of an exported model: each kind is one function that writes its weights and its step in C.
+
+e elements and u units of a layer, n inputs and k outputs of a Dense.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from cgru.activations import elu, identity, lrelu, name_of, ours, parameter, softmax
+from cgru.bidirectional import Bidirectional
+from cgru.core.checks import real
+from cgru.export.source import array, block, number, padded
+from cgru.gru import GATES, GRU
+from cgru.layers.dense import Dense
+from cgru.layers.dropout import Dropout
+from cgru.layers.embedding import Embedding
+from cgru.layers.layer import Layer
+from cgru.layers.pool import Pool
+from cgru.network import Network
+from cgru.network.chain import made_for
+from cgru.reference import names
+
+__all__ = ["Part", "layers_of", "parts_of"]
+
+AnyLayer = GRU | Layer
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a layer adds to the file.
+
+    `code` defines its weights and functions, `members` are its state; `step` is run in each step, or without a state
+    and with none above where outputs are due; `result` is what the next layer reads, `width` numbers. `x` in `step` is
+    the input of the model.
+    """
+
+    about: str
+    width: int
+    result: str
+    code: str = ""
+    step: str = ""
+    members: tuple[str, ...] = ()
+
+
+def layers_of(net: Any) -> Sequence[AnyLayer]:
+    """The layers of `net`; TypeError, ValueError or RuntimeError where they cannot be exported."""
+    if not isinstance(net, Network | GRU):
+        raise TypeError(f"net: expected a Network or a GRU, got {type(net).__name__}")
+    layers = net.layers if isinstance(net, Network) else (net,)
+    for i, layer in enumerate(layers):
+        if getattr(layer, "reverse", False) or isinstance(layer, Bidirectional):
+            raise ValueError(
+                f"net: expected layers that run a step at a time, got {layer!r} as layer {i}, which begins at the end "
+                "of a sequence"
+            )
+        if type(layer) not in _KINDS:
+            raise ValueError(f"net: expected cgru's own layers to export, got {type(layer).__name__} as layer {i}")
+        if not layer.p and "u" in layer.d:
+            raise RuntimeError(f"net: expected parameters to export, got none in layer {i}: fit or predict first")
+    return layers
+
+
+def parts_of(net: Network | GRU, layers: Sequence[AnyLayer], dtype: np.dtype) -> list[Part]:
+    """The parts, input first, each reading what the one before it gives; ValueError where none has a state."""
+    e = made_for(next(layer for layer in layers if layer.p))
+    if isinstance(layers[0], Embedding):
+        parts = [Part(f"input: a token from 0 to {layers[0].d['v'] - 1}", 1, "x")]
+    elif getattr(net, "mean", None) is None:
+        parts = [Part(f"input: {e} elements", e, "x")]
+    else:
+        parts = [_standardize(net.mean, net.scale, e)]
+    for i, layer in enumerate(layers):
+        parts.append(_KINDS[type(layer)](layer, i, parts[-1].result, parts[-1].width, dtype))
+    if not any(part.members for part in parts):
+        raise ValueError(f"net: expected a GRU, or a Pool that is not 'last', among the layers, got {list(layers)}")
+    return parts
+
+
+# --- one function for each kind ---
+
+_STANDARDIZE = Template("""\
+$mean
+$scale
+static void standardize(real *y, const real *x) {
+    for (int i = 0; i < $e; i++) y[i] = (real)((x[i] - mean[i]) / scale[i]);
+}
+""")
+
+
+def _standardize(mean: np.ndarray, scale: np.ndarray, e: int) -> Part:
+    """(x - mean) / scale, in float64 as `Network` does it: float32 would lose the digits that a large mean leaves."""
+    constants = {
+        name: array(name, _finite(real(value, name, (e,)).astype(np.float64), name), np.dtype("f8"), "double")
+        for name, value in (("mean", mean), ("scale", scale))
+    }
+    code = _STANDARDIZE.substitute(constants, e=e)
+    step = f"real standardized[{e}];\nstandardize(standardized, x);"
+    return Part(f"input: {e} elements, standardized", e, "standardized", code, step)
+
+
+def _embedding(layer: Embedding, i: int, x: str, e: int, dtype: np.dtype) -> Part:
+    v, u = layer.d["v"], layer.d["u"]
+    table = _parameters(layer, i, {"E": (v, u)}, dtype)["E"]
+    about = f"Embedding, {v} tokens, {u} units"
+    code = f"/* layer {i}: {about} */\n" + array(f"table_{i}", table.ravel().tolist(), dtype)
+    return Part(about, u, f"vector_{i}", code, f"const real *vector_{i} = table_{i} + (size_t){x} * {u};")
+
+
+_BEFORE = Template("""\
+/* layer $i: $about */
+$biases
+$inputs
+$hidden
+$candidate
+static void layer_$i(real *h, const real *x) {
+    ALIGNED real from_x[3 * $up], gates[2 * $up], reset[$up], hh[$up];
+    const real *r = gates, *z = gates + $up;
+
+    /* x Uhh + bhh, x Ur + br, x Uz + bz */
+    multiply_$inputs_block(from_x, 3 * $up, biases_$i, x, $e, inputs_$i);
+    /* r = activate_reset(x Ur + br + hp Vr), z = activate_update(x Uz + bz + hp Vz) */
+    multiply_$hidden_block(gates, 2 * $up, from_x + $up, h, $u, hidden_$i);
+    $gates_activated
+    /* hh = activate(x Uhh + bhh + (r * hp) Vhh) */
+    for (int i = 0; i < $up; i++) reset[i] = r[i] * h[i];
+    multiply_$candidate_block(hh, $up, from_x, reset, $u, candidate_$i);
+    $activated
+    $blended
+}
+""")
+
+_AFTER = Template("""\
+/* layer $i: $about */
+$biases
+$inputs
+$hidden
+static void layer_$i(real *h, const real *x) {
+    ALIGNED real from_x[4 * $up], gates[3 * $up], hh[$up];
+    const real *r = gates, *z = gates + $up, *c = gates + 2 * $up;
+
+    /* x Uhh + bhh, x Ur + br, x Uz + bz, and beside them chh */
+    multiply_$inputs_block(from_x, 3 * $up, biases_$i, x, $e, inputs_$i);
+    memcpy(from_x + 3 * $up, biases_$i + 3 * $up, $up * sizeof(real));
+    /* r = activate_reset(x Ur + br + hp Vr), z = activate_update(x Uz + bz + hp Vz), c = hp Vhh + chh */
+    multiply_$hidden_block(gates, 3 * $up, from_x + $up, h, $u, hidden_$i);
+    $gates_activated
+    /* hh = activate(x Uhh + bhh + r * c) */
+    for (int i = 0; i < $up; i++) hh[i] = from_x[i] + r[i] * c[i];
+    $activated
+    $blended
+}
+""")
+
+_BLENDED = """\
+/* h = z * hp + (1 - z) * hh */
+    for (int i = 0; i < $up; i++) h[i] = z[i] * h[i] + (1 - z[i]) * hh[i];"""
+
+_ZONED_OUT = """\
+/* h = k * hp + (1 - k) * (z * hp + (1 - z) * hh), k = $k: what zoneout leaves on average */
+    for (int i = 0; i < $up; i++) h[i] = $k * h[i] + (1 - $k) * (z[i] * h[i] + (1 - z[i]) * hh[i]);"""
+
+
+def _gru(layer: GRU, i: int, x: str, e: int, dtype: np.dtype) -> Part:
+    u, up = layer.d["u"], padded(layer.d["u"], dtype)
+    rows = {"U": e, "V": u, "b": 1, "c": 1}
+    p = _parameters(layer, i, {name: (rows[name[0]], u) for name in names(layer.reset_after)}, dtype)
+    activate, update, reset = (_call(layer, gate, i, dtype) for gate in GATES)
+    if reset == update:
+        gates_activated = [_loop("gates", reset, 0, 2 * up)]
+    else:
+        gates_activated = [_loop("gates", reset, 0, up), _loop("gates", update, up, 2 * up)]
+    about = f"GRU, {e} elements, {u} units; " + ", ".join(f"{gate} {_described(layer, gate)}" for gate in GATES)
+    about += ", reset after the product" * layer.reset_after + f", zoneout {layer.zoneout:g}" * bool(layer.zoneout)
+    matrices = {"inputs": ("Uhh", "Ur", "Uz"), "hidden": ("Vr", "Vz", "Vhh") if layer.reset_after else ("Vr", "Vz")}
+    if not layer.reset_after:
+        matrices["candidate"] = ("Vhh",)
+    values = {"i": i, "about": about, "u": u, "e": e, "up": up, "activated": _loop("hh", activate, 0, up)}
+    values["gates_activated"] = "\n    ".join(filter(None, gates_activated))
+    k = number(layer.dtype.type(layer.zoneout).astype(dtype).item(), dtype)
+    values["blended"] = Template(_ZONED_OUT if layer.zoneout else _BLENDED).substitute(k=k, up=up)
+    biases = ("bhh", "br", "bz", *(("chh",) if layer.reset_after else ()))
+    values["biases"] = _matrix(f"biases_{i}", [p[name] for name in biases], dtype)
+    for role, chosen in matrices.items():
+        values[role] = _matrix(f"{role}_{i}", [p[name] for name in chosen], dtype)
+        values[f"{role}_block"] = block(len(chosen) * up, dtype)
+    code = (_AFTER if layer.reset_after else _BEFORE).substitute(values)
+    state = f"state->layer_{i}"
+    member = f"$real layer_{i}[{up}]; /* h ({u},) and padding */"
+    return Part(about, u, state, code, f"layer_{i}({state}, {x});", (member,))
+
+
+_DENSE = Template("""\
+/* layer $i: $about */
+$biases
+$weights
+static void layer_$i(real *y, const real *x) {
+    multiply_$block(y, $columns, biases_$i, x, $n, weights_$i);
+    $activated
+}
+""")
+
+
+def _dense(layer: Dense, i: int, x: str, n: int, dtype: np.dtype) -> Part:
+    k = layer.d["u"]
+    columns = padded(k, dtype)
+    p = _parameters(layer, i, {"W": (n, k), "b": (1, k)}, dtype)
+    about = f"Dense, {n} inputs, {k} outputs; activate {_described(layer, 'activate')}"
+    if ours(layer.activate) is softmax:
+        activated = f"softmax(y, {k}, {_number(layer, 'softmax_temperature', dtype)});"
+    else:
+        activated = _loop("y", _call(layer, "activate", i, dtype), 0, columns)
+    biases, weights = _matrix(f"biases_{i}", [p["b"]], dtype), _matrix(f"weights_{i}", [p["W"]], dtype)
+    values = {"i": i, "about": about, "n": n, "block": block(columns, dtype), "columns": columns}
+    code = _DENSE.substitute(values, biases=biases, weights=weights, activated=activated)
+    return Part(about, k, f"y_{i}", code, f"ALIGNED real y_{i}[{columns}];\nlayer_{i}(y_{i}, {x});")
+
+
+_MEAN = Template("""\
+/* layer $i: $about; summed in double, so that long sequences lose nothing */
+static void layer_$i(real *y, double *sums, double *steps, const real *x) {
+    *steps += 1;
+    for (int i = 0; i < $n; i++) sums[i] += x[i];
+    for (int i = 0; i < $n; i++) y[i] = (real)(sums[i] / *steps);
+}
+""")
+
+_MAX = Template("""\
+/* layer $i: $about; NaN stays */
+static void layer_$i(real *y, int *begun, const real *x) {
+    for (int i = 0; i < $n; i++) y[i] = !*begun || x[i] > y[i] || x[i] != x[i] ? x[i] : y[i];
+    *begun = 1;
+}
+""")
+
+
+def _pool(layer: Pool, i: int, x: str, n: int, dtype: np.dtype) -> Part:
+    about = f"Pool, {layer.how} of the steps so far"
+    if layer.how == "last":
+        return Part(about, n, x)
+    y = f"state->layer_{i}"
+    member = f"$real layer_{i}[{n}];"
+    if layer.how == "mean":
+        members = (member, f"double sums_{i}[{n}];", f"double steps_{i};")
+        step = f"layer_{i}({y}, state->sums_{i}, &state->steps_{i}, {x});"
+        return Part(about, n, y, _MEAN.substitute(i=i, about=about, n=n), step, members)
+    step = f"layer_{i}({y}, &state->begun_{i}, {x});"
+    return Part(about, n, y, _MAX.substitute(i=i, about=about, n=n), step, (member, f"int begun_{i};"))
+
+
+def _dropout(layer: Dropout, i: int, x: str, n: int, dtype: np.dtype) -> Part:
+    return Part("Dropout, which only training has", n, x)
+
+
+_KINDS: dict[type, Callable[..., Part]] = {
+    GRU: _gru,
+    Dense: _dense,
+    Embedding: _embedding,
+    Pool: _pool,
+    Dropout: _dropout,
+}
+
+
+# --- what layers are made of ---
+
+
+def _parameters(layer: AnyLayer, i: int, shapes: dict[str, tuple[int, int]], dtype: np.dtype) -> dict[str, np.ndarray]:
+    """The parameters, in the layer's dtype as it runs and then in that of the file."""
+    p = {}
+    for name, shape in shapes.items():
+        what = f"p[{name!r}] of layer {i}"
+        if name not in layer.p:
+            raise ValueError(f"{what}: missing; expected an array of shape {shape}")
+        with np.errstate(over="ignore"):
+            p[name] = _finite(real(layer.p[name], what, shape, layer.dtype).astype(dtype), what)
+    return p
+
+
+def _finite(values: np.ndarray, name: str) -> np.ndarray:
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name}: expected finite numbers in {values.dtype}, got NaN or infinity")
+    return values
+
+
+def _matrix(name: str, matrices: Sequence[np.ndarray], dtype: np.dtype) -> str:
+    """Matrices side by side, each padded to whole vectors, in the blocks that `multiply_...` reads."""
+    columns = padded(matrices[0].shape[1], dtype)
+    W = np.concatenate([np.pad(W, ((0, 0), (0, columns - W.shape[1]))) for W in matrices], axis=1)
+    W = W.reshape(len(W), -1, block(W.shape[1], dtype)).swapaxes(0, 1)
+    return array(name, W.ravel().tolist(), dtype)
+
+
+def _call(layer: GRU | Dense, role: str, i: int, dtype: np.dtype) -> str:
+    """The C call of an elementwise activation but for its argument, `activate_elu({}, 1.0f)`; "" for none."""
+    known = ours(getattr(layer, role))
+    if known is None or known is softmax:
+        due = "one of cgru's own" if known is None else "an elementwise activation"
+        raise ValueError(f"{role}: expected {due} to export, got {name_of(getattr(layer, role))} in layer {i}")
+    if known is identity:
+        return ""
+    alpha = f", {_number(layer, _TUNED[known], dtype)}" if known in _TUNED else ""
+    return f"activate_{name_of(known)}({{}}{alpha})"
+
+
+_TUNED = {lrelu: "LRELU_alpha", elu: "ELU_alpha", softmax: "softmax_temperature"}
+
+
+def _number(layer: GRU | Dense, key: str, dtype: np.dtype) -> str:
+    value = np.array(parameter(layer.se_hPars, key))
+    with np.errstate(over="ignore"):
+        return number(_finite(value.astype(layer.dtype).astype(dtype), f"se_hPars[{key!r}]").item(), dtype)
+
+
+def _described(layer: GRU | Dense, role: str) -> str:
+    f = ours(getattr(layer, role))
+    value = f" ({_TUNED[f]} {parameter(layer.se_hPars, _TUNED[f]):g})" if f in _TUNED else ""
+    return name_of(getattr(layer, role)) + value
+
+
+def _loop(values: str, call: str, start: int, stop: int) -> str:
+    """Apply an activation, over the padding too: the compiler is spared the rest of a vector."""
+    value = f"{values}[i]"
+    return f"for (int i = {start}; i < {stop}; i++) {value} = {call.format(value)};" if call else ""

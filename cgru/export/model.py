@@ -1,0 +1,272 @@
+"""export_c: a model as one C file that needs nothing beside it.
+
+What the layers add to it stands in cgru/export_layers.py; here the steps are put in a row, and the files written.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from cgru._version import __version__
+from cgru.core.checks import float_dtype
+from cgru.export.layers import Part, layers_of, parts_of
+from cgru.export.source import with_functions
+from cgru.gru import GRU
+from cgru.layers.embedding import Embedding
+from cgru.network import Network
+from cgru.network.files import beside
+
+__all__ = ["export_c"]
+
+
+def export_c(net: Network | GRU, path: str | os.PathLike[str], *, name: str | None = None, dtype: Any = None) -> None:
+    """Write `net` as C99 to `path`, which ends in .c, and a header of the same name, ending in .h, beside it.
+
+    The file holds the weights, needs no library and allocates nothing; C++ takes it too. With `name` "model" the
+    header declares the struct `model_state`, which the caller owns, and
+
+        void model_init(model_state *state);
+        void model_step(model_state *state, const float *x, float *y);
+        void model_run(model_state *state, const float *x, size_t n, float *y);
+
+    `x` is raw, (MODEL_INPUTS,) a step: a network's standardisation is in the file. `y` (MODEL_OUTPUTS,) is what
+    `net.predict` gives for the steps so far, or their last where it gives outputs for each step (a head above all
+    steps, a bare GRU with `sequences=True`). `model_run` writes it after the last of its n steps, or (n, MODEL_OUTPUTS)
+    in the other case. The comment in the file says how to compile and use it.
+
+    Below an `Embedding` a step is a token from 0 to MODEL_TOKENS - 1; for any other the calls return -1 with nothing
+    changed, else 0:
+
+        int model_step(model_state *state, int x, float *y);
+        int model_run(model_state *state, const int *x, size_t n, float *y);
+
+    A mean or max `Pool` is that of all steps since `model_init`, zero before the first; dropout is off and zoneout its
+    expectation, as in `predict`. A layer in reverse or `Bidirectional` begins at the end of a sequence: it is refused.
+
+    Args:
+        net: a `Network`, or a `GRU` by itself, whose output is its state.
+        path: the file; it and the header are replaced where they exist.
+        name: a C identifier, by which everything public begins; None makes one of the file's name.
+        dtype: float32 or float64, of weights, state, inputs and outputs; None: the widest of the layers' own.
+
+    Raises:
+        TypeError, ValueError: an argument does not fit; a layer, or an activation, is not this package's own or cannot
+            run a step at a time; none has a state; a parameter is missing, misshapen or not finite.
+        RuntimeError: there are no parameters yet. All of these before any file is touched.
+        OSError: a file cannot be written.
+    """
+    source, header, name = _names(path, name)
+    layers = layers_of(net)
+    own = [layer.dtype for layer in layers if layer.p]
+    dtype = np.result_type(*own) if dtype is None else float_dtype(dtype)
+    tokens = layers[0].d["v"] if isinstance(layers[0], Embedding) else None
+    texts = _texts(name, source, parts_of(net, layers, dtype), dtype, tokens, *_outputs(net))
+    with beside(header) as first, beside(source) as second:
+        for file, text in zip((first, second), texts, strict=True):
+            file.write(os.fsencode(text))
+
+
+def _names(path: Any, name: Any) -> tuple[str, str, str]:
+    """The paths of the source and of the header, and what public names begin with."""
+    path = os.fspath(path)
+    if not isinstance(path, str):
+        raise TypeError(f"path: expected a str, got {type(path).__name__}")
+    stem, ending = os.path.splitext(path)
+    if ending != ".c":
+        raise ValueError(f"path: expected a name ending in .c, got {path!r}")
+    if re.search(r'["\\\x00-\x1f]', os.path.basename(path)):
+        raise ValueError(f"path: expected a name that C can include, got {path!r}")
+    if name is None:
+        name = re.sub("[^A-Za-z0-9]+", "_", os.path.basename(stem)).strip("_")
+        name = name if name[:1].isalpha() else f"model_{name}".strip("_")
+    elif not isinstance(name, str):
+        raise TypeError(f"name: expected a str or None, got {type(name).__name__}")
+    elif not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name):
+        raise ValueError(f"name: expected a C identifier, which begins with a letter, got {name!r}")
+    return path, stem + ".h", name
+
+
+def _outputs(net: Network | GRU) -> tuple[bool, str]:
+    """Whether `predict` gives outputs for every step, and what the outputs are."""
+    if isinstance(net, GRU):
+        return bool(net.sequences), "the state of the layer"
+    if net.class_names is None:
+        return net.per_step, "those of the head"
+    # In a comment nothing but plain characters, and none that could end it.
+    return net.per_step, "one for each class, " + re.sub(r"[*/?\\]", "_", ascii(list(net.class_names)))
+
+
+_HEADER = Template("""\
+/* Made by cgru $version; $source says of what and how to use it. */
+#ifndef ${NAME}_H
+#define ${NAME}_H
+
+#include <stddef.h>
+
+#define ${NAME}_$size
+#define ${NAME}_OUTPUTS $outputs
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What a step leaves for the next. Copy it to go on from the same point twice. */
+typedef struct {
+    $members
+} ${name}_state;
+
+/* Begin a sequence: the state becomes zero. */
+void ${name}_init(${name}_state *state);
+
+/* Take one step with $one, and put the outputs so far into y[${NAME}_OUTPUTS].$refusal */
+$answer ${name}_step(${name}_state *state, $x, $real *y);
+
+/* Take n steps with $several, and put the outputs $when.$refusal */
+$answer ${name}_run(${name}_state *state, $xs, size_t n, $real *y);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
+""")
+
+_SOURCE = Template("""\
+/* A recurrent network in C99, which C++ takes too, made by cgru $version from a model of these layers:
+ *
+$about
+ *
+ * All numbers are $real. Inputs are $inputs_are; outputs are $outputs_are. Compile with
+ *
+ *     cc -O3 -march=native -c $source
+ *
+ * and link with nothing. Under -std=c99 add -ffp-contract=fast, without which GCC multiplies and adds apart. To use it:
+ *
+ *     #include "$header"
+ *
+ *     ${name}_state state;
+ *     $variable
+ *     $real y[${NAME}_OUTPUTS];
+ *
+ *     ${name}_init(&state);
+ *     while (next($target)) {
+ *         ${name}_step(&state, x, y);
+ *         use(y);
+ *     }
+ *
+ * Nothing is allocated, and nothing but state and outputs is written: each thread may run a state of its own.
+ */
+#include "$header"
+
+""")
+
+_BODY = Template("""\
+$layers
+static void advance(${name}_state *state, $x) {
+    $steps
+}
+
+static void put(const ${name}_state *state, real *y) {
+    $output
+}
+
+void ${name}_init(${name}_state *state) {
+    memset(state, 0, sizeof *state);
+}
+
+$answer ${name}_step(${name}_state *state, $x, $real *y) {
+    $check
+    advance(state, x);
+    put(state, y);
+    $done
+}
+
+$answer ${name}_run(${name}_state *state, $xs, size_t n, $real *y) {
+    $check_all
+    $run
+    $done
+}
+""")
+
+_RUN = {
+    False: "for (size_t i = 0; i < n; i++) advance(state, $next);\n    put(state, y);",
+    True: """\
+for (size_t i = 0; i < n; i++) {
+        advance(state, $next);
+        put(state, y + i * ${NAME}_OUTPUTS);
+    }""",
+}
+
+# What depends on whether a step is numbers or a token.
+_NUMBERS = {
+    "size": "INPUTS $inputs",
+    "answer": "void",
+    "x": "const $real *x",
+    "xs": "const $real *x",
+    "next": "x + i * ${NAME}_INPUTS",
+    "one": "x[${NAME}_INPUTS]",
+    "several": "x[n][${NAME}_INPUTS]",
+    "variable": "$real x[${NAME}_INPUTS];",
+    "target": "x",
+    "inputs_are": "raw",
+    **dict.fromkeys(("refusal", "check", "check_all", "done"), ""),
+}
+_TOKENS = {
+    "size": "TOKENS $tokens",
+    "answer": "int",
+    "x": "int x",
+    "xs": "const int *x",
+    "next": "x[i]",
+    "one": "the token x, from 0 to ${NAME}_TOKENS - 1",
+    "several": "the tokens x[n]",
+    "variable": "int x;",
+    "target": "&x",
+    "inputs_are": "tokens",
+    "refusal": "\n * Return 0; or -1 where a token is out of range, and then nothing is changed.",
+    "check": "if (x < 0 || x >= ${NAME}_TOKENS) return -1;",
+    "check_all": """\
+for (size_t i = 0; i < n; i++)
+        if (x[i] < 0 || x[i] >= ${NAME}_TOKENS) return -1;""",
+    "done": "return 0;",
+}
+
+
+def _texts(
+    name: str, source: str, parts: Sequence[Part], dtype: np.dtype, tokens: int | None, every: bool, outputs_are: str
+) -> tuple[str, str]:
+    """The header and the source of the model `name`, which gives outputs after `every` step or after the last."""
+    kind = {"float32": "float", "float64": "double"}[dtype.name]
+    source = os.path.basename(source)
+    last, final = max(i for i, part in enumerate(parts) if part.members), parts[-1]
+    words: dict[str, Any] = {"name": name, "NAME": name.upper(), "real": kind}
+    words |= {"inputs": parts[0].width, "outputs": final.width, "tokens": tokens, "outputs_are": outputs_are}
+    words |= {"version": __version__, "source": source, "header": source.removesuffix(".c") + ".h"}
+    kinds = _NUMBERS if tokens is None else _TOKENS
+    words |= {key: Template(text).substitute(words) for key, text in kinds.items()}
+    words |= {
+        "when": f"after each into y[n][{name.upper()}_OUTPUTS]"
+        if every
+        else f"after the last into y[{name.upper()}_OUTPUTS]",
+        "members": Template(_lines(member for part in parts for member in part.members)).substitute(words),
+        "about": "\n".join(f" *     {part.about}" for part in parts),
+        "layers": "\n".join(part.code for part in parts if part.code),
+        "steps": _lines(part.step for part in parts[: last + 1]),
+        # What is above the last state is needed for the outputs alone.
+        "output": _lines(
+            (*(part.step for part in parts[last + 1 :]), f"memcpy(y, {final.result}, {final.width} * sizeof(real));")
+        ),
+        "run": Template(_RUN[every]).substitute(words),
+    }
+    body = with_functions(re.sub("(?m)^ +\n", "", _BODY.substitute(words)), dtype)  # what is empty leaves such a line
+    return _HEADER.substitute(words), _SOURCE.substitute(words) + body
+
+
+def _lines(texts: Iterable[str]) -> str:
+    """The lines of the texts that are not empty, below one another in the body of a function or struct."""
+    return "\n".join(filter(None, texts)).replace("\n", "\n    ")

@@ -1,0 +1,297 @@
+"""A network as an ONNX graph.
+
+m samples, s steps, e elements per step, u units, D directions. Between the layers everything stands batch-major.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from cgru.activations import Activation, elu, identity, lrelu, ours, parameter, relu, sigmoid, softmax, tanh
+from cgru.bidirectional import Bidirectional
+from cgru.core.checks import flag, float_dtype
+from cgru.gru import GRU
+from cgru.interop.gates import ONNX, cell_of, cells, in_layers, tuning, with_parameters
+from cgru.layers.dense import Dense
+from cgru.layers.dropout import Dropout
+from cgru.layers.embedding import Embedding
+from cgru.layers.flip import Flip
+from cgru.layers.pool import Pool
+from cgru.network import Network, chain
+from cgru.network import files as persistence
+
+__all__ = ["ACTIVATIONS", "MARK", "onnx_package", "to_onnx"]
+
+OPSET, IR = 18, 8  # which ONNX Runtime has since 1.14
+MARK = "cgru"  # the entry of the metadata that says what the graph was made of
+ACTIVATIONS: dict[Activation, str] = {tanh: "Tanh", sigmoid: "Sigmoid", relu: "Relu", lrelu: "LeakyRelu", elu: "Elu"}
+REDUCTIONS = {"sum": "ReduceSum", "mean": "ReduceMean", "mul": "ReduceProd"}
+
+
+def onnx_package() -> Any:
+    """The module; ImportError that names the extra."""
+    try:
+        import onnx
+        import onnx.reference
+    except ImportError:
+        raise ImportError('ONNX is missing: pip install "cgru[onnx]"') from None
+    return onnx
+
+
+def to_onnx(
+    net: Network | GRU | Bidirectional | list | tuple,
+    *,
+    dtype: DTypeLike = np.float32,
+    layout: int = 0,
+    lengths: bool = False,
+    states: bool = False,
+) -> Any:
+    """A network, a layer or a list of layers as an `onnx.ModelProto` that computes what `predict` does.
+
+    Its input X is (m, s, e), or integer tokens (m, s), batch-major whatever `layout` is, and its output Y what
+    `predict` returns. The standardisation is in the graph; dropout is not, for it does nothing there. Whole models come
+    back from `from_onnx` as they were, bit for bit where `dtype` is that of the layers.
+
+    Args:
+        net: what to write; it has parameters.
+        dtype: float32 or float64, of all in the graph. ONNX Runtime computes a GRU in float32 alone.
+        layout: of the GRU nodes; 1 is batch-major. ONNX Runtime has 0 alone.
+        lengths: whether there is an input `lengths` (m,), int32: the real steps of each sample.
+        states: whether there are an input `h0` and an output `states`, (layers x directions, m, u).
+
+    Raises:
+        ImportError: the onnx package is not installed.
+        RuntimeError: there are no parameters yet.
+        TypeError, ValueError: an argument is not what it should be, or ONNX cannot express a layer, with the reason.
+    """
+    onnx = onnx_package()
+    layers = in_layers(net)
+    dtype, lengths, states = float_dtype(dtype), flag(lengths, "lengths"), flag(states, "states")
+    if isinstance(layout, bool) or layout not in (0, 1):
+        raise ValueError(f"layout: expected 0 or 1, got {layout!r}")
+    with_parameters(layers)
+    settings, mean, scale = {"loss": None, "class_names": None, "seed": None}, None, None
+    if isinstance(net, Network):
+        settings, mean, scale = {name: getattr(net, name) for name in settings}, net.mean, net.scale
+    model = str(persistence.packed(layers, settings, {})["model"])
+    graph = Graph(onnx, dtype, layout, lengths, states)
+    A = graph.standardised("X", mean, scale)
+    for i, layer in enumerate(layers):
+        A = graph.layer(A, layer, i)
+    proto = onnx.helper.make_model(
+        graph.finished(A, layers),
+        opset_imports=[onnx.helper.make_opsetid("", OPSET)],
+        ir_version=IR,
+        producer_name="cgru",
+    )
+    options = {"layout": layout, "lengths": lengths, "states": states}
+    onnx.helper.set_model_props(proto, {MARK: json.dumps({"model": model, **options})})
+    onnx.checker.check_model(proto)
+    return proto
+
+
+class Graph:
+    """A graph that grows layer by layer. A layer takes and returns the name of an array (m, s, n) or (m, n)."""
+
+    def __init__(self, onnx: Any, dtype: np.dtype, layout: int, lengths: bool, states: bool) -> None:
+        self.onnx, self.dtype, self.layout, self.states = onnx, dtype, layout, states
+        self.nodes: list[Any] = []
+        self.arrays: dict[str, np.ndarray] = {}
+        self.ragged = lengths
+        self.steps = lengths  # whether what has been reached has steps, some of them padding
+        self.masked: str | None = None
+        self.last: list[str] = []  # the last states of the layers, (D, m, u) each
+        self.recurrent: list[GRU] = []
+
+    # --- pieces ---
+
+    def op(self, kind: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
+        """Add a node; the name of its output, or a list of names."""
+        names = [f"{kind}_{len(self.nodes)}" + (f"_{k}" if k else "") for k in range(outputs)]
+        self.nodes.append(self.onnx.helper.make_node(kind, inputs, names, name=names[0], **attributes))
+        return names[0] if outputs == 1 else names
+
+    def array(self, name: str, value: Any, dtype: Any = None) -> str:
+        """Add a constant array in the graph's dtype, or in another."""
+        self.arrays[name] = np.array(value, dtype or self.dtype, order="C")
+        return name
+
+    def integers(self, *values: int) -> str:
+        return self.array("_".join(map(str, ("integers", *values))), values, np.int64)
+
+    def mask(self) -> str:
+        """(m, s, 1) booleans: which steps are real."""
+        if self.masked is None:
+            number = self.array("one", 1, np.int32), self.array("zero", 0, np.int32)
+            s = self.op("Gather", self.op("Shape", "X"), self.array("axis", 1, np.int64))
+            steps = self.op("Range", number[1], self.op("Cast", s, to=self.onnx.TensorProto.INT32), number[0])
+            real = self.op("Less", steps, self.op("Unsqueeze", "lengths", self.integers(1)))
+            self.masked = self.op("Unsqueeze", real, self.integers(2))
+        return self.masked
+
+    def real(self, A: str, other: float = 0.0) -> str:
+        """A (m, s, n) with another number at padded steps."""
+        return self.op("Where", self.mask(), A, self.array(f"padding_{other:g}", other)) if self.steps else A
+
+    # --- layers ---
+
+    def standardised(self, X: str, mean: np.ndarray | None, scale: np.ndarray | None) -> str:
+        """The input as the first layer takes it, computed in float64 as here."""
+        if mean is None:
+            return X
+        numbers = self.onnx.TensorProto
+        X = self.op("Cast", X, to=numbers.DOUBLE)
+        X = self.op("Div", self.op("Sub", X, self.array("mean", mean, np.float64)),
+                    self.array("scale", scale, np.float64))  # fmt: skip
+        return self.op("Cast", X, to=numbers.FLOAT if self.dtype == np.float32 else numbers.DOUBLE)
+
+    def layer(self, A: str, layer: Any, i: int) -> str:
+        """What a layer makes of A."""
+
+        def refuse(why: str) -> Exception:
+            return ValueError(f"net: layer {i}, {layer!r}, cannot be had in ONNX: {why}")
+
+        kinds = {GRU: self.gru, Bidirectional: self.gru, Dense: self.dense, Embedding: self.embedding}
+        kinds |= {Pool: self.pool, Flip: self.flip, Dropout: lambda A, layer, i, refuse: A}
+        if type(layer) not in kinds:
+            raise refuse("expected a layer of cgru's own")
+        return kinds[type(layer)](A, layer, i, refuse)
+
+    def gru(self, A: str, layer: GRU | Bidirectional, i: int, refuse: Any) -> str:
+        """A GRU node, its input and output turned to its layout and back, its directions merged."""
+        cell, halves = cell_of(layer, refuse), cells(layer)
+        if cell.stateful:
+            raise refuse("a graph keeps no state from call to call")
+        D, first = len(halves), len(self.recurrent)
+        self.recurrent += halves
+        parts = zip(*(ONNX.theirs(half.p) for half in halves), strict=True)
+        W, R, into, back = (np.stack(part) for part in parts)
+        weights = [self.array(f"{i}.{name}", value)
+                   for name, value in (("W", W), ("R", R), ("B", np.concatenate([into, back], axis=1)))]  # fmt: skip
+        h0 = ""
+        if self.states:
+            h0 = self.op("Slice", "h0", self.integers(first), self.integers(first + D), self.integers(0))
+            h0 = self.op("Transpose", h0, perm=(1, 0, 2)) if self.layout else h0
+        X = A if self.layout else self.op("Transpose", A, perm=(1, 0, 2))
+        lengths = "lengths" if self.steps else ""
+        direction = "bidirectional" if D == 2 else "reverse" if cell.reverse else "forward"
+        Y, Y_h = self.op("GRU", X, *weights, lengths, h0, outputs=2, hidden_size=cell.d["u"], direction=direction,
+                         linear_before_reset=int(cell.reset_after), layout=self.layout,
+                         **self.activations(cell, D, refuse))  # fmt: skip
+        if self.states:
+            self.last.append(self.op("Transpose", Y_h, perm=(1, 0, 2)) if self.layout else Y_h)
+        if cell.sequences:
+            A = Y if self.layout else self.op("Transpose", Y, perm=(2, 0, 1, 3))
+        else:
+            A = Y_h if self.layout else self.op("Transpose", Y_h, perm=(1, 0, 2))
+            self.steps = False
+        if D == 1:
+            return self.op("Squeeze", A, self.integers(-2))
+        if layer.merge == "concat":
+            return self.op("Reshape", A, self.integers(0, 0, -1) if cell.sequences else self.integers(0, -1))
+        return self.op(REDUCTIONS[layer.merge], A, self.integers(-2), keepdims=0)
+
+    def activations(self, cell: GRU, D: int, refuse: Any) -> dict[str, Any]:
+        """The attributes for the activations of z and r and of hh, where they are not what a node has anyway."""
+        functions = [ours(cell.activate_update), ours(cell.activate)]
+        if functions == [sigmoid, tanh]:
+            return {}
+        names, alphas, betas = [], [], []  # a node hands alphas and betas out in order, to those that take one
+        for f in functions:
+            names.append(ACTIVATIONS.get(f, "Affine"))
+            if f is identity:
+                alphas.append(1.0)
+                betas.append(0.0)
+            elif f in (lrelu, elu):
+                alphas.append(self.alpha(f, cell.se_hPars, refuse))
+        found = {"activations": names * D, "activation_alpha": alphas * D, "activation_beta": betas * D}
+        return {name: values for name, values in found.items() if values}
+
+    def alpha(self, f: Activation, se_hPars: Any, refuse: Any) -> float:
+        """The alpha of an activation, which stands in a float32 there."""
+        alpha = tuning(f, se_hPars)
+        if self.dtype == np.float64 and float(np.float32(alpha)) != alpha:
+            raise refuse(f"an alpha is a float32 there, which {alpha!r} is not; expected dtype=float32")
+        if f is lrelu and alpha > 1:
+            raise refuse(f"lrelu with a slope above 1, {alpha:g}, is another function there")
+        return alpha
+
+    def dense(self, A: str, layer: Dense, i: int, refuse: Any) -> str:
+        """activate(A W + b), zero at padded steps."""
+        Z = self.op("MatMul", A, self.array(f"{i}.W", layer.p["W"]))
+        Z = self.op("Add", Z, self.array(f"{i}.b", layer.p["b"][0]))
+        f = ours(layer.activate)
+        if f is None:
+            raise refuse("its activation is not one of cgru's own")
+        if f is softmax:
+            T = parameter(layer.se_hPars, "softmax_temperature")
+            A = self.op("Softmax", Z if T == 1 else self.op("Div", Z, self.array(f"{i}.T", T)), axis=-1)
+        elif f is identity:
+            A = Z
+        else:
+            options = {"alpha": self.alpha(f, layer.se_hPars, refuse)} if f in (lrelu, elu) else {}
+            A = self.op(ACTIVATIONS[f], Z, **options)
+        return self.real(A)
+
+    def embedding(self, A: str, layer: Embedding, i: int, refuse: Any) -> str:
+        """A row of E for each token, zeros at padded steps, where tokens may be anything."""
+        if self.steps:
+            real = self.op("Squeeze", self.mask(), self.integers(2))
+            A = self.op("Where", real, A, self.array("no_token", 0, np.int64))
+        return self.real(self.op("Gather", self.array(f"{i}.E", layer.p["E"]), A))
+
+    def pool(self, A: str, layer: Pool, i: int, refuse: Any) -> str:
+        """The mean, the largest or the last of the real steps."""
+        if layer.how == "max":
+            A = self.op("ReduceMax", self.real(A, -np.inf), self.integers(1), keepdims=0)
+        elif layer.how == "last" and self.steps:
+            last = self.op("Sub", self.op("Cast", "lengths", to=self.onnx.TensorProto.INT64), self.integers(1))
+            A = self.op("GatherND", A, self.op("Unsqueeze", last, self.integers(1)), batch_dims=1)
+        elif layer.how == "last":
+            A = self.op("Gather", A, self.array("end", -1, np.int64), axis=1)
+        elif self.steps:
+            numbers = self.onnx.TensorProto
+            count = self.op("Cast", "lengths", to=numbers.FLOAT if self.dtype == np.float32 else numbers.DOUBLE)
+            A = self.op("ReduceSum", self.real(A), self.integers(1), keepdims=0)
+            A = self.op("Div", A, self.op("Unsqueeze", count, self.integers(1)))
+        else:
+            A = self.op("ReduceMean", A, self.integers(1), keepdims=0)
+        self.steps = False
+        return A
+
+    def flip(self, A: str, layer: Flip, i: int, refuse: Any) -> str:
+        """The steps of each sample in the opposite order, within its length."""
+        if self.steps:
+            lengths = self.op("Cast", "lengths", to=self.onnx.TensorProto.INT64)
+            return self.op("ReverseSequence", A, lengths, batch_axis=0, time_axis=1)
+        ends = self.integers(-1), self.integers(np.iinfo(np.int64).min), self.integers(1), self.integers(-1)
+        return self.op("Slice", A, *ends)
+
+    # --- the whole ---
+
+    def finished(self, A: str, layers: tuple[Any, ...]) -> Any:
+        """The graph that ends with A."""
+        helper, numbers = self.onnx.helper, self.onnx.TensorProto
+        value, real = helper.make_tensor_value_info, numbers.FLOAT if self.dtype == np.float32 else numbers.DOUBLE
+        tokens = isinstance(layers[0], Embedding)
+        e = "e" if tokens else next(made for made in map(chain.made_for, layers) if made)
+        inputs = [value("X", numbers.INT64, ["m", "s"]) if tokens else value("X", real, ["m", "s", e])]
+        *shape, n = chain.shape_of(layers)
+        self.nodes.append(helper.make_node("Identity", [A], ["Y"], name="Y"))
+        outputs = [value("Y", real, [*shape, e if n == "e" else n])]
+        if self.ragged:
+            inputs.append(value("lengths", numbers.INT32, ["m"]))
+        if self.states:
+            units = {layer.d["u"] for layer in self.recurrent}
+            if len(units) != 1:
+                raise ValueError(f"states: expected recurrent layers of one width for True, got {sorted(units)}")
+            due = [len(self.recurrent), "m", units.pop()]
+            inputs.append(value("h0", real, due))
+            outputs.append(value("states", real, due))
+            self.nodes.append(helper.make_node("Concat", self.last, ["states"], name="states", axis=0))
+        constants = [self.onnx.numpy_helper.from_array(array, name) for name, array in self.arrays.items()]
+        return helper.make_graph(self.nodes, "cgru", inputs, outputs, constants)

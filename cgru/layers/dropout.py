@@ -1,0 +1,75 @@
+"""Dropout between layers, a new mask at each step."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cgru.core import checks
+from cgru.core.checks import real
+from cgru.layers.layer import Layer, floats, unpadded
+
+__all__ = ["Dropout"]
+
+
+class Dropout(Layer):
+    """Sets each number to zero with probability `rate`, and divides the others by 1 - rate, as PyTorch does.
+
+    (m, s, n) or (m, n) in and out, the dtype kept. The mask is drawn anew for each call of `forward`, each step and
+    each unit, from `np_rng` (Srivastava et al., 2014, JMLR 15, in the form that leaves inference alone). `forward`
+    drops while `training` is True, as it is at first; `predict` never drops. So a `Network` drops in `fit` alone.
+
+    `mask` (None: draw one) is what `forward` multiplies its input by as long as it stands there, of the input's shape
+    or one that broadcasts to it. The mask of the last call is `fc["mask"]`, 0 and 1 / (1 - rate).
+
+    After the calls: `d` holds m, (s,) n; `fc` X, mask, A; `bc` dA, dX, all of one shape.
+
+    Args:
+        rate: the share to drop, at least 0 and below 1.
+        rng: a Generator, a seed or None, kept as `np_rng`.
+
+    Raises:
+        TypeError, ValueError: an argument is not what it should be.
+    """
+
+    def __init__(self, rate: float = 0.5, *, rng: np.random.Generator | int | None = None) -> None:
+        super().__init__(rng)
+        self.rate = checks.rate(rate, "rate")
+        self.training = True
+        self.mask: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        return f"Dropout({self.rate:g})"
+
+    def compute_shapes(self, A: np.ndarray) -> None:
+        """Set `d` and the shape of X in `fs` for an input A (m, n) or (m, s, n)."""
+        super().compute_shapes(floats(A))
+
+    def forward(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
+        """A times the mask while `training`, else A; with `lengths` zero at padded steps."""
+        with self._alone("forward"):
+            X, steps = unpadded(floats(A), lengths)
+            mask = self._masked(X.shape, X.dtype)
+            return self._ran(steps, X=X, mask=mask, A=X * mask)
+
+    def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
+        """A, with `lengths` zero at padded steps."""
+        return unpadded(floats(A), lengths)[0]
+
+    def backward(self, dX: np.ndarray) -> np.ndarray:
+        """Take dL/dA, fill `bc`, return dL/dX, of the same shape: dL/dA times the mask."""
+        with self._alone("backward"):
+            dA = self._dA(dX)
+            self._back(dA=dA, dX=dA * self.fc["mask"])
+            return self.bc["dX"]
+
+    def _masked(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """The mask for an input of `shape`."""
+        if not self.training:
+            return np.broadcast_to(dtype.type(1), shape)
+        if self.mask is None:
+            return (self.np_rng.random(shape) >= self.rate).astype(dtype) / dtype.type(1 - self.rate)
+        mask = real(self.mask, "mask", dtype=dtype)
+        try:
+            return np.broadcast_to(mask, shape)
+        except ValueError:
+            raise ValueError(f"mask: expected a shape that broadcasts to {shape}, got {mask.shape}") from None

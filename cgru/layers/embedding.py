@@ -1,0 +1,134 @@
+"""Embedding: a vector for each of a fixed number of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from cgru.core.checks import callable_, float_dtype, integers, lengths_of, positive, real
+from cgru.initializers import standard_normal
+from cgru.layers.layer import Layer, Shape, flat
+from cgru.reference import mask
+
+__all__ = ["Embedding"]
+
+
+class Embedding(Layer):
+    """Looks up a row of E for each token: integers (m, s) from 0 to `tokens` - 1 in, (m, s, u) out.
+
+    It stands first in a network. With `lengths` the tokens past a sample's length may be anything.
+
+    Letters: v tokens (the vocabulary), u units, the width of a vector. After the calls: `d` holds m, s, v, u; `p` E
+    (v, u); `fc` X (m, s), zero where it is padding, and A (m, s, u); `bc` dA; `g` dE (v, u), summed over all places
+    where a token occurs, zero where it does not.
+
+    Args:
+        tokens: v, how many tokens there are.
+        units: u, the width of a vector.
+        initialization: `f(shape, rng)` that draws E; by default of mean 0 and deviation 1, as PyTorch's
+            `nn.Embedding` does (Keras draws from -0.05 to 0.05).
+        dtype: float64 or float32.
+        rng: a Generator, a seed or None, kept as `np_rng`.
+
+    Raises:
+        TypeError, ValueError: an argument is not what it should be.
+    """
+
+    def __init__(
+        self,
+        tokens: int,
+        units: int,
+        initialization: Callable[..., np.ndarray] = standard_normal,
+        *,
+        dtype: Any = np.float64,
+        rng: np.random.Generator | int | None = None,
+    ) -> None:
+        super().__init__(rng)
+        self.d |= {"v": positive(tokens, "tokens"), "u": positive(units, "units")}
+        self.initialization = callable_(initialization, "initialization")
+        self.dtype = float_dtype(dtype)
+        self.trainable = True
+
+    def __repr__(self) -> str:
+        return f"Embedding(tokens={self.d['v']}, units={self.d['u']}, dtype={self.dtype.name})"
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(m, s, u) for (m, s); ValueError for any other."""
+        if len(shape) != 2:
+            raise ValueError("expected integer tokens (m, s)")
+        return *shape, self.d["u"]
+
+    def compute_shapes(self, A: np.ndarray) -> None:
+        """Set `d` and the shapes of X and E in `fs` for tokens A (m, s)."""
+        m, s = self.tokens(A).shape
+        self.d |= {"m": m, "s": s}
+        self.fs |= {"X": (m, s), "E": (self.d["v"], self.d["u"])}
+
+    def initialize_parameters(self) -> None:
+        """Draw E, in the shape of `fs`; RuntimeError before `compute_shapes`."""
+        if "E" not in self.fs:
+            raise RuntimeError("initialize_parameters: expected compute_shapes to be called first")
+        E = real(self.initialization(self.fs["E"], rng=self.np_rng), "initialization", self.fs["E"])
+        self.p["E"] = np.array(E, self.dtype)
+
+    def tokens(self, A: Any, lengths: Any = None, name: str = "A") -> np.ndarray:
+        """A (m, s) as the layer takes it: checked, and 0 past the lengths. TypeError or ValueError where it cannot be.
+
+        `name` is what errors call it.
+        """
+        X = integers(A, name)
+        if X.ndim != 2 or 0 in X.shape:
+            raise ValueError(f"{name}: expected integer tokens (m, s), at least one of them, got shape {X.shape}")
+        lengths = lengths_of(lengths, *X.shape)
+        if lengths is not None:
+            X = np.where(mask(lengths, X.shape[1])[:, :, 0], X, X.dtype.type(0))
+        top = self.d["v"] - 1
+        wrong = (X < 0) | (top < X)
+        if wrong.any():
+            sample, step = np.argwhere(wrong)[0]
+            raise ValueError(
+                f"{name}: expected tokens from 0 to {top}, got {X[sample, step]} in sample {sample}, step {step}"
+            )
+        return X
+
+    def forward(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
+        """The vectors (m, s, u) of the tokens A (m, s), zero past the lengths; fills `fc`."""
+        with self._alone("forward"):
+            X = self.tokens(A, lengths)
+            A, steps = self._looked_up(X, lengths)
+            return self._ran(steps, X=X, A=A)
+
+    def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
+        """The same numbers as `forward`; the layer is not touched, any number of threads may call it at once."""
+        return self._looked_up(self.tokens(A, lengths), lengths)[0]
+
+    def backward(self, dX: np.ndarray) -> None:
+        """Take dL/dA (m, s, u) and fill `bc`; tokens have no gradient, so that there is none to return."""
+        with self._alone("backward"):
+            self._back(dA=self._dA(dX))
+
+    def compute_gradients(self) -> None:
+        """Fill `g['dE']`, dA summed over the places of each token; RuntimeError before `backward`."""
+        if not self._went_back:
+            raise RuntimeError("compute_gradients: expected forward and backward to be called first")
+        tokens = self.fc["X"].T.ravel()  # time-major, as `flat` makes dA
+        order = np.argsort(tokens, kind="stable")
+        seen, first = np.unique(tokens[order], return_index=True)
+        dE = np.zeros((self.d["v"], self.d["u"]), self.dtype)
+        dE[seen] = np.add.reduceat(flat(self.bc["dA"])[order], first, axis=0)
+        self.g["dE"] = dE
+
+    def _looked_up(self, X: np.ndarray, lengths: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """A (m, s, u), and which of its steps are real."""
+        if not self.p:
+            raise RuntimeError("p: empty; expected compute_shapes and initialize_parameters before this call")
+        if "E" not in self.p:
+            raise ValueError(f"p['E']: missing; expected an array of shape {(self.d['v'], self.d['u'])}")
+        E = real(self.p["E"], "p['E']", (self.d["v"], self.d["u"]), self.dtype)
+        A = E[X.T].swapaxes(0, 1)  # time-major, as a GRU reads it
+        if lengths is None:
+            return A, None
+        steps = mask(lengths, X.shape[1])
+        return np.where(steps, A, self.dtype.type(0)), steps

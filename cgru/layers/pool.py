@@ -1,0 +1,98 @@
+"""Pool: one state of a whole sequence, its mean, its largest values or its last."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cgru.layers.layer import Layer, Shape, floats, unpadded
+
+__all__ = ["Pool"]
+
+HOW = ("mean", "max", "last")
+
+
+class Pool(Layer):
+    """All steps (m, s, n) in, one (m, n) out: over the real steps of a sample their "mean", "max" or "last".
+
+    `max` is taken for each element by itself; of equal ones the first gets the gradient. It stands above a `GRU` with
+    `sequences=True` (or an `Embedding`); "last" is what a GRU with `sequences=False` returns. The dtype is that of
+    the input.
+
+    After the calls: `d` holds m, s, n; `fc` X (m, s, n) and A (m, n); `bc` dA (m, n) and dX (m, s, n).
+
+    TypeError or ValueError for another `how`.
+    """
+
+    def __init__(self, how: str = "mean") -> None:
+        super().__init__()
+        if not isinstance(how, str):
+            raise TypeError(f"how: expected one of {', '.join(HOW)}, got {type(how).__name__}")
+        if how not in HOW:
+            raise ValueError(f"how: expected one of {', '.join(HOW)}, got {how!r}")
+        self.how = how
+        self._chosen: np.ndarray | None = None  # the steps (m, 1, n) or (m, 1, 1) that the last forward returned
+
+    def __repr__(self) -> str:
+        return f"Pool({self.how!r})"
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(m, n) for (m, s, n); ValueError for any other."""
+        if len(shape) != 3:
+            raise ValueError("expected all steps (m, s, n)")
+        return shape[0], shape[2]
+
+    def compute_shapes(self, A: np.ndarray) -> None:
+        """Set `d` and the shape of X in `fs` for an input A (m, s, n)."""
+        super().compute_shapes(_steps(A))
+
+    def forward(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
+        """Return (m, n) for A (m, s, n), of which sample i has `lengths[i]` real steps (None: all), and fill `fc`."""
+        with self._alone("forward"):
+            X, real = unpadded(_steps(A), lengths)
+            A, self._chosen = self._pooled(X, real)
+            return self._ran(real, X=X, A=A)
+
+    def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
+        """The same numbers as `forward`; the layer is not touched, any number of threads may call it at once."""
+        return self._pooled(*unpadded(_steps(A), lengths))[0]
+
+    def backward(self, dX: np.ndarray) -> np.ndarray:
+        """Take dL/dA (m, n), fill `bc`, return dL/dX (m, s, n), zero at padded steps."""
+        with self._alone("backward"):
+            dA = self._dA(dX)
+            X, real = self.fc["X"], self._real
+            out = np.zeros_like(X)
+            if self.how == "mean":
+                share = (dA / _count(X, real))[:, None]
+                np.copyto(out, share, where=True if real is None else real)
+            else:
+                np.put_along_axis(out, self._chosen, dA[:, None], axis=1)
+            self._back(dA=dA, dX=out)
+            return out
+
+    def _pooled(self, X: np.ndarray, real: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+        """A, and the steps that it was taken from."""
+        m, s, _ = X.shape
+        if self.how == "mean":
+            mean = X.sum(axis=1, dtype=np.float64) / _count(X, real)  # of many steps float32 would lose digits
+            return mean.astype(X.dtype, copy=False), None
+        if self.how == "max":
+            chosen = (X if real is None else np.where(real, X, -np.inf)).argmax(axis=1)[:, None]
+        else:
+            last = np.full((m, 1, 1), s - 1) if real is None else real.sum(axis=1, keepdims=True) - 1
+            chosen = np.broadcast_to(last, (m, 1, X.shape[2]))
+        return np.take_along_axis(X, chosen, axis=1)[:, 0], chosen
+
+
+def _steps(A: Any) -> np.ndarray:
+    X = floats(A)
+    if X.ndim != 3:
+        raise ValueError(f"A: expected all steps (m, s, n), got shape {X.shape}")
+    return X
+
+
+def _count(X: np.ndarray, real: np.ndarray | None) -> Any:
+    """How many real steps each sample has, (m, 1), or all of them."""
+    return X.dtype.type(X.shape[1]) if real is None else real.sum(axis=1).astype(X.dtype)

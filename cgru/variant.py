@@ -1,0 +1,73 @@
+"""What kinds of GRU there are: the parameters, their shapes and the caches of each, in one place.
+
+Whoever needs to know what a layer has asks its `Variant`; nobody infers it from what is in a dict. e elements per step,
+u unit cells. The equations of all stand in cgru/reference.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+__all__ = ["LAYER_NORM", "RESET_AFTER", "RESET_BEFORE", "VARIANTS", "Variant", "variant_of"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One kind of GRU.
+
+    Attributes:
+        name: "reset_before", "reset_after" or "layer_norm": what files, `Cell` and errors call it.
+        reset_after: whether the reset gate is applied after the matrix product.
+        layer_norm: whether the products of X and of the previous state are normalised.
+        names: its parameters in their order.
+        caches: what `forward` keeps beside `X, h, hp, hh_, hh, z, z_, r, r_`, each (m, s, n): n by `width`.
+        gradients: what `backward` keeps beside `dA, dh_, dh, dhn, dhh_, dz_, dr_, dX`, likewise.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    reset_after: bool = False
+    layer_norm: bool = False
+    caches: tuple[str, ...] = ()
+    gradients: tuple[str, ...] = ()
+
+    def shapes(self, e: int, u: int) -> dict[str, tuple[int, int]]:
+        """The shape of each parameter: U (e, u), V (u, u), b and c (1, u), g (1, 3 u)."""
+        return {name: shape_of(name, e, u) for name in self.names}
+
+    @cached_property
+    def gradient_names(self) -> tuple[str, ...]:
+        """`'d' + name` for each parameter."""
+        return tuple("d" + name for name in self.names)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def shape_of(name: str, e: int, u: int) -> tuple[int, int]:
+    """The shape of the parameter of that name."""
+    rows, columns = {"U": (e, u), "V": (u, u), "b": (1, u), "c": (1, u), "g": (1, 3 * u)}[name[0]]
+    return rows, columns
+
+
+_NINE = ("Uz", "Vz", "bz", "Ur", "Vr", "br", "Uhh", "Vhh", "bhh")
+
+RESET_BEFORE = Variant("reset_before", _NINE)
+RESET_AFTER = Variant("reset_after", (*_NINE, "chh"), reset_after=True, caches=("c",), gradients=("dc",))
+LAYER_NORM = Variant(
+    "layer_norm",
+    (*_NINE, "chh", "gU", "gV"),
+    reset_after=True,
+    layer_norm=True,
+    caches=("c", "nU", "nV", "iU", "iV"),
+    gradients=("dc", "dU_", "dV_"),
+)
+VARIANTS = {variant.name: variant for variant in (RESET_BEFORE, RESET_AFTER, LAYER_NORM)}
+
+
+def variant_of(*, reset_after: bool = False, layer_norm: bool = False) -> Variant:
+    """The variant with these properties; a layer-normalised one always has its reset after the product."""
+    if layer_norm:
+        return LAYER_NORM
+    return RESET_AFTER if reset_after else RESET_BEFORE

@@ -1,0 +1,665 @@
+"""The command as a subprocess: what it prints and writes, what it refuses, and how it ends."""
+
+import csv
+import os
+import pathlib
+import re
+import signal
+import struct
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import cgru
+from cgru.datasets import load_japanese_vowels
+
+rng = np.random.default_rng(1)
+Y = np.arange(40) % 2
+X = (rng.standard_normal((40, 5, 3)) + 2 * Y[:, None, None]).astype(np.float32)  # two classes, easily told apart
+QUICK = ("--units", "4", "--dropout", "0", "--epochs", "60", "--batch-size", "8", "--learning-rate", "0.02")
+ENDLESS = (*QUICK, "--epochs", "1000000")
+posix = pytest.mark.skipif(os.name != "posix", reason="signals and terminals of POSIX")
+
+
+NUMBER = r"\d\.?\d*(e[+-]\d+)?"  # as losses are printed
+
+
+def start(*arguments, cwd, modules=None, **streams):
+    """The command in `cwd`, with the modules of the folder `modules` before all others."""
+    path = os.pathsep.join(map(str, filter(None, (modules, os.environ.get("PYTHONPATH")))))
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
+    return subprocess.Popen(
+        [sys.executable, "-m", "cgru", *map(str, arguments)],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": path},
+        stdin=subprocess.DEVNULL,
+        text=True,
+        # A test run in the background ignores SIGINT, and so would its children.
+        preexec_fn=(lambda: signal.signal(signal.SIGINT, signal.default_int_handler)) if os.name == "posix" else None,
+        **streams,
+    )
+
+
+def run(*arguments, cwd, code=0, modules=None):
+    """(stdout, stderr) of the command, once it has ended with `code`."""
+    process = start(*arguments, cwd=cwd, modules=modules)
+    try:
+        out, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == code, err
+    assert "Traceback" not in err
+    return out, err
+
+
+def refused(*arguments, cwd, modules=None):
+    """The one line that says why the command does not do it."""
+    out, err = run(*arguments, cwd=cwd, code=2, modules=modules)
+    assert out == ""
+    assert re.fullmatch(r"cgru: error: .+\n", err)
+    return err
+
+
+def without(folder, module):
+    """A folder to put before all others, in which `module` cannot be imported."""
+    (folder / f"{module}.py").write_text(f"raise ImportError('no {module}')\n")
+    return folder
+
+
+def number_in(text, name):
+    return float(re.search(rf"{name} (\S+?),?(\s|$)", text)[1])
+
+
+def accuracy_in(out):
+    return float(re.search(r"accuracy (\d+\.\d+)%", out)[1])
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    """A folder with data.npz (a split, string classes) and model.npz, fitted on it."""
+    folder = tmp_path_factory.mktemp("toy")
+    names = np.array(["no", "yes"])[Y]
+    np.savez(folder / "data.npz", train_x=X[:30], train_y=names[:30], test_x=X[30:], test_y=names[30:])
+    np.savez(folder / "numbers.npz", x=X, y=1000 + 50 * X.sum(axis=(1, 2)))
+    run("fit", "data.npz", *QUICK, "-o", "model.npz", cwd=folder)
+    return folder
+
+
+# --- fit ---
+
+
+def test_fit_on_the_embedded_data(tmp_path):
+    out, err = run("fit", cwd=tmp_path)
+    score, effort, place = out.splitlines()
+    assert re.fullmatch(rf"test loss {NUMBER}, accuracy \d\d\.\d\d% \(\d+ of 370\)", score)
+    assert re.fullmatch(r"trained \d+ epochs in \d+\.\d s", effort)
+    assert place == "model in cgru-model.npz"
+    assert accuracy_in(out) >= 95
+
+    first, second, *lines = err.splitlines()
+    assert first == "Japanese Vowels: 9 classes, sequences of 7 to 26 steps of 12 elements"
+    assert second == "270 sequences to train on, 370 to test on"
+    assert 8 <= len(lines) <= 14
+    for line in lines:
+        assert re.fullmatch(rf"epoch +\d+/\d+: loss {NUMBER}, accuracy \d+\.\d%", line)
+
+    test = load_japanese_vowels().test
+    net = cgru.load(tmp_path / "cgru-model.npz")
+    assert accuracy_in(out) == pytest.approx(100 * net.evaluate(test.X, test.y, test.lengths)["accuracy"], abs=0.01)
+    assert list(tmp_path.iterdir()) == [tmp_path / "cgru-model.npz"]
+    again, _ = run("evaluate", "cgru-model.npz", cwd=tmp_path)
+    assert again == "test split of Japanese Vowels: " + score.removeprefix("test ") + "\n"
+
+
+def test_the_median_of_five_seeds(tmp_path):
+    accuracies = [accuracy_in(run("fit", "--seed", seed, "--quiet", cwd=tmp_path)[0]) for seed in range(5)]
+    assert np.median(accuracies) >= 98, accuracies
+
+
+def test_fit_is_repeatable_and_the_seed_counts(toy, tmp_path):
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        run("fit", toy / "data.npz", *QUICK, "--epochs", 3, "--seed", seed, "-o", name, cwd=tmp_path)
+    a, b, c = (cgru.load(tmp_path / name).predict(X) for name in "abc")
+    np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(a, c)
+
+
+def test_fit_does_what_its_options_say(toy, tmp_path):
+    options = ("--units", 5, "--layers", 2, "--epochs", 7, "--validation", 0.2, "--float64", "--threads", 1)
+    out, err = run("fit", toy / "data.npz", *options, "-o", "model.npz", cwd=tmp_path)
+    assert "trained 7 epochs" in out
+    assert "\n24 sequences to train on, 6 held back, 10 to test on\n" in err
+    assert re.search(rf"epoch 7/7: loss .*, accuracy .*%, validation {NUMBER}, \d+\.\d%\n", err)
+    net = cgru.load(tmp_path / "model.npz")
+    assert [layer.d["u"] for layer in net.layers if "u" in layer.d] == [10, 10, 2]
+    assert net.predict(X).dtype == np.float64
+    assert tuple(net.class_names) == ("no", "yes")
+
+
+@pytest.mark.parametrize(
+    ("options", "kinds"),
+    [
+        ([], ["Bidirectional", "Dense"]),
+        (["--no-bidirectional", "--dropout", 0.5, "--layers", 2], ["GRU", "Dropout", "GRU", "Dropout", "Dense"]),
+    ],
+)
+def test_the_layers_are_those_that_were_asked_for(toy, tmp_path, options, kinds):
+    run("fit", toy / "data.npz", *QUICK, "--epochs", 1, *options, cwd=tmp_path)
+    net = cgru.load(tmp_path / "cgru-model.npz")
+    assert [type(layer).__name__ for layer in net.layers] == kinds
+    assert [layer.rate for layer in net.layers if isinstance(layer, cgru.Dropout)] == [0.5] * kinds.count("Dropout")
+
+
+def test_early_stopping(toy, tmp_path):
+    options = ("--epochs", 3000, "--validation", 0.3, "--patience", 2, "--learning-rate", 0.5)
+    out, _ = run("fit", toy / "data.npz", *options, "--quiet", cwd=tmp_path)
+    assert int(re.search(r"trained (\d+) epochs", out)[1]) < 3000
+
+
+def test_quiet(toy, tmp_path):
+    out, err = run("fit", toy / "data.npz", *QUICK, "--epochs", 2, "-q", cwd=tmp_path)
+    assert err == ""
+    assert out.startswith("test loss")
+
+
+def test_fit_without_a_split(tmp_path):
+    np.savez(tmp_path / "data.npz", x=X, y=Y, class_names=["left", "right"])
+    out, _ = run("fit", "data.npz", *QUICK, "--epochs", 20, cwd=tmp_path)
+    assert tuple(cgru.load(tmp_path / "cgru-model.npz").class_names) == ("left", "right")
+    score = out.splitlines()[0].removeprefix("training ")
+    assert run("evaluate", "cgru-model.npz", "data.npz", cwd=tmp_path)[0] == f"all of data.npz: {score}\n"
+    assert re.fullmatch(r"loss .*, accuracy .*% \(\d+ of 40\)", score)
+
+    out, _ = run("fit", "data.npz", *QUICK, "--epochs", 20, "--validation", 0.25, cwd=tmp_path)
+    assert out.startswith("validation loss")
+
+
+@pytest.mark.parametrize("columns", [(), (1,), (2,)])
+def test_regression(tmp_path, columns):
+    y = (1000 + 50 * X.sum(axis=(1, 2))).reshape(-1, *(1 for _ in columns)) * np.ones(columns)
+    np.savez(tmp_path / "data.npz", x=X, y=y)
+    fitted, shown = run("fit", "data.npz", *QUICK, "--epochs", 200, cwd=tmp_path)
+    out, _ = run("evaluate", "cgru-model.npz", "data.npz", cwd=tmp_path)
+    assert out == f"all of data.npz: {fitted.splitlines()[0].removeprefix('training ')}\n"
+    assert number_in(out, "loss") < 0.1 * y.var()
+    assert number_in(out, "RMSE") == pytest.approx(number_in(out, "loss") ** 0.5, rel=1e-3)
+    assert number_in(shown.splitlines()[-1], "loss") == pytest.approx(number_in(out, "loss"), rel=0.1)
+    out, _ = run("predict", "cgru-model.npz", "data.npz", cwd=tmp_path)
+    printed = np.array([line.split() for line in out.splitlines()], float)
+    np.testing.assert_allclose(printed, cgru.load(tmp_path / "cgru-model.npz").predict(X), rtol=1e-6)
+    assert np.abs(printed - y.reshape(40, -1)).mean() < 0.3 * y.std()
+
+
+def test_the_units_of_a_validation_loss(toy, tmp_path):
+    options = (*QUICK, "--epochs", 3, "--validation", 0.25)
+    out, err = run("fit", toy / "numbers.npz", *options, cwd=tmp_path)
+    losses = [number_in(line, "validation") for line in err.splitlines() if line.startswith("epoch")]
+    assert out.startswith("validation loss ")
+    assert number_in(out, "loss") == min(losses) > 1000
+
+
+def test_a_note_on_numbers_that_may_be_classes(tmp_path):
+    for y, noted in ((Y / 1, True), (Y / 2, False), (np.arange(40.0), False)):
+        np.savez(tmp_path / "data.npz", train_x=X, train_y=y)
+        _, err = run("fit", "data.npz", *QUICK, "--epochs", 1, cwd=tmp_path)
+        assert ("note: y is float64" in err) == noted
+        assert "regression" in err.splitlines()[0]
+
+
+def test_training_that_diverges(toy, tmp_path):
+    options = ("--learning-rate", 1e30, "--clip-norm", 1e30)
+    error = refused("fit", toy / "data.npz", *QUICK, *options, "-q", cwd=tmp_path)
+    assert error.startswith("cgru: error: the loss is ")
+    assert error.endswith("a lower --learning-rate or --clip-norm may help\n")
+
+
+def test_the_curve(toy, tmp_path):
+    pytest.importorskip("matplotlib")
+    for name, magic in (("curve.png", b"\x89PNG"), ("curve.svg", b"<?xml")):
+        run("fit", toy / "data.npz", *QUICK, "--epochs", 3, "--validation", 0.2, "--plot", name, cwd=tmp_path)
+        assert (tmp_path / name).read_bytes().startswith(magic)
+    assert {path.name for path in tmp_path.iterdir()} == {"curve.png", "curve.svg", "cgru-model.npz"}
+    assert "<!-- data.npz: test loss " in (tmp_path / "curve.svg").read_text()
+
+
+def in_terminal(*arguments, cwd, modules=None, columns=0):
+    """What the command shows where stderr is a terminal of so many columns."""
+    import fcntl  # there is none of these on Windows
+    import pty
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24 if columns else 0, columns, 0, 0))
+    process = start(*arguments, cwd=cwd, modules=modules, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    try:
+        while chunk := os.read(ours, 4096):
+            shown += chunk
+    except OSError:  # Linux's way to say that the other side has closed
+        pass
+    finally:
+        os.close(ours)
+        process.communicate(timeout=60)
+    assert process.returncode == 0, shown
+    return shown.decode()
+
+
+@posix
+def test_a_bar_in_a_terminal(toy, tmp_path):
+    pytest.importorskip("tqdm")
+    shown = in_terminal("fit", toy / "data.npz", *QUICK, "--epochs", 12, cwd=tmp_path)
+    assert re.search(rf"12/12 .*, loss {NUMBER} acc \d+\.\d%", shown)
+    assert "epoch 12/12:" not in shown
+
+
+@posix
+@pytest.mark.parametrize("columns", [60, 80, 100])
+def test_the_bar_fits(toy, tmp_path, columns):
+    pytest.importorskip("tqdm")
+    options = ("--epochs", 100, "--validation", 0.2)
+    shown = in_terminal("fit", toy / "data.npz", *QUICK, *options, cwd=tmp_path, columns=columns)
+    *_, last = re.findall(r"100/100.*", shown.replace("\r", "\n"))
+    assert re.fullmatch(rf"100/100 \S+ +00:00, loss {NUMBER} acc \S+% val {NUMBER}/\d+\.\d%", last)
+    assert len(last) <= columns
+
+
+@posix
+def test_lines_in_a_terminal_without_tqdm(toy, tmp_path):
+    modules = without(tmp_path, "tqdm")
+    shown = in_terminal("fit", toy / "data.npz", *QUICK, "--epochs", 12, cwd=tmp_path, modules=modules)
+    assert "epoch 12/12: loss" in shown
+
+
+def test_fit_without_matplotlib(toy, tmp_path):
+    options = (*ENDLESS, "--plot", "curve.png")
+    error = refused("fit", toy / "data.npz", *options, cwd=tmp_path, modules=without(tmp_path, "matplotlib"))
+    assert 'pip install "cgru[cli]"' in error
+
+
+def test_extras_are_imported_where_they_are_used(tmp_path):
+    program = "import sys, cgru.cli; sys.exit(bool({'tqdm', 'matplotlib'} & set(sys.modules)))"
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+
+
+# --- predict, evaluate, info ---
+
+
+def test_predict_prints_a_class_a_line(toy):
+    out, err = run("predict", "model.npz", "data.npz", cwd=toy)
+    assert out.split() == list(cgru.load(toy / "model.npz").predict_classes(X[30:]))
+    assert "test split" in err
+    assert np.mean(np.array(out.split()) == np.array(["no", "yes"])[Y[30:]]) > 0.8
+
+
+def test_predict_needs_no_y(toy, tmp_path):
+    np.savez(tmp_path / "x.npz", x=X)
+    out, err = run("predict", toy / "model.npz", "x.npz", cwd=tmp_path)
+    assert len(out.split()) == 40
+    assert err == ""
+
+
+def test_predict_takes_lengths(toy, tmp_path):
+    lengths = rng.integers(1, 6, 40)
+    frames = X[np.arange(5) < lengths[:, None]]
+    np.savez(tmp_path / "x.npz", x=frames, lengths=lengths)
+    run("predict", toy / "model.npz", "x.npz", "-o", "out.npz", cwd=tmp_path)
+    with np.load(tmp_path / "out.npz") as written:
+        expected = cgru.load(toy / "model.npz").predict(X, lengths)
+        np.testing.assert_allclose(written["outputs"], expected, rtol=1e-5, atol=1e-7)
+
+
+def test_predict_writes_files(toy, tmp_path):
+    net = cgru.load(toy / "model.npz")
+    outputs, classes = net.predict(X[30:]), list(net.predict_classes(X[30:]))
+    (tmp_path / "out.csv").write_text("to be replaced")
+    for name in ("out.npz", "out.csv"):
+        out, _ = run("predict", toy / "model.npz", toy / "data.npz", "-o", name, cwd=tmp_path)
+        assert out == ""
+    with np.load(tmp_path / "out.npz", allow_pickle=False) as written:
+        np.testing.assert_array_equal(written["outputs"], outputs)
+        assert written["classes"].tolist() == classes
+    with open(tmp_path / "out.csv", newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["class", "no", "yes"]
+    assert [row[0] for row in rows] == classes
+    np.testing.assert_allclose(np.array([row[1:] for row in rows], np.float32), outputs, rtol=1e-6)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_predict_writes_numbers(toy, tmp_path):
+    run("fit", toy / "numbers.npz", *QUICK, "--epochs", 1, cwd=tmp_path)
+    for name in ("out.npz", "out.csv"):
+        run("predict", "cgru-model.npz", toy / "numbers.npz", "-o", name, cwd=tmp_path)
+    with np.load(tmp_path / "out.npz") as written:
+        assert written.files == ["outputs"]
+        assert written["outputs"].shape == (40, 1)
+    assert (tmp_path / "out.csv").read_text().splitlines()[0] == "output_0"
+
+
+@pytest.mark.parametrize("sequences", [False, True])
+def test_a_model_without_a_head(tmp_path, sequences):
+    net = cgru.Network([cgru.GRU(2, sequences=sequences)], seed=0)
+    due = net.predict(X[:3])
+    net.save(tmp_path / "model.npz")
+    np.savez(tmp_path / "x.npz", x=X[:3], y=Y[:3])
+    out, _ = run("predict", "model.npz", "x.npz", cwd=tmp_path)
+    np.testing.assert_allclose(np.array(out.split(), float).reshape(due.shape), due, rtol=1e-6)
+    for name in ("out.npz", "out.csv"):
+        run("predict", "model.npz", "x.npz", "-o", name, cwd=tmp_path)
+    with np.load(tmp_path / "out.npz") as written:
+        np.testing.assert_array_equal(written["outputs"], due)
+    assert "no loss" in refused("evaluate", "model.npz", "x.npz", cwd=tmp_path)
+
+
+@posix
+def test_predict_into_a_pipe_that_nobody_reads(toy, tmp_path):
+    np.savez(tmp_path / "x.npz", x=np.tile(X, (1000, 1, 1)))
+    process = start("predict", toy / "model.npz", "x.npz", cwd=tmp_path)
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait(timeout=60) == 141
+
+
+def test_evaluate_finds_the_classes_by_name(toy, tmp_path):
+    names = np.array(["no", "yes"])
+    right, _ = run("evaluate", toy / "model.npz", toy / "data.npz", cwd=tmp_path)
+    for y, extra in ((1 - Y, {"class_names": ["yes", "no"]}), (names[Y], {})):
+        np.savez(tmp_path / "data.npz", test_x=X[30:], test_y=y[30:], **extra)
+        out, _ = run("evaluate", toy / "model.npz", "data.npz", cwd=tmp_path)
+        assert out.split("data.npz")[1] == right.split("data.npz")[1]
+
+
+def test_integer_classes_keep_their_values(tmp_path):
+    np.savez(tmp_path / "data.npz", x=X, y=np.where(Y, 10, -3))
+    run("fit", "data.npz", *QUICK, "--epochs", 30, cwd=tmp_path)
+    out, _ = run("predict", "cgru-model.npz", "data.npz", cwd=tmp_path)
+    assert set(out.split()) == {"-3", "10"}
+    assert accuracy_in(run("evaluate", "cgru-model.npz", "data.npz", cwd=tmp_path)[0]) > 80
+
+
+def test_integers_mean_the_classes_of_a_model_that_has_no_names(tmp_path):
+    layers = [cgru.GRU(4), cgru.Dense(2, activate=cgru.softmax)]
+    net = cgru.Network(layers, seed=0)
+    net.fit(X, Y, epochs=1)
+    net.save(tmp_path / "model.npz")
+    np.savez(tmp_path / "data.npz", x=X, y=Y)
+    out, _ = run("evaluate", "model.npz", "data.npz", cwd=tmp_path)
+    assert accuracy_in(out) == pytest.approx(100 * net.evaluate(X, Y)["accuracy"], abs=0.01)
+
+
+def test_info(tmp_path):
+    out, err = run("info", cwd=tmp_path)
+    assert err == ""
+    for words in (cgru.__version__, np.__version__, cgru.core.kernels.level(), "threads", "tqdm", "matplotlib"):
+        assert words in out
+
+
+def test_version_and_help(tmp_path):
+    assert run("--version", cwd=tmp_path)[0] == f"cgru {cgru.__version__}\n"
+    for arguments in ((), ("--help",)):
+        out, _ = run(*arguments, cwd=tmp_path)
+        for name in ("fit", "predict", "evaluate", "info"):
+            assert re.search(rf"^ +{name} +[A-Z]", out, re.MULTILINE)
+    text, _ = run("fit", "--help", cwd=tmp_path)
+    # One entry an option, of one line or more, each with its default.
+    entries = re.findall(r"^  (?:-\w[ \w]*, )?(--[a-z][a-z0-9-]+)(.*\n(?: {4,}.*\n)*)", text, re.MULTILINE)
+    options = dict(entries)
+    assert {"--units", "--epochs", "--batch-size", "--learning-rate", "--seed", "--validation", "--plot"} <= set(
+        options
+    )
+    for option in set(options) - {"--help"}:
+        assert "default: " in " ".join(options[option].split()), option
+
+
+# --- classes at each step, and pools ---
+
+
+@pytest.fixture(scope="module")
+def steps(tmp_path_factory):
+    """A folder with data.npz, a class for each frame of ragged sequences, and model.npz, fitted on it."""
+    folder = tmp_path_factory.mktemp("steps")
+    lengths = np.arange(40) % 5 + 1
+    names = np.array(["low", "high", "?"])[np.where(np.arange(5) < lengths[:, None], (X[:, :, 0] > 1).astype(int), 2)]
+    np.savez(folder / "data.npz", x=X, y=names, lengths=lengths)
+    real = np.arange(5) < lengths[:, None]
+    np.savez(folder / "frames.npz", x=X[real], y=names[real], lengths=lengths)
+    out, err = run("fit", "data.npz", *QUICK, "--dropout", "0.1", "-o", "model.npz", cwd=folder)
+    assert "2 classes, one a step" in err
+    assert re.search(rf"training loss {NUMBER}, accuracy \d+\.\d\d% \(\d+ of {lengths.sum()}\)", out)
+    return folder
+
+
+def test_a_class_for_each_step(steps):
+    net, lengths = cgru.load(steps / "model.npz"), np.arange(40) % 5 + 1
+    due = net.predict_classes(X, lengths)
+    out, _ = run("predict", "model.npz", "data.npz", cwd=steps)
+    assert out == "".join("\n".join(row[:n]) + "\n\n" for row, n in zip(due.tolist(), lengths, strict=True))
+    scores = {run("evaluate", "model.npz", name, cwd=steps)[0].split(": ")[1] for name in ("data.npz", "frames.npz")}
+    assert len(scores) == 1
+    assert accuracy_in(f"{scores}") > 80
+    for name in ("out.npz", "out.csv"):
+        run("predict", "model.npz", "frames.npz", "-o", name, cwd=steps)
+    with np.load(steps / "out.npz") as written:
+        assert written["outputs"].shape == (40, 5, 2)
+        assert written["classes"].tolist() == due.tolist()
+    with open(steps / "out.csv", newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["sequence", "step", "class", "high", "low"]
+    assert len(rows) == lengths.sum()
+    assert [row[:3] for row in rows[:3]] == [["0", "0", due[0, 0]], ["1", "0", due[1, 0]], ["1", "1", due[1, 1]]]
+
+
+def test_classes_at_steps_are_not_those_of_sequences(steps, toy):
+    for folder, other, due in ((steps, toy, "each sequence"), (toy, steps, "each step")):
+        assert due in refused("evaluate", other / "model.npz", "data.npz", cwd=folder)
+    assert "--pool" in refused("fit", "data.npz", "--pool", "mean", "-o", "other.npz", cwd=steps)
+
+
+@pytest.mark.parametrize("pool", ["last", "mean", "max"])
+def test_pools(toy, tmp_path, pool):
+    run("fit", toy / "data.npz", *QUICK, "--layers", 2, "--dropout", 0.2, "--pool", pool, cwd=tmp_path)
+    kinds = [type(layer).__name__ for layer in cgru.load(tmp_path / "cgru-model.npz").layers]
+    assert kinds == [*["Bidirectional", "Dropout"] * 2, *(["Pool"] if pool != "last" else []), "Dense"]
+    assert accuracy_in(run("evaluate", "cgru-model.npz", toy / "data.npz", cwd=tmp_path)[0]) > 60
+
+
+def test_several_labels_a_line(toy, tmp_path):
+    for name, layers in (("one", [cgru.GRU(2)]), ("steps", [cgru.GRU(2, sequences=True)])):
+        net = cgru.Network([*layers, cgru.Dense(3)], seed=0)
+        due = net.predict_classes(X)
+        net.save(tmp_path / name)
+        np.savez(tmp_path / "x.npz", x=X)
+        out, _ = run("predict", name, "x.npz", cwd=tmp_path)
+        assert [line.split() for line in out.splitlines() if line] == due.reshape(-1, 3).astype(str).tolist()
+        run("predict", name, "x.npz", "-o", f"{name}.npz", cwd=tmp_path)
+        with np.load(tmp_path / f"{name}.npz") as written:
+            assert written["classes"].tolist() == due.astype(str).tolist()
+
+
+def test_a_model_of_tokens(toy, tmp_path):
+    net = cgru.Network([cgru.Embedding(3, 2), cgru.GRU(2), cgru.Dense(2, cgru.softmax)])
+    net.predict([[0, 1]])
+    net.save(tmp_path / "tokens.npz")
+    assert "takes tokens" in refused("predict", "tokens.npz", toy / "data.npz", cwd=tmp_path)
+
+
+# --- what is refused ---
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nothing"], ["nothing", "fit"]),
+        (["fit", "--units", "0"], ["--units", "'0'"]),
+        (["fit", "--units", "-4"], ["--units", "'-4'"]),
+        (["fit", "--units", "four"], ["--units", "'four'"]),
+        (["fit", "--layers", "0"], ["--layers"]),
+        (["fit", "--epochs", "0"], ["--epochs", "at least 1"]),
+        (["fit", "--epochs", "1.5"], ["--epochs"]),
+        (["fit", "--batch-size", "0"], ["--batch-size"]),
+        (["fit", "--learning-rate", "0"], ["--learning-rate"]),
+        (["fit", "--learning-rate", "nan"], ["--learning-rate"]),
+        (["fit", "--weight-decay", "-1"], ["--weight-decay"]),
+        (["fit", "--validation", "1.5"], ["--validation", "share"]),
+        (["fit", "--validation", "1"], ["--validation"]),
+        (["fit", "--patience", "3"], ["--patience", "--validation"]),
+        (["fit", "--dropout", "1"], ["--dropout", "share"]),
+        (["fit", "--pool", "sum"], ["--pool", "sum", "mean"]),
+        (["fit", "--seed", "-1"], ["--seed"]),
+        (["fit", "--threads", "0"], ["--threads"]),
+        (["fit", "--unknown"], ["--unknown"]),
+        (["fit", "-o", "no/model.npz"], ["no/model.npz", "does not exist"]),
+        (["fit", "-o", "."], ["not the name of a file"]),
+        (["fit", "-o", ""], ["not the name of a file"]),
+        (["fit", "-o", os.devnull], ["not the name of a file"]),
+        (["fit", "data.npz", "-o", "data.npz"], ["data.npz", "overwrite"]),
+        (["fit", "none.npz"], ["none.npz", "No such file"]),
+        (["fit", "."], [".", "director"]),
+        (["fit", "text.npz"], ["text.npz", ".npz"]),
+        (["fit", "model.npz"], ["model.npz", "expected an array x"]),
+        (["predict", "none.npz", "data.npz"], ["none.npz", "No such file"]),
+        (["predict", "model.npz", "none.npz"], ["none.npz", "No such file"]),
+        (["predict", "text.npz", "data.npz"], ["text.npz", "not a cgru model"]),
+        (["predict", "data.npz", "data.npz"], ["data.npz", "not a cgru model"]),
+        (["predict", "model.npz", "data.npz", "-o", "out.txt"], ["out.txt", ".csv"]),
+        (["predict", "model.npz", "data.npz", "-o", "no/out.csv"], ["no/out.csv", "does not exist"]),
+        (["predict", "model.npz", "data.npz", "-o", "model.npz"], ["model.npz", "overwrite"]),
+        (["predict", "model.npz"], ["DATA.npz"]),
+        (["fit", "--clip-norm", "0"], ["--clip-norm"]),
+        (["evaluate", "model.npz"], ["Japanese Vowels", "expected 3 elements", "model.npz", "got 12"]),
+        (["evaluate", "text.npz"], ["text.npz", "not a cgru model"]),
+        (["export", "model.npz", "-o", "model.c"], ["model.npz", "a step at a time", "--no-bidirectional"]),
+    ],
+    ids=" ".join,
+)
+def test_wrong_requests(toy, arguments, words):
+    (toy / "text.npz").write_text("no archive\n")
+    before = sorted(toy.iterdir())
+    error = refused(*arguments, cwd=toy)
+    for word in words:
+        assert word in error
+    assert sorted(toy.iterdir()) == before
+
+
+def nan(x):
+    x = x.copy()
+    x[2, 1, 0] = np.nan
+    return x
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"x": X}, ["y is missing"]),
+        ({"train_x": X, "test_x": X, "test_y": Y}, ["train_y is missing"]),
+        ({"test_x": X, "test_y": Y}, ["train_x is missing"]),
+        ({"x": X[:, :, 0], "y": Y}, ["x: ", "(40, 5)"]),
+        ({"x": X, "y": Y[:7]}, ["y: ", "40", "7"]),
+        ({"x": X, "y": np.zeros(40, int)}, ["y: ", "two classes"]),
+        ({"x": X, "y": Y, "class_names": ["one"]}, ["y: ", "1"]),
+        ({"x": X, "y": np.array(["a", "b"])[Y], "class_names": ["a", "c"]}, ["y: ", "b"]),
+        ({"x": nan(X), "y": Y}, ["X"]),
+        ({"x": X, "y": np.where(Y, np.inf, 0)}, ["y: ", "infinity"]),
+        ({"x": X, "y": np.where(Y, -1e200, 0.5)}, ["y: ", "1e+200"]),
+        ({"train_x": X, "train_y": Y, "test_x": X, "test_y": Y + 1}, ["test_y: ", "2"]),
+        ({"train_x": X, "train_y": Y, "test_x": X, "test_y": Y + 1, "class_names": list("abc")}, ["test_y: ", "c"]),
+        ({"train_x": X, "train_y": Y, "test_x": X, "test_y": Y / 2}, ["test_y: ", "float64"]),
+        ({"train_x": X, "train_y": Y, "test_x": nan(X), "test_y": Y}, ["test_x: ", "NaN"]),
+        ({"train_x": X, "train_y": Y, "test_x": X[:, :, :2], "test_y": Y}, ["test_x: ", "2"]),
+    ],
+)
+def test_data_that_cannot_be_fitted(tmp_path, arrays, words):
+    np.savez(tmp_path / "data.npz", **arrays)
+    process = start("fit", "data.npz", *ENDLESS, "--quiet", cwd=tmp_path)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert out == ""
+    assert re.fullmatch(r"cgru: error: data\.npz: .+\n", err)
+    for word in words:
+        assert word in err
+    assert not (tmp_path / "cgru-model.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"x": X}, ["y is missing"]),
+        ({"x": X[:, :, :2], "y": Y}, ["3", "2"]),
+        ({"x": X, "y": Y}, ["no, yes", "integers", "class_names"]),
+        ({"x": X, "y": Y + 1, "class_names": ["no", "yes"]}, ["no, yes", "2"]),
+        ({"x": X, "y": np.array(["no", "perhaps"])[Y]}, ["no, yes", "perhaps"]),
+        ({"x": X, "y": Y / 2}, ["no, yes", "0.5"]),
+        ({"x": nan(X), "y": Y, "class_names": ["no", "yes"]}, ["X"]),
+    ],
+)
+def test_data_that_cannot_be_evaluated(toy, tmp_path, arrays, words):
+    np.savez(tmp_path / "data.npz", **arrays)
+    error = refused("evaluate", toy / "model.npz", "data.npz", cwd=tmp_path)
+    for word in ("data.npz", *words):
+        assert word in error
+
+
+@pytest.mark.parametrize("y", [Y, np.ones((40, 2))])
+def test_numbers_that_cannot_be_evaluated(toy, tmp_path, y):
+    run("fit", toy / "numbers.npz", *QUICK, "--epochs", 1, cwd=tmp_path)
+    np.savez(tmp_path / "data.npz", x=X, y=y)
+    assert "y: " in refused("evaluate", "cgru-model.npz", "data.npz", cwd=tmp_path)
+
+
+def test_an_unwritable_folder(tmp_path):
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    folder.chmod(0o500)
+    if os.access(folder, os.W_OK):
+        pytest.skip("this user may write anywhere")
+    assert "cannot be written" in refused("fit", *ENDLESS, "-o", "locked/model.npz", cwd=tmp_path)
+
+
+@pytest.mark.skipif(not pathlib.Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_under_stdout(toy):
+    with open("/dev/full", "w") as full:
+        process = start("predict", "model.npz", "data.npz", cwd=toy, stdout=full)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert re.search(r"cgru: error: .*space.*\n$", err)
+
+
+# --- Ctrl-C ---
+
+
+def interrupted(process, lines):
+    """(stdout, stderr) after SIGINT, sent once stderr has shown that many `lines`."""
+    seen = "".join(process.stderr.readline() for _ in range(lines))
+    time.sleep(0.05)  # somewhere in the midst of an epoch
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    return out, seen + err
+
+
+@posix
+@pytest.mark.parametrize("validation", [(), ("--validation", "0.2")])
+def test_interrupt_keeps_the_best_model(toy, tmp_path, validation):
+    process = start("fit", toy / "data.npz", *ENDLESS, *validation, "-o", "kept.npz", cwd=tmp_path)
+    out, err = interrupted(process, 2)
+    assert out == ""
+    assert re.search(r"cgru: interrupted: .*epoch \d+ of 1000000.* kept\.npz\n$", err)
+    assert list(tmp_path.iterdir()) == [tmp_path / "kept.npz"]
+    assert cgru.load(tmp_path / "kept.npz").predict(X).shape == (40, 2)
+
+
+@posix
+def test_interrupt_before_there_is_a_model(tmp_path):
+    model = tmp_path / "cgru-model.npz"
+    model.write_text("an older model, better than nothing")
+    np.savez(tmp_path / "data.npz", x=np.tile(X, (2000, 1, 1)), y=np.tile(Y, 2000))
+    process = start("fit", "data.npz", "--units", 200, "--batch-size", 1, cwd=tmp_path)
+    _, err = interrupted(process, 1)
+    assert "nothing is saved" in err
+    assert model.read_text().startswith("an older model")

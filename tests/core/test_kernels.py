@@ -1,0 +1,113 @@
+"""Single kernels: the choice of the instruction set, and the activations over their whole range."""
+
+import numpy as np
+import pytest
+from helpers import run_python
+
+import cgru
+from cgru.activations import CODES
+from cgru.core import kernels
+
+
+def ulps(got, due, dtype):
+    """The error in units of the last place of `dtype`; `due` is in a wider one."""
+    spacing = np.spacing(np.abs(due).astype(dtype)).astype(due.dtype)
+    return np.abs(got.astype(due.dtype) - due) / spacing
+
+
+WIDE = np.longdouble if np.finfo(np.longdouble).nmant > 60 else None  # not every machine has a wider type
+PAIRS = [pytest.param(np.float32, np.float64, id="float32")]
+PAIRS.append(
+    pytest.param(np.float64, WIDE, id="float64", marks=pytest.mark.skipif(WIDE is None, reason="no wider type"))
+)
+
+
+@pytest.mark.parametrize(("dtype", "wide"), PAIRS)
+def test_activations_to_the_last_places(level, dtype, wide):
+    rng = np.random.default_rng(0)
+    tiny = np.logspace(-30, 0, 5000)
+    x = np.concatenate(
+        [rng.uniform(-20, 20, 20000), rng.standard_normal(20000), tiny, -tiny, rng.uniform(-104, -80, 2000)]
+    ).astype(dtype)
+    if dtype == np.float64:
+        x = np.concatenate([x, rng.uniform(-745, -700, 2000)])
+    X = x.astype(wide)
+    e = np.exp(-np.abs(X))
+    exact = {
+        cgru.sigmoid: np.where(X < 0, e, 1) / (1 + e),
+        cgru.tanh: np.tanh(X),
+        cgru.elu: np.where(X > 0, X, np.expm1(np.minimum(X, 0))),
+    }
+    for f, due in exact.items():
+        got = kernels.activation(CODES[f], 1.0, x)
+        assert ulps(got, due, dtype).max() < 2, f.__name__
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_activations_at_the_extremes(level, dtype):
+    x = np.array([-np.inf, -1e30, -1e4, 0, 1e4, 1e30, np.inf, np.nan], dtype)
+    for f, code in CODES.items():
+        got = kernels.activation(code, 0.3, x)
+        options = {"se_hPars": {"LRELU_alpha": 0.3, "ELU_alpha": 0.3}} if f in (cgru.lrelu, cgru.elu) else {}
+        np.testing.assert_allclose(got, f(x, **options), rtol=1e-6, err_msg=f.__name__)
+    np.testing.assert_array_equal(
+        np.signbit(kernels.activation(CODES[cgru.tanh], 0, np.array([-0.0, 0.0], dtype))), [1, 0]
+    )
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 7, 15, 16, 17, 33])
+def test_activation_writes_no_more_than_it_is_given(level, n):
+    x = np.linspace(-2, 2, n)
+    np.testing.assert_allclose(kernels.activation(CODES[cgru.tanh], 0, x), np.tanh(x), rtol=1e-14)
+
+
+def run(level):
+    return run_python("from cgru.core import kernels; print(kernels.level())", CGRU_SIMD=level)
+
+
+@pytest.mark.parametrize("name", kernels.levels())
+def test_the_environment_forces_a_level(name):
+    assert run(name).stdout.strip() == name
+
+
+def test_an_unknown_level_is_refused():
+    done = run("avx1024")
+    assert done.returncode != 0
+    assert "CGRU_SIMD: expected one of" in done.stderr
+    assert "avx1024" in done.stderr
+    with pytest.raises(ValueError, match="avx1024"):
+        kernels.use_level("avx1024")
+
+
+def test_the_best_level_comes_first():
+    assert kernels.levels()[-1] == "scalar"
+    assert run("").stdout.strip() == kernels.levels()[0]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_products_of_any_size(level, dtype):
+    rng = np.random.default_rng(0)
+    sizes = (1, 2, 3, 7, 8, 9, 16, 17, 33, 49, 97)
+    for m in sizes:
+        for n in sizes:
+            for k in (1, 2, 5, 31, 64):
+                A, B = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
+                due = A.astype(np.float64) @ B.astype(np.float64)
+                tolerance = 1e-5 if dtype == np.float32 else 1e-14
+                for left, right in ((A, B), (A.T.copy().T, B.T.copy().T), (np.tile(A, 2)[:, :k], B)):
+                    np.testing.assert_allclose(kernels.matmul(left, right), due, atol=tolerance * 10, rtol=0)
+
+
+def test_products_refused():
+    ones = np.ones((2, 3))
+    for A, B in (
+        (ones, np.ones((2, 3))),
+        (ones, np.ones((3, 2), np.float32)),
+        (ones, np.ones(3)),
+        (ones[:0], ones.T),
+        (ones, ones.T[:, :0]),
+        (ones[:, :0], ones.T[:0]),
+        (ones.astype(int), ones.T.astype(int)),
+    ):
+        with pytest.raises(ValueError, match="A, B: expected"):
+            kernels.matmul(A, B)

@@ -1,0 +1,635 @@
+"""export_c: the C file computes what the library does and compiles without a warning; what it cannot say is refused."""
+
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import random_layer
+
+import cgru
+from cgru.activations import NAMED
+from cgru.export.source import number
+from cgru.network.chain import made_for
+
+CC = shutil.which("gcc") or shutil.which("cc")
+CLANG = shutil.which("clang") or shutil.which("clang-19")
+CXX = shutil.which("g++") or shutil.which("c++")
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "plain_c"
+STRICT = ("-Wall", "-Wextra", "-Werror", "-pedantic")
+TOLERANCE = {np.dtype(np.float32): 1e-6, np.dtype(np.float64): 1e-13}  # of the largest output
+DTYPES = (np.float32, np.float64)
+SIZES = (1, 7, 17, 33)
+ELEMENTWISE = ("identity", "relu", "lrelu", "elu", "sigmoid", "tanh")
+STEPS = 9
+
+needs_cc = pytest.mark.skipif(CC is None, reason="no C compiler")
+
+
+def compile_c(compiler, *arguments):
+    done = subprocess.run([compiler, *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def network(dtype, units=(17, 7), k=3, e=5, activate=cgru.softmax, seed=0, **head):
+    """A stack with random, non-zero parameters."""
+    sizes = [e, *units]
+    grus = [
+        random_layer(n, u, seed + i, sequences=i < len(units) - 1, dtype=dtype)
+        for i, (n, u) in enumerate(zip(sizes, units, strict=False))
+    ]
+    dense = cgru.Dense(k, activate, dtype=dtype, **head)
+    net = cgru.Network([*grus, dense], loss="mean_squared_error", seed=seed)
+    net.predict(np.zeros((1, 1, e)))
+    rng = np.random.default_rng(seed)
+    for value in dense.p.values():
+        value[...] = rng.standard_normal(value.shape) * 0.5
+    return net
+
+
+def standardized(dtype):
+    net = network(dtype)
+    net.mean, net.scale = np.array([0, 3, -700, 1e5, 1e-9]), np.array([1, 0.1, 20, 3, 1e-8])
+    return net
+
+
+def stacked(dtype, *layers, e=5, seed=0, k=3, activate=cgru.tanh):
+    """Any layers below a Dense, with random, non-zero parameters."""
+    net = cgru.Network([*layers, cgru.Dense(k, activate, dtype=dtype)], loss="mean_squared_error", seed=seed)
+    net.predict(np.zeros((1, 2), int) if isinstance(layers[0], cgru.Embedding) else np.zeros((1, 2, e)))
+    rng = np.random.default_rng(seed)
+    for layer in net.layers:
+        for value in layer.p.values():
+            value[...] = rng.standard_normal(value.shape) * (0.9 / np.sqrt(len(value)))
+    return net
+
+
+def gru(u, dtype, sequences=True, **options):
+    return cgru.GRU(u, sequences=sequences, dtype=dtype, **options)
+
+
+def stacks(dtype):
+    """The kinds of layers and options, in the places where they can stand."""
+    embedding, relu = cgru.Embedding(11, 5, dtype=dtype), cgru.relu
+    out = {"dropout": 0.4, "recurrent_dropout": 0.3}
+    yield "tokens", cgru.Embedding(11, 5, dtype=dtype), gru(9, dtype, sequences=False)
+    yield "tokens_pooled", cgru.Embedding(300, 17, dtype=dtype), cgru.Pool("mean")
+    yield "tokens_every", embedding, cgru.Dropout(), cgru.Dense(4, relu, dtype=dtype), gru(9, dtype)
+    for how in ("last", "mean", "max"):
+        yield f"pool_{how}", gru(17, dtype), cgru.Pool(how)
+    yield "pool_inputs", cgru.Dropout(0.2), cgru.Pool("max")
+    yield "every", gru(17, dtype, reset_after=True), cgru.Dropout(0.5)
+    yield "between", gru(7, dtype), cgru.Dense(33, relu, dtype=dtype), gru(9, dtype, sequences=False)
+    yield "deep_head", gru(7, dtype, **out), cgru.Pool("mean"), cgru.Dense(33, cgru.softmax, dtype=dtype)
+    yield "zoneout", gru(17, dtype, zoneout=0.3, **out), gru(7, dtype, reset_after=True, zoneout=0.1, sequences=False)
+    yield "stateful", cgru.Dropout(0.3), gru(9, dtype, sequences=False, reset_after=True, **out)
+
+
+def models():
+    """Every kind of model, by name: the model, and the dtype to export it in."""
+    for dtype in map(np.dtype, DTYPES):
+        bits = dtype.itemsize * 8
+        for i, u in enumerate(SIZES):
+            e = SIZES[-1 - i]
+            yield f"gru{bits}_{e}_{u}", random_layer(e, u, dtype=dtype, sequences=bool(i % 2)), dtype
+            yield f"after{bits}_{e}_{u}", random_layer(e, u, dtype=dtype, reset_after=True, sequences=True), dtype
+        for i, name in enumerate(ELEMENTWISE):
+            functions = [NAMED[ELEMENTWISE[(i + shift) % 6]] for shift in range(3)]
+            numbers = {"LRELU_alpha": 0.1, "ELU_alpha": 0.6}
+            layer = random_layer(3, 9, 1, dtype=dtype, se_hPars=numbers, **dict(zip(GATES, functions, strict=True)))
+            for value in layer.p.values():
+                value /= 2  # gates without bounds make states, and what was rounded, grow from step to step
+            yield f"{name}{bits}", layer, dtype
+        named = dict(zip(GATES, (cgru.elu, cgru.tanh, cgru.relu), strict=True))
+        yield f"after_named{bits}", random_layer(3, 9, dtype=dtype, reset_after=True, **named), dtype
+        for name, *layers in stacks(dtype):
+            yield f"{name}{bits}", stacked(dtype, *layers), dtype
+        steep = {"LRELU_alpha": 1.5, "ELU_alpha": -0.5}  # which the library runs in Python
+        yield f"steep{bits}", random_layer(3, 9, activate=cgru.lrelu, dtype=dtype, se_hPars=steep), dtype
+        for name, f in NAMED.items():
+            head = {"softmax_temperature": 0.3, "LRELU_alpha": -0.2, "ELU_alpha": 2}
+            yield f"head_{name}{bits}", network(dtype, activate=f, se_hPars=head), dtype
+        yield f"deep{bits}", network(dtype, (33, 7, 1), 33, 1, cgru.tanh), dtype
+        yield f"standardized{bits}", standardized(dtype), dtype
+    yield "narrowed", network(np.float64), np.dtype(np.float32)
+    yield "widened", network(np.float64), np.dtype(np.float64)
+    mixed = network(np.float64)
+    mixed.layers[-1].dtype = np.dtype(np.float32)
+    yield "mixed", mixed, None
+
+
+GATES = ("activate", "activate_update", "activate_reset")
+MODELS = {name: (net, dtype) for name, net, dtype in models()}
+
+
+class Exported:
+    """A model in a shared library."""
+
+    def __init__(self, library, name, net, dtype):
+        layers = getattr(net, "layers", (net,))
+        self.dtype = dtype or np.dtype(np.float64)
+        self.k = layers[-1].d["u"]
+        self.every = net.per_step if layers[0] is not net else net.sequences
+        self.tokens = isinstance(layers[0], cgru.Embedding)
+        self._init, self._step, self._run = (getattr(library, f"{name}_{what}") for what in ("init", "step", "run"))
+        self._init.restype = None
+        self._step.restype = self._run.restype = ctypes.c_int if self.tokens else None
+        self.state = np.full(4096, np.nan, self.dtype)  # more than any of the structs; init makes it zero
+        self.init()
+
+    def init(self):
+        self._init(self._pointer(self.state))
+
+    def _pointer(self, array):
+        assert array.dtype == (self.dtype if array.dtype.kind == "f" else np.intc)
+        assert array.flags.c_contiguous
+        return ctypes.c_void_p(array.ctypes.data)
+
+    def step(self, x, answer=0):
+        y = np.full(self.k, 7, self.dtype)
+        x = int(x) if self.tokens else self._pointer(x)
+        assert self._step(self._pointer(self.state), x, self._pointer(y)) == (answer if self.tokens else None)
+        return y
+
+    def run(self, X, answer=0):
+        y = np.full((len(X), self.k) if self.every else self.k, 7, self.dtype)
+        got = self._run(self._pointer(self.state), self._pointer(X), ctypes.c_size_t(len(X)), self._pointer(y))
+        assert got == (answer if self.tokens else None)
+        return y
+
+
+def inputs(net, dtype, seed=5):
+    """Steps of the model `net`, as it takes them."""
+    rng, layers = np.random.default_rng(seed), getattr(net, "layers", (net,))
+    if isinstance(layers[0], cgru.Embedding):
+        return rng.integers(0, layers[0].d["v"], STEPS, np.intc)
+    e = made_for(net if layers[0] is net else next(layer for layer in layers if layer.p))
+    X = rng.standard_normal((STEPS, e))
+    if getattr(net, "mean", None) is not None:
+        X = X * net.scale + net.mean
+    return X.astype(dtype)
+
+
+def library(folder, sources, *flags):
+    target = folder / "models.so"
+    undefined = ("-Wl,--no-undefined",) if sys.platform == "linux" else ()  # nor is libm needed
+    compile_c(CC, "-shared", "-fPIC", "-std=c99", *STRICT, *flags, *undefined, *sources, "-o", target)
+    return ctypes.CDLL(str(target))
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("c")
+    for name, (net, dtype) in MODELS.items():
+        cgru.export_c(net, folder / f"{name}.c", dtype=dtype)
+    return sorted(folder.glob("*.c"))
+
+
+@pytest.fixture(scope="module", params=["-O0", "-O3 -march=native -ffp-contract=fast"])
+def exported(request, sources, tmp_path_factory):
+    if CC is None:
+        pytest.skip("no C compiler")
+    built = library(tmp_path_factory.mktemp("so"), sources, *request.param.split())
+    return lambda name: Exported(built, name, *MODELS[name])
+
+
+def made(tmp_path, net, *flags, **options):
+    """One model, exported, built and loaded."""
+    cgru.export_c(net, tmp_path / "model.c", **options)
+    built = library(tmp_path, [tmp_path / "model.c"], *flags)
+    dtype = np.dtype(options.get("dtype", getattr(net, "dtype", None) or net.layers[0].dtype))
+    return Exported(built, options.get("name", "model"), net, dtype)
+
+
+def assert_equal(got, due, dtype, tolerance=None):
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(due))
+    assert got.shape == due.shape
+    worst = np.nanmax(np.abs(got.astype(np.float64) - due), initial=0)
+    assert worst <= (tolerance or TOLERANCE[np.dtype(dtype)]) * np.nanmax(np.abs(due), initial=0), worst
+
+
+# --- the same numbers ---
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_sequence_gives_what_predict_gives(exported, name):
+    model, (net, _) = exported(name), MODELS[name]
+    X = inputs(net, model.dtype)
+    due = net.predict(X[None])[0]
+    assert np.ptp(due) > 0 or due.size == 1
+    # A float32 layer in a file of float64 differs by the library's own rounding.
+    assert_equal(model.run(X), due, model.dtype, 1e-6 if name == "mixed" else None)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_single_steps_give_the_sequence(exported, name):
+    stepwise, whole = exported(name), exported(name)
+    X = inputs(MODELS[name][0], stepwise.dtype)
+    outputs = np.array([stepwise.step(x) for x in X])
+    np.testing.assert_array_equal(outputs if whole.every else outputs[-1], whole.run(X))
+    stepwise.init()
+    np.testing.assert_array_equal(stepwise.step(X[0]), outputs[0])
+
+
+SO_FAR = ("head_softmax32", "head_identity64", "gru32_17_7", "tokens_every64", "every32", "pool_mean32", "pool_max64")
+
+
+@pytest.mark.parametrize("name", SO_FAR)
+def test_after_each_step_come_the_outputs_so_far(exported, name):
+    model, (net, _) = exported(name), MODELS[name]
+    X = inputs(net, model.dtype)
+    for t, x in enumerate(X):
+        due = net.predict(X[None, : t + 1])[0]
+        assert_equal(model.step(x), due[-1] if model.every else due, model.dtype)
+
+
+@pytest.mark.parametrize("name", ["tokens32", "tokens_pooled64", "tokens_every64"])
+def test_a_token_that_there_is_not_changes_nothing(exported, name):
+    model = exported(name)
+    X = inputs(MODELS[name][0], model.dtype)
+    model.run(X)
+    kept = model.state.copy()
+    for wrong in (-1, MODELS[name][0].layers[0].d["v"], 2**31 - 1, -(2**31)):
+        assert (model.step(wrong, answer=-1) == 7).all()
+        assert (model.run(np.array([*X, wrong], np.intc), answer=-1) == 7).all()
+    np.testing.assert_array_equal(model.state, kept)
+
+
+@pytest.mark.parametrize("name", ["pool_mean64", "pool_max64"])
+def test_a_pool_of_no_steps_is_zero(exported, name):
+    net = MODELS[name][0]
+    assert_equal(exported(name).run(np.empty((0, 5))), np.tanh(net.layers[-1].p["b"][0]), np.float64)
+
+
+def test_a_mean_over_many_steps_keeps_its_digits(exported):
+    net = MODELS["pool_mean32"][0]
+    X = np.tile(inputs(net, np.float32), (4000, 1))
+    mean = net.layers[0].predict(X[None])[0].mean(axis=0, dtype=np.float64)  # predict has no more than float32
+    due = net.layers[-1].predict(mean[None].astype(np.float32))[0]
+    assert_equal(exported("pool_mean32").run(X), due, np.float32, 2e-6)
+
+
+def test_a_pool_keeps_nan(exported):
+    for name in ("pool_mean32", "pool_max32"):
+        model, net = exported(name), MODELS[name][0]
+        X = inputs(net, np.float32)
+        X[4, 2] = np.nan
+        assert np.isnan(model.run(X)).all()
+        assert np.isnan(model.run(X[:2])).all()
+        assert np.isnan(net.predict(X[None])).all()
+
+
+def test_a_sequence_goes_on_from_the_state(exported):
+    model, whole = exported("deep32"), exported("deep32")
+    X = inputs(MODELS["deep32"][0], np.float32)
+    model.run(X[:4])
+    kept = model.state.copy()
+    due = whole.run(X)
+    np.testing.assert_array_equal(model.run(X[4:]), due)
+    model.state[...] = kept
+    np.testing.assert_array_equal(model.run(X[4:]), due)
+
+
+def test_no_steps_at_all_give_the_head_of_the_state(exported):
+    model = exported("head_identity64")
+    np.testing.assert_array_equal(model.run(np.empty((0, 5))), model.run(np.empty((0, 5))))
+    head = MODELS["head_identity64"][0].layers[-1]
+    assert_equal(model.run(np.empty((0, 5))), head.p["b"][0], np.float64)
+
+
+def test_states_in_several_threads_do_not_meet(exported):
+    X = [np.tile(inputs(MODELS["gru64_33_1"][0], np.float64, seed), (2000, 1)) for seed in range(4)]
+    one_by_one = [exported("gru64_33_1").run(x) for x in X]
+    models, got = [exported("gru64_33_1") for _ in X], [None] * len(X)
+
+    def work(i):
+        got[i] = models[i].run(X[i])
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(X))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    np.testing.assert_array_equal(got, one_by_one)
+
+
+# --- the activations, alone ---
+
+
+def bare(activate, dtype, u=1, **numbers):
+    """A layer of which the state is activate(x + bhh): z is zero."""
+    layer = random_layer(1, u, activate=activate, activate_update=cgru.identity, sequences=True, dtype=dtype, **numbers)
+    for value in layer.p.values():
+        value[...] = 0
+    layer.p["Uhh"][...] = 1
+    return layer
+
+
+def distance(got, due):
+    """In units of the last place, with numbers that are not normal counted as zero."""
+    tiny = np.finfo(got.dtype).tiny
+    unit = np.spacing(np.maximum(np.abs(due), tiny).astype(got.dtype)).astype(np.longdouble)
+    return np.abs(got - due) / unit * (np.abs(due) > 4 * tiny)
+
+
+@needs_cc
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["sigmoid", "tanh", "elu", "lrelu", "relu"])
+@pytest.mark.parametrize("flag", ["-O1", "-O3"])
+def test_activations_are_accurate_over_their_whole_range(tmp_path, name, dtype, flag):
+    model = made(tmp_path, bare(NAMED[name], dtype), flag)
+    x = np.concatenate([sign * np.logspace(-12, 3, 20001) for sign in (1, -1)]).astype(dtype)
+    wide = x.astype(np.longdouble)
+    with np.errstate(over="ignore"):
+        due = {
+            "sigmoid": 1 / (1 + np.exp(-wide)),
+            "tanh": np.tanh(wide),
+            "elu": np.where(x > 0, wide, np.expm1(np.minimum(wide, 0))),
+            "lrelu": np.where(x > 0, wide, wide * dtype(0.3)),
+            "relu": np.maximum(wide, 0),
+        }[name]
+    assert distance(model.run(x[:, None])[:, 0], due).max() < 3
+
+
+@needs_cc
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_infinity_saturates_and_nan_stays(tmp_path, dtype):
+    largest = np.finfo(dtype).max
+    for name, low, high in (("sigmoid", 0, 1), ("tanh", -1, 1), ("elu", -1, np.inf), ("relu", 0, np.inf)):
+        (folder := tmp_path / name).mkdir()
+        layer = bare(NAMED[name], dtype)
+        layer.p["Uhh"][...] = 2  # the largest numbers overflow before the activation, and nowhere else
+        model = made(folder, layer, "-O3")
+        for x, due in ((-largest, low), (largest, high), (-largest / 4, low), (np.nan, np.nan)):
+            model.init()
+            np.testing.assert_array_equal(model.step(np.array([x], dtype)), due, f"{name}({x})")
+
+
+def test_extreme_inputs_give_what_predict_gives(exported):
+    for name in ("head_softmax32", "head_softmax64", "head_tanh32"):
+        net = MODELS[name][0]
+        for value in (1e4, -1e30, np.inf, -np.inf, np.nan):
+            model = exported(name)
+            X = inputs(net, model.dtype)
+            X[4, 2] = value
+            assert_equal(model.run(X), net.predict(X[None])[0], model.dtype)
+
+
+# --- the file ---
+
+
+@needs_cc
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_weights_are_exact_to_the_bit(tmp_path, dtype):
+    rng = np.random.default_rng(3)
+    values = rng.integers(0, 256, 1000 * np.dtype(dtype).itemsize, np.uint8).view(dtype)
+    values = np.concatenate([values[np.isfinite(values)], [0, 1, -2, np.finfo(dtype).smallest_subnormal, 1e22]])
+    layer = bare(cgru.identity, dtype, len(values) // 8)
+    layer.p["bhh"][0] = values = values[-layer.d["u"] :].astype(dtype)
+    layer.p["Uhh"][...] = 0
+    np.testing.assert_array_equal(made(tmp_path, layer, "-O1").step(np.ones(1, dtype)), values)
+    for value in values:
+        assert dtype(number(value, np.dtype(dtype)).rstrip("f")) == value
+
+
+@pytest.mark.parametrize(
+    "compiler",
+    [
+        pytest.param((CLANG, "-std=c99"), id="clang", marks=pytest.mark.skipif(CLANG is None, reason="no clang")),
+        pytest.param(
+            (CLANG, "-x", "c++", "-std=c++11"), id="clang++", marks=pytest.mark.skipif(CLANG is None, reason="no clang")
+        ),
+        pytest.param(
+            (CXX, "-x", "c++", "-std=c++11"), id="c++", marks=pytest.mark.skipif(CXX is None, reason="no C++ compiler")
+        ),
+    ],
+)
+def test_compilers_have_nothing_to_say(sources, compiler):
+    compile_c(*compiler, *STRICT, "-fsyntax-only", *sources)
+
+
+@needs_cc
+def test_the_optimizer_has_nothing_to_say(tmp_path):
+    made(tmp_path, standardized(np.float32), "-O3")
+
+
+def test_the_comment_says_what_how_and_by_whom(tmp_path):
+    net = standardized(np.float32)
+    net.class_names = ("up", "*/ down", "ü??/")
+    cgru.export_c(net, tmp_path / "my model-2.c")
+    source, header = (tmp_path / "my model-2.c").read_text(), (tmp_path / "my model-2.h").read_text()
+    comment = source[: source.index("*/")]
+    for words in (
+        f"cgru {cgru.__version__}",
+        "GRU, 5 elements, 17 units; activate tanh, activate_update sigmoid, activate_reset sigmoid",
+        "GRU, 17 elements, 7 units",
+        "Dense, 7 inputs, 3 outputs; activate softmax",
+        "5 elements, standardized",
+        "All numbers are float",
+        "'up'",
+        "cc -O3 -march=native -c",
+        "my_model_2_step(&state, x, y)",
+    ):
+        assert words in comment
+    assert "#define MY_MODEL_2_INPUTS 5\n#define MY_MODEL_2_OUTPUTS 3\n" in header
+    assert len(header.splitlines()) < 50
+
+
+def test_the_comment_says_what_options_and_tokens_are(tmp_path):
+    net = stacked(np.float64, cgru.Embedding(7, 2), cgru.GRU(3, reset_after=True, zoneout=0.25), cgru.Dropout())
+    cgru.export_c(net, tmp_path / "m.c")
+    source, header = (tmp_path / "m.c").read_text(), (tmp_path / "m.h").read_text()
+    comment = source[: source.index("*/")]
+    for words in (
+        "input: a token from 0 to 6\n",
+        "Embedding, 7 tokens, 2 units\n",
+        "activate_reset sigmoid, reset after the product, zoneout 0.25\n",
+        "Dropout, which only training has\n",
+        "while (next(&x))",
+    ):
+        assert words in comment
+    assert "#define M_TOKENS 7\n#define M_OUTPUTS 3\n" in header
+    assert "int m_step(m_state *state, int x, double *y);" in header
+    assert "M_INPUTS" not in header
+
+
+def test_names(tmp_path):
+    layer = random_layer(2, 3)
+    for stem, options, due in (
+        ("9lives", {}, "model_9lives"),
+        ("ünï", {}, "n"),
+        ("---", {}, "model"),
+        ("x", {"name": "Filter_2"}, "Filter_2"),
+    ):
+        cgru.export_c(layer, tmp_path / f"{stem}.c", **options)
+        assert f"{due}_init({due}_state *state)" in (tmp_path / f"{stem}.h").read_text()
+
+
+@needs_cc
+def test_any_name_of_a_file_compiles(tmp_path):
+    for stem in ("ünï cödé", "int", "a.b"):
+        cgru.export_c(random_layer(2, 3), tmp_path / f"{stem}.c")
+        compile_c(CC, "-std=c99", *STRICT, "-fsyntax-only", tmp_path / f"{stem}.c")
+
+
+def test_files_are_replaced_whole(tmp_path):
+    path = tmp_path / "model.c"
+    path.write_text("old")
+    cgru.export_c(random_layer(2, 3), str(path))
+    assert path.read_text().startswith("/* A recurrent network")
+    assert sorted(os.listdir(tmp_path)) == ["model.c", "model.h"]
+
+
+# --- what is refused ---
+
+
+def without(net, name):
+    del net.layers[0].p[name]
+    return net
+
+
+def changed(net, **attributes):
+    for name, value in attributes.items():
+        setattr(net.layers[0], name, value)
+    return net
+
+
+def with_weight(value, dtype=np.float64):
+    net = network(dtype)
+    net.layers[0].p["Vz"][2, 1] = value
+    return net
+
+
+def random_network(**options):
+    return stacked(np.float64, cgru.GRU(3, **options))
+
+
+class Own(cgru.GRU):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("net", "options", "error", "words"),
+    [
+        (lambda: cgru.Dense(3), {}, TypeError, "net: expected a Network or a GRU, got Dense"),
+        (lambda: None, {}, TypeError, "net: expected a Network or a GRU, got NoneType"),
+        (lambda: cgru.GRU(3), {}, RuntimeError, "expected parameters to export, got none in layer 0"),
+        (lambda: cgru.Network([cgru.GRU(3), cgru.Dense()]), {}, RuntimeError, "expected parameters"),
+        (lambda: changed(network(np.float64), activate=np.sin), {}, ValueError, "activate: .* got sin in layer 0"),
+        (lambda: changed(network(np.float64), activate_reset=cgru.softmax), {}, ValueError, "got softmax in layer 0"),
+        (lambda: network(np.float64, activate=lambda z, deriv=False: z), {}, ValueError, "<lambda> in layer 2"),
+        (lambda: Own(3), {}, ValueError, "got Own as layer 0"),
+        (
+            lambda: cgru.GRU(3, reverse=True),
+            {},
+            ValueError,
+            "got GRU.*reverse=True.* as layer 0, which begins at the end",
+        ),
+        (
+            lambda: stacked(np.float64, cgru.Bidirectional(cgru.GRU(3))),
+            {},
+            ValueError,
+            "net: expected layers that run a step at a time, got Bidirectional.* as layer 0",
+        ),
+        (
+            lambda: stacked(np.float64, cgru.Embedding(3, 2), cgru.Pool("last")),
+            {},
+            ValueError,
+            "net: expected a GRU, or",
+        ),
+        (lambda: without(random_network(reset_after=True), "chh"), {}, ValueError, r"p\['chh'\] of layer 0: missing"),
+        (lambda: without(network(np.float64), "Vz"), {}, ValueError, r"p\['Vz'\] of layer 0: missing"),
+        (lambda: without(network(np.float64), "Uz"), {}, ValueError, r"p\['Uz'\] of layer 0: missing"),
+        (lambda: with_weight(np.nan), {}, ValueError, r"p\['Vz'\] of layer 0: expected finite"),
+        (lambda: with_weight(1e300), {"dtype": np.float32}, ValueError, r"finite numbers in float32"),
+        (
+            lambda: network(np.float64, activate=cgru.elu, se_hPars={"ELU_alpha": 1e99}),
+            {"dtype": np.float32},
+            ValueError,
+            r"se_hPars\['ELU_alpha'\]: expected finite numbers in float32",
+        ),
+        (lambda: network(np.float64), {"dtype": np.int32}, (TypeError, ValueError), "dtype"),
+        (lambda: network(np.float64), {"name": "9"}, ValueError, "name: expected a C identifier"),
+        (lambda: network(np.float64), {"name": "a b"}, ValueError, "name: expected a C identifier"),
+        (lambda: network(np.float64), {"name": 3}, TypeError, "name: expected a str"),
+    ],
+)
+def test_what_cannot_be_exported_leaves_no_file(tmp_path, net, options, error, words):
+    with pytest.raises(error, match=words):
+        cgru.export_c(net(), tmp_path / "model.c", **options)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["model.txt", "model", 'a".c', "a\\.c", "a\n.c"])
+def test_bad_paths(tmp_path, name):
+    with pytest.raises(ValueError, match="path: expected"):
+        cgru.export_c(random_layer(2, 3), tmp_path / name)
+    with pytest.raises(FileNotFoundError):
+        cgru.export_c(random_layer(2, 3), tmp_path / "no" / "model.c")
+    with pytest.raises(TypeError, match="path"):
+        cgru.export_c(random_layer(2, 3), b"model.c")
+    assert os.listdir(tmp_path) == []
+
+
+# --- the command and the example ---
+
+
+def command(folder, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "cgru", "export", *arguments], cwd=folder, capture_output=True, text=True
+    )
+
+
+def test_the_command(tmp_path):
+    net = network(np.float64)
+    net.save(tmp_path / "net.npz")
+    done = command(tmp_path, "net.npz", "-o", "out.c", "--name", "given", "--dtype", "float32")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "model in out.c, header in out.h\n", "")
+    cgru.export_c(net, tmp_path / "due.c", name="given", dtype=np.float32)
+    for ending in ("c", "h"):
+        got, due = ((tmp_path / f"{stem}.{ending}").read_text() for stem in ("out", "due"))
+        assert got == due.replace("due.", "out.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("net.npz", "-o", "out.txt"), "expected a name ending in .c"),
+        (("net.npz", "-o", "no/out.c"), "does not exist"),
+        (("net.npz",), "-o"),
+        (("net.npz", "-o", "out.c", "--name", "0"), "expected a C identifier"),
+        (("none.npz", "-o", "out.c"), "none.npz"),
+    ],
+)
+def test_the_command_refuses_in_one_line(tmp_path, arguments, words):
+    network(np.float64).save(tmp_path / "net.npz")
+    done = command(tmp_path, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("cgru: error: ")
+    assert done.stderr.count("\n") == 1
+    assert words in done.stderr
+    assert os.listdir(tmp_path) == ["net.npz"]
+
+
+@needs_cc
+@pytest.mark.skipif(not EXAMPLE.exists(), reason="the examples are not beside the tests")
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make")
+def test_the_example_prints_what_predict_gives(tmp_path):
+    for path in EXAMPLE.iterdir():
+        shutil.copy(path, tmp_path)
+    net = network(np.float32)
+    cgru.export_c(net, tmp_path / "model.c")
+    done = subprocess.run(["make", f"CC={CC}"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    X = inputs(net, np.float32)
+    text = "\n".join(" ".join(map(repr, row)) for row in X.tolist())
+    done = subprocess.run([tmp_path / "frames"], input=text, capture_output=True, text=True)
+    assert done.returncode == 0
+    got = np.array([list(map(float, line.split())) for line in done.stdout.splitlines()])
+    assert_equal(got, np.array([net.predict(X[None, : t + 1])[0] for t in range(STEPS)], np.float64), np.float32)
+    assert subprocess.run([tmp_path / "frames"], input="1 2 x", capture_output=True, text=True).returncode == 1

@@ -1,0 +1,174 @@
+"""What of cgru.interop needs no other library; against the others themselves it is tested in tests/rivals."""
+
+import sys
+
+import numpy as np
+import pytest
+from helpers import assert_close, random_batch, run_python
+from interop_cases import assert_same_layers, parameters, recurrent
+
+import cgru
+from cgru import interop
+from cgru.interop.gates import KERAS, ONNX, TORCH
+from cgru.reference import names
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("order", [TORCH, KERAS, ONNX], ids=["torch", "keras", "onnx"])
+@pytest.mark.parametrize("reset_after", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_table(order, reset_after, dtype):
+    e, u = 3, 4
+    p = parameters(RNG, e, u, reset_after, dtype)
+    p["bz"][0, 0] = -0.0
+    W, R, into, back = order.theirs(p)
+    assert (W.shape, R.shape) == (((12, 3), (12, 4)) if order.rows else ((3, 12), (4, 12)))
+    for i, gate in enumerate(("r", "z", "hh") if order is TORCH else ("z", "r", "hh")):
+        at = slice(i * u, (i + 1) * u)
+        U, V = (W[at].T, R[at].T) if order.rows else (W[:, at], R[:, at])
+        np.testing.assert_array_equal(U, p["U" + gate])
+        np.testing.assert_array_equal(V, p["V" + gate])
+        np.testing.assert_array_equal(into[at], p["b" + gate][0])
+        np.testing.assert_array_equal(back[at], p["chh"][0] if gate == "hh" and reset_after else np.zeros(u))
+    again = order.ours(W, R, into, back, reset_after)
+    assert list(again) == list(names(reset_after))
+    for name, value in again.items():
+        assert value.tobytes() == p[name].tobytes()
+        assert not np.shares_memory(value, W)
+    added = order.ours(W, R, into, back + 1, reset_after)
+    np.testing.assert_array_equal(added["br"], p["br"] + 1)
+    np.testing.assert_array_equal(added["bhh"], p["bhh"] + (not reset_after))
+
+
+def state_dict(rng, e, u, depth=1, directions=1, dtype="float64"):
+    """What a torch.nn.GRU has, as arrays."""
+    found = {}
+    for number in range(depth):
+        for suffix in ("", "_reverse")[:directions]:
+            shapes = {"weight_ih": (3 * u, directions * u if number else e), "weight_hh": (3 * u, u)}
+            for key in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+                found[f"{key}_l{number}{suffix}"] = rng.standard_normal(shapes.get(key, 3 * u)).astype(dtype)
+    return found
+
+
+def test_a_state_dict_needs_no_pytorch():
+    rng = np.random.default_rng(1)
+    weights = state_dict(rng, 3, 4)
+    X, lengths, h0 = random_batch(5, 6, 3, 4, True)
+    A, states = interop.from_torch(weights).predict(X, lengths, h0[None], return_state=True)
+
+    W, R, b, c = (weights[f"{key}_l0"] for key in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+    for i, length in enumerate(lengths):
+        h = h0[i]
+        for t in range(length):
+            (r_, z_, n_), (hr, hz, hn) = np.split(W @ X[i, t] + b, 3), np.split(R @ h + c, 3)
+            r, z = cgru.sigmoid(r_ + hr), cgru.sigmoid(z_ + hz)
+            h = z * h + (1 - z) * np.tanh(n_ + r * hn)
+            assert_close(A[i, t], h, 1e-12)
+        assert_close(states[0, i], h, 1e-12)
+        assert not A[i, length:].any()
+
+
+def test_layers_and_directions(tmp_path):
+    net = interop.from_torch(state_dict(RNG, 3, 4, 3, 2, "float32"))
+    assert [type(layer) for layer in net.layers] == [cgru.Bidirectional] * 3
+    X = RNG.standard_normal((2, 5, 3)).astype(np.float32)
+    A, states = net.predict(X, return_state=True)
+    assert (A.shape, states.shape, A.dtype) == ((2, 5, 8), (6, 2, 4), np.float32)
+    net.save(tmp_path / "net.npz")
+    back = cgru.load(tmp_path / "net.npz")
+    assert_same_layers(back.layers, net.layers)
+    np.testing.assert_array_equal(back.predict(X), A)
+
+
+def without(**changes):
+    """A state dict with other entries; None: without them."""
+    found = state_dict(RNG, 3, 4) | changes
+    return {key: value for key, value in found.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ({}, "expected the tensors of a torch.nn.GRU, got none"),
+        (without(weight_hh_l0=None), "expected weight_hh of layer 0, which is missing"),
+        (without(bias_hh_l0=None), "expected bias_hh of layer 0, which is missing"),
+        (without(bias_hh_l0=np.zeros(11)), r"expected bias_hh of layer 0 float64 \(12,\), got float64 \(11,\)"),
+        (without(weight_ih_l0=np.zeros((12, 3), np.float32)), r"weight_ih of layer 0 float64 .*, got float32"),
+        (without(weight_ih_l0=np.zeros((12, 3), int)), "expected float32 or float64, got int64"),
+        (without(weight_ih_l2=np.zeros((12, 4))), "expected weight_hh of layer 2|expected all layers"),
+        (without(weight_hr_l0=np.zeros((12, 4))), "got 'weight_hr_l0'"),
+        ([1, 2], "expected a torch.nn.GRU, a GRUCell or a state dict, got list"),
+    ],
+)
+def test_refused_state_dicts(source, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        interop.from_torch(source)
+
+
+def gru(**options):
+    return recurrent(RNG, 3, 4, 1, "float64", **options)
+
+
+def stack(*layers):
+    """Layers on each other, all with parameters."""
+    cgru.Network(list(layers)).predict(np.zeros((1, 1, 3)))
+    return list(layers)
+
+
+AFTER = {"reset_after": True, "sequences": True}
+
+
+@pytest.mark.parametrize(
+    ("net", "words"),
+    [
+        (gru(reset_after=False), "the reset gate comes after the matrix product there; this one has reset_after=False"),
+        (gru(activate=cgru.relu), "its activations are tanh and sigmoid there"),
+        (gru(dropout=0.1), "it has dropout"),
+        (gru(recurrent_dropout=0.1), "it has recurrent_dropout"),
+        (gru(stateful=True), "it has stateful"),
+        (gru(zoneout=0.1), "it has zoneout"),
+        (gru(reverse=True), "it runs in reverse"),
+        (recurrent(RNG, 3, 4, 2, "float64", merge="sum"), "not merged by sum"),
+        (stack(cgru.GRU(4, **AFTER), cgru.GRU(5, **AFTER)), "all layers have one width"),
+        (stack(cgru.GRU(4, **AFTER), cgru.Bidirectional(cgru.GRU(4, **AFTER))), "the same directions"),
+        (stack(cgru.Dropout(), cgru.GRU(4, **AFTER)), "layer 0, Dropout.*Dropout only between"),
+        (
+            stack(cgru.GRU(4, **AFTER), cgru.Dropout(0.2), cgru.GRU(4, **AFTER), cgru.GRU(4, **AFTER)),
+            "Dropout of one rate between all layers, or none",
+        ),
+        (stack(cgru.GRU(4, reset_after=True), cgru.Dense(2)), "expected GRU or Bidirectional layers"),
+        (stack(cgru.GRU(4, **AFTER), cgru.GRU(4, dtype=np.float32, **AFTER)), "layers of one dtype, got float32 and"),
+    ],
+)
+def test_refused_for_pytorch(net, words, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", pytest)  # anything: it is refused before
+    with pytest.raises(ValueError, match=words):
+        interop.to_torch(net)
+
+
+def test_refused_standardisation():
+    net = cgru.Network(stack(cgru.GRU(4, **AFTER)))
+    net.mean, net.scale = np.zeros(3), np.ones(3)
+    for call in (interop.to_torch, interop.to_keras):
+        with pytest.raises(ValueError, match="standardises its input"):
+            call(net)
+
+
+@pytest.mark.parametrize("other", ["torch", "keras", "onnx"])
+def test_without_the_other_library(other, monkeypatch):
+    layer = gru()
+    monkeypatch.setitem(sys.modules, other, None)
+    with pytest.raises(ImportError, match="pip install"):
+        getattr(interop, f"to_{other}")(layer)
+    with pytest.raises((ImportError, TypeError)):
+        getattr(interop, f"from_{other}")(layer)
+    with pytest.raises((RuntimeError, ImportError)):
+        getattr(interop, f"to_{other}")(cgru.GRU(3, reset_after=True))
+
+
+def test_its_import_imports_nothing_else():
+    code = "import sys; from cgru import interop; print([m for m in ('torch', 'keras', 'onnx') if m in sys.modules])"
+    found = run_python(code)
+    assert found.stdout.strip() == "[]", found.stderr

@@ -1,0 +1,369 @@
+"""Dense: against central differences, against EpyNN's Dense, and what it refuses."""
+
+import copy
+import pickle
+import threading
+
+import numpy as np
+import pytest
+
+import cgru
+from cgru.layers.layer import flat
+
+ACTIVATIONS = [cgru.identity, cgru.relu, cgru.lrelu, cgru.elu, cgru.sigmoid, cgru.tanh, cgru.softmax]
+
+
+def rough(x, deriv=False):
+    """A callable that is not ours, with a Jacobian that is not symmetric: each output sees its left neighbour too."""
+    left = np.roll(x, 1, axis=1)
+    if not deriv:
+        return np.sin(x) + 0.5 * left * left
+    m, u = x.shape
+    D = np.zeros((m, u, u))
+    for j in range(u):
+        D[:, j, j] += np.cos(x[:, j])
+        D[:, j, (j - 1) % u] += left[:, j]
+    return D
+
+
+def made(units=4, n=3, m=5, seed=0, **options):
+    """A layer with parameters (b non-zero) and an input for it."""
+    rng = np.random.default_rng(seed)
+    layer = cgru.Dense(units, rng=seed, **options)
+    X = rng.standard_normal((m, n)).astype(layer.dtype)
+    layer.compute_shapes(X)
+    layer.initialize_parameters()
+    layer.p["b"][...] = rng.standard_normal((1, units))
+    return layer, X
+
+
+def snapshot(layer):
+    return copy.deepcopy({name: value for name, value in vars(layer).items() if name not in ("_lock", "np_rng")})
+
+
+def same(a, b):
+    if isinstance(a, dict):
+        return list(a) == list(b) and all(same(a[key], b[key]) for key in a)
+    return np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b
+
+
+# --- the numbers ---
+
+
+@pytest.mark.parametrize("activate", [*ACTIVATIONS, rough], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("units", [1, 2, 7])
+def test_gradients_match_central_differences(activate, units):
+    options = {"softmax_temperature": 1.7, "LRELU_alpha": 0.2, "ELU_alpha": 1.3}
+    layer, X = made(units, activate=activate, se_hPars=options)
+    dA = np.random.default_rng(1).standard_normal((5, units))
+    A = layer.forward(X)
+    got = {"X": layer.backward(dA)}
+    layer.compute_gradients()
+    got |= {"W": layer.g["dW"], "b": layer.g["db"][None]}
+    assert A is layer.fc["A"]
+
+    for name, array in (("X", X), *layer.p.items()):
+        numeric = np.zeros_like(array)
+        for index in np.ndindex(array.shape):
+            kept, step = array[index], 1e-6
+            sides = []
+            for sign in (1, -1):
+                array[index] = kept + sign * step
+                sides.append((layer.predict(X) * dA).sum())
+            array[index] = kept
+            numeric[index] = (sides[0] - sides[1]) / (2 * step)
+        np.testing.assert_allclose(got[name], numeric, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_the_caches_hold(dtype):
+    layer, X = made(dtype=dtype, activate=cgru.tanh)
+    A = layer.forward(X)
+    dX = layer.backward(np.ones((5, 4)))
+    layer.compute_gradients()
+    assert layer.d == {"u": 4, "m": 5, "n": 3}
+    assert layer.fs == {"X": (5, 3), "W": (3, 4), "b": (1, 4), "Z": (5, 4), "A": (5, 4)}
+    assert layer.bs == {"dA": (5, 4), "dZ": (5, 4), "dX": (5, 3)}
+    assert [list(cache) for cache in (layer.fc, layer.bc, layer.g)] == [
+        ["X", "Z", "A"],
+        ["dA", "dZ", "dX"],
+        ["dW", "db"],
+    ]
+    assert dX is layer.bc["dX"]
+    for cache in (layer.p, layer.fc, layer.bc, layer.g):
+        assert all(array.dtype == dtype for array in cache.values())
+    np.testing.assert_array_equal(layer.predict(X), A)
+    np.testing.assert_array_equal(A, np.tanh(X @ layer.p["W"] + layer.p["b"]))
+
+
+def test_integers_and_strides_are_taken():
+    layer, _ = made()
+    X = np.arange(30).reshape(5, 6)[:, ::2]
+    np.testing.assert_array_equal(layer.forward(X), layer.forward(X.astype(np.float64)))
+
+
+def test_one_generator_gives_the_same_weights():
+    drawn = []
+    for rng in (3, 3, np.random.default_rng(3), None):
+        layer = cgru.Dense(4, rng=rng)
+        layer.compute_shapes(np.zeros((2, 3)))
+        layer.initialize_parameters()
+        drawn.append(layer.p["W"])
+        assert not layer.p["b"].any()
+    np.testing.assert_array_equal(drawn[0], cgru.xavier((3, 4), np.random.default_rng(3)))
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    np.testing.assert_array_equal(drawn[0], drawn[2])
+    assert not np.array_equal(drawn[0], drawn[3])
+
+
+def test_update_is_in_place_and_only_while_trainable():
+    layer, X = made()
+    layer.forward(X)
+    layer.backward(np.ones((5, 4)))
+    layer.compute_gradients()
+    layer.lrate, layer.e = [0.5, 0.25], 1
+    held, before = layer.p["W"], layer.p["W"].copy()
+    layer.trainable = False
+    layer.update_parameters()
+    np.testing.assert_array_equal(held, before)
+    layer.trainable = True
+    layer.update_parameters()
+    assert layer.p["W"] is held
+    np.testing.assert_array_equal(held, before - 0.25 * layer.g["dW"])
+
+
+def test_results_are_never_written_again():
+    layer, X = made()
+    A = layer.forward(X)
+    dX = layer.backward(np.ones((5, 4)))
+    layer.compute_gradients()
+    kept = [A, dX, *layer.fc.values(), *layer.bc.values(), *layer.g.values()]
+    before = [array.copy() for array in kept]
+    layer.forward(2 * X)
+    layer.backward(np.full((5, 4), 3.0))
+    layer.compute_gradients()
+    for array, value in zip(kept, before, strict=True):
+        np.testing.assert_array_equal(array, value)
+
+
+def test_activation_and_its_parameters_are_looked_up_at_each_call():
+    layer, X = made(activate=cgru.lrelu)
+    Z = X @ layer.p["W"] + layer.p["b"]
+    layer.se_hPars = {"LRELU_alpha": 0.5}
+    np.testing.assert_array_equal(layer.predict(X), np.maximum(0.5 * Z, Z))
+    layer.activate = cgru.identity
+    np.testing.assert_array_equal(layer.forward(X), Z)
+    assert layer.activation == {"activate": "identity"}
+    assert repr(layer) == "Dense(units=4, activate=identity, dtype=float64)"
+
+
+def test_pickle_and_copy():
+    layer, X = made()
+    A = layer.forward(X)
+    for twin in (pickle.loads(pickle.dumps(layer)), copy.deepcopy(layer)):
+        np.testing.assert_array_equal(twin.forward(X), A)
+        assert twin.p["W"] is not layer.p["W"]
+
+
+# --- at each step ---
+
+
+@pytest.mark.parametrize("lengths", [None, np.array([4, 1, 3, 2, 4])])
+@pytest.mark.parametrize("activate", [*ACTIVATIONS, rough], ids=lambda f: f.__name__)
+def test_steps_are_so_many_more_samples(activate, lengths):
+    layer, _ = made(activate=activate)
+    rng = np.random.default_rng(2)
+    X, dA = rng.standard_normal((5, 4, 3)), rng.standard_normal((5, 4, 4))
+    real = np.ones((5, 4), bool) if lengths is None else np.arange(4) < lengths[:, None]
+    rows = copy.deepcopy(layer)
+    due = {"A": rows.forward(X[real]), "dX": rows.backward(dA[real])}
+    rows.compute_gradients()
+
+    dirty = np.where(real[:, :, None], X, np.nan)
+    got = {"A": layer.forward(dirty, lengths), "dX": layer.backward(np.where(real[:, :, None], dA, np.nan))}
+    layer.compute_gradients()
+    for name, array in got.items():
+        np.testing.assert_allclose(array[real], due[name], rtol=1e-12, atol=1e-14)
+        assert not array[~real].any()
+        assert layer.fc.get(name, layer.bc.get(name)) is array
+    for name, gradient in rows.g.items():
+        np.testing.assert_allclose(layer.g[name], gradient, rtol=1e-12, atol=1e-14)
+    np.testing.assert_array_equal(layer.predict(dirty, lengths), got["A"])
+    assert layer.d == {"u": 4, "m": 5, "s": 4, "n": 3}
+    assert layer.bs == {"dA": (5, 4, 4), "dZ": (5, 4, 4), "dX": (5, 4, 3)}
+    layer.forward(X[:, 0])
+    assert layer.d == {"u": 4, "m": 5, "n": 3}
+
+
+def test_what_a_gru_returns_is_not_copied():
+    X = np.ones((4, 5, 3)).swapaxes(0, 1)
+    assert np.shares_memory(flat(X), X)
+
+
+def test_lengths_are_for_steps():
+    layer, X = made()
+    with pytest.raises(ValueError, match=r"^lengths: expected None"):
+        layer.forward(X, np.ones(5, int))
+    with pytest.raises(ValueError, match=r"^lengths: expected integers from 1 to 2"):
+        layer.forward(np.ones((5, 2, 3)), np.full(5, 3))
+    with pytest.raises(ValueError, match=r"^A: expected shape \(m, s, 3\)"):
+        layer.forward(np.ones((5, 2, 4)))
+
+
+# --- what is refused ---
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "name"),
+    [
+        ({"units": 0}, ValueError, "units"),
+        ({"units": 2.0}, TypeError, "units"),
+        ({"activate": "sigmoid"}, TypeError, "activate"),
+        ({"initialization": None}, TypeError, "initialization"),
+        ({"se_hPars": 3}, TypeError, "se_hPars"),
+        ({"rng": "seed"}, TypeError, "rng"),
+        ({"dtype": np.float16}, ValueError, "dtype"),
+        ({"dtype": "no such"}, TypeError, "dtype"),
+    ],
+)
+def test_refused_arguments(options, error, name):
+    with pytest.raises(error, match=f"^{name}: expected"):
+        cgru.Dense(**options)
+
+
+@pytest.mark.parametrize(
+    ("A", "error"),
+    [
+        (np.zeros(3), ValueError),
+        (np.zeros((5, 3, 1)), ValueError),
+        (np.zeros((5, 4)), ValueError),
+        (np.zeros((0, 3)), ValueError),
+        (np.zeros((5, 3), complex), TypeError),
+        (np.array([["a", "b", "c"]]), TypeError),
+        ([[1.0, 2.0, 3.0], [1.0]], ValueError),
+    ],
+)
+@pytest.mark.parametrize("method", ["forward", "predict"])
+def test_refused_inputs(method, A, error):
+    layer, X = made()
+    layer.forward(X)
+    before = snapshot(layer)
+    with pytest.raises(error, match=r"^A: expected"):
+        getattr(layer, method)(A)
+    assert same(snapshot(layer), before)
+
+
+def test_compute_shapes_takes_another_width_but_no_other_rank():
+    layer, X = made()
+    A = layer.predict(X)
+    with pytest.raises(ValueError, match=r"^A: expected"):
+        layer.compute_shapes(np.zeros((2, 3, 4, 5)))
+    layer.compute_shapes(np.zeros((2, 6)))
+    np.testing.assert_array_equal(layer.predict(X), A)  # still, until there are other parameters
+    layer.initialize_parameters()
+    assert layer.forward(np.zeros((2, 6))).shape == (2, 4)
+
+
+@pytest.mark.parametrize("dX", [np.zeros((5, 3)), np.zeros((4, 4)), np.zeros(20)])
+def test_refused_gradients(dX):
+    layer, X = made()
+    layer.forward(X)
+    before = snapshot(layer)
+    with pytest.raises(ValueError, match=r"^dX: expected shape \(5, 4\)"):
+        layer.backward(dX)
+    with pytest.raises(TypeError, match=r"^dX: expected real"):
+        layer.backward(np.zeros((5, 4), complex))
+    assert same(snapshot(layer), before)
+
+
+def test_calls_out_of_order():
+    layer = cgru.Dense(4)
+    with pytest.raises(RuntimeError, match="compute_shapes"):
+        layer.initialize_parameters()
+    with pytest.raises(RuntimeError, match="initialize_parameters"):
+        layer.forward(np.zeros((5, 3)))
+    layer, X = made()
+    with pytest.raises(RuntimeError, match="forward"):
+        layer.backward(np.zeros((5, 4)))
+    layer.forward(X)
+    with pytest.raises(RuntimeError, match="backward"):
+        layer.compute_gradients()
+    layer.lrate, layer.e = [0.1], 0
+    with pytest.raises(RuntimeError, match="compute_gradients"):
+        layer.update_parameters()
+    layer.backward(np.zeros((5, 4)))
+    layer.compute_gradients()
+    layer.e = 1
+    with pytest.raises(ValueError, match=r"^lrate: expected"):
+        layer.update_parameters()
+    del layer.lrate
+    with pytest.raises(RuntimeError, match=r"lrate: missing"):
+        layer.update_parameters()
+
+
+def test_missing_or_misshapen_parameters():
+    layer, X = made()
+    layer.forward(X)
+    W = layer.p.pop("W")
+    for call in (lambda: layer.forward(X), lambda: layer.backward(np.zeros((5, 4)))):
+        with pytest.raises(ValueError, match=r"^p\['W'\]: missing"):
+            call()
+    for wrong in (W[:, :3], W[:2], W[0]):
+        layer.p["W"] = wrong
+        with pytest.raises(ValueError, match="'W'"):
+            layer.backward(np.zeros((5, 4)))
+    layer.p |= {"W": W, "b": np.zeros(4)}
+    with pytest.raises(ValueError, match="'b'"):
+        layer.forward(X)
+
+
+def test_a_callable_of_the_wrong_shape():
+    layer, X = made(activate=lambda x, deriv=False: x[:, :1] if not deriv else x)
+    with pytest.raises(ValueError, match=r"^activate: expected"):
+        layer.forward(X)
+    layer, X = made(activate=lambda x, deriv=False: x if not deriv else x[:, :1])
+    layer.forward(X)
+    with pytest.raises(ValueError, match=r"^activate: expected"):
+        layer.backward(np.zeros((5, 4)))
+    assert not layer.bc
+
+
+def test_a_callable_that_raises_leaves_no_caches():
+    def picky(x, deriv=False):
+        if x.max() > 100:
+            raise OverflowError("too large")
+        return x
+
+    layer, X = made(activate=picky)
+    layer.forward(X)
+    with pytest.raises(OverflowError):
+        layer.forward(1e6 * np.abs(X) * np.sign(layer.p["W"][:, 0]))
+    with pytest.raises(RuntimeError, match="forward"):
+        layer.backward(np.zeros((5, 4)))
+    assert layer.forward(X).shape == (5, 4)
+
+
+def test_one_thread_at_a_time():
+    inside, leave = threading.Event(), threading.Event()
+
+    def slow(x, deriv=False):
+        if threading.current_thread() is not threading.main_thread():
+            inside.set()
+            leave.wait(10)
+        return x
+
+    layer, X = made(activate=slow)
+    worker = threading.Thread(target=layer.forward, args=(X,))
+    worker.start()
+    try:
+        assert inside.wait(10)
+        with pytest.raises(RuntimeError, match="another thread is inside"):
+            layer.forward(X)
+        assert layer.predict(X).shape == (5, 4)
+    finally:
+        leave.set()
+        worker.join()
+    layer.forward(X)
+
+
+# --- in EpyNN's place ---

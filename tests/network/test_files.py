@@ -1,0 +1,343 @@
+"""The model file: what comes back, how it is written, and what is refused."""
+
+import io
+import json
+import os
+import pickle
+import stat
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+
+import cgru
+from cgru.network import files as persistence
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((10, 5, 3))
+LENGTHS = RNG.integers(1, 6, 10)
+LABELS = np.arange(10) % 3
+
+
+def made(dtype=np.float64, seed=3, **options):
+    layers = [
+        cgru.GRU(4, cgru.lrelu, sequences=True, se_hPars={"LRELU_alpha": 0.2, "epochs": 3}, dtype=dtype),
+        cgru.GRU(5, activate_reset=cgru.identity, initialization=cgru.xavier, clip_gradients=True, dtype=dtype),
+        cgru.Dense(3, cgru.softmax, se_hPars={"softmax_temperature": 1.5}, dtype=dtype),
+    ]
+    return cgru.Network(layers, seed=seed, class_names=["a", "b", "ü\0\ud800"], **options)
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A fitted network and its file."""
+    net = made()
+    net.fit(X, LABELS, lengths=LENGTHS, epochs=2, standardize=True)
+    path = tmp_path / "model.npz"
+    net.save(path)
+    return net, path
+
+
+def rewritten(path, **changes):
+    """The file with other arrays; None leaves one out."""
+    with np.load(path) as npz:
+        arrays = {name: npz[name] for name in npz.files} | changes
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+
+
+def edited(path, change):
+    """The file with `change` applied to its description."""
+    with np.load(path) as npz:
+        model = json.loads(str(npz["model"]))
+    change(model)
+    rewritten(path, model=np.array(json.dumps(model)))
+
+
+# --- what comes back ---
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("standardize", [False, True])
+def test_a_loaded_network_is_the_same(tmp_path, dtype, standardize):
+    net = made(dtype)
+    net.fit(X, LABELS, lengths=LENGTHS, epochs=2, standardize=standardize)
+    net.layers[0].trainable = False
+    net.save(tmp_path / "model")
+    twin = cgru.load(tmp_path / "model")
+    np.testing.assert_array_equal(twin.predict(X, LENGTHS), net.predict(X, LENGTHS))
+    assert twin.predict(X).dtype == dtype
+    assert twin.evaluate(X, LABELS, LENGTHS) == net.evaluate(X, LABELS, LENGTHS)
+    assert twin.predict_classes(X).tolist() == net.predict_classes(X).tolist()
+    for name in ("loss", "class_names", "seed"):
+        assert getattr(twin, name) == getattr(net, name)
+    assert (twin.mean is None) == (not standardize)
+    for ours, theirs in zip(net.layers, twin.layers, strict=True):
+        assert list(ours.p) == list(theirs.p)
+        for name in ("activation", "initialization", "dtype", "trainable"):
+            assert getattr(theirs, name) == getattr(ours, name)
+        assert theirs.d["u"] == ours.d["u"]
+    assert twin.layers[0].se_hPars == {"LRELU_alpha": 0.2}
+    assert [layer.sequences for layer in twin.layers[:2]] == [True, False]
+    assert [layer.clip_gradients for layer in twin.layers[:2]] == [False, True]
+
+
+def test_a_loaded_network_can_be_fitted_further(model):
+    _, path = model
+    first, second = cgru.load(path), cgru.load(path)
+    histories = [twin.fit(X, LABELS, lengths=LENGTHS, epochs=20).loss for twin in (first, second)]
+    assert histories[0] == histories[1]
+    assert histories[0][-1] < histories[0][0]
+    np.testing.assert_array_equal(first.predict(X), second.predict(X))
+
+
+def test_an_unfitted_network_that_has_seen_data(tmp_path):
+    net = made(seed=None)
+    with pytest.raises(RuntimeError, match="fit or predict first"):
+        net.save(tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+    A = net.predict(X)
+    net.save(tmp_path / "model")
+    np.testing.assert_array_equal(cgru.load(tmp_path / "model").predict(X), A)
+
+
+def test_the_file_says_what_it_is(model):
+    net, path = model
+    with np.load(path, allow_pickle=False) as npz:
+        assert npz["format"] == persistence.FORMAT == 1
+        description = json.loads(str(npz["model"]))
+        np.testing.assert_array_equal(npz["1.Vhh"], net.layers[1].p["Vhh"])
+        np.testing.assert_array_equal(npz["mean"], net.mean)
+    assert [layer["class"] for layer in description["layers"]] == ["GRU", "GRU", "Dense"]
+    assert description["layers"][0]["variant"] == "reset_before"
+    assert description["layers"][1]["activate_reset"] == "identity"
+
+
+def test_the_other_byte_order(model):
+    net, path = model
+    with np.load(path) as npz:
+        swapped = {name: npz[name].astype(npz[name].dtype.newbyteorder("S")) for name in npz.files}
+    np.savez(path, **swapped)
+    np.testing.assert_array_equal(cgru.load(path).predict(X), net.predict(X))
+
+
+# --- how it is written ---
+
+
+@pytest.mark.parametrize("name", ["model", "model.npz", "model.bin", "m" * 250])
+def test_the_name_is_exactly_the_one_given(tmp_path, monkeypatch, model, name):
+    net, _ = model
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    net.save(name)
+    assert [path.name for path in folder.iterdir()] == [name]
+    cgru.load(name)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes and links of POSIX")
+def test_mode_and_links(tmp_path, model):
+    net, path = model
+    before = os.umask(0o022)
+    os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~before
+    link = tmp_path / "link"
+    link.symlink_to(path.name)
+    net.predict(X)
+    net.save(link)
+    assert link.is_symlink()
+    np.testing.assert_array_equal(cgru.load(link).predict(X), net.predict(X))
+
+
+@pytest.mark.parametrize("where", ["savez", "replace"])
+def test_a_failed_save_leaves_the_old_file(monkeypatch, model, where):
+    net, path = model
+    before = path.read_bytes()
+
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(*{"savez": (np, "savez"), "replace": (os, "replace")}[where], full)
+    with pytest.raises(OSError, match="No space"):
+        net.save(path)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_folder_that_is_not_there(tmp_path, model):
+    net, _ = model
+    with pytest.raises(FileNotFoundError):
+        net.save(tmp_path / "nowhere" / "model")
+
+
+@pytest.mark.parametrize(
+    ("index", "role"),
+    [
+        (0, "activate"),
+        (0, "activate_update"),
+        (1, "activate_reset"),
+        (1, "initialization"),
+        (2, "activate"),
+        (2, "initialization"),
+    ],
+)
+def test_callables_that_are_not_ours(model, role, index):
+    net, path = model
+    layer, before = net.layers[index], path.read_bytes()
+
+    def sigmoid(*arguments, **options):  # a name of ours does not make it ours
+        raise AssertionError
+
+    setattr(layer, role, sigmoid)
+    with pytest.raises(ValueError, match=rf"^{role}: expected one of cgru's own.*sigmoid in layer {index}"):
+        net.save(path)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_layers_that_are_not_ours(model):
+    net, path = model
+
+    class Other(cgru.Dense):
+        pass
+
+    net.layers[2].__class__ = Other
+    with pytest.raises(ValueError, match="got Other as layer 2"):
+        net.save(path)
+
+
+# --- what is refused ---
+
+
+def refused(path, words=""):
+    with pytest.raises(ValueError, match="is not a cgru model: .*" + words) as caught:
+        cgru.load(path)
+    assert str(path) in str(caught.value)
+
+
+def test_missing_files_and_folders(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        cgru.load(tmp_path / "nowhere.npz")
+    with pytest.raises(OSError, match=tmp_path.name):
+        cgru.load(tmp_path)
+
+
+def test_foreign_files(tmp_path):
+    path = tmp_path / "file.npz"
+    for content in (b"", b"PK", b"PK\x03\x04", b"hello\n", b"\x93NUMPY", bytes(1000), pickle.dumps({"a": 1})):
+        path.write_bytes(content)
+        refused(path)
+    with open(path, "wb") as file:
+        np.save(file, X)
+    refused(path, "no .npz")
+    np.savez(path, x=X)
+    refused(path, "format")
+    np.savez(path, format=np.array(1), x=X)
+    refused(path, "model.* missing")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("format", "1")
+    refused(path)
+    np.savez(path, format=np.array({"a": 1}, dtype=object))
+    refused(path, "allow_pickle")
+
+
+def test_newer_formats_and_variants(model):
+    _, path = model
+    edited(path, lambda model: model["layers"][0].update(variant="reset_inside"))
+    refused(path, "variant: expected reset_before or reset_after, got reset_inside")
+    rewritten(path, format=np.array(2))
+    refused(path, "format 2 is newer than 1")
+    for number in (np.array(0), np.array(1.0), np.array([1]), np.array("1")):
+        rewritten(path, format=number)
+        refused(path, "format")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"0.Uz": None}, "0.Uz"),
+        ({"2.b": None}, "2.b"),
+        ({"1.Vz": np.zeros((5, 4))}, "Vz of layer 1: expected float64"),
+        ({"0.Uz": np.zeros(3)}, "Uz of layer 0"),
+        ({"0.Uz": np.array(3.0)}, ""),
+        ({"2.W": np.zeros((5, 3), np.float32)}, "W of layer 2: expected float64"),
+        ({"2.W": np.zeros((4, 3))}, "W of layer 2"),
+        ({"1.bz": np.zeros((1, 5), complex)}, "bz of layer 1"),
+        ({"3.W": np.zeros((5, 3))}, "too many, 3.W"),
+        ({"mean": None}, "mean"),
+        ({"scale": np.ones(4)}, "scale: expected"),
+        ({"mean": np.zeros(3, np.float32)}, "mean: expected"),
+        ({"model": np.array("{")}, ""),
+        ({"model": np.array("[]")}, ""),
+        ({"model": np.array("null")}, ""),
+        ({"model": np.zeros(3)}, ""),
+    ],
+)
+def test_wrong_arrays(model, changes, words):
+    _, path = model
+    rewritten(path, **changes)
+    refused(path, words)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda model: model.pop("layers"),
+        lambda model: model.pop("loss"),
+        lambda model: model.update(loss="hinge"),
+        lambda model: model.update(layers=[]),
+        lambda model: model.update(layers=3),
+        lambda model: model["layers"].reverse(),
+        lambda model: model["layers"].pop(),
+        lambda model: model.update(class_names=["a"]),
+        lambda model: model.update(seed="x"),
+        lambda model: model["layers"][0].update({"class": "LSTM"}),
+        lambda model: model["layers"][0].update(units=0),
+        lambda model: model["layers"][0].update(units=10**12),
+        lambda model: model["layers"][0].update(activate="eval"),
+        lambda model: model["layers"][0].update(initialization=["orthogonal"]),
+        lambda model: model["layers"][0].update(dtype="object"),
+        lambda model: model["layers"][0].update(sequences=False),
+        lambda model: model["layers"][0].update(rng=3, foreign=4),
+        lambda model: model["layers"][0].pop("variant"),
+        lambda model: model["layers"][2].pop("units"),
+    ],
+)
+def test_wrong_descriptions(model, change):
+    _, path = model
+    edited(path, change)
+    refused(path)
+
+
+def test_damaged_files(model):
+    """Cut anywhere, or with any byte flipped: refused, or (in a byte that carries nothing) the same network."""
+    net, path = model
+    whole, due = path.read_bytes(), net.predict(X)
+    places = np.unique(np.concatenate([RNG.integers(0, len(whole), 200), np.arange(len(whole) - 100, len(whole))]))
+    for place in places:
+        path.write_bytes(whole[:place])
+        refused(path)
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << int(RNG.integers(8))
+        path.write_bytes(flipped)
+        try:
+            twin = cgru.load(path)
+        except ValueError as error:
+            assert "is not a cgru model" in str(error)  # noqa: PT017
+        else:
+            np.testing.assert_array_equal(twin.predict(X), due)
+
+
+def test_nothing_of_a_pickle_is_run(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (pytest.fail, ("a pickle was loaded",))
+
+    array = np.empty(1, object)
+    array[0] = Trap()
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, array, allow_pickle=True)
+    path = tmp_path / "trap.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("format.npy", buffer.getvalue())
+    refused(path, "allow_pickle")
