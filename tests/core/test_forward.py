@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import SHAPES, TOLERANCE, assert_close, expected, random_batch, random_layer
+from helpers import ODD, SHAPES, TOLERANCE, assert_close, expected, random_batch, random_layer
 
 import cgru
 from cgru import reference
