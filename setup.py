@@ -47,6 +47,8 @@ setup(
             extension("core.threads", "cgru/core/thread_pool.c"),
             extension("core.forward"),
             extension("core.backward"),
+            extension("core.gradients"),
+            extension("passes"),
             extension("parameters"),
             extension("cell"),
             extension("stream"),

@@ -29,7 +29,7 @@ from cgru.core.kernels cimport (
     cgru_single, cgru_weights, kernels, weights,
 )
 from cgru.core.memory cimport Workspace
-from cgru.parameters cimport gradients_room, sum_gradients
+from cgru.core.gradients cimport gradients_room, sum_gradients
 
 cnp.import_array()
 
@@ -168,7 +168,7 @@ cdef void _forward(const Inside *inside, cgru_call *call, const void *X, void *h
     call.X = cgru_array(<void *>X, call.s * call.e, call.e)
     call.h0 = call.last = cgru_array(h, call.u, 0)
     forward_prepare(&f, inside.k, call, inside.packed[call.m > 1], _line(workspace))
-    forward_sequence(&f, 1, False)
+    forward_sequence(&f, True, True)
 
 
 cdef int _forward_cached(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *h, floating *H,
@@ -202,7 +202,7 @@ cdef int _backward(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floa
     call.dX = cgru_array(dX, s * call.e, call.e)
     call.h0 = call.last = cgru_array(dh, call.u, 0)
     backward_prepare(&b, inside.k, &call, inside.packed[2 + (m > 1)], _line(workspace))
-    backward_sequence(&b, 1, False)
+    backward_sequence(&b, True, True)
     return CELL_OK
 
 

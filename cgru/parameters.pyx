@@ -13,13 +13,8 @@ from cgru.core.checks import positive
 from cgru.core.masks import masked
 from cgru.reference import gradients, names
 from cgru.core.checks cimport entries, entry, real, rows
-from cgru.core.kernels cimport (
-    CGRU_C, CGRU_GROUP, CGRU_HH, CGRU_R, CGRU_Z, array, cgru_call, cgru_gradients, cgru_kernels, cgru_outer, data,
-    kernels, new_call,
-)
-from cgru.core.memory cimport Workspace
+from cgru.core.gradients cimport run
 from cgru.core.memory import Buffers
-from cgru.core.threads cimport share, threads_for
 
 cnp.import_array()
 
@@ -39,11 +34,6 @@ SUMMED = frozenset(("reset_after", "reverse", "zoneout", "input_mask"))
 cdef tuple BEFORE = names(), AFTER = names(reset_after=True)
 cdef tuple READ = ("dhh_", "dz_", "dr_"), READ_AFTER = (*READ, "dc")
 cdef cnp.dtype FLOAT32 = np.dtype(np.float32), FLOAT64 = np.dtype(np.float64)
-
-cdef enum:
-    MOST_SHARES = 64
-    DEPTH = 256  # rows whose outer products are summed in registers before they are added to the gradients
-
 
 cdef dict _needed(layer, str attribute, tuple keys, str due):
     """`layer.attribute`, in which the keys are; RuntimeError, naming the call that was due before, where one is not."""
@@ -102,82 +92,6 @@ def gru_initialize_parameters(layer):
     layer.p.update(fresh)
 
 
-cdef struct Work:
-    const cgru_kernels *k
-    cgru_outer outer[MOST_SHARES]  # one for each share of the gradients' columns
-
-
-cdef void _accumulate(void *work, Py_ssize_t part) noexcept nogil:
-    """From the last step to the first, over the samples that have that step, in chunks of rows:
-
-    dU += X^T d_, dVhh += (r * hp)^T dhh_, dVz += hp^T dz_, dVr += hp^T dr_, db += d_.
-    """
-    cdef const cgru_kernels *k = (<Work *>work).k
-    cdef cgru_outer *outer = &(<Work *>work).outer[part]
-    cdef Py_ssize_t steps[CGRU_GROUP]
-    cdef Py_ssize_t samples[CGRU_GROUP]
-    cdef Py_ssize_t t, row, n = 0, live = outer.call.m
-    for t in range(outer.call.s - 1, -1, -1):
-        if outer.call.running:
-            live = outer.call.running[t]
-        for row in range(live):
-            steps[n], samples[n] = t, row
-            n += 1
-            if n == CGRU_GROUP or outer.count + n == outer.depth:
-                k.collect(outer, steps, samples, n)
-                n = 0
-                if outer.count == outer.depth:
-                    k.multiply(outer)
-    k.collect(outer, steps, samples, n)
-    k.multiply(outer)
-
-
-cdef int shares_of(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
-    """Each share is some of the panels of the gates' columns, through all rows: no sum is shared."""
-    cdef int threads = threads_for(6.0 * call.m * call.s * call.u * (call.e + call.u))
-    return <int>min((3 + call.after) * k.panels(call.u), MOST_SHARES, threads)
-
-
-cdef Py_ssize_t gradients_room(const cgru_call *call, int shares) noexcept nogil:
-    """Numbers that the rows collected take."""
-    return shares * (2 * call.u + call.e + (3 + call.after) * call.up) * min(call.m * call.s, DEPTH)
-
-
-cdef void sum_gradients(const cgru_kernels *k, const cgru_call *call, const cgru_gradients *g, int shares,
-                        void *memory) noexcept nogil:
-    """Add the gradients of a call to `g`; `memory` has `gradients_room` numbers."""
-    cdef Py_ssize_t i, depth = min(call.m * call.s, DEPTH), parts = (3 + call.after) * k.panels(call.u)
-    cdef char *free = <char *>memory
-    cdef Work work
-    work.k = k
-    for i in range(shares):
-        work.outer[i] = cgru_outer(call, g, i * parts // shares, (i + 1) * parts // shares, 0, depth, free,
-                                   free + (2 * call.u + call.e) * depth * k.size)
-        free += gradients_room(call, 1) * k.size
-    share(_accumulate, &work, shares, shares)
-
-
-cdef int _gradients(dict g, dict caches, order, running) except -1:
-    cdef const cgru_kernels *k = kernels(caches["X"].itemsize)
-    cdef cgru_call call = new_call(caches["X"], g["dVz"].shape[1], None, order, running)
-    call.X, call.hp, call.r = array(caches, "X"), array(caches, "hp"), array(caches, "r")
-    call.dhh_, call.dz_, call.dr_ = array(caches, "dhh_"), array(caches, "dz_"), array(caches, "dr_")
-    cdef cgru_gradients to
-    to.U[CGRU_R], to.V[CGRU_R], to.b[CGRU_R] = data(g, "dUr"), data(g, "dVr"), data(g, "dbr")
-    to.U[CGRU_Z], to.V[CGRU_Z], to.b[CGRU_Z] = data(g, "dUz"), data(g, "dVz"), data(g, "dbz")
-    to.U[CGRU_HH], to.V[CGRU_HH], to.b[CGRU_HH] = data(g, "dUhh"), data(g, "dVhh"), data(g, "dbhh")
-    if "dc" in caches:
-        call.after, call.dc = True, array(caches, "dc")
-        to.V[CGRU_C], to.V[CGRU_HH], to.b[CGRU_C] = to.V[CGRU_HH], NULL, data(g, "dchh")
-
-    cdef int shares = shares_of(k, &call)
-    cdef Workspace workspace = Workspace(gradients_room(&call, shares), k.size)
-    cdef void *memory = workspace.take(gradients_room(&call, shares))
-    with nogil:
-        sum_gradients(k, &call, &to, shares, memory)
-    return 0
-
-
 def gru_compute_gradients(layer):
     cdef tuple due = _names(layer)
     cdef tuple read = READ if due is BEFORE else READ_AFTER
@@ -215,7 +129,7 @@ def gru_compute_gradients(layer):
         fresh = dict(zip(GRADIENTS, (Buffers() if buffers is None else buffers).take_gradients(e, u, dtype)))
         if due is not BEFORE:
             fresh["dchh"] = np.zeros((1, u), dtype)
-        _gradients(fresh, caches, order, running)
+        run(fresh, caches, order, running)
     for name in p:
         key = "d" + name
         g[key] = fresh[key] if key in fresh else np.zeros(np.shape(p[name]), dtype)

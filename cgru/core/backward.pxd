@@ -8,11 +8,16 @@ cdef struct Backward:
     cgru_call *call
     cgru_product reset, state, dX
     cgru_single single  # instead of the first two, where there is one sample
+    Py_ssize_t steps  # of the single sample, in all pieces
     Py_ssize_t rows  # of a block
+    int threads
+    bint ragged
+    bint first, last  # whether the steps to run are the first ones to go back through, and the last
 
 
 cdef Py_ssize_t pack_room(const cgru_call *call) noexcept nogil
 cdef Py_ssize_t rows_room(const cgru_kernels *k, const cgru_call *call) noexcept nogil
 cdef void prepare(Backward *b, const cgru_kernels *k, cgru_call *call, void *packed, void *rows) noexcept nogil
 cdef void pack_weights(Backward *b, const cgru_weights *w) noexcept nogil
-cdef void sequence(Backward *b, int threads, bint ragged) noexcept nogil
+cdef void sequence(Backward *b, bint first, bint last) noexcept nogil
+cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) except -1

@@ -7,7 +7,7 @@ cimport numpy as cnp
 
 from cgru.core.kernels cimport (
     CGRU_HH, CGRU_R, CGRU_Z, add_operand, array, cgru_array, cgru_call, cgru_kernels, cgru_matrix, cgru_weights,
-    kernels, new_call, new_product, odd_lines, options, pack, steps_of_single, transpose, weights,
+    in_pieces, kernels, new_call, new_product, odd_lines, options, pack, steps_of_single, transpose, weights,
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.threads cimport block_rows, share, threads_for
@@ -36,7 +36,8 @@ cdef void block(void *work, Py_ssize_t part) noexcept nogil:
     cdef Py_ssize_t row = part * b.rows, s = b.call.s, n, t
     cdef Py_ssize_t rows = min(b.rows, b.call.m - row)
     cdef Py_ssize_t live = rows
-    b.k.start(b.call, row, rows)
+    if b.first:
+        b.k.start(b.call, row, rows)
     for n in range(s):
         t = n if b.call.reverse else s - 1 - n
         if b.call.running:
@@ -45,7 +46,7 @@ cdef void block(void *work, Py_ssize_t part) noexcept nogil:
             b.k.pad_backward(b.call, t, row + live, rows - live)
         if live > 0:
             step(b, t, row, live)
-    if b.call.last.data:
+    if b.last and b.call.last.data:
         b.k.finish(b.call, row, rows)
 
 
@@ -65,7 +66,7 @@ cdef void prepare(Backward *b, const cgru_kernels *k, cgru_call *call, void *pac
     cdef char *dhh_ = <char *>rows + up * size
     cdef char *to = <char *>packed
     cdef int gate
-    b.k, b.call = k, call
+    b.k, b.call, b.threads, b.ragged, b.steps = k, call, 1, False, steps_of_single(call)
     call.rows, call.ld = rows, rows_room(k, call) // call.m
 
     b.reset = new_product(k, call, k.reset_backward, up, to, NULL)
@@ -108,23 +109,43 @@ cdef void pack_weights(Backward *b, const cgru_weights *w) noexcept nogil:
     pack(b.k, &b.dX, 2 * u, 0, transpose(w.U[CGRU_R]), u, e)
 
 
-cdef void sequence(Backward *b, int threads, bint ragged) noexcept nogil:
-    """All steps, from the one that ran last."""
+cdef void sequence(Backward *b, bint first, bint last) noexcept nogil:
+    """All steps of the call, from the one that ran last; where they are the `first` ones to go back through, from
+    dL/d(last state), and where they are the `last`, to dL/dh0.
+    """
     cdef cgru_call *call = b.call
     cdef Py_ssize_t steps, t
     if call.m == 1:
         steps = steps_of_single(call)
-        b.k.start(call, 0, 1)
+        if first:
+            b.k.start(call, 0, 1)
         for t in range(steps, call.s):
             b.k.pad_backward(call, t, 0, 1)
         b.k.single_backward(&b.single, steps)
-        if call.dX.data:
-            b.k.product(&b.dX, 0, 0, steps)
-        if call.last.data:
+        if last and call.dX.data:
+            b.k.product(&b.dX, 0, 0, b.steps)
+        if last and call.last.data:
             b.k.finish(call, 0, 1)
-    else:
-        b.rows = block_rows(call.m, call.ld * b.k.size, 3 * call.u * call.u * b.k.size, threads, ragged)
-        share(block, b, (call.m + b.rows - 1) // b.rows, threads)
+        return
+    b.first, b.last = first, last
+    b.rows = block_rows(call.m, call.ld * b.k.size, 3 * call.u * call.u * b.k.size, b.threads, b.ragged)
+    share(block, b, (call.m + b.rows - 1) // b.rows, b.threads)
+
+
+cdef void _piece(void *work, bint first, bint last) noexcept nogil:
+    sequence(<Backward *>work, first, last)
+
+
+cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) except -1:
+    """The whole call, with a workspace of its own, on as many threads as it is worth; a Ctrl-C ends it."""
+    cdef Workspace work = Workspace(pack_room(call) + rows_room(k, call), k.size)
+    cdef Backward b
+    prepare(&b, k, call, work.take(pack_room(call)), work.take(rows_room(k, call)))
+    b.threads = threads_for(6.0 * call.m * call.s * call.u * (call.e + call.u))
+    b.ragged = call.running != NULL
+    with nogil:
+        pack_weights(&b, w)
+    return in_pieces(call, k.size, not call.reverse, _piece, &b)
 
 
 def run(dict p not None, dict arrays not None, tuple activations not None, order=None, running=None,
@@ -142,10 +163,4 @@ def run(dict p not None, dict arrays not None, tuple activations not None, order
 
     cdef cgru_weights w
     weights(&w, p)
-    cdef Workspace work = Workspace(pack_room(&call) + rows_room(k, &call), k.size)
-    cdef Backward b
-    prepare(&b, k, &call, work.take(pack_room(&call)), work.take(rows_room(k, &call)))
-    cdef int threads = threads_for(6.0 * call.m * call.s * call.u * (call.e + call.u))
-    with nogil:
-        pack_weights(&b, &w)
-        sequence(&b, threads, running is not None)
+    execute(&call, &w, k)

@@ -6,7 +6,7 @@ Whatever is given here is trusted: layer.py has checked it. All arrays are of on
 cimport numpy as cnp
 
 from cgru.core.kernels cimport (
-    CGRU_C, CGRU_HH, add_operand, array, cgru_call, cgru_kernels, cgru_matrix, cgru_weights, kernels, new_call,
+    CGRU_C, CGRU_HH, add_operand, array, cgru_call, cgru_kernels, cgru_matrix, cgru_weights, in_pieces, kernels, new_call,
     new_product, odd_lines, options, pack, pack_bias, steps_of_single, weights,
 )
 from cgru.core.memory cimport Workspace
@@ -38,7 +38,8 @@ cdef void block(void *work, Py_ssize_t part) noexcept nogil:
     cdef Py_ssize_t rows = min(f.rows, f.call.m - row)
     cdef Py_ssize_t live = rows
     cdef bint cached = f.call.hh.data != NULL
-    f.k.start(f.call, row, rows)
+    if f.first:
+        f.k.start(f.call, row, rows)
     for n in range(s):
         t = s - 1 - n if f.call.reverse else n
         if f.call.running:
@@ -47,7 +48,7 @@ cdef void block(void *work, Py_ssize_t part) noexcept nogil:
             step(f, t, row, live)
         if live < rows and cached:
             f.k.pad(f.call, t, row + live, rows - live)
-    if f.call.last.data:
+    if f.last and f.call.last.data:
         f.k.finish(f.call, row, rows)
 
 
@@ -68,7 +69,7 @@ cdef void prepare(Forward *f, const cgru_kernels *k, cgru_call *call, void *pack
     cdef char *to = <char *>packed
     cdef char *x = h + up * size
     cdef int gate
-    f.k, f.call = k, call
+    f.k, f.call, f.threads, f.ragged = k, call, 1, False
     call.rows, call.ld = rows, rows_room(k, call) // call.m
     if call.m == 1:
         f.single.call = call
@@ -136,13 +137,16 @@ cdef bint in_place(Forward *f, const cgru_weights *w) noexcept nogil:
     return True
 
 
-cdef void sequence(Forward *f, int threads, bint ragged) noexcept nogil:
-    """From h0 to the last states, all steps."""
+cdef void sequence(Forward *f, bint first, bint last) noexcept nogil:
+    """All steps of the call; where they are the `first` ones of a sequence, from h0, and where they are the `last`, into
+    `last`.
+    """
     cdef cgru_call *call = f.call
     cdef Py_ssize_t steps, t
     if call.m == 1:
         steps = steps_of_single(call)
-        f.k.start(call, 0, 1)
+        if first:
+            f.k.start(call, 0, 1)
         if call.reverse and call.hh.data != NULL:  # with the first state
             for t in range(steps, call.s):
                 f.k.pad(call, t, 0, 1)
@@ -150,11 +154,29 @@ cdef void sequence(Forward *f, int threads, bint ragged) noexcept nogil:
         if not call.reverse and call.hh.data != NULL:
             for t in range(steps, call.s):
                 f.k.pad(call, t, 0, 1)
-        if call.last.data:
+        if last and call.last.data:
             f.k.finish(call, 0, 1)
         return
-    f.rows = block_rows(call.m, call.ld * f.k.size, 3 * call.u * (call.e + call.u) * f.k.size, threads, ragged)
-    share(block, f, (call.m + f.rows - 1) // f.rows, threads)
+    f.first, f.last = first, last
+    f.rows = block_rows(call.m, call.ld * f.k.size, 3 * call.u * (call.e + call.u) * f.k.size, f.threads, f.ragged)
+    share(block, f, (call.m + f.rows - 1) // f.rows, f.threads)
+
+
+cdef void _piece(void *work, bint first, bint last) noexcept nogil:
+    sequence(<Forward *>work, first, last)
+
+
+cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) except -1:
+    """The whole call, with a workspace of its own, on as many threads as it is worth; a Ctrl-C ends it."""
+    cdef Workspace work = Workspace(pack_room(call) + rows_room(k, call), k.size)
+    cdef Forward f
+    prepare(&f, k, call, work.take(pack_room(call)), work.take(rows_room(k, call)))
+    f.threads = threads_for(6.0 * call.m * call.s * call.u * (call.e + call.u))
+    f.ragged = call.running != NULL
+    if not in_place(&f, w):
+        with nogil:
+            pack_weights(&f, w)
+    return in_pieces(call, k.size, call.reverse, _piece, &f)
 
 
 def run(dict p not None, dict arrays not None, tuple activations not None, order=None, running=None,
@@ -171,11 +193,4 @@ def run(dict p not None, dict arrays not None, tuple activations not None, order
 
     cdef cgru_weights w
     weights(&w, p)
-    cdef Workspace work = Workspace(pack_room(&call) + rows_room(k, &call), k.size)
-    cdef Forward f
-    prepare(&f, k, &call, work.take(pack_room(&call)), work.take(rows_room(k, &call)))
-    cdef int threads = threads_for(6.0 * call.m * call.s * call.u * (call.e + call.u))
-    with nogil:
-        if not in_place(&f, &w):
-            pack_weights(&f, &w)
-        sequence(&f, threads, running is not None)
+    execute(&call, &w, k)

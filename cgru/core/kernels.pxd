@@ -104,11 +104,16 @@ cdef extern from "simd/cgru.h" nogil:
         void (*activation)(cgru_activation, const void *, void *, Py_ssize_t) noexcept nogil
 
 
+# Runs the steps of a call as it stands; whether they are its first ones, and its last.
+ctypedef void run_piece(void *work, bint first, bint last) noexcept nogil
+
 cdef const cgru_kernels *kernels(Py_ssize_t itemsize) noexcept nogil
+cdef int in_pieces(cgru_call *call, int size, bint last_first, run_piece *run, void *work) except -1
 
 
 cdef cgru_call new_call(cnp.ndarray X, Py_ssize_t u, tuple activations, object order, object running) except *
 cdef cgru_array array(dict arrays, str name) except *
+cdef cgru_array view(cnp.ndarray source) noexcept
 cdef cgru_matrix matrix(cnp.ndarray W) noexcept
 cdef int options(cgru_call *call, dict p, dict arrays, bint reverse) except -1
 cdef void *data(dict arrays, str name) except NULL

@@ -17,10 +17,17 @@ from cgru.core.memory cimport Workspace
 
 cnp.import_array()
 
+cdef extern from "Python.h":
+    int PyErr_CheckSignals() except -1
+
 cdef extern from "simd/cgru.h":
     const cgru_kernels *cgru_level(const char *level, int itemsize)
 
 LEVELS = ("avx512", "avx2", "baseline", "scalar")
+
+cdef enum:
+    MOST_STEPS = 4096  # of a piece
+cdef double PIECE = 4e9  # operations of a piece: some tens of milliseconds
 
 cdef const cgru_kernels *_float32 = NULL
 cdef const cgru_kernels *_float64 = NULL
@@ -86,17 +93,52 @@ cdef cgru_call new_call(cnp.ndarray X, Py_ssize_t u, tuple activations, object o
 
 cdef cgru_array array(dict arrays, str name) except *:
     """The array of that name, (m, s, n) or (m, n), last axis contiguous; NULL data where there is none."""
-    cdef cgru_array view
-    cdef cnp.ndarray source
-    memset(&view, 0, sizeof(view))
     found = arrays.get(name)
-    if found is not None:
-        source = found
-        view.data = cnp.PyArray_DATA(source)
-        view.sample = cnp.PyArray_STRIDE(source, 0) // cnp.PyArray_ITEMSIZE(source)
-        if cnp.PyArray_NDIM(source) == 3:
-            view.step = cnp.PyArray_STRIDE(source, 1) // cnp.PyArray_ITEMSIZE(source)
-    return view
+    return cgru_array(NULL, 0, 0) if found is None else view(found)
+
+
+cdef cgru_array view(cnp.ndarray source) noexcept:
+    """An array (m, s, n) or (m, n), last axis contiguous, as the kernels see it."""
+    cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(source)
+    return cgru_array(cnp.PyArray_DATA(source), cnp.PyArray_STRIDE(source, 0) // size,
+                      cnp.PyArray_STRIDE(source, 1) // size if cnp.PyArray_NDIM(source) == 3 else 0)
+
+
+cdef Py_ssize_t steps_of_piece(const cgru_call *call) noexcept nogil:
+    """How many steps run between two looks for a Ctrl-C."""
+    cdef double flop = 6.0 * call.m * call.u * (call.e + call.u)  # of a step
+    return <Py_ssize_t>max(1.0, min(<double>MOST_STEPS, PIECE / flop))
+
+
+cdef void narrow(cgru_call *call, const cgru_call *whole, Py_ssize_t start, Py_ssize_t steps, int size) noexcept nogil:
+    """Make `call` one of some steps of a whole call: all arrays begin at the first of them."""
+    call[0] = whole[0]
+    call.s = steps
+    if call.running != NULL:
+        call.running += start
+    cdef cgru_array *each = &call.h0
+    while each <= &call.dX:
+        if each.data != NULL:
+            each.data = <char *>each.data + start * each.step * size
+        each += 1
+
+
+cdef int in_pieces(cgru_call *call, int size, bint last_first, run_piece *run, void *work) except -1:
+    """Run a call, some steps at a time, and look for a Ctrl-C in between: KeyboardInterrupt, or whatever else a signal's
+    handler raises. `last_first`: the piece with the last steps comes first. `call` is restored.
+    """
+    cdef cgru_call whole = call[0]
+    cdef Py_ssize_t most = steps_of_piece(call), done = 0, steps
+    while done < whole.s:
+        steps = min(most, whole.s - done)
+        narrow(call, &whole, whole.s - done - steps if last_first else done, steps, size)
+        with nogil:
+            run(work, done == 0, done + steps == whole.s)
+        done += steps
+        if done < whole.s:
+            PyErr_CheckSignals()
+    call[0] = whole
+    return 0
 
 
 cdef int options(cgru_call *call, dict p, dict arrays, bint reverse) except -1:
