@@ -22,8 +22,6 @@ from cgru.core.checks import (
     entries,
     entry,
     flag,
-    float_dtype,
-    generator,
     has,
     lengths_of,
     mapping,
@@ -37,6 +35,7 @@ from cgru.core.checks import (
 )
 from cgru.core.memory import Buffers
 from cgru.initializers import orthogonal
+from cgru.layers.layer import Layer
 from cgru.optimizers import clip_factor
 from cgru.parameters import (
     gru_compute_gradients,
@@ -44,6 +43,8 @@ from cgru.parameters import (
     gru_initialize_parameters,
     gru_update_parameters,
 )
+from cgru.passes import Pass
+from cgru.variant import variant_of
 
 __all__ = ["GRU"]
 
@@ -79,7 +80,7 @@ class Option:
         layer._on.pop(self.name, None)
 
 
-class GRU:
+class GRU(Layer):
     """A layer of gated recurrent units, the reset gate applied before the matrix product (Cho et al., 2014), or after.
 
     Interface and numbers are those of EpyNN's GRU layer, in whose networks it can take that layer's place. The
@@ -148,7 +149,7 @@ class GRU:
         sequences: bool = False,
         se_hPars: MutableMapping[str, Any] | None = None,
         *,
-        dtype: DTypeLike = np.float64,
+        dtype: DTypeLike | None = None,
         rng: np.random.Generator | int | None = None,
         preactivations: bool | None = None,
         reset_after: bool = False,
@@ -158,7 +159,8 @@ class GRU:
         zoneout: float = 0.0,
         stateful: bool = False,
     ) -> None:
-        self.d: dict[str, int] = {"u": positive(unit_cells, "unit_cells")}
+        super().__init__(rng, dtype)
+        self.d["u"] = positive(unit_cells, "unit_cells")
         self.activate = callable_(activate, "activate")
         self.activate_update = callable_(activate_update, "activate_update")
         self.activate_reset = callable_(activate_reset, "activate_reset")
@@ -166,9 +168,6 @@ class GRU:
         self.clip_gradients = clip_gradients
         self.sequences = sequences
         self.se_hPars = mapping(se_hPars, "se_hPars")
-        self.dtype = float_dtype(dtype)
-        self.np_rng = generator(rng)
-        self._own_rng = rng is not None  # or a Network may give it one
         self.preactivations = preactivations
         self._on: dict[str, Any] = {}  # the options that are, so that one look tells whether any is
         self.reset_after, self.reverse, self.stateful = reset_after, reverse, stateful
@@ -177,13 +176,6 @@ class GRU:
         self.training = True
         self.state: np.ndarray | None = None
 
-        self.fs: dict[str, tuple[int, ...]] = {}
-        self.p: dict[str, np.ndarray] = {}
-        self.fc: dict[str, np.ndarray] = {}
-        self.bs: dict[str, tuple[int, ...]] = {}
-        self.g: dict[str, np.ndarray] = {}
-        self.bc: dict[str, np.ndarray] = {}
-        self.o: dict[str, Any] = {}
         self._named = self._functions()
         self.activation = {gate: name_of(f) for gate, f in zip(GATES, self._named, strict=True)}
         self._known: tuple[Any, Any] = ((None, None, None), None)  # the activations of the last call, and their codes
@@ -196,18 +188,74 @@ class GRU:
         self._lengths: np.ndarray | None = None
         self._hidden: dict[str, np.ndarray] = {}  # pre-activations that fc does not show, for a callable's derivative
         self._buffers = Buffers()
-        self._lock = threading.RLock()  # of a kind that a Ctrl-C just after it was taken does not leave shut
 
     def __repr__(self) -> str:
         names = ", ".join(f"{gate}={name_of(getattr(self, gate))}" for gate in GATES)
         on = "".join(f", {name}={value}" for name, value in self._on.items() if name != "masks")
         return f"GRU(unit_cells={self.d['u']}, {names}, sequences={self.sequences}, dtype={self.dtype.name}{on})"
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_buffers", "_lock")}
+    def __getstate__(self):
+        gone = {"_buffers": None, "_ran": (None, None), "_hidden": {}, "_options": {}, "_went_back": False}
+        return super().__getstate__() | gone
 
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
-        vars(self).update(state, _buffers=Buffers(), _lock=threading.RLock())
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self._buffers = Buffers()
+
+    # --- a stand-in ---
+
+    @property
+    def parameter_names(self):
+        return variant_of(reset_after=self.reset_after).names
+
+    @property
+    def variant(self):
+        return variant_of(reset_after=self.reset_after)
+
+    @property
+    def elements(self):
+        return len(self.p["Uz"]) if np.ndim(self.p.get("Uz")) else None
+
+    @property
+    def cells(self):
+        return (self,)
+
+    @property
+    def piecewise(self):
+        return not self.reverse
+
+    def output_shape(self, shape):
+        if len(shape) != 3:
+            raise ValueError("expected all steps (m, s, e)")
+        return (*shape[:2], self.d["u"]) if self.sequences else (shape[0], self.d["u"])
+
+    def check(self, A, lengths=None, h0=None):
+        kept, self_p = self.p, None
+        if not kept:
+            A = rows(sequences(A, "A", self.dtype))
+            lengths_of(lengths, *A.shape[:2])
+            return
+        X = self._inputs(A, lengths, h0)[0]
+        self._codes()
+        masks.checked(self.masks, (*X.shape, self.d["u"]), self.dtype)
+
+    def run(self, A, lengths=None, h0=None, *, preactivations=None):
+        self.check(A, lengths, h0)
+        self.make(sequences(A, "A", self.dtype))
+        twin = object.__new__(GRU)
+        vars(twin).update(vars(self), fc={}, bc={}, fs={}, bs={}, g={}, d=dict(self.d), _lock=threading.RLock())
+        return StandIn(
+            twin,
+            twin._forward(A, lengths, h0, (self.preactivations if preactivations is None else preactivations) is True),
+            self,
+        )
+
+    def predict_on(self, A, lengths, states):
+        A = self.predict(A, lengths, states[0])
+        if A.ndim == 2:
+            return A, (A,)
+        m, s, _ = A.shape
+        return A, (A[np.arange(m), reference.ends(m, s, lengths, self.reverse)[1]],)
 
     # --- the contract's members, in the order of a training step ---
 
@@ -440,6 +488,7 @@ class GRU:
     def _inputs(self, A, lengths, h0):
         """What forward and predict are given, checked: X, lengths, h0 and the parameters in the layer's dtype."""
         X = rows(sequences(A, "A", self.dtype))
+        self.make(X)
         m, s, e = X.shape
         lengths = lengths_of(lengths, m, s)
         if h0 is not None:
@@ -528,6 +577,27 @@ class GRU:
     def _callables(self) -> list[Activation]:
         """The three activations as NumPy functions whose result is checked."""
         return [checked(bind(f, self.se_hPars), gate) for gate, f in zip(GATES, self._functions(), strict=True)]
+
+
+class StandIn(Pass):
+    def __init__(self, twin, A, layer):
+        super().__init__(A, dict(twin.fc))
+        self.twin, self.state = twin, twin.state
+        if layer.stateful:
+            layer.state = twin.state
+
+    def backward(self, dA, dstate=None):
+        self.twin.backward(dA, dstate)
+        self.bc = dict(self.twin.bc)
+        return self.bc["dX"]
+
+    @property
+    def dh0(self):
+        return self.twin.dh0
+
+    def gradients(self):
+        self.twin._gradients()
+        return self.twin.g
 
 
 def clip(g: Mapping[str, np.ndarray]) -> None:

@@ -163,8 +163,8 @@ class Layer:
         """
         self._enter("compute_gradients")
         try:
-            if self._pass is None:
-                raise RuntimeError("compute_gradients: expected forward and backward to be called first")
+            if self._pass is None or not self._pass.bc:
+                raise RuntimeError("compute_gradients: expected a backward after the last forward")
             g = self.clipped(self._pass.gradients())
             self.g.clear()
             self.g.update(g)
@@ -217,7 +217,7 @@ class Layer:
         try:
             ran = self._pass
             if ran is None:
-                raise RuntimeError("backward: expected forward to be called first")
+                raise RuntimeError("backward: expected a forward before it")
             ran.backward(*arguments)
             self.bc.clear()
             self.bs.clear()
@@ -227,7 +227,7 @@ class Layer:
             self._lock.release()
 
     def _rerun(self, *arguments: Any) -> Pass:
-        """The run of `forward`. A layer that has memory to use again checks, then lets go of the last pass, and runs."""
+        """The run of `forward`. One that has memory to use again checks, then lets go of the last pass, and runs."""
         return self.run(*arguments)
 
     def _forget(self) -> None:
@@ -273,7 +273,7 @@ class LayerPass(Pass):
     def _gone_back(self) -> Arrays:
         """What `backward` made; RuntimeError before it."""
         if self._made is None:
-            raise RuntimeError("gradients: expected forward and backward to be called first")
+            raise RuntimeError("gradients: expected a backward before it")
         return self._made
 
 
