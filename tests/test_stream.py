@@ -211,7 +211,6 @@ def test_a_wrong_step_changes_nothing(x, error):
             ["Pool", "all steps"],
         ),
         (lambda: network(cgru.Bidirectional(cgru.GRU(4)), cgru.Dense(1)), ValueError, ["Bidirectional"]),
-        (lambda: network(cgru.GRU(4), cgru.Dense(1, dtype=np.float32)), ValueError, ["one dtype"]),
         (lambda: network(cgru.GRU(4), cgru.Dense(1, lambda x, deriv=False: x)), ValueError, ["activations"]),
     ],
 )

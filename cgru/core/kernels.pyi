@@ -17,9 +17,3 @@ def use_level(name: str) -> None:
 
 def activation(code: int, alpha: float, x: Any) -> np.ndarray:
     """The compiled activation `code` (see `cgru.activations.CODES`) at x, float32 or float64 of any shape."""
-
-def matmul(A: np.ndarray, B: np.ndarray) -> np.ndarray:
-    """A (m, k) times B (k, n), both float32 or both float64, by the tile product, on one thread.
-
-    The same bits come out whatever threads NumPy's BLAS would use. ValueError where shapes or dtypes do not fit.
-    """

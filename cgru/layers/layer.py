@@ -218,7 +218,7 @@ class Layer:
             ran = self._pass
             if ran is None:
                 raise RuntimeError("backward: expected a forward before it")
-            ran.backward(*arguments)
+            self._go_back(ran, *arguments)
             self.bc.clear()
             self.bs.clear()
             show(ran.bc, self.bc, self.bs)
@@ -230,12 +230,14 @@ class Layer:
         """The run of `forward`. One that has memory to use again checks, then lets go of the last pass, and runs."""
         return self.run(*arguments)
 
+    def _go_back(self, ran: Pass, *arguments: Any) -> None:
+        """The way back of `backward`. One that has memory to use again checks, then empties `bc`, and goes."""
+        ran.backward(*arguments)
+
     def _forget(self) -> None:
-        """Let go of the last pass."""
+        """Let go of the last pass. What its backward made stays to be seen until there is another."""
         self._pass = None
         self.fc.clear()
-        self.bc.clear()
-        self.bs.clear()
 
     def _enter(self, call: str) -> None:
         """Take the lock, which the caller releases; an interrupt that cuts a call short leaves its thread inside."""

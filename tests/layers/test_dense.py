@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+from helpers import assert_close
 
 import cgru
 from cgru.layers.layer import flat
@@ -95,7 +96,7 @@ def test_what_the_caches_hold(dtype):
     for cache in (layer.p, layer.fc, layer.bc, layer.g):
         assert all(array.dtype == dtype for array in cache.values())
     np.testing.assert_array_equal(layer.predict(X), A)
-    np.testing.assert_array_equal(A, np.tanh(X @ layer.p["W"] + layer.p["b"]))
+    assert_close(A, np.tanh(X @ layer.p["W"] + layer.p["b"]), 1e-6 if dtype == np.float32 else 1e-14)
 
 
 def test_integers_and_strides_are_taken():
@@ -152,9 +153,9 @@ def test_activation_and_its_parameters_are_looked_up_at_each_call():
     layer, X = made(activate=cgru.lrelu)
     Z = X @ layer.p["W"] + layer.p["b"]
     layer.se_hPars = {"LRELU_alpha": 0.5}
-    np.testing.assert_array_equal(layer.predict(X), np.maximum(0.5 * Z, Z))
+    assert_close(layer.predict(X), np.maximum(0.5 * Z, Z), 1e-14)
     layer.activate = cgru.identity
-    np.testing.assert_array_equal(layer.forward(X), Z)
+    assert_close(layer.forward(X), Z, 1e-14)
     assert layer.activation == {"activate": "identity"}
     assert repr(layer) == "Dense(units=4, activate=identity, dtype=float64)"
 
@@ -358,7 +359,7 @@ def test_settings_that_are_set_later_are_checked():
             call(X)
     layer.se_hPars = None
     layer.activate = "relu"
-    np.testing.assert_array_equal(layer.predict(X), cgru.relu(X @ layer.p["W"] + layer.p["b"]))
+    assert_close(layer.predict(X), cgru.relu(X @ layer.p["W"] + layer.p["b"]), 1e-14)
 
 
 def test_one_thread_at_a_time():
