@@ -10,7 +10,7 @@ import numpy as np
 from cgru.core.checks import callable_, float_dtype, integers, lengths_of, positive, real
 from cgru.initializers import standard_normal
 from cgru.layers.layer import Layer, Shape, flat
-from cgru.reference import mask
+from cgru.core.lengths import mask
 
 __all__ = ["Embedding"]
 

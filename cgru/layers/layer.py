@@ -16,7 +16,7 @@ import numpy as np
 
 from cgru.core.checks import generator, lengths_of, real
 from cgru.parameters import gru_update_parameters
-from cgru.reference import mask
+from cgru.core.lengths import mask
 
 __all__ = ["Layer", "flat", "floats", "unflat", "unpadded"]
 

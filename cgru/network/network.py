@@ -26,7 +26,7 @@ from cgru.network import files as persistence
 from cgru.network.history import Epoch, History
 from cgru.network.samples import Data
 from cgru.optimizers import SGD, Adam
-from cgru.reference import mask
+from cgru.core.lengths import mask
 
 __all__ = ["Network", "load"]
 
