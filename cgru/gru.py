@@ -7,43 +7,27 @@ cgru/reference.py.
 from __future__ import annotations
 
 import operator
-import threading
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from cgru import reference
+from cgru import activations, initializers, reference
 from cgru.activations import Activation, bind, code_of, name_of, ours, sigmoid, softmax, tanh, tuned
 from cgru.core import masks
-from cgru.core.checks import (
-    callable_,
-    flag,
-    float_dtype,
-    generator,
-    lengths_of,
-    mapping,
-    parameters,
-    positive,
-    rate,
-    real,
-    rows,
-    sequences,
-    shapes_of,
-)
-from cgru.core.lengths import mask
+from cgru.core.checks import callable_, flag, lengths_of, mapping, parameters, positive, rate, real, rows, sequences
+from cgru.core.lengths import ends, mask
 from cgru.core.memory import Buffers
 from cgru.initializers import orthogonal
-from cgru.optimizers import clip_factor
-from cgru.parameters import gru_compute_shapes, gru_initialize_parameters, gru_update_parameters
+from cgru.layers.layer import Layer, Shape
+from cgru.parameters import gru_compute_shapes, gru_initialize_parameters
 from cgru.passes import GRUPass, cache_numbers, predict
 from cgru.variant import Variant, variant_of
 
 __all__ = ["GRU"]
 
 GATES = ("activate", "activate_update", "activate_reset")
-MAX_NORM = 0.25  # of all gradients together, with clip_gradients
 
 
 class Option:
@@ -69,7 +53,7 @@ class Option:
         layer._on.pop(self.name, None)
 
 
-class GRU:
+class GRU(Layer):
     """A layer of gated recurrent units, the reset gate applied before the matrix product (Cho et al., 2014), or after.
 
     Interface and numbers are those of EpyNN's GRU layer, in whose networks it can take that layer's place. The
@@ -104,8 +88,8 @@ class GRU:
     Attributes:
         d: dimensions m, s, e, u.
         variant: what kind of GRU it is, a `cgru.variant.Variant`; it may be set, before there are parameters.
-        p: parameters Uz, Vz, bz, Ur, Vr, br, Uhh, Vhh, bhh and those of the variant: U (e, u), V (u, u), b and c (1, u),
-            g (1, 3 u).
+        p: parameters Uz, Vz, bz, Ur, Vr, br, Uhh, Vhh, bhh and those of the variant: U (e, u), V (u, u), b, c (1, u), g
+            (1, 3 u).
         fc: caches of `forward`: X, h, hp, hh_, hh, z, z_, r, r_ and A, which was returned; those of the variant; and
             those masks that were in use: input_mask (m, e), recurrent_masks (3, m, u), of the gates hh, z, r, and
             zoneout (m, s, u), or the rate itself; fs: their shapes.
@@ -143,7 +127,7 @@ class GRU:
         sequences: bool = False,
         se_hPars: MutableMapping[str, Any] | None = None,
         *,
-        dtype: DTypeLike = np.float64,
+        dtype: DTypeLike | None = None,
         rng: np.random.Generator | int | None = None,
         preactivations: bool | None = None,
         reset_after: bool = False,
@@ -154,17 +138,15 @@ class GRU:
         zoneout: float = 0.0,
         stateful: bool = False,
     ) -> None:
-        self.d: dict[str, int] = {"u": positive(unit_cells, "unit_cells")}
-        self.activate = callable_(activate, "activate")
-        self.activate_update = callable_(activate_update, "activate_update")
-        self.activate_reset = callable_(activate_reset, "activate_reset")
-        self.initialization = callable_(initialization, "initialization")
+        super().__init__(rng, dtype)
+        self.d["u"] = positive(unit_cells, "unit_cells")
+        self.activate = activations.named(activate, "activate")
+        self.activate_update = activations.named(activate_update, "activate_update")
+        self.activate_reset = activations.named(activate_reset, "activate_reset")
+        self.initialization = initializers.named(initialization, "initialization")
         self.clip_gradients = clip_gradients
         self.sequences = sequences
         self.se_hPars = mapping(se_hPars, "se_hPars")
-        self.dtype = float_dtype(dtype)
-        self.np_rng = generator(rng)
-        self._own_rng = rng is not None  # or a Network may give it one
         self.preactivations = preactivations
         self._on: dict[str, Any] = {}  # the options that are, so that one look tells whether any is
         self.variant: Variant = variant_of(
@@ -176,21 +158,12 @@ class GRU:
         self.training = True
         self.state: np.ndarray | None = None
 
-        self.fs: dict[str, tuple[int, ...]] = {}
-        self.p: dict[str, np.ndarray] = {}
-        self.fc: dict[str, np.ndarray] = {}
-        self.bs: dict[str, tuple[int, ...]] = {}
-        self.g: dict[str, np.ndarray] = {}
-        self.bc: dict[str, np.ndarray] = {}
-        self.o: dict[str, Any] = {}
         self._named = self._functions()
         self.activation = {gate: name_of(f) for gate, f in zip(GATES, self._named, strict=True)}
         self._known: tuple[Any, Any] = ((None, None, None), None)  # the activations of the last call, and their codes
         self.codes()
 
-        self.last: GRUPass | None = None  # which the dicts show
         self._buffers = Buffers()
-        self._lock = threading.RLock()  # of a kind that a Ctrl-C just after it was taken does not leave shut
 
     def __repr__(self) -> str:
         names = ", ".join(f"{gate}={name_of(getattr(self, gate))}" for gate in GATES)
@@ -199,10 +172,13 @@ class GRU:
         return f"GRU(unit_cells={self.d['u']}, {names}, sequences={self.sequences}, dtype={self.dtype.name}{on})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_buffers": None, "_lock": None, "last": None, "fc": {}, "bc": {}, "g": {}}
+        return super().__getstate__() | {"_buffers": None}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        vars(self).update(state, _buffers=Buffers(), _lock=threading.RLock())
+        super().__setstate__(state)
+        self._buffers = Buffers()
+
+    # --- what kind of layer it is ---
 
     @property
     def reset_after(self) -> bool:
@@ -217,6 +193,32 @@ class GRU:
     def layer_norm(self) -> bool:
         """Whether the products are normalised."""
         return self.variant.layer_norm
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """The parameters in their order."""
+        return self.variant.names
+
+    @property
+    def elements(self) -> int | None:
+        """e, which the parameters are made for; None where there are none."""
+        return len(self.p["Uz"]) if np.ndim(self.p.get("Uz")) else None
+
+    @property
+    def cells(self) -> tuple[GRU, ...]:
+        """The layer itself, which has a state to start from."""
+        return (self,)
+
+    @property
+    def piecewise(self) -> bool:
+        """Whether pieces of a sequence may come one after another."""
+        return not self.reverse
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(m, s, u) for (m, s, e), or (m, u) without `sequences`; ValueError for any other."""
+        if len(shape) != 3:
+            raise ValueError("expected all steps (m, s, e)")
+        return (*shape[:2], self.d["u"]) if self.sequences else (shape[0], self.d["u"])
 
     # --- the contract's members, in the order of a training step ---
 
@@ -247,8 +249,8 @@ class GRU:
             lengths: likewise.
             h0: likewise.
             preactivations: whether the pass keeps `hh_, z_, r_`; None: as the layer says.
-            memory: an array of one dimension, contiguous, of the layer's dtype, into which the caches go, as many numbers
-                as `cache_numbers` says; None: memory of the layer's own. See `resume`.
+            memory: an array of one dimension, contiguous, of the layer's dtype, into which the caches go, as many
+                numbers as `cache_numbers` says; None: memory of the layer's own. See `resume`.
         """
         checked = self._checked(A, lengths, h0)
         if memory is not None:
@@ -300,8 +302,7 @@ class GRU:
                 self._named = functions
                 self.activation.update({gate: name_of(f) for gate, f in zip(GATES, functions, strict=True)})
             before = tuple(self.fc)
-            self.fc.clear()  # what nobody else holds is used again
-            self.last = None
+            self._forget()  # so that what nobody else holds is used again
             self.last = last = self._pass(checked)
             self.fc.update(last.shown())
             if before != tuple(self.fc):
@@ -338,6 +339,16 @@ class GRU:
         if stateful:
             self.state = last.copy()
         return h if every else last
+
+    def predict_on(
+        self, A: ArrayLike, lengths: ArrayLike | None, states: Sequence[np.ndarray | None]
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+        """`predict` from the state `states[0]`, None for zero, and the last states (m, u)."""
+        A = self.predict(A, lengths, states[0])
+        if A.ndim == 2:
+            return A, (A,)
+        m, s, _ = A.shape
+        return A, (A[np.arange(m), ends(m, s, lengths, self.reverse)[1]],)
 
     def reset_state(self) -> None:
         """Forget `state`: the next call of a `stateful` layer starts from zero, with any number of samples."""
@@ -378,31 +389,19 @@ class GRU:
     def compute_gradients(self) -> None:
         """Fill `g`; with `clip_gradients` one factor brings its joint L2 norm to at most 0.25.
 
-        See `cgru.parameters.gru_compute_gradients`; the sums are those of the last pass.
+        See `cgru.parameters.gru_compute_gradients`; the sums are those of the last pass. RuntimeError where there was
+        no `backward` after the last `forward`, or another thread is inside this layer.
         """
-        if self.last is None:
-            raise RuntimeError("compute_gradients: bc['dhh_'] is missing; expected a forward and a backward before it")
-        self.last.gradients(self.g)
-        if self.clip_gradients:
-            clip(self.g)
-
-    def update_parameters(self) -> None:
-        """Subtract `lrate[e] * g` from `p`, in place, while `trainable`.
-
-        See `cgru.parameters.gru_update_parameters`.
-        """
-        if self.trainable:
-            gru_update_parameters(self)
-
-    def update_shapes(self, cache: Mapping[str, np.ndarray], shapes: MutableMapping[str, tuple[int, ...]]) -> None:
-        """Set `shapes[k] = cache[k].shape` for each key of the cache."""
-        shapes_of(cache, shapes)
+        self._enter("compute_gradients")
+        try:
+            if self.last is None:
+                raise RuntimeError("compute_gradients: bc['dhh_'] is missing; expected forward and backward before it")
+            self.last.gradients(self.g)
+            self.clipped(self.g)
+        finally:
+            self._lock.release()
 
     # --- what stands behind them ---
-
-    def _enter(self, call: str) -> None:
-        if not self._lock.acquire(blocking=False):
-            raise RuntimeError(f"{call}: another call is inside this layer; give each thread a layer of its own")
 
     def _checked(self, A, lengths, h0):
         """What a run is given, checked: X, lengths, h0, the parameters in the layer's dtype, the activations' codes."""
@@ -415,7 +414,7 @@ class GRU:
         elif on and "stateful" in on and self.state is not None:
             h0 = self._carried(m)
         if not self.p:
-            self._make(X)
+            self.make(X)
         p = parameters(self.p, e, u, self.dtype, self.variant, "A")
         if on:
             masks.checked(self.masks, (m, s, e, u), self.dtype)
@@ -424,12 +423,6 @@ class GRU:
     def check(self, A: ArrayLike, lengths: ArrayLike | None = None, h0: ArrayLike | None = None) -> None:
         """Raise what `run` would raise for these arguments."""
         self._checked(A, lengths, h0)
-
-    def _make(self, X: np.ndarray) -> None:
-        """Make the parameters for an input such as X, whose layer nobody has initialised."""
-        if "Uz" not in self.fs or self.fs["Uz"][0] != X.shape[2]:
-            gru_compute_shapes(self, X)
-        self.initialize_parameters()
 
     def _pass(self, checked: tuple[Any, ...], preactivations: bool | None = None, memory: Any = None) -> GRUPass:
         """Run what `_checked` returned."""
@@ -498,14 +491,6 @@ class GRU:
     def callables(self) -> list[Activation]:
         """The three activations as NumPy functions whose result is checked."""
         return [checked(bind(f, self.se_hPars), gate) for gate, f in zip(GATES, self._functions(), strict=True)]
-
-
-def clip(g: Mapping[str, np.ndarray]) -> None:
-    """Scale all gradients by one factor, where their joint norm is too large."""
-    factor = clip_factor(g, MAX_NORM)
-    if factor < 1:
-        for gradient in g.values():
-            gradient *= factor
 
 
 def checked(f: Activation, name: str) -> Activation:

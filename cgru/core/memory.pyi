@@ -19,3 +19,6 @@ class Buffers:
 
     def take_gradients(self, e: int, u: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
         """Zeros for dUhh, dUz, dUr (e, u), dVhh, dVz, dVr (u, u) and dbhh, dbz, dbr (1, u)."""
+
+def views(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]: ...
+def show(arrays: dict[str, np.ndarray], cache: dict[str, np.ndarray], shapes: dict[str, tuple[int, ...]]) -> None: ...

@@ -9,6 +9,9 @@ from libc.string cimport memcmp, memset
 
 cnp.import_array()
 
+cdef extern from "numpy/arrayobject.h":
+    cnp.ndarray PyArray_View(cnp.ndarray array, void *descr, void *type)
+
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *) noexcept
     PyObject *PyTuple_GET_ITEM(tuple, Py_ssize_t) noexcept
@@ -117,5 +120,35 @@ cdef bint _laid_out(cnp.ndarray view, tuple layout) noexcept:
         return False
     for i in range(len(shape)):
         if cnp.PyArray_DIM(view, i) != shape[i] or cnp.PyArray_STRIDE(view, i) != strides[i]:
+            return False
+    return True
+
+
+def views(dict arrays not None):
+    """The arrays under the same names as objects of their own, whose shape and strides one may set: the memory is one."""
+    cdef dict shown = {}
+    for name, array in arrays.items():
+        shown[name] = PyArray_View(<cnp.ndarray?>array, NULL, NULL)
+    return shown
+
+
+def show(dict arrays not None, dict cache not None, dict shapes not None):
+    """Put views of the arrays into a cache, and their shapes beside it."""
+    cdef tuple shape = None
+    cdef cnp.ndarray array
+    for name, value in arrays.items():
+        array = value
+        cache[name] = PyArray_View(array, NULL, NULL)
+        if shape is None or not _has_shape(array, shape):
+            shape = np.shape(array)
+        shapes[name] = shape
+
+
+cdef bint _has_shape(cnp.ndarray array, tuple shape) noexcept:
+    cdef Py_ssize_t i
+    if cnp.PyArray_NDIM(array) != len(shape):
+        return False
+    for i in range(len(shape)):
+        if cnp.PyArray_DIM(array, i) != shape[i]:
             return False
     return True

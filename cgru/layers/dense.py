@@ -6,16 +6,16 @@ network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import MutableMapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from cgru import activations
-from cgru.core.checks import callable_, float_dtype, positive, real
+from cgru import activations, initializers
+from cgru.core.checks import mapping, positive, real
 from cgru.core.kernels import matmul
-from cgru.initializers import xavier
-from cgru.layers.layer import Layer, Shape, flat, floats, unflat, unpadded
+from cgru.layers.layer import Layer, LayerPass, Shape, flat, floats, unflat, unpadded
 
 __all__ = ["Dense"]
 
@@ -38,26 +38,25 @@ class Dense(Layer):
     TypeError or ValueError for an argument that does not fit.
     """
 
+    parameter_names = ("W", "b")
+
     def __init__(
         self,
         units: int = 1,
-        activate: activations.Activation = activations.sigmoid,
-        initialization: Callable[..., np.ndarray] = xavier,
-        se_hPars: dict[str, Any] | None = None,
+        activate: activations.Activation | str = activations.sigmoid,
+        initialization: initializers.Initializer | str = initializers.xavier,
+        se_hPars: MutableMapping[str, Any] | None = None,
         *,
-        dtype: Any = np.float64,
+        dtype: DTypeLike | None = None,
         rng: np.random.Generator | int | None = None,
     ) -> None:
-        super().__init__(rng)
+        super().__init__(rng, dtype)
         self.d["u"] = positive(units, "units")
-        self.activate = callable_(activate, "activate")
-        self.initialization = callable_(initialization, "initialization")
-        if se_hPars is not None and not isinstance(se_hPars, Mapping):
-            raise TypeError(f"se_hPars: expected a dict or None, got {type(se_hPars).__name__}")
-        self.se_hPars = se_hPars
-        self.dtype = float_dtype(dtype)
+        self.activate = activations.named(activate, "activate")
+        self.initialization = initializers.named(initialization, "initialization")
+        self.se_hPars = mapping(se_hPars, "se_hPars")
         self.trainable = True
-        self.activation = {"activate": activations.name_of(activate)}
+        self.activation = {"activate": activations.name_of(self.activate)}
 
     def __repr__(self) -> str:
         activate = activations.name_of(self.activate)
@@ -68,6 +67,11 @@ class Dense(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         """That of the input, with u in the place of n."""
         return *shape[:-1], self.d["u"]
+
+    @property
+    def elements(self) -> int | None:
+        """n, the rows of W; None where there is none yet."""
+        return len(self.p["W"]) if np.ndim(self.p.get("W")) else None
 
     def compute_shapes(self, A: np.ndarray) -> None:
         """Set `d` and the shapes of X, W and b in `fs` for an input A (m, n) or (m, s, n)."""
@@ -82,21 +86,17 @@ class Dense(Layer):
         W = real(self.initialization(self.fs["W"], rng=self.np_rng), "initialization", self.fs["W"])
         self.p |= {"W": np.array(W, self.dtype), "b": np.zeros(self.fs["b"], self.dtype)}
 
-    # --- forward and backward ---
+    # --- forward ---
 
-    def forward(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
-        """The outputs (m, u) for an input A (m, n), with what `backward` needs kept in `fc`.
+    def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> DensePass:
+        """The outputs (m, u) for an input A (m, n); for all steps A (m, s, n) they are (m, s, u).
 
-        For all steps A (m, s, n) they are (m, s, u); sample i has `lengths[i]` real ones (None: all).
+        Sample i has `lengths[i]` real steps (None: all).
         """
-        with self._alone("forward"):
-            X, real, p = self._checked(A, lengths)
-            self._went_back = False
-            self.fc.clear()  # should the activation raise, there are no caches rather than old ones
-            Z = self._linear(X, p)
-            A = self._activated(Z)
-            self.activation["activate"] = activations.name_of(self.activate)
-            return self._ran(real, X=X, Z=Z, A=A if real is None else np.where(real, A, A.dtype.type(0)))
+        X, real, p = self._checked(A, lengths)
+        Z = self._linear(X, p)
+        A = self._activated(Z)
+        return DensePass(self, real, X=X, Z=Z, A=A if real is None else np.where(real, A, A.dtype.type(0)))
 
     def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
         """The same numbers as `forward`; the layer is not touched, any number of threads may call it at once."""
@@ -104,26 +104,10 @@ class Dense(Layer):
         A = self._activated(self._linear(X, p))
         return A if real is None else np.where(real, A, A.dtype.type(0))
 
-    def backward(self, dX: np.ndarray) -> np.ndarray:
-        """Take dL/dA in the shape that `forward` returned, fill `bc`, return dL/dX; RuntimeError before `forward`."""
-        with self._alone("backward"):
-            dA = self._dA(dX)
-            return self._backward(self._through_activation(dA), dA)
-
-    def compute_gradients(self) -> None:
-        """Fill `g` with dW = X^T dZ and db, dZ summed over samples and steps; RuntimeError before `backward`."""
-        X, dZ = self.fc.get("X"), self.bc.get("dZ")
-        if X is None or dZ is None or not self._went_back:
-            raise RuntimeError("compute_gradients: expected forward and backward to be called first")
-        dZ = flat(dZ)
-        self.g |= {"dW": matmul(flat(X).T, dZ), "db": dZ.sum(axis=0)}
-
-    # --- what the above share with the network's training ---
-
-    def _preactivations(self, A: np.ndarray) -> np.ndarray:
-        """Z (m, u), with no cache kept."""
-        X, _, p = self._checked(A)
-        return self._linear(X, p)
+    def _rerun(self, *arguments: Any) -> DensePass:
+        ran = self.run(*arguments)
+        self.activation["activate"] = activations.name_of(self.activate)
+        return ran
 
     def _linear(self, X: np.ndarray, p: Arrays) -> np.ndarray:
         Z = matmul(flat(X), p["W"].astype(self.dtype, copy=False)) + p["b"].astype(self.dtype, copy=False)
@@ -134,41 +118,61 @@ class Dense(Layer):
         A = real(activations.bind(self.activate, self.se_hPars)(rows), "activate", rows.shape, self.dtype)
         return unflat(A, like=Z)
 
-    def _through_activation(self, dA: np.ndarray) -> np.ndarray:
-        """dL/dZ: dA times the derivative, element by element or by the Jacobian of each sample."""
-        Z, A, d = flat(self.fc["Z"]), flat(self.fc["A"]), flat(dA)
-        if activations.ours(self.activate) is activations.softmax:  # its Jacobian need not be built
-            T = self.dtype.type(activations.parameter(self.se_hPars, "softmax_temperature"))
-            return unflat(A * (d - (d * A).sum(axis=1, keepdims=True)) / T, like=dA)
-        D = real(activations.bind(self.activate, self.se_hPars)(Z, deriv=True), "activate", dtype=self.dtype)
-        if D.shape == Z.shape:
-            return unflat(d * D, like=dA)
-        if D.shape == (*Z.shape, Z.shape[1]):
-            return unflat((d[:, None, :] @ D)[:, 0], like=dA)
-        raise ValueError(f"activate: expected derivatives of shape {Z.shape} or (m, u, u), got {D.shape}")
-
-    def _backward(self, dZ: np.ndarray, dA: np.ndarray | None = None) -> np.ndarray:
-        """dL/dX from dL/dZ: where `backward` goes on, and where a loss that has dL/dZ itself comes in, with no dA."""
-        X = self.fc["X"]
-        W = self._parameters(X.shape[-1])["W"].astype(self.dtype, copy=False)
-        dX = unflat(matmul(flat(dZ), W.T), like=X)
-        self._back(**({"dZ": dZ, "dX": dX} if dA is None else {"dA": dA, "dZ": dZ, "dX": dX}))
-        return dX
-
     def _checked(self, A: Any, lengths: Any = None) -> tuple[np.ndarray, np.ndarray | None, Arrays]:
         """X, which of its steps are real (None: all), and the parameters."""
-        X, p = floats(A, self.dtype), self._parameters()
+        X, real = unpadded(floats(A, self.dtype), lengths)
+        self.make(X)
+        p = self.parameters()
         if X.shape[-1] != len(p["W"]):
             due = "(m, s, {})" if X.ndim == 3 else "(m, {})"
             raise ValueError(f"A: expected shape {due.format(len(p['W']))}, the rows of W, got {X.shape}")
-        return *unpadded(X, lengths), p
+        return X, real, p
 
-    def _parameters(self, n: int | str = "n") -> Arrays:
+    def parameters(self, n: int | str = "n") -> Arrays:
         """W and b as they stand in `p`, refused where they are missing or do not fit."""
-        if not self.p:
-            raise RuntimeError("p: empty; expected compute_shapes and initialize_parameters before this call")
         shapes = {"W": (n, self.d["u"]), "b": (1, self.d["u"])}
         for name, shape in shapes.items():
             if name not in self.p:
                 raise ValueError(f"p[{name!r}]: missing; expected an array of shape {shape}")
         return {name: real(self.p[name], f"p[{name!r}]", shape) for name, shape in shapes.items()}
+
+
+class DensePass(LayerPass):
+    """One run of a `Dense`."""
+
+    def __init__(self, layer: Dense, real: np.ndarray | None, **own: np.ndarray) -> None:
+        super().__init__(real, **own)
+        self.layer = layer
+
+    def backward_linear(self, dZ: np.ndarray) -> np.ndarray:
+        """Go back from dL/dZ, which a loss may have in place of dL/dA."""
+        dZ = real(dZ, "dZ", self._own["Z"].shape, self._own["Z"].dtype)
+        return self._went_back({"dZ": dZ, "dX": self._through_product(dZ)})
+
+    def gradients(self) -> Arrays:
+        """dW = X^T dZ and db (u,), dZ summed over samples and steps; RuntimeError before `backward`."""
+        dZ = flat(self._gone_back()["dZ"])
+        return {"dW": matmul(flat(self._own["X"]).T, dZ), "db": dZ.sum(axis=0)}
+
+    def _back(self, dA: np.ndarray) -> Arrays:
+        dZ = self._through_activation(dA)
+        return {"dA": dA, "dZ": dZ, "dX": self._through_product(dZ)}
+
+    def _through_product(self, dZ: np.ndarray) -> np.ndarray:
+        X = self._own["X"]
+        W = self.layer.parameters(X.shape[-1])["W"].astype(X.dtype, copy=False)
+        return unflat(matmul(flat(dZ), W.T), like=X)
+
+    def _through_activation(self, dA: np.ndarray) -> np.ndarray:
+        """dL/dZ: dA times the derivative, element by element or by the Jacobian of each sample."""
+        Z, A, d = flat(self._own["Z"]), flat(self._own["A"]), flat(dA)
+        activate, se_hPars = self.layer.activate, self.layer.se_hPars
+        if activations.ours(activate) is activations.softmax:  # its Jacobian need not be built
+            T = A.dtype.type(activations.parameter(se_hPars, "softmax_temperature"))
+            return unflat(A * (d - (d * A).sum(axis=1, keepdims=True)) / T, like=dA)
+        D = real(activations.bind(activate, se_hPars)(Z, deriv=True), "activate", dtype=A.dtype)
+        if D.shape == Z.shape:
+            return unflat(d * D, like=dA)
+        if D.shape == (*Z.shape, Z.shape[1]):
+            return unflat((d[:, None, :] @ D)[:, 0], like=dA)
+        raise ValueError(f"activate: expected derivatives of shape {Z.shape} or (m, u, u), got {D.shape}")

@@ -16,7 +16,6 @@ from cgru.bidirectional import Bidirectional
 from cgru.gru import GRU
 from cgru.layers.embedding import Embedding
 from cgru.layers.layer import Layer, Shape
-from cgru.layers.pool import Pool
 
 __all__ = [
     "INTERFACE",
@@ -95,7 +94,7 @@ def made_for(layer: AnyLayer) -> int | None:
 
 def forward(layer: AnyLayer, A: np.ndarray, lengths: np.ndarray | None, h0: np.ndarray | None = None) -> np.ndarray:
     """The layer's forward pass in training; pre-activations are kept only where they are asked for."""
-    own = getattr(layer, "_forward", None)
+    own = None if isinstance(layer, Layer) else getattr(layer, "_forward", None)
     if own is None:
         return layer.forward(A, lengths)
     return own(A, lengths, h0=h0, preactivations=layer.preactivations is True)
@@ -139,7 +138,7 @@ def initial_states(layers: Any, m: int) -> dict[int, np.ndarray]:
 def uncarried(layers: Any) -> str | None:
     """A layer that needs whole sequences, so that they cannot be cut into pieces; None where there is none."""
     for i, layer in enumerate(layers):
-        whole = layer.how != "last" if isinstance(layer, Pool) else not isinstance(layer, GRU | Layer)
+        whole = not layer.piecewise if isinstance(layer, Layer) else not isinstance(layer, GRU)
         if whole or getattr(layer, "reverse", False):
             return f"{layer!r} as layer {i}"
     return None

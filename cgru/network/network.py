@@ -17,6 +17,7 @@ import numpy as np
 from cgru import losses
 from cgru.activations import ours, parameter
 from cgru.core.checks import callable_, flag, lengths_of, positive, real, sequences
+from cgru.core.lengths import mask
 from cgru.gru import GRU
 from cgru.layers.dense import Dense
 from cgru.layers.embedding import Embedding
@@ -26,7 +27,6 @@ from cgru.network import files as persistence
 from cgru.network.history import Epoch, History
 from cgru.network.samples import Data
 from cgru.optimizers import SGD, Adam
-from cgru.core.lengths import mask
 
 __all__ = ["Network", "load"]
 
@@ -381,7 +381,7 @@ class Network:
         lowest = next(i for i, layer in enumerate(self.layers) if layer.trainable)
         for i in range(len(self.layers) - 1, lowest - 1, -1):
             layer = self.layers[i]
-            dA = layer.backward(dA) if dZ is None else layer._backward(dZ)
+            dA = layer.backward(dA) if dZ is None else layer._pass.backward_linear(dZ)
             dZ = None
             if layer.trainable:
                 layer.compute_gradients()
@@ -405,8 +405,8 @@ class Network:
             for A, _, rows in self._below(data.X, data.lengths, size):
                 batch = data[rows]
                 self.reset_states()  # no sample continues one of the batch before
-                Z = self._head._preactivations(batch.rows(A))
-                A, Y = self._head._activated(Z), self._targets(batch)
+                ran = self._head.run(batch.rows(A))
+                Z, A, Y = ran.fc["Z"], ran.A, self._targets(batch)
                 loss += self._criterion(Z, A, Y)[0] * batch.count / data.count
                 hits = losses.hits(A, Y, self.loss)
                 right = None if hits is None else right + hits
@@ -576,7 +576,7 @@ def load(path: str | os.PathLike[str]) -> Network:
 
 def _give_generator(layer: GRU | Layer, seed: np.random.SeedSequence) -> None:
     """A generator from `seed`, for a layer that was given none of its own."""
-    if not getattr(layer, "_own_rng", False):
+    if "rng" not in layer.given if isinstance(layer, Layer) else not getattr(layer, "_own_rng", False):
         layer.np_rng = np.random.default_rng(seed)
 
 
