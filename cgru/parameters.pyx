@@ -53,6 +53,15 @@ cdef dict _shapes(e, u):
 
 
 def gru_compute_shapes(layer, A):
+    """From the shape of A (m, s, e) and `layer.d['u']` set `d['m'], d['s'], d['e']` and the shapes in `layer.fs`.
+
+    These are X (m, s, e), h (m, s, u) and those of the nine parameters: U (e, u), V (u, u), b (1, u), and chh (1, u) of
+    a `cgru.GRU` with `reset_after`.
+
+    Raises:
+        ValueError: A has not three dimensions, or one of them is zero.
+        RuntimeError: `d['u']` is missing.
+    """
     cdef tuple shape = (A if type(A) is np.ndarray else real(A, "A")).shape
     if len(shape) != 3:
         raise ValueError(f"A: expected shape (m, s, e), got {shape}")
@@ -78,6 +87,17 @@ def gru_compute_shapes(layer, A):
 
 
 def gru_initialize_parameters(layer):
+    """Fill `layer.p` with Uz, Vz, bz, Ur, Vr, br, Uhh, Vhh, bhh, in this order; biases are zero.
+
+    A `cgru.GRU` with `reset_after` has the bias chh as the last.
+
+    Weights come from `layer.initialization(shape, rng=layer.np_rng)`, drawn in the same order, in the dtype of the
+    layer where it has one.
+
+    Raises:
+        RuntimeError: `fs`, `np_rng` or `initialization` is missing.
+        ValueError, TypeError: the initializer returned another shape, or no real numbers.
+    """
     dtype = getattr(layer, "dtype", None)
     for attribute in ("np_rng", "initialization"):
         if not hasattr(layer, attribute):
@@ -98,6 +118,20 @@ def gru_initialize_parameters(layer):
 
 
 def gru_compute_gradients(layer):
+    """Set `layer.g['d' + name]` for every name in `layer.p`, summed over samples and steps, from the last step back.
+
+    Reads `fc['X'], fc['hp'], fc['r'], bc['dhh_'], bc['dz_'], bc['dr_']`, of a `cgru.GRU` the caches of its variant too.
+    The arrays in `g` are new at each call:
+
+        dUhh = sum X^T dhh_    dVhh = sum (r * hp)^T dhh_    dbhh = sum dhh_
+        dUz  = sum X^T dz_     dVz  = sum hp^T dz_           dbz  = sum dz_        and r as z
+
+    Of a `cgru.GRU` of another variant, or that dropped out, they are those of `cgru.reference.gradients`.
+
+    Raises:
+        RuntimeError: a parameter or a cache is missing.
+        ValueError, TypeError: one has another shape, or no real numbers.
+    """
     variant = _variant(layer)
     cdef tuple made = ("dhh_", "dz_", "dr_", *variant.gradients)
     cdef dict p = _needed(layer, "p", variant.names, "initialize_parameters")
@@ -199,6 +233,7 @@ cdef cnp.ndarray _gradient(dict g, key, tuple shape):
 
 
 def learning_rate(lrate, e):
+    """`lrate[e]`; TypeError for what holds no numbers, ValueError where it is shorter than e or e is negative."""
     try:
         if e >= 0:
             return float(lrate[e])
@@ -210,6 +245,14 @@ def learning_rate(lrate, e):
 
 
 def gru_update_parameters(layer):
+    """For every key of `layer.g`: `p[key[1:]] -= lrate[e] * g[key]`, in place.
+
+    Raises:
+        RuntimeError: `g` is empty, or `lrate`, `e` or a parameter is missing.
+        ValueError: `lrate` is shorter than `e`, a gradient has another shape than its parameter, or a parameter is
+            read-only.
+        TypeError: a parameter is not an array of floats.
+    """
     cdef dict g = layer.g, parameters
     cdef list pairs = []
     if not g:

@@ -78,7 +78,9 @@ def test_a_pass_is_the_reference(variant, options, ragged):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_many_are_alive_at_once(variant):
     layer = random_layer(3, 9, sequences=True, **variant)
-    batches = [random_batch(m, s, 3, 9, ragged, seed=m) for m, s, ragged in ((5, 7, 0), (1, 4, 0), (5, 7, 1), (2, 9, 1))]
+    batches = [
+        random_batch(m, s, 3, 9, ragged, seed=m) for m, s, ragged in ((5, 7, 0), (1, 4, 0), (5, 7, 1), (2, 9, 1))
+    ]
     due = [copied(gone_back(layer.run(*batch))) for batch in batches]
     passes = [layer.run(*batch) for batch in batches]
     layer.forward(batches[0][0])  # the layer's own last pass is one more
@@ -210,7 +212,13 @@ def test_memory_that_does_not_fit():
     count = layer.cache_numbers(2, 5)
     read_only = np.empty(count)
     read_only.flags.writeable = False
-    for memory in (np.empty(count - 1), np.empty(count, np.float32), np.empty(2 * count)[::2], np.empty((2, count)), read_only):
+    for memory in (
+        np.empty(count - 1),
+        np.empty(count, np.float32),
+        np.empty(2 * count)[::2],
+        np.empty((2, count)),
+        read_only,
+    ):
         for call in (lambda memory: layer.run(X, memory=memory), lambda memory: layer.resume(X, memory)):
             with pytest.raises(ValueError, match="memory: expected"):
                 call(memory)
