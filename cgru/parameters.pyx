@@ -64,7 +64,8 @@ def gru_compute_shapes(layer, A):
     """
     cdef tuple shape = (A if type(A) is np.ndarray else real(A, "A")).shape
     if len(shape) != 3:
-        raise ValueError(f"A: expected shape (m, s, e), got {shape}")
+        advice = "; for one element a step give A[:, :, None]" if len(shape) == 2 else ""
+        raise ValueError(f"A: expected shape (m, s, e), got {shape}{advice}")
     if 0 in shape:
         what = ("samples", "steps", "elements")[shape.index(0)]
         raise ValueError(f"A: expected at least one of its {what}, got shape {shape}")

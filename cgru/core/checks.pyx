@@ -106,8 +106,11 @@ def shapes_of(cache, shapes):
 
 def sequences(value, name, cnp.dtype dtype=None):
     """`value` as real numbers of shape (m, s, e) with at least one sample, step and element."""
-    cdef cnp.ndarray array = real(value, name, ("m", "s", "e"), dtype)
+    cdef cnp.ndarray array = real(value, name, None, dtype)
     cdef int axis
+    if cnp.PyArray_NDIM(array) != 3:
+        advice = f"; for one element a step give {name}[:, :, None]" if cnp.PyArray_NDIM(array) == 2 else ""
+        raise ValueError(f"{name}: expected shape (m, s, e), got {np.shape(array)}{advice}")
     for axis in range(3):
         if cnp.PyArray_DIM(array, axis) == 0:
             what = ("samples", "steps", "elements")[axis]
