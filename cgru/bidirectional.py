@@ -24,7 +24,7 @@ MERGES = ("concat", "sum", "mean", "mul")
 PREFIXES = ("forward.", "backward.")
 COPIED = (
     *("activate", "activate_update", "activate_reset", "initialization", "clip_gradients", "sequences", "se_hPars"),
-    *("dtype", "preactivations", "reset_after", "dropout", "recurrent_dropout", "zoneout", "stateful"),
+    *("dtype", "preactivations", "dropout", "recurrent_dropout", "zoneout", "stateful"),
 )
 
 
@@ -255,9 +255,9 @@ class Bidirectional(Layer):
     @property
     def dh0(self) -> np.ndarray:
         """dL/dh0 (2, m, u), after `backward`; RuntimeError before."""
-        if self._pass is None or not self._pass.bc:
+        if self.last is None or not self.last.bc:
             raise RuntimeError("dh0: expected a backward after the last forward")
-        return self._pass.dh0
+        return self.last.dh0
 
     # --- what stands behind them ---
 
@@ -271,7 +271,7 @@ class Bidirectional(Layer):
         return starts
 
     def _rerun(self, *arguments: Any) -> BidirectionalPass:
-        ran = self.run(*arguments, preactivations=self.preactivations is not False)
+        ran = self.run(*arguments)
         for half, part in zip(self.halves, ran.parts, strict=True):
             half.state = part.state
         return ran
@@ -346,7 +346,8 @@ def _merged(merge: str, first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def _twin(layer: GRU) -> GRU:
     """A layer like `layer` that runs the other way, with its generator; with parameters where that has some."""
-    twin = GRU(layer.d["u"], **{name: getattr(layer, name) for name in COPIED}, reverse=not layer.reverse)
+    options = {name: getattr(layer, name) for name in COPIED} | layer.variant.options
+    twin = GRU(layer.d["u"], **options, reverse=not layer.reverse)
     twin.np_rng, twin.given = layer.np_rng, layer.given
     twin.trainable, twin.training = layer.trainable, layer.training
     if layer.p:

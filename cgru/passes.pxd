@@ -3,5 +3,5 @@
 
 cdef class Pass:
     cdef readonly object A
-    cdef readonly dict fc
-    cdef public dict bc
+    cdef dict _fc
+    cdef dict _bc

@@ -24,32 +24,20 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from cgru.activations import sigmoid, tanh
+from cgru.core.lengths import ends, mask
+from cgru.variant import RESET_BEFORE, variant_of
 
 __all__ = ["PARAMETERS", "backward", "ends", "forward", "gradients", "mask", "names"]
 
 Arrays = dict[str, np.ndarray]
 Activation = Callable[..., np.ndarray]
 
-PARAMETERS = ("Uz", "Vz", "bz", "Ur", "Vr", "br", "Uhh", "Vhh", "bhh")
+PARAMETERS = RESET_BEFORE.names
 
 
-def names(reset_after: bool = False) -> tuple[str, ...]:
-    """The names of the parameters in their order: the nine, and `chh` where the reset gate comes after the product."""
-    return (*PARAMETERS, "chh") if reset_after else PARAMETERS
-
-
-def mask(lengths: np.ndarray, s: int) -> np.ndarray:
-    """(m, s, 1) booleans: whether step t of a sample is one of its `lengths` real ones."""
-    return (np.arange(s) < np.asarray(lengths)[:, None])[:, :, None]
-
-
-def ends(m: int, s: int, lengths: np.ndarray | None = None, reverse: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Two (m,) integers: the real step that runs first in each sample, and the one that runs last.
-
-    With them `fc['h'][np.arange(m), last]` is the last state, and `bc['dh'][np.arange(m), first]` is dL/dh0.
-    """
-    start, end = np.zeros(m, int), np.full(m, s - 1) if lengths is None else np.asarray(lengths) - 1
-    return (end, start) if reverse else (start, end)
+def names(reset_after: bool = False, layer_norm: bool = False) -> tuple[str, ...]:
+    """The names of the parameters in their order: see `cgru.variant`."""
+    return variant_of(reset_after=reset_after, layer_norm=layer_norm).names
 
 
 def forward(

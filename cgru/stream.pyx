@@ -84,6 +84,26 @@ cdef class _Linear(_Stage):
 
 
 cdef class Stream:
+    """A layer or a network that is given one step at a time and carries its state.
+
+    The weights are those of the moment, packed once; `refresh()` takes them anew. All memory is taken here: a step of
+    an array of the layers' dtype allocates nothing (one that must be cast, standardised or looked up first does). One
+    thread at a time.
+
+    Args:
+        source: a `GRU` or a `Network` with parameters: any stack of GRU layers, an `Embedding` before it, `Dense`
+            layers upon it, `Pool("last")`; dropout is off.
+        batch: m, how many samples run beside each other.
+
+    Attributes:
+        source, batch: as given; dtype: of the layers.
+        elements: e of a step's input; units: k of its output.
+
+    Raises:
+        TypeError, ValueError, RuntimeError: the source cannot run a step at a time, for the reason given (a reverse
+            direction, a pool over all steps, a callable of one's own), or has no parameters.
+    """
+
     cdef readonly object source
     cdef readonly Py_ssize_t batch, elements, units
     cdef readonly object dtype
@@ -118,6 +138,10 @@ cdef class Stream:
 
     @property
     def state(self):
+        """The states (m, u) after the last step, a list of them where there are several GRU layers: copies; settable.
+
+        Setting raises TypeError or ValueError for other numbers or shapes, and then changes nothing.
+        """
         states = [(<_Recurrent>stage).h.copy() for stage in self.recurrent]
         return states[0] if len(states) == 1 else states
 
@@ -143,10 +167,15 @@ cdef class Stream:
             (<_Recurrent>stage).h[...] = h
 
     def reset(self):
+        """Begin a new sequence: all states zero."""
         for stage in self.recurrent:
             (<_Recurrent>stage).h[...] = 0
 
     def refresh(self):
+        """Take the weights as they now are; the states stay.
+
+        ValueError where the layers have other sizes by now, and what the making of a Stream raises; nothing is changed.
+        """
         cdef Stream fresh = Stream(self.source, self.batch)
         if self._sizes() != fresh._sizes():
             raise ValueError("source: expected the layers, sizes and dtype that it had, got others; make a new Stream")
@@ -160,6 +189,11 @@ cdef class Stream:
         return self.dtype, [(type(stage), (<_Stage>stage).n, (<_Stage>stage).u) for stage in self.stages]
 
     def step(self, x):
+        """The output (m, k) for one step x (m, e), or (k,) for (e,) of a single sample; raw, as for `predict`.
+
+        Tokens of an embedding are integers (m,), or one integer. The array that is returned is written anew by the next
+        step: copy what is to be kept. TypeError or ValueError for another x, which leaves the state as it was.
+        """
         cdef bint flat
         cdef cnp.ndarray array
         if type(x) is np.ndarray and self.standardisation is None and self.table is None and self.takes(x):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-__all__ = ["LAYER_NORM", "RESET_AFTER", "RESET_BEFORE", "VARIANTS", "Variant", "variant_of"]
+__all__ = ["LAYER_NORM", "RESET_AFTER", "RESET_BEFORE", "VARIANTS", "Variant", "shape_of", "variant_of", "width_of"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Variant:
         reset_after: whether the reset gate is applied after the matrix product.
         layer_norm: whether the products of X and of the previous state are normalised.
         names: its parameters in their order.
-        caches: what `forward` keeps beside `X, h, hp, hh_, hh, z, z_, r, r_`, each (m, s, n): n by `width`.
+        caches: what `forward` keeps beside `X, h, hp, hh_, hh, z, z_, r, r_`, each (m, s, n) with n by `width_of`.
         gradients: what `backward` keeps beside `dA, dh_, dh, dhn, dhh_, dz_, dr_, dX`, likewise.
     """
 
@@ -41,6 +41,11 @@ class Variant:
         """`'d' + name` for each parameter."""
         return tuple("d" + name for name in self.names)
 
+    @property
+    def options(self) -> dict[str, bool]:
+        """The options by which cgru/reference.py and the constructor of a layer know it."""
+        return {"reset_after": self.reset_after and not self.layer_norm, "layer_norm": self.layer_norm}
+
     def __str__(self) -> str:
         return self.name
 
@@ -49,6 +54,11 @@ def shape_of(name: str, e: int, u: int) -> tuple[int, int]:
     """The shape of the parameter of that name."""
     rows, columns = {"U": (e, u), "V": (u, u), "b": (1, u), "c": (1, u), "g": (1, 3 * u)}[name[0]]
     return rows, columns
+
+
+def width_of(name: str, u: int) -> int:
+    """The width n of the cache (m, s, n) of that name."""
+    return {"nU": 3 * u, "nV": 3 * u, "iU": 1, "iV": 1, "dU_": 3 * u, "dV_": 3 * u}.get(name, u)
 
 
 _NINE = ("Uz", "Vz", "bz", "Ur", "Vr", "br", "Uhh", "Vhh", "bhh")

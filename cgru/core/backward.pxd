@@ -1,4 +1,19 @@
-"""The layer backward, without the GIL: its memory is handed in, its arrays are those of the call."""
+"""The layer backward, without the GIL: its memory is handed in, its arrays are those of the call.
+
+The call of `execute`; all past a sample's length is written as zero:
+
+    hp hh z r      (m, s, u)    read; and the variant's caches: c, or c nU nV iU iV
+    dA             (m, s, u)    read; none: zero. Past a sample's length it is not looked at
+    h0             (m, u)       read: dL/d(last state) of each sample; none: zero
+    dhh_ dz_ dr_   (m, s, u)    written; gradients reads them
+    dc             (m, s, u)    reset_after, layer_norm: written
+    dU_ dV_        (m, s, 3 u)  layer_norm: written; dL/d of the products of X and hp before they are normalised
+    dh_ dh         (m, s, u)    written where they are there
+    dX             (m, s, e)    likewise
+    last           (m, u)       likewise: dL/dh0 of each sample
+
+A call that was forward's has h0 and last bound to other arrays: bind both anew, if only to None.
+"""
 
 from cgru.core.kernels cimport cgru_call, cgru_kernels, cgru_product, cgru_single, cgru_weights
 

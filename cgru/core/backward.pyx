@@ -150,6 +150,20 @@ cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) 
 
 def run(dict p not None, dict arrays not None, tuple activations not None, order=None, running=None,
         bint reverse=False):
+    """From `hp, hh, z, r` and `dA` (m, s, u) fill `dh_, dh, dhh_, dz_, dr_` (m, s, u) and `dX` (m, s, e).
+
+    Where the reset gate is applied after the product, `c` is read and `dc` filled as well. All are zero past a sample's
+    length.
+
+    Args:
+        p: the nine parameters; with `chh` as a tenth the reset gate is applied after the product.
+        arrays: the caches, `zoneout` as in forward, and the outputs, last axis contiguous, and X for its shape; all of
+            one dtype.
+        activations: (code, alpha) of activate, activate_update and activate_reset, as `cgru.activations.code_of` gives.
+        order: (m,) intp, the samples, longest first; None: every sample has every step.
+        running: (s,) intp, how many of them have each step.
+        reverse: whether the steps ran from the last to the first.
+    """
     cdef cnp.ndarray X = arrays["X"]
     cdef const cgru_kernels *k = kernels(cnp.PyArray_ITEMSIZE(X))
     cdef cgru_call call = new_call(X, cnp.PyArray_DIM(p["Vz"], 0), activations, order, running)

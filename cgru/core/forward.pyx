@@ -181,6 +181,20 @@ cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) 
 
 def run(dict p not None, dict arrays not None, tuple activations not None, order=None, running=None,
         bint reverse=False):
+    """Run the sequences X and fill those of `h, hh, z, r, c, hh_, z_, r_` (m, s, u) and `last` (m, u) that are there.
+
+    Past a sample's length `h` is filled with its last state, in reverse with the first, the others with zero; where no
+    `hh` is wanted, nothing is written there.
+
+    Args:
+        p: the nine parameters; with `chh` as a tenth the reset gate is applied after the product.
+        arrays: X (m, s, e) and the outputs, last axis contiguous; `h0` (m, u) C-contiguous, or none; `zoneout`, a mask
+            (m, s, u) or a rate (), or none. All of one dtype.
+        activations: (code, alpha) of activate, activate_update and activate_reset, as `cgru.activations.code_of` gives.
+        order: (m,) intp, the samples, longest first; None: every sample has every step.
+        running: (s,) intp, how many of them have each step.
+        reverse: whether the steps run from the last to the first.
+    """
     cdef cnp.ndarray X = arrays["X"]
     cdef const cgru_kernels *k = kernels(cnp.PyArray_ITEMSIZE(X))
     cdef cgru_call call = new_call(X, cnp.PyArray_DIM(p["Vz"], 0), activations, order, running)

@@ -35,14 +35,17 @@ cdef const cgru_kernels *kernels(Py_ssize_t itemsize) noexcept nogil:
 
 
 def levels():
+    """The levels that this build and this machine have, the fastest first: of avx512, avx2, baseline, scalar."""
     return tuple(name for name in LEVELS if cgru_level(name.encode(), 4) != NULL)
 
 
 def level():
+    """The level in use: the fastest one, or what `CGRU_SIMD` in the environment names."""
     return _float32.level.decode()
 
 
 def use_level(str name not None):
+    """Take level `name` from now on; ValueError where this build or this machine lacks it."""
     global _float32, _float64
     if name not in levels():
         raise ValueError(f"CGRU_SIMD: expected one of {', '.join(levels())} on this machine, got {name!r}")
@@ -51,6 +54,7 @@ def use_level(str name not None):
 
 
 def activation(int code, double alpha, x):
+    """The compiled activation `code` (see `cgru.activations.CODES`) at x, float32 or float64 of any shape."""
     cdef cnp.ndarray given = np.ascontiguousarray(x), out = np.empty_like(given)
     cdef cgru_activation f = cgru_activation(code, alpha)
     if given.dtype not in (np.float32, np.float64):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 from typing import Any
+from weakref import ref
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -93,20 +94,17 @@ class Dense(Layer):
 
         Sample i has `lengths[i]` real steps (None: all).
         """
-        X, real, W, b = self._checked(A, lengths)
+        X, steps, W, b = self._checked(A, lengths)
         Z, A = Linear(W, b, self.code).both(flat(X))
         A = unflat(self._own(Z) if A is None else A, like=X)
-        return DensePass(
-            self, real, X=X, Z=unflat(Z, like=X), A=A if real is None else np.where(real, A, A.dtype.type(0))
-        )
+        return DensePass(self, steps, X=X, Z=unflat(Z, like=X), A=_real(A, steps))
 
     def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
         """The same numbers as `forward`; the layer is not touched, any number of threads may call it at once."""
-        X, real, W, b = self._checked(A, lengths)
+        X, steps, W, b = self._checked(A, lengths)
         code = self.code
         A = Linear(W, b, code).outputs(flat(X))
-        A = unflat(self._own(A) if code is None else A, like=X)
-        return A if real is None else np.where(real, A, A.dtype.type(0))
+        return _real(unflat(self._own(A) if code is None else A, like=X), steps)
 
     def _rerun(self, *arguments: Any) -> DensePass:
         ran = self.run(*arguments)
@@ -116,47 +114,40 @@ class Dense(Layer):
     @property
     def code(self) -> tuple[int, float] | None:
         """What the compiled layer calls the activation as it is now; None for a callable that is not cgru's own."""
-        se_hPars = mapping(self.se_hPars, "se_hPars")
-        f = activations.named(self.activate, "activate")
-        if activations.ours(f) is activations.softmax:
-            return SOFTMAX_CODE, activations.parameter(se_hPars, "softmax_temperature")
-        return activations.code_of(f, se_hPars)
+        return _code(self.activate, self.se_hPars)
 
-    def weights(self, n: int | str = "n") -> tuple[np.ndarray, np.ndarray]:
+    def weights(self) -> tuple[np.ndarray, np.ndarray]:
         """W (n, u) and b (1, u) as they stand in `p`, in the layer's dtype, refused where they do not fit."""
-        u = self.d["u"]
-        for name, shape in (("W", (n, u)), ("b", (1, u))):
-            if name not in self.p:
-                raise ValueError(f"p[{name!r}]: missing; expected an array of shape {shape}")
-        W, b = self.p["W"], self.p["b"]
-        return real(W, ("p", "W"), (n, u), self.dtype), real(b, ("p", "b"), (1, u), self.dtype)
+        return _weights(self.p, "n", self.d["u"], self.dtype)
 
     def _own(self, Z: np.ndarray) -> np.ndarray:
-        """The activation where it is a callable that is not cgru's own."""
-        return real(self.bound(Z), "activate", Z.shape, self.dtype)
-
-    @property
-    def bound(self) -> activations.Activation:
-        """The activation as it is now, with its parameters, as a plain `f(x, deriv=False)`."""
-        return activations.bind(activations.named(self.activate, "activate"), self.se_hPars)
+        """The activation of rows, where it is a callable that is not cgru's own."""
+        return real(_bound(self.activate, self.se_hPars)(Z), "activate", Z.shape, self.dtype)
 
     def _checked(self, A: Any, lengths: Any) -> tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray]:
         """X, which of its steps are real (None: all), W and b."""
-        X, real = unpadded(floats(A, self.dtype), lengths)
+        X, steps = unpadded(floats(A, self.dtype), lengths)
         self.make(X)
         W, b = self.weights()
         if X.shape[-1] != len(W):
             due = "(m, s, {})" if X.ndim == 3 else "(m, {})"
             raise ValueError(f"A: expected shape {due.format(len(W))}, the rows of W, got {X.shape}")
-        return X, real, W, b
+        return X, steps, W, b
 
 
 class DensePass(LayerPass):
-    """One run of a `Dense`."""
+    """One run of a `Dense`, whose parameters and activation it reads as they are when it goes back."""
 
-    def __init__(self, layer: Dense, real: np.ndarray | None, **own: np.ndarray) -> None:
-        super().__init__(real, **own)
-        self.layer = layer
+    def __init__(self, layer: Dense, steps: np.ndarray | None, **own: np.ndarray) -> None:
+        super().__init__(steps, **own)
+        self._layer = ref(layer)  # which holds its last pass
+        self._had = layer.p, layer.activate, layer.se_hPars
+
+    @property
+    def _has(self) -> tuple[Arrays, Any, Any]:
+        """The layer's parameters, activation and the parameters of that; what it had, where it is gone."""
+        layer = self._layer()
+        return self._had if layer is None else (layer.p, layer.activate, layer.se_hPars)
 
     def backward_linear(self, dZ: np.ndarray) -> np.ndarray:
         """Go back from dL/dZ, which a loss may have in place of dL/dA."""
@@ -174,18 +165,44 @@ class DensePass(LayerPass):
 
     def _through_product(self, dZ: np.ndarray) -> np.ndarray:
         X = self._own["X"]
-        W, _ = self.layer.weights(X.shape[-1])
+        W, _ = _weights(self._has[0], X.shape[-1], dZ.shape[-1], X.dtype)
         return unflat(Linear(W.T).outputs(flat(dZ)), like=X)
 
     def _through_activation(self, dA: np.ndarray) -> np.ndarray:
         """dL/dZ: dA times the derivative, element by element or by the Jacobian of each sample."""
         Z, A, d = flat(self._own["Z"]), flat(self._own["A"]), flat(dA)
-        code, alpha = self.layer.code or (None, None)
+        _, *activate = self._has
+        code, alpha = _code(*activate) or (None, None)
         if code == SOFTMAX_CODE:  # its Jacobian need not be built
             return unflat(A * (d - (d * A).sum(axis=1, keepdims=True)) / A.dtype.type(alpha), like=dA)
-        D = real(self.layer.bound(Z, deriv=True), "activate", dtype=A.dtype)
+        D = real(_bound(*activate)(Z, deriv=True), "activate", dtype=A.dtype)
         if D.shape == Z.shape:
             return unflat(d * D, like=dA)
         if D.shape == (*Z.shape, Z.shape[1]):
             return unflat((d[:, None, :] @ D)[:, 0], like=dA)
         raise ValueError(f"activate: expected derivatives of shape {Z.shape} or (m, u, u), got {D.shape}")
+
+
+def _weights(p: Arrays, n: int | str, u: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    for name, shape in (("W", (n, u)), ("b", (1, u))):
+        if name not in p:
+            raise ValueError(f"p[{name!r}]: missing; expected an array of shape {shape}")
+    W = real(p["W"], ("p", "W"), (n, u), dtype)
+    return W, real(p["b"], ("p", "b"), (1, W.shape[1]), dtype)
+
+
+def _code(activate: Any, se_hPars: Any) -> tuple[int, float] | None:
+    f, se_hPars = activations.named(activate, "activate"), mapping(se_hPars, "se_hPars")
+    if activations.ours(f) is activations.softmax:
+        return SOFTMAX_CODE, activations.parameter(se_hPars, "softmax_temperature")
+    return activations.code_of(f, se_hPars)
+
+
+def _bound(activate: Any, se_hPars: Any) -> activations.Activation:
+    """The activation as a plain `f(x, deriv=False)`."""
+    return activations.bind(activations.named(activate, "activate"), se_hPars)
+
+
+def _real(A: np.ndarray, steps: np.ndarray | None) -> np.ndarray:
+    """A with zeros where it is padding."""
+    return A if steps is None else np.where(steps, A, A.dtype.type(0))

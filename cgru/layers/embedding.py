@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from cgru.core.checks import integers, lengths_of, positive, real
+from cgru.core.lengths import mask
 from cgru.initializers import Initializer, named, standard_normal
 from cgru.layers.layer import Layer, LayerPass, Shape, flat
-from cgru.reference import mask
 
 __all__ = ["Embedding"]
 

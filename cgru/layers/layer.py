@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from cgru.core.checks import float_dtype, generator, lengths_of, real, shapes_of
+from cgru.core.lengths import mask
 from cgru.core.memory import show, views
 from cgru.optimizers import clip_factor
 from cgru.parameters import gru_update_parameters
 from cgru.passes import Pass
-from cgru.reference import mask
 
 __all__ = ["Layer", "LayerPass", "flat", "floats", "unflat", "unpadded"]
 
@@ -73,17 +73,17 @@ class Layer:
         self.bc: Arrays = {}
         self.g: Arrays = {}
         self.o: dict[str, Any] = {}
-        self._pass: Pass | None = None  # of the last forward
+        self.last: Pass | None = None  # of the last forward
         self._lock = threading.RLock()  # of a kind that a Ctrl-C just after it was taken does not leave shut
 
     def __getstate__(self) -> dict[str, Any]:
         """The layer's attributes, for pickle and copy, without what a run leaves."""
-        kept = {name: value for name, value in vars(self).items() if name not in ("_lock", "_pass")}
+        kept = {name: value for name, value in vars(self).items() if name not in ("_lock", "last")}
         return kept | {name: {} for name in CACHES if name in kept}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         """Take over what `__getstate__` gave."""
-        vars(self).update(state, _lock=threading.RLock(), _pass=None)
+        vars(self).update(state, _lock=threading.RLock(), last=None)
 
     @property
     def dtype(self) -> np.dtype:
@@ -163,9 +163,9 @@ class Layer:
         """
         self._enter("compute_gradients")
         try:
-            if self._pass is None or not self._pass.bc:
+            if self.last is None or not self.last.bc:
                 raise RuntimeError("compute_gradients: expected a backward after the last forward")
-            g = self.clipped(self._pass.gradients())
+            g = self.clipped(self.last.gradients())
             self.g.clear()
             self.g.update(g)
         finally:
@@ -203,7 +203,7 @@ class Layer:
         try:
             ran = self._rerun(*arguments)
             self._forget()
-            self._pass = ran
+            self.last = ran
             self.fs.clear()
             self.compute_shapes(ran.fc["X"])
             show(ran.fc, self.fc, self.fs)
@@ -215,10 +215,10 @@ class Layer:
         """`backward`, with all that the pass takes."""
         self._enter("backward")
         try:
-            ran = self._pass
+            ran = self.last
             if ran is None:
                 raise RuntimeError("backward: expected a forward before it")
-            self._go_back(ran, *arguments)
+            ran.backward(*arguments)
             self.bc.clear()
             self.bs.clear()
             show(ran.bc, self.bc, self.bs)
@@ -227,16 +227,12 @@ class Layer:
             self._lock.release()
 
     def _rerun(self, *arguments: Any) -> Pass:
-        """The run of `forward`. One that has memory to use again checks, then lets go of the last pass, and runs."""
+        """The run of `forward`, and what it leaves in the layer beside the dicts."""
         return self.run(*arguments)
-
-    def _go_back(self, ran: Pass, *arguments: Any) -> None:
-        """The way back of `backward`. One that has memory to use again checks, then empties `bc`, and goes."""
-        ran.backward(*arguments)
 
     def _forget(self) -> None:
         """Let go of the last pass. What its backward made stays to be seen until there is another."""
-        self._pass = None
+        self.last = None
         self.fc.clear()
 
     def _enter(self, call: str) -> None:
@@ -248,10 +244,10 @@ class Layer:
 class LayerPass(Pass):
     """A pass of a layer in NumPy: it owns arrays by their letters, A among them, and `fc` shows them."""
 
-    def __init__(self, real: np.ndarray | None, **own: np.ndarray) -> None:
+    def __init__(self, steps: np.ndarray | None, **own: np.ndarray) -> None:
         shown = views(own)
         super().__init__(shown["A"], shown)
-        self._real = real  # which steps are no padding, (m, s, 1); None: all
+        self._steps = steps  # which are no padding, (m, s, 1); None: all
         self._own = views(own)  # X is the caller's, who may change its shape
         self._made: Arrays | None = None  # by backward
 
@@ -259,8 +255,8 @@ class LayerPass(Pass):
         """Take dL/dA in the shape of A, fill `bc` and return dL/dX."""
         A = self._own["A"]
         dA = real(dA, "dX", A.shape, A.dtype)
-        if self._real is not None and dA.ndim == 3:
-            dA = np.where(self._real, dA, A.dtype.type(0))
+        if self._steps is not None and dA.ndim == 3:
+            dA = np.where(self._steps, dA, A.dtype.type(0))
         return self._went_back(self._back(dA))
 
     def _went_back(self, made: Arrays) -> np.ndarray | None:

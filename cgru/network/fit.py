@@ -183,11 +183,13 @@ class Fit:
         """
         A, lengths, passes = self.net.standardized(batch.X), batch.lengths, []
         for i, layer in enumerate(self.net.body):
-            if states is None or i not in states:
-                ran = layer.run(A, lengths)
+            if layer.cells:
+                start = None if states is None else states[i][rows]
+                ran = layer.run(A, lengths, start, preactivations=layer.preactivations is True)
+                if states is not None:
+                    states[i][rows] = ran.state
             else:
-                ran = layer.run(A, lengths, states[i][rows])
-                states[i][rows] = ran.state
+                ran = layer.run(A, lengths)
             passes.append(ran)
             A = ran.A
             lengths = lengths if A.ndim == 3 else None

@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike
 
 from cgru import losses, optimizers
 from cgru.core.checks import float_dtype, lengths_of, positive, real, sequences
+from cgru.core.lengths import mask
 from cgru.layers.dense import Dense
 from cgru.layers.embedding import Embedding
 from cgru.layers.layer import Layer
@@ -25,7 +26,6 @@ from cgru.network.fit import Fit, check, scores
 from cgru.network.history import Epoch, History
 from cgru.network.samples import Data
 from cgru.optimizers import SGD, Adam
-from cgru.reference import mask
 
 __all__ = ["Network", "load"]
 
@@ -44,8 +44,9 @@ class Network:
     `loss` is "cross_entropy", "binary_cross_entropy" or "mean_squared_error" ("mse"); None chooses by the head's
     activation: softmax, sigmoid, any other. `optimizer` is an `SGD`, an `Adam`, or "sgd" or "adam" (None: `Adam()`) and
     may be replaced at any time. `dtype` goes to all layers that were not given one of their own; None: that of those
-    that were, else float64. All have one. `seed` makes the initial weights, the shuffling and the validation split repeatable; each layer gets a generator of
-    its own from it, except one that was given its own. `class_names` are kept with the model, one for each class.
+    that were, else float64. All have one. `seed` makes the initial weights, the shuffling and the validation split
+    repeatable; each layer gets a generator of its own from it, except one that was given its own. `class_names` are
+    kept with the model, one for each class.
 
     Parameters are made at the first sight of data, for its number of elements; a layer that has parameters keeps them.
     Inputs are raw: once `fit` has measured a standardisation (`mean` and `scale`, (e,), else None), every method

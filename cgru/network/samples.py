@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cgru.reference import mask
+from cgru.core.lengths import mask
 
 __all__ = ["Data"]
 

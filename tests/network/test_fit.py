@@ -4,6 +4,7 @@ import copy
 import pickle
 import re
 import signal
+import threading
 
 import numpy as np
 import pytest
@@ -348,6 +349,80 @@ def test_divergence_is_said_and_undone():
     assert net.history.loss or same(weights(net), before)
     net.optimizer = cgru.Adam()
     assert np.isfinite(net.fit(X, REALS, epochs=1).loss[0])
+
+
+def test_the_optimizer_goes_back_with_the_parameters():
+    net, validation = made(optimizer=cgru.Adam(0.1)), (X, (LABELS + 1) % 3)
+    history = net.fit(X, LABELS, epochs=6, batch_size=8, validation=validation)
+    best = 1 + int(np.argmin(history.validation_loss))
+    assert best < 6
+    assert {steps[0] for steps in net.optimizer_state["Adam"].values()} == {3 * best}
+
+
+def test_a_network_whose_parameters_are_cleared_takes_other_elements():
+    net = made(stack=2)
+    net.fit(X, LABELS, epochs=1)
+    wide = RNG.standard_normal((M, S, E + 2))
+    with pytest.raises(ValueError, match=r"X: expected shape \(m, s, 3\), as the network was made for"):
+        net.fit(wide, LABELS)
+    net.layers[0].p.clear()
+    assert net.elements is None
+    assert np.isfinite(net.fit(wide, LABELS, epochs=2).loss).all()
+    assert net.elements == E + 2
+    assert net.layers[0].p["Uz"].shape == (E + 2, 5)
+
+    net.fit(wide, LABELS, epochs=1, standardize=True)
+    net.layers[0].p.clear()
+    with pytest.raises(ValueError, match=r"X: expected shape \(m, s, 5\), as mean and scale were measured for"):
+        net.predict(X)
+    net.mean = net.scale = None
+    assert net.predict(X).shape == (M, 3)
+
+
+def test_one_thread_at_a_time():
+    net, caught, done = made(), [], []
+    inside = threading.Event()
+
+    def work():
+        try:
+            inside.wait(10)
+            net.fit(X, LABELS, epochs=1)
+        except RuntimeError as error:
+            caught.append(str(error))
+
+    def callback(event):
+        inside.set()
+        for thread in threads:
+            thread.join(10)
+        done.append(net.evaluate(X, LABELS))
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    net.fit(X, LABELS, epochs=1, callback=callback)
+    assert caught == ["fit: another thread is inside this network; give each thread a network of its own"] * 3
+    assert len(done) == 1
+    assert len(net.history) == 1
+    net.fit(X, LABELS, epochs=1)
+    assert len(pickle.loads(pickle.dumps(net)).fit(X, LABELS, epochs=1)) == 1
+
+
+def test_the_layers_are_not_touched():
+    net = made(stack=2)
+    net.fit(X, LABELS, epochs=2)
+    for layer in net.layers:
+        assert [layer.fc, layer.bc, layer.g] == [{}] * 3
+        assert layer.last is None
+
+
+def test_gradients_of_a_layer_are_clipped_where_it_says_so():
+    layers = [cgru.GRU(4, clip_gradients=True), cgru.Dense(2, cgru.identity)]
+    net = cgru.Network(layers, optimizer=cgru.SGD(1.0), seed=0)
+    net.predict(X)
+    before = weights(net)
+    net.fit(X, 1e3 * REALS, epochs=1, batch_size=M)
+    moved = [np.square(array - before[key]).sum() for key, array in net.parameters().items() if key[0] == "0"]
+    assert np.sqrt(sum(moved)) == pytest.approx(0.25)
 
 
 # --- what is refused ---

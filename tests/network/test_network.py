@@ -1,6 +1,7 @@
 """Network: what it makes, that it predicts and evaluates, and what it refuses."""
 
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -88,6 +89,68 @@ def test_evaluate():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_outputs_have_the_dtype_of_the_head(dtype):
     assert made(dtype=dtype).predict(X).dtype == dtype
+
+
+def test_all_layers_have_one_dtype():
+    single, double = {"dtype": np.float32}, {"dtype": np.float64}
+    for layers, dtype, due in (
+        ([cgru.GRU(3), cgru.Dense(2)], None, np.float64),
+        ([cgru.GRU(3), cgru.Dense(2)], np.float32, np.float32),
+        ([cgru.GRU(3), cgru.Dropout(), cgru.Dense(2, **single)], None, np.float32),
+        ([cgru.GRU(3, **single), cgru.Dense(2)], None, np.float32),
+        ([cgru.GRU(3, **double), cgru.Dense(2)], None, np.float64),
+        ([cgru.Bidirectional(cgru.GRU(3, **single)), cgru.Dense(2)], None, np.float32),
+        ([cgru.Bidirectional(cgru.GRU(3)), cgru.Dense(2)], "float32", np.float32),
+    ):
+        net = cgru.Network(layers, dtype=dtype)
+        assert net.dtype == due
+        assert {layer.dtype for layer in net.layers} == {np.dtype(due)}
+        assert net.predict(X).dtype == due
+        assert {array.dtype for array in net.parameters().values()} == {np.dtype(due)}
+        cgru.Network(net.layers)
+    made_before = cgru.GRU(3)
+    made_before.make(X)
+    for layers, dtype, words in (
+        ([cgru.GRU(3, **single), cgru.Dense(2, **double)], None, "float32 in layer 0 and float64 in layer 1"),
+        ([cgru.GRU(3), cgru.Dense(2, **double)], np.float32, "float32 in dtype and float64 in layer 1"),
+        ([made_before, cgru.Dense(2)], np.float32, "float32 in dtype and float64 in layer 0"),
+        ([made_before, cgru.Dense(2, **single)], None, "float64 in layer 0 and float32 in layer 1"),
+    ):
+        with pytest.raises(ValueError, match=f"layers: expected one dtype, got {words}"):
+            cgru.Network(layers, dtype=dtype)
+        assert layers[-1].dtype == (
+            np.float32 if "dtype" in layers[-1].given and words.endswith("float32 in layer 1") else np.float64
+        )
+    with pytest.raises(ValueError, match="dtype: expected float32 or float64"):
+        cgru.Network([cgru.GRU(3)], dtype=np.float16)
+
+
+def test_settings_by_name():
+    net = cgru.Network([cgru.GRU(3, "relu"), cgru.Dense(2, "identity")], "mse", "sgd", seed=0)
+    assert net.loss == "mean_squared_error"
+    assert net.optimizer == cgru.SGD()
+    assert net.layers[0].activate is cgru.relu
+    assert net.layers[1].activate is cgru.identity
+    assert cgru.Network([cgru.GRU(3), cgru.Dense(2)], optimizer="adam").optimizer == cgru.Adam()
+
+
+def test_predict_keeps_nothing_beside_the_outputs():
+    net = cgru.Network([cgru.GRU(8, sequences=True)], seed=0)
+    tall = np.zeros((50_000, 2, 1))
+    net.predict(tall[:1])
+    tracemalloc.start()
+    try:
+        A = net.predict(tall)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.3 * A.nbytes
+
+
+def test_tokens_without_an_embedding():
+    for call in (lambda X: made().predict(X), lambda X: made().fit(X, LABELS)):
+        with pytest.raises(ValueError, match=r"X: expected .*\(m, s, e\), got .*\[:, :, None\]"):
+            call(X[:, :, 0])
 
 
 def test_it_says_what_it_is():

@@ -37,6 +37,9 @@ typedef struct {
     cgru_array last; /* (m, 1, u) the state after a row's last step */
     /* Backward: dA in, the rest out. h0 is dL/d(last state), `last` dL/dh0. NULL where not wanted: dA, dh_, dh, dX. */
     cgru_array dA, dh_, dh, dhh_, dz_, dr_, dc, dX;
+    /* With `norm`, (m, s, 3 u), columns of z, r and hh: the products, normalised, of X and of hp, and dL/d(what they were
+     * before); (m, s, 1): the factors 1 / sqrt(variance + eps). */
+    cgru_array nU, nV, iU, iV, dU_, dV_;
 
     /* (m, ld) the work of each row, side by side, each part padded to whole vectors:
      * forward h | x | r * h | z, backward dh | dhh_ | dz_ | dr_ | dc; of a single sample see single.h. With `after` r
@@ -44,6 +47,7 @@ typedef struct {
     void *rows;
     ptrdiff_t ld;
     ptrdiff_t up, ep; /* u and e, padded */
+    int norm;         /* with `after`: the products are normalised; a step is then that of norm.h, for any m */
 } cgru_call;
 
 typedef struct {
@@ -60,9 +64,9 @@ typedef struct {
 /* The gates; the last stands for chh, the bias that the candidate's recurrent part has where the reset comes after. */
 enum { CGRU_R, CGRU_Z, CGRU_HH, CGRU_C };
 
-/* The parameters of each gate: U (e, u), V (u, u), b (1, u); of CGRU_C b alone. */
+/* The parameters of each gate: U (e, u), V (u, u), b (1, u), of CGRU_C b alone; with `norm` the gains gU, gV (1, 3 u). */
 typedef struct {
-    cgru_matrix U[3], V[3], b[4];
+    cgru_matrix U[3], V[3], b[4], g[2];
 } cgru_weights;
 
 /* A call with m = 1: the parameters of each gate, as they lie if their columns are contiguous, else, with `row` zero, as
@@ -91,9 +95,9 @@ typedef struct cgru_product {
     ptrdiff_t columns;
 } cgru_product;
 
-/* The gradients of each gate's parameters, C-contiguous: dU (e, u), dV (u, u), db (u). With `after` dVhh is V[CGRU_C]. */
+/* The gradients of the parameters, C-contiguous, in the places of cgru_weights. */
 typedef struct {
-    void *U[3], *V[4], *b[4];
+    void *U[3], *V[3], *b[4], *g[2];
 } cgru_gradients;
 
 enum { CGRU_GROUP = 16 }; /* rows collected together, so that each panel gets whole cache lines */
