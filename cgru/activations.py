@@ -100,6 +100,19 @@ def softmax(x, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None
 # --- which function is meant, by identity and never by name ---
 
 NAMED: dict[str, Activation] = {f.__name__: f for f in (identity, relu, lrelu, elu, sigmoid, tanh, softmax)}
+
+
+def named(value: Any, argument: str) -> Activation:
+    """`value`, a callable, or the function of this module that it names; TypeError or ValueError for anything else."""
+    if isinstance(value, str):
+        if value not in NAMED:
+            raise ValueError(f"{argument}: expected one of {', '.join(NAMED)}, or a callable, got {value!r}")
+        return NAMED[value]
+    if not callable(value):
+        raise TypeError(f"{argument}: expected a callable or a name, got {type(value).__name__}")
+    return value
+
+
 _OURS = frozenset(NAMED.values())
 _TUNED = {lrelu, elu, softmax}
 # The order of enum cgru_activation in simd/cgru.h.

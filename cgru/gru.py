@@ -44,6 +44,7 @@ from cgru.parameters import (
     gru_initialize_parameters,
     gru_update_parameters,
 )
+from cgru.variant import variant_of
 
 __all__ = ["GRU"]
 
@@ -256,7 +257,7 @@ class GRU:
             last = np.empty((m, u), self.dtype) if stateful or not every else None
             out = np.zeros((m, s, u), self.dtype) if every else last
             arrays = {"X": X, "h0": h0, "h": out if every else None, "last": last, "zoneout": options.get("zoneout")}
-            forward.run(p, arrays, codes, order, running, "reverse" in options)
+            forward.run(variant_of(reset_after=self.reset_after), p, arrays, codes, order, running, "reverse" in options)
         if stateful:
             self.state = last.copy()
         return out
@@ -409,7 +410,8 @@ class GRU:
         if "input_mask" in options:
             X = masks.masked(X, options["input_mask"])
         arrays = {**fc, "X": X, "h0": h0, "last": last, "zoneout": options.get("zoneout")}
-        forward.run(p, arrays, codes, *(self._ragged or (None, None)), reverse)
+        variant = variant_of(reset_after="reset_after" in options)
+        forward.run(variant, p, arrays, codes, *(self._ragged or (None, None)), reverse)
         return fc, last
 
     def _backward(self, p, fc, dA, codes) -> dict[str, np.ndarray]:
@@ -424,7 +426,8 @@ class GRU:
             bc["dc"] = take("dc", m, s, u, self.dtype)
         bc["dX"] = take("dX", *fc["X"].shape, self.dtype)
         arrays = fc | bc | {"zoneout": self._options.get("zoneout")}
-        backward.run(p, arrays, codes, *(self._ragged or (None, None)), reverse)
+        variant = variant_of(reset_after="reset_after" in self._options)
+        backward.run(variant, p, arrays, codes, *(self._ragged or (None, None)), reverse)
         if reverse and self._lengths is not None:  # dL/dh0 of a short sample stands where its padding begins
             bc["dhn"] = np.where(reference.mask(self._lengths, s), bc["dhn"], self.dtype.type(0))
         if "input_mask" in self._options:
@@ -446,7 +449,7 @@ class GRU:
             h0 = np.ascontiguousarray(real(h0, "h0", (m, self.d["u"]), self.dtype))
         elif self._on and self.stateful and self.state is not None:
             h0 = self._carried(m)
-        return X, lengths, h0, parameters(self.p, e, self.d["u"], self.dtype, "A", "reset_after" in self._on)
+        return X, lengths, h0, parameters(self.p, e, self.d["u"], self.dtype, "A", variant_of(reset_after=self.reset_after))
 
     def _carried(self, m: int) -> np.ndarray:
         """The state that the last call left, checked."""
@@ -478,7 +481,7 @@ class GRU:
         u, after = self.d["u"], "reset_after" in self._options
         fc = entries(self.fc, "fc", (*READ, "c") if after else READ, (*X.shape[:2], u), self.dtype)
         fc["X"] = X
-        return fc, parameters(self.p, X.shape[2], u, self.dtype, "fc['X']", after)
+        return fc, parameters(self.p, X.shape[2], u, self.dtype, "fc['X']", variant_of(reset_after=after))
 
     def _dA(self, dA: np.ndarray, dstate: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
         """dL/dh (m, s, u) from above: on each sample's last step where only that state was returned, and `dstate`."""

@@ -12,8 +12,9 @@ from cython cimport floating
 from cgru.core.checks import positive
 from cgru.core.masks import masked
 from cgru.reference import gradients, names
+from cgru.variant import variant_of
 from cgru.core.checks cimport entries, entry, real, rows
-from cgru.core.gradients cimport run
+from cgru.core.gradients import run
 from cgru.core.memory import Buffers
 
 cnp.import_array()
@@ -129,7 +130,7 @@ def gru_compute_gradients(layer):
         fresh = dict(zip(GRADIENTS, (Buffers() if buffers is None else buffers).take_gradients(e, u, dtype)))
         if due is not BEFORE:
             fresh["dchh"] = np.zeros((1, u), dtype)
-        run(fresh, caches, order, running)
+        run(variant_of(reset_after=due is not BEFORE), fresh, caches, order, running)
     for name in p:
         key = "d" + name
         g[key] = fresh[key] if key in fresh else np.zeros(np.shape(p[name]), dtype)

@@ -36,6 +36,10 @@ class Variant:
         """The shape of each parameter: U (e, u), V (u, u), b and c (1, u), g (1, 3 u)."""
         return {name: shape_of(name, e, u) for name in self.names}
 
+    def width(self, name: str, u: int) -> int:
+        """n of that cache: 3 u where the columns of z, r and hh stand side by side, 1 where a step has one number."""
+        return 3 * u if name in ("nU", "nV", "dU_", "dV_") else 1 if name in ("iU", "iV") else u
+
     @cached_property
     def gradient_names(self) -> tuple[str, ...]:
         """`'d' + name` for each parameter."""

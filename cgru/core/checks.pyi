@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from cgru.variant import Variant
+
 def real(
     value: Any, name: str | tuple[str, str], shape: tuple[int | str, ...] | None = None, dtype: np.dtype | None = None
 ) -> np.ndarray:
@@ -64,9 +66,9 @@ def generator(rng: np.random.Generator | int | None) -> np.random.Generator:
     """`rng` as a Generator."""
 
 def parameters(
-    p: dict[str, Any], e: int, u: int, dtype: np.dtype, source: str = "p", reset_after: bool = False
+    p: dict[str, Any], e: int, u: int, dtype: np.dtype, source: str = "p", variant: Variant = ...
 ) -> dict[str, np.ndarray]:
-    """The parameters of a GRU layer in `dtype`, nine or with `chh` ten, checked against e elements and u units.
+    """The parameters of a GRU layer in `dtype`, those of the variant, checked against e elements and u units.
 
     RuntimeError where there are none; ValueError for one that is missing or misshapen, or, naming `source`, where they
     were made for another number of elements; TypeError for one that is not real.

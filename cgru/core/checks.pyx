@@ -9,11 +9,9 @@ import numpy as np
 
 cimport numpy as cnp
 
-from cgru.reference import names as parameter_names
+from cgru.variant import RESET_BEFORE
 
 cnp.import_array()
-
-cdef tuple BEFORE = tuple((name, name[0]) for name in parameter_names()), AFTER = (*BEFORE, ("chh", "c"))
 
 
 cdef bint _has_dtype(cnp.ndarray array, cnp.dtype dtype) noexcept:
@@ -181,16 +179,16 @@ def generator(rng):
         raise type(error)(f"rng: expected a Generator, a seed or None, got {rng!r} ({error})") from None
 
 
-def parameters(dict p, e, u, cnp.dtype dtype, source="p", bint reset_after=False):
+def parameters(dict p, e, u, cnp.dtype dtype, source="p", variant=RESET_BEFORE):
     if not p:
         raise RuntimeError("p: empty; expected compute_shapes and initialize_parameters before this call")
-    cdef dict due = {"U": (e, u), "V": (u, u), "b": (1, u), "c": (1, u)}, checked = {}
-    for name, kind in AFTER if reset_after else BEFORE:
+    cdef dict due = {"U": (e, u), "V": (u, u), "b": (1, u), "c": (1, u), "g": (1, 3 * u)}, checked = {}
+    for name in variant.names:
         if name not in p:
-            raise ValueError(f"p[{name!r}]: missing; expected an array of shape {due[kind]}")
+            raise ValueError(f"p[{name!r}]: missing; expected an array of shape {due[name[0]]}")
         if name == "Uz":
             _count_elements(p, e, u, source)
-        checked[name] = entry(p, "p", name, due[kind], dtype)
+        checked[name] = entry(p, "p", name, due[name[0]], dtype)
     return checked
 
 
