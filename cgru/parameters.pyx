@@ -15,7 +15,7 @@ from cgru.core.checks import positive
 from cgru.core.lengths import by_length
 from cgru.core.memory import Buffers
 from cgru.passes import GRUPass
-from cgru.variant import RESET_BEFORE, VARIANTS, Variant, width_of
+from cgru.variant import RESET_BEFORE, VARIANTS, Variant
 from cgru.core.checks cimport entry, real, rows
 
 cnp.import_array()
@@ -149,9 +149,9 @@ def gru_compute_gradients(layer):
     for name in variant.names:
         entry(p, "p", name, due[name[0]], dtype)
     for name in ("hp", "r", *variant.caches):
-        caches[name] = rows(entry(fc, "fc", name, (m, s, width_of(name, u)), dtype))
+        caches[name] = rows(entry(fc, "fc", name, (m, s, variant.width(name, u)), dtype))
     for name in made:
-        caches[name] = rows(entry(bc, "bc", name, (m, s, width_of(name, u)), dtype))
+        caches[name] = rows(entry(bc, "bc", name, (m, s, variant.width(name, u)), dtype))
 
     last = getattr(layer, "last", None)  # a cgru.GRU's, whose lengths and masks stand in no dict
     known = isinstance(last, GRUPass) and np.shape(last.fc["X"]) == (m, s, e)

@@ -17,11 +17,10 @@ from cgru import reference
 from cgru.core import masks as dropping
 from cgru.core.checks import parameters
 from cgru.core.lengths import by_length, ends, mask
-from cgru.variant import width_of
 from cgru.core cimport backward, forward, gradients
 from cgru.core.checks cimport real, rows
 from cgru.core.kernels cimport (
-    bind, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights, field, kernels, new_call, set_lengths,
+    bind, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights, array_place, kernels, new_call, set_lengths,
     set_zoneout, targets, view, weights,
 )
 from cgru.core.memory cimport Buffers
@@ -140,7 +139,7 @@ cdef class GRUPass(Pass):
         for name in EVERY if self.preactivations else OUTPUTS:
             self.held[name] = self._take(name, m, s, u, dtype)
         for name in self.variant.caches:
-            self.held[name] = self._take(name, m, s, width_of(name, u), dtype)
+            self.held[name] = self._take(name, m, s, self.variant.width(name, u), dtype)
             bind(call, name, self.held[name])
         call.h, call.hp = view(h), view(hp)
         call.hh, call.z, call.r = view(self.held["hh"]), view(self.held["z"]), view(self.held["r"])
@@ -290,7 +289,7 @@ cdef class GRUPass(Pass):
         for name in ("dh_", "dhh_", "dz_", "dr_"):
             bc[name] = self.buffers.take(name, m, s, u, dtype)
         for name in self.variant.gradients:
-            bc[name] = self.buffers.take(name, m, s, width_of(name, u), dtype)
+            bc[name] = self.buffers.take(name, m, s, self.variant.width(name, u), dtype)
             bind(&call, name, bc[name])
         bc["dX"] = dX = self.buffers.take("dX", m, s, call.e, dtype)
         call.dA, call.dh, call.dX = view(dA), view(dh), view(dX)
@@ -298,7 +297,7 @@ cdef class GRUPass(Pass):
         weights(&w, p, self.variant.names)
         backward.execute(&call, &w, kernels(size))
         if self.reverse and self.lengths is not None:  # dL/dh0 of a short sample stands where its padding begins
-            bc["dhn"] = np.where(mask(self.lengths, s), dhn, dtype.type(0))
+            bc["dhn"] = np.where(mask(self.lengths, s), dhn, np.zeros(1, dtype))
         if "input_mask" in self.masks:
             dX *= self.masks["input_mask"][:, None]
         self._bc = dict(bc)
@@ -371,7 +370,7 @@ cdef class GRUPass(Pass):
               "z": self._own(call.z), "r": self._own(call.r), "hh_": self._own(call.hh_), "z_": self._own(call.z_),
               "r_": self._own(call.r_)}
         for name in self.variant.caches:
-            fc[name] = self._own(field(call, name)[0], width_of(name, call.u))
+            fc[name] = self._own((&call.h0)[array_place(name)], self.variant.width(name, call.u))
         return fc
 
     cdef tuple _shape(self):
@@ -428,5 +427,5 @@ def cache_numbers(variant, Py_ssize_t m, Py_ssize_t s, Py_ssize_t u, bint preact
     """How many numbers the caches of a run take that `GRU.run` is to put into memory handed in."""
     cdef Py_ssize_t widths = (6 if preactivations else 3) * u
     for name in variant.caches:
-        widths += width_of(name, u)
+        widths += variant.width(name, u)
     return (s + 1) * m * u + s * m * widths

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-__all__ = ["LAYER_NORM", "RESET_AFTER", "RESET_BEFORE", "VARIANTS", "Variant", "shape_of", "variant_of", "width_of"]
+__all__ = ["LAYER_NORM", "RESET_AFTER", "RESET_BEFORE", "VARIANTS", "Variant", "shape_of", "variant_of"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Variant:
         reset_after: whether the reset gate is applied after the matrix product.
         layer_norm: whether the products of X and of the previous state are normalised.
         names: its parameters in their order.
-        caches: what `forward` keeps beside `X, h, hp, hh_, hh, z, z_, r, r_`, each (m, s, n) with n by `width_of`.
+        caches: what `forward` keeps beside `X, h, hp, hh_, hh, z, z_, r, r_`, each (m, s, n) with n by `width`.
         gradients: what `backward` keeps beside `dA, dh_, dh, dhn, dhh_, dz_, dr_, dX`, likewise.
     """
 
@@ -35,6 +35,10 @@ class Variant:
     def shapes(self, e: int, u: int) -> dict[str, tuple[int, int]]:
         """The shape of each parameter: U (e, u), V (u, u), b and c (1, u), g (1, 3 u)."""
         return {name: shape_of(name, e, u) for name in self.names}
+
+    def width(self, name: str, u: int) -> int:
+        """n of that cache: 3 u where the columns of z, r and hh stand side by side, 1 where a step has one number."""
+        return 3 * u if name in ("nU", "nV", "dU_", "dV_") else 1 if name in ("iU", "iV") else u
 
     @cached_property
     def gradient_names(self) -> tuple[str, ...]:
@@ -54,11 +58,6 @@ def shape_of(name: str, e: int, u: int) -> tuple[int, int]:
     """The shape of the parameter of that name."""
     rows, columns = {"U": (e, u), "V": (u, u), "b": (1, u), "c": (1, u), "g": (1, 3 * u)}[name[0]]
     return rows, columns
-
-
-def width_of(name: str, u: int) -> int:
-    """The width n of the cache (m, s, n) of that name."""
-    return {"nU": 3 * u, "nV": 3 * u, "iU": 1, "iV": 1, "dU_": 3 * u, "dV_": 3 * u}.get(name, u)
 
 
 _NINE = ("Uz", "Vz", "bz", "Ur", "Vr", "br", "Uhh", "Vhh", "bhh")

@@ -15,13 +15,14 @@ The call of `execute`; all past a sample's length is written as zero:
 A call that was forward's has h0 and last bound to other arrays: bind both anew, if only to None.
 """
 
-from cgru.core.kernels cimport cgru_call, cgru_kernels, cgru_product, cgru_single, cgru_weights
+from cgru.core.kernels cimport cgru_call, cgru_kernels, cgru_norm, cgru_product, cgru_single, cgru_weights
 
 
 cdef struct Backward:
     const cgru_kernels *k
     cgru_call *call
     cgru_product reset, state, dX
+    cgru_norm norm
     cgru_single single  # instead of the first two, where there is one sample
     Py_ssize_t steps  # of the single sample, in all pieces
     Py_ssize_t rows  # of a block
@@ -32,7 +33,7 @@ cdef struct Backward:
 
 cdef Py_ssize_t pack_room(const cgru_call *call) noexcept nogil
 cdef Py_ssize_t rows_room(const cgru_kernels *k, const cgru_call *call) noexcept nogil
-cdef void prepare(Backward *b, const cgru_kernels *k, cgru_call *call, void *packed, void *rows) noexcept nogil
-cdef void pack_weights(Backward *b, const cgru_weights *w) noexcept nogil
+cdef void prepare(Backward *b, const cgru_kernels *k, cgru_call *call, void *packed, void *rows,
+                  const cgru_weights *w) noexcept nogil
 cdef void sequence(Backward *b, bint first, bint last) noexcept nogil
 cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) except -1

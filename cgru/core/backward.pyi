@@ -1,6 +1,9 @@
 import numpy as np
 
+from cgru.variant import Variant
+
 def run(
+    variant: Variant,
     p: dict[str, np.ndarray],
     arrays: dict[str, np.ndarray | None],
     activations: tuple[tuple[int, float], ...],

@@ -16,14 +16,15 @@ The call of `execute`, m samples, s steps, e elements, u unit cells, all arrays 
 are multiplied into it before.
 """
 
-from cgru.core.kernels cimport cgru_call, cgru_kernels, cgru_product, cgru_single, cgru_weights
+from cgru.core.kernels cimport cgru_call, cgru_kernels, cgru_norm, cgru_product, cgru_single, cgru_weights
 
 
 cdef struct Forward:
     const cgru_kernels *k
     cgru_call *call
     cgru_product gates, candidate
-    cgru_product recurrent  # where the reset comes after
+    cgru_product of_X, of_hp  # what a variant has beside these, or in their place
+    cgru_norm norm
     cgru_single single  # instead of the products, where there is one sample
     Py_ssize_t rows  # of a block
     int threads
@@ -33,7 +34,7 @@ cdef struct Forward:
 
 cdef Py_ssize_t pack_room(const cgru_call *call) noexcept nogil
 cdef Py_ssize_t rows_room(const cgru_kernels *k, const cgru_call *call) noexcept nogil
-cdef void prepare(Forward *f, const cgru_kernels *k, cgru_call *call, void *packed, void *rows) noexcept nogil
-cdef void pack_weights(Forward *f, const cgru_weights *w) noexcept nogil
+cdef void prepare(Forward *f, const cgru_kernels *k, cgru_call *call, void *packed, void *rows,
+                  const cgru_weights *w) noexcept nogil
 cdef void sequence(Forward *f, bint first, bint last) noexcept nogil
 cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) except -1

@@ -83,12 +83,24 @@ cdef extern from "simd/cgru.h" nogil:
         void *b[4]
         void *g[2]
 
+    ctypedef struct cgru_term:
+        cgru_array d, factor
+        void *U
+        void *V
+        void *b
+        int reset
+
     ctypedef struct cgru_outer:
         const cgru_call *call
-        const cgru_gradients *g
+        const cgru_term *terms
         Py_ssize_t first, last, count, depth
         void *operands
-        void *gates
+        void *rows
+
+    ctypedef struct cgru_norm:
+        const cgru_call *call
+        const void *gains
+        const void *bias
 
     ctypedef struct cgru_kernels:
         const char *level
@@ -118,6 +130,8 @@ cdef extern from "simd/cgru.h" nogil:
         void (*multiply)(cgru_outer *) noexcept nogil
         Py_ssize_t (*panels)(Py_ssize_t) noexcept nogil
         void (*activation)(cgru_activation, const void *, void *, Py_ssize_t) noexcept nogil
+        void (*norm_forward)(const cgru_norm *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*norm_backward)(const cgru_norm *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
 
 
 # Runs the steps of a call as it stands; whether they are its first ones, and its last.
@@ -143,8 +157,15 @@ cdef int set_zoneout(cgru_call *call, object zoneout) except -1
 cdef int weights(cgru_weights *w, dict p, tuple names) except -1
 cdef int targets(cgru_gradients *to, dict g) except -1
 
+# The call of that `arrays`, a dict with X and whatever else is to be bound, and of their "zoneout".
+cdef cgru_call call_of(variant, Py_ssize_t u, dict arrays, tuple activations, order, running) except *
+# Where an array stands among those of cgru_call, from h0 on; and a parameter in cgru_weights and cgru_gradients.
+cdef int array_place(str name) except -1
+cdef int parameter_place(str name) except -1
 cdef cgru_array view(cnp.ndarray source) noexcept
 cdef cgru_matrix matrix(cnp.ndarray W) noexcept
+# Whether single.h runs the call, and how many steps it has then.
+cdef bint is_single(const cgru_call *call) noexcept nogil
 cdef Py_ssize_t steps_of_single(const cgru_call *call) noexcept nogil
 
 cdef Py_ssize_t odd_lines(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nogil
@@ -156,3 +177,4 @@ cdef void pack(const cgru_kernels *k, const cgru_product *product, Py_ssize_t k0
                Py_ssize_t depth, Py_ssize_t columns) noexcept nogil
 cdef void pack_bias(const cgru_kernels *k, const cgru_product *product, Py_ssize_t column0, cgru_matrix b,
                     Py_ssize_t columns) noexcept nogil
+cdef void pack_gains(const cgru_kernels *k, const cgru_weights *w, Py_ssize_t u, Py_ssize_t up, char *to) noexcept nogil

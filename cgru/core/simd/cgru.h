@@ -42,8 +42,8 @@ typedef struct {
     cgru_array nU, nV, iU, iV, dU_, dV_;
 
     /* (m, ld) the work of each row, side by side, each part padded to whole vectors:
-     * forward h | x | r * h | z, backward dh | dhh_ | dz_ | dr_ | dc; of a single sample see single.h. With `after` r
-     * and then r * c stand in the place of r * h. */
+     * forward h | x | r * h | z, backward dh | dhh_ | dz_ | dr_ | dc; of a single sample see single.h, with `norm` norm.h.
+     * With `after` r and then r * c stand in the place of r * h. */
     void *rows;
     ptrdiff_t ld;
     ptrdiff_t up, ep; /* u and e, padded */
@@ -76,6 +76,13 @@ typedef struct {
     cgru_matrix U[3], V[3], b[4];
 } cgru_single;
 
+/* A call with `norm`, whose rows are taken as a whole between the products and the caches. */
+typedef struct {
+    const cgru_call *call;
+    const void *gains; /* (2, 3, up): gU and gV, each of r, z and hh */
+    const void *bias;  /* (4, up): br, bz, bhh, chh */
+} cgru_norm;
+
 struct cgru_product;
 
 /* Takes the finished tile (rows, vectors * lanes) of a product, which begins at `row` and at vector `vector`. */
@@ -102,16 +109,24 @@ typedef struct {
 
 enum { CGRU_GROUP = 16 }; /* rows collected together, so that each panel gets whole cache lines */
 
-/* Weight gradients, sums of outer products of rows: rows are collected into packed panels, `depth` at a time, and then
- * multiplied. The work has panels(u) parts for each of three or, with `after`, four gates, the panels of their columns; one
- * struct sees to the parts from `first` to `last`. */
+/* One term of the gradients: rows d (u), times those of `factor` where that has data. Their outer products with X and
+ * with hp, or with `reset` r * hp, are added to U and V, and their sum to b; NULL where there is none. */
 typedef struct {
-    const cgru_call *call; /* X, hp, r, dhh_, dz_, dr_ in, with `after` dc as well */
-    const cgru_gradients *g; /* summed into */
+    cgru_array d, factor;
+    void *U, *V, *b;
+    int reset;
+} cgru_term;
+
+/* Weight gradients, sums of outer products of rows: rows are collected into packed panels, `depth` at a time, and then
+ * multiplied. The work has panels(u) parts for each term, the panels of its columns; one struct sees to the parts from
+ * `first` to `last`. */
+typedef struct {
+    const cgru_call *call; /* X, hp and r in */
+    const cgru_term *terms;
     ptrdiff_t first, last;
     ptrdiff_t count, depth; /* rows collected; room for so many */
     void *operands;         /* (2 u + e) x depth: panels of r * hp, hp and X */
-    void *gates;            /* 3 up x depth, with `after` 4 up: panels of dr_, dz_, dhh_ and dc */
+    void *rows;             /* terms x up x depth: panels of d */
 } cgru_outer;
 
 typedef struct {
@@ -148,6 +163,9 @@ typedef struct {
 
     /* y[i] = f(x[i]); for the tests. */
     void (*activation)(cgru_activation f, const void *x, void *y, ptrdiff_t n);
+
+    void (*norm_forward)(const cgru_norm *norm, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
+    void (*norm_backward)(const cgru_norm *norm, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
 } cgru_kernels;
 
 /* The tables of one level for float and double; NULL where the compiler or the machine lacks it. */
