@@ -48,6 +48,7 @@ setup(
             extension("core.forward"),
             extension("core.backward"),
             extension("core.gradients"),
+            extension("core.linear"),
             extension("passes"),
             extension("parameters"),
             extension("cell"),

@@ -12,9 +12,6 @@ import numpy as np
 cimport numpy as cnp
 from libc.string cimport memset
 
-from cgru.core.checks cimport real, rows
-from cgru.core.memory cimport Workspace
-
 cnp.import_array()
 
 cdef extern from "Python.h":
@@ -263,32 +260,6 @@ cdef void pack_gains(const cgru_kernels *k, const cgru_weights *w, Py_ssize_t u,
             g = w.g[part]
             g.data = <const char *>g.data + column[gate] * g.column * k.size
             k.lay(g, 1, u, to + (3 * part + gate) * up * k.size)
-
-
-def matmul(A, B):
-    """A (m, k) times B (k, n), both float32 or both float64, by the tile product, on one thread.
-
-    The same bits come out whatever threads NumPy's BLAS would use. ValueError where shapes or dtypes do not fit.
-    """
-    if not (np.ndim(A) == np.ndim(B) == 2 and A.dtype == B.dtype and A.dtype in (np.float32, np.float64)
-            and A.shape[1] == B.shape[0] and A.size and B.size):
-        raise ValueError(f"A, B: expected (m, k) and (k, n) of one float dtype, none empty, got "
-                         f"{np.asarray(A).dtype} {np.shape(A)} and {np.asarray(B).dtype} {np.shape(B)}")
-    cdef cnp.ndarray out, left = rows(real(A, "A", None, A.dtype)), right = real(B, "B", None, A.dtype)
-    cdef Py_ssize_t m = left.shape[0], depth = left.shape[1], n = right.shape[1], itemsize = left.itemsize
-    cdef const cgru_kernels *k = kernels(itemsize)
-    cdef Workspace work = Workspace((n + k.lanes) * depth, itemsize)
-    cdef cgru_call call
-    memset(&call, 0, sizeof(call))
-    call.m = m
-    cdef cgru_product product = new_product(k, &call, k.put, n, work.take((n + k.lanes) * depth), NULL)
-    out = np.empty((m, n), left.dtype)
-    add_operand(&product, cnp.PyArray_DATA(left), cnp.PyArray_STRIDE(left, 0) // itemsize, depth)
-    pack(k, &product, 0, 0, matrix(right), depth, n)
-    product.out = cgru_array(cnp.PyArray_DATA(out), n, 0)
-    with nogil:
-        k.product(&product, 0, 0, m)
-    return out
 
 
 use_level(os.environ.get("CGRU_SIMD") or levels()[0])

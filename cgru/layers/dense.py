@@ -1,4 +1,4 @@
-"""Dense, the output layer: A = activate(X W + b), in plain NumPy.
+"""Dense, the output layer: A = activate(X W + b), the products and cgru's own activations compiled.
 
 m samples, s steps, n inputs, u units. The interface is that of EpyNN's Dense layer, so that it drops into an EpyNN
 network.
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 from typing import Any
+from weakref import ref
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from cgru import activations, initializers
 from cgru.core.checks import mapping, positive, real
-from cgru.core.kernels import matmul
+from cgru.core.linear import SOFTMAX_CODE, Linear
 from cgru.layers.layer import Layer, LayerPass, Shape, flat, floats, unflat, unpadded
 
 __all__ = ["Dense"]
@@ -93,56 +94,60 @@ class Dense(Layer):
 
         Sample i has `lengths[i]` real steps (None: all).
         """
-        X, real, p = self._checked(A, lengths)
-        Z = self._linear(X, p)
-        A = self._activated(Z)
-        return DensePass(self, real, X=X, Z=Z, A=A if real is None else np.where(real, A, A.dtype.type(0)))
+        X, steps, W, b = self._checked(A, lengths)
+        Z, A = Linear(W, b, self.code).both(flat(X))
+        A = unflat(self._own(Z) if A is None else A, like=X)
+        return DensePass(self, steps, X=X, Z=unflat(Z, like=X), A=_real(A, steps))
 
     def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
         """The same numbers as `forward`; the layer is not touched, any number of threads may call it at once."""
-        X, real, p = self._checked(A, lengths)
-        A = self._activated(self._linear(X, p))
-        return A if real is None else np.where(real, A, A.dtype.type(0))
+        X, steps, W, b = self._checked(A, lengths)
+        code = self.code
+        A = Linear(W, b, code).outputs(flat(X))
+        return _real(unflat(self._own(A) if code is None else A, like=X), steps)
 
     def _rerun(self, *arguments: Any) -> DensePass:
         ran = self.run(*arguments)
         self.activation["activate"] = activations.name_of(self.activate)
         return ran
 
-    def _linear(self, X: np.ndarray, p: Arrays) -> np.ndarray:
-        Z = matmul(flat(X), p["W"].astype(self.dtype, copy=False)) + p["b"].astype(self.dtype, copy=False)
-        return unflat(Z, like=X)
+    @property
+    def code(self) -> tuple[int, float] | None:
+        """What the compiled layer calls the activation as it is now; None for a callable that is not cgru's own."""
+        return _code(self.activate, self.se_hPars)
 
-    def _activated(self, Z: np.ndarray) -> np.ndarray:
-        rows = flat(Z)
-        A = real(activations.bind(self.activate, self.se_hPars)(rows), "activate", rows.shape, self.dtype)
-        return unflat(A, like=Z)
+    def weights(self) -> tuple[np.ndarray, np.ndarray]:
+        """W (n, u) and b (1, u) as they stand in `p`, in the layer's dtype, refused where they do not fit."""
+        return _weights(self.p, "n", self.d["u"], self.dtype)
 
-    def _checked(self, A: Any, lengths: Any = None) -> tuple[np.ndarray, np.ndarray | None, Arrays]:
-        """X, which of its steps are real (None: all), and the parameters."""
-        X, real = unpadded(floats(A, self.dtype), lengths)
+    def _own(self, Z: np.ndarray) -> np.ndarray:
+        """The activation of rows, where it is a callable that is not cgru's own."""
+        return real(_bound(self.activate, self.se_hPars)(Z), "activate", Z.shape, self.dtype)
+
+    def _checked(self, A: Any, lengths: Any) -> tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray]:
+        """X, which of its steps are real (None: all), W and b."""
+        X, steps = unpadded(floats(A, self.dtype), lengths)
         self.make(X)
-        p = self.parameters()
-        if X.shape[-1] != len(p["W"]):
+        W, b = self.weights()
+        if X.shape[-1] != len(W):
             due = "(m, s, {})" if X.ndim == 3 else "(m, {})"
-            raise ValueError(f"A: expected shape {due.format(len(p['W']))}, the rows of W, got {X.shape}")
-        return X, real, p
-
-    def parameters(self, n: int | str = "n") -> Arrays:
-        """W and b as they stand in `p`, refused where they are missing or do not fit."""
-        shapes = {"W": (n, self.d["u"]), "b": (1, self.d["u"])}
-        for name, shape in shapes.items():
-            if name not in self.p:
-                raise ValueError(f"p[{name!r}]: missing; expected an array of shape {shape}")
-        return {name: real(self.p[name], f"p[{name!r}]", shape) for name, shape in shapes.items()}
+            raise ValueError(f"A: expected shape {due.format(len(W))}, the rows of W, got {X.shape}")
+        return X, steps, W, b
 
 
 class DensePass(LayerPass):
-    """One run of a `Dense`."""
+    """One run of a `Dense`, whose parameters and activation it reads as they are when it goes back."""
 
-    def __init__(self, layer: Dense, real: np.ndarray | None, **own: np.ndarray) -> None:
-        super().__init__(real, **own)
-        self.layer = layer
+    def __init__(self, layer: Dense, steps: np.ndarray | None, **own: np.ndarray) -> None:
+        super().__init__(steps, **own)
+        self._layer = ref(layer)  # which holds its last pass
+        self._had = layer.p, layer.activate, layer.se_hPars
+
+    @property
+    def _has(self) -> tuple[Arrays, Any, Any]:
+        """The layer's parameters, activation and the parameters of that; what it had, where it is gone."""
+        layer = self._layer()
+        return self._had if layer is None else (layer.p, layer.activate, layer.se_hPars)
 
     def backward_linear(self, dZ: np.ndarray) -> np.ndarray:
         """Go back from dL/dZ, which a loss may have in place of dL/dA."""
@@ -152,7 +157,7 @@ class DensePass(LayerPass):
     def gradients(self) -> Arrays:
         """dW = X^T dZ and db (u,), dZ summed over samples and steps; RuntimeError before `backward`."""
         dZ = flat(self._gone_back()["dZ"])
-        return {"dW": matmul(flat(self._own["X"]).T, dZ), "db": dZ.sum(axis=0)}
+        return {"dW": Linear(dZ).outputs(flat(self._own["X"]).T), "db": dZ.sum(axis=0)}
 
     def _back(self, dA: np.ndarray) -> Arrays:
         dZ = self._through_activation(dA)
@@ -160,19 +165,44 @@ class DensePass(LayerPass):
 
     def _through_product(self, dZ: np.ndarray) -> np.ndarray:
         X = self._own["X"]
-        W = self.layer.parameters(X.shape[-1])["W"].astype(X.dtype, copy=False)
-        return unflat(matmul(flat(dZ), W.T), like=X)
+        W, _ = _weights(self._has[0], X.shape[-1], dZ.shape[-1], X.dtype)
+        return unflat(Linear(W.T).outputs(flat(dZ)), like=X)
 
     def _through_activation(self, dA: np.ndarray) -> np.ndarray:
         """dL/dZ: dA times the derivative, element by element or by the Jacobian of each sample."""
         Z, A, d = flat(self._own["Z"]), flat(self._own["A"]), flat(dA)
-        activate, se_hPars = self.layer.activate, self.layer.se_hPars
-        if activations.ours(activate) is activations.softmax:  # its Jacobian need not be built
-            T = A.dtype.type(activations.parameter(se_hPars, "softmax_temperature"))
-            return unflat(A * (d - (d * A).sum(axis=1, keepdims=True)) / T, like=dA)
-        D = real(activations.bind(activate, se_hPars)(Z, deriv=True), "activate", dtype=A.dtype)
+        _, *activate = self._has
+        code, alpha = _code(*activate) or (None, None)
+        if code == SOFTMAX_CODE:  # its Jacobian need not be built
+            return unflat(A * (d - (d * A).sum(axis=1, keepdims=True)) / A.dtype.type(alpha), like=dA)
+        D = real(_bound(*activate)(Z, deriv=True), "activate", dtype=A.dtype)
         if D.shape == Z.shape:
             return unflat(d * D, like=dA)
         if D.shape == (*Z.shape, Z.shape[1]):
             return unflat((d[:, None, :] @ D)[:, 0], like=dA)
         raise ValueError(f"activate: expected derivatives of shape {Z.shape} or (m, u, u), got {D.shape}")
+
+
+def _weights(p: Arrays, n: int | str, u: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    for name, shape in (("W", (n, u)), ("b", (1, u))):
+        if name not in p:
+            raise ValueError(f"p[{name!r}]: missing; expected an array of shape {shape}")
+    W = real(p["W"], ("p", "W"), (n, u), dtype)
+    return W, real(p["b"], ("p", "b"), (1, W.shape[1]), dtype)
+
+
+def _code(activate: Any, se_hPars: Any) -> tuple[int, float] | None:
+    f, se_hPars = activations.named(activate, "activate"), mapping(se_hPars, "se_hPars")
+    if activations.ours(f) is activations.softmax:
+        return SOFTMAX_CODE, activations.parameter(se_hPars, "softmax_temperature")
+    return activations.code_of(f, se_hPars)
+
+
+def _bound(activate: Any, se_hPars: Any) -> activations.Activation:
+    """The activation as a plain `f(x, deriv=False)`."""
+    return activations.bind(activations.named(activate, "activate"), se_hPars)
+
+
+def _real(A: np.ndarray, steps: np.ndarray | None) -> np.ndarray:
+    """A with zeros where it is padding."""
+    return A if steps is None else np.where(steps, A, A.dtype.type(0))

@@ -27,8 +27,8 @@ class Embedding(Layer):
     Args:
         tokens: v, how many tokens there are.
         units: u, the width of a vector.
-        initialization: `f(shape, rng)` that draws E, or the name of one of cgru's; by default of mean 0 and deviation 1,
-            as PyTorch's `nn.Embedding` does (Keras draws from -0.05 to 0.05).
+        initialization: `f(shape, rng)` that draws E, or the name of one of cgru's; by default of mean 0 and deviation
+            1, as PyTorch's `nn.Embedding` does (Keras draws from -0.05 to 0.05).
         dtype: float64 or float32; None: float64, or what a network says.
         rng: a Generator, a seed or None, kept as `np_rng`.
 

@@ -35,15 +35,15 @@ class Flip(Layer):
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> FlipPass:
         """A (m, s, n), of which sample i has `lengths[i]` real steps (None: all), flipped."""
-        X, real = unpadded(all_steps(A), lengths)
-        return FlipPass(real, X=X, A=_flipped(X, real))
+        X, steps = unpadded(all_steps(A), lengths)
+        return FlipPass(steps, X=X, A=_flipped(X, steps))
 
 
 class FlipPass(LayerPass):
     """One run of a `Flip`."""
 
     def _back(self, dA: np.ndarray) -> dict[str, np.ndarray]:
-        return {"dA": dA, "dX": _flipped(dA, self._real)}
+        return {"dA": dA, "dX": _flipped(dA, self._steps)}
 
 
 def _flipped(X: np.ndarray, real: np.ndarray | None) -> np.ndarray:

@@ -163,8 +163,8 @@ class Layer:
         """
         self._enter("compute_gradients")
         try:
-            if self.last is None:
-                raise RuntimeError("compute_gradients: expected forward and backward to be called first")
+            if self.last is None or not self.last.bc:
+                raise RuntimeError("compute_gradients: expected a backward after the last forward")
             g = self.clipped(self.last.gradients())
             self.g.clear()
             self.g.update(g)
@@ -217,7 +217,7 @@ class Layer:
         try:
             ran = self.last
             if ran is None:
-                raise RuntimeError("backward: expected forward to be called first")
+                raise RuntimeError("backward: expected a forward before it")
             ran.backward(*arguments)
             self.bc.clear()
             self.bs.clear()
@@ -227,15 +227,13 @@ class Layer:
             self._lock.release()
 
     def _rerun(self, *arguments: Any) -> Pass:
-        """The run of `forward`; a layer that has memory to use again checks, lets go of the last pass, and runs."""
+        """The run of `forward`, and what it leaves in the layer beside the dicts."""
         return self.run(*arguments)
 
     def _forget(self) -> None:
-        """Let go of the last pass."""
+        """Let go of the last pass. What its backward made stays to be seen until there is another."""
         self.last = None
         self.fc.clear()
-        self.bc.clear()
-        self.bs.clear()
 
     def _enter(self, call: str) -> None:
         """Take the lock, which the caller releases; an interrupt that cuts a call short leaves its thread inside."""
@@ -246,10 +244,10 @@ class Layer:
 class LayerPass(Pass):
     """A pass of a layer in NumPy: it owns arrays by their letters, A among them, and `fc` shows them."""
 
-    def __init__(self, real: np.ndarray | None, **own: np.ndarray) -> None:
+    def __init__(self, steps: np.ndarray | None, **own: np.ndarray) -> None:
         shown = views(own)
         super().__init__(shown["A"], shown)
-        self._real = real  # which steps are no padding, (m, s, 1); None: all
+        self._steps = steps  # which are no padding, (m, s, 1); None: all
         self._own = views(own)  # X is the caller's, who may change its shape
         self._made: Arrays | None = None  # by backward
 
@@ -257,8 +255,8 @@ class LayerPass(Pass):
         """Take dL/dA in the shape of A, fill `bc` and return dL/dX."""
         A = self._own["A"]
         dA = real(dA, "dX", A.shape, A.dtype)
-        if self._real is not None and dA.ndim == 3:
-            dA = np.where(self._real, dA, A.dtype.type(0))
+        if self._steps is not None and dA.ndim == 3:
+            dA = np.where(self._steps, dA, A.dtype.type(0))
         return self._went_back(self._back(dA))
 
     def _went_back(self, made: Arrays) -> np.ndarray | None:
@@ -273,7 +271,7 @@ class LayerPass(Pass):
     def _gone_back(self) -> Arrays:
         """What `backward` made; RuntimeError before it."""
         if self._made is None:
-            raise RuntimeError("gradients: expected forward and backward to be called first")
+            raise RuntimeError("gradients: expected a backward before it")
         return self._made
 
 

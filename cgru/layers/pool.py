@@ -53,41 +53,41 @@ class Pool(Layer):
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> PoolPass:
         """(m, n) for A (m, s, n), of which sample i has `lengths[i]` real steps (None: all)."""
-        X, real = unpadded(all_steps(A), lengths)
-        return PoolPass(self.how, X, real)
+        X, steps = unpadded(all_steps(A), lengths)
+        return PoolPass(self.how, X, steps)
 
 
 class PoolPass(LayerPass):
     """One run of a `Pool`."""
 
-    def __init__(self, how: str, X: np.ndarray, real: np.ndarray | None) -> None:
-        A, self._chosen = _pooled(how, X, real)  # the steps (m, 1, n) that were taken; None: all
-        super().__init__(real, X=X, A=A)
+    def __init__(self, how: str, X: np.ndarray, steps: np.ndarray | None) -> None:
+        A, self._chosen = _pooled(how, X, steps)  # the steps (m, 1, n) that were taken; None: all
+        super().__init__(steps, X=X, A=A)
 
     def _back(self, dA: np.ndarray) -> dict[str, np.ndarray]:
-        X, real = self._own["X"], self._real
+        X, steps = self._own["X"], self._steps
         dX = np.zeros_like(X)
         if self._chosen is None:
-            np.copyto(dX, (dA / _count(X, real))[:, None], where=True if real is None else real)
+            np.copyto(dX, (dA / _count(X, steps))[:, None], where=True if steps is None else steps)
         else:
             np.put_along_axis(dX, self._chosen, dA[:, None], axis=1)
         return {"dA": dA, "dX": dX}
 
 
-def _pooled(how: str, X: np.ndarray, real: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+def _pooled(how: str, X: np.ndarray, steps: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
     """A, and the steps that it was taken from."""
     m, s, _ = X.shape
     if how == "mean":
-        mean = X.sum(axis=1, dtype=np.float64) / _count(X, real)  # of many steps float32 would lose digits
+        mean = X.sum(axis=1, dtype=np.float64) / _count(X, steps)  # of many steps float32 would lose digits
         return mean.astype(X.dtype, copy=False), None
     if how == "max":
-        chosen = (X if real is None else np.where(real, X, -np.inf)).argmax(axis=1)[:, None]
+        chosen = (X if steps is None else np.where(steps, X, -np.inf)).argmax(axis=1)[:, None]
     else:
-        last = np.full((m, 1, 1), s - 1) if real is None else real.sum(axis=1, keepdims=True) - 1
+        last = np.full((m, 1, 1), s - 1) if steps is None else steps.sum(axis=1, keepdims=True) - 1
         chosen = np.broadcast_to(last, (m, 1, X.shape[2]))
     return np.take_along_axis(X, chosen, axis=1)[:, 0], chosen
 
 
-def _count(X: np.ndarray, real: np.ndarray | None) -> Any:
+def _count(X: np.ndarray, steps: np.ndarray | None) -> Any:
     """How many real steps each sample has, (m, 1), or all of them."""
-    return X.dtype.type(X.shape[1]) if real is None else real.sum(axis=1).astype(X.dtype)
+    return X.dtype.type(X.shape[1]) if steps is None else steps.sum(axis=1).astype(X.dtype)
