@@ -381,6 +381,7 @@ class GRU(Layer):
             if dX is None:
                 raise TypeError("dX: expected real numbers, got None")
             dX = self.last.backward(dX, dstate, self.bc)
+            self.bs.clear()
             self.update_shapes(self.bc, self.bs)
             return dX
         finally:
@@ -420,7 +421,7 @@ class GRU(Layer):
             masks.checked(self.masks, (m, s, e, u), self.dtype)
         return X, lengths, h0, p, self.codes()
 
-    def check(self, A: ArrayLike, lengths: ArrayLike | None = None, h0: ArrayLike | None = None) -> None:
+    def validate(self, A: ArrayLike, lengths: ArrayLike | None = None, h0: ArrayLike | None = None) -> None:
         """Raise what `run` would raise for these arguments."""
         self._checked(A, lengths, h0)
 

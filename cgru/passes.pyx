@@ -135,7 +135,7 @@ cdef class GRUPass(Pass):
             call.h0 = cgru_array(start, u, 0)
         elif not ran:
             memset(start, 0, bytes)
-        self.held = {"X": self.given, "h": h, "hp": hp}
+        self.held = {"X": self.X, "h": h, "hp": hp}
         for name in EVERY if self.preactivations else OUTPUTS:
             self.held[name] = self._take(name, m, s, u, dtype)
         for name in self.variant.caches:
@@ -266,7 +266,7 @@ cdef class GRUPass(Pass):
                 dA = dA.copy()
             if dstate is not None:
                 dA[last] += dstate
-            return rows(dA)
+            return rows(dA)[...]
         every = self.buffers.take("dA", m, s, u, self.X.dtype)
         every.fill(0)
         for part in (dA, dstate):
