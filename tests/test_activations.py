@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import cgru
-from cgru.activations import CODES, bind, code_of, name_of, ours
+from cgru.activations import CODES, bind, code_of, name_of, named, ours, parameter
 
 ELEMENTWISE = [cgru.identity, cgru.relu, cgru.lrelu, cgru.elu, cgru.sigmoid, cgru.tanh]
 X = np.concatenate([np.linspace(-6, 6, 50), [1e-8, -1e-8]])  # no point at a kink
@@ -87,6 +87,38 @@ def test_identified_by_identity_and_never_by_name():
             return x
 
     assert ours(Unhashable()) is None
+
+
+def test_given_by_name():
+    for name in ("identity", "relu", "lrelu", "elu", "sigmoid", "tanh", "softmax"):
+        assert named(name, "activate") is getattr(cgru, name)
+    for own in (np.tanh, cgru.tanh, lambda x, deriv=False: x):
+        assert named(own, "activate") is own
+    with pytest.raises(ValueError, match=r"^activate_reset: expected one of 'identity', .*'softmax', or a .*'Tanh'$"):
+        named("Tanh", "activate_reset")
+    with pytest.raises(TypeError, match=r"^activate: expected a callable or one of 'identity', .*, got NoneType$"):
+        named(None, "activate")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_temperatures_that_are_too_low_to_divide_by(dtype):
+    x = np.array([[-1e3, 0, 1e3, 1e3]], dtype)
+    for T in (1e-300, 9e-31, 0, -1, np.nan, np.inf):
+        with pytest.raises(
+            ValueError, match=r"^se_hPars\['softmax_temperature'\]: expected a number of at least 1e-30"
+        ):
+            cgru.softmax(x, se_hPars={"softmax_temperature": T})
+    low = {"softmax_temperature": 1e-30}
+    np.testing.assert_array_equal(cgru.softmax(x, se_hPars=low), [[0, 0, 0.5, 0.5]])
+    assert np.isfinite(cgru.softmax(x, deriv=True, se_hPars=low)).all()
+
+
+def test_parameters_are_numbers():
+    assert parameter({"ELU_alpha": np.float32(2)}, "ELU_alpha") == 2
+    assert parameter({"ELU_alpha": -3}, "ELU_alpha") == -3
+    for value, error in (("x", TypeError), (None, TypeError), (np.nan, ValueError), (-np.inf, ValueError)):
+        with pytest.raises(error, match=r"^se_hPars\['ELU_alpha'\]: expected a number"):
+            parameter({"ELU_alpha": value}, "ELU_alpha")
 
 
 def test_names():

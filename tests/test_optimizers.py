@@ -102,6 +102,71 @@ def test_schedules():
     same(got, {key: p[key] - 0.1 * (steps[0][key] + 0.75 * steps[1][key] + 0.5 * steps[2][key]) for key in p})
 
 
+def test_schedules_by_name():
+    for name in ("constant", "linear", "cosine"):
+        for kind in (cgru.SGD, cgru.Adam):
+            assert kind(schedule=name) == kind(schedule=getattr(optimizers, name))
+            assert kind(schedule=name).schedule is getattr(optimizers, name)
+    with pytest.raises(
+        ValueError, match=r"^schedule: expected one of 'constant', 'linear', 'cosine', or .*, got 'step'$"
+    ):
+        cgru.Adam(schedule="step")
+
+
+def test_optimizers_by_name():
+    assert optimizers.named("sgd") == cgru.SGD()
+    assert optimizers.named("adam") == cgru.Adam()
+    own = cgru.Adam(0.3)
+    assert optimizers.named(own) is own
+    for wrong, error in (("Adam", ValueError), (cgru.Adam, TypeError), (None, TypeError), (3, TypeError)):
+        with pytest.raises(error, match=r"^optimizer: expected 'sgd', 'adam', an SGD or an Adam, got"):
+            optimizers.named(wrong)
+
+
+class Layer:
+    """What a step needs of a layer."""
+
+    def __init__(self, p, g, trainable=True):
+        self.p, self.g, self.o, self.trainable = p, {"d" + key: value for key, value in g.items()}, {}, trainable
+
+
+@pytest.mark.parametrize("optimizer", [cgru.SGD(0.1, 0.9), cgru.Adam(0.1, weight_decay=0.1, clip_norm=0.5)])
+def test_a_step_of_a_layer(optimizer):
+    due, steps = drawn()
+    layer, state = Layer(copy.deepcopy(due), {}), {}
+    held = dict(layer.p)
+    for g in steps:
+        layer.g = {"d" + key: value.reshape(-1) if value.shape[0] == 1 else value for key, value in g.items()}
+        optimizer.step(layer)
+        optimizer.step(due, g, state)
+    same(layer.p, due)
+    assert all(layer.p[key] is held[key] for key in held)
+    layer.trainable = False
+    optimizer.step(layer)
+    same(layer.p, due, rtol=0)
+
+
+def test_a_step_of_a_layer_needs_gradients():
+    with pytest.raises(RuntimeError, match=r"^step: expected compute_gradients"):
+        cgru.Adam().step(Layer(drawn()[0], {}))
+
+
+def test_a_layer_learns_by_an_optimizer_alone():
+    rng = np.random.default_rng(0)
+    layer, X = cgru.GRU(4, rng=0), rng.standard_normal((20, 6, 3))
+    target = np.tanh(X.sum(axis=(1, 2)))[:, None] * np.ones(4)
+    layer.compute_shapes(X)
+    layer.initialize_parameters()
+    losses, adam = [], cgru.Adam(0.05, schedule="constant")
+    for _ in range(30):
+        E = layer.forward(X) - target
+        losses.append((E**2).mean())
+        layer.backward(2 * E / E.size)
+        layer.compute_gradients()
+        adam.step(layer)
+    assert losses[-1] < 0.3 * losses[0]
+
+
 def test_a_parameter_that_joins_later_starts_fresh():
     p, steps = drawn()
     optimizer, state = cgru.Adam(0.1), {}

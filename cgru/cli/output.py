@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from cgru.cli.arguments import RequestError
-from cgru.network.files import beside
+from cgru.files import replacing
 from cgru.network.history import Epoch
 
 __all__ = ["WRITERS", "check_output", "plotter"]
@@ -39,7 +39,7 @@ def _write_npz(
     path: str, outputs: np.ndarray, classes: np.ndarray | None, names: tuple[str, ...], real: np.ndarray | None
 ) -> None:
     arrays = {} if classes is None else {"classes": np.asarray(classes).astype(str)}
-    with beside(path) as file:
+    with replacing(path) as file:
         np.savez(file, outputs=outputs, **arrays)
 
 
@@ -56,7 +56,7 @@ def _write_csv(
         header.append("class")
         columns.append(classes)
     header += names if classes is not None and len(names) == k else [f"output_{i}" for i in range(k)]
-    with beside(path) as file:
+    with replacing(path) as file:
         rows = csv.writer(codecs.getwriter("utf-8")(file))
         rows.writerow(header)
         rows.writerows([*first, *row] for *first, row in zip(*columns, outputs, strict=True))
@@ -103,7 +103,7 @@ def plotter(path: str, *others: str | None) -> Callable[[Sequence[Epoch], str], 
         if all(loss > 0 for line in left.lines for loss in line.get_ydata()):
             left.set_yscale("log")
         figure.legend(loc="outside lower center", ncols=4, fontsize="small")
-        with beside(path) as file:
+        with replacing(path) as file:
             figure.savefig(file, format=kind, dpi=150)
 
     return draw

@@ -17,10 +17,10 @@ from cgru._version import __version__
 from cgru.core.checks import float_dtype
 from cgru.export.layers import Part, layers_of, parts_of
 from cgru.export.source import with_functions
+from cgru.files import replacing
 from cgru.gru import GRU
 from cgru.layers.embedding import Embedding
 from cgru.network import Network
-from cgru.network.files import beside
 
 __all__ = ["export_c"]
 
@@ -67,9 +67,10 @@ def export_c(net: Network | GRU, path: str | os.PathLike[str], *, name: str | No
     dtype = np.result_type(*own) if dtype is None else float_dtype(dtype)
     tokens = layers[0].d["v"] if isinstance(layers[0], Embedding) else None
     texts = _texts(name, source, parts_of(net, layers, dtype), dtype, tokens, *_outputs(net))
-    with beside(header) as first, beside(source) as second:
-        for file, text in zip((first, second), texts, strict=True):
-            file.write(os.fsencode(text))
+    with replacing(header) as first:
+        first.write(os.fsencode(texts[0]))
+        with replacing(source) as second:
+            second.write(os.fsencode(texts[1]))
 
 
 def _names(path: Any, name: Any) -> tuple[str, str, str]:
