@@ -3,6 +3,7 @@
 import ctypes
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ import cgru
 from cgru.activations import NAMED
 from cgru.export.source import number
 from cgru.network.chain import made_for
+from cgru.variant import LAYER_NORM
 
 CC = shutil.which("gcc") or shutil.which("cc")
 CLANG = shutil.which("clang") or shutil.which("clang-19")
@@ -485,7 +487,54 @@ def test_files_are_replaced_whole(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["model.c", "model.h"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="modes of POSIX")
+def test_files_keep_their_modes(tmp_path):
+    source, header = tmp_path / "model.c", tmp_path / "model.h"
+    for path, mode in ((source, 0o600), (header, 0o640)):
+        path.write_text("old")
+        path.chmod(mode)
+    cgru.export_c(random_layer(2, 3), source)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (source, header)] == [0o600, 0o640]
+
+
 # --- what is refused ---
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes and pipes of POSIX")
+@pytest.mark.parametrize("ending", [".c", ".h"])
+@pytest.mark.parametrize("kind", ["read-only", "pipe"])
+def test_files_that_cannot_be_replaced_leave_the_other_alone(tmp_path, ending, kind):
+    for path in (tmp_path / "model.c", tmp_path / "model.h"):
+        if path.suffix == ending and kind == "pipe":
+            os.mkfifo(path)
+        else:
+            path.write_text("old")
+            path.chmod(0o444 if path.suffix == ending else 0o644)
+    with pytest.raises(PermissionError if kind == "read-only" else FileExistsError) as caught:
+        cgru.export_c(random_layer(2, 3), tmp_path / "model.c")
+    assert caught.value.filename.endswith(ending)
+    assert {path.read_text() for path in tmp_path.iterdir() if path.is_file()} == {"old"}
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_full_disk_names_the_file(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space") as caught:
+        cgru.export_c(random_layer(2, 3), tmp_path / "model.c")
+    assert caught.value.filename == str(tmp_path / "model.c")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_layer_normalised_gru(tmp_path, monkeypatch):
+    layer = random_layer(2, 3)
+    monkeypatch.setattr(cgru.GRU, "variant", property(lambda layer: LAYER_NORM))
+    words = "net: expected GRUs of the variant reset_before or reset_after to export, got layer_norm as layer 0"
+    with pytest.raises(ValueError, match=words):
+        cgru.export_c(layer, tmp_path / "model.c")
+    assert os.listdir(tmp_path) == []
 
 
 def without(net, name):
