@@ -202,4 +202,7 @@ def matmul(A, B):
     return out
 
 
-use_level(os.environ.get("CGRU_SIMD") or levels()[0])
+try:
+    use_level(os.environ.get("CGRU_SIMD") or levels()[0])
+except ValueError as error:
+    raise ImportError(str(error)) from None
