@@ -189,6 +189,7 @@ def test_targets(loss, k, y, Y, classes):
         ("cross_entropy", 4, [0, 1, 2, 3, 4], ValueError, "0 to 3"),
         ("cross_entropy", 4, [0, 1, 2, 3, -1], ValueError, "-1"),
         ("cross_entropy", 4, [0.0, 1, 2, 3, 3], TypeError, "integers"),
+        ("cross_entropy", 2, [False, True, True, True, False], TypeError, "integers"),
         ("cross_entropy", 4, LABELS[:4], ValueError, "shape"),
         ("cross_entropy", 4, LABELS[:, None], ValueError, "shape"),
         ("cross_entropy", 4, np.full((5, 4), 0.3), ValueError, "sum"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -273,6 +273,7 @@ def _model(headers: Mapping[str, Header], read: Callable[[str], np.ndarray]) -> 
         raise ValueError("model: expected JSON of a few levels, got it nested too deeply") from None
     if not isinstance(model, dict) or not isinstance(model["layers"], list):
         raise ValueError("model: expected a JSON object with a list of layers")
+    _nothing_else(model.keys() - {"layers", *_SETTINGS}, "model")
     return model
 
 
@@ -299,10 +300,11 @@ def _layer(description: Mapping[str, Any]) -> GRU | Layer:
     options = dict(description)
     kind = _KINDS[options.pop("class")]
     if kind.type is Bidirectional:
-        inner = options["layer"]
+        inner, merge = options.pop("layer"), options.pop("merge")
+        _nothing_else(options, "Bidirectional")
         if inner["class"] != "GRU":
             raise ValueError(f"layer: expected a GRU in a Bidirectional, got {inner['class']}")
-        return Bidirectional(_layer(inner), options["merge"])
+        return Bidirectional(_layer(inner), merge)
     sizes, trainable = [options.pop(size) for size in kind.sizes], flag(options.pop("trainable"), "trainable")
     made = {role: _named(role, options.pop(role)) for role in kind.callables}
     made |= {name: flag(options.pop(name), name) for name in kind.flags}
@@ -314,11 +316,15 @@ def _layer(description: Mapping[str, Any]) -> GRU | Layer:
         made["se_hPars"] = {key: activations.parameter(numbers, key) for key in numbers}
     if kind.type is GRU:
         made |= _variant(options.pop("variant"))
-    if options:
-        raise ValueError(f"layers: expected nothing else of a {kind.type.__name__}, got {next(iter(options))}")
+    _nothing_else(options, kind.type.__name__)
     layer = kind.type(*sizes, **made)
     layer.trainable = trainable
     return layer
+
+
+def _nothing_else(names: Iterable[str], where: str) -> None:
+    for name in names:
+        raise ValueError(f"{where}: expected nothing else, got {name}")
 
 
 def _named(role: str, name: Any) -> Callable[..., np.ndarray]:
