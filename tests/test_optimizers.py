@@ -91,6 +91,22 @@ def test_clip_norm_does_not_overflow_in_float32():
     np.testing.assert_allclose(p["0.W"], -0.5)
 
 
+def test_gradients_of_zero_and_infinity_are_not_clipped():
+    zero, infinite = {"0.W": np.zeros((2, 2))}, {"0.W": np.array([[1.0, -np.inf]]), "0.b": np.ones((1, 2))}
+    assert optimizers.clip_factor(zero, 1.0) == optimizers.clip_factor(infinite, 1.0) == 1
+    assert optimizers.clip_factor({}, 1.0) == 1
+    p = {"0.W": np.ones((2, 2))}
+    cgru.SGD(1.0, clip_norm=1.0).step(p, zero, {})
+    assert (p["0.W"] == 1).all()
+
+
+def test_a_step_without_a_fraction_is_the_first():
+    p = {"0.W": np.zeros((2, 2))}
+    cgru.SGD(1.0, schedule="linear").step(p, {"0.W": np.ones((2, 2))}, {})
+    assert (p["0.W"] == -1).all()
+    assert cgru.SGD(1.0, schedule="linear").rate() == 1
+
+
 def test_schedules():
     ends = {optimizers.constant: (1, 1, 1), optimizers.linear: (1, 0.5, 0), optimizers.cosine: (1, 0.5, 0)}
     for schedule, due in ends.items():
@@ -178,6 +194,8 @@ def test_a_parameter_that_joins_later_starts_fresh():
 
 
 def test_one_optimizer_serves_many_and_keeps_nothing():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        cgru.SGD().learning_rate = 1
     optimizer = cgru.Adam(0.1)
     before = dataclasses.asdict(optimizer)
     same(run(optimizer), run(optimizer), rtol=0)
@@ -201,6 +219,7 @@ def test_one_optimizer_serves_many_and_keeps_nothing():
         (cgru.Adam, {"learning_rate": True}, TypeError),
         (cgru.Adam, {"beta_1": 1}, ValueError),
         (cgru.Adam, {"beta_2": -1e-9}, ValueError),
+        (cgru.Adam, {"beta_2": 1.0}, ValueError),
         (cgru.Adam, {"epsilon": 0.0}, ValueError),
         (cgru.Adam, {"weight_decay": -1}, ValueError),
         (cgru.Adam, {"clip_norm": -1}, ValueError),

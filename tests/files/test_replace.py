@@ -60,9 +60,11 @@ def test_the_old_file_stands_until_all_is_on_the_disk(file, monkeypatch):
 
     spy("fsync")
     spy("replace")
-    write(file, b"a" * 100_000)
-    assert seen == [("fsync", 100_000, b"old"), ("replace", 100_000, b"old")]
-    assert file.read_bytes() == b"a" * 100_000
+    with replacing(file) as new:
+        new.write(b"a" * 100_000)
+        new.write(b"end")  # which waits in the buffer
+    assert seen == [("fsync", 100_003, b"old"), ("replace", 100_003, b"old")]
+    assert file.read_bytes() == b"a" * 100_000 + b"end"
 
 
 @posix

@@ -1,5 +1,7 @@
 """What a fit tells of its epochs, and how that is shown."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -19,6 +21,11 @@ def history(*losses, accuracy=None, validation=None, validation_accuracy=None):
 WHOLE = history(
     2.0, 1.0, 0.5, accuracy=[0.1, 0.5, 1.0], validation=[2.5, 0.75, 1.23456], validation_accuracy=[0.2, 0.875, 0.8]
 )
+
+
+def test_an_epoch_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        WHOLE[0].loss = 0
 
 
 def test_columns():
