@@ -460,6 +460,19 @@ def test_the_comment_says_what_options_and_tokens_are(tmp_path):
     assert "M_INPUTS" not in header
 
 
+def test_the_comment_says_the_numbers_of_activations(tmp_path):
+    layer = random_layer(2, 3, activate=cgru.elu, activate_update=cgru.lrelu, se_hPars={"ELU_alpha": 0.25})
+    cgru.export_c(layer, tmp_path / "m.c")
+    due = "; activate elu (ELU_alpha 0.25), activate_update lrelu (LRELU_alpha 0.3), activate_reset sigmoid\n"
+    assert due in (tmp_path / "m.c").read_text()
+
+
+def test_gates_with_one_function_are_one_loop(tmp_path):
+    for update, loops in ((cgru.sigmoid, 1), (cgru.tanh, 2), (cgru.identity, 1)):
+        cgru.export_c(random_layer(2, 3, activate_update=update), tmp_path / "m.c")
+        assert (tmp_path / "m.c").read_text().count("gates[i] = activate_") == loops
+
+
 def test_names(tmp_path):
     layer = random_layer(2, 3)
     for stem, options, due in (
@@ -569,8 +582,18 @@ class Own(cgru.GRU):
         (lambda: None, {}, TypeError, "net: expected a Network or a GRU, got NoneType"),
         (lambda: cgru.GRU(3), {}, RuntimeError, "expected parameters to export, got none in layer 0"),
         (lambda: cgru.Network([cgru.GRU(3), cgru.Dense()]), {}, RuntimeError, "expected parameters"),
-        (lambda: changed(network(np.float64), activate=np.sin), {}, ValueError, "activate: .* got sin in layer 0"),
-        (lambda: changed(network(np.float64), activate_reset=cgru.softmax), {}, ValueError, "got softmax in layer 0"),
+        (
+            lambda: changed(network(np.float64), activate=np.sin),
+            {},
+            ValueError,
+            "activate: expected one of cgru's own to export, got sin in layer 0",
+        ),
+        (
+            lambda: changed(network(np.float64), activate_reset=cgru.softmax),
+            {},
+            ValueError,
+            "activate_reset: expected an elementwise activation to export, got softmax in layer 0",
+        ),
         (lambda: network(np.float64, activate=lambda z, deriv=False: z), {}, ValueError, "<lambda> in layer 2"),
         (lambda: Own(3), {}, ValueError, "got Own as layer 0"),
         (
