@@ -1,8 +1,11 @@
 """What the command can be asked, what is the default, and which words of the library's errors reach the user."""
 
+import re
+
 import pytest
 from cli_cases import run
 
+import cgru
 from cgru.cli.arguments import RequestError, as_request_error, parser
 
 
@@ -87,3 +90,41 @@ def test_the_library_s_errors_become_the_command_s():
 def test_the_help_tells_the_threads_of_this_machine(threads, tmp_path):
     threads(3)
     assert "(default: 3 here)" in run("fit", "--help", cwd=tmp_path)[0]
+
+
+def helped(folder, *command):
+    """The entries of the help, each with what it says in one line."""
+    text, err = run(*command, "--help", cwd=folder)
+    assert err == ""
+    entries = re.findall(r"^ {2,4}(?:-\w[ \w.]*, )?(-*\w[\w.-]+)(.*\n(?: {6,}.*\n)*)", text, re.MULTILINE)
+    return text, {name: " ".join(words.split()) for name, words in entries}
+
+
+def test_version_and_help(tmp_path):
+    assert run("--version", cwd=tmp_path)[0] == f"cgru {cgru.__version__}\n"
+    text, entries = helped(tmp_path)
+    assert run(cwd=tmp_path)[0] == text
+    for name in ("fit", "predict", "evaluate", "export", "info"):
+        assert re.match("[A-Z].*[.]$", entries[name]), name
+    assert {"--help", "--version"} <= set(entries)
+
+
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        ("fit", ["DATA.npz", "--units", "--output-dropout", "--validation", "--seed", "--plot", "--output", "--quiet"]),
+        ("predict", ["MODEL", "DATA.npz", "--output"]),
+        ("evaluate", ["MODEL", "DATA.npz"]),
+        ("export", ["MODEL", "--output", "--name", "--dtype"]),
+        ("info", ["--help"]),
+    ],
+)
+def test_each_argument_has_its_words_and_each_option_of_fit_its_default(tmp_path, command, names):
+    text, entries = helped(tmp_path, command)
+    assert set(names) <= set(entries)
+    assert ("data files are .npz archives" in text) == (command in ("fit", "predict", "evaluate"))
+    for name, words in entries.items():
+        about = re.sub(r"^[A-Z][\w.]*|^\{.*?\}", "", words).strip()  # after what stands for its value
+        assert len(about) > 15 or name in ("x", "y"), (name, words)
+        if command == "fit" and name.startswith("--") and name != "--help":
+            assert "default: " in words, name

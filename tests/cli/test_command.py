@@ -111,6 +111,29 @@ def test_the_optimizer_is_the_one_that_was_asked_for(toy, tmp_path, monkeypatch)
     assert set(seen) == {cgru.Adam(0.5, clip_norm=2.0, schedule="cosine")}
 
 
+def test_sequences_are_counted_and_described(tmp_path):
+    def told(*options, **arrays):
+        np.savez(tmp_path / "data.npz", **arrays)
+        _, err = run("fit", "data.npz", "--units", 1, "--epochs", 1, *options, cwd=tmp_path)
+        return err.splitlines()[:2]
+
+    assert told(x=X, y=Y) == ["data.npz: 2 classes, sequences of 5 steps of 3 elements", "40 sequences to train on"]
+    lengths = np.full(40, 4)
+    assert told(x=X, y=Y / 3, lengths=lengths)[0] == "data.npz: regression, sequences of 4 steps of 3 elements"
+    lengths[7] = 2
+    assert told(x=X, y=Y, lengths=lengths)[0] == "data.npz: 2 classes, sequences of 2 to 4 steps of 3 elements"
+    for share, held in ((0.001, 1), (0.25, 10), (0.999, 39)):
+        assert told("--validation", share, x=X, y=Y)[1] == f"{40 - held} sequences to train on, {held} held back"
+
+
+def test_models_are_single_and_measured_by_default(toy, tmp_path):
+    run("fit", toy / "data.npz", *QUICK, "--epochs", 1, cwd=tmp_path)
+    net = cgru.load(tmp_path / "cgru-model.npz")
+    assert {layer.dtype for layer in net.layers} == {np.dtype(np.float32)}
+    np.testing.assert_allclose(net.mean, X[:30].mean(axis=(0, 1)), rtol=1e-5)
+    np.testing.assert_allclose(net.scale, X[:30].std(axis=(0, 1)), rtol=1e-5)
+
+
 def test_early_stopping(toy, tmp_path):
     options = ("--epochs", 3000, "--validation", 0.3, "--patience", 2, "--learning-rate", 0.5)
     out, _ = run("fit", toy / "data.npz", *options, "--quiet", cwd=tmp_path)
@@ -307,23 +330,6 @@ def test_info(tmp_path):
     assert err == ""
     for words in (cgru.__version__, np.__version__, cgru.core.kernels.level(), "threads", "tqdm", "matplotlib"):
         assert words in out
-
-
-def test_version_and_help(tmp_path):
-    assert run("--version", cwd=tmp_path)[0] == f"cgru {cgru.__version__}\n"
-    for arguments in ((), ("--help",)):
-        out, _ = run(*arguments, cwd=tmp_path)
-        for name in ("fit", "predict", "evaluate", "info"):
-            assert re.search(rf"^ +{name} +[A-Z]", out, re.MULTILINE)
-    text, _ = run("fit", "--help", cwd=tmp_path)
-    # One entry an option, of one line or more, each with its default.
-    entries = re.findall(r"^  (?:-\w[ \w]*, )?(--[a-z][a-z0-9-]+)(.*\n(?: {4,}.*\n)*)", text, re.MULTILINE)
-    options = dict(entries)
-    assert {"--units", "--epochs", "--batch-size", "--learning-rate", "--seed", "--validation", "--plot"} <= set(
-        options
-    )
-    for option in set(options) - {"--help"}:
-        assert "default: " in " ".join(options[option].split()), option
 
 
 # --- classes at each step, and pools ---

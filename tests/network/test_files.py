@@ -247,6 +247,63 @@ def test_layers_that_are_not_ours(model):
         net.save(path)
 
 
+def test_parameters_that_do_not_fit_the_layer(model):
+    net, path = model
+    before = path.read_bytes()
+    good = net.layers[1].p["Vz"]
+    for wrong in (good[:2], good[:, :3], "text", 3.0):
+        net.layers[1].p["Vz"] = wrong
+        with pytest.raises(ValueError, match=r"^layers: expected Vz of layer 1 with shape \(5, 5\), got \("):
+            net.save(path)
+    net.layers[1].p["Vz"] = good
+    net.mean = np.zeros(2)
+    with pytest.raises(ValueError, match=r"^mean: expected shape \(3,\), a number for each element, got \(2,\)"):
+        net.save(path)
+    assert path.read_bytes() == before
+
+
+def test_twins_that_are_not_alike(tmp_path):
+    def refused(change):
+        net = cgru.Network([cgru.Bidirectional(cgru.GRU(2))])
+        net.predict(X)
+        change(*net.layers[0].halves)
+        with pytest.raises(
+            ValueError, match=r"^layers: expected a twin like the other but for its direction.* layer 0"
+        ):
+            net.save(tmp_path / "model")
+
+    refused(lambda first, second: setattr(second, "zoneout", 0.5))
+    refused(lambda first, second: setattr(second, "trainable", False))
+    refused(lambda first, second: setattr(second, "reverse", False))
+    refused(lambda first, second: setattr(first, "reverse", True))
+    net = cgru.Network([cgru.Bidirectional(cgru.GRU(2, reverse=True))])
+    due = net.predict(X)
+    net.save(tmp_path / "model")
+    np.testing.assert_array_equal(cgru.load(tmp_path / "model").predict(X), due)
+
+
+def test_a_description_that_is_too_long(tmp_path, monkeypatch):
+    net = cgru.Network([cgru.GRU(2)])
+    net.predict(X)
+    net.save(tmp_path / "model")
+    with np.load(tmp_path / "model") as npz:
+        length = len(str(npz["model"]))
+    for longest in (length, length - 1):
+        monkeypatch.setattr(persistence, "LONGEST", longest)
+        if longest == length:
+            net.save(tmp_path / "other")
+            cgru.load(tmp_path / "other")
+        else:
+            with pytest.raises(ValueError, match=r"^class_names, layers: expected a description of at most"):
+                net.save(tmp_path / "other")
+            refused(tmp_path / "other", "model: expected a text of at most")
+
+
+def test_no_layer_with_parameters():
+    with pytest.raises(ValueError, match=r"^layers: expected one that has parameters"):
+        persistence.packed([cgru.Flip()], {}, {})
+
+
 # --- what is refused ---
 
 
@@ -422,6 +479,22 @@ def test_what_is_refused_takes_no_memory(model, spoil, words):
         assert tracemalloc.get_traced_memory()[1] < 3e7
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"layer": {"class": "Bidirectional"}}, "layer: expected a GRU in a Bidirectional, got Bidirectional"),
+        ({"foreign": 1}, "Bidirectional: expected nothing else, got foreign"),
+        ({"merge": "least"}, "merge: expected one of"),
+    ],
+)
+def test_wrong_twins(tmp_path, changes, words):
+    net = cgru.Network([cgru.Bidirectional(cgru.GRU(2))])
+    net.predict(X)
+    net.save(tmp_path / "model.npz")
+    edited(tmp_path / "model.npz", lambda model: model["layers"][0].update(changes))
+    refused(tmp_path / "model.npz", words)
 
 
 def test_an_array_that_is_there_twice(model):
