@@ -2,6 +2,7 @@
 
 import csv
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -164,6 +165,20 @@ def test_a_curve_of_a_regression_that_is_perfect(drawn):
 
 def test_a_curve_of_one_epoch_is_a_point(drawn):
     assert drawn(epochs(1.0)).axes[0].lines[0].get_marker() == "o"
+
+
+def test_the_size_of_a_curve(drawn):
+    figure = drawn(epochs(2.0, 1.0))
+    assert figure.get_size_inches().tolist() == [7, 4.5]
+    assert figure.get_layout_engine() is not None
+    assert figure._suptitle.get_wrap()
+    assert figure._suptitle.get_fontsize() < 12.5 > figure.legends[0].get_texts()[0].get_fontsize() + 3
+
+
+def test_without_matplotlib(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(RequestError, match=r"^argument --plot: matplotlib is not installed; pip install matplotlib$"):
+        plotter(str(tmp_path / "curve.png"))
 
 
 def test_where_no_curve_can_be_drawn(tmp_path):
