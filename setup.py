@@ -33,7 +33,7 @@ def extension(name: str, *sources: str) -> Extension:
         depends=["cgru/core/thread_pool.h"]
         + [
             f"cgru/core/simd/{header}.h"
-            for header in ("cgru", "level", "body", "vector", "tile", "cell", "single", "outer")
+            for header in ("cgru", "level", "body", "vector", "tile", "cell", "single", "outer", "norm")
         ],
     )
 
@@ -47,6 +47,9 @@ setup(
             extension("core.threads", "cgru/core/thread_pool.c"),
             extension("core.forward"),
             extension("core.backward"),
+            extension("core.gradients"),
+            extension("core.linear"),
+            extension("passes"),
             extension("parameters"),
             extension("cell"),
             extension("stream"),

@@ -25,7 +25,6 @@ from cgru.layers.embedding import Embedding
 from cgru.layers.flip import Flip
 from cgru.layers.layer import Layer
 from cgru.layers.pool import Pool
-from cgru.network.chain import output_shape
 from cgru.variant import VARIANTS
 
 __all__ = ["FORMAT", "packed", "read", "refused", "unpacked", "write"]
@@ -287,7 +286,7 @@ def _due(layers: Sequence[GRU | Layer], headers: Mapping[str, Header]) -> tuple[
     for i, layer in enumerate(layers):
         inputs.append(shape)
         due |= {f"{i}.{name}": Header(own, layer.dtype) for name, own in _shapes(layer, shape[-1]).items()}
-        shape = output_shape(layer, shape)
+        shape = layer.output_shape(shape)
     if "mean" in headers or "scale" in headers:
         if tokens:
             raise ValueError("it has a standardisation of tokens")

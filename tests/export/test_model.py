@@ -16,7 +16,6 @@ from helpers import random_layer
 import cgru
 from cgru.activations import NAMED
 from cgru.export.source import number
-from cgru.network.chain import made_for
 from cgru.variant import LAYER_NORM
 
 CC = shutil.which("gcc") or shutil.which("cc")
@@ -170,7 +169,7 @@ def inputs(net, dtype, seed=5):
     rng, layers = np.random.default_rng(seed), getattr(net, "layers", (net,))
     if isinstance(layers[0], cgru.Embedding):
         return rng.integers(0, layers[0].d["v"], STEPS, np.intc)
-    e = made_for(net if layers[0] is net else next(layer for layer in layers if layer.p))
+    e = (net if layers[0] is net else next(layer for layer in layers if layer.p)).elements
     X = rng.standard_normal((STEPS, e))
     if getattr(net, "mean", None) is not None:
         X = X * net.scale + net.mean

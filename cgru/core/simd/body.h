@@ -25,6 +25,7 @@
 #include "cell.h"
 #include "single.h"
 #include "outer.h"
+#include "norm.h"
 
 static const cgru_kernels NAME(kernels) = {
     .level = LEVEL,
@@ -53,6 +54,8 @@ static const cgru_kernels NAME(kernels) = {
     .multiply = NAME(multiply),
     .panels = NAME(panels_of),
     .activation = NAME(activation),
+    .norm_forward = NAME(norm_forward),
+    .norm_backward = NAME(norm_backward),
 };
 
 #undef JOIN_
@@ -106,3 +109,7 @@ static const cgru_kernels NAME(kernels) = {
 #undef STATE_BACKWARD
 /* outer.h */
 #undef VECTORS_OF
+/* norm.h */
+#undef EPSILON
+#undef EACH_VECTOR
+#undef SCALED

@@ -40,6 +40,8 @@ static void NAME(pad)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdif
         NAME(blank)(call->hh, i, t, u), NAME(blank)(call->hh_, i, t, u);
         NAME(blank)(call->z, i, t, u), NAME(blank)(call->z_, i, t, u);
         NAME(blank)(call->r, i, t, u), NAME(blank)(call->r_, i, t, u), NAME(blank)(call->c, i, t, u);
+        NAME(blank)(call->nU, i, t, 3 * u), NAME(blank)(call->nV, i, t, 3 * u);
+        NAME(blank)(call->iU, i, t, 1), NAME(blank)(call->iV, i, t, 1);
     }
 }
 
@@ -49,6 +51,7 @@ static void NAME(pad_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row
         NAME(blank)(call->dh, i, t, u), NAME(blank)(call->dh_, i, t, u);
         NAME(blank)(call->dhh_, i, t, u), NAME(blank)(call->dz_, i, t, u), NAME(blank)(call->dr_, i, t, u);
         NAME(blank)(call->dc, i, t, u), NAME(blank)(call->dX, i, t, call->e);
+        NAME(blank)(call->dU_, i, t, 3 * u), NAME(blank)(call->dV_, i, t, 3 * u);
     }
 }
 
