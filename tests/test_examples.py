@@ -16,7 +16,10 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 SITE = Path(sysconfig.get_path("platlib")).resolve()
 
 
-pytestmark = pytest.mark.skipif(not EXAMPLES.is_dir(), reason="examples/ does not lie beside the tests")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not EXAMPLES.is_dir(), reason="examples/ does not lie beside the tests"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,7 @@ def test_bad_options(run, arguments, complaint):
 
 
 @needs_compiler
+@pytest.mark.slow
 def test_the_whole_command(run, folder):
     readme = folder / "README.md"
     readme.write_text("# before\n<!-- stream -->\nold\n<!-- /stream -->\n# after\n")
@@ -78,7 +79,9 @@ def test_an_eigen_that_is_not_there_or_does_not_compile_is_left_out(run, folder,
 
 
 @needs_compiler
-@pytest.mark.parametrize("rival", ["FromC", "FromPython", pytest.param("built([(5, 7)])", marks=needs_eigen)])
+@pytest.mark.parametrize(
+    "rival", ["FromC", "FromPython", pytest.param("built([(5, 7)])", marks=[needs_eigen, pytest.mark.slow])]
+)
 def test_a_batch_is_the_sequence(run, rival):
     """Many steps in one call carry the state on from frame to frame and from turn to turn; they hold what they need."""
     done = run(
