@@ -2,11 +2,15 @@
 
 import itertools
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import cgru
 from cgru import reference
@@ -100,3 +104,18 @@ def run_python(code, **variables):
         capture_output=True,
         text=True,
     )
+
+
+def missing():
+    """What a package with Cython cannot be built without; None if all is there."""
+    for name, least in (("Cython", 3), ("setuptools", 77), ("pip", 0)):
+        try:
+            if int(version(name).partition(".")[0]) < least:
+                return f"{name} is older than {least}"
+        except PackageNotFoundError:
+            return f"no {name}"
+    compiler = sysconfig.get_config_var("CC")
+    return None if compiler is None or shutil.which(compiler.split()[0]) else "no C compiler"
+
+
+needs_compiler = pytest.mark.skipif(missing() is not None, reason=f"cannot build: {missing()}")

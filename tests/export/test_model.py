@@ -191,7 +191,10 @@ def sources(tmp_path_factory):
     return sorted(folder.glob("*.c"))
 
 
-@pytest.fixture(scope="module", params=["-O0", "-O3 -march=native -ffp-contract=fast"])
+OPTIMIZED = pytest.param("-O3 -march=native -ffp-contract=fast", marks=pytest.mark.slow)
+
+
+@pytest.fixture(scope="module", params=["-O0", OPTIMIZED])
 def exported(request, sources, tmp_path_factory):
     if CC is None:
         pytest.skip("no C compiler")
@@ -410,6 +413,7 @@ def test_weights_are_exact_to_the_bit(tmp_path, dtype):
         ),
     ],
 )
+@pytest.mark.slow
 def test_compilers_have_nothing_to_say(sources, compiler):
     compile_c(*compiler, *STRICT, "-fsyntax-only", *sources)
 
