@@ -368,7 +368,7 @@ def test_pickle_and_deepcopy():
     layer, X = ran(activate=cgru.elu, se_hPars={"ELU_alpha": 0.3}, clip_gradients=True)
     layer.forward(X, [1, 5, 2])
     twins = pickle.loads(pickle.dumps(layer)), copy.deepcopy(layer)
-    due = snapshot(layer) | {"fc": {}, "bc": {}, "g": {}}
+    due = snapshot(layer) | {"fc": {}, "bc": {}, "bs": {}, "g": {}}
     draw = layer.np_rng.random()
     for twin in twins:
         assert_unchanged(twin, due)

@@ -69,7 +69,7 @@ def restrided(cache, key):
 
 
 def grown(cache, key):
-    cache[key].resize((20000, 7), refcheck=False)
+    cache[key].resize((20000, 7))
 
 
 def emptied(cache, key):
