@@ -7,6 +7,7 @@ import numpy as np
 
 from cgru.activations import Activation
 from cgru.gru import GRU
+from cgru.variant import Variant
 
 class Cell:
     """The packed weights of one GRU layer, for the functions of `cgru.cell` that other compiled code calls.
@@ -15,24 +16,27 @@ class Cell:
     cgru/cell.pxd, say what each does. They hold no GIL, allocate nothing and raise nothing.
 
     Args:
-        source: a `GRU`, or a dict of its parameters (Uz, Vz, bz, Ur, Vr, br, Uhh, Vhh, bhh, for "reset_after" chh), all
-            float32 or float64. The arrays themselves are kept: `update_*` writes into them.
-        variant: "reset_before" or "reset_after", where the reset gate is applied to the matrix product; None: before.
-            With a layer it must be None, as must the arguments below `batch`: the layer says.
+        source: a `GRU`, or a dict of its parameters (Uz, Vz, bz, Ur, Vr, br, Uhh, Vhh, bhh, for "reset_after" chh, for
+            "layer_norm" chh, gU, gV), all float32 or float64. The arrays themselves are kept: `update_*` writes into
+            them.
+        variant: "reset_before", "reset_after" or "layer_norm", or a `cgru.variant.Variant`; None: "reset_before". With
+            a layer it must be None, as must the arguments below `batch`: the layer says.
         batch: the most samples of one call.
-        activate, activate_update, activate_reset: cgru's own or EpyNN's activations; None: tanh, sigmoid, sigmoid.
+        activate, activate_update, activate_reset: cgru's own or EpyNN's activations, or their names ("tanh"); None:
+            tanh, sigmoid, sigmoid.
         se_hPars: their parameters `LRELU_alpha` and `ELU_alpha`.
 
     Attributes:
         p: the arrays that the cell was made from; copies of those that were not of its dtype, or lay at odd bytes, and
             then `update_*` answers CELL_READ_ONLY.
         address: of the cell, for foreign-function interfaces; it is valid as long as this object lives.
-        variant, dtype, batch, elements, units: what was given.
+        variant: its name.
+        dtype, batch, elements, units: what was given.
 
     Raises:
         TypeError: the source is neither a layer nor a dict, or its arrays are neither float32 nor float64.
         ValueError: an array has the wrong shape, an activation is a callable of one's own, which would need Python, or
-            the layer cannot run a step at a time.
+            the layer cannot run a step at a time, or no memory could hold the rows of so many samples.
     """
 
     p: dict[str, np.ndarray]
@@ -42,12 +46,12 @@ class Cell:
     def __init__(
         self,
         source: GRU | dict[str, np.ndarray],
-        variant: str | None = None,
+        variant: Variant | str | None = None,
         *,
         batch: int = 1,
-        activate: Activation | None = None,
-        activate_update: Activation | None = None,
-        activate_reset: Activation | None = None,
+        activate: Activation | str | None = None,
+        activate_update: Activation | str | None = None,
+        activate_reset: Activation | str | None = None,
         se_hPars: Mapping[str, Any] | None = None,
     ) -> None: ...
     def refresh(self) -> None:

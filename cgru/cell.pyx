@@ -15,7 +15,7 @@ cdef extern from "Python.h":
 from cgru.activations import code_of, name_of, named
 from cgru.core.checks import parameters, positive
 from cgru.gru import GRU
-from cgru.variant import RESET_BEFORE, VARIANTS, Variant, variant_of
+from cgru.variant import RESET_BEFORE, VARIANTS, Variant
 from cgru.core.backward cimport Backward
 from cgru.core.backward cimport pack_room as backward_pack_room
 from cgru.core.backward cimport prepare as backward_prepare
@@ -310,7 +310,8 @@ cdef void _pack(Inside *inside) noexcept nogil:
 cdef class Cell:
     cdef Inside inside
     cdef readonly dict p
-    cdef readonly object variant
+    cdef readonly str variant
+    cdef object kind  # the Variant of that name
     cdef readonly object dtype
     cdef Workspace memory
 
@@ -327,11 +328,11 @@ cdef class Cell:
                 raise ValueError("source: expected a layer that runs a step at a time, got one in reverse")
             functions = {name: getattr(source, name) for name in given}
             p, se_hPars, self.dtype, zoneout = source.p, source.se_hPars, source.dtype, source.zoneout
-            self.variant = variant_of(reset_after=source.reset_after)
+            self.kind = source.variant
         elif isinstance(source, dict):
             functions = {name: ("tanh" if name == "activate" else "sigmoid") if f is None else f
                          for name, f in given.items()}
-            p, self.variant = source, _variant(RESET_BEFORE if variant is None else variant)
+            p, self.kind = source, _variant(RESET_BEFORE if variant is None else variant)
             self.dtype = getattr(p.get("Vz"), "dtype", None)
             if self.dtype not in (np.float32, np.float64):
                 raise TypeError(f"source['Vz']: expected an array of float32 or float64, got {self.dtype}")
@@ -339,10 +340,10 @@ cdef class Cell:
             raise TypeError(f"source: expected a cgru.GRU or a dict of arrays, got {type(source).__name__}")
         codes = tuple([_code(f, name, se_hPars) for name, f in functions.items()])
         if np.ndim(p.get("Uz")) != 2:
-            parameters(p, "e", "u", self.dtype, "source", self.variant)  # says what is missing
+            parameters(p, "e", "u", self.dtype, "source", self.kind)  # says what is missing
         if 0 in np.shape(p["Uz"]):
             raise ValueError(f"source['Uz']: expected at least one element and one unit, got shape {np.shape(p['Uz'])}")
-        checked = parameters(p, *np.shape(p["Uz"]), self.dtype, "source", self.variant)
+        checked = parameters(p, *np.shape(p["Uz"]), self.dtype, "source", self.kind)
         self._hold(checked, p, codes, positive(batch, "batch"), zoneout)
 
     def _hold(self, dict checked, dict p, tuple codes, batch, double zoneout):
@@ -351,10 +352,10 @@ cdef class Cell:
         cdef cgru_call *call = &inside.call
         cdef Py_ssize_t room, i, e, u
         e, u = np.shape(checked["Uz"])
-        self.p = checked
-        call[0] = new_call(1, 1, e, u, self.dtype.itemsize, self.variant, codes)
+        self.p, self.variant = checked, self.kind.name
+        call[0] = new_call(1, 1, e, u, self.dtype.itemsize, self.kind, codes)
         call.zoneout = zoneout
-        weights(&inside.weights, checked, self.variant.names)
+        weights(&inside.weights, checked, self.kind.names)
         inside.writes = all([checked[name] is p[name] and p[name].flags.writeable for name in checked])
         self._describe()
         inside.k = kernels(self.dtype.itemsize)
@@ -378,12 +379,12 @@ cdef class Cell:
     cdef int _describe(self) except -1:
         """The shapes of the parameters and of the caches, in their order."""
         cdef Inside *inside = &self.inside
-        for name, (rows, columns) in self.variant.shapes(inside.call.e, inside.call.u).items():
+        for name, (rows, columns) in self.kind.shapes(inside.call.e, inside.call.u).items():
             inside.parameters[inside.parameter_count] = Shape(parameter_place(name), rows, columns)
             inside.parameter_count += 1
         inside.width = inside.call.u  # of h
-        for name in (*CACHES, *self.variant.caches, *self.variant.gradients):
-            columns = self.variant.width(name, inside.call.u)
+        for name in (*CACHES, *self.kind.caches, *self.kind.gradients):
+            columns = self.kind.width(name, inside.call.u)
             inside.caches[inside.cache_count] = Shape(array_place(name), 1, columns)
             inside.width += columns
             inside.cache_count += 1
@@ -422,7 +423,7 @@ def _variant(value):
     """`value`, a Variant or the name of one."""
     if isinstance(value, Variant):
         return value
-    if value not in VARIANTS:
+    if not isinstance(value, str) or value not in VARIANTS:
         raise ValueError(f"variant: expected one of {', '.join(VARIANTS)}, got {value!r}")
     return VARIANTS[value]
 

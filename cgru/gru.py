@@ -44,7 +44,7 @@ from cgru.parameters import (
     gru_initialize_parameters,
     gru_update_parameters,
 )
-from cgru.variant import variant_of
+from cgru.variant import Variant, variant_of
 
 __all__ = ["GRU"]
 
@@ -257,10 +257,15 @@ class GRU:
             last = np.empty((m, u), self.dtype) if stateful or not every else None
             out = np.zeros((m, s, u), self.dtype) if every else last
             arrays = {"X": X, "h0": h0, "h": out if every else None, "last": last, "zoneout": options.get("zoneout")}
-            forward.run(variant_of(reset_after=self.reset_after), p, arrays, codes, order, running, "reverse" in options)
+            forward.run(self.variant, p, arrays, codes, order, running, "reverse" in options)
         if stateful:
             self.state = last.copy()
         return out
+
+    @property
+    def variant(self) -> Variant:
+        """What kind of GRU this is."""
+        return variant_of(reset_after=self.reset_after)
 
     def reset_state(self) -> None:
         """Forget `state`: the next call of a `stateful` layer starts from zero, with any number of samples."""
@@ -449,7 +454,7 @@ class GRU:
             h0 = np.ascontiguousarray(real(h0, "h0", (m, self.d["u"]), self.dtype))
         elif self._on and self.stateful and self.state is not None:
             h0 = self._carried(m)
-        return X, lengths, h0, parameters(self.p, e, self.d["u"], self.dtype, "A", variant_of(reset_after=self.reset_after))
+        return X, lengths, h0, parameters(self.p, e, self.d["u"], self.dtype, "A", self.variant)
 
     def _carried(self, m: int) -> np.ndarray:
         """The state that the last call left, checked."""

@@ -15,6 +15,7 @@ def level() -> str:
 def use_level(name: str) -> None:
     """Take level `name` from now on; ValueError where this build or this machine lacks it."""
 
+def use_pieces(steps: int | None = None, rows_room: int | None = None) -> None: ...
 def activation(code: int, alpha: float, x: Any) -> np.ndarray:
     """The compiled activation `code` (see `cgru.activations.CODES`) at x, float32 or float64 of any shape."""
 
