@@ -316,28 +316,30 @@ cdef class Cell:
     cgru/cell.pxd, say what each does. They hold no GIL, allocate nothing and raise nothing.
 
     Args:
-        source: a `GRU`, or a dict of its parameters (Uz, Vz, bz, Ur, Vr, br, Uhh, Vhh, bhh, for "reset_after" chh), all
-            float32 or float64. The arrays themselves are kept: `update_*` writes into them.
-        variant: "reset_before" or "reset_after", where the reset gate is applied to the matrix product; None: before.
-            With a layer it must be None, as must the arguments below `batch`: the layer says.
+        source: a `GRU`, or a dict of its parameters (Uz, Vz, bz, Ur, Vr, br, Uhh, Vhh, bhh, and those that the variant has
+            beside them), all float32 or float64. The arrays themselves are kept: `update_*` writes into them.
+        variant: "reset_before", "reset_after" or "layer_norm", or a `cgru.variant.Variant`; None: "reset_before". With a
+            layer it must be None, as must the arguments below `batch`: the layer says.
         batch: the most samples of one call.
-        activate, activate_update, activate_reset: cgru's own or EpyNN's activations; None: tanh, sigmoid, sigmoid.
+        activate, activate_update, activate_reset: cgru's own or EpyNN's activations, or their names ("tanh"); None: tanh,
+            sigmoid, sigmoid.
         se_hPars: their parameters `LRELU_alpha` and `ELU_alpha`.
 
     Attributes:
         p: the arrays that the cell was made from; copies of those that were not of its dtype, or lay at odd bytes, and
             then `update_*` answers CELL_READ_ONLY.
-        variant, dtype: what was given.
+        variant: its name. dtype: what was given.
 
     Raises:
         TypeError: the source is neither a layer nor a dict, or its arrays are neither float32 nor float64.
         ValueError: an array has the wrong shape, an activation is a callable of one's own, which would need Python, or
-            the layer cannot run a step at a time.
+            the layer cannot run a step at a time, or no memory could hold the rows of so many samples.
     """
 
     cdef Inside inside
     cdef readonly dict p
-    cdef readonly object variant
+    cdef readonly str variant
+    cdef object kind  # the Variant of that name
     cdef readonly object dtype
     cdef Workspace memory
 
@@ -355,11 +357,11 @@ cdef class Cell:
                 raise ValueError("source: expected a layer that runs a step at a time, got one in reverse")
             functions = {name: getattr(source, name) for name in given}
             p, se_hPars, self.dtype, zoneout = source.p, source.se_hPars, source.dtype, source.zoneout
-            self.variant = source.variant
+            self.kind = source.variant
         elif isinstance(source, dict):
             functions = {name: ("tanh" if name == "activate" else "sigmoid") if f is None else f
                          for name, f in given.items()}
-            p, self.variant = source, _variant(RESET_BEFORE if variant is None else variant)
+            p, self.kind = source, _variant(RESET_BEFORE if variant is None else variant)
             self.dtype = getattr(p.get("Vz"), "dtype", None)
             if self.dtype not in (np.float32, np.float64):
                 raise TypeError(f"source['Vz']: expected an array of float32 or float64, got {self.dtype}")
@@ -367,10 +369,10 @@ cdef class Cell:
             raise TypeError(f"source: expected a cgru.GRU or a dict of arrays, got {type(source).__name__}")
         codes = tuple([_code(f, name, se_hPars) for name, f in functions.items()])
         if np.ndim(p.get("Uz")) != 2:
-            parameters(p, "e", "u", self.dtype, self.variant, "source")  # says what is missing
+            parameters(p, "e", "u", self.dtype, self.kind, "source")  # says what is missing
         if 0 in np.shape(p["Uz"]):
             raise ValueError(f"source['Uz']: expected at least one element and one unit, got shape {np.shape(p['Uz'])}")
-        checked = parameters(p, *np.shape(p["Uz"]), self.dtype, self.variant, "source")
+        checked = parameters(p, *np.shape(p["Uz"]), self.dtype, self.kind, "source")
         self._hold(checked, p, codes, positive(batch, "batch"), zoneout)
 
     def _hold(self, dict checked, dict p, tuple codes, batch, double zoneout):
@@ -379,10 +381,10 @@ cdef class Cell:
         cdef cgru_call *call = &inside.call
         cdef Py_ssize_t room, i, e, u
         e, u = np.shape(checked["Uz"])
-        self.p = checked
-        call[0] = new_call(1, 1, e, u, self.dtype.itemsize, self.variant, codes)
+        self.p, self.variant = checked, self.kind.name
+        call[0] = new_call(1, 1, e, u, self.dtype.itemsize, self.kind, codes)
         call.zoneout = zoneout
-        weights(&inside.weights, checked, self.variant.names)
+        weights(&inside.weights, checked, self.kind.names)
         inside.writes = all([checked[name] is p[name] and p[name].flags.writeable for name in checked])
         self._describe()
         inside.k = kernels(self.dtype.itemsize)
@@ -406,12 +408,12 @@ cdef class Cell:
     cdef int _describe(self) except -1:
         """The shapes of the parameters and of the caches, in their order."""
         cdef Inside *inside = &self.inside
-        for name, (rows, columns) in self.variant.shapes(inside.call.e, inside.call.u).items():
+        for name, (rows, columns) in self.kind.shapes(inside.call.e, inside.call.u).items():
             inside.parameters[inside.parameter_count] = Shape(parameter_place(name), rows, columns)
             inside.parameter_count += 1
         inside.width = inside.call.u  # of h
-        for name in (*CACHES, *self.variant.caches, *self.variant.gradients):
-            columns = self.variant.width(name, inside.call.u)
+        for name in (*CACHES, *self.kind.caches, *self.kind.gradients):
+            columns = self.kind.width(name, inside.call.u)
             inside.caches[inside.cache_count] = Shape(array_place(name), 1, columns)
             inside.width += columns
             inside.cache_count += 1
@@ -455,7 +457,7 @@ def _variant(value):
     """`value`, a Variant or the name of one."""
     if isinstance(value, Variant):
         return value
-    if value not in VARIANTS:
+    if not isinstance(value, str) or value not in VARIANTS:
         raise ValueError(f"variant: expected one of {', '.join(VARIANTS)}, got {value!r}")
     return VARIANTS[value]
 

@@ -14,7 +14,8 @@ import pytest
 
 import cgru
 from cgru import reference
-from cgru.activations import bind
+from cgru.activations import bind, code_of
+from cgru.core import backward, forward, gradients
 
 ODD = (1, 2, 7, 17, 33)
 SHAPES = [
@@ -61,6 +62,43 @@ def expected(layer, X, h0, lengths):
     ]
     h0 = None if h0 is None else h0.astype(np.float64)
     return reference.forward(double(layer.p), np.asarray(X, np.float64), h0, lengths, *functions)
+
+
+def random_parameters(variant, e, u, dtype=np.float64, seed=0):
+    """Parameters of that variant, all random, gains about one."""
+    rng = np.random.default_rng(seed)
+    shapes = variant.shapes(e, u)
+    p = {name: rng.standard_normal(shape) * (0.7 / np.sqrt(shape[0])) for name, shape in shapes.items()}
+    return {name: (value + (name[0] == "g")).astype(dtype) for name, value in p.items()}
+
+
+def compiled(variant, p, X, h0, lengths, dA, dstate=None, reverse=False, zoneout=None, pre=True):
+    """The caches, the last state, dL/dh0 and the gradients by the compiled passes themselves, on memory full of NaN."""
+    (m, s, e), u, dtype = X.shape, p["Vz"].shape[0], p["Vz"].dtype
+    codes = tuple(code_of(f, None) for f in (cgru.tanh, cgru.sigmoid, cgru.sigmoid))
+    order = running = None
+    if lengths is not None:
+        order = np.argsort(-lengths, kind="stable").astype(np.intp)
+        running = np.count_nonzero(lengths[:, None] > np.arange(s), axis=0).astype(np.intp)
+
+    def room(names):
+        return {name: np.full((m, s, variant.width(name, u)), np.nan, dtype) for name in names}
+
+    states, last, dh0 = np.full((m, s + 1, u), np.nan, dtype), *np.full((2, m, u), np.nan, dtype)
+    states[:, -1 if reverse else 0] = 0 if h0 is None else h0
+    early, late = states[:, :-1], states[:, 1:]
+    fc = {"h": early, "hp": late} if reverse else {"h": late, "hp": early}
+    fc |= room(("hh", "z", "r", *variant.caches, *(("hh_", "z_", "r_") if pre else ())))
+    arrays = {**fc, "X": X, "h0": h0, "last": last, "zoneout": zoneout}
+    forward.run(variant, p, arrays, codes, order, running, reverse)
+
+    bc = room(("dh_", "dh", "dhh_", "dz_", "dr_", *variant.gradients)) | {"dX": np.full((m, s, e), np.nan, dtype)}
+    arrays = {**fc, **bc, "X": X, "dA": dA, "h0": dstate, "last": dh0, "zoneout": zoneout}
+    backward.run(variant, p, arrays, codes, order, running, reverse)
+
+    g = {"d" + name: np.zeros_like(value) for name, value in p.items()}
+    gradients.run(variant, g, {**fc, **bc, "X": X}, order, running)
+    return {**fc, "last": last}, {**bc, "dh0": dh0}, g
 
 
 def double(arrays):
