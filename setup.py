@@ -2,6 +2,7 @@
 
 import os
 import sys
+from glob import glob
 
 import numpy
 from Cython.Build import cythonize
@@ -30,18 +31,14 @@ def extension(name: str, *sources: str) -> Extension:
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
         extra_compile_args=["/O2", "/std:c11"] if MSVC else ["-O3", "-g0", "-pthread"],
         extra_link_args=[] if MSVC else ["-pthread"],
-        depends=["cgru/core/thread_pool.h"]
-        + [
-            f"cgru/core/simd/{header}.h"
-            for header in ("cgru", "level", "body", "vector", "tile", "cell", "single", "outer")
-        ],
+        depends=["cgru/core/thread_pool.h", *glob("cgru/core/simd/*.h")],
     )
 
 
 setup(
     ext_modules=cythonize(
         [
-            extension("core.kernels", "cgru/core/simd/levels.c"),
+            extension("core.kernels", *sorted(glob("cgru/core/simd/*.c"))),
             extension("core.checks"),
             extension("core.memory"),
             extension("core.threads", "cgru/core/thread_pool.c"),

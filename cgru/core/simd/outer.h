@@ -1,12 +1,10 @@
 /* Weight gradients: sums of outer products of rows. Rows are collected into panels, up to ROWS numbers of an operand and
  * up to three vectors of a gate's gradient side by side, and multiplied by the tile product with the rows as its inner
- * dimension. Included once per dtype and level. */
-
-#define VECTORS_OF(n) (((n) + LANES - 1) / LANES)
+ * dimension. */
 
 /* Writes rows a (times b, unless NULL), `rows` pointers to n numbers, as rows k... of panels of ROWS columns; the last
  * panel has the rest. */
-INLINE void NAME(collect_operand)(T *panels, ptrdiff_t depth, ptrdiff_t k, T *const *a, T *const *b, ptrdiff_t rows,
+INLINE void collect_operand(T *panels, ptrdiff_t depth, ptrdiff_t k, T *const *a, T *const *b, ptrdiff_t rows,
                                   ptrdiff_t n) {
     ptrdiff_t i = 0;
     for (; i + ROWS <= n; i += ROWS)
@@ -23,7 +21,7 @@ INLINE void NAME(collect_operand)(T *panels, ptrdiff_t depth, ptrdiff_t k, T *co
 }
 
 /* Writes rows d (u) of a gate's gradient into those of its panels that are among the parts to do. */
-INLINE void NAME(collect_gate)(const cgru_outer *outer, int gate, NAME(split) panels, ptrdiff_t k, T *const *d,
+INLINE void collect_gate(const cgru_outer *outer, int gate, split panels, ptrdiff_t k, T *const *d,
                                ptrdiff_t rows) {
     const ptrdiff_t u = outer->call->u, vectors = VECTORS_OF(u);
     PARTS(panels, p, first, width) {
@@ -31,15 +29,15 @@ INLINE void NAME(collect_gate)(const cgru_outer *outer, int gate, NAME(split) pa
         T *to = (T *)outer->gates + ((gate * vectors + first) * outer->depth + k * width) * LANES;
         for (ptrdiff_t row = 0; row < rows; row++)
             for (ptrdiff_t v = first; v < first + width; v++, to += LANES)
-                NAME(store)(to, NAME(load_n)(d[row] + v * LANES, NAME(min)(u - v * LANES, LANES)));
+                store(to, load_n(d[row] + v * LANES, min(u - v * LANES, LANES)));
     }
 }
 
-INLINE void NAME(collect_)(const int gates, cgru_outer *outer, const ptrdiff_t *t, const ptrdiff_t *row,
+INLINE void collect_(const int gates, cgru_outer *outer, const ptrdiff_t *t, const ptrdiff_t *row,
                            ptrdiff_t rows) {
     const cgru_call *call = outer->call;
     const ptrdiff_t u = call->u, depth = outer->depth, k = outer->count;
-    const NAME(split) panels = NAME(panels)(VECTORS_OF(u));
+    const split panels = panels_for(VECTORS_OF(u));
     T *rhp = outer->operands, *hp = rhp + u * depth, *X = hp + u * depth;
     T *of_X[CGRU_GROUP], *of_hp[CGRU_GROUP], *of_r[CGRU_GROUP], *of_d[4][CGRU_GROUP];
     for (ptrdiff_t n = 0; n < rows; n++) {
@@ -53,46 +51,46 @@ INLINE void NAME(collect_)(const int gates, cgru_outer *outer, const ptrdiff_t *
         if (gates == 4) of_d[CGRU_C][n] = AT(call->dc, i, t[n]);
     }
     if (gates == 3 && outer->last > CGRU_HH * panels.parts)
-        NAME(collect_operand)(rhp, depth, k, of_hp, of_r, rows, u);
+        collect_operand(rhp, depth, k, of_hp, of_r, rows, u);
     if (gates == 4 || outer->first < CGRU_HH * panels.parts)
-        NAME(collect_operand)(hp, depth, k, of_hp, NULL, rows, u);
-    NAME(collect_operand)(X, depth, k, of_X, NULL, rows, call->e);
+        collect_operand(hp, depth, k, of_hp, NULL, rows, u);
+    collect_operand(X, depth, k, of_X, NULL, rows, call->e);
     UNROLL(4)
-    for (int gate = 0; gate < gates; gate++) NAME(collect_gate)(outer, gate, panels, k, of_d[gate], rows);
+    for (int gate = 0; gate < gates; gate++) collect_gate(outer, gate, panels, k, of_d[gate], rows);
     outer->count += rows;
 }
 
-static void NAME(collect)(cgru_outer *outer, const ptrdiff_t *t, const ptrdiff_t *row, ptrdiff_t rows) {
+static void collect(cgru_outer *outer, const ptrdiff_t *t, const ptrdiff_t *row, ptrdiff_t rows) {
     if (outer->call->after)
-        NAME(collect_)(4, outer, t, row, rows);
+        collect_(4, outer, t, row, rows);
     else
-        NAME(collect_)(3, outer, t, row, rows);
+        collect_(3, outer, t, row, rows);
 }
 
 /* out[:, panel] += operand^T gate, a panel of `width` vectors from `vector` on */
-INLINE void NAME(accumulate)(T *out, ptrdiff_t rows, const T *operands, const T *gate, ptrdiff_t vector,
+INLINE void accumulate(T *out, ptrdiff_t rows, const T *operands, const T *gate, ptrdiff_t vector,
                              ptrdiff_t width, const cgru_outer *outer) {
     const ptrdiff_t u = outer->call->u;
     ALIGNED T tile[ROWS * 3 * LANES];
     for (ptrdiff_t first = 0; first < rows; first += ROWS) {
-        const ptrdiff_t count = NAME(min)(rows - first, ROWS);
+        const ptrdiff_t count = min(rows - first, ROWS);
         const cgru_operand operand = {operands + first * outer->depth, 0, outer->count};
-        NAME(of_packed)[count - 1][width - 1](&operand, 1, gate, NULL, tile);
+        of_packed[count - 1][width - 1](&operand, 1, gate, NULL, tile);
         const T *from = tile;
         for (ptrdiff_t i = first; i < first + count; i++)
             for (ptrdiff_t v = vector; v < vector + width; v++, from += LANES) {
-                ptrdiff_t n = NAME(min)(u - v * LANES, LANES);
+                ptrdiff_t n = min(u - v * LANES, LANES);
                 T *to = out + i * u + v * LANES;
-                NAME(store_n)(to, NAME(load_n)(to, n) + NAME(load)(from), n);
+                store_n(to, load_n(to, n) + load(from), n);
             }
     }
 }
 
-static ptrdiff_t NAME(panels_of)(ptrdiff_t u) { return NAME(panels)(VECTORS_OF(u)).parts; }
+static ptrdiff_t panels_of(ptrdiff_t u) { return panels_for(VECTORS_OF(u)).parts; }
 
-INLINE void NAME(multiply_)(const int gates, cgru_outer *outer) {
+INLINE void multiply_(const int gates, cgru_outer *outer) {
     const ptrdiff_t u = outer->call->u, depth = outer->depth, vectors = VECTORS_OF(u);
-    const NAME(split) panels = NAME(panels)(vectors);
+    const split panels = panels_for(vectors);
     const T *rhp = outer->operands, *hp = rhp + u * depth, *X = hp + u * depth;
     for (int gate = 0; gate < gates; gate++) {
         PARTS(panels, p, first, width) {
@@ -100,24 +98,24 @@ INLINE void NAME(multiply_)(const int gates, cgru_outer *outer) {
             const T *d = (const T *)outer->gates + (gate * vectors + first) * depth * LANES;
             const T *operand = gates == 3 && gate == CGRU_HH ? rhp : hp;
             if (gates == 3 || gate != CGRU_HH)
-                NAME(accumulate)(outer->g->V[gate], u, operand, d, first, width, outer);
+                accumulate(outer->g->V[gate], u, operand, d, first, width, outer);
             if (gates == 3 || gate != CGRU_C)
-                NAME(accumulate)(outer->g->U[gate], outer->call->e, X, d, first, width, outer);
+                accumulate(outer->g->U[gate], outer->call->e, X, d, first, width, outer);
             for (ptrdiff_t v = 0; v < width; v++) {
-                ptrdiff_t c = (first + v) * LANES, n = NAME(min)(u - c, LANES);
+                ptrdiff_t c = (first + v) * LANES, n = min(u - c, LANES);
                 T *db = (T *)outer->g->b[gate] + c;
-                vec sum = NAME(load_n)(db, n);
-                for (ptrdiff_t k = 0; k < outer->count; k++) sum += NAME(load)(d + (k * width + v) * LANES);
-                NAME(store_n)(db, sum, n);
+                vec sum = load_n(db, n);
+                for (ptrdiff_t k = 0; k < outer->count; k++) sum += load(d + (k * width + v) * LANES);
+                store_n(db, sum, n);
             }
         }
     }
     outer->count = 0;
 }
 
-static void NAME(multiply)(cgru_outer *outer) {
+static void multiply(cgru_outer *outer) {
     if (outer->call->after)
-        NAME(multiply_)(4, outer);
+        multiply_(4, outer);
     else
-        NAME(multiply_)(3, outer);
+        multiply_(3, outer);
 }
