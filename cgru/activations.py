@@ -14,11 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from cgru.core import names
+
 __all__ = ["elu", "identity", "lrelu", "relu", "sigmoid", "softmax", "tanh"]
 
 Activation = Callable[..., np.ndarray]
 
 DEFAULTS = {"LRELU_alpha": 0.3, "ELU_alpha": 1.0, "softmax_temperature": 1.0}
+LEAST_TEMPERATURE = 1e-30  # of which float32 still has the inverse, too
 
 
 def parameter(se_hPars: Mapping[str, Any] | None, key: str) -> float:
@@ -28,8 +31,9 @@ def parameter(se_hPars: Mapping[str, Any] | None, key: str) -> float:
         number = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"se_hPars[{key!r}]: expected a number, got {value!r}") from None
-    if not math.isfinite(number) or (number <= 0 and key == "softmax_temperature"):
-        due = "above 0" if key == "softmax_temperature" else "that is finite"
+    least = LEAST_TEMPERATURE if key == "softmax_temperature" else -math.inf
+    if not math.isfinite(number) or number < least:
+        due = "that is finite" if least < 0 else f"of at least {least:g}"
         raise ValueError(f"se_hPars[{key!r}]: expected a number {due}, got {value!r}")
     return number
 
@@ -100,6 +104,13 @@ def softmax(x, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None
 # --- which function is meant, by identity and never by name ---
 
 NAMED: dict[str, Activation] = {f.__name__: f for f in (identity, relu, lrelu, elu, sigmoid, tanh, softmax)}
+
+
+def named(value: Any, argument: str) -> Activation:
+    """`value`, a callable, or the function of this module that it names; TypeError or ValueError for anything else."""
+    return names.named(value, argument, NAMED)
+
+
 _OURS = frozenset(NAMED.values())
 _TUNED = {lrelu, elu, softmax}
 # The order of enum cgru_activation in simd/cgru.h.

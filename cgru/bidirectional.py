@@ -6,18 +6,17 @@ step. No arithmetic of a layer is done here but the merge (Schuster and Paliwal,
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cgru.core import masks
 from cgru.core.checks import real
-from cgru.gru import GRU, clip
-from cgru.parameters import gru_compute_shapes, gru_update_parameters
+from cgru.gru import GRU
+from cgru.layers.layer import Layer, LayerPass, Shape
+from cgru.parameters import gru_update_parameters
 
 __all__ = ["Bidirectional"]
 
@@ -25,7 +24,7 @@ MERGES = ("concat", "sum", "mean", "mul")
 PREFIXES = ("forward.", "backward.")
 COPIED = (
     *("activate", "activate_update", "activate_reset", "initialization", "clip_gradients", "sequences", "se_hPars"),
-    *("dtype", "preactivations", "reset_after", "dropout", "recurrent_dropout", "zoneout", "stateful"),
+    *("dtype", "preactivations", "dropout", "recurrent_dropout", "zoneout", "stateful"),
 )
 
 
@@ -48,23 +47,17 @@ class OfBoth:
 
 
 class Joined(MutableMapping):
-    """The dicts of the two layers seen as one, keys prefixed, beside a dict of their own for keys without a prefix.
+    """The parameters of the two layers seen as one dict, keys prefixed."""
 
-    `mark` is what stands before the name in every key: `d` in the dict of gradients.
-    """
-
-    def __init__(self, halves: tuple[dict[str, Any], dict[str, Any]], mark: str = "") -> None:
-        self.own: dict[str, Any] = {}
-        self.halves = halves
-        self.marks = tuple(mark + prefix for prefix in PREFIXES)
-        self.mark = mark
+    def __init__(self, *halves: dict[str, Any]) -> None:
+        self.halves = dict(zip(PREFIXES, halves, strict=True))
 
     def _place(self, key: str) -> tuple[dict[str, Any], str]:
-        """The dict that a key belongs to, and the key there."""
-        for mark, half in zip(self.marks, self.halves, strict=True):
-            if isinstance(key, str) and key.startswith(mark):
-                return half, self.mark + key[len(mark) :]
-        return self.own, key
+        """The dict that a key belongs to, and the key there; KeyError for one without a prefix."""
+        for prefix, half in self.halves.items():
+            if isinstance(key, str) and key.startswith(prefix):
+                return half, key[len(prefix) :]
+        raise KeyError(key)
 
     def __getitem__(self, key: str) -> Any:
         place, name = self._place(key)
@@ -83,18 +76,17 @@ class Joined(MutableMapping):
         del place[name]
 
     def __iter__(self) -> Iterator[str]:
-        yield from self.own
-        for mark, half in zip(self.marks, self.halves, strict=True):
-            yield from (mark + name[len(self.mark) :] for name in half)
+        for prefix, half in self.halves.items():
+            yield from (prefix + name for name in half)
 
     def __len__(self) -> int:
-        return len(self.own) + sum(map(len, self.halves))
+        return sum(map(len, self.halves.values()))
 
     def __repr__(self) -> str:
         return repr(dict(self))
 
 
-class Bidirectional:
+class Bidirectional(Layer):
     """A GRU layer and its twin in the other direction, whose outputs are merged. The interface is a layer's.
 
     Both read the same input, each sample within its own length. With `sequences` all states of both are merged, step by
@@ -109,9 +101,9 @@ class Bidirectional:
     Attributes:
         forward_layer, backward_layer: the two; their `masks` are set there.
         d: dimensions m, s, e and u, which is w here: what comes out.
-        p, g: of both, under `forward.Uz`, `backward.Uz`, ... and `dforward.Uz`, ...: views of the two layers' dicts.
+        p: of both, under `forward.Uz`, `backward.Uz`, ...: a view of the two layers' dicts.
         fc, fs: X and A, what was returned, and beside them the layers' own caches, as `forward.h`, ...
-        bc, bs: dA and dX likewise.
+        bc, bs: dA and dX likewise; g: `dforward.Uz`, ... The two layers' own dicts stay empty.
         state, dh0: (2, m, u), of the layer and its twin.
 
     All other attributes of a GRU (`np_rng`, `trainable`, `training`, `lrate`, `dropout`, ...) are shared: read from the
@@ -124,8 +116,9 @@ class Bidirectional:
     activate, activate_update, activate_reset, initialization = OfBoth(), OfBoth(), OfBoth(), OfBoth()
     clip_gradients, sequences, se_hPars, preactivations = OfBoth(), OfBoth(), OfBoth(), OfBoth()
     reset_after, dropout, recurrent_dropout, zoneout, stateful = OfBoth(), OfBoth(), OfBoth(), OfBoth(), OfBoth()
-    np_rng, trainable, training, lrate, e = OfBoth(), OfBoth(), OfBoth(), OfBoth(), OfBoth()
-    _own_rng = OfBoth()
+    np_rng, given, trainable, training, lrate, e = OfBoth(), OfBoth(), OfBoth(), OfBoth(), OfBoth(), OfBoth()
+    _dtype = OfBoth()
+    piecewise = False
 
     def __init__(self, layer: GRU, merge: str = "concat") -> None:
         if not isinstance(layer, GRU):
@@ -134,41 +127,46 @@ class Bidirectional:
             raise ValueError(f"merge: expected one of {', '.join(MERGES)}, got {merge!r}")
         self.merge = merge
         self.forward_layer, self.backward_layer = self.halves = layer, _twin(layer)
-        u = layer.d["u"]
-        self.d: dict[str, int] = {"u": 2 * u if merge == "concat" else u}
-        self.o: dict[str, Any] = {}
-        self.p, self.fc, self.fs, self.bc, self.bs = (self._joined(name) for name in ("p", "fc", "fs", "bc", "bs"))
-        self.g = self._joined("g", "d")
-        self._lock = threading.RLock()
-
-    def _joined(self, name: str, mark: str = "") -> Joined:
-        return Joined(tuple(getattr(half, name) for half in self.halves), mark)
+        given, trainable, u = layer.given, layer.trainable, layer.d["u"]
+        super().__init__(layer.np_rng, layer.dtype)
+        self.given, self.trainable = given, trainable
+        self.d["u"] = 2 * u if merge == "concat" else u
+        self.p = Joined(*(half.p for half in self.halves))
 
     def __repr__(self) -> str:
         return f"Bidirectional({self.forward_layer!r}, merge={self.merge!r})"
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_lock"}
-
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
-        vars(self).update(state, _lock=threading.RLock())
-
-    @property
-    def dtype(self) -> np.dtype:
-        """That of both layers."""
-        return self.forward_layer.dtype
 
     @property
     def activation(self) -> dict[str, str]:
         """The names of the three activations."""
         return self.forward_layer.activation
 
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Those of the two layers, prefixed."""
+        return tuple(prefix + name for prefix in PREFIXES for name in self.forward_layer.parameter_names)
+
+    @property
+    def elements(self) -> int | None:
+        """e, which the parameters are made for; None where there are none yet."""
+        return self.forward_layer.elements
+
+    @property
+    def cells(self) -> tuple[GRU, GRU]:
+        """The two, each with a state of its own."""
+        return self.halves
+
     # --- a training step ---
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(m, s, w), or without `sequences` (m, w), for (m, s, e); ValueError for any other."""
+        return *self.forward_layer.output_shape(shape)[:-1], self.d["u"]
 
     def compute_shapes(self, A: ArrayLike) -> None:
         """Set `d` and `fs` from A (m, s, e)."""
-        for half in self.halves:
-            gru_compute_shapes(half, A)
+        for prefix, half in zip(PREFIXES, self.halves, strict=True):
+            half.compute_shapes(A)
+            self.fs |= {prefix + name: shape for name, shape in half.fs.items()}
         self.d.update((letter, self.forward_layer.d[letter]) for letter in "mse")
         self.fs["X"] = self.forward_layer.fs["X"]
 
@@ -177,18 +175,50 @@ class Bidirectional:
         for half in self.halves:
             half.initialize_parameters()
 
+    def run(
+        self,
+        A: ArrayLike,
+        lengths: ArrayLike | None = None,
+        h0: ArrayLike | None = None,
+        *,
+        preactivations: bool | None = None,
+    ) -> BidirectionalPass:
+        """One run over A (m, s, e) both ways, as a pass that can go back; see `forward` and `GRU.run`."""
+        starts, before = self._starts(A, lengths, h0), [half.state for half in self.halves]
+        try:
+            parts = [
+                half.run(A, lengths, start, preactivations=preactivations)
+                for half, start in zip(self.halves, starts, strict=True)
+            ]
+        except BaseException:  # one of the two that are `stateful` may have gone on
+            for half, state in zip(self.halves, before, strict=True):
+                half.state = state
+            raise
+        return BidirectionalPass(self.merge, *parts)
+
     def forward(self, A: ArrayLike, lengths: ArrayLike | None = None, h0: ArrayLike | None = None) -> np.ndarray:
         """Run the sequences A (m, s, e) both ways, fill `fc`, and return all outputs (m, s, w) or the last (m, w).
 
         `h0` is (2, m, u), or a pair of (m, u): the states before the steps that run first. Arguments and errors
         otherwise are those of `GRU.forward`.
         """
-        return self._forward(A, lengths, h0, self.preactivations is not False)
+        return self._forward(A, lengths, h0)
 
     def predict(self, A: ArrayLike, lengths: ArrayLike | None = None, h0: ArrayLike | None = None) -> np.ndarray:
         """Return what `forward` returns without dropout, and keep nothing; see `GRU.predict`."""
         starts = self._starts(A, lengths, h0)
-        return self._merged([half.predict(A, lengths, start) for half, start in zip(self.halves, starts, strict=True)])
+        parts = [half.predict(A, lengths, start) for half, start in zip(self.halves, starts, strict=True)]
+        return _merged(self.merge, *parts)
+
+    def predict_on(
+        self, A: np.ndarray, lengths: np.ndarray | None, states: Sequence[np.ndarray | None]
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+        """`predict` with the two started from `states` (None: zero), and with their last states (m, u)."""
+        parts, ends = zip(
+            *(half.predict_on(A, lengths, (start,)) for half, start in zip(self.halves, states, strict=True)),
+            strict=True,
+        )
+        return _merged(self.merge, *parts), (*ends[0], *ends[1])
 
     def backward(self, dX: ArrayLike, dstate: ArrayLike | None = None) -> np.ndarray:
         """Take dL/dA, in the shape that `forward` returned, fill `bc`, and return dL/dX (m, s, e).
@@ -196,40 +226,13 @@ class Bidirectional:
         `dstate` (2, m, u), or a pair of (m, u), is dL/d(last states). dL/dh0 is `dh0`. Errors are those of
         `GRU.backward`.
         """
-        self._enter("backward")
-        try:
-            if "A" not in self.fc:
-                raise RuntimeError("backward: expected a forward before it")
-            dA = real(dX, "dX", self.fc["A"].shape, self.dtype)
-            m, u = len(dA), self.forward_layer.d["u"]
-            ends = (None, None) if dstate is None else real(dstate, "dstate", (2, m, u), self.dtype)
-            for half in self.halves:
-                half._caches()  # checked in both before either goes back
-            parts = [
-                half.backward(part, end) for half, part, end in zip(self.halves, self._parted(dA), ends, strict=True)
-            ]
-            self.bc.own = {"dA": dA, "dX": parts[0] + parts[1]}
-            self.update_shapes(self.bc.own, self.bs)
-            return self.bc["dX"]
-        finally:
-            self._lock.release()
-
-    def compute_gradients(self) -> None:
-        """Fill `g`; with `clip_gradients` one factor brings its joint L2 norm to at most 0.25."""
-        for half in self.halves:
-            half._gradients()
-        if self.clip_gradients:
-            clip(self.g)
+        return self._backward(dX, dstate)
 
     def update_parameters(self) -> None:
         """Subtract `lrate[e] * g` from `p`, in place, while `trainable`."""
         if self.trainable:
             rates = {name: getattr(self, name) for name in ("lrate", "e") if hasattr(self, name)}
-            gru_update_parameters(SimpleNamespace(p=dict(self.p), g=dict(self.g), **rates))
-
-    def update_shapes(self, cache: Mapping[str, np.ndarray], shapes: MutableMapping[str, tuple[int, ...]]) -> None:
-        """Set `shapes[k] = cache[k].shape` for each key of the cache."""
-        self.forward_layer.update_shapes(cache, shapes)
+            gru_update_parameters(SimpleNamespace(p=dict(self.p), g=self.g, **rates))
 
     # --- states ---
 
@@ -252,13 +255,11 @@ class Bidirectional:
     @property
     def dh0(self) -> np.ndarray:
         """dL/dh0 (2, m, u), after `backward`; RuntimeError before."""
-        return np.stack([half.dh0 for half in self.halves])
+        if self.last is None or not self.last.bc:
+            raise RuntimeError("dh0: expected a backward after the last forward")
+        return self.last.dh0
 
     # --- what stands behind them ---
-
-    def _enter(self, call: str) -> None:
-        if not self._lock.acquire(blocking=False):
-            raise RuntimeError(f"{call}: another call is inside this layer; give each thread a layer of its own")
 
     def _starts(self, A: ArrayLike, lengths: ArrayLike | None, h0: ArrayLike | None) -> Any:
         """h0 for each of the two, all that they are given checked before either is touched."""
@@ -266,55 +267,91 @@ class Bidirectional:
         if h0 is not None:
             starts = real(h0, "h0", (2, "m", self.forward_layer.d["u"]), self.dtype)
         for half, start in zip(self.halves, starts, strict=True):
-            X = half._inputs(A, lengths, start)[0]
-            masks.checked(half.masks, (*X.shape, half.d["u"]), half.dtype)
+            half.check(A, lengths, start)
         return starts
 
-    def _forward(
-        self, A: ArrayLike, lengths: ArrayLike | None, h0: ArrayLike | None, preactivations: bool
-    ) -> np.ndarray:
-        """`forward`, with `preactivations` decided by the caller."""
-        self._enter("forward")
-        try:
-            starts = self._starts(A, lengths, h0)
-            self.fc.own.clear()
-            parts = [
-                half._forward(A, lengths, start, preactivations)
-                for half, start in zip(self.halves, starts, strict=True)
-            ]
-            self.d.update((letter, self.forward_layer.d[letter]) for letter in "mse")
-            self.fc.own = {"X": self.forward_layer.fc["X"], "A": self._merged(parts)}
-            self.update_shapes(self.fc.own, self.fs)
-            return self.fc["A"]
-        finally:
-            self._lock.release()
+    def _rerun(self, *arguments: Any) -> BidirectionalPass:
+        ran = self.run(*arguments)
+        for half, part in zip(self.halves, ran.parts, strict=True):
+            half.state = part.state
+        return ran
 
-    def _merged(self, parts: list[np.ndarray]) -> np.ndarray:
-        first, second = parts
-        if self.merge == "concat":
-            return np.concatenate(parts, axis=-1)
-        if self.merge == "mul":
-            return first * second
-        return first + second if self.merge == "sum" else (first + second) / self.dtype.type(2)
+
+class BidirectionalPass(LayerPass):
+    """One run of a `Bidirectional`: a pass of each of the two, in `parts`."""
+
+    def __init__(self, merge: str, *parts: Any) -> None:
+        self.parts, self._merge = parts, merge
+        self._outputs = [part.A.view() for part in parts]
+        super().__init__(None, X=parts[0].fc["X"], A=_merged(merge, *self._outputs))
+        self.fc.update(self._named("fc"))
+
+    @property
+    def state(self) -> np.ndarray:
+        """The last states (2, m, u) of the layer and its twin."""
+        return np.stack([part.state for part in self.parts])
+
+    @property
+    def dh0(self) -> np.ndarray:
+        """dL/dh0 (2, m, u), after `backward`; RuntimeError before."""
+        self._gone_back()
+        return np.stack([part.dh0 for part in self.parts])
+
+    def backward(self, dA: ArrayLike, dstate: ArrayLike | None = None) -> np.ndarray:
+        """Take dL/dA in the shape of A and dL/d(last states) (2, m, u), fill `bc`, and return dL/dX (m, s, e)."""
+        A = self._own["A"]
+        dA = real(dA, "dX", A.shape, A.dtype)
+        ends = (None, None)
+        if dstate is not None:
+            ends = real(dstate, "dstate", (2, len(A), self._outputs[0].shape[-1]), A.dtype)
+        self._made = None  # should the second of them not go back, none has
+        dX = [part.backward(d, end) for part, d, end in zip(self.parts, self._parted(dA), ends, strict=True)]
+        self._went_back({"dA": dA, "dX": dX[0] + dX[1]})
+        self.bc.update(self._named("bc"))
+        return self.bc["dX"]
+
+    def gradients(self) -> dict[str, np.ndarray]:
+        """Those of both, under `dforward.Uz`, ...; RuntimeError before `backward`."""
+        self._gone_back()
+        return {
+            f"d{prefix}{name[1:]}": gradient
+            for prefix, part in zip(PREFIXES, self.parts, strict=True)
+            for name, gradient in part.gradients().items()
+        }
+
+    def _named(self, cache: str) -> dict[str, np.ndarray]:
+        """The caches of the two, prefixed."""
+        parts = zip(PREFIXES, self.parts, strict=True)
+        return {prefix + name: array for prefix, part in parts for name, array in getattr(part, cache).items()}
 
     def _parted(self, dA: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """dL/d(output) of each of the two."""
-        if self.merge == "concat":
-            u = self.forward_layer.d["u"]
+        first, second = self._outputs
+        if self._merge == "concat":
+            u = first.shape[-1]
             return dA[..., :u], dA[..., u:]
-        if self.merge == "mul":
-            first, second = (half.fc["A"] for half in self.halves)
+        if self._merge == "mul":
             return dA * second, dA * first
-        part = dA if self.merge == "sum" else dA / self.dtype.type(2)
+        part = dA if self._merge == "sum" else dA / dA.dtype.type(2)
         return part, part
+
+
+def _merged(merge: str, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    if merge == "concat":
+        return np.concatenate((first, second), axis=-1)
+    if merge == "mul":
+        return first * second
+    return first + second if merge == "sum" else (first + second) / first.dtype.type(2)
 
 
 def _twin(layer: GRU) -> GRU:
     """A layer like `layer` that runs the other way, with its generator; with parameters where that has some."""
-    twin = GRU(layer.d["u"], **{name: getattr(layer, name) for name in COPIED}, reverse=not layer.reverse)
-    twin.np_rng, twin._own_rng = layer.np_rng, layer._own_rng
+    options = {name: getattr(layer, name) for name in COPIED} | layer.variant.options
+    twin = GRU(layer.d["u"], **options, reverse=not layer.reverse)
+    twin.np_rng, twin.given = layer.np_rng, layer.given
     twin.trainable, twin.training = layer.trainable, layer.training
     if layer.p:
-        gru_compute_shapes(twin, np.empty((1, 1, len(layer.p["Uz"]))))
-        twin.initialize_parameters()
+        if layer.elements is None:
+            raise ValueError("layer: expected Uz (e, u) among its parameters, or no parameters yet")
+        twin.make(np.empty((1, 1, layer.elements)))
     return twin

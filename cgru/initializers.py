@@ -6,9 +6,16 @@ gives the same weights.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
+from cgru.core import names
+
 __all__ = ["orthogonal", "standard_normal", "xavier"]
+
+Initializer = Callable[..., np.ndarray]
 
 
 def orthogonal(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
@@ -32,3 +39,11 @@ def xavier(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
 def standard_normal(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """Normal draws of mean 0 and deviation 1, as PyTorch's `nn.Embedding` has them."""
     return rng.standard_normal(shape)
+
+
+NAMED: dict[str, Initializer] = {f.__name__: f for f in (orthogonal, xavier, standard_normal)}
+
+
+def named(value: Any, argument: str) -> Initializer:
+    """`value`, a callable, or the function of this module that it names; TypeError or ValueError for anything else."""
+    return names.named(value, argument, NAMED)

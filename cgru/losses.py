@@ -85,6 +85,7 @@ def sigmoid_cross_entropy(
 # --- which one is meant ---
 
 LOSSES: dict[str, Loss] = {f.__name__: f for f in (cross_entropy, binary_cross_entropy, mean_squared_error)}
+SHORT = {"mse": "mean_squared_error"}
 CANONICAL: dict[tuple[str, Activation], Loss] = {
     ("cross_entropy", softmax): softmax_cross_entropy,
     ("binary_cross_entropy", sigmoid): sigmoid_cross_entropy,
@@ -92,18 +93,20 @@ CANONICAL: dict[tuple[str, Activation], Loss] = {
 
 
 def chosen(loss: str | None, activate: Activation, k: int) -> str:
-    """The name of the loss for a head of `k` units: `loss`, or by the activation where it is None.
+    """The name of the loss for a head of `k` units: `loss` ("mse" for short), or by the activation where it is None.
 
     ValueError for an unknown name and for a pair that means nothing: a cross-entropy of what is no probability.
     """
     known = ours(activate)
     if loss is None:
         loss = {softmax: "cross_entropy", sigmoid: "binary_cross_entropy"}.get(known, "mean_squared_error")
+    if isinstance(loss, str):
+        loss = SHORT.get(loss, loss)
     if not isinstance(loss, str) or loss not in LOSSES:
         raise ValueError(f"loss: expected one of {', '.join(LOSSES)} or None, got {loss!r}")
     fits = {"cross_entropy": (softmax,), "binary_cross_entropy": (sigmoid, softmax)}.get(loss)
     if fits and known is not None and known not in fits:
-        names = " or ".join(f.__name__ for f in fits)
+        names = " or ".join(f'activate="{f.__name__}"' for f in fits)
         raise ValueError(f"loss: expected a head with {names} for {loss}, got {known.__name__}")
     if loss == "cross_entropy" and k < 2:
         raise ValueError(
@@ -152,12 +155,21 @@ def step_targets(y: Any, real: np.ndarray, k: int, loss: str, name: str = "y") -
     return Y
 
 
+_NUMBERS = 'numbers to predict need a head with activate="identity"'
+_CLASSES = {
+    "cross_entropy": "N classes need a head of N units",
+    "binary_cross_entropy": f'N classes need a head of N units with activate="softmax", {_NUMBERS}',
+}
+
+
 def compact(y: Any, m: int, k: int, loss: str, name: str) -> tuple[np.ndarray, np.ndarray | None]:
     """What `targets` returns, but that for cross_entropy classes (m,) stand in the place of rows of 0 and 1 (m, k)."""
     array = checks.real(y, name)
     whole = array.dtype.kind in ("iub" if loss == "binary_cross_entropy" else "iu")
     if loss == "cross_entropy" and array.ndim == 1 and not whole:
-        raise TypeError(f"{name}: expected integers (m,) or class probabilities (m, {k}), got {array.dtype} (m,)")
+        raise TypeError(
+            f"{name}: expected integers (m,) or class probabilities (m, {k}), got {array.dtype} (m,); {_NUMBERS}"
+        )
     flat = array.shape == (m,) and (k == 1 or loss == "cross_entropy")
     if not flat and array.shape != (m, k):
         due = f"({m},) or ({m}, {k})" if k == 1 or loss == "cross_entropy" else f"({m}, {k})"
@@ -171,7 +183,8 @@ def compact(y: Any, m: int, k: int, loss: str, name: str) -> tuple[np.ndarray, n
     wrong = array[(array < 0) | (array > top)]
     if wrong.size:
         what = "integers" if whole else "reals"
-        raise ValueError(f"{name}: expected {what} from 0 to {top} for {loss}, got {wrong[0]}")
+        cure = _CLASSES[loss] if whole else _NUMBERS
+        raise ValueError(f"{name}: expected {what} from 0 to {top} for {loss}, got {wrong[0]}; {cure}")
     if loss == "binary_cross_entropy":
         return array.reshape(m, k).astype(np.float64), array.reshape(m).astype(np.intp) if whole and k == 1 else None
     if flat:

@@ -1,7 +1,7 @@
 """The optimizers, SGD and Adam, and schedules of the learning rate.
 
-An optimizer holds settings and no state, so that one may serve several networks: the state is a dict that the network
-owns. Parameters and gradients come as dicts with the same keys; parameters are updated in place.
+An optimizer holds settings and no state, so that one may serve several networks and layers: the state is a dict that
+each of these owns. Parameters and gradients come as dicts with the same keys; parameters are updated in place.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cgru.core.checks import callable_
+from cgru.core import names
 
 __all__ = ["SGD", "Adam", "constant", "cosine", "linear"]
 
@@ -40,6 +40,9 @@ def cosine(fraction: float) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * fraction))
 
 
+SCHEDULES: dict[str, Schedule] = {f.__name__: f for f in (constant, linear, cosine)}
+
+
 # --- optimizers ---
 
 
@@ -55,12 +58,19 @@ class _Optimizer:
         """The learning rate when `fraction` of the fit is done: `learning_rate` times the schedule's factor."""
         return float(self.learning_rate) * (1.0 if self.schedule is None else float(self.schedule(fraction)))
 
-    def step(self, p: Arrays, g: Arrays, state: State, fraction: float = 0.0) -> None:
-        """Update the parameters `p` in place by their gradients `g`, once.
+    def step(self, p: Any, g: Arrays | None = None, state: State | None = None, fraction: float = 0.0) -> None:
+        """Update the parameters `p` in place by their gradients `g`, once: `step(layer)` or `step(p, g, state)`.
 
         `state` is an empty dict before the first step and is carried from step to step; `fraction` is the share of
         the fit that is done, for the schedule.
+
+        A layer is enough by itself: then these are its `p`, the `g` that its `compute_gradients` left, and a state in
+        its `o`; where it is not `trainable` nothing happens. RuntimeError where it has no gradients yet.
         """
+        if g is None:
+            if not p.trainable:
+                return
+            p, g, state = p.p, _gradients(p), p.o.setdefault("optimizer", {})
         rate = self.rate(fraction)
         factor = 1.0 if self.clip_norm is None else clip_factor(g, float(self.clip_norm))
         own = state.setdefault(type(self).__name__, {})
@@ -88,7 +98,14 @@ class _Optimizer:
         if self.clip_norm is not None:
             self._check("clip_norm", above=True)
         if self.schedule is not None:
-            callable_(self.schedule, "schedule")
+            object.__setattr__(self, "schedule", names.named(self.schedule, "schedule", SCHEDULES))
+
+
+def _gradients(layer: Any) -> dict[str, np.ndarray]:
+    """The gradient of each parameter of `layer`, under the parameter's name and in its shape."""
+    if not layer.g:
+        raise RuntimeError("step: expected compute_gradients to be called first")
+    return {name: np.reshape(layer.g["d" + name], np.shape(value)) for name, value in layer.p.items()}
 
 
 def clip_factor(g: Mapping[str, np.ndarray], clip_norm: float) -> float:
@@ -109,14 +126,15 @@ class SGD(_Optimizer):
     """Gradient descent: v = momentum v + g; p -= learning_rate v, or with `nesterov` learning_rate (g + momentum v).
 
     `clip_norm` scales all gradients by one factor, so that their joint L2 norm is at most that. `schedule` maps the
-    fraction of a fit that is done to a factor on the learning rate. TypeError or ValueError for settings out of range.
+    fraction of a fit that is done to a factor on the learning rate: a callable, or "constant", "linear" or "cosine".
+    TypeError or ValueError for settings out of range.
     """
 
     learning_rate: float = 0.01
     momentum: float = 0.0
     nesterov: bool = False
     clip_norm: float | None = None
-    schedule: Schedule | None = None
+    schedule: Schedule | str | None = None
 
     arrays: ClassVar[int] = 1
 
@@ -141,7 +159,7 @@ class Adam(_Optimizer):
     `weight_decay` is decoupled from the gradient (Loshchilov and Hutter, 2019, arXiv:1711.05101): each step shrinks
     the matrices, not the biases, by the factor 1 - rate weight_decay. `clip_norm` scales all gradients by one factor,
     so that their joint L2 norm is at most that. `schedule` maps the fraction of a fit that is done to a factor on the
-    learning rate. TypeError or ValueError for settings out of range.
+    learning rate: a callable, or "constant", "linear" or "cosine". TypeError or ValueError for settings out of range.
     """
 
     learning_rate: float = 1e-3
@@ -150,7 +168,7 @@ class Adam(_Optimizer):
     epsilon: float = 1e-8
     weight_decay: float = 0.0
     clip_norm: float | None = None
-    schedule: Schedule | None = None
+    schedule: Schedule | str | None = None
 
     arrays: ClassVar[int] = 2
 
@@ -176,3 +194,19 @@ class Adam(_Optimizer):
 def is_matrix(key: str) -> bool:
     """Whether `key`, such as `0.Uz` or `b`, names a matrix: those have capital letters, biases small ones."""
     return key.rpartition(".")[2][:1].isupper()
+
+
+NAMED: dict[str, type[_Optimizer]] = {"sgd": SGD, "adam": Adam}
+
+
+def named(value: Any, argument: str = "optimizer") -> Any:
+    """`value`, an optimizer, or a new one of that name, "sgd" or "adam"; TypeError or ValueError for anything else.
+
+    An optimizer is whatever has the methods `step(p, g, state, fraction)` and `rate(fraction)`.
+    """
+    if isinstance(value, str) and value in NAMED:
+        return NAMED[value]()
+    if not isinstance(value, type) and callable(getattr(value, "step", None)):
+        return value
+    kind = ValueError if isinstance(value, str) else TypeError
+    raise kind(f"{argument}: expected 'sgd', 'adam', an SGD or an Adam, got {value!r}")

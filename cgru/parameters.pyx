@@ -9,17 +9,14 @@ import numpy as np
 cimport numpy as cnp
 from cython cimport floating
 
+from cgru import reference
+from cgru.core import gradients, masks
 from cgru.core.checks import positive
-from cgru.core.masks import masked
-from cgru.reference import gradients, names
-from cgru.core.checks cimport entries, entry, real, rows
-from cgru.core.kernels cimport (
-    CGRU_C, CGRU_GROUP, CGRU_HH, CGRU_R, CGRU_Z, array, cgru_call, cgru_gradients, cgru_kernels, cgru_outer, data,
-    kernels, new_call,
-)
-from cgru.core.memory cimport Workspace
+from cgru.core.lengths import by_length
 from cgru.core.memory import Buffers
-from cgru.core.threads cimport share, threads_for
+from cgru.passes import GRUPass
+from cgru.variant import RESET_BEFORE, VARIANTS, Variant
+from cgru.core.checks cimport entry, real, rows
 
 cnp.import_array()
 
@@ -30,19 +27,9 @@ __all__ = [
     "gru_update_parameters",
 ]
 
-cdef tuple GRADIENTS = ("dUhh", "dUz", "dUr", "dVhh", "dVz", "dVr", "dbhh", "dbz", "dbr")
-cdef tuple OWN = (*GRADIENTS, "dchh")
-
-# Options of a layer's forward that leave the sums as they are: the caches tell, but for the mask on X.
-SUMMED = frozenset(("reset_after", "reverse", "zoneout", "input_mask"))
-
-cdef tuple BEFORE = names(), AFTER = names(reset_after=True)
-cdef tuple READ = ("dhh_", "dz_", "dr_"), READ_AFTER = (*READ, "dc")
+# The names that some variants have and others not.
+cdef tuple OPTIONAL = tuple({name for variant in VARIANTS.values() for name in variant.names} - set(RESET_BEFORE.names))
 cdef cnp.dtype FLOAT32 = np.dtype(np.float32), FLOAT64 = np.dtype(np.float64)
-
-cdef enum:
-    MOST_SHARES = 64
-    DEPTH = 256  # rows whose outer products are summed in registers before they are added to the gradients
 
 
 cdef dict _needed(layer, str attribute, tuple keys, str due):
@@ -54,16 +41,31 @@ cdef dict _needed(layer, str attribute, tuple keys, str due):
     return found
 
 
-cdef tuple _names(layer):
-    """The parameters' names in their order."""
-    on = getattr(layer, "_on", None)  # the options of a cgru.GRU; other layers have none
-    return AFTER if on and "reset_after" in on else BEFORE
+cdef _variant(layer):
+    """What kind of GRU a layer is: that of EpyNN has no such attribute."""
+    variant = getattr(layer, "variant", None)
+    return variant if isinstance(variant, Variant) else RESET_BEFORE
+
+
+cdef dict _shapes(e, u):
+    """The shape of a parameter by the first letter of its name."""
+    return {"U": (e, u), "V": (u, u), "b": (1, u), "c": (1, u), "g": (1, 3 * u)}
 
 
 def gru_compute_shapes(layer, A):
+    """From the shape of A (m, s, e) and `layer.d['u']` set `d['m'], d['s'], d['e']` and the shapes in `layer.fs`.
+
+    These are X (m, s, e), h (m, s, u) and those of the nine parameters: U (e, u), V (u, u), b (1, u), and chh (1, u) of
+    a `cgru.GRU` with `reset_after`.
+
+    Raises:
+        ValueError: A has not three dimensions, or one of them is zero.
+        RuntimeError: `d['u']` is missing.
+    """
     cdef tuple shape = (A if type(A) is np.ndarray else real(A, "A")).shape
     if len(shape) != 3:
-        raise ValueError(f"A: expected shape (m, s, e), got {shape}")
+        advice = "; for one element a step give A[:, :, None]" if len(shape) == 2 else ""
+        raise ValueError(f"A: expected shape (m, s, e), got {shape}{advice}")
     if 0 in shape:
         what = ("samples", "steps", "elements")[shape.index(0)]
         raise ValueError(f"A: expected at least one of its {what}, got shape {shape}")
@@ -71,151 +73,99 @@ def gru_compute_shapes(layer, A):
     cdef dict d = _needed(layer, "d", ("u",), "the number of unit cells"), fs = layer.fs
     u = positive(d["u"], "layer.d['u']")
 
+    cdef tuple names = _variant(layer).names
+    cdef dict due = _shapes(e, u)
+    cdef str name
+
     d["m"], d["s"], d["e"] = m, s, e
     fs["X"] = shape
-    fs["Uz"] = fs["Ur"] = fs["Uhh"] = (e, u)
-    fs["Vz"] = fs["Vr"] = fs["Vhh"] = (u, u)
-    fs["bz"] = fs["br"] = fs["bhh"] = (1, u)
-    if _names(layer) is AFTER:
-        fs["chh"] = (1, u)
-    elif "chh" in fs:
-        del fs["chh"]
+    for name in names:
+        fs[name] = due[name[0]]
+    for name in OPTIONAL:
+        if name in fs and name not in names:
+            del fs[name]
     fs["h"] = (m, s, u)
 
 
 def gru_initialize_parameters(layer):
+    """Fill `layer.p` with Uz, Vz, bz, Ur, Vr, br, Uhh, Vhh, bhh, in this order; biases are zero.
+
+    A `cgru.GRU` with `reset_after` has the bias chh as the last.
+
+    Weights come from `layer.initialization(shape, rng=layer.np_rng)`, drawn in the same order, in the dtype of the
+    layer where it has one.
+
+    Raises:
+        RuntimeError: `fs`, `np_rng` or `initialization` is missing.
+        ValueError, TypeError: the initializer returned another shape, or no real numbers.
+    """
     dtype = getattr(layer, "dtype", None)
     for attribute in ("np_rng", "initialization"):
         if not hasattr(layer, attribute):
             raise RuntimeError(f"layer.{attribute}: missing; expected it to be set before gru_initialize_parameters")
-    shapes = _needed(layer, "fs", _names(layer), "compute_shapes")
+    names = _variant(layer).names
+    shapes = _needed(layer, "fs", names, "compute_shapes")
     fresh = {}
-    for name in _names(layer):
+    for name in names:
         shape = shapes[name]
-        if name[0] in "bc":
-            fresh[name] = np.zeros(shape, dtype or np.float64)
+        if name[0] in "bcg":  # a gain begins as one
+            fresh[name] = np.full(shape, name[0] == "g", dtype or np.float64)
         else:
             drawn = layer.initialization(shape, rng=layer.np_rng)
             fresh[name] = np.array(real(drawn, f"initialization(shape={shape})", shape, dtype), order="C")  # a copy
-    for name in AFTER:  # in this order, whatever the dict held before
+    for name in (*RESET_BEFORE.names, *OPTIONAL):  # in this order, whatever the dict held before
         layer.p.pop(name, None)
     layer.p.update(fresh)
 
 
-cdef struct Work:
-    const cgru_kernels *k
-    cgru_outer outer[MOST_SHARES]  # one for each share of the gradients' columns
-
-
-cdef void _accumulate(void *work, Py_ssize_t part) noexcept nogil:
-    """From the last step to the first, over the samples that have that step, in chunks of rows:
-
-    dU += X^T d_, dVhh += (r * hp)^T dhh_, dVz += hp^T dz_, dVr += hp^T dr_, db += d_.
-    """
-    cdef const cgru_kernels *k = (<Work *>work).k
-    cdef cgru_outer *outer = &(<Work *>work).outer[part]
-    cdef Py_ssize_t steps[CGRU_GROUP]
-    cdef Py_ssize_t samples[CGRU_GROUP]
-    cdef Py_ssize_t t, row, n = 0, live = outer.call.m
-    for t in range(outer.call.s - 1, -1, -1):
-        if outer.call.running:
-            live = outer.call.running[t]
-        for row in range(live):
-            steps[n], samples[n] = t, row
-            n += 1
-            if n == CGRU_GROUP or outer.count + n == outer.depth:
-                k.collect(outer, steps, samples, n)
-                n = 0
-                if outer.count == outer.depth:
-                    k.multiply(outer)
-    k.collect(outer, steps, samples, n)
-    k.multiply(outer)
-
-
-cdef int shares_of(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
-    """Each share is some of the panels of the gates' columns, through all rows: no sum is shared."""
-    cdef int threads = threads_for(6.0 * call.m * call.s * call.u * (call.e + call.u))
-    return <int>min((3 + call.after) * k.panels(call.u), MOST_SHARES, threads)
-
-
-cdef Py_ssize_t gradients_room(const cgru_call *call, int shares) noexcept nogil:
-    """Numbers that the rows collected take."""
-    return shares * (2 * call.u + call.e + (3 + call.after) * call.up) * min(call.m * call.s, DEPTH)
-
-
-cdef void sum_gradients(const cgru_kernels *k, const cgru_call *call, const cgru_gradients *g, int shares,
-                        void *memory) noexcept nogil:
-    """Add the gradients of a call to `g`; `memory` has `gradients_room` numbers."""
-    cdef Py_ssize_t i, depth = min(call.m * call.s, DEPTH), parts = (3 + call.after) * k.panels(call.u)
-    cdef char *free = <char *>memory
-    cdef Work work
-    work.k = k
-    for i in range(shares):
-        work.outer[i] = cgru_outer(call, g, i * parts // shares, (i + 1) * parts // shares, 0, depth, free,
-                                   free + (2 * call.u + call.e) * depth * k.size)
-        free += gradients_room(call, 1) * k.size
-    share(_accumulate, &work, shares, shares)
-
-
-cdef int _gradients(dict g, dict caches, order, running) except -1:
-    cdef const cgru_kernels *k = kernels(caches["X"].itemsize)
-    cdef cgru_call call = new_call(caches["X"], g["dVz"].shape[1], None, order, running)
-    call.X, call.hp, call.r = array(caches, "X"), array(caches, "hp"), array(caches, "r")
-    call.dhh_, call.dz_, call.dr_ = array(caches, "dhh_"), array(caches, "dz_"), array(caches, "dr_")
-    cdef cgru_gradients to
-    to.U[CGRU_R], to.V[CGRU_R], to.b[CGRU_R] = data(g, "dUr"), data(g, "dVr"), data(g, "dbr")
-    to.U[CGRU_Z], to.V[CGRU_Z], to.b[CGRU_Z] = data(g, "dUz"), data(g, "dVz"), data(g, "dbz")
-    to.U[CGRU_HH], to.V[CGRU_HH], to.b[CGRU_HH] = data(g, "dUhh"), data(g, "dVhh"), data(g, "dbhh")
-    if "dc" in caches:
-        call.after, call.dc = True, array(caches, "dc")
-        to.V[CGRU_C], to.V[CGRU_HH], to.b[CGRU_C] = to.V[CGRU_HH], NULL, data(g, "dchh")
-
-    cdef int shares = shares_of(k, &call)
-    cdef Workspace workspace = Workspace(gradients_room(&call, shares), k.size)
-    cdef void *memory = workspace.take(gradients_room(&call, shares))
-    with nogil:
-        sum_gradients(k, &call, &to, shares, memory)
-    return 0
-
-
 def gru_compute_gradients(layer):
-    cdef tuple due = _names(layer)
-    cdef tuple read = READ if due is BEFORE else READ_AFTER
-    cdef dict p = _needed(layer, "p", due, "initialize_parameters")
-    cdef dict fc = _needed(layer, "fc", ("X", "hp", "r"), "forward")
-    cdef dict bc = _needed(layer, "bc", read, "backward")
+    """Set `layer.g['d' + name]` for every name in `layer.p`, summed over samples and steps, from the last step back.
+
+    Reads `fc['X'], fc['hp'], fc['r'], bc['dhh_'], bc['dz_'], bc['dr_']`, of a `cgru.GRU` the caches of its variant too.
+    The arrays in `g` are new at each call:
+
+        dUhh = sum X^T dhh_    dVhh = sum (r * hp)^T dhh_    dbhh = sum dhh_
+        dUz  = sum X^T dz_     dVz  = sum hp^T dz_           dbz  = sum dz_        and r as z
+
+    Of a `cgru.GRU` of another variant, or that dropped out, they are those of `cgru.reference.gradients`.
+
+    Raises:
+        RuntimeError: a parameter or a cache is missing.
+        ValueError, TypeError: one has another shape, or no real numbers.
+    """
+    variant = _variant(layer)
+    cdef tuple made = ("dhh_", "dz_", "dr_", *variant.gradients)
+    cdef dict p = _needed(layer, "p", variant.names, "initialize_parameters")
+    cdef dict fc = _needed(layer, "fc", ("X", "hp", "r", *variant.caches), "forward")
+    cdef dict bc = _needed(layer, "bc", made, "backward")
     cdef bint single = True
-    for name in due:
+    for name in variant.names:
         single = single and getattr(p[name], "dtype", None) == np.float32
     cdef cnp.dtype dtype = FLOAT32 if single else FLOAT64
-    cdef cnp.ndarray X = entry(fc, "fc", "X", ("m", "s", "e"), dtype)
+    cdef cnp.ndarray X = rows(entry(fc, "fc", "X", ("m", "s", "e"), dtype))
     m, s, e = cnp.PyArray_DIM(X, 0), cnp.PyArray_DIM(X, 1), cnp.PyArray_DIM(X, 2)
     u = np.shape(p["Vz"])[0] if np.ndim(p["Vz"]) else 0
-    cdef tuple states = (m, s, u), U = (e, u), V = (u, u), b = (1, u)
-    for name in due:
-        entry(p, "p", name, U if name[0] == "U" else V if name[0] == "V" else b, dtype)
-    cdef dict caches = entries(fc, "fc", ("hp", "r"), states, dtype)
-    caches |= entries(bc, "bc", read, states, dtype)
-    caches["X"] = rows(X)
-    order, running = getattr(layer, "_ragged", None) or (None, None)
-    if order is not None and (order.shape != (m,) or running.shape != (s,)):
-        order = running = None
+    cdef dict due = _shapes(e, u), caches = {}, g = layer.g, fresh
+    for name in variant.names:
+        entry(p, "p", name, due[name[0]], dtype)
+    for name in ("hp", "r", *variant.caches):
+        caches[name] = rows(entry(fc, "fc", name, (m, s, variant.width(name, u)), dtype))
+    for name in made:
+        caches[name] = rows(entry(bc, "bc", name, (m, s, variant.width(name, u)), dtype))
 
-    cdef dict g = layer.g, fresh
-    for key in OWN:
-        g.pop(key, None)  # else the layer itself would hold the arrays of the last call
-    options = getattr(layer, "_options", None)
-    if options and not options.keys() <= SUMMED:
-        caches["h"] = caches["hp"]
-        fresh = gradients({name: np.asarray(p[name], dtype) for name in due}, caches, caches, layer._lengths, **options)
+    last = getattr(layer, "last", None)  # a cgru.GRU's, whose lengths and masks stand in no dict
+    known = isinstance(last, GRUPass) and np.shape(last.fc["X"]) == (m, s, e)
+    lengths, dropped = (last.lengths, last.masks) if known else (None, {})
+    if "recurrent_masks" in dropped:
+        caches |= {"X": X, "h": caches["hp"]}
+        fresh = reference.gradients({name: np.asarray(p[name], dtype) for name in variant.names}, caches, caches, lengths,
+                                    reverse=last.reverse, **variant.options, **dropped)
     else:
-        if options and "input_mask" in options:
-            caches["X"] = masked(X, options["input_mask"])
-        buffers = getattr(layer, "_buffers", None)
-        fresh = dict(zip(GRADIENTS, (Buffers() if buffers is None else buffers).take_gradients(e, u, dtype)))
-        if due is not BEFORE:
-            fresh["dchh"] = np.zeros((1, u), dtype)
-        _gradients(fresh, caches, order, running)
+        caches["X"] = masks.masked(X, dropped["input_mask"]) if "input_mask" in dropped else X
+        fresh = Buffers().take_gradients(variant, e, u, dtype)
+        gradients.run(variant, fresh, caches, *(by_length(lengths, s) or (None, None)))
+    for key in fresh:
+        g.pop(key, None)
     for name in p:
         key = "d" + name
         g[key] = fresh[key] if key in fresh else np.zeros(np.shape(p[name]), dtype)
@@ -284,6 +234,7 @@ cdef cnp.ndarray _gradient(dict g, key, tuple shape):
 
 
 def learning_rate(lrate, e):
+    """`lrate[e]`; TypeError for what holds no numbers, ValueError where it is shorter than e or e is negative."""
     try:
         if e >= 0:
             return float(lrate[e])
@@ -295,6 +246,14 @@ def learning_rate(lrate, e):
 
 
 def gru_update_parameters(layer):
+    """For every key of `layer.g`: `p[key[1:]] -= lrate[e] * g[key]`, in place.
+
+    Raises:
+        RuntimeError: `g` is empty, or `lrate`, `e` or a parameter is missing.
+        ValueError: `lrate` is shorter than `e`, a gradient has another shape than its parameter, or a parameter is
+            read-only.
+        TypeError: a parameter is not an array of floats.
+    """
     cdef dict g = layer.g, parameters
     cdef list pairs = []
     if not g:

@@ -8,6 +8,9 @@ The three functions share these options, all off unless given. Masks are arrays 
 elsewhere and the same in all three.
 
 reset_after: the reset gate after the product, with one more parameter, `chh` (1, u): the cell of cuDNN and PyTorch.
+layer_norm: the same with normalised products. The rows of `x [Uz Ur Uhh]` and of `hp [Vz Vr Vhh]`, 3 u numbers each,
+    are brought to mean 0 and variance 1 (`EPSILON` is added to the variance) and multiplied by gains `gU` and `gV`
+    (1, 3 u) before the biases come in. Ba, Kiros and Hinton, 2016 (arXiv:1607.06450).
 reverse: the sequence runs from each sample's last real step down to step 0. All arrays stand at their own steps, so
     "before" is then step t + 1: `hp[:, t]` is `h[:, t + 1]`, and the last state stands at step 0. See `ends`.
 input_mask: (m, e), multiplies X at every step; 0 or 1 / (1 - rate). Gal and Ghahramani, 2016 (arXiv:1512.05287).
@@ -24,32 +27,22 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from cgru.activations import sigmoid, tanh
+from cgru.core.lengths import ends, mask
+from cgru.variant import RESET_BEFORE, Variant, variant_of
 
 __all__ = ["PARAMETERS", "backward", "ends", "forward", "gradients", "mask", "names"]
 
 Arrays = dict[str, np.ndarray]
 Activation = Callable[..., np.ndarray]
 
-PARAMETERS = ("Uz", "Vz", "bz", "Ur", "Vr", "br", "Uhh", "Vhh", "bhh")
+PARAMETERS = RESET_BEFORE.names
+GATES = ("z", "r", "hh")
+EPSILON = 1e-5
 
 
-def names(reset_after: bool = False) -> tuple[str, ...]:
-    """The names of the parameters in their order: the nine, and `chh` where the reset gate comes after the product."""
-    return (*PARAMETERS, "chh") if reset_after else PARAMETERS
-
-
-def mask(lengths: np.ndarray, s: int) -> np.ndarray:
-    """(m, s, 1) booleans: whether step t of a sample is one of its `lengths` real ones."""
-    return (np.arange(s) < np.asarray(lengths)[:, None])[:, :, None]
-
-
-def ends(m: int, s: int, lengths: np.ndarray | None = None, reverse: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Two (m,) integers: the real step that runs first in each sample, and the one that runs last.
-
-    With them `fc['h'][np.arange(m), last]` is the last state, and `bc['dh'][np.arange(m), first]` is dL/dh0.
-    """
-    start, end = np.zeros(m, int), np.full(m, s - 1) if lengths is None else np.asarray(lengths) - 1
-    return (end, start) if reverse else (start, end)
+def names(reset_after: bool = False, layer_norm: bool = False) -> tuple[str, ...]:
+    """The names of the parameters in their order: see `cgru.variant`."""
+    return variant_of(reset_after=reset_after, layer_norm=layer_norm).names
 
 
 def forward(
@@ -62,6 +55,7 @@ def forward(
     activate_reset: Activation = sigmoid,
     *,
     reset_after: bool = False,
+    layer_norm: bool = False,
     reverse: bool = False,
     input_mask: np.ndarray | None = None,
     recurrent_masks: np.ndarray | None = None,
@@ -70,14 +64,17 @@ def forward(
     """Run X (m, s, e) from h0 (m, u), zeros where None; return the caches `X, h, hp, hh_, hh, z, z_, r, r_`.
 
     With `reset_after` there is one more, `c`, the part of `hh_` that the reset gate scales. All but X, which is as it
-    came, are (m, s, u) in the dtype of the parameters. Past a sample's length `h` and `hp` repeat its last state, or
-    h0 in `reverse`, so that the last state of all is `h[:, -1]`, or `h[:, 0]`; the other caches are zero there.
+    came, are (m, s, u) in the dtype of the parameters. With `layer_norm` there are also `nU, nV` (m, s, 3 u), the
+    normalised products before their gains, and `iU, iV` (m, s, 1), what they were multiplied by: 1 / sqrt(variance +
+    EPSILON). Past a sample's length `h` and `hp` repeat its last state, or h0 in `reverse`, so that the last state of
+    all is `h[:, -1]`, or `h[:, 0]`; the other caches are zero there.
     """
+    variant = variant_of(reset_after=reset_after, layer_norm=layer_norm)
     m, s, _ = X.shape
     u = p["Vz"].shape[0]
     dtype = p["Vz"].dtype
-    own = ("hh_", "hh", "z_", "z", "r_", "r")
-    fc = {name: np.zeros((m, s, u), dtype) for name in ((*own, "c") if reset_after else own)}
+    own = ("hh_", "hh", "z_", "z", "r_", "r", *variant.caches)
+    fc = {name: np.zeros((m, s, variant.width(name, u)), dtype) for name in own}
     states = np.zeros((m, s + 1, u), dtype)
     early, late = states[:, :-1], states[:, 1:]
     fc |= {"X": X, "h": early, "hp": late} if reverse else {"X": X, "h": late, "hp": early}
@@ -93,25 +90,24 @@ def forward(
             x = np.where(real[:, t], x, 0)  # whatever stands in the padding, NaN too, is not seen
         if input_mask is not None:
             x = x * input_mask
-        hp_hh, hp_z, hp_r = _seen(hp, recurrent_masks)
+        seen = _seen(hp, recurrent_masks)
 
-        r_ = x @ p["Ur"] + hp_r @ p["Vr"] + p["br"]
+        a, b, step = _products(p, x, seen, variant)
+        r_ = a["r"] + b["r"] + p["br"]
         r = activate_reset(r_)
-        z_ = x @ p["Uz"] + hp_z @ p["Vz"] + p["bz"]
+        z_ = a["z"] + b["z"] + p["bz"]
         z = activate_update(z_)
-        if reset_after:
-            c = hp_hh @ p["Vhh"] + p["chh"]
-            hh_ = x @ p["Uhh"] + p["bhh"] + r * c
+        if variant.reset_after:
+            step["c"] = c = b["hh"] + p["chh"]
+            hh_ = a["hh"] + p["bhh"] + r * c
         else:
-            hh_ = x @ p["Uhh"] + (r * hp_hh) @ p["Vhh"] + p["bhh"]
+            hh_ = a["hh"] + (r * seen["hh"]) @ p["Vhh"] + p["bhh"]
         hh = activate(hh_)
         h = z * hp + (1 - z) * hh
         if k is not None:
             h = k[:, t] * hp + (1 - k[:, t]) * h
 
-        step = {"r_": r_, "r": r, "z_": z_, "z": z, "hh_": hh_, "hh": hh}
-        if reset_after:
-            step["c"] = c
+        step |= {"r_": r_, "r": r, "z_": z_, "z": z, "hh_": hh_, "hh": hh}
         if real is not None:
             h = np.where(real[:, t], h, hp)
             step = {name: np.where(real[:, t], value, 0) for name, value in step.items()}
@@ -132,6 +128,7 @@ def backward(
     *,
     dstate: np.ndarray | None = None,
     reset_after: bool = False,
+    layer_norm: bool = False,
     reverse: bool = False,
     input_mask: np.ndarray | None = None,
     recurrent_masks: np.ndarray | None = None,
@@ -140,10 +137,12 @@ def backward(
     """Take dA = dL/dh (m, s, u) from above; return `dA, dh_, dh, dhn, dhh_, dz_, dr_` and `dX` (m, s, e).
 
     `dstate` (m, u) is dL/d(last state), which joins dA at each sample's own last step. With `reset_after` there is one
-    more, `dc` = dL/dc. `dh[:, t]` is what step t hands to the one that ran before it, and `dhn[:, t]` what it was
+    more, `dc` = dL/dc, with `layer_norm` also `dU_` and `dV_` (m, s, 3 u) = dL/d(the products before they are
+    normalised). `dh[:, t]` is what step t hands to the one that ran before it, and `dhn[:, t]` what it was
     handed, so dL/dh0 is `dh[:, 0]`, or in `reverse` `dh` at each sample's last real step (see `ends`). Past a sample's
     length all are zero.
     """
+    variant = variant_of(reset_after=reset_after, layer_norm=layer_norm)
     m, s, u = fc["h"].shape
     dtype = p["Vz"].dtype
     real = None if lengths is None else mask(lengths, s)
@@ -152,8 +151,8 @@ def backward(
     if dstate is not None:
         dA = np.array(dA, dtype)
         dA[np.arange(m), ends(m, s, lengths, reverse)[1]] += dstate
-    own = ("dh_", "dh", "dhn", "dhh_", "dz_", "dr_")
-    bc = {name: np.zeros((m, s, u), dtype) for name in ((*own, "dc") if reset_after else own)}
+    own = ("dh_", "dh", "dhn", "dhh_", "dz_", "dr_", *variant.gradients)
+    bc = {name: np.zeros((m, s, variant.width(name, u)), dtype) for name in own}
     bc |= {"dA": dA, "dX": np.zeros(fc["X"].shape, dtype)}
     m_hh, m_z, m_r = (1, 1, 1) if recurrent_masks is None else recurrent_masks
     k = _kept(zoneout, fc["h"])
@@ -166,23 +165,30 @@ def backward(
         dn = dh_ if k is None else dh_ * (1 - k[:, t])  # what reaches the new state, past zoneout
         dhh_ = dn * (1 - z) * activate(fc["hh_"][:, t], deriv=True)
         dz_ = dn * (hp - hh) * activate_update(fc["z_"][:, t], deriv=True)
-        if reset_after:
-            dc = dhh_ * r
-            dr, dhp_hh = dhh_ * fc["c"][:, t], dc @ p["Vhh"].T
+        step = {"dh_": dh_, "dhn": dhn, "dhh_": dhh_, "dz_": dz_}
+        if variant.reset_after:
+            step["dc"] = dc = dhh_ * r
+            dr = dhh_ * fc["c"][:, t]
         else:
             drh = dhh_ @ p["Vhh"].T
-            dr, dhp_hh = drh * hp * m_hh, drh * r
-        dr_ = dr * activate_reset(fc["r_"][:, t], deriv=True)
-        dh = dhp_hh * m_hh + dz_ @ p["Vz"].T * m_z + dr_ @ p["Vr"].T * m_r + dn * z
+            dr = drh * hp * m_hh
+        step["dr_"] = dr_ = dr * activate_reset(fc["r_"][:, t], deriv=True)
+
+        dU = {"z": dz_, "r": dr_, "hh": dhh_}
+        dV = dU | ({"hh": dc} if variant.reset_after else {})
+        if layer_norm:
+            nU, nV, iU, iV = (fc[name][:, t] for name in ("nU", "nV", "iU", "iV"))
+            dU, step["dU_"] = _back(dU, p["gU"], nU, iU)
+            dV, step["dV_"] = _back(dV, p["gV"], nV, iV)
+        dhp_hh = dV["hh"] @ p["Vhh"].T if variant.reset_after else drh * r
+        dh = dhp_hh * m_hh + dV["z"] @ p["Vz"].T * m_z + dV["r"] @ p["Vr"].T * m_r + dn * z
         if k is not None:
             dh = dh + dh_ * k[:, t]
-        dX = dhh_ @ p["Uhh"].T + dz_ @ p["Uz"].T + dr_ @ p["Ur"].T
+        dX = dU["hh"] @ p["Uhh"].T + dU["z"] @ p["Uz"].T + dU["r"] @ p["Ur"].T
         if input_mask is not None:
             dX = dX * input_mask
 
-        step = {"dh_": dh_, "dhn": dhn, "dhh_": dhh_, "dz_": dz_, "dr_": dr_, "dh": dh, "dX": dX}
-        if reset_after:
-            step["dc"] = dc
+        step |= {"dh": dh, "dX": dX}
         for name, value in step.items():
             bc[name][:, t] = value if real is None else np.where(real[:, t], value, 0)
         dhn = bc["dh"][:, t]
@@ -196,6 +202,7 @@ def gradients(
     lengths: np.ndarray | None = None,
     *,
     reset_after: bool = False,
+    layer_norm: bool = False,
     reverse: bool = False,
     input_mask: np.ndarray | None = None,
     recurrent_masks: np.ndarray | None = None,
@@ -205,7 +212,8 @@ def gradients(
 
     `zoneout` is taken like the other options and changes nothing here: `bc` has it already.
     """
-    g = {"d" + name: np.zeros_like(p[name]) for name in names(reset_after)}
+    variant = variant_of(reset_after=reset_after, layer_norm=layer_norm)
+    g = {"d" + name: np.zeros_like(p[name]) for name in variant.names}
     s = fc["h"].shape[1]
     real = None if lengths is None else mask(lengths, s)
     for t in reversed(_steps(s, reverse)):
@@ -215,15 +223,62 @@ def gradients(
         if input_mask is not None:
             X = X * input_mask
         dhh_, dz_, dr_ = (bc[name][:, t] for name in ("dhh_", "dz_", "dr_"))
-        hp_hh, hp_z, hp_r = _seen(fc["hp"][:, t], recurrent_masks)
-        into_Vhh, from_Vhh = (hp_hh, bc["dc"][:, t]) if reset_after else (r * hp_hh, dhh_)
-        for gate, d, operand, dV in (("hh", dhh_, into_Vhh, from_Vhh), ("z", dz_, hp_z, dz_), ("r", dr_, hp_r, dr_)):
-            g["dU" + gate] += X.T @ d
-            g["dV" + gate] += operand.T @ dV
-            g["db" + gate] += d.sum(axis=0)
-        if reset_after:
-            g["dchh"] += bc["dc"][:, t].sum(axis=0)
+        seen = _seen(fc["hp"][:, t], recurrent_masks)
+        dU = {"z": dz_, "r": dr_, "hh": dhh_}
+        if variant.reset_after:
+            dV = dU | {"hh": bc["dc"][:, t]}
+            g["dchh"] += dV["hh"].sum(axis=0)
+        else:
+            dV, seen["hh"] = dU, r * seen["hh"]
+        for gate in GATES:
+            g["db" + gate] += dU[gate].sum(axis=0)
+        if layer_norm:
+            g["dgU"] += (_joined(dU) * fc["nU"][:, t]).sum(axis=0)
+            g["dgV"] += (_joined(dV) * fc["nV"][:, t]).sum(axis=0)
+            dU, dV = _parted(bc["dU_"][:, t]), _parted(bc["dV_"][:, t])
+        for gate in GATES:
+            g["dU" + gate] += X.T @ dU[gate]
+            g["dV" + gate] += seen[gate].T @ dV[gate]
     return g
+
+
+def _products(
+    p: Mapping[str, np.ndarray], x: np.ndarray, seen: Arrays, variant: Variant
+) -> tuple[Arrays, Arrays, Arrays]:
+    """What x and the previous state, as each gate has seen it, add to each gate, and the caches of that.
+
+    Where the reset gate comes before the product the state's part of hh is still to come.
+    """
+    a = {gate: x @ p["U" + gate] for gate in GATES}
+    b = {gate: seen[gate] @ p["V" + gate] for gate in (GATES if variant.reset_after else GATES[:2])}
+    if not variant.layer_norm:
+        return a, b, {}
+    nU, iU = _normalised(_joined(a))
+    nV, iV = _normalised(_joined(b))
+    return _parted(p["gU"] * nU), _parted(p["gV"] * nV), {"nU": nU, "nV": nV, "iU": iU, "iV": iV}
+
+
+def _normalised(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows with mean 0 and variance 1, and the factor that gave them that variance."""
+    a = a - a.mean(axis=1, keepdims=True)
+    i = 1 / np.sqrt((a * a).mean(axis=1, keepdims=True) + a.dtype.type(EPSILON))
+    return a * i, i
+
+
+def _back(d: Arrays, gain: np.ndarray, n: np.ndarray, i: np.ndarray) -> tuple[Arrays, np.ndarray]:
+    """dL/da of each gate, and of all side by side, where d = dL/d(gain * n) and n, i = `_normalised` of a."""
+    dn = gain * _joined(d)
+    da = i * (dn - dn.mean(axis=1, keepdims=True) - n * (dn * n).mean(axis=1, keepdims=True))
+    return _parted(da), da
+
+
+def _joined(parts: Arrays) -> np.ndarray:
+    """The parts of the gates side by side."""
+    return np.hstack([parts[gate] for gate in GATES])
+
+
+def _parted(joined: np.ndarray) -> Arrays:
+    return dict(zip(GATES, np.split(joined, 3, axis=1), strict=True))
 
 
 def _steps(s: int, reverse: bool) -> range:
@@ -231,9 +286,9 @@ def _steps(s: int, reverse: bool) -> range:
     return range(s)[::-1] if reverse else range(s)
 
 
-def _seen(hp: np.ndarray, masks: np.ndarray | None) -> tuple[np.ndarray, ...] | np.ndarray:
-    """The previous state (m, u) as the products of the gates hh, z and r see it."""
-    return (hp, hp, hp) if masks is None else masks * hp
+def _seen(hp: np.ndarray, masks: np.ndarray | None) -> Arrays:
+    """The previous state (m, u) as the product of each gate sees it."""
+    return dict(zip(("hh", "z", "r"), (hp, hp, hp) if masks is None else masks * hp, strict=True))
 
 
 def _kept(zoneout: np.ndarray | float | None, h: np.ndarray) -> np.ndarray | None:

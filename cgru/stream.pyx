@@ -6,11 +6,9 @@ m samples at once, e elements per step, k outputs. The cells of cell.pyx run the
 import numpy as np
 
 cimport numpy as cnp
-from cython cimport floating
-from libc.math cimport exp
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
-from cgru.activations import code_of, name_of, ours, parameter, softmax
+from cgru.activations import name_of
 from cgru.cell import Cell
 from cgru.core.checks import positive
 from cgru.layers.dense import Dense
@@ -19,12 +17,8 @@ from cgru.layers.embedding import Embedding
 from cgru.gru import GRU
 from cgru.network import Network
 from cgru.layers.pool import Pool
-from cgru.core.checks cimport real
 from cgru.cell cimport cgru_cell, pointer, step_double, step_float, workspace_bytes
-from cgru.core.kernels cimport (
-    add_operand, cgru_activation, cgru_array, cgru_call, cgru_kernels, cgru_product, kernels, matrix, new_product, pack,
-)
-from cgru.core.memory cimport Workspace
+from cgru.core.linear cimport Linear
 
 cnp.import_array()
 
@@ -75,72 +69,41 @@ cdef class _Recurrent(_Stage):
         memcpy(cnp.PyArray_DATA(self.out), h, cnp.PyArray_NBYTES(self.h))
 
 
-cdef void _softmax(floating *x, Py_ssize_t m, Py_ssize_t k, double temperature) noexcept nogil:
-    cdef Py_ssize_t i, j
-    cdef double most, total
-    for i in range(m):
-        most = x[i * k]
-        for j in range(k):  # NaN stays: nothing is more than it
-            if not x[i * k + j] <= most:
-                most = x[i * k + j]
-        total = 0
-        for j in range(k):
-            x[i * k + j] = <floating>exp((x[i * k + j] - most) / temperature)
-            total += x[i * k + j]
-        for j in range(k):
-            x[i * k + j] /= <floating>total
-
-
 cdef class _Linear(_Stage):
     """A Dense layer."""
 
-    cdef const cgru_kernels *k
-    cdef cgru_call call
-    cdef cgru_product product
-    cdef cgru_activation activate
-    cdef double temperature  # of softmax; 0: another activation
-    cdef cnp.ndarray b
-    cdef Workspace memory
+    cdef Linear linear
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
-        W = real(layer.p["W"], ("p", "W"), ("n", layer.d["u"]), layer.dtype)
-        _Stage.__init__(self, m, len(W), layer.d["u"], layer.dtype, given)
-        self.k = kernels(layer.dtype.itemsize)
-        self.memory = Workspace((self.u + self.k.lanes) * self.n, self.k.size)
-        memset(&self.call, 0, sizeof(self.call))
-        self.call.m = m
-        self.product = new_product(
-            self.k, &self.call, self.k.put, self.u, self.memory.take((self.u + self.k.lanes) * self.n), NULL
-        )
-        self.product.out = cgru_array(cnp.PyArray_DATA(self.out), self.u, 0)
-        add_operand(&self.product, cnp.PyArray_DATA(self.given), self.n, self.n)
-        pack(self.k, &self.product, 0, 0, matrix(W), self.n, self.u)
-        self.b = np.array(real(layer.p["b"], ("p", "b"), (1, layer.d["u"])), layer.dtype).ravel()
-        if ours(layer.activate) is softmax:
-            self.temperature = parameter(layer.se_hPars, "softmax_temperature")
-        else:
-            self.activate.code, self.activate.alpha = code_of(layer.activate, layer.se_hPars)
+        self.linear = Linear(*layer.weights(), layer.code)
+        _Stage.__init__(self, m, self.linear.n, self.linear.u, layer.dtype, given)
 
     cdef void run(self) noexcept:
-        self.k.product(&self.product, 0, 0, self.m)
-        if self.k.size == 4:
-            self.finish(<float *>cnp.PyArray_DATA(self.out), <float *>cnp.PyArray_DATA(self.b), self.m, self.u)
-        else:
-            self.finish(<double *>cnp.PyArray_DATA(self.out), <double *>cnp.PyArray_DATA(self.b), self.m, self.u)
-
-    cdef void finish(self, floating *out, const floating *b, Py_ssize_t m, Py_ssize_t u) noexcept:
-        """The bias and the activation."""
-        cdef Py_ssize_t i, j
-        for i in range(m):
-            for j in range(u):
-                out[i * u + j] += b[j]
-        if self.temperature:
-            _softmax(out, m, u, self.temperature)
-        else:
-            self.k.activation(self.activate, out, out, m * u)
+        cdef void *out = cnp.PyArray_DATA(self.out)
+        self.linear.run(cnp.PyArray_DATA(self.given), self.n, self.m, out, out)
 
 
 cdef class Stream:
+    """A layer or a network that is given one step at a time and carries its state.
+
+    The weights are those of the moment, packed once; `refresh()` takes them anew. All memory is taken here: a step of
+    an array of the layers' dtype allocates nothing (one that must be cast, standardised or looked up first does). One
+    thread at a time.
+
+    Args:
+        source: a `GRU` or a `Network` with parameters: any stack of GRU layers, an `Embedding` before it, `Dense`
+            layers upon it, `Pool("last")`; dropout is off.
+        batch: m, how many samples run beside each other.
+
+    Attributes:
+        source, batch: as given; dtype: of the layers.
+        elements: e of a step's input; units: k of its output.
+
+    Raises:
+        TypeError, ValueError, RuntimeError: the source cannot run a step at a time, for the reason given (a reverse
+            direction, a pool over all steps, a callable of one's own), or has no parameters.
+    """
+
     cdef readonly object source
     cdef readonly Py_ssize_t batch, elements, units
     cdef readonly object dtype
@@ -157,9 +120,6 @@ cdef class Stream:
         layers = _layers(source)
         self.source, self.batch, self.stages = source, positive(batch, "batch"), []
         self.embedding = layers.pop(0) if isinstance(layers[0], Embedding) else None
-        if len({layer.dtype for layer in layers}) > 1:
-            dtypes = ", ".join([str(layer.dtype) for layer in layers])
-            raise ValueError(f"source: expected layers of one dtype, got {dtypes}")
         for layer in layers:
             kind = _Recurrent if isinstance(layer, GRU) else _Linear
             before = self.embedding.d["u"] if stage is None and self.embedding is not None else stage and stage.u
@@ -178,16 +138,22 @@ cdef class Stream:
 
     @property
     def state(self):
+        """The states (m, u) after the last step, a list of them where there are several GRU layers: copies; settable.
+
+        Setting raises TypeError or ValueError for other numbers or shapes, and then changes nothing.
+        """
         states = [(<_Recurrent>stage).h.copy() for stage in self.recurrent]
         return states[0] if len(states) == 1 else states
 
     @state.setter
     def state(self, value):
-        single = len(self.recurrent) == 1
+        count = len(self.recurrent)
+        single = count == 1
+        if not single and not hasattr(value, "__len__"):
+            raise TypeError(f"state: expected one array for each of {count} GRU layers, got {type(value).__name__}")
         values = [value] if single else list(value)
-        if len(values) != len(self.recurrent):
-            raise ValueError(f"state: expected one array for each of {len(self.recurrent)} GRU layers, "
-                             f"got {len(values)}")
+        if len(values) != count:
+            raise ValueError(f"state: expected one array for each of {count} GRU layers, got {len(values)}")
         checked = []
         for i, stage in enumerate(self.recurrent):
             h, due = np.asarray(values[i]), np.shape((<_Recurrent>stage).h)
@@ -201,10 +167,15 @@ cdef class Stream:
             (<_Recurrent>stage).h[...] = h
 
     def reset(self):
+        """Begin a new sequence: all states zero."""
         for stage in self.recurrent:
             (<_Recurrent>stage).h[...] = 0
 
     def refresh(self):
+        """Take the weights as they now are; the states stay.
+
+        ValueError where the layers have other sizes by now, and what the making of a Stream raises; nothing is changed.
+        """
         cdef Stream fresh = Stream(self.source, self.batch)
         if self._sizes() != fresh._sizes():
             raise ValueError("source: expected the layers, sizes and dtype that it had, got others; make a new Stream")
@@ -218,6 +189,11 @@ cdef class Stream:
         return self.dtype, [(type(stage), (<_Stage>stage).n, (<_Stage>stage).u) for stage in self.stages]
 
     def step(self, x):
+        """The output (m, k) for one step x (m, e), or (k,) for (e,) of a single sample; raw, as for `predict`.
+
+        Tokens of an embedding are integers (m,), or one integer. The array that is returned is written anew by the next
+        step: copy what is to be kept. TypeError or ValueError for another x, which leaves the state as it was.
+        """
         cdef bint flat
         cdef cnp.ndarray array
         if type(x) is np.ndarray and self.standardisation is None and self.table is None and self.takes(x):
@@ -277,15 +253,12 @@ def _layers(source):
         raise TypeError(f"source: expected a cgru.GRU or a cgru.Network, got {type(source).__name__}")
     for i, layer in enumerate(layers):
         what = f"source: layer {i}, {layer!r}, cannot run a step at a time"
-        if not isinstance(layer, (GRU, Dense, Dropout, Embedding, Pool)):
-            raise ValueError(f"{what}: its outputs depend on steps to come, or it is no layer of this package")
-        if isinstance(layer, Pool) and layer.how != "last":
-            raise ValueError(f"{what}: it needs all steps of a sequence")
-        if not layer.p and isinstance(layer, (GRU, Dense, Embedding)):
+        if not layer.piecewise or not isinstance(layer, (GRU, Dense, Dropout, Embedding, Pool)):
+            raise ValueError(f"{what}: it needs all steps of a sequence, or it is no layer of this package")
+        if not layer.p and layer.parameter_names:
             raise RuntimeError(f"source: layer {i}, {layer!r}, has no parameters yet")
-        if isinstance(layer, Dense) and ours(layer.activate) is not softmax:
-            if code_of(layer.activate, layer.se_hPars) is None:
-                raise ValueError(f"{what}: expected one of cgru's own activations, got {name_of(layer.activate)}")
+        if isinstance(layer, Dense) and layer.code is None:
+            raise ValueError(f"{what}: expected one of cgru's own activations, got {name_of(layer.activate)}")
     layers = [layer for layer in layers if not isinstance(layer, (Dropout, Pool))]
     if not any([isinstance(layer, GRU) for layer in layers]):
         raise ValueError(f"source: expected at least one GRU, which has a state to carry, got {source!r}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-__all__ = ["LAYER_NORM", "RESET_AFTER", "RESET_BEFORE", "VARIANTS", "Variant", "variant_of"]
+__all__ = ["LAYER_NORM", "RESET_AFTER", "RESET_BEFORE", "VARIANTS", "Variant", "shape_of", "variant_of"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Variant:
         reset_after: whether the reset gate is applied after the matrix product.
         layer_norm: whether the products of X and of the previous state are normalised.
         names: its parameters in their order.
-        caches: what `forward` keeps beside `X, h, hp, hh_, hh, z, z_, r, r_`, each (m, s, n): n by `width`.
+        caches: what `forward` keeps beside `X, h, hp, hh_, hh, z, z_, r, r_`, each (m, s, n) with n by `width`.
         gradients: what `backward` keeps beside `dA, dh_, dh, dhn, dhh_, dz_, dr_, dX`, likewise.
     """
 
@@ -36,10 +36,19 @@ class Variant:
         """The shape of each parameter: U (e, u), V (u, u), b and c (1, u), g (1, 3 u)."""
         return {name: shape_of(name, e, u) for name in self.names}
 
+    def width(self, name: str, u: int) -> int:
+        """n of that cache: 3 u where the columns of z, r and hh stand side by side, 1 where a step has one number."""
+        return 3 * u if name in ("nU", "nV", "dU_", "dV_") else 1 if name in ("iU", "iV") else u
+
     @cached_property
     def gradient_names(self) -> tuple[str, ...]:
         """`'d' + name` for each parameter."""
         return tuple("d" + name for name in self.names)
+
+    @property
+    def options(self) -> dict[str, bool]:
+        """The options by which cgru/reference.py and the constructor of a layer know it."""
+        return {"reset_after": self.reset_after and not self.layer_norm, "layer_norm": self.layer_norm}
 
     def __str__(self) -> str:
         return self.name

@@ -77,6 +77,20 @@ def check_slopes(loss, pairs, rng):
         np.testing.assert_allclose((gradient * step).sum(), slope, rtol=1e-6, atol=1e-8)
 
 
+def watched(monkeypatch, layer, fail_at=None, error=None):
+    """The passes that `layer.run` makes from now on; the call of that number raises `error`."""
+    passes, run = [], layer.run
+
+    def watch(*arguments, **options):
+        if len(passes) == fail_at:
+            raise error
+        passes.append(run(*arguments, **options))
+        return passes[-1]
+
+    monkeypatch.setattr(layer, "run", watch)
+    return passes
+
+
 def run_python(code, **variables):
     """Run `code` in a Python of its own, where no source tree hides the installed package."""
     return subprocess.run(

@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 import pytest
-from helpers import assert_close, check_slopes, random_batch
+from helpers import assert_close, check_slopes, random_batch, random_layer
 
 import cgru
 from cgru import reference
@@ -150,13 +150,16 @@ def test_dicts_are_views_of_the_two_layers():
     with pytest.raises(KeyError, match=r"forward\.no"):
         layer.p["forward.no"]
     layer.forward(np.ones((3, 5, 2)))
-    assert layer.fc["backward.h"] is layer.backward_layer.fc["h"]
-    assert {"X", "A", "forward.h", "forward.A"} <= set(layer.fc)
-    layer.fc.clear()
-    assert not layer.fc
+    assert {"X", "A", "forward.h", "forward.A", "backward.h_"} - set(layer.fc) == {"backward.h_"}
     assert not layer.forward_layer.fc
-    with pytest.raises(RuntimeError, match="forward before"):
-        layer.backward(np.ones((3, 8)))
+    for key in ("Uz", 3):
+        with pytest.raises(KeyError):
+            layer.p[key] = other
+    with pytest.raises(KeyError, match=r"backward\.no"):
+        del layer.p["backward.no"]
+    del layer.p["backward.Uz"]
+    assert "Uz" not in layer.backward_layer.p
+    assert repr(layer.p) == repr(dict(layer.p))
 
 
 def test_what_is_set_is_set_in_both():
@@ -213,7 +216,7 @@ def test_bad_input_leaves_the_layer_as_it_was():
     layer = random_pair(2, 4)
     X = np.ones((3, 5, 2))
     layer.forward(X)
-    kept = dict(layer.fc)
+    kept, shapes = dict(layer.fc), dict(layer.fs)
     Uz = layer.p.pop("backward.Uz")
     for call in (layer.forward, layer.predict):
         with pytest.raises(ValueError, match=r"p\['Uz'\]: missing"):
@@ -235,10 +238,44 @@ def test_bad_input_leaves_the_layer_as_it_was():
     assert dict(layer.fc).keys() == kept.keys()
     assert all(layer.fc[name] is value for name, value in kept.items())
     assert not layer.bc
+    assert layer.fs == shapes
     layer.backward(np.ones((3, 8)))
     layer.forward(X)
     with pytest.raises(RuntimeError, match="backward after the last forward"):
         layer.compute_gradients()
+
+
+def test_one_that_fails_halfway_has_not_gone_on():
+    layer, X = random_pair(2, 4, stateful=True), np.ones((3, 5, 2))
+    layer.forward(X)
+    state, kept = layer.state, dict(layer.fc)
+
+    def own(x, deriv=False):
+        return np.zeros(3)
+
+    layer.backward_layer.activate = own
+    with pytest.raises(ValueError, match="activate"):
+        layer.forward(X)
+    np.testing.assert_array_equal(layer.state, state)
+    assert all(layer.fc[name] is value for name, value in kept.items())
+    layer.backward_layer.activate = cgru.tanh
+    layer.backward(np.ones((3, 8)))
+    Uz = layer.p.pop("backward.Uz")
+    with pytest.raises(ValueError, match=r"p\['Uz'\]: missing"):
+        layer.backward(np.ones((3, 8)))
+    layer.p["backward.Uz"] = Uz
+    with pytest.raises(RuntimeError, match="backward"):
+        layer.compute_gradients()
+    layer.backward(np.ones((3, 8)))
+    layer.compute_gradients()
+    assert set(layer.g) == {f"d{name}" for name in layer.p}
+
+
+def test_a_layer_without_all_of_its_parameters():
+    layer = random_layer(2, 4)
+    del layer.p["Uz"]
+    with pytest.raises(ValueError, match="layer: expected Uz"):
+        cgru.Bidirectional(layer)
 
 
 def test_what_a_caller_keeps_is_never_written():
@@ -257,11 +294,15 @@ def test_pickle_and_deepcopy():
     layer = random_pair(2, 4, dropout=0.3, reset_after=True)
     X, lengths, h0 = random_batch(3, 5, 2, 4, True)
     layer.forward(X, lengths, [h0, -h0])
+    layer.backward(np.ones((3, 8)))
+    layer.compute_gradients()
     twins = pickle.loads(pickle.dumps(layer)), copy.deepcopy(layer)
-    dX = layer.backward(np.ones((3, 8)))
-    due = layer.forward(X, lengths)
+    state, due = layer.state, layer.forward(X, lengths)
     for twin in twins:
-        np.testing.assert_array_equal(twin.backward(np.ones((3, 8))), dX)
+        assert [twin.fc, twin.bc, twin.bs, twin.g] == [{}] * 4
+        with pytest.raises(RuntimeError, match="expected a forward before"):
+            twin.backward(np.ones((3, 8)))
+        np.testing.assert_array_equal(twin.state, state)
         np.testing.assert_array_equal(twin.forward(X, lengths), due)
         assert twin.p["backward.Uz"] is twin.backward_layer.p["Uz"]
         assert twin.backward_layer.np_rng is twin.np_rng
@@ -282,7 +323,7 @@ def test_one_thread_at_a_time_and_no_lock_after_an_interrupt():
     worker.start()
     assert inside.wait(10)
     for call in (layer.forward, layer.backward):
-        with pytest.raises(RuntimeError, match="another call is inside this layer"):
+        with pytest.raises(RuntimeError, match="another thread is inside this layer"):
             call(X)
     leave.set()
     worker.join()
@@ -291,10 +332,10 @@ def test_one_thread_at_a_time_and_no_lock_after_an_interrupt():
         raise KeyboardInterrupt
 
     layer.activate = interrupted
+    kept = dict(layer.fc)
     with pytest.raises(KeyboardInterrupt):
         layer.forward(X)
-    with pytest.raises(RuntimeError, match="forward before"):
-        layer.backward(np.ones((3, 8)))
+    assert all(layer.fc[name] is value for name, value in kept.items())
     layer.activate = cgru.tanh
     other = threading.Thread(target=layer.forward, args=(X,))
     other.start()

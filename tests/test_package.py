@@ -1,14 +1,31 @@
 """The package as a whole: what importing it costs and brings, its public names, its files."""
 
+import ast
+import importlib
 import importlib.metadata
+import inspect
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from helpers import run_python
 
 import cgru
+
+FOLDER = Path(cgru.__file__).parent
+STUBS = sorted(FOLDER.rglob("*.pyi"))
+
+
+def said(path):
+    """What a stub declares: (names, its node), the members of a class and their class among them."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield (node.name,), node
+            for member in node.body:
+                if isinstance(node, ast.ClassDef) and isinstance(member, ast.FunctionDef):
+                    yield (node.name, member.name), member
 
 
 def python(code):
@@ -38,18 +55,45 @@ def test_import_is_quick():
 
 
 def test_typed_and_ready_to_be_read():
-    folder = Path(cgru.__file__).parent
-    assert (folder / "py.typed").exists()
-    compiled = [path for path in folder.rglob("*") if path.suffix in (".so", ".pyd")]
+    assert (FOLDER / "py.typed").exists()
+    compiled = [path for path in FOLDER.rglob("*") if path.suffix in (".so", ".pyd")]
     assert compiled
     for path in compiled:
         assert (path.parent / f"{path.name.partition('.')[0]}.pyi").exists(), path
 
 
+@pytest.mark.parametrize("path", STUBS, ids=lambda path: path.stem)
+def test_docstrings_stand_in_the_module_and_types_in_the_stub(path):
+    module = importlib.import_module(".".join(("cgru", *path.relative_to(FOLDER).with_suffix("").parts)))
+    assert module.__doc__
+    for names, node in said(path):
+        assert ast.get_docstring(node) is None, names
+        if names[-1].startswith("_"):
+            continue
+        holder, found = None, module
+        for name in names:
+            holder, found = found, getattr(found, name)
+        first, _, text = (found.__doc__ or "").partition("\n\n")
+        signature = first.partition("(")[0].split(".")[-1] == names[-1]  # which Cython puts first
+        if inspect.isgetsetdescriptor(found) and not first:  # `cdef readonly`, which can have none
+            text = signature = f" {names[-1]}" in holder.__doc__
+        assert text if signature else first, names
+
+
+@pytest.mark.parametrize("name", ["Cell", "Stream"])
+def test_help_shows_how_a_class_is_called(name):
+    """Stubtest compares no constructor of a compiled class, so the docstring's signature is held to the stub's."""
+    shown = ast.parse(f"def {getattr(cgru, name).__doc__.splitlines()[0]}: ...").body[0].args
+    due = dict(said(FOLDER / f"{name.lower()}.pyi"))[name, "__init__"].args
+    assert [each.arg for each in shown.args] == [each.arg for each in due.args[1:]]
+    assert [each.arg for each in shown.kwonlyargs] == [each.arg for each in due.kwonlyargs]
+    for ours, theirs in ((shown.defaults, due.defaults), (shown.kw_defaults, due.kw_defaults)):
+        assert list(map(ast.dump, ours)) == list(map(ast.dump, theirs))
+
+
 def test_the_source_tree_says_what_to_do(tmp_path):
     """Python run inside the checkout finds the source before the installed package."""
-    folder = Path(cgru.__file__).parent
-    shutil.copytree(folder, tmp_path / "cgru", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__"))
+    shutil.copytree(FOLDER, tmp_path / "cgru", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__"))
     done = subprocess.run([sys.executable, "-c", "import cgru"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode != 0
     assert "pip install -e" in done.stderr.splitlines()[-1]

@@ -9,6 +9,7 @@ from helpers import random_batch, random_layer
 import cgru
 from cgru import reference
 from cgru.activations import bind
+from cgru.variant import LAYER_NORM, RESET_BEFORE, VARIANTS
 
 TUNED = {"LRELU_alpha": 0.2, "ELU_alpha": 0.7}
 
@@ -40,11 +41,11 @@ def central(loss, array, h=1e-6):
 
 
 def random_options(
-    m, s, e, u, *, reset_after=False, reverse=False, inputs=True, recurrent=True, zoneout="mask", seed=2
+    m, s, e, u, *, variant=RESET_BEFORE, reverse=False, inputs=True, recurrent=True, zoneout="mask", seed=2
 ):
     """The options of the reference, the masks drawn with a rate of 0.4."""
     rng = np.random.default_rng(seed)
-    options = {"reset_after": reset_after, "reverse": reverse}
+    options = {"reset_after": variant.reset_after, "layer_norm": variant.layer_norm, "reverse": reverse}
     if inputs:
         options["input_mask"] = (rng.random((m, e)) < 0.6) / 0.6
     if recurrent:
@@ -54,9 +55,11 @@ def random_options(
     return options
 
 
-def parameters(e, u, reset_after):
-    p = random_layer(e, u).p
-    return p | ({"chh": np.random.default_rng(9).standard_normal((1, u))} if reset_after else {})
+def parameters(e, u, variant):
+    """Random ones, gains about one."""
+    p, rng = random_layer(e, u).p, np.random.default_rng(9)
+    more = {name: shape for name, shape in variant.shapes(e, u).items() if name not in p}
+    return p | {name: rng.standard_normal(shape) + (name[0] == "g") for name, shape in more.items()}
 
 
 def run(p, X, h0, lengths, dA, dstate, activations=(), **options):
@@ -105,16 +108,16 @@ def test_gradients(m, s, e, u, ragged, functions):
 @pytest.mark.parametrize("inputs", [False, True], ids=["", "inputs"])
 @pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
 @pytest.mark.parametrize("reverse", [False, True], ids=["onward", "reverse"])
-@pytest.mark.parametrize("reset_after", [False, True], ids=["before", "after"])
-def test_gradients_of_every_option(reset_after, reverse, ragged, inputs, recurrent, zoneout, ended, started):
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=str)
+def test_gradients_of_every_option(variant, reverse, ragged, inputs, recurrent, zoneout, ended, started):
     """Along one dense direction for each array: an error in any entry shows."""
     m, s, e, u = 3, 4, 2, 3
     rng = np.random.default_rng(7)
     activations = FUNCTIONS["custom"]
     options = random_options(
-        m, s, e, u, reset_after=reset_after, reverse=reverse, inputs=inputs, recurrent=recurrent, zoneout=zoneout
+        m, s, e, u, variant=variant, reverse=reverse, inputs=inputs, recurrent=recurrent, zoneout=zoneout
     )
-    p = parameters(e, u, reset_after)
+    p = parameters(e, u, variant)
     X, lengths, h0 = random_batch(m, s, e, u, ragged)
     if ragged:
         lengths[0] = 2  # one at least is shorter
@@ -130,17 +133,19 @@ def test_gradients_of_every_option(reset_after, reverse, ragged, inputs, recurre
         h = reference.forward(p, X, h0, lengths, *activations, **options)["h"]
         return np.nansum(dA * h) + (0 if dstate is None else (dstate * h[np.arange(m), last]).sum())
 
-    def check(name, gradient, at):
+    def check(name, gradient, at, size=1e-5):
         step = rng.standard_normal(gradient.shape)
-        slope = (at(1e-5 * step) - at(-1e-5 * step)) / 2e-5
+        near, far = (at(n * size * step) - at(-n * size * step) for n in (1, 2))
+        slope = (8 * near - far) / (12 * size)
         np.testing.assert_allclose((gradient * step).sum(), slope, rtol=1e-6, atol=1e-8, err_msg=name)
 
-    assert tuple(p) == reference.names(reset_after)
+    assert tuple(p) == variant.names == reference.names(variant.reset_after, variant.layer_norm)
     assert tuple(g) == tuple("d" + name for name in p)
     for name in p:
         check(name, g["d" + name], lambda step, name=name: loss(p | {name: p[name] + step}, X, h0))
     check("X", bc["dX"], lambda step: loss(p, X + step, h0))
-    check("h0", dh0, lambda step: loss(p, X, step if h0 is None else h0 + step))
+    # a state of zero has no variance: next to it a normalised product is bent sharply
+    check("h0", dh0, lambda step: loss(p, X, step if h0 is None else h0 + step), 1e-5 if started else 1e-7)
     for name, cache in bc.items():
         assert not cache[~real[:, :, 0]].any(), name
 
@@ -196,23 +201,50 @@ def test_every_option_by_hand():
         np.testing.assert_allclose(fc["h"].ravel(), [states[1], states[0], 0.25], rtol=1e-13)
 
 
+def test_layer_normalisation_by_hand():
+    """One step of two units, the products side by side, normalised by nothing but math, in the order of z, r and hh."""
+    from math import exp, sqrt, tanh
+
+    p = parameters(1, 2, LAYER_NORM)
+    x, h0 = 0.7, (0.25, -0.5)
+
+    def normal(row):
+        mean = sum(row) / 6
+        i = 1 / sqrt(sum((a - mean) ** 2 for a in row) / 6 + 1e-5)
+        return [(a - mean) * i for a in row], i
+
+    nU, iU = normal([x * p["U" + gate][0, j] for gate in ("z", "r", "hh") for j in range(2)])
+    nV, iV = normal(
+        [h0[0] * p["V" + gate][0, j] + h0[1] * p["V" + gate][1, j] for gate in ("z", "r", "hh") for j in range(2)]
+    )
+    fc = reference.forward(p, np.array([[[x]]]), np.array([h0]), layer_norm=True)
+    for j in range(2):
+        a, b = ([g[0, k] * n[k] for k in (j, 2 + j, 4 + j)] for g, n in ((p["gU"], nU), (p["gV"], nV)))
+        z, r = (1 / (1 + exp(-(a[k] + b[k] + p[bias][0, j]))) for k, bias in enumerate(("bz", "br")))
+        hh = tanh(a[2] + p["bhh"][0, j] + r * (b[2] + p["chh"][0, j]))
+        np.testing.assert_allclose(fc["h"][0, 0, j], z * h0[j] + (1 - z) * hh, rtol=1e-13)
+    for name, due in (("nU", nU), ("nV", nV), ("iU", [iU]), ("iV", [iV])):
+        np.testing.assert_allclose(fc[name][0, 0], due, rtol=1e-12, err_msg=name)
+
+
 @pytest.mark.parametrize("zoneout", ["none", "mask", "rate"])
-@pytest.mark.parametrize("reset_after", [False, True], ids=["before", "after"])
-def test_reverse_is_each_sample_backwards(reset_after, zoneout):
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=str)
+def test_reverse_is_each_sample_backwards(variant, zoneout):
     m, s, e, u = 5, 6, 2, 3
     rng = np.random.default_rng(4)
-    p = parameters(e, u, reset_after)
+    p = parameters(e, u, variant)
     X, lengths, h0 = random_batch(m, s, e, u, ragged=True)
     assert len(set(lengths)) > 2
     dA, dstate = rng.standard_normal((m, s, u)), rng.standard_normal((m, u))
-    options = random_options(m, s, e, u, reset_after=reset_after, reverse=True, zoneout=zoneout)
+    options = random_options(m, s, e, u, variant=variant, reverse=True, zoneout=zoneout)
     fc, bc, g, state, dh0 = run(p, X, h0, lengths, dA, dstate, **options)
     np.testing.assert_array_equal(fc["h"][:, 0], state)
     padding = ~reference.mask(lengths, s)[:, :, 0]
 
     total = dict.fromkeys(g, 0)
     for i, n in enumerate(lengths):
-        own = {"reset_after": reset_after, "input_mask": options["input_mask"][i : i + 1]}
+        own = {name: options[name] for name in ("reset_after", "layer_norm")}
+        own["input_mask"] = options["input_mask"][i : i + 1]
         own["recurrent_masks"] = options["recurrent_masks"][:, i : i + 1]
         if zoneout != "none":
             own["zoneout"] = options["zoneout"][i : i + 1, :n][:, ::-1] if zoneout == "mask" else options["zoneout"]
@@ -235,13 +267,13 @@ def test_reverse_is_each_sample_backwards(reset_after, zoneout):
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["onward", "reverse"])
-@pytest.mark.parametrize("reset_after", [False, True], ids=["before", "after"])
-def test_options_that_change_nothing(reset_after, reverse):
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=str)
+def test_options_that_change_nothing(variant, reverse):
     m, s, e, u = 4, 5, 2, 3
-    p = parameters(e, u, reset_after)
+    p = parameters(e, u, variant)
     X, lengths, h0 = random_batch(m, s, e, u, ragged=True)
     dA = np.random.default_rng(4).standard_normal((m, s, u))
-    direction = {"reset_after": reset_after, "reverse": reverse}
+    direction = {"reset_after": variant.reset_after, "layer_norm": variant.layer_norm, "reverse": reverse}
     due = run(p, X, h0, lengths, dA, None, **direction)
     for option in (
         {"zoneout": 0.0},
@@ -259,7 +291,7 @@ def test_options_that_change_nothing(reset_after, reverse):
 def test_zoneout_keeps_the_state():
     """Where the mask is 1 a unit is as before and passes its gradient on; a rate of 1 keeps h0 to the end."""
     X, _, h0 = random_batch(3, 4, 2, 3, ragged=False)
-    p = parameters(2, 3, reset_after=False)
+    p = parameters(2, 3, RESET_BEFORE)
     zoneout = np.random.default_rng(3).random((3, 4, 3)) < 0.5
     fc = reference.forward(p, X, h0, zoneout=zoneout)
     np.testing.assert_array_equal(fc["h"][zoneout], fc["hp"][zoneout])
@@ -271,12 +303,13 @@ def test_zoneout_keeps_the_state():
     assert not any(value.any() for value in g.values())
 
 
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=str)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_dtype_is_that_of_the_parameters(dtype):
+def test_dtype_is_that_of_the_parameters(dtype, variant):
     m, s, e, u = 3, 4, 2, 3
-    p = {name: value.astype(dtype) for name, value in parameters(e, u, reset_after=True).items()}
+    p = {name: value.astype(dtype) for name, value in parameters(e, u, variant).items()}
     X, lengths, h0 = random_batch(m, s, e, u, ragged=True, dtype=dtype)
-    options = random_options(m, s, e, u, reset_after=True, reverse=True)
+    options = random_options(m, s, e, u, variant=variant, reverse=True)
     options |= {name: options[name].astype(dtype) for name in ("input_mask", "recurrent_masks")}
     dA, dstate = np.ones((m, s, u), dtype), np.ones((m, u), dtype)
     fc, bc, g, *_ = run(p, X, h0, lengths, dA, dstate, **options)

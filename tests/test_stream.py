@@ -211,7 +211,6 @@ def test_a_wrong_step_changes_nothing(x, error):
             ["Pool", "all steps"],
         ),
         (lambda: network(cgru.Bidirectional(cgru.GRU(4)), cgru.Dense(1)), ValueError, ["Bidirectional"]),
-        (lambda: network(cgru.GRU(4), cgru.Dense(1, dtype=np.float32)), ValueError, ["one dtype"]),
         (lambda: network(cgru.GRU(4), cgru.Dense(1, lambda x, deriv=False: x)), ValueError, ["activations"]),
     ],
 )
@@ -229,3 +228,11 @@ def test_batch_and_pickle():
     assert (stream.batch, stream.elements, stream.units, stream.dtype) == (2, 3, 4, np.float64)
     with pytest.raises(TypeError, match="anew"):
         pickle.dumps(stream)
+
+
+def test_a_state_that_is_none_for_several_layers():
+    stream = cgru.Stream(network(cgru.GRU(3, sequences=True), cgru.GRU(2), cgru.Dense(1)))
+    with pytest.raises(TypeError, match="state: expected one array for each of 2 GRU layers, got NoneType"):
+        stream.state = None
+    with pytest.raises(ValueError, match="state: expected one array for each of 2 GRU layers, got 1"):
+        stream.state = [np.zeros((1, 3))]

@@ -14,6 +14,8 @@ VARIANTS = [
     {"reset_after": True, "reverse": True},
     {"zoneout": 0.3},
     {"zoneout": 0.3, "reset_after": True, "reverse": True},
+    {"layer_norm": True},
+    {"zoneout": 0.3, "layer_norm": True, "reverse": True},
 ]
 
 

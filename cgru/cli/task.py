@@ -13,8 +13,8 @@ import numpy as np
 
 import cgru
 from cgru.cli.arguments import RequestError
+from cgru.core.lengths import mask
 from cgru.datasets import Dataset, Split
-from cgru.reference import mask
 
 __all__ = ["Task", "at_steps", "class_names", "in_units_of", "real_steps", "targets", "task_of"]
 

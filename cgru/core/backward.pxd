@@ -1,18 +1,39 @@
-"""The layer backward, without the GIL: its memory is handed in, its arrays are those of the call."""
+"""The layer backward, without the GIL: its memory is handed in, its arrays are those of the call.
 
-from cgru.core.kernels cimport cgru_call, cgru_kernels, cgru_product, cgru_single, cgru_weights
+The call of `execute`; all past a sample's length is written as zero:
+
+    hp hh z r      (m, s, u)    read; and the variant's caches: c, or c nU nV iU iV
+    dA             (m, s, u)    read; none: zero. Past a sample's length it is not looked at
+    h0             (m, u)       read: dL/d(last state) of each sample; none: zero
+    dhh_ dz_ dr_   (m, s, u)    written; gradients reads them
+    dc             (m, s, u)    reset_after, layer_norm: written
+    dU_ dV_        (m, s, 3 u)  layer_norm: written; dL/d of the products of X and hp before they are normalised
+    dh_ dh         (m, s, u)    written where they are there
+    dX             (m, s, e)    likewise
+    last           (m, u)       likewise: dL/dh0 of each sample
+
+A call that was forward's has h0 and last bound to other arrays: bind both anew, if only to None.
+"""
+
+from cgru.core.kernels cimport cgru_call, cgru_kernels, cgru_norm, cgru_product, cgru_single, cgru_weights
 
 
 cdef struct Backward:
     const cgru_kernels *k
     cgru_call *call
     cgru_product reset, state, dX
+    cgru_norm norm
     cgru_single single  # instead of the first two, where there is one sample
+    Py_ssize_t steps  # of the single sample, in all pieces
     Py_ssize_t rows  # of a block
+    int threads
+    bint ragged
+    bint first, last  # whether the steps to run are the first ones to go back through, and the last
 
 
 cdef Py_ssize_t pack_room(const cgru_call *call) noexcept nogil
 cdef Py_ssize_t rows_room(const cgru_kernels *k, const cgru_call *call) noexcept nogil
-cdef void prepare(Backward *b, const cgru_kernels *k, cgru_call *call, void *packed, void *rows) noexcept nogil
-cdef void pack_weights(Backward *b, const cgru_weights *w) noexcept nogil
-cdef void sequence(Backward *b, int threads, bint ragged) noexcept nogil
+cdef void prepare(Backward *b, const cgru_kernels *k, cgru_call *call, void *packed, void *rows,
+                  const cgru_weights *w) noexcept nogil
+cdef void sequence(Backward *b, bint first, bint last) noexcept nogil
+cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) except -1

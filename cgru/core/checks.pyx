@@ -9,11 +9,7 @@ import numpy as np
 
 cimport numpy as cnp
 
-from cgru.reference import names as parameter_names
-
 cnp.import_array()
-
-cdef tuple BEFORE = tuple((name, name[0]) for name in parameter_names()), AFTER = (*BEFORE, ("chh", "c"))
 
 
 cdef bint _has_dtype(cnp.ndarray array, cnp.dtype dtype) noexcept:
@@ -32,6 +28,11 @@ cdef bint _has_shape(cnp.ndarray array, tuple shape) except -1:
 
 
 cpdef cnp.ndarray real(value, name, tuple shape=None, cnp.dtype dtype=None):
+    """`value` as real numbers, cast to `dtype` where given, of `shape`: numbers in it must match, letters may vary.
+
+    No copy is made where none is needed. A name (dict, key) stands for that entry. TypeError for what is not real,
+    ValueError for another shape.
+    """
     cdef cnp.ndarray array
     if type(value) is np.ndarray:
         array = value
@@ -65,11 +66,13 @@ cdef bint _counts_elements(cnp.ndarray array) noexcept:
 
 
 cpdef cnp.ndarray rows(cnp.ndarray array):
+    """`array`, copied only where its last axis is not contiguous."""
     cdef int last = cnp.PyArray_NDIM(array) - 1
     return array if cnp.PyArray_STRIDE(array, last) == cnp.PyArray_ITEMSIZE(array) else np.ascontiguousarray(array)
 
 
 cpdef cnp.ndarray entry(dict source, str of, str key, tuple shape, cnp.dtype dtype=None):
+    """`real` of `source[key]`, quickly where nothing is to be done; `of` is the name of the dict in errors."""
     cdef cnp.ndarray array
     value = source[key]
     if type(value) is np.ndarray:
@@ -80,10 +83,12 @@ cpdef cnp.ndarray entry(dict source, str of, str key, tuple shape, cnp.dtype dty
 
 
 cpdef dict entries(dict source, str of, tuple names, tuple shape, cnp.dtype dtype):
+    """`entry` of each name, copied only where its last axis is not contiguous."""
     return {name: rows(entry(source, of, name, shape, dtype)) for name in names}
 
 
 cpdef bint has(dict source, tuple names) except -1:
+    """Whether all the names are in `source`."""
     for name in names:
         if name not in source:
             return False
@@ -91,6 +96,7 @@ cpdef bint has(dict source, tuple names) except -1:
 
 
 def shapes_of(cache, shapes):
+    """Set `shapes[k] = cache[k].shape` for each key of the cache."""
     cdef tuple shape = None
     for name, value in cache.items():
         if shape is None or type(value) is not np.ndarray or not _has_shape(value, shape):
@@ -99,8 +105,12 @@ def shapes_of(cache, shapes):
 
 
 def sequences(value, name, cnp.dtype dtype=None):
-    cdef cnp.ndarray array = real(value, name, ("m", "s", "e"), dtype)
+    """`value` as real numbers of shape (m, s, e) with at least one sample, step and element."""
+    cdef cnp.ndarray array = real(value, name, None, dtype)
     cdef int axis
+    if cnp.PyArray_NDIM(array) != 3:
+        advice = f"; for one element a step give {name}[:, :, None]" if cnp.PyArray_NDIM(array) == 2 else ""
+        raise ValueError(f"{name}: expected shape (m, s, e), got {np.shape(array)}{advice}")
     for axis in range(3):
         if cnp.PyArray_DIM(array, axis) == 0:
             what = ("samples", "steps", "elements")[axis]
@@ -109,6 +119,7 @@ def sequences(value, name, cnp.dtype dtype=None):
 
 
 def integers(value, name):
+    """`value` as an array of an integer dtype; TypeError for any other, booleans among them."""
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -119,6 +130,7 @@ def integers(value, name):
 
 
 def lengths_of(value, m, s, name="lengths"):
+    """`lengths` (m,) as intp, each from 1 to s; None stays None."""
     if value is None:
         return None
     array = integers(value, name)
@@ -131,6 +143,7 @@ def lengths_of(value, m, s, name="lengths"):
 
 
 def positive(value, name):
+    """`value` as an int of at least 1."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name}: expected an integer, got {type(value).__name__}")
     if value < 1:
@@ -139,12 +152,14 @@ def positive(value, name):
 
 
 def flag(value, name):
+    """`value`, True or False."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name}: expected True or False, got {type(value).__name__}")
     return bool(value)
 
 
 def rate(value, name):
+    """`value` as a float of at least 0 and below 1: the share that is dropped, or kept as it was."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
     if not 0 <= value < 1:
@@ -153,18 +168,21 @@ def rate(value, name):
 
 
 def mapping(value, name):
+    """`value`, a mapping or None."""
     if value is not None and not isinstance(value, Mapping):
         raise TypeError(f"{name}: expected a dict or None, got {type(value).__name__}")
     return value
 
 
 def callable_(value, name):
+    """`value`, which can be called."""
     if not callable(value):
         raise TypeError(f"{name}: expected a callable, got {type(value).__name__}")
     return value
 
 
 def float_dtype(value, name="dtype"):
+    """`value` as numpy.dtype, float32 or float64."""
     try:
         dtype = np.dtype(value)
     except TypeError:
@@ -175,22 +193,29 @@ def float_dtype(value, name="dtype"):
 
 
 def generator(rng):
+    """`rng` as a Generator."""
     try:
         return np.random.default_rng(rng)
     except (TypeError, ValueError) as error:
         raise type(error)(f"rng: expected a Generator, a seed or None, got {rng!r} ({error})") from None
 
 
-def parameters(dict p, e, u, cnp.dtype dtype, source="p", bint reset_after=False):
+def parameters(dict p, e, u, cnp.dtype dtype, variant, source="p"):
+    """The parameters of a GRU layer in `dtype`, those of the variant, checked against e elements and u units.
+
+    RuntimeError where there are none; ValueError for one that is missing or misshapen, or, naming `source`, where they
+    were made for another number of elements; TypeError for one that is not real.
+    """
     if not p:
         raise RuntimeError("p: empty; expected compute_shapes and initialize_parameters before this call")
-    cdef dict due = {"U": (e, u), "V": (u, u), "b": (1, u), "c": (1, u)}, checked = {}
-    for name, kind in AFTER if reset_after else BEFORE:
+    cdef dict due = {"U": (e, u), "V": (u, u), "b": (1, u), "c": (1, u), "g": (1, 3 * u)}, checked = {}
+    cdef str name
+    for name in variant.names:
         if name not in p:
-            raise ValueError(f"p[{name!r}]: missing; expected an array of shape {due[kind]}")
+            raise ValueError(f"p[{name!r}]: missing; expected an array of shape {due[name[0]]}")
         if name == "Uz":
             _count_elements(p, e, u, source)
-        checked[name] = entry(p, "p", name, due[kind], dtype)
+        checked[name] = entry(p, "p", name, due[name[0]], dtype)
     return checked
 
 

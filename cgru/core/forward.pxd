@@ -1,19 +1,40 @@
-"""The layer forward, without the GIL: its memory is handed in, its arrays are those of the call."""
+"""The layer forward, without the GIL: its memory is handed in, its arrays are those of the call.
 
-from cgru.core.kernels cimport cgru_call, cgru_kernels, cgru_product, cgru_single, cgru_weights
+The call of `execute`, m samples, s steps, e elements, u unit cells, all arrays of one dtype:
+
+    X       (m, s, e)    read
+    h0      (m, u)       read; none: zero
+    h       (m, s, u)    written where it is there, past a sample's length with its last state (in reverse: h0)
+    last    (m, u)       written where it is there: the state after each sample's last step
+    hh z r  (m, s, u)    written, all or none of them, `h` with them; zero past a sample's length
+    hh_ z_ r_            likewise, all or none, never without those above
+    c       (m, s, u)    reset_after, layer_norm: with hh, z and r
+    nU nV   (m, s, 3 u)  layer_norm: with hh, z and r; the columns of z, r and hh side by side, as in gU and gV
+    iU iV   (m, s, 1)    likewise
+
+`hp` is not bound: whoever wants it takes (m, s + 1, u), h0 in its first step (in reverse in its last), for both. Masks on X
+are multiplied into it before.
+"""
+
+from cgru.core.kernels cimport cgru_call, cgru_kernels, cgru_norm, cgru_product, cgru_single, cgru_weights
 
 
 cdef struct Forward:
     const cgru_kernels *k
     cgru_call *call
     cgru_product gates, candidate
-    cgru_product recurrent  # where the reset comes after
+    cgru_product of_X, of_hp  # what a variant has beside these, or in their place
+    cgru_norm norm
     cgru_single single  # instead of the products, where there is one sample
     Py_ssize_t rows  # of a block
+    int threads
+    bint ragged
+    bint first, last  # whether the steps to run are the first ones of the sequence, and the last
 
 
 cdef Py_ssize_t pack_room(const cgru_call *call) noexcept nogil
 cdef Py_ssize_t rows_room(const cgru_kernels *k, const cgru_call *call) noexcept nogil
-cdef void prepare(Forward *f, const cgru_kernels *k, cgru_call *call, void *packed, void *rows) noexcept nogil
-cdef void pack_weights(Forward *f, const cgru_weights *w) noexcept nogil
-cdef void sequence(Forward *f, int threads, bint ragged) noexcept nogil
+cdef void prepare(Forward *f, const cgru_kernels *k, cgru_call *call, void *packed, void *rows,
+                  const cgru_weights *w) noexcept nogil
+cdef void sequence(Forward *f, bint first, bint last) noexcept nogil
+cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) except -1

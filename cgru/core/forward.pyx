@@ -6,8 +6,9 @@ Whatever is given here is trusted: layer.py has checked it. All arrays are of on
 cimport numpy as cnp
 
 from cgru.core.kernels cimport (
-    CGRU_C, CGRU_HH, add_operand, array, cgru_call, cgru_kernels, cgru_matrix, cgru_weights, kernels, new_call,
-    new_product, odd_lines, options, pack, pack_bias, steps_of_single, weights,
+    CGRU_C, CGRU_HH, CGRU_R, CGRU_Z, add_operand, call_of, cgru_array, cgru_call, cgru_kernels, cgru_matrix,
+    cgru_product, cgru_weights, in_pieces, is_single, kernels, new_product, odd_lines, pack, pack_bias, pack_gains,
+    steps_of_single, weights,
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.threads cimport block_rows, share, threads_for
@@ -22,13 +23,24 @@ cdef void step(const Forward *f, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) 
     """Take `rows` rows from hp to h."""
     # x = X[:, t]
     f.k.load(f.call, t, row, rows)
-    # r = activate_reset(x Ur + hp Vr + br), r * hp;  z = activate_update(x Uz + hp Vz + bz)
-    f.k.product(&f.gates, t, row, rows)
-    # hh = activate(x Uhh + (r * hp) Vhh + bhh);  h = z * hp + (1 - z) * hh
-    # or, where the reset comes after, hh = activate(x Uhh + bhh + r * (hp Vhh + chh))
-    if f.call.after:
-        f.k.product(&f.recurrent, t, row, rows)
-    f.k.product(&f.candidate, t, row, rows)
+    if f.call.norm:
+        # 1. a = x [Ur Uz Uhh];  b = hp [Vr Vz Vhh]
+        f.k.product(&f.of_X, t, row, rows)
+        f.k.product(&f.of_hp, t, row, rows)
+        # 2. nU = normal(a);  nV = normal(b);  r, z;  hh = activate(gU nU + bhh + r * (gV nV + chh));  h
+        f.k.norm_forward(&f.norm, t, row, rows)
+    elif f.call.after:
+        # 1. r = activate_reset(x Ur + hp Vr + br);  z = activate_update(x Uz + hp Vz + bz)
+        f.k.product(&f.gates, t, row, rows)
+        # 2. r * c, c = hp Vhh + chh
+        f.k.product(&f.of_hp, t, row, rows)
+        # 3. hh = activate(x Uhh + bhh + r * c);  h = z * hp + (1 - z) * hh
+        f.k.product(&f.candidate, t, row, rows)
+    else:
+        # 1. r = activate_reset(x Ur + hp Vr + br), r * hp;  z = activate_update(x Uz + hp Vz + bz)
+        f.k.product(&f.gates, t, row, rows)
+        # 2. hh = activate(x Uhh + (r * hp) Vhh + bhh);  h = z * hp + (1 - z) * hh
+        f.k.product(&f.candidate, t, row, rows)
 
 
 cdef void block(void *work, Py_ssize_t part) noexcept nogil:
@@ -38,7 +50,8 @@ cdef void block(void *work, Py_ssize_t part) noexcept nogil:
     cdef Py_ssize_t rows = min(f.rows, f.call.m - row)
     cdef Py_ssize_t live = rows
     cdef bint cached = f.call.hh.data != NULL
-    f.k.start(f.call, row, rows)
+    if f.first:
+        f.k.start(f.call, row, rows)
     for n in range(s):
         t = s - 1 - n if f.call.reverse else n
         if f.call.running:
@@ -47,102 +60,148 @@ cdef void block(void *work, Py_ssize_t part) noexcept nogil:
             step(f, t, row, live)
         if live < rows and cached:
             f.k.pad(f.call, t, row + live, rows - live)
-    if f.call.last.data:
+    if f.last and f.call.last.data:
         f.k.finish(f.call, row, rows)
 
 
 cdef Py_ssize_t pack_room(const cgru_call *call) noexcept nogil:
     """Numbers that the packed weights take."""
-    return (3 * (call.u + call.e) + 4) * call.up
+    return (3 * (call.u + call.e) + (10 if call.norm else 4)) * call.up
 
 
 cdef Py_ssize_t rows_room(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
     """Numbers that the rows take."""
-    return 6 * call.up if call.m == 1 else call.m * odd_lines(3 * call.up + call.ep, k.size)
+    return 6 * call.up if is_single(call) else call.m * odd_lines((7 if call.norm else 3) * call.up + call.ep, k.size)
 
 
-cdef void prepare(Forward *f, const cgru_kernels *k, cgru_call *call, void *packed, void *rows) noexcept nogil:
-    """A pass over `call` whose weights, of `pack_room` numbers, and rows, of `rows_room`, lie there."""
-    cdef Py_ssize_t u = call.u, e = call.e, up = call.up, size = k.size
-    cdef char *h = <char *>rows
-    cdef char *to = <char *>packed
-    cdef char *x = h + up * size
-    cdef int gate
-    f.k, f.call = k, call
+cdef void prepare(Forward *f, const cgru_kernels *k, cgru_call *call, void *packed, void *rows,
+                  const cgru_weights *w) noexcept nogil:
+    """A pass over `call` whose weights, of `pack_room` numbers, and rows, of `rows_room`, lie there. The weights are packed
+    from `w`, or, where that is NULL, stand there already.
+    """
+    f.k, f.call, f.threads, f.ragged = k, call, 1, False
     call.rows, call.ld = rows, rows_room(k, call) // call.m
-    if call.m == 1:
-        f.single.call = call
-        for gate in range(3):
-            f.single.U[gate] = cgru_matrix(to, 0, 1)
-            f.single.V[gate] = cgru_matrix(to + e * up * size, 0, 1)
-            f.single.b[gate] = cgru_matrix(to + (e + u) * up * size, 0, 1)
-            to += (e + u + 1) * up * size
-        f.single.b[CGRU_C] = cgru_matrix(to, 0, 1)
-        return
-    f.gates = new_product(k, call, k.gates, 2 * up, to, to + 3 * (u + e) * up * size)
+    if call.norm:
+        lay_out_norm(f, <char *>packed, w)
+    elif call.m == 1:
+        lay_out_single(f, <char *>packed, w)
+    else:
+        lay_out(f, <char *>packed, w)
+
+
+cdef void lay_out(Forward *f, char *to, const cgru_weights *w) noexcept nogil:
+    """The products of a step of several samples, whose rows are h | x | r * h | z."""
+    cdef const cgru_kernels *k = f.k
+    cdef const cgru_call *call = f.call
+    cdef Py_ssize_t u = call.u, e = call.e, up = call.up, size = k.size
+    cdef char *h = <char *>call.rows
+    cdef char *x = h + up * size
+    cdef char *bias = to + 3 * (u + e) * up * size
+    cdef int gate
+    f.gates = new_product(k, call, k.gates, 2 * up, to, bias)
     add_operand(&f.gates, h, call.ld, u)
     add_operand(&f.gates, x, call.ld, e)
-    f.candidate = new_product(k, call, k.candidate, up, to + 2 * (u + e) * up * size,
-                              to + (3 * (u + e) + 2) * up * size)
+    f.candidate = new_product(k, call, k.candidate, up, to + 2 * (u + e) * up * size, bias + 2 * up * size)
     add_operand(&f.candidate, x, call.ld, e)
     if call.after:
-        f.recurrent = new_product(k, call, k.recurrent, up, to + (2 * u + 3 * e) * up * size,
-                                  to + (3 * (u + e) + 3) * up * size)
-        add_operand(&f.recurrent, h, call.ld, u)
+        f.of_hp = new_product(k, call, k.recurrent, up, to + (2 * u + 3 * e) * up * size, bias + 3 * up * size)
+        add_operand(&f.of_hp, h, call.ld, u)
     else:
         add_operand(&f.candidate, x + call.ep * size, call.ld, u)
-
-
-cdef void pack_weights(Forward *f, const cgru_weights *w) noexcept nogil:
-    """Put the weights where `prepare` said that they are."""
-    cdef Py_ssize_t u = f.call.u, e = f.call.e, up = f.call.up
-    cdef int gate
-    if f.call.m == 1:
-        for gate in range(3):
-            f.k.lay(w.U[gate], e, u, <void *>f.single.U[gate].data)
-            f.k.lay(w.V[gate], u, u, <void *>f.single.V[gate].data)
-            f.k.lay(w.b[gate], 1, u, <void *>f.single.b[gate].data)
-        if f.call.after:
-            f.k.lay(w.b[CGRU_C], 1, u, <void *>f.single.b[CGRU_C].data)
+    if w == NULL:
         return
     for gate in range(2):  # r and z side by side
-        pack(f.k, &f.gates, 0, gate * up, w.V[gate], u, u)
-        pack(f.k, &f.gates, u, gate * up, w.U[gate], e, u)
-        pack_bias(f.k, &f.gates, gate * up, w.b[gate], u)
-    pack(f.k, &f.candidate, 0, 0, w.U[CGRU_HH], e, u)
-    pack_bias(f.k, &f.candidate, 0, w.b[CGRU_HH], u)
-    if f.call.after:
-        pack(f.k, &f.recurrent, 0, 0, w.V[CGRU_HH], u, u)
-        pack_bias(f.k, &f.recurrent, 0, w.b[CGRU_C], u)
+        pack(k, &f.gates, 0, gate * up, w.V[gate], u, u)
+        pack(k, &f.gates, u, gate * up, w.U[gate], e, u)
+        pack_bias(k, &f.gates, gate * up, w.b[gate], u)
+    pack(k, &f.candidate, 0, 0, w.U[CGRU_HH], e, u)
+    pack_bias(k, &f.candidate, 0, w.b[CGRU_HH], u)
+    if call.after:
+        pack(k, &f.of_hp, 0, 0, w.V[CGRU_HH], u, u)
+        pack_bias(k, &f.of_hp, 0, w.b[CGRU_C], u)
     else:
-        pack(f.k, &f.candidate, e, 0, w.V[CGRU_HH], u, u)
+        pack(k, &f.candidate, e, 0, w.V[CGRU_HH], u, u)
 
 
-cdef bint in_place(Forward *f, const cgru_weights *w) noexcept nogil:
-    """Read the weights of a single sample where they lie, if that is possible and laying them out would not pay."""
+cdef void lay_out_norm(Forward *f, char *to, const cgru_weights *w) noexcept nogil:
+    """The products of a layer-normalised step, whose rows are h | x | a | b, a and b of r, z and hh."""
+    cdef const cgru_kernels *k = f.k
+    cdef const cgru_call *call = f.call
+    cdef Py_ssize_t u = call.u, e = call.e, up = call.up, size = k.size
+    cdef char *h = <char *>call.rows
+    cdef char *x = h + up * size
+    cdef char *a = x + call.ep * size
+    cdef char *gains = to + 3 * (u + e) * up * size
+    cdef char *bias = gains + 6 * up * size
     cdef int gate
-    if f.call.m > 1 or f.call.s > FEW:
+    f.of_X = new_product(k, call, k.put, 3 * up, to, NULL)
+    add_operand(&f.of_X, x, call.ld, e)
+    f.of_X.out = cgru_array(a, call.ld, 0)
+    f.of_hp = new_product(k, call, k.put, 3 * up, to + 3 * e * up * size, NULL)
+    add_operand(&f.of_hp, h, call.ld, u)
+    f.of_hp.out = cgru_array(a + 3 * up * size, call.ld, 0)
+    f.norm.call, f.norm.gains, f.norm.bias = call, gains, bias
+    if w == NULL:
+        return
+    for gate in range(3):
+        pack(k, &f.of_X, 0, gate * up, w.U[gate], e, u)
+        pack(k, &f.of_hp, 0, gate * up, w.V[gate], u, u)
+    for gate in range(4):
+        k.lay(w.b[gate], 1, u, bias + gate * up * size)
+    pack_gains(k, w, u, up, gains)
+
+
+cdef void lay_out_single(Forward *f, char *to, const cgru_weights *w) noexcept nogil:
+    """The weights of a single sample."""
+    cdef Py_ssize_t u = f.call.u, e = f.call.e, up = f.call.up, size = f.k.size
+    cdef int gate
+    f.single.call = f.call
+    for gate in range(3):
+        f.single.U[gate] = cgru_matrix(to, 0, 1)
+        f.single.V[gate] = cgru_matrix(to + e * up * size, 0, 1)
+        f.single.b[gate] = cgru_matrix(to + (e + u) * up * size, 0, 1)
+        to += (e + u + 1) * up * size
+    f.single.b[CGRU_C] = cgru_matrix(to, 0, 1)
+    if w == NULL:
+        return
+    for gate in range(3):
+        f.k.lay(w.U[gate], e, u, <void *>f.single.U[gate].data)
+        f.k.lay(w.V[gate], u, u, <void *>f.single.V[gate].data)
+        f.k.lay(w.b[gate], 1, u, <void *>f.single.b[gate].data)
+    if f.call.after:
+        f.k.lay(w.b[CGRU_C], 1, u, <void *>f.single.b[CGRU_C].data)
+
+
+cdef bint lies_well(const cgru_call *call, const cgru_weights *w) noexcept nogil:
+    """Whether the weights of a single sample can be read where they lie, and laying them out would not pay."""
+    cdef int gate
+    if not is_single(call) or call.s > FEW:
         return False
     for gate in range(3):
         if not (w.U[gate].column == w.V[gate].column == w.b[gate].column == 1):
             return False
-        if w.U[gate].row < f.call.u or w.V[gate].row < f.call.u:
+        if w.U[gate].row < call.u or w.V[gate].row < call.u:
             return False
-    if f.call.after and w.b[CGRU_C].column != 1:
-        return False
+    return not call.after or w.b[CGRU_C].column == 1
+
+
+cdef void read_in_place(Forward *f, const cgru_weights *w) noexcept nogil:
+    cdef int gate
     for gate in range(3):
         f.single.U[gate], f.single.V[gate], f.single.b[gate] = w.U[gate], w.V[gate], w.b[gate]
     f.single.b[CGRU_C] = w.b[CGRU_C]
-    return True
 
 
-cdef void sequence(Forward *f, int threads, bint ragged) noexcept nogil:
-    """From h0 to the last states, all steps."""
+cdef void sequence(Forward *f, bint first, bint last) noexcept nogil:
+    """All steps of the call; where they are the `first` ones of a sequence, from h0, and where they are the `last`, into
+    `last`.
+    """
     cdef cgru_call *call = f.call
     cdef Py_ssize_t steps, t
-    if call.m == 1:
+    if is_single(call):
         steps = steps_of_single(call)
-        f.k.start(call, 0, 1)
+        if first:
+            f.k.start(call, 0, 1)
         if call.reverse and call.hh.data != NULL:  # with the first state
             for t in range(steps, call.s):
                 f.k.pad(call, t, 0, 1)
@@ -150,32 +209,56 @@ cdef void sequence(Forward *f, int threads, bint ragged) noexcept nogil:
         if not call.reverse and call.hh.data != NULL:
             for t in range(steps, call.s):
                 f.k.pad(call, t, 0, 1)
-        if call.last.data:
+        if last and call.last.data:
             f.k.finish(call, 0, 1)
         return
-    f.rows = block_rows(call.m, call.ld * f.k.size, 3 * call.u * (call.e + call.u) * f.k.size, threads, ragged)
-    share(block, f, (call.m + f.rows - 1) // f.rows, threads)
+    f.first, f.last = first, last
+    f.rows = block_rows(call.m, call.ld * f.k.size, 3 * call.u * (call.e + call.u) * f.k.size, f.threads, f.ragged)
+    share(block, f, (call.m + f.rows - 1) // f.rows, f.threads)
 
 
-def run(dict p not None, dict arrays not None, tuple activations not None, order=None, running=None,
-        bint reverse=False):
-    cdef cnp.ndarray X = arrays["X"]
-    cdef const cgru_kernels *k = kernels(cnp.PyArray_ITEMSIZE(X))
-    cdef cgru_call call = new_call(X, cnp.PyArray_DIM(p["Vz"], 0), activations, order, running)
-    call.h0, call.X, call.h, call.last = (
-        array(arrays, "h0"), array(arrays, "X"), array(arrays, "h"), array(arrays, "last")
-    )
-    call.r, call.z, call.hh = array(arrays, "r"), array(arrays, "z"), array(arrays, "hh")
-    call.r_, call.z_, call.hh_ = array(arrays, "r_"), array(arrays, "z_"), array(arrays, "hh_")
-    options(&call, p, arrays, reverse)
+cdef void _piece(void *work, bint first, bint last) noexcept nogil:
+    sequence(<Forward *>work, first, last)
 
-    cdef cgru_weights w
-    weights(&w, p)
-    cdef Workspace work = Workspace(pack_room(&call) + rows_room(k, &call), k.size)
+
+cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) except -1:
+    """The whole call, with a workspace of its own, on as many threads as it is worth; a Ctrl-C ends it."""
+    cdef Workspace work = Workspace(pack_room(call) + rows_room(k, call), k.size)
+    cdef void *packed = work.take(pack_room(call))
+    cdef void *rows = work.take(rows_room(k, call))
+    cdef bint in_place = lies_well(call, w)
     cdef Forward f
-    prepare(&f, k, &call, work.take(pack_room(&call)), work.take(rows_room(k, &call)))
-    cdef int threads = threads_for(6.0 * call.m * call.s * call.u * (call.e + call.u))
-    with nogil:
-        if not in_place(&f, &w):
-            pack_weights(&f, &w)
-        sequence(&f, threads, running is not None)
+    if in_place:
+        prepare(&f, k, call, packed, rows, NULL)
+        read_in_place(&f, w)
+    else:
+        with nogil:
+            prepare(&f, k, call, packed, rows, w)
+    f.threads = threads_for(6.0 * call.m * call.s * call.u * (call.e + call.u))
+    f.ragged = call.running != NULL
+    return in_pieces(call, k.size, call.reverse, _piece, &f)
+
+
+def run(variant, dict p not None, dict arrays not None, tuple activations not None, order=None, running=None,
+        bint reverse=False):
+    """Run the sequences X and fill those of `h, hh, z, r, hh_, z_, r_` (m, s, u), the variant's caches and `last` (m, u)
+    that are there.
+
+    Past a sample's length `h` is filled with its last state, in reverse with the first, the others with zero; where no
+    `hh` is wanted, nothing is written there.
+
+    Args:
+        variant: what kind of GRU it is.
+        p: its parameters.
+        arrays: X (m, s, e) and the outputs, last axis contiguous; `h0` (m, u) C-contiguous, or none; `zoneout`, a mask
+            (m, s, u) or a rate (), or none. All of one dtype.
+        activations: (code, alpha) of activate, activate_update and activate_reset, as `cgru.activations.code_of` gives.
+        order: (m,) intp, the samples, longest first; None: every sample has every step.
+        running: (s,) intp, how many of them have each step.
+        reverse: whether the steps run from the last to the first.
+    """
+    cdef cgru_call call = call_of(variant, cnp.PyArray_DIM(p["Vz"], 0), arrays, activations, order, running)
+    cdef cgru_weights w
+    call.reverse = reverse
+    weights(&w, p, variant.names)
+    execute(&call, &w, kernels(arrays["X"].itemsize))

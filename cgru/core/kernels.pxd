@@ -1,4 +1,17 @@
-"""The typed door to simd/: the structs that the compiled modules fill, and the table of kernels in use."""
+"""The typed door to simd/: the structs that the compiled modules fill, and the table of kernels in use.
+
+A call is made in three steps, each variant's alike; forward.pxd, backward.pxd and gradients.pxd say which arrays each wants.
+
+    cdef cgru_call call = new_call(m, s, e, u, itemsize, variant, codes)
+    set_lengths(&call, order, running); set_zoneout(&call, zoneout); call.reverse = reverse
+    bind(&call, "X", X); bind(&call, "h", h); ...
+
+    cdef cgru_weights w
+    weights(&w, p, variant.names)
+    execute(&call, &w, kernels(itemsize))
+
+The structs own nothing: whoever fills them holds the arrays until the call is over.
+"""
 
 cimport numpy as cnp
 
@@ -20,9 +33,10 @@ cdef extern from "simd/cgru.h" nogil:
         int after, reverse
         double zoneout
         cgru_array h0, X, h, hp, hh, z, r, c, hh_, z_, r_, kept, last
-        cgru_array dA, dh_, dh, dhh_, dz_, dr_, dc, dX
+        cgru_array dA, dh_, dh, dhh_, dz_, dr_, dc, dX, nU, nV, iU, iV, dU_, dV_
         void *rows
         Py_ssize_t ld, up, ep
+        int norm
 
     ctypedef struct cgru_operand:
         const void *rows
@@ -41,6 +55,7 @@ cdef extern from "simd/cgru.h" nogil:
         cgru_matrix U[3]
         cgru_matrix V[3]
         cgru_matrix b[4]
+        cgru_matrix g[2]
 
     ctypedef struct cgru_single:
         const cgru_call *call
@@ -64,15 +79,28 @@ cdef extern from "simd/cgru.h" nogil:
 
     ctypedef struct cgru_gradients:
         void *U[3]
-        void *V[4]
+        void *V[3]
         void *b[4]
+        void *g[2]
+
+    ctypedef struct cgru_term:
+        cgru_array d, factor
+        void *U
+        void *V
+        void *b
+        int reset
 
     ctypedef struct cgru_outer:
         const cgru_call *call
-        const cgru_gradients *g
+        const cgru_term *terms
         Py_ssize_t first, last, count, depth
         void *operands
-        void *gates
+        void *rows
+
+    ctypedef struct cgru_norm:
+        const cgru_call *call
+        const void *gains
+        const void *bias
 
     ctypedef struct cgru_kernels:
         const char *level
@@ -102,17 +130,42 @@ cdef extern from "simd/cgru.h" nogil:
         void (*multiply)(cgru_outer *) noexcept nogil
         Py_ssize_t (*panels)(Py_ssize_t) noexcept nogil
         void (*activation)(cgru_activation, const void *, void *, Py_ssize_t) noexcept nogil
+        void (*norm_forward)(const cgru_norm *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*norm_backward)(const cgru_norm *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
 
+
+# Runs the steps of a call as it stands; whether they are its first ones, and its last.
+ctypedef void run_piece(void *work, bint first, bint last) noexcept nogil
 
 cdef const cgru_kernels *kernels(Py_ssize_t itemsize) noexcept nogil
+cdef int in_pieces(cgru_call *call, int size, bint last_first, run_piece *run, void *work) except -1
 
 
-cdef cgru_call new_call(cnp.ndarray X, Py_ssize_t u, tuple activations, object order, object running) except *
-cdef cgru_array array(dict arrays, str name) except *
+# A call of that `cgru.variant.Variant`; its arrays and rows are still NULL. activations: the (code, alpha) of activate,
+# activate_update and activate_reset, or None for gradients, which need none.
+cdef cgru_call new_call(Py_ssize_t m, Py_ssize_t s, Py_ssize_t e, Py_ssize_t u, int itemsize, object variant,
+                        tuple activations) except *
+# Make `call.<name>` that array, (m, s, n) or (m, n), last axis contiguous; None: not there. KeyError where a call has no
+# array of that name. Names are the letters of the caches, and h0, last, X.
+cdef int bind(cgru_call *call, str name, cnp.ndarray array) except -1
+# Samples longest first (m) and how many of them have each step (s), both intp; or None, None: all have all steps.
+cdef int set_lengths(cgru_call *call, cnp.ndarray order, cnp.ndarray running) except -1
+# None, a mask (m, s, u), last axis contiguous, or a rate: a float or an array ().
+cdef int set_zoneout(cgru_call *call, object zoneout) except -1
+# Where the parameters of these names lie, any strides; and where their gradients are summed up: C-contiguous arrays by
+# their names, 'd' + that of the parameter.
+cdef int weights(cgru_weights *w, dict p, tuple names) except -1
+cdef int targets(cgru_gradients *to, dict g) except -1
+
+# The call of that `arrays`, a dict with X and whatever else is to be bound, and of their "zoneout".
+cdef cgru_call call_of(variant, Py_ssize_t u, dict arrays, tuple activations, order, running) except *
+# Where an array stands among those of cgru_call, from h0 on; and a parameter in cgru_weights and cgru_gradients.
+cdef int array_place(str name) except -1
+cdef int parameter_place(str name) except -1
+cdef cgru_array view(cnp.ndarray source) noexcept
 cdef cgru_matrix matrix(cnp.ndarray W) noexcept
-cdef int options(cgru_call *call, dict p, dict arrays, bint reverse) except -1
-cdef void *data(dict arrays, str name) except NULL
-cdef int weights(cgru_weights *w, dict p) except -1
+# Whether single.h runs the call, and how many steps it has then.
+cdef bint is_single(const cgru_call *call) noexcept nogil
 cdef Py_ssize_t steps_of_single(const cgru_call *call) noexcept nogil
 
 cdef Py_ssize_t odd_lines(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nogil
@@ -124,3 +177,4 @@ cdef void pack(const cgru_kernels *k, const cgru_product *product, Py_ssize_t k0
                Py_ssize_t depth, Py_ssize_t columns) noexcept nogil
 cdef void pack_bias(const cgru_kernels *k, const cgru_product *product, Py_ssize_t column0, cgru_matrix b,
                     Py_ssize_t columns) noexcept nogil
+cdef void pack_gains(const cgru_kernels *k, const cgru_weights *w, Py_ssize_t u, Py_ssize_t up, char *to) noexcept nogil

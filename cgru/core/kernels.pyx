@@ -12,15 +12,28 @@ import numpy as np
 cimport numpy as cnp
 from libc.string cimport memset
 
-from cgru.core.checks cimport real, rows
-from cgru.core.memory cimport Workspace
-
 cnp.import_array()
+
+cdef extern from "Python.h":
+    int PyErr_CheckSignals() except -1
 
 cdef extern from "simd/cgru.h":
     const cgru_kernels *cgru_level(const char *level, int itemsize)
 
 LEVELS = ("avx512", "avx2", "baseline", "scalar")
+
+cdef enum:
+    MOST_STEPS = 4096  # of a piece
+cdef double PIECE = 4e9  # operations of a piece: some tens of milliseconds
+
+# The arrays of a cgru_call, from h0 on, and the parameters in cgru_weights and cgru_gradients, as they stand there.
+cdef dict ARRAYS = {name: place for place, name in enumerate((
+    "h0", "X", "h", "hp", "hh", "z", "r", "c", "hh_", "z_", "r_", "kept", "last",
+    "dA", "dh_", "dh", "dhh_", "dz_", "dr_", "dc", "dX", "nU", "nV", "iU", "iV", "dU_", "dV_",
+))}
+cdef dict PARAMETERS = {name: place for place, name in enumerate((
+    "Ur", "Uz", "Uhh", "Vr", "Vz", "Vhh", "br", "bz", "bhh", "chh", "gU", "gV",
+))}
 
 cdef const cgru_kernels *_float32 = NULL
 cdef const cgru_kernels *_float64 = NULL
@@ -31,14 +44,17 @@ cdef const cgru_kernels *kernels(Py_ssize_t itemsize) noexcept nogil:
 
 
 def levels():
+    """The levels that this build and this machine have, the fastest first: of avx512, avx2, baseline, scalar."""
     return tuple(name for name in LEVELS if cgru_level(name.encode(), 4) != NULL)
 
 
 def level():
+    """The level in use: the fastest one, or what `CGRU_SIMD` in the environment names."""
     return _float32.level.decode()
 
 
 def use_level(str name not None):
+    """Take level `name` from now on; ValueError where this build or this machine lacks it."""
     global _float32, _float64
     if name not in levels():
         raise ValueError(f"CGRU_SIMD: expected one of {', '.join(levels())} on this machine, got {name!r}")
@@ -47,6 +63,7 @@ def use_level(str name not None):
 
 
 def activation(int code, double alpha, x):
+    """The compiled activation `code` (see `cgru.activations.CODES`) at x, float32 or float64 of any shape."""
     cdef cnp.ndarray given = np.ascontiguousarray(x), out = np.empty_like(given)
     cdef cgru_activation f = cgru_activation(code, alpha)
     if given.dtype not in (np.float32, np.float64):
@@ -63,56 +80,95 @@ cdef cgru_activation _activation(tuple pair) except *:
     return f
 
 
-cdef cgru_call new_call(cnp.ndarray X, Py_ssize_t u, tuple activations, object order, object running) except *:
-    """A call for X (m, s, e); its arrays and rows are still NULL.
-
-    activations: the (code, alpha) of activate, activate_update and activate_reset, or None. order, running: intp, or
-    None.
-    """
+cdef cgru_call new_call(Py_ssize_t m, Py_ssize_t s, Py_ssize_t e, Py_ssize_t u, int itemsize, object variant,
+                        tuple activations) except *:
     cdef cgru_call call
-    cdef Py_ssize_t lanes = kernels(cnp.PyArray_ITEMSIZE(X)).lanes
+    cdef Py_ssize_t lanes = kernels(itemsize).lanes
     memset(&call, 0, sizeof(call))
-    call.m, call.s, call.e, call.u = cnp.PyArray_DIM(X, 0), cnp.PyArray_DIM(X, 1), cnp.PyArray_DIM(X, 2), u
-    call.up, call.ep = (u + lanes - 1) // lanes * lanes, (call.e + lanes - 1) // lanes * lanes
+    call.m, call.s, call.e, call.u = m, s, e, u
+    call.up, call.ep = (u + lanes - 1) // lanes * lanes, (e + lanes - 1) // lanes * lanes
+    call.after, call.norm = variant.reset_after, variant.layer_norm
     if activations is not None:
         call.activate, call.activate_update, call.activate_reset = (
             _activation(activations[0]), _activation(activations[1]), _activation(activations[2])
         )
-    if order is not None:
-        call.order = <const Py_ssize_t *>cnp.PyArray_DATA(order)
-        call.running = <const Py_ssize_t *>cnp.PyArray_DATA(running)
     return call
 
 
-cdef cgru_array array(dict arrays, str name) except *:
-    """The array of that name, (m, s, n) or (m, n), last axis contiguous; NULL data where there is none."""
-    cdef cgru_array view
-    cdef cnp.ndarray source
-    memset(&view, 0, sizeof(view))
-    found = arrays.get(name)
-    if found is not None:
-        source = found
-        view.data = cnp.PyArray_DATA(source)
-        view.sample = cnp.PyArray_STRIDE(source, 0) // cnp.PyArray_ITEMSIZE(source)
-        if cnp.PyArray_NDIM(source) == 3:
-            view.step = cnp.PyArray_STRIDE(source, 1) // cnp.PyArray_ITEMSIZE(source)
-    return view
-
-
-cdef int options(cgru_call *call, dict p, dict arrays, bint reverse) except -1:
-    """What makes a call another variant: chh among the parameters, zoneout's mask or rate among the arrays."""
-    call.after, call.reverse, call.c = "chh" in p, reverse, array(arrays, "c")
-    zoneout = arrays.get("zoneout")
-    if zoneout is not None and cnp.PyArray_NDIM(zoneout) == 0:
-        call.zoneout = zoneout
-    elif zoneout is not None:
-        call.kept = array(arrays, "zoneout")
+cdef int bind(cgru_call *call, str name, cnp.ndarray array) except -1:
+    (&call.h0)[array_place(name)] = cgru_array(NULL, 0, 0) if array is None else view(array)
     return 0
 
 
-cdef void *data(dict arrays, str name) except NULL:
-    """Where the array of that name begins."""
-    return cnp.PyArray_DATA(arrays[name])
+cdef int set_lengths(cgru_call *call, cnp.ndarray order, cnp.ndarray running) except -1:
+    call.order, call.running = NULL, NULL
+    if order is not None:
+        call.order, call.running = <Py_ssize_t *>cnp.PyArray_DATA(order), <Py_ssize_t *>cnp.PyArray_DATA(running)
+    return 0
+
+
+cdef int set_zoneout(cgru_call *call, object zoneout) except -1:
+    if isinstance(zoneout, np.ndarray) and cnp.PyArray_NDIM(zoneout):
+        call.kept = view(zoneout)
+    elif zoneout is not None:
+        call.zoneout = zoneout
+    return 0
+
+
+cdef cgru_call call_of(variant, Py_ssize_t u, dict arrays, tuple activations, order, running) except *:
+    cdef cnp.ndarray X = arrays["X"]
+    cdef cgru_call call = new_call(cnp.PyArray_DIM(X, 0), cnp.PyArray_DIM(X, 1), cnp.PyArray_DIM(X, 2), u,
+                                   cnp.PyArray_ITEMSIZE(X), variant, activations)
+    set_lengths(&call, order, running)
+    set_zoneout(&call, arrays.get("zoneout"))
+    for name, array in arrays.items():
+        if name in ARRAYS:
+            bind(&call, name, array)
+    return call
+
+
+cdef cgru_array view(cnp.ndarray source) noexcept:
+    """An array (m, s, n) or (m, n), last axis contiguous, as the kernels see it."""
+    cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(source)
+    return cgru_array(cnp.PyArray_DATA(source), cnp.PyArray_STRIDE(source, 0) // size,
+                      cnp.PyArray_STRIDE(source, 1) // size if cnp.PyArray_NDIM(source) == 3 else 0)
+
+
+cdef Py_ssize_t steps_of_piece(const cgru_call *call) noexcept nogil:
+    """How many steps run between two looks for a Ctrl-C."""
+    cdef double flop = 6.0 * call.m * call.u * (call.e + call.u)  # of a step
+    return <Py_ssize_t>max(1.0, min(<double>MOST_STEPS, PIECE / flop))
+
+
+cdef void narrow(cgru_call *call, const cgru_call *whole, Py_ssize_t start, Py_ssize_t steps, int size) noexcept nogil:
+    """Make `call` one of some steps of a whole call: all arrays begin at the first of them."""
+    call[0] = whole[0]
+    call.s = steps
+    if call.running != NULL:
+        call.running += start
+    cdef cgru_array *each = &call.h0
+    while each <= &call.dV_:
+        if each.data != NULL:
+            each.data = <char *>each.data + start * each.step * size
+        each += 1
+
+
+cdef int in_pieces(cgru_call *call, int size, bint last_first, run_piece *run, void *work) except -1:
+    """Run a call, some steps at a time, and look for a Ctrl-C in between: KeyboardInterrupt, or whatever else a signal's
+    handler raises. `last_first`: the piece with the last steps comes first. `call` is restored.
+    """
+    cdef cgru_call whole = call[0]
+    cdef Py_ssize_t most = steps_of_piece(call), done = 0, steps
+    while done < whole.s:
+        steps = min(most, whole.s - done)
+        narrow(call, &whole, whole.s - done - steps if last_first else done, steps, size)
+        with nogil:
+            run(work, done == 0, done + steps == whole.s)
+        done += steps
+        if done < whole.s:
+            PyErr_CheckSignals()
+    call[0] = whole
+    return 0
 
 
 cdef cgru_matrix matrix(cnp.ndarray W) noexcept:
@@ -120,13 +176,24 @@ cdef cgru_matrix matrix(cnp.ndarray W) noexcept:
     return cgru_matrix(cnp.PyArray_DATA(W), cnp.PyArray_STRIDE(W, 0) // itemsize, cnp.PyArray_STRIDE(W, 1) // itemsize)
 
 
-cdef int weights(cgru_weights *w, dict p) except -1:
-    """Where the parameters of each gate lie."""
-    w.U[CGRU_R], w.V[CGRU_R], w.b[CGRU_R] = matrix(p["Ur"]), matrix(p["Vr"]), matrix(p["br"])
-    w.U[CGRU_Z], w.V[CGRU_Z], w.b[CGRU_Z] = matrix(p["Uz"]), matrix(p["Vz"]), matrix(p["bz"])
-    w.U[CGRU_HH], w.V[CGRU_HH], w.b[CGRU_HH] = matrix(p["Uhh"]), matrix(p["Vhh"]), matrix(p["bhh"])
-    if "chh" in p:
-        w.b[CGRU_C] = matrix(p["chh"])
+cdef int array_place(str name) except -1:
+    return ARRAYS[name]
+
+
+cdef int parameter_place(str name) except -1:
+    return PARAMETERS[name]
+
+
+cdef int weights(cgru_weights *w, dict p, tuple names) except -1:
+    for name in names:
+        (<cgru_matrix *>w)[parameter_place(name)] = matrix(p[name])
+    return 0
+
+
+cdef int targets(cgru_gradients *to, dict g) except -1:
+    memset(to, 0, sizeof(to[0]))
+    for name, array in g.items():
+        (<void **>to)[parameter_place(name[1:])] = cnp.PyArray_DATA(array)
     return 0
 
 
@@ -134,8 +201,11 @@ cdef cgru_matrix transpose(cgru_matrix W) noexcept nogil:
     return cgru_matrix(W.data, W.column, W.row)
 
 
+cdef bint is_single(const cgru_call *call) noexcept nogil:
+    return call.m == 1 and not call.norm
+
+
 cdef Py_ssize_t steps_of_single(const cgru_call *call) noexcept nogil:
-    """How many steps the one sample of a call has."""
     cdef Py_ssize_t steps = call.s
     while call.running != NULL and steps > 0 and call.running[steps - 1] == 0:
         steps -= 1
@@ -180,26 +250,16 @@ cdef void pack_bias(const cgru_kernels *k, const cgru_product *product, Py_ssize
     pack(k, &row, 0, column0, b, 1, columns)
 
 
-def matmul(A, B):
-    if not (np.ndim(A) == np.ndim(B) == 2 and A.dtype == B.dtype and A.dtype in (np.float32, np.float64)
-            and A.shape[1] == B.shape[0] and A.size and B.size):
-        raise ValueError(f"A, B: expected (m, k) and (k, n) of one float dtype, none empty, got "
-                         f"{np.asarray(A).dtype} {np.shape(A)} and {np.asarray(B).dtype} {np.shape(B)}")
-    cdef cnp.ndarray out, left = rows(real(A, "A", None, A.dtype)), right = real(B, "B", None, A.dtype)
-    cdef Py_ssize_t m = left.shape[0], depth = left.shape[1], n = right.shape[1], itemsize = left.itemsize
-    cdef const cgru_kernels *k = kernels(itemsize)
-    cdef Workspace work = Workspace((n + k.lanes) * depth, itemsize)
-    cdef cgru_call call
-    memset(&call, 0, sizeof(call))
-    call.m = m
-    cdef cgru_product product = new_product(k, &call, k.put, n, work.take((n + k.lanes) * depth), NULL)
-    out = np.empty((m, n), left.dtype)
-    add_operand(&product, cnp.PyArray_DATA(left), cnp.PyArray_STRIDE(left, 0) // itemsize, depth)
-    pack(k, &product, 0, 0, matrix(right), depth, n)
-    product.out = cgru_array(cnp.PyArray_DATA(out), n, 0)
-    with nogil:
-        k.product(&product, 0, 0, m)
-    return out
+cdef void pack_gains(const cgru_kernels *k, const cgru_weights *w, Py_ssize_t u, Py_ssize_t up, char *to) noexcept nogil:
+    """Put gU and gV, whose columns are those of z, r and hh, into (2, 3, up), of r, z and hh."""
+    cdef Py_ssize_t *column = [u, 0, 2 * u]
+    cdef cgru_matrix g
+    cdef int part, gate
+    for part in range(2):
+        for gate in range(3):
+            g = w.g[part]
+            g.data = <const char *>g.data + column[gate] * g.column * k.size
+            k.lay(g, 1, u, to + (3 * part + gate) * up * k.size)
 
 
 use_level(os.environ.get("CGRU_SIMD") or levels()[0])

@@ -9,6 +9,9 @@ from libc.string cimport memcmp, memset
 
 cnp.import_array()
 
+cdef extern from "numpy/arrayobject.h":
+    cnp.ndarray PyArray_View(cnp.ndarray array, void *descr, void *type)
+
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *) noexcept
     PyObject *PyTuple_GET_ITEM(tuple, Py_ssize_t) noexcept
@@ -41,12 +44,10 @@ cdef class Buffers:
     chain), so the reference counts of the views and of their owner say whether anyone but this object could see them.
     """
 
-    cdef dict kept
-
     def __init__(self):
         self.kept = {}
 
-    def take(self, str name not None, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype not None):
+    cpdef cnp.ndarray take(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype):
         """An array whose contents are unspecified: the one of the last call where it fits and is free."""
         cdef cnp.npy_intp shape[3]
         shape[0], shape[1], shape[2] = m, s, n
@@ -55,7 +56,7 @@ cdef class Buffers:
             views = self._keep(name, (np.empty((s, m, n), dtype).swapaxes(0, 1),))
         return views[0]
 
-    def take_states(self, str name not None, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype not None):
+    cpdef tuple take_states(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype):
         """All of (m, s + 1, n), and the views of it without the last and without the first step."""
         cdef cnp.npy_intp shape[3]
         shape[0], shape[1], shape[2] = m, s + 1, n
@@ -65,22 +66,25 @@ cdef class Buffers:
             views = self._keep(name, (owner[:], owner[:, :-1], owner[:, 1:]))
         return views
 
-    def take_gradients(self, Py_ssize_t e, Py_ssize_t u, cnp.dtype dtype not None):
-        """Zeros for dUhh, dUz, dUr (e, u), dVhh, dVz, dVr (u, u) and dbhh, dbz, dbr (1, u)."""
-        cdef cnp.npy_intp shape[3]
+    cpdef dict take_gradients(self, variant, Py_ssize_t e, Py_ssize_t u, cnp.dtype dtype):
+        """Zeros for the gradient `'d' + name` of each of a variant's parameters, by name."""
+        cdef tuple names = variant.names
+        cdef cnp.npy_intp shape[2]
+        cdef Py_ssize_t rows, columns, start = 0
         shape[0], shape[1] = e, u
-        cdef tuple views = self._free("gradients", 2, shape, dtype)
-        cdef cnp.ndarray first
-        if views is None:
-            owner = np.empty(3 * (e + u + 1) * u, dtype)
-            views, start = (), 0
-            for rows in (e, e, e, u, u, u, 1, 1, 1):
-                views += (owner[start:start + rows * u].reshape(rows, u),)
-                start += rows * u
-            self._keep("gradients", views)
+        cdef tuple views = self._free(names[0], 2, shape, dtype)
+        cdef cnp.ndarray owner, first
+        if views is None or len(views) != len(names):
+            shapes = list(variant.shapes(e, u).values())
+            owner = np.empty(sum([rows * columns for rows, columns in shapes]), dtype)
+            views = ()
+            for rows, columns in shapes:
+                views += (owner[start:start + rows * columns].reshape(rows, columns),)
+                start += rows * columns
+            self._keep(names[0], views)
         first = views[0]
-        memset(cnp.PyArray_DATA(first), 0, 3 * (e + u + 1) * u * cnp.PyArray_ITEMSIZE(first))
-        return views
+        memset(cnp.PyArray_DATA(first), 0, cnp.PyArray_NBYTES(<cnp.ndarray>cnp.PyArray_BASE(first)))
+        return dict(zip(variant.gradient_names, views))
 
     cdef tuple _keep(self, str name, tuple views):
         """Remember the views, and their shapes and strides: whoever holds an array may set these in place."""
@@ -116,5 +120,35 @@ cdef bint _laid_out(cnp.ndarray view, tuple layout) noexcept:
         return False
     for i in range(len(shape)):
         if cnp.PyArray_DIM(view, i) != shape[i] or cnp.PyArray_STRIDE(view, i) != strides[i]:
+            return False
+    return True
+
+
+def views(dict arrays not None):
+    """The arrays under the same names as objects of their own, whose shape and strides one may set: the memory is one."""
+    cdef dict shown = {}
+    for name, array in arrays.items():
+        shown[name] = PyArray_View(<cnp.ndarray?>array, NULL, NULL)
+    return shown
+
+
+def show(dict arrays not None, dict cache not None, dict shapes not None):
+    """Put views of the arrays into a cache, and their shapes beside it."""
+    cdef tuple shape = None
+    cdef cnp.ndarray array
+    for name, value in arrays.items():
+        array = value
+        cache[name] = PyArray_View(array, NULL, NULL)
+        if shape is None or not _has_shape(array, shape):
+            shape = np.shape(array)
+        shapes[name] = shape
+
+
+cdef bint _has_shape(cnp.ndarray array, tuple shape) noexcept:
+    cdef Py_ssize_t i
+    if cnp.PyArray_NDIM(array) != len(shape):
+        return False
+    for i in range(len(shape)):
+        if cnp.PyArray_DIM(array, i) != shape[i]:
             return False
     return True

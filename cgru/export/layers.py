@@ -23,7 +23,6 @@ from cgru.layers.embedding import Embedding
 from cgru.layers.layer import Layer
 from cgru.layers.pool import Pool
 from cgru.network import Network
-from cgru.network.chain import made_for
 from cgru.reference import names
 
 __all__ = ["Part", "layers_of", "parts_of"]
@@ -68,7 +67,7 @@ def layers_of(net: Any) -> Sequence[AnyLayer]:
 
 def parts_of(net: Network | GRU, layers: Sequence[AnyLayer], dtype: np.dtype) -> list[Part]:
     """The parts, input first, each reading what the one before it gives; ValueError where none has a state."""
-    e = made_for(next(layer for layer in layers if layer.p))
+    e = next(layer for layer in layers if layer.p).elements
     if isinstance(layers[0], Embedding):
         parts = [Part(f"input: a token from 0 to {layers[0].d['v'] - 1}", 1, "x")]
     elif getattr(net, "mean", None) is None:

@@ -1,4 +1,4 @@
-"""Dense, the output layer: A = activate(X W + b), in plain NumPy.
+"""Dense, the output layer: A = activate(X W + b), the products and cgru's own activations compiled.
 
 m samples, s steps, n inputs, u units. The interface is that of EpyNN's Dense layer, so that it drops into an EpyNN
 network.
@@ -6,16 +6,17 @@ network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import MutableMapping
 from typing import Any
+from weakref import ref
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from cgru import activations
-from cgru.core.checks import callable_, float_dtype, positive, real
-from cgru.core.kernels import matmul
-from cgru.initializers import xavier
-from cgru.layers.layer import Layer, Shape, flat, floats, unflat, unpadded
+from cgru import activations, initializers
+from cgru.core.checks import mapping, positive, real
+from cgru.core.linear import SOFTMAX_CODE, Linear
+from cgru.layers.layer import Layer, LayerPass, Shape, flat, floats, unflat, unpadded
 
 __all__ = ["Dense"]
 
@@ -38,26 +39,25 @@ class Dense(Layer):
     TypeError or ValueError for an argument that does not fit.
     """
 
+    parameter_names = ("W", "b")
+
     def __init__(
         self,
         units: int = 1,
-        activate: activations.Activation = activations.sigmoid,
-        initialization: Callable[..., np.ndarray] = xavier,
-        se_hPars: dict[str, Any] | None = None,
+        activate: activations.Activation | str = activations.sigmoid,
+        initialization: initializers.Initializer | str = initializers.xavier,
+        se_hPars: MutableMapping[str, Any] | None = None,
         *,
-        dtype: Any = np.float64,
+        dtype: DTypeLike | None = None,
         rng: np.random.Generator | int | None = None,
     ) -> None:
-        super().__init__(rng)
+        super().__init__(rng, dtype)
         self.d["u"] = positive(units, "units")
-        self.activate = callable_(activate, "activate")
-        self.initialization = callable_(initialization, "initialization")
-        if se_hPars is not None and not isinstance(se_hPars, Mapping):
-            raise TypeError(f"se_hPars: expected a dict or None, got {type(se_hPars).__name__}")
-        self.se_hPars = se_hPars
-        self.dtype = float_dtype(dtype)
+        self.activate = activations.named(activate, "activate")
+        self.initialization = initializers.named(initialization, "initialization")
+        self.se_hPars = mapping(se_hPars, "se_hPars")
         self.trainable = True
-        self.activation = {"activate": activations.name_of(activate)}
+        self.activation = {"activate": activations.name_of(self.activate)}
 
     def __repr__(self) -> str:
         activate = activations.name_of(self.activate)
@@ -68,6 +68,11 @@ class Dense(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         """That of the input, with u in the place of n."""
         return *shape[:-1], self.d["u"]
+
+    @property
+    def elements(self) -> int | None:
+        """n, the rows of W; None where there is none yet."""
+        return len(self.p["W"]) if np.ndim(self.p.get("W")) else None
 
     def compute_shapes(self, A: np.ndarray) -> None:
         """Set `d` and the shapes of X, W and b in `fs` for an input A (m, n) or (m, s, n)."""
@@ -82,93 +87,122 @@ class Dense(Layer):
         W = real(self.initialization(self.fs["W"], rng=self.np_rng), "initialization", self.fs["W"])
         self.p |= {"W": np.array(W, self.dtype), "b": np.zeros(self.fs["b"], self.dtype)}
 
-    # --- forward and backward ---
+    # --- forward ---
 
-    def forward(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
-        """The outputs (m, u) for an input A (m, n), with what `backward` needs kept in `fc`.
+    def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> DensePass:
+        """The outputs (m, u) for an input A (m, n); for all steps A (m, s, n) they are (m, s, u).
 
-        For all steps A (m, s, n) they are (m, s, u); sample i has `lengths[i]` real ones (None: all).
+        Sample i has `lengths[i]` real steps (None: all).
         """
-        with self._alone("forward"):
-            X, real, p = self._checked(A, lengths)
-            self._went_back = False
-            self.fc.clear()  # should the activation raise, there are no caches rather than old ones
-            Z = self._linear(X, p)
-            A = self._activated(Z)
-            self.activation["activate"] = activations.name_of(self.activate)
-            return self._ran(real, X=X, Z=Z, A=A if real is None else np.where(real, A, A.dtype.type(0)))
+        X, steps, W, b = self._checked(A, lengths)
+        Z, A = Linear(W, b, self.code).both(flat(X))
+        A = unflat(self._own(Z) if A is None else A, like=X)
+        return DensePass(self, steps, X=X, Z=unflat(Z, like=X), A=_real(A, steps))
 
     def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
         """The same numbers as `forward`; the layer is not touched, any number of threads may call it at once."""
-        X, real, p = self._checked(A, lengths)
-        A = self._activated(self._linear(X, p))
-        return A if real is None else np.where(real, A, A.dtype.type(0))
+        X, steps, W, b = self._checked(A, lengths)
+        code = self.code
+        A = Linear(W, b, code).outputs(flat(X))
+        return _real(unflat(self._own(A) if code is None else A, like=X), steps)
 
-    def backward(self, dX: np.ndarray) -> np.ndarray:
-        """Take dL/dA in the shape that `forward` returned, fill `bc`, return dL/dX; RuntimeError before `forward`."""
-        with self._alone("backward"):
-            dA = self._dA(dX)
-            return self._backward(self._through_activation(dA), dA)
+    def _rerun(self, *arguments: Any) -> DensePass:
+        ran = self.run(*arguments)
+        self.activation["activate"] = activations.name_of(self.activate)
+        return ran
 
-    def compute_gradients(self) -> None:
-        """Fill `g` with dW = X^T dZ and db, dZ summed over samples and steps; RuntimeError before `backward`."""
-        X, dZ = self.fc.get("X"), self.bc.get("dZ")
-        if X is None or dZ is None or not self._went_back:
-            raise RuntimeError("compute_gradients: expected forward and backward to be called first")
-        dZ = flat(dZ)
-        self.g |= {"dW": matmul(flat(X).T, dZ), "db": dZ.sum(axis=0)}
+    @property
+    def code(self) -> tuple[int, float] | None:
+        """What the compiled layer calls the activation as it is now; None for a callable that is not cgru's own."""
+        return _code(self.activate, self.se_hPars)
 
-    # --- what the above share with the network's training ---
+    def weights(self) -> tuple[np.ndarray, np.ndarray]:
+        """W (n, u) and b (1, u) as they stand in `p`, in the layer's dtype, refused where they do not fit."""
+        return _weights(self.p, "n", self.d["u"], self.dtype)
 
-    def _preactivations(self, A: np.ndarray) -> np.ndarray:
-        """Z (m, u), with no cache kept."""
-        X, _, p = self._checked(A)
-        return self._linear(X, p)
+    def _own(self, Z: np.ndarray) -> np.ndarray:
+        """The activation of rows, where it is a callable that is not cgru's own."""
+        return real(_bound(self.activate, self.se_hPars)(Z), "activate", Z.shape, self.dtype)
 
-    def _linear(self, X: np.ndarray, p: Arrays) -> np.ndarray:
-        Z = matmul(flat(X), p["W"].astype(self.dtype, copy=False)) + p["b"].astype(self.dtype, copy=False)
-        return unflat(Z, like=X)
+    def _checked(self, A: Any, lengths: Any) -> tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray]:
+        """X, which of its steps are real (None: all), W and b."""
+        X, steps = unpadded(floats(A, self.dtype), lengths)
+        self.make(X)
+        W, b = self.weights()
+        if X.shape[-1] != len(W):
+            due = "(m, s, {})" if X.ndim == 3 else "(m, {})"
+            raise ValueError(f"A: expected shape {due.format(len(W))}, the rows of W, got {X.shape}")
+        return X, steps, W, b
 
-    def _activated(self, Z: np.ndarray) -> np.ndarray:
-        rows = flat(Z)
-        A = real(activations.bind(self.activate, self.se_hPars)(rows), "activate", rows.shape, self.dtype)
-        return unflat(A, like=Z)
+
+class DensePass(LayerPass):
+    """One run of a `Dense`, whose parameters and activation it reads as they are when it goes back."""
+
+    def __init__(self, layer: Dense, steps: np.ndarray | None, **own: np.ndarray) -> None:
+        super().__init__(steps, **own)
+        self._layer = ref(layer)  # which holds its last pass
+        self._had = layer.p, layer.activate, layer.se_hPars
+
+    @property
+    def _has(self) -> tuple[Arrays, Any, Any]:
+        """The layer's parameters, activation and the parameters of that; what it had, where it is gone."""
+        layer = self._layer()
+        return self._had if layer is None else (layer.p, layer.activate, layer.se_hPars)
+
+    def backward_linear(self, dZ: np.ndarray) -> np.ndarray:
+        """Go back from dL/dZ, which a loss may have in place of dL/dA."""
+        dZ = real(dZ, "dZ", self._own["Z"].shape, self._own["Z"].dtype)
+        return self._went_back({"dZ": dZ, "dX": self._through_product(dZ)})
+
+    def gradients(self) -> Arrays:
+        """dW = X^T dZ and db (u,), dZ summed over samples and steps; RuntimeError before `backward`."""
+        dZ = flat(self._gone_back()["dZ"])
+        return {"dW": Linear(dZ).outputs(flat(self._own["X"]).T), "db": dZ.sum(axis=0)}
+
+    def _back(self, dA: np.ndarray) -> Arrays:
+        dZ = self._through_activation(dA)
+        return {"dA": dA, "dZ": dZ, "dX": self._through_product(dZ)}
+
+    def _through_product(self, dZ: np.ndarray) -> np.ndarray:
+        X = self._own["X"]
+        W, _ = _weights(self._has[0], X.shape[-1], dZ.shape[-1], X.dtype)
+        return unflat(Linear(W.T).outputs(flat(dZ)), like=X)
 
     def _through_activation(self, dA: np.ndarray) -> np.ndarray:
         """dL/dZ: dA times the derivative, element by element or by the Jacobian of each sample."""
-        Z, A, d = flat(self.fc["Z"]), flat(self.fc["A"]), flat(dA)
-        if activations.ours(self.activate) is activations.softmax:  # its Jacobian need not be built
-            T = self.dtype.type(activations.parameter(self.se_hPars, "softmax_temperature"))
-            return unflat(A * (d - (d * A).sum(axis=1, keepdims=True)) / T, like=dA)
-        D = real(activations.bind(self.activate, self.se_hPars)(Z, deriv=True), "activate", dtype=self.dtype)
+        Z, A, d = flat(self._own["Z"]), flat(self._own["A"]), flat(dA)
+        _, *activate = self._has
+        code, alpha = _code(*activate) or (None, None)
+        if code == SOFTMAX_CODE:  # its Jacobian need not be built
+            return unflat(A * (d - (d * A).sum(axis=1, keepdims=True)) / A.dtype.type(alpha), like=dA)
+        D = real(_bound(*activate)(Z, deriv=True), "activate", dtype=A.dtype)
         if D.shape == Z.shape:
             return unflat(d * D, like=dA)
         if D.shape == (*Z.shape, Z.shape[1]):
             return unflat((d[:, None, :] @ D)[:, 0], like=dA)
         raise ValueError(f"activate: expected derivatives of shape {Z.shape} or (m, u, u), got {D.shape}")
 
-    def _backward(self, dZ: np.ndarray, dA: np.ndarray | None = None) -> np.ndarray:
-        """dL/dX from dL/dZ: where `backward` goes on, and where a loss that has dL/dZ itself comes in, with no dA."""
-        X = self.fc["X"]
-        W = self._parameters(X.shape[-1])["W"].astype(self.dtype, copy=False)
-        dX = unflat(matmul(flat(dZ), W.T), like=X)
-        self._back(**({"dZ": dZ, "dX": dX} if dA is None else {"dA": dA, "dZ": dZ, "dX": dX}))
-        return dX
 
-    def _checked(self, A: Any, lengths: Any = None) -> tuple[np.ndarray, np.ndarray | None, Arrays]:
-        """X, which of its steps are real (None: all), and the parameters."""
-        X, p = floats(A, self.dtype), self._parameters()
-        if X.shape[-1] != len(p["W"]):
-            due = "(m, s, {})" if X.ndim == 3 else "(m, {})"
-            raise ValueError(f"A: expected shape {due.format(len(p['W']))}, the rows of W, got {X.shape}")
-        return *unpadded(X, lengths), p
+def _weights(p: Arrays, n: int | str, u: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    for name, shape in (("W", (n, u)), ("b", (1, u))):
+        if name not in p:
+            raise ValueError(f"p[{name!r}]: missing; expected an array of shape {shape}")
+    W = real(p["W"], ("p", "W"), (n, u), dtype)
+    return W, real(p["b"], ("p", "b"), (1, W.shape[1]), dtype)
 
-    def _parameters(self, n: int | str = "n") -> Arrays:
-        """W and b as they stand in `p`, refused where they are missing or do not fit."""
-        if not self.p:
-            raise RuntimeError("p: empty; expected compute_shapes and initialize_parameters before this call")
-        shapes = {"W": (n, self.d["u"]), "b": (1, self.d["u"])}
-        for name, shape in shapes.items():
-            if name not in self.p:
-                raise ValueError(f"p[{name!r}]: missing; expected an array of shape {shape}")
-        return {name: real(self.p[name], f"p[{name!r}]", shape) for name, shape in shapes.items()}
+
+def _code(activate: Any, se_hPars: Any) -> tuple[int, float] | None:
+    f, se_hPars = activations.named(activate, "activate"), mapping(se_hPars, "se_hPars")
+    if activations.ours(f) is activations.softmax:
+        return SOFTMAX_CODE, activations.parameter(se_hPars, "softmax_temperature")
+    return activations.code_of(f, se_hPars)
+
+
+def _bound(activate: Any, se_hPars: Any) -> activations.Activation:
+    """The activation as a plain `f(x, deriv=False)`."""
+    return activations.bind(activations.named(activate, "activate"), se_hPars)
+
+
+def _real(A: np.ndarray, steps: np.ndarray | None) -> np.ndarray:
+    """A with zeros where it is padding."""
+    return A if steps is None else np.where(steps, A, A.dtype.type(0))

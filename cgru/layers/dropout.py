@@ -6,7 +6,7 @@ import numpy as np
 
 from cgru.core import checks
 from cgru.core.checks import real
-from cgru.layers.layer import Layer, floats, unpadded
+from cgru.layers.layer import Layer, LayerPass, floats, unpadded
 
 __all__ = ["Dropout"]
 
@@ -44,23 +44,15 @@ class Dropout(Layer):
         """Set `d` and the shape of X in `fs` for an input A (m, n) or (m, s, n)."""
         super().compute_shapes(floats(A))
 
-    def forward(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
+    def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> DropoutPass:
         """A times the mask while `training`, else A; with `lengths` zero at padded steps."""
-        with self._alone("forward"):
-            X, steps = unpadded(floats(A), lengths)
-            mask = self._masked(X.shape, X.dtype)
-            return self._ran(steps, X=X, mask=mask, A=X * mask)
+        X, steps = unpadded(floats(A), lengths)
+        mask = self._masked(X.shape, X.dtype)
+        return DropoutPass(steps, X=X, mask=mask, A=X * mask)
 
     def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
         """A, with `lengths` zero at padded steps."""
         return unpadded(floats(A), lengths)[0]
-
-    def backward(self, dX: np.ndarray) -> np.ndarray:
-        """Take dL/dA, fill `bc`, return dL/dX, of the same shape: dL/dA times the mask."""
-        with self._alone("backward"):
-            dA = self._dA(dX)
-            self._back(dA=dA, dX=dA * self.fc["mask"])
-            return self.bc["dX"]
 
     def _masked(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """The mask for an input of `shape`."""
@@ -73,3 +65,10 @@ class Dropout(Layer):
             return np.broadcast_to(mask, shape)
         except ValueError:
             raise ValueError(f"mask: expected a shape that broadcasts to {shape}, got {mask.shape}") from None
+
+
+class DropoutPass(LayerPass):
+    """One run of a `Dropout`."""
+
+    def _back(self, dA: np.ndarray) -> dict[str, np.ndarray]:
+        return {"dA": dA, "dX": dA * self._own["mask"]}

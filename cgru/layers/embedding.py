@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from cgru.core.checks import callable_, float_dtype, integers, lengths_of, positive, real
-from cgru.initializers import standard_normal
-from cgru.layers.layer import Layer, Shape, flat
-from cgru.reference import mask
+from cgru.core.checks import integers, lengths_of, positive, real
+from cgru.core.lengths import mask
+from cgru.initializers import Initializer, named, standard_normal
+from cgru.layers.layer import Layer, LayerPass, Shape, flat
 
 __all__ = ["Embedding"]
 
@@ -27,28 +27,29 @@ class Embedding(Layer):
     Args:
         tokens: v, how many tokens there are.
         units: u, the width of a vector.
-        initialization: `f(shape, rng)` that draws E; by default of mean 0 and deviation 1, as PyTorch's
-            `nn.Embedding` does (Keras draws from -0.05 to 0.05).
-        dtype: float64 or float32.
+        initialization: `f(shape, rng)` that draws E, or the name of one of cgru's; by default of mean 0 and deviation
+            1, as PyTorch's `nn.Embedding` does (Keras draws from -0.05 to 0.05).
+        dtype: float64 or float32; None: float64, or what a network says.
         rng: a Generator, a seed or None, kept as `np_rng`.
 
     Raises:
         TypeError, ValueError: an argument is not what it should be.
     """
 
+    parameter_names = ("E",)
+
     def __init__(
         self,
         tokens: int,
         units: int,
-        initialization: Callable[..., np.ndarray] = standard_normal,
+        initialization: Initializer | str = standard_normal,
         *,
-        dtype: Any = np.float64,
+        dtype: DTypeLike | None = None,
         rng: np.random.Generator | int | None = None,
     ) -> None:
-        super().__init__(rng)
+        super().__init__(rng, dtype)
         self.d |= {"v": positive(tokens, "tokens"), "u": positive(units, "units")}
-        self.initialization = callable_(initialization, "initialization")
-        self.dtype = float_dtype(dtype)
+        self.initialization = named(initialization, "initialization")
         self.trainable = True
 
     def __repr__(self) -> str:
@@ -93,37 +94,19 @@ class Embedding(Layer):
             )
         return X
 
-    def forward(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
-        """The vectors (m, s, u) of the tokens A (m, s), zero past the lengths; fills `fc`."""
-        with self._alone("forward"):
-            X = self.tokens(A, lengths)
-            A, steps = self._looked_up(X, lengths)
-            return self._ran(steps, X=X, A=A)
+    def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> EmbeddingPass:
+        """The vectors (m, s, u) of the tokens A (m, s), zero past the lengths."""
+        X = self.tokens(A, lengths)
+        A, steps = self._looked_up(X, lengths)
+        return EmbeddingPass(self.d["v"], steps, X=X, A=A)
 
     def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
         """The same numbers as `forward`; the layer is not touched, any number of threads may call it at once."""
         return self._looked_up(self.tokens(A, lengths), lengths)[0]
 
-    def backward(self, dX: np.ndarray) -> None:
-        """Take dL/dA (m, s, u) and fill `bc`; tokens have no gradient, so that there is none to return."""
-        with self._alone("backward"):
-            self._back(dA=self._dA(dX))
-
-    def compute_gradients(self) -> None:
-        """Fill `g['dE']`, dA summed over the places of each token; RuntimeError before `backward`."""
-        if not self._went_back:
-            raise RuntimeError("compute_gradients: expected forward and backward to be called first")
-        tokens = self.fc["X"].T.ravel()  # time-major, as `flat` makes dA
-        order = np.argsort(tokens, kind="stable")
-        seen, first = np.unique(tokens[order], return_index=True)
-        dE = np.zeros((self.d["v"], self.d["u"]), self.dtype)
-        dE[seen] = np.add.reduceat(flat(self.bc["dA"])[order], first, axis=0)
-        self.g["dE"] = dE
-
     def _looked_up(self, X: np.ndarray, lengths: Any) -> tuple[np.ndarray, np.ndarray | None]:
         """A (m, s, u), and which of its steps are real."""
-        if not self.p:
-            raise RuntimeError("p: empty; expected compute_shapes and initialize_parameters before this call")
+        self.make(X)
         if "E" not in self.p:
             raise ValueError(f"p['E']: missing; expected an array of shape {(self.d['v'], self.d['u'])}")
         E = real(self.p["E"], "p['E']", (self.d["v"], self.d["u"]), self.dtype)
@@ -132,3 +115,24 @@ class Embedding(Layer):
             return A, None
         steps = mask(lengths, X.shape[1])
         return np.where(steps, A, self.dtype.type(0)), steps
+
+
+class EmbeddingPass(LayerPass):
+    """One run of an `Embedding`. Tokens have no gradient: `backward` returns None."""
+
+    def __init__(self, tokens: int, steps: np.ndarray | None, **own: np.ndarray) -> None:
+        super().__init__(steps, **own)
+        self._tokens = tokens
+
+    def _back(self, dA: np.ndarray) -> dict[str, np.ndarray]:
+        return {"dA": dA}
+
+    def gradients(self) -> dict[str, np.ndarray]:
+        """`dE` (v, u), dA summed over the places of each token; RuntimeError before `backward`."""
+        dA = flat(self._gone_back()["dA"])
+        tokens = self._own["X"].T.ravel()  # time-major, as `flat` makes dA
+        order = np.argsort(tokens, kind="stable")
+        seen, first = np.unique(tokens[order], return_index=True)
+        dE = np.zeros((self._tokens, dA.shape[1]), dA.dtype)
+        dE[seen] = np.add.reduceat(dA[order], first, axis=0)
+        return {"dE": dE}

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from cgru.layers.layer import Layer, Shape, floats, unpadded
+from cgru.layers.layer import Layer, LayerPass, Shape, all_steps, unpadded
 
 __all__ = ["Flip"]
 
@@ -20,7 +18,7 @@ class Flip(Layer):
     After the calls: `d` holds m, s, n; `fc` X and A, `bc` dA and dX, all (m, s, n).
     """
 
-    reverse = True  # it needs whole sequences
+    piecewise = False
 
     def __repr__(self) -> str:
         return "Flip()"
@@ -33,31 +31,19 @@ class Flip(Layer):
 
     def compute_shapes(self, A: np.ndarray) -> None:
         """Set `d` and the shape of X in `fs` for an input A (m, s, n)."""
-        super().compute_shapes(_steps(A))
+        super().compute_shapes(all_steps(A))
 
-    def forward(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
-        """Return A (m, s, n), of which sample i has `lengths[i]` real steps (None: all), flipped, and fill `fc`."""
-        with self._alone("forward"):
-            X, real = unpadded(_steps(A), lengths)
-            return self._ran(real, X=X, A=_flipped(X, real))
-
-    def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
-        """The same numbers as `forward`; the layer is not touched, any number of threads may call it at once."""
-        return _flipped(*unpadded(_steps(A), lengths))
-
-    def backward(self, dX: np.ndarray) -> np.ndarray:
-        """Take dL/dA (m, s, n), fill `bc`, return dL/dX, zero at padded steps."""
-        with self._alone("backward"):
-            dA = self._dA(dX)
-            self._back(dA=dA, dX=_flipped(dA, self._real))
-            return self.bc["dX"]
+    def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> FlipPass:
+        """A (m, s, n), of which sample i has `lengths[i]` real steps (None: all), flipped."""
+        X, steps = unpadded(all_steps(A), lengths)
+        return FlipPass(steps, X=X, A=_flipped(X, steps))
 
 
-def _steps(A: Any) -> np.ndarray:
-    X = floats(A)
-    if X.ndim != 3:
-        raise ValueError(f"A: expected all steps (m, s, n), got shape {X.shape}")
-    return X
+class FlipPass(LayerPass):
+    """One run of a `Flip`."""
+
+    def _back(self, dA: np.ndarray) -> dict[str, np.ndarray]:
+        return {"dA": dA, "dX": _flipped(dA, self._steps)}
 
 
 def _flipped(X: np.ndarray, real: np.ndarray | None) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What the layers in plain NumPy share, and with it the interface by which a network knows a layer.
+"""`Layer`, the one kind of layer: what a network asks of each, and the calls that are the same for all.
 
 m samples, s steps, n numbers that come in and u units that go out at each of them. Where A (m, s, n) comes with
 `lengths` (m,), the steps past a sample's length are no part of it: whatever stands there is not looked at, and zeros
@@ -7,37 +7,65 @@ come out, forwards and backwards.
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from cgru.core.checks import generator, lengths_of, real
+from cgru.core.checks import float_dtype, generator, lengths_of, real, shapes_of
+from cgru.core.lengths import mask
+from cgru.core.memory import show, views
+from cgru.optimizers import clip_factor
 from cgru.parameters import gru_update_parameters
-from cgru.reference import mask
+from cgru.passes import Pass
 
-__all__ = ["Layer", "flat", "floats", "unflat", "unpadded"]
+__all__ = ["Layer", "LayerPass", "flat", "floats", "unflat", "unpadded"]
 
 Arrays = dict[str, np.ndarray]
 Shape = tuple[int | str, ...]  # a letter where a dimension is not known
+MAX_NORM = 0.25  # of all gradients together, with clip_gradients
+CACHES = ("fc", "bc", "bs", "g")
 
 
 class Layer:
-    """A layer without anything to train: the dicts of the contract, the calls that do nothing, one thread at a time.
+    """What all layers have. One of your own defines `run`, and what else it does differently.
 
-    A network calls `compute_shapes(A)`, `initialize_parameters()`, `forward(A, lengths)`, `predict(A, lengths)`,
-    `backward(dX)` and `compute_gradients()`, asks `output_shape(shape)`, and reads `p, g, d, fc, bc, trainable`.
+    `run(A, lengths)` checks all that it is given, makes the parameters where there are none (`make`), and returns a
+    `Pass`, without a change to the layer. `forward`, `backward` and `compute_gradients` are that with the last pass,
+    whose arrays the dicts then show: numbers written into them count, an entry that was rebound, deleted or reshaped
+    does not. What raises leaves the layer as it was. One thread at a time may be inside these three; any number may
+    `run` or `predict`.
+
+    Args:
+        rng: a `numpy.random.Generator`, a seed or None, kept as `np_rng`.
+        dtype: float64 or float32, of the parameters and what is made with them; None: float64, or what a network says.
+            A layer without parameters keeps that of its input.
+
+    Attributes:
+        d: dimensions by letter. p: parameters. fs: the shapes of X, of `p` and of `fc`.
+        fc, bc: what the last `forward` and `backward` left; bs: the shapes in `bc`. g: the gradients, `'d' + name`.
+        given: which of "rng" and "dtype" the layer was given; a network gives it the others.
+        o: what others keep with the layer: a network its seed, an optimizer what it carries from step to step.
+        trainable: whether its parameters are updated.
+
+    A pickle or a copy has no caches and no gradients (`fc, bc, bs, g`).
     """
 
-    dtype: np.dtype  # of a layer that has one; others keep that of their input
+    parameter_names: tuple[str, ...] = ()  # in their order; () where it never has any
+    elements: int | None = None  # n, which the parameters are made for; None: there are none, or they take any
+    cells: tuple[Any, ...] = ()  # the GRUs in it, each with a state (m, u) to start from
+    piecewise: bool = True  # whether pieces of a sequence may come one after another, the states carried over
+    clip_gradients: bool = False
+    stateful: bool = False
 
-    def __init__(self, rng: np.random.Generator | int | None = None) -> None:
-        self.d: dict[str, int] = {}
+    def __init__(self, rng: np.random.Generator | int | None = None, dtype: DTypeLike | None = None) -> None:
+        self._dtype = float_dtype(dtype)  # None is float64
         self.np_rng = generator(rng)
-        self._own_rng = rng is not None  # a network gives its own generator to the layers that were given none
+        self.given = frozenset(name for name, value in (("rng", rng), ("dtype", dtype)) if value is not None)
         self.trainable = False
+        self.d: dict[str, int] = {}
         self.fs: dict[str, tuple[int, ...]] = {}
         self.bs: dict[str, tuple[int, ...]] = {}
         self.p: Arrays = {}
@@ -45,18 +73,31 @@ class Layer:
         self.bc: Arrays = {}
         self.g: Arrays = {}
         self.o: dict[str, Any] = {}
-        self._went_back = False  # since the last forward
-        self._real: np.ndarray | None = None  # the real steps of the last forward (m, s, 1); None: all
-        self._lock = threading.RLock()
+        self.last: Pass | None = None  # of the last forward
+        self._lock = threading.RLock()  # of a kind that a Ctrl-C just after it was taken does not leave shut
 
     def __getstate__(self) -> dict[str, Any]:
-        """The layer's attributes, for pickle and copy."""
-        return {name: value for name, value in vars(self).items() if name != "_lock"}
+        """The layer's attributes, for pickle and copy, without what a run leaves."""
+        kept = {name: value for name, value in vars(self).items() if name not in ("_lock", "last")}
+        return kept | {name: {} for name in CACHES if name in kept}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
         """Take over what `__getstate__` gave."""
-        vars(self).update(state)
-        self._lock = threading.RLock()
+        vars(self).update(state, _lock=threading.RLock(), last=None)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """That of the parameters. It may be set as long as there are none; ValueError later."""
+        return self._dtype
+
+    @dtype.setter
+    def dtype(self, value: DTypeLike) -> None:
+        dtype = float_dtype(value)
+        if self.p and dtype != self.dtype:
+            raise ValueError(f"dtype: expected {self.dtype}, which p was made in, got {dtype}; empty p to change it")
+        self._dtype, self.given = dtype, self.given | {"dtype"}
+
+    # --- shapes and parameters ---
 
     def output_shape(self, shape: Shape) -> Shape:
         """The shape of what comes out where an input of `shape` goes in; ValueError for one that it does not take."""
@@ -72,8 +113,63 @@ class Layer:
     def initialize_parameters(self) -> None:
         """There are no parameters."""
 
+    def make(self, A: np.ndarray) -> None:
+        """Make the parameters for inputs such as A, where there are none and there are to be some."""
+        if self.p or not self.parameter_names:
+            return
+        with self._lock:  # of several threads that see data for the first time, one makes them
+            if not self.p:
+                self.compute_shapes(A)
+                self.initialize_parameters()
+
+    # --- a training step ---
+
+    def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> Pass:
+        """One run over A, of which sample i has `lengths[i]` real steps (None: all), as a pass that can go back."""
+        raise NotImplementedError
+
+    def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
+        """What `forward` returns, without dropout; the layer is not touched, any number of threads may call it."""
+        return self.run(A, lengths).A
+
+    def predict_on(
+        self, A: np.ndarray, lengths: np.ndarray | None, states: Sequence[np.ndarray | None]
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+        """`predict` with the `cells` started from `states` (None: zero), and with their last states (m, u)."""
+        return self.predict(A, lengths), ()
+
+    def forward(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
+        """`run`; fill `fc` and return its outputs.
+
+        Raises:
+            TypeError, ValueError: an argument or a parameter does not fit.
+            RuntimeError: another thread is inside this layer.
+        """
+        return self._forward(A, lengths)
+
+    def backward(self, dX: np.ndarray) -> np.ndarray:
+        """Take dL/dA in the shape that `forward` returned, fill `bc` and return dL/dX.
+
+        Raises:
+            TypeError, ValueError: dX or a parameter does not fit.
+            RuntimeError: `forward` was not called before, or another thread is inside this layer.
+        """
+        return self._backward(dX)
+
     def compute_gradients(self) -> None:
-        """There are no gradients of parameters."""
+        """Fill `g`; with `clip_gradients` one factor brings its joint L2 norm to at most 0.25.
+
+        RuntimeError where there was no `backward` after the last `forward`, or another thread is inside this layer.
+        """
+        self._enter("compute_gradients")
+        try:
+            if self.last is None or not self.last.bc:
+                raise RuntimeError("compute_gradients: expected a backward after the last forward")
+            g = self.clipped(self.last.gradients())
+            self.g.clear()
+            self.g.update(g)
+        finally:
+            self._lock.release()
 
     def update_parameters(self) -> None:
         """`p[name] -= lrate[e] * g['d' + name]`, in place, while `trainable`.
@@ -85,43 +181,98 @@ class Layer:
 
     def update_shapes(self, cache: Mapping[str, np.ndarray], shapes: dict[str, tuple[int, ...]]) -> None:
         """`shapes[key] = cache[key].shape` for each key of `cache`."""
-        shapes.update({key: value.shape for key, value in cache.items()})
+        shapes_of(cache, shapes)
+
+    def clipped(self, g: Arrays) -> Arrays:
+        """`g`, the gradients of a pass, with `clip_gradients` scaled in place to a joint L2 norm of at most 0.25."""
+        if self.clip_gradients:
+            factor = clip_factor(g, MAX_NORM)
+            if factor < 1:
+                for gradient in g.values():
+                    gradient *= factor
+        return g
+
+    def reset_state(self) -> None:
+        """Forget the state that a `stateful` layer carries from call to call; others have none."""
 
     # --- for the layers built on it ---
 
-    @contextlib.contextmanager
-    def _alone(self, call: str) -> Iterator[None]:
-        """Inside, no other thread is; an interrupt that cuts a call short does not lock out its own thread."""
-        if not self._lock.acquire(blocking=False):
-            raise RuntimeError(f"{call}: another thread is inside this layer; give each thread a layer of its own")
+    def _forward(self, *arguments: Any) -> np.ndarray:
+        """`forward`, with all that `run` takes."""
+        self._enter("forward")
         try:
-            yield
+            ran = self._rerun(*arguments)
+            self._forget()
+            self.last = ran
+            self.fs.clear()
+            self.compute_shapes(ran.fc["X"])
+            show(ran.fc, self.fc, self.fs)
+            return self.fc["A"]
         finally:
             self._lock.release()
 
-    def _ran(self, real: np.ndarray | None, **fc: np.ndarray) -> np.ndarray:
-        """Keep what a forward made, and return its A."""
-        self.compute_shapes(fc["X"])
-        self._real, self._went_back = real, False
+    def _backward(self, *arguments: Any) -> Any:
+        """`backward`, with all that the pass takes."""
+        self._enter("backward")
+        try:
+            ran = self.last
+            if ran is None:
+                raise RuntimeError("backward: expected a forward before it")
+            ran.backward(*arguments)
+            self.bc.clear()
+            self.bs.clear()
+            show(ran.bc, self.bc, self.bs)
+            return self.bc.get("dX")
+        finally:
+            self._lock.release()
+
+    def _rerun(self, *arguments: Any) -> Pass:
+        """The run of `forward`, and what it leaves in the layer beside the dicts."""
+        return self.run(*arguments)
+
+    def _forget(self) -> None:
+        """Let go of the last pass. What its backward made stays to be seen until there is another."""
+        self.last = None
         self.fc.clear()
-        self.fc |= fc
-        self.update_shapes(self.fc, self.fs)
-        return fc["A"]
 
-    def _dA(self, dX: Any) -> np.ndarray:
-        """The gradient that `backward` is given, zero where A is padding; RuntimeError before `forward`."""
-        if "A" not in self.fc:
-            raise RuntimeError("backward: expected forward to be called first")
-        A = self.fc["A"]
-        dA = real(dX, "dX", A.shape, A.dtype)
-        return dA if self._real is None or dA.ndim == 2 else np.where(self._real, dA, A.dtype.type(0))
+    def _enter(self, call: str) -> None:
+        """Take the lock, which the caller releases; an interrupt that cuts a call short leaves its thread inside."""
+        if not self._lock.acquire(blocking=False):
+            raise RuntimeError(f"{call}: another thread is inside this layer; give each thread a layer of its own")
 
-    def _back(self, **bc: np.ndarray) -> None:
-        """Keep what a backward made."""
-        self.bc.clear()
-        self._went_back = True
-        self.bc |= bc
-        self.update_shapes(self.bc, self.bs)
+
+class LayerPass(Pass):
+    """A pass of a layer in NumPy: it owns arrays by their letters, A among them, and `fc` shows them."""
+
+    def __init__(self, steps: np.ndarray | None, **own: np.ndarray) -> None:
+        shown = views(own)
+        super().__init__(shown["A"], shown)
+        self._steps = steps  # which are no padding, (m, s, 1); None: all
+        self._own = views(own)  # X is the caller's, who may change its shape
+        self._made: Arrays | None = None  # by backward
+
+    def backward(self, dA: Any) -> np.ndarray | None:
+        """Take dL/dA in the shape of A, fill `bc` and return dL/dX."""
+        A = self._own["A"]
+        dA = real(dA, "dX", A.shape, A.dtype)
+        if self._steps is not None and dA.ndim == 3:
+            dA = np.where(self._steps, dA, A.dtype.type(0))
+        return self._went_back(self._back(dA))
+
+    def _went_back(self, made: Arrays) -> np.ndarray | None:
+        """Keep and show what a backward made."""
+        self._made, self.bc = views(made), views(made)
+        return self.bc.get("dX")
+
+    def _back(self, dA: np.ndarray) -> Arrays:
+        """What goes into `bc`, without a change to the pass."""
+        raise NotImplementedError
+
+    def _gone_back(self) -> Arrays:
+        """What `backward` made; RuntimeError before it."""
+        if self._made is None:
+            raise RuntimeError("gradients: expected a backward before it")
+        return self._made
 
 
 def floats(A: Any, dtype: np.dtype | None = None) -> np.ndarray:
@@ -130,6 +281,14 @@ def floats(A: Any, dtype: np.dtype | None = None) -> np.ndarray:
     if X.ndim not in (2, 3) or 0 in X.shape:
         raise ValueError(f"A: expected shape (m, n) or (m, s, n), at least one of each, got {X.shape}")
     return X if X.dtype.kind == "f" else X.astype(np.float64)
+
+
+def all_steps(A: Any) -> np.ndarray:
+    """A (m, s, n), checked as `floats` does."""
+    X = floats(A)
+    if X.ndim != 3:
+        raise ValueError(f"A: expected all steps (m, s, n), got shape {X.shape}")
+    return X
 
 
 def unpadded(X: np.ndarray, lengths: Any) -> tuple[np.ndarray, np.ndarray | None]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cgru.layers.layer import Layer, Shape, floats, unpadded
+from cgru.layers.layer import Layer, LayerPass, Shape, all_steps, unpadded
 
 __all__ = ["Pool"]
 
@@ -32,10 +32,14 @@ class Pool(Layer):
         if how not in HOW:
             raise ValueError(f"how: expected one of {', '.join(HOW)}, got {how!r}")
         self.how = how
-        self._chosen: np.ndarray | None = None  # the steps (m, 1, n) or (m, 1, 1) that the last forward returned
 
     def __repr__(self) -> str:
         return f"Pool({self.how!r})"
+
+    @property
+    def piecewise(self) -> bool:
+        """Whether it needs no more than the last piece of a sequence."""
+        return self.how == "last"
 
     def output_shape(self, shape: Shape) -> Shape:
         """(m, n) for (m, s, n); ValueError for any other."""
@@ -45,54 +49,45 @@ class Pool(Layer):
 
     def compute_shapes(self, A: np.ndarray) -> None:
         """Set `d` and the shape of X in `fs` for an input A (m, s, n)."""
-        super().compute_shapes(_steps(A))
+        super().compute_shapes(all_steps(A))
 
-    def forward(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
-        """Return (m, n) for A (m, s, n), of which sample i has `lengths[i]` real steps (None: all), and fill `fc`."""
-        with self._alone("forward"):
-            X, real = unpadded(_steps(A), lengths)
-            A, self._chosen = self._pooled(X, real)
-            return self._ran(real, X=X, A=A)
+    def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> PoolPass:
+        """(m, n) for A (m, s, n), of which sample i has `lengths[i]` real steps (None: all)."""
+        X, steps = unpadded(all_steps(A), lengths)
+        return PoolPass(self.how, X, steps)
 
-    def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
-        """The same numbers as `forward`; the layer is not touched, any number of threads may call it at once."""
-        return self._pooled(*unpadded(_steps(A), lengths))[0]
 
-    def backward(self, dX: np.ndarray) -> np.ndarray:
-        """Take dL/dA (m, n), fill `bc`, return dL/dX (m, s, n), zero at padded steps."""
-        with self._alone("backward"):
-            dA = self._dA(dX)
-            X, real = self.fc["X"], self._real
-            out = np.zeros_like(X)
-            if self.how == "mean":
-                share = (dA / _count(X, real))[:, None]
-                np.copyto(out, share, where=True if real is None else real)
-            else:
-                np.put_along_axis(out, self._chosen, dA[:, None], axis=1)
-            self._back(dA=dA, dX=out)
-            return out
+class PoolPass(LayerPass):
+    """One run of a `Pool`."""
 
-    def _pooled(self, X: np.ndarray, real: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-        """A, and the steps that it was taken from."""
-        m, s, _ = X.shape
-        if self.how == "mean":
-            mean = X.sum(axis=1, dtype=np.float64) / _count(X, real)  # of many steps float32 would lose digits
-            return mean.astype(X.dtype, copy=False), None
-        if self.how == "max":
-            chosen = (X if real is None else np.where(real, X, -np.inf)).argmax(axis=1)[:, None]
+    def __init__(self, how: str, X: np.ndarray, steps: np.ndarray | None) -> None:
+        A, self._chosen = _pooled(how, X, steps)  # the steps (m, 1, n) that were taken; None: all
+        super().__init__(steps, X=X, A=A)
+
+    def _back(self, dA: np.ndarray) -> dict[str, np.ndarray]:
+        X, steps = self._own["X"], self._steps
+        dX = np.zeros_like(X)
+        if self._chosen is None:
+            np.copyto(dX, (dA / _count(X, steps))[:, None], where=True if steps is None else steps)
         else:
-            last = np.full((m, 1, 1), s - 1) if real is None else real.sum(axis=1, keepdims=True) - 1
-            chosen = np.broadcast_to(last, (m, 1, X.shape[2]))
-        return np.take_along_axis(X, chosen, axis=1)[:, 0], chosen
+            np.put_along_axis(dX, self._chosen, dA[:, None], axis=1)
+        return {"dA": dA, "dX": dX}
 
 
-def _steps(A: Any) -> np.ndarray:
-    X = floats(A)
-    if X.ndim != 3:
-        raise ValueError(f"A: expected all steps (m, s, n), got shape {X.shape}")
-    return X
+def _pooled(how: str, X: np.ndarray, steps: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """A, and the steps that it was taken from."""
+    m, s, _ = X.shape
+    if how == "mean":
+        mean = X.sum(axis=1, dtype=np.float64) / _count(X, steps)  # of many steps float32 would lose digits
+        return mean.astype(X.dtype, copy=False), None
+    if how == "max":
+        chosen = (X if steps is None else np.where(steps, X, -np.inf)).argmax(axis=1)[:, None]
+    else:
+        last = np.full((m, 1, 1), s - 1) if steps is None else steps.sum(axis=1, keepdims=True) - 1
+        chosen = np.broadcast_to(last, (m, 1, X.shape[2]))
+    return np.take_along_axis(X, chosen, axis=1)[:, 0], chosen
 
 
-def _count(X: np.ndarray, real: np.ndarray | None) -> Any:
+def _count(X: np.ndarray, steps: np.ndarray | None) -> Any:
     """How many real steps each sample has, (m, 1), or all of them."""
-    return X.dtype.type(X.shape[1]) if real is None else real.sum(axis=1).astype(X.dtype)
+    return X.dtype.type(X.shape[1]) if steps is None else steps.sum(axis=1).astype(X.dtype)

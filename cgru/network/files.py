@@ -26,7 +26,6 @@ from cgru.layers.embedding import Embedding
 from cgru.layers.flip import Flip
 from cgru.layers.layer import Layer
 from cgru.layers.pool import Pool
-from cgru.network.chain import output_shape
 from cgru.reference import PARAMETERS, names
 
 __all__ = ["FORMAT", "beside", "packed", "read", "refused", "unpacked", "write"]
@@ -284,7 +283,7 @@ def _fill(layers: Sequence[GRU | Layer], arrays: Arrays) -> int | None:
             if array.shape != due or array.dtype != layer.dtype:
                 raise ValueError(f"{name} of layer {i}: expected {layer.dtype} {due}, got {array.dtype} {array.shape}")
             layer.p[name] = array
-        shape = output_shape(layer, shape)
+        shape = layer.output_shape(shape)
     if arrays:
         raise ValueError(f"it has an array too many, {next(iter(arrays))}")
     return None if tokens else e

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cgru.reference import mask
+from cgru.core.lengths import mask
 
 __all__ = ["Data"]
 
@@ -51,12 +51,11 @@ class Data:
     def statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """The mean and deviation of each element over the real steps; 1 for the deviation of one that never changes."""
         frames = self.X[self.real].astype(np.float64)
-        constant = frames.min(axis=0) == frames.max(axis=0)
         largest = np.abs(frames).max(axis=0)
         largest[largest == 0] = 1
         frames = frames / largest  # so that no square overflows or vanishes
         scale = frames.std(axis=0) * largest
-        return frames.mean(axis=0) * largest, np.where(constant | (scale == 0), 1.0, scale)
+        return frames.mean(axis=0) * largest, np.where(scale == 0, 1.0, scale)
 
     # --- what a loss is averaged over ---
 

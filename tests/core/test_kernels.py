@@ -82,32 +82,3 @@ def test_an_unknown_level_is_refused():
 def test_the_best_level_comes_first():
     assert kernels.levels()[-1] == "scalar"
     assert run("").stdout.strip() == kernels.levels()[0]
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_products_of_any_size(level, dtype):
-    rng = np.random.default_rng(0)
-    sizes = (1, 2, 3, 7, 8, 9, 16, 17, 33, 49, 97)
-    for m in sizes:
-        for n in sizes:
-            for k in (1, 2, 5, 31, 64):
-                A, B = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
-                due = A.astype(np.float64) @ B.astype(np.float64)
-                tolerance = 1e-5 if dtype == np.float32 else 1e-14
-                for left, right in ((A, B), (A.T.copy().T, B.T.copy().T), (np.tile(A, 2)[:, :k], B)):
-                    np.testing.assert_allclose(kernels.matmul(left, right), due, atol=tolerance * 10, rtol=0)
-
-
-def test_products_refused():
-    ones = np.ones((2, 3))
-    for A, B in (
-        (ones, np.ones((2, 3))),
-        (ones, np.ones((3, 2), np.float32)),
-        (ones, np.ones(3)),
-        (ones[:0], ones.T),
-        (ones, ones.T[:, :0]),
-        (ones[:, :0], ones.T[:0]),
-        (ones.astype(int), ones.T.astype(int)),
-    ):
-        with pytest.raises(ValueError, match="A, B: expected"):
-            kernels.matmul(A, B)

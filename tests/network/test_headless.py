@@ -41,10 +41,23 @@ def test_states_of_layers_that_differ():
     assert_close(net.layers[2].predict(states[1]), A, 1e-12)
 
 
+@pytest.mark.parametrize("sequences", [False, True])
+def test_the_state_of_an_only_layer_needs_no_axis(sequences):
+    net = cgru.Network([random_layer(E, 4, sequences=sequences)])
+    X, _, h0 = random_batch(M, S, E, 4, False)
+    due = net.layers[0].predict(X, None, h0)
+    for start in (h0, h0[None], [h0]):
+        A, states = net.predict(X, None, start, return_state=True)
+        np.testing.assert_array_equal(A, due)
+        np.testing.assert_array_equal(states, (due[:, -1] if sequences else due)[None])
+
+
 @pytest.mark.parametrize(
     ("h0", "words"),
     [
         (np.zeros((2, M, 4)), "h0: expected .m, u. for each of 3 layers and directions, got 2 of them"),
+        (np.zeros((M, 4)), r"h0: .* 3 layers and directions, an array \(3, m, u\) or a list, got shape \(5, 4\)"),
+        (np.zeros((3, M, 4, 1)), r"h0: .* or a list, got shape \(3, 5, 4, 1\)"),
         (np.zeros((3, M, 5)), "h0"),
         (np.zeros((3, 1, 4)), "h0"),
         (1.0, "h0: .*got float"),

@@ -5,9 +5,12 @@ import re
 
 import numpy as np
 import pytest
+from helpers import watched
 
 import cgru
 from cgru import reference
+from cgru.layers.layer import Layer
+from cgru.passes import Pass
 
 RNG = np.random.default_rng(0)
 M, S, E, V, K = 9, 7, 3, 6, 4
@@ -30,7 +33,7 @@ def softmax(units=K, **options):
 
 
 def weights(net):
-    return {key: array.copy() for key, array in net._parameters(everything=True).items()}
+    return {key: array.copy() for key, array in net.parameters().items()}
 
 
 def masked(*shape, rate=0.4):
@@ -39,13 +42,22 @@ def masked(*shape, rate=0.4):
     return layer
 
 
-class Twins:
+class Twins(Layer):
     """A layer of a user's own: two GRUs side by side, their parameters under names of two parts."""
 
+    piecewise = False
+
     def __init__(self, units):
+        super().__init__()
         self.pair = {"left": states(units), "right": states(units, activate=cgru.elu)}
-        self.sequences, self.trainable = True, True
-        self.d, self.p, self.g, self.fc, self.bc = {"u": 2 * units}, {}, {}, {}, {}
+        self.d["u"], self.trainable = 2 * units, True
+
+    @property
+    def parameter_names(self):
+        return tuple(f"{side}.{name}" for side, layer in self.pair.items() for name in layer.parameter_names)
+
+    def output_shape(self, shape):
+        return *shape[:2], self.d["u"]
 
     def compute_shapes(self, A):
         for layer in self.pair.values():
@@ -57,19 +69,20 @@ class Twins:
             layer.initialize_parameters()
             self.p |= {f"{side}.{name}": array for name, array in layer.p.items()}
 
-    def forward(self, A, lengths=None):
-        return np.concatenate([layer.forward(A, lengths) for layer in self.pair.values()], axis=2)
+    def run(self, A, lengths=None):
+        return TwinsPass({side: layer.run(A, lengths) for side, layer in self.pair.items()})
 
-    def predict(self, A, lengths=None):
-        return np.concatenate([layer.predict(A, lengths) for layer in self.pair.values()], axis=2)
 
-    def backward(self, dX):
-        return sum(layer.backward(d) for layer, d in zip(self.pair.values(), np.split(dX, 2, axis=2), strict=True))
+class TwinsPass(Pass):
+    def __init__(self, pair):
+        self.pair = pair
+        super().__init__(np.concatenate([each.A for each in pair.values()], axis=2), {})
 
-    def compute_gradients(self):
-        for side, layer in self.pair.items():
-            layer.compute_gradients()
-            self.g |= {f"d{side}.{name[1:]}": array for name, array in layer.g.items()}
+    def backward(self, dA):
+        return sum(each.backward(d) for each, d in zip(self.pair.values(), np.split(dA, 2, axis=2), strict=True))
+
+    def gradients(self):
+        return {f"d{side}.{name[1:]}": g for side, each in self.pair.items() for name, g in each.gradients().items()}
 
 
 STACKS = {
@@ -108,18 +121,18 @@ def test_gradients_match_central_differences(stack, lengths):
     layers, inputs, y = STACKS[stack]()
     net = cgru.Network(layers, optimizer=cgru.SGD(1.0), seed=1)
     net.predict(inputs[:1])
-    for array in net._parameters().values():
+    for array in net.parameters().values():
         array += 0.1 * RNG.standard_normal(array.shape)
     start = weights(net)
     history = net.fit(inputs, y, lengths=lengths, epochs=1, batch_size=M, shuffle=False)
     moved = weights(net)
-    for key, array in net._parameters().items():
+    for key, array in net.parameters().items():
         array[...] = start[key]
     for layer in layers:
         if isinstance(layer, cgru.Dropout):
             layer.predict = layer.forward  # so that evaluate has the same mask
     assert net.evaluate(inputs, y, lengths)["loss"] == pytest.approx(history.loss[0], rel=1e-12)
-    for key, array in net._parameters().items():
+    for key, array in net.parameters().items():
         for _ in range(3):
             index = tuple(RNG.integers(array.shape))
             kept, sides = array[index], []
@@ -236,7 +249,7 @@ def test_a_pool_of_the_last_is_a_gru_without_sequences():
 # --- dropout ---
 
 
-def test_dropout_is_for_training_and_repeats_by_the_seed():
+def test_dropout_is_for_training_and_repeats_by_the_seed(monkeypatch):
     def made(rate, seed=1):
         return cgru.Network([states(8), cgru.Dropout(rate), cgru.GRU(4), softmax()], seed=seed)
 
@@ -247,26 +260,25 @@ def test_dropout_is_for_training_and_repeats_by_the_seed():
     assert losses[0] == losses[1]
     assert losses[0] != losses[2]
     np.testing.assert_array_equal(net.predict(X), net.predict(X))
-    masks = []
+    passes = watched(monkeypatch, net.layers[1])
     for _ in range(2):  # the generator goes on from fit to fit
         net.fit(X, LABELS, epochs=1, batch_size=M)
-        masks.append(net.layers[1].fc["mask"].copy())
+    masks = [ran.fc["mask"] for ran in passes]
     assert not np.array_equal(*masks)
     assert set(np.unique(masks[0])) == {0, 2}
     assert len(np.unique(masks[0], axis=1)[0]) > 1  # new at each step
 
 
-def test_frozen_layers_stay_and_what_is_below_them_needs_no_gradient():
+def test_frozen_layers_stay_and_what_is_below_them_needs_no_gradient(monkeypatch):
     layers = [cgru.Embedding(V, 3), states(4), cgru.Pool(), softmax()]
     net = cgru.Network(layers, seed=1)
     net.predict(TOKENS)
     layers[0].trainable = layers[1].trainable = False
-    before = weights(net)
+    before, passes = weights(net), [watched(monkeypatch, layer) for layer in layers]
     net.fit(TOKENS, LABELS, lengths=LENGTHS, epochs=1)
     after = weights(net)
     assert [key for key in before if not np.array_equal(before[key], after[key])] == ["3.W", "3.b"]
-    assert not layers[0].bc
-    assert not layers[2].bc
+    assert [bool(ran.bc) for (ran,) in passes] == [False, False, False, True]
     layers[3].trainable = False
     with pytest.raises(ValueError, match="trainable"):
         net.fit(TOKENS, LABELS)
@@ -291,7 +303,7 @@ def deep(head, seed=2):
 
 @pytest.mark.parametrize("lengths", [None, LENGTHS])
 @pytest.mark.parametrize(("head", "y"), [((states(3), softmax()), STEP_LABELS), ((cgru.GRU(3), softmax()), LABELS)])
-@pytest.mark.parametrize("truncate", [S, S + 5])
+@pytest.mark.parametrize("truncate", [S, S + 5, 10**30])
 def test_truncating_nothing_changes_nothing(head, y, lengths, truncate):
     whole, cut = (deep(copy.deepcopy(head)) for _ in range(2))
     whole, cut = moved_by(whole, X, y, lengths=lengths), moved_by(cut, X, y, lengths=lengths, truncate=truncate)
@@ -316,12 +328,13 @@ def test_with_one_output_the_last_steps_of_each_sample_have_gradients(lengths, t
         else:
             A = low.predict(before)
             h0 = [A[:, -1], high.predict(A)]
-        A = head.forward(high.forward(low.forward(x, h0=h0[0]), h0=h0[1]))
-        dZ = (A - np.eye(K)[LABELS[i]]) / M
-        low.backward(high.backward(head._backward(dZ)))
-        for index, layer in ((0, low), (2, high), (len(net.layers) - 1, head)):
-            layer.compute_gradients()
-            for name, gradient in layer.g.items():
+        top = head.run(high.forward(low.forward(x, h0=h0[0]), h0=h0[1]))
+        dZ = (top.A - np.eye(K)[LABELS[i]]) / M
+        low.backward(high.backward(top.backward_linear(dZ)))
+        low.compute_gradients()
+        high.compute_gradients()
+        for index, g in ((0, low.g), (2, high.g), (len(net.layers) - 1, top.gradients())):
+            for name, gradient in g.items():
                 key = f"{index}.{name[1:]}"
                 due[key] = due.get(key, 0) + gradient
     assert got.keys() == due.keys()
@@ -368,9 +381,9 @@ def test_with_outputs_at_steps_each_piece_has_an_update(lengths):
 @pytest.mark.parametrize(("head", "y"), [((states(3), softmax()), STEP_LABELS), ((cgru.GRU(3), softmax()), LABELS)])
 def test_no_layer_ever_sees_more_steps_than_asked_for(monkeypatch, head, y):
     net = cgru.Network([cgru.Embedding(V, 3), states(4), *copy.deepcopy(head)], seed=0)
-    seen, forward = [], net.layers[1]._forward
-    monkeypatch.setattr(net.layers[1], "_forward", lambda A, *rest, **more: seen.append(A) or forward(A, *rest, **more))
+    passes = watched(monkeypatch, net.layers[1])
     net.fit(TOKENS, y, lengths=LENGTHS, epochs=2, batch_size=4, truncate=2)
+    seen = [ran.fc["X"] for ran in passes]
     assert max(A.shape[1] for A in seen) == 2
     # Each real step once an epoch, and no other.
     assert sum(A[:, :, 0].astype(bool).sum() for A in seen) == 2 * LENGTHS.sum()
@@ -413,10 +426,7 @@ def test_the_schedule_runs_over_the_pieces():
 @pytest.mark.parametrize("stack", [name for name in STACKS if name != "a layer of one's own"])
 def test_save_and_load(tmp_path, stack, dtype):
     layers, inputs, y = STACKS[stack]()
-    for layer in layers:
-        if hasattr(layer, "dtype"):
-            layer.dtype = np.dtype(dtype)
-    net = cgru.Network(layers, seed=1)
+    net = cgru.Network(layers, seed=1, dtype=dtype)
     net.fit(inputs, y, lengths=LENGTHS, epochs=1, batch_size=M, shuffle=False, standardize=inputs is X)
     net.save(tmp_path / "model.npz")
     twin = cgru.load(tmp_path / "model.npz")
@@ -449,7 +459,7 @@ def test_layers_of_ones_own_are_not_saved(tmp_path):
         ([states(3), cgru.Pool(), cgru.GRU(3), softmax()], "layer 2, GRU: expected all steps (m, s, e), got (m, 3)"),
         ([states(3), cgru.Embedding(V, 3), softmax()], "expected integer tokens (m, s), which come in at layer 0, for"),
         ([cgru.Dropout(), cgru.Pool()], "expected at least one layer with units, got ['Dropout', 'Pool']"),
-        ([states(3), np.tanh, softmax()], "expected a layer in each place, got ufunc without d as layer 1"),
+        ([states(3), np.tanh, softmax()], "expected a Layer in each place, got ufunc as layer 1"),
     ],
 )
 def test_chains_that_do_not_fit(layers, words):

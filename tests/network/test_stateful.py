@@ -39,6 +39,19 @@ def test_validation_and_evaluation_start_from_nothing():
     np.testing.assert_allclose(net.evaluate(X, y)["loss"], plain.evaluate(X, y)["loss"], rtol=1e-12)
 
 
+def test_evaluate_leaves_no_state_and_its_batches_do_not_continue():
+    net, plain = network(stateful=True), network()
+    X, y = RNG.standard_normal((2048, 2, 4)), RNG.standard_normal((2048, 2, 2))
+    got, due = net.evaluate(X, y), plain.evaluate(X, y)
+    np.testing.assert_allclose(got["loss"], due["loss"], rtol=1e-12)
+    assert [layer.state for layer in net.layers[:2]] == [None, None]
+    net.predict(X[:3])
+    net.evaluate(X[:5], y[:5])
+    assert [layer.state for layer in net.layers[:2]] == [None, None]
+    np.testing.assert_allclose(net.predict(X), plain.predict(X), rtol=1e-12)  # all of them together
+    assert len(net.layers[0].state) == 2048
+
+
 def test_predict_goes_on_until_it_is_reset():
     X, y = RNG.standard_normal((2, 6, 4)), RNG.standard_normal((2, 6, 2))
     net, plain = network(stateful=True), network()

@@ -58,9 +58,9 @@ def test_stacks(same, sizes, ragged):
     for number, layer in reversed(list(enumerate(layers))):
         dA = layer.backward(dA, dstate[number])
         layer.compute_gradients()
-        for suffix, half in zip(("", "_reverse"), layer.halves, strict=True):
+        for suffix, prefix, half in zip(("", "_reverse"), ("forward.", "backward."), layer.halves, strict=True):
             theirs = gates(module, number, suffix, lambda weight: weight.grad)
             for name in half.p:
-                same(half.g["d" + name], theirs[name], TOLERANCE, f"{name} of layer {number}{suffix}")
+                same(layer.g[f"d{prefix}{name}"], theirs[name], TOLERANCE, f"{name} of layer {number}{suffix}")
     same(dA, x.grad.numpy(), TOLERANCE, "dX")
     same(np.stack([layer.dh0 for layer in layers]), h.grad.numpy().reshape(h0.shape), TOLERANCE, "dh0")

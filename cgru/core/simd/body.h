@@ -17,6 +17,7 @@
 #if BYTES >= 32
 #include <immintrin.h>
 #endif
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -44,6 +45,7 @@
 #include "cell.h"
 #include "single.h"
 #include "outer.h"
+#include "norm.h"
 
 #define STRING_(text) #text
 #define STRING(text) STRING_(text)
@@ -77,6 +79,8 @@ const cgru_kernels TABLE_OF(LEVEL, T) = {
     .multiply = multiply,
     .panels = panels_of,
     .activation = activation,
+    .norm_forward = norm_forward,
+    .norm_backward = norm_backward,
 };
 
 #if BYTES >= 32 && defined(__clang__)

@@ -35,6 +35,8 @@ static void pad(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t ro
         blank(call->hh, i, t, u), blank(call->hh_, i, t, u);
         blank(call->z, i, t, u), blank(call->z_, i, t, u);
         blank(call->r, i, t, u), blank(call->r_, i, t, u), blank(call->c, i, t, u);
+        blank(call->nU, i, t, 3 * u), blank(call->nV, i, t, 3 * u);
+        blank(call->iU, i, t, 1), blank(call->iV, i, t, 1);
     }
 }
 
@@ -44,6 +46,7 @@ static void pad_backward(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptr
         blank(call->dh, i, t, u), blank(call->dh_, i, t, u);
         blank(call->dhh_, i, t, u), blank(call->dz_, i, t, u), blank(call->dr_, i, t, u);
         blank(call->dc, i, t, u), blank(call->dX, i, t, call->e);
+        blank(call->dU_, i, t, 3 * u), blank(call->dV_, i, t, 3 * u);
     }
 }
 
@@ -88,7 +91,7 @@ INLINE void candidate_(const int plain, const cgru_product *product, ptrdiff_t t
         const T *rc = h + call->up + call->ep, *z = rc + call->up;
         for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES) {
             const place at = place_of(call, i, t, v * LANES);
-            store(h + at.c, new_state(plain, call, at, load(tile), rc, load(z + at.c), load(h + at.c)));
+            store(h + at.c, new_state(plain, call, at, load(tile), load(rc + at.c), load(z + at.c), load(h + at.c)));
         }
     }
 }

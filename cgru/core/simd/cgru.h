@@ -37,13 +37,17 @@ typedef struct {
     cgru_array last; /* (m, 1, u) the state after a row's last step */
     /* Backward: dA in, the rest out. h0 is dL/d(last state), `last` dL/dh0. NULL where not wanted: dA, dh_, dh, dX. */
     cgru_array dA, dh_, dh, dhh_, dz_, dr_, dc, dX;
+    /* With `norm`, (m, s, 3 u), columns of z, r and hh: the products, normalised, of X and of hp, and dL/d(what they were
+     * before); (m, s, 1): the factors 1 / sqrt(variance + eps). */
+    cgru_array nU, nV, iU, iV, dU_, dV_;
 
     /* (m, ld) the work of each row, side by side, each part padded to whole vectors:
-     * forward h | x | r * h | z, backward dh | dhh_ | dz_ | dr_ | dc; of a single sample see single.h. With `after` r
-     * and then r * c stand in the place of r * h. */
+     * forward h | x | r * h | z, backward dh | dhh_ | dz_ | dr_ | dc; of a single sample see single.h, with `norm` norm.h.
+     * With `after` r and then r * c stand in the place of r * h. */
     void *rows;
     ptrdiff_t ld;
     ptrdiff_t up, ep; /* u and e, padded */
+    int norm;         /* with `after`: the products are normalised; a step is then that of norm.h, for any m */
 } cgru_call;
 
 typedef struct {
@@ -60,9 +64,9 @@ typedef struct {
 /* The gates; the last stands for chh, the bias that the candidate's recurrent part has where the reset comes after. */
 enum { CGRU_R, CGRU_Z, CGRU_HH, CGRU_C };
 
-/* The parameters of each gate: U (e, u), V (u, u), b (1, u); of CGRU_C b alone. */
+/* The parameters of each gate: U (e, u), V (u, u), b (1, u), of CGRU_C b alone; with `norm` the gains gU, gV (1, 3 u). */
 typedef struct {
-    cgru_matrix U[3], V[3], b[4];
+    cgru_matrix U[3], V[3], b[4], g[2];
 } cgru_weights;
 
 /* A call with m = 1: the parameters of each gate, as they lie if their columns are contiguous, else, with `row` zero, as
@@ -71,6 +75,13 @@ typedef struct {
     const cgru_call *call;
     cgru_matrix U[3], V[3], b[4];
 } cgru_single;
+
+/* A call with `norm`, whose rows are taken as a whole between the products and the caches. */
+typedef struct {
+    const cgru_call *call;
+    const void *gains; /* (2, 3, up): gU and gV, each of r, z and hh */
+    const void *bias;  /* (4, up): br, bz, bhh, chh */
+} cgru_norm;
 
 struct cgru_product;
 
@@ -91,23 +102,31 @@ typedef struct cgru_product {
     ptrdiff_t columns;
 } cgru_product;
 
-/* The gradients of each gate's parameters, C-contiguous: dU (e, u), dV (u, u), db (u). With `after` dVhh is V[CGRU_C]. */
+/* The gradients of the parameters, C-contiguous, in the places of cgru_weights. */
 typedef struct {
-    void *U[3], *V[4], *b[4];
+    void *U[3], *V[3], *b[4], *g[2];
 } cgru_gradients;
 
 enum { CGRU_GROUP = 16 }; /* rows collected together, so that each panel gets whole cache lines */
 
-/* Weight gradients, sums of outer products of rows: rows are collected into packed panels, `depth` at a time, and then
- * multiplied. The work has panels(u) parts for each of three or, with `after`, four gates, the panels of their columns; one
- * struct sees to the parts from `first` to `last`. */
+/* One term of the gradients: rows d (u), times those of `factor` where that has data. Their outer products with X and
+ * with hp, or with `reset` r * hp, are added to U and V, and their sum to b; NULL where there is none. */
 typedef struct {
-    const cgru_call *call; /* X, hp, r, dhh_, dz_, dr_ in, with `after` dc as well */
-    const cgru_gradients *g; /* summed into */
+    cgru_array d, factor;
+    void *U, *V, *b;
+    int reset;
+} cgru_term;
+
+/* Weight gradients, sums of outer products of rows: rows are collected into packed panels, `depth` at a time, and then
+ * multiplied. The work has panels(u) parts for each term, the panels of its columns; one struct sees to the parts from
+ * `first` to `last`. */
+typedef struct {
+    const cgru_call *call; /* X, hp and r in */
+    const cgru_term *terms;
     ptrdiff_t first, last;
     ptrdiff_t count, depth; /* rows collected; room for so many */
     void *operands;         /* (2 u + e) x depth: panels of r * hp, hp and X */
-    void *gates;            /* 3 up x depth, with `after` 4 up: panels of dr_, dz_, dhh_ and dc */
+    void *rows;             /* terms x up x depth: panels of d */
 } cgru_outer;
 
 typedef struct {
@@ -144,6 +163,9 @@ typedef struct {
 
     /* y[i] = f(x[i]); for the tests. */
     void (*activation)(cgru_activation f, const void *x, void *y, ptrdiff_t n);
+
+    void (*norm_forward)(const cgru_norm *norm, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
+    void (*norm_backward)(const cgru_norm *norm, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
 } cgru_kernels;
 
 /* The tables of one level for float and double; NULL where the compiler or the machine lacks it. */

@@ -55,8 +55,8 @@ INLINE vec share_kept(const cgru_call *call, place at) {
 
 /* hh = activate(hh_), r * c joining hh_ where the reset comes after; h = z * hp + (1 - z) * hh, with zoneout
  * k * hp + (1 - k) * that. Of a `plain` call neither is asked. */
-INLINE vec new_state(const int plain, const cgru_call *call, place at, vec hh_, const T *rc, vec z, vec hp) {
-    if (!plain && call->after) hh_ += load(rc + at.c);
+INLINE vec new_state(const int plain, const cgru_call *call, place at, vec hh_, vec rc, vec z, vec hp) {
+    if (!plain && call->after) hh_ += rc;
     const vec hh = activate(call->activate, hh_);
     vec h = z * hp + (1 - z) * hh;
     if (!plain && keeps(call)) {

@@ -137,7 +137,7 @@ INLINE void state_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_
     UNROLL(4)
     for (int j = 0; j < width; j++) {
         const place at = VECTOR(j);
-        const vec next = new_state(0, call, at, sum[j], rh, load(z + at.c), load_n(h + at.c, at.n));
+        const vec next = new_state(0, call, at, sum[j], load(rh + at.c), load(z + at.c), load_n(h + at.c, at.n));
         if (at.n == LANES) /* what a masked store wrote is slow to be read again */
             store(h + at.c, next);
         else

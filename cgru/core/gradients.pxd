@@ -1,0 +1,28 @@
+"""Weight gradients, without the GIL: memory is handed in, the arrays are those of the call.
+
+The call of `execute` reads X, hp, r, dhh_, dz_, dr_, with reset_after and layer_norm dc, with layer_norm nU, nV, dU_, dV_,
+shapes as in forward.pxd and backward.pxd, and adds to the arrays of `targets`, one for each parameter of the variant.
+"""
+
+from cgru.core.kernels cimport cgru_call, cgru_gradients, cgru_kernels, cgru_outer, cgru_term
+
+cdef enum:
+    MOST_SHARES = 64
+    MOST_TERMS = 16
+
+
+cdef struct Sums:
+    const cgru_kernels *k
+    const cgru_call *call
+    const cgru_gradients *g
+    cgru_term terms[MOST_TERMS]
+    cgru_outer outer[MOST_SHARES]  # one for each share of the terms' columns
+    int shares
+    bint last  # whether the steps to run are the last ones
+
+
+cdef Py_ssize_t gradients_room(const cgru_call *call, int shares) noexcept nogil
+cdef void prepare(Sums *sums, const cgru_kernels *k, const cgru_call *call, const cgru_gradients *g, int shares,
+                  void *memory) noexcept nogil
+cdef void sequence(Sums *sums, bint first, bint last) noexcept nogil
+cdef int execute(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k) except -1

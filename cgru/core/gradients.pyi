@@ -1,0 +1,13 @@
+"""The gradients of the parameters, compiled."""
+
+import numpy as np
+
+from cgru.variant import Variant
+
+def run(
+    variant: Variant,
+    g: dict[str, np.ndarray],
+    arrays: dict[str, np.ndarray],
+    order: np.ndarray | None = None,
+    running: np.ndarray | None = None,
+) -> None: ...

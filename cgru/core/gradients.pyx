@@ -1,0 +1,147 @@
+"""The gradients of the parameters, compiled: sums of outer products over samples and steps.
+
+Whatever is given here is trusted. All arrays are of one dtype, float32 or float64.
+"""
+
+cimport numpy as cnp
+
+from cgru.core.kernels cimport (
+    CGRU_C, CGRU_GROUP, CGRU_HH, CGRU_R, CGRU_Z, call_of, cgru_array, cgru_call, cgru_gradients, cgru_kernels,
+    cgru_outer, cgru_term, in_pieces, kernels, targets,
+)
+from cgru.core.memory cimport Workspace
+from cgru.core.threads cimport share, threads_for
+
+cnp.import_array()
+
+cdef enum:
+    DEPTH = 256  # rows whose outer products are summed in registers before they are added to the gradients
+
+
+cdef int terms_of(const cgru_call *call) noexcept nogil:
+    return MOST_TERMS if call.norm else 4 if call.after else 3
+
+
+cdef cgru_term term(cgru_array d, void *U, void *V, void *b) noexcept nogil:
+    """dU += X^T d, dV += hp^T d, db += d, those of them that are there."""
+    return cgru_term(d, cgru_array(NULL, 0, 0), U, V, b, False)
+
+
+cdef void lay_out(Sums *sums) noexcept nogil:
+    """The terms of the call's variant."""
+    cdef const cgru_call *call = sums.call
+    cdef const cgru_gradients *g = sums.g
+    cdef cgru_term *to = &sums.terms[0]
+    if call.norm:
+        lay_out_norm(sums)
+        return
+    to[CGRU_R] = term(call.dr_, g.U[CGRU_R], g.V[CGRU_R], g.b[CGRU_R])
+    to[CGRU_Z] = term(call.dz_, g.U[CGRU_Z], g.V[CGRU_Z], g.b[CGRU_Z])
+    if call.after:
+        to[CGRU_HH] = term(call.dhh_, g.U[CGRU_HH], NULL, g.b[CGRU_HH])
+        to[CGRU_C] = term(call.dc, NULL, g.V[CGRU_HH], g.b[CGRU_C])
+    else:  # dVhh += (r * hp)^T dhh_
+        to[CGRU_HH] = term(call.dhh_, g.U[CGRU_HH], g.V[CGRU_HH], g.b[CGRU_HH])
+        to[CGRU_HH].reset = True
+
+
+cdef void lay_out_norm(Sums *sums) noexcept nogil:
+    """dU += X^T dU_, dV += hp^T dV_, db += d_, dgU += d_ * nU, dgV += d_ * nV."""
+    cdef const cgru_call *call = sums.call
+    cdef const cgru_gradients *g = sums.g
+    cdef cgru_term *to = &sums.terms[0]
+    cdef cgru_array *d = [call.dr_, call.dz_, call.dhh_, call.dc]
+    cdef Py_ssize_t *column = [call.u, 0, 2 * call.u]  # of r, z and hh
+    cdef int gate, size = sums.k.size
+    for gate in range(4):
+        to[gate] = term(d[gate], NULL, NULL, g.b[gate])
+    for gate in range(3):
+        to[4 + gate] = term(shifted(call.dU_, column[gate], size), g.U[gate], NULL, NULL)
+        to[7 + gate] = term(shifted(call.dV_, column[gate], size), NULL, g.V[gate], NULL)
+        to[10 + gate] = term(d[gate], NULL, NULL, <char *>g.g[0] + column[gate] * size)
+        to[10 + gate].factor = shifted(call.nU, column[gate], size)
+        to[13 + gate] = term(d[CGRU_C if gate == CGRU_HH else gate], NULL, NULL, <char *>g.g[1] + column[gate] * size)
+        to[13 + gate].factor = shifted(call.nV, column[gate], size)
+
+
+cdef cgru_array shifted(cgru_array array, Py_ssize_t column, int size) noexcept nogil:
+    """The array from that column on."""
+    return cgru_array(<char *>array.data + column * size, array.sample, array.step)
+
+
+cdef void _accumulate(void *work, Py_ssize_t part) noexcept nogil:
+    """One share of the terms' columns, from the last step to the first, over the samples that have that step, in chunks
+    of rows.
+    """
+    cdef Sums *sums = <Sums *>work
+    cdef const cgru_kernels *k = sums.k
+    cdef cgru_outer *outer = &sums.outer[part]
+    cdef Py_ssize_t steps[CGRU_GROUP]
+    cdef Py_ssize_t samples[CGRU_GROUP]
+    cdef Py_ssize_t t, row, n = 0, live = outer.call.m
+    for t in range(outer.call.s - 1, -1, -1):
+        if outer.call.running:
+            live = outer.call.running[t]
+        for row in range(live):
+            steps[n], samples[n] = t, row
+            n += 1
+            if n == CGRU_GROUP or outer.count + n == outer.depth:
+                k.collect(outer, steps, samples, n)
+                n = 0
+                if outer.count == outer.depth:
+                    k.multiply(outer)
+    k.collect(outer, steps, samples, n)
+    if sums.last:
+        k.multiply(outer)
+
+
+cdef int shares_of(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
+    """Each share is some of the panels of the terms' columns, through all rows: no sum is shared."""
+    cdef int threads = threads_for(6.0 * call.m * call.s * call.u * (call.e + call.u))
+    return <int>min(terms_of(call) * k.panels(call.u), MOST_SHARES, threads)
+
+
+cdef Py_ssize_t gradients_room(const cgru_call *call, int shares) noexcept nogil:
+    """Numbers that the rows collected take."""
+    return shares * (2 * call.u + call.e + terms_of(call) * call.up) * min(call.m * call.s, DEPTH)
+
+
+cdef void prepare(Sums *sums, const cgru_kernels *k, const cgru_call *call, const cgru_gradients *g, int shares,
+                  void *memory) noexcept nogil:
+    """Sums over `call` that are added to `g`; `memory` has `gradients_room` numbers."""
+    cdef Py_ssize_t i, depth = min(call.m * call.s, DEPTH), parts = terms_of(call) * k.panels(call.u)
+    cdef char *free = <char *>memory
+    sums.k, sums.call, sums.g, sums.shares = k, call, g, shares
+    for i in range(shares):
+        sums.outer[i] = cgru_outer(call, &sums.terms[0], i * parts // shares, (i + 1) * parts // shares, 0, depth, free,
+                                   free + (2 * call.u + call.e) * depth * k.size)
+        free += gradients_room(call, 1) * k.size
+
+
+cdef void sequence(Sums *sums, bint first, bint last) noexcept nogil:
+    """All steps of the call; what they leave over of a chunk of rows is kept for the next ones unless they are the
+    `last`: the same sums come out, however a call is cut.
+    """
+    sums.last = last
+    lay_out(sums)
+    share(_accumulate, sums, sums.shares, sums.shares)
+
+
+cdef void _piece(void *work, bint first, bint last) noexcept nogil:
+    sequence(<Sums *>work, first, last)
+
+
+cdef int execute(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k) except -1:
+    """The whole call, with a workspace of its own, on as many threads as it is worth; a Ctrl-C ends it."""
+    cdef int shares = shares_of(k, call)
+    cdef Workspace work = Workspace(gradients_room(call, shares), k.size)
+    cdef Sums sums
+    prepare(&sums, k, call, g, shares, work.take(gradients_room(call, shares)))
+    return in_pieces(call, k.size, True, _piece, &sums)
+
+
+def run(variant, dict g not None, dict arrays not None, order=None, running=None):
+    cdef cgru_call call = call_of(variant, g["dVz"].shape[1], arrays, None, order, running)
+    cdef cgru_gradients to
+    targets(&to, g)
+    execute(&call, &to, kernels(arrays["X"].itemsize))

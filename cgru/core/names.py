@@ -1,0 +1,20 @@
+"""Functions that may be given by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+__all__ = ["named"]
+
+
+def named(value: Any, argument: str, functions: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:
+    """`value`, a callable, or the one of `functions` that it names; TypeError or ValueError for anything else."""
+    if isinstance(value, str) and value in functions:
+        return functions[value]
+    if callable(value):
+        return value
+    names = ", ".join(map(repr, functions))
+    if isinstance(value, str):
+        raise ValueError(f"{argument}: expected one of {names}, or a callable, got {value!r}")
+    raise TypeError(f"{argument}: expected a callable or one of {names}, got {type(value).__name__}")

@@ -1,0 +1,70 @@
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cgru.core.memory import Buffers
+from cgru.gru import GRU
+from cgru.variant import Variant
+
+class Pass:
+    A: np.ndarray
+
+    def __init__(self, A: np.ndarray, fc: dict[str, np.ndarray]) -> None: ...
+    @property
+    def fc(self) -> dict[str, np.ndarray]: ...
+    @property
+    def bc(self) -> dict[str, np.ndarray]: ...
+    @bc.setter
+    def bc(self, value: dict[str, np.ndarray]) -> None: ...
+    def backward(self, dA: ArrayLike | None = None) -> np.ndarray | None: ...
+    def gradients(self) -> dict[str, np.ndarray]: ...
+
+class GRUPass(Pass):
+    variant: Variant
+    state: np.ndarray
+    lengths: np.ndarray | None
+    masks: dict[str, np.ndarray]
+    reverse: bool
+
+    def __init__(
+        self,
+        layer: GRU,
+        X: np.ndarray,
+        lengths: np.ndarray | None,
+        h0: np.ndarray | None,
+        p: dict[str, np.ndarray],
+        codes: tuple[tuple[int, float], ...] | None,
+        masks: dict[str, np.ndarray],
+        *,
+        reverse: bool = False,
+        preactivations: bool = False,
+        compiled: bool = True,
+        buffers: Buffers | None = None,
+        memory: np.ndarray | None = None,
+        ran: bool = False,
+    ) -> None: ...
+    @property
+    def layer(self) -> GRU | None: ...
+    @property
+    def dh0(self) -> np.ndarray: ...
+    def shown(self) -> dict[str, np.ndarray]: ...
+    def backward(
+        self, dA: ArrayLike | None = None, dstate: ArrayLike | None = None, into: dict[str, np.ndarray] | None = None
+    ) -> np.ndarray: ...
+    def gradients(self, into: dict[str, np.ndarray] | None = None) -> dict[str, np.ndarray]: ...
+
+def predict(
+    X: np.ndarray,
+    lengths: np.ndarray | None,
+    h0: np.ndarray | None,
+    p: dict[str, np.ndarray],
+    variant: Variant,
+    codes: tuple[tuple[int, float], ...],
+    *,
+    reverse: bool = False,
+    every: bool = False,
+    last: bool = True,
+    zoneout: Any = None,
+) -> tuple[np.ndarray | None, np.ndarray | None]: ...
+def cache_numbers(variant: Variant, m: int, s: int, u: int, preactivations: bool = False) -> int: ...

@@ -1,0 +1,431 @@
+"""`Pass`: one run of a layer, with its own caches, that can go back.
+
+Any number of passes over one layer may be alive at once, on any threads. A pass owns what it needs: what is done to the
+dicts that show its arrays does not reach it, but for numbers that are written into these arrays.
+
+m samples, s steps, e elements per step, u unit cells. The equations stand in cgru/reference.py.
+"""
+
+from weakref import ref
+
+import numpy as np
+
+cimport numpy as cnp
+from libc.string cimport memcpy, memset
+
+from cgru import reference
+from cgru.core import masks as dropping
+from cgru.core.checks import parameters
+from cgru.core.lengths import by_length, ends, mask
+from cgru.core cimport backward, forward, gradients
+from cgru.core.checks cimport real, rows
+from cgru.core.kernels cimport (
+    bind, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights, array_place, kernels, new_call, set_lengths,
+    set_zoneout, targets, view, weights,
+)
+from cgru.core.memory cimport Buffers
+
+cnp.import_array()
+
+__all__ = ["GRUPass", "Pass", "cache_numbers", "predict"]
+
+cdef tuple OUTPUTS = ("hh", "z", "r"), PREACTIVATIONS = ("hh_", "z_", "r_")
+cdef tuple EVERY = ("hh_", "hh", "z", "z_", "r", "r_")
+
+
+cdef class Pass:
+    """One run of a layer: what came out, what it keeps to go back, and after `backward` what that made.
+
+    Attributes:
+        A: the outputs, as `forward` returns them.
+        fc: the caches by their letters.
+        bc: those of `backward`; empty before.
+    """
+
+    def __init__(self, A, dict fc not None):
+        self.A, self._fc, self._bc = A, fc, {}
+
+    @property
+    def fc(self):
+        return self._fc
+
+    @property
+    def bc(self):
+        return self._bc
+
+    @bc.setter
+    def bc(self, dict value not None):
+        self._bc = value
+
+    def backward(self, dA):
+        """Take dL/dA in the shape of A, fill `bc` and return dL/dX."""
+        raise NotImplementedError
+
+    def gradients(self):
+        """The gradients of the layer's parameters, `'d' + name`; RuntimeError before `backward`."""
+        return {}
+
+
+cdef class GRUPass(Pass):
+    """One run of a `cgru.GRU`.
+
+    Attributes:
+        A: all states (m, s, u), zero past a sample's length, or the last ones (m, u), as `sequences` was.
+        state: (m, u) the last state of each sample.
+        fc: X, h, hp, hh, z, r, A, with `preactivations` hh_, z_, r_, the caches of the layer's variant, and those masks
+            that were in use, as in `GRU.fc`.
+        bc: after `backward` dA, dh_, dh, dhn, dhh_, dz_, dr_, dX and those of the variant.
+        layer: the layer, whose parameters and activations are read as they are at each call; None once it is gone: then
+            those that it had.
+        variant, lengths, reverse, masks: those of the run.
+    """
+
+    cdef readonly object variant, state, lengths
+    cdef readonly dict masks
+    cdef readonly bint reverse
+    cdef bint compiled  # whether `call` has the caches of the run, else they are those of the reference
+    cdef bint every, preactivations  # whether A is all states; whether fc shows hh_, z_ and r_
+    cdef object given  # X as it came
+    cdef cnp.ndarray X  # a view of it, whose shape nobody else can set
+    cdef object ref, functions  # the layer, which holds its last pass; its activations, where they run in Python
+    cdef dict p
+    cdef tuple codes, ragged
+    cdef dict held  # the caches; where they are compiled, `call` points to their memory
+    cdef dict went  # what backward made, likewise; None before it
+    cdef Buffers buffers
+    cdef object memory
+    cdef Py_ssize_t taken
+    cdef cgru_call call, back
+
+    def __init__(self, layer, cnp.ndarray X not None, lengths, h0, dict p not None, tuple codes, dict masks not None,
+                 *, bint reverse=False, bint preactivations=False, bint compiled=True, Buffers buffers=None, memory=None,
+                 bint ran=False):
+        """Run X from h0; what is given is trusted: `GRU.run` has checked it. See there for `memory` and `ran`."""
+        self.ref, self.p, self.functions = ref(layer), layer.p, None if compiled else layer.callables()
+        self.variant, self.lengths, self.masks = layer.variant, lengths, masks
+        self.given, self.X, self.every, self.preactivations = X, X[...], layer.sequences, preactivations
+        self.reverse, self.compiled, self.codes, self.ragged = reverse, compiled, codes, by_length(lengths, X.shape[1])
+        self.buffers, self.memory, self._bc = Buffers() if buffers is None else buffers, memory, {}
+        self.call = self._call(layer.d["u"])
+        if compiled:
+            self._lay(h0, ran)
+            if ran:
+                self.state = self.held["h"][:, 0 if reverse else -1].copy()
+            else:
+                self._run(p)
+        else:
+            self._define(p, h0)
+        self.A = self._returned()
+
+    # --- forward ---
+
+    cdef int _lay(self, h0, bint ran) except -1:
+        """Find room for the caches, and put h0 there unless they are there already."""
+        cdef cgru_call *call = &self.call
+        cdef Py_ssize_t m = call.m, s = call.s, u = call.u, first = s if self.reverse else 0
+        cdef cnp.dtype dtype = self.X.dtype
+        cdef cnp.ndarray states, h, hp
+        states, hp, h = self._states("states", m, s, u, dtype)
+        if self.reverse:
+            hp, h = h, hp
+        cdef Py_ssize_t bytes = m * u * cnp.PyArray_ITEMSIZE(states)
+        cdef char *start = <char *>cnp.PyArray_DATA(states) + first * bytes
+        if h0 is not None:
+            memcpy(start, cnp.PyArray_DATA(h0), bytes)
+            call.h0 = cgru_array(start, u, 0)
+        elif not ran:
+            memset(start, 0, bytes)
+        self.held = {"X": self.given, "h": h, "hp": hp}
+        for name in EVERY if self.preactivations else OUTPUTS:
+            self.held[name] = self._take(name, m, s, u, dtype)
+        for name in self.variant.caches:
+            self.held[name] = self._take(name, m, s, self.variant.width(name, u), dtype)
+            bind(call, name, self.held[name])
+        call.h, call.hp = view(h), view(hp)
+        call.hh, call.z, call.r = view(self.held["hh"]), view(self.held["z"]), view(self.held["r"])
+        if self.preactivations:
+            call.hh_, call.z_, call.r_ = view(self.held["hh_"]), view(self.held["z_"]), view(self.held["r_"])
+        return 0
+
+    cdef cgru_call _call(self, Py_ssize_t u) except *:
+        """The compiled call of this run, without its arrays."""
+        cdef cnp.ndarray X = self.X
+        cdef cgru_call call = new_call(
+            cnp.PyArray_DIM(X, 0), cnp.PyArray_DIM(X, 1), cnp.PyArray_DIM(X, 2), u, cnp.PyArray_ITEMSIZE(X), self.variant,
+            self.codes
+        )
+        call.reverse = self.reverse
+        if self.ragged is not None:
+            set_lengths(&call, self.ragged[0], self.ragged[1])
+        if "zoneout" in self.masks:
+            set_zoneout(&call, self.masks["zoneout"])
+        return call
+
+    cdef int _run(self, dict p) except -1:
+        """The compiled forward pass."""
+        cdef const cgru_kernels *k = kernels(cnp.PyArray_ITEMSIZE(self.X))
+        cdef cgru_call *call = &self.call
+        cdef cgru_weights w
+        cdef cnp.ndarray X = self.X
+        self.state = np.empty((call.m, call.u), X.dtype)
+        call.last = view(self.state)
+        if "input_mask" in self.masks:
+            X = dropping.masked(X, self.masks["input_mask"])
+        call.X = view(X)
+        weights(&w, p, self.variant.names)
+        forward.execute(call, &w, k)
+        call.h0.data = call.X.data = call.last.data = NULL
+        return 0
+
+    cdef int _define(self, dict p, h0) except -1:
+        """The forward pass of the reference: any callable, any option."""
+        self.held = reference.forward(p, self.X, h0, self.lengths, *self.functions, **self._options())
+        self.state = self.held["h"][:, 0 if self.reverse else -1].copy()
+        return 0
+
+    def _options(self):
+        """The run's options as the reference knows them."""
+        return {**self.variant.options, "reverse": self.reverse, **self.masks}
+
+    cdef object _returned(self):
+        """What `forward` returns."""
+        if not self.every:
+            return self.state
+        h = self.held["h"]
+        return h if self.lengths is None else np.where(mask(self.lengths, h.shape[1]), h, h.dtype.type(0))
+
+    @property
+    def layer(self):
+        return self.ref()
+
+    @property
+    def fc(self):
+        if self._fc is None:
+            self._fc = self.shown()
+        return self._fc
+
+    def shown(self):
+        """A new dict of what `fc` holds."""
+        cdef dict fc
+        if self.compiled:
+            fc = dict(self.held)
+        else:
+            hidden = () if self.preactivations else PREACTIVATIONS
+            fc = {name: array[...] for name, array in self.held.items() if name not in hidden}
+        fc["X"] = self.given
+        for name, array in self.masks.items():
+            fc[name] = array[...]
+        fc["A"] = self.A
+        return fc
+
+    # --- backward ---
+
+    def backward(self, dA=None, dstate=None, dict into=None):
+        """Take dL/dA in the shape of A, None for zero, fill `bc` and return dL/dX (m, s, e).
+
+        `dstate` (m, u) is dL/d(last state), which joins dL/dA at each sample's own last step; None: zero. dL/dh0 is
+        then `dh0`. `into` is a dict that is emptied once all is checked, and then holds what `bc` holds.
+
+        TypeError or ValueError for what does not fit; RuntimeError where the derivative of another activation than that
+        of the run would need pre-activations that were not kept.
+        """
+        m, s, u = self._shape()
+        layer = self.ref()
+        cdef dict p = parameters(self.p if layer is None else layer.p, self.call.e, u, self.X.dtype, self.variant, "fc['X']")
+        codes = self.codes if layer is None else layer.codes()
+        if dA is not None:
+            dA = real(dA, "dX", (m, s, u) if self.every else (m, u), self.X.dtype)
+        if dstate is not None:
+            dstate = real(dstate, "dstate", (m, u), self.X.dtype)
+        cdef bint compiled = self.compiled and codes == self.codes
+        if not compiled and "hh_" not in self.held:  # a derivative from the output would be that of another function
+            raise RuntimeError("backward: an activation of another kind than in forward; call forward again")
+        self._bc, self.went = {}, None
+        if into is not None:
+            into.clear()
+        cdef cnp.ndarray above = self._above(dA, dstate)
+        if compiled:
+            self._back(p, above)
+        else:
+            self._define_back(p, above)
+        if into is not None:
+            into.update(self._bc)
+        return self._bc["dX"]
+
+    cdef cnp.ndarray _above(self, dA, dstate):
+        """dL/dh (m, s, u) from above: on each sample's last step where only that state was returned, and `dstate`."""
+        m, s, u = self._shape()
+        if self.reverse:
+            last = np.s_[:, 0]
+        else:
+            last = np.s_[:, -1] if self.lengths is None else (np.arange(m), self.lengths - 1)
+        if dA is not None and dA.ndim == 3:
+            if self.lengths is not None:
+                dA = np.where(mask(self.lengths, s), dA, dA.dtype.type(0))
+            elif dstate is not None:
+                dA = dA.copy()
+            if dstate is not None:
+                dA[last] += dstate
+            return rows(dA)
+        every = self.buffers.take("dA", m, s, u, self.X.dtype)
+        every.fill(0)
+        for part in (dA, dstate):
+            if part is not None:
+                every[last] += part
+        return every
+
+    cdef int _back(self, dict p, cnp.ndarray dA) except -1:
+        """The compiled backward pass."""
+        cdef Py_ssize_t m = self.call.m, s = self.call.s, u = self.call.u, size = cnp.PyArray_ITEMSIZE(self.X)
+        cdef cnp.dtype dtype = self.X.dtype
+        cdef cnp.ndarray handed, dh, dhn, dX
+        cdef cgru_call call = self.call
+        cdef cgru_weights w
+        handed, dh, dhn = self.buffers.take_states("handed", m, s, u, dtype)
+        if self.reverse:
+            dh, dhn = dhn, dh
+        memset(<char *>cnp.PyArray_DATA(handed) + (0 if self.reverse else s) * m * u * size, 0, m * u * size)
+        cdef dict bc = {"dA": dA, "dh": dh, "dhn": dhn}
+        for name in ("dh_", "dhh_", "dz_", "dr_"):
+            bc[name] = self.buffers.take(name, m, s, u, dtype)
+        for name in self.variant.gradients:
+            bc[name] = self.buffers.take(name, m, s, self.variant.width(name, u), dtype)
+            bind(&call, name, bc[name])
+        bc["dX"] = dX = self.buffers.take("dX", m, s, call.e, dtype)
+        call.dA, call.dh, call.dX = view(dA), view(dh), view(dX)
+        call.dh_, call.dhh_, call.dz_, call.dr_ = view(bc["dh_"]), view(bc["dhh_"]), view(bc["dz_"]), view(bc["dr_"])
+        weights(&w, p, self.variant.names)
+        backward.execute(&call, &w, kernels(size))
+        if self.reverse and self.lengths is not None:  # dL/dh0 of a short sample stands where its padding begins
+            bc["dhn"] = np.where(mask(self.lengths, s), dhn, np.zeros(1, dtype))
+        if "input_mask" in self.masks:
+            dX *= self.masks["input_mask"][:, None]
+        self._bc = dict(bc)
+        self.back, self.went = call, bc
+        return 0
+
+    cdef int _define_back(self, dict p, dA) except -1:
+        """The backward pass of the reference."""
+        cdef cgru_call call = self.call
+        fc = self._own_caches() if self.compiled else self.held
+        layer = self.ref()
+        functions = self.functions if layer is None else layer.callables()
+        bc = reference.backward(p, fc, dA, self.lengths, *functions, **self._options())
+        for name in ("hp", "r", *self.variant.caches):
+            bind(&call, name, fc[name])
+        for name in ("dhh_", "dz_", "dr_", *self.variant.gradients):
+            bind(&call, name, bc[name])
+        self._bc = {name: array[...] for name, array in bc.items()}
+        self.back, self.went = call, bc
+        return 0
+
+    @property
+    def dh0(self):
+        """dL/dh0 (m, u): what the step that ran first hands on; RuntimeError before `backward`."""
+        if self.went is None:
+            raise RuntimeError("dh0: expected a backward after the last forward")
+        m, s, _ = self._shape()
+        dh = self._own(self.back.dh) if self.back.dh.data else self.went["dh"]  # which nobody else has
+        return dh[np.arange(m), ends(m, s, self.lengths, self.reverse)[0]]
+
+    # --- gradients ---
+
+    def gradients(self, dict into=None):
+        """The gradients of the parameters, `'d' + name`, summed over samples and steps; RuntimeError before `backward`.
+
+        `into` is a dict that then holds them too, in place of those that it had.
+        """
+        cdef cgru_call call = self.back
+        cdef cgru_gradients to
+        cdef cnp.ndarray X = self.X
+        cdef dict went = self.went, g  # held here, whatever another thread does with this pass
+        if went is None:
+            raise RuntimeError("compute_gradients: bc['dhh_'] is missing; expected a backward after the last forward")
+        if into is not None:
+            into.clear()  # else the layer itself would hold the arrays of the last call
+        if "recurrent_masks" in self.masks:
+            g = reference.gradients(self.p, self.held, went, self.lengths, **self._options())
+        else:
+            g = self.buffers.take_gradients(self.variant, call.e, call.u, X.dtype)
+            if "input_mask" in self.masks:
+                X = dropping.masked(X, self.masks["input_mask"])
+            call.X = view(X)
+            targets(&to, g)
+            gradients.execute(&call, &to, kernels(cnp.PyArray_ITEMSIZE(X)))
+        if into is not None:
+            into.update(g)
+        return g
+
+    cdef cnp.ndarray _own(self, cgru_array caches, Py_ssize_t n=0):
+        """The array (m, s, n) that lies there, whatever became of the one that shows it; n 0: u."""
+        cdef cnp.npy_intp[3] shape = [self.call.s, self.call.m, n or self.call.u]
+        cdef cnp.ndarray array = cnp.PyArray_SimpleNewFromData(3, shape, cnp.PyArray_TYPE(self.X), caches.data)
+        cnp.set_array_base(array, self)
+        return array.swapaxes(0, 1)
+
+    def _own_caches(self):
+        """`held` anew."""
+        cdef cgru_call *call = &self.call
+        fc = {"X": self.X, "h": self._own(call.h), "hp": self._own(call.hp), "hh": self._own(call.hh),
+              "z": self._own(call.z), "r": self._own(call.r), "hh_": self._own(call.hh_), "z_": self._own(call.z_),
+              "r_": self._own(call.r_)}
+        for name in self.variant.caches:
+            fc[name] = self._own((&call.h0)[array_place(name)], self.variant.width(name, call.u))
+        return fc
+
+    cdef tuple _shape(self):
+        """m, s, u."""
+        return self.X.shape[0], self.X.shape[1], self.call.u
+
+    # --- memory ---
+
+    cdef tuple _states(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype):
+        """All of (m, s + 1, n), and the views of it without the last and without the first step."""
+        if self.memory is None:
+            return self.buffers.take_states(name, m, s, n, dtype)
+        states = self._cut(m, s + 1, n)
+        return states, states[:, :-1], states[:, 1:]
+
+    cdef cnp.ndarray _take(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype):
+        """An array (m, s, n), time-major, its contents unspecified."""
+        return self.buffers.take(name, m, s, n, dtype) if self.memory is None else self._cut(m, s, n)
+
+    cdef cnp.ndarray _cut(self, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n):
+        """The next part of the memory that was handed in."""
+        self.taken += m * s * n
+        return self.memory[self.taken - m * s * n:self.taken].reshape(s, m, n).swapaxes(0, 1)
+
+
+def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, variant, tuple codes not None, *,
+            bint reverse=False, bint every=False, bint last=True, zoneout=None):
+    """All states (m, s, u) if `every`, else None, and the last ones (m, u) if `last`, else None; no cache is kept."""
+    cdef cnp.ndarray V = p["Vz"], state = None, h = None
+    cdef Py_ssize_t m = cnp.PyArray_DIM(X, 0), s = cnp.PyArray_DIM(X, 1), u = cnp.PyArray_DIM(V, 0)
+    cdef int size = cnp.PyArray_ITEMSIZE(X)
+    cdef cgru_weights w
+    cdef cgru_call call = new_call(m, s, cnp.PyArray_DIM(X, 2), u, size, variant, codes)
+    call.reverse, call.X = reverse, view(X)
+    if lengths is not None:
+        ragged = by_length(lengths, s)
+        set_lengths(&call, ragged[0], ragged[1])
+    if zoneout is not None:
+        set_zoneout(&call, zoneout)
+    if h0 is not None:
+        call.h0 = view(h0)
+    if last:
+        state = np.empty((m, u), X.dtype)
+        call.last = view(state)
+    if every:
+        h = np.empty((m, s, u), X.dtype) if lengths is None else np.zeros((m, s, u), X.dtype)
+        call.h = view(h)
+    weights(&w, p, variant.names)
+    forward.execute(&call, &w, kernels(size))
+    return h, state
+
+
+def cache_numbers(variant, Py_ssize_t m, Py_ssize_t s, Py_ssize_t u, bint preactivations=False):
+    """How many numbers the caches of a run take that `GRU.run` is to put into memory handed in."""
+    cdef Py_ssize_t widths = (6 if preactivations else 3) * u
+    for name in variant.caches:
+        widths += variant.width(name, u)
+    return (s + 1) * m * u + s * m * widths

@@ -1,0 +1,373 @@
+"""What holds for every layer: passes of their own, dicts that are a face, parameters at the first sight of data."""
+
+import copy
+import itertools
+import pickle
+import threading
+
+import numpy as np
+import pytest
+
+import cgru
+from cgru.layers.layer import Layer, LayerPass
+from cgru.passes import Pass
+
+RNG = np.random.default_rng(0)
+M, S, E, U = 4, 5, 3, 2
+X, TOKENS = RNG.standard_normal((M, S, E)), RNG.integers(0, 6, (M, S))
+LENGTHS = np.array([5, 1, 3, 5])
+
+
+def soft(x, deriv=False):
+    """A callable that is not cgru's own."""
+    return x / (1 + np.abs(x)) if not deriv else 1 / np.square(1 + np.abs(x))
+
+
+LAYERS = {
+    "gru": lambda: cgru.GRU(U, rng=1, sequences=True),
+    "gru, last": lambda: cgru.GRU(U, rng=1),
+    "gru, reset after": lambda: cgru.GRU(U, rng=1, reset_after=True, reverse=True, sequences=True),
+    "gru, masks": lambda: cgru.GRU(U, rng=1, zoneout=0.3, dropout=0.2),
+    "gru, all masks": lambda: cgru.GRU(U, rng=1, zoneout=0.3, dropout=0.2, recurrent_dropout=0.2),
+    "gru, own": lambda: cgru.GRU(U, soft, rng=1),
+    "bidirectional": lambda: cgru.Bidirectional(cgru.GRU(U, rng=1, sequences=True)),
+    "bidirectional, mul": lambda: cgru.Bidirectional(cgru.GRU(U, rng=1), "mul"),
+    "dense": lambda: cgru.Dense(U, rng=1),
+    "dense, softmax": lambda: cgru.Dense(U, "softmax", rng=1),
+    "dense, own": lambda: cgru.Dense(U, soft, rng=1),
+    "dropout": lambda: cgru.Dropout(0.5, rng=1),
+    "embedding": lambda: cgru.Embedding(6, U, rng=1),
+    "flip": lambda: cgru.Flip(),
+    "pool": lambda: cgru.Pool("mean"),
+    "pool, max": lambda: cgru.Pool("max"),
+    "pool, last": lambda: cgru.Pool("last"),
+}
+
+
+def given(name):
+    return TOKENS if name == "embedding" else X
+
+
+def deleted(cache, key):
+    del cache[key]
+
+
+def rebound(cache, key):
+    cache[key] = np.zeros((1, 1), np.float32)
+
+
+def foreign(cache, key):
+    cache[key] = "abc"
+
+
+def reshaped(cache, key):
+    cache[key].shape = (1, cache[key].size)
+
+
+def restrided(cache, key):
+    cache[key].strides = (0,) * cache[key].ndim
+
+
+def grown(cache, key):
+    cache[key].resize((20000, 7), refcheck=False)
+
+
+def emptied(cache, key):
+    cache.clear()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of setting a shape
+@pytest.mark.parametrize("harm", [deleted, rebound, foreign, reshaped, restrided, grown, emptied])
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
+@pytest.mark.parametrize("name", LAYERS)
+def test_what_is_done_to_the_dicts_does_not_reach_the_pass(name, lengths, harm):
+    """Each entry of each dict, between the calls."""
+    due = LAYERS[name]()
+    A = due.forward(given(name), lengths)
+    dA = RNG.standard_normal(A.shape)
+    dX = due.backward(dA)
+    due.compute_gradients()
+    for key in (*itertools.product(["fc"], due.fc), *itertools.product(["bc"], due.bc)):
+        layer, inputs = LAYERS[name](), np.array(given(name))
+        layer.forward(inputs, lengths)
+        done = attempt(harm, layer, *key) if key[0] == "fc" else None
+        got = layer.backward(dA)
+        if dX is not None:
+            np.testing.assert_array_equal(got, dX, str(key))
+        done = attempt(harm, layer, *key) if key[0] == "bc" else done
+        layer.compute_gradients()
+        assert layer.g.keys() == due.g.keys()
+        for gradient, value in due.g.items():
+            np.testing.assert_array_equal(layer.g[gradient], value, str(key))
+        del done
+        layer.forward(inputs, lengths)
+        assert layer.fc.keys() == due.fc.keys()
+        assert layer.fs.keys() == due.fs.keys()
+
+
+def attempt(harm, layer, attribute, key):
+    """Do it; NumPy refuses some of these things for some arrays."""
+    try:
+        harm(getattr(layer, attribute), key)
+    except (ValueError, AttributeError, TypeError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_passes_are_independent(name):
+    layer = LAYERS[name]()
+    layer.make(given(name))
+    runs, due = [], []
+    for seed in range(3):
+        layer.np_rng = np.random.default_rng(seed)
+        inputs = given(name)[seed:] if seed else given(name)
+        runs.append(layer.run(inputs, LENGTHS[seed:]))
+        twin = copy.deepcopy(layer)
+        twin.np_rng = np.random.default_rng(seed)
+        A = twin.forward(inputs, LENGTHS[seed:])
+        dX = twin.backward(np.full(A.shape, seed + 1.0))
+        twin.compute_gradients()
+        due.append((A, dX, twin.g))
+    assert not layer.fc
+    for seed in (2, 0, 1):
+        A, dX, _ = due[seed]
+        np.testing.assert_array_equal(runs[seed].A, A)
+        got = runs[seed].backward(np.full(A.shape, seed + 1.0))
+        assert (got is None) == (dX is None)
+        if dX is not None:
+            np.testing.assert_array_equal(got, dX)
+    for seed in (1, 2, 0):
+        gradients = runs[seed].gradients()
+        assert gradients.keys() == due[seed][2].keys()
+        for key, value in gradients.items():
+            np.testing.assert_array_equal(value, due[seed][2][key])
+    assert not layer.bc
+    assert not layer.g
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_parameters_are_made_at_the_first_sight_of_data(name):
+    layer, twin, other = LAYERS[name](), LAYERS[name](), LAYERS[name]()
+    twin.compute_shapes(given(name))
+    twin.initialize_parameters()
+    layer.run(given(name))
+    other.predict(given(name))
+    assert list(layer.p) == list(twin.p) == list(other.p) == list(layer.parameter_names)
+    for key, value in twin.p.items():
+        np.testing.assert_array_equal(layer.p[key], value)
+        np.testing.assert_array_equal(other.p[key], value)
+    if layer.p and name != "embedding":
+        assert layer.elements == E
+    else:
+        assert layer.elements is None
+    layer.predict(given(name))
+    for key, value in twin.p.items():
+        np.testing.assert_array_equal(layer.p[key], value)
+
+
+def test_of_many_threads_one_makes_the_parameters():
+    layer, got, gate = cgru.Dense(64, rng=1), [], threading.Barrier(8)
+    wide = RNG.standard_normal((3, 500))
+
+    def work():
+        gate.wait()
+        got.append(layer.predict(wide))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for A in got:
+        np.testing.assert_array_equal(A, cgru.Dense(64, rng=1).predict(wide))
+    assert len(got) == 8
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_copy_has_no_caches(name):
+    layer = LAYERS[name]()
+    large = np.tile(given(name), (100, 1, 1)[: given(name).ndim])
+    dA = np.ones_like(layer.forward(large))
+    before = len(pickle.dumps(LAYERS[name]()))
+    layer.backward(dA)
+    layer.compute_gradients()
+    room = sum(value.nbytes for value in layer.p.values())
+    if "state" in vars(layer) or name.startswith("bidirectional"):
+        room += np.asarray(layer.state).nbytes
+    assert len(pickle.dumps(layer)) < before + room + 5000
+    for twin in (pickle.loads(pickle.dumps(layer)), copy.deepcopy(layer), copy.copy(layer)):
+        assert [twin.fc, twin.bc, twin.bs, twin.g] == [{}] * 4
+        with pytest.raises(RuntimeError, match="forward"):
+            twin.backward(dA)
+        np.testing.assert_array_equal(twin.predict(large), layer.predict(large))
+        twin.initialize_parameters()  # it knows the shapes
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_calls_out_of_order(name):
+    layer = LAYERS[name]()
+    with pytest.raises(RuntimeError, match="forward"):
+        layer.backward(X)
+    with pytest.raises(RuntimeError, match="backward"):
+        layer.compute_gradients()
+    A = layer.forward(given(name))
+    with pytest.raises(RuntimeError, match="backward"):
+        layer.compute_gradients()
+    layer.backward(np.ones_like(A))
+    layer.compute_gradients()
+    layer.forward(given(name))
+    with pytest.raises(RuntimeError, match="backward"):  # that was another pass
+        layer.compute_gradients()
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_an_input_in_which_backward_is_told_nothing_it_can_use(name):
+    layer = LAYERS[name]()
+    A = layer.forward(given(name))
+    for wrong, error in ((np.ones(3), ValueError), (None, TypeError), (np.ones(A.shape, complex), TypeError)):
+        with pytest.raises(error, match="dX: expected"):
+            layer.backward(wrong)
+    assert not layer.bc
+    layer.backward(np.ones_like(A))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_one_thread_at_a_time(name):
+    layer, caught = LAYERS[name](), []
+    A = layer.forward(given(name))
+
+    def inside():
+        for call in (lambda: layer.forward(given(name)), lambda: layer.backward(A), layer.compute_gradients):
+            try:
+                call()
+            except RuntimeError as error:
+                caught.append(str(error))
+
+    with layer._lock:
+        other = threading.Thread(target=inside)
+        other.start()
+        other.join()
+    assert len(caught) == 3
+    assert all("another thread is inside" in each for each in caught), caught
+
+
+# --- dtype ---
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_dtype_that_was_not_said(name):
+    layer = LAYERS[name]()
+    assert layer.dtype == np.float64
+    assert "dtype" not in layer.given
+    layer.dtype = np.float32
+    assert layer.dtype == np.float32
+    assert "dtype" in layer.given
+    inputs = given(name).astype(np.float32) if name != "embedding" else TOKENS
+    A = layer.forward(inputs)
+    layer.backward(np.ones_like(A))
+    layer.compute_gradients()
+    assert A.dtype == np.float32
+    for cache in (layer.p, layer.fc, layer.bc, layer.g):
+        assert all(value.dtype == np.float32 for value in cache.values() if value is not layer.fc.get("X"))
+    layer.dtype = np.float32
+    if layer.p:
+        with pytest.raises(ValueError, match="dtype: expected float32, which p was made in, got float64"):
+            layer.dtype = np.float64
+        assert layer.dtype == np.float32
+    with pytest.raises(ValueError, match="dtype: expected float32 or float64"):
+        layer.dtype = np.float16
+
+
+def test_an_emptied_layer_takes_another_dtype():
+    """A pass of before keeps its own, whatever the layer has by now."""
+    layer, dA = cgru.Dense(2, "identity", rng=0), np.ones((M, S, 2))
+    old = layer.run(X)
+    layer.p.clear()
+    layer.dtype, layer.d["u"] = np.float32, 3
+    assert layer.predict(X).dtype == np.float32
+    with pytest.raises(ValueError, match=r"p\['W'\]: expected shape \(3, 2\), got \(3, 3\)"):
+        old.backward(dA)
+    W = layer.p["W"] = layer.p["W"][:, :2]
+    layer.p["b"] = layer.p["b"][:, :2]
+    dX = old.backward(dA)
+    assert dX.dtype == np.float64
+    np.testing.assert_allclose(dX, dA @ W.T.astype(np.float64), rtol=1e-14)
+
+
+def test_a_pass_outlives_its_layer():
+    layer = cgru.Dense(2, "tanh", rng=0)
+    old, due = layer.run(X), copy.deepcopy(layer)
+    del layer
+    due.forward(X)
+    np.testing.assert_array_equal(old.backward(np.ones((M, S, 2))), due.backward(np.ones((M, S, 2))))
+    due.compute_gradients()
+    np.testing.assert_array_equal(old.gradients()["dW"], due.g["dW"])
+
+
+# --- layers of one's own ---
+
+
+class Doubled(Layer):
+    def run(self, A, lengths=None):
+        return DoubledPass(None, X=A, A=2 * A)
+
+
+class DoubledPass(LayerPass):
+    def _back(self, dA):
+        return {"dA": dA, "dX": 2 * dA}
+
+
+def test_a_layer_of_ones_own():
+    layer = Doubled()
+    np.testing.assert_array_equal(layer.forward(X), 2 * X)
+    np.testing.assert_array_equal(layer.predict(X), 2 * X)
+    np.testing.assert_array_equal(layer.backward(X), 2 * X)
+    layer.compute_gradients()
+    assert layer.d == {"m": M, "s": S, "n": E}
+    assert layer.fs == {"X": X.shape, "A": X.shape}
+    assert layer.bs == {"dA": X.shape, "dX": X.shape}
+    assert layer.output_shape(("m", "s", 3)) == ("m", "s", 3)
+    assert layer.predict_on(X, None, [])[1] == ()
+    layer.initialize_parameters()
+    layer.update_parameters()
+    layer.reset_state()
+    layer.make(X)
+    assert not layer.p
+    layer.update_shapes({"X": X}, shapes := {})
+    assert shapes == {"X": X.shape}
+    with pytest.raises(NotImplementedError):
+        Layer().run(X)
+    with pytest.raises(NotImplementedError):
+        LayerPass(None, A=X).backward(X)
+    with pytest.raises(NotImplementedError):
+        Pass(X, {}).backward(X)
+    assert Pass(X, {}).gradients() == {}
+    net = cgru.Network([Doubled(), cgru.GRU(3), cgru.Dense(2, "softmax")], seed=0)
+    plain = cgru.Network([cgru.GRU(3), cgru.Dense(2, "softmax")], seed=0)
+    net.predict(X)
+    for ours, theirs in zip(plain.layers, net.layers[1:], strict=True):
+        ours.p.update({name: value.copy() for name, value in theirs.p.items()})
+    np.testing.assert_array_equal(net.predict(X), plain.predict(2 * X))
+    labels = np.arange(M) % 2
+    np.testing.assert_allclose(
+        net.fit(X, labels, epochs=3, shuffle=False).loss, plain.fit(2 * X, labels, epochs=3, shuffle=False).loss
+    )
+
+
+def test_all_gradients_of_a_layer_are_clipped_together():
+    layer = cgru.GRU(U, rng=0, clip_gradients=True)
+    A = layer.forward(X)
+    layer.backward(100 * np.ones_like(A))
+    layer.compute_gradients()
+    assert np.sqrt(sum(np.square(g).sum() for g in layer.g.values())) == pytest.approx(0.25)
+    pair = cgru.Bidirectional(cgru.GRU(U, rng=0, clip_gradients=True))
+    A = pair.forward(X)
+    pair.backward(1e-3 * np.ones_like(A))
+    pair.compute_gradients()
+    raw = pair.last.gradients()
+    for key, value in pair.g.items():
+        np.testing.assert_array_equal(value, raw[key])
+    pair.backward(100 * np.ones_like(A))
+    pair.compute_gradients()
+    assert np.sqrt(sum(np.square(g).sum() for g in pair.g.values())) == pytest.approx(0.25)

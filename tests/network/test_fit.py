@@ -1,0 +1,481 @@
+"""Training: that it learns, repeats, stops, survives what is raised in it, and what it refuses."""
+
+import copy
+import pickle
+import re
+import signal
+import threading
+
+import numpy as np
+import pytest
+from helpers import watched
+from network_cases import LABELS, LENGTHS, REALS, RNG, E, M, S, X, made, padded, same, weights
+
+import cgru
+
+
+@pytest.mark.parametrize(
+    ("head", "y", "loss"),
+    [
+        ((3, cgru.softmax), LABELS, "cross_entropy"),
+        ((3, cgru.softmax), np.eye(3)[LABELS], "cross_entropy"),
+        ((1, cgru.sigmoid), (LABELS == 1).astype(int), "binary_cross_entropy"),
+        ((1, cgru.sigmoid), LABELS == 1, "binary_cross_entropy"),
+        ((3, cgru.sigmoid), np.eye(3)[LABELS], "binary_cross_entropy"),
+        ((2, cgru.identity), REALS, "mean_squared_error"),
+        ((1, cgru.tanh), np.tanh(REALS[:, 0]), "mean_squared_error"),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_learns(head, y, loss, dtype):
+    net = made(cgru.Dense(*head, dtype=dtype), dtype, units=16, optimizer=cgru.Adam(0.02))
+    assert net.loss == loss
+    before = net.evaluate(X, y, LENGTHS)
+    history = net.fit(padded(X, LENGTHS, np.nan), y, lengths=LENGTHS, epochs=60, batch_size=7)
+    after = net.evaluate(X, y, LENGTHS)
+    assert after["loss"] < 0.2 * before["loss"]
+    assert len(history.loss) == 60
+    assert history.loss[-1] < 0.3 * history.loss[0]
+    if loss == "mean_squared_error":
+        assert history.accuracy == [None] * 60
+    else:
+        assert after["accuracy"] == 1
+        assert history.accuracy[-1] > 0.95
+    assert all(array.dtype == dtype for array in weights(net).values())
+
+
+def test_gradients_of_the_whole_chain_match_central_differences():
+    """One step of plain descent at rate 1 moves each parameter by its gradient."""
+    net = made(cgru.Dense(3, cgru.softmax, se_hPars={"softmax_temperature": 1.4}), stack=2, optimizer=cgru.SGD(1.0))
+    net.predict(X)
+    start = weights(net)
+    net.fit(X, LABELS, lengths=LENGTHS, epochs=1, batch_size=M)
+    moved = weights(net)
+    for i, layer in enumerate(net.layers):
+        for name, array in layer.p.items():
+            array[...] = start[f"{i}.{name}"]
+    for i, layer in enumerate(net.layers):
+        for name, array in layer.p.items():
+            index = tuple(RNG.integers(array.shape))
+            kept, sides = array[index], []
+            for sign in (1, -1):
+                array[index] = kept + sign * 1e-6
+                sides.append(net.evaluate(X, LABELS, LENGTHS)["loss"])
+            array[index] = kept
+            gradient = start[f"{i}.{name}"][index] - moved[f"{i}.{name}"][index]
+            assert gradient == pytest.approx((sides[0] - sides[1]) / 2e-6, rel=1e-6, abs=1e-9), f"{i}.{name}"
+
+
+@pytest.mark.parametrize("activate", [cgru.softmax, cgru.sigmoid, cgru.elu])
+def test_a_callable_of_the_users_trains_as_ours(activate):
+    def own(x, deriv=False):
+        return activate(x, deriv=deriv)
+
+    y = REALS[:, :3] if activate is cgru.elu else np.eye(3)[LABELS]
+    y = np.tile(y, (1, 2))[:, :3]
+    loss = {cgru.softmax: "cross_entropy", cgru.sigmoid: "binary_cross_entropy"}.get(activate)
+    nets = [made(cgru.Dense(3, f), loss=loss) for f in (activate, own)]
+    ours, theirs = (net.fit(X, y, epochs=5) for net in nets)
+    np.testing.assert_allclose(ours.loss, theirs.loss, rtol=1e-9)
+
+
+def test_repeats_bit_for_bit():
+    def run(**options):
+        net = made(stack=2, **options)
+        histories = [net.fit(X, LABELS, lengths=LENGTHS, epochs=3, batch_size=5, validation=0.25) for _ in range(2)]
+        return net, histories
+
+    (first, a), (second, b), (other, _) = run(), run(), run(seed=2)
+    assert same(weights(first), weights(second))
+    assert [h.loss for h in a] == [h.loss for h in b]
+    assert not same(weights(first), weights(other))
+
+
+def test_a_second_fit_goes_on():
+    schedule_free = cgru.Adam(0.01)
+    once, twice = made(optimizer=schedule_free), made(optimizer=schedule_free)
+    whole = once.fit(X, LABELS, epochs=6, batch_size=5)
+    parts = [twice.fit(X, LABELS, epochs=3, batch_size=5) for _ in range(2)]
+    assert same(weights(once), weights(twice))
+    assert whole.loss == parts[0].loss + parts[1].loss == twice.history.loss == once.history.loss
+
+
+def test_a_copy_goes_on_as_the_original():
+    net = made(stack=2)
+    net.fit(X, LABELS, epochs=2, standardize=True)
+    for twin in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        assert twin.fit(X, LABELS, epochs=2).loss == copy.deepcopy(net).fit(X, LABELS, epochs=2).loss
+
+
+def test_each_sample_is_seen_once_an_epoch(monkeypatch):
+    net = made()
+    net.predict(X)
+    passes = watched(monkeypatch, net.layers[0])
+    net.fit(X, LABELS, epochs=2, batch_size=10)
+    seen = [ran.fc["X"][:, 0, 0] for ran in passes]
+    assert [len(batch) for batch in seen] == [10, 10, 4] * 2
+    epochs = [np.concatenate(seen[:3]), np.concatenate(seen[3:])]
+    for epoch in epochs:
+        np.testing.assert_array_equal(np.sort(epoch), np.sort(X[:, 0, 0]))
+    assert not np.array_equal(*epochs)
+    passes.clear()
+    net.fit(X, LABELS, epochs=1, batch_size=10, shuffle=False)
+    np.testing.assert_array_equal(np.concatenate([ran.fc["X"] for ran in passes]), X)
+
+
+def test_parameters_are_updated_in_place_and_frozen_layers_not_at_all():
+    net = made(stack=3)
+    net.predict(X)
+    held = {(i, name): array for i, layer in enumerate(net.layers) for name, array in layer.p.items()}
+    net.layers[0].trainable = net.layers[2].trainable = False
+    before = weights(net)
+    net.fit(X, LABELS, epochs=1)
+    after = weights(net)
+    for (i, name), array in held.items():
+        assert net.layers[i].p[name] is array
+        key = f"{i}.{name}"
+        assert np.array_equal(before[key], after[key]) == (i in (0, 2)), key
+    for layer in net.layers:
+        layer.trainable = False
+    with pytest.raises(ValueError, match="trainable"):
+        net.fit(X, LABELS)
+    assert same(weights(net), after)
+
+
+@pytest.mark.parametrize("preactivations", [None, True])
+def test_training_keeps_no_preactivations_unless_asked(monkeypatch, preactivations):
+    net = cgru.Network([cgru.GRU(4, preactivations=preactivations), cgru.Dense(3, cgru.softmax)])
+    passes = watched(monkeypatch, net.layers[0])
+    net.fit(X, LABELS, epochs=1)
+    (ran,) = passes
+    assert ("z_" in ran.fc) is bool(preactivations)
+    assert not net.layers[0].fc  # the layer is not touched
+
+
+def test_schedule_runs_over_the_whole_fit():
+    seen = []
+
+    def schedule(fraction):
+        seen.append(fraction)
+        return 1 - fraction
+
+    net = made(optimizer=cgru.SGD(0.5, schedule=schedule))
+    history = net.fit(X, LABELS, epochs=4, batch_size=12)
+    assert sorted(set(seen)) == pytest.approx(np.arange(8) / 8)
+    assert history.learning_rate == pytest.approx([0.5 * (1 - f / 8) for f in (1, 3, 5, 7)])
+
+
+# --- standardisation ---
+
+
+def test_standardization_is_measured_on_the_real_training_frames():
+    raw = X * [10, 0.1, 1] + [100, -3, 0]
+    raw[:, :, 2] = 0.1  # never changes
+    far = padded(raw, LENGTHS, 1e9)
+    held_out = (raw[:5] + 1000, LABELS[:5], LENGTHS[:5])
+    net = made()
+    net.fit(far, LABELS, lengths=LENGTHS, epochs=1, standardize=True, validation=held_out)
+    frames = np.concatenate([sample[:length] for sample, length in zip(raw, LENGTHS, strict=True)])
+    np.testing.assert_allclose(net.mean, frames.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(net.scale, [*frames[:, :2].std(axis=0), 1], rtol=1e-12)
+
+    plain = made()
+    plain.fit(raw, LABELS, epochs=1)
+    for theirs, ours in zip(plain.layers, net.layers, strict=True):
+        for name, array in ours.p.items():
+            theirs.p[name][...] = array
+    due = plain.predict((raw - net.mean) / net.scale, LENGTHS)
+    np.testing.assert_array_equal(net.predict(far, LENGTHS), due)
+    assert net.evaluate(far, LABELS, LENGTHS)["loss"] == pytest.approx(-np.log(due[range(M), LABELS]).mean())
+
+
+def test_standardization_stays_once_measured():
+    net = made()
+    net.fit(X, LABELS, epochs=1, standardize=True)
+    mean, scale = net.mean, net.scale
+    for standardize in (False, True):
+        net.fit(X + 5, LABELS, epochs=1, standardize=standardize)
+        assert net.mean is mean
+        assert net.scale is scale
+    net.mean = net.scale = None
+    net.fit(X + 5, LABELS, epochs=1, standardize=True)
+    np.testing.assert_allclose(net.mean, mean + 5)
+
+
+def test_large_offsets_keep_their_digits_in_float32():
+    net = made(dtype=np.float32)
+    net.fit(X + 1e6, LABELS, epochs=1, standardize=True)
+    twin = made(dtype=np.float32)
+    twin.fit(X, LABELS, epochs=1, standardize=True)
+    np.testing.assert_allclose(net.predict(X + 1e6), twin.predict(X), atol=1e-5)
+
+
+# --- validation and early stopping ---
+
+
+def test_share_is_stratified_and_the_same_each_time():
+    labels = np.repeat([0, 1, 2], [12, 8, 4])
+    net = made()
+    data = net._data(X, labels, None)
+    kept, held_out = net._split(data, 0.25)
+    assert np.bincount(held_out.classes).tolist() == [3, 2, 1]
+    assert len(kept) == 18
+    everything = np.concatenate([kept.X, held_out.X])
+    np.testing.assert_array_equal(np.sort(everything[:, 0, 0]), np.sort(X[:, 0, 0]))
+    np.testing.assert_array_equal(net._split(data, 0.25)[1].X, held_out.X)
+    np.testing.assert_array_equal(made()._split(data, 0.25)[1].X, held_out.X)
+    assert not np.array_equal(made(seed=5)._split(data, 0.25)[1].X, held_out.X)
+    for share, count in ((1e-9, 1), (1 - 1e-9, M - 1)):
+        assert len(net._split(data, share)[1]) == count
+
+
+def test_the_weights_with_the_lowest_validation_loss_are_kept():
+    held_out = (X[:8] + RNG.standard_normal((8, S, E)), (LABELS[:8] + 1) % 3)  # learning makes it worse in the end
+    net = made(optimizer=cgru.Adam(0.05))
+    history = net.fit(X, LABELS, epochs=30, validation=held_out)
+    assert len(history.validation_loss) == 30
+    best = int(np.argmin(history.validation_loss))
+    assert best < 29
+    got = net.evaluate(*held_out)
+    assert got["loss"] == pytest.approx(history.validation_loss[best], rel=1e-12)
+    assert got["accuracy"] == history.validation_accuracy[best]
+
+    patient = made(optimizer=cgru.Adam(0.05))
+    stopped = patient.fit(X, LABELS, epochs=30, validation=held_out, patience=3)
+    losses = stopped.validation_loss
+    assert len(losses) < 30
+    assert losses == history.validation_loss[: len(losses)]
+    assert int(np.argmin(losses)) == len(losses) - 4
+    assert patient.evaluate(*held_out)["loss"] == pytest.approx(min(losses), rel=1e-12)
+
+
+def test_validation_takes_lengths_and_other_steps():
+    net = made()
+    held_out = (padded(X, LENGTHS, np.nan)[:, : LENGTHS[:9].max()][:9], LABELS[:9], LENGTHS[:9])
+    history = net.fit(X, LABELS, lengths=LENGTHS, epochs=1, validation=held_out)
+    due = net.evaluate(*held_out)
+    assert (history.validation_loss, history.validation_accuracy) == ([due["loss"]], [due["accuracy"]])
+
+
+# --- the callback, and what is raised ---
+
+
+def test_callback_gets_each_epoch():
+    events = []
+    net = made()
+    history = net.fit(X, LABELS, epochs=3, validation=0.25, callback=events.append)
+    assert [(event.epoch, event.epochs) for event in events] == [(1, 3), (2, 3), (3, 3)]
+    for name in ("loss", "accuracy", "validation_loss", "validation_accuracy", "learning_rate", "seconds"):
+        assert [getattr(event, name) for event in events] == getattr(history, name)
+    assert all(second > 0 for second in history.seconds)
+
+
+class StopError(Exception):
+    """What the tests raise."""
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, StopError])
+@pytest.mark.parametrize("when", [0, 1, 3])
+def test_what_is_raised_within_an_epoch_leaves_the_last_whole_one(monkeypatch, error, when):
+    net, twin = made(), made()
+    net.predict(X)
+    twin.predict(X)
+    if when:
+        twin.fit(X, LABELS, epochs=when, batch_size=8)
+    watched(monkeypatch, net.layers[0], 3 * when + 1, error)
+    with pytest.raises(error):
+        net.fit(X, LABELS, epochs=9, batch_size=8)
+    assert same(weights(net), weights(twin))
+    assert net.history.loss == twin.history.loss
+    monkeypatch.undo()
+    net.fit(X, LABELS, epochs=1, batch_size=8)  # usable
+
+
+def test_interrupted_with_validation_keeps_the_best():
+    held_out = (X[:8], (LABELS[:8] + 1) % 3)
+    net = made(optimizer=cgru.Adam(0.05))
+
+    def interrupt(event):
+        if event.epoch == 12:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        net.fit(X, LABELS, epochs=30, validation=held_out, callback=interrupt)
+    assert len(net.history.validation_loss) == 12
+    assert net.evaluate(*held_out)["loss"] == pytest.approx(min(net.history.validation_loss), rel=1e-12)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers here")
+def test_a_signal_at_any_time_leaves_a_network_that_works():
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        for delay in np.linspace(0.001, 0.05, 20):
+            net = made(stack=2)
+            net.predict(X)
+            with pytest.raises(KeyboardInterrupt):  # noqa: PT012 the signal may come before fit does
+                signal.setitimer(signal.ITIMER_REAL, delay)
+                net.fit(X, LABELS, lengths=LENGTHS, epochs=10**6, batch_size=5)
+            twins = [made(stack=2), made(stack=2)]  # of the epochs in the history; of one that was not entered yet
+            for twin, more in zip(twins, (0, 1), strict=True):
+                twin.predict(X)
+                if len(net.history) + more:
+                    twin.fit(X, LABELS, lengths=LENGTHS, epochs=len(net.history) + more, batch_size=5)
+            assert any(same(weights(net), weights(twin)) for twin in twins)
+            assert len(net.fit(X, LABELS, epochs=1)) == 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_before_the_first_epoch_ends_all_is_as_at_the_start(monkeypatch):
+    net = made()
+    net.fit(X, LABELS, epochs=2)
+    before, state = weights(net), copy.deepcopy(net.optimizer_state)
+    watched(monkeypatch, net.layers[0], 0, StopError)
+    with pytest.raises(StopError):
+        net.fit(X, LABELS, epochs=2, standardize=True)
+    assert same(weights(net), before)
+    assert (net.mean, net.scale) == (None, None)
+    np.testing.assert_equal(net.optimizer_state, state)
+
+
+def test_divergence_is_said_and_undone():
+    net = made(cgru.Dense(2, cgru.identity), optimizer=cgru.SGD(1e200))
+    net.predict(X)
+    before = weights(net)
+    with pytest.raises(RuntimeError, match=r"the loss is (inf|nan) at epoch \d+, batch \d"):
+        net.fit(X, REALS, epochs=50, batch_size=8)
+    assert all(np.isfinite(array).all() for array in weights(net).values())
+    assert net.history.loss or same(weights(net), before)
+    net.optimizer = cgru.Adam()
+    assert np.isfinite(net.fit(X, REALS, epochs=1).loss[0])
+
+
+def test_the_optimizer_goes_back_with_the_parameters():
+    net, validation = made(optimizer=cgru.Adam(0.1)), (X, (LABELS + 1) % 3)
+    history = net.fit(X, LABELS, epochs=6, batch_size=8, validation=validation)
+    best = 1 + int(np.argmin(history.validation_loss))
+    assert best < 6
+    assert {steps[0] for steps in net.optimizer_state["Adam"].values()} == {3 * best}
+
+
+def test_a_network_whose_parameters_are_cleared_takes_other_elements():
+    net = made(stack=2)
+    net.fit(X, LABELS, epochs=1)
+    wide = RNG.standard_normal((M, S, E + 2))
+    with pytest.raises(ValueError, match=r"X: expected shape \(m, s, 3\), as the network was made for"):
+        net.fit(wide, LABELS)
+    net.layers[0].p.clear()
+    assert net.elements is None
+    assert np.isfinite(net.fit(wide, LABELS, epochs=2).loss).all()
+    assert net.elements == E + 2
+    assert net.layers[0].p["Uz"].shape == (E + 2, 5)
+
+    net.fit(wide, LABELS, epochs=1, standardize=True)
+    net.layers[0].p.clear()
+    with pytest.raises(ValueError, match=r"X: expected shape \(m, s, 5\), as mean and scale were measured for"):
+        net.predict(X)
+    net.mean = net.scale = None
+    assert net.predict(X).shape == (M, 3)
+
+
+def test_one_thread_at_a_time():
+    net, caught, done = made(), [], []
+    inside = threading.Event()
+
+    def work():
+        try:
+            inside.wait(10)
+            net.fit(X, LABELS, epochs=1)
+        except RuntimeError as error:
+            caught.append(str(error))
+
+    def callback(event):
+        inside.set()
+        for thread in threads:
+            thread.join(10)
+        done.append(net.evaluate(X, LABELS))
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    net.fit(X, LABELS, epochs=1, callback=callback)
+    assert caught == ["fit: another thread is inside this network; give each thread a network of its own"] * 3
+    assert len(done) == 1
+    assert len(net.history) == 1
+    net.fit(X, LABELS, epochs=1)
+    assert len(pickle.loads(pickle.dumps(net)).fit(X, LABELS, epochs=1)) == 1
+
+
+def test_the_layers_are_not_touched():
+    net = made(stack=2)
+    net.fit(X, LABELS, epochs=2)
+    for layer in net.layers:
+        assert [layer.fc, layer.bc, layer.g] == [{}] * 3
+        assert layer.last is None
+
+
+def test_gradients_of_a_layer_are_clipped_where_it_says_so():
+    layers = [cgru.GRU(4, clip_gradients=True), cgru.Dense(2, cgru.identity)]
+    net = cgru.Network(layers, optimizer=cgru.SGD(1.0), seed=0)
+    net.predict(X)
+    before = weights(net)
+    net.fit(X, 1e3 * REALS, epochs=1, batch_size=M)
+    moved = [np.square(array - before[key]).sum() for key, array in net.parameters().items() if key[0] == "0"]
+    assert np.sqrt(sum(moved)) == pytest.approx(0.25)
+
+
+# --- what is refused ---
+
+
+NAN = X.copy()
+NAN[3, 2, 1] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"X": X[0]}, ValueError, "X: expected shape"),
+        ({"X": X[:0], "y": LABELS[:0]}, ValueError, "X: expected at least one of its samples"),
+        ({"X": X.astype(complex)}, TypeError, "X: expected real numbers"),
+        ({"X": NAN}, ValueError, "X: expected finite numbers, got NaN or infinity in sample 3, step 2"),
+        ({"X": X[:, :, :2]}, ValueError, "X: expected shape (m, s, 3)"),
+        ({"y": LABELS[:-1]}, ValueError, "y: expected shape"),
+        ({"y": LABELS + 1}, ValueError, "y: expected integers from 0 to 2"),
+        ({"y": LABELS * 0.5}, TypeError, "y: expected integers"),
+        ({"lengths": LENGTHS[:-1]}, ValueError, "lengths: expected shape"),
+        ({"lengths": LENGTHS * 0}, ValueError, "lengths: expected integers from 1 to 6"),
+        ({"lengths": LENGTHS * 1.0}, TypeError, "lengths: expected integers"),
+        ({"epochs": 0}, ValueError, "epochs: expected"),
+        ({"epochs": 1.5}, TypeError, "epochs: expected"),
+        ({"batch_size": 0}, ValueError, "batch_size: expected"),
+        ({"validation": 0.0}, ValueError, "validation: expected a share"),
+        ({"validation": 1}, ValueError, "validation: expected a share"),
+        ({"validation": True}, TypeError, "validation: expected"),
+        ({"validation": "0.2"}, TypeError, "validation: expected"),
+        ({"validation": (X,)}, ValueError, "validation: expected"),
+        ({"validation": (X, LABELS[:3])}, ValueError, "validation y: expected shape"),
+        ({"validation": (NAN, LABELS)}, ValueError, "validation X: expected finite"),
+        ({"validation": (X[:, :, :2], LABELS)}, ValueError, "validation X: expected"),
+        ({"validation": (X, LABELS, LENGTHS + 9)}, ValueError, "validation lengths: expected"),
+        ({"X": X[:1], "y": LABELS[:1], "validation": 0.5}, ValueError, "validation: expected at least 2 samples"),
+        ({"standardize": 1}, TypeError, "standardize: expected"),
+        ({"shuffle": None}, TypeError, "shuffle: expected"),
+        ({"patience": 3}, ValueError, "patience: expected a validation"),
+        ({"patience": 0, "validation": 0.5}, ValueError, "patience: expected"),
+        ({"callback": 3}, TypeError, "callback: expected"),
+    ],
+)
+def test_refused_fits_touch_nothing(options, error, words):
+    net = made()
+    net.fit(X, LABELS, epochs=1)
+    before = weights(net)
+    with pytest.raises(error, match="^" + re.escape(words)):
+        net.fit(**{"X": X, "y": LABELS} | options)
+    assert same(weights(net), before)
+    assert len(net.history.loss) == 1
+    if not words.startswith("X: expected shape (m, s, 3)"):  # a fresh one takes any number of elements
+        fresh = made()
+        with pytest.raises(error):
+            fresh.fit(**{"X": X, "y": LABELS} | options)
+        assert not fresh.layers[0].p

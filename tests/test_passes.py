@@ -1,0 +1,337 @@
+"""Passes: many alive at once, on any threads, over memory of others; and what is done to the dicts does not reach them."""
+
+import gc
+import itertools
+import threading
+import weakref
+
+import numpy as np
+import pytest
+from helpers import TOLERANCE, assert_close, double, random_batch, random_layer
+
+import cgru
+from cgru import reference
+from cgru.passes import GRUPass, Pass
+
+VARIANTS = [{}, {"reset_after": True}, {"layer_norm": True}]
+OPTIONS = [
+    {},
+    {"reverse": True},
+    {"zoneout": 0.3},
+    {"dropout": 0.4, "zoneout": 0.2, "reverse": True},
+    {"recurrent_dropout": 0.3, "dropout": 0.2},
+]
+SWISH = {"activate": lambda x, deriv=False: x * np.cos(x) if not deriv else np.cos(x) - x * np.sin(x)}
+
+
+def gone_back(ran, seed=5):
+    """All that a pass gives for a random dL/dA and dL/d(last state)."""
+    rng = np.random.default_rng(seed)
+    dX = ran.backward(rng.standard_normal(ran.A.shape), rng.standard_normal(ran.state.shape))
+    return {"A": ran.A, "state": ran.state, "dX": dX, "dh0": ran.dh0, **ran.gradients()}
+
+
+def copied(arrays):
+    return {name: np.array(value) for name, value in arrays.items()}
+
+
+def assert_same(got, due):
+    assert got.keys() == due.keys()
+    for name, value in due.items():
+        np.testing.assert_array_equal(got[name], value, name)
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("ragged", [False, True])
+def test_a_pass_is_the_reference(variant, options, ragged):
+    layer = random_layer(3, 9, sequences=True, **variant, **options)
+    X, lengths, h0 = random_batch(5, 7, 3, 9, ragged)
+    ran = layer.run(X, lengths, h0)
+    assert isinstance(ran, GRUPass)
+    assert isinstance(ran, Pass)
+    got = gone_back(ran)
+    same = {**layer.variant.options, "reverse": layer.reverse, **ran.masks}
+    clean, rng = np.nan_to_num(X), np.random.default_rng(5)
+    fc = reference.forward(layer.p, clean, h0, lengths, **same)
+    dA, dstate = rng.standard_normal(ran.A.shape), rng.standard_normal(ran.state.shape)
+    bc = reference.backward(layer.p, fc, dA, lengths, dstate=dstate, **same)
+    g = reference.gradients(layer.p, fc, bc, lengths, **same)
+    for name, due in fc.items():
+        if name != "X":
+            assert_close(ran.fc[name], due, 1e-12, name)
+    for name, due in bc.items():
+        assert_close(ran.bc[name], due, 1e-11, name)
+    for name, due in g.items():
+        assert_close(got[name], due, 1e-11, name)
+    assert list(ran.gradients()) == ["d" + name for name in layer.p]
+    first, last = reference.ends(5, 7, lengths, layer.reverse)
+    assert_close(ran.state, fc["h"][np.arange(5), last], 1e-12)
+    assert_close(ran.dh0, bc["dh"][np.arange(5), first], 1e-11)
+    assert ran.fc["X"] is X
+    assert not layer.fc
+    assert not layer.bc
+    assert not layer.g
+    assert layer.last is None
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_many_are_alive_at_once(variant):
+    layer = random_layer(3, 9, sequences=True, **variant)
+    batches = [
+        random_batch(m, s, 3, 9, ragged, seed=m) for m, s, ragged in ((5, 7, 0), (1, 4, 0), (5, 7, 1), (2, 9, 1))
+    ]
+    due = [copied(gone_back(layer.run(*batch))) for batch in batches]
+    passes = [layer.run(*batch) for batch in batches]
+    layer.forward(batches[0][0])  # the layer's own last pass is one more
+    results = [gone_back(ran) for ran in reversed(passes)][::-1]
+    for got, expected in zip(results, due, strict=True):
+        assert_same(got, expected)
+    again = [gone_back(ran) for ran in passes]
+    for got, first, expected in zip(again, results, due, strict=True):
+        assert_same(got, expected)
+        assert_same(first, expected)
+        for name in ("dX", "dUz"):
+            assert not np.shares_memory(got[name], first[name])
+
+
+def test_on_any_threads():
+    layer = random_layer(5, 17, sequences=True, reset_after=True)
+    batches = [random_batch(9, 11, 5, 17, seed % 2, seed=seed) for seed in range(8)]
+    due = [copied(gone_back(layer.run(*batch))) for batch in batches]
+    wrong = []
+
+    def work(number):
+        try:
+            for turn in range(30):
+                i = (number + turn) % len(batches)
+                assert_same(gone_back(layer.run(*batches[i])), due[i])
+        except BaseException as error:
+            wrong.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_parameters_are_read_as_they_then_are():
+    layer = random_layer(3, 4)
+    X, _, _ = random_batch(2, 5, 3, 4, False)
+    ran = layer.run(X)
+    layer.p["Vz"] = layer.p["Vz"] * 2
+    bc = reference.backward(layer.p, ran.fc, np.zeros((2, 5, 4)), dstate=np.ones((2, 4)))
+    assert_close(ran.backward(None, np.ones((2, 4))), bc["dX"], 1e-12)
+    np.testing.assert_array_equal(ran.backward(None), 0)
+    layer.p["Vz"] = layer.p["Vz"][:, :2]
+    with pytest.raises(ValueError, match=r"p\['Vz'\]"):
+        ran.backward(np.ones((2, 4)))
+
+
+def test_what_does_not_fit_is_refused():
+    ran = random_layer(3, 4).run(random_batch(2, 5, 3, 4, False)[0])
+    with pytest.raises(RuntimeError, match="backward"):
+        ran.gradients()
+    with pytest.raises(RuntimeError, match="backward"):
+        ran.dh0  # noqa: B018
+    for arguments, name in (((np.ones((2, 5, 4)),), "dX"), ((np.ones((2, 4)), np.ones(4)), "dstate")):
+        with pytest.raises(ValueError, match=f"{name}: expected shape"):
+            ran.backward(*arguments)
+    with pytest.raises(RuntimeError, match="backward"):
+        ran.gradients()
+
+
+def test_it_outlives_its_layer_and_the_layer_goes_at_once():
+    layer = random_layer(3, 4)
+    X, _, _ = random_batch(2, 5, 3, 4, False)
+    layer.forward(X)
+    ran, there = layer.run(X), weakref.ref(layer)
+    due = copied(gone_back(ran))
+    assert ran.layer is layer
+    gc.disable()
+    try:
+        del layer
+        assert there() is None
+    finally:
+        gc.enable()
+    assert ran.layer is None
+    assert_same(gone_back(ran), due)
+    layer = random_layer(3, 4, **SWISH)
+    ran = layer.run(X)
+    due = copied(gone_back(ran))
+    del layer
+    assert_same(gone_back(ran), due)
+
+
+def test_memory_is_used_again_only_where_nobody_could_see_it():
+    layer = random_layer(3, 4, sequences=True)
+    X, _, _ = random_batch(2, 5, 3, 4, False)
+    ran = layer.run(X)
+    where = ran.fc["z"].ctypes.data
+    del ran
+    ran = layer.run(X)
+    assert ran.fc["z"].ctypes.data == where
+    kept = ran.A[0]
+    del ran
+    other = layer.run(-X)
+    assert not np.shares_memory(other.A, kept)
+    del other.fc["z"]
+    assert_same(gone_back(other), copied(gone_back(layer.run(-X))))
+
+
+# --- memory of others ---
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("preactivations", [False, True])
+@pytest.mark.parametrize(("ragged", "reverse"), [(False, False), (True, False), (True, True)])
+def test_caches_in_memory_of_others(variant, preactivations, ragged, reverse):
+    for dtype, m in itertools.product((np.float32, np.float64), (1, 5)):
+        layer = random_layer(3, 9, dtype=dtype, sequences=True, reverse=reverse, **variant)
+        X, lengths, h0 = random_batch(m, 7, 3, 9, ragged, dtype)
+        due = copied(gone_back(layer.run(X, lengths, h0)))
+        count = layer.cache_numbers(m, 7, preactivations=preactivations)
+        memory = np.full(count + 3, 99, dtype)
+        ran = layer.run(X, lengths, h0, preactivations=preactivations, memory=memory)
+        assert np.shares_memory(ran.A, memory) or ragged
+        assert all(np.shares_memory(ran.fc[name], memory) for name in ("h", "hp", "z", *layer.variant.caches))
+        assert ("hh_" in ran.fc) == preactivations
+        assert_same(gone_back(ran), due)
+        assert (memory[count:] == 99).all()
+        before = memory.copy()
+        again = layer.resume(X, memory, lengths, preactivations=preactivations)
+        assert_same(gone_back(again), due)
+        np.testing.assert_array_equal(memory, before)
+
+
+def test_memory_that_does_not_fit():
+    layer = random_layer(3, 4)
+    X, _, _ = random_batch(2, 5, 3, 4, False)
+    count = layer.cache_numbers(2, 5)
+    read_only = np.empty(count)
+    read_only.flags.writeable = False
+    for memory in (
+        np.empty(count - 1),
+        np.empty(count, np.float32),
+        np.empty(2 * count)[::2],
+        np.empty((2, count)),
+        read_only,
+    ):
+        for call in (lambda memory: layer.run(X, memory=memory), lambda memory: layer.resume(X, memory)):
+            with pytest.raises(ValueError, match="memory: expected"):
+                call(memory)
+    for options in ({"zoneout": 0.1}, SWISH):
+        with pytest.raises(ValueError, match="resume"):
+            random_layer(3, 4, **options).resume(X, np.empty(count))
+
+
+# --- what is done to the dicts ---
+
+
+def reshaped(cache, name):
+    array = cache[name]
+    array.shape = (array.size,)
+
+
+def restrided(cache, name):
+    cache[name].strides = (0,) * cache[name].ndim
+
+
+def turned(cache, name):
+    array = cache[name]
+    array.shape = array.shape[::-1]
+
+
+def deleted(cache, name):
+    del cache[name]
+
+
+def rebound(cache, name):
+    cache[name] = np.ones(3)
+
+
+@pytest.mark.parametrize("do", [reshaped, restrided, turned, deleted, rebound])
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("options", [{}, {"zoneout": 0.3, "dropout": 0.2}, {"recurrent_dropout": 0.3}, SWISH])
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_nothing_that_is_done_to_the_dicts_reaches_a_pass(do, variant, options, ragged):
+    def step(harm):
+        layer = random_layer(2, 3, sequences=True, **variant, **options)
+        X, lengths, h0 = random_batch(31, 5, 2, 3, ragged)
+        X = X.copy()
+        made = {}
+        made["A"] = np.array(layer.forward(X, lengths, h0))
+        harm(layer.fc)
+        made["dX"] = np.array(layer.backward(np.cos(np.arange(31 * 5 * 3.0)).reshape(31, 5, 3)))
+        harm(layer.bc)
+        harm(layer.fc)
+        made["dh0"] = np.array(layer.dh0)
+        layer.compute_gradients()
+        made |= copied(layer.g)
+        harm(layer.g)
+        made["again"] = np.array(layer.backward(np.cos(np.arange(31 * 5 * 3.0)).reshape(31, 5, 3)))
+        layer.compute_gradients()
+        return made | {"second " + name: np.array(value) for name, value in layer.g.items()}
+
+    def harm(cache):
+        for name in list(cache):
+            if isinstance(cache.get(name), np.ndarray) and cache[name].ndim and cache[name].flags.writeable:
+                try:
+                    do(cache, name)
+                except (AttributeError, ValueError):  # NumPy allows it for some memory alone
+                    cache[name] = None
+
+    assert_same(step(harm), step(lambda cache: None))
+
+
+def test_a_mask_of_another_shape_reads_no_foreign_memory():
+    layer = random_layer(2, 3, zoneout=0.5)
+    X, _, _ = random_batch(20000, 1, 2, 3, False)
+    layer.forward(X)
+    layer.fc["zoneout"].shape = (1, 20000, 3)
+    layer.backward(np.ones((20000, 3)))
+    layer.compute_gradients()
+
+
+def test_values_that_are_written_count():
+    layer = random_layer(2, 3, sequences=True)
+    X, _, _ = random_batch(4, 5, 2, 3, False)
+    layer.forward(X)
+    layer.fc["z"][...] = 0.25
+    due = reference.backward(layer.p, {**layer.fc, "z": np.full((4, 5, 3), 0.25), "z_": np.log(np.full((4, 5, 3), 1 / 3))},
+                             np.ones((4, 5, 3)))  # fmt: skip
+    assert_close(layer.backward(np.ones((4, 5, 3))), due["dX"], 1e-12)
+    layer.bc["dz_"][...] = 2
+    layer.compute_gradients()
+    np.testing.assert_allclose(layer.g["dbz"], 40)
+
+
+def test_a_pickle_has_no_caches():
+    import pickle
+
+    layer = random_layer(2, 3)
+    X, _, _ = random_batch(400, 50, 2, 3, False)
+    layer.forward(X)
+    layer.backward(np.ones((400, 3)))
+    layer.compute_gradients()
+    assert len(pickle.dumps(layer)) < 4000
+    other = pickle.loads(pickle.dumps(layer))
+    assert not other.fc
+    assert other.last is None
+    np.testing.assert_array_equal(other.forward(X), layer.forward(X))
+
+
+def test_float32_of_float64_inputs():
+    layer = random_layer(2, 3, dtype=np.float32)
+    X, _, h0 = random_batch(4, 5, 2, 3, False)
+    ran = layer.run(X.tolist(), None, h0)
+    got = gone_back(ran)
+    assert {value.dtype for value in got.values()} == {np.dtype(np.float32)}
+    same = random_layer(2, 3)
+    same.p = double(layer.p)
+    for name, due in gone_back(same.run(X, None, h0)).items():
+        assert_close(got[name], due, TOLERANCE[np.dtype(np.float32)], name)
+    assert isinstance(cgru.GRU(3).run(X), GRUPass)  # which makes its parameters
