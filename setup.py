@@ -2,13 +2,19 @@
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from glob import glob
 
 import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.modified import newer_group
 
 DEBUG = os.environ.get("CGRU_DEBUG") == "1"  # bounds checks in Cython, for the tests' debug build
 MSVC = sys.platform == "win32"
+PUBLIC = ["cgru/core/simd/cgru.h", "cgru/core/thread_pool.h"]  # what the modules include
+KERNELS, HEADERS = sorted(glob("cgru/core/simd/*.c")), glob("cgru/core/simd/*.h")
 
 DIRECTIVES = {
     "language_level": "3",
@@ -21,27 +27,46 @@ DIRECTIVES = {
 }
 
 
-def extension(name: str, *sources: str) -> Extension:
-    """One module, from its .pyx and C sources. Some Pythons ask for -O2 and debug symbols."""
+def flags(level: str) -> list[str]:
+    """Some Pythons ask for -O3 and debug symbols themselves."""
+    return ["/O2", "/std:c11"] if MSVC else [level, "-g0", "-pthread"]
+
+
+def extension(name: str, *sources: str, depends: list[str] = PUBLIC) -> Extension:
+    """One module, from its .pyx and C sources."""
     return Extension(
         f"cgru.{name}",
         [f"cgru/{name.replace('.', '/')}.pyx", *sources],
         include_dirs=["cgru/core", numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
-        extra_compile_args=["/O2", "/std:c11"] if MSVC else ["-O3", "-g0", "-pthread"],
+        extra_compile_args=flags("-O2"),
         extra_link_args=[] if MSVC else ["-pthread"],
-        depends=["cgru/core/thread_pool.h"]
-        + [
-            f"cgru/core/simd/{header}.h"
-            for header in ("cgru", "level", "body", "vector", "tile", "cell", "single", "outer", "norm")
-        ],
+        depends=depends,
     )
+
+
+class Build(build_ext):
+    """Compiles the kernels beside each other, and those alone that are older than what they include."""
+
+    def build_extension(self, ext: Extension) -> None:
+        if ext.name == "cgru.core.kernels":
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                ext.extra_objects = list(pool.map(self.kernels, KERNELS))
+        super().build_extension(ext)
+
+    def kernels(self, source: str) -> str:
+        """The object file of one of them. GCC and Clang have vectors: there the scalar ones are for the tests."""
+        (target,) = self.compiler.object_filenames([source], output_dir=self.build_temp)
+        if self.force or newer_group([source, *HEADERS, __file__], target):
+            level = "-O1" if "scalar" in source else "-O3"
+            self.compiler.compile([source], output_dir=self.build_temp, extra_postargs=flags(level))
+        return target
 
 
 setup(
     ext_modules=cythonize(
         [
-            extension("core.kernels", "cgru/core/simd/levels.c"),
+            extension("core.kernels", depends=[*KERNELS, *HEADERS, *PUBLIC]),
             extension("core.checks"),
             extension("core.memory"),
             extension("core.threads", "cgru/core/thread_pool.c"),
@@ -58,5 +83,6 @@ setup(
         force=DEBUG,
         compiler_directives=DIRECTIVES,
     ),
+    cmdclass={"build_ext": Build},
     options={"build_ext": {"parallel": True}},
 )

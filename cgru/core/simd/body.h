@@ -1,115 +1,89 @@
-/* Every kernel of one dtype and level: set SIZE (of a number, 4 or 8), BYTES (of a vector), ROWS (of a tile), SUFFIX and
- * LEVEL, then include. */
+/* Every kernel of one dtype and instruction set: set LEVEL, T, SIZE (bytes of a T) and BYTES (of a vector), then include.
+ * Nothing is left of it where the compiler cannot make such vectors. */
+#include "cgru.h"
+#include "compiler.h"
 
-#define JOIN_(name, suffix, size) name##_##suffix##_##size
-#define JOIN(name, suffix, size) JOIN_(name, suffix, size)
-#define NAME(name) JOIN(name, SUFFIX, SIZE)
+#if BYTES == 1 || (VECTORS && BYTES == 16) || X86
+
+#if BYTES == 32 && defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#elif BYTES == 32
+#pragma GCC target("avx2,fma")
+#elif BYTES == 64 && defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"))), apply_to = function)
+#elif BYTES == 64
+#pragma GCC target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")
+#endif
+#if BYTES >= 32
+#include <immintrin.h>
+#endif
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
 
 #if SIZE == 4
-#define T float
 #define INT int32_t
 #define UINT uint32_t
 #else
-#define T double
 #define INT int64_t
 #define UINT uint64_t
 #endif
-#if BYTES > SIZE
-#define LANES (BYTES / SIZE)
-#else
+#if BYTES == 1
 #define LANES 1
+#else
+#define LANES (BYTES / SIZE)
+#endif
+#if BYTES == 64 || (BYTES == 16 && defined(__aarch64__)) /* 32 registers */
+#define ROWS 8
+#else
+#define ROWS 4
 #endif
 
 #include "vector.h"
 #include "tile.h"
+#include "equations.h"
 #include "cell.h"
 #include "single.h"
 #include "outer.h"
 #include "norm.h"
 
-static const cgru_kernels NAME(kernels) = {
-    .level = LEVEL,
+#define STRING_(text) #text
+#define STRING(text) STRING_(text)
+#define TABLE_OF_(level, type) cgru_##level##_##type
+#define TABLE_OF(level, type) TABLE_OF_(level, type)
+
+const cgru_kernels TABLE_OF(LEVEL, T) = {
+    .level = STRING(LEVEL),
     .size = SIZE,
     .lanes = LANES,
-    .pack = NAME(pack),
-    .product = NAME(product),
-    .start = NAME(start),
-    .load = NAME(load_x),
-    .finish = NAME(finish),
-    .pad = NAME(pad),
-    .pad_backward = NAME(pad_backward),
-    .gates_backward = NAME(gates_backward),
-    .single_step = NAME(single_step),
-    .single_forward = NAME(single_forward),
-    .single_backward = NAME(single_backward),
-    .lay = NAME(lay),
-    .gates = NAME(gates),
-    .recurrent = NAME(recurrent),
-    .candidate = NAME(candidate),
-    .reset_backward = NAME(reset_backward),
-    .state_backward = NAME(state_backward),
-    .input_backward = NAME(input_backward),
-    .put = NAME(put),
-    .collect = NAME(collect),
-    .multiply = NAME(multiply),
-    .panels = NAME(panels_of),
-    .activation = NAME(activation),
-    .norm_forward = NAME(norm_forward),
-    .norm_backward = NAME(norm_backward),
+    .pack = pack,
+    .product = product,
+    .start = start,
+    .load = load_x,
+    .finish = finish,
+    .pad = pad,
+    .pad_backward = pad_backward,
+    .gates_backward = gates_backward,
+    .single_step = single_step,
+    .single_forward = single_forward,
+    .single_backward = single_backward,
+    .lay = lay,
+    .gates = gates,
+    .recurrent = recurrent,
+    .candidate = candidate,
+    .reset_backward = reset_backward,
+    .state_backward = state_backward,
+    .input_backward = input_backward,
+    .put = put,
+    .collect = collect,
+    .multiply = multiply,
+    .panels = panels_of,
+    .activation = activation,
+    .norm_forward = norm_forward,
+    .norm_backward = norm_backward,
 };
 
-#undef JOIN_
-#undef JOIN
-#undef NAME
-#undef T
-#undef INT
-#undef UINT
-#undef LANES
-#undef SIZE
-/* vector.h */
-#undef loose
-#undef vec
-#undef ints
-#undef uints
-#undef BITS
-#undef NUMBERS
-#undef SELECT
-#undef ZERO
-#undef SIGN
-#undef SHIFTER
-#undef MANTISSA
-#undef BIAS
-#undef LOWEST
-#undef NEGLIGIBLE
-#undef SMALLEST
-#undef LN2_HIGH
-#undef LN2_LOW
-#undef LOG2_E
-/* tile.h */
-#undef PARTS
-#undef TILE_OF
-#undef TILE
-#undef TILES
-#undef TABLE
-#undef TABLES
-/* cell.h */
-#undef SAMPLE
-#undef AT
-#undef ROW
-/* single.h */
-#undef EACH_PART
-#undef LEFT
-#undef STEP_OF
-#undef INPUTS
-#undef RESET
-#undef UPDATE
-#undef RECURRENT
-#undef CANDIDATE
-#undef RESET_BACKWARD
-#undef STATE_BACKWARD
-/* outer.h */
-#undef VECTORS_OF
-/* norm.h */
-#undef EPSILON
-#undef EACH_VECTOR
-#undef SCALED
+#if BYTES >= 32 && defined(__clang__)
+#pragma clang attribute pop
+#endif
+#endif

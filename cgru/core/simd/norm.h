@@ -1,113 +1,97 @@
 /* The layer-normalised step (Ba, Kiros and Hinton, 2016): what stands between its products, which see a row a tile at a
  * time, and its caches. A row's products have three parts of up numbers, those of r, z and hh; its caches have three of u,
- * those of z, r and hh. Included once per dtype and level. */
-
-#include <math.h>
+ * those of z, r and hh. */
 
 #define EPSILON 1e-5
 
-static const int NAME(column)[3] = {1, 0, 2}; /* of r, z and hh in the caches */
+static const int column[3] = {1, 0, 2}; /* of r, z and hh in the caches */
 
 /* Runs through the vectors of a row's three parts: the first n numbers at `at` of a row, `of` of a cache. */
 #define EACH_VECTOR(call, at, of, n)                                                                       \
     for (ptrdiff_t gate = 0; gate < 3; gate++)                                                             \
-        for (ptrdiff_t c = 0, at = gate * (call)->up, of = NAME(column)[gate] * (call)->u, n;              \
-             c < (call)->u && (n = NAME(min)((call)->u - c, LANES)); c += LANES, at += LANES, of += LANES)
+        for (ptrdiff_t c = 0, at = gate * (call)->up, of = column[gate] * (call)->u, n;              \
+             c < (call)->u && (n = min((call)->u - c, LANES)); c += LANES, at += LANES, of += LANES)
 
-INLINE T NAME(total)(vec x) {
+INLINE T total(vec x) {
     T lanes[LANES], sum = 0;
-    NAME(store)(lanes, x);
+    store(lanes, x);
     for (int i = 0; i < LANES; i++) sum += lanes[i];
     return sum;
 }
 
-INLINE vec NAME(first)(vec x, ptrdiff_t n) { /* x, zero from lane n on */
+INLINE vec first(vec x, ptrdiff_t n) { /* x, zero from lane n on */
     T lanes[LANES];
     if (n == LANES) return x;
-    NAME(store)(lanes, x);
-    return NAME(load_n)(lanes, n);
+    store(lanes, x);
+    return load_n(lanes, n);
 }
 
 /* x = (x - mean) i with i = 1 / sqrt(variance + eps), both of which go into the caches. The variance is taken from what
  * is left without the mean: the difference of two large numbers would have no digits. */
-INLINE void NAME(normalise)(const cgru_call *call, ptrdiff_t sample, ptrdiff_t t, T *x, cgru_array normal,
+INLINE void normalise(const cgru_call *call, ptrdiff_t sample, ptrdiff_t t, T *x, cgru_array normal,
                             cgru_array factor) {
     vec sum = ZERO, squares = ZERO;
-    EACH_VECTOR(call, at, of, n) sum += NAME(load_n)(x + at, n);
-    const T mean = NAME(total)(sum) / (T)(3 * call->u);
+    EACH_VECTOR(call, at, of, n) sum += load_n(x + at, n);
+    const T mean = total(sum) / (T)(3 * call->u);
     EACH_VECTOR(call, at, of, n) {
-        const vec rest = NAME(first)(NAME(load)(x + at) - mean, n);
-        NAME(store)(x + at, rest);
+        const vec rest = first(load(x + at) - mean, n);
+        store(x + at, rest);
         squares += rest * rest;
     }
-    const T i = (T)(1 / sqrt((double)NAME(total)(squares) / (double)(3 * call->u) + EPSILON));
+    const T i = (T)(1 / sqrt((double)total(squares) / (double)(3 * call->u) + EPSILON));
     EACH_VECTOR(call, at, of, n) {
-        const vec y = NAME(load)(x + at) * i;
-        NAME(store)(x + at, y);
-        if (normal.data) NAME(store_n)(AT(normal, sample, t) + of, y, n);
+        const vec y = load(x + at) * i;
+        store(x + at, y);
+        if (normal.data) store_n(AT(normal, sample, t) + of, y, n);
     }
     if (factor.data) *AT(factor, sample, t) = i;
 }
 
-/* r_ = gU nU + gV nV + br, z_ likewise with bz; c = gV nV + chh; hh_ = gU nU + bhh + r * c; h = z * hp + (1 - z) * hh,
- * with zoneout k * hp + (1 - k) * that. The rows are h | x | products of X | products of hp. */
-static void NAME(norm_forward)(const cgru_norm *norm, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
+/* r_ = gU nU + gV nV + br, z_ likewise with bz; c = gV nV + chh; hh_ = gU nU + bhh + r * c. The rows are
+ * h | x | products of X | products of hp. */
+static void norm_forward(const cgru_norm *norm, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     const cgru_call *call = norm->call;
     const ptrdiff_t up = call->up;
     const T *gU = norm->gains, *gV = gU + 3 * up, *b = norm->bias;
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         const ptrdiff_t i = SAMPLE(call, row);
         T *h = ROW(call, row), *nU = h + up + call->ep, *nV = nU + 3 * up;
-        NAME(normalise)(call, i, t, nU, call->nU, call->iU);
-        NAME(normalise)(call, i, t, nV, call->nV, call->iV);
-#define SCALED(x, g, gate) (NAME(load)(x + (gate) * up + c) * NAME(load)(g + (gate) * up + c))
+        normalise(call, i, t, nU, call->nU, call->iU);
+        normalise(call, i, t, nV, call->nV, call->iV);
+#define SCALED(x, g, gate) (load(x + (gate) * up + c) * load(g + (gate) * up + c))
         for (ptrdiff_t c = 0; c < call->u; c += LANES) {
-            const ptrdiff_t n = NAME(min)(call->u - c, LANES);
-            const vec r_ = SCALED(nU, gU, CGRU_R) + SCALED(nV, gV, CGRU_R) + NAME(load)(b + CGRU_R * up + c);
-            const vec z_ = SCALED(nU, gU, CGRU_Z) + SCALED(nV, gV, CGRU_Z) + NAME(load)(b + CGRU_Z * up + c);
-            const vec r = NAME(activate)(call->activate_reset, r_), z = NAME(activate)(call->activate_update, z_);
-            const vec recurrent = SCALED(nV, gV, CGRU_HH) + NAME(load)(b + CGRU_C * up + c);
-            const vec hh_ = SCALED(nU, gU, CGRU_HH) + NAME(load)(b + CGRU_HH * up + c) + r * recurrent;
-            const vec hh = NAME(activate)(call->activate, hh_), hp = NAME(load)(h + c);
-            vec state = z * hp + (1 - z) * hh;
-            if (NAME(keeps)(call)) {
-                const vec kept = NAME(kept)(call, i, t, c, n);
-                state = kept * hp + (1 - kept) * state;
-            }
-            NAME(store)(h + c, state);
-            if (call->h.data) NAME(store_n)(AT(call->h, i, t) + c, state, n);
-            if (call->r.data) NAME(store_n)(AT(call->r, i, t) + c, r, n);
-            if (call->z.data) NAME(store_n)(AT(call->z, i, t) + c, z, n);
-            if (call->hh.data) NAME(store_n)(AT(call->hh, i, t) + c, hh, n);
-            if (call->c.data) NAME(store_n)(AT(call->c, i, t) + c, recurrent, n);
-            if (call->r_.data) NAME(store_n)(AT(call->r_, i, t) + c, r_, n);
-            if (call->z_.data) NAME(store_n)(AT(call->z_, i, t) + c, z_, n);
-            if (call->hh_.data) NAME(store_n)(AT(call->hh_, i, t) + c, hh_, n);
+            const place at = place_of(call, i, t, c);
+            const vec r_ = SCALED(nU, gU, CGRU_R) + SCALED(nV, gV, CGRU_R) + load(b + CGRU_R * up + c);
+            const vec z_ = SCALED(nU, gU, CGRU_Z) + SCALED(nV, gV, CGRU_Z) + load(b + CGRU_Z * up + c);
+            const vec hh_ = SCALED(nU, gU, CGRU_HH) + load(b + CGRU_HH * up + c);
+            const vec product = SCALED(nV, gV, CGRU_HH) + load(b + CGRU_C * up + c), hp = load(h + c);
+            const vec r = reset_gate(call, at, r_, hp), z = update_gate(call, at, z_);
+            store(h + c, new_state(0, call, at, hh_, reset_product(call, at, r, product), z, hp));
         }
     }
 }
 
 /* into = i (y - mean(y) - normal * mean(y * normal)), y = d times the gains, and into its cache. */
-INLINE void NAME(normalise_backward)(const cgru_call *call, ptrdiff_t sample, ptrdiff_t t, const T *const *d,
+INLINE void normalise_backward(const cgru_call *call, ptrdiff_t sample, ptrdiff_t t, const T *const *d,
                                      const T *gains, cgru_array normal, cgru_array factor, T *into, cgru_array out) {
     const T *x = AT(normal, sample, t), i = *AT(factor, sample, t);
     vec sum = ZERO, products = ZERO;
     EACH_VECTOR(call, at, of, n) {
-        const vec y = NAME(load)(d[gate] + c) * NAME(load)(gains + at);
-        NAME(store)(into + at, y);
+        const vec y = load(d[gate] + c) * load(gains + at);
+        store(into + at, y);
         sum += y;
-        products += y * NAME(load_n)(x + of, n);
+        products += y * load_n(x + of, n);
     }
-    const T mean = NAME(total)(sum) / (T)(3 * call->u), slope = NAME(total)(products) / (T)(3 * call->u);
+    const T mean = total(sum) / (T)(3 * call->u), slope = total(products) / (T)(3 * call->u);
     EACH_VECTOR(call, at, of, n) {
-        const vec y = i * (NAME(load)(into + at) - mean - NAME(load_n)(x + of, n) * slope);
-        NAME(store)(into + at, y);
-        NAME(store_n)(AT(out, sample, t) + of, y, n);
+        const vec y = i * (load(into + at) - mean - load_n(x + of, n) * slope);
+        store(into + at, y);
+        store_n(AT(out, sample, t) + of, y, n);
     }
 }
 
 /* dU_ of dr_, dz_ and dhh_, dV_ of dr_, dz_ and dc. The rows are dh | dhh_ | dz_ | dr_ | dc | dU_ | dV_. */
-static void NAME(norm_backward)(const cgru_norm *norm, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
+static void norm_backward(const cgru_norm *norm, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     const cgru_call *call = norm->call;
     const ptrdiff_t up = call->up;
     const T *gU = norm->gains, *gV = gU + 3 * up;
@@ -116,7 +100,7 @@ static void NAME(norm_backward)(const cgru_norm *norm, ptrdiff_t t, ptrdiff_t ro
         T *dhh_ = ROW(call, row) + up, *dz_ = dhh_ + up, *dr_ = dz_ + up, *dc = dr_ + up;
         T *dU_ = dc + up, *dV_ = dU_ + 3 * up;
         const T *of_U[3] = {dr_, dz_, dhh_}, *of_V[3] = {dr_, dz_, dc};
-        NAME(normalise_backward)(call, i, t, of_U, gU, call->nU, call->iU, dU_, call->dU_);
-        NAME(normalise_backward)(call, i, t, of_V, gV, call->nV, call->iV, dV_, call->dV_);
+        normalise_backward(call, i, t, of_U, gU, call->nU, call->iU, dU_, call->dU_);
+        normalise_backward(call, i, t, of_V, gV, call->nV, call->iV, dV_, call->dV_);
     }
 }

@@ -1,12 +1,10 @@
 /* Weight gradients: sums of outer products of rows. Rows are collected into panels, up to ROWS numbers of an operand and
  * up to three vectors of a term side by side, and multiplied by the tile product with the rows as its inner
- * dimension. Included once per dtype and level. */
-
-#define VECTORS_OF(n) (((n) + LANES - 1) / LANES)
+ * dimension. */
 
 /* Writes rows a (times b, unless NULL), `rows` pointers to n numbers, as rows k... of panels of ROWS columns; the last
  * panel has the rest. */
-INLINE void NAME(collect_operand)(T *panels, ptrdiff_t depth, ptrdiff_t k, T *const *a, T *const *b, ptrdiff_t rows,
+INLINE void collect_operand(T *panels, ptrdiff_t depth, ptrdiff_t k, T *const *a, T *const *b, ptrdiff_t rows,
                                   ptrdiff_t n) {
     ptrdiff_t i = 0;
     for (; i + ROWS <= n; i += ROWS)
@@ -23,7 +21,7 @@ INLINE void NAME(collect_operand)(T *panels, ptrdiff_t depth, ptrdiff_t k, T *co
 }
 
 /* Writes rows of term i into those of its panels that are among the parts to do. */
-INLINE void NAME(collect_term)(const cgru_outer *outer, ptrdiff_t i, NAME(split) panels, const ptrdiff_t *t,
+INLINE void collect_term(const cgru_outer *outer, ptrdiff_t i, split panels, const ptrdiff_t *t,
                                const ptrdiff_t *sample, ptrdiff_t rows) {
     const cgru_term *term = &outer->terms[i];
     const ptrdiff_t u = outer->call->u, vectors = VECTORS_OF(u);
@@ -34,20 +32,20 @@ INLINE void NAME(collect_term)(const cgru_outer *outer, ptrdiff_t i, NAME(split)
             const T *d = AT(term->d, sample[row], t[row]);
             const T *factor = term->factor.data ? AT(term->factor, sample[row], t[row]) : NULL;
             for (ptrdiff_t v = first; v < first + width; v++, to += LANES) {
-                const ptrdiff_t n = NAME(min)(u - v * LANES, LANES);
-                vec x = NAME(load_n)(d + v * LANES, n);
-                if (factor) x *= NAME(load_n)(factor + v * LANES, n);
-                NAME(store)(to, x);
+                const ptrdiff_t n = min(u - v * LANES, LANES);
+                vec x = load_n(d + v * LANES, n);
+                if (factor) x *= load_n(factor + v * LANES, n);
+                store(to, x);
             }
         }
     }
 }
 
 /* The operands that the terms to do ask for, then their rows. */
-static void NAME(collect)(cgru_outer *outer, const ptrdiff_t *t, const ptrdiff_t *row, ptrdiff_t rows) {
+static void collect(cgru_outer *outer, const ptrdiff_t *t, const ptrdiff_t *row, ptrdiff_t rows) {
     const cgru_call *call = outer->call;
     const ptrdiff_t u = call->u, depth = outer->depth, k = outer->count;
-    const NAME(split) panels = NAME(panels)(VECTORS_OF(u));
+    const split panels = panels_for(VECTORS_OF(u));
     const ptrdiff_t from = outer->first / panels.parts, to = (outer->last + panels.parts - 1) / panels.parts;
     T *rhp = outer->operands, *hp = rhp + u * depth, *X = hp + u * depth;
     T *of_X[CGRU_GROUP], *of_hp[CGRU_GROUP], *of_r[CGRU_GROUP];
@@ -63,37 +61,37 @@ static void NAME(collect)(cgru_outer *outer, const ptrdiff_t *t, const ptrdiff_t
         const cgru_term *term = &outer->terms[i];
         of_input |= term->U != NULL, of_state |= term->V && !term->reset, of_reset |= term->V && term->reset;
     }
-    if (of_reset) NAME(collect_operand)(rhp, depth, k, of_hp, of_r, rows, u);
-    if (of_state) NAME(collect_operand)(hp, depth, k, of_hp, NULL, rows, u);
-    if (of_input) NAME(collect_operand)(X, depth, k, of_X, NULL, rows, call->e);
-    for (ptrdiff_t i = from; i < to; i++) NAME(collect_term)(outer, i, panels, t, sample, rows);
+    if (of_reset) collect_operand(rhp, depth, k, of_hp, of_r, rows, u);
+    if (of_state) collect_operand(hp, depth, k, of_hp, NULL, rows, u);
+    if (of_input) collect_operand(X, depth, k, of_X, NULL, rows, call->e);
+    for (ptrdiff_t i = from; i < to; i++) collect_term(outer, i, panels, t, sample, rows);
     outer->count += rows;
 }
 
 /* out[:, panel] += operand^T gate, a panel of `width` vectors from `vector` on */
-INLINE void NAME(accumulate)(T *out, ptrdiff_t rows, const T *operands, const T *gate, ptrdiff_t vector,
+INLINE void accumulate(T *out, ptrdiff_t rows, const T *operands, const T *gate, ptrdiff_t vector,
                              ptrdiff_t width, const cgru_outer *outer) {
     const ptrdiff_t u = outer->call->u;
     ALIGNED T tile[ROWS * 3 * LANES];
     for (ptrdiff_t first = 0; first < rows; first += ROWS) {
-        const ptrdiff_t count = NAME(min)(rows - first, ROWS);
+        const ptrdiff_t count = min(rows - first, ROWS);
         const cgru_operand operand = {operands + first * outer->depth, 0, outer->count};
-        NAME(of_packed)[count - 1][width - 1](&operand, 1, gate, NULL, tile);
+        of_packed[count - 1][width - 1](&operand, 1, gate, NULL, tile);
         const T *from = tile;
         for (ptrdiff_t i = first; i < first + count; i++)
             for (ptrdiff_t v = vector; v < vector + width; v++, from += LANES) {
-                ptrdiff_t n = NAME(min)(u - v * LANES, LANES);
+                ptrdiff_t n = min(u - v * LANES, LANES);
                 T *to = out + i * u + v * LANES;
-                NAME(store_n)(to, NAME(load_n)(to, n) + NAME(load)(from), n);
+                store_n(to, load_n(to, n) + load(from), n);
             }
     }
 }
 
-static ptrdiff_t NAME(panels_of)(ptrdiff_t u) { return NAME(panels)(VECTORS_OF(u)).parts; }
+static ptrdiff_t panels_of(ptrdiff_t u) { return panels_for(VECTORS_OF(u)).parts; }
 
-static void NAME(multiply)(cgru_outer *outer) {
+static void multiply(cgru_outer *outer) {
     const ptrdiff_t u = outer->call->u, depth = outer->depth, vectors = VECTORS_OF(u);
-    const NAME(split) panels = NAME(panels)(vectors);
+    const split panels = panels_for(vectors);
     const ptrdiff_t from = outer->first / panels.parts, to = (outer->last + panels.parts - 1) / panels.parts;
     const T *rhp = outer->operands, *hp = rhp + u * depth, *X = hp + u * depth;
     for (ptrdiff_t i = from; i < to; i++) {
@@ -101,14 +99,14 @@ static void NAME(multiply)(cgru_outer *outer) {
         PARTS(panels, p, first, width) {
             if (i * panels.parts + p < outer->first || i * panels.parts + p >= outer->last) continue;
             const T *d = (const T *)outer->rows + (i * vectors + first) * depth * LANES;
-            if (term->V) NAME(accumulate)(term->V, u, term->reset ? rhp : hp, d, first, width, outer);
-            if (term->U) NAME(accumulate)(term->U, outer->call->e, X, d, first, width, outer);
+            if (term->V) accumulate(term->V, u, term->reset ? rhp : hp, d, first, width, outer);
+            if (term->U) accumulate(term->U, outer->call->e, X, d, first, width, outer);
             for (ptrdiff_t v = 0; term->b && v < width; v++) {
-                ptrdiff_t c = (first + v) * LANES, n = NAME(min)(u - c, LANES);
+                ptrdiff_t c = (first + v) * LANES, n = min(u - c, LANES);
                 T *b = (T *)term->b + c;
-                vec sum = NAME(load_n)(b, n);
-                for (ptrdiff_t k = 0; k < outer->count; k++) sum += NAME(load)(d + (k * width + v) * LANES);
-                NAME(store_n)(b, sum, n);
+                vec sum = load_n(b, n);
+                for (ptrdiff_t k = 0; k < outer->count; k++) sum += load(d + (k * width + v) * LANES);
+                store_n(b, sum, n);
             }
         }
     }

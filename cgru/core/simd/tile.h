@@ -1,5 +1,4 @@
-/* The tile product: up to ROWS rows by up to three vectors of columns, summed in registers. Included once per dtype and
- * level.
+/* The tile product: up to ROWS rows by up to three vectors of columns, summed in registers.
  *
  * Packed weights (K, N) are panels of up to three vectors, as even as can be; a panel holds its K rows one after another.
  * A sum runs over k in order, in one chain, whatever the tile: so results do not depend on how rows are shared out. Only
@@ -7,11 +6,11 @@
  * chains, to hide their latency. */
 
 /* n things in parts of at most so many, as even as can be: the first `more` parts have one more than `least`. */
-typedef struct { ptrdiff_t parts, least, more; } NAME(split);
+typedef struct { ptrdiff_t parts, least, more; } split;
 
-INLINE NAME(split) NAME(split_of)(ptrdiff_t n, ptrdiff_t most) {
+INLINE split split_of(ptrdiff_t n, ptrdiff_t most) {
     ptrdiff_t parts = (n + most - 1) / most;
-    return (NAME(split)){parts, n / parts, n % parts};
+    return (split){parts, n / parts, n % parts};
 }
 
 /* Runs through the parts p of a split, each of `size` things from `first` on. */
@@ -19,17 +18,17 @@ INLINE NAME(split) NAME(split_of)(ptrdiff_t n, ptrdiff_t most) {
     for (ptrdiff_t p = 0, first = 0, size; p < (split).parts && (size = (split).least + (p < (split).more)); \
          first += size, p++)
 
-INLINE NAME(split) NAME(panels)(ptrdiff_t vectors) { return NAME(split_of)(vectors, 3); }
+INLINE split panels_for(ptrdiff_t vectors) { return split_of(vectors, 3); }
 
 /* out (rows, vectors * LANES) = bias + sum over k of a(i, k) w(k, :), a(i, k) = a[i * row + k * column].
  * rows, vectors and chains are constants wherever this is inlined, and the sums live in registers. */
-INLINE void NAME(tile)(const int rows, const int vectors, const int chains, const cgru_operand *operand, int operands,
+INLINE void tile(const int rows, const int vectors, const int chains, const cgru_operand *operand, int operands,
                        const int packed, const T *w, const T *bias, T *out) {
     vec sum[ROWS > 4 ? ROWS : 4][3];
     UNROLL(16)
     for (int i = 0; i < rows * chains; i++) {
         UNROLL(3)
-        for (int j = 0; j < vectors; j++) sum[i][j] = bias && i < rows ? NAME(load)(bias + j * LANES) : ZERO;
+        for (int j = 0; j < vectors; j++) sum[i][j] = bias && i < rows ? load(bias + j * LANES) : ZERO;
     }
     for (int o = 0; o < operands; o++) {
         const T *a = operand[o].rows;
@@ -40,13 +39,13 @@ INLINE void NAME(tile)(const int rows, const int vectors, const int chains, cons
             for (int c = 0; c < chains; c++) {
                 vec b[3];
                 UNROLL(3)
-                for (int j = 0; j < vectors; j++) b[j] = NAME(load)(w + (c * vectors + j) * LANES);
+                for (int j = 0; j < vectors; j++) b[j] = load(w + (c * vectors + j) * LANES);
                 UNROLL(16)
                 for (int i = 0; i < rows; i++) {
                     const T x = a[i * row + (k + c) * column];
                     UNROLL(3)
                     for (int j = 0; j < vectors; j++)
-                        sum[c * rows + i][j] = NAME(add_product)(sum[c * rows + i][j], x, b[j]);
+                        sum[c * rows + i][j] = add_product(sum[c * rows + i][j], x, b[j]);
                 }
             }
             w += chains * vectors * LANES;
@@ -56,7 +55,7 @@ INLINE void NAME(tile)(const int rows, const int vectors, const int chains, cons
             for (int i = 0; i < rows; i++) {
                 const T x = a[i * row + k * column];
                 UNROLL(3)
-                for (int j = 0; j < vectors; j++) sum[i][j] = NAME(add_product)(sum[i][j], x, NAME(load)(w + j * LANES));
+                for (int j = 0; j < vectors; j++) sum[i][j] = add_product(sum[i][j], x, load(w + j * LANES));
             }
             w += vectors * LANES;
         }
@@ -68,17 +67,17 @@ INLINE void NAME(tile)(const int rows, const int vectors, const int chains, cons
             vec total = sum[i][j];
             UNROLL(4)
             for (int c = 1; c < chains; c++) total += sum[c * rows + i][j];
-            NAME(store)(out + (i * vectors + j) * LANES, total);
+            store(out + (i * vectors + j) * LANES, total);
         }
     }
 }
 
-typedef void NAME(tile_function)(const cgru_operand *operand, int operands, const T *w, const T *bias, T *out);
+typedef void tile_function(const cgru_operand *operand, int operands, const T *w, const T *bias, T *out);
 
 #define TILE_OF(kind, packed, rows, vectors, chains)                                                              \
-    static void NAME(kind##_##rows##x##vectors)(const cgru_operand *operand, int operands, const T *w,           \
+    static void kind##_##rows##x##vectors(const cgru_operand *operand, int operands, const T *w,           \
                                                 const T *bias, T *out) {                                          \
-        NAME(tile)(rows, vectors, chains, operand, operands, packed, w, bias, out);                               \
+        tile(rows, vectors, chains, operand, operands, packed, w, bias, out);                               \
     }
 TILE_OF(single, 0, 1, 1, 4) TILE_OF(single, 0, 1, 2, 4) TILE_OF(single, 0, 1, 3, 4)
 #define TILE(rows, vectors) \
@@ -89,7 +88,7 @@ TILES(1) TILES(2) TILES(3) TILES(4)
 TILES(5) TILES(6) TILES(7) TILES(8)
 #endif
 
-#define TABLE(kind, rows) {NAME(kind##_##rows##x1), NAME(kind##_##rows##x2), NAME(kind##_##rows##x3)}
+#define TABLE(kind, rows) {kind##_##rows##x1, kind##_##rows##x2, kind##_##rows##x3}
 #if ROWS > 4
 #define TABLES(kind)                                                                                 \
     {TABLE(kind, 1), TABLE(kind, 2), TABLE(kind, 3), TABLE(kind, 4), TABLE(kind, 5), TABLE(kind, 6), \
@@ -97,20 +96,20 @@ TILES(5) TILES(6) TILES(7) TILES(8)
 #else
 #define TABLES(kind) {TABLE(kind, 1), TABLE(kind, 2), TABLE(kind, 3), TABLE(kind, 4)}
 #endif
-static NAME(tile_function) *const NAME(of_many)[ROWS][3] = TABLES(many);
-static NAME(tile_function) *const NAME(of_single)[1][3] = {TABLE(single, 1)};
-static NAME(tile_function) *const NAME(of_packed)[ROWS][3] = TABLES(packed);
+static tile_function *const of_many[ROWS][3] = TABLES(many);
+static tile_function *const of_single[1][3] = {TABLE(single, 1)};
+static tile_function *const of_packed[ROWS][3] = TABLES(packed);
 
-INLINE ptrdiff_t NAME(depth)(const cgru_product *product) {
+INLINE ptrdiff_t depth_of(const cgru_product *product) {
     ptrdiff_t K = 0;
     for (int o = 0; o < product->operands; o++) K += product->operand[o].k;
     return K;
 }
 
-static void NAME(pack)(const cgru_product *product, void *weights, ptrdiff_t k0, ptrdiff_t vector0, cgru_matrix W,
+static void pack(const cgru_product *product, void *weights, ptrdiff_t k0, ptrdiff_t vector0, cgru_matrix W,
                        ptrdiff_t k, ptrdiff_t n) {
-    const ptrdiff_t K = NAME(depth)(product);
-    const NAME(split) panels = NAME(panels)(product->vectors);
+    const ptrdiff_t K = depth_of(product);
+    const split panels = panels_for(product->vectors);
     PARTS(panels, p, first, vectors) {
         for (ptrdiff_t v = first; v < first + vectors; v++) {
             ptrdiff_t j0 = (v - vector0) * LANES;
@@ -120,7 +119,7 @@ static void NAME(pack)(const cgru_product *product, void *weights, ptrdiff_t k0,
             const T *from = (const T *)W.data + j0 * W.column;
             for (ptrdiff_t i = 0; i < k; i++, to += vectors * LANES, from += W.row) {
                 if (W.column == 1) {
-                    NAME(store)(to, NAME(load_n)(from, left));
+                    store(to, load_n(from, left));
                 } else {
                     for (ptrdiff_t j = 0; j < left; j++) to[j] = from[j * W.column];
                     for (ptrdiff_t j = left; j < LANES; j++) to[j] = 0;
@@ -130,11 +129,11 @@ static void NAME(pack)(const cgru_product *product, void *weights, ptrdiff_t k0,
     }
 }
 
-static void NAME(product)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
+static void product(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     ALIGNED T out[ROWS * 3 * LANES];
-    NAME(tile_function) *const (*tiles)[3] = product->call->m == 1 && rows == 1 ? NAME(of_single) : NAME(of_many);
-    const ptrdiff_t K = NAME(depth)(product);
-    const NAME(split) panels = NAME(panels)(product->vectors), blocks = NAME(split_of)(rows, ROWS);
+    tile_function *const (*tiles)[3] = product->call->m == 1 && rows == 1 ? of_single : of_many;
+    const ptrdiff_t K = depth_of(product);
+    const split panels = panels_for(product->vectors), blocks = split_of(rows, ROWS);
     PARTS(panels, p, vector, vectors) {
         const T *w = (const T *)product->weights + vector * K * LANES;
         const T *bias = product->bias ? (const T *)product->bias + vector * LANES : NULL;

@@ -1,31 +1,28 @@
-/* A vector of LANES numbers of type T: loads, stores, selection, and the activations. Included once per dtype and level.
+/* A vector of LANES numbers of type T: loads, stores, selection, and the activations.
  *
  * With LANES 1 the vector is the number itself: the plain C loop for compilers without vector extensions. */
 
 #if LANES > 1
-typedef T NAME(vec) __attribute__((vector_size(LANES * sizeof(T))));
-typedef T NAME(loose) __attribute__((vector_size(LANES * sizeof(T)), aligned(sizeof(T)), may_alias));
-typedef INT NAME(ints) __attribute__((vector_size(LANES * sizeof(T))));
-typedef UINT NAME(uints) __attribute__((vector_size(LANES * sizeof(T))));
-#define loose NAME(loose)
+typedef T vec __attribute__((vector_size(LANES * sizeof(T))));
+typedef T loose __attribute__((vector_size(LANES * sizeof(T)), aligned(sizeof(T)), may_alias));
+typedef INT ints __attribute__((vector_size(LANES * sizeof(T))));
+typedef UINT uints __attribute__((vector_size(LANES * sizeof(T))));
 #define BITS(x) ((ints)(x))
 #define NUMBERS(x) ((vec)(x))
 #define SELECT(mask, a, b) NUMBERS((BITS(a) & (mask)) | (BITS(b) & ~(mask)))
 #else
-typedef T NAME(vec);
-typedef INT NAME(ints);
-typedef UINT NAME(uints);
-typedef union { T x; INT bits; } NAME(cast);
-#define BITS(value) (((NAME(cast)){.x = (value)}).bits)
-#define NUMBERS(value) (((NAME(cast)){.bits = (value)}).x)
+typedef T vec;
+typedef INT ints;
+typedef UINT uints;
+typedef union { T x; INT bits; } cast;
+#define BITS(value) (((cast){.x = (value)}).bits)
+#define NUMBERS(value) (((cast){.bits = (value)}).x)
 #define SELECT(mask, a, b) ((mask) ? (a) : (b))
 #endif
-#define vec NAME(vec)
-#define ints NAME(ints)
-#define uints NAME(uints)
 #define ZERO ((vec){0})
+#define VECTORS_OF(n) (((n) + LANES - 1) / LANES)
 
-INLINE vec NAME(load)(const T *p) {
+INLINE vec load(const T *p) {
 #if LANES > 1
     return *(const loose *)p;
 #else
@@ -33,7 +30,7 @@ INLINE vec NAME(load)(const T *p) {
 #endif
 }
 
-INLINE void NAME(store)(T *p, vec x) {
+INLINE void store(T *p, vec x) {
 #if LANES > 1
     *(loose *)p = x;
 #else
@@ -66,7 +63,7 @@ INLINE void NAME(store)(T *p, vec x) {
 
 /* sum + x w, in one rounding wherever the level has that: said outright, because whether a compiler fuses a product with
  * its sum depends on what stands around it, and the same sum must come out everywhere. */
-INLINE vec NAME(add_product)(vec sum, T x, vec w) {
+INLINE vec add_product(vec sum, T x, vec w) {
 #if BYTES == 64 && SIZE == 4
     return (vec)_mm512_fmadd_ps(_mm512_set1_ps(x), (__m512)w, (__m512)sum);
 #elif BYTES == 64
@@ -88,66 +85,74 @@ INLINE vec NAME(add_product)(vec sum, T x, vec w) {
 #define MASK(n) ((__mmask16)((1u << (n)) - 1))
 #define LESS(x, y) _mm512_cmp_ps_mask((__m512)(x), (__m512)(y), _CMP_LT_OQ)
 #define AT_LEAST(x, y) _mm512_cmp_ps_mask((__m512)(x), (__m512)(y), _CMP_NLT_UQ)
-typedef __m512 NAME(native);
+typedef __m512 native;
 #else
 #define MM(name) _mm512_##name##_pd
 #define MASK(n) ((__mmask8)((1u << (n)) - 1))
 #define LESS(x, y) _mm512_cmp_pd_mask((__m512d)(x), (__m512d)(y), _CMP_LT_OQ)
 #define AT_LEAST(x, y) _mm512_cmp_pd_mask((__m512d)(x), (__m512d)(y), _CMP_NLT_UQ)
-typedef __m512d NAME(native);
+typedef __m512d native;
 #endif
-INLINE vec NAME(load_n)(const T *p, ptrdiff_t n) { return (vec)MM(maskz_loadu)(MASK(n), p); }
+INLINE vec load_n(const T *p, ptrdiff_t n) { return (vec)MM(maskz_loadu)(MASK(n), p); }
 
-INLINE void NAME(store_n)(T *p, vec x, ptrdiff_t n) { MM(mask_storeu)(p, MASK(n), (NAME(native))x); }
+INLINE void store_n(T *p, vec x, ptrdiff_t n) { MM(mask_storeu)(p, MASK(n), (native)x); }
 
-INLINE vec NAME(if_less)(vec x, vec y, vec a, vec b) {
-    return (vec)MM(mask_blend)(LESS(x, y), (NAME(native))b, (NAME(native))a);
+INLINE vec if_less(vec x, vec y, vec a, vec b) {
+    return (vec)MM(mask_blend)(LESS(x, y), (native)b, (native)a);
 }
 
-INLINE vec NAME(at_least)(vec x, vec low) { return (vec)MM(max)((NAME(native))low, (NAME(native))x); }
+INLINE vec at_least(vec x, vec low) { return (vec)MM(max)((native)low, (native)x); }
 
-INLINE vec NAME(scaled_or_zero)(vec x, vec n, vec y) { /* zero for y < LOWEST */
-    return (vec)MM(maskz_scalef)(AT_LEAST(y, ZERO + LOWEST), (NAME(native))x, (NAME(native))n);
+INLINE vec scaled_or_zero(vec x, vec n, vec y) { /* zero for y < LOWEST */
+    return (vec)MM(maskz_scalef)(AT_LEAST(y, ZERO + LOWEST), (native)x, (native)n);
 }
 
-INLINE vec NAME(scaled)(vec x, vec n) { return (vec)MM(scalef)((NAME(native))x, (NAME(native))n); }
-#undef MM
-#undef MASK
-#undef LESS
-#undef AT_LEAST
+INLINE vec scaled(vec x, vec n) { return (vec)MM(scalef)((native)x, (native)n); }
 #else
-INLINE vec NAME(load_n)(const T *p, ptrdiff_t n) {
-    if (n == LANES) return NAME(load)(p);
+#if BYTES == 32 && SIZE == 4
+INLINE vec load_n(const T *p, ptrdiff_t n) {
+    const ints mask = (ints){0, 1, 2, 3, 4, 5, 6, 7} < (INT)n;
+    return n == LANES ? load(p) : (vec)_mm256_maskload_ps(p, (__m256i)mask);
+}
+#elif BYTES == 32
+INLINE vec load_n(const T *p, ptrdiff_t n) {
+    const ints mask = (ints){0, 1, 2, 3} < (INT)n;
+    return n == LANES ? load(p) : (vec)_mm256_maskload_pd(p, (__m256i)mask);
+}
+#else
+INLINE vec load_n(const T *p, ptrdiff_t n) {
+    if (n == LANES) return load(p);
     T lanes[LANES] = {0};
     for (ptrdiff_t i = 0; i < n; i++) lanes[i] = p[i];
-    return NAME(load)(lanes);
+    return load(lanes);
 }
+#endif
 
-INLINE void NAME(store_n)(T *p, vec x, ptrdiff_t n) {
+INLINE void store_n(T *p, vec x, ptrdiff_t n) {
     if (n == LANES) {
-        NAME(store)(p, x);
+        store(p, x);
         return;
     }
     T lanes[LANES];
-    NAME(store)(lanes, x);
+    store(lanes, x);
     for (ptrdiff_t i = 0; i < n; i++) p[i] = lanes[i];
 }
 
-INLINE vec NAME(if_less)(vec x, vec y, vec a, vec b) { return SELECT(x < y, a, b); }
+INLINE vec if_less(vec x, vec y, vec a, vec b) { return SELECT(x < y, a, b); }
 
-INLINE vec NAME(at_least)(vec x, vec low) { return NAME(if_less)(x, low, low, x); }
+INLINE vec at_least(vec x, vec low) { return if_less(x, low, low, x); }
 
-INLINE vec NAME(power_of_two)(vec n) { /* n an integer, SMALLEST <= n <= BIAS */
+INLINE vec power_of_two(vec n) { /* n an integer, SMALLEST <= n <= BIAS */
     return NUMBERS((ints)((uints)(BITS(n + SHIFTER) + BIAS) << MANTISSA));
 }
 
-INLINE vec NAME(scaled)(vec x, vec n) { /* in two steps, of which the second leads into the subnormal numbers */
-    vec normal = NAME(if_less)(n, ZERO + SMALLEST, ZERO + SMALLEST, n);
-    return x * NAME(power_of_two)(normal) * NAME(power_of_two)(n - normal);
+INLINE vec scaled(vec x, vec n) { /* in two steps, of which the second leads into the subnormal numbers */
+    vec normal = if_less(n, ZERO + SMALLEST, ZERO + SMALLEST, n);
+    return x * power_of_two(normal) * power_of_two(n - normal);
 }
 
-INLINE vec NAME(scaled_or_zero)(vec x, vec n, vec y) {
-    return NAME(if_less)(y, ZERO + LOWEST, ZERO, NAME(scaled)(x, n));
+INLINE vec scaled_or_zero(vec x, vec n, vec y) {
+    return if_less(y, ZERO + LOWEST, ZERO, scaled(x, n));
 }
 #endif
 
@@ -157,7 +162,7 @@ INLINE vec NAME(scaled_or_zero)(vec x, vec n, vec y) {
  * interpolated at Chebyshev nodes to 5e-10 (float) and 5e-19 (double) of the whole. Adding 1.5 * 2^(mantissa bits)
  * rounds to an integer whose bits then stand in the lowest ones of the sum. P is summed by pairs (Estrin, 1960), whose
  * chain is the shortest. */
-INLINE vec NAME(reduced_expm1)(vec x, vec *n) { /* exp(r) - 1 */
+INLINE vec reduced_expm1(vec x, vec *n) { /* exp(r) - 1 */
     vec rounded = x * LOG2_E + SHIFTER;
     *n = rounded - SHIFTER;
     vec r = x - *n * LN2_HIGH;
@@ -179,30 +184,30 @@ INLINE vec NAME(reduced_expm1)(vec x, vec *n) { /* exp(r) - 1 */
     return r + s * P;
 }
 
-INLINE vec NAME(exp_negative)(vec x) {
-    vec n, q = NAME(reduced_expm1)(x, &n);
-    return NAME(scaled_or_zero)(1 + q, n, x);
+INLINE vec exp_negative(vec x) {
+    vec n, q = reduced_expm1(x, &n);
+    return scaled_or_zero(1 + q, n, x);
 }
 
-INLINE vec NAME(expm1_negative)(vec x) {
-    vec n, q = NAME(reduced_expm1)(NAME(at_least)(x, ZERO + NEGLIGIBLE), &n);
-    vec scale = NAME(scaled)(ZERO + 1, n);
+INLINE vec expm1_negative(vec x) {
+    vec n, q = reduced_expm1(at_least(x, ZERO + NEGLIGIBLE), &n);
+    vec scale = scaled(ZERO + 1, n);
     return scale * q + (scale - 1);
 }
 
 /* --- the activations --- */
 
 /* 1 / (1 + e) with e = exp(-|x|), or below zero s = e / (1 + e), taken as e - e s, which rounds less. */
-INLINE vec NAME(sigmoid)(vec x) {
-    vec e = NAME(exp_negative)(NUMBERS(BITS(x) | SIGN));
-    vec s = NAME(if_less)(x, ZERO, e, ZERO + 1) / (1 + e);
-    return NAME(if_less)(x, ZERO, e - e * s, s);
+INLINE vec sigmoid_of(vec x) {
+    vec e = exp_negative(NUMBERS(BITS(x) | SIGN));
+    vec s = if_less(x, ZERO, e, ZERO + 1) / (1 + e);
+    return if_less(x, ZERO, e - e * s, s);
 }
 
 /* exp(2 x) = (E + O) / (E - O) 2^n for x <= 0: 2 x = n ln 2 + 2 y, E = 1 + e1 y^2 + ..., O = y (o0 + o1 y^2 + ...) and
  * tanh(y) = O / E, fitted at Chebyshev nodes to 2e-10 (float) and 2e-18 (double) of exp. tanh then needs one division,
  * and fewer steps before it; sigmoid would round too much. */
-INLINE void NAME(exp2x_ratio)(vec x, vec *over, vec *under) {
+INLINE void exp2x_ratio(vec x, vec *over, vec *under) {
     vec rounded = x * (2 * LOG2_E) + SHIFTER, n = rounded - SHIFTER;
     vec y = x - n * (LN2_HIGH / 2);
     y = y - n * (LN2_LOW / 2);
@@ -214,15 +219,15 @@ INLINE void NAME(exp2x_ratio)(vec x, vec *over, vec *under) {
     vec o = (T)0.99999999999999999506 + s * ((T)0.111099022506163670992 + (T)0.00105739575847982214464 * s);
     vec E = 1 + s * ((T)0.44443235583948879948 + (T)0.0158681810404897822896 * s);
 #endif
-    *over = NAME(scaled)(E + y * o, n);
+    *over = scaled(E + y * o, n);
     *under = E - y * o;
 }
 
 /* 1 - 2 e / (1 + e) with e = exp(-2 |x|), and the sign of x; below 0.55, where that loses digits, x + x^3 P(x^2), P
  * interpolated at Chebyshev nodes to 4e-9 (float) and 2e-18 (double) of the whole. */
-INLINE vec NAME(tanh)(vec x) {
+INLINE vec tanh_of(vec x) {
     vec over, under;
-    NAME(exp2x_ratio)(NAME(at_least)(NUMBERS(BITS(x) | SIGN), ZERO + LOWEST / 2), &over, &under);
+    exp2x_ratio(at_least(NUMBERS(BITS(x) | SIGN), ZERO + LOWEST / 2), &over, &under);
     vec s = x * x;
 #if SIZE == 4
     vec P = (T)-6.6096140128846229918e-3 * s + (T)2.1309062328578619709e-2;
@@ -241,38 +246,38 @@ INLINE vec NAME(tanh)(vec x) {
     P = P * s + (T)1.3333333333332712905e-1;
     P = P * s + (T)-3.3333333333333332558e-1;
 #endif
-    vec t = NAME(if_less)(s, ZERO + (T)0.3025, x + x * s * P, 1 - 2 * over / (over + under));
+    vec t = if_less(s, ZERO + (T)0.3025, x + x * s * P, 1 - 2 * over / (over + under));
     return NUMBERS((BITS(t) & ~SIGN) | (BITS(x) & SIGN));
 }
 
-INLINE vec NAME(activate)(cgru_activation f, vec x) {
+INLINE vec activate(cgru_activation f, vec x) {
     switch (f.code) {
-    case CGRU_RELU: return NAME(if_less)(x, ZERO, ZERO, x);
-    case CGRU_LRELU: return NAME(if_less)(ZERO, x, x, (T)f.alpha * x);
+    case CGRU_RELU: return if_less(x, ZERO, ZERO, x);
+    case CGRU_LRELU: return if_less(ZERO, x, x, (T)f.alpha * x);
     case CGRU_ELU: {
-        vec below = NAME(expm1_negative)(NAME(if_less)(ZERO, x, ZERO, x));
-        return NAME(if_less)(ZERO, x, x, (T)f.alpha * below);
+        vec below = expm1_negative(if_less(ZERO, x, ZERO, x));
+        return if_less(ZERO, x, x, (T)f.alpha * below);
     }
-    case CGRU_SIGMOID: return NAME(sigmoid)(x);
-    case CGRU_TANH: return NAME(tanh)(x);
+    case CGRU_SIGMOID: return sigmoid_of(x);
+    case CGRU_TANH: return tanh_of(x);
     default: return x;
     }
 }
 
-INLINE vec NAME(derivative)(cgru_activation f, vec y) { /* at the input whose output is y */
+INLINE vec derivative(cgru_activation f, vec y) { /* at the input whose output is y */
     switch (f.code) {
-    case CGRU_RELU: return NAME(if_less)(ZERO, y, ZERO + 1, ZERO);
-    case CGRU_LRELU: return NAME(if_less)(ZERO, y, ZERO + 1, ZERO + (T)f.alpha);
-    case CGRU_ELU: return NAME(if_less)(ZERO, y, ZERO + 1, y + (T)f.alpha);
+    case CGRU_RELU: return if_less(ZERO, y, ZERO + 1, ZERO);
+    case CGRU_LRELU: return if_less(ZERO, y, ZERO + 1, ZERO + (T)f.alpha);
+    case CGRU_ELU: return if_less(ZERO, y, ZERO + 1, y + (T)f.alpha);
     case CGRU_SIGMOID: return y * (1 - y);
     case CGRU_TANH: return 1 - y * y;
     default: return ZERO + 1;
     }
 }
 
-static void NAME(activation)(cgru_activation f, const void *x, void *y, ptrdiff_t n) {
+static void activation(cgru_activation f, const void *x, void *y, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i += LANES) {
         ptrdiff_t left = n - i < LANES ? n - i : LANES;
-        NAME(store_n)((T *)y + i, NAME(activate)(f, NAME(load_n)((const T *)x + i, left)), left);
+        store_n((T *)y + i, activate(f, load_n((const T *)x + i, left)), left);
     }
 }

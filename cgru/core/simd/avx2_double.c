@@ -1,0 +1,5 @@
+#define LEVEL avx2
+#define T double
+#define SIZE 8
+#define BYTES 32
+#include "body.h"

@@ -1,0 +1,5 @@
+#define LEVEL avx2
+#define T float
+#define SIZE 4
+#define BYTES 32
+#include "body.h"

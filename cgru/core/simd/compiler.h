@@ -1,0 +1,30 @@
+/* What the compiler has: vector extensions, instruction sets that a file may ask for, attributes. */
+#ifndef CGRU_COMPILER_H
+#define CGRU_COMPILER_H
+
+#if defined(__GNUC__)
+#define INLINE static inline __attribute__((always_inline, unused))
+#define ALIGNED __attribute__((aligned(64)))
+#define VECTORS 1
+#else
+#define INLINE static __forceinline
+#define ALIGNED __declspec(align(64))
+#define VECTORS 0
+#endif
+
+#define PRAGMA(text) _Pragma(#text)
+#if defined(__clang__)
+#define UNROLL(n) PRAGMA(clang loop unroll(full))
+#elif defined(__GNUC__)
+#define UNROLL(n) PRAGMA(GCC unroll n)
+#else
+#define UNROLL(n)
+#endif
+
+#if VECTORS && (defined(__x86_64__) || defined(__i386__))
+#define X86 1
+#else
+#define X86 0
+#endif
+
+#endif

@@ -1,0 +1,118 @@
+/* The elementwise equations of the cell, forward and backward, on one vector. They are those of cgru/reference.py, in its
+ * names. Each writes what it finds into those caches that are wanted. */
+
+#define SAMPLE(call, row) ((call)->order ? (call)->order[row] : (row))
+#define AT(array, i, t) ((T *)(array).data + (i) * (array).sample + (t) * (array).step)
+
+INLINE ptrdiff_t min(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+
+/* Columns c to c + n of step t of sample i, n <= LANES. */
+typedef struct { ptrdiff_t i, t, c, n; } place;
+
+/* The place of the vector at c. */
+INLINE place place_of(const cgru_call *call, ptrdiff_t i, ptrdiff_t t, ptrdiff_t c) {
+    return (place){i, t, c, min(call->u - c, LANES)};
+}
+
+INLINE vec get(cgru_array array, place at) { return load_n(AT(array, at.i, at.t) + at.c, at.n); }
+
+INLINE void set(cgru_array array, place at, vec x) { store_n(AT(array, at.i, at.t) + at.c, x, at.n); }
+
+INLINE void set_wanted(cgru_array array, place at, vec x) {
+    if (array.data) set(array, at, x);
+}
+
+/* --- forward --- */
+
+/* r = activate_reset(r_); what becomes of h: r * h, or r itself where the reset comes after */
+INLINE vec reset_gate(const cgru_call *call, place at, vec r_, vec h) {
+    const vec r = activate(call->activate_reset, r_);
+    set_wanted(call->r, at, r);
+    set_wanted(call->r_, at, r_);
+    return call->after ? r : r * h;
+}
+
+/* z = activate_update(z_) */
+INLINE vec update_gate(const cgru_call *call, place at, vec z_) {
+    const vec z = activate(call->activate_update, z_);
+    set_wanted(call->z, at, z);
+    set_wanted(call->z_, at, z_);
+    return z;
+}
+
+/* r * c, c the product itself */
+INLINE vec reset_product(const cgru_call *call, place at, vec r, vec c) {
+    set_wanted(call->c, at, c);
+    return r * c;
+}
+
+INLINE int keeps(const cgru_call *call) { return call->zoneout != 0 || call->kept.data; }
+
+/* The share of hp that a state keeps. */
+INLINE vec share_kept(const cgru_call *call, place at) {
+    return call->kept.data ? get(call->kept, at) : ZERO + (T)call->zoneout;
+}
+
+/* hh = activate(hh_), r * c joining hh_ where the reset comes after; h = z * hp + (1 - z) * hh, with zoneout
+ * k * hp + (1 - k) * that. Of a `plain` call neither is asked. */
+INLINE vec new_state(const int plain, const cgru_call *call, place at, vec hh_, vec rc, vec z, vec hp) {
+    if (!plain && call->after) hh_ += rc;
+    const vec hh = activate(call->activate, hh_);
+    vec h = z * hp + (1 - z) * hh;
+    if (!plain && keeps(call)) {
+        const vec kept = share_kept(call, at);
+        h = kept * hp + (1 - kept) * h;
+    }
+    set_wanted(call->h, at, h);
+    set_wanted(call->hh, at, hh);
+    set_wanted(call->hh_, at, hh_);
+    return h;
+}
+
+/* --- backward; dh, dhh_, dz_, dr_, dc are the row's --- */
+
+/* dh_ = dA + dhn; dhh_ = dh_ * (1 - z) * activate'(hh_); dz_ = dh_ * (hp - hh) * activate_update'(z_); and dh begins
+ * as dh_ * z; with zoneout dh_ (1 - k) is what the gates get, and dh_ * k is carried. Where the reset comes after,
+ * dr_ = dhh_ * c * activate_reset'(r_) and dc = dhh_ * r as well */
+INLINE void gate_gradients(const int plain, const cgru_call *call, place at, T *dh, T *dhh_, T *dz_, T *dr_, T *dc) {
+    const vec hp = get(call->hp, at), hh = get(call->hh, at), z = get(call->z, at);
+    vec sum = load(dh + at.c);
+    if (call->dA.data) sum += get(call->dA, at);
+    vec fresh = sum, carried = sum * z;
+    if (!plain && keeps(call)) {
+        const vec kept = share_kept(call, at);
+        fresh = sum * (1 - kept);
+        carried = fresh * z + sum * kept;
+    }
+    const vec candidate = fresh * (1 - z) * derivative(call->activate, hh);
+    const vec update = fresh * (hp - hh) * derivative(call->activate_update, z);
+    store(dhh_ + at.c, candidate);
+    store(dz_ + at.c, update);
+    store(dh + at.c, carried);
+    set_wanted(call->dh_, at, sum);
+    set(call->dhh_, at, candidate);
+    set(call->dz_, at, update);
+    if (plain || !call->after) return;
+    const vec r = get(call->r, at), recurrent = candidate * r;
+    const vec reset = candidate * get(call->c, at) * derivative(call->activate_reset, r);
+    store(dr_ + at.c, reset);
+    store(dc + at.c, recurrent);
+    set(call->dr_, at, reset);
+    set(call->dc, at, recurrent);
+}
+
+/* dr_ = drh * hp * activate_reset'(r_), drh = dhh_ Vhh^T; dh += drh * r */
+INLINE void reset_gradient(const cgru_call *call, place at, vec drh, T *dh, T *dr_) {
+    const vec r = get(call->r, at);
+    const vec reset = drh * get(call->hp, at) * derivative(call->activate_reset, r);
+    store(dr_ + at.c, reset);
+    store(dh + at.c, load(dh + at.c) + drh * r);
+    set(call->dr_, at, reset);
+}
+
+/* dh += sum, sum = dz_ Vz^T + dr_ Vr^T, and dc Vhh^T where the reset comes after */
+INLINE void state_gradient(const cgru_call *call, place at, vec sum, T *dh) {
+    sum += load(dh + at.c);
+    store(dh + at.c, sum);
+    set_wanted(call->dh, at, sum);
+}

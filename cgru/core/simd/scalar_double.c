@@ -1,0 +1,5 @@
+#define LEVEL scalar
+#define T double
+#define SIZE 8
+#define BYTES 1
+#include "body.h"

@@ -1,0 +1,5 @@
+#define LEVEL scalar
+#define T float
+#define SIZE 4
+#define BYTES 1
+#include "body.h"
