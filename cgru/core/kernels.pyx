@@ -262,4 +262,7 @@ cdef void pack_gains(const cgru_kernels *k, const cgru_weights *w, Py_ssize_t u,
             k.lay(g, 1, u, to + (3 * part + gate) * up * k.size)
 
 
-use_level(os.environ.get("CGRU_SIMD") or levels()[0])
+try:
+    use_level(os.environ.get("CGRU_SIMD") or levels()[0])
+except ValueError as error:
+    raise ImportError(str(error)) from None

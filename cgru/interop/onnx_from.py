@@ -109,7 +109,7 @@ def _unstacked(found: Arrays, layers: list[dict[str, Any]]) -> tuple[Arrays, np.
         if part["class"] == "GRU":
             W, R, B = (found[f"{i}.{name}"] for name in "WRB")
             for d, prefix in enumerate(PREFIXES if part is not layer else ("",)):
-                p = ONNX.ours(W[d], R[d], *np.split(B[d], 2), part["variant"] == persistence.VARIANTS[1])
+                p = ONNX.ours(W[d], R[d], *np.split(B[d], 2), part["variant"] == "reset_after")
                 arrays |= {f"{i}.{prefix}{name}": value for name, value in p.items()}
         elif part["class"] == "Dense":
             arrays |= {f"{i}.W": found[f"{i}.W"], f"{i}.b": found[f"{i}.b"][None]}
