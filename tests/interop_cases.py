@@ -4,7 +4,6 @@ import numpy as np
 
 import cgru
 from cgru.interop.gates import filled
-from cgru.network.chain import halves
 from cgru.reference import mask, names
 
 SIZES = (1, 2, 3, 5, 7, 17, 33)
@@ -38,21 +37,21 @@ def there_and_back(net, X, lengths, h0, dA, dstates):
     for layer in net.layers:
         if hasattr(layer, "training"):
             layer.training = False
-        count = len(halves(layer))
+        count = len(layer.cells)
         if count:
             start = h0[at] if count == 1 else h0[at : at + 2]
             A = layer.forward(A, lengths, start)
-            states += [half.state for half in halves(layer)]
+            states += [half.state for half in layer.cells]
             at += count
         else:
             A = layer.forward(A, lengths)
     out, dh0 = A, []
     for layer in reversed(net.layers):
-        count = len(halves(layer))
+        count = len(layer.cells)
         if count:
             at -= count
             dA = layer.backward(dA, dstates[at] if count == 1 else dstates[at : at + 2])
-            dh0 = [half.dh0 for half in halves(layer)] + dh0
+            dh0 = [half.dh0 for half in layer.cells] + dh0
         else:
             dA = layer.backward(dA)
         layer.compute_gradients()

@@ -91,7 +91,7 @@ def test_what_is_done_to_the_dicts_does_not_reach_the_pass(name, lengths, harm):
         layer, inputs = LAYERS[name](), np.array(given(name))
         layer.forward(inputs, lengths)
         done = attempt(harm, layer, *key) if key[0] == "fc" else None
-        got = layer.backward(dA)
+        got = layer.backward(np.array(dA))
         if dX is not None:
             np.testing.assert_array_equal(got, dX, str(key))
         done = attempt(harm, layer, *key) if key[0] == "bc" else done

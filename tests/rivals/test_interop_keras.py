@@ -14,7 +14,6 @@ from interop_cases import SIZES, TOLERANCE, assert_same_layers, batch, network, 
 import cgru
 from cgru import interop
 from cgru.interop.gates import KERAS
-from cgru.network.chain import halves
 from cgru.reference import mask
 
 torch = pytest.importorskip("torch", reason="PyTorch, Keras's backend here, is not installed: pip install torch")
@@ -118,10 +117,10 @@ def test_random_configurations(same, request, seed):
     same(states, last.detach().numpy(), tolerance, "states of forward")
     same(dX, x.grad.numpy(), tolerance, "dX")
     same(dh0, h.grad.numpy(), tolerance, "dh0")
-    ours = [layer for layer in net.layers if halves(layer)]
+    ours = [layer for layer in net.layers if layer.cells]
     for layer, theirs in zip(ours, layers, strict=True):
         cells = (theirs.forward_layer, theirs.backward_layer) if hasattr(theirs, "forward_layer") else (theirs,)
-        for half, cell in zip(halves(layer), cells, strict=True):
+        for half, cell in zip(layer.cells, cells, strict=True):
             assert_same_gradients(same, half, cell, tolerance)
 
     back = interop.to_keras(net)
