@@ -31,7 +31,7 @@ def test_the_table(order, reset_after, dtype):
         np.testing.assert_array_equal(V, p["V" + gate])
         np.testing.assert_array_equal(into[at], p["b" + gate][0])
         np.testing.assert_array_equal(back[at], p["chh"][0] if gate == "hh" and reset_after else np.zeros(u))
-    again = order.ours(W, R, into, back, reset_after)
+    again = order.ours(W, R, into, back, variant)
     assert list(again) == list(names(reset_after))
     for name, value in again.items():
         assert value.tobytes() == p[name].tobytes()
