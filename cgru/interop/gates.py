@@ -55,9 +55,9 @@ class Order:
         """The variant of a layer that has these options there."""
         return RESET_AFTER if self.flag is None or options.get(self.flag) else RESET_BEFORE
 
-    def options(self, variant: Variant) -> dict[str, int]:
+    def options(self, variant: Variant) -> dict[str, bool]:
         """What says there that a layer is of this variant."""
-        return {} if self.flag is None else {self.flag: int(variant is RESET_AFTER)}
+        return {} if self.flag is None else {self.flag: variant is RESET_AFTER}
 
     def ours(self, W: Any, R: Any, into: Any, back: Any, variant: Variant) -> Arrays:
         """Our parameters from their W, R and biases `into` and `back`, (3u,) each or None for zeros.
@@ -166,7 +166,7 @@ def in_layers(source: Any) -> tuple[Any, ...]:
 
 
 def with_parameters(layers: tuple[Any, ...]) -> list[Any]:
-    """Those of the layers that have parameters; RuntimeError where one has none yet, ValueError where they do not fit."""
+    """Those of the layers that have parameters; RuntimeError where there are none yet, ValueError for unfit ones."""
     found = [(i, layer) for i, layer in enumerate(layers) if "u" in layer.d]
     for i, layer in found:
         if not layer.p:
@@ -196,10 +196,9 @@ def cell_of(layer: GRU | Bidirectional, refuse: Callable[[str], Exception]) -> G
         for name in ALIKE:
             if getattr(first, name) != getattr(second, name):
                 raise refuse(f"its directions differ in {name}")
-        if any(
-            tuning(f, first.se_hPars) != tuning(f, second.se_hPars) for f in (first.activate, first.activate_update)
-        ):
-            raise refuse("its directions differ in the alpha of an activation")
+        for f in (first.activate, first.activate_update):
+            if tuning(f, first.se_hPars) != tuning(f, second.se_hPars):
+                raise refuse("its directions differ in the alpha of an activation")
     if first.variant not in (RESET_BEFORE, RESET_AFTER):
         raise refuse(f"its variant is {first.variant}, which is known here alone")
     if first.zoneout:

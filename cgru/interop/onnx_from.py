@@ -105,7 +105,7 @@ def _told(proto: Any) -> tuple[Any, ...]:
 def _unstacked(found: Arrays, layers: list[dict[str, Any]]) -> tuple[Arrays, np.dtype]:
     """The parameters by the names that a model file gives them, and their dtype, which the layers now have too."""
     arrays = {name: found[name] for name in ("mean", "scale") if name in found}
-    dtype = [value.dtype for name, value in found.items() if name.rpartition(".")[2] in ("W", "E")][0]
+    dtype = next((value.dtype for name, value in found.items() if name.rpartition(".")[2] in ("W", "E")), None)
     for i, layer in enumerate(layers):
         part = layer.get("layer", layer)
         if "dtype" in part:

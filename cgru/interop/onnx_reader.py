@@ -67,6 +67,7 @@ class Reader:
             self.check_output(value.name)
 
     def initializers(self, graph: Any) -> dict[str, np.ndarray]:
+        """The constants of the graph by name."""
         for tensor in graph.initializer:
             if tensor.data_location == self.onnx.TensorProto.EXTERNAL:
                 raise ValueError(
@@ -115,6 +116,7 @@ class Reader:
         return node.kind in CLEAN and len(data) > 0 and all(map(self.is_zero, data))
 
     def is_zero(self, name: str) -> bool:
+        """Whether an array is known to be zeros."""
         return name in self.zeros or (name in self.arrays and not np.any(self.arrays[name]))
 
     def move(self, node: Node, place: str) -> None:
@@ -132,6 +134,7 @@ class Reader:
                 self.values[name] = value
 
     def moved(self, node: Node) -> list[Value]:
+        """The values that a node makes; Unproved where they may be others than those it takes."""
         if node.kind == "Concat":
             return [joined([self.known(name) for name in node.inputs], node.attributes.get("axis", 1))]
         if node.kind not in MOVES:
@@ -139,6 +142,7 @@ class Reader:
         return MOVES[node.kind](self.known(node.inputs[0]), node)
 
     def known(self, name: str) -> Value:
+        """The value of that name; Unproved where nothing is known of it."""
         if name not in self.values:
             raise Unproved(f"of its input {name!r} nothing is known")
         return self.values[name]
@@ -193,7 +197,7 @@ class Reader:
         for name, kind, own in zip(node.outputs, ("states", "ends"), (axes, last), strict=False):
             if name:
                 self.values[name] = Value(kind, number, own, dtype, "d", parts)
-        self.out = u if d.size == 1 else Axis("d u", d.size * u.size)
+        self.out = u if d.size == 1 else d if u.size == 1 else Axis("d u", d.size * u.size)  # of what goes further up
 
     def check_input(self, X: str, layout: int, e: int, refuse: Refusal) -> None:
         """That X is the output of the layer below, or of the first layer an input of the graph."""
@@ -220,10 +224,11 @@ class Reader:
         return self.values[name].axes[-1].name
 
     def halves(self, number: int) -> Sequence[Any]:
+        """The one or two directions of a layer."""
         return getattr(self.layers[number], "halves", (self.layers[number],))
 
     def start(self, h0: str, layout: int, D: int, refuse: Refusal) -> Value | None:
-        """What a node starts from: zeros (None), or an input of the graph or a part of it; refused for anything else."""
+        """What a node starts from: zeros (None), or an input of the graph or layers of it; else it is refused."""
         if not h0 or self.is_zero(h0):
             return None
         value = self.values.get(h0)
@@ -334,7 +339,7 @@ class Reader:
             parts = list(value.parts)
             at = every.index(parts[0])
             due = every[at : at + len(parts)] if value.kind == "ends" else every[-len(self.halves(last)) :]
-            units = ("u",) if value.kind == "ends" else ("u", "d u")
+            units = ("u",) if value.kind == "ends" else ("u", self.out.name)
             if parts == due and value.axes and (value.axes[-1].size == 1 or value.axes[-1].name in units):
                 return
         raise ValueError(

@@ -1,7 +1,7 @@
 """What is known of the arrays of a foreign ONNX graph, and what the nodes that only move numbers about leave of it.
 
-s steps, m samples, d directions, u units. An array is known where it holds the numbers of one input of the graph, of the
-states of one layer, or of last states, as they are and in an order that is known axis by axis. Axes of size 1 mean
+s steps, m samples, d directions, u units. An array is known where it holds the numbers of one input of the graph, of
+the states of one layer, or of last states, as they are and in an order that is known axis by axis. Axes of size 1 mean
 nothing: two arrays are alike where all the other axes are, in order.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -165,7 +166,7 @@ def _reshape(value: Value, node: Node) -> list[Value]:
 
 def _merged(axes: list[Axis]) -> list[Axis]:
     """The axes with d and u, where one follows the other, as one."""
-    for i, (one, two) in enumerate(zip(axes, axes[1:], strict=False)):
+    for i, (one, two) in enumerate(pairwise(axes)):
         if (one.name, two.name) == ("d", "u") and one.size and two.size:
             return [*axes[:i], Axis("d u", one.size * two.size), *axes[i + 2 :]]
     return axes
@@ -196,10 +197,7 @@ def _taken(value: Value, at: int, indices: Sequence[int]) -> Value:
         return value
     if value.stack not in (None, axis.name) or axis == ONE:
         raise Unproved("it takes a part along an axis that is not that of layers and directions")
-    if value.parts is None:
-        parts = tuple(indices)
-    else:
-        parts = tuple(value.parts[i] for i in indices)
+    parts = tuple(indices) if value.parts is None else tuple(value.parts[i] for i in indices)
     axes = (*value.axes[:at], Axis(axis.name, len(parts)), *value.axes[at + 1 :])
     return replace(value, axes=axes, stack=axis.name, parts=parts)
 
@@ -239,7 +237,7 @@ def _split(value: Value, node: Node) -> list[Value]:
     ends = np.cumsum([0, *sizes]).tolist()
     if len(sizes) != count or min(sizes) < 1 or (size is not None and ends[-1] != size):
         raise Unproved(f"it splits {size} into {sizes}")
-    return [_taken(value, at, range(start, end)) for start, end in zip(ends, ends[1:], strict=False)]
+    return [_taken(value, at, range(start, end)) for start, end in pairwise(ends)]
 
 
 def _gather(value: Value, node: Node) -> list[Value]:

@@ -59,12 +59,12 @@ def from_torch(source: Any) -> Network:
 
 
 def _parameters(module: Any) -> dict[str, Any]:
-    """The parameters of a module that computes what torch.nn.GRU or GRUCell does with them; refused where it may not."""
+    """The parameters of a module that computes with them what PyTorch's own does; refused where it may not."""
     torch, kind = sys.modules.get("torch"), type(module)
     if torch is None or kind not in (torch.nn.GRU, torch.nn.GRUCell):
         quantized = ", the quantized one: convert the module of floats" if "quantized" in kind.__module__ else ""
-        got = f"{kind.__module__}.{kind.__qualname__}{quantized}"
-        raise TypeError(f"source: expected a torch.nn.GRU, a torch.nn.GRUCell or a state dict, got {got}")
+        got = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+        raise TypeError(f"source: expected a torch.nn.GRU, a GRUCell or a state dict, got {got}{quantized}")
 
     def refuse(why: str) -> Exception:
         return ValueError(f"source: {module} cannot be had here: {why}")
@@ -82,8 +82,8 @@ def _parameters(module: Any) -> dict[str, Any]:
     if kind is torch.nn.GRU:
         suffixes = SUFFIXES if module.bidirectional else SUFFIXES[:1]
         due = [f"{key}_l{number}{suffix}" for number in layers for suffix in suffixes for key in keys]
-        if module.proj_size or module.mode != "GRU":
-            raise refuse(f"expected proj_size 0 and mode 'GRU', got {module.proj_size} and {module.mode!r}")
+        if module.proj_size:
+            raise refuse(f"expected proj_size 0, got {module.proj_size}")
         if len(module._flat_weights) != len(due) or any(
             used is not parameters.get(name) for used, name in zip(module._flat_weights, due, strict=True)
         ):

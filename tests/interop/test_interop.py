@@ -10,17 +10,17 @@ from interop_cases import assert_same_layers, parameters, recurrent
 import cgru
 from cgru import interop
 from cgru.interop.gates import KERAS, ONNX, TORCH
-from cgru.reference import names
+from cgru.variant import RESET_AFTER, RESET_BEFORE
 
 RNG = np.random.default_rng(0)
 
 
 @pytest.mark.parametrize("order", [TORCH, KERAS, ONNX], ids=["torch", "keras", "onnx"])
-@pytest.mark.parametrize("reset_after", [False, True])
+@pytest.mark.parametrize("variant", [RESET_BEFORE, RESET_AFTER], ids=str)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_table(order, reset_after, dtype):
+def test_the_table(order, variant, dtype):
     e, u = 3, 4
-    p = parameters(RNG, e, u, reset_after, dtype)
+    p = parameters(RNG, e, u, variant, dtype)
     p["bz"][0, 0] = -0.0
     W, R, into, back = order.theirs(p)
     assert (W.shape, R.shape) == (((12, 3), (12, 4)) if order.rows else ((3, 12), (4, 12)))
@@ -30,15 +30,15 @@ def test_the_table(order, reset_after, dtype):
         np.testing.assert_array_equal(U, p["U" + gate])
         np.testing.assert_array_equal(V, p["V" + gate])
         np.testing.assert_array_equal(into[at], p["b" + gate][0])
-        np.testing.assert_array_equal(back[at], p["chh"][0] if gate == "hh" and reset_after else np.zeros(u))
+        np.testing.assert_array_equal(back[at], p["chh"][0] if "c" + gate in variant.names else np.zeros(u))
     again = order.ours(W, R, into, back, variant)
-    assert list(again) == list(names(reset_after))
+    assert list(again) == list(variant.names)
     for name, value in again.items():
         assert value.tobytes() == p[name].tobytes()
         assert not np.shares_memory(value, W)
-    added = order.ours(W, R, into, back + 1, reset_after)
+    added = order.ours(W, R, into, back + 1, variant)
     np.testing.assert_array_equal(added["br"], p["br"] + 1)
-    np.testing.assert_array_equal(added["bhh"], p["bhh"] + (not reset_after))
+    np.testing.assert_array_equal(added["bhh"], p["bhh"] + (variant is RESET_BEFORE))
 
 
 def state_dict(rng, e, u, depth=1, directions=1, dtype="float64"):
@@ -123,7 +123,7 @@ AFTER = {"reset_after": True, "sequences": True}
 @pytest.mark.parametrize(
     ("net", "words"),
     [
-        (gru(reset_after=False), "the reset gate comes after the matrix product there; this one has reset_after=False"),
+        (gru(variant=RESET_BEFORE), "its variant is reset_before, there it is reset_after"),
         (gru(activate=cgru.relu), "its activations are tanh and sigmoid there"),
         (gru(dropout=0.1), "it has dropout"),
         (gru(recurrent_dropout=0.1), "it has recurrent_dropout"),

@@ -7,11 +7,11 @@ import sys
 
 import numpy as np
 import pytest
-from interop_cases import SIZES, TOLERANCE, assert_same_layers, batch, network
+from interop_cases import SIZES, TOLERANCE, assert_same_layers, batch, mask, network
 
 import cgru
 from cgru import interop
-from cgru.reference import mask
+from cgru.variant import RESET_AFTER
 
 REASON = "ONNX Runtime is not installed: pip install onnx onnxruntime"
 onnx = pytest.importorskip("onnx", reason=REASON)
@@ -131,7 +131,7 @@ def test_random_nodes(same, seed):
         np.testing.assert_array_equal(found[f"{number}.W"], foreign.arrays[f"W{number}"])
         np.testing.assert_array_equal(found[f"{number}.R"], foreign.arrays[f"R{number}"])
         into, other = np.split(foreign.arrays.get(f"B{number}", np.zeros((D, 6 * u), dtype)), 2, axis=1)
-        n = 2 * u if layer.reset_after else 3 * u
+        n = 2 * u if layer.variant is RESET_AFTER else 3 * u
         due = [into[:, :n] + other[:, :n], into[:, n:], np.zeros_like(into[:, :n]), other[:, n:]]
         np.testing.assert_array_equal(found[f"{number}.B"], np.concatenate(due, axis=1))
     for entry in list(back.metadata_props):  # read by its nodes, as if another had written it
@@ -183,7 +183,7 @@ def test_random_networks_from_here(same, seed):
     if tokens:
         X = rng.integers(0, tokens, (m, s))
         if ragged:
-            X[~mask(lengths, s)[:, :, 0]] = tokens + 9
+            X[~mask(lengths, s)] = tokens + 9
     elif rng.integers(2):
         net.mean, net.scale = rng.standard_normal(e), rng.uniform(0.5, 2, e)
     _, due = net.predict(X, lengths, return_state=True)
@@ -235,7 +235,7 @@ def test_a_trained_classifier(same, tmp_path):
     onnx.save(model, path)
     (Y,) = run(onnx.load(path), {"X": X, "lengths": lengths.astype(np.int32)})
     same(net.predict(X, lengths), Y, 1e-5)
-    assert not np.isnan(run(model, {"X": np.where(mask(lengths, X.shape[1]), X, np.nan).astype(np.float32),
+    assert not np.isnan(run(model, {"X": np.where(mask(lengths, X.shape[1])[:, :, None], X, np.nan).astype(np.float32),
                                     "lengths": lengths.astype(np.int32)})[0]).any()  # fmt: skip
     for source in (path, str(path), path.read_bytes(), model):
         back = interop.from_onnx(source)
@@ -253,7 +253,7 @@ def test_a_graph_that_was_changed_is_read_by_its_nodes():
     node = next(node for node in model.graph.node if node.op_type == "GRU")
     next(a for a in node.attribute if a.name == "linear_before_reset").i = 1
     changed = interop.from_onnx(model)
-    assert changed.layers[0].reset_after
+    assert changed.layers[0].variant is RESET_AFTER
     assert changed.layers[0].dropout == 0
     net = network(rng, 3, "float32", stack=[cgru.GRU(4, dtype="float32"), cgru.Dense(2, dtype="float32")])
     model = interop.to_onnx(net)
