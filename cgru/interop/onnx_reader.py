@@ -7,13 +7,14 @@ initial state, as lengths or as an output only where all the nodes behind it are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from cgru.activations import Activation, elu, identity, lrelu, sigmoid, tanh
-from cgru.interop.gates import ONNX, array, filled
+from cgru.interop.gates import ONNX, array, cells, filled
 from cgru.interop.onnx_to import ACTIVATIONS
 from cgru.interop.onnx_values import MOVES, Axis, Node, Unproved, Value, alike, joined
 
@@ -47,6 +48,7 @@ class Reader:
         self.starts: list[tuple[str, Value | None]] = []  # of each layer, what its node is called and what its h0 is
         self.lengths: list[str] = []  # the input that they are, "" for none, of each layer
         self.arrays: dict[str, np.ndarray] = self.initializers(graph) | arrays
+        self.computed: dict[str, str] = {}  # those of them that are made in the graph: where
         self.zeros: set[str] = set()
         self.values: dict[str, Value] = {}
         self.foreign = {tensor.values.name: "a sparse initializer" for tensor in graph.sparse_initializer}
@@ -91,6 +93,7 @@ class Reader:
             self.gru(node, place)
         elif kind in FOLDED and all(name in self.arrays for name in node.inputs if name):
             self.arrays |= zip(node.outputs, self.folded(proto, place), strict=True)
+            self.computed |= dict.fromkeys(node.outputs, place)
         elif self.makes_zeros(node):
             self.zeros |= set(node.outputs)
         else:
@@ -126,12 +129,13 @@ class Reader:
         try:
             made = self.moved(node)
         except Unproved as why:
-            self.foreign |= dict.fromkeys(filter(None, node.outputs), behind or f"{place} ({why})")
+            taken = [f", of {self.whence(name)}" for name in node.inputs if name in self.values]
+            self.foreign |= dict.fromkeys(filter(None, node.outputs), behind or f"{place} ({why}{''.join(taken)})")
             return
         for name, value in zip(node.outputs, made, strict=False):
             if name:
                 del self.foreign[name]
-                self.values[name] = value
+                self.values[name] = replace(value, path=(*value.path, place))
 
     def moved(self, node: Node) -> list[Value]:
         """The values that a node makes; Unproved where they may be others than those it takes."""
@@ -150,13 +154,15 @@ class Reader:
     def whence(self, name: str) -> str:
         """Where an array comes from, for an error."""
         if name in self.values:
-            value = self.values[name]
-            if value.kind == "input":
-                return "an input of the graph" if value.parts is None else f"a part of the input {value.origin!r}"
-            return f"the {'last ' if value.kind == 'ends' else ''}states of GRU node {value.origin}"
+            return self.came(self.values[name])
         if name in self.arrays or name in self.zeros:
-            return "a constant"
+            return f"a constant of {self.computed[name]}" if name in self.computed else "a constant"
         return self.foreign.get(name, "nowhere")
+
+    def came(self, value: Value) -> str:
+        """The same of a value."""
+        what = {"input": f"the input {value.origin!r}", "states": "all states", "ends": "last states"}[value.kind]
+        return " by way of ".join([what, *value.path])
 
     # --- GRU nodes ---
 
@@ -181,25 +187,24 @@ class Reader:
         e, u = parts[0]["Uz"].shape
         if attributes.get("hidden_size", u) != u:
             raise refuse(f"its hidden_size is {attributes['hidden_size']}, that of R {u}")
-        self.check_input(X, layout, e, refuse)
+        self.check_input(X, W, layout, e, refuse)
         self.starts.append((place, self.start(h0, layout, D, refuse)))
         self.lengths.append(self.steps_of(lengths, refuse))
         options = self.options(attributes, D, refuse)
         self.layers.append(filled(parts, variant, sequences=True, reverse=direction == "reverse", **options))
-        self.note(node, layout, Axis("d", D), Axis("u", u))
+        self.note(node, place, layout, Axis("d", D), Axis("u", u))
 
-    def note(self, node: Node, layout: int, d: Axis, u: Axis) -> None:
+    def note(self, node: Node, place: str, layout: int, d: Axis, u: Axis) -> None:
         """What is known of the outputs of the newest layer."""
         number, dtype = len(self.layers) - 1, self.onnx.helper.np_dtype_to_tensor_dtype(self.layers[-1].dtype)
         axes = (self.samples, self.steps, d, u) if layout else (self.steps, d, self.samples, u)
         last = (self.samples, d, u) if layout else (d, self.samples, u)
-        parts = tuple((number, direction) for direction in range(d.size))
         for name, kind, own in zip(node.outputs, ("states", "ends"), (axes, last), strict=False):
             if name:
-                self.values[name] = Value(kind, number, own, dtype, "d", parts)
+                self.values[name] = Value(kind, number, own, dtype, "d", self.parts(number), (place,))
         self.out = u if d.size == 1 else d if u.size == 1 else Axis("d u", d.size * u.size)  # of what goes further up
 
-    def check_input(self, X: str, layout: int, e: int, refuse: Refusal) -> None:
+    def check_input(self, X: str, W: str, layout: int, e: int, refuse: Refusal) -> None:
         """That X is the output of the layer below, or of the first layer an input of the graph."""
         value = self.values.get(X)
         if value is None:
@@ -207,25 +212,30 @@ class Reader:
         number = len(self.layers) - 1
         if number < 0:
             if value.kind != "input" or value.parts is not None or len(value.axes) != 3:
-                raise refuse(f"expected {X!r} to be a whole input of the graph with 3 axes, got {self.whence(X)}")
+                raise refuse(f"expected {X!r} to be a whole input of the graph, (m, s, e), got {self.whence(X)}")
             self.samples, self.steps, elements = (value.axes[i] for i in ((0, 1, 2) if layout else (1, 0, 2)))
+            if elements.size not in (None, e):
+                raise refuse(f"{X!r} has {elements.size} elements, {W!r} takes {e}: {self.whence(W)}")
             if e > 1 and elements.name != self.last_axis(str(value.origin)):
-                raise refuse(f"the elements of {X!r} are not its last axis")
+                raise refuse(f"expected the elements to be the last axis of {X!r}, got {self.whence(X)}")
             self.input = value.origin
             return
-        if (value.kind, value.origin) != ("states", number) or len(value.parts) != len(self.halves(number)):
-            raise refuse(f"its input {X!r} is {self.whence(X)}; expected all the output of the GRU node below it")
+        if value.kind != "states" or value.parts != self.parts(number):
+            due = "all the output of the GRU node below it"
+            raise refuse(f"its input {X!r} comes from {self.whence(X)}; expected {due}")
         due = (self.samples, self.steps, self.out) if layout else (self.steps, self.samples, self.out)
         if not alike(value.axes, due):
-            raise refuse(f"its input {X!r} does not have the axes that the output of the node below it has")
+            raise refuse(
+                f"its input {X!r}, {self.whence(X)}, does not have the axes of the output of the node below it"
+            )
 
     def last_axis(self, name: str) -> str:
         """The name of the last axis of an input of the graph, as it came in."""
         return self.values[name].axes[-1].name
 
-    def halves(self, number: int) -> Sequence[Any]:
-        """The one or two directions of a layer."""
-        return getattr(self.layers[number], "halves", (self.layers[number],))
+    def parts(self, number: int) -> tuple[tuple[int, int], ...]:
+        """The directions of a layer, as they are among the parts of its states."""
+        return tuple((number, d) for d, _ in enumerate(cells(self.layers[number])))
 
     def start(self, h0: str, layout: int, D: int, refuse: Refusal) -> Value | None:
         """What a node starts from: zeros (None), or an input of the graph or layers of it; else it is refused."""
@@ -236,13 +246,15 @@ class Reader:
             due = "initial_h to be zeros or an input of the graph, or layers of one"
             raise refuse(f"expected {due}, got {h0!r} from {self.whence(h0)}")
         if len(value.axes) != 3:
-            raise refuse(f"expected {h0!r} with 3 axes, got {len(value.axes)}")
+            raise refuse(f"expected {h0!r} with 3 axes, got {len(value.axes)} from {self.whence(h0)}")
         at = 1 if layout else 0
         others = [axis.name for i, axis in enumerate(value.axes) if i != at and axis.size != 1]
         names = sorted(axis.name for axis in self.values[str(value.origin)].axes)
         turned = others != sorted(others) or (value.axes[2].size != 1 and value.axes[2].name != names[-1])
         if turned or value.axes[at].size not in (None, D) or (value.parts and value.stack in others):
-            raise refuse(f"{h0!r} is not the input {value.origin!r}, layer by layer: its axes or sizes are others")
+            raise refuse(
+                f"{h0!r}, {self.whence(h0)}, is not made of its layers as they are: its axes or sizes are others"
+            )
         return value
 
     def steps_of(self, lengths: str, refuse: Refusal) -> str:
@@ -267,7 +279,8 @@ class Reader:
         Bs = array(self.arrays[B], B) if B else np.zeros((D, 6 * u), Ws.dtype)
         for name, value, due in ((W, Ws, (D, 3 * u, e)), (R, Rs, (D, 3 * u, u)), (B, Bs, (D, 6 * u))):
             if value.shape != due or value.dtype != Ws.dtype:
-                raise refuse(f"expected {name!r} {Ws.dtype} {due}, got {value.dtype} {value.shape}")
+                got = f"{value.dtype} {value.shape}, {self.whence(name)}"
+                raise refuse(f"expected {name!r} {Ws.dtype} {due}, got {got}")
         return ((Ws[d], Rs[d], *np.split(Bs[d], 2)) for d in range(D))
 
     def options(self, attributes: Any, D: int, refuse: Refusal) -> dict[str, Any]:
@@ -308,22 +321,29 @@ class Reader:
         if len(whole) == len(self.starts) == len(set(whole)):
             return
         for number, (place, value) in enumerate(self.starts):
-            count = len(self.halves(number))
+            count = len(self.parts(number))
             due = tuple(range(at, at + count))
             if value is None or value.parts != due or name not in (None, value.origin):
                 raise ValueError(
-                    f"source: expected initial_h of all GRU nodes to be the layers of one input in their order, or an "
-                    f"input for each, got another at {place}"
+                    "source: expected initial_h of all GRU nodes to be the layers of one input in their order, or an "
+                    f"input for each, got another at {place}: {'zeros' if value is None else self.came(value)}"
                 )
             name, at = value.origin, at + count
             size = next((axis.size for axis in self.values[str(name)].axes if axis.name == value.stack), None)
         if size not in (None, at):
-            raise ValueError(f"source: expected {name!r} to be the states of {at} layers and directions, got {size}")
+            raise ValueError(
+                f"source: expected states of {at} layers and directions, got {size}, in {self.came(self.starts[-1][1])}"
+            )
 
     def check_roles(self) -> None:
         """That no input of the graph is two things at once, and that all nodes have the same lengths."""
         if len(set(self.lengths)) > 1:
-            raise ValueError("source: expected sequence_lens of all GRU nodes to be one input, or none of any")
+            got = ", ".join(
+                f"{name or 'none'} at {place}" for name, (place, _) in zip(self.lengths, self.starts, strict=True)
+            )
+            raise ValueError(
+                f"source: expected sequence_lens of all GRU nodes to be one input, or none of any, got {got}"
+            )
         roles = {"X": {self.input}, "initial_h": {v.origin for _, v in self.starts if v}, "lengths": set(self.lengths)}
         found = [name for names in roles.values() for name in names if name]
         for name in found:
@@ -334,11 +354,11 @@ class Reader:
     def check_output(self, name: str) -> None:
         """That an output is all states of the last layer, or last states of layers one after the other."""
         value, last = self.values.get(name), len(self.layers) - 1
-        every = [(number, d) for number in range(last + 1) for d in range(len(self.halves(number)))]
+        every = [part for number in range(last + 1) for part in self.parts(number)]
         if value is not None and value.kind != "input":
             parts = list(value.parts)
             at = every.index(parts[0])
-            due = every[at : at + len(parts)] if value.kind == "ends" else every[-len(self.halves(last)) :]
+            due = every[at : at + len(parts)] if value.kind == "ends" else list(self.parts(last))
             units = ("u",) if value.kind == "ends" else ("u", self.out.name)
             if parts == due and value.axes and (value.axes[-1].size == 1 or value.axes[-1].name in units):
                 return

@@ -8,7 +8,7 @@ nothing: two arrays are alike where all the other axes are, in order.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -47,6 +47,7 @@ class Value:
         dtype: the number of its type in ONNX.
         stack: the name of the axis that states of single directions lie along; None: not said yet, of an input.
         parts: what lies along it: (layer, direction) for each, or of an input the indices; None: all there is.
+        path: what the nodes are called that it came by.
     """
 
     kind: str
@@ -55,6 +56,7 @@ class Value:
     dtype: int
     stack: str | None = None
     parts: tuple[Any, ...] | None = None
+    path: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -270,7 +272,8 @@ def joined(values: Sequence[Value], axis: int) -> Value:
             raise Unproved("it joins arrays whose axes differ")
     parts = tuple(part for value in values for part in value.parts)
     axes = (*first.axes[:at], Axis("d", len(parts)), *first.axes[at + 1 :])
-    return replace(first, axes=axes, parts=parts) if others else first
+    path = dict.fromkeys(place for value in values for place in value.path)
+    return replace(first, axes=axes, parts=parts, path=tuple(path)) if others else first
 
 
 def _without(axes: Sequence[Axis], at: int) -> list[Axis]:

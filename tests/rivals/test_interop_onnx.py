@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from interop_cases import SIZES, TOLERANCE, assert_same_layers, batch, mask, network
+from interop_cases import SIZES, TOLERANCE, assert_same_layers, batch, halves, mask, network
 
 import cgru
 from cgru import interop
@@ -131,7 +131,7 @@ def test_random_nodes(same, seed):
         np.testing.assert_array_equal(found[f"{number}.W"], foreign.arrays[f"W{number}"])
         np.testing.assert_array_equal(found[f"{number}.R"], foreign.arrays[f"R{number}"])
         into, other = np.split(foreign.arrays.get(f"B{number}", np.zeros((D, 6 * u), dtype)), 2, axis=1)
-        n = 2 * u if layer.variant is RESET_AFTER else 3 * u
+        n = 2 * u if halves(layer)[0].variant is RESET_AFTER else 3 * u
         due = [into[:, :n] + other[:, :n], into[:, n:], np.zeros_like(into[:, :n]), other[:, n:]]
         np.testing.assert_array_equal(found[f"{number}.B"], np.concatenate(due, axis=1))
     for entry in list(back.metadata_props):  # read by its nodes, as if another had written it
@@ -258,7 +258,9 @@ def test_a_graph_that_was_changed_is_read_by_its_nodes():
     net = network(rng, 3, "float32", stack=[cgru.GRU(4, dtype="float32"), cgru.Dense(2, dtype="float32")])
     model = interop.to_onnx(net)
     model.graph.initializer[-1].name = "another"
-    with pytest.raises(ValueError, match="expected outputs that are the states of the last GRU node, got 'Y'"):
+    with pytest.raises(
+        ValueError, match=r"outputs that are the states of the last GRU node, .*got 'Y', from node 4, MatMul"
+    ):
         interop.from_onnx(model)
 
 
@@ -270,7 +272,7 @@ def test_h0_that_is_zero():
     graph.initializer.append(numpy_helper.from_array(np.zeros((1, 2, 4), np.float32), "initial_h"))
     np.testing.assert_array_equal(interop.from_onnx(graph).predict(X), net.predict(X))
     graph.initializer[-1].CopyFrom(numpy_helper.from_array(np.ones((1, 2, 4), np.float32), "initial_h"))
-    with pytest.raises(ValueError, match="initial_h is an input of the graph here"):
+    with pytest.raises(ValueError, match="expected initial_h to be zeros or an input of the graph"):
         interop.from_onnx(graph)
 
 
@@ -321,7 +323,10 @@ def attribute(**values):
         ),
         (lambda: changed(lambda node, graph: graph.initializer.remove(graph.initializer[0])), "'W0' is neither"),
         (lambda: changed(lambda node, graph: graph.node[-2].CopyFrom(helper.make_node("Abs", ["Y0"], ["Y"]))), "Abs"),
-        (lambda: changed(lambda node, graph: graph.node.remove(node)), "expected a GRU node, got none"),
+        (
+            lambda: changed(lambda node, graph: graph.node.remove(node)),
+            "expected a GRU node of ONNX.s own in the graph itself, got Concat, Slice, Squeeze",
+        ),
         (lambda: helper.make_tensor_value_info("X", 1, [1]), "expected an ONNX model, graph or node"),
         (lambda: b"no model", "expected an ONNX model, got something else"),
     ],
@@ -358,5 +363,5 @@ def test_without_parameters_and_without_the_package(monkeypatch):
         interop.to_onnx(cgru.GRU(3))
     monkeypatch.setitem(sys.modules, "onnx", None)
     for call in (interop.to_onnx, interop.from_onnx):
-        with pytest.raises(ImportError, match=r'pip install "cgru\[onnx\]"'):
+        with pytest.raises(ImportError, match=r"pip install onnx$"):
             call(cgru.GRU(3))
