@@ -92,7 +92,8 @@ def _parameters(module: Any) -> dict[str, Any]:
         raise refuse(f"expected the parameters {', '.join(due)}, got {', '.join(parameters)}")
     for name, parameter in parameters.items():
         if type(parameter) is not torch.nn.Parameter or type(parameter.data) is not torch.Tensor:
-            raise refuse(f"{name} is no plain parameter, but a {type(parameter.data).__name__}")
+            kinds = f"{type(parameter).__name__} of a {type(parameter.data).__name__}"
+            raise refuse(f"{name} is no plain parameter, but a {kinds}")
         if parameter._backward_hooks or parameter._post_accumulate_grad_hooks:
             raise refuse(f"{name} has a hook on its gradient: remove it first")
     return parameters
