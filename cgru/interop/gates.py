@@ -16,6 +16,11 @@ import numpy as np
 from cgru.activations import Activation, elu, lrelu, ours, parameter
 from cgru.bidirectional import Bidirectional
 from cgru.gru import GRU
+from cgru.layers.dense import Dense
+from cgru.layers.dropout import Dropout
+from cgru.layers.embedding import Embedding
+from cgru.layers.flip import Flip
+from cgru.layers.pool import Pool
 from cgru.network import Network, chain
 from cgru.variant import RESET_AFTER, RESET_BEFORE, Variant
 
@@ -36,6 +41,7 @@ __all__ = [
 ]
 
 Arrays = dict[str, np.ndarray]
+OWN = (GRU, Bidirectional, Dense, Dropout, Embedding, Flip, Pool)
 ROLES = ("activate", "activate_update", "activate_reset")
 ALIKE = (*ROLES, "variant", "dtype", "trainable", "dropout", "recurrent_dropout", "zoneout", "stateful", "sequences")
 
@@ -158,10 +164,10 @@ def in_layers(source: Any) -> tuple[Any, ...]:
         layers = chain.chain(source if isinstance(source, list | tuple) else [source])
     for i, layer in enumerate(layers):
         for part in (layer, *cells(layer)):
+            if type(part) not in OWN:
+                raise ValueError(f"net: layer {i}, {layer!r}: expected one of cgru's own, got {type(part).__name__}")
             if rebound(part):
                 raise ValueError(f"net: layer {i}, {layer!r}: expected its own methods, got another {rebound(part)}")
-            if isinstance(part, GRU) and type(part) is not GRU:
-                raise ValueError(f"net: layer {i}, {layer!r}: expected a GRU as it is, got {type(part).__name__}")
     return layers
 
 

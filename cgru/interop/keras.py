@@ -29,6 +29,7 @@ CLASSES = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu"}  # layers, w
 KEYS = {"leaky_relu": "LRELU_alpha", "elu": "ELU_alpha"}
 MERGES = {"concat": "concat", "sum": "sum", "ave": "mean", "mul": "mul"}
 POOLS = {"GlobalAveragePooling1D": "mean", "GlobalMaxPooling1D": "max"}
+KINDS = ("GRU", "Bidirectional", "Embedding", "Dropout", "Dense", *POOLS)
 
 Refusal = Callable[[str], Exception]
 
@@ -93,6 +94,9 @@ def _chained(model: Any, refuse: Refusal) -> list[Any]:
     _check(model, refuse)
     if len(set(map(id, layers))) < len(layers):
         raise refuse("expected each layer once, got one that stands in two places")
+    for i, layer in enumerate(layers):
+        if _kind(layer) not in KINDS:
+            raise _refusal(layer, f"layer {i}, ")(f"expected one of {', '.join(KINDS)}")
     if _kind(model) == "Sequential":
         return layers
     if _kind(model) != "Functional":
@@ -137,7 +141,7 @@ def _check_dtypes(model: Any, layers: list[Any]) -> None:
     for i, layer in enumerate(layers):
         if layer.compute_dtype != dtype:
             refuse = _refusal(layer, f"layer {i}, ")
-            raise refuse(f"it computes in {layer.compute_dtype}, the layers below it in {dtype}")
+            raise refuse(f"it computes in {layer.compute_dtype}, {layers[0].name!r} below it in {dtype}")
     exact = ("int32", "int64", "float32", "float64") if _kind(layers[0]) == "Embedding" else (dtype, "float64")
     for given in model.inputs or ():
         if given.dtype not in exact:
@@ -149,8 +153,6 @@ def _converted(layer: Any, i: int) -> list[Any]:
     kind, refuse = _kind(layer), _refusal(layer, f"layer {i}, ")
     if kind in ("GRU", "Bidirectional"):
         return _recurrent(layer, refuse, every=False)
-    if kind not in ("Dropout", "Embedding", "Dense", *POOLS):
-        raise refuse(f"expected one of GRU, Bidirectional, Embedding, Dropout, Dense, {', '.join(POOLS)}")
     _check(layer, refuse)
     if kind == "Dropout":
         if getattr(layer, "noise_shape", None) is not None:

@@ -157,8 +157,6 @@ class Graph:
 
         kinds = {GRU: self.gru, Bidirectional: self.gru, Dense: self.dense, Embedding: self.embedding}
         kinds |= {Pool: self.pool, Flip: self.flip, Dropout: lambda A, layer, i, refuse: A}
-        if type(layer) not in kinds:
-            raise refuse("expected a layer of cgru's own")
         return kinds[type(layer)](A, layer, i, refuse)
 
     def gru(self, A: str, layer: GRU | Bidirectional, i: int, refuse: Any) -> str:
