@@ -269,7 +269,7 @@ def functional():
             lambda: keras.Sequential([keras.Input((4,)), keras.layers.Embedding(5, 3, mask_zero=True)]),
             "mask_zero is False here, where lengths say",
         ),
-        (functional, "layer 1, Add .*expected it on the output of the layer below it alone, got that of"),
+        (functional, "layer 1, Add .*expected one of GRU"),
         (lambda: np.tanh, "a model of Keras.s own, got numpy.ufunc"),
     ],
 )
