@@ -251,7 +251,8 @@ class Reader:
         others = [axis.name for i, axis in enumerate(value.axes) if i != at and axis.size != 1]
         names = sorted(axis.name for axis in self.values[str(value.origin)].axes)
         turned = others != sorted(others) or (value.axes[2].size != 1 and value.axes[2].name != names[-1])
-        if turned or value.axes[at].size not in (None, D) or (value.parts and value.stack in others):
+        aside = value.parts is not None and value.stack in (*others, names[-1])
+        if turned or aside or value.axes[at].size not in (None, D):
             raise refuse(
                 f"{h0!r}, {self.whence(h0)}, is not made of its layers as they are: its axes or sizes are others"
             )

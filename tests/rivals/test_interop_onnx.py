@@ -297,6 +297,86 @@ def test_what_pytorch_exports(same, tmp_path, options, folded):
     same(states, due_states, 1e-6)
 
 
+def exported(module, tmp_path, *inputs, **options):
+    """What PyTorch writes of a module."""
+    import torch
+
+    torch.onnx.export(module.eval(), inputs, tmp_path / "gru.onnx", dynamo=False, **options)
+    return tmp_path / "gru.onnx"
+
+
+def in_module(forward, **options):
+    """A module around a GRU, and that GRU."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+
+    class Module(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gru = torch.nn.GRU(3, 5, 2, batch_first=True, **options)
+
+        def forward(self, *inputs):
+            return forward(self.gru, *inputs)
+
+    return Module()
+
+
+@pytest.mark.filterwarnings("ignore")  # the exporter's own
+@pytest.mark.parametrize("dynamic", [None, {"x": [0, 1], "h0": [1]}])
+def test_what_pytorch_exports_with_h0(same, tmp_path, dynamic):
+    module = in_module(lambda gru, x, h0: gru(x, h0), dropout=0.5, bidirectional=True)
+    rng = np.random.default_rng(0)
+    X, h0 = rng.standard_normal((2, 6, 3)).astype(np.float32), rng.standard_normal((4, 2, 5)).astype(np.float32)
+    import torch
+
+    path = exported(module, tmp_path, torch.tensor(X), torch.tensor(h0), input_names=["x", "h0"], dynamic_axes=dynamic)
+    net = interop.from_onnx(path)
+    due = interop.from_torch(module.gru)
+    for got, other in zip(*(n.predict(X, None, h0, return_state=True) for n in (net, due)), strict=True):
+        same(got, other, 1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_pytorch_exports_of_one_sequence(same, tmp_path):
+    import torch
+
+    module = torch.nn.GRU(3, 5)
+    X = np.random.default_rng(0).standard_normal((6, 3)).astype(np.float32)
+    net = interop.from_onnx(exported(module, tmp_path, torch.tensor(X)))
+    due, last = module(torch.tensor(X))
+    A, states = net.predict(X[None], return_state=True)
+    same(A[0], due.detach().numpy(), 1e-6)
+    same(states[:, 0], last.detach().numpy(), 1e-6)
+
+
+FORWARDS = {
+    "standardised": lambda gru, x: gru((x - 3) / 2),
+    "flipped": lambda gru, x: gru(x.flip(1)),
+    "cut": lambda gru, x: gru(x[:, 1:]),
+    "clipped": lambda gru, x: gru(x.clip(-1, 1)),
+    "summed": lambda gru, x: gru(x.cumsum(1)),
+    "normalized": lambda gru, x: gru((x - x.mean(-1, keepdim=True)) / x.std(-1, keepdim=True)),
+    "rectified": lambda gru, x: gru(x.relu()),
+    "h0 that is computed": lambda gru, x: gru(x, x[:, :1, :1].transpose(0, 1).expand(2, -1, 5).contiguous()),
+    "h0 of ones": lambda gru, x: gru(x, x.new_ones(2, 2, 5)),
+    "flipped after": lambda gru, x: gru(x)[0].flip(1),
+    "summed after": lambda gru, x: gru(x)[0].sum(1),
+    "the last step": lambda gru, x: gru(x)[0][:, -1],
+    "last states, turned": lambda gru, x: gru(x)[1].flip(0),
+    "doubled after": lambda gru, x: gru(x)[0] * 2,
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", FORWARDS)
+def test_what_pytorch_exports_around_a_gru(tmp_path, kind):
+    module = in_module(FORWARDS[kind])
+    import torch
+
+    path = exported(module, tmp_path, torch.randn(2, 6, 3), input_names=["x"], dynamic_axes={"x": [0, 1]})
+    with pytest.raises(ValueError, match=r"node \d+, "):
+        interop.from_onnx(path)
+
+
 def changed(change, **options):
     """A foreign model of one node, after `change(node, graph)`."""
     options = {"depth": 1, "directions": "forward", "ragged": False} | options

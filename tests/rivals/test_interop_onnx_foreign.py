@@ -403,6 +403,19 @@ def told(**values):
     return change
 
 
+def by_units(wired):
+    """h0 (1, m, 2) for layers of one unit, cut along its units."""
+    wired.graph.initializer.extend(numpy_helper.from_array(np.array([n]), f"at {n}") for n in range(4))
+    wired.graph.input[1].CopyFrom(helper.make_tensor_value_info("h0", TensorProto.FLOAT, [1, N, 2]))
+    for n, gru in enumerate(wired.grus):
+        for k, shape in enumerate([(1, 3, 1 if n else N), (1, 3, 1), (1, 6)], 1):
+            gru.input[k] = f"thin {n} {k}"
+            wired.graph.initializer.append(numpy_helper.from_array(np.ones(shape, np.float32), gru.input[k]))
+        next(a for a in gru.attribute if a.name == "hidden_size").i = 1
+        wired.add(helper.make_node("Slice", ["h0", f"at {n}", f"at {n + 1}", "at 2"], [f"own {n}"], name="by units"))
+        gru.input[5] = f"own {n}"
+
+
 def far(wired):
     wired.graph.initializer[0].data_location = TensorProto.EXTERNAL
 
@@ -464,6 +477,7 @@ def looped(wired):
         (rewire(told(direction="sideways")), "direction 'sideways' or layout 0 is unknown"),
         (rewire(told(layout=2)), "direction 'forward' or layout 2 is unknown"),
         (rewire(told(layout=1)), "its input .* does not have the axes of the output of the node below it|not made of"),
+        (rewire(by_units), "'own 0', the input 'h0' by way of node 1, Slice 'by units', is not made of its layers"),
         (rewire(far), "whose data are in another file: give the path of the model"),
         (rewire(sparse), "is neither an initializer .*it comes from a sparse initializer"),
         (rewire(twice_made), "expected each array to be made once, got 'array_3' from node 0, Identity 'again' again"),
