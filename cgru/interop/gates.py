@@ -131,11 +131,13 @@ def filled(
 ) -> GRU | Bidirectional:
     """A GRU with these parameters, or of two dicts of them a Bidirectional; ValueError where they do not fit."""
     e, u = directions[0]["Uz"].shape
+    dtype = directions[0]["Uz"].dtype
     for p in directions:
         got = {name: p[name].shape for name in variant.names}
-        if got != variant.shapes(e, u):
-            raise ValueError(f"source: expected directions that all take {e} elements and have {u} units, got {got}")
-    gru = GRU(u, dtype=directions[0]["Uz"].dtype, reset_after=variant.reset_after, reverse=reverse, **options)
+        if got != variant.shapes(e, u) or p["Uz"].dtype != dtype:
+            due = f"{e} elements and {u} units in {dtype}"
+            raise ValueError(f"source: expected directions that have {due}, got {got} in {p['Uz'].dtype}")
+    gru = GRU(u, dtype=dtype, reset_after=variant.reset_after, reverse=reverse, **options)
     layer = gru if len(directions) == 1 else Bidirectional(gru, merge)
     layer.compute_shapes(np.empty((1, 1, e)))
     for half, p in zip(cells(layer), directions, strict=True):

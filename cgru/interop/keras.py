@@ -184,6 +184,8 @@ def _recurrent(layer: Any, refuse: Refusal, every: bool) -> list[Any]:
         raise refuse("expected one of GRU layers")
     for part in {id(part): part for half in halves for part in (layer, half, half.cell)}.values():
         _check(part, refuse)
+        if part.compute_dtype != layer.compute_dtype:
+            raise refuse(f"it computes in {layer.compute_dtype}, its {part.name!r} in {part.compute_dtype}")
     options, *others = (_options(half, refuse) for half in halves)
     flags, reverse = [bool(half.go_backwards) for half in halves], bool(halves[0].go_backwards)
     if others and (others != [options] or flags != [False, True]):
