@@ -20,8 +20,8 @@ from cgru.core.lengths import by_length, ends, mask
 from cgru.core cimport backward, forward, gradients
 from cgru.core.checks cimport real, rows
 from cgru.core.kernels cimport (
-    bind, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights, array_place, kernels, new_call, set_lengths,
-    set_zoneout, targets, view, weights,
+    array_place, bind, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights, kernels, new_call,
+    set_lengths, set_zoneout, targets, view, weights,
 )
 from cgru.core.memory cimport Buffers
 
@@ -98,8 +98,8 @@ cdef class GRUPass(Pass):
     cdef cgru_call call, back
 
     def __init__(self, layer, cnp.ndarray X not None, lengths, h0, dict p not None, tuple codes, dict masks not None,
-                 *, bint reverse=False, bint preactivations=False, bint compiled=True, Buffers buffers=None, memory=None,
-                 bint ran=False):
+                 *, bint reverse=False, bint preactivations=False, bint compiled=True, Buffers buffers=None,
+                 memory=None, bint ran=False):
         """Run X from h0; what is given is trusted: `GRU.run` has checked it. See there for `memory` and `ran`."""
         self.ref, self.p, self.functions = ref(layer), layer.p, None if compiled else layer.callables()
         self.variant, self.lengths, self.masks = layer.variant, lengths, masks
@@ -150,10 +150,8 @@ cdef class GRUPass(Pass):
     cdef cgru_call _call(self, Py_ssize_t u) except *:
         """The compiled call of this run, without its arrays."""
         cdef cnp.ndarray X = self.X
-        cdef cgru_call call = new_call(
-            cnp.PyArray_DIM(X, 0), cnp.PyArray_DIM(X, 1), cnp.PyArray_DIM(X, 2), u, cnp.PyArray_ITEMSIZE(X), self.variant,
-            self.codes
-        )
+        cdef cgru_call call = new_call(cnp.PyArray_DIM(X, 0), cnp.PyArray_DIM(X, 1), cnp.PyArray_DIM(X, 2), u,
+                                       cnp.PyArray_ITEMSIZE(X), self.variant, self.codes)
         call.reverse = self.reverse
         if self.ragged is not None:
             set_lengths(&call, self.ragged[0], self.ragged[1])
@@ -231,7 +229,8 @@ cdef class GRUPass(Pass):
         """
         m, s, u = self._shape()
         layer = self.ref()
-        cdef dict p = parameters(self.p if layer is None else layer.p, self.call.e, u, self.X.dtype, self.variant, "fc['X']")
+        cdef dict p = self.p if layer is None else layer.p
+        p = parameters(p, self.call.e, u, self.X.dtype, self.variant, "fc['X']")
         codes = self.codes if layer is None else layer.codes()
         if dA is not None:
             dA = real(dA, "dX", (m, s, u) if self.every else (m, u), self.X.dtype)

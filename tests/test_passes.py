@@ -302,8 +302,9 @@ def test_values_that_are_written_count():
     X, _, _ = random_batch(4, 5, 2, 3, False)
     layer.forward(X)
     layer.fc["z"][...] = 0.25
-    due = reference.backward(layer.p, {**layer.fc, "z": np.full((4, 5, 3), 0.25), "z_": np.log(np.full((4, 5, 3), 1 / 3))},
-                             np.ones((4, 5, 3)))  # fmt: skip
+    z = np.full((4, 5, 3), 0.25)
+    fc = {**layer.fc, "z": z, "z_": np.log(z / (1 - z))}
+    due = reference.backward(layer.p, fc, np.ones((4, 5, 3)))
     assert_close(layer.backward(np.ones((4, 5, 3))), due["dX"], 1e-12)
     layer.bc["dz_"][...] = 2
     layer.compute_gradients()

@@ -246,8 +246,8 @@ cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) 
 
 def run(variant, dict p not None, dict arrays not None, tuple activations not None, order=None, running=None,
         bint reverse=False):
-    """Run the sequences X and fill those of `h, hh, z, r, hh_, z_, r_` (m, s, u), the variant's caches and `last` (m, u)
-    that are there.
+    """Run the sequences X and fill those of `h, hh, z, r, hh_, z_, r_` (m, s, u), the variant's caches and `last`
+    (m, u) that are there.
 
     Past a sample's length `h` is filled with its last state, in reverse with the first, the others with zero; where no
     `hh` is wanted, nothing is written there.

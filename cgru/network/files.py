@@ -25,7 +25,7 @@ from cgru.layers.embedding import Embedding
 from cgru.layers.flip import Flip
 from cgru.layers.layer import Layer
 from cgru.layers.pool import Pool
-from cgru.variant import VARIANTS
+from cgru.variant import named as variant_named
 
 __all__ = ["FORMAT", "packed", "read", "refused", "unpacked", "write"]
 
@@ -314,7 +314,7 @@ def _layer(description: Mapping[str, Any]) -> GRU | Layer:
         numbers = options.pop("se_hPars")
         made["se_hPars"] = {key: activations.parameter(numbers, key) for key in numbers}
     if kind.type is GRU:
-        made |= _variant(options.pop("variant"))
+        made |= variant_named(options.pop("variant")).options
     _nothing_else(options, kind.type.__name__)
     layer = kind.type(*sizes, **made)
     layer.trainable = trainable
@@ -328,12 +328,3 @@ def _nothing_else(names: Iterable[str], where: str) -> None:
 
 def _named(role: str, name: Any) -> Callable[..., np.ndarray]:
     return (initializers if role == "initialization" else activations).named(name, role)
-
-
-def _variant(name: Any) -> dict[str, bool]:
-    """The options that make a GRU of the variant of that name."""
-    if name not in VARIANTS:
-        raise ValueError(f"variant: expected one of {', '.join(VARIANTS)}, got {name}")
-    if VARIANTS[name].layer_norm:
-        return {"layer_norm": True}
-    return {"reset_after": VARIANTS[name].reset_after}
