@@ -1,16 +1,13 @@
 """`Cell`: the packed weights of one layer, and the functions by which other compiled code runs, trains and updates it.
 
-They fill the call that forward.pyx, backward.pyx and parameters.pyx run, as layer.py does: the same bits come out.
+They fill the calls of core/, as the layer's passes do: the same bits come out.
 """
 
 import numpy as np
 
 cimport numpy as cnp
-from cython cimport floating
+from cython cimport embedsignature, floating
 from libc.string cimport memcpy, memset
-
-cdef extern from "Python.h":
-    const Py_ssize_t PY_SSIZE_T_MAX
 
 from cgru.activations import code_of, name_of, named
 from cgru.core.checks import parameters, positive
@@ -34,6 +31,9 @@ from cgru.core.kernels cimport (
     kernels, new_call, parameter_place, weights,
 )
 from cgru.core.memory cimport Workspace
+
+cdef extern from "Python.h":
+    const Py_ssize_t PY_SSIZE_T_MAX
 
 cnp.import_array()
 
@@ -308,6 +308,36 @@ cdef void _pack(Inside *inside) noexcept nogil:
 
 
 cdef class Cell:
+    """Cell(source, variant=None, *, batch=1, activate=None, activate_update=None, activate_reset=None, se_hPars=None)
+
+    The packed weights of one GRU layer, for the functions of `cgru.cell` that other compiled code calls.
+
+    `from cgru.cell cimport ...` in Cython, `cgru.cell.__pyx_capi__` for Numba, ctypes and SciPy; their declarations, in
+    cgru/cell.pxd, say what each does. They hold no GIL, allocate nothing and raise nothing.
+
+    Args:
+        source: a `GRU`, or a dict of its parameters, those of the variant (Uz, Vz, bz, Ur, Vr, br, Uhh, Vhh, bhh; for
+            "reset_after" chh; for "layer_norm" chh, gU, gV), all float32 or float64. The arrays themselves are kept:
+            `update_*` writes into them.
+        variant: "reset_before", "reset_after", "layer_norm", or a `cgru.variant.Variant`; None: "reset_before". With a
+            layer it must be None, as must the arguments below `batch`: the layer says.
+        batch: the most samples of one call.
+        activate, activate_update, activate_reset: cgru's own or EpyNN's activations, or their names; None: "tanh",
+            "sigmoid", "sigmoid".
+        se_hPars: their parameters `LRELU_alpha` and `ELU_alpha`.
+
+    Attributes:
+        p: the arrays that the cell was made from; copies of those that were not of its dtype, or lay at odd bytes, and
+            then `update_*` answers CELL_READ_ONLY.
+        variant: the name of the variant.
+        dtype: float32 or float64.
+
+    Raises:
+        TypeError: the source is neither a layer nor a dict, or its arrays are neither float32 nor float64.
+        ValueError: an array has the wrong shape, an activation is a callable of one's own, which would need Python, the
+            layer cannot run a step at a time, or no memory could hold so many samples.
+    """
+
     cdef Inside inside
     cdef readonly dict p
     cdef readonly str variant
@@ -315,6 +345,7 @@ cdef class Cell:
     cdef readonly object dtype
     cdef Workspace memory
 
+    @embedsignature(False)  # Cython puts the star one argument too late
     def __init__(self, source, variant=None, *, batch=1, activate=None, activate_update=None, activate_reset=None,
                  se_hPars=None):
         memset(&self.inside, 0, sizeof(Inside))
@@ -391,24 +422,29 @@ cdef class Cell:
         return 0
 
     def refresh(self):
+        """Pack the weights anew, after something else than `update_*` wrote into the arrays."""
         pointer(self)  # says no where there is nothing to refresh
         with nogil:
             _pack(&self.inside)
 
     @property
     def address(self):
+        """Of the cell, for foreign-function interfaces; it is valid as long as this object lives."""
         return <size_t>&self.inside
 
     @property
     def batch(self):
+        """The most samples of one call."""
         return self.inside.call.m
 
     @property
     def elements(self):
+        """e, the elements of a step."""
         return self.inside.call.e
 
     @property
     def units(self):
+        """u, the units of the state."""
         return self.inside.call.u
 
     def __repr__(self):

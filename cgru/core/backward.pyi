@@ -1,5 +1,3 @@
-"""The layer backward, compiled. What is given here is trusted: `cgru.GRU` checks it."""
-
 import numpy as np
 
 from cgru.variant import Variant

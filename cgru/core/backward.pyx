@@ -232,6 +232,7 @@ cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) 
 
 def run(variant, dict p not None, dict arrays not None, tuple activations not None, order=None, running=None,
         bint reverse=False):
+    """Go back through what `cgru.core.forward.run` ran: the same arguments, and the arrays of backward.pxd."""
     cdef cgru_call call = call_of(variant, cnp.PyArray_DIM(p["Vz"], 0), arrays, activations, order, running)
     cdef cgru_weights w
     call.reverse = reverse

@@ -246,6 +246,17 @@ cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) 
 
 def run(variant, dict p not None, dict arrays not None, tuple activations not None, order=None, running=None,
         bint reverse=False):
+    """Run the sequences X and fill what is there of the outputs; for the tests, the layer's passes call `execute`.
+
+    Args:
+        variant: a `cgru.variant.Variant`.
+        p: its parameters.
+        arrays: those of forward.pxd by name, all of one dtype, and `zoneout`, a mask (m, s, u) or a rate, or none.
+        activations: (code, alpha) of activate, activate_update and activate_reset, as `cgru.activations.code_of` gives.
+        order: (m,) intp, the samples, longest first; None: every sample has every step.
+        running: (s,) intp, how many of them have each step.
+        reverse: whether the steps run from the last to the first.
+    """
     cdef cgru_call call = call_of(variant, cnp.PyArray_DIM(p["Vz"], 0), arrays, activations, order, running)
     cdef cgru_weights w
     call.reverse = reverse

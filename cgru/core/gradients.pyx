@@ -141,6 +141,7 @@ cdef int execute(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k
 
 
 def run(variant, dict g not None, dict arrays not None, order=None, running=None):
+    """Add the gradients to `g`, 'd' + name for each parameter; the arrays are those of gradients.pxd."""
     cdef cgru_call call = call_of(variant, g["dVz"].shape[1], arrays, None, order, running)
     cdef cgru_gradients to
     targets(&to, g)
