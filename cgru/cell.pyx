@@ -1,6 +1,6 @@
 """`Cell`: the packed weights of one layer, and the functions by which other compiled code runs, trains and updates it.
 
-They fill the call that forward.pyx, backward.pyx and parameters.pyx run, as passes.pyx does: the same bits come out.
+They fill the calls of core/, as the layer's passes do: the same bits come out.
 """
 
 import numpy as np
@@ -24,6 +24,9 @@ from cgru.core.kernels cimport (
     kernels, new_call, parameter_place, weights,
 )
 from cgru.core.memory cimport Workspace
+
+cdef extern from "Python.h":
+    const Py_ssize_t PY_SSIZE_T_MAX
 
 cnp.import_array()
 
@@ -318,12 +321,13 @@ cdef class Cell:
     Attributes:
         p: the arrays that the cell was made from; copies of those that were not of its dtype, or lay at odd bytes, and
             then `update_*` answers CELL_READ_ONLY.
-        variant: its name. dtype: what was given.
+        variant: the name of the variant.
+        dtype: float32 or float64.
 
     Raises:
         TypeError: the source is neither a layer nor a dict, or its arrays are neither float32 nor float64.
-        ValueError: an array has the wrong shape, an activation is a callable of one's own, which would need Python, or
-            the layer cannot run a step at a time, or no memory could hold the rows of so many samples.
+        ValueError: an array has the wrong shape, an activation is a callable of one's own, which would need Python, the
+            layer cannot run a step at a time, or no memory could hold so many samples.
     """
 
     cdef Inside inside

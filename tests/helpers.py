@@ -96,7 +96,7 @@ def compiled(variant, p, X, h0, lengths, dA, dstate=None, reverse=False, zoneout
     arrays = {**fc, **bc, "X": X, "dA": dA, "h0": dstate, "last": dh0, "zoneout": zoneout}
     backward.run(variant, p, arrays, codes, order, running, reverse)
 
-    g = {"d" + name: np.zeros_like(value) for name, value in p.items()}
+    g = {"d" + name: np.zeros(value.shape, dtype) for name, value in p.items()}  # C-contiguous, as always
     gradients.run(variant, g, {**fc, **bc, "X": X}, order, running)
     return {**fc, "last": last}, {**bc, "dh0": dh0}, g
 

@@ -232,20 +232,7 @@ cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) 
 
 def run(variant, dict p not None, dict arrays not None, tuple activations not None, order=None, running=None,
         bint reverse=False):
-    """From `hp, hh, z, r` and `dA` (m, s, u) fill `dh_, dh, dhh_, dz_, dr_` (m, s, u) and `dX` (m, s, e).
-
-    The caches of the variant are read and filled as well. All are zero past a sample's length.
-
-    Args:
-        variant: what kind of GRU it is.
-        p: its parameters.
-        arrays: the caches, `zoneout` as in forward, and the outputs, last axis contiguous, and X for its shape; all of
-            one dtype.
-        activations: (code, alpha) of activate, activate_update and activate_reset, as `cgru.activations.code_of` gives.
-        order: (m,) intp, the samples, longest first; None: every sample has every step.
-        running: (s,) intp, how many of them have each step.
-        reverse: whether the steps ran from the last to the first.
-    """
+    """Go back through what `cgru.core.forward.run` ran: the same arguments, and the arrays of backward.pxd."""
     cdef cgru_call call = call_of(variant, cnp.PyArray_DIM(p["Vz"], 0), arrays, activations, order, running)
     cdef cgru_weights w
     call.reverse = reverse

@@ -246,17 +246,12 @@ cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) 
 
 def run(variant, dict p not None, dict arrays not None, tuple activations not None, order=None, running=None,
         bint reverse=False):
-    """Run the sequences X and fill those of `h, hh, z, r, hh_, z_, r_` (m, s, u), the variant's caches and `last`
-    (m, u) that are there.
-
-    Past a sample's length `h` is filled with its last state, in reverse with the first, the others with zero; where no
-    `hh` is wanted, nothing is written there.
+    """Run the sequences X and fill what is there of the outputs; for the tests, the layer's passes call `execute`.
 
     Args:
-        variant: what kind of GRU it is.
+        variant: a `cgru.variant.Variant`.
         p: its parameters.
-        arrays: X (m, s, e) and the outputs, last axis contiguous; `h0` (m, u) C-contiguous, or none; `zoneout`, a mask
-            (m, s, u) or a rate (), or none. All of one dtype.
+        arrays: those of forward.pxd by name, all of one dtype, and `zoneout`, a mask (m, s, u) or a rate, or none.
         activations: (code, alpha) of activate, activate_update and activate_reset, as `cgru.activations.code_of` gives.
         order: (m,) intp, the samples, longest first; None: every sample has every step.
         running: (s,) intp, how many of them have each step.

@@ -141,15 +141,7 @@ cdef int execute(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k
 
 
 def run(variant, dict g not None, dict arrays not None, order=None, running=None):
-    """Add to `g` the gradients of a variant's parameters, summed over samples and steps.
-
-    Args:
-        variant: what kind of GRU it is.
-        g: the arrays to add to, C-contiguous, `'d' + name` for each parameter.
-        arrays: X (m, s, e), the caches hp, r, dhh_, dz_, dr_ (m, s, u) and those of the variant, last axis contiguous.
-        order: (m,) intp, the samples, longest first; None: every sample has every step.
-        running: (s,) intp, how many of them have each step.
-    """
+    """Add the gradients to `g`, 'd' + name for each parameter; the arrays are those of gradients.pxd."""
     cdef cgru_call call = call_of(variant, g["dVz"].shape[1], arrays, None, order, running)
     cdef cgru_gradients to
     targets(&to, g)
