@@ -25,9 +25,6 @@ from cgru.core.kernels cimport (
 )
 from cgru.core.memory cimport Workspace
 
-cdef extern from "Python.h":
-    const Py_ssize_t PY_SSIZE_T_MAX
-
 cnp.import_array()
 
 __all__ = ["Cell"]

@@ -138,28 +138,28 @@ def _described(data: Dataset, task: Task, source: str, validation: float) -> lis
 
 
 def _network(arguments: argparse.Namespace, task: Task) -> cgru.Network:
-    dtype = np.float64 if arguments.float64 else np.float32
     every = at_steps(task.train)  # outputs at all steps
     layers: list[Any] = []
     for i in range(arguments.layers):
         sequences = every or arguments.pool != "last" or i < arguments.layers - 1
-        layer = cgru.GRU(arguments.units, sequences=sequences, dtype=dtype)
+        layer = cgru.GRU(arguments.units, sequences=sequences)
         layers.append(cgru.Bidirectional(layer) if arguments.bidirectional else layer)
         if arguments.output_dropout:
             layers.append(cgru.Dropout(arguments.output_dropout))
     if arguments.pool != "last":
         layers.append(cgru.Pool(arguments.pool))
     if task.names is not None:
-        head = cgru.Dense(len(task.names), activate=cgru.softmax, dtype=dtype)
+        layers.append(cgru.Dense(len(task.names), "softmax"))
     else:
-        head = cgru.Dense(1 if task.train.ndim == 1 else task.train.shape[1], activate=cgru.identity, dtype=dtype)
+        layers.append(cgru.Dense(1 if task.train.ndim == 1 else task.train.shape[1], "identity"))
     adam = cgru.Adam(
         arguments.learning_rate,
         weight_decay=arguments.weight_decay,
         clip_norm=arguments.clip_norm,
         schedule="cosine",
     )
-    return cgru.Network([*layers, head], optimizer=adam, seed=arguments.seed, class_names=task.names)
+    dtype = np.float64 if arguments.float64 else np.float32
+    return cgru.Network(layers, optimizer=adam, seed=arguments.seed, class_names=task.names, dtype=dtype)
 
 
 def _train(

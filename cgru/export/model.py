@@ -53,7 +53,7 @@ def export_c(net: Network | GRU, path: str | os.PathLike[str], *, name: str | No
         net: a `Network`, or a `GRU` by itself, whose output is its state.
         path: the file; it and the header are replaced where they exist, and keep their modes.
         name: a C identifier, by which everything public begins; None makes one of the file's name.
-        dtype: float32 or float64, of weights, state, inputs and outputs; None: the widest of the layers' own.
+        dtype: float32 or float64, of weights, state, inputs and outputs; None: the model's own.
 
     Raises:
         TypeError, ValueError: an argument does not fit; a layer, or an activation, is not this package's own or cannot
@@ -66,8 +66,7 @@ def export_c(net: Network | GRU, path: str | os.PathLike[str], *, name: str | No
     for file in (source, header):
         replaceable(file)
     layers = layers_of(net)
-    own = [layer.dtype for layer in layers if layer.p]
-    dtype = np.result_type(*own) if dtype is None else float_dtype(dtype)
+    dtype = next(layer.dtype for layer in layers if layer.p) if dtype is None else float_dtype(dtype)
     tokens = layers[0].d["v"] if isinstance(layers[0], Embedding) else None
     texts = _texts(name, source, parts_of(net, layers, dtype), dtype, tokens, *_outputs(net))
     with replacing(header) as first:
