@@ -66,6 +66,15 @@ cdef class Pass:
         return {}
 
 
+cdef inline cnp.ndarray _new(int ndim, Py_ssize_t first, Py_ssize_t second, Py_ssize_t third, cnp.ndarray like,
+                             bint zeros=False):
+    """An array of the dtype of `like`: zeros, or contents unspecified."""
+    cdef cnp.npy_intp[3] shape = [first, second, third]
+    if zeros:
+        return cnp.PyArray_ZEROS(ndim, shape, cnp.PyArray_TYPE(like), 0)
+    return cnp.PyArray_EMPTY(ndim, shape, cnp.PyArray_TYPE(like), 0)
+
+
 cdef class GRUPass(Pass):
     """One run of a `cgru.GRU`.
 
@@ -164,9 +173,9 @@ cdef class GRUPass(Pass):
         cdef const cgru_kernels *k = kernels(cnp.PyArray_ITEMSIZE(self.X))
         cdef cgru_call *call = &self.call
         cdef cgru_weights w
-        cdef cnp.ndarray X = self.X
-        self.state = np.empty((call.m, call.u), X.dtype)
-        call.last = view(self.state)
+        cdef cnp.ndarray X = self.X, state = _new(2, call.m, call.u, 0, self.X)
+        self.state = state
+        call.last = view(state)
         if "input_mask" in self.masks:
             X = dropping.masked(X, self.masks["input_mask"])
         call.X = view(X)
@@ -412,10 +421,10 @@ def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, va
     if h0 is not None:
         call.h0 = view(h0)
     if last:
-        state = np.empty((m, u), X.dtype)
+        state = _new(2, m, u, 0, X)
         call.last = view(state)
     if every:
-        h = np.empty((m, s, u), X.dtype) if lengths is None else np.zeros((m, s, u), X.dtype)
+        h = _new(3, m, s, u, X, zeros=lengths is not None)  # past them nothing is written
         call.h = view(h)
     weights(&w, p, variant.names)
     forward.execute(&call, &w, kernels(size))
