@@ -135,10 +135,11 @@ def bar(monkeypatch):
     calls = []
 
     class Bar:
-        format_dict = {"ncols": 60}
+        columns = 60
 
         def __init__(self, **options):
             calls.append(("tqdm", options))
+            self.format_dict = {"ncols": self.columns}
 
         def set_postfix_str(self, text, refresh=True):
             calls.append(("text", text, refresh))
@@ -152,9 +153,17 @@ def bar(monkeypatch):
     module = types.ModuleType("tqdm")
     module.tqdm = Bar
     monkeypatch.setitem(sys.modules, "tqdm", module)
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    monkeypatch.setattr(os, "get_terminal_size", lambda descriptor: (80, 24))
     return calls, Bar
+
+
+def shown(monkeypatch, quiet=False, size=(80, 24)):
+    """What stderr gets of one epoch where it is a terminal of that size; set now, since pytest sets it anew for a test."""
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", Terminal())
+        patch.setattr(os, "get_terminal_size", lambda descriptor: size)
+        with Progress(7, quiet) as progress:
+            progress(epoch(1, 7))
+        return sys.stderr.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -163,29 +172,24 @@ def bar(monkeypatch):
 )
 def test_what_the_bar_is_told(bar, monkeypatch, size, room):
     calls, _ = bar
-    monkeypatch.setattr(os, "get_terminal_size", lambda descriptor: size)
-    with Progress(7, False) as progress:
-        progress(epoch(1, 7))
+    assert shown(monkeypatch, size=size) == ""
     assert calls.pop(0) == ("tqdm", {"total": 7, "bar_format": "{n}/{total} {bar} {remaining}{postfix}", **room})
     assert calls == [("text", "loss 0.123", False), ("update",), ("close",)]
-    assert sys.stderr.getvalue() == ""
 
 
-def test_a_bar_without_a_width_has_room_enough(bar):
+def test_a_bar_without_a_width_has_room_enough(bar, monkeypatch):
     calls, kind = bar
-    kind.format_dict = {"ncols": None}
-    with Progress(7, False) as progress:
-        progress(epoch(1, 7))
+    kind.columns = None
+    shown(monkeypatch)
     assert calls[1] == ("text", "loss 0.1235", False)
 
 
-def test_no_bar_where_all_is_quiet(bar):
-    with Progress(7, True) as progress:
-        progress(epoch(1, 7))
+def test_no_bar_where_all_is_quiet(bar, monkeypatch):
+    assert shown(monkeypatch, quiet=True) == ""
     assert bar[0] == []
-    assert sys.stderr.getvalue() == ""
 
 
-def test_lines_are_seen_at_once(bar):
+def test_lines_are_seen_at_once(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", stderr := Terminal())
     Progress(7, False).say("line")
-    assert (sys.stderr.getvalue(), sys.stderr.flushed) == ("line\n", 1)
+    assert (stderr.getvalue(), stderr.flushed) == ("line\n", 1)
