@@ -157,7 +157,7 @@ def bar(monkeypatch):
 
 
 def shown(monkeypatch, quiet=False, size=(80, 24)):
-    """What stderr gets of one epoch where it is a terminal of that size; set now, since pytest sets it anew for a test."""
+    """What stderr gets of one epoch where it is a terminal of that size."""
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", Terminal())
         patch.setattr(os, "get_terminal_size", lambda descriptor: size)
