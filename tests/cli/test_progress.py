@@ -1,8 +1,11 @@
 """What a training shows while it lasts."""
 
+import io
 import os
 import re
 import struct
+import sys
+import types
 
 import pytest
 from cli_cases import NUMBER, QUICK, posix, start, without
@@ -95,12 +98,12 @@ def told(capsys, epochs, quiet=False):
 
 
 def test_about_ten_lines(capsys):
-    *lines, one, two = told(capsys, 25)
+    *lines, one, two = told(capsys, 31)
     assert (one, two) == ("one", "two")
     assert [line.partition(":")[0] for line in lines] == [
-        f"epoch {number:2}/25" for number in (1, 3, 6, 9, 12, 15, 18, 21, 24, 25)
+        f"epoch {number:2}/31" for number in (1, 4, 8, 12, 16, 20, 24, 28, 31)
     ]
-    assert lines[0].endswith("epoch  1/25: loss 0.1235")
+    assert lines[0].endswith("epoch  1/31: loss 0.1235")
     assert len(told(capsys, 7)) == 7 + 2
     assert told(capsys, 25, quiet=True) == []
 
@@ -109,3 +112,84 @@ def test_without_stderr(monkeypatch):
     monkeypatch.setattr("sys.stderr", None)
     with Progress(2, False) as progress:
         assert progress.bar is None
+
+
+class Terminal(io.StringIO):
+    """A stderr that is a terminal and notes when it was flushed."""
+
+    flushed = 0
+
+    def isatty(self):
+        return True
+
+    def fileno(self):
+        return 2
+
+    def flush(self):
+        self.flushed += 1
+
+
+@pytest.fixture
+def bar(monkeypatch):
+    """What is asked of tqdm: [name, arguments, options], and the width that it says it has."""
+    calls = []
+
+    class Bar:
+        columns = 60
+
+        def __init__(self, **options):
+            calls.append(("tqdm", options))
+            self.format_dict = {"ncols": self.columns}
+
+        def set_postfix_str(self, text, refresh=True):
+            calls.append(("text", text, refresh))
+
+        def update(self):
+            calls.append(("update",))
+
+        def close(self):
+            calls.append(("close",))
+
+    module = types.ModuleType("tqdm")
+    module.tqdm = Bar
+    monkeypatch.setitem(sys.modules, "tqdm", module)
+    return calls, Bar
+
+
+def shown(monkeypatch, quiet=False, size=(80, 24)):
+    """What stderr gets of one epoch where it is a terminal of that size."""
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", Terminal())
+        patch.setattr(os, "get_terminal_size", lambda descriptor: size)
+        with Progress(7, quiet) as progress:
+            progress(epoch(1, 7))
+        return sys.stderr.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("size", "room"),
+    [((80, 24), {"dynamic_ncols": True}), ((0, 0), {"ncols": 80, "nrows": 24}), ((80, 0), {"ncols": 80, "nrows": 24})],
+)
+def test_what_the_bar_is_told(bar, monkeypatch, size, room):
+    calls, _ = bar
+    assert shown(monkeypatch, size=size) == ""
+    assert calls.pop(0) == ("tqdm", {"total": 7, "bar_format": "{n}/{total} {bar} {remaining}{postfix}", **room})
+    assert calls == [("text", "loss 0.123", False), ("update",), ("close",)]
+
+
+def test_a_bar_without_a_width_has_room_enough(bar, monkeypatch):
+    calls, kind = bar
+    kind.columns = None
+    shown(monkeypatch)
+    assert calls[1] == ("text", "loss 0.1235", False)
+
+
+def test_no_bar_where_all_is_quiet(bar, monkeypatch):
+    assert shown(monkeypatch, quiet=True) == ""
+    assert bar[0] == []
+
+
+def test_lines_are_seen_at_once(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", stderr := Terminal())
+    Progress(7, False).say("line")
+    assert (stderr.getvalue(), stderr.flushed) == ("line\n", 1)
