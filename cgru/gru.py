@@ -44,6 +44,7 @@ from cgru.parameters import (
     gru_initialize_parameters,
     gru_update_parameters,
 )
+from cgru.variant import Variant, variant_of
 
 __all__ = ["GRU"]
 
@@ -208,6 +209,11 @@ class GRU:
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         vars(self).update(state, _buffers=Buffers(), _lock=threading.RLock())
+
+    @property
+    def variant(self) -> Variant:
+        """Which kind of GRU this is."""
+        return variant_of(reset_after=self.reset_after)
 
     # --- the contract's members, in the order of a training step ---
 
