@@ -100,7 +100,9 @@ def test_dropout_stands_between_the_layers(tmp_path):
     net = interop.from_torch(module)
     assert [type(layer).__name__ for layer in net.layers] == ["GRU", "Dropout", "GRU", "Dropout", "GRU"]
     assert {layer.rate for layer in net.layers[1::2]} == {0.25}
-    assert interop.to_torch(net).dropout == 0.25
+    back = interop.to_torch(net)
+    assert back.dropout == 0.25
+    assert back.batch_first
     net.save(tmp_path / "net.npz")
     assert_same_layers(cgru.load(tmp_path / "net.npz").layers, net.layers)
 
