@@ -15,6 +15,11 @@ def mask(lengths, s):
     return np.arange(s) < np.asarray(lengths)[:, None]
 
 
+def halves(layer):
+    """The GRUs in a layer."""
+    return layer.halves if isinstance(layer, cgru.Bidirectional) else (layer,) if isinstance(layer, cgru.GRU) else ()
+
+
 def batch(rng, s, ragged, dtype, *shapes):
     """Lengths (None: all real), X with NaN past them, and more arrays of these shapes."""
     X, *others = (rng.standard_normal(shape).astype(dtype) for shape in shapes)
@@ -43,21 +48,21 @@ def there_and_back(net, X, lengths, h0, dA, dstates):
     for layer in net.layers:
         if hasattr(layer, "training"):
             layer.training = False
-        count = len(layer.cells)
+        count = len(halves(layer))
         if count:
             start = h0[at] if count == 1 else h0[at : at + 2]
             A = layer.forward(A, lengths, start)
-            states += [half.state for half in layer.cells]
+            states += [half.state for half in halves(layer)]
             at += count
         else:
             A = layer.forward(A, lengths)
     out, dh0 = A, []
     for layer in reversed(net.layers):
-        count = len(layer.cells)
+        count = len(halves(layer))
         if count:
             at -= count
             dA = layer.backward(dA, dstates[at] if count == 1 else dstates[at : at + 2])
-            dh0 = [half.dh0 for half in layer.cells] + dh0
+            dh0 = [half.dh0 for half in halves(layer)] + dh0
         else:
             dA = layer.backward(dA)
         layer.compute_gradients()

@@ -21,7 +21,8 @@ from cgru.interop.onnx_values import MOVES, Axis, Node, Unproved, Value, alike, 
 __all__ = ["Reader"]
 
 NAMED: dict[str, Activation] = {name: f for f, name in ACTIVATIONS.items()} | {"Affine": identity}
-ALPHAS = {"LeakyRelu": 0.01, "Elu": 1.0, "Affine": 1.0}  # of the functions that take one, where none is given
+# Of the functions that take one, where none is given: ONNX names none for Affine, ONNX Runtime takes 0.
+ALPHAS = {"LeakyRelu": 0.01, "Elu": 1.0, "Affine": 0.0}
 KEYS = {lrelu: "LRELU_alpha", elu: "ELU_alpha"}
 ATTRIBUTES = {"activations", "activation_alpha", "activation_beta", "clip", "direction", "hidden_size", "layout"}
 DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}

@@ -17,6 +17,7 @@ import numpy as np
 __all__ = ["MOVES", "ONE", "Axis", "Node", "Unproved", "Value", "alike", "joined"]
 
 ENDLESS = 2**31 - 1  # an end of a slice that means all there is
+MOST = 1024  # layers and directions
 INTEGERS = {2, 3, 4, 5, 6, 7, 12, 13}  # TensorProto's, from UINT8 to UINT64
 LENGTHS = {6, 7}  # INT32, INT64
 
@@ -193,9 +194,14 @@ def _fitted(axes: list[Axis], due: list[Axis]) -> list[Axis] | None:
 def _taken(value: Value, at: int, indices: Sequence[int]) -> Value:
     """The value at these indices of an axis, which may be none but that of the directions."""
     axis = value.axes[at]
-    if not indices or (axis.size is not None and not all(0 <= i < axis.size for i in indices)):
+    every = None if axis.size is None else range(axis.size)
+    if indices == every:
+        return value
+    if len(indices) > MOST:
+        raise Unproved(f"it takes more than {MOST} of an axis")
+    if not indices or (every is not None and any(i not in every for i in indices)):
         raise Unproved(f"it takes {list(indices)} of {axis.size}")
-    if axis.size is not None and list(indices) == list(range(axis.size)):
+    if every is not None and list(indices) == list(every[: len(indices) + 1]):
         return value
     if value.stack not in (None, axis.name) or axis == ONE:
         raise Unproved("it takes a part along an axis that is not that of layers and directions")

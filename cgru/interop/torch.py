@@ -41,8 +41,6 @@ def from_torch(source: Any) -> Network:
     module = None if isinstance(source, Mapping) else source
     tensors = source if module is None else _parameters(module)
     rate = float(getattr(module, "dropout", 0.0))
-    if rate >= 1:
-        raise ValueError(f"source: expected a dropout below 1, got {rate:g}")
     found = _stacked(tensors)
     depth, directions = 1 + max(layer for layer, _ in found), 1 + max(direction for _, direction in found)
     if len(found) != depth * directions:

@@ -1,5 +1,7 @@
 """What nodes leave of a known array; on whole graphs it is tested in tests/rivals."""
 
+from dataclasses import FrozenInstanceError
+
 import numpy as np
 import pytest
 
@@ -75,7 +77,8 @@ def test_what_is_kept(value, kind, constants, options, axes):
 def test_types_of_lengths():
     given = Value("input", "n", (Axis("0"),), INT64)
     assert moved(given, "Cast", to=INT32)[0].dtype == INT32
-    assert moved(Value("input", "n", (Axis("0"),), 2), "Cast", to=INT64)[0].dtype == INT64
+    for source in (2, 3, 4, 5, 6, 7, 12, 13):
+        assert moved(Value("input", "n", (Axis("0"),), source), "Cast", to=INT64)[0].dtype == INT64
     for source, to in ((INT64, 3), (FLOAT, INT32), (INT64, FLOAT), (9, INT32), (FLOAT, 10), (FLOAT, None)):
         with pytest.raises(Unproved, match="it changes the type"):
             moved(Value("input", "n", (Axis("0"),), source), "Cast", to=to)
@@ -219,6 +222,22 @@ def test_not_joined(values, axis, why):
 def test_what_may_be_other_numbers(value, kind, constants, options, why):
     with pytest.raises(Unproved, match=why):
         moved(value, kind, *constants, **options)
+
+
+def test_axes_of_any_length():
+    long = Value("input", "X", (Axis("0", 10**15), Axis("1"), Axis("2", 3)), FLOAT)
+    assert moved(long, "Slice", [0], [ENDLESS], [0]) == [long]
+    assert moved(long, "Slice", [-(10**15)], [10**15], [0]) == [long]
+    for start, end, axis in ((1, ENDLESS, 0), (0, 1025, 0), (0, 1025, 1), (0, 2**31 - 2, 1)):
+        with pytest.raises(Unproved, match="it takes more than 1024 of an axis"):
+            moved(long, "Slice", [start], [end], [axis])
+    assert len(moved(long, "Slice", [0], [1024], [1])[0].parts) == 1024
+
+
+def test_what_is_known_does_not_change():
+    for known, name in ((ONE, "size"), (STATES, "parts"), (node("Cast"), "kind")):
+        with pytest.raises(FrozenInstanceError):
+            setattr(known, name, 2)
 
 
 def test_axes_that_are_alike():

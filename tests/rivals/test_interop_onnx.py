@@ -264,6 +264,53 @@ def test_a_graph_that_was_changed_is_read_by_its_nodes():
         interop.from_onnx(model)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_layouts_that_differ(same, turned):
+    rng = np.random.default_rng(0)
+    arrays = {
+        f"{name}{i}": rng.standard_normal((1, 12, width)) / 2 for i in (0, 1) for name, width in (("W", 4), ("R", 4))
+    }
+    nodes = [
+        helper.make_node("GRU", ["X", "W0", "R0"], ["Y0"], hidden_size=4, layout=1),
+        helper.make_node("Squeeze", ["Y0", "d"], ["A0"]),
+        helper.make_node(
+            "Transpose" if turned else "Identity", ["A0"], ["B0"], **{"perm": [1, 0, 2]} if turned else {}
+        ),
+        helper.make_node("GRU", ["B0", "W1", "R1"], ["Y1"], name="upper", hidden_size=4),
+    ]
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes, "layouts", [value("X", onnx.TensorProto.DOUBLE, ["m", "s", 4])],
+        [value("Y1", onnx.TensorProto.DOUBLE, None)],
+        [numpy_helper.from_array(array, name) for name, array in (arrays | {"d": np.array([2])}).items()],
+    )  # fmt: skip
+    if not turned:
+        with pytest.raises(ValueError, match="'upper' .* does not have the axes of the output of the node below it"):
+            interop.from_onnx(graph)
+        return
+    X = rng.standard_normal((3, 5, 4))
+    due = ReferenceEvaluator(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])).run(None, {"X": X})[
+        0
+    ]
+    same(interop.from_onnx(graph).predict(X), due[:, 0].swapaxes(0, 1), 1e-10)
+
+
+@pytest.mark.parametrize("name", ["LeakyRelu", "Elu", "Affine"])
+def test_alphas_that_are_not_said(same, name):
+    rng = np.random.default_rng(0)
+    foreign = Foreign(rng, "float32", 0, 3, 4, 1, "bidirectional", False, ("Sigmoid", name))
+    node = next(node for node in foreign.model.graph.node if node.op_type == "GRU")
+    for given in [a for a in node.attribute if a.name.startswith("activation_")]:
+        node.attribute.remove(given)
+    _, X, h0 = batch(rng, 5, False, "float32", (2, 5, 3), (2, 2, 4))
+    if name == "Affine":  # for which ONNX names no alpha; ONNX Runtime takes 0
+        with pytest.raises(ValueError, match="Affine is the identity here, with alpha 1 and beta 0, got 0 and 0"):
+            interop.from_onnx(foreign.model)
+        return
+    Y = run(foreign.model, foreign.feed(X, h0, None))[0].swapaxes(0, 1)
+    same(interop.from_onnx(foreign.model).predict(X, None, h0), Y, 1e-5)
+
+
 def test_h0_that_is_zero():
     rng = np.random.default_rng(0)
     foreign = Foreign(rng, "float32", 0, 3, 4, 1, "forward", False)

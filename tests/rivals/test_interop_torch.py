@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from interop_cases import SIZES, TOLERANCE, assert_same_layers, batch, recurrent, there_and_back
+from interop_cases import SIZES, TOLERANCE, assert_same_layers, batch, halves, recurrent, there_and_back
 
 import cgru
 from cgru import interop
@@ -64,7 +64,7 @@ def test_random_configurations(same, seed):
     same(dX, x.grad.numpy(), tolerance, "dX")
     same(dh0, h.grad.numpy(), tolerance, "dh0")
     for number, layer in enumerate(net.layers):
-        for suffix, half in zip(("", "_reverse"), layer.cells, strict=False):
+        for suffix, half in zip(("", "_reverse"), halves(layer), strict=False):
             assert_same_gradients(same, half, module, f"l{number}{suffix}", tolerance)
 
     back = interop.to_torch(net)  # a pair of biases comes back as (sum, 0)
@@ -100,7 +100,9 @@ def test_dropout_stands_between_the_layers(tmp_path):
     net = interop.from_torch(module)
     assert [type(layer).__name__ for layer in net.layers] == ["GRU", "Dropout", "GRU", "Dropout", "GRU"]
     assert {layer.rate for layer in net.layers[1::2]} == {0.25}
-    assert interop.to_torch(net).dropout == 0.25
+    back = interop.to_torch(net)
+    assert back.dropout == 0.25
+    assert back.batch_first
     net.save(tmp_path / "net.npz")
     assert_same_layers(cgru.load(tmp_path / "net.npz").layers, net.layers)
 
@@ -122,7 +124,7 @@ def test_weights_are_copies():
 @pytest.mark.parametrize(
     ("module", "words"),
     [
-        (lambda: torch.nn.LSTM(3, 5), "expected a torch.nn.GRU, .*got torch.*LSTM"),
+        (lambda: torch.nn.LSTM(3, 5), "expected a torch.nn.GRU, .*got torch.*LSTM$"),
         (lambda: torch.nn.Sequential(torch.nn.GRU(3, 5)), "got torch.*Sequential"),
         (lambda: torch.nn.GRU(3, 5).half(), "expected float32 or float64, got float16"),
         (lambda: torch.nn.GRU(3, 5).bfloat16(), "got bfloat16"),
