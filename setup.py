@@ -32,14 +32,14 @@ def flags(level: str) -> list[str]:
     return ["/O2", "/std:c11"] if MSVC else [level, "-g0", "-pthread"]
 
 
-def extension(name: str, *sources: str, depends: list[str] = PUBLIC) -> Extension:
+def extension(name: str, *sources: str, depends: list[str] = PUBLIC, level: str = "-O2") -> Extension:
     """One module, from its .pyx and C sources."""
     return Extension(
         f"cgru.{name}",
         [f"cgru/{name.replace('.', '/')}.pyx", *sources],
         include_dirs=["cgru/core", numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
-        extra_compile_args=flags("-O2"),
+        extra_compile_args=flags(level),
         extra_link_args=[] if MSVC else ["-pthread"],
         depends=depends,
     )
@@ -74,7 +74,7 @@ setup(
             extension("core.forward"),
             extension("core.backward"),
             extension("core.gradients"),
-            extension("core.linear"),
+            extension("core.linear", level="-O3"),  # which has loops over numbers
             extension("passes"),
             extension("parameters"),
             extension("cell"),

@@ -6,7 +6,6 @@ float32 or float64.
 
 cimport numpy as cnp
 from cython cimport floating
-from libc.math cimport exp
 from libc.string cimport memset
 
 from cgru.core.checks cimport rows
@@ -18,6 +17,9 @@ from cgru.core.memory cimport Workspace
 from cgru.core.threads cimport share, threads_for
 
 cnp.import_array()
+
+cdef extern from "simd/cgru.h":
+    enum: CGRU_SIGMOID
 
 SOFTMAX_CODE = SOFTMAX
 
@@ -33,21 +35,65 @@ cdef struct Work:
     Py_ssize_t rows  # of a part
 
 
-cdef void _softmax(const floating *z, floating *a, Py_ssize_t m, Py_ssize_t u, double temperature) noexcept nogil:
-    """In double, and from the largest down: nothing overflows, whatever the temperature. NaN in a row fills it."""
-    cdef Py_ssize_t i, j
-    cdef double most, total
+cdef floating _most(const floating *z, Py_ssize_t n) noexcept nogil:
+    """The largest number, by four chains; of NaN and others some number."""
+    cdef floating[4] most = [z[0], z[0], z[0], z[0]]
+    cdef Py_ssize_t j = 0, c
+    while j + 4 <= n:
+        for c in range(4):
+            most[c] = z[j + c] if z[j + c] > most[c] else most[c]
+        j += 4
+    for c in range(j, n):
+        most[0] = z[c] if z[c] > most[0] else most[0]
+    return max(max(most[0], most[1]), max(most[2], most[3]))
+
+
+cdef double _sum(const floating *a, Py_ssize_t n) noexcept nogil:
+    """In double, by four chains."""
+    cdef double[4] total = [0, 0, 0, 0]
+    cdef Py_ssize_t j = 0, c
+    while j + 4 <= n:
+        for c in range(4):
+            total[c] += a[j + c]
+        j += 4
+    for c in range(j, n):
+        total[0] += a[c]
+    return (total[0] + total[1]) + (total[2] + total[3])
+
+
+cdef void _below_most(const floating *z, floating *a, Py_ssize_t u, double temperature) noexcept nogil:
+    """A row from its largest down, over the temperature: nothing overflows after that."""
+    cdef Py_ssize_t j
+    cdef floating most = _most(z, u)
+    for j in range(u):
+        a[j] = z[j] - most
+    if temperature != 1:
+        for j in range(u):  # in double, which has room for any temperature
+            a[j] = <floating>(a[j] / temperature)
+
+
+cdef void _shares(floating *s, Py_ssize_t u) noexcept nogil:
+    """From sigmoid(x) to exp(x), which is sigmoid(x) / (1 - sigmoid(x)), and that over the sum of the row: so that NaN
+    fills it.
+    """
+    cdef Py_ssize_t j
+    cdef floating inverse
+    for j in range(u):
+        s[j] /= 1 - s[j]
+    inverse = <floating>(1 / _sum(s, u))
+    for j in range(u):
+        s[j] *= inverse
+
+
+cdef void _softmax(const cgru_kernels *k, const floating *z, floating *a, Py_ssize_t m, Py_ssize_t u,
+                   double temperature) noexcept nogil:
+    cdef cgru_activation sigmoid = cgru_activation(CGRU_SIGMOID, 0)
+    cdef Py_ssize_t i
     for i in range(m):
-        most = z[i * u]
-        for j in range(u):
-            if not z[i * u + j] <= most:
-                most = z[i * u + j]
-        total = 0
-        for j in range(u):
-            a[i * u + j] = <floating>exp((z[i * u + j] - most) / temperature)
-            total += a[i * u + j]
-        for j in range(u):
-            a[i * u + j] /= <floating>total
+        _below_most(z + i * u, a + i * u, u, temperature)
+    k.activation(sigmoid, a, a, m * u)
+    for i in range(m):
+        _shares(a + i * u, u)
 
 
 cdef void _part(void *given, Py_ssize_t part) noexcept nogil:
@@ -61,9 +107,9 @@ cdef void _part(void *given, Py_ssize_t part) noexcept nogil:
     if work.activate.code != SOFTMAX:
         work.k.activation(work.activate, work.Z + start, work.A + start, m * u)
     elif work.k.size == 4:
-        _softmax(<float *>(work.Z + start), <float *>(work.A + start), m, u, work.activate.alpha)
+        _softmax(work.k, <float *>(work.Z + start), <float *>(work.A + start), m, u, work.activate.alpha)
     else:
-        _softmax(<double *>(work.Z + start), <double *>(work.A + start), m, u, work.activate.alpha)
+        _softmax(work.k, <double *>(work.Z + start), <double *>(work.A + start), m, u, work.activate.alpha)
 
 
 cdef class Linear:
