@@ -15,11 +15,6 @@ def mask(lengths, s):
     return np.arange(s) < np.asarray(lengths)[:, None]
 
 
-def halves(layer):
-    """The GRUs in a layer."""
-    return layer.halves if isinstance(layer, cgru.Bidirectional) else (layer,) if isinstance(layer, cgru.GRU) else ()
-
-
 def batch(rng, s, ragged, dtype, *shapes):
     """Lengths (None: all real), X with NaN past them, and more arrays of these shapes."""
     X, *others = (rng.standard_normal(shape).astype(dtype) for shape in shapes)
@@ -48,21 +43,21 @@ def there_and_back(net, X, lengths, h0, dA, dstates):
     for layer in net.layers:
         if hasattr(layer, "training"):
             layer.training = False
-        count = len(halves(layer))
+        count = len(layer.cells)
         if count:
             start = h0[at] if count == 1 else h0[at : at + 2]
             A = layer.forward(A, lengths, start)
-            states += [half.state for half in halves(layer)]
+            states += [half.state for half in layer.cells]
             at += count
         else:
             A = layer.forward(A, lengths)
     out, dh0 = A, []
     for layer in reversed(net.layers):
-        count = len(halves(layer))
+        count = len(layer.cells)
         if count:
             at -= count
             dA = layer.backward(dA, dstates[at] if count == 1 else dstates[at : at + 2])
-            dh0 = [half.dh0 for half in halves(layer)] + dh0
+            dh0 = [*(layer.dh0 if count == 2 else layer.dh0[None]), *dh0]
         else:
             dA = layer.backward(dA)
         layer.compute_gradients()
@@ -87,3 +82,14 @@ def network(rng, e, dtype, tokens=None, stack=()):
         for value in layer.p.values():
             value[...] = rng.standard_normal(value.shape) / np.sqrt(value.shape[0] + 3)
     return net
+
+
+def gradients(layer):
+    """Those of each GRU in a layer, by the names that they have there."""
+    if len(layer.cells) == 1:
+        return [layer.g]
+    prefixes = ("dforward.", "dbackward.")
+    return [
+        {"d" + name.removeprefix(prefix): g for name, g in layer.g.items() if name.startswith(prefix)}
+        for prefix in prefixes
+    ]

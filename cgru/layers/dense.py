@@ -108,7 +108,7 @@ class Dense(Layer):
 
     def _rerun(self, *arguments: Any) -> DensePass:
         ran = self.run(*arguments)
-        self.activation["activate"] = activations.name_of(self.activate)
+        self.activation["activate"] = activations.name_of(activations.named(self.activate, "activate"))
         return ran
 
     @property

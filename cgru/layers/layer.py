@@ -46,6 +46,7 @@ class Layer:
     Attributes:
         d: dimensions by letter. p: parameters. fs: the shapes of X, of `p` and of `fc`.
         fc, bc: what the last `forward` and `backward` left; bs: the shapes in `bc`. g: the gradients, `'d' + name`.
+        last: the pass of the last `forward`; None before.
         given: which of "rng" and "dtype" the layer was given; a network gives it the others.
         o: what others keep with the layer: a network its seed, an optimizer what it carries from step to step.
         trainable: whether its parameters are updated.

@@ -1,16 +1,21 @@
-"""Which layers can follow which, and what comes out at the end.
+"""Which layers can follow which, in which dtype, and what comes out at the end.
 
 m samples, s steps, e elements per step, u units.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import DTypeLike
+
+from cgru.core.checks import float_dtype
 from cgru.layers.embedding import Embedding
 from cgru.layers.layer import Layer, Shape
 
-__all__ = ["chain", "shape_of", "uncarried"]
+__all__ = ["chain", "dtype_of", "shape_of", "uncarried"]
 
 
 def chain(layers: Any) -> tuple[Layer, ...]:
@@ -46,6 +51,19 @@ def shape_of(layers: Any) -> Shape:
             advice = "; sequences=True returns all" if hasattr(layers[i - 1], "sequences") else ""
             raise ValueError(f"layers: expected a chain that fits: {name}: {error}, got {got}{advice}") from None
     return shape
+
+
+def dtype_of(layers: Sequence[Layer], dtype: DTypeLike | None) -> np.dtype:
+    """The one dtype of all layers; ValueError where they were given unlike ones."""
+    chosen = None if dtype is None else float_dtype(dtype)
+    where = "in dtype"
+    for i, layer in enumerate(layers):
+        if not layer.parameter_names or not ("dtype" in layer.given or layer.p):
+            continue
+        if chosen is not None and layer.dtype != chosen:
+            raise ValueError(f"layers: expected one dtype, got {chosen} {where} and {layer.dtype} in layer {i}")
+        chosen, where = layer.dtype, f"in layer {i}"
+    return np.dtype(np.float64) if chosen is None else chosen
 
 
 def uncarried(layers: Any) -> str | None:

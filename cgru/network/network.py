@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from cgru import losses, optimizers
-from cgru.core.checks import float_dtype, positive, real
+from cgru.core.checks import positive, real
 from cgru.core.lengths import mask
 from cgru.layers.dense import Dense
 from cgru.layers.layer import Layer
@@ -78,7 +78,7 @@ class Network:
             raise TypeError(f"seed: expected an integer or None, got {type(seed).__name__}")
         if seed is not None and seed < 0:
             raise ValueError(f"seed: expected at least 0, got {seed}")
-        self.dtype = _dtype(self.layers, dtype)
+        self.dtype = chain.dtype_of(self.layers, dtype)
         self.seed = None if seed is None else int(seed)
         self.mean: np.ndarray | None = None
         self.scale: np.ndarray | None = None
@@ -133,12 +133,15 @@ class Network:
 
     def make(self, X: np.ndarray) -> None:
         """Make the parameters that are missing, for inputs such as X: (m, s, e), or tokens (m, s)."""
+        if all(layer.p or not layer.parameter_names for layer in self.layers):
+            return
         shape: tuple[int, ...] = (1, 1, *X.shape[2:])
-        for layer, seed in zip(self.layers, self._layer_seeds, strict=True):
-            if layer.parameter_names and not layer.p:
-                _give_generator(layer, seed)
-                layer.make(np.zeros(shape, np.intp))
-            shape = layer.output_shape(shape)
+        with self._lock:  # of several threads that see data for the first time, one makes them
+            for layer, seed in zip(self.layers, self._layer_seeds, strict=True):
+                if layer.parameter_names and not layer.p:
+                    _give_generator(layer, seed)
+                    layer.make(np.zeros(shape, np.intp))
+                shape = layer.output_shape(shape)
 
     def standardized(self, X: np.ndarray) -> np.ndarray:
         """X as the first layer takes it: standardised, and in the network's dtype; tokens as they are."""
@@ -356,19 +359,6 @@ def load(path: str | os.PathLike[str]) -> Network:
     if standardisation:
         net.mean, net.scale = standardisation["mean"], standardisation["scale"]
     return net
-
-
-def _dtype(layers: Sequence[Layer], dtype: DTypeLike | None) -> np.dtype:
-    """The one dtype of all layers; ValueError where they were given unlike ones."""
-    chosen = None if dtype is None else float_dtype(dtype)
-    where = "in dtype"
-    for i, layer in enumerate(layers):
-        if not layer.parameter_names or not ("dtype" in layer.given or layer.p):
-            continue
-        if chosen is not None and layer.dtype != chosen:
-            raise ValueError(f"layers: expected one dtype, got {chosen} {where} and {layer.dtype} in layer {i}")
-        chosen, where = layer.dtype, f"in layer {i}"
-    return np.dtype(np.float64) if chosen is None else chosen
 
 
 def _give_generator(layer: Layer, seed: np.random.SeedSequence) -> None:

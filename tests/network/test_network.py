@@ -158,10 +158,18 @@ def test_it_says_what_it_is():
     assert "loss='cross_entropy', optimizer=Adam(learning_rate=0.001," in repr(made())
 
 
-def test_many_threads_predict_at_once():
-    net = made(units=16)
-    due, got = net.predict(X, LENGTHS), {}
-    threads = [threading.Thread(target=lambda i=i: got.update({i: net.predict(X, LENGTHS)})) for i in range(8)]
+@pytest.mark.parametrize("ready", [True, False])
+def test_many_threads_predict_at_once(ready):
+    net, due, got = made(units=16, stack=3), made(units=16, stack=3).predict(X, LENGTHS), {}
+    if ready:
+        net.predict(X)
+    gate = threading.Barrier(8)
+
+    def work(i):
+        gate.wait()
+        got[i] = net.predict(X, LENGTHS)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -9,7 +9,17 @@ import os
 
 import numpy as np
 import pytest
-from interop_cases import SIZES, TOLERANCE, assert_same_layers, batch, halves, mask, network, recurrent, there_and_back
+from interop_cases import (
+    SIZES,
+    TOLERANCE,
+    assert_same_layers,
+    batch,
+    gradients,
+    mask,
+    network,
+    recurrent,
+    there_and_back,
+)
 
 import cgru
 from cgru import interop
@@ -70,9 +80,9 @@ def run(layers, x, h0, real):
     return x, torch.stack(states)
 
 
-def assert_same_gradients(same, half, cell, tolerance):
+def assert_same_gradients(same, half, g, cell, tolerance):
     """Those of one direction, in Keras's layout; of the pair of biases of r and z each has that of our one."""
-    W, R, into, back = KERAS.theirs({name: half.g["d" + name] for name in half.p})
+    W, R, into, back = KERAS.theirs({name[1:]: gradient for name, gradient in g.items()})
     kernel, recurrent_kernel, *bias = (weight.value.grad.numpy() for weight in cell.trainable_weights)
     same(W, kernel, tolerance, "kernel")
     same(R, recurrent_kernel, tolerance, "recurrent kernel")
@@ -118,11 +128,11 @@ def test_random_configurations(same, request, seed):
     same(states, last.detach().numpy(), tolerance, "states of forward")
     same(dX, x.grad.numpy(), tolerance, "dX")
     same(dh0, h.grad.numpy(), tolerance, "dh0")
-    ours = [layer for layer in net.layers if halves(layer)]
+    ours = [layer for layer in net.layers if layer.cells]
     for layer, theirs in zip(ours, layers, strict=True):
         cells = (theirs.forward_layer, theirs.backward_layer) if hasattr(theirs, "forward_layer") else (theirs,)
-        for half, cell in zip(halves(layer), cells, strict=True):
-            assert_same_gradients(same, half, cell, tolerance)
+        for half, g, cell in zip(layer.cells, gradients(layer), cells, strict=True):
+            assert_same_gradients(same, half, g, cell, tolerance)
 
     back = interop.to_keras(net)
     weights = iter(back.get_weights())

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from interop_cases import SIZES, TOLERANCE, assert_same_layers, batch, halves, mask, network
+from interop_cases import SIZES, TOLERANCE, assert_same_layers, batch, mask, network
 
 import cgru
 from cgru import interop
@@ -131,7 +131,7 @@ def test_random_nodes(same, seed):
         np.testing.assert_array_equal(found[f"{number}.W"], foreign.arrays[f"W{number}"])
         np.testing.assert_array_equal(found[f"{number}.R"], foreign.arrays[f"R{number}"])
         into, other = np.split(foreign.arrays.get(f"B{number}", np.zeros((D, 6 * u), dtype)), 2, axis=1)
-        n = 2 * u if halves(layer)[0].variant is RESET_AFTER else 3 * u
+        n = 2 * u if layer.cells[0].variant is RESET_AFTER else 3 * u
         due = [into[:, :n] + other[:, :n], into[:, n:], np.zeros_like(into[:, :n]), other[:, n:]]
         np.testing.assert_array_equal(found[f"{number}.B"], np.concatenate(due, axis=1))
     for entry in list(back.metadata_props):  # read by its nodes, as if another had written it

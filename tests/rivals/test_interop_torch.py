@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from interop_cases import SIZES, TOLERANCE, assert_same_layers, batch, halves, recurrent, there_and_back
+from interop_cases import SIZES, TOLERANCE, assert_same_layers, batch, gradients, recurrent, there_and_back
 
 import cgru
 from cgru import interop
@@ -25,9 +25,9 @@ def run(module, X, lengths, h0):
     return torch.nn.utils.rnn.pad_packed_sequence(Y, True, total_length=X.shape[1])[0], last
 
 
-def assert_same_gradients(same, half, module, suffix, tolerance):
+def assert_same_gradients(same, g, module, suffix, tolerance):
     """Those of one direction, in their layout; of the pair of biases of r and z each has that of our one."""
-    ours = TORCH.theirs({name: half.g["d" + name] for name in half.p})
+    ours = TORCH.theirs({name[1:]: gradient for name, gradient in g.items()})
     for key, value in zip(KEYS, ours, strict=True):
         theirs = getattr(module, f"{key}_{suffix}", None)
         if theirs is not None:
@@ -64,8 +64,8 @@ def test_random_configurations(same, seed):
     same(dX, x.grad.numpy(), tolerance, "dX")
     same(dh0, h.grad.numpy(), tolerance, "dh0")
     for number, layer in enumerate(net.layers):
-        for suffix, half in zip(("", "_reverse"), halves(layer), strict=False):
-            assert_same_gradients(same, half, module, f"l{number}{suffix}", tolerance)
+        for suffix, g in zip(("", "_reverse"), gradients(layer), strict=False):
+            assert_same_gradients(same, g, module, f"l{number}{suffix}", tolerance)
 
     back = interop.to_torch(net)  # a pair of biases comes back as (sum, 0)
     assert (back.num_layers, back.bidirectional) == (depth, D == 2)
