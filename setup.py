@@ -40,7 +40,7 @@ def extension(name: str, *sources: str, depends: list[str] = PUBLIC) -> Extensio
         include_dirs=["cgru/core", numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
         extra_compile_args=flags("-O2"),
-        extra_link_args=[] if MSVC else ["-pthread"],
+        extra_link_args=[] if MSVC else ["-pthread", "-lm"],
         depends=depends,
     )
 
@@ -48,7 +48,7 @@ def extension(name: str, *sources: str, depends: list[str] = PUBLIC) -> Extensio
 class Build(build_ext):
     """Compiles the kernels beside each other, and those alone that are older than what they include."""
 
-    def build_extension(self, ext: Extension) -> None:
+    def build_extension(self, ext: Extension) -> None:  # noqa: D102
         if ext.name == "cgru.core.kernels":
             with ThreadPoolExecutor(os.cpu_count()) as pool:
                 ext.extra_objects = list(pool.map(self.kernels, KERNELS))
