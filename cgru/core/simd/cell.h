@@ -91,7 +91,9 @@ INLINE void candidate_(const int plain, const cgru_product *product, ptrdiff_t t
         const T *rc = h + call->up + call->ep, *z = rc + call->up;
         for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES) {
             const place at = place_of(call, i, t, v * LANES);
-            store(h + at.c, new_state(plain, call, at, load(tile), load(rc + at.c), load(z + at.c), load(h + at.c)));
+            vec hh_ = load(tile);
+            if (!plain && call->after) hh_ += load(rc + at.c);
+            store(h + at.c, new_state(plain, call, at, hh_, load(z + at.c), load(h + at.c)));
         }
     }
 }

@@ -53,10 +53,9 @@ INLINE vec share_kept(const cgru_call *call, place at) {
     return call->kept.data ? get(call->kept, at) : ZERO + (T)call->zoneout;
 }
 
-/* hh = activate(hh_), r * c joining hh_ where the reset comes after; h = z * hp + (1 - z) * hh, with zoneout
- * k * hp + (1 - k) * that. Of a `plain` call neither is asked. */
-INLINE vec new_state(const int plain, const cgru_call *call, place at, vec hh_, vec rc, vec z, vec hp) {
-    if (!plain && call->after) hh_ += rc;
+/* hh = activate(hh_), hh_ with r * c where the reset comes after; h = z * hp + (1 - z) * hh, with zoneout
+ * k * hp + (1 - k) * that, which is not asked of a `plain` call. */
+INLINE vec new_state(const int plain, const cgru_call *call, place at, vec hh_, vec z, vec hp) {
     const vec hh = activate(call->activate, hh_);
     vec h = z * hp + (1 - z) * hh;
     if (!plain && keeps(call)) {
