@@ -171,8 +171,7 @@ class GRU(Layer):
         return super().__getstate__() | {"_buffers": None}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        super().__setstate__(state)
-        self._buffers = Buffers()
+        super().__setstate__(dict(state, _buffers=Buffers()))
 
     # --- what kind of layer it is ---
 

@@ -236,9 +236,7 @@ def test_bad_input_leaves_the_layer_as_it_was():
     with pytest.raises(ValueError, match=r"dstate: expected shape \(2, 3, 4\)"):
         layer.backward(np.ones((3, 8)), np.ones((3, 4)))
     assert dict(layer.fc).keys() == kept.keys()
-    assert not layer.fc
-    with pytest.raises(RuntimeError, match="expected a forward"):
-        layer.backward(np.ones((3, 8)))
+    assert all(layer.fc[name] is value for name, value in kept.items())
     assert not layer.bc
     assert layer.fs == shapes
     layer.backward(np.ones((3, 8)))
@@ -260,17 +258,15 @@ def test_one_that_fails_halfway_has_not_gone_on():
         layer.forward(X)
     np.testing.assert_array_equal(layer.state, state)
     assert not layer.fc
-    with pytest.raises(RuntimeError, match="expected a forward"):
-        layer.backward(np.ones((3, 8)))
     layer.backward_layer.activate = cgru.tanh
+    layer.forward(X)
     layer.backward(np.ones((3, 8)))
+    kept = dict(layer.bc)
     Uz = layer.p.pop("backward.Uz")
     with pytest.raises(ValueError, match=r"p\['Uz'\]: missing"):
-        layer.backward(np.ones((3, 8)))
+        layer.backward(2 * np.ones((3, 8)))
     layer.p["backward.Uz"] = Uz
-    with pytest.raises(RuntimeError, match="backward"):
-        layer.compute_gradients()
-    layer.backward(np.ones((3, 8)))
+    assert all(layer.bc[name] is value for name, value in kept.items())
     layer.compute_gradients()
     assert set(layer.g) == {f"d{name}" for name in layer.p}
 

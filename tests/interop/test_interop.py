@@ -156,7 +156,6 @@ AFTER = {"reset_after": True, "sequences": True}
             "Dropout of one rate between all layers, or none",
         ),
         (stack(cgru.GRU(4, reset_after=True), cgru.Dense(2)), "expected GRU or Bidirectional layers"),
-        (stack(cgru.GRU(4, **AFTER), cgru.GRU(4, dtype=np.float32, **AFTER)), "layers of one dtype, got float32 and"),
     ],
 )
 def test_refused_for_pytorch(net, words, monkeypatch):

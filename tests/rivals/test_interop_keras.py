@@ -302,7 +302,6 @@ def test_refused_from_there(make, words):
         ([cgru.GRU(3), cgru.Dense(2, cgru.softmax, se_hPars={"softmax_temperature": 2})], "no temperature"),
         ([cgru.Bidirectional(cgru.GRU(3, reverse=True))], "does not run onward"),
         ([cgru.GRU(3, cgru.lrelu, se_hPars={"LRELU_alpha": 2.0})], "a slope above 1"),
-        ([cgru.GRU(3), cgru.Dense(2, dtype="float32")], "layers of one dtype"),
     ],
 )
 def test_refused_from_here(layers, words):

@@ -285,7 +285,7 @@ def test_layouts_that_differ(same, turned):
         [numpy_helper.from_array(array, name) for name, array in (arrays | {"d": np.array([2])}).items()],
     )  # fmt: skip
     if not turned:
-        with pytest.raises(ValueError, match="'upper' .* does not have the axes of the output of the node below it"):
+        with pytest.raises(ValueError, match=r"'upper' .* does not have the axes of the output of the node below it"):
             interop.from_onnx(graph)
         return
     X = rng.standard_normal((3, 5, 4))
