@@ -48,7 +48,8 @@ def extension(name: str, *sources: str, depends: list[str] = PUBLIC) -> Extensio
 class Build(build_ext):
     """Compiles the kernels beside each other, and those alone that are older than what they include."""
 
-    def build_extension(self, ext: Extension) -> None:  # noqa: D102
+    def build_extension(self, ext: Extension) -> None:
+        """The kernels of `core.kernels` first."""
         if ext.name == "cgru.core.kernels":
             with ThreadPoolExecutor(os.cpu_count()) as pool:
                 ext.extra_objects = list(pool.map(self.kernels, KERNELS))

@@ -89,7 +89,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
         given.json = given.json or FOLDER / "results.json"
         given.plot = given.plot or FOLDER / "results.png"
     if given.plot and not find_spec("matplotlib"):
-        parser.error('the picture needs matplotlib: pip install "cgru[bench]"')
+        parser.error("the picture needs matplotlib: pip install matplotlib")
     given.parts = given.parts or (("grid",) if given.quick or given.shape else PARTS)
     given.threads = given.threads or ([1] if given.quick else [1, 2])
     given.seconds = given.seconds or (QUICK if given.quick else FULL)

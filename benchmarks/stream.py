@@ -1,7 +1,7 @@
-"""One step of a stream, state carried: `python -m benchmarks.stream [RTNEURAL]`, where RTNEURAL is a checkout of it.
+"""One step of a stream, state carried: `python -m benchmarks.stream`.
 
-Our step from C and from Python, RTNeural's with its sizes known to the compiler, and a call of ONNX Runtime take turns
-in one process, on one core, in float32; each is first checked for equal work.
+Our step from C and from Python, the same step in Eigen with its sizes known to the compiler, and a call of ONNX Runtime
+take turns in one process, on one core, in float32; each is first checked for equal work.
 """
 
 from __future__ import annotations
@@ -19,28 +19,24 @@ from benchmarks import grid, machine, readme, report
 from benchmarks.cases import Case
 from benchmarks.processes import rows_from
 from benchmarks.rivals.base import Rival
-from benchmarks.rivals.rtneural import BACKENDS, HEADER, built
+from benchmarks.rivals.eigen import Eigen, built
 from benchmarks.rivals.steps import FromC, FromPython, Steps
 from benchmarks.shapes import Shape
 from benchmarks.timing import ratios, round_robin
 
-# e and u of each layer, and how many times as long as ours RTNeural's step should take at least
-SIZES = {(8, 16): 1.25, (16, 32): 1.25, (32, 64): 1.10, (32, 128): 1.10, (64, 256): 1.10}
-TIMES = {(32, 128): 4.0}  # the same for a call of ONNX Runtime
-MORE = 1000  # nanoseconds that a step from Python may take beyond one from C
+SIZES = ((8, 16), (16, 32), (32, 64), (32, 128), (64, 256))  # e and u of each layer
 ONNX = "ONNX Runtime, run"
 SECTION = "stream"  # the name of the section in the README
 FRAMES, TURNS = 20, 100  # a batch: so many frames that differ, so many times; few enough to stay in cache
 
 
-def contenders(checkout: Path | None) -> tuple[list[type[Rival]], dict[str, str]]:
+def contenders() -> tuple[list[type[Rival]], dict[str, str]]:
     """Those that can run here, and why the others cannot."""
     found, missing = [FromC, FromPython], {}
-    for backend in BACKENDS if checkout else ():
-        try:
-            found.append(built(checkout, backend, SIZES))
-        except RuntimeError as error:
-            missing[f"RTNeural, {backend}"] = str(error)
+    try:
+        found.append(built(SIZES))
+    except RuntimeError as error:
+        missing[Eigen.name] = str(error)
     try:
         from benchmarks.rivals.onnxruntime import OnnxRuntime, Run
 
@@ -50,9 +46,9 @@ def contenders(checkout: Path | None) -> tuple[list[type[Rival]], dict[str, str]
     return found, missing
 
 
-def rows(checkout: Path | None, seconds: float) -> Iterator[dict]:
+def rows(seconds: float) -> Iterator[dict]:
     """What is measured, and on what; then a row for each size, `seconds` for each."""
-    found, missing = contenders(checkout)
+    found, missing = contenders()
     yield {
         "part": "about",
         **machine.here(),
@@ -109,11 +105,10 @@ def about(row: dict) -> list[str]:
         f"One step, float32, one core of {row['machine']}, {row['instructions']}, {row['date']}, commit"
         f" {row['commit'] or 'unknown'}: {', '.join(row['versions'])}. Medians in ns a step, the state carried on."
     ]
-    if any("RTNeural" in name for name in row["names"]):
+    if Eigen.name in row["names"]:
         lines.append(
-            "RTNeural's cell resets after the product: as many multiplications, but other numbers than ours unless Vhh"
-            " is diagonal, and so it is checked. The compiler knows its sizes and may inline its step;"
-            " ours is called through a pointer."
+            "Eigen computes our step with both gates as one product and the bias as one more column; the compiler knows"
+            " its sizes and may inline it, ours is called through a pointer."
         )
     if ONNX in row["names"]:
         lines.append(
@@ -124,33 +119,23 @@ def about(row: dict) -> list[str]:
 
 
 def table(rows: list[dict]) -> list[str]:
-    """The sizes, the times, and the targets met or missed."""
+    """The sizes, the times, and what the others take beside our step from C."""
     names = report.part(rows, "about")[0]["names"]
-    heads = ["e, u", *names, "best RTNeural / ours from C", "Stream beyond C, ns", f"{ONNX} / ours from C"]
+    heads = ["e, u", *names, f"{Eigen.name} / ours from C", f"{ONNX} / ours from C", "Stream beyond C"]
     return report.table(heads, (line(row, names) for row in report.part(rows, "stream")))
 
 
 def line(row: dict, names: list[str]) -> list[str]:
-    size = tuple(row["size"])
     times = [f"{row['ns'][name]:.{1 if row['ns'][name] < 100 else 0}f}" if name in row["ns"] else "" for name in names]
-    rtneural = [ratio for name, ratio in row["ratio"].items() if "RTNeural" in name]
-    return [
-        f"{size[0]}, {size[1]}",
-        *times,
-        verdict(min(rtneural), SIZES[size]) if rtneural else "",
-        verdict(row["more"], MORE, most=True, digits=0),
-        verdict(row["ratio"][ONNX], TIMES.get(size)) if ONNX in row["ratio"] else "",
-    ]
+    beside = [ratio(row["ratio"].get(name)) for name in (Eigen.name, ONNX)]
+    return [", ".join(map(str, row["size"])), *times, *beside, f"{row['more']:.0f}"]
 
 
-def verdict(value: float, target: float | None, *, most: bool = False, digits: int = 2) -> str:
-    """A number beside its target, which is the least that is asked, or the most; in bold where it is missed."""
-    text = f"{value:.{digits}f}"
-    if target is None:
-        return text
-    met = value <= target if most else value >= target
-    against = f"target {target:.{digits}f}"
-    return f"{text} ({against}, met)" if met else f"**{text}** ({against}, missed)"
+def ratio(value: float | None) -> str:
+    """How many times as long as ours, in bold where it is quicker."""
+    if value is None:
+        return ""
+    return f"{value:.2f}" if value >= 1 else f"**{value:.2f}**"
 
 
 # --- the command ---
@@ -159,16 +144,13 @@ def verdict(value: float, target: float | None, *, most: bool = False, digits: i
 def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.stream",
-        description="Time one step of a stream: ours from C and from Python, RTNeural's, a call of ONNX Runtime.",
+        description="Time one step of a stream: ours from C and from Python, Eigen's, a call of ONNX Runtime.",
     )
     add = parser.add_argument
-    add("rtneural", nargs="?", type=Path, metavar="RTNEURAL", help="a checkout of RTNeural (default: go without it)")
     add("--seconds", type=float, default=5.0, metavar="T", help="seconds for a size (default: 5)")
     add("--json", type=Path, metavar="FILE", help="write every number there")
     add("--readme", type=Path, metavar="FILE", help=f"rewrite the section {' ... '.join(readme.markers(SECTION))}")
     given = parser.parse_args(arguments)
-    if given.rtneural and not (given.rtneural / HEADER).is_file():
-        parser.error(f"RTNEURAL: expected a checkout with {HEADER.as_posix()} in it, got {given.rtneural}")
     if not given.seconds > 0:
         parser.error(f"--seconds: expected a positive number, got {given.seconds}")
     try:  # before a minute is spent on it
@@ -183,7 +165,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = options(arguments)
     found = []
     try:
-        for each in rows_from(rows, given.rtneural and given.rtneural.resolve(), given.seconds):
+        for each in rows_from(rows, given.seconds):
             found.append(each)
             if each["part"] == "about":
                 print(*about(each), "", *table(found), sep="\n", flush=True)

@@ -23,10 +23,10 @@ from cgru.datasets import load_japanese_vowels
 FOLDS = 3
 ALTERNATIVES = (
     "",
-    "--dropout 0",
-    "--dropout 0.4",
+    "--output-dropout 0",
+    "--output-dropout 0.4",
     "--no-bidirectional --units 150",
-    "--no-bidirectional --layers 2 --dropout 0 --epochs 60",
+    "--no-bidirectional --layers 2 --output-dropout 0 --epochs 60",
     "--layers 2 --units 64",
     "--units 150",
     "--pool mean",

@@ -2,20 +2,17 @@
 
 try:
     from cgru.core.kernels import level as _level  # noqa: F401
-except ModuleNotFoundError as _error:
-    if _error.name != "cgru.core.kernels":
-        raise
-    raise ImportError(
-        f"the compiled modules are missing beside {__file__}: this is the source tree; "
-        'run from another folder, or install it in place with: pip install -e "."'
-    ) from None
+    from cgru.core.threads import get_num_threads, set_num_threads
+except ImportError as _error:
+    from cgru._failure import explained as _explained
+
+    raise _explained(_error, __file__) from None
 
 from cgru import datasets, interop, losses, optimizers, reference
 from cgru._version import __version__
 from cgru.activations import elu, identity, lrelu, relu, sigmoid, softmax, tanh
 from cgru.bidirectional import Bidirectional
 from cgru.cell import Cell
-from cgru.core.threads import get_num_threads, set_num_threads
 from cgru.export import export_c
 from cgru.gru import GRU
 from cgru.initializers import orthogonal, standard_normal, xavier

@@ -267,7 +267,7 @@ class Bidirectional(Layer):
         if h0 is not None:
             starts = real(h0, "h0", (2, "m", self.forward_layer.d["u"]), self.dtype)
         for half, start in zip(self.halves, starts, strict=True):
-            half.check(A, lengths, start)
+            half.validate(A, lengths, start)
         return starts
 
     def _rerun(self, *arguments: Any) -> BidirectionalPass:

@@ -16,7 +16,7 @@ cdef enum cell_code:
     CELL_OK
     CELL_NULL  # a pointer that is needed is NULL
     CELL_DTYPE  # the cell is of the other dtype
-    CELL_SIZE  # fewer than one sample or step, or more samples than the cell was made for
+    CELL_SIZE  # fewer than one sample or step, more samples than the cell was made for, more than memory could hold
     CELL_ROOM  # fewer bytes of workspace or cache than were asked for
     CELL_READ_ONLY  # the cell was not made from arrays that it may write to
 
@@ -24,8 +24,8 @@ cdef enum cell_code:
 cdef cgru_cell *pointer(object cell) except NULL
 
 # Bytes of workspace for any one call with so many samples and steps; of the cache between `forward_*` and
-# `gradients_*`; numbers of all parameters, in the order Uz, Vz, bz, Ur, Vr, br, Uhh, Vhh, bhh and,
-# where the reset comes after the product, chh. 0 for wrong sizes.
+# `gradients_*`; numbers of all parameters, in the order Uz, Vz, bz, Ur, Vr, br, Uhh, Vhh, bhh and, for "reset_after",
+# chh, for "layer_norm" chh, gU, gV. 0 for wrong sizes.
 cdef Py_ssize_t workspace_bytes(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s) noexcept nogil
 cdef Py_ssize_t cache_bytes(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s) noexcept nogil
 cdef Py_ssize_t parameter_count(const cgru_cell *cell) noexcept nogil

@@ -6,6 +6,7 @@ from typing_extensions import disjoint_base
 
 from cgru.activations import Activation
 from cgru.gru import GRU
+from cgru.variant import Variant
 
 __all__ = ["Cell"]
 
@@ -14,12 +15,12 @@ class Cell:
     def __init__(
         self,
         source: GRU | dict[str, np.ndarray],
-        variant: str | None = None,
+        variant: Variant | str | None = None,
         *,
         batch: int = 1,
-        activate: Activation | None = None,
-        activate_update: Activation | None = None,
-        activate_reset: Activation | None = None,
+        activate: Activation | str | None = None,
+        activate_update: Activation | str | None = None,
+        activate_reset: Activation | str | None = None,
         se_hPars: Mapping[str, Any] | None = None,
     ) -> None: ...
     def refresh(self) -> None: ...

@@ -1,34 +1,24 @@
 """`Cell`: the packed weights of one layer, and the functions by which other compiled code runs, trains and updates it.
 
-They fill the call that forward.pyx, backward.pyx and parameters.pyx run, as layer.py does: the same bits come out.
+They fill the calls of core/, as the layer's passes do: the same bits come out.
 """
 
 import numpy as np
 
 cimport numpy as cnp
+from cpython.pyport cimport PY_SSIZE_T_MAX
 from cython cimport embedsignature, floating
 from libc.string cimport memcpy, memset
-
-cdef extern from "Python.h":
-    const Py_ssize_t PY_SSIZE_T_MAX
 
 from cgru.activations import code_of, name_of, named
 from cgru.core.checks import parameters, positive
 from cgru.gru import GRU
-from cgru.variant import RESET_BEFORE, VARIANTS, Variant
+from cgru.variant import RESET_BEFORE
+from cgru.variant import named as variant_named
+from cgru.core cimport backward, forward, gradients
 from cgru.core.backward cimport Backward
-from cgru.core.backward cimport pack_room as backward_pack_room
-from cgru.core.backward cimport prepare as backward_prepare
-from cgru.core.backward cimport rows_room as backward_rows_room
-from cgru.core.backward cimport sequence as backward_sequence
 from cgru.core.forward cimport Forward
-from cgru.core.forward cimport pack_room as forward_pack_room
-from cgru.core.forward cimport prepare as forward_prepare
-from cgru.core.forward cimport rows_room as forward_rows_room
-from cgru.core.forward cimport sequence as forward_sequence
 from cgru.core.gradients cimport Sums, gradients_room
-from cgru.core.gradients cimport prepare as gradients_prepare
-from cgru.core.gradients cimport sequence as gradients_sequence
 from cgru.core.kernels cimport (
     array_place, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_single, cgru_weights, is_single,
     kernels, new_call, parameter_place, weights,
@@ -147,7 +137,7 @@ cdef Py_ssize_t workspace_bytes(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t 
         return 0
     if not _fits(<double>m * 16 * (call.up + call.ep), inside.k.size):  # more than the rows take
         return 0
-    cdef Py_ssize_t rows = max(forward_rows_room(inside.k, &call), backward_rows_room(inside.k, &call))
+    cdef Py_ssize_t rows = max(forward.rows_room(inside.k, &call), backward.rows_room(inside.k, &call))
     return LINE + _lines(max(rows, gradients_room(&call, 1)), inside.k.size)
 
 
@@ -200,8 +190,8 @@ cdef void _forward(const Inside *inside, cgru_call *call, const void *X, void *h
     cdef Forward f
     call.X = cgru_array(<void *>X, call.s * call.e, call.e)
     call.h0 = call.last = cgru_array(h, call.u, 0)
-    forward_prepare(&f, inside.k, call, inside.packed[call.m > 1], _line(workspace), NULL)
-    forward_sequence(&f, True, True)
+    forward.prepare(&f, inside.k, call, inside.packed[call.m > 1], _line(workspace), NULL)
+    forward.sequence(&f, True, True)
 
 
 cdef int _forward_cached(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *h, floating *H,
@@ -234,8 +224,8 @@ cdef int _backward(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floa
     call.dA = cgru_array(<void *>dH, s * call.u, call.u)
     call.dX = cgru_array(dX, s * call.e, call.e)
     call.h0 = call.last = cgru_array(dh, call.u, 0)
-    backward_prepare(&b, inside.k, &call, inside.packed[2 + (m > 1)], _line(workspace), NULL)
-    backward_sequence(&b, True, True)
+    backward.prepare(&b, inside.k, &call, inside.packed[2 + (m > 1)], _line(workspace), NULL)
+    backward.sequence(&b, True, True)
     return CELL_OK
 
 
@@ -262,8 +252,8 @@ cdef int _gradients(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const flo
     cdef Sums sums
     _caches(inside, &call, cache)
     call.X = cgru_array(<void *>X, s * call.e, call.e)
-    gradients_prepare(&sums, inside.k, &call, &to, 1, _line(workspace))
-    gradients_sequence(&sums, True, True)
+    gradients.prepare(&sums, inside.k, &call, &to, 1, _line(workspace))
+    gradients.sequence(&sums, True, True)
     return CELL_OK
 
 
@@ -303,8 +293,8 @@ cdef void _pack(Inside *inside) noexcept nogil:
     cdef int several
     for several in range(1 if inside.call.m == 1 else 2):
         call = _call(inside, 1 + several, 1)
-        forward_prepare(&f, inside.k, &call, inside.packed[several], NULL, &inside.weights)
-        backward_prepare(&b, inside.k, &call, inside.packed[2 + several], NULL, &inside.weights)
+        forward.prepare(&f, inside.k, &call, inside.packed[several], NULL, &inside.weights)
+        backward.prepare(&b, inside.k, &call, inside.packed[2 + several], NULL, &inside.weights)
 
 
 cdef class Cell:
@@ -316,28 +306,31 @@ cdef class Cell:
     cgru/cell.pxd, say what each does. They hold no GIL, allocate nothing and raise nothing.
 
     Args:
-        source: a `GRU`, or a dict of its parameters (Uz, Vz, bz, Ur, Vr, br, Uhh, Vhh, bhh, for "reset_after" chh), all
-            float32 or float64. The arrays themselves are kept: `update_*` writes into them.
-        variant: "reset_before" or "reset_after", where the reset gate is applied to the matrix product; None: before.
-            With a layer it must be None, as must the arguments below `batch`: the layer says.
+        source: a `GRU`, or a dict of its parameters, all float32 or float64. The arrays themselves are kept: `update_*`
+            writes into them.
+        variant: "reset_before", "reset_after" or "layer_norm", or a `cgru.variant.Variant`; None: "reset_before". With
+            a layer it must be None, as must the arguments below `batch`: the layer says.
         batch: the most samples of one call.
-        activate, activate_update, activate_reset: cgru's own or EpyNN's activations; None: tanh, sigmoid, sigmoid.
+        activate, activate_update, activate_reset: cgru's own or EpyNN's activations, or their names; None: tanh,
+            sigmoid, sigmoid.
         se_hPars: their parameters `LRELU_alpha` and `ELU_alpha`.
 
     Attributes:
         p: the arrays that the cell was made from; copies of those that were not of its dtype, or lay at odd bytes, and
             then `update_*` answers CELL_READ_ONLY.
-        variant, dtype: what was given.
+        variant: the name of the variant.
+        dtype: float32 or float64.
 
     Raises:
         TypeError: the source is neither a layer nor a dict, or its arrays are neither float32 nor float64.
-        ValueError: an array has the wrong shape, an activation is a callable of one's own, which would need Python, or
-            the layer cannot run a step at a time.
+        ValueError: an array has the wrong shape, an activation is a callable of one's own, which would need Python, the
+            layer cannot run a step at a time, or no memory could hold so many samples.
     """
 
     cdef Inside inside
     cdef readonly dict p
-    cdef readonly object variant
+    cdef readonly str variant
+    cdef object kind  # the Variant of that name
     cdef readonly object dtype
     cdef Workspace memory
 
@@ -355,11 +348,11 @@ cdef class Cell:
                 raise ValueError("source: expected a layer that runs a step at a time, got one in reverse")
             functions = {name: getattr(source, name) for name in given}
             p, se_hPars, self.dtype, zoneout = source.p, source.se_hPars, source.dtype, source.zoneout
-            self.variant = source.variant
+            self.kind = source.variant
         elif isinstance(source, dict):
             functions = {name: ("tanh" if name == "activate" else "sigmoid") if f is None else f
                          for name, f in given.items()}
-            p, self.variant = source, _variant(RESET_BEFORE if variant is None else variant)
+            p, self.kind = source, variant_named(RESET_BEFORE if variant is None else variant)
             self.dtype = getattr(p.get("Vz"), "dtype", None)
             if self.dtype not in (np.float32, np.float64):
                 raise TypeError(f"source['Vz']: expected an array of float32 or float64, got {self.dtype}")
@@ -367,10 +360,10 @@ cdef class Cell:
             raise TypeError(f"source: expected a cgru.GRU or a dict of arrays, got {type(source).__name__}")
         codes = tuple([_code(f, name, se_hPars) for name, f in functions.items()])
         if np.ndim(p.get("Uz")) != 2:
-            parameters(p, "e", "u", self.dtype, self.variant, "source")  # says what is missing
+            parameters(p, "e", "u", self.dtype, self.kind, "source")  # says what is missing
         if 0 in np.shape(p["Uz"]):
             raise ValueError(f"source['Uz']: expected at least one element and one unit, got shape {np.shape(p['Uz'])}")
-        checked = parameters(p, *np.shape(p["Uz"]), self.dtype, self.variant, "source")
+        checked = parameters(p, *np.shape(p["Uz"]), self.dtype, self.kind, "source")
         self._hold(checked, p, codes, positive(batch, "batch"), zoneout)
 
     def _hold(self, dict checked, dict p, tuple codes, batch, double zoneout):
@@ -379,10 +372,10 @@ cdef class Cell:
         cdef cgru_call *call = &inside.call
         cdef Py_ssize_t room, i, e, u
         e, u = np.shape(checked["Uz"])
-        self.p = checked
-        call[0] = new_call(1, 1, e, u, self.dtype.itemsize, self.variant, codes)
+        self.p, self.variant = checked, self.kind.name
+        call[0] = new_call(1, 1, e, u, self.dtype.itemsize, self.kind, codes)
         call.zoneout = zoneout
-        weights(&inside.weights, checked, self.variant.names)
+        weights(&inside.weights, checked, self.kind.names)
         inside.writes = all([checked[name] is p[name] and p[name].flags.writeable for name in checked])
         self._describe()
         inside.k = kernels(self.dtype.itemsize)
@@ -390,15 +383,15 @@ cdef class Cell:
             inside.k = NULL
             raise ValueError(f"batch: expected fewer samples, whose rows memory could hold, got {batch}")
         call.m = batch
-        room = forward_pack_room(call) + backward_pack_room(call)
+        room = forward.pack_room(call) + backward.pack_room(call)
         self.memory = Workspace(2 * room, inside.k.size)
         for i in range(1 if batch == 1 else 2):
-            inside.packed[i] = self.memory.take(forward_pack_room(call))
-            inside.packed[2 + i] = self.memory.take(backward_pack_room(call))
+            inside.packed[i] = self.memory.take(forward.pack_room(call))
+            inside.packed[2 + i] = self.memory.take(backward.pack_room(call))
         self.refresh()
         cdef cgru_call one = _call(inside, 1, 1)
         cdef Forward f
-        forward_prepare(&f, inside.k, &one, inside.packed[0], NULL, NULL)
+        forward.prepare(&f, inside.k, &one, inside.packed[0], NULL, NULL)
         inside.one = f.single
         inside.one.call = call
         inside.step_bytes = workspace_bytes(<const cgru_cell *>inside, 1, 1) if is_single(&one) else PY_SSIZE_T_MAX
@@ -406,12 +399,12 @@ cdef class Cell:
     cdef int _describe(self) except -1:
         """The shapes of the parameters and of the caches, in their order."""
         cdef Inside *inside = &self.inside
-        for name, (rows, columns) in self.variant.shapes(inside.call.e, inside.call.u).items():
+        for name, (rows, columns) in self.kind.shapes(inside.call.e, inside.call.u).items():
             inside.parameters[inside.parameter_count] = Shape(parameter_place(name), rows, columns)
             inside.parameter_count += 1
         inside.width = inside.call.u  # of h
-        for name in (*CACHES, *self.variant.caches, *self.variant.gradients):
-            columns = self.variant.width(name, inside.call.u)
+        for name in (*CACHES, *self.kind.caches, *self.kind.gradients):
+            columns = self.kind.width(name, inside.call.u)
             inside.caches[inside.cache_count] = Shape(array_place(name), 1, columns)
             inside.width += columns
             inside.cache_count += 1
@@ -451,15 +444,6 @@ cdef class Cell:
         raise TypeError("a Cell does not pickle: it lends pointers to its memory; make it anew from its layer")
 
 
-def _variant(value):
-    """`value`, a Variant or the name of one."""
-    if isinstance(value, Variant):
-        return value
-    if value not in VARIANTS:
-        raise ValueError(f"variant: expected one of {', '.join(VARIANTS)}, got {value!r}")
-    return VARIANTS[value]
-
-
 def _code(value, name, se_hPars):
     """(code, alpha) of an activation."""
     f = named(value, name)
@@ -473,55 +457,44 @@ cdef int step_float(const cgru_cell *cell, Py_ssize_t m, const float *x, float *
                     void *workspace, Py_ssize_t bytes) noexcept nogil:
     return _step(cell, m, x, h, workspace, bytes)
 
-
 cdef int step_double(const cgru_cell *cell, Py_ssize_t m, const double *x, double *h,
                      void *workspace, Py_ssize_t bytes) noexcept nogil:
     return _step(cell, m, x, h, workspace, bytes)
-
 
 cdef int sequence_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *h, float *H,
                         void *workspace, Py_ssize_t bytes) noexcept nogil:
     return _sequence(cell, m, s, X, h, H, workspace, bytes)
 
-
 cdef int sequence_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *X, double *h, double *H,
                          void *workspace, Py_ssize_t bytes) noexcept nogil:
     return _sequence(cell, m, s, X, h, H, workspace, bytes)
-
 
 cdef int forward_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *h, float *H,
                        void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
     return _forward_cached(cell, m, s, X, h, H, cache, room, workspace, bytes)
 
-
 cdef int forward_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *X, double *h, double *H,
                         void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
     return _forward_cached(cell, m, s, X, h, H, cache, room, workspace, bytes)
-
 
 cdef int backward_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *dH, float *dh, float *dX,
                         void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
     return _backward(cell, m, s, dH, dh, dX, cache, room, workspace, bytes)
 
-
 cdef int backward_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *dH, double *dh, double *dX,
                          void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
     return _backward(cell, m, s, dH, dh, dX, cache, room, workspace, bytes)
-
 
 cdef int gradients_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *g,
                          const void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
     return _gradients(cell, m, s, X, g, cache, room, workspace, bytes)
 
-
 cdef int gradients_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *X, double *g,
                           const void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
     return _gradients(cell, m, s, X, g, cache, room, workspace, bytes)
 
-
 cdef int update_float(cgru_cell *cell, const float *g, double rate) noexcept nogil:
     return _update(cell, g, rate)
-
 
 cdef int update_double(cgru_cell *cell, const double *g, double rate) noexcept nogil:
     return _update(cell, g, rate)

@@ -149,20 +149,16 @@ class GRU(Layer):
         self.se_hPars = mapping(se_hPars, "se_hPars")
         self.preactivations = preactivations
         self._on: dict[str, Any] = {}  # the options that are, so that one look tells whether any is
-        self.variant: Variant = variant_of(
-            reset_after=flag(reset_after, "reset_after"), layer_norm=flag(layer_norm, "layer_norm")
-        )
+        kind = {"reset_after": flag(reset_after, "reset_after"), "layer_norm": flag(layer_norm, "layer_norm")}
+        self.variant: Variant = variant_of(**kind)
         self.reverse, self.stateful = reverse, stateful
         self.dropout, self.recurrent_dropout, self.zoneout = dropout, recurrent_dropout, zoneout
-        self.trainable = True
-        self.training = True
+        self.trainable = self.training = True
         self.state: np.ndarray | None = None
-
         self._named = self._functions()
         self.activation = {gate: name_of(f) for gate, f in zip(GATES, self._named, strict=True)}
         self._known: tuple[Any, Any] = ((None, None, None), None)  # the activations of the last call, and their codes
         self.codes()
-
         self._buffers = Buffers()
 
     def __repr__(self) -> str:
@@ -254,7 +250,7 @@ class GRU(Layer):
         """
         checked = self._checked(A, lengths, h0)
         if memory is not None:
-            self._check_memory(memory, *checked[0].shape[:2], preactivations)
+            self._check_memory(memory, checked[0].shape, preactivations)
         return self._pass(checked, preactivations, memory)
 
     def resume(
@@ -265,7 +261,7 @@ class GRU(Layer):
         ValueError for a layer that dropped out, whose masks are not in the memory.
         """
         X, lengths, _, p, codes = self._checked(A, lengths, None)
-        self._check_memory(memory, *X.shape[:2], preactivations)
+        self._check_memory(memory, X.shape, preactivations)
         masks = self._masks(X.shape)
         if masks or codes is None:
             raise ValueError("resume: expected a layer that runs compiled and drops nothing out")
@@ -381,6 +377,7 @@ class GRU(Layer):
             if dX is None:
                 raise TypeError("dX: expected real numbers, got None")
             dX = self.last.backward(dX, dstate, self.bc)
+            self.bs.clear()
             self.update_shapes(self.bc, self.bs)
             return dX
         finally:
@@ -420,7 +417,7 @@ class GRU(Layer):
             masks.checked(self.masks, (m, s, e, u), self.dtype)
         return X, lengths, h0, p, self.codes()
 
-    def check(self, A: ArrayLike, lengths: ArrayLike | None = None, h0: ArrayLike | None = None) -> None:
+    def validate(self, A: ArrayLike, lengths: ArrayLike | None = None, h0: ArrayLike | None = None) -> None:
         """Raise what `run` would raise for these arguments."""
         self._checked(A, lengths, h0)
 
@@ -451,10 +448,10 @@ class GRU(Layer):
     def _keeps(self, preactivations: bool | None) -> bool:
         return self.preactivations is not False if preactivations is None else preactivations
 
-    def _check_memory(self, memory: np.ndarray, m: int, s: int, preactivations: bool | None) -> None:
+    def _check_memory(self, memory: np.ndarray, shape: tuple[int, ...], preactivations: bool | None) -> None:
         """Refuse memory that does not hold the caches."""
         real(memory, "memory", ("n",))
-        due = self.cache_numbers(m, s, preactivations=preactivations)
+        due = self.cache_numbers(*shape[:2], preactivations=preactivations)
         fits = memory.dtype == self.dtype and memory.size >= due
         if not fits or not memory.flags.c_contiguous or not memory.flags.writeable:
             raise ValueError(
@@ -469,7 +466,7 @@ class GRU(Layer):
             raise ValueError(f"A: expected {len(state)} samples, as many as state has, got {m}; or call reset_state()")
         return np.ascontiguousarray(state)
 
-    def _functions(self) -> tuple[Activation, Activation, Activation]:
+    def _functions(self) -> tuple[Activation, ...]:
         return self.activate, self.activate_update, self.activate_reset
 
     def codes(self) -> tuple[tuple[int, float], ...] | None:

@@ -158,8 +158,8 @@ def gru_compute_gradients(layer):
     lengths, dropped = (last.lengths, last.masks) if known else (None, {})
     if "recurrent_masks" in dropped:
         caches |= {"X": X, "h": caches["hp"]}
-        fresh = reference.gradients({name: np.asarray(p[name], dtype) for name in variant.names}, caches, caches, lengths,
-                                    reverse=last.reverse, **variant.options, **dropped)
+        own = {name: np.asarray(p[name], dtype) for name in variant.names}
+        fresh = reference.gradients(own, caches, caches, lengths, reverse=last.reverse, **variant.options, **dropped)
     else:
         caches["X"] = masks.masked(X, dropped["input_mask"]) if "input_mask" in dropped else X
         fresh = Buffers().take_gradients(variant, e, u, dtype)

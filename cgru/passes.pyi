@@ -2,11 +2,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from typing_extensions import disjoint_base
 
 from cgru.core.memory import Buffers
 from cgru.gru import GRU
 from cgru.variant import Variant
 
+__all__ = ["GRUPass", "Pass", "cache_numbers", "predict"]
+
+@disjoint_base
 class Pass:
     A: np.ndarray
 
@@ -17,9 +21,10 @@ class Pass:
     def bc(self) -> dict[str, np.ndarray]: ...
     @bc.setter
     def bc(self, value: dict[str, np.ndarray]) -> None: ...
-    def backward(self, dA: ArrayLike | None = None) -> np.ndarray | None: ...
+    def backward(self, dA: ArrayLike) -> np.ndarray | None: ...
     def gradients(self) -> dict[str, np.ndarray]: ...
 
+@disjoint_base
 class GRUPass(Pass):
     variant: Variant
     state: np.ndarray

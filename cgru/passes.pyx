@@ -20,8 +20,8 @@ from cgru.core.lengths import by_length, ends, mask
 from cgru.core cimport backward, forward, gradients
 from cgru.core.checks cimport real, rows
 from cgru.core.kernels cimport (
-    bind, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights, array_place, kernels, new_call, set_lengths,
-    set_zoneout, targets, view, weights,
+    array_place, bind, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights, kernels, new_call,
+    set_lengths, set_zoneout, targets, view, weights,
 )
 from cgru.core.memory cimport Buffers
 
@@ -66,6 +66,15 @@ cdef class Pass:
         return {}
 
 
+cdef inline cnp.ndarray _new(int ndim, Py_ssize_t first, Py_ssize_t second, Py_ssize_t third, cnp.ndarray like,
+                             bint zeros=False):
+    """An array of the dtype of `like`: zeros, or contents unspecified."""
+    cdef cnp.npy_intp[3] shape = [first, second, third]
+    if zeros:
+        return cnp.PyArray_ZEROS(ndim, shape, cnp.PyArray_TYPE(like), 0)
+    return cnp.PyArray_EMPTY(ndim, shape, cnp.PyArray_TYPE(like), 0)
+
+
 cdef class GRUPass(Pass):
     """One run of a `cgru.GRU`.
 
@@ -98,8 +107,8 @@ cdef class GRUPass(Pass):
     cdef cgru_call call, back
 
     def __init__(self, layer, cnp.ndarray X not None, lengths, h0, dict p not None, tuple codes, dict masks not None,
-                 *, bint reverse=False, bint preactivations=False, bint compiled=True, Buffers buffers=None, memory=None,
-                 bint ran=False):
+                 *, bint reverse=False, bint preactivations=False, bint compiled=True, Buffers buffers=None,
+                 memory=None, bint ran=False):
         """Run X from h0; what is given is trusted: `GRU.run` has checked it. See there for `memory` and `ran`."""
         self.ref, self.p, self.functions = ref(layer), layer.p, None if compiled else layer.callables()
         self.variant, self.lengths, self.masks = layer.variant, lengths, masks
@@ -135,7 +144,7 @@ cdef class GRUPass(Pass):
             call.h0 = cgru_array(start, u, 0)
         elif not ran:
             memset(start, 0, bytes)
-        self.held = {"X": self.given, "h": h, "hp": hp}
+        self.held = {"X": self.X, "h": h, "hp": hp}
         for name in EVERY if self.preactivations else OUTPUTS:
             self.held[name] = self._take(name, m, s, u, dtype)
         for name in self.variant.caches:
@@ -150,10 +159,8 @@ cdef class GRUPass(Pass):
     cdef cgru_call _call(self, Py_ssize_t u) except *:
         """The compiled call of this run, without its arrays."""
         cdef cnp.ndarray X = self.X
-        cdef cgru_call call = new_call(
-            cnp.PyArray_DIM(X, 0), cnp.PyArray_DIM(X, 1), cnp.PyArray_DIM(X, 2), u, cnp.PyArray_ITEMSIZE(X), self.variant,
-            self.codes
-        )
+        cdef cgru_call call = new_call(cnp.PyArray_DIM(X, 0), cnp.PyArray_DIM(X, 1), cnp.PyArray_DIM(X, 2), u,
+                                       cnp.PyArray_ITEMSIZE(X), self.variant, self.codes)
         call.reverse = self.reverse
         if self.ragged is not None:
             set_lengths(&call, self.ragged[0], self.ragged[1])
@@ -166,9 +173,9 @@ cdef class GRUPass(Pass):
         cdef const cgru_kernels *k = kernels(cnp.PyArray_ITEMSIZE(self.X))
         cdef cgru_call *call = &self.call
         cdef cgru_weights w
-        cdef cnp.ndarray X = self.X
-        self.state = np.empty((call.m, call.u), X.dtype)
-        call.last = view(self.state)
+        cdef cnp.ndarray X = self.X, state = _new(2, call.m, call.u, 0, self.X)
+        self.state = state
+        call.last = view(state)
         if "input_mask" in self.masks:
             X = dropping.masked(X, self.masks["input_mask"])
         call.X = view(X)
@@ -231,7 +238,8 @@ cdef class GRUPass(Pass):
         """
         m, s, u = self._shape()
         layer = self.ref()
-        cdef dict p = parameters(self.p if layer is None else layer.p, self.call.e, u, self.X.dtype, self.variant, "fc['X']")
+        cdef dict p = self.p if layer is None else layer.p
+        p = parameters(p, self.call.e, u, self.X.dtype, self.variant, "fc['X']")
         codes = self.codes if layer is None else layer.codes()
         if dA is not None:
             dA = real(dA, "dX", (m, s, u) if self.every else (m, u), self.X.dtype)
@@ -266,7 +274,7 @@ cdef class GRUPass(Pass):
                 dA = dA.copy()
             if dstate is not None:
                 dA[last] += dstate
-            return rows(dA)
+            return rows(dA)[...]
         every = self.buffers.take("dA", m, s, u, self.X.dtype)
         every.fill(0)
         for part in (dA, dstate):
@@ -413,10 +421,10 @@ def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, va
     if h0 is not None:
         call.h0 = view(h0)
     if last:
-        state = np.empty((m, u), X.dtype)
+        state = _new(2, m, u, 0, X)
         call.last = view(state)
     if every:
-        h = np.empty((m, s, u), X.dtype) if lengths is None else np.zeros((m, s, u), X.dtype)
+        h = _new(3, m, s, u, X, zeros=lengths is not None)  # past them nothing is written
         call.h = view(h)
     weights(&w, p, variant.names)
     forward.execute(&call, &w, kernels(size))

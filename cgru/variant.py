@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-__all__ = ["LAYER_NORM", "RESET_AFTER", "RESET_BEFORE", "VARIANTS", "Variant", "shape_of", "variant_of"]
+__all__ = ["LAYER_NORM", "RESET_AFTER", "RESET_BEFORE", "VARIANTS", "Variant", "named", "shape_of", "variant_of"]
 
 
 @dataclass(frozen=True)
@@ -80,3 +80,12 @@ def variant_of(*, reset_after: bool = False, layer_norm: bool = False) -> Varian
     if layer_norm:
         return LAYER_NORM
     return RESET_AFTER if reset_after else RESET_BEFORE
+
+
+def named(value: Variant | str, argument: str = "variant") -> Variant:
+    """`value`, or the variant of that name; ValueError for anything else."""
+    if isinstance(value, Variant):
+        return value
+    if not isinstance(value, str) or value not in VARIANTS:
+        raise ValueError(f"{argument}: expected one of {', '.join(VARIANTS)}, got {value!r}")
+    return VARIANTS[value]

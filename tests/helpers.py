@@ -2,15 +2,20 @@
 
 import itertools
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import cgru
 from cgru import reference
-from cgru.activations import bind
+from cgru.activations import bind, code_of
+from cgru.core import backward, forward, gradients
 
 ODD = (1, 2, 7, 17, 33)
 SHAPES = [
@@ -59,6 +64,43 @@ def expected(layer, X, h0, lengths):
     return reference.forward(double(layer.p), np.asarray(X, np.float64), h0, lengths, *functions)
 
 
+def random_parameters(variant, e, u, dtype=np.float64, seed=0):
+    """Parameters of that variant, all random, gains about one."""
+    rng = np.random.default_rng(seed)
+    shapes = variant.shapes(e, u)
+    p = {name: rng.standard_normal(shape) * (0.7 / np.sqrt(shape[0])) for name, shape in shapes.items()}
+    return {name: (value + (name[0] == "g")).astype(dtype) for name, value in p.items()}
+
+
+def compiled(variant, p, X, h0, lengths, dA, dstate=None, reverse=False, zoneout=None, pre=True):
+    """The caches, the last state, dL/dh0 and the gradients by the compiled passes themselves, on memory full of NaN."""
+    (m, s, e), u, dtype = X.shape, p["Vz"].shape[0], p["Vz"].dtype
+    codes = tuple(code_of(f, None) for f in (cgru.tanh, cgru.sigmoid, cgru.sigmoid))
+    order = running = None
+    if lengths is not None:
+        order = np.argsort(-lengths, kind="stable").astype(np.intp)
+        running = np.count_nonzero(lengths[:, None] > np.arange(s), axis=0).astype(np.intp)
+
+    def room(names):
+        return {name: np.full((m, s, variant.width(name, u)), np.nan, dtype) for name in names}
+
+    states, last, dh0 = np.full((m, s + 1, u), np.nan, dtype), *np.full((2, m, u), np.nan, dtype)
+    states[:, -1 if reverse else 0] = 0 if h0 is None else h0
+    early, late = states[:, :-1], states[:, 1:]
+    fc = {"h": early, "hp": late} if reverse else {"h": late, "hp": early}
+    fc |= room(("hh", "z", "r", *variant.caches, *(("hh_", "z_", "r_") if pre else ())))
+    arrays = {**fc, "X": X, "h0": h0, "last": last, "zoneout": zoneout}
+    forward.run(variant, p, arrays, codes, order, running, reverse)
+
+    bc = room(("dh_", "dh", "dhh_", "dz_", "dr_", *variant.gradients)) | {"dX": np.full((m, s, e), np.nan, dtype)}
+    arrays = {**fc, **bc, "X": X, "dA": dA, "h0": dstate, "last": dh0, "zoneout": zoneout}
+    backward.run(variant, p, arrays, codes, order, running, reverse)
+
+    g = {"d" + name: np.zeros(value.shape, dtype) for name, value in p.items()}  # C-contiguous, as always
+    gradients.run(variant, g, {**fc, **bc, "X": X}, order, running)
+    return {**fc, "last": last}, {**bc, "dh0": dh0}, g
+
+
 def double(arrays):
     """The arrays of a dict in float64."""
     return {name: np.asarray(value, np.float64) for name, value in arrays.items()}
@@ -100,3 +142,18 @@ def run_python(code, **variables):
         capture_output=True,
         text=True,
     )
+
+
+def missing():
+    """What a package with Cython cannot be built without; None if all is there."""
+    for name, least in (("Cython", 3), ("setuptools", 77), ("pip", 0)):
+        try:
+            if int(version(name).partition(".")[0]) < least:
+                return f"{name} is older than {least}"
+        except PackageNotFoundError:
+            return f"no {name}"
+    compiler = sysconfig.get_config_var("CC")
+    return None if compiler is None or shutil.which(compiler.split()[0]) else "no C compiler"
+
+
+needs_compiler = pytest.mark.skipif(missing() is not None, reason=f"cannot build: {missing()}")

@@ -4,11 +4,20 @@ import numpy as np
 
 import cgru
 from cgru.interop.gates import filled
-from cgru.network.chain import halves
-from cgru.reference import mask, names
+from cgru.variant import RESET_AFTER
 
 SIZES = (1, 2, 3, 5, 7, 17, 33)
 TOLERANCE = {"float64": 1e-10, "float32": 1e-5}  # of the largest value
+
+
+def mask(lengths, s):
+    """(m, s) booleans: which steps are real."""
+    return np.arange(s) < np.asarray(lengths)[:, None]
+
+
+def halves(layer):
+    """The GRUs in a layer."""
+    return layer.halves if isinstance(layer, cgru.Bidirectional) else (layer,) if isinstance(layer, cgru.GRU) else ()
 
 
 def batch(rng, s, ragged, dtype, *shapes):
@@ -17,19 +26,20 @@ def batch(rng, s, ragged, dtype, *shapes):
     if not ragged:
         return None, X, *others
     lengths = rng.integers(1, s + 1, len(X))
-    X[~mask(lengths, s)[:, :, 0]] = np.nan
+    X[~mask(lengths, s)] = np.nan
     return lengths, X, *others
 
 
-def parameters(rng, e, u, reset_after, dtype):
+def parameters(rng, e, u, variant, dtype):
     """Random parameters of one direction."""
-    shapes = {name: ({"U": e, "V": u}.get(name[0], 1), u) for name in names(reset_after)}
+    shapes = variant.shapes(e, u)
     return {name: (rng.standard_normal(shape) / np.sqrt(shape[0] + 3)).astype(dtype) for name, shape in shapes.items()}
 
 
-def recurrent(rng, e, u, directions, dtype, reset_after=True, **options):
+def recurrent(rng, e, u, directions, dtype, variant=RESET_AFTER, **options):
     """A random layer, all of whose parameters differ from zero."""
-    return filled([parameters(rng, e, u, reset_after, dtype) for _ in range(directions)], sequences=True, **options)
+    directions = [parameters(rng, e, u, variant, dtype) for _ in range(directions)]
+    return filled(directions, variant, **{"sequences": True} | options)
 
 
 def there_and_back(net, X, lengths, h0, dA, dstates):

@@ -1,12 +1,14 @@
 """The activation functions, and how the layer tells which one is meant."""
 
 import functools
+import sys
+import types
 
 import numpy as np
 import pytest
 
 import cgru
-from cgru.activations import CODES, bind, code_of, name_of, ours
+from cgru.activations import CODES, bind, code_of, name_of, named, ours, parameter, tuned
 
 ELEMENTWISE = [cgru.identity, cgru.relu, cgru.lrelu, cgru.elu, cgru.sigmoid, cgru.tanh]
 X = np.concatenate([np.linspace(-6, 6, 50), [1e-8, -1e-8]])  # no point at a kink
@@ -87,6 +89,77 @@ def test_identified_by_identity_and_never_by_name():
             return x
 
     assert ours(Unhashable()) is None
+
+
+@pytest.fixture
+def epynn(monkeypatch):
+    """A module in the place of EpyNN's, with functions of its own."""
+    maths = types.ModuleType("epynn.commons.maths")
+    exec("def tanh(x, deriv=False): pass\ndef lrelu(x, deriv=False): pass\ndef own(x, deriv=False): pass", vars(maths))
+    monkeypatch.setitem(sys.modules, "epynn.commons.maths", maths)
+    return maths
+
+
+def test_epynn_s_functions_are_ours(epynn):
+    assert ours(epynn.tanh) is cgru.tanh
+    assert code_of(epynn.tanh, None) == (CODES[cgru.tanh], 0)
+    assert ours(epynn.own) is None
+    assert tuned(epynn.lrelu)
+    assert bind(epynn.tanh, None) is cgru.tanh
+    replaced = epynn.tanh
+    epynn.tanh = epynn.own
+    assert ours(replaced) is None  # it is no longer what EpyNN calls tanh
+    assert ours(np.tanh) is None
+
+    def tanh(x, deriv=False):
+        return x
+
+    assert ours(tanh) is None
+
+
+def test_functions_with_the_parameters_of_a_layer():
+    assert {f for f in (*ELEMENTWISE, cgru.softmax) if tuned(f)} == {cgru.lrelu, cgru.elu, cgru.softmax}
+    assert bind(cgru.sigmoid, {"ELU_alpha": 2}) is cgru.sigmoid
+    numbers = {"ELU_alpha": 2.0}
+    np.testing.assert_array_equal(bind(cgru.elu, numbers)(X), cgru.elu(X, se_hPars=numbers))
+    np.testing.assert_array_equal(bind(cgru.elu, numbers)(X, True), cgru.elu(X, True, se_hPars=numbers))
+    assert cgru.elu(np.array([0.5]), deriv=True, se_hPars=numbers) == 1
+    assert cgru.elu(np.array([-0.5]), se_hPars=numbers) == 2 * np.expm1(-0.5)
+    assert code_of(cgru.elu, {"ELU_alpha": 0}) == (CODES[cgru.elu], 0)
+    assert code_of(cgru.lrelu, {"LRELU_alpha": 0}) == (CODES[cgru.lrelu], 0)
+    assert code_of(cgru.lrelu, {"LRELU_alpha": 1}) == (CODES[cgru.lrelu], 1)
+
+
+def test_given_by_name():
+    for name in ("identity", "relu", "lrelu", "elu", "sigmoid", "tanh", "softmax"):
+        assert named(name, "activate") is getattr(cgru, name)
+    for own in (np.tanh, cgru.tanh, lambda x, deriv=False: x):
+        assert named(own, "activate") is own
+    with pytest.raises(ValueError, match=r"^activate_reset: expected one of 'identity', .*'softmax', or a .*'Tanh'$"):
+        named("Tanh", "activate_reset")
+    with pytest.raises(TypeError, match=r"^activate: expected a callable or one of 'identity', .*, got NoneType$"):
+        named(None, "activate")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_temperatures_that_are_too_low_to_divide_by(dtype):
+    x = np.array([[-1e3, 0, 1e3, 1e3]], dtype)
+    for T in (1e-300, 9e-31, 0, -1, np.nan, np.inf):
+        with pytest.raises(
+            ValueError, match=r"^se_hPars\['softmax_temperature'\]: expected a number of at least 1e-30"
+        ):
+            cgru.softmax(x, se_hPars={"softmax_temperature": T})
+    low = {"softmax_temperature": 1e-30}
+    np.testing.assert_array_equal(cgru.softmax(x, se_hPars=low), [[0, 0, 0.5, 0.5]])
+    assert np.isfinite(cgru.softmax(x, deriv=True, se_hPars=low)).all()
+
+
+def test_parameters_are_numbers():
+    assert parameter({"ELU_alpha": np.float32(2)}, "ELU_alpha") == 2
+    assert parameter({"ELU_alpha": -3}, "ELU_alpha") == -3
+    for value, error in (("x", TypeError), (None, TypeError), (np.nan, ValueError), (-np.inf, ValueError)):
+        with pytest.raises(error, match=r"^se_hPars\['ELU_alpha'\]: expected a number"):
+            parameter({"ELU_alpha": value}, "ELU_alpha")
 
 
 def test_names():

@@ -5,10 +5,11 @@ import itertools
 
 import numpy as np
 import pytest
-from helpers import ODD, random_batch, random_layer
+from helpers import ODD, compiled, random_batch, random_layer, random_parameters
 
 import cgru
 from cgru import cell as module
+from cgru.variant import RESET_AFTER, VARIANTS
 
 OK, NULL, DTYPE, SIZE, ROOM, READ_ONLY = range(6)
 DTYPES = (np.float32, np.float64)
@@ -101,6 +102,58 @@ def test_a_training_step_is_that_of_the_layer(level, dtype, options):
         np.testing.assert_array_equal(states, layer.predict(X, h0=h0))
 
 
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=str)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_variant_is_that_of_the_compiled_passes(level, dtype, variant):
+    """All calls, bit for bit, and the new parameters in the order of the variant's names."""
+    for m, s, e, u in ((1, 1, 1, 1), (1, 9, 4, 8), (3, 7, 5, 17), (9, 4, 33, 33)):
+        p = random_parameters(variant, e, u, dtype)
+        X, _, h0 = random_batch(m, s, e, u, False, dtype)
+        rng = np.random.default_rng(3)
+        dH, dstate = rng.standard_normal((m, s, u)).astype(dtype), rng.standard_normal((m, u)).astype(dtype)
+        fc, bc, due = compiled(variant, p, X, h0, None, dH, dstate)
+
+        cell = cgru.Cell({name: value.copy() for name, value in p.items()}, variant.name, batch=m)
+        work, cache = room("workspace", cell, m, s), room("cache", cell, m, s)
+        sizes = (cache, cache.nbytes, work, work.nbytes)
+        h = h0.copy()
+        for t in range(s):
+            assert typed("step", dtype)(cell, m, X[:, t].copy(), h, work, work.nbytes) == OK
+            np.testing.assert_array_equal(h, fc["h"][:, t])
+        for name, given in (("sequence", sizes[2:]), ("forward", sizes)):
+            h, H = h0.copy(), np.empty((m, s, u), dtype)
+            assert typed(name, dtype)(cell, m, s, X, h, H, *given) == OK
+            np.testing.assert_array_equal(H, fc["h"])
+            np.testing.assert_array_equal(h, fc["last"])
+        dX, dh = np.empty_like(X), dstate.copy()
+        g = np.zeros(function("parameter_count", ctypes.c_ssize_t)(cell), dtype)
+        assert typed("backward", dtype)(cell, m, s, dH, dh, dX, *sizes) == OK
+        assert typed("gradients", dtype)(cell, m, s, X, g, *sizes) == OK
+        np.testing.assert_array_equal(dX, bc["dX"])
+        np.testing.assert_array_equal(dh, bc["dh0"])
+        np.testing.assert_array_equal(g, np.concatenate([due["d" + name].ravel() for name in variant.names]))
+        assert typed("update", dtype)(cell, g, 0.25) == OK
+        for name in p:
+            np.testing.assert_array_equal(cell.p[name], p[name] - dtype(0.25) * due["d" + name], name)
+        h = h0.copy()  # and the pack has the new weights
+        assert typed("sequence", dtype)(cell, m, s, X, h, None, work, work.nbytes) == OK
+        np.testing.assert_array_equal(h, compiled(variant, cell.p, X, h0, None, dH)[0]["last"])
+
+
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=str)
+def test_sizes_that_no_memory_has_are_refused(variant):
+    cell = cgru.Cell(random_parameters(variant, 3, 4), variant, batch=2**20)
+    work, cache, X, h = room("workspace", cell, 2, 5), room("cache", cell, 2, 5), np.ones((2, 5, 3)), np.ones((2, 4))
+    for m, s in ((1, 2**62), (1, 2**63 - 1), (2, 2**61), (2**20, 2**41), (3, 2**58), (1, 2**56), (2**20, 2**36)):
+        assert function("workspace_bytes", ctypes.c_ssize_t)(cell, m, s) in (0, room("workspace", cell, m, 300).nbytes)
+        assert function("cache_bytes", ctypes.c_ssize_t)(cell, m, s) == 0, (m, s)
+        assert typed("forward", np.float64)(cell, m, s, X, h, 0, cache, cache.nbytes, work, work.nbytes) in (SIZE, ROOM)
+    for s in (2**62, 2**63 - 1, 2**60):
+        assert function("workspace_bytes", ctypes.c_ssize_t)(cell, 1, s) == 0
+        assert typed("sequence", np.float64)(cell, 1, s, X, h, 0, work, work.nbytes) == SIZE
+    np.testing.assert_array_equal(h, 1)
+
+
 def test_gradients_are_added_and_optional_arrays_may_be_missing():
     layer = random_layer(3, 7)
     X, _, h0 = random_batch(2, 5, 3, 7, False)
@@ -159,6 +212,20 @@ def test_wrong_calls_are_answered_and_write_nothing(dtype):
     np.testing.assert_array_equal(h, 1)
 
 
+def test_variants_and_activations_have_names():
+    p = random_parameters(RESET_AFTER, 3, 4)
+    cell = cgru.Cell(p, RESET_AFTER, activate="relu", activate_reset=cgru.tanh)
+    assert cell.variant == "reset_after"
+    assert repr(cell) == "Cell(reset_after, elements=3, units=4, batch=1, dtype=float64)"
+    layer = random_layer(3, 4, activate=cgru.relu, activate_reset=cgru.tanh, reset_after=True)
+    layer.p = p
+    assert cgru.Cell(layer).variant == "reset_after"
+    X, h, work = np.ones((1, 1, 3)), np.ones((1, 4)), room("workspace", cell, 1, 1)
+    due = layer.predict(X, h0=h)
+    assert typed("step", np.float64)(cell, 1, X, h, work, work.nbytes) == OK
+    np.testing.assert_array_equal(h, due)
+
+
 def test_what_may_not_be_written_to_is_said():
     layer = random_layer(3, 4)
     layer.p["Uz"].flags.writeable = False
@@ -187,7 +254,14 @@ def test_odd_sizes_need_no_more_room_than_they_ask_for():
         (lambda: cgru.Cell({}), TypeError, ["source['Vz']"]),
         (lambda: cgru.Cell(random_layer(3, 4).p, "lstm"), ValueError, ["variant", "reset_before", "lstm"]),
         (lambda: cgru.Cell(random_layer(3, 4), "reset_before"), TypeError, ["variant", "None"]),
+        (lambda: cgru.Cell(random_layer(3, 4).p, ["x"]), ValueError, ["variant", "reset_before", "['x']"]),
+        (lambda: cgru.Cell(random_layer(3, 4).p, "reset_after"), ValueError, ["chh", "missing"]),
         (lambda: cgru.Cell(random_layer(3, 4), batch=0), ValueError, ["batch", "1", "0"]),
+        (lambda: cgru.Cell(random_layer(3, 4), batch=2**62), ValueError, ["batch", "memory", str(2**62)]),
+        (lambda: cgru.Cell(random_layer(3, 4), batch=2**80), ValueError, ["batch", "memory", str(2**80)]),
+        (lambda: cgru.Cell(random_layer(3, 4).p, activate="tahn"), ValueError, ["activate", "tanh", "tahn"]),
+        (lambda: cgru.Cell(random_layer(3, 4).p, activate_reset="softmax"), ValueError, ["activate_reset", "softmax"]),
+        (lambda: cgru.Cell(random_layer(3, 4).p, activate=3), TypeError, ["activate", "int"]),
         (lambda: cgru.Cell(random_layer(3, 4, activate=lambda x, deriv=False: x)), ValueError, ["activate", "lambda"]),
         (lambda: cgru.Cell(random_layer(3, 4).p, activate=np.tanh), ValueError, ["activate", "tanh"]),
         (lambda: cgru.Cell(cgru.GRU(4)), RuntimeError, ["p", "empty"]),

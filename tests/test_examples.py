@@ -6,30 +6,20 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from helpers import needs_compiler
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 SITE = Path(sysconfig.get_path("platlib")).resolve()
 
 
-def missing():
-    """What the examples cannot be built without; None if all is there."""
-    for name, least in (("Cython", 3), ("setuptools", 77), ("pip", 0)):
-        try:
-            if int(version(name).partition(".")[0]) < least:
-                return f"{name} is older than {least}"
-        except PackageNotFoundError:
-            return f"no {name}"
-    compiler = sysconfig.get_config_var("CC")
-    return None if compiler is None or shutil.which(compiler.split()[0]) else "no C compiler"
-
-
-pytestmark = pytest.mark.skipif(not EXAMPLES.is_dir(), reason="examples/ does not lie beside the tests")
-needs_compiler = pytest.mark.skipif(missing() is not None, reason=f"cannot build: {missing()}")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not EXAMPLES.is_dir(), reason="examples/ does not lie beside the tests"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +78,7 @@ def built(python):
 )
 def test_the_pxd_is_the_installed_one(python, name, source, used):
     """And it brings no file of the inside along."""
-    python("-m", "cython", "-3", "-M", f"{name}/{source}", "-o", "traced.c")
+    python("-m", "cython", "-3", "-Werror", "-M", f"{name}/{source}", "-o", "traced.c")
     depends = (python.folder / "traced.c.dep").read_text().partition(":")[2].replace("\\\n", " ").split()
     paths = [(python.folder / path).resolve() for path in depends]
     assert {path for path in paths if path.parent.name == "cgru"} == {SITE / "cgru" / each for each in used}

@@ -459,11 +459,9 @@ def test_pickle_and_deepcopy():
     X, lengths, h0 = random_batch(3, 5, 2, 4, True)
     layer.forward(X, lengths, h0)
     twins = pickle.loads(pickle.dumps(layer)), copy.deepcopy(layer)
-    dX = layer.backward(np.ones((3, 4)))
     due = layer.forward(X, lengths)
     for twin in twins:
         assert repr(twin) == repr(layer)
-        np.testing.assert_array_equal(twin.backward(np.ones((3, 4))), dX)
         np.testing.assert_array_equal(twin.forward(X, lengths), due)
         twin.dropout = 0
     assert layer.dropout == 0.4
@@ -498,7 +496,7 @@ def test_two_threads():
     worker = threading.Thread(target=layer.forward, args=(inputs[0],))
     worker.start()
     assert inside.wait(10)
-    with pytest.raises(RuntimeError, match="another call is inside this layer"):
+    with pytest.raises(RuntimeError, match="another thread is inside this layer"):
         layer.forward(inputs[0])
     leave.set()
     worker.join()

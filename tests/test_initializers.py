@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 import cgru
+from cgru.initializers import named
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 3), (3, 5), (4, 4), (1, 7)])
@@ -27,3 +28,16 @@ def test_xavier():
     assert W.std() == pytest.approx(np.sqrt(2 / 800), rel=0.02)
     draw = np.random.default_rng(0).standard_normal((300, 500))
     np.testing.assert_allclose(W, draw * np.sqrt(2 / 800))
+
+
+def test_standard_normal():
+    draw = np.random.default_rng(0).standard_normal((30, 50))
+    np.testing.assert_array_equal(cgru.standard_normal((30, 50), np.random.default_rng(0)), draw)
+
+
+def test_given_by_name():
+    for name in ("orthogonal", "xavier", "standard_normal"):
+        assert named(name, "initialization") is getattr(cgru, name)
+    assert named(np.zeros, "initialization") is np.zeros
+    with pytest.raises(ValueError, match=r"^initialization: expected one of 'orthogonal', .*, got 'glorot'$"):
+        named("glorot", "initialization")

@@ -79,6 +79,15 @@ def test_pairs_neither_overflow_nor_vanish(dtype, size):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("loss", [losses.cross_entropy, losses.binary_cross_entropy])
+def test_outputs_count_as_the_epsilon_at_least(loss, dtype):
+    eps = np.finfo(dtype).eps
+    least, zero = (loss(np.array([[a, 0.5]], dtype), np.array([[1.0, 0]])) for a in (eps, 0))
+    assert zero[0] == least[0]
+    np.testing.assert_array_equal(zero[1], least[1])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("loss", [losses.cross_entropy, losses.binary_cross_entropy])
 def test_outputs_of_exactly_zero_and_one(loss, dtype):
     A = np.array([[0.0, 1.0], [1.0, 0.0]], dtype)
     value, gradient = loss(A, np.array([[1.0, 0.0], [1.0, 0.0]]))
@@ -86,6 +95,25 @@ def test_outputs_of_exactly_zero_and_one(loss, dtype):
     assert np.isfinite(gradient).all()
     assert gradient[0, 0] < 0
     assert gradient.dtype == dtype
+
+
+def test_sums_are_double():
+    """Of many float32 outputs a sum in float32 would lose digits."""
+    A = np.random.default_rng(1).random((40_000, 2)).astype(np.float32)
+    Y = np.random.default_rng(2).integers(0, 2, A.shape)
+    wide = A.astype(np.float64)
+    for loss in (*losses.LOSSES.values(), *losses.CANONICAL.values()):
+        value, gradient = loss(A, Y)
+        assert value == pytest.approx(loss(wide, Y)[0], rel=3e-7)
+        assert gradient.dtype == np.float32
+
+
+def test_outputs_that_the_caller_has_are_not_computed_again():
+    for loss, activate in ((losses.softmax_cross_entropy, cgru.softmax), (losses.sigmoid_cross_entropy, cgru.sigmoid)):
+        A = activate(Z)
+        np.testing.assert_array_equal(loss(Z, ONE_HOT, A)[1], loss(Z, ONE_HOT)[1])
+        assert not np.array_equal(loss(Z, ONE_HOT, A + 1)[1], loss(Z, ONE_HOT)[1])
+        assert loss(Z, ONE_HOT, A + 1)[0] == loss(Z, ONE_HOT)[0]
 
 
 def test_nan_stays_nan():
@@ -96,7 +124,11 @@ def test_nan_stays_nan():
 # --- which loss ---
 
 
-def test_chosen_by_the_head():
+def test_chosen_by_the_head_or_by_name():
+    for name in losses.LOSSES:
+        assert losses.chosen(name, np.sin, 2) == name
+    assert losses.chosen("mse", cgru.softmax, 2) == "mean_squared_error"
+    assert losses.chosen("binary_cross_entropy", cgru.softmax, 2) == "binary_cross_entropy"
     assert losses.chosen(None, cgru.softmax, 3) == "cross_entropy"
     assert losses.chosen(None, cgru.sigmoid, 1) == "binary_cross_entropy"
     assert losses.chosen(None, cgru.identity, 1) == "mean_squared_error"
@@ -105,19 +137,21 @@ def test_chosen_by_the_head():
 
 
 @pytest.mark.parametrize(
-    ("loss", "activate", "k"),
+    ("loss", "activate", "k", "words"),
     [
-        ("hinge", cgru.softmax, 2),
-        (3, cgru.softmax, 2),
-        ("cross_entropy", cgru.sigmoid, 2),
-        ("cross_entropy", cgru.identity, 2),
-        ("binary_cross_entropy", cgru.tanh, 1),
-        ("cross_entropy", cgru.softmax, 1),
-        (None, cgru.softmax, 1),
+        ("hinge", cgru.softmax, 2, "one of cross_entropy, .* or None, got 'hinge'"),
+        (3, cgru.softmax, 2, "one of .*, got 3"),
+        (["mse"], cgru.softmax, 2, "one of .*, got"),
+        ("cross_entropy", cgru.sigmoid, 2, 'a head with activate="softmax" for cross_entropy, got sigmoid'),
+        ("cross_entropy", cgru.identity, 2, 'a head with activate="softmax" for cross_entropy, got identity'),
+        ("binary_cross_entropy", cgru.tanh, 1, 'a head with activate="sigmoid" or activate="softmax" for .*, got tanh'),
+        ("cross_entropy", cgru.softmax, 1, "a head of at least 2 units"),
+        ("cross_entropy", np.sin, 1, "a head of at least 2 units"),
+        (None, cgru.softmax, 1, "a head of at least 2 units"),
     ],
 )
-def test_refused_losses(loss, activate, k):
-    with pytest.raises(ValueError, match=r"^loss: expected"):
+def test_refused_losses(loss, activate, k, words):
+    with pytest.raises(ValueError, match=rf"^loss: expected {words}"):
         losses.chosen(loss, activate, k)
 
 
@@ -155,6 +189,7 @@ def test_targets(loss, k, y, Y, classes):
         ("cross_entropy", 4, [0, 1, 2, 3, 4], ValueError, "0 to 3"),
         ("cross_entropy", 4, [0, 1, 2, 3, -1], ValueError, "-1"),
         ("cross_entropy", 4, [0.0, 1, 2, 3, 3], TypeError, "integers"),
+        ("cross_entropy", 2, [False, True, True, True, False], TypeError, "integers"),
         ("cross_entropy", 4, LABELS[:4], ValueError, "shape"),
         ("cross_entropy", 4, LABELS[:, None], ValueError, "shape"),
         ("cross_entropy", 4, np.full((5, 4), 0.3), ValueError, "sum"),
@@ -174,6 +209,67 @@ def test_targets(loss, k, y, Y, classes):
 def test_refused_targets(loss, k, y, error, words):
     with pytest.raises(error, match=rf"^y: .*{words}"):
         losses.targets(y, 5, k, loss)
+
+
+def test_probabilities_that_nearly_sum_to_one_come_back_normalised():
+    near = SOFT * np.array([[1.0004], [0.9996], [1], [1], [1]])
+    np.testing.assert_allclose(losses.targets(near, 5, 4, "cross_entropy")[0].sum(axis=1), 1, rtol=1e-15)
+    far = SOFT * np.array([[1], [1], [0.998], [1], [1]])
+    with pytest.raises(ValueError, match=r"^y: expected class probabilities, .* sum 0\.998$"):
+        losses.targets(far, 5, 4, "cross_entropy")
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_sum_that_is_just_near_enough(sign):
+    for off, taken in ((0.9e-3, True), (1.1e-3, False)):
+        y = np.array([[0.25, 0.75 + sign * off]])
+        if taken:
+            assert losses.targets(y, 1, 2, "cross_entropy")[0].sum() == pytest.approx(1, rel=1e-15)
+        else:
+            with pytest.raises(ValueError, match="sum"):
+                losses.targets(y, 1, 2, "cross_entropy")
+
+
+NUMBERS = r'; numbers to predict need a head with activate="identity"$'
+
+
+@pytest.mark.parametrize(
+    ("loss", "k", "y", "words"),
+    [
+        ("binary_cross_entropy", 1, [0.5, 2.5], "reals from 0 to 1 .*, got 2.5" + NUMBERS),
+        ("binary_cross_entropy", 1, [0.5, -0.1], "reals from 0 to 1 .*, got -0.1" + NUMBERS),
+        (
+            "binary_cross_entropy",
+            1,
+            [0, 7],
+            'integers from 0 to 1 .*, got 7; .*activate="softmax", numbers .*"identity"',
+        ),
+        ("cross_entropy", 3, [0.5, 2.5], "integers .*, got float64 .*" + NUMBERS),
+        ("cross_entropy", 2, [[0.5, 2.5], [0, 1]], "reals from 0 to 1 .*, got 2.5" + NUMBERS),
+        ("cross_entropy", 3, [0, 3], "integers from 0 to 2 .*, got 3; N classes need a head of N units$"),
+        ("cross_entropy", 3, [0, -1], "integers from 0 to 2 .*, got -1; N classes need a head of N units$"),
+    ],
+)
+def test_the_cure_is_named(loss, k, y, words):
+    with pytest.raises((TypeError, ValueError), match=f"^y: expected {words}"):
+        losses.targets(np.array(y), 2, k, loss)
+
+
+def test_errors_call_the_targets_what_they_are_told():
+    for call in (losses.targets, lambda y, m, k, loss, name: losses.step_targets(y, REAL, k, loss, name)):
+        with pytest.raises(ValueError, match=r"^validation y: expected shape"):
+            call(np.zeros((1, 1)), 2, 2, "cross_entropy", "validation y")
+
+
+def test_compact_targets():
+    Y, classes = losses.compact(LABELS.astype(np.int8), 5, 4, "cross_entropy", "y")
+    assert Y.dtype == classes.dtype == np.intp
+    np.testing.assert_array_equal(Y, LABELS)
+    np.testing.assert_array_equal(losses.spelled_out(Y, 4), ONE_HOT)
+    assert losses.spelled_out(SOFT, 4) is SOFT
+    assert losses.compact(np.ones((5, 1), int), 5, 1, "binary_cross_entropy", "y")[1].shape == (5,)
+    assert losses.compact(np.ones((5, 1)), 5, 1, "binary_cross_entropy", "y")[1] is None
+    assert losses.compact(np.ones((5, 2), int), 5, 2, "binary_cross_entropy", "y")[1] is None
 
 
 REAL = np.array([[True, True], [True, False], [True, True]])
@@ -214,6 +310,15 @@ def test_targets_at_steps(loss, k, y, due):
 def test_refused_targets_at_steps(loss, k, y, error, words):
     with pytest.raises(error, match=rf"^y: .*{words}"):
         losses.step_targets(y, REAL, k, loss)
+
+
+def test_classes():
+    """Half is not more than half, and the first of equals is the largest."""
+    A = np.array([[0.5], [np.nextafter(0.5, 1)], [0.49], [1], [0]])
+    assert losses.classes(A, "binary_cross_entropy").tolist() == [[0], [1], [0], [1], [0]]
+    assert losses.classes(np.array([[0.3, 0.3, 0.1], [0, 0.1, 0.2]]), "cross_entropy").tolist() == [0, 2]
+    assert losses.classes(np.array([[[0.3, 0.7], [0.9, 0.1]]]), "cross_entropy").tolist() == [[1, 0]]
+    assert losses.classes(A, "binary_cross_entropy").dtype.kind == "i"
 
 
 def test_hits():

@@ -91,6 +91,22 @@ def test_clip_norm_does_not_overflow_in_float32():
     np.testing.assert_allclose(p["0.W"], -0.5)
 
 
+def test_gradients_of_zero_and_infinity_are_not_clipped():
+    zero, infinite = {"0.W": np.zeros((2, 2))}, {"0.W": np.array([[1.0, -np.inf]]), "0.b": np.ones((1, 2))}
+    assert optimizers.clip_factor(zero, 1.0) == optimizers.clip_factor(infinite, 1.0) == 1
+    assert optimizers.clip_factor({}, 1.0) == 1
+    p = {"0.W": np.ones((2, 2))}
+    cgru.SGD(1.0, clip_norm=1.0).step(p, zero, {})
+    assert (p["0.W"] == 1).all()
+
+
+def test_a_step_without_a_fraction_is_the_first():
+    p = {"0.W": np.zeros((2, 2))}
+    cgru.SGD(1.0, schedule="linear").step(p, {"0.W": np.ones((2, 2))}, {})
+    assert (p["0.W"] == -1).all()
+    assert cgru.SGD(1.0, schedule="linear").rate() == 1
+
+
 def test_schedules():
     ends = {optimizers.constant: (1, 1, 1), optimizers.linear: (1, 0.5, 0), optimizers.cosine: (1, 0.5, 0)}
     for schedule, due in ends.items():
@@ -100,6 +116,71 @@ def test_schedules():
     p, steps = drawn()
     got = run(cgru.SGD(0.1, schedule=optimizers.linear), fractions=(0.0, 0.25, 0.5))
     same(got, {key: p[key] - 0.1 * (steps[0][key] + 0.75 * steps[1][key] + 0.5 * steps[2][key]) for key in p})
+
+
+def test_schedules_by_name():
+    for name in ("constant", "linear", "cosine"):
+        for kind in (cgru.SGD, cgru.Adam):
+            assert kind(schedule=name) == kind(schedule=getattr(optimizers, name))
+            assert kind(schedule=name).schedule is getattr(optimizers, name)
+    with pytest.raises(
+        ValueError, match=r"^schedule: expected one of 'constant', 'linear', 'cosine', or .*, got 'step'$"
+    ):
+        cgru.Adam(schedule="step")
+
+
+def test_optimizers_by_name():
+    assert optimizers.named("sgd") == cgru.SGD()
+    assert optimizers.named("adam") == cgru.Adam()
+    own = cgru.Adam(0.3)
+    assert optimizers.named(own) is own
+    for wrong, error in (("Adam", ValueError), (cgru.Adam, TypeError), (None, TypeError), (3, TypeError)):
+        with pytest.raises(error, match=r"^optimizer: expected 'sgd', 'adam', an SGD or an Adam, got"):
+            optimizers.named(wrong)
+
+
+class Layer:
+    """What a step needs of a layer."""
+
+    def __init__(self, p, g, trainable=True):
+        self.p, self.g, self.o, self.trainable = p, {"d" + key: value for key, value in g.items()}, {}, trainable
+
+
+@pytest.mark.parametrize("optimizer", [cgru.SGD(0.1, 0.9), cgru.Adam(0.1, weight_decay=0.1, clip_norm=0.5)])
+def test_a_step_of_a_layer(optimizer):
+    due, steps = drawn()
+    layer, state = Layer(copy.deepcopy(due), {}), {}
+    held = dict(layer.p)
+    for g in steps:
+        layer.g = {"d" + key: value.reshape(-1) if value.shape[0] == 1 else value for key, value in g.items()}
+        optimizer.step(layer)
+        optimizer.step(due, g, state)
+    same(layer.p, due)
+    assert all(layer.p[key] is held[key] for key in held)
+    layer.trainable = False
+    optimizer.step(layer)
+    same(layer.p, due, rtol=0)
+
+
+def test_a_step_of_a_layer_needs_gradients():
+    with pytest.raises(RuntimeError, match=r"^step: expected compute_gradients"):
+        cgru.Adam().step(Layer(drawn()[0], {}))
+
+
+def test_a_layer_learns_by_an_optimizer_alone():
+    rng = np.random.default_rng(0)
+    layer, X = cgru.GRU(4, rng=0), rng.standard_normal((20, 6, 3))
+    target = np.tanh(X.sum(axis=(1, 2)))[:, None] * np.ones(4)
+    layer.compute_shapes(X)
+    layer.initialize_parameters()
+    losses, adam = [], cgru.Adam(0.05, schedule="constant")
+    for _ in range(30):
+        E = layer.forward(X) - target
+        losses.append((E**2).mean())
+        layer.backward(2 * E / E.size)
+        layer.compute_gradients()
+        adam.step(layer)
+    assert losses[-1] < 0.3 * losses[0]
 
 
 def test_a_parameter_that_joins_later_starts_fresh():
@@ -113,6 +194,8 @@ def test_a_parameter_that_joins_later_starts_fresh():
 
 
 def test_one_optimizer_serves_many_and_keeps_nothing():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        cgru.SGD().learning_rate = 1
     optimizer = cgru.Adam(0.1)
     before = dataclasses.asdict(optimizer)
     same(run(optimizer), run(optimizer), rtol=0)
@@ -136,6 +219,7 @@ def test_one_optimizer_serves_many_and_keeps_nothing():
         (cgru.Adam, {"learning_rate": True}, TypeError),
         (cgru.Adam, {"beta_1": 1}, ValueError),
         (cgru.Adam, {"beta_2": -1e-9}, ValueError),
+        (cgru.Adam, {"beta_2": 1.0}, ValueError),
         (cgru.Adam, {"epsilon": 0.0}, ValueError),
         (cgru.Adam, {"weight_decay": -1}, ValueError),
         (cgru.Adam, {"clip_norm": -1}, ValueError),

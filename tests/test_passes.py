@@ -1,7 +1,8 @@
-"""Passes: many alive at once, on any threads, over memory of others; and what is done to the dicts does not reach them."""
+"""Passes: many alive at once, on any threads, over memory of others; what is done to the dicts does not reach them."""
 
 import gc
 import itertools
+import pickle
 import threading
 import weakref
 
@@ -301,8 +302,9 @@ def test_values_that_are_written_count():
     X, _, _ = random_batch(4, 5, 2, 3, False)
     layer.forward(X)
     layer.fc["z"][...] = 0.25
-    due = reference.backward(layer.p, {**layer.fc, "z": np.full((4, 5, 3), 0.25), "z_": np.log(np.full((4, 5, 3), 1 / 3))},
-                             np.ones((4, 5, 3)))  # fmt: skip
+    z = np.full((4, 5, 3), 0.25)
+    fc = {**layer.fc, "z": z, "z_": np.log(z / (1 - z))}
+    due = reference.backward(layer.p, fc, np.ones((4, 5, 3)))
     assert_close(layer.backward(np.ones((4, 5, 3))), due["dX"], 1e-12)
     layer.bc["dz_"][...] = 2
     layer.compute_gradients()
@@ -310,14 +312,12 @@ def test_values_that_are_written_count():
 
 
 def test_a_pickle_has_no_caches():
-    import pickle
-
     layer = random_layer(2, 3)
     X, _, _ = random_batch(400, 50, 2, 3, False)
     layer.forward(X)
     layer.backward(np.ones((400, 3)))
     layer.compute_gradients()
-    assert len(pickle.dumps(layer)) < 4000
+    assert len(pickle.dumps(layer)) < 20000  # its state among them
     other = pickle.loads(pickle.dumps(layer))
     assert not other.fc
     assert other.last is None

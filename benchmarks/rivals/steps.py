@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -72,12 +71,10 @@ class FromC(Steps):
         step, cell = ctypes.c_void_p(address("step_float")), ctypes.c_void_p(self.cell.address)
         sizes = map(ctypes.c_ssize_t, (*frames.shape, turns))
         room = ctypes.c_ssize_t(self.workspace.nbytes)
-        call = partial(
-            self.library.cell_steps, step, cell, array(frames), *sizes, array(self.h), array(self.workspace), room
-        )
+        given = step, cell, array(frames), *sizes, array(self.h), array(self.workspace), room
 
-        def run() -> None:
-            if code := call():
+        def run() -> None:  # holds self, with which the cell goes
+            if code := self.library.cell_steps(*given):
                 raise RuntimeError(f"step_float: expected 0, got the code {code}")
 
         return run

@@ -69,73 +69,65 @@ square root, is in the units of y.
 """
 
 
+_MODEL_HELP = "a file that `cgru fit` or Network.save wrote"
+_VOWELS = "(default: the embedded Japanese Vowels)"
+Add = Callable[..., Any]
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser; `command` is the name of one of the commands, or None."""
-    whole = _Parser(prog="cgru", description="Train and run recurrent networks (GRU) on the CPU.")
+    whole = _Parser(prog="cgru", description="Train and run recurrent networks (GRU) on the CPU.", allow_abbrev=False)
     whole.add_argument("--version", action="version", version=f"cgru {cgru.__version__}")
     commands = whole.add_subparsers(metavar="COMMAND", title="commands", dest="command")
 
-    def command(name: str, summary: str, epilog: str | None = _DATA_HELP) -> Callable[..., None]:
+    def command(name: str, summary: str, epilog: str | None = _DATA_HELP) -> Add:
+        texts = {"help": summary, "description": summary, "epilog": epilog}
         form = argparse.RawDescriptionHelpFormatter
-        return commands.add_parser(
-            name, help=summary, description=summary, epilog=epilog, formatter_class=form
-        ).add_argument
+        return commands.add_parser(name, **texts, formatter_class=form, allow_abbrev=False).add_argument
 
-    _add_fit(command("fit", "Train a network on DATA.npz, or on the embedded Japanese Vowels, and save it."))
-
-    add = command(
-        "predict",
-        "Run a saved MODEL on DATA.npz: one prediction a line, with predictions at each step an empty line after each "
-        "sequence; or a file with all outputs.",
+    add = command("fit", "Train a network on DATA.npz, or on the embedded Japanese Vowels, and save it.")
+    _add_model(add)
+    _add_training(add)
+    _add_running(add)
+    _add_predict(
+        command(
+            "predict",
+            "Run a saved MODEL on DATA.npz: one prediction a line, with predictions at each step an empty line after "
+            "each sequence; or a file with all outputs.",
+        )
     )
-    add("model", metavar="MODEL", help="a file that `cgru fit` or Network.save wrote")
-    add("data", metavar="DATA.npz", help="the sequences; of a file with a split, the test split")
-    add(
-        "-o",
-        "--output",
-        metavar="OUT",
-        help="write all outputs of the network to OUT, ending in .npz or .csv (default: predictions to stdout)",
+    _add_evaluate(
+        command("evaluate", "Print the loss and the accuracy (of a regression the RMSE) of a saved MODEL on DATA.npz.")
     )
-
-    add = command(
-        "evaluate", "Print the loss and the accuracy (of a regression the RMSE) of a saved MODEL on DATA.npz."
+    _add_export(
+        command("export", "Write a saved MODEL as one C file and a header, to run without Python.", epilog=None)
     )
-    add("model", metavar="MODEL", help="a file that `cgru fit` or Network.save wrote")
-    add(
-        "data",
-        nargs="?",
-        metavar="DATA.npz",
-        help="the data set; of a file with a split, the test split (default: the embedded Japanese Vowels)",
-    )
-
-    add = command("export", "Write a saved MODEL as one C file and a header, to run without Python.", epilog=None)
-    add("model", metavar="MODEL", help="a file that `cgru fit` or Network.save wrote")
-    add("-o", "--output", required=True, metavar="NAME.c", help="the C file; NAME.h is written beside it")
-    add("--name", help="what public names in C begin with (default: NAME)")
-    add("--dtype", choices=("float32", "float64"), help="the numbers it computes with (default: the model's own)")
-
     command("info", "Print the version, the instruction set and the threads in use.", epilog=None)
     return whole
 
 
-def _add_fit(add: Callable[..., None]) -> None:
-    # How the defaults were chosen, on the training split of Japanese Vowels alone, stands in cgru/datasets/README.md.
-    add("data", nargs="?", metavar="DATA.npz", help="the data set (default: the embedded Japanese Vowels)")
-    add("--units", type=_COUNT, default=100, metavar="N", help="unit cells of a GRU layer (default: %(default)s)")
+# How the defaults of fit were chosen, on the training split of Japanese Vowels alone, stands in
+# cgru/datasets/README.md.
+
+
+def _add_model(add: Add) -> None:
+    """What `cgru fit` trains, and on what."""
+    add("data", nargs="?", metavar="DATA.npz", help=f"the data set {_VOWELS}")
+    add("--units", type=_COUNT, default=100, metavar="N", help="units of a GRU layer (default: %(default)s)")
     add("--layers", type=_COUNT, default=1, metavar="N", help="GRU layers (default: %(default)s)")
     add(
         "--bidirectional",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="run each layer in both directions, with as many unit cells in each; a model for streams or for C needs "
+        help="run each layer in both directions, with as many units in each; a model for streams or for C needs "
         "--no-bidirectional (default: yes)",
     )
     add(
-        "--dropout",
+        "--output-dropout",
         type=_SHARE,
         default=0.2,
         metavar="RATE",
-        help="share of each layer's outputs to drop in training (default: %(default)s)",
+        help="share of each layer's outputs to drop in training, at each step anew (default: %(default)s)",
     )
     add(
         "--pool",
@@ -143,6 +135,11 @@ def _add_fit(add: Callable[..., None]) -> None:
         default="last",
         help="what the head gets of all states: the last, their mean or the largest (default: %(default)s)",
     )
+    add("--float64", action="store_true", help="train in double precision (default: single)")
+
+
+def _add_training(add: Add) -> None:
+    """How `cgru fit` trains."""
     add("--epochs", type=_COUNT, default=30, metavar="N", help="passes over the data (default: %(default)s)")
     add("--batch-size", type=_COUNT, default=27, metavar="N", help="sequences a step (default: %(default)s)")
     add(
@@ -174,8 +171,34 @@ def _add_fit(add: Callable[..., None]) -> None:
         help="stop after N epochs without a better validation loss; needs --validation (default: never)",
     )
     add("--seed", type=_SEED, default=0, metavar="N", help="of weights and shuffling (default: %(default)s)")
-    add("--float64", action="store_true", help="train in double precision (default: single)")
+
+
+def _add_running(add: Add) -> None:
+    """What `cgru fit` takes and leaves."""
     add("--threads", type=_COUNT, metavar="N", help=f"threads to run on (default: {cgru.get_num_threads()} here)")
     add("-o", "--output", default="cgru-model.npz", metavar="MODEL", help="the model's file (default: %(default)s)")
     add("--plot", metavar="CURVE.png", help="draw loss and accuracy over the epochs (png, pdf, svg; default: no)")
     add("-q", "--quiet", action="store_true", help="no progress, results only (default: no)")
+
+
+def _add_predict(add: Add) -> None:
+    add("model", metavar="MODEL", help=_MODEL_HELP)
+    add("data", metavar="DATA.npz", help="the sequences; of a file with a split, the test split")
+    add(
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="write all outputs of the network to OUT, ending in .npz or .csv (default: predictions to stdout)",
+    )
+
+
+def _add_evaluate(add: Add) -> None:
+    add("model", metavar="MODEL", help=_MODEL_HELP)
+    add("data", nargs="?", metavar="DATA.npz", help=f"the data set; of a file with a split, the test split {_VOWELS}")
+
+
+def _add_export(add: Add) -> None:
+    add("model", metavar="MODEL", help=_MODEL_HELP)
+    add("-o", "--output", required=True, metavar="NAME.c", help="the C file; NAME.h is written beside it")
+    add("--name", help="what public names in C begin with (default: NAME)")
+    add("--dtype", choices=("float32", "float64"), help="the numbers it computes with (default: the model's own)")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib.metadata
-import math
 import os
 import platform
 import sys
@@ -22,9 +21,10 @@ import numpy as np
 import cgru
 from cgru.cli.arguments import RequestError, as_request_error, parser
 from cgru.cli.output import WRITERS, check_output, plotter
+from cgru.cli.progress import Progress
+from cgru.cli.score import score, scored
 from cgru.cli.task import Task, at_steps, class_names, in_units_of, real_steps, targets, task_of
 from cgru.datasets import Dataset, Split, load_japanese_vowels, read
-from cgru.network.history import Epoch
 
 __all__ = ["main"]
 
@@ -63,7 +63,8 @@ def _help(arguments: argparse.Namespace) -> int:
 def _discard_stdout() -> None:
     """What is still buffered can go nowhere: without this the interpreter complains about it once more at exit."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        stdout = sys.stdout.fileno()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout)
 
 
 # --- fit ---
@@ -74,7 +75,7 @@ def fit(arguments: argparse.Namespace) -> int:
     if arguments.patience and not arguments.validation:
         raise RequestError("argument --patience: needs --validation SHARE")
     check_output(arguments.output, arguments.data)
-    draw = plotter(arguments.plot, arguments.data, arguments.output) if arguments.plot else None
+    draw = None if arguments.plot is None else plotter(arguments.plot, arguments.data, arguments.output)
     if arguments.threads:
         with as_request_error("argument --threads: "):
             cgru.set_num_threads(arguments.threads)
@@ -82,7 +83,7 @@ def fit(arguments: argparse.Namespace) -> int:
     task = task_of(data, source)
     if arguments.pool != "last" and at_steps(task.train):
         raise RequestError(f"argument --pool: {source} has a class for each step, so that there is nothing to pool")
-    progress = _Progress(arguments.epochs, arguments.quiet)
+    progress = Progress(arguments.epochs, arguments.quiet)
     progress.say(*_described(data, task, source, arguments.validation))
 
     net = _network(arguments, task)
@@ -94,17 +95,7 @@ def fit(arguments: argparse.Namespace) -> int:
         return _say("cgru: interrupted before the first epoch was over: nothing is saved", 130)
     with as_request_error():
         net.save(arguments.output)
-
-    validated = net.history[-1].validation_loss is not None
-    kept = min(net.history, key=lambda epoch: epoch.validation_loss) if validated else net.history[-1]
-    if interrupted:
-        result = f"interrupted: the best model so far, of epoch {kept.epoch} of {arguments.epochs}"
-    elif task.test is not None:
-        result = f"test {_scored(net, data.test, task.test)}"
-    elif validated:
-        result = f"validation {_score(kept.validation_loss, kept.validation_accuracy)}"
-    else:
-        result = f"training {_scored(net, data.train, task.train)}"
+    result = _result(net, data, task, arguments.epochs, interrupted)
     if draw:
         draw(net.history, f"{os.path.basename(source)}: {result}")
     if interrupted:
@@ -113,6 +104,19 @@ def fit(arguments: argparse.Namespace) -> int:
     print(f"trained {len(net.history)} epochs in {seconds:.1f} s")
     print(f"model in {arguments.output}")
     return 0
+
+
+def _result(net: cgru.Network, data: Dataset, task: Task, epochs: int, interrupted: bool) -> str:
+    """The scores of the model that was kept; after Ctrl-C which epoch's it is."""
+    validated = net.history[-1].validation_loss is not None
+    kept = min(net.history, key=lambda epoch: epoch.validation_loss) if validated else net.history[-1]
+    if interrupted:
+        return f"interrupted: the best model so far, of epoch {kept.epoch} of {epochs}"
+    if task.test is not None:
+        return f"test {scored(net, data.test, task.test)}"
+    if validated:
+        return f"validation {score(kept.validation_loss, kept.validation_accuracy)}"
+    return f"training {scored(net, data.train, task.train)}"
 
 
 def _described(data: Dataset, task: Task, source: str, validation: float) -> list[str]:
@@ -134,32 +138,32 @@ def _described(data: Dataset, task: Task, source: str, validation: float) -> lis
 
 
 def _network(arguments: argparse.Namespace, task: Task) -> cgru.Network:
-    dtype = np.float64 if arguments.float64 else np.float32
     every = at_steps(task.train)  # outputs at all steps
     layers: list[Any] = []
     for i in range(arguments.layers):
         sequences = every or arguments.pool != "last" or i < arguments.layers - 1
-        layer = cgru.GRU(arguments.units, sequences=sequences, dtype=dtype)
+        layer = cgru.GRU(arguments.units, sequences=sequences)
         layers.append(cgru.Bidirectional(layer) if arguments.bidirectional else layer)
-        if arguments.dropout:
-            layers.append(cgru.Dropout(arguments.dropout))
+        if arguments.output_dropout:
+            layers.append(cgru.Dropout(arguments.output_dropout))
     if arguments.pool != "last":
         layers.append(cgru.Pool(arguments.pool))
     if task.names is not None:
-        head = cgru.Dense(len(task.names), activate=cgru.softmax, dtype=dtype)
+        layers.append(cgru.Dense(len(task.names), "softmax"))
     else:
-        head = cgru.Dense(1 if task.train.ndim == 1 else task.train.shape[1], activate=cgru.identity, dtype=dtype)
+        layers.append(cgru.Dense(1 if task.train.ndim == 1 else task.train.shape[1], "identity"))
     adam = cgru.Adam(
         arguments.learning_rate,
         weight_decay=arguments.weight_decay,
         clip_norm=arguments.clip_norm,
-        schedule=cgru.optimizers.cosine,
+        schedule="cosine",
     )
-    return cgru.Network([*layers, head], optimizer=adam, seed=arguments.seed, class_names=task.names)
+    dtype = np.float64 if arguments.float64 else np.float32
+    return cgru.Network(layers, optimizer=adam, seed=arguments.seed, class_names=task.names, dtype=dtype)
 
 
 def _train(
-    net: cgru.Network, data: Dataset, task: Task, arguments: argparse.Namespace, progress: _Progress, source: str
+    net: cgru.Network, data: Dataset, task: Task, arguments: argparse.Namespace, progress: Progress, source: str
 ) -> bool:
     """Fit `net`; return whether Ctrl-C ended it."""
     units = contextlib.nullcontext() if task.names is not None else in_units_of(task.train, net)
@@ -187,69 +191,13 @@ def _train(
         raise RequestError(why) from error
 
 
-class _Progress:
-    """The callback of a fit. It shows a bar in a terminal where tqdm is installed, else about ten lines."""
-
-    def __init__(self, epochs: int, quiet: bool):
-        self.epochs, self.quiet = epochs, quiet
-        self.bar: Any = None
-
-    def say(self, *lines: str) -> None:
-        if not self.quiet:
-            print(*lines, sep="\n", file=sys.stderr, flush=True)
-
-    def __enter__(self) -> _Progress:
-        if not self.quiet and sys.stderr is not None and sys.stderr.isatty():
-            with contextlib.suppress(ImportError):
-                from tqdm import tqdm
-
-                # Some containers' terminals claim to have no rows and no columns: a bar would not be drawn at all.
-                sized = all(os.get_terminal_size(sys.stderr.fileno()))
-                room = {"dynamic_ncols": True} if sized else {"ncols": 80, "nrows": 24}
-                self.bar = tqdm(total=self.epochs, bar_format="{n}/{total} {bar} {remaining}{postfix}", **room)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-    def __call__(self, epoch: Epoch) -> None:
-        if self.bar is not None:
-            self.bar.set_postfix_str(self._short(epoch), refresh=False)
-            self.bar.update()
-        elif epoch.epoch in (1, self.epochs) or epoch.epoch % math.ceil(self.epochs / 10) == 0:
-            self.say(f"epoch {epoch.epoch:{len(str(self.epochs))}}/{self.epochs}: {self._long(epoch)}")
-
-    def _short(self, epoch: Epoch) -> str:
-        """For the bar: with a hundred epochs and validation it fits into 60 columns."""
-        digits = 3 if (self.bar.format_dict["ncols"] or 80) < 70 else 4  # None where tqdm is told to be silent
-        state = f"loss {_figure(epoch.loss, digits)}"
-        if epoch.accuracy is not None:
-            state += f" acc {epoch.accuracy:.1%}"
-        if epoch.validation_loss is not None:
-            state += f" val {_figure(epoch.validation_loss, digits)}"
-        if epoch.validation_accuracy is not None:
-            state += f"/{epoch.validation_accuracy:.1%}"
-        return state
-
-    def _long(self, epoch: Epoch) -> str:
-        state = f"loss {_figure(epoch.loss)}"
-        if epoch.accuracy is not None:
-            state += f", accuracy {epoch.accuracy:.1%}"
-        if epoch.validation_loss is not None:
-            state += f", validation {_figure(epoch.validation_loss)}"
-        if epoch.validation_accuracy is not None:
-            state += f", {epoch.validation_accuracy:.1%}"
-        return state
-
-
 # --- predict, evaluate, export, info ---
 
 
 def predict(arguments: argparse.Namespace) -> int:
     """`cgru predict`."""
     write = None
-    if arguments.output:
+    if arguments.output is not None:
         write = WRITERS.get(os.path.splitext(arguments.output)[1].lower())
         if write is None:
             raise RequestError(f"argument -o: expected a name ending in .npz or .csv, got {arguments.output!r}")
@@ -259,7 +207,7 @@ def predict(arguments: argparse.Namespace) -> int:
     split, which = _used(data, source, net, arguments)
     if which:
         _say(f"{which} of {source}", 0)
-    classes = None
+    outputs = classes = None
     with as_request_error(f"{source}: "):
         if write or net.loss in (None, "mean_squared_error"):
             outputs = net.predict(split.X, split.lengths)
@@ -270,21 +218,20 @@ def predict(arguments: argparse.Namespace) -> int:
         write(arguments.output, outputs, classes, class_names(net), real)
         return 0
     with as_request_error(f"{arguments.model}: "):  # a class name may be more than the encoding of stdout has
-        places = slice(2 if net.per_step else 1)
-        values = outputs if classes is None else classes.reshape(*classes.shape[places], -1)
-        for i, row in enumerate(values):
-            if real is None:
-                print(*row)
-            else:
-                _print_steps(row[real[i]])
+        _print_predictions(outputs if classes is None else classes, real)
     return 0
 
 
-def _print_steps(rows: np.ndarray) -> None:
-    """The steps of one sequence and, before those of the next, an empty line."""
-    for row in rows:
-        print(*row)
-    print()
+def _print_predictions(values: np.ndarray, real: np.ndarray | None) -> None:
+    """One a line; of values at steps those that are `real` (m, s), and an empty line after each sequence."""
+    values = values.reshape(*values.shape[: 1 if real is None else 2], -1)
+    for i, row in enumerate(values):
+        if real is None:
+            print(*row)
+        else:
+            for step in row[real[i]]:
+                print(*step)
+            print()
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
@@ -294,7 +241,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     split, which = _used(data, source, net, arguments)
     y = targets(net, split, data.class_names, source)
     with as_request_error(f"{source}: "):
-        print(f"{which or 'all'} of {source}: {_scored(net, split, y)}")
+        print(f"{which or 'all'} of {source}: {scored(net, split, y)}")
     return 0
 
 
@@ -335,7 +282,7 @@ def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return 'not installed (pip install "cgru[cli]")'
+        return f"not installed (pip install {package})"
 
 
 # --- data, models and scores ---
@@ -364,22 +311,3 @@ def _used(data: Dataset, source: str, net: cgru.Network, arguments: argparse.Nam
         advice = "" if arguments.data else "; name the DATA.npz that it is for"
         raise RequestError(f"{source}: expected {due} elements a step, as {arguments.model} takes, got {got}{advice}")
     return split, which
-
-
-def _scored(net: cgru.Network, split: Split, y: np.ndarray) -> str:
-    scores = net.evaluate(split.X, y, lengths=split.lengths)
-    accuracy = scores.get("accuracy")
-    count = real_steps(split.X, split.lengths).sum() if net.per_step else len(y)
-    counted = "" if accuracy is None else f" ({round(accuracy * count)} of {count})"
-    return _score(scores["loss"], accuracy) + counted
-
-
-def _score(loss: float, accuracy: float | None) -> str:
-    return f"loss {_figure(loss)}, " + (
-        f"RMSE {_figure(math.sqrt(loss))}" if accuracy is None else f"accuracy {accuracy:.2%}"
-    )
-
-
-def _figure(value: float, digits: int = 4) -> str:
-    """With as many significant `digits`; numbers up to a million are written out."""
-    return f"{value:.0f}" if 10**digits <= value < 1e6 else f"{value:.{digits}g}"

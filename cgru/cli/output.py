@@ -5,28 +5,26 @@ from __future__ import annotations
 import codecs
 import csv
 import os
-import stat
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from cgru.cli.arguments import RequestError
-from cgru.network.files import beside
+from cgru.cli.arguments import RequestError, as_request_error
+from cgru.files import replaceable, replacing
 from cgru.network.history import Epoch
 
 __all__ = ["WRITERS", "check_output", "plotter"]
 
 
-def check_output(path: str, *read_from: str | None) -> None:
-    """Refuse a `path` that could not be written in the end, or that would replace what is read."""
-    folder = os.path.dirname(os.path.abspath(path))
-    if not os.path.isdir(folder):
-        raise RequestError(f"{path}: the folder {folder} does not exist")
-    if not os.access(folder, os.W_OK):
-        raise RequestError(f"{path}: the folder {folder} cannot be written to")
-    if not os.path.basename(path) or (os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode)):
-        raise RequestError(f"{path}: not the name of a file that could be written")
-    for other in read_from:
+def check_output(path: str, *others: str | None) -> None:
+    """Refuse a `path` that could not be written in the end, or that is one of the `others`, which are in use.
+
+    RequestError; OSError, with the path, for what the disk has against it.
+    """
+    with as_request_error():
+        replaceable(path)
+    for other in others:
         if other is not None and os.path.realpath(other) == os.path.realpath(path):
             raise RequestError(f"{path}: this would overwrite what the command reads or writes elsewhere")
 
@@ -39,7 +37,7 @@ def _write_npz(
     path: str, outputs: np.ndarray, classes: np.ndarray | None, names: tuple[str, ...], real: np.ndarray | None
 ) -> None:
     arrays = {} if classes is None else {"classes": np.asarray(classes).astype(str)}
-    with beside(path) as file:
+    with replacing(path) as file:
         np.savez(file, outputs=outputs, **arrays)
 
 
@@ -56,7 +54,7 @@ def _write_csv(
         header.append("class")
         columns.append(classes)
     header += names if classes is not None and len(names) == k else [f"output_{i}" for i in range(k)]
-    with beside(path) as file:
+    with replacing(path) as file:
         rows = csv.writer(codecs.getwriter("utf-8")(file))
         rows.writerow(header)
         rows.writerows([*first, *row] for *first, row in zip(*columns, outputs, strict=True))
@@ -73,7 +71,7 @@ def plotter(path: str, *others: str | None) -> Callable[[Sequence[Epoch], str], 
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise RequestError('argument --plot: matplotlib is not installed; pip install "cgru[cli]"') from None
+        raise RequestError("argument --plot: matplotlib is not installed; pip install matplotlib") from None
     check_output(path, *others)
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     kinds = figure.canvas.get_supported_filetypes()
@@ -82,28 +80,32 @@ def plotter(path: str, *others: str | None) -> Callable[[Sequence[Epoch], str], 
         raise RequestError(f"argument --plot: expected an ending of {', '.join(sorted(kinds))}, got {path!r}")
 
     def draw(history: Sequence[Epoch], title: str) -> None:
-        figure.suptitle(title, parse_math=False, wrap=True, fontsize="medium")
-        left = figure.add_subplot(xlabel="epoch", ylabel="loss")
-        left.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-        axes = {"loss": left}
-        if history[0].accuracy is not None:
-            axes["accuracy"] = left.twinx()
-            axes["accuracy"].set(ylabel="accuracy", ylim=(0, 1.01))
-            axes["accuracy"].yaxis.set_major_formatter("{x:.0%}")
-        numbers = [epoch.epoch for epoch in history]
-        marker = "o" if len(history) == 1 else ""  # one point makes no line
-        for what, axis in axes.items():
-            color = "C0" if what == "loss" else "C1"
-            for prefix, style in (("", "-"), ("validation_", "--")):
-                values = [getattr(epoch, prefix + what) for epoch in history]
-                if values[0] is not None:
-                    axis.plot(
-                        numbers, values, style, marker=marker, color=color, label=f"{prefix[:-1] or 'training'} {what}"
-                    )
-        if all(loss > 0 for line in left.lines for loss in line.get_ydata()):
-            left.set_yscale("log")
-        figure.legend(loc="outside lower center", ncols=4, fontsize="small")
-        with beside(path) as file:
+        _draw(figure, history, title)
+        with replacing(path) as file:
             figure.savefig(file, format=kind, dpi=150)
 
     return draw
+
+
+def _draw(figure: Any, history: Sequence[Epoch], title: str) -> None:
+    """Loss and, where there is one, accuracy over the epochs, dashed what validation says."""
+    figure.suptitle(title, parse_math=False, wrap=True, fontsize="medium")
+    left = figure.add_subplot(xlabel="epoch", ylabel="loss")
+    left.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    axes = {"loss": left}
+    if history[0].accuracy is not None:
+        axes["accuracy"] = left.twinx()
+        axes["accuracy"].set(ylabel="accuracy", ylim=(0, 1.01))
+        axes["accuracy"].yaxis.set_major_formatter("{x:.0%}")
+    numbers = [epoch.epoch for epoch in history]
+    marker = "o" if len(history) == 1 else ""  # one point makes no line
+    for what, axis in axes.items():
+        color = "C0" if what == "loss" else "C1"
+        for prefix, style in (("", "-"), ("validation_", "--")):
+            values = [getattr(epoch, prefix + what) for epoch in history]
+            if values[0] is not None:
+                label = f"{prefix[:-1] or 'training'} {what}"
+                axis.plot(numbers, values, style, marker=marker, color=color, label=label)
+    if all(loss > 0 for line in left.lines for loss in line.get_ydata()):
+        left.set_yscale("log")
+    figure.legend(loc="outside lower center", ncols=4, fontsize="small")

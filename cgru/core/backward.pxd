@@ -24,7 +24,8 @@ cdef struct Backward:
     cgru_product reset, state, dX
     cgru_norm norm
     cgru_single single  # instead of the first two, where there is one sample
-    Py_ssize_t steps  # of the single sample, in all pieces
+    Py_ssize_t steps, at  # of the single sample: all of them, and where the piece stands to which it went back
+    Py_ssize_t start, stop  # the samples to run
     Py_ssize_t rows  # of a block
     int threads
     bint ragged

@@ -7,7 +7,8 @@ cimport numpy as cnp
 
 from cgru.core.kernels cimport (
     CGRU_HH, CGRU_R, CGRU_Z, add_operand, call_of, cgru_array, cgru_call, cgru_kernels, cgru_matrix, cgru_weights,
-    in_pieces, is_single, kernels, new_product, odd_lines, pack, pack_gains, steps_of_single, transpose, weights,
+    in_pieces, is_single, kernels, new_product, odd_lines, pack, pack_gains, samples_at_once,
+    steps_of_single, transpose, weights,
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.threads cimport block_rows, share, threads_for
@@ -17,8 +18,8 @@ cnp.import_array()
 
 cdef void step(const Backward *b, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
     """Take `rows` rows from dhn to dh."""
-    # 1. dh_ = dA + dhn;  dhh_ = dh_ * (1 - z) * activate'(hh_);  dz_ = dh_ * (hp - hh) * activate_update'(z_);  dh = dh_ * z
-    #    where the reset comes after, dr_ = dhh_ * c * activate_reset'(r_);  dc = dhh_ * r
+    # 1. dh_ = dA + dhn;  dhh_ = dh_ * (1 - z) * activate'(hh_);  dz_ = dh_ * (hp - hh) * activate_update'(z_)
+    #    dh = dh_ * z;  and where the reset comes after, dr_ = dhh_ * c * activate_reset'(r_);  dc = dhh_ * r
     b.k.gates_backward(b.call, t, row, rows)
     if b.call.norm:
         # 2. dU_, dV_ = dL/da, dL/db from gU (dr_, dz_, dhh_), gV (dr_, dz_, dc)
@@ -43,8 +44,8 @@ cdef void step(const Backward *b, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows)
 cdef void block(void *work, Py_ssize_t part) noexcept nogil:
     """Take one block of rows back through the sequence."""
     cdef Backward *b = <Backward *>work
-    cdef Py_ssize_t row = part * b.rows, s = b.call.s, n, t
-    cdef Py_ssize_t rows = min(b.rows, b.call.m - row)
+    cdef Py_ssize_t row = b.start + part * b.rows, s = b.call.s, n, t
+    cdef Py_ssize_t rows = min(b.rows, b.stop - row)
     cdef Py_ssize_t live = rows
     if b.first:
         b.k.start(b.call, row, rows)
@@ -75,7 +76,8 @@ cdef void prepare(Backward *b, const cgru_kernels *k, cgru_call *call, void *pac
     """A pass over `call` whose weights, transposed, of `pack_room` numbers, and rows, of `rows_room`, lie there. The
     weights are packed from `w`, or, where that is NULL, stand there already.
     """
-    b.k, b.call, b.threads, b.ragged, b.steps = k, call, 1, False, steps_of_single(call)
+    b.k, b.call, b.threads, b.ragged, b.start, b.stop = k, call, 1, False, 0, call.m
+    b.steps, b.at = steps_of_single(call), 0 if call.reverse else call.s
     call.rows, call.ld = rows, rows_room(k, call) // call.m
     if call.norm:
         lay_out_norm(b, <char *>packed, w)
@@ -115,8 +117,8 @@ cdef void lay_out(Backward *b, char *to, const cgru_weights *w) noexcept nogil:
 
 
 cdef void lay_out_norm(Backward *b, char *to, const cgru_weights *w) noexcept nogil:
-    """The products of a layer-normalised step, whose rows are dh | dhh_ | dz_ | dr_ | dc | dU_ | dV_, the last two of r, z
-    and hh.
+    """The products of a layer-normalised step, whose rows are dh | dhh_ | dz_ | dr_ | dc | dU_ | dV_, the last
+    two of r, z and hh.
     """
     cdef const cgru_kernels *k = b.k
     cdef const cgru_call *call = b.call
@@ -168,6 +170,17 @@ cdef void pack_U(Backward *b, const cgru_weights *w) noexcept nogil:
     pack(b.k, &b.dX, 2 * u, 0, transpose(w.U[CGRU_R]), u, e)
 
 
+cdef void single_dX(Backward *b, Py_ssize_t steps) noexcept nogil:
+    """dX of so many steps of the single sample, from step `at` on. A product of one row sums up in another order than
+    one of many: a step that is not alone takes its neighbour along, whose own turn was before or is to come.
+    """
+    cdef Py_ssize_t at = b.at
+    if steps == 1 and b.steps > 1:
+        steps = 2
+        at = min(at, b.steps - 2)
+    b.k.product(&b.dX, 0, at, steps)
+
+
 cdef void sequence(Backward *b, bint first, bint last) noexcept nogil:
     """All steps of the call, from the one that ran last; where they are the `first` ones to go back through, from
     dL/d(last state), and where they are the `last`, to dL/dh0.
@@ -181,14 +194,19 @@ cdef void sequence(Backward *b, bint first, bint last) noexcept nogil:
         for t in range(steps, call.s):
             b.k.pad_backward(call, t, 0, 1)
         b.k.single_backward(&b.single, steps)
-        if last and call.dX.data:
-            b.k.product(&b.dX, 0, 0, b.steps)
+        if not call.reverse:
+            b.at -= call.s
+        if call.dX.data and steps:
+            single_dX(b, steps)
+        if call.reverse:
+            b.at += call.s
         if last and call.last.data:
             b.k.finish(call, 0, 1)
         return
     b.first, b.last = first, last
-    b.rows = block_rows(call.m, call.ld * b.k.size, 3 * call.u * call.u * b.k.size, b.threads, b.ragged)
-    share(block, b, (call.m + b.rows - 1) // b.rows, b.threads)
+    cdef Py_ssize_t m = b.stop - b.start
+    b.rows = block_rows(m, call.ld * b.k.size, 3 * call.u * call.u * b.k.size, b.threads, b.ragged)
+    share(block, b, (m + b.rows - 1) // b.rows, b.threads)
 
 
 cdef void _piece(void *work, bint first, bint last) noexcept nogil:
@@ -197,33 +215,24 @@ cdef void _piece(void *work, bint first, bint last) noexcept nogil:
 
 cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) except -1:
     """The whole call, with a workspace of its own, on as many threads as it is worth; a Ctrl-C ends it."""
-    cdef Workspace work = Workspace(pack_room(call) + rows_room(k, call), k.size)
+    cdef Py_ssize_t row = rows_room(k, call) // call.m, some = samples_at_once(call.m, row * k.size), start
+    cdef Workspace work = Workspace(pack_room(call) + some * row, k.size)
     cdef void *packed = work.take(pack_room(call))
-    cdef void *rows = work.take(rows_room(k, call))
+    cdef char *rows = <char *>work.take(some * row)
     cdef Backward b
-    with nogil:
-        prepare(&b, k, call, packed, rows, w)
-    b.threads = threads_for(6.0 * call.m * call.s * call.u * (call.e + call.u))
-    b.ragged = call.running != NULL
-    return in_pieces(call, k.size, not call.reverse, _piece, &b)
+    for start in range(0, call.m, some):
+        with nogil:
+            prepare(&b, k, call, packed, rows - start * row * k.size, w if start == 0 else NULL)
+        b.start, b.stop = start, min(start + some, call.m)
+        b.threads = threads_for(6.0 * call.m * call.s * call.u * (call.e + call.u))
+        b.ragged = call.running != NULL
+        in_pieces(call, b.stop - b.start, k.size, not call.reverse, _piece, &b)
+    return 0
 
 
 def run(variant, dict p not None, dict arrays not None, tuple activations not None, order=None, running=None,
         bint reverse=False):
-    """From `hp, hh, z, r` and `dA` (m, s, u) fill `dh_, dh, dhh_, dz_, dr_` (m, s, u) and `dX` (m, s, e).
-
-    The caches of the variant are read and filled as well. All are zero past a sample's length.
-
-    Args:
-        variant: what kind of GRU it is.
-        p: its parameters.
-        arrays: the caches, `zoneout` as in forward, and the outputs, last axis contiguous, and X for its shape; all of
-            one dtype.
-        activations: (code, alpha) of activate, activate_update and activate_reset, as `cgru.activations.code_of` gives.
-        order: (m,) intp, the samples, longest first; None: every sample has every step.
-        running: (s,) intp, how many of them have each step.
-        reverse: whether the steps ran from the last to the first.
-    """
+    """Go back through what `cgru.core.forward.run` ran: the same arguments, and the arrays of backward.pxd."""
     cdef cgru_call call = call_of(variant, cnp.PyArray_DIM(p["Vz"], 0), arrays, activations, order, running)
     cdef cgru_weights w
     call.reverse = reverse

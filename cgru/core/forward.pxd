@@ -12,8 +12,8 @@ The call of `execute`, m samples, s steps, e elements, u unit cells, all arrays 
     nU nV   (m, s, 3 u)  layer_norm: with hh, z and r; the columns of z, r and hh side by side, as in gU and gV
     iU iV   (m, s, 1)    likewise
 
-`hp` is not bound: whoever wants it takes (m, s + 1, u), h0 in its first step (in reverse in its last), for both. Masks on X
-are multiplied into it before.
+`hp` is not bound: whoever wants it takes (m, s + 1, u), h0 in its first step (in reverse in its last), for both. Masks
+on X are multiplied into it before.
 """
 
 from cgru.core.kernels cimport cgru_call, cgru_kernels, cgru_norm, cgru_product, cgru_single, cgru_weights
@@ -26,6 +26,7 @@ cdef struct Forward:
     cgru_product of_X, of_hp  # what a variant has beside these, or in their place
     cgru_norm norm
     cgru_single single  # instead of the products, where there is one sample
+    Py_ssize_t start, stop  # the samples to run
     Py_ssize_t rows  # of a block
     int threads
     bint ragged

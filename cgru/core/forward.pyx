@@ -6,9 +6,9 @@ Whatever is given here is trusted: layer.py has checked it. All arrays are of on
 cimport numpy as cnp
 
 from cgru.core.kernels cimport (
-    CGRU_C, CGRU_HH, CGRU_R, CGRU_Z, add_operand, call_of, cgru_array, cgru_call, cgru_kernels, cgru_matrix,
-    cgru_product, cgru_weights, in_pieces, is_single, kernels, new_product, odd_lines, pack, pack_bias, pack_gains,
-    steps_of_single, weights,
+    CGRU_C, CGRU_HH, add_operand, call_of, cgru_array, cgru_call, cgru_kernels, cgru_matrix, cgru_weights, in_pieces,
+    is_single, kernels, new_product, odd_lines, pack, pack_bias, pack_gains,
+    samples_at_once, steps_of_single, weights,
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.threads cimport block_rows, share, threads_for
@@ -46,8 +46,8 @@ cdef void step(const Forward *f, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) 
 cdef void block(void *work, Py_ssize_t part) noexcept nogil:
     """Take one block of rows through the sequence."""
     cdef Forward *f = <Forward *>work
-    cdef Py_ssize_t row = part * f.rows, s = f.call.s, n, t
-    cdef Py_ssize_t rows = min(f.rows, f.call.m - row)
+    cdef Py_ssize_t row = f.start + part * f.rows, s = f.call.s, n, t
+    cdef Py_ssize_t rows = min(f.rows, f.stop - row)
     cdef Py_ssize_t live = rows
     cdef bint cached = f.call.hh.data != NULL
     if f.first:
@@ -76,10 +76,10 @@ cdef Py_ssize_t rows_room(const cgru_kernels *k, const cgru_call *call) noexcept
 
 cdef void prepare(Forward *f, const cgru_kernels *k, cgru_call *call, void *packed, void *rows,
                   const cgru_weights *w) noexcept nogil:
-    """A pass over `call` whose weights, of `pack_room` numbers, and rows, of `rows_room`, lie there. The weights are packed
-    from `w`, or, where that is NULL, stand there already.
+    """A pass over `call` whose weights, of `pack_room` numbers, and rows, of `rows_room`, lie there. The weights are
+    packed from `w`, or, where that is NULL, stand there already.
     """
-    f.k, f.call, f.threads, f.ragged = k, call, 1, False
+    f.k, f.call, f.threads, f.ragged, f.start, f.stop = k, call, 1, False, 0, call.m
     call.rows, call.ld = rows, rows_room(k, call) // call.m
     if call.norm:
         lay_out_norm(f, <char *>packed, w)
@@ -193,8 +193,8 @@ cdef void read_in_place(Forward *f, const cgru_weights *w) noexcept nogil:
 
 
 cdef void sequence(Forward *f, bint first, bint last) noexcept nogil:
-    """All steps of the call; where they are the `first` ones of a sequence, from h0, and where they are the `last`, into
-    `last`.
+    """All steps of the call; where they are the `first` ones of a sequence, from h0, and where they are the `last`,
+    into `last`.
     """
     cdef cgru_call *call = f.call
     cdef Py_ssize_t steps, t
@@ -213,8 +213,9 @@ cdef void sequence(Forward *f, bint first, bint last) noexcept nogil:
             f.k.finish(call, 0, 1)
         return
     f.first, f.last = first, last
-    f.rows = block_rows(call.m, call.ld * f.k.size, 3 * call.u * (call.e + call.u) * f.k.size, f.threads, f.ragged)
-    share(block, f, (call.m + f.rows - 1) // f.rows, f.threads)
+    cdef Py_ssize_t m = f.stop - f.start
+    f.rows = block_rows(m, call.ld * f.k.size, 3 * call.u * (call.e + call.u) * f.k.size, f.threads, f.ragged)
+    share(block, f, (m + f.rows - 1) // f.rows, f.threads)
 
 
 cdef void _piece(void *work, bint first, bint last) noexcept nogil:
@@ -223,35 +224,34 @@ cdef void _piece(void *work, bint first, bint last) noexcept nogil:
 
 cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) except -1:
     """The whole call, with a workspace of its own, on as many threads as it is worth; a Ctrl-C ends it."""
-    cdef Workspace work = Workspace(pack_room(call) + rows_room(k, call), k.size)
+    cdef Py_ssize_t row = rows_room(k, call) // call.m, some = samples_at_once(call.m, row * k.size), start
+    cdef Workspace work = Workspace(pack_room(call) + some * row, k.size)
     cdef void *packed = work.take(pack_room(call))
-    cdef void *rows = work.take(rows_room(k, call))
+    cdef char *rows = <char *>work.take(some * row)
     cdef bint in_place = lies_well(call, w)
     cdef Forward f
-    if in_place:
-        prepare(&f, k, call, packed, rows, NULL)
-        read_in_place(&f, w)
-    else:
-        with nogil:
-            prepare(&f, k, call, packed, rows, w)
-    f.threads = threads_for(6.0 * call.m * call.s * call.u * (call.e + call.u))
-    f.ragged = call.running != NULL
-    return in_pieces(call, k.size, call.reverse, _piece, &f)
+    for start in range(0, call.m, some):
+        if in_place:
+            prepare(&f, k, call, packed, rows, NULL)
+            read_in_place(&f, w)
+        else:
+            with nogil:
+                prepare(&f, k, call, packed, rows - start * row * k.size, w if start == 0 else NULL)
+        f.start, f.stop = start, min(start + some, call.m)
+        f.threads = threads_for(6.0 * call.m * call.s * call.u * (call.e + call.u))
+        f.ragged = call.running != NULL
+        in_pieces(call, f.stop - f.start, k.size, call.reverse, _piece, &f)
+    return 0
 
 
 def run(variant, dict p not None, dict arrays not None, tuple activations not None, order=None, running=None,
         bint reverse=False):
-    """Run the sequences X and fill those of `h, hh, z, r, hh_, z_, r_` (m, s, u), the variant's caches and `last` (m, u)
-    that are there.
-
-    Past a sample's length `h` is filled with its last state, in reverse with the first, the others with zero; where no
-    `hh` is wanted, nothing is written there.
+    """Run the sequences X and fill what is there of the outputs; for the tests, the layer's passes call `execute`.
 
     Args:
-        variant: what kind of GRU it is.
+        variant: a `cgru.variant.Variant`.
         p: its parameters.
-        arrays: X (m, s, e) and the outputs, last axis contiguous; `h0` (m, u) C-contiguous, or none; `zoneout`, a mask
-            (m, s, u) or a rate (), or none. All of one dtype.
+        arrays: those of forward.pxd by name, all of one dtype, and `zoneout`, a mask (m, s, u) or a rate, or none.
         activations: (code, alpha) of activate, activate_update and activate_reset, as `cgru.activations.code_of` gives.
         order: (m,) intp, the samples, longest first; None: every sample has every step.
         running: (s,) intp, how many of them have each step.

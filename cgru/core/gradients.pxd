@@ -1,7 +1,8 @@
 """Weight gradients, without the GIL: memory is handed in, the arrays are those of the call.
 
-The call of `execute` reads X, hp, r, dhh_, dz_, dr_, with reset_after and layer_norm dc, with layer_norm nU, nV, dU_, dV_,
-shapes as in forward.pxd and backward.pxd, and adds to the arrays of `targets`, one for each parameter of the variant.
+The call of `execute` reads X, hp, r, dhh_, dz_, dr_, of reset_after and layer_norm dc, of layer_norm nU, nV, dU_, dV_,
+their shapes as in forward.pxd and backward.pxd, and adds to the arrays of `targets`, one for each parameter of the
+variant.
 """
 
 from cgru.core.kernels cimport cgru_call, cgru_gradients, cgru_kernels, cgru_outer, cgru_term

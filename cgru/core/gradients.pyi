@@ -1,5 +1,3 @@
-"""The gradients of the parameters, compiled."""
-
 import numpy as np
 
 from cgru.variant import Variant

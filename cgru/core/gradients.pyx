@@ -137,10 +137,11 @@ cdef int execute(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k
     cdef Workspace work = Workspace(gradients_room(call, shares), k.size)
     cdef Sums sums
     prepare(&sums, k, call, g, shares, work.take(gradients_room(call, shares)))
-    return in_pieces(call, k.size, True, _piece, &sums)
+    return in_pieces(call, call.m, k.size, True, _piece, &sums)
 
 
 def run(variant, dict g not None, dict arrays not None, order=None, running=None):
+    """Add the gradients to `g`, 'd' + name for each parameter; the arrays are those of gradients.pxd."""
     cdef cgru_call call = call_of(variant, g["dVz"].shape[1], arrays, None, order, running)
     cdef cgru_gradients to
     targets(&to, g)

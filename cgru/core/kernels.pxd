@@ -1,6 +1,7 @@
 """The typed door to simd/: the structs that the compiled modules fill, and the table of kernels in use.
 
-A call is made in three steps, each variant's alike; forward.pxd, backward.pxd and gradients.pxd say which arrays each wants.
+A call is made in three steps, alike for each variant; forward.pxd, backward.pxd and gradients.pxd say which arrays it
+wants.
 
     cdef cgru_call call = new_call(m, s, e, u, itemsize, variant, codes)
     set_lengths(&call, order, running); set_zoneout(&call, zoneout); call.reverse = reverse
@@ -138,15 +139,15 @@ cdef extern from "simd/cgru.h" nogil:
 ctypedef void run_piece(void *work, bint first, bint last) noexcept nogil
 
 cdef const cgru_kernels *kernels(Py_ssize_t itemsize) noexcept nogil
-cdef int in_pieces(cgru_call *call, int size, bint last_first, run_piece *run, void *work) except -1
+cdef int in_pieces(cgru_call *call, Py_ssize_t m, int size, bint last_first, run_piece *run, void *work) except -1
 
 
 # A call of that `cgru.variant.Variant`; its arrays and rows are still NULL. activations: the (code, alpha) of activate,
 # activate_update and activate_reset, or None for gradients, which need none.
 cdef cgru_call new_call(Py_ssize_t m, Py_ssize_t s, Py_ssize_t e, Py_ssize_t u, int itemsize, object variant,
                         tuple activations) except *
-# Make `call.<name>` that array, (m, s, n) or (m, n), last axis contiguous; None: not there. KeyError where a call has no
-# array of that name. Names are the letters of the caches, and h0, last, X.
+# Make `call.<name>` that array, (m, s, n) or (m, n), last axis contiguous; None: not there. KeyError where a call has
+# no array of that name. Names are the letters of the caches, and h0, last, X. `call.h = view(h)` does the same.
 cdef int bind(cgru_call *call, str name, cnp.ndarray array) except -1
 # Samples longest first (m) and how many of them have each step (s), both intp; or None, None: all have all steps.
 cdef int set_lengths(cgru_call *call, cnp.ndarray order, cnp.ndarray running) except -1
@@ -164,6 +165,7 @@ cdef int array_place(str name) except -1
 cdef int parameter_place(str name) except -1
 cdef cgru_array view(cnp.ndarray source) noexcept
 cdef cgru_matrix matrix(cnp.ndarray W) noexcept
+cdef Py_ssize_t samples_at_once(Py_ssize_t m, Py_ssize_t row_bytes) noexcept nogil
 # Whether single.h runs the call, and how many steps it has then.
 cdef bint is_single(const cgru_call *call) noexcept nogil
 cdef Py_ssize_t steps_of_single(const cgru_call *call) noexcept nogil
@@ -177,4 +179,5 @@ cdef void pack(const cgru_kernels *k, const cgru_product *product, Py_ssize_t k0
                Py_ssize_t depth, Py_ssize_t columns) noexcept nogil
 cdef void pack_bias(const cgru_kernels *k, const cgru_product *product, Py_ssize_t column0, cgru_matrix b,
                     Py_ssize_t columns) noexcept nogil
-cdef void pack_gains(const cgru_kernels *k, const cgru_weights *w, Py_ssize_t u, Py_ssize_t up, char *to) noexcept nogil
+cdef void pack_gains(const cgru_kernels *k, const cgru_weights *w, Py_ssize_t u, Py_ssize_t up,
+                     char *to) noexcept nogil

@@ -10,6 +10,9 @@ import os
 import numpy as np
 
 cimport numpy as cnp
+from cpython.dict cimport PyDict_GetItem
+from cpython.long cimport PyLong_AsLong
+from cpython.object cimport PyObject
 from libc.string cimport memset
 
 cnp.import_array()
@@ -24,6 +27,8 @@ LEVELS = ("avx512", "avx2", "baseline", "scalar")
 
 cdef enum:
     MOST_STEPS = 4096  # of a piece
+    ROWS_ROOM = 1 << 26  # bytes
+cdef Py_ssize_t _most_steps = MOST_STEPS, _rows_room = ROWS_ROOM
 cdef double PIECE = 4e9  # operations of a piece: some tens of milliseconds
 
 # The arrays of a cgru_call, from h0 on, and the parameters in cgru_weights and cgru_gradients, as they stand there.
@@ -60,6 +65,16 @@ def use_level(str name not None):
         raise ValueError(f"CGRU_SIMD: expected one of {', '.join(levels())} on this machine, got {name!r}")
     _float32 = cgru_level(name.encode(), 4)
     _float64 = cgru_level(name.encode(), 8)
+
+
+def use_pieces(steps=None, rows_room=None):
+    """Look for a Ctrl-C at least once in so many steps from now on, and have rows in so many bytes; None: as at first.
+
+    For the tests.
+    """
+    global _most_steps, _rows_room
+    _most_steps = MOST_STEPS if steps is None else steps
+    _rows_room = ROWS_ROOM if rows_room is None else rows_room
 
 
 def activation(int code, double alpha, x):
@@ -121,9 +136,11 @@ cdef cgru_call call_of(variant, Py_ssize_t u, dict arrays, tuple activations, or
                                    cnp.PyArray_ITEMSIZE(X), variant, activations)
     set_lengths(&call, order, running)
     set_zoneout(&call, arrays.get("zoneout"))
+    cdef PyObject *place
     for name, array in arrays.items():
-        if name in ARRAYS:
-            bind(&call, name, array)
+        place = PyDict_GetItem(ARRAYS, name)
+        if place != NULL and array is not None:
+            (&call.h0)[<Py_ssize_t>PyLong_AsLong(<object>place)] = view(array)
     return call
 
 
@@ -134,10 +151,15 @@ cdef cgru_array view(cnp.ndarray source) noexcept:
                       cnp.PyArray_STRIDE(source, 1) // size if cnp.PyArray_NDIM(source) == 3 else 0)
 
 
-cdef Py_ssize_t steps_of_piece(const cgru_call *call) noexcept nogil:
-    """How many steps run between two looks for a Ctrl-C."""
-    cdef double flop = 6.0 * call.m * call.u * (call.e + call.u)  # of a step
-    return <Py_ssize_t>max(1.0, min(<double>MOST_STEPS, PIECE / flop))
+cdef Py_ssize_t samples_at_once(Py_ssize_t m, Py_ssize_t row_bytes) noexcept nogil:
+    """How many samples of a call have their rows in memory together."""
+    return max(1, min(m, _rows_room // row_bytes))
+
+
+cdef Py_ssize_t steps_of_piece(const cgru_call *call, Py_ssize_t m) noexcept nogil:
+    """How many steps of m samples run between two looks for a Ctrl-C."""
+    cdef double flop = 6.0 * m * call.u * (call.e + call.u)  # of a step
+    return <Py_ssize_t>max(1.0, min(<double>_most_steps, PIECE / flop))
 
 
 cdef void narrow(cgru_call *call, const cgru_call *whole, Py_ssize_t start, Py_ssize_t steps, int size) noexcept nogil:
@@ -153,21 +175,26 @@ cdef void narrow(cgru_call *call, const cgru_call *whole, Py_ssize_t start, Py_s
         each += 1
 
 
-cdef int in_pieces(cgru_call *call, int size, bint last_first, run_piece *run, void *work) except -1:
-    """Run a call, some steps at a time, and look for a Ctrl-C in between: KeyboardInterrupt, or whatever else a signal's
-    handler raises. `last_first`: the piece with the last steps comes first. `call` is restored.
+cdef int in_pieces(cgru_call *call, Py_ssize_t m, int size, bint last_first, run_piece *run, void *work) except -1:
+    """Run a call of m samples, or of m of its samples, some steps at a time, and look for a Ctrl-C in between:
+    KeyboardInterrupt, or whatever else a signal's handler raises. `last_first`: the piece with the last steps comes
+    first. `call` is restored.
     """
+    cdef Py_ssize_t most = steps_of_piece(call, m), done = 0, steps
+    if call.s <= most:
+        with nogil:
+            run(work, True, True)
+        return 0
     cdef cgru_call whole = call[0]
-    cdef Py_ssize_t most = steps_of_piece(call), done = 0, steps
     while done < whole.s:
         steps = min(most, whole.s - done)
         narrow(call, &whole, whole.s - done - steps if last_first else done, steps, size)
         with nogil:
             run(work, done == 0, done + steps == whole.s)
         done += steps
+        call[0] = whole
         if done < whole.s:
             PyErr_CheckSignals()
-    call[0] = whole
     return 0
 
 
@@ -250,7 +277,8 @@ cdef void pack_bias(const cgru_kernels *k, const cgru_product *product, Py_ssize
     pack(k, &row, 0, column0, b, 1, columns)
 
 
-cdef void pack_gains(const cgru_kernels *k, const cgru_weights *w, Py_ssize_t u, Py_ssize_t up, char *to) noexcept nogil:
+cdef void pack_gains(const cgru_kernels *k, const cgru_weights *w, Py_ssize_t u, Py_ssize_t up,
+                     char *to) noexcept nogil:
     """Put gU and gV, whose columns are those of z, r and hh, into (2, 3, up), of r, z and hh."""
     cdef Py_ssize_t *column = [u, 0, 2 * u]
     cdef cgru_matrix g
@@ -262,4 +290,7 @@ cdef void pack_gains(const cgru_kernels *k, const cgru_weights *w, Py_ssize_t u,
             k.lay(g, 1, u, to + (3 * part + gate) * up * k.size)
 
 
-use_level(os.environ.get("CGRU_SIMD") or levels()[0])
+try:
+    use_level(os.environ.get("CGRU_SIMD") or levels()[0])
+except ValueError as error:
+    raise ImportError(str(error)) from None

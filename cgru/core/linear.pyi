@@ -1,7 +1,9 @@
 import numpy as np
+from typing_extensions import disjoint_base
 
 SOFTMAX_CODE: int
 
+@disjoint_base
 class Linear:
     n: int
     u: int

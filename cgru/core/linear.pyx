@@ -1,7 +1,7 @@
 """The linear layer: A = activate(X W + b), its weights packed once.
 
-m rows, n inputs, u units. Whatever is given here is trusted: dense.py has checked it. All arrays are of one dtype, float32
-or float64.
+m rows, n inputs, u units. Whatever is given here is trusted: dense.py has checked it. All arrays are of one dtype,
+float32 or float64.
 """
 
 cimport numpy as cnp
@@ -67,8 +67,8 @@ cdef void _part(void *given, Py_ssize_t part) noexcept nogil:
 
 
 cdef class Linear:
-    """Rows times W (n, u), plus b (1, u), and the activation (code, alpha): None, a code of the kernels, or SOFTMAX_CODE
-    with its temperature.
+    """Rows times W (n, u), plus b (1, u), and the activation (code, alpha): None, a code of the kernels, or
+    SOFTMAX_CODE with its temperature.
     """
 
     def __init__(self, cnp.ndarray W not None, cnp.ndarray b=None, tuple activate=None):

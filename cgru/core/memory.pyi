@@ -1,7 +1,7 @@
 import numpy as np
+from typing_extensions import disjoint_base
 
 from cgru.variant import Variant
-from typing_extensions import disjoint_base
 
 @disjoint_base
 class Workspace:

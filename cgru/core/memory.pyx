@@ -125,7 +125,7 @@ cdef bint _laid_out(cnp.ndarray view, tuple layout) noexcept:
 
 
 def views(dict arrays not None):
-    """The arrays under the same names as objects of their own, whose shape and strides one may set: the memory is one."""
+    """The arrays under the same names, as objects of their own whose shape one may set: the memory is one."""
     cdef dict shown = {}
     for name, array in arrays.items():
         shown[name] = PyArray_View(<cnp.ndarray?>array, NULL, NULL)

@@ -71,7 +71,7 @@ def _default():
         if value.isdecimal() and int(value) > 0:
             return int(value)
         if value and variable == "CGRU_NUM_THREADS":
-            raise ValueError(f"CGRU_NUM_THREADS: expected an integer of at least 1, got {value!r}")
+            raise ImportError(f"CGRU_NUM_THREADS: expected an integer of at least 1, got {value!r}")
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -23,7 +23,7 @@ from cgru.layers.embedding import Embedding
 from cgru.layers.layer import Layer
 from cgru.layers.pool import Pool
 from cgru.network import Network
-from cgru.reference import names
+from cgru.variant import RESET_AFTER, RESET_BEFORE
 
 __all__ = ["Part", "layers_of", "parts_of"]
 
@@ -60,6 +60,9 @@ def layers_of(net: Any) -> Sequence[AnyLayer]:
             )
         if type(layer) not in _KINDS:
             raise ValueError(f"net: expected cgru's own layers to export, got {type(layer).__name__} as layer {i}")
+        if isinstance(layer, GRU) and layer.variant not in _VARIANTS:
+            due = " or ".join(map(str, _VARIANTS))
+            raise ValueError(f"net: expected GRUs of the variant {due} to export, got {layer.variant} as layer {i}")
         if not layer.p and "u" in layer.d:
             raise RuntimeError(f"net: expected parameters to export, got none in layer {i}: fit or predict first")
     return layers
@@ -156,6 +159,20 @@ static void layer_$i(real *h, const real *x) {
 }
 """)
 
+# The code of each variant, and the matrices and biases that lie side by side in it.
+_VARIANTS = {
+    RESET_BEFORE: (
+        _BEFORE,
+        {"inputs": ("Uhh", "Ur", "Uz"), "hidden": ("Vr", "Vz"), "candidate": ("Vhh",)},
+        ("bhh", "br", "bz"),
+    ),
+    RESET_AFTER: (
+        _AFTER,
+        {"inputs": ("Uhh", "Ur", "Uz"), "hidden": ("Vr", "Vz", "Vhh")},
+        ("bhh", "br", "bz", "chh"),
+    ),
+}
+
 _BLENDED = """\
 /* h = z * hp + (1 - z) * hh */
     for (int i = 0; i < $up; i++) h[i] = z[i] * h[i] + (1 - z[i]) * hh[i];"""
@@ -167,31 +184,43 @@ _ZONED_OUT = """\
 
 def _gru(layer: GRU, i: int, x: str, e: int, dtype: np.dtype) -> Part:
     u, up = layer.d["u"], padded(layer.d["u"], dtype)
-    rows = {"U": e, "V": u, "b": 1, "c": 1}
-    p = _parameters(layer, i, {name: (rows[name[0]], u) for name in names(layer.reset_after)}, dtype)
-    activate, update, reset = (_call(layer, gate, i, dtype) for gate in GATES)
-    if reset == update:
-        gates_activated = [_loop("gates", reset, 0, 2 * up)]
-    else:
-        gates_activated = [_loop("gates", reset, 0, up), _loop("gates", update, up, 2 * up)]
-    about = f"GRU, {e} elements, {u} units; " + ", ".join(f"{gate} {_described(layer, gate)}" for gate in GATES)
-    about += ", reset after the product" * layer.reset_after + f", zoneout {layer.zoneout:g}" * bool(layer.zoneout)
-    matrices = {"inputs": ("Uhh", "Ur", "Uz"), "hidden": ("Vr", "Vz", "Vhh") if layer.reset_after else ("Vr", "Vz")}
-    if not layer.reset_after:
-        matrices["candidate"] = ("Vhh",)
-    values = {"i": i, "about": about, "u": u, "e": e, "up": up, "activated": _loop("hh", activate, 0, up)}
-    values["gates_activated"] = "\n    ".join(filter(None, gates_activated))
+    template, matrices, biases = _VARIANTS[layer.variant]
+    p = _parameters(layer, i, layer.variant.shapes(e, u), dtype)
+    about = _about(layer, e, u)
     k = number(layer.dtype.type(layer.zoneout).astype(dtype).item(), dtype)
-    values["blended"] = Template(_ZONED_OUT if layer.zoneout else _BLENDED).substitute(k=k, up=up)
-    biases = ("bhh", "br", "bz", *(("chh",) if layer.reset_after else ()))
-    values["biases"] = _matrix(f"biases_{i}", [p[name] for name in biases], dtype)
-    for role, chosen in matrices.items():
-        values[role] = _matrix(f"{role}_{i}", [p[name] for name in chosen], dtype)
-        values[f"{role}_block"] = block(len(chosen) * up, dtype)
-    code = (_AFTER if layer.reset_after else _BEFORE).substitute(values)
+    values = {
+        "i": i,
+        "about": about,
+        "u": u,
+        "e": e,
+        "up": up,
+        "gates_activated": _gates(layer, i, up, dtype),
+        "activated": _loop("hh", _call(layer, "activate", i, dtype), 0, up),
+        "blended": Template(_ZONED_OUT if layer.zoneout else _BLENDED).substitute(k=k, up=up),
+        "biases": _matrix(f"biases_{i}", [p[name] for name in biases], dtype),
+    }
+    for role, names in matrices.items():
+        values[role] = _matrix(f"{role}_{i}", [p[name] for name in names], dtype)
+        values[f"{role}_block"] = block(len(names) * up, dtype)
     state = f"state->layer_{i}"
     member = f"$real layer_{i}[{up}]; /* h ({u},) and padding */"
-    return Part(about, u, state, code, f"layer_{i}({state}, {x});", (member,))
+    return Part(about, u, state, template.substitute(values), f"layer_{i}({state}, {x});", (member,))
+
+
+def _about(layer: GRU, e: int, u: int) -> str:
+    about = f"GRU, {e} elements, {u} units; " + ", ".join(f"{gate} {_described(layer, gate)}" for gate in GATES)
+    if layer.variant is RESET_AFTER:
+        about += ", reset after the product"
+    return about + f", zoneout {layer.zoneout:g}" * bool(layer.zoneout)
+
+
+def _gates(layer: GRU, i: int, up: int, dtype: np.dtype) -> str:
+    """The loops that activate r and z, which lie side by side in `gates`: one where both have the same function."""
+    reset, update = (_call(layer, role, i, dtype) for role in ("activate_reset", "activate_update"))
+    if reset == update:
+        return _loop("gates", reset, 0, 2 * up)
+    loops = _loop("gates", reset, 0, up), _loop("gates", update, up, 2 * up)
+    return "\n    ".join(filter(None, loops))
 
 
 _DENSE = Template("""\

@@ -1,6 +1,6 @@
 """export_c: a model as one C file that needs nothing beside it.
 
-What the layers add to it stands in cgru/export_layers.py; here the steps are put in a row, and the files written.
+What the layers add to it stands in cgru/export/layers.py; here the steps are put in a row, and the files written.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from cgru._version import __version__
 from cgru.core.checks import float_dtype
 from cgru.export.layers import Part, layers_of, parts_of
 from cgru.export.source import with_functions
+from cgru.files import replaceable, replacing
 from cgru.gru import GRU
 from cgru.layers.embedding import Embedding
 from cgru.network import Network
-from cgru.network.files import beside
 
 __all__ = ["export_c"]
 
@@ -51,25 +51,28 @@ def export_c(net: Network | GRU, path: str | os.PathLike[str], *, name: str | No
 
     Args:
         net: a `Network`, or a `GRU` by itself, whose output is its state.
-        path: the file; it and the header are replaced where they exist.
+        path: the file; it and the header are replaced where they exist, and keep their modes.
         name: a C identifier, by which everything public begins; None makes one of the file's name.
-        dtype: float32 or float64, of weights, state, inputs and outputs; None: the widest of the layers' own.
+        dtype: float32 or float64, of weights, state, inputs and outputs; None: the model's own.
 
     Raises:
         TypeError, ValueError: an argument does not fit; a layer, or an activation, is not this package's own or cannot
             run a step at a time; none has a state; a parameter is missing, misshapen or not finite.
         RuntimeError: there are no parameters yet. All of these before any file is touched.
-        OSError: a file cannot be written.
+        OSError: a file cannot be written, or is none that could be replaced (a device, a read-only one): before either
+            is touched.
     """
     source, header, name = _names(path, name)
+    for file in (source, header):
+        replaceable(file)
     layers = layers_of(net)
-    own = [layer.dtype for layer in layers if layer.p]
-    dtype = np.result_type(*own) if dtype is None else float_dtype(dtype)
+    dtype = next(layer.dtype for layer in layers if layer.p) if dtype is None else float_dtype(dtype)
     tokens = layers[0].d["v"] if isinstance(layers[0], Embedding) else None
     texts = _texts(name, source, parts_of(net, layers, dtype), dtype, tokens, *_outputs(net))
-    with beside(header) as first, beside(source) as second:
-        for file, text in zip((first, second), texts, strict=True):
-            file.write(os.fsencode(text))
+    with replacing(header) as first:
+        first.write(os.fsencode(texts[0]))
+        with replacing(source) as second:
+            second.write(os.fsencode(texts[1]))
 
 
 def _names(path: Any, name: Any) -> tuple[str, str, str]:

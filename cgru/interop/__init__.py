@@ -2,7 +2,12 @@
 
 What a `from_` function returns is a `cgru.Network`, with `predict(X, lengths=None, h0=None)` and `save`: X is (m, s,
 e), h0 (layers x directions, m, u), and from a bare GRU `predict` gives all states of the last layer, (m, s, directions
-x u); with `return_state=True` the last states too. What one side cannot express is refused with the reason.
+x u); with `return_state=True` the last states too.
+
+What comes back gives the numbers of what was handed in, or it is refused with the reason, the layer or node by its name
+and place: whatever stands before, between or behind the GRUs and is not in the table below, hooks, parametrizations,
+classes derived from the known ones, methods set anew on one object, layers that compute in another dtype than that of
+their weights.
 
 All three compute h = z h + (1 - z) n, as this package does. How they lay out the weights of e elements and u units:
 
@@ -29,12 +34,16 @@ What goes along with the weights, and what must be off or alike on the way there
 | `recurrent_dropout` | no | recurrent_dropout | not in the graph |
 | `Dropout` | between the layers | Dropout | not in the graph |
 | `zoneout` | no | no | no |
-| `stateful` | no | from there only | no |
+| `stateful` | no | from there only, with its states | no |
+| masks handed in for `dropout`, ... | no | no | not in the graph |
+| `trainable` | `requires_grad` of all its parameters | trainable | from here and back |
 | `lengths` | packed sequences | masks, of layers that make none themselves | sequence_lens |
 | `Embedding`, `Dense`, `Pool` | no | yes, without a softmax temperature and `Pool("last")` | yes, from here |
 | standardisation | no | no | yes, from here |
 
-Keras draws masks of `dropout` for each gate where there is `recurrent_dropout` too; here there is one for all three.
+Layers that are normalised (`layer_norm`) stay here. Keras draws masks of `dropout` for each gate where there is
+`recurrent_dropout` too; here there is one for all three. `clip_gradients`, `initialization`, the optimizer and, but for
+ONNX, the loss and `class_names` stay here; regularizers, constraints and seeds stay there.
 """
 
 from cgru.interop.keras import from_keras, to_keras

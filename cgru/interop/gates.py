@@ -1,13 +1,13 @@
-"""The one table of how others lay out a GRU's weights, and the way from it to ours and back.
+"""The one table of how others lay out a GRU's weights, and what the ways from it to ours and back share.
 
-e elements per step, u unit cells. Ours are nine or ten arrays: Uz, Ur, Uhh (e, u), Vz, Vr, Vhh (u, u), bz, br, bhh
-(1, u) and, with the reset gate after the product, chh (1, u). Theirs are W and R, the gates of the input's and of the
-state's product stacked, and one bias (3u,) for each of the two.
+e elements per step, u unit cells. Ours are the arrays of a `Variant`: Uz, Ur, Uhh (e, u), Vz, Vr, Vhh (u, u), bz, br,
+bhh (1, u) and, with the reset gate after the product, chh (1, u). Theirs are W and R, the gates of the input's and of
+the state's product stacked, and one bias (3u,) for each of the two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,13 @@ import numpy as np
 from cgru.activations import Activation, elu, lrelu, ours, parameter
 from cgru.bidirectional import Bidirectional
 from cgru.gru import GRU
+from cgru.layers.dense import Dense
+from cgru.layers.dropout import Dropout
+from cgru.layers.embedding import Embedding
+from cgru.layers.flip import Flip
+from cgru.layers.pool import Pool
 from cgru.network import Network, chain
-from cgru.reference import names
+from cgru.variant import RESET_AFTER, RESET_BEFORE, Variant
 
 __all__ = [
     "KERAS",
@@ -30,26 +35,40 @@ __all__ = [
     "dtype_of",
     "filled",
     "in_layers",
+    "rebound",
     "tuning",
     "with_parameters",
 ]
 
 Arrays = dict[str, np.ndarray]
+OWN = (GRU, Bidirectional, Dense, Dropout, Embedding, Flip, Pool)
 ROLES = ("activate", "activate_update", "activate_reset")
+ALIKE = (*ROLES, "variant", "dtype", "trainable", "dropout", "recurrent_dropout", "zoneout", "stateful", "sequences")
 
 
 @dataclass(frozen=True)
 class Order:
-    """The gates in the order in which they are stacked, and whether along the rows: (3u, e); else (e, 3u)."""
+    """The gates in the order in which they are stacked, and whether along the rows: (3u, e); else (e, 3u).
+
+    `flag` is what says there that the reset gate comes after the matrix product; None: it always does.
+    """
 
     gates: tuple[str, str, str]
     rows: bool
+    flag: str | None
 
-    def ours(self, W: Any, R: Any, into: Any, back: Any, reset_after: bool) -> Arrays:
+    def variant(self, options: Mapping[str, Any]) -> Variant:
+        """The variant of a layer that has these options there."""
+        return RESET_AFTER if self.flag is None or options.get(self.flag) else RESET_BEFORE
+
+    def options(self, variant: Variant) -> dict[str, bool]:
+        """What says there that a layer is of this variant."""
+        return {} if self.flag is None else {self.flag: variant is RESET_AFTER}
+
+    def ours(self, W: Any, R: Any, into: Any, back: Any, variant: Variant) -> Arrays:
         """Our parameters from their W, R and biases `into` and `back`, (3u,) each or None for zeros.
 
-        Their two biases of a gate are added where we have one; with `reset_after` that of the candidate state's
-        recurrent product stays apart, as chh.
+        Their two biases of a gate are added where the variant has one.
         """
         u = R.shape[1] if self.rows else R.shape[0]
         zeros = np.zeros(3 * u, W.dtype)
@@ -57,11 +76,11 @@ class Order:
         p = {}
         for gate, U, V, b, c in zip(self.gates, *blocks[:2], *(np.split(b, 3) for b in blocks[2:]), strict=True):
             p["U" + gate], p["V" + gate] = U, V
-            if gate == "hh" and reset_after:
-                p["bhh"], p["chh"] = b[None], c[None]
+            if "c" + gate in variant.names:
+                p["b" + gate], p["c" + gate] = b[None], c[None]
             else:
                 p["b" + gate] = np.where(c == 0, b, b + c)[None]  # -0.0 stays what it is
-        return {name: np.array(p[name], order="C") for name in names(reset_after)}
+        return {name: np.array(p[name], order="C") for name in variant.names}
 
     def theirs(self, p: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Their W, R and two biases (3u,) from our parameters: where we have one bias, the second is zero."""
@@ -75,16 +94,25 @@ class Order:
         return np.split(weights.T if self.rows else weights, 3, axis=1)
 
 
-TORCH = Order(("r", "z", "hh"), rows=True)  # weight_ih (3u, e), weight_hh (3u, u), bias_ih (3u,), bias_hh (3u,)
-KERAS = Order(("z", "r", "hh"), rows=False)  # kernel (e, 3u), recurrent (u, 3u), bias (2, 3u), or reset before (3u,)
-ONNX = Order(("z", "r", "hh"), rows=True)  # for each direction W (3u, e), R (3u, u), B (6u,) = [into, back]
+# weight_ih (3u, e), weight_hh (3u, u), bias_ih (3u,), bias_hh (3u,)
+TORCH = Order(("r", "z", "hh"), rows=True, flag=None)
+# kernel (e, 3u), recurrent (u, 3u), bias (2, 3u), or with the reset before (3u,)
+KERAS = Order(("z", "r", "hh"), rows=False, flag="reset_after")
+# for each direction W (3u, e), R (3u, u), B (6u,) = [into, back]
+ONNX = Order(("z", "r", "hh"), rows=True, flag="linear_before_reset")
 
 
 # --- what comes in ---
 
 
 def array(value: Any, name: str) -> np.ndarray:
-    """A tensor of theirs, or an array, as an array of float32 or float64; TypeError for any other dtype."""
+    """A tensor of theirs, or an array, as an array of float32 or float64; TypeError for what is no such numbers."""
+    kinds = ("quantized", "sparse", "meta")
+    odd = next((kind for kind in kinds if getattr(value, f"is_{kind}", False) is True), None)
+    if odd is None and isinstance(value, np.ma.MaskedArray):
+        odd = "masked"
+    if odd is not None:
+        raise TypeError(f"{name}: expected plain numbers, got a {odd} {type(value).__name__}; convert it first")
     for step in ("detach", "cpu"):
         value = getattr(value, step, lambda value=value: value)()
     dtype = str(getattr(value, "dtype", "")).rpartition(".")[2]
@@ -93,12 +121,23 @@ def array(value: Any, name: str) -> np.ndarray:
     return np.asarray(value.numpy() if hasattr(value, "numpy") else value)
 
 
+def rebound(value: Any, but: Iterable[str] = ()) -> str | None:
+    """A method of the class of `value` that was set anew on it itself, so that it may compute something else."""
+    return next((name for name in vars(value) if name not in but and callable(getattr(type(value), name, None))), None)
+
+
 def filled(
-    directions: list[Arrays], *, reverse: bool = False, merge: str = "concat", **options: Any
+    directions: list[Arrays], variant: Variant, *, reverse: bool = False, merge: str = "concat", **options: Any
 ) -> GRU | Bidirectional:
-    """A GRU with these parameters, or of two dicts of them a Bidirectional."""
+    """A GRU with these parameters, or of two dicts of them a Bidirectional; ValueError where they do not fit."""
     e, u = directions[0]["Uz"].shape
-    gru = GRU(u, dtype=directions[0]["Uz"].dtype, reset_after="chh" in directions[0], reverse=reverse, **options)
+    dtype = directions[0]["Uz"].dtype
+    for p in directions:
+        got = {name: p[name].shape for name in variant.names}
+        if got != variant.shapes(e, u) or p["Uz"].dtype != dtype:
+            due = f"{e} elements and {u} units in {dtype}"
+            raise ValueError(f"source: expected directions that have {due}, got {got} in {p['Uz'].dtype}")
+    gru = GRU(u, dtype=dtype, reset_after=variant.reset_after, reverse=reverse, **options)
     layer = gru if len(directions) == 1 else Bidirectional(gru, merge)
     layer.compute_shapes(np.empty((1, 1, e)))
     for half, p in zip(cells(layer), directions, strict=True):
@@ -115,19 +154,37 @@ def cells(layer: GRU | Bidirectional) -> tuple[GRU, ...]:
 
 
 def in_layers(source: Any) -> tuple[Any, ...]:
-    """The layers of a Network, of a list of them, or the layer alone; ValueError where they are no chain."""
+    """The layers of a Network, of a list of them, or the layer alone; ValueError where they are no chain.
+
+    Refused is what may compute something else than its class says: a method set anew on it, a class derived from ours.
+    """
     if isinstance(source, Network):
-        return source.layers
-    return chain.chain(source if isinstance(source, list | tuple) else [source])
+        if type(source) is not Network or rebound(source):
+            raise ValueError(f"net: expected a Network as it is, got {rebound(source) or type(source).__name__}")
+        layers = source.layers
+    else:
+        layers = chain.chain(source if isinstance(source, list | tuple) else [source])
+    for i, layer in enumerate(layers):
+        for part in (layer, *cells(layer)):
+            if type(part) not in OWN:
+                raise ValueError(f"net: layer {i}, {layer!r}: expected one of cgru's own, got {type(part).__name__}")
+            if rebound(part):
+                raise ValueError(f"net: layer {i}, {layer!r}: expected its own methods, got another {rebound(part)}")
+    return layers
 
 
 def with_parameters(layers: tuple[Any, ...]) -> list[Any]:
-    """Those of the layers that have parameters; RuntimeError where one has none yet."""
-    found = [layer for layer in layers if "u" in layer.d]
-    for layer in found:
+    """Those of the layers that have parameters; RuntimeError where there are none yet, ValueError for unfit ones."""
+    found = [(i, layer) for i, layer in enumerate(layers) if "u" in layer.d]
+    for i, layer in found:
         if not layer.p:
             raise RuntimeError(f"net: expected parameters, got none yet in {layer!r}: fit or predict first")
-    return found
+        for half in cells(layer) if isinstance(layer, GRU | Bidirectional) else ():
+            e = half.elements
+            for name, due in half.variant.shapes(e, half.d["u"]).items():
+                if np.shape(half.p.get(name)) != due:
+                    raise ValueError(f"net: layer {i}: expected {name} {due}, got {np.shape(half.p.get(name))}")
+    return [layer for _, layer in found]
 
 
 def dtype_of(layers: tuple[Any, ...]) -> np.dtype:
@@ -144,9 +201,14 @@ def cell_of(layer: GRU | Bidirectional, refuse: Callable[[str], Exception]) -> G
     for second in rest:
         if first.reverse or not second.reverse:
             raise refuse("its first layer does not run onward and the second back")
-        for name in (*ROLES, "reset_after", "dropout", "recurrent_dropout", "zoneout", "stateful", "sequences"):
+        for name in ALIKE:
             if getattr(first, name) != getattr(second, name):
                 raise refuse(f"its directions differ in {name}")
+        for f in (first.activate, first.activate_update):
+            if tuning(f, first.se_hPars) != tuning(f, second.se_hPars):
+                raise refuse("its directions differ in the alpha of an activation")
+    if first.variant not in (RESET_BEFORE, RESET_AFTER):
+        raise refuse(f"its variant is {first.variant}, which is known here alone")
     if first.zoneout:
         raise refuse("it has zoneout, whose expectation is no GRU step")
     if ours(first.activate_update) is not ours(first.activate_reset) or ours(first.activate_update) is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,13 +11,14 @@ import numpy as np
 from cgru.activations import Activation, elu, identity, lrelu, ours, parameter, relu, sigmoid, softmax, tanh
 from cgru.bidirectional import Bidirectional
 from cgru.gru import GRU
-from cgru.interop.gates import KERAS, array, cell_of, cells, dtype_of, filled, in_layers, tuning
+from cgru.interop.gates import KERAS, array, cell_of, cells, dtype_of, filled, in_layers, rebound, tuning
 from cgru.layers.dense import Dense
 from cgru.layers.dropout import Dropout
 from cgru.layers.embedding import Embedding
 from cgru.layers.flip import Flip
 from cgru.layers.pool import Pool
 from cgru.network import Network
+from cgru.variant import RESET_AFTER, Variant
 
 __all__ = ["from_keras", "to_keras"]
 
@@ -27,6 +29,7 @@ CLASSES = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu"}  # layers, w
 KEYS = {"leaky_relu": "LRELU_alpha", "elu": "ELU_alpha"}
 MERGES = {"concat": "concat", "sum": "sum", "ave": "mean", "mul": "mul"}
 POOLS = {"GlobalAveragePooling1D": "mean", "GlobalMaxPooling1D": "max"}
+KINDS = ("GRU", "Bidirectional", "Embedding", "Dropout", "Dense", *POOLS)
 
 Refusal = Callable[[str], Exception]
 
@@ -39,7 +42,8 @@ def from_keras(source: Any) -> Network:
     A layer by itself becomes a network without a head whose `predict(X, lengths, h0)` gives all states, whatever its
     `return_sequences` is. A model (Sequential or functional) may hold `Embedding`, `GRU`, `Bidirectional`, `Dropout`,
     `Dense`, `GlobalAveragePooling1D` and `GlobalMaxPooling1D`, and gives what it gives there. The outputs of
-    `go_backwards` come in the order of processing, through a `Flip`. Masks are `lengths` here.
+    `go_backwards` come in the order of processing, through a `Flip`. Masks are `lengths` here. A stateful layer brings
+    its states along, one that is not trainable stays so. Regularizers, constraints and seeds do not come along.
 
     Args:
         source: the layer or model, built, so that it has weights of float32 or float64.
@@ -48,50 +52,108 @@ def from_keras(source: Any) -> Network:
         TypeError, ValueError: the source is something else, or holds what has no counterpart here, with the reason.
         RuntimeError: it is not built yet.
     """
-    if not type(source).__module__.startswith("keras"):
-        raise TypeError(f"source: expected a layer or a model of Keras's own, got {type(source).__name__}")
-    if _kind(source) in ("GRU", "Bidirectional"):
-        return Network(_recurrent(source, _refusal(source), every=True))
+    kind, refuse = _kind(source), _refusal(source)
+    if not kind:
+        got = f"{type(source).__module__}.{type(source).__qualname__}"
+        raise TypeError(f"source: expected a layer or a model of Keras's own, got {got}")
+    if kind in ("GRU", "Bidirectional"):
+        return Network(_recurrent(source, refuse, every=True))
     if not hasattr(source, "layers"):
-        raise _refusal(source)("expected a GRU, a Bidirectional or a model")
-    return Network([ours for layer in _chained(source) for ours in _converted(layer)])
+        raise refuse("expected a GRU, a Bidirectional or a model")
+    layers = _chained(source, refuse)
+    _check_dtypes(source, layers)
+    return Network([own for i, layer in enumerate(layers) for own in _converted(layer, i)])
 
 
 def _kind(layer: Any) -> str:
     """The class of a layer, if it is Keras's own: one that was derived from it may compute something else."""
-    return type(layer).__name__ if type(layer).__module__.startswith("keras") else ""
+    return type(layer).__name__ if type(layer).__module__.partition(".")[0] == "keras" else ""
 
 
-def _refusal(layer: Any) -> Refusal:
+def _refusal(layer: Any, place: str = "") -> Refusal:
     kind, name = type(layer).__name__, getattr(layer, "name", "?")
-    return lambda why: ValueError(f"source: {kind} {name!r} cannot be had here: {why}")
+    return lambda why: ValueError(f"source: {place}{kind} {name!r} cannot be had here: {why}")
 
 
-def _chained(model: Any) -> list[Any]:
+def _check(layer: Any, refuse: Refusal) -> None:
+    """Refuse a layer that may compute something else than its class and its numbers say."""
+    other = rebound(layer, ("build", "quantize"))  # which Keras wraps in every layer
+    if other:
+        raise refuse(f"its {other} is another than that of its class")
+    if getattr(layer, "quantization_mode", None) or getattr(layer, "lora_enabled", False):
+        raise refuse("it is quantized or has a low-rank update (LoRA), which is none of its weights here")
+    if layer.compute_dtype != layer.variable_dtype:
+        raise refuse(f"it computes in {layer.compute_dtype} with weights of {layer.variable_dtype}")
+
+
+def _chained(model: Any, refuse: Refusal) -> list[Any]:
     """The layers of a model but its input; refused where they are no chain."""
-    refuse = _refusal(model)
     layers = [layer for layer in model.layers if _kind(layer) != "InputLayer"]
     if not model.built or not layers:
         raise RuntimeError(f"source: expected a model that is built, got {model.name!r}, which is not: call it first")
+    _check(model, refuse)
+    if len(set(map(id, layers))) < len(layers):
+        raise refuse("expected each layer once, got one that stands in two places")
+    for i, layer in enumerate(layers):
+        if _kind(layer) not in KINDS:
+            raise _refusal(layer, f"layer {i}, ")(f"expected one of {', '.join(KINDS)}")
     if _kind(model) == "Sequential":
         return layers
     if _kind(model) != "Functional":
         raise refuse("expected a Sequential or a functional model")
-    before = model.inputs
-    for layer in layers:
-        if len(before) != 1 or len(layer._inbound_nodes) != 1 or layer.input is not before[0]:
-            raise refuse(f"expected a chain of layers, each on the one below it, got another input of {layer.name!r}")
-        before = [layer.output]
-    if len(model.outputs) != 1 or model.outputs[0] is not before[0]:
-        raise refuse("expected the output of the last layer alone")
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise refuse(f"expected one input and one output, got {len(model.inputs)} and {len(model.outputs)}")
+    below = model.inputs[0]
+    for i, layer in enumerate(layers):
+        _check_call(layer, below, _refusal(layer, f"layer {i}, "))
+        below = layer.output
+    if model.outputs[0] is not below:
+        raise refuse(
+            f"expected the output of its last layer, {layers[-1].name!r}, got that of {_made(model.outputs[0])}"
+        )
     return layers
 
 
-def _converted(layer: Any) -> list[Any]:
-    """A layer of a model as one or two of ours."""
-    kind, refuse = _kind(layer), _refusal(layer)
+def _check_call(layer: Any, below: Any, refuse: Refusal) -> None:
+    """Refuse a layer of a functional model that is not called once, on what is below it and with nothing else."""
+    nodes = layer._inbound_nodes
+    if len(nodes) != 1:
+        raise refuse(f"expected a layer that is called once, got one that is called {len(nodes)} times")
+    arguments = nodes[0].arguments
+    given = [*enumerate(arguments.args), *arguments.kwargs.items()]
+    first, *more = arguments.keras_tensors
+    if more or first is not below:
+        made = " and ".join(map(_made, (first, *more)))
+        raise refuse(f"expected it on the output of the layer below it alone, got that of {made}")
+    for name, value in given:
+        if not (value is below or value is None or value is False):  # training=False is there where nobody said so
+            raise refuse(f"expected a call with its input alone, got argument {name} too")
+
+
+def _made(tensor: Any) -> str:
+    """The name of the operation behind a tensor, for an error."""
+    return repr(tensor._keras_history.operation.name)
+
+
+def _check_dtypes(model: Any, layers: list[Any]) -> None:
+    """Refuse a model that computes in several dtypes, or that rounds its input to a narrower one."""
+    dtype = layers[0].compute_dtype
+    for i, layer in enumerate(layers):
+        if layer.compute_dtype != dtype:
+            refuse = _refusal(layer, f"layer {i}, ")
+            raise refuse(f"it computes in {layer.compute_dtype}, {layers[0].name!r} below it in {dtype}")
+    exact = ("int32", "int64", "float32", "float64") if _kind(layers[0]) == "Embedding" else (dtype, "float64")
+    for given in model.inputs or ():
+        if given.dtype not in exact:
+            raise _refusal(model)(f"expected an input of {dtype}, or integers for tokens, got {given.dtype}")
+
+
+def _converted(layer: Any, i: int) -> list[Any]:
+    """Layer i of a model as one or two of ours."""
+    kind, refuse = _kind(layer), _refusal(layer, f"layer {i}, ")
     if kind in ("GRU", "Bidirectional"):
         return _recurrent(layer, refuse, every=False)
+    _check(layer, refuse)
     if kind == "Dropout":
         if getattr(layer, "noise_shape", None) is not None:
             raise refuse(f"noise_shape is None here, got {layer.noise_shape}")
@@ -103,85 +165,105 @@ def _converted(layer: Any) -> list[Any]:
     if kind == "Embedding":
         if layer.mask_zero:
             raise refuse("mask_zero is False here, where lengths say which steps are real")
-        E = array(_weights(layer)[0], "embeddings")
+        E = _weight(layer, "embeddings")
         made = Embedding(*E.shape, dtype=E.dtype)
         made.p["E"] = E.copy()
-        return [made]
-    if kind == "Dense":
-        W, *b = (array(w, "weights") for w in _weights(layer))
-        activate, alpha = _activation(layer.activation, refuse)
+    else:
+        W, b = _weight(layer, "kernel"), _weight(layer, "bias")
+        activate, alpha = _activation(layer.activation, layer, refuse)
         made = Dense(W.shape[1], activate, se_hPars=alpha or None, dtype=W.dtype)
-        made.p |= {"W": W.copy(), "b": b[0][None].copy() if b else np.zeros((1, W.shape[1]), W.dtype)}
-        return [made]
-    raise refuse(f"expected one of GRU, Bidirectional, Embedding, Dropout, Dense, {', '.join(POOLS)}")
+        made.p |= {"W": W.copy(), "b": np.zeros((1, W.shape[1]), W.dtype) if b is None else b[None].copy()}
+    made.trainable = _trainable(layer, refuse)
+    return [made]
 
 
 def _recurrent(layer: Any, refuse: Refusal, every: bool) -> list[Any]:
     """A GRU or a Bidirectional, and where its outputs come in the order of processing a Flip."""
-    if _kind(layer) == "GRU":
-        sequences, reverse = every or layer.return_sequences, bool(layer.go_backwards)
-        made = filled([_parameters(layer)], **_options(layer, refuse), sequences=sequences, reverse=reverse)
-        return [made, Flip()] if reverse and sequences else [made]
-    halves = layer.forward_layer, layer.backward_layer
-    if any(_kind(half) != "GRU" for half in halves):
+    halves = (layer,) if _kind(layer) == "GRU" else (layer.forward_layer, layer.backward_layer)
+    if any(_kind(half) != "GRU" or _kind(half.cell) != "GRUCell" for half in halves):
         raise refuse("expected one of GRU layers")
-    options, other = (_options(half, refuse) for half in halves)
-    flags = halves[0].go_backwards, halves[1].go_backwards
-    if options != other or flags != (False, True) or halves[0].reset_after != halves[1].reset_after:
+    for part in {id(part): part for half in halves for part in (layer, half, half.cell)}.values():
+        _check(part, refuse)
+        if part.compute_dtype != layer.compute_dtype:
+            raise refuse(f"it computes in {layer.compute_dtype}, its {part.name!r} in {part.compute_dtype}")
+    options, *others = (_options(half, refuse) for half in halves)
+    flags, reverse = [bool(half.go_backwards) for half in halves], bool(halves[0].go_backwards)
+    if others and (others != [options] or flags != [False, True]):
         raise refuse("its two layers are to be alike but for their direction")
-    if layer.merge_mode not in MERGES:
-        raise refuse(f"merge_mode is one of {', '.join(MERGES)} here, got {layer.merge_mode!r}")
-    merge, sequences = MERGES[layer.merge_mode], every or halves[0].return_sequences
-    return [filled([_parameters(half) for half in halves], **options, sequences=sequences, merge=merge)]
+    options["sequences"] = every or options["sequences"]
+    variant = options.pop("variant")
+    if others:
+        if layer.merge_mode not in MERGES:
+            raise refuse(f"merge_mode is one of {', '.join(MERGES)} here, got {layer.merge_mode!r}")
+        options["merge"] = MERGES[layer.merge_mode]
+    made = filled([_parameters(half, variant) for half in halves], variant, reverse=reverse, **options)
+    made.trainable = _trainable(layer, refuse)
+    for own, half in zip(cells(made), halves, strict=True):
+        states = [array(state, "states") for state in half.states or ()]
+        if any(state.any() for state in states):
+            own.state = states[0].copy()
+    return [made, Flip()] if reverse and made.sequences and not others else [made]
 
 
 def _options(layer: Any, refuse: Refusal) -> dict[str, Any]:
-    activate, alphas = _activation(layer.activation, refuse)
-    gates, others = _activation(layer.recurrent_activation, refuse)
+    activate, alphas = _activation(layer.activation, layer, refuse)
+    gates, more = _activation(layer.recurrent_activation, layer, refuse)
     if softmax in (activate, gates):
         raise refuse("softmax is for a Dense layer here")
-    if any(alphas.get(key, alpha) != alpha for key, alpha in others.items()):
+    if any(alphas.get(key, alpha) != alpha for key, alpha in more.items()):
         raise refuse("its two activations have the same alpha here")
     return {
+        "variant": KERAS.variant({KERAS.flag: getattr(layer, str(KERAS.flag))}),
+        "sequences": bool(layer.return_sequences),
         "activate": activate,
         "activate_update": gates,
         "activate_reset": gates,
-        "se_hPars": (alphas | others) or None,
+        "se_hPars": (alphas | more) or None,
         "dropout": float(layer.dropout),
         "recurrent_dropout": float(layer.recurrent_dropout),
         "stateful": bool(layer.stateful),
     }
 
 
-def _activation(f: Any, refuse: Refusal) -> tuple[Activation, dict[str, float]]:
-    """Our activation for theirs, and its alpha as `se_hPars` has it."""
-    kind = type(f)
-    name, alpha = getattr(f, "__name__", None), ALPHAS.get(getattr(f, "__name__", ""))
-    if kind.__name__ in CLASSES and kind.__module__.startswith("keras"):
-        name = CLASSES[kind.__name__]
+def _activation(f: Any, layer: Any, refuse: Refusal) -> tuple[Activation, dict[str, float]]:
+    """Our activation for that of a layer, and its alpha as `se_hPars` has it."""
+    name = CLASSES.get(_kind(f), getattr(f, "__name__", None))
+    if _kind(f) in CLASSES:
         alpha = getattr(f, "alpha", getattr(f, "negative_slope", None))
+        _check(f, refuse)
+        if f.compute_dtype != layer.compute_dtype:
+            raise refuse(f"it computes in {layer.compute_dtype}, its activation in {f.compute_dtype}")
         if name == "relu" and (f.max_value is not None or f.negative_slope or f.threshold):
             raise refuse("a ReLU has no max_value, negative_slope or threshold here")
-    elif not str(getattr(f, "__module__", "")).startswith("keras") or name not in NAMES:
+    elif name not in NAMES or f is not getattr(sys.modules["keras"].activations, name):
         raise refuse(f"its activations are some of {', '.join(NAMES)} here, got {name or f!r}")
+    else:
+        alpha = ALPHAS.get(name)
     if name == "leaky_relu" and alpha > 1:
         raise refuse(f"leaky_relu has a negative_slope of at most 1 here, got {alpha:g}")
     return NAMES[name], {KEYS[name]: float(alpha)} if name in KEYS else {}
 
 
-def _weights(layer: Any) -> list[Any]:
-    if layer.compute_dtype != layer.variable_dtype:
-        raise _refusal(layer)(f"it computes in {layer.compute_dtype} with weights of {layer.variable_dtype}")
-    weights = layer.get_weights()
-    if not weights:
+def _weight(layer: Any, name: str) -> np.ndarray | None:
+    """A weight of a layer; None for a bias that it does not have."""
+    if not layer.built:
         raise RuntimeError(f"source: expected weights, got none yet in {layer.name!r}: build it or call it first")
-    return weights
+    value = getattr(layer, name)
+    return None if value is None else array(value, name)
 
 
-def _parameters(layer: Any) -> dict[str, np.ndarray]:
-    W, R, *b = (array(w, "weights") for w in _weights(layer))
-    both = (None, None) if not b else b[0] if layer.reset_after else (b[0], None)
-    return KERAS.ours(W, R, *both, layer.reset_after)
+def _parameters(layer: Any, variant: Variant) -> dict[str, np.ndarray]:
+    W, R, b = (_weight(layer.cell, name) for name in ("kernel", "recurrent_kernel", "bias"))
+    both = (None, None) if b is None else b if b.ndim == 2 else (b, None)
+    return KERAS.ours(W, R, *both, variant)
+
+
+def _trainable(layer: Any, refuse: Refusal) -> bool:
+    """Whether the weights of a layer are to be trained; refused where some are and some are not."""
+    trained = len(layer.trainable_weights)
+    if trained not in (0, len(layer.weights)):
+        raise refuse("a layer is trainable as a whole here, or not at all")
+    return trained > 0
 
 
 # --- to there ---
@@ -192,7 +274,8 @@ def to_keras(net: Network | GRU | Bidirectional | list | tuple) -> Any:
 
     `GRU` (one with `reverse` and all states needs a `Flip` above it, for Keras returns them in the order of
     processing), `Bidirectional`, `Dense`, `Embedding`, `Dropout`, and `Pool` of "mean" or "max". The second bias of r
-    and z is zero. With `recurrent_dropout` Keras draws a mask of the input's `dropout` for each gate.
+    and z is zero; layers that are not `trainable` are not there either. With `recurrent_dropout` Keras draws a mask of
+    the input's `dropout` for each gate. Loss, optimizer, `class_names` and `clip_gradients` stay here.
 
     Raises:
         ImportError: Keras is not installed.
@@ -210,11 +293,11 @@ def to_keras(net: Network | GRU | Bidirectional | list | tuple) -> Any:
 
     made, weights = [], []
     for i, layer in enumerate(layers):
-        if isinstance(layer, Flip) and i and type(layers[i - 1]) is GRU:
+        if type(layer) is Flip and i and type(layers[i - 1]) is GRU:
             continue  # go_backwards of the layer below
         theirs, values = _built(keras, layers, i, dtype)
         made.append(theirs)
-        weights.append(values)
+        weights.append((values, bool(layer.trainable)))
     e = None if isinstance(layers[0], Embedding) else next(_rows(layer) for layer in layers if layer.p)
     if len(made) == 1:
         made[0].build((None, None) if e is None else (None, None, e))
@@ -222,9 +305,10 @@ def to_keras(net: Network | GRU | Bidirectional | list | tuple) -> Any:
     else:
         given = keras.Input((None,), dtype="int32") if e is None else keras.Input((None, e), dtype=dtype)
         result = keras.Sequential([given, *made])
-    for theirs, values in zip(made, weights, strict=True):
+    for theirs, (values, trainable) in zip(made, weights, strict=True):
         if values:
             theirs.set_weights(values)
+            theirs.trainable = trainable
     return result
 
 
@@ -241,7 +325,7 @@ def _built(keras: Any, layers: tuple[Any, ...], i: int, dtype: str) -> tuple[Any
         return ValueError(f"net: layer {i}, {layer!r}, cannot be one of Keras: {why}")
 
     if type(layer) in (GRU, Bidirectional):
-        flipped = isinstance((*layers, None)[i + 1], Flip)
+        flipped = type((*layers, None)[i + 1]) is Flip
         return _built_recurrent(keras, layer, flipped, dtype, refuse)
     if type(layer) is Dense:
         activation = _named(keras, layer.activate, layer.se_hPars, dtype, refuse)
@@ -261,6 +345,8 @@ def _built_recurrent(
 ) -> tuple[Any, list[np.ndarray]]:
     """The same of a recurrent layer; `flipped`: whether a Flip follows."""
     cell = cell_of(layer, refuse)
+    if cell.masks:
+        raise refuse("it has masks of its own, which are drawn there")
     if cell.stateful:
         raise refuse("a stateful layer is made for a number of samples there, which this one is not")
     if (cell.reverse and cell.sequences) != flipped:
@@ -273,8 +359,8 @@ def _built_recurrent(
         recurrent_dropout=cell.recurrent_dropout,
         return_sequences=cell.sequences,
         go_backwards=cell.reverse,
-        reset_after=cell.reset_after,
         dtype=dtype,
+        **KERAS.options(cell.variant),
     )
     values = [value for half in cells(layer) for value in _theirs(half)]
     if isinstance(layer, GRU):
@@ -285,7 +371,7 @@ def _built_recurrent(
 
 def _theirs(half: GRU) -> list[np.ndarray]:
     W, R, into, back = KERAS.theirs(half.p)
-    return [W, R, np.stack([into, back]) if half.reset_after else into]
+    return [W, R, np.stack([into, back]) if half.variant is RESET_AFTER else into]
 
 
 def _named(keras: Any, f: Activation, se_hPars: Mapping[str, Any] | None, dtype: str, refuse: Refusal) -> Any:

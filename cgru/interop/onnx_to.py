@@ -33,12 +33,12 @@ REDUCTIONS = {"sum": "ReduceSum", "mean": "ReduceMean", "mul": "ReduceProd"}
 
 
 def onnx_package() -> Any:
-    """The module; ImportError that names the extra."""
+    """The module; ImportError that says how to get it."""
     try:
         import onnx
         import onnx.reference
     except ImportError:
-        raise ImportError('ONNX is missing: pip install "cgru[onnx]"') from None
+        raise ImportError("ONNX is missing: pip install onnx") from None
     return onnx
 
 
@@ -157,8 +157,6 @@ class Graph:
 
         kinds = {GRU: self.gru, Bidirectional: self.gru, Dense: self.dense, Embedding: self.embedding}
         kinds |= {Pool: self.pool, Flip: self.flip, Dropout: lambda A, layer, i, refuse: A}
-        if type(layer) not in kinds:
-            raise refuse("expected a layer of cgru's own")
         return kinds[type(layer)](A, layer, i, refuse)
 
     def gru(self, A: str, layer: GRU | Bidirectional, i: int, refuse: Any) -> str:
@@ -180,7 +178,7 @@ class Graph:
         lengths = "lengths" if self.steps else ""
         direction = "bidirectional" if D == 2 else "reverse" if cell.reverse else "forward"
         Y, Y_h = self.op("GRU", X, *weights, lengths, h0, outputs=2, hidden_size=cell.d["u"], direction=direction,
-                         linear_before_reset=int(cell.reset_after), layout=self.layout,
+                         layout=self.layout, **ONNX.options(cell.variant),
                          **self.activations(cell, D, refuse))  # fmt: skip
         if self.states:
             self.last.append(self.op("Transpose", Y_h, perm=(1, 0, 2)) if self.layout else Y_h)

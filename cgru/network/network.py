@@ -15,16 +15,15 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from cgru import losses, optimizers
-from cgru.core.checks import float_dtype, lengths_of, positive, real, sequences
+from cgru.core.checks import float_dtype, positive, real
 from cgru.core.lengths import mask
 from cgru.layers.dense import Dense
-from cgru.layers.embedding import Embedding
 from cgru.layers.layer import Layer
 from cgru.network import chain
 from cgru.network import files as persistence
 from cgru.network.fit import Fit, check, scores
 from cgru.network.history import Epoch, History
-from cgru.network.samples import Data
+from cgru.network.samples import labelled, set_aside, taken
 from cgru.optimizers import SGD, Adam
 
 __all__ = ["Network", "load"]
@@ -176,7 +175,7 @@ class Network:
         has it, or where the layers differ in u a list; where there is but one, (m, u) does. With `return_state` the
         last states come too, an array or a list so: (outputs, states).
         """
-        X, lengths = self._samples(X, lengths)
+        X, lengths = taken(self, X, lengths)
         size = positive(batch_size, "batch_size")
         starts = self._starts(h0, len(X)) if return_state or h0 is not None else None
         self.make(X)
@@ -219,7 +218,7 @@ class Network:
         For a regression the loss alone. `y` as for `fit`. Of several binary outputs each counts by its share of the
         accuracy. `stateful` layers begin anew, before and after.
         """
-        data = self._data(X, y, lengths)
+        data = labelled(self, X, y, lengths)
         self.make(data.X)
         loss, accuracy = scores(self, data)
         return {"loss": loss} if accuracy is None else {"loss": loss, "accuracy": accuracy}
@@ -286,12 +285,12 @@ class Network:
         if not self._lock.acquire(blocking=False):
             raise RuntimeError("fit: another thread is inside this network; give each thread a network of its own")
         try:
-            data = self._data(X, y, lengths)
+            data = labelled(self, X, y, lengths)
             options = {"epochs": epochs, "batch_size": batch_size, "truncate": truncate}
             check(self, data, **options, standardize=standardize, shuffle=shuffle, patience=patience, callback=callback)
             if patience is not None and validation is None:
                 raise ValueError("patience: expected a validation share or set beside it, got validation=None")
-            data, held_out = self._split(data, validation)
+            data, held_out = set_aside(self, data, validation, self._split_seed)
             run = Fit(self, data, held_out, **options, shuffler=self._shuffler if shuffle else None)
             self.make(data.X)
             return run(standardize, patience, callback)
@@ -341,59 +340,6 @@ class Network:
             real(state, f"h0[{i}]", (m, cell.d["u"]), cell.dtype)
             for i, (state, cell) in enumerate(zip(h0, cells, strict=True))
         ]
-
-    # --- what comes in ---
-
-    def _samples(self, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
-        first = self.layers[0]
-        if isinstance(first, Embedding):
-            X = first.tokens(X, lengths, f"{name}X")
-        else:
-            X, e = sequences(X, f"{name}X"), self.elements
-            if e not in (None, X.shape[2]):
-                raise ValueError(f"{name}X: expected shape (m, s, {e}), as the network was made for, got {X.shape}")
-            if self.mean is not None and len(self.mean) != X.shape[2]:
-                due = f"(m, s, {len(self.mean)}), as mean and scale were measured for"
-                raise ValueError(f"{name}X: expected shape {due}, got {X.shape}; or set both to None")
-        return X, lengths_of(lengths, *X.shape[:2], f"{name}lengths")
-
-    def _data(self, X: Any, y: Any, lengths: Any, name: str = "") -> Data:
-        if self.head is None:
-            raise ValueError(f"layers: expected a Dense at the end for a loss, got {self.layers[-1]!r}")
-        X, lengths = self._samples(X, lengths, name)
-        steps = np.ones(X.shape[:2], bool) if lengths is None else mask(lengths, X.shape[1])[:, :, 0]
-        lost = steps & ~np.isfinite(X).reshape(*steps.shape, -1).all(axis=2)
-        if lost.any():
-            sample, step = np.argwhere(lost)[0]
-            raise ValueError(f"{name}X: expected finite numbers, got NaN or infinity in sample {sample}, step {step}")
-        k, name = self.head.d["u"], f"{name}y"
-        if self.per_step:
-            return Data(X, losses.step_targets(y, steps, k, self.loss, name), lengths, per_step=True)
-        Y, classes = losses.compact(y, len(X), k, self.loss, name)
-        return Data(X, Y, lengths, classes)
-
-    def _split(self, data: Data, validation: Any) -> tuple[Data, Data | None]:
-        """The samples to train on and those to validate with, None without `validation`."""
-        if validation is None:
-            return data, None
-        if isinstance(validation, tuple | list):
-            if len(validation) not in (2, 3):
-                raise ValueError(f"validation: expected (X, y) or (X, y, lengths), got {len(validation)} of them")
-            X, y, lengths = (*validation, None)[:3]
-            held_out = self._data(X, y, lengths, "validation ")
-            if held_out.X.shape[2:] != data.X.shape[2:]:
-                raise ValueError(
-                    f"validation X: expected {data.X.shape[2]} elements, as X has, got shape {held_out.X.shape}"
-                )
-            return data, held_out
-        if isinstance(validation, bool) or not isinstance(validation, int | float | np.integer | np.floating):
-            raise TypeError(f"validation: expected a share, a tuple or None, got {type(validation).__name__}")
-        m = len(data)
-        if not 0 < validation < 1:
-            raise ValueError(f"validation: expected a share above 0 and below 1, got {validation}")
-        if m < 2:
-            raise ValueError(f"validation: expected at least 2 samples to set some aside, got {m}")
-        return data.split(min(max(round(validation * m), 1), m - 1), self._split_seed)
 
 
 def load(path: str | os.PathLike[str]) -> Network:

@@ -1,4 +1,4 @@
-"""Samples with their targets, as a network trains and scores on them; and long ones in pieces.
+"""Samples with their targets, as a network trains and scores on them: checked, set aside, and long ones in pieces.
 
 m samples, s steps, e elements per step, k outputs.
 """
@@ -7,12 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cgru import losses
+from cgru.core.checks import lengths_of, sequences
 from cgru.core.lengths import mask
+from cgru.layers.embedding import Embedding
 
-__all__ = ["Data"]
+if TYPE_CHECKING:
+    from cgru.network.network import Network
+
+__all__ = ["Data", "labelled", "set_aside", "taken"]
 
 
 @dataclass(frozen=True)
@@ -111,3 +118,62 @@ class Data:
 
 def _lengths(steps: np.ndarray) -> np.ndarray | None:
     return None if (steps == steps.max()).all() else steps
+
+
+# --- from what a caller gives ---
+
+
+def taken(net: Network, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
+    """X and the lengths as `net` takes them; TypeError or ValueError where it cannot. `name` stands before theirs."""
+    first = net.layers[0]
+    if isinstance(first, Embedding):
+        X = first.tokens(X, lengths, f"{name}X")
+    else:
+        X, e = sequences(X, f"{name}X"), net.elements
+        if e not in (None, X.shape[2]):
+            raise ValueError(f"{name}X: expected shape (m, s, {e}), as the network was made for, got {X.shape}")
+        if net.mean is not None and len(net.mean) != X.shape[2]:
+            due = f"(m, s, {len(net.mean)}), as mean and scale were measured for"
+            raise ValueError(f"{name}X: expected shape {due}, got {X.shape}; or set both to None")
+    return X, lengths_of(lengths, *X.shape[:2], f"{name}lengths")
+
+
+def labelled(net: Network, X: Any, y: Any, lengths: Any, name: str = "") -> Data:
+    """Samples with targets that fit the loss of `net`, all that is real of them finite; likewise."""
+    if net.head is None:
+        raise ValueError(f"layers: expected a Dense at the end for a loss, got {net.layers[-1]!r}")
+    X, lengths = taken(net, X, lengths, name)
+    steps = np.ones(X.shape[:2], bool) if lengths is None else mask(lengths, X.shape[1])[:, :, 0]
+    lost = steps & ~np.isfinite(X).reshape(*steps.shape, -1).all(axis=2)
+    if lost.any():
+        sample, step = np.argwhere(lost)[0]
+        raise ValueError(f"{name}X: expected finite numbers, got NaN or infinity in sample {sample}, step {step}")
+    k, name = net.head.d["u"], f"{name}y"
+    if net.per_step:
+        return Data(X, losses.step_targets(y, steps, k, net.loss, name), lengths, per_step=True)
+    Y, classes = losses.compact(y, len(X), k, net.loss, name)
+    return Data(X, Y, lengths, classes)
+
+
+def set_aside(net: Network, data: Data, validation: Any, seed: np.random.SeedSequence) -> tuple[Data, Data | None]:
+    """The samples to train on and those to validate with (None: none): drawn by `seed`, or given, likewise checked."""
+    if validation is None:
+        return data, None
+    if isinstance(validation, tuple | list):
+        if len(validation) not in (2, 3):
+            raise ValueError(f"validation: expected (X, y) or (X, y, lengths), got {len(validation)} of them")
+        X, y, lengths = (*validation, None)[:3]
+        held_out = labelled(net, X, y, lengths, "validation ")
+        if held_out.X.shape[2:] != data.X.shape[2:]:
+            raise ValueError(
+                f"validation X: expected {data.X.shape[2]} elements, as X has, got shape {held_out.X.shape}"
+            )
+        return data, held_out
+    if isinstance(validation, bool) or not isinstance(validation, int | float | np.integer | np.floating):
+        raise TypeError(f"validation: expected a share, a tuple or None, got {type(validation).__name__}")
+    m = len(data)
+    if not 0 < validation < 1:
+        raise ValueError(f"validation: expected a share above 0 and below 1, got {validation}")
+    if m < 2:
+        raise ValueError(f"validation: expected at least 2 samples to set some aside, got {m}")
+    return data.split(min(max(round(validation * m), 1), m - 1), seed)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
 RIVALS = ("EpyNN", "PyTorch", "JAX", "ONNX Runtime", "OpenVINO", "Keras")
 SMALL = ("--quick", "--rival", "EpyNN", "--seconds", "0.01")  # one rival, and quickly loaded
 

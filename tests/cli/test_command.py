@@ -1,96 +1,40 @@
-"""The command as a subprocess: what it prints and writes, what it refuses, and how it ends."""
+"""The command: what it prints and writes, what it refuses, and how it ends."""
 
 import csv
 import os
 import pathlib
 import re
 import signal
-import struct
 import subprocess
 import sys
 import time
 
 import numpy as np
 import pytest
+from cli_cases import (
+    ENDLESS,
+    NUMBER,
+    QUICK,
+    X,
+    Y,
+    accuracy_in,
+    ended,
+    number_in,
+    posix,
+    refused,
+    rng,
+    run,
+    start,
+    without,
+)
 
 import cgru
 from cgru.datasets import load_japanese_vowels
 
-rng = np.random.default_rng(1)
-Y = np.arange(40) % 2
-X = (rng.standard_normal((40, 5, 3)) + 2 * Y[:, None, None]).astype(np.float32)  # two classes, easily told apart
-QUICK = ("--units", "4", "--dropout", "0", "--epochs", "60", "--batch-size", "8", "--learning-rate", "0.02")
-ENDLESS = (*QUICK, "--epochs", "1000000")
-posix = pytest.mark.skipif(os.name != "posix", reason="signals and terminals of POSIX")
-
-
-NUMBER = r"\d\.?\d*(e[+-]\d+)?"  # as losses are printed
-
-
-def start(*arguments, cwd, modules=None, **streams):
-    """The command in `cwd`, with the modules of the folder `modules` before all others."""
-    path = os.pathsep.join(map(str, filter(None, (modules, os.environ.get("PYTHONPATH")))))
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
-    return subprocess.Popen(
-        [sys.executable, "-m", "cgru", *map(str, arguments)],
-        cwd=cwd,
-        env=os.environ | {"PYTHONPATH": path},
-        stdin=subprocess.DEVNULL,
-        text=True,
-        # A test run in the background ignores SIGINT, and so would its children.
-        preexec_fn=(lambda: signal.signal(signal.SIGINT, signal.default_int_handler)) if os.name == "posix" else None,
-        **streams,
-    )
-
-
-def run(*arguments, cwd, code=0, modules=None):
-    """(stdout, stderr) of the command, once it has ended with `code`."""
-    process = start(*arguments, cwd=cwd, modules=modules)
-    try:
-        out, err = process.communicate(timeout=120)
-    finally:
-        process.kill()
-    assert process.returncode == code, err
-    assert "Traceback" not in err
-    return out, err
-
-
-def refused(*arguments, cwd, modules=None):
-    """The one line that says why the command does not do it."""
-    out, err = run(*arguments, cwd=cwd, code=2, modules=modules)
-    assert out == ""
-    assert re.fullmatch(r"cgru: error: .+\n", err)
-    return err
-
-
-def without(folder, module):
-    """A folder to put before all others, in which `module` cannot be imported."""
-    (folder / f"{module}.py").write_text(f"raise ImportError('no {module}')\n")
-    return folder
-
-
-def number_in(text, name):
-    return float(re.search(rf"{name} (\S+?),?(\s|$)", text)[1])
-
-
-def accuracy_in(out):
-    return float(re.search(r"accuracy (\d+\.\d+)%", out)[1])
-
-
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory):
-    """A folder with data.npz (a split, string classes) and model.npz, fitted on it."""
-    folder = tmp_path_factory.mktemp("toy")
-    names = np.array(["no", "yes"])[Y]
-    np.savez(folder / "data.npz", train_x=X[:30], train_y=names[:30], test_x=X[30:], test_y=names[30:])
-    np.savez(folder / "numbers.npz", x=X, y=1000 + 50 * X.sum(axis=(1, 2)))
-    run("fit", "data.npz", *QUICK, "-o", "model.npz", cwd=folder)
-    return folder
-
-
 # --- fit ---
 
 
+@pytest.mark.slow
 def test_fit_on_the_embedded_data(tmp_path):
     out, err = run("fit", cwd=tmp_path)
     score, effort, place = out.splitlines()
@@ -114,6 +58,7 @@ def test_fit_on_the_embedded_data(tmp_path):
     assert again == "test split of Japanese Vowels: " + score.removeprefix("test ") + "\n"
 
 
+@pytest.mark.slow
 def test_the_median_of_five_seeds(tmp_path):
     accuracies = [accuracy_in(run("fit", "--seed", seed, "--quiet", cwd=tmp_path)[0]) for seed in range(5)]
     assert np.median(accuracies) >= 98, accuracies
@@ -127,7 +72,7 @@ def test_fit_is_repeatable_and_the_seed_counts(toy, tmp_path):
     assert not np.array_equal(a, c)
 
 
-def test_fit_does_what_its_options_say(toy, tmp_path):
+def test_fit_does_what_its_options_say(toy, tmp_path, threads):
     options = ("--units", 5, "--layers", 2, "--epochs", 7, "--validation", 0.2, "--float64", "--threads", 1)
     out, err = run("fit", toy / "data.npz", *options, "-o", "model.npz", cwd=tmp_path)
     assert "trained 7 epochs" in out
@@ -136,6 +81,7 @@ def test_fit_does_what_its_options_say(toy, tmp_path):
     net = cgru.load(tmp_path / "model.npz")
     assert [layer.d["u"] for layer in net.layers if "u" in layer.d] == [10, 10, 2]
     assert net.predict(X).dtype == np.float64
+    assert cgru.get_num_threads() == 1
     assert tuple(net.class_names) == ("no", "yes")
 
 
@@ -143,7 +89,7 @@ def test_fit_does_what_its_options_say(toy, tmp_path):
     ("options", "kinds"),
     [
         ([], ["Bidirectional", "Dense"]),
-        (["--no-bidirectional", "--dropout", 0.5, "--layers", 2], ["GRU", "Dropout", "GRU", "Dropout", "Dense"]),
+        (["--no-bidirectional", "--output-dropout", 0.5, "--layers", 2], ["GRU", "Dropout", "GRU", "Dropout", "Dense"]),
     ],
 )
 def test_the_layers_are_those_that_were_asked_for(toy, tmp_path, options, kinds):
@@ -151,6 +97,41 @@ def test_the_layers_are_those_that_were_asked_for(toy, tmp_path, options, kinds)
     net = cgru.load(tmp_path / "cgru-model.npz")
     assert [type(layer).__name__ for layer in net.layers] == kinds
     assert [layer.rate for layer in net.layers if isinstance(layer, cgru.Dropout)] == [0.5] * kinds.count("Dropout")
+
+
+def test_the_optimizer_is_the_one_that_was_asked_for(toy, tmp_path, monkeypatch):
+    seen = []
+    own = cgru.Adam.step
+    monkeypatch.setattr(cgru.Adam, "step", lambda adam, *arguments: (seen.append(adam), own(adam, *arguments)))
+    run("fit", toy / "data.npz", "--epochs", 1, "--units", 2, cwd=tmp_path)
+    assert set(seen) == {cgru.Adam(8e-3, weight_decay=0.3, clip_norm=1.0, schedule="cosine")}
+    seen.clear()
+    options = ("--learning-rate", 0.5, "--weight-decay", 0, "--clip-norm", 2)
+    run("fit", toy / "data.npz", "--epochs", 1, "--units", 2, *options, cwd=tmp_path)
+    assert set(seen) == {cgru.Adam(0.5, clip_norm=2.0, schedule="cosine")}
+
+
+def test_sequences_are_counted_and_described(tmp_path):
+    def told(*options, **arrays):
+        np.savez(tmp_path / "data.npz", **arrays)
+        _, err = run("fit", "data.npz", "--units", 1, "--epochs", 1, *options, cwd=tmp_path)
+        return err.splitlines()[:2]
+
+    assert told(x=X, y=Y) == ["data.npz: 2 classes, sequences of 5 steps of 3 elements", "40 sequences to train on"]
+    lengths = np.full(40, 4)
+    assert told(x=X, y=Y / 3, lengths=lengths)[0] == "data.npz: regression, sequences of 4 steps of 3 elements"
+    lengths[7] = 2
+    assert told(x=X, y=Y, lengths=lengths)[0] == "data.npz: 2 classes, sequences of 2 to 4 steps of 3 elements"
+    for share, held in ((0.001, 1), (0.25, 10), (0.999, 39)):
+        assert told("--validation", share, x=X, y=Y)[1] == f"{40 - held} sequences to train on, {held} held back"
+
+
+def test_models_are_single_and_measured_by_default(toy, tmp_path):
+    run("fit", toy / "data.npz", *QUICK, "--epochs", 1, cwd=tmp_path)
+    net = cgru.load(tmp_path / "cgru-model.npz")
+    assert {layer.dtype for layer in net.layers} == {np.dtype(np.float32)}
+    np.testing.assert_allclose(net.mean, X[:30].mean(axis=(0, 1)), rtol=1e-5)
+    np.testing.assert_allclose(net.scale, X[:30].std(axis=(0, 1)), rtol=1e-5)
 
 
 def test_early_stopping(toy, tmp_path):
@@ -225,59 +206,11 @@ def test_the_curve(toy, tmp_path):
     assert "<!-- data.npz: test loss " in (tmp_path / "curve.svg").read_text()
 
 
-def in_terminal(*arguments, cwd, modules=None, columns=0):
-    """What the command shows where stderr is a terminal of so many columns."""
-    import fcntl  # there is none of these on Windows
-    import pty
-    import termios
-
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24 if columns else 0, columns, 0, 0))
-    process = start(*arguments, cwd=cwd, modules=modules, stderr=theirs)
-    os.close(theirs)
-    shown = b""
-    try:
-        while chunk := os.read(ours, 4096):
-            shown += chunk
-    except OSError:  # Linux's way to say that the other side has closed
-        pass
-    finally:
-        os.close(ours)
-        process.communicate(timeout=60)
-    assert process.returncode == 0, shown
-    return shown.decode()
-
-
-@posix
-def test_a_bar_in_a_terminal(toy, tmp_path):
-    pytest.importorskip("tqdm")
-    shown = in_terminal("fit", toy / "data.npz", *QUICK, "--epochs", 12, cwd=tmp_path)
-    assert re.search(rf"12/12 .*, loss {NUMBER} acc \d+\.\d%", shown)
-    assert "epoch 12/12:" not in shown
-
-
-@posix
-@pytest.mark.parametrize("columns", [60, 80, 100])
-def test_the_bar_fits(toy, tmp_path, columns):
-    pytest.importorskip("tqdm")
-    options = ("--epochs", 100, "--validation", 0.2)
-    shown = in_terminal("fit", toy / "data.npz", *QUICK, *options, cwd=tmp_path, columns=columns)
-    *_, last = re.findall(r"100/100.*", shown.replace("\r", "\n"))
-    assert re.fullmatch(rf"100/100 \S+ +00:00, loss {NUMBER} acc \S+% val {NUMBER}/\d+\.\d%", last)
-    assert len(last) <= columns
-
-
-@posix
-def test_lines_in_a_terminal_without_tqdm(toy, tmp_path):
-    modules = without(tmp_path, "tqdm")
-    shown = in_terminal("fit", toy / "data.npz", *QUICK, "--epochs", 12, cwd=tmp_path, modules=modules)
-    assert "epoch 12/12: loss" in shown
-
-
 def test_fit_without_matplotlib(toy, tmp_path):
     options = (*ENDLESS, "--plot", "curve.png")
-    error = refused("fit", toy / "data.npz", *options, cwd=tmp_path, modules=without(tmp_path, "matplotlib"))
-    assert 'pip install "cgru[cli]"' in error
+    _, error = ended(start("fit", toy / "data.npz", *options, cwd=tmp_path, modules=without(tmp_path, "matplotlib")), 2)
+    assert error.endswith("pip install matplotlib\n")
+    assert error.count("\n") == 1
 
 
 def test_extras_are_imported_where_they_are_used(tmp_path):
@@ -399,39 +332,7 @@ def test_info(tmp_path):
         assert words in out
 
 
-def test_version_and_help(tmp_path):
-    assert run("--version", cwd=tmp_path)[0] == f"cgru {cgru.__version__}\n"
-    for arguments in ((), ("--help",)):
-        out, _ = run(*arguments, cwd=tmp_path)
-        for name in ("fit", "predict", "evaluate", "info"):
-            assert re.search(rf"^ +{name} +[A-Z]", out, re.MULTILINE)
-    text, _ = run("fit", "--help", cwd=tmp_path)
-    # One entry an option, of one line or more, each with its default.
-    entries = re.findall(r"^  (?:-\w[ \w]*, )?(--[a-z][a-z0-9-]+)(.*\n(?: {4,}.*\n)*)", text, re.MULTILINE)
-    options = dict(entries)
-    assert {"--units", "--epochs", "--batch-size", "--learning-rate", "--seed", "--validation", "--plot"} <= set(
-        options
-    )
-    for option in set(options) - {"--help"}:
-        assert "default: " in " ".join(options[option].split()), option
-
-
 # --- classes at each step, and pools ---
-
-
-@pytest.fixture(scope="module")
-def steps(tmp_path_factory):
-    """A folder with data.npz, a class for each frame of ragged sequences, and model.npz, fitted on it."""
-    folder = tmp_path_factory.mktemp("steps")
-    lengths = np.arange(40) % 5 + 1
-    names = np.array(["low", "high", "?"])[np.where(np.arange(5) < lengths[:, None], (X[:, :, 0] > 1).astype(int), 2)]
-    np.savez(folder / "data.npz", x=X, y=names, lengths=lengths)
-    real = np.arange(5) < lengths[:, None]
-    np.savez(folder / "frames.npz", x=X[real], y=names[real], lengths=lengths)
-    out, err = run("fit", "data.npz", *QUICK, "--dropout", "0.1", "-o", "model.npz", cwd=folder)
-    assert "2 classes, one a step" in err
-    assert re.search(rf"training loss {NUMBER}, accuracy \d+\.\d\d% \(\d+ of {lengths.sum()}\)", out)
-    return folder
 
 
 def test_a_class_for_each_step(steps):
@@ -462,7 +363,7 @@ def test_classes_at_steps_are_not_those_of_sequences(steps, toy):
 
 @pytest.mark.parametrize("pool", ["last", "mean", "max"])
 def test_pools(toy, tmp_path, pool):
-    run("fit", toy / "data.npz", *QUICK, "--layers", 2, "--dropout", 0.2, "--pool", pool, cwd=tmp_path)
+    run("fit", toy / "data.npz", *QUICK, "--layers", 2, "--output-dropout", 0.2, "--pool", pool, cwd=tmp_path)
     kinds = [type(layer).__name__ for layer in cgru.load(tmp_path / "cgru-model.npz").layers]
     assert kinds == [*["Bidirectional", "Dropout"] * 2, *(["Pool"] if pool != "last" else []), "Dense"]
     assert accuracy_in(run("evaluate", "cgru-model.npz", toy / "data.npz", cwd=tmp_path)[0]) > 60
@@ -491,6 +392,63 @@ def test_a_model_of_tokens(toy, tmp_path):
 # --- what is refused ---
 
 
+@posix
+def test_an_output_that_leads_to_what_is_read(toy, tmp_path):
+    (tmp_path / "link.npz").symlink_to(toy / "data.npz")
+    (tmp_path / "out.csv").symlink_to(toy / "model.npz")
+    before = (toy / "data.npz").read_bytes(), (toy / "model.npz").read_bytes()
+    for arguments in (
+        ("fit", toy / "data.npz", *ENDLESS, "-o", "link.npz"),
+        ("fit", "link.npz", *ENDLESS, "-o", toy / "data.npz"),
+        ("predict", toy / "model.npz", toy / "data.npz", "-o", "link.npz"),
+        ("predict", toy / "model.npz", toy / "data.npz", "-o", "out.csv"),
+    ):
+        assert "overwrite" in refused(*arguments, cwd=tmp_path)
+    assert before == ((toy / "data.npz").read_bytes(), (toy / "model.npz").read_bytes())
+
+
+def test_an_export_whose_header_is_the_model(tmp_path):
+    net = cgru.Network([cgru.GRU(2)], seed=0)
+    net.predict(X)
+    net.save(tmp_path / "model.h")
+    before = (tmp_path / "model.h").read_bytes()
+    assert "model.h: this would overwrite" in refused("export", "model.h", "-o", "model.c", cwd=tmp_path)
+    assert (tmp_path / "model.h").read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_curve_is_not_the_model(toy, tmp_path):
+    pytest.importorskip("matplotlib")
+    options = ("-o", "same.png", "--plot", "same.png")
+    assert "overwrite" in refused("fit", toy / "data.npz", *ENDLESS, *options, cwd=tmp_path)
+
+
+@posix
+def test_modes_of_what_is_written(toy, tmp_path):
+    pytest.importorskip("matplotlib")
+    names = ("m.npz", "c.png", "out.npz", "out.csv")
+    for name in names:
+        (tmp_path / name).touch(0o600)
+    run("fit", toy / "data.npz", *QUICK, "--epochs", 1, "-o", "m.npz", "--plot", "c.png", cwd=tmp_path)
+    for name in names[2:]:
+        run("predict", "m.npz", toy / "data.npz", "-o", name, cwd=tmp_path)
+    for name in names:
+        assert (tmp_path / name).stat().st_size
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+        (tmp_path / name).chmod(0o400)
+    for option, name in (("-o", "m.npz"), ("--plot", "c.png")):
+        assert f"{name}: this file is read-only" in refused("fit", *ENDLESS, option, name, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("value", [{"CGRU_NUM_THREADS": "abc"}, {"CGRU_SIMD": "foo"}])
+def test_settings_that_are_none(tmp_path, monkeypatch, value):
+    ((name, text),) = value.items()
+    monkeypatch.setenv(name, text)
+    out, err = ended(start("info", cwd=tmp_path), 2)
+    assert out == ""
+    assert re.fullmatch(rf"cgru: error: {name}: expected .*, got '{text}'\n", err)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -508,15 +466,21 @@ def test_a_model_of_tokens(toy, tmp_path):
         (["fit", "--validation", "1.5"], ["--validation", "share"]),
         (["fit", "--validation", "1"], ["--validation"]),
         (["fit", "--patience", "3"], ["--patience", "--validation"]),
-        (["fit", "--dropout", "1"], ["--dropout", "share"]),
+        (["fit", "--output-dropout", "1"], ["--output-dropout", "share"]),
         (["fit", "--pool", "sum"], ["--pool", "sum", "mean"]),
         (["fit", "--seed", "-1"], ["--seed"]),
         (["fit", "--threads", "0"], ["--threads"]),
         (["fit", "--unknown"], ["--unknown"]),
         (["fit", "-o", "no/model.npz"], ["no/model.npz", "does not exist"]),
-        (["fit", "-o", "."], ["not the name of a file"]),
-        (["fit", "-o", ""], ["not the name of a file"]),
-        (["fit", "-o", os.devnull], ["not the name of a file"]),
+        (["fit", "-o", "."], [".: Is a directory"]),
+        (["fit", "-o", ""], ["path: expected the name of a file"]),
+        (["fit", "-o", os.devnull], [os.devnull, "no regular file"]),
+        (["fit", *ENDLESS, "-o", "n" * 300], ["nnn: File name too long"]),
+        (["fit", *ENDLESS, "--plot", "n" * 300 + ".png"], ["nnn.png: File name too long"]),
+        (["fit", "--plot", ""], ["path: expected the name of a file"]),
+        (["fit", "--dropout", "0.5"], ["unrecognized", "--dropout"]),
+        (["fit", "--unit", "5"], ["unrecognized", "--unit"]),
+        (["predict", "model.npz", "data.npz", "-o", ""], ["-o", "''"]),
         (["fit", "data.npz", "-o", "data.npz"], ["data.npz", "overwrite"]),
         (["fit", "none.npz"], ["none.npz", "No such file"]),
         (["fit", "."], [".", "director"]),
@@ -562,6 +526,7 @@ def nan(x):
         ({"x": X, "y": Y[:7]}, ["y: ", "40", "7"]),
         ({"x": X, "y": np.zeros(40, int)}, ["y: ", "two classes"]),
         ({"x": X, "y": Y, "class_names": ["one"]}, ["y: ", "1"]),
+        ({"x": X, "y": np.where(Y, 1, -1), "class_names": ["one", "two"]}, ["y: ", "one, two", "got -1"]),
         ({"x": X, "y": np.array(["a", "b"])[Y], "class_names": ["a", "c"]}, ["y: ", "b"]),
         ({"x": nan(X), "y": Y}, ["X"]),
         ({"x": X, "y": np.where(Y, np.inf, 0)}, ["y: ", "infinity"]),
@@ -575,11 +540,8 @@ def nan(x):
 )
 def test_data_that_cannot_be_fitted(tmp_path, arrays, words):
     np.savez(tmp_path / "data.npz", **arrays)
-    process = start("fit", "data.npz", *ENDLESS, "--quiet", cwd=tmp_path)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert out == ""
-    assert re.fullmatch(r"cgru: error: data\.npz: .+\n", err)
+    err = refused("fit", "data.npz", *ENDLESS, "--quiet", cwd=tmp_path)
+    assert err.startswith("cgru: error: data.npz: ")
     for word in words:
         assert word in err
     assert not (tmp_path / "cgru-model.npz").exists()
@@ -592,6 +554,7 @@ def test_data_that_cannot_be_fitted(tmp_path, arrays, words):
         ({"x": X[:, :, :2], "y": Y}, ["3", "2"]),
         ({"x": X, "y": Y}, ["no, yes", "integers", "class_names"]),
         ({"x": X, "y": Y + 1, "class_names": ["no", "yes"]}, ["no, yes", "2"]),
+        ({"x": X, "y": Y - 1, "class_names": ["no", "yes"]}, ["no, yes", "-1"]),
         ({"x": X, "y": np.array(["no", "perhaps"])[Y]}, ["no, yes", "perhaps"]),
         ({"x": X, "y": Y / 2}, ["no, yes", "0.5"]),
         ({"x": nan(X), "y": Y, "class_names": ["no", "yes"]}, ["X"]),

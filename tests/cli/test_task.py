@@ -1,14 +1,197 @@
-"""The units of a regression's targets."""
+"""What a data set asks to learn, the targets as a network takes them, and the units of a regression's targets."""
 
 import numpy as np
 import pytest
 
 import cgru
-from cgru.cli.task import in_units_of
+from cgru.cli.arguments import RequestError
+from cgru.cli.task import at_steps, class_names, in_units_of, real_steps, targets, task_of
+from cgru.datasets import Dataset, Split
 
 rng = np.random.default_rng(0)
 X = rng.standard_normal((30, 4, 2))
 Y = np.stack([1e6 + 1e3 * X.sum(axis=(1, 2)), 1e-3 * X[:, 0, 0], np.full(30, 7.0)], axis=1)
+
+
+LENGTHS = np.array([4, 1, 3])
+CLASSES = np.array([3, 5, 3])
+
+
+def split(y, lengths=None, X=X[:3]):
+    return Split(X, None if y is None else np.asarray(y), lengths)
+
+
+def refused(words, call, *arguments):
+    with pytest.raises(RequestError, match=words):
+        call(*arguments)
+
+
+# --- what is asked ---
+
+
+@pytest.mark.parametrize(
+    ("y", "given", "names", "train"),
+    [
+        ([3, 5, 3], None, ("3", "5"), [0, 1, 0]),
+        ([10, 9, 10], None, ("9", "10"), [1, 0, 1]),
+        (["b", "a", "b"], None, ("a", "b"), [1, 0, 1]),
+        (["b", "a", "b"], ("b", "c", "a"), ("b", "c", "a"), [0, 2, 0]),
+        ([2, 0, 2], ("b", "c", "a"), ("b", "c", "a"), [2, 0, 2]),
+        ([True, False, True], None, ("False", "True"), [1, 0, 1]),
+    ],
+)
+def test_classes(y, given, names, train):
+    task = task_of(Dataset(split(y), None, given), "here")
+    assert task.names == names
+    assert task.train.tolist() == train
+    assert task.test is None
+    assert task.note == ""
+    both = task_of(Dataset(split(y), split(y[::-1]), given), "here")
+    assert both.test.tolist() == train[::-1]
+
+
+def test_classes_at_steps():
+    y = np.array([["a", "b", "a", "a"], ["b", "?", "?", "?"], ["a", "a", "b", "?"]])
+    task = task_of(Dataset(split(y, LENGTHS), split(y[:1], X=X[:1]), None), "here")
+    assert task.names == ("a", "b")
+    assert task.train.tolist() == [[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0]]
+    assert task.test.tolist() == [[0, 1, 0, 0]]
+    assert at_steps(task.train)
+    assert not at_steps(np.zeros((3, 4)))
+    assert not at_steps(CLASSES)
+
+
+def test_numbers():
+    for shape in ((3,), (3, 1), (3, 2)):
+        y = np.linspace(0.5, 2, np.prod(shape)).astype(np.float32).reshape(shape)
+        task = task_of(Dataset(split(y), split(y[:1]), None), "here")
+        assert task.names is None
+        assert task.train.dtype == np.float64
+        np.testing.assert_array_equal(task.train, y)
+        np.testing.assert_array_equal(task.test, y[:1])
+        assert task.note == ""
+
+
+def test_numbers_that_look_like_classes():
+    def note(y, test=None):
+        return task_of(Dataset(split(y, X=np.zeros((len(y), 1, 1))), test, None), "here").note
+
+    few = "note: y is float64, so this is a regression; if its 2 values are classes, use integers"
+    assert note([1.0, 3.0, 1.0]) == few
+    assert note([1.0, 3.0], split([1.0, 2.0, 3.0])) == few.replace("y is", "train_y is")
+    assert note([1.0, 3.5]) == ""
+    assert "its 20 values" in note(np.arange(20.0))
+    assert note(np.arange(21.0)) == ""
+
+
+INFINITE = np.where(np.arange(4)[:, None] == 3, np.inf, X[:3])
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "given", "words"),
+    [
+        (None, split(CLASSES), None, "^here: train_x is missing"),
+        (split(None), None, None, "^here: y is missing"),
+        (split(None), split(CLASSES), None, "^here: train_y is missing"),
+        (split([7, 7, 7]), None, None, "^here: y: expected at least two classes, got 7 alone"),
+        (split(CLASSES), split(CLASSES, X=INFINITE), None, "^here: test_x: expected finite"),
+        (split(CLASSES), split(CLASSES / 2), None, r"^here: test_y: .* train_y, int64 \(m,\), got float64 \(3,\)"),
+        (split(CLASSES / 2), split(CLASSES), None, r"^here: test_y: .*, float64 \(m,\), got int64 \(3,\)"),
+        (split(np.ones((3, 2))), split(np.ones((3, 1))), None, r"^here: test_y: .*, float64 \(m, 2\), got .* \(3, 1\)"),
+        (split(np.ones((3, 4), int)), split(CLASSES), None, r"^here: test_y: .*, int64 \(m, 4\)"),
+        (split([1.0, np.inf, 0]), None, None, "^here: y: expected finite"),
+        (split([1.0, -2e30, 0]), None, None, r"^here: y: expected numbers up to 1e30, got 2e\+30"),
+        (split(CLASSES), split([3, 4, 3]), None, "^here: test_y: expected the classes 3, 5, got 4$"),
+        (split([0, 1, 0]), split([0, 2, 0]), ("a", "b", "c"), "^here: test_y: expected the classes a, b, got c$"),
+        (split([0, -1, 0]), None, ("a", "b"), "^here: y: expected the classes a, b, got -1$"),
+        (split([0, 2, 0]), None, ("a", "b"), "^here: y: expected the classes a, b, got 2$"),
+        (split([0, -1, 0]), split([0, 0, 0]), ("a", "b"), "^here: train_y: expected the classes a, b, got -1$"),
+        (
+            split(["x", "b", "a"]),
+            None,
+            tuple("abcdefghijk"),
+            "expected the classes a, b, c, d, e, f, g, h, i, ..., got x$",
+        ),
+    ],
+)
+def test_what_cannot_be_learned(train, test, given, words):
+    refused(words, task_of, Dataset(train, test, given), "here")
+
+
+def test_numbers_that_are_just_small_enough():
+    assert task_of(Dataset(split([1.0, -1e30, 0]), None, None), "here").train.min() == -1e30
+
+
+def test_padding_is_not_looked_at():
+    X3 = np.where(real_steps(X[:3], LENGTHS)[:, :, None], X[:3], np.nan)
+    assert task_of(Dataset(split(CLASSES), split(CLASSES, LENGTHS, X3), None), "here").names == ("3", "5")
+    assert real_steps(X[:3], None).all()
+    assert real_steps(X[:3], LENGTHS).sum(axis=1).tolist() == LENGTHS.tolist()
+
+
+# --- the targets of a model ---
+
+
+def model(*layers, **options):
+    return cgru.Network([*(layers or [cgru.GRU(2), cgru.Dense(2, cgru.softmax)])], **options)
+
+
+def test_names_of_classes():
+    assert class_names(model(class_names=["no", "yes"])) == ("no", "yes")
+    assert class_names(model()) == ("0", "1")
+    assert class_names(model(cgru.GRU(2), cgru.Dense(1))) == ("0", "1")
+    assert class_names(model(cgru.GRU(2), cgru.Dense(3, cgru.softmax))) == ("0", "1", "2")
+
+
+@pytest.mark.parametrize(
+    ("names", "y", "given", "due"),
+    [
+        (["no", "yes"], ["yes", "no", "yes"], None, [1, 0, 1]),
+        (["no", "yes"], [0, 1, 0], ["yes", "no"], [1, 0, 1]),
+        (["3", "-5"], [-5, 3, 3], None, [1, 0, 0]),
+        (None, [1, 0, 1], None, [1, 0, 1]),
+    ],
+)
+def test_classes_meet_by_name(names, y, given, due):
+    assert targets(model(class_names=names), split(y), given, "here").tolist() == due
+
+
+def test_targets_at_steps():
+    y = np.array([["a", "b", "a", "a"], ["b", "?", "?", "?"], ["a", "a", "b", "?"]])
+    net = model(cgru.GRU(2, sequences=True), cgru.Dense(2, cgru.softmax), class_names=["a", "b"])
+    assert targets(net, split(y, LENGTHS), None, "here").tolist() == [[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0]]
+    refused(r"^here: y: expected a class for each step, \(m, s\), .*\(3,\)", targets, net, split(y[:, 0]), None, "here")
+    refused(
+        r"^here: y: expected a class for each sequence, \(m,\), .*\(3, 4\)", targets, model(), split(y), None, "here"
+    )
+
+
+def test_targets_of_a_regression():
+    net = model(cgru.GRU(2), cgru.Dense(1, cgru.identity))
+    assert targets(net, split([1.0, 2.0, 3.0]), None, "here").tolist() == [1, 2, 3]
+    refused("^here: y: expected real numbers.* int64", targets, net, split(CLASSES), None, "here")
+
+
+@pytest.mark.parametrize(
+    ("y", "given", "words"),
+    [
+        (None, None, "^here: y is missing"),
+        (CLASSES, None, r"^here: y: expected the model's classes by name \(no, yes\), got integers"),
+        ([0, 1, -1], ["no", "yes"], "^here: y: expected the classes no, yes, got -1$"),
+        ([0, 1, 2], ["no", "yes"], "^here: y: expected the classes no, yes, got 2$"),
+        (["no", "perhaps", "never"], None, "^here: y: expected the classes no, yes, got never, perhaps$"),
+        ([0.5, 1, 0], None, "^here: y: .*got 0.0, 0.5, 1.0"),
+    ],
+)
+def test_what_cannot_be_scored(y, given, words):
+    refused(words, targets, model(class_names=["no", "yes"]), split(y), given, "here")
+
+
+def test_a_model_without_a_loss():
+    refused("no Dense at the end", targets, model(cgru.GRU(2)), split(CLASSES), None, "here")
+
+
+# --- units ---
 
 
 def network(k):

@@ -2,10 +2,21 @@
 
 import numpy as np
 import pytest
-from helpers import ODD, SHAPES, TOLERANCE, assert_close, expected, random_batch, random_layer
+from helpers import (
+    ODD,
+    SHAPES,
+    TOLERANCE,
+    assert_close,
+    compiled,
+    expected,
+    random_batch,
+    random_layer,
+    random_parameters,
+)
 
 import cgru
 from cgru import reference
+from cgru.variant import VARIANTS
 
 CACHES = ("h", "hp", "hh_", "hh", "z", "z_", "r", "r_")
 
@@ -127,3 +138,31 @@ def test_one_step_at_a_time_gives_the_bits_of_the_sequence(level, dtype):
                 for t in range(3):
                     h = layer.predict(X[:, t : t + 1], h0=h)[:, 0]
                     np.testing.assert_array_equal(h[0], due[t], f"e = {e}, u = {u}")
+
+
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=str)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 4), (1, 5), (3, 2)])
+def test_every_parameter_lies_as_it_likes(level, variant, shape):
+    """Read where they lie or packed: one row or one number for all, other rows and columns between, turned around."""
+    e, u = 3, 9
+    X, _, h0 = random_batch(*shape, e, u, False)
+    dA = np.random.default_rng(4).standard_normal((*shape, u))
+
+    def lain(name, value):
+        apart = np.full((2 * len(value), 3 * value.shape[1]), np.nan)[::2, ::3]
+        apart[...] = value
+        yield apart
+        yield np.asfortranarray(value)
+        yield value[::-1, ::-1].copy()[::-1, ::-1]
+        yield np.broadcast_to(value[:1], value.shape)
+        yield np.broadcast_to(value[:1, :1], value.shape)
+
+    for name in variant.names:
+        p = random_parameters(variant, e, u)
+        for value in lain(name, p[name].copy()):
+            p[name] = value.copy()
+            due = compiled(variant, p, X, h0, None, dA)
+            p[name] = value
+            for got, plain in zip(compiled(variant, p, X, h0, None, dA), due, strict=True):
+                for key in plain:
+                    np.testing.assert_array_equal(got[key], plain[key], f"{name} {value.strides}: {key}")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cgru.core.memory import Buffers
+from cgru.variant import RESET_AFTER
 
 SIZES = (2, 3, 4, np.dtype(np.float64))
 
@@ -71,7 +72,7 @@ def test_another_shape_or_dtype_is_another_buffer():
 
 
 def gradients(buffers):
-    return buffers.take_gradients(3, 4, np.dtype(np.float64))
+    return list(buffers.take_gradients(RESET_AFTER, 3, 4, np.dtype(np.float64)).values())
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ def gradients(buffers):
         (lambda b: b.take("a", 1, *SIZES[1:]), {"shape": (3, 4)}),
         (lambda b: b.take("a", *SIZES), {"strides": (0, 0, 8)}),
         (lambda b: b.take_states("a", *SIZES)[2], {"strides": (32, 0, 8)}),
-        (lambda b: gradients(b)[4], {"shape": (16,)}),
+        (lambda b: gradients(b)[4], {"shape": (2, 8)}),
     ],
 )
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -2,6 +2,7 @@
 
 import importlib.resources
 import io
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -185,7 +186,7 @@ def test_files_that_are_no_archives_of_arrays(tmp_path, content):
 
 def test_a_single_array_is_no_archive(tmp_path):
     np.save(tmp_path / "x.npy", X)
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match=r"no \.npz archive"):
         read(tmp_path / "x.npy")
 
 
@@ -194,3 +195,108 @@ def test_no_file(tmp_path):
         read(tmp_path / "none.npz")
     with pytest.raises(OSError, match="director"):
         read(tmp_path)
+
+
+# --- headers are judged first ---
+
+
+def header(shape, dtype="<f8"):
+    """The bytes before an array's own."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return buffer.getvalue()
+
+
+def large(shape, dtype="<f8"):
+    """Zeros, as the bytes of an array."""
+    return header(shape, dtype) + bytes(int(np.prod(shape)) * np.dtype(dtype).itemsize)
+
+
+N = 1 << 20
+LENGTH = header((1,), "<i8") + N.to_bytes(8, "little")
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ({"x": ((N, 1, 0),), "y": ((4,),)}, "x: expected"),
+        ({"x": ((N, 0),), "lengths": LENGTH}, "x: expected"),
+        ({"x": ((N,),)}, r"x: expected shape \(m, s, e\)"),
+        ({"x": ((N, 1),)}, "expected shape .* with lengths"),
+        ({"x": ((4, 3, 2),), "y": ((N,),)}, "y: expected 4 values"),
+        ({"x": ((4, 3, 2),), "y": ((4, N // 4), "<i8")}, "y: expected shape"),
+        ({"x": ((4, 3, 2),), "y": ((4,), f"<U{N // 4}")}, "y: expected names of at most 1000 characters"),
+        ({"x": ((4, 3, 2),), "y": ((4,), f"|S{N // 4}")}, "y: expected names of at most 1000 characters"),
+        ({"x": ((4, 3, 2),), "lengths": ((N,), "<i8")}, "lengths: expected shape"),
+        ({"x": ((4, 3, 2),), "lengths": ((4, N // 4), "<i8")}, "lengths: expected shape"),
+        ({"x": ((5, 2),), "lengths": ((N,), "<i8")}, "lengths: expected shape"),
+        ({"x": ((N, 1),), "lengths": ((5,), "<f8")}, "lengths: expected integers"),
+        ({"x": ((N, 1),), "lengths": ((5,), "<i8")}, "lengths: "),
+        ({"x": ((4, 3, 2),), "class_names": ((3,), f"<U{2 * N}")}, "class_names: expected at most .* bytes"),
+        ({"x": ((4, 3, 2),), "class_names": ((N,),)}, "class_names: expected strings"),
+        ({"x": header((N, N, 2))}, "x is said to be"),
+        ({"x": ((4, 3, 2), "<c16"), "y": ((N,),)}, "x: expected real numbers"),
+        ({"x": ((N // 8, 3, 2), "|S1")}, "x: "),
+    ],
+    ids=range(18),
+)
+def test_what_is_refused_is_not_unpacked(tmp_path, members, words):
+    """Compressed, megabytes of zeros are small: they are refused before they take memory."""
+    path = tmp_path / "data.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name + ".npy", content if isinstance(content, bytes) else large(*content))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=rf"data\.npz: .*{words}"):
+            read(path)
+        assert tracemalloc.get_traced_memory()[1] < 4e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_other_arrays_are_not_looked_at(write):
+    path = write(x=X, z=np.array([{}], object))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("w.npy", "no array")
+        archive.writestr("notes.txt", "nor this")
+    assert read(path).train.X.shape == X.shape
+
+
+def test_an_array_that_is_there_twice(write):
+    path = write(x=X)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.NameToInfo.pop("x.npy")  # or zipfile warns
+        archive.writestr("x.npy", large((4, 3, 2)))
+    with pytest.raises(ValueError, match="x is there twice"):
+        read(path)
+
+
+def test_what_is_just_short_enough(write):
+    names = np.array(["a" * 1000, "b"])
+    data = read(write(x=X, y=names[[0, 1, 0, 1]], class_names=names))
+    assert data.class_names == tuple(names)
+    with pytest.raises(ValueError, match="at most 1000"):
+        read(write(x=X, y=np.array(["a" * 1001] * 4)))
+
+
+def test_integers_are_names_of_classes_too(write):
+    assert read(write(x=X, class_names=[3, 5])).class_names == ("3", "5")
+
+
+def test_one_step_is_a_row_of_classes(write):
+    """(m, 1) integers are (m,) classes, whether or not there is one step."""
+    for x in (X, X[:, :1]):
+        assert read(write(x=x, y=[[1], [2], [3], [4]])).train.y.tolist() == [1, 2, 3, 4]
+
+
+def test_as_many_frames_as_samples(write):
+    """Where each sample has one frame, a class a frame is a class a sample."""
+    data = read(write(x=X[:, 0], y=[1, 2, 3, 4], lengths=[1, 1, 1, 1])).train
+    assert data.y.tolist() == [1, 2, 3, 4]
+    assert data.X.shape == (4, 1, 2)
+
+
+def test_reals_at_frames_are_none_of_a_split(write):
+    with pytest.raises(ValueError, match=r"y: expected 2 values"):
+        read(write(x=X[:, 0], y=np.ones(4), lengths=[1, 3]))

@@ -1,5 +1,6 @@
 """What of cgru.interop needs no other library; against the others themselves it is tested in tests/rivals."""
 
+import os
 import sys
 
 import numpy as np
@@ -10,17 +11,18 @@ from interop_cases import assert_same_layers, parameters, recurrent
 import cgru
 from cgru import interop
 from cgru.interop.gates import KERAS, ONNX, TORCH
-from cgru.reference import names
+from cgru.layers.layer import Layer
+from cgru.variant import RESET_AFTER, RESET_BEFORE
 
 RNG = np.random.default_rng(0)
 
 
 @pytest.mark.parametrize("order", [TORCH, KERAS, ONNX], ids=["torch", "keras", "onnx"])
-@pytest.mark.parametrize("reset_after", [False, True])
+@pytest.mark.parametrize("variant", [RESET_BEFORE, RESET_AFTER], ids=str)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_table(order, reset_after, dtype):
+def test_the_table(order, variant, dtype):
     e, u = 3, 4
-    p = parameters(RNG, e, u, reset_after, dtype)
+    p = parameters(RNG, e, u, variant, dtype)
     p["bz"][0, 0] = -0.0
     W, R, into, back = order.theirs(p)
     assert (W.shape, R.shape) == (((12, 3), (12, 4)) if order.rows else ((3, 12), (4, 12)))
@@ -30,15 +32,15 @@ def test_the_table(order, reset_after, dtype):
         np.testing.assert_array_equal(U, p["U" + gate])
         np.testing.assert_array_equal(V, p["V" + gate])
         np.testing.assert_array_equal(into[at], p["b" + gate][0])
-        np.testing.assert_array_equal(back[at], p["chh"][0] if gate == "hh" and reset_after else np.zeros(u))
-    again = order.ours(W, R, into, back, reset_after)
-    assert list(again) == list(names(reset_after))
+        np.testing.assert_array_equal(back[at], p["chh"][0] if "c" + gate in variant.names else np.zeros(u))
+    again = order.ours(W, R, into, back, variant)
+    assert list(again) == list(variant.names)
     for name, value in again.items():
         assert value.tobytes() == p[name].tobytes()
         assert not np.shares_memory(value, W)
-    added = order.ours(W, R, into, back + 1, reset_after)
+    added = order.ours(W, R, into, back + 1, variant)
     np.testing.assert_array_equal(added["br"], p["br"] + 1)
-    np.testing.assert_array_equal(added["bhh"], p["bhh"] + (not reset_after))
+    np.testing.assert_array_equal(added["bhh"], p["bhh"] + (variant is RESET_BEFORE))
 
 
 def state_dict(rng, e, u, depth=1, directions=1, dtype="float64"):
@@ -99,6 +101,21 @@ def without(**changes):
         (without(weight_ih_l0=np.zeros((12, 3), int)), "expected float32 or float64, got int64"),
         (without(weight_ih_l2=np.zeros((12, 4))), "expected weight_hh of layer 2|expected all layers"),
         (without(weight_hr_l0=np.zeros((12, 4))), "got 'weight_hr_l0'"),
+        (without(weight_hh=np.zeros((12, 4))), "expected weight_hh of layer 0 once, got another, 'weight_hh'"),
+        (without(weight_hh_l00=np.zeros((12, 4))), "expected weight_hh of layer 00 once, got another, 'weight_hh_l00'"),
+        (without() | {3: np.zeros(3)}, "expected the keys of a torch.nn.GRU .*, got 3"),
+        (without(weight_hh_l0=np.zeros(())), r"expected weight_ih of layer 0 float64 \(0, 3\)"),
+        (without(weight_ih_l0=np.ma.zeros((12, 3))), "expected plain numbers, got a masked MaskedArray"),
+        (without(weight_ih_l0=np.zeros((12, 3)).tolist()), "expected float32 or float64, got list"),
+        (
+            without(
+                weight_ih_l0_reverse=np.zeros((12, 3)),
+                weight_hh_l0_reverse=np.zeros((12, 4)),
+                weight_ih_l1=np.zeros((12, 8)),
+                weight_hh_l1=np.zeros((12, 4)),
+            ),
+            "expected all layers and directions, got 3 of 4",
+        ),
         ([1, 2], "expected a torch.nn.GRU, a GRUCell or a state dict, got list"),
     ],
 )
@@ -123,7 +140,7 @@ AFTER = {"reset_after": True, "sequences": True}
 @pytest.mark.parametrize(
     ("net", "words"),
     [
-        (gru(reset_after=False), "the reset gate comes after the matrix product there; this one has reset_after=False"),
+        (gru(variant=RESET_BEFORE), "its variant is reset_before, there it is reset_after"),
         (gru(activate=cgru.relu), "its activations are tanh and sigmoid there"),
         (gru(dropout=0.1), "it has dropout"),
         (gru(recurrent_dropout=0.1), "it has recurrent_dropout"),
@@ -154,6 +171,170 @@ def test_refused_standardisation():
     for call in (interop.to_torch, interop.to_keras):
         with pytest.raises(ValueError, match="standardises its input"):
             call(net)
+
+
+# --- something foreign in each place ---
+
+
+class Doubled(Layer):
+    """A layer of one's own: twice what comes in."""
+
+    def forward(self, A, lengths=None):
+        return 2 * A
+
+    def backward(self, dX):
+        return 2 * dX
+
+    predict = forward
+
+
+CHAINS = {
+    "torch": lambda: [cgru.GRU(4, **AFTER), cgru.Dropout(0.2), cgru.GRU(4, **AFTER)],
+    "keras": lambda: [
+        cgru.GRU(4, sequences=True), cgru.Dropout(0.2), cgru.Bidirectional(cgru.GRU(4, cgru.lrelu, sequences=True)),
+        cgru.GRU(4, sequences=True, reverse=True), cgru.Flip(), cgru.Pool("mean"), cgru.Dense(2),
+    ],
+    "onnx": lambda: [
+        cgru.GRU(4, sequences=True), cgru.Flip(), cgru.Dropout(0.2),
+        cgru.Bidirectional(cgru.GRU(4, cgru.lrelu, sequences=True)), cgru.Pool("mean"), cgru.Dense(2),
+    ],
+}  # fmt: skip
+KINDS = [(other, place, type(layer)) for other, chain in CHAINS.items() for place, layer in enumerate(chain())]
+PLACES = [case[:2] for case in KINDS]
+
+
+def need(other):
+    """Skip the test where the other library is not installed."""
+    if other == "keras":
+        os.environ.setdefault("KERAS_BACKEND", "torch")
+        pytest.importorskip("torch", reason="PyTorch, Keras's backend here, is not installed: pip install torch")
+    pytest.importorskip(other, reason=f"{other} is not installed")
+
+
+def derived(layer):
+    layer.__class__ = type("Own", (type(layer),), {})
+
+
+def other_predict(layer):
+    layer.predict = lambda *arguments, **options: 2 * type(layer).predict(layer, *arguments, **options)
+
+
+def other_forward(layer):
+    layer.forward = lambda *arguments, **options: 2 * type(layer).forward(layer, *arguments, **options)
+
+
+def of_the_twin(change):
+    return lambda layer: change(layer.backward_layer)
+
+
+def alpha(twin):
+    twin.se_hPars = {"LRELU_alpha": 0.5}
+
+
+def misshapen(layer):
+    layer.p["br"] = np.zeros((1, 5))
+
+
+def missing(layer):
+    del layer.p["bz"]
+
+
+CHANGED = {
+    "derived": derived,
+    "other predict": other_predict,
+    "other forward": other_forward,
+}
+OF_A_GRU = {"misshapen": misshapen, "missing": missing}
+OF_A_TWIN = {
+    "derived twin": derived,
+    "other predict of the twin": other_predict,
+    "other activation of the twin": lambda twin: setattr(twin, "activate", cgru.relu),
+    "other alpha of the twin": alpha,
+    "twin that is not trained": lambda twin: setattr(twin, "trainable", False),
+    "misshapen twin": misshapen,
+    "twin with something missing": missing,
+}
+CHANGES = [(change, other, place) for change in CHANGED.values() for other, place in PLACES]
+CHANGES += [(change, other, i) for change in OF_A_GRU.values() for other, i, kind in KINDS if kind is cgru.GRU]
+CHANGES += [
+    (of_the_twin(change), other, i)
+    for change in OF_A_TWIN.values()
+    for other, i, kind in KINDS
+    if kind is cgru.Bidirectional
+]
+
+
+@pytest.mark.parametrize(("change", "other", "place"), CHANGES)
+def test_a_layer_that_was_changed(change, other, place):
+    need(other)
+    layers = stack(*CHAINS[other]())
+    change(layers[place])
+    with pytest.raises(ValueError, match=rf"layer {place}\b"):
+        getattr(interop, f"to_{other}")(layers)
+
+
+@pytest.mark.parametrize(("other", "place"), PLACES)
+def test_a_foreign_layer(other, place):
+    need(other)
+    layers = stack(*CHAINS[other]())
+    layers.insert(place, Doubled())
+    with pytest.raises(ValueError, match=rf"layer {place}, .*expected one of cgru's own, got Doubled"):
+        getattr(interop, f"to_{other}")(layers)
+
+
+@pytest.mark.parametrize("other", CHAINS)
+def test_a_network_that_was_changed(other):
+    need(other)
+    net = type("Own", (cgru.Network,), {})(stack(*CHAINS[other]()))
+    with pytest.raises(ValueError, match="net: expected a Network as it is, got Own"):
+        getattr(interop, f"to_{other}")(net)
+    net = cgru.Network(net.layers)
+    net.predict = np.tanh
+    with pytest.raises(ValueError, match="net: expected a Network as it is, got predict"):
+        getattr(interop, f"to_{other}")(net)
+
+
+@pytest.mark.parametrize("other", ["torch", "keras"])
+def test_masks_that_were_handed_in(other):
+    need(other)
+    layer = gru()
+    layer.masks = {"input_mask": np.ones((2, 3))}
+    with pytest.raises(ValueError, match="it has masks"):
+        getattr(interop, f"to_{other}")(layer)
+
+
+@pytest.mark.parametrize("other", CHAINS)
+def test_layer_normalization_is_refused_by_name(other):
+    need(other)
+    try:
+        layers = stack(cgru.GRU(4, layer_norm=True))
+    except TypeError:
+        pytest.skip("no layer can have it yet")
+    with pytest.raises(ValueError, match="its variant is layer_norm, "):
+        getattr(interop, f"to_{other}")(layers)
+
+
+def test_no_memory_is_shared():
+    weights = state_dict(np.random.default_rng(0), 3, 4, 2, 2)
+    net = interop.from_torch(weights)
+    arrays = [value for layer in net.layers for value in layer.p.values()]
+    for i, value in enumerate(arrays):
+        assert not any(np.shares_memory(value, other) for other in (*arrays[:i], *weights.values()))
+    before = [value.copy() for value in arrays]
+    for value in weights.values():
+        value[...] = 7
+    arrays[0][...] = 9
+    for value, kept in zip(arrays[1:], before[1:], strict=True):
+        np.testing.assert_array_equal(value, kept)
+
+
+def test_directions_of_unlike_sizes():
+    weights = state_dict(RNG, 3, 4) | {f"{key}_reverse": value for key, value in state_dict(RNG, 3, 5).items()}
+    with pytest.raises(ValueError, match="expected directions that have 3 elements and 4 units in float64"):
+        interop.from_torch(weights)
+    weights |= {f"{key}_reverse": value.astype("float32") for key, value in state_dict(RNG, 3, 4).items()}
+    with pytest.raises(ValueError, match=r"3 elements and 4 units in float64, got .*32"):
+        interop.from_torch(weights)
 
 
 @pytest.mark.parametrize("other", ["torch", "keras", "onnx"])

@@ -40,7 +40,7 @@ def made(units=4, n=3, m=5, seed=0, **options):
 
 def snapshot(layer):
     return copy.deepcopy(
-        {name: value for name, value in vars(layer).items() if name not in ("_lock", "_pass", "np_rng")}
+        {name: value for name, value in vars(layer).items() if name not in ("_lock", "last", "np_rng")}
     )
 
 

@@ -70,3 +70,11 @@ def test_refusals():
     layer.forward(np.ones((M, S, N)))
     with pytest.raises(ValueError, match=r"^dX: expected shape \(4, 3\)"):
         layer.backward(np.ones((M, S, N)))
+
+
+@pytest.mark.parametrize("lengths", [None, [100_000, 99_999]])
+def test_a_mean_over_many_steps_keeps_its_digits(lengths):
+    """A sum in float32 is off by 5e-4 here; the mean is the rounded one of float64."""
+    X = (RNG.standard_normal((2, 100_000, 3)) + 100).astype(np.float32)
+    due = cgru.Pool("mean").predict(X.astype(np.float64), lengths)
+    np.testing.assert_array_equal(cgru.Pool("mean").predict(X, lengths), due.astype(np.float32))

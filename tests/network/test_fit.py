@@ -213,22 +213,6 @@ def test_large_offsets_keep_their_digits_in_float32():
 # --- validation and early stopping ---
 
 
-def test_share_is_stratified_and_the_same_each_time():
-    labels = np.repeat([0, 1, 2], [12, 8, 4])
-    net = made()
-    data = net._data(X, labels, None)
-    kept, held_out = net._split(data, 0.25)
-    assert np.bincount(held_out.classes).tolist() == [3, 2, 1]
-    assert len(kept) == 18
-    everything = np.concatenate([kept.X, held_out.X])
-    np.testing.assert_array_equal(np.sort(everything[:, 0, 0]), np.sort(X[:, 0, 0]))
-    np.testing.assert_array_equal(net._split(data, 0.25)[1].X, held_out.X)
-    np.testing.assert_array_equal(made()._split(data, 0.25)[1].X, held_out.X)
-    assert not np.array_equal(made(seed=5)._split(data, 0.25)[1].X, held_out.X)
-    for share, count in ((1e-9, 1), (1 - 1e-9, M - 1)):
-        assert len(net._split(data, share)[1]) == count
-
-
 def test_the_weights_with_the_lowest_validation_loss_are_kept():
     held_out = (X[:8] + RNG.standard_normal((8, S, E)), (LABELS[:8] + 1) % 3)  # learning makes it worse in the end
     net = made(optimizer=cgru.Adam(0.05))

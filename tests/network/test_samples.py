@@ -1,9 +1,11 @@
 """Samples: what of them counts, and their pieces."""
 
+import network_cases
 import numpy as np
 import pytest
+from network_cases import LABELS, made
 
-from cgru.network.samples import Data
+from cgru.network.samples import Data, labelled, set_aside
 
 RNG = np.random.default_rng(0)
 M, S = 4, 7
@@ -54,3 +56,24 @@ def test_the_last_steps_and_those_before_them(k, lengths):
     together = np.concatenate([*before, last.X[last.real][:, 0]])
     np.testing.assert_array_equal(np.sort(together), np.sort(X[data.real][:, 0]))
     np.testing.assert_array_equal(last.y, np.arange(M))
+
+
+def test_a_share_is_stratified_and_the_same_each_time():
+    labels, seed = np.repeat([0, 1, 2], [12, 8, 4]), np.random.SeedSequence(0)
+    net = made()
+    data = labelled(net, network_cases.X, labels, None)
+    kept, held_out = set_aside(net, data, 0.25, seed)
+    assert np.bincount(held_out.classes).tolist() == [3, 2, 1]
+    assert len(kept) == 18
+    everything = np.concatenate([kept.X, held_out.X])
+    np.testing.assert_array_equal(np.sort(everything[:, 0, 0]), np.sort(network_cases.X[:, 0, 0]))
+    np.testing.assert_array_equal(set_aside(net, data, 0.25, seed)[1].X, held_out.X)
+    assert not np.array_equal(set_aside(net, data, 0.25, np.random.SeedSequence(1))[1].X, held_out.X)
+    for share, count in ((1e-9, 1), (1 - 1e-9, 23)):
+        assert len(set_aside(net, data, share, seed)[1]) == count
+
+
+def test_a_fit_sets_the_same_samples_aside():
+    fits = [made(seed=seed).fit(network_cases.X, LABELS, epochs=1, validation=0.25) for seed in (1, 1, 2)]
+    first, second, other = (history.validation_loss for history in fits)
+    assert first == second != other

@@ -1,13 +1,15 @@
 """`from_torch` and `to_torch` against `torch.nn.GRU`: outputs, last states and every gradient, ragged batches too."""
 
+import importlib
+import warnings
+
 import numpy as np
 import pytest
-from interop_cases import SIZES, TOLERANCE, assert_same_layers, batch, recurrent, there_and_back
+from interop_cases import SIZES, TOLERANCE, assert_same_layers, batch, halves, recurrent, there_and_back
 
 import cgru
 from cgru import interop
 from cgru.interop.gates import TORCH
-from cgru.network.chain import halves
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 
@@ -98,7 +100,9 @@ def test_dropout_stands_between_the_layers(tmp_path):
     net = interop.from_torch(module)
     assert [type(layer).__name__ for layer in net.layers] == ["GRU", "Dropout", "GRU", "Dropout", "GRU"]
     assert {layer.rate for layer in net.layers[1::2]} == {0.25}
-    assert interop.to_torch(net).dropout == 0.25
+    back = interop.to_torch(net)
+    assert back.dropout == 0.25
+    assert back.batch_first
     net.save(tmp_path / "net.npz")
     assert_same_layers(cgru.load(tmp_path / "net.npz").layers, net.layers)
 
@@ -120,8 +124,8 @@ def test_weights_are_copies():
 @pytest.mark.parametrize(
     ("module", "words"),
     [
-        (lambda: torch.nn.LSTM(3, 5), "expected a torch.nn.GRU, .*got LSTM"),
-        (lambda: torch.nn.Sequential(torch.nn.GRU(3, 5)), "got Sequential"),
+        (lambda: torch.nn.LSTM(3, 5), "expected a torch.nn.GRU, .*got torch.*LSTM$"),
+        (lambda: torch.nn.Sequential(torch.nn.GRU(3, 5)), "got torch.*Sequential"),
         (lambda: torch.nn.GRU(3, 5).half(), "expected float32 or float64, got float16"),
         (lambda: torch.nn.GRU(3, 5).bfloat16(), "got bfloat16"),
         (lambda: torch.nn.LSTM(3, 5).state_dict(), "expected weight_ih of layer 0 float32 .15, 3.,"),
@@ -131,3 +135,184 @@ def test_weights_are_copies():
 def test_refused_from_there(module, words):
     with pytest.raises((TypeError, ValueError), match=words):
         interop.from_torch(module())
+
+
+# --- modules that compute something else than their parameters say ---
+
+
+def double(module, *arguments):
+    return None
+
+
+def hooked(register, *options):
+    """Register a hook of a kind that does nothing, as far as anyone can know from outside."""
+
+    def change(module):
+        getattr(module, register)(double, *options)
+
+    return change
+
+
+def rebind(module):
+    module.forward = lambda *arguments: torch.nn.GRU.forward(module, *arguments)
+
+
+def parametrize(module):
+    class Half(torch.nn.Module):
+        def forward(self, W):
+            return W / 2
+
+    torch.nn.utils.parametrize.register_parametrization(module, first_weight(module), Half())
+
+
+def first_weight(module):
+    return next(iter(dict(module.named_parameters())))
+
+
+def prune(module):
+    importlib.import_module("torch.nn.utils.prune").random_unstructured(module, first_weight(module), 0.5)
+
+
+def prune_without_its_hook(module):
+    prune(module)
+    module._forward_pre_hooks.clear()
+
+
+def weight_norm(module):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.nn.utils.weight_norm(module, first_weight(module))
+
+
+def derive(module):
+    module.__class__ = type("GRU", (type(module),), {})
+
+
+def tie(module):
+    if isinstance(module, torch.nn.GRU):
+        module.bias_hh_l0 = module.bias_ih_l0
+    else:
+        module.bias_hh = module.bias_ih
+
+
+def surplus(module):
+    module.register_parameter("more", torch.nn.Parameter(torch.zeros(1)))
+
+
+def of_another_class(module):
+    class Weight(torch.nn.Parameter):
+        pass
+
+    name = first_weight(module)
+    setattr(module, name, Weight(torch.zeros(15, 3)))
+
+
+def hook_a_gradient(module):
+    next(module.parameters()).register_hook(double)
+
+
+def hook_an_accumulation(module):
+    next(module.parameters()).register_post_accumulate_grad_hook(double)
+
+
+def freeze_one(module):
+    next(module.parameters()).requires_grad_(False)
+
+
+def other_weights(module):
+    if not isinstance(module, torch.nn.GRU):
+        pytest.skip("a cell has no second list of its weights")
+    module._flat_weights[0] = torch.zeros(15, 3)
+
+
+def fewer_weights(module):
+    if not isinstance(module, torch.nn.GRU):
+        pytest.skip("a cell has no second list of its weights")
+    del module._flat_weights[-1]
+
+
+def project(module):
+    if not isinstance(module, torch.nn.GRU):
+        pytest.skip("a cell has no projection")
+    module.proj_size = 2
+
+
+FOREIGN = {
+    "forward hook": (hooked("register_forward_hook"), "has a hook, 'double' among its _forward_hooks"),
+    "pre-hook": (hooked("register_forward_pre_hook"), "has a hook, 'double' among its _forward_pre_hooks"),
+    "backward hook": (hooked("register_full_backward_hook"), "has a hook, 'double' among its _backward_hooks"),
+    "backward pre-hook": (hooked("register_full_backward_pre_hook"), "'double' among its _backward_pre_hooks"),
+    "rebound": (rebind, "its forward is another than that of its class"),
+    "parametrized": (parametrize, "got torch.nn.utils.parametrize.ParametrizedGRU"),
+    "pruned": (prune, "has a hook, .*Random.* among its _forward_pre_hooks"),
+    "pruned, its hook taken off": (prune_without_its_hook, "other tensors than its parameters|got .*_orig"),
+    "weight norm": (weight_norm, "has a hook, .*WeightNorm.* among its _forward_pre_hooks"),
+    "derived": (derive, "got .*GRU"),
+    "tied": (tie, "other tensors than its parameters|expected the parameters"),
+    "surplus": (surplus, "expected the parameters .*, got .*, more"),
+    "of another class": (of_another_class, "is no plain parameter, but a Weight"),
+    "hook of a gradient": (hook_a_gradient, "weight_ih.* has a hook on its gradient"),
+    "hook of an accumulation": (hook_an_accumulation, "weight_ih.* has a hook on its gradient"),
+    "frozen in part": (freeze_one, "requires_grad of all parameters of layer 0 or of none"),
+    "other weights": (other_weights, "other tensors than its parameters weight_ih_l0, .*bias_hh_l1_reverse"),
+    "fewer weights": (fewer_weights, "other tensors than its parameters weight_ih_l0, .*bias_hh_l1_reverse"),
+    "projected": (project, "expected proj_size 0, got 2"),
+}
+
+
+@pytest.mark.parametrize("make", [lambda: torch.nn.GRU(3, 5, 2, bidirectional=True), lambda: torch.nn.GRUCell(3, 5)],
+                         ids=["GRU", "GRUCell"])  # fmt: skip
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_something_foreign(kind, make):
+    change, words = FOREIGN[kind]
+    module = make()
+    interop.from_torch(module)
+    change(module)
+    with pytest.raises((TypeError, ValueError), match=words):
+        interop.from_torch(module)
+
+
+def test_a_quantized_one():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        module = torch.nn.Sequential(torch.nn.GRU(3, 5))
+        quantized = torch.ao.quantization.quantize_dynamic(module, {torch.nn.GRU})[0]
+    with pytest.raises(
+        TypeError, match=r"got torch\.ao\.nn\.quantized\..*GRU, the quantized one: convert the module of"
+    ):
+        interop.from_torch(quantized)
+
+
+@pytest.mark.parametrize("change", [lambda W: W.to_sparse(), lambda W: W.to("meta"), lambda W: W.to(torch.complex64)])
+def test_tensors_that_are_no_plain_numbers(change):
+    weights = {name: change(value) for name, value in torch.nn.GRU(3, 5).state_dict().items()}
+    with pytest.raises(
+        TypeError, match=r"source\['weight_ih_l0'\]: expected (plain numbers, got a |float32 or float64)"
+    ):
+        interop.from_torch(weights)
+
+
+def test_hooks_of_the_state_dict_are_not_asked():
+    module = torch.nn.GRU(3, 5)
+    due = interop.from_torch(module)
+    module.register_state_dict_post_hook(lambda module, state, *rest: state.clear())
+    assert_same_layers(interop.from_torch(module).layers, due.layers)
+
+
+def test_frozen_layers_stay_so():
+    module = torch.nn.GRU(3, 5, 2)
+    for name, value in module.named_parameters():
+        value.requires_grad_("l1" not in name)
+    net = interop.from_torch(module)
+    assert [layer.trainable for layer in net.layers] == [True, False]
+    back = interop.to_torch(net)
+    assert {name: value.requires_grad for name, value in back.named_parameters()} == {
+        name: value.requires_grad for name, value in module.named_parameters()
+    }
+    assert not interop.from_torch(torch.nn.GRUCell(3, 5).requires_grad_(False)).layers[0].trainable
+
+
+def test_without_biases():
+    for module in (torch.nn.GRU(3, 5, 2, bias=False), torch.nn.GRUCell(3, 5, bias=False)):
+        net = interop.from_torch(module)
+        assert not any(layer.p[name].any() for layer in net.layers for name in ("bz", "br", "bhh", "chh"))

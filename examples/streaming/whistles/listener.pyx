@@ -39,7 +39,7 @@ def features(const float[::1] sound):
 
 def _lines(n):
     """Zeros (n,) with a cache line to either side, so that no two threads ever write to the same line."""
-    return np.zeros(n + 32, np.float32)[16:-16]
+    return np.zeros(n + 32, np.float32)[16:n + 16]
 
 
 cdef class Listener:

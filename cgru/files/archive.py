@@ -1,0 +1,100 @@
+"""Reading an `.npz` archive that anyone may have made.
+
+What it holds is known from its headers, and was found to be in the file, before any array is read.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from collections.abc import Container
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+__all__ = ["Archive", "Header"]
+
+LONGEST = 10_000  # bytes of an array's header, as `numpy.lib.format` has it
+DENSEST = 1032  # bytes that one byte can stand for in a deflated member
+PLAIN = "biufcSU"  # kinds of dtype: booleans, numbers and strings
+READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+
+class Header(NamedTuple):
+    """What an array is, its dtype in the machine's byte order."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+
+class Archive:
+    """The arrays of an `.npz` file, of plain numbers and strings.
+
+    Args:
+        file: the open file, which stays open as long as there is something to read.
+        names: which arrays; what else the file holds is not looked at. None: all of it.
+        compressed: whether arrays may be. Where they may not, reading takes no more memory than the file has bytes.
+
+    Attributes:
+        headers: the shape and dtype of each array, by name.
+
+    Raises:
+        ValueError: this is no such file, it is damaged, a name is there twice, or one says that it holds more than
+            it can.
+    """
+
+    def __init__(self, file: BinaryIO, names: Container[str] | None = None, *, compressed: bool = True) -> None:
+        try:
+            self._zip = zipfile.ZipFile(file)
+        except Exception as error:  # zipfile, like zlib and NumPy's parser, fails in more ways than can be listed
+            raise ValueError(f"it is no .npz archive, or only a part of one ({error})") from None
+        self.headers: dict[str, Header] = {}
+        self._members: dict[str, zipfile.ZipInfo] = {}
+        for member in self._zip.infolist():
+            name = member.filename.removesuffix(".npy")
+            if names is not None and name not in names:
+                continue
+            if name in self._members:
+                raise ValueError(f"{name} is there twice")
+            self._members[name] = member
+        if not compressed:
+            self._check_stored(file.seek(0, io.SEEK_END))
+        self.headers = {name: self._header(name) for name in self._members}
+
+    def read(self, name: str) -> np.ndarray:
+        """The array of that name, in the machine's byte order; ValueError where it is damaged."""
+        try:
+            with self._zip.open(self._members[name]) as member:
+                array = np.lib.format.read_array(member, allow_pickle=False)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise ValueError(f"{name} is damaged ({error})") from None
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+    def _check_stored(self, size: int) -> None:
+        for name, member in self._members.items():
+            if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
+                raise ValueError(f"{name} is compressed, expected it as it is")
+        if sum(member.file_size for member in self._members.values()) > size:
+            raise ValueError("its arrays are said to have more bytes than the file")
+
+    def _header(self, name: str) -> Header:
+        """What the array says that it is, found to agree with the bytes that it has."""
+        member = self._members[name]
+        if member.file_size > DENSEST * member.compress_size:
+            raise ValueError(
+                f"{name} is said to have {member.file_size} bytes, more than {member.compress_size} can hold"
+            )
+        try:
+            with self._zip.open(member) as stream:
+                start = io.BytesIO(stream.read(LONGEST + 12))  # beside it magic, version and length
+            shape, _, dtype = READERS[np.lib.format.read_magic(start)](start, max_header_size=LONGEST)
+        except Exception as error:
+            raise ValueError(f"{name} is no array, or damaged ({type(error).__name__}: {error})") from None
+        if dtype.kind not in PLAIN or dtype.itemsize == 0:
+            raise ValueError(f"{name}: expected a plain array of numbers or strings, got dtype {dtype}")
+        if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != member.file_size - start.tell():
+            raise ValueError(f"{name} is said to be {dtype} {shape}, which its {member.file_size} bytes are not")
+        return Header(shape, dtype.newbyteorder("="))

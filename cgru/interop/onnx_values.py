@@ -1,0 +1,301 @@
+"""What is known of the arrays of a foreign ONNX graph, and what the nodes that only move numbers about leave of it.
+
+s steps, m samples, d directions, u units. An array is known where it holds the numbers of one input of the graph, of
+the states of one layer, or of last states, as they are and in an order that is known axis by axis. Axes of size 1 mean
+nothing: two arrays are alike where all the other axes are, in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+__all__ = ["MOVES", "ONE", "Axis", "Node", "Unproved", "Value", "alike", "joined"]
+
+ENDLESS = 2**31 - 1  # an end of a slice that means all there is
+MOST = 1024  # layers and directions
+INTEGERS = {2, 3, 4, 5, 6, 7, 12, 13}  # TensorProto's, from UINT8 to UINT64
+LENGTHS = {6, 7}  # INT32, INT64
+
+
+class Unproved(Exception):  # noqa: N818 - it is caught where it matters, and is no error there
+    """A node may make other numbers than those that it takes, for this reason."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis: a name that it has to itself among those of its array, and its size, None where that is not known."""
+
+    name: str
+    size: int | None = None
+
+
+ONE = Axis("", 1)
+
+
+@dataclass(frozen=True)
+class Value:
+    """An array that is known.
+
+    Attributes:
+        kind: "input" of the graph, "states" of a layer at all its steps, or "ends": last states.
+        origin: the input's name, or the layer's number.
+        axes: what its axes are now.
+        dtype: the number of its type in ONNX.
+        stack: the name of the axis that states of single directions lie along; None: not said yet, of an input.
+        parts: what lies along it: (layer, direction) for each, or of an input the indices; None: all there is.
+        path: what the nodes are called that it came by.
+    """
+
+    kind: str
+    origin: str | int
+    axes: tuple[Axis, ...]
+    dtype: int
+    stack: str | None = None
+    parts: tuple[Any, ...] | None = None
+    path: tuple[str, ...] = field(default=(), compare=False)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node: what it takes and says, the constants among its inputs as arrays."""
+
+    kind: str
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+    attributes: Mapping[str, Any]
+    arrays: Mapping[str, np.ndarray]
+    opset: int
+
+    def numbers(self, key: str, place: int) -> list[int] | None:
+        """The integers of an attribute, or of the input that came in its place in later versions; None for neither."""
+        value = self.attributes.get(key)
+        if value is None and place < len(self.inputs) and self.inputs[place]:
+            value = self.arrays.get(self.inputs[place])
+            if value is None:
+                raise Unproved(f"its {key} are no constants")
+        return None if value is None else [int(n) for n in np.ravel(value)]
+
+
+def alike(axes: Sequence[Axis], due: Sequence[Axis]) -> bool:
+    """Whether axes are those that are due, in number and, but for those of size 1, by name."""
+    return len(axes) == len(due) and _long(axes) == _long(due)
+
+
+def _long(axes: Sequence[Axis]) -> list[str]:
+    return [axis.name for axis in axes if axis.size != 1]
+
+
+def _place(axis: int, rank: int) -> int:
+    if not -rank <= axis < rank:
+        raise Unproved(f"its axis {axis} is none of {rank}")
+    return axis % rank
+
+
+# --- nodes that keep all numbers ---
+
+
+def _same(value: Value, node: Node) -> list[Value]:
+    return [value]
+
+
+def _dropout(value: Value, node: Node) -> list[Value]:
+    """Nothing, in inference: which is what all versions from 7 on do unless told otherwise, and older ones if told."""
+    if node.opset < 7 and not node.attributes.get("is_test"):
+        raise Unproved("it drops out")
+    training = node.inputs[2] if len(node.inputs) > 2 else ""
+    if training and (training not in node.arrays or np.any(node.arrays[training])):
+        raise Unproved("it may drop out")
+    return [value]  # and a mask, of which nothing is known
+
+
+def _cast(value: Value, node: Node) -> list[Value]:
+    """To the type that it has, or of integers, which lengths are, to one that holds them all."""
+    to = node.attributes.get("to")
+    if value.dtype != to and not (value.dtype in INTEGERS and to in LENGTHS):
+        raise Unproved("it changes the type")
+    return [replace(value, dtype=to)]
+
+
+def _transpose(value: Value, node: Node) -> list[Value]:
+    rank = len(value.axes)
+    perm = node.numbers("perm", 1)
+    perm = list(range(rank))[::-1] if perm is None else perm
+    if sorted(perm) != list(range(rank)):
+        raise Unproved(f"its perm {perm} is none of {rank} axes")
+    return [replace(value, axes=tuple(value.axes[i] for i in perm))]
+
+
+def _squeeze(value: Value, node: Node) -> list[Value]:
+    rank = len(value.axes)
+    numbers = node.numbers("axes", 1)
+    if numbers is None and any(axis.size is None for axis in value.axes):
+        raise Unproved("it does not say which axes")
+    sizes = [axis.size for axis in value.axes]
+    gone = {i for i in range(rank) if sizes[i] == 1} if numbers is None else {_place(n, rank) for n in numbers}
+    if any(sizes[i] != 1 for i in gone):
+        raise Unproved("it takes away an axis whose size need not be 1")
+    return [replace(value, axes=tuple(axis for i, axis in enumerate(value.axes) if i not in gone))]
+
+
+def _unsqueeze(value: Value, node: Node) -> list[Value]:
+    numbers = node.numbers("axes", 1) or []
+    rank = len(value.axes) + len(numbers)
+    new, old = {_place(n, rank) for n in numbers}, iter(value.axes)
+    if len(new) < len(numbers):
+        raise Unproved(f"its axes {numbers} are not apart")
+    return [replace(value, axes=tuple(ONE if i in new else next(old) for i in range(rank)))]
+
+
+def _reshape(value: Value, node: Node) -> list[Value]:
+    """New axes of size 1 and old ones gone, and the directions side by side, (..., d, u) as (..., d u)."""
+    shape = node.numbers("shape", 1)
+    if shape is None or shape.count(-1) > 1 or (0 in shape and node.attributes.get("allowzero")):
+        raise Unproved("it has no shape that is plain")
+    if any(n == 0 and i >= len(value.axes) for i, n in enumerate(shape)):
+        raise Unproved("its shape copies an axis that there is not")
+    due = [value.axes[i] if n == 0 else Axis("", n) for i, n in enumerate(shape)]
+    plain = [axis for axis in value.axes if axis.size != 1]
+    for axes in (plain, _merged(plain)):
+        found = _fitted(axes, due)
+        if found is not None:
+            return [replace(value, axes=tuple(found))]
+    raise Unproved(f"its shape {shape} need not keep what the axes are")
+
+
+def _merged(axes: list[Axis]) -> list[Axis]:
+    """The axes with d and u, where one follows the other, as one."""
+    for i, (one, two) in enumerate(pairwise(axes)):
+        if (one.name, two.name) == ("d", "u") and one.size and two.size:
+            return [*axes[:i], Axis("d u", one.size * two.size), *axes[i + 2 :]]
+    return axes
+
+
+def _fitted(axes: list[Axis], due: list[Axis]) -> list[Axis] | None:
+    """The axes with others of size 1 between them, where these are what is due; of due ones -1 is any size."""
+    rest, found = list(axes), []
+    for axis in due:
+        if axis.size == 1:
+            found.append(ONE)
+        elif rest and (axis == rest[0] or (axis.name == "" and axis.size in (-1, rest[0].size))):
+            found.append(rest.pop(0))
+        else:
+            return None
+    return None if rest else found
+
+
+# --- nodes that take a part ---
+
+
+def _taken(value: Value, at: int, indices: Sequence[int]) -> Value:
+    """The value at these indices of an axis, which may be none but that of the directions."""
+    axis = value.axes[at]
+    every = None if axis.size is None else range(axis.size)
+    if indices == every:
+        return value
+    if len(indices) > MOST:
+        raise Unproved(f"it takes more than {MOST} of an axis")
+    if not indices or (every is not None and any(i not in every for i in indices)):
+        raise Unproved(f"it takes {list(indices)} of {axis.size}")
+    if every is not None and list(indices) == list(every[: len(indices) + 1]):
+        return value
+    if value.stack not in (None, axis.name) or axis == ONE:
+        raise Unproved("it takes a part along an axis that is not that of layers and directions")
+    parts = tuple(indices) if value.parts is None else tuple(value.parts[i] for i in indices)
+    axes = (*value.axes[:at], Axis(axis.name, len(parts)), *value.axes[at + 1 :])
+    return replace(value, axes=axes, stack=axis.name, parts=parts)
+
+
+def _slice(value: Value, node: Node) -> list[Value]:
+    starts, ends = node.numbers("starts", 1), node.numbers("ends", 2)
+    if starts is None or ends is None:
+        raise Unproved("it does not say what it takes")
+    axes = node.numbers("axes", 3)
+    axes = list(range(len(starts))) if axes is None else axes
+    steps = node.numbers("steps", 4) or [1] * len(starts)
+    if not len(starts) == len(ends) == len(axes) == len(steps) or 0 in steps:
+        raise Unproved("it says unlike numbers of starts, ends, axes and steps")
+    places = [_place(axis, len(value.axes)) for axis in axes]
+    if len(set(places)) < len(places):
+        raise Unproved(f"its axes {axes} are not apart")
+    for start, end, at, step in zip(starts, ends, places, steps, strict=True):
+        size = value.axes[at].size
+        if size is not None:
+            value = _taken(value, at, range(*slice(start, end, step).indices(size)))
+        elif step == 1 and 0 <= start < end < ENDLESS:
+            value = _taken(value, at, range(start, end))
+        elif (start, step) != (0, 1) or end < ENDLESS:
+            raise Unproved("it takes a part of an axis whose size is not known")
+    return [value]
+
+
+def _split(value: Value, node: Node) -> list[Value]:
+    at = _place(node.attributes.get("axis", 0), len(value.axes))
+    size, count = value.axes[at].size, len(node.outputs)
+    sizes = node.numbers("split", 1)
+    if sizes is None:
+        if size is None:
+            raise Unproved("it splits an axis whose size is not known")
+        each = -(-size // count)
+        sizes = [each] * (count - 1) + [size - each * (count - 1)]
+    ends = np.cumsum([0, *sizes]).tolist()
+    if len(sizes) != count or min(sizes) < 1 or (size is not None and ends[-1] != size):
+        raise Unproved(f"it splits {size} into {sizes}")
+    return [_taken(value, at, range(start, end)) for start, end in pairwise(ends)]
+
+
+def _gather(value: Value, node: Node) -> list[Value]:
+    at = _place(node.attributes.get("axis", 0), len(value.axes))
+    indices = node.arrays.get(node.inputs[1])
+    size = value.axes[at].size
+    if indices is None or indices.ndim > 1:
+        raise Unproved("its indices are no plain constants")
+    numbers = [int(i) for i in np.ravel(indices)]
+    if min(numbers, default=-1) < 0 and size is None:
+        raise Unproved("it counts from the end of an axis whose size is not known")
+    value = _taken(value, at, [i + size if i < 0 else i for i in numbers])
+    if indices.ndim:
+        return [value]
+    return [replace(value, axes=(*value.axes[:at], *value.axes[at + 1 :]))]
+
+
+def joined(values: Sequence[Value], axis: int) -> Value:
+    """Last states, or states of one layer, one after the other along the directions."""
+    first, *others = values
+    at = _place(axis, len(first.axes))
+    for value in values:
+        if (value.kind, value.dtype) != ("ends", first.dtype):
+            raise Unproved("it joins what are no last states")
+        if len(value.axes) != len(first.axes) or not (
+            value.axes[at].name == "d" or (value.axes[at].size, len(value.parts)) == (1, 1)
+        ):
+            raise Unproved("it does not join along the directions")
+        if not alike(_without(value.axes, at), _without(first.axes, at)):
+            raise Unproved("it joins arrays whose axes differ")
+    parts = tuple(part for value in values for part in value.parts)
+    axes = (*first.axes[:at], Axis("d", len(parts)), *first.axes[at + 1 :])
+    path = dict.fromkeys(place for value in values for place in value.path)
+    return replace(first, axes=axes, parts=parts, path=tuple(path)) if others else first
+
+
+def _without(axes: Sequence[Axis], at: int) -> list[Axis]:
+    return [axis for i, axis in enumerate(axes) if i != at]
+
+
+# By kind, what a node makes of a value that is its first input, of which the other inputs only say what to do with it.
+MOVES: dict[str, Callable[[Value, Node], list[Value]]] = {
+    "Identity": _same,
+    "Dropout": _dropout,
+    "Cast": _cast,
+    "Transpose": _transpose,
+    "Squeeze": _squeeze,
+    "Unsqueeze": _unsqueeze,
+    "Reshape": _reshape,
+    "Slice": _slice,
+    "Split": _split,
+    "Gather": _gather,
+}

@@ -1,0 +1,130 @@
+"""What the command can be asked, what is the default, and which words of the library's errors reach the user."""
+
+import re
+
+import pytest
+from cli_cases import run
+
+import cgru
+from cgru.cli.arguments import RequestError, as_request_error, parser
+
+
+def test_the_defaults_of_fit():
+    assert vars(parser().parse_args(["fit"])) == {
+        "command": "fit",
+        "data": None,
+        "units": 100,
+        "layers": 1,
+        "bidirectional": True,
+        "output_dropout": 0.2,
+        "pool": "last",
+        "float64": False,
+        "epochs": 30,
+        "batch_size": 27,
+        "learning_rate": 8e-3,
+        "weight_decay": 0.3,
+        "clip_norm": 1.0,
+        "validation": 0.0,
+        "patience": None,
+        "seed": 0,
+        "threads": None,
+        "output": "cgru-model.npz",
+        "plot": None,
+        "quiet": False,
+    }
+
+
+def test_the_defaults_of_the_others():
+    def asked(*arguments):
+        return vars(parser().parse_args(arguments))
+
+    assert asked("predict", "m", "d") == {"command": "predict", "model": "m", "data": "d", "output": None}
+    assert asked("evaluate", "m") == {"command": "evaluate", "model": "m", "data": None}
+    assert asked("info") == {"command": "info"}
+    due = {"command": "export", "model": "m", "output": "x.c", "name": None, "dtype": None}
+    assert asked("export", "m", "-o", "x.c") == due
+    assert asked() == {"command": None}
+
+
+@pytest.mark.parametrize(
+    ("option", "taken", "refused"),
+    [
+        ("--units", ["1", "7"], ["0", "-1", "1.5", "x", ""]),
+        ("--layers", ["1"], ["0"]),
+        ("--epochs", ["1"], ["0"]),
+        ("--batch-size", ["1"], ["0"]),
+        ("--patience", ["1"], ["0"]),
+        ("--threads", ["1"], ["0"]),
+        ("--seed", ["0"], ["-1"]),
+        ("--output-dropout", ["0", "0.99"], ["1", "-0.1", "nan"]),
+        ("--validation", ["0", "0.99"], ["1", "-0.1"]),
+        ("--learning-rate", ["1e-9"], ["0", "inf", "nan", "-1"]),
+        ("--clip-norm", ["1e-9"], ["0", "inf"]),
+        ("--weight-decay", ["0", "5"], ["-1", "inf", "nan"]),
+    ],
+)
+def test_numbers(option, taken, refused):
+    for text in taken:
+        assert getattr(parser().parse_args(["fit", option, text]), option[2:].replace("-", "_")) == float(text)
+    for text in refused:
+        with pytest.raises(RequestError, match=f"argument {option}: expected an? .*, got '{text}'"):
+            parser().parse_args(["fit", f"{option}={text}"])
+
+
+def test_options_are_written_out():
+    """A part of a name would mean something else as soon as another option begins like it."""
+    for arguments in (["fit", "--unit", "3"], ["fit", "--dropout", "0.2"], ["export", "m", "--out", "x.c"], ["--vers"]):
+        with pytest.raises(RequestError):
+            parser().parse_args(arguments)
+
+
+def test_the_library_s_errors_become_the_command_s():
+    for error in (TypeError("why"), ValueError("why"), RuntimeError("why"), OverflowError("why")):
+        with pytest.raises(RequestError, match=r"^where: why$") as caught, as_request_error("where: "):
+            raise error
+        assert caught.value.__cause__ is error
+    with pytest.raises(KeyError), as_request_error():
+        raise KeyError
+
+
+def test_the_help_tells_the_threads_of_this_machine(threads, tmp_path):
+    threads(3)
+    assert "(default: 3 here)" in run("fit", "--help", cwd=tmp_path)[0]
+
+
+def helped(folder, *command):
+    """The entries of the help, each with what it says in one line."""
+    text, err = run(*command, "--help", cwd=folder)
+    assert err == ""
+    entries = re.findall(r"^ {2,4}(?:-\w[ \w.]*, )?(-*\w[\w.-]+)(.*\n(?: {6,}.*\n)*)", text, re.MULTILINE)
+    return text, {name: " ".join(words.split()) for name, words in entries}
+
+
+def test_version_and_help(tmp_path):
+    assert run("--version", cwd=tmp_path)[0] == f"cgru {cgru.__version__}\n"
+    text, entries = helped(tmp_path)
+    assert run(cwd=tmp_path)[0] == text
+    for name in ("fit", "predict", "evaluate", "export", "info"):
+        assert re.match("[A-Z].*[.]$", entries[name]), name
+    assert {"--help", "--version"} <= set(entries)
+
+
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        ("fit", ["DATA.npz", "--units", "--output-dropout", "--validation", "--seed", "--plot", "--output", "--quiet"]),
+        ("predict", ["MODEL", "DATA.npz", "--output"]),
+        ("evaluate", ["MODEL", "DATA.npz"]),
+        ("export", ["MODEL", "--output", "--name", "--dtype"]),
+        ("info", ["--help"]),
+    ],
+)
+def test_each_argument_has_its_words_and_each_option_of_fit_its_default(tmp_path, command, names):
+    text, entries = helped(tmp_path, command)
+    assert set(names) <= set(entries)
+    assert ("data files are .npz archives" in text) == (command in ("fit", "predict", "evaluate"))
+    for name, words in entries.items():
+        about = re.sub(r"^[A-Z][\w.]*|^\{.*?\}", "", words).strip()  # after what stands for its value
+        assert len(about) > 15 or name in ("x", "y"), (name, words)
+        if command == "fit" and name.startswith("--") and name != "--help":
+            assert "default: " in words, name

@@ -1,0 +1,193 @@
+"""The files that the command writes, and what may be written over."""
+
+import csv
+import os
+import sys
+
+import numpy as np
+import pytest
+from cli_cases import posix
+
+from cgru import Epoch
+from cgru.cli.arguments import RequestError
+from cgru.cli.output import WRITERS, check_output, plotter
+
+OUTPUTS = np.arange(6.0).reshape(3, 2) / 4
+NAMES = ("no", "yes")
+
+
+def test_what_is_in_use_is_not_written_over(tmp_path):
+    data, other = tmp_path / "data.npz", tmp_path / "other.npz"
+    data.write_bytes(b"data")
+    check_output(str(other), str(data), None)
+    check_output(str(data))
+    for path in (data, tmp_path / "." / "data.npz"):
+        with pytest.raises(RequestError, match="this would overwrite what the command reads or writes elsewhere"):
+            check_output(str(path), None, str(data))
+
+
+@posix
+def test_a_link_to_what_is_in_use(tmp_path):
+    data, link = tmp_path / "data.npz", tmp_path / "link.npz"
+    data.write_bytes(b"data")
+    link.symlink_to("data.npz")
+    for path, used in ((link, data), (data, link)):
+        with pytest.raises(RequestError, match=f"^{path}: this would overwrite"):
+            check_output(str(path), str(used))
+
+
+def test_what_could_not_be_written_in_the_end(tmp_path):
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        check_output(str(tmp_path / "no" / "model"))
+    with pytest.raises(OSError, match="too long"):
+        check_output(str(tmp_path / ("n" * 300)))
+    with pytest.raises(RequestError, match="path: expected the name of a file"):
+        check_output("")
+
+
+# --- predictions ---
+
+
+def lines(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+def test_npz(tmp_path):
+    path = tmp_path / "out"
+    WRITERS[".npz"](path, OUTPUTS, None, NAMES, None)
+    with np.load(path) as written:
+        assert written.files == ["outputs"]
+        np.testing.assert_array_equal(written["outputs"], OUTPUTS)
+    WRITERS[".npz"](path, OUTPUTS, np.array([1, 0, 1]), NAMES, None)
+    with np.load(path) as written:
+        assert written["classes"].tolist() == ["1", "0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "names", "due"),
+    [
+        (None, NAMES, [["output_0", "output_1"], ["0.0", "0.25"], ["0.5", "0.75"], ["1.0", "1.25"]]),
+        (
+            np.array(["no", "ü", "yes"]),
+            NAMES,
+            [["class", "no", "yes"], ["no", "0.0", "0.25"], ["ü", "0.5", "0.75"], ["yes", "1.0", "1.25"]],
+        ),
+        (
+            np.array([0, 1, 1]),
+            ("a", "b", "c"),
+            [["class", "output_0", "output_1"], ["0", "0.0", "0.25"], ["1", "0.5", "0.75"], ["1", "1.0", "1.25"]],
+        ),
+    ],
+)
+def test_csv(tmp_path, classes, names, due):
+    WRITERS[".csv"](tmp_path / "out", OUTPUTS, classes, names, None)
+    assert lines(tmp_path / "out") == due
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_csv_of_steps(tmp_path, named):
+    real = np.array([[True, False], [True, True]])
+    outputs, classes = np.arange(4.0).reshape(2, 2, 1), np.array([["a", ""], ["b", "c"]])
+    WRITERS[".csv"](tmp_path / "out", outputs, classes if named else None, ("x",), real)
+    due = [
+        ["sequence", "step", *(["class", "x"] if named else ["output_0"])],
+        *(
+            [*place, *([name] if named else []), value]
+            for place, name, value in zip(
+                (["0", "0"], ["1", "0"], ["1", "1"]), "abc", ("0.0", "2.0", "3.0"), strict=True
+            )
+        ),
+    ]
+    assert lines(tmp_path / "out") == due
+
+
+# --- the learning curve ---
+
+
+def epochs(*losses, accuracy=None, validation=None):
+    return [Epoch(i, 9, loss, accuracy, validation, accuracy, 0.1, 1.0) for i, loss in enumerate(losses, start=1)]
+
+
+@pytest.fixture
+def drawn(tmp_path, monkeypatch):
+    """The figure that is drawn of a history."""
+    pytest.importorskip("matplotlib")
+    import matplotlib.figure
+
+    seen = []
+
+    class Spy(matplotlib.figure.Figure):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            seen.append(self)
+
+    def draw(history, title="title"):
+        with monkeypatch.context() as patch:
+            patch.setattr(matplotlib.figure, "Figure", Spy)
+            plotter(str(tmp_path / "curve.png"))(history, title)
+        assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+        assert os.listdir(tmp_path) == ["curve.png"]
+        return seen.pop()
+
+    return draw
+
+
+def curves(axis):
+    return {line.get_label(): (line.get_linestyle(), list(line.get_ydata())) for line in axis.lines}
+
+
+def test_a_curve_of_classes_with_validation(drawn):
+    figure = drawn(epochs(2.0, 1.0, accuracy=0.5, validation=3.0), "a $title$")
+    left, right = figure.axes
+    assert curves(left) == {"training loss": ("-", [2, 1]), "validation loss": ("--", [3, 3])}
+    assert curves(right) == {"training accuracy": ("-", [0.5] * 2), "validation accuracy": ("--", [0.5] * 2)}
+    assert list(left.lines[0].get_xdata()) == [1, 2]
+    assert left.get_yscale() == "log"
+    assert right.get_ylim() == (0, 1.01)
+    assert right.yaxis.get_major_formatter()(0.5) == "50%"
+    assert {line.get_color() for line in left.lines} == {"C0"}
+    assert {line.get_color() for line in right.lines} == {"C1"}
+    assert {line.get_marker() for line in left.lines} == {""}
+    assert (left.get_xlabel(), left.get_ylabel(), right.get_ylabel()) == ("epoch", "loss", "accuracy")
+    assert figure.get_suptitle() == "a $title$"
+    assert not figure._suptitle.get_parse_math()
+    assert len(figure.legends) == 1
+    assert all(tick == int(tick) for tick in left.get_xticks())
+
+
+def test_a_curve_of_a_regression_that_is_perfect(drawn):
+    figure = drawn(epochs(1.0, 0.0))
+    (left,) = figure.axes
+    assert curves(left) == {"training loss": ("-", [1, 0])}
+    assert left.get_yscale() == "linear"
+
+
+def test_a_curve_of_one_epoch_is_a_point(drawn):
+    assert drawn(epochs(1.0)).axes[0].lines[0].get_marker() == "o"
+
+
+def test_the_size_of_a_curve(drawn):
+    figure = drawn(epochs(2.0, 1.0))
+    assert figure.get_size_inches().tolist() == [7, 4.5]
+    assert figure.get_layout_engine() is not None
+    assert figure._suptitle.get_wrap()
+    assert figure._suptitle.get_fontsize() < 12.5 > figure.legends[0].get_texts()[0].get_fontsize() + 3
+
+
+def test_without_matplotlib(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(RequestError, match=r"^argument --plot: matplotlib is not installed; pip install matplotlib$"):
+        plotter(str(tmp_path / "curve.png"))
+
+
+def test_where_no_curve_can_be_drawn(tmp_path):
+    pytest.importorskip("matplotlib")
+    with pytest.raises(RequestError, match=r"argument --plot: expected an ending of .*png.*, got '.*curve.txt'"):
+        plotter(str(tmp_path / "curve.txt"))
+    with pytest.raises(FileNotFoundError):
+        plotter(str(tmp_path / "no" / "curve.png"))
+    with pytest.raises(RequestError, match="overwrite"):
+        plotter(str(tmp_path / "data.png"), None, str(tmp_path / "data.png"))
+    plotter(str(tmp_path / "CURVE.PNG"))
+    assert os.listdir(tmp_path) == []

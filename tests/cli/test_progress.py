@@ -1,0 +1,195 @@
+"""What a training shows while it lasts."""
+
+import io
+import os
+import re
+import struct
+import sys
+import types
+
+import pytest
+from cli_cases import NUMBER, QUICK, posix, start, without
+
+from cgru import Epoch
+from cgru.cli.progress import Progress, long, short
+
+
+def in_terminal(*arguments, cwd, modules=None, columns=0):
+    """What the command shows where stderr is a terminal of so many columns."""
+    import fcntl  # there is none of these on Windows
+    import pty
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24 if columns else 0, columns, 0, 0))
+    process = start(*arguments, cwd=cwd, modules=modules, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    try:
+        while chunk := os.read(ours, 4096):
+            shown += chunk
+    except OSError:  # Linux's way to say that the other side has closed
+        pass
+    finally:
+        os.close(ours)
+        process.communicate(timeout=60)
+    assert process.returncode == 0, shown
+    return shown.decode()
+
+
+@posix
+def test_a_bar_in_a_terminal(toy, tmp_path):
+    pytest.importorskip("tqdm")
+    shown = in_terminal("fit", toy / "data.npz", *QUICK, "--epochs", 12, cwd=tmp_path)
+    assert re.search(rf"12/12 .*, loss {NUMBER} acc \d+\.\d%", shown)
+    assert "epoch 12/12:" not in shown
+
+
+@posix
+@pytest.mark.parametrize("columns", [60, 80, 100])
+def test_the_bar_fits(toy, tmp_path, columns):
+    pytest.importorskip("tqdm")
+    options = ("--epochs", 100, "--validation", 0.2)
+    shown = in_terminal("fit", toy / "data.npz", *QUICK, *options, cwd=tmp_path, columns=columns)
+    *_, last = re.findall(r"100/100.*", shown.replace("\r", "\n"))
+    assert re.fullmatch(rf"100/100 \S+ +00:00, loss {NUMBER} acc \S+% val {NUMBER}/\d+\.\d%", last)
+    assert len(last) <= columns
+
+
+@posix
+def test_lines_in_a_terminal_without_tqdm(toy, tmp_path):
+    modules = without(tmp_path, "tqdm")
+    shown = in_terminal("fit", toy / "data.npz", *QUICK, "--epochs", 12, cwd=tmp_path, modules=modules)
+    assert "epoch 12/12: loss" in shown
+
+
+def epoch(number=1, epochs=100, loss=0.123456, accuracy=None, validation=None, validation_accuracy=None):
+    return Epoch(number, epochs, loss, accuracy, validation, validation_accuracy, learning_rate=0.1, seconds=1.0)
+
+
+@pytest.mark.parametrize(
+    ("scores", "bar", "line"),
+    [
+        ((), "loss 0.1235", "loss 0.1235"),
+        ((0.5,), "loss 0.1235 acc 50.0%", "loss 0.1235, accuracy 50.0%"),
+        ((None, 54321.9), "loss 0.1235 val 54322", "loss 0.1235, validation 54322"),
+        (
+            (0.0, 0.2, 0.755),
+            "loss 0.1235 acc 0.0% val 0.2/75.5%",
+            "loss 0.1235, accuracy 0.0%, validation 0.2, 75.5%",
+        ),
+    ],
+)
+def test_the_words(scores, bar, line):
+    of = epoch(1, 100, 0.123456, *scores)
+    assert short(of, 70) == bar
+    assert long(of) == line
+    assert short(of, 69) == bar.replace("0.1235", "0.123").replace("54322", "54322")
+
+
+def told(capsys, epochs, quiet=False):
+    with Progress(epochs, quiet) as progress:
+        for number in range(1, epochs + 1):
+            progress(epoch(number, epochs))
+        progress.say("one", "two")
+    out, err = capsys.readouterr()
+    assert out == ""
+    return err.splitlines()
+
+
+def test_about_ten_lines(capsys):
+    *lines, one, two = told(capsys, 31)
+    assert (one, two) == ("one", "two")
+    assert [line.partition(":")[0] for line in lines] == [
+        f"epoch {number:2}/31" for number in (1, 4, 8, 12, 16, 20, 24, 28, 31)
+    ]
+    assert lines[0].endswith("epoch  1/31: loss 0.1235")
+    assert len(told(capsys, 7)) == 7 + 2
+    assert told(capsys, 25, quiet=True) == []
+
+
+def test_without_stderr(monkeypatch):
+    monkeypatch.setattr("sys.stderr", None)
+    with Progress(2, False) as progress:
+        assert progress.bar is None
+
+
+class Terminal(io.StringIO):
+    """A stderr that is a terminal and notes when it was flushed."""
+
+    flushed = 0
+
+    def isatty(self):
+        return True
+
+    def fileno(self):
+        return 2
+
+    def flush(self):
+        self.flushed += 1
+
+
+@pytest.fixture
+def bar(monkeypatch):
+    """What is asked of tqdm: [name, arguments, options], and the width that it says it has."""
+    calls = []
+
+    class Bar:
+        columns = 60
+
+        def __init__(self, **options):
+            calls.append(("tqdm", options))
+            self.format_dict = {"ncols": self.columns}
+
+        def set_postfix_str(self, text, refresh=True):
+            calls.append(("text", text, refresh))
+
+        def update(self):
+            calls.append(("update",))
+
+        def close(self):
+            calls.append(("close",))
+
+    module = types.ModuleType("tqdm")
+    module.tqdm = Bar
+    monkeypatch.setitem(sys.modules, "tqdm", module)
+    return calls, Bar
+
+
+def shown(monkeypatch, quiet=False, size=(80, 24)):
+    """What stderr gets of one epoch where it is a terminal of that size."""
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", Terminal())
+        patch.setattr(os, "get_terminal_size", lambda descriptor: size)
+        with Progress(7, quiet) as progress:
+            progress(epoch(1, 7))
+        return sys.stderr.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("size", "room"),
+    [((80, 24), {"dynamic_ncols": True}), ((0, 0), {"ncols": 80, "nrows": 24}), ((80, 0), {"ncols": 80, "nrows": 24})],
+)
+def test_what_the_bar_is_told(bar, monkeypatch, size, room):
+    calls, _ = bar
+    assert shown(monkeypatch, size=size) == ""
+    assert calls.pop(0) == ("tqdm", {"total": 7, "bar_format": "{n}/{total} {bar} {remaining}{postfix}", **room})
+    assert calls == [("text", "loss 0.123", False), ("update",), ("close",)]
+
+
+def test_a_bar_without_a_width_has_room_enough(bar, monkeypatch):
+    calls, kind = bar
+    kind.columns = None
+    shown(monkeypatch)
+    assert calls[1] == ("text", "loss 0.1235", False)
+
+
+def test_no_bar_where_all_is_quiet(bar, monkeypatch):
+    assert shown(monkeypatch, quiet=True) == ""
+    assert bar[0] == []
+
+
+def test_lines_are_seen_at_once(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", stderr := Terminal())
+    Progress(7, False).say("line")
+    assert (stderr.getvalue(), stderr.flushed) == ("line\n", 1)

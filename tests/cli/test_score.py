@@ -1,0 +1,56 @@
+"""How losses and accuracies are written."""
+
+import numpy as np
+import pytest
+
+import cgru
+from cgru.cli.score import figure, score, scored
+from cgru.datasets import Split
+
+rng = np.random.default_rng(0)
+X, Y = rng.standard_normal((10, 4, 2)), np.arange(10) % 2
+LENGTHS = np.array([1, 2, 3, 4, 4, 4, 4, 4, 4, 4])
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (0.123456, 4, "0.1235"),
+        (0.123456, 3, "0.123"),
+        (9999.9, 4, "1e+04"),
+        (10000, 4, "10000"),
+        (1234.5, 3, "1234"),
+        (999999.4, 4, "999999"),
+        (1e6, 4, "1e+06"),
+        (1234567, 4, "1.235e+06"),
+        (0, 4, "0"),
+    ],
+)
+def test_figures(value, digits, text):
+    assert figure(value, digits) == text
+
+
+def test_scores():
+    assert score(0.25, 0.98765) == "loss 0.25, accuracy 98.77%"
+    assert score(0.25, None) == "loss 0.25, RMSE 0.5"
+    assert figure(12345.678) == "12346"
+
+
+def test_how_many_are_right():
+    net = cgru.Network([cgru.GRU(3), cgru.Dense(1)], seed=0)
+    right = (net.predict_classes(X) == Y).sum()
+    assert scored(net, Split(X, Y, None), Y).endswith(f"accuracy {right * 10}.00% ({right} of 10)")
+
+
+def test_steps_are_counted_where_they_are_real():
+    net = cgru.Network([cgru.GRU(3, sequences=True), cgru.Dense(1)], seed=0)
+    y = rng.integers(0, 2, (10, 4))
+    real = np.arange(4) < LENGTHS[:, None]
+    right = (net.predict_classes(X) == y)[real].sum()
+    assert scored(net, Split(X, y, LENGTHS), y).endswith(f"({right} of {LENGTHS.sum()})")
+
+
+def test_a_regression():
+    net = cgru.Network([cgru.GRU(3), cgru.Dense(1, cgru.identity)], seed=0)
+    loss = net.evaluate(X, Y)["loss"]
+    assert scored(net, Split(X, Y, None), Y) == f"loss {loss:.4g}, RMSE {loss**0.5:.4g}"

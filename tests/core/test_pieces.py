@@ -1,0 +1,85 @@
+"""Long calls run piece by piece: the bits of one piece, and a signal's handler is heard in between."""
+
+import functools
+import itertools
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+from helpers import compiled, random_batch, random_parameters
+
+from cgru.activations import code_of, sigmoid, tanh
+from cgru.core import backward, forward, gradients, kernels
+from cgru.variant import RESET_BEFORE, VARIANTS
+
+CODES = tuple(code_of(f, None) for f in (tanh, sigmoid, sigmoid))
+
+
+@pytest.fixture
+def pieces():
+    yield kernels.use_pieces
+    kernels.use_pieces()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("reverse", [False, True], ids=["onward", "reverse"])
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=str)
+def test_a_call_in_pieces_gives_the_bits_of_a_whole_one(pieces, variant, reverse, dtype):
+    for (m, s), ragged, zoneout in itertools.product(((1, 41), (3, 41), (33, 23)), (False, True), (None, "mask")):
+        p = random_parameters(variant, 5, 17, dtype)
+        X, lengths, h0 = random_batch(m, s, 5, 17, ragged, dtype)
+        rng = np.random.default_rng(4)
+        dA, dstate = rng.standard_normal((m, s, 17)).astype(dtype), rng.standard_normal((m, 17)).astype(dtype)
+        kept = None if zoneout is None else (rng.random((m, s, 17)) < 0.3).astype(dtype)
+        results = []
+        for piece in ((), (1,), (2,), (7,), (40,), (None, 1), (3, 8000)):
+            pieces(*piece)
+            results.append(compiled(variant, p, X, h0, lengths, dA, dstate, reverse, kept))
+        for due, *others in zip(*results, strict=True):
+            for other, (name, value) in itertools.product(others, due.items()):
+                np.testing.assert_array_equal(other[name], value, f"{m}, {ragged}, {zoneout}, {name}")
+
+
+def endless(*shape):
+    """An array (m, s, n) or (m, n) whose steps are all the same memory."""
+    memory = np.zeros((shape[0], 1, shape[-1]) if len(shape) == 3 else shape, np.float32)
+    return np.lib.stride_tricks.as_strided(memory, shape, (memory.strides[0], 0, 4) if len(shape) == 3 else None)
+
+
+class AlarmError(Exception):
+    pass
+
+
+def ring(*_):
+    raise AlarmError
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no alarms on this system")
+@pytest.mark.parametrize("m", [1, 9])
+@pytest.mark.parametrize("what", ["predict", "forward", "backward", "gradients"])
+def test_a_long_call_answers_a_signal(what, m):
+    assert threading.current_thread() is threading.main_thread()
+    s, e, u = 20_000_000 // m, 2, 32  # many seconds
+    p = random_parameters(RESET_BEFORE, e, u, np.float32)
+    arrays = {"X": endless(m, s, e), "h0": endless(m, u), "last": endless(m, u), "dX": endless(m, s, e)}
+    if what != "predict":
+        arrays |= {name: endless(m, s, u) for name in ("h", "hp", "hh", "z", "r", "dh", "dhh_", "dz_", "dr_")}
+    if what == "gradients":
+        call = functools.partial(
+            gradients.run, RESET_BEFORE, {"d" + name: np.zeros_like(p[name]) for name in p}, arrays
+        )
+    else:
+        module = backward if what == "backward" else forward
+        call = functools.partial(module.run, RESET_BEFORE, p, arrays, CODES)
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        start = time.monotonic()
+        with pytest.raises(AlarmError):
+            call()
+        assert time.monotonic() - start < 1.2
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,0 +1,226 @@
+"""Archives from anyone: read as they are, or refused by their headers, before any array takes memory."""
+
+import io
+import tracemalloc
+import zipfile
+import zlib
+
+import numpy as np
+import pytest
+
+from cgru.files import Archive, Header
+
+rng = np.random.default_rng(0)
+X = rng.standard_normal((40, 3))
+ARRAYS = {
+    "x": X,
+    "f": np.asfortranarray(X),
+    "swapped": X.astype(X.dtype.newbyteorder("S")),
+    "text": np.array("ünï"),
+    "bytes": np.array([b"a", b"bc"]),
+    "empty": np.empty((0, 3), np.float32),
+    "flag": np.array([True]),
+    "complex": X[0] * 1j,
+}
+
+
+def header(shape, dtype="<f8", version=(1, 0)):
+    """The bytes before an array's own."""
+    text = repr({"descr": dtype, "fortran_order": False, "shape": shape}).encode() + b"\n"
+    size = len(text).to_bytes(2 if version == (1, 0) else 4, "little")
+    return b"\x93NUMPY" + bytes(version) + size + text
+
+
+def archive(*members):
+    """A file of these (name, bytes), and after each the way in which it is compressed, if any."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as made:
+        for name, content, *how in members:
+            made.writestr(name, content, *how)
+    return file
+
+
+def saved(save=np.savez, **arrays):
+    file = io.BytesIO()
+    save(file, **arrays)
+    return file
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_arrays_come_back(save):
+    read = Archive(saved(save, **ARRAYS))
+    assert list(read.headers) == list(ARRAYS)
+    for name, array in ARRAYS.items():
+        native = array.dtype.newbyteorder("=")
+        assert read.headers[name] == Header(array.shape, native)
+        got = read.read(name)
+        assert got.dtype == native
+        assert got.dtype.isnative
+        np.testing.assert_array_equal(got, array)
+    assert read.read("f").flags.f_contiguous
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0)])
+def test_both_versions_of_a_header(version):
+    file = archive(("x.npy", header((2,), version=version) + np.arange(2.0).tobytes()))
+    assert Archive(file).read("x").tolist() == [0, 1]
+
+
+def test_only_what_is_asked_for_is_looked_at():
+    file = archive(("x.npy", header((1,)) + bytes(8)), ("y.npy", b"no array"), ("z", b"nor this"))
+    assert list(Archive(file, {"x", "w"}).headers) == ["x"]
+    for names in (None, {"x", "y"}, {"z"}):
+        with pytest.raises(ValueError, match=r"^[yz] is no array"):
+            Archive(file, names)
+
+
+def refused(file, words, **options):
+    """The file is refused, and no more than a few megabytes are taken for that."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=words):
+            Archive(file, **options)
+        assert tracemalloc.get_traced_memory()[1] < 4e6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"hello", bytes(1000), saved(x=X).getvalue()[:-30]])
+def test_what_is_no_archive(content):
+    refused(io.BytesIO(content), "it is no .npz archive, or only a part of one")
+
+
+DATA = bytes(80)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (header((11,)) + DATA, r"x is said to be float64 \(11,\)"),
+        (header((9,)) + DATA, r"x is said to be float64 \(9,\)"),
+        (header((10**8, 1000)) + DATA, "x is said to be"),
+        (header((2**32, 2**32)) + DATA, "x is said to be"),
+        (header((-2, -5)) + DATA, r"x is said to be float64 \(-2, -5\)"),
+        (header((1.5,)) + DATA, "x is no array, or damaged"),
+        (header((10,), "|O") + DATA, "x: expected a plain array of numbers or strings, got dtype object"),
+        (header((10,), "<M8[s]") + DATA, "got dtype datetime64"),
+        (header((10,), "|V8") + DATA, "got dtype"),
+        (header((10,), [("a", "<f8")]) + DATA, "got dtype"),
+        (header((10**12,), "|S0"), "got dtype"),
+        (header((10,), "no") + DATA, "x is no array, or damaged"),
+        (header((10,), version=(3, 0)) + DATA, "x is no array, or damaged"),
+        (header((10,))[:-20], "x is no array, or damaged"),
+        (b"\x93NUMPY\x02\x00" + (1 << 30).to_bytes(4, "little") + bytes(1 << 20), "x is no array, or damaged"),
+        (b"\x93NUMPY\x01\x00\x00\x40" + b"(" * 16384, "x is no array, or damaged"),
+        (header((10,)).replace(b"NUMPY", b"NUMPX") + DATA, "x is no array, or damaged"),
+        (b"", "x is no array, or damaged"),
+    ],
+)
+@pytest.mark.parametrize("how", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_headers_that_say_what_is_not_so(content, words, how):
+    refused(archive(("x.npy", content, how)), words)
+
+
+def test_a_name_that_is_there_twice():
+    for names in (("x.npy", "x.npy"), ("x.npy", "x")):
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w") as made:
+            for name in names:
+                made.NameToInfo.pop(name, None)  # or zipfile warns
+                made.writestr(name, header((1,)) + bytes(8))
+        refused(file, "x is there twice")
+
+
+def test_compressed_where_it_may_not_be():
+    refused(saved(np.savez_compressed, x=np.zeros(1 << 22)), "x is compressed", compressed=False)
+    Archive(saved(x=X), compressed=False).read("x")
+
+
+def directory(file, name, **claims):
+    """The file with other numbers about a member in the directory at its end."""
+    content = bytearray(file.getvalue())
+    at = content.index(b"PK\x01\x02")
+    while content[at + 46 : at + 46 + len(name)] != name:
+        at = content.index(b"PK\x01\x02", at + 1)
+    for what, value in claims.items():
+        place = {"compress_size": 20, "file_size": 24, "offset": 42}[what]
+        content[at + place : at + place + 4] = value.to_bytes(4, "little")
+    return io.BytesIO(content)
+
+
+def test_sizes_that_the_file_does_not_have():
+    n = 10**8
+    lies = archive(("x.npy", header((n,)) + bytes(8)))
+    size = 8 * n + len(header((n,)))
+    refused(directory(lies, b"x.npy", file_size=size), "more than .* can hold")
+    refused(directory(lies, b"x.npy", file_size=size), "x is compressed", compressed=False)
+    refused(directory(lies, b"x.npy", file_size=size, compress_size=size), "more bytes than the file", compressed=False)
+
+
+def test_members_that_share_their_bytes():
+    content = header((1 << 16,), "|S1") + bytes(1 << 16)
+    file = archive(("x.npy", content), ("y.npy", content))
+    shared = directory(file, b"y.npy", offset=0)
+    cut = shared.getvalue()
+    start = zipfile.ZipFile(file).getinfo("y.npy").header_offset
+    end = cut.index(b"PK\x01\x02")
+    tail = bytearray(cut[end:])
+    place = tail.rindex(b"PK\x05\x06")
+    tail[place + 16 : place + 20] = start.to_bytes(4, "little")
+    refused(io.BytesIO(cut[:start] + tail), "more bytes than the file", compressed=False)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_any_byte_that_is_flipped_is_noticed_or_means_nothing(save):
+    whole = saved(save, x=X, text=np.array("text")).getvalue()
+    for place in range(0, len(whole), 7):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << int(rng.integers(8))
+        try:
+            read = Archive(io.BytesIO(flipped), {"x"})
+            got = read.read("x") if "x" in read.headers else X
+        except ValueError as error:
+            assert "allow_pickle" not in str(error)  # noqa: PT017
+        else:
+            np.testing.assert_array_equal(got, X)
+
+
+@pytest.mark.parametrize(("length", "taken"), [(10_000, True), (10_001, False)])
+def test_the_longest_header(length, taken):
+    text = repr({"descr": "<f8", "fortran_order": False, "shape": (1,)}).ljust(length - 1).encode() + b"\n"
+    content = b"\x93NUMPY\x02\x00" + length.to_bytes(4, "little") + text + bytes(8)
+    if taken:
+        assert Archive(archive(("x.npy", content))).read("x").tolist() == [0]
+    else:
+        refused(archive(("x.npy", content)), "x is no array, or damaged")
+
+
+def test_the_densest_claim():
+    """No deflated byte stands for more than 1032."""
+    file = archive(("x.npy", b"x" * 1000, zipfile.ZIP_DEFLATED))
+    c = zipfile.ZipFile(file).getinfo("x.npy").compress_size
+    refused(directory(file, b"x.npy", file_size=1032 * c), "x is no array, or damaged")
+    refused(directory(file, b"x.npy", file_size=1032 * c + 1), f"more than {c} can hold")
+
+
+def test_data_that_is_damaged():
+    large = np.tile(X, (100, 1))
+    content = bytearray(saved(x=large).getvalue())
+    content[content.index(large.tobytes()) + large.nbytes - 5] ^= 1
+    read = Archive(io.BytesIO(content))
+    with pytest.raises(ValueError, match=r"^x is damaged \(Bad CRC"):
+        read.read("x")
+
+
+def test_no_memory_is_no_damage(monkeypatch):
+    read = Archive(saved(x=X))
+    monkeypatch.setattr(np.lib.format, "read_array", lambda *_, **__: bytearray(1 << 62))
+    with pytest.raises(MemoryError):
+        read.read("x")
+
+
+def test_the_densest_that_there_is():
+    """What deflate can do at best is taken."""
+    zeros = np.zeros(1 << 22)
+    assert len(zlib.compress(zeros.tobytes(), 9)) * 1000 < zeros.nbytes
+    assert not Archive(saved(np.savez_compressed, x=zeros)).read("x").any()

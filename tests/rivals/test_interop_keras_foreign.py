@@ -1,0 +1,403 @@
+"""`from_keras` on models with something foreign in one place: refused with its name and place, or Keras's numbers."""
+
+import os
+
+import numpy as np
+import pytest
+
+import cgru
+from cgru import interop
+
+torch = pytest.importorskip("torch", reason="PyTorch, Keras's backend here, is not installed: pip install torch")
+os.environ.setdefault("KERAS_BACKEND", "torch")
+keras = pytest.importorskip("keras", reason="Keras is not installed: pip install keras")
+if keras.backend.backend() != "torch":
+    pytest.skip(f"Keras runs on {keras.backend.backend()}, expected torch", allow_module_level=True)
+
+from keras import layers  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings(r"ignore:::keras\.", r"ignore:::torch\.")
+X = np.random.default_rng(0).standard_normal((5, 4, 3)).astype(np.float32)
+
+
+def own_layers():
+    """A chain of all kinds, each built by what comes before it."""
+    return [
+        layers.GRU(4, return_sequences=True, name="first"),
+        layers.Dropout(0.5, name="dropped"),
+        layers.Bidirectional(layers.GRU(3, return_sequences=True, reset_after=False), name="both"),
+        layers.GlobalMaxPooling1D(name="pooled"),
+        layers.Dense(2, "softmax", name="head"),
+    ]
+
+
+PLACES = range(6)
+
+
+def sequential(chain, dtype="float32"):
+    return keras.Sequential([keras.Input((4, 3), dtype=dtype), *chain])
+
+
+def functional(chain, dtype="float32"):
+    A = given = keras.Input((4, 3), dtype=dtype)
+    for layer in chain:
+        A = layer(A)
+    return keras.Model(given, A)
+
+
+def check(model, words):
+    """That a model is refused in these words, or gives what it gives there."""
+    try:
+        net = interop.from_keras(model)
+    except ValueError as error:
+        for word in words:
+            assert word in str(error), error  # noqa: PT017
+        return False
+    np.testing.assert_allclose(net.predict(X), keras.ops.convert_to_numpy(model(X)), atol=1e-5)
+    return True
+
+
+class OwnDropout(layers.Dropout):
+    def call(self, inputs, training=False):
+        return inputs * 2
+
+
+class OwnDense(layers.Dense):
+    def call(self, inputs, training=None):
+        return super().call(inputs) + 1
+
+
+@keras.saving.register_keras_serializable()
+class OwnGRU(layers.GRU):
+    pass
+
+
+class Doubled(layers.Layer):
+    def call(self, inputs):
+        return 2 * inputs
+
+
+ADDED = {
+    "Lambda": lambda steps: layers.Lambda(lambda A: A * 2, name="foreign"),
+    "Activation": lambda steps: layers.Activation("relu", name="foreign"),
+    "ReLU": lambda steps: layers.ReLU(name="foreign"),
+    "Softmax": lambda steps: layers.Softmax(name="foreign"),
+    "LayerNormalization": lambda steps: layers.LayerNormalization(name="foreign"),
+    "BatchNormalization": lambda steps: layers.BatchNormalization(name="foreign"),
+    "UnitNormalization": lambda steps: layers.UnitNormalization(name="foreign"),
+    "Rescaling": lambda steps: layers.Rescaling(2.0, name="foreign"),
+    "GaussianNoise": lambda steps: layers.GaussianNoise(0.5, name="foreign"),
+    "Masking": lambda steps: layers.Masking(name="foreign"),
+    "Identity": lambda steps: layers.Identity(name="foreign"),
+    "ActivityRegularization": lambda steps: layers.ActivityRegularization(name="foreign"),
+    "Permute": lambda steps: layers.Permute((2, 1) if steps else (1,), name="foreign"),
+    "Reshape": lambda steps: layers.Reshape((-1, 2) if steps else (-1,), name="foreign"),
+    "TimeDistributed": lambda steps: layers.TimeDistributed(layers.Dense(2), name="foreign"),
+    "Conv1D": lambda steps: layers.Conv1D(2, 1, name="foreign"),
+    "LSTM": lambda steps: layers.LSTM(2, return_sequences=True, name="foreign"),
+    "SimpleRNN": lambda steps: layers.SimpleRNN(2, return_sequences=True, name="foreign"),
+    "RNN": lambda steps: layers.RNN(layers.GRUCell(2), return_sequences=True, name="foreign"),
+    "SpatialDropout1D": lambda steps: layers.SpatialDropout1D(0.5, name="foreign"),
+    "a layer of one's own": lambda steps: Doubled(name="foreign"),
+    "a Dropout of one's own": lambda steps: OwnDropout(0.5, name="foreign"),
+    "a Dense of one's own": lambda steps: OwnDense(2, name="foreign"),
+    "a GRU of one's own": lambda steps: OwnGRU(2, return_sequences=True, name="foreign"),
+    "Bidirectional of one's own": lambda steps: layers.Bidirectional(OwnGRU(2, return_sequences=True), name="foreign"),
+    "Bidirectional of two": lambda steps: layers.Bidirectional(
+        layers.GRU(2, return_sequences=True), name="foreign",
+        backward_layer=layers.GRU(2, "relu", return_sequences=True, go_backwards=True),
+    ),
+    "a model": lambda steps: keras.Sequential([layers.Dropout(0.5)], name="foreign"),
+    "half a Dropout": lambda steps: layers.Dropout(0.5, dtype="float16", name="foreign"),
+    "half a Dense": lambda steps: layers.Dense(2, dtype="mixed_float16", name="foreign"),
+    "double Dropout": lambda steps: layers.Dropout(0.5, dtype="float64", name="foreign"),
+    "Dense with noise": lambda steps: layers.Dense(2, layers.GaussianNoise(1.0), name="foreign"),
+    "Dropout of whole steps": lambda steps: layers.Dropout(0.5, noise_shape=(None, 1, 1)[: 2 + steps], name="foreign"),
+    "Pool that keeps": lambda steps: layers.GlobalMaxPooling1D(keepdims=True, name="foreign"),
+    "Pool along elements": lambda steps: layers.GlobalMaxPooling1D("channels_first", name="foreign"),
+    "Dense": lambda steps: layers.Dense(2, layers.LeakyReLU(0.5), name="foreign"),
+    "GRU": lambda steps: layers.GRU(2, return_sequences=True, unroll=True, seed=1, name="foreign"),
+    "GRU, penalized": lambda steps: layers.GRU(2, return_sequences=True, activity_regularizer="l2", name="foreign"),
+    "Dense, constrained": lambda steps: layers.Dense(2, kernel_constraint="non_neg", name="foreign"),
+}  # fmt: skip
+EXACT = ("Dense", "Dense, constrained")  # at every place; GRU where there are steps
+
+
+@pytest.mark.parametrize(("build", "place"), [*((functional, place) for place in PLACES), (sequential, 2)])
+@pytest.mark.parametrize("kind", ADDED)
+def test_another_layer(kind, build, place):
+    chain = own_layers()
+    steps = place <= 3
+    chain.insert(place, ADDED[kind](steps))
+    try:
+        model = build(chain)
+    except ValueError:
+        assert not steps or kind in ("Permute", "Reshape", "Pool that keeps", "Pool along elements")
+        pytest.skip("Keras cannot build it")
+    named = place + (place == 0 and kind.startswith(("half", "double")))  # the first layer says in what all compute
+    accepted = check(model, ["'foreign'", f"layer {named}, "])
+    assert accepted == (kind in EXACT or kind.startswith("GRU"))
+
+
+def halved(layer):
+    layer.call = lambda *arguments, **options: type(layer).call(layer, *arguments, **options) / 2
+
+
+def halve_what_it_calls(layer):
+    inner = layer.forward_layer if isinstance(layer, layers.Bidirectional) else layer
+    halved(getattr(inner, "cell", inner))
+
+
+def quantized(layer):
+    layer.quantize("int8")
+
+
+def low_rank(layer):
+    layer.enable_lora(1)
+
+
+CHANGED = {"call": halved, "call of its cell": halve_what_it_calls, "quantized": quantized, "LoRA": low_rank}
+
+
+@pytest.mark.parametrize("build", [sequential, functional])
+@pytest.mark.parametrize("place", range(5))
+@pytest.mark.parametrize("kind", CHANGED)
+def test_a_layer_that_was_changed(kind, place, build):
+    if place < 4 and kind in ("quantized", "LoRA"):
+        pytest.skip("only Dense and Embedding can")
+    chain = own_layers()
+    model = build(chain)
+    assert check(model, [])
+    CHANGED[kind](chain[place])
+    assert not check(
+        model, [f"layer {place}, ", chain[place].name, "LoRA" if kind in ("quantized", "LoRA") else "its call"]
+    )
+
+
+def test_a_model_that_was_changed():
+    model = functional(own_layers())
+    model.call = lambda A: 2
+    assert not check(model, ["its call is another"])
+
+
+def call(layer, A, place, at, **options):
+    return layer(A, **options) if place == at else layer(A)
+
+
+def named(**options):
+    """A model one of whose layers is called with more than its input."""
+
+    def make(place):
+        A = given = keras.Input((4, 3))
+        for i, layer in enumerate(own_layers()):
+            A = call(layer, A, i, place, **options)
+        return keras.Model(given, A)
+
+    return make
+
+
+def scaled(place):
+    A = given = keras.Input((4, 3))
+    for i, layer in enumerate([*own_layers(), None]):
+        A = A * 2.0 if i == place else A
+        A = A if layer is None else layer(A)
+    return keras.Model(given, A)
+
+
+def twice(place):
+    A = given = keras.Input((4, 3))
+    for i, layer in enumerate(own_layers()):
+        below, A = A, layer(A)
+        if i == place:
+            layer(below)
+    return keras.Model(given, A)
+
+
+def skipping(place):
+    A = given = keras.Input((4, 3))
+    for i, layer in enumerate([*own_layers(), None]):
+        A = layers.Add(name="foreign")([A, A]) if i == place else A
+        A = A if layer is None else layer(A)
+    return keras.Model(given, A)
+
+
+@pytest.mark.parametrize(
+    ("make", "places", "words"),
+    [
+        (named(training=True), (0, 1, 2), "expected a call with its input alone, got argument training too"),
+        (named(mask=np.ones((1, 4), bool)), (0, 2), "expected a call with its input alone, got argument mask too"),
+        (named(initial_state=np.ones((1, 4), np.float32)), (0,), "with its input alone, got argument initial_state"),
+        (scaled, range(6), "that of 'multiply"),
+        (skipping, range(6), "Add 'foreign'"),
+        (twice, range(5), "expected a layer that is called once, got one that is called 2 times"),
+    ],
+)
+def test_calls_that_are_not_in_the_layers(make, places, words):
+    for place in places:
+        assert not check(make(place), [words])
+
+
+def test_called_with_names():
+    given = keras.Input((4, 3))
+    assert check(keras.Model(given, layers.Dense(1)(layers.GRU(4)(sequences=given, training=False))), [])
+
+
+def several_outputs():
+    given = keras.Input((4, 3))
+    A = layers.GRU(4, return_sequences=True)(given)
+    return keras.Model(given, [A, layers.GRU(2)(A)])
+
+
+def several_inputs():
+    given, h0 = keras.Input((4, 3)), keras.Input((4,))
+    return keras.Model([given, h0], layers.GRU(4)(given, initial_state=h0))
+
+
+def an_inner_output():
+    given = keras.Input((4, 3))
+    A = layers.GRU(4, return_sequences=True)(given)
+    return keras.Model(given, A[:, ::-1])
+
+
+def states_too():
+    given = keras.Input((4, 3))
+    _, state = layers.GRU(4, return_state=True)(given)
+    return keras.Model(given, layers.Dense(2)(state))
+
+
+def one_layer_twice():
+    layer = layers.GRU(3, return_sequences=True)
+    return keras.Sequential([keras.Input((4, 3)), layer, layer])
+
+
+def own_model():
+    class Own(keras.Sequential):
+        pass
+
+    return Own([keras.Input((4, 3)), layers.GRU(3)])
+
+
+class OwnModel(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.gru = layers.GRU(3)
+
+    def call(self, A):
+        return self.gru(A)
+
+
+def other_cell():
+    layer = layers.GRU(3)
+    layer.build((None, 4, 3))
+    layer.cell.__class__ = type("GRUCell", (type(layer.cell),), {"__module__": "mine"})
+    return layer
+
+
+def half_input():
+    return sequential(own_layers(), "float16")
+
+
+def trained_in_part():
+    layer = layers.GRU(3)
+    layer.build((None, 4, 3))
+    layer.cell.bias.trainable = False
+    return layer
+
+
+def half_activation():
+    layer = layers.GRU(3, layers.LeakyReLU(0.1, dtype="float16"))
+    layer.build((None, 4, 3))
+    return layer
+
+
+def rebound_activation():
+    f = layers.LeakyReLU(0.1)
+    halved(f)
+    layer = layers.GRU(3, f)
+    layer.build((None, 4, 3))
+    return layer
+
+
+def half_around():
+    layer = layers.Bidirectional(layers.GRU(3), dtype="float16")
+    layer.build((None, 4, 3))
+    return layer
+
+
+def same_name():
+    def tanh(x):
+        return x
+
+    tanh.__module__ = "keras.src.activations"
+    layer = layers.GRU(3, tanh)
+    layer.build((None, 4, 3))
+    return layer
+
+
+def small_tokens():
+    return keras.Sequential([keras.Input((4,), dtype="int8"), layers.Embedding(300, 2), layers.GRU(2)])
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (several_outputs, "expected one input and one output, got 1 and 2"),
+        (several_inputs, "expected one input and one output, got 2 and 1"),
+        (an_inner_output, "expected the output of its last layer, 'gru.*', got that of 'get_item"),
+        (states_too, "layer 1, Dense .*expected it on the output of the layer below it alone, got that of 'gru"),
+        (one_layer_twice, "expected each layer once, got one that stands in two places"),
+        (own_model, "expected a layer or a model of Keras's own, got .*Own"),
+        (OwnModel, "expected a layer or a model of Keras's own, got .*OwnModel"),
+        (other_cell, "expected one of GRU layers"),
+        (half_input, "expected an input of float32, or integers for tokens, got float16"),
+        (small_tokens, "expected an input of float32, or integers for tokens, got int8"),
+        (trained_in_part, "a layer is trainable as a whole here, or not at all"),
+        (half_activation, "it computes in float32, its activation in float16"),
+        (half_around, "it computes in float16, its 'forward_gru.*' in float32"),
+        (rebound_activation, "its call is another than that of its class"),
+        (same_name, "its activations are some of tanh, .*got 'tanh'"),
+    ],
+)
+def test_models_of_other_kinds(make, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        interop.from_keras(make())
+
+
+def test_inputs_that_are_wider():
+    assert check(sequential(own_layers(), "float64"), [])
+    tokens = keras.Sequential([keras.Input((4,)), layers.Embedding(9, 2), layers.GRU(2)])
+    given = np.random.default_rng(0).integers(0, 9, (3, 4))
+    np.testing.assert_allclose(
+        interop.from_keras(tokens).predict(given), keras.ops.convert_to_numpy(tokens(given)), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_states_come_along(both):
+    layer = layers.GRU(4, return_sequences=True, stateful=True)
+    layer = layers.Bidirectional(layer) if both else layer
+    layer(X)
+    net = interop.from_keras(layer)
+    own = net.layers[0].halves if both else (net.layers[0],)
+    for half, theirs in zip(own, (layer.forward_layer, layer.backward_layer) if both else (layer,), strict=True):
+        np.testing.assert_array_equal(half.state, keras.ops.convert_to_numpy(theirs.states[0]))
+    due = keras.ops.convert_to_numpy(layer(X))
+    np.testing.assert_allclose(net.layers[0].predict(X), due, atol=1e-5)
+    if not both:
+        layer.reset_state()
+        assert interop.from_keras(layer).layers[0].state is None
+
+
+def test_what_is_not_trainable_stays_so():
+    chain = own_layers()
+    model = sequential([layers.Dense(3), *chain])
+    chain[0].trainable = chain[4].trainable = False
+    net = interop.from_keras(model)
+    assert [layer.trainable for layer in net.layers if layer.p] == [True, False, True, False]
+    back = interop.to_keras([layer for layer in net.layers if not isinstance(layer, cgru.Pool)][:4])
+    assert [layer.trainable for layer in back.layers] == [True, False, True, True]
+    for ours, theirs in zip(back.get_weights(), model.get_weights(), strict=False):
+        assert ours.shape == theirs.shape
+    again = interop.from_keras(back)
+    assert [layer.trainable for layer in again.layers if layer.p] == [True, False, True]
+    np.testing.assert_array_equal(again.layers[1].p["Uz"], net.layers[1].p["Uz"])

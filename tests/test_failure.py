@@ -1,0 +1,57 @@
+"""What is said where the compiled modules cannot be imported."""
+
+import sys
+
+import pytest
+
+from cgru._failure import explained
+
+SETTING = ImportError("CGRU_SIMD: expected another")
+FOREIGN = ModuleNotFoundError("No module named 'numpy'", name="numpy")
+MISSING = ModuleNotFoundError("No module named 'cgru.core.kernels'", name="cgru.core.kernels")
+
+
+def started(monkeypatch, argv, original):
+    monkeypatch.setattr(sys, "argv", argv)
+    monkeypatch.setattr(sys, "orig_argv", original)
+
+
+@pytest.mark.parametrize(
+    ("argv", "original"),
+    [
+        (["-m", "fit", "-q"], ["python", "-X", "dev", "-m", "cgru", "fit", "-q"]),
+        (["-m"], ["python", "-Im", "cgru"]),
+        (["/usr/bin/cgru", "fit"], ["/usr/bin/python3", "/usr/bin/cgru", "fit"]),
+        (["cgru.exe"], ["python.exe", "cgru.exe"]),
+    ],
+)
+def test_the_command_ends_with_a_line(monkeypatch, capsys, argv, original):
+    started(monkeypatch, argv, original)
+    raised = explained(SETTING, "here")
+    assert isinstance(raised, SystemExit)
+    assert raised.code == 2
+    assert capsys.readouterr() == ("", "cgru: error: CGRU_SIMD: expected another\n")
+    assert isinstance(explained(MISSING, "here"), SystemExit)
+    assert explained(FOREIGN, "here") is FOREIGN
+
+
+@pytest.mark.parametrize(
+    ("argv", "original"),
+    [
+        (["train.py"], ["python", "train.py"]),
+        (["-m", "cgru"], ["python", "-m", "pytest", "cgru"]),
+        (["-c"], ["python", "-c", "import cgru"]),
+        ([""], ["python"]),
+        ([], []),
+        (["cgru"], []),
+    ],
+)
+def test_a_library_raises(monkeypatch, capsys, argv, original):
+    started(monkeypatch, argv, original)
+    assert explained(SETTING, "here") is SETTING
+    missing = explained(MISSING, "/source/cgru/__init__.py")
+    assert type(missing) is ImportError
+    assert "missing beside /source/cgru/__init__.py: this is the source tree" in str(missing)
+    assert "pip install -e" in str(missing)
+    assert explained(FOREIGN, "here") is FOREIGN
+    assert capsys.readouterr() == ("", "")
