@@ -115,7 +115,7 @@ class Bidirectional(Layer):
 
     activate, activate_update, activate_reset, initialization = OfBoth(), OfBoth(), OfBoth(), OfBoth()
     clip_gradients, sequences, se_hPars, preactivations = OfBoth(), OfBoth(), OfBoth(), OfBoth()
-    reset_after, dropout, recurrent_dropout, zoneout, stateful = OfBoth(), OfBoth(), OfBoth(), OfBoth(), OfBoth()
+    dropout, recurrent_dropout, zoneout, stateful, variant = OfBoth(), OfBoth(), OfBoth(), OfBoth(), OfBoth()
     np_rng, given, trainable, training, lrate, e = OfBoth(), OfBoth(), OfBoth(), OfBoth(), OfBoth(), OfBoth()
     _dtype = OfBoth()
     piecewise = False

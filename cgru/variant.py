@@ -9,7 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-__all__ = ["LAYER_NORM", "RESET_AFTER", "RESET_BEFORE", "VARIANTS", "Variant", "named", "shape_of", "variant_of"]
+__all__ = [
+    *("LAYER_NORM", "RESET_AFTER", "RESET_BEFORE", "VARIANTS", "Variant"),
+    *("NAMES", "named", "shape_of", "variant_of"),
+]
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ LAYER_NORM = Variant(
     gradients=("dc", "dU_", "dV_"),
 )
 VARIANTS = {variant.name: variant for variant in (RESET_BEFORE, RESET_AFTER, LAYER_NORM)}
+NAMES = tuple(dict.fromkeys(name for variant in VARIANTS.values() for name in variant.names))
 
 
 def variant_of(*, reset_after: bool = False, layer_norm: bool = False) -> Variant:

@@ -48,6 +48,10 @@ INLINE vec reset_product(const cgru_call *call, place at, vec r, vec c) {
 
 INLINE int keeps(const cgru_call *call) { return call->zoneout != 0 || call->kept.data; }
 
+/* hh_, r * c (at `rc`) joining it where the reset comes after; and whether a call has neither that nor zoneout. */
+INLINE vec preactivation(const cgru_call *call, vec hh_, const T *rc) { return call->after ? hh_ + load(rc) : hh_; }
+INLINE int is_plain(const cgru_call *call) { return !call->after && !keeps(call); }
+
 /* The share of hp that a state keeps. */
 INLINE vec share_kept(const cgru_call *call, place at) {
     return call->kept.data ? get(call->kept, at) : ZERO + (T)call->zoneout;
