@@ -264,6 +264,15 @@ def test_a_graph_that_was_changed_is_read_by_its_nodes():
         interop.from_onnx(model)
 
 
+@pytest.mark.parametrize("layout", [0, 1])
+def test_last_states_of_both_directions(same, layout):
+    rng = np.random.default_rng(0)
+    net = network(rng, 3, "float64", stack=[cgru.Bidirectional(cgru.GRU(4)), cgru.Dense(2)])
+    X = rng.standard_normal((5, 6, 3))
+    (Y,) = run(interop.to_onnx(net, dtype="float64", layout=layout), {"X": X}, runtime=False)
+    same(net.predict(X), Y, 1e-10)
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_layouts_that_differ(same, turned):
     rng = np.random.default_rng(0)
