@@ -223,11 +223,9 @@ class Graph:
         Z = self.op("MatMul", A, self.array(f"{i}.W", layer.p["W"]))
         Z = self.op("Add", Z, self.array(f"{i}.b", layer.p["b"][0]))
         f = ours(layer.activate)
-        if f is None:
-            raise refuse("its activation is not one of cgru's own")
         if f is softmax:
             T = parameter(layer.se_hPars, "softmax_temperature")
-            A = self.op("Softmax", Z if T == 1 else self.op("Div", Z, self.array(f"{i}.T", T)), axis=-1)
+            A = self.op("Softmax", Z if T == 1 else self.op("Div", Z, self.array(f"{i}.T", T)))
         elif f is identity:
             A = Z
         else:
