@@ -274,7 +274,7 @@ class Graph:
         helper, numbers = self.onnx.helper, self.onnx.TensorProto
         value, real = helper.make_tensor_value_info, numbers.FLOAT if self.dtype == np.float32 else numbers.DOUBLE
         tokens = isinstance(layers[0], Embedding)
-        e = "e" if tokens else next(made for made in map(chain.made_for, layers) if made)
+        e = next((made for made in map(chain.made_for, layers) if made), "e")
         inputs = [value("X", numbers.INT64, ["m", "s"]) if tokens else value("X", real, ["m", "s", e])]
         *shape, n = chain.shape_of(layers)
         self.nodes.append(helper.make_node("Identity", [A], ["Y"], name="Y"))
