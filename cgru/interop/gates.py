@@ -165,9 +165,8 @@ def in_layers(source: Any) -> tuple[Any, ...]:
     if isinstance(source, Network):
         if type(source) is not Network or rebound(source):
             raise ValueError(f"net: expected a Network as it is, got {rebound(source) or type(source).__name__}")
-        layers = source.layers
-    else:
-        layers = chain.chain(source if isinstance(source, list | tuple) else [source])
+        source = source.layers
+    layers = chain.chain(source if isinstance(source, list | tuple) else [source])
     for i, layer in enumerate(layers):
         for part in (layer, *cells(layer)):
             if type(part) not in OWN:

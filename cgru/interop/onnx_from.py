@@ -79,8 +79,6 @@ def _loaded(onnx: Any, source: Any) -> Any:
 def _own(onnx: Any, proto: Any) -> Network | None:
     """The network that the model was written from; None where it was not, or was changed since."""
     marks = [entry.value for entry in proto.metadata_props if entry.key == MARK]
-    if not marks:
-        return None
     try:
         mark = json.loads(marks[0])
         found = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}

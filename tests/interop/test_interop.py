@@ -293,6 +293,15 @@ def test_a_network_that_was_changed(other):
         getattr(interop, f"to_{other}")(net)
 
 
+@pytest.mark.parametrize("other", CHAINS)
+def test_a_network_whose_layers_no_longer_fit(other):
+    need(other)
+    net = cgru.Network(stack(*CHAINS[other]()))
+    net.layers[0].sequences = False
+    with pytest.raises(ValueError, match=r"expected a chain that fits: layer .*expected all steps \(m, s, [en]\)"):
+        getattr(interop, f"to_{other}")(net)
+
+
 @pytest.mark.parametrize("other", ["torch", "keras"])
 def test_masks_that_were_handed_in(other):
     need(other)

@@ -270,6 +270,10 @@ def functional():
         (lambda: built(keras.layers.GRU(3, "softmax")), "softmax is for a Dense"),
         (lambda: built(keras.layers.GRU(3, keras.layers.ReLU(6.0))), "no max_value"),
         (lambda: built(keras.layers.GRU(3, keras.layers.ELU(0.5), "elu")), "the same alpha"),
+        (
+            lambda: built(keras.layers.GRU(3, keras.layers.LeakyReLU(1.5))),
+            "a negative_slope of at most 1 here, got 1.5",
+        ),
         (lambda: keras.layers.GRU(3), "expected weights, got none yet"),
         (lambda: built(keras.layers.GRU(3, dtype="mixed_float16")), "computes in float16"),
         (lambda: built(keras.layers.Bidirectional(keras.layers.GRU(3), merge_mode=None)), "merge_mode is one of"),
