@@ -40,7 +40,7 @@ def extension(name: str, *sources: str, depends: list[str] = PUBLIC, level: str 
         include_dirs=["cgru/core", numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
         extra_compile_args=flags(level),
-        extra_link_args=[] if MSVC else ["-pthread"],
+        extra_link_args=[] if MSVC else ["-pthread", "-lm"],
         depends=depends,
     )
 

@@ -115,7 +115,7 @@ class Bidirectional(Layer):
 
     activate, activate_update, activate_reset, initialization = OfBoth(), OfBoth(), OfBoth(), OfBoth()
     clip_gradients, sequences, se_hPars, preactivations = OfBoth(), OfBoth(), OfBoth(), OfBoth()
-    reset_after, dropout, recurrent_dropout, zoneout, stateful = OfBoth(), OfBoth(), OfBoth(), OfBoth(), OfBoth()
+    dropout, recurrent_dropout, zoneout, stateful, variant = OfBoth(), OfBoth(), OfBoth(), OfBoth(), OfBoth()
     np_rng, given, trainable, training, lrate, e = OfBoth(), OfBoth(), OfBoth(), OfBoth(), OfBoth(), OfBoth()
     _dtype = OfBoth()
     piecewise = False
@@ -184,7 +184,11 @@ class Bidirectional(Layer):
         preactivations: bool | None = None,
     ) -> BidirectionalPass:
         """One run over A (m, s, e) both ways, as a pass that can go back; see `forward` and `GRU.run`."""
-        starts, before = self._starts(A, lengths, h0), [half.state for half in self.halves]
+        return self._ran(A, lengths, self._starts(A, lengths, h0), preactivations)
+
+    def _ran(self, A: Any, lengths: Any, starts: Any, preactivations: bool | None = None) -> BidirectionalPass:
+        """`run`, where all that it is given was checked."""
+        before = [half.state for half in self.halves]
         try:
             parts = [
                 half.run(A, lengths, start, preactivations=preactivations)
@@ -202,7 +206,10 @@ class Bidirectional(Layer):
         `h0` is (2, m, u), or a pair of (m, u): the states before the steps that run first. Arguments and errors
         otherwise are those of `GRU.forward`.
         """
-        return self._forward(A, lengths, h0)
+        A = self._forward(A, lengths, h0)
+        for half, part in zip(self.halves, self.last.parts, strict=True):
+            half.last = part
+        return A
 
     def predict(self, A: ArrayLike, lengths: ArrayLike | None = None, h0: ArrayLike | None = None) -> np.ndarray:
         """Return what `forward` returns without dropout, and keep nothing; see `GRU.predict`."""
@@ -226,7 +233,14 @@ class Bidirectional(Layer):
         `dstate` (2, m, u), or a pair of (m, u), is dL/d(last states). dL/dh0 is `dh0`. Errors are those of
         `GRU.backward`.
         """
-        return self._backward(dX, dstate)
+        return self._backward(dX, dstate, self.bc)
+
+    def compute_gradients(self) -> None:
+        """Fill `g`, and that of the layer and its twin; see `Layer.compute_gradients`."""
+        super().compute_gradients()
+        for prefix, half in zip(PREFIXES, self.halves, strict=True):
+            half.g.clear()
+            half.g.update({"d" + name: self.g[f"d{prefix}{name}"] for name in half.variant.names})
 
     def update_parameters(self) -> None:
         """Subtract `lrate[e] * g` from `p`, in place, while `trainable`."""
@@ -270,11 +284,19 @@ class Bidirectional(Layer):
             half.validate(A, lengths, start)
         return starts
 
-    def _rerun(self, *arguments: Any) -> BidirectionalPass:
-        ran = self.run(*arguments)
+    def _rerun(self, A: Any, lengths: Any, h0: Any) -> BidirectionalPass:
+        """The run of `forward`, once all is checked and the memory of the last pass is free."""
+        starts = self._starts(A, lengths, h0)
+        self._forget()
+        ran = self._ran(A, lengths, starts)
         for half, part in zip(self.halves, ran.parts, strict=True):
             half.state = part.state
         return ran
+
+    def _forget(self) -> None:
+        super()._forget()
+        for half in self.halves:
+            half.last = None
 
 
 class BidirectionalPass(LayerPass):
@@ -297,14 +319,23 @@ class BidirectionalPass(LayerPass):
         self._gone_back()
         return np.stack([part.dh0 for part in self.parts])
 
-    def backward(self, dA: ArrayLike, dstate: ArrayLike | None = None) -> np.ndarray:
-        """Take dL/dA in the shape of A and dL/d(last states) (2, m, u), fill `bc`, and return dL/dX (m, s, e)."""
+    def backward(
+        self, dA: ArrayLike, dstate: ArrayLike | None = None, into: dict[str, np.ndarray] | None = None
+    ) -> np.ndarray:
+        """Take dL/dA in the shape of A and dL/d(last states) (2, m, u), fill `bc`, and return dL/dX (m, s, e).
+
+        `into` is a dict that is emptied once all is checked: what an earlier `backward` made, and memory to use again.
+        """
         A = self._own["A"]
         dA = real(dA, "dX", A.shape, A.dtype)
         ends = (None, None)
         if dstate is not None:
             ends = real(dstate, "dstate", (2, len(A), self._outputs[0].shape[-1]), A.dtype)
-        self._made = None  # should the second of them not go back, none has
+        for part in self.parts:
+            part.ready()  # or neither goes back
+        self._made, self.bc = None, {}  # should the second of them not go back, none has
+        if into is not None:
+            into.clear()
         dX = [part.backward(d, end) for part, d, end in zip(self.parts, self._parted(dA), ends, strict=True)]
         self._went_back({"dA": dA, "dX": dX[0] + dX[1]})
         self.bc.update(self._named("bc"))

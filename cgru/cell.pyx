@@ -350,8 +350,7 @@ cdef class Cell:
             p, se_hPars, self.dtype, zoneout = source.p, source.se_hPars, source.dtype, source.zoneout
             self.kind = source.variant
         elif isinstance(source, dict):
-            functions = {name: ("tanh" if name == "activate" else "sigmoid") if f is None else f
-                         for name, f in given.items()}
+            functions = {name: f or ("tanh" if name == "activate" else "sigmoid") for name, f in given.items()}
             p, self.kind = source, variant_named(RESET_BEFORE if variant is None else variant)
             self.dtype = getattr(p.get("Vz"), "dtype", None)
             if self.dtype not in (np.float32, np.float64):
@@ -437,8 +436,8 @@ cdef class Cell:
         return self.inside.call.u
 
     def __repr__(self):
-        return (f"Cell({self.variant}, elements={self.elements}, units={self.units}, batch={self.batch}, "
-                f"dtype={self.dtype.name})")
+        sizes = f"elements={self.elements}, units={self.units}, batch={self.batch}"
+        return f"Cell({self.variant}, {sizes}, dtype={self.dtype.name})"
 
     def __reduce__(self):
         raise TypeError("a Cell does not pickle: it lends pointers to its memory; make it anew from its layer")

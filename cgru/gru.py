@@ -53,6 +53,19 @@ class Option:
         layer._on.pop(self.name, None)
 
 
+class Kind:
+    """What is so or not in a layer's variant; where it is set, another variant is chosen."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, layer: GRU | None, owner: type) -> Any:
+        return self if layer is None else getattr(layer.variant, self.name)
+
+    def __set__(self, layer: GRU, value: Any) -> None:
+        layer.variant = variant_of(**{self.name: flag(value, self.name)})
+
+
 class GRU(Layer):
     """A layer of gated recurrent units, the reset gate applied before the matrix product (Cho et al., 2014), or after.
 
@@ -109,6 +122,7 @@ class GRU(Layer):
         TypeError, ValueError: an argument is not what it should be; nothing is made.
     """
 
+    reset_after, layer_norm = Kind(), Kind()
     reverse = Option(flag, False)
     dropout = Option(rate, 0.0)
     recurrent_dropout = Option(rate, 0.0)
@@ -149,8 +163,8 @@ class GRU(Layer):
         self.se_hPars = mapping(se_hPars, "se_hPars")
         self.preactivations = preactivations
         self._on: dict[str, Any] = {}  # the options that are, so that one look tells whether any is
-        kind = {"reset_after": flag(reset_after, "reset_after"), "layer_norm": flag(layer_norm, "layer_norm")}
-        self.variant: Variant = variant_of(**kind)
+        kind = {"reset_after": reset_after, "layer_norm": layer_norm}
+        self.variant: Variant = variant_of(**{name: flag(value, name) for name, value in kind.items()})
         self.reverse, self.stateful = reverse, stateful
         self.dropout, self.recurrent_dropout, self.zoneout = dropout, recurrent_dropout, zoneout
         self.trainable = self.training = True
@@ -171,24 +185,9 @@ class GRU(Layer):
         return super().__getstate__() | {"_buffers": None}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        super().__setstate__(state)
-        self._buffers = Buffers()
+        super().__setstate__(dict(state, _buffers=Buffers()))
 
     # --- what kind of layer it is ---
-
-    @property
-    def reset_after(self) -> bool:
-        """Whether the reset gate is applied after the matrix product; setting it chooses the variant."""
-        return self.variant.reset_after
-
-    @reset_after.setter
-    def reset_after(self, value: bool) -> None:
-        self.variant = variant_of(reset_after=flag(value, "reset_after"))
-
-    @property
-    def layer_norm(self) -> bool:
-        """Whether the products are normalised."""
-        return self.variant.layer_norm
 
     @property
     def parameter_names(self) -> tuple[str, ...]:

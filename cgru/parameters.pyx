@@ -15,7 +15,7 @@ from cgru.core.checks import positive
 from cgru.core.lengths import by_length
 from cgru.core.memory import Buffers
 from cgru.passes import GRUPass
-from cgru.variant import RESET_BEFORE, VARIANTS, Variant
+from cgru.variant import NAMES, RESET_BEFORE, Variant
 from cgru.core.checks cimport entry, real, rows
 
 cnp.import_array()
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 # The names that some variants have and others not.
-cdef tuple OPTIONAL = tuple({name for variant in VARIANTS.values() for name in variant.names} - set(RESET_BEFORE.names))
+cdef tuple OPTIONAL = tuple([name for name in NAMES if name not in RESET_BEFORE.names])
 cdef cnp.dtype FLOAT32 = np.dtype(np.float32), FLOAT64 = np.dtype(np.float64)
 
 
@@ -113,7 +113,7 @@ def gru_initialize_parameters(layer):
         else:
             drawn = layer.initialization(shape, rng=layer.np_rng)
             fresh[name] = np.array(real(drawn, f"initialization(shape={shape})", shape, dtype), order="C")  # a copy
-    for name in (*RESET_BEFORE.names, *OPTIONAL):  # in this order, whatever the dict held before
+    for name in NAMES:  # in this order, whatever the dict held before
         layer.p.pop(name, None)
     layer.p.update(fresh)
 

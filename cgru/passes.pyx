@@ -237,17 +237,11 @@ cdef class GRUPass(Pass):
         of the run would need pre-activations that were not kept.
         """
         m, s, u = self._shape()
-        layer = self.ref()
-        cdef dict p = self.p if layer is None else layer.p
-        p = parameters(p, self.call.e, u, self.X.dtype, self.variant, "fc['X']")
-        codes = self.codes if layer is None else layer.codes()
         if dA is not None:
             dA = real(dA, "dX", (m, s, u) if self.every else (m, u), self.X.dtype)
         if dstate is not None:
             dstate = real(dstate, "dstate", (m, u), self.X.dtype)
-        cdef bint compiled = self.compiled and codes == self.codes
-        if not compiled and "hh_" not in self.held:  # a derivative from the output would be that of another function
-            raise RuntimeError("backward: an activation of another kind than in forward; call forward again")
+        p, compiled = self.ready()
         self._bc, self.went = {}, None
         if into is not None:
             into.clear()
@@ -259,6 +253,17 @@ cdef class GRUPass(Pass):
         if into is not None:
             into.update(self._bc)
         return self._bc["dX"]
+
+    def ready(self):
+        """The layer's parameters, checked, and whether to go back compiled; raises what `backward` would for them."""
+        layer = self.ref()
+        p = self.p if layer is None else layer.p
+        p = parameters(p, self.call.e, self.call.u, self.X.dtype, self.variant, "fc['X']")
+        codes = self.codes if layer is None else layer.codes()
+        compiled = self.compiled and codes == self.codes
+        if not compiled and "hh_" not in self.held:  # a derivative from the output would be that of another function
+            raise RuntimeError("backward: an activation of another kind than in forward; call forward again")
+        return p, compiled
 
     cdef cnp.ndarray _above(self, dA, dstate):
         """dL/dh (m, s, u) from above: on each sample's last step where only that state was returned, and `dstate`."""

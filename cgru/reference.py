@@ -41,7 +41,7 @@ EPSILON = 1e-5
 
 
 def names(reset_after: bool = False, layer_norm: bool = False) -> tuple[str, ...]:
-    """The names of the parameters in their order: see `cgru.variant`."""
+    """The names of the parameters in their order; see `cgru.variant`."""
     return variant_of(reset_after=reset_after, layer_norm=layer_norm).names
 
 
@@ -54,12 +54,11 @@ def forward(
     activate_update: Activation = sigmoid,
     activate_reset: Activation = sigmoid,
     *,
-    reset_after: bool = False,
-    layer_norm: bool = False,
     reverse: bool = False,
     input_mask: np.ndarray | None = None,
     recurrent_masks: np.ndarray | None = None,
     zoneout: np.ndarray | float | None = None,
+    **kind: bool,
 ) -> Arrays:
     """Run X (m, s, e) from h0 (m, u), zeros where None; return the caches `X, h, hp, hh_, hh, z, z_, r, r_`.
 
@@ -69,7 +68,7 @@ def forward(
     EPSILON). Past a sample's length `h` and `hp` repeat its last state, or h0 in `reverse`, so that the last state of
     all is `h[:, -1]`, or `h[:, 0]`; the other caches are zero there.
     """
-    variant = variant_of(reset_after=reset_after, layer_norm=layer_norm)
+    variant = variant_of(**kind)
     m, s, _ = X.shape
     u = p["Vz"].shape[0]
     dtype = p["Vz"].dtype
@@ -127,12 +126,11 @@ def backward(
     activate_reset: Activation = sigmoid,
     *,
     dstate: np.ndarray | None = None,
-    reset_after: bool = False,
-    layer_norm: bool = False,
     reverse: bool = False,
     input_mask: np.ndarray | None = None,
     recurrent_masks: np.ndarray | None = None,
     zoneout: np.ndarray | float | None = None,
+    **kind: bool,
 ) -> Arrays:
     """Take dA = dL/dh (m, s, u) from above; return `dA, dh_, dh, dhn, dhh_, dz_, dr_` and `dX` (m, s, e).
 
@@ -142,7 +140,7 @@ def backward(
     handed, so dL/dh0 is `dh[:, 0]`, or in `reverse` `dh` at each sample's last real step (see `ends`). Past a sample's
     length all are zero.
     """
-    variant = variant_of(reset_after=reset_after, layer_norm=layer_norm)
+    variant = variant_of(**kind)
     m, s, u = fc["h"].shape
     dtype = p["Vz"].dtype
     real = None if lengths is None else mask(lengths, s)
@@ -176,7 +174,7 @@ def backward(
 
         dU = {"z": dz_, "r": dr_, "hh": dhh_}
         dV = dU | ({"hh": dc} if variant.reset_after else {})
-        if layer_norm:
+        if variant.layer_norm:
             nU, nV, iU, iV = (fc[name][:, t] for name in ("nU", "nV", "iU", "iV"))
             dU, step["dU_"] = _back(dU, p["gU"], nU, iU)
             dV, step["dV_"] = _back(dV, p["gV"], nV, iV)
@@ -201,18 +199,17 @@ def gradients(
     bc: Mapping[str, np.ndarray],
     lengths: np.ndarray | None = None,
     *,
-    reset_after: bool = False,
-    layer_norm: bool = False,
     reverse: bool = False,
     input_mask: np.ndarray | None = None,
     recurrent_masks: np.ndarray | None = None,
     zoneout: np.ndarray | float | None = None,
+    **kind: bool,
 ) -> Arrays:
     """The gradients `'d' + name` of all parameters, summed over samples and steps, from the last step to run back.
 
     `zoneout` is taken like the other options and changes nothing here: `bc` has it already.
     """
-    variant = variant_of(reset_after=reset_after, layer_norm=layer_norm)
+    variant = variant_of(**kind)
     g = {"d" + name: np.zeros_like(p[name]) for name in variant.names}
     s = fc["h"].shape[1]
     real = None if lengths is None else mask(lengths, s)
@@ -232,7 +229,7 @@ def gradients(
             dV, seen["hh"] = dU, r * seen["hh"]
         for gate in GATES:
             g["db" + gate] += dU[gate].sum(axis=0)
-        if layer_norm:
+        if variant.layer_norm:
             g["dgU"] += (_joined(dU) * fc["nU"][:, t]).sum(axis=0)
             g["dgV"] += (_joined(dV) * fc["nV"][:, t]).sum(axis=0)
             dU, dV = _parted(bc["dU_"][:, t]), _parted(bc["dV_"][:, t])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-__all__ = ["LAYER_NORM", "RESET_AFTER", "RESET_BEFORE", "VARIANTS", "Variant", "named", "shape_of", "variant_of"]
+__all__ = ["LAYER_NORM", "NAMES", "RESET_AFTER", "RESET_BEFORE", "VARIANTS", "Variant", "named", "variant_of"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class Variant:
 
     def shapes(self, e: int, u: int) -> dict[str, tuple[int, int]]:
         """The shape of each parameter: U (e, u), V (u, u), b and c (1, u), g (1, 3 u)."""
-        return {name: shape_of(name, e, u) for name in self.names}
+        due = {"U": (e, u), "V": (u, u), "b": (1, u), "c": (1, u), "g": (1, 3 * u)}
+        return {name: due[name[0]] for name in self.names}
 
     def width(self, name: str, u: int) -> int:
         """n of that cache: 3 u where the columns of z, r and hh stand side by side, 1 where a step has one number."""
@@ -54,12 +55,6 @@ class Variant:
         return self.name
 
 
-def shape_of(name: str, e: int, u: int) -> tuple[int, int]:
-    """The shape of the parameter of that name."""
-    rows, columns = {"U": (e, u), "V": (u, u), "b": (1, u), "c": (1, u), "g": (1, 3 * u)}[name[0]]
-    return rows, columns
-
-
 _NINE = ("Uz", "Vz", "bz", "Ur", "Vr", "br", "Uhh", "Vhh", "bhh")
 
 RESET_BEFORE = Variant("reset_before", _NINE)
@@ -73,6 +68,7 @@ LAYER_NORM = Variant(
     gradients=("dc", "dU_", "dV_"),
 )
 VARIANTS = {variant.name: variant for variant in (RESET_BEFORE, RESET_AFTER, LAYER_NORM)}
+NAMES = tuple(dict.fromkeys(name for variant in VARIANTS.values() for name in variant.names))
 
 
 def variant_of(*, reset_after: bool = False, layer_norm: bool = False) -> Variant:

@@ -47,6 +47,9 @@ def test_with_torch(tmp_path):
 @needs_compiler
 def test_cython(tmp_path):
     """The bits are the layer's, and the other dtype is an error, not a state that stays zero."""
+    found = "import pathlib, sys\nprint(any(pathlib.Path(p, 'cgru', 'cell.pxd').is_file() for p in sys.path))"
+    if "True" not in run(tmp_path, found):
+        pytest.skip("cgru is installed in place, where Cython does not look for its .pxd files")
     ((source, name),) = [(code, code[2:].split()[0]) for language, code in BLOCKS if language == "cython"]
     (tmp_path / name).write_text(source)
     (command,) = re.findall(rf"^    pip install .* && (cythonize .*{name})$", TEXT, re.MULTILINE)

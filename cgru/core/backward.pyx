@@ -81,39 +81,56 @@ cdef void prepare(Backward *b, const cgru_kernels *k, cgru_call *call, void *pac
     call.rows, call.ld = rows, rows_room(k, call) // call.m
     if call.norm:
         lay_out_norm(b, <char *>packed, w)
-    elif call.m == 1:
+    elif is_single(call):
         lay_out_single(b, <char *>packed, w)
+    elif call.after:
+        lay_out_after(b, <char *>packed, w)
     else:
-        lay_out(b, <char *>packed, w)
+        lay_out_before(b, <char *>packed, w)
 
 
-cdef void lay_out(Backward *b, char *to, const cgru_weights *w) noexcept nogil:
-    """The products of a step of several samples, whose rows are dh | dhh_ | dz_ | dr_ | dc."""
-    cdef const cgru_kernels *k = b.k
+cdef void lay_out_before(Backward *b, char *to, const cgru_weights *w) noexcept nogil:
+    """The products of a step with the reset before; the rows are dh | dhh_ | dz_ | dr_."""
     cdef const cgru_call *call = b.call
-    cdef Py_ssize_t u = call.u, up = call.up, size = k.size, first = u if call.after else 0
+    cdef Py_ssize_t u = call.u, up = call.up, size = b.k.size
     cdef char *dhh_ = <char *>call.rows + up * size
-    cdef char *dz_ = dhh_ + up * size
-    cdef char *dr_ = dz_ + up * size
-    if call.after:
-        b.state = new_product(k, call, k.state_backward, up, to, NULL)
-        add_operand(&b.state, dr_ + up * size, call.ld, u)  # dc
-    else:
-        b.reset = new_product(k, call, k.reset_backward, up, to, NULL)
-        add_operand(&b.reset, dhh_, call.ld, u)
-        b.state = new_product(k, call, k.state_backward, up, to + u * up * size, NULL)
+    b.reset = new_product(b.k, call, b.k.reset_backward, up, to, NULL)
+    add_operand(&b.reset, dhh_, call.ld, u)
+    b.state = new_product(b.k, call, b.k.state_backward, up, to + u * up * size, NULL)
+    add_operand(&b.state, dhh_ + up * size, call.ld, u)  # dz_
+    add_operand(&b.state, dhh_ + 2 * up * size, call.ld, u)  # dr_
+    if w != NULL:
+        pack(b.k, &b.reset, 0, 0, transpose(w.V[CGRU_HH]), u, u)
+        pack(b.k, &b.state, 0, 0, transpose(w.V[CGRU_Z]), u, u)
+        pack(b.k, &b.state, u, 0, transpose(w.V[CGRU_R]), u, u)
+    lay_out_dX(b, to + 3 * u * up * size, w)
+
+
+cdef void lay_out_after(Backward *b, char *to, const cgru_weights *w) noexcept nogil:
+    """The products of a step with the reset after; the rows are dh | dhh_ | dz_ | dr_ | dc."""
+    cdef const cgru_call *call = b.call
+    cdef Py_ssize_t u = call.u, up = call.up, size = b.k.size
+    cdef char *dz_ = <char *>call.rows + 2 * up * size
+    b.state = new_product(b.k, call, b.k.state_backward, up, to, NULL)
+    add_operand(&b.state, dz_ + 2 * up * size, call.ld, u)  # dc
     add_operand(&b.state, dz_, call.ld, u)
-    add_operand(&b.state, dr_, call.ld, u)
-    b.dX = new_product(k, call, k.input_backward, call.e, to + 3 * u * up * size, NULL)
-    add_operand(&b.dX, dhh_, call.ld, u)
-    add_operand(&b.dX, dz_, call.ld, u)
-    add_operand(&b.dX, dr_, call.ld, u)
-    if w == NULL:
-        return
-    pack(k, &b.state if call.after else &b.reset, 0, 0, transpose(w.V[CGRU_HH]), u, u)
-    pack(k, &b.state, first, 0, transpose(w.V[CGRU_Z]), u, u)
-    pack(k, &b.state, first + u, 0, transpose(w.V[CGRU_R]), u, u)
-    pack_U(b, w)
+    add_operand(&b.state, dz_ + up * size, call.ld, u)  # dr_
+    if w != NULL:
+        pack(b.k, &b.state, 0, 0, transpose(w.V[CGRU_HH]), u, u)
+        pack(b.k, &b.state, u, 0, transpose(w.V[CGRU_Z]), u, u)
+        pack(b.k, &b.state, 2 * u, 0, transpose(w.V[CGRU_R]), u, u)
+    lay_out_dX(b, to + 3 * u * up * size, w)
+
+
+cdef void lay_out_dX(Backward *b, char *to, const cgru_weights *w) noexcept nogil:
+    """The product of a step's dX, from dhh_ | dz_ | dr_."""
+    cdef const cgru_call *call = b.call
+    cdef Py_ssize_t part
+    b.dX = new_product(b.k, call, b.k.input_backward, call.e, to, NULL)
+    for part in range(1, 4):
+        add_operand(&b.dX, <char *>call.rows + part * call.up * b.k.size, call.ld, call.u)
+    if w != NULL:
+        pack_U(b, w)
 
 
 cdef void lay_out_norm(Backward *b, char *to, const cgru_weights *w) noexcept nogil:

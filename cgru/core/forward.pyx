@@ -83,44 +83,61 @@ cdef void prepare(Forward *f, const cgru_kernels *k, cgru_call *call, void *pack
     call.rows, call.ld = rows, rows_room(k, call) // call.m
     if call.norm:
         lay_out_norm(f, <char *>packed, w)
-    elif call.m == 1:
+    elif is_single(call):
         lay_out_single(f, <char *>packed, w)
+    elif call.after:
+        lay_out_after(f, <char *>packed, w)
     else:
-        lay_out(f, <char *>packed, w)
+        lay_out_before(f, <char *>packed, w)
 
 
-cdef void lay_out(Forward *f, char *to, const cgru_weights *w) noexcept nogil:
-    """The products of a step of several samples, whose rows are h | x | r * h | z."""
-    cdef const cgru_kernels *k = f.k
+cdef void lay_out_before(Forward *f, char *to, const cgru_weights *w) noexcept nogil:
+    """The products of a step with the reset before; the rows are h | x | r * h | z."""
     cdef const cgru_call *call = f.call
-    cdef Py_ssize_t u = call.u, e = call.e, up = call.up, size = k.size
-    cdef char *h = <char *>call.rows
-    cdef char *x = h + up * size
+    cdef Py_ssize_t u = call.u, e = call.e, up = call.up, size = f.k.size
+    cdef char *x = <char *>call.rows + up * size
     cdef char *bias = to + 3 * (u + e) * up * size
-    cdef int gate
-    f.gates = new_product(k, call, k.gates, 2 * up, to, bias)
-    add_operand(&f.gates, h, call.ld, u)
-    add_operand(&f.gates, x, call.ld, e)
-    f.candidate = new_product(k, call, k.candidate, up, to + 2 * (u + e) * up * size, bias + 2 * up * size)
+    lay_out_gates(f, to, bias, w)
+    f.candidate = new_product(f.k, call, f.k.candidate, up, to + 2 * (u + e) * up * size, bias + 2 * up * size)
     add_operand(&f.candidate, x, call.ld, e)
-    if call.after:
-        f.of_hp = new_product(k, call, k.recurrent, up, to + (2 * u + 3 * e) * up * size, bias + 3 * up * size)
-        add_operand(&f.of_hp, h, call.ld, u)
-    else:
-        add_operand(&f.candidate, x + call.ep * size, call.ld, u)
-    if w == NULL:
-        return
-    for gate in range(2):  # r and z side by side
-        pack(k, &f.gates, 0, gate * up, w.V[gate], u, u)
-        pack(k, &f.gates, u, gate * up, w.U[gate], e, u)
-        pack_bias(k, &f.gates, gate * up, w.b[gate], u)
-    pack(k, &f.candidate, 0, 0, w.U[CGRU_HH], e, u)
-    pack_bias(k, &f.candidate, 0, w.b[CGRU_HH], u)
-    if call.after:
-        pack(k, &f.of_hp, 0, 0, w.V[CGRU_HH], u, u)
-        pack_bias(k, &f.of_hp, 0, w.b[CGRU_C], u)
-    else:
-        pack(k, &f.candidate, e, 0, w.V[CGRU_HH], u, u)
+    add_operand(&f.candidate, x + call.ep * size, call.ld, u)
+    if w != NULL:
+        pack(f.k, &f.candidate, 0, 0, w.U[CGRU_HH], e, u)
+        pack(f.k, &f.candidate, e, 0, w.V[CGRU_HH], u, u)
+        pack_bias(f.k, &f.candidate, 0, w.b[CGRU_HH], u)
+
+
+cdef void lay_out_after(Forward *f, char *to, const cgru_weights *w) noexcept nogil:
+    """The products of a step with the reset after; the rows are h | x | r, then r * c | z."""
+    cdef const cgru_call *call = f.call
+    cdef Py_ssize_t u = call.u, e = call.e, up = call.up, size = f.k.size
+    cdef char *h = <char *>call.rows
+    cdef char *bias = to + 3 * (u + e) * up * size
+    lay_out_gates(f, to, bias, w)
+    f.candidate = new_product(f.k, call, f.k.candidate, up, to + 2 * (u + e) * up * size, bias + 2 * up * size)
+    add_operand(&f.candidate, h + up * size, call.ld, e)
+    f.of_hp = new_product(f.k, call, f.k.recurrent, up, to + (2 * u + 3 * e) * up * size, bias + 3 * up * size)
+    add_operand(&f.of_hp, h, call.ld, u)
+    if w != NULL:
+        pack(f.k, &f.candidate, 0, 0, w.U[CGRU_HH], e, u)
+        pack_bias(f.k, &f.candidate, 0, w.b[CGRU_HH], u)
+        pack(f.k, &f.of_hp, 0, 0, w.V[CGRU_HH], u, u)
+        pack_bias(f.k, &f.of_hp, 0, w.b[CGRU_C], u)
+
+
+cdef void lay_out_gates(Forward *f, char *to, char *bias, const cgru_weights *w) noexcept nogil:
+    """The product of r and z, side by side, from h and x."""
+    cdef const cgru_call *call = f.call
+    cdef Py_ssize_t u = call.u, e = call.e, up = call.up
+    cdef char *h = <char *>call.rows
+    cdef int gate
+    f.gates = new_product(f.k, call, f.k.gates, 2 * up, to, bias)
+    add_operand(&f.gates, h, call.ld, u)
+    add_operand(&f.gates, h + up * f.k.size, call.ld, e)
+    for gate in range(0 if w == NULL else 2):
+        pack(f.k, &f.gates, 0, gate * up, w.V[gate], u, u)
+        pack(f.k, &f.gates, u, gate * up, w.U[gate], e, u)
+        pack_bias(f.k, &f.gates, gate * up, w.b[gate], u)
 
 
 cdef void lay_out_norm(Forward *f, char *to, const cgru_weights *w) noexcept nogil:
@@ -156,20 +173,18 @@ cdef void lay_out_single(Forward *f, char *to, const cgru_weights *w) noexcept n
     cdef Py_ssize_t u = f.call.u, e = f.call.e, up = f.call.up, size = f.k.size
     cdef int gate
     f.single.call = f.call
+    for gate in range(4):
+        f.single.b[gate] = cgru_matrix(to + gate * up * size, 0, 1)
+        if w != NULL and w.b[gate].data != NULL:
+            f.k.lay(w.b[gate], 1, u, <void *>f.single.b[gate].data)
+    to += 4 * up * size
     for gate in range(3):
         f.single.U[gate] = cgru_matrix(to, 0, 1)
         f.single.V[gate] = cgru_matrix(to + e * up * size, 0, 1)
-        f.single.b[gate] = cgru_matrix(to + (e + u) * up * size, 0, 1)
-        to += (e + u + 1) * up * size
-    f.single.b[CGRU_C] = cgru_matrix(to, 0, 1)
-    if w == NULL:
-        return
-    for gate in range(3):
-        f.k.lay(w.U[gate], e, u, <void *>f.single.U[gate].data)
-        f.k.lay(w.V[gate], u, u, <void *>f.single.V[gate].data)
-        f.k.lay(w.b[gate], 1, u, <void *>f.single.b[gate].data)
-    if f.call.after:
-        f.k.lay(w.b[CGRU_C], 1, u, <void *>f.single.b[CGRU_C].data)
+        to += (e + u) * up * size
+        if w != NULL:
+            f.k.lay(w.U[gate], e, u, <void *>f.single.U[gate].data)
+            f.k.lay(w.V[gate], u, u, <void *>f.single.V[gate].data)
 
 
 cdef bint lies_well(const cgru_call *call, const cgru_weights *w) noexcept nogil:
@@ -178,18 +193,20 @@ cdef bint lies_well(const cgru_call *call, const cgru_weights *w) noexcept nogil
     if not is_single(call) or call.s > FEW:
         return False
     for gate in range(3):
-        if not (w.U[gate].column == w.V[gate].column == w.b[gate].column == 1):
+        if not (w.U[gate].column == w.V[gate].column == 1 and w.U[gate].row >= call.u and w.V[gate].row >= call.u):
             return False
-        if w.U[gate].row < call.u or w.V[gate].row < call.u:
+    for gate in range(4):
+        if w.b[gate].data != NULL and w.b[gate].column != 1:
             return False
-    return not call.after or w.b[CGRU_C].column == 1
+    return True
 
 
 cdef void read_in_place(Forward *f, const cgru_weights *w) noexcept nogil:
     cdef int gate
     for gate in range(3):
-        f.single.U[gate], f.single.V[gate], f.single.b[gate] = w.U[gate], w.V[gate], w.b[gate]
-    f.single.b[CGRU_C] = w.b[CGRU_C]
+        f.single.U[gate], f.single.V[gate] = w.U[gate], w.V[gate]
+    for gate in range(4):
+        f.single.b[gate] = w.b[gate]
 
 
 cdef void sequence(Forward *f, bint first, bint last) noexcept nogil:

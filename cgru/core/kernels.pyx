@@ -212,6 +212,7 @@ cdef int parameter_place(str name) except -1:
 
 
 cdef int weights(cgru_weights *w, dict p, tuple names) except -1:
+    memset(w, 0, sizeof(w[0]))
     for name in names:
         (<cgru_matrix *>w)[parameter_place(name)] = matrix(p[name])
     return 0

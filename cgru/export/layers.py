@@ -159,17 +159,19 @@ static void layer_$i(real *h, const real *x) {
 }
 """)
 
-# The code of each variant, and the matrices and biases that lie side by side in it.
+# The code of each variant, the matrices and biases that lie side by side in it, and what is said of it.
 _VARIANTS = {
     RESET_BEFORE: (
         _BEFORE,
         {"inputs": ("Uhh", "Ur", "Uz"), "hidden": ("Vr", "Vz"), "candidate": ("Vhh",)},
         ("bhh", "br", "bz"),
+        "",
     ),
     RESET_AFTER: (
         _AFTER,
         {"inputs": ("Uhh", "Ur", "Uz"), "hidden": ("Vr", "Vz", "Vhh")},
         ("bhh", "br", "bz", "chh"),
+        ", reset after the product",
     ),
 }
 
@@ -184,7 +186,7 @@ _ZONED_OUT = """\
 
 def _gru(layer: GRU, i: int, x: str, e: int, dtype: np.dtype) -> Part:
     u, up = layer.d["u"], padded(layer.d["u"], dtype)
-    template, matrices, biases = _VARIANTS[layer.variant]
+    template, matrices, biases, _ = _VARIANTS[layer.variant]
     p = _parameters(layer, i, layer.variant.shapes(e, u), dtype)
     about = _about(layer, e, u)
     k = number(layer.dtype.type(layer.zoneout).astype(dtype).item(), dtype)
@@ -209,8 +211,7 @@ def _gru(layer: GRU, i: int, x: str, e: int, dtype: np.dtype) -> Part:
 
 def _about(layer: GRU, e: int, u: int) -> str:
     about = f"GRU, {e} elements, {u} units; " + ", ".join(f"{gate} {_described(layer, gate)}" for gate in GATES)
-    if layer.variant is RESET_AFTER:
-        about += ", reset after the product"
+    about += _VARIANTS[layer.variant][-1]
     return about + f", zoneout {layer.zoneout:g}" * bool(layer.zoneout)
 
 

@@ -61,9 +61,13 @@ class Order:
         """The variant of a layer that has these options there."""
         return RESET_AFTER if self.flag is None or options.get(self.flag) else RESET_BEFORE
 
+    def both(self, variant: Variant) -> bool:
+        """Whether a layer of this variant has two biases for a gate here."""
+        return variant is RESET_AFTER
+
     def options(self, variant: Variant) -> dict[str, bool]:
         """What says there that a layer is of this variant."""
-        return {} if self.flag is None else {self.flag: variant is RESET_AFTER}
+        return {} if self.flag is None else {self.flag: self.both(variant)}
 
     def ours(self, W: Any, R: Any, into: Any, back: Any, variant: Variant) -> Arrays:
         """Our parameters from their W, R and biases `into` and `back`, (3u,) each or None for zeros.
@@ -137,7 +141,7 @@ def filled(
         if got != variant.shapes(e, u) or p["Uz"].dtype != dtype:
             due = f"{e} elements and {u} units in {dtype}"
             raise ValueError(f"source: expected directions that have {due}, got {got} in {p['Uz'].dtype}")
-    gru = GRU(u, dtype=dtype, reset_after=variant.reset_after, reverse=reverse, **options)
+    gru = GRU(u, dtype=dtype, reverse=reverse, **variant.options, **options)
     layer = gru if len(directions) == 1 else Bidirectional(gru, merge)
     layer.compute_shapes(np.empty((1, 1, e)))
     for half, p in zip(cells(layer), directions, strict=True):
@@ -161,9 +165,8 @@ def in_layers(source: Any) -> tuple[Any, ...]:
     if isinstance(source, Network):
         if type(source) is not Network or rebound(source):
             raise ValueError(f"net: expected a Network as it is, got {rebound(source) or type(source).__name__}")
-        layers = source.layers
-    else:
-        layers = chain.chain(source if isinstance(source, list | tuple) else [source])
+        source = source.layers
+    layers = chain.chain(source if isinstance(source, list | tuple) else [source])
     for i, layer in enumerate(layers):
         for part in (layer, *cells(layer)):
             if type(part) not in OWN:

@@ -18,7 +18,7 @@ from cgru.layers.embedding import Embedding
 from cgru.layers.flip import Flip
 from cgru.layers.pool import Pool
 from cgru.network import Network
-from cgru.variant import RESET_AFTER, Variant
+from cgru.variant import Variant
 
 __all__ = ["from_keras", "to_keras"]
 
@@ -371,7 +371,7 @@ def _built_recurrent(
 
 def _theirs(half: GRU) -> list[np.ndarray]:
     W, R, into, back = KERAS.theirs(half.p)
-    return [W, R, np.stack([into, back]) if half.variant is RESET_AFTER else into]
+    return [W, R, np.stack([into, back]) if KERAS.both(half.variant) else into]
 
 
 def _named(keras: Any, f: Activation, se_hPars: Mapping[str, Any] | None, dtype: str, refuse: Refusal) -> Any:

@@ -18,7 +18,7 @@ from cgru.interop.onnx_reader import Reader
 from cgru.interop.onnx_to import MARK, onnx_package, to_onnx
 from cgru.network import Network
 from cgru.network import files as persistence
-from cgru.variant import VARIANTS
+from cgru.variant import named
 
 __all__ = ["from_onnx"]
 
@@ -79,8 +79,6 @@ def _loaded(onnx: Any, source: Any) -> Any:
 def _own(onnx: Any, proto: Any) -> Network | None:
     """The network that the model was written from; None where it was not, or was changed since."""
     marks = [entry.value for entry in proto.metadata_props if entry.key == MARK]
-    if not marks:
-        return None
     try:
         mark = json.loads(marks[0])
         found = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
@@ -113,7 +111,7 @@ def _unstacked(found: Arrays, layers: list[dict[str, Any]]) -> tuple[Arrays, np.
         if part["class"] == "GRU":
             W, R, B = (found[f"{i}.{name}"] for name in "WRB")
             for d, prefix in enumerate(PREFIXES if part is not layer else ("",)):
-                p = ONNX.ours(W[d], R[d], *np.split(B[d], 2), VARIANTS[part["variant"]])
+                p = ONNX.ours(W[d], R[d], *np.split(B[d], 2), named(part["variant"]))
                 arrays |= {f"{i}.{prefix}{name}": value for name, value in p.items()}
         elif part["class"] == "Dense":
             arrays |= {f"{i}.W": found[f"{i}.W"], f"{i}.b": found[f"{i}.b"][None]}

@@ -223,11 +223,9 @@ class Graph:
         Z = self.op("MatMul", A, self.array(f"{i}.W", layer.p["W"]))
         Z = self.op("Add", Z, self.array(f"{i}.b", layer.p["b"][0]))
         f = ours(layer.activate)
-        if f is None:
-            raise refuse("its activation is not one of cgru's own")
         if f is softmax:
             T = parameter(layer.se_hPars, "softmax_temperature")
-            A = self.op("Softmax", Z if T == 1 else self.op("Div", Z, self.array(f"{i}.T", T)), axis=-1)
+            A = self.op("Softmax", Z if T == 1 else self.op("Div", Z, self.array(f"{i}.T", T)))
         elif f is identity:
             A = Z
         else:
@@ -276,7 +274,7 @@ class Graph:
         helper, numbers = self.onnx.helper, self.onnx.TensorProto
         value, real = helper.make_tensor_value_info, numbers.FLOAT if self.dtype == np.float32 else numbers.DOUBLE
         tokens = isinstance(layers[0], Embedding)
-        e = "e" if tokens else next(layer.elements for layer in layers if layer.elements)
+        e = next((layer.elements for layer in layers if layer.elements), "e")
         inputs = [value("X", numbers.INT64, ["m", "s"]) if tokens else value("X", real, ["m", "s", e])]
         *shape, n = chain.shape_of(layers)
         self.nodes.append(helper.make_node("Identity", [A], ["Y"], name="Y"))

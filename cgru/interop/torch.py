@@ -198,8 +198,6 @@ def _checked(layers: tuple[Any, ...], net: Any) -> float:
         _check_layer(layer, refuse)
         if type(layer) is not type(first) or cells(layer)[0].d["u"] != cells(first)[0].d["u"]:
             raise refuse("all layers have one width and the same directions there")
-        if i < len(layers) - 1 and not layer.sequences:
-            raise refuse("it returns the last state alone to the next layer")
     if len(set(rates)) > 1 or len(rates) not in (0, len(recurrent) - 1):
         raise ValueError("net: cannot be a torch.nn.GRU: expected Dropout of one rate between all layers, or none")
     return rates[0] if rates else 0.0

@@ -595,10 +595,10 @@ def test_a_full_disk_under_stdout(toy):
 # --- Ctrl-C ---
 
 
-def interrupted(process, lines):
-    """(stdout, stderr) after SIGINT, sent once stderr has shown that many `lines`."""
+def interrupted(process, lines, pause=0.05):
+    """(stdout, stderr) after SIGINT, sent a while after stderr has shown that many `lines`."""
     seen = "".join(process.stderr.readline() for _ in range(lines))
-    time.sleep(0.05)  # somewhere in the midst of an epoch
+    time.sleep(pause)  # somewhere in the midst of an epoch
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -610,7 +610,7 @@ def interrupted(process, lines):
 @pytest.mark.parametrize("validation", [(), ("--validation", "0.2")])
 def test_interrupt_keeps_the_best_model(toy, tmp_path, validation):
     process = start("fit", toy / "data.npz", *ENDLESS, *validation, "-o", "kept.npz", cwd=tmp_path)
-    out, err = interrupted(process, 2)
+    out, err = interrupted(process, 3)  # the third is of the first epoch
     assert out == ""
     assert re.search(r"cgru: interrupted: .*epoch \d+ of 1000000.* kept\.npz\n$", err)
     assert list(tmp_path.iterdir()) == [tmp_path / "kept.npz"]
@@ -623,6 +623,6 @@ def test_interrupt_before_there_is_a_model(tmp_path):
     model.write_text("an older model, better than nothing")
     np.savez(tmp_path / "data.npz", x=np.tile(X, (2000, 1, 1)), y=np.tile(Y, 2000))
     process = start("fit", "data.npz", "--units", 200, "--batch-size", 1, cwd=tmp_path)
-    _, err = interrupted(process, 1)
+    _, err = interrupted(process, 2, pause=1)  # an epoch takes longer
     assert "nothing is saved" in err
     assert model.read_text().startswith("an older model")

@@ -5,6 +5,7 @@ import itertools
 import signal
 import threading
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -40,6 +41,20 @@ def test_a_call_in_pieces_gives_the_bits_of_a_whole_one(pieces, variant, reverse
         for due, *others in zip(*results, strict=True):
             for other, (name, value) in itertools.product(others, due.items()):
                 np.testing.assert_array_equal(other[name], value, f"{m}, {ragged}, {zoneout}, {name}")
+
+
+def test_rows_are_those_of_the_samples_that_run():
+    """A row has an odd number of cache lines at least: many times the one number of its state."""
+    m = 3_000_000
+    p = random_parameters(RESET_BEFORE, 1, 1, np.float32)
+    X, last = np.ones((m, 1, 1), np.float32), np.empty((m, 1), np.float32)
+    tracemalloc.start()
+    try:
+        forward.run(RESET_BEFORE, p, {"X": X, "last": last}, CODES)
+        assert tracemalloc.get_traced_memory()[1] < m * 64 / 2
+    finally:
+        tracemalloc.stop()
+    assert (last == last[0]).all()
 
 
 def endless(*shape):

@@ -156,7 +156,6 @@ AFTER = {"reset_after": True, "sequences": True}
             "Dropout of one rate between all layers, or none",
         ),
         (stack(cgru.GRU(4, reset_after=True), cgru.Dense(2)), "expected GRU or Bidirectional layers"),
-        (stack(cgru.GRU(4, **AFTER), cgru.GRU(4, dtype=np.float32, **AFTER)), "layers of one dtype, got float32 and"),
     ],
 )
 def test_refused_for_pytorch(net, words, monkeypatch):
@@ -291,6 +290,15 @@ def test_a_network_that_was_changed(other):
     net = cgru.Network(net.layers)
     net.predict = np.tanh
     with pytest.raises(ValueError, match="net: expected a Network as it is, got predict"):
+        getattr(interop, f"to_{other}")(net)
+
+
+@pytest.mark.parametrize("other", CHAINS)
+def test_a_network_whose_layers_no_longer_fit(other):
+    need(other)
+    net = cgru.Network(stack(*CHAINS[other]()))
+    net.layers[0].sequences = False
+    with pytest.raises(ValueError, match=r"expected a chain that fits: layer .*expected all steps \(m, s, [en]\)"):
         getattr(interop, f"to_{other}")(net)
 
 

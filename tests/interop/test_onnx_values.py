@@ -111,6 +111,7 @@ def test_parts_of_an_input():
     assert parts(free, "Slice", [1], [2], [0]) == [((1,), "0", (Axis("0", 1), *free.axes[1:]))]
     assert parts(free, "Split", [1, 1], outputs=2)[1][0] == (1,)
     assert parts(free, "Gather", [4], axis=0)[0][0] == (4,)
+    assert parts(free, "Gather", 0)[0][0] == (0,)
     assert parts(free, "Slice", [0], [ENDLESS], [0]) == [(None, None, free.axes)]
 
 

@@ -338,7 +338,7 @@ def test_foreign_files(tmp_path):
 def test_newer_formats_and_variants(model):
     _, path = model
     edited(path, lambda model: model["layers"][0].update(variant="reset_inside"))
-    refused(path, "variant: expected one of reset_before, reset_after, layer_norm, got reset_inside")
+    refused(path, "variant: expected one of reset_before, reset_after, layer_norm, got 'reset_inside'")
     rewritten(path, format=np.array(2))
     refused(path, "format 2 is newer than 1")
     for number in (np.array(0), np.array(1.0), np.array([1]), np.array("1")):

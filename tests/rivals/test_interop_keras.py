@@ -270,6 +270,10 @@ def functional():
         (lambda: built(keras.layers.GRU(3, "softmax")), "softmax is for a Dense"),
         (lambda: built(keras.layers.GRU(3, keras.layers.ReLU(6.0))), "no max_value"),
         (lambda: built(keras.layers.GRU(3, keras.layers.ELU(0.5), "elu")), "the same alpha"),
+        (
+            lambda: built(keras.layers.GRU(3, keras.layers.LeakyReLU(1.5))),
+            "a negative_slope of at most 1 here, got 1.5",
+        ),
         (lambda: keras.layers.GRU(3), "expected weights, got none yet"),
         (lambda: built(keras.layers.GRU(3, dtype="mixed_float16")), "computes in float16"),
         (lambda: built(keras.layers.Bidirectional(keras.layers.GRU(3), merge_mode=None)), "merge_mode is one of"),
@@ -302,7 +306,6 @@ def test_refused_from_there(make, words):
         ([cgru.GRU(3), cgru.Dense(2, cgru.softmax, se_hPars={"softmax_temperature": 2})], "no temperature"),
         ([cgru.Bidirectional(cgru.GRU(3, reverse=True))], "does not run onward"),
         ([cgru.GRU(3, cgru.lrelu, se_hPars={"LRELU_alpha": 2.0})], "a slope above 1"),
-        ([cgru.GRU(3), cgru.Dense(2, dtype="float32")], "layers of one dtype"),
     ],
 )
 def test_refused_from_here(layers, words):

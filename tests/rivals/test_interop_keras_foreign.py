@@ -131,9 +131,9 @@ def test_another_layer(kind, build, place):
     chain.insert(place, ADDED[kind](steps))
     try:
         model = build(chain)
-    except ValueError:
+    except ValueError:  # Keras cannot build it
         assert not steps or kind in ("Permute", "Reshape", "Pool that keeps", "Pool along elements")
-        pytest.skip("Keras cannot build it")
+        return
     named = place + (place == 0 and kind.startswith(("half", "double")))  # the first layer says in what all compute
     accepted = check(model, ["'foreign'", f"layer {named}, "])
     assert accepted == (kind in EXACT or kind.startswith("GRU"))
@@ -160,11 +160,11 @@ CHANGED = {"call": halved, "call of its cell": halve_what_it_calls, "quantized":
 
 
 @pytest.mark.parametrize("build", [sequential, functional])
-@pytest.mark.parametrize("place", range(5))
-@pytest.mark.parametrize("kind", CHANGED)
+@pytest.mark.parametrize(
+    ("kind", "place"),  # only Dense and Embedding can be quantized or have LoRA
+    [(kind, place) for kind in CHANGED for place in range(5) if place == 4 or kind not in ("quantized", "LoRA")],
+)
 def test_a_layer_that_was_changed(kind, place, build):
-    if place < 4 and kind in ("quantized", "LoRA"):
-        pytest.skip("only Dense and Embedding can")
     chain = own_layers()
     model = build(chain)
     assert check(model, [])

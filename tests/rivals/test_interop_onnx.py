@@ -264,6 +264,15 @@ def test_a_graph_that_was_changed_is_read_by_its_nodes():
         interop.from_onnx(model)
 
 
+@pytest.mark.parametrize("layout", [0, 1])
+def test_last_states_of_both_directions(same, layout):
+    rng = np.random.default_rng(0)
+    net = network(rng, 3, "float64", stack=[cgru.Bidirectional(cgru.GRU(4)), cgru.Dense(2)])
+    X = rng.standard_normal((5, 6, 3))
+    (Y,) = run(interop.to_onnx(net, dtype="float64", layout=layout), {"X": X}, runtime=False)
+    same(net.predict(X), Y, 1e-10)
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_layouts_that_differ(same, turned):
     rng = np.random.default_rng(0)
@@ -285,7 +294,7 @@ def test_layouts_that_differ(same, turned):
         [numpy_helper.from_array(array, name) for name, array in (arrays | {"d": np.array([2])}).items()],
     )  # fmt: skip
     if not turned:
-        with pytest.raises(ValueError, match="'upper' .* does not have the axes of the output of the node below it"):
+        with pytest.raises(ValueError, match=r"'upper' .* does not have the axes of the output of the node below it"):
             interop.from_onnx(graph)
         return
     X = rng.standard_normal((3, 5, 4))
@@ -293,6 +302,21 @@ def test_layouts_that_differ(same, turned):
         0
     ]
     same(interop.from_onnx(graph).predict(X), due[:, 0].swapaxes(0, 1), 1e-10)
+
+
+def test_one_sample_squeezed_away(same):
+    rng = np.random.default_rng(0)
+    arrays = {"W": rng.standard_normal((1, 12, 4)), "R": rng.standard_normal((1, 12, 4)) / 2, "axes": np.array([0, 2])}
+    nodes = [helper.make_node("GRU", ["X", "W", "R"], ["Y"], hidden_size=4, layout=1),
+             helper.make_node("Squeeze", ["Y", "axes"], ["A"])]  # fmt: skip
+    X, A = (helper.make_tensor_value_info(name, onnx.TensorProto.DOUBLE, shape)
+            for name, shape in (("X", [1, 5, 4]), ("A", [5, 4])))  # fmt: skip
+    graph = helper.make_graph(nodes, "one", [X], [A], [numpy_helper.from_array(a, name) for name, a in arrays.items()])
+    X = rng.standard_normal((1, 5, 4))
+    due = ReferenceEvaluator(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])).run(None, {"X": X})[
+        0
+    ]
+    same(interop.from_onnx(graph).predict(X)[0], due, 1e-10)
 
 
 @pytest.mark.parametrize("name", ["LeakyRelu", "Elu", "Affine"])

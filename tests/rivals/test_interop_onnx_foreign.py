@@ -330,6 +330,22 @@ def test_a_function_that_takes_the_place_of_a_node():
         interop.from_onnx(Chain(1, False, "X", one("Identity"), [own]).model)
 
 
+def test_the_long_name_of_onnx():
+    """ "ai.onnx" is the domain "" by another name, of opsets, nodes and functions."""
+    chain = Chain(1, False, "X", one("Dropout", domain="ai.onnx"))
+    chain.model.opset_import[0].domain = "ai.onnx"
+    X, h0, _ = chain.data()
+    due = interop.from_onnx(Chain().model).predict(X, None, h0)
+    np.testing.assert_array_equal(interop.from_onnx(chain.model).predict(X, None, h0), due)
+    chain.model.opset_import[0].version = 6  # whose Dropout drops out
+    with pytest.raises(ValueError, match=r"node 0, Dropout 'foreign' \(it drops out"):
+        interop.from_onnx(chain.model)
+    own = helper.make_function("ai.onnx", "Dropout", ["A"], ["B"], [helper.make_node("Neg", ["A"], ["B"])],
+                               [helper.make_opsetid("", 18)])  # fmt: skip
+    with pytest.raises(ValueError, match=r"node 0, Dropout 'foreign' \(nothing of its kind"):
+        interop.from_onnx(Chain(1, False, "X", one("Dropout"), [own]).model)
+
+
 # --- graphs that are wired otherwise ---
 
 

@@ -91,17 +91,18 @@ INLINE void candidate_(const int plain, const cgru_product *product, ptrdiff_t t
         const T *rc = h + call->up + call->ep, *z = rc + call->up;
         for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES) {
             const place at = place_of(call, i, t, v * LANES);
-            store(h + at.c, new_state(plain, call, at, load(tile), load(rc + at.c), load(z + at.c), load(h + at.c)));
+            const vec hh_ = plain ? load(tile) : preactivation(call, load(tile), rc + at.c);
+            store(h + at.c, new_state(plain, call, at, hh_, load(z + at.c), load(h + at.c)));
         }
     }
 }
 
 static void candidate(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows, ptrdiff_t vector0,
                       ptrdiff_t vectors, const void *tile) {
-    if (product->call->after || keeps(product->call))
-        candidate_(0, product, t, row0, rows, vector0, vectors, tile);
-    else
+    if (is_plain(product->call))
         candidate_(1, product, t, row0, rows, vector0, vectors, tile);
+    else
+        candidate_(0, product, t, row0, rows, vector0, vectors, tile);
 }
 
 INLINE void gates_backward_(const int plain, const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
@@ -114,10 +115,10 @@ INLINE void gates_backward_(const int plain, const cgru_call *call, ptrdiff_t t,
 }
 
 static void gates_backward(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
-    if (call->after || keeps(call))
-        gates_backward_(0, call, t, row0, rows);
-    else
+    if (is_plain(call))
         gates_backward_(1, call, t, row0, rows);
+    else
+        gates_backward_(0, call, t, row0, rows);
 }
 
 static void reset_backward(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows, ptrdiff_t vector0,

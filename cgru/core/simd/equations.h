@@ -48,15 +48,18 @@ INLINE vec reset_product(const cgru_call *call, place at, vec r, vec c) {
 
 INLINE int keeps(const cgru_call *call) { return call->zoneout != 0 || call->kept.data; }
 
+/* hh_, r * c (at `rc`) joining it where the reset comes after; and whether a call has neither that nor zoneout. */
+INLINE vec preactivation(const cgru_call *call, vec hh_, const T *rc) { return call->after ? hh_ + load(rc) : hh_; }
+INLINE int is_plain(const cgru_call *call) { return !call->after && !keeps(call); }
+
 /* The share of hp that a state keeps. */
 INLINE vec share_kept(const cgru_call *call, place at) {
     return call->kept.data ? get(call->kept, at) : ZERO + (T)call->zoneout;
 }
 
-/* hh = activate(hh_), r * c joining hh_ where the reset comes after; h = z * hp + (1 - z) * hh, with zoneout
- * k * hp + (1 - k) * that. Of a `plain` call neither is asked. */
-INLINE vec new_state(const int plain, const cgru_call *call, place at, vec hh_, vec rc, vec z, vec hp) {
-    if (!plain && call->after) hh_ += rc;
+/* hh = activate(hh_), hh_ with r * c where the reset comes after; h = z * hp + (1 - z) * hh, with zoneout
+ * k * hp + (1 - k) * that, which is not asked of a `plain` call. */
+INLINE vec new_state(const int plain, const cgru_call *call, place at, vec hh_, vec z, vec hp) {
     const vec hh = activate(call->activate, hh_);
     vec h = z * hp + (1 - z) * hh;
     if (!plain && keeps(call)) {

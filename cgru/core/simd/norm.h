@@ -63,10 +63,10 @@ static void norm_forward(const cgru_norm *norm, ptrdiff_t t, ptrdiff_t row0, ptr
             const place at = place_of(call, i, t, c);
             const vec r_ = SCALED(nU, gU, CGRU_R) + SCALED(nV, gV, CGRU_R) + load(b + CGRU_R * up + c);
             const vec z_ = SCALED(nU, gU, CGRU_Z) + SCALED(nV, gV, CGRU_Z) + load(b + CGRU_Z * up + c);
-            const vec hh_ = SCALED(nU, gU, CGRU_HH) + load(b + CGRU_HH * up + c);
             const vec product = SCALED(nV, gV, CGRU_HH) + load(b + CGRU_C * up + c), hp = load(h + c);
             const vec r = reset_gate(call, at, r_, hp), z = update_gate(call, at, z_);
-            store(h + c, new_state(0, call, at, hh_, reset_product(call, at, r, product), z, hp));
+            const vec hh_ = SCALED(nU, gU, CGRU_HH) + load(b + CGRU_HH * up + c) + reset_product(call, at, r, product);
+            store(h + c, new_state(0, call, at, hh_, z, hp));
         }
     }
 }

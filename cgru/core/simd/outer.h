@@ -68,15 +68,15 @@ static void collect(cgru_outer *outer, const ptrdiff_t *t, const ptrdiff_t *row,
     outer->count += rows;
 }
 
-/* out[:, panel] += operand^T gate, a panel of `width` vectors from `vector` on */
-INLINE void accumulate(T *out, ptrdiff_t rows, const T *operands, const T *gate, ptrdiff_t vector,
+/* out[:, panel] += operand^T d, a panel of `width` vectors from `vector` on */
+INLINE void accumulate(T *out, ptrdiff_t rows, const T *operands, const T *d, ptrdiff_t vector,
                              ptrdiff_t width, const cgru_outer *outer) {
     const ptrdiff_t u = outer->call->u;
     ALIGNED T tile[ROWS * 3 * LANES];
     for (ptrdiff_t first = 0; first < rows; first += ROWS) {
         const ptrdiff_t count = min(rows - first, ROWS);
         const cgru_operand operand = {operands + first * outer->depth, 0, outer->count};
-        of_packed[count - 1][width - 1](&operand, 1, gate, NULL, tile);
+        of_packed[count - 1][width - 1](&operand, 1, d, NULL, tile);
         const T *from = tile;
         for (ptrdiff_t i = first; i < first + count; i++)
             for (ptrdiff_t v = vector; v < vector + width; v++, from += LANES) {

@@ -133,11 +133,16 @@ INLINE void state_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_
     const cgru_call *call = single->call;
     vec sum[4];
     load_part(width, c, hh_, sum);
-    if (!call->after) add(width, 4, c, left, rh, call->u, &single->V[CGRU_HH], sum);
+    if (call->after) {
+        UNROLL(4)
+        for (int j = 0; j < width; j++) sum[j] += load(rh + c + j * LANES);
+    } else {
+        add(width, 4, c, left, rh, call->u, &single->V[CGRU_HH], sum);
+    }
     UNROLL(4)
     for (int j = 0; j < width; j++) {
         const place at = VECTOR(j);
-        const vec next = new_state(0, call, at, sum[j], load(rh + at.c), load(z + at.c), load_n(h + at.c, at.n));
+        const vec next = new_state(0, call, at, sum[j], load(z + at.c), load_n(h + at.c, at.n));
         if (at.n == LANES) /* what a masked store wrote is slow to be read again */
             store(h + at.c, next);
         else
