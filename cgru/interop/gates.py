@@ -122,7 +122,7 @@ def array(value: Any, name: str) -> np.ndarray:
     dtype = str(getattr(value, "dtype", "")).rpartition(".")[2]
     if dtype not in ("float32", "float64"):
         raise TypeError(f"{name}: expected float32 or float64, got {dtype or type(value).__name__}; convert it first")
-    return np.asarray(value.numpy() if hasattr(value, "numpy") else value)
+    return np.asarray(value)
 
 
 def rebound(value: Any, but: Iterable[str] = ()) -> str | None:
