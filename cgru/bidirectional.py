@@ -17,6 +17,7 @@ from cgru.core.checks import real
 from cgru.gru import GRU
 from cgru.layers.layer import Layer, LayerPass, Shape
 from cgru.parameters import gru_update_parameters
+from cgru.variant import RESET_BEFORE
 
 __all__ = ["Bidirectional"]
 
@@ -103,7 +104,7 @@ class Bidirectional(Layer):
         d: dimensions m, s, e and u, which is w here: what comes out.
         p: of both, under `forward.Uz`, `backward.Uz`, ...: a view of the two layers' dicts.
         fc, fs: X and A, what was returned, and beside them the layers' own caches, as `forward.h`, ...
-        bc, bs: dA and dX likewise; g: `dforward.Uz`, ... The two layers' own dicts stay empty.
+        bc, bs: dA and dX likewise; g: `dforward.Uz`, ..., and of each its own in its `g`.
         state, dh0: (2, m, u), of the layer and its twin.
 
     All other attributes of a GRU (`np_rng`, `trainable`, `training`, `lrate`, `dropout`, ...) are shared: read from the
@@ -206,10 +207,14 @@ class Bidirectional(Layer):
         `h0` is (2, m, u), or a pair of (m, u): the states before the steps that run first. Arguments and errors
         otherwise are those of `GRU.forward`.
         """
-        A = self._forward(A, lengths, h0)
-        for half, part in zip(self.halves, self.last.parts, strict=True):
-            half.last = part
-        return A
+        self._enter("forward")
+        try:
+            A = self._forward(A, lengths, h0)
+            for half, part in zip(self.halves, self.last.parts, strict=True):
+                half.last = part
+            return A
+        finally:
+            self._lock.release()
 
     def predict(self, A: ArrayLike, lengths: ArrayLike | None = None, h0: ArrayLike | None = None) -> np.ndarray:
         """Return what `forward` returns without dropout, and keep nothing; see `GRU.predict`."""
@@ -237,10 +242,16 @@ class Bidirectional(Layer):
 
     def compute_gradients(self) -> None:
         """Fill `g`, and that of the layer and its twin; see `Layer.compute_gradients`."""
-        super().compute_gradients()
-        for prefix, half in zip(PREFIXES, self.halves, strict=True):
-            half.g.clear()
-            half.g.update({"d" + name: self.g[f"d{prefix}{name}"] for name in half.variant.names})
+        self._enter("compute_gradients")
+        try:
+            if self.last is not None and self.last.bc:
+                for layer in (self, *self.halves):
+                    layer.g.clear()  # what nobody else holds is used again
+            super().compute_gradients()
+            for prefix, half in zip(PREFIXES, self.halves, strict=True):
+                half.g.update({"d" + name: self.g[f"d{prefix}{name}"] for name in half.variant.names})
+        finally:
+            self._lock.release()
 
     def update_parameters(self) -> None:
         """Subtract `lrate[e] * g` from `p`, in place, while `trainable`."""
@@ -386,3 +397,9 @@ def _twin(layer: GRU) -> GRU:
             raise ValueError("layer: expected Uz (e, u) among its parameters, or no parameters yet")
         twin.make(np.empty((1, 1, layer.elements)))
     return twin
+
+
+for _name in RESET_BEFORE.options:  # what the layers' variant is or not, as of a GRU
+    _shared = OfBoth()
+    _shared.__set_name__(Bidirectional, _name)
+    setattr(Bidirectional, _name, _shared)

@@ -318,8 +318,7 @@ cdef class Cell:
     Attributes:
         p: the arrays that the cell was made from; copies of those that were not of its dtype, or lay at odd bytes, and
             then `update_*` answers CELL_READ_ONLY.
-        variant: the name of the variant.
-        dtype: float32 or float64.
+        variant, dtype: the variant's name; float32 or float64.
 
     Raises:
         TypeError: the source is neither a layer nor a dict, or its arrays are neither float32 nor float64.
@@ -331,6 +330,7 @@ cdef class Cell:
     cdef readonly dict p
     cdef readonly str variant
     cdef object kind  # the Variant of that name
+    cdef tuple lent  # the arrays whose memory `inside` points to, whatever becomes of `p`
     cdef readonly object dtype
     cdef Workspace memory
 
@@ -371,7 +371,7 @@ cdef class Cell:
         cdef cgru_call *call = &inside.call
         cdef Py_ssize_t room, i, e, u
         e, u = np.shape(checked["Uz"])
-        self.p, self.variant = checked, self.kind.name
+        self.p, self.variant, self.lent = checked, self.kind.name, tuple([each.view() for each in checked.values()])
         call[0] = new_call(1, 1, e, u, self.dtype.itemsize, self.kind, codes)
         call.zoneout = zoneout
         weights(&inside.weights, checked, self.kind.names)

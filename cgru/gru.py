@@ -23,7 +23,7 @@ from cgru.initializers import orthogonal
 from cgru.layers.layer import Layer, Shape
 from cgru.parameters import gru_compute_shapes, gru_initialize_parameters
 from cgru.passes import GRUPass, cache_numbers, predict
-from cgru.variant import Variant, variant_of
+from cgru.variant import Kind, Variant, variant_of
 
 __all__ = ["GRU"]
 
@@ -39,7 +39,7 @@ class Option:
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    def __get__(self, layer: GRU | None, owner: type) -> Any:
+    def __get__(self, layer: GRU, owner: type) -> Any:
         return self if layer is None else layer._on.get(self.name, self.off)
 
     def __set__(self, layer: GRU, value: Any) -> None:
@@ -51,19 +51,6 @@ class Option:
 
     def __delete__(self, layer: GRU) -> None:
         layer._on.pop(self.name, None)
-
-
-class Kind:
-    """What is so or not in a layer's variant; where it is set, another variant is chosen."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, layer: GRU | None, owner: type) -> Any:
-        return self if layer is None else getattr(layer.variant, self.name)
-
-    def __set__(self, layer: GRU, value: Any) -> None:
-        layer.variant = variant_of(**{self.name: flag(value, self.name)})
 
 
 class GRU(Layer):
@@ -174,6 +161,7 @@ class GRU(Layer):
         self._known: tuple[Any, Any] = ((None, None, None), None)  # the activations of the last call, and their codes
         self.codes()
         self._buffers = Buffers()
+        self._shown: tuple[str, ...] = ()  # the caches of the last forward
 
     def __repr__(self) -> str:
         names = ", ".join(f"{gate}={name_of(getattr(self, gate))}" for gate in GATES)
@@ -247,10 +235,7 @@ class GRU(Layer):
             memory: an array of one dimension, contiguous, of the layer's dtype, into which the caches go, as many
                 numbers as `cache_numbers` says; None: memory of the layer's own. See `resume`.
         """
-        checked = self._checked(A, lengths, h0)
-        if memory is not None:
-            self._check_memory(memory, checked[0].shape, preactivations)
-        return self._pass(checked, preactivations, memory)
+        return self._pass(self._checked(A, lengths, h0, memory, preactivations), preactivations, memory)
 
     def resume(
         self, A: ArrayLike, memory: np.ndarray, lengths: ArrayLike | None = None, *, preactivations: bool | None = None
@@ -259,14 +244,12 @@ class GRU(Layer):
 
         ValueError for a layer that dropped out, whose masks are not in the memory.
         """
-        X, lengths, _, p, codes = self._checked(A, lengths, None)
-        self._check_memory(memory, X.shape, preactivations)
-        masks = self._masks(X.shape)
-        if masks or codes is None:
-            raise ValueError("resume: expected a layer that runs compiled and drops nothing out")
+        if not self._on.keys().isdisjoint((*masks.RATES.values(), "masks")):
+            raise ValueError(f"resume: expected a layer that drops nothing out, got {self!r}")
+        X, lengths, _, p, codes = self._checked(A, lengths, None, memory, preactivations)
         keeps = self._keeps(preactivations)
         return GRUPass(
-            self, X, lengths, None, p, codes, masks, reverse=self.reverse, preactivations=keeps, memory=memory, ran=True
+            self, X, lengths, None, p, codes, {}, reverse=self.reverse, preactivations=keeps, memory=memory, ran=True
         )
 
     def cache_numbers(self, m: int, s: int, *, preactivations: bool | None = None) -> int:
@@ -291,18 +274,18 @@ class GRU(Layer):
         self._enter("forward")
         try:
             checked = self._checked(A, lengths, h0)
+            self._forget()  # so that what nobody else holds is used again
+            self.last = last = self._pass(checked)
             gru_compute_shapes(self, checked[0])
             functions = self._functions()
             if not all(map(operator.is_, functions, self._named)):
                 self._named = functions
                 self.activation.update({gate: name_of(f) for gate, f in zip(GATES, functions, strict=True)})
-            before = tuple(self.fc)
-            self._forget()  # so that what nobody else holds is used again
-            self.last = last = self._pass(checked)
             self.fc.update(last.shown())
-            if before != tuple(self.fc):
-                for name in before:
+            if self._shown != tuple(self.fc):
+                for name in self._shown:
                     self.fs.pop(name, None)
+                self._shown = tuple(self.fc)
             if not self.stateful:
                 self.state = last.state
             self.update_shapes(self.fc, self.fs)
@@ -375,11 +358,10 @@ class GRU(Layer):
                 raise RuntimeError("backward: expected a forward before it")
             if dX is None:
                 raise TypeError("dX: expected real numbers, got None")
-            dX = self.last.backward(dX, dstate, self.bc)
+            return self.last.backward(dX, dstate, self.bc)
+        finally:
             self.bs.clear()
             self.update_shapes(self.bc, self.bs)
-            return dX
-        finally:
             self._lock.release()
 
     def compute_gradients(self) -> None:
@@ -399,8 +381,11 @@ class GRU(Layer):
 
     # --- what stands behind them ---
 
-    def _checked(self, A, lengths, h0):
-        """What a run is given, checked: X, lengths, h0, the parameters in the layer's dtype, the activations' codes."""
+    def _checked(self, A, lengths, h0, memory=None, preactivations=None, make=True):
+        """What a run is given, checked: X, lengths, h0, the parameters in the layer's dtype, the activations' codes.
+
+        Parameters are made where there are none, if all else fits.
+        """
         X = rows(sequences(A, "A", self.dtype))
         m, s, e = X.shape
         lengths = lengths_of(lengths, m, s)
@@ -409,16 +394,20 @@ class GRU(Layer):
             h0 = np.ascontiguousarray(real(h0, "h0", (m, u), self.dtype))
         elif on and "stateful" in on and self.state is not None:
             h0 = self._carried(m)
-        if not self.p:
-            self.make(X)
-        p = parameters(self.p, e, u, self.dtype, self.variant, "A")
         if on:
             masks.checked(self.masks, (m, s, e, u), self.dtype)
-        return X, lengths, h0, p, self.codes()
+        codes = self.codes()
+        if memory is not None:
+            self._check_memory(memory, m, s, codes, preactivations)
+        if not self.p:
+            if not make:
+                return None
+            self.make(X)
+        return X, lengths, h0, parameters(self.p, e, u, self.dtype, self.variant, "A"), codes
 
     def validate(self, A: ArrayLike, lengths: ArrayLike | None = None, h0: ArrayLike | None = None) -> None:
-        """Raise what `run` would raise for these arguments."""
-        self._checked(A, lengths, h0)
+        """Raise what `run` would raise for these arguments; makes nothing."""
+        self._checked(A, lengths, h0, make=False)
 
     def _pass(self, checked: tuple[Any, ...], preactivations: bool | None = None, memory: Any = None) -> GRUPass:
         """Run what `_checked` returned."""
@@ -445,17 +434,19 @@ class GRU(Layer):
         return {"zoneout": np.array(on["zoneout"], self.dtype)} if "zoneout" in on else {}
 
     def _keeps(self, preactivations: bool | None) -> bool:
-        return self.preactivations is not False if preactivations is None else preactivations
+        return self.preactivations is not False if preactivations is None else flag(preactivations, "preactivations")
 
-    def _check_memory(self, memory: np.ndarray, shape: tuple[int, ...], preactivations: bool | None) -> None:
-        """Refuse memory that does not hold the caches."""
-        real(memory, "memory", ("n",))
-        due = self.cache_numbers(*shape[:2], preactivations=preactivations)
-        fits = memory.dtype == self.dtype and memory.size >= due
-        if not fits or not memory.flags.c_contiguous or not memory.flags.writeable:
+    def _check_memory(self, memory: Any, m: int, s: int, codes: Any, preactivations: bool | None) -> None:
+        """Refuse memory that cannot hold the caches, and a run in NumPy, whose caches lie elsewhere."""
+        if codes is None or self.recurrent_dropout or "recurrent_masks" in (self.masks or ()):
+            raise ValueError("memory: expected None for a layer that does not run compiled")
+        if not isinstance(memory, np.ndarray):
+            raise TypeError(f"memory: expected an array, got {type(memory).__name__}")
+        due = self.cache_numbers(m, s, preactivations=preactivations)
+        if memory.dtype != self.dtype or memory.ndim != 1 or memory.size < due or not memory.flags.carray:
             raise ValueError(
-                f"memory: expected at least {due} contiguous, writable numbers of {self.dtype}, got {memory.size} of "
-                f"{memory.dtype}"
+                f"memory: expected {due} numbers of {self.dtype} or more in one dimension, aligned, contiguous and "
+                f"writable, got {memory.dtype} {memory.shape}"
             )
 
     def _carried(self, m: int) -> np.ndarray:

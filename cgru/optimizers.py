@@ -68,9 +68,11 @@ class _Optimizer:
         its `o`; where it is not `trainable` nothing happens. RuntimeError where it has no gradients yet.
         """
         if g is None:
+            if not hasattr(p, "trainable"):
+                raise TypeError(f"step: expected a layer, or p, g and state, got {type(p).__name__} alone")
             if not p.trainable:
                 return
-            p, g, state = p.p, _gradients(p), p.o.setdefault("optimizer", {})
+            p, g, state = dict(p.p), _gradients(p), p.o.setdefault("optimizer", {})
         rate = self.rate(fraction)
         factor = 1.0 if self.clip_norm is None else clip_factor(g, float(self.clip_norm))
         own = state.setdefault(type(self).__name__, {})
@@ -105,7 +107,16 @@ def _gradients(layer: Any) -> dict[str, np.ndarray]:
     """The gradient of each parameter of `layer`, under the parameter's name and in its shape."""
     if not layer.g:
         raise RuntimeError("step: expected compute_gradients to be called first")
-    return {name: np.reshape(layer.g["d" + name], np.shape(value)) for name, value in layer.p.items()}
+    found = {}
+    for name, value in layer.p.items():
+        if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or not value.flags.writeable:
+            raise TypeError(f"p[{name!r}]: expected a writable array of floats to update in place")
+        gradient = layer.g.get("d" + name)
+        if gradient is None or np.size(gradient) != value.size:
+            got = "none" if gradient is None else np.shape(gradient)
+            raise ValueError(f"g[{'d' + name!r}]: expected the gradient of p[{name!r}] {value.shape}, got {got}")
+        found[name] = np.reshape(gradient, value.shape)
+    return found
 
 
 def clip_factor(g: Mapping[str, np.ndarray], clip_norm: float) -> float:

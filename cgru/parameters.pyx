@@ -15,7 +15,7 @@ from cgru.core.checks import positive
 from cgru.core.lengths import by_length
 from cgru.core.memory import Buffers
 from cgru.passes import GRUPass
-from cgru.variant import NAMES, RESET_BEFORE, Variant
+from cgru.variant import NAMES, RESET_BEFORE, Variant, by_letter
 from cgru.core.checks cimport entry, real, rows
 
 cnp.import_array()
@@ -47,16 +47,11 @@ cdef _variant(layer):
     return variant if isinstance(variant, Variant) else RESET_BEFORE
 
 
-cdef dict _shapes(e, u):
-    """The shape of a parameter by the first letter of its name."""
-    return {"U": (e, u), "V": (u, u), "b": (1, u), "c": (1, u), "g": (1, 3 * u)}
-
-
 def gru_compute_shapes(layer, A):
     """From the shape of A (m, s, e) and `layer.d['u']` set `d['m'], d['s'], d['e']` and the shapes in `layer.fs`.
 
-    These are X (m, s, e), h (m, s, u) and those of the nine parameters: U (e, u), V (u, u), b (1, u), and chh (1, u) of
-    a `cgru.GRU` with `reset_after`.
+    These are X (m, s, e), h (m, s, u) and those of the nine parameters: U (e, u), V (u, u), b (1, u), and those
+    that the variant of a `cgru.GRU` has beside them.
 
     Raises:
         ValueError: A has not three dimensions, or one of them is zero.
@@ -74,7 +69,7 @@ def gru_compute_shapes(layer, A):
     u = positive(d["u"], "layer.d['u']")
 
     cdef tuple names = _variant(layer).names
-    cdef dict due = _shapes(e, u)
+    cdef dict due = by_letter(e, u)
     cdef str name
 
     d["m"], d["s"], d["e"] = m, s, e
@@ -90,7 +85,7 @@ def gru_compute_shapes(layer, A):
 def gru_initialize_parameters(layer):
     """Fill `layer.p` with Uz, Vz, bz, Ur, Vr, br, Uhh, Vhh, bhh, in this order; biases are zero.
 
-    A `cgru.GRU` with `reset_after` has the bias chh as the last.
+    A `cgru.GRU` of another variant has more behind them; gains begin as ones.
 
     Weights come from `layer.initialization(shape, rng=layer.np_rng)`, drawn in the same order, in the dtype of the
     layer where it has one.
@@ -145,7 +140,7 @@ def gru_compute_gradients(layer):
     cdef cnp.ndarray X = rows(entry(fc, "fc", "X", ("m", "s", "e"), dtype))
     m, s, e = cnp.PyArray_DIM(X, 0), cnp.PyArray_DIM(X, 1), cnp.PyArray_DIM(X, 2)
     u = np.shape(p["Vz"])[0] if np.ndim(p["Vz"]) else 0
-    cdef dict due = _shapes(e, u), caches = {}, g = layer.g, fresh
+    cdef dict due = by_letter(e, u), caches = {}, g = layer.g, fresh
     for name in variant.names:
         entry(p, "p", name, due[name[0]], dtype)
     for name in ("hp", "r", *variant.caches):

@@ -89,8 +89,9 @@ cdef class GRUPass(Pass):
         variant, lengths, reverse, masks: those of the run.
     """
 
-    cdef readonly object variant, state, lengths
-    cdef readonly dict masks
+    cdef readonly object variant, state
+    cdef object _lengths
+    cdef dict _masks  # views: whatever becomes of the arrays that show them
     cdef readonly bint reverse
     cdef bint compiled  # whether `call` has the caches of the run, else they are those of the reference
     cdef bint every, preactivations  # whether A is all states; whether fc shows hh_, z_ and r_
@@ -111,7 +112,8 @@ cdef class GRUPass(Pass):
                  memory=None, bint ran=False):
         """Run X from h0; what is given is trusted: `GRU.run` has checked it. See there for `memory` and `ran`."""
         self.ref, self.p, self.functions = ref(layer), layer.p, None if compiled else layer.callables()
-        self.variant, self.lengths, self.masks = layer.variant, lengths, masks
+        self.variant, self._lengths = layer.variant, lengths
+        self._masks = {name: mask.view() for name, mask in masks.items()}
         self.given, self.X, self.every, self.preactivations = X, X[...], layer.sequences, preactivations
         self.reverse, self.compiled, self.codes, self.ragged = reverse, compiled, codes, by_length(lengths, X.shape[1])
         self.buffers, self.memory, self._bc = Buffers() if buffers is None else buffers, memory, {}
@@ -164,8 +166,8 @@ cdef class GRUPass(Pass):
         call.reverse = self.reverse
         if self.ragged is not None:
             set_lengths(&call, self.ragged[0], self.ragged[1])
-        if "zoneout" in self.masks:
-            set_zoneout(&call, self.masks["zoneout"])
+        if "zoneout" in self._masks:
+            set_zoneout(&call, self._masks["zoneout"])
         return call
 
     cdef int _run(self, dict p) except -1:
@@ -176,8 +178,8 @@ cdef class GRUPass(Pass):
         cdef cnp.ndarray X = self.X, state = _new(2, call.m, call.u, 0, self.X)
         self.state = state
         call.last = view(state)
-        if "input_mask" in self.masks:
-            X = dropping.masked(X, self.masks["input_mask"])
+        if "input_mask" in self._masks:
+            X = dropping.masked(X, self._masks["input_mask"])
         call.X = view(X)
         weights(&w, p, self.variant.names)
         forward.execute(call, &w, k)
@@ -186,24 +188,32 @@ cdef class GRUPass(Pass):
 
     cdef int _define(self, dict p, h0) except -1:
         """The forward pass of the reference: any callable, any option."""
-        self.held = reference.forward(p, self.X, h0, self.lengths, *self.functions, **self._options())
+        self.held = reference.forward(p, self.X, h0, self._lengths, *self.functions, **self._options())
         self.state = self.held["h"][:, 0 if self.reverse else -1].copy()
         return 0
 
     def _options(self):
         """The run's options as the reference knows them."""
-        return {**self.variant.options, "reverse": self.reverse, **self.masks}
+        return {**self.variant.options, "reverse": self.reverse, **self._masks}
 
     cdef object _returned(self):
         """What `forward` returns."""
         if not self.every:
             return self.state
-        h = self.held["h"]
-        return h if self.lengths is None else np.where(mask(self.lengths, h.shape[1]), h, h.dtype.type(0))
+        h = self.held["h"].view()
+        return h if self._lengths is None else np.where(mask(self._lengths, h.shape[1]), h, h.dtype.type(0))
 
     @property
     def layer(self):
         return self.ref()
+
+    @property
+    def lengths(self):
+        return None if self._lengths is None else self._lengths.copy()
+
+    @property
+    def masks(self):
+        return {name: mask.view() for name, mask in self._masks.items()}
 
     @property
     def fc(self):
@@ -220,8 +230,7 @@ cdef class GRUPass(Pass):
             hidden = () if self.preactivations else PREACTIVATIONS
             fc = {name: array[...] for name, array in self.held.items() if name not in hidden}
         fc["X"] = self.given
-        for name, array in self.masks.items():
-            fc[name] = array[...]
+        fc.update(self.masks)
         fc["A"] = self.A
         return fc
 
@@ -236,12 +245,12 @@ cdef class GRUPass(Pass):
         TypeError or ValueError for what does not fit; RuntimeError where the derivative of another activation than that
         of the run would need pre-activations that were not kept.
         """
+        p, compiled = self.ready()
         m, s, u = self._shape()
         if dA is not None:
             dA = real(dA, "dX", (m, s, u) if self.every else (m, u), self.X.dtype)
         if dstate is not None:
             dstate = real(dstate, "dstate", (m, u), self.X.dtype)
-        p, compiled = self.ready()
         self._bc, self.went = {}, None
         if into is not None:
             into.clear()
@@ -256,6 +265,8 @@ cdef class GRUPass(Pass):
 
     def ready(self):
         """The layer's parameters, checked, and whether to go back compiled; raises what `backward` would for them."""
+        if self.held is None:
+            raise RuntimeError("backward: expected a pass that a layer's run returned")
         layer = self.ref()
         p = self.p if layer is None else layer.p
         p = parameters(p, self.call.e, self.call.u, self.X.dtype, self.variant, "fc['X']")
@@ -271,10 +282,10 @@ cdef class GRUPass(Pass):
         if self.reverse:
             last = np.s_[:, 0]
         else:
-            last = np.s_[:, -1] if self.lengths is None else (np.arange(m), self.lengths - 1)
+            last = np.s_[:, -1] if self._lengths is None else (np.arange(m), self._lengths - 1)
         if dA is not None and dA.ndim == 3:
-            if self.lengths is not None:
-                dA = np.where(mask(self.lengths, s), dA, dA.dtype.type(0))
+            if self._lengths is not None:
+                dA = np.where(mask(self._lengths, s), dA, dA.dtype.type(0))
             elif dstate is not None:
                 dA = dA.copy()
             if dstate is not None:
@@ -309,10 +320,10 @@ cdef class GRUPass(Pass):
         call.dh_, call.dhh_, call.dz_, call.dr_ = view(bc["dh_"]), view(bc["dhh_"]), view(bc["dz_"]), view(bc["dr_"])
         weights(&w, p, self.variant.names)
         backward.execute(&call, &w, kernels(size))
-        if self.reverse and self.lengths is not None:  # dL/dh0 of a short sample stands where its padding begins
-            bc["dhn"] = np.where(mask(self.lengths, s), dhn, np.zeros(1, dtype))
-        if "input_mask" in self.masks:
-            dX *= self.masks["input_mask"][:, None]
+        if self.reverse and self._lengths is not None:  # dL/dh0 of a short sample stands where its padding begins
+            bc["dhn"] = np.where(mask(self._lengths, s), dhn, np.zeros(1, dtype))
+        if "input_mask" in self._masks:
+            dX *= self._masks["input_mask"][:, None]
         self._bc = dict(bc)
         self.back, self.went = call, bc
         return 0
@@ -323,7 +334,7 @@ cdef class GRUPass(Pass):
         fc = self._own_caches() if self.compiled else self.held
         layer = self.ref()
         functions = self.functions if layer is None else layer.callables()
-        bc = reference.backward(p, fc, dA, self.lengths, *functions, **self._options())
+        bc = reference.backward(p, fc, dA, self._lengths, *functions, **self._options())
         for name in ("hp", "r", *self.variant.caches):
             bind(&call, name, fc[name])
         for name in ("dhh_", "dz_", "dr_", *self.variant.gradients):
@@ -339,7 +350,7 @@ cdef class GRUPass(Pass):
             raise RuntimeError("dh0: expected a backward after the last forward")
         m, s, _ = self._shape()
         dh = self._own(self.back.dh) if self.back.dh.data else self.went["dh"]  # which nobody else has
-        return dh[np.arange(m), ends(m, s, self.lengths, self.reverse)[0]]
+        return dh[np.arange(m), ends(m, s, self._lengths, self.reverse)[0]]
 
     # --- gradients ---
 
@@ -356,12 +367,13 @@ cdef class GRUPass(Pass):
             raise RuntimeError("compute_gradients: bc['dhh_'] is missing; expected a backward after the last forward")
         if into is not None:
             into.clear()  # else the layer itself would hold the arrays of the last call
-        if "recurrent_masks" in self.masks:
-            g = reference.gradients(self.p, self.held, went, self.lengths, **self._options())
+        if "recurrent_masks" in self._masks:
+            own = {name: np.empty(due, X.dtype) for name, due in self.variant.shapes(call.e, call.u).items()}
+            g = reference.gradients(own, self.held, went, self._lengths, **self._options())
         else:
             g = self.buffers.take_gradients(self.variant, call.e, call.u, X.dtype)
-            if "input_mask" in self.masks:
-                X = dropping.masked(X, self.masks["input_mask"])
+            if "input_mask" in self._masks:
+                X = dropping.masked(X, self._masks["input_mask"])
             call.X = view(X)
             targets(&to, g)
             gradients.execute(&call, &to, kernels(cnp.PyArray_ITEMSIZE(X)))

@@ -7,9 +7,21 @@ u unit cells. The equations of all stand in cgru/reference.py.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from typing import Any
 
-__all__ = ["LAYER_NORM", "NAMES", "RESET_AFTER", "RESET_BEFORE", "VARIANTS", "Variant", "named", "variant_of"]
+__all__ = [
+    "LAYER_NORM",
+    "NAMES",
+    "RESET_AFTER",
+    "RESET_BEFORE",
+    "VARIANTS",
+    "Kind",
+    "Variant",
+    "by_letter",
+    "named",
+    "variant_of",
+]
 
 
 @dataclass(frozen=True)
@@ -34,7 +46,7 @@ class Variant:
 
     def shapes(self, e: int, u: int) -> dict[str, tuple[int, int]]:
         """The shape of each parameter: U (e, u), V (u, u), b and c (1, u), g (1, 3 u)."""
-        due = {"U": (e, u), "V": (u, u), "b": (1, u), "c": (1, u), "g": (1, 3 * u)}
+        due = by_letter(e, u)
         return {name: due[name[0]] for name in self.names}
 
     def width(self, name: str, u: int) -> int:
@@ -53,6 +65,12 @@ class Variant:
 
     def __str__(self) -> str:
         return self.name
+
+
+@lru_cache
+def by_letter(e: int, u: int) -> dict[str, tuple[int, int]]:
+    """The shape of a parameter by the first letter of its name; not to be changed."""
+    return {"U": (e, u), "V": (u, u), "b": (1, u), "c": (1, u), "g": (1, 3 * u)}
 
 
 _NINE = ("Uz", "Vz", "bz", "Ur", "Vr", "br", "Uhh", "Vhh", "bhh")
@@ -85,3 +103,19 @@ def named(value: Variant | str, argument: str = "variant") -> Variant:
     if not isinstance(value, str) or value not in VARIANTS:
         raise ValueError(f"{argument}: expected one of {', '.join(VARIANTS)}, got {value!r}")
     return VARIANTS[value]
+
+
+class Kind:
+    """What is so or not in a layer's variant; where it is set, another variant is chosen."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, layer: Any, owner: type) -> Any:
+        return self if layer is None else getattr(layer.variant, self.name)
+
+    def __set__(self, layer: Any, value: bool) -> None:
+        if not isinstance(value, bool):
+            raise TypeError(f"{self.name}: expected True or False, got {type(value).__name__}")
+        if value != getattr(layer.variant, self.name):
+            layer.variant = variant_of(**{self.name: value})

@@ -13,6 +13,7 @@ from helpers import ODD, TOLERANCE, assert_close, check_slopes, random_batch, ra
 import cgru
 from cgru import reference
 from cgru.parameters import gru_compute_gradients
+from cgru.variant import LAYER_NORM, RESET_AFTER, RESET_BEFORE
 
 RATES = {"dropout": 0.4, "recurrent_dropout": 0.3, "zoneout": 0.2}
 MASKS = ("input_mask", "recurrent_masks", "zoneout")
@@ -562,3 +563,34 @@ def test_options_that_are_off_are_not_stored(tmp_path):
     assert not {"reverse", "zoneout", "recurrent_dropout"} & set(description)
     loaded = cgru.load(tmp_path / "model").layers[0]
     assert (loaded.stateful, loaded.state) == (True, None)
+
+
+def test_the_flags_of_a_variant():
+    layer = cgru.GRU(4, reset_after=True)
+    layer.layer_norm = False  # as it is
+    assert layer.variant is RESET_AFTER
+    layer.layer_norm = True
+    assert layer.variant is LAYER_NORM
+    layer.reset_after = True
+    assert layer.variant is LAYER_NORM
+    layer.reset_after = False
+    assert layer.variant is RESET_BEFORE
+    both = cgru.Bidirectional(cgru.GRU(4))
+    both.reset_after = True
+    assert [half.variant for half in both.cells] == [RESET_AFTER] * 2
+    assert both.reset_after
+
+
+@pytest.mark.parametrize("harm", [{"masks": {"bad": 1}}, {"activate": "nope"}, {"activate": 3}])
+def test_what_is_refused_makes_no_parameters(harm):
+    layer = cgru.GRU(4, rng=0)
+    both = cgru.Bidirectional(cgru.GRU(4, rng=0))
+    for name, value in harm.items():
+        setattr(layer, name, value)
+        setattr(both.backward_layer, name, value)
+    for call in (layer.forward, layer.predict, layer.run, both.forward, both.predict):
+        with pytest.raises((TypeError, ValueError)):
+            call(np.ones((3, 5, 2)))
+    assert not layer.p
+    assert not both.p
+    assert layer.d == {"u": 4}

@@ -223,9 +223,23 @@ def test_memory_that_does_not_fit():
         for call in (lambda memory: layer.run(X, memory=memory), lambda memory: layer.resume(X, memory)):
             with pytest.raises(ValueError, match="memory: expected"):
                 call(memory)
-    for options in ({"zoneout": 0.1}, SWISH):
-        with pytest.raises(ValueError, match="resume"):
-            random_layer(3, 4, **options).resume(X, np.empty(count))
+    odd = np.frombuffer(bytearray(8 * count + 1), np.float64, count, 1)
+    for memory, error in ((odd, ValueError), ([0.0] * count, TypeError)):
+        with pytest.raises(error, match="memory: expected"):
+            layer.run(X, memory=memory)
+    dropping = random_layer(3, 4, zoneout=0.1)
+    before = dropping.np_rng.bit_generator.state
+    with pytest.raises(ValueError, match="resume: expected a layer that drops nothing out"):
+        dropping.resume(X, np.empty(count))
+    assert dropping.np_rng.bit_generator.state == before
+    for options in (SWISH, {"recurrent_dropout": 0.2}):
+        with pytest.raises(ValueError, match="memory: expected None for a layer that does not run compiled"):
+            random_layer(3, 4, **options).run(X, memory=np.empty(count))
+    fresh = cgru.GRU(4)
+    with pytest.raises(ValueError, match="memory"):
+        fresh.run(X, memory=np.empty(1))
+    assert not fresh.p
+    assert fresh.d == {"u": 4}
 
 
 # --- what is done to the dicts ---
@@ -256,24 +270,26 @@ def rebound(cache, name):
 @pytest.mark.parametrize("do", [reshaped, restrided, turned, deleted, rebound])
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("options", [{}, {"zoneout": 0.3, "dropout": 0.2}, {"recurrent_dropout": 0.3}, SWISH])
-@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.parametrize(("m", "s", "ragged"), [(31, 5, False), (31, 5, True), (1, 7, False), (9, 1, False)])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_nothing_that_is_done_to_the_dicts_reaches_a_pass(do, variant, options, ragged):
+def test_nothing_that_is_done_to_the_dicts_reaches_a_pass(do, variant, options, m, s, ragged):
+    harmed = []
+
     def step(harm):
         layer = random_layer(2, 3, sequences=True, **variant, **options)
-        X, lengths, h0 = random_batch(31, 5, 2, 3, ragged)
+        X, lengths, h0 = random_batch(m, s, 2, 3, ragged)
         X = X.copy()
         made = {}
         made["A"] = np.array(layer.forward(X, lengths, h0))
         harm(layer.fc)
-        made["dX"] = np.array(layer.backward(np.cos(np.arange(31 * 5 * 3.0)).reshape(31, 5, 3)))
+        made["dX"] = np.array(layer.backward(np.cos(np.arange(m * s * 3.0)).reshape(m, s, 3)))
         harm(layer.bc)
         harm(layer.fc)
         made["dh0"] = np.array(layer.dh0)
         layer.compute_gradients()
         made |= copied(layer.g)
         harm(layer.g)
-        made["again"] = np.array(layer.backward(np.cos(np.arange(31 * 5 * 3.0)).reshape(31, 5, 3)))
+        made["again"] = np.array(layer.backward(np.cos(np.arange(m * s * 3.0)).reshape(m, s, 3)))
         layer.compute_gradients()
         return made | {"second " + name: np.array(value) for name, value in layer.g.items()}
 
@@ -282,19 +298,61 @@ def test_nothing_that_is_done_to_the_dicts_reaches_a_pass(do, variant, options, 
             if isinstance(cache.get(name), np.ndarray) and cache[name].ndim and cache[name].flags.writeable:
                 try:
                     do(cache, name)
+                    harmed.append(name)
                 except (AttributeError, ValueError):  # NumPy allows it for some memory alone
                     cache[name] = None
 
     assert_same(step(harm), step(lambda cache: None))
+    assert len(set(harmed)) > (3 if m > 1 and s > 1 else 8)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_mask_of_another_shape_reads_no_foreign_memory():
-    layer = random_layer(2, 3, zoneout=0.5)
-    X, _, _ = random_batch(20000, 1, 2, 3, False)
-    layer.forward(X)
-    layer.fc["zoneout"].shape = (1, 20000, 3)
-    layer.backward(np.ones((20000, 3)))
-    layer.compute_gradients()
+    def step(harm):
+        layer = random_layer(2, 3, zoneout=0.5)
+        layer.forward(random_batch(20000, 1, 2, 3, False)[0])
+        if harm:
+            layer.fc["zoneout"].shape = (1, 20000, 3)
+        dX = layer.backward(np.ones((20000, 3)))
+        layer.compute_gradients()
+        return {"dX": dX, **layer.g}
+
+    assert_same(step(True), step(False))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("options", [{"zoneout": 0.3}, {"dropout": 0.4}, {"recurrent_dropout": 0.3}])
+def test_what_a_pass_shows_of_its_masks_and_lengths_is_not_what_it_reads(options):
+    def step(harm):
+        layer = random_layer(2, 3, sequences=True, **options)
+        X, lengths, h0 = random_batch(4, 5, 2, 3, True)
+        handed = layer.run(X, lengths, h0).masks
+        layer.masks = {name: np.array(mask) for name, mask in handed.items()}
+        ran = layer.run(X, lengths, h0)
+        if harm:
+            ran.masks.clear()
+            ran.lengths[...] = 1
+            for mask in (*ran.masks.values(), *(ran.fc[name] for name in ran.masks), *layer.masks.values()):
+                mask.shape = (mask.size,)
+            gc.collect()
+        return gone_back(ran)
+
+    assert_same(step(True), step(False))
+
+
+def test_recurrent_masks_need_no_parameters_for_the_gradients():
+    layer = random_layer(2, 3, recurrent_dropout=0.3, sequences=True)
+    ran = layer.run(random_batch(4, 5, 2, 3, False)[0])
+    ran.backward(np.ones((4, 5, 3)))
+    due = copied(ran.gradients())
+    layer.p.clear()
+    assert_same(ran.gradients(), due)
+
+
+def test_a_pass_that_nothing_returned():
+    for call in ("backward", "gradients"):
+        with pytest.raises(RuntimeError, match="expected a"):
+            getattr(GRUPass.__new__(GRUPass), call)()
 
 
 def test_values_that_are_written_count():

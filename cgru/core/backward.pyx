@@ -1,6 +1,6 @@
 """The layer backward: one step, then the sequence as a loop of it. The equations are those of cgru/reference.py.
 
-Whatever is given here is trusted: layer.py has checked it. All arrays are of one dtype, float32 or float64.
+Whatever is given here is trusted: the layer has checked it. All arrays are of one dtype, float32 or float64.
 """
 
 cimport numpy as cnp
@@ -12,6 +12,9 @@ from cgru.core.kernels cimport (
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.threads cimport block_rows, share, threads_for
+
+cdef extern from "Python.h":
+    int PyErr_CheckSignals() except -1
 
 cnp.import_array()
 
@@ -238,6 +241,8 @@ cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) 
     cdef char *rows = <char *>work.take(some * row)
     cdef Backward b
     for start in range(0, call.m, some):
+        if start:
+            PyErr_CheckSignals()
         with nogil:
             prepare(&b, k, call, packed, rows - start * row * k.size, w if start == 0 else NULL)
         b.start, b.stop = start, min(start + some, call.m)

@@ -9,6 +9,8 @@ import numpy as np
 
 cimport numpy as cnp
 
+from cgru.variant import by_letter
+
 cnp.import_array()
 
 
@@ -208,7 +210,7 @@ def parameters(dict p, e, u, cnp.dtype dtype, variant, source="p"):
     """
     if not p:
         raise RuntimeError("p: empty; expected compute_shapes and initialize_parameters before this call")
-    cdef dict due = {"U": (e, u), "V": (u, u), "b": (1, u), "c": (1, u), "g": (1, 3 * u)}, checked = {}
+    cdef dict due = by_letter(e, u), checked = {}
     cdef str name
     for name in variant.names:
         if name not in p:

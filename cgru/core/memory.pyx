@@ -92,7 +92,7 @@ cdef class Buffers:
         return views
 
     cdef tuple _free(self, str name, int ndim, const cnp.npy_intp *shape, cnp.dtype dtype):
-        """The views of that name; None where the first has another shape or dtype, or one is held or was changed."""
+        """The views of that name; None where their shape or dtype is another, or one is held or was changed."""
         cdef PyObject *found = PyDict_GetItem(self.kept, name)
         if found == NULL:
             return None
@@ -101,13 +101,14 @@ cdef class Buffers:
         cdef PyObject *view = PyTuple_GET_ITEM(views, 0)
         if Py_REFCNT(cnp.PyArray_BASE(<cnp.ndarray>view)) > count or not _laid_out(<cnp.ndarray>view, layouts[0]):
             return None
-        if (memcmp(cnp.PyArray_DIMS(<cnp.ndarray>view), shape, ndim * sizeof(cnp.npy_intp))
-                or cnp.PyArray_TYPE(<cnp.ndarray>view) != dtype.type_num):
+        if memcmp(cnp.PyArray_DIMS(<cnp.ndarray>view), shape, ndim * sizeof(cnp.npy_intp)):
             return None
         for i in range(count):
             view = PyTuple_GET_ITEM(views, i)
             if (Py_REFCNT(view) > 1 or not cnp.PyArray_ISWRITEABLE(<cnp.ndarray>view)
-                    or not _laid_out(<cnp.ndarray>view, layouts[i])):
+                    or not _laid_out(<cnp.ndarray>view, layouts[i])
+                    or cnp.PyArray_TYPE(<cnp.ndarray>view) != dtype.type_num
+                    or not cnp.PyArray_ISNOTSWAPPED(<cnp.ndarray>view)):
                 return None
         return views
 

@@ -16,8 +16,7 @@ from cgru.bidirectional import PREFIXES
 from cgru.interop.gates import ONNX
 from cgru.interop.onnx_reader import Reader
 from cgru.interop.onnx_to import MARK, onnx_package, to_onnx
-from cgru.network import Network
-from cgru.network import files as persistence
+from cgru.network import Network, files
 from cgru.variant import named
 
 __all__ = ["from_onnx"]
@@ -84,7 +83,7 @@ def _own(onnx: Any, proto: Any) -> Network | None:
         found = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
         model = json.loads(mark.pop("model"))
         arrays, dtype = _unstacked(found, model["layers"])
-        layers, settings, standardisation = persistence.unpacked({"model": np.array(json.dumps(model)), **arrays})
+        layers, settings, standardisation = files.unpacked({"model": np.array(json.dumps(model)), **arrays})
         net = Network(layers, **settings)
         if standardisation:
             net.mean, net.scale = standardisation["mean"], standardisation["scale"]

@@ -21,8 +21,7 @@ from cgru.layers.dropout import Dropout
 from cgru.layers.embedding import Embedding
 from cgru.layers.flip import Flip
 from cgru.layers.pool import Pool
-from cgru.network import Network, chain
-from cgru.network import files as persistence
+from cgru.network import Network, chain, files
 
 __all__ = ["ACTIVATIONS", "MARK", "onnx_package", "to_onnx"]
 
@@ -77,7 +76,7 @@ def to_onnx(
     settings, mean, scale = {"loss": None, "class_names": None, "seed": None}, None, None
     if isinstance(net, Network):
         settings, mean, scale = {name: getattr(net, name) for name in settings}, net.mean, net.scale
-    model = str(persistence.packed(layers, settings, {})["model"])
+    model = str(files.packed(layers, settings, {})["model"])
     graph = Graph(onnx, dtype, layout, lengths, states)
     A = graph.standardised("X", mean, scale)
     for i, layer in enumerate(layers):

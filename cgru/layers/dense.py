@@ -127,6 +127,7 @@ class Dense(Layer):
     def _checked(self, A: Any, lengths: Any) -> tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray]:
         """X, which of its steps are real (None: all), W and b."""
         X, steps = unpadded(floats(A, self.dtype), lengths)
+        self.code  # noqa: B018 - which may be refused, as long as nothing is made
         self.make(X)
         W, b = self.weights()
         if X.shape[-1] != len(W):

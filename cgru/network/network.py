@@ -19,8 +19,7 @@ from cgru.core.checks import positive, real
 from cgru.core.lengths import mask
 from cgru.layers.dense import Dense
 from cgru.layers.layer import Layer
-from cgru.network import chain
-from cgru.network import files as persistence
+from cgru.network import chain, files
 from cgru.network.fit import Fit, check, scores
 from cgru.network.history import Epoch, History
 from cgru.network.samples import labelled, set_aside, taken
@@ -88,7 +87,8 @@ class Network:
         self._shuffler = np.random.default_rng(shuffle_seed)
         self._lock = threading.RLock()
         for layer, own in zip(self.layers, self._layer_seeds, strict=True):
-            layer.dtype = self.dtype
+            given = layer.given
+            layer.dtype, layer.given = self.dtype, given  # it was given none for all that
             _give_generator(layer, own)
 
     def __repr__(self) -> str:
@@ -233,7 +233,7 @@ class Network:
         the history. RuntimeError where there are no parameters yet; ValueError for a layer, activation or
         initializer that is not from this package, before any file is touched.
         """
-        persistence.write(
+        files.write(
             path,
             self.layers,
             {"loss": self.loss, "class_names": self.class_names, "seed": self.seed},
@@ -351,11 +351,11 @@ def load(path: str | os.PathLike[str]) -> Network:
     Its optimizer is `Adam()`; set `optimizer` for another. ValueError for a file that is damaged, foreign or of a
     newer format; OSError (FileNotFoundError, ...) where it cannot be read.
     """
-    layers, settings, standardisation = persistence.read(path)
+    layers, settings, standardisation = files.read(path)
     try:
         net = Network(layers, **settings)
     except (TypeError, ValueError) as error:
-        raise persistence.refused(path, error) from None
+        raise files.refused(path, error) from None
     if standardisation:
         net.mean, net.scale = standardisation["mean"], standardisation["scale"]
     return net

@@ -94,3 +94,12 @@ def test_a_buffer_whose_shape_was_set_is_left_alone(take, change):
     del due
     fresh = take(buffers)
     assert (fresh.shape, fresh.strides) == layout
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("dtype", [">f8", np.int64])
+@pytest.mark.parametrize("place", [0, 2])
+def test_a_buffer_whose_dtype_was_set_is_left_alone(dtype, place):
+    buffers = Buffers()
+    buffers.take_states("a", *SIZES)[place].dtype = dtype
+    assert all(view.dtype == np.float64 and view.dtype.isnative for view in buffers.take_states("a", *SIZES))

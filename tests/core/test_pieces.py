@@ -98,3 +98,20 @@ def test_a_long_call_answers_a_signal(what, m):
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no alarms on this system")
+def test_a_call_of_many_samples_answers_a_signal():
+    p = random_parameters(RESET_BEFORE, 1, 8, np.float32)
+    arrays = {"X": np.zeros((3_000_000, 8, 1), np.float32), "last": np.empty((3_000_000, 8), np.float32)}
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        start = time.monotonic()
+        with pytest.raises(AlarmError):
+            forward.run(RESET_BEFORE, p, arrays, CODES)
+        assert time.monotonic() - start < 1.5
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import cgru
-from cgru.network import files as persistence
+from cgru.network import files
 from cgru.variant import VARIANTS
 
 RNG = np.random.default_rng(0)
@@ -106,7 +106,7 @@ def test_an_unfitted_network_that_has_seen_data(tmp_path):
 def test_the_file_says_what_it_is(model):
     net, path = model
     with np.load(path, allow_pickle=False) as npz:
-        assert npz["format"] == persistence.FORMAT == 1
+        assert npz["format"] == files.FORMAT == 1
         description = json.loads(str(npz["model"]))
         np.testing.assert_array_equal(npz["1.Vhh"], net.layers[1].p["Vhh"])
         np.testing.assert_array_equal(npz["mean"], net.mean)
@@ -285,7 +285,7 @@ def test_a_description_that_is_too_long(tmp_path, monkeypatch):
     with np.load(tmp_path / "model") as npz:
         length = len(str(npz["model"]))
     for longest in (length, length - 1):
-        monkeypatch.setattr(persistence, "LONGEST", longest)
+        monkeypatch.setattr(files, "LONGEST", longest)
         if longest == length:
             net.save(tmp_path / "other")
             cgru.load(tmp_path / "other")
@@ -297,7 +297,7 @@ def test_a_description_that_is_too_long(tmp_path, monkeypatch):
 
 def test_no_layer_with_parameters():
     with pytest.raises(ValueError, match=r"^layers: expected one that has parameters"):
-        persistence.packed([cgru.Flip()], {}, {})
+        files.packed([cgru.Flip()], {}, {})
 
 
 # --- what is refused ---
@@ -515,7 +515,7 @@ def test_no_memory_is_no_damage(model, monkeypatch):
     def none(*arguments, **options):
         raise MemoryError
 
-    monkeypatch.setattr(persistence, "Archive", none)
+    monkeypatch.setattr(files, "Archive", none)
     with pytest.raises(MemoryError):
         cgru.load(model[1])
 
