@@ -19,6 +19,7 @@ from cgru.initializers import orthogonal, standard_normal, xavier
 from cgru.layers import Dense, Dropout, Embedding, Flip, Pool
 from cgru.network import Epoch, History, Network, load
 from cgru.optimizers import SGD, Adam
+from cgru.passes import Pass
 from cgru.stream import Stream
 
 __all__ = [
@@ -34,8 +35,9 @@ __all__ = [
     "Flip",
     "History",
     "Network",
-    "Stream",
+    "Pass",
     "Pool",
+    "Stream",
     "__version__",
     "datasets",
     "elu",

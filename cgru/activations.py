@@ -106,15 +106,16 @@ def softmax(x, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None
 NAMED: dict[str, Activation] = {f.__name__: f for f in (identity, relu, lrelu, elu, sigmoid, tanh, softmax)}
 
 
-def named(value: Any, argument: str) -> Activation:
-    """`value`, a callable, or the function of this module that it names; TypeError or ValueError for anything else."""
-    return names.named(value, argument, NAMED)
-
-
 _OURS = frozenset(NAMED.values())
 _TUNED = {lrelu, elu, softmax}
 # The order of enum cgru_activation in simd/cgru.h.
 CODES: dict[Activation, int] = {f: code for code, f in enumerate((identity, relu, lrelu, elu, sigmoid, tanh))}
+ELEMENTWISE = {name: f for name, f in NAMED.items() if f in CODES}
+
+
+def named(value: Any, argument: str, known: Mapping[str, Activation] = NAMED) -> Activation:
+    """`value`, a callable, or the one of `known` that it names; TypeError or ValueError for anything else."""
+    return names.named(value, argument, known)
 
 
 def name_of(f: Activation) -> str:

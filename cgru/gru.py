@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from cgru import activations, initializers, reference
-from cgru.activations import Activation, bind, code_of, name_of, ours, sigmoid, softmax, tanh, tuned
+from cgru.activations import ELEMENTWISE, Activation, bind, code_of, name_of, ours, sigmoid, softmax, tanh, tuned
 from cgru.core import masks
 from cgru.core.checks import callable_, flag, lengths_of, mapping, parameters, positive, rate, real, rows, sequences
 from cgru.core.lengths import ends, mask
@@ -141,9 +141,9 @@ class GRU(Layer):
     ) -> None:
         super().__init__(rng, dtype)
         self.d["u"] = positive(unit_cells, "unit_cells")
-        self.activate = activations.named(activate, "activate")
-        self.activate_update = activations.named(activate_update, "activate_update")
-        self.activate_reset = activations.named(activate_reset, "activate_reset")
+        self.activate = activations.named(activate, "activate", ELEMENTWISE)
+        self.activate_update = activations.named(activate_update, "activate_update", ELEMENTWISE)
+        self.activate_reset = activations.named(activate_reset, "activate_reset", ELEMENTWISE)
         self.initialization = initializers.named(initialization, "initialization")
         self.clip_gradients = clip_gradients
         self.sequences = sequences

@@ -135,6 +135,19 @@ def spelled_out(Y: np.ndarray, k: int) -> np.ndarray:
     return rows
 
 
+def _numbers(y: Any, name: str) -> np.ndarray:
+    """`y` as real numbers; TypeError, with the way from names to numbers, for strings."""
+    try:
+        return checks.real(y, name)
+    except TypeError:
+        if np.asarray(y).dtype.kind not in "US":
+            raise
+        raise TypeError(
+            f"{name}: expected real numbers, got strings; classes go by number: "
+            f"class_names, {name} = np.unique({name}, return_inverse=True)"
+        ) from None
+
+
 def step_targets(y: Any, real: np.ndarray, k: int, loss: str, name: str = "y") -> np.ndarray:
     """`y` for outputs at all steps: integer classes (m, s), else float64 (m, s, k).
 
@@ -143,7 +156,7 @@ def step_targets(y: Any, real: np.ndarray, k: int, loss: str, name: str = "y") -
     What `targets` takes for a sample holds here for a step: cross_entropy takes integers (m, s) or probabilities
     (m, s, k), and so on.
     """
-    array = checks.real(y, name)
+    array = _numbers(y, name)
     flat = array.ndim == 2 and (k == 1 or loss == "cross_entropy")
     if array.shape != (*real.shape, k) and not (flat and array.shape == real.shape):
         m, s = real.shape
@@ -164,7 +177,7 @@ _CLASSES = {
 
 def compact(y: Any, m: int, k: int, loss: str, name: str) -> tuple[np.ndarray, np.ndarray | None]:
     """What `targets` returns, but that for cross_entropy classes (m,) stand in the place of rows of 0 and 1 (m, k)."""
-    array = checks.real(y, name)
+    array = _numbers(y, name)
     whole = array.dtype.kind in ("iub" if loss == "binary_cross_entropy" else "iu")
     if loss == "cross_entropy" and array.ndim == 1 and not whole:
         raise TypeError(

@@ -45,6 +45,9 @@ cdef class Pass:
     def __init__(self, A, dict fc not None):
         self.A, self._fc, self._bc = A, fc, {}
 
+    def __repr__(self):
+        return f"{type(self).__name__}(A {np.shape(self.A)}{', gone back' if self._bc else ''})"
+
     @property
     def fc(self):
         return self._fc
@@ -364,7 +367,7 @@ cdef class GRUPass(Pass):
         cdef cnp.ndarray X = self.X
         cdef dict went = self.went, g  # held here, whatever another thread does with this pass
         if went is None:
-            raise RuntimeError("compute_gradients: bc['dhh_'] is missing; expected a backward after the last forward")
+            raise RuntimeError("gradients: bc['dhh_'] is missing; expected a backward after the last forward")
         if into is not None:
             into.clear()  # else the layer itself would hold the arrays of the last call
         if "recurrent_masks" in self._masks:

@@ -326,3 +326,15 @@ def test_hits():
     assert losses.hits(np.roll(ONE_HOT, 1, axis=1), ONE_HOT, "cross_entropy") == 0
     assert losses.hits(np.array([[0.6, 0.6], [0.4, 0.4]]), np.array([[1, 0], [0, 0]]), "binary_cross_entropy") == 1.5
     assert losses.hits(Z, Z, "mean_squared_error") is None
+
+
+@pytest.mark.parametrize("y", [np.array(["up", "down"]), ["up", "down"], np.array([b"up", b"down"])])
+def test_names_of_classes_are_refused_with_the_way_out(y):
+    for call in (
+        lambda: losses.targets(y, 2, 2, "cross_entropy"),
+        lambda: losses.step_targets([y], np.ones((1, 2), bool), 2, "cross_entropy"),
+    ):
+        with pytest.raises(
+            TypeError, match=r"y: expected real numbers, got strings; .*np\.unique\(y, return_inverse=True\)"
+        ):
+            call()

@@ -382,6 +382,14 @@ def test_a_pickle_has_no_caches():
     np.testing.assert_array_equal(other.forward(X), layer.forward(X))
 
 
+def test_repr():
+    ran = random_layer(2, 3).run(np.ones((4, 5, 2)))
+    assert repr(ran) == "GRUPass(A (4, 3))"
+    ran.backward(None)
+    assert repr(ran) == "GRUPass(A (4, 3), gone back)"
+    assert isinstance(ran, cgru.Pass)
+
+
 def test_float32_of_float64_inputs():
     layer = random_layer(2, 3, dtype=np.float32)
     X, _, h0 = random_batch(4, 5, 2, 3, False)
