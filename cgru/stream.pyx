@@ -18,7 +18,7 @@ from cgru.gru import GRU
 from cgru.network import Network
 from cgru.layers.pool import Pool
 from cgru.cell cimport cgru_cell, pointer, step_double, step_float, workspace_bytes
-from cgru.core.linear cimport Linear
+from cgru.core.linear cimport Linear, LinearCall, execute
 
 cnp.import_array()
 
@@ -73,14 +73,16 @@ cdef class _Linear(_Stage):
     """A Dense layer."""
 
     cdef Linear linear
+    cdef LinearCall call
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
         self.linear = Linear(*layer.weights(), layer.code)
         _Stage.__init__(self, m, self.linear.n, self.linear.u, layer.dtype, given)
+        cdef void *out = cnp.PyArray_DATA(self.out)
+        self.linear.prepare(&self.call, cnp.PyArray_DATA(self.given), self.n, m, out, out)
 
     cdef void run(self) noexcept:
-        cdef void *out = cnp.PyArray_DATA(self.out)
-        self.linear.run(cnp.PyArray_DATA(self.given), self.n, self.m, out, out)
+        execute(&self.call)
 
 
 cdef class Stream:

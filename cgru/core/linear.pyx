@@ -25,16 +25,6 @@ SOFTMAX_CODE = SOFTMAX
 
 cdef double SHORT = 1e4  # operations that are over before another thread could take the GIL
 
-cdef struct Work:
-    const cgru_kernels *k
-    cgru_call call
-    cgru_product product
-    cgru_activation activate
-    char *Z
-    char *A  # NULL: not wanted
-    Py_ssize_t rows  # of a part
-
-
 cdef floating _most(const floating *z, Py_ssize_t n) noexcept nogil:
     """The largest number, by four chains; of NaN and others some number."""
     cdef floating[4] most = [z[0], z[0], z[0], z[0]]
@@ -98,7 +88,7 @@ cdef void _softmax(const cgru_kernels *k, const floating *z, floating *a, Py_ssi
 
 cdef void _part(void *given, Py_ssize_t part) noexcept nogil:
     """The rows of one part."""
-    cdef Work *work = <Work *>given
+    cdef LinearCall *work = <LinearCall *>given
     cdef Py_ssize_t u = work.product.columns, row = part * work.rows
     cdef Py_ssize_t m = min(work.rows, work.call.m - row), start = row * u * work.k.size
     work.k.product(&work.product, 0, row, m)
@@ -110,6 +100,18 @@ cdef void _part(void *given, Py_ssize_t part) noexcept nogil:
         _softmax(work.k, <float *>(work.Z + start), <float *>(work.A + start), m, u, work.activate.alpha)
     else:
         _softmax(work.k, <double *>(work.Z + start), <double *>(work.A + start), m, u, work.activate.alpha)
+
+
+cdef void execute(LinearCall *call) noexcept:
+    """On as many threads as it is worth."""
+    cdef int threads
+    if call.flop < SHORT:
+        _part(call, 0)
+        return
+    threads = threads_for(call.flop)
+    call.rows = (call.call.m + threads - 1) // threads
+    with nogil:
+        share(_part, call, (call.call.m + call.rows - 1) // call.rows, threads)
 
 
 cdef class Linear:
@@ -137,21 +139,13 @@ cdef class Linear:
             product.bias = self.bias = self.memory.take(columns)
             pack_bias(self.k, &product, 0, matrix(b), self.u)
 
-    cdef void run(self, const void *X, Py_ssize_t ld, Py_ssize_t m, void *Z, void *A) noexcept:
-        cdef Work work
-        cdef double flop = 2.0 * m * self.n * self.u
-        cdef int threads = threads_for(flop)
-        memset(&work.call, 0, sizeof(work.call))
-        work.k, work.call.m, work.activate, work.Z, work.A = self.k, m, self.activate, <char *>Z, <char *>A
-        work.product = new_product(self.k, &work.call, self.k.put, self.u, self.weights, self.bias)
-        work.product.out = cgru_array(Z, self.u, 0)
-        add_operand(&work.product, X, ld, self.n)
-        work.rows = (m + threads - 1) // threads
-        if flop < SHORT:
-            _part(&work, 0)
-            return
-        with nogil:
-            share(_part, &work, (m + work.rows - 1) // work.rows, threads)
+    cdef void prepare(self, LinearCall *call, const void *X, Py_ssize_t ld, Py_ssize_t m, void *Z, void *A) noexcept:
+        memset(call, 0, sizeof(LinearCall))
+        call.k, call.call.m, call.activate, call.Z, call.A = self.k, m, self.activate, <char *>Z, <char *>A
+        call.product = new_product(self.k, &call.call, self.k.put, self.u, self.weights, self.bias)
+        call.product.out = cgru_array(Z, self.u, 0)
+        add_operand(&call.product, X, ld, self.n)
+        call.rows, call.flop = m, 2.0 * m * self.n * self.u
 
     def outputs(self, cnp.ndarray X not None):
         """activate(X W + b) for X (m, n)."""
@@ -164,12 +158,14 @@ cdef class Linear:
     cdef tuple made(self, cnp.ndarray X, bint in_place):
         cdef cnp.npy_intp shape[2]
         cdef cnp.ndarray Z, A = None
+        cdef LinearCall call
         shape[0], shape[1] = cnp.PyArray_DIM(X, 0), self.u
         Z = cnp.PyArray_EMPTY(2, shape, cnp.PyArray_TYPE(X), 0)
         if self.activated:
             A = Z if in_place else cnp.PyArray_EMPTY(2, shape, cnp.PyArray_TYPE(X), 0)
-        self.run(
-            cnp.PyArray_DATA(X), cnp.PyArray_STRIDE(X, 0) // self.k.size, shape[0], cnp.PyArray_DATA(Z),
+        self.prepare(
+            &call, cnp.PyArray_DATA(X), cnp.PyArray_STRIDE(X, 0) // self.k.size, shape[0], cnp.PyArray_DATA(Z),
             NULL if A is None else cnp.PyArray_DATA(A),
         )
+        execute(&call)
         return Z, A
