@@ -616,3 +616,41 @@ def test_numbers_of_other_kinds_are_taken():
         np.testing.assert_array_equal(layer.forward(X), layer.predict(np.ones((3, 5, 2))))
         assert layer.fc["X"].dtype == np.float64
     layer.backward(np.ones((3, 4), np.int32))
+
+
+def test_dh0_before_there_is_one():
+    layer = random_layer(2, 4)
+    for call in (lambda: None, lambda: layer.forward(X0)):
+        call()
+        with pytest.raises(RuntimeError, match="dh0: expected a backward"):
+            layer.dh0  # noqa: B018
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("sequences", [False, True])
+@pytest.mark.parametrize("ragged", [False, True])
+def test_prediction_from_states_and_to_states(sequences, reverse, ragged):
+    layer = random_layer(2, 4, sequences=sequences, reverse=reverse)
+    X, lengths, h0 = random_batch(3, 5, 2, 4, ragged)
+    ran = layer.run(X, lengths, h0)
+    A, (state,) = layer.predict_on(X, lengths, (h0,))
+    np.testing.assert_array_equal(A, ran.A)
+    np.testing.assert_array_equal(state, ran.state)
+
+
+def test_zoneout_with_a_callable_predicts_the_expectation():
+    options = {"activate": Swish(), "zoneout": 0.25}
+    layer = random_layer(2, 4, **options)
+    X, _, h0 = random_batch(3, 5, 2, 4, False)
+    due = reference.forward(layer.p, X, h0, activate=Swish(), zoneout=0.25)["h"][:, -1]
+    assert_close(layer.predict(X, None, h0), due, 1e-12)
+    layer.zoneout = 0.0
+    assert_close(layer.predict(X, None, h0), reference.forward(layer.p, X, h0, activate=Swish())["h"][:, -1], 1e-12)
+
+
+def test_memory_is_used_again_after_a_pickle():
+    layer = pickle.loads(pickle.dumps(random_layer(2, 4)))
+    layer.forward(X0)
+    where = layer.fc["z"].ctypes.data
+    layer.forward(X0)
+    assert layer.fc["z"].ctypes.data == where
