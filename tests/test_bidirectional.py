@@ -395,3 +395,35 @@ def test_a_stack_that_does_not_fit():
 def test_a_stack_cannot_be_cut_into_pieces():
     with pytest.raises(ValueError, match="truncate: expected layers that can run piece by piece, got Bidirectional"):
         stack().fit(np.ones((4, 6, 2)), [0, 1, 0, 1], truncate=2)
+
+
+def test_what_others_ask_of_it():
+    layer = cgru.Bidirectional(cgru.GRU(4, activate="relu", rng=0))
+    assert layer.activation["activate"] == "relu"
+    assert layer.cells == (layer.forward_layer, layer.backward_layer)
+    assert layer.elements is None
+    layer.forward(np.ones((3, 5, 2)))
+    assert layer.elements == 2
+    with pytest.raises(RuntimeError, match="dh0: expected a backward"):
+        layer.dh0  # noqa: B018
+    layer.backward(np.ones((3, 8)))
+    assert layer.dh0.shape == (2, 3, 4)
+    twin = cgru.Bidirectional(
+        layer.forward_layer
+    ).backward_layer  # the layer has parameters, so that its twin gets some
+    assert {name: value.shape for name, value in twin.p.items()} == {
+        name: value.shape for name, value in layer.forward_layer.p.items()
+    }
+
+
+@pytest.mark.parametrize("merge", ["concat", "sum", "mean", "mul"])
+@pytest.mark.parametrize("sequences", [False, True])
+def test_prediction_from_states_and_to_states(merge, sequences):
+    layer = cgru.Bidirectional(cgru.GRU(4, rng=0, sequences=sequences), merge)
+    rng = np.random.default_rng(3)
+    X, h0, lengths = rng.standard_normal((3, 5, 2)), rng.standard_normal((2, 3, 4)), np.array([5, 2, 4])
+    ran = layer.run(X, lengths, h0)
+    A, states = layer.predict_on(X, lengths, tuple(h0))
+    np.testing.assert_array_equal(A, ran.A)
+    np.testing.assert_array_equal(np.stack(states), ran.state)
+    np.testing.assert_array_equal(layer.predict(X, lengths, h0), ran.A)
