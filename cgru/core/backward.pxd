@@ -37,4 +37,7 @@ cdef Py_ssize_t rows_room(const cgru_kernels *k, const cgru_call *call) noexcept
 cdef void prepare(Backward *b, const cgru_kernels *k, cgru_call *call, void *packed, void *rows,
                   const cgru_weights *w) noexcept nogil
 cdef void sequence(Backward *b, bint first, bint last) noexcept nogil
+cdef Py_ssize_t room(const cgru_kernels *k, const cgru_call *call) noexcept nogil
+cdef int perform(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, void *memory,
+                 int most) except -1 nogil
 cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) except -1

@@ -7,14 +7,11 @@ cimport numpy as cnp
 
 from cgru.core.kernels cimport (
     CGRU_HH, CGRU_R, CGRU_Z, add_operand, call_of, cgru_array, cgru_call, cgru_kernels, cgru_matrix, cgru_weights,
-    in_pieces, is_single, kernels, new_product, odd_lines, pack, pack_gains, samples_at_once,
-    steps_of_single, transpose, weights,
+    in_pieces, is_single, kernels, look_for_signals, new_product, odd_lines, pack, pack_gains, samples_at_once,
+    steps_of_single, transpose, weights, whole_lines,
 )
 from cgru.core.memory cimport Workspace
-from cgru.core.threads cimport block_rows, share, threads_for
-
-cdef extern from "Python.h":
-    int PyErr_CheckSignals() except -1
+from cgru.core.threads cimport available, block_rows, share, worth
 
 cnp.import_array()
 
@@ -233,22 +230,38 @@ cdef void _piece(void *work, bint first, bint last) noexcept nogil:
     sequence(<Backward *>work, first, last)
 
 
-cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) except -1:
-    """The whole call, with a workspace of its own, on as many threads as it is worth; a Ctrl-C ends it."""
-    cdef Py_ssize_t row = rows_room(k, call) // call.m, some = samples_at_once(call.m, row * k.size), start
-    cdef Workspace work = Workspace(pack_room(call) + some * row, k.size)
-    cdef void *packed = work.take(pack_room(call))
-    cdef char *rows = <char *>work.take(some * row)
+cdef Py_ssize_t room(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
+    """Numbers that `perform` takes: packed weights, and the rows of as many samples as run at once."""
+    cdef Py_ssize_t row = rows_room(k, call) // call.m
+    return whole_lines(pack_room(call), k.size) + samples_at_once(call.m, row * k.size) * row
+
+
+cdef int perform(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, void *memory,
+                 int most) except -1 nogil:
+    """The whole call in memory of `room` numbers, on `most` threads where it is worth it; a Ctrl-C ends it."""
+    cdef Py_ssize_t row = rows_room(k, call) // call.m, some = samples_at_once(call.m, row * k.size)
+    cdef Py_ssize_t start = 0
+    cdef char *rows = <char *>memory + whole_lines(pack_room(call), k.size) * k.size
     cdef Backward b
-    for start in range(0, call.m, some):
+    while start < call.m:
         if start:
-            PyErr_CheckSignals()
-        with nogil:
-            prepare(&b, k, call, packed, rows - start * row * k.size, w if start == 0 else NULL)
+            look_for_signals()
+        prepare(&b, k, call, memory, rows - start * row * k.size, w if start == 0 else NULL)
         b.start, b.stop = start, min(start + some, call.m)
-        b.threads = threads_for(6.0 * call.m * call.s * call.u * (call.e + call.u))
+        b.threads = worth(6.0 * call.m * call.s * call.u * (call.e + call.u), most)
         b.ragged = call.running != NULL
         in_pieces(call, b.stop - b.start, k.size, not call.reverse, _piece, &b)
+        start += some
+    return 0
+
+
+cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) except -1:
+    """`perform` with memory of its own."""
+    cdef Workspace work = Workspace(room(k, call), k.size)
+    cdef void *memory = work.take(room(k, call))
+    cdef int most = available()
+    with nogil:
+        perform(call, w, k, memory, most)
     return 0
 
 

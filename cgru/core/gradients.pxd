@@ -26,4 +26,7 @@ cdef Py_ssize_t gradients_room(const cgru_call *call, int shares) noexcept nogil
 cdef void prepare(Sums *sums, const cgru_kernels *k, const cgru_call *call, const cgru_gradients *g, int shares,
                   void *memory) noexcept nogil
 cdef void sequence(Sums *sums, bint first, bint last) noexcept nogil
+cdef Py_ssize_t room(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil
+cdef int perform(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k, void *memory,
+                 int most) except -1 nogil
 cdef int execute(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k) except -1

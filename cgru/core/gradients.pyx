@@ -10,7 +10,7 @@ from cgru.core.kernels cimport (
     cgru_outer, cgru_term, in_pieces, kernels, targets,
 )
 from cgru.core.memory cimport Workspace
-from cgru.core.threads cimport share, threads_for
+from cgru.core.threads cimport available, share, worth
 
 cnp.import_array()
 
@@ -95,9 +95,9 @@ cdef void _accumulate(void *work, Py_ssize_t part) noexcept nogil:
         k.multiply(outer)
 
 
-cdef int shares_of(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
+cdef int shares_of(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil:
     """Each share is some of the panels of the terms' columns, through all rows: no sum is shared."""
-    cdef int threads = threads_for(6.0 * call.m * call.s * call.u * (call.e + call.u))
+    cdef int threads = worth(6.0 * call.m * call.s * call.u * (call.e + call.u), most)
     return <int>min(terms_of(call) * k.panels(call.u), MOST_SHARES, threads)
 
 
@@ -131,13 +131,27 @@ cdef void _piece(void *work, bint first, bint last) noexcept nogil:
     sequence(<Sums *>work, first, last)
 
 
-cdef int execute(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k) except -1:
-    """The whole call, with a workspace of its own, on as many threads as it is worth; a Ctrl-C ends it."""
-    cdef int shares = shares_of(k, call)
-    cdef Workspace work = Workspace(gradients_room(call, shares), k.size)
+cdef Py_ssize_t room(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil:
+    """Numbers that `perform` takes."""
+    return gradients_room(call, shares_of(k, call, most))
+
+
+cdef int perform(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k, void *memory,
+                 int most) except -1 nogil:
+    """The whole call in memory of `room` numbers, on `most` threads where it is worth it; a Ctrl-C ends it."""
     cdef Sums sums
-    prepare(&sums, k, call, g, shares, work.take(gradients_room(call, shares)))
+    prepare(&sums, k, call, g, shares_of(k, call, most), memory)
     return in_pieces(call, call.m, k.size, True, _piece, &sums)
+
+
+cdef int execute(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k) except -1:
+    """`perform` with memory of its own."""
+    cdef int most = available()
+    cdef Workspace work = Workspace(room(k, call, most), k.size)
+    cdef void *memory = work.take(room(k, call, most))
+    with nogil:
+        perform(call, g, k, memory, most)
+    return 0
 
 
 def run(variant, dict g not None, dict arrays not None, order=None, running=None):

@@ -139,7 +139,9 @@ cdef extern from "simd/cgru.h" nogil:
 ctypedef void run_piece(void *work, bint first, bint last) noexcept nogil
 
 cdef const cgru_kernels *kernels(Py_ssize_t itemsize) noexcept nogil
-cdef int in_pieces(cgru_call *call, Py_ssize_t m, int size, bint last_first, run_piece *run, void *work) except -1
+cdef int look_for_signals() except -1 nogil
+cdef int in_pieces(cgru_call *call, Py_ssize_t m, int size, bint last_first, run_piece *run,
+                   void *work) except -1 nogil
 
 
 # A call of that `cgru.variant.Variant`; its arrays and rows are still NULL. activations: the (code, alpha) of activate,
@@ -170,6 +172,7 @@ cdef Py_ssize_t samples_at_once(Py_ssize_t m, Py_ssize_t row_bytes) noexcept nog
 cdef bint is_single(const cgru_call *call) noexcept nogil
 cdef Py_ssize_t steps_of_single(const cgru_call *call) noexcept nogil
 
+cdef Py_ssize_t whole_lines(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nogil
 cdef Py_ssize_t odd_lines(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nogil
 cdef cgru_matrix transpose(cgru_matrix W) noexcept nogil
 cdef cgru_product new_product(const cgru_kernels *k, const cgru_call *call, cgru_epilogue *epilogue, Py_ssize_t columns,

@@ -175,26 +175,32 @@ cdef void narrow(cgru_call *call, const cgru_call *whole, Py_ssize_t start, Py_s
         each += 1
 
 
-cdef int in_pieces(cgru_call *call, Py_ssize_t m, int size, bint last_first, run_piece *run, void *work) except -1:
+cdef int look_for_signals() except -1 nogil:
+    """Let a Ctrl-C, or whatever else there is, be seen: raises what its handler raises."""
+    with gil:
+        PyErr_CheckSignals()
+    return 0
+
+
+cdef int in_pieces(cgru_call *call, Py_ssize_t m, int size, bint last_first, run_piece *run,
+                   void *work) except -1 nogil:
     """Run a call of m samples, or of m of its samples, some steps at a time, and look for a Ctrl-C in between:
     KeyboardInterrupt, or whatever else a signal's handler raises. `last_first`: the piece with the last steps comes
     first. `call` is restored.
     """
     cdef Py_ssize_t most = steps_of_piece(call, m), done = 0, steps
     if call.s <= most:
-        with nogil:
-            run(work, True, True)
+        run(work, True, True)
         return 0
     cdef cgru_call whole = call[0]
     while done < whole.s:
         steps = min(most, whole.s - done)
         narrow(call, &whole, whole.s - done - steps if last_first else done, steps, size)
-        with nogil:
-            run(work, done == 0, done + steps == whole.s)
+        run(work, done == 0, done + steps == whole.s)
         done += steps
         call[0] = whole
         if done < whole.s:
-            PyErr_CheckSignals()
+            look_for_signals()
     return 0
 
 
@@ -238,6 +244,11 @@ cdef Py_ssize_t steps_of_single(const cgru_call *call) noexcept nogil:
     while call.running != NULL and steps > 0 and call.running[steps - 1] == 0:
         steps -= 1
     return steps
+
+
+cdef Py_ssize_t whole_lines(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nogil:
+    """`numbers`, padded to whole cache lines: what comes after them begins at one."""
+    return (numbers * itemsize + 63) // 64 * 64 // itemsize
 
 
 cdef Py_ssize_t odd_lines(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nogil:

@@ -39,8 +39,17 @@ def set_num_threads(n):
     _threads = min(positive(n, "n"), MOST)
 
 
+cdef int available() noexcept nogil:
+    return _threads
+
+
 cdef int threads_for(double flop) noexcept nogil:
-    return _threads if flop > SMALL else 1
+    return worth(flop, _threads)
+
+
+cdef int worth(double flop, int most) noexcept nogil:
+    """How many threads, `most` at most, so much work is worth."""
+    return most if flop > SMALL else 1
 
 
 cdef Py_ssize_t block_rows(Py_ssize_t m, Py_ssize_t row_bytes, Py_ssize_t weight_bytes, int threads,
