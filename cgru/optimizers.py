@@ -77,7 +77,8 @@ class _Optimizer:
         factor = 1.0 if self.clip_norm is None else clip_factor(g, float(self.clip_norm))
         own = state.setdefault(type(self).__name__, {})
         for key, parameter in p.items():
-            gradient = g[key] if factor == 1.0 else g[key] * factor
+            gradient = np.reshape(g[key], parameter.shape)
+            gradient = gradient if factor == 1.0 else gradient * factor
             if key not in own or own[key][1].shape != gradient.shape:
                 own[key] = [0, *(np.zeros_like(gradient) for _ in range(self.arrays))]
             own[key][0] += 1

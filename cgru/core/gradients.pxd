@@ -1,5 +1,7 @@
 """Weight gradients, without the GIL: memory is handed in, the arrays are those of the call.
 
+A linear layer's call has no dz_: its dr_ is multiplied with X alone, for Ur and br.
+
 The call of `execute` reads X, hp, r, dhh_, dz_, dr_, of reset_after and layer_norm dc, of layer_norm nU, nV, dU_, dV_,
 their shapes as in forward.pxd and backward.pxd, and adds to the arrays of `targets`, one for each parameter of the
 variant.

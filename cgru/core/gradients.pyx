@@ -18,7 +18,14 @@ cdef enum:
     DEPTH = 256  # rows whose outer products are summed in registers before they are added to the gradients
 
 
+cdef bint is_linear(const cgru_call *call) noexcept nogil:
+    """Whether it is no GRU's call but that of one product, whose only gradient is dr_, for Ur and br."""
+    return call.dz_.data == NULL
+
+
 cdef int terms_of(const cgru_call *call) noexcept nogil:
+    if is_linear(call):
+        return 1
     return MOST_TERMS if call.norm else 4 if call.after else 3
 
 
@@ -36,6 +43,8 @@ cdef void lay_out(Sums *sums) noexcept nogil:
         lay_out_norm(sums)
         return
     to[CGRU_R] = term(call.dr_, g.U[CGRU_R], g.V[CGRU_R], g.b[CGRU_R])
+    if is_linear(call):
+        return
     to[CGRU_Z] = term(call.dz_, g.U[CGRU_Z], g.V[CGRU_Z], g.b[CGRU_Z])
     if call.after:
         to[CGRU_HH] = term(call.dhh_, g.U[CGRU_HH], NULL, g.b[CGRU_HH])

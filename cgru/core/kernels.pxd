@@ -103,6 +103,28 @@ cdef extern from "simd/cgru.h" nogil:
         const void *gains
         const void *bias
 
+    cdef enum:
+        CGRU_SOFTMAX, CGRU_SIGMOID, CGRU_NO_LOSS, CGRU_CROSS_ENTROPY, CGRU_BINARY_CROSS_ENTROPY, CGRU_MEAN_SQUARED_ERROR
+
+    ctypedef struct cgru_criterion:
+        int loss
+        cgru_activation activate
+        Py_ssize_t k
+        cgru_matrix Z, A, dZ
+        const Py_ssize_t *classes
+        cgru_matrix Y
+        double share
+        void *work
+
+    ctypedef struct cgru_step:
+        const void *g
+        const void *old[3]
+        void *fresh[3]
+        double factor, rate
+        double beta[2]
+        double root, epsilon, decay
+        int nesterov
+
     ctypedef struct cgru_kernels:
         const char *level
         int size
@@ -133,6 +155,9 @@ cdef extern from "simd/cgru.h" nogil:
         void (*activation)(cgru_activation, const void *, void *, Py_ssize_t) noexcept nogil
         void (*norm_forward)(const cgru_norm *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*norm_backward)(const cgru_norm *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*criterion)(const cgru_criterion *, Py_ssize_t, Py_ssize_t, double *, double *) noexcept nogil
+        void (*descend)(const cgru_step *, Py_ssize_t) noexcept nogil
+        void (*adapt)(const cgru_step *, Py_ssize_t) noexcept nogil
 
 
 # Runs the steps of a call as it stands; whether they are its first ones, and its last.

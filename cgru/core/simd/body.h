@@ -46,6 +46,8 @@
 #include "single.h"
 #include "outer.h"
 #include "norm.h"
+#include "criterion.h"
+#include "update.h"
 
 #define STRING_(text) #text
 #define STRING(text) STRING_(text)
@@ -81,6 +83,9 @@ const cgru_kernels TABLE_OF(LEVEL, T) = {
     .activation = activation,
     .norm_forward = norm_forward,
     .norm_backward = norm_backward,
+    .criterion = criterion,
+    .descend = descend,
+    .adapt = adapt,
 };
 
 #if BYTES >= 32 && defined(__clang__)

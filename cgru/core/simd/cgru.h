@@ -8,11 +8,11 @@
 #include <stddef.h>
 
 /* The order of CODES in activations.py. */
-enum { CGRU_IDENTITY, CGRU_RELU, CGRU_LRELU, CGRU_ELU, CGRU_SIGMOID, CGRU_TANH };
+enum { CGRU_SOFTMAX = -1, CGRU_IDENTITY, CGRU_RELU, CGRU_LRELU, CGRU_ELU, CGRU_SIGMOID, CGRU_TANH };
 
 typedef struct {
     int code;
-    double alpha; /* of lrelu and elu */
+    double alpha; /* of lrelu and elu; of softmax, which only a head has, the temperature */
 } cgru_activation;
 
 /* (m, s, any): element (i, t, c) stands at data[i * sample + t * step + c]. */
@@ -129,6 +129,31 @@ typedef struct {
     void *rows;             /* terms x up x depth: panels of d */
 } cgru_outer;
 
+enum { CGRU_NO_LOSS, CGRU_CROSS_ENTROPY, CGRU_BINARY_CROSS_ENTROPY, CGRU_MEAN_SQUARED_ERROR };
+
+/* The activation of a Dense, with the loss of a head: element (i, j) of Z, what comes before the activation, of A and of dZ
+ * (no data: not wanted) by row and column. Without a loss Y is dL/dA. */
+typedef struct {
+    int loss;
+    cgru_activation activate;
+    ptrdiff_t k; /* outputs */
+    cgru_matrix Z, A, dZ;
+    const ptrdiff_t *classes; /* of the rows, or NULL and */
+    cgru_matrix Y;            /* the targets */
+    double share;             /* 1 / how many are averaged over */
+    void *work;               /* 2 k vectors */
+} cgru_criterion;
+
+/* A step of an optimizer: parameters, then what it carries along, as they were and as they are to be. */
+typedef struct {
+    const void *g;
+    const void *old[3];
+    void *fresh[3];
+    double factor; /* on the gradient */
+    double rate, beta[2], root, epsilon, decay;
+    int nesterov;
+} cgru_step;
+
 typedef struct {
     const char *level; /* "avx512", "avx2", "baseline", "scalar" */
     int size;          /* bytes of a number */
@@ -166,6 +191,11 @@ typedef struct {
 
     void (*norm_forward)(const cgru_norm *norm, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
     void (*norm_backward)(const cgru_norm *norm, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
+
+    /* Adds to the loss and, of a classification, to how many rows are right. */
+    void (*criterion)(const cgru_criterion *criterion, ptrdiff_t row, ptrdiff_t rows, double *value, double *right);
+    void (*descend)(const cgru_step *step, ptrdiff_t n);
+    void (*adapt)(const cgru_step *step, ptrdiff_t n);
 } cgru_kernels;
 
 /* The tables of one level for float and double; NULL where the compiler or the machine lacks it. */

@@ -1,0 +1,222 @@
+/* The activation of a head, its loss, and dL/d(what comes before the activation), in one sweep. A lane is a row: whatever
+ * the number k of outputs, vectors are full. The formulas are those of cgru/losses.py. */
+
+/* Element j of n rows from `row` on, `at` being that of the first. */
+INLINE vec across(cgru_matrix Z, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n) {
+    const T *at = (const T *)Z.data + row * Z.row + j * Z.column;
+    if (Z.row == 1) return load_n(at, n);
+    ALIGNED T lanes[LANES] = {0};
+    for (ptrdiff_t i = 0; i < n; i++) lanes[i] = at[i * Z.row];
+    return load(lanes);
+}
+
+INLINE void put_across(cgru_matrix Z, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n, vec x) {
+    T *at = (T *)Z.data + row * Z.row + j * Z.column;
+    if (Z.row == 1) {
+        store_n(at, x, n);
+        return;
+    }
+    ALIGNED T lanes[LANES];
+    store(lanes, x);
+    for (ptrdiff_t i = 0; i < n; i++) at[i * Z.row] = lanes[i];
+}
+
+/* Target j of n rows. */
+INLINE vec target(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n) {
+    if (!c->classes) return across(c->Y, row, j, n);
+    ALIGNED T lanes[LANES] = {0};
+    for (ptrdiff_t i = 0; i < n; i++) lanes[i] = c->classes[row + i] == j;
+    return load(lanes);
+}
+
+INLINE double sum_of(vec x, ptrdiff_t n) {
+    ALIGNED T lanes[LANES];
+    double sum = 0;
+    store(lanes, x);
+    for (ptrdiff_t i = 0; i < n; i++) sum += lanes[i];
+    return sum;
+}
+
+/* Sums of logarithms are logarithms of products, as long as these do not overflow: one logarithm for many rows. */
+typedef struct {
+    vec factors;
+    double bound; /* none of the factors is larger */
+    double sum;
+} logs;
+
+#define MOST_FACTORS 1e30
+
+INLINE void take_logs(logs *l) {
+    ALIGNED T lanes[LANES];
+    store(lanes, l->factors);
+    for (ptrdiff_t i = 0; i < LANES; i++) l->sum += log(lanes[i]);
+    l->factors = ZERO + 1;
+    l->bound = 1;
+}
+
+INLINE void add_log(logs *l, vec x, double bound) { /* of numbers from 1 to `bound` */
+    if (l->bound * bound > MOST_FACTORS) take_logs(l);
+    l->factors *= x;
+    l->bound *= bound;
+}
+
+INLINE vec first_lanes(vec x, ptrdiff_t n, vec others) { /* n lanes of x, then others */
+    ALIGNED T index[LANES];
+    if (n == LANES) return x;
+    for (ptrdiff_t i = 0; i < LANES; i++) index[i] = i < n;
+    return if_less(ZERO, load(index), x, others);
+}
+
+/* A = softmax(Z / temperature) of n rows, and in `s` Z / temperature from its largest down; the sum of exp(s). */
+INLINE vec softmax_of(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, T *s, T *a) {
+    const T temperature = (T)c->activate.alpha > 0 ? (T)c->activate.alpha : (sizeof(T) == 4 ? (T)1e-38 : (T)1e-308);
+    vec most = across(c->Z, row, 0, n), total = ZERO;
+    for (ptrdiff_t j = 1; j < c->k; j++) most = at_least(across(c->Z, row, j, n), most);
+    for (ptrdiff_t j = 0; j < c->k; j++) {
+        vec x = across(c->Z, row, j, n) - most;
+        if (temperature != 1) x = x / temperature;
+        const vec e = exp_negative(x);
+        store(s + j * LANES, x);
+        store(a + j * LANES, e);
+        total += e;
+    }
+    const vec inverse = 1 / total;
+    for (ptrdiff_t j = 0; j < c->k; j++) store(a + j * LANES, load(a + j * LANES) * inverse);
+    return total;
+}
+
+/* How many of n rows have their largest output where the largest target is; the first of equal ones counts. */
+INLINE double largest_agree(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a) {
+    vec most = load(a), at = ZERO, due = target(c, row, 0, n), due_at = ZERO;
+    for (ptrdiff_t j = 1; j < c->k; j++) {
+        const vec x = load(a + j * LANES), y = target(c, row, j, n);
+        at = if_less(most, x, ZERO + (T)j, at);
+        most = if_less(most, x, x, most);
+        due_at = if_less(due, y, ZERO + (T)j, due_at);
+        due = if_less(due, y, y, due);
+    }
+    const vec apart = (at - due_at) * (at - due_at);
+    return sum_of(if_less(ZERO, apart, ZERO, ZERO + 1), n);
+}
+
+INLINE double halves_agree(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a) {
+    const vec half = ZERO + (T)0.5;
+    vec right = ZERO;
+    for (ptrdiff_t j = 0; j < c->k; j++) {
+        const vec said = if_less(half, load(a + j * LANES), ZERO + 1, ZERO);
+        const vec due = if_less(half, target(c, row, j, n), ZERO + 1, ZERO);
+        right += 1 - (said - due) * (said - due);
+    }
+    return sum_of(right, n) / c->k;
+}
+
+/* -log of the cross-entropy's probability, and dL/dZ, both from before the softmax. */
+INLINE double softmax_cross_entropy(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *s, const T *a,
+                                    vec total, logs *l) {
+    const T share = (T)(c->share / c->activate.alpha);
+    vec dot = ZERO;
+    add_log(l, first_lanes(total, n, ZERO + 1), (double)c->k);
+    for (ptrdiff_t j = 0; j < c->k; j++) {
+        const vec y = target(c, row, j, n), x = load(s + j * LANES);
+        dot += c->classes ? if_less(ZERO, y, x, ZERO) : y * x;
+        if (c->dZ.data) put_across(c->dZ, row, j, n, (load(a + j * LANES) - y) * share);
+    }
+    return -sum_of(dot, n);
+}
+
+/* max(z, 0) - z y + log(1 + exp(-|z|)) of each output, and dL/dZ */
+INLINE double sigmoid_cross_entropy(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, logs *l) {
+    vec sum = ZERO;
+    for (ptrdiff_t j = 0; j < c->k; j++) {
+        const vec y = target(c, row, j, n), z = across(c->Z, row, j, n);
+        const vec e = exp_negative(NUMBERS(BITS(z) | SIGN));
+        add_log(l, first_lanes(1 + e, n, ZERO + 1), 2);
+        sum += at_least(z, ZERO) - z * y;
+        if (c->dZ.data) put_across(c->dZ, row, j, n, (load(a + j * LANES) - y) * (T)c->share);
+    }
+    return sum_of(sum, n);
+}
+
+/* The loss from the outputs, dL/dA in place of them in `d`. */
+INLINE double squared_error(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d) {
+    double value = 0;
+    for (ptrdiff_t j = 0; j < c->k; j++) {
+        const vec error = load(a + j * LANES) - target(c, row, j, n);
+        value += sum_of(error * error, n);
+        store(d + j * LANES, error * (T)(2 * c->share));
+    }
+    return value;
+}
+
+INLINE double binary_cross_entropy(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d) {
+    const double low = sizeof(T) == 4 ? 1.1920928955078125e-7 : 2.220446049250313e-16, high = 1 - low;
+    ALIGNED T y[LANES];
+    double value = 0;
+    for (ptrdiff_t j = 0; j < c->k; j++) {
+        store(y, target(c, row, j, n));
+        for (ptrdiff_t i = 0; i < n; i++) {
+            const double x = a[j * LANES + i], p = x < low ? low : x > high ? high : x;
+            value -= y[i] * log(p) + (1 - y[i]) * log1p(-p);
+            d[j * LANES + i] = (T)((p - y[i]) / (p * (1 - p)) * c->share);
+        }
+    }
+    return value;
+}
+
+/* dL/dZ from dL/dA, in `d`: by the derivative of each output, or by softmax's Jacobian, which need not be built. */
+INLINE void through_activation(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, const T *d) {
+    vec dot = ZERO;
+    if (c->activate.code == CGRU_SOFTMAX)
+        for (ptrdiff_t j = 0; j < c->k; j++) dot += load(a + j * LANES) * load(d + j * LANES);
+    for (ptrdiff_t j = 0; j < c->k; j++) {
+        const vec A = load(a + j * LANES), dA = load(d + j * LANES);
+        put_across(c->dZ, row, j, n,
+                   c->activate.code == CGRU_SOFTMAX ? A * (dA - dot) / (T)c->activate.alpha
+                                                    : dA * derivative(c->activate, A));
+    }
+}
+
+/* The outputs, or dL/dZ from dL/dA. */
+INLINE double no_loss(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d) {
+    for (ptrdiff_t j = 0; j < c->k; j++) {
+        if (c->A.data) put_across(c->A, row, j, n, load(a + j * LANES));
+        if (c->dZ.data) store(d + j * LANES, across(c->Y, row, j, n));
+    }
+    return 0;
+}
+
+INLINE int from_outputs(const cgru_criterion *c) { /* whether the loss has no dL/dZ of its own */
+    return !(c->loss == CGRU_CROSS_ENTROPY ||
+             (c->loss == CGRU_BINARY_CROSS_ENTROPY && c->activate.code == CGRU_SIGMOID));
+}
+
+static void criterion(const cgru_criterion *c, ptrdiff_t row0, ptrdiff_t rows, double *value, double *right) {
+    T *s = c->work, *a = s + c->k * LANES;
+    logs l = {ZERO + 1, 1, 0};
+    double sum = 0;
+    for (ptrdiff_t row = row0; row < row0 + rows; row += LANES) {
+        const ptrdiff_t n = min(row0 + rows - row, LANES);
+        vec total = ZERO;
+        if (c->activate.code == CGRU_SOFTMAX)
+            total = softmax_of(c, row, n, s, a);
+        else
+            for (ptrdiff_t j = 0; j < c->k; j++)
+                store(a + j * LANES, activate(c->activate, across(c->Z, row, j, n)));
+        switch (c->loss) {
+        case CGRU_CROSS_ENTROPY:
+            *right += largest_agree(c, row, n, a);
+            sum += softmax_cross_entropy(c, row, n, s, a, total, &l);
+            break;
+        case CGRU_BINARY_CROSS_ENTROPY:
+            *right += halves_agree(c, row, n, a);
+            sum += c->activate.code == CGRU_SIGMOID ? sigmoid_cross_entropy(c, row, n, a, &l)
+                                                    : binary_cross_entropy(c, row, n, a, s);
+            break;
+        case CGRU_MEAN_SQUARED_ERROR: sum += squared_error(c, row, n, a, s); break;
+        default: sum += no_loss(c, row, n, a, s);
+        }
+        if (c->dZ.data && from_outputs(c)) through_activation(c, row, n, a, s);
+    }
+    take_logs(&l);
+    *value += (sum + l.sum) * c->share;
+}

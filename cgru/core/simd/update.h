@@ -1,0 +1,52 @@
+/* One step of an optimizer on n parameters that lie one after another; see cgru/optimizers.py. What is read and what is
+ * written may be the same or lie apart: a step that writes elsewhere keeps what was. */
+
+INLINE vec square_root(vec x) {
+#if BYTES == 64
+    return (vec)MM(sqrt)((native)x);
+#elif BYTES == 32 && SIZE == 4
+    return (vec)_mm256_sqrt_ps((__m256)x);
+#elif BYTES == 32
+    return (vec)_mm256_sqrt_pd((__m256d)x);
+#else
+    ALIGNED T lanes[LANES];
+    store(lanes, x);
+    for (ptrdiff_t i = 0; i < LANES; i++) lanes[i] = (T)sqrt(lanes[i]);
+    return load(lanes);
+#endif
+}
+
+#define OLD(i) load_n((const T *)step->old[i] + j, left)
+#define FRESH(i, x) store_n((T *)step->fresh[i] + j, x, left)
+
+/* v = momentum v + g; p -= rate v, or with `nesterov` rate (g + momentum v) */
+static void descend(const cgru_step *step, ptrdiff_t n) {
+    const T momentum = (T)step->beta[0], rate = (T)step->rate, factor = (T)step->factor;
+    for (ptrdiff_t j = 0; j < n; j += LANES) {
+        const ptrdiff_t left = min(n - j, LANES);
+        const vec g = load_n((const T *)step->g + j, left) * factor;
+        vec v = OLD(1), down = g;
+        if (momentum != 0) {
+            v = momentum * v + g;
+            down = step->nesterov ? g + momentum * v : v;
+        }
+        FRESH(0, OLD(0) - rate * down);
+        FRESH(1, v);
+    }
+}
+
+/* p = decay p - rate mean / (sqrt(square) / root + epsilon), by the running means of g and of g^2 */
+static void adapt(const cgru_step *step, ptrdiff_t n) {
+    const T one = (T)(1 - step->beta[0]), two = (T)(1 - step->beta[1]), rate = (T)step->rate;
+    const T factor = (T)step->factor, decay = (T)step->decay, root = (T)step->root, epsilon = (T)step->epsilon;
+    for (ptrdiff_t j = 0; j < n; j += LANES) {
+        const ptrdiff_t left = min(n - j, LANES);
+        const vec g = load_n((const T *)step->g + j, left) * factor;
+        vec mean = OLD(1), square = OLD(2);
+        mean += one * (g - mean);
+        square += two * (g * g - square);
+        FRESH(0, OLD(0) * decay - rate * mean / (square_root(square) / root + epsilon));
+        FRESH(1, mean);
+        FRESH(2, square);
+    }
+}

@@ -1,0 +1,95 @@
+"""The updates of a fit, and scores, in compiled code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cgru.network.compiled.program import Program, compiles
+from cgru.network.compiled.samples import Source
+from cgru.network.samples import Data
+
+if TYPE_CHECKING:
+    from cgru.network.network import Network
+
+__all__ = ["Engine", "compiles"]
+
+SCORED = 1 << 14  # steps that are scored at once, of all rows together
+ROWS = 8, 1024  # at least and at most
+
+
+class Engine:
+    """The updates of one fit of a network that `compiles`, and its scores; `batch_size` 0: it is scored alone.
+
+    The network's own arrays stay as they are until `show` or `restore`.
+    """
+
+    def __init__(self, net: Network, data: Data, held_out: Data | None, batch_size: int, truncate: int | None) -> None:
+        self.net, self.batch_size, self.truncate = net, batch_size, truncate or 0
+        steps = data.X.shape[1]
+        e = data.X.shape[2] if data.X.ndim == 3 else 0
+        batch = (batch_size, (min(steps, truncate) if truncate else steps) if batch_size else 0)
+        scored = (0, 0)
+        if held_out is not None:
+            longer = held_out.X.shape[1]
+            least, most = ROWS
+            scored = (min(len(held_out), max(least, min(most, SCORED // longer))), longer)
+        self.rows = scored[0]
+        self.program = Program(net, e, max(steps, scored[1]), batch, scored, carries=truncate is not None)
+        self.data = self._source(data) if batch_size else None
+        self.held_out = None if held_out is None else self._source(held_out)
+        self.kept, self.settings = False, _settings(net)
+
+    def _source(self, data: Data) -> Source:
+        return Source(data.X, data.y, data.lengths, data.per_step, self.net.mean, self.net.scale)
+
+    def epoch(self, order: np.ndarray, fractions: list[float]) -> tuple[float, float | None, int | None]:
+        """An update for each batch of the samples in `order`, or each piece of one; `fractions` of the fit are done.
+
+        Returns:
+            The mean loss and how many outputs were right, both before each update (None: there are no classes), and
+            None; where a loss is not finite that loss, None, and the batch from 0.
+        """
+        optimizer = self.net.optimizer
+        if optimizer.schedule is None:
+            rates = np.full(len(fractions), optimizer.rate())
+        else:
+            rates = np.array([optimizer.rate(fraction) for fraction in fractions])
+        self.net.reset_states()
+        loss, right, failed = self.program.epoch(self.data, order, self.batch_size, self.truncate, rates)
+        self.net.reset_states()
+        return loss, None if self.net.loss == "mean_squared_error" else right, failed
+
+    def scores(self) -> tuple[float, float | None]:
+        """The loss and the accuracy on the samples that were held out."""
+        self.net.reset_states()
+        loss, accuracy = self.program.scores(self.held_out, self.rows)
+        return loss, None if self.net.loss == "mean_squared_error" else accuracy
+
+    def keep(self) -> None:
+        """What the parameters and the optimizer's state are now is what `restore` brings back."""
+        self.program.weights.keep()
+        self.kept = True
+
+    def restore(self) -> None:
+        """Put what was kept into the network."""
+        if self.kept:
+            self.program.weights.show(kept=True)
+
+    def show(self) -> None:
+        """Put the parameters and the optimizer's state, as they are now, into the network."""
+        self.program.weights.show()
+
+    def stands(self) -> bool:
+        """Whether it can go on after a callback that may have changed the network."""
+        return self.settings == _settings(self.net) and not self.program.weights.changed()
+
+
+def _settings(net: Network) -> tuple[Any, ...]:
+    """What of a network a callback may set and the compiled one has looked at, its parameters apart."""
+    layers = [
+        (repr(layer), layer.trainable, layer.clip_gradients, [(repr(cell), cell.training) for cell in layer.cells])
+        for layer in net.layers
+    ]
+    return net.optimizer, id(net.mean), id(net.scale), compiles(net), layers

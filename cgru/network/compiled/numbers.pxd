@@ -1,0 +1,20 @@
+"""Loops over the numbers of stages, of either dtype: `size` bytes a number."""
+
+from numpy.random cimport bitgen_t
+
+from cgru.core.kernels cimport cgru_array
+from cgru.network.compiled.stage cimport Piece
+
+cdef enum:
+    ADD, MULTIPLY, HALVE  # a + b, a * b, a / 2
+
+
+cdef double kept_by(double rate, int size) noexcept nogil
+cdef void draw(bitgen_t *random, double rate, double below, double above, void *to, Py_ssize_t n,
+               int size) noexcept nogil
+cdef void combine(int how, cgru_array a, cgru_array b, cgru_array to, const Piece *piece, bint each, Py_ssize_t n,
+                  int size) noexcept nogil
+cdef void add(void *to, const void *a, Py_ssize_t n, int size) noexcept nogil
+cdef double largest(const void *a, Py_ssize_t n, int size) noexcept nogil
+cdef double squares(const void *a, Py_ssize_t n, double unit, int size) noexcept nogil
+cdef void scale(void *a, Py_ssize_t n, double factor, int size) noexcept nogil

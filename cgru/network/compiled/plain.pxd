@@ -1,0 +1,18 @@
+"""What is no GRU as stages: Embedding, Dropout, Pool, Flip, and Dense, among others as the head."""
+
+from cgru.core.kernels cimport cgru_criterion
+from cgru.network.compiled.stage cimport Arena, Piece, Size, Stage
+
+
+cdef int make_dropout(Stage *stage, layer) except -1
+cdef int make_pool(Stage *stage, str how) except -1
+cdef int make_flip(Stage *stage) except -1
+cdef int make_embedding(Stage *stage, Py_ssize_t tokens, Py_ssize_t u) except -1
+cdef int make_dense(Stage *stage, Py_ssize_t u, tuple code) except -1
+cdef void lay_plain(Stage *stage, Arena *arena, Size size) noexcept
+cdef Py_ssize_t plain_scratch(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) noexcept
+
+# The loss of a head's outputs, how many of them are right (of a classification), and with `back` dL/dZ in their place.
+cdef int head_forward(Stage *stage, const Piece *piece, const cgru_criterion *criterion, bint back, double *value,
+                      double *right) except -1 nogil
+cdef int head_backward(Stage *stage, const Piece *piece) except -1 nogil

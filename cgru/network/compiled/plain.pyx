@@ -1,0 +1,399 @@
+"""What is no GRU as stages of a compiled network: Embedding, Dropout, Pool, Flip, and Dense, among others as the head."""
+
+from cython cimport floating
+from libc.string cimport memcpy, memset
+
+from cgru.core cimport gradients
+from cgru.core.kernels cimport (
+    CGRU_NO_LOSS, CGRU_R, add_operand, cgru_array, cgru_call, cgru_criterion, cgru_gradients,
+    cgru_kernels, cgru_matrix, cgru_product, new_product, pack, pack_bias, transpose, whole_lines,
+)
+from cgru.core.threads cimport share, worth
+from cgru.network.compiled.numbers cimport MULTIPLY, add, combine, draw, kept_by
+from cgru.network.compiled.random cimport generator
+from cgru.network.compiled.stage cimport Arena, Piece, Size, Stage, live, take, timed
+
+cdef enum:
+    AVERAGE, LARGEST, LAST  # what a Pool takes
+    MANY = 512  # rows of a Dense that are seen to at once
+
+cdef dict HOW = {"mean": AVERAGE, "max": LARGEST, "last": LAST}
+
+
+cdef int make_dropout(Stage *stage, layer) except -1:
+    stage.forward, stage.backward = _drop, _drop_back
+    stage.u, stage.steps_out = stage.n, stage.steps_in
+    if layer.training:
+        stage.rate, stage.random = layer.rate, generator(layer.np_rng)
+    return 0
+
+
+cdef int make_pool(Stage *stage, str how) except -1:
+    stage.forward, stage.backward = _pool, _pool_back
+    stage.u, stage.steps_out, stage.how = stage.n, False, HOW[how]
+    return 0
+
+
+cdef int make_flip(Stage *stage) except -1:
+    stage.forward, stage.backward = _flip, _flip_back
+    stage.u, stage.steps_out = stage.n, True
+    return 0
+
+
+cdef int make_embedding(Stage *stage, Py_ssize_t tokens, Py_ssize_t u) except -1:
+    stage.forward, stage.backward = _look_up, _add_up
+    stage.n, stage.u, stage.steps_out = tokens, u, True
+    return 0
+
+
+cdef int make_dense(Stage *stage, Py_ssize_t u, tuple code) except -1:
+    stage.forward, stage.backward = _dense, _dense_back
+    stage.u, stage.steps_out = u, stage.steps_in
+    stage.activate.code, stage.activate.alpha = code
+    return 0
+
+
+cdef inline Py_ssize_t _rows_of(Py_ssize_t m, Py_ssize_t s, bint each) noexcept nogil:
+    return m * s if each else m
+
+
+cdef void lay_plain(Stage *stage, Arena *arena, Size size) noexcept:
+    """Find room."""
+    cdef int bytes = stage.k.size
+    cdef Py_ssize_t numbers = (size.many if stage.steps_out else size.m) * stage.u
+    stage.out = take(arena, numbers, bytes)
+    if stage.random != NULL:
+        stage.mask = take(arena, numbers, bytes)
+    if stage.forward == _pool:
+        stage.chosen = <Py_ssize_t *>take(arena, size.m * stage.n, sizeof(Py_ssize_t))
+    if stage.forward == _look_up:
+        stage.tokens = <Py_ssize_t *>take(arena, size.many, sizeof(Py_ssize_t))
+    if stage.forward == _dense:
+        stage.Z = take(arena, numbers, bytes)
+
+
+# --- Dropout, Flip ---
+
+cdef int _drop(Stage *stage, const Piece *piece) except -1 nogil:
+    """A = X times a mask drawn for each sample, step and number, in the order of the samples."""
+    cdef Py_ssize_t slot, row, t, m = piece.m, n = stage.n
+    cdef int size = stage.k.size
+    if stage.random == NULL or not piece.training:
+        stage.A = stage.X
+        return 0
+    for slot in range(piece.slots):
+        row = piece.row[slot]
+        for t in range(0 if row >= m else piece.s if stage.steps_in else 1):
+            draw(stage.random, stage.rate, 0, kept_by(stage.rate, size),
+                 <char *>stage.mask + (t * m + row) * n * size, n, size)
+    stage.A = timed(stage.out, n, m)
+    combine(MULTIPLY, stage.X, timed(stage.mask, n, m), stage.A, piece, stage.steps_in, n, size)
+    return 0
+
+
+cdef int _drop_back(Stage *stage, const Piece *piece) except -1 nogil:
+    cdef int size = stage.k.size
+    cdef Py_ssize_t t, i, n = stage.n
+    if stage.random != NULL:
+        combine(MULTIPLY, stage.dA, timed(stage.mask, n, piece.m), stage.dX, piece, stage.steps_in, n, size)
+        return 0
+    for t in range(piece.s if stage.steps_in else 1):
+        for i in range(live(piece, stage.steps_in, t)):
+            memcpy(_at(stage.dX, i, t, size), _at(stage.dA, i, t, size), n * size)
+    return 0
+
+
+cdef inline char *_at(cgru_array a, Py_ssize_t i, Py_ssize_t t, int size) noexcept nogil:
+    return <char *>a.data + (i * a.sample + t * a.step) * size
+
+
+cdef void _reverse(cgru_array a, cgru_array to, const Piece *piece, Py_ssize_t n, int size) noexcept nogil:
+    cdef Py_ssize_t i, t
+    for i in range(piece.m):
+        for t in range(piece.length[i]):
+            memcpy(_at(to, i, t, size), _at(a, i, piece.length[i] - 1 - t, size), n * size)
+
+
+cdef int _flip(Stage *stage, const Piece *piece) except -1 nogil:
+    """A = the real steps of X from the last to the first."""
+    stage.A = timed(stage.out, stage.n, piece.m)
+    _reverse(stage.X, stage.A, piece, stage.n, stage.k.size)
+    return 0
+
+
+cdef int _flip_back(Stage *stage, const Piece *piece) except -1 nogil:
+    _reverse(stage.dA, stage.dX, piece, stage.n, stage.k.size)
+    return 0
+
+
+# --- Pool ---
+
+cdef void _pooled(int how, Py_ssize_t *chosen, cgru_array X, floating *A, Py_ssize_t i, Py_ssize_t n,
+                  Py_ssize_t length) noexcept nogil:
+    """One row: each of its n numbers over `length` steps."""
+    cdef const floating *x = <floating *>X.data + i * X.sample
+    cdef Py_ssize_t c, t, at
+    cdef double sum
+    for c in range(n):
+        at, sum = length - 1, 0
+        if how == AVERAGE:
+            for t in range(length):  # of many steps float32 would lose digits
+                sum += x[t * X.step + c]
+            A[i * n + c] = <floating>(sum / length)
+            continue
+        if how == LARGEST:
+            at = 0
+            for t in range(length):
+                if x[t * X.step + c] > x[at * X.step + c]:
+                    at = t
+        chosen[i * n + c] = at
+        A[i * n + c] = x[at * X.step + c]
+
+
+cdef int _pool(Stage *stage, const Piece *piece) except -1 nogil:
+    """A = of each sample its mean, its largest numbers, or its last ones."""
+    cdef Py_ssize_t i
+    stage.A = timed(stage.out, stage.n, piece.m)
+    for i in range(piece.m):
+        if stage.k.size == 4:
+            _pooled[float](stage.how, stage.chosen, stage.X, <float *>stage.out, i, stage.n, piece.length[i])
+        else:
+            _pooled[double](stage.how, stage.chosen, stage.X, <double *>stage.out, i, stage.n, piece.length[i])
+    return 0
+
+
+cdef void _unpooled(int how, const Py_ssize_t *chosen, cgru_array dA, cgru_array dX, floating unit, Py_ssize_t i,
+                    Py_ssize_t n, Py_ssize_t length) noexcept nogil:
+    cdef const floating *d = <floating *>dA.data + i * dA.sample
+    cdef floating *to = <floating *>dX.data + i * dX.sample
+    cdef Py_ssize_t c, t
+    for t in range(length):
+        for c in range(n):
+            if how == AVERAGE:
+                to[t * dX.step + c] = d[c] / <floating>length
+            else:
+                to[t * dX.step + c] = d[c] if chosen[i * n + c] == t else 0
+
+
+cdef int _pool_back(Stage *stage, const Piece *piece) except -1 nogil:
+    cdef Py_ssize_t i, n = stage.n
+    for i in range(piece.m):
+        if stage.k.size == 4:
+            _unpooled[float](stage.how, stage.chosen, stage.dA, stage.dX, 0, i, n, piece.length[i])
+        else:
+            _unpooled[double](stage.how, stage.chosen, stage.dA, stage.dX, 0, i, n, piece.length[i])
+    return 0
+
+
+# --- Embedding ---
+
+cdef int _look_up(Stage *stage, const Piece *piece) except -1 nogil:
+    """A = the rows of E that the tokens name."""
+    cdef Py_ssize_t t, i, m = piece.m, bytes = stage.u * stage.k.size
+    stage.A = timed(stage.out, stage.u, m)
+    for t in range(piece.s):
+        for i in range(live(piece, True, t)):
+            memcpy(<char *>stage.out + (t * m + i) * bytes, stage.W + stage.tokens[t * m + i] * bytes, bytes)
+    return 0
+
+
+cdef int _add_up(Stage *stage, const Piece *piece) except -1 nogil:
+    """dE = dA summed over the places of each token."""
+    cdef Py_ssize_t t, i, m = piece.m, u = stage.u
+    cdef int size = stage.k.size
+    for t in range(piece.s):
+        for i in range(live(piece, True, t)):
+            add(stage.dW + stage.tokens[t * m + i] * u * size, _at(stage.dA, i, t, size), u, size)
+    return 0
+
+
+# --- Dense ---
+
+cdef struct Work:
+    Stage *stage
+    const Piece *piece
+    cgru_product product
+    cgru_criterion criterion
+    double *value  # of each part
+    double *right
+    char *work
+
+
+cdef inline bint _ragged(const Stage *stage, const Piece *piece) noexcept nogil:
+    return stage.steps_in and piece.running != NULL
+
+
+cdef Py_ssize_t _parts(const Stage *stage, const Piece *piece) noexcept nogil:
+    """Rows are seen to in parts: of a ragged batch those of a step, else so many at once."""
+    if _ragged(stage, piece):
+        return piece.s
+    return (_rows_of(piece.m, piece.s, stage.steps_in) + MANY - 1) // MANY
+
+
+cdef void _part(const Work *work, Py_ssize_t part, Py_ssize_t *row, Py_ssize_t *rows) noexcept nogil:
+    cdef const Piece *piece = work.piece
+    if _ragged(work.stage, piece):
+        row[0], rows[0] = part * piece.m, piece.running[part]
+    else:
+        row[0] = part * MANY
+        rows[0] = min(MANY, _rows_of(piece.m, piece.s, work.stage.steps_in) - row[0])
+
+
+cdef void _multiply(void *given, Py_ssize_t part) noexcept nogil:
+    """The product of one part's rows, and the criterion where there is one."""
+    cdef Work *work = <Work *>given
+    cdef const cgru_kernels *k = work.stage.k
+    cdef Py_ssize_t row = 0, rows = 0
+    cdef cgru_criterion criterion = work.criterion
+    _part(work, part, &row, &rows)
+    if rows == 0:
+        return
+    if work.product.columns:
+        k.product(&work.product, 0, row, rows)
+    if criterion.k:
+        criterion.work = work.work + part * _criterion_room(k, criterion.k) * k.size
+        k.criterion(&criterion, row, rows, &work.value[part], &work.right[part])
+
+
+cdef Py_ssize_t _criterion_room(const cgru_kernels *k, Py_ssize_t outputs) noexcept nogil:
+    return whole_lines(2 * outputs * k.lanes, k.size)
+
+
+cdef void _run(Work *work) noexcept nogil:
+    cdef const Stage *stage = work.stage
+    cdef double flop = 2.0 * stage.n * stage.u * _rows_of(work.piece.m, work.piece.s, stage.steps_in)
+    share(_multiply, work, _parts(stage, work.piece), worth(flop, stage.threads))
+
+
+cdef Py_ssize_t _packed_room(const Stage *stage) noexcept nogil:
+    """W or its transpose, packed, and b."""
+    cdef Py_ssize_t lanes = stage.k.lanes
+    return whole_lines(max((stage.n + 1) * (stage.u + lanes), stage.u * (stage.n + lanes)), stage.k.size)
+
+
+cdef Py_ssize_t plain_scratch(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) noexcept:
+    """Numbers of memory that a piece takes while it runs."""
+    cdef Piece piece
+    cdef cgru_call call
+    cdef Py_ssize_t parts, room
+    if stage.forward != _dense:
+        return 0
+    memset(&piece, 0, sizeof(Piece))
+    piece.m, piece.s = m, s
+    parts = max(s, _parts(stage, &piece))
+    room = _packed_room(stage) + parts * (_criterion_room(stage.k, stage.u) + 2 * sizeof(double))
+    call = _sums(stage, &piece)
+    return max(room, gradients.room(stage.k, &call, stage.threads)) if back else room
+
+
+cdef Work _product(Stage *stage, const Piece *piece, cgru_array X, bint back, cgru_call *call) noexcept nogil:
+    """The product of rows X with W, plus b, or `back` with its transpose."""
+    cdef const cgru_kernels *k = stage.k
+    cdef cgru_matrix W = cgru_matrix(stage.W, stage.u, 1), b = cgru_matrix(stage.b, stage.u, 1)
+    cdef Py_ssize_t n = stage.u if back else stage.n, u = stage.n if back else stage.u
+    cdef Py_ssize_t columns = (u + k.lanes - 1) // k.lanes * k.lanes
+    cdef char *memory = <char *>stage.scratch
+    cdef Work work
+    memset(&work, 0, sizeof(Work))
+    memset(call, 0, sizeof(cgru_call))
+    work.stage, work.piece = stage, piece
+    call.m = piece.m
+    work.product = new_product(k, call, k.put, u, memory, NULL if back else memory + n * columns * k.size)
+    add_operand(&work.product, X.data, X.sample, n)
+    pack(k, &work.product, 0, 0, transpose(W) if back else W, n, u)
+    if not back:
+        pack_bias(k, &work.product, 0, b, u)
+    return work
+
+
+cdef int _dense(Stage *stage, const Piece *piece) except -1 nogil:
+    """Z = X W + b; A = activate(Z)"""
+    cdef cgru_call call
+    cdef Work work = _product(stage, piece, stage.X, False, &call)
+    cdef Py_ssize_t rows = _rows_of(piece.m, piece.s, stage.steps_in), u = stage.u
+    work.product.out = cgru_array(stage.Z, u, 0)
+    stage.A = timed(stage.out, u, piece.m)
+    work.criterion = _activation(stage, u)
+    work.criterion.A = cgru_matrix(stage.out, u, 1)
+    _finish(stage, piece, &work)
+    return 0
+
+
+cdef cgru_criterion _activation(const Stage *stage, Py_ssize_t u) noexcept nogil:
+    """The criterion of a Dense that is no head: no loss."""
+    cdef cgru_criterion criterion
+    memset(&criterion, 0, sizeof(cgru_criterion))
+    criterion.loss, criterion.activate, criterion.k = CGRU_NO_LOSS, stage.activate, u
+    criterion.Z = cgru_matrix(stage.Z, u, 1)
+    return criterion
+
+
+cdef void _finish(Stage *stage, const Piece *piece, Work *work) noexcept nogil:
+    """Run it with the rest of the scratch memory."""
+    cdef Py_ssize_t parts = _parts(stage, piece)
+    cdef char *free = <char *>stage.scratch + _packed_room(stage) * stage.k.size
+    work.value, work.right = <double *>free, <double *>free + parts
+    work.work = free + (2 * parts * sizeof(double) + 63) // 64 * 64
+    memset(work.value, 0, 2 * parts * sizeof(double))
+    _run(work)
+
+
+cdef int _dense_back(Stage *stage, const Piece *piece) except -1 nogil:
+    """dZ = dA times the activation's derivative, in the place of Z; and the rest as a head's."""
+    cdef Work work
+    memset(&work, 0, sizeof(Work))
+    work.stage, work.piece = stage, piece
+    work.criterion = _activation(stage, stage.u)
+    work.criterion.Y = cgru_matrix(stage.dA.data, stage.u, 1)
+    work.criterion.dZ = cgru_matrix(stage.Z, stage.u, 1)
+    _finish(stage, piece, &work)
+    return head_backward(stage, piece)
+
+
+cdef int head_forward(Stage *stage, const Piece *piece, const cgru_criterion *criterion, bint back, double *value,
+                      double *right) except -1 nogil:
+    """Z = X W + b, the loss of activate(Z), and dL/dZ in the place of Z."""
+    cdef cgru_call call
+    cdef Work work = _product(stage, piece, stage.X, False, &call)
+    cdef Py_ssize_t part
+    work.product.out = cgru_array(stage.Z, stage.u, 0)
+    work.criterion = criterion[0]
+    work.criterion.activate, work.criterion.k = stage.activate, stage.u
+    work.criterion.Z = cgru_matrix(stage.Z, stage.u, 1)
+    if back:
+        work.criterion.dZ = work.criterion.Z
+    _finish(stage, piece, &work)
+    value[0] = right[0] = 0
+    for part in range(_parts(stage, piece)):
+        value[0] += work.value[part]
+        right[0] += work.right[part]
+    return 0
+
+
+cdef cgru_call _sums(const Stage *stage, const Piece *piece) noexcept nogil:
+    """dW = X^T dZ, db = dZ summed, as a call whose one gradient is dr_."""
+    cdef cgru_call call
+    cdef Py_ssize_t lanes = stage.k.lanes
+    memset(&call, 0, sizeof(cgru_call))
+    call.m, call.s, call.e, call.u = piece.m, piece.s if stage.steps_in else 1, stage.n, stage.u
+    call.running = piece.running if stage.steps_in else NULL
+    call.up, call.ep = (call.u + lanes - 1) // lanes * lanes, (call.e + lanes - 1) // lanes * lanes
+    call.X, call.dr_ = stage.X, timed(stage.Z, stage.u, piece.m)
+    return call
+
+
+cdef int head_backward(Stage *stage, const Piece *piece) except -1 nogil:
+    """dX = dZ W^T, and the gradients."""
+    cdef cgru_call call
+    cdef cgru_gradients g
+    cdef Work work
+    if stage.dX.data != NULL:
+        work = _product(stage, piece, timed(stage.Z, stage.u, piece.m), True, &call)
+        work.product.out = cgru_array(stage.dX.data, stage.n, 0)
+        _run(&work)
+    if stage.trainable:
+        memset(&g, 0, sizeof(cgru_gradients))
+        g.U[CGRU_R], g.b[CGRU_R] = stage.dW, stage.db
+        call = _sums(stage, piece)
+        gradients.perform(&call, &g, stage.k, stage.scratch, stage.threads)
+    return 0

@@ -1,0 +1,507 @@
+"""A network as a chain of stages: whole epochs of updates, and scores, each in one call without the GIL.
+
+m rows, s steps, n numbers. Samples whose lengths differ run by their lengths, the longest first.
+"""
+
+import numpy as np
+
+cimport numpy as cnp
+from libc.math cimport isfinite
+from libc.string cimport memset
+
+from cgru.bidirectional import Bidirectional
+from cgru.core.checks import parameters, real
+from cgru.core.kernels cimport (
+    CGRU_BINARY_CROSS_ENTROPY, CGRU_CROSS_ENTROPY, CGRU_MEAN_SQUARED_ERROR, cgru_criterion, cgru_kernels, cgru_matrix,
+    kernels, look_for_signals, parameter_place,
+)
+from cgru.core.threads cimport available
+from cgru.gru import GRU
+from cgru.layers.dense import Dense
+from cgru.layers.dropout import Dropout
+from cgru.layers.embedding import Embedding
+from cgru.layers.flip import Flip
+from cgru.layers.pool import Pool
+from cgru.network.compiled.plain cimport (
+    head_backward, head_forward, lay_plain, make_dense, make_dropout, make_embedding, make_flip, make_pool,
+    plain_scratch,
+)
+from cgru.network.compiled.recurrent cimport lay_recurrent, make_recurrent, recurrent_scratch
+from cgru.network.compiled.samples cimport Samples, Source, read_classes, read_targets, read_tokens, read_X
+from cgru.network.compiled.stage cimport Arena, Parameter, Piece, Recurrent, Size, Stage, nothing, take, timed
+from cgru.network.compiled.weights cimport Weights
+
+cnp.import_array()
+
+__all__ = ["Program", "compiles"]
+
+cdef dict LOSSES = {
+    "cross_entropy": CGRU_CROSS_ENTROPY,
+    "binary_cross_entropy": CGRU_BINARY_CROSS_ENTROPY,
+    "mean_squared_error": CGRU_MEAN_SQUARED_ERROR,
+}
+
+cdef struct Totals:
+    Py_ssize_t count, updates, batch
+    double loss, right
+
+cdef double GLANCE = 1e9  # operations between two looks for a Ctrl-C: some ten milliseconds
+cdef double UPDATE = 1e5  # those of an update beside its products
+
+
+# --- what can be compiled ---
+
+METHODS = {
+    kind: frozenset(name for name in dir(kind) if callable(getattr(kind, name)))
+    for kind in (GRU, Bidirectional, Dense, Dropout, Embedding, Flip, Pool)
+}
+
+
+def compiles(net):
+    """Whether all of a network is the package's own: no layer, activation or mask of the user's, and no layer with a
+    method replaced.
+    """
+    return all(_own(layer) and (layer.dtype == net.dtype or not layer.parameter_names) for layer in net.layers)
+
+
+def _own(layer):
+    kind = type(layer)
+    if kind not in METHODS or not METHODS[kind].isdisjoint(vars(layer)):
+        return False
+    if kind is Dense:
+        return layer.code is not None
+    if kind is Dropout:
+        return layer.mask is None
+    return all(map(_own_cell, layer.cells))
+
+
+def _own_cell(cell):
+    own = type(cell) is GRU and METHODS[GRU].isdisjoint(vars(cell)) and cell.codes() is not None
+    return own and cell.masks is None and not cell.recurrent_dropout
+
+
+cdef class Program:
+    """A network for data of one kind.
+
+    Args:
+        net: a network with a head and parameters, that `compiles`.
+        e: the elements of its input; of tokens 0.
+        steps: those of a sample, at most.
+        batch: rows and steps of a piece that is trained on, at most; (0, 0): it is scored alone.
+        scored: those of a piece that is scored.
+        carries: whether the states of all cells go on from piece to piece; else those of `stateful` layers do.
+        threads: how many may work on it; None: as many as are set.
+    """
+
+    cdef const cgru_kernels *k
+    cdef readonly Weights weights
+    cdef object memory, generators, net
+    cdef Stage *stages
+    cdef int count, loss, threads
+    cdef Py_ssize_t e
+    cdef bint per_step, carries, draws
+    cdef Piece piece
+    cdef Py_ssize_t *sample  # of the rows of a piece
+    cdef Py_ssize_t *start
+    cdef Py_ssize_t *length
+    cdef Py_ssize_t *slot
+    cdef Py_ssize_t *row
+    cdef Py_ssize_t *whole  # the lengths of a batch's rows
+    cdef Py_ssize_t *running
+    cdef Py_ssize_t *places
+    cdef Py_ssize_t *classes
+    cdef void *targets
+    cdef void *X
+    cdef void *between[2]  # dL/d(the outputs of a stage), and of the one below
+    cdef double done  # operations since the last look for a Ctrl-C
+    cdef double value, right  # of the last piece
+
+    def __init__(self, net, Py_ssize_t e, Py_ssize_t steps, tuple batch, tuple scored=(0, 0), bint carries=False, threads=None):
+        cdef cnp.ndarray memory, stages
+        cdef Arena arena
+        cdef Size size
+        self.net, self.k, self.loss = net, kernels(net.dtype.itemsize), LOSSES[net.loss]
+        self.threads = available() if threads is None else threads
+        self.carries, self.e = carries or net.stateful, e
+        self.count = len(net.layers)
+        stages = np.zeros(self.count * sizeof(Stage), np.uint8)
+        self.stages, self.memory = <Stage *>cnp.PyArray_DATA(stages), [stages]
+        self.generators, self.weights = [], Weights(net)
+        self._make(e)
+        self.per_step = self.stages[self.count - 1].steps_out
+        size.m = max(batch[0], scored[0])
+        size.many = max(batch[0] * (batch[1] + 2), scored[0] * (scored[1] + 2))
+        size.back = batch[0] * batch[1]
+        memset(&arena, 0, sizeof(Arena))
+        self._lay(&arena, size, steps)
+        memory = np.empty(arena.used + 64, np.uint8)
+        self.memory.append(memory)
+        arena = Arena(<char *>((<size_t>cnp.PyArray_DATA(memory) + 63) // 64 * 64), 0)
+        self._lay(&arena, size, steps)
+
+    cdef int _make(self, Py_ssize_t e) except -1:
+        """The stages, but for their memory."""
+        cdef Stage *stage
+        cdef Py_ssize_t n = e
+        cdef bint steps = True
+        for i, layer in enumerate(self.net.layers):
+            stage = &self.stages[i]
+            stage.k, stage.threads, stage.n, stage.steps_in = self.k, self.threads, n, steps
+            stage.trainable = layer.trainable and len(layer.parameter_names) > 0
+            kind = type(layer)
+            if kind is GRU or kind is Bidirectional:
+                for cell in layer.cells:
+                    parameters(cell.p, n, cell.d["u"], self.net.dtype, cell.variant, "A")
+                    self._draws(cell, cell.training and (cell.dropout or cell.zoneout), cell.zoneout)
+                make_recurrent(stage, list(layer.cells), getattr(layer, "merge", None), bool(layer.sequences))
+            elif kind is Dense:
+                W, _ = layer.weights()
+                if len(W) != n:
+                    raise ValueError(f"A: expected {len(W)} elements, the rows of W, in layer {i}, got {n}")
+                make_dense(stage, layer.d["u"], layer.code)
+            elif kind is Embedding:
+                real(layer.p["E"], "p['E']", (layer.d["v"], layer.d["u"]), layer.dtype)
+                make_embedding(stage, layer.d["v"], layer.d["u"])
+            elif kind is Dropout:
+                self._draws(layer, layer.training, steps)
+                make_dropout(stage, layer)
+            elif kind is Pool:
+                make_pool(stage, layer.how)
+            else:
+                make_flip(stage)
+            self._name(stage, i, layer)
+            n, steps = stage.u, stage.steps_out
+        return 0
+
+    cdef int _draws(self, layer, draws, each_step) except -1:
+        """Remember what draws, and whether it does so for each step."""
+        if draws:
+            self.generators.append(layer.np_rng)
+            self.draws = self.draws or bool(each_step)
+        return 0
+
+    cdef int _name(self, Stage *stage, Py_ssize_t i, layer) except -1:
+        """Which parameters a stage has, and as what."""
+        cdef Parameter *parameter
+        for name, array in layer.p.items():
+            parameter = &stage.parameter[stage.parameters]
+            stage.parameters += 1
+            parameter.start, parameter.columns = self.weights.start[f"{i}.{name}"], array.shape[array.ndim - 1]
+            half, _, own = name.rpartition(".")
+            parameter.part = half == "backward"
+            parameter.place = name == "b" if type(layer) in (Dense, Embedding) else parameter_place(own)
+        return 0
+
+    cdef int _lay(self, Arena *arena, Size size, Py_ssize_t steps) except -1:
+        """Find room for all."""
+        cdef Py_ssize_t i, most = 0, widest = 0, u, m
+        cdef Py_ssize_t rows = size.many if self.per_step else size.m
+        cdef Stage *stage
+        for i in range(self.count):
+            stage = &self.stages[i]
+            if stage.parts:
+                lay_recurrent(stage, arena, size, self.carries)
+            else:
+                lay_plain(stage, arena, size)
+            widest = max(widest, stage.u)
+            for m in range(1, size.m + 1):  # a smaller batch may take more
+                if stage.parts:
+                    most = max(most, recurrent_scratch(stage, m, steps, size.back > 0))
+                else:
+                    most = max(most, plain_scratch(stage, m, steps, size.back > 0))
+        u = self.stages[self.count - 1].u
+        self.between[0], self.between[1] = take(arena, size.back * widest, self.k.size), NULL
+        self.between[1] = take(arena, size.back * widest, self.k.size)
+        cdef void *scratch = take(arena, most, self.k.size)
+        for i in range(self.count):
+            self.stages[i].scratch = scratch
+        self.X = take(arena, size.many * self.e, self.k.size)
+        self.classes = <Py_ssize_t *>take(arena, rows, sizeof(Py_ssize_t))
+        self.targets = take(arena, rows * u, self.k.size)
+        self.sample = _integers(arena, size.m)
+        self.start, self.length = _integers(arena, size.m), _integers(arena, size.m)
+        self.slot, self.row = _integers(arena, size.m), _integers(arena, size.m)
+        self.whole, self.running = _integers(arena, size.m), _integers(arena, steps + 1)
+        self.places = _integers(arena, steps + 2)
+        return 0
+
+    # --- pieces ---
+
+    cdef void _arrange(self, const Samples *samples, const Py_ssize_t *order, Py_ssize_t m) noexcept nogil:
+        """The rows of a batch: its samples in order, or by their lengths, the longest first."""
+        cdef Py_ssize_t i, place, length
+        self.piece.slots = m
+        if samples.lengths == NULL:
+            for i in range(m):
+                self.sample[i], self.slot[i], self.whole[i] = order[i], i, samples.s
+            return
+        memset(self.places, 0, (samples.s + 2) * sizeof(Py_ssize_t))
+        for i in range(m):  # how many are longer
+            self.places[samples.s - samples.lengths[order[i]] + 1] += 1
+        for length in range(samples.s + 1):
+            self.places[length + 1] += self.places[length]
+        for i in range(m):
+            length = samples.lengths[order[i]]
+            place = self.places[samples.s - length]
+            self.places[samples.s - length] += 1
+            self.sample[place], self.slot[place], self.whole[place] = order[i], i, length
+
+    cdef void _cut(self, Py_ssize_t steps) noexcept nogil:
+        """A piece of the rows that have a step in it, `start` and `length` being set; `steps` 0: as many as the
+        longest has.
+        """
+        cdef Piece *piece = &self.piece
+        cdef Py_ssize_t i, t
+        piece.m = 0
+        while piece.m < piece.slots and self.length[piece.m]:
+            piece.m += 1
+        piece.s = steps if steps else self.length[0]
+        for i in range(piece.slots):
+            self.row[self.slot[i]] = i
+        piece.running = NULL
+        if self.length[piece.m - 1] < piece.s:
+            i = piece.m
+            for t in range(piece.s):
+                while i and self.length[i - 1] <= t:
+                    i -= 1
+                self.running[t] = i
+            piece.running = self.running
+        piece.length, piece.slot, piece.row = self.length, self.slot, self.row
+
+    cdef void _window(self, Py_ssize_t first, Py_ssize_t most, Py_ssize_t last) noexcept nogil:
+        """Of each row up to `most` steps from `first` on, none of its `last` ones."""
+        cdef Py_ssize_t i
+        for i in range(self.piece.slots):
+            self.start[i] = first
+            self.length[i] = max(0, min(self.whole[i] - last - first, most))
+
+    # --- one piece ---
+
+    cdef void _read(self, const Samples *samples) noexcept nogil:
+        """Its input."""
+        cdef Stage *first = &self.stages[0]
+        if first.tokens != NULL:
+            read_tokens(samples, &self.piece, self.sample, self.start, first.n, first.tokens)
+        else:
+            read_X(samples, &self.piece, self.sample, self.start, self.X, self.k.size)
+            first.X = timed(self.X, first.n, self.piece.m)
+
+    cdef void _point(self) noexcept nogil:
+        """Where each stage has its parameters, and their gradients."""
+        cdef Stage *stage
+        cdef Parameter *each
+        cdef Py_ssize_t i, j
+        cdef char *p
+        cdef char *g
+        for i in range(self.count):
+            stage = &self.stages[i]
+            for j in range(stage.parameters):
+                each = &stage.parameter[j]
+                p = self.weights.current() + each.start * self.k.size
+                g = self.weights.g + each.start * self.k.size
+                if stage.parts:
+                    (<cgru_matrix *>&stage.part[each.part].w)[each.place] = cgru_matrix(p, each.columns, 1)
+                    (<void **>&stage.part[each.part].g)[each.place] = g
+                elif each.place:
+                    stage.b, stage.db = p, g
+                else:
+                    stage.W, stage.dW = p, g
+
+    cdef int _forward(self, const Samples *samples) except -1 nogil:
+        """Through all stages but the head."""
+        cdef Py_ssize_t i
+        self._read(samples)
+        self._point()
+        for i in range(self.count - 1):
+            self.stages[i].forward(&self.stages[i], &self.piece)
+            self.stages[i + 1].X = self.stages[i].A
+        return 0
+
+    cdef Py_ssize_t _targets(self) noexcept nogil:
+        """How many outputs have a target."""
+        cdef Py_ssize_t i, count = 0
+        if not self.per_step:
+            return self.piece.m
+        for i in range(self.piece.m):
+            count += self.length[i]
+        return count
+
+    cdef int _head(self, const Samples *samples) except -1 nogil:
+        """The loss of the piece, how many of its outputs are right, and when training dL/dZ."""
+        cdef Stage *head = &self.stages[self.count - 1]
+        cdef cgru_criterion criterion
+        memset(&criterion, 0, sizeof(cgru_criterion))
+        criterion.loss, criterion.share = self.loss, 1.0 / self._targets()
+        if self.loss != CGRU_CROSS_ENTROPY:
+            criterion.share /= head.u
+        if samples.y_output == 0:
+            criterion.classes = self.classes
+            read_classes(samples, &self.piece, self.sample, self.start, self.classes)
+        else:
+            criterion.Y = cgru_matrix(self.targets, head.u, 1)
+            read_targets(samples, &self.piece, self.sample, self.start, self.targets, self.k.size)
+        head_forward(head, &self.piece, &criterion, self.piece.training, &self.value, &self.right)
+        return 0
+
+    cdef int _backward(self) except -1 nogil:
+        """Down to the lowest stage that trains."""
+        cdef Py_ssize_t i, lowest = 0
+        cdef Stage *stage
+        cdef void *swap
+        self.weights.clear()
+        while not self.stages[lowest].trainable:
+            lowest += 1
+        for i in range(self.count - 1, lowest - 1, -1):
+            stage = &self.stages[i]
+            stage.dX = timed(self.between[1], stage.n, self.piece.m) if i > lowest else nothing()
+            if i == self.count - 1:
+                head_backward(stage, &self.piece)
+            else:
+                stage.dA = timed(self.between[0], stage.u, self.piece.m)
+                stage.backward(stage, &self.piece)
+            swap = self.between[0]
+            self.between[0], self.between[1] = self.between[1], swap
+        return 0
+
+    cdef int _look(self) except -1 nogil:
+        """Let a Ctrl-C be seen, now and then."""
+        cdef Py_ssize_t i
+        self.done += UPDATE
+        for i in range(self.count):
+            self.done += 6.0 * self.piece.m * self.piece.s * self.stages[i].u * (self.stages[i].n + self.stages[i].u)
+        if self.done > GLANCE:
+            self.done = 0
+            look_for_signals()
+        return 0
+
+    cdef int _update(self, const Samples *samples, double rate) except -1 nogil:
+        """One step of the parameters; 1 where the loss is not finite, and nothing was changed."""
+        self.piece.training, self.piece.carries = True, self.carries
+        self._forward(samples)
+        self._head(samples)
+        if not isfinite(self.value):
+            return 1
+        self._backward()
+        self.weights.update(rate)
+        self._look()
+        return 0
+
+    # --- epochs and scores ---
+
+    def epoch(self, Source source not None, const Py_ssize_t[::1] order, Py_ssize_t size, Py_ssize_t truncate,
+              const double[::1] rates):
+        """An update for each batch of up to `size` of the samples in `order`, or where `truncate` is not 0 for each
+        piece of so many steps that has targets, by these learning rates.
+
+        Returns:
+            The mean loss and how many outputs were right, both before each update. Where a loss is not finite, that
+            and the batch, from 0: (loss, None, batch).
+        """
+        cdef Totals totals
+        cdef int failed
+        memset(&totals, 0, sizeof(Totals))
+        self._begin_anew(0)
+        locks = {id(rng): rng.bit_generator.lock for rng in self.generators}.values()
+        for lock in locks:
+            lock.acquire()
+        try:
+            with nogil:
+                failed = self._epoch(&source.samples, &order[0], order.shape[0], size, truncate, &rates[0], &totals)
+        finally:
+            for lock in locks:
+                lock.release()
+        if failed:
+            return self.value, None, totals.batch
+        return totals.loss / totals.count, totals.right, None
+
+    cdef void _begin_anew(self, Py_ssize_t m) noexcept nogil:
+        """No states of the piece before, which of m samples begin at zero."""
+        cdef Recurrent *part
+        cdef Py_ssize_t i
+        cdef int j
+        for i in range(self.count):
+            for j in range(self.stages[i].parts):
+                part = &self.stages[i].part[j]
+                part.goes_on = False
+                if part.carried != NULL:
+                    memset(part.carried, 0, m * part.call.u * self.k.size)
+
+    cdef int _epoch(self, const Samples *samples, const Py_ssize_t *order, Py_ssize_t m, Py_ssize_t size,
+                    Py_ssize_t truncate, const double *rates, Totals *totals) except -1 nogil:
+        cdef Py_ssize_t first = 0, at, steps = samples.s if self.draws else 0
+        while first < m:
+            self._arrange(samples, order + first, min(size, m - first))
+            if truncate == 0:
+                self._window(0, samples.s, 0)
+                self._cut(steps)
+                if self._step(samples, rates, totals):
+                    return 1
+            else:
+                self._begin_anew(self.piece.slots)
+                at = 0
+                while self.per_step and at < self.whole[0]:
+                    self._window(at, truncate, 0)
+                    self._cut(0)
+                    if self._step(samples, rates, totals):
+                        return 1
+                    at += truncate
+                if not self.per_step:
+                    self._run_up(samples, truncate)
+                    if self._step(samples, rates, totals):
+                        return 1
+            first += size
+            totals.batch += 1
+        return 0
+
+    cdef int _run_up(self, const Samples *samples, Py_ssize_t truncate) except -1 nogil:
+        """The states before the last `truncate` steps of each sample, which are then the piece."""
+        cdef Py_ssize_t i, at = 0
+        while at < self.whole[0] - truncate:
+            self._window(at, truncate, truncate)
+            self._cut(0)
+            self.piece.training, self.piece.carries = True, True
+            self._forward(samples)
+            self._look()
+            at += truncate
+        for i in range(self.piece.slots):
+            self.start[i] = max(0, self.whole[i] - truncate)
+            self.length[i] = min(self.whole[i], truncate)
+        self._cut(0)
+        return 0
+
+    cdef int _step(self, const Samples *samples, const double *rates, Totals *totals) except -1 nogil:
+        """An update, and what it adds to the totals."""
+        cdef Py_ssize_t count = self._targets()
+        if self._update(samples, rates[totals.updates]):
+            return 1
+        totals.updates += 1
+        totals.count += count
+        totals.loss += self.value * count
+        totals.right += self.right
+        return 0
+
+    def scores(self, Source source not None, Py_ssize_t size):
+        """The mean loss and how many outputs are right, `size` samples at a time."""
+        cdef Samples *samples = &source.samples
+        cdef Totals totals
+        cdef Py_ssize_t first = 0
+        cdef const Py_ssize_t[::1] order = np.arange(samples.m, dtype=np.intp)
+        memset(&totals, 0, sizeof(Totals))
+        with nogil:
+            while first < samples.m:
+                self._arrange(samples, &order[first], min(size, samples.m - first))
+                self._window(0, samples.s, 0)
+                self._cut(0)
+                self.piece.training = self.piece.carries = False
+                self._forward(samples)
+                self._head(samples)
+                self._look()
+                totals.count += self._targets()
+                totals.loss += self.value * self._targets()
+                totals.right += self.right
+                first += size
+        return totals.loss / totals.count, totals.right / totals.count
+
+
+cdef Py_ssize_t *_integers(Arena *arena, Py_ssize_t n) noexcept:
+    return <Py_ssize_t *>take(arena, n, sizeof(Py_ssize_t))

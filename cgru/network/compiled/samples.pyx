@@ -1,0 +1,125 @@
+"""The samples that a compiled network reads: where they lie, without a copy but for the rows of a batch."""
+
+import numpy as np
+
+cimport numpy as cnp
+from cython cimport floating
+from libc.string cimport memcpy, memset
+
+cnp.import_array()
+
+ctypedef fused number:
+    float
+    double
+
+
+cdef class Source:
+    """Samples with their targets.
+
+    Args:
+        X: (m, s, e), or tokens (m, s).
+        y: (m,) or (m, s) classes, or (m, k) or (m, s, k) numbers.
+        lengths: (m,) the real steps; None: all.
+        per_step: whether there is a target for each step.
+        mean, scale: (e,) what X is standardised by; None: it is not.
+    """
+
+    def __init__(self, X, y, lengths, bint per_step, mean, scale):
+        cdef Samples *to = &self.samples
+        cdef cnp.ndarray held
+        memset(to, 0, sizeof(Samples))
+        to.m, to.s = X.shape[0], X.shape[1]
+        if X.ndim == 2:
+            X = np.ascontiguousarray(X, np.intp)
+        elif X.dtype not in (np.float32, np.float64) or not X.flags.aligned:
+            X = X.astype(np.float64)
+        held = X
+        to.X, to.X_sample, to.X_step = <const char *>cnp.PyArray_DATA(held), held.strides[0], held.strides[1]
+        if held.ndim == 3:
+            to.e, to.X_element, to.X_size = held.shape[2], held.strides[2], cnp.PyArray_ITEMSIZE(held)
+        if mean is not None:
+            mean, scale = np.ascontiguousarray(mean, np.float64), np.ascontiguousarray(scale, np.float64)
+            to.mean, to.scale = <double *>cnp.PyArray_DATA(mean), <double *>cnp.PyArray_DATA(scale)
+        if lengths is not None:
+            lengths = np.array(lengths, np.intp)
+            to.lengths = <Py_ssize_t *>cnp.PyArray_DATA(lengths)
+        classes = y.ndim == (2 if per_step else 1)
+        y = np.asarray(y, np.intp if classes else np.float64)
+        if not y.flags.aligned:
+            y = y.copy()
+        held = y
+        to.per_step, to.k = per_step, 0 if classes else y.shape[y.ndim - 1]
+        to.y, to.y_sample = <const char *>cnp.PyArray_DATA(held), held.strides[0]
+        to.y_step = held.strides[1] if per_step else 0
+        to.y_output = 0 if classes else held.strides[held.ndim - 1]
+        self.held = X, y, lengths, mean, scale
+
+
+cdef void read_tokens(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start,
+                      Py_ssize_t most, Py_ssize_t *to) noexcept nogil:
+    """(s, m) tokens from 0 to below `most`, whatever another thread has made of them."""
+    cdef Py_ssize_t i, t, token
+    for i in range(piece.m):
+        for t in range(piece.length[i]):
+            token = (<const Py_ssize_t *>(samples.X + sample[i] * samples.X_sample
+                                          + (start[i] + t) * samples.X_step))[0]
+            to[t * piece.m + i] = token if 0 <= token < most else 0
+
+
+cdef void _read_row(const Samples *samples, const char *source, number *to, number kind) noexcept nogil:
+    cdef Py_ssize_t c
+    cdef double x
+    if samples.mean == NULL and samples.X_element == samples.X_size == sizeof(number):
+        memcpy(to, source, samples.e * sizeof(number))
+        return
+    for c in range(samples.e):
+        x = (<const float *>source)[0] if samples.X_size == 4 else (<const double *>source)[0]
+        if samples.mean != NULL:
+            x = (x - samples.mean[c]) / samples.scale[c]
+        to[c] = <number>x
+        source += samples.X_element
+
+
+cdef void read_X(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start, void *to,
+                 int size) noexcept nogil:
+    """(s, m, e), standardised."""
+    cdef Py_ssize_t i, t, at
+    cdef const char *source
+    for i in range(piece.m):
+        source = samples.X + sample[i] * samples.X_sample + start[i] * samples.X_step
+        for t in range(piece.length[i]):
+            at = (t * piece.m + i) * samples.e
+            if size == 4:
+                _read_row[float](samples, source, <float *>to + at, 0)
+            else:
+                _read_row[double](samples, source, <double *>to + at, 0)
+            source += samples.X_step
+
+
+cdef inline const char *_target(const Samples *samples, Py_ssize_t sample, Py_ssize_t t) noexcept nogil:
+    return samples.y + sample * samples.y_sample + t * samples.y_step
+
+
+cdef void read_classes(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start,
+                       Py_ssize_t *to) noexcept nogil:
+    """The class of each row, or of each step of it."""
+    cdef Py_ssize_t i, t
+    for i in range(piece.m):
+        for t in range(piece.length[i] if samples.per_step else 1):
+            to[t * piece.m + i] = (<const Py_ssize_t *>_target(samples, sample[i], start[i] + t))[0]
+
+
+cdef void read_targets(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start,
+                       void *to, int size) noexcept nogil:
+    """The k targets of each row, or of each step of it."""
+    cdef Py_ssize_t i, t, j, at
+    cdef double y
+    for i in range(piece.m):
+        for t in range(piece.length[i] if samples.per_step else 1):
+            at = (t * piece.m + i) * samples.k
+            for j in range(samples.k):
+                y = (<const double *>(_target(samples, sample[i], start[i] + t) + j * samples.y_output))[0]
+                if size == 4:
+                    (<float *>to)[at + j] = <float>y
+                else:
+                    (<double *>to)[at + j] = y

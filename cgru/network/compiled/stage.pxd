@@ -1,0 +1,118 @@
+"""What the stages of a compiled network have in common.
+
+A stage is one layer. It reads X and writes A; going back it reads dA, writes dX (no data: not wanted) and adds the gradients
+of its parameters up. Arrays lie time-major, (s, m, n); past a row's length nothing in them is looked at.
+
+m rows, s steps, n numbers that come in and u that go out at each step. A piece is what runs at once: a batch, or some steps
+of it; its rows stand by their lengths, the longest first.
+"""
+
+from numpy.random cimport bitgen_t
+
+from cgru.core.kernels cimport cgru_activation, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights
+
+cdef enum:
+    PLACES = 27  # arrays of a cgru_call
+    MOST_PARAMETERS = 24  # of a stage
+
+
+cdef struct Piece:
+    Py_ssize_t m, s
+    Py_ssize_t slots  # samples of the batch, some of which may be no rows of this piece
+    const Py_ssize_t *running  # (s) how many rows have a step; NULL: all
+    const Py_ssize_t *length  # (m)
+    const Py_ssize_t *slot  # (m) which sample of the batch a row is
+    const Py_ssize_t *row  # (slots) which row that is; m or more: none
+    bint training  # masks are drawn, and what going back takes is kept
+    bint carries  # states go on from the piece before
+
+
+# One GRU.
+cdef struct Recurrent:
+    cgru_call call  # what is the same for each piece
+    cgru_call now  # the call of this one
+    cgru_weights w
+    cgru_gradients g
+    void *memory[PLACES]  # of those arrays of the call that lie here, and their columns
+    Py_ssize_t width[PLACES]
+    char *states  # (s + 2, m, columns): the state after step t at t + 1, from `column` on
+    Py_ssize_t columns, column
+    void *last  # (m, u), where outputs are merged
+    double dropout, zoneout
+    bitgen_t *random
+    void *mask  # (m, e)
+    void *masked  # (s, m, e) X times it
+    void *kept  # (s, m, u)
+    void *start  # (m, u) the states before the first step
+    void *carried  # (slots, u) the states after the last one; NULL: each piece begins anew
+    bint goes_on  # whether there are any yet
+
+
+# Where a parameter stands among the numbers of all, and as what a part of the stage has it.
+cdef struct Parameter:
+    Py_ssize_t start, columns
+    int part, place
+
+
+cdef struct Stage:
+    const cgru_kernels *k
+    int (*forward)(Stage *, const Piece *) except -1 nogil
+    int (*backward)(Stage *, const Piece *) except -1 nogil
+    Py_ssize_t n, u
+    bint steps_in, steps_out, trainable
+    int threads  # at most
+    cgru_array X, A, dA, dX
+    void *out  # the memory of A
+    void *scratch  # which all stages share
+    Parameter parameter[MOST_PARAMETERS]
+    int parameters
+    Recurrent part[2]  # of a GRU one, of a Bidirectional both
+    int parts, merge
+    void *second  # (s, m, n) dX of the second
+    void *unmerged  # (s, m, u of a part)
+    double rate  # of a Dropout
+    bitgen_t *random
+    void *mask
+    int how  # of a Pool
+    Py_ssize_t *chosen  # (m, n) the steps of the largest
+    cgru_activation activate  # of a Dense
+    bint activated
+    char *W  # of a Dense or an Embedding
+    char *b
+    char *dW
+    char *db
+    void *Z
+    Py_ssize_t *tokens  # (s, m)
+
+
+cdef inline cgru_array timed(const void *data, Py_ssize_t n, Py_ssize_t m) noexcept nogil:
+    """(m, s, n) that lies as (s, m, n); of (m, n) its first step."""
+    return cgru_array(<void *>data, n, m * n)
+
+
+cdef inline cgru_array nothing() noexcept nogil:
+    return cgru_array(NULL, 0, 0)
+
+
+cdef inline Py_ssize_t live(const Piece *piece, bint each, Py_ssize_t t) noexcept nogil:
+    """How many rows have step t, where there is `each` of them."""
+    return piece.running[t] if each and piece.running != NULL else piece.m
+
+
+# What memory is wanted for: pieces of up to so many rows, so many rows times steps (and two steps more), and so many of
+# them that are gone back through.
+cdef struct Size:
+    Py_ssize_t m, many, back
+
+
+# Memory: without a base it is only counted.
+cdef struct Arena:
+    char *base
+    Py_ssize_t used
+
+
+cdef inline void *take(Arena *arena, Py_ssize_t numbers, Py_ssize_t size) noexcept nogil:
+    """Room for so many numbers, from a cache line on."""
+    cdef Py_ssize_t start = arena.used
+    arena.used += (numbers * size + 63) // 64 * 64
+    return NULL if arena.base == NULL else arena.base + start

@@ -1,0 +1,35 @@
+"""The parameters of a compiled network, their gradients, and the steps of its optimizer."""
+
+from cgru.core.kernels cimport cgru_kernels, cgru_step
+
+cdef struct Weight:
+    Py_ssize_t start, numbers  # among the numbers of all
+    bint trained, matrix
+
+
+cdef class Weights:
+    cdef const cgru_kernels *k
+    cdef object net, memory, weight_memory
+    cdef readonly list keys
+    cdef list arrays
+    cdef readonly dict start  # of each parameter, by key
+    cdef Weight *weight
+    cdef Py_ssize_t count, numbers
+    cdef char *p[2]
+    cdef long long *taken[2]  # the steps that were taken with each
+    cdef char *g
+    cdef int now, kept
+    cdef bint fresh  # nothing was changed since it was kept
+    cdef Py_ssize_t[:, :] clipped  # of layers that clip: where their numbers begin, how many there are
+    cdef cgru_step step
+    cdef bint adam
+    cdef double epsilon, weight_decay, clip_norm
+
+    cdef inline char *current(self) noexcept nogil:
+        return self.p[self.now]
+
+    cdef void clear(self) noexcept nogil
+    cdef void update(self, double rate) noexcept nogil
+    cdef void _clip(self, Py_ssize_t start, Py_ssize_t numbers, double norm) noexcept nogil
+    cdef double _factor(self, Py_ssize_t start, Py_ssize_t numbers, double norm) noexcept nogil
+    cdef object _view(self, int buffer, Py_ssize_t start, array)

@@ -1,0 +1,176 @@
+"""The parameters of a compiled network, their gradients, and the steps of its optimizer.
+
+What the optimizer carries along stands behind the parameters, in one buffer with them. There are two such buffers, so that
+what is to be kept is never copied: the first step after it goes from one into the other.
+"""
+
+import numpy as np
+
+cimport numpy as cnp
+from libc.math cimport INFINITY, sqrt
+from libc.string cimport memset
+
+from cgru.core.kernels cimport kernels
+from cgru.layers.layer import MAX_NORM
+from cgru.network.compiled.numbers cimport largest, scale, squares
+from cgru.optimizers import SGD, Adam, is_matrix
+
+cnp.import_array()
+
+cdef enum:
+    LINE = 16  # numbers: each parameter begins at a cache line
+    KEPT = 3  # a parameter and what an optimizer has beside it
+
+
+cdef class Weights:
+    """The parameters of `net`, which are made, and the state of its optimizer, an `SGD` or an `Adam`."""
+
+    def __init__(self, net):
+        cdef Py_ssize_t i, size = net.dtype.itemsize
+        cdef cnp.ndarray memory, weights, taken
+        self.net, self.keys, self.arrays, self.start = net, [], [], {}
+        self.k = kernels(size)
+        trained, clipped = [], []
+        for number, layer in enumerate(net.layers):
+            first = self.numbers
+            for name, array in layer.p.items():
+                key = f"{number}.{name}"
+                self.keys.append(key)
+                self.arrays.append(array)
+                trained.append(layer.trainable)
+                self.start[key] = self.numbers
+                self.numbers += (array.size + LINE - 1) // LINE * LINE
+            if layer.trainable and layer.clip_gradients:
+                clipped.append((first, self.numbers - first))
+        self.clipped = np.array(clipped, np.intp).reshape(-1, 2)
+        self.count = len(self.keys)
+        weights, taken = np.zeros(self.count * sizeof(Weight), np.uint8), np.zeros((2, self.count), np.longlong)
+        memory = np.zeros((2 * KEPT + 1) * self.numbers * size + 64, np.uint8)
+        self.memory, self.weight_memory = memory, (weights, taken)
+        self.weight = <Weight *>cnp.PyArray_DATA(weights)
+        cdef char *base = <char *>((<size_t>cnp.PyArray_DATA(memory) + 63) // 64 * 64)
+        for i in range(2):
+            self.p[i] = base + i * KEPT * self.numbers * size
+            self.taken[i] = <long long *>cnp.PyArray_DATA(taken) + i * self.count
+        self.g = base + 2 * KEPT * self.numbers * size
+        for i, key in enumerate(self.keys):
+            self.weight[i] = Weight(self.start[key], self.arrays[i].size, trained[i], is_matrix(key))
+        self.fresh = True
+        self.load()
+
+    # --- from and to the network ---
+
+    def load(self):
+        """Take the network's parameters, the settings of its optimizer and its state, as they are now."""
+        cdef int buffer
+        cdef Py_ssize_t i, j
+        optimizer = self.net.optimizer
+        own = self.net.optimizer_state.get(type(optimizer).__name__, {})
+        if type(optimizer) not in (SGD, Adam):  # who scores needs none
+            optimizer, own = SGD(), {}
+        self.adam = type(optimizer) is Adam
+        self.step.beta[0] = optimizer.beta_1 if self.adam else optimizer.momentum
+        if self.adam:
+            self.step.beta[1], self.epsilon = optimizer.beta_2, optimizer.epsilon
+            self.weight_decay = optimizer.weight_decay
+        else:
+            self.step.nesterov = optimizer.nesterov
+        self.clip_norm = INFINITY if optimizer.clip_norm is None else optimizer.clip_norm
+        for i, (key, array) in enumerate(zip(self.keys, self.arrays, strict=True)):
+            steps, *state = own.get(key, (0,))
+            if any(part.shape != array.shape for part in state):
+                steps, state = 0, ()
+            for buffer in range(2):
+                self._view(buffer, self.start[key], array)[...] = array
+                for j, part in enumerate(state):
+                    self._view(buffer, self.start[key] + (j + 1) * self.numbers, array)[...] = part
+                self.taken[buffer][i] = steps
+        self.now = self.kept = 0
+
+    cdef object _view(self, int buffer, Py_ssize_t start, array):
+        """What lies there, in the shape of `array`."""
+        cdef cnp.npy_intp size = array.size
+        cdef cnp.ndarray flat = cnp.PyArray_SimpleNewFromData(
+            1, &size, cnp.NPY_FLOAT32 if self.k.size == 4 else cnp.NPY_FLOAT64, self.p[buffer] + start * self.k.size
+        )
+        cnp.set_array_base(flat, self)
+        return flat.reshape(array.shape)
+
+    def keep(self):
+        """What the parameters are now, and the state of the optimizer, is what is to be kept."""
+        self.kept, self.fresh = self.now, True
+
+    def show(self, bint kept=False):
+        """Put the parameters and the optimizer's state into the network: as they are now, or as they were `kept`."""
+        cdef int buffer = self.kept if kept else self.now
+        cdef Py_ssize_t i
+        own = self.net.optimizer_state.setdefault(type(self.net.optimizer).__name__, {})
+        for i, (key, array) in enumerate(zip(self.keys, self.arrays, strict=True)):
+            start = self.start[key]
+            array[...] = self._view(buffer, start, array)
+            if self.weight[i].trained:
+                parts = range(1, KEPT if self.adam else KEPT - 1)
+                own[key] = [
+                    self.taken[buffer][i], *(self._view(buffer, start + j * self.numbers, array).copy() for j in parts)
+                ]
+
+    def changed(self):
+        """Whether the network's arrays are others than those that `show` put there."""
+        return any(
+            array is not self.net.layers[int(key.partition(".")[0])].p.get(key.partition(".")[2])
+            or not np.array_equal(array, self._view(self.now, self.start[key], array))
+            for key, array in zip(self.keys, self.arrays, strict=True)
+        )
+
+    # --- steps ---
+
+    cdef void clear(self) noexcept nogil:
+        """No gradients."""
+        memset(self.g, 0, self.numbers * self.k.size)
+
+    cdef double _factor(self, Py_ssize_t start, Py_ssize_t numbers, double norm) noexcept nogil:
+        """What brings the joint L2 norm of so many gradients down to `norm`; 1 where it is no larger, or not finite."""
+        cdef char *g = self.g + start * self.k.size
+        cdef double most = largest(g, numbers, self.k.size), found
+        if not 0 < most < INFINITY:
+            return 1
+        found = sqrt(squares(g, numbers, most, self.k.size))  # of numbers up to 1: none overflows
+        return norm / most / found if found > norm / most else 1
+
+    cdef void _clip(self, Py_ssize_t start, Py_ssize_t numbers, double norm) noexcept nogil:
+        cdef double factor = self._factor(start, numbers, norm)
+        if factor < 1:
+            scale(self.g + start * self.k.size, numbers, factor, self.k.size)
+
+    cdef void update(self, double rate) noexcept nogil:
+        """One step of the optimizer, all gradients being there."""
+        cdef Py_ssize_t i, j, at
+        cdef int to = 1 - self.now if self.fresh else self.now
+        cdef cgru_step step = self.step
+        cdef long long taken
+        for i in range(self.clipped.shape[0]):
+            self._clip(self.clipped[i, 0], self.clipped[i, 1], MOST_NORM)
+        step.factor = 1 if self.clip_norm == INFINITY else self._factor(0, self.numbers, self.clip_norm)
+        for i in range(self.count):
+            taken = self.taken[self.now][i]
+            self.taken[to][i] = taken
+            if not self.weight[i].trained:
+                continue
+            self.taken[to][i] = taken = taken + 1
+            at = self.weight[i].start
+            step.g = self.g + at * self.k.size
+            for j in range(KEPT):
+                step.old[j] = self.p[self.now] + (at + j * self.numbers) * self.k.size
+                step.fresh[j] = self.p[to] + (at + j * self.numbers) * self.k.size
+            step.rate = rate
+            if self.adam:
+                step.rate = rate / (1 - self.step.beta[0] ** taken)
+                step.root, step.epsilon = sqrt(1 - self.step.beta[1] ** taken), self.epsilon
+                step.decay = 1 - rate * self.weight_decay if self.weight[i].matrix else 1
+                self.k.adapt(&step, self.weight[i].numbers)
+            else:
+                self.k.descend(&step, self.weight[i].numbers)
+        self.now, self.fresh = to, False
+
+
+cdef double MOST_NORM = MAX_NORM

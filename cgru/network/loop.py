@@ -1,0 +1,177 @@
+"""A fit as a loop in Python: where a layer, an activation, a mask or an optimizer of the user's own stands in the network.
+
+m samples, s steps, k outputs. The passes of a batch are held here, one for each layer.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cgru import losses
+from cgru.activations import ours, parameter
+from cgru.network.samples import Data
+from cgru.passes import Pass
+
+if TYPE_CHECKING:
+    from cgru.network.network import Network
+
+__all__ = ["Loop", "scores"]
+
+Arrays = dict[str, np.ndarray]
+States = dict[int, np.ndarray]  # of the recurrent layers, by index, (m, u)
+
+
+class Loop:
+    """The updates of one fit; see `cgru.network.compiled.engine.Engine`, which does the same."""
+
+    def __init__(self, net: Network, data: Data, held_out: Data | None, batch_size: int, truncate: int | None) -> None:
+        self.net, self.data, self.held_out = net, data, held_out
+        self.batch_size, self.truncate = batch_size, truncate
+        self.keep()
+
+    def epoch(self, order: np.ndarray, fractions: np.ndarray) -> tuple[float, float | None, int | None]:
+        """An update for each batch of the samples in `order`, or each piece of one; `fractions` of the fit are done.
+
+        Returns:
+            The mean loss and how many outputs were right, both before each update (None: there are no classes), and
+            None; where a loss is not finite that loss, None, and the batch from 0.
+        """
+        net, data, size, updates = self.net, self.data, self.batch_size, iter(fractions)
+        net.reset_states()
+        loss, right = 0.0, None if net.loss == "mean_squared_error" else 0.0
+        for batch, start in enumerate(range(0, len(data), size)):
+            for piece, states, rows in self._pieces(data[order[start : start + size]]):
+                value, hits = self._step(piece, states, rows, next(updates))
+                if not math.isfinite(value):
+                    return value, None, batch
+                loss += value * piece.count / data.count
+                right = None if right is None else right + hits
+        net.reset_states()
+        return loss, right, None
+
+    def scores(self) -> tuple[float, float | None]:
+        """The loss and the accuracy on the samples that were held out."""
+        return scores(self.net, self.held_out)
+
+    def keep(self) -> None:
+        """What the parameters and the optimizer's state are now is what `restore` brings back."""
+        net = self.net
+        self.kept = {key: array.copy() for key, array in net.parameters().items()}, copy.deepcopy(net.optimizer_state)
+
+    def restore(self) -> None:
+        """Put what was kept into the network."""
+        parameters, self.net.optimizer_state = self.kept
+        for key, array in self.net.parameters().items():
+            array[...] = parameters[key]
+
+    def show(self) -> None:
+        """The network has its parameters as they are."""
+
+    def stands(self) -> bool:
+        """Whether it can go on after a callback, whatever that did: each step looks at the network anew."""
+        return True
+
+    def _pieces(self, batch: Data) -> Iterator[tuple[Data, States | None, np.ndarray | None]]:
+        """What gets an update each: the data, the states before it, and for which samples."""
+        k = self.truncate
+        if k is None:
+            yield batch, None, None
+            return
+        layers = enumerate(self.net.layers)
+        states = {i: np.zeros((len(batch), layer.d["u"]), layer.dtype) for i, layer in layers if layer.cells}
+        if batch.per_step:
+            for _, rows, piece in batch.spans(k):
+                yield piece, states, rows
+            return
+        with np.errstate(over="ignore", invalid="ignore"):
+            for _, rows, piece in batch.without_last(k).spans(k):
+                self._forward(piece, states, rows)
+        yield batch.last(k), states, np.arange(len(batch))
+
+    def _step(
+        self, batch: Data, states: States | None, rows: np.ndarray | None, fraction: float
+    ) -> tuple[float, float | None]:
+        """One update of the parameters, none where the loss is not finite; that, and how many outputs were right."""
+        net = self.net
+        with np.errstate(over="ignore", invalid="ignore"):  # a loss that is not finite says it better
+            passes, A, lengths = self._forward(batch, states, rows)
+            passes.append(net.head.run(A, lengths))
+            A, Z, Y = batch.rows(passes[-1].A), batch.rows(passes[-1].fc["Z"]), _targets(net, batch)
+            loss, dZ, dA = criterion(net, Z, A, Y)
+            if not math.isfinite(loss):
+                return loss, None
+            g = self._backward(passes, batch.unrowed(dZ), batch.unrowed(dA))
+            p = net.parameters()
+            net.optimizer.step({key: p[key] for key in g}, g, net.optimizer_state, fraction)
+        return loss, losses.hits(A, Y, net.loss)
+
+    def _forward(
+        self, batch: Data, states: States | None, rows: np.ndarray | None
+    ) -> tuple[list[Pass], np.ndarray, np.ndarray | None]:
+        """The passes of the layers below the head, what it gets, and its lengths.
+
+        `states` are those of the samples `rows` before these steps, and afterwards those after them.
+        """
+        A, lengths, passes = self.net.standardized(batch.X), batch.lengths, []
+        for i, layer in enumerate(self.net.body):
+            if layer.cells:
+                start = None if states is None else states[i][rows]
+                ran = layer.run(A, lengths, start, preactivations=layer.preactivations is True)
+                if states is not None:
+                    states[i][rows] = ran.state
+            else:
+                ran = layer.run(A, lengths)
+            passes.append(ran)
+            A = ran.A
+            lengths = lengths if A.ndim == 3 else None
+        return passes, A, lengths
+
+    def _backward(self, passes: list[Pass], dZ: np.ndarray | None, dA: np.ndarray | None) -> Arrays:
+        """All gradients, down to the lowest layer that trains, by keys like `0.Uz`."""
+        layers, found = self.net.layers, {}
+        lowest = next(i for i, layer in enumerate(layers) if layer.trainable)
+        for i in range(len(layers) - 1, lowest - 1, -1):
+            dA = passes[i].backward(dA) if dZ is None else passes[i].backward_linear(dZ)
+            dZ = None
+            if layers[i].trainable:
+                found[i] = layers[i].clipped(passes[i].gradients())
+        return {f"{i}.{name}": found[i]["d" + name] for i in sorted(found) for name in layers[i].p}
+
+
+def scores(net: Network, data: Data) -> tuple[float, float | None]:
+    """The loss and the accuracy on `data`, from no state and leaving none."""
+    loss, right = 0.0, 0.0
+    size = max(1, 1024 * 1024 // max(1024, data.X.shape[1]))  # fewer of long samples, for the memory's sake
+    net.reset_states()
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(data), size):
+            batch = data[start : start + size]
+            ((below, *_),) = net.below(batch.X, batch.lengths, size)
+            net.reset_states()  # no sample continues one of the batch before
+            top = net.head.run(batch.rows(below))
+            A, Y = top.A, _targets(net, batch)
+            loss += criterion(net, top.fc["Z"], A, Y)[0] * batch.count / data.count
+            hits = losses.hits(A, Y, net.loss)
+            right = None if hits is None else right + hits
+    return loss, None if right is None else right / data.count
+
+
+def criterion(
+    net: Network, Z: np.ndarray, A: np.ndarray, Y: np.ndarray
+) -> tuple[float, np.ndarray | None, np.ndarray | None]:
+    """The loss and dL/dZ, or dL/dA where loss and activation are no pair that has a dL/dZ of its own."""
+    pair = losses.CANONICAL.get((net.loss, ours(net.head.activate)))
+    if pair is not None:
+        return *pair(Z, Y, A, parameter(net.head.se_hPars, "softmax_temperature")), None
+    loss, dA = losses.LOSSES[net.loss](A, Y)
+    return loss, None, dA
+
+
+def _targets(net: Network, batch: Data) -> np.ndarray:
+    """The targets as a loss takes them, one row for each output."""
+    return losses.spelled_out(batch.rows(batch.y), net.head.d["u"])
