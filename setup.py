@@ -81,6 +81,7 @@ setup(
             extension("stream"),
             extension("network.compiled.numbers", level="-O3"),
             extension("network.compiled.random"),
+            extension("network.compiled.batch"),
             extension("network.compiled.samples", level="-O3"),
             extension("network.compiled.recurrent"),
             extension("network.compiled.plain", level="-O3"),

@@ -63,7 +63,7 @@ def picture():
     lines = re.search(r"^    cgru/\n((?:    .*\n)+)", text, re.MULTILINE)[1].splitlines()
     heights, room = {}, []
     for height, line in zip(range(len(lines), 0, -1), lines, strict=True):
-        indent, names = re.match(r"    ( +)((?:\w+(?:/|\.pyx?)(?: +|$))*)", line).groups()
+        indent, names = re.match(r"    ( +)((?:\w+(?:/|\.py|\.pyx|\.pxd)(?: +|$))*)", line).groups()
         for name in names.split():
             room[len(indent) // 2 - 1 :] = [re.match(r"\w+", name)[0]]
             heights[".".join(["cgru", *room]).removesuffix(".__init__")] = height

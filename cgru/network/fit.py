@@ -1,7 +1,7 @@
 """How a network is trained: epochs, what is told of each, and the best parameters kept.
 
-The updates of an epoch are one compiled call (compiled/), or a loop in Python (loop.py) where something of the user's own
-stands in the network.
+The updates of an epoch are one compiled call (compiled/), or a loop in Python (loop.py) where something of the user's
+own stands in the network.
 """
 
 from __future__ import annotations

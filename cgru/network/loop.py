@@ -1,4 +1,4 @@
-"""A fit as a loop in Python: where a layer, an activation, a mask or an optimizer of the user's own stands in the network.
+"""The updates of a fit in Python: where a layer, activation, mask or optimizer of the user's own stands in a network.
 
 m samples, s steps, k outputs. The passes of a batch are held here, one for each layer.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 

@@ -1,1 +1,1 @@
-"""A network's training and scoring in compiled code: every layer of the package as a stage that runs without the GIL."""
+"""A network's training and scoring in compiled code: each layer a stage that runs without the GIL."""

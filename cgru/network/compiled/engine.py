@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cgru.network.compiled.program import Program, compiles
+from cgru.bidirectional import Bidirectional
+from cgru.gru import GRU
+from cgru.layers.dense import Dense
+from cgru.layers.dropout import Dropout
+from cgru.layers.embedding import Embedding
+from cgru.layers.flip import Flip
+from cgru.layers.layer import Layer
+from cgru.layers.pool import Pool
+from cgru.network.compiled.program import Program
 from cgru.network.compiled.samples import Source
 from cgru.network.samples import Data
 
@@ -17,6 +25,11 @@ __all__ = ["Engine", "compiles"]
 
 SCORED = 1 << 14  # steps that are scored at once, of all rows together
 ROWS = 8, 1024  # at least and at most
+
+METHODS = {
+    kind: frozenset(name for name in dir(kind) if callable(getattr(kind, name)))
+    for kind in (GRU, Bidirectional, Dense, Dropout, Embedding, Flip, Pool)
+}
 
 
 class Engine:
@@ -93,3 +106,24 @@ def _settings(net: Network) -> tuple[Any, ...]:
         for layer in net.layers
     ]
     return net.optimizer, id(net.mean), id(net.scale), compiles(net), layers
+
+
+def compiles(net: Network) -> bool:
+    """Whether all of a network is the package's own: no layer, activation or mask of the user's, no method replaced."""
+    return all(_own(layer) and (layer.dtype == net.dtype or not layer.parameter_names) for layer in net.layers)
+
+
+def _own(layer: Layer) -> bool:
+    kind = type(layer)
+    if kind not in METHODS or not METHODS[kind].isdisjoint(vars(layer)):
+        return False
+    if kind is Dense:
+        return layer.code is not None
+    if kind is Dropout:
+        return layer.mask is None
+    return all(map(_own_cell, layer.cells))
+
+
+def _own_cell(cell: GRU) -> bool:
+    own = type(cell) is GRU and METHODS[GRU].isdisjoint(vars(cell)) and cell.codes() is not None
+    return own and cell.masks is None and not cell.recurrent_dropout

@@ -1,4 +1,4 @@
-"""What is no GRU as stages of a compiled network: Embedding, Dropout, Pool, Flip, and Dense, among others as the head."""
+"""What is no GRU as stages of a compiled network: Embedding, Dropout, Pool, Flip and Dense, which may be the head."""
 
 from cython cimport floating
 from libc.string cimport memcpy, memset
@@ -310,7 +310,7 @@ cdef int _dense(Stage *stage, const Piece *piece) except -1 nogil:
     """Z = X W + b; A = activate(Z)"""
     cdef cgru_call call
     cdef Work work = _product(stage, piece, stage.X, False, &call)
-    cdef Py_ssize_t rows = _rows_of(piece.m, piece.s, stage.steps_in), u = stage.u
+    cdef Py_ssize_t u = stage.u
     work.product.out = cgru_array(stage.Z, u, 0)
     stage.A = timed(stage.out, u, piece.m)
     work.criterion = _activation(stage, u)

@@ -20,20 +20,20 @@ from cgru.gru import GRU
 from cgru.layers.dense import Dense
 from cgru.layers.dropout import Dropout
 from cgru.layers.embedding import Embedding
-from cgru.layers.flip import Flip
 from cgru.layers.pool import Pool
+from cgru.network.compiled.batch cimport Batch, arrange, cut, lay_batch, window
 from cgru.network.compiled.plain cimport (
     head_backward, head_forward, lay_plain, make_dense, make_dropout, make_embedding, make_flip, make_pool,
     plain_scratch,
 )
 from cgru.network.compiled.recurrent cimport lay_recurrent, make_recurrent, recurrent_scratch
 from cgru.network.compiled.samples cimport Samples, Source, read_classes, read_targets, read_tokens, read_X
-from cgru.network.compiled.stage cimport Arena, Parameter, Piece, Recurrent, Size, Stage, nothing, take, timed
+from cgru.network.compiled.stage cimport Arena, Parameter, Recurrent, Size, Stage, nothing, take, timed
 from cgru.network.compiled.weights cimport Weights
 
 cnp.import_array()
 
-__all__ = ["Program", "compiles"]
+__all__ = ["Program"]
 
 cdef dict LOSSES = {
     "cross_entropy": CGRU_CROSS_ENTROPY,
@@ -47,37 +47,6 @@ cdef struct Totals:
 
 cdef double GLANCE = 1e9  # operations between two looks for a Ctrl-C: some ten milliseconds
 cdef double UPDATE = 1e5  # those of an update beside its products
-
-
-# --- what can be compiled ---
-
-METHODS = {
-    kind: frozenset(name for name in dir(kind) if callable(getattr(kind, name)))
-    for kind in (GRU, Bidirectional, Dense, Dropout, Embedding, Flip, Pool)
-}
-
-
-def compiles(net):
-    """Whether all of a network is the package's own: no layer, activation or mask of the user's, and no layer with a
-    method replaced.
-    """
-    return all(_own(layer) and (layer.dtype == net.dtype or not layer.parameter_names) for layer in net.layers)
-
-
-def _own(layer):
-    kind = type(layer)
-    if kind not in METHODS or not METHODS[kind].isdisjoint(vars(layer)):
-        return False
-    if kind is Dense:
-        return layer.code is not None
-    if kind is Dropout:
-        return layer.mask is None
-    return all(map(_own_cell, layer.cells))
-
-
-def _own_cell(cell):
-    own = type(cell) is GRU and METHODS[GRU].isdisjoint(vars(cell)) and cell.codes() is not None
-    return own and cell.masks is None and not cell.recurrent_dropout
 
 
 cdef class Program:
@@ -100,15 +69,7 @@ cdef class Program:
     cdef int count, loss, threads
     cdef Py_ssize_t e
     cdef bint per_step, carries, draws
-    cdef Piece piece
-    cdef Py_ssize_t *sample  # of the rows of a piece
-    cdef Py_ssize_t *start
-    cdef Py_ssize_t *length
-    cdef Py_ssize_t *slot
-    cdef Py_ssize_t *row
-    cdef Py_ssize_t *whole  # the lengths of a batch's rows
-    cdef Py_ssize_t *running
-    cdef Py_ssize_t *places
+    cdef Batch batch
     cdef Py_ssize_t *classes
     cdef void *targets
     cdef void *X
@@ -186,7 +147,8 @@ cdef class Program:
         for name, array in layer.p.items():
             parameter = &stage.parameter[stage.parameters]
             stage.parameters += 1
-            parameter.start, parameter.columns = self.weights.start[f"{i}.{name}"], array.shape[array.ndim - 1]
+            parameter.start = self.weights.start[f"{i}.{name}"]
+            parameter.columns = array.shape[array.ndim - 1]
             half, _, own = name.rpartition(".")
             parameter.part = half == "backward"
             parameter.place = name == "b" if type(layer) in (Dense, Embedding) else parameter_place(own)
@@ -218,62 +180,8 @@ cdef class Program:
         self.X = take(arena, size.many * self.e, self.k.size)
         self.classes = <Py_ssize_t *>take(arena, rows, sizeof(Py_ssize_t))
         self.targets = take(arena, rows * u, self.k.size)
-        self.sample = _integers(arena, size.m)
-        self.start, self.length = _integers(arena, size.m), _integers(arena, size.m)
-        self.slot, self.row = _integers(arena, size.m), _integers(arena, size.m)
-        self.whole, self.running = _integers(arena, size.m), _integers(arena, steps + 1)
-        self.places = _integers(arena, steps + 2)
+        lay_batch(&self.batch, arena, size.m, steps)
         return 0
-
-    # --- pieces ---
-
-    cdef void _arrange(self, const Samples *samples, const Py_ssize_t *order, Py_ssize_t m) noexcept nogil:
-        """The rows of a batch: its samples in order, or by their lengths, the longest first."""
-        cdef Py_ssize_t i, place, length
-        self.piece.slots = m
-        if samples.lengths == NULL:
-            for i in range(m):
-                self.sample[i], self.slot[i], self.whole[i] = order[i], i, samples.s
-            return
-        memset(self.places, 0, (samples.s + 2) * sizeof(Py_ssize_t))
-        for i in range(m):  # how many are longer
-            self.places[samples.s - samples.lengths[order[i]] + 1] += 1
-        for length in range(samples.s + 1):
-            self.places[length + 1] += self.places[length]
-        for i in range(m):
-            length = samples.lengths[order[i]]
-            place = self.places[samples.s - length]
-            self.places[samples.s - length] += 1
-            self.sample[place], self.slot[place], self.whole[place] = order[i], i, length
-
-    cdef void _cut(self, Py_ssize_t steps) noexcept nogil:
-        """A piece of the rows that have a step in it, `start` and `length` being set; `steps` 0: as many as the
-        longest has.
-        """
-        cdef Piece *piece = &self.piece
-        cdef Py_ssize_t i, t
-        piece.m = 0
-        while piece.m < piece.slots and self.length[piece.m]:
-            piece.m += 1
-        piece.s = steps if steps else self.length[0]
-        for i in range(piece.slots):
-            self.row[self.slot[i]] = i
-        piece.running = NULL
-        if self.length[piece.m - 1] < piece.s:
-            i = piece.m
-            for t in range(piece.s):
-                while i and self.length[i - 1] <= t:
-                    i -= 1
-                self.running[t] = i
-            piece.running = self.running
-        piece.length, piece.slot, piece.row = self.length, self.slot, self.row
-
-    cdef void _window(self, Py_ssize_t first, Py_ssize_t most, Py_ssize_t last) noexcept nogil:
-        """Of each row up to `most` steps from `first` on, none of its `last` ones."""
-        cdef Py_ssize_t i
-        for i in range(self.piece.slots):
-            self.start[i] = first
-            self.length[i] = max(0, min(self.whole[i] - last - first, most))
 
     # --- one piece ---
 
@@ -281,10 +189,10 @@ cdef class Program:
         """Its input."""
         cdef Stage *first = &self.stages[0]
         if first.tokens != NULL:
-            read_tokens(samples, &self.piece, self.sample, self.start, first.n, first.tokens)
+            read_tokens(samples, &self.batch.piece, self.batch.sample, self.batch.start, first.n, first.tokens)
         else:
-            read_X(samples, &self.piece, self.sample, self.start, self.X, self.k.size)
-            first.X = timed(self.X, first.n, self.piece.m)
+            read_X(samples, &self.batch.piece, self.batch.sample, self.batch.start, self.X, self.k.size)
+            first.X = timed(self.X, first.n, self.batch.piece.m)
 
     cdef void _point(self) noexcept nogil:
         """Where each stage has its parameters, and their gradients."""
@@ -313,7 +221,7 @@ cdef class Program:
         self._read(samples)
         self._point()
         for i in range(self.count - 1):
-            self.stages[i].forward(&self.stages[i], &self.piece)
+            self.stages[i].forward(&self.stages[i], &self.batch.piece)
             self.stages[i + 1].X = self.stages[i].A
         return 0
 
@@ -321,9 +229,9 @@ cdef class Program:
         """How many outputs have a target."""
         cdef Py_ssize_t i, count = 0
         if not self.per_step:
-            return self.piece.m
-        for i in range(self.piece.m):
-            count += self.length[i]
+            return self.batch.piece.m
+        for i in range(self.batch.piece.m):
+            count += self.batch.length[i]
         return count
 
     cdef int _head(self, const Samples *samples) except -1 nogil:
@@ -336,11 +244,11 @@ cdef class Program:
             criterion.share /= head.u
         if samples.y_output == 0:
             criterion.classes = self.classes
-            read_classes(samples, &self.piece, self.sample, self.start, self.classes)
+            read_classes(samples, &self.batch.piece, self.batch.sample, self.batch.start, self.classes)
         else:
             criterion.Y = cgru_matrix(self.targets, head.u, 1)
-            read_targets(samples, &self.piece, self.sample, self.start, self.targets, self.k.size)
-        head_forward(head, &self.piece, &criterion, self.piece.training, &self.value, &self.right)
+            read_targets(samples, &self.batch.piece, self.batch.sample, self.batch.start, self.targets, self.k.size)
+        head_forward(head, &self.batch.piece, &criterion, self.batch.piece.training, &self.value, &self.right)
         return 0
 
     cdef int _backward(self) except -1 nogil:
@@ -353,22 +261,23 @@ cdef class Program:
             lowest += 1
         for i in range(self.count - 1, lowest - 1, -1):
             stage = &self.stages[i]
-            stage.dX = timed(self.between[1], stage.n, self.piece.m) if i > lowest else nothing()
+            stage.dX = timed(self.between[1], stage.n, self.batch.piece.m) if i > lowest else nothing()
             if i == self.count - 1:
-                head_backward(stage, &self.piece)
+                head_backward(stage, &self.batch.piece)
             else:
-                stage.dA = timed(self.between[0], stage.u, self.piece.m)
-                stage.backward(stage, &self.piece)
+                stage.dA = timed(self.between[0], stage.u, self.batch.piece.m)
+                stage.backward(stage, &self.batch.piece)
             swap = self.between[0]
             self.between[0], self.between[1] = self.between[1], swap
         return 0
 
     cdef int _look(self) except -1 nogil:
         """Let a Ctrl-C be seen, now and then."""
-        cdef Py_ssize_t i
+        cdef Py_ssize_t i, n, u
         self.done += UPDATE
         for i in range(self.count):
-            self.done += 6.0 * self.piece.m * self.piece.s * self.stages[i].u * (self.stages[i].n + self.stages[i].u)
+            n, u = self.stages[i].n, self.stages[i].u
+            self.done += 6.0 * self.batch.piece.m * self.batch.piece.s * u * (n + u)
         if self.done > GLANCE:
             self.done = 0
             look_for_signals()
@@ -376,7 +285,7 @@ cdef class Program:
 
     cdef int _update(self, const Samples *samples, double rate) except -1 nogil:
         """One step of the parameters; 1 where the loss is not finite, and nothing was changed."""
-        self.piece.training, self.piece.carries = True, self.carries
+        self.batch.piece.training, self.batch.piece.carries = True, self.carries
         self._forward(samples)
         self._head(samples)
         if not isfinite(self.value):
@@ -430,18 +339,18 @@ cdef class Program:
                     Py_ssize_t truncate, const double *rates, Totals *totals) except -1 nogil:
         cdef Py_ssize_t first = 0, at, steps = samples.s if self.draws else 0
         while first < m:
-            self._arrange(samples, order + first, min(size, m - first))
+            arrange(&self.batch, samples, order + first, min(size, m - first))
             if truncate == 0:
-                self._window(0, samples.s, 0)
-                self._cut(steps)
+                window(&self.batch, 0, samples.s, 0)
+                cut(&self.batch, steps)
                 if self._step(samples, rates, totals):
                     return 1
             else:
-                self._begin_anew(self.piece.slots)
+                self._begin_anew(self.batch.piece.slots)
                 at = 0
-                while self.per_step and at < self.whole[0]:
-                    self._window(at, truncate, 0)
-                    self._cut(0)
+                while self.per_step and at < self.batch.whole[0]:
+                    window(&self.batch, at, truncate, 0)
+                    cut(&self.batch, 0)
                     if self._step(samples, rates, totals):
                         return 1
                     at += truncate
@@ -456,17 +365,17 @@ cdef class Program:
     cdef int _run_up(self, const Samples *samples, Py_ssize_t truncate) except -1 nogil:
         """The states before the last `truncate` steps of each sample, which are then the piece."""
         cdef Py_ssize_t i, at = 0
-        while at < self.whole[0] - truncate:
-            self._window(at, truncate, truncate)
-            self._cut(0)
-            self.piece.training, self.piece.carries = True, True
+        while at < self.batch.whole[0] - truncate:
+            window(&self.batch, at, truncate, truncate)
+            cut(&self.batch, 0)
+            self.batch.piece.training, self.batch.piece.carries = True, True
             self._forward(samples)
             self._look()
             at += truncate
-        for i in range(self.piece.slots):
-            self.start[i] = max(0, self.whole[i] - truncate)
-            self.length[i] = min(self.whole[i], truncate)
-        self._cut(0)
+        for i in range(self.batch.piece.slots):
+            self.batch.start[i] = max(0, self.batch.whole[i] - truncate)
+            self.batch.length[i] = min(self.batch.whole[i], truncate)
+        cut(&self.batch, 0)
         return 0
 
     cdef int _step(self, const Samples *samples, const double *rates, Totals *totals) except -1 nogil:
@@ -489,10 +398,10 @@ cdef class Program:
         memset(&totals, 0, sizeof(Totals))
         with nogil:
             while first < samples.m:
-                self._arrange(samples, &order[first], min(size, samples.m - first))
-                self._window(0, samples.s, 0)
-                self._cut(0)
-                self.piece.training = self.piece.carries = False
+                arrange(&self.batch, samples, &order[first], min(size, samples.m - first))
+                window(&self.batch, 0, samples.s, 0)
+                cut(&self.batch, 0)
+                self.batch.piece.training = self.batch.piece.carries = False
                 self._forward(samples)
                 self._head(samples)
                 self._look()
@@ -501,7 +410,3 @@ cdef class Program:
                 totals.right += self.right
                 first += size
         return totals.loss / totals.count, totals.right / totals.count
-
-
-cdef Py_ssize_t *_integers(Arena *arena, Py_ssize_t n) noexcept:
-    return <Py_ssize_t *>take(arena, n, sizeof(Py_ssize_t))

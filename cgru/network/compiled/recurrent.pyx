@@ -6,11 +6,12 @@ from cgru.core cimport backward, forward, gradients
 from cgru.core.kernels cimport array_place, cgru_array, cgru_call, new_call
 from cgru.network.compiled.numbers cimport ADD, HALVE, MULTIPLY, combine, draw, kept_by
 from cgru.network.compiled.random cimport generator
-from cgru.network.compiled.stage cimport PLACES, Arena, Piece, Recurrent, Size, Stage, live, nothing, take, timed
+from cgru.network.compiled.stage cimport PLACES, Arena, Piece, Recurrent, Size, Stage, nothing, take, timed
 
 cdef enum:
     ONE, CONCAT, SUM, MEAN, MUL
 
+cdef Py_ssize_t HH = array_place("hh"), Z = array_place("z"), DHH_ = array_place("dhh_"), DZ_ = array_place("dz_")
 cdef dict MERGES = {None: ONE, "concat": CONCAT, "sum": SUM, "mean": MEAN, "mul": MUL}
 
 
@@ -60,7 +61,9 @@ cdef void lay_recurrent(Stage *stage, Arena *arena, Size size, bint carries) noe
         if part.zoneout:
             part.kept = take(arena, size.back * u, bytes)
         for place in range(PLACES):
-            if part.width[place]:
+            if place == DHH_ or place == DZ_:  # each is written where the other is read for the last time
+                part.memory[place] = part.memory[HH if place == DHH_ else Z]
+            elif part.width[place]:
                 part.memory[place] = take(arena, size.back * part.width[place], bytes)
     if stage.merge > CONCAT or not stage.steps_out:
         stage.out = take(arena, outputs * stage.u, bytes)
@@ -88,7 +91,6 @@ cdef Py_ssize_t recurrent_scratch(const Stage *stage, Py_ssize_t m, Py_ssize_t s
 
 cdef int forward_recurrent(Stage *stage, const Piece *piece) except -1 nogil:
     """All parts, and their outputs merged."""
-    cdef Recurrent *part
     cdef cgru_array first, second
     cdef Py_ssize_t u = stage.part[0].call.u
     cdef int size = stage.k.size, i

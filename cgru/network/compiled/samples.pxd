@@ -19,8 +19,8 @@ cdef struct Samples:
 # Rows of a piece: the sample of each, and the first of its steps.
 cdef void read_tokens(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start,
                       Py_ssize_t most, Py_ssize_t *to) noexcept nogil
-cdef void read_X(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start, void *to,
-                 int size) noexcept nogil
+cdef void read_X(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start,
+                 void *to, int size) noexcept nogil
 cdef void read_classes(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start,
                        Py_ssize_t *to) noexcept nogil
 cdef void read_targets(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start,

@@ -3,7 +3,6 @@
 import numpy as np
 
 cimport numpy as cnp
-from cython cimport floating
 from libc.string cimport memcpy, memset
 
 cnp.import_array()
@@ -80,8 +79,8 @@ cdef void _read_row(const Samples *samples, const char *source, number *to, numb
         source += samples.X_element
 
 
-cdef void read_X(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start, void *to,
-                 int size) noexcept nogil:
+cdef void read_X(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start,
+                 void *to, int size) noexcept nogil:
     """(s, m, e), standardised."""
     cdef Py_ssize_t i, t, at
     cdef const char *source

@@ -1,10 +1,10 @@
 """What the stages of a compiled network have in common.
 
-A stage is one layer. It reads X and writes A; going back it reads dA, writes dX (no data: not wanted) and adds the gradients
-of its parameters up. Arrays lie time-major, (s, m, n); past a row's length nothing in them is looked at.
+A stage is one layer. It reads X and writes A; going back it reads dA, writes dX (no data: not wanted) and adds the
+gradients of its parameters up. Arrays lie time-major, (s, m, n); past a row's length nothing in them is looked at.
 
-m rows, s steps, n numbers that come in and u that go out at each step. A piece is what runs at once: a batch, or some steps
-of it; its rows stand by their lengths, the longest first.
+m rows, s steps, n numbers that come in and u that go out at each step. A piece is what runs at once: a batch, or some
+steps of it; its rows stand by their lengths, the longest first.
 """
 
 from numpy.random cimport bitgen_t

@@ -1,7 +1,7 @@
 """The parameters of a compiled network, their gradients, and the steps of its optimizer.
 
-What the optimizer carries along stands behind the parameters, in one buffer with them. There are two such buffers, so that
-what is to be kept is never copied: the first step after it goes from one into the other.
+What the optimizer carries along stands behind the parameters, in one buffer with them. There are two such buffers, so
+that what is to be kept is never copied: the first step after it goes from one into the other.
 """
 
 import numpy as np

@@ -1,0 +1,69 @@
+"""The rows of a batch, and the pieces that they are cut into. Samples whose lengths differ stand by these, the longest
+first.
+"""
+
+from libc.string cimport memset
+
+from cgru.network.compiled.stage cimport take
+
+
+cdef Py_ssize_t *_integers(Arena *arena, Py_ssize_t n) noexcept:
+    return <Py_ssize_t *>take(arena, n, sizeof(Py_ssize_t))
+
+
+cdef void lay_batch(Batch *batch, Arena *arena, Py_ssize_t m, Py_ssize_t steps) noexcept:
+    """Find room for m rows of up to so many steps."""
+    batch.sample, batch.whole, batch.slot = _integers(arena, m), _integers(arena, m), _integers(arena, m)
+    batch.start, batch.length, batch.row = _integers(arena, m), _integers(arena, m), _integers(arena, m)
+    batch.running, batch.places = _integers(arena, steps + 1), _integers(arena, steps + 2)
+
+
+cdef void arrange(Batch *batch, const Samples *samples, const Py_ssize_t *order, Py_ssize_t m) noexcept nogil:
+    """The rows of a batch: its samples in order, or by their lengths, the longest first."""
+    cdef Py_ssize_t i, place, length
+    batch.piece.slots = m
+    if samples.lengths == NULL:
+        for i in range(m):
+            batch.sample[i], batch.slot[i], batch.whole[i] = order[i], i, samples.s
+        return
+    memset(batch.places, 0, (samples.s + 2) * sizeof(Py_ssize_t))
+    for i in range(m):  # how many are longer
+        batch.places[samples.s - samples.lengths[order[i]] + 1] += 1
+    for length in range(samples.s + 1):
+        batch.places[length + 1] += batch.places[length]
+    for i in range(m):
+        length = samples.lengths[order[i]]
+        place = batch.places[samples.s - length]
+        batch.places[samples.s - length] += 1
+        batch.sample[place], batch.slot[place], batch.whole[place] = order[i], i, length
+
+
+cdef void cut(Batch *batch, Py_ssize_t steps) noexcept nogil:
+    """A piece of the rows that have a step in it, `start` and `length` being set; `steps` 0: as many as the
+    longest has.
+    """
+    cdef Piece *piece = &batch.piece
+    cdef Py_ssize_t i, t
+    piece.m = 0
+    while piece.m < piece.slots and batch.length[piece.m]:
+        piece.m += 1
+    piece.s = steps if steps else batch.length[0]
+    for i in range(piece.slots):
+        batch.row[batch.slot[i]] = i
+    piece.running = NULL
+    if batch.length[piece.m - 1] < piece.s:
+        i = piece.m
+        for t in range(piece.s):
+            while i and batch.length[i - 1] <= t:
+                i -= 1
+            batch.running[t] = i
+        piece.running = batch.running
+    piece.length, piece.slot, piece.row = batch.length, batch.slot, batch.row
+
+
+cdef void window(Batch *batch, Py_ssize_t first, Py_ssize_t most, Py_ssize_t last) noexcept nogil:
+    """Of each row up to `most` steps from `first` on, none of its `last` ones."""
+    cdef Py_ssize_t i
+    for i in range(batch.piece.slots):
+        batch.start[i] = first
+        batch.length[i] = max(0, min(batch.whole[i] - last - first, most))

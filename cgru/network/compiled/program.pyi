@@ -1,0 +1,25 @@
+import numpy as np
+from typing_extensions import disjoint_base
+
+from cgru.network.compiled.samples import Source
+from cgru.network.compiled.weights import Weights
+from cgru.network.network import Network
+
+@disjoint_base
+class Program:
+    weights: Weights
+
+    def __init__(
+        self,
+        net: Network,
+        e: int,
+        steps: int,
+        batch: tuple[int, int],
+        scored: tuple[int, int] = (0, 0),
+        carries: bool = False,
+        threads: int | None = None,
+    ) -> None: ...
+    def epoch(
+        self, source: Source, order: np.ndarray, size: int, truncate: int, rates: np.ndarray
+    ) -> tuple[float, float | None, int | None]: ...
+    def scores(self, source: Source, size: int) -> tuple[float, float]: ...
