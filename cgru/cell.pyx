@@ -20,7 +20,7 @@ from cgru.core.backward cimport Backward
 from cgru.core.forward cimport Forward
 from cgru.core.gradients cimport Sums, gradients_room
 from cgru.core.kernels cimport (
-    array_place, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_single, cgru_weights, is_single,
+    array_place, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_single, cgru_weights,
     kernels, new_call, parameter_place, weights,
 )
 from cgru.core.memory cimport Workspace
@@ -52,7 +52,7 @@ cdef struct Inside:
     bint writes  # whether the arrays may be written to
     void *packed[4]  # weights for one sample and for several, forward and backward
     cgru_single one  # for single steps
-    Py_ssize_t step_bytes  # of their workspace, where single.h has them
+    Py_ssize_t step_bytes  # of their workspace, where single.h has them whole
 
 
 cdef Inside *_inside(const cgru_cell *cell) noexcept nogil:
@@ -135,7 +135,7 @@ cdef Py_ssize_t workspace_bytes(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t 
     cdef cgru_call call = _call(inside, m, s)
     if not _fits(<double>m * s * (call.u + call.e), inside.k.size):  # then there can be no X and no h
         return 0
-    if not _fits(<double>m * 16 * (call.up + call.ep), inside.k.size):  # more than the rows take
+    if not _fits(<double>m * 128 * (call.up + call.ep), inside.k.size):  # more than the rows take
         return 0
     cdef Py_ssize_t rows = max(forward.rows_room(inside.k, &call), backward.rows_room(inside.k, &call))
     return LINE + _lines(max(rows, gradients_room(&call, 1)), inside.k.size)
@@ -378,7 +378,7 @@ cdef class Cell:
         inside.writes = all([checked[name] is p[name] and p[name].flags.writeable for name in checked])
         self._describe()
         inside.k = kernels(self.dtype.itemsize)
-        if batch > PY_SSIZE_T_MAX or not _fits(batch * 16.0 * (call.up + call.ep), inside.k.size):
+        if batch > PY_SSIZE_T_MAX or not _fits(batch * 128.0 * (call.up + call.ep), inside.k.size):
             inside.k = NULL
             raise ValueError(f"batch: expected fewer samples, whose rows memory could hold, got {batch}")
         call.m = batch
@@ -393,7 +393,7 @@ cdef class Cell:
         forward.prepare(&f, inside.k, &one, inside.packed[0], NULL, NULL)
         inside.one = f.single
         inside.one.call = call
-        inside.step_bytes = workspace_bytes(<const cgru_cell *>inside, 1, 1) if is_single(&one) else PY_SSIZE_T_MAX
+        inside.step_bytes = PY_SSIZE_T_MAX if one.norm or one.pre else workspace_bytes(<cgru_cell *>inside, 1, 1)
 
     cdef int _describe(self) except -1:
         """The shapes of the parameters and of the caches, in their order."""

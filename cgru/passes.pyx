@@ -155,7 +155,7 @@ cdef class GRUPass(Pass):
         for name in self.variant.caches:
             self.held[name] = self._take(name, m, s, self.variant.width(name, u), dtype)
             bind(call, name, self.held[name])
-        call.h, call.hp = view(h), view(hp)
+        call.h, call.hp, call.fresh = view(h), view(hp), h0 is None and not ran
         call.hh, call.z, call.r = view(self.held["hh"]), view(self.held["z"]), view(self.held["r"])
         if self.preactivations:
             call.hh_, call.z_, call.r_ = view(self.held["hh_"]), view(self.held["z_"]), view(self.held["r_"])

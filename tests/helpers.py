@@ -72,8 +72,10 @@ def random_parameters(variant, e, u, dtype=np.float64, seed=0):
     return {name: (value + (name[0] == "g")).astype(dtype) for name, value in p.items()}
 
 
-def compiled(variant, p, X, h0, lengths, dA, dstate=None, reverse=False, zoneout=None, pre=True):
-    """The caches, the last state, dL/dh0 and the gradients by the compiled passes themselves, on memory full of NaN."""
+def compiled(variant, p, X, h0, lengths, dA, dstate=None, reverse=False, zoneout=None, pre=True, dh=True):
+    """The caches, the last state, dL/dh0 (and dh, if asked for) and the gradients by the compiled passes themselves, on
+    memory full of NaN.
+    """
     (m, s, e), u, dtype = X.shape, p["Vz"].shape[0], p["Vz"].dtype
     codes = tuple(code_of(f, None) for f in (cgru.tanh, cgru.sigmoid, cgru.sigmoid))
     order = running = None
@@ -92,13 +94,15 @@ def compiled(variant, p, X, h0, lengths, dA, dstate=None, reverse=False, zoneout
     arrays = {**fc, "X": X, "h0": h0, "last": last, "zoneout": zoneout}
     forward.run(variant, p, arrays, codes, order, running, reverse)
 
-    bc = room(("dh_", "dh", "dhh_", "dz_", "dr_", *variant.gradients)) | {"dX": np.full((m, s, e), np.nan, dtype)}
-    arrays = {**fc, **bc, "X": X, "dA": dA, "h0": dstate, "last": dh0, "zoneout": zoneout}
-    backward.run(variant, p, arrays, codes, order, running, reverse)
+    fresh = h0 is None
+    bc = room(("dh_", *(("dh",) if dh else ()), "dhh_", "dz_", "dr_", *variant.gradients))
+    bc["dX"] = np.full((m, s, e), np.nan, dtype)
+    arrays = {**fc, **bc, "X": X, "dA": dA, "h0": dstate, "last": dh0 if dh else None, "zoneout": zoneout}
+    backward.run(variant, p, arrays, codes, order, running, reverse, fresh)
 
     g = {"d" + name: np.zeros(value.shape, dtype) for name, value in p.items()}  # C-contiguous, as always
-    gradients.run(variant, g, {**fc, **bc, "X": X}, order, running)
-    return {**fc, "last": last}, {**bc, "dh0": dh0}, g
+    gradients.run(variant, g, {**fc, **bc, "X": X}, order, running, reverse, fresh)
+    return {**fc, "last": last}, {**bc, **({"dh0": dh0} if dh else {})}, g
 
 
 def double(arrays):

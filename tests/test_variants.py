@@ -19,9 +19,10 @@ VARIANTS = [
 ]
 
 
-def check(m, s, e, u, dtype, ragged, variant):
+def check(m, s, e, u, dtype, ragged, variant, fresh=False):
     layer = random_layer(e, u, dtype=dtype, sequences=True, **variant)
     X, lengths, h0 = random_batch(m, s, e, u, ragged, dtype)
+    h0 = None if fresh else h0
     if "zoneout" in variant:  # by a mask in training, its expectation in prediction
         expected = reference.forward(double(layer.p), np.nan_to_num(X).astype(np.float64), h0, lengths, **variant)["h"]
         got = layer.predict(X, lengths, h0)
@@ -65,6 +66,24 @@ def test_against_the_reference(level, dtype, ragged, variant):
     for e, u in itertools.product((1, 7, 17), ODD):
         for m, s in ((1, 1), (1, 9), (2, 7), (7, 5), (17, 3)):
             check(m, s, e, u, dtype, ragged, variant)
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize("variant", [{}, *VARIANTS[:4]], ids=str)
+@pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_wide_layers_of_few_samples(level, dtype, ragged, variant, fresh):
+    """Their inputs are multiplied many steps at a time: a block of them, a part of one, one and a part."""
+    for (m, e, u), s in itertools.product(((1, 40, 50), (2, 100, 33), (3, 300, 17)), (1, 4, 32, 75)):
+        check(m, s, e, u, dtype, ragged, variant, fresh)
+
+
+@pytest.mark.parametrize("variant", [{}, *VARIANTS], ids=str)
+@pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_without_an_initial_state(level, dtype, ragged, variant):
+    for (m, s), (e, u) in itertools.product(((1, 1), (7, 1), (33, 1), (1, 5), (33, 3)), ((1, 7), (7, 33))):
+        check(m, s, e, u, dtype, ragged, variant, fresh=True)
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)

@@ -12,7 +12,9 @@ The call of `execute`; all past a sample's length is written as zero:
     dX             (m, s, e)    likewise
     last           (m, u)       likewise: dL/dh0 of each sample
 
-A call that was forward's has h0 and last bound to other arrays: bind both anew, if only to None.
+A call that was forward's has h0 and last bound to other arrays: bind both anew, if only to None. Where forward had no
+h0, `call.fresh` says so: then the products with V of the step that ran first are left out, unless dh or last is wanted,
+and its part of the gradients of V.
 """
 
 from cgru.core.kernels cimport cgru_call, cgru_kernels, cgru_norm, cgru_product, cgru_single, cgru_weights
@@ -22,9 +24,10 @@ cdef struct Backward:
     const cgru_kernels *k
     cgru_call *call
     cgru_product reset, state, dX
+    cgru_product no_reset  # in place of `reset`, where hp is zero and its dh is not wanted
+    bint later  # whether dX is that of many steps at once
     cgru_norm norm
     cgru_single single  # instead of the first two, where there is one sample
-    Py_ssize_t steps, at  # of the single sample: all of them, and where the piece stands to which it went back
     Py_ssize_t start, stop  # the samples to run
     Py_ssize_t rows  # of a block
     int threads

@@ -4,11 +4,12 @@ Whatever is given here is trusted: the layer has checked it. All arrays are of o
 """
 
 cimport numpy as cnp
+from libc.string cimport memset
 
 from cgru.core.kernels cimport (
-    CGRU_HH, CGRU_R, CGRU_Z, add_operand, call_of, cgru_array, cgru_call, cgru_kernels, cgru_matrix, cgru_weights,
-    in_pieces, is_single, kernels, look_for_signals, new_product, odd_lines, pack, pack_gains, samples_at_once,
-    steps_of_single, transpose, weights, whole_lines,
+    CGRU_HH, CGRU_R, CGRU_STEPS, CGRU_Z, add_operand, call_of, cgru_array, cgru_call, cgru_kernels, cgru_matrix,
+    cgru_operand, cgru_product, cgru_weights, hoists, in_pieces, is_single, kernels, look_for_signals, new_product, odd_lines, pack,
+    pack_gains, samples_at_once, steps_of_row, steps_of_single, transpose, weights, whole_lines, with_operand,
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.threads cimport available, block_rows, share, worth
@@ -16,8 +17,32 @@ from cgru.core.threads cimport available, block_rows, share, worth
 cnp.import_array()
 
 
-cdef void step(const Backward *b, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
-    """Take `rows` rows from dhn to dh."""
+cdef cgru_operand steps_of(const cgru_array *array, Py_ssize_t sample, Py_ssize_t first, Py_ssize_t u,
+                           int size) noexcept nogil:
+    """The rows that a sample's steps from `first` on have there."""
+    return cgru_operand(<char *>array.data + (sample * array.sample + first * array.step) * size, array.step, u)
+
+
+cdef void inputs(const Backward *b, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
+    """dX of some rows, for the steps among which t is: their rows are the steps, so a tile is full."""
+    cdef const cgru_call *call = b.call
+    cdef Py_ssize_t first = t - t % CGRU_STEPS, i, sample, steps
+    cdef cgru_product product = b.dX
+    cdef int size = b.k.size
+    for i in range(row, row + rows):
+        steps = steps_of_row(call, i, first)
+        if steps == 0:
+            continue
+        sample = call.order[i] if call.order != NULL else i
+        product.operand[0] = steps_of(&call.dhh_, sample, first, call.u, size)
+        product.operand[1] = steps_of(&call.dz_, sample, first, call.u, size)
+        product.operand[2] = steps_of(&call.dr_, sample, first, call.u, size)
+        product.out.data = <char *>call.dX.data + (sample * call.dX.sample + first * call.dX.step) * size
+        b.k.product(&product, 0, 0, steps)
+
+
+cdef void step(const Backward *b, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows, bint fresh) noexcept nogil:
+    """Take `rows` rows from dhn to dh, which is not wanted of a `fresh` step, whose hp is zero."""
     # 1. dh_ = dA + dhn;  dhh_ = dh_ * (1 - z) * activate'(hh_);  dz_ = dh_ * (hp - hh) * activate_update'(z_)
     #    dh = dh_ * z;  and where the reset comes after, dr_ = dhh_ * c * activate_reset'(r_);  dc = dhh_ * r
     b.k.gates_backward(b.call, t, row, rows)
@@ -25,20 +50,28 @@ cdef void step(const Backward *b, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows)
         # 2. dU_, dV_ = dL/da, dL/db from gU (dr_, dz_, dhh_), gV (dr_, dz_, dc)
         b.k.norm_backward(&b.norm, t, row, rows)
         # 3. dh += dV_ [Vr Vz Vhh]^T
-        b.k.product(&b.state, t, row, rows)
+        if not fresh:
+            b.k.product(&b.state, t, row, rows)
         # 4. dX = dU_ [Ur Uz Uhh]^T, below
     elif b.call.after:
         # 2. dh += dc Vhh^T + dz_ Vz^T + dr_ Vr^T
-        b.k.product(&b.state, t, row, rows)
+        if not fresh:
+            b.k.product(&b.state, t, row, rows)
         # 3. dX = dhh_ Uhh^T + dz_ Uz^T + dr_ Ur^T, below
     else:
         # 2. dr_ = (dhh_ Vhh^T) * hp * activate_reset'(r_);  dh += (dhh_ Vhh^T) * r
-        b.k.product(&b.reset, t, row, rows)
+        b.k.product(&b.no_reset if fresh else &b.reset, t, row, rows)
         # 3. dh += dz_ Vz^T + dr_ Vr^T
-        b.k.product(&b.state, t, row, rows)
+        if not fresh:
+            b.k.product(&b.state, t, row, rows)
         # 4. dX = dhh_ Uhh^T + dz_ Uz^T + dr_ Ur^T, below
-    if b.call.dX.data:
+    if b.call.dX.data and not b.later:
         b.k.product(&b.dX, t, row, rows)
+
+
+cdef bint ends_fresh(const cgru_call *call) noexcept nogil:
+    """Whether V has no part in the last step to go back through."""
+    return call.fresh and call.dh.data == NULL and call.last.data == NULL
 
 
 cdef void block(void *work, Py_ssize_t part) noexcept nogil:
@@ -47,6 +80,7 @@ cdef void block(void *work, Py_ssize_t part) noexcept nogil:
     cdef Py_ssize_t row = b.start + part * b.rows, s = b.call.s, n, t
     cdef Py_ssize_t rows = min(b.rows, b.stop - row)
     cdef Py_ssize_t live = rows
+    cdef Py_ssize_t turn = CGRU_STEPS - 1 if b.call.reverse else 0  # where a block of steps ends
     if b.first:
         b.k.start(b.call, row, rows)
     for n in range(s):
@@ -56,7 +90,9 @@ cdef void block(void *work, Py_ssize_t part) noexcept nogil:
         if live < rows:
             b.k.pad_backward(b.call, t, row + live, rows - live)
         if live > 0:
-            step(b, t, row, live)
+            step(b, t, row, live, n == s - 1 and b.last and ends_fresh(b.call))
+        if b.later and (n == s - 1 or t % CGRU_STEPS == turn):
+            inputs(b, t, row, rows)
     if b.last and b.call.last.data:
         b.k.finish(b.call, row, rows)
 
@@ -77,8 +113,8 @@ cdef void prepare(Backward *b, const cgru_kernels *k, cgru_call *call, void *pac
     weights are packed from `w`, or, where that is NULL, stand there already.
     """
     b.k, b.call, b.threads, b.ragged, b.start, b.stop = k, call, 1, False, 0, call.m
-    b.steps, b.at = steps_of_single(call), 0 if call.reverse else call.s
-    call.rows, call.ld = rows, rows_room(k, call) // call.m
+    b.later = call.dX.data != NULL and hoists(k, call)
+    call.rows, call.ld, call.pre = rows, rows_room(k, call) // call.m, 0
     if call.norm:
         lay_out_norm(b, <char *>packed, w)
     elif is_single(call):
@@ -96,6 +132,7 @@ cdef void lay_out_before(Backward *b, char *to, const cgru_weights *w) noexcept 
     cdef char *dhh_ = <char *>call.rows + up * size
     b.reset = new_product(b.k, call, b.k.reset_backward, up, to, NULL)
     add_operand(&b.reset, dhh_, call.ld, u)
+    b.no_reset = with_operand(&b.reset, -1)
     b.state = new_product(b.k, call, b.k.state_backward, up, to + u * up * size, NULL)
     add_operand(&b.state, dhh_ + up * size, call.ld, u)  # dz_
     add_operand(&b.state, dhh_ + 2 * up * size, call.ld, u)  # dr_
@@ -126,9 +163,11 @@ cdef void lay_out_dX(Backward *b, char *to, const cgru_weights *w) noexcept nogi
     """The product of a step's dX, from dhh_ | dz_ | dr_."""
     cdef const cgru_call *call = b.call
     cdef Py_ssize_t part
-    b.dX = new_product(b.k, call, b.k.input_backward, call.e, to, NULL)
+    b.dX = new_product(b.k, call, b.k.put if b.later else b.k.input_backward, call.e, to, NULL)
     for part in range(1, 4):
         add_operand(&b.dX, <char *>call.rows + part * call.up * b.k.size, call.ld, call.u)
+    if b.later:  # whose rows are steps, whatever number of them
+        b.dX.out, b.dX.chains = cgru_array(NULL, call.dX.step, 0), 1
     if w != NULL:
         pack_U(b, w)
 
@@ -163,15 +202,14 @@ cdef void lay_out_single(Backward *b, char *to, const cgru_weights *w) noexcept 
     """The weights of a single sample, and the one product of all its steps."""
     cdef const cgru_call *call = b.call
     cdef Py_ssize_t u = call.u, up = call.up, size = b.k.size
-    cdef int gate
+    cdef int gate, _gate
     b.single.call = call
     for gate in range(3):
         b.single.V[gate] = cgru_matrix(to + gate * u * up * size, 0, 1)
     b.dX = new_product(b.k, call, b.k.put, call.e, to + 3 * u * up * size, NULL)
-    b.dX.out = cgru_array(call.dX.data, call.dX.step, 0)
-    add_operand(&b.dX, call.dhh_.data, call.dhh_.step, u)
-    add_operand(&b.dX, call.dz_.data, call.dz_.step, u)
-    add_operand(&b.dX, call.dr_.data, call.dr_.step, u)
+    b.dX.out, b.dX.chains = cgru_array(NULL, call.dX.step, 0), 1
+    for _gate in range(3):
+        add_operand(&b.dX, NULL, 0, u)
     if w == NULL:
         return
     for gate in range(3):
@@ -187,17 +225,6 @@ cdef void pack_U(Backward *b, const cgru_weights *w) noexcept nogil:
     pack(b.k, &b.dX, 2 * u, 0, transpose(w.U[CGRU_R]), u, e)
 
 
-cdef void single_dX(Backward *b, Py_ssize_t steps) noexcept nogil:
-    """dX of so many steps of the single sample, from step `at` on. A product of one row sums up in another order than
-    one of many: a step that is not alone takes its neighbour along, whose own turn was before or is to come.
-    """
-    cdef Py_ssize_t at = b.at
-    if steps == 1 and b.steps > 1:
-        steps = 2
-        at = min(at, b.steps - 2)
-    b.k.product(&b.dX, 0, at, steps)
-
-
 cdef void sequence(Backward *b, bint first, bint last) noexcept nogil:
     """All steps of the call, from the one that ran last; where they are the `first` ones to go back through, from
     dL/d(last state), and where they are the `last`, to dL/dh0.
@@ -211,12 +238,10 @@ cdef void sequence(Backward *b, bint first, bint last) noexcept nogil:
         for t in range(steps, call.s):
             b.k.pad_backward(call, t, 0, 1)
         b.k.single_backward(&b.single, steps)
-        if not call.reverse:
-            b.at -= call.s
-        if call.dX.data and steps:
-            single_dX(b, steps)
-        if call.reverse:
-            b.at += call.s
+        t = 0
+        while call.dX.data and t < steps:
+            inputs(b, t, 0, 1)
+            t += CGRU_STEPS
         if last and call.last.data:
             b.k.finish(call, 0, 1)
         return
@@ -242,11 +267,14 @@ cdef int perform(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, 
     cdef Py_ssize_t row = rows_room(k, call) // call.m, some = samples_at_once(call.m, row * k.size)
     cdef Py_ssize_t start = 0
     cdef char *rows = <char *>memory + whole_lines(pack_room(call), k.size) * k.size
+    cdef cgru_weights used = w[0]
     cdef Backward b
+    if call.s == 1 and ends_fresh(call) and not is_single(call):
+        memset(&used.V[0], 0, sizeof(used.V))  # nothing is multiplied with them
     while start < call.m:
         if start:
             look_for_signals()
-        prepare(&b, k, call, memory, rows - start * row * k.size, w if start == 0 else NULL)
+        prepare(&b, k, call, memory, rows - start * row * k.size, &used if start == 0 else NULL)
         b.start, b.stop = start, min(start + some, call.m)
         b.threads = worth(6.0 * call.m * call.s * call.u * (call.e + call.u), most)
         b.ragged = call.running != NULL
@@ -266,10 +294,12 @@ cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) 
 
 
 def run(variant, dict p not None, dict arrays not None, tuple activations not None, order=None, running=None,
-        bint reverse=False):
-    """Go back through what `cgru.core.forward.run` ran: the same arguments, and the arrays of backward.pxd."""
+        bint reverse=False, bint fresh=False):
+    """Go back through what `cgru.core.forward.run` ran: the same arguments, and the arrays of backward.pxd; `fresh`: it
+    had no h0.
+    """
     cdef cgru_call call = call_of(variant, cnp.PyArray_DIM(p["Vz"], 0), arrays, activations, order, running)
     cdef cgru_weights w
-    call.reverse = reverse
+    call.reverse, call.fresh = reverse, fresh
     weights(&w, p, variant.names)
     execute(&call, &w, kernels(arrays["X"].itemsize))

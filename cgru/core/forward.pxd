@@ -19,11 +19,16 @@ on X are multiplied into it before.
 from cgru.core.kernels cimport cgru_call, cgru_kernels, cgru_norm, cgru_product, cgru_single, cgru_weights
 
 
+cdef struct Products:
+    cgru_product gates, candidate
+    cgru_product of_X, of_hp  # what a variant has beside these, or in their place
+
+
 cdef struct Forward:
     const cgru_kernels *k
     cgru_call *call
-    cgru_product gates, candidate
-    cgru_product of_X, of_hp  # what a variant has beside these, or in their place
+    Products each, fresh  # of a step, and of the first one where there is no h0
+    cgru_product inputs[2]  # of many steps, for r and z and for hh, where they are taken at once
     cgru_norm norm
     cgru_single single  # instead of the products, where there is one sample
     Py_ssize_t start, stop  # the samples to run

@@ -4,11 +4,12 @@ Whatever is given here is trusted: the layer has checked it. All arrays are of o
 """
 
 cimport numpy as cnp
+from libc.string cimport memset
 
 from cgru.core.kernels cimport (
-    CGRU_C, CGRU_HH, add_operand, call_of, cgru_array, cgru_call, cgru_kernels, cgru_matrix, cgru_weights, in_pieces,
-    is_single, kernels, look_for_signals, new_product, odd_lines, pack, pack_bias, pack_gains, samples_at_once,
-    steps_of_single, weights, whole_lines,
+    CGRU_C, CGRU_HH, CGRU_STEPS, add_operand, call_of, cgru_array, cgru_call, cgru_kernels, cgru_matrix, cgru_operand,
+    cgru_product, cgru_weights, hoists, in_pieces, is_single, kernels, look_for_signals, new_product, odd_lines, pack,
+    pack_bias, pack_gains, samples_at_once, steps_of_row, steps_of_single, weights, whole_lines, with_operand,
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.threads cimport available, block_rows, share, worth
@@ -19,28 +20,50 @@ cdef enum:
     FEW = 4  # steps that are over before the weights would be laid out
 
 
-cdef void step(const Forward *f, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
-    """Take `rows` rows from hp to h."""
+cdef void inputs(const Forward *f, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
+    """x U + b of some rows, for the steps among which t is: their rows are the steps, so a tile is full."""
+    cdef const cgru_call *call = f.call
+    cdef Py_ssize_t size = f.k.size, first = t - t % CGRU_STEPS, i, sample, steps
+    cdef cgru_product product
+    cdef char *to
+    cdef int part
+    for i in range(row, row + rows):
+        steps = steps_of_row(call, i, first)
+        if steps == 0:
+            continue
+        sample = call.order[i] if call.order != NULL else i
+        to = <char *>call.rows + (i * call.ld + call.pre) * size
+        for part in range(1 if is_single(call) else 2):
+            product = f.inputs[part]
+            product.operand[0] = cgru_operand(
+                <char *>call.X.data + (sample * call.X.sample + first * call.X.step) * size, call.X.step, call.e
+            )
+            product.out = cgru_array(to + part * 2 * call.up * size, 3 * call.up, 0)
+            f.k.product(&product, 0, 0, steps)
+
+
+cdef void step(const Forward *f, const Products *each, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
+    """Take `rows` rows from hp to h; where the x U + b stand there already, the products are those of hp alone."""
     # x = X[:, t]
     f.k.load(f.call, t, row, rows)
     if f.call.norm:
         # 1. a = x [Ur Uz Uhh];  b = hp [Vr Vz Vhh]
-        f.k.product(&f.of_X, t, row, rows)
-        f.k.product(&f.of_hp, t, row, rows)
+        f.k.product(&each.of_X, t, row, rows)
+        f.k.product(&each.of_hp, t, row, rows)
         # 2. nU = normal(a);  nV = normal(b);  r, z;  hh = activate(gU nU + bhh + r * (gV nV + chh));  h
         f.k.norm_forward(&f.norm, t, row, rows)
     elif f.call.after:
         # 1. r = activate_reset(x Ur + hp Vr + br);  z = activate_update(x Uz + hp Vz + bz)
-        f.k.product(&f.gates, t, row, rows)
+        f.k.product(&each.gates, t, row, rows)
         # 2. r * c, c = hp Vhh + chh
-        f.k.product(&f.of_hp, t, row, rows)
+        f.k.product(&each.of_hp, t, row, rows)
         # 3. hh = activate(x Uhh + bhh + r * c);  h = z * hp + (1 - z) * hh
-        f.k.product(&f.candidate, t, row, rows)
+        f.k.product(&each.candidate, t, row, rows)
     else:
         # 1. r = activate_reset(x Ur + hp Vr + br), r * hp;  z = activate_update(x Uz + hp Vz + bz)
-        f.k.product(&f.gates, t, row, rows)
+        f.k.product(&each.gates, t, row, rows)
         # 2. hh = activate(x Uhh + (r * hp) Vhh + bhh);  h = z * hp + (1 - z) * hh
-        f.k.product(&f.candidate, t, row, rows)
+        f.k.product(&each.candidate, t, row, rows)
 
 
 cdef void block(void *work, Py_ssize_t part) noexcept nogil:
@@ -50,14 +73,17 @@ cdef void block(void *work, Py_ssize_t part) noexcept nogil:
     cdef Py_ssize_t rows = min(f.rows, f.stop - row)
     cdef Py_ssize_t live = rows
     cdef bint cached = f.call.hh.data != NULL
+    cdef Py_ssize_t turn = CGRU_STEPS - 1 if f.call.reverse else 0  # where a block of steps begins
     if f.first:
         f.k.start(f.call, row, rows)
     for n in range(s):
         t = s - 1 - n if f.call.reverse else n
         if f.call.running:
             live = max(0, min(rows, f.call.running[t] - row))
+        if f.call.pre and (n == 0 or t % CGRU_STEPS == turn):
+            inputs(f, t, row, rows)
         if live > 0:
-            step(f, t, row, live)
+            step(f, &f.fresh if n == 0 and f.first and f.call.h0.data == NULL else &f.each, t, row, live)
         if live < rows and cached:
             f.k.pad(f.call, t, row + live, rows - live)
     if f.last and f.call.last.data:
@@ -71,7 +97,10 @@ cdef Py_ssize_t pack_room(const cgru_call *call) noexcept nogil:
 
 cdef Py_ssize_t rows_room(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
     """Numbers that the rows take."""
-    return 6 * call.up if is_single(call) else call.m * odd_lines((7 if call.norm else 3) * call.up + call.ep, k.size)
+    cdef Py_ssize_t inputs = 3 * min(call.s, <Py_ssize_t>CGRU_STEPS) * call.up if hoists(k, call) else 0
+    if is_single(call):
+        return 6 * call.up + inputs
+    return call.m * odd_lines((7 if call.norm else 3) * call.up + call.ep + inputs, k.size)
 
 
 cdef void prepare(Forward *f, const cgru_kernels *k, cgru_call *call, void *packed, void *rows,
@@ -81,6 +110,7 @@ cdef void prepare(Forward *f, const cgru_kernels *k, cgru_call *call, void *pack
     """
     f.k, f.call, f.threads, f.ragged, f.start, f.stop = k, call, 1, False, 0, call.m
     call.rows, call.ld = rows, rows_room(k, call) // call.m
+    call.pre = 0 if not hoists(k, call) else 6 * call.up if is_single(call) else 3 * call.up + call.ep
     if call.norm:
         lay_out_norm(f, <char *>packed, w)
     elif is_single(call):
@@ -89,6 +119,27 @@ cdef void prepare(Forward *f, const cgru_kernels *k, cgru_call *call, void *pack
         lay_out_after(f, <char *>packed, w)
     else:
         lay_out_before(f, <char *>packed, w)
+    if not is_single(f.call):
+        part(f)
+
+
+cdef void part(Forward *f) noexcept nogil:
+    """The products of a step as the variant has laid them out, taken apart: what x adds, and what hp does."""
+    cdef Products *each = &f.each
+    f.fresh = each[0]
+    if f.call.after:
+        f.fresh.of_hp = with_operand(&each.of_hp, -1)
+    if f.call.norm:
+        return
+    f.fresh.gates, f.fresh.candidate = with_operand(&each.gates, 1), with_operand(&each.candidate, 0)
+    if not f.call.pre:
+        return
+    f.inputs[0], f.inputs[1] = f.fresh.gates, f.fresh.candidate
+    f.inputs[0].epilogue = f.inputs[1].epilogue = f.k.put
+    f.inputs[0].chains = f.inputs[1].chains = 1  # whatever number of steps there is
+    each.gates, each.candidate = with_operand(&each.gates, 0), with_operand(&each.candidate, -1 if f.call.after else 1)
+    each.gates.bias = each.candidate.bias = NULL
+    f.fresh.gates, f.fresh.candidate = with_operand(&each.gates, -1), with_operand(&each.candidate, -1)
 
 
 cdef void lay_out_before(Forward *f, char *to, const cgru_weights *w) noexcept nogil:
@@ -98,13 +149,13 @@ cdef void lay_out_before(Forward *f, char *to, const cgru_weights *w) noexcept n
     cdef char *x = <char *>call.rows + up * size
     cdef char *bias = to + 3 * (u + e) * up * size
     lay_out_gates(f, to, bias, w)
-    f.candidate = new_product(f.k, call, f.k.candidate, up, to + 2 * (u + e) * up * size, bias + 2 * up * size)
-    add_operand(&f.candidate, x, call.ld, e)
-    add_operand(&f.candidate, x + call.ep * size, call.ld, u)
+    f.each.candidate = new_product(f.k, call, f.k.candidate, up, to + 2 * (u + e) * up * size, bias + 2 * up * size)
+    add_operand(&f.each.candidate, x, call.ld, e)
+    add_operand(&f.each.candidate, x + call.ep * size, call.ld, u)
     if w != NULL:
-        pack(f.k, &f.candidate, 0, 0, w.U[CGRU_HH], e, u)
-        pack(f.k, &f.candidate, e, 0, w.V[CGRU_HH], u, u)
-        pack_bias(f.k, &f.candidate, 0, w.b[CGRU_HH], u)
+        pack(f.k, &f.each.candidate, 0, 0, w.U[CGRU_HH], e, u)
+        pack(f.k, &f.each.candidate, e, 0, w.V[CGRU_HH], u, u)
+        pack_bias(f.k, &f.each.candidate, 0, w.b[CGRU_HH], u)
 
 
 cdef void lay_out_after(Forward *f, char *to, const cgru_weights *w) noexcept nogil:
@@ -114,15 +165,15 @@ cdef void lay_out_after(Forward *f, char *to, const cgru_weights *w) noexcept no
     cdef char *h = <char *>call.rows
     cdef char *bias = to + 3 * (u + e) * up * size
     lay_out_gates(f, to, bias, w)
-    f.candidate = new_product(f.k, call, f.k.candidate, up, to + 2 * (u + e) * up * size, bias + 2 * up * size)
-    add_operand(&f.candidate, h + up * size, call.ld, e)
-    f.of_hp = new_product(f.k, call, f.k.recurrent, up, to + (2 * u + 3 * e) * up * size, bias + 3 * up * size)
-    add_operand(&f.of_hp, h, call.ld, u)
+    f.each.candidate = new_product(f.k, call, f.k.candidate, up, to + 2 * (u + e) * up * size, bias + 2 * up * size)
+    add_operand(&f.each.candidate, h + up * size, call.ld, e)
+    f.each.of_hp = new_product(f.k, call, f.k.recurrent, up, to + (2 * u + 3 * e) * up * size, bias + 3 * up * size)
+    add_operand(&f.each.of_hp, h, call.ld, u)
     if w != NULL:
-        pack(f.k, &f.candidate, 0, 0, w.U[CGRU_HH], e, u)
-        pack_bias(f.k, &f.candidate, 0, w.b[CGRU_HH], u)
-        pack(f.k, &f.of_hp, 0, 0, w.V[CGRU_HH], u, u)
-        pack_bias(f.k, &f.of_hp, 0, w.b[CGRU_C], u)
+        pack(f.k, &f.each.candidate, 0, 0, w.U[CGRU_HH], e, u)
+        pack_bias(f.k, &f.each.candidate, 0, w.b[CGRU_HH], u)
+        pack(f.k, &f.each.of_hp, 0, 0, w.V[CGRU_HH], u, u)
+        pack_bias(f.k, &f.each.of_hp, 0, w.b[CGRU_C], u)
 
 
 cdef void lay_out_gates(Forward *f, char *to, char *bias, const cgru_weights *w) noexcept nogil:
@@ -131,13 +182,13 @@ cdef void lay_out_gates(Forward *f, char *to, char *bias, const cgru_weights *w)
     cdef Py_ssize_t u = call.u, e = call.e, up = call.up
     cdef char *h = <char *>call.rows
     cdef int gate
-    f.gates = new_product(f.k, call, f.k.gates, 2 * up, to, bias)
-    add_operand(&f.gates, h, call.ld, u)
-    add_operand(&f.gates, h + up * f.k.size, call.ld, e)
+    f.each.gates = new_product(f.k, call, f.k.gates, 2 * up, to, bias)
+    add_operand(&f.each.gates, h, call.ld, u)
+    add_operand(&f.each.gates, h + up * f.k.size, call.ld, e)
     for gate in range(0 if w == NULL else 2):
-        pack(f.k, &f.gates, 0, gate * up, w.V[gate], u, u)
-        pack(f.k, &f.gates, u, gate * up, w.U[gate], e, u)
-        pack_bias(f.k, &f.gates, gate * up, w.b[gate], u)
+        pack(f.k, &f.each.gates, 0, gate * up, w.V[gate], u, u)
+        pack(f.k, &f.each.gates, u, gate * up, w.U[gate], e, u)
+        pack_bias(f.k, &f.each.gates, gate * up, w.b[gate], u)
 
 
 cdef void lay_out_norm(Forward *f, char *to, const cgru_weights *w) noexcept nogil:
@@ -151,18 +202,18 @@ cdef void lay_out_norm(Forward *f, char *to, const cgru_weights *w) noexcept nog
     cdef char *gains = to + 3 * (u + e) * up * size
     cdef char *bias = gains + 6 * up * size
     cdef int gate
-    f.of_X = new_product(k, call, k.put, 3 * up, to, NULL)
-    add_operand(&f.of_X, x, call.ld, e)
-    f.of_X.out = cgru_array(a, call.ld, 0)
-    f.of_hp = new_product(k, call, k.put, 3 * up, to + 3 * e * up * size, NULL)
-    add_operand(&f.of_hp, h, call.ld, u)
-    f.of_hp.out = cgru_array(a + 3 * up * size, call.ld, 0)
+    f.each.of_X = new_product(k, call, k.put, 3 * up, to, NULL)
+    add_operand(&f.each.of_X, x, call.ld, e)
+    f.each.of_X.out = cgru_array(a, call.ld, 0)
+    f.each.of_hp = new_product(k, call, k.put, 3 * up, to + 3 * e * up * size, NULL)
+    add_operand(&f.each.of_hp, h, call.ld, u)
+    f.each.of_hp.out = cgru_array(a + 3 * up * size, call.ld, 0)
     f.norm.call, f.norm.gains, f.norm.bias = call, gains, bias
     if w == NULL:
         return
     for gate in range(3):
-        pack(k, &f.of_X, 0, gate * up, w.U[gate], e, u)
-        pack(k, &f.of_hp, 0, gate * up, w.V[gate], u, u)
+        pack(k, &f.each.of_X, 0, gate * up, w.U[gate], e, u)
+        pack(k, &f.each.of_hp, 0, gate * up, w.V[gate], u, u)
     for gate in range(4):
         k.lay(w.b[gate], 1, u, bias + gate * up * size)
     pack_gains(k, w, u, up, gains)
@@ -178,19 +229,26 @@ cdef void lay_out_single(Forward *f, char *to, const cgru_weights *w) noexcept n
         if w != NULL and w.b[gate].data != NULL:
             f.k.lay(w.b[gate], 1, u, <void *>f.single.b[gate].data)
     to += 4 * up * size
+    if f.call.pre:
+        f.inputs[0] = new_product(f.k, f.call, f.k.put, 3 * up, to, f.single.b[0].data)
+        f.inputs[0].chains = 1
+        add_operand(&f.inputs[0], NULL, 0, e)
     for gate in range(3):
-        f.single.U[gate] = cgru_matrix(to, 0, 1)
-        f.single.V[gate] = cgru_matrix(to + e * up * size, 0, 1)
-        to += (e + u) * up * size
-        if w != NULL:
+        f.single.U[gate] = cgru_matrix(to + gate * e * up * size, 0, 1)
+        f.single.V[gate] = cgru_matrix(to + (3 * e + gate * u) * up * size, 0, 1)
+        if w == NULL:
+            continue
+        f.k.lay(w.V[gate], u, u, <void *>f.single.V[gate].data)
+        if f.call.pre:
+            pack(f.k, &f.inputs[0], 0, gate * up, w.U[gate], e, u)
+        else:
             f.k.lay(w.U[gate], e, u, <void *>f.single.U[gate].data)
-            f.k.lay(w.V[gate], u, u, <void *>f.single.V[gate].data)
 
 
 cdef bint lies_well(const cgru_call *call, const cgru_weights *w) noexcept nogil:
     """Whether the weights of a single sample can be read where they lie, and laying them out would not pay."""
     cdef int gate
-    if not is_single(call) or call.s > FEW:
+    if call.m > 1 or call.norm or call.s > FEW:
         return False
     for gate in range(3):
         if not (w.U[gate].column == w.V[gate].column == 1 and w.U[gate].row >= call.u and w.V[gate].row >= call.u):
@@ -201,12 +259,25 @@ cdef bint lies_well(const cgru_call *call, const cgru_weights *w) noexcept nogil
     return True
 
 
-cdef void read_in_place(Forward *f, const cgru_weights *w) noexcept nogil:
+cdef void read_in_place(Forward *f, const cgru_kernels *k, cgru_call *call, void *rows,
+                        const cgru_weights *w) noexcept nogil:
+    """`prepare` for such a call."""
     cdef int gate
+    f.k, f.call, f.start, f.stop, f.single.call = k, call, 0, 1, call
+    call.rows, call.ld, call.pre = rows, 6 * call.up, 0
     for gate in range(3):
         f.single.U[gate], f.single.V[gate] = w.U[gate], w.V[gate]
     for gate in range(4):
         f.single.b[gate] = w.b[gate]
+
+
+cdef void blocks_of_single(Forward *f, Py_ssize_t steps) noexcept nogil:
+    """All steps of a single sample, whose inputs are multiplied some steps at a time."""
+    cdef Py_ssize_t blocks = (steps + CGRU_STEPS - 1) // CGRU_STEPS, n, t
+    for n in range(blocks):
+        t = CGRU_STEPS * (blocks - 1 - n if f.call.reverse else n)
+        inputs(f, t, 0, 1)
+        f.k.single_forward(&f.single, t, min(steps, t + CGRU_STEPS))
 
 
 cdef void sequence(Forward *f, bint first, bint last) noexcept nogil:
@@ -222,7 +293,10 @@ cdef void sequence(Forward *f, bint first, bint last) noexcept nogil:
         if call.reverse and call.hh.data != NULL:  # with the first state
             for t in range(steps, call.s):
                 f.k.pad(call, t, 0, 1)
-        f.k.single_forward(&f.single, steps)
+        if call.pre:
+            blocks_of_single(f, steps)
+        else:
+            f.k.single_forward(&f.single, 0, steps)
         if not call.reverse and call.hh.data != NULL:
             for t in range(steps, call.s):
                 f.k.pad(call, t, 0, 1)
@@ -252,15 +326,17 @@ cdef int perform(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, 
     cdef Py_ssize_t start = 0
     cdef char *rows = <char *>memory + whole_lines(pack_room(call), k.size) * k.size
     cdef bint in_place = lies_well(call, w)
+    cdef cgru_weights used = w[0]
     cdef Forward f
+    if call.s == 1 and call.h0.data == NULL and not is_single(call):
+        memset(&used.V[0], 0, sizeof(used.V))  # nothing is multiplied with them
     while start < call.m:
         if start:
             look_for_signals()
         if in_place:
-            prepare(&f, k, call, memory, rows, NULL)
-            read_in_place(&f, w)
+            read_in_place(&f, k, call, rows, w)
         else:
-            prepare(&f, k, call, memory, rows - start * row * k.size, w if start == 0 else NULL)
+            prepare(&f, k, call, memory, rows - start * row * k.size, &used if start == 0 else NULL)
         f.start, f.stop = start, min(start + some, call.m)
         f.threads = worth(6.0 * call.m * call.s * call.u * (call.e + call.u), most)
         f.ragged = call.running != NULL

@@ -21,7 +21,7 @@ cdef struct Sums:
     cgru_term terms[MOST_TERMS]
     cgru_outer outer[MOST_SHARES]  # one for each share of the terms' columns
     int shares
-    bint last  # whether the steps to run are the last ones
+    bint first, last  # whether the steps to run are the first ones of the sum, and the last
 
 
 cdef Py_ssize_t gradients_room(const cgru_call *call, int shares) noexcept nogil

@@ -8,4 +8,6 @@ def run(
     arrays: dict[str, np.ndarray],
     order: np.ndarray | None = None,
     running: np.ndarray | None = None,
+    reverse: bool = False,
+    fresh: bool = False,
 ) -> None: ...

@@ -80,17 +80,23 @@ cdef cgru_array shifted(cgru_array array, Py_ssize_t column, int size) noexcept 
 
 cdef void _accumulate(void *work, Py_ssize_t part) noexcept nogil:
     """One share of the terms' columns, from the last step to the first, over the samples that have that step, in chunks
-    of rows.
+    of rows. The rows of a step without a previous state have one of their own, if they are worth it.
     """
     cdef Sums *sums = <Sums *>work
     cdef const cgru_kernels *k = sums.k
     cdef cgru_outer *outer = &sums.outer[part]
     cdef Py_ssize_t steps[CGRU_GROUP]
     cdef Py_ssize_t samples[CGRU_GROUP]
-    cdef Py_ssize_t t, row, n = 0, live = outer.call.m
+    cdef Py_ssize_t t, row, n = 0, live = outer.call.m, fresh = -1
+    if outer.call.fresh and outer.call.m >= CGRU_GROUP and (sums.first if outer.call.reverse else sums.last):
+        fresh = outer.call.s - 1 if outer.call.reverse else 0
     for t in range(outer.call.s - 1, -1, -1):
         if outer.call.running:
             live = outer.call.running[t]
+        if t == fresh:
+            k.collect(outer, steps, samples, n)
+            k.multiply(outer)
+            outer.fresh, n = True, 0
         for row in range(live):
             steps[n], samples[n] = t, row
             n += 1
@@ -99,6 +105,10 @@ cdef void _accumulate(void *work, Py_ssize_t part) noexcept nogil:
                 n = 0
                 if outer.count == outer.depth:
                     k.multiply(outer)
+        if t == fresh:
+            k.collect(outer, steps, samples, n)
+            k.multiply(outer)
+            outer.fresh, n = False, 0
     k.collect(outer, steps, samples, n)
     if sums.last:
         k.multiply(outer)
@@ -122,8 +132,8 @@ cdef void prepare(Sums *sums, const cgru_kernels *k, const cgru_call *call, cons
     cdef char *free = <char *>memory
     sums.k, sums.call, sums.g, sums.shares = k, call, g, shares
     for i in range(shares):
-        sums.outer[i] = cgru_outer(call, &sums.terms[0], i * parts // shares, (i + 1) * parts // shares, 0, depth, free,
-                                   free + (2 * call.u + call.e) * depth * k.size)
+        sums.outer[i] = cgru_outer(call, &sums.terms[0], i * parts // shares, (i + 1) * parts // shares, 0, depth,
+                                   False, free, free + (2 * call.u + call.e) * depth * k.size)
         free += gradients_room(call, 1) * k.size
 
 
@@ -131,7 +141,7 @@ cdef void sequence(Sums *sums, bint first, bint last) noexcept nogil:
     """All steps of the call; what they leave over of a chunk of rows is kept for the next ones unless they are the
     `last`: the same sums come out, however a call is cut.
     """
-    sums.last = last
+    sums.first, sums.last = first, last
     lay_out(sums)
     share(_accumulate, sums, sums.shares, sums.shares)
 
@@ -163,9 +173,13 @@ cdef int execute(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k
     return 0
 
 
-def run(variant, dict g not None, dict arrays not None, order=None, running=None):
-    """Add the gradients to `g`, 'd' + name for each parameter; the arrays are those of gradients.pxd."""
+def run(variant, dict g not None, dict arrays not None, order=None, running=None, bint reverse=False,
+        bint fresh=False):
+    """Add the gradients to `g`, 'd' + name for each parameter; the arrays are those of gradients.pxd, `fresh`: that
+    forward had no h0.
+    """
     cdef cgru_call call = call_of(variant, g["dVz"].shape[1], arrays, None, order, running)
     cdef cgru_gradients to
+    call.reverse, call.fresh = reverse, fresh
     targets(&to, g)
     execute(&call, &to, kernels(arrays["X"].itemsize))

@@ -36,8 +36,8 @@ cdef extern from "simd/cgru.h" nogil:
         cgru_array h0, X, h, hp, hh, z, r, c, hh_, z_, r_, kept, last
         cgru_array dA, dh_, dh, dhh_, dz_, dr_, dc, dX, nU, nV, iU, iV, dU_, dV_
         void *rows
-        Py_ssize_t ld, up, ep
-        int norm
+        Py_ssize_t ld, up, ep, pre
+        int fresh, norm
 
     ctypedef struct cgru_operand:
         const void *rows
@@ -50,7 +50,7 @@ cdef extern from "simd/cgru.h" nogil:
         Py_ssize_t row, column
 
     cdef enum:
-        CGRU_R, CGRU_Z, CGRU_HH, CGRU_C, CGRU_GROUP
+        CGRU_R, CGRU_Z, CGRU_HH, CGRU_C, CGRU_STEPS, CGRU_GROUP
 
     ctypedef struct cgru_weights:
         cgru_matrix U[3]
@@ -72,6 +72,8 @@ cdef extern from "simd/cgru.h" nogil:
         int operands
         Py_ssize_t vectors
         const void *weights
+        Py_ssize_t depth, k0
+        int chains
         const void *bias
         cgru_epilogue *epilogue
         const cgru_call *call
@@ -95,6 +97,7 @@ cdef extern from "simd/cgru.h" nogil:
         const cgru_call *call
         const cgru_term *terms
         Py_ssize_t first, last, count, depth
+        int fresh
         void *operands
         void *rows
 
@@ -139,7 +142,7 @@ cdef extern from "simd/cgru.h" nogil:
         void (*pad_backward)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*gates_backward)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*single_step)(const cgru_single *, const void *, void *, void *) noexcept nogil
-        void (*single_forward)(const cgru_single *, Py_ssize_t) noexcept nogil
+        void (*single_forward)(const cgru_single *, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*single_backward)(const cgru_single *, Py_ssize_t) noexcept nogil
         void (*lay)(cgru_matrix, Py_ssize_t, Py_ssize_t, void *) noexcept nogil
         cgru_epilogue *gates
@@ -193,9 +196,12 @@ cdef int parameter_place(str name) except -1
 cdef cgru_array view(cnp.ndarray source) noexcept
 cdef cgru_matrix matrix(cnp.ndarray W) noexcept
 cdef Py_ssize_t samples_at_once(Py_ssize_t m, Py_ssize_t row_bytes) noexcept nogil
-# Whether single.h runs the call, and how many steps it has then.
+# Whether the products with U of many steps are taken at once; whether single.h runs the call, and how many steps it has
+# then; how many of the CGRU_STEPS steps from `first` on a row has.
+cdef bint hoists(const cgru_kernels *k, const cgru_call *call) noexcept nogil
 cdef bint is_single(const cgru_call *call) noexcept nogil
 cdef Py_ssize_t steps_of_single(const cgru_call *call) noexcept nogil
+cdef Py_ssize_t steps_of_row(const cgru_call *call, Py_ssize_t row, Py_ssize_t first) noexcept nogil
 
 cdef Py_ssize_t whole_lines(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nogil
 cdef Py_ssize_t odd_lines(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nogil
@@ -203,6 +209,7 @@ cdef cgru_matrix transpose(cgru_matrix W) noexcept nogil
 cdef cgru_product new_product(const cgru_kernels *k, const cgru_call *call, cgru_epilogue *epilogue, Py_ssize_t columns,
                               const void *weights, const void *bias) noexcept nogil
 cdef void add_operand(cgru_product *product, const void *data, Py_ssize_t ld, Py_ssize_t k) noexcept nogil
+cdef cgru_product with_operand(const cgru_product *whole, int operand) noexcept nogil
 cdef void pack(const cgru_kernels *k, const cgru_product *product, Py_ssize_t k0, Py_ssize_t column0, cgru_matrix W,
                Py_ssize_t depth, Py_ssize_t columns) noexcept nogil
 cdef void pack_bias(const cgru_kernels *k, const cgru_product *product, Py_ssize_t column0, cgru_matrix b,

@@ -28,6 +28,8 @@ LEVELS = ("avx512", "avx2", "baseline", "scalar")
 cdef enum:
     MOST_STEPS = 4096  # of a piece
     ROWS_ROOM = 1 << 26  # bytes
+    L1 = 32 << 10  # bytes
+    READ = 32  # bytes a cycle that an L2 cache gives
 cdef Py_ssize_t _most_steps = MOST_STEPS, _rows_room = ROWS_ROOM
 cdef double PIECE = 4e9  # operations of a piece: some tens of milliseconds
 
@@ -235,8 +237,28 @@ cdef cgru_matrix transpose(cgru_matrix W) noexcept nogil:
     return cgru_matrix(W.data, W.column, W.row)
 
 
+cdef bint hoists(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
+    """Whether U meets the inputs of CGRU_STEPS steps at once, or those of each step with its state.
+
+    Where the weights outgrow L1 a step with few rows waits for them, at READ bytes a cycle, longer than it
+    multiplies, at two vectors a cycle. Many steps at once only multiply, and write and read again what comes out.
+    """
+    cdef double row = 3.0 * call.u * k.size  # bytes of U for each element, and of what comes out for each sample
+    cdef double multiply = call.m * call.e * row / (2 * k.lanes * k.size)
+    if call.norm or (call.e + call.u) * row < L1:
+        return False
+    return call.e * row / READ > multiply + 2 * call.m * row / READ
+
+
 cdef bint is_single(const cgru_call *call) noexcept nogil:
     return call.m == 1 and not call.norm
+
+
+cdef Py_ssize_t steps_of_row(const cgru_call *call, Py_ssize_t row, Py_ssize_t first) noexcept nogil:
+    cdef Py_ssize_t steps = min(<Py_ssize_t>CGRU_STEPS, call.s - first)
+    while call.running != NULL and steps > 0 and call.running[first + steps - 1] <= row:
+        steps -= 1
+    return steps
 
 
 cdef Py_ssize_t steps_of_single(const cgru_call *call) noexcept nogil:
@@ -265,6 +287,7 @@ cdef cgru_product new_product(const cgru_kernels *k, const cgru_call *call, cgru
     product.call, product.epilogue = call, epilogue
     product.weights, product.bias = weights, bias
     product.columns, product.vectors = columns, (columns + k.lanes - 1) // k.lanes
+    product.chains = 4 if call.m == 1 else 1
     return product
 
 
@@ -273,10 +296,25 @@ cdef void add_operand(cgru_product *product, const void *data, Py_ssize_t ld, Py
     product.operands += 1
 
 
+cdef cgru_product with_operand(const cgru_product *whole, int operand) noexcept nogil:
+    """The product of one operand alone with its rows of the weights; -1: of none, which leaves the bias."""
+    cdef cgru_product part = whole[0]
+    cdef int i
+    part.operands, part.depth, part.k0 = 0, 0, 0
+    for i in range(whole.operands):
+        part.depth += whole.operand[i].k
+        if i < operand:
+            part.k0 += whole.operand[i].k
+    if operand >= 0:
+        part.operands, part.operand[0] = 1, whole.operand[operand]
+    return part
+
+
 cdef void pack(const cgru_kernels *k, const cgru_product *product, Py_ssize_t k0, Py_ssize_t column0, cgru_matrix W,
                Py_ssize_t depth, Py_ssize_t columns) noexcept nogil:
-    """Put W (depth, columns) into the packed weights, from row k0 and column column0 on."""
-    k.pack(product, <void *>product.weights, k0, column0 // k.lanes, W, depth, columns)
+    """Put W (depth, columns), if it is there, into the packed weights, from row k0 and column column0 on."""
+    if W.data != NULL:
+        k.pack(product, <void *>product.weights, k0, column0 // k.lanes, W, depth, columns)
 
 
 cdef void pack_bias(const cgru_kernels *k, const cgru_product *product, Py_ssize_t column0, cgru_matrix b,

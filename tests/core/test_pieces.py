@@ -28,19 +28,21 @@ def pieces():
 @pytest.mark.parametrize("reverse", [False, True], ids=["onward", "reverse"])
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=str)
 def test_a_call_in_pieces_gives_the_bits_of_a_whole_one(pieces, variant, reverse, dtype):
-    for (m, s), ragged, zoneout in itertools.product(((1, 41), (3, 41), (33, 23)), (False, True), (None, "mask")):
-        p = random_parameters(variant, 5, 17, dtype)
-        X, lengths, h0 = random_batch(m, s, 5, 17, ragged, dtype)
+    shapes = ((1, 41, 5), (3, 41, 5), (33, 23, 5), (1, 41, 300), (2, 41, 300), (3, 41, 300))  # the last: see `hoists`
+    for (m, s, e), ragged, zoneout in itertools.product(shapes, (False, True), (None, "mask")):
+        p = random_parameters(variant, e, 17, dtype)
+        X, lengths, h0 = random_batch(m, s, e, 17, ragged, dtype)
+        h0 = None if zoneout is None else h0
         rng = np.random.default_rng(4)
         dA, dstate = rng.standard_normal((m, s, 17)).astype(dtype), rng.standard_normal((m, 17)).astype(dtype)
         kept = None if zoneout is None else (rng.random((m, s, 17)) < 0.3).astype(dtype)
         results = []
         for piece in ((), (1,), (2,), (7,), (40,), (None, 1), (3, 8000)):
             pieces(*piece)
-            results.append(compiled(variant, p, X, h0, lengths, dA, dstate, reverse, kept))
+            results.append(compiled(variant, p, X, h0, lengths, dA, dstate, reverse, kept, dh=m != 2))
         for due, *others in zip(*results, strict=True):
             for other, (name, value) in itertools.product(others, due.items()):
-                np.testing.assert_array_equal(other[name], value, f"{m}, {ragged}, {zoneout}, {name}")
+                np.testing.assert_array_equal(other[name], value, f"{m}, {e}, {ragged}, {zoneout}, {name}")
 
 
 def test_rows_are_those_of_the_samples_that_run():

@@ -6,13 +6,19 @@
 static void start(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         T *h = ROW(call, row);
-        memset(h, 0, call->ld * sizeof(T));
+        memset(h, 0, (call->pre ? call->pre : call->ld) * sizeof(T));
         if (call->h0.data) memcpy(h, AT(call->h0, SAMPLE(call, row), 0), call->u * sizeof(T));
     }
 }
 
-/* x = X[:, t] */
+/* x U + b of step t, where it stands in the row; else NULL */
+INLINE const T *input_of(const cgru_call *call, const T *row, ptrdiff_t t) {
+    return call->pre ? row + call->pre + t % CGRU_STEPS * 3 * call->up : NULL;
+}
+
+/* x = X[:, t], where x is an operand */
 static void load_x(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
+    if (call->pre) return;
     for (ptrdiff_t row = row0; row < row0 + rows; row++)
         memcpy(ROW(call, row) + call->up, AT(call->X, SAMPLE(call, row), t), call->e * sizeof(T));
 }
@@ -58,12 +64,14 @@ static void gates(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrd
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         const ptrdiff_t i = SAMPLE(call, row);
         T *h = ROW(call, row), *rh = h + call->up + call->ep, *z = rh + call->up;
+        const T *input = input_of(call, h, t);
         for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES) {
             const ptrdiff_t c = v * LANES, of_z = c - call->up;
+            const vec sum = input ? load(tile) + load(input + c) : load(tile);
             if (of_z < 0)
-                store(rh + c, reset_gate(call, place_of(call, i, t, c), load(tile), load(h + c)));
+                store(rh + c, reset_gate(call, place_of(call, i, t, c), sum, load(h + c)));
             else
-                store(z + of_z, update_gate(call, place_of(call, i, t, of_z), load(tile)));
+                store(z + of_z, update_gate(call, place_of(call, i, t, of_z), sum));
         }
     }
 }
@@ -88,10 +96,11 @@ INLINE void candidate_(const int plain, const cgru_product *product, ptrdiff_t t
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         const ptrdiff_t i = SAMPLE(call, row);
         T *h = ROW(call, row);
-        const T *rc = h + call->up + call->ep, *z = rc + call->up;
+        const T *rc = h + call->up + call->ep, *z = rc + call->up, *input = input_of(call, h, t);
         for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES) {
             const place at = place_of(call, i, t, v * LANES);
-            const vec hh_ = plain ? load(tile) : preactivation(call, load(tile), rc + at.c);
+            const vec sum = input ? load(tile) + load(input + 2 * call->up + at.c) : load(tile);
+            const vec hh_ = plain ? sum : preactivation(call, sum, rc + at.c);
             store(h + at.c, new_state(plain, call, at, hh_, load(z + at.c), load(h + at.c)));
         }
     }

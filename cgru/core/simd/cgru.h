@@ -47,6 +47,9 @@ typedef struct {
     void *rows;
     ptrdiff_t ld;
     ptrdiff_t up, ep; /* u and e, padded */
+    ptrdiff_t pre; /* where in a row the x U + b of CGRU_STEPS steps stand, each r | z | hh, that of step t at t modulo
+                      CGRU_STEPS; 0: x is an operand of each step's products */
+    int fresh;        /* backward and gradients: the first step to run had no h0, its hp is zero */
     int norm;         /* with `after`: the products are normalised; a step is then that of norm.h, for any m */
 } cgru_call;
 
@@ -95,6 +98,9 @@ typedef struct cgru_product {
     int operands;
     ptrdiff_t vectors;   /* columns of the result, in vectors */
     const void *weights; /* (sum of k, vectors * lanes), packed by `pack` */
+    ptrdiff_t depth, k0; /* of a product with some of the operands of another: the rows of its weights, and the first of
+                            them that is multiplied; `depth` 0: all */
+    int chains;          /* in how many a sum with a single row runs, 1 or 4 */
     const void *bias;    /* (vectors * lanes); NULL: zero */
     cgru_epilogue *epilogue;
     const cgru_call *call;
@@ -107,6 +113,7 @@ typedef struct {
     void *U[3], *V[3], *b[4], *g[2];
 } cgru_gradients;
 
+enum { CGRU_STEPS = 32 }; /* whose inputs are multiplied at once where x is no operand of a step */
 enum { CGRU_GROUP = 16 }; /* rows collected together, so that each panel gets whole cache lines */
 
 /* One term of the gradients: rows d (u), times those of `factor` where that has data. Their outer products with X and
@@ -125,6 +132,7 @@ typedef struct {
     const cgru_term *terms;
     ptrdiff_t first, last;
     ptrdiff_t count, depth; /* rows collected; room for so many */
+    int fresh;              /* they have no previous state, so there is nothing for V in them */
     void *operands;         /* (2 u + e) x depth: panels of r * hp, hp and X */
     void *rows;             /* terms x up x depth: panels of d */
 } cgru_outer;
@@ -174,8 +182,8 @@ typedef struct {
 
     /* One step: h (u) in and out, work of 5 up numbers; no caches. */
     void (*single_step)(const cgru_single *single, const void *x, void *h, void *work);
-    /* So many steps, in the order in which they run forward. */
-    void (*single_forward)(const cgru_single *single, ptrdiff_t steps);
+    /* The steps from `first` to `stop`, in the order in which they run; all of so many, back through them. */
+    void (*single_forward)(const cgru_single *single, ptrdiff_t first, ptrdiff_t stop);
     void (*single_backward)(const cgru_single *single, ptrdiff_t steps);
     void (*lay)(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to);
 

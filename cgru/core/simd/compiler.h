@@ -27,4 +27,11 @@
 #define X86 0
 #endif
 
+/* Keeps a vector in its register, where GCC would read it from memory again at each use. */
+#if X86
+#define KEEP(x) __asm__("" : "+v"(x))
+#else
+#define KEEP(x)
+#endif
+
 #endif

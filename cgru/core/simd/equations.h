@@ -4,8 +4,6 @@
 #define SAMPLE(call, row) ((call)->order ? (call)->order[row] : (row))
 #define AT(array, i, t) ((T *)(array).data + (i) * (array).sample + (t) * (array).step)
 
-INLINE ptrdiff_t min(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
-
 /* Columns c to c + n of step t of sample i, n <= LANES. */
 typedef struct { ptrdiff_t i, t, c, n; } place;
 

@@ -59,7 +59,8 @@ static void collect(cgru_outer *outer, const ptrdiff_t *t, const ptrdiff_t *row,
     }
     for (ptrdiff_t i = from; i < to; i++) {
         const cgru_term *term = &outer->terms[i];
-        of_input |= term->U != NULL, of_state |= term->V && !term->reset, of_reset |= term->V && term->reset;
+        const int of_V = term->V && !outer->fresh;
+        of_input |= term->U != NULL, of_state |= of_V && !term->reset, of_reset |= of_V && term->reset;
     }
     if (of_reset) collect_operand(rhp, depth, k, of_hp, of_r, rows, u);
     if (of_state) collect_operand(hp, depth, k, of_hp, NULL, rows, u);
@@ -94,12 +95,13 @@ static void multiply(cgru_outer *outer) {
     const split panels = panels_for(vectors);
     const ptrdiff_t from = outer->first / panels.parts, to = (outer->last + panels.parts - 1) / panels.parts;
     const T *rhp = outer->operands, *hp = rhp + u * depth, *X = hp + u * depth;
+    if (!outer->count) return;
     for (ptrdiff_t i = from; i < to; i++) {
         const cgru_term *term = &outer->terms[i];
         PARTS(panels, p, first, width) {
             if (i * panels.parts + p < outer->first || i * panels.parts + p >= outer->last) continue;
             const T *d = (const T *)outer->rows + (i * vectors + first) * depth * LANES;
-            if (term->V) accumulate(term->V, u, term->reset ? rhp : hp, d, first, width, outer);
+            if (term->V && !outer->fresh) accumulate(term->V, u, term->reset ? rhp : hp, d, first, width, outer);
             if (term->U) accumulate(term->U, outer->call->e, X, d, first, width, outer);
             for (ptrdiff_t v = 0; term->b && v < width; v++) {
                 ptrdiff_t c = (first + v) * LANES, n = min(u - c, LANES);

@@ -39,9 +39,11 @@ INLINE void add_rows(const int width, const int chains, const int masked, const 
 }
 
 /* The columns of a gate in parts of up to four vectors: calls part(width, c, left, ...) for each, which begins at column c
- * and whose last vector has `left` columns; width is a constant. */
-#define EACH_PART(u, part, ...)                                                                                     \
-    for (ptrdiff_t c = 0; c < (u); c += 4 * LANES) {                                                                \
+ * and whose last vector has `left` columns; width is a constant. Every other step t runs through them from the last to the
+ * first: of weights that outgrow a cache the half that was read last is still there. */
+#define EACH_PART(u, t, part, ...)                                                                                  \
+    for (ptrdiff_t parts = ((u) + 4 * LANES - 1) / (4 * LANES), p = 0; p < parts; p++) {                            \
+        const ptrdiff_t c = ((t) % 2 ? parts - 1 - p : p) * 4 * LANES;                                              \
         const ptrdiff_t vectors = min(4, VECTORS_OF((u) - c)), left = min((u) - c - (vectors - 1) * LANES, LANES); \
         switch (vectors) {                                                                                          \
         case 1: part(1, c, left, __VA_ARGS__); break;                                                               \
@@ -128,6 +130,14 @@ INLINE void product_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgr
     }
 }
 
+/* What of a step needs h alone. */
+INLINE void gates_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single *single, ptrdiff_t t, const T *h,
+                       const T *r_, const T *z_, T *rh, T *z) {
+    reset_part(width, c, left, single, t, h, r_, rh);
+    update_part(width, c, left, single, t, h, z_, z);
+    if (single->call->after) product_part(width, c, left, single, t, h, rh);
+}
+
 INLINE void state_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single *single, ptrdiff_t t, T *h,
                        const T *hh_, const T *rh, const T *z) {
     const cgru_call *call = single->call;
@@ -150,33 +160,32 @@ INLINE void state_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_
     }
 }
 
-/* From hp to h. work: r * h | z | r_ | z_ | hh_, each call->up numbers. */
+/* From hp to h. work: r * h | z | r_ | z_ | hh_, each call->up numbers, unless the last three stand where call->pre says. */
 INLINE void step(const cgru_single *single, ptrdiff_t t, const T *x, T *h, T *work) {
     const ptrdiff_t u = single->call->u, up = single->call->up;
-    T *rh = work, *z = rh + up, *r_ = z + up, *z_ = r_ + up, *hh_ = z_ + up;
-    EACH_PART(u, input_part, single, x, r_)
-    EACH_PART(u, reset_part, single, t, h, r_, rh)
-    EACH_PART(u, update_part, single, t, h, z_, z)
-    if (single->call->after) {
-        EACH_PART(u, product_part, single, t, h, rh)
+    T *rh = work, *z = rh + up;
+    const T *r_ = single->call->pre ? input_of(single->call, h, t) : z + up, *z_ = r_ + up, *hh_ = z_ + up;
+    if (!single->call->pre) {
+        EACH_PART(u, t, input_part, single, x, z + up)
     }
-    EACH_PART(u, state_part, single, t, h, hh_, rh, z)
+    EACH_PART(u, t, gates_part, single, t, h, r_, z_, rh, z)
+    EACH_PART(u, t, state_part, single, t, h, hh_, rh, z)
 }
 
 /* One function for all, so that the bits are the same with caches and without, one by one and in a row. */
-static void run(const cgru_single *single, ptrdiff_t steps, const T *X, T *h, T *work) {
-    for (ptrdiff_t n = 0; n < steps; n++) {
-        const ptrdiff_t t = single->call->reverse ? steps - 1 - n : n;
+static void run(const cgru_single *single, ptrdiff_t first, ptrdiff_t stop, const T *X, T *h, T *work) {
+    for (ptrdiff_t n = first; n < stop; n++) {
+        const ptrdiff_t t = single->call->reverse ? stop - 1 - (n - first) : n;
         step(single, t, X + t * single->call->X.step, h, work);
     }
 }
 
-static void single_step(const cgru_single *single, const void *x, void *h, void *work) { run(single, 1, x, h, work); }
+static void single_step(const cgru_single *single, const void *x, void *h, void *work) { run(single, 0, 1, x, h, work); }
 
 /* The rows are h | work. */
-static void single_forward(const cgru_single *single, ptrdiff_t steps) {
+static void single_forward(const cgru_single *single, ptrdiff_t first, ptrdiff_t stop) {
     T *h = single->call->rows;
-    run(single, steps, single->call->X.data, h, h + single->call->up);
+    run(single, first, stop, single->call->X.data, h, h + single->call->up);
 }
 
 INLINE void reset_part_backward(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single *single, ptrdiff_t t,
@@ -208,9 +217,9 @@ static void single_backward(const cgru_single *single, ptrdiff_t steps) {
         const ptrdiff_t t = call->reverse ? n : steps - 1 - n;
         gates_backward(call, t, 0, 1);
         if (!call->after) {
-            EACH_PART(u, reset_part_backward, single, t, dh, dhh_, dr_)
+            EACH_PART(u, t, reset_part_backward, single, t, dh, dhh_, dr_)
         }
-        EACH_PART(u, state_part_backward, single, t, dh, dz_, dr_, dc)
+        EACH_PART(u, t, state_part_backward, single, t, dh, dz_, dr_, dc)
     }
 }
 

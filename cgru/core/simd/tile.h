@@ -2,8 +2,8 @@
  *
  * Packed weights (K, N) are panels of up to three vectors, as even as can be; a panel holds its K rows one after another.
  * A sum runs over k in order, in one chain, whatever the tile: so results do not depend on how rows are shared out. Only
- * a call with a single sample, which has no rows to share out, and a gradient of a single row break the sum into four
- * chains, to hide their latency. */
+ * a call with a single sample or two, and a gradient of a single row, break the sum into four chains or two, to hide their
+ * latency. */
 
 /* n things in parts of at most so many, as even as can be: the first `more` parts have one more than `least`. */
 typedef struct { ptrdiff_t parts, least, more; } split;
@@ -13,10 +13,13 @@ INLINE split split_of(ptrdiff_t n, ptrdiff_t most) {
     return (split){parts, n / parts, n % parts};
 }
 
-/* Runs through the parts p of a split, each of `size` things from `first` on. */
-#define PARTS(split, p, first, size)                                                                         \
-    for (ptrdiff_t p = 0, first = 0, size; p < (split).parts && (size = (split).least + (p < (split).more)); \
-         first += size, p++)
+/* Runs through the parts p of a split, each of `size` things from `first` on; or back from the last one. */
+#define PARTS(split, p, first, size) PARTS_IN_TURN(split, 0, p, first, size)
+#define PARTS_IN_TURN(split, back, p, first, size)                                                          \
+    for (ptrdiff_t p = (back) ? (split).parts - 1 : 0, first, size;                                         \
+         p >= 0 && p < (split).parts &&                                                                     \
+         (first = p * (split).least + min(p, (split).more), size = (split).least + (p < (split).more));     \
+         p += (back) ? -1 : 1)
 
 INLINE split panels_for(ptrdiff_t vectors) { return split_of(vectors, 3); }
 
@@ -39,7 +42,10 @@ INLINE void tile(const int rows, const int vectors, const int chains, const cgru
             for (int c = 0; c < chains; c++) {
                 vec b[3];
                 UNROLL(3)
-                for (int j = 0; j < vectors; j++) b[j] = load(w + (c * vectors + j) * LANES);
+                for (int j = 0; j < vectors; j++) {
+                    b[j] = load(w + (c * vectors + j) * LANES);
+                    if (rows > 1) KEEP(b[j]);
+                }
                 UNROLL(16)
                 for (int i = 0; i < rows; i++) {
                     const T x = a[i * row + (k + c) * column];
@@ -80,6 +86,8 @@ typedef void tile_function(const cgru_operand *operand, int operands, const T *w
         tile(rows, vectors, chains, operand, operands, packed, w, bias, out);                               \
     }
 TILE_OF(single, 0, 1, 1, 4) TILE_OF(single, 0, 1, 2, 4) TILE_OF(single, 0, 1, 3, 4)
+TILE_OF(pair, 0, 1, 1, 2) TILE_OF(pair, 0, 1, 2, 2) TILE_OF(pair, 0, 1, 3, 2)
+TILE_OF(pair, 0, 2, 1, 2) TILE_OF(pair, 0, 2, 2, 2) TILE_OF(pair, 0, 2, 3, 2)
 #define TILE(rows, vectors) \
     TILE_OF(many, 0, rows, vectors, 1) TILE_OF(packed, 1, rows, vectors, ((rows) == 1 ? 4 : 1))
 #define TILES(rows) TILE(rows, 1) TILE(rows, 2) TILE(rows, 3)
@@ -98,10 +106,12 @@ TILES(5) TILES(6) TILES(7) TILES(8)
 #endif
 static tile_function *const of_many[ROWS][3] = TABLES(many);
 static tile_function *const of_single[1][3] = {TABLE(single, 1)};
+static tile_function *const of_pair[2][3] = {TABLE(pair, 1), TABLE(pair, 2)};
 static tile_function *const of_packed[ROWS][3] = TABLES(packed);
 
 INLINE ptrdiff_t depth_of(const cgru_product *product) {
     ptrdiff_t K = 0;
+    if (product->depth) return product->depth;
     for (int o = 0; o < product->operands; o++) K += product->operand[o].k;
     return K;
 }
@@ -131,11 +141,11 @@ static void pack(const cgru_product *product, void *weights, ptrdiff_t k0, ptrdi
 
 static void product(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     ALIGNED T out[ROWS * 3 * LANES];
-    tile_function *const (*tiles)[3] = product->call->m == 1 && rows == 1 ? of_single : of_many;
+    tile_function *const (*tiles)[3] = product->chains == 4 ? of_single : product->chains == 2 ? of_pair : of_many;
     const ptrdiff_t K = depth_of(product);
     const split panels = panels_for(product->vectors), blocks = split_of(rows, ROWS);
-    PARTS(panels, p, vector, vectors) {
-        const T *w = (const T *)product->weights + vector * K * LANES;
+    PARTS_IN_TURN(panels, t % 2, p, vector, vectors) { /* of weights that outgrow a cache half are then still there */
+        const T *w = (const T *)product->weights + (vector * K + product->k0 * vectors) * LANES;
         const T *bias = product->bias ? (const T *)product->bias + vector * LANES : NULL;
         PARTS(blocks, b, first, count) {
             cgru_operand operand[3];

@@ -22,6 +22,8 @@ typedef union { T x; INT bits; } cast;
 #define ZERO ((vec){0})
 #define VECTORS_OF(n) (((n) + LANES - 1) / LANES)
 
+INLINE ptrdiff_t min(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+
 INLINE vec load(const T *p) {
 #if LANES > 1
     return *(const loose *)p;

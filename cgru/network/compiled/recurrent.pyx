@@ -158,6 +158,7 @@ cdef void _begin(Stage *stage, Recurrent *part, const Piece *piece) noexcept nog
     cdef int size = stage.k.size
     cdef char *to
     cdef bint goes_on = part.carried != NULL and piece.carries and part.goes_on
+    part.now.fresh = not goes_on
     if goes_on:
         for i in range(piece.m):
             memcpy(<char *>part.start + i * u * size, <char *>part.carried + piece.slot[i] * u * size, u * size)
