@@ -297,7 +297,7 @@ cdef Work _product(Stage *stage, const Piece *piece, cgru_array X, bint back, cg
     memset(&work, 0, sizeof(Work))
     memset(call, 0, sizeof(cgru_call))
     work.stage, work.piece = stage, piece
-    call.m = piece.m
+    call.m = _rows_of(piece.m, piece.s, stage.steps_in)
     work.product = new_product(k, call, k.put, u, memory, NULL if back else memory + n * columns * k.size)
     add_operand(&work.product, X.data, X.sample, n)
     pack(k, &work.product, 0, 0, transpose(W) if back else W, n, u)
