@@ -15,7 +15,7 @@ The call of `execute`; all past a sample's length is written as zero:
 A call that was forward's has h0 and last bound to other arrays: bind both anew, if only to None.
 """
 
-from cgru.core.kernels cimport cgru_call, cgru_kernels, cgru_norm, cgru_product, cgru_single, cgru_weights
+from cgru.core.kernels cimport cgru_call, cgru_few, cgru_kernels, cgru_norm, cgru_product, cgru_single, cgru_weights
 
 
 cdef struct Backward:
@@ -24,6 +24,7 @@ cdef struct Backward:
     cgru_product reset, state, dX
     cgru_norm norm
     cgru_single single  # instead of the first two, where there is one sample
+    cgru_few few  # instead of all, where lanes are samples
     Py_ssize_t steps, at  # of the single sample: all of them, and where the piece stands to which it went back
     Py_ssize_t start, stop  # the samples to run
     Py_ssize_t rows  # of a block
@@ -33,6 +34,7 @@ cdef struct Backward:
 
 
 cdef Py_ssize_t pack_room(const cgru_call *call) noexcept nogil
+cdef Py_ssize_t row_room(const cgru_call *call, int size) noexcept nogil
 cdef Py_ssize_t rows_room(const cgru_kernels *k, const cgru_call *call) noexcept nogil
 cdef void prepare(Backward *b, const cgru_kernels *k, cgru_call *call, void *packed, void *rows,
                   const cgru_weights *w) noexcept nogil

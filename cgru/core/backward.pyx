@@ -8,7 +8,7 @@ cimport numpy as cnp
 from cgru.core.kernels cimport (
     CGRU_HH, CGRU_R, CGRU_Z, add_operand, call_of, cgru_array, cgru_call, cgru_kernels, cgru_matrix, cgru_weights,
     in_pieces, is_single, kernels, new_product, odd_lines, pack, pack_gains, samples_at_once,
-    steps_of_single, transpose, weights,
+    steps_of_single, transpose, weights, whole,
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.threads cimport block_rows, share, threads_for
@@ -50,6 +50,9 @@ cdef void block(void *work, Py_ssize_t part) noexcept nogil:
     cdef Py_ssize_t row = b.start + part * b.rows, s = b.call.s, n, t
     cdef Py_ssize_t rows = min(b.rows, b.stop - row)
     cdef Py_ssize_t live = rows
+    if b.call.few:
+        b.k.few_backward(&b.few, row, rows, b.first, b.last)
+        return
     if b.first:
         b.k.start(b.call, row, rows)
     for n in range(s):
@@ -69,9 +72,16 @@ cdef Py_ssize_t pack_room(const cgru_call *call) noexcept nogil:
     return 3 * call.u * (call.up + call.ep) + (6 * call.up if call.norm else 0)
 
 
+cdef Py_ssize_t row_room(const cgru_call *call, int size) noexcept nogil:
+    """Numbers that a row takes."""
+    if call.few:
+        return 1 + 5 * call.u + max(call.u, call.e)
+    return odd_lines((11 if call.norm else 4 + call.after) * call.up, size)
+
+
 cdef Py_ssize_t rows_room(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
     """Numbers that the rows take."""
-    return call.m * odd_lines((11 if call.norm else 4 + call.after) * call.up, k.size)
+    return whole(k, call, call.m) * row_room(call, k.size)
 
 
 cdef void prepare(Backward *b, const cgru_kernels *k, cgru_call *call, void *packed, void *rows,
@@ -81,8 +91,10 @@ cdef void prepare(Backward *b, const cgru_kernels *k, cgru_call *call, void *pac
     """
     b.k, b.call, b.threads, b.ragged, b.start, b.stop = k, call, 1, False, 0, call.m
     b.steps, b.at = steps_of_single(call), 0 if call.reverse else call.s
-    call.rows, call.ld = rows, rows_room(k, call) // call.m
-    if call.norm:
+    call.rows, call.ld = rows, row_room(call, k.size)
+    if call.few:
+        lay_out_few(b, <char *>packed, w)
+    elif call.norm:
         lay_out_norm(b, <char *>packed, w)
     elif is_single(call):
         lay_out_single(b, <char *>packed, w)
@@ -115,13 +127,13 @@ cdef void lay_out_after(Backward *b, char *to, const cgru_weights *w) noexcept n
     cdef Py_ssize_t u = call.u, up = call.up, size = b.k.size
     cdef char *dz_ = <char *>call.rows + 2 * up * size
     b.state = new_product(b.k, call, b.k.state_backward, up, to, NULL)
-    add_operand(&b.state, dz_ + 2 * up * size, call.ld, u)  # dc
     add_operand(&b.state, dz_, call.ld, u)
     add_operand(&b.state, dz_ + up * size, call.ld, u)  # dr_
+    add_operand(&b.state, dz_ + 2 * up * size, call.ld, u)  # dc
     if w != NULL:
-        pack(b.k, &b.state, 0, 0, transpose(w.V[CGRU_HH]), u, u)
-        pack(b.k, &b.state, u, 0, transpose(w.V[CGRU_Z]), u, u)
-        pack(b.k, &b.state, 2 * u, 0, transpose(w.V[CGRU_R]), u, u)
+        pack(b.k, &b.state, 0, 0, transpose(w.V[CGRU_Z]), u, u)
+        pack(b.k, &b.state, u, 0, transpose(w.V[CGRU_R]), u, u)
+        pack(b.k, &b.state, 2 * u, 0, transpose(w.V[CGRU_HH]), u, u)
     lay_out_dX(b, to + 3 * u * up * size, w)
 
 
@@ -171,7 +183,7 @@ cdef void lay_out_single(Backward *b, char *to, const cgru_weights *w) noexcept 
     for gate in range(3):
         b.single.V[gate] = cgru_matrix(to + gate * u * up * size, 0, 1)
     b.dX = new_product(b.k, call, b.k.put, call.e, to + 3 * u * up * size, NULL)
-    b.dX.out = cgru_array(call.dX.data, call.dX.step, 0)
+    b.dX.out = cgru_array(call.dX.data, call.dX.step, 0, 1)
     add_operand(&b.dX, call.dhh_.data, call.dhh_.step, u)
     add_operand(&b.dX, call.dz_.data, call.dz_.step, u)
     add_operand(&b.dX, call.dr_.data, call.dr_.step, u)
@@ -180,6 +192,28 @@ cdef void lay_out_single(Backward *b, char *to, const cgru_weights *w) noexcept 
     for gate in range(3):
         b.k.lay(transpose(w.V[gate]), u, u, <void *>b.single.V[gate].data)
     pack_U(b, w)
+
+
+cdef void lay_out_few(Backward *b, char *to, const cgru_weights *w) noexcept nogil:
+    """The weights of few units, a row for each unit: Vhh, [Vz | Vr] and, where the reset comes after, Vhh behind these;
+    and for each input [Uhh | Uz | Ur].
+    """
+    cdef const cgru_call *call = b.call
+    cdef Py_ssize_t u = call.u, e = call.e, size = b.k.size, K = 3 * u if call.after else 2 * u, part = u * size
+    cdef char *reset = to + u * K * size
+    cdef char *dX = to + 3 * u * u * size
+    b.few.call, b.few.state, b.few.reset, b.few.input = call, to, reset, dX
+    if w == NULL:
+        return
+    b.k.copy(w.V[CGRU_Z], u, u, to, K)
+    b.k.copy(w.V[CGRU_R], u, u, to + part, K)
+    if call.after:
+        b.k.copy(w.V[CGRU_HH], u, u, to + 2 * part, K)
+    else:
+        b.k.copy(w.V[CGRU_HH], u, u, reset, u)
+    b.k.copy(w.U[CGRU_HH], e, u, dX, 3 * u)
+    b.k.copy(w.U[CGRU_Z], e, u, dX + part, 3 * u)
+    b.k.copy(w.U[CGRU_R], e, u, dX + 2 * part, 3 * u)
 
 
 cdef void pack_U(Backward *b, const cgru_weights *w) noexcept nogil:
@@ -225,7 +259,7 @@ cdef void sequence(Backward *b, bint first, bint last) noexcept nogil:
         return
     b.first, b.last = first, last
     cdef Py_ssize_t m = b.stop - b.start
-    b.rows = block_rows(m, call.ld * b.k.size, 3 * call.u * call.u * b.k.size, b.threads, b.ragged)
+    b.rows = whole(b.k, call, block_rows(m, call.ld * b.k.size, 3 * call.u * call.u * b.k.size, b.threads, b.ragged))
     share(block, b, (m + b.rows - 1) // b.rows, b.threads)
 
 
@@ -235,7 +269,8 @@ cdef void _piece(void *work, bint first, bint last) noexcept nogil:
 
 cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) except -1:
     """The whole call, with a workspace of its own, on as many threads as it is worth; a Ctrl-C ends it."""
-    cdef Py_ssize_t row = rows_room(k, call) // call.m, some = samples_at_once(call.m, row * k.size), start
+    cdef Py_ssize_t row = row_room(call, k.size), start
+    cdef Py_ssize_t some = whole(k, call, samples_at_once(call.m, row * k.size))
     cdef Workspace work = Workspace(pack_room(call) + some * row, k.size)
     cdef void *packed = work.take(pack_room(call))
     cdef char *rows = <char *>work.take(some * row)

@@ -6,9 +6,9 @@ Whatever is given here is trusted: the layer has checked it. All arrays are of o
 cimport numpy as cnp
 
 from cgru.core.kernels cimport (
-    CGRU_C, CGRU_HH, add_operand, call_of, cgru_array, cgru_call, cgru_kernels, cgru_matrix, cgru_weights, in_pieces,
-    is_single, kernels, new_product, odd_lines, pack, pack_bias, pack_gains,
-    samples_at_once, steps_of_single, weights,
+    CGRU_C, CGRU_HH, CGRU_R, CGRU_Z, add_operand, call_of, cgru_array, cgru_call, cgru_kernels, cgru_matrix,
+    cgru_weights, in_pieces, is_single, kernels, new_product, odd_lines, pack, pack_bias, pack_gains, samples_at_once,
+    steps_of_single, transpose, weights, whole,
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.threads cimport block_rows, share, threads_for
@@ -53,6 +53,9 @@ cdef void block(void *work, Py_ssize_t part) noexcept nogil:
     cdef Py_ssize_t rows = min(f.rows, f.stop - row)
     cdef Py_ssize_t live = rows
     cdef bint cached = f.call.hh.data != NULL
+    if f.call.few:
+        f.k.few_forward(&f.few, row, rows, f.first, f.last)
+        return
     if f.first:
         f.k.start(f.call, row, rows)
     for n in range(s):
@@ -72,9 +75,16 @@ cdef Py_ssize_t pack_room(const cgru_call *call) noexcept nogil:
     return (3 * (call.u + call.e) + (10 if call.norm else 4)) * call.up
 
 
+cdef Py_ssize_t row_room(const cgru_call *call, int size) noexcept nogil:
+    """Numbers that a row takes."""
+    if call.few:
+        return 3 + 2 * call.e + 4 * call.u
+    return 6 * call.up if is_single(call) else odd_lines((7 if call.norm else 3) * call.up + call.ep, size)
+
+
 cdef Py_ssize_t rows_room(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
     """Numbers that the rows take."""
-    return 6 * call.up if is_single(call) else call.m * odd_lines((7 if call.norm else 3) * call.up + call.ep, k.size)
+    return whole(k, call, call.m) * row_room(call, k.size)
 
 
 cdef void prepare(Forward *f, const cgru_kernels *k, cgru_call *call, void *packed, void *rows,
@@ -83,8 +93,10 @@ cdef void prepare(Forward *f, const cgru_kernels *k, cgru_call *call, void *pack
     packed from `w`, or, where that is NULL, stand there already.
     """
     f.k, f.call, f.threads, f.ragged, f.start, f.stop = k, call, 1, False, 0, call.m
-    call.rows, call.ld = rows, rows_room(k, call) // call.m
-    if call.norm:
+    call.rows, call.ld = rows, row_room(call, k.size)
+    if call.few:
+        lay_out_few(f, <char *>packed, w)
+    elif call.norm:
         lay_out_norm(f, <char *>packed, w)
     elif is_single(call):
         lay_out_single(f, <char *>packed, w)
@@ -156,10 +168,10 @@ cdef void lay_out_norm(Forward *f, char *to, const cgru_weights *w) noexcept nog
     cdef int gate
     f.of_X = new_product(k, call, k.put, 3 * up, to, NULL)
     add_operand(&f.of_X, x, call.ld, e)
-    f.of_X.out = cgru_array(a, call.ld, 0)
+    f.of_X.out = cgru_array(a, call.ld, 0, 1)
     f.of_hp = new_product(k, call, k.put, 3 * up, to + 3 * e * up * size, NULL)
     add_operand(&f.of_hp, h, call.ld, u)
-    f.of_hp.out = cgru_array(a + 3 * up * size, call.ld, 0)
+    f.of_hp.out = cgru_array(a + 3 * up * size, call.ld, 0, 1)
     f.norm.call, f.norm.gains, f.norm.bias = call, gains, bias
     if w == NULL:
         return
@@ -188,6 +200,33 @@ cdef void lay_out_single(Forward *f, char *to, const cgru_weights *w) noexcept n
         if w != NULL:
             f.k.lay(w.U[gate], e, u, <void *>f.single.U[gate].data)
             f.k.lay(w.V[gate], u, u, <void *>f.single.V[gate].data)
+
+
+cdef void lay_out_few(Forward *f, char *to, const cgru_weights *w) noexcept nogil:
+    """The weights of few units, a row for each: those of its gates [b | V | U] and of its candidate [b | U | V]; where
+    the reset comes after, that has its part of V, [b | V], for itself.
+    """
+    cdef const cgru_call *call = f.call
+    cdef Py_ssize_t u = call.u, e = call.e, size = f.k.size, K = 1 + u + e
+    cdef Py_ssize_t of_candidate = 1 + e if call.after else K
+    cdef char *candidate = to + 2 * u * K * size
+    cdef char *recurrent = candidate + u * of_candidate * size
+    f.few.call, f.few.gates, f.few.candidate, f.few.recurrent = call, to, candidate, recurrent
+    if w == NULL:
+        return
+    cdef int gate
+    for gate in range(CGRU_R, CGRU_Z + 1):
+        f.k.copy(transpose(w.b[gate]), u, 1, to, K)
+        f.k.copy(transpose(w.V[gate]), u, u, to + size, K)
+        f.k.copy(transpose(w.U[gate]), u, e, to + (1 + u) * size, K)
+        to += u * K * size
+    f.k.copy(transpose(w.b[CGRU_HH]), u, 1, candidate, of_candidate)
+    f.k.copy(transpose(w.U[CGRU_HH]), u, e, candidate + size, of_candidate)
+    if call.after:
+        f.k.copy(transpose(w.b[CGRU_C]), u, 1, recurrent, 1 + u)
+        f.k.copy(transpose(w.V[CGRU_HH]), u, u, recurrent + size, 1 + u)
+    else:
+        f.k.copy(transpose(w.V[CGRU_HH]), u, u, candidate + (1 + e) * size, of_candidate)
 
 
 cdef bint lies_well(const cgru_call *call, const cgru_weights *w) noexcept nogil:
@@ -235,6 +274,7 @@ cdef void sequence(Forward *f, bint first, bint last) noexcept nogil:
     f.first, f.last = first, last
     cdef Py_ssize_t m = f.stop - f.start
     f.rows = block_rows(m, call.ld * f.k.size, 3 * call.u * (call.e + call.u) * f.k.size, f.threads, f.ragged)
+    f.rows = whole(f.k, call, f.rows)
     share(block, f, (m + f.rows - 1) // f.rows, f.threads)
 
 
@@ -244,7 +284,8 @@ cdef void _piece(void *work, bint first, bint last) noexcept nogil:
 
 cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) except -1:
     """The whole call, with a workspace of its own, on as many threads as it is worth; a Ctrl-C ends it."""
-    cdef Py_ssize_t row = rows_room(k, call) // call.m, some = samples_at_once(call.m, row * k.size), start
+    cdef Py_ssize_t row = row_room(call, k.size), start
+    cdef Py_ssize_t some = whole(k, call, samples_at_once(call.m, row * k.size))
     cdef Workspace work = Workspace(pack_room(call) + some * row, k.size)
     cdef void *packed = work.take(pack_room(call))
     cdef char *rows = <char *>work.take(some * row)

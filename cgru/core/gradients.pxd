@@ -5,11 +5,12 @@ their shapes as in forward.pxd and backward.pxd, and adds to the arrays of `targ
 variant.
 """
 
-from cgru.core.kernels cimport cgru_call, cgru_gradients, cgru_kernels, cgru_outer, cgru_term
+from cgru.core.kernels cimport cgru_call, cgru_few_sums, cgru_gradients, cgru_kernels, cgru_outer, cgru_term
 
 cdef enum:
     MOST_SHARES = 64
     MOST_TERMS = 16
+    FEW_PARTS = 8  # of the samples, where they are lanes: as many for any number of threads
 
 
 cdef struct Sums:
@@ -18,8 +19,9 @@ cdef struct Sums:
     const cgru_gradients *g
     cgru_term terms[MOST_TERMS]
     cgru_outer outer[MOST_SHARES]  # one for each share of the terms' columns
+    cgru_few_sums few[FEW_PARTS]  # instead, where lanes are samples: one for each share of the samples
     int shares
-    bint last  # whether the steps to run are the last ones
+    bint first, last  # whether the steps to run are the first ones, and the last
 
 
 cdef Py_ssize_t gradients_room(const cgru_call *call, int shares) noexcept nogil

@@ -24,7 +24,7 @@ cdef int terms_of(const cgru_call *call) noexcept nogil:
 
 cdef cgru_term term(cgru_array d, void *U, void *V, void *b) noexcept nogil:
     """dU += X^T d, dV += hp^T d, db += d, those of them that are there."""
-    return cgru_term(d, cgru_array(NULL, 0, 0), U, V, b, False)
+    return cgru_term(d, cgru_array(NULL, 0, 0, 1), U, V, b, False)
 
 
 cdef void lay_out(Sums *sums) noexcept nogil:
@@ -66,7 +66,13 @@ cdef void lay_out_norm(Sums *sums) noexcept nogil:
 
 cdef cgru_array shifted(cgru_array array, Py_ssize_t column, int size) noexcept nogil:
     """The array from that column on."""
-    return cgru_array(<char *>array.data + column * size, array.sample, array.step)
+    return cgru_array(<char *>array.data + column * size, array.sample, array.step, array.column)
+
+
+cdef void _sum(void *work, Py_ssize_t part) noexcept nogil:
+    """One share of the samples."""
+    cdef Sums *sums = <Sums *>work
+    sums.k.few_sum(&sums.few[part], sums.first)
 
 
 cdef void _accumulate(void *work, Py_ssize_t part) noexcept nogil:
@@ -96,7 +102,11 @@ cdef void _accumulate(void *work, Py_ssize_t part) noexcept nogil:
 
 
 cdef int shares_of(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
-    """Each share is some of the panels of the terms' columns, through all rows: no sum is shared."""
+    """Each share is some of the panels of the terms' columns, through all rows: no sum is shared. Where lanes are
+    samples, some of these, whose sums are added up in their order.
+    """
+    if call.few:
+        return <int>min((call.m + k.lanes - 1) // k.lanes, FEW_PARTS)
     cdef int threads = threads_for(6.0 * call.m * call.s * call.u * (call.e + call.u))
     return <int>min(terms_of(call) * k.panels(call.u), MOST_SHARES, threads)
 
@@ -112,18 +122,46 @@ cdef void prepare(Sums *sums, const cgru_kernels *k, const cgru_call *call, cons
     cdef Py_ssize_t i, depth = min(call.m * call.s, DEPTH), parts = terms_of(call) * k.panels(call.u)
     cdef char *free = <char *>memory
     sums.k, sums.call, sums.g, sums.shares = k, call, g, shares
+    if call.few:
+        prepare_few(sums, free)
+        return
     for i in range(shares):
         sums.outer[i] = cgru_outer(call, &sums.terms[0], i * parts // shares, (i + 1) * parts // shares, 0, depth, free,
                                    free + (2 * call.u + call.e) * depth * k.size)
         free += gradients_room(call, 1) * k.size
 
 
+cdef Py_ssize_t few_share(const cgru_kernels *k, const cgru_call *call, Py_ssize_t part, int shares) noexcept nogil:
+    """Where that share of the samples begins."""
+    return min(call.m, (call.m + k.lanes - 1) // k.lanes * part // shares * k.lanes)
+
+
+cdef Py_ssize_t few_room(const cgru_kernels *k, const cgru_call *call, int shares) noexcept nogil:
+    """Numbers that the sums of all shares take."""
+    return shares * k.few_room(call, few_share(k, call, 1, 1) // shares + k.lanes)
+
+
+cdef void prepare_few(Sums *sums, char *free) noexcept nogil:
+    cdef Py_ssize_t start, end
+    cdef int i
+    for i in range(sums.shares):
+        start, end = few_share(sums.k, sums.call, i, sums.shares), few_share(sums.k, sums.call, i + 1, sums.shares)
+        sums.few[i] = cgru_few_sums(sums.call, &sums.terms[0], terms_of(sums.call), start, end - start, free)
+        free += sums.k.few_room(sums.call, end - start) * sums.k.size
+
+
 cdef void sequence(Sums *sums, bint first, bint last) noexcept nogil:
     """All steps of the call; what they leave over of a chunk of rows is kept for the next ones unless they are the
     `last`: the same sums come out, however a call is cut.
     """
-    sums.last = last
+    sums.first, sums.last = first, last
     lay_out(sums)
+    if sums.call.few:
+        share(_sum, sums, sums.shares, threads_for(6.0 * sums.call.m * sums.call.s * sums.call.u
+                                                   * (sums.call.e + sums.call.u)))
+        if last:
+            sums.k.few_add(&sums.few[0], sums.shares)
+        return
     share(_accumulate, sums, sums.shares, sums.shares)
 
 
@@ -134,9 +172,10 @@ cdef void _piece(void *work, bint first, bint last) noexcept nogil:
 cdef int execute(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k) except -1:
     """The whole call, with a workspace of its own, on as many threads as it is worth; a Ctrl-C ends it."""
     cdef int shares = shares_of(k, call)
-    cdef Workspace work = Workspace(gradients_room(call, shares), k.size)
+    cdef Py_ssize_t room = few_room(k, call, shares) if call.few else gradients_room(call, shares)
+    cdef Workspace work = Workspace(room, k.size)
     cdef Sums sums
-    prepare(&sums, k, call, g, shares, work.take(gradients_room(call, shares)))
+    prepare(&sums, k, call, g, shares, work.take(room))
     return in_pieces(call, call.m, k.size, True, _piece, &sums)
 
 

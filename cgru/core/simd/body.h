@@ -46,6 +46,7 @@
 #include "single.h"
 #include "outer.h"
 #include "norm.h"
+#include "few.h"
 
 #define STRING_(text) #text
 #define STRING(text) STRING_(text)
@@ -81,6 +82,12 @@ const cgru_kernels TABLE_OF(LEVEL, T) = {
     .activation = activation,
     .norm_forward = norm_forward,
     .norm_backward = norm_backward,
+    .few_forward = few_forward,
+    .few_backward = few_backward,
+    .few_sum = few_sum,
+    .few_add = few_add,
+    .few_room = few_room,
+    .copy = copy,
 };
 
 #if BYTES >= 32 && defined(__clang__)
