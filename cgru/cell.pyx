@@ -81,10 +81,10 @@ cdef void _caches(const Inside *inside, cgru_call *call, const void *cache) noex
     cdef int i, size = inside.k.size
     cdef char *h = <char *>cache
     cdef char *free = h + (call.s + 1) * step * size
-    call.hp, call.h = cgru_array(h, call.u, step), cgru_array(h + step * size, call.u, step)
+    call.hp, call.h = cgru_array(h, call.u, step, 1), cgru_array(h + step * size, call.u, step, 1)
     for i in range(inside.cache_count):
         width = inside.caches[i].columns
-        (&call.h0)[inside.caches[i].place] = cgru_array(free, width, call.m * width)
+        (&call.h0)[inside.caches[i].place] = cgru_array(free, width, call.m * width, 1)
         free += call.s * call.m * width * size
 
 
@@ -181,15 +181,15 @@ cdef int _sequence(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floa
     if wrong != CELL_OK:
         return wrong
     cdef cgru_call call = _call(inside, m, s)
-    call.h = cgru_array(H, s * call.u, call.u)
+    call.h = cgru_array(H, s * call.u, call.u, 1)
     _forward(inside, &call, X, h, workspace)
     return CELL_OK
 
 
 cdef void _forward(const Inside *inside, cgru_call *call, const void *X, void *h, void *workspace) noexcept nogil:
     cdef Forward f
-    call.X = cgru_array(<void *>X, call.s * call.e, call.e)
-    call.h0 = call.last = cgru_array(h, call.u, 0)
+    call.X = cgru_array(<void *>X, call.s * call.e, call.e, 1)
+    call.h0 = call.last = cgru_array(h, call.u, 0, 1)
     forward.prepare(&f, inside.k, call, inside.packed[call.m > 1], _line(workspace), NULL)
     forward.sequence(&f, True, True)
 
@@ -221,9 +221,9 @@ cdef int _backward(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floa
     cdef cgru_call call = _call(inside, m, s)
     cdef Backward b
     _caches(inside, &call, cache)
-    call.dA = cgru_array(<void *>dH, s * call.u, call.u)
-    call.dX = cgru_array(dX, s * call.e, call.e)
-    call.h0 = call.last = cgru_array(dh, call.u, 0)
+    call.dA = cgru_array(<void *>dH, s * call.u, call.u, 1)
+    call.dX = cgru_array(dX, s * call.e, call.e, 1)
+    call.h0 = call.last = cgru_array(dh, call.u, 0, 1)
     backward.prepare(&b, inside.k, &call, inside.packed[2 + (m > 1)], _line(workspace), NULL)
     backward.sequence(&b, True, True)
     return CELL_OK
@@ -251,7 +251,7 @@ cdef int _gradients(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const flo
     cdef cgru_gradients to = _gradients_of(inside, g)
     cdef Sums sums
     _caches(inside, &call, cache)
-    call.X = cgru_array(<void *>X, s * call.e, call.e)
+    call.X = cgru_array(<void *>X, s * call.e, call.e, 1)
     gradients.prepare(&sums, inside.k, &call, &to, 1, _line(workspace))
     gradients.sequence(&sums, True, True)
     return CELL_OK

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from cgru import activations, initializers, reference
 from cgru.activations import ELEMENTWISE, Activation, bind, code_of, name_of, ours, sigmoid, softmax, tanh, tuned
 from cgru.core import masks
-from cgru.core.checks import callable_, flag, lengths_of, mapping, parameters, positive, rate, real, rows, sequences
+from cgru.core.checks import callable_, flag, lengths_of, mapping, parameters, positive, rate, real, sequences
 from cgru.core.lengths import ends, mask
 from cgru.core.memory import Buffers
 from cgru.initializers import orthogonal
@@ -386,7 +386,7 @@ class GRU(Layer):
 
         Parameters are made where there are none, if all else fits.
         """
-        X = rows(sequences(A, "A", self.dtype))
+        X = sequences(A, "A", self.dtype)
         m, s, e = X.shape
         lengths = lengths_of(lengths, m, s)
         on, u = self._on, self.d["u"]

@@ -21,9 +21,9 @@ from cgru.core cimport backward, forward, gradients
 from cgru.core.checks cimport real, rows
 from cgru.core.kernels cimport (
     array_place, bind, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights, kernels, new_call,
-    set_lengths, set_zoneout, targets, view, weights,
+    samples_in_lanes, set_lengths, set_zoneout, targets, view, weights,
 )
-from cgru.core.memory cimport Buffers
+from cgru.core.memory cimport Buffers, time_major
 
 cnp.import_array()
 
@@ -99,7 +99,7 @@ cdef class GRUPass(Pass):
     cdef bint compiled  # whether `call` has the caches of the run, else they are those of the reference
     cdef bint every, preactivations  # whether A is all states; whether fc shows hh_, z_ and r_
     cdef object given  # X as it came
-    cdef cnp.ndarray X  # a view of it, whose shape nobody else can set
+    cdef cnp.ndarray X  # a view of it, whose shape nobody else can set, or a copy that the kernels can read
     cdef object ref, functions  # the layer, which holds its last pass; its activations, where they run in Python
     cdef dict p
     cdef tuple codes, ragged
@@ -121,6 +121,8 @@ cdef class GRUPass(Pass):
         self.reverse, self.compiled, self.codes, self.ragged = reverse, compiled, codes, by_length(lengths, X.shape[1])
         self.buffers, self.memory, self._bc = Buffers() if buffers is None else buffers, memory, {}
         self.call = self._call(layer.d["u"])
+        if not self.call.few:
+            self.X = rows(self.X)
         if compiled:
             self._lay(h0, ran)
             if ran:
@@ -144,9 +146,12 @@ cdef class GRUPass(Pass):
             hp, h = h, hp
         cdef Py_ssize_t bytes = m * u * cnp.PyArray_ITEMSIZE(states)
         cdef char *start = <char *>cnp.PyArray_DATA(states) + first * bytes
-        if h0 is not None:
+        if h0 is not None and call.few:
+            states[:, first] = h0
+            call.h0 = view(states[:, first])
+        elif h0 is not None:
             memcpy(start, cnp.PyArray_DATA(h0), bytes)
-            call.h0 = cgru_array(start, u, 0)
+            call.h0 = cgru_array(start, u, 0, 1)
         elif not ran:
             memset(start, 0, bytes)
         self.held = {"X": self.X, "h": h, "hp": hp}
@@ -171,6 +176,7 @@ cdef class GRUPass(Pass):
             set_lengths(&call, self.ragged[0], self.ragged[1])
         if "zoneout" in self._masks:
             set_zoneout(&call, self._masks["zoneout"])
+        call.few = self.compiled and samples_in_lanes(kernels(cnp.PyArray_ITEMSIZE(X)), &call)
         return call
 
     cdef int _run(self, dict p) except -1:
@@ -290,11 +296,11 @@ cdef class GRUPass(Pass):
             if self._lengths is not None:
                 dA = np.where(mask(self._lengths, s), dA, dA.dtype.type(0))
             elif dstate is not None:
-                dA = dA.copy()
+                dA = dA.copy(order="K")
             if dstate is not None:
                 dA[last] += dstate
-            return rows(dA)[...]
-        every = self.buffers.take("dA", m, s, u, self.X.dtype)
+            return dA[...] if self.call.few else rows(dA)[...]
+        every = self.buffers.take("dA", m, s, u, self.X.dtype, self.call.few)
         every.fill(0)
         for part in (dA, dstate):
             if part is not None:
@@ -308,17 +314,18 @@ cdef class GRUPass(Pass):
         cdef cnp.ndarray handed, dh, dhn, dX
         cdef cgru_call call = self.call
         cdef cgru_weights w
-        handed, dh, dhn = self.buffers.take_states("handed", m, s, u, dtype)
+        cdef bint few = call.few
+        handed, dh, dhn = self.buffers.take_states("handed", m, s, u, dtype, few)
         if self.reverse:
             dh, dhn = dhn, dh
         memset(<char *>cnp.PyArray_DATA(handed) + (0 if self.reverse else s) * m * u * size, 0, m * u * size)
         cdef dict bc = {"dA": dA, "dh": dh, "dhn": dhn}
         for name in ("dh_", "dhh_", "dz_", "dr_"):
-            bc[name] = self.buffers.take(name, m, s, u, dtype)
+            bc[name] = self.buffers.take(name, m, s, u, dtype, few)
         for name in self.variant.gradients:
-            bc[name] = self.buffers.take(name, m, s, self.variant.width(name, u), dtype)
+            bc[name] = self.buffers.take(name, m, s, self.variant.width(name, u), dtype, few)
             bind(&call, name, bc[name])
-        bc["dX"] = dX = self.buffers.take("dX", m, s, call.e, dtype)
+        bc["dX"] = dX = self.buffers.take("dX", m, s, call.e, dtype, few)
         call.dA, call.dh, call.dX = view(dA), view(dh), view(dX)
         call.dh_, call.dhh_, call.dz_, call.dr_ = view(bc["dh_"]), view(bc["dhh_"]), view(bc["dz_"]), view(bc["dr_"])
         weights(&w, p, self.variant.names)
@@ -386,10 +393,13 @@ cdef class GRUPass(Pass):
 
     cdef cnp.ndarray _own(self, cgru_array caches, Py_ssize_t n=0):
         """The array (m, s, n) that lies there, whatever became of the one that shows it; n 0: u."""
-        cdef cnp.npy_intp[3] shape = [self.call.s, self.call.m, n or self.call.u]
+        cdef bint few = self.call.few
+        cdef Py_ssize_t m = self.call.m
+        n = n or self.call.u
+        cdef cnp.npy_intp[3] shape = [self.call.s, n if few else m, m if few else n]
         cdef cnp.ndarray array = cnp.PyArray_SimpleNewFromData(3, shape, cnp.PyArray_TYPE(self.X), caches.data)
         cnp.set_array_base(array, self)
-        return array.swapaxes(0, 1)
+        return array.transpose(2, 0, 1) if few else array.swapaxes(0, 1)
 
     def _own_caches(self):
         """`held` anew."""
@@ -410,18 +420,20 @@ cdef class GRUPass(Pass):
     cdef tuple _states(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype):
         """All of (m, s + 1, n), and the views of it without the last and without the first step."""
         if self.memory is None:
-            return self.buffers.take_states(name, m, s, n, dtype)
+            return self.buffers.take_states(name, m, s, n, dtype, self.call.few)
         states = self._cut(m, s + 1, n)
         return states, states[:, :-1], states[:, 1:]
 
     cdef cnp.ndarray _take(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype):
         """An array (m, s, n), time-major, its contents unspecified."""
-        return self.buffers.take(name, m, s, n, dtype) if self.memory is None else self._cut(m, s, n)
+        if self.memory is None:
+            return self.buffers.take(name, m, s, n, dtype, self.call.few)
+        return self._cut(m, s, n)
 
     cdef cnp.ndarray _cut(self, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n):
         """The next part of the memory that was handed in."""
         self.taken += m * s * n
-        return self.memory[self.taken - m * s * n:self.taken].reshape(s, m, n).swapaxes(0, 1)
+        return time_major(self.memory[self.taken - m * s * n:self.taken], m, s, n, None, self.call.few)
 
 
 def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, variant, tuple codes not None, *,
@@ -432,7 +444,10 @@ def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, va
     cdef int size = cnp.PyArray_ITEMSIZE(X)
     cdef cgru_weights w
     cdef cgru_call call = new_call(m, s, cnp.PyArray_DIM(X, 2), u, size, variant, codes)
-    call.reverse, call.X = reverse, view(X)
+    call.reverse, call.few = reverse, samples_in_lanes(kernels(size), &call)
+    if not call.few:
+        X = rows(X)
+    call.X = view(X)
     if lengths is not None:
         ragged = by_length(lengths, s)
         set_lengths(&call, ragged[0], ragged[1])
@@ -444,7 +459,10 @@ def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, va
         state = _new(2, m, u, 0, X)
         call.last = view(state)
     if every:
-        h = _new(3, m, s, u, X, zeros=lengths is not None)  # past them nothing is written
+        if call.few:
+            h = time_major(None, m, s, u, X.dtype, True)
+        else:
+            h = _new(3, m, s, u, X, zeros=lengths is not None)  # past them nothing is written
         call.h = view(h)
     weights(&w, p, variant.names)
     forward.execute(&call, &w, kernels(size))

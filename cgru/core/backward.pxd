@@ -17,7 +17,7 @@ h0, `call.fresh` says so: then the products with V of the step that ran first ar
 and its part of the gradients of V.
 """
 
-from cgru.core.kernels cimport cgru_call, cgru_kernels, cgru_norm, cgru_product, cgru_single, cgru_weights
+from cgru.core.kernels cimport cgru_call, cgru_few, cgru_kernels, cgru_norm, cgru_product, cgru_single, cgru_weights
 
 
 cdef struct Backward:
@@ -28,6 +28,7 @@ cdef struct Backward:
     bint later  # whether dX is that of many steps at once
     cgru_norm norm
     cgru_single single  # instead of the first two, where there is one sample
+    cgru_few few  # instead of all, where lanes are samples
     Py_ssize_t start, stop  # the samples to run
     Py_ssize_t rows  # of a block
     int threads
@@ -36,6 +37,7 @@ cdef struct Backward:
 
 
 cdef Py_ssize_t pack_room(const cgru_call *call) noexcept nogil
+cdef Py_ssize_t row_room(const cgru_kernels *k, const cgru_call *call) noexcept nogil
 cdef Py_ssize_t rows_room(const cgru_kernels *k, const cgru_call *call) noexcept nogil
 cdef void prepare(Backward *b, const cgru_kernels *k, cgru_call *call, void *packed, void *rows,
                   const cgru_weights *w) noexcept nogil

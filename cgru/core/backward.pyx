@@ -8,8 +8,9 @@ from libc.string cimport memset
 
 from cgru.core.kernels cimport (
     CGRU_HH, CGRU_R, CGRU_STEPS, CGRU_Z, add_operand, call_of, cgru_array, cgru_call, cgru_kernels, cgru_matrix,
-    cgru_operand, cgru_product, cgru_weights, hoists, in_pieces, is_single, kernels, look_for_signals, new_product, odd_lines, pack,
-    pack_gains, samples_at_once, steps_of_row, steps_of_single, transpose, weights, whole_lines, with_operand,
+    cgru_operand, cgru_product, cgru_weights, hoists, in_pieces, is_single, kernels, look_for_signals, new_product,
+    odd_lines, pack, pack_gains, samples_at_once, steps_of_row, steps_of_single, transpose, weights, whole, whole_lines,
+    with_operand,
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.threads cimport available, block_rows, share, worth
@@ -81,6 +82,9 @@ cdef void block(void *work, Py_ssize_t part) noexcept nogil:
     cdef Py_ssize_t rows = min(b.rows, b.stop - row)
     cdef Py_ssize_t live = rows
     cdef Py_ssize_t turn = CGRU_STEPS - 1 if b.call.reverse else 0  # where a block of steps ends
+    if b.call.few:
+        b.k.few_backward(&b.few, row, rows, b.first, b.last)
+        return
     if b.first:
         b.k.start(b.call, row, rows)
     for n in range(s):
@@ -102,9 +106,16 @@ cdef Py_ssize_t pack_room(const cgru_call *call) noexcept nogil:
     return 3 * call.u * (call.up + call.ep) + (6 * call.up if call.norm else 0)
 
 
+cdef Py_ssize_t row_room(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
+    """Numbers that a row takes."""
+    if call.few:
+        return 1 + 5 * call.u + max(call.u, call.e)
+    return odd_lines((11 if call.norm else 4 + call.after) * call.up, k.size)
+
+
 cdef Py_ssize_t rows_room(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
     """Numbers that the rows take."""
-    return call.m * odd_lines((11 if call.norm else 4 + call.after) * call.up, k.size)
+    return whole(k, call, call.m) * row_room(k, call)
 
 
 cdef void prepare(Backward *b, const cgru_kernels *k, cgru_call *call, void *packed, void *rows,
@@ -114,8 +125,10 @@ cdef void prepare(Backward *b, const cgru_kernels *k, cgru_call *call, void *pac
     """
     b.k, b.call, b.threads, b.ragged, b.start, b.stop = k, call, 1, False, 0, call.m
     b.later = call.dX.data != NULL and hoists(k, call)
-    call.rows, call.ld, call.pre = rows, rows_room(k, call) // call.m, 0
-    if call.norm:
+    call.rows, call.ld, call.pre = rows, row_room(k, call), 0
+    if call.few:
+        lay_out_few(b, <char *>packed, w)
+    elif call.norm:
         lay_out_norm(b, <char *>packed, w)
     elif is_single(call):
         lay_out_single(b, <char *>packed, w)
@@ -149,13 +162,13 @@ cdef void lay_out_after(Backward *b, char *to, const cgru_weights *w) noexcept n
     cdef Py_ssize_t u = call.u, up = call.up, size = b.k.size
     cdef char *dz_ = <char *>call.rows + 2 * up * size
     b.state = new_product(b.k, call, b.k.state_backward, up, to, NULL)
-    add_operand(&b.state, dz_ + 2 * up * size, call.ld, u)  # dc
     add_operand(&b.state, dz_, call.ld, u)
     add_operand(&b.state, dz_ + up * size, call.ld, u)  # dr_
+    add_operand(&b.state, dz_ + 2 * up * size, call.ld, u)  # dc
     if w != NULL:
-        pack(b.k, &b.state, 0, 0, transpose(w.V[CGRU_HH]), u, u)
-        pack(b.k, &b.state, u, 0, transpose(w.V[CGRU_Z]), u, u)
-        pack(b.k, &b.state, 2 * u, 0, transpose(w.V[CGRU_R]), u, u)
+        pack(b.k, &b.state, 0, 0, transpose(w.V[CGRU_Z]), u, u)
+        pack(b.k, &b.state, u, 0, transpose(w.V[CGRU_R]), u, u)
+        pack(b.k, &b.state, 2 * u, 0, transpose(w.V[CGRU_HH]), u, u)
     lay_out_dX(b, to + 3 * u * up * size, w)
 
 
@@ -167,7 +180,7 @@ cdef void lay_out_dX(Backward *b, char *to, const cgru_weights *w) noexcept nogi
     for part in range(1, 4):
         add_operand(&b.dX, <char *>call.rows + part * call.up * b.k.size, call.ld, call.u)
     if b.later:  # whose rows are steps, whatever number of them
-        b.dX.out, b.dX.chains = cgru_array(NULL, call.dX.step, 0), 1
+        b.dX.out, b.dX.chains = cgru_array(NULL, call.dX.step, 0, 1), 1
     if w != NULL:
         pack_U(b, w)
 
@@ -207,7 +220,7 @@ cdef void lay_out_single(Backward *b, char *to, const cgru_weights *w) noexcept 
     for gate in range(3):
         b.single.V[gate] = cgru_matrix(to + gate * u * up * size, 0, 1)
     b.dX = new_product(b.k, call, b.k.put, call.e, to + 3 * u * up * size, NULL)
-    b.dX.out, b.dX.chains = cgru_array(NULL, call.dX.step, 0), 1
+    b.dX.out, b.dX.chains = cgru_array(NULL, call.dX.step, 0, 1), 1
     for _gate in range(3):
         add_operand(&b.dX, NULL, 0, u)
     if w == NULL:
@@ -215,6 +228,28 @@ cdef void lay_out_single(Backward *b, char *to, const cgru_weights *w) noexcept 
     for gate in range(3):
         b.k.lay(transpose(w.V[gate]), u, u, <void *>b.single.V[gate].data)
     pack_U(b, w)
+
+
+cdef void lay_out_few(Backward *b, char *to, const cgru_weights *w) noexcept nogil:
+    """The weights of few units, a row for each unit: Vhh, [Vz | Vr] and, where the reset comes after, Vhh behind these;
+    and for each input [Uhh | Uz | Ur].
+    """
+    cdef const cgru_call *call = b.call
+    cdef Py_ssize_t u = call.u, e = call.e, size = b.k.size, K = 3 * u if call.after else 2 * u, part = u * size
+    cdef char *reset = to + u * K * size
+    cdef char *dX = to + 3 * u * u * size
+    b.few.call, b.few.state, b.few.reset, b.few.input = call, to, reset, dX
+    if w == NULL:
+        return
+    b.k.copy(w.V[CGRU_Z], u, u, to, K)
+    b.k.copy(w.V[CGRU_R], u, u, to + part, K)
+    if call.after:
+        b.k.copy(w.V[CGRU_HH], u, u, to + 2 * part, K)
+    else:
+        b.k.copy(w.V[CGRU_HH], u, u, reset, u)
+    b.k.copy(w.U[CGRU_HH], e, u, dX, 3 * u)
+    b.k.copy(w.U[CGRU_Z], e, u, dX + part, 3 * u)
+    b.k.copy(w.U[CGRU_R], e, u, dX + 2 * part, 3 * u)
 
 
 cdef void pack_U(Backward *b, const cgru_weights *w) noexcept nogil:
@@ -247,7 +282,7 @@ cdef void sequence(Backward *b, bint first, bint last) noexcept nogil:
         return
     b.first, b.last = first, last
     cdef Py_ssize_t m = b.stop - b.start
-    b.rows = block_rows(m, call.ld * b.k.size, 3 * call.u * call.u * b.k.size, b.threads, b.ragged)
+    b.rows = whole(b.k, call, block_rows(m, call.ld * b.k.size, 3 * call.u * call.u * b.k.size, b.threads, b.ragged))
     share(block, b, (m + b.rows - 1) // b.rows, b.threads)
 
 
@@ -257,19 +292,19 @@ cdef void _piece(void *work, bint first, bint last) noexcept nogil:
 
 cdef Py_ssize_t room(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
     """Numbers that `perform` takes: packed weights, and the rows of as many samples as run at once."""
-    cdef Py_ssize_t row = rows_room(k, call) // call.m
-    return whole_lines(pack_room(call), k.size) + samples_at_once(call.m, row * k.size) * row
+    cdef Py_ssize_t row = row_room(k, call)
+    return whole_lines(pack_room(call), k.size) + whole(k, call, samples_at_once(call.m, row * k.size)) * row
 
 
 cdef int perform(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, void *memory,
                  int most) except -1 nogil:
     """The whole call in memory of `room` numbers, on `most` threads where it is worth it; a Ctrl-C ends it."""
-    cdef Py_ssize_t row = rows_room(k, call) // call.m, some = samples_at_once(call.m, row * k.size)
-    cdef Py_ssize_t start = 0
+    cdef Py_ssize_t row = row_room(k, call), start = 0
+    cdef Py_ssize_t some = whole(k, call, samples_at_once(call.m, row * k.size))
     cdef char *rows = <char *>memory + whole_lines(pack_room(call), k.size) * k.size
     cdef cgru_weights used = w[0]
     cdef Backward b
-    if call.s == 1 and ends_fresh(call) and not is_single(call):
+    if call.s == 1 and ends_fresh(call) and not is_single(call) and not call.few:
         memset(&used.V[0], 0, sizeof(used.V))  # nothing is multiplied with them
     while start < call.m:
         if start:

@@ -16,7 +16,7 @@ The call of `execute`, m samples, s steps, e elements, u unit cells, all arrays 
 on X are multiplied into it before.
 """
 
-from cgru.core.kernels cimport cgru_call, cgru_kernels, cgru_norm, cgru_product, cgru_single, cgru_weights
+from cgru.core.kernels cimport cgru_call, cgru_few, cgru_kernels, cgru_norm, cgru_product, cgru_single, cgru_weights
 
 
 cdef struct Products:
@@ -31,6 +31,7 @@ cdef struct Forward:
     cgru_product inputs[2]  # of many steps, for r and z and for hh, where they are taken at once
     cgru_norm norm
     cgru_single single  # instead of the products, where there is one sample
+    cgru_few few  # likewise, where lanes are samples
     Py_ssize_t start, stop  # the samples to run
     Py_ssize_t rows  # of a block
     int threads
@@ -39,6 +40,7 @@ cdef struct Forward:
 
 
 cdef Py_ssize_t pack_room(const cgru_call *call) noexcept nogil
+cdef Py_ssize_t row_room(const cgru_kernels *k, const cgru_call *call) noexcept nogil
 cdef Py_ssize_t rows_room(const cgru_kernels *k, const cgru_call *call) noexcept nogil
 cdef void prepare(Forward *f, const cgru_kernels *k, cgru_call *call, void *packed, void *rows,
                   const cgru_weights *w) noexcept nogil

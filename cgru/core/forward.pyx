@@ -7,9 +7,10 @@ cimport numpy as cnp
 from libc.string cimport memset
 
 from cgru.core.kernels cimport (
-    CGRU_C, CGRU_HH, CGRU_STEPS, add_operand, call_of, cgru_array, cgru_call, cgru_kernels, cgru_matrix, cgru_operand,
-    cgru_product, cgru_weights, hoists, in_pieces, is_single, kernels, look_for_signals, new_product, odd_lines, pack,
-    pack_bias, pack_gains, samples_at_once, steps_of_row, steps_of_single, weights, whole_lines, with_operand,
+    CGRU_C, CGRU_HH, CGRU_R, CGRU_STEPS, CGRU_Z, add_operand, call_of, cgru_array, cgru_call, cgru_kernels, cgru_matrix,
+    cgru_operand, cgru_product, cgru_weights, hoists, in_pieces, is_single, kernels, look_for_signals, new_product,
+    odd_lines, pack, pack_bias, pack_gains, samples_at_once, steps_of_row, steps_of_single, transpose, weights, whole,
+    whole_lines, with_operand,
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.threads cimport available, block_rows, share, worth
@@ -38,7 +39,7 @@ cdef void inputs(const Forward *f, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows
             product.operand[0] = cgru_operand(
                 <char *>call.X.data + (sample * call.X.sample + first * call.X.step) * size, call.X.step, call.e
             )
-            product.out = cgru_array(to + part * 2 * call.up * size, 3 * call.up, 0)
+            product.out = cgru_array(to + part * 2 * call.up * size, 3 * call.up, 0, 1)
             f.k.product(&product, 0, 0, steps)
 
 
@@ -74,6 +75,9 @@ cdef void block(void *work, Py_ssize_t part) noexcept nogil:
     cdef Py_ssize_t live = rows
     cdef bint cached = f.call.hh.data != NULL
     cdef Py_ssize_t turn = CGRU_STEPS - 1 if f.call.reverse else 0  # where a block of steps begins
+    if f.call.few:
+        f.k.few_forward(&f.few, row, rows, f.first, f.last)
+        return
     if f.first:
         f.k.start(f.call, row, rows)
     for n in range(s):
@@ -95,12 +99,19 @@ cdef Py_ssize_t pack_room(const cgru_call *call) noexcept nogil:
     return (3 * (call.u + call.e) + (10 if call.norm else 4)) * call.up
 
 
-cdef Py_ssize_t rows_room(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
-    """Numbers that the rows take."""
+cdef Py_ssize_t row_room(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
+    """Numbers that a row takes."""
     cdef Py_ssize_t inputs = 3 * min(call.s, <Py_ssize_t>CGRU_STEPS) * call.up if hoists(k, call) else 0
+    if call.few:
+        return 3 + 2 * call.e + 4 * call.u
     if is_single(call):
         return 6 * call.up + inputs
-    return call.m * odd_lines((7 if call.norm else 3) * call.up + call.ep + inputs, k.size)
+    return odd_lines((7 if call.norm else 3) * call.up + call.ep + inputs, k.size)
+
+
+cdef Py_ssize_t rows_room(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
+    """Numbers that the rows take."""
+    return whole(k, call, call.m) * row_room(k, call)
 
 
 cdef void prepare(Forward *f, const cgru_kernels *k, cgru_call *call, void *packed, void *rows,
@@ -109,9 +120,11 @@ cdef void prepare(Forward *f, const cgru_kernels *k, cgru_call *call, void *pack
     packed from `w`, or, where that is NULL, stand there already.
     """
     f.k, f.call, f.threads, f.ragged, f.start, f.stop = k, call, 1, False, 0, call.m
-    call.rows, call.ld = rows, rows_room(k, call) // call.m
+    call.rows, call.ld = rows, row_room(k, call)
     call.pre = 0 if not hoists(k, call) else 6 * call.up if is_single(call) else 3 * call.up + call.ep
-    if call.norm:
+    if call.few:
+        lay_out_few(f, <char *>packed, w)
+    elif call.norm:
         lay_out_norm(f, <char *>packed, w)
     elif is_single(call):
         lay_out_single(f, <char *>packed, w)
@@ -119,7 +132,7 @@ cdef void prepare(Forward *f, const cgru_kernels *k, cgru_call *call, void *pack
         lay_out_after(f, <char *>packed, w)
     else:
         lay_out_before(f, <char *>packed, w)
-    if not is_single(f.call):
+    if not is_single(call) and not call.few:
         part(f)
 
 
@@ -204,10 +217,10 @@ cdef void lay_out_norm(Forward *f, char *to, const cgru_weights *w) noexcept nog
     cdef int gate
     f.each.of_X = new_product(k, call, k.put, 3 * up, to, NULL)
     add_operand(&f.each.of_X, x, call.ld, e)
-    f.each.of_X.out = cgru_array(a, call.ld, 0)
+    f.each.of_X.out = cgru_array(a, call.ld, 0, 1)
     f.each.of_hp = new_product(k, call, k.put, 3 * up, to + 3 * e * up * size, NULL)
     add_operand(&f.each.of_hp, h, call.ld, u)
-    f.each.of_hp.out = cgru_array(a + 3 * up * size, call.ld, 0)
+    f.each.of_hp.out = cgru_array(a + 3 * up * size, call.ld, 0, 1)
     f.norm.call, f.norm.gains, f.norm.bias = call, gains, bias
     if w == NULL:
         return
@@ -243,6 +256,33 @@ cdef void lay_out_single(Forward *f, char *to, const cgru_weights *w) noexcept n
             pack(f.k, &f.inputs[0], 0, gate * up, w.U[gate], e, u)
         else:
             f.k.lay(w.U[gate], e, u, <void *>f.single.U[gate].data)
+
+
+cdef void lay_out_few(Forward *f, char *to, const cgru_weights *w) noexcept nogil:
+    """The weights of few units, a row for each: those of its gates [b | V | U] and of its candidate [b | U | V]; where
+    the reset comes after, that has its part of V, [b | V], for itself.
+    """
+    cdef const cgru_call *call = f.call
+    cdef Py_ssize_t u = call.u, e = call.e, size = f.k.size, K = 1 + u + e
+    cdef Py_ssize_t of_candidate = 1 + e if call.after else K
+    cdef char *candidate = to + 2 * u * K * size
+    cdef char *recurrent = candidate + u * of_candidate * size
+    f.few.call, f.few.gates, f.few.candidate, f.few.recurrent = call, to, candidate, recurrent
+    if w == NULL:
+        return
+    cdef int gate
+    for gate in range(CGRU_R, CGRU_Z + 1):
+        f.k.copy(transpose(w.b[gate]), u, 1, to, K)
+        f.k.copy(transpose(w.V[gate]), u, u, to + size, K)
+        f.k.copy(transpose(w.U[gate]), u, e, to + (1 + u) * size, K)
+        to += u * K * size
+    f.k.copy(transpose(w.b[CGRU_HH]), u, 1, candidate, of_candidate)
+    f.k.copy(transpose(w.U[CGRU_HH]), u, e, candidate + size, of_candidate)
+    if call.after:
+        f.k.copy(transpose(w.b[CGRU_C]), u, 1, recurrent, 1 + u)
+        f.k.copy(transpose(w.V[CGRU_HH]), u, u, recurrent + size, 1 + u)
+    else:
+        f.k.copy(transpose(w.V[CGRU_HH]), u, u, candidate + (1 + e) * size, of_candidate)
 
 
 cdef bint lies_well(const cgru_call *call, const cgru_weights *w) noexcept nogil:
@@ -306,6 +346,7 @@ cdef void sequence(Forward *f, bint first, bint last) noexcept nogil:
     f.first, f.last = first, last
     cdef Py_ssize_t m = f.stop - f.start
     f.rows = block_rows(m, call.ld * f.k.size, 3 * call.u * (call.e + call.u) * f.k.size, f.threads, f.ragged)
+    f.rows = whole(f.k, call, f.rows)
     share(block, f, (m + f.rows - 1) // f.rows, f.threads)
 
 
@@ -315,20 +356,20 @@ cdef void _piece(void *work, bint first, bint last) noexcept nogil:
 
 cdef Py_ssize_t room(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
     """Numbers that `perform` takes: packed weights, and the rows of as many samples as run at once."""
-    cdef Py_ssize_t row = rows_room(k, call) // call.m
-    return whole_lines(pack_room(call), k.size) + samples_at_once(call.m, row * k.size) * row
+    cdef Py_ssize_t row = row_room(k, call)
+    return whole_lines(pack_room(call), k.size) + whole(k, call, samples_at_once(call.m, row * k.size)) * row
 
 
 cdef int perform(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, void *memory,
                  int most) except -1 nogil:
     """The whole call in memory of `room` numbers, on `most` threads where it is worth it; a Ctrl-C ends it."""
-    cdef Py_ssize_t row = rows_room(k, call) // call.m, some = samples_at_once(call.m, row * k.size)
-    cdef Py_ssize_t start = 0
+    cdef Py_ssize_t row = row_room(k, call), start = 0
+    cdef Py_ssize_t some = whole(k, call, samples_at_once(call.m, row * k.size))
     cdef char *rows = <char *>memory + whole_lines(pack_room(call), k.size) * k.size
     cdef bint in_place = lies_well(call, w)
     cdef cgru_weights used = w[0]
     cdef Forward f
-    if call.s == 1 and call.h0.data == NULL and not is_single(call):
+    if call.s == 1 and call.h0.data == NULL and not is_single(call) and not call.few:
         memset(&used.V[0], 0, sizeof(used.V))  # nothing is multiplied with them
     while start < call.m:
         if start:

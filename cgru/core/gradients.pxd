@@ -1,17 +1,16 @@
 """Weight gradients, without the GIL: memory is handed in, the arrays are those of the call.
 
-A linear layer's call has no dz_: its dr_ is multiplied with X alone, for Ur and br.
-
 The call of `execute` reads X, hp, r, dhh_, dz_, dr_, of reset_after and layer_norm dc, of layer_norm nU, nV, dU_, dV_,
 their shapes as in forward.pxd and backward.pxd, and adds to the arrays of `targets`, one for each parameter of the
-variant.
+variant. With `call.linear` it reads X and dr_ and adds to Ur and br alone.
 """
 
-from cgru.core.kernels cimport cgru_call, cgru_gradients, cgru_kernels, cgru_outer, cgru_term
+from cgru.core.kernels cimport cgru_call, cgru_few_sums, cgru_gradients, cgru_kernels, cgru_outer, cgru_term
 
 cdef enum:
     MOST_SHARES = 64
     MOST_TERMS = 16
+    FEW_PARTS = 8  # of the samples, where they are lanes: as many for any number of threads
 
 
 cdef struct Sums:
@@ -20,7 +19,8 @@ cdef struct Sums:
     const cgru_gradients *g
     cgru_term terms[MOST_TERMS]
     cgru_outer outer[MOST_SHARES]  # one for each share of the terms' columns
-    int shares
+    cgru_few_sums few[FEW_PARTS]  # instead, where lanes are samples: one for each share of the samples
+    int shares, threads
     bint first, last  # whether the steps to run are the first ones of the sum, and the last
 
 

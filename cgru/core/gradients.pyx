@@ -18,20 +18,15 @@ cdef enum:
     DEPTH = 256  # rows whose outer products are summed in registers before they are added to the gradients
 
 
-cdef bint is_linear(const cgru_call *call) noexcept nogil:
-    """Whether it is no GRU's call but that of one product, whose only gradient is dr_, for Ur and br."""
-    return call.dz_.data == NULL
-
-
 cdef int terms_of(const cgru_call *call) noexcept nogil:
-    if is_linear(call):
+    if call.linear:
         return 1
     return MOST_TERMS if call.norm else 4 if call.after else 3
 
 
 cdef cgru_term term(cgru_array d, void *U, void *V, void *b) noexcept nogil:
     """dU += X^T d, dV += hp^T d, db += d, those of them that are there."""
-    return cgru_term(d, cgru_array(NULL, 0, 0), U, V, b, False)
+    return cgru_term(d, cgru_array(NULL, 0, 0, 1), U, V, b, False)
 
 
 cdef void lay_out(Sums *sums) noexcept nogil:
@@ -43,7 +38,7 @@ cdef void lay_out(Sums *sums) noexcept nogil:
         lay_out_norm(sums)
         return
     to[CGRU_R] = term(call.dr_, g.U[CGRU_R], g.V[CGRU_R], g.b[CGRU_R])
-    if is_linear(call):
+    if call.linear:
         return
     to[CGRU_Z] = term(call.dz_, g.U[CGRU_Z], g.V[CGRU_Z], g.b[CGRU_Z])
     if call.after:
@@ -75,7 +70,13 @@ cdef void lay_out_norm(Sums *sums) noexcept nogil:
 
 cdef cgru_array shifted(cgru_array array, Py_ssize_t column, int size) noexcept nogil:
     """The array from that column on."""
-    return cgru_array(<char *>array.data + column * size, array.sample, array.step)
+    return cgru_array(<char *>array.data + column * size, array.sample, array.step, array.column)
+
+
+cdef void _sum(void *work, Py_ssize_t part) noexcept nogil:
+    """One share of the samples."""
+    cdef Sums *sums = <Sums *>work
+    sums.k.few_sum(&sums.few[part], sums.first)
 
 
 cdef void _accumulate(void *work, Py_ssize_t part) noexcept nogil:
@@ -115,7 +116,11 @@ cdef void _accumulate(void *work, Py_ssize_t part) noexcept nogil:
 
 
 cdef int shares_of(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil:
-    """Each share is some of the panels of the terms' columns, through all rows: no sum is shared."""
+    """Each share is some of the panels of the terms' columns, through all rows: no sum is shared. Where lanes are
+    samples, some of these, whose sums are added up in their order.
+    """
+    if call.few:
+        return <int>min((call.m + k.lanes - 1) // k.lanes, FEW_PARTS)
     cdef int threads = worth(6.0 * call.m * call.s * call.u * (call.e + call.u), most)
     return <int>min(terms_of(call) * k.panels(call.u), MOST_SHARES, threads)
 
@@ -130,11 +135,33 @@ cdef void prepare(Sums *sums, const cgru_kernels *k, const cgru_call *call, cons
     """Sums over `call` that are added to `g`; `memory` has `gradients_room` numbers."""
     cdef Py_ssize_t i, depth = min(call.m * call.s, DEPTH), parts = terms_of(call) * k.panels(call.u)
     cdef char *free = <char *>memory
-    sums.k, sums.call, sums.g, sums.shares = k, call, g, shares
+    sums.k, sums.call, sums.g, sums.shares, sums.threads = k, call, g, shares, shares
+    if call.few:
+        prepare_few(sums, free)
+        return
     for i in range(shares):
         sums.outer[i] = cgru_outer(call, &sums.terms[0], i * parts // shares, (i + 1) * parts // shares, 0, depth,
                                    False, free, free + (2 * call.u + call.e) * depth * k.size)
         free += gradients_room(call, 1) * k.size
+
+
+cdef Py_ssize_t few_share(const cgru_kernels *k, const cgru_call *call, Py_ssize_t part, int shares) noexcept nogil:
+    """Where that share of the samples begins."""
+    return min(call.m, (call.m + k.lanes - 1) // k.lanes * part // shares * k.lanes)
+
+
+cdef Py_ssize_t few_room(const cgru_kernels *k, const cgru_call *call, int shares) noexcept nogil:
+    """Numbers that the sums of all shares take."""
+    return shares * k.few_room(call, few_share(k, call, 1, 1) // shares + k.lanes)
+
+
+cdef void prepare_few(Sums *sums, char *free) noexcept nogil:
+    cdef Py_ssize_t start, end
+    cdef int i
+    for i in range(sums.shares):
+        start, end = few_share(sums.k, sums.call, i, sums.shares), few_share(sums.k, sums.call, i + 1, sums.shares)
+        sums.few[i] = cgru_few_sums(sums.call, &sums.terms[0], terms_of(sums.call), start, end - start, free)
+        free += sums.k.few_room(sums.call, end - start) * sums.k.size
 
 
 cdef void sequence(Sums *sums, bint first, bint last) noexcept nogil:
@@ -143,6 +170,11 @@ cdef void sequence(Sums *sums, bint first, bint last) noexcept nogil:
     """
     sums.first, sums.last = first, last
     lay_out(sums)
+    if sums.call.few:
+        share(_sum, sums, sums.shares, sums.threads)
+        if last:
+            sums.k.few_add(&sums.few[0], sums.shares)
+        return
     share(_accumulate, sums, sums.shares, sums.shares)
 
 
@@ -152,7 +184,8 @@ cdef void _piece(void *work, bint first, bint last) noexcept nogil:
 
 cdef Py_ssize_t room(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil:
     """Numbers that `perform` takes."""
-    return gradients_room(call, shares_of(k, call, most))
+    cdef int shares = shares_of(k, call, most)
+    return few_room(k, call, shares) if call.few else gradients_room(call, shares)
 
 
 cdef int perform(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k, void *memory,
@@ -160,6 +193,7 @@ cdef int perform(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k
     """The whole call in memory of `room` numbers, on `most` threads where it is worth it; a Ctrl-C ends it."""
     cdef Sums sums
     prepare(&sums, k, call, g, shares_of(k, call, most), memory)
+    sums.threads = worth(6.0 * call.m * call.s * call.u * (call.e + call.u), most)
     return in_pieces(call, call.m, k.size, True, _piece, &sums)
 
 

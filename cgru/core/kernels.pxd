@@ -12,6 +12,10 @@ wants.
     execute(&call, &w, kernels(itemsize))
 
 The structs own nothing: whoever fills them holds the arrays until the call is over.
+
+Where `samples_in_lanes(k, &call)`, the call is faster with `call.few` set: lanes are then samples. Its arrays may have
+any strides, but a read or write of one whose samples are not neighbours takes as many steps as there are lanes: they
+should lie as (s, n, m), shown as (m, s, n). Without `few` the last axis of each must be contiguous.
 """
 
 cimport numpy as cnp
@@ -23,8 +27,7 @@ cdef extern from "simd/cgru.h" nogil:
 
     ctypedef struct cgru_array:
         void *data
-        Py_ssize_t sample
-        Py_ssize_t step
+        Py_ssize_t sample, step, column
 
     ctypedef struct cgru_call:
         Py_ssize_t m, s, e, u
@@ -37,7 +40,7 @@ cdef extern from "simd/cgru.h" nogil:
         cgru_array dA, dh_, dh, dhh_, dz_, dr_, dc, dX, nU, nV, iU, iV, dU_, dV_
         void *rows
         Py_ssize_t ld, up, ep, pre
-        int fresh, norm
+        int fresh, norm, linear, few
 
     ctypedef struct cgru_operand:
         const void *rows
@@ -128,6 +131,22 @@ cdef extern from "simd/cgru.h" nogil:
         double root, epsilon, decay
         int nesterov
 
+    ctypedef struct cgru_few:
+        const cgru_call *call
+        const void *gates
+        const void *recurrent
+        const void *candidate
+        const void *reset
+        const void *state
+        const void *input
+
+    ctypedef struct cgru_few_sums:
+        const cgru_call *call
+        const cgru_term *terms
+        int count
+        Py_ssize_t start, samples
+        void *memory
+
     ctypedef struct cgru_kernels:
         const char *level
         int size
@@ -161,6 +180,12 @@ cdef extern from "simd/cgru.h" nogil:
         void (*criterion)(const cgru_criterion *, Py_ssize_t, Py_ssize_t, double *, double *) noexcept nogil
         void (*descend)(const cgru_step *, Py_ssize_t) noexcept nogil
         void (*adapt)(const cgru_step *, Py_ssize_t) noexcept nogil
+        void (*few_forward)(const cgru_few *, Py_ssize_t, Py_ssize_t, int, int) noexcept nogil
+        void (*few_backward)(const cgru_few *, Py_ssize_t, Py_ssize_t, int, int) noexcept nogil
+        void (*few_sum)(const cgru_few_sums *, int) noexcept nogil
+        void (*few_add)(const cgru_few_sums *, Py_ssize_t) noexcept nogil
+        Py_ssize_t (*few_room)(const cgru_call *, Py_ssize_t) noexcept nogil
+        void (*copy)(cgru_matrix, Py_ssize_t, Py_ssize_t, void *, Py_ssize_t) noexcept nogil
 
 
 # Runs the steps of a call as it stands; whether they are its first ones, and its last.
@@ -176,12 +201,12 @@ cdef int in_pieces(cgru_call *call, Py_ssize_t m, int size, bint last_first, run
 # activate_update and activate_reset, or None for gradients, which need none.
 cdef cgru_call new_call(Py_ssize_t m, Py_ssize_t s, Py_ssize_t e, Py_ssize_t u, int itemsize, object variant,
                         tuple activations) except *
-# Make `call.<name>` that array, (m, s, n) or (m, n), last axis contiguous; None: not there. KeyError where a call has
+# Make `call.<name>` that array, (m, s, n) or (m, n), as its strides are; None: not there. KeyError where a call has
 # no array of that name. Names are the letters of the caches, and h0, last, X. `call.h = view(h)` does the same.
 cdef int bind(cgru_call *call, str name, cnp.ndarray array) except -1
 # Samples longest first (m) and how many of them have each step (s), both intp; or None, None: all have all steps.
 cdef int set_lengths(cgru_call *call, cnp.ndarray order, cnp.ndarray running) except -1
-# None, a mask (m, s, u), last axis contiguous, or a rate: a float or an array ().
+# None, a mask (m, s, u) or a rate: a float or an array ().
 cdef int set_zoneout(cgru_call *call, object zoneout) except -1
 # Where the parameters of these names lie, any strides; and where their gradients are summed up: C-contiguous arrays by
 # their names, 'd' + that of the parameter.
@@ -195,6 +220,9 @@ cdef int array_place(str name) except -1
 cdef int parameter_place(str name) except -1
 cdef cgru_array view(cnp.ndarray source) noexcept
 cdef cgru_matrix matrix(cnp.ndarray W) noexcept
+# Whether lanes should be samples in a call, and `n` of its samples, rounded up to whole vectors if they are.
+cdef bint samples_in_lanes(const cgru_kernels *k, const cgru_call *call) noexcept nogil
+cdef Py_ssize_t whole(const cgru_kernels *k, const cgru_call *call, Py_ssize_t n) noexcept nogil
 cdef Py_ssize_t samples_at_once(Py_ssize_t m, Py_ssize_t row_bytes) noexcept nogil
 # Whether the products with U of many steps are taken at once; whether single.h runs the call, and how many steps it has
 # then; how many of the CGRU_STEPS steps from `first` on a row has.

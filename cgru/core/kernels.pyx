@@ -30,7 +30,10 @@ cdef enum:
     ROWS_ROOM = 1 << 26  # bytes
     L1 = 32 << 10  # bytes
     READ = 32  # bytes a cycle that an L2 cache gives
+    ACTIVATIONS = 60  # of the three gates of a vector, and what stands around them, in products
+    GATHER = 2  # one number of another sample, likewise
 cdef Py_ssize_t _most_steps = MOST_STEPS, _rows_room = ROWS_ROOM
+cdef int _lanes = -1  # whether lanes are samples: 1 wherever they can be, 0 never, -1 by the model
 cdef double PIECE = 4e9  # operations of a piece: some tens of milliseconds
 
 # The arrays of a cgru_call, from h0 on, and the parameters in cgru_weights and cgru_gradients, as they stand there.
@@ -79,6 +82,12 @@ def use_pieces(steps=None, rows_room=None):
     _rows_room = ROWS_ROOM if rows_room is None else rows_room
 
 
+def use_samples_in_lanes(choice=None):
+    """From now on True: let lanes be samples wherever they can be; False: never; None: as at first. For the tests."""
+    global _lanes
+    _lanes = -1 if choice is None else choice
+
+
 def activation(int code, double alpha, x):
     """The compiled activation `code` (see `cgru.activations.CODES`) at x, float32 or float64 of any shape."""
     cdef cnp.ndarray given = np.ascontiguousarray(x), out = np.empty_like(given)
@@ -113,7 +122,7 @@ cdef cgru_call new_call(Py_ssize_t m, Py_ssize_t s, Py_ssize_t e, Py_ssize_t u, 
 
 
 cdef int bind(cgru_call *call, str name, cnp.ndarray array) except -1:
-    (&call.h0)[array_place(name)] = cgru_array(NULL, 0, 0) if array is None else view(array)
+    (&call.h0)[array_place(name)] = cgru_array(NULL, 0, 0, 1) if array is None else view(array)
     return 0
 
 
@@ -139,18 +148,22 @@ cdef cgru_call call_of(variant, Py_ssize_t u, dict arrays, tuple activations, or
     set_lengths(&call, order, running)
     set_zoneout(&call, arrays.get("zoneout"))
     cdef PyObject *place
+    cdef const cgru_kernels *k = kernels(cnp.PyArray_ITEMSIZE(X))
     for name, array in arrays.items():
         place = PyDict_GetItem(ARRAYS, name)
         if place != NULL and array is not None:
             (&call.h0)[<Py_ssize_t>PyLong_AsLong(<object>place)] = view(array)
+    call.few = samples_in_lanes(k, &call) and (_lanes == 1 or call.r.sample == 1)
     return call
 
 
 cdef cgru_array view(cnp.ndarray source) noexcept:
-    """An array (m, s, n) or (m, n), last axis contiguous, as the kernels see it."""
+    """An array (m, s, n) or (m, n) as the kernels see it."""
     cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(source)
+    cdef int last = cnp.PyArray_NDIM(source) - 1
     return cgru_array(cnp.PyArray_DATA(source), cnp.PyArray_STRIDE(source, 0) // size,
-                      cnp.PyArray_STRIDE(source, 1) // size if cnp.PyArray_NDIM(source) == 3 else 0)
+                      cnp.PyArray_STRIDE(source, 1) // size if last == 2 else 0,
+                      cnp.PyArray_STRIDE(source, last) // size)
 
 
 cdef Py_ssize_t samples_at_once(Py_ssize_t m, Py_ssize_t row_bytes) noexcept nogil:
@@ -245,7 +258,7 @@ cdef bint hoists(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
     """
     cdef double row = 3.0 * call.u * k.size  # bytes of U for each element, and of what comes out for each sample
     cdef double multiply = call.m * call.e * row / (2 * k.lanes * k.size)
-    if call.norm or (call.e + call.u) * row < L1:
+    if call.norm or call.few or (call.e + call.u) * row < L1:
         return False
     return call.e * row / READ > multiply + 2 * call.m * row / READ
 
@@ -259,6 +272,24 @@ cdef Py_ssize_t steps_of_row(const cgru_call *call, Py_ssize_t row, Py_ssize_t f
     while call.running != NULL and steps > 0 and call.running[first + steps - 1] <= row:
         steps -= 1
     return steps
+
+
+cdef bint samples_in_lanes(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
+    """By the vectors of work of a step. With units in lanes a row takes for each vector of the units three columns of
+    e + u products, and three activations; with samples in lanes a vector of the samples takes that for each unit, and
+    has to gather its e inputs.
+    """
+    if call.m == 1 or call.norm or _lanes == 0:
+        return False
+    if _lanes == 1:
+        return True
+    cdef Py_ssize_t vectors = (call.m + k.lanes - 1) // k.lanes
+    cdef double each = 3.0 * (call.e + call.u) + ACTIVATIONS
+    return vectors * (call.u * each + GATHER * k.lanes * call.e) < call.m * (call.up // k.lanes) * each
+
+
+cdef Py_ssize_t whole(const cgru_kernels *k, const cgru_call *call, Py_ssize_t n) noexcept nogil:
+    return (n + k.lanes - 1) // k.lanes * k.lanes if call.few else n
 
 
 cdef Py_ssize_t steps_of_single(const cgru_call *call) noexcept nogil:

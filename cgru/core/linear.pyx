@@ -143,7 +143,7 @@ cdef class Linear:
         memset(call, 0, sizeof(LinearCall))
         call.k, call.call.m, call.activate, call.Z, call.A = self.k, m, self.activate, <char *>Z, <char *>A
         call.product = new_product(self.k, &call.call, self.k.put, self.u, self.weights, self.bias)
-        call.product.out = cgru_array(Z, self.u, 0)
+        call.product.out = cgru_array(Z, self.u, 0, 1)
         add_operand(&call.product, X, ld, self.n)
         call.rows, call.flop = m, 2.0 * m * self.n * self.u
 

@@ -36,34 +36,51 @@ cdef class Workspace:
         return piece
 
 
+cpdef cnp.ndarray time_major(cnp.ndarray memory, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype,
+                             bint few):
+    """The numbers of a contiguous array, None for new ones, as (m, s, n): they lie as (s, m, n), with `few` (s, n, m)."""
+    if memory is None:
+        memory = np.empty(s * m * n, dtype)
+    return memory.reshape(s, n, m).transpose(2, 0, 1) if few else memory.reshape(s, m, n).swapaxes(0, 1)
+
+
+cdef str _key(str name, bint few):
+    """Under what a buffer is kept: one of each layout may be."""
+    return name + " few" if few else name
+
+
 cdef class Buffers:
     """Named arrays (m, s, n) that are handed out again only while nobody else holds them or a view of them.
 
-    They lie time-major: what a step reads and writes is one piece of memory, which the processor sees coming. What is
-    handed out are views, made once. A view holds the array that owns the memory, never another view (NumPy keeps no
-    chain), so the reference counts of the views and of their owner say whether anyone but this object could see them.
+    They lie time-major: what a step reads and writes is one piece of memory, which the processor sees coming; within a
+    step sample by sample, or, with `few`, number by number (s, n, m). What is handed out are views, made once. A view
+    holds the array that owns the memory, never another view (NumPy keeps no chain), so the reference counts of the views
+    and of their owner say whether anyone but this object could see them.
     """
 
     def __init__(self):
         self.kept = {}
 
-    cpdef cnp.ndarray take(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype):
+    cpdef cnp.ndarray take(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype, bint few=False):
         """An array whose contents are unspecified: the one of the last call where it fits and is free."""
         cdef cnp.npy_intp shape[3]
         shape[0], shape[1], shape[2] = m, s, n
-        cdef tuple views = self._free(name, 3, shape, dtype)
+        cdef str key = _key(name, few)
+        cdef tuple views = self._free(key, 3, shape, dtype)
         if views is None:
-            views = self._keep(name, (np.empty((s, m, n), dtype).swapaxes(0, 1),))
+            views = self._keep(key, (time_major(None, m, s, n, dtype, few),))
         return views[0]
 
-    cpdef tuple take_states(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype):
+    cpdef tuple take_states(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype,
+                            bint few=False):
         """All of (m, s + 1, n), and the views of it without the last and without the first step."""
         cdef cnp.npy_intp shape[3]
         shape[0], shape[1], shape[2] = m, s + 1, n
-        cdef tuple views = self._free(name, 3, shape, dtype)
+        cdef str key = _key(name, few)
+        cdef tuple views = self._free(key, 3, shape, dtype)
         if views is None:
-            owner = np.empty((s + 1, m, n), dtype).swapaxes(0, 1)
-            views = self._keep(name, (owner[:], owner[:, :-1], owner[:, 1:]))
+            owner = time_major(None, m, s + 1, n, dtype, few)
+            views = self._keep(key, (owner[:], owner[:, :-1], owner[:, 1:]))
         return views
 
     cpdef dict take_gradients(self, variant, Py_ssize_t e, Py_ssize_t u, cnp.dtype dtype):

@@ -48,6 +48,7 @@
 #include "norm.h"
 #include "criterion.h"
 #include "update.h"
+#include "few.h"
 
 #define STRING_(text) #text
 #define STRING(text) STRING_(text)
@@ -86,6 +87,12 @@ const cgru_kernels TABLE_OF(LEVEL, T) = {
     .criterion = criterion,
     .descend = descend,
     .adapt = adapt,
+    .few_forward = few_forward,
+    .few_backward = few_backward,
+    .few_sum = few_sum,
+    .few_add = few_add,
+    .few_room = few_room,
+    .copy = copy,
 };
 
 #if BYTES >= 32 && defined(__clang__)

@@ -15,10 +15,11 @@ typedef struct {
     double alpha; /* of lrelu and elu; of softmax, which only a head has, the temperature */
 } cgru_activation;
 
-/* (m, s, any): element (i, t, c) stands at data[i * sample + t * step + c]. */
+/* (m, s, any): element (i, t, c) stands at data[i * sample + t * step + c], of a call with `few` at
+ * data[i * sample + t * step + c * column]. */
 typedef struct {
     void *data; /* NULL: not wanted */
-    ptrdiff_t sample, step;
+    ptrdiff_t sample, step, column;
 } cgru_array;
 
 /* One call of the layer, forward or backward: the arrays of its caches and the rows that it works on. */
@@ -51,6 +52,8 @@ typedef struct {
                       CGRU_STEPS; 0: x is an operand of each step's products */
     int fresh;        /* backward and gradients: the first step to run had no h0, its hp is zero */
     int norm;         /* with `after`: the products are normalised; a step is then that of norm.h, for any m */
+    int linear;       /* gradients: that of one product, whose only gradient is dr_, for Ur and br */
+    int few;          /* lanes are samples, not units: the call is that of few.h, and its rows lie as is said there */
 } cgru_call;
 
 typedef struct {
@@ -85,6 +88,13 @@ typedef struct {
     const void *gains; /* (2, 3, up): gU and gV, each of r, z and hh */
     const void *bias;  /* (4, up): br, bz, bhh, chh */
 } cgru_norm;
+
+/* A call with `few`: the weights of each product, a row for each of its results; see few.h. */
+typedef struct {
+    const cgru_call *call;
+    const void *gates, *recurrent, *candidate; /* forward */
+    const void *reset, *state, *input;         /* backward */
+} cgru_few;
 
 struct cgru_product;
 
@@ -162,6 +172,15 @@ typedef struct {
     int nesterov;
 } cgru_step;
 
+/* The same of a call with `few`: some of its samples, from `start` on, and memory of `few_room` numbers. */
+typedef struct {
+    const cgru_call *call;
+    const cgru_term *terms;
+    int count; /* of the terms */
+    ptrdiff_t start, samples;
+    void *memory;
+} cgru_few_sums;
+
 typedef struct {
     const char *level; /* "avx512", "avx2", "baseline", "scalar" */
     int size;          /* bytes of a number */
@@ -204,6 +223,16 @@ typedef struct {
     void (*criterion)(const cgru_criterion *criterion, ptrdiff_t row, ptrdiff_t rows, double *value, double *right);
     void (*descend)(const cgru_step *step, ptrdiff_t n);
     void (*adapt)(const cgru_step *step, ptrdiff_t n);
+
+    /* All steps of some rows; whether these are the `first` ones of the sequence to run, and the `last`. */
+    void (*few_forward)(const cgru_few *few, ptrdiff_t row, ptrdiff_t rows, int first, int last);
+    void (*few_backward)(const cgru_few *few, ptrdiff_t row, ptrdiff_t rows, int first, int last);
+    /* Sums of lanes over all steps; then those of all parts, and of their lanes, go to the terms. */
+    void (*few_sum)(const cgru_few_sums *part, int first);
+    void (*few_add)(const cgru_few_sums *parts, ptrdiff_t count);
+    ptrdiff_t (*few_room)(const cgru_call *call, ptrdiff_t samples);
+    /* W (k, n) into rows `ld` apart. */
+    void (*copy)(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to, ptrdiff_t ld);
 } cgru_kernels;
 
 /* The tables of one level for float and double; NULL where the compiler or the machine lacks it. */

@@ -4,17 +4,52 @@
 #define SAMPLE(call, row) ((call)->order ? (call)->order[row] : (row))
 #define AT(array, i, t) ((T *)(array).data + (i) * (array).sample + (t) * (array).step)
 
-/* Columns c to c + n of step t of sample i, n <= LANES. */
-typedef struct { ptrdiff_t i, t, c, n; } place;
+/* Columns c to c + n of step t of sample i, n <= LANES. Where lanes are samples: column `unit` of samples i to i + n, and
+ * c is where these stand in the rows; `lengths` has that of each lane, NULL: all have step t. */
+typedef struct {
+    ptrdiff_t i, t, c, n;
+    int few;
+    ptrdiff_t unit;
+    const T *lengths;
+} place;
 
 /* The place of the vector at c. */
 INLINE place place_of(const cgru_call *call, ptrdiff_t i, ptrdiff_t t, ptrdiff_t c) {
     return (place){i, t, c, min(call->u - c, LANES)};
 }
 
-INLINE vec get(cgru_array array, place at) { return load_n(AT(array, at.i, at.t) + at.c, at.n); }
+static vec gather(const T *p, ptrdiff_t stride, ptrdiff_t n) {
+    T lanes[LANES] = {0};
+    for (ptrdiff_t i = 0; i < n; i++) lanes[i] = p[i * stride];
+    return load(lanes);
+}
 
-INLINE void set(cgru_array array, place at, vec x) { store_n(AT(array, at.i, at.t) + at.c, x, at.n); }
+static void scatter(T *p, ptrdiff_t stride, vec x, ptrdiff_t n) {
+    T lanes[LANES];
+    store(lanes, x);
+    for (ptrdiff_t i = 0; i < n; i++) p[i * stride] = lanes[i];
+}
+
+INLINE vec get(cgru_array array, place at) {
+    if (!at.few) return load_n(AT(array, at.i, at.t) + at.c, at.n);
+    const T *p = AT(array, at.i, at.t) + at.unit * array.column;
+    return array.sample == 1 ? load_n(p, at.n) : gather(p, array.sample, at.n);
+}
+
+INLINE void put_at(cgru_array array, place at, vec x) {
+    T *p = AT(array, at.i, at.t) + (at.few ? at.unit * array.column : at.c);
+    if (!at.few || array.sample == 1)
+        store_n(p, x, at.n);
+    else
+        scatter(p, array.sample, x, at.n);
+}
+
+/* x in the lanes whose sample has step t, else y: where lanes are units, that is so or the step does not run. */
+INLINE vec if_real(place at, vec x, vec y) {
+    return at.lengths ? if_less(ZERO + (T)at.t, load(at.lengths), x, y) : x;
+}
+
+INLINE void set(cgru_array array, place at, vec x) { put_at(array, at, if_real(at, x, ZERO)); }
 
 INLINE void set_wanted(cgru_array array, place at, vec x) {
     if (array.data) set(array, at, x);
@@ -64,7 +99,8 @@ INLINE vec new_state(const int plain, const cgru_call *call, place at, vec hh_, 
         const vec kept = share_kept(call, at);
         h = kept * hp + (1 - kept) * h;
     }
-    set_wanted(call->h, at, h);
+    h = if_real(at, h, hp);
+    if (call->h.data) put_at(call->h, at, call->hh.data ? h : if_real(at, h, ZERO));
     set_wanted(call->hh, at, hh);
     set_wanted(call->hh_, at, hh_);
     return h;
@@ -76,8 +112,8 @@ INLINE vec new_state(const int plain, const cgru_call *call, place at, vec hh_, 
  * as dh_ * z; with zoneout dh_ (1 - k) is what the gates get, and dh_ * k is carried. Where the reset comes after,
  * dr_ = dhh_ * c * activate_reset'(r_) and dc = dhh_ * r as well */
 INLINE void gate_gradients(const int plain, const cgru_call *call, place at, T *dh, T *dhh_, T *dz_, T *dr_, T *dc) {
-    const vec hp = get(call->hp, at), hh = get(call->hh, at), z = get(call->z, at);
-    vec sum = load(dh + at.c);
+    const vec hp = get(call->hp, at), hh = get(call->hh, at), z = get(call->z, at), dhn = load(dh + at.c);
+    vec sum = dhn;
     if (call->dA.data) sum += get(call->dA, at);
     vec fresh = sum, carried = sum * z;
     if (!plain && keeps(call)) {
@@ -85,11 +121,11 @@ INLINE void gate_gradients(const int plain, const cgru_call *call, place at, T *
         fresh = sum * (1 - kept);
         carried = fresh * z + sum * kept;
     }
-    const vec candidate = fresh * (1 - z) * derivative(call->activate, hh);
-    const vec update = fresh * (hp - hh) * derivative(call->activate_update, z);
+    const vec candidate = if_real(at, fresh * (1 - z) * derivative(call->activate, hh), ZERO);
+    const vec update = if_real(at, fresh * (hp - hh) * derivative(call->activate_update, z), ZERO);
     store(dhh_ + at.c, candidate);
     store(dz_ + at.c, update);
-    store(dh + at.c, carried);
+    store(dh + at.c, if_real(at, carried, dhn));
     set_wanted(call->dh_, at, sum);
     set(call->dhh_, at, candidate);
     set(call->dz_, at, update);

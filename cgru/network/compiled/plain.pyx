@@ -311,7 +311,7 @@ cdef int _dense(Stage *stage, const Piece *piece) except -1 nogil:
     cdef cgru_call call
     cdef Work work = _product(stage, piece, stage.X, False, &call)
     cdef Py_ssize_t u = stage.u
-    work.product.out = cgru_array(stage.Z, u, 0)
+    work.product.out = cgru_array(stage.Z, u, 0, 1)
     stage.A = timed(stage.out, u, piece.m)
     work.criterion = _activation(stage, u)
     work.criterion.A = cgru_matrix(stage.out, u, 1)
@@ -356,7 +356,7 @@ cdef int head_forward(Stage *stage, const Piece *piece, const cgru_criterion *cr
     cdef cgru_call call
     cdef Work work = _product(stage, piece, stage.X, False, &call)
     cdef Py_ssize_t part
-    work.product.out = cgru_array(stage.Z, stage.u, 0)
+    work.product.out = cgru_array(stage.Z, stage.u, 0, 1)
     work.criterion = criterion[0]
     work.criterion.activate, work.criterion.k = stage.activate, stage.u
     work.criterion.Z = cgru_matrix(stage.Z, stage.u, 1)
@@ -376,7 +376,7 @@ cdef cgru_call _sums(const Stage *stage, const Piece *piece) noexcept nogil:
     cdef Py_ssize_t lanes = stage.k.lanes
     memset(&call, 0, sizeof(cgru_call))
     call.m, call.s, call.e, call.u = piece.m, piece.s if stage.steps_in else 1, stage.n, stage.u
-    call.running = piece.running if stage.steps_in else NULL
+    call.running, call.linear = piece.running if stage.steps_in else NULL, True
     call.up, call.ep = (call.u + lanes - 1) // lanes * lanes, (call.e + lanes - 1) // lanes * lanes
     call.X, call.dr_ = stage.X, timed(stage.Z, stage.u, piece.m)
     return call
@@ -389,7 +389,7 @@ cdef int head_backward(Stage *stage, const Piece *piece) except -1 nogil:
     cdef Work work
     if stage.dX.data != NULL:
         work = _product(stage, piece, timed(stage.Z, stage.u, piece.m), True, &call)
-        work.product.out = cgru_array(stage.dX.data, stage.n, 0)
+        work.product.out = cgru_array(stage.dX.data, stage.n, 0, 1)
         _run(&work)
     if stage.trainable:
         memset(&g, 0, sizeof(cgru_gradients))

@@ -80,7 +80,7 @@ cdef Py_ssize_t recurrent_scratch(const Stage *stage, Py_ssize_t m, Py_ssize_t s
     cdef int i
     for i in range(stage.parts):
         call = stage.part[i].call
-        call.m, call.s, call.dz_.data = m, s, &call  # a GRU's, to be gone back through
+        call.m, call.s = m, s
         most = max(most, forward.room(stage.k, &call))
         if back:
             most = max(most, backward.room(stage.k, &call), gradients.room(stage.k, &call, stage.threads))
@@ -207,7 +207,7 @@ cdef void _draw_masks(Stage *stage, Recurrent *part, const Piece *piece) noexcep
 cdef void _mask_input(const Stage *stage, const Recurrent *part, const Piece *piece, cgru_array a,
                       cgru_array to) noexcept nogil:
     """`to` = a times the mask (m, e) at each step."""
-    combine(MULTIPLY, a, cgru_array(part.mask, stage.n, 0), to, piece, True, stage.n, stage.k.size)
+    combine(MULTIPLY, a, cgru_array(part.mask, stage.n, 0, 1), to, piece, True, stage.n, stage.k.size)
 
 
 # --- backward ---

@@ -87,11 +87,11 @@ cdef struct Stage:
 
 cdef inline cgru_array timed(const void *data, Py_ssize_t n, Py_ssize_t m) noexcept nogil:
     """(m, s, n) that lies as (s, m, n); of (m, n) its first step."""
-    return cgru_array(<void *>data, n, m * n)
+    return cgru_array(<void *>data, n, m * n, 1)
 
 
 cdef inline cgru_array nothing() noexcept nogil:
-    return cgru_array(NULL, 0, 0)
+    return cgru_array(NULL, 0, 0, 1)
 
 
 cdef inline Py_ssize_t live(const Piece *piece, bint each, Py_ssize_t t) noexcept nogil:

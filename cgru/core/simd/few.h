@@ -1,0 +1,317 @@
+/* Few units: lanes are samples. Below the lanes of a vector most of it would be empty; where there are samples enough, a
+ * vector holds one unit of so many samples instead.
+ *
+ * The rows of a block are the lengths of its samples and then panels of up to three vectors of samples. In a panel each
+ * number of a row is as many vectors, one after another:
+ * forward 1 | h | x | 1 | x | r * h | z | hh_, backward dh | dhh_ | dz_ | dr_ | dc | sums,
+ * so that a product is the tile's with the roles changed: the rows of its weights, which are broadcast, are units, and what
+ * it reads as packed weights are samples, [1 | h | x] for the gates and [1 | x | r * h] for the candidate, their 1 for the
+ * bias. Each sum runs in the order in which it runs where lanes are units. */
+
+typedef struct {
+    const cgru_call *call;
+    ptrdiff_t i, n, vectors; /* its samples */
+    T *rows;
+    const T *lengths;
+} panel;
+
+/* Of a block of samples, the panel that begins at so many vectors. */
+INLINE panel panel_at(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows, ptrdiff_t first, ptrdiff_t vectors) {
+    T *block = ROW(call, row);
+    return (panel){call, row + first * LANES, min(rows - first * LANES, vectors * LANES), vectors,
+                   block + (VECTORS_OF(rows) + first * (call->ld - 1)) * LANES,
+                   call->running ? block + first * LANES : NULL};
+}
+
+/* Runs through the panels p of a block. */
+#define EACH_PANEL(call, row, rows, p)                                                 \
+    const split panels_ = panels_for(VECTORS_OF(rows));                                \
+    PARTS(panels_, part_, first_, vectors_)                                            \
+    for (panel p = panel_at(call, row, rows, first_, vectors_), *once_ = &p; once_; once_ = NULL)
+
+/* Runs through the vectors v of each of n columns. */
+#define EACH_UNIT(p, n, unit, v)                      \
+    for (ptrdiff_t unit = 0; unit < (n); unit++)      \
+        for (ptrdiff_t v = 0; v < (p)->vectors; v++)
+
+INLINE place place_in(const panel *p, ptrdiff_t t, ptrdiff_t unit, ptrdiff_t v) {
+    return (place){p->i + v * LANES, t, (unit * p->vectors + v) * LANES, min(p->n - v * LANES, LANES), 1, unit,
+                   p->lengths ? p->lengths + v * LANES : NULL};
+}
+
+/* How many of the steps of this call each of the rows has. */
+static void few_lengths(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows, T *lengths) {
+    ptrdiff_t length = call->s;
+    if (!call->running) return;
+    for (ptrdiff_t row = 0; row < call->m; row++) { /* the longest first */
+        const ptrdiff_t i = SAMPLE(call, row) - row0;
+        while (length > 0 && call->running[length - 1] <= row) length--;
+        if (0 <= i && i < rows) lengths[i] = (T)length;
+    }
+    for (ptrdiff_t i = rows; i < VECTORS_OF(rows) * LANES; i++) lengths[i] = 0;
+}
+
+/* out (n, samples) = W (n, K) times samples (K) */
+INLINE void few_product(const panel *p, const T *W, ptrdiff_t K, ptrdiff_t n, const T *samples, T *out) {
+    const split blocks = split_of(n, ROWS);
+    PARTS(blocks, b, first, count) {
+        const cgru_operand units = {W + first * K, K, K};
+        of_many[count - 1][p->vectors - 1](&units, 1, samples, NULL, out + first * p->vectors * LANES);
+    }
+}
+
+/* h = h0, or zero */
+static void few_start(const panel *p, T *h) {
+    EACH_UNIT(p, p->call->u, unit, v) {
+        const place at = place_in(p, 0, unit, v);
+        store(h + at.c, p->call->h0.data ? get(p->call->h0, at) : ZERO);
+    }
+}
+
+/* last = h */
+static void few_finish(const panel *p, const T *h) {
+    EACH_UNIT(p, p->call->u, unit, v) {
+        const place at = place_in(p, 0, unit, v);
+        put_at(p->call->last, at, load(h + at.c));
+    }
+}
+
+INLINE void few_step(const int plain, const cgru_few *few, const panel *p, ptrdiff_t t) {
+    const cgru_call *call = few->call;
+    const ptrdiff_t u = call->u, e = call->e, one = p->vectors * LANES;
+    T *bias = p->rows, *h = bias + one, *x = h + u * one, *again = x + e * one, *x_again = again + one;
+    T *rh = x_again + e * one, *z = rh + u * one, *hh_ = z + u * one;
+    for (ptrdiff_t v = 0; v < one; v += LANES) store(bias + v, ZERO + 1), store(again + v, ZERO + 1);
+    EACH_UNIT(p, e, c, v) {
+        const place at = place_in(p, t, c, v);
+        const vec value = get(call->X, at);
+        store(x + at.c, value);
+        store(x_again + at.c, value);
+    }
+    few_product(p, few->gates, 1 + u + e, 2 * u, bias, rh);
+    EACH_UNIT(p, u, unit, v) {
+        const place at = place_in(p, t, unit, v);
+        store(rh + at.c, reset_gate(call, at, load(rh + at.c), load(h + at.c)));
+        store(z + at.c, update_gate(call, at, load(z + at.c)));
+    }
+    if (!plain && call->after) {
+        few_product(p, few->recurrent, 1 + u, u, bias, hh_);
+        EACH_UNIT(p, u, unit, v) {
+            const place at = place_in(p, t, unit, v);
+            store(rh + at.c, reset_product(call, at, load(rh + at.c), load(hh_ + at.c)));
+        }
+    }
+    few_product(p, few->candidate, 1 + e + (!plain && call->after ? 0 : u), u, again, hh_);
+    EACH_UNIT(p, u, unit, v) {
+        const place at = place_in(p, t, unit, v);
+        const vec sum = plain ? load(hh_ + at.c) : preactivation(call, load(hh_ + at.c), rh + at.c);
+        store(h + at.c, new_state(plain, call, at, sum, load(z + at.c), load(h + at.c)));
+    }
+}
+
+static void few_forward(const cgru_few *few, ptrdiff_t row, ptrdiff_t rows, int first, int last) {
+    const cgru_call *call = few->call;
+    const int plain = is_plain(call);
+    few_lengths(call, row, rows, ROW(call, row));
+    if (first) {
+        EACH_PANEL(call, row, rows, p) few_start(&p, p.rows + p.vectors * LANES);
+    }
+    for (ptrdiff_t n = 0; n < call->s; n++) {
+        const ptrdiff_t t = call->reverse ? call->s - 1 - n : n;
+        EACH_PANEL(call, row, rows, p) {
+            if (plain)
+                few_step(1, few, &p, t);
+            else
+                few_step(0, few, &p, t);
+        }
+    }
+    if (last && call->last.data) {
+        EACH_PANEL(call, row, rows, p) few_finish(&p, p.rows + p.vectors * LANES);
+    }
+}
+
+INLINE void few_step_backward(const int plain, const cgru_few *few, const panel *p, ptrdiff_t t) {
+    const cgru_call *call = few->call;
+    const ptrdiff_t u = call->u, part = u * p->vectors * LANES;
+    T *dh = p->rows, *dhh_ = dh + part, *dz_ = dhh_ + part, *dr_ = dz_ + part, *dc = dr_ + part, *sum = dc + part;
+    EACH_UNIT(p, u, unit, v) gate_gradients(plain, call, place_in(p, t, unit, v), dh, dhh_, dz_, dr_, dc);
+    if (plain || !call->after) {
+        few_product(p, few->reset, u, u, dhh_, sum);
+        EACH_UNIT(p, u, unit, v) {
+            const place at = place_in(p, t, unit, v);
+            reset_gradient(call, at, load(sum + at.c), dh, dr_);
+        }
+    }
+    few_product(p, few->state, !plain && call->after ? 3 * u : 2 * u, u, dz_, sum);
+    EACH_UNIT(p, u, unit, v) {
+        const place at = place_in(p, t, unit, v);
+        state_gradient(call, at, load(sum + at.c), dh);
+    }
+    if (!call->dX.data) return;
+    few_product(p, few->input, 3 * u, call->e, dhh_, sum);
+    EACH_UNIT(p, call->e, c, v) {
+        const place at = place_in(p, t, c, v);
+        put_at(call->dX, at, load(sum + at.c));
+    }
+}
+
+static void few_backward(const cgru_few *few, ptrdiff_t row, ptrdiff_t rows, int first, int last) {
+    const cgru_call *call = few->call;
+    const int plain = is_plain(call);
+    few_lengths(call, row, rows, ROW(call, row));
+    if (first) {
+        EACH_PANEL(call, row, rows, p) few_start(&p, p.rows);
+    }
+    for (ptrdiff_t n = 0; n < call->s; n++) {
+        const ptrdiff_t t = call->reverse ? n : call->s - 1 - n;
+        EACH_PANEL(call, row, rows, p) {
+            if (plain)
+                few_step_backward(1, few, &p, t);
+            else
+                few_step_backward(0, few, &p, t);
+        }
+    }
+    if (last && call->last.data) {
+        EACH_PANEL(call, row, rows, p) few_finish(&p, p.rows);
+    }
+}
+
+static void copy(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to, ptrdiff_t ld) {
+    for (ptrdiff_t i = 0; i < k; i++)
+        for (ptrdiff_t j = 0; j < n; j++) ((T *)to)[i * ld + j] = ((const T *)W.data)[i * W.row + j * W.column];
+}
+
+/* --- gradients: sums of outer products whose lanes are added up at the very end ---
+ *
+ * Vectors are collected, hp | 1 | x | r * hp | d of each term, of up to FEW_DEPTH pairs of a step and LANES samples. A
+ * term's operands are a stretch of these, from `from` to `to`, their outer products with its d the columns of its sums. */
+
+enum { FEW_DEPTH = 16, OUTER_ROWS = 4, OUTER_COLUMNS = ROWS / 2 };
+
+typedef struct { ptrdiff_t from, to; } stretch;
+
+INLINE stretch operands_of(const cgru_call *call, const cgru_term *term) {
+    const ptrdiff_t u = call->u, one = u + 1, x = one + call->e;
+    return (stretch){term->V && !term->reset ? 0 : u, term->reset ? x + u : term->U ? x : one};
+}
+
+/* Vectors of the sums of all terms at most, and of what is collected of one pair. */
+INLINE ptrdiff_t few_width(const cgru_call *call) { return 1 + call->e + 6 * call->u; }
+INLINE ptrdiff_t few_sums(const cgru_call *call) { return call->u * (3 * (1 + call->e + call->u) + 1); }
+
+static ptrdiff_t few_room(const cgru_call *call, ptrdiff_t samples) {
+    return (VECTORS_OF(samples) + few_sums(call) + FEW_DEPTH * few_width(call)) * LANES;
+}
+
+/* sum (rows, columns), rows `ld` apart, += a (rows) d (columns) of `count` pairs, `width` apart */
+INLINE void outer(const int rows, const int columns, const T *a, const T *d, ptrdiff_t width, ptrdiff_t count, T *to,
+                  ptrdiff_t ld) {
+    vec sum[OUTER_ROWS][OUTER_COLUMNS];
+    UNROLL(4)
+    for (int i = 0; i < rows; i++) {
+        UNROLL(4)
+        for (int j = 0; j < columns; j++) sum[i][j] = load(to + i * ld + j * LANES);
+    }
+    for (ptrdiff_t k = 0; k < count; k++, a += width, d += width) {
+        UNROLL(4)
+        for (int i = 0; i < rows; i++) {
+            const vec x = load(a + i * LANES);
+            UNROLL(4)
+            for (int j = 0; j < columns; j++) sum[i][j] += x * load(d + j * LANES);
+        }
+    }
+    UNROLL(4)
+    for (int i = 0; i < rows; i++) {
+        UNROLL(4)
+        for (int j = 0; j < columns; j++) store(to + i * ld + j * LANES, sum[i][j]);
+    }
+}
+
+typedef void outer_function(const T *a, const T *d, ptrdiff_t width, ptrdiff_t count, T *to, ptrdiff_t ld);
+
+#define OUTER(rows, columns)                                                                                    \
+    static void outer_##rows##x##columns(const T *a, const T *d, ptrdiff_t width, ptrdiff_t count, T *to,       \
+                                         ptrdiff_t ld) {                                                        \
+        outer(rows, columns, a, d, width, count, to, ld);                                                       \
+    }
+OUTER(1, 1) OUTER(2, 1) OUTER(3, 1) OUTER(4, 1) OUTER(1, 2) OUTER(2, 2) OUTER(3, 2) OUTER(4, 2)
+#if ROWS > 4
+OUTER(1, 3) OUTER(2, 3) OUTER(3, 3) OUTER(4, 3) OUTER(1, 4) OUTER(2, 4) OUTER(3, 4) OUTER(4, 4)
+#endif
+
+#define OUTERS(columns) {outer_1x##columns, outer_2x##columns, outer_3x##columns, outer_4x##columns}
+static outer_function *const outers[OUTER_COLUMNS][OUTER_ROWS] = {
+    OUTERS(1), OUTERS(2),
+#if ROWS > 4
+    OUTERS(3), OUTERS(4),
+#endif
+};
+
+static void few_collect(const cgru_few_sums *part, place at, T *to) {
+    const cgru_call *call = part->call;
+    const ptrdiff_t u = call->u, e = call->e;
+    T *hp = to, *x = hp + (u + 1) * LANES, *rhp = x + e * LANES, *d = rhp + u * LANES;
+    store(hp + u * LANES, ZERO + 1);
+    for (at.unit = 0; at.unit < e; at.unit++) store(x + at.unit * LANES, if_real(at, get(call->X, at), ZERO));
+    for (at.unit = 0; at.unit < u; at.unit++) {
+        const vec h = get(call->hp, at);
+        store(hp + at.unit * LANES, h);
+        store(rhp + at.unit * LANES, h * get(call->r, at));
+        for (int i = 0; i < part->count; i++) store(d + (i * u + at.unit) * LANES, get(part->terms[i].d, at));
+    }
+}
+
+static void few_multiply(const cgru_few_sums *part, const T *pairs, ptrdiff_t count, T *sums) {
+    const cgru_call *call = part->call;
+    const ptrdiff_t u = call->u, width = few_width(call) * LANES;
+    const T *d = pairs + (1 + call->e + 2 * u) * LANES;
+    const split columns = split_of(u, OUTER_COLUMNS);
+    for (int n = 0; n < part->count; n++, d += u * LANES) {
+        const stretch a = operands_of(call, &part->terms[n]);
+        const split rows = split_of(a.to - a.from, OUTER_ROWS);
+        PARTS(rows, r, i, height) {
+            PARTS(columns, c, j, wide)
+                outers[wide - 1][height - 1](pairs + (a.from + i) * LANES, d + j * LANES, width, count,
+                                             sums + (i * u + j) * LANES, u * LANES);
+        }
+        sums += (a.to - a.from) * u * LANES;
+    }
+}
+
+/* From the last step to the first. Each sum is one chain, whose order does not depend on where a call is cut. */
+static void few_sum(const cgru_few_sums *part, int first) {
+    const cgru_call *call = part->call;
+    const ptrdiff_t vectors = VECTORS_OF(part->samples), width = few_width(call) * LANES;
+    T *lengths = part->memory, *sums = lengths + vectors * LANES, *pairs = sums + few_sums(call) * LANES;
+    ptrdiff_t count = 0;
+    if (first) memset(sums, 0, few_sums(call) * LANES * sizeof(T));
+    few_lengths(call, part->start, part->samples, lengths);
+    for (ptrdiff_t t = call->s - 1; t >= 0; t--)
+        for (ptrdiff_t i = 0; i < part->samples; i += LANES) {
+            const place at = {part->start + i, t, 0, min(part->samples - i, LANES), 1, 0,
+                              call->running ? lengths + i : NULL};
+            few_collect(part, at, pairs + count++ * width);
+            if (count == FEW_DEPTH) few_multiply(part, pairs, count, sums), count = 0;
+        }
+    few_multiply(part, pairs, count, sums);
+}
+
+static void few_add(const cgru_few_sums *parts, ptrdiff_t count) {
+    const cgru_call *call = parts->call;
+    const ptrdiff_t u = call->u;
+    ptrdiff_t at = 0;
+    for (int n = 0; n < parts->count; n++) {
+        const cgru_term *term = &parts->terms[n];
+        const stretch a = operands_of(call, term);
+        for (ptrdiff_t i = a.from; i < a.to; i++) {
+            const ptrdiff_t x = i - u - 1, rh = x - call->e;
+            T *to = i < u ? (T *)term->V + i * u : x < 0 ? term->b : rh < 0 ? (T *)term->U + x * u : (T *)term->V + rh * u;
+            for (ptrdiff_t c = 0; c < u; c++, at += LANES) {
+                vec sum = ZERO;
+                for (ptrdiff_t k = 0; k < count; k++)
+                    sum += load((const T *)parts[k].memory + VECTORS_OF(parts[k].samples) * LANES + at);
+                to[c] += total(sum);
+            }
+        }
+    }
+}
