@@ -1,6 +1,6 @@
 """`Cell`: the packed weights of one layer, and the functions by which other compiled code runs, trains and updates it.
 
-They fill the calls of core/, as the layer's passes do: the same bits come out.
+They fill the calls of core/, as the layer's passes do: the same bits come out, but for the gradients of few units.
 """
 
 import numpy as np

@@ -16,7 +16,7 @@ from cgru.core.lengths import by_length
 from cgru.core.memory import Buffers
 from cgru.passes import GRUPass
 from cgru.variant import NAMES, RESET_BEFORE, Variant, by_letter
-from cgru.core.checks cimport entry, real, rows
+from cgru.core.checks cimport entry, real
 
 cnp.import_array()
 
@@ -137,16 +137,16 @@ def gru_compute_gradients(layer):
     for name in variant.names:
         single = single and getattr(p[name], "dtype", None) == np.float32
     cdef cnp.dtype dtype = FLOAT32 if single else FLOAT64
-    cdef cnp.ndarray X = rows(entry(fc, "fc", "X", ("m", "s", "e"), dtype))
+    cdef cnp.ndarray X = entry(fc, "fc", "X", ("m", "s", "e"), dtype)
     m, s, e = cnp.PyArray_DIM(X, 0), cnp.PyArray_DIM(X, 1), cnp.PyArray_DIM(X, 2)
     u = np.shape(p["Vz"])[0] if np.ndim(p["Vz"]) else 0
     cdef dict due = by_letter(e, u), caches = {}, g = layer.g, fresh
     for name in variant.names:
         entry(p, "p", name, due[name[0]], dtype)
     for name in ("hp", "r", *variant.caches):
-        caches[name] = rows(entry(fc, "fc", name, (m, s, variant.width(name, u)), dtype))
+        caches[name] = entry(fc, "fc", name, (m, s, variant.width(name, u)), dtype)
     for name in made:
-        caches[name] = rows(entry(bc, "bc", name, (m, s, variant.width(name, u)), dtype))
+        caches[name] = entry(bc, "bc", name, (m, s, variant.width(name, u)), dtype)
 
     last = getattr(layer, "last", None)  # a cgru.GRU's, whose lengths and masks stand in no dict
     known = isinstance(last, GRUPass) and np.shape(last.fc["X"]) == (m, s, e)

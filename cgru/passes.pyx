@@ -444,13 +444,14 @@ def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, va
     cdef int size = cnp.PyArray_ITEMSIZE(X)
     cdef cgru_weights w
     cdef cgru_call call = new_call(m, s, cnp.PyArray_DIM(X, 2), u, size, variant, codes)
-    call.reverse, call.few = reverse, samples_in_lanes(kernels(size), &call)
-    if not call.few:
-        X = rows(X)
-    call.X = view(X)
+    call.reverse = reverse
     if lengths is not None:
         ragged = by_length(lengths, s)
         set_lengths(&call, ragged[0], ragged[1])
+    call.few = samples_in_lanes(kernels(size), &call)
+    if not call.few:
+        X = rows(X)
+    call.X = view(X)
     if zoneout is not None:
         set_zoneout(&call, zoneout)
     if h0 is not None:

@@ -5,6 +5,7 @@ Whatever is given here is trusted. All arrays are of one dtype, float32 or float
 
 cimport numpy as cnp
 
+from cgru.core.checks cimport rows
 from cgru.core.kernels cimport (
     CGRU_C, CGRU_GROUP, CGRU_HH, CGRU_R, CGRU_Z, call_of, cgru_array, cgru_call, cgru_gradients, cgru_kernels,
     cgru_outer, cgru_term, in_pieces, kernels, targets,
@@ -13,6 +14,8 @@ from cgru.core.memory cimport Workspace
 from cgru.core.threads cimport available, share, worth
 
 cnp.import_array()
+
+cdef double FEW_WORK = 4e6  # operations for which it pays to have sums of their own
 
 cdef enum:
     DEPTH = 256  # rows whose outer products are summed in registers before they are added to the gradients
@@ -115,13 +118,18 @@ cdef void _accumulate(void *work, Py_ssize_t part) noexcept nogil:
         k.multiply(outer)
 
 
+cdef double work_of(const cgru_call *call) noexcept nogil:
+    """Operations."""
+    return 6.0 * call.m * call.s * call.u * (call.e + call.u)
+
+
 cdef int shares_of(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil:
     """Each share is some of the panels of the terms' columns, through all rows: no sum is shared. Where lanes are
     samples, some of these, whose sums are added up in their order.
     """
     if call.few:
-        return <int>min((call.m + k.lanes - 1) // k.lanes, FEW_PARTS)
-    cdef int threads = worth(6.0 * call.m * call.s * call.u * (call.e + call.u), most)
+        return <int>min((call.m + k.lanes - 1) // k.lanes, FEW_PARTS, 1 + work_of(call) / FEW_WORK)
+    cdef int threads = worth(work_of(call), most)
     return <int>min(terms_of(call) * k.panels(call.u), MOST_SHARES, threads)
 
 
@@ -193,7 +201,7 @@ cdef int perform(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k
     """The whole call in memory of `room` numbers, on `most` threads where it is worth it; a Ctrl-C ends it."""
     cdef Sums sums
     prepare(&sums, k, call, g, shares_of(k, call, most), memory)
-    sums.threads = worth(6.0 * call.m * call.s * call.u * (call.e + call.u), most)
+    sums.threads = worth(work_of(call), most)
     return in_pieces(call, call.m, k.size, True, _piece, &sums)
 
 
@@ -212,7 +220,13 @@ def run(variant, dict g not None, dict arrays not None, order=None, running=None
     """Add the gradients to `g`, 'd' + name for each parameter; the arrays are those of gradients.pxd, `fresh`: that
     forward had no h0.
     """
+def run(variant, dict g not None, dict arrays not None, order=None, running=None):
+    """Add the gradients to `g`, 'd' + name for each parameter; the arrays are those of gradients.pxd, any strides."""
     cdef cgru_call call = call_of(variant, g["dVz"].shape[1], arrays, None, order, running)
+    cdef dict lain
+    if not call.few:
+        lain = {name: rows(array) for name, array in arrays.items()}
+        call = call_of(variant, g["dVz"].shape[1], lain, None, order, running)
     cdef cgru_gradients to
     call.reverse, call.fresh = reverse, fresh
     targets(&to, g)

@@ -31,7 +31,7 @@ cdef enum:
     L1 = 32 << 10  # bytes
     READ = 32  # bytes a cycle that an L2 cache gives
     ACTIVATIONS = 60  # of the three gates of a vector, and what stands around them, in products
-    GATHER = 2  # one number of another sample, likewise
+    TRANSPOSED = 8  # a vector of the inputs of so many samples, likewise
 cdef Py_ssize_t _most_steps = MOST_STEPS, _rows_room = ROWS_ROOM
 cdef int _lanes = -1  # whether lanes are samples: 1 wherever they can be, 0 never, -1 by the model
 cdef double PIECE = 4e9  # operations of a piece: some tens of milliseconds
@@ -275,17 +275,22 @@ cdef Py_ssize_t steps_of_row(const cgru_call *call, Py_ssize_t row, Py_ssize_t f
 
 
 cdef bint samples_in_lanes(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
-    """By the vectors of work of a step. With units in lanes a row takes for each vector of the units three columns of
-    e + u products, and three activations; with samples in lanes a vector of the samples takes that for each unit, and
-    has to gather its e inputs.
+    """By the vectors of work of a step. With units in lanes a row takes for each vector of its units three columns of
+    e + u products, and three activations; with samples in lanes a vector of samples takes that for each unit, a fifth
+    more since its caches lie further apart, and its e inputs have to be transposed. Rows leave a ragged batch where
+    their samples end; lanes wait for the last.
     """
     if call.m == 1 or call.norm or _lanes == 0:
         return False
     if _lanes == 1:
         return True
-    cdef Py_ssize_t vectors = (call.m + k.lanes - 1) // k.lanes
-    cdef double each = 3.0 * (call.e + call.u) + ACTIVATIONS
-    return vectors * (call.u * each + GATHER * k.lanes * call.e) < call.m * (call.up // k.lanes) * each
+    cdef Py_ssize_t vectors = (call.m + k.lanes - 1) // k.lanes, t
+    cdef double each = 3.0 * (call.e + call.u) + ACTIVATIONS, rows = call.m
+    if call.running != NULL:
+        rows = 0
+        for t in range(call.s):
+            rows += <double>call.running[t] / call.s
+    return vectors * (1.2 * call.u * each + TRANSPOSED * call.e) < rows * (call.up // k.lanes) * each
 
 
 cdef Py_ssize_t whole(const cgru_kernels *k, const cgru_call *call, Py_ssize_t n) noexcept nogil:

@@ -38,7 +38,7 @@ cdef class Workspace:
 
 cpdef cnp.ndarray time_major(cnp.ndarray memory, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype,
                              bint few):
-    """The numbers of a contiguous array, None for new ones, as (m, s, n): they lie as (s, m, n), with `few` (s, n, m)."""
+    """A contiguous array, None for a new one, as (m, s, n): its numbers lie as (s, m, n), with `few` as (s, n, m)."""
     if memory is None:
         memory = np.empty(s * m * n, dtype)
     return memory.reshape(s, n, m).transpose(2, 0, 1) if few else memory.reshape(s, m, n).swapaxes(0, 1)
@@ -54,8 +54,8 @@ cdef class Buffers:
 
     They lie time-major: what a step reads and writes is one piece of memory, which the processor sees coming; within a
     step sample by sample, or, with `few`, number by number (s, n, m). What is handed out are views, made once. A view
-    holds the array that owns the memory, never another view (NumPy keeps no chain), so the reference counts of the views
-    and of their owner say whether anyone but this object could see them.
+    holds the array that owns the memory, never another view (NumPy keeps no chain), so the reference counts of the
+    views and of their owner say whether anyone but this object could see them.
     """
 
     def __init__(self):

@@ -60,6 +60,60 @@ INLINE void few_product(const panel *p, const T *W, ptrdiff_t K, ptrdiff_t n, co
     }
 }
 
+/* Turns LANES vectors of LANES columns into columns: each round interleaves the first half of them with the second. */
+#if LANES == 16
+#define LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif LANES == 8
+#define LOW 0, 8, 1, 9, 2, 10, 3, 11
+#define HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#elif LANES == 4
+#define LOW 0, 4, 1, 5
+#define HIGH 2, 6, 3, 7
+#else
+#define LOW 0, 2
+#define HIGH 1, 3
+#endif
+#if defined(__clang__)
+#define SHUFFLE(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
+#elif LANES > 1
+#define SHUFFLE(x, y, ...) __builtin_shuffle(x, y, (ints){__VA_ARGS__})
+#endif
+
+INLINE void transpose(vec *x) {
+#if LANES > 1
+    UNROLL(4)
+    for (int n = 1; n < LANES; n *= 2) {
+        vec y[LANES];
+        UNROLL(8)
+        for (int i = 0; i < LANES / 2; i++) {
+            y[2 * i] = SHUFFLE(x[i], x[i + LANES / 2], LOW);
+            y[2 * i + 1] = SHUFFLE(x[i], x[i + LANES / 2], HIGH);
+        }
+        UNROLL(16)
+        for (int i = 0; i < LANES; i++) x[i] = y[i];
+    }
+#endif
+}
+
+/* n columns of `at`, a vector each, to `to` and so on, `ld` apart */
+static void load_columns(cgru_array array, place at, ptrdiff_t n, T *to, ptrdiff_t ld) {
+    if (array.sample == 1 || array.column != 1 || n <= LANES / 4) {
+        for (at.unit = 0; at.unit < n; at.unit++) store(to + at.unit * ld, get(array, at));
+        return;
+    }
+    for (ptrdiff_t c = 0; c < n; c += LANES) {
+        const ptrdiff_t left = min(n - c, LANES);
+        vec x[LANES];
+        UNROLL(16)
+        for (int i = 0; i < LANES; i++) x[i] = i < at.n ? load_n(AT(array, at.i + i, at.t) + c, left) : ZERO;
+        transpose(x);
+        UNROLL(16)
+        for (int i = 0; i < LANES; i++)
+            if (i < left) store(to + (c + i) * ld, x[i]);
+    }
+}
+
 /* h = h0, or zero */
 static void few_start(const panel *p, T *h) {
     EACH_UNIT(p, p->call->u, unit, v) {
@@ -82,12 +136,8 @@ INLINE void few_step(const int plain, const cgru_few *few, const panel *p, ptrdi
     T *bias = p->rows, *h = bias + one, *x = h + u * one, *again = x + e * one, *x_again = again + one;
     T *rh = x_again + e * one, *z = rh + u * one, *hh_ = z + u * one;
     for (ptrdiff_t v = 0; v < one; v += LANES) store(bias + v, ZERO + 1), store(again + v, ZERO + 1);
-    EACH_UNIT(p, e, c, v) {
-        const place at = place_in(p, t, c, v);
-        const vec value = get(call->X, at);
-        store(x + at.c, value);
-        store(x_again + at.c, value);
-    }
+    for (ptrdiff_t v = 0; v < p->vectors; v++) load_columns(call->X, place_in(p, t, 0, v), e, x + v * LANES, one);
+    memcpy(x_again, x, e * one * sizeof(T));
     few_product(p, few->gates, 1 + u + e, 2 * u, bias, rh);
     EACH_UNIT(p, u, unit, v) {
         const place at = place_in(p, t, unit, v);
@@ -183,10 +233,10 @@ static void copy(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to, ptrdiff_t ld
 
 /* --- gradients: sums of outer products whose lanes are added up at the very end ---
  *
- * Vectors are collected, hp | 1 | x | r * hp | d of each term, of up to FEW_DEPTH pairs of a step and LANES samples. A
+ * Vectors are collected, hp | 1 | x | r * hp | d of each term, of some pairs of a step and LANES samples. A
  * term's operands are a stretch of these, from `from` to `to`, their outer products with its d the columns of its sums. */
 
-enum { FEW_DEPTH = 16, OUTER_ROWS = 4, OUTER_COLUMNS = ROWS / 2 };
+enum { OUTER_ROWS = 4, OUTER_COLUMNS = ROWS / 2, PAIRS_IN_L1 = 1 << 15 /* bytes */ };
 
 typedef struct { ptrdiff_t from, to; } stretch;
 
@@ -195,12 +245,16 @@ INLINE stretch operands_of(const cgru_call *call, const cgru_term *term) {
     return (stretch){term->V && !term->reset ? 0 : u, term->reset ? x + u : term->U ? x : one};
 }
 
-/* Vectors of the sums of all terms at most, and of what is collected of one pair. */
-INLINE ptrdiff_t few_width(const cgru_call *call) { return 1 + call->e + 6 * call->u; }
-INLINE ptrdiff_t few_sums(const cgru_call *call) { return call->u * (3 * (1 + call->e + call->u) + 1); }
+/* Vectors of the sums of all terms, and of what is collected of a pair; and how many pairs are multiplied together. */
+INLINE ptrdiff_t few_sums(const cgru_call *call) { return call->u * (3 * (1 + call->e + call->u) + call->after); }
+INLINE ptrdiff_t few_width(const cgru_call *call) { return 1 + call->e + (5 + call->after) * call->u; }
+INLINE ptrdiff_t few_depth(const cgru_call *call) {
+    const ptrdiff_t pairs = PAIRS_IN_L1 / (few_width(call) * LANES * (ptrdiff_t)sizeof(T));
+    return pairs < 4 ? 4 : pairs;
+}
 
 static ptrdiff_t few_room(const cgru_call *call, ptrdiff_t samples) {
-    return (VECTORS_OF(samples) + few_sums(call) + FEW_DEPTH * few_width(call)) * LANES;
+    return (VECTORS_OF(samples) + few_sums(call) + few_depth(call) * few_width(call)) * LANES;
 }
 
 /* sum (rows, columns), rows `ld` apart, += a (rows) d (columns) of `count` pairs, `width` apart */
@@ -247,18 +301,30 @@ static outer_function *const outers[OUTER_COLUMNS][OUTER_ROWS] = {
 #endif
 };
 
-static void few_collect(const cgru_few_sums *part, place at, T *to) {
+/* The pairs of step t and of n vectors from `first` on; unit by unit, as they lie. */
+static void few_collect(const cgru_few_sums *part, const T *lengths, ptrdiff_t t, ptrdiff_t first, ptrdiff_t n, T *to) {
     const cgru_call *call = part->call;
-    const ptrdiff_t u = call->u, e = call->e;
+    const ptrdiff_t u = call->u, e = call->e, width = few_width(call) * LANES;
+    const panel p = {call, part->start + first * LANES, min(part->samples - first * LANES, n * LANES), n, to,
+                     call->running ? lengths + first * LANES : NULL};
     T *hp = to, *x = hp + (u + 1) * LANES, *rhp = x + e * LANES, *d = rhp + u * LANES;
-    store(hp + u * LANES, ZERO + 1);
-    for (at.unit = 0; at.unit < e; at.unit++) store(x + at.unit * LANES, if_real(at, get(call->X, at), ZERO));
-    for (at.unit = 0; at.unit < u; at.unit++) {
-        const vec h = get(call->hp, at);
-        store(hp + at.unit * LANES, h);
-        store(rhp + at.unit * LANES, h * get(call->r, at));
-        for (int i = 0; i < part->count; i++) store(d + (i * u + at.unit) * LANES, get(part->terms[i].d, at));
+    for (ptrdiff_t v = 0; v < n; v++) {
+        const place at = place_in(&p, t, 0, v);
+        load_columns(call->X, at, e, x + v * width, LANES);
+        for (ptrdiff_t c = v * width; at.lengths && c < v * width + e * LANES; c += LANES)
+            store(x + c, if_real(at, load(x + c), ZERO));
+        store(hp + v * width + u * LANES, ZERO + 1);
     }
+    EACH_UNIT(&p, u, unit, v) store(hp + v * width + unit * LANES, get(call->hp, place_in(&p, t, unit, v)));
+    if (!call->after) {
+        EACH_UNIT(&p, u, unit, v) {
+            const ptrdiff_t c = v * width + unit * LANES;
+            store(rhp + c, load(hp + c) * get(call->r, place_in(&p, t, unit, v)));
+        }
+    }
+    for (int i = 0; i < part->count; i++, d += u * LANES)
+        EACH_UNIT(&p, u, unit, v)
+            store(d + v * width + unit * LANES, get(part->terms[i].d, place_in(&p, t, unit, v)));
 }
 
 static void few_multiply(const cgru_few_sums *part, const T *pairs, ptrdiff_t count, T *sums) {
@@ -281,17 +347,17 @@ static void few_multiply(const cgru_few_sums *part, const T *pairs, ptrdiff_t co
 /* From the last step to the first. Each sum is one chain, whose order does not depend on where a call is cut. */
 static void few_sum(const cgru_few_sums *part, int first) {
     const cgru_call *call = part->call;
-    const ptrdiff_t vectors = VECTORS_OF(part->samples), width = few_width(call) * LANES;
+    const ptrdiff_t vectors = VECTORS_OF(part->samples), width = few_width(call) * LANES, depth = few_depth(call);
     T *lengths = part->memory, *sums = lengths + vectors * LANES, *pairs = sums + few_sums(call) * LANES;
     ptrdiff_t count = 0;
     if (first) memset(sums, 0, few_sums(call) * LANES * sizeof(T));
     few_lengths(call, part->start, part->samples, lengths);
     for (ptrdiff_t t = call->s - 1; t >= 0; t--)
-        for (ptrdiff_t i = 0; i < part->samples; i += LANES) {
-            const place at = {part->start + i, t, 0, min(part->samples - i, LANES), 1, 0,
-                              call->running ? lengths + i : NULL};
-            few_collect(part, at, pairs + count++ * width);
-            if (count == FEW_DEPTH) few_multiply(part, pairs, count, sums), count = 0;
+        for (ptrdiff_t v = 0, n; v < vectors; v += n) {
+            n = min(vectors - v, depth - count);
+            few_collect(part, lengths, t, v, n, pairs + count * width);
+            count += n;
+            if (count == depth) few_multiply(part, pairs, count, sums), count = 0;
         }
     few_multiply(part, pairs, count, sums);
 }
