@@ -217,11 +217,9 @@ cdef int execute(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k
 
 def run(variant, dict g not None, dict arrays not None, order=None, running=None, bint reverse=False,
         bint fresh=False):
-    """Add the gradients to `g`, 'd' + name for each parameter; the arrays are those of gradients.pxd, `fresh`: that
-    forward had no h0.
+    """Add the gradients to `g`, 'd' + name for each parameter; the arrays are those of gradients.pxd, any strides.
+    `fresh`: that forward had no h0.
     """
-def run(variant, dict g not None, dict arrays not None, order=None, running=None):
-    """Add the gradients to `g`, 'd' + name for each parameter; the arrays are those of gradients.pxd, any strides."""
     cdef cgru_call call = call_of(variant, g["dVz"].shape[1], arrays, None, order, running)
     cdef dict lain
     if not call.few:
