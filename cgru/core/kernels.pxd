@@ -122,6 +122,12 @@ cdef extern from "simd/cgru.h" nogil:
         double share
         void *work
 
+    ctypedef struct cgru_few_linear:
+        cgru_matrix W
+        const void *b
+        Py_ssize_t k, n
+        cgru_array X, out
+
     ctypedef struct cgru_step:
         const void *g
         const void *old[3]
@@ -178,6 +184,9 @@ cdef extern from "simd/cgru.h" nogil:
         void (*norm_forward)(const cgru_norm *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*norm_backward)(const cgru_norm *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*criterion)(const cgru_criterion *, Py_ssize_t, Py_ssize_t, double *, double *) noexcept nogil
+        void (*few_linear)(const cgru_few_linear *, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*few_linear_sums)(const cgru_few_linear *, Py_ssize_t, Py_ssize_t, const Py_ssize_t *, void *,
+                                void *) noexcept nogil
         void (*descend)(const cgru_step *, Py_ssize_t) noexcept nogil
         void (*adapt)(const cgru_step *, Py_ssize_t) noexcept nogil
         void (*few_forward)(const cgru_few *, Py_ssize_t, Py_ssize_t, int, int) noexcept nogil
@@ -221,6 +230,7 @@ cdef int parameter_place(str name) except -1
 cdef cgru_array view(cnp.ndarray source) noexcept
 cdef cgru_matrix matrix(cnp.ndarray W) noexcept
 # Whether lanes should be samples in a call, and `n` of its samples, rounded up to whole vectors if they are.
+cdef bint may_be_few(const cgru_kernels *k, const cgru_call *call) noexcept nogil
 cdef bint samples_in_lanes(const cgru_kernels *k, const cgru_call *call) noexcept nogil
 cdef Py_ssize_t whole(const cgru_kernels *k, const cgru_call *call, Py_ssize_t n) noexcept nogil
 cdef Py_ssize_t samples_at_once(Py_ssize_t m, Py_ssize_t row_bytes) noexcept nogil

@@ -274,6 +274,11 @@ cdef Py_ssize_t steps_of_row(const cgru_call *call, Py_ssize_t row, Py_ssize_t f
     return steps
 
 
+cdef bint may_be_few(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
+    """Whether lanes may be samples, however many there are and of whatever lengths."""
+    return not call.norm and (call.u <= 2 * k.lanes or _lanes == 1)
+
+
 cdef bint samples_in_lanes(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
     """By the vectors of work of a step. With units in lanes a row takes for each vector of its units three columns of
     e + u products, and three activations; with samples in lanes a vector of samples takes that for each unit, a fifth

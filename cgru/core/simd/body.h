@@ -49,6 +49,7 @@
 #include "criterion.h"
 #include "update.h"
 #include "few.h"
+#include "few_linear.h"
 
 #define STRING_(text) #text
 #define STRING(text) STRING_(text)
@@ -85,6 +86,8 @@ const cgru_kernels TABLE_OF(LEVEL, T) = {
     .norm_forward = norm_forward,
     .norm_backward = norm_backward,
     .criterion = criterion,
+    .few_linear = few_linear,
+    .few_linear_sums = few_linear_sums,
     .descend = descend,
     .adapt = adapt,
     .few_forward = few_forward,

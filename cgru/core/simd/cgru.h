@@ -162,6 +162,14 @@ typedef struct {
     void *work;               /* 2 k vectors */
 } cgru_criterion;
 
+/* x W + b where lanes are samples, W (k, n); see few_linear.h. */
+typedef struct {
+    cgru_matrix W;
+    const void *b; /* (n) one after another, or NULL */
+    ptrdiff_t k, n;
+    cgru_array X, out;
+} cgru_few_linear;
+
 /* A step of an optimizer: parameters, then what it carries along, as they were and as they are to be. */
 typedef struct {
     const void *g;
@@ -221,6 +229,9 @@ typedef struct {
 
     /* Adds to the loss and, of a classification, to how many rows are right. */
     void (*criterion)(const cgru_criterion *criterion, ptrdiff_t row, ptrdiff_t rows, double *value, double *right);
+    void (*few_linear)(const cgru_few_linear *linear, ptrdiff_t t, ptrdiff_t samples);
+    void (*few_linear_sums)(const cgru_few_linear *linear, ptrdiff_t m, ptrdiff_t s, const ptrdiff_t *running, void *dW,
+                            void *db);
     void (*descend)(const cgru_step *step, ptrdiff_t n);
     void (*adapt)(const cgru_step *step, ptrdiff_t n);
 

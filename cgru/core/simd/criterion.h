@@ -48,8 +48,13 @@ typedef struct {
 
 INLINE void take_logs(logs *l) {
     ALIGNED T lanes[LANES];
+    double product = 1;
     store(lanes, l->factors);
-    for (ptrdiff_t i = 0; i < LANES; i++) l->sum += log(lanes[i]);
+    for (ptrdiff_t i = 0; i < LANES; i++) {
+        product *= lanes[i];
+        if (product > 1e200) l->sum += log(product), product = 1;
+    }
+    l->sum += log(product);
     l->factors = ZERO + 1;
     l->bound = 1;
 }

@@ -3,10 +3,10 @@
 from numpy.random cimport bitgen_t
 
 from cgru.core.kernels cimport cgru_array
-from cgru.network.compiled.stage cimport Piece
+from cgru.network.compiled.stage cimport Piece, Stage
 
 cdef enum:
-    ADD, MULTIPLY, HALVE  # a + b, a * b, a / 2
+    ADD, MULTIPLY, HALVE, COPY  # a + b, a * b, a / 2, a
 
 
 cdef double kept_by(double rate, int size) noexcept nogil
@@ -14,6 +14,9 @@ cdef void draw(bitgen_t *random, double rate, double below, double above, void *
                int size) noexcept nogil
 cdef void combine(int how, cgru_array a, cgru_array b, cgru_array to, const Piece *piece, bint each, Py_ssize_t n,
                   int size) noexcept nogil
+cdef cgru_array in_rows(Stage *stage, const Piece *piece) noexcept nogil
+cdef void move(cgru_array source, Py_ssize_t i, Py_ssize_t t, cgru_array to, Py_ssize_t row, Py_ssize_t step,
+               Py_ssize_t n, int size) noexcept nogil
 cdef void add(void *to, const void *a, Py_ssize_t n, int size) noexcept nogil
 cdef double largest(const void *a, Py_ssize_t n, int size) noexcept nogil
 cdef double squares(const void *a, Py_ssize_t n, double unit, int size) noexcept nogil

@@ -1,8 +1,9 @@
 """Loops over the numbers of stages, of either dtype."""
 
 from cython cimport floating
+from libc.string cimport memcpy, memset
 
-from cgru.network.compiled.stage cimport live
+from cgru.network.compiled.stage cimport in_lanes, live, timed
 
 
 cdef double kept_by(double rate, int size) noexcept nogil:
@@ -26,41 +27,77 @@ cdef void draw(bitgen_t *random, double rate, double below, double above, void *
         _draw[double](random, rate, below, above, <double *>to, n)
 
 
-cdef void _combine(int how, const floating *a, const floating *b, floating *to, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t j
-    if how == ADD:
-        for j in range(n):
-            to[j] = a[j] + b[j]
-    elif how == MULTIPLY:
-        for j in range(n):
-            to[j] = a[j] * b[j]
-    else:
-        for j in range(n):
-            to[j] = a[j] / 2
+cdef inline floating _combined(int how, floating a, floating b) noexcept nogil:
+    return a + b if how == ADD else a * b if how == MULTIPLY else a / 2 if how == HALVE else a
+
+
+cdef void _combine(int how, cgru_array a, cgru_array b, cgru_array to, Py_ssize_t t, Py_ssize_t rows, Py_ssize_t n,
+                   floating kind) noexcept nogil:
+    """One step. The inner loop runs along what lies side by side."""
+    cdef const floating *x
+    cdef const floating *y
+    cdef floating *z
+    cdef Py_ssize_t i, c
+    cdef bint lanes = to.column != 1
+    if lanes:
+        a.sample, a.column, b.sample, b.column, to.sample, to.column, rows, n = (
+            a.column, a.sample, b.column, b.sample, to.column, to.sample, n, rows
+        )
+    for i in range(rows):
+        x = <floating *>a.data + i * a.sample + t * a.step
+        y = <floating *>b.data + i * b.sample + t * b.step
+        z = <floating *>to.data + i * to.sample + t * to.step
+        if a.column == b.column == to.column == 1:
+            for c in range(n):
+                z[c] = _combined(how, x[c], y[c])
+        else:
+            for c in range(n):
+                z[c * to.column] = _combined(how, x[c * a.column], y[c * b.column])
 
 
 cdef void combine(int how, cgru_array a, cgru_array b, cgru_array to, const Piece *piece, bint each, Py_ssize_t n,
                   int size) noexcept nogil:
-    """`to` = a + b, a * b or a / 2, row by row, at `each` step that a row has."""
-    cdef Py_ssize_t t, i, of_a, of_b, of_to
+    """`to` = a + b, a * b, a / 2 or a, row by row, at `each` step that a row has."""
+    cdef Py_ssize_t t
     for t in range(piece.s if each else 1):
-        for i in range(live(piece, each, t)):
-            of_a, of_b = (i * a.sample + t * a.step) * size, (i * b.sample + t * b.step) * size
-            of_to = (i * to.sample + t * to.step) * size
-            if size == 4:
-                _combine[float](how, <float *>(<char *>a.data + of_a), <float *>(<char *>b.data + of_b),
-                                <float *>(<char *>to.data + of_to), n)
-            else:
-                _combine[double](how, <double *>(<char *>a.data + of_a), <double *>(<char *>b.data + of_b),
-                                 <double *>(<char *>to.data + of_to), n)
+        if size == 4:
+            _combine[float](how, a, b, to, t, live(piece, each, t), n, 0)
+        else:
+            _combine[double](how, a, b, to, t, live(piece, each, t), n, 0)
+
+
+cdef cgru_array in_rows(Stage *stage, const Piece *piece) noexcept nogil:
+    """What a stage reads, (s, m, n): turned, where it is in lanes."""
+    if in_lanes(stage.X):
+        combine(COPY, stage.X, stage.X, timed(stage.turned, stage.n, piece.m), piece, stage.steps_in, stage.n,
+                stage.k.size)
+        stage.X = timed(stage.turned, stage.n, piece.m)
+    return stage.X
+
+
+cdef void move(cgru_array source, Py_ssize_t i, Py_ssize_t t, cgru_array to, Py_ssize_t row, Py_ssize_t step,
+               Py_ssize_t n, int size) noexcept nogil:
+    """The n numbers of row i at step t to another row and step of `to`; of no source zeros."""
+    cdef const char *x = <const char *>source.data + (i * source.sample + t * source.step) * size
+    cdef char *z = <char *>to.data + (row * to.sample + step * to.step) * size
+    cdef Py_ssize_t c
+    for c in range(n):
+        if source.data == NULL:
+            memset(z, 0, size)
+        else:
+            memcpy(z, x, size)
+        x += source.column * size
+        z += to.column * size
 
 
 cdef void add(void *to, const void *a, Py_ssize_t n, int size) noexcept nogil:
     """to += a"""
-    if size == 4:
-        _combine[float](ADD, <float *>to, <const float *>a, <float *>to, n)
-    else:
-        _combine[double](ADD, <double *>to, <const double *>a, <double *>to, n)
+    cdef Py_ssize_t j
+    for j in range(n):
+        if size == 4:
+            (<float *>to)[j] += (<const float *>a)[j]
+        else:
+            (<double *>to)[j] += (<const double *>a)[j]
 
 
 cdef double _largest(const floating *a, Py_ssize_t n) noexcept nogil:

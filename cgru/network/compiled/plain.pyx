@@ -5,13 +5,13 @@ from libc.string cimport memcpy, memset
 
 from cgru.core cimport gradients
 from cgru.core.kernels cimport (
-    CGRU_NO_LOSS, CGRU_R, add_operand, cgru_array, cgru_call, cgru_criterion, cgru_gradients,
+    CGRU_NO_LOSS, CGRU_R, add_operand, cgru_array, cgru_call, cgru_criterion, cgru_few_linear, cgru_gradients,
     cgru_kernels, cgru_matrix, cgru_product, new_product, pack, pack_bias, transpose, whole_lines,
 )
 from cgru.core.threads cimport share, worth
-from cgru.network.compiled.numbers cimport MULTIPLY, add, combine, draw, kept_by
+from cgru.network.compiled.numbers cimport COPY, MULTIPLY, add, combine, draw, in_rows, kept_by
 from cgru.network.compiled.random cimport generator
-from cgru.network.compiled.stage cimport Arena, Piece, Size, Stage, live, take, timed
+from cgru.network.compiled.stage cimport Arena, Piece, Size, Stage, in_lanes, laid, live, take, timed
 
 cdef enum:
     AVERAGE, LARGEST, LAST  # what a Pool takes
@@ -81,6 +81,7 @@ cdef int _drop(Stage *stage, const Piece *piece) except -1 nogil:
     if stage.random == NULL or not piece.training:
         stage.A = stage.X
         return 0
+    in_rows(stage, piece)
     for slot in range(piece.slots):
         row = piece.row[slot]
         for t in range(0 if row >= m else piece.s if stage.steps_in else 1):
@@ -92,14 +93,9 @@ cdef int _drop(Stage *stage, const Piece *piece) except -1 nogil:
 
 
 cdef int _drop_back(Stage *stage, const Piece *piece) except -1 nogil:
-    cdef int size = stage.k.size
-    cdef Py_ssize_t t, i, n = stage.n
-    if stage.random != NULL:
-        combine(MULTIPLY, stage.dA, timed(stage.mask, n, piece.m), stage.dX, piece, stage.steps_in, n, size)
-        return 0
-    for t in range(piece.s if stage.steps_in else 1):
-        for i in range(live(piece, stage.steps_in, t)):
-            memcpy(_at(stage.dX, i, t, size), _at(stage.dA, i, t, size), n * size)
+    cdef cgru_array mask = timed(stage.mask, stage.n, piece.m) if stage.random != NULL else stage.dA
+    combine(COPY if stage.random == NULL else MULTIPLY, stage.dA, mask, stage.dX, piece, stage.steps_in, stage.n,
+            stage.k.size)
     return 0
 
 
@@ -117,7 +113,7 @@ cdef void _reverse(cgru_array a, cgru_array to, const Piece *piece, Py_ssize_t n
 cdef int _flip(Stage *stage, const Piece *piece) except -1 nogil:
     """A = the real steps of X from the last to the first."""
     stage.A = timed(stage.out, stage.n, piece.m)
-    _reverse(stage.X, stage.A, piece, stage.n, stage.k.size)
+    _reverse(in_rows(stage, piece), stage.A, piece, stage.n, stage.k.size)
     return 0
 
 
@@ -153,6 +149,7 @@ cdef void _pooled(int how, Py_ssize_t *chosen, cgru_array X, floating *A, Py_ssi
 cdef int _pool(Stage *stage, const Piece *piece) except -1 nogil:
     """A = of each sample its mean, its largest numbers, or its last ones."""
     cdef Py_ssize_t i
+    in_rows(stage, piece)
     stage.A = timed(stage.out, stage.n, piece.m)
     for i in range(piece.m):
         if stage.k.size == 4:
@@ -213,27 +210,28 @@ cdef struct Work:
     Stage *stage
     const Piece *piece
     cgru_product product
+    cgru_few_linear few  # in place of the product, where X is in lanes
     cgru_criterion criterion
     double *value  # of each part
     double *right
     char *work
 
 
-cdef inline bint _ragged(const Stage *stage, const Piece *piece) noexcept nogil:
-    return stage.steps_in and piece.running != NULL
+cdef inline bint _step_by_step(const Stage *stage, const Piece *piece) noexcept nogil:
+    return stage.steps_in and (piece.running != NULL or in_lanes(stage.X))
 
 
 cdef Py_ssize_t _parts(const Stage *stage, const Piece *piece) noexcept nogil:
-    """Rows are seen to in parts: of a ragged batch those of a step, else so many at once."""
-    if _ragged(stage, piece):
+    """Rows are seen to in parts: of a ragged batch, and in lanes, those of a step, else so many at once."""
+    if _step_by_step(stage, piece):
         return piece.s
     return (_rows_of(piece.m, piece.s, stage.steps_in) + MANY - 1) // MANY
 
 
 cdef void _part(const Work *work, Py_ssize_t part, Py_ssize_t *row, Py_ssize_t *rows) noexcept nogil:
     cdef const Piece *piece = work.piece
-    if _ragged(work.stage, piece):
-        row[0], rows[0] = part * piece.m, piece.running[part]
+    if _step_by_step(work.stage, piece):
+        row[0], rows[0] = part * piece.m, live(piece, True, part)
     else:
         row[0] = part * MANY
         rows[0] = min(MANY, _rows_of(piece.m, piece.s, work.stage.steps_in) - row[0])
@@ -248,11 +246,22 @@ cdef void _multiply(void *given, Py_ssize_t part) noexcept nogil:
     _part(work, part, &row, &rows)
     if rows == 0:
         return
-    if work.product.columns:
+    if work.few.n:
+        k.few_linear(&work.few, part, rows)
+        criterion.Z = _in_step(criterion.Z, work.few.out, part, k.size)
+        criterion.dZ = _in_step(criterion.dZ, work.few.out, part, k.size)
+    elif work.product.columns:
         k.product(&work.product, 0, row, rows)
     if criterion.k:
         criterion.work = work.work + part * _criterion_room(k, criterion.k) * k.size
         k.criterion(&criterion, row, rows, &work.value[part], &work.right[part])
+
+
+cdef cgru_matrix _in_step(cgru_matrix rows, cgru_array lanes, Py_ssize_t t, int size) noexcept nogil:
+    """Rows of step t where they stand in lanes, each under its number t m + i."""
+    if rows.data == NULL:
+        return rows
+    return cgru_matrix(<const char *>lanes.data + t * (lanes.step - lanes.column) * size, 1, lanes.column)
 
 
 cdef Py_ssize_t _criterion_room(const cgru_kernels *k, Py_ssize_t outputs) noexcept nogil:
@@ -309,7 +318,7 @@ cdef Work _product(Stage *stage, const Piece *piece, cgru_array X, bint back, cg
 cdef int _dense(Stage *stage, const Piece *piece) except -1 nogil:
     """Z = X W + b; A = activate(Z)"""
     cdef cgru_call call
-    cdef Work work = _product(stage, piece, stage.X, False, &call)
+    cdef Work work = _product(stage, piece, in_rows(stage, piece), False, &call)
     cdef Py_ssize_t u = stage.u
     work.product.out = cgru_array(stage.Z, u, 0, 1)
     stage.A = timed(stage.out, u, piece.m)
@@ -354,9 +363,13 @@ cdef int head_forward(Stage *stage, const Piece *piece, const cgru_criterion *cr
                       double *right) except -1 nogil:
     """Z = X W + b, the loss of activate(Z), and dL/dZ in the place of Z."""
     cdef cgru_call call
-    cdef Work work = _product(stage, piece, stage.X, False, &call)
+    cdef Work work
     cdef Py_ssize_t part
-    work.product.out = cgru_array(stage.Z, stage.u, 0, 1)
+    if in_lanes(stage.X):
+        work = _few(stage, piece, False)
+    else:
+        work = _product(stage, piece, stage.X, False, &call)
+        work.product.out = cgru_array(stage.Z, stage.u, 0, 1)
     work.criterion = criterion[0]
     work.criterion.activate, work.criterion.k = stage.activate, stage.u
     work.criterion.Z = cgru_matrix(stage.Z, stage.u, 1)
@@ -382,11 +395,38 @@ cdef cgru_call _sums(const Stage *stage, const Piece *piece) noexcept nogil:
     return call
 
 
+cdef Work _few(Stage *stage, const Piece *piece, bint back) noexcept nogil:
+    """The product where lanes are samples."""
+    cdef Work work
+    cdef cgru_array Z = laid(stage.Z, stage.u, piece.m, True)
+    memset(&work, 0, sizeof(Work))
+    work.stage, work.piece = stage, piece
+    work.few.W = cgru_matrix(stage.W, 1, stage.u) if back else cgru_matrix(stage.W, stage.u, 1)
+    work.few.b = NULL if back else stage.b
+    work.few.k, work.few.n = stage.u if back else stage.n, stage.n if back else stage.u
+    work.few.X, work.few.out = Z if back else stage.X, stage.dX if back else Z
+    return work
+
+
+cdef int _few_back(Stage *stage, const Piece *piece) except -1 nogil:
+    """dX and the gradients where lanes are samples."""
+    cdef Work work
+    if stage.dX.data != NULL:
+        work = _few(stage, piece, True)
+        _run(&work)
+    if stage.trainable:
+        work = _few(stage, piece, False)
+        stage.k.few_linear_sums(&work.few, piece.m, piece.s, piece.running, stage.dW, stage.db)
+    return 0
+
+
 cdef int head_backward(Stage *stage, const Piece *piece) except -1 nogil:
     """dX = dZ W^T, and the gradients."""
     cdef cgru_call call
     cdef cgru_gradients g
     cdef Work work
+    if in_lanes(stage.X):
+        return _few_back(stage, piece)
     if stage.dX.data != NULL:
         work = _product(stage, piece, timed(stage.Z, stage.u, piece.m), True, &call)
         work.product.out = cgru_array(stage.dX.data, stage.n, 0, 1)

@@ -13,7 +13,7 @@ from cgru.bidirectional import Bidirectional
 from cgru.core.checks import parameters, real
 from cgru.core.kernels cimport (
     CGRU_BINARY_CROSS_ENTROPY, CGRU_CROSS_ENTROPY, CGRU_MEAN_SQUARED_ERROR, cgru_criterion, cgru_kernels, cgru_matrix,
-    kernels, look_for_signals, parameter_place,
+    kernels, look_for_signals, may_be_few, parameter_place,
 )
 from cgru.core.threads cimport available
 from cgru.gru import GRU
@@ -28,7 +28,9 @@ from cgru.network.compiled.plain cimport (
 )
 from cgru.network.compiled.recurrent cimport lay_recurrent, make_recurrent, recurrent_scratch
 from cgru.network.compiled.samples cimport Samples, Source, read_classes, read_targets, read_tokens, read_X
-from cgru.network.compiled.stage cimport Arena, Parameter, Recurrent, Size, Stage, nothing, take, timed
+from cgru.network.compiled.stage cimport (
+    Arena, Parameter, Recurrent, Size, Stage, in_lanes, laid, nothing, take, timed,
+)
 from cgru.network.compiled.weights cimport Weights
 
 cnp.import_array()
@@ -159,12 +161,16 @@ cdef class Program:
         cdef Py_ssize_t i, most = 0, widest = 0, u, m
         cdef Py_ssize_t rows = size.many if self.per_step else size.m
         cdef Stage *stage
+        cdef bint below_few = False
         for i in range(self.count):
             stage = &self.stages[i]
             if stage.parts:
                 lay_recurrent(stage, arena, size, self.carries)
             else:
                 lay_plain(stage, arena, size)
+            if below_few:
+                stage.turned = take(arena, size.many * stage.n, self.k.size)
+            below_few = stage.parts > 0 and may_be_few(self.k, &stage.part[0].call)
             widest = max(widest, stage.u)
             for m in range(1, size.m + 1):  # a smaller batch may take more
                 if stage.parts:
@@ -261,11 +267,13 @@ cdef class Program:
             lowest += 1
         for i in range(self.count - 1, lowest - 1, -1):
             stage = &self.stages[i]
-            stage.dX = timed(self.between[1], stage.n, self.batch.piece.m) if i > lowest else nothing()
+            stage.dX = nothing()
+            if i > lowest:
+                stage.dX = laid(self.between[1], stage.n, self.batch.piece.m, in_lanes(stage.X))
+                self.stages[i - 1].dA = stage.dX
             if i == self.count - 1:
                 head_backward(stage, &self.batch.piece)
             else:
-                stage.dA = timed(self.between[0], stage.u, self.batch.piece.m)
                 stage.backward(stage, &self.batch.piece)
             swap = self.between[0]
             self.between[0], self.between[1] = self.between[1], swap

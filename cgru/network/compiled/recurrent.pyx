@@ -1,12 +1,12 @@
 """GRU and Bidirectional as stages of a compiled network."""
 
-from libc.string cimport memcpy, memset
-
 from cgru.core cimport backward, forward, gradients
-from cgru.core.kernels cimport array_place, cgru_array, cgru_call, new_call
-from cgru.network.compiled.numbers cimport ADD, HALVE, MULTIPLY, combine, draw, kept_by
+from cgru.core.kernels cimport array_place, cgru_array, cgru_call, new_call, may_be_few, samples_in_lanes
+from cgru.network.compiled.numbers cimport ADD, HALVE, MULTIPLY, combine, draw, in_rows, kept_by, move
 from cgru.network.compiled.random cimport generator
-from cgru.network.compiled.stage cimport PLACES, Arena, Piece, Recurrent, Size, Stage, nothing, take, timed
+from cgru.network.compiled.stage cimport (
+    PLACES, Arena, Piece, Recurrent, Size, Stage, in_lanes, laid, nothing, take, timed,
+)
 
 cdef enum:
     ONE, CONCAT, SUM, MEAN, MUL
@@ -46,12 +46,12 @@ cdef void lay_recurrent(Stage *stage, Arena *arena, Size size, bint carries) noe
     cdef int bytes = stage.k.size, i
     cdef Recurrent *part
     cdef bint shared = stage.merge == CONCAT and stage.steps_out  # the states of both, side by side
-    cdef char *states = <char *>take(arena, size.many * stage.u, bytes) if shared else NULL
+    cdef void *states = take(arena, size.many * stage.u, bytes) if shared else NULL
     for i in range(stage.parts):
         part = &stage.part[i]
         u = part.call.u
         part.columns, part.column = stage.u if shared else u, i * u if shared else 0
-        part.states = states if shared else <char *>take(arena, size.many * u, bytes)
+        part.states = states if shared else take(arena, size.many * u, bytes)
         if carries:
             part.start, part.carried = take(arena, size.m * u, bytes), take(arena, size.m * u, bytes)
         if stage.merge > CONCAT and not stage.steps_out:
@@ -77,13 +77,15 @@ cdef Py_ssize_t recurrent_scratch(const Stage *stage, Py_ssize_t m, Py_ssize_t s
     """Numbers of memory that a piece takes while it runs."""
     cdef Py_ssize_t most = 0
     cdef cgru_call call
-    cdef int i
+    cdef int i, few
     for i in range(stage.parts):
         call = stage.part[i].call
         call.m, call.s = m, s
-        most = max(most, forward.room(stage.k, &call))
-        if back:
-            most = max(most, backward.room(stage.k, &call), gradients.room(stage.k, &call, stage.threads))
+        for few in range(2 if may_be_few(stage.k, &call) else 1):  # a ragged batch may be what another is not
+            call.few = few
+            most = max(most, forward.room(stage.k, &call))
+            if back:
+                most = max(most, backward.room(stage.k, &call), gradients.room(stage.k, &call, stage.threads))
     return most
 
 
@@ -94,13 +96,14 @@ cdef int forward_recurrent(Stage *stage, const Piece *piece) except -1 nogil:
     cdef cgru_array first, second
     cdef Py_ssize_t u = stage.part[0].call.u
     cdef int size = stage.k.size, i
+    cdef bint few
     for i in range(stage.parts):
         _forward(stage, i, piece)
-    stage.A = timed(stage.out, stage.u, piece.m)
+    few = stage.steps_out and stage.part[0].now.few
     if stage.merge <= CONCAT:
-        if stage.steps_out:
-            stage.A.data = stage.part[0].states + piece.m * stage.u * size
+        stage.A = _after(&stage.part[0], size) if stage.steps_out else timed(stage.out, stage.u, piece.m)
         return 0
+    stage.A = laid(stage.out, stage.u, piece.m, few)
     first, second = _outputs(stage, 0, piece), _outputs(stage, 1, piece)
     combine(MULTIPLY if stage.merge == MUL else ADD, first, second, stage.A, piece, stage.steps_out, u, size)
     if stage.merge == MEAN:
@@ -108,12 +111,17 @@ cdef int forward_recurrent(Stage *stage, const Piece *piece) except -1 nogil:
     return 0
 
 
+cdef inline cgru_array _after(const Recurrent *part, int size) noexcept nogil:
+    """The states after each step; `every` has one more step before them, and one behind."""
+    cdef cgru_array states = part.every
+    states.data = <char *>states.data + states.step * size
+    return states
+
+
 cdef cgru_array _outputs(const Stage *stage, int i, const Piece *piece) noexcept nogil:
     """What a part's outputs are, where they are merged into others."""
     cdef const Recurrent *part = &stage.part[i]
-    if stage.steps_out:
-        return timed(part.states + piece.m * part.columns * stage.k.size, part.columns, piece.m)
-    return timed(part.last, part.call.u, piece.m)
+    return _after(part, stage.k.size) if stage.steps_out else timed(part.last, part.call.u, piece.m)
 
 
 cdef int _forward(Stage *stage, int i, const Piece *piece) except -1 nogil:
@@ -122,25 +130,30 @@ cdef int _forward(Stage *stage, int i, const Piece *piece) except -1 nogil:
     cdef cgru_call *call = &part.now
     cdef Py_ssize_t m = piece.m, u = part.call.u, place
     cdef int size = stage.k.size
-    cdef char *states = part.states + part.column * size
     call[0] = part.call
-    call.m, call.s, call.running, call.X = m, piece.s, piece.running, stage.X
+    call.m, call.s, call.running = m, piece.s, piece.running
+    call.few = samples_in_lanes(stage.k, call)
+    call.X = stage.X if call.few else in_rows(stage, piece)
+    part.every = laid(part.states, part.columns, m, call.few)
+    part.every.data = <char *>part.every.data + part.column * part.every.column * size
     if part.random != NULL and piece.training:
         _draw_masks(stage, part, piece)
         if part.dropout:
-            _mask_input(stage, part, piece, stage.X, timed(part.masked, stage.n, m))
+            _mask_input(stage, part, piece, call.X, timed(part.masked, stage.n, m))
             call.X = timed(part.masked, stage.n, m)
         if part.zoneout:
             call.kept = timed(part.kept, u, m)
     elif part.zoneout:
         call.zoneout = part.zoneout
     if piece.training or stage.steps_out:
-        call.h = timed(states + m * part.columns * size, part.columns, m)
+        call.h = _after(part, size)
     if piece.training:
-        call.hp = timed(states + (2 if call.reverse else 0) * m * part.columns * size, part.columns, m)
+        call.hp = part.every
+        if call.reverse:
+            call.hp.data = <char *>call.hp.data + 2 * call.hp.step * size
         for place in range(PLACES):
             if part.width[place]:
-                (&call.h0)[place] = timed(part.memory[place], part.width[place], m)
+                (&call.h0)[place] = laid(part.memory[place], part.width[place], m, call.few)
     _begin(stage, part, piece)
     if not stage.steps_out:
         call.last = timed(part.last, u, m)
@@ -154,39 +167,26 @@ cdef int _forward(Stage *stage, int i, const Piece *piece) except -1 nogil:
 
 cdef void _begin(Stage *stage, Recurrent *part, const Piece *piece) noexcept nogil:
     """The states before the step that runs first: where that step, of each row, looks for them."""
-    cdef Py_ssize_t i, step, u = part.call.u
+    cdef Py_ssize_t i, u = part.call.u
     cdef int size = stage.k.size
-    cdef char *to
     cdef bint goes_on = part.carried != NULL and piece.carries and part.goes_on
+    cdef cgru_array start = nothing()
     part.now.fresh = not goes_on
     if goes_on:
+        part.now.h0 = start = timed(part.start, u, piece.m)
         for i in range(piece.m):
-            memcpy(<char *>part.start + i * u * size, <char *>part.carried + piece.slot[i] * u * size, u * size)
-        part.now.h0 = timed(part.start, u, piece.m)
-    if not piece.training:
-        return
-    for i in range(piece.m):
-        step = piece.length[i] + 1 if part.call.reverse else 0
-        to = part.states + ((step * piece.m + i) * part.columns + part.column) * size
-        if goes_on:
-            memcpy(to, <char *>part.start + i * u * size, u * size)
-        else:
-            memset(to, 0, u * size)
+            move(timed(part.carried, u, piece.slots), piece.slot[i], 0, start, i, 0, u, size)
+    for i in range(piece.m if piece.training else 0):
+        move(start, i, 0, part.every, i, piece.length[i] + 1 if part.call.reverse else 0, u, size)
 
 
 cdef void _carry(Stage *stage, Recurrent *part, const Piece *piece) noexcept nogil:
     """Keep the states after each row's last step."""
-    cdef Py_ssize_t i, step, u = part.call.u
-    cdef int size = stage.k.size
-    cdef char *source
+    cdef Py_ssize_t i, u = part.call.u
+    cdef cgru_array to = timed(part.carried, u, piece.slots)
     part.goes_on = True
     for i in range(piece.m):
-        if stage.steps_out or piece.training:
-            step = 1 if part.call.reverse else piece.length[i]
-            source = part.states + ((step * piece.m + i) * part.columns + part.column) * size
-        else:
-            source = <char *>part.now.last.data + i * part.now.last.sample * size
-        memcpy(<char *>part.carried + piece.slot[i] * u * size, source, u * size)
+        move(part.every, i, 1 if part.call.reverse else piece.length[i], to, piece.slot[i], 0, u, stage.k.size)
 
 
 cdef void _draw_masks(Stage *stage, Recurrent *part, const Piece *piece) noexcept nogil:
@@ -217,9 +217,9 @@ cdef int backward_recurrent(Stage *stage, const Piece *piece) except -1 nogil:
     cdef int i
     cdef cgru_array dX
     for i in range(stage.parts):
-        dX = nothing()
-        if stage.dX.data != NULL:
-            dX = stage.dX if i == 0 else timed(stage.second, stage.n, piece.m)
+        dX = stage.dX
+        if dX.data != NULL and i == 1:
+            dX.data = stage.second
         _backward(stage, i, piece, dX)
         if dX.data != NULL and i == 1:
             combine(ADD, stage.dX, dX, stage.dX, piece, True, stage.n, stage.k.size)
@@ -231,9 +231,9 @@ cdef cgru_array _dA(Stage *stage, int i, const Piece *piece) noexcept nogil:
     cdef Py_ssize_t u = stage.part[0].call.u
     cdef cgru_array dA = stage.dA, to
     if stage.merge == CONCAT:
-        dA.data = <char *>dA.data + i * u * stage.k.size
+        dA.data = <char *>dA.data + i * u * dA.column * stage.k.size
     elif stage.merge > SUM:
-        to = timed(stage.unmerged, u, piece.m)
+        to = laid(stage.unmerged, u, piece.m, in_lanes(dA))
         combine(HALVE if stage.merge == MEAN else MULTIPLY, dA, _outputs(stage, 1 - i, piece), to, piece,
                 stage.steps_out, u, stage.k.size)
         return to
@@ -251,7 +251,7 @@ cdef int _backward(Stage *stage, int i, const Piece *piece, cgru_array dX) excep
     else:
         call.h0 = dA
     backward.perform(&call, &part.w, stage.k, stage.scratch, stage.threads)
-    if dX.data != NULL and part.dropout and piece.training:
+    if dX.data != NULL and part.dropout:
         _mask_input(stage, part, piece, dX, dX)
     if stage.trainable:
         gradients.perform(&call, &part.g, stage.k, stage.scratch, stage.threads)

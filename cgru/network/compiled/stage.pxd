@@ -1,7 +1,8 @@
 """What the stages of a compiled network have in common.
 
 A stage is one layer. It reads X and writes A; going back it reads dA, writes dX (no data: not wanted) and adds the
-gradients of its parameters up. Arrays lie time-major, (s, m, n); past a row's length nothing in them is looked at.
+gradients of its parameters up. Arrays lie time-major, (s, m, n), those of layers with few units (s, n, m), which are
+said to be in lanes; past a row's length nothing in them is looked at.
 
 m rows, s steps, n numbers that come in and u that go out at each step. A piece is what runs at once: a batch, or some
 steps of it; its rows stand by their lengths, the longest first.
@@ -35,8 +36,9 @@ cdef struct Recurrent:
     cgru_gradients g
     void *memory[PLACES]  # of those arrays of the call that lie here, and their columns
     Py_ssize_t width[PLACES]
-    char *states  # (s + 2, m, columns): the state after step t at t + 1, from `column` on
-    Py_ssize_t columns, column
+    void *states  # (s + 2, m, columns): the state after step t at t + 1, from `column` on
+    cgru_array every  # these, of this piece
+    Py_ssize_t columns, column  # columns in all, and the first of its own
     void *last  # (m, u), where outputs are merged
     double dropout, zoneout
     bitgen_t *random
@@ -64,6 +66,7 @@ cdef struct Stage:
     cgru_array X, A, dA, dX
     void *out  # the memory of A
     void *scratch  # which all stages share
+    void *turned  # X as (s, m, n), where it lies otherwise and must not
     Parameter parameter[MOST_PARAMETERS]
     int parameters
     Recurrent part[2]  # of a GRU one, of a Bidirectional both
@@ -88,6 +91,16 @@ cdef struct Stage:
 cdef inline cgru_array timed(const void *data, Py_ssize_t n, Py_ssize_t m) noexcept nogil:
     """(m, s, n) that lies as (s, m, n); of (m, n) its first step."""
     return cgru_array(<void *>data, n, m * n, 1)
+
+
+cdef inline cgru_array laid(const void *data, Py_ssize_t n, Py_ssize_t m, bint few) noexcept nogil:
+    """(m, s, n) that lies as (s, m, n), or of `few` units as (s, n, m)."""
+    return cgru_array(<void *>data, 1, n * m, m) if few else timed(data, n, m)
+
+
+cdef inline bint in_lanes(cgru_array array) noexcept nogil:
+    """Whether the samples of an array stand side by side."""
+    return array.column != 1
 
 
 cdef inline cgru_array nothing() noexcept nogil:
