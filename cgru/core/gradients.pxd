@@ -24,7 +24,10 @@ cdef struct Sums:
     bint first, last  # whether the steps to run are the first ones, and the last
 
 
+cdef int shares_of(const cgru_kernels *k, const cgru_call *call) noexcept nogil
+# Where lanes are units; for any call; numbers.
 cdef Py_ssize_t gradients_room(const cgru_call *call, int shares) noexcept nogil
+cdef Py_ssize_t sums_room(const cgru_kernels *k, const cgru_call *call, int shares) noexcept nogil
 cdef void prepare(Sums *sums, const cgru_kernels *k, const cgru_call *call, const cgru_gradients *g, int shares,
                   void *memory) noexcept nogil
 cdef void sequence(Sums *sums, bint first, bint last) noexcept nogil

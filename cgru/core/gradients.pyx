@@ -144,9 +144,9 @@ cdef Py_ssize_t few_share(const cgru_kernels *k, const cgru_call *call, Py_ssize
     return min(call.m, (call.m + k.lanes - 1) // k.lanes * part // shares * k.lanes)
 
 
-cdef Py_ssize_t few_room(const cgru_kernels *k, const cgru_call *call, int shares) noexcept nogil:
-    """Numbers that the sums of all shares take."""
-    return shares * k.few_room(call, few_share(k, call, 1, 1) // shares + k.lanes)
+cdef Py_ssize_t sums_room(const cgru_kernels *k, const cgru_call *call, int shares) noexcept nogil:
+    """Numbers that the shares take, whatever lanes are."""
+    return shares * k.few_room(call, call.m // shares + k.lanes) if call.few else gradients_room(call, shares)
 
 
 cdef void prepare_few(Sums *sums, char *free) noexcept nogil:
@@ -179,7 +179,7 @@ cdef void _piece(void *work, bint first, bint last) noexcept nogil:
 cdef int execute(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k) except -1:
     """The whole call, with a workspace of its own, on as many threads as it is worth; a Ctrl-C ends it."""
     cdef int shares = shares_of(k, call)
-    cdef Py_ssize_t room = few_room(k, call, shares) if call.few else gradients_room(call, shares)
+    cdef Py_ssize_t room = sums_room(k, call, shares)
     cdef Workspace work = Workspace(room, k.size)
     cdef Sums sums
     prepare(&sums, k, call, g, shares, work.take(room))
