@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-import benchmarks.rivals.keras  # noqa: F401, I001  which backend, before Keras is loaded
-import keras
-
 import cgru
+from benchmarks.rivals.keras import keras  # with JAX behind it
 from benchmarks.updates.base import Trainer
 from benchmarks.updates.kinds import EPSILON, FEWEST, RATE, REGRESSION, Job
 from cgru.interop import from_keras, to_keras

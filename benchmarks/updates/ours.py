@@ -43,7 +43,7 @@ class Layers:
     def forward(self) -> list:
         A, passes = self.X, []
         for layer in self.layers:
-            passes.append(layer.run(A))
+            passes.append(layer.run(A, preactivations=False))  # as `fit` runs them
             A = passes[-1].A
         return passes
 

@@ -21,7 +21,7 @@ TOLERANCE = {"float64": 1e-9, "float32": 1e-5}  # of the loss, and of parameters
 
 def rows(kinds: list[Kind], names: tuple[str, ...], seconds: float) -> Iterator[dict]:
     """What this process runs with, then a row for each kind in float32; `seconds` is the time for one."""
-    yield from about(names)
+    yield from about(names or tuple(MODULES))
     found = trainers(names)
     for kind in kinds:
         yield cell(kind, "float32", found, seconds)

@@ -80,24 +80,28 @@ def test_json(small, folder):
     assert (folder / "out.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_readme(run, small, folder):
-    """The section is written from the file, and lost cells are marked, in the tables and there."""
+def test_files(run, small, folder):
+    """Section and report are written from the file, and lost cells are marked, in the tables and there."""
     rows = small[1]
     lost = next(row for row in rows if row["part"] == "grid" and row["ratio"])
     lost["ratio"] = dict.fromkeys(lost["ratio"], 0.5)
     (folder / "lost.json").write_text(json.dumps({"rows": rows}))
     readme = folder / "README.md"
     readme.write_text("# before\n<!-- benchmark -->\nold\n<!-- /benchmark -->\n# after\n")
-    done = run("-m", "benchmarks", "--from", "lost.json", "--readme", "README.md", "--plot", "lost.png")
+    files = ("--readme", "README.md", "--plot", "lost.png", "--report", "report.md")
+    done = run("-m", "benchmarks", "--from", "lost.json", *files)
     assert done.returncode == 0, done.stderr
     assert "**0.50 lost**" in done.stdout
     text = readme.read_text()
     assert text.startswith("# before\n<!-- benchmark -->\n")
     assert text.endswith("\n<!-- /benchmark -->\n# after\n")
     assert "old" not in text.split()
-    assert "](lost.png)" in text
-    assert "**0.50 x " in text
-    assert rows[0]["machine"] in text
+    assert "; **0.50** |" in text
+    report = (folder / "report.md").read_text()
+    assert "**0.50 x " in report
+    for each in (text, report):
+        assert "](lost.png)" in each
+        assert rows[0]["machine"] in each
 
     readme.write_text("no markers\n")
     done = run("-m", "benchmarks", "--from", "lost.json", "--readme", "README.md")
@@ -115,6 +119,12 @@ def test_readme(run, small, folder):
         (["--shape", "3,5,2,4,rugged"], "four positive integers"),
         (["--rival", "TensorFlow"], "expected one of EpyNN, PyTorch"),
         (["--threads", "0"], "expected a positive integer"),
+        (["--random", "0"], "expected a positive integer"),
+        (["--random", "3", "--seed", "one"], "--seed: invalid int value"),
+        (["--seconds", "0"], "--seconds: expected a positive number, got '0'"),
+        (["--seconds", "nan"], "--seconds: expected a positive number, got 'nan'"),
+        (["--seconds", "inf"], "--seconds: expected a positive number, got 'inf'"),
+        (["--seconds", "long"], "--seconds: expected a positive number, got 'long'"),
         (["--from", "nowhere.json"], "nowhere.json"),
     ],
 )
