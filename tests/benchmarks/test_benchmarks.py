@@ -110,31 +110,6 @@ def test_files(run, small, folder):
     assert readme.read_text() == "no markers\n"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "complaint"),
-    [
-        (["--shape", "3,5,2"], "four positive integers"),
-        (["--shape", "3,5,2,0"], "four positive integers"),
-        (["--shape", "a,b,c,d"], "four positive integers"),
-        (["--shape", "3,5,2,4,rugged"], "four positive integers"),
-        (["--rival", "TensorFlow"], "expected one of EpyNN, PyTorch"),
-        (["--threads", "0"], "expected a positive integer"),
-        (["--random", "0"], "expected a positive integer"),
-        (["--random", "3", "--seed", "one"], "--seed: invalid int value"),
-        (["--seconds", "0"], "--seconds: expected a positive number, got '0'"),
-        (["--seconds", "nan"], "--seconds: expected a positive number, got 'nan'"),
-        (["--seconds", "inf"], "--seconds: expected a positive number, got 'inf'"),
-        (["--seconds", "long"], "--seconds: expected a positive number, got 'long'"),
-        (["--from", "nowhere.json"], "nowhere.json"),
-    ],
-)
-def test_bad_options(run, arguments, complaint):
-    done = run("-m", "benchmarks", *arguments)
-    assert done.returncode == 2
-    assert complaint in done.stderr
-    assert "Traceback" not in done.stderr
-
-
 @pytest.mark.parametrize(("work", "method"), [("inference", "predict"), ("training", "train"), ("step", "step")])
 def test_unequal_work_is_not_timed(run, work, method):
     done = run(
