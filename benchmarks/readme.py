@@ -13,9 +13,12 @@ All libraries take turns in one process on one core, each with its best settings
 work before it is timed. Times are medians; ratios are medians of those within each round. m samples, s steps, e
 elements, u units.
 
+- EpyNN pins an old NumPy and is installed by hand: `pip install termcolor tabulate texttable Pygments matplotlib &&
+  pip install --no-deps epynn`. Where it is not there, our definition in NumPy takes its place in the grid.
 - Inference is `predict`. A training step is `forward`, `backward`, `compute_gradients` and `update_parameters`, without
-  pre-activations. OpenVINO computes in float32 throughout (`INFERENCE_PRECISION_HINT` f32). Random shapes are
-  log-uniform in m (1 to 256), s, e and u (1 to 512), from 0.1 Mflop to 3 Gflop in a forward pass, no single step.
+  pre-activations. OpenVINO computes in float32 throughout (`INFERENCE_PRECISION_HINT` f32).
+- Shapes drawn at random are log-uniform in m (1 to 256), s, e and u (1 to 512), have from 0.1 Mflop to 3 Gflop in a
+  forward pass, since a shorter call is mostly the call itself, and are no single steps.
 - An update is a batch of shuffled data, the layers, a `Dense` head after the last or at every step, the loss, all
   gradients, Adam. Ours is `Network.fit`, whole epochs; JAX is a jitted update with donated state, or an epoch of them
   in one jitted scan; Keras is `fit` on JAX, 32 updates in one compiled call; PyTorch is a loop with the fused Adam.
@@ -70,8 +73,8 @@ def together(tables: dict[str, list[str]]) -> list[str]:
 def section(rows: list[dict], picture: str | None) -> str:
     """The README's: a picture, the ratios by region, and those of whole updates."""
     tables = image(picture) | {
-        "How many times as long the best rival takes, one thread: the geometric mean, and after it the worst cell."
-        " Below 1 we lose, in bold.": report.regions(rows),
+        "How many times as long the best rival takes, one thread, by the work of a forward pass: the geometric mean,"
+        " and after it the worst cell. Below 1 we lose, in bold.": report.regions(rows),
         "Whole updates, float32, one thread: the same, and how many times as long an update takes as the compiled steps"
         f" of its layers alone, with the largest (above {report.OVER} in bold).": report.update_groups(rows),
     }
