@@ -102,14 +102,16 @@ def test_only_what_is_installed_takes_time(plan, monkeypatch):
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(20, "a minute"), (89, "a minute"), (91, "2 minutes"), (5399, "90 minutes"), (5460, "1.5 hours")],
+    [(20, "a minute"), (89, "a minute"), (91, "2 minutes"), (5399, "90 minutes"), (36600, "10.2 hours")],
 )
 def test_told(plan, seconds, words):
     found = [plan.Job(print, (), 3, seconds - 10), plan.Job(print, (), 4, 10)]
     assert plan.told(found) == f"7 rows to measure: about {words}"
 
 
-def test_progress_is_ten_lines_where_there_is_no_terminal(module, capsys):
+def test_progress_is_ten_lines_where_there_is_no_terminal(module, monkeypatch, capsys):
+    clock = iter(range(1000, 9000, 90))
+    monkeypatch.setattr(module("progress").time, "monotonic", lambda: next(clock))
     progress = module("progress").Progress(40)
     for done in range(41):
         with progress.aside():
@@ -117,8 +119,8 @@ def test_progress_is_ten_lines_where_there_is_no_terminal(module, capsys):
     progress.close()
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 10
-    assert lines[0] == "4 of 40 rows after 0.0 minutes"
-    assert lines[-1] == "40 of 40 rows after 0.0 minutes"
+    assert lines[0] == "4 of 40 rows after 1.5 minutes"
+    assert lines[-1] == "40 of 40 rows after 15.0 minutes"
 
 
 def test_progress_is_a_bar_in_a_terminal(module, monkeypatch, capsys):
@@ -127,6 +129,7 @@ def test_progress_is_a_bar_in_a_terminal(module, monkeypatch, capsys):
     monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
     shown = progress.Progress(7)
     shown.to(3)
+    assert "external_write_mode" in repr(shown.aside().func)
     with shown.aside():
         print("a line")
     shown.to(7)
