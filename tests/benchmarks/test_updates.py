@@ -1,5 +1,7 @@
 """Whole updates: what is raced, that unequal work is not, and what is said of it."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -68,6 +70,7 @@ def test_data(kinds):
     assert (job.X.dtype, job.y.shape, set(job.y.flat)) == (np.float64, (4, 5), {0, 1})
     job = kinds.Job(kinds.Kind(2, 5, 3, 4, 2, loss=kinds.REGRESSION), "float32", 2)
     assert (job.y.shape, job.y.dtype, job.network().loss) == ((4, 2), np.float32, "mean_squared_error")
+    assert job.network().dtype == np.float32
     assert kinds.Job(kinds.KINDS[3], "float32").batches == 32
     for u, batches in ((1317, 64), (1318, 32)):  # on both sides of half an epoch's work in 32 batches
         assert kinds.Job(kinds.Kind(1, 1, 1, u, 2), "float32").batches == batches
@@ -136,7 +139,7 @@ def test_unequal_work_is_not_raced(ours, race, small):
         race.check(ours.Cgru(small), Fewer(small))
 
 
-def test_float32_is_compared_less_closely(ours, race, kinds):
+def test_float32_is_compared_less_closely(ours, race, kinds, monkeypatch):
     job = kinds.Job(kinds.Kind(4, 5, 3, 2, 3), "float32", 1)
     trainer = ours.Cgru(job)
 
@@ -145,9 +148,12 @@ def test_float32_is_compared_less_closely(ours, race, kinds):
             return super().first() * (1 + 5e-6)
 
     race.check(trainer, Rounded(job))
+    monkeypatch.setattr(Rounded, "first", lambda self: ours.Cgru.first(self) * (1 + 5e-5))
+    with pytest.raises(RuntimeError, match="has a loss of"):
+        race.check(ours.Cgru(job), Rounded(job))
 
 
-def test_cell(ours, race, kinds):
+def test_cell(ours, race, kinds, monkeypatch):
     """Times are those of an update; a library that fails is named, and the others go on."""
 
     class Half(ours.Cgru):
@@ -163,24 +169,33 @@ def test_cell(ours, race, kinds):
         def first(self):
             raise MemoryError("no room")
 
+    def timed(calls, seconds):
+        assert seconds == 0.01
+        for call in calls.values():
+            call()
+        return {"cgru": [128.0, 256, 384, 512, 640], "half": [256.0, 256, 512, 512, 768], "layers alone": [0.5] * 5}
+
+    monkeypatch.setattr(race, "round_robin", timed)
     kind = kinds.Kind(2, 5, 3, 4, 6)
-    row = race.cell(kind, "float32", [Broken, Half], 0.01)
-    assert row["left_out"] == {"broken": "MemoryError: no room"}
-    assert row["ratio"] == {"half": pytest.approx(0.5, rel=0.5)}
-    assert row["ms"].keys() == row["quartiles"].keys() == {"cgru", "half", "layers alone"}
-    assert row["layers"] == pytest.approx(row["ms"]["cgru"] / row["ms"]["layers alone"], rel=0.5)
-    assert row["quartiles"]["cgru"][0] <= row["ms"]["cgru"] <= row["quartiles"]["cgru"][1]
-    assert [row[name] for name in ("part", "threads", "dtype", "kind", "units")] == [
-        "updates",
-        1,
-        "float32",
-        str(kind),
-        4,
-    ]
+    assert race.cell(kind, "float32", [Broken, Half], 0.01) == {
+        "part": "updates",
+        "threads": 1,
+        "dtype": "float32",
+        "kind": str(kind),
+        "units": 4,
+        "ms": {"cgru": 3, "half": 2, "layers alone": 0.5},
+        "quartiles": {"cgru": [1.5, 4.5], "half": [1, 2.5], "layers alone": [0.5, 0.5]},
+        "layers": 6,
+        "ratio": {"half": pytest.approx(0.6)},  # of the ratios in each round the middle one
+        "left_out": {"broken": "MemoryError: no room"},
+    }
 
 
 def test_what_trains_nothing_or_is_not_there_is_not_raced(race, monkeypatch):
     assert race.trainers(("ONNX Runtime", "EpyNN")) == []
+    classes = {"benchmarks.updates.jax": ("steps", "epochs"), "benchmarks.updates.keras": ("keras",)}
+    monkeypatch.setattr(race, "import_module", lambda name: SimpleNamespace(CLASSES=classes[name]))
+    assert race.trainers(("JAX", "ONNX Runtime", "Keras")) == ["steps", "epochs", "keras"]
 
     def missing(name):
         raise ImportError(name)
