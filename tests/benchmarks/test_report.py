@@ -184,3 +184,47 @@ def test_details(module):
     assert "| 32, 20, 8, 16 | 2; **0.50 x JAX** |  |  |  |" in text
     assert "| 32, 20, 8, 16 | 2.00 |  |  |  |" in text.partition("## Threads")[2]
     assert "\n\n\n" not in text
+
+
+def test_a_section_is_rewritten_between_its_markers(module, tmp_path):
+    readme, file = module("readme"), tmp_path / "R.md"
+    assert readme.markers() == ("<!-- benchmark -->", "<!-- /benchmark -->")
+    file.write_text("a\n<!-- x -->\nold\n<!-- /x -->\nb\n")
+    readme.rewrite(file, "nüw", "x")
+    assert file.read_text(encoding="utf-8") == "a\n<!-- x -->\nnüw\n<!-- /x -->\nb\n"
+    for wrong in (
+        "",
+        "<!-- x -->",
+        "<!-- /x --><!-- x -->",
+        "<!-- x --><!-- x --><!-- /x -->",
+        "<!-- x --><!-- /x --> <!-- /x -->",
+    ):
+        file.write_text(wrong)
+        with pytest.raises(ValueError, match=r"R.md: expected <!-- x --> and then <!-- /x -->, once each"):
+            readme.rewrite(file, "new", "x")
+        assert file.read_text() == wrong
+
+
+def test_details_without_a_picture_or_another_cell(module):
+    same = ABOUT | {"contenders": {"cgru": ABOUT["contenders"]["cgru"]}}
+    text = module("readme").details([same, cell("32, 20, 8, 16", 2.0)], None)
+    assert "Not the same cell" not in text
+    assert "![" not in text
+
+
+def test_growth_and_memory(report):
+    row = {"part": "growth", "axis": "s", "work": "training", "from": "1, 2, 3, 4", "sizes": [2, 4, 8]}
+    rows = [
+        row | {"ms": {"cgru": [1.0, 2.0, 4.001]}, "exponent": {"cgru": 1.0}},
+        row | {"ms": {"cgru": [1.0, 2.0, 4.0]}, "exponent": {"cgru": 1.0, "JAX": 0.504}},
+        {"part": "memory", "shape": "7, 7, 7, 7", "dtype": "float32", "name": "cgru", "mib": 3.4},
+        {"part": "memory", "shape": "7, 7, 7, 7", "dtype": "float32", "name": "JAX", "mib": None},
+        {"part": "memory", "shape": "7, 7, 7, 7", "dtype": "float64", "name": "JAX", "mib": 9.6},
+    ]
+    found = lines(report.growth(rows))
+    assert found[0][-2:] == ["cgru", "JAX"]
+    assert found[2] == ["s = 2 ... 8", "1, 2, 3, 4", "training step", "1 2 4", "1.00", ""]
+    assert found[3][-2:] == ["1.00", "0.50"]
+    assert lines(report.memory(rows))[2:] == [["7, 7, 7, 7", "float32", "3", ""], ["7, 7, 7, 7", "float64", "", "10"]]
+    assert report.growth([ABOUT]) == report.memory([ABOUT]) == []
+    assert report.brief(cell("7, 7, 7, 7", None, share=0.5)) == "2; 50%"
