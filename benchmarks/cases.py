@@ -54,7 +54,6 @@ class Case:
         return np.hstack([self.p[kind + gate] for gate in gates])
 
     def flop(self, work: str) -> float:
-        """2 m s 3u (e + u) for a forward pass, m s being the real steps; a training step is three times that."""
-        m, s, e, u, _ = self.shape
-        steps = m * s if self.lengths is None else int(self.lengths.sum())
-        return (3 if work == "training" else 1) * 2.0 * steps * 3 * u * (e + u)
+        """That of the shape's forward pass as far as its steps are real; a training step is three times that."""
+        real = 1.0 if self.lengths is None else self.lengths.sum() / (self.shape.m * self.shape.s)
+        return (3 if work == "training" else 1) * self.shape.flop * float(real)

@@ -1,4 +1,4 @@
-"""The grid: every rival at every shape, in turns, each checked for equal work first."""
+"""The grid, and shapes drawn at random: every rival at every shape, in turns, each checked for equal work first."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ from benchmarks.timing import ratios, round_robin
 DTYPES = ("float32", "float64")
 
 
-def rows(shapes: list[Shape], names: tuple[str, ...], seconds: float) -> Iterator[dict]:
-    """What this process runs with, then a row for each cell, table by table; `seconds` is the time for a cell."""
+def rows(shapes: list[Shape], names: tuple[str, ...], seconds: float, seed: int | None = None) -> Iterator[dict]:
+    """What this process runs with, then a row for each cell, table by table; `seconds` is the time for a cell.
+
+    `seed` is that of shapes which were drawn at random.
+    """
     yield from about(names)
     found, _ = contenders(names)
     try:
@@ -29,7 +32,8 @@ def rows(shapes: list[Shape], names: tuple[str, ...], seconds: float) -> Iterato
         for work in ("inference", "training", "step"):
             for shape in shapes:
                 if work in shape.works:
-                    yield cell(shape, dtype, work, found, peak, seconds)
+                    row = cell(shape, dtype, work, found, peak, seconds)
+                    yield row if seed is None else row | {"part": "random", "seed": seed}
 
 
 def cell(shape: Shape, dtype: str, work: str, found: list[type[Rival]], peak: Peak | None, seconds: float) -> dict:

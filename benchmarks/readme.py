@@ -1,10 +1,28 @@
-"""The README's section, written from the rows of a report."""
+"""What is written of the rows of a report: the README's section, and a file of all details."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from benchmarks import report
+
+METHOD = """\
+Written by `python -m benchmarks`; what is measured and which options there are says `python -m benchmarks --help`.
+
+All libraries take turns in one process on one core, each with its best settings there, and each is checked for equal
+work before it is timed. Times are medians; ratios are medians of those within each round. m samples, s steps, e
+elements, u units.
+
+- EpyNN pins an old NumPy and is installed by hand: `pip install termcolor tabulate texttable Pygments matplotlib &&
+  pip install --no-deps epynn`. Where it is not there, our definition in NumPy takes its place in the grid.
+- Inference is `predict`. A training step is `forward`, `backward`, `compute_gradients` and `update_parameters`, without
+  pre-activations. OpenVINO computes in float32 throughout (`INFERENCE_PRECISION_HINT` f32).
+- Shapes drawn at random are log-uniform in m (1 to 256), s, e and u (1 to 512), have from 0.1 Mflop to 3 Gflop in a
+  forward pass, since a shorter call is mostly the call itself, and are no single steps.
+- An update is a batch of shuffled data, the layers, a `Dense` head after the last or at every step, the loss, all
+  gradients, Adam. Ours is `Network.fit`, whole epochs; JAX is a jitted update with donated state, or an epoch of them
+  in one jitted scan; Keras is `fit` on JAX, 32 updates in one compiled call; PyTorch is a loop with the fused Adam.
+  After one update from the same parameters all have the same loss and parameters (PyTorch beside our `reset_after`)."""
 
 
 def markers(name: str = "benchmark") -> tuple[str, str]:
@@ -32,33 +50,56 @@ def rewrite(readme: Path, text: str, name: str = "benchmark") -> None:
     readme.write_text(f"{before}\n{text}\n{after}", encoding="utf-8")
 
 
-def section(rows: list[dict], picture: str | None) -> str:
-    """Machine, picture, the cells of one thread, the means, two threads, growth and memory; losses in bold."""
+def measured(rows: list[dict]) -> str:
+    """On what, and what."""
     about = report.part(rows, "about")[0]
     peak = [f"{gflops:.0f} ({dtype})" for dtype, gflops in about["peak"].items() if gflops]
-    lines = [
-        f"Measured on one core of {about['machine']}"
-        + (f", FMA peak {' and '.join(peak)} GFLOP/s," if peak else "")
-        + f" {about['date']}, commit {about['commit'] or 'unknown'}: {', '.join(about['versions'])}.",
-        "",
-    ]
-    if picture:
-        lines += [f"![Speed over the work of a call, one line a library]({picture})", ""]
-    one = report.cells(rows, 1)
-    tables = {
-        "One thread. In each cell: our time in ms; how many times as long the best rival takes, and which it is (below"
-        " 1 we lose, in bold); our share of the FMA peak.": report.by_shape(
-            {key: report.brief(one[key]) for key in one}
-        ),
-        "Geometric means of the rivals' times over ours:": report.means(rows),
-        "Our time on one thread over that on two:": report.scaling(rows, 2),
-        "Time against size, float32, one thread, and the exponent of the fitted line:": report.growth(rows),
-        "Rise of the resident memory in three training steps, MiB:": report.memory(rows),
+    return (
+        f"Measured on one core of {about['machine']}, {about['instructions']}"
+        + (f", FMA peak {' and '.join(peak)} GFLOP/s," if peak else ",")
+        + f" {about['date']}, commit {about['commit'] or 'unknown'}: {', '.join(about['versions'])}."
+    )
+
+
+def image(picture: str | None) -> dict[str, list[str]]:
+    return {"": [f"![Speed over the work of a call, one line a library]({picture})"]} if picture else {}
+
+
+def together(tables: dict[str, list[str]]) -> list[str]:
+    """Those that have lines, each below its title."""
+    return [line for title, text in tables.items() if text for line in ([title, ""] if title else []) + [*text, ""]]
+
+
+def section(rows: list[dict], picture: str | None) -> str:
+    """The README's: a picture, the ratios by region, and those of whole updates."""
+    tables = image(picture) | {
+        "How many times as long the best rival takes, one thread, by the work of a forward pass: the geometric mean,"
+        " and after it the worst cell. Below 1 we lose, in bold.": report.regions(rows),
+        "Whole updates, float32, one thread: the same, and how many times as long an update takes as the compiled steps"
+        f" of its layers alone, with the largest (above {report.OVER} in bold).": report.update_groups(rows),
     }
-    for title, text in tables.items():
-        if text:
-            lines += [title, "", *text, ""]
+    return "\n".join([measured(rows), "", *together(tables)])
+
+
+def details(rows: list[dict], picture: str | None) -> str:
+    """Everything, as a file of its own."""
+    about = report.part(rows, "about")[0]
+    one = report.cells(rows, 1)
+    tables = image(picture) | {
+        "## By region\n\nGeometric mean of the best rivals' times over ours on one thread, and the worst cell (below"
+        " 1 we lose, in bold).": report.regions(rows),
+        "## Shape by shape, one thread\n\nIn each cell: our time in ms; how many times as long the best rival takes,"
+        " and which it is; our share of the FMA peak.": report.by_shape({key: report.brief(one[key]) for key in one}),
+        "Geometric means of the rivals' times over ours:": report.means(rows),
+        "## Shapes drawn at random": report.random(rows),
+        "## Whole updates, ms, one thread\n\nRatio: the best rival's time over ours; over layers: our update over the"
+        " compiled steps of its layers alone.": report.updates(rows),
+        "## Threads\n\nOur time on one thread over that on two:": report.scaling(rows, 2),
+        "## Growth\n\nTime against size, float32, one thread, and the exponent of the fitted line:": report.growth(
+            rows
+        ),
+        "## Memory\n\nRise of the resident memory in three training steps, MiB:": report.memory(rows),
+    }
     other = [each["label"] for name, each in about["contenders"].items() if name != each["label"]]
-    if other:
-        lines += [f"Not the same cell as ours, and the only one that it has: {', '.join(other)}.", ""]
-    return "\n".join(lines)
+    last = [f"Not the same cell as ours, and the only one that it has: {', '.join(other)}."] if other else []
+    return "\n".join(["# How fast it is, in detail", "", METHOD, "", measured(rows), "", *together(tables), *last, ""])

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 from statistics import geometric_mean
 
+from benchmarks.shapes import parse
+
+DTYPES = ("float32", "float64")
+REGIONS = {"tiny": 3e6, "small": 5e7, "middle": 5e8, "large": inf}  # flop of a forward pass, below
+NEAR = 0.97  # of the best rival's time: what a machine's noise can do
+FEW, OVER = 16, 1.25  # from so many units on an update should take no longer than that times its layers' steps
 WORKS = {"inference": "inference", "training": "training step", "step": "one step of a stream"}
 
 
@@ -18,8 +25,12 @@ def best(row: dict) -> tuple[str, float]:
     return name, row["ratio"][name]
 
 
-def lost(row: dict) -> bool:
-    return bool(row["ratio"]) and best(row)[1] < 1
+def lost(row: dict, bound: float = 1.0) -> bool:
+    return bool(row["ratio"]) and best(row)[1] < bound
+
+
+def bold(value: float, wrong: bool) -> str:
+    return f"**{value:.2f}**" if wrong else f"{value:.2f}"
 
 
 def threads(n: int) -> str:
@@ -70,10 +81,10 @@ def verdict(row: dict) -> list[str]:
 
 
 class Printer:
-    """Prints the rows of the grid as they come, a heading above each table."""
+    """Prints the rows as they come, a heading above each table."""
 
     def __init__(self) -> None:
-        self.heading: tuple | None = None
+        self.heading = ""
         self.contenders: dict[str, dict] = {}
 
     def __call__(self, row: dict) -> None:
@@ -81,20 +92,26 @@ class Printer:
             self.contenders = row["contenders"]
             print(*about(row), sep="\n", flush=True)
             return
-        if row["part"] != "grid":
+        if row["part"] == "updates":
+            self.say(f"whole updates, {row['dtype']}, {threads(row['threads'])}", updates([row]), row)
+            return
+        if row["part"] not in ("grid", "random"):
             print(f"- measured: {row['part']}, {' '.join(str(row[key]) for key in list(row)[1:4])}", flush=True)
             return
-        heading = row["threads"], row["dtype"], row["work"]
         there = {
             name: each["label"]
             for name, each in self.contenders.items()
             if row["dtype"] in each["dtypes"] and row["work"] in each["works"]
         }
         text = table(["m, s, e, u", *there.values(), "best rival", "ratio", "share"], [line(row, list(there))])
+        heading = f"{row['dtype']}, {WORKS[row['work']]}, {threads(row['threads'])}"
+        self.say(f"random shapes of seed {row['seed']}, {heading}" if "seed" in row else heading, text, row)
+
+    def say(self, heading: str, text: list[str], row: dict) -> None:
+        """The table's line for a row, below its heading where that is a new one."""
         if heading != self.heading:
             self.heading = heading
-            print(f"\n## {row['dtype']}, {WORKS[row['work']]}, {threads(row['threads'])}\n")
-            print(*text[:2], sep="\n")
+            print(f"\n## {heading}\n", *text[:2], sep="\n")
         print(text[2], flush=True)
         for name, why in row["left_out"].items():
             print(f"<!-- {name} left out here: {why} -->", flush=True)
@@ -116,7 +133,7 @@ def means(rows: list[dict]) -> list[str]:
 
 def by_shape(cells: dict[tuple[str, str, str], str]) -> list[str]:
     """A table of texts by (shape, dtype, work): a line for each shape; a stream's step stands under inference."""
-    heads = [(dtype, work) for work in ("inference", "training") for dtype in ("float32", "float64")]
+    heads = [(dtype, work) for work in ("inference", "training") for dtype in DTYPES]
     found = {(shape, dtype, work.replace("step", "inference")): text for (shape, dtype, work), text in cells.items()}
     lines = [
         [shape, *(found.get((shape, *head), "") for head in heads)]
@@ -146,6 +163,102 @@ def scaling(rows: list[dict], n: int) -> list[str]:
     return by_shape(
         {key: f"{one[key]['ms']['cgru'] / row['ms']['cgru']:.2f}" for key, row in several.items() if key in one}
     )
+
+
+# --- at a glance ---
+
+
+def region(row: dict) -> str:
+    """Where a cell of the grid or of the random shapes belongs, by the work of its forward pass."""
+    shape = parse(row["shape"])
+    if shape.m == 1:
+        return "one step of a stream" if shape.s == 1 else "one sample"
+    return next(name for name, most in REGIONS.items() if shape.flop < most)
+
+
+def regions(rows: list[dict]) -> list[str]:
+    """The geometric mean of the best rivals' times over ours and the worst, by region, dtype and work; one thread."""
+    found = [row for row in part(rows, "grid") + part(rows, "random") if row["threads"] == 1 and row["ratio"]]
+    heads = [(dtype, work) for work in ("inference", "training") for dtype in DTYPES]
+    lines = []
+    for name in (*REGIONS, "one sample", "one step of a stream"):
+        here = [row for row in found if region(row) == name]
+        columns = [
+            [row for row in here if (row["dtype"], row["work"].replace("step", "inference")) == head] for head in heads
+        ]
+        if here:
+            what = f", under {REGIONS[name] / 1e6:.0f} Mflop" if REGIONS.get(name, inf) < inf else ""
+            lines.append([name + what, f"{len({row['shape'] for row in here})}", *map(mean_and_worst, columns)])
+    return table(["", "shapes", *(f"{work}, {dtype}" for dtype, work in heads)], lines) if lines else []
+
+
+def mean_and_worst(found: list[dict]) -> str:
+    """The geometric mean of the ratios to the best rivals, and the worst; in bold what is lost."""
+    if not found:
+        return ""
+    ratios = [best(row)[1] for row in found]
+    mean, worst = geometric_mean(ratios), min(ratios)
+    return f"{bold(mean, mean < 1)}; {bold(worst, worst < 1)}"
+
+
+# --- random shapes ---
+
+
+def random(rows: list[dict]) -> list[str]:
+    """How many cells are lost, by seed and in all; the geometric mean, and the worst ten cells."""
+    found = [row for row in part(rows, "random") if row["ratio"]]
+    if not found:
+        return []
+    seeds = {f"{seed}": [row for row in found if row["seed"] == seed] for seed in sorted({r["seed"] for r in found})}
+    lines = [
+        [seed, f"{len(each)}", *(f"{sum(lost(r, bound) for r in each)}" for bound in (NEAR, 1)), mean_and_worst(each)]
+        for seed, each in (seeds | ({"all": found} if len(seeds) > 1 else {})).items()
+    ]
+    worst = sorted(found, key=lambda row: best(row)[1])[:10]
+    ten = [[row["shape"], f"{row['seed']}", row["dtype"], WORKS[row["work"]], *verdict(row)] for row in worst]
+    return [
+        *table(["seed", "cells", f"below {NEAR}", "below 1", "geometric mean; worst"], lines),
+        "",
+        "The worst ten:",
+        "",
+        *table(["m, s, e, u", "seed", "dtype", "work", "best rival", "ratio"], ten),
+    ]
+
+
+# --- updates ---
+
+
+def updates(rows: list[dict]) -> list[str]:
+    """A line for each kind: ms an update, the best rival, and how our update stands beside the layers' steps alone."""
+    found = part(rows, "updates")
+    names = {name for row in found for name in (*row["ms"], *row["left_out"])}
+    names = sorted(names, key=lambda name: (name != "cgru", name))
+    lines = [
+        [
+            row["kind"],
+            *(f"{row['ms'][name]:.3g}" if name in row["ms"] else "" for name in names),
+            *verdict(row),
+            f"{row['layers']:.2f}",
+        ]
+        for row in found
+    ]
+    return table(["m, s, e, u, outputs", *names, "best rival", "ratio", "over layers"], lines) if lines else []
+
+
+def update_groups(rows: list[dict]) -> list[str]:
+    """Kinds of updates in a few lines: the best rival's time over ours, and ours over that of the layers alone."""
+    found = [row for row in part(rows, "updates") if row["ratio"]]
+    groups = {
+        f"up to {FEW - 1} units": [row for row in found if row["units"] < FEW],
+        f"from {FEW} units on": [row for row in found if row["units"] >= FEW],
+    }
+    lines = []
+    for name, each in groups.items():
+        if each:
+            over = [row["layers"] for row in each]
+            most = bold(max(over), name.startswith("from") and max(over) > OVER)
+            lines.append([name, f"{len(each)}", mean_and_worst(each), f"{geometric_mean(over):.2f}; {most}"])
+    return table(["", "kinds", "best rival over ours", "ours over the layers alone"], lines) if lines else []
 
 
 # --- growth and memory ---

@@ -1,3 +1,4 @@
+import importlib
 import re
 import shutil
 import subprocess
@@ -41,6 +42,18 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("checkout")
     shutil.copytree(source, folder / "benchmarks", ignore=shutil.ignore_patterns("__pycache__", "results.*"))
     return folder
+
+
+@pytest.fixture(scope="module")
+def module(folder):
+    """Import a module of benchmarks/ here, for what needs no process of its own."""
+    kept = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "benchmarks"}
+    sys.path.insert(0, str(folder))
+    yield lambda name: importlib.import_module(f"benchmarks.{name}")
+    sys.path.remove(str(folder))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "benchmarks"]:
+        del sys.modules[name]
+    sys.modules.update(kept)
 
 
 @pytest.fixture(scope="module")

@@ -27,22 +27,26 @@ def _cell(p: dict, h: jax.Array, xU: jax.Array) -> jax.Array:
     return z * h + (1 - z) * hh
 
 
-def _scan(p: dict, X: jax.Array, mask: jax.Array | None) -> jax.Array:
+def scan(p: dict, X: jax.Array, mask: jax.Array | None, reverse: bool = False) -> tuple[jax.Array, jax.Array]:
+    """The last state (m, u), and all of them (s, m, u)."""
+
     def step(h, inputs):
         xU, real = inputs
         new = _cell(p, h, xU)
         return (new, new) if real is None else (jnp.where(real, new, h), jnp.where(real, new, 0))
 
     h0 = jnp.zeros((X.shape[1], p["Vhh"].shape[0]), X.dtype)
-    return jax.lax.scan(step, h0, (X @ p["U"] + p["b"], mask))[1]
+    return jax.lax.scan(step, h0, (X @ p["U"] + p["b"], mask), reverse=reverse)
 
 
-_predict = jax.jit(_scan)
+@jax.jit
+def _predict(p: dict, X: jax.Array, mask: jax.Array | None) -> jax.Array:
+    return scan(p, X, mask)[1]
 
 
 @partial(jax.jit, donate_argnums=0)
 def _train(p: dict, X: jax.Array, mask: jax.Array | None, dA: jax.Array, lrate: float) -> tuple[dict, jax.Array]:
-    _, pull = jax.vjp(lambda p, X: _scan(p, X, mask), p, X)
+    _, pull = jax.vjp(lambda p, X: scan(p, X, mask)[1], p, X)
     dp, dX = pull(dA)
     return jax.tree.map(lambda value, gradient: value - lrate * gradient, p, dp), dX
 

@@ -80,49 +80,34 @@ def test_json(small, folder):
     assert (folder / "out.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_readme(run, small, folder):
-    """The section is written from the file, and lost cells are marked, in the tables and there."""
+def test_files(run, small, folder):
+    """Section and report are written from the file, and lost cells are marked, in the tables and there."""
     rows = small[1]
     lost = next(row for row in rows if row["part"] == "grid" and row["ratio"])
     lost["ratio"] = dict.fromkeys(lost["ratio"], 0.5)
     (folder / "lost.json").write_text(json.dumps({"rows": rows}))
     readme = folder / "README.md"
     readme.write_text("# before\n<!-- benchmark -->\nold\n<!-- /benchmark -->\n# after\n")
-    done = run("-m", "benchmarks", "--from", "lost.json", "--readme", "README.md", "--plot", "lost.png")
+    files = ("--readme", "README.md", "--plot", "lost.png", "--report", "report.md")
+    done = run("-m", "benchmarks", "--from", "lost.json", *files)
     assert done.returncode == 0, done.stderr
     assert "**0.50 lost**" in done.stdout
     text = readme.read_text()
     assert text.startswith("# before\n<!-- benchmark -->\n")
     assert text.endswith("\n<!-- /benchmark -->\n# after\n")
     assert "old" not in text.split()
-    assert "](lost.png)" in text
-    assert "**0.50 x " in text
-    assert rows[0]["machine"] in text
+    assert "; **0.50** |" in text
+    report = (folder / "report.md").read_text()
+    assert "**0.50 x " in report
+    for each in (text, report):
+        assert "](lost.png)" in each
+        assert rows[0]["machine"] in each
 
     readme.write_text("no markers\n")
     done = run("-m", "benchmarks", "--from", "lost.json", "--readme", "README.md")
     assert done.returncode == 2
     assert "expected <!-- benchmark -->" in done.stderr
     assert readme.read_text() == "no markers\n"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "complaint"),
-    [
-        (["--shape", "3,5,2"], "four positive integers"),
-        (["--shape", "3,5,2,0"], "four positive integers"),
-        (["--shape", "a,b,c,d"], "four positive integers"),
-        (["--shape", "3,5,2,4,rugged"], "four positive integers"),
-        (["--rival", "TensorFlow"], "expected one of EpyNN, PyTorch"),
-        (["--threads", "0"], "expected a positive integer"),
-        (["--from", "nowhere.json"], "nowhere.json"),
-    ],
-)
-def test_bad_options(run, arguments, complaint):
-    done = run("-m", "benchmarks", *arguments)
-    assert done.returncode == 2
-    assert complaint in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(("work", "method"), [("inference", "predict"), ("training", "train"), ("step", "step")])
