@@ -276,7 +276,7 @@ cdef Py_ssize_t steps_of_row(const cgru_call *call, Py_ssize_t row, Py_ssize_t f
 
 cdef bint may_be_few(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
     """Whether lanes may be samples, however many there are and of whatever lengths."""
-    return not call.norm and (call.u <= 2 * k.lanes or _lanes == 1)
+    return not call.norm and (call.u <= 3 * k.lanes or _lanes == 1)
 
 
 cdef bint samples_in_lanes(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
@@ -285,7 +285,7 @@ cdef bint samples_in_lanes(const cgru_kernels *k, const cgru_call *call) noexcep
     more since its caches lie further apart, and its e inputs have to be transposed. Rows leave a ragged batch where
     their samples end; lanes wait for the last.
     """
-    if call.m == 1 or call.norm or _lanes == 0:
+    if call.m == 1 or _lanes == 0 or not may_be_few(k, call):
         return False
     if _lanes == 1:
         return True
