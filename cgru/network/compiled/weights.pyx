@@ -68,6 +68,7 @@ cdef class Weights:
         own = self.net.optimizer_state.get(type(optimizer).__name__, {})
         if type(optimizer) not in (SGD, Adam):  # who scores needs none
             optimizer, own = SGD(), {}
+        self.optimizer = type(optimizer).__name__
         self.adam = type(optimizer) is Adam
         self.step.beta[0] = optimizer.beta_1 if self.adam else optimizer.momentum
         if self.adam:
@@ -104,9 +105,12 @@ cdef class Weights:
         """Put the parameters and the optimizer's state into the network: as they are now, or as they were `kept`."""
         cdef int buffer = self.kept if kept else self.now
         cdef Py_ssize_t i
-        own = self.net.optimizer_state.setdefault(type(self.net.optimizer).__name__, {})
-        for i, (key, array) in enumerate(zip(self.keys, self.arrays, strict=True)):
-            start = self.start[key]
+        own = self.net.optimizer_state.setdefault(self.optimizer, {})
+        shown = self.net.parameters()
+        for i, key in enumerate(self.keys):
+            start, array = self.start[key], shown.get(key)
+            if array is None or array.shape != self.arrays[i].shape:  # a callback's doing
+                continue
             array[...] = self._view(buffer, start, array)
             if self.weight[i].trained:
                 parts = range(1, KEPT if self.adam else KEPT - 1)
@@ -116,9 +120,9 @@ cdef class Weights:
 
     def changed(self):
         """Whether the network's arrays are others than those that `show` put there."""
+        shown = self.net.parameters()
         return any(
-            array is not self.net.layers[int(key.partition(".")[0])].p.get(key.partition(".")[2])
-            or not np.array_equal(array, self._view(self.now, self.start[key], array))
+            array is not shown.get(key) or not np.array_equal(array, self._view(self.now, self.start[key], array))
             for key, array in zip(self.keys, self.arrays, strict=True)
         )
 
