@@ -1,6 +1,6 @@
 """The layer backward, without the GIL: its memory is handed in, its arrays are those of the call.
 
-The call of `execute`; all past a sample's length is written as zero:
+The call of `execute`; all past a sample's length is written as zero, or, where `call.padded` is False, not at all:
 
     hp hh z r      (m, s, u)    read; and the variant's caches: c, or c nU nV iU iV
     dA             (m, s, u)    read; none: zero. Past a sample's length it is not looked at

@@ -90,7 +90,7 @@ cdef void block(void *work, Py_ssize_t part) noexcept nogil:
         t = n if b.call.reverse else s - 1 - n
         if b.call.running:
             live = max(0, min(rows, b.call.running[t] - row))
-        if live < rows:
+        if live < rows and b.call.padded:
             b.k.pad_backward(b.call, t, row + live, rows - live)
         if live > 0:
             step(b, t, row, live, n == s - 1 and b.last and ends_fresh(b.call))
@@ -238,7 +238,7 @@ cdef void sequence(Backward *b, bint first, bint last) noexcept nogil:
         steps = steps_of_single(call)
         if first:
             b.k.start(call, 0, 1)
-        for t in range(steps, call.s):
+        for t in range(steps, call.s if call.padded else steps):
             b.k.pad_backward(call, t, 0, 1)
         b.k.single_backward(&b.single, steps)
         t = 0
@@ -281,12 +281,12 @@ cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) 
 
 
 def run(variant, dict p not None, dict arrays not None, tuple activations not None, order=None, running=None,
-        bint reverse=False, bint fresh=False):
+        bint reverse=False, bint fresh=False, bint padded=True):
     """Go back through what `cgru.core.forward.run` ran: the same arguments, and the arrays of backward.pxd; `fresh`: it
     had no h0.
     """
     cdef cgru_call call = call_of(variant, cnp.PyArray_DIM(p["Vz"], 0), arrays, activations, order, running)
     cdef cgru_weights w
-    call.reverse, call.fresh = reverse, fresh
+    call.reverse, call.fresh, call.padded = reverse, fresh, padded
     weights(&w, p, variant.names)
     execute(&call, &w, kernels(arrays["X"].itemsize))

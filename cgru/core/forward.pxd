@@ -12,6 +12,8 @@ The call of `execute`, m samples, s steps, e elements, u unit cells, all arrays 
     nU nV   (m, s, 3 u)  layer_norm: with hh, z and r; the columns of z, r and hh side by side, as in gU and gV
     iU iV   (m, s, 1)    likewise
 
+Where `call.padded` is False nothing is written past a sample's length but what has to be read: in reverse h.
+
 `hp` is not bound: whoever wants it takes (m, s + 1, u), h0 in its first step (in reverse in its last), for both. Masks
 on X are multiplied into it before.
 """

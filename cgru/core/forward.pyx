@@ -69,13 +69,18 @@ cdef void step(const Forward *f, const Products *each, Py_ssize_t t, Py_ssize_t 
         f.k.product(&each.candidate, t, row, rows)
 
 
+cdef bint is_padded(const cgru_call *call) noexcept nogil:
+    """Whether anything is written past a sample's length. Forward's way back in `reverse` reads h there."""
+    return call.hh.data != NULL and (call.padded or call.reverse)
+
+
 cdef void block(void *work, Py_ssize_t part) noexcept nogil:
     """Take one block of rows through the sequence."""
     cdef Forward *f = <Forward *>work
     cdef Py_ssize_t row = f.start + part * f.rows, s = f.call.s, n, t
     cdef Py_ssize_t rows = min(f.rows, f.stop - row)
     cdef Py_ssize_t live = rows
-    cdef bint cached = f.call.hh.data != NULL
+    cdef bint padded = is_padded(f.call)
     cdef Py_ssize_t turn = CGRU_STEPS - 1 if f.call.reverse else 0  # where a block of steps begins
     if f.first:
         f.k.start(f.call, row, rows)
@@ -87,7 +92,7 @@ cdef void block(void *work, Py_ssize_t part) noexcept nogil:
             inputs(f, t, row, rows)
         if live > 0:
             step(f, &f.fresh if n == 0 and f.first and f.call.h0.data == NULL else &f.each, t, row, live)
-        if live < rows and cached:
+        if live < rows and padded:
             f.k.pad(f.call, t, row + live, rows - live)
     if f.last and f.call.last.data:
         f.k.finish(f.call, row, rows)
@@ -289,18 +294,19 @@ cdef void sequence(Forward *f, bint first, bint last) noexcept nogil:
     """
     cdef cgru_call *call = f.call
     cdef Py_ssize_t steps, t
+    cdef bint padded = is_padded(call)
     if is_single(call):
         steps = steps_of_single(call)
         if first:
             f.k.start(call, 0, 1)
-        if call.reverse and call.hh.data != NULL:  # with the first state
+        if call.reverse and padded:  # with the first state
             for t in range(steps, call.s):
                 f.k.pad(call, t, 0, 1)
         if call.pre:
             blocks_of_single(f, steps)
         else:
             f.k.single_forward(&f.single, 0, steps)
-        if not call.reverse and call.hh.data != NULL:
+        if not call.reverse and padded:
             for t in range(steps, call.s):
                 f.k.pad(call, t, 0, 1)
         if last and call.last.data:
@@ -343,7 +349,7 @@ cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) 
 
 
 def run(variant, dict p not None, dict arrays not None, tuple activations not None, order=None, running=None,
-        bint reverse=False):
+        bint reverse=False, bint padded=True):
     """Run the sequences X and fill what is there of the outputs; for the tests, the layer's passes call `execute`.
 
     Args:
@@ -354,9 +360,10 @@ def run(variant, dict p not None, dict arrays not None, tuple activations not No
         order: (m,) intp, the samples, longest first; None: every sample has every step.
         running: (s,) intp, how many of them have each step.
         reverse: whether the steps run from the last to the first.
+        padded: whether anything is written past the samples' lengths.
     """
     cdef cgru_call call = call_of(variant, cnp.PyArray_DIM(p["Vz"], 0), arrays, activations, order, running)
     cdef cgru_weights w
-    call.reverse = reverse
+    call.reverse, call.padded = reverse, padded
     weights(&w, p, variant.names)
     execute(&call, &w, kernels(arrays["X"].itemsize))

@@ -37,7 +37,7 @@ cdef extern from "simd/cgru.h" nogil:
         cgru_array dA, dh_, dh, dhh_, dz_, dr_, dc, dX, nU, nV, iU, iV, dU_, dV_
         void *rows
         Py_ssize_t ld, up, ep, pre
-        int fresh, norm
+        int padded, fresh, norm
 
     ctypedef struct cgru_operand:
         const void *rows

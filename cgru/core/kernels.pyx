@@ -104,7 +104,7 @@ cdef cgru_call new_call(Py_ssize_t m, Py_ssize_t s, Py_ssize_t e, Py_ssize_t u, 
     memset(&call, 0, sizeof(call))
     call.m, call.s, call.e, call.u = m, s, e, u
     call.up, call.ep = (u + lanes - 1) // lanes * lanes, (e + lanes - 1) // lanes * lanes
-    call.after, call.norm = variant.reset_after, variant.layer_norm
+    call.after, call.norm, call.padded = variant.reset_after, variant.layer_norm, True
     if activations is not None:
         call.activate, call.activate_update, call.activate_reset = (
             _activation(activations[0]), _activation(activations[1]), _activation(activations[2])

@@ -33,11 +33,13 @@ INLINE void blank(cgru_array array, ptrdiff_t i, ptrdiff_t t, ptrdiff_t n) {
     if (array.data) memset(AT(array, i, t), 0, n * sizeof(T));
 }
 
-/* Past a sample's length h repeats the last state (in reverse the first) and the other caches are zero. */
+/* Past a sample's length h repeats the last state (in reverse the first, which is hp of its last step) and the other caches
+ * are zero. */
 static void pad(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         const ptrdiff_t i = SAMPLE(call, row), u = call->u;
         if (call->h.data) memcpy(AT(call->h, i, t), ROW(call, row), u * sizeof(T));
+        if (!call->padded) continue;
         blank(call->hh, i, t, u), blank(call->hh_, i, t, u);
         blank(call->z, i, t, u), blank(call->z_, i, t, u);
         blank(call->r, i, t, u), blank(call->r_, i, t, u), blank(call->c, i, t, u);

@@ -49,6 +49,7 @@ typedef struct {
     ptrdiff_t up, ep; /* u and e, padded */
     ptrdiff_t pre; /* where in a row the x U + b of CGRU_STEPS steps stand, each r | z | hh, that of step t at t modulo
                       CGRU_STEPS; 0: x is an operand of each step's products */
+    int padded;       /* whether the caches are written past a sample's length */
     int fresh;        /* backward and gradients: the first step to run had no h0, its hp is zero */
     int norm;         /* with `after`: the products are normalised; a step is then that of norm.h, for any m */
 } cgru_call;
