@@ -171,6 +171,8 @@ cdef class GRUPass(Pass):
             set_lengths(&call, self.ragged[0], self.ragged[1])
         if "zoneout" in self._masks:
             set_zoneout(&call, self._masks["zoneout"])
+        if "recurrent_masks" in self._masks:
+            call.recurrent = view(self._masks["recurrent_masks"].swapaxes(0, 1))
         return call
 
     cdef int _run(self, dict p) except -1:
@@ -370,16 +372,12 @@ cdef class GRUPass(Pass):
             raise RuntimeError("gradients: bc['dhh_'] is missing; expected a backward after the last forward")
         if into is not None:
             into.clear()  # else the layer itself would hold the arrays of the last call
-        if "recurrent_masks" in self._masks:
-            own = {name: np.empty(due, X.dtype) for name, due in self.variant.shapes(call.e, call.u).items()}
-            g = reference.gradients(own, self.held, went, self._lengths, **self._options())
-        else:
-            g = self.buffers.take_gradients(self.variant, call.e, call.u, X.dtype)
-            if "input_mask" in self._masks:
-                X = dropping.masked(X, self._masks["input_mask"])
-            call.X = view(X)
-            targets(&to, g)
-            gradients.execute(&call, &to, kernels(cnp.PyArray_ITEMSIZE(X)))
+        g = self.buffers.take_gradients(self.variant, call.e, call.u, X.dtype)
+        if "input_mask" in self._masks:
+            X = dropping.masked(X, self._masks["input_mask"])
+        call.X = view(X)
+        targets(&to, g)
+        gradients.execute(&call, &to, kernels(cnp.PyArray_ITEMSIZE(X)))
         if into is not None:
             into.update(g)
         return g

@@ -47,24 +47,30 @@ cdef void inputs(const Forward *f, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows
 
 cdef void step(const Forward *f, const Products *each, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
     """Take `rows` rows from hp to h; where the x U + b stand there already, the products are those of hp alone."""
-    # x = X[:, t]
+    cdef int part, parts = 3 if f.call.seen else 1
+    # x = X[:, t];  hp as each gate sees it
     f.k.load(f.call, t, row, rows)
+    if f.call.seen:
+        f.k.see(f.call, row, rows)
     if f.call.norm:
         # 1. a = x [Ur Uz Uhh];  b = hp [Vr Vz Vhh]
         f.k.product(&each.of_X, t, row, rows)
-        f.k.product(&each.of_hp, t, row, rows)
+        for part in range(parts):
+            f.k.product(&each.of_hp[part], t, row, rows)
         # 2. nU = normal(a);  nV = normal(b);  r, z;  hh = activate(gU nU + bhh + r * (gV nV + chh));  h
         f.k.norm_forward(&f.norm, t, row, rows)
     elif f.call.after:
         # 1. r = activate_reset(x Ur + hp Vr + br);  z = activate_update(x Uz + hp Vz + bz)
-        f.k.product(&each.gates, t, row, rows)
+        for part in range(min(parts, 2)):
+            f.k.product(&each.gates[part], t, row, rows)
         # 2. r * c, c = hp Vhh + chh
-        f.k.product(&each.of_hp, t, row, rows)
+        f.k.product(&each.of_hp[0], t, row, rows)
         # 3. hh = activate(x Uhh + bhh + r * c);  h = z * hp + (1 - z) * hh
         f.k.product(&each.candidate, t, row, rows)
     else:
         # 1. r = activate_reset(x Ur + hp Vr + br), r * hp;  z = activate_update(x Uz + hp Vz + bz)
-        f.k.product(&each.gates, t, row, rows)
+        for part in range(min(parts, 2)):
+            f.k.product(&each.gates[part], t, row, rows)
         # 2. hh = activate(x Uhh + (r * hp) Vhh + bhh);  h = z * hp + (1 - z) * hh
         f.k.product(&each.candidate, t, row, rows)
 
@@ -108,7 +114,12 @@ cdef Py_ssize_t rows_room(const cgru_kernels *k, const cgru_call *call) noexcept
     cdef Py_ssize_t inputs = 3 * min(call.s, <Py_ssize_t>CGRU_STEPS) * call.up if hoists(k, call) else 0
     if is_single(call):
         return 6 * call.up + inputs
-    return call.m * odd_lines((7 if call.norm else 3) * call.up + call.ep + inputs, k.size)
+    return call.m * odd_lines(seen_from(call) + (3 * call.up if call.recurrent.data != NULL else inputs), k.size)
+
+
+cdef Py_ssize_t seen_from(const cgru_call *call) noexcept nogil:
+    """Where in a row the parts that every call of several samples has are over."""
+    return (7 if call.norm else 3) * call.up + call.ep
 
 
 cdef void prepare(Forward *f, const cgru_kernels *k, cgru_call *call, void *packed, void *rows,
@@ -118,7 +129,8 @@ cdef void prepare(Forward *f, const cgru_kernels *k, cgru_call *call, void *pack
     """
     f.k, f.call, f.threads, f.ragged, f.start, f.stop = k, call, 1, False, 0, call.m
     call.rows, call.ld = rows, rows_room(k, call) // call.m
-    call.pre = 0 if not hoists(k, call) else 6 * call.up if is_single(call) else 3 * call.up + call.ep
+    call.pre = 0 if not hoists(k, call) else 6 * call.up if is_single(call) else seen_from(call)
+    call.seen = seen_from(call) if call.recurrent.data != NULL else 0
     if call.norm:
         lay_out_norm(f, <char *>packed, w)
     elif is_single(call):
@@ -134,20 +146,24 @@ cdef void prepare(Forward *f, const cgru_kernels *k, cgru_call *call, void *pack
 cdef void part(Forward *f) noexcept nogil:
     """The products of a step as the variant has laid them out, taken apart: what x adds, and what hp does."""
     cdef Products *each = &f.each
+    cdef int n
     f.fresh = each[0]
-    if f.call.after:
-        f.fresh.of_hp = with_operand(&each.of_hp, -1)
+    for n in range(3 if f.call.norm and f.call.seen else 1 if f.call.after else 0):
+        f.fresh.of_hp[n] = with_operand(&each.of_hp[n], -1)
     if f.call.norm:
         return
-    f.fresh.gates, f.fresh.candidate = with_operand(&each.gates, 1), with_operand(&each.candidate, 0)
+    for n in range(2 if f.call.seen else 1):
+        f.fresh.gates[n] = with_operand(&each.gates[n], 1)
+    f.fresh.candidate = with_operand(&each.candidate, 0)
     if not f.call.pre:
         return
-    f.inputs[0], f.inputs[1] = f.fresh.gates, f.fresh.candidate
+    f.inputs[0], f.inputs[1] = f.fresh.gates[0], f.fresh.candidate
     f.inputs[0].epilogue = f.inputs[1].epilogue = f.k.put
     f.inputs[0].chains = f.inputs[1].chains = 1  # whatever number of steps there is
-    each.gates, each.candidate = with_operand(&each.gates, 0), with_operand(&each.candidate, -1 if f.call.after else 1)
-    each.gates.bias = each.candidate.bias = NULL
-    f.fresh.gates, f.fresh.candidate = with_operand(&each.gates, -1), with_operand(&each.candidate, -1)
+    each.gates[0] = with_operand(&each.gates[0], 0)
+    each.candidate = with_operand(&each.candidate, -1 if f.call.after else 1)
+    each.gates[0].bias = each.candidate.bias = NULL
+    f.fresh.gates[0], f.fresh.candidate = with_operand(&each.gates[0], -1), with_operand(&each.candidate, -1)
 
 
 cdef void lay_out_before(Forward *f, char *to, const cgru_weights *w) noexcept nogil:
@@ -170,33 +186,45 @@ cdef void lay_out_after(Forward *f, char *to, const cgru_weights *w) noexcept no
     """The products of a step with the reset after; the rows are h | x | r, then r * c | z."""
     cdef const cgru_call *call = f.call
     cdef Py_ssize_t u = call.u, e = call.e, up = call.up, size = f.k.size
-    cdef char *h = <char *>call.rows
+    cdef char *x = <char *>call.rows + up * size
     cdef char *bias = to + 3 * (u + e) * up * size
     lay_out_gates(f, to, bias, w)
     f.each.candidate = new_product(f.k, call, f.k.candidate, up, to + 2 * (u + e) * up * size, bias + 2 * up * size)
-    add_operand(&f.each.candidate, h + up * size, call.ld, e)
-    f.each.of_hp = new_product(f.k, call, f.k.recurrent, up, to + (2 * u + 3 * e) * up * size, bias + 3 * up * size)
-    add_operand(&f.each.of_hp, h, call.ld, u)
+    add_operand(&f.each.candidate, x, call.ld, e)
+    f.each.of_hp[0] = new_product(f.k, call, f.k.recurrent, up, to + (2 * u + 3 * e) * up * size, bias + 3 * up * size)
+    add_operand(&f.each.of_hp[0], seen_by(f, CGRU_HH), call.ld, u)
     if w != NULL:
         pack(f.k, &f.each.candidate, 0, 0, w.U[CGRU_HH], e, u)
         pack_bias(f.k, &f.each.candidate, 0, w.b[CGRU_HH], u)
-        pack(f.k, &f.each.of_hp, 0, 0, w.V[CGRU_HH], u, u)
-        pack_bias(f.k, &f.each.of_hp, 0, w.b[CGRU_C], u)
+        pack(f.k, &f.each.of_hp[0], 0, 0, w.V[CGRU_HH], u, u)
+        pack_bias(f.k, &f.each.of_hp[0], 0, w.b[CGRU_C], u)
+
+
+cdef char *seen_by(const Forward *f, int gate) noexcept nogil:
+    """hp in the first row, as a gate sees it."""
+    return <char *>f.call.rows + (f.call.seen + gate * f.call.up if f.call.seen else 0) * f.k.size
 
 
 cdef void lay_out_gates(Forward *f, char *to, char *bias, const cgru_weights *w) noexcept nogil:
-    """The product of r and z, side by side, from h and x."""
+    """The product of r and z, side by side, from h and x; or one of each."""
     cdef const cgru_call *call = f.call
-    cdef Py_ssize_t u = call.u, e = call.e, up = call.up
-    cdef char *h = <char *>call.rows
-    cdef int gate
-    f.each.gates = new_product(f.k, call, f.k.gates, 2 * up, to, bias)
-    add_operand(&f.each.gates, h, call.ld, u)
-    add_operand(&f.each.gates, h + up * f.k.size, call.ld, e)
+    cdef Py_ssize_t u = call.u, e = call.e, up = call.up, size = f.k.size, column
+    cdef cgru_product *product
+    cdef int gate, part, parts = 2 if call.seen else 1
+    for part in range(parts):
+        product = &f.each.gates[part]
+        product[0] = new_product(
+            f.k, call, f.k.gates, 2 // parts * up, to + part * (u + e) * up * size, bias + part * up * size
+        )
+        product.column = part * up
+        add_operand(product, seen_by(f, part), call.ld, u)
+        add_operand(product, <char *>call.rows + up * size, call.ld, e)
     for gate in range(0 if w == NULL else 2):
-        pack(f.k, &f.each.gates, 0, gate * up, w.V[gate], u, u)
-        pack(f.k, &f.each.gates, u, gate * up, w.U[gate], e, u)
-        pack_bias(f.k, &f.each.gates, gate * up, w.b[gate], u)
+        product = &f.each.gates[gate if parts == 2 else 0]
+        column = 0 if parts == 2 else gate * up
+        pack(f.k, product, 0, column, w.V[gate], u, u)
+        pack(f.k, product, u, column, w.U[gate], e, u)
+        pack_bias(f.k, product, column, w.b[gate], u)
 
 
 cdef void lay_out_norm(Forward *f, char *to, const cgru_weights *w) noexcept nogil:
@@ -204,24 +232,25 @@ cdef void lay_out_norm(Forward *f, char *to, const cgru_weights *w) noexcept nog
     cdef const cgru_kernels *k = f.k
     cdef const cgru_call *call = f.call
     cdef Py_ssize_t u = call.u, e = call.e, up = call.up, size = k.size
-    cdef char *h = <char *>call.rows
-    cdef char *x = h + up * size
+    cdef char *x = <char *>call.rows + up * size
     cdef char *a = x + call.ep * size
     cdef char *gains = to + 3 * (u + e) * up * size
     cdef char *bias = gains + 6 * up * size
-    cdef int gate
+    cdef int gate, part, parts = 3 if call.seen else 1
     f.each.of_X = new_product(k, call, k.put, 3 * up, to, NULL)
     add_operand(&f.each.of_X, x, call.ld, e)
     f.each.of_X.out = cgru_array(a, call.ld, 0)
-    f.each.of_hp = new_product(k, call, k.put, 3 * up, to + 3 * e * up * size, NULL)
-    add_operand(&f.each.of_hp, h, call.ld, u)
-    f.each.of_hp.out = cgru_array(a + 3 * up * size, call.ld, 0)
+    for part in range(parts):
+        f.each.of_hp[part] = new_product(k, call, k.put, 3 // parts * up, to + (3 * e + part * u) * up * size, NULL)
+        add_operand(&f.each.of_hp[part], seen_by(f, part), call.ld, u)
+        f.each.of_hp[part].out = cgru_array(a + (3 + part) * up * size, call.ld, 0)
     f.norm.call, f.norm.gains, f.norm.bias = call, gains, bias
     if w == NULL:
         return
     for gate in range(3):
         pack(k, &f.each.of_X, 0, gate * up, w.U[gate], e, u)
-        pack(k, &f.each.of_hp, 0, gate * up, w.V[gate], u, u)
+        part = gate if parts == 3 else 0
+        pack(k, &f.each.of_hp[part], 0, (gate - part) * up, w.V[gate], u, u)
     for gate in range(4):
         k.lay(w.b[gate], 1, u, bias + gate * up * size)
     pack_gains(k, w, u, up, gains)
@@ -256,7 +285,7 @@ cdef void lay_out_single(Forward *f, char *to, const cgru_weights *w) noexcept n
 cdef bint lies_well(const cgru_call *call, const cgru_weights *w) noexcept nogil:
     """Whether the weights of a single sample can be read where they lie, and laying them out would not pay."""
     cdef int gate
-    if call.m > 1 or call.norm or call.s > FEW:
+    if not is_single(call) or call.s > FEW:
         return False
     for gate in range(3):
         if not (w.U[gate].column == w.V[gate].column == 1 and w.U[gate].row >= call.u and w.V[gate].row >= call.u):
@@ -272,7 +301,7 @@ cdef void read_in_place(Forward *f, const cgru_kernels *k, cgru_call *call, void
     """`prepare` for such a call."""
     cdef int gate
     f.k, f.call, f.start, f.stop, f.single.call = k, call, 0, 1, call
-    call.rows, call.ld, call.pre = rows, 6 * call.up, 0
+    call.rows, call.ld, call.pre, call.seen = rows, 6 * call.up, 0, 0
     for gate in range(3):
         f.single.U[gate], f.single.V[gate] = w.U[gate], w.V[gate]
     for gate in range(4):

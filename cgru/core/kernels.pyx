@@ -36,7 +36,7 @@ cdef double PIECE = 4e9  # operations of a piece: some tens of milliseconds
 # The arrays of a cgru_call, from h0 on, and the parameters in cgru_weights and cgru_gradients, as they stand there.
 cdef dict ARRAYS = {name: place for place, name in enumerate((
     "h0", "X", "h", "hp", "hh", "z", "r", "c", "hh_", "z_", "r_", "kept", "last",
-    "dA", "dh_", "dh", "dhh_", "dz_", "dr_", "dc", "dX", "nU", "nV", "iU", "iV", "dU_", "dV_",
+    "dA", "dh_", "dh", "dhh_", "dz_", "dr_", "dc", "dX", "nU", "nV", "iU", "iV", "dU_", "dV_", "recurrent",
 ))}
 cdef dict PARAMETERS = {name: place for place, name in enumerate((
     "Ur", "Uz", "Uhh", "Vr", "Vz", "Vhh", "br", "bz", "bhh", "chh", "gU", "gV",
@@ -146,6 +146,13 @@ cdef cgru_call call_of(variant, Py_ssize_t u, dict arrays, tuple activations, or
     return call
 
 
+cdef cgru_array mask_of(const cgru_call *call, int gate, int size) noexcept nogil:
+    cdef const cgru_array *all = &call.recurrent
+    if all.data == NULL:
+        return all[0]
+    return cgru_array(<char *>all.data + (2 - gate) * all.step * size, all.sample, 0)
+
+
 cdef cgru_array view(cnp.ndarray source) noexcept:
     """An array (m, s, n) or (m, n), last axis contiguous, as the kernels see it."""
     cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(source)
@@ -239,13 +246,13 @@ cdef bint hoists(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
     """
     cdef double row = 3.0 * call.u * k.size  # bytes of U for each element, and of what comes out for each sample
     cdef double multiply = call.m * call.e * row / (2 * k.lanes * k.size)
-    if call.norm or (call.e + call.u) * row < L1:
+    if call.norm or call.recurrent.data != NULL or (call.e + call.u) * row < L1:
         return False
     return call.e * row / READ > multiply + 2 * call.m * row / READ
 
 
 cdef bint is_single(const cgru_call *call) noexcept nogil:
-    return call.m == 1 and not call.norm
+    return call.m == 1 and not call.norm and call.recurrent.data == NULL
 
 
 cdef Py_ssize_t steps_of_row(const cgru_call *call, Py_ssize_t row, Py_ssize_t first) noexcept nogil:
