@@ -206,7 +206,23 @@ cdef class GRUPass(Pass):
         if not self.every:
             return self.state
         h = self.held["h"].view()
-        return h if self._lengths is None else np.where(mask(self._lengths, h.shape[1]), h, h.dtype.type(0))
+        return h if self._lengths is None else self._cleared("A", h)
+
+    cdef cnp.ndarray _cleared(self, str name, cnp.ndarray source):
+        """A copy of `source` (m, s, u) in a buffer of that name, with zeros past the samples' lengths."""
+        cdef Py_ssize_t m = self.call.m, s = self.call.s, u = self.call.u, t, row, i
+        cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(source)
+        cdef cnp.ndarray copy = self.buffers.take(name, m, s, u, source.dtype)
+        cdef cgru_array a = view(source), b = view(copy)
+        for t in range(s):
+            for row in range(m):
+                i = self.call.order[row]
+                if row < self.call.running[t]:
+                    memcpy(<char *>b.data + (i * b.sample + t * b.step) * size,
+                           <char *>a.data + (i * a.sample + t * a.step) * size, u * size)
+                else:
+                    memset(<char *>b.data + (i * b.sample + t * b.step) * size, 0, u * size)
+        return copy
 
     @property
     def layer(self):
@@ -290,7 +306,7 @@ cdef class GRUPass(Pass):
             last = np.s_[:, -1] if self._lengths is None else (np.arange(m), self._lengths - 1)
         if dA is not None and dA.ndim == 3:
             if self._lengths is not None:
-                dA = np.where(mask(self._lengths, s), dA, dA.dtype.type(0))
+                dA = self._cleared("dA", rows(dA))
             elif dstate is not None:
                 dA = dA.copy()
             if dstate is not None:
