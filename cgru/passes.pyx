@@ -29,6 +29,9 @@ cnp.import_array()
 
 __all__ = ["GRUPass", "Pass", "cache_numbers", "predict"]
 
+cdef enum:
+    FEW = 4  # steps of which one without a previous state is a good part
+
 cdef tuple OUTPUTS = ("hh", "z", "r"), PREACTIVATIONS = ("hh_", "z_", "r_")
 cdef tuple EVERY = ("hh_", "hh", "z", "z_", "r", "r_")
 
@@ -392,6 +395,8 @@ cdef class GRUPass(Pass):
         if "input_mask" in self._masks:
             X = dropping.masked(X, self._masks["input_mask"])
         call.X = view(X)
+        if call.fresh:  # worth a look, with few steps, whether nobody has written a state there
+            call.fresh = call.s <= FEW and not self._own(call.hp)[:, -1 if self.reverse else 0].any()
         targets(&to, g)
         gradients.execute(&call, &to, kernels(cnp.PyArray_ITEMSIZE(X)))
         if into is not None:

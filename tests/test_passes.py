@@ -368,6 +368,18 @@ def test_values_that_are_written_count():
     np.testing.assert_allclose(layer.g["dbz"], 40)
 
 
+def test_a_state_that_is_written_where_there_was_none_counts():
+    layer = random_layer(2, 3)
+    X, _, h0 = random_batch(17, 2, 2, 3, False)
+    layer.forward(X)
+    layer.backward(np.ones((17, 3)))
+    layer.fc["hp"][:, 0] = h0
+    layer.compute_gradients()
+    due = reference.gradients(layer.p, layer.fc, layer.bc)
+    for name, value in due.items():
+        assert_close(layer.g[name], value, 1e-12, name)
+
+
 def test_a_pickle_has_no_caches():
     layer = random_layer(2, 3)
     X, _, _ = random_batch(400, 50, 2, 3, False)
