@@ -415,11 +415,10 @@ class GRU(Layer):
         on, dropped, reverse = self._on, {}, False
         if on:
             dropped, reverse = self._masks(X.shape), "reverse" in on
-        compiled = codes is not None and "recurrent_masks" not in dropped
         keeps = self._keeps(preactivations)
         last = GRUPass(
-            self, X, lengths, h0, p, codes, dropped, reverse=reverse, preactivations=keeps, compiled=compiled,
-            buffers=self._buffers, memory=memory,
+            self, X, lengths, h0, p, codes, dropped, reverse=reverse, preactivations=keeps,
+            compiled=codes is not None, buffers=self._buffers, memory=memory,
         )  # fmt: skip
         if on and "stateful" in on:
             self.state = last.state.copy()
@@ -438,7 +437,7 @@ class GRU(Layer):
 
     def _check_memory(self, memory: Any, m: int, s: int, codes: Any, preactivations: bool | None) -> None:
         """Refuse memory that cannot hold the caches, and a run in NumPy, whose caches lie elsewhere."""
-        if codes is None or self.recurrent_dropout or "recurrent_masks" in (self.masks or ()):
+        if codes is None:
             raise ValueError("memory: expected None for a layer that does not run compiled")
         if not isinstance(memory, np.ndarray):
             raise TypeError(f"memory: expected an array, got {type(memory).__name__}")

@@ -9,7 +9,6 @@ import numpy as np
 cimport numpy as cnp
 from cython cimport floating
 
-from cgru import reference
 from cgru.core import gradients, masks
 from cgru.core.checks import positive
 from cgru.core.lengths import by_length
@@ -151,14 +150,11 @@ def gru_compute_gradients(layer):
     last = getattr(layer, "last", None)  # a cgru.GRU's, whose lengths and masks stand in no dict
     known = isinstance(last, GRUPass) and np.shape(last.fc["X"]) == (m, s, e)
     lengths, dropped = (last.lengths, last.masks) if known else (None, {})
+    caches["X"] = masks.masked(X, dropped["input_mask"]) if "input_mask" in dropped else X
     if "recurrent_masks" in dropped:
-        caches |= {"X": X, "h": caches["hp"]}
-        own = {name: np.asarray(p[name], dtype) for name in variant.names}
-        fresh = reference.gradients(own, caches, caches, lengths, reverse=last.reverse, **variant.options, **dropped)
-    else:
-        caches["X"] = masks.masked(X, dropped["input_mask"]) if "input_mask" in dropped else X
-        fresh = Buffers().take_gradients(variant, e, u, dtype)
-        gradients.run(variant, fresh, caches, *(by_length(lengths, s) or (None, None)))
+        caches["recurrent"] = dropped["recurrent_masks"].swapaxes(0, 1)
+    fresh = Buffers().take_gradients(variant, e, u, dtype)
+    gradients.run(variant, fresh, caches, *(by_length(lengths, s) or (None, None)))
     for key in fresh:
         g.pop(key, None)
     for name in p:

@@ -29,6 +29,9 @@ cnp.import_array()
 
 __all__ = ["GRUPass", "Pass", "cache_numbers", "predict"]
 
+cdef enum:
+    FEW = 4  # steps of which one without a previous state is a good part
+
 cdef tuple OUTPUTS = ("hh", "z", "r"), PREACTIVATIONS = ("hh_", "z_", "r_")
 cdef tuple EVERY = ("hh_", "hh", "z", "z_", "r", "r_")
 
@@ -176,6 +179,8 @@ cdef class GRUPass(Pass):
             set_lengths(&call, self.ragged[0], self.ragged[1])
         if "zoneout" in self._masks:
             set_zoneout(&call, self._masks["zoneout"])
+        if "recurrent_masks" in self._masks:
+            call.recurrent = view(self._masks["recurrent_masks"].swapaxes(0, 1))
         call.few = self.compiled and samples_in_lanes(kernels(cnp.PyArray_ITEMSIZE(X)), &call)
         return call
 
@@ -210,7 +215,25 @@ cdef class GRUPass(Pass):
         if not self.every:
             return self.state
         h = self.held["h"].view()
-        return h if self._lengths is None else np.where(mask(self._lengths, h.shape[1]), h, h.dtype.type(0))
+        return h if self._lengths is None else self._cleared("A", h)
+
+    cdef cnp.ndarray _cleared(self, str name, cnp.ndarray source):
+        """A copy of `source` (m, s, u) in a buffer of that name, with zeros past the samples' lengths."""
+        cdef Py_ssize_t m = self.call.m, s = self.call.s, u = self.call.u, t, row, i
+        cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(source)
+        if cnp.PyArray_STRIDE(source, 2) != size:
+            return np.where(mask(self._lengths, s), source, source.dtype.type(0))
+        cdef cnp.ndarray copy = self.buffers.take(name, m, s, u, source.dtype)
+        cdef cgru_array a = view(source), b = view(copy)
+        for t in range(s):
+            for row in range(m):
+                i = self.call.order[row]
+                if row < self.call.running[t]:
+                    memcpy(<char *>b.data + (i * b.sample + t * b.step) * size,
+                           <char *>a.data + (i * a.sample + t * a.step) * size, u * size)
+                else:
+                    memset(<char *>b.data + (i * b.sample + t * b.step) * size, 0, u * size)
+        return copy
 
     @property
     def layer(self):
@@ -294,7 +317,7 @@ cdef class GRUPass(Pass):
             last = np.s_[:, -1] if self._lengths is None else (np.arange(m), self._lengths - 1)
         if dA is not None and dA.ndim == 3:
             if self._lengths is not None:
-                dA = np.where(mask(self._lengths, s), dA, dA.dtype.type(0))
+                dA = self._cleared("dA", dA)
             elif dstate is not None:
                 dA = dA.copy(order="K")
             if dstate is not None:
@@ -377,16 +400,14 @@ cdef class GRUPass(Pass):
             raise RuntimeError("gradients: bc['dhh_'] is missing; expected a backward after the last forward")
         if into is not None:
             into.clear()  # else the layer itself would hold the arrays of the last call
-        if "recurrent_masks" in self._masks:
-            own = {name: np.empty(due, X.dtype) for name, due in self.variant.shapes(call.e, call.u).items()}
-            g = reference.gradients(own, self.held, went, self._lengths, **self._options())
-        else:
-            g = self.buffers.take_gradients(self.variant, call.e, call.u, X.dtype)
-            if "input_mask" in self._masks:
-                X = dropping.masked(X, self._masks["input_mask"])
-            call.X = view(X)
-            targets(&to, g)
-            gradients.execute(&call, &to, kernels(cnp.PyArray_ITEMSIZE(X)))
+        g = self.buffers.take_gradients(self.variant, call.e, call.u, X.dtype)
+        if "input_mask" in self._masks:
+            X = dropping.masked(X, self._masks["input_mask"])
+        call.X = view(X)
+        if call.fresh:  # worth a look, with few steps, whether nobody has written a state there
+            call.fresh = call.s <= FEW and not self._own(call.hp)[:, -1 if self.reverse else 0].any()
+        targets(&to, g)
+        gradients.execute(&call, &to, kernels(cnp.PyArray_ITEMSIZE(X)))
         if into is not None:
             into.update(g)
         return g

@@ -50,7 +50,7 @@ NETWORKS = {
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("batch", [1, 4])
 def test_a_layer(dtype, batch):
-    for e, u in ((1, 1), (3, 8), (7, 17), (16, 33)):
+    for e, u in ((1, 1), (3, 8), (7, 17), (16, 33), (120, 50)):  # the last: with the inputs of many steps at once
         layer = random_layer(e, u, dtype=dtype, sequences=True)
         X = RNG.standard_normal((batch, 6, e)).astype(dtype)
         stream = cgru.Stream(layer, batch)

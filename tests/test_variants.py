@@ -16,6 +16,9 @@ VARIANTS = [
     {"zoneout": 0.3, "reset_after": True, "reverse": True},
     {"layer_norm": True},
     {"zoneout": 0.3, "layer_norm": True, "reverse": True},
+    {"recurrent_dropout": 0.4},
+    {"recurrent_dropout": 0.4, "reset_after": True, "reverse": True},
+    {"recurrent_dropout": 0.4, "zoneout": 0.3, "layer_norm": True},
 ]
 
 
@@ -23,12 +26,17 @@ def check(m, s, e, u, dtype, ragged, variant, fresh=False):
     layer = random_layer(e, u, dtype=dtype, sequences=True, **variant)
     X, lengths, h0 = random_batch(m, s, e, u, ragged, dtype)
     h0 = None if fresh else h0
+    masked, variant = "recurrent_dropout" in variant, {k: v for k, v in variant.items() if k != "recurrent_dropout"}
     if "zoneout" in variant:  # by a mask in training, its expectation in prediction
         expected = reference.forward(double(layer.p), np.nan_to_num(X).astype(np.float64), h0, lengths, **variant)["h"]
         got = layer.predict(X, lengths, h0)
         real = slice(None) if lengths is None else reference.mask(lengths, s)[:, :, 0]
         assert_close(got[real], expected[real], TOLERANCE[np.dtype(dtype)], (m, s, e, u, "expectation"))
         layer.masks = {"zoneout": (np.random.default_rng(6).random((m, s, u)) < 0.3).astype(dtype)}
+        variant = variant | layer.masks
+    if masked:
+        drawn = np.random.default_rng(7).random((3, m, u)) < 0.6
+        layer.masks = (layer.masks or {}) | {"recurrent_masks": (drawn / 0.6).astype(dtype)}
         variant = variant | layer.masks
     rng = np.random.default_rng(5)
     dA, dstate = rng.standard_normal((m, s, u)).astype(dtype), rng.standard_normal((m, u)).astype(dtype)
@@ -53,7 +61,7 @@ def check(m, s, e, u, dtype, ragged, variant, fresh=False):
     for name, due in g.items():
         assert_close(layer.g[name], due, 10 * tolerance, (where, name))
     assert_close(A[real], fc["h"][real], tolerance, where)
-    if "zoneout" not in variant:
+    if not layer.masks:
         np.testing.assert_array_equal(layer.predict(X, lengths, h0), A)
         layer.sequences = False
         np.testing.assert_array_equal(layer.predict(X, lengths, h0), layer.state)

@@ -1,8 +1,9 @@
 """The layer backward, without the GIL: its memory is handed in, its arrays are those of the call.
 
-The call of `execute`; all past a sample's length is written as zero:
+The call of `execute`; all past a sample's length is written as zero, or, where `call.padded` is False, not at all:
 
     hp hh z r      (m, s, u)    read; and the variant's caches: c, or c nU nV iU iV
+    recurrent      (m, 3, u)    read: as forward had it
     dA             (m, s, u)    read; none: zero. Past a sample's length it is not looked at
     h0             (m, u)       read: dL/d(last state) of each sample; none: zero
     dhh_ dz_ dr_   (m, s, u)    written; gradients reads them
@@ -23,7 +24,9 @@ from cgru.core.kernels cimport cgru_call, cgru_few, cgru_kernels, cgru_norm, cgr
 cdef struct Backward:
     const cgru_kernels *k
     cgru_call *call
-    cgru_product reset, state, dX
+    cgru_product reset, dX
+    cgru_product state[3]  # of all gates, or, where each saw another hp, of one after the other
+    int parts  # how many
     cgru_product no_reset  # in place of `reset`, where hp is zero and its dh is not wanted
     bint later  # whether dX is that of many steps at once
     cgru_norm norm

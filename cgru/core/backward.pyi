@@ -11,4 +11,5 @@ def run(
     running: np.ndarray | None = None,
     reverse: bool = False,
     fresh: bool = False,
+    padded: bool = True,
 ) -> None: ...

@@ -8,9 +8,9 @@ from libc.string cimport memset
 
 from cgru.core.kernels cimport (
     CGRU_HH, CGRU_R, CGRU_STEPS, CGRU_Z, add_operand, call_of, cgru_array, cgru_call, cgru_kernels, cgru_matrix,
-    cgru_operand, cgru_product, cgru_weights, hoists, in_pieces, is_single, kernels, look_for_signals, new_product,
-    odd_lines, pack, pack_gains, samples_at_once, steps_of_row, steps_of_single, transpose, weights, whole, whole_lines,
-    with_operand,
+    cgru_operand, cgru_product, cgru_weights, hoists, in_pieces, is_single, kernels, look_for_signals, mask_of,
+    new_product, odd_lines, pack, pack_gains, samples_at_once, steps_of_row, steps_of_single, transpose, weights, whole,
+    whole_lines, with_operand,
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.threads cimport available, block_rows, share, worth
@@ -42,6 +42,13 @@ cdef void inputs(const Backward *b, Py_ssize_t t, Py_ssize_t row, Py_ssize_t row
         b.k.product(&product, 0, 0, steps)
 
 
+cdef void states(const Backward *b, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows, bint fresh) noexcept nogil:
+    """What goes back to hp: of all gates together, or, where each saw another one, of one after the other."""
+    cdef int part
+    for part in range(0 if fresh else b.parts):
+        b.k.product(&b.state[part], t, row, rows)
+
+
 cdef void step(const Backward *b, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows, bint fresh) noexcept nogil:
     """Take `rows` rows from dhn to dh, which is not wanted of a `fresh` step, whose hp is zero."""
     # 1. dh_ = dA + dhn;  dhh_ = dh_ * (1 - z) * activate'(hh_);  dz_ = dh_ * (hp - hh) * activate_update'(z_)
@@ -51,20 +58,17 @@ cdef void step(const Backward *b, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows,
         # 2. dU_, dV_ = dL/da, dL/db from gU (dr_, dz_, dhh_), gV (dr_, dz_, dc)
         b.k.norm_backward(&b.norm, t, row, rows)
         # 3. dh += dV_ [Vr Vz Vhh]^T
-        if not fresh:
-            b.k.product(&b.state, t, row, rows)
+        states(b, t, row, rows, fresh)
         # 4. dX = dU_ [Ur Uz Uhh]^T, below
     elif b.call.after:
         # 2. dh += dc Vhh^T + dz_ Vz^T + dr_ Vr^T
-        if not fresh:
-            b.k.product(&b.state, t, row, rows)
+        states(b, t, row, rows, fresh)
         # 3. dX = dhh_ Uhh^T + dz_ Uz^T + dr_ Ur^T, below
     else:
         # 2. dr_ = (dhh_ Vhh^T) * hp * activate_reset'(r_);  dh += (dhh_ Vhh^T) * r
         b.k.product(&b.no_reset if fresh else &b.reset, t, row, rows)
         # 3. dh += dz_ Vz^T + dr_ Vr^T
-        if not fresh:
-            b.k.product(&b.state, t, row, rows)
+        states(b, t, row, rows, fresh)
         # 4. dX = dhh_ Uhh^T + dz_ Uz^T + dr_ Ur^T, below
     if b.call.dX.data and not b.later:
         b.k.product(&b.dX, t, row, rows)
@@ -91,7 +95,7 @@ cdef void block(void *work, Py_ssize_t part) noexcept nogil:
         t = n if b.call.reverse else s - 1 - n
         if b.call.running:
             live = max(0, min(rows, b.call.running[t] - row))
-        if live < rows:
+        if live < rows and b.call.padded:
             b.k.pad_backward(b.call, t, row + live, rows - live)
         if live > 0:
             step(b, t, row, live, n == s - 1 and b.last and ends_fresh(b.call))
@@ -125,7 +129,7 @@ cdef void prepare(Backward *b, const cgru_kernels *k, cgru_call *call, void *pac
     """
     b.k, b.call, b.threads, b.ragged, b.start, b.stop = k, call, 1, False, 0, call.m
     b.later = call.dX.data != NULL and hoists(k, call)
-    call.rows, call.ld, call.pre = rows, row_room(k, call), 0
+    call.rows, call.ld, call.pre, call.seen = rows, row_room(k, call), 0, 0
     if call.few:
         lay_out_few(b, <char *>packed, w)
     elif call.norm:
@@ -138,38 +142,46 @@ cdef void prepare(Backward *b, const cgru_kernels *k, cgru_call *call, void *pac
         lay_out_before(b, <char *>packed, w)
 
 
+cdef void lay_out_state(Backward *b, int gates, const int *gate, const char *const *d, char *to,
+                        const cgru_weights *w) noexcept nogil:
+    """dh += d V^T of some gates, whose d stand at `d` in the first row."""
+    cdef const cgru_call *call = b.call
+    cdef Py_ssize_t u = call.u, up = call.up
+    cdef cgru_product *product
+    cdef int n
+    b.parts = gates if call.recurrent.data != NULL else 1
+    for n in range(b.parts):
+        b.state[n] = new_product(b.k, call, b.k.state_backward, up, to + n * u * up * b.k.size, NULL)
+        b.state[n].mask = mask_of(call, gate[n], b.k.size)
+    for n in range(gates):
+        add_operand(&b.state[n if b.parts > 1 else 0], d[n], call.ld, u)
+    for n in range(0 if w == NULL else gates):
+        product = &b.state[n if b.parts > 1 else 0]
+        pack(b.k, product, 0 if b.parts > 1 else n * u, 0, transpose(w.V[gate[n]]), u, u)
+
+
 cdef void lay_out_before(Backward *b, char *to, const cgru_weights *w) noexcept nogil:
     """The products of a step with the reset before; the rows are dh | dhh_ | dz_ | dr_."""
     cdef const cgru_call *call = b.call
     cdef Py_ssize_t u = call.u, up = call.up, size = b.k.size
     cdef char *dhh_ = <char *>call.rows + up * size
+    cdef char *dz_ = dhh_ + up * size
     b.reset = new_product(b.k, call, b.k.reset_backward, up, to, NULL)
+    b.reset.mask = mask_of(call, CGRU_HH, size)
     add_operand(&b.reset, dhh_, call.ld, u)
     b.no_reset = with_operand(&b.reset, -1)
-    b.state = new_product(b.k, call, b.k.state_backward, up, to + u * up * size, NULL)
-    add_operand(&b.state, dhh_ + up * size, call.ld, u)  # dz_
-    add_operand(&b.state, dhh_ + 2 * up * size, call.ld, u)  # dr_
     if w != NULL:
         pack(b.k, &b.reset, 0, 0, transpose(w.V[CGRU_HH]), u, u)
-        pack(b.k, &b.state, 0, 0, transpose(w.V[CGRU_Z]), u, u)
-        pack(b.k, &b.state, u, 0, transpose(w.V[CGRU_R]), u, u)
+    lay_out_state(b, 2, [CGRU_Z, CGRU_R], [dz_, dz_ + up * size], to + u * up * size, w)
     lay_out_dX(b, to + 3 * u * up * size, w)
 
 
 cdef void lay_out_after(Backward *b, char *to, const cgru_weights *w) noexcept nogil:
     """The products of a step with the reset after; the rows are dh | dhh_ | dz_ | dr_ | dc."""
-    cdef const cgru_call *call = b.call
-    cdef Py_ssize_t u = call.u, up = call.up, size = b.k.size
-    cdef char *dz_ = <char *>call.rows + 2 * up * size
-    b.state = new_product(b.k, call, b.k.state_backward, up, to, NULL)
-    add_operand(&b.state, dz_, call.ld, u)
-    add_operand(&b.state, dz_ + up * size, call.ld, u)  # dr_
-    add_operand(&b.state, dz_ + 2 * up * size, call.ld, u)  # dc
-    if w != NULL:
-        pack(b.k, &b.state, 0, 0, transpose(w.V[CGRU_Z]), u, u)
-        pack(b.k, &b.state, u, 0, transpose(w.V[CGRU_R]), u, u)
-        pack(b.k, &b.state, 2 * u, 0, transpose(w.V[CGRU_HH]), u, u)
-    lay_out_dX(b, to + 3 * u * up * size, w)
+    cdef Py_ssize_t step = b.call.up * b.k.size
+    cdef char *dz_ = <char *>b.call.rows + 2 * step
+    lay_out_state(b, 3, [CGRU_Z, CGRU_R, CGRU_HH], [dz_, dz_ + step, dz_ + 2 * step], to, w)
+    lay_out_dX(b, to + 3 * b.call.u * step, w)
 
 
 cdef void lay_out_dX(Backward *b, char *to, const cgru_weights *w) noexcept nogil:
@@ -196,17 +208,13 @@ cdef void lay_out_norm(Backward *b, char *to, const cgru_weights *w) noexcept no
     cdef char *dV_ = dU_ + 3 * up * size
     cdef char *gains = to + 3 * u * (up + call.ep) * size
     cdef int gate
-    b.state = new_product(k, call, k.state_backward, up, to, NULL)
+    lay_out_state(b, 3, [CGRU_R, CGRU_Z, CGRU_HH], [dV_, dV_ + up * size, dV_ + 2 * up * size], to, w)
     b.dX = new_product(k, call, k.input_backward, e, to + 3 * u * up * size, NULL)
-    for gate in range(3):
-        add_operand(&b.state, dV_ + gate * up * size, call.ld, u)
     for gate in range(CGRU_HH, CGRU_R - 1, -1):
         add_operand(&b.dX, dU_ + gate * up * size, call.ld, u)
     b.norm.call, b.norm.gains, b.norm.bias = call, gains, NULL
     if w == NULL:
         return
-    for gate in range(3):
-        pack(k, &b.state, gate * u, 0, transpose(w.V[gate]), u, u)
     pack_U(b, w)
     pack_gains(k, w, u, up, gains)
 
@@ -270,7 +278,7 @@ cdef void sequence(Backward *b, bint first, bint last) noexcept nogil:
         steps = steps_of_single(call)
         if first:
             b.k.start(call, 0, 1)
-        for t in range(steps, call.s):
+        for t in range(steps, call.s if call.padded else steps):
             b.k.pad_backward(call, t, 0, 1)
         b.k.single_backward(&b.single, steps)
         t = 0
@@ -329,12 +337,12 @@ cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) 
 
 
 def run(variant, dict p not None, dict arrays not None, tuple activations not None, order=None, running=None,
-        bint reverse=False, bint fresh=False):
+        bint reverse=False, bint fresh=False, bint padded=True):
     """Go back through what `cgru.core.forward.run` ran: the same arguments, and the arrays of backward.pxd; `fresh`: it
     had no h0.
     """
     cdef cgru_call call = call_of(variant, cnp.PyArray_DIM(p["Vz"], 0), arrays, activations, order, running)
     cdef cgru_weights w
-    call.reverse, call.fresh = reverse, fresh
+    call.reverse, call.fresh, call.padded = reverse, fresh, padded
     weights(&w, p, variant.names)
     execute(&call, &w, kernels(arrays["X"].itemsize))

@@ -4,6 +4,7 @@ The call of `execute`, m samples, s steps, e elements, u unit cells, all arrays 
 
     X       (m, s, e)    read
     h0      (m, u)       read; none: zero
+    recurrent (m, 3, u)  read: what hp is multiplied by in the products of hh, z and r; none: nothing
     h       (m, s, u)    written where it is there, past a sample's length with its last state (in reverse: h0)
     last    (m, u)       written where it is there: the state after each sample's last step
     hh z r  (m, s, u)    written, all or none of them, `h` with them; zero past a sample's length
@@ -11,6 +12,8 @@ The call of `execute`, m samples, s steps, e elements, u unit cells, all arrays 
     c       (m, s, u)    reset_after, layer_norm: with hh, z and r
     nU nV   (m, s, 3 u)  layer_norm: with hh, z and r; the columns of z, r and hh side by side, as in gU and gV
     iU iV   (m, s, 1)    likewise
+
+Where `call.padded` is False nothing is written past a sample's length but what has to be read: in reverse h.
 
 `hp` is not bound: whoever wants it takes (m, s + 1, u), h0 in its first step (in reverse in its last), for both. Masks
 on X are multiplied into it before.
@@ -20,8 +23,10 @@ from cgru.core.kernels cimport cgru_call, cgru_few, cgru_kernels, cgru_norm, cgr
 
 
 cdef struct Products:
-    cgru_product gates, candidate
-    cgru_product of_X, of_hp  # what a variant has beside these, or in their place
+    cgru_product gates[2]  # r and z together, or where each sees another hp one after the other
+    cgru_product candidate
+    cgru_product of_X  # what a variant has beside these, or in their place
+    cgru_product of_hp[3]  # likewise
 
 
 cdef struct Forward:

@@ -10,4 +10,5 @@ def run(
     order: np.ndarray | None = None,
     running: np.ndarray | None = None,
     reverse: bool = False,
+    padded: bool = True,
 ) -> None: ...

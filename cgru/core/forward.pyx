@@ -45,26 +45,37 @@ cdef void inputs(const Forward *f, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows
 
 cdef void step(const Forward *f, const Products *each, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
     """Take `rows` rows from hp to h; where the x U + b stand there already, the products are those of hp alone."""
-    # x = X[:, t]
+    cdef int part, parts = 3 if f.call.seen else 1
+    # x = X[:, t];  hp as each gate sees it
     f.k.load(f.call, t, row, rows)
+    if f.call.seen:
+        f.k.see(f.call, row, rows)
     if f.call.norm:
         # 1. a = x [Ur Uz Uhh];  b = hp [Vr Vz Vhh]
         f.k.product(&each.of_X, t, row, rows)
-        f.k.product(&each.of_hp, t, row, rows)
+        for part in range(parts):
+            f.k.product(&each.of_hp[part], t, row, rows)
         # 2. nU = normal(a);  nV = normal(b);  r, z;  hh = activate(gU nU + bhh + r * (gV nV + chh));  h
         f.k.norm_forward(&f.norm, t, row, rows)
     elif f.call.after:
         # 1. r = activate_reset(x Ur + hp Vr + br);  z = activate_update(x Uz + hp Vz + bz)
-        f.k.product(&each.gates, t, row, rows)
+        for part in range(min(parts, 2)):
+            f.k.product(&each.gates[part], t, row, rows)
         # 2. r * c, c = hp Vhh + chh
-        f.k.product(&each.of_hp, t, row, rows)
+        f.k.product(&each.of_hp[0], t, row, rows)
         # 3. hh = activate(x Uhh + bhh + r * c);  h = z * hp + (1 - z) * hh
         f.k.product(&each.candidate, t, row, rows)
     else:
         # 1. r = activate_reset(x Ur + hp Vr + br), r * hp;  z = activate_update(x Uz + hp Vz + bz)
-        f.k.product(&each.gates, t, row, rows)
+        for part in range(min(parts, 2)):
+            f.k.product(&each.gates[part], t, row, rows)
         # 2. hh = activate(x Uhh + (r * hp) Vhh + bhh);  h = z * hp + (1 - z) * hh
         f.k.product(&each.candidate, t, row, rows)
+
+
+cdef bint is_padded(const cgru_call *call) noexcept nogil:
+    """Whether anything is written past a sample's length. Forward's way back in `reverse` reads h there."""
+    return call.hh.data != NULL and (call.padded or call.reverse)
 
 
 cdef void block(void *work, Py_ssize_t part) noexcept nogil:
@@ -73,7 +84,7 @@ cdef void block(void *work, Py_ssize_t part) noexcept nogil:
     cdef Py_ssize_t row = f.start + part * f.rows, s = f.call.s, n, t
     cdef Py_ssize_t rows = min(f.rows, f.stop - row)
     cdef Py_ssize_t live = rows
-    cdef bint cached = f.call.hh.data != NULL
+    cdef bint padded = is_padded(f.call)
     cdef Py_ssize_t turn = CGRU_STEPS - 1 if f.call.reverse else 0  # where a block of steps begins
     if f.call.few:
         f.k.few_forward(&f.few, row, rows, f.first, f.last)
@@ -88,7 +99,7 @@ cdef void block(void *work, Py_ssize_t part) noexcept nogil:
             inputs(f, t, row, rows)
         if live > 0:
             step(f, &f.fresh if n == 0 and f.first and f.call.h0.data == NULL else &f.each, t, row, live)
-        if live < rows and cached:
+        if live < rows and padded:
             f.k.pad(f.call, t, row + live, rows - live)
     if f.last and f.call.last.data:
         f.k.finish(f.call, row, rows)
@@ -106,7 +117,12 @@ cdef Py_ssize_t row_room(const cgru_kernels *k, const cgru_call *call) noexcept 
         return 3 + 2 * call.e + 4 * call.u
     if is_single(call):
         return 6 * call.up + inputs
-    return odd_lines((7 if call.norm else 3) * call.up + call.ep + inputs, k.size)
+    return odd_lines(seen_from(call) + (3 * call.up if call.recurrent.data != NULL else inputs), k.size)
+
+
+cdef Py_ssize_t seen_from(const cgru_call *call) noexcept nogil:
+    """Where in a row the parts that every call of several samples has are over."""
+    return (7 if call.norm else 3) * call.up + call.ep
 
 
 cdef Py_ssize_t rows_room(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
@@ -121,7 +137,8 @@ cdef void prepare(Forward *f, const cgru_kernels *k, cgru_call *call, void *pack
     """
     f.k, f.call, f.threads, f.ragged, f.start, f.stop = k, call, 1, False, 0, call.m
     call.rows, call.ld = rows, row_room(k, call)
-    call.pre = 0 if not hoists(k, call) else 6 * call.up if is_single(call) else 3 * call.up + call.ep
+    call.pre = 0 if not hoists(k, call) else 6 * call.up if is_single(call) else seen_from(call)
+    call.seen = seen_from(call) if call.recurrent.data != NULL else 0
     if call.few:
         lay_out_few(f, <char *>packed, w)
     elif call.norm:
@@ -139,20 +156,24 @@ cdef void prepare(Forward *f, const cgru_kernels *k, cgru_call *call, void *pack
 cdef void part(Forward *f) noexcept nogil:
     """The products of a step as the variant has laid them out, taken apart: what x adds, and what hp does."""
     cdef Products *each = &f.each
+    cdef int n
     f.fresh = each[0]
-    if f.call.after:
-        f.fresh.of_hp = with_operand(&each.of_hp, -1)
+    for n in range(3 if f.call.norm and f.call.seen else 1 if f.call.after else 0):
+        f.fresh.of_hp[n] = with_operand(&each.of_hp[n], -1)
     if f.call.norm:
         return
-    f.fresh.gates, f.fresh.candidate = with_operand(&each.gates, 1), with_operand(&each.candidate, 0)
+    for n in range(2 if f.call.seen else 1):
+        f.fresh.gates[n] = with_operand(&each.gates[n], 1)
+    f.fresh.candidate = with_operand(&each.candidate, 0)
     if not f.call.pre:
         return
-    f.inputs[0], f.inputs[1] = f.fresh.gates, f.fresh.candidate
+    f.inputs[0], f.inputs[1] = f.fresh.gates[0], f.fresh.candidate
     f.inputs[0].epilogue = f.inputs[1].epilogue = f.k.put
     f.inputs[0].chains = f.inputs[1].chains = 1  # whatever number of steps there is
-    each.gates, each.candidate = with_operand(&each.gates, 0), with_operand(&each.candidate, -1 if f.call.after else 1)
-    each.gates.bias = each.candidate.bias = NULL
-    f.fresh.gates, f.fresh.candidate = with_operand(&each.gates, -1), with_operand(&each.candidate, -1)
+    each.gates[0] = with_operand(&each.gates[0], 0)
+    each.candidate = with_operand(&each.candidate, -1 if f.call.after else 1)
+    each.gates[0].bias = each.candidate.bias = NULL
+    f.fresh.gates[0], f.fresh.candidate = with_operand(&each.gates[0], -1), with_operand(&each.candidate, -1)
 
 
 cdef void lay_out_before(Forward *f, char *to, const cgru_weights *w) noexcept nogil:
@@ -175,33 +196,45 @@ cdef void lay_out_after(Forward *f, char *to, const cgru_weights *w) noexcept no
     """The products of a step with the reset after; the rows are h | x | r, then r * c | z."""
     cdef const cgru_call *call = f.call
     cdef Py_ssize_t u = call.u, e = call.e, up = call.up, size = f.k.size
-    cdef char *h = <char *>call.rows
+    cdef char *x = <char *>call.rows + up * size
     cdef char *bias = to + 3 * (u + e) * up * size
     lay_out_gates(f, to, bias, w)
     f.each.candidate = new_product(f.k, call, f.k.candidate, up, to + 2 * (u + e) * up * size, bias + 2 * up * size)
-    add_operand(&f.each.candidate, h + up * size, call.ld, e)
-    f.each.of_hp = new_product(f.k, call, f.k.recurrent, up, to + (2 * u + 3 * e) * up * size, bias + 3 * up * size)
-    add_operand(&f.each.of_hp, h, call.ld, u)
+    add_operand(&f.each.candidate, x, call.ld, e)
+    f.each.of_hp[0] = new_product(f.k, call, f.k.recurrent, up, to + (2 * u + 3 * e) * up * size, bias + 3 * up * size)
+    add_operand(&f.each.of_hp[0], seen_by(f, CGRU_HH), call.ld, u)
     if w != NULL:
         pack(f.k, &f.each.candidate, 0, 0, w.U[CGRU_HH], e, u)
         pack_bias(f.k, &f.each.candidate, 0, w.b[CGRU_HH], u)
-        pack(f.k, &f.each.of_hp, 0, 0, w.V[CGRU_HH], u, u)
-        pack_bias(f.k, &f.each.of_hp, 0, w.b[CGRU_C], u)
+        pack(f.k, &f.each.of_hp[0], 0, 0, w.V[CGRU_HH], u, u)
+        pack_bias(f.k, &f.each.of_hp[0], 0, w.b[CGRU_C], u)
+
+
+cdef char *seen_by(const Forward *f, int gate) noexcept nogil:
+    """hp in the first row, as a gate sees it."""
+    return <char *>f.call.rows + (f.call.seen + gate * f.call.up if f.call.seen else 0) * f.k.size
 
 
 cdef void lay_out_gates(Forward *f, char *to, char *bias, const cgru_weights *w) noexcept nogil:
-    """The product of r and z, side by side, from h and x."""
+    """The product of r and z, side by side, from h and x; or one of each."""
     cdef const cgru_call *call = f.call
-    cdef Py_ssize_t u = call.u, e = call.e, up = call.up
-    cdef char *h = <char *>call.rows
-    cdef int gate
-    f.each.gates = new_product(f.k, call, f.k.gates, 2 * up, to, bias)
-    add_operand(&f.each.gates, h, call.ld, u)
-    add_operand(&f.each.gates, h + up * f.k.size, call.ld, e)
+    cdef Py_ssize_t u = call.u, e = call.e, up = call.up, size = f.k.size, column
+    cdef cgru_product *product
+    cdef int gate, part, parts = 2 if call.seen else 1
+    for part in range(parts):
+        product = &f.each.gates[part]
+        product[0] = new_product(
+            f.k, call, f.k.gates, 2 // parts * up, to + part * (u + e) * up * size, bias + part * up * size
+        )
+        product.column = part * up
+        add_operand(product, seen_by(f, part), call.ld, u)
+        add_operand(product, <char *>call.rows + up * size, call.ld, e)
     for gate in range(0 if w == NULL else 2):
-        pack(f.k, &f.each.gates, 0, gate * up, w.V[gate], u, u)
-        pack(f.k, &f.each.gates, u, gate * up, w.U[gate], e, u)
-        pack_bias(f.k, &f.each.gates, gate * up, w.b[gate], u)
+        product = &f.each.gates[gate if parts == 2 else 0]
+        column = 0 if parts == 2 else gate * up
+        pack(f.k, product, 0, column, w.V[gate], u, u)
+        pack(f.k, product, u, column, w.U[gate], e, u)
+        pack_bias(f.k, product, column, w.b[gate], u)
 
 
 cdef void lay_out_norm(Forward *f, char *to, const cgru_weights *w) noexcept nogil:
@@ -209,24 +242,25 @@ cdef void lay_out_norm(Forward *f, char *to, const cgru_weights *w) noexcept nog
     cdef const cgru_kernels *k = f.k
     cdef const cgru_call *call = f.call
     cdef Py_ssize_t u = call.u, e = call.e, up = call.up, size = k.size
-    cdef char *h = <char *>call.rows
-    cdef char *x = h + up * size
+    cdef char *x = <char *>call.rows + up * size
     cdef char *a = x + call.ep * size
     cdef char *gains = to + 3 * (u + e) * up * size
     cdef char *bias = gains + 6 * up * size
-    cdef int gate
+    cdef int gate, part, parts = 3 if call.seen else 1
     f.each.of_X = new_product(k, call, k.put, 3 * up, to, NULL)
     add_operand(&f.each.of_X, x, call.ld, e)
     f.each.of_X.out = cgru_array(a, call.ld, 0, 1)
-    f.each.of_hp = new_product(k, call, k.put, 3 * up, to + 3 * e * up * size, NULL)
-    add_operand(&f.each.of_hp, h, call.ld, u)
-    f.each.of_hp.out = cgru_array(a + 3 * up * size, call.ld, 0, 1)
+    for part in range(parts):
+        f.each.of_hp[part] = new_product(k, call, k.put, 3 // parts * up, to + (3 * e + part * u) * up * size, NULL)
+        add_operand(&f.each.of_hp[part], seen_by(f, part), call.ld, u)
+        f.each.of_hp[part].out = cgru_array(a + (3 + part) * up * size, call.ld, 0, 1)
     f.norm.call, f.norm.gains, f.norm.bias = call, gains, bias
     if w == NULL:
         return
     for gate in range(3):
         pack(k, &f.each.of_X, 0, gate * up, w.U[gate], e, u)
-        pack(k, &f.each.of_hp, 0, gate * up, w.V[gate], u, u)
+        part = gate if parts == 3 else 0
+        pack(k, &f.each.of_hp[part], 0, (gate - part) * up, w.V[gate], u, u)
     for gate in range(4):
         k.lay(w.b[gate], 1, u, bias + gate * up * size)
     pack_gains(k, w, u, up, gains)
@@ -288,7 +322,7 @@ cdef void lay_out_few(Forward *f, char *to, const cgru_weights *w) noexcept nogi
 cdef bint lies_well(const cgru_call *call, const cgru_weights *w) noexcept nogil:
     """Whether the weights of a single sample can be read where they lie, and laying them out would not pay."""
     cdef int gate
-    if call.m > 1 or call.norm or call.s > FEW:
+    if not is_single(call) or call.s > FEW:
         return False
     for gate in range(3):
         if not (w.U[gate].column == w.V[gate].column == 1 and w.U[gate].row >= call.u and w.V[gate].row >= call.u):
@@ -304,7 +338,7 @@ cdef void read_in_place(Forward *f, const cgru_kernels *k, cgru_call *call, void
     """`prepare` for such a call."""
     cdef int gate
     f.k, f.call, f.start, f.stop, f.single.call = k, call, 0, 1, call
-    call.rows, call.ld, call.pre = rows, 6 * call.up, 0
+    call.rows, call.ld, call.pre, call.seen = rows, 6 * call.up, 0, 0
     for gate in range(3):
         f.single.U[gate], f.single.V[gate] = w.U[gate], w.V[gate]
     for gate in range(4):
@@ -326,18 +360,19 @@ cdef void sequence(Forward *f, bint first, bint last) noexcept nogil:
     """
     cdef cgru_call *call = f.call
     cdef Py_ssize_t steps, t
+    cdef bint padded = is_padded(call)
     if is_single(call):
         steps = steps_of_single(call)
         if first:
             f.k.start(call, 0, 1)
-        if call.reverse and call.hh.data != NULL:  # with the first state
+        if call.reverse and padded:  # with the first state
             for t in range(steps, call.s):
                 f.k.pad(call, t, 0, 1)
         if call.pre:
             blocks_of_single(f, steps)
         else:
             f.k.single_forward(&f.single, 0, steps)
-        if not call.reverse and call.hh.data != NULL:
+        if not call.reverse and padded:
             for t in range(steps, call.s):
                 f.k.pad(call, t, 0, 1)
         if last and call.last.data:
@@ -397,7 +432,7 @@ cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) 
 
 
 def run(variant, dict p not None, dict arrays not None, tuple activations not None, order=None, running=None,
-        bint reverse=False):
+        bint reverse=False, bint padded=True):
     """Run the sequences X and fill what is there of the outputs; for the tests, the layer's passes call `execute`.
 
     Args:
@@ -408,9 +443,10 @@ def run(variant, dict p not None, dict arrays not None, tuple activations not No
         order: (m,) intp, the samples, longest first; None: every sample has every step.
         running: (s,) intp, how many of them have each step.
         reverse: whether the steps run from the last to the first.
+        padded: whether anything is written past the samples' lengths.
     """
     cdef cgru_call call = call_of(variant, cnp.PyArray_DIM(p["Vz"], 0), arrays, activations, order, running)
     cdef cgru_weights w
-    call.reverse = reverse
+    call.reverse, call.padded = reverse, padded
     weights(&w, p, variant.names)
     execute(&call, &w, kernels(arrays["X"].itemsize))

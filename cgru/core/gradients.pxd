@@ -1,11 +1,11 @@
 """Weight gradients, without the GIL: memory is handed in, the arrays are those of the call.
 
-The call of `execute` reads X, hp, r, dhh_, dz_, dr_, of reset_after and layer_norm dc, of layer_norm nU, nV, dU_, dV_,
-their shapes as in forward.pxd and backward.pxd, and adds to the arrays of `targets`, one for each parameter of the
-variant. With `call.linear` it reads X and dr_ and adds to Ur and br alone.
+The call of `execute` reads X, hp, r, dhh_, dz_, dr_, recurrent, of reset_after and layer_norm dc, of layer_norm nU, nV,
+dU_, dV_, their shapes as in forward.pxd and backward.pxd, and adds to the arrays of `targets`, one for each parameter
+of the variant. With `call.linear` it reads X and dr_ and adds to Ur and br alone.
 """
 
-from cgru.core.kernels cimport cgru_call, cgru_few_sums, cgru_gradients, cgru_kernels, cgru_outer, cgru_term
+from cgru.core.kernels cimport cgru_call, cgru_few_sums, cgru_gradients, cgru_kernels, cgru_outer, cgru_seen, cgru_term
 
 cdef enum:
     MOST_SHARES = 64
@@ -18,6 +18,7 @@ cdef struct Sums:
     const cgru_call *call
     const cgru_gradients *g
     cgru_term terms[MOST_TERMS]
+    cgru_seen seen[3]  # hp as the terms' gates saw it
     cgru_outer outer[MOST_SHARES]  # one for each share of the terms' columns
     cgru_few_sums few[FEW_PARTS]  # instead, where lanes are samples: one for each share of the samples
     int shares, threads

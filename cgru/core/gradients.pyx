@@ -8,7 +8,7 @@ cimport numpy as cnp
 from cgru.core.checks cimport rows
 from cgru.core.kernels cimport (
     CGRU_C, CGRU_GROUP, CGRU_HH, CGRU_R, CGRU_Z, call_of, cgru_array, cgru_call, cgru_gradients, cgru_kernels,
-    cgru_outer, cgru_term, in_pieces, kernels, targets,
+    cgru_outer, cgru_seen, cgru_term, in_pieces, kernels, mask_of, targets,
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.threads cimport available, share, worth
@@ -28,13 +28,22 @@ cdef int terms_of(const cgru_call *call) noexcept nogil:
 
 
 cdef cgru_term term(cgru_array d, void *U, void *V, void *b) noexcept nogil:
-    """dU += X^T d, dV += hp^T d, db += d, those of them that are there."""
-    return cgru_term(d, cgru_array(NULL, 0, 0, 1), U, V, b, False)
+    """dU += X^T d, dV += hp^T d, db += d, those of them that are there, hp as the first of the sights."""
+    return cgru_term(d, cgru_array(NULL, 0, 0, 1), U, V, b, 0)
+
+
+cdef int sights_of(const cgru_call *call) noexcept nogil:
+    """In how many ways the terms see hp: with a mask for each gate in three, else one that is not reset, and r * hp."""
+    return 3 if call.recurrent.data != NULL else 1 if call.after else 2
 
 
 cdef void lay_out(Sums *sums) noexcept nogil:
     """The terms of the call's variant."""
     cdef const cgru_call *call = sums.call
+    cdef bint masked = call.recurrent.data != NULL
+    cdef int gate
+    for gate in range(3):
+        sums.seen[gate] = cgru_seen(False, mask_of(call, gate, sums.k.size))
     cdef const cgru_gradients *g = sums.g
     cdef cgru_term *to = &sums.terms[0]
     if call.norm:
@@ -44,12 +53,15 @@ cdef void lay_out(Sums *sums) noexcept nogil:
     if call.linear:
         return
     to[CGRU_Z] = term(call.dz_, g.U[CGRU_Z], g.V[CGRU_Z], g.b[CGRU_Z])
+    to[CGRU_Z].seen = CGRU_Z if masked else 0
     if call.after:
         to[CGRU_HH] = term(call.dhh_, g.U[CGRU_HH], NULL, g.b[CGRU_HH])
         to[CGRU_C] = term(call.dc, NULL, g.V[CGRU_HH], g.b[CGRU_C])
+        to[CGRU_C].seen = CGRU_HH if masked else 0
     else:  # dVhh += (r * hp)^T dhh_
         to[CGRU_HH] = term(call.dhh_, g.U[CGRU_HH], g.V[CGRU_HH], g.b[CGRU_HH])
-        to[CGRU_HH].reset = True
+        to[CGRU_HH].seen = CGRU_HH if masked else 1
+        sums.seen[to[CGRU_HH].seen].reset = True
 
 
 cdef void lay_out_norm(Sums *sums) noexcept nogil:
@@ -65,6 +77,7 @@ cdef void lay_out_norm(Sums *sums) noexcept nogil:
     for gate in range(3):
         to[4 + gate] = term(shifted(call.dU_, column[gate], size), g.U[gate], NULL, NULL)
         to[7 + gate] = term(shifted(call.dV_, column[gate], size), NULL, g.V[gate], NULL)
+        to[7 + gate].seen = gate if call.recurrent.data != NULL else 0
         to[10 + gate] = term(d[gate], NULL, NULL, <char *>g.g[0] + column[gate] * size)
         to[10 + gate].factor = shifted(call.nU, column[gate], size)
         to[13 + gate] = term(d[CGRU_C if gate == CGRU_HH else gate], NULL, NULL, <char *>g.g[1] + column[gate] * size)
@@ -133,9 +146,14 @@ cdef int shares_of(const cgru_kernels *k, const cgru_call *call, int most) noexc
     return <int>min(terms_of(call) * k.panels(call.u), MOST_SHARES, threads)
 
 
+cdef Py_ssize_t operands_of(const cgru_call *call) noexcept nogil:
+    """Numbers of a row that are collected of X and hp."""
+    return call.e + sights_of(call) * call.u
+
+
 cdef Py_ssize_t gradients_room(const cgru_call *call, int shares) noexcept nogil:
     """Numbers that the rows collected take."""
-    return shares * (2 * call.u + call.e + terms_of(call) * call.up) * min(call.m * call.s, DEPTH)
+    return shares * (operands_of(call) + terms_of(call) * call.up) * min(call.m * call.s, DEPTH)
 
 
 cdef void prepare(Sums *sums, const cgru_kernels *k, const cgru_call *call, const cgru_gradients *g, int shares,
@@ -148,8 +166,8 @@ cdef void prepare(Sums *sums, const cgru_kernels *k, const cgru_call *call, cons
         prepare_few(sums, free)
         return
     for i in range(shares):
-        sums.outer[i] = cgru_outer(call, &sums.terms[0], i * parts // shares, (i + 1) * parts // shares, 0, depth,
-                                   False, free, free + (2 * call.u + call.e) * depth * k.size)
+        sums.outer[i] = cgru_outer(call, &sums.terms[0], &sums.seen[0], i * parts // shares, (i + 1) * parts // shares,
+                                   0, depth, False, free, free + operands_of(call) * depth * k.size)
         free += gradients_room(call, 1) * k.size
 
 

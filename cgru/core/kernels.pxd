@@ -37,10 +37,10 @@ cdef extern from "simd/cgru.h" nogil:
         int after, reverse
         double zoneout
         cgru_array h0, X, h, hp, hh, z, r, c, hh_, z_, r_, kept, last
-        cgru_array dA, dh_, dh, dhh_, dz_, dr_, dc, dX, nU, nV, iU, iV, dU_, dV_
+        cgru_array dA, dh_, dh, dhh_, dz_, dr_, dc, dX, nU, nV, iU, iV, dU_, dV_, recurrent
         void *rows
-        Py_ssize_t ld, up, ep, pre
-        int fresh, norm, linear, few
+        Py_ssize_t ld, up, ep, pre, seen
+        int padded, fresh, norm, linear, few
 
     ctypedef struct cgru_operand:
         const void *rows
@@ -53,7 +53,7 @@ cdef extern from "simd/cgru.h" nogil:
         Py_ssize_t row, column
 
     cdef enum:
-        CGRU_R, CGRU_Z, CGRU_HH, CGRU_C, CGRU_STEPS, CGRU_GROUP
+        CGRU_R, CGRU_Z, CGRU_HH, CGRU_C, CGRU_STEPS, CGRU_GROUP, CGRU_SEEN
 
     ctypedef struct cgru_weights:
         cgru_matrix U[3]
@@ -81,7 +81,8 @@ cdef extern from "simd/cgru.h" nogil:
         cgru_epilogue *epilogue
         const cgru_call *call
         cgru_array out
-        Py_ssize_t columns
+        Py_ssize_t columns, column
+        cgru_array mask
 
     ctypedef struct cgru_gradients:
         void *U[3]
@@ -89,16 +90,21 @@ cdef extern from "simd/cgru.h" nogil:
         void *b[4]
         void *g[2]
 
+    ctypedef struct cgru_seen:
+        int reset
+        cgru_array mask
+
     ctypedef struct cgru_term:
         cgru_array d, factor
         void *U
         void *V
         void *b
-        int reset
+        int seen
 
     ctypedef struct cgru_outer:
         const cgru_call *call
         const cgru_term *terms
+        const cgru_seen *seen
         Py_ssize_t first, last, count, depth
         int fresh
         void *operands
@@ -162,6 +168,7 @@ cdef extern from "simd/cgru.h" nogil:
         void (*product)(const cgru_product *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*start)(const cgru_call *, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*load)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*see)(const cgru_call *, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*finish)(const cgru_call *, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*pad)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*pad_backward)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
@@ -227,6 +234,8 @@ cdef cgru_call call_of(variant, Py_ssize_t u, dict arrays, tuple activations, or
 # Where an array stands among those of cgru_call, from h0 on; and a parameter in cgru_weights and cgru_gradients.
 cdef int array_place(str name) except -1
 cdef int parameter_place(str name) except -1
+# The mask of a gate, CGRU_R, CGRU_Z or CGRU_HH, among call.recurrent; no array where there is none.
+cdef cgru_array mask_of(const cgru_call *call, int gate, int size) noexcept nogil
 cdef cgru_array view(cnp.ndarray source) noexcept
 cdef cgru_matrix matrix(cnp.ndarray W) noexcept
 # Whether lanes should be samples in a call, and `n` of its samples, rounded up to whole vectors if they are.

@@ -39,7 +39,7 @@ cdef double PIECE = 4e9  # operations of a piece: some tens of milliseconds
 # The arrays of a cgru_call, from h0 on, and the parameters in cgru_weights and cgru_gradients, as they stand there.
 cdef dict ARRAYS = {name: place for place, name in enumerate((
     "h0", "X", "h", "hp", "hh", "z", "r", "c", "hh_", "z_", "r_", "kept", "last",
-    "dA", "dh_", "dh", "dhh_", "dz_", "dr_", "dc", "dX", "nU", "nV", "iU", "iV", "dU_", "dV_",
+    "dA", "dh_", "dh", "dhh_", "dz_", "dr_", "dc", "dX", "nU", "nV", "iU", "iV", "dU_", "dV_", "recurrent",
 ))}
 cdef dict PARAMETERS = {name: place for place, name in enumerate((
     "Ur", "Uz", "Uhh", "Vr", "Vz", "Vhh", "br", "bz", "bhh", "chh", "gU", "gV",
@@ -113,7 +113,7 @@ cdef cgru_call new_call(Py_ssize_t m, Py_ssize_t s, Py_ssize_t e, Py_ssize_t u, 
     memset(&call, 0, sizeof(call))
     call.m, call.s, call.e, call.u = m, s, e, u
     call.up, call.ep = (u + lanes - 1) // lanes * lanes, (e + lanes - 1) // lanes * lanes
-    call.after, call.norm = variant.reset_after, variant.layer_norm
+    call.after, call.norm, call.padded = variant.reset_after, variant.layer_norm, True
     if activations is not None:
         call.activate, call.activate_update, call.activate_reset = (
             _activation(activations[0]), _activation(activations[1]), _activation(activations[2])
@@ -155,6 +155,13 @@ cdef cgru_call call_of(variant, Py_ssize_t u, dict arrays, tuple activations, or
             (&call.h0)[<Py_ssize_t>PyLong_AsLong(<object>place)] = view(array)
     call.few = samples_in_lanes(k, &call) and (_lanes == 1 or call.r.sample == 1)
     return call
+
+
+cdef cgru_array mask_of(const cgru_call *call, int gate, int size) noexcept nogil:
+    cdef const cgru_array *all = &call.recurrent
+    if all.data == NULL:
+        return all[0]
+    return cgru_array(<char *>all.data + (2 - gate) * all.step * size, all.sample, 0, 1)
 
 
 cdef cgru_array view(cnp.ndarray source) noexcept:
@@ -258,13 +265,13 @@ cdef bint hoists(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
     """
     cdef double row = 3.0 * call.u * k.size  # bytes of U for each element, and of what comes out for each sample
     cdef double multiply = call.m * call.e * row / (2 * k.lanes * k.size)
-    if call.norm or call.few or (call.e + call.u) * row < L1:
+    if call.norm or call.few or call.recurrent.data != NULL or (call.e + call.u) * row < L1:
         return False
     return call.e * row / READ > multiply + 2 * call.m * row / READ
 
 
 cdef bint is_single(const cgru_call *call) noexcept nogil:
-    return call.m == 1 and not call.norm
+    return call.m == 1 and not call.norm and call.recurrent.data == NULL
 
 
 cdef Py_ssize_t steps_of_row(const cgru_call *call, Py_ssize_t row, Py_ssize_t first) noexcept nogil:
@@ -276,7 +283,7 @@ cdef Py_ssize_t steps_of_row(const cgru_call *call, Py_ssize_t row, Py_ssize_t f
 
 cdef bint may_be_few(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
     """Whether lanes may be samples, however many there are and of whatever lengths."""
-    return not call.norm and (call.u <= 3 * k.lanes or _lanes == 1)
+    return not call.norm and call.recurrent.data == NULL and (call.u <= 3 * k.lanes or _lanes == 1)
 
 
 cdef bint samples_in_lanes(const cgru_kernels *k, const cgru_call *call) noexcept nogil:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from helpers import compiled, random_batch, random_parameters
 
+from cgru import reference
 from cgru.activations import code_of, sigmoid, tanh
 from cgru.core import backward, forward, gradients, kernels
 from cgru.variant import RESET_BEFORE, VARIANTS
@@ -43,6 +44,23 @@ def test_a_call_in_pieces_gives_the_bits_of_a_whole_one(pieces, variant, reverse
         for due, *others in zip(*results, strict=True):
             for other, (name, value) in itertools.product(others, due.items()):
                 np.testing.assert_array_equal(other[name], value, f"{m}, {e}, {ragged}, {zoneout}, {name}")
+
+
+@pytest.mark.parametrize("reverse", [False, True], ids=["onward", "reverse"])
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=str)
+def test_without_padding_nothing_is_written_there(level, variant, reverse):
+    for m, s, e, u in ((1, 9, 5, 7), (17, 9, 5, 7), (3, 41, 300, 17)):
+        p = random_parameters(variant, e, u)
+        X, lengths, h0 = random_batch(m, s, e, u, True)
+        dA = np.random.default_rng(4).standard_normal((m, s, u))
+        real = reference.mask(lengths, s)[:, :, 0]
+        due, got = (compiled(variant, p, X, h0, lengths, dA, reverse=reverse, padded=each) for each in (True, False))
+        for which in range(3):
+            for name, value in got[which].items():
+                same = slice(None) if value.ndim == 2 else real
+                np.testing.assert_array_equal(value[same], due[which][name][same], name)
+                if value.ndim == 3 and name not in ("h", "hp"):
+                    assert np.isnan(value[~real]).all(), name
 
 
 def test_rows_are_those_of_the_samples_that_run():

@@ -64,6 +64,7 @@ const cgru_kernels TABLE_OF(LEVEL, T) = {
     .product = product,
     .start = start,
     .load = load_x,
+    .see = see,
     .finish = finish,
     .pad = pad,
     .pad_backward = pad_backward,

@@ -23,6 +23,18 @@ static void load_x(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t
         memcpy(ROW(call, row) + call->up, AT(call->X, SAMPLE(call, row), t), call->e * sizeof(T));
 }
 
+/* hp as r, z and hh see it */
+static void see(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
+    for (ptrdiff_t row = row0; row < row0 + rows; row++) {
+        T *h = ROW(call, row), *seen = h + call->seen;
+        for (int gate = CGRU_R; gate <= CGRU_HH; gate++, seen += call->up)
+            for (ptrdiff_t c = 0; c < call->u; c += LANES) {
+                const place at = place_of(call, SAMPLE(call, row), 2 - gate, c);
+                store(seen + c, load(h + c) * get(call->recurrent, at));
+            }
+    }
+}
+
 /* last = h */
 static void finish(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
     for (ptrdiff_t row = row0; row < row0 + rows; row++)
@@ -33,11 +45,13 @@ INLINE void blank(cgru_array array, ptrdiff_t i, ptrdiff_t t, ptrdiff_t n) {
     if (array.data) memset(AT(array, i, t), 0, n * sizeof(T));
 }
 
-/* Past a sample's length h repeats the last state (in reverse the first) and the other caches are zero. */
+/* Past a sample's length h repeats the last state (in reverse the first, which is hp of its last step) and the other caches
+ * are zero. */
 static void pad(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         const ptrdiff_t i = SAMPLE(call, row), u = call->u;
         if (call->h.data) memcpy(AT(call->h, i, t), ROW(call, row), u * sizeof(T));
+        if (!call->padded) continue;
         blank(call->hh, i, t, u), blank(call->hh_, i, t, u);
         blank(call->z, i, t, u), blank(call->z_, i, t, u);
         blank(call->r, i, t, u), blank(call->r_, i, t, u), blank(call->c, i, t, u);
@@ -64,12 +78,12 @@ static void gates(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrd
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         const ptrdiff_t i = SAMPLE(call, row);
         T *h = ROW(call, row), *rh = h + call->up + call->ep, *z = rh + call->up;
-        const T *input = input_of(call, h, t);
+        const T *input = input_of(call, h, t), *seen = call->seen ? h + call->seen + CGRU_HH * call->up : h;
         for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES) {
-            const ptrdiff_t c = v * LANES, of_z = c - call->up;
+            const ptrdiff_t c = product->column + v * LANES, of_z = c - call->up;
             const vec sum = input ? load(tile) + load(input + c) : load(tile);
             if (of_z < 0)
-                store(rh + c, reset_gate(call, place_of(call, i, t, c), sum, load(h + c)));
+                store(rh + c, reset_gate(call, place_of(call, i, t, c), sum, load(seen + c)));
             else
                 store(z + of_z, update_gate(call, place_of(call, i, t, of_z), sum));
         }
@@ -130,6 +144,11 @@ static void gates_backward(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, p
         gates_backward_(0, call, t, row0, rows);
 }
 
+/* The vector of a tile at c, masked. */
+INLINE vec masked(const cgru_product *product, ptrdiff_t i, ptrdiff_t c, const T *tile) {
+    return product->mask.data ? load(tile) * get(product->mask, place_of(product->call, i, 0, c)) : load(tile);
+}
+
 static void reset_backward(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows, ptrdiff_t vector0,
                            ptrdiff_t vectors, const void *tile_) {
     const cgru_call *call = product->call;
@@ -138,7 +157,7 @@ static void reset_backward(const cgru_product *product, ptrdiff_t t, ptrdiff_t r
         const ptrdiff_t i = SAMPLE(call, row);
         T *dh = ROW(call, row), *dr_ = dh + 3 * call->up;
         for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES)
-            reset_gradient(call, place_of(call, i, t, v * LANES), load(tile), dh, dr_);
+            reset_gradient(call, place_of(call, i, t, v * LANES), masked(product, i, v * LANES, tile), dh, dr_);
     }
 }
 
@@ -147,9 +166,10 @@ static void state_backward(const cgru_product *product, ptrdiff_t t, ptrdiff_t r
     const cgru_call *call = product->call;
     const T *tile = tile_;
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
+        const ptrdiff_t i = SAMPLE(call, row);
         T *dh = ROW(call, row);
         for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES)
-            state_gradient(call, place_of(call, SAMPLE(call, row), t, v * LANES), load(tile), dh);
+            state_gradient(call, place_of(call, i, t, v * LANES), masked(product, i, v * LANES, tile), dh);
     }
 }
 

@@ -41,6 +41,7 @@ typedef struct {
     /* With `norm`, (m, s, 3 u), columns of z, r and hh: the products, normalised, of X and of hp, and dL/d(what they were
      * before); (m, s, 1): the factors 1 / sqrt(variance + eps). */
     cgru_array nU, nV, iU, iV, dU_, dV_;
+    cgru_array recurrent; /* (m, 3, u) what hp is multiplied by in the products of hh, z and r, at all steps */
 
     /* (m, ld) the work of each row, side by side, each part padded to whole vectors:
      * forward h | x | r * h | z, backward dh | dhh_ | dz_ | dr_ | dc; of a single sample see single.h, with `norm` norm.h.
@@ -50,6 +51,8 @@ typedef struct {
     ptrdiff_t up, ep; /* u and e, padded */
     ptrdiff_t pre; /* where in a row the x U + b of CGRU_STEPS steps stand, each r | z | hh, that of step t at t modulo
                       CGRU_STEPS; 0: x is an operand of each step's products */
+    ptrdiff_t seen; /* with `recurrent`: where in a row hp stands as r, z and hh see it; 0: all see hp itself */
+    int padded;       /* whether the caches are written past a sample's length */
     int fresh;        /* backward and gradients: the first step to run had no h0, its hp is zero */
     int norm;         /* with `after`: the products are normalised; a step is then that of norm.h, for any m */
     int linear;       /* gradients: that of one product, whose only gradient is dr_, for Ur and br */
@@ -116,6 +119,8 @@ typedef struct cgru_product {
     const cgru_call *call;
     cgru_array out; /* of the epilogue `put`: rows `sample` apart, `columns` wide */
     ptrdiff_t columns;
+    ptrdiff_t column; /* of the epilogue `gates`: where the first column stands among those of r and z */
+    cgru_array mask;  /* of `reset_backward` and `state_backward`, (m, 1, u): multiplies what comes out, where it has data */
 } cgru_product;
 
 /* The gradients of the parameters, C-contiguous, in the places of cgru_weights. */
@@ -126,12 +131,21 @@ typedef struct {
 enum { CGRU_STEPS = 32 }; /* whose inputs are multiplied at once where x is no operand of a step */
 enum { CGRU_GROUP = 16 }; /* rows collected together, so that each panel gets whole cache lines */
 
+/* The previous state as a gate's product has seen it: hp, with `reset` times r, and times `mask` (m, 1, u) if that has
+ * data. */
+typedef struct {
+    int reset;
+    cgru_array mask;
+} cgru_seen;
+
+enum { CGRU_SEEN = 3 };
+
 /* One term of the gradients: rows d (u), times those of `factor` where that has data. Their outer products with X and
- * with hp, or with `reset` r * hp, are added to U and V, and their sum to b; NULL where there is none. */
+ * with hp, seen in one of up to CGRU_SEEN ways, are added to U and V, and their sum to b; NULL where there is none. */
 typedef struct {
     cgru_array d, factor;
     void *U, *V, *b;
-    int reset;
+    int seen;
 } cgru_term;
 
 /* Weight gradients, sums of outer products of rows: rows are collected into packed panels, `depth` at a time, and then
@@ -140,10 +154,11 @@ typedef struct {
 typedef struct {
     const cgru_call *call; /* X, hp and r in */
     const cgru_term *terms;
+    const cgru_seen *seen; /* those ways */
     ptrdiff_t first, last;
     ptrdiff_t count, depth; /* rows collected; room for so many */
     int fresh;              /* they have no previous state, so there is nothing for V in them */
-    void *operands;         /* (2 u + e) x depth: panels of r * hp, hp and X */
+    void *operands;         /* (e + ways u) x depth: panels of X, and of hp for each way */
     void *rows;             /* terms x up x depth: panels of d */
 } cgru_outer;
 
@@ -202,6 +217,7 @@ typedef struct {
 
     void (*start)(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows);
     void (*load)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
+    void (*see)(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows);
     void (*finish)(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows);
     void (*pad)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
     void (*pad_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);

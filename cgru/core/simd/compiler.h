@@ -31,7 +31,7 @@
 #if X86
 #define KEEP(x) __asm__("" : "+v"(x))
 #else
-#define KEEP(x)
+#define KEEP(x) ((void)(x))
 #endif
 
 #endif

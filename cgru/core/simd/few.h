@@ -242,7 +242,7 @@ typedef struct { ptrdiff_t from, to; } stretch;
 
 INLINE stretch operands_of(const cgru_call *call, const cgru_term *term) {
     const ptrdiff_t u = call->u, one = u + 1, x = one + call->e;
-    return (stretch){term->V && !term->reset ? 0 : u, term->reset ? x + u : term->U ? x : one};
+    return (stretch){term->V && !term->seen ? 0 : u, term->seen ? x + u : term->U ? x : one};
 }
 
 /* Vectors of the sums of all terms, and of what is collected of a pair; and how many pairs are multiplied together. */

@@ -2,10 +2,10 @@
  * up to three vectors of a term side by side, and multiplied by the tile product with the rows as its inner
  * dimension. */
 
-/* Writes rows a (times b, unless NULL), `rows` pointers to n numbers, as rows k... of panels of ROWS columns; the last
- * panel has the rest. */
-INLINE void collect_operand(T *panels, ptrdiff_t depth, ptrdiff_t k, T *const *a, T *const *b, ptrdiff_t rows,
-                                  ptrdiff_t n) {
+/* Writes rows a (times b, and times c, unless NULL), `rows` pointers to n numbers, as rows k... of panels of ROWS columns;
+ * the last panel has the rest. */
+INLINE void collect_operand(T *panels, ptrdiff_t depth, ptrdiff_t k, T *const *a, T *const *b, T *const *c,
+                            ptrdiff_t rows, ptrdiff_t n) {
     ptrdiff_t i = 0;
     for (; i + ROWS <= n; i += ROWS)
         for (ptrdiff_t row = 0; row < rows; row++) {
@@ -13,11 +13,13 @@ INLINE void collect_operand(T *panels, ptrdiff_t depth, ptrdiff_t k, T *const *a
             memcpy(x, a[row] + i, sizeof x);
             if (b)
                 for (ptrdiff_t j = 0; j < ROWS; j++) x[j] *= b[row][i + j];
+            if (c)
+                for (ptrdiff_t j = 0; j < ROWS; j++) x[j] *= c[row][i + j];
             memcpy(panels + i * depth + (k + row) * ROWS, x, sizeof x);
         }
     for (ptrdiff_t row = 0; row < rows; row++)
         for (ptrdiff_t j = i; j < n; j++)
-            panels[i * depth + (k + row) * (n - i) + j - i] = b ? a[row][j] * b[row][j] : a[row][j];
+            panels[i * depth + (k + row) * (n - i) + j - i] = a[row][j] * (b ? b[row][j] : 1) * (c ? c[row][j] : 1);
 }
 
 /* Writes rows of term i into those of its panels that are among the parts to do. */
@@ -47,10 +49,10 @@ static void collect(cgru_outer *outer, const ptrdiff_t *t, const ptrdiff_t *row,
     const ptrdiff_t u = call->u, depth = outer->depth, k = outer->count;
     const split panels = panels_for(VECTORS_OF(u));
     const ptrdiff_t from = outer->first / panels.parts, to = (outer->last + panels.parts - 1) / panels.parts;
-    T *rhp = outer->operands, *hp = rhp + u * depth, *X = hp + u * depth;
-    T *of_X[CGRU_GROUP], *of_hp[CGRU_GROUP], *of_r[CGRU_GROUP];
+    T *X = outer->operands, *hp = X + call->e * depth;
+    T *of_X[CGRU_GROUP], *of_hp[CGRU_GROUP], *of_r[CGRU_GROUP], *of_mask[CGRU_GROUP];
     ptrdiff_t sample[CGRU_GROUP];
-    int of_input = 0, of_state = 0, of_reset = 0;
+    int of_input = 0, of_state[CGRU_SEEN] = {0};
     for (ptrdiff_t n = 0; n < rows; n++) {
         const ptrdiff_t i = sample[n] = SAMPLE(call, row[n]);
         of_X[n] = AT(call->X, i, t[n]);
@@ -59,12 +61,15 @@ static void collect(cgru_outer *outer, const ptrdiff_t *t, const ptrdiff_t *row,
     }
     for (ptrdiff_t i = from; i < to; i++) {
         const cgru_term *term = &outer->terms[i];
-        const int of_V = term->V && !outer->fresh;
-        of_input |= term->U != NULL, of_state |= of_V && !term->reset, of_reset |= of_V && term->reset;
+        of_input |= term->U != NULL, of_state[term->seen] |= term->V && !outer->fresh;
     }
-    if (of_reset) collect_operand(rhp, depth, k, of_hp, of_r, rows, u);
-    if (of_state) collect_operand(hp, depth, k, of_hp, NULL, rows, u);
-    if (of_input) collect_operand(X, depth, k, of_X, NULL, rows, call->e);
+    if (of_input) collect_operand(X, depth, k, of_X, NULL, NULL, rows, call->e);
+    for (int way = 0; way < CGRU_SEEN; way++, hp += u * depth) {
+        const cgru_seen *seen = &outer->seen[way];
+        if (!of_state[way]) continue;
+        for (ptrdiff_t n = 0; n < rows && seen->mask.data; n++) of_mask[n] = AT(seen->mask, sample[n], 0);
+        collect_operand(hp, depth, k, of_hp, seen->reset ? of_r : NULL, seen->mask.data ? of_mask : NULL, rows, u);
+    }
     for (ptrdiff_t i = from; i < to; i++) collect_term(outer, i, panels, t, sample, rows);
     outer->count += rows;
 }
@@ -94,14 +99,14 @@ static void multiply(cgru_outer *outer) {
     const ptrdiff_t u = outer->call->u, depth = outer->depth, vectors = VECTORS_OF(u);
     const split panels = panels_for(vectors);
     const ptrdiff_t from = outer->first / panels.parts, to = (outer->last + panels.parts - 1) / panels.parts;
-    const T *rhp = outer->operands, *hp = rhp + u * depth, *X = hp + u * depth;
+    const T *X = outer->operands, *hp = X + outer->call->e * depth;
     if (!outer->count) return;
     for (ptrdiff_t i = from; i < to; i++) {
         const cgru_term *term = &outer->terms[i];
         PARTS(panels, p, first, width) {
             if (i * panels.parts + p < outer->first || i * panels.parts + p >= outer->last) continue;
             const T *d = (const T *)outer->rows + (i * vectors + first) * depth * LANES;
-            if (term->V && !outer->fresh) accumulate(term->V, u, term->reset ? rhp : hp, d, first, width, outer);
+            if (term->V && !outer->fresh) accumulate(term->V, u, hp + term->seen * u * depth, d, first, width, outer);
             if (term->U) accumulate(term->U, outer->call->e, X, d, first, width, outer);
             for (ptrdiff_t v = 0; term->b && v < width; v++) {
                 ptrdiff_t c = (first + v) * LANES, n = min(u - c, LANES);

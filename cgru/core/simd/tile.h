@@ -120,23 +120,25 @@ static void pack(const cgru_product *product, void *weights, ptrdiff_t k0, ptrdi
                        ptrdiff_t k, ptrdiff_t n) {
     const ptrdiff_t K = depth_of(product);
     const split panels = panels_for(product->vectors);
-    PARTS(panels, p, first, vectors) {
-        for (ptrdiff_t v = first; v < first + vectors; v++) {
-            ptrdiff_t j0 = (v - vector0) * LANES;
-            if (j0 < 0 || j0 >= n) continue;
-            ptrdiff_t left = n - j0 < LANES ? n - j0 : LANES;
-            T *to = (T *)weights + (first * K + k0 * vectors + v - first) * LANES;
-            const T *from = (const T *)W.data + j0 * W.column;
-            for (ptrdiff_t i = 0; i < k; i++, to += vectors * LANES, from += W.row) {
-                if (W.column == 1) {
-                    store(to, load_n(from, left));
-                } else {
-                    for (ptrdiff_t j = 0; j < left; j++) to[j] = from[j * W.column];
-                    for (ptrdiff_t j = left; j < LANES; j++) to[j] = 0;
+    const ptrdiff_t block = W.column == 1 ? 8 : k; /* rows, where they lie one after another: what is read is then in order */
+    for (ptrdiff_t i0 = 0; i0 < k; i0 += block)
+        PARTS(panels, p, first, vectors) {
+            for (ptrdiff_t v = first; v < first + vectors; v++) {
+                const ptrdiff_t j0 = (v - vector0) * LANES;
+                if (j0 < 0 || j0 >= n) continue;
+                const ptrdiff_t left = min(n - j0, LANES);
+                T *to = (T *)weights + (first * K + (k0 + i0) * vectors + v - first) * LANES;
+                const T *from = (const T *)W.data + i0 * W.row + j0 * W.column;
+                for (ptrdiff_t i = i0; i < min(k, i0 + block); i++, to += vectors * LANES, from += W.row) {
+                    if (W.column == 1) {
+                        store(to, load_n(from, left));
+                    } else {
+                        for (ptrdiff_t j = 0; j < left; j++) to[j] = from[j * W.column];
+                        for (ptrdiff_t j = left; j < LANES; j++) to[j] = 0;
+                    }
                 }
             }
         }
-    }
 }
 
 static void product(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {

@@ -27,7 +27,7 @@ cdef int make_recurrent(Stage *stage, list layers, str merge, bint steps_out) ex
         part = &stage.part[i]
         variant, u = layer.variant, layer.d["u"]
         part.call = new_call(1, 1, stage.n, u, stage.k.size, variant, layer.codes())
-        part.call.reverse = layer.reverse
+        part.call.reverse, part.call.padded = layer.reverse, False
         for name in ("hh", "z", "r", *variant.caches, "dhh_", "dz_", "dr_", *variant.gradients):
             part.width[array_place(name)] = variant.width(name, u)
         if layer.training:
