@@ -126,4 +126,4 @@ def _own(layer: Layer) -> bool:
 
 def _own_cell(cell: GRU) -> bool:
     own = type(cell) is GRU and METHODS[GRU].isdisjoint(vars(cell)) and cell.codes() is not None
-    return own and cell.masks is None and not cell.recurrent_dropout
+    return own and cell.masks is None

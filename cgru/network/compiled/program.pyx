@@ -115,7 +115,8 @@ cdef class Program:
             if kind is GRU or kind is Bidirectional:
                 for cell in layer.cells:
                     parameters(cell.p, n, cell.d["u"], self.net.dtype, cell.variant, "A")
-                    self._draws(cell, cell.training and (cell.dropout or cell.zoneout), cell.zoneout)
+                    drops = cell.dropout or cell.recurrent_dropout or cell.zoneout
+                    self._draws(cell, cell.training and drops, cell.zoneout)
                 make_recurrent(stage, list(layer.cells), getattr(layer, "merge", None), bool(layer.sequences))
             elif kind is Dense:
                 W, _ = layer.weights()

@@ -32,7 +32,8 @@ cdef int make_recurrent(Stage *stage, list layers, str merge, bint steps_out) ex
             part.width[array_place(name)] = variant.width(name, u)
         if layer.training:
             part.dropout, part.zoneout = layer.dropout, layer.zoneout
-            if part.dropout or part.zoneout:
+            part.recurrent_dropout = layer.recurrent_dropout
+            if part.dropout or part.recurrent_dropout or part.zoneout:
                 part.random = generator(layer.np_rng)
         else:
             part.call.zoneout = layer.zoneout
@@ -58,6 +59,8 @@ cdef void lay_recurrent(Stage *stage, Arena *arena, Size size, bint carries) noe
             part.last = take(arena, size.m * u, bytes)
         if part.dropout:
             part.mask, part.masked = take(arena, size.m * e, bytes), take(arena, size.back * e, bytes)
+        if part.recurrent_dropout:
+            part.recurrent = take(arena, 3 * size.m * u, bytes)
         if part.zoneout:
             part.kept = take(arena, size.back * u, bytes)
         for place in range(PLACES):
@@ -78,9 +81,11 @@ cdef Py_ssize_t recurrent_scratch(const Stage *stage, Py_ssize_t m, Py_ssize_t s
     cdef Py_ssize_t most = 0
     cdef cgru_call call
     cdef int i, few
-    for i in range(stage.parts):
-        call = stage.part[i].call
+    for i in range(2 * stage.parts):  # with the masks that only training has, and without
+        call = stage.part[i // 2].call
         call.m, call.s = m, s
+        if i % 2 and stage.part[i // 2].recurrent_dropout:
+            call.recurrent.data = &call
         for few in range(2 if may_be_few(stage.k, &call) else 1):  # a ragged batch may be what another is not
             call.few = few
             most = max(most, forward.room(stage.k, &call))
@@ -132,6 +137,8 @@ cdef int _forward(Stage *stage, int i, const Piece *piece) except -1 nogil:
     cdef int size = stage.k.size
     call[0] = part.call
     call.m, call.s, call.running = m, piece.s, piece.running
+    if part.recurrent_dropout and piece.training:
+        call.recurrent = cgru_array(part.recurrent, u, m * u, 1)
     call.few = samples_in_lanes(stage.k, call)
     call.X = stage.X if call.few else in_rows(stage, piece)
     part.every = laid(part.states, part.columns, m, call.few)
@@ -193,11 +200,17 @@ cdef void _draw_masks(Stage *stage, Recurrent *part, const Piece *piece) noexcep
     """The masks of a run, in the order of cgru/core/masks.py, whatever the order of the rows."""
     cdef Py_ssize_t slot, row, t, m = piece.m, e = stage.n, u = part.call.u
     cdef int size = stage.k.size
-    cdef double kept = kept_by(part.dropout, size)
+    cdef int gate
     for slot in range(piece.slots if part.dropout else 0):
         row = piece.row[slot]
         if row < m:
-            draw(part.random, part.dropout, 0, kept, <char *>part.mask + row * e * size, e, size)
+            draw(part.random, part.dropout, 0, kept_by(part.dropout, size), <char *>part.mask + row * e * size, e, size)
+    for gate in range(3 if part.recurrent_dropout else 0):
+        for slot in range(piece.slots):
+            row = piece.row[slot]
+            if row < m:
+                draw(part.random, part.recurrent_dropout, 0, kept_by(part.recurrent_dropout, size),
+                     <char *>part.recurrent + (gate * m + row) * u * size, u, size)
     for slot in range(piece.slots if part.zoneout else 0):
         row = piece.row[slot]
         for t in range(piece.s if row < m else 0):

@@ -40,10 +40,11 @@ cdef struct Recurrent:
     cgru_array every  # these, of this piece
     Py_ssize_t columns, column  # columns in all, and the first of its own
     void *last  # (m, u), where outputs are merged
-    double dropout, zoneout
+    double dropout, recurrent_dropout, zoneout
     bitgen_t *random
     void *mask  # (m, e)
     void *masked  # (s, m, e) X times it
+    void *recurrent  # (3, m, u) of the gates hh, z, r
     void *kept  # (s, m, u)
     void *start  # (m, u) the states before the first step
     void *carried  # (slots, u) the states after the last one; NULL: each piece begins anew

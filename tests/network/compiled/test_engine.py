@@ -86,6 +86,14 @@ CHAINS = {
         states(4, dropout=0.3), cgru.Dropout(0.4), cgru.GRU(5, zoneout=0.2), cgru.Dropout(0.2),
         cgru.Dense(3, "softmax"),
     ],
+    "recurrent dropout": lambda: [
+        states(4, recurrent_dropout=0.4, zoneout=0.1),
+        cgru.GRU(17, recurrent_dropout=0.2, dropout=0.3, reset_after=True), cgru.Dense(3, "softmax"),
+    ],
+    "both drop what was": lambda: [
+        both(states(4, recurrent_dropout=0.3, layer_norm=True)), both(cgru.GRU(3, recurrent_dropout=0.2)),
+        cgru.Dense(3, "softmax"),
+    ],
     "both drop": lambda: [both(states(4, dropout=0.3, zoneout=0.2)), cgru.GRU(3), cgru.Dense(3, "softmax")],
     "not now": lambda: [states(4, dropout=0.3, zoneout=0.4), cgru.GRU(3), cgru.Dense(3, "softmax")],
     "other activations": lambda: [
@@ -174,7 +182,8 @@ def test_every_optimizer(monkeypatch, optimizer, dtype):
 @pytest.mark.parametrize("every", [False, True])
 def test_truncated(monkeypatch, truncate, lengths, every):
     def make():
-        return [states(4, dropout=0.2), cgru.Dropout(0.1), states(3) if every else cgru.GRU(3, zoneout=0.3),
+        return [states(4, dropout=0.2), cgru.Dropout(0.1),
+                states(3) if every else cgru.GRU(3, zoneout=0.3, recurrent_dropout=0.2),
                 cgru.Dense(3, "softmax")]  # fmt: skip
 
     y = STEP_CLASSES if every else CLASSES
