@@ -91,6 +91,7 @@ const cgru_kernels TABLE_OF(LEVEL, T) = {
     .few_linear_sums = few_linear_sums,
     .descend = descend,
     .adapt = adapt,
+    .squares = squares,
     .few_forward = few_forward,
     .few_backward = few_backward,
     .few_sum = few_sum,

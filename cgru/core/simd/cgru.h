@@ -250,6 +250,7 @@ typedef struct {
                             void *db);
     void (*descend)(const cgru_step *step, ptrdiff_t n);
     void (*adapt)(const cgru_step *step, ptrdiff_t n);
+    double (*squares)(const void *g, ptrdiff_t n, double unit);
 
     /* All steps of some rows; whether these are the `first` ones of the sequence to run, and the `last`. */
     void (*few_forward)(const cgru_few *few, ptrdiff_t row, ptrdiff_t rows, int first, int last);

@@ -50,3 +50,18 @@ static void adapt(const cgru_step *step, ptrdiff_t n) {
         FRESH(2, square);
     }
 }
+
+/* The sum of (g / unit)^2: in lanes for a while, then in double. */
+static double squares(const void *g, ptrdiff_t n, double unit) {
+    const T inverse = (T)(1 / unit);
+    double sum = 0;
+    for (ptrdiff_t first = 0; first < n; first += 64 * LANES) {
+        vec part = ZERO;
+        for (ptrdiff_t j = first; j < min(n, first + 64 * LANES); j += LANES) {
+            const vec x = load_n((const T *)g + j, min(n - j, LANES)) * inverse;
+            part += x * x;
+        }
+        sum += total(part);
+    }
+    return sum;
+}

@@ -19,5 +19,4 @@ cdef void move(cgru_array source, Py_ssize_t i, Py_ssize_t t, cgru_array to, Py_
                Py_ssize_t n, int size) noexcept nogil
 cdef void add(void *to, const void *a, Py_ssize_t n, int size) noexcept nogil
 cdef double largest(const void *a, Py_ssize_t n, int size) noexcept nogil
-cdef double squares(const void *a, Py_ssize_t n, double unit, int size) noexcept nogil
 cdef void scale(void *a, Py_ssize_t n, double factor, int size) noexcept nogil

@@ -116,22 +116,6 @@ cdef double largest(const void *a, Py_ssize_t n, int size) noexcept nogil:
     return _largest[float](<const float *>a, n) if size == 4 else _largest[double](<const double *>a, n)
 
 
-cdef double _squares(const floating *a, Py_ssize_t n, double unit) noexcept nogil:
-    cdef double[4] sums = [0, 0, 0, 0]
-    cdef Py_ssize_t j, c
-    for j in range(0, n - 3, 4):
-        for c in range(4):
-            sums[c] += (a[j + c] / unit) * (a[j + c] / unit)
-    for j in range(n // 4 * 4, n):
-        sums[0] += (a[j] / unit) * (a[j] / unit)
-    return (sums[0] + sums[1]) + (sums[2] + sums[3])
-
-
-cdef double squares(const void *a, Py_ssize_t n, double unit, int size) noexcept nogil:
-    """The sum of (a / unit)^2."""
-    return _squares[float](<const float *>a, n, unit) if size == 4 else _squares[double](<const double *>a, n, unit)
-
-
 cdef void scale(void *a, Py_ssize_t n, double factor, int size) noexcept nogil:
     """a *= factor"""
     cdef Py_ssize_t j

@@ -12,7 +12,7 @@ from libc.string cimport memset
 
 from cgru.core.kernels cimport kernels
 from cgru.layers.layer import MAX_NORM
-from cgru.network.compiled.numbers cimport largest, scale, squares
+from cgru.network.compiled.numbers cimport largest, scale
 from cgru.optimizers import SGD, Adam, is_matrix
 
 cnp.import_array()
@@ -135,10 +135,13 @@ cdef class Weights:
     cdef double _factor(self, Py_ssize_t start, Py_ssize_t numbers, double norm) noexcept nogil:
         """What brings the joint L2 norm of so many gradients down to `norm`; 1 where it is no larger, or not finite."""
         cdef char *g = self.g + start * self.k.size
-        cdef double most = largest(g, numbers, self.k.size), found
-        if not 0 < most < INFINITY:
-            return 1
-        found = sqrt(squares(g, numbers, most, self.k.size))  # of numbers up to 1: none overflows
+        cdef double most = 1, found = self.k.squares(g, numbers, 1)
+        if not LEAST < found < 1 / LEAST:  # squares may have vanished or overflown
+            most = largest(g, numbers, self.k.size)
+            if not 0 < most < INFINITY:
+                return 1
+            found = self.k.squares(g, numbers, most)
+        found = sqrt(found)
         return norm / most / found if found > norm / most else 1
 
     cdef void _clip(self, Py_ssize_t start, Py_ssize_t numbers, double norm) noexcept nogil:
@@ -178,3 +181,4 @@ cdef class Weights:
 
 
 cdef double MOST_NORM = MAX_NORM
+cdef double LEAST = 1e-20  # of a sum of squares that has its digits

@@ -177,6 +177,16 @@ def test_every_optimizer(monkeypatch, optimizer, dtype):
     check(monkeypatch, CHAINS["both twice"], X, CLASSES, optimizer=optimizer, dtype=dtype)
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e-12, 1.0, 1e12, 1e18])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_gradients_of_any_size_are_clipped(monkeypatch, scale, dtype):
+    def make():
+        return [cgru.GRU(5, clip_gradients=True), cgru.Dense(2, "identity")]
+
+    optimizer = cgru.SGD(0.1, clip_norm=1e-3 * min(scale, 1.0))
+    check(monkeypatch, make, X, scale * REALS, optimizer=optimizer, dtype=dtype, epochs=1)
+
+
 @pytest.mark.parametrize("truncate", [1, 2, 5, 7, 20])
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
 @pytest.mark.parametrize("every", [False, True])
