@@ -257,6 +257,10 @@ class Network:
     ) -> History:
         """Train on X (m, s, e), or tokens (m, s), and y; return the history of this fit. A second call goes on there.
 
+        An epoch is one compiled call without the GIL, or a loop of passes in Python where a layer, a callable, a mask or
+        an optimizer of your own stands in the network. Compiled, the network's parameters and optimizer state are shown
+        at the end of an epoch that has a callback, and when all is over.
+
         lengths: (m,) integers, the real steps of each sample; what stands past them is never looked at.
         y: for cross_entropy integers (m,) from 0 to k - 1, or class probabilities (m, k); for binary_cross_entropy
             0 and 1 (m,), or reals from 0 to 1 (m, k); for mean_squared_error reals (m, k). (m,) does where k is 1.
@@ -270,7 +274,7 @@ class Network:
             `scale` uses them whatever this says (set both to None to have them measured anew).
         shuffle: draw a new order of the samples for each epoch. The last, short batch is used.
         patience: stop after so many epochs without a lower validation loss; None never does.
-        callback: called with an `Epoch` at the end of each.
+        callback: called with an `Epoch` at the end of each; what it changes in the network counts from then on.
         truncate: for sequences too long to unroll, backpropagation through at most so many steps (None: all). With
             outputs at steps, each batch is trained on so many steps at a time: one update for each piece, by the mean
             loss over its own real steps; the states of the layers are carried from piece to piece, gradients are not
