@@ -111,7 +111,9 @@ class Fit:
                 if callback is not None:
                     engine.show()
                     callback(epoch)
-                    engine = engine if engine.stands() else self._engine()
+                    if not engine.stands():
+                        engine.leave()
+                        engine = self._engine()
                 if stale == patience:
                     break
         finally:

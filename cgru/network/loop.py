@@ -76,6 +76,9 @@ class Loop:
         """Whether it can go on after a callback, whatever that did: each step looks at the network anew."""
         return True
 
+    def leave(self) -> None:
+        """The network has all."""
+
     def _pieces(self, batch: Data) -> Iterator[tuple[Data, States | None, np.ndarray | None]]:
         """What gets an update each: the data, the states before it, and for which samples."""
         k = self.truncate

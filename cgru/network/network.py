@@ -258,8 +258,8 @@ class Network:
         """Train on X (m, s, e), or tokens (m, s), and y; return the history of this fit. A second call goes on there.
 
         An epoch is one compiled call without the GIL, or a loop of passes in Python where a layer, a callable, a mask
-        or an optimizer of your own stands in the network. The network's arrays and its optimizer's state then hold the
-        training at the end of an epoch that has a callback, and when all is over.
+        or an optimizer of your own stands in the network. The network's arrays hold the training at the end of an epoch
+        that has a callback, and when all is over, `optimizer_state` then alone.
 
         lengths: (m,) integers, the real steps of each sample; what stands past them is never looked at.
         y: for cross_entropy integers (m,) from 0 to k - 1, or class probabilities (m, k); for binary_cross_entropy

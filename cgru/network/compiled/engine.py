@@ -89,14 +89,19 @@ class Engine:
         """Put what was kept into the network."""
         if self.kept:
             self.program.weights.show(kept=True)
+            self.program.weights.show_state(kept=True)
 
     def show(self) -> None:
-        """Put the parameters and the optimizer's state, as they are now, into the network."""
+        """Put the parameters, as they are now, into the network."""
         self.program.weights.show()
 
     def stands(self) -> bool:
         """Whether it can go on after a callback that may have changed the network."""
         return self.settings == _settings(self.net) and not self.program.weights.changed()
+
+    def leave(self) -> None:
+        """Put the optimizer's state, as it is now, into the network, for who goes on in its place."""
+        self.program.weights.show_state()
 
 
 def _settings(net: Network) -> tuple[Any, ...]:

@@ -102,21 +102,23 @@ cdef class Weights:
         self.kept, self.fresh = self.now, True
 
     def show(self, bint kept=False):
-        """Put the parameters and the optimizer's state into the network: as they are now, or as they were `kept`."""
+        """Put the parameters into the network's arrays: as they are now, or as they were `kept`."""
+        cdef int buffer = self.kept if kept else self.now
+        shown = self.net.parameters()
+        for key, own in zip(self.keys, self.arrays, strict=True):
+            array = shown.get(key)
+            if array is not None and array.shape == own.shape:  # else it is a callback's doing
+                array[...] = self._view(buffer, self.start[key], array)
+
+    def show_state(self, bint kept=False):
+        """Put what the optimizer carries along into the network, likewise."""
         cdef int buffer = self.kept if kept else self.now
         cdef Py_ssize_t i
         own = self.net.optimizer_state.setdefault(self.optimizer, {})
-        shown = self.net.parameters()
-        for i, key in enumerate(self.keys):
-            start, array = self.start[key], shown.get(key)
-            if array is None or array.shape != self.arrays[i].shape:  # a callback's doing
-                continue
-            array[...] = self._view(buffer, start, array)
+        for i, (key, array) in enumerate(zip(self.keys, self.arrays, strict=True)):
             if self.weight[i].trained:
-                parts = range(1, KEPT if self.adam else KEPT - 1)
-                own[key] = [
-                    self.taken[buffer][i], *(self._view(buffer, start + j * self.numbers, array).copy() for j in parts)
-                ]
+                starts = [self.start[key] + j * self.numbers for j in range(1, KEPT if self.adam else KEPT - 1)]
+                own[key] = [self.taken[buffer][i], *(self._view(buffer, start, array).copy() for start in starts)]
 
     def changed(self):
         """Whether the network's arrays are others than those that `show` put there."""
