@@ -52,7 +52,7 @@ class Engine:
         self.program = Program(net, e, max(steps, scored[1]), batch, scored, carries=truncate is not None)
         self.data = self._source(data) if batch_size else None
         self.held_out = None if held_out is None else self._source(held_out)
-        self.kept, self.settings = False, _settings(net)
+        self.kept, self.settings = False, _settings(net) if batch_size else None
 
     def _source(self, data: Data) -> Source:
         return Source(data.X, data.y, data.lengths, data.per_step, self.net.mean, self.net.scale)

@@ -89,7 +89,7 @@ cdef class Program:
         self.count = len(net.layers)
         stages = np.zeros(self.count * sizeof(Stage), np.uint8)
         self.stages, self.memory = <Stage *>cnp.PyArray_DATA(stages), [stages]
-        self.generators, self.weights = [], Weights(net)
+        self.generators, self.weights = [], Weights(net, batch[0] > 0)
         self._make(e)
         self.per_step = self.stages[self.count - 1].steps_out
         size.m = max(batch[0], scored[0])

@@ -33,4 +33,5 @@ cdef class Weights:
     cdef void update(self, double rate) noexcept nogil
     cdef void _clip(self, Py_ssize_t start, Py_ssize_t numbers, double norm) noexcept nogil
     cdef double _factor(self, Py_ssize_t start, Py_ssize_t numbers, double norm) noexcept nogil
+    cdef int _load_optimizer(self) except -1
     cdef object _view(self, int buffer, Py_ssize_t start, array)

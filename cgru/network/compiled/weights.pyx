@@ -13,7 +13,7 @@ from libc.string cimport memset
 from cgru.core.kernels cimport kernels
 from cgru.layers.layer import MAX_NORM
 from cgru.network.compiled.numbers cimport largest, scale
-from cgru.optimizers import SGD, Adam, is_matrix
+from cgru.optimizers import Adam, is_matrix
 
 cnp.import_array()
 
@@ -23,9 +23,11 @@ cdef enum:
 
 
 cdef class Weights:
-    """The parameters of `net`, which are made, and the state of its optimizer, an `SGD` or an `Adam`."""
+    """The parameters of `net`, which are made, and the state of its optimizer, an `SGD` or an `Adam`; without `trains`
+    the parameters alone.
+    """
 
-    def __init__(self, net):
+    def __init__(self, net, bint trains=True):
         cdef Py_ssize_t i, size = net.dtype.itemsize
         cdef cnp.ndarray memory, weights, taken
         self.net, self.keys, self.arrays, self.start = net, [], [], {}
@@ -45,7 +47,7 @@ cdef class Weights:
         self.clipped = np.array(clipped, np.intp).reshape(-1, 2)
         self.count = len(self.keys)
         weights, taken = np.zeros(self.count * sizeof(Weight), np.uint8), np.zeros((2, self.count), np.longlong)
-        memory = np.zeros((2 * KEPT + 1) * self.numbers * size + 64, np.uint8)
+        memory = np.zeros((2 * KEPT + 1 if trains else 1) * self.numbers * size + 64, np.uint8)
         self.memory, self.weight_memory = memory, (weights, taken)
         self.weight = <Weight *>cnp.PyArray_DATA(weights)
         cdef char *base = <char *>((<size_t>cnp.PyArray_DATA(memory) + 63) // 64 * 64)
@@ -56,18 +58,21 @@ cdef class Weights:
         for i, key in enumerate(self.keys):
             self.weight[i] = Weight(self.start[key], self.arrays[i].size, trained[i], is_matrix(key))
         self.fresh = True
-        self.load()
+        self.now = self.kept = 0
+        for key, array in zip(self.keys, self.arrays, strict=True):
+            for buffer in range(2 if trains else 1):
+                self._view(buffer, self.start[key], array)[...] = array
+        if trains:
+            self._load_optimizer()
 
     # --- from and to the network ---
 
-    def load(self):
-        """Take the network's parameters, the settings of its optimizer and its state, as they are now."""
+    cdef int _load_optimizer(self) except -1:
+        """Take the settings of the network's optimizer and its state, as they are now."""
         cdef int buffer
         cdef Py_ssize_t i, j
         optimizer = self.net.optimizer
         own = self.net.optimizer_state.get(type(optimizer).__name__, {})
-        if type(optimizer) not in (SGD, Adam):  # who scores needs none
-            optimizer, own = SGD(), {}
         self.optimizer = type(optimizer).__name__
         self.adam = type(optimizer) is Adam
         self.step.beta[0] = optimizer.beta_1 if self.adam else optimizer.momentum
@@ -82,11 +87,10 @@ cdef class Weights:
             if any(part.shape != array.shape for part in state):
                 steps, state = 0, ()
             for buffer in range(2):
-                self._view(buffer, self.start[key], array)[...] = array
                 for j, part in enumerate(state):
                     self._view(buffer, self.start[key] + (j + 1) * self.numbers, array)[...] = part
                 self.taken[buffer][i] = steps
-        self.now = self.kept = 0
+        return 0
 
     cdef object _view(self, int buffer, Py_ssize_t start, array):
         """What lies there, in the shape of `array`."""
