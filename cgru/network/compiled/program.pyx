@@ -170,7 +170,8 @@ cdef class Program:
                 lay_plain(stage, arena, size)
             if below_few:
                 stage.turned = take(arena, size.many * stage.n, self.k.size)
-            below_few = stage.parts > 0 and may_be_few(self.k, &stage.part[0].call)
+            if type(self.net.layers[i]) is not Dropout:  # which may hand on what it gets
+                below_few = stage.parts > 0 and may_be_few(self.k, &stage.part[0].call)
             widest = max(widest, stage.u)
             for m in range(1, size.m + 1):  # a smaller batch may take more
                 if stage.parts:

@@ -95,6 +95,12 @@ CHAINS = {
         states(4, dropout=0.3), cgru.Dropout(0.4), cgru.GRU(5, zoneout=0.2), cgru.Dropout(0.2),
         cgru.Dense(3, "softmax"),
     ],
+    "dropped pool": lambda: [states(4), cgru.Dropout(0.4), cgru.Pool("mean"), cgru.Dense(3, "softmax")],
+    "dropped flip": lambda: [both(states(3)), cgru.Dropout(0.1), cgru.Flip(), cgru.GRU(2), cgru.Dense(3, "softmax")],
+    "dropped wide": lambda: [states(2), cgru.Dropout(0.4), cgru.Dropout(0.2), cgru.GRU(49), cgru.Dense(3, "softmax")],
+    "dropped dense": lambda: [
+        states(2), cgru.Dropout(0.4), cgru.Dense(4, "tanh"), cgru.Pool("max"), cgru.Dense(3, "softmax"),
+    ],
     "both drop": lambda: [both(states(4, dropout=0.3, zoneout=0.2)), cgru.GRU(3), cgru.Dense(3, "softmax")],
     "not now": lambda: [states(4, dropout=0.3, zoneout=0.4), cgru.GRU(3), cgru.Dense(3, "softmax")],
     "other activations": lambda: [
