@@ -42,7 +42,7 @@ class Engine:
         self.net, self.batch_size, self.truncate = net, batch_size, truncate or 0
         steps = data.X.shape[1]
         e = data.X.shape[2] if data.X.ndim == 3 else 0
-        batch = (batch_size, (min(steps, truncate) if truncate else steps) if batch_size else 0)
+        batch = batch_size, min(steps, truncate or steps)
         scored = (0, 0)
         if held_out is not None:
             longer = held_out.X.shape[1]
@@ -64,14 +64,9 @@ class Engine:
             The mean loss and how many outputs were right, both before each update (None: there are no classes), and
             None; where a loss is not finite that loss, None, and the batch from 0.
         """
-        optimizer = self.net.optimizer
-        if optimizer.schedule is None:
-            rates = np.full(len(fractions), optimizer.rate())
-        else:
-            rates = np.array([optimizer.rate(fraction) for fraction in fractions])
+        rates = np.array([self.net.optimizer.rate(fraction) for fraction in fractions])
         self.net.reset_states()
         loss, right, failed = self.program.epoch(self.data, order, self.batch_size, self.truncate, rates)
-        self.net.reset_states()
         return loss, None if self.net.loss == "mean_squared_error" else right, failed
 
     def scores(self) -> tuple[float, float | None]:

@@ -14,6 +14,7 @@ from cgru.network import fit
 from cgru.network.compiled import program
 from cgru.network.compiled.engine import Engine
 from cgru.network.loop import Loop
+from cgru.network.samples import Data
 
 RNG = np.random.default_rng(3)
 M, S, E, V = 23, 7, 3, 5
@@ -27,10 +28,20 @@ BINARY, STEP_BINARY = RNG.integers(0, 2, (M, 2)), RNG.integers(0, 2, (M, S, 2))
 
 
 @pytest.fixture(autouse=True)
-def fresh_memory_is_nan(monkeypatch):
-    """Who reads what nobody wrote is found out."""
-    own = SimpleNamespace(**vars(np) | {"empty": lambda *arguments: np.full(*arguments[:1], 0xFF, *arguments[1:])})
-    monkeypatch.setattr(program, "np", own)
+def watched_memory(monkeypatch):
+    """Memory is full of NaN, so that who reads what nobody wrote is found out, and who writes past its end is, too."""
+    given = []
+
+    def empty(n, dtype):
+        whole = np.full(n + 256, 0xFF, dtype)
+        start = (1 - whole.ctypes.data) % 64  # what begins at the next line ends one byte before the end
+        given.append(whole[start + n :])
+        return whole[start : start + n]
+
+    monkeypatch.setattr(program, "np", SimpleNamespace(**vars(np) | {"empty": empty}))
+    yield
+    for behind in given:
+        assert (behind == 0xFF).all()
 
 
 def states(u, **options):
@@ -231,6 +242,29 @@ def test_small_batches(monkeypatch, m, size):
     check(monkeypatch, CHAINS["both twice"], X[:m], CLASSES[:m], batch_size=size)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
+@pytest.mark.parametrize("chain", ["last", "after", "norm", "both twice", "dropouts", "dropped dense"])
+def test_every_level(monkeypatch, level, chain, lengths, dtype):
+    optimizer = cgru.Adam(0.01, clip_norm=0.1) if chain == "last" else cgru.SGD(0.1, momentum=0.5, nesterov=True)
+    check(monkeypatch, CHAINS[chain], X, CLASSES, lengths=lengths, dtype=dtype, optimizer=optimizer, validation=0.3)
+
+
+@pytest.mark.parametrize(("m", "s", "size"), [(9, 8, 8), (17, 16, 16), (35, 1, 17), (34, 3, 33)])
+@pytest.mark.parametrize("every", [False, True])
+@pytest.mark.parametrize("u", [1, 8, 17, 33])
+def test_odd_sizes_stay_in_their_memory(monkeypatch, level, u, every, m, s, size):
+    rng = np.random.default_rng(u)
+    wide, y = rng.standard_normal((m, s, u)), rng.integers(0, u + 1, (m, s) if every else m)
+    lengths = rng.integers(1, s + 1, m)
+    lengths[0] = s
+
+    def make():
+        return [both(states(u), "mean"), states(u) if every else cgru.GRU(u), cgru.Dense(u + 1, "softmax")]
+
+    check(monkeypatch, make, wide, y, lengths=lengths, dtype="float32", batch_size=size, epochs=1)
+
+
 # --- what a callback may do, and what else may happen ---
 
 
@@ -410,6 +444,30 @@ def test_scores_do_not_depend_on_how_many_run_at_once(monkeypatch):
     assert net.evaluate(X, CLASSES, LENGTHS) == pytest.approx(due, rel=1e-12)
     monkeypatch.setattr(fit, "compiles", lambda net: False)
     assert net.evaluate(X, CLASSES, LENGTHS) == pytest.approx(due, rel=1e-12)
+
+
+@pytest.mark.parametrize(("m", "s", "rows"), [(5, 4, 5), (2000, 4, 1024), (2000, 32, 512), (2000, 5000, 8)])
+def test_how_many_rows_are_scored_at_once(m, s, rows):
+    net = cgru.Network(CHAINS["last"](), seed=1)
+    data = Data(np.broadcast_to(X[:1, :1], (m, s, E)), np.zeros(m, int), None)
+    net.make(data.X)
+    assert Engine(net, data, data, 0, None).rows == rows
+
+
+@pytest.mark.parametrize("engine", [Engine, Loop])
+def test_a_first_epoch_that_fails_leaves_nothing(monkeypatch, engine):
+    net = cgru.Network([cgru.GRU(3), cgru.Dense(2, "identity")], seed=1, dtype="float32", optimizer=cgru.SGD(1e30))
+    net.predict(X)
+    net.layers[0].p["Vz"] = kept = net.layers[0].p["Vz"] + np.float64(1e-12)
+    before = kept.copy()
+    if engine is Loop:
+        monkeypatch.setattr(fit, "compiles", lambda net: False)
+    with pytest.raises(RuntimeError, match=r"epoch 1, batch [23] of 3"):
+        net.fit(X, REALS, batch_size=9)
+    assert net.optimizer_state == {}
+    assert len(net.history) == 0
+    assert net.layers[0].p["Vz"] is kept
+    np.testing.assert_array_equal(kept, before)
 
 
 @pytest.mark.slow
