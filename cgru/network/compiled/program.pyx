@@ -319,7 +319,8 @@ cdef class Program:
         cdef int failed
         memset(&totals, 0, sizeof(Totals))
         self._begin_anew(0)
-        locks = {id(rng): rng.bit_generator.lock for rng in self.generators}.values()
+        # Each once, and by all threads in one order: none waits for another that waits for it.
+        locks = sorted({rng.bit_generator.lock for rng in self.generators}, key=id)
         for lock in locks:
             lock.acquire()
         try:
