@@ -79,7 +79,8 @@ cdef class Program:
     cdef double done  # operations since the last look for a Ctrl-C
     cdef double value, right  # of the last piece
 
-    def __init__(self, net, Py_ssize_t e, Py_ssize_t steps, tuple batch, tuple scored=(0, 0), bint carries=False, threads=None):
+    def __init__(self, net, Py_ssize_t e, Py_ssize_t steps, tuple batch, tuple scored=(0, 0), bint carries=False,
+                 threads=None):
         cdef cnp.ndarray memory, stages
         cdef Arena arena
         cdef Size size

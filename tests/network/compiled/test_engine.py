@@ -12,7 +12,7 @@ import pytest
 import cgru
 from cgru.network import fit
 from cgru.network.compiled import program
-from cgru.network.compiled.engine import Engine
+from cgru.network.compiled.engine import Engine, compiles
 from cgru.network.loop import Loop
 from cgru.network.samples import Data
 
@@ -468,6 +468,69 @@ def test_a_first_epoch_that_fails_leaves_nothing(monkeypatch, engine):
     assert len(net.history) == 0
     assert net.layers[0].p["Vz"] is kept
     np.testing.assert_array_equal(kept, before)
+
+
+@pytest.mark.parametrize("engine", [Engine, Loop])
+def test_a_stateful_fit_begins_and_ends_without_states(monkeypatch, engine):
+    nets = [
+        cgru.Network([cgru.GRU(3, stateful=True), cgru.Dense(3, "softmax")], seed=1, optimizer=cgru.SGD(0.1))
+        for _ in range(2)
+    ]
+    nets[0].predict(X)
+    if engine is Loop:
+        monkeypatch.setattr(fit, "compiles", lambda net: False)
+    for net in nets:
+        net.fit(X, CLASSES, epochs=2, batch_size=M, shuffle=False)
+        assert net.layers[0].state is None
+    assert nets[0].history.loss == pytest.approx(nets[1].history.loss, rel=1e-12)
+
+
+def test_a_callback_that_changes_nothing_costs_no_new_engine(monkeypatch):
+    made = []
+    monkeypatch.setattr(fit, "Engine", lambda *arguments: made.append(Engine(*arguments)) or made[-1])
+    trained(monkeypatch, lambda net, epoch: net.evaluate(X, CLASSES), None)
+    assert [one.batch_size for one in made] == [9, 0, 0, 0, 0]  # those that score, too
+    made.clear()
+    trained(monkeypatch, freeze, None)
+    assert len(made) == 1 + 4
+
+
+def method(layer):
+    layer.run = layer.run
+
+
+def activation(layer):
+    layer.activate = lambda x, deriv=False: cgru.tanh(x, deriv)
+
+
+def mask(layer):
+    layer.mask = np.ones((1, 1, 4))
+
+
+def masks(layer):
+    layer.masks = {}
+
+
+def mixed(layer):
+    layer.dtype = np.dtype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("where", "what"),
+    [
+        *product((0, 1, 2, 3, 4), (method,)),
+        *product((0, 3, 4), (activation, mixed)),
+        *product((0, 3), (masks,)),
+        (1, mask),
+    ],
+)
+def test_what_is_the_users_own_does_not_compile(where, what):
+    layers = [states(4), cgru.Dropout(0.1), cgru.Flip(), both(cgru.GRU(4)), cgru.Dense(3, "softmax")]
+    net = cgru.Network(layers, seed=1)
+    assert compiles(net)
+    layer = net.layers[where]
+    what(layer.cells[-1] if where == 3 and what is not mixed else layer)
+    assert not compiles(net)
 
 
 @pytest.mark.slow
