@@ -53,6 +53,7 @@ class Engine:
         self.data = self._source(data) if batch_size else None
         self.held_out = None if held_out is None else self._source(held_out)
         self.kept, self.settings = False, _settings(net)
+        self.measured = net.mean, net.scale  # as long as these are held no others have their ids
 
     def _source(self, data: Data) -> Source:
         return Source(data.X, data.y, data.lengths, data.per_step, self.net.mean, self.net.scale)

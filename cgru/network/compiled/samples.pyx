@@ -43,7 +43,7 @@ cdef class Source:
             scale = np.ascontiguousarray(real(scale, "scale", (to.e,)), np.float64)
             to.mean, to.scale = <double *>cnp.PyArray_DATA(mean), <double *>cnp.PyArray_DATA(scale)
         if lengths is not None:
-            lengths = np.array(lengths, np.intp)
+            lengths = np.ascontiguousarray(lengths, np.intp)
             to.lengths = <Py_ssize_t *>cnp.PyArray_DATA(lengths)
         classes = y.ndim == (2 if per_step else 1)
         y = np.asarray(y, np.intp if classes else np.float64)

@@ -79,7 +79,7 @@ cdef class Weights:
         self.clip_norm = INFINITY if optimizer.clip_norm is None else optimizer.clip_norm
         for i, (key, array) in enumerate(zip(self.keys, self.arrays, strict=True)):
             steps, *state = own.get(key, (0,))
-            if [part.shape for part in state] != [array.shape] * (2 if self.adam else 1):
+            if [part.shape for part in state] != [array.shape] * optimizer.arrays:
                 steps, state = 0, ()
             for buffer in range(2):
                 self._view(buffer, self.start[key], array)[...] = array
