@@ -87,7 +87,7 @@ def test_loss_and_gradient_are_those_of_the_losses(level, activate, loss, temper
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_many_classes_and_rows_in_one_logarithm_do_not_overflow(level, dtype):
-    for m, s, k in ((3, 700, 2), (2, 50, 700), (1, 3, 40_000)):
+    for m, s, k in ((3, 700, 2), (4, 300, 700), (1, 3, 40_000)):
         X, y = RNG.standard_normal((m, s, 3)), RNG.integers(0, k, (m, s))
         net = network("softmax", "cross_entropy", 1.0, k, 1e-3, dtype)
         assert net.evaluate(X, y)["loss"] == pytest.approx(due(net, X, y, dtype)[3], rel=1e-5)

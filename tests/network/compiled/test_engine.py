@@ -482,6 +482,8 @@ def test_a_stateful_fit_begins_and_ends_without_states(monkeypatch, engine):
     for net in nets:
         net.fit(X, CLASSES, epochs=2, batch_size=M, shuffle=False)
         assert net.layers[0].state is None
+        many = np.tile(X, (90, 1, 1)), np.tile(CLASSES, 90)  # of which no batch goes on where another ended
+        assert net.evaluate(*many) == pytest.approx(net.evaluate(X, CLASSES), rel=1e-12)
     assert nets[0].history.loss == pytest.approx(nets[1].history.loss, rel=1e-12)
 
 
