@@ -112,6 +112,17 @@ def test_lengths_that_are_all_the_same():
             np.testing.assert_allclose(got[0][key], array, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("steps", [1, 3, S])
+@pytest.mark.parametrize("given", [None, LENGTHS], ids=["whole", "ragged"])
+def test_what_is_held_out_may_be_longer_or_more(given, steps):
+    for few in (5, M):
+        net, validation = network(), (X, CLASSES) if given is None else (X, CLASSES, given)
+        net.fit(X[:few, :steps], CLASSES[:few], epochs=1, batch_size=2, validation=validation)
+        assert net.evaluate(*validation)["loss"] == net.history.validation_loss[0]
+        net.fit(X, CLASSES, epochs=1, batch_size=2, validation=(X[:few, :steps], CLASSES[:few]))
+        assert net.evaluate(X[:few, :steps], CLASSES[:few])["loss"] == net.history.validation_loss[1]
+
+
 def test_batches_and_pieces_larger_than_the_data():
     assert_same(trained(X, CLASSES, batch_size=2**62), trained(X, CLASSES, batch_size=M))
     got = trained(X, STEP_CLASSES, network(True), truncate=2**62)
