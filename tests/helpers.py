@@ -87,7 +87,8 @@ def compiled(variant, p, X, h0, lengths, dA, dstate=None, reverse=False, zoneout
         return {name: np.full((m, s, variant.width(name, u)), np.nan, dtype) for name in names}
 
     states, last, dh0 = np.full((m, s + 1, u), np.nan, dtype), *np.full((2, m, u), np.nan, dtype)
-    states[:, -1 if reverse else 0] = 0 if h0 is None else h0
+    start = (s if padded or lengths is None else lengths) if reverse else 0
+    states[np.arange(m), start] = 0 if h0 is None else h0
     early, late = states[:, :-1], states[:, 1:]
     fc = {"h": early, "hp": late} if reverse else {"h": late, "hp": early}
     fc |= room(("hh", "z", "r", *variant.caches, *(("hh_", "z_", "r_") if pre else ())))

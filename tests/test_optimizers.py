@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -165,6 +166,56 @@ def test_a_step_of_a_layer(optimizer):
 def test_a_step_of_a_layer_needs_gradients():
     with pytest.raises(RuntimeError, match=r"^step: expected compute_gradients"):
         cgru.Adam().step(Layer(drawn()[0], {}))
+
+
+def unwritable(layer):
+    layer.p["W"].flags.writeable = False
+
+
+def of_integers(layer):
+    layer.p["W"] = layer.p["W"].astype(int)
+
+
+def no_array(layer):
+    layer.p["W"] = layer.p["W"].tolist()
+
+
+def no_gradient(layer):
+    del layer.g["dW"]
+
+
+def another_gradient(layer):
+    layer.g["dW"] = layer.g["dW"][:, :-1]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "words"),
+    [
+        (unwritable, TypeError, "p['W']: expected a writable array of floats"),
+        (of_integers, TypeError, "p['W']: expected a writable array of floats"),
+        (no_array, TypeError, "p['W']: expected a writable array of floats"),
+        (no_gradient, ValueError, "g['dW']: expected the gradient of p['W'] (4, 3), got none"),
+        (another_gradient, ValueError, "g['dW']: expected the gradient of p['W'] (4, 3), got (4, 2)"),
+    ],
+)
+def test_a_layer_that_cannot_be_updated_is_refused(spoil, error, words):
+    layer = cgru.Dense(3)
+    layer.forward(np.ones((2, 4)))
+    layer.backward(np.ones((2, 3)))
+    layer.compute_gradients()
+    spoil(layer)
+    before = layer.p["b"].copy()
+    with pytest.raises(error, match="^" + re.escape(words)):
+        cgru.SGD(0.1).step(layer)
+    np.testing.assert_array_equal(layer.p["b"], before)
+    assert not layer.o.get("optimizer")
+
+
+def test_without_momentum_nothing_is_carried():
+    p, state = {"0.W": np.zeros((2, 2))}, {}
+    cgru.SGD(1.0).step(p, {"0.W": np.ones((2, 2))}, state)
+    assert state["SGD"]["0.W"][0] == 1
+    assert not state["SGD"]["0.W"][1].any()
 
 
 def test_a_layer_learns_by_an_optimizer_alone():

@@ -24,6 +24,14 @@ def jobs(plan, all_installed):
     return call
 
 
+def test_cores_that_this_process_may_use(plan, monkeypatch):
+    monkeypatch.setattr(plan.os, "sched_getaffinity", lambda process: {0, 4, 7}, raising=False)
+    assert plan.cores() == 3
+    monkeypatch.delattr(plan.os, "sched_getaffinity")
+    monkeypatch.setattr(plan.os, "cpu_count", lambda: None)
+    assert plan.cores() == 1
+
+
 def names(found):
     return [f"{job.function.__module__}.{job.function.__name__}".removeprefix("benchmarks.") for job in found]
 

@@ -51,6 +51,7 @@ def lines(table):
         ("7, 33, 17, 31, ragged", "tiny"),
         ("33, 50, 13, 61", "small"),
         ("32, 100, 32, 64", "middle"),
+        ("50, 100, 64, 110", "large"),  # 574 Mflop
         ("64, 100, 128, 128", "large"),
     ],
 )
@@ -140,6 +141,7 @@ def test_rows_as_they_come(report, capsys):
     assert "<!-- Keras left out here: no room -->" in text
     assert "| 33, 20, 8, 16 | 2 |  | JAX | 2.00 |  |" in text
     assert "| a kind | 2 | 3 | 1.5 | JAX | 1.50 | 1.20 |" in text
+    assert any(line.endswith("; commit unknown, 2026-01-02") for line in text)
     assert text[-1] == "- measured: memory, 7, 7, 7, 7 float32 cgru"
 
 

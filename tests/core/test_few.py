@@ -96,6 +96,20 @@ def test_every_option_with_samples_in_lanes(lanes, variant, zoneout, reverse, ra
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("reverse", [False, True], ids=["onward", "reverse"])
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_states_past_a_samples_steps_are_not_looked_at(level, lanes, variant, reverse, dtype):
+    lanes(True)
+    p, X, h0, lengths, *rest = case(variant, 50, 7, 3, 5, dtype, ragged=True)
+    real = reference.mask(lengths, 7)[:, :, 0]
+    due, got = (compiled(variant, p, X, h0, lengths, *rest[:2], reverse, padded=each) for each in (True, False))
+    for which, arrays in enumerate(got):
+        for name, value in arrays.items():
+            same = real if value.ndim == 3 else slice(None)
+            np.testing.assert_array_equal(value[same], due[which][name][same], name)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("ragged", [False, True], ids=["even", "ragged"])
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_either_way_gives_the_same_bits_but_for_the_sums_of_gradients(level, lanes, variant, ragged, dtype):

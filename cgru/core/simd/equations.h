@@ -141,7 +141,7 @@ INLINE void gate_gradients(const int plain, const cgru_call *call, place at, T *
 /* dr_ = drh * hp * activate_reset'(r_), drh = dhh_ Vhh^T; dh += drh * r */
 INLINE void reset_gradient(const cgru_call *call, place at, vec drh, T *dh, T *dr_) {
     const vec r = get(call->r, at);
-    const vec reset = drh * get(call->hp, at) * derivative(call->activate_reset, r);
+    const vec reset = drh * if_real(at, get(call->hp, at), ZERO) * derivative(call->activate_reset, r);
     store(dr_ + at.c, reset);
     store(dh + at.c, load(dh + at.c) + drh * r);
     set(call->dr_, at, reset);

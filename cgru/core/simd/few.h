@@ -315,7 +315,10 @@ static void few_collect(const cgru_few_sums *part, const T *lengths, ptrdiff_t t
             store(x + c, if_real(at, load(x + c), ZERO));
         store(hp + v * width + u * LANES, ZERO + 1);
     }
-    EACH_UNIT(&p, u, unit, v) store(hp + v * width + unit * LANES, get(call->hp, place_in(&p, t, unit, v)));
+    EACH_UNIT(&p, u, unit, v) {
+        const place at = place_in(&p, t, unit, v);
+        store(hp + v * width + unit * LANES, if_real(at, get(call->hp, at), ZERO));
+    }
     if (!call->after) {
         EACH_UNIT(&p, u, unit, v) {
             const ptrdiff_t c = v * width + unit * LANES;

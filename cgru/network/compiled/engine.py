@@ -42,7 +42,7 @@ class Engine:
         self.net, self.batch_size, self.truncate = net, batch_size, truncate or 0
         steps = data.X.shape[1]
         e = data.X.shape[2] if data.X.ndim == 3 else 0
-        batch = (batch_size, (min(steps, truncate) if truncate else steps) if batch_size else 0)
+        batch = batch_size, min(steps, truncate or steps)
         scored = (0, 0)
         if held_out is not None:
             longer = held_out.X.shape[1]
@@ -53,6 +53,7 @@ class Engine:
         self.data = self._source(data) if batch_size else None
         self.held_out = None if held_out is None else self._source(held_out)
         self.kept, self.settings = False, _settings(net) if batch_size else None
+        self.measured = net.mean, net.scale  # as long as these are held no others have their ids
 
     def _source(self, data: Data) -> Source:
         return Source(data.X, data.y, data.lengths, data.per_step, self.net.mean, self.net.scale)
@@ -64,14 +65,9 @@ class Engine:
             The mean loss and how many outputs were right, both before each update (None: there are no classes), and
             None; where a loss is not finite that loss, None, and the batch from 0.
         """
-        optimizer = self.net.optimizer
-        if optimizer.schedule is None:
-            rates = np.full(len(fractions), optimizer.rate())
-        else:
-            rates = np.array([optimizer.rate(fraction) for fraction in fractions])
+        rates = np.array([self.net.optimizer.rate(fraction) for fraction in fractions])
         self.net.reset_states()
         loss, right, failed = self.program.epoch(self.data, order, self.batch_size, self.truncate, rates)
-        self.net.reset_states()
         return loss, None if self.net.loss == "mean_squared_error" else right, failed
 
     def scores(self) -> tuple[float, float | None]:

@@ -80,8 +80,8 @@ cdef void move(cgru_array source, Py_ssize_t i, Py_ssize_t t, cgru_array to, Py_
     """The n numbers of row i at step t to another row and step of `to`; of no source zeros."""
     cdef const char *x = <const char *>source.data + (i * source.sample + t * source.step) * size
     cdef char *z = <char *>to.data + (row * to.sample + step * to.step) * size
-    cdef Py_ssize_t c
-    for c in range(n):
+    cdef Py_ssize_t _c
+    for _c in range(n):
         if source.data == NULL:
             memset(z, 0, size)
         else:

@@ -79,7 +79,8 @@ cdef class Program:
     cdef double done  # operations since the last look for a Ctrl-C
     cdef double value, right  # of the last piece
 
-    def __init__(self, net, Py_ssize_t e, Py_ssize_t steps, tuple batch, tuple scored=(0, 0), bint carries=False, threads=None):
+    def __init__(self, net, Py_ssize_t e, Py_ssize_t steps, tuple batch, tuple scored=(0, 0), bint carries=False,
+                 threads=None):
         cdef cnp.ndarray memory, stages
         cdef Arena arena
         cdef Size size
@@ -171,7 +172,8 @@ cdef class Program:
                 lay_plain(stage, arena, size)
             if below_few:
                 stage.turned = take(arena, size.many * stage.n, self.k.size)
-            below_few = stage.parts > 0 and may_be_few(self.k, &stage.part[0].call)
+            if type(self.net.layers[i]) is not Dropout:  # which may hand on what it gets
+                below_few = stage.parts > 0 and may_be_few(self.k, &stage.part[0].call)
             widest = max(widest, stage.u)
             for m in range(1, size.m + 1):  # a smaller batch may take more
                 if stage.parts:
@@ -319,7 +321,8 @@ cdef class Program:
         cdef int failed
         memset(&totals, 0, sizeof(Totals))
         self._begin_anew(0)
-        locks = {id(rng): rng.bit_generator.lock for rng in self.generators}.values()
+        # Each once, and by all threads in one order: none waits for another that waits for it.
+        locks = sorted({rng.bit_generator.lock for rng in self.generators}, key=id)
         for lock in locks:
             lock.acquire()
         try:

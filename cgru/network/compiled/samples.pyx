@@ -5,6 +5,8 @@ import numpy as np
 cimport numpy as cnp
 from libc.string cimport memcpy, memset
 
+from cgru.core.checks import real
+
 cnp.import_array()
 
 ctypedef fused number:
@@ -37,10 +39,11 @@ cdef class Source:
         if held.ndim == 3:
             to.e, to.X_element, to.X_size = held.shape[2], held.strides[2], cnp.PyArray_ITEMSIZE(held)
         if mean is not None:
-            mean, scale = np.ascontiguousarray(mean, np.float64), np.ascontiguousarray(scale, np.float64)
+            mean = np.ascontiguousarray(real(mean, "mean", (to.e,)), np.float64)
+            scale = np.ascontiguousarray(real(scale, "scale", (to.e,)), np.float64)
             to.mean, to.scale = <double *>cnp.PyArray_DATA(mean), <double *>cnp.PyArray_DATA(scale)
         if lengths is not None:
-            lengths = np.array(lengths, np.intp)
+            lengths = np.ascontiguousarray(lengths, np.intp)
             to.lengths = <Py_ssize_t *>cnp.PyArray_DATA(lengths)
         classes = y.ndim == (2 if per_step else 1)
         y = np.asarray(y, np.intp if classes else np.float64)

@@ -84,7 +84,7 @@ cdef class Weights:
         self.clip_norm = INFINITY if optimizer.clip_norm is None else optimizer.clip_norm
         for i, (key, array) in enumerate(zip(self.keys, self.arrays, strict=True)):
             steps, *state = own.get(key, (0,))
-            if any(part.shape != array.shape for part in state):
+            if [part.shape for part in state] != [array.shape] * optimizer.arrays:
                 steps, state = 0, ()
             for buffer in range(2):
                 for j, part in enumerate(state):

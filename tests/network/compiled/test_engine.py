@@ -4,14 +4,17 @@ import signal
 import threading
 import time
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import cgru
 from cgru.network import fit
-from cgru.network.compiled.engine import Engine
+from cgru.network.compiled import program
+from cgru.network.compiled.engine import Engine, compiles
 from cgru.network.loop import Loop
+from cgru.network.samples import Data
 
 RNG = np.random.default_rng(3)
 M, S, E, V = 23, 7, 3, 5
@@ -22,6 +25,23 @@ CLASSES, STEP_CLASSES = RNG.integers(0, 3, M), RNG.integers(0, 3, (M, S))
 SHARES = RNG.dirichlet(np.ones(3), M)
 REALS, STEP_REALS = RNG.standard_normal((M, 2)), RNG.standard_normal((M, S, 2))
 BINARY, STEP_BINARY = RNG.integers(0, 2, (M, 2)), RNG.integers(0, 2, (M, S, 2))
+
+
+@pytest.fixture(autouse=True)
+def watched_memory(monkeypatch):
+    """Memory is full of NaN, so that who reads what nobody wrote is found out, and who writes past its end is, too."""
+    given = []
+
+    def empty(n, dtype):
+        whole = np.full(n + 256, 0xFF, dtype)
+        start = (1 - whole.ctypes.data) % 64  # what begins at the next line ends one byte before the end
+        given.append(whole[start + n :])
+        return whole[start : start + n]
+
+    monkeypatch.setattr(program, "np", SimpleNamespace(**vars(np) | {"empty": empty}))
+    yield
+    for behind in given:
+        assert (behind == 0xFF).all()
 
 
 def states(u, **options):
@@ -93,6 +113,12 @@ CHAINS = {
     "both drop what was": lambda: [
         both(states(4, recurrent_dropout=0.3, layer_norm=True)), both(cgru.GRU(3, recurrent_dropout=0.2)),
         cgru.Dense(3, "softmax"),
+    ],
+    "dropped pool": lambda: [states(4), cgru.Dropout(0.4), cgru.Pool("mean"), cgru.Dense(3, "softmax")],
+    "dropped flip": lambda: [both(states(3)), cgru.Dropout(0.1), cgru.Flip(), cgru.GRU(2), cgru.Dense(3, "softmax")],
+    "dropped wide": lambda: [states(2), cgru.Dropout(0.4), cgru.Dropout(0.2), cgru.GRU(49), cgru.Dense(3, "softmax")],
+    "dropped dense": lambda: [
+        states(2), cgru.Dropout(0.4), cgru.Dense(4, "tanh"), cgru.Pool("max"), cgru.Dense(3, "softmax"),
     ],
     "both drop": lambda: [both(states(4, dropout=0.3, zoneout=0.2)), cgru.GRU(3), cgru.Dense(3, "softmax")],
     "not now": lambda: [states(4, dropout=0.3, zoneout=0.4), cgru.GRU(3), cgru.Dense(3, "softmax")],
@@ -233,6 +259,29 @@ def test_inputs_of_any_dtype_and_layout(monkeypatch, given, dtype):
 @pytest.mark.parametrize(("m", "size"), [*product([1, 2, 7], [1, 2, 5])])
 def test_small_batches(monkeypatch, m, size):
     check(monkeypatch, CHAINS["both twice"], X[:m], CLASSES[:m], batch_size=size)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
+@pytest.mark.parametrize("chain", ["last", "after", "norm", "both twice", "dropouts", "dropped dense"])
+def test_every_level(monkeypatch, level, chain, lengths, dtype):
+    optimizer = cgru.Adam(0.01, clip_norm=0.1) if chain == "last" else cgru.SGD(0.1, momentum=0.5, nesterov=True)
+    check(monkeypatch, CHAINS[chain], X, CLASSES, lengths=lengths, dtype=dtype, optimizer=optimizer, validation=0.3)
+
+
+@pytest.mark.parametrize(("m", "s", "size"), [(9, 8, 8), (17, 16, 16), (35, 1, 17), (34, 3, 33)])
+@pytest.mark.parametrize("every", [False, True])
+@pytest.mark.parametrize("u", [1, 8, 17, 33])
+def test_odd_sizes_stay_in_their_memory(monkeypatch, level, u, every, m, s, size):
+    rng = np.random.default_rng(u)
+    wide, y = rng.standard_normal((m, s, u)), rng.integers(0, u + 1, (m, s) if every else m)
+    lengths = rng.integers(1, s + 1, m)
+    lengths[0] = s
+
+    def make():
+        return [both(states(u), "mean"), states(u) if every else cgru.GRU(u), cgru.Dense(u + 1, "softmax")]
+
+    check(monkeypatch, make, wide, y, lengths=lengths, dtype="float32", batch_size=size, epochs=1)
 
 
 # --- what a callback may do, and what else may happen ---
@@ -414,6 +463,95 @@ def test_scores_do_not_depend_on_how_many_run_at_once(monkeypatch):
     assert net.evaluate(X, CLASSES, LENGTHS) == pytest.approx(due, rel=1e-12)
     monkeypatch.setattr(fit, "compiles", lambda net: False)
     assert net.evaluate(X, CLASSES, LENGTHS) == pytest.approx(due, rel=1e-12)
+
+
+@pytest.mark.parametrize(("m", "s", "rows"), [(5, 4, 5), (2000, 4, 1024), (2000, 32, 512), (2000, 5000, 8)])
+def test_how_many_rows_are_scored_at_once(m, s, rows):
+    net = cgru.Network(CHAINS["last"](), seed=1)
+    data = Data(np.broadcast_to(X[:1, :1], (m, s, E)), np.zeros(m, int), None)
+    net.make(data.X)
+    assert Engine(net, data, data, 0, None).rows == rows
+
+
+@pytest.mark.parametrize("engine", [Engine, Loop])
+def test_a_first_epoch_that_fails_leaves_nothing(monkeypatch, engine):
+    net = cgru.Network([cgru.GRU(3), cgru.Dense(2, "identity")], seed=1, dtype="float32", optimizer=cgru.SGD(1e30))
+    net.predict(X)
+    net.layers[0].p["Vz"] = kept = net.layers[0].p["Vz"] + np.float64(1e-12)
+    before = kept.copy()
+    if engine is Loop:
+        monkeypatch.setattr(fit, "compiles", lambda net: False)
+    with pytest.raises(RuntimeError, match=r"epoch 1, batch [23] of 3"):
+        net.fit(X, REALS, batch_size=9)
+    assert net.optimizer_state == {}
+    assert len(net.history) == 0
+    assert net.layers[0].p["Vz"] is kept
+    np.testing.assert_array_equal(kept, before)
+
+
+@pytest.mark.parametrize("engine", [Engine, Loop])
+def test_a_stateful_fit_begins_and_ends_without_states(monkeypatch, engine):
+    nets = [
+        cgru.Network([cgru.GRU(3, stateful=True), cgru.Dense(3, "softmax")], seed=1, optimizer=cgru.SGD(0.1))
+        for _ in range(2)
+    ]
+    nets[0].predict(X)
+    if engine is Loop:
+        monkeypatch.setattr(fit, "compiles", lambda net: False)
+    for net in nets:
+        net.fit(X, CLASSES, epochs=2, batch_size=M, shuffle=False)
+        assert net.layers[0].state is None
+        many = np.tile(X, (90, 1, 1)), np.tile(CLASSES, 90)  # of which no batch goes on where another ended
+        assert net.evaluate(*many) == pytest.approx(net.evaluate(X, CLASSES), rel=1e-12)
+    assert nets[0].history.loss == pytest.approx(nets[1].history.loss, rel=1e-12)
+
+
+def test_a_callback_that_changes_nothing_costs_no_new_engine(monkeypatch):
+    made = []
+    monkeypatch.setattr(fit, "Engine", lambda *arguments: made.append(Engine(*arguments)) or made[-1])
+    trained(monkeypatch, lambda net, epoch: net.evaluate(X, CLASSES), None)
+    assert [one.batch_size for one in made] == [9, 0, 0, 0, 0]  # those that score, too
+    made.clear()
+    trained(monkeypatch, freeze, None)
+    assert len(made) == 1 + 4
+
+
+def method(layer):
+    layer.run = layer.run
+
+
+def activation(layer):
+    layer.activate = lambda x, deriv=False: cgru.tanh(x, deriv)
+
+
+def mask(layer):
+    layer.mask = np.ones((1, 1, 4))
+
+
+def masks(layer):
+    layer.masks = {}
+
+
+def mixed(layer):
+    layer.dtype = np.dtype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("where", "what"),
+    [
+        *product((0, 1, 2, 3, 4), (method,)),
+        *product((0, 3, 4), (activation, mixed)),
+        *product((0, 3), (masks,)),
+        (1, mask),
+    ],
+)
+def test_what_is_the_users_own_does_not_compile(where, what):
+    layers = [states(4), cgru.Dropout(0.1), cgru.Flip(), both(cgru.GRU(4)), cgru.Dense(3, "softmax")]
+    net = cgru.Network(layers, seed=1)
+    assert compiles(net)
+    layer = net.layers[where]
+    what(layer.cells[-1] if where == 3 and what is not mixed else layer)
+    assert not compiles(net)
 
 
 @pytest.mark.slow

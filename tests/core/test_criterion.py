@@ -1,0 +1,118 @@
+"""The loss of a head and its gradient in one sweep (simd/criterion.h), against cgru/losses.py, at every level."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import cgru
+from cgru import losses
+from cgru.activations import bind
+from cgru.network.compiled.engine import compiles
+from cgru.network.loop import criterion
+
+RNG = np.random.default_rng(5)
+ODD = (1, 2, 7, 17, 33)
+HEADS = [
+    ("softmax", "cross_entropy", 1.0),
+    ("softmax", "cross_entropy", 2.5),
+    ("softmax", "binary_cross_entropy", 1.0),
+    ("softmax", "mse", 0.5),
+    ("sigmoid", "binary_cross_entropy", 1.0),
+    ("sigmoid", "mse", 1.0),
+    ("identity", "mse", 1.0),
+    ("elu", "mse", 1.0),
+]
+
+
+def network(activate, loss, temperature, k, size, dtype, u=5):
+    """One whose head is not small: `size` is about that of what comes before the activation."""
+    head = cgru.Dense(k, activate, se_hPars={"softmax_temperature": temperature} if activate == "softmax" else None)
+    net = cgru.Network([cgru.GRU(u, sequences=True), head], loss=loss, dtype=dtype, seed=1, optimizer=cgru.SGD(1.0))
+    net.make(np.zeros((1, 1, 3)))
+    head.p["W"] *= size
+    head.p["b"] += RNG.standard_normal(head.p["b"].shape) * size
+    assert compiles(net)
+    return net
+
+
+def targets(loss, m, s, k):
+    """Classes where there are some, and numbers."""
+    if loss == "cross_entropy":
+        return RNG.integers(0, k, (m, s)), RNG.dirichlet(np.full(k, 0.3), (m, s))
+    return (RNG.random((m, s, k)),) if loss == "mse" else (RNG.integers(0, 2, (m, s, k)), RNG.random((m, s, k)))
+
+
+def due(net, X, y, dtype):
+    """By NumPy in float64: what the head gets and gives, its targets, the loss and dL/dZ."""
+    head = net.layers[1]
+    k = head.d["u"]
+    H = net.layers[0].predict(X.astype(net.dtype)).reshape(-1, len(head.p["W"])).astype(np.float64)
+    Z = H @ head.p["W"].astype(np.float64) + head.p["b"].astype(np.float64)
+    f = bind(head.activate, head.se_hPars)
+    A, Y = f(Z), losses.spelled_out(y.reshape(-1) if y.ndim == 2 else y.reshape(-1, k), k)
+    loss, dZ, dA = criterion(net, Z, A.astype(dtype) if net.loss == "binary_cross_entropy" else A, Y)
+    if dZ is None and head.activate is cgru.softmax:
+        dZ = A * (dA - (A * dA).sum(axis=1, keepdims=True)) / head.se_hPars["softmax_temperature"]
+    elif dZ is None:
+        dZ = dA * f(Z, deriv=True)
+    return H, A, Y, loss, dZ
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("activate", "loss", "temperature"), HEADS)
+def test_loss_and_gradient_are_those_of_the_losses(level, activate, loss, temperature, dtype):
+    tolerance = 1e-11 if dtype == "float64" else 2e-4
+    for (m, s, u), k in itertools.product(
+        ((1, 1, 5), (7, 3, 5), (17, 5, 2), (33, 2, 40)), ODD[loss == "cross_entropy" :]
+    ):
+        X = RNG.standard_normal((m, s, 3))
+        for y in targets(loss, m, s, k):
+            net = network(activate, loss, temperature, k, 1 if "binary" in loss else 10, dtype, u)
+            H, A, Y, value, dZ = due(net, X, y, net.dtype)
+            hits, scores = losses.hits(A, Y, net.loss), net.evaluate(X, y)
+            assert scores["loss"] == pytest.approx(value, rel=tolerance, abs=tolerance)
+            assert hits is None or scores["accuracy"] * len(Y) == pytest.approx(hits)
+            before = {name: array.copy() for name, array in net.layers[1].p.items()}
+            history = net.fit(X, y, epochs=1, batch_size=m)
+            assert history.loss == [pytest.approx(value, rel=tolerance, abs=tolerance)]
+            assert hits is None or history.accuracy == [pytest.approx(scores["accuracy"])]
+            for name, wanted in (("W", H.T @ dZ), ("b", dZ.sum(axis=0)[None])):
+                moved, size = (
+                    before[name] - net.layers[1].p[name],
+                    max(np.abs(before[name]).max(), np.abs(wanted).max()),
+                )
+                np.testing.assert_allclose(moved, wanted, rtol=0, atol=tolerance * size, err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_many_classes_and_rows_in_one_logarithm_do_not_overflow(level, dtype):
+    for m, s, k in ((3, 700, 2), (4, 300, 700), (1, 3, 40_000)):
+        X, y = RNG.standard_normal((m, s, 3)), RNG.integers(0, k, (m, s))
+        net = network("softmax", "cross_entropy", 1.0, k, 1e-3, dtype)
+        assert net.evaluate(X, y)["loss"] == pytest.approx(due(net, X, y, dtype)[3], rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("size", [1e3, 1e15])
+@pytest.mark.parametrize(("activate", "loss"), [(a, b) for a, b, t in HEADS if t == 1.0 and a != "elu"])
+def test_outputs_that_are_saturated(level, activate, loss, size, dtype):
+    """Probabilities of exactly 0 and 1, and exponentials that vanish: a loss that is finite, as in NumPy."""
+    X, k = RNG.standard_normal((19, 3, 3)), 3
+    for y in targets(loss, 19, 3, k):
+        net = network(activate, loss, 1.0, k, 0, dtype)
+        net.layers[1].p["b"][...] = [[size, -size, 0.5 * size]]
+        value = due(net, X, y, dtype)[3]
+        with np.errstate(over="ignore"):
+            assert net.evaluate(X, y)["loss"] == pytest.approx(value, rel=1e-6)
+
+
+def test_of_equal_outputs_the_first_counts(level):
+    net = network("softmax", "cross_entropy", 1.0, 4, 0, "float32")
+    net.layers[1].p["b"][...] = [[1, 3, 3, 2]]
+    X = RNG.standard_normal((21, 2, 3))
+    for k, accuracy in enumerate((0, 1, 0, 0)):
+        assert net.evaluate(X, np.full((21, 2), k))["accuracy"] == accuracy
+    shares = np.tile([0, 0.4, 0.2, 0.4], (21, 2, 1))
+    assert net.evaluate(X, shares)["accuracy"] == 1
+    assert net.evaluate(X, shares[:, :, ::-1])["accuracy"] == 0
