@@ -20,7 +20,7 @@ from cgru.core.lengths import by_length, ends, mask
 from cgru.core cimport backward, forward, gradients
 from cgru.core.checks cimport real, rows
 from cgru.core.kernels cimport (
-    array_place, bind, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights, kernels, new_call,
+    along_e, array_place, bind, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights, kernels, new_call,
     samples_in_lanes, set_lengths, set_zoneout, targets, view, weights,
 )
 from cgru.core.memory cimport Buffers, time_major
@@ -348,7 +348,7 @@ cdef class GRUPass(Pass):
         for name in self.variant.gradients:
             bc[name] = self.buffers.take(name, m, s, self.variant.width(name, u), dtype, few)
             bind(&call, name, bc[name])
-        bc["dX"] = dX = self.buffers.take("dX", m, s, call.e, dtype, few)
+        bc["dX"] = dX = self.buffers.take("dX", m, s, call.e, dtype, few and not along_e(kernels(size), &call))
         call.dA, call.dh, call.dX = view(dA), view(dh), view(dX)
         call.dh_, call.dhh_, call.dz_, call.dr_ = view(bc["dh_"]), view(bc["dhh_"]), view(bc["dz_"]), view(bc["dr_"])
         weights(&w, p, self.variant.names)

@@ -7,10 +7,10 @@ cimport numpy as cnp
 from libc.string cimport memset
 
 from cgru.core.kernels cimport (
-    CGRU_HH, CGRU_R, CGRU_STEPS, CGRU_Z, add_operand, call_of, cgru_array, cgru_call, cgru_kernels, cgru_matrix,
-    cgru_operand, cgru_product, cgru_weights, hoists, in_pieces, is_single, kernels, look_for_signals, mask_of,
-    new_product, odd_lines, pack, pack_gains, samples_at_once, steps_of_row, steps_of_single, transpose, weights, whole,
-    whole_lines, with_operand,
+    CGRU_HH, CGRU_R, CGRU_STEPS, CGRU_Z, add_operand, along_e, call_of, cgru_array, cgru_call, cgru_kernels,
+    cgru_matrix, cgru_operand, cgru_product, cgru_weights, hoists, in_pieces, is_single, kernels, look_for_signals,
+    mask_of, new_product, odd_lines, pack, pack_gains, samples_at_once, steps_of_row, steps_of_single, transpose,
+    weights, whole, whole_lines, with_operand,
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.threads cimport available, block_rows, share, worth
@@ -240,13 +240,17 @@ cdef void lay_out_single(Backward *b, char *to, const cgru_weights *w) noexcept 
 
 cdef void lay_out_few(Backward *b, char *to, const cgru_weights *w) noexcept nogil:
     """The weights of few units, a row for each unit: Vhh, [Vz | Vr] and, where the reset comes after, Vhh behind these;
-    and for each input [Uhh | Uz | Ur].
+    and for each input [Uhh | Uz | Ur], or, where lanes are elements, the product of one dX.
     """
     cdef const cgru_call *call = b.call
     cdef Py_ssize_t u = call.u, e = call.e, size = b.k.size, K = 3 * u if call.after else 2 * u, part = u * size
     cdef char *reset = to + u * K * size
     cdef char *dX = to + 3 * u * u * size
-    b.few.call, b.few.state, b.few.reset, b.few.input = call, to, reset, dX
+    b.few.call, b.few.state, b.few.reset, b.few.input, b.few.wide = call, to, reset, dX, NULL
+    if along_e(b.k, call) and call.dX.column == 1:
+        b.dX = new_product(b.k, call, b.k.put, e, dX, NULL)
+        add_operand(&b.dX, NULL, 3 * u, 3 * u)
+        b.few.wide = &b.dX
     if w == NULL:
         return
     b.k.copy(w.V[CGRU_Z], u, u, to, K)
@@ -255,6 +259,9 @@ cdef void lay_out_few(Backward *b, char *to, const cgru_weights *w) noexcept nog
         b.k.copy(w.V[CGRU_HH], u, u, to + 2 * part, K)
     else:
         b.k.copy(w.V[CGRU_HH], u, u, reset, u)
+    if b.few.wide != NULL:
+        pack_U(b, w)
+        return
     b.k.copy(w.U[CGRU_HH], e, u, dX, 3 * u)
     b.k.copy(w.U[CGRU_Z], e, u, dX + part, 3 * u)
     b.k.copy(w.U[CGRU_R], e, u, dX + 2 * part, 3 * u)

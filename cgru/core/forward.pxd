@@ -19,7 +19,9 @@ Where `call.padded` is False nothing is written past a sample's length but what 
 on X are multiplied into it before.
 """
 
-from cgru.core.kernels cimport cgru_call, cgru_few, cgru_kernels, cgru_norm, cgru_product, cgru_single, cgru_weights
+from cgru.core.kernels cimport (
+    cgru_call, cgru_dots, cgru_few, cgru_kernels, cgru_norm, cgru_product, cgru_single, cgru_weights,
+)
 
 
 cdef struct Products:
@@ -34,6 +36,7 @@ cdef struct Forward:
     cgru_call *call
     Products each, fresh  # of a step, and of the first one where there is no h0
     cgru_product inputs[2]  # of many steps, for r and z and for hh, where they are taken at once
+    cgru_dots dots  # instead, where there are few units under many elements
     cgru_norm norm
     cgru_single single  # instead of the products, where there is one sample
     cgru_few few  # likewise, where lanes are samples

@@ -7,10 +7,10 @@ cimport numpy as cnp
 from libc.string cimport memset
 
 from cgru.core.kernels cimport (
-    CGRU_C, CGRU_HH, CGRU_R, CGRU_STEPS, CGRU_Z, add_operand, call_of, cgru_array, cgru_call, cgru_kernels, cgru_matrix,
-    cgru_operand, cgru_product, cgru_weights, hoists, in_pieces, is_single, kernels, look_for_signals, new_product,
-    odd_lines, pack, pack_bias, pack_gains, samples_at_once, steps_of_row, steps_of_single, transpose, weights, whole,
-    whole_lines, with_operand,
+    CGRU_C, CGRU_HH, CGRU_R, CGRU_STEPS, CGRU_Z, add_operand, along_e, call_of, cgru_array, cgru_call, cgru_dots,
+    cgru_kernels, cgru_matrix, cgru_operand, cgru_product, cgru_weights, hoists, in_pieces, is_single, kernels,
+    look_for_signals, new_product, odd_lines, pack, pack_bias, pack_gains, samples_at_once, steps_of_row,
+    steps_of_single, transpose, weights, whole, whole_lines, with_operand,
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.threads cimport available, block_rows, share, worth
@@ -26,6 +26,8 @@ cdef void inputs(const Forward *f, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows
     cdef const cgru_call *call = f.call
     cdef Py_ssize_t size = f.k.size, first = t - t % CGRU_STEPS, i, sample, steps
     cdef cgru_product product
+    cdef cgru_dots dots
+    cdef cgru_operand x
     cdef char *to
     cdef int part
     for i in range(row, row + rows):
@@ -34,11 +36,17 @@ cdef void inputs(const Forward *f, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows
             continue
         sample = call.order[i] if call.order != NULL else i
         to = <char *>call.rows + (i * call.ld + call.pre) * size
+        x = cgru_operand(
+            <char *>call.X.data + (sample * call.X.sample + first * call.X.step) * size, call.X.step, call.e
+        )
+        if f.dots.W != NULL:
+            dots = f.dots
+            dots.x, dots.out = x, cgru_array(to, 3 * call.up, call.up, 1)
+            f.k.dots(&dots, steps)
+            continue
         for part in range(1 if is_single(call) else 2):
             product = f.inputs[part]
-            product.operand[0] = cgru_operand(
-                <char *>call.X.data + (sample * call.X.sample + first * call.X.step) * size, call.X.step, call.e
-            )
+            product.operand[0] = x
             product.out = cgru_array(to + part * 2 * call.up * size, 3 * call.up, 0, 1)
             f.k.product(&product, 0, 0, steps)
 
@@ -107,14 +115,14 @@ cdef void block(void *work, Py_ssize_t part) noexcept nogil:
 
 cdef Py_ssize_t pack_room(const cgru_call *call) noexcept nogil:
     """Numbers that the packed weights take."""
-    return (3 * (call.u + call.e) + (10 if call.norm else 4)) * call.up
+    return (3 * call.u + (10 if call.norm else 4)) * call.up + 3 * max(call.e * call.up, call.u * call.ep)
 
 
 cdef Py_ssize_t row_room(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
     """Numbers that a row takes."""
     cdef Py_ssize_t inputs = 3 * min(call.s, <Py_ssize_t>CGRU_STEPS) * call.up if hoists(k, call) else 0
     if call.few:
-        return 3 + 2 * call.e + 4 * call.u
+        return 3 + 2 * call.e + 7 * call.u
     if is_single(call):
         return 6 * call.up + inputs
     return odd_lines(seen_from(call) + (3 * call.up if call.recurrent.data != NULL else inputs), k.size)
@@ -139,6 +147,9 @@ cdef void prepare(Forward *f, const cgru_kernels *k, cgru_call *call, void *pack
     call.rows, call.ld = rows, row_room(k, call)
     call.pre = 0 if not hoists(k, call) else 6 * call.up if is_single(call) else seen_from(call)
     call.seen = seen_from(call) if call.recurrent.data != NULL else 0
+    f.dots.W = NULL
+    if along_e(k, call) and (call.X.column == 1 or not call.few):
+        lay_out_dots(f, <char *>packed, w)
     if call.few:
         lay_out_few(f, <char *>packed, w)
     elif call.norm:
@@ -167,6 +178,7 @@ cdef void part(Forward *f) noexcept nogil:
     f.fresh.candidate = with_operand(&each.candidate, 0)
     if not f.call.pre:
         return
+    f.dots.bias = each.gates[0].bias
     f.inputs[0], f.inputs[1] = f.fresh.gates[0], f.fresh.candidate
     f.inputs[0].epilogue = f.inputs[1].epilogue = f.k.put
     f.inputs[0].chains = f.inputs[1].chains = 1  # whatever number of steps there is
@@ -176,10 +188,32 @@ cdef void part(Forward *f) noexcept nogil:
     f.fresh.gates[0], f.fresh.candidate = with_operand(&each.gates[0], -1), with_operand(&each.candidate, -1)
 
 
+cdef void lay_out_dots(Forward *f, char *to, const cgru_weights *w) noexcept nogil:
+    """The transposes of U, behind whatever else there is; their bias where the other products had one."""
+    cdef const cgru_call *call = f.call
+    cdef Py_ssize_t u = call.u, up = call.up, size = f.k.size
+    cdef int gate
+    to += 3 * u * up * size
+    f.dots.u, f.dots.up, f.dots.ep, f.dots.gate = u, up, call.ep, u * call.ep
+    f.dots.bias, f.dots.W = to + (up * size if call.few else 0), to + 4 * up * size
+    if w == NULL:
+        return
+    memset(<void *>f.dots.W, 0, 3 * u * call.ep * size)
+    for gate in range(3):
+        f.k.copy(transpose(w.U[gate]), u, call.e, <char *>f.dots.W + gate * u * call.ep * size, call.ep)
+        if call.few:
+            f.k.lay(w.b[gate], 1, u, <char *>f.dots.bias + gate * up * size)
+
+
+cdef Py_ssize_t inner(const Forward *f) noexcept nogil:
+    """The rows of U among the packed weights."""
+    return f.call.e if f.dots.W == NULL else 0
+
+
 cdef void lay_out_before(Forward *f, char *to, const cgru_weights *w) noexcept nogil:
     """The products of a step with the reset before; the rows are h | x | r * h | z."""
     cdef const cgru_call *call = f.call
-    cdef Py_ssize_t u = call.u, e = call.e, up = call.up, size = f.k.size
+    cdef Py_ssize_t u = call.u, e = inner(f), up = call.up, size = f.k.size
     cdef char *x = <char *>call.rows + up * size
     cdef char *bias = to + 3 * (u + e) * up * size
     lay_out_gates(f, to, bias, w)
@@ -195,7 +229,7 @@ cdef void lay_out_before(Forward *f, char *to, const cgru_weights *w) noexcept n
 cdef void lay_out_after(Forward *f, char *to, const cgru_weights *w) noexcept nogil:
     """The products of a step with the reset after; the rows are h | x | r, then r * c | z."""
     cdef const cgru_call *call = f.call
-    cdef Py_ssize_t u = call.u, e = call.e, up = call.up, size = f.k.size
+    cdef Py_ssize_t u = call.u, e = inner(f), up = call.up, size = f.k.size
     cdef char *x = <char *>call.rows + up * size
     cdef char *bias = to + 3 * (u + e) * up * size
     lay_out_gates(f, to, bias, w)
@@ -218,7 +252,7 @@ cdef char *seen_by(const Forward *f, int gate) noexcept nogil:
 cdef void lay_out_gates(Forward *f, char *to, char *bias, const cgru_weights *w) noexcept nogil:
     """The product of r and z, side by side, from h and x; or one of each."""
     cdef const cgru_call *call = f.call
-    cdef Py_ssize_t u = call.u, e = call.e, up = call.up, size = f.k.size, column
+    cdef Py_ssize_t u = call.u, e = inner(f), up = call.up, size = f.k.size, column
     cdef cgru_product *product
     cdef int gate, part, parts = 2 if call.seen else 1
     for part in range(parts):
@@ -268,7 +302,7 @@ cdef void lay_out_norm(Forward *f, char *to, const cgru_weights *w) noexcept nog
 
 cdef void lay_out_single(Forward *f, char *to, const cgru_weights *w) noexcept nogil:
     """The weights of a single sample."""
-    cdef Py_ssize_t u = f.call.u, e = f.call.e, up = f.call.up, size = f.k.size
+    cdef Py_ssize_t u = f.call.u, e = inner(f), up = f.call.up, size = f.k.size
     cdef int gate
     f.single.call = f.call
     for gate in range(4):
@@ -276,7 +310,9 @@ cdef void lay_out_single(Forward *f, char *to, const cgru_weights *w) noexcept n
         if w != NULL and w.b[gate].data != NULL:
             f.k.lay(w.b[gate], 1, u, <void *>f.single.b[gate].data)
     to += 4 * up * size
-    if f.call.pre:
+    if f.dots.W != NULL:
+        f.dots.bias = f.single.b[0].data
+    elif f.call.pre:
         f.inputs[0] = new_product(f.k, f.call, f.k.put, 3 * up, to, f.single.b[0].data)
         f.inputs[0].chains = 1
         add_operand(&f.inputs[0], NULL, 0, e)
@@ -286,6 +322,8 @@ cdef void lay_out_single(Forward *f, char *to, const cgru_weights *w) noexcept n
         if w == NULL:
             continue
         f.k.lay(w.V[gate], u, u, <void *>f.single.V[gate].data)
+        if f.dots.W != NULL:
+            continue
         if f.call.pre:
             pack(f.k, &f.inputs[0], 0, gate * up, w.U[gate], e, u)
         else:
@@ -294,35 +332,35 @@ cdef void lay_out_single(Forward *f, char *to, const cgru_weights *w) noexcept n
 
 cdef void lay_out_few(Forward *f, char *to, const cgru_weights *w) noexcept nogil:
     """The weights of few units, a row for each: those of its gates [b | V | U] and of its candidate [b | U | V]; where
-    the reset comes after, that has its part of V, [b | V], for itself.
+    the reset comes after, that has its part of V, [b | V], for itself. Where the inputs have dots, neither U nor b.
     """
     cdef const cgru_call *call = f.call
-    cdef Py_ssize_t u = call.u, e = call.e, size = f.k.size, K = 1 + u + e
-    cdef Py_ssize_t of_candidate = 1 + e if call.after else K
+    cdef Py_ssize_t u = call.u, e = inner(f), size = f.k.size, b = 1 if f.dots.W == NULL else 0, K = b + u + e
+    cdef Py_ssize_t of_candidate = b + e if call.after else K
     cdef char *candidate = to + 2 * u * K * size
     cdef char *recurrent = candidate + u * of_candidate * size
-    f.few.call, f.few.gates, f.few.candidate, f.few.recurrent = call, to, candidate, recurrent
+    f.few.call, f.few.gates, f.few.candidate, f.few.recurrent, f.few.dots = call, to, candidate, recurrent, f.dots
     if w == NULL:
         return
     cdef int gate
     for gate in range(CGRU_R, CGRU_Z + 1):
-        f.k.copy(transpose(w.b[gate]), u, 1, to, K)
-        f.k.copy(transpose(w.V[gate]), u, u, to + size, K)
-        f.k.copy(transpose(w.U[gate]), u, e, to + (1 + u) * size, K)
+        f.k.copy(transpose(w.b[gate]), u, b, to, K)
+        f.k.copy(transpose(w.V[gate]), u, u, to + b * size, K)
+        f.k.copy(transpose(w.U[gate]), u, e, to + (b + u) * size, K)
         to += u * K * size
-    f.k.copy(transpose(w.b[CGRU_HH]), u, 1, candidate, of_candidate)
-    f.k.copy(transpose(w.U[CGRU_HH]), u, e, candidate + size, of_candidate)
+    f.k.copy(transpose(w.b[CGRU_HH]), u, b, candidate, of_candidate)
+    f.k.copy(transpose(w.U[CGRU_HH]), u, e, candidate + b * size, of_candidate)
     if call.after:
         f.k.copy(transpose(w.b[CGRU_C]), u, 1, recurrent, 1 + u)
         f.k.copy(transpose(w.V[CGRU_HH]), u, u, recurrent + size, 1 + u)
     else:
-        f.k.copy(transpose(w.V[CGRU_HH]), u, u, candidate + (1 + e) * size, of_candidate)
+        f.k.copy(transpose(w.V[CGRU_HH]), u, u, candidate + (b + e) * size, of_candidate)
 
 
-cdef bint lies_well(const cgru_call *call, const cgru_weights *w) noexcept nogil:
+cdef bint lies_well(const cgru_kernels *k, const cgru_call *call, const cgru_weights *w) noexcept nogil:
     """Whether the weights of a single sample can be read where they lie, and laying them out would not pay."""
     cdef int gate
-    if not is_single(call) or call.s > FEW:
+    if not is_single(call) or call.s > FEW or along_e(k, call):
         return False
     for gate in range(3):
         if not (w.U[gate].column == w.V[gate].column == 1 and w.U[gate].row >= call.u and w.V[gate].row >= call.u):
@@ -401,7 +439,7 @@ cdef int perform(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, 
     cdef Py_ssize_t row = row_room(k, call), start = 0
     cdef Py_ssize_t some = whole(k, call, samples_at_once(call.m, row * k.size))
     cdef char *rows = <char *>memory + whole_lines(pack_room(call), k.size) * k.size
-    cdef bint in_place = lies_well(call, w)
+    cdef bint in_place = lies_well(k, call, w)
     cdef cgru_weights used = w[0]
     cdef Forward f
     if call.s == 1 and call.h0.data == NULL and not is_single(call) and not call.few:

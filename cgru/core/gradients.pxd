@@ -22,6 +22,7 @@ cdef struct Sums:
     cgru_outer outer[MOST_SHARES]  # one for each share of the terms' columns
     cgru_few_sums few[FEW_PARTS]  # instead, where lanes are samples: one for each share of the samples
     int shares, threads
+    bint in_lanes  # whether it has the latter
     bint first, last  # whether the steps to run are the first ones of the sum, and the last
 
 

@@ -7,7 +7,7 @@ cimport numpy as cnp
 
 from cgru.core.checks cimport rows
 from cgru.core.kernels cimport (
-    CGRU_C, CGRU_GROUP, CGRU_HH, CGRU_R, CGRU_Z, call_of, cgru_array, cgru_call, cgru_gradients, cgru_kernels,
+    CGRU_C, CGRU_GROUP, CGRU_HH, CGRU_R, CGRU_Z, along_e, call_of, cgru_array, cgru_call, cgru_gradients, cgru_kernels,
     cgru_outer, cgru_seen, cgru_term, in_pieces, kernels, mask_of, targets,
 )
 from cgru.core.memory cimport Workspace
@@ -18,6 +18,7 @@ cnp.import_array()
 cdef double FEW_WORK = 4e6  # operations for which it pays to have sums of their own
 
 cdef enum:
+    MOST_LANES = 16  # of any level
     DEPTH = 256  # rows whose outer products are summed in registers before they are added to the gradients
 
 
@@ -136,11 +137,23 @@ cdef double work_of(const cgru_call *call) noexcept nogil:
     return 6.0 * call.m * call.s * call.u * (call.e + call.u)
 
 
+cdef bint has_wide(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
+    """Whether lanes are elements in the sums for U, whose rows of X have to be contiguous.
+
+    Where they could be samples, by the cycles measured: a row is collected, and multiplied in vectors of elements; or
+    a vector of samples is transposed and multiplied by each unit.
+    """
+    cdef double row = 80 + 10 * call.u + call.e * (0.8 + 1.5 * call.u / k.lanes), vector = 6.0 * (call.u + 1) * call.e
+    if not along_e(k, call) or not call.few:
+        return along_e(k, call)
+    return call.X.column == 1 and call.m * row < (call.m + k.lanes - 1) // k.lanes * vector
+
+
 cdef int shares_of(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil:
     """Each share is some of the panels of the terms' columns, through all rows: no sum is shared. Where lanes are
     samples, some of these, whose sums are added up in their order.
     """
-    if call.few:
+    if call.few and not has_wide(k, call):
         return <int>min((call.m + k.lanes - 1) // k.lanes, FEW_PARTS, 1 + work_of(call) / FEW_WORK)
     cdef int threads = worth(work_of(call), most)
     return <int>min(terms_of(call) * k.panels(call.u), MOST_SHARES, threads)
@@ -148,12 +161,13 @@ cdef int shares_of(const cgru_kernels *k, const cgru_call *call, int most) noexc
 
 cdef Py_ssize_t operands_of(const cgru_call *call) noexcept nogil:
     """Numbers of a row that are collected of X and hp."""
-    return call.e + sights_of(call) * call.u
+    return call.ep + sights_of(call) * call.u
 
 
 cdef Py_ssize_t gradients_room(const cgru_call *call, int shares) noexcept nogil:
     """Numbers that the rows collected take."""
-    return shares * (operands_of(call) + terms_of(call) * call.up) * min(call.m * call.s, DEPTH)
+    cdef Py_ssize_t terms = terms_of(call) * (call.up + min(call.u, <Py_ssize_t>MOST_LANES))
+    return shares * (operands_of(call) + terms) * min(call.m * call.s, DEPTH)
 
 
 cdef void prepare(Sums *sums, const cgru_kernels *k, const cgru_call *call, const cgru_gradients *g, int shares,
@@ -162,12 +176,15 @@ cdef void prepare(Sums *sums, const cgru_kernels *k, const cgru_call *call, cons
     cdef Py_ssize_t i, depth = min(call.m * call.s, DEPTH), parts = terms_of(call) * k.panels(call.u)
     cdef char *free = <char *>memory
     sums.k, sums.call, sums.g, sums.shares, sums.threads = k, call, g, shares, shares
-    if call.few:
+    sums.in_lanes = call.few and not has_wide(k, call)
+    if sums.in_lanes:
         prepare_few(sums, free)
         return
     for i in range(shares):
         sums.outer[i] = cgru_outer(call, &sums.terms[0], &sums.seen[0], i * parts // shares, (i + 1) * parts // shares,
-                                   0, depth, False, free, free + operands_of(call) * depth * k.size)
+                                   0, depth, False, free, free + operands_of(call) * depth * k.size, NULL)
+        if has_wide(k, call):
+            sums.outer[i].wide = <char *>sums.outer[i].rows + terms_of(call) * call.up * depth * k.size
         free += gradients_room(call, 1) * k.size
 
 
@@ -196,7 +213,7 @@ cdef void sequence(Sums *sums, bint first, bint last) noexcept nogil:
     """
     sums.first, sums.last = first, last
     lay_out(sums)
-    if sums.call.few:
+    if sums.in_lanes:
         share(_sum, sums, sums.shares, sums.threads)
         if last:
             sums.k.few_add(&sums.few[0], sums.shares)
@@ -210,8 +227,14 @@ cdef void _piece(void *work, bint first, bint last) noexcept nogil:
 
 cdef Py_ssize_t room(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil:
     """Numbers that `perform` takes."""
-    cdef int shares = shares_of(k, call, most)
-    return few_room(k, call, shares) if call.few else gradients_room(call, shares)
+    cdef cgru_call either = call[0]
+    cdef Py_ssize_t numbers
+    either.few = False
+    numbers = gradients_room(call, shares_of(k, &either, most))
+    if not call.few:
+        return numbers
+    either.few, either.X.column = True, 0
+    return max(numbers, few_room(k, call, shares_of(k, &either, most)))
 
 
 cdef int perform(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k, void *memory,

@@ -109,6 +109,7 @@ cdef extern from "simd/cgru.h" nogil:
         int fresh
         void *operands
         void *rows
+        void *wide
 
     ctypedef struct cgru_norm:
         const cgru_call *call
@@ -143,14 +144,23 @@ cdef extern from "simd/cgru.h" nogil:
         double root, epsilon, decay
         int nesterov
 
+    ctypedef struct cgru_dots:
+        Py_ssize_t u, up, ep, gate
+        const void *W
+        const void *bias
+        cgru_operand x
+        cgru_array out
+
     ctypedef struct cgru_few:
         const cgru_call *call
         const void *gates
         const void *recurrent
         const void *candidate
+        cgru_dots dots
         const void *reset
         const void *state
         const void *input
+        const cgru_product *wide
 
     ctypedef struct cgru_few_sums:
         const cgru_call *call
@@ -202,6 +212,7 @@ cdef extern from "simd/cgru.h" nogil:
         void (*few_sum)(const cgru_few_sums *, int) noexcept nogil
         void (*few_add)(const cgru_few_sums *, Py_ssize_t) noexcept nogil
         Py_ssize_t (*few_room)(const cgru_call *, Py_ssize_t) noexcept nogil
+        void (*dots)(const cgru_dots *, Py_ssize_t) noexcept nogil
         void (*copy)(cgru_matrix, Py_ssize_t, Py_ssize_t, void *, Py_ssize_t) noexcept nogil
 
 
@@ -244,8 +255,9 @@ cdef bint may_be_few(const cgru_kernels *k, const cgru_call *call) noexcept nogi
 cdef bint samples_in_lanes(const cgru_kernels *k, const cgru_call *call) noexcept nogil
 cdef Py_ssize_t whole(const cgru_kernels *k, const cgru_call *call, Py_ssize_t n) noexcept nogil
 cdef Py_ssize_t samples_at_once(Py_ssize_t m, Py_ssize_t row_bytes) noexcept nogil
-# Whether the products with U of many steps are taken at once; whether single.h runs the call, and how many steps it has
-# then; how many of the CGRU_STEPS steps from `first` on a row has.
+# Whether lanes are elements in the products with U; whether those of many steps are taken at once; whether single.h
+# runs the call, and how many steps it has then; how many of the CGRU_STEPS steps from `first` on a row has.
+cdef bint along_e(const cgru_kernels *k, const cgru_call *call) noexcept nogil
 cdef bint hoists(const cgru_kernels *k, const cgru_call *call) noexcept nogil
 cdef bint is_single(const cgru_call *call) noexcept nogil
 cdef Py_ssize_t steps_of_single(const cgru_call *call) noexcept nogil

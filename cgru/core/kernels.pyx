@@ -32,6 +32,7 @@ cdef enum:
     READ = 32  # bytes a cycle that an L2 cache gives
     ACTIVATIONS = 60  # of the three gates of a vector, and what stands around them, in products
     TRANSPOSED = 8  # a vector of the inputs of so many samples, likewise
+    ADDED_UP = 12  # the lanes of three vectors, as vectors of these
 cdef Py_ssize_t _most_steps = MOST_STEPS, _rows_room = ROWS_ROOM
 cdef int _lanes = -1  # whether lanes are samples: 1 wherever they can be, 0 never, -1 by the model
 cdef double PIECE = 4e9  # operations of a piece: some tens of milliseconds
@@ -257,6 +258,17 @@ cdef cgru_matrix transpose(cgru_matrix W) noexcept nogil:
     return cgru_matrix(W.data, W.column, W.row)
 
 
+cdef bint along_e(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
+    """Whether lanes are elements in the products with U, of few units under wide inputs; for any number of samples.
+
+    By the vectors that a row multiplies: three for each element, or three for each unit and vector of elements, and
+    the time in which their lanes are added up.
+    """
+    if call.norm or call.recurrent.data != NULL or call.up > k.lanes or call.e <= 2 * k.lanes:
+        return False
+    return call.u * (call.ep // k.lanes + ADDED_UP) < call.e
+
+
 cdef bint hoists(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
     """Whether U meets the inputs of CGRU_STEPS steps at once, or those of each step with its state.
 
@@ -265,7 +277,11 @@ cdef bint hoists(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
     """
     cdef double row = 3.0 * call.u * k.size  # bytes of U for each element, and of what comes out for each sample
     cdef double multiply = call.m * call.e * row / (2 * k.lanes * k.size)
-    if call.norm or call.few or call.recurrent.data != NULL or (call.e + call.u) * row < L1:
+    if call.norm or call.few or call.recurrent.data != NULL:
+        return False
+    if along_e(k, call):
+        return True
+    if (call.e + call.u) * row < L1:
         return False
     return call.e * row / READ > multiply + 2 * call.m * row / READ
 
@@ -297,12 +313,13 @@ cdef bint samples_in_lanes(const cgru_kernels *k, const cgru_call *call) noexcep
     if _lanes == 1:
         return True
     cdef Py_ssize_t vectors = (call.m + k.lanes - 1) // k.lanes, t
-    cdef double each = 3.0 * (call.e + call.u) + ACTIVATIONS, rows = call.m
+    cdef Py_ssize_t e = 0 if along_e(k, call) else call.e  # that cost what they cost
+    cdef double each = 3.0 * (e + call.u) + ACTIVATIONS, rows = call.m
     if call.running != NULL:
         rows = 0
         for t in range(call.s):
             rows += <double>call.running[t] / call.s
-    return vectors * (1.2 * call.u * each + TRANSPOSED * call.e) < rows * (call.up // k.lanes) * each
+    return vectors * (1.2 * call.u * each + TRANSPOSED * e) < rows * (call.up // k.lanes) * each
 
 
 cdef Py_ssize_t whole(const cgru_kernels *k, const cgru_call *call, Py_ssize_t n) noexcept nogil:

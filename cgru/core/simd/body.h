@@ -48,6 +48,7 @@
 #include "norm.h"
 #include "criterion.h"
 #include "update.h"
+#include "dots.h"
 #include "few.h"
 #include "few_linear.h"
 
@@ -97,6 +98,7 @@ const cgru_kernels TABLE_OF(LEVEL, T) = {
     .few_sum = few_sum,
     .few_add = few_add,
     .few_room = few_room,
+    .dots = dots,
     .copy = copy,
 };
 

@@ -2,11 +2,12 @@
 
 #define ROW(call, row) ((T *)(call)->rows + (row) * (call)->ld)
 
-/* h = h0, or zero */
+/* h = h0, or zero. In a row of a single vector the inputs may leave lanes alone: what stands there has to be harmless. */
 static void start(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
+    const ptrdiff_t n = call->pre && call->up > LANES ? call->pre : call->ld;
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         T *h = ROW(call, row);
-        memset(h, 0, (call->pre ? call->pre : call->ld) * sizeof(T));
+        memset(h, 0, n * sizeof(T));
         if (call->h0.data) memcpy(h, AT(call->h0, SAMPLE(call, row), 0), call->u * sizeof(T));
     }
 }

@@ -92,14 +92,26 @@ typedef struct {
     const void *bias;  /* (4, up): br, bz, bhh, chh */
 } cgru_norm;
 
+/* x Ur, x Uz and x Uhh of few units, lanes along e: out (rows, 3, u) at row * sample + gate * step + unit * column. */
+typedef struct {
+    ptrdiff_t u, up, ep;
+    ptrdiff_t gate;    /* between the weights of two gates */
+    const void *W;     /* (3, u, ep): the transposes of U, zero past e; NULL: the products are taken otherwise */
+    const void *bias;  /* (3, up) */
+    cgru_operand x;
+    cgru_array out;
+} cgru_dots;
+
+struct cgru_product;
+
 /* A call with `few`: the weights of each product, a row for each of its results; see few.h. */
 typedef struct {
     const cgru_call *call;
     const void *gates, *recurrent, *candidate; /* forward */
+    cgru_dots dots;                            /* where there are some, U is in none of these */
     const void *reset, *state, *input;         /* backward */
+    const struct cgru_product *wide;           /* in place of `input`: from rows dhh_ | dz_ | dr_, lanes along e */
 } cgru_few;
-
-struct cgru_product;
 
 /* Takes the finished tile (rows, vectors * lanes) of a product, which begins at `row` and at vector `vector`. */
 typedef void cgru_epilogue(const struct cgru_product *product, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows,
@@ -158,8 +170,10 @@ typedef struct {
     ptrdiff_t first, last;
     ptrdiff_t count, depth; /* rows collected; room for so many */
     int fresh;              /* they have no previous state, so there is nothing for V in them */
-    void *operands;         /* (e + ways u) x depth: panels of X, and of hp for each way */
+    void *operands;         /* (ep + ways u) x depth: panels of X, and of hp for each way */
     void *rows;             /* terms x up x depth: panels of d */
+    void *wide;             /* NULL, or terms x u x depth, where lanes are elements in U: d in panels of an operand, X in
+                               those of vectors */
 } cgru_outer;
 
 enum { CGRU_NO_LOSS, CGRU_CROSS_ENTROPY, CGRU_BINARY_CROSS_ENTROPY, CGRU_MEAN_SQUARED_ERROR };
@@ -259,6 +273,7 @@ typedef struct {
     void (*few_sum)(const cgru_few_sums *part, int first);
     void (*few_add)(const cgru_few_sums *parts, ptrdiff_t count);
     ptrdiff_t (*few_room)(const cgru_call *call, ptrdiff_t samples);
+    void (*dots)(const cgru_dots *dots, ptrdiff_t rows);
     /* W (k, n) into rows `ld` apart. */
     void (*copy)(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to, ptrdiff_t ld);
 } cgru_kernels;

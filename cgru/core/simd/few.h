@@ -3,10 +3,11 @@
  *
  * The rows of a block are the lengths of its samples and then panels of up to three vectors of samples. In a panel each
  * number of a row is as many vectors, one after another:
- * forward 1 | h | x | 1 | x | r * h | z | hh_, backward dh | dhh_ | dz_ | dr_ | dc | sums,
+ * forward 1 | h | x | 1 | x | r * h | z | hh_ | inputs, backward dh | dhh_ | dz_ | dr_ | dc | sums,
  * so that a product is the tile's with the roles changed: the rows of its weights, which are broadcast, are units, and what
  * it reads as packed weights are samples, [1 | h | x] for the gates and [1 | x | r * h] for the candidate, their 1 for the
- * bias. Each sum runs in the order in which it runs where lanes are units. */
+ * bias. Each sum runs in the order in which it runs where lanes are units. Where x is wide, its products are those of dots.h:
+ * x is then not in the rows, nor is 1, and what it adds stands at `inputs`, r | z | hh. */
 
 typedef struct {
     const cgru_call *call;
@@ -61,25 +62,6 @@ INLINE void few_product(const panel *p, const T *W, ptrdiff_t K, ptrdiff_t n, co
 }
 
 /* Turns LANES vectors of LANES columns into columns: each round interleaves the first half of them with the second. */
-#if LANES == 16
-#define LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
-#define HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
-#elif LANES == 8
-#define LOW 0, 8, 1, 9, 2, 10, 3, 11
-#define HIGH 4, 12, 5, 13, 6, 14, 7, 15
-#elif LANES == 4
-#define LOW 0, 4, 1, 5
-#define HIGH 2, 6, 3, 7
-#else
-#define LOW 0, 2
-#define HIGH 1, 3
-#endif
-#if defined(__clang__)
-#define SHUFFLE(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
-#elif LANES > 1
-#define SHUFFLE(x, y, ...) __builtin_shuffle(x, y, (ints){__VA_ARGS__})
-#endif
-
 INLINE void transpose(vec *x) {
 #if LANES > 1
     UNROLL(4)
@@ -130,19 +112,38 @@ static void few_finish(const panel *p, const T *h) {
     }
 }
 
-INLINE void few_step(const int plain, const cgru_few *few, const panel *p, ptrdiff_t t) {
+/* inputs = x U + b, of a panel whose numbers of a unit are one after another */
+INLINE void few_dots(const cgru_few *few, const panel *p, ptrdiff_t t, T *inputs) {
     const cgru_call *call = few->call;
-    const ptrdiff_t u = call->u, e = call->e, one = p->vectors * LANES;
+    const ptrdiff_t one = p->vectors * LANES;
+    cgru_dots each = few->dots;
+    each.x = (cgru_operand){AT(call->X, p->i, t), call->X.sample, call->e};
+    each.out = (cgru_array){inputs, 1, call->u * one, one};
+    dots(&each, p->n);
+}
+
+/* sums, and what the inputs add to them */
+INLINE vec with_input(const int wide, const T *sums, const T *inputs) {
+    return wide ? load(sums) + load(inputs) : load(sums);
+}
+
+INLINE void few_step(const int plain, const int wide, const cgru_few *few, const panel *p, ptrdiff_t t) {
+    const cgru_call *call = few->call;
+    const ptrdiff_t u = call->u, one = p->vectors * LANES, e = wide ? 0 : call->e, b = wide ? 0 : 1;
     T *bias = p->rows, *h = bias + one, *x = h + u * one, *again = x + e * one, *x_again = again + one;
     T *rh = x_again + e * one, *z = rh + u * one, *hh_ = z + u * one;
+    T *of_r = hh_ + u * one, *of_z = of_r + u * one, *of_hh = of_z + u * one;
+    if (wide) few_dots(few, p, t, of_r);
     for (ptrdiff_t v = 0; v < one; v += LANES) store(bias + v, ZERO + 1), store(again + v, ZERO + 1);
-    for (ptrdiff_t v = 0; v < p->vectors; v++) load_columns(call->X, place_in(p, t, 0, v), e, x + v * LANES, one);
+    for (ptrdiff_t v = 0; v < p->vectors && !wide; v++)
+        load_columns(call->X, place_in(p, t, 0, v), e, x + v * LANES, one);
     memcpy(x_again, x, e * one * sizeof(T));
-    few_product(p, few->gates, 1 + u + e, 2 * u, bias, rh);
+    few_product(p, few->gates, b + u + e, 2 * u, wide ? h : bias, rh);
     EACH_UNIT(p, u, unit, v) {
         const place at = place_in(p, t, unit, v);
-        store(rh + at.c, reset_gate(call, at, load(rh + at.c), load(h + at.c)));
-        store(z + at.c, update_gate(call, at, load(z + at.c)));
+        const vec r_ = with_input(wide, rh + at.c, of_r + at.c), z_ = with_input(wide, z + at.c, of_z + at.c);
+        store(rh + at.c, reset_gate(call, at, r_, load(h + at.c)));
+        store(z + at.c, update_gate(call, at, z_));
     }
     if (!plain && call->after) {
         few_product(p, few->recurrent, 1 + u, u, bias, hh_);
@@ -151,33 +152,56 @@ INLINE void few_step(const int plain, const cgru_few *few, const panel *p, ptrdi
             store(rh + at.c, reset_product(call, at, load(rh + at.c), load(hh_ + at.c)));
         }
     }
-    few_product(p, few->candidate, 1 + e + (!plain && call->after ? 0 : u), u, again, hh_);
+    few_product(p, few->candidate, b + e + (!plain && call->after ? 0 : u), u, wide ? rh : again, hh_);
     EACH_UNIT(p, u, unit, v) {
         const place at = place_in(p, t, unit, v);
-        const vec sum = plain ? load(hh_ + at.c) : preactivation(call, load(hh_ + at.c), rh + at.c);
+        const vec own = with_input(wide, hh_ + at.c, of_hh + at.c);
+        const vec sum = plain ? own : preactivation(call, own, rh + at.c);
         store(h + at.c, new_state(plain, call, at, sum, load(z + at.c), load(h + at.c)));
     }
 }
 
+static void few_steps(const cgru_few *few, const panel *p, ptrdiff_t t) {
+    const int plain = is_plain(few->call), wide = few->dots.W != NULL;
+    if (plain && wide)
+        few_step(1, 1, few, p, t);
+    else if (plain)
+        few_step(1, 0, few, p, t);
+    else if (wide)
+        few_step(0, 1, few, p, t);
+    else
+        few_step(0, 0, few, p, t);
+}
+
 static void few_forward(const cgru_few *few, ptrdiff_t row, ptrdiff_t rows, int first, int last) {
     const cgru_call *call = few->call;
-    const int plain = is_plain(call);
     few_lengths(call, row, rows, ROW(call, row));
     if (first) {
-        EACH_PANEL(call, row, rows, p) few_start(&p, p.rows + p.vectors * LANES);
+        EACH_PANEL(call, row, rows, p) {
+            const ptrdiff_t one = p.vectors * LANES;
+            few_start(&p, p.rows + one);
+            if (few->dots.W) /* of lanes that stand for no sample, too */
+                memset(p.rows + (2 + 4 * call->u) * one, 0, 3 * call->u * one * sizeof(T));
+        }
     }
     for (ptrdiff_t n = 0; n < call->s; n++) {
         const ptrdiff_t t = call->reverse ? call->s - 1 - n : n;
-        EACH_PANEL(call, row, rows, p) {
-            if (plain)
-                few_step(1, few, &p, t);
-            else
-                few_step(0, few, &p, t);
-        }
+        EACH_PANEL(call, row, rows, p) few_steps(few, &p, t);
     }
     if (last && call->last.data) {
         EACH_PANEL(call, row, rows, p) few_finish(&p, p.rows + p.vectors * LANES);
     }
+}
+
+/* dX, from rows dhh_ | dz_ | dr_ of each sample */
+static void few_wide(const cgru_few *few, const panel *p, ptrdiff_t t, const T *d, T *rows) {
+    const ptrdiff_t n = 3 * few->call->u;
+    cgru_product wide = *few->wide;
+    for (ptrdiff_t i = 0; i < p->n; i++)
+        for (ptrdiff_t c = 0; c < n; c++) rows[i * n + c] = d[c * p->vectors * LANES + i];
+    wide.operand[0].rows = rows - p->i * n;
+    wide.out = few->call->dX;
+    product(&wide, t, p->i, p->n);
 }
 
 INLINE void few_step_backward(const int plain, const cgru_few *few, const panel *p, ptrdiff_t t) {
@@ -198,6 +222,10 @@ INLINE void few_step_backward(const int plain, const cgru_few *few, const panel 
         state_gradient(call, at, load(sum + at.c), dh);
     }
     if (!call->dX.data) return;
+    if (few->wide) {
+        few_wide(few, p, t, dhh_, sum);
+        return;
+    }
     few_product(p, few->input, 3 * u, call->e, dhh_, sum);
     EACH_UNIT(p, call->e, c, v) {
         const place at = place_in(p, t, c, v);

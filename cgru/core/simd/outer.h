@@ -1,6 +1,6 @@
 /* Weight gradients: sums of outer products of rows. Rows are collected into panels, up to ROWS numbers of an operand and
  * up to three vectors of a term side by side, and multiplied by the tile product with the rows as its inner
- * dimension. */
+ * dimension. Of few units under wide inputs dU is taken as the transpose of d^T X: X has the vectors, d the numbers. */
 
 /* Writes rows a (times b, and times c, unless NULL), `rows` pointers to n numbers, as rows k... of panels of ROWS columns;
  * the last panel has the rest. */
@@ -22,16 +22,34 @@ INLINE void collect_operand(T *panels, ptrdiff_t depth, ptrdiff_t k, T *const *a
             panels[i * depth + (k + row) * (n - i) + j - i] = a[row][j] * (b ? b[row][j] : 1) * (c ? c[row][j] : 1);
 }
 
-/* Writes rows of term i into those of its panels that are among the parts to do. */
-INLINE void collect_term(const cgru_outer *outer, ptrdiff_t i, split panels, const ptrdiff_t *t,
-                               const ptrdiff_t *sample, ptrdiff_t rows) {
+/* Writes rows a, of n numbers, as rows k... of panels of up to three vectors. */
+INLINE void collect_vectors(T *panels, ptrdiff_t depth, ptrdiff_t k, T *const *a, ptrdiff_t rows, ptrdiff_t n) {
+    const split all = panels_for(VECTORS_OF(n));
+    PARTS(all, p, first, width) {
+        T *to = panels + (first * depth + k * width) * LANES;
+        for (ptrdiff_t row = 0; row < rows; row++)
+            for (ptrdiff_t v = first; v < first + width; v++, to += LANES)
+                store(to, load_n(a[row] + v * LANES, min(n - v * LANES, LANES)));
+    }
+}
+
+/* The u numbers of an array there, in `space` if they are not neighbours: then u is no more than LANES. */
+INLINE T *numbers_of(const cgru_call *call, cgru_array array, ptrdiff_t i, ptrdiff_t t, T *space) {
+    if (!call->few) return AT(array, i, t);
+    for (ptrdiff_t c = 0; c < call->u; c++) space[c] = AT(array, i, t)[c * array.column];
+    return space;
+}
+
+/* Writes rows d of term i into those of its panels that are among the parts to do. */
+INLINE void collect_term(const cgru_outer *outer, ptrdiff_t i, split panels, T *const *rows_d, const ptrdiff_t *t,
+                         const ptrdiff_t *sample, ptrdiff_t rows) {
     const cgru_term *term = &outer->terms[i];
     const ptrdiff_t u = outer->call->u, vectors = VECTORS_OF(u);
     PARTS(panels, p, first, width) {
         if (i * panels.parts + p < outer->first || i * panels.parts + p >= outer->last) continue;
         T *to = (T *)outer->rows + ((i * vectors + first) * outer->depth + outer->count * width) * LANES;
         for (ptrdiff_t row = 0; row < rows; row++) {
-            const T *d = AT(term->d, sample[row], t[row]);
+            const T *d = rows_d[row];
             const T *factor = term->factor.data ? AT(term->factor, sample[row], t[row]) : NULL;
             for (ptrdiff_t v = first; v < first + width; v++, to += LANES) {
                 const ptrdiff_t n = min(u - v * LANES, LANES);
@@ -49,28 +67,38 @@ static void collect(cgru_outer *outer, const ptrdiff_t *t, const ptrdiff_t *row,
     const ptrdiff_t u = call->u, depth = outer->depth, k = outer->count;
     const split panels = panels_for(VECTORS_OF(u));
     const ptrdiff_t from = outer->first / panels.parts, to = (outer->last + panels.parts - 1) / panels.parts;
-    T *X = outer->operands, *hp = X + call->e * depth;
-    T *of_X[CGRU_GROUP], *of_hp[CGRU_GROUP], *of_r[CGRU_GROUP], *of_mask[CGRU_GROUP];
+    T *X = outer->operands, *hp = X + call->ep * depth;
+    T space_hp[CGRU_GROUP][LANES], space_r[CGRU_GROUP][LANES], space_d[CGRU_GROUP][LANES];
+    T *of_X[CGRU_GROUP], *of_hp[CGRU_GROUP], *of_r[CGRU_GROUP], *of_mask[CGRU_GROUP], *of_d[CGRU_GROUP];
     ptrdiff_t sample[CGRU_GROUP];
     int of_input = 0, of_state[CGRU_SEEN] = {0};
     for (ptrdiff_t n = 0; n < rows; n++) {
         const ptrdiff_t i = sample[n] = SAMPLE(call, row[n]);
         of_X[n] = AT(call->X, i, t[n]);
-        of_hp[n] = AT(call->hp, i, t[n]);
-        of_r[n] = AT(call->r, i, t[n]);
+        of_hp[n] = call->hp.data ? numbers_of(call, call->hp, i, t[n], space_hp[n]) : NULL;
+        of_r[n] = call->r.data ? numbers_of(call, call->r, i, t[n], space_r[n]) : NULL;
     }
     for (ptrdiff_t i = from; i < to; i++) {
         const cgru_term *term = &outer->terms[i];
         of_input |= term->U != NULL, of_state[term->seen] |= term->V && !outer->fresh;
     }
-    if (of_input) collect_operand(X, depth, k, of_X, NULL, NULL, rows, call->e);
+    if (of_input && outer->wide)
+        collect_vectors(X, depth, k, of_X, rows, call->e);
+    else if (of_input)
+        collect_operand(X, depth, k, of_X, NULL, NULL, rows, call->e);
     for (int way = 0; way < CGRU_SEEN; way++, hp += u * depth) {
         const cgru_seen *seen = &outer->seen[way];
         if (!of_state[way]) continue;
         for (ptrdiff_t n = 0; n < rows && seen->mask.data; n++) of_mask[n] = AT(seen->mask, sample[n], 0);
         collect_operand(hp, depth, k, of_hp, seen->reset ? of_r : NULL, seen->mask.data ? of_mask : NULL, rows, u);
     }
-    for (ptrdiff_t i = from; i < to; i++) collect_term(outer, i, panels, t, sample, rows);
+    for (ptrdiff_t i = from; i < to; i++) {
+        const cgru_term *term = &outer->terms[i];
+        for (ptrdiff_t n = 0; n < rows; n++) of_d[n] = numbers_of(call, term->d, sample[n], t[n], space_d[n]);
+        if (outer->wide && term->U)
+            collect_operand((T *)outer->wide + i * u * depth, depth, k, of_d, NULL, NULL, rows, u);
+        collect_term(outer, i, panels, of_d, t, sample, rows);
+    }
     outer->count += rows;
 }
 
@@ -93,13 +121,31 @@ INLINE void accumulate(T *out, ptrdiff_t rows, const T *operands, const T *d, pt
     }
 }
 
+/* out += X^T d, d in panels of an operand */
+INLINE void accumulate_wide(T *out, const T *d, const cgru_outer *outer) {
+    const ptrdiff_t u = outer->call->u, e = outer->call->e, depth = outer->depth;
+    const split panels = panels_for(VECTORS_OF(e));
+    ALIGNED T tile[ROWS * 3 * LANES];
+    PARTS(panels, p, vector, width) {
+        const T *X = (const T *)outer->operands + vector * depth * LANES;
+        const ptrdiff_t k = vector * LANES, n = min(e - k, width * LANES);
+        for (ptrdiff_t first = 0; first < u; first += ROWS) {
+            const ptrdiff_t count = min(u - first, ROWS);
+            const cgru_operand operand = {d + first * depth, 0, outer->count};
+            of_packed[count - 1][width - 1](&operand, 1, X, NULL, tile);
+            for (ptrdiff_t i = 0; i < count; i++)
+                for (ptrdiff_t j = 0; j < n; j++) out[(k + j) * u + first + i] += tile[i * width * LANES + j];
+        }
+    }
+}
+
 static ptrdiff_t panels_of(ptrdiff_t u) { return panels_for(VECTORS_OF(u)).parts; }
 
 static void multiply(cgru_outer *outer) {
     const ptrdiff_t u = outer->call->u, depth = outer->depth, vectors = VECTORS_OF(u);
     const split panels = panels_for(vectors);
     const ptrdiff_t from = outer->first / panels.parts, to = (outer->last + panels.parts - 1) / panels.parts;
-    const T *X = outer->operands, *hp = X + outer->call->e * depth;
+    const T *X = outer->operands, *hp = X + outer->call->ep * depth;
     if (!outer->count) return;
     for (ptrdiff_t i = from; i < to; i++) {
         const cgru_term *term = &outer->terms[i];
@@ -107,7 +153,10 @@ static void multiply(cgru_outer *outer) {
             if (i * panels.parts + p < outer->first || i * panels.parts + p >= outer->last) continue;
             const T *d = (const T *)outer->rows + (i * vectors + first) * depth * LANES;
             if (term->V && !outer->fresh) accumulate(term->V, u, hp + term->seen * u * depth, d, first, width, outer);
-            if (term->U) accumulate(term->U, outer->call->e, X, d, first, width, outer);
+            if (term->U && outer->wide)
+                accumulate_wide(term->U, (const T *)outer->wide + i * u * depth, outer);
+            else if (term->U)
+                accumulate(term->U, outer->call->e, X, d, first, width, outer);
             for (ptrdiff_t v = 0; term->b && v < width; v++) {
                 ptrdiff_t c = (first + v) * LANES, n = min(u - c, LANES);
                 T *b = (T *)term->b + c;

@@ -24,6 +24,30 @@ typedef union { T x; INT bits; } cast;
 
 INLINE ptrdiff_t min(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 
+/* Two vectors interleaved: their first halves, and their second ones. A vector's halves exchanged. */
+#if LANES == 16
+#define LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#define EXCHANGED 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7
+#elif LANES == 8
+#define LOW 0, 8, 1, 9, 2, 10, 3, 11
+#define HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#define EXCHANGED 4, 5, 6, 7, 0, 1, 2, 3
+#elif LANES == 4
+#define LOW 0, 4, 1, 5
+#define HIGH 2, 6, 3, 7
+#define EXCHANGED 2, 3, 0, 1
+#else
+#define LOW 0, 2
+#define HIGH 1, 3
+#define EXCHANGED 1, 0
+#endif
+#if defined(__clang__)
+#define SHUFFLE(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
+#elif LANES > 1
+#define SHUFFLE(x, y, ...) __builtin_shuffle(x, y, (ints){__VA_ARGS__})
+#endif
+
 INLINE vec load(const T *p) {
 #if LANES > 1
     return *(const loose *)p;
@@ -74,6 +98,21 @@ INLINE vec add_product(vec sum, T x, vec w) {
     return (vec)_mm256_fmadd_ps(_mm256_set1_ps(x), (__m256)w, (__m256)sum);
 #elif BYTES == 32
     return (vec)_mm256_fmadd_pd(_mm256_set1_pd(x), (__m256d)w, (__m256d)sum);
+#else
+    return sum + x * w;
+#endif
+}
+
+/* The same lane by lane. */
+INLINE vec add_products(vec sum, vec x, vec w) {
+#if BYTES == 64 && SIZE == 4
+    return (vec)_mm512_fmadd_ps((__m512)x, (__m512)w, (__m512)sum);
+#elif BYTES == 64
+    return (vec)_mm512_fmadd_pd((__m512d)x, (__m512d)w, (__m512d)sum);
+#elif BYTES == 32 && SIZE == 4
+    return (vec)_mm256_fmadd_ps((__m256)x, (__m256)w, (__m256)sum);
+#elif BYTES == 32
+    return (vec)_mm256_fmadd_pd((__m256d)x, (__m256d)w, (__m256d)sum);
 #else
     return sum + x * w;
 #endif
