@@ -84,6 +84,7 @@ class Fit:
                 f"batch_size: expected a divisor of the {len(data)} samples with stateful layers, got {batch_size}"
             )
         self.net, self.data, self.held_out = net, data, held_out
+        self.engine: Engine | Loop | None = None  # what makes the updates
         self.epochs, self.batch_size, self.shuffler = epochs, min(batch_size, len(data)), shuffler
         self.truncate = None if truncate is None else min(truncate, data.X.shape[1])
 
@@ -94,33 +95,41 @@ class Fit:
             if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or not array.flags.writeable:
                 raise TypeError(f"parameter {key}: expected a writable array of floats, got {_described(array)}")
         measured = net.mean, net.scale
-        best = engine = None
+        best = None
         try:
             if standardize and net.mean is None:
                 net.mean, net.scale = self.data.statistics()
-            best = engine = self._engine()
+            best = self.engine = self._engine()
             history, lowest, stale = History(), math.inf, 0
             for number in range(1, self.epochs + 1):
-                epoch = self._epoch(engine, number)
+                epoch = self._epoch(self.engine, number)
                 stale += 1
                 if self.held_out is None or epoch.validation_loss < lowest:
-                    engine.keep()
-                    best, lowest, stale, measured = engine, epoch.validation_loss, 0, (net.mean, net.scale)
+                    self.engine.keep()
+                    best, lowest, stale, measured = self.engine, epoch.validation_loss, 0, (net.mean, net.scale)
                 net.history.append(epoch)
                 history.append(epoch)
                 if callback is not None:
-                    engine.show()
+                    self.engine.show()
                     callback(epoch)
-                    if not engine.stands():
-                        engine.leave()
-                        engine = self._engine()
+                    if not self.engine.stands():
+                        self.leave()
+                        self.engine = self._engine()
                 if stale == patience:
                     break
         finally:
+            self.engine = None
             net.mean, net.scale = measured
             if best is not None:
                 best.restore()
         return history
+
+    def leave(self) -> None:
+        """Put the optimizer's state, as it is now, into the network."""
+        engine, self.engine = self.engine, None
+        if engine is not None:
+            engine.leave()
+            self.engine = engine
 
     def _engine(self) -> Engine | Loop:
         """What makes the updates of this network as it is now."""

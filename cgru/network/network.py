@@ -82,7 +82,8 @@ class Network:
         self.mean: np.ndarray | None = None
         self.scale: np.ndarray | None = None
         self.history = History()
-        self.optimizer_state: dict[str, Any] = {}
+        self._optimizer_state: dict[str, Any] = {}
+        self._run: Fit | None = None  # which has the optimizer's state while it trains
         *self._layer_seeds, self._split_seed, shuffle_seed = np.random.SeedSequence(seed).spawn(len(self.layers) + 2)
         self._shuffler = np.random.default_rng(shuffle_seed)
         self._lock = threading.RLock()
@@ -95,12 +96,24 @@ class Network:
         return f"Network({list(self.layers)}, loss={self.loss!r}, optimizer={self.optimizer}, seed={self.seed})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_lock"}
+        state = vars(self) | {"_optimizer_state": self.optimizer_state}
+        return {name: value for name, value in state.items() if name not in ("_lock", "_run")}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        vars(self).update(state, _lock=threading.RLock())
+        vars(self).update(state, _lock=threading.RLock(), _run=None)
 
     # --- what it is ---
+
+    @property
+    def optimizer_state(self) -> dict[str, Any]:
+        """What the optimizer carries along, by its class, then by the parameter: its steps and its arrays."""
+        if self._run is not None:
+            self._run.leave()
+        return self._optimizer_state
+
+    @optimizer_state.setter
+    def optimizer_state(self, value: dict[str, Any]) -> None:
+        self._optimizer_state = value
 
     @property
     def head(self) -> Dense | None:
@@ -258,8 +271,8 @@ class Network:
         """Train on X (m, s, e), or tokens (m, s), and y; return the history of this fit. A second call goes on there.
 
         An epoch is one compiled call without the GIL, or a loop of passes in Python where a layer, a callable, a mask
-        or an optimizer of your own stands in the network. The network's arrays hold the training at the end of an epoch
-        that has a callback, and when all is over, `optimizer_state` then alone.
+        or an optimizer of your own stands in the network. The network's arrays then hold the training at the end of an
+        epoch that has a callback, and when all is over.
 
         lengths: (m,) integers, the real steps of each sample; what stands past them is never looked at.
         y: for cross_entropy integers (m,) from 0 to k - 1, or class probabilities (m, k); for binary_cross_entropy
@@ -300,7 +313,12 @@ class Network:
             data, held_out = set_aside(self, data, validation, self._split_seed)
             run = Fit(self, data, held_out, **options, shuffler=self._shuffler if shuffle else None)
             self.make(data.X)
-            return run(standardize, patience, callback)
+            self._optimizer_state, outer = self.optimizer_state, self._run  # a callback may have called
+            try:
+                self._run = run
+                return run(standardize, patience, callback)
+            finally:
+                self._run = outer
         finally:
             self._lock.release()
 
