@@ -395,6 +395,24 @@ def test_one_thread_at_a_time():
     assert len(pickle.loads(pickle.dumps(net)).fit(X, LABELS, epochs=1)) == 1
 
 
+@pytest.mark.parametrize(
+    ("spoil", "got"),
+    [
+        (lambda array: array.tolist(), "list"),
+        (lambda array: array.astype(int), "dtype int64"),
+        (lambda array: np.broadcast_to(array, array.shape), "a read-only one"),
+    ],
+    ids=["list", "integers", "read-only"],
+)
+def test_parameters_that_cannot_be_written_are_refused(spoil, got):
+    net = made()
+    net.fit(X, LABELS, epochs=1)
+    net.layers[1].p["W"] = spoil(net.layers[1].p["W"])
+    with pytest.raises(TypeError, match=f"^parameter 1.W: expected a writable array of floats, got {got}$"):
+        net.fit(X, LABELS, epochs=1, standardize=True)
+    assert net.mean is None
+
+
 def test_the_layers_are_not_touched():
     net = made(stack=2)
     net.fit(X, LABELS, epochs=2)

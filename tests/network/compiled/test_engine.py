@@ -284,6 +284,19 @@ def test_odd_sizes_stay_in_their_memory(monkeypatch, level, u, every, m, s, size
     check(monkeypatch, make, wide, y, lengths=lengths, dtype="float32", batch_size=size, epochs=1)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("ragged", [False, True], ids=["whole", "ragged"])
+def test_many_steps_of_many_classes_have_room(monkeypatch, level, ragged, dtype):
+    rng = np.random.default_rng(1)
+    lengths = np.array([300, 7, 299, 150, 1]) if ragged else None
+
+    def make():
+        return [states(1), cgru.Dense(65, "softmax")]
+
+    long, y = rng.standard_normal((5, 300, 2)), rng.integers(0, 65, (5, 300))
+    check(monkeypatch, make, long, y, lengths=lengths, dtype=dtype, batch_size=5, epochs=1)
+
+
 # --- what a callback may do, and what else may happen ---
 
 
