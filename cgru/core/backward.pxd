@@ -36,6 +36,7 @@ cdef struct Backward:
     Py_ssize_t rows  # of a block
     int threads
     bint ragged
+    bint lies  # whether the weights are read where they lie
     bint first, last  # whether the steps to run are the first ones to go back through, and the last
 
 

@@ -8,14 +8,17 @@ from libc.string cimport memset
 
 from cgru.core.kernels cimport (
     CGRU_HH, CGRU_R, CGRU_STEPS, CGRU_Z, add_operand, along_e, call_of, cgru_array, cgru_call, cgru_kernels,
-    cgru_matrix, cgru_operand, cgru_product, cgru_weights, hoists, in_pieces, is_single, kernels, look_for_signals,
-    mask_of, new_product, odd_lines, pack, pack_gains, samples_at_once, steps_of_row, steps_of_single, transpose,
-    weights, whole, whole_lines, with_operand,
+    cgru_matrix, cgru_operand, cgru_product, cgru_weights, hoists, in_pieces, is_brief, is_single, kernels, lies_well,
+    look_for_signals, mask_of, new_product, odd_lines, pack, pack_gains, samples_at_once, steps_of_row, steps_of_single,
+    transpose, weights, whole, whole_lines, with_operand,
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.threads cimport available, block_rows, share, worth
 
 cnp.import_array()
+
+cdef enum:
+    PACKING = 20  # the weights, of which the transposes are read; see `is_brief`
 
 
 cdef cgru_operand steps_of(const cgru_array *array, Py_ssize_t sample, Py_ssize_t first, Py_ssize_t u,
@@ -127,19 +130,42 @@ cdef void prepare(Backward *b, const cgru_kernels *k, cgru_call *call, void *pac
     """A pass over `call` whose weights, transposed, of `pack_room` numbers, and rows, of `rows_room`, lie there. The
     weights are packed from `w`, or, where that is NULL, stand there already.
     """
+    lay_out(b, k, call, packed, rows, w, NULL)
+
+
+cdef void lay_out(Backward *b, const cgru_kernels *k, cgru_call *call, void *packed, void *rows, const cgru_weights *w,
+                  const cgru_weights *lying) noexcept nogil:
+    """`prepare`; where there are `lying` weights, these are read where they lie, and `w` has none."""
     b.k, b.call, b.threads, b.ragged, b.start, b.stop = k, call, 1, False, 0, call.m
+    b.lies = lying != NULL
     b.later = call.dX.data != NULL and hoists(k, call)
     call.rows, call.ld, call.pre, call.seen = rows, row_room(k, call), 0, 0
     if call.few:
         lay_out_few(b, <char *>packed, w)
     elif call.norm:
         lay_out_norm(b, <char *>packed, w)
-    elif is_single(call):
+    elif is_single(call) and not b.lies:
         lay_out_single(b, <char *>packed, w)
     elif call.after:
         lay_out_after(b, <char *>packed, w)
     else:
         lay_out_before(b, <char *>packed, w)
+    if b.lies:
+        lie(b, lying)
+
+
+cdef void lie(Backward *b, const cgru_weights *w) noexcept nogil:
+    """Let all products read the weights where they lie."""
+    cdef cgru_product *state = &b.state[0]
+    state.lies[0] = &w.V[CGRU_Z]
+    state.lies[1] = &w.V[CGRU_R]
+    state.lies[2] = &w.V[CGRU_HH]
+    b.reset.lies[0] = &w.V[CGRU_HH]
+    state.across = b.reset.across = b.call.u
+    b.dX.lies[0] = &w.U[CGRU_HH]
+    b.dX.lies[1] = &w.U[CGRU_Z]
+    b.dX.lies[2] = &w.U[CGRU_R]
+    b.dX.across = b.call.e
 
 
 cdef void lay_out_state(Backward *b, int gates, const int *gate, const char *const *d, char *to,
@@ -281,7 +307,7 @@ cdef void sequence(Backward *b, bint first, bint last) noexcept nogil:
     """
     cdef cgru_call *call = b.call
     cdef Py_ssize_t steps, t
-    if is_single(call):
+    if is_single(call) and not b.lies:
         steps = steps_of_single(call)
         if first:
             b.k.start(call, 0, 1)
@@ -317,14 +343,17 @@ cdef int perform(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, 
     cdef Py_ssize_t row = row_room(k, call), start = 0
     cdef Py_ssize_t some = whole(k, call, samples_at_once(call.m, row * k.size))
     cdef char *rows = <char *>memory + whole_lines(pack_room(call), k.size) * k.size
+    cdef bint lies = is_brief(k, call, PACKING) and lies_well(w, call.e, call.u)
     cdef cgru_weights used = w[0]
     cdef Backward b
-    if call.s == 1 and ends_fresh(call) and not is_single(call) and not call.few:
+    if lies or call.s == 1 and ends_fresh(call) and not is_single(call) and not call.few:
         memset(&used.V[0], 0, sizeof(used.V))  # nothing is multiplied with them
+    if lies:
+        memset(&used.U[0], 0, sizeof(used.U))
     while start < call.m:
         if start:
             look_for_signals()
-        prepare(&b, k, call, memory, rows - start * row * k.size, &used if start == 0 else NULL)
+        lay_out(&b, k, call, memory, rows - start * row * k.size, &used if start == 0 else NULL, w if lies else NULL)
         b.start, b.stop = start, min(start + some, call.m)
         b.threads = worth(6.0 * call.m * call.s * call.u * (call.e + call.u), most)
         b.ragged = call.running != NULL

@@ -44,6 +44,7 @@ cdef struct Forward:
     Py_ssize_t rows  # of a block
     int threads
     bint ragged
+    bint lies  # whether the weights are read where they lie
     bint first, last  # whether the steps to run are the first ones of the sequence, and the last
 
 

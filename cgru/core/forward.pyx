@@ -8,9 +8,9 @@ from libc.string cimport memset
 
 from cgru.core.kernels cimport (
     CGRU_C, CGRU_HH, CGRU_R, CGRU_STEPS, CGRU_Z, add_operand, along_e, call_of, cgru_array, cgru_call, cgru_dots,
-    cgru_kernels, cgru_matrix, cgru_operand, cgru_product, cgru_weights, hoists, in_pieces, is_single, kernels,
-    look_for_signals, new_product, odd_lines, pack, pack_bias, pack_gains, samples_at_once, steps_of_row,
-    steps_of_single, transpose, weights, whole, whole_lines, with_operand,
+    cgru_kernels, cgru_matrix, cgru_operand, cgru_product, cgru_weights, hoists, in_pieces, is_brief, is_single,
+    kernels, lies_well, look_for_signals, new_product, odd_lines, pack, pack_bias, pack_gains, samples_at_once,
+    steps_of_row, steps_of_single, transpose, weights, whole, whole_lines, with_operand,
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.threads cimport available, block_rows, share, worth
@@ -18,7 +18,7 @@ from cgru.core.threads cimport available, block_rows, share, worth
 cnp.import_array()
 
 cdef enum:
-    FEW = 4  # steps that are over before the weights would be laid out
+    PACKING = 40  # the weights; see `is_brief`
 
 
 cdef void inputs(const Forward *f, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
@@ -143,9 +143,18 @@ cdef void prepare(Forward *f, const cgru_kernels *k, cgru_call *call, void *pack
     """A pass over `call` whose weights, of `pack_room` numbers, and rows, of `rows_room`, lie there. The weights are
     packed from `w`, or, where that is NULL, stand there already.
     """
+    lay_out(f, k, call, packed, rows, w, NULL)
+
+
+cdef void lay_out(Forward *f, const cgru_kernels *k, cgru_call *call, void *packed, void *rows, const cgru_weights *w,
+                  const cgru_weights *lying) noexcept nogil:
+    """`prepare`; where there are `lying` weights, these are read where they lie, and `w` has no more than biases."""
     f.k, f.call, f.threads, f.ragged, f.start, f.stop = k, call, 1, False, 0, call.m
+    f.lies = lying != NULL
     call.rows, call.ld = rows, row_room(k, call)
-    call.pre = 0 if not hoists(k, call) else 6 * call.up if is_single(call) else seen_from(call)
+    call.pre = 6 * call.up if is_single(call) else seen_from(call)
+    if not (hoists(k, call) or f.lies and is_single(call)):  # of a single sample the sums are the same
+        call.pre = 0
     call.seen = seen_from(call) if call.recurrent.data != NULL else 0
     f.dots.W = NULL
     if along_e(k, call) and (call.X.column == 1 or not call.few):
@@ -160,6 +169,8 @@ cdef void prepare(Forward *f, const cgru_kernels *k, cgru_call *call, void *pack
         lay_out_after(f, <char *>packed, w)
     else:
         lay_out_before(f, <char *>packed, w)
+    if lying != NULL:
+        lie(f, <char *>packed + pack_room(call) * k.size, lying)
     if not is_single(call) and not call.few:
         part(f)
 
@@ -304,7 +315,7 @@ cdef void lay_out_single(Forward *f, char *to, const cgru_weights *w) noexcept n
     """The weights of a single sample."""
     cdef Py_ssize_t u = f.call.u, e = inner(f), up = f.call.up, size = f.k.size
     cdef int gate
-    f.single.call = f.call
+    f.single.call, f.single.fresh = f.call, False
     for gate in range(4):
         f.single.b[gate] = cgru_matrix(to + gate * up * size, 0, 1)
         if w != NULL and w.b[gate].data != NULL:
@@ -319,7 +330,7 @@ cdef void lay_out_single(Forward *f, char *to, const cgru_weights *w) noexcept n
     for gate in range(3):
         f.single.U[gate] = cgru_matrix(to + gate * e * up * size, 0, 1)
         f.single.V[gate] = cgru_matrix(to + (3 * e + gate * u) * up * size, 0, 1)
-        if w == NULL:
+        if w == NULL or w.V[gate].data == NULL:
             continue
         f.k.lay(w.V[gate], u, u, <void *>f.single.V[gate].data)
         if f.dots.W != NULL:
@@ -357,30 +368,22 @@ cdef void lay_out_few(Forward *f, char *to, const cgru_weights *w) noexcept nogi
         f.k.copy(transpose(w.V[CGRU_HH]), u, u, candidate + (b + e) * size, of_candidate)
 
 
-cdef bint lies_well(const cgru_kernels *k, const cgru_call *call, const cgru_weights *w) noexcept nogil:
-    """Whether the weights of a single sample can be read where they lie, and laying them out would not pay."""
+cdef void lie(Forward *f, void *sums, const cgru_weights *w) noexcept nogil:
+    """Let all products read their weights where they lie."""
+    cdef Products *each = &f.each
     cdef int gate
-    if not is_single(call) or call.s > FEW or along_e(k, call):
-        return False
-    for gate in range(3):
-        if not (w.U[gate].column == w.V[gate].column == 1 and w.U[gate].row >= call.u and w.V[gate].row >= call.u):
-            return False
-    for gate in range(4):
-        if w.b[gate].data != NULL and w.b[gate].column != 1:
-            return False
-    return True
-
-
-cdef void read_in_place(Forward *f, const cgru_kernels *k, cgru_call *call, void *rows,
-                        const cgru_weights *w) noexcept nogil:
-    """`prepare` for such a call."""
-    cdef int gate
-    f.k, f.call, f.start, f.stop, f.single.call = k, call, 0, 1, call
-    call.rows, call.ld, call.pre, call.seen = rows, 6 * call.up, 0, 0
-    for gate in range(3):
-        f.single.U[gate], f.single.V[gate] = w.U[gate], w.V[gate]
-    for gate in range(4):
-        f.single.b[gate] = w.b[gate]
+    if is_single(f.call):
+        f.inputs[0].lies[0] = &w.U[0]
+        f.inputs[0].sums = f.single.sums = sums
+        for gate in range(3):
+            f.single.V[gate] = w.V[gate]
+        return
+    each.gates[0].lies[0] = &w.V[CGRU_R]
+    each.gates[0].lies[1] = &w.U[CGRU_R]
+    each.candidate.lies[0] = &w.U[CGRU_HH]
+    each.candidate.lies[1] = &w.V[CGRU_HH]
+    each.of_hp[0].lies[0] = &w.V[CGRU_HH]
+    each.gates[0].sums = each.candidate.sums = each.of_hp[0].sums = sums
 
 
 cdef void blocks_of_single(Forward *f, Py_ssize_t steps) noexcept nogil:
@@ -390,6 +393,7 @@ cdef void blocks_of_single(Forward *f, Py_ssize_t steps) noexcept nogil:
         t = CGRU_STEPS * (blocks - 1 - n if f.call.reverse else n)
         inputs(f, t, 0, 1)
         f.k.single_forward(&f.single, t, min(steps, t + CGRU_STEPS))
+        f.single.fresh = False
 
 
 cdef void sequence(Forward *f, bint first, bint last) noexcept nogil:
@@ -406,6 +410,7 @@ cdef void sequence(Forward *f, bint first, bint last) noexcept nogil:
         if call.reverse and padded:  # with the first state
             for t in range(steps, call.s):
                 f.k.pad(call, t, 0, 1)
+        f.single.fresh = first and call.h0.data == NULL
         if call.pre:
             blocks_of_single(f, steps)
         else:
@@ -419,7 +424,7 @@ cdef void sequence(Forward *f, bint first, bint last) noexcept nogil:
     f.first, f.last = first, last
     cdef Py_ssize_t m = f.stop - f.start
     f.rows = block_rows(m, call.ld * f.k.size, 3 * call.u * (call.e + call.u) * f.k.size, f.threads, f.ragged)
-    f.rows = whole(f.k, call, f.rows)
+    f.rows = m if f.lies else whole(f.k, call, f.rows)  # the sums have one place
     share(block, f, (m + f.rows - 1) // f.rows, f.threads)
 
 
@@ -427,10 +432,17 @@ cdef void _piece(void *work, bint first, bint last) noexcept nogil:
     sequence(<Forward *>work, first, last)
 
 
+cdef Py_ssize_t rows_place(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
+    """Where in the memory of `perform` the rows begin: behind the packed weights, and the sums of those that lie."""
+    return whole_lines(pack_room(call) + (3 * CGRU_STEPS * call.up if is_brief(k, call, PACKING) else 0), k.size)
+
+
 cdef Py_ssize_t room(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
     """Numbers that `perform` takes: packed weights, and the rows of as many samples as run at once."""
     cdef Py_ssize_t row = row_room(k, call)
-    return whole_lines(pack_room(call), k.size) + whole(k, call, samples_at_once(call.m, row * k.size)) * row
+    if is_single(call) and is_brief(k, call, PACKING):
+        row += 3 * CGRU_STEPS * call.up  # its inputs
+    return rows_place(k, call) + whole(k, call, samples_at_once(call.m, row * k.size)) * row
 
 
 cdef int perform(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, void *memory,
@@ -438,19 +450,18 @@ cdef int perform(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, 
     """The whole call in memory of `room` numbers, on `most` threads where it is worth it; a Ctrl-C ends it."""
     cdef Py_ssize_t row = row_room(k, call), start = 0
     cdef Py_ssize_t some = whole(k, call, samples_at_once(call.m, row * k.size))
-    cdef char *rows = <char *>memory + whole_lines(pack_room(call), k.size) * k.size
-    cdef bint in_place = lies_well(k, call, w)
+    cdef char *rows = <char *>memory + rows_place(k, call) * k.size
+    cdef bint lies = is_brief(k, call, PACKING) and lies_well(w, call.e, call.u)
     cdef cgru_weights used = w[0]
     cdef Forward f
-    if call.s == 1 and call.h0.data == NULL and not is_single(call) and not call.few:
+    if lies or call.s == 1 and call.h0.data == NULL and not is_single(call) and not call.few:
         memset(&used.V[0], 0, sizeof(used.V))  # nothing is multiplied with them
+    if lies:
+        memset(&used.U[0], 0, sizeof(used.U))
     while start < call.m:
         if start:
             look_for_signals()
-        if in_place:
-            read_in_place(&f, k, call, rows, w)
-        else:
-            prepare(&f, k, call, memory, rows - start * row * k.size, &used if start == 0 else NULL)
+        lay_out(&f, k, call, memory, rows - start * row * k.size, &used if start == 0 else NULL, w if lies else NULL)
         f.start, f.stop = start, min(start + some, call.m)
         f.threads = worth(6.0 * call.m * call.s * call.u * (call.e + call.u), most)
         f.ragged = call.running != NULL
@@ -474,12 +485,10 @@ def run(variant, dict p not None, dict arrays not None, tuple activations not No
     """Run the sequences X and fill what is there of the outputs; for the tests, the layer's passes call `execute`.
 
     Args:
-        variant: a `cgru.variant.Variant`.
-        p: its parameters.
+        variant, p: a `cgru.variant.Variant` and its parameters.
         arrays: those of forward.pxd by name, all of one dtype, and `zoneout`, a mask (m, s, u) or a rate, or none.
         activations: (code, alpha) of activate, activate_update and activate_reset, as `cgru.activations.code_of` gives.
-        order: (m,) intp, the samples, longest first; None: every sample has every step.
-        running: (s,) intp, how many of them have each step.
+        order, running: (m,) intp, the samples, longest first, and (s,) how many of them have each step; None: all.
         reverse: whether the steps run from the last to the first.
         padded: whether anything is written past the samples' lengths.
     """

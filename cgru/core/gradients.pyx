@@ -106,7 +106,10 @@ cdef void _accumulate(void *work, Py_ssize_t part) noexcept nogil:
     cdef Py_ssize_t steps[CGRU_GROUP]
     cdef Py_ssize_t samples[CGRU_GROUP]
     cdef Py_ssize_t t, row, n = 0, live = outer.call.m, fresh = -1
-    if outer.call.fresh and outer.call.m >= CGRU_GROUP and (sums.first if outer.call.reverse else sums.last):
+    cdef bint alone = sums.first and sums.last and outer.call.s == 1
+    if outer.call.fresh and (alone or outer.call.m >= CGRU_GROUP) and (
+        sums.first if outer.call.reverse else sums.last
+    ):
         fresh = outer.call.s - 1 if outer.call.reverse else 0
     for t in range(outer.call.s - 1, -1, -1):
         if outer.call.running:

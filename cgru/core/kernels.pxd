@@ -66,6 +66,8 @@ cdef extern from "simd/cgru.h" nogil:
         cgru_matrix U[3]
         cgru_matrix V[3]
         cgru_matrix b[4]
+        int fresh
+        void *sums
 
     ctypedef void cgru_epilogue(const cgru_product *, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
                                 const void *) noexcept nogil
@@ -78,6 +80,9 @@ cdef extern from "simd/cgru.h" nogil:
         Py_ssize_t depth, k0
         int chains
         const void *bias
+        const cgru_matrix *lies[3]
+        Py_ssize_t across
+        void *sums
         cgru_epilogue *epilogue
         const cgru_call *call
         cgru_array out
@@ -255,6 +260,9 @@ cdef bint may_be_few(const cgru_kernels *k, const cgru_call *call) noexcept nogi
 cdef bint samples_in_lanes(const cgru_kernels *k, const cgru_call *call) noexcept nogil
 cdef Py_ssize_t whole(const cgru_kernels *k, const cgru_call *call, Py_ssize_t n) noexcept nogil
 cdef Py_ssize_t samples_at_once(Py_ssize_t m, Py_ssize_t row_bytes) noexcept nogil
+# Whether weights should be read where they lie; whether they can be.
+cdef bint is_brief(const cgru_kernels *k, const cgru_call *call, Py_ssize_t packing) noexcept nogil
+cdef bint lies_well(const cgru_weights *w, Py_ssize_t e, Py_ssize_t u) noexcept nogil
 # Whether lanes are elements in the products with U; whether those of many steps are taken at once; whether single.h
 # runs the call, and how many steps it has then; how many of the CGRU_STEPS steps from `first` on a row has.
 cdef bint along_e(const cgru_kernels *k, const cgru_call *call) noexcept nogil

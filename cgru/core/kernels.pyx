@@ -29,12 +29,14 @@ cdef enum:
     MOST_STEPS = 4096  # of a piece
     ROWS_ROOM = 1 << 26  # bytes
     L1 = 32 << 10  # bytes
+    L2 = 1 << 20  # likewise
     READ = 32  # bytes a cycle that an L2 cache gives
     ACTIVATIONS = 60  # of the three gates of a vector, and what stands around them, in products
     TRANSPOSED = 8  # a vector of the inputs of so many samples, likewise
     ADDED_UP = 12  # the lanes of three vectors, as vectors of these
 cdef Py_ssize_t _most_steps = MOST_STEPS, _rows_room = ROWS_ROOM
 cdef int _lanes = -1  # whether lanes are samples: 1 wherever they can be, 0 never, -1 by the model
+cdef int _lying = -1  # whether weights are read where they lie, likewise
 cdef double PIECE = 4e9  # operations of a piece: some tens of milliseconds
 
 # The arrays of a cgru_call, from h0 on, and the parameters in cgru_weights and cgru_gradients, as they stand there.
@@ -87,6 +89,12 @@ def use_samples_in_lanes(choice=None):
     """From now on True: let lanes be samples wherever they can be; False: never; None: as at first. For the tests."""
     global _lanes
     _lanes = -1 if choice is None else choice
+
+
+def use_weights_where_they_lie(choice=None):
+    """From now on True: read weights where they lie wherever that can be; False: never; None: as at first. For tests."""
+    global _lying
+    _lying = -1 if choice is None else choice
 
 
 def activation(int code, double alpha, x):
@@ -286,6 +294,28 @@ cdef bint hoists(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
     return call.e * row / READ > multiply + 2 * call.m * row / READ
 
 
+cdef bint is_brief(const cgru_kernels *k, const cgru_call *call, Py_ssize_t packing) noexcept nogil:
+    """Whether a call is over before it pays to pack its weights, which are then read where they lie.
+
+    A step of m rows then takes longer, by about m + 2 of some unit of time, m for sums that wait in a cache and 2 for
+    rows that begin anywhere in a cache line. Packing takes `packing` units, half as much again where the weights leave
+    the cache in between.
+    """
+    cdef Py_ssize_t bytes = 3 * (call.e + call.u) * call.u * k.size
+    if call.norm or call.few or call.recurrent.data != NULL or call.m > CGRU_STEPS or _lying == 0 or along_e(k, call):
+        return False
+    return _lying == 1 or bytes > L1 and call.s * (call.m + 2) < packing * (1.5 if bytes > L2 else 1)
+
+
+cdef bint lies_well(const cgru_weights *w, Py_ssize_t e, Py_ssize_t u) noexcept nogil:
+    """Whether all rows of U and V are contiguous."""
+    cdef int gate
+    for gate in range(3):
+        if not (w.U[gate].column == w.V[gate].column == 1 and w.U[gate].row >= u and w.V[gate].row >= u):
+            return False
+    return True
+
+
 cdef bint is_single(const cgru_call *call) noexcept nogil:
     return call.m == 1 and not call.norm and call.recurrent.data == NULL
 
@@ -365,13 +395,13 @@ cdef cgru_product with_operand(const cgru_product *whole, int operand) noexcept 
     """The product of one operand alone with its rows of the weights; -1: of none, which leaves the bias."""
     cdef cgru_product part = whole[0]
     cdef int i
-    part.operands, part.depth, part.k0 = 0, 0, 0
+    part.operands, part.depth, part.k0, part.lies[0] = 0, 0, 0, NULL
     for i in range(whole.operands):
         part.depth += whole.operand[i].k
         if i < operand:
             part.k0 += whole.operand[i].k
     if operand >= 0:
-        part.operands, part.operand[0] = 1, whole.operand[operand]
+        part.operands, part.operand[0], part.lies[0] = 1, whole.operand[operand], whole.lies[operand]
     return part
 
 

@@ -41,6 +41,7 @@
 
 #include "vector.h"
 #include "tile.h"
+#include "lying.h"
 #include "equations.h"
 #include "cell.h"
 #include "single.h"
@@ -50,6 +51,7 @@
 #include "update.h"
 #include "dots.h"
 #include "few.h"
+#include "crosswise.h"
 #include "few_linear.h"
 
 #define STRING_(text) #text
@@ -62,7 +64,7 @@ const cgru_kernels TABLE_OF(LEVEL, T) = {
     .size = SIZE,
     .lanes = LANES,
     .pack = pack,
-    .product = product,
+    .product = any_product,
     .start = start,
     .load = load_x,
     .see = see,

@@ -78,11 +78,13 @@ typedef struct {
     cgru_matrix U[3], V[3], b[4], g[2];
 } cgru_weights;
 
-/* A call with m = 1: the parameters of each gate, as they lie if their columns are contiguous, else, with `row` zero, as
- * `lay` puts them. Backward: the transposes of V alone. */
+/* A call with m = 1: the parameters of each gate, as `lay` puts them, `row` zero; or V where it lies, its columns contiguous.
+ * Backward: the transposes of V alone. */
 typedef struct {
     const cgru_call *call;
     cgru_matrix U[3], V[3], b[4];
+    int fresh;  /* the first step to run has no previous state */
+    void *sums; /* where V lies: 5 up numbers */
 } cgru_single;
 
 /* A call with `norm`, whose rows are taken as a whole between the products and the caches. */
@@ -127,6 +129,10 @@ typedef struct cgru_product {
                             them that is multiplied; `depth` 0: all */
     int chains;          /* in how many a sum with a single row runs, 1 or 4 */
     const void *bias;    /* (vectors * lanes); NULL: zero */
+    const cgru_matrix *lies[3]; /* where there is the first: the weights of each operand, each gate's `up` columns a matrix,
+                                   whose rows are contiguous; nothing is then packed but the bias */
+    ptrdiff_t across; /* 0, or the transposes of these are meant: how many rows they have, the columns of the result */
+    void *sums;       /* else: so many vectors for each row */
     cgru_epilogue *epilogue;
     const cgru_call *call;
     cgru_array out; /* of the epilogue `put`: rows `sample` apart, `columns` wide */

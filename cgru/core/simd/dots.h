@@ -27,9 +27,9 @@ INLINE void dots_add(const int rows, const T *x, ptrdiff_t ld, ptrdiff_t left, c
     for (int i = 0; i < rows; i++) {
         vec part = left == LANES ? load(x + i * ld) : load_n(x + i * ld, left);
         KEEP(part);
-        sum[CGRU_R][i] = add_products(sum[CGRU_R][i], part, r);
-        sum[CGRU_Z][i] = add_products(sum[CGRU_Z][i], part, z);
-        sum[CGRU_HH][i] = add_products(sum[CGRU_HH][i], part, hh);
+        sum[CGRU_R][i] = fused(sum[CGRU_R][i], part, r);
+        sum[CGRU_Z][i] = fused(sum[CGRU_Z][i], part, z);
+        sum[CGRU_HH][i] = fused(sum[CGRU_HH][i], part, hh);
     }
 }
 

@@ -3,10 +3,9 @@
  *
  * The part of the input is summed first, in one chain, so that the processor can do it while it waits for the state. */
 
-/* total (width vectors) += sum over k of a[k] W[k, :], rows of W `ld` apart; with `masked` the last vector has only `left`
- * columns. */
-INLINE void add_rows(const int width, const int chains, const int masked, const T *a, ptrdiff_t K, const T *W,
-                     ptrdiff_t ld, ptrdiff_t left, vec *total) {
+/* total (width vectors) += sum over k of a[k] W[k, :], rows of W one after another */
+INLINE void add_rows(const int width, const int chains, const T *a, ptrdiff_t K, const T *W, vec *total) {
+    const ptrdiff_t ld = width * LANES;
     vec sum[4][4];
     UNROLL(4)
     for (int c = 0; c < chains; c++) {
@@ -21,17 +20,13 @@ INLINE void add_rows(const int width, const int chains, const int masked, const 
             for (int j = 0; j < width; j++) {
                 const T *w = W + c * ld + j * LANES;
                 vec *s = &sum[c % chains][j];
-                *s = add_product(*s, a[k + c], masked && j == width - 1 ? load_n(w, left) : load(w));
+                *s = add_product(*s, a[k + c], load(w));
             }
         }
     }
     for (; k < K; k++, W += ld) {
         UNROLL(4)
-        for (int j = 0; j < width; j++) {
-            const T *w = W + j * LANES;
-            const vec row = masked && j == width - 1 ? load_n(w, left) : load(w);
-            sum[0][j] = add_product(sum[0][j], a[k], row);
-        }
+        for (int j = 0; j < width; j++) sum[0][j] = add_product(sum[0][j], a[k], load(W + j * LANES));
     }
     UNROLL(4)
     for (int j = 0; j < width; j++)
@@ -68,14 +63,23 @@ INLINE void load_bias(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_m
     for (int j = 0; j < width; j++) sum[j] = load_n((const T *)b->data + c + j * LANES, j < width - 1 ? LANES : left);
 }
 
-/* sum += a (K) W[:, c...] */
-INLINE void add(const int width, const int chains, ptrdiff_t c, ptrdiff_t left, const T *a, ptrdiff_t K,
-                const cgru_matrix *matrix, vec *sum) {
-    const T *W = matrix->data;
-    if (!matrix->row)
-        add_rows(width, chains, 0, a, K, W + c * K, width * LANES, left, sum);
-    else
-        add_rows(width, chains, 1, a, K, W + c, matrix->row, left, sum);
+/* sum += a (K) W[:, c...], which where W lies `add_lying` has done */
+INLINE void add(const int width, const int chains, ptrdiff_t c, const T *a, ptrdiff_t K, const cgru_matrix *W,
+                vec *sum) {
+    if (!W->row) add_rows(width, chains, a, K, (const T *)W->data + c * K, sum);
+}
+
+/* sum (up) += a V, V where it lies, in the chains of `add_rows` */
+static void add_lying(const cgru_single *single, const T *a, const cgru_matrix *V, T *sum) {
+    const cgru_operand operand = {a, 0, single->call->u};
+    T *chains = single->sums;
+    for (ptrdiff_t i = 0; i < single->call->up; i += LANES)
+        for (int c = 0; c < 4; c++) store(chains + 4 * i + c * LANES, c ? ZERO : load(sum + i));
+    lying_single(&operand, V->data, V->row, single->call->u, chains);
+    for (ptrdiff_t i = 0; i < single->call->up; i += LANES) {
+        const T *s = chains + 4 * i;
+        store(sum + i, (load(s) + load(s + LANES)) + (load(s + 2 * LANES) + load(s + 3 * LANES)));
+    }
 }
 
 /* r_, z_, hh_ = x U + b, one after another */
@@ -84,7 +88,7 @@ INLINE void input_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_
         T *pre = r_ + gate * single->call->up + c;
         vec sum[4];
         load_bias(width, c, left, &single->b[gate], sum);
-        add(width, 1, c, left, x, single->call->e, &single->U[gate], sum);
+        add(width, 1, c, x, single->call->e, &single->U[gate], sum);
         UNROLL(4)
         for (int j = 0; j < width; j++) store(pre + j * LANES, sum[j]);
     }
@@ -95,7 +99,7 @@ INLINE void reset_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_
     const cgru_call *call = single->call;
     vec sum[4];
     load_part(width, c, r_, sum);
-    add(width, 4, c, left, h, call->u, &single->V[CGRU_R], sum);
+    add(width, 4, c, h, call->u, &single->V[CGRU_R], sum);
     UNROLL(4)
     for (int j = 0; j < width; j++) {
         const place at = VECTOR(j);
@@ -108,7 +112,7 @@ INLINE void update_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru
     const cgru_call *call = single->call;
     vec sum[4];
     load_part(width, c, z_, sum);
-    add(width, 4, c, left, h, call->u, &single->V[CGRU_Z], sum);
+    add(width, 4, c, h, call->u, &single->V[CGRU_Z], sum);
     UNROLL(4)
     for (int j = 0; j < width; j++) {
         const place at = VECTOR(j);
@@ -118,11 +122,11 @@ INLINE void update_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru
 
 /* c = h Vhh + chh, where the reset comes after */
 INLINE void product_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single *single, ptrdiff_t t,
-                         const T *h, T *r) {
+                         const T *h, const T *c_, T *r) {
     const cgru_call *call = single->call;
     vec sum[4];
-    load_bias(width, c, left, &single->b[CGRU_C], sum);
-    add(width, 4, c, left, h, call->u, &single->V[CGRU_HH], sum);
+    load_part(width, c, c_, sum);
+    add(width, 4, c, h, call->u, &single->V[CGRU_HH], sum);
     UNROLL(4)
     for (int j = 0; j < width; j++) {
         const place at = VECTOR(j);
@@ -132,10 +136,10 @@ INLINE void product_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgr
 
 /* What of a step needs h alone. */
 INLINE void gates_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single *single, ptrdiff_t t, const T *h,
-                       const T *r_, const T *z_, T *rh, T *z) {
+                       const T *r_, const T *z_, const T *c_, T *rh, T *z) {
     reset_part(width, c, left, single, t, h, r_, rh);
     update_part(width, c, left, single, t, h, z_, z);
-    if (single->call->after) product_part(width, c, left, single, t, h, rh);
+    if (single->call->after) product_part(width, c, left, single, t, h, c_, rh);
 }
 
 INLINE void state_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single *single, ptrdiff_t t, T *h,
@@ -147,7 +151,7 @@ INLINE void state_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_
         UNROLL(4)
         for (int j = 0; j < width; j++) sum[j] += load(rh + c + j * LANES);
     } else {
-        add(width, 4, c, left, rh, call->u, &single->V[CGRU_HH], sum);
+        add(width, 4, c, rh, call->u, &single->V[CGRU_HH], sum);
     }
     UNROLL(4)
     for (int j = 0; j < width; j++) {
@@ -161,14 +165,26 @@ INLINE void state_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_
 }
 
 /* From hp to h. work: r * h | z | r_ | z_ | hh_, each call->up numbers, unless the last three stand where call->pre says. */
-INLINE void step(const cgru_single *single, ptrdiff_t t, const T *x, T *h, T *work) {
+INLINE void step(const cgru_single *single, ptrdiff_t t, const T *x, T *h, T *work, int fresh) {
     const ptrdiff_t u = single->call->u, up = single->call->up;
+    const int lies = single->V[0].row && !fresh, after = single->call->after;
     T *rh = work, *z = rh + up;
-    const T *r_ = single->call->pre ? input_of(single->call, h, t) : z + up, *z_ = r_ + up, *hh_ = z_ + up;
+    T *r_ = single->call->pre ? (T *)input_of(single->call, h, t) : z + up, *z_ = r_ + up, *hh_ = z_ + up;
+    const T *c_ = single->b[CGRU_C].data;
     if (!single->call->pre) {
         EACH_PART(u, t, input_part, single, x, z + up)
     }
-    EACH_PART(u, t, gates_part, single, t, h, r_, z_, rh, z)
+    if (lies) {
+        add_lying(single, h, &single->V[CGRU_R], r_);
+        add_lying(single, h, &single->V[CGRU_Z], z_);
+    }
+    if (lies && after) {
+        T *sum = (T *)single->sums + 4 * up;
+        c_ = memcpy(sum, c_, up * sizeof(T));
+        add_lying(single, h, &single->V[CGRU_HH], sum);
+    }
+    EACH_PART(u, t, gates_part, single, t, h, r_, z_, c_, rh, z)
+    if (lies && !after) add_lying(single, rh, &single->V[CGRU_HH], hh_);
     EACH_PART(u, t, state_part, single, t, h, hh_, rh, z)
 }
 
@@ -176,7 +192,7 @@ INLINE void step(const cgru_single *single, ptrdiff_t t, const T *x, T *h, T *wo
 static void run(const cgru_single *single, ptrdiff_t first, ptrdiff_t stop, const T *X, T *h, T *work) {
     for (ptrdiff_t n = first; n < stop; n++) {
         const ptrdiff_t t = single->call->reverse ? stop - 1 - (n - first) : n;
-        step(single, t, X + t * single->call->X.step, h, work);
+        step(single, t, X + t * single->call->X.step, h, work, n == first && single->fresh);
     }
 }
 
@@ -192,7 +208,7 @@ INLINE void reset_part_backward(const int width, ptrdiff_t c, ptrdiff_t left, co
                                 T *dh, const T *dhh_, T *dr_) {
     const cgru_call *call = single->call;
     vec sum[4] = {ZERO, ZERO, ZERO, ZERO};
-    add(width, 4, c, left, dhh_, call->u, &single->V[CGRU_HH], sum);
+    add(width, 4, c, dhh_, call->u, &single->V[CGRU_HH], sum);
     UNROLL(4)
     for (int j = 0; j < width; j++) reset_gradient(call, VECTOR(j), sum[j], dh, dr_);
 }
@@ -201,9 +217,9 @@ INLINE void state_part_backward(const int width, ptrdiff_t c, ptrdiff_t left, co
                                 T *dh, const T *dz_, const T *dr_, const T *dc) {
     const cgru_call *call = single->call;
     vec sum[4] = {ZERO, ZERO, ZERO, ZERO};
-    add(width, 4, c, left, dz_, call->u, &single->V[CGRU_Z], sum);
-    add(width, 4, c, left, dr_, call->u, &single->V[CGRU_R], sum);
-    if (call->after) add(width, 4, c, left, dc, call->u, &single->V[CGRU_HH], sum);
+    add(width, 4, c, dz_, call->u, &single->V[CGRU_Z], sum);
+    add(width, 4, c, dr_, call->u, &single->V[CGRU_R], sum);
+    if (call->after) add(width, 4, c, dc, call->u, &single->V[CGRU_HH], sum);
     UNROLL(4)
     for (int j = 0; j < width; j++) state_gradient(call, VECTOR(j), sum[j], dh);
 }

@@ -89,22 +89,7 @@ INLINE void store(T *p, vec x) {
 
 /* sum + x w, in one rounding wherever the level has that: said outright, because whether a compiler fuses a product with
  * its sum depends on what stands around it, and the same sum must come out everywhere. */
-INLINE vec add_product(vec sum, T x, vec w) {
-#if BYTES == 64 && SIZE == 4
-    return (vec)_mm512_fmadd_ps(_mm512_set1_ps(x), (__m512)w, (__m512)sum);
-#elif BYTES == 64
-    return (vec)_mm512_fmadd_pd(_mm512_set1_pd(x), (__m512d)w, (__m512d)sum);
-#elif BYTES == 32 && SIZE == 4
-    return (vec)_mm256_fmadd_ps(_mm256_set1_ps(x), (__m256)w, (__m256)sum);
-#elif BYTES == 32
-    return (vec)_mm256_fmadd_pd(_mm256_set1_pd(x), (__m256d)w, (__m256d)sum);
-#else
-    return sum + x * w;
-#endif
-}
-
-/* The same lane by lane. */
-INLINE vec add_products(vec sum, vec x, vec w) {
+INLINE vec fused(vec sum, vec x, vec w) {
 #if BYTES == 64 && SIZE == 4
     return (vec)_mm512_fmadd_ps((__m512)x, (__m512)w, (__m512)sum);
 #elif BYTES == 64
@@ -117,6 +102,10 @@ INLINE vec add_products(vec sum, vec x, vec w) {
     return sum + x * w;
 #endif
 }
+
+INLINE vec every(T x) { return x - ZERO; } /* minus: -0 stays what it is */
+
+INLINE vec add_product(vec sum, T x, vec w) { return fused(sum, every(x), w); }
 
 /* The first n lanes of a vector, 0 < n <= LANES (what is loaded beyond them is zero); x < y ? a : b, where a NaN is less
  * than nothing; the larger of x and `low`, NaN for NaN; x 2^n for an integer n and x near 1. */

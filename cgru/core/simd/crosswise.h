@@ -1,0 +1,96 @@
+/* Products with the transposes of weights that are read where they lie. A row of W is then what one column of the result is
+ * summed from: lanes are the terms of a sum, and LANES sums are reduced at once. */
+
+/* sum (rows x side) += x y, in n lanes from column j on; x are rows of the operand, y rows of W */
+INLINE void crosswise_columns(const int rows, const int side, T *const *x, T *const *y, ptrdiff_t j, ptrdiff_t n, vec *sum) {
+    vec a[4];
+    UNROLL(4)
+    for (int i = 0; i < rows; i++) a[i] = load_n(x[i] + j, n);
+    UNROLL(16)
+    for (int c = 0; c < side; c++) {
+        vec b = load_n(y[c] + j, n);
+        KEEP(b);
+        UNROLL(4)
+        for (int i = 0; i < rows; i++) sum[i * side + c] = fused(sum[i * side + c], a[i], b);
+    }
+}
+
+/* tile (rows, LANES) = the columns of the result from `column` on, zero past the last; of rows that are not there it has
+ * the last again */
+INLINE void crosswise(const int rows, const cgru_product *product, ptrdiff_t row, ptrdiff_t count, ptrdiff_t column,
+                   T *tile) {
+    const int side = LANES / rows;
+    for (int part = 0; part < rows; part++) {
+        T lanes[LANES], *x[4], *y[LANES];
+        vec sum[LANES];
+        UNROLL(16)
+        for (int i = 0; i < LANES; i++) sum[i] = ZERO;
+        for (int o = 0; o < product->operands; o++) {
+            const cgru_operand *a = &product->operand[o];
+            const cgru_matrix *W = product->lies[o];
+            UNROLL(4)
+            for (int i = 0; i < rows; i++) x[i] = (T *)a->rows + (row + min(i, count - 1)) * a->ld;
+            UNROLL(16)
+            for (int c = 0; c < side; c++)
+                y[c] = (T *)W->data + min(column + part * side + c, product->across - 1) * W->row;
+            ptrdiff_t j = 0;
+            for (; j + LANES <= a->k; j += LANES) crosswise_columns(rows, side, x, y, j, LANES, sum);
+            if (j < a->k) crosswise_columns(rows, side, x, y, j, a->k - j, sum);
+        }
+        transpose(sum);
+        UNROLL(4)
+        for (int n = LANES / 2; n; n /= 2) {
+            UNROLL(8)
+            for (int i = 0; i < n; i++) sum[i] += sum[i + n];
+        }
+        store(lanes, sum[0]);
+        for (int i = 0; i < rows; i++)
+            for (int c = 0; c < side; c++)
+                tile[i * LANES + part * side + c] =
+                    column + part * side + c < product->across ? lanes[i * side + c] : 0;
+    }
+}
+
+static void crosswise_1(const cgru_product *product, ptrdiff_t row, ptrdiff_t count, ptrdiff_t column, T *tile) {
+    crosswise(1, product, row, count, column, tile);
+}
+#if LANES > 1
+static void crosswise_2(const cgru_product *product, ptrdiff_t row, ptrdiff_t count, ptrdiff_t column, T *tile) {
+    crosswise(2, product, row, count, column, tile);
+}
+#endif
+#if LANES > 2
+static void crosswise_4(const cgru_product *product, ptrdiff_t row, ptrdiff_t count, ptrdiff_t column, T *tile) {
+    crosswise(4, product, row, count, column, tile);
+}
+#endif
+
+/* A product with the transposes of weights that lie. */
+static void crosswise_product(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
+    const split blocks = split_of(rows, min(LANES, 4));
+    ALIGNED T tile[4 * LANES];
+    for (ptrdiff_t v = 0; v < product->vectors; v++)
+        PARTS(blocks, b, first, count) {
+            const ptrdiff_t row = row0 + first;
+            switch (count) {
+#if LANES > 2
+            case 4:
+            case 3: crosswise_4(product, row, count, v * LANES, tile); break;
+#endif
+#if LANES > 1
+            case 2: crosswise_2(product, row, count, v * LANES, tile); break;
+#endif
+            default: crosswise_1(product, row, count, v * LANES, tile);
+            }
+            product->epilogue(product, t, row, count, v, 1, tile);
+        }
+}
+
+static void any_product(const cgru_product *product_, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
+    if (!product_->lies[0])
+        product(product_, t, row0, rows);
+    else if (product_->across)
+        crosswise_product(product_, t, row0, rows);
+    else
+        lying_product(product_, t, row0, rows);
+}

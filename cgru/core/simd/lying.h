@@ -1,0 +1,98 @@
+/* Products with weights that are read where they lie, for calls that are over before it pays to pack them. Such a call waits
+ * for memory, so W is read once, row after row. The sums, a vector of columns of up to MOST_LYING rows of the operand, then
+ * of the next vector, wait in a cache; what of the operand meets some rows of W stays in registers. Each sum runs in the
+ * order in which that of packed weights does. */
+
+enum { MOST_LYING = 4, CHUNK = 24 }; /* rows of W that are still in a cache when more rows of the operand meet them */
+
+/* How many rows of W are read side by side: what meets them, the sums and a vector of W fill the registers. */
+#define SIDE_BY_SIDE(rows) (ROWS > 4 ? ((rows) == 1 ? 16 : 24 / (rows)) : ((rows) == 1 ? 8 : 9 / (rows)))
+
+/* sums (rows x chains) += the products of `depth` rows of W, in n columns, with x (depth x rows) */
+INLINE void lying_columns(const int rows, const int chains, const int depth, const vec *x, const T *w, ptrdiff_t ld,
+                          ptrdiff_t n, T *sums) {
+    vec sum[MOST_LYING];
+    UNROLL(4)
+    for (int i = 0; i < rows * chains; i++) sum[i] = load(sums + i * LANES);
+    UNROLL(16)
+    for (int c = 0; c < depth; c++) {
+        vec b = load_n(w + c * ld, n);
+        KEEP(b);
+        UNROLL(4)
+        for (int i = 0; i < rows; i++) {
+            vec *s = &sum[c % chains * rows + i];
+            *s = fused(*s, x[c * rows + i], b);
+        }
+    }
+    UNROLL(4)
+    for (int i = 0; i < rows * chains; i++) store(sums + i * LANES, sum[i]);
+}
+
+/* The rows of W from k on, `depth` at a time, as long as there are so many; returns the first that is left. */
+INLINE ptrdiff_t lying_rows(const int rows, const int chains, const int depth, const cgru_operand *a, ptrdiff_t k,
+                            const T *W, ptrdiff_t ld, ptrdiff_t n, T *sums) {
+    for (; k + depth <= a->k; k += depth) {
+        const T *w = W + k * ld;
+        T *to = sums;
+        vec x[24];
+        UNROLL(16)
+        for (int c = 0; c < depth; c++) {
+            UNROLL(4)
+            for (int i = 0; i < rows; i++) {
+                x[c * rows + i] = every(((const T *)a->rows)[i * a->ld + k + c]);
+                KEEP(x[c * rows + i]);
+            }
+        }
+        ptrdiff_t j = 0;
+        for (; j + LANES <= n; j += LANES, to += rows * chains * LANES)
+            lying_columns(rows, chains, depth, x, w + j, ld, LANES, to);
+        if (j < n) lying_columns(rows, chains, depth, x, w + j, ld, n - j, to);
+    }
+    return k;
+}
+
+/* sums += a W, W (k, n) */
+INLINE void lying(const int rows, const int chains, const cgru_operand *a, const T *W, ptrdiff_t ld, ptrdiff_t n,
+                  T *sums) {
+    ptrdiff_t k = lying_rows(rows, chains, SIDE_BY_SIDE(rows), a, 0, W, ld, n, sums);
+    if (SIDE_BY_SIDE(rows) > 4) k = lying_rows(rows, chains, 4, a, k, W, ld, n, sums);
+    lying_rows(rows, chains, 1, a, k, W, ld, n, sums);
+}
+
+typedef void lying_function(const cgru_operand *a, const T *W, ptrdiff_t ld, ptrdiff_t n, T *sums);
+
+#define LYING(name, rows, chains)                                                                            \
+    static void name(const cgru_operand *a, const T *W, ptrdiff_t ld, ptrdiff_t n, T *sums) { \
+        lying(rows, chains, a, W, ld, n, sums);                                                              \
+    }
+LYING(lying_single, 1, 4)
+LYING(lying_1, 1, 1) LYING(lying_2, 2, 1) LYING(lying_3, 3, 1) LYING(lying_4, 4, 1)
+static lying_function *const of_lying[MOST_LYING] = {lying_1, lying_2, lying_3, lying_4};
+
+/* A product whose weights lie. */
+static void lying_product(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
+    const split blocks = split_of(rows, MOST_LYING);
+    const ptrdiff_t u = product->call->u, up = product->call->up, all = product->vectors;
+    T *sums = product->sums;
+    PARTS(blocks, b, first, count)
+        for (ptrdiff_t v = 0; v < all; v++)
+            for (ptrdiff_t i = 0; i < count; i++)
+                store(sums + (first * all + v * count + i) * LANES,
+                      product->bias ? load((const T *)product->bias + v * LANES) : ZERO);
+    for (int o = 0; o < product->operands; o++) {
+        const cgru_operand *a = &product->operand[o];
+        for (ptrdiff_t gate = 0; gate * up < all * LANES; gate++) {
+            const cgru_matrix W = product->lies[o][gate];
+            const ptrdiff_t chunk = blocks.parts > 1 ? CHUNK : a->k;
+            for (ptrdiff_t k = 0; k < a->k; k += chunk)
+                PARTS(blocks, b, first, count) {
+                    const cgru_operand some = {(const T *)a->rows + (row0 + first) * a->ld + k, a->ld, min(chunk, a->k - k)};
+                    of_lying[count - 1](&some, (const T *)W.data + k * W.row, W.row, u,
+                                        sums + (first * all) * LANES + gate * up * count);
+                }
+        }
+    }
+    PARTS(blocks, b, first, count)
+        for (ptrdiff_t v = 0; v < all; v++)
+            product->epilogue(product, t, row0 + first, count, v, 1, sums + (first * all + v * count) * LANES);
+}
