@@ -33,7 +33,7 @@ cdef enum:
     READ = 32  # bytes a cycle that an L2 cache gives
     ACTIVATIONS = 60  # of the three gates of a vector, and what stands around them, in products
     TRANSPOSED = 8  # a vector of the inputs of so many samples, likewise
-    ADDED_UP = 12  # the lanes of three vectors, as vectors of these
+    ADDED_UP = 8  # the lanes of a vector, in products, and half a product for each lane
 cdef Py_ssize_t _most_steps = MOST_STEPS, _rows_room = ROWS_ROOM
 cdef int _lanes = -1  # whether lanes are samples: 1 wherever they can be, 0 never, -1 by the model
 cdef int _lying = -1  # whether weights are read where they lie, likewise
@@ -274,7 +274,7 @@ cdef bint along_e(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
     """
     if call.norm or call.recurrent.data != NULL or call.up > k.lanes or call.e <= 2 * k.lanes:
         return False
-    return call.u * (call.ep // k.lanes + ADDED_UP) < call.e
+    return call.u * (call.ep // k.lanes + ADDED_UP + k.lanes // 2) < call.e
 
 
 cdef bint hoists(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
