@@ -92,7 +92,7 @@ def use_samples_in_lanes(choice=None):
 
 
 def use_weights_where_they_lie(choice=None):
-    """From now on True: read weights where they lie wherever that can be; False: never; None: as at first. For tests."""
+    """From now on True: read weights where they lie wherever it can be; False: never; None: as at first. For tests."""
     global _lying
     _lying = -1 if choice is None else choice
 

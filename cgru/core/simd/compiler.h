@@ -27,6 +27,12 @@
 #define X86 0
 #endif
 
+#if defined(__GNUC__)
+#define PREFETCH(address) __builtin_prefetch(address)
+#else
+#define PREFETCH(address) ((void)(address))
+#endif
+
 /* Keeps a vector in its register, where GCC would read it from memory again at each use. */
 #if X86
 #define KEEP(x) __asm__("" : "+v"(x))

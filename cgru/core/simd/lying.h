@@ -18,6 +18,7 @@ INLINE void lying_columns(const int rows, const int chains, const int depth, con
     for (int c = 0; c < depth; c++) {
         vec b = load_n(w + c * ld, n);
         KEEP(b);
+        if (rows > 2) PREFETCH(w + (c + depth) * ld); /* with less to do the processor gets there by itself */
         UNROLL(4)
         for (int i = 0; i < rows; i++) {
             vec *s = &sum[c % chains * rows + i];
@@ -69,29 +70,31 @@ LYING(lying_single, 1, 4)
 LYING(lying_1, 1, 1) LYING(lying_2, 2, 1) LYING(lying_3, 3, 1) LYING(lying_4, 4, 1)
 static lying_function *const of_lying[MOST_LYING] = {lying_1, lying_2, lying_3, lying_4};
 
-/* A product whose weights lie. */
+/* A product whose weights lie. Every other step takes z before r: of weights that outgrow a cache, what was read last is then
+ * still there. */
 static void lying_product(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     const split blocks = split_of(rows, MOST_LYING);
-    const ptrdiff_t u = product->call->u, up = product->call->up, all = product->vectors;
+    const ptrdiff_t u = product->call->u, up = product->call->up, all = product->vectors, gates = all * LANES / up;
     T *sums = product->sums;
     PARTS(blocks, b, first, count)
         for (ptrdiff_t v = 0; v < all; v++)
             for (ptrdiff_t i = 0; i < count; i++)
                 store(sums + (first * all + v * count + i) * LANES,
                       product->bias ? load((const T *)product->bias + v * LANES) : ZERO);
-    for (int o = 0; o < product->operands; o++) {
-        const cgru_operand *a = &product->operand[o];
-        for (ptrdiff_t gate = 0; gate * up < all * LANES; gate++) {
+    for (ptrdiff_t n = 0; n < gates; n++)
+        for (int o = 0; o < product->operands; o++) {
+            const ptrdiff_t gate = t % 2 ? gates - 1 - n : n;
+            const cgru_operand *a = &product->operand[o];
             const cgru_matrix W = product->lies[o][gate];
             const ptrdiff_t chunk = blocks.parts > 1 ? CHUNK : a->k;
             for (ptrdiff_t k = 0; k < a->k; k += chunk)
                 PARTS(blocks, b, first, count) {
-                    const cgru_operand some = {(const T *)a->rows + (row0 + first) * a->ld + k, a->ld, min(chunk, a->k - k)};
+                    const T *rows_ = (const T *)a->rows + (row0 + first) * a->ld + k;
+                    const cgru_operand some = {rows_, a->ld, min(chunk, a->k - k)};
                     of_lying[count - 1](&some, (const T *)W.data + k * W.row, W.row, u,
-                                        sums + (first * all) * LANES + gate * up * count);
+                                        sums + (first * all + gate * up / LANES * count) * LANES);
                 }
         }
-    }
     PARTS(blocks, b, first, count)
         for (ptrdiff_t v = 0; v < all; v++)
             product->epilogue(product, t, row0 + first, count, v, 1, sums + (first * all + v * count) * LANES);

@@ -102,12 +102,12 @@ static void collect(cgru_outer *outer, const ptrdiff_t *t, const ptrdiff_t *row,
     outer->count += rows;
 }
 
-/* out[:, panel] += operand^T d, a panel of `width` vectors from `vector` on, some of so many rows */
-INLINE void accumulate(T *out, ptrdiff_t rows, ptrdiff_t start, ptrdiff_t stop, const T *operands, const T *d,
-                       ptrdiff_t vector, ptrdiff_t width, const cgru_outer *outer) {
+/* out[:, panel] += operand^T d, a panel of `width` vectors from `vector` on */
+INLINE void accumulate(T *out, ptrdiff_t rows, const T *operands, const T *d, ptrdiff_t vector,
+                             ptrdiff_t width, const cgru_outer *outer) {
     const ptrdiff_t u = outer->call->u;
     ALIGNED T tile[ROWS * 3 * LANES];
-    for (ptrdiff_t first = start; first < min(stop, rows); first += ROWS) {
+    for (ptrdiff_t first = 0; first < rows; first += ROWS) {
         const ptrdiff_t count = min(rows - first, ROWS);
         const cgru_operand operand = {operands + first * outer->depth, 0, outer->count};
         of_packed[count - 1][width - 1](&operand, 1, d, NULL, tile);
@@ -147,27 +147,24 @@ static void multiply(cgru_outer *outer) {
     const ptrdiff_t from = outer->first / panels.parts, to = (outer->last + panels.parts - 1) / panels.parts;
     const T *X = outer->operands, *hp = X + outer->call->ep * depth;
     if (!outer->count) return;
-    /* Few rows are there to be read for each row of what is written, which is then written in order. */
-    const ptrdiff_t e = outer->call->e, most = e > u ? e : u, some = outer->count <= CGRU_GROUP ? ROWS : most;
     for (ptrdiff_t i = from; i < to; i++) {
         const cgru_term *term = &outer->terms[i];
-        for (ptrdiff_t row = 0; row < most; row += some)
-            PARTS(panels, p, first, width) {
-                if (i * panels.parts + p < outer->first || i * panels.parts + p >= outer->last) continue;
-                const T *d = (const T *)outer->rows + (i * vectors + first) * depth * LANES;
-                if (term->V && !outer->fresh)
-                    accumulate(term->V, u, row, row + some, hp + term->seen * u * depth, d, first, width, outer);
-                if (term->U && !outer->wide) accumulate(term->U, e, row, row + some, X, d, first, width, outer);
-                if (term->U && outer->wide && row == 0)
-                    accumulate_wide(term->U, (const T *)outer->wide + i * u * depth, outer);
-                for (ptrdiff_t v = 0; row == 0 && term->b && v < width; v++) {
-                    ptrdiff_t c = (first + v) * LANES, n = min(u - c, LANES);
-                    T *b = (T *)term->b + c;
-                    vec sum = load_n(b, n);
-                    for (ptrdiff_t k = 0; k < outer->count; k++) sum += load(d + (k * width + v) * LANES);
-                    store_n(b, sum, n);
-                }
+        PARTS(panels, p, first, width) {
+            if (i * panels.parts + p < outer->first || i * panels.parts + p >= outer->last) continue;
+            const T *d = (const T *)outer->rows + (i * vectors + first) * depth * LANES;
+            if (term->V && !outer->fresh) accumulate(term->V, u, hp + term->seen * u * depth, d, first, width, outer);
+            if (term->U && outer->wide)
+                accumulate_wide(term->U, (const T *)outer->wide + i * u * depth, outer);
+            else if (term->U)
+                accumulate(term->U, outer->call->e, X, d, first, width, outer);
+            for (ptrdiff_t v = 0; term->b && v < width; v++) {
+                ptrdiff_t c = (first + v) * LANES, n = min(u - c, LANES);
+                T *b = (T *)term->b + c;
+                vec sum = load_n(b, n);
+                for (ptrdiff_t k = 0; k < outer->count; k++) sum += load(d + (k * width + v) * LANES);
+                store_n(b, sum, n);
             }
+        }
     }
     outer->count = 0;
 }

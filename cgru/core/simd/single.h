@@ -175,8 +175,10 @@ INLINE void step(const cgru_single *single, ptrdiff_t t, const T *x, T *h, T *wo
         EACH_PART(u, t, input_part, single, x, z + up)
     }
     if (lies) {
-        add_lying(single, h, &single->V[CGRU_R], r_);
-        add_lying(single, h, &single->V[CGRU_Z], z_);
+        for (int n = 0; n < 2; n++) { /* r and z in turns first, as in lying.h */
+            const int gate = (t + n) % 2 ? CGRU_Z : CGRU_R;
+            add_lying(single, h, &single->V[gate], gate == CGRU_R ? r_ : z_);
+        }
     }
     if (lies && after) {
         T *sum = (T *)single->sums + 4 * up;
