@@ -35,8 +35,6 @@ from cgru.network.compiled.weights cimport Weights
 
 cnp.import_array()
 
-__all__ = ["Program"]
-
 cdef dict LOSSES = {
     "cross_entropy": CGRU_CROSS_ENTROPY,
     "binary_cross_entropy": CGRU_BINARY_CROSS_ENTROPY,

@@ -11,7 +11,7 @@ from libc.math cimport INFINITY, sqrt
 from libc.string cimport memset
 
 from cgru.core.kernels cimport kernels
-from cgru.layers.layer import MAX_NORM
+from cgru.layers import layer as layers
 from cgru.network.compiled.numbers cimport largest, scale
 from cgru.optimizers import Adam, is_matrix
 
@@ -186,5 +186,5 @@ cdef class Weights:
         self.now, self.fresh = to, False
 
 
-cdef double MOST_NORM = MAX_NORM
+cdef double MOST_NORM = layers.MAX_NORM
 cdef double LEAST = 1e-20  # of a sum of squares that has its digits
