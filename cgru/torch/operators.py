@@ -127,16 +127,14 @@ def keep_for_backward(ctx, inputs, output):
     ctx.set_materialize_grads(False)
 
 
-def go_back(ctx, dA, dstate, _):
-    """The gradients of the arguments, None where nobody needs one."""
+def go_back(ctx, dA, dstate, _, by=None):
+    """The gradients of the arguments, None where nobody needs one, by the operator or what is given."""
     needs = ctx.needs_input_grad
     if dA is None and dstate is None:
         return (None,) * len(needs)
     if not ctx.kept:
         raise RuntimeError("cgru::gru: expected a run with keep=True before a backward")
-    # The operator where a graph is made, since it says that there is no second derivative.
-    call = backward if torch.compiler.is_compiling() or torch.is_grad_enabled() else compute_back
-    due = call(dA, dstate, *ctx.saved_tensors, ctx.reverse, any(needs[2:6]))
+    due = (by or backward)(dA, dstate, *ctx.saved_tensors, ctx.reverse, any(needs[2:6]))
     due += [None] * (len(needs) - len(due))
     return tuple(value if needed else None for value, needed in zip(due, needs, strict=True))
 
@@ -154,12 +152,20 @@ class Run(torch.autograd.Function):
         keep_for_backward(ctx, inputs, output)
         return output
 
-    backward = staticmethod(go_back)
+    @staticmethod
+    def backward(ctx, *gradients):
+        """By the operator where a graph of it is made: it says that there is no second derivative."""
+        return go_back(ctx, *gradients, by=backward if torch.is_grad_enabled() or watched() else compute_back)
+
+
+def watched() -> bool:
+    """Whether PyTorch compiles this, or counts or traces its operators."""
+    return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
 
 
 def call(*inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
     """`compute`, with its gradients where it keeps the caches."""
-    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
+    if watched():
         return forward(*inputs)
     return Run.apply(*inputs) if inputs[-1] else compute(*inputs)
 
