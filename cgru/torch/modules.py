@@ -47,8 +47,8 @@ class GRU(nn.GRU):
 
     A call runs on these kernels, reading PyTorch's parameters where they lie, if all its tensors are float32 or all
     float64 on a CPU; else it is the parent's: on another device, in another dtype, under autocast, `torch.func` or
-    forward derivatives, in `torch.jit` and `torch.onnx.export`, and for arguments that the parent refuses. It uses as
-    many threads as PyTorch does, by `cgru.set_num_threads`. Second derivatives are refused: RuntimeError.
+    forward derivatives, in `torch.jit` and `torch.onnx.export`, for a single step, and for arguments that the parent
+    refuses. It uses as many threads as PyTorch does, by `cgru.set_num_threads`. RuntimeError for second derivatives.
     """
 
     def __prepare_scriptable__(self) -> Any:
@@ -75,8 +75,11 @@ class GRU(nn.GRU):
         return output.transpose(0, 1) if self.batch_first else output, hidden
 
     def _fits(self, input: Tensor | PackedSequence, x: Tensor, hx: Tensor | None) -> bool:
-        """Whether the parent takes this, who knows the words for what it refuses."""
+        """Whether the parent takes this, who says what it refuses; and not one step alone, which gains nothing."""
         if self.proj_size or 0 in x.shape or x.shape[-1] != self.input_size:
+            return False
+        steps = len(input.batch_sizes) if x is not input else x.shape[1 if x.dim() == 3 and self.batch_first else 0]
+        if steps == 1:
             return False
         states = self.num_layers * (2 if self.bidirectional else 1)
         if x is not input:
@@ -130,7 +133,11 @@ def dropped(x: Tensor, rate: float, lengths: Tensor | None) -> Tensor:
 
 
 class GRUCell(nn.GRUCell):
-    """`torch.nn.GRUCell`: the same arguments, parameters, state dict and results; runs here where `GRU` does."""
+    """`torch.nn.GRUCell`: the same arguments, parameters, state dict and results; runs here where `GRU` does.
+
+    A step by itself is slower here than there, since its weights are laid out anew: what it is for is the numbers of
+    these kernels. Where all steps are known, `GRU` is several times as fast as either.
+    """
 
     def __prepare_scriptable__(self) -> Any:
         """As `GRU`'s."""

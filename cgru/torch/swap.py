@@ -10,8 +10,8 @@ from cgru.torch.modules import GRU, GRUCell
 
 __all__ = ["Swapped", "accelerate", "restore"]
 
-OURS = {nn.GRU: GRU, nn.GRUCell: GRUCell}
-THEIRS = {ours: theirs for theirs, ours in OURS.items()}
+OURS = {nn.GRU: GRU}  # and no cell, whose single step gains nothing
+THEIRS = {GRU: nn.GRU, GRUCell: nn.GRUCell}
 
 
 class Swapped(NamedTuple):
@@ -26,10 +26,10 @@ class Swapped(NamedTuple):
 
 
 def accelerate(model: nn.Module) -> Swapped:
-    """Make every `torch.nn.GRU` and `torch.nn.GRUCell` of a model, or the model itself, into `cgru.torch`'s.
+    """Make every `torch.nn.GRU` of a model, or the model itself, into a `cgru.torch.GRU`.
 
     The objects stay the same and change their class: parameters, hooks, optimizers, aliases and tied weights are not
-    touched. Subclasses of others, parametrised modules among them, are left.
+    touched. Subclasses of others, parametrised modules among them, are left, and so is a `GRUCell`, which gains nothing.
 
     Raises:
         TypeError: the model is no module; nothing is changed.
@@ -52,5 +52,6 @@ def _swap(model: nn.Module, classes: dict[type, type]) -> Swapped:
             module.__class__ = classes[kind]
             swapped.append(name)
         elif isinstance(module, (nn.GRU, nn.GRUCell)) and kind not in classes.values():
-            left[name] = f"a subclass, {kind.__module__}.{kind.__qualname__}"
+            what = "a cell, whose single step gains nothing" if kind is nn.GRUCell else "a subclass"
+            left[name] = f"{what}, {kind.__module__}.{kind.__qualname__}"
     return Swapped(swapped, left)

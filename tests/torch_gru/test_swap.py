@@ -27,14 +27,16 @@ class Model(torch.nn.Module):
 def test_it_says_what_it_did():
     model = Model()
     done = cgru.torch.accelerate(model)
-    assert done.swapped == ["first", "second.0", "cell"]
-    assert list(done.left) == ["own", "bound"]
+    assert done.swapped == ["first", "second.0"]
+    assert list(done.left) == ["cell", "own", "bound"]
     assert "Own" in done.left["own"]
     assert "ParametrizedGRU" in done.left["bound"]
     assert type(model.alias) is cgru.torch.GRU
     assert cgru.torch.accelerate(model) == ([], done.left)
     assert cgru.torch.restore(model).swapped == done.swapped
     assert type(model.first) is torch.nn.GRU
+    model.cell.__class__ = cgru.torch.GRUCell
+    assert cgru.torch.restore(model).swapped == ["cell"]
     assert type(model.cell) is torch.nn.GRUCell
 
 
