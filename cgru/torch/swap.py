@@ -29,7 +29,7 @@ def accelerate(model: nn.Module) -> Swapped:
     """Make every `torch.nn.GRU` of a model, or the model itself, into a `cgru.torch.GRU`.
 
     The objects stay the same and change their class: parameters, hooks, optimizers, aliases and tied weights are not
-    touched. Subclasses of others, parametrised modules among them, are left, and so is a `GRUCell`, which gains nothing.
+    touched. Subclasses of others, parametrised modules among them, are left, and so is a `GRUCell`: it gains nothing.
 
     Raises:
         TypeError: the model is no module; nothing is changed.
