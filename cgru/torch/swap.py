@@ -1,0 +1,57 @@
+"""A model's own `torch.nn.GRU` made into ours, in place, and back."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import nn
+
+from cgru.torch.modules import GRU, GRUCell
+
+__all__ = ["Swapped", "accelerate", "restore"]
+
+OURS = {nn.GRU: GRU}  # and no cell, whose single step gains nothing
+THEIRS = {GRU: nn.GRU, GRUCell: nn.GRUCell}
+
+
+class Swapped(NamedTuple):
+    """What a call did, by the modules' names in the model; "" is the model itself.
+
+    swapped: those that are of the other class now.
+    left: those that stayed what they are, each with the reason.
+    """
+
+    swapped: list[str]
+    left: dict[str, str]
+
+
+def accelerate(model: nn.Module) -> Swapped:
+    """Make every `torch.nn.GRU` of a model, or the model itself, into a `cgru.torch.GRU`.
+
+    The objects stay the same and change their class: parameters, hooks, optimizers, aliases and tied weights are not
+    touched. Subclasses of others, parametrised modules among them, are left, and so is a `GRUCell`: it gains nothing.
+
+    Raises:
+        TypeError: the model is no module; nothing is changed.
+    """
+    return _swap(model, OURS)
+
+
+def restore(model: nn.Module) -> Swapped:
+    """Undo `accelerate`: every `cgru.torch` module of a model becomes PyTorch's own again."""
+    return _swap(model, THEIRS)
+
+
+def _swap(model: nn.Module, classes: dict[type, type]) -> Swapped:
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
+    swapped, left = [], {}
+    for name, module in model.named_modules():
+        kind = type(module)
+        if kind in classes:
+            module.__class__ = classes[kind]
+            swapped.append(name)
+        elif isinstance(module, (nn.GRU, nn.GRUCell)) and kind not in classes.values():
+            what = "a cell, whose single step gains nothing" if kind is nn.GRUCell else "a subclass"
+            left[name] = f"{what}, {kind.__module__}.{kind.__qualname__}"
+    return Swapped(swapped, left)

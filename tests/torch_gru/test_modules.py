@@ -1,0 +1,244 @@
+"""The modules against their parents: what comes out, what goes back, and everything else that one sees of them."""
+
+import copy
+import io
+import pickle
+import random
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="no torch")
+
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence  # noqa: E402
+
+import cgru.torch  # noqa: E402
+
+SIZES = (1, 2, 7, 8, 17, 33)
+TOLERANCE = {torch.float64: (1e-12, 1e-12), torch.float32: (2e-6, 1e-5)}  # of outputs, of gradients
+
+
+def pair(*arguments, ours=cgru.torch.GRU, **options):
+    """The parent and ours with the same parameters."""
+    theirs = ours.__mro__[1](*arguments, **options)
+    module = ours(*arguments, **options)
+    module.load_state_dict(theirs.state_dict())
+    return theirs, module
+
+
+def ran(module, x, hx=None, lengths=None, seed=0):
+    """Outputs, and the gradients of everything from gradients that are random; the same for the same seed."""
+    module.zero_grad()
+    x, hx = (None if given is None else given.detach().clone().requires_grad_() for given in (x, hx))
+    torch.manual_seed(seed)  # that of the dropout
+    batch_first = getattr(module, "batch_first", True)
+    given = x if lengths is None else pack_padded_sequence(x, lengths, batch_first, enforce_sorted=False)
+    outputs = module(given, hx)
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    outputs = [output.data if isinstance(output, PackedSequence) else output for output in outputs]
+    torch.manual_seed(seed)
+    sum((output * torch.randn_like(output)).sum() for output in outputs).backward()
+    inputs = [tensor.grad for tensor in (x, hx) if tensor is not None]
+    return outputs, [*inputs, *(parameter.grad for parameter in module.parameters())]
+
+
+def same(ours, theirs, dtype):
+    for mine, other, tolerance in zip(ours, theirs, TOLERANCE[dtype], strict=False):
+        for a, b in zip(mine, other, strict=True):
+            assert a.shape == b.shape
+            assert a.dtype == b.dtype
+            assert (a - b).abs().max() <= tolerance * b.abs().max()
+
+
+def check_at_random(seed):
+    draw = random.Random(seed)
+    torch.manual_seed(seed)
+    e, u, m, s = (draw.choice(SIZES) for _ in range(4))
+    layers, both, dtype = draw.choice((1, 2, 3)), draw.choice((False, True)), draw.choice(list(TOLERANCE))
+    options = {"num_layers": layers, "bidirectional": both, "bias": draw.random() < 0.7, "dtype": dtype}
+    options |= {"batch_first": draw.random() < 0.5, "dropout": draw.choice((0.0, 0.3)) if layers > 1 else 0.0}
+    kind = draw.choice(("padded", "packed", "single"))
+    rows = () if kind == "single" else (m,)
+    x = torch.randn(*rows, s, e, dtype=dtype)
+    if rows and not options["batch_first"]:
+        x = x.transpose(0, 1)
+    hx = torch.randn(layers * (1 + both), *rows, u, dtype=dtype) if draw.random() < 0.6 else None
+    lengths = None
+    if kind == "packed":
+        lengths = torch.randint(1, s + 1, (m,))
+        lengths[draw.randrange(m)] = s
+    theirs, ours = pair(e, u, **options)
+    same(ran(ours, x, hx, lengths, seed), ran(theirs, x, hx, lengths, seed), dtype)
+    given, outputs = x if lengths is None else pack_padded_sequence(x, lengths, ours.batch_first, False), []
+    for module in (ours, theirs):
+        torch.manual_seed(seed)
+        with torch.inference_mode():
+            output, state = module(given, hx)
+        outputs.append([output if lengths is None else output.data, state])
+    same(outputs[:1], outputs[1:], dtype)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_numbers_are_the_parents(seed):
+    check_at_random(seed)
+
+
+@pytest.mark.slow
+def test_numbers_are_the_parents_two_hundred_times():
+    for seed in range(1000, 1200):
+        check_at_random(seed)
+
+
+@pytest.mark.parametrize("dtype", list(TOLERANCE))
+@pytest.mark.parametrize("shape", [(3,), (5, 3)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_cell(dtype, shape, bias):
+    theirs, ours = pair(3, 17, bias, ours=cgru.torch.GRUCell, dtype=dtype)
+    x, hx = torch.randn(shape, dtype=dtype), torch.randn(*shape[:-1], 17, dtype=dtype)
+    same(ran(ours, x, hx), ran(theirs, x, hx), dtype)
+    same(ran(ours, x), ran(theirs, x), dtype)
+
+
+@pytest.mark.slow
+def test_what_pytorch_tests_its_modules_with():
+    pytest.importorskip("expecttest", reason="no expecttest")
+    from torch.testing._internal.common_modules import module_db
+
+    found = 0
+    for info in module_db:
+        ours = {torch.nn.GRU: cgru.torch.GRU, torch.nn.GRUCell: cgru.torch.GRUCell}.get(info.module_cls)
+        if ours is None:
+            continue
+        for case in info.module_inputs_func(info, "cpu", torch.float64, True, True):
+            made, called = case.constructor_input, case.forward_input
+            theirs, module = pair(*made.args, ours=ours, dtype=torch.float64, **made.kwargs)
+            x, hx, *_ = (*called.args, called.kwargs.get("hx"), None)
+            same(ran(module, x, hx), ran(theirs, x, hx), torch.float64)
+            found += 1
+    assert found > 10
+
+
+def test_packed_sequences_keep_their_order():
+    theirs, ours = pair(3, 5, bidirectional=True)
+    packed = pack_padded_sequence(torch.randn(6, 4, 3), torch.tensor([2, 6, 1, 4]), enforce_sorted=False)
+    a, b = ours(packed)[0], theirs(packed)[0]
+    assert all(torch.equal(mine, other) for mine, other in zip(a[1:], b[1:], strict=True))
+
+
+def test_it_looks_like_its_parent():
+    theirs, ours = pair(3, 5, num_layers=2, bidirectional=True, dropout=0.5)
+    assert isinstance(ours, torch.nn.GRU)
+    assert repr(ours) == repr(theirs)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    torch.manual_seed(3)
+    drawn = torch.nn.GRU(3, 5).weight_hh_l0
+    torch.manual_seed(3)
+    assert torch.equal(cgru.torch.GRU(3, 5).weight_hh_l0, drawn)
+    ours.flatten_parameters()
+
+
+def test_copies_and_files():
+    ours = cgru.torch.GRU(3, 5)
+    x, file = torch.randn(4, 2, 3), io.BytesIO()
+    torch.save(ours, file)
+    file.seek(0)
+    for other in (copy.deepcopy(ours), pickle.loads(pickle.dumps(ours)), torch.load(file, weights_only=False)):
+        assert type(other) is cgru.torch.GRU
+        assert torch.equal(other(x)[0], ours(x)[0])
+        other(x)[0].sum().backward()
+        assert ours.weight_ih_l0.grad is None
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_outputs_may_be_written_to(batch_first):
+    """And those of steps first are in one piece, as the parent's."""
+    theirs, ours = pair(3, 5, batch_first=batch_first)
+    x, due = torch.randn(7, 4, 3), None
+    for module in (theirs, ours):
+        output, _ = module(x)
+        output.relu_().sum().backward()
+        if due is None:
+            due = module.weight_hh_l0.grad
+    torch.testing.assert_close(ours.weight_hh_l0.grad, due)
+    for context in (torch.no_grad, torch.enable_grad):
+        with context():
+            assert ours(x)[0].transpose(0, int(batch_first)).is_contiguous()
+
+
+@pytest.mark.parametrize(
+    ("x", "hx"),
+    [
+        (torch.ones(4, 2, 4), None),
+        (torch.ones(4, 2, 3), torch.ones(1, 3, 5)),
+        (torch.ones(4, 2, 3), torch.ones(2, 5)),
+        (torch.ones(4, 2, 3).double(), None),
+        (torch.ones(0, 2, 3), None),
+        (torch.ones(3), None),
+    ],
+    ids=["elements", "samples", "axes of hx", "dtype", "steps", "axes"],
+)
+def test_errors_are_the_parents(x, hx):
+    messages = []
+    for module in pair(3, 5):
+        with pytest.raises((ValueError, RuntimeError)) as error:
+            module(x, hx)
+        messages.append(str(error.value))
+    assert messages[0] == messages[1]
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """The names of the parents' calls."""
+    seen = []
+    for kind in (torch.nn.GRU, torch.nn.GRUCell):
+        forward = kind.forward
+        monkeypatch.setattr(kind, "forward", lambda *given, of=forward, **named: seen.append(1) or of(*given, **named))
+    return seen
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # of its own, by what torch.func imports
+def test_elsewhere_it_is_its_parent(calls):
+    ours, x = cgru.torch.GRU(3, 5), torch.randn(4, 2, 3)
+    due = ours(x)[0]
+    assert not calls
+    with torch.autocast("cpu", torch.bfloat16):
+        ours(x)
+    assert len(calls) == 1
+    torch.func.grad(lambda given: ours(given)[0].sum())(x)
+    assert len(calls) == 2
+    with torch.autograd.forward_ad.dual_level():
+        ours(torch.autograd.forward_ad.make_dual(x, x))
+    assert len(calls) == 3
+    assert ours.to("meta")(x.to("meta"))[0].shape == due.shape
+    assert cgru.torch.GRUCell(3, 5).bfloat16()(x[0].bfloat16()).dtype == torch.bfloat16
+    assert len(calls) == 5
+    assert ours.to_empty(device="cpu").bfloat16()(x.bfloat16())[0].dtype == torch.bfloat16
+    ours.float()(x)
+    assert len(calls) == 6
+    ours(x[:1])
+    ours(pack_padded_sequence(x, torch.tensor([1, 1])))
+    assert len(calls) == 8
+
+
+def test_functional_calls_take_other_parameters():
+    theirs, ours = pair(3, 5)
+    x, others = torch.randn(4, 2, 3), {name: value * 2 for name, value in ours.named_parameters()}
+    a, b = (torch.func.functional_call(module, others, x)[0] for module in (ours, theirs))
+    torch.testing.assert_close(a, b)
+    assert not torch.equal(a, ours(x)[0])
+
+
+def test_no_caches_where_nobody_goes_back(monkeypatch):
+    keeps, real = [], cgru.torch.modules.call
+    monkeypatch.setattr(cgru.torch.modules, "call", lambda *given: keeps.append(given[-1]) or real(*given))
+    ours, x = cgru.torch.GRU(3, 5), torch.randn(4, 2, 3)
+    ours(x)
+    with torch.no_grad():
+        ours(x)
+    with torch.inference_mode():
+        assert ours(x)[0].is_inference()
+    ours.requires_grad_(False)
+    assert not ours(x)[0].requires_grad
+    ours(x.requires_grad_())[0].sum().backward()
+    assert keeps == [True, False, False, False, True]
+    assert x.grad is not None
+    assert ours.weight_ih_l0.grad is None
