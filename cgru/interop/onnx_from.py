@@ -102,7 +102,7 @@ def _told(proto: Any) -> tuple[Any, ...]:
 def _unstacked(found: Arrays, layers: list[dict[str, Any]]) -> tuple[Arrays, np.dtype]:
     """The parameters by the names that a model file gives them, and their dtype, which the layers now have too."""
     arrays = {name: found[name] for name in ("mean", "scale") if name in found}
-    dtype = next((value.dtype for name, value in found.items() if name.rpartition(".")[2] in ("W", "E")), None)
+    dtype = next((value.dtype for name, value in found.items() if name.endswith((".W", ".E", ".scale"))), None)
     for i, layer in enumerate(layers):
         part = layer.get("layer", layer)
         if "dtype" in part:
@@ -114,6 +114,8 @@ def _unstacked(found: Arrays, layers: list[dict[str, Any]]) -> tuple[Arrays, np.
                 arrays |= {f"{i}.{prefix}{name}": value for name, value in p.items()}
         elif part["class"] == "Dense":
             arrays |= {f"{i}.W": found[f"{i}.W"], f"{i}.b": found[f"{i}.b"][None]}
+        elif part["class"] == "Scale":
+            arrays |= {f"{i}.{name}": found[f"{i}.{name}"][None] for name in ("scale", "shift")}
         elif part["class"] == "Embedding":
             arrays[f"{i}.E"] = found[f"{i}.E"]
     return arrays, dtype
