@@ -38,8 +38,9 @@ What goes along with the weights, and what must be off or alike on the way there
 | masks handed in for `dropout`, ... | no | no | not in the graph |
 | `trainable` | `requires_grad` of all its parameters | trainable | from here and back |
 | `lengths` | packed sequences | masks, of layers that make none themselves | sequence_lens |
-| `Embedding`, `Dense`, `Pool` | no | yes, without a softmax temperature and `Pool("last")` | yes, from here |
-| standardisation | no | no | yes, from here |
+| `Embedding`, `Dense`, `Pool` | no | yes, without a softmax temperature and `Pool("last")` | yes |
+| `Activation`, `Scale`, `Clip` | no | no | yes |
+| standardisation | no | no | yes, from here (from foreign graphs as `Scale`) |
 
 Layers that are normalised (`layer_norm`) stay here. Keras draws masks of `dropout` for each gate where there is
 `recurrent_dropout` too; here there is one for all three. `clip_gradients`, `initialization`, the optimizer and, but for
