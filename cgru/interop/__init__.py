@@ -39,7 +39,8 @@ What goes along with the weights, and what must be off or alike on the way there
 | `trainable` | `requires_grad` of all its parameters | trainable | from here and back |
 | `lengths` | packed sequences | masks, of layers that make none themselves | sequence_lens |
 | `Embedding`, `Dense`, `Pool` | from there | yes, without a softmax temperature and `Pool("last")` | yes |
-| `Activation`, `Scale`, `Clip` | from there | no | yes |
+| `Activation` | from there | from there | yes |
+| `Scale`, `Clip` | from there | no | yes |
 | standardisation | no | no | yes, from here (from foreign graphs as `Scale`) |
 
 Layers that are normalised (`layer_norm`) stay here. Keras draws masks of `dropout` for each gate where there is
