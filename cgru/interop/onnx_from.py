@@ -14,7 +14,6 @@ import numpy as np
 
 from cgru.bidirectional import PREFIXES
 from cgru.interop.gates import ONNX
-from cgru.interop.onnx_reader import Reader
 from cgru.interop.onnx_to import MARK, onnx_package, to_onnx
 from cgru.network import Network, files
 from cgru.variant import named
@@ -66,6 +65,8 @@ def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
         source = onnx.helper.make_graph([source], "node", inputs, outputs)
     if not isinstance(source, onnx.GraphProto):
         raise TypeError(f"source: expected an ONNX model, graph or node, or a path, got {type(source).__name__}")
+    from cgru.interop.onnx_reader import Reader  # whose import would cost everybody's
+
     return Network(Reader(onnx, source, dict(weights or {}), opsets, functions).chain.layers)
 
 

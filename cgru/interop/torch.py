@@ -10,7 +10,6 @@ from cgru.activations import ours, sigmoid, tanh
 from cgru.bidirectional import Bidirectional
 from cgru.gru import GRU
 from cgru.interop.gates import TORCH, cell_of, cells, dtype_of, in_layers
-from cgru.interop.torch_chain import chained
 from cgru.interop.torch_gru import KEY, KEYS, SUFFIXES, gru_layers
 from cgru.layers.dropout import Dropout
 from cgru.network import Network
@@ -47,6 +46,8 @@ def from_torch(source: Any) -> Network:
     if torch is not None and isinstance(source, torch.nn.Module):
         recurrent = isinstance(source, torch.nn.RNNBase | torch.nn.RNNCellBase)
         if not recurrent and "quantized" not in type(source).__module__:
+            from cgru.interop.torch_chain import chained  # whose import would cost everybody's
+
             return Network(chained(source))
     return Network(gru_layers(source))
 
