@@ -16,7 +16,7 @@ from cgru.cell import Cell
 from cgru.export import export_c
 from cgru.gru import GRU
 from cgru.initializers import orthogonal, standard_normal, xavier
-from cgru.layers import Dense, Dropout, Embedding, Flip, Pool
+from cgru.layers import Activation, Clip, Dense, Dropout, Embedding, Flip, Pool, Scale
 from cgru.network import Epoch, History, Network, load
 from cgru.optimizers import SGD, Adam
 from cgru.passes import Pass
@@ -25,9 +25,11 @@ from cgru.stream import Stream
 __all__ = [
     "GRU",
     "SGD",
+    "Activation",
     "Adam",
     "Bidirectional",
     "Cell",
+    "Clip",
     "Dense",
     "Dropout",
     "Embedding",
@@ -37,6 +39,7 @@ __all__ = [
     "Network",
     "Pass",
     "Pool",
+    "Scale",
     "Stream",
     "__version__",
     "datasets",

@@ -32,7 +32,7 @@ def run(folder, *blocks):
 def test_there_is_no_other_language():
     assert {language for language, _ in BLOCKS} == {"python", "cython"}
     assert len(PLAIN) > 4
-    assert (len(TORCH), len(STEPPER)) == (2, 1)
+    assert (len(TORCH), len(STEPPER)) == (4, 1)
 
 
 def test_python(tmp_path):

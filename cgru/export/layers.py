@@ -17,11 +17,14 @@ from cgru.bidirectional import Bidirectional
 from cgru.core.checks import real
 from cgru.export.source import array, block, number, padded
 from cgru.gru import GATES, GRU
+from cgru.layers.activation import Activation
+from cgru.layers.clip import Clip
 from cgru.layers.dense import Dense
 from cgru.layers.dropout import Dropout
 from cgru.layers.embedding import Embedding
 from cgru.layers.layer import Layer
 from cgru.layers.pool import Pool
+from cgru.layers.scale import Scale
 from cgru.network import Network
 from cgru.variant import RESET_AFTER, RESET_BEFORE
 
@@ -63,7 +66,7 @@ def layers_of(net: Any) -> Sequence[AnyLayer]:
         if isinstance(layer, GRU) and layer.variant not in _VARIANTS:
             due = " or ".join(map(str, _VARIANTS))
             raise ValueError(f"net: expected GRUs of the variant {due} to export, got {layer.variant} as layer {i}")
-        if not layer.p and "u" in layer.d:
+        if not layer.p and layer.parameter_names:
             raise RuntimeError(f"net: expected parameters to export, got none in layer {i}: fit or predict first")
     return layers
 
@@ -240,14 +243,58 @@ def _dense(layer: Dense, i: int, x: str, n: int, dtype: np.dtype) -> Part:
     columns = padded(k, dtype)
     p = _parameters(layer, i, {"W": (n, k), "b": (1, k)}, dtype)
     about = f"Dense, {n} inputs, {k} outputs; activate {_described(layer, 'activate')}"
-    if ours(layer.activate) is softmax:
-        activated = f"softmax(y, {k}, {_number(layer, 'softmax_temperature', dtype)});"
-    else:
-        activated = _loop("y", _call(layer, "activate", i, dtype), 0, columns)
+    activated = _activated(layer, i, k, columns, dtype)
     biases, weights = _matrix(f"biases_{i}", [p["b"]], dtype), _matrix(f"weights_{i}", [p["W"]], dtype)
     values = {"i": i, "about": about, "n": n, "block": block(columns, dtype), "columns": columns}
     code = _DENSE.substitute(values, biases=biases, weights=weights, activated=activated)
     return Part(about, k, f"y_{i}", code, f"ALIGNED real y_{i}[{columns}];\nlayer_{i}(y_{i}, {x});")
+
+
+def _activated(layer: Dense | Activation, i: int, k: int, columns: int, dtype: np.dtype) -> str:
+    """The activation of y, k numbers with padding up to so many columns."""
+    if ours(layer.activate) is softmax:
+        return f"softmax(y, {k}, {_number(layer, 'softmax_temperature', dtype)});"
+    return _loop("y", _call(layer, "activate", i, dtype), 0, columns)
+
+
+_ELEMENTWISE = Template("""\
+/* layer $i: $about */
+${constants}static void layer_$i(real *y, const real *x) {
+    for (int i = 0; i < $n; i++) y[i] = $value;
+    $after
+}
+""")
+
+
+def _elementwise(
+    i: int, x: str, n: int, about: str, value: str, constants: Sequence[str] = (), after: str = ""
+) -> Part:
+    """A layer that makes of each number x[i] `value`, and `after` that something of all."""
+    code = _ELEMENTWISE.substitute(
+        i=i, n=n, about=about, value=value, constants="".join(f"{text}\n" for text in constants), after=after
+    )
+    return Part(about, n, f"y_{i}", code, f"real y_{i}[{n}];\nlayer_{i}(y_{i}, {x});")
+
+
+def _activation(layer: Activation, i: int, x: str, n: int, dtype: np.dtype) -> Part:
+    about = f"Activation, {_described(layer, 'activate')}"
+    return _elementwise(i, x, n, about, "x[i]", after=_activated(layer, i, n, n, dtype))
+
+
+def _clip(layer: Clip, i: int, x: str, n: int, dtype: np.dtype) -> Part:
+    value = "x[i]"
+    for bound, worse in ((layer.low, "<"), (layer.high, ">")):
+        if bound is not None:
+            with np.errstate(over="ignore"):
+                limit = number(_finite(np.array(bound).astype(dtype), f"bounds of layer {i}").item(), dtype)
+            value = f"({value} {worse} {limit} ? {limit} : {value})"
+    return _elementwise(i, x, n, f"Clip, from {layer.low} to {layer.high}", value)
+
+
+def _scale(layer: Scale, i: int, x: str, n: int, dtype: np.dtype) -> Part:
+    p = _parameters(layer, i, {"scale": (1, n), "shift": (1, n)}, dtype)
+    constants = [array(f"{name}_{i}", values.ravel().tolist(), dtype) for name, values in p.items()]
+    return _elementwise(i, x, n, f"Scale, {n} elements", f"x[i] * scale_{i}[i] + shift_{i}[i]", constants)
 
 
 _MEAN = Template("""\
@@ -292,6 +339,9 @@ _KINDS: dict[type, Callable[..., Part]] = {
     Embedding: _embedding,
     Pool: _pool,
     Dropout: _dropout,
+    Activation: _activation,
+    Clip: _clip,
+    Scale: _scale,
 }
 
 
@@ -324,7 +374,7 @@ def _matrix(name: str, matrices: Sequence[np.ndarray], dtype: np.dtype) -> str:
     return array(name, W.ravel().tolist(), dtype)
 
 
-def _call(layer: GRU | Dense, role: str, i: int, dtype: np.dtype) -> str:
+def _call(layer: GRU | Dense | Activation, role: str, i: int, dtype: np.dtype) -> str:
     """The C call of an elementwise activation but for its argument, `activate_elu({}, 1.0f)`; "" for none."""
     known = ours(getattr(layer, role))
     if known is None or known is softmax:
@@ -339,13 +389,13 @@ def _call(layer: GRU | Dense, role: str, i: int, dtype: np.dtype) -> str:
 _TUNED = {lrelu: "LRELU_alpha", elu: "ELU_alpha", softmax: "softmax_temperature"}
 
 
-def _number(layer: GRU | Dense, key: str, dtype: np.dtype) -> str:
+def _number(layer: GRU | Dense | Activation, key: str, dtype: np.dtype) -> str:
     value = np.array(parameter(layer.se_hPars, key))
     with np.errstate(over="ignore"):
         return number(_finite(value.astype(layer.dtype).astype(dtype), f"se_hPars[{key!r}]").item(), dtype)
 
 
-def _described(layer: GRU | Dense, role: str) -> str:
+def _described(layer: GRU | Dense | Activation, role: str) -> str:
     f = ours(getattr(layer, role))
     value = f" ({_TUNED[f]} {parameter(layer.se_hPars, _TUNED[f]):g})" if f in _TUNED else ""
     return name_of(getattr(layer, role)) + value

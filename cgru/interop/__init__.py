@@ -32,14 +32,16 @@ What goes along with the weights, and what must be off or alike on the way there
 | `reverse` alone | no | go_backwards, with a `Flip` where all states come out | reverse |
 | `dropout` of a GRU (one mask a sequence) | no | dropout | not in the graph |
 | `recurrent_dropout` | no | recurrent_dropout | not in the graph |
-| `Dropout` | between the layers | Dropout | not in the graph |
+| `Dropout` | between the layers, from there anywhere | Dropout | not in the graph |
 | `zoneout` | no | no | no |
 | `stateful` | no | from there only, with its states | no |
 | masks handed in for `dropout`, ... | no | no | not in the graph |
 | `trainable` | `requires_grad` of all its parameters | trainable | from here and back |
 | `lengths` | packed sequences | masks, of layers that make none themselves | sequence_lens |
-| `Embedding`, `Dense`, `Pool` | no | yes, without a softmax temperature and `Pool("last")` | yes, from here |
-| standardisation | no | no | yes, from here |
+| `Embedding`, `Dense`, `Pool` | from there | yes, without a softmax temperature and `Pool("last")` | yes |
+| `Activation` | from there | from there | yes |
+| `Scale`, `Clip` | from there | no | yes |
+| standardisation | no | no | yes, from here (from foreign graphs as `Scale`) |
 
 Layers that are normalised (`layer_norm`) stay here. Keras draws masks of `dropout` for each gate where there is
 `recurrent_dropout` too; here there is one for all three. `clip_gradients`, `initialization`, the optimizer and, but for

@@ -13,14 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from cgru.activations import Activation, elu, lrelu, ours, parameter
+from cgru.activations import Activation as Function
+from cgru.activations import elu, lrelu, ours, parameter
 from cgru.bidirectional import Bidirectional
 from cgru.gru import GRU
+from cgru.layers.activation import Activation
+from cgru.layers.clip import Clip
 from cgru.layers.dense import Dense
 from cgru.layers.dropout import Dropout
 from cgru.layers.embedding import Embedding
 from cgru.layers.flip import Flip
 from cgru.layers.pool import Pool
+from cgru.layers.scale import Scale
 from cgru.network import Network, chain
 from cgru.variant import RESET_AFTER, RESET_BEFORE, Variant
 
@@ -41,7 +45,7 @@ __all__ = [
 ]
 
 Arrays = dict[str, np.ndarray]
-OWN = (GRU, Bidirectional, Dense, Dropout, Embedding, Flip, Pool)
+OWN = (GRU, Bidirectional, Activation, Clip, Dense, Dropout, Embedding, Flip, Pool, Scale)
 ROLES = ("activate", "activate_update", "activate_reset")
 ALIKE = (*ROLES, "variant", "dtype", "trainable", "dropout", "recurrent_dropout", "zoneout", "stateful", "sequences")
 
@@ -178,7 +182,7 @@ def in_layers(source: Any) -> tuple[Any, ...]:
 
 def with_parameters(layers: tuple[Any, ...]) -> list[Any]:
     """Those of the layers that have parameters; RuntimeError where there are none yet, ValueError for unfit ones."""
-    found = [(i, layer) for i, layer in enumerate(layers) if "u" in layer.d]
+    found = [(i, layer) for i, layer in enumerate(layers) if layer.parameter_names]
     for i, layer in found:
         if not layer.p:
             raise RuntimeError(f"net: expected parameters, got none yet in {layer!r}: fit or predict first")
@@ -222,7 +226,7 @@ def cell_of(layer: GRU | Bidirectional, refuse: Callable[[str], Exception]) -> G
     return first
 
 
-def tuning(f: Activation, se_hPars: Mapping[str, Any] | None) -> float:
+def tuning(f: Function, se_hPars: Mapping[str, Any] | None) -> float:
     """The alpha of an activation; 0 where it has none."""
     key = {lrelu: "LRELU_alpha", elu: "ELU_alpha"}.get(ours(f))
     return 0.0 if key is None else parameter(se_hPars, key)

@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from cgru.activations import Activation, elu, identity, lrelu, ours, parameter, relu, sigmoid, softmax, tanh
+from cgru.activations import Activation as Function
+from cgru.activations import elu, identity, lrelu, ours, parameter, relu, sigmoid, softmax, tanh
 from cgru.bidirectional import Bidirectional
 from cgru.gru import GRU
 from cgru.interop.gates import KERAS, array, cell_of, cells, dtype_of, filled, in_layers, rebound, tuning
+from cgru.interop.pieces import Pieces
+from cgru.layers.activation import Activation
 from cgru.layers.dense import Dense
 from cgru.layers.dropout import Dropout
 from cgru.layers.embedding import Embedding
@@ -22,14 +25,15 @@ from cgru.variant import Variant
 
 __all__ = ["from_keras", "to_keras"]
 
-NAMES: dict[str, Activation] = {"tanh": tanh, "sigmoid": sigmoid, "relu": relu, "linear": identity, "softmax": softmax}
+NAMES: dict[str, Function] = {"tanh": tanh, "sigmoid": sigmoid, "relu": relu, "linear": identity, "softmax": softmax}
 NAMES |= {"leaky_relu": lrelu, "elu": elu}
 ALPHAS = {"leaky_relu": 0.2, "elu": 1.0}  # of the functions by these names
 CLASSES = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu"}  # layers, which may stand for a function
 KEYS = {"leaky_relu": "LRELU_alpha", "elu": "ELU_alpha"}
 MERGES = {"concat": "concat", "sum": "sum", "ave": "mean", "mul": "mul"}
 POOLS = {"GlobalAveragePooling1D": "mean", "GlobalMaxPooling1D": "max"}
-KINDS = ("GRU", "Bidirectional", "Embedding", "Dropout", "Dense", *POOLS)
+FUNCTIONS = ("Activation", "Softmax", *CLASSES)
+KINDS = ("GRU", "Bidirectional", "Embedding", "Dropout", "Dense", "TimeDistributed", *FUNCTIONS, *POOLS)
 
 Refusal = Callable[[str], Exception]
 
@@ -41,7 +45,9 @@ def from_keras(source: Any) -> Network:
 
     A layer by itself becomes a network without a head whose `predict(X, lengths, h0)` gives all states, whatever its
     `return_sequences` is. A model (Sequential or functional) may hold `Embedding`, `GRU`, `Bidirectional`, `Dropout`,
-    `Dense`, `GlobalAveragePooling1D` and `GlobalMaxPooling1D`, and gives what it gives there. The outputs of
+    `Dense`, by itself or in a `TimeDistributed`, `Activation`, `ReLU`, `LeakyReLU`, `ELU`, `Softmax` over the elements,
+    `GlobalAveragePooling1D` and `GlobalMaxPooling1D`, and gives what it gives there; any other layer is refused by
+    name. A `Masking` is, since the steps that it skips may lie anywhere in a sequence. The outputs of
     `go_backwards` come in the order of processing, through a `Flip`. Masks are `lengths` here. A stateful layer brings
     its states along, one that is not trainable stays so. Regularizers, constraints and seeds do not come along.
 
@@ -62,7 +68,11 @@ def from_keras(source: Any) -> Network:
         raise refuse("expected a GRU, a Bidirectional or a model")
     layers = _chained(source, refuse)
     _check_dtypes(source, layers)
-    return Network([own for i, layer in enumerate(layers) for own in _converted(layer, i)])
+    chain = Pieces()
+    for i, layer in enumerate(layers):
+        for own in _converted(layer, i):
+            chain.put(own, f"layer {i}")
+    return Network(chain.layers)
 
 
 def _kind(layer: Any) -> str:
@@ -154,6 +164,19 @@ def _converted(layer: Any, i: int) -> list[Any]:
     if kind in ("GRU", "Bidirectional"):
         return _recurrent(layer, refuse, every=False)
     _check(layer, refuse)
+    if kind == "TimeDistributed":
+        if _kind(layer.layer) != "Dense":
+            raise refuse(f"expected a Dense in it, got {type(layer.layer).__name__}")
+        if layer.layer.compute_dtype != layer.compute_dtype:
+            raise refuse(f"it computes in {layer.compute_dtype}, its Dense in {layer.layer.compute_dtype}")
+        return _converted(layer.layer, i)
+    if kind in FUNCTIONS:
+        if kind == "Softmax" and layer.axis != -1:
+            raise refuse(f"expected axis -1, that of the elements, got {layer.axis}")
+        if kind == "Softmax":
+            return [Activation(softmax)]
+        f, alpha = _activation(layer.activation if kind == "Activation" else layer, layer, refuse)
+        return [Activation(f, alpha or None)]
     if kind == "Dropout":
         if getattr(layer, "noise_shape", None) is not None:
             raise refuse(f"noise_shape is None here, got {layer.noise_shape}")
@@ -225,7 +248,7 @@ def _options(layer: Any, refuse: Refusal) -> dict[str, Any]:
     }
 
 
-def _activation(f: Any, layer: Any, refuse: Refusal) -> tuple[Activation, dict[str, float]]:
+def _activation(f: Any, layer: Any, refuse: Refusal) -> tuple[Function, dict[str, float]]:
     """Our activation for that of a layer, and its alpha as `se_hPars` has it."""
     name = CLASSES.get(_kind(f), getattr(f, "__name__", None))
     if _kind(f) in CLASSES:
@@ -374,7 +397,7 @@ def _theirs(half: GRU) -> list[np.ndarray]:
     return [W, R, np.stack([into, back]) if KERAS.both(half.variant) else into]
 
 
-def _named(keras: Any, f: Activation, se_hPars: Mapping[str, Any] | None, dtype: str, refuse: Refusal) -> Any:
+def _named(keras: Any, f: Function, se_hPars: Mapping[str, Any] | None, dtype: str, refuse: Refusal) -> Any:
     """Their activation for ours."""
     name = next((name for name, own in NAMES.items() if own is ours(f)), None)
     if name is None:

@@ -1,4 +1,4 @@
-"""An ONNX model as a network: what `to_onnx` wrote as it was, of any other its GRU nodes.
+"""An ONNX model as a network: what `to_onnx` wrote as it was, any other as the chain of layers that it is.
 
 m samples, s steps, e elements per step, u units, D directions.
 """
@@ -14,7 +14,6 @@ import numpy as np
 
 from cgru.bidirectional import PREFIXES
 from cgru.interop.gates import ONNX
-from cgru.interop.onnx_reader import Reader
 from cgru.interop.onnx_to import MARK, onnx_package, to_onnx
 from cgru.network import Network, files
 from cgru.variant import named
@@ -25,15 +24,21 @@ Arrays = dict[str, np.ndarray]
 
 
 def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
-    """A model that `to_onnx` wrote as it was; of any other its GRU nodes, a network without a head.
+    """A model that `to_onnx` wrote as it was; any other as the layers that it is a chain of, GRU nodes among them.
 
-    Those nodes are a chain, each on the output of the one below it, with nothing in between but nodes that keep all
-    numbers: Identity, Dropout in inference, a Cast to the same type, and the Transpose, Squeeze, Unsqueeze and Reshape
-    that exporters put there. `predict(X, lengths, h0)` then gives all states of the last one, (m, s, D u), for X
-    (m, s, e), whatever `layout` is. Where `sequence_lens` is an input of the graph it is `lengths` here, and where the
-    nodes' `initial_h` are the layers of one input, taken out of it by Slice, Split or Gather, that is `h0`, as are
-    inputs for each layer, one upon the other. Missing biases are zeros. The outputs of the graph are all states of the
-    last node, or last states. Whatever stands before, between or behind that may change a number is refused by name.
+    Each is on all the output of the one below it: GRU; MatMul or Gemm with constant weights, and Add; Relu, LeakyRelu,
+    Elu, Sigmoid, Tanh, Softmax over the elements, Clip; Add, Sub, Mul and Div with a constant or one for each element;
+    first of all a Gather of tokens from a table. ReduceMean and ReduceMax over all steps are a `Pool`, as is the last
+    step, taken by Gather or Slice, and last states may stand for all. In between is nothing but nodes that keep all
+    numbers: Identity, Dropout in inference, a Cast to the same type, and the Transpose, Squeeze, Unsqueeze, Reshape and
+    Flatten that exporters put there. A product, its bias and its function are one `Dense`.
+
+    `predict(X, lengths, h0)` takes X (m, s, e) or tokens (m, s), whatever `layout` and the order of the axes are, and
+    gives what the graph does in our order, (m, s, n) or (m, n). Where `sequence_lens` is an input of the graph it is
+    `lengths` here, with GRU nodes alone from the first of them on; and where the nodes' `initial_h` are the layers of
+    one input, taken out of it by Slice, Split or Gather, that is `h0`, as are inputs for each layer, one upon another.
+    Missing biases are zeros. The outputs of the graph are those of the last layer, or last states. Whatever else stands
+    before, between or behind is refused by name, and so is what takes two layers' outputs.
 
     Args:
         source: an `onnx.ModelProto`, its bytes or the path of its file, a `GraphProto` or a `NodeProto`.
@@ -60,7 +65,9 @@ def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
         source = onnx.helper.make_graph([source], "node", inputs, outputs)
     if not isinstance(source, onnx.GraphProto):
         raise TypeError(f"source: expected an ONNX model, graph or node, or a path, got {type(source).__name__}")
-    return Network(Reader(onnx, source, dict(weights or {}), opsets, functions).layers)
+    from cgru.interop.onnx_reader import Reader  # whose import would cost everybody's
+
+    return Network(Reader(onnx, source, dict(weights or {}), opsets, functions).chain.layers)
 
 
 def _loaded(onnx: Any, source: Any) -> Any:
@@ -102,7 +109,7 @@ def _told(proto: Any) -> tuple[Any, ...]:
 def _unstacked(found: Arrays, layers: list[dict[str, Any]]) -> tuple[Arrays, np.dtype]:
     """The parameters by the names that a model file gives them, and their dtype, which the layers now have too."""
     arrays = {name: found[name] for name in ("mean", "scale") if name in found}
-    dtype = next((value.dtype for name, value in found.items() if name.rpartition(".")[2] in ("W", "E")), None)
+    dtype = next((value.dtype for name, value in found.items() if name.endswith((".W", ".E", ".scale"))), None)
     for i, layer in enumerate(layers):
         part = layer.get("layer", layer)
         if "dtype" in part:
@@ -114,6 +121,8 @@ def _unstacked(found: Arrays, layers: list[dict[str, Any]]) -> tuple[Arrays, np.
                 arrays |= {f"{i}.{prefix}{name}": value for name, value in p.items()}
         elif part["class"] == "Dense":
             arrays |= {f"{i}.W": found[f"{i}.W"], f"{i}.b": found[f"{i}.b"][None]}
+        elif part["class"] == "Scale":
+            arrays |= {f"{i}.{name}": found[f"{i}.{name}"][None] for name in ("scale", "shift")}
         elif part["class"] == "Embedding":
             arrays[f"{i}.E"] = found[f"{i}.E"]
     return arrays, dtype

@@ -1,8 +1,9 @@
-"""A foreign ONNX graph, read node by node: a layer for each GRU, and what is known of every array between them.
+"""A foreign ONNX graph, read node by node: a layer for each GRU, and for what else there is of a chain.
 
-m samples, s steps, e elements per step, u units, D directions. Nothing is taken on trust: an array counts as X, as an
-initial state, as lengths or as an output only where all the nodes behind it are known to keep its numbers (see
-`cgru.interop.onnx_values`); anything else is refused with the node that it comes from.
+m samples, s steps, e elements per step, u units, D directions. Nothing is taken on trust: an array counts as X, as the
+output of a layer, as an initial state, as lengths or as an output only where all the nodes behind it are layers here
+(`cgru.interop.onnx_layers`) or are known to keep its numbers (`cgru.interop.onnx_values`); anything else is refused
+with the node that it comes from.
 """
 
 from __future__ import annotations
@@ -13,17 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from cgru.activations import Activation, elu, identity, lrelu, sigmoid, tanh
 from cgru.interop.gates import ONNX, array, cells, filled
-from cgru.interop.onnx_to import ACTIVATIONS
-from cgru.interop.onnx_values import MOVES, Axis, Node, Unproved, Value, alike, joined
+from cgru.interop.onnx_gru import options
+from cgru.interop.onnx_layers import LAYERS
+from cgru.interop.onnx_values import MOVES, ONE, Axis, Node, Unproved, Value, alike, joined, long_axes
+from cgru.interop.pieces import Pieces, embedding
+from cgru.layers.pool import Pool
 
 __all__ = ["Reader"]
 
-NAMED: dict[str, Activation] = {name: f for f, name in ACTIVATIONS.items()} | {"Affine": identity}
-# Of the functions that take one, where none is given: ONNX names none for Affine, ONNX Runtime takes 0.
-ALPHAS = {"LeakyRelu": 0.01, "Elu": 1.0, "Affine": 0.0}
-KEYS = {lrelu: "LRELU_alpha", elu: "ELU_alpha"}
 ATTRIBUTES = {"activations", "activation_alpha", "activation_beta", "clip", "direction", "hidden_size", "layout"}
 DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
 STANDARD = ("", "ai.onnx")  # domains
@@ -44,7 +43,8 @@ class Reader:
         self, onnx: Any, graph: Any, arrays: dict[str, Any], opsets: dict[str, int], functions: set[tuple[str, str]]
     ) -> None:
         self.onnx, self.opsets, self.functions = onnx, opsets, functions
-        self.layers: list[Any] = []
+        self.chain = Pieces()
+        self.recurrent: list[Any] = []
         self.steps, self.samples = Axis("s"), Axis("m")  # of X, as soon as a GRU says which they are
         self.starts: list[tuple[str, Value | None]] = []  # of each layer, what its node is called and what its h0 is
         self.lengths: list[str] = []  # the input that they are, "" for none, of each layer
@@ -61,7 +61,7 @@ class Reader:
             raise ValueError(f"weights: expected the names of inputs, got {sorted(unknown)[0]!r}, which is none")
         for i, node in enumerate(graph.node):
             self.read(node, f"node {i}, {node.op_type} {node.name!r}")
-        if not self.layers:
+        if not self.recurrent:
             kinds = ", ".join(sorted({node.op_type for node in graph.node})) or "none at all"
             raise ValueError(f"source: expected a GRU node of ONNX's own in the graph itself, got {kinds}")
         self.check_starts()
@@ -128,7 +128,7 @@ class Reader:
         self.foreign |= dict.fromkeys(filter(None, node.outputs), place)
         behind = next((self.foreign[name] for name in node.inputs if name in self.foreign), None)
         try:
-            made = self.moved(node)
+            made = self.moved(node, place)
         except Unproved as why:
             taken = [f", of {self.whence(name)}" for name in node.inputs if name in self.values]
             self.foreign |= dict.fromkeys(filter(None, node.outputs), behind or f"{place} ({why}{''.join(taken)})")
@@ -138,8 +138,18 @@ class Reader:
                 del self.foreign[name]
                 self.values[name] = replace(value, path=(*value.path, place))
 
-    def moved(self, node: Node) -> list[Value]:
-        """The values that a node makes; Unproved where they may be others than those it takes."""
+    def moved(self, node: Node, place: str) -> list[Value]:
+        """The values that a node makes, perhaps by a new layer; Unproved where nothing is known of them."""
+        if node.kind in LAYERS:
+            return [self.layer(node, place)]
+        if node.kind in ("ReduceMean", "ReduceMax"):
+            return [self.reduced(node, place)]
+        if node.kind in ("Gather", "Slice") and node.inputs[0] in self.values:
+            last = self.last_step(node, place)
+            if last is not None:
+                return [last]
+        if node.kind == "Gather" and node.inputs[0] in self.arrays:
+            return [self.looked_up(node, place)]
         if node.kind == "Concat":
             return [joined([self.known(name) for name in node.inputs], node.attributes.get("axis", 1))]
         if node.kind not in MOVES:
@@ -162,8 +172,112 @@ class Reader:
 
     def came(self, value: Value) -> str:
         """The same of a value."""
-        what = {"input": f"the input {value.origin!r}", "states": "all states", "ends": "last states"}[value.kind]
+        what = {"states": "all states", "ends": "last states", "made": "a layer"}.get(value.kind)
+        what = what or f"the input {value.origin!r}"
         return " by way of ".join([what, *value.path])
+
+    # --- layers that are no GRU ---
+
+    def row(self, value: Value) -> int | None:
+        """How many elements the last axis of the newest output has, None where that is not known.
+
+        Unproved where the value is anything else than all that the newest layer gives, or X where there is none.
+        """
+        if self.chain.count == 0:
+            if value.kind != "input" or value.parts is not None or len(value.axes) != 3:
+                raise Unproved("it does not take a whole input of the graph, (m, s, e)")
+            if value.axes[-1].name != self.last_axis(str(value.origin)):
+                raise Unproved("the elements are not the last axis of what it takes")
+            return value.axes[-1].size
+        if not self.is_newest(value):
+            raise Unproved(f"it does not take the output of the layer below it, {self.chain.newest}")
+        if value.axes[-1].name != self.out.name and not value.axes[-1].size == self.out.size == 1:
+            raise Unproved("the elements are not the last axis of what it takes")
+        return self.out.size
+
+    def is_newest(self, value: Value) -> bool:
+        """Whether a value is all of the output of the newest layer, or its last states."""
+        whole = value.parts is None or value.parts == self.parts(len(self.recurrent) - 1)
+        if value.kind == "ends":
+            axes = (self.samples, self.out)
+            return whole and value.origin == self.chain.count and long_axes(value.axes) == long_axes(axes)
+        return whole and value.kind in ("states", "made") and value.origin == self.chain.count
+
+    def put(self, layer: Any, value: Value, place: str, axes: tuple[Axis, ...]) -> Value:
+        """A layer upon the newest; what is known of its output."""
+        if self.chain.count == 0:
+            self.input = value.origin
+        elif value.kind == "ends":
+            self.chain.ends(place)
+        if layer is not None:
+            self.chain.put(layer, place)
+        self.out = axes[-1]
+        return Value("made", self.chain.count, axes, value.dtype)
+
+    def layer(self, node: Node, place: str) -> Value:
+        """What a node makes that is a layer here."""
+        known = [i for i, name in enumerate(node.inputs) if name in self.values]
+        if len(known) != 1:
+            raise Unproved(f"it takes {len(known)} arrays that are neither constants nor foreign")
+        value = self.values[node.inputs[known[0]]]
+        if value.dtype not in (self.onnx.TensorProto.FLOAT, self.onnx.TensorProto.DOUBLE):
+            raise Unproved("it does not take float32 or float64")
+        n = self.row(value)
+        layer = LAYERS[node.kind](node, known[0], n, len(value.axes))
+        width = layer.d.get("u", layer.elements or n)
+        return self.put(layer, value, place, (*value.axes[:-1], Axis("n", width)))
+
+    def looked_up(self, node: Node, place: str) -> Value:
+        """The vectors of tokens, which are an input of the graph."""
+        value = self.known(node.inputs[1])
+        tokens = value.kind == "input" and value.parts is None and len(value.axes) == 2 and value.dtype in (6, 7)
+        if self.chain.count or not tokens or node.attributes.get("axis", 0) != 0:
+            raise Unproved("it looks up no whole input of the graph, integers (m, s)")
+        layer = embedding(self.arrays[node.inputs[0]], node.inputs[0], Unproved)
+        dtype = self.onnx.helper.np_dtype_to_tensor_dtype(layer.dtype)
+        return replace(self.put(layer, value, place, (*value.axes, Axis("n", layer.d["u"]))), dtype=dtype)
+
+    def step_axis(self, value: Value, at: int) -> bool:
+        """Whether an axis is that of the steps, of all that the newest layer gives."""
+        known = bool(self.recurrent) and value.kind in ("states", "made") and -len(value.axes) <= at < len(value.axes)
+        return known and self.is_newest(value) and value.axes[at].name == self.steps.name != ""
+
+    def pooled(self, value: Value, at: int, keep: bool, place: str, how: str) -> Value:
+        """What is left of the steps."""
+        self.row(value)
+        at %= len(value.axes)
+        axes = (*value.axes[:at], *([ONE] if keep else []), *value.axes[at + 1 :])
+        if how == "last":
+            self.chain.last(place)
+            return self.put(None, value, place, axes)
+        return self.put(Pool(how), value, place, axes)
+
+    def reduced(self, node: Node, place: str) -> Value:
+        """The mean or the largest of all steps."""
+        value = self.known(node.inputs[0])
+        axes = node.numbers("axes", 1)
+        if axes is None or len(axes) != 1 or not self.step_axis(value, axes[0]):
+            raise Unproved("it is not over the steps, and them alone, of the layer below it")
+        keep, how = bool(node.attributes.get("keepdims", 1)), "mean" if node.kind == "ReduceMean" else "max"
+        return self.pooled(value, axes[0], keep, place, how)
+
+    def last_step(self, node: Node, place: str) -> Value | None:
+        """What a node makes that takes the last step; None where it does something else."""
+        value = self.values[node.inputs[0]]
+        if node.kind == "Gather":
+            at, indices = node.attributes.get("axis", 0), node.arrays.get(node.inputs[1])
+            if indices is None or np.ravel(indices).tolist() != [-1] or indices.ndim > 1:
+                return None
+            keep = indices.ndim == 1
+        else:
+            starts, ends = node.numbers("starts", 1), node.numbers("ends", 2)
+            axes, strides = node.numbers("axes", 3) or [0], node.numbers("steps", 4) or [1]
+            if starts != [-1] or ends is None or len(ends) != 1 or ends[0] < 2**31 - 1 or strides != [1]:
+                return None
+            if len(axes) != 1:
+                return None
+            at, keep = axes[0], True
+        return self.pooled(value, at, keep, place, "last") if self.step_axis(value, at) else None
 
     # --- GRU nodes ---
 
@@ -191,27 +305,28 @@ class Reader:
         self.check_input(X, W, layout, e, refuse)
         self.starts.append((place, self.start(h0, layout, D, refuse)))
         self.lengths.append(self.steps_of(lengths, refuse))
-        options = self.options(attributes, D, refuse)
-        self.layers.append(filled(parts, variant, sequences=True, reverse=direction == "reverse", **options))
+        self.recurrent.append(
+            filled(parts, variant, sequences=True, reverse=direction == "reverse", **options(attributes, D, refuse))
+        )
+        self.chain.put(self.recurrent[-1], place)
         self.note(node, place, layout, Axis("d", D), Axis("u", u))
 
     def note(self, node: Node, place: str, layout: int, d: Axis, u: Axis) -> None:
         """What is known of the outputs of the newest layer."""
-        number, dtype = len(self.layers) - 1, self.onnx.helper.np_dtype_to_tensor_dtype(self.layers[-1].dtype)
+        number, dtype = len(self.recurrent) - 1, self.onnx.helper.np_dtype_to_tensor_dtype(self.recurrent[-1].dtype)
         axes = (self.samples, self.steps, d, u) if layout else (self.steps, d, self.samples, u)
         last = (self.samples, d, u) if layout else (d, self.samples, u)
         for name, kind, own in zip(node.outputs, ("states", "ends"), (axes, last), strict=False):
             if name:
-                self.values[name] = Value(kind, number, own, dtype, "d", self.parts(number), (place,))
+                self.values[name] = Value(kind, self.chain.count, own, dtype, "d", self.parts(number), (place,))
         self.out = u if d.size == 1 else d if u.size == 1 else Axis("d u", d.size * u.size)  # of what goes further up
 
     def check_input(self, X: str, W: str, layout: int, e: int, refuse: Refusal) -> None:
         """That X is the output of the layer below, or of the first layer an input of the graph."""
         value = self.values.get(X)
         if value is None:
-            raise refuse(f"its input {X!r} comes from {self.whence(X)}; expected a chain of GRU nodes")
-        number = len(self.layers) - 1
-        if number < 0:
+            raise refuse(f"its input {X!r} comes from {self.whence(X)}; expected a chain of layers")
+        if self.chain.count == 0:
             if value.kind != "input" or value.parts is not None or len(value.axes) != 3:
                 raise refuse(f"expected {X!r} to be a whole input of the graph, (m, s, e), got {self.whence(X)}")
             self.samples, self.steps, elements = (value.axes[i] for i in ((0, 1, 2) if layout else (1, 0, 2)))
@@ -221,9 +336,13 @@ class Reader:
                 raise refuse(f"expected the elements to be the last axis of {X!r}, got {self.whence(X)}")
             self.input = value.origin
             return
-        if value.kind != "states" or value.parts != self.parts(number):
-            due = "all the output of the GRU node below it"
+        if value.kind == "ends" or not self.is_newest(value):
+            due = f"all the output of the layer below it, {self.chain.newest}"
             raise refuse(f"its input {X!r} comes from {self.whence(X)}; expected {due}")
+        if self.out.size not in (None, e):
+            raise refuse(f"the layer below it gives {self.out.size} elements, {W!r} takes {e}: {self.whence(W)}")
+        if not self.recurrent and len(value.axes) == 3:
+            self.samples, self.steps = (value.axes[i] for i in ((0, 1) if layout else (1, 0)))
         due = (self.samples, self.steps, self.out) if layout else (self.steps, self.samples, self.out)
         if not alike(value.axes, due):
             raise refuse(
@@ -236,7 +355,7 @@ class Reader:
 
     def parts(self, number: int) -> tuple[tuple[int, int], ...]:
         """The directions of a layer, as they are among the parts of its states."""
-        return tuple((number, d) for d, _ in enumerate(cells(self.layers[number])))
+        return tuple((number, d) for d, _ in enumerate(cells(self.recurrent[number])))
 
     def start(self, h0: str, layout: int, D: int, refuse: Refusal) -> Value | None:
         """What a node starts from: zeros (None), or an input of the graph or layers of it; else it is refused."""
@@ -285,33 +404,6 @@ class Reader:
                 raise refuse(f"expected {name!r} {Ws.dtype} {due}, got {got}")
         return ((Ws[d], Rs[d], *np.split(Bs[d], 2)) for d in range(D))
 
-    def options(self, attributes: Any, D: int, refuse: Refusal) -> dict[str, Any]:
-        """The activations, with their alphas."""
-        names = [name.decode() for name in attributes.get("activations", [])] or ["Sigmoid", "Tanh"] * D
-        alphas, betas = (list(attributes.get(f"activation_{kind}", [])) for kind in ("alpha", "beta"))
-        found = []
-        for name in names:
-            known = next((own for own in NAMED if own.lower() == name.lower()), None)
-            if known is None:
-                raise refuse(f"its activations are some of {', '.join(NAMED)} here, got {name}")
-            alpha = (alphas.pop(0) if alphas else ALPHAS[known]) if known in ALPHAS else 0.0
-            beta = betas.pop(0) if known == "Affine" and betas else 0.0
-            if known == "Affine" and (alpha, beta) != (1.0, 0.0):
-                raise refuse(f"Affine is the identity here, with alpha 1 and beta 0, got {alpha:g} and {beta:g}")
-            if known == "LeakyRelu" and alpha > 1:
-                raise refuse(f"LeakyRelu has an alpha of at most 1 here, got {alpha:g}")
-            found.append((NAMED[known], float(alpha)))
-        if len(found) != 2 * D or found[:2] * D != found:
-            raise refuse(f"its directions have the same two activations here, got {names}")
-        (gates, first), (activate, second) = found[:2]
-        tuned = [(KEYS[f], alpha) for f, alpha in ((gates, first), (activate, second)) if f in KEYS]
-        if len(dict(tuned)) < len(set(tuned)):
-            raise refuse("its two activations have the same alpha here")
-        if (gates, activate) == (sigmoid, tanh):
-            return {}
-        options = {"activate": activate, "activate_update": gates, "activate_reset": gates}
-        return options | {"se_hPars": dict(tuned) or None}
-
     # --- the whole ---
 
     def check_starts(self) -> None:
@@ -346,6 +438,12 @@ class Reader:
             raise ValueError(
                 f"source: expected sequence_lens of all GRU nodes to be one input, or none of any, got {got}"
             )
+        above = self.chain.above_recurrent()
+        if above is not None and self.lengths[0]:
+            raise ValueError(
+                f"source: expected nothing but GRU nodes above one where sequence_lens is an input, got {above}: at "
+                "padded steps it would see zeros, which are no part of a sequence here"
+            )
         roles = {"X": {self.input}, "initial_h": {v.origin for _, v in self.starts if v}, "lengths": set(self.lengths)}
         found = [name for names in roles.values() for name in names if name]
         for name in found:
@@ -354,10 +452,18 @@ class Reader:
                 raise ValueError(f"source: expected an input for one thing, got {name!r} for {both}")
 
     def check_output(self, name: str) -> None:
-        """That an output is all states of the last layer, or last states of layers one after the other."""
-        value, last = self.values.get(name), len(self.layers) - 1
+        """That an output is all that the newest layer gives, or last states of layers one after the other."""
+        value, last = self.values.get(name), len(self.recurrent) - 1
         every = [part for number in range(last + 1) for part in self.parts(number)]
-        if value is not None and value.kind != "input":
+        if value is not None and value.kind in ("made", "states") and not self.is_newest(value):
+            raise ValueError(
+                f"source: expected outputs of the last layer, {self.chain.newest}, got {name!r}, "
+                f"from {self.whence(name)}"
+            )
+        if value is not None and value.kind == "made":
+            if value.axes and (value.axes[-1].size == 1 or value.axes[-1].name == self.out.name):
+                return
+        elif value is not None and value.kind != "input":
             parts = list(value.parts)
             at = every.index(parts[0])
             due = every[at : at + len(parts)] if value.kind == "ends" else list(self.parts(last))

@@ -11,23 +11,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from cgru.activations import Activation, elu, identity, lrelu, ours, parameter, relu, sigmoid, softmax, tanh
+from cgru.activations import Activation as Function
+from cgru.activations import elu, identity, lrelu, ours, parameter, relu, sigmoid, softmax, tanh
 from cgru.bidirectional import Bidirectional
 from cgru.core.checks import flag, float_dtype
 from cgru.gru import GRU
 from cgru.interop.gates import ONNX, cell_of, cells, in_layers, tuning, with_parameters
+from cgru.layers.activation import Activation
+from cgru.layers.clip import Clip
 from cgru.layers.dense import Dense
 from cgru.layers.dropout import Dropout
 from cgru.layers.embedding import Embedding
 from cgru.layers.flip import Flip
 from cgru.layers.pool import Pool
+from cgru.layers.scale import Scale
 from cgru.network import Network, chain, files
 
 __all__ = ["ACTIVATIONS", "MARK", "onnx_package", "to_onnx"]
 
 OPSET, IR = 18, 8  # which ONNX Runtime has since 1.14
 MARK = "cgru"  # the entry of the metadata that says what the graph was made of
-ACTIVATIONS: dict[Activation, str] = {tanh: "Tanh", sigmoid: "Sigmoid", relu: "Relu", lrelu: "LeakyRelu", elu: "Elu"}
+ACTIVATIONS: dict[Function, str] = {tanh: "Tanh", sigmoid: "Sigmoid", relu: "Relu", lrelu: "LeakyRelu", elu: "Elu"}
 REDUCTIONS = {"sum": "ReduceSum", "mean": "ReduceMean", "mul": "ReduceProd"}
 
 
@@ -156,6 +160,7 @@ class Graph:
 
         kinds = {GRU: self.gru, Bidirectional: self.gru, Dense: self.dense, Embedding: self.embedding}
         kinds |= {Pool: self.pool, Flip: self.flip, Dropout: lambda A, layer, i, refuse: A}
+        kinds |= {Activation: self.activation, Clip: self.clip, Scale: self.scale}
         return kinds[type(layer)](A, layer, i, refuse)
 
     def gru(self, A: str, layer: GRU | Bidirectional, i: int, refuse: Any) -> str:
@@ -208,7 +213,7 @@ class Graph:
         found = {"activations": names * D, "activation_alpha": alphas * D, "activation_beta": betas * D}
         return {name: values for name, values in found.items() if values}
 
-    def alpha(self, f: Activation, se_hPars: Any, refuse: Any) -> float:
+    def alpha(self, f: Function, se_hPars: Any, refuse: Any) -> float:
         """The alpha of an activation, which stands in a float32 there."""
         alpha = tuning(f, se_hPars)
         if self.dtype == np.float64 and float(np.float32(alpha)) != alpha:
@@ -221,7 +226,13 @@ class Graph:
         """activate(A W + b), zero at padded steps."""
         Z = self.op("MatMul", A, self.array(f"{i}.W", layer.p["W"]))
         Z = self.op("Add", Z, self.array(f"{i}.b", layer.p["b"][0]))
+        return self.activation(Z, layer, i, refuse)
+
+    def activation(self, Z: str, layer: Activation | Dense, i: int, refuse: Any) -> str:
+        """activate(Z), zero at padded steps."""
         f = ours(layer.activate)
+        if f is None:
+            raise refuse("its activation is not one of cgru's own")
         if f is softmax:
             T = parameter(layer.se_hPars, "softmax_temperature")
             A = self.op("Softmax", Z if T == 1 else self.op("Div", Z, self.array(f"{i}.T", T)))
@@ -231,6 +242,17 @@ class Graph:
             options = {"alpha": self.alpha(f, layer.se_hPars, refuse)} if f in (lrelu, elu) else {}
             A = self.op(ACTIVATIONS[f], Z, **options)
         return self.real(A)
+
+    def clip(self, A: str, layer: Clip, i: int, refuse: Any) -> str:
+        """A within the bounds, zero at padded steps."""
+        bounds = {"low": layer.low, "high": layer.high}
+        names = ["" if bound is None else self.array(f"{i}.{name}", bound) for name, bound in bounds.items()]
+        return self.real(self.op("Clip", A, *names))
+
+    def scale(self, A: str, layer: Scale, i: int, refuse: Any) -> str:
+        """A * scale + shift, zero at padded steps."""
+        A = self.op("Mul", A, self.array(f"{i}.scale", layer.p["scale"][0]))
+        return self.real(self.op("Add", A, self.array(f"{i}.shift", layer.p["shift"][0])))
 
     def embedding(self, A: str, layer: Embedding, i: int, refuse: Any) -> str:
         """A row of E for each token, zeros at padded steps, where tokens may be anything."""

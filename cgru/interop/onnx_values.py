@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["MOVES", "ONE", "Axis", "Node", "Unproved", "Value", "alike", "joined"]
+__all__ = ["MOVES", "ONE", "Axis", "Node", "Unproved", "Value", "alike", "joined", "long_axes"]
 
 ENDLESS = 2**31 - 1  # an end of a slice that means all there is
 MOST = 1024  # layers and directions
@@ -42,8 +42,9 @@ class Value:
     """An array that is known.
 
     Attributes:
-        kind: "input" of the graph, "states" of a layer at all its steps, or "ends": last states.
-        origin: the input's name, or the layer's number.
+        kind: "input" of the graph, "states" of a recurrent layer at all its steps, "ends": last states, or "made": the
+            output of any other layer.
+        origin: the input's name, or how many pieces of a chain there were when it was made.
         axes: what its axes are now.
         dtype: the number of its type in ONNX.
         stack: the name of the axis that states of single directions lie along; None: not said yet, of an input.
@@ -83,10 +84,11 @@ class Node:
 
 def alike(axes: Sequence[Axis], due: Sequence[Axis]) -> bool:
     """Whether axes are those that are due, in number and, but for those of size 1, by name."""
-    return len(axes) == len(due) and _long(axes) == _long(due)
+    return len(axes) == len(due) and long_axes(axes) == long_axes(due)
 
 
-def _long(axes: Sequence[Axis]) -> list[str]:
+def long_axes(axes: Sequence[Axis]) -> list[str]:
+    """The names of the axes but for those of size 1."""
     return [axis.name for axis in axes if axis.size != 1]
 
 
@@ -165,6 +167,16 @@ def _reshape(value: Value, node: Node) -> list[Value]:
         if found is not None:
             return [replace(value, axes=tuple(found))]
     raise Unproved(f"its shape {shape} need not keep what the axes are")
+
+
+def _flatten(value: Value, node: Node) -> list[Value]:
+    """To two axes, where on either side all but one of the axes that become one have size 1."""
+    at = node.attributes.get("axis", 1)
+    at = at if at == len(value.axes) else _place(at, len(value.axes))
+    sides = [[axis for axis in part if axis.size != 1] for part in (value.axes[:at], value.axes[at:])]
+    if any(len(side) > 1 for side in sides):
+        raise Unproved("it makes one of several axes")
+    return [replace(value, axes=tuple(side[0] if side else ONE for side in sides))]
 
 
 def _merged(axes: list[Axis]) -> list[Axis]:
@@ -295,6 +307,7 @@ MOVES: dict[str, Callable[[Value, Node], list[Value]]] = {
     "Squeeze": _squeeze,
     "Unsqueeze": _unsqueeze,
     "Reshape": _reshape,
+    "Flatten": _flatten,
     "Slice": _slice,
     "Split": _split,
     "Gather": _gather,

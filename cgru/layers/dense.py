@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike
 from cgru import activations, initializers
 from cgru.core.checks import mapping, positive, real
 from cgru.core.linear import SOFTMAX_CODE, Linear
-from cgru.layers.layer import Layer, LayerPass, Shape, flat, floats, unflat, unpadded
+from cgru.layers.layer import Layer, LayerPass, Shape, flat, floats, kept, unflat, unpadded
 
 __all__ = ["Dense"]
 
@@ -97,14 +97,14 @@ class Dense(Layer):
         X, steps, W, b = self._checked(A, lengths)
         Z, A = Linear(W, b, self.code).both(flat(X))
         A = unflat(self._own(Z) if A is None else A, like=X)
-        return DensePass(self, steps, X=X, Z=unflat(Z, like=X), A=_real(A, steps))
+        return DensePass(self, steps, X=X, Z=unflat(Z, like=X), A=kept(A, steps))
 
     def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
         """The same numbers as `forward`; the layer is not touched, any number of threads may call it at once."""
         X, steps, W, b = self._checked(A, lengths)
         code = self.code
         A = Linear(W, b, code).outputs(flat(X))
-        return _real(unflat(self._own(A) if code is None else A, like=X), steps)
+        return kept(unflat(self._own(A) if code is None else A, like=X), steps)
 
     def _rerun(self, *arguments: Any) -> DensePass:
         ran = self.run(*arguments)
@@ -202,8 +202,3 @@ def _code(activate: Any, se_hPars: Any) -> tuple[int, float] | None:
 def _bound(activate: Any, se_hPars: Any) -> activations.Activation:
     """The activation as a plain `f(x, deriv=False)`."""
     return activations.bind(activations.named(activate, "activate"), se_hPars)
-
-
-def _real(A: np.ndarray, steps: np.ndarray | None) -> np.ndarray:
-    """A with zeros where it is padding."""
-    return A if steps is None else np.where(steps, A, A.dtype.type(0))

@@ -21,7 +21,7 @@ from cgru.optimizers import clip_factor
 from cgru.parameters import gru_update_parameters
 from cgru.passes import Pass
 
-__all__ = ["Layer", "LayerPass", "flat", "floats", "unflat", "unpadded"]
+__all__ = ["Layer", "LayerPass", "flat", "floats", "kept", "unflat", "unpadded"]
 
 Arrays = dict[str, np.ndarray]
 Shape = tuple[int | str, ...]  # a letter where a dimension is not known
@@ -300,6 +300,11 @@ def unpadded(X: np.ndarray, lengths: Any) -> tuple[np.ndarray, np.ndarray | None
         raise ValueError(f"lengths: expected None for an input without steps, got them beside A of shape {X.shape}")
     steps = mask(lengths_of(lengths, *X.shape[:2]), X.shape[1])
     return np.where(steps, X, X.dtype.type(0)), steps
+
+
+def kept(A: np.ndarray, steps: np.ndarray | None) -> np.ndarray:
+    """A with zeros where it is padding."""
+    return A if steps is None else np.where(steps, A, A.dtype.type(0))
 
 
 def flat(A: np.ndarray) -> np.ndarray:

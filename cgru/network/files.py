@@ -19,12 +19,15 @@ from cgru.bidirectional import PREFIXES, Bidirectional
 from cgru.core.checks import flag
 from cgru.files import Archive, Header, replacing
 from cgru.gru import GRU
+from cgru.layers.activation import Activation
+from cgru.layers.clip import Clip
 from cgru.layers.dense import Dense
 from cgru.layers.dropout import Dropout
 from cgru.layers.embedding import Embedding
 from cgru.layers.flip import Flip
 from cgru.layers.layer import Layer
 from cgru.layers.pool import Pool
+from cgru.layers.scale import Scale
 from cgru.variant import named as variant_named
 
 __all__ = ["FORMAT", "packed", "read", "refused", "unpacked", "write"]
@@ -81,6 +84,9 @@ _KINDS = {
         ),
         _Kind(Dropout, {"rate": lambda layer: layer.rate}),
         _Kind(Flip, {}),
+        _Kind(Activation, {}, ("activate",)),
+        _Kind(Clip, {"low": lambda layer: layer.low, "high": lambda layer: layer.high}),
+        _Kind(Scale, {}, shapes=lambda layer, e: {"scale": (1, e), "shift": (1, e)}),
         _Kind(Pool, {"how": lambda layer: layer.how}),
     )
 }
@@ -102,9 +108,12 @@ def _shapes(layer: GRU | Layer, e: int) -> Shapes:
 
 
 def _first(layers: Sequence[GRU | Layer]) -> tuple[int, str]:
-    """The lowest layer that has parameters, by index, and the parameter that has a row for each of its elements."""
+    """The lowest layer with a parameter that has a row for each element of the input, by index, and that parameter.
+
+    A `Scale` has none, and lets all elements through.
+    """
     for i, layer in enumerate(layers):
-        for name in _shapes(layer, 1):
+        for name in () if isinstance(layer, Scale) else _shapes(layer, 1):
             return i, name
     raise ValueError("layers: expected one that has parameters, got none")
 

@@ -31,6 +31,7 @@ UP = moved(STATES, "Unsqueeze", [1])[0]  # s, 1, d, m, u
 BESIDE = moved(STATES, "Transpose", perm=[0, 2, 1, 3])[0]  # s, m, d, u
 FIRST = moved(STATES, "Transpose", perm=[2, 0, 1, 3])[0]  # m, s, d, u
 BOTH = Axis("d u", 10)
+ONES_APART = Value("states", 1, (S, ONE, U), FLOAT, "d", EVERY)
 KEPT = [
     (STATES, "Identity", (), {}, (S, D, M, U)),
     (STATES, "Dropout", (), {}, (S, D, M, U)),
@@ -56,6 +57,8 @@ KEPT = [
     (FIRST, "Reshape", ([4, -1, 10],), {}, (M, S, BOTH)),
     (UP, "Reshape", ([0, 2, 4, 5],), {}, (S, D, M, U)),
     (UP, "Reshape", ([0, 0, 2, -1, 5],), {}, (S, ONE, D, M, U)),
+    (ONES_APART, "Flatten", (), {"axis": 2}, (S, U)),
+    (ONES_APART, "Flatten", (), {"axis": -1}, (S, U)),
     (STATES, "Slice", ([0], [ENDLESS], [0]), {}, (S, D, M, U)),
     (STATES, "Slice", ([0], [2**31 - 1], [0], [1]), {}, (S, D, M, U)),
     (STATES, "Slice", (), {"starts": [0, -4], "ends": [5, 4], "axes": [3, 2]}, (S, D, M, U)),

@@ -163,6 +163,14 @@ def random_stack(rng, dtype, runtime):
         layers[-1:] = [] if isinstance(layers[-1], cgru.Flip | cgru.Dropout) else layers[-1:]
         layers[-1].sequences = False
     if rng.integers(2):
+        numbers = {"softmax_temperature": 0.5, "LRELU_alpha": 0.25, "ELU_alpha": 0.5}
+        f = rng.choice(["softmax", "sigmoid", "identity", "tanh", "relu", "lrelu", "elu"])
+        layers += [
+            cgru.Scale(dtype=dtype),
+            cgru.Activation(f, numbers),
+            cgru.Clip(0.125, (0.25, None)[rng.integers(2)]),
+        ]
+    if rng.integers(2):
         names = ["softmax", "sigmoid", "identity", "tanh", "relu", "lrelu", "elu"]
         numbers = {"softmax_temperature": 0.5, "LRELU_alpha": 0.25, "ELU_alpha": 0.5}
         layers.append(cgru.Dense(3, cgru.relu, dtype=dtype))

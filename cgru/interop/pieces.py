@@ -1,0 +1,143 @@
+"""A chain of layers that grows piece by piece, as it is read from another library's graph.
+
+m samples, s steps, n elements of a step, u units. Only what gives the same numbers, sum by sum, is joined to one layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from cgru.activations import Activation as Function
+from cgru.activations import identity
+from cgru.gru import GRU
+from cgru.interop.gates import array
+from cgru.layers.activation import Activation
+from cgru.layers.dense import Dense
+from cgru.layers.embedding import Embedding
+from cgru.layers.layer import Layer
+from cgru.layers.pool import Pool
+from cgru.layers.scale import Scale
+
+__all__ = ["Pieces", "activation", "dense", "embedding", "per_element", "scale"]
+
+
+class Pieces:
+    """`layers`, each on the output of the one below; `places` say where each piece came from, the newest last.
+
+    What is known of an array is true of the newest piece alone while it says the same `count`.
+    """
+
+    def __init__(self) -> None:
+        self.layers: list[Any] = []
+        self.places: list[tuple[str, bool]] = []  # and whether it was a recurrent layer
+
+    @property
+    def count(self) -> int:
+        """How many pieces there are."""
+        return len(self.places)
+
+    @property
+    def newest(self) -> str:
+        """Where the newest piece came from."""
+        return self.places[-1][0] if self.places else "the input"
+
+    def put(self, layer: Layer, place: str) -> None:
+        """A layer upon the others, or into the newest of them."""
+        self.places.append((place, bool(layer.cells)))
+        below = self.layers[-1] if self.layers else None
+        if not _absorbed(below, layer):
+            self.layers.append(layer)
+
+    def last(self, place: str) -> None:
+        """The last step of all that the newest layer gives."""
+        newest = self.layers[-1]
+        if type(newest) is GRU and not newest.reverse and newest.sequences:
+            self.ends(place)
+        else:
+            self.put(Pool("last"), place)
+
+    def ends(self, place: str) -> None:
+        """The last state of the newest layer, a recurrent one, in the place of all its states."""
+        self.layers[-1].sequences = False
+        self.places.append((place, False))
+
+    def above_recurrent(self) -> str | None:
+        """Where the lowest piece above a recurrent layer came from that is none itself; None: there is none."""
+        recurrent = False
+        for place, cells in self.places:
+            recurrent = recurrent or cells
+            if recurrent and not cells:
+                return place
+        return None
+
+
+def _absorbed(below: Any, layer: Layer) -> bool:
+    """Whether the layer below, changed if need be, now does what both did."""
+    if type(layer) is Activation and layer.activate is identity:
+        return below is not None
+    if type(below) is Dense and below.activate is identity:
+        if type(layer) is Activation:
+            below.activate, below.se_hPars = layer.activate, layer.se_hPars
+            return True
+        row, of = below.p["b"], "b"
+    elif type(below) is Scale:
+        row, of = below.p["shift"], "shift"
+    else:
+        return False
+    if type(layer) is not Scale or layer.trainable != below.trainable:
+        return False
+    if row.any() or (layer.p["scale"] != 1).any():
+        return False
+    below.p[of] = layer.p["shift"]
+    return True
+
+
+def dense(W: Any, b: Any, name: str, refuse: Callable[[str], Exception]) -> Dense:
+    """X W + b for W (n, u) and b (u,), (1, u), one number or None for zeros; refused where they do not fit."""
+    W = array(W, name)
+    b = np.zeros(1, W.dtype) if b is None else array(b, f"{name}, its bias")
+    if W.ndim != 2 or 0 in W.shape or b.dtype != W.dtype or b.shape not in ((), (1,), W.shape[1:], (1, W.shape[1])):
+        raise refuse(f"expected weights (n, u) and a bias (u,), got {W.dtype} {W.shape} and {b.dtype} {b.shape}")
+    layer = Dense(W.shape[1], identity, dtype=W.dtype)
+    layer.p |= {"W": np.array(W, order="C"), "b": np.array(np.broadcast_to(b, (1, W.shape[1])))}
+    return layer
+
+
+def embedding(E: Any, name: str, refuse: Callable[[str], Exception]) -> Embedding:
+    """The rows of E (v, u)."""
+    E = array(E, name)
+    if E.ndim != 2 or 0 in E.shape:
+        raise refuse(f"expected a table (tokens, units), got {E.shape}")
+    layer = Embedding(*E.shape, dtype=E.dtype)
+    layer.p["E"] = np.array(E, order="C")
+    return layer
+
+
+def activation(f: Function, alpha: tuple[str, float] | None = None) -> Activation:
+    """f of each number, with the parameter that `alpha` names."""
+    return Activation(f, None if alpha is None else dict([alpha]))
+
+
+def scale(times: Any, plus: Any, n: int, dtype: np.dtype) -> Scale:
+    """X times plus plus, numbers or (n,) each."""
+    rows = (np.array(np.broadcast_to(np.asarray(value, dtype), (n,))) for value in (times, plus))
+    return Scale(*rows, dtype=dtype)
+
+
+def per_element(constant: np.ndarray, n: int | None, rank: int) -> tuple[np.ndarray, int] | None:
+    """A constant as one number or (n,), and n, where added to an array (..., n) of that rank it is so for each row.
+
+    None where it makes the array another, or where n is not known.
+    """
+    constant = np.asarray(constant)
+    sizes = constant.shape
+    if len(sizes) > rank or any(size != 1 for size in sizes[:-1]):
+        return None
+    last = sizes[-1] if sizes else 1
+    n = last if n is None and last > 1 else n
+    if n is None or last not in (1, n):
+        return None
+    return constant.reshape(last), n

@@ -1,0 +1,71 @@
+"""Activation: a function of each number, or softmax over the numbers of a step, as a layer of its own."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Any
+
+import numpy as np
+
+from cgru import activations
+from cgru.core.checks import mapping, real
+from cgru.core.kernels import activation as compiled
+from cgru.layers.layer import Layer, LayerPass, flat, floats, kept, unflat, unpadded
+
+__all__ = ["Activation"]
+
+
+class Activation(Layer):
+    """Applies an activation, (m, s, n) or (m, n) in and out, the dtype kept; at padded steps the outputs are zero.
+
+    For where no `Dense` stands below that could have it: above a `GRU`, a `Scale` or a `Pool`. cgru's own are compiled,
+    softmax apart.
+
+    After the calls: `d` holds m, (s,) n; `fc` X and A; `bc` dA and dX, all of one shape.
+
+    Args:
+        activate: a callable `f(x, deriv=False)`, or the name of one of cgru's; looked up at each call. Its derivative
+            has the shape of x, or for rows (m, n) it is (m, n, n), as softmax's.
+        se_hPars: may hold `LRELU_alpha`, `ELU_alpha` and `softmax_temperature`.
+
+    Raises:
+        TypeError, ValueError: an argument is not what it should be.
+    """
+
+    def __init__(
+        self, activate: activations.Activation | str, se_hPars: MutableMapping[str, Any] | None = None
+    ) -> None:
+        super().__init__()
+        self.activate = activations.named(activate, "activate")
+        self.se_hPars = mapping(se_hPars, "se_hPars")
+
+    def __repr__(self) -> str:
+        return f"Activation({activations.name_of(self.activate)})"
+
+    def compute_shapes(self, A: np.ndarray) -> None:
+        """Set `d` and the shape of X in `fs` for an input A (m, n) or (m, s, n)."""
+        super().compute_shapes(floats(A))
+
+    def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> ActivationPass:
+        """activate(A), of which sample i has `lengths[i]` real steps (None: all)."""
+        X, steps = unpadded(floats(A), lengths)
+        f = activations.bind(activations.named(self.activate, "activate"), self.se_hPars)
+        code = activations.code_of(self.activate, self.se_hPars)
+        made = real(f(flat(X)), "activate", flat(X).shape, X.dtype) if code is None else compiled(*code, flat(X))
+        return ActivationPass(f, steps, X=X, A=kept(unflat(made, like=X), steps))
+
+
+class ActivationPass(LayerPass):
+    """One run of an `Activation`."""
+
+    def __init__(self, f: activations.Activation, steps: np.ndarray | None, **own: np.ndarray) -> None:
+        super().__init__(steps, **own)
+        self._f = f
+
+    def _back(self, dA: np.ndarray) -> dict[str, np.ndarray]:
+        X, d = flat(self._own["X"]), flat(dA)
+        D = real(self._f(X, deriv=True), "activate", dtype=X.dtype)
+        if D.shape not in (X.shape, (*X.shape, X.shape[1])):
+            raise ValueError(f"activate: expected derivatives of shape {X.shape} or (m, n, n), got {D.shape}")
+        dX = d * D if D.ndim == 2 else (d[:, None, :] @ D)[:, 0]
+        return {"dA": dA, "dX": unflat(dX, like=dA)}

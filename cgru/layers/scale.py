@@ -1,0 +1,111 @@
+"""Scale: each element times a number of its own, plus another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from cgru.core.checks import real
+from cgru.layers.layer import Layer, LayerPass, flat, floats, kept, unpadded
+
+__all__ = ["Scale"]
+
+Arrays = dict[str, np.ndarray]
+
+
+class Scale(Layer):
+    """A = X * scale + shift, element by element, (m, s, n) or (m, n) in and out.
+
+    Unlike the standardisation of a `Network` it may stand anywhere, computes in the layer's dtype, and is trained
+    while `trainable`. At padded steps the outputs are zero.
+
+    After the calls: `d` holds m, (s,) n; `p` scale and shift (1, n); `fc` X and A; `bc` dA and dX; `g` dscale and
+    dshift (1, n), summed over samples and steps.
+
+    Args:
+        scale, shift: n numbers each, (n,) or (1, n); one alone has ones or zeros beside it. Both None: ones and zeros,
+            as many as the first input has elements.
+        dtype: float64 or float32; None: float64, or what a network says.
+
+    Raises:
+        TypeError, ValueError: an argument is not what it should be.
+    """
+
+    parameter_names = ("scale", "shift")
+
+    def __init__(
+        self, scale: ArrayLike | None = None, shift: ArrayLike | None = None, *, dtype: DTypeLike | None = None
+    ) -> None:
+        super().__init__(dtype=dtype)
+        self.trainable = True
+        given = {"scale": scale, "shift": shift}
+        rows = {name: real(np.atleast_2d(value), name) for name, value in given.items() if value is not None}
+        for name, row in rows.items():
+            due = next(iter(rows.values())).shape
+            if row.ndim != 2 or len(row) != 1 or row.size == 0 or row.shape != due:
+                raise ValueError(f"{name}: expected a number for each element, (n,), both the same, got {row.shape}")
+        if rows:
+            self.initialize(next(iter(rows.values())).shape)
+            for name, row in rows.items():
+                self.p[name][...] = row
+
+    def __repr__(self) -> str:
+        return f"Scale(dtype={self.dtype.name})"
+
+    @property
+    def elements(self) -> int | None:
+        """n; None where there are no parameters yet."""
+        return np.shape(self.p["scale"])[-1] if self.p else None
+
+    def compute_shapes(self, A: np.ndarray) -> None:
+        """Set `d` and the shapes of X, scale and shift in `fs` for an input A (m, n) or (m, s, n)."""
+        super().compute_shapes(floats(A))
+        self.fs |= dict.fromkeys(self.parameter_names, (1, self.d["n"]))
+
+    def initialize_parameters(self) -> None:
+        """Set scale to one and shift to zero, in the shapes of `fs`; RuntimeError before `compute_shapes`."""
+        if "scale" not in self.fs:
+            raise RuntimeError("initialize_parameters: expected compute_shapes to be called first")
+        self.initialize(self.fs["scale"])
+
+    def initialize(self, shape: tuple[int, ...]) -> None:
+        """The same in that shape."""
+        self.p |= {"scale": np.ones(shape, self.dtype), "shift": np.zeros(shape, self.dtype)}
+
+    def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> ScalePass:
+        """A * scale + shift, of which sample i has `lengths[i]` real steps (None: all)."""
+        X, steps = unpadded(floats(A, self.dtype), lengths)
+        self.make(X)
+        scale, shift = self.rows()
+        if X.shape[-1] != scale.size:
+            due = "(m, s, {})" if X.ndim == 3 else "(m, {})"
+            raise ValueError(f"A: expected shape {due.format(scale.size)}, the numbers of scale, got {X.shape}")
+        return ScalePass(scale, steps, X=X, A=kept(X * scale + shift, steps))
+
+    def rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """scale and shift (1, n) as they stand in `p`, in the layer's dtype, refused where they do not fit."""
+        found: list[Any] = []
+        for name in self.parameter_names:
+            if name not in self.p:
+                raise ValueError(f"p[{name!r}]: missing; expected an array of shape (1, n)")
+            found.append(real(self.p[name], ("p", name), found[0].shape if found else (1, "n"), self.dtype))
+        return found[0], found[1]
+
+
+class ScalePass(LayerPass):
+    """One run of a `Scale`."""
+
+    def __init__(self, scale: np.ndarray, steps: np.ndarray | None, **own: np.ndarray) -> None:
+        super().__init__(steps, **own)
+        self._scale = scale
+
+    def _back(self, dA: np.ndarray) -> Arrays:
+        return {"dA": dA, "dX": dA * self._scale}
+
+    def gradients(self) -> Arrays:
+        """dscale = sum of dA * X, and dshift = sum of dA, (1, n); RuntimeError before `backward`."""
+        dA = flat(self._gone_back()["dA"])
+        X = flat(self._own["X"])
+        return {"dscale": (dA * X).sum(axis=0, keepdims=True), "dshift": dA.sum(axis=0, keepdims=True)}

@@ -1,0 +1,73 @@
+"""`from_keras` with functions as layers, or a Dense at each step: Keras's numbers, or refused by name."""
+
+import os
+
+import numpy as np
+import pytest
+
+import cgru
+from cgru import interop
+
+torch = pytest.importorskip("torch", reason="PyTorch, Keras's backend here, is not installed: pip install torch")
+os.environ.setdefault("KERAS_BACKEND", "torch")
+keras = pytest.importorskip("keras", reason="Keras is not installed: pip install keras")
+if keras.backend.backend() != "torch":
+    pytest.skip(f"Keras runs on {keras.backend.backend()}, expected torch", allow_module_level=True)
+
+from keras import layers  # noqa: E402
+from keras.src.backend.common import dtypes  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings(r"ignore:::keras\.", r"ignore:::torch\.")
+FUNCTIONS = {
+    "Activation": lambda **given: layers.Activation("tanh", **given),
+    "an ELU in it": lambda **given: layers.Activation(layers.ELU(0.5, dtype=given["dtype"]), **given),
+    "ReLU": layers.ReLU,
+    "LeakyReLU": lambda **given: layers.LeakyReLU(negative_slope=0.2, **given),
+    "ELU": lambda **given: layers.ELU(0.7, **given),
+    "Softmax": layers.Softmax,
+    "linear": lambda **given: layers.Activation("linear", **given),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", FUNCTIONS)
+def test_the_numbers_of_keras(kind, dtype, same, monkeypatch):
+    monkeypatch.setitem(dtypes.BIT64_TO_BIT32_DTYPE, "float64", "float64")  # else it rounds results to float32
+    model = keras.Sequential([
+        keras.Input((4, 3), dtype=dtype),
+        layers.TimeDistributed(layers.Dense(5, dtype=dtype), dtype=dtype),
+        FUNCTIONS[kind](dtype=dtype),
+        layers.GRU(6, return_sequences=True, dtype=dtype),
+        FUNCTIONS[kind](dtype=dtype),
+        layers.GlobalAveragePooling1D(dtype=dtype),
+        layers.Dense(2, dtype=dtype),
+        FUNCTIONS[kind](dtype=dtype),
+    ])  # fmt: skip
+    for weight in model.weights:
+        weight.assign(np.random.default_rng(0).standard_normal(weight.shape) / 2)
+    X = np.random.default_rng(1).standard_normal((5, 4, 3)).astype(dtype)
+    net = interop.from_keras(model)
+    same(net.predict(X), keras.ops.convert_to_numpy(model(X)), 1e-5 if dtype == "float32" else 1e-10)
+    assert [type(layer) for layer in net.layers if layer.p] == [cgru.Dense, cgru.GRU, cgru.Dense]
+    assert net.head is not None
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        (lambda: layers.Softmax(axis=1), "layer 1, Softmax 'foreign'.* expected axis -1"),
+        (lambda: layers.ReLU(max_value=6), "layer 1, ReLU 'foreign'.* no max_value"),
+        (lambda: layers.Activation("gelu"), "layer 1, Activation 'foreign'.* got .gelu"),
+        (lambda: layers.Activation(lambda x: x * 2), "layer 1, Activation 'foreign'.* its activations are some of"),
+        (lambda: layers.TimeDistributed(layers.ReLU()), "layer 1, TimeDistributed 'foreign'.* expected a Dense in it"),
+        (layers.Masking, "layer 1, Masking 'foreign'.* expected one of GRU"),
+        (layers.LayerNormalization, "layer 1, LayerNormalization 'foreign'.* expected one of GRU"),
+        (lambda: layers.PReLU(), "layer 1, PReLU 'foreign'.* expected one of GRU"),
+    ],
+)
+def test_refused_by_name(layer, words):
+    foreign = layer()
+    foreign.name = "foreign"
+    model = keras.Sequential([keras.Input((4, 3)), layers.GRU(6, return_sequences=True), foreign])
+    with pytest.raises(ValueError, match=words):
+        interop.from_keras(model)

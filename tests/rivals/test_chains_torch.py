@@ -1,0 +1,304 @@
+"""`from_torch` on whole modules: the numbers of PyTorch, or refused with the node's name before anything is made."""
+
+import numpy as np
+import pytest
+
+import cgru
+from cgru import interop
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+nn = torch.nn
+F = nn.functional
+TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
+
+
+def check(module, X, same, turned=False):
+    """That the chain gives PyTorch's numbers, in either order of samples and steps; its modes stay as they were."""
+    modes = [part.training for part in module.modules()]
+    net = interop.from_torch(module)
+    assert [part.training for part in module.modules()] == modes
+    module.eval()
+    with torch.no_grad():
+        due = module(X.transpose(0, 1) if turned else X)
+    due = due[0] if isinstance(due, tuple) else due
+    A = net.predict(X.numpy())
+    due = due.transpose(0, 1) if turned and A.ndim == 3 else due
+    same(A, due.reshape(A.shape).numpy(), TOLERANCE[next(module.parameters()).dtype])
+    return net
+
+
+class Model(nn.Module):
+    """Made of parts by name, whose forward is a function of it and x."""
+
+    def __init__(self, forward, **parts):
+        super().__init__()
+        self.run = [forward]
+        for name, part in parts.items():
+            if type(part) is torch.Tensor:
+                self.register_buffer(name, part)
+            else:
+                setattr(self, name, part)
+
+    def forward(self, x):
+        return self.run[0](self, x)
+
+
+def gru(e=5, u=6, **options):
+    return nn.GRU(e, u, **{"batch_first": True} | options)
+
+
+def head(last, **options):
+    """A Linear before, a GRU of these options, `last(self, states, last states)` and a Linear behind."""
+    directions = 2 if options.get("bidirectional") else 1
+    parts = {"fc": nn.Linear(5, 7), "gru": gru(7, **options), "out": nn.Linear(6 * directions, 3)}
+
+    def forward(self, x):
+        y, h = self.gru(torch.relu(self.fc(x)))
+        return self.out(last(self, y, h))
+
+    return Model(forward, **parts)
+
+
+def with_states(self, x):
+    y, h = self.gru(x)
+    return self.out(y), h
+
+
+def zeros(self, x):
+    return torch.zeros(2, x.size(0), self.gru.hidden_size, device=x.device, dtype=x.dtype)
+
+
+ACCEPTED = {
+    "every step": lambda: head(lambda self, y, h: y),
+    "last step": lambda: head(lambda self, y, h: y[:, -1]),
+    "last step of all": lambda: head(lambda self, y, h: y[:, -1, :], num_layers=2),
+    "last step after dots": lambda: head(lambda self, y, h: y[..., -1, :]),
+    "last step of both": lambda: head(lambda self, y, h: y[:, -1], bidirectional=True),
+    "last state": lambda: head(lambda self, y, h: h[-1], num_layers=2),
+    "only state": lambda: head(lambda self, y, h: h[0]),
+    "squeezed state": lambda: head(lambda self, y, h: h.squeeze(0)),
+    "last states of both": lambda: head(lambda self, y, h: torch.cat((h[-2], h[-1]), dim=1), bidirectional=True),
+    "of two layers": lambda: head(
+        lambda self, y, h: torch.cat([h[2], h[3]], -1), bidirectional=True, num_layers=2, dropout=0.2
+    ),
+    "mean": lambda: head(lambda self, y, h: y.mean(dim=1)),
+    "mean, kept": lambda: head(lambda self, y, h: torch.mean(y, 1, keepdim=True).squeeze(1)),
+    "max": lambda: head(lambda self, y, h: y.max(dim=1)[0]),
+    "max by name": lambda: head(lambda self, y, h: torch.max(y, 1).values),
+    "max of both": lambda: head(lambda self, y, h: y.max(1)[0], bidirectional=True),
+    "amax": lambda: head(lambda self, y, h: torch.amax(y, dim=-2)),
+    "amax of a tuple": lambda: head(lambda self, y, h: y.amax((1,))),
+    "turned": lambda: head(lambda self, y, h: y.transpose(0, 1)[-1]),
+    "turned back": lambda: head(lambda self, y, h: y.permute(1, 0, 2).swapaxes(0, 1).contiguous()),
+    "turned elements": lambda: head(lambda self, y, h: torch.tanh(y.transpose(1, 2)).transpose(-1, -2)),
+    "flat": lambda: head(lambda self, y, h: torch.flatten(h[-1].unsqueeze(1), 1)),
+    "functions": lambda: head(lambda self, y, h: F.elu(F.leaky_relu(y, 0.2), alpha=0.5).sigmoid()),
+    "in place": lambda: head(lambda self, y, h: F.relu(y, inplace=True).tanh_()),
+    "softmax": lambda: head(lambda self, y, h: F.softmax(torch.softmax(y, -1), dim=2)),
+    "bounds": lambda: head(lambda self, y, h: F.relu6(F.hardtanh(y).clamp(min=-0.2))),
+    "dropout": lambda: head(lambda self, y, h: F.dropout(y, 0.3, self.training)),
+    "numbers": lambda: head(lambda self, y, h: 1 - (2 * y + 0.25) / 3),
+    "the two outputs": lambda: Model(lambda self, x: self.gru(x), gru=gru()),
+    "output and states": lambda: Model(with_states, gru=gru(), out=nn.Linear(6, 2)),
+    "zeros": lambda: Model(lambda self, x: self.gru(x, zeros(self, x))[0], gru=gru(num_layers=2)),
+    "zeros like x": lambda: Model(lambda self, x: self.gru(x, x.new_zeros(1, x.shape[0], 6))[0], gru=gru()),
+    "zeros of twice": lambda: Model(
+        lambda self, x: self.gru(x, hx=torch.zeros(1 * 2, x.size(0), 6).to(x.device).to(x))[0], gru=gru(num_layers=2)
+    ),
+    "buffers": lambda: Model(
+        lambda self, x: self.gru((x - self.mean) / self.std)[0], gru=gru(), mean=torch.randn(5), std=torch.rand(5) + 1
+    ),
+    "a stack of modules": lambda: nn.Sequential(
+        nn.Linear(5, 6), nn.LeakyReLU(), nn.Dropout(0.2), nn.Sequential(nn.Linear(6, 5), nn.ELU(0.7), nn.Identity()),
+        Model(lambda self, x: self.gru(x)[0], gru=gru()), nn.Linear(6, 4, bias=False), nn.Sigmoid(),
+        nn.Hardtanh(0, 0.6), Model(lambda self, x: self.gru(x)[1][-1], gru=gru(4, 3)), nn.Flatten(),
+        nn.Linear(3, 4), nn.Softmax(dim=1),
+    ),
+    "one output": lambda: Model(lambda self, x: torch.sigmoid(self.fc(self.gru(x)[0][:, -1]).squeeze(-1)), gru=gru(),
+                                fc=nn.Linear(6, 1)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("kind", ACCEPTED)
+def test_the_numbers_of_pytorch(kind, dtype, same):
+    torch.manual_seed(0)
+    module = ACCEPTED[kind]()
+    module = module.to(dtype) if kind != "zeros of twice" else module.to(torch.float32)
+    X = torch.randn(3, 4, 5, dtype=next(module.parameters()).dtype)
+    check(module, X, same)
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_tokens_and_time_major(batch_first, same, tmp_path):
+    torch.manual_seed(1)
+    at = 1 if batch_first else 0
+    module = Model(
+        lambda self, x: self.fc(self.gru(self.embedding(x))[0].mean(at)),
+        embedding=nn.Embedding(9, 5), gru=nn.GRU(5, 6, 2, batch_first=batch_first), fc=nn.Linear(6, 3),
+    )  # fmt: skip
+    net = check(module, torch.randint(0, 9, (3, 4)), same, turned=not batch_first)
+    assert [type(layer) for layer in net.layers] == [cgru.Embedding, cgru.GRU, cgru.GRU, cgru.Pool, cgru.Dense]
+    net.save(tmp_path / "net.npz")
+    cgru.load(tmp_path / "net.npz")
+    cgru.export_c(net, tmp_path / "net.c")
+
+
+def test_what_comes_out_is_a_whole_network(tmp_path):
+    torch.manual_seed(2)
+    module = nn.Sequential(
+        nn.Linear(5, 7),
+        nn.ReLU(),
+        Model(lambda self, x: self.gru(x)[0], gru=gru(7)),
+        nn.Linear(6, 3),
+        nn.Softmax(dim=-1),
+    )
+    module[0].requires_grad_(False)
+    net = interop.from_torch(module.double())
+    assert [layer.trainable for layer in net.layers] == [False, True, True]
+    X = np.random.default_rng(0).standard_normal((3, 4, 5))
+    stream, due = cgru.Stream(net, batch=3), net.predict(X)
+    for t in range(4):
+        np.testing.assert_allclose(stream.step(X[:, t]), due[:, t], atol=1e-12)
+    cgru.export_c(net, tmp_path / "net.c")
+    before = net.layers[0].p["W"].copy()
+    net.fit(X, np.zeros((3, 4), int), epochs=2)
+    np.testing.assert_array_equal(net.layers[0].p["W"], before)
+    np.testing.assert_array_equal(module[0].weight.detach().numpy().T, before)
+
+
+def twice(self, x):
+    y = self.gru(x)[0]
+    return y + torch.tanh(y)
+
+
+class Stateful(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gru, self.h = gru(), None
+
+    def forward(self, x):
+        y, self.h = self.gru(x, self.h)
+        return y
+
+
+def hooked():
+    module = head(lambda self, y, h: y)
+    module.register_forward_hook(lambda *_: None)
+    return module
+
+
+def rebound():
+    module = head(lambda self, y, h: y)
+    module.fc.forward = lambda x: x
+    return module
+
+
+def tied():
+    module = Model(lambda self, x: self.b(self.gru(self.a(x))[0]), a=nn.Linear(5, 5), gru=gru(5, 5), b=nn.Linear(5, 5))
+    module.b.weight = module.a.weight
+    return module
+
+
+def over_samples():
+    return Model(lambda self, x: self.b(self.a(x)[0])[0], a=gru(5, 5), b=nn.GRU(5, 6))
+
+
+def learned():
+    return Model(lambda self, x: self.gru(x, self.h)[0], gru=gru(), h=nn.Parameter(torch.zeros(1, 3, 6)))
+
+
+def of(last, **options):
+    return lambda: head(last, **options)
+
+
+REFUSED = {
+        "two branches": (lambda: Model(twice, gru=gru()), r"add.* cannot be had"),
+    "packed": (of(lambda self, y, h: nn.utils.rnn.pack_padded_sequence(y, [4, 4, 4], batch_first=True)), "cannot"),
+    "control flow": (of(lambda self, y, h: y if y.sum() > 0 else -y), "torch.fx cannot trace it"),
+    "exp": (of(lambda self, y, h: torch.exp(y)), "exp 'exp'"),
+    "gelu": (of(lambda self, y, h: F.gelu(y)), "gelu 'gelu'"),
+    "norm": (of(lambda self, y, h: F.layer_norm(y, (6,))), "layer_norm"),
+    "sum": (of(lambda self, y, h: y.sum(1)), "sum 'sum_1'"),
+    "dropout always": (of(lambda self, y, h: F.dropout(y)), "dropout 'dropout'.* drops in inference"),
+    "softmax over steps": (of(lambda self, y, h: torch.softmax(y, 1)), "softmax 'softmax'.* dim to be that of"),
+    "softmax unsaid": (of(lambda self, y, h: F.softmax(y)), "softmax 'softmax'"),
+    "softmax of a dtype": (of(lambda self, y, h: torch.softmax(y, -1, torch.float64)), "softmax 'softmax'.* no dtype"),
+    "mean of elements": (of(lambda self, y, h: y.mean(-1, keepdim=True)), "mean 'mean'.* not over the steps"),
+    "mean of samples": (of(lambda self, y, h: y.mean(0)), "mean 'mean'.* not over the steps"),
+    "mean of all": (of(lambda self, y, h: y.mean()), "mean 'mean'"),
+    "first step": (of(lambda self, y, h: y[:, 0]), "getitem 'getitem_\\d'.* last step alone"),
+    "last sample": (of(lambda self, y, h: y[-1]), "getitem 'getitem_\\d'.* last step alone"),
+    "last element": (of(lambda self, y, h: y[:, :, -1:]), "getitem 'getitem_\\d'"),
+    "last two": (of(lambda self, y, h: y[:, -2:]), "getitem 'getitem_\\d'"),
+    "first of two layers": (of(lambda self, y, h: h[0], num_layers=2), "Linear 'out'.* uppermost layer"),
+    "one direction": (of(lambda self, y, h: torch.cat((h[-1], h[-1]), 1), bidirectional=True), "Linear 'out'"),
+    "directions turned": (of(lambda self, y, h: torch.cat((h[-1], h[-2]), 1), bidirectional=True), "Linear 'out'"),
+    "wrong way round": (of(lambda self, y, h: torch.cat((h[-2], h[-1]), 0), bidirectional=True), "cat 'cat'"),
+    "view": (of(lambda self, y, h: y.reshape(-1, 6)), "reshape 'reshape'"),
+    "flat": (of(lambda self, y, h: y.flatten(0, 1)), "flatten 'flatten'.* several axes"),
+    "squeeze": (of(lambda self, y, h: y.squeeze()), "squeeze 'squeeze'"),
+    "squeezed steps": (of(lambda self, y, h: y.squeeze(1)), "squeeze 'squeeze'.* need not be 1"),
+    "turned elements": (of(lambda self, y, h: y.transpose(1, 2)), "Linear 'out'.* elements in the last axis"),
+    "each step apart": (of(lambda self, y, h: y + torch.arange(4.0)[:, None]), "expected a buffer, got a tensor that"),
+    "over the samples": (over_samples, "GRU 'b'.* over the samples"),
+    "a learned start": (learned, "model_h'.* expected a buffer, got a Parameter"),
+    "noise": (of(lambda self, y, h: y + torch.randn(6)), "_tensor_constant0.* expected a buffer, got a tensor that"),
+    "a start that is x": (lambda: Model(lambda self, x: self.gru(x, x)[0], gru=gru()), "GRU 'gru'.* start from"),
+    "a state that is kept": (Stateful, "forward sets h"),
+    "a hook": (hooked, "has a hook"),
+    "a method set anew": (rebound, "its forward is another"),
+    "tied weights": (tied, "Linear 'b'.* weights are those of another layer"),
+    "twice the same": (lambda: Model(lambda self, x: self.g(self.g(x)[0])[0], g=gru(5, 5)), "GRU 'g'.* another layer"),
+    "an LSTM": (lambda: Model(lambda self, x: self.l(x)[0], l=nn.LSTM(5, 6)), "LSTM 'l'.* nothing of its kind"),
+    "batch norm": (of(lambda self, y, h: nn.functional.batch_norm(y, None, None, training=True)), "batch_norm"),
+    "a steep slope": (of(lambda self, y, h: F.leaky_relu(y, 1.5)), "leaky_relu 'leaky_relu'.* at most 1"),
+    "bounds that cross": (of(lambda self, y, h: y.clamp(1, 0)), "clamp 'clamp'.* high"),
+    "renormed": (lambda: Model(lambda self, x: self.gru(self.m(x))[0], m=nn.Embedding(9, 5, max_norm=1.0), gru=gru()),
+                 "Embedding 'm'.* max_norm"),
+    "two inputs": (lambda: Twofold(), "torch.fx cannot trace it"),
+    "a projection": (lambda: Model(lambda self, x: self.gru(x)[0], gru=Derived(5, 6)), "cannot be had"),
+    "a parametrisation": (lambda: orthogonal(), "cannot be had"),
+    "a dead layer": (of(lambda self, y, h: (F.relu(y, inplace=True), y)[1]),
+                     "Linear 'out'.* not the output of the layer below"),
+    "no GRU": (lambda: nn.Sequential(nn.Linear(5, 5)), "expected a torch.nn.GRU in it"),
+}  # fmt: skip
+
+
+class Twofold(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gru = gru()
+
+    def forward(self, x, lengths):
+        return self.gru(x)[0]
+
+
+class Derived(nn.GRU):
+    pass
+
+
+def orthogonal():
+    module = head(lambda self, y, h: y)
+    nn.utils.parametrizations.weight_norm(module.fc)
+    return module
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_refused_by_name(kind):
+    make, words = REFUSED[kind]
+    with pytest.raises(ValueError, match=words):
+        interop.from_torch(make())
+
+
+def test_what_forward_takes_beside_x_is_its_default(same):
+    class Optional(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gru = gru()
+
+        def forward(self, x, h=None, double=False):
+            y, h = self.gru(x) if h is None else self.gru(x, h)
+            return 2 * y if double else y
+
+    check(Optional(), torch.randn(3, 4, 5), same)
