@@ -1,7 +1,9 @@
 """GRU and Bidirectional as stages of a compiled network."""
 
 from cgru.core cimport backward, forward, gradients
-from cgru.core.kernels cimport array_place, cgru_array, cgru_call, new_call, may_be_few, samples_in_lanes
+from cgru.core.kernels cimport (
+    CGRU_STEPS, array_place, cgru_array, cgru_call, may_be_few, new_call, samples_in_lanes,
+)
 from cgru.network.compiled.numbers cimport ADD, HALVE, MULTIPLY, combine, draw, in_rows, kept_by, move
 from cgru.network.compiled.random cimport generator
 from cgru.network.compiled.stage cimport (
@@ -77,18 +79,19 @@ cdef void lay_recurrent(Stage *stage, Arena *arena, Size size, bint carries) noe
 
 
 cdef Py_ssize_t recurrent_scratch(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) noexcept:
-    """Numbers of memory that a piece takes while it runs."""
+    """Numbers of memory that a piece of up to s steps takes while it runs, in whichever of the ways that there are."""
     cdef Py_ssize_t most = 0
     cdef cgru_call call
-    cdef int i, few
+    cdef int i, way
     for i in range(2 * stage.parts):  # with the masks that only training has, and without
         call = stage.part[i // 2].call
         call.m, call.s = m, s
         if i % 2 and stage.part[i // 2].recurrent_dropout:
             call.recurrent.data = &call
-        for few in range(2 if may_be_few(stage.k, &call) else 1):  # a ragged batch may be what another is not
-            call.few = few
-            most = max(most, forward.room(stage.k, &call))
+        for way in range(4 if may_be_few(stage.k, &call) else 1):  # a ragged batch may be what another is not
+            call.few, call.X.column, call.dX.column = way // 2, 1 + way % 2, 1 + way % 2
+            # What a shorter piece takes that reads its weights where they lie comes on top.
+            most = max(most, forward.room(stage.k, &call) + 6 * CGRU_STEPS * call.up)
             if back:
                 most = max(most, backward.room(stage.k, &call), gradients.room(stage.k, &call, stage.threads))
     return most

@@ -236,6 +236,22 @@ def test_stateful(monkeypatch, lengths, reverse):
     check(monkeypatch, make, X[:21], CLASSES[:21], **options)
 
 
+@pytest.mark.parametrize(
+    ("m", "e", "u"), [(1, 40, 120), (2, 9, 150), (3, 130, 2), (23, 150, 3), (23, 300, 1), (7, 40, 97)]
+)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
+@pytest.mark.parametrize("truncate", [None, 2])
+def test_wide_layers_and_wide_inputs(monkeypatch, m, e, u, dtype, lengths, truncate):
+    wide = np.random.default_rng(1).standard_normal((M, S, e))
+
+    def make():
+        return [states(u), cgru.GRU(2), cgru.Dense(3, "softmax")]
+
+    options = {"lengths": lengths, "truncate": truncate, "batch_size": m, "validation": 0.3}
+    check(monkeypatch, make, wide, CLASSES, dtype=dtype, **options)
+
+
 @pytest.mark.parametrize("frozen", [(0,), (1,), (0, 2), (1, 2), (2,)])
 def test_frozen_layers(monkeypatch, frozen):
     def make():
