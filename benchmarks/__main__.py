@@ -166,8 +166,10 @@ def main(arguments: list[str] | None = None) -> int:
     summary(rows)
     if given.json:
         given.json.write_text(json.dumps({"rows": rows}, indent=1))
-    if given.plot:
+    if given.plot and report.part(rows, "grid"):
         picture.draw(rows, given.plot)
+    elif given.plot:
+        print("\nno picture: it is one of the grid, of which nothing was measured")
     if given.report:
         given.report.write_text(readme.details(rows, drawn(given, given.report)), encoding="utf-8")
     if given.readme:

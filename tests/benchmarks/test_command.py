@@ -133,3 +133,11 @@ def test_the_picture_as_a_file_names_it(command, tmp_path):
     plot.touch()
     assert command.drawn(given, beside) == "../pictures/p.png"
     assert command.drawn(command.options([]), beside) is None
+
+
+def test_without_a_grid_there_is_no_picture(command, tmp_path, capsys):
+    numbers = tmp_path / "n.json"
+    numbers.write_text(json.dumps({"rows": []}))
+    command.main(["--from", str(numbers), "--plot", str(tmp_path / "p.png")])
+    assert "no picture" in capsys.readouterr().out
+    assert not (tmp_path / "p.png").exists()
