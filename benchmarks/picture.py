@@ -23,7 +23,8 @@ def draw(rows: list[dict], file: Path) -> None:
     panels = figure.subplots(2, 2, sharex=True, sharey=True)
     for panel, (dtype, work) in zip(panels.flat, PANELS, strict=True):
         cells = [row for row in part(rows, "grid") if (row["threads"], row["dtype"], row["work"]) == (1, dtype, work)]
-        cells = sorted((row for row in cells if "ragged" not in row["shape"]), key=lambda row: row["flop"])
+        cells = [row for row in cells if "ragged" not in row["shape"] and parse(row["shape"]).s > 1]
+        cells.sort(key=lambda row: row["flop"])
         for name, each in about["contenders"].items():
             width, there = 2.5 if name == "cgru" else 1.2, {FEW: [], MANY: []}
             for row in (row for row in cells if name in row["ms"]):

@@ -25,8 +25,11 @@ class Shape(NamedTuple):
 
     @property
     def flop(self) -> float:
-        """2 m s 3u (e + u), of a forward pass in which all steps are real."""
-        return 2.0 * self.m * self.s * 3 * self.u * (self.e + self.u)
+        """2 m s 3u (e + u), of a forward pass in which all steps are real.
+
+        One step of several samples has no state before it, and so no products with V; one of a stream has.
+        """
+        return 2.0 * self.m * self.s * 3 * self.u * (self.e + (0 if self.s == 1 < self.m else self.u))
 
 
 GRID = [
