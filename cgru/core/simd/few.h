@@ -61,23 +61,6 @@ INLINE void few_product(const panel *p, const T *W, ptrdiff_t K, ptrdiff_t n, co
     }
 }
 
-/* Turns LANES vectors of LANES columns into columns: each round interleaves the first half of them with the second. */
-INLINE void transpose(vec *x) {
-#if LANES > 1
-    UNROLL(4)
-    for (int n = 1; n < LANES; n *= 2) {
-        vec y[LANES];
-        UNROLL(8)
-        for (int i = 0; i < LANES / 2; i++) {
-            y[2 * i] = SHUFFLE(x[i], x[i + LANES / 2], LOW);
-            y[2 * i + 1] = SHUFFLE(x[i], x[i + LANES / 2], HIGH);
-        }
-        UNROLL(16)
-        for (int i = 0; i < LANES; i++) x[i] = y[i];
-    }
-#endif
-}
-
 /* n columns of `at`, a vector each, to `to` and so on, `ld` apart */
 static void load_columns(cgru_array array, place at, ptrdiff_t n, T *to, ptrdiff_t ld) {
     if (array.sample == 1 || array.column != 1 || n <= LANES / 4) {

@@ -246,11 +246,9 @@ static void single_backward(const cgru_single *single, ptrdiff_t steps) {
 static void lay(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to_) {
     T *to = to_;
     for (ptrdiff_t c = 0; c < n; c += 4 * LANES) {
-        const ptrdiff_t width = min(4, VECTORS_OF(n - c)) * LANES, columns = min(width, n - c);
-        for (ptrdiff_t i = 0; i < k; i++, to += width) {
-            const T *from = (const T *)W.data + i * W.row + c * W.column;
-            for (ptrdiff_t j = 0; j < columns; j++) to[j] = from[j * W.column];
-            for (ptrdiff_t j = columns; j < width; j++) to[j] = 0;
-        }
+        const ptrdiff_t vectors = min(4, VECTORS_OF(n - c));
+        for (ptrdiff_t v = 0; v < vectors; v++)
+            put_columns(W, 0, k, c + v * LANES, min(n - c - v * LANES, LANES), to + v * LANES, vectors * LANES);
+        to += k * vectors * LANES;
     }
 }

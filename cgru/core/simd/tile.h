@@ -116,27 +116,40 @@ INLINE ptrdiff_t depth_of(const cgru_product *product) {
     return K;
 }
 
+/* `left` columns of W from column j on, zeros up to a vector, of rows i to i + rows: row by row to `to`, `ld` apart. */
+static void put_columns(cgru_matrix W, ptrdiff_t i, ptrdiff_t rows, ptrdiff_t j, ptrdiff_t left, T *to, ptrdiff_t ld) {
+    const T *from = (const T *)W.data + i * W.row + j * W.column;
+    if (W.column == 1) {
+        for (ptrdiff_t n = 0; n < rows; n++) store(to + n * ld, load_n(from + n * W.row, left));
+    } else if (W.row == 1) {
+        for (ptrdiff_t n = 0; n < rows; n += LANES) {
+            const ptrdiff_t count = min(rows - n, LANES);
+            vec x[LANES];
+            UNROLL(16)
+            for (int c = 0; c < LANES; c++) x[c] = c < left ? load_n(from + n + c * W.column, count) : ZERO;
+            transpose(x);
+            UNROLL(16)
+            for (int r = 0; r < LANES; r++)
+                if (r < count) store(to + (n + r) * ld, x[r]);
+        }
+    } else {
+        for (ptrdiff_t n = 0; n < rows; n++)
+            for (ptrdiff_t c = 0; c < LANES; c++) to[n * ld + c] = c < left ? from[n * W.row + c * W.column] : 0;
+    }
+}
+
 static void pack(const cgru_product *product, void *weights, ptrdiff_t k0, ptrdiff_t vector0, cgru_matrix W,
                        ptrdiff_t k, ptrdiff_t n) {
     const ptrdiff_t K = depth_of(product);
     const split panels = panels_for(product->vectors);
     const ptrdiff_t block = W.column == 1 ? 8 : k; /* rows, where they lie one after another: what is read is then in order */
-    for (ptrdiff_t i0 = 0; i0 < k; i0 += block)
+    for (ptrdiff_t i = 0; i < k; i += block)
         PARTS(panels, p, first, vectors) {
             for (ptrdiff_t v = first; v < first + vectors; v++) {
-                const ptrdiff_t j0 = (v - vector0) * LANES;
-                if (j0 < 0 || j0 >= n) continue;
-                const ptrdiff_t left = min(n - j0, LANES);
-                T *to = (T *)weights + (first * K + (k0 + i0) * vectors + v - first) * LANES;
-                const T *from = (const T *)W.data + i0 * W.row + j0 * W.column;
-                for (ptrdiff_t i = i0; i < min(k, i0 + block); i++, to += vectors * LANES, from += W.row) {
-                    if (W.column == 1) {
-                        store(to, load_n(from, left));
-                    } else {
-                        for (ptrdiff_t j = 0; j < left; j++) to[j] = from[j * W.column];
-                        for (ptrdiff_t j = left; j < LANES; j++) to[j] = 0;
-                    }
-                }
+                const ptrdiff_t j = (v - vector0) * LANES;
+                if (j < 0 || j >= n) continue;
+                put_columns(W, i, min(k - i, block), j, min(n - j, LANES),
+                            (T *)weights + (first * K + (k0 + i) * vectors + v - first) * LANES, vectors * LANES);
             }
         }
 }

@@ -186,6 +186,23 @@ INLINE vec scaled_or_zero(vec x, vec n, vec y) {
 }
 #endif
 
+/* Turns LANES vectors of LANES columns into columns: each round interleaves the first half of them with the second. */
+INLINE void transpose(vec *x) {
+#if LANES > 1
+    UNROLL(4)
+    for (int n = 1; n < LANES; n *= 2) {
+        vec y[LANES];
+        UNROLL(8)
+        for (int i = 0; i < LANES / 2; i++) {
+            y[2 * i] = SHUFFLE(x[i], x[i + LANES / 2], LOW);
+            y[2 * i + 1] = SHUFFLE(x[i], x[i + LANES / 2], HIGH);
+        }
+        UNROLL(16)
+        for (int i = 0; i < LANES; i++) x[i] = y[i];
+    }
+#endif
+}
+
 /* --- exp(x) and exp(x) - 1 for x <= 0 (NaN stays NaN) ---
  *
  * x = n ln 2 + r, |r| <= ln(2) / 2, the reduction in two parts (Cody and Waite, 1980); exp(r) - 1 = r + r^2 P(r), P
