@@ -10,7 +10,7 @@ import numpy as np
 from cgru import activations
 from cgru.core.checks import mapping, real
 from cgru.core.kernels import activation as compiled
-from cgru.layers.layer import Layer, LayerPass, flat, floats, kept, unflat, unpadded
+from cgru.layers.layer import Layer, LayerPass, flat, floats, kept, through, unflat, unpadded
 
 __all__ = ["Activation"]
 
@@ -42,10 +42,6 @@ class Activation(Layer):
     def __repr__(self) -> str:
         return f"Activation({activations.name_of(self.activate)})"
 
-    def compute_shapes(self, A: np.ndarray) -> None:
-        """Set `d` and the shape of X in `fs` for an input A (m, n) or (m, s, n)."""
-        super().compute_shapes(floats(A))
-
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> ActivationPass:
         """activate(A), of which sample i has `lengths[i]` real steps (None: all)."""
         X, steps = unpadded(floats(A), lengths)
@@ -63,9 +59,5 @@ class ActivationPass(LayerPass):
         self._f = f
 
     def _back(self, dA: np.ndarray) -> dict[str, np.ndarray]:
-        X, d = flat(self._own["X"]), flat(dA)
-        D = real(self._f(X, deriv=True), "activate", dtype=X.dtype)
-        if D.shape not in (X.shape, (*X.shape, X.shape[1])):
-            raise ValueError(f"activate: expected derivatives of shape {X.shape} or (m, n, n), got {D.shape}")
-        dX = d * D if D.ndim == 2 else (d[:, None, :] @ D)[:, 0]
+        dX = through(self._f, flat(self._own["X"]), flat(dA))
         return {"dA": dA, "dX": unflat(dX, like=dA)}

@@ -34,10 +34,6 @@ class Clip(Layer):
     def __repr__(self) -> str:
         return f"Clip({self.low}, {self.high})"
 
-    def compute_shapes(self, A: np.ndarray) -> None:
-        """Set `d` and the shape of X in `fs` for an input A (m, n) or (m, s, n)."""
-        super().compute_shapes(floats(A))
-
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> ClipPass:
         """A within the bounds, of which sample i has `lengths[i]` real steps (None: all)."""
         X, steps = unpadded(floats(A), lengths)

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike
 from cgru import activations, initializers
 from cgru.core.checks import mapping, positive, real
 from cgru.core.linear import SOFTMAX_CODE, Linear
-from cgru.layers.layer import Layer, LayerPass, Shape, flat, floats, kept, unflat, unpadded
+from cgru.layers.layer import Layer, LayerPass, Shape, flat, floats, kept, through, unflat, unpadded
 
 __all__ = ["Dense"]
 
@@ -76,7 +76,7 @@ class Dense(Layer):
 
     def compute_shapes(self, A: np.ndarray) -> None:
         """Set `d` and the shapes of X, W and b in `fs` for an input A (m, n) or (m, s, n)."""
-        super().compute_shapes(floats(A))
+        super().compute_shapes(A)
         u = self.d["u"]
         self.fs |= {"W": (self.d["n"], u), "b": (1, u)}
 
@@ -176,12 +176,7 @@ class DensePass(LayerPass):
         code, alpha = _code(*activate) or (None, None)
         if code == SOFTMAX_CODE:  # its Jacobian need not be built
             return unflat(A * (d - (d * A).sum(axis=1, keepdims=True)) / A.dtype.type(alpha), like=dA)
-        D = real(_bound(*activate)(Z, deriv=True), "activate", dtype=A.dtype)
-        if D.shape == Z.shape:
-            return unflat(d * D, like=dA)
-        if D.shape == (*Z.shape, Z.shape[1]):
-            return unflat((d[:, None, :] @ D)[:, 0], like=dA)
-        raise ValueError(f"activate: expected derivatives of shape {Z.shape} or (m, u, u), got {D.shape}")
+        return unflat(through(_bound(*activate), Z, d), like=dA)
 
 
 def _weights(p: Arrays, n: int | str, u: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:

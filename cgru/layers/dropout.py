@@ -40,10 +40,6 @@ class Dropout(Layer):
     def __repr__(self) -> str:
         return f"Dropout({self.rate:g})"
 
-    def compute_shapes(self, A: np.ndarray) -> None:
-        """Set `d` and the shape of X in `fs` for an input A (m, n) or (m, s, n)."""
-        super().compute_shapes(floats(A))
-
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> DropoutPass:
         """A times the mask while `training`, else A; with `lengths` zero at padded steps."""
         X, steps = unpadded(floats(A), lengths)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from cgru.activations import Activation
 from cgru.core.checks import float_dtype, generator, lengths_of, real, shapes_of
 from cgru.core.lengths import mask
 from cgru.core.memory import show, views
@@ -21,7 +22,7 @@ from cgru.optimizers import clip_factor
 from cgru.parameters import gru_update_parameters
 from cgru.passes import Pass
 
-__all__ = ["Layer", "LayerPass", "flat", "floats", "kept", "unflat", "unpadded"]
+__all__ = ["Layer", "LayerPass", "flat", "floats", "kept", "through", "unflat", "unpadded"]
 
 Arrays = dict[str, np.ndarray]
 Shape = tuple[int | str, ...]  # a letter where a dimension is not known
@@ -105,7 +106,8 @@ class Layer:
         return shape
 
     def compute_shapes(self, A: np.ndarray) -> None:
-        """Set the dimensions `d`, letter by letter, and the shape of X in `fs`."""
+        """Set the dimensions `d`, letter by letter, and the shape of X in `fs`, for an input A (m, n) or (m, s, n)."""
+        A = floats(A)
         for letter in "msn":
             self.d.pop(letter, None)
         self.d |= zip("msn" if A.ndim == 3 else "mn", A.shape, strict=True)
@@ -315,3 +317,11 @@ def flat(A: np.ndarray) -> np.ndarray:
 def unflat(rows: np.ndarray, like: np.ndarray) -> np.ndarray:
     """What `flat` made of an array with the samples and steps of `like`, back in place."""
     return rows if like.ndim == 2 else rows.reshape(like.shape[1], like.shape[0], -1).swapaxes(0, 1)
+
+
+def through(f: Activation, X: np.ndarray, dA: np.ndarray) -> np.ndarray:
+    """dL/dX of A = f(X), both (m, n): dA times the derivative, element by element or by the Jacobian of each row."""
+    D, jacobians = real(f(X, deriv=True), "activate", dtype=X.dtype), (*X.shape, X.shape[1])
+    if D.shape not in (X.shape, jacobians):
+        raise ValueError(f"activate: expected derivatives of shape {X.shape} or {jacobians}, got {D.shape}")
+    return dA * D if D.ndim == 2 else (dA[:, None, :] @ D)[:, 0]

@@ -61,7 +61,7 @@ class Scale(Layer):
 
     def compute_shapes(self, A: np.ndarray) -> None:
         """Set `d` and the shapes of X, scale and shift in `fs` for an input A (m, n) or (m, s, n)."""
-        super().compute_shapes(floats(A))
+        super().compute_shapes(A)
         self.fs |= dict.fromkeys(self.parameter_names, (1, self.d["n"]))
 
     def initialize_parameters(self) -> None:

@@ -80,7 +80,6 @@ cdef struct Stage:
     int how  # of a Pool
     Py_ssize_t *chosen  # (m, n) the steps of the largest
     cgru_activation activate  # of a Dense
-    bint activated
     char *W  # of a Dense or an Embedding
     char *b
     char *dW

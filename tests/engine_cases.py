@@ -1,0 +1,65 @@
+"""What the tests of the compiled fit share: samples of every kind, and chains of layers."""
+
+import numpy as np
+
+import cgru
+
+RNG = np.random.default_rng(3)
+M, S, E, V = 23, 7, 3, 5
+X = RNG.standard_normal((M, S, E))
+TOKENS = RNG.integers(0, V, (M, S))
+LENGTHS = RNG.integers(1, S + 1, M)
+CLASSES, STEP_CLASSES = RNG.integers(0, 3, M), RNG.integers(0, 3, (M, S))
+SHARES = RNG.dirichlet(np.ones(3), M)
+REALS, STEP_REALS = RNG.standard_normal((M, 2)), RNG.standard_normal((M, S, 2))
+BINARY, STEP_BINARY = RNG.integers(0, 2, (M, 2)), RNG.integers(0, 2, (M, S, 2))
+
+
+def states(u, **options):
+    return cgru.GRU(u, sequences=True, **options)
+
+
+def both(layer, merge="concat"):
+    return cgru.Bidirectional(layer, merge=merge)
+
+
+CHAINS = {
+    "last": lambda: [cgru.GRU(5), cgru.Dense(3, "softmax")],
+    "one unit": lambda: [cgru.GRU(1), cgru.Dense(3, "softmax")],
+    "wide": lambda: [cgru.GRU(33), cgru.Dense(3, "softmax")],
+    "after": lambda: [cgru.GRU(5, reset_after=True), cgru.Dense(3, "softmax")],
+    "norm": lambda: [cgru.GRU(5, layer_norm=True), cgru.Dense(3, "softmax")],
+    "reverse": lambda: [cgru.GRU(5, reverse=True), cgru.Dense(3, "softmax")],
+    "pools": lambda: [states(4), cgru.Pool("max"), cgru.Dense(3, "softmax")],
+    "mean": lambda: [states(4), cgru.Pool("mean"), cgru.Dense(6, "tanh"), cgru.Dense(3, "softmax")],
+    "stack": lambda: [states(4), states(5, reverse=True), cgru.Flip(), cgru.GRU(3), cgru.Dense(3, "softmax")],
+    "dense below": lambda: [cgru.Dense(4, "elu"), cgru.GRU(3), cgru.Dense(3, "softmax")],
+    "softmax below": lambda: [cgru.Dense(4, "softmax"), cgru.GRU(3), cgru.Dense(3, "softmax")],
+    "both": lambda: [both(cgru.GRU(4)), cgru.Dense(3, "softmax")],
+    "both states": lambda: [both(states(4)), cgru.Pool("last"), cgru.Dense(3, "softmax")],
+    "both twice": lambda: [both(states(4)), both(cgru.GRU(3)), cgru.Dense(3, "softmax")],
+    "dropouts": lambda: [
+        states(4, dropout=0.3), cgru.Dropout(0.4), cgru.GRU(5, zoneout=0.2), cgru.Dropout(0.2),
+        cgru.Dense(3, "softmax"),
+    ],
+    "recurrent dropout": lambda: [
+        states(4, recurrent_dropout=0.4, zoneout=0.1),
+        cgru.GRU(17, recurrent_dropout=0.2, dropout=0.3, reset_after=True), cgru.Dense(3, "softmax"),
+    ],
+    "both drop what was": lambda: [
+        both(states(4, recurrent_dropout=0.3, layer_norm=True)), both(cgru.GRU(3, recurrent_dropout=0.2)),
+        cgru.Dense(3, "softmax"),
+    ],
+    "dropped pool": lambda: [states(4), cgru.Dropout(0.4), cgru.Pool("mean"), cgru.Dense(3, "softmax")],
+    "dropped flip": lambda: [both(states(3)), cgru.Dropout(0.1), cgru.Flip(), cgru.GRU(2), cgru.Dense(3, "softmax")],
+    "dropped wide": lambda: [states(2), cgru.Dropout(0.4), cgru.Dropout(0.2), cgru.GRU(49), cgru.Dense(3, "softmax")],
+    "dropped dense": lambda: [
+        states(2), cgru.Dropout(0.4), cgru.Dense(4, "tanh"), cgru.Pool("max"), cgru.Dense(3, "softmax"),
+    ],
+    "both drop": lambda: [both(states(4, dropout=0.3, zoneout=0.2)), cgru.GRU(3), cgru.Dense(3, "softmax")],
+    "not now": lambda: [states(4, dropout=0.3, zoneout=0.4), cgru.GRU(3), cgru.Dense(3, "softmax")],
+    "other activations": lambda: [
+        cgru.GRU(5, cgru.relu, cgru.tanh, cgru.elu), cgru.Dense(3, "softmax", se_hPars={"softmax_temperature": 2.5})
+    ],
+    "clipped": lambda: [both(cgru.GRU(5, clip_gradients=True)), cgru.Dense(3, "softmax")],
+}  # fmt: skip
