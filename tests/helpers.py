@@ -162,3 +162,13 @@ def missing():
 
 
 needs_compiler = pytest.mark.skipif(missing() is not None, reason=f"cannot build: {missing()}")
+
+
+def keras_on_torch():
+    """Keras and PyTorch, its backend here unless KERAS_BACKEND names another; without them the test file is skipped."""
+    torch = pytest.importorskip("torch", reason="PyTorch, Keras's backend here, is not installed: pip install torch")
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    keras = pytest.importorskip("keras", reason="Keras is not installed: pip install keras")
+    if keras.backend.backend() != "torch":
+        pytest.skip(f"Keras runs on {keras.backend.backend()}, expected torch", allow_module_level=True)
+    return keras, torch

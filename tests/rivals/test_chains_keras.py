@@ -1,18 +1,13 @@
 """`from_keras` with functions as layers, or a Dense at each step: Keras's numbers, or refused by name."""
 
-import os
-
 import numpy as np
 import pytest
+from helpers import keras_on_torch
 
 import cgru
 from cgru import interop
 
-torch = pytest.importorskip("torch", reason="PyTorch, Keras's backend here, is not installed: pip install torch")
-os.environ.setdefault("KERAS_BACKEND", "torch")
-keras = pytest.importorskip("keras", reason="Keras is not installed: pip install keras")
-if keras.backend.backend() != "torch":
-    pytest.skip(f"Keras runs on {keras.backend.backend()}, expected torch", allow_module_level=True)
+keras, _ = keras_on_torch()
 
 from keras import layers  # noqa: E402
 from keras.src.backend.common import dtypes  # noqa: E402

@@ -5,10 +5,9 @@ TensorFlow rounds a float64 result to float32 (`BIT64_TO_BIT32_DTYPE`); for the 
 taken out, so that Keras's own code computes in float64.
 """
 
-import os
-
 import numpy as np
 import pytest
+from helpers import keras_on_torch
 from interop_cases import (
     SIZES,
     TOLERANCE,
@@ -26,11 +25,7 @@ from cgru import interop
 from cgru.interop.gates import KERAS
 from cgru.variant import RESET_AFTER, RESET_BEFORE
 
-torch = pytest.importorskip("torch", reason="PyTorch, Keras's backend here, is not installed: pip install torch")
-os.environ.setdefault("KERAS_BACKEND", "torch")
-keras = pytest.importorskip("keras", reason="Keras is not installed: pip install keras")
-if keras.backend.backend() != "torch":
-    pytest.skip(f"Keras runs on {keras.backend.backend()}, expected torch", allow_module_level=True)
+keras, torch = keras_on_torch()
 
 from keras.src.backend.common import dtypes  # noqa: E402
 

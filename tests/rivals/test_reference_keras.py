@@ -4,18 +4,13 @@ Keras runs on its PyTorch backend here, unless KERAS_BACKEND names another one: 
 mask for each gate in its first implementation only, so that one runs. All is float32.
 """
 
-import os
-
 import numpy as np
 import pytest
+from helpers import keras_on_torch
 
 from cgru import reference
 
-torch = pytest.importorskip("torch", reason="PyTorch, Keras's backend here, is not installed: pip install torch")
-os.environ.setdefault("KERAS_BACKEND", "torch")
-keras = pytest.importorskip("keras", reason="Keras is not installed: pip install keras")
-if keras.backend.backend() != "torch":
-    pytest.skip(f"Keras runs on {keras.backend.backend()}, expected torch", allow_module_level=True)
+keras, torch = keras_on_torch()
 
 pytestmark = pytest.mark.filterwarnings(r"ignore:::keras\.")
 GATES = ("z", "r", "hh")  # in the order in which Keras stacks them

@@ -1,18 +1,15 @@
 """What a stateful layer carries from call to call, in both cells, against Keras's stateful GRU layer, in float32.
 
-Keras runs on its PyTorch backend here, unless KERAS_BACKEND names another one.
+Keras runs on its PyTorch backend here, unless KERAS_BACKEND names another one: then these tests skip.
 """
-
-import os
 
 import numpy as np
 import pytest
+from helpers import keras_on_torch
 
 import cgru
 
-pytest.importorskip("torch", reason="PyTorch, Keras's backend here, is not installed: pip install torch")
-os.environ.setdefault("KERAS_BACKEND", "torch")
-keras = pytest.importorskip("keras", reason="Keras is not installed: pip install keras")
+keras, _ = keras_on_torch()
 
 pytestmark = pytest.mark.filterwarnings(r"ignore:::keras\.")
 GATES = ("z", "r", "hh")  # in the order in which Keras stacks them
