@@ -13,47 +13,89 @@ import pytest
 torch = pytest.importorskip("torch", reason="no torch")
 
 import cgru.torch  # noqa: E402
-from cgru.passes import cache_numbers  # noqa: E402
+from cgru.core import kernels  # noqa: E402
 from cgru.torch import operators  # noqa: E402
-from cgru.variant import RESET_AFTER  # noqa: E402
 
 
-def inputs(s=4, m=2, e=3, u=5, lengths=None, keep=True, reverse=False):
-    made = [torch.randn(shape).double() for shape in ((s, m, e), (m, u), (3 * u, e), (3 * u, u), (3 * u,), (3 * u,))]
-    return *(tensor.requires_grad_(keep) for tensor in made), lengths, reverse, keep
+def inputs(s=4, m=2, e=3, u=5, sizes=None, keep=True, reverse=False):
+    x = (s, m, e) if sizes is None else (sum(sizes), e)
+    made = [torch.randn(shape).double() for shape in (x, (m, u), (3 * u, e), (3 * u, u), (3 * u,), (3 * u,))]
+    sizes = None if sizes is None else torch.tensor(sizes)
+    return *(tensor.requires_grad_(keep) for tensor in made), sizes, m, reverse, keep
+
+
+@pytest.fixture
+def lanes():
+    """Whether lanes are samples, as the test says; as the model says after it."""
+    yield kernels.use_samples_in_lanes
+    kernels.use_samples_in_lanes()
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("few", [False, True])
 @pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("lengths", [None, [4, 2]])
-def test_gradients(lengths, reverse):
-    *tensors, lengths, reverse, keep = inputs(lengths=lengths and torch.tensor(lengths), reverse=reverse)
+@pytest.mark.parametrize("sizes", [None, [3, 3, 2, 1]])
+def test_gradients(sizes, reverse, few, lanes):
+    """By central differences, of both results, and of each alone."""
+    lanes(few)
+    given = inputs(m=3, sizes=sizes, reverse=reverse)
+    tensors, rest = given[:6], given[6:]
     for call in (operators.call, operators.forward):
-        assert torch.autograd.gradcheck(lambda *given, of=call: of(*given, lengths, reverse, keep)[:2], tensors)
-        assert torch.autograd.gradcheck(lambda *given, of=call: of(*given, lengths, reverse, keep)[1], tensors)
+        for of in (lambda A, state: (A, state), lambda A, _: A, lambda _, state: state):
+            assert torch.autograd.gradcheck(lambda *x, of=of, call=call: of(*call(*x, *rest)[:2]), tensors)
+
+
+@pytest.mark.parametrize("few", [False, True])
+@pytest.mark.parametrize("sizes", [None, [3, 3, 2, 1]])
+def test_only_what_is_asked_for(sizes, few, lanes):
+    """Of the inputs that need a gradient, whichever these are."""
+    lanes(few)
+    given = inputs(m=3, sizes=sizes)
+    tensors, rest = given[:6], given[6:]
+    due = torch.autograd.grad(operators.call(*tensors, *rest)[0].square().sum(), tensors)
+    for asked in range(1, 2**6):
+        chosen = [i for i in range(6) if asked & 1 << i]
+        these = [tensor.detach().requires_grad_(i in chosen) for i, tensor in enumerate(tensors)]
+        for call in (operators.call, operators.forward):
+            found = torch.autograd.grad(call(*these, *rest)[0].square().sum(), [these[i] for i in chosen])
+            assert all(torch.equal(a, due[i]) for a, i in zip(found, chosen, strict=True))
 
 
 @pytest.mark.slow
 def test_pytorch_is_content_with_it():
-    for given in (inputs(), inputs(lengths=torch.tensor([4, 2]), reverse=True)):
+    for given in (inputs(), inputs(sizes=[2, 2, 1], reverse=True)):
         torch.library.opcheck(torch.ops.cgru.gru.default, given)
 
 
-def test_the_caches_are_as_many_as_a_pass_needs():
+def test_the_caches_are_as_many_as_a_fake_run_says():
     for m, s, u in ((1, 1, 1), (7, 3, 5), (2, 33, 17)):
         given = inputs(s, m, 2, u)
-        assert operators.forward(*given)[2].numel() == cache_numbers(RESET_AFTER, m, s, u)
+        real = operators.forward(*given)
         with torch._subclasses.FakeTensorMode(allow_non_fake_inputs=True):
-            assert operators.forward(*given)[2].numel() == cache_numbers(RESET_AFTER, m, s, u)
+            fake = operators.forward(*given)
+        assert [each.shape for each in fake] == [each.shape for each in real]
 
 
-def test_weights_are_read_where_they_lie():
-    _, _, *weights = inputs()[:6]
-    layer = operators.Layer(*weights)
-    with torch.no_grad():
-        for weight in weights[:2]:
-            weight.fill_(7)
-    assert all((layer.p[name] == 7).all() for name in layer.p if name[0] in "UV")
+@pytest.mark.parametrize("keep", [False, True])
+def test_tensors_may_lie_anyhow(keep, lanes):
+    """Transposed, strided and expanded ones give the bits of what they show."""
+    for few in (False, True):
+        lanes(few)
+        given = inputs(m=3, keep=False)
+        odd = [
+            given[0].transpose(0, 2).contiguous().transpose(0, 2),
+            given[1].t().contiguous().t(),
+            *(weight.t().contiguous().t() for weight in given[2:4]),
+            *(torch.stack([bias, bias], -1)[:, 0] for bias in given[4:6]),
+        ]
+        outputs = []
+        for tensors in (given[:6], odd):
+            these = [tensor.requires_grad_(keep) for tensor in tensors]
+            A, state, _ = operators.call(*these, *given[6:-1], keep)
+            outputs.append([A, state])
+            if keep:  # a gradient of one number, expanded
+                outputs[-1] += torch.autograd.grad(A.sum() + state.sum(), these)
+        assert all(torch.equal(a, b) for a, b in zip(*outputs, strict=True))
 
 
 def test_many_runs_at_once_and_back_again():

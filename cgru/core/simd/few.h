@@ -237,9 +237,30 @@ static void few_backward(const cgru_few *few, ptrdiff_t row, ptrdiff_t rows, int
     }
 }
 
-static void copy(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to, ptrdiff_t ld) {
-    for (ptrdiff_t i = 0; i < k; i++)
-        for (ptrdiff_t j = 0; j < n; j++) ((T *)to)[i * ld + j] = ((const T *)W.data)[i * W.row + j * W.column];
+/* W (k, n) into rows that are `ld` apart */
+static void copy(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to_, ptrdiff_t ld) {
+    const T *from = W.data;
+    T *to = to_;
+    if (W.column == 1) {
+        for (ptrdiff_t i = 0; i < k; i++) memcpy(to + i * ld, from + i * W.row, n * sizeof(T));
+    } else if (W.row == 1) {
+        for (ptrdiff_t i = 0; i < k; i += LANES) {
+            const ptrdiff_t rows = min(k - i, LANES);
+            for (ptrdiff_t j = 0; j < n; j += LANES) {
+                const ptrdiff_t columns = min(n - j, LANES);
+                vec x[LANES];
+                UNROLL(16)
+                for (int c = 0; c < LANES; c++) x[c] = c < columns ? load_n(from + i + (j + c) * W.column, rows) : ZERO;
+                transpose(x);
+                UNROLL(16)
+                for (int r = 0; r < LANES; r++)
+                    if (r < rows) store_n(to + (i + r) * ld + j, x[r], columns);
+            }
+        }
+    } else {
+        for (ptrdiff_t i = 0; i < k; i++)
+            for (ptrdiff_t j = 0; j < n; j++) to[i * ld + j] = from[i * W.row + j * W.column];
+    }
 }
 
 /* --- gradients: sums of outer products whose lanes are added up at the very end ---

@@ -1,0 +1,241 @@
+"""A model of PyTorch's before and after `cgru.torch.accelerate`, autograd included: `python -m benchmarks.inside_torch`.
+
+Both take turns in one process, on one core; each pair is first checked for equal results and gradients.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from statistics import geometric_mean, median
+
+from benchmarks import machine, readme, report, shapes
+from benchmarks.processes import rows_from
+from benchmarks.shapes import Shape
+from benchmarks.timing import ratios, round_robin
+
+SECTION = "inside torch"  # the name of the section in the README
+RANDOM, SECONDS = 20, 0.3
+MIDDLE = [Shape(32, 100, 32, 64), Shape(16, 64, 24, 40)]
+STACKS = {
+    "two layers": {"num_layers": 2},
+    "three layers": {"num_layers": 3},
+    "both directions": {"bidirectional": True},
+    "two layers, both directions": {"num_layers": 2, "bidirectional": True},
+}
+WORKS = ("inference", "training")
+TOLERANCE = {"float32": 1e-4, "float64": 1e-10}  # of the largest value
+OURS, THEIRS, PADDED = "cgru.torch", "torch.nn", "padded"
+
+
+def cases(random: int, seed: int) -> Iterator[tuple[str, Shape, dict]]:
+    """The group, the shape and the options of each pair."""
+    for shape in shapes.GRID:
+        group = "packed" if shape.ragged else "one step" if "step" in shape.works else "the grid"
+        yield group, shape, {}
+    for shape in shapes.drawn(random, seed):
+        yield "random shapes", shape, {}
+    for name, options in STACKS.items():
+        for shape in MIDDLE:
+            yield name, shape, options
+    for shape in (Shape(1, 1, 32, 128), Shape(32, 1, 32, 128)):
+        yield "a cell", shape, {}
+
+
+def rows(random: int, seed: int, seconds: float) -> Iterator[dict]:
+    """On what is measured, then a row for each pair, dtype and work, `seconds` for each."""
+    import torch
+
+    torch.set_num_threads(1)
+    yield {"part": "about", **machine.here(), "versions": [f"PyTorch {torch.__version__}"], "seed": seed}
+    for group, shape, options in cases(random, seed):
+        for dtype in TOLERANCE:
+            for work in WORKS:
+                calls = pair(group, shape, dtype, work, options)
+                times = round_robin(calls, seconds)
+                ratio = ratios(times, OURS)
+                yield {
+                    "part": "pair",
+                    "group": group,
+                    "shape": str(shape),
+                    "dtype": dtype,
+                    "work": work,
+                    "ms": {name: median(each) for name, each in times.items()},
+                    "ratio": ratio[THEIRS],
+                    "over padded": 1 / ratio[PADDED] if PADDED in ratio else None,
+                }
+
+
+def pair(group: str, shape: Shape, dtype: str, work: str, options: dict) -> dict[str, Callable[[], object]]:
+    """The calls that are timed: of PyTorch's module and of the same one accelerated, of packed data of a padded batch too.
+
+    Raises:
+        RuntimeError: they differ.
+    """
+    import torch
+    from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+
+    import cgru.torch
+
+    torch.manual_seed(0)
+    m, s, e, u, ragged = shape
+    number = getattr(torch, dtype)
+    cell = group == "a cell"
+    theirs = (torch.nn.GRUCell if cell else torch.nn.GRU)(e, u, dtype=number, **options)
+    ours = copy.deepcopy(theirs)
+    if cell:
+        ours.__class__ = cgru.torch.GRUCell
+    else:
+        cgru.torch.accelerate(ours)
+    x = torch.randn((m, e) if cell else (s, m, e), dtype=number)
+    given = hx = None
+    if group == "one step":
+        hx = torch.randn(1, m, u, dtype=number)
+    elif cell:
+        hx = torch.randn(m, u, dtype=number)
+    if ragged:
+        lengths = torch.randint(max(1, s // 2), s + 1, (m,))
+        lengths[0] = s
+        given = pack_padded_sequence(x, lengths, enforce_sorted=False)
+    leaf = (given.data if ragged else x).requires_grad_(work == "training")
+    if ragged:
+        given = PackedSequence(leaf, *given[1:])
+    with torch.no_grad():
+        found = first(theirs(given or leaf, hx))
+    dA = torch.randn_like(found)
+
+    def infer(module: torch.nn.Module, batch: object) -> torch.Tensor:
+        with torch.inference_mode():
+            return first(module(batch, hx))
+
+    def train(module: torch.nn.Module, batch: object, by: torch.Tensor, to: torch.Tensor) -> torch.Tensor:
+        module.zero_grad()
+        to.grad = None
+        first(module(batch, hx)).backward(by)
+        return to.grad
+
+    batch = leaf if given is None else given
+    if work == "inference":
+        calls = {OURS: partial(infer, ours, batch), THEIRS: partial(infer, theirs, batch)}
+    else:
+        calls = {OURS: partial(train, ours, batch, dA, leaf), THEIRS: partial(train, theirs, batch, dA, leaf)}
+    results = [calls[name]() for name in (OURS, THEIRS)]
+    if work == "training":
+        results = [[mine, *(p.grad for p in of.parameters())] for mine, of in zip(results, (ours, theirs), strict=True)]
+        compare(zip(*results, strict=True), dtype)
+    else:
+        compare([results], dtype)
+    if ragged:
+        whole = x.detach().clone().requires_grad_(work == "training")
+        every = torch.randn(s, m, u, dtype=number)
+        calls[PADDED] = partial(infer, ours, whole) if work == "inference" else partial(train, ours, whole, every, whole)
+    return calls
+
+
+def first(result: object) -> object:
+    """The outputs among what a module returns, of packed ones their data."""
+    output = result[0] if isinstance(result, tuple) else result
+    return getattr(output, "data", output) if isinstance(output, tuple) else output
+
+
+def compare(pairs: object, dtype: str) -> None:
+    """RuntimeError where two tensors are not the same to rounding."""
+    for mine, other in pairs:
+        difference, largest = float((mine - other).abs().max()), float(other.abs().max())
+        if not difference <= TOLERANCE[dtype] * largest:
+            raise RuntimeError(f"cgru.torch and torch.nn differ by {difference:.1e} of {largest:.1e} in {dtype}")
+
+
+# --- what is said of it ---
+
+
+def about(row: dict) -> str:
+    """What was measured, and on what."""
+    return (
+        f"Measured on one core of {row['machine']}, {row['instructions']}, {row['date']}, commit"
+        f" {row['commit'] or 'unknown'}: {', '.join(row['versions'])}; random shapes of seed {row['seed']}."
+    )
+
+
+def table(rows: list[dict]) -> list[str]:
+    """How many times as long PyTorch's own take, by group: the geometric mean, and after it the worst."""
+    found = report.part(rows, "pair")
+    heads = [(work, dtype) for work in WORKS for dtype in TOLERANCE]
+    lines = []
+    for group in dict.fromkeys(row["group"] for row in found):
+        here = [row for row in found if row["group"] == group]
+        columns = [[row["ratio"] for row in here if (row["work"], row["dtype"]) == head] for head in heads]
+        lines.append([group, f"{len({row['shape'] for row in here})}", *map(mean_and_worst, columns)])
+    return report.table(["", "shapes", *(f"{work}, {dtype}" for work, dtype in heads)], lines)
+
+
+def mean_and_worst(found: list[float]) -> str:
+    """In bold what is lost."""
+    return "; ".join(report.bold(value, value < 1) for value in (geometric_mean(found), min(found))) if found else ""
+
+
+def padded(rows: list[dict]) -> str:
+    """What packed data take beside the batch that is padded with zeros; empty where there are none."""
+    found = [row["over padded"] for row in report.part(rows, "pair") if row["over padded"]]
+    return f"A packed batch took {max(found):.2f} times as long as the padded one at the most." if found else ""
+
+
+def line(row: dict) -> str:
+    """One pair."""
+    ms = ", ".join(f"{name} {value:.3g}" for name, value in row["ms"].items())
+    return f"{row['group']}: {row['shape']}, {row['dtype']}, {row['work']}: {row['ratio']:.2f} (ms: {ms})"
+
+
+# --- the command ---
+
+
+def options(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.inside_torch",
+        description="Time PyTorch's GRU before and after cgru.torch.accelerate: a grid, shapes drawn at random, stacks.",
+    )
+    add = parser.add_argument
+    add("--random", type=int, default=RANDOM, metavar="N", help=f"shapes drawn at random (default: {RANDOM})")
+    add("--seed", type=int, default=1, metavar="S", help="of these (default: 1)")
+    add("--seconds", type=float, default=SECONDS, metavar="T", help=f"for a pair (default: {SECONDS})")
+    add("--json", type=Path, metavar="FILE", help="write every number there")
+    add("--readme", type=Path, metavar="FILE", help=f"rewrite the section {' ... '.join(readme.markers(SECTION))}")
+    given = parser.parse_args(arguments)
+    if not given.seconds > 0:
+        parser.error(f"--seconds: expected a positive number, got {given.seconds}")
+    if given.random < 0:
+        parser.error(f"--random: expected no negative number, got {given.random}")
+    try:  # before minutes are spent on it
+        if given.readme:
+            readme.parts(given.readme, SECTION)
+    except (OSError, ValueError) as error:
+        parser.error(f"{error}")
+    return given
+
+
+def main(arguments: list[str] | None = None) -> int:
+    given = options(arguments)
+    found = []
+    try:
+        for each in rows_from(rows, given.random, given.seed, given.seconds):
+            found.append(each)
+            print(line(each) if each["part"] == "pair" else about(each), flush=True)
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    text = [about(found[0]), "", *table(found), "", padded(found)]
+    print("", *text, sep="\n")
+    if given.json:
+        given.json.write_text(json.dumps({"rows": found}, indent=1))
+    if given.readme:
+        readme.rewrite(given.readme, "\n".join(text), SECTION)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

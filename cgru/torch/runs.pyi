@@ -1,0 +1,31 @@
+from torch import Tensor
+
+__all__ = ["backward", "forward"]
+
+def forward(
+    x: Tensor,
+    h0: Tensor | None,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None,
+    bias_hh: Tensor | None,
+    sizes: Tensor | None,
+    m: int,
+    reverse: bool,
+    keep: bool,
+) -> tuple[Tensor, Tensor, Tensor]: ...
+def backward(
+    dA: Tensor | None,
+    dstate: Tensor | None,
+    x: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    sizes: Tensor | None,
+    caches: Tensor,
+    m: int,
+    reverse: bool,
+    fresh: bool,
+    of_x: bool,
+    of_h0: bool,
+    of_weights: bool,
+) -> list[Tensor]: ...

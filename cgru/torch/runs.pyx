@@ -1,0 +1,281 @@
+"""One layer in one direction, forward and back, over the memory of PyTorch's tensors, of which it knows a few methods.
+
+m samples, s steps, e elements per step, u unit cells. All tensors are of one dtype, float32 or float64, on a CPU, and
+what is given is trusted:
+
+    x                     (s, m, e), or packed (n, e): the samples of each step, one step after another
+    sizes                 None, or of packed steps how many samples each has (s,), int64, none more than the one before
+    h0                    (m, u), or None for zero
+    weight_ih, weight_hh  (3u, e), (3u, u), the gates in the order r, z, n, as those of cgru.h
+    bias_ih, bias_hh      (3u,), or both None
+    caches                (m u (5 s + 1),): all states, with the first one, then hh, z, r and c; (s, m, u) each or, where
+                          lanes are samples, (s, u, m)
+"""
+
+import numpy as np
+
+cimport numpy as cnp
+from libc.string cimport memcpy, memset
+
+from cgru.core cimport backward as back
+from cgru.core cimport forward as forth
+from cgru.core cimport gradients
+from cgru.core.kernels cimport (
+    CGRU_C, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_weights, kernels, new_call,
+    samples_in_lanes,
+)
+
+from cgru.gru import GRU
+from cgru.variant import RESET_AFTER
+
+cnp.import_array()
+
+__all__ = ["backward", "forward"]
+
+cdef tuple CODES = GRU(reset_after=True).codes()  # of PyTorch's activations
+
+
+def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, bint reverse, bint keep):
+    """All states, as x is laid out, the last ones (m, u), and, empty without `keep`, the caches."""
+    x, h0 = in_rows(x), in_rows(h0)
+    cdef cnp.ndarray running = None if sizes is None else sizes.numpy().astype(np.intp)
+    cdef cgru_call call = new_run(x, weight_hh, running, m, reverse)
+    cdef const cgru_kernels *k = kernels(x.element_size())
+    cdef cgru_weights w
+    read_weights(&w, weight_ih, weight_hh, call.u, k.size)
+    biases, all_x = read_biases(&w, bias_ih, bias_hh, call.u, k.size), spread(x, &call)
+    A = x.new_empty((call.s, m, call.u) if running is None else (x.size(0), call.u))
+    state, caches = x.new_empty((m, call.u)), x.new_empty(0)
+    call.X, call.last, call.h0 = steps(all_x), samples(state), samples(h0)
+    if keep:
+        caches = x.new_empty(m * call.u * (5 * call.s + 1))
+        lay_caches(&call, caches, k.size)
+        put_first(&call, k)
+    elif running is None:
+        call.h = steps(A)
+    else:
+        every = x.new_empty((call.s, m, call.u))
+        call.h = steps(every)
+    forth.execute(&call, &w, k)
+    if keep or running is not None:
+        gather(&call, &call.h, call.u, A, k)
+    return A, state, caches
+
+
+def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, bint reverse, bint fresh, bint of_x,
+             bint of_h0, bint of_weights):
+    """From the gradients of both results, None for zero, a list of those asked for: of x, of h0, of the four weights.
+
+    fresh: forward had no h0.
+    """
+    x, dA, dstate = in_rows(x), in_rows(dA), in_rows(dstate)
+    cdef cnp.ndarray running = None if sizes is None else sizes.numpy().astype(np.intp)
+    cdef cgru_call call = new_run(x, weight_hh, running, m, reverse)
+    cdef const cgru_kernels *k = kernels(x.element_size())
+    cdef Py_ssize_t s = call.s, e = call.e, u = call.u, one = s * m * u * k.size
+    cdef cgru_weights w
+    read_weights(&w, weight_ih, weight_hh, u, k.size)
+    lay_caches(&call, caches, k.size)
+    call.fresh, all_x, above = fresh, spread(x, &call), spread(dA, &call)
+    call.X, call.dA, call.h0 = steps(all_x), steps(above), samples(dstate)
+    work, due = x.new_empty(4 * s * m * u), []
+    cdef char *free = start(work)
+    call.dhh_, call.dz_ = cached(&call, free), cached(&call, free + one)
+    call.dr_, call.dc = cached(&call, free + 2 * one), cached(&call, free + 3 * one)
+    if of_x:
+        all_dx = dx = x.new_empty(x.shape)
+        if running is not None:
+            all_dx = x.new_empty((s, m, e))
+        call.dX = steps(all_dx)
+        due.append(dx)
+    if of_h0:
+        dh0 = x.new_empty((m, u))
+        call.last = samples(dh0)
+        due.append(dh0)
+    back.execute(&call, &w, k)
+    if of_x and running is not None:
+        gather(&call, &call.dX, e, dx, k)
+    if of_weights:
+        due += weight_gradients(&call, x, k)
+    return due
+
+
+cdef list weight_gradients(cgru_call *call, like, const cgru_kernels *k):
+    """Those of weight_ih, weight_hh, bias_ih and bias_hh."""
+    cdef Py_ssize_t e = call.e, u = call.u, i
+    cdef int gate
+    sums = like.new_zeros(3 * u * (e + u) + 4 * u)
+    due = [like.new_empty((3 * u, e)), like.new_empty((3 * u, u)), like.new_empty(3 * u), like.new_empty(3 * u)]
+    cdef char *U = start(sums)
+    cdef char *V = U + 3 * e * u * k.size
+    cdef char *b = V + 3 * u * u * k.size
+    cdef char *dW = start(due[0])
+    cdef char *dR = start(due[1])
+    cdef char *behind = start(due[3])
+    cdef cgru_gradients to
+    memset(&to, 0, sizeof(to))
+    for gate in range(3):
+        to.U[gate], to.V[gate] = U + gate * e * u * k.size, V + gate * u * u * k.size
+    for gate in range(4):
+        to.b[gate] = b + gate * u * k.size
+    gradients.execute(call, &to, k)
+    for gate in range(3):
+        k.copy(cgru_matrix(to.U[gate], 1, u), u, e, dW + gate * u * e * k.size, e)
+        k.copy(cgru_matrix(to.V[gate], 1, u), u, u, dR + gate * u * u * k.size, u)
+    memcpy(start(due[2]), b, 3 * u * k.size)
+    memcpy(behind, b, 2 * u * k.size)
+    memcpy(behind + 2 * u * k.size, to.b[CGRU_C], u * k.size)
+    return due
+
+
+# --- tensors as the kernels see them ---
+
+cdef inline char *start(tensor) except? NULL:
+    """Where its numbers begin."""
+    return <char *><size_t>tensor.data_ptr()
+
+
+cdef in_rows(tensor):
+    """The tensor, or a copy of it, with the numbers of a row beside each other."""
+    return tensor if tensor is None or tensor.stride(-1) == 1 else tensor.contiguous()
+
+
+cdef cgru_array steps(tensor) except *:
+    """(s, m, n), as `in_rows` leaves it; None: none."""
+    if tensor is None:
+        return cgru_array(NULL, 0, 0, 1)
+    return cgru_array(start(tensor), tensor.stride(1), tensor.stride(0), 1)
+
+
+cdef cgru_array samples(tensor) except *:
+    """(m, n), likewise."""
+    if tensor is None:
+        return cgru_array(NULL, 0, 0, 1)
+    return cgru_array(start(tensor), tensor.stride(0), 0, 1)
+
+
+cdef cgru_call new_run(x, weight_hh, cnp.ndarray running, Py_ssize_t m, bint reverse) except *:
+    """A call without its arrays; what is past the end of a sample is nothing to it."""
+    cdef Py_ssize_t s = x.shape[0] if running is None else cnp.PyArray_DIM(running, 0)
+    cdef int size = x.element_size()
+    cdef cgru_call call = new_call(m, s, x.size(-1), weight_hh.shape[1], size, RESET_AFTER, CODES)
+    call.reverse, call.padded = reverse, False
+    if running is not None:
+        call.running = <Py_ssize_t *>cnp.PyArray_DATA(running)
+    call.few = samples_in_lanes(kernels(size), &call)
+    return call
+
+
+cdef int read_weights(cgru_weights *w, weight_ih, weight_hh, Py_ssize_t u, int size) except -1:
+    """The weights where they lie, and no biases."""
+    cdef char *W = start(weight_ih)
+    cdef char *R = start(weight_hh)
+    cdef Py_ssize_t unit = weight_ih.stride(0), element = weight_ih.stride(1)
+    cdef Py_ssize_t to = weight_hh.stride(0), of = weight_hh.stride(1)
+    cdef int gate
+    memset(w, 0, sizeof(w[0]))
+    for gate in range(3):
+        w.U[gate] = cgru_matrix(W + gate * u * unit * size, element, unit)
+        w.V[gate] = cgru_matrix(R + gate * u * to * size, of, to)
+    return 0
+
+
+ctypedef fused number:
+    float
+    double
+
+
+cdef void join(number *b, const number *into, const number *behind, Py_ssize_t u) noexcept:
+    """b of r and of z, which are sums, bhh and chh."""
+    cdef Py_ssize_t i
+    for i in range(2 * u):
+        b[i] = into[i] + behind[i]
+    for i in range(2 * u, 3 * u):
+        b[i], b[i + u] = into[i], behind[i]
+
+
+cdef cnp.ndarray read_biases(cgru_weights *w, bias_ih, bias_hh, Py_ssize_t u, int size):
+    """The biases as our cell has them; returns their memory."""
+    cdef cnp.npy_intp numbers = 4 * u
+    cdef cnp.ndarray b = cnp.PyArray_ZEROS(1, &numbers, cnp.NPY_FLOAT if size == 4 else cnp.NPY_DOUBLE, 0)
+    cdef char *to = <char *>cnp.PyArray_DATA(b)
+    cdef int gate
+    if bias_ih is not None:
+        bias_ih, bias_hh = bias_ih.contiguous(), bias_hh.contiguous()
+        if size == 4:
+            join[float](<float *>to, <float *>start(bias_ih), <float *>start(bias_hh), u)
+        else:
+            join[double](<double *>to, <double *>start(bias_ih), <double *>start(bias_hh), u)
+    for gate in range(4):
+        w.b[gate] = cgru_matrix(to + gate * u * size, u, 1)
+    return b
+
+
+# --- caches ---
+
+cdef cgru_array cached(const cgru_call *call, void *data) noexcept:
+    """(m, s, u) as the caches are."""
+    if call.few:
+        return cgru_array(data, 1, call.m * call.u, call.m)
+    return cgru_array(data, call.u, call.m * call.u, 1)
+
+
+cdef int lay_caches(cgru_call *call, caches, int size) except -1:
+    """All of them; hp and h are those states without the last and without the first."""
+    cdef Py_ssize_t step = call.m * call.u * size
+    cdef char *free = start(caches)
+    call.hp, call.h = cached(call, free), cached(call, free + step)
+    if call.reverse:
+        call.hp, call.h = call.h, call.hp
+    free += (call.s + 1) * step
+    call.hh, call.z = cached(call, free), cached(call, free + call.s * step)
+    call.r, call.c = cached(call, free + 2 * call.s * step), cached(call, free + 3 * call.s * step)
+    return 0
+
+
+cdef void put_first(const cgru_call *call, const cgru_kernels *k) noexcept:
+    """h0 where the step that runs first looks for it."""
+    cdef Py_ssize_t m = call.m, u = call.u
+    cdef char *to = <char *>call.hp.data + (call.s - 1 if call.reverse else 0) * m * u * k.size
+    cdef cgru_matrix h0 = cgru_matrix(call.h0.data, call.h0.sample, 1)
+    if h0.data == NULL:
+        memset(to, 0, m * u * k.size)
+    elif call.few:
+        k.copy(cgru_matrix(h0.data, 1, h0.row), u, m, to, m)
+    else:
+        k.copy(h0, m, u, to, u)
+
+
+# --- packed steps ---
+
+cdef Py_ssize_t there(const cgru_call *call, Py_ssize_t t) noexcept:
+    """How many samples have step t."""
+    return call.m if call.running == NULL else call.running[t]
+
+
+cdef spread(tensor, const cgru_call *call):
+    """Packed steps (n, width) as (s, m, width), whatever is past the end of a sample; others and None as they are."""
+    if tensor is None or call.running == NULL:
+        return tensor
+    tensor = tensor.contiguous()
+    cdef Py_ssize_t t, width = tensor.size(-1) * tensor.element_size()
+    every = tensor.new_empty((call.s, call.m, tensor.size(-1)))
+    cdef char *source = start(tensor)
+    cdef char *to = start(every)
+    for t in range(call.s):
+        memcpy(to + t * call.m * width, source, call.running[t] * width)
+        source += call.running[t] * width
+    return every
+
+
+cdef int gather(const cgru_call *call, const cgru_array *array, Py_ssize_t width, tensor,
+                const cgru_kernels *k) except -1:
+    """The tensor, of one row after another, is filled with the rows (width,) that are there, step after step."""
+    cdef char *to = start(tensor)
+    cdef Py_ssize_t t, rows
+    for t in range(call.s):
+        rows = there(call, t)
+        k.copy(cgru_matrix(<char *>array.data + t * array.step * k.size, array.sample, array.column), rows, width, to,
+               width)
+        to += rows * width * k.size
+    return 0
