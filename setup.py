@@ -87,7 +87,7 @@ setup(
             extension("network.compiled.plain", level="-O3"),
             extension("network.compiled.weights"),
             extension("network.compiled.program"),
-            extension("torch.runs"),
+            extension("torch.runs", level="-O3"),
         ],
         build_dir="build/debug" if DEBUG else "build",
         force=DEBUG,

@@ -1,4 +1,4 @@
-"""A model of PyTorch's before and after `cgru.torch.accelerate`, autograd included: `python -m benchmarks.inside_torch`.
+"""PyTorch's GRU before and after `cgru.torch.accelerate`, autograd included: `python -m benchmarks.inside_torch`.
 
 Both take turns in one process, on one core; each pair is first checked for equal results and gradients.
 """
@@ -72,7 +72,7 @@ def rows(random: int, seed: int, seconds: float) -> Iterator[dict]:
 
 
 def pair(group: str, shape: Shape, dtype: str, work: str, options: dict) -> dict[str, Callable[[], object]]:
-    """The calls that are timed: of PyTorch's module and of the same one accelerated, of packed data of a padded batch too.
+    """The calls that are timed: of PyTorch's module and of the same one accelerated; beside packed data of padded ones.
 
     Raises:
         RuntimeError: they differ.
@@ -133,7 +133,9 @@ def pair(group: str, shape: Shape, dtype: str, work: str, options: dict) -> dict
     if ragged:
         whole = x.detach().clone().requires_grad_(work == "training")
         every = torch.randn(s, m, u, dtype=number)
-        calls[PADDED] = partial(infer, ours, whole) if work == "inference" else partial(train, ours, whole, every, whole)
+        calls[PADDED] = (
+            partial(infer, ours, whole) if work == "inference" else partial(train, ours, whole, every, whole)
+        )
     return calls
 
 
@@ -197,7 +199,7 @@ def line(row: dict) -> str:
 def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.inside_torch",
-        description="Time PyTorch's GRU before and after cgru.torch.accelerate: a grid, shapes drawn at random, stacks.",
+        description="Time PyTorch's GRU before and after cgru.torch.accelerate, autograd included.",
     )
     add = parser.add_argument
     add("--random", type=int, default=RANDOM, metavar="N", help=f"shapes drawn at random (default: {RANDOM})")

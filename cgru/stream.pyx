@@ -6,19 +6,24 @@ m samples at once, e elements per step, k outputs. The cells of cell.pyx run the
 import numpy as np
 
 cimport numpy as cnp
+from cython cimport floating
 from libc.string cimport memcpy
 
 from cgru.activations import name_of
 from cgru.cell import Cell
 from cgru.core.checks import positive
+from cgru.layers.activation import Activation
+from cgru.layers.clip import Clip
 from cgru.layers.dense import Dense
 from cgru.layers.dropout import Dropout
 from cgru.layers.embedding import Embedding
 from cgru.gru import GRU
 from cgru.network import Network
 from cgru.layers.pool import Pool
+from cgru.layers.scale import Scale
 from cgru.cell cimport cgru_cell, pointer, step_double, step_float, workspace_bytes
-from cgru.core.linear cimport Linear, LinearCall, execute
+from cgru.core.kernels cimport cgru_activation, cgru_kernels, kernels
+from cgru.core.linear cimport Linear, LinearCall, activated, execute
 
 cnp.import_array()
 
@@ -85,6 +90,69 @@ cdef class _Linear(_Stage):
         execute(&self.call)
 
 
+cdef class _Activation(_Stage):
+    cdef const cgru_kernels *k
+    cdef cgru_activation f
+
+    def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
+        _Stage.__init__(self, m, given.shape[1], given.shape[1], given.dtype, given)
+        self.k = kernels(cnp.PyArray_ITEMSIZE(given))
+        self.f.code, self.f.alpha = layer.code
+
+    cdef void run(self) noexcept:
+        activated(self.k, self.f, cnp.PyArray_DATA(self.given), cnp.PyArray_DATA(self.out), self.m, self.n)
+
+
+cdef class _Scale(_Stage):
+    cdef cnp.ndarray scale, shift
+
+    def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
+        rows = [np.array(row) for row in layer.rows()]
+        self.scale, self.shift = rows
+        _Stage.__init__(self, m, self.scale.size, self.scale.size, layer.dtype, given)
+
+    cdef void run(self) noexcept:
+        if cnp.PyArray_ITEMSIZE(self.out) == 4:
+            scaled[float](self, <float *>cnp.PyArray_DATA(self.given), <float *>cnp.PyArray_DATA(self.out))
+        else:
+            scaled[double](self, <double *>cnp.PyArray_DATA(self.given), <double *>cnp.PyArray_DATA(self.out))
+
+
+cdef void scaled(_Scale stage, const floating *x, floating *out) noexcept:
+    cdef const floating *scale = <floating *>cnp.PyArray_DATA(stage.scale)
+    cdef const floating *shift = <floating *>cnp.PyArray_DATA(stage.shift)
+    cdef Py_ssize_t i, j, n = stage.n
+    for i in range(stage.m):
+        for j in range(n):
+            out[i * n + j] = x[i * n + j] * scale[j] + shift[j]
+
+
+cdef class _Clip(_Stage):
+    cdef double low, high
+
+    def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
+        _Stage.__init__(self, m, given.shape[1], given.shape[1], given.dtype, given)
+        self.low = -np.inf if layer.low is None else layer.low
+        self.high = np.inf if layer.high is None else layer.high
+
+    cdef void run(self) noexcept:
+        if cnp.PyArray_ITEMSIZE(self.out) == 4:
+            clipped[float](self, <float *>cnp.PyArray_DATA(self.given), <float *>cnp.PyArray_DATA(self.out))
+        else:
+            clipped[double](self, <double *>cnp.PyArray_DATA(self.given), <double *>cnp.PyArray_DATA(self.out))
+
+
+cdef void clipped(_Clip stage, const floating *x, floating *out) noexcept:
+    """NaN is neither below nor above."""
+    cdef floating low = <floating>stage.low, high = <floating>stage.high
+    cdef Py_ssize_t i
+    for i in range(stage.m * stage.n):
+        out[i] = low if x[i] < low else high if x[i] > high else x[i]
+
+
+cdef dict KINDS = {GRU: _Recurrent, Dense: _Linear, Activation: _Activation, Scale: _Scale, Clip: _Clip}
+
+
 cdef class Stream:
     """A layer or a network that is given one step at a time and carries its state.
 
@@ -93,8 +161,8 @@ cdef class Stream:
     thread at a time.
 
     Args:
-        source: a `GRU` or a `Network` with parameters: any stack of GRU layers, an `Embedding` before it, `Dense`
-            layers upon it, `Pool("last")`; dropout is off.
+        source: a `GRU` or a `Network` with parameters: any chain of `GRU`, `Dense`, `Activation`, `Scale` and `Clip`, an
+            `Embedding` before it, `Pool("last")`; dropout is off.
         batch: m, how many samples run beside each other.
 
     Attributes:
@@ -122,9 +190,12 @@ cdef class Stream:
         layers = _layers(source)
         self.source, self.batch, self.stages = source, positive(batch, "batch"), []
         self.embedding = layers.pop(0) if isinstance(layers[0], Embedding) else None
+        if isinstance(source, Network):
+            width = source.elements if self.embedding is None else self.embedding.d["u"]
+            given = np.empty((self.batch, width), source.dtype)
         for layer in layers:
-            kind = _Recurrent if isinstance(layer, GRU) else _Linear
-            before = self.embedding.d["u"] if stage is None and self.embedding is not None else stage and stage.u
+            before = None if given is None else given.shape[1]
+            kind = next(KINDS[each] for each in KINDS if isinstance(layer, each))
             stage = kind(layer, self.batch, given)
             if before is not None and stage.n != before:
                 raise ValueError(f"source: expected parameters for {before} elements in {layer!r}, got {stage.n}")
@@ -255,11 +326,11 @@ def _layers(source):
         raise TypeError(f"source: expected a cgru.GRU or a cgru.Network, got {type(source).__name__}")
     for i, layer in enumerate(layers):
         what = f"source: layer {i}, {layer!r}, cannot run a step at a time"
-        if not layer.piecewise or not isinstance(layer, (GRU, Dense, Dropout, Embedding, Pool)):
+        if not layer.piecewise or not isinstance(layer, (*KINDS, Dropout, Embedding, Pool)):
             raise ValueError(f"{what}: it needs all steps of a sequence, or it is no layer of this package")
         if not layer.p and layer.parameter_names:
             raise RuntimeError(f"source: layer {i}, {layer!r}, has no parameters yet")
-        if isinstance(layer, Dense) and layer.code is None:
+        if isinstance(layer, (Activation, Dense)) and layer.code is None:
             raise ValueError(f"{what}: expected one of cgru's own activations, got {name_of(layer.activate)}")
     layers = [layer for layer in layers if not isinstance(layer, (Dropout, Pool))]
     if not any([isinstance(layer, GRU) for layer in layers]):

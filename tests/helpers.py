@@ -72,7 +72,21 @@ def random_parameters(variant, e, u, dtype=np.float64, seed=0):
     return {name: (value + (name[0] == "g")).astype(dtype) for name, value in p.items()}
 
 
-def compiled(variant, p, X, h0, lengths, dA, dstate=None, reverse=False, zoneout=None, pre=True, dh=True, padded=True):
+def compiled(
+    variant,
+    p,
+    X,
+    h0,
+    lengths,
+    dA,
+    dstate=None,
+    reverse=False,
+    zoneout=None,
+    pre=True,
+    dh=True,
+    padded=True,
+    loose=False,
+):
     """The caches, the last state, dL/dh0 (and dh, if asked for) and the gradients by the compiled passes themselves, on
     memory full of NaN.
     """
@@ -93,7 +107,7 @@ def compiled(variant, p, X, h0, lengths, dA, dstate=None, reverse=False, zoneout
     fc = {"h": early, "hp": late} if reverse else {"h": late, "hp": early}
     fc |= room(("hh", "z", "r", *variant.caches, *(("hh_", "z_", "r_") if pre else ())))
     arrays = {**fc, "X": X, "h0": h0, "last": last, "zoneout": zoneout}
-    forward.run(variant, p, arrays, codes, order, running, reverse, padded)
+    forward.run(variant, p, arrays, codes, order, running, reverse, padded, loose)
 
     fresh = h0 is None
     bc = room(("dh_", *(("dh",) if dh else ()), "dhh_", "dz_", "dr_", *variant.gradients))

@@ -37,6 +37,16 @@ NETWORKS = {
     "several heads": lambda dtype: network(
         cgru.GRU(8, dtype=dtype), cgru.Dense(6, cgru.elu, dtype=dtype), cgru.Dense(1, cgru.sigmoid, dtype=dtype)
     ),
+    "each number": lambda dtype: network(
+        cgru.Clip(-1.5, 1.0),
+        cgru.Scale(RNG.standard_normal(5), RNG.standard_normal(5), dtype=dtype),
+        cgru.GRU(9, sequences=True, dtype=dtype),
+        cgru.Activation("relu"),
+        cgru.Dense(4, "identity", dtype=dtype),
+        cgru.Clip(None, 0.1),
+        cgru.Clip(-0.2),
+        cgru.Activation("softmax", {"softmax_temperature": 0.5}),
+    ),
     "dropout and last": lambda dtype: network(
         cgru.GRU(8, sequences=True, dropout=0.3, dtype=dtype),
         cgru.Dropout(0.5),
@@ -212,6 +222,11 @@ def test_a_wrong_step_changes_nothing(x, error):
         ),
         (lambda: network(cgru.Bidirectional(cgru.GRU(4)), cgru.Dense(1)), ValueError, ["Bidirectional"]),
         (lambda: network(cgru.GRU(4), cgru.Dense(1, lambda x, deriv=False: x)), ValueError, ["activations"]),
+        (
+            lambda: network(cgru.GRU(4), cgru.Activation(lambda x, deriv=False: x), cgru.Dense(1)),
+            ValueError,
+            ["layer 1, Activation", "activations"],
+        ),
     ],
 )
 def test_what_cannot_run_a_step_at_a_time_is_refused_with_the_reason(make, error, words):

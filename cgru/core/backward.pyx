@@ -7,10 +7,10 @@ cimport numpy as cnp
 from libc.string cimport memset
 
 from cgru.core.kernels cimport (
-    CGRU_HH, CGRU_R, CGRU_STEPS, CGRU_Z, add_operand, along_e, call_of, cgru_array, cgru_call, cgru_kernels,
-    cgru_matrix, cgru_operand, cgru_product, cgru_weights, hoists, in_pieces, is_brief, is_single, kernels, lies_well,
-    look_for_signals, mask_of, new_product, odd_lines, pack, pack_gains, samples_at_once, steps_of_row, steps_of_single,
-    transpose, weights, whole, whole_lines, with_operand,
+    ANYHOW, CGRU_HH, CGRU_R, CGRU_STEPS, CGRU_Z, IN_ROWS, Lie, add_operand, along_e, by_rows, call_of, cgru_array,
+    cgru_call, cgru_kernels, cgru_matrix, cgru_operand, cgru_product, cgru_weights, hoists, in_pieces, is_brief,
+    is_single, kernels, let_lie, lie_of, look_for_signals, mask_of, new_product, odd_lines, pack, pack_gains,
+    samples_at_once, steps_of_row, steps_of_single, transpose, weights, whole, whole_lines, with_operand,
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.threads cimport available, block_rows, share, worth
@@ -130,14 +130,16 @@ cdef void prepare(Backward *b, const cgru_kernels *k, cgru_call *call, void *pac
     """A pass over `call` whose weights, transposed, of `pack_room` numbers, and rows, of `rows_room`, lie there. The
     weights are packed from `w`, or, where that is NULL, stand there already.
     """
-    lay_out(b, k, call, packed, rows, w, NULL)
+    lay_out(b, k, call, packed, rows, w, NULL, ANYHOW)
 
 
 cdef void lay_out(Backward *b, const cgru_kernels *k, cgru_call *call, void *packed, void *rows, const cgru_weights *w,
-                  const cgru_weights *lying) noexcept nogil:
-    """`prepare`; where there are `lying` weights, these are read where they lie, and `w` has none."""
+                  const cgru_weights *lying, Lie lie) noexcept nogil:
+    """`prepare`; where weights are to be read where they lie, these are `lying`, as `by_rows` gives them, and `w` has
+    none.
+    """
     b.k, b.call, b.threads, b.ragged, b.start, b.stop = k, call, 1, False, 0, call.m
-    b.lies = lying != NULL
+    b.lies = lie != ANYHOW
     b.later = call.dX.data != NULL and hoists(k, call)
     call.rows, call.ld, call.pre, call.seen = rows, row_room(k, call), 0, 0
     if call.few:
@@ -151,21 +153,14 @@ cdef void lay_out(Backward *b, const cgru_kernels *k, cgru_call *call, void *pac
     else:
         lay_out_before(b, <char *>packed, w)
     if b.lies:
-        lie(b, lying)
+        let_all_lie(b, <char *>packed + pack_room(call) * k.size, lying, lie == IN_ROWS)
 
 
-cdef void lie(Backward *b, const cgru_weights *w) noexcept nogil:
-    """Let all products read the weights where they lie."""
-    cdef cgru_product *state = &b.state[0]
-    state.lies[0] = &w.V[CGRU_Z]
-    state.lies[1] = &w.V[CGRU_R]
-    state.lies[2] = &w.V[CGRU_HH]
-    b.reset.lies[0] = &w.V[CGRU_HH]
-    state.across = b.reset.across = b.call.u
-    b.dX.lies[0] = &w.U[CGRU_HH]
-    b.dX.lies[1] = &w.U[CGRU_Z]
-    b.dX.lies[2] = &w.U[CGRU_R]
-    b.dX.across = b.call.e
+cdef void let_all_lie(Backward *b, void *sums, const cgru_weights *w, bint across) noexcept nogil:
+    """Let all products read the weights where they lie: it is their transposes that a product wants."""
+    let_lie(&b.state[0], b.call.u, across, sums, &w.V[CGRU_Z], &w.V[CGRU_R], &w.V[CGRU_HH])
+    let_lie(&b.reset, b.call.u, across, sums, &w.V[CGRU_HH], NULL, NULL)
+    let_lie(&b.dX, b.call.e, across, sums, &w.U[CGRU_HH], &w.U[CGRU_Z], &w.U[CGRU_R])
 
 
 cdef void lay_out_state(Backward *b, int gates, const int *gate, const char *const *d, char *to,
@@ -324,6 +319,8 @@ cdef void sequence(Backward *b, bint first, bint last) noexcept nogil:
     b.first, b.last = first, last
     cdef Py_ssize_t m = b.stop - b.start
     b.rows = whole(b.k, call, block_rows(m, call.ld * b.k.size, 3 * call.u * call.u * b.k.size, b.threads, b.ragged))
+    if b.lies:
+        b.rows = m  # the sums have one place
     share(block, b, (m + b.rows - 1) // b.rows, b.threads)
 
 
@@ -331,10 +328,16 @@ cdef void _piece(void *work, bint first, bint last) noexcept nogil:
     sequence(<Backward *>work, first, last)
 
 
+cdef Py_ssize_t rows_place(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
+    """Where in the memory of `perform` the rows begin: behind the packed weights, and the sums of those that lie."""
+    cdef Py_ssize_t sums = CGRU_STEPS * max(call.up, call.ep) if is_brief(k, call, PACKING) else 0
+    return whole_lines(pack_room(call) + sums, k.size)
+
+
 cdef Py_ssize_t room(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
     """Numbers that `perform` takes: packed weights, and the rows of as many samples as run at once."""
     cdef Py_ssize_t row = row_room(k, call)
-    return whole_lines(pack_room(call), k.size) + whole(k, call, samples_at_once(call.m, row * k.size)) * row
+    return rows_place(k, call) + whole(k, call, samples_at_once(call.m, row * k.size)) * row
 
 
 cdef int perform(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, void *memory,
@@ -342,18 +345,18 @@ cdef int perform(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, 
     """The whole call in memory of `room` numbers, on `most` threads where it is worth it; a Ctrl-C ends it."""
     cdef Py_ssize_t row = row_room(k, call), start = 0
     cdef Py_ssize_t some = whole(k, call, samples_at_once(call.m, row * k.size))
-    cdef char *rows = <char *>memory + whole_lines(pack_room(call), k.size) * k.size
-    cdef bint lies = is_brief(k, call, PACKING) and lies_well(w, call.e, call.u)
-    cdef cgru_weights used = w[0]
+    cdef char *rows = <char *>memory + rows_place(k, call) * k.size
+    cdef Lie lie = lie_of(w, call.e, call.u) if is_brief(k, call, PACKING) else ANYHOW
+    cdef cgru_weights used = w[0], lying = by_rows(w, lie)
     cdef Backward b
-    if lies or call.s == 1 and ends_fresh(call) and not is_single(call) and not call.few:
+    if lie != ANYHOW or call.s == 1 and ends_fresh(call) and not is_single(call) and not call.few:
         memset(&used.V[0], 0, sizeof(used.V))  # nothing is multiplied with them
-    if lies:
+    if lie != ANYHOW:
         memset(&used.U[0], 0, sizeof(used.U))
     while start < call.m:
         if start:
             look_for_signals()
-        lay_out(&b, k, call, memory, rows - start * row * k.size, &used if start == 0 else NULL, w if lies else NULL)
+        lay_out(&b, k, call, memory, rows - start * row * k.size, &used if start == 0 else NULL, &lying, lie)
         b.start, b.stop = start, min(start + some, call.m)
         b.threads = worth(6.0 * call.m * call.s * call.u * (call.e + call.u), most)
         b.ragged = call.running != NULL

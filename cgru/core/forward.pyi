@@ -11,4 +11,5 @@ def run(
     running: np.ndarray | None = None,
     reverse: bool = False,
     padded: bool = True,
+    loose: bool = False,
 ) -> None: ...

@@ -7,10 +7,10 @@ cimport numpy as cnp
 from libc.string cimport memset
 
 from cgru.core.kernels cimport (
-    CGRU_C, CGRU_HH, CGRU_R, CGRU_STEPS, CGRU_Z, add_operand, along_e, call_of, cgru_array, cgru_call, cgru_dots,
-    cgru_kernels, cgru_matrix, cgru_operand, cgru_product, cgru_weights, hoists, in_pieces, is_brief, is_single,
-    kernels, lies_well, look_for_signals, new_product, odd_lines, pack, pack_bias, pack_gains, samples_at_once,
-    steps_of_row, steps_of_single, transpose, weights, whole, whole_lines, with_operand,
+    ANYHOW, CGRU_C, CGRU_HH, CGRU_R, CGRU_STEPS, CGRU_Z, IN_COLUMNS, Lie, add_operand, along_e, by_rows, call_of,
+    cgru_array, cgru_call, cgru_dots, cgru_kernels, cgru_matrix, cgru_operand, cgru_product, cgru_weights, hoists,
+    in_pieces, is_brief, is_single, kernels, let_lie, lie_of, look_for_signals, new_product, odd_lines, pack, pack_bias,
+    pack_gains, samples_at_once, steps_of_row, steps_of_single, transpose, weights, whole, whole_lines, with_operand,
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.threads cimport available, block_rows, share, worth
@@ -143,14 +143,16 @@ cdef void prepare(Forward *f, const cgru_kernels *k, cgru_call *call, void *pack
     """A pass over `call` whose weights, of `pack_room` numbers, and rows, of `rows_room`, lie there. The weights are
     packed from `w`, or, where that is NULL, stand there already.
     """
-    lay_out(f, k, call, packed, rows, w, NULL)
+    lay_out(f, k, call, packed, rows, w, NULL, ANYHOW)
 
 
 cdef void lay_out(Forward *f, const cgru_kernels *k, cgru_call *call, void *packed, void *rows, const cgru_weights *w,
-                  const cgru_weights *lying) noexcept nogil:
-    """`prepare`; where there are `lying` weights, these are read where they lie, and `w` has no more than biases."""
+                  const cgru_weights *lying, Lie lie) noexcept nogil:
+    """`prepare`; where weights are to be read where they lie, these are `lying`, as `by_rows` gives them, and `w` has no
+    more than biases.
+    """
     f.k, f.call, f.threads, f.ragged, f.start, f.stop = k, call, 1, False, 0, call.m
-    f.lies = lying != NULL
+    f.lies = lie != ANYHOW
     call.rows, call.ld = rows, row_room(k, call)
     call.pre = 6 * call.up if is_single(call) else seen_from(call)
     if not (hoists(k, call) or f.lies and is_single(call)):  # of a single sample the sums are the same
@@ -169,8 +171,8 @@ cdef void lay_out(Forward *f, const cgru_kernels *k, cgru_call *call, void *pack
         lay_out_after(f, <char *>packed, w)
     else:
         lay_out_before(f, <char *>packed, w)
-    if lying != NULL:
-        lie(f, <char *>packed + pack_room(call) * k.size, lying)
+    if f.lies:
+        let_all_lie(f, <char *>packed + pack_room(call) * k.size, lying, lie == IN_COLUMNS)
     if not is_single(call) and not call.few:
         part(f)
 
@@ -368,22 +370,19 @@ cdef void lay_out_few(Forward *f, char *to, const cgru_weights *w) noexcept nogi
         f.k.copy(transpose(w.V[CGRU_HH]), u, u, candidate + (b + e) * size, of_candidate)
 
 
-cdef void lie(Forward *f, void *sums, const cgru_weights *w) noexcept nogil:
+cdef void let_all_lie(Forward *f, void *sums, const cgru_weights *w, bint across) noexcept nogil:
     """Let all products read their weights where they lie."""
     cdef Products *each = &f.each
     cdef int gate
     if is_single(f.call):
-        f.inputs[0].lies[0] = &w.U[0]
-        f.inputs[0].sums = f.single.sums = sums
+        let_lie(&f.inputs[0], f.call.u, across, sums, &w.U[0], NULL, NULL)
+        f.single.sums, f.single.across = sums, across
         for gate in range(3):
             f.single.V[gate] = w.V[gate]
         return
-    each.gates[0].lies[0] = &w.V[CGRU_R]
-    each.gates[0].lies[1] = &w.U[CGRU_R]
-    each.candidate.lies[0] = &w.U[CGRU_HH]
-    each.candidate.lies[1] = &w.V[CGRU_HH]
-    each.of_hp[0].lies[0] = &w.V[CGRU_HH]
-    each.gates[0].sums = each.candidate.sums = each.of_hp[0].sums = sums
+    let_lie(&each.gates[0], f.call.u, across, sums, &w.V[CGRU_R], &w.U[CGRU_R], NULL)
+    let_lie(&each.candidate, f.call.u, across, sums, &w.U[CGRU_HH], &w.V[CGRU_HH], NULL)
+    let_lie(&each.of_hp[0], f.call.u, across, sums, &w.V[CGRU_HH], NULL, NULL)
 
 
 cdef void blocks_of_single(Forward *f, Py_ssize_t steps) noexcept nogil:
@@ -451,17 +450,19 @@ cdef int perform(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, 
     cdef Py_ssize_t row = row_room(k, call), start = 0
     cdef Py_ssize_t some = whole(k, call, samples_at_once(call.m, row * k.size))
     cdef char *rows = <char *>memory + rows_place(k, call) * k.size
-    cdef bint lies = is_brief(k, call, PACKING) and lies_well(w, call.e, call.u)
-    cdef cgru_weights used = w[0]
+    cdef Lie lie = lie_of(w, call.e, call.u) if is_brief(k, call, PACKING) else ANYHOW
+    if lie == IN_COLUMNS and not call.loose:
+        lie = ANYHOW
+    cdef cgru_weights used = w[0], lying = by_rows(w, lie)
     cdef Forward f
-    if lies or call.s == 1 and call.h0.data == NULL and not is_single(call) and not call.few:
+    if lie != ANYHOW or call.s == 1 and call.h0.data == NULL and not is_single(call) and not call.few:
         memset(&used.V[0], 0, sizeof(used.V))  # nothing is multiplied with them
-    if lies:
+    if lie != ANYHOW:
         memset(&used.U[0], 0, sizeof(used.U))
     while start < call.m:
         if start:
             look_for_signals()
-        lay_out(&f, k, call, memory, rows - start * row * k.size, &used if start == 0 else NULL, w if lies else NULL)
+        lay_out(&f, k, call, memory, rows - start * row * k.size, &used if start == 0 else NULL, &lying, lie)
         f.start, f.stop = start, min(start + some, call.m)
         f.threads = worth(6.0 * call.m * call.s * call.u * (call.e + call.u), most)
         f.ragged = call.running != NULL
@@ -472,28 +473,27 @@ cdef int perform(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, 
 
 cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) except -1:
     """`perform` with memory of its own."""
-    cdef Workspace work = Workspace(room(k, call), k.size)
-    cdef void *memory = work.take(room(k, call))
-    cdef int most = available()
+    cdef Py_ssize_t numbers = room(k, call)
+    cdef Workspace work = Workspace(numbers, k.size)
+    cdef void *memory = work.take(numbers)
     with nogil:
-        perform(call, w, k, memory, most)
+        perform(call, w, k, memory, available())
     return 0
 
 
 def run(variant, dict p not None, dict arrays not None, tuple activations not None, order=None, running=None,
-        bint reverse=False, bint padded=True):
+        bint reverse=False, bint padded=True, bint loose=False):
     """Run the sequences X and fill what is there of the outputs; for the tests, the layer's passes call `execute`.
 
     Args:
         variant, p: a `cgru.variant.Variant` and its parameters.
-        arrays: those of forward.pxd by name, all of one dtype, and `zoneout`, a mask (m, s, u) or a rate, or none.
-        activations: (code, alpha) of activate, activate_update and activate_reset, as `cgru.activations.code_of` gives.
+        arrays: those of forward.pxd by name, of one dtype, and `zoneout`, a mask (m, s, u) or a rate, or none.
+        activations: (code, alpha) of activate, activate_update and activate_reset, as of `code_of`.
         order, running: (m,) intp, the samples, longest first, and (s,) how many of them have each step; None: all.
-        reverse: whether the steps run from the last to the first.
-        padded: whether anything is written past the samples' lengths.
+        reverse, padded, loose: as of cgru_call.
     """
     cdef cgru_call call = call_of(variant, cnp.PyArray_DIM(p["Vz"], 0), arrays, activations, order, running)
     cdef cgru_weights w
-    call.reverse, call.padded = reverse, padded
+    call.reverse, call.padded, call.loose = reverse, padded, loose
     weights(&w, p, variant.names)
     execute(&call, &w, kernels(arrays["X"].itemsize))

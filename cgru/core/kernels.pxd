@@ -40,7 +40,7 @@ cdef extern from "simd/cgru.h" nogil:
         cgru_array dA, dh_, dh, dhh_, dz_, dr_, dc, dX, nU, nV, iU, iV, dU_, dV_, recurrent
         void *rows
         Py_ssize_t ld, up, ep, pre, seen
-        int padded, fresh, norm, linear, few
+        int padded, fresh, norm, linear, loose, few
 
     ctypedef struct cgru_operand:
         const void *rows
@@ -68,6 +68,7 @@ cdef extern from "simd/cgru.h" nogil:
         cgru_matrix b[4]
         int fresh
         void *sums
+        int across
 
     ctypedef void cgru_epilogue(const cgru_product *, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
                                 const void *) noexcept nogil
@@ -81,7 +82,8 @@ cdef extern from "simd/cgru.h" nogil:
         int chains
         const void *bias
         const cgru_matrix *lies[3]
-        Py_ssize_t across
+        Py_ssize_t width
+        int across
         void *sums
         cgru_epilogue *epilogue
         const cgru_call *call
@@ -260,9 +262,16 @@ cdef bint may_be_few(const cgru_kernels *k, const cgru_call *call) noexcept nogi
 cdef bint samples_in_lanes(const cgru_kernels *k, const cgru_call *call) noexcept nogil
 cdef Py_ssize_t whole(const cgru_kernels *k, const cgru_call *call, Py_ssize_t n) noexcept nogil
 cdef Py_ssize_t samples_at_once(Py_ssize_t m, Py_ssize_t row_bytes) noexcept nogil
-# Whether weights should be read where they lie; whether they can be.
+# Whether weights should be read where they lie, and how U and V do. What reads them as a product does takes them as `by_rows`
+# gives them, and `across` where that made transposes of them.
 cdef bint is_brief(const cgru_kernels *k, const cgru_call *call, Py_ssize_t packing) noexcept nogil
-cdef bint lies_well(const cgru_weights *w, Py_ssize_t e, Py_ssize_t u) noexcept nogil
+cdef enum Lie:
+    ANYHOW, IN_ROWS, IN_COLUMNS
+cdef Lie lie_of(const cgru_weights *w, Py_ssize_t e, Py_ssize_t u) noexcept nogil
+cdef cgru_weights by_rows(const cgru_weights *w, Lie lie) noexcept nogil
+# Let a product read matrices of so many columns, those of its first operand one after another, in place of packed weights.
+cdef void let_lie(cgru_product *product, Py_ssize_t width, bint across, void *sums, const cgru_matrix *first,
+                  const cgru_matrix *second, const cgru_matrix *third) noexcept nogil
 # Whether lanes are elements in the products with U; whether those of many steps are taken at once; whether single.h
 # runs the call, and how many steps it has then; how many of the CGRU_STEPS steps from `first` on a row has.
 cdef bint along_e(const cgru_kernels *k, const cgru_call *call) noexcept nogil

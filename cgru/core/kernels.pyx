@@ -307,13 +307,29 @@ cdef bint is_brief(const cgru_kernels *k, const cgru_call *call, Py_ssize_t pack
     return _lying == 1 or bytes > L1 and call.s * (call.m + 2) < packing * (1.5 if bytes > L2 else 1)
 
 
-cdef bint lies_well(const cgru_weights *w, Py_ssize_t e, Py_ssize_t u) noexcept nogil:
-    """Whether all rows of U and V are contiguous."""
+cdef Lie lie_of(const cgru_weights *w, Py_ssize_t e, Py_ssize_t u) noexcept nogil:
+    """Whether all rows of U and V are contiguous, or all columns."""
+    cdef bint rows = True, columns = True
     cdef int gate
     for gate in range(3):
-        if not (w.U[gate].column == w.V[gate].column == 1 and w.U[gate].row >= u and w.V[gate].row >= u):
-            return False
-    return True
+        rows &= w.U[gate].column == w.V[gate].column == 1 and w.U[gate].row >= u and w.V[gate].row >= u
+        columns &= w.U[gate].row == w.V[gate].row == 1 and w.U[gate].column >= e and w.V[gate].column >= u
+    return IN_ROWS if rows else IN_COLUMNS if columns else ANYHOW
+
+
+cdef cgru_weights by_rows(const cgru_weights *w, Lie lie) noexcept nogil:
+    """The weights, or, where they lie in columns, their transposes."""
+    cdef cgru_weights turned = w[0]
+    cdef int gate
+    for gate in range(3 if lie == IN_COLUMNS else 0):
+        turned.U[gate], turned.V[gate] = transpose(w.U[gate]), transpose(w.V[gate])
+    return turned
+
+
+cdef void let_lie(cgru_product *product, Py_ssize_t width, bint across, void *sums, const cgru_matrix *first,
+                  const cgru_matrix *second, const cgru_matrix *third) noexcept nogil:
+    product.lies[0], product.lies[1], product.lies[2] = first, second, third
+    product.width, product.across, product.sums = width, across, sums
 
 
 cdef bint is_single(const cgru_call *call) noexcept nogil:

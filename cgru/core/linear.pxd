@@ -20,6 +20,9 @@ cdef struct LinearCall:
     double flop
 
 cdef void execute(LinearCall *call) noexcept
+# A (m, u) = the activation, softmax among them, of Z, which may be A.
+cdef void activated(const cgru_kernels *k, cgru_activation f, const void *Z, void *A, Py_ssize_t m,
+                    Py_ssize_t u) noexcept nogil
 
 
 cdef class Linear:

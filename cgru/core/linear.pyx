@@ -86,6 +86,16 @@ cdef void _softmax(const cgru_kernels *k, const floating *z, floating *a, Py_ssi
         _shares(a + i * u, u)
 
 
+cdef void activated(const cgru_kernels *k, cgru_activation f, const void *Z, void *A, Py_ssize_t m,
+                    Py_ssize_t u) noexcept nogil:
+    if f.code != SOFTMAX:
+        k.activation(f, Z, A, m * u)
+    elif k.size == 4:
+        _softmax(k, <float *>Z, <float *>A, m, u, f.alpha)
+    else:
+        _softmax(k, <double *>Z, <double *>A, m, u, f.alpha)
+
+
 cdef void _part(void *given, Py_ssize_t part) noexcept nogil:
     """The rows of one part."""
     cdef LinearCall *work = <LinearCall *>given
@@ -94,12 +104,7 @@ cdef void _part(void *given, Py_ssize_t part) noexcept nogil:
     work.k.product(&work.product, 0, row, m)
     if work.A == NULL:
         return
-    if work.activate.code != SOFTMAX:
-        work.k.activation(work.activate, work.Z + start, work.A + start, m * u)
-    elif work.k.size == 4:
-        _softmax(work.k, <float *>(work.Z + start), <float *>(work.A + start), m, u, work.activate.alpha)
-    else:
-        _softmax(work.k, <double *>(work.Z + start), <double *>(work.A + start), m, u, work.activate.alpha)
+    activated(work.k, work.activate, work.Z + start, work.A + start, m, u)
 
 
 cdef void execute(LinearCall *call) noexcept:

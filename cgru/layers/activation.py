@@ -10,7 +10,7 @@ import numpy as np
 from cgru import activations
 from cgru.core.checks import mapping, real
 from cgru.core.kernels import activation as compiled
-from cgru.layers.layer import Layer, LayerPass, flat, floats, kept, through, unflat, unpadded
+from cgru.layers.layer import Layer, LayerPass, code_with_softmax, flat, floats, kept, through, unflat, unpadded
 
 __all__ = ["Activation"]
 
@@ -41,6 +41,11 @@ class Activation(Layer):
 
     def __repr__(self) -> str:
         return f"Activation({activations.name_of(self.activate)})"
+
+    @property
+    def code(self) -> tuple[int, float] | None:
+        """What a `Stream` calls the activation as it is now; None for a callable that is not cgru's own."""
+        return code_with_softmax(self.activate, self.se_hPars)
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> ActivationPass:
         """activate(A), of which sample i has `lengths[i]` real steps (None: all)."""

@@ -16,7 +16,18 @@ from numpy.typing import DTypeLike
 from cgru import activations, initializers
 from cgru.core.checks import mapping, positive, real
 from cgru.core.linear import SOFTMAX_CODE, Linear
-from cgru.layers.layer import Layer, LayerPass, Shape, flat, floats, kept, through, unflat, unpadded
+from cgru.layers.layer import (
+    Layer,
+    LayerPass,
+    Shape,
+    code_with_softmax,
+    flat,
+    floats,
+    kept,
+    through,
+    unflat,
+    unpadded,
+)
 
 __all__ = ["Dense"]
 
@@ -114,7 +125,7 @@ class Dense(Layer):
     @property
     def code(self) -> tuple[int, float] | None:
         """What the compiled layer calls the activation as it is now; None for a callable that is not cgru's own."""
-        return _code(self.activate, self.se_hPars)
+        return code_with_softmax(self.activate, self.se_hPars)
 
     def weights(self) -> tuple[np.ndarray, np.ndarray]:
         """W (n, u) and b (1, u) as they stand in `p`, in the layer's dtype, refused where they do not fit."""
@@ -173,7 +184,7 @@ class DensePass(LayerPass):
         """dL/dZ: dA times the derivative, element by element or by the Jacobian of each sample."""
         Z, A, d = flat(self._own["Z"]), flat(self._own["A"]), flat(dA)
         _, *activate = self._has
-        code, alpha = _code(*activate) or (None, None)
+        code, alpha = code_with_softmax(*activate) or (None, None)
         if code == SOFTMAX_CODE:  # its Jacobian need not be built
             return unflat(A * (d - (d * A).sum(axis=1, keepdims=True)) / A.dtype.type(alpha), like=dA)
         return unflat(through(_bound(*activate), Z, d), like=dA)
@@ -185,13 +196,6 @@ def _weights(p: Arrays, n: int | str, u: int, dtype: np.dtype) -> tuple[np.ndarr
             raise ValueError(f"p[{name!r}]: missing; expected an array of shape {shape}")
     W = real(p["W"], ("p", "W"), (n, u), dtype)
     return W, real(p["b"], ("p", "b"), (1, W.shape[1]), dtype)
-
-
-def _code(activate: Any, se_hPars: Any) -> tuple[int, float] | None:
-    f, se_hPars = activations.named(activate, "activate"), mapping(se_hPars, "se_hPars")
-    if activations.ours(f) is activations.softmax:
-        return SOFTMAX_CODE, activations.parameter(se_hPars, "softmax_temperature")
-    return activations.code_of(f, se_hPars)
 
 
 def _bound(activate: Any, se_hPars: Any) -> activations.Activation:

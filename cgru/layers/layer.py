@@ -14,15 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from cgru import activations
 from cgru.activations import Activation
-from cgru.core.checks import float_dtype, generator, lengths_of, real, shapes_of
+from cgru.core.checks import float_dtype, generator, lengths_of, mapping, real, shapes_of
 from cgru.core.lengths import mask
+from cgru.core.linear import SOFTMAX_CODE
 from cgru.core.memory import show, views
 from cgru.optimizers import clip_factor
 from cgru.parameters import gru_update_parameters
 from cgru.passes import Pass
 
-__all__ = ["Layer", "LayerPass", "flat", "floats", "kept", "through", "unflat", "unpadded"]
+__all__ = ["Layer", "LayerPass", "code_with_softmax", "flat", "floats", "kept", "through", "unflat", "unpadded"]
 
 Arrays = dict[str, np.ndarray]
 Shape = tuple[int | str, ...]  # a letter where a dimension is not known
@@ -317,6 +319,14 @@ def flat(A: np.ndarray) -> np.ndarray:
 def unflat(rows: np.ndarray, like: np.ndarray) -> np.ndarray:
     """What `flat` made of an array with the samples and steps of `like`, back in place."""
     return rows if like.ndim == 2 else rows.reshape(like.shape[1], like.shape[0], -1).swapaxes(0, 1)
+
+
+def code_with_softmax(activate: Any, se_hPars: Any) -> tuple[int, float] | None:
+    """What compiled rows call an activation, softmax among them; None for a callable that is not cgru's own."""
+    f, se_hPars = activations.named(activate, "activate"), mapping(se_hPars, "se_hPars")
+    if activations.ours(f) is activations.softmax:
+        return SOFTMAX_CODE, activations.parameter(se_hPars, "softmax_temperature")
+    return activations.code_of(f, se_hPars)
 
 
 def through(f: Activation, X: np.ndarray, dA: np.ndarray) -> np.ndarray:

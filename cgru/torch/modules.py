@@ -21,16 +21,19 @@ PLAIN = (Tensor, nn.Parameter)
 
 def here(tensors: Iterable[Tensor | None]) -> bool:
     """Whether the kernels can run these: float32 or float64 on a CPU, and nobody asks for more than one derivative."""
-    if torch.is_autocast_enabled("cpu") or torch.jit.is_tracing() or torch.onnx.is_in_onnx_export():
+    if torch.is_autocast_enabled("cpu") or torch.jit.is_tracing():
         return False
     compiling = torch.compiler.is_compiling()
-    if not compiling and (torch._C._functorch.maybe_current_level() is not None or forward_ad._current_level >= 0):
+    if compiling:
+        if torch.onnx.is_in_onnx_export():
+            return False
+    elif torch._C._functorch.maybe_current_level() is not None or forward_ad._current_level >= 0:
         return False
     dtype = None
     for tensor in tensors:
         if tensor is None:
             continue
-        if not (type(tensor) in PLAIN or compiling and isinstance(tensor, Tensor)) or not tensor.is_cpu:
+        if not (type(tensor) in PLAIN or (compiling and isinstance(tensor, Tensor))) or not tensor.is_cpu:
             return False
         if tensor.dtype != (dtype or tensor.dtype):
             return False
@@ -42,7 +45,7 @@ def run(
     x: Tensor, h0: Tensor | None, weights: list[Tensor], sizes: Tensor | None, m: int, reverse: bool
 ) -> tuple[Tensor, Tensor]:
     """All states, as x is laid out, and the last ones (m, u); caches are kept where a backward may follow."""
-    keep = torch.is_grad_enabled() and any([t.requires_grad for t in (x, h0, *weights) if t is not None])
+    keep = torch.is_grad_enabled() and any(t.requires_grad for t in (x, h0, *weights) if t is not None)
     bias_ih, bias_hh = weights[2:] or (None, None)
     return call(x, h0, weights[0], weights[1], bias_ih, bias_hh, sizes, m, reverse, keep)[:2]
 

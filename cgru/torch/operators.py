@@ -95,8 +95,8 @@ def call(*inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
     "cgru::gru",
     mutates_args=(),
     device_types="cpu",
-    schema=f"(Tensor x, Tensor? h0, {WEIGHTS}, Tensor? bias_ih, Tensor? bias_hh, Tensor? sizes, SymInt m, bool reverse, "
-    "bool keep) -> (Tensor, Tensor, Tensor)",
+    schema=f"(Tensor x, Tensor? h0, {WEIGHTS}, Tensor? bias_ih, Tensor? bias_hh, Tensor? sizes, SymInt m, "
+    "bool reverse, bool keep) -> (Tensor, Tensor, Tensor)",
 )
 def forward(*inputs):
     """`compute`."""

@@ -32,7 +32,15 @@ cnp.import_array()
 
 __all__ = ["backward", "forward"]
 
+cdef enum:
+    FEW = 4  # rows, all samples and steps, whose gradients are memory to be written
+
 cdef tuple CODES = GRU(reset_after=True).codes()  # of PyTorch's activations
+
+
+ctypedef fused number:
+    float
+    double
 
 
 def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, bint reverse, bint keep):
@@ -48,7 +56,8 @@ def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, 
     state, caches = x.new_empty((m, call.u)), x.new_empty(0)
     call.X, call.last, call.h0 = steps(all_x), samples(state), samples(h0)
     if keep:
-        caches = x.new_empty(m * call.u * (5 * call.s + 1))
+        caches = x.new_zeros if running is not None else x.new_empty  # what is past the end of a sample is not written
+        caches = caches(m * call.u * (5 * call.s + 1))
         lay_caches(&call, caches, k.size)
         put_first(&call, k)
     elif running is None:
@@ -102,17 +111,24 @@ def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, b
 
 cdef list weight_gradients(cgru_call *call, like, const cgru_kernels *k):
     """Those of weight_ih, weight_hh, bias_ih and bias_hh."""
-    cdef Py_ssize_t e = call.e, u = call.u, i
+    cdef Py_ssize_t e = call.e, u = call.u
     cdef int gate
-    sums = like.new_zeros(3 * u * (e + u) + 4 * u)
     due = [like.new_empty((3 * u, e)), like.new_empty((3 * u, u)), like.new_empty(3 * u), like.new_empty(3 * u)]
+    cdef char *dW = start(due[0])
+    cdef char *dR = start(due[1])
+    cdef char *into = start(due[2])
+    cdef char *behind = start(due[3])
+    cdef cgru_gradients to
+    if not call.few and call.m * call.s <= FEW:
+        if k.size == 4:
+            add_up[float](call, <float *>dW, <float *>dR, <float *>into, <float *>behind)
+        else:
+            add_up[double](call, <double *>dW, <double *>dR, <double *>into, <double *>behind)
+        return due
+    sums = like.new_zeros(3 * u * (e + u) + 4 * u)
     cdef char *U = start(sums)
     cdef char *V = U + 3 * e * u * k.size
     cdef char *b = V + 3 * u * u * k.size
-    cdef char *dW = start(due[0])
-    cdef char *dR = start(due[1])
-    cdef char *behind = start(due[3])
-    cdef cgru_gradients to
     memset(&to, 0, sizeof(to))
     for gate in range(3):
         to.U[gate], to.V[gate] = U + gate * e * u * k.size, V + gate * u * u * k.size
@@ -122,10 +138,41 @@ cdef list weight_gradients(cgru_call *call, like, const cgru_kernels *k):
     for gate in range(3):
         k.copy(cgru_matrix(to.U[gate], 1, u), u, e, dW + gate * u * e * k.size, e)
         k.copy(cgru_matrix(to.V[gate], 1, u), u, u, dR + gate * u * u * k.size, u)
-    memcpy(start(due[2]), b, 3 * u * k.size)
+    memcpy(into, b, 3 * u * k.size)
     memcpy(behind, b, 2 * u * k.size)
     memcpy(behind + 2 * u * k.size, to.b[CGRU_C], u * k.size)
     return due
+
+
+cdef void add_up(const cgru_call *call, number *dW, number *dR, number *into, number *behind) noexcept:
+    """The same of FEW rows, of whose sums none is so long that it should wait in registers, in PyTorch's layout at once."""
+    cdef const cgru_array *d = [call.dr_, call.dz_, call.dhh_, call.dc]
+    cdef const number *x
+    cdef const number *h
+    cdef const number *g
+    cdef number by
+    cdef Py_ssize_t e = call.e, u = call.u, i, j, t, unit
+    cdef int gate
+    memset(dW, 0, 3 * u * e * sizeof(number))
+    memset(dR, 0, 3 * u * u * sizeof(number))
+    memset(into, 0, 3 * u * sizeof(number))
+    memset(behind, 0, 3 * u * sizeof(number))
+    for gate in range(4):  # U of r, z and n, and V of r and z, then V of n, by dc
+        for unit in range(u):
+            for t in range(call.s):
+                for i in range(there(call, t)):
+                    x = <number *>call.X.data + i * call.X.sample + t * call.X.step
+                    h = <number *>call.hp.data + i * call.hp.sample + t * call.hp.step
+                    g = <number *>d[gate].data + i * d[gate].sample + t * d[gate].step
+                    by = g[unit]
+                    if gate < 3:
+                        into[gate * u + unit] += by
+                        for j in range(e):
+                            dW[(gate * u + unit) * e + j] += by * x[j]
+                    if gate != 2:
+                        behind[min(gate, 2) * u + unit] += by
+                        for j in range(u):
+                            dR[(min(gate, 2) * u + unit) * u + j] += by * h[j]
 
 
 # --- tensors as the kernels see them ---
@@ -159,7 +206,7 @@ cdef cgru_call new_run(x, weight_hh, cnp.ndarray running, Py_ssize_t m, bint rev
     cdef Py_ssize_t s = x.shape[0] if running is None else cnp.PyArray_DIM(running, 0)
     cdef int size = x.element_size()
     cdef cgru_call call = new_call(m, s, x.size(-1), weight_hh.shape[1], size, RESET_AFTER, CODES)
-    call.reverse, call.padded = reverse, False
+    call.reverse, call.padded, call.loose = reverse, False, True
     if running is not None:
         call.running = <Py_ssize_t *>cnp.PyArray_DATA(running)
     call.few = samples_in_lanes(kernels(size), &call)
@@ -178,11 +225,6 @@ cdef int read_weights(cgru_weights *w, weight_ih, weight_hh, Py_ssize_t u, int s
         w.U[gate] = cgru_matrix(W + gate * u * unit * size, element, unit)
         w.V[gate] = cgru_matrix(R + gate * u * to * size, of, to)
     return 0
-
-
-ctypedef fused number:
-    float
-    double
 
 
 cdef void join(number *b, const number *into, const number *behind, Py_ssize_t u) noexcept:

@@ -42,6 +42,7 @@
 #include "vector.h"
 #include "tile.h"
 #include "lying.h"
+#include "crosswise.h"
 #include "equations.h"
 #include "cell.h"
 #include "single.h"
@@ -51,7 +52,6 @@
 #include "update.h"
 #include "dots.h"
 #include "few.h"
-#include "crosswise.h"
 #include "few_linear.h"
 
 #define STRING_(text) #text

@@ -56,6 +56,7 @@ typedef struct {
     int fresh;        /* backward and gradients: the first step to run had no h0, its hp is zero */
     int norm;         /* with `after`: the products are normalised; a step is then that of norm.h, for any m */
     int linear;       /* gradients: that of one product, whose only gradient is dr_, for Ur and br */
+    int loose;        /* forward: sums may run in another order than those of packed weights, so that the bits depend on m and s */
     int few;          /* lanes are samples, not units: the call is that of few.h, and its rows lie as is said there */
 } cgru_call;
 
@@ -78,13 +79,14 @@ typedef struct {
     cgru_matrix U[3], V[3], b[4], g[2];
 } cgru_weights;
 
-/* A call with m = 1: the parameters of each gate, as `lay` puts them, `row` zero; or V where it lies, its columns contiguous.
+/* A call with m = 1: the parameters of each gate, as `lay` puts them, `row` zero; or V where it lies, as a product's weights.
  * Backward: the transposes of V alone. */
 typedef struct {
     const cgru_call *call;
     cgru_matrix U[3], V[3], b[4];
     int fresh;  /* the first step to run has no previous state */
     void *sums; /* where V lies: 5 up numbers */
+    int across; /* likewise: as of a product */
 } cgru_single;
 
 /* A call with `norm`, whose rows are taken as a whole between the products and the caches. */
@@ -129,10 +131,11 @@ typedef struct cgru_product {
                             them that is multiplied; `depth` 0: all */
     int chains;          /* in how many a sum with a single row runs, 1 or 4 */
     const void *bias;    /* (vectors * lanes); NULL: zero */
-    const cgru_matrix *lies[3]; /* where there is the first: the weights of each operand, each gate's `up` columns a matrix,
-                                   whose rows are contiguous; nothing is then packed but the bias */
-    ptrdiff_t across; /* 0, or the transposes of these are meant: how many rows they have, the columns of the result */
-    void *sums;       /* else: so many vectors for each row */
+    const cgru_matrix *lies[3]; /* where there is the first: the weights of each operand, one matrix of `width` columns after
+                                   another, each from a whole vector on; nothing is then packed but the bias */
+    ptrdiff_t width;
+    int across;       /* 0: their rows are contiguous; or these are the transposes, whose rows are */
+    void *sums;       /* where rows are: so many vectors for each row */
     cgru_epilogue *epilogue;
     const cgru_call *call;
     cgru_array out; /* of the epilogue `put`: rows `sample` apart, `columns` wide */

@@ -1,4 +1,4 @@
-/* Products with the transposes of weights that are read where they lie. A row of W is then what one column of the result is
+/* Products with weights that are read where their transposes lie. A row of W is then what one column of the result is
  * summed from: lanes are the terms of a sum, and LANES sums are reduced at once. */
 
 /* sum (rows x side) += x y, in n lanes from column j on; x are rows of the operand, y rows of W */
@@ -20,6 +20,8 @@ INLINE void crosswise_columns(const int rows, const int side, T *const *x, T *co
 INLINE void crosswise(const int rows, const cgru_product *product, ptrdiff_t row, ptrdiff_t count, ptrdiff_t column,
                    T *tile) {
     const int side = LANES / rows;
+    const ptrdiff_t padded = VECTORS_OF(product->width) * LANES, gate = column / padded;
+    column -= gate * padded;
     for (int part = 0; part < rows; part++) {
         T lanes[LANES], *x[4], *y[LANES];
         vec sum[LANES];
@@ -27,12 +29,12 @@ INLINE void crosswise(const int rows, const cgru_product *product, ptrdiff_t row
         for (int i = 0; i < LANES; i++) sum[i] = ZERO;
         for (int o = 0; o < product->operands; o++) {
             const cgru_operand *a = &product->operand[o];
-            const cgru_matrix *W = product->lies[o];
+            const cgru_matrix *W = &product->lies[o][gate];
             UNROLL(4)
             for (int i = 0; i < rows; i++) x[i] = (T *)a->rows + (row + min(i, count - 1)) * a->ld;
             UNROLL(16)
             for (int c = 0; c < side; c++)
-                y[c] = (T *)W->data + min(column + part * side + c, product->across - 1) * W->row;
+                y[c] = (T *)W->data + min(column + part * side + c, product->width - 1) * W->row;
             ptrdiff_t j = 0;
             for (; j + LANES <= a->k; j += LANES) crosswise_columns(rows, side, x, y, j, LANES, sum);
             if (j < a->k) crosswise_columns(rows, side, x, y, j, a->k - j, sum);
@@ -47,7 +49,7 @@ INLINE void crosswise(const int rows, const cgru_product *product, ptrdiff_t row
         for (int i = 0; i < rows; i++)
             for (int c = 0; c < side; c++)
                 tile[i * LANES + part * side + c] =
-                    column + part * side + c < product->across ? lanes[i * side + c] : 0;
+                    column + part * side + c < product->width ? lanes[i * side + c] : 0;
     }
 }
 
@@ -65,7 +67,7 @@ static void crosswise_4(const cgru_product *product, ptrdiff_t row, ptrdiff_t co
 }
 #endif
 
-/* A product with the transposes of weights that lie. */
+/* A product with weights whose transposes lie. */
 static void crosswise_product(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     const split blocks = split_of(rows, min(LANES, 4));
     ALIGNED T tile[4 * LANES];
@@ -82,6 +84,8 @@ static void crosswise_product(const cgru_product *product, ptrdiff_t t, ptrdiff_
 #endif
             default: crosswise_1(product, row, count, v * LANES, tile);
             }
+            for (ptrdiff_t i = 0; product->bias && i < count; i++)
+                store(tile + i * LANES, load(tile + i * LANES) + load((const T *)product->bias + v * LANES));
             product->epilogue(product, t, row, count, v, 1, tile);
         }
 }

@@ -70,11 +70,11 @@ LYING(lying_single, 1, 4)
 LYING(lying_1, 1, 1) LYING(lying_2, 2, 1) LYING(lying_3, 3, 1) LYING(lying_4, 4, 1)
 static lying_function *const of_lying[MOST_LYING] = {lying_1, lying_2, lying_3, lying_4};
 
-/* A product whose weights lie. Every other step takes z before r: of weights that outgrow a cache, what was read last is then
+/* A product with weights that lie. Every other step takes z before r: of weights that outgrow a cache, what was read last is then
  * still there. */
 static void lying_product(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     const split blocks = split_of(rows, MOST_LYING);
-    const ptrdiff_t u = product->call->u, up = product->call->up, all = product->vectors, gates = all * LANES / up;
+    const ptrdiff_t columns = product->width, each = VECTORS_OF(columns), all = product->vectors, gates = all / each;
     T *sums = product->sums;
     PARTS(blocks, b, first, count)
         for (ptrdiff_t v = 0; v < all; v++)
@@ -91,8 +91,8 @@ static void lying_product(const cgru_product *product, ptrdiff_t t, ptrdiff_t ro
                 PARTS(blocks, b, first, count) {
                     const T *rows_ = (const T *)a->rows + (row0 + first) * a->ld + k;
                     const cgru_operand some = {rows_, a->ld, min(chunk, a->k - k)};
-                    of_lying[count - 1](&some, (const T *)W.data + k * W.row, W.row, u,
-                                        sums + (first * all + gate * up / LANES * count) * LANES);
+                    of_lying[count - 1](&some, (const T *)W.data + k * W.row, W.row, columns,
+                                        sums + (first * all + gate * each * count) * LANES);
                 }
         }
     PARTS(blocks, b, first, count)

@@ -69,9 +69,24 @@ INLINE void add(const int width, const int chains, ptrdiff_t c, const T *a, ptrd
     if (!W->row) add_rows(width, chains, a, K, (const T *)W->data + c * K, sum);
 }
 
+/* sum (up) += a V, V where its transpose lies */
+static void add_crosswise(const cgru_single *single, const T *a, const cgru_matrix *V, T *sum) {
+    const ptrdiff_t u = single->call->u;
+    const cgru_product product = {.operand = {{a, 0, u}}, .operands = 1, .lies = {V}, .width = u};
+    ALIGNED T tile[LANES];
+    for (ptrdiff_t c = 0; c < u; c += LANES) {
+        crosswise_1(&product, 0, 1, c, tile);
+        store(sum + c, load(sum + c) + load(tile));
+    }
+}
+
 /* sum (up) += a V, V where it lies, in the chains of `add_rows` */
 static void add_lying(const cgru_single *single, const T *a, const cgru_matrix *V, T *sum) {
     const cgru_operand operand = {a, 0, single->call->u};
+    if (single->across) {
+        add_crosswise(single, a, V, sum);
+        return;
+    }
     T *chains = single->sums;
     for (ptrdiff_t i = 0; i < single->call->up; i += LANES)
         for (int c = 0; c < 4; c++) store(chains + 4 * i + c * LANES, c ? ZERO : load(sum + i));

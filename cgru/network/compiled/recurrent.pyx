@@ -93,7 +93,8 @@ cdef Py_ssize_t recurrent_scratch(const Stage *stage, Py_ssize_t m, Py_ssize_t s
             # What a shorter piece takes that reads its weights where they lie comes on top.
             most = max(most, forward.room(stage.k, &call) + 6 * CGRU_STEPS * call.up)
             if back:
-                most = max(most, backward.room(stage.k, &call), gradients.room(stage.k, &call, stage.threads))
+                most = max(most, backward.room(stage.k, &call) + CGRU_STEPS * max(call.up, call.ep))
+                most = max(most, gradients.room(stage.k, &call, stage.threads))
     return most
 
 
