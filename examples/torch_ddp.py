@@ -1,7 +1,7 @@
-"""Several processes train one PyTorch model, each on its part of a batch: python torch_ddp.py [processes [steps]].
+"""Several processes train one PyTorch model: python torch_ddp.py [processes [updates [samples [units]]]].
 
-PyTorch's DistributedDataParallel averages the gradients over gloo; cgru.torch runs the GRU in each process. With any
-number of processes that divides the batch the model comes out the same, to rounding.
+Each has its part of a batch; PyTorch's DistributedDataParallel averages the gradients over gloo; cgru.torch runs the
+GRU in each process. With any number of processes that divides the batch the model in echo.pt is the same, to rounding.
 """
 
 import sys
@@ -15,34 +15,34 @@ from torch.nn.parallel import DistributedDataParallel
 
 import cgru.torch
 
-SAMPLES, STEPS, DELAY = 64, 30, 3  # of a batch; how far back what is asked for lies
+STEPS, DELAY = 30, 3  # of a sample; how far back what is asked for lies
 
 
 class Echo(nn.Module):
     """Says at each step what was heard DELAY steps ago."""
 
-    def __init__(self):
+    def __init__(self, units):
         super().__init__()
-        self.gru = nn.GRU(1, 32, batch_first=True)
-        self.linear = nn.Linear(32, 1)
+        self.gru = nn.GRU(1, units, batch_first=True)
+        self.linear = nn.Linear(units, 1)
 
     def forward(self, x):
         """(m, s, 1) for x (m, s, 1)."""
         return self.linear(self.gru(x)[0])
 
 
-def train(rank, processes, updates, meeting):
+def train(rank, processes, updates, samples, units, meeting):
     """What each process does."""
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", f"file://{meeting}", rank=rank, world_size=processes)
     torch.manual_seed(0)
-    model = Echo().double()
+    model = Echo(units).double()
     cgru.torch.accelerate(model)
     parallel = DistributedDataParallel(model)
     adam = torch.optim.Adam(model.parameters(), lr=0.01)
     start = time.perf_counter()
     for update in range(updates):
-        x = torch.randn(SAMPLES, STEPS, 1, dtype=torch.float64)[rank::processes]
+        x = torch.randn(samples, STEPS, 1, dtype=torch.float64)[rank::processes]
         loss = (parallel(x)[:, DELAY:] - x[:, :-DELAY]).square().mean()
         adam.zero_grad()
         loss.backward()
@@ -52,13 +52,13 @@ def train(rank, processes, updates, meeting):
             if rank == 0:
                 print(f"update {update + 1}: loss {loss.item() / processes:.4f}")
     if rank == 0:
-        norm = sum(parameter.detach().square().sum() for parameter in model.parameters()).sqrt()
         seconds = time.perf_counter() - start
-        print(f"norm of all parameters {norm.item():.13f}, {SAMPLES * updates / seconds:.0f} samples a second")
+        torch.save(model.state_dict(), "echo.pt")
+        print(f"{samples * updates / seconds:.0f} samples a second; the model is in echo.pt")
     distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
-    processes, updates = [*map(int, sys.argv[1:]), *(2, 300)[len(sys.argv) - 1 :]]
+    processes, updates, samples, units = [*map(int, sys.argv[1:]), *(2, 300, 64, 32)[len(sys.argv) - 1 :]]
     with tempfile.TemporaryDirectory() as folder:
-        multiprocessing.spawn(train, (processes, updates, Path(folder) / "meeting"), processes)
+        multiprocessing.spawn(train, (processes, updates, samples, units, Path(folder) / "meeting"), processes)

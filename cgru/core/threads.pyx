@@ -15,8 +15,8 @@ cdef extern from "thread_pool.h":
 cdef double SMALL = 4e6
 # Bytes of a block's rows that leave room for the weights in an L2 cache of a megabyte.
 cdef Py_ssize_t ROWS_IN_L2 = 1 << 18
-# Bytes of weights that a last cache may not hold between two steps.
-cdef Py_ssize_t LAST_CACHE = 1 << 24
+# Bytes of weights that a last cache, which others use too, may not hold between two steps.
+cdef Py_ssize_t LAST_CACHE = 1 << 22
 cdef int _threads = 1
 cdef int MOST = 256  # as thread_pool.c
 

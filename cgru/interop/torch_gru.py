@@ -12,7 +12,7 @@ import numpy as np
 from cgru.interop.gates import TORCH, array, filled, rebound
 from cgru.layers.dropout import Dropout
 
-__all__ = ["KEY", "KEYS", "SUFFIXES", "check_calls", "check_plain", "gru_layers"]
+__all__ = ["KEY", "KEYS", "SUFFIXES", "check_calls", "check_plain", "gru_layers", "kind_of"]
 
 KEYS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 KEY = re.compile(rf"({'|'.join(KEYS)})(?:_l(\d+)(_reverse)?)?")
@@ -40,6 +40,12 @@ def gru_layers(source: Any) -> list[Any]:
     return layers
 
 
+def kind_of(module: Any) -> type:
+    """The class of a module, for which `cgru.torch` is what it stands in for."""
+    kind = type(module)
+    return kind.__mro__[1] if kind.__module__ == "cgru.torch.modules" else kind
+
+
 def check_calls(module: Any, refuse: Callable[[str], Exception]) -> None:
     """Refuse a module whose call may do something else than its class says."""
     for hooks in HOOKS:
@@ -65,7 +71,7 @@ def check_plain(module: Any, due: list[str], refuse: Callable[[str], Exception])
 
 def _parameters(module: Any) -> dict[str, Any]:
     """The parameters of a module that computes with them what PyTorch's own does; refused where it may not."""
-    torch, kind = sys.modules.get("torch"), type(module)
+    torch, kind = sys.modules.get("torch"), kind_of(module)
     if torch is None or kind not in (torch.nn.GRU, torch.nn.GRUCell):
         quantized = ", the quantized one: convert the module of floats" if "quantized" in kind.__module__ else ""
         got = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")

@@ -16,7 +16,7 @@ import numpy as np
 from cgru.activations import elu, identity, lrelu, relu, sigmoid, softmax, tanh
 from cgru.interop.gates import array
 from cgru.interop.pieces import Pieces, activation, dense, embedding, per_element, scale
-from cgru.interop.torch_gru import check_plain, gru_layers
+from cgru.interop.torch_gru import check_plain, gru_layers, kind_of
 from cgru.layers.clip import Clip
 from cgru.layers.dropout import Dropout
 from cgru.layers.pool import Pool
@@ -120,7 +120,7 @@ class Trace:
             nn.LeakyReLU: "leaky_relu", nn.ELU: "elu", nn.Softmax: "softmax", nn.Flatten: "flatten",
             nn.Identity: "contiguous",
         }  # fmt: skip
-        kind = kinds.get(type(module))
+        kind = kinds.get(kind_of(module))
         if kind is None:
             raise self.refuse("nothing of its kind may stand there")
         for parameter in module.parameters():

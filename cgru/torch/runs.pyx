@@ -25,6 +25,8 @@ from cgru.core.kernels cimport (
     samples_in_lanes,
 )
 
+from torch import from_numpy
+
 from cgru.gru import GRU
 from cgru.variant import RESET_AFTER
 
@@ -33,6 +35,7 @@ cnp.import_array()
 __all__ = ["backward", "forward"]
 
 cdef enum:
+    LARGE = 1 << 22  # bytes, from which on NumPy asks for large pages
     FEW = 4  # rows, all samples and steps, whose gradients are memory to be written
 
 cdef tuple CODES = GRU(reset_after=True).codes()  # of PyTorch's activations
@@ -52,18 +55,19 @@ def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, 
     cdef cgru_weights w
     read_weights(&w, weight_ih, weight_hh, call.u, k.size)
     biases, all_x = read_biases(&w, bias_ih, bias_hh, call.u, k.size), spread(x, &call)
-    A = x.new_empty((call.s, m, call.u) if running is None else (x.size(0), call.u))
+    A = empty(x, (call.s, m, call.u) if running is None else (x.size(0), call.u))
     state, caches = x.new_empty((m, call.u)), x.new_empty(0)
     call.X, call.last, call.h0 = steps(all_x), samples(state), samples(h0)
     if keep:
-        caches = x.new_zeros if running is not None else x.new_empty  # what is past the end of a sample is not written
-        caches = caches(m * call.u * (5 * call.s + 1))
+        caches = empty(x, (m * call.u * (5 * call.s + 1),))
+        if running is not None:  # what is past the end of a sample is not written
+            caches.zero_()
         lay_caches(&call, caches, k.size)
         put_first(&call, k)
     elif running is None:
         call.h = steps(A)
     else:
-        every = x.new_empty((call.s, m, call.u))
+        every = empty(x, (call.s, m, call.u))
         call.h = steps(every)
     forth.execute(&call, &w, k)
     if keep or running is not None:
@@ -87,14 +91,14 @@ def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, b
     lay_caches(&call, caches, k.size)
     call.fresh, all_x, above = fresh, spread(x, &call), spread(dA, &call)
     call.X, call.dA, call.h0 = steps(all_x), steps(above), samples(dstate)
-    work, due = x.new_empty(4 * s * m * u), []
+    work, due = empty(x, (4 * s * m * u,)), []
     cdef char *free = start(work)
     call.dhh_, call.dz_ = cached(&call, free), cached(&call, free + one)
     call.dr_, call.dc = cached(&call, free + 2 * one), cached(&call, free + 3 * one)
     if of_x:
-        all_dx = dx = x.new_empty(x.shape)
+        all_dx = dx = empty(x, tuple(x.shape))
         if running is not None:
-            all_dx = x.new_empty((s, m, e))
+            all_dx = empty(x, (s, m, e))
         call.dX = steps(all_dx)
         due.append(dx)
     if of_h0:
@@ -180,6 +184,16 @@ cdef void add_up(const cgru_call *call, number *dW, number *dR, number *into, nu
 cdef inline char *start(tensor) except? NULL:
     """Where its numbers begin."""
     return <char *><size_t>tensor.data_ptr()
+
+
+cdef empty(like, tuple shape):
+    """A tensor of that dtype; a large one in NumPy's memory, whose pages are large: first touching them is then cheap."""
+    cdef Py_ssize_t bytes = like.element_size(), n
+    for n in shape:
+        bytes *= n
+    if bytes < LARGE:
+        return like.new_empty(shape)
+    return from_numpy(np.empty(shape, np.float32 if like.element_size() == 4 else np.float64))
 
 
 cdef in_rows(tensor):
@@ -301,7 +315,7 @@ cdef spread(tensor, const cgru_call *call):
         return tensor
     tensor = tensor.contiguous()
     cdef Py_ssize_t t, width = tensor.size(-1) * tensor.element_size()
-    every = tensor.new_empty((call.s, call.m, tensor.size(-1)))
+    every = empty(tensor, (call.s, call.m, tensor.size(-1)))
     cdef char *source = start(tensor)
     cdef char *to = start(every)
     for t in range(call.s):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from torch import nn
 
 from cgru.torch.modules import GRU, GRUCell
 
-__all__ = ["Swapped", "accelerate", "restore"]
+__all__ = ["Swapped", "accelerate", "exchange", "restore"]
 
 OURS = {nn.GRU: GRU}  # and no cell, whose single step gains nothing
 THEIRS = {GRU: nn.GRU, GRUCell: nn.GRUCell}
@@ -45,13 +46,18 @@ def restore(model: nn.Module) -> Swapped:
 def _swap(model: nn.Module, classes: dict[type, type]) -> Swapped:
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
+    return exchange(model.named_modules(), classes, (nn.GRU, nn.GRUCell))
+
+
+def exchange(modules: Iterable[tuple[str, Any]], classes: dict[type, type], family: type | tuple[type, ...]) -> Swapped:
+    """Give modules of these very classes the others; those of the family that are neither are left."""
     swapped, left = [], {}
-    for name, module in model.named_modules():
+    for name, module in modules:
         kind = type(module)
         if kind in classes:
             module.__class__ = classes[kind]
             swapped.append(name)
-        elif isinstance(module, (nn.GRU, nn.GRUCell)) and kind not in classes.values():
+        elif isinstance(module, family) and kind not in classes.values():
             what = "a cell, whose single step gains nothing" if kind is nn.GRUCell else "a subclass"
             left[name] = f"{what}, {kind.__module__}.{kind.__qualname__}"
     return Swapped(swapped, left)

@@ -144,6 +144,30 @@ def test_tokens_and_time_major(batch_first, same, tmp_path):
     cgru.export_c(net, tmp_path / "net.c")
 
 
+def test_a_model_that_runs_here_already(same):
+    """After `accelerate`, a GRU by itself and one in a chain."""
+    import cgru.torch
+
+    torch.manual_seed(0)
+    gru, x = torch.nn.GRU(3, 5, batch_first=True), torch.randn(2, 4, 3)
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gru, self.linear = gru, torch.nn.Linear(5, 2)
+
+        def forward(self, x):
+            return self.linear(self.gru(x)[0])
+
+    model = Model()
+    due, whole = gru(x)[0].detach(), model(x).detach()
+    cgru.torch.accelerate(model)
+    for source, wanted in ((gru, due), (model, whole)):
+        same(interop.from_torch(source).predict(x.numpy()), wanted, 1e-6)
+    assert type(gru) is cgru.torch.GRU
+    same(interop.from_torch(cgru.torch.GRUCell(3, 5)).predict(x.numpy())[:, :1].shape, (2, 1, 5))
+
+
 def test_what_comes_out_is_a_whole_network(tmp_path):
     torch.manual_seed(2)
     module = nn.Sequential(

@@ -207,13 +207,16 @@ def test_exported_and_back():
 
 
 @pytest.mark.slow
-def test_onnx_has_its_node():
+@pytest.mark.parametrize("dynamo", [False, True])
+def test_onnx_has_its_node(dynamo, tmp_path):
     onnx = pytest.importorskip("onnx", reason="no onnx")
-    file = io.BytesIO()
+    if dynamo:
+        pytest.importorskip("onnxscript", reason="no onnxscript")
+    file = tmp_path / "gru.onnx"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.export(cgru.torch.GRU(3, 5), (torch.randn(4, 2, 3),), file, dynamo=False)
-    graph = onnx.load_from_string(file.getvalue()).graph
+        torch.onnx.export(cgru.torch.GRU(3, 5), (torch.randn(4, 2, 3),), file, dynamo=dynamo, verbose=False)
+    graph = onnx.load(file).graph
     assert [node.op_type for node in graph.node].count("GRU") == 1
 
 
@@ -249,6 +252,30 @@ def test_threads_are_pytorchs(torch_threads, threads):
 
 def in_child(gru, x, due, queue):
     queue.put(float(np.abs(gru(x)[0].detach().numpy() - due).max()))
+
+
+class Features(torch.utils.data.Dataset):
+    """What a recurrent net makes of a sample, in the worker that reads it."""
+
+    def __init__(self):
+        torch.manual_seed(0)
+        self.gru, self.x = cgru.torch.GRU(33, 64), torch.randn(6, 20, 33)
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, i):
+        with torch.no_grad():
+            return self.gru(self.x[i])[0]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_in_the_workers_of_a_loader(torch_threads, threads):
+    torch_threads(2)
+    data = Features()
+    due = torch.stack([data[i] for i in range(len(data))])
+    found = torch.cat(list(torch.utils.data.DataLoader(data, 2, num_workers=2)))
+    assert torch.equal(found, due)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
