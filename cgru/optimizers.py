@@ -15,7 +15,7 @@ import numpy as np
 
 from cgru.core import names
 
-__all__ = ["SGD", "Adam", "constant", "cosine", "linear"]
+__all__ = ["SGD", "Adam", "constant", "cosine", "linear", "one_cycle"]
 
 Arrays = Mapping[str, np.ndarray]
 State = dict[str, dict[str, list[Any]]]  # class of the optimizer -> parameter -> its steps and arrays
@@ -40,7 +40,14 @@ def cosine(fraction: float) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * fraction))
 
 
-SCHEDULES: dict[str, Schedule] = {f.__name__: f for f in (constant, linear, cosine)}
+def one_cycle(fraction: float) -> float:
+    """From 1/25 up to 1 at 0.3 of a fit, then down to 0, along half cosines (Smith and Topin, 2017, 1708.07120)."""
+    if fraction < 0.3:
+        return 1.0 - 0.96 * cosine(fraction / 0.3)
+    return cosine((fraction - 0.3) / 0.7)
+
+
+SCHEDULES: dict[str, Schedule] = {f.__name__: f for f in (constant, linear, cosine, one_cycle)}
 
 
 # --- optimizers ---
@@ -138,8 +145,8 @@ class SGD(_Optimizer):
     """Gradient descent: v = momentum v + g; p -= learning_rate v, or with `nesterov` learning_rate (g + momentum v).
 
     `clip_norm` scales all gradients by one factor, so that their joint L2 norm is at most that. `schedule` maps the
-    fraction of a fit that is done to a factor on the learning rate: a callable, or "constant", "linear" or "cosine".
-    TypeError or ValueError for settings out of range.
+    fraction of a fit that is done to a factor on the learning rate: a callable, or "constant", "linear", "cosine" or
+    "one_cycle". TypeError or ValueError for settings out of range.
     """
 
     learning_rate: float = 0.01
@@ -171,7 +178,8 @@ class Adam(_Optimizer):
     `weight_decay` is decoupled from the gradient (Loshchilov and Hutter, 2019, arXiv:1711.05101): each step shrinks
     the matrices, not the biases, by the factor 1 - rate weight_decay. `clip_norm` scales all gradients by one factor,
     so that their joint L2 norm is at most that. `schedule` maps the fraction of a fit that is done to a factor on the
-    learning rate: a callable, or "constant", "linear" or "cosine". TypeError or ValueError for settings out of range.
+    learning rate: a callable, or "constant", "linear", "cosine" or "one_cycle". TypeError or ValueError for settings
+    out of range.
     """
 
     learning_rate: float = 1e-3

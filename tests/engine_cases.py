@@ -36,6 +36,8 @@ CHAINS = {
     "dense below": lambda: [cgru.Dense(4, "elu"), cgru.GRU(3), cgru.Dense(3, "softmax")],
     "softmax below": lambda: [cgru.Dense(4, "softmax"), cgru.GRU(3), cgru.Dense(3, "softmax")],
     "both": lambda: [both(cgru.GRU(4)), cgru.Dense(3, "softmax")],
+    "all pools": lambda: [states(2), cgru.Pool("last+mean+max"), cgru.Dense(5, "tanh"), cgru.Dense(3, "softmax")],
+    "two pools": lambda: [both(states(4)), cgru.Pool("max+mean"), cgru.Dense(3, "softmax")],
     "both states": lambda: [both(states(4)), cgru.Pool("last"), cgru.Dense(3, "softmax")],
     "both twice": lambda: [both(states(4)), both(cgru.GRU(3)), cgru.Dense(3, "softmax")],
     "dropouts": lambda: [

@@ -113,6 +113,8 @@ def test_schedules():
     for schedule, due in ends.items():
         assert [schedule(f) for f in (0, 0.5, 1)] == pytest.approx(due)
     assert optimizers.cosine(0.25) > 0.75
+    points = [optimizers.one_cycle(fraction) for fraction in (0.0, 0.15, 0.3, 0.65, 1.0)]
+    np.testing.assert_allclose(points, [0.04, 0.52, 1.0, 0.5, 0.0], atol=1e-15)
     assert cgru.Adam(0.2, schedule=lambda fraction: 1 - fraction).rate(0.75) == pytest.approx(0.05)
     p, steps = drawn()
     got = run(cgru.SGD(0.1, schedule=optimizers.linear), fractions=(0.0, 0.25, 0.5))
@@ -120,12 +122,12 @@ def test_schedules():
 
 
 def test_schedules_by_name():
-    for name in ("constant", "linear", "cosine"):
+    for name in ("constant", "linear", "cosine", "one_cycle"):
         for kind in (cgru.SGD, cgru.Adam):
             assert kind(schedule=name) == kind(schedule=getattr(optimizers, name))
             assert kind(schedule=name).schedule is getattr(optimizers, name)
     with pytest.raises(
-        ValueError, match=r"^schedule: expected one of 'constant', 'linear', 'cosine', or .*, got 'step'$"
+        ValueError, match=r"^schedule: expected one of 'constant', 'linear', 'cosine', 'one_cycle', or .*, got 'step'$"
     ):
         cgru.Adam(schedule="step")
 

@@ -131,9 +131,9 @@ def _add_model(add: Add) -> None:
     )
     add(
         "--pool",
-        choices=("last", "mean", "max"),
+        choices=("last", "mean", "max", "last+mean+max"),
         default="last",
-        help="what the head gets of all states: the last, their mean or the largest (default: %(default)s)",
+        help="what the head gets of all states: the last, their mean, the largest, or all three (default: %(default)s)",
     )
     add("--float64", action="store_true", help="train in double precision (default: single)")
 

@@ -297,36 +297,55 @@ def _scale(layer: Scale, i: int, x: str, n: int, dtype: np.dtype) -> Part:
     return _elementwise(i, x, n, f"Scale, {n} elements", f"x[i] * scale_{i}[i] + shift_{i}[i]", constants)
 
 
-_MEAN = Template("""\
-/* layer $i: $about; summed in double, so that long sequences lose nothing */
-static void layer_$i(real *y, double *sums, double *steps, const real *x) {
+_POOLS = {  # of each part: its function, more members than the results, and their names in the call
+    "mean": (
+        """\
+/* layer $i: mean; summed in double, so that long sequences lose nothing */
+static void mean_$i(real *y, const real *x, double *sums, double *steps) {
     *steps += 1;
     for (int i = 0; i < $n; i++) sums[i] += x[i];
     for (int i = 0; i < $n; i++) y[i] = (real)(sums[i] / *steps);
 }
-""")
-
-_MAX = Template("""\
-/* layer $i: $about; NaN stays */
-static void layer_$i(real *y, int *begun, const real *x) {
+""",
+        ("double sums_$i[$n];", "double steps_$i;"),
+        ", state->sums_$i, &state->steps_$i",
+    ),
+    "max": (
+        """\
+/* layer $i: largest numbers; NaN stays */
+static void max_$i(real *y, const real *x, int *begun) {
     for (int i = 0; i < $n; i++) y[i] = !*begun || x[i] > y[i] || x[i] != x[i] ? x[i] : y[i];
     *begun = 1;
 }
-""")
+""",
+        ("int begun_$i;",),
+        ", &state->begun_$i",
+    ),
+    "last": (
+        """\
+/* layer $i: last numbers */
+static void last_$i(real *y, const real *x) {
+    for (int i = 0; i < $n; i++) y[i] = x[i];
+}
+""",
+        (),
+        "",
+    ),
+}
 
 
 def _pool(layer: Pool, i: int, x: str, n: int, dtype: np.dtype) -> Part:
-    about = f"Pool, {layer.how} of the steps so far"
+    about, width = f"Pool, {layer.how} of the steps so far", n * len(layer.parts)
     if layer.how == "last":
         return Part(about, n, x)
-    y = f"state->layer_{i}"
-    member = f"$real layer_{i}[{n}];"
-    if layer.how == "mean":
-        members = (member, f"double sums_{i}[{n}];", f"double steps_{i};")
-        step = f"layer_{i}({y}, state->sums_{i}, &state->steps_{i}, {x});"
-        return Part(about, n, y, _MEAN.substitute(i=i, about=about, n=n), step, members)
-    step = f"layer_{i}({y}, &state->begun_{i}, {x});"
-    return Part(about, n, y, _MAX.substitute(i=i, about=about, n=n), step, (member, f"int begun_{i};"))
+    members, code, steps = [f"$real layer_{i}[{width}];"], [], []
+    for k, how in enumerate(layer.parts):
+        function, own, arguments = _POOLS[how]
+        call = f"{how}_$i(state->layer_$i + {k * n}, {x}{arguments});"
+        code.append(Template(function).substitute(i=i, n=n))
+        members += [Template(member).substitute(i=i, n=n) for member in own]
+        steps.append(Template(call).substitute(i=i))
+    return Part(about, width, f"state->layer_{i}", "\n".join(code), "\n        ".join(steps), tuple(members))
 
 
 def _dropout(layer: Dropout, i: int, x: str, n: int, dtype: np.dtype) -> Part:

@@ -262,23 +262,26 @@ class Graph:
         return self.real(self.op("Gather", self.array(f"{i}.E", layer.p["E"]), A))
 
     def pool(self, A: str, layer: Pool, i: int, refuse: Any) -> str:
-        """The mean, the largest or the last of the real steps."""
-        if layer.how == "max":
-            A = self.op("ReduceMax", self.real(A, -np.inf), self.integers(1), keepdims=0)
-        elif layer.how == "last" and self.steps:
-            last = self.op("Sub", self.op("Cast", "lengths", to=self.onnx.TensorProto.INT64), self.integers(1))
-            A = self.op("GatherND", A, self.op("Unsqueeze", last, self.integers(1)), batch_dims=1)
-        elif layer.how == "last":
-            A = self.op("Gather", A, self.array("end", -1, np.int64), axis=1)
-        elif self.steps:
-            numbers = self.onnx.TensorProto
-            count = self.op("Cast", "lengths", to=numbers.FLOAT if self.dtype == np.float32 else numbers.DOUBLE)
-            A = self.op("ReduceSum", self.real(A), self.integers(1), keepdims=0)
-            A = self.op("Div", A, self.op("Unsqueeze", count, self.integers(1)))
-        else:
-            A = self.op("ReduceMean", A, self.integers(1), keepdims=0)
+        """The mean, the largest or the last of the real steps, or several of these side by side."""
+        parts = [self.pooled(A, how) for how in layer.parts]
         self.steps = False
-        return A
+        return self.op("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
+
+    def pooled(self, A: str, how: str) -> str:
+        """One of them."""
+        if how == "max":
+            return self.op("ReduceMax", self.real(A, -np.inf), self.integers(1), keepdims=0)
+        if how == "last" and self.steps:
+            last = self.op("Sub", self.op("Cast", "lengths", to=self.onnx.TensorProto.INT64), self.integers(1))
+            return self.op("GatherND", A, self.op("Unsqueeze", last, self.integers(1)), batch_dims=1)
+        if how == "last":
+            return self.op("Gather", A, self.array("end", -1, np.int64), axis=1)
+        if not self.steps:
+            return self.op("ReduceMean", A, self.integers(1), keepdims=0)
+        numbers = self.onnx.TensorProto
+        count = self.op("Cast", "lengths", to=numbers.FLOAT if self.dtype == np.float32 else numbers.DOUBLE)
+        A = self.op("ReduceSum", self.real(A), self.integers(1), keepdims=0)
+        return self.op("Div", A, self.op("Unsqueeze", count, self.integers(1)))
 
     def flip(self, A: str, layer: Flip, i: int, refuse: Any) -> str:
         """The steps of each sample in the opposite order, within its length."""

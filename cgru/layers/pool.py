@@ -1,4 +1,4 @@
-"""Pool: one state of a whole sequence, its mean, its largest values or its last."""
+"""Pool: one state of a whole sequence, its mean, its largest values or its last, or several of these side by side."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ HOW = ("mean", "max", "last")
 class Pool(Layer):
     """All steps (m, s, n) in, one (m, n) out: over the real steps of a sample their "mean", "max" or "last".
 
-    `max` is taken for each element by itself; of equal ones the first gets the gradient. It stands above a `GRU` with
-    `sequences=True` (or an `Embedding`); "last" is what a GRU with `sequences=False` returns. The dtype is that of
-    the input.
+    "last+mean+max", or any other sum of some, has these side by side, in that order, (m, 3 n). `max` is taken for each
+    element by itself; of equal ones the first gets the gradient. It stands above a `GRU` with `sequences=True` (or an
+    `Embedding`); "last" is what a GRU with `sequences=False` returns. The dtype is that of the input.
 
-    After the calls: `d` holds m, s, n; `fc` X (m, s, n) and A (m, n); `bc` dA (m, n) and dX (m, s, n).
+    After the calls: `d` holds m, s, n; `fc` X (m, s, n) and A; `bc` dA and dX (m, s, n).
 
     TypeError or ValueError for another `how`.
     """
@@ -29,12 +29,18 @@ class Pool(Layer):
         super().__init__()
         if not isinstance(how, str):
             raise TypeError(f"how: expected one of {', '.join(HOW)}, got {type(how).__name__}")
-        if how not in HOW:
-            raise ValueError(f"how: expected one of {', '.join(HOW)}, got {how!r}")
+        parts = how.split("+")
+        if not {*parts} <= {*HOW} or len({*parts}) < len(parts):
+            raise ValueError(f"how: expected one of {', '.join(HOW)}, or some joined by +, each once, got {how!r}")
         self.how = how
 
     def __repr__(self) -> str:
         return f"Pool({self.how!r})"
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What stands side by side."""
+        return tuple(self.how.split("+"))
 
     @property
     def piecewise(self) -> bool:
@@ -42,35 +48,40 @@ class Pool(Layer):
         return self.how == "last"
 
     def output_shape(self, shape: Shape) -> Shape:
-        """(m, n) for (m, s, n); ValueError for any other."""
+        """(m, n for each part) for (m, s, n); ValueError for any other, and for several parts of elements unknown."""
         if len(shape) != 3:
             raise ValueError("expected all steps (m, s, n)")
-        return shape[0], shape[2]
+        if len(self.parts) > 1 and isinstance(shape[2], str):
+            raise ValueError(f"expected a layer with units below a Pool of {len(self.parts)} parts")
+        return shape[0], shape[2] if isinstance(shape[2], str) else shape[2] * len(self.parts)
 
     def compute_shapes(self, A: np.ndarray) -> None:
         """Set `d` and the shape of X in `fs` for an input A (m, s, n)."""
         super().compute_shapes(all_steps(A))
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> PoolPass:
-        """(m, n) for A (m, s, n), of which sample i has `lengths[i]` real steps (None: all)."""
+        """(m, n for each part) for A (m, s, n), of which sample i has `lengths[i]` real steps (None: all)."""
         X, steps = unpadded(all_steps(A), lengths)
-        return PoolPass(self.how, X, steps)
+        return PoolPass(self.parts, X, steps)
 
 
 class PoolPass(LayerPass):
     """One run of a `Pool`."""
 
-    def __init__(self, how: str, X: np.ndarray, steps: np.ndarray | None) -> None:
-        A, self._chosen = _pooled(how, X, steps)  # the steps (m, 1, n) that were taken; None: all
-        super().__init__(steps, X=X, A=A)
+    def __init__(self, parts: tuple[str, ...], X: np.ndarray, steps: np.ndarray | None) -> None:
+        found = [_pooled(how, X, steps) for how in parts]
+        self._chosen = [chosen for _, chosen in found]  # of each part the steps (m, 1, n) that were taken; None: all
+        super().__init__(steps, X=X, A=np.concatenate([A for A, _ in found], axis=1))
 
     def _back(self, dA: np.ndarray) -> dict[str, np.ndarray]:
         X, steps = self._own["X"], self._steps
         dX = np.zeros_like(X)
-        if self._chosen is None:
-            np.copyto(dX, (dA / _count(X, steps))[:, None], where=True if steps is None else steps)
-        else:
-            np.put_along_axis(dX, self._chosen, dA[:, None], axis=1)
+        for chosen, d in zip(self._chosen, np.split(dA, len(self._chosen), axis=1), strict=True):
+            if chosen is None:
+                np.add(dX, (d / _count(X, steps))[:, None], out=dX, where=True if steps is None else steps)
+            else:
+                own = np.take_along_axis(dX, chosen, axis=1)
+                np.put_along_axis(dX, chosen, own + d[:, None], axis=1)
         return {"dA": dA, "dX": dX}
 
 

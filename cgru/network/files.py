@@ -118,6 +118,11 @@ def _first(layers: Sequence[GRU | Layer]) -> tuple[int, str]:
     raise ValueError("layers: expected one that has parameters, got none")
 
 
+def _step(layers: Sequence[GRU | Layer], e: int) -> tuple[int, ...]:
+    """The shape of one step of one sample as it comes in."""
+    return (1, 1) if isinstance(layers[0], Embedding) else (1, 1, e)
+
+
 # --- writing ---
 
 
@@ -145,14 +150,15 @@ def packed(
         )
     arrays = {"model": np.array(model)}
     lowest, name = _first(layers)
-    width = e = len(layers[lowest].p[name])
+    e = len(layers[lowest].p[name])
+    shape = _step(layers, e)
     for i, layer in enumerate(layers):
-        for name, shape in _shapes(layer, width).items():
+        for name, due in _shapes(layer, shape[-1]).items():
             got = np.shape(layer.p[name])
-            if got != shape:
-                raise ValueError(f"layers: expected {name} of layer {i} with shape {shape}, got {got}")
+            if got != due:
+                raise ValueError(f"layers: expected {name} of layer {i} with shape {due}, got {got}")
             arrays[f"{i}.{name}"] = np.asarray(layer.p[name], layer.dtype)
-        width = layer.d.get("u", width)
+        shape = layer.output_shape(shape)
     for name, values in standardisation.items():
         if np.shape(values) != (e,):
             raise ValueError(f"{name}: expected shape ({e},), a number for each element, got {np.shape(values)}")
@@ -289,8 +295,8 @@ def _due(layers: Sequence[GRU | Layer], headers: Mapping[str, Header]) -> tuple[
     """What arrays the layers ask for, and the shape of one step as each of them gets it."""
     first, name = _first(layers)
     e = headers[f"{first}.{name}"].shape[0]
-    tokens = isinstance(layers[0], Embedding)
-    shape: tuple[int, ...] = (1, 1) if tokens else (1, 1, e)
+    shape = _step(layers, e)
+    tokens = len(shape) == 2
     due, inputs = {}, []
     for i, layer in enumerate(layers):
         inputs.append(shape)

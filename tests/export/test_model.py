@@ -80,8 +80,8 @@ def stacks(dtype):
     yield "tokens", cgru.Embedding(11, 5, dtype=dtype), gru(9, dtype, sequences=False)
     yield "tokens_pooled", cgru.Embedding(300, 17, dtype=dtype), cgru.Pool("mean")
     yield "tokens_every", embedding, cgru.Dropout(), cgru.Dense(4, relu, dtype=dtype), gru(9, dtype)
-    for how in ("last", "mean", "max"):
-        yield f"pool_{how}", gru(17, dtype), cgru.Pool(how)
+    for how in ("last", "mean", "max", "mean+last", "last+mean+max"):
+        yield f"pool_{how.replace('+', '_')}", gru(17, dtype), cgru.Pool(how)
     yield "pool_inputs", cgru.Dropout(0.2), cgru.Pool("max")
     yield "every", gru(17, dtype, reset_after=True), cgru.Dropout(0.5)
     yield "between", gru(7, dtype), cgru.Dense(33, relu, dtype=dtype), gru(9, dtype, sequences=False)

@@ -40,6 +40,24 @@ def test_values_and_gradients(how, lengths, dtype):
     assert repr(layer) == f"Pool({how!r})"
 
 
+@pytest.mark.parametrize("lengths", [None, LENGTHS])
+@pytest.mark.parametrize("how", ["last+mean+max", "max+last"])
+def test_several_side_by_side(how, lengths):
+    """Each as it is alone, and what goes back is their sum."""
+    parts, X = how.split("+"), RNG.standard_normal((M, S, N))
+    layer, alone = cgru.Pool(how), [cgru.Pool(part) for part in parts]
+    A = layer.forward(X, lengths)
+    np.testing.assert_array_equal(A, np.hstack([one.forward(X, lengths) for one in alone]))
+    dA = RNG.standard_normal((M, N * len(parts)))
+    dX = layer.backward(dA)
+    due = sum(one.backward(d) for one, d in zip(alone, np.split(dA, len(parts), axis=1), strict=True))
+    np.testing.assert_allclose(dX, due, rtol=1e-14)
+    assert layer.output_shape(("m", "s", N)) == ("m", N * len(parts))
+    with pytest.raises(ValueError, match="a layer with units below a Pool of"):
+        cgru.Network([layer, cgru.Dense(2)])
+    assert not layer.piecewise
+
+
 def test_the_first_of_equals_gets_the_gradient():
     layer = cgru.Pool("max")
     layer.forward(np.ones((1, 3, 1)))
@@ -55,8 +73,11 @@ def test_nan_passes_through(how):
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match=r"^how: expected one of mean, max, last, got 'sum'"):
+    with pytest.raises(ValueError, match=r"^how: expected one of mean, max, last, or .* got 'sum'"):
         cgru.Pool("sum")
+    for how in ("mean+mean", "mean+", "+", "mean, max"):
+        with pytest.raises(ValueError, match=r"^how: expected one of mean, max, last, or some joined by \+, each once"):
+            cgru.Pool(how)
     with pytest.raises(TypeError, match=r"^how: expected"):
         cgru.Pool(3)
     layer = cgru.Pool()

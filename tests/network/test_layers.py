@@ -93,6 +93,7 @@ STACKS = {
         LABELS,
     ),
     "max": lambda: ([cgru.Embedding(V, 3), masked(M, S, 3), states(4), cgru.Pool("max"), softmax()], TOKENS, LABELS),
+    "side by side": lambda: ([states(4), cgru.Pool("max+last+mean"), cgru.Dense(5, cgru.tanh), softmax()], X, LABELS),
     "last": lambda: ([states(4), cgru.Pool("last"), cgru.Dense(3, cgru.tanh), masked(M, 3), softmax()], X, LABELS),
     "bag of words": lambda: ([cgru.Embedding(V, 5), cgru.Pool(), cgru.Dense(K)], TOKENS, SHARES),
     "pooled inputs": lambda: ([masked(M, S, E), cgru.Dense(4, cgru.elu), cgru.Pool("max"), softmax()], X, LABELS),

@@ -157,7 +157,7 @@ def random_stack(rng, dtype, runtime):
         layers += [layer, *([cgru.Dropout(0.5)] * int(rng.integers(2))), *([cgru.Flip()] * int(rng.integers(2)))]
     end = rng.integers(5)
     if end < 3:
-        layers.append(cgru.Pool(("mean", "max", "last")[end]))
+        layers.append(cgru.Pool(str(rng.choice(["mean", "max", "last", "last+mean+max", "max+last"]))))
     elif end == 3:
         layers[-1:] = [] if isinstance(layers[-1], cgru.Flip | cgru.Dropout) else layers[-1:]
         layers[-1:] = [] if isinstance(layers[-1], cgru.Flip | cgru.Dropout) else layers[-1:]

@@ -5,7 +5,7 @@ from cgru.network.compiled.stage cimport Arena, Piece, Size, Stage
 
 
 cdef int make_dropout(Stage *stage, layer) except -1
-cdef int make_pool(Stage *stage, str how) except -1
+cdef int make_pool(Stage *stage, tuple parts) except -1
 cdef int make_flip(Stage *stage) except -1
 cdef int make_embedding(Stage *stage, Py_ssize_t tokens, Py_ssize_t u) except -1
 cdef int make_dense(Stage *stage, Py_ssize_t u, tuple code) except -1

@@ -28,9 +28,13 @@ cdef int make_dropout(Stage *stage, layer) except -1:
     return 0
 
 
-cdef int make_pool(Stage *stage, str how) except -1:
+cdef int make_pool(Stage *stage, tuple parts) except -1:
+    cdef int i
     stage.forward, stage.backward = _pool, _pool_back
-    stage.u, stage.steps_out, stage.how = stage.n, False, HOW[how]
+    stage.hows = len(parts)
+    for i in range(stage.hows):
+        stage.how[i] = HOW[parts[i]]
+    stage.u, stage.steps_out = stage.hows * stage.n, False
     return 0
 
 
@@ -65,7 +69,7 @@ cdef void lay_plain(Stage *stage, Arena *arena, Size size) noexcept:
     if stage.random != NULL:
         stage.mask = take(arena, numbers, bytes)
     if stage.forward == _pool:
-        stage.chosen = <Py_ssize_t *>take(arena, size.m * stage.n, sizeof(Py_ssize_t))
+        stage.chosen = <Py_ssize_t *>take(arena, size.m * stage.u, sizeof(Py_ssize_t))
     if stage.forward == _look_up:
         stage.tokens = <Py_ssize_t *>take(arena, size.many, sizeof(Py_ssize_t))
     if stage.forward == _dense:
@@ -135,50 +139,65 @@ cdef void _pooled(int how, Py_ssize_t *chosen, cgru_array X, floating *A, Py_ssi
         if how == AVERAGE:
             for t in range(length):  # of many steps float32 would lose digits
                 sum += x[t * X.step + c]
-            A[i * n + c] = <floating>(sum / length)
+            A[c] = <floating>(sum / length)
             continue
         if how == LARGEST:
             at = 0
             for t in range(length):
                 if x[t * X.step + c] > x[at * X.step + c]:
                     at = t
-        chosen[i * n + c] = at
-        A[i * n + c] = x[at * X.step + c]
+        chosen[c] = at
+        A[c] = x[at * X.step + c]
 
 
 cdef int _pool(Stage *stage, const Piece *piece) except -1 nogil:
-    """A = of each sample its mean, its largest numbers, or its last ones."""
-    cdef Py_ssize_t i
+    """A = of each sample its mean, its largest numbers, its last ones, or some of these side by side."""
+    cdef Py_ssize_t i, at
+    cdef int part
     in_rows(stage, piece)
-    stage.A = timed(stage.out, stage.n, piece.m)
+    stage.A = timed(stage.out, stage.u, piece.m)
     for i in range(piece.m):
-        if stage.k.size == 4:
-            _pooled[float](stage.how, stage.chosen, stage.X, <float *>stage.out, i, stage.n, piece.length[i])
-        else:
-            _pooled[double](stage.how, stage.chosen, stage.X, <double *>stage.out, i, stage.n, piece.length[i])
+        for part in range(stage.hows):
+            at = i * stage.u + part * stage.n
+            if stage.k.size == 4:
+                _pooled[float](stage.how[part], stage.chosen + at, stage.X, <float *>stage.out + at, i, stage.n,
+                               piece.length[i])
+            else:
+                _pooled[double](stage.how[part], stage.chosen + at, stage.X, <double *>stage.out + at, i, stage.n,
+                                piece.length[i])
     return 0
 
 
-cdef void _unpooled(int how, const Py_ssize_t *chosen, cgru_array dA, cgru_array dX, floating unit, Py_ssize_t i,
-                    Py_ssize_t n, Py_ssize_t length) noexcept nogil:
-    cdef const floating *d = <floating *>dA.data + i * dA.sample
-    cdef floating *to = <floating *>dX.data + i * dX.sample
+cdef void _unpooled(int how, const Py_ssize_t *chosen, const floating *d, floating *to, Py_ssize_t step, Py_ssize_t n,
+                    Py_ssize_t length) noexcept nogil:
+    """What goes back to one row, rows of its steps `step` apart, is added up."""
     cdef Py_ssize_t c, t
+    if how != AVERAGE:
+        for c in range(n):
+            to[chosen[c] * step + c] += d[c]
+        return
     for t in range(length):
         for c in range(n):
-            if how == AVERAGE:
-                to[t * dX.step + c] = d[c] / <floating>length
-            else:
-                to[t * dX.step + c] = d[c] if chosen[i * n + c] == t else 0
+            to[t * step + c] += d[c] / <floating>length
 
 
 cdef int _pool_back(Stage *stage, const Piece *piece) except -1 nogil:
-    cdef Py_ssize_t i, n = stage.n
+    cdef Py_ssize_t i, t, n = stage.n
+    cdef int part, size = stage.k.size, how
+    cdef const Py_ssize_t *chosen
+    cdef char *d
+    cdef char *to
     for i in range(piece.m):
-        if stage.k.size == 4:
-            _unpooled[float](stage.how, stage.chosen, stage.dA, stage.dX, 0, i, n, piece.length[i])
-        else:
-            _unpooled[double](stage.how, stage.chosen, stage.dA, stage.dX, 0, i, n, piece.length[i])
+        to = _at(stage.dX, i, 0, size)
+        for t in range(piece.length[i]):
+            memset(to + t * stage.dX.step * size, 0, n * size)
+        for part in range(stage.hows):
+            how, chosen = stage.how[part], stage.chosen + i * stage.u + part * n
+            d = _at(stage.dA, i, 0, size) + part * n * size
+            if size == 4:
+                _unpooled[float](how, chosen, <float *>d, <float *>to, stage.dX.step, n, piece.length[i])
+            else:
+                _unpooled[double](how, chosen, <double *>d, <double *>to, stage.dX.step, n, piece.length[i])
     return 0
 
 

@@ -129,7 +129,7 @@ cdef class Program:
                 self._draws(layer, layer.training, steps)
                 make_dropout(stage, layer)
             elif kind is Pool:
-                make_pool(stage, layer.how)
+                make_pool(stage, layer.parts)
             else:
                 make_flip(stage)
             self._name(stage, i, layer)

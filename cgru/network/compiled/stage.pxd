@@ -77,8 +77,9 @@ cdef struct Stage:
     double rate  # of a Dropout
     bitgen_t *random
     void *mask
-    int how  # of a Pool
-    Py_ssize_t *chosen  # (m, n) the steps of the largest
+    int how[3]  # of the parts of a Pool
+    int hows  # how many
+    Py_ssize_t *chosen  # (m, u) the steps that were taken
     cgru_activation activate  # of a Dense
     char *W  # of a Dense or an Embedding
     char *b
