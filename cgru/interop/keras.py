@@ -77,7 +77,10 @@ def from_keras(source: Any) -> Network:
 
 def _kind(layer: Any) -> str:
     """The class of a layer, if it is Keras's own: one that was derived from it may compute something else."""
-    return type(layer).__name__ if type(layer).__module__.partition(".")[0] == "keras" else ""
+    kind = type(layer)
+    if kind.__module__ == "cgru.keras":
+        kind = kind.__mro__[1]
+    return kind.__name__ if kind.__module__.partition(".")[0] == "keras" else ""
 
 
 def _refusal(layer: Any, place: str = "") -> Refusal:

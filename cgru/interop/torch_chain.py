@@ -6,7 +6,7 @@ import copy
 import sys
 from typing import Any
 
-from cgru.interop.torch_gru import check_calls, kind_of
+from cgru.interop.torch_gru import check_calls
 from cgru.interop.torch_trace import Trace
 
 __all__ = ["chained"]
@@ -31,8 +31,6 @@ def chained(source: Any) -> list[Any]:
         def __init__(self) -> None:
             super().__init__()
             self.model = copy.deepcopy(source).eval()
-            for module in self.model.modules():
-                module.__class__ = kind_of(module)
 
         def forward(self, x: Any) -> Any:
             return self.model(x)

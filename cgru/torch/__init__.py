@@ -2,7 +2,7 @@
 
 `GRU` and `GRUCell` are `torch.nn.GRU` and `torch.nn.GRUCell` in all that one sees of them; `accelerate(model)` makes
 each GRU of a model into ours, `restore(model)` takes that back. Where a call cannot be run here (another device or
-dtype, a single step, autocast, `vmap`, forward derivatives, tracing, an export to ONNX) the parent's `forward` runs it.
+dtype, autocast, `vmap`, forward derivatives, tracing, an export to ONNX) the parent's `forward` runs it.
 
 `torch.compile` takes them under `torch._dynamo.config.allow_rnn = True`, as it does any `torch.nn.GRU`.
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,16 +13,16 @@ from torch.autograd import forward_ad
 from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence
 
+from cgru.torch import runs
 from cgru.torch.operators import call
 
 __all__ = ["GRU", "GRUCell"]
 
-NO_SCRIPT = "torch.jit.script: expected a model of PyTorch's own modules: call cgru.torch.restore(model) first"
 PLAIN = (Tensor, nn.Parameter)
 
 
 def here(tensors: Iterable[Tensor | None]) -> bool:
-    """Whether the kernels can run these: float32 or float64 on a CPU, and nobody asks for more than one derivative."""
+    """Whether the kernels can run these, float32 or float64 on a CPU, and nobody traces or transforms what they do."""
     if torch.is_autocast_enabled("cpu") or torch.jit.is_tracing():
         return False
     compiling = torch.compiler.is_compiling()
@@ -35,10 +37,30 @@ def here(tensors: Iterable[Tensor | None]) -> bool:
             continue
         if not (type(tensor) in PLAIN or (compiling and isinstance(tensor, Tensor))) or not tensor.is_cpu:
             return False
+        if tensor.layout is not torch.strided or (not compiling and tensor.is_neg()):
+            return False
         if tensor.dtype != (dtype or tensor.dtype):
             return False
         dtype = tensor.dtype
     return dtype in (torch.float32, torch.float64)
+
+
+def traced(input: Any) -> bool:
+    """Whether `torch.fx` follows a call."""
+    return "torch.fx" in sys.modules and isinstance(input, sys.modules["torch.fx"].Proxy)
+
+
+def leaf(module: nn.Module, *inputs: Any) -> Any:
+    """The call as one node, as modules of PyTorch's own are."""
+    tracer = inputs[0].tracer
+    return tracer.create_proxy("call_module", tracer.path_of_module(module), inputs, {})
+
+
+def parent_of(module: Any) -> Any:
+    """PyTorch's own module over the same parameters."""
+    other = copy.copy(module)
+    other.__class__ = type(module).__mro__[1]
+    return other
 
 
 def run(
@@ -55,20 +77,22 @@ class GRU(nn.GRU):
 
     A call runs on these kernels, reading PyTorch's parameters where they lie, if all its tensors are float32 or all
     float64 on a CPU; else it is the parent's: on another device, in another dtype, under autocast, `torch.func` or
-    forward derivatives, in `torch.jit` and `torch.onnx.export`, for a single step, and for arguments that the parent
-    refuses. It uses as many threads as PyTorch does, by `cgru.set_num_threads`. RuntimeError for second derivatives.
+    forward derivatives, in `torch.jit` and `torch.onnx.export`, and for arguments that the parent refuses. It uses as
+    many threads as PyTorch does, by `cgru.set_num_threads`. RuntimeError for second derivatives.
     """
 
-    def __prepare_scriptable__(self) -> Any:
-        """What `torch.jit.script` asks before it compiles, which knows no Python."""
-        raise RuntimeError(NO_SCRIPT)
+    def __prepare_scriptable__(self) -> nn.GRU:
+        """What `torch.jit.script` compiles in place of this: the parent, over the same parameters."""
+        return parent_of(self)
 
     def forward(self, input: Tensor | PackedSequence, hx: Tensor | None = None) -> Any:
         """As the parent's, with its errors."""
+        if traced(input):
+            return leaf(self, input, hx)
         packed = isinstance(input, PackedSequence)
-        x = input.data if packed else input
+        x, sizes = (input.data, input.batch_sizes) if packed else (input, None)
         weights = [getattr(self, name) for name in self._flat_weights_names]
-        if not here((x, hx, *weights)) or not self._fits(x, hx, input.batch_sizes if packed else None):
+        if not here((x, hx, *weights)) or not self._fits(x, hx, sizes) or not self._are_whole(weights):
             return super().forward(input, hx)
         if packed:
             _, sizes, order, back = input
@@ -77,17 +101,19 @@ class GRU(nn.GRU):
             return PackedSequence(output, sizes, order, back), self.permute_hidden(hidden, back)
         if x.dim() == 2:
             output, hidden = self._run(x.unsqueeze(1), None if hx is None else hx.unsqueeze(1), weights, None, 1)
-            return output.squeeze(1), hidden.squeeze(1)
+            return output.squeeze_(1), hidden.squeeze_(1)
         if self.batch_first:
             output, hidden = self._run(x.transpose(0, 1), hx, weights, None, x.shape[0])
-            return output.transpose(0, 1), hidden
+            return output.transpose_(0, 1), hidden  # in place, since the parent's is no view
         return self._run(x, hx, weights, None, x.shape[1])
 
     def _fits(self, x: Tensor, hx: Tensor | None, sizes: Tensor | None) -> bool:
         """Whether the parent takes this, who says what it refuses."""
         if self.proj_size or 0 in x.shape or x.shape[-1] != self.input_size:
             return False
-        if sizes is None and x.dim() not in (2, 3):
+        if x.dim() not in ((2, 3) if sizes is None else (2,)):
+            return False
+        if sizes is not None and not torch.compiler.is_compiling() and not runs.are_sizes(sizes, x.shape[0]):
             return False
         if hx is None:
             return True
@@ -96,6 +122,16 @@ class GRU(nn.GRU):
             return tuple(hx.shape) == (states, int(sizes[0]), self.hidden_size)
         rows = () if x.dim() == 2 else (x.shape[0 if self.batch_first else 1],)
         return tuple(hx.shape) == (states, *rows, self.hidden_size)
+
+    def _are_whole(self, weights: list[Tensor]) -> bool:
+        """Whether the weights have the shapes that they are made with."""
+        u, directions, kinds = self.hidden_size, 2 if self.bidirectional else 1, 4 if self.bias else 2
+        for i, weight in enumerate(weights):
+            number, kind = divmod(i, kinds)
+            width = u if kind else self.input_size if number < directions else directions * u
+            if weight is None or weight.shape != ((3 * u, width) if kind < 2 else (3 * u,)):
+                return False
+        return True
 
     def _run(
         self, x: Tensor, hx: Tensor | None, weights: list[Tensor], sizes: Tensor | None, m: int
@@ -114,33 +150,39 @@ class GRU(nn.GRU):
             x = torch.cat(outputs, -1) if self.bidirectional else outputs[0]
             if self.dropout and self.training and layer < self.num_layers - 1:
                 x = dropout(x, self.dropout)
-        return x, torch.stack(states) if len(states) > 1 else states[0].unsqueeze(0)
+        return x, torch.stack(states)
 
 
 class GRUCell(nn.GRUCell):
     """`torch.nn.GRUCell`: the same arguments, parameters, state dict and results; runs here where `GRU` does.
 
-    A step by itself is slower here than there, since its weights are laid out anew: what it is for is the numbers of
-    these kernels. Where all steps are known, `GRU` is several times as fast as either.
+    A step by itself is about as fast here as there: what it is for is the numbers of these kernels. Where all steps are
+    known, `GRU` is several times as fast as either.
     """
 
-    def __prepare_scriptable__(self) -> Any:
+    def __prepare_scriptable__(self) -> nn.GRUCell:
         """As `GRU`'s."""
-        raise RuntimeError(NO_SCRIPT)
+        return parent_of(self)
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         """As the parent's, with its errors."""
+        if traced(input):
+            return leaf(self, input, hx)
         weights = [self.weight_ih, self.weight_hh, *((self.bias_ih, self.bias_hh) if self.bias else ())]
-        if not here((input, hx, *weights)) or not self._fits(input, hx):
+        if not here((input, hx, *weights)) or not self._fits(input, hx, weights):
             return super().forward(input, hx)
         x = input.reshape(1, -1, self.input_size)
         h0 = None if hx is None else hx.reshape(-1, self.hidden_size)
-        return run(x, h0, weights, None, x.shape[1], False)[1].view(*input.shape[:-1], self.hidden_size)
+        state = run(x, h0, weights, None, x.shape[1], False)[1]
+        return state if input.dim() == 2 else state.squeeze_(0)
 
-    def _fits(self, input: Tensor, hx: Tensor | None) -> bool:
+    def _fits(self, input: Tensor, hx: Tensor | None, weights: list[Tensor]) -> bool:
         """Whether the parent takes this."""
+        rows = 3 * self.hidden_size
+        due = ((rows, self.input_size), (rows, self.hidden_size), (rows,), (rows,))
         return (
-            input.dim() in (1, 2)
+            all(weight is not None and weight.shape == shape for weight, shape in zip(weights, due, strict=False))
+            and input.dim() in (1, 2)
             and 0 not in input.shape
             and input.shape[-1] == self.input_size
             and (hx is None or tuple(hx.shape) == (*input.shape[:-1], self.hidden_size))

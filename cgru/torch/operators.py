@@ -41,8 +41,8 @@ def compute_back(*inputs):
 def keep_for_backward(ctx, inputs, output):
     """What a backward reads; PyTorch then refuses to go back where one of these was written to."""
     x, h0, weight_ih, weight_hh, _, _, sizes, ctx.m, ctx.reverse, ctx.kept = inputs
-    ctx.fresh = h0 is None
-    ctx.save_for_backward(x, weight_ih, weight_hh, sizes, output[2])
+    ctx.fresh, ctx.shape = h0 is None, x.shape
+    ctx.save_for_backward(x if any(ctx.needs_input_grad[2:6]) else None, weight_ih, weight_hh, sizes, output[2])
     ctx.mark_non_differentiable(output[2])
     ctx.set_materialize_grads(False)
 
@@ -55,7 +55,10 @@ def go_back(ctx, dA, dstate, _, by=None):
     if not ctx.kept:
         raise RuntimeError("cgru::gru: expected a run with keep=True before a backward")
     asked = needs[0], needs[1], any(needs[2:6])
-    due = iter((by or backward)(dA, dstate, *ctx.saved_tensors, ctx.m, ctx.reverse, ctx.fresh, *asked))
+    x, *others = ctx.saved_tensors
+    if x is None:  # no more than its shape is looked at
+        x = others[0].new_empty(()).expand(ctx.shape)
+    due = iter((by or backward)(dA, dstate, x, *others, ctx.m, ctx.reverse, ctx.fresh, *asked))
     every = [next(due) if asked[min(i, 2)] else None for i in range(6)]
     return *(value if needed else None for value, needed in zip(every, needs, strict=False)), None, None, None, None
 
@@ -76,11 +79,13 @@ class Run(torch.autograd.Function):
     @staticmethod
     def backward(ctx, *gradients):
         """By the operator where a graph of it is made: it says that there is no second derivative."""
+        if any(d is not None and torch._C._functorch.is_legacy_batchedtensor(d) for d in gradients):
+            raise RuntimeError("cgru.torch: expected one gradient at a time, got many, which torch.nn.GRU alone takes")
         return go_back(ctx, *gradients, by=backward if torch.is_grad_enabled() or watched() else compute_back)
 
 
 def watched() -> bool:
-    """Whether PyTorch compiles this, or counts or traces its operators."""
+    """Whether PyTorch compiles this, or traces its operators."""
     return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
 
 

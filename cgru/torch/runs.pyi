@@ -1,6 +1,6 @@
 from torch import Tensor
 
-__all__ = ["backward", "forward"]
+__all__ = ["are_sizes", "backward", "forward"]
 
 def forward(
     x: Tensor,
@@ -14,6 +14,7 @@ def forward(
     reverse: bool,
     keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor]: ...
+def are_sizes(sizes: Tensor, n: int) -> bool: ...
 def backward(
     dA: Tensor | None,
     dstate: Tensor | None,

@@ -25,14 +25,14 @@ from cgru.core.kernels cimport (
     samples_in_lanes,
 )
 
-from torch import from_numpy
+from torch import float32, float64, from_numpy, int64
 
 from cgru.gru import GRU
 from cgru.variant import RESET_AFTER
 
 cnp.import_array()
 
-__all__ = ["backward", "forward"]
+__all__ = ["are_sizes", "backward", "forward"]
 
 cdef enum:
     LARGE = 1 << 22  # bytes, from which on NumPy asks for large pages
@@ -48,8 +48,14 @@ ctypedef fused number:
 
 def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, bint reverse, bint keep):
     """All states, as x is laid out, the last ones (m, u), and, empty without `keep`, the caches."""
+    cdef cnp.ndarray running = checked(x, weight_ih, weight_hh, sizes, m)
+    cdef Py_ssize_t rows = weight_hh.size(0)
+    expect(h0, "h0", x, (m, rows // 3))
+    if (bias_ih is None) != (bias_hh is None):
+        raise ValueError("bias_ih, bias_hh: expected both or neither")
+    expect(bias_ih, "bias_ih", x, (rows,))
+    expect(bias_hh, "bias_hh", x, (rows,))
     x, h0 = in_rows(x), in_rows(h0)
-    cdef cnp.ndarray running = None if sizes is None else sizes.numpy().astype(np.intp)
     cdef cgru_call call = new_run(x, weight_hh, running, m, reverse)
     cdef const cgru_kernels *k = kernels(x.element_size())
     cdef cgru_weights w
@@ -79,18 +85,24 @@ def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, b
              bint of_h0, bint of_weights):
     """From the gradients of both results, None for zero, a list of those asked for: of x, of h0, of the four weights.
 
-    fresh: forward had no h0.
+    fresh: forward had no h0. x is read for the weights alone.
     """
-    x, dA, dstate = in_rows(x), in_rows(dA), in_rows(dstate)
-    cdef cnp.ndarray running = None if sizes is None else sizes.numpy().astype(np.intp)
+    cdef cnp.ndarray running = checked(x, weight_ih, weight_hh, sizes, m)
+    cdef Py_ssize_t width = weight_hh.size(1)
+    expect(dA, "dA", x, (x.size(0), m, width) if sizes is None else (x.size(0), width))
+    expect(dstate, "dstate", x, (m, width))
+    expect(caches, "caches", x, (m * width * (5 * (x.size(0) if sizes is None else sizes.size(0)) + 1),))
+    dA, dstate, caches = in_rows(dA), in_rows(dstate), caches.contiguous()
+    if of_weights:
+        x = in_rows(x)
     cdef cgru_call call = new_run(x, weight_hh, running, m, reverse)
     cdef const cgru_kernels *k = kernels(x.element_size())
     cdef Py_ssize_t s = call.s, e = call.e, u = call.u, one = s * m * u * k.size
     cdef cgru_weights w
     read_weights(&w, weight_ih, weight_hh, u, k.size)
     lay_caches(&call, caches, k.size)
-    call.fresh, all_x, above = fresh, spread(x, &call), spread(dA, &call)
-    call.X, call.dA, call.h0 = steps(all_x), steps(above), samples(dstate)
+    call.fresh, above = fresh, spread(dA, &call)
+    call.dA, call.h0 = steps(above), samples(dstate)
     work, due = empty(x, (4 * s * m * u,)), []
     cdef char *free = start(work)
     call.dhh_, call.dz_ = cached(&call, free), cached(&call, free + one)
@@ -109,8 +121,58 @@ def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, b
     if of_x and running is not None:
         gather(&call, &call.dX, e, dx, k)
     if of_weights:
+        all_x = spread(x, &call)
+        call.X = steps(all_x)
         due += weight_gradients(&call, x, k)
     return due
+
+
+def are_sizes(sizes, Py_ssize_t n):
+    """Whether these are the numbers of samples of packed steps with n rows in all."""
+    if sizes.dtype is not int64 or sizes.dim() != 1 or not sizes.is_cpu or sizes.size(0) == 0:
+        return False
+    cdef const long long[:] each = sizes.numpy()
+    cdef long long last = each[0], left = n
+    cdef Py_ssize_t t
+    for t in range(each.shape[0]):
+        if not 0 < each[t] <= last or each[t] > left:
+            return False
+        last = each[t]
+        left -= last
+    return left == 0
+
+
+cdef int expect(tensor, str name, like, tuple shape) except -1:
+    """TypeError or ValueError for a tensor, if it is one, of another shape or dtype than that of `like`, or elsewhere."""
+    if tensor is None:
+        return 0
+    if tensor.dtype is not like.dtype or not tensor.is_cpu:
+        raise TypeError(f"{name}: expected {like.dtype} on cpu, got {tensor.dtype} on {tensor.device}")
+    if tensor.shape != shape:
+        raise ValueError(f"{name}: expected shape {shape}, got {tuple(tensor.shape)}")
+    return 0
+
+
+cdef cnp.ndarray checked(x, weight_ih, weight_hh, sizes, Py_ssize_t m):
+    """How many samples each of packed steps has, None for others; TypeError or ValueError where tensors do not belong
+    together.
+    """
+    cdef Py_ssize_t axes = 3 if sizes is None else 2
+    if x.dtype is not float32 and x.dtype is not float64:
+        raise TypeError(f"x: expected float32 or float64, got {x.dtype}")
+    if x.dim() != axes or x.numel() == 0 or weight_hh.dim() != 2 or weight_hh.numel() == 0:
+        raise ValueError(f"x, weight_hh: expected {axes} and 2 axes, got {tuple(x.shape)} and {tuple(weight_hh.shape)}")
+    cdef Py_ssize_t u = weight_hh.size(1)
+    expect(x, "x", x, tuple(x.shape))
+    expect(weight_ih, "weight_ih", x, (3 * u, x.size(axes - 1)))
+    expect(weight_hh, "weight_hh", x, (3 * u, u))
+    if sizes is None:
+        if x.size(1) != m:
+            raise ValueError(f"m: expected {x.size(1)}, the samples of x, got {m}")
+        return None
+    if not are_sizes(sizes, x.size(0)) or sizes[0] != m:
+        raise ValueError(f"sizes: expected {m} or fewer samples a step, {x.size(0)} in all, int64, none more than before")
+    return sizes.numpy().astype(np.intp)
 
 
 cdef list weight_gradients(cgru_call *call, like, const cgru_kernels *k):
@@ -155,14 +217,13 @@ cdef void add_up(const cgru_call *call, number *dW, number *dR, number *into, nu
     cdef const number *h
     cdef const number *g
     cdef number by
-    cdef Py_ssize_t e = call.e, u = call.u, i, j, t, unit
+    cdef Py_ssize_t e = call.e, u = call.u, i, t, unit, row
     cdef int gate
-    memset(dW, 0, 3 * u * e * sizeof(number))
-    memset(dR, 0, 3 * u * u * sizeof(number))
-    memset(into, 0, 3 * u * sizeof(number))
-    memset(behind, 0, 3 * u * sizeof(number))
+    cdef bint more
     for gate in range(4):  # U of r, z and n, and V of r and z, then V of n, by dc
         for unit in range(u):
+            row = min(gate, 2) * u + unit
+            more = False
             for t in range(call.s):
                 for i in range(there(call, t)):
                     x = <number *>call.X.data + i * call.X.sample + t * call.X.step
@@ -170,20 +231,33 @@ cdef void add_up(const cgru_call *call, number *dW, number *dR, number *into, nu
                     g = <number *>d[gate].data + i * d[gate].sample + t * d[gate].step
                     by = g[unit]
                     if gate < 3:
-                        into[gate * u + unit] += by
-                        for j in range(e):
-                            dW[(gate * u + unit) * e + j] += by * x[j]
+                        into[row] = into[row] + by if more else by
+                        put(dW + row * e, x, by, e, more)
                     if gate != 2:
-                        behind[min(gate, 2) * u + unit] += by
-                        for j in range(u):
-                            dR[(min(gate, 2) * u + unit) * u + j] += by * h[j]
+                        behind[row] = behind[row] + by if more else by
+                        put(dR + row * u, h, by, u, more)
+                    more = True
+
+
+cdef inline void put(number *to, const number *x, number by, Py_ssize_t n, bint more) noexcept:
+    """by x, or as much more."""
+    cdef Py_ssize_t j
+    if more:
+        for j in range(n):
+            to[j] += by * x[j]
+    else:
+        for j in range(n):
+            to[j] = by * x[j]
 
 
 # --- tensors as the kernels see them ---
 
 cdef inline char *start(tensor) except? NULL:
     """Where its numbers begin."""
-    return <char *><size_t>tensor.data_ptr()
+    cdef size_t place = tensor.data_ptr()
+    if place == 0:
+        raise ValueError("a tensor: expected one with memory, got one whose storage is gone")
+    return <char *>place
 
 
 cdef empty(like, tuple shape):
@@ -198,7 +272,9 @@ cdef empty(like, tuple shape):
 
 cdef in_rows(tensor):
     """The tensor, or a copy of it, with the numbers of a row beside each other."""
-    return tensor if tensor is None or tensor.stride(-1) == 1 else tensor.contiguous()
+    if tensor is None:
+        return None
+    return (tensor if tensor.stride(-1) == 1 else tensor.contiguous()).resolve_neg()
 
 
 cdef cgru_array steps(tensor) except *:

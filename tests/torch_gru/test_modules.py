@@ -1,5 +1,6 @@
 """The modules against their parents: what comes out, what goes back, and everything else that one sees of them."""
 
+import contextlib
 import copy
 import io
 import pickle
@@ -162,6 +163,59 @@ def test_outputs_may_be_written_to(batch_first):
     for context in (torch.no_grad, torch.enable_grad):
         with context():
             assert ours(x)[0].transpose(0, int(batch_first)).is_contiguous()
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_first": True}, {"num_layers": 2}])
+def test_results_are_no_views(options):
+    """As agents and truncated backpropagation use them: cut off in place, and written to after `no_grad`."""
+    for x in (torch.randn(4, 2, 3), torch.randn(4, 3)):
+        ours = cgru.torch.GRU(3, 5, **options)
+        output, hidden = ours(x)
+        output.sum().backward()
+        output.detach_()
+        ours(x, hidden.detach_())
+        with torch.no_grad():
+            output, hidden = ours(x)
+        hidden[..., 0] = torch.ones(1, requires_grad=True)
+        output += torch.ones(1, requires_grad=True)
+        cell = cgru.torch.GRUCell(3, 5)
+        cell(x.flatten(0, -2)).detach_()
+        cell(x.flatten(0, -2)[0]).detach_()
+
+
+def test_what_is_no_whole_gru_is_the_parents(calls):
+    """Weights of other shapes, none at all, negated in passing, sizes that are none."""
+    x = torch.randn(4, 2, 3)
+    for key, value in (
+        ("weight_hh_l0", torch.randn(3, 5)),
+        ("weight_ih_l0", torch.randn(6, 3)),
+        ("bias_ih_l0", torch.randn(400)),
+        ("bias_hh_l0", torch.randn(1)),
+        ("weight_ih_l0_reverse", torch.randn(15, 2)),
+        ("weight_ih_l1", torch.randn(15, 5)),
+    ):
+        ours = cgru.torch.GRU(3, 5, num_layers=2, bidirectional=True)
+        before = len(calls)
+        with contextlib.suppress(RuntimeError):
+            torch.func.functional_call(ours, {key: value}, (x,))
+        assert len(calls) == before + 1
+    ours = cgru.torch.GRU(3, 5)
+    ours.bias_ih_l0 = None
+    with pytest.raises((TypeError, AttributeError)):
+        ours(x)
+    theirs, ours = pair(3, 5)
+    z = torch.randn(15, 3, dtype=torch.complex64)
+    a, b = (torch.func.functional_call(each, {"weight_ih_l0": z.conj().imag}, (x,))[0] for each in (ours, theirs))
+    assert torch.equal(a, b)
+    for sizes in ([4, 4], [4, -1], [1, 2]):
+        before = len(calls)
+        with contextlib.suppress(RuntimeError, IndexError):
+            ours(PackedSequence(torch.randn(3, 3), torch.tensor(sizes)))
+        assert len(calls) == before + 1
+    cell = cgru.torch.GRUCell(3, 5)
+    cell.weight_hh = torch.nn.Parameter(torch.randn(12, 5))
+    with pytest.raises(RuntimeError):
+        cell(x[0])
 
 
 @pytest.mark.parametrize(

@@ -224,8 +224,112 @@ def test_onnx_has_its_node(dynamo, tmp_path):
 def test_torch_jit():
     gru, x = cgru.torch.GRU(3, 5), torch.randn(4, 2, 3)
     torch.testing.assert_close(torch.jit.trace(gru, (x,))(x)[0], gru(x)[0])
-    with pytest.raises(RuntimeError, match=r"cgru\.torch\.restore"):
-        torch.jit.script(torch.nn.Sequential(gru))
+    torch.testing.assert_close(torch.jit.script(torch.nn.Sequential(gru))(x)[0], gru(x)[0])
+    cell = cgru.torch.GRUCell(3, 5)
+    torch.testing.assert_close(torch.jit.script(cell)(x[0]), cell(x[0]))
+    assert type(gru) is cgru.torch.GRU
+
+
+def test_torch_fx():
+    """One node, as the parent's, which a copy of the module then runs."""
+    model = torch.nn.Sequential(torch.nn.Linear(3, 3), cgru.torch.GRU(3, 5))
+    traced, x = torch.fx.symbolic_trace(model), torch.randn(4, 2, 3)
+    assert [node.op for node in traced.graph.nodes] == ["placeholder", "call_module", "call_module", "output"]
+    assert torch.equal(traced(x)[0], model(x)[0])
+
+
+def test_many_gradients_at_once_are_refused():
+    gru, x = cgru.torch.GRU(3, 5), torch.randn(2, 2, 3)
+    assert torch.autograd.functional.jacobian(lambda x: gru(x)[1], x).shape == (1, 2, 5, 2, 2, 3)
+    with pytest.raises(RuntimeError, match=r"cgru\.torch: expected one gradient at a time"):
+        torch.autograd.functional.jacobian(lambda x: gru(x)[1], x, vectorize=True)
+
+
+def test_an_input_that_nobody_reads_again_may_change():
+    """Where the weights are frozen, as the parent has it."""
+    grads = []
+    for module in (torch.nn.GRU, cgru.torch.GRU):
+        torch.manual_seed(0)
+        gru, x = module(3, 5).requires_grad_(False), torch.randn(4, 2, 3, requires_grad=True)
+        y = x * 1
+        output = gru(y)[0]
+        y.mul_(2)
+        output.sum().backward()
+        grads.append(x.grad)
+    torch.testing.assert_close(*grads)
+
+
+@pytest.mark.parametrize(
+    ("place", "change", "words"),
+    [
+        (0, lambda x: x.float(), "weight_ih: expected torch.float32 on cpu, got torch.float64"),
+        (0, lambda x: x.half(), "x: expected float32 or float64, got torch.float16"),
+        (0, lambda x: x[0], r"x, weight_hh: expected 3 and 2 axes, got \(2, 3\)"),
+        (0, lambda x: x[:0], r"x, weight_hh: expected 3 and 2 axes, got \(0, 2, 3\)"),
+        (1, lambda h: h[:1], r"h0: expected shape \(2, 5\), got \(1, 5\)"),
+        (2, lambda w: w[:14], r"weight_ih: expected shape \(15, 3\), got \(14, 3\)"),
+        (3, lambda w: w[:, :4], r"weight_ih: expected shape \(12, 3\), got \(15, 3\)"),
+        (4, lambda b: b[:1], r"bias_ih: expected shape \(15,\), got \(1,\)"),
+        (5, lambda b: None, "bias_ih, bias_hh: expected both or neither"),
+        (6, lambda s: torch.tensor([2, 2, 2, 2]), r"x, weight_hh: expected 2 and 2 axes"),
+        (7, lambda m: 200000, "m: expected 2, the samples of x, got 200000"),
+    ],
+)
+def test_tensors_that_do_not_belong_together(place, change, words):
+    given = list(inputs())
+    given[place] = change(given[place])
+    for call in (operators.call, operators.forward):
+        with pytest.raises((TypeError, ValueError), match=words):
+            call(*given)
+
+
+@pytest.mark.parametrize("sizes", [[4, 4], [3, -1], [3, 0], [2, 3], [6], [1], [], [1, 2, 3], [[3, 3]]], ids=str)
+def test_sizes_that_are_none(sizes):
+    """Of packed steps: the operator refuses them, and the module leaves them to the parent, who says why."""
+    sizes, x = torch.tensor(sizes, dtype=torch.int64), torch.randn(6, 3).double()
+    given = [x, *inputs()[1:6], sizes, 3, False, False]
+    given[1] = torch.zeros(3, 5).double()
+    if sizes.tolist() != [6]:
+        with pytest.raises(ValueError, match="sizes: expected 3 or fewer samples a step, 6 in all, int64"):
+            operators.forward(*given)
+    assert operators.runs.are_sizes(sizes, 6) == (sizes.tolist() == [6])
+    assert not operators.runs.are_sizes(torch.tensor([3, 3], dtype=torch.int32), 6)
+    assert operators.runs.are_sizes(torch.tensor([3, 2, 1]), 6)
+
+
+def test_caches_of_another_size():
+    A, state, caches = operators.forward(*inputs())
+    x, _, weight_ih, weight_hh = inputs()[:4]
+    with pytest.raises(ValueError, match=r"caches: expected shape \(210,\), got \(0,\)"):
+        operators.backward(A, state, x, weight_ih, weight_hh, None, caches[:0], 2, False, True, True, True, True)
+
+
+def test_memory_that_is_gone():
+    gru = cgru.torch.GRU(3, 5)
+    gru.weight_hh_l0.untyped_storage().resize_(0)
+    with pytest.raises(ValueError, match="a tensor: expected one with memory"):
+        gru(torch.randn(4, 2, 3))
+
+
+@pytest.mark.parametrize("sizes", [None, [2, 2, 1]])
+@pytest.mark.parametrize(("m", "e", "u"), [(1, 300, 130), (2, 64, 257), (3, 130, 64), (1, 1, 200), (2, 400, 2)])
+def test_wide_weights_where_they_lie(sizes, m, e, u):
+    """And memory that is full of NaN before it is written."""
+    torch.use_deterministic_algorithms(True)  # it is filled then
+    kernels.use_weights_where_they_lie(True)
+    try:
+        sizes = sizes and [m, max(1, m - 1), 1]
+        given = inputs(3, m, e, u, sizes)
+        tensors, due = given[:6], []
+        for lain in (False, True):
+            kernels.use_weights_where_they_lie(lain)
+            A, state, _ = operators.call(*given)
+            due.append([A, state, *torch.autograd.grad(A.square().sum() + state.sum(), tensors)])
+        for a, b in zip(*due, strict=True):
+            assert (a - b).abs().max() <= 1e-12 * b.abs().max()
+    finally:
+        kernels.use_weights_where_they_lie()
+        torch.use_deterministic_algorithms(False)
 
 
 # --- threads and processes ---

@@ -56,7 +56,7 @@ typedef struct {
     int fresh;        /* backward and gradients: the first step to run had no h0, its hp is zero */
     int norm;         /* with `after`: the products are normalised; a step is then that of norm.h, for any m */
     int linear;       /* gradients: that of one product, whose only gradient is dr_, for Ur and br */
-    int loose;        /* forward: sums may run in another order than those of packed weights, so that the bits depend on m and s */
+    int loose;        /* forward: sums may run in another order than those of packed weights, so that bits depend on m and s */
     int few;          /* lanes are samples, not units: the call is that of few.h, and its rows lie as is said there */
 } cgru_call;
 

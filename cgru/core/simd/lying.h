@@ -70,8 +70,8 @@ LYING(lying_single, 1, 4)
 LYING(lying_1, 1, 1) LYING(lying_2, 2, 1) LYING(lying_3, 3, 1) LYING(lying_4, 4, 1)
 static lying_function *const of_lying[MOST_LYING] = {lying_1, lying_2, lying_3, lying_4};
 
-/* A product with weights that lie. Every other step takes z before r: of weights that outgrow a cache, what was read last is then
- * still there. */
+/* A product with weights that lie. Every other step takes z before r: of weights that outgrow a cache, what was read last is
+ * then still there. */
 static void lying_product(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     const split blocks = split_of(rows, MOST_LYING);
     const ptrdiff_t columns = product->width, each = VECTORS_OF(columns), all = product->vectors, gates = all / each;
