@@ -2,7 +2,8 @@
 
 m samples, k outputs, A (m, k) the head's outputs, Z (m, k) what they were before the activation, Y (m, k) the targets.
 Where there are outputs at each of s steps, the real steps of all samples are the rows: a loss is averaged over them,
-so that a long sample counts more than a short one.
+so that a long sample counts more than a short one. With weights w (m,) of the rows the average is
+sum(w_i loss_i) / sum(w_i), and 0 where all of them are 0.
 """
 
 from __future__ import annotations
@@ -29,57 +30,76 @@ Loss = Callable[..., tuple[float, np.ndarray]]
 # --- from the outputs, for any head: (loss, dL/dA) ---
 
 
-def cross_entropy(A: np.ndarray, Y: np.ndarray) -> tuple[float, np.ndarray]:
+def cross_entropy(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, np.ndarray]:
     """-sum(Y log A) / m, for probabilities A; those under the dtype's epsilon count as epsilon."""
+    w, n = _weighed(weights, len(A))
     A = np.maximum(A, np.finfo(A.dtype).eps)
-    m = len(A)
-    return float(-(Y * np.log(A, dtype=np.float64)).sum() / m), (-Y / A / m).astype(A.dtype)
+    return float(-(w * Y * np.log(A, dtype=np.float64)).sum() / n), (w * -Y / A / n).astype(A.dtype)
 
 
-def binary_cross_entropy(A: np.ndarray, Y: np.ndarray) -> tuple[float, np.ndarray]:
+def binary_cross_entropy(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, np.ndarray]:
     """-mean(Y log A + (1 - Y) log(1 - A)) over samples and outputs, A kept the dtype's epsilon away from 0 and 1."""
+    w, n = _weighed(weights, *A.shape)
     eps = np.finfo(A.dtype).eps
     A = np.clip(A, eps, 1 - eps)
     a = A.astype(np.float64)
-    return float(-(Y * np.log(a) + (1 - Y) * np.log1p(-a)).mean()), ((a - Y) / (a * (1 - a)) / a.size).astype(A.dtype)
+    loss = float(-(w * (Y * np.log(a) + (1 - Y) * np.log1p(-a))).sum() / n)
+    return loss, (w * (a - Y) / (a * (1 - a)) / n).astype(A.dtype)
 
 
-def mean_squared_error(A: np.ndarray, Y: np.ndarray) -> tuple[float, np.ndarray]:
+def mean_squared_error(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, np.ndarray]:
     """mean((A - Y)^2) over samples and outputs."""
+    w, n = _weighed(weights, *A.shape)
     E = A - Y
-    return float(np.square(E, dtype=np.float64).mean()), (2 * E / E.size).astype(A.dtype)
+    return float((w * np.square(E, dtype=np.float64)).sum() / n), (w * (2 * E) / n).astype(A.dtype)
+
+
+def _weighed(weights: np.ndarray | None, m: int, k: int = 1) -> tuple[np.ndarray | int, float]:
+    """What the loss of each of m rows is multiplied by, (m, 1) or 1, and what the sum over k outputs is divided by."""
+    if weights is None:
+        return 1, m * k
+    return weights[:, None], float(weights.sum()) * k or 1.0
 
 
 # --- from before the activation, for the pairs whose gradient is A - Y there: (loss, dL/dZ) ---
 
 
 def softmax_cross_entropy(
-    Z: np.ndarray, Y: np.ndarray, A: np.ndarray | None = None, temperature: float = 1.0
+    Z: np.ndarray,
+    Y: np.ndarray,
+    A: np.ndarray | None = None,
+    temperature: float = 1.0,
+    weights: np.ndarray | None = None,
 ) -> tuple[float, np.ndarray]:
     """The cross-entropy of softmax(Z / temperature), by log-sum-exp: it neither overflows nor vanishes.
 
     Rows of Y sum to 1. A is softmax(Z / temperature) where the caller has it already.
     """
-    m = len(Z)
+    w, n = _weighed(weights, len(Z))
     if A is None:
         A = softmax(Z, se_hPars={"softmax_temperature": temperature})
     z = (Z - Z.max(axis=1, keepdims=True)).astype(np.float64) / temperature
-    loss = float((np.log(np.exp(z).sum(axis=1)) - (Y * z).sum(axis=1)).sum() / m)
-    return loss, ((A - Y) / (m * temperature)).astype(Z.dtype)
+    each = np.log(np.exp(z).sum(axis=1, keepdims=True)) - (Y * z).sum(axis=1, keepdims=True)
+    return float((w * each).sum() / n), (w * (A - Y) / (n * temperature)).astype(Z.dtype)
 
 
 def sigmoid_cross_entropy(
-    Z: np.ndarray, Y: np.ndarray, A: np.ndarray | None = None, temperature: float = 1.0
+    Z: np.ndarray,
+    Y: np.ndarray,
+    A: np.ndarray | None = None,
+    temperature: float = 1.0,
+    weights: np.ndarray | None = None,
 ) -> tuple[float, np.ndarray]:
     """The binary cross-entropy of sigmoid(Z), as max(Z, 0) - Z Y + log(1 + exp(-|Z|)), averaged over all outputs.
 
     A is sigmoid(Z) where the caller has it already; `temperature` is softmax's alone and not looked at.
     """
+    w, n = _weighed(weights, *Z.shape)
     if A is None:
         A = sigmoid(Z)
     z = Z.astype(np.float64)
-    loss = float((np.maximum(z, 0) - z * Y + np.log1p(np.exp(-np.abs(z)))).mean())
-    return loss, ((A - Y) / Z.size).astype(Z.dtype)
+    loss = float((w * (np.maximum(z, 0) - z * Y + np.log1p(np.exp(-np.abs(z))))).sum() / n)
+    return loss, (w * (A - Y) / n).astype(Z.dtype)
 
 
 # --- which one is meant ---
@@ -217,12 +237,13 @@ def classes(A: np.ndarray, loss: str) -> np.ndarray:
     return A.argmax(axis=-1) if loss == "cross_entropy" else (A > 0.5).astype(np.intp)
 
 
-def hits(A: np.ndarray, Y: np.ndarray, loss: str) -> float | None:
+def hits(A: np.ndarray, Y: np.ndarray, loss: str, weights: np.ndarray | None = None) -> float | None:
     """How many of the samples in A (m, k) are right; of several binary outputs each counts by its share of them.
 
-    None for mean_squared_error, which has no classes.
+    With weights (m,) what those weigh that are right. None for mean_squared_error, which has no classes.
     """
     if loss == "mean_squared_error":
         return None
     right = classes(A, loss) == classes(Y, loss)
-    return float(right.sum()) if loss == "cross_entropy" else float(right.mean(axis=1).sum())
+    right = right if loss == "cross_entropy" else right.mean(axis=1)
+    return float((right if weights is None else weights * right).sum())

@@ -121,6 +121,51 @@ def test_nan_stays_nan():
         assert np.isnan(loss(np.full((2, 2), np.nan), np.eye(2))[0])
 
 
+# --- weights ---
+
+WEIGHTS = np.array([0.0, 2.0, 1.0, 3.0, 0.0])
+FROM = {
+    losses.cross_entropy: (SOFT, SHARES),
+    losses.binary_cross_entropy: (SOFT, SHARES),
+    losses.mean_squared_error: (Z, SHARES),
+    losses.softmax_cross_entropy: (Z, ONE_HOT),
+    losses.sigmoid_cross_entropy: (Z, SHARES),
+}
+
+
+@pytest.mark.parametrize("loss", FROM, ids=lambda loss: loss.__name__)
+def test_rows_of_some_weight_count_as_so_many(loss):
+    A, Y = FROM[loss]
+    value, gradient = loss(A, Y, weights=WEIGHTS)
+    many = np.repeat(np.arange(5), WEIGHTS.astype(int))
+    assert value == pytest.approx(loss(A[many], Y[many])[0], rel=1e-12)
+    np.testing.assert_allclose(gradient, numeric(lambda a: loss(a, Y, weights=WEIGHTS)[0], A), rtol=1e-6, atol=1e-9)
+    assert not gradient[WEIGHTS == 0].any()
+    odd = RNG.random(5)
+    gradient = loss(A, Y, weights=odd)[1]
+    np.testing.assert_allclose(gradient, numeric(lambda a: loss(a, Y, weights=odd)[0], A), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("loss", FROM, ids=lambda loss: loss.__name__)
+def test_weights_of_one_are_none_and_those_of_zero_give_nothing(loss, dtype):
+    A, Y = FROM[loss]
+    A = A.astype(dtype)
+    for given, due in zip(loss(A, Y, weights=np.ones(5)), loss(A, Y), strict=True):
+        np.testing.assert_array_equal(given, due)
+    value, gradient = loss(A, Y, weights=np.zeros(5))
+    assert value == 0
+    assert not gradient.any()
+    assert gradient.dtype == dtype
+
+
+def test_hits_by_weight():
+    assert losses.hits(SOFT, SOFT, "cross_entropy", WEIGHTS) == 6
+    assert losses.hits(np.roll(ONE_HOT, 1, axis=1), ONE_HOT, "cross_entropy", WEIGHTS) == 0
+    A, Y = np.array([[0.6, 0.6], [0.4, 0.4]]), np.array([[1, 0], [0, 0]])
+    assert losses.hits(A, Y, "binary_cross_entropy", np.array([3.0, 0.5])) == 2
+
+
 # --- which loss ---
 
 
