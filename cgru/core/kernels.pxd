@@ -133,6 +133,7 @@ cdef extern from "simd/cgru.h" nogil:
         cgru_matrix Z, A, dZ
         const Py_ssize_t *classes
         cgru_matrix Y
+        const double *weights
         double share
         void *work
 

@@ -38,8 +38,8 @@ class Loop:
         """An update for each batch of the samples in `order`, or each piece of one; `fractions` of the fit are done.
 
         Returns:
-            The mean loss and how many outputs were right, both before each update (None: there are no classes), and
-            None; where a loss is not finite that loss, None, and the batch from 0.
+            The mean loss and how many outputs were right, or what they weigh, both before each update (None: there are
+            no classes), and None; where a loss is not finite that loss, None, and the batch from 0.
         """
         net, data, size, updates = self.net, self.data, self.batch_size, iter(fractions)
         net.reset_states()
@@ -99,19 +99,21 @@ class Loop:
     def _step(
         self, batch: Data, states: States | None, rows: np.ndarray | None, fraction: float
     ) -> tuple[float, float | None]:
-        """One update of the parameters, none where the loss is not finite; that, and how many outputs were right."""
+        """One update of the parameters, none where the loss is not finite or nothing weighs; that, and the hits."""
         net = self.net
         with np.errstate(over="ignore", invalid="ignore"):  # a loss that is not finite says it better
             passes, A, lengths = self._forward(batch, states, rows)
+            if not batch.count:
+                return 0.0, 0.0
             passes.append(net.head.run(A, lengths))
             A, Z, Y = batch.rows(passes[-1].A), batch.rows(passes[-1].fc["Z"]), _targets(net, batch)
-            loss, dZ, dA = criterion(net, Z, A, Y)
+            loss, dZ, dA = criterion(net, Z, A, Y, batch.rows(batch.weights))
             if not math.isfinite(loss):
                 return loss, None
             g = self._backward(passes, batch.unrowed(dZ), batch.unrowed(dA))
             p = net.parameters()
             net.optimizer.step({key: p[key] for key in g}, g, net.optimizer_state, fraction)
-        return loss, losses.hits(A, Y, net.loss)
+        return loss, losses.hits(A, Y, net.loss, batch.rows(batch.weights))
 
     def _forward(
         self, batch: Data, states: States | None, rows: np.ndarray | None
@@ -157,21 +159,21 @@ def scores(net: Network, data: Data) -> tuple[float, float | None]:
             ((below, *_),) = net.below(batch.X, batch.lengths, size)
             net.reset_states()  # no sample continues one of the batch before
             top = net.head.run(batch.rows(below))
-            A, Y = top.A, _targets(net, batch)
-            loss += criterion(net, top.fc["Z"], A, Y)[0] * batch.count / data.count
-            hits = losses.hits(A, Y, net.loss)
+            A, Y, weights = top.A, _targets(net, batch), batch.rows(batch.weights)
+            loss += criterion(net, top.fc["Z"], A, Y, weights)[0] * batch.count / data.count
+            hits = losses.hits(A, Y, net.loss, weights)
             right = None if hits is None else right + hits
     return loss, None if right is None else right / data.count
 
 
 def criterion(
-    net: Network, Z: np.ndarray, A: np.ndarray, Y: np.ndarray
+    net: Network, Z: np.ndarray, A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None
 ) -> tuple[float, np.ndarray | None, np.ndarray | None]:
     """The loss and dL/dZ, or dL/dA where loss and activation are no pair that has a dL/dZ of its own."""
     pair = losses.CANONICAL.get((net.loss, ours(net.head.activate)))
     if pair is not None:
-        return *pair(Z, Y, A, parameter(net.head.se_hPars, "softmax_temperature")), None
-    loss, dA = losses.LOSSES[net.loss](A, Y)
+        return *pair(Z, Y, A, parameter(net.head.se_hPars, "softmax_temperature"), weights), None
+    loss, dA = losses.LOSSES[net.loss](A, Y, weights)
     return loss, None, dA
 
 

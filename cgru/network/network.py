@@ -22,7 +22,7 @@ from cgru.layers.layer import Layer
 from cgru.network import chain, files
 from cgru.network.fit import Fit, check, scores
 from cgru.network.history import Epoch, History
-from cgru.network.samples import labelled, set_aside, taken
+from cgru.network.samples import by_class, labelled, set_aside, taken, weights_of_classes
 from cgru.optimizers import SGD, Adam
 
 __all__ = ["Network", "load"]
@@ -228,13 +228,20 @@ class Network:
             classes[~mask(lengths, A.shape[1])[:, :, 0]] = "" if named else -1
         return classes
 
-    def evaluate(self, X: np.ndarray, y: np.ndarray, lengths: np.ndarray | None = None) -> dict[str, float]:
+    def evaluate(
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        lengths: np.ndarray | None = None,
+        *,
+        sample_weight: np.ndarray | None = None,
+    ) -> dict[str, float]:
         """`{"loss": ..., "accuracy": ...}` averaged over the samples, or with outputs at steps over their real steps.
 
-        For a regression the loss alone. `y` as for `fit`. Of several binary outputs each counts by its share of the
-        accuracy. `stateful` layers begin anew, before and after.
+        For a regression the loss alone. `y` and `sample_weight` as for `fit`. Of several binary outputs each counts by
+        its share of the accuracy. `stateful` layers begin anew, before and after.
         """
-        data = labelled(self, X, y, lengths)
+        data = labelled(self, X, y, lengths, sample_weight)
         self.make(data.X)
         loss, accuracy = scores(self, data)
         return {"loss": loss} if accuracy is None else {"loss": loss, "accuracy": accuracy}
@@ -267,6 +274,8 @@ class Network:
         patience: int | None = None,
         callback: Callable[[Epoch], Any] | None = None,
         truncate: int | None = None,
+        sample_weight: np.ndarray | None = None,
+        class_weight: Mapping[int, float] | str | None = None,
     ) -> History:
         """Train on X (m, s, e), or tokens (m, s), and y; return the history of this fit. A second call goes on there.
 
@@ -279,9 +288,10 @@ class Network:
             0 and 1 (m,), or reals from 0 to 1 (m, k); for mean_squared_error reals (m, k). (m,) does where k is 1.
             Where outputs are (m, s, k), (m, s) stands for (m,) in all this: a target for each step, looked at where
             the step is real. Loss and accuracy are then means over all real steps of a batch.
-        validation: (X, y) or (X, y, lengths); or the share of the samples, in (0, 1), to set aside for it: at random,
-            the same ones in each fit of as many samples, and evenly over the classes. With validation, the weights
-            of the epoch with the lowest validation loss are in place at the end.
+        validation: (X, y), (X, y, lengths) or (X, y, lengths, sample_weight), where None stands for lengths or weights
+            that are not there; or the share of the samples, in (0, 1), to set aside for it: at random, the same ones
+            in each fit of as many samples, and evenly over the classes. With validation, the weights of the epoch with
+            the lowest validation loss are in place at the end.
         standardize: measure the mean and deviation of each element over the real training frames and train on
             (X - mean) / scale; a deviation of 0 counts as 1. It is measured once: a network that has `mean` and
             `scale` uses them whatever this says (set both to None to have them measured anew).
@@ -294,6 +304,13 @@ class Network:
             (Williams and Peng, 1990, Neural Computation 2). With one output a sample, gradients go back over the last
             so many real steps of each, before which the states are computed a piece at a time and no caches stay.
             ValueError where a layer needs whole sequences (a mean or max `Pool`, a reverse direction).
+        sample_weight: (m,) numbers of at least 0; where outputs are (m, s, k) also (m, s), looked at where the step is
+            real. The loss of a batch is then sum(w_i loss_i) / sum(w_i) over its samples or real steps, and losses and
+            accuracies of an epoch are such means over all: ratios alone count. What weighs 0 has no share in a
+            gradient; a batch, or a piece of one, where all weigh 0 is run without an update.
+        class_weight: a dict with weights of classes, 1 for those that are not in it, or "balanced", n / (k count) for a
+            class with `count` of the n targets of k classes; for targets that are classes. They multiply with
+            `sample_weight`, and hold for the samples to validate with, too.
 
         `stateful` layers go on, within an epoch, from batch to batch: sample i of a batch continues sample i of the one
         before. That needs shuffle=False and batches of one size; each epoch, and each validation, begins anew.
@@ -305,12 +322,14 @@ class Network:
         if not self._lock.acquire(blocking=False):
             raise RuntimeError("fit: another thread is inside this network; give each thread a network of its own")
         try:
-            data = labelled(self, X, y, lengths)
+            data = labelled(self, X, y, lengths, sample_weight)
+            per_class = weights_of_classes(self, data, class_weight)
+            data = by_class(self, data, per_class)
             options = {"epochs": epochs, "batch_size": batch_size, "truncate": truncate}
             check(self, data, **options, standardize=standardize, shuffle=shuffle, patience=patience, callback=callback)
             if patience is not None and validation is None:
                 raise ValueError("patience: expected a validation share or set beside it, got validation=None")
-            data, held_out = set_aside(self, data, validation, self._split_seed)
+            data, held_out = set_aside(self, data, validation, self._split_seed, per_class)
             run = Fit(self, data, held_out, **options, shuffler=self._shuffler if shuffle else None)
             self.make(data.X)
             self._optimizer_state, outer = self.optimizer_state, self._run  # a callback may have called

@@ -5,21 +5,21 @@ m samples, s steps, e elements per step, k outputs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cgru import losses
-from cgru.core.checks import lengths_of, sequences
+from cgru.core.checks import lengths_of, real, sequences
 from cgru.core.lengths import mask
 from cgru.layers.embedding import Embedding
 
 if TYPE_CHECKING:
     from cgru.network.network import Network
 
-__all__ = ["Data", "labelled", "set_aside", "taken"]
+__all__ = ["Data", "by_class", "labelled", "set_aside", "taken", "weights_of_classes"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Data:
     y: for each sample (m, k) reals or (m,) integer classes; with `per_step` (m, s, k) or (m, s).
     lengths: (m,) the real steps of each sample; None: all.
     classes: (m,) where each sample has one, else None.
+    weights: of each sample (m,), with `per_step` (m, s) and zero at padded steps; None: all are 1.
     """
 
     X: np.ndarray
@@ -37,10 +38,11 @@ class Data:
     lengths: np.ndarray | None
     classes: np.ndarray | None = None
     per_step: bool = False
+    weights: np.ndarray | None = None
 
     def __getitem__(self, rows: np.ndarray | slice) -> Data:
-        lengths, classes = (a if a is None else a[rows] for a in (self.lengths, self.classes))
-        return Data(self.X[rows], self.y[rows], lengths, classes, self.per_step)
+        lengths, classes, weights = (a if a is None else a[rows] for a in (self.lengths, self.classes, self.weights))
+        return Data(self.X[rows], self.y[rows], lengths, classes, self.per_step, weights)
 
     def __len__(self) -> int:
         return len(self.X)
@@ -67,8 +69,10 @@ class Data:
     # --- what a loss is averaged over ---
 
     @property
-    def count(self) -> int:
-        """How many outputs have a target: the samples, or their real steps."""
+    def count(self) -> float:
+        """How many outputs have a target: the samples, or their real steps; with weights, their sum."""
+        if self.weights is not None:
+            return float(self.weights.sum())
         return int(self.steps.sum()) if self.per_step else len(self)
 
     @property
@@ -81,9 +85,9 @@ class Data:
         """(m, s) booleans: which steps are no padding."""
         return mask(self.steps, self.X.shape[1])[:, :, 0]
 
-    def rows(self, A: np.ndarray) -> np.ndarray:
-        """Of A (m, k) or (m, s, k) what has a target, one row for each (n, k)."""
-        return A[self.real] if self.per_step else A
+    def rows(self, A: np.ndarray | None) -> np.ndarray | None:
+        """Of A (m, k) or (m, s, k) what has a target, one row for each (n, k); None stays None."""
+        return A if A is None or not self.per_step else A[self.real]
 
     def unrowed(self, rows: np.ndarray | None) -> np.ndarray | None:
         """`rows` (n, k) where `rows` took them from, and zeros elsewhere; None stays None."""
@@ -101,8 +105,9 @@ class Data:
             rows = np.flatnonzero(self.steps > start)
             steps = np.minimum(self.steps[rows] - start, k)
             stop = start + steps.max()
-            y = self.y[rows, start:stop] if self.per_step else self.y[rows]
-            yield start, rows, Data(self.X[rows, start:stop], y, _lengths(steps), None, self.per_step)
+            at = (rows, slice(start, stop)) if self.per_step else rows
+            y, weights = self.y[at], None if self.weights is None else self.weights[at]
+            yield start, rows, Data(self.X[rows, start:stop], y, _lengths(steps), None, self.per_step, weights)
 
     def without_last(self, k: int) -> Data:
         """The samples but for the last k real steps of each; those that are no longer have no steps at all."""
@@ -138,8 +143,8 @@ def taken(net: Network, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarra
     return X, lengths_of(lengths, *X.shape[:2], f"{name}lengths")
 
 
-def labelled(net: Network, X: Any, y: Any, lengths: Any, name: str = "") -> Data:
-    """Samples with targets that fit the loss of `net`, all that is real of them finite; likewise."""
+def labelled(net: Network, X: Any, y: Any, lengths: Any, sample_weight: Any = None, name: str = "") -> Data:
+    """Samples with targets that fit the loss of `net`, all that is real of them finite, and weights; likewise."""
     if net.head is None:
         raise ValueError(f"layers: expected a Dense at the end for a loss, got {net.layers[-1]!r}")
     X, lengths = taken(net, X, lengths, name)
@@ -148,22 +153,33 @@ def labelled(net: Network, X: Any, y: Any, lengths: Any, name: str = "") -> Data
     if lost.any():
         sample, step = np.argwhere(lost)[0]
         raise ValueError(f"{name}X: expected finite numbers, got NaN or infinity in sample {sample}, step {step}")
-    k, name = net.head.d["u"], f"{name}y"
+    k = net.head.d["u"]
     if net.per_step:
-        return Data(X, losses.step_targets(y, steps, k, net.loss, name), lengths, per_step=True)
-    Y, classes = losses.compact(y, len(X), k, net.loss, name)
-    return Data(X, Y, lengths, classes)
+        data = Data(X, losses.step_targets(y, steps, k, net.loss, f"{name}y"), lengths, per_step=True)
+    else:
+        Y, classes = losses.compact(y, len(X), k, net.loss, f"{name}y")
+        data = Data(X, Y, lengths, classes)
+    return data if sample_weight is None else _weighed(data, _weights(sample_weight, data, name), name)
 
 
-def set_aside(net: Network, data: Data, validation: Any, seed: np.random.SeedSequence) -> tuple[Data, Data | None]:
-    """The samples to train on and those to validate with (None: none): drawn by `seed`, or given, likewise checked."""
+def set_aside(
+    net: Network, data: Data, validation: Any, seed: np.random.SeedSequence, per_class: np.ndarray | None = None
+) -> tuple[Data, Data | None]:
+    """The samples to train on and those to validate with (None: none): drawn by `seed`, or given, likewise checked.
+
+    What is drawn keeps its weights; what is given gets those `per_class`.
+    """
     if validation is None:
         return data, None
     if isinstance(validation, tuple | list):
-        if len(validation) not in (2, 3):
-            raise ValueError(f"validation: expected (X, y) or (X, y, lengths), got {len(validation)} of them")
-        X, y, lengths = (*validation, None)[:3]
-        held_out = labelled(net, X, y, lengths, "validation ")
+        if len(validation) not in (2, 3, 4):
+            raise ValueError(
+                f"validation: expected (X, y), (X, y, lengths) or (X, y, lengths, sample_weight), got {len(validation)}"
+                " of them"
+            )
+        X, y, lengths, sample_weight = (*validation, None, None)[:4]
+        held_out = labelled(net, X, y, lengths, sample_weight, "validation ")
+        held_out = by_class(net, held_out, per_class, "validation ")
         if held_out.X.shape[2:] != data.X.shape[2:]:
             raise ValueError(
                 f"validation X: expected {data.X.shape[2]} elements, as X has, got shape {held_out.X.shape}"
@@ -176,4 +192,79 @@ def set_aside(net: Network, data: Data, validation: Any, seed: np.random.SeedSeq
         raise ValueError(f"validation: expected a share above 0 and below 1, got {validation}")
     if m < 2:
         raise ValueError(f"validation: expected at least 2 samples to set some aside, got {m}")
-    return data.split(min(max(round(validation * m), 1), m - 1), seed)
+    parts = data.split(min(max(round(validation * m), 1), m - 1), seed)
+    if not all(part.count for part in parts):
+        raise ValueError("sample_weight: expected some above 0 among what is set aside and among the others, got zeros")
+    return parts
+
+
+# --- weights ---
+
+
+def weights_of_classes(net: Network, data: Data, class_weight: Any) -> np.ndarray | None:
+    """The weight of each class (k,), as `class_weight` has it or as `data` is "balanced"; None stays None."""
+    if class_weight is None:
+        return None
+    weights = np.ones(max(net.head.d["u"], 2))
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        there, counts = np.unique(data.rows(_classes(net, data)), return_counts=True)
+        weights[there] = counts.sum() / (len(there) * counts)
+        return weights
+    if not isinstance(class_weight, Mapping):
+        got = repr(class_weight) if isinstance(class_weight, str) else type(class_weight).__name__
+        raise TypeError(f'class_weight: expected a dict, "balanced" or None, got {got}')
+    for key in class_weight:
+        if isinstance(key, bool) or not isinstance(key, int | np.integer) or not 0 <= key < len(weights):
+            raise ValueError(f"class_weight: expected classes from 0 to {len(weights) - 1}, got {key!r}")
+    weights[list(class_weight)] = _not_negative(real(list(class_weight.values()), "class_weight"), "class_weight")
+    return weights
+
+
+def by_class(net: Network, data: Data, per_class: np.ndarray | None, name: str = "") -> Data:
+    """`data` whose outputs weigh by their classes, too."""
+    return data if per_class is None else _weighed(data, per_class[_classes(net, data, name)], name)
+
+
+def _classes(net: Network, data: Data, name: str = "") -> np.ndarray:
+    """The class of each sample or step; ValueError where there is none."""
+    y = data.y
+    if net.loss == "cross_entropy" and y.dtype.kind == "i":
+        return y
+    if net.loss == "binary_cross_entropy" and y.shape[-1] == 1 and np.isin(y, (0, 1)).all():
+        return y[..., 0].astype(np.intp)
+    raise ValueError(f"class_weight: expected None where {name}y is not one class each, got it for {net.loss}")
+
+
+def _weights(value: Any, data: Data, name: str) -> np.ndarray:
+    """`sample_weight` as (m,), or with outputs at steps (m, s) and zero at those that are padded."""
+    name, (m, s) = f"{name}sample_weight", data.X.shape[:2]
+    array, due = real(value, name), [(m,), (m, s)][: 1 + data.per_step]
+    if array.shape not in due:
+        raise ValueError(f"{name}: expected shape {' or '.join(map(str, due))}, got {array.shape}")
+    if data.per_step:
+        array = np.where(data.real, array.reshape(m, -1), 0)
+    return _not_negative(array, name)
+
+
+def _not_negative(array: np.ndarray, name: str) -> np.ndarray:
+    wrong = array[~(np.isfinite(array) & (array >= 0))]
+    if wrong.size:
+        raise ValueError(f"{name}: expected finite numbers of at least 0, got {wrong[0]}")
+    return array.astype(np.float64)
+
+
+def _weighed(data: Data, weights: np.ndarray, name: str) -> Data:
+    """`data` whose weights are these times those that it has, but for a power of two, by which no sum overflows.
+
+    Their ratios alone count: those that are all the same are none.
+    """
+    if data.weights is not None:
+        weights = weights * data.weights
+    elif data.per_step:
+        weights = np.where(data.real, weights, 0)
+    each = data.rows(weights)
+    most = each.max()
+    if most == 0:
+        raise ValueError(f"{name}sample_weight: expected a number above 0 for one output at least, got zeros")
+    same = (each == most).all()
+    return replace(data, weights=None if same else np.ldexp(weights, -np.frexp(most)[1]))

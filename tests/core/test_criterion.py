@@ -43,7 +43,7 @@ def targets(loss, m, s, k):
     return (RNG.random((m, s, k)),) if loss == "mse" else (RNG.integers(0, 2, (m, s, k)), RNG.random((m, s, k)))
 
 
-def due(net, X, y, dtype):
+def due(net, X, y, dtype, weights=None):
     """By NumPy in float64: what the head gets and gives, its targets, the loss and dL/dZ."""
     head = net.layers[1]
     k = head.d["u"]
@@ -51,7 +51,7 @@ def due(net, X, y, dtype):
     Z = H @ head.p["W"].astype(np.float64) + head.p["b"].astype(np.float64)
     f = bind(head.activate, head.se_hPars)
     A, Y = f(Z), losses.spelled_out(y.reshape(-1) if y.ndim == 2 else y.reshape(-1, k), k)
-    loss, dZ, dA = criterion(net, Z, A.astype(dtype) if net.loss == "binary_cross_entropy" else A, Y)
+    loss, dZ, dA = criterion(net, Z, A.astype(dtype) if net.loss == "binary_cross_entropy" else A, Y, weights)
     if dZ is None and head.activate is cgru.softmax:
         dZ = A * (dA - (A * dA).sum(axis=1, keepdims=True)) / head.se_hPars["softmax_temperature"]
     elif dZ is None:
@@ -82,6 +82,29 @@ def test_loss_and_gradient_are_those_of_the_losses(level, activate, loss, temper
                     before[name] - net.layers[1].p[name],
                     max(np.abs(before[name]).max(), np.abs(wanted).max()),
                 )
+                np.testing.assert_allclose(moved, wanted, rtol=0, atol=tolerance * size, err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("activate", "loss", "temperature"), HEADS)
+def test_rows_have_weights(level, activate, loss, temperature, dtype):
+    tolerance = 1e-11 if dtype == "float64" else 2e-4
+    for (m, s, u), k in itertools.product(((3, 1, 5), (17, 5, 2), (33, 2, 40)), (2, 17, 120)):
+        X, weights = RNG.standard_normal((m, s, 3)), RNG.integers(0, 4, (m, s)).astype(float)
+        weights[:2, 0] = 1, 3  # so that some are not 0
+        for y in targets(loss, m, s, k):
+            net = network(activate, loss, temperature, k, 1 if "binary" in loss else 10, dtype, u)
+            H, A, Y, value, dZ = due(net, X, y, net.dtype, weights.reshape(-1))
+            hits, scores = losses.hits(A, Y, net.loss, weights.reshape(-1)), net.evaluate(X, y, sample_weight=weights)
+            assert scores["loss"] == pytest.approx(value, rel=tolerance, abs=tolerance)
+            assert hits is None or scores["accuracy"] * weights.sum() == pytest.approx(hits)
+            before = {name: array.copy() for name, array in net.layers[1].p.items()}
+            history = net.fit(X, y, epochs=1, batch_size=m, sample_weight=weights)
+            assert history.loss == [pytest.approx(value, rel=tolerance, abs=tolerance)]
+            assert hits is None or history.accuracy == [pytest.approx(scores["accuracy"])]
+            for name, wanted in (("W", H.T @ dZ), ("b", dZ.sum(axis=0)[None])):
+                moved = before[name] - net.layers[1].p[name]
+                size = max(np.abs(before[name]).max(), np.abs(wanted).max())
                 np.testing.assert_allclose(moved, wanted, rtol=0, atol=tolerance * size, err_msg=name)
 
 

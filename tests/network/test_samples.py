@@ -1,11 +1,15 @@
 """Samples: what of them counts, and their pieces."""
 
+import re
+
 import network_cases
 import numpy as np
 import pytest
-from network_cases import LABELS, made
+from network_cases import LABELS, REALS, made, same, weights
 
-from cgru.network.samples import Data, labelled, set_aside
+import cgru
+from cgru.network import fit
+from cgru.network.samples import Data, labelled, set_aside, weights_of_classes
 
 RNG = np.random.default_rng(0)
 M, S = 4, 7
@@ -77,3 +81,222 @@ def test_a_fit_sets_the_same_samples_aside():
     fits = [made(seed=seed).fit(network_cases.X, LABELS, epochs=1, validation=0.25) for seed in (1, 1, 2)]
     first, second, other = (history.validation_loss for history in fits)
     assert first == second != other
+
+
+# --- weights ---
+
+SAMPLES, SOME = network_cases.X, np.arange(24) % 4 * 1.0
+
+
+@pytest.fixture(params=["compiled", "loop"])
+def engine(request, monkeypatch):
+    """Both ways in which a network trains."""
+    if request.param == "loop":
+        monkeypatch.setattr(fit, "compiles", lambda net: False)
+
+
+def tagger(**options):
+    return cgru.Network([cgru.GRU(4, sequences=True), cgru.Dense(3, "softmax")], seed=1, **options)
+
+
+def trained(net, y=LABELS, rows=slice(None), **options):
+    """Its parameters and what is told of its losses."""
+    history = net.fit(SAMPLES[rows], y[rows], shuffle=False, **{"epochs": 2} | options)
+    return weights(net), history.loss + history.accuracy + history.validation_loss
+
+
+def test_a_weight_is_so_many_samples(engine):
+    nets = [made(optimizer=cgru.SGD(0.5)) for _ in range(2)]
+    many = np.repeat(np.arange(24), SOME.astype(int))
+    ours, told = trained(nets[0], batch_size=24, sample_weight=SOME)
+    due, loss = trained(nets[1], batch_size=99, rows=many)
+    assert told[:4] == pytest.approx(loss[:4], rel=1e-12)
+    for key, array in due.items():
+        np.testing.assert_allclose(ours[key], array, rtol=1e-9, atol=1e-12, err_msg=key)
+    assert nets[0].evaluate(SAMPLES, LABELS, sample_weight=SOME) == pytest.approx(
+        nets[1].evaluate(SAMPLES[many], LABELS[many]), rel=1e-9
+    )
+
+
+def test_gradients_by_weight_match_central_differences(engine):
+    """One step of plain descent at rate 1 moves each parameter by its gradient."""
+    y, own = np.arange(24 * 6).reshape(24, 6) % 3, RNG.random((24, 6)) * (RNG.random((24, 6)) < 0.7)
+    net, lengths = tagger(optimizer=cgru.SGD(1.0)), network_cases.LENGTHS
+    net.predict(SAMPLES)
+    start = weights(net)
+    net.fit(SAMPLES, y, lengths=lengths, epochs=1, batch_size=24, sample_weight=own)
+    moved = weights(net)
+    for key, array in net.parameters().items():
+        array[...] = start[key]
+    for key, array in net.parameters().items():
+        index, sides = tuple(RNG.integers(array.shape)), []
+        for sign in (1, -1):
+            array[index] = start[key][index] + sign * 1e-6
+            sides.append(net.evaluate(SAMPLES, y, lengths, sample_weight=own)["loss"])
+        array[index] = start[key][index]
+        assert start[key][index] - moved[key][index] == pytest.approx((sides[0] - sides[1]) / 2e-6, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1.0, 0.1, 1e308, 5e-324])
+def test_equal_weights_are_none(engine, size, dtype):
+    for y, shape in ((LABELS, (24,)), (np.tile(LABELS[:, None], 6), (24, 6))):
+        options = {"lengths": network_cases.LENGTHS, "validation": 0.25, "batch_size": 5}
+        make = (lambda: made(dtype=dtype)) if y.ndim == 1 else (lambda: tagger(dtype=dtype))
+        due, told = trained(make(), y, **options)
+        by_weight, of_it = trained(make(), y, sample_weight=np.full(shape, size), **options)
+        assert same(by_weight, due)
+        assert of_it == told
+
+
+def test_ratios_alone_count(engine):
+    due, told = trained(made(), sample_weight=SOME)
+    for size in (4.0, 2.0**-900, 2.0**1021):
+        by_weight, of_it = trained(made(), sample_weight=SOME * size)
+        assert same(by_weight, due)
+        assert of_it == told
+
+
+def test_what_weighs_nothing_is_left_out(engine):
+    """And of a batch of such samples there is no update, whatever the optimizer carries along."""
+    batches = np.arange(24) // 4 % 3 > 0
+    due, told = trained(made(optimizer=cgru.Adam(0.1)), rows=batches, batch_size=4)
+    net = made(optimizer=cgru.Adam(0.1))
+    ours, of_it = trained(net, batch_size=4, sample_weight=batches)
+    assert of_it[:4] == pytest.approx(told[:4], rel=1e-12)
+    for key, array in due.items():
+        np.testing.assert_allclose(ours[key], array, rtol=1e-9, atol=1e-12, err_msg=key)
+    assert {steps for steps, *_ in net.optimizer_state["Adam"].values()} == {8}
+
+
+def test_weights_of_padded_steps_are_not_looked_at(engine):
+    lengths, y = network_cases.LENGTHS, np.tile(LABELS[:, None], 6)
+    own = RNG.random((24, 6))
+    due, told = trained(tagger(), y, lengths=lengths, sample_weight=own)
+    past = np.arange(6) >= lengths[:, None]
+    for dirt in (np.nan, -1.0, 1e300):
+        ours, of_it = trained(tagger(), y, lengths=lengths, sample_weight=np.where(past, dirt, own))
+        assert same(ours, due)
+        assert of_it == told
+    own = RNG.random(24)
+    due = trained(tagger(), y, lengths=lengths, sample_weight=np.tile(own[:, None], 6))[0]
+    assert same(trained(tagger(), y, lengths=lengths, sample_weight=own.tolist())[0], due)
+
+
+def test_weights_of_samples_to_validate_with(engine):
+    own = np.arange(9.0)
+    for lengths in (None, network_cases.LENGTHS[:9]):
+        net = made()
+        history = net.fit(SAMPLES, LABELS, epochs=1, validation=(SAMPLES[:9], LABELS[:9], lengths, own))
+        due = net.evaluate(SAMPLES[:9], LABELS[:9], lengths, sample_weight=own)
+        assert (history.validation_loss, history.validation_accuracy) == ([due["loss"]], [due["accuracy"]])
+    data = labelled(made(), SAMPLES, LABELS, None, SOME)
+    kept, held_out = set_aside(made(), data, 0.25, np.random.SeedSequence(0))
+    for part in (kept, held_out):
+        where = [np.flatnonzero((x == SAMPLES).all(axis=(1, 2)))[0] for x in part.X]
+        np.testing.assert_array_equal(part.weights, SOME[where] / 4)  # by a power of two
+
+
+def test_weights_of_classes(engine):
+    per_class = np.array([2.0, 1.0, 0.25])
+    due, told = trained(made(), sample_weight=SOME * per_class[LABELS])
+    ours, of_it = trained(made(), sample_weight=SOME, class_weight={0: 2, np.int8(2): 0.25})
+    assert same(ours, due)
+    assert of_it == told
+    steps = np.arange(24 * 6).reshape(24, 6) % 3
+    due = trained(tagger(), steps, lengths=network_cases.LENGTHS, sample_weight=per_class[steps])[0]
+    given = {"lengths": network_cases.LENGTHS, "class_weight": dict(enumerate(per_class))}
+    assert same(trained(tagger(), steps, **given)[0], due)
+    held_out = SAMPLES[:9], LABELS[:9]
+    net = made()
+    history = net.fit(SAMPLES, LABELS, epochs=1, validation=held_out, class_weight={0: 3})
+    due = net.evaluate(*held_out, sample_weight=np.where(LABELS[:9] == 0, 3, 1))
+    assert history.validation_loss == [pytest.approx(due["loss"], rel=1e-12)]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_weights_of_two_classes_of_one_unit(engine, whole):
+    y = (LABELS == 1).astype(int if whole else float)
+    nets = [made(cgru.Dense(1, "sigmoid")) for _ in range(2)]
+    due = trained(nets[0], y, sample_weight=np.where(y == 1, 3.0, 1))[0]
+    assert same(trained(nets[1], y, class_weight={1: 3})[0], due)
+
+
+def test_balanced():
+    """As scikit-learn has it: of what occurs."""
+    net, y = made(), np.array([0] * 6 + [2] * 2)
+    data = labelled(net, SAMPLES[:8], y, None)
+    np.testing.assert_allclose(weights_of_classes(net, data, "balanced"), [8 / 12, 1, 8 / 4])
+    net, steps = tagger(), np.array([[0, 0, 1, 1, 1, 1], [0, 2, 1, 1, 1, 1]])
+    data = labelled(net, SAMPLES[:2], steps, np.array([3, 2]))
+    np.testing.assert_allclose(weights_of_classes(net, data, "balanced"), [5 / 9, 5 / 3, 5 / 3])
+    y = np.where(np.arange(24) < 6, 1, 0)
+    due = trained(made(), y, sample_weight=np.where(y, 2.0, 2 / 3))[0]
+    assert same(trained(made(), y, class_weight="balanced")[0], due)
+
+
+ZEROS = np.zeros(24)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"sample_weight": SOME[:3]}, ValueError, "sample_weight: expected shape (24,), got (3,)"),
+        ({"sample_weight": 1.0}, ValueError, "sample_weight: expected shape (24,), got ()"),
+        ({"sample_weight": np.ones((24, 6))}, ValueError, "sample_weight: expected shape (24,), got (24, 6)"),
+        ({"sample_weight": ZEROS - 1}, ValueError, "sample_weight: expected finite numbers of at least 0, got -1.0"),
+        ({"sample_weight": ZEROS / 1e-9 + np.nan}, ValueError, "sample_weight: expected finite numbers"),
+        (
+            {"sample_weight": ZEROS + np.inf},
+            ValueError,
+            "sample_weight: expected finite numbers of at least 0, got inf",
+        ),
+        ({"sample_weight": ["a"] * 24}, TypeError, "sample_weight: expected real numbers"),
+        ({"sample_weight": ZEROS}, ValueError, "sample_weight: expected a number above 0 for one output at least"),
+        ({"class_weight": {0: 0, 1: 0, 2: 0}}, ValueError, "sample_weight: expected a number above 0"),
+        ({"class_weight": {3: 1}}, ValueError, "class_weight: expected classes from 0 to 2, got 3"),
+        ({"class_weight": {"a": 1}}, ValueError, "class_weight: expected classes from 0 to 2, got 'a'"),
+        ({"class_weight": {True: 1}}, ValueError, "class_weight: expected classes from 0 to 2, got True"),
+        ({"class_weight": {1: -1}}, ValueError, "class_weight: expected finite numbers of at least 0, got -1"),
+        ({"class_weight": {1: "a"}}, TypeError, "class_weight: expected real numbers"),
+        ({"class_weight": "even"}, TypeError, "class_weight: expected a dict, \"balanced\" or None, got 'even'"),
+        ({"class_weight": [1, 2, 3]}, TypeError, 'class_weight: expected a dict, "balanced" or None, got list'),
+        (
+            {"y": np.eye(3)[LABELS], "class_weight": "balanced"},
+            ValueError,
+            "class_weight: expected None where y is not",
+        ),
+        (
+            {"validation": (SAMPLES, np.eye(3)[LABELS]), "class_weight": {1: 2}},
+            ValueError,
+            "class_weight: expected None where validation y is not",
+        ),
+        (
+            {"validation": (SAMPLES, LABELS, None, SOME[:2])},
+            ValueError,
+            "validation sample_weight: expected shape (24,), got (2,)",
+        ),
+        ({"validation": (SAMPLES, LABELS, None, SOME, 1)}, ValueError, "validation: expected (X, y), (X, y, lengths)"),
+        (
+            {"validation": 0.5, "sample_weight": np.arange(24) == 3},
+            ValueError,
+            "sample_weight: expected some above 0 among what is set aside and among the others, got zeros",
+        ),
+    ],
+)
+def test_refused_weights_touch_nothing(options, error, words):
+    net = made()
+    with pytest.raises(error, match="^" + re.escape(words)):
+        net.fit(**{"X": SAMPLES, "y": LABELS} | options)
+    assert not net.layers[0].p
+    assert len(net.history) == 0
+
+
+def test_other_refused_weights():
+    net = made(cgru.Dense(2, "identity"))
+    with pytest.raises(ValueError, match=r"^class_weight: expected None where y is not .* mean_squared_error$"):
+        net.fit(SAMPLES, REALS, class_weight="balanced")
+    with pytest.raises(ValueError, match=r"^sample_weight: expected shape \(24,\) or \(24, 6\), got \(24, 1\)$"):
+        tagger().evaluate(SAMPLES, np.zeros((24, 6), int), sample_weight=np.ones((24, 1)))
+    with pytest.raises(ValueError, match=r"^sample_weight: expected a number above 0"):
+        net.evaluate(SAMPLES, REALS, sample_weight=ZEROS)

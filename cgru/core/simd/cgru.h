@@ -196,7 +196,8 @@ typedef struct {
     cgru_matrix Z, A, dZ;
     const ptrdiff_t *classes; /* of the rows, or NULL and */
     cgru_matrix Y;            /* the targets */
-    double share;             /* 1 / how many are averaged over */
+    const double *weights;    /* of the rows, or NULL: all are 1 */
+    double share;             /* 1 / how many are averaged over, or what they weigh */
     void *work;               /* 2 k vectors */
 } cgru_criterion;
 

@@ -29,19 +29,33 @@ INLINE vec target(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t j, ptrdiff_t
     return load(lanes);
 }
 
-INLINE double sum_of(vec x, ptrdiff_t n) {
+INLINE double weight_of(const cgru_criterion *c, ptrdiff_t row) { return c->weights ? c->weights[row] : 1; }
+
+/* `share` of each of n rows, by their weights. */
+INLINE vec shares_of(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, double share) {
+    if (!c->weights) return ZERO + (T)share;
+    ALIGNED T lanes[LANES] = {0};
+    for (ptrdiff_t i = 0; i < n; i++) lanes[i] = (T)(c->weights[row + i] * share);
+    return load(lanes);
+}
+
+/* The sum of n rows' numbers, by their weights. */
+INLINE double sum_of(const cgru_criterion *c, ptrdiff_t row, vec x, ptrdiff_t n) {
     ALIGNED T lanes[LANES];
     double sum = 0;
     store(lanes, x);
-    for (ptrdiff_t i = 0; i < n; i++) sum += lanes[i];
+    for (ptrdiff_t i = 0; i < n; i++) sum += weight_of(c, row + i) * lanes[i];
     return sum;
 }
 
-/* Sums of logarithms are logarithms of products, as long as these do not overflow: one logarithm for many rows. */
+/* Sums of logarithms are logarithms of products, as long as these do not overflow: one logarithm for many rows, or, where
+ * rows have weights, for many outputs of one. */
 typedef struct {
     vec factors;
     double bound; /* none of the factors is larger */
     double sum;
+    const double *weights; /* of the n rows that are the lanes, or NULL */
+    ptrdiff_t n;
 } logs;
 
 #define MOST_FACTORS 1e30
@@ -50,7 +64,8 @@ INLINE void take_logs(logs *l) {
     ALIGNED T lanes[LANES];
     double product = 1;
     store(lanes, l->factors);
-    for (ptrdiff_t i = 0; i < LANES; i++) {
+    for (ptrdiff_t i = 0; i < l->n; i++) l->sum += l->weights[i] * log(lanes[i]);
+    for (ptrdiff_t i = 0; i < (l->n ? 0 : LANES); i++) {
         product *= lanes[i];
         if (product > 1e200) l->sum += log(product), product = 1;
     }
@@ -101,7 +116,7 @@ INLINE double largest_agree(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n,
         due = if_less(due, y, y, due);
     }
     const vec apart = (at - due_at) * (at - due_at);
-    return sum_of(if_less(ZERO, apart, ZERO, ZERO + 1), n);
+    return sum_of(c, row, if_less(ZERO, apart, ZERO, ZERO + 1), n);
 }
 
 INLINE double halves_agree(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a) {
@@ -112,13 +127,13 @@ INLINE double halves_agree(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, 
         const vec due = if_less(half, target(c, row, j, n), ZERO + 1, ZERO);
         right += 1 - (said - due) * (said - due);
     }
-    return sum_of(right, n) / c->k;
+    return sum_of(c, row, right, n) / c->k;
 }
 
 /* -log of the cross-entropy's probability, and dL/dZ, both from before the softmax. */
 INLINE double softmax_cross_entropy(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *s, const T *a,
                                     vec total, logs *l) {
-    const T share = (T)(c->share / c->activate.alpha);
+    const vec share = shares_of(c, row, n, c->share / c->activate.alpha);
     vec dot = ZERO;
     add_log(l, first_lanes(total, n, ZERO + 1), (double)c->k);
     for (ptrdiff_t j = 0; j < c->k; j++) {
@@ -126,29 +141,31 @@ INLINE double softmax_cross_entropy(const cgru_criterion *c, ptrdiff_t row, ptrd
         dot += c->classes ? if_less(ZERO, y, x, ZERO) : y * x;
         if (c->dZ.data) put_across(c->dZ, row, j, n, (load(a + j * LANES) - y) * share);
     }
-    return -sum_of(dot, n);
+    return -sum_of(c, row, dot, n);
 }
 
 /* max(z, 0) - z y + log(1 + exp(-|z|)) of each output, and dL/dZ */
 INLINE double sigmoid_cross_entropy(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, logs *l) {
+    const vec share = shares_of(c, row, n, c->share);
     vec sum = ZERO;
     for (ptrdiff_t j = 0; j < c->k; j++) {
         const vec y = target(c, row, j, n), z = across(c->Z, row, j, n);
         const vec e = exp_negative(NUMBERS(BITS(z) | SIGN));
         add_log(l, first_lanes(1 + e, n, ZERO + 1), 2);
         sum += at_least(z, ZERO) - z * y;
-        if (c->dZ.data) put_across(c->dZ, row, j, n, (load(a + j * LANES) - y) * (T)c->share);
+        if (c->dZ.data) put_across(c->dZ, row, j, n, (load(a + j * LANES) - y) * share);
     }
-    return sum_of(sum, n);
+    return sum_of(c, row, sum, n);
 }
 
 /* The loss from the outputs, dL/dA in place of them in `d`. */
 INLINE double squared_error(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d) {
+    const vec share = shares_of(c, row, n, 2 * c->share);
     double value = 0;
     for (ptrdiff_t j = 0; j < c->k; j++) {
         const vec error = load(a + j * LANES) - target(c, row, j, n);
-        value += sum_of(error * error, n);
-        store(d + j * LANES, error * (T)(2 * c->share));
+        value += sum_of(c, row, error * error, n);
+        store(d + j * LANES, error * share);
     }
     return value;
 }
@@ -160,9 +177,9 @@ INLINE double binary_cross_entropy(const cgru_criterion *c, ptrdiff_t row, ptrdi
     for (ptrdiff_t j = 0; j < c->k; j++) {
         store(y, target(c, row, j, n));
         for (ptrdiff_t i = 0; i < n; i++) {
-            const double x = a[j * LANES + i], p = x < low ? low : x > high ? high : x;
-            value -= y[i] * log(p) + (1 - y[i]) * log1p(-p);
-            d[j * LANES + i] = (T)((p - y[i]) / (p * (1 - p)) * c->share);
+            const double x = a[j * LANES + i], p = x < low ? low : x > high ? high : x, weight = weight_of(c, row + i);
+            value -= weight * (y[i] * log(p) + (1 - y[i]) * log1p(-p));
+            d[j * LANES + i] = (T)((p - y[i]) / (p * (1 - p)) * (weight * c->share));
         }
     }
     return value;
@@ -197,11 +214,12 @@ INLINE int from_outputs(const cgru_criterion *c) { /* whether the loss has no dL
 
 static void criterion(const cgru_criterion *c, ptrdiff_t row0, ptrdiff_t rows, double *value, double *right) {
     T *s = c->work, *a = s + c->k * LANES;
-    logs l = {ZERO + 1, 1, 0};
+    logs l = {ZERO + 1, 1, 0, NULL, 0};
     double sum = 0;
     for (ptrdiff_t row = row0; row < row0 + rows; row += LANES) {
         const ptrdiff_t n = min(row0 + rows - row, LANES);
         vec total = ZERO;
+        if (c->weights) l.weights = c->weights + row, l.n = n;
         if (c->activate.code == CGRU_SOFTMAX)
             total = softmax_of(c, row, n, s, a);
         else
@@ -221,6 +239,7 @@ static void criterion(const cgru_criterion *c, ptrdiff_t row0, ptrdiff_t rows, d
         default: sum += no_loss(c, row, n, a, s);
         }
         if (c->dZ.data && from_outputs(c)) through_activation(c, row, n, a, s);
+        if (c->weights) take_logs(&l);
     }
     take_logs(&l);
     *value += (sum + l.sum) * c->share;

@@ -56,14 +56,14 @@ class Engine:
         self.measured = net.mean, net.scale  # as long as these are held no others have their ids
 
     def _source(self, data: Data) -> Source:
-        return Source(data.X, data.y, data.lengths, data.per_step, self.net.mean, self.net.scale)
+        return Source(data.X, data.y, data.lengths, data.per_step, self.net.mean, self.net.scale, data.weights)
 
     def epoch(self, order: np.ndarray, fractions: list[float]) -> tuple[float, float | None, int | None]:
         """An update for each batch of the samples in `order`, or each piece of one; `fractions` of the fit are done.
 
         Returns:
-            The mean loss and how many outputs were right, both before each update (None: there are no classes), and
-            None; where a loss is not finite that loss, None, and the batch from 0.
+            The mean loss and how many outputs were right, or what they weigh, both before each update (None: there are
+            no classes), and None; where a loss is not finite that loss, None, and the batch from 0.
         """
         rates = np.array([self.net.optimizer.rate(fraction) for fraction in fractions])
         self.net.reset_states()

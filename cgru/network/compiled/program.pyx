@@ -27,7 +27,9 @@ from cgru.network.compiled.plain cimport (
     plain_scratch,
 )
 from cgru.network.compiled.recurrent cimport lay_recurrent, make_recurrent, recurrent_scratch
-from cgru.network.compiled.samples cimport Samples, Source, read_classes, read_targets, read_tokens, read_X
+from cgru.network.compiled.samples cimport (
+    Samples, Source, read_classes, read_targets, read_tokens, read_weights, read_X,
+)
 from cgru.network.compiled.stage cimport (
     Arena, Parameter, Recurrent, Size, Stage, in_lanes, laid, nothing, take, timed,
 )
@@ -42,8 +44,8 @@ cdef dict LOSSES = {
 }
 
 cdef struct Totals:
-    Py_ssize_t count, updates, batch
-    double loss, right
+    Py_ssize_t updates, batch
+    double weight, loss, right
 
 cdef double GLANCE = 1e9  # operations between two looks for a Ctrl-C: some ten milliseconds
 cdef double UPDATE = 1e5  # those of an update beside its products
@@ -72,10 +74,11 @@ cdef class Program:
     cdef Batch batch
     cdef Py_ssize_t *classes
     cdef void *targets
+    cdef double *row_weights
     cdef void *X
     cdef void *between[2]  # dL/d(the outputs of a stage), and of the one below
     cdef double done  # operations since the last look for a Ctrl-C
-    cdef double value, right  # of the last piece
+    cdef double weight, value, right  # of the last piece
 
     def __init__(self, net, Py_ssize_t e, Py_ssize_t steps, tuple batch, tuple scored=(0, 0), bint carries=False,
                  threads=None):
@@ -187,6 +190,7 @@ cdef class Program:
         self.X = take(arena, size.many * self.e, self.k.size)
         self.classes = <Py_ssize_t *>take(arena, rows, sizeof(Py_ssize_t))
         self.targets = take(arena, rows * u, self.k.size)
+        self.row_weights = <double *>take(arena, rows, sizeof(double))
         lay_batch(&self.batch, arena, size.m, steps)
         return 0
 
@@ -232,21 +236,18 @@ cdef class Program:
             self.stages[i + 1].X = self.stages[i].A
         return 0
 
-    cdef Py_ssize_t _targets(self) noexcept nogil:
-        """How many outputs have a target."""
-        cdef Py_ssize_t i, count = 0
-        if not self.per_step:
-            return self.batch.piece.m
-        for i in range(self.batch.piece.m):
-            count += self.batch.length[i]
-        return count
-
     cdef int _head(self, const Samples *samples) except -1 nogil:
-        """The loss of the piece, how many of its outputs are right, and when training dL/dZ."""
+        """What the outputs of the piece weigh, its loss, what those weigh that are right, and when training dL/dZ."""
         cdef Stage *head = &self.stages[self.count - 1]
         cdef cgru_criterion criterion
         memset(&criterion, 0, sizeof(cgru_criterion))
-        criterion.loss, criterion.share = self.loss, 1.0 / self._targets()
+        self.weight = read_weights(samples, &self.batch.piece, self.batch.sample, self.batch.start, self.row_weights)
+        if self.weight == 0:
+            self.value = self.right = 0
+            return 0
+        criterion.loss, criterion.share = self.loss, 1.0 / self.weight
+        if samples.weights != NULL:
+            criterion.weights = self.row_weights
         if self.loss != CGRU_CROSS_ENTROPY:
             criterion.share /= head.u
         if samples.y_output == 0:
@@ -293,14 +294,16 @@ cdef class Program:
         return 0
 
     cdef int _update(self, const Samples *samples, double rate) except -1 nogil:
-        """One step of the parameters; 1 where the loss is not finite, and nothing was changed."""
+        """One step of the parameters, none where all weighs 0; 1 where the loss is not finite, and nothing was changed.
+        """
         self.batch.piece.training, self.batch.piece.carries = True, self.carries
         self._forward(samples)
         self._head(samples)
         if not isfinite(self.value):
             return 1
-        self._backward()
-        self.weights.update(rate)
+        if self.weight:
+            self._backward()
+            self.weights.update(rate)
         self._look()
         return 0
 
@@ -312,8 +315,8 @@ cdef class Program:
         piece of so many steps that has targets, by these learning rates.
 
         Returns:
-            The mean loss and how many outputs were right, both before each update. Where a loss is not finite, that
-            and the batch, from 0: (loss, None, batch).
+            The mean loss and how many outputs were right, or what they weigh, both before each update. Where a loss is
+            not finite, that and the batch, from 0: (loss, None, batch).
         """
         cdef Totals totals
         cdef int failed
@@ -331,7 +334,7 @@ cdef class Program:
                 lock.release()
         if failed:
             return self.value, None, totals.batch
-        return totals.loss / totals.count, totals.right, None
+        return totals.loss / totals.weight, totals.right, None
 
     cdef void _begin_anew(self, Py_ssize_t m) noexcept nogil:
         """No states of the piece before, which of m samples begin at zero."""
@@ -390,17 +393,20 @@ cdef class Program:
 
     cdef int _step(self, const Samples *samples, const double *rates, Totals *totals) except -1 nogil:
         """An update, and what it adds to the totals."""
-        cdef Py_ssize_t count = self._targets()
         if self._update(samples, rates[totals.updates]):
             return 1
         totals.updates += 1
-        totals.count += count
-        totals.loss += self.value * count
-        totals.right += self.right
+        self._count(totals)
         return 0
 
+    cdef void _count(self, Totals *totals) noexcept nogil:
+        """Add what the last piece was to the totals."""
+        totals.weight += self.weight
+        totals.loss += self.value * self.weight
+        totals.right += self.right
+
     def scores(self, Source source not None, Py_ssize_t size):
-        """The mean loss and how many outputs are right, `size` samples at a time."""
+        """The mean loss and the share of outputs that are right, by their weights, `size` samples at a time."""
         cdef Samples *samples = &source.samples
         cdef Totals totals
         cdef Py_ssize_t first = 0
@@ -415,8 +421,6 @@ cdef class Program:
                 self._forward(samples)
                 self._head(samples)
                 self._look()
-                totals.count += self._targets()
-                totals.loss += self.value * self._targets()
-                totals.right += self.right
+                self._count(&totals)
                 first += size
-        return totals.loss / totals.count, totals.right / totals.count
+        return totals.loss / totals.weight, totals.right / totals.weight

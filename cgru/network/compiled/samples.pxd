@@ -13,6 +13,7 @@ cdef struct Samples:
     const Py_ssize_t *lengths  # NULL: all steps
     const char *y
     Py_ssize_t y_sample, y_step, y_output  # y_output 0: classes
+    const double *weights  # (m,) or (m, s); NULL: all are 1
     bint per_step
 
 
@@ -25,6 +26,8 @@ cdef void read_classes(const Samples *samples, const Piece *piece, const Py_ssiz
                        Py_ssize_t *to) noexcept nogil
 cdef void read_targets(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start,
                        void *to, int size) noexcept nogil
+cdef double read_weights(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start,
+                         double *to) noexcept nogil
 
 
 cdef class Source:

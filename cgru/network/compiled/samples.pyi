@@ -11,4 +11,5 @@ class Source:
         per_step: bool,
         mean: np.ndarray | None,
         scale: np.ndarray | None,
+        weights: np.ndarray | None = None,
     ) -> None: ...

@@ -23,9 +23,10 @@ cdef class Source:
         lengths: (m,) the real steps; None: all.
         per_step: whether there is a target for each step.
         mean, scale: (e,) what X is standardised by; None: it is not.
+        weights: of what has a target, (m,) or (m, s); None: all are 1.
     """
 
-    def __init__(self, X, y, lengths, bint per_step, mean, scale):
+    def __init__(self, X, y, lengths, bint per_step, mean, scale, weights=None):
         cdef Samples *to = &self.samples
         cdef cnp.ndarray held
         memset(to, 0, sizeof(Samples))
@@ -54,7 +55,10 @@ cdef class Source:
         to.y, to.y_sample = <const char *>cnp.PyArray_DATA(held), held.strides[0]
         to.y_step = held.strides[1] if per_step else 0
         to.y_output = 0 if classes else held.strides[held.ndim - 1]
-        self.held = X, y, lengths, mean, scale
+        if weights is not None:
+            weights = np.ascontiguousarray(weights, np.float64)
+            to.weights = <double *>cnp.PyArray_DATA(weights)
+        self.held = X, y, lengths, mean, scale, weights
 
 
 cdef void read_tokens(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start,
@@ -125,3 +129,19 @@ cdef void read_targets(const Samples *samples, const Piece *piece, const Py_ssiz
                     (<float *>to)[at + j] = <float>y
                 else:
                     (<double *>to)[at + j] = y
+
+
+cdef double read_weights(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start,
+                         double *to) noexcept nogil:
+    """The weight of each row, or of each step of it, where they have any; and what they weigh together."""
+    cdef Py_ssize_t i, t, first
+    cdef double sum = 0
+    for i in range(piece.m):
+        if samples.weights == NULL:
+            sum += piece.length[i] if samples.per_step else 1
+            continue
+        first = sample[i] * samples.s + start[i] if samples.per_step else sample[i]
+        for t in range(piece.length[i] if samples.per_step else 1):
+            to[t * piece.m + i] = samples.weights[first + t]
+            sum += to[t * piece.m + i]
+    return sum

@@ -14,7 +14,9 @@ from engine_cases import (
     STEP_BINARY,
     STEP_CLASSES,
     STEP_REALS,
+    STEP_WEIGHTS,
     TOKENS,
+    WEIGHTS,
     E,
     M,
     S,
@@ -115,6 +117,40 @@ def test_every_head(monkeypatch, activate, loss, y, step_y, per_step, lengths, d
     check(monkeypatch, make, X, y, loss=loss, lengths=lengths, dtype=dtype, validation=0.3)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
+@pytest.mark.parametrize("per_step", [False, True])
+@pytest.mark.parametrize(("activate", "loss", "y", "step_y"), HEADS)
+def test_every_head_by_weights(monkeypatch, activate, loss, y, step_y, per_step, lengths, dtype):
+    k = 3 if len(np.unique(y)) == 3 or y is SHARES else 2
+    y, weights = (step_y, STEP_WEIGHTS) if per_step else (y, WEIGHTS)
+
+    def make():
+        return [states(4) if per_step else cgru.GRU(4), cgru.Dense(k, activate)]
+
+    options = {"loss": loss, "lengths": lengths, "dtype": dtype, "optimizer": cgru.Adam(0.01)}
+    check(monkeypatch, make, X, y, sample_weight=weights, validation=0.3, **options)
+    given = X[:9], y[:9], None if lengths is None else lengths[:9], weights[:9]
+    check(monkeypatch, make, X, y, validation=given, **options)
+
+
+@pytest.mark.parametrize("size", [1, 9])
+@pytest.mark.parametrize("truncate", [None, 1, 3, 20])
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
+@pytest.mark.parametrize("weights", [None, WEIGHTS, STEP_WEIGHTS], ids=["each", "by sample", "by step"])
+def test_pieces_by_weights(monkeypatch, weights, lengths, truncate, size):
+    """Those that weigh nothing among them, which are run for their states and their masks alone."""
+    every = weights is not None
+    y, weights = (STEP_CLASSES, weights) if every else (CLASSES, WEIGHTS)
+
+    def make():
+        layers = [states(4, dropout=0.2), cgru.GRU(3, recurrent_dropout=0.1, sequences=every)]
+        return [*layers, cgru.Dense(3, "softmax")]
+
+    options = {"lengths": lengths, "truncate": truncate, "batch_size": size, "optimizer": cgru.Adam(0.01)}
+    check(monkeypatch, make, X, y, sample_weight=weights, class_weight={1: 0.5, 2: 0}, **options)
+
+
 @pytest.mark.parametrize("every", [False, True])
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
 def test_tokens(monkeypatch, every, lengths):
@@ -170,6 +206,8 @@ def test_stateful(monkeypatch, lengths, reverse):
 
     options = {"lengths": lengths, "batch_size": 7, "shuffle": False, "validation": (X[:5], CLASSES[:5])}
     check(monkeypatch, make, X[:21], CLASSES[:21], **options)
+    weights = np.where(np.arange(21) // 7 == 1, 0, WEIGHTS[:21])  # of the second batch the states alone
+    check(monkeypatch, make, X[:21], CLASSES[:21], sample_weight=weights, **options)
 
 
 @pytest.mark.parametrize(
