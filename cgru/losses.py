@@ -8,6 +8,8 @@ sum(w_i loss_i) / sum(w_i), and 0 where all of them are 0.
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -19,12 +21,16 @@ from cgru.core import checks
 __all__ = [
     "binary_cross_entropy",
     "cross_entropy",
+    "gaussian",
+    "huber",
     "mean_squared_error",
+    "poisson",
+    "quantile",
     "sigmoid_cross_entropy",
     "softmax_cross_entropy",
 ]
 
-Loss = Callable[..., tuple[float, np.ndarray]]
+Loss = Callable[..., tuple[Any, np.ndarray]]
 
 
 # --- from the outputs, for any head: (loss, dL/dA) ---
@@ -52,6 +58,64 @@ def mean_squared_error(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None 
     w, n = _weighed(weights, *A.shape)
     E = A - Y
     return float((w * np.square(E, dtype=np.float64)).sum() / n), (w * (2 * E) / n).astype(A.dtype)
+
+
+def huber(
+    A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, delta: float = 1.0
+) -> tuple[float, np.ndarray]:
+    """(A - Y)^2 / 2 up to an error of delta, delta (|A - Y| - delta / 2) beyond; mean over samples and outputs."""
+    E = A.astype(np.float64) - Y
+    G = np.clip(E, -delta, delta)
+    return _mean(G * (E - G / 2), G, A, weights)
+
+
+def quantile(
+    A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, quantiles: tuple[float, ...] = (0.5,)
+) -> tuple[float, np.ndarray]:
+    """max(q (Y - A), (q - 1) (Y - A)), whose least is at the quantile q of Y; mean over samples and outputs.
+
+    Of each target all quantiles stand side by side: A is (m, targets x quantiles).
+    """
+    q = np.tile(quantiles, Y.shape[1])
+    E = np.repeat(Y, len(quantiles), axis=1) - A.astype(np.float64)
+    return _mean(np.maximum(q * E, (q - 1) * E), (E < 0) - q * (E != 0), A, weights)
+
+
+def poisson(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, np.ndarray]:
+    """exp(A) - Y A: -log of the probability of counts Y at rates exp(A), but for a constant; mean over all outputs."""
+    rate = np.exp(A, dtype=np.float64)
+    return _mean(rate - Y * A, rate - Y, A, weights)
+
+
+def gaussian(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, np.ndarray]:
+    """(v + (Y - mean)^2 / exp(v)) / 2 with the log-variance v: -log of a normal density, but for a constant.
+
+    Of each target mean and log-variance stand side by side: A is (m, 2 x targets). Mean over samples and targets.
+    """
+    mean, v = np.moveaxis(A.reshape(*Y.shape, 2).astype(np.float64), 2, 0)
+    precision, E = np.exp(-v), mean - Y
+    G = np.stack([E * precision, (1 - E * E * precision) / 2], axis=2)
+    return _mean((v + E * E * precision) / 2, G.reshape(A.shape), A, weights)
+
+
+def of_rows(
+    loss: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
+    A: np.ndarray,
+    Y: np.ndarray,
+    weights: np.ndarray | None = None,
+) -> tuple[float, np.ndarray]:
+    """The mean of a loss of the user's own, loss(A, Y) -> (the values of the rows (m,), their gradients (m, k))."""
+    values, G = map(np.asarray, loss(A, Y))
+    if values.shape != A.shape[:1] or G.shape != A.shape:
+        due = f"values {A.shape[:1]} and gradients {A.shape}"
+        raise ValueError(f"loss: expected {due} from {loss!r}, got {values.shape} and {G.shape}")
+    return _mean(values[:, None], G, A, weights)
+
+
+def _mean(values: np.ndarray, G: np.ndarray, A: np.ndarray, weights: np.ndarray | None) -> tuple[float, np.ndarray]:
+    """The mean of values (m, n), by the weights of their rows, and its gradient from theirs, G, in the dtype of A."""
+    w, n = _weighed(weights, *values.shape)
+    return float((w * values).sum(dtype=np.float64) / n), (w * G / n).astype(A.dtype)
 
 
 def _weighed(weights: np.ndarray | None, m: int, k: int = 1) -> tuple[np.ndarray | int, float]:
@@ -104,7 +168,10 @@ def sigmoid_cross_entropy(
 
 # --- which one is meant ---
 
-LOSSES: dict[str, Loss] = {f.__name__: f for f in (cross_entropy, binary_cross_entropy, mean_squared_error)}
+CLASSIFYING = ("cross_entropy", "binary_cross_entropy")  # those with an accuracy
+LOSSES: dict[str, Loss] = {
+    f.__name__: f for f in (cross_entropy, binary_cross_entropy, mean_squared_error, huber, quantile, poisson, gaussian)
+}
 SHORT = {"mse": "mean_squared_error"}
 CANONICAL: dict[tuple[str, Activation], Loss] = {
     ("cross_entropy", softmax): softmax_cross_entropy,
@@ -112,18 +179,59 @@ CANONICAL: dict[tuple[str, Activation], Loss] = {
 }
 
 
-def chosen(loss: str | None, activate: Activation, k: int) -> str:
+def named(loss: str | Loss) -> Loss:
+    """The function (A, Y, weights) of a loss by its name, "huber(0.5)" and "quantile(0.1, 0.9)" with their numbers.
+
+    One of the user's own is averaged. ValueError for an unknown name, and for numbers that it does not take.
+    """
+    if callable(loss):
+        return functools.partial(of_rows, loss)
+    name, numbers = _parts(loss)
+    if not numbers:
+        return LOSSES[name]
+    if name == "huber" and len(numbers) == 1 and 0 < numbers[0] < np.inf:
+        return functools.partial(huber, delta=numbers[0])
+    if name == "quantile" and all(0 < q < 1 for q in numbers):
+        return functools.partial(quantile, quantiles=numbers)
+    raise ValueError(f'loss: expected "huber(delta)" with delta > 0 or "quantile(q, ...)" with 0 < q < 1, got {loss!r}')
+
+
+def _parts(loss: Any) -> tuple[str, tuple[float, ...]]:
+    """The name of a loss and the numbers in its parentheses."""
+    found = re.fullmatch(r"(\w+)(?:\(([^()]+)\))?", loss) if isinstance(loss, str) else None
+    try:
+        numbers = tuple(map(float, found[2].split(","))) if found and found[2] else ()
+    except ValueError:
+        found = None
+    if not found or found[1] not in LOSSES:
+        raise ValueError(f"loss: expected one of {', '.join(LOSSES)}, a callable or None, got {loss!r}")
+    return found[1], numbers
+
+
+def outputs(loss: str | Loss) -> int:
+    """How many outputs one target has: so many quantiles, or mean and log-variance."""
+    if callable(loss):
+        return 1
+    name, numbers = _parts(loss)
+    return {"quantile": len(numbers) or 1, "gaussian": 2}.get(name, 1)
+
+
+def chosen(loss: str | Loss | None, activate: Activation, k: int) -> str | Loss:
     """The name of the loss for a head of `k` units: `loss` ("mse" for short), or by the activation where it is None.
 
-    ValueError for an unknown name and for a pair that means nothing: a cross-entropy of what is no probability.
+    A callable stays what it is. ValueError for an unknown name and for a pair that means nothing: a cross-entropy of
+    what is no probability, half a target.
     """
     known = ours(activate)
     if loss is None:
         loss = {softmax: "cross_entropy", sigmoid: "binary_cross_entropy"}.get(known, "mean_squared_error")
     if isinstance(loss, str):
         loss = SHORT.get(loss, loss)
-    if not isinstance(loss, str) or loss not in LOSSES:
-        raise ValueError(f"loss: expected one of {', '.join(LOSSES)} or None, got {loss!r}")
+    named(loss)
+    if callable(loss):
+        return loss
+    if k % outputs(loss):
+        raise ValueError(f"loss: expected a head of {outputs(loss)} units for each target of {loss}, got {k}")
     fits = {"cross_entropy": (softmax,), "binary_cross_entropy": (sigmoid, softmax)}.get(loss)
     if fits and known is not None and known not in fits:
         names = " or ".join(f'activate="{f.__name__}"' for f in fits)
@@ -139,8 +247,9 @@ def targets(y: Any, m: int, k: int, loss: str, name: str = "y") -> tuple[np.ndar
     """`y` as Y (m, k) float64, and as integer classes (m,) where it gives them, else None.
 
     cross_entropy takes integers (m,) from 0 to k - 1 or class probabilities (m, k); binary_cross_entropy 0 and 1 (m,)
-    or reals from 0 to 1 (m, k); mean_squared_error reals (m, k). (m,) does for (m, k) where k is 1. TypeError or
-    ValueError for anything else, NaN and infinity among it.
+    or reals from 0 to 1 (m, k); any other reals (m, k), poisson those of at least 0. (m,) does for (m, k) where k is 1.
+    Where a target has several outputs k counts the targets here; a callable gets any number of them, (m, n). TypeError
+    or ValueError for anything else, NaN and infinity among it.
     """
     Y, classes = compact(y, m, k, loss, name)
     return spelled_out(Y, k), classes
@@ -177,15 +286,23 @@ def step_targets(y: Any, real: np.ndarray, k: int, loss: str, name: str = "y") -
     (m, s, k), and so on.
     """
     array = _numbers(y, name)
+    units, k = k, _targets(array, 2, k, loss)
     flat = array.ndim == 2 and (k == 1 or loss == "cross_entropy")
     if array.shape != (*real.shape, k) and not (flat and array.shape == real.shape):
         m, s = real.shape
         due = f"({m}, {s}) or ({m}, {s}, {k})" if k == 1 or loss == "cross_entropy" else f"({m}, {s}, {k})"
         raise ValueError(f"{name}: expected shape {due}, a target for each step, got {array.shape}")
-    rows, _ = compact(array[real], np.count_nonzero(real), k, loss, name)
+    rows, _ = compact(array[real], np.count_nonzero(real), units, loss, name)
     Y = np.zeros((*real.shape, *rows.shape[1:]), rows.dtype)
     Y[real] = rows
     return Y
+
+
+def _targets(y: np.ndarray, rows: int, k: int, loss: str | Loss) -> int:
+    """How many targets a row has, of k outputs; for a callable as many as stand in `y`, of `rows` axes and one."""
+    if callable(loss):
+        return y.shape[rows] if y.ndim == rows + 1 else 1
+    return k // outputs(loss)
 
 
 _NUMBERS = 'numbers to predict need a head with activate="identity"'
@@ -198,6 +315,7 @@ _CLASSES = {
 def compact(y: Any, m: int, k: int, loss: str, name: str) -> tuple[np.ndarray, np.ndarray | None]:
     """What `targets` returns, but that for cross_entropy classes (m,) stand in the place of rows of 0 and 1 (m, k)."""
     array = _numbers(y, name)
+    k = _targets(array, 1, k, loss)
     whole = array.dtype.kind in ("iub" if loss == "binary_cross_entropy" else "iu")
     if loss == "cross_entropy" and array.ndim == 1 and not whole:
         raise TypeError(
@@ -210,7 +328,9 @@ def compact(y: Any, m: int, k: int, loss: str, name: str) -> tuple[np.ndarray, n
     if not np.isfinite(array).all():
         raise ValueError(f"{name}: expected finite numbers, got {array[~np.isfinite(array)][0]}")
 
-    if loss == "mean_squared_error":
+    if loss not in CLASSIFYING:
+        if loss == "poisson" and (array < 0).any():
+            raise ValueError(f"{name}: expected numbers of at least 0 for poisson, got {array[array < 0][0]}")
         return array.reshape(m, k).astype(np.float64), None
     top = k - 1 if flat and loss == "cross_entropy" else 1
     wrong = array[(array < 0) | (array > top)]
@@ -240,9 +360,9 @@ def classes(A: np.ndarray, loss: str) -> np.ndarray:
 def hits(A: np.ndarray, Y: np.ndarray, loss: str, weights: np.ndarray | None = None) -> float | None:
     """How many of the samples in A (m, k) are right; of several binary outputs each counts by its share of them.
 
-    With weights (m,) what those weigh that are right. None for mean_squared_error, which has no classes.
+    With weights (m,) what those weigh that are right. None for a loss that has no classes.
     """
-    if loss == "mean_squared_error":
+    if loss not in CLASSIFYING:
         return None
     right = classes(A, loss) == classes(Y, loss)
     right = right if loss == "cross_entropy" else right.mean(axis=1)

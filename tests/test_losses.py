@@ -103,8 +103,9 @@ def test_sums_are_double():
     Y = np.random.default_rng(2).integers(0, 2, A.shape)
     wide = A.astype(np.float64)
     for loss in (*losses.LOSSES.values(), *losses.CANONICAL.values()):
-        value, gradient = loss(A, Y)
-        assert value == pytest.approx(loss(wide, Y)[0], rel=3e-7)
+        y = Y[:, :1] if loss is losses.gaussian else Y
+        value, gradient = loss(A, y)
+        assert value == pytest.approx(loss(wide, y)[0], rel=3e-7)
         assert gradient.dtype == np.float32
 
 
@@ -118,7 +119,67 @@ def test_outputs_that_the_caller_has_are_not_computed_again():
 
 def test_nan_stays_nan():
     for loss in (*losses.LOSSES.values(), *losses.CANONICAL.values()):
-        assert np.isnan(loss(np.full((2, 2), np.nan), np.eye(2))[0])
+        assert np.isnan(loss(np.full((2, 2), np.nan), np.eye(2)[:, : 1 + (loss is not losses.gaussian)])[0])
+
+
+# --- of numbers ---
+
+
+@pytest.mark.parametrize("weights", [None, RNG.random(5)])
+@pytest.mark.parametrize(
+    ("name", "Y", "each"),
+    [
+        ("huber", SHARES, lambda E, A: np.where(np.abs(E) < 1, E * E / 2, np.abs(E) - 0.5)),
+        ("huber(0.3)", SHARES, lambda E, A: np.where(np.abs(E) < 0.3, E * E / 2, 0.3 * (np.abs(E) - 0.15))),
+        ("quantile", SHARES, lambda E, A: np.abs(E) / 2),
+        ("quantile(0.2)", SHARES, lambda E, A: np.where(E < 0, -0.2 * E, 0.8 * E)),
+        ("poisson", 3 * SHARES, lambda E, A: np.exp(A) - 3 * SHARES * A),
+    ],
+)
+def test_losses_of_each_output(name, Y, each, weights):
+    loss = losses.named(name)
+    value, gradient = loss(Z, Y, weights)
+    assert value == pytest.approx(np.average(each(Z - Y, Z).mean(axis=1), weights=weights), rel=1e-12)
+    np.testing.assert_allclose(gradient, numeric(lambda a: loss(a, Y, weights)[0], Z), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("weights", [None, RNG.random(5)])
+def test_losses_of_several_outputs_a_target(weights):
+    """Those of one target stand side by side."""
+    Y, loss = SHARES[:, :2], losses.named("quantile(0.1, 0.7)")
+    value, gradient = loss(Z, Y, weights)
+    parts = [losses.named(f"quantile({q})")(Z[:, i::2], Y, weights)[0] for i, q in enumerate((0.1, 0.7))]
+    assert value == pytest.approx(np.mean(parts), rel=1e-12)
+    np.testing.assert_allclose(gradient, numeric(lambda a: loss(a, Y, weights)[0], Z), rtol=1e-6, atol=1e-9)
+    value, gradient = losses.gaussian(Z, Y, weights)
+    mean, variance = Z[:, ::2], np.exp(Z[:, 1::2])
+    due = -np.log(np.exp(-((Y - mean) ** 2) / (2 * variance)) / np.sqrt(variance)).mean(axis=1)
+    assert value == pytest.approx(np.average(due, weights=weights), rel=1e-12)
+    np.testing.assert_allclose(gradient, numeric(lambda a: losses.gaussian(a, Y, weights)[0], Z), rtol=1e-6, atol=1e-9)
+
+
+def test_at_the_quantile_the_loss_is_least():
+    y = RNG.standard_normal((101, 1))
+    for q in (0.1, 0.5, 0.93):
+        loss = losses.named(f"quantile({q})")
+        tried = [loss(np.full((101, 1), at), y)[0] for at in np.sort(y[:, 0])]
+        assert np.sort(y[:, 0])[np.argmin(tried)] == pytest.approx(np.quantile(y, q, method="inverted_cdf"))
+
+
+def test_a_loss_of_the_users_own():
+    def own(A, Y):
+        E = A - Y
+        return (E * E).mean(axis=1), 2 * E / E.shape[1]
+
+    for weights in (None, RNG.random(5)):
+        value, gradient = losses.named(own)(Z.astype(np.float32), SHARES, weights)
+        due, slope = losses.mean_squared_error(Z.astype(np.float32), SHARES, weights)
+        assert value == pytest.approx(due, rel=1e-12)
+        np.testing.assert_allclose(gradient, slope, rtol=1e-6)
+        assert gradient.dtype == np.float32
+    for wrong in (lambda A, Y: (0.0, A), lambda A, Y: (A[:, 0], A[:, 0]), lambda A, Y: (A, A)):
+        with pytest.raises(ValueError, match=r"^loss: expected values \(5,\) and gradients \(5, 4\) from .*, got"):
+            losses.named(wrong)(Z, SHARES)
 
 
 # --- weights ---
@@ -130,6 +191,10 @@ FROM = {
     losses.mean_squared_error: (Z, SHARES),
     losses.softmax_cross_entropy: (Z, ONE_HOT),
     losses.sigmoid_cross_entropy: (Z, SHARES),
+    losses.huber: (2 * Z, SHARES),
+    losses.quantile: (Z, SHARES),
+    losses.poisson: (Z, SHARES),
+    losses.gaussian: (Z, SHARES[:, :2]),
 }
 
 
@@ -185,6 +250,15 @@ def test_chosen_by_the_head_or_by_name():
     ("loss", "activate", "k", "words"),
     [
         ("hinge", cgru.softmax, 2, "one of cross_entropy, .* or None, got 'hinge'"),
+        ("huber(a)", cgru.identity, 2, r"one of .*, got 'huber\(a\)'"),
+        ("huber()", cgru.identity, 2, r"one of .*, got 'huber\(\)'"),
+        ("huber(-1)", cgru.identity, 2, r'"huber\(delta\)" with delta > 0 .*, got \'huber\(-1\)\''),
+        ("huber(1, 2)", cgru.identity, 2, r'"huber\(delta\)"'),
+        ("huber(nan)", cgru.identity, 2, r'"huber\(delta\)"'),
+        ("quantile(0.5, 1)", cgru.identity, 2, r'"huber\(delta\)" .* "quantile\(q, ...\)"'),
+        ("poisson(2)", cgru.identity, 2, r'"huber\(delta\)"'),
+        ("quantile(0.1, 0.9)", cgru.identity, 3, r"a head of 2 units for each target of quantile\(0.1, 0.9\), got 3"),
+        ("gaussian", cgru.identity, 1, "a head of 2 units for each target of gaussian, got 1"),
         (3, cgru.softmax, 2, "one of .*, got 3"),
         (["mse"], cgru.softmax, 2, "one of .*, got"),
         ("cross_entropy", cgru.sigmoid, 2, 'a head with activate="softmax" for cross_entropy, got sigmoid'),
@@ -216,6 +290,12 @@ def test_refused_losses(loss, activate, k, words):
         ("mean_squared_error", 4, Z.astype(np.float32), Z.astype(np.float32), None),
         ("mean_squared_error", 1, LABELS, LABELS[:, None], None),
         ("mean_squared_error", 1, Z[:, :1], Z[:, :1], None),
+        ("huber(2)", 4, Z, Z, None),
+        ("poisson", 1, LABELS, LABELS[:, None], None),
+        ("gaussian", 4, Z[:, :2], Z[:, :2], None),
+        ("quantile(0.1,0.5,0.9)", 3, Z[:, 0], Z[:, :1], None),
+        (lambda A, Y: None, 4, Z[:, 0], Z[:, :1], None),
+        (lambda A, Y: None, 1, Z[:, :3], Z[:, :3], None),
     ],
 )
 def test_targets(loss, k, y, Y, classes):
@@ -245,6 +325,10 @@ def test_targets(loss, k, y, Y, classes):
         ("binary_cross_entropy", 4, [0, 1, 1, 0, 0], ValueError, "shape"),
         ("binary_cross_entropy", 4, 1.5 * np.ones((5, 4)), ValueError, "0 to 1"),
         ("mean_squared_error", 4, Z[:, 0], ValueError, "shape"),
+        ("gaussian", 4, Z, ValueError, r"shape \(5, 2\), got \(5, 4\)"),
+        ("quantile(0.2, 0.4)", 2, Z, ValueError, r"shape \(5,\) or \(5, 1\), got \(5, 4\)"),
+        ("poisson", 1, LABELS - 1, ValueError, "at least 0 for poisson, got -1"),
+        (lambda A, Y: None, 4, Z[:3], ValueError, "shape"),
         ("mean_squared_error", 4, Z[:, :3], ValueError, "shape"),
         ("mean_squared_error", 4, Z * np.nan, ValueError, "finite"),
         ("mean_squared_error", 1, [1, 2, 3, 4, np.inf], ValueError, "finite"),
@@ -330,12 +414,13 @@ STEPS = np.array([[0, 3], [1, 99], [1, 2]])
         ("binary_cross_entropy", 4, np.tile(SHARES[0], (3, 2, 1)), np.tile(SHARES[0], (3, 2, 1))),
         ("mean_squared_error", 1, STEPS, STEPS),
         ("mean_squared_error", 4, np.tile(Z[0], (3, 2, 1)), np.tile(Z[0], (3, 2, 1))),
+        ("gaussian", 8, np.tile(Z[0], (3, 2, 1)), np.tile(Z[0], (3, 2, 1))),
     ],
 )
 def test_targets_at_steps(loss, k, y, due):
     y = np.where(REAL if y.ndim == 2 else REAL[:, :, None], y, np.nan if y.dtype.kind == "f" else 99)
     got = losses.step_targets(y, REAL, k, loss)
-    due = np.reshape(due, (3, 2) if loss == "cross_entropy" and y.ndim == 2 else (3, 2, k))
+    due = np.reshape(due, (3, 2) if loss == "cross_entropy" and y.ndim == 2 else (3, 2, k // losses.outputs(loss)))
     assert got.dtype == (np.intp if due.ndim == 2 else np.float64)
     np.testing.assert_allclose(got, np.where(REAL if due.ndim == 2 else REAL[:, :, None], due, 0), rtol=1e-12)
 

@@ -209,9 +209,9 @@ def predict(arguments: argparse.Namespace) -> int:
         _say(f"{which} of {source}", 0)
     outputs = classes = None
     with as_request_error(f"{source}: "):
-        if write or net.loss in (None, "mean_squared_error"):
+        if write or net.loss not in cgru.losses.CLASSIFYING:
             outputs = net.predict(split.X, split.lengths)
-        if net.loss not in (None, "mean_squared_error"):
+        if net.loss in cgru.losses.CLASSIFYING:
             classes = net.predict_classes(split.X, split.lengths)
     real = real_steps(split.X, split.lengths) if net.per_step else None
     if write:

@@ -17,6 +17,8 @@ def scored(net: cgru.Network, split: Split, y: np.ndarray) -> str:
     """The scores of `net` on a split with the targets y, and how many of them are right."""
     scores = net.evaluate(split.X, y, lengths=split.lengths)
     accuracy = scores.get("accuracy")
+    if accuracy is None and net.loss != "mean_squared_error":
+        return f"loss {figure(scores['loss'])}"
     count = real_steps(split.X, split.lengths).sum() if net.per_step else len(y)
     counted = "" if accuracy is None else f" ({round(accuracy * count)} of {count})"
     return score(scores["loss"], accuracy) + counted

@@ -123,7 +123,7 @@ def targets(net: cgru.Network, split: Split, given: Sequence[str] | None, source
         raise RequestError("the model has no Dense at the end and so no loss: there is nothing to score")
     if y is None:
         raise RequestError(f"{source}: y is missing: there is nothing to compare with")
-    if net.loss == "mean_squared_error":
+    if net.loss not in cgru.losses.CLASSIFYING:
         if y.dtype.kind != "f":
             raise RequestError(f"{source}: y: expected real numbers, as the model predicts, got dtype {y.dtype}")
         return y

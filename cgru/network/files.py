@@ -143,6 +143,8 @@ def packed(
     layers: Sequence[GRU | Layer], settings: Mapping[str, Any], standardisation: Mapping[str, np.ndarray]
 ) -> Arrays:
     """A model as arrays: all that stand in its file but `format`. Errors are those of `write`."""
+    if callable(settings.get("loss")):
+        raise ValueError(f"loss: expected one by name, to be written into a file, got {settings['loss']!r}")
     model = json.dumps({"layers": [_description(layer, i) for i, layer in enumerate(layers)], **settings})
     if len(model) > LONGEST:
         raise ValueError(

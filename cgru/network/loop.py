@@ -43,7 +43,7 @@ class Loop:
         """
         net, data, size, updates = self.net, self.data, self.batch_size, iter(fractions)
         net.reset_states()
-        loss, right = 0.0, None if net.loss == "mean_squared_error" else 0.0
+        loss, right = 0.0, 0.0 if net.loss in losses.CLASSIFYING else None
         for batch, start in enumerate(range(0, len(data), size)):
             for piece, states, rows in self._pieces(data[order[start : start + size]]):
                 value, hits = self._step(piece, states, rows, next(updates))
@@ -170,10 +170,10 @@ def criterion(
     net: Network, Z: np.ndarray, A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None
 ) -> tuple[float, np.ndarray | None, np.ndarray | None]:
     """The loss and dL/dZ, or dL/dA where loss and activation are no pair that has a dL/dZ of its own."""
-    pair = losses.CANONICAL.get((net.loss, ours(net.head.activate)))
+    pair = None if callable(net.loss) else losses.CANONICAL.get((net.loss, ours(net.head.activate)))
     if pair is not None:
         return *pair(Z, Y, A, parameter(net.head.se_hPars, "softmax_temperature"), weights), None
-    loss, dA = losses.LOSSES[net.loss](A, Y, weights)
+    loss, dA = losses.named(net.loss)(A, Y, weights)
     return loss, None, dA
 
 

@@ -19,6 +19,7 @@ from cgru.core.checks import positive, real
 from cgru.core.lengths import mask
 from cgru.layers.dense import Dense
 from cgru.layers.layer import Layer
+from cgru.losses import Loss
 from cgru.network import chain, files
 from cgru.network.fit import Fit, check, scores
 from cgru.network.history import Epoch, History
@@ -40,11 +41,16 @@ class Network:
     of a sequence (a GRU without `sequences=True`, a Pool); else (m, s, k), for each step.
 
     `loss` is "cross_entropy", "binary_cross_entropy" or "mean_squared_error" ("mse"); None chooses by the head's
-    activation: softmax, sigmoid, any other. `optimizer` is an `SGD`, an `Adam`, or "sgd" or "adam" (None: `Adam()`) and
-    may be replaced at any time. `dtype` goes to all layers that were not given one of their own; None: that of those
-    that were, else float64. All have one. `seed` makes the initial weights, the shuffling and the validation split
-    repeatable; each layer gets a generator of its own from it, except one that was given its own. `class_names` are
-    kept with the model, one for each class.
+    activation: softmax, sigmoid, any other. By name, too, but trained as a loop in Python: "huber" or "huber(delta)";
+    "quantile" (the median) or "quantile(0.1, 0.9)", whose outputs of one target stand side by side; "poisson", whose
+    output is the logarithm of a rate; "gaussian", of each target its mean and log-variance side by side. So is a
+    callable of your own, f(A, Y) -> (the values of the rows (m,), their gradients dL/dA (m, k)) for outputs A (m, k)
+    and targets Y (m, n); its rows are samples, or the real steps of all.
+
+    `optimizer` is an `SGD`, an `Adam`, or "sgd" or "adam" (None: `Adam()`) and may be replaced at any time. `dtype`
+    goes to all layers that were not given one of their own; None: that of those that were, else float64. All have one.
+    `seed` makes the initial weights, the shuffling and the validation split repeatable; each layer gets a generator of
+    its own from it, except one that was given its own. `class_names` are kept with the model, one for each class.
 
     Parameters are made at the first sight of data, for its number of elements; a layer that has parameters keeps them.
     Inputs are raw: once `fit` has measured a standardisation (`mean` and `scale`, (e,), else None), every method
@@ -56,7 +62,7 @@ class Network:
     def __init__(
         self,
         layers: Sequence[Layer],
-        loss: str | None = None,
+        loss: str | Loss | None = None,
         optimizer: SGD | Adam | str | None = None,
         seed: int | None = None,
         class_names: Sequence[str] | None = None,
@@ -64,7 +70,7 @@ class Network:
         dtype: DTypeLike | None = None,
     ) -> None:
         self.layers = chain.chain(layers)
-        self.loss: str | None = None
+        self.loss: str | Loss | None = None
         self.class_names: tuple[str, ...] | None = None
         if self.head is not None:
             k = self.head.d["u"]
@@ -211,7 +217,7 @@ class Network:
         One sigmoid unit says 0 or 1, above 0.5; several say so each, (m, k) or (m, s, k), by number. At padded steps
         stands -1, or the name "". ValueError for a regression, and where outputs are NaN.
         """
-        if self.loss in (None, "mean_squared_error"):
+        if self.loss not in losses.CLASSIFYING:
             raise ValueError(f"predict_classes: expected a network with a cross-entropy loss, got {self.loss}")
         A = self.predict(X, lengths)
         lost = np.flatnonzero(np.isnan(A).reshape(len(A), -1).any(axis=1))
@@ -250,8 +256,8 @@ class Network:
         """Write the model to `path`, exactly that name, for `cgru.load`: all that it needs to predict.
 
         An `.npz` without pickled objects, written beside and renamed. Left out are the optimizer with its state and
-        the history. RuntimeError where there are no parameters yet; ValueError for a layer, activation or
-        initializer that is not from this package, before any file is touched.
+        the history. RuntimeError where there are no parameters yet; ValueError for a layer, activation,
+        initializer or loss that is not from this package, before any file is touched.
         """
         files.write(
             path,
@@ -285,7 +291,8 @@ class Network:
 
         lengths: (m,) integers, the real steps of each sample; what stands past them is never looked at.
         y: for cross_entropy integers (m,) from 0 to k - 1, or class probabilities (m, k); for binary_cross_entropy
-            0 and 1 (m,), or reals from 0 to 1 (m, k); for mean_squared_error reals (m, k). (m,) does where k is 1.
+            0 and 1 (m,), or reals from 0 to 1 (m, k); for others reals (m, k), or (m, n) for n targets. (m,) does where
+            k or n is 1.
             Where outputs are (m, s, k), (m, s) stands for (m,) in all this: a target for each step, looked at where
             the step is real. Loss and accuracy are then means over all real steps of a batch.
         validation: (X, y), (X, y, lengths) or (X, y, lengths, sample_weight), where None stands for lengths or weights
@@ -418,7 +425,7 @@ def _put(part: np.ndarray, whole: np.ndarray | None, rows: slice, m: int) -> np.
     return whole
 
 
-def _names(names: Any, loss: str, k: int) -> tuple[str, ...] | None:
+def _names(names: Any, loss: str | Loss, k: int) -> tuple[str, ...] | None:
     """`class_names` as a tuple, one for each class."""
     if names is None:
         return None
@@ -426,7 +433,7 @@ def _names(names: Any, loss: str, k: int) -> tuple[str, ...] | None:
         raise TypeError(f"class_names: expected a sequence of strings or None, got {type(names).__name__}")
     if not all(isinstance(name, str) for name in names):
         raise TypeError("class_names: expected strings, got " + ", ".join(sorted({type(n).__name__ for n in names})))
-    if loss == "mean_squared_error":
+    if loss not in losses.CLASSIFYING:
         raise ValueError(f"class_names: expected None for {loss}, got {len(names)} names")
     classes = 2 if k == 1 else k
     if len(names) != classes or len(set(names)) != classes:

@@ -54,3 +54,10 @@ def test_a_regression():
     net = cgru.Network([cgru.GRU(3), cgru.Dense(1, cgru.identity)], seed=0)
     loss = net.evaluate(X, Y)["loss"]
     assert scored(net, Split(X, Y, None), Y) == f"loss {loss:.4g}, RMSE {loss**0.5:.4g}"
+
+
+def test_a_regression_whose_loss_is_no_square():
+    net = cgru.Network([cgru.GRU(3), cgru.Dense(2, cgru.identity)], "gaussian", seed=0)
+    net.predict(X)
+    net.head.p["b"][...] = [[0.5, -9.0]]  # sure of itself, and a loss may be below 0
+    assert scored(net, Split(X, Y, None), Y) == f"loss {net.evaluate(X, Y)['loss']:.4g}"

@@ -552,3 +552,16 @@ def test_nothing_of_a_pickle_is_run(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("format.npy", buffer.getvalue())
     refused(path, "got dtype object")
+
+
+def test_a_loss_of_the_users_own_is_refused_and_one_by_name_comes_back(tmp_path):
+    for loss in (lambda A, Y: (A[:, 0], A), "quantile(0.1, 0.5, 0.9)", "huber(0.25)"):
+        net = cgru.Network([cgru.GRU(2), cgru.Dense(3, "identity")], loss=loss, seed=1)
+        net.predict(np.zeros((1, 2, 3)))
+        if callable(loss):
+            with pytest.raises(ValueError, match=r"^loss: expected one by name"):
+                net.save(tmp_path / "own.npz")
+            assert list(tmp_path.iterdir()) == []
+        else:
+            net.save(tmp_path / "net.npz")
+            assert cgru.load(tmp_path / "net.npz").loss == loss

@@ -45,6 +45,44 @@ def test_learns(head, y, loss, dtype):
     assert all(array.dtype == dtype for array in weights(net).values())
 
 
+@pytest.mark.parametrize(
+    ("loss", "k", "due"),
+    [
+        ("huber(100)", 1, lambda y: [y.mean()]),
+        ("quantile", 1, lambda y: [np.median(y)]),
+        ("quantile(0.1, 0.9)", 2, lambda y: np.quantile(y, [0.1, 0.9])),
+        ("poisson", 1, lambda y: [np.log(y.mean())]),
+        ("gaussian", 2, lambda y: [y.mean(), np.log(y.var())]),
+    ],
+)
+def test_what_a_loss_of_numbers_says_of_what_cannot_be_told_apart(loss, k, due):
+    y = np.random.default_rng(4).gamma(2.0, 1.0, 51)
+    net = made(cgru.Dense(k, "identity"), optimizer=cgru.Adam(0.05, schedule="cosine"), loss=loss)
+    history = net.fit(np.zeros((51, 1, E)), y, epochs=300, batch_size=51)
+    assert history.accuracy == [None] * 300
+    np.testing.assert_allclose(net.predict(np.zeros((1, 1, E)))[0], due(y), rtol=0.03, atol=0.01)
+    assert net.evaluate(X, RNG.random(M)).keys() == {"loss"}
+    with pytest.raises(ValueError, match=r"^predict_classes: expected a network with a cross-entropy loss"):
+        net.predict_classes(X)
+
+
+@pytest.mark.parametrize("truncate", [None, 2])
+def test_a_loss_of_the_users_trains_as_ours(truncate):
+    def own(A, Y):
+        return np.square(A - Y).mean(axis=1), 2 * (A - Y) / A.shape[1]
+
+    y, weights = RNG.standard_normal((M, S, 2)), RNG.integers(0, 3, (M, S))
+    options = {"lengths": LENGTHS, "epochs": 3, "batch_size": 7, "validation": 0.25, "truncate": truncate}
+    nets = [
+        cgru.Network([cgru.GRU(4, sequences=True), cgru.Dense(2, "tanh")], loss=loss, seed=1) for loss in (own, "mse")
+    ]
+    ours, theirs = (net.fit(X, y, sample_weight=weights, **options) for net in nets)
+    np.testing.assert_allclose(ours.loss, theirs.loss, rtol=1e-9)
+    np.testing.assert_allclose(ours.validation_loss, theirs.validation_loss, rtol=1e-9)
+    for a, b in zip(*(net.parameters().values() for net in nets), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
+
+
 def test_gradients_of_the_whole_chain_match_central_differences():
     """One step of plain descent at rate 1 moves each parameter by its gradient."""
     net = made(cgru.Dense(3, cgru.softmax, se_hPars={"softmax_temperature": 1.4}), stack=2, optimizer=cgru.SGD(1.0))

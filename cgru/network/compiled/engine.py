@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cgru import losses
 from cgru.bidirectional import Bidirectional
 from cgru.gru import GRU
 from cgru.layers.dense import Dense
@@ -25,6 +26,7 @@ __all__ = ["Engine", "compiles"]
 
 SCORED = 1 << 14  # steps that are scored at once, of all rows together
 ROWS = 8, 1024  # at least and at most
+LOSSES = (*losses.CLASSIFYING, "mean_squared_error")  # that have compiled code
 
 METHODS = {
     kind: frozenset(name for name in dir(kind) if callable(getattr(kind, name)))
@@ -68,13 +70,13 @@ class Engine:
         rates = np.array([self.net.optimizer.rate(fraction) for fraction in fractions])
         self.net.reset_states()
         loss, right, failed = self.program.epoch(self.data, order, self.batch_size, self.truncate, rates)
-        return loss, None if self.net.loss == "mean_squared_error" else right, failed
+        return loss, right if self.net.loss in losses.CLASSIFYING else None, failed
 
     def scores(self) -> tuple[float, float | None]:
         """The loss and the accuracy on the samples that were held out."""
         self.net.reset_states()
         loss, accuracy = self.program.scores(self.held_out, self.rows)
-        return loss, None if self.net.loss == "mean_squared_error" else accuracy
+        return loss, accuracy if self.net.loss in losses.CLASSIFYING else None
 
     def keep(self) -> None:
         """What the parameters and the optimizer's state are now is what `restore` brings back."""
@@ -110,8 +112,12 @@ def _settings(net: Network) -> tuple[Any, ...]:
 
 
 def compiles(net: Network) -> bool:
-    """Whether all of a network is the package's own: no layer, activation or mask of the user's, no method replaced."""
-    return all(_own(layer) and (layer.dtype == net.dtype or not layer.parameter_names) for layer in net.layers)
+    """Whether all of a network is the package's own: no layer, activation or mask of the user's, no method replaced.
+
+    And its loss one of those that are compiled.
+    """
+    own = all(_own(layer) and (layer.dtype == net.dtype or not layer.parameter_names) for layer in net.layers)
+    return own and net.loss in LOSSES
 
 
 def _own(layer: Layer) -> bool:
