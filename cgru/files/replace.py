@@ -38,7 +38,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise
 
 
-def replaceable(path: Any) -> tuple[str, int | None]:
+def replaceable(path: Any, argument: str = "path") -> tuple[str, int | None]:
     """Where `path` leads, past links, and the mode of the file there, None where there is none yet.
 
     Raises:
@@ -48,9 +48,9 @@ def replaceable(path: Any) -> tuple[str, int | None]:
     """
     name = os.fspath(path) if isinstance(path, os.PathLike) else path
     if not isinstance(name, str):
-        raise TypeError(f"path: expected a str or an os.PathLike of one, got {type(name).__name__}")
+        raise TypeError(f"{argument}: expected a str or an os.PathLike of one, got {type(name).__name__}")
     if not os.path.basename(name) or "\0" in name:
-        raise ValueError(f"path: expected the name of a file, got {name!r}")
+        raise ValueError(f"{argument}: expected the name of a file, got {name!r}")
     target = os.path.realpath(name)
     folder = os.path.dirname(target)
     try:

@@ -30,7 +30,7 @@ from cgru.layers.pool import Pool
 from cgru.layers.scale import Scale
 from cgru.variant import named as variant_named
 
-__all__ = ["FORMAT", "packed", "read", "refused", "unpacked", "write"]
+__all__ = ["FORMAT", "LONGEST", "judged", "packed", "read", "refused", "spelled_out", "unpacked", "write"]
 
 FORMAT = 1
 LONGEST = 1 << 22  # characters of the JSON text
@@ -93,9 +93,9 @@ _KINDS = {
 _SETTINGS = ("loss", "class_names", "seed")
 
 
-def refused(path: Path, why: Any) -> ValueError:
-    """The error for a file that is no model."""
-    return ValueError(f"{os.fspath(path)} is not a cgru model: {why}")
+def refused(path: Path, why: Any, kind: str = "model") -> ValueError:
+    """The error for a file that is no model, or none of another `kind`."""
+    return ValueError(f"{os.fspath(path)} is not a cgru {kind}: {why}")
 
 
 def _shapes(layer: GRU | Layer, e: int) -> Shapes:
@@ -229,19 +229,24 @@ def read(path: Path) -> tuple[list[GRU | Layer], dict[str, Any], Arrays]:
     ValueError for a file that is damaged, foreign or newer; OSError where it cannot be opened. Before an array is read
     it is known that the file holds what the description asks for and nothing else: no more memory is taken than that.
     """
+    return judged(path, "model", FORMAT, lambda archive: _unpacked(archive.headers, archive.read))
+
+
+def judged(path: Path, kind: str, newest: int, unpack: Callable[[Archive], Any]) -> Any:
+    """What `unpack` makes of the file at `path`, which is a `kind` of a format up to the `newest`; errors as `read`."""
     with open(path, "rb") as file:
         try:
             archive = Archive(file, compressed=False)
-            _check_format(archive)
-            return _unpacked(archive.headers, archive.read)
+            _check_format(archive, newest)
+            return unpack(archive)
         except MemoryError:
             raise
         except KeyError as error:
-            raise refused(path, f"{error} is missing") from None
+            raise refused(path, f"{error} is missing", kind) from None
         except ValueError as error:
-            raise refused(path, error) from None
+            raise refused(path, error, kind) from None
         except Exception as error:  # a damaged description fails in more ways than can be listed
-            raise refused(path, f"it is damaged ({type(error).__name__}: {error})") from None
+            raise refused(path, f"it is damaged ({type(error).__name__}: {error})", kind) from None
 
 
 def unpacked(arrays: Arrays) -> tuple[list[GRU | Layer], dict[str, Any], Arrays]:
@@ -249,13 +254,13 @@ def unpacked(arrays: Arrays) -> tuple[list[GRU | Layer], dict[str, Any], Arrays]
     return _unpacked({name: Header(array.shape, array.dtype) for name, array in arrays.items()}, arrays.__getitem__)
 
 
-def _check_format(archive: Archive) -> None:
+def _check_format(archive: Archive, newest: int) -> None:
     header = archive.headers.pop("format")
     number = archive.read("format") if header.shape == () and header.dtype.kind in "iu" else 0
     if number < 1:
-        raise ValueError(f"format: expected a number from 1 to {FORMAT}")
-    if number > FORMAT:
-        raise ValueError(f"its format {number} is newer than {FORMAT}, the latest that this version of cgru reads")
+        raise ValueError(f"format: expected a number from 1 to {newest}")
+    if number > newest:
+        raise ValueError(f"its format {number} is newer than {newest}, the latest that this version of cgru reads")
 
 
 def _unpacked(
@@ -280,17 +285,27 @@ def _unpacked(
 
 def _model(headers: Mapping[str, Header], read: Callable[[str], np.ndarray]) -> dict[str, Any]:
     """The description of the model, not looked into."""
-    shape, dtype = headers["model"]
-    if shape != () or dtype.kind != "U" or dtype.itemsize > 4 * LONGEST:
-        raise ValueError(f"model: expected a text of at most {LONGEST} characters, got {dtype} {shape}")
-    try:
-        model = json.loads(str(read("model")))
-    except RecursionError:
-        raise ValueError("model: expected JSON of a few levels, got it nested too deeply") from None
+    model = spelled_out("model", headers, read)
     if not isinstance(model, dict) or not isinstance(model["layers"], list):
         raise ValueError("model: expected a JSON object with a list of layers")
     _nothing_else(model.keys() - {"layers", *_SETTINGS}, "model")
     return model
+
+
+def spelled_out(
+    name: str,
+    headers: Mapping[str, Header],
+    read: Callable[[str], np.ndarray],
+    hook: Callable[[dict[str, Any]], Any] | None = None,
+) -> Any:
+    """What the JSON text of that name says; `hook` may make something else of its objects."""
+    shape, dtype = headers[name]
+    if shape != () or dtype.kind != "U" or dtype.itemsize > 4 * LONGEST:
+        raise ValueError(f"{name}: expected a text of at most {LONGEST} characters, got {dtype} {shape}")
+    try:
+        return json.loads(str(read(name)), object_hook=hook)
+    except RecursionError:
+        raise ValueError(f"{name}: expected JSON of a few levels, got it nested too deeply") from None
 
 
 def _due(layers: Sequence[GRU | Layer], headers: Mapping[str, Header]) -> tuple[dict[str, Header], list[tuple]]:

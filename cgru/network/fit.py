@@ -15,9 +15,10 @@ import numpy as np
 
 from cgru.core.checks import callable_, flag, positive
 from cgru.network import chain, loop
+from cgru.network.checkpoint import Checkpoint, State
 from cgru.network.compiled.engine import Engine, compiles
 from cgru.network.history import Epoch, History
-from cgru.network.loop import Loop
+from cgru.network.loop import Kept, Loop
 from cgru.network.samples import Data
 from cgru.optimizers import SGD, Adam
 
@@ -87,42 +88,51 @@ class Fit:
         self.engine: Engine | Loop | None = None  # what makes the updates
         self.epochs, self.batch_size, self.shuffler = epochs, min(batch_size, len(data)), shuffler
         self.truncate = None if truncate is None else min(truncate, data.X.shape[1])
+        self.history, self.lowest, self.stale = History(), math.inf, 0  # of validation losses; epochs since then
+        self.best: Engine | Loop | Kept | None = None  # what restores the best parameters so far
+        self.measured = net.mean, net.scale  # with these
 
-    def __call__(self, standardize: bool, patience: int | None, callback: Callable[[Epoch], Any] | None) -> History:
+    def __call__(
+        self,
+        standardize: bool,
+        patience: int | None,
+        callback: Callable[[Epoch], Any] | None,
+        checkpoint: Checkpoint | None,
+    ) -> History:
         """Train, and return the history; whatever is raised, the best parameters so far are in place."""
         net = self.net
         for key, array in net.parameters().items():
             if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or not array.flags.writeable:
                 raise TypeError(f"parameter {key}: expected a writable array of floats, got {_described(array)}")
-        measured = net.mean, net.scale
-        best = None
+        found = None if checkpoint is None else checkpoint.taken(net.parameters())
         try:
+            if found is not None:
+                self._resume(found)
             if standardize and net.mean is None:
                 net.mean, net.scale = self.data.statistics()
-            best = self.engine = self._engine()
-            history, lowest, stale = History(), math.inf, 0
-            for number in range(1, self.epochs + 1):
-                epoch = self._epoch(self.engine, number)
-                stale += 1
-                if self.held_out is None or epoch.validation_loss < lowest:
-                    self.engine.keep()
-                    best, lowest, stale, measured = self.engine, epoch.validation_loss, 0, (net.mean, net.scale)
-                net.history.append(epoch)
-                history.append(epoch)
+            self.engine = self._engine()
+            self.best = self.best or self.engine
+            over = self._over(patience)
+            if checkpoint is not None and not over:  # now, so that what is wrong with the file is known
+                checkpoint.write(net, self._state())
+            while not over:
+                epoch = self._epoch(self.engine, len(self.history) + 1)
+                self._score(epoch)
                 if callback is not None:
                     self.engine.show()
                     callback(epoch)
                     if not self.engine.stands():
                         self.leave()
                         self.engine = self._engine()
-                if stale == patience:
-                    break
+                over = self._over(patience)
+                if checkpoint is not None and (over or checkpoint.due()):
+                    checkpoint.write(net, self._state())
         finally:
             self.engine = None
-            net.mean, net.scale = measured
-            if best is not None:
-                best.restore()
-        return history
+            net.mean, net.scale = self.measured
+            if self.best is not None:
+                self.best.restore()
+        return self.history
 
     def leave(self) -> None:
         """Put the optimizer's state, as it is now, into the network."""
@@ -130,6 +140,59 @@ class Fit:
         if engine is not None:
             engine.leave()
             self.engine = engine
+
+    def _over(self, patience: int | None) -> bool:
+        return len(self.history) >= self.epochs or self.stale == patience
+
+    def _score(self, epoch: Epoch) -> None:
+        """Remember the epoch, and the parameters where they are the best so far."""
+        net = self.net
+        self.stale += 1
+        if self.held_out is None or epoch.validation_loss < self.lowest:
+            self.engine.keep()
+            self.best, self.measured = self.engine, (net.mean, net.scale)
+            self.lowest, self.stale = epoch.validation_loss, 0
+        net.history.append(epoch)
+        self.history.append(epoch)
+
+    # --- for a checkpoint ---
+
+    def _generators(self) -> list[np.random.BitGenerator]:
+        """All that draw, the order of the samples first."""
+        layers = [part for layer in self.net.layers for part in (layer, *layer.cells)]
+        found = [part.np_rng.bit_generator for part in layers]
+        return found if self.shuffler is None else [self.shuffler.bit_generator, *found]
+
+    def _state(self) -> State:
+        """What it has come to; the network then shows the training as it is now."""
+        net, engine = self.net, self.engine
+        engine.show()
+        now, measured, best = Kept.of(net), (net.mean, net.scale), None
+        if self.stale or self.best is not engine or not isinstance(engine, Engine):  # else nothing has moved since
+            self.engine = None  # whose optimizer's state the network would ask for
+            try:
+                self.best.restore()
+                best = _moment(Kept.of(net), self.measured)
+            finally:
+                now.restore()
+                self.engine = engine
+        generators = [generator.state for generator in self._generators()]
+        return State(self.history, net.history, self.lowest, self.stale, generators, _moment(now, measured), best)
+
+    def _resume(self, found: State) -> None:
+        """Go on from there."""
+        net = self.net
+        for generator, state in zip(self._generators(), found.generators, strict=True):
+            generator.state = state
+        for moment in (found.best or found.now, found.now):
+            net.mean, net.scale = moment["mean"], moment["scale"]
+            Kept(net, moment["parameters"], moment["optimizer_state"]).restore()
+            if self.best is None:
+                self.best, self.measured = Kept.of(net), (net.mean, net.scale)
+        self.history, self.lowest, self.stale = found.history, found.lowest, found.stale
+        net.history[:] = found.all_history
+
+    # --- an epoch ---
 
     def _engine(self) -> Engine | Loop:
         """What makes the updates of this network as it is now."""
@@ -168,6 +231,12 @@ class Fit:
 def scores(net: Network, data: Data) -> tuple[float, float | None]:
     """The loss and the accuracy on `data`, from no state and leaving none."""
     return Engine(net, data, data, 0, None).scores() if compiles(net) else loop.scores(net, data)
+
+
+def _moment(kept: Kept, measured: tuple[np.ndarray | None, np.ndarray | None]) -> dict[str, Any]:
+    """As a checkpoint has it."""
+    mean, scale = measured
+    return {"parameters": kept.parameters, "optimizer_state": kept.optimizer_state, "mean": mean, "scale": scale}
 
 
 def _described(value: Any) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,10 +21,31 @@ from cgru.passes import Pass
 if TYPE_CHECKING:
     from cgru.network.network import Network
 
-__all__ = ["Loop", "scores"]
+__all__ = ["Kept", "Loop", "scores"]
 
 Arrays = dict[str, np.ndarray]
 States = dict[int, np.ndarray]  # of the recurrent layers, by index, (m, u)
+
+
+@dataclass
+class Kept:
+    """What the parameters of a network and the state of its optimizer were at one time."""
+
+    net: Network
+    parameters: Arrays
+    optimizer_state: dict[str, Any]
+
+    @classmethod
+    def of(cls, net: Network) -> Kept:
+        """As they are now."""
+        parameters = {key: array.copy() for key, array in net.parameters().items()}
+        return cls(net, parameters, copy.deepcopy(net.optimizer_state))
+
+    def restore(self) -> None:
+        """Put them back into the network."""
+        self.net.optimizer_state = self.optimizer_state
+        for key, array in self.net.parameters().items():
+            array[...] = self.parameters[key]
 
 
 class Loop:
@@ -60,14 +82,11 @@ class Loop:
 
     def keep(self) -> None:
         """What the parameters and the optimizer's state are now is what `restore` brings back."""
-        net = self.net
-        self.kept = {key: array.copy() for key, array in net.parameters().items()}, copy.deepcopy(net.optimizer_state)
+        self.kept = Kept.of(self.net)
 
     def restore(self) -> None:
         """Put what was kept into the network."""
-        parameters, self.net.optimizer_state = self.kept
-        for key, array in self.net.parameters().items():
-            array[...] = parameters[key]
+        self.kept.restore()
 
     def show(self) -> None:
         """The network has its parameters as they are."""

@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from cgru import losses, optimizers
-from cgru.core.checks import positive, real
+from cgru.core.checks import flag, positive, real
 from cgru.core.lengths import mask
 from cgru.layers.dense import Dense
 from cgru.layers.layer import Layer
 from cgru.losses import Loss
 from cgru.network import chain, files
+from cgru.network.checkpoint import Checkpoint
 from cgru.network.fit import Fit, check, scores
 from cgru.network.history import Epoch, History
 from cgru.network.samples import by_class, labelled, set_aside, taken, weights_of_classes
@@ -282,6 +283,9 @@ class Network:
         truncate: int | None = None,
         sample_weight: np.ndarray | None = None,
         class_weight: Mapping[int, float] | str | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_seconds: float = 10.0,
+        resume: bool = False,
     ) -> History:
         """Train on X (m, s, e), or tokens (m, s), and y; return the history of this fit. A second call goes on there.
 
@@ -318,13 +322,24 @@ class Network:
         class_weight: a dict with weights of classes, 1 for those that are not in it, or "balanced", n / (k count) for a
             class with `count` of the n targets of k classes; for targets that are classes. They multiply with
             `sample_weight`, and hold for the samples to validate with, too.
+        checkpoint: a file that is written before the first epoch, then at the end of one where the last time is
+            `checkpoint_seconds` ago or more (0: of each), after its callback, and when the fit is over: whole or not at
+            all, an `.npz` without pickled objects. A file there that is no checkpoint is refused, not replaced.
+        resume: go on from the checkpoint, to the very bits of a fit never stopped, or begin anew where there is none;
+            that of a fit that is over gives its result at once. It has the parameters, now and at their best, the
+            optimizer's state, the generators of layers and shuffling, and `history`; all these of the network are
+            replaced. ValueError, before anything is touched, where settings, layers, optimizer or data are others than
+            they were; of what is your own (a callable, a layer, an optimizer) only names and plain attributes are
+            compared, and what it keeps elsewhere than in parameters, in the optimizer's state or in `np_rng` is not
+            kept, nor is what a callback keeps.
 
         `stateful` layers go on, within an epoch, from batch to batch: sample i of a batch continues sample i of the one
         before. That needs shuffle=False and batches of one size; each epoch, and each validation, begins anew.
 
         Whatever is raised while it trains (KeyboardInterrupt too), the best weights so far are put in place first:
         by validation loss, without validation those of the last whole epoch, before the first those at the start.
-        RuntimeError where a loss is no longer finite, and where another thread trains this network.
+        RuntimeError where a loss is no longer finite, and where another thread trains this network; OSError where the
+        checkpoint cannot be written, before the training where that is known.
         """
         if not self._lock.acquire(blocking=False):
             raise RuntimeError("fit: another thread is inside this network; give each thread a network of its own")
@@ -336,13 +351,24 @@ class Network:
             check(self, data, **options, standardize=standardize, shuffle=shuffle, patience=patience, callback=callback)
             if patience is not None and validation is None:
                 raise ValueError("patience: expected a validation share or set beside it, got validation=None")
-            data, held_out = set_aside(self, data, validation, self._split_seed, per_class)
+            if flag(resume, "resume") and checkpoint is None:
+                raise ValueError("resume: expected a checkpoint beside it, got checkpoint=None")
+            file, seed = None, self._split_seed
+            if checkpoint is not None:
+                file = Checkpoint(checkpoint, checkpoint_seconds, resume, seed)
+                seed = file.split_seed
+            data, held_out = set_aside(self, data, validation, seed, per_class)
             run = Fit(self, data, held_out, **options, shuffler=self._shuffler if shuffle else None)
+            if file is not None:
+                share = None if held_out is None or isinstance(validation, tuple | list) else float(validation)
+                whole = {"standardize": standardize, "shuffle": shuffle, "patience": patience, "validation": share}
+                file.belongs(self, data, held_out, options | whole)
+            self._split_seed = seed
             self.make(data.X)
             self._optimizer_state, outer = self.optimizer_state, self._run  # a callback may have called
             try:
                 self._run = run
-                return run(standardize, patience, callback)
+                return run(standardize, patience, callback, file)
             finally:
                 self._run = outer
         finally:

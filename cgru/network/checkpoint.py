@@ -1,0 +1,237 @@
+"""The checkpoint of a fit: the file from which it goes on where it was stopped, to the very bits of one never stopped.
+
+An `.npz` without pickled objects, as a model file is one. Its arrays: `format`, the number of the format; `checkpoint`,
+a JSON text with the settings of the fit, digests of its data, and its state; all arrays of that state as `0`, `1`, ...,
+where the text has `{"array": "0"}`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cgru import activations
+from cgru.files import Archive, replaceable, replacing
+from cgru.layers.layer import Layer
+from cgru.network.files import LONGEST, judged, refused, spelled_out
+from cgru.network.history import Epoch, History
+from cgru.network.samples import Data
+
+if TYPE_CHECKING:
+    from cgru.network.network import Network
+
+__all__ = ["Checkpoint", "State"]
+
+FORMAT = 1
+KIND = "checkpoint"  # what the file is called, and its text
+STEPS = 1 << 20  # of samples that are digested at once
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass
+class State:
+    """What a fit has come to at the end of an epoch.
+
+    `now` and `best` have `parameters`, `optimizer_state`, `mean` and `scale`; `best` is None where it is as now.
+    """
+
+    history: History  # of this fit
+    all_history: History  # of the network
+    lowest: float  # validation loss
+    stale: int  # epochs since then
+    generators: list[dict[str, Any]]  # their states
+    now: dict[str, Any]
+    best: dict[str, Any] | None
+
+
+class Checkpoint:
+    """The checkpoint of one fit at `path`, which is due `seconds` after it was last written.
+
+    Args:
+        resume: whether to go on from the file, where there is one.
+        split_seed: what sets validation samples aside in a fit that begins anew.
+
+    Attributes:
+        found: the state in the file; None: there is nothing to go on from.
+        split_seed: that of the fit that goes on, or the one that was given.
+
+    Raises:
+        TypeError, ValueError: an argument is not what it should be, or what stands at `path` is no checkpoint.
+        OSError: it cannot be read, or no file can be written there.
+    """
+
+    def __init__(self, path: Any, seconds: float, resume: bool, split_seed: np.random.SeedSequence) -> None:
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float | np.integer | np.floating):
+            raise TypeError(f"checkpoint_seconds: expected a number, got {type(seconds).__name__}")
+        if not seconds >= 0:
+            raise ValueError(f"checkpoint_seconds: expected at least 0, got {seconds}")
+        replaceable(path, KIND)
+        self.path, self.seconds, self.split_seed = path, seconds, split_seed
+        self.found: State | None = None
+        self._fixed: dict[str, Any] = {}  # the settings that no callback can change
+        self._due = -math.inf
+        if os.path.exists(path):  # another file is not replaced either
+            found = judged(path, KIND, FORMAT, _unpacked if resume else _described)
+            if resume:
+                self._settings, self.found, split_seed = found
+                self.split_seed = np.random.SeedSequence(**split_seed)
+
+    def belongs(self, net: Network, data: Data, held_out: Data | None, options: Mapping[str, Any]) -> None:
+        """It is that of a fit of `net` to these samples; ValueError where what was found is that of another."""
+        self._fixed = {name: _plain(value) for name, value in options.items()} | _digests(data)
+        if held_out is not None:
+            self._fixed |= _digests(held_out, "validation ")
+        if self.found is None:
+            return
+        ours, theirs = self._fixed | _settings(net), self._settings
+        for name in {**ours, **theirs}:
+            if ours.get(name) != theirs.get(name):
+                due, got = theirs.get(name), ours.get(name)
+                raise ValueError(
+                    f"{os.fspath(self.path)} is the checkpoint of another fit: {name}: expected {due!r}, got {got!r}"
+                )
+
+    def taken(self, parameters: Arrays) -> State | None:
+        """What was found, once; ValueError where it is not for these parameters."""
+        found, self.found = self.found, None
+        for moment in () if found is None else (found.now, found.best or found.now):
+            if _shapes(moment["parameters"]) != _shapes(parameters):
+                raise refused(self.path, "it has other parameters than the network", KIND)
+        return found
+
+    def due(self) -> bool:
+        """Whether it is time to write."""
+        return time.monotonic() >= self._due
+
+    def write(self, net: Network, state: State) -> None:
+        """Write what the fit of `net` has come to, whole or not at all; errors are those of `cgru.files.replacing`."""
+        seed = {"entropy": self.split_seed.entropy, "spawn_key": list(self.split_seed.spawn_key)}
+        arrays: Arrays = {}
+        histories = {name: _table(getattr(state, name)) for name in ("history", "all_history")}
+        text = json.dumps(
+            {
+                "settings": self._fixed | _settings(net),
+                "state": _packed(vars(state) | histories, arrays),
+                "split_seed": seed,
+            }
+        )
+        if len(text) > LONGEST:
+            raise ValueError(f"{KIND}: expected a state of at most {LONGEST} characters beside arrays, got {len(text)}")
+        with replacing(self.path) as file:
+            np.savez(file, **arrays, **{"format": np.array(FORMAT), KIND: np.array(text)})
+        self._due = time.monotonic() + self.seconds
+
+
+# --- what fit it is of ---
+
+
+def _settings(net: Network) -> dict[str, Any]:
+    """What of a network decides how it trains, its parameters apart, in JSON's types."""
+    settings = {"seed": net.seed, "loss": _plain(net.loss), "dtype": net.dtype.name, "optimizer": type(net.optimizer).__name__}
+    options = getattr(net.optimizer, "__dict__", {})
+    settings |= {f"optimizer.{name}": _plain(value) for name, value in options.items()}
+    settings |= {f"layer {i}": _layer(layer) for i, layer in enumerate(net.layers)}
+    drawn = [id(layer.np_rng.bit_generator) for layer in net.layers]
+    return settings | {"layers that share a generator": [drawn.index(each) for each in drawn]}
+
+
+def _plain(value: Any) -> Any:
+    """A setting in JSON's types, which for what has none is but its name."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return activations.name_of(value)
+
+
+def _layer(layer: Layer) -> str:
+    """A layer and the cells in it, in words."""
+    words = []
+    for part in (layer, *(cell for cell in layer.cells if cell is not layer)):
+        words.append(ADDRESS.sub("", repr(part)))
+        words += [f"{name}={getattr(part, name, None)}" for name in ("trainable", "training", "clip_gradients")]
+        numbers = getattr(part, "se_hPars", None) or {}
+        words += [f"{key}={activations.parameter(numbers, key)}" for key in activations.DEFAULTS if key in numbers]
+        words.append(type(part.np_rng.bit_generator).__name__)
+    return " ".join(words)
+
+
+def _digests(data: Data, prefix: str = "") -> dict[str, str | None]:
+    """X, y, lengths and weights in words that say which they are; what is padding does not count."""
+    X, y, lengths, weights = (hashlib.blake2b(digest_size=16) for _ in range(4))
+    size = max(1, STEPS // data.X.shape[1])
+    for start in range(0, len(data), size):
+        part = data[start : start + size]
+        X.update(np.ascontiguousarray(part.X[part.real]))
+        y.update(np.ascontiguousarray(part.rows(part.y)))
+        lengths.update(np.ascontiguousarray(part.steps))
+        if part.weights is not None:
+            weights.update(np.ascontiguousarray(part.weights))
+    found = {name: f"{a.dtype} {a.shape} {made.hexdigest()}" for name, a, made in (("X", data.X, X), ("y", data.y, y))}
+    found["lengths"] = None if data.lengths is None else lengths.hexdigest()
+    found["sample_weight, class_weight"] = None if data.weights is None else weights.hexdigest()
+    return {prefix + name: value for name, value in found.items()}
+
+
+def _shapes(arrays: Arrays) -> dict[str, Any]:
+    return {key: (array.shape, array.dtype) for key, array in arrays.items()}
+
+
+# --- what stands in the file ---
+
+
+def _packed(value: Any, arrays: Arrays) -> Any:
+    """A value in JSON's types, its arrays put into `arrays`; TypeError for what would not come back as it is."""
+    if type(value) is np.ndarray and value.dtype.kind in "biufc":
+        name = str(len(arrays))
+        arrays[name] = value
+        return {"array": name}
+    if type(value) is dict and all(type(key) is str for key in value) and value.keys() != {"array"}:
+        return {key: _packed(entry, arrays) for key, entry in value.items()}
+    if type(value) is list:
+        return [_packed(entry, arrays) for entry in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"{KIND}: expected an optimizer's state of dicts, lists, numbers and arrays, got {value!r}")
+
+
+def _described(archive: Archive) -> dict[str, Any]:
+    """The text of a checkpoint, without its arrays."""
+    if "model" in archive.headers:
+        raise ValueError("it is a model, which cgru.load reads")
+    return spelled_out(KIND, archive.headers, archive.read)
+
+
+def _unpacked(archive: Archive) -> tuple[dict[str, Any], State, dict[str, Any]]:
+    """The settings, the state and the seed of the split that `write` got."""
+    _described(archive)
+    arrays = {name: archive.read(name) for name in archive.headers.keys() - {KIND}}
+    found = spelled_out(
+        KIND,
+        archive.headers,
+        archive.read,
+        lambda entry: arrays[entry["array"]] if entry.keys() == {"array"} else entry,
+    )
+    state = State(**found["state"])
+    state.history, state.all_history = _history(state.history), _history(state.all_history)
+    return found["settings"], state, found["split_seed"]
+
+
+def _table(history: History) -> np.ndarray:
+    """A row for each epoch, NaN for None."""
+    return np.array([astuple(epoch) for epoch in history], np.float64)
+
+
+def _history(table: np.ndarray) -> History:
+    rows = ([None if math.isnan(value) else value for value in row] for row in table.tolist())
+    return History(Epoch(int(epoch), int(epochs), *rest) for epoch, epochs, *rest in rows)
