@@ -79,22 +79,22 @@ class Checkpoint:
         replaceable(path, KIND)
         self.path, self.seconds, self.split_seed = path, seconds, split_seed
         self.found: State | None = None
-        self._fixed: dict[str, Any] = {}  # the settings that no callback can change
+        self._options: dict[str, Any] = {}
+        self._data: dict[str, Any] = {}
         self._due = -math.inf
         if os.path.exists(path):  # another file is not replaced either
             found = judged(path, KIND, FORMAT, _unpacked if resume else _described)
             if resume:
-                self._settings, self.found, split_seed = found
+                self._theirs, self.found, split_seed = found
                 self.split_seed = np.random.SeedSequence(**split_seed)
 
     def belongs(self, net: Network, data: Data, held_out: Data | None, options: Mapping[str, Any]) -> None:
         """It is that of a fit of `net` to these samples; ValueError where what was found is that of another."""
-        self._fixed = {name: _plain(value) for name, value in options.items()} | _digests(data)
-        if held_out is not None:
-            self._fixed |= _digests(held_out, "validation ")
+        self._options = {name: _plain(value) for name, value in options.items()}
+        self._data = _digests(data) | ({} if held_out is None else _digests(held_out, "validation "))
         if self.found is None:
             return
-        ours, theirs = self._fixed | _settings(net), self._settings
+        ours, theirs = self._settings(net), self._theirs
         for name in {**ours, **theirs}:
             if ours.get(name) != theirs.get(name):
                 due, got = theirs.get(name), ours.get(name)
@@ -121,7 +121,7 @@ class Checkpoint:
         histories = {name: _table(getattr(state, name)) for name in ("history", "all_history")}
         text = json.dumps(
             {
-                "settings": self._fixed | _settings(net),
+                "settings": self._settings(net),
                 "state": _packed(vars(state) | histories, arrays),
                 "split_seed": seed,
             }
@@ -131,6 +131,10 @@ class Checkpoint:
         with replacing(self.path) as file:
             np.savez(file, **arrays, **{"format": np.array(FORMAT), KIND: np.array(text)})
         self._due = time.monotonic() + self.seconds
+
+    def _settings(self, net: Network) -> dict[str, Any]:
+        """All that makes this fit the one that it is; of the network as it is now, which a callback may have changed."""
+        return self._options | _settings(net) | self._data
 
 
 # --- what fit it is of ---

@@ -63,6 +63,10 @@ def own(x, deriv=False):
     return cgru.tanh(x, deriv=deriv)
 
 
+def own_softmax(x, deriv=False):
+    return cgru.softmax(x, deriv=deriv)
+
+
 class Momentum:
     """An optimizer of the user's own, whose state is not laid out as ours."""
 
@@ -112,7 +116,7 @@ CASES = {
     "float32": (lambda: dropping(np.float32), {**ON, "standardize": True}),
     "drops": (dropping, {**ON, "validation": 0.25, "standardize": True}),
     "drops, in Python": (lambda: dropping(activate=own), {**ON, "validation": 0.25, "standardize": True}),
-    "in Python": (lambda: made(cgru.Dense(3, lambda x, deriv=False: cgru.softmax(x, deriv=deriv))), ON),
+    "in Python": (lambda: made(cgru.Dense(3, own_softmax), loss="cross_entropy"), {**ON, "y": np.eye(3)[LABELS]}),
     "float32, in Python": (lambda: dropping(np.float32, own), {**ON, "shuffle": False}),
     "the best lies behind": (lambda: made(optimizer=cgru.Adam(0.3)), {"y": LABELS, "validation": OPPOSED}),
     "likewise, in Python": (lambda: dropping(activate=own, optimizer=cgru.Adam(0.3)), {**ON, "validation": OPPOSED}),
@@ -208,7 +212,7 @@ def test_the_history_of_fits_before_is_kept(tmp_path):
 def test_what_a_callback_changed_is_kept_or_asked_for(tmp_path):
     def change(epoch):
         if epoch.epoch == 2:
-            net.layers[0].p["Uz"][...] = 0.5
+            net.layers[-1].p["W"][...] = 0.5
             net.mean, net.scale = np.full(3, 0.25), np.full(3, 2.0)
         if epoch.epoch == 3 and slower:
             net.optimizer = cgru.SGD(0.01)
@@ -385,12 +389,12 @@ def changed(array, index=(3, 0), value=0):
         ({"net": {"optimizer": "sgd"}}, "optimizer: expected 'Adam', got 'SGD'"),
         ({"net": {"optimizer": cgru.Adam(0.5)}}, "optimizer.learning_rate: expected 0.001, got 0.5"),
         ({"net": {"optimizer": cgru.Adam(schedule="linear")}}, "optimizer.schedule: expected None, got 'linear'"),
-        ({"net": {"head": cgru.Dense(3, "sigmoid")}}, "loss: expected 'cross_entropy', got 'binary_cross_entropy'"),
+        ({"net": {"loss": "mse"}, "y": np.eye(3)[LABELS]}, "loss: expected 'cross_entropy', got 'mean_squared_error'"),
+        ({"net": {"head": cgru.Dense(3, "softmax", rng=np.random.Generator(np.random.SFC64()))}}, "layer 1: expected"),
         ({"layer": {"trainable": False}}, "layer 0: expected 'GRU("),
         ({"layer": {"training": False}}, "layer 0: expected 'GRU("),
         ({"layer": {"clip_gradients": True}}, "layer 0: expected 'GRU("),
         ({"layer": {"se_hPars": {"ELU_alpha": 0.5}}}, "layer 0: expected 'GRU("),
-        ({"layer": {"np_rng": np.random.Generator(np.random.SFC64(1))}}, "layer 0: expected 'GRU("),
     ],
 )
 def test_another_fit_is_refused_by_name_and_touches_nothing(tmp_path, options, words):
@@ -428,7 +432,7 @@ def test_layers_of_the_users_own_are_known_by_their_names(tmp_path):
     nets = [network([kind(), cgru.GRU(3), cgru.Dense(3, "softmax")]) for kind in (Double, Double, Twice)]
     assert len(nets[0].fit(X, LABELS, **kept)) == 2
     assert len(nets[1].fit(X, LABELS, **kept, callback=pytest.fail)) == 2
-    with pytest.raises(ValueError, match=r"layer 0: expected '<[^>]*Double object> .*, got '<[^>]*Twice object> "):
+    with pytest.raises(ValueError, match=r"layer 0: expected '<.*\.Double object> .*, got '<.*\.Twice object> "):
         nets[2].fit(X, LABELS, **kept)
 
 
@@ -436,10 +440,11 @@ def test_a_state_that_no_file_can_hold(tmp_path):
     class Odd(Momentum):
         def step(self, p, g, state, fraction):
             super().step(p, g, state, fraction)
-            state["odd"] = held[0]
+            state["odd"] = odd
 
-    for held in zip(((1, 2), {1: 2}, np.float32(3), np.array([None]), {"array": 3}, "x" * files.LONGEST)):
-        net = made(optimizer=Odd())
+    values = [(1, 2), {1: 2}, np.float32(3), np.array([None]), {"array": 3}, "x" * files.LONGEST]
+    while values:
+        odd, net = values.pop(), made(optimizer=Odd())
         with pytest.raises((TypeError, ValueError), match=r"^checkpoint: expected .* got "):
             net.fit(X, LABELS, epochs=3, checkpoint=tmp_path / "fit", checkpoint_seconds=0)
         assert len(net.history) == 1
@@ -494,7 +499,7 @@ def test_a_bit_that_turned(kept):
         at = whole.index(npz["3"].tobytes())
     whole[at + 5] ^= 4
     path.write_bytes(whole)
-    refused(path, options, "fit is not a cgru checkpoint: 3 is damaged")
+    refused(path, options, "fit is not a cgru checkpoint: 3 is no array, or damaged")
 
 
 @pytest.mark.parametrize(
@@ -531,9 +536,11 @@ def test_files_of_other_kinds(kept):
     refused(other, options | {"checkpoint": other}, "other is not a cgru checkpoint: it is a model")
     for spoil, words in (
         (lambda: other.write_text("x,y\n"), "it is no .npz archive"),
-        (lambda: np.savez(other.open("wb"), x=X), "'format' is missing"),
+        (lambda: np.savez(other.with_suffix(".npz"), x=X), "'format' is missing"),
     ):
         spoil()
+        if other.with_suffix(".npz").exists():
+            other.with_suffix(".npz").replace(other)
         before = other.read_bytes()
         refused(other, options | {"checkpoint": other}, f"other is not a cgru checkpoint: {words}")
         with pytest.raises(ValueError, match="is not a cgru checkpoint"):
