@@ -42,6 +42,7 @@ def _number(kind: type, what: str, allowed: Callable[[Any], bool]) -> Callable[[
 
 
 _COUNT = _number(int, "an integer of at least 1", lambda value: value >= 1)
+_SECONDS = _number(float, "a number of at least 0", lambda value: value >= 0)
 _SEED = _number(int, "an integer of at least 0", lambda value: value >= 0)
 _RATE = _number(float, "a number above 0", lambda value: 0 < value < float("inf"))
 _DECAY = _number(float, "a number of at least 0", lambda value: 0 <= value < float("inf"))
@@ -177,6 +178,19 @@ def _add_running(add: Add) -> None:
     """What `cgru fit` takes and leaves."""
     add("--threads", type=_COUNT, metavar="N", help=f"threads to run on (default: {cgru.get_num_threads()} here)")
     add("-o", "--output", default="cgru-model.npz", metavar="MODEL", help="the model's file (default: %(default)s)")
+    add(
+        "--checkpoint",
+        metavar="FILE",
+        help="keep in FILE what --resume goes on from, should this be stopped (default: no)",
+    )
+    add(
+        "--checkpoint-seconds",
+        type=_SECONDS,
+        default=10.0,
+        metavar="S",
+        help="write it at most every S seconds, at the end of an epoch (default: %(default)g)",
+    )
+    add("--resume", action="store_true", help="go on from the --checkpoint, where there is one (default: begin anew)")
     add("--plot", metavar="CURVE.png", help="draw loss and accuracy over the epochs (png, pdf, svg; default: no)")
     add("-q", "--quiet", action="store_true", help="no progress, results only (default: no)")
 

@@ -12,7 +12,6 @@ import importlib.metadata
 import os
 import platform
 import sys
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -74,7 +73,11 @@ def fit(arguments: argparse.Namespace) -> int:
     """`cgru fit`: whatever can be wrong is found out before the training starts."""
     if arguments.patience and not arguments.validation:
         raise RequestError("argument --patience: needs --validation SHARE")
+    if arguments.resume and not arguments.checkpoint:
+        raise RequestError("argument --resume: needs --checkpoint FILE")
     check_output(arguments.output, arguments.data)
+    if arguments.checkpoint is not None:
+        check_output(arguments.checkpoint, arguments.data, arguments.output, arguments.plot)
     draw = None if arguments.plot is None else plotter(arguments.plot, arguments.data, arguments.output)
     if arguments.threads:
         with as_request_error("argument --threads: "):
@@ -87,21 +90,20 @@ def fit(arguments: argparse.Namespace) -> int:
     progress.say(*_described(data, task, source, arguments.validation))
 
     net = _network(arguments, task)
-    start = time.perf_counter()
     with progress:
         interrupted = _train(net, data, task, arguments, progress, source)
-    seconds = time.perf_counter() - start
+    on = f"; --resume goes on from {arguments.checkpoint}" if arguments.checkpoint else ""
     if not net.history:
-        return _say("cgru: interrupted before the first epoch was over: nothing is saved", 130)
+        return _say(f"cgru: interrupted before the first epoch was over: nothing is saved{on}", 130)
     with as_request_error():
         net.save(arguments.output)
     result = _result(net, data, task, arguments.epochs, interrupted)
     if draw:
         draw(net.history, f"{os.path.basename(source)}: {result}")
     if interrupted:
-        return _say(f"cgru: {result}, is in {arguments.output}", 130)
+        return _say(f"cgru: {result}, is in {arguments.output}{on}", 130)
     print(result)
-    print(f"trained {len(net.history)} epochs in {seconds:.1f} s")
+    print(f"trained {len(net.history)} epochs in {sum(net.history.seconds):.1f} s")
     print(f"model in {arguments.output}")
     return 0
 
@@ -179,11 +181,16 @@ def _train(
                 patience=arguments.patience,
                 standardize=True,
                 callback=progress,
+                checkpoint=arguments.checkpoint,
+                checkpoint_seconds=arguments.checkpoint_seconds,
+                resume=arguments.resume,
             )
         return False
     except KeyboardInterrupt:
         return True
     except RequestError as error:
+        if arguments.checkpoint is not None and str(error.__cause__).startswith(arguments.checkpoint):
+            raise RequestError(str(error.__cause__)) from error  # which is not the data file's doing either
         if not isinstance(error.__cause__, RuntimeError):
             raise
         # Training diverged, which is the options' doing and not the data file's.

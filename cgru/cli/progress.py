@@ -46,6 +46,8 @@ class Progress:
         if self.bar is not None:
             columns = self.bar.format_dict["ncols"] or 80  # None where tqdm is told to be silent
             self.bar.set_postfix_str(short(epoch, columns), refresh=False)
+            if not self.bar.n:  # a fit that was resumed begins later, and no time went by for that
+                self.bar.n = self.bar.initial = epoch.epoch - 1
             self.bar.update()
         elif epoch.epoch in (1, self.epochs) or epoch.epoch % math.ceil(self.epochs / 10) == 0:
             self.say(f"epoch {epoch.epoch:{len(str(self.epochs))}}/{self.epochs}: {long(epoch)}")

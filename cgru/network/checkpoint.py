@@ -133,7 +133,7 @@ class Checkpoint:
         self._due = time.monotonic() + self.seconds
 
     def _settings(self, net: Network) -> dict[str, Any]:
-        """All that makes this fit the one that it is; of the network as it is now, which a callback may have changed."""
+        """All that makes this fit the one that it is, with the network as a callback may have changed it by now."""
         return self._options | _settings(net) | self._data
 
 

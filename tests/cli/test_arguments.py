@@ -29,6 +29,9 @@ def test_the_defaults_of_fit():
         "seed": 0,
         "threads": None,
         "output": "cgru-model.npz",
+        "checkpoint": None,
+        "checkpoint_seconds": 10.0,
+        "resume": False,
         "plot": None,
         "quiet": False,
     }
@@ -61,6 +64,7 @@ def test_the_defaults_of_the_others():
         ("--learning-rate", ["1e-9"], ["0", "inf", "nan", "-1"]),
         ("--clip-norm", ["1e-9"], ["0", "inf"]),
         ("--weight-decay", ["0", "5"], ["-1", "inf", "nan"]),
+        ("--checkpoint-seconds", ["0", "0.5", "inf"], ["-1", "nan"]),
     ],
 )
 def test_numbers(option, taken, refused):

@@ -45,6 +45,15 @@ def test_a_bar_in_a_terminal(toy, tmp_path):
     assert "epoch 12/12:" not in shown
 
 
+def test_the_bar_of_a_fit_that_was_resumed():
+    tqdm = pytest.importorskip("tqdm").tqdm
+    progress = Progress(12, quiet=False)
+    with tqdm(total=12, file=io.StringIO()) as progress.bar:
+        for number in (7, 8):
+            progress(epoch(number, 12))
+            assert (progress.bar.n, progress.bar.initial) == (number, 6)
+
+
 @posix
 @pytest.mark.parametrize("columns", [60, 80, 100])
 def test_the_bar_fits(toy, tmp_path, columns):

@@ -389,7 +389,10 @@ def changed(array, index=(3, 0), value=0):
         ({"net": {"optimizer": "sgd"}}, "optimizer: expected 'Adam', got 'SGD'"),
         ({"net": {"optimizer": cgru.Adam(0.5)}}, "optimizer.learning_rate: expected 0.001, got 0.5"),
         ({"net": {"optimizer": cgru.Adam(schedule="linear")}}, "optimizer.schedule: expected None, got 'linear'"),
-        ({"net": {"loss": "mse"}, "y": np.eye(3)[LABELS]}, "loss: expected 'cross_entropy', got 'mean_squared_error'"),
+        (
+            {"net": {"loss": "mse"}, "y": np.eye(3)[LABELS], "validation": 0.2},
+            "loss: expected 'cross_entropy', got 'mean_squared_error'",
+        ),
         ({"net": {"head": cgru.Dense(3, "softmax", rng=np.random.Generator(np.random.SFC64()))}}, "layer 1: expected"),
         ({"layer": {"trainable": False}}, "layer 0: expected 'GRU("),
         ({"layer": {"training": False}}, "layer 0: expected 'GRU("),
@@ -402,6 +405,8 @@ def test_another_fit_is_refused_by_name_and_touches_nothing(tmp_path, options, w
     fit = {"X": X, "y": LABELS, "lengths": LENGTHS, "batch_size": 7, "epochs": 3, "validation": HELD}
     if "validation" in options and not isinstance(options["validation"], tuple) and options["validation"]:
         fit["validation"] = None
+    if "loss" in words:
+        fit |= {"y": np.eye(3)[LABELS], "validation": 0.2}
     made().fit(**fit, **kept)
     before = (tmp_path / "fit").read_bytes()
     for trained in (False, True):
