@@ -144,7 +144,7 @@ def bar(monkeypatch):
     calls = []
 
     class Bar:
-        columns = 60
+        columns, n = 60, 0
 
         def __init__(self, **options):
             calls.append(("tqdm", options))
