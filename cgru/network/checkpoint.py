@@ -14,7 +14,7 @@ import os
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,14 +79,12 @@ class Checkpoint:
         replaceable(path, KIND)
         self.path, self.seconds, self.split_seed = path, seconds, split_seed
         self.found: State | None = None
-        self._options: dict[str, Any] = {}
-        self._data: dict[str, Any] = {}
+        self._options, self._data, self._theirs = {}, {}, {}  # settings of this fit, and all of the one in the file
         self._due = -math.inf
         if os.path.exists(path):  # another file is not replaced either
             found = judged(path, KIND, FORMAT, _unpacked if resume else _described)
             if resume:
-                self._theirs, self.found, split_seed = found
-                self.split_seed = np.random.SeedSequence(**split_seed)
+                self._theirs, self.found, self.split_seed = found
 
     def belongs(self, net: Network, data: Data, held_out: Data | None, options: Mapping[str, Any]) -> None:
         """It is that of a fit of `net` to these samples; ValueError where what was found is that of another."""
@@ -176,7 +174,7 @@ def _digests(data: Data, prefix: str = "") -> dict[str, str | None]:
     size = max(1, STEPS // data.X.shape[1])
     for start in range(0, len(data), size):
         part = data[start : start + size]
-        X.update(np.ascontiguousarray(part.X[part.real]))
+        X.update(np.ascontiguousarray(part.X if data.lengths is None else part.X[part.real]))
         y.update(np.ascontiguousarray(part.rows(part.y)))
         lengths.update(np.ascontiguousarray(part.steps))
         if part.weights is not None:
@@ -209,31 +207,28 @@ def _packed(value: Any, arrays: Arrays) -> Any:
     raise TypeError(f"{KIND}: expected an optimizer's state of dicts, lists, numbers and arrays, got {value!r}")
 
 
-def _described(archive: Archive) -> dict[str, Any]:
-    """The text of a checkpoint, without its arrays."""
+def _described(archive: Archive, arrays: Arrays | None = None) -> dict[str, Any]:
+    """What the text of a checkpoint says, with the `arrays` where it has them."""
     if "model" in archive.headers:
         raise ValueError("it is a model, which cgru.load reads")
-    return spelled_out(KIND, archive.headers, archive.read)
+
+    def filled(entry: dict[str, Any]) -> Any:
+        return entry if arrays is None or entry.keys() != {"array"} else arrays[entry["array"]]
+
+    return spelled_out(KIND, archive.headers, archive.read, filled)
 
 
-def _unpacked(archive: Archive) -> tuple[dict[str, Any], State, dict[str, Any]]:
+def _unpacked(archive: Archive) -> tuple[dict[str, Any], State, np.random.SeedSequence]:
     """The settings, the state and the seed of the split that `write` got."""
-    _described(archive)
-    arrays = {name: archive.read(name) for name in archive.headers.keys() - {KIND}}
-    found = spelled_out(
-        KIND,
-        archive.headers,
-        archive.read,
-        lambda entry: arrays[entry["array"]] if entry.keys() == {"array"} else entry,
-    )
+    found = _described(archive, {name: archive.read(name) for name in archive.headers.keys() - {KIND}})
     state = State(**found["state"])
     state.history, state.all_history = _history(state.history), _history(state.all_history)
-    return found["settings"], state, found["split_seed"]
+    return found["settings"], state, np.random.SeedSequence(**found["split_seed"])
 
 
 def _table(history: History) -> np.ndarray:
     """A row for each epoch, NaN for None."""
-    return np.array([astuple(epoch) for epoch in history], np.float64)
+    return np.array([tuple(vars(epoch).values()) for epoch in history], np.float64)
 
 
 def _history(table: np.ndarray) -> History:

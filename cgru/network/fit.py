@@ -108,6 +108,8 @@ class Fit:
         try:
             if found is not None:
                 self._resume(found)
+            elif checkpoint is not None:
+                self.best = Kept.of(net)  # what is shown for the first checkpoint is none of a whole epoch
             if standardize and net.mean is None:
                 net.mean, net.scale = self.data.statistics()
             self.engine = self._engine()

@@ -1,5 +1,6 @@
 """The checkpoint of a fit: that a resumed one ends in the bits of one never stopped, and what is refused."""
 
+import copy
 import errno
 import json
 import os
@@ -167,6 +168,24 @@ def test_what_is_left_is_as_without_a_checkpoint(tmp_path, make):
     assert_same_fit(again, history, due, whole)
     assert history.seconds == net.history.seconds
     assert (tmp_path / "fit").read_bytes() == before
+
+
+@pytest.mark.parametrize("make", [made, lambda: dropping(activate=own)])
+def test_before_the_first_epoch_ends_all_is_as_at_the_start(tmp_path, monkeypatch, make):
+    def stop(*_):
+        raise StopError
+
+    net, due = make(), make()
+    net.predict(X)
+    before = copy.deepcopy(left(net))
+    with monkeypatch.context() as patched:
+        patched.setattr(cgru.Adam, "rate", stop)
+        with pytest.raises(StopError):
+            net.fit(X, **ON, epochs=3, standardize=True, checkpoint=tmp_path / "fit")
+    np.testing.assert_equal({**left(net), "generators": None}, {**before, "generators": None})
+    whole = due.fit(X, **ON, epochs=3, standardize=True)
+    history = net.fit(X, **ON, epochs=3, standardize=True, checkpoint=tmp_path / "fit", resume=True)
+    assert_same_fit(net, history, due, whole)
 
 
 @pytest.mark.parametrize("resumed", ["the same network", "a copy's file"])
