@@ -354,6 +354,13 @@ def test_padding_is_not_looked_at(tmp_path):
     assert len(made().fit(other, **kept, resume=True, callback=pytest.fail)) == 2
 
 
+def test_lengths_count_where_the_steps_are_the_same(tmp_path):
+    kept = {"y": LABELS, "epochs": 2, "checkpoint": tmp_path / "fit", "resume": True}
+    made().fit(np.ones_like(X), **kept, lengths=LENGTHS)
+    with pytest.raises(ValueError, match="another fit: lengths: expected '[0-9a-f]{32}', got '[0-9a-f]{32}'"):
+        made().fit(np.ones_like(X), **kept, lengths=np.sort(LENGTHS))
+
+
 def test_large_data_is_digested_in_parts(tmp_path, monkeypatch):
     kept = {"y": LABELS, "lengths": LENGTHS, "epochs": 2, "checkpoint": tmp_path / "fit"}
     made().fit(X, **kept)
