@@ -357,7 +357,7 @@ def test_padding_is_not_looked_at(tmp_path):
 def test_lengths_count_where_the_steps_are_the_same(tmp_path):
     kept = {"y": LABELS, "epochs": 2, "checkpoint": tmp_path / "fit", "resume": True}
     made().fit(np.ones_like(X), **kept, lengths=LENGTHS)
-    with pytest.raises(ValueError, match="another fit: lengths: expected '[0-9a-f]{32}', got '[0-9a-f]{32}'"):
+    with pytest.raises(ValueError, match=r"another fit: lengths: expected '[0-9a-f]{32}', got '[0-9a-f]{32}'"):
         made().fit(np.ones_like(X), **kept, lengths=np.sort(LENGTHS))
 
 
