@@ -140,7 +140,12 @@ class Checkpoint:
 
 def _settings(net: Network) -> dict[str, Any]:
     """What of a network decides how it trains, its parameters apart, in JSON's types."""
-    settings = {"seed": net.seed, "loss": _plain(net.loss), "dtype": net.dtype.name, "optimizer": type(net.optimizer).__name__}
+    settings = {
+        "seed": net.seed,
+        "loss": _plain(net.loss),
+        "dtype": net.dtype.name,
+        "optimizer": type(net.optimizer).__name__,
+    }
     options = getattr(net.optimizer, "__dict__", {})
     settings |= {f"optimizer.{name}": _plain(value) for name, value in options.items()}
     settings |= {f"layer {i}": _layer(layer) for i, layer in enumerate(net.layers)}

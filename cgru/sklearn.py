@@ -1,0 +1,339 @@
+"""Sequences by the habits of scikit-learn: `GRUClassifier`, `GRURegressor` (`pip install "cgru[sklearn]"`).
+
+m samples, s steps, e elements per step, k outputs. X is one of
+
+    (m, s, e)           arrays of all samples
+    (m, s)              one element a step, as scikit-learn has it; DataFrames are this
+    [(s_0, e), ...]     a list of arrays of unlike lengths
+    (m, e, s)           with channels_first=True
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+    from sklearn.utils import check_array, check_random_state
+    from sklearn.utils.class_weight import compute_sample_weight
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+except ImportError:
+    raise ImportError("cgru.sklearn: scikit-learn is missing: pip install scikit-learn") from None
+
+from cgru.bidirectional import Bidirectional
+from cgru.core.threads import get_num_threads, set_num_threads
+from cgru.gru import GRU
+from cgru.layers.dense import Dense
+from cgru.layers.dropout import Dropout
+from cgru.layers.pool import Pool
+from cgru.network import Network
+from cgru.network.history import Epoch
+from cgru.optimizers import Adam, one_cycle
+
+__all__ = ["GRUClassifier", "GRURegressor"]
+
+BATCH, UPDATES, EPOCHS = 16, 1200, 30  # samples of a batch; at the least
+
+
+class _Estimator(BaseEstimator):
+    """What both have: a network of bidirectional GRU layers, a pool over their states and a head."""
+
+    def __init__(
+        self,
+        units: int = 48,
+        *,
+        layers: int = 1,
+        bidirectional: bool = True,
+        pool: str = "last+mean+max",
+        dropout: float = 0.3,
+        learning_rate: float = 5e-3,
+        weight_decay: float = 0.0,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        standardize: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        warm_start: bool = False,
+        channels_first: bool = False,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.units = units
+        self.layers = layers
+        self.bidirectional = bidirectional
+        self.pool = pool
+        self.dropout = dropout
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.standardize = standardize
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.channels_first = channels_first
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+    # --- what is given ---
+
+    def _sequences(self, X: Any, y: Any = None, reset: bool = False) -> tuple[np.ndarray, np.ndarray | None, Any]:
+        """X (m, s, e), how many steps of each sample are real (None: all), and y as scikit-learn checks it."""
+        lengths = None
+        if isinstance(X, list | tuple) and len(X) and np.ndim(X[0]) == 2:
+            X, lengths = _padded(X)
+        shape = np.shape(X) if hasattr(X, "shape") else np.asarray(X).shape
+        flat = len(shape) == 2
+        options = {"dtype": [np.float64, np.float32], "allow_nd": True}
+        y_options = {"multi_output": True, "y_numeric": not isinstance(self, ClassifierMixin)}
+        if reset:
+            X, y = validate_data(self, X, y, **options, **y_options)
+        elif flat and shape[1] == self.n_features_in_:  # else it has no names to be compared
+            X = validate_data(self, X, reset=False, **options)
+        else:
+            X = check_array(X, **options)
+        if X.ndim == 2:
+            X = X[:, :, None]
+        elif X.ndim > 3:
+            raise ValueError(f"X: expected (m, s, e), (m, s) or a list of (s, e), got {X.ndim} axes")
+        elif self.channels_first:
+            X = X.swapaxes(1, 2)
+        if reset and not flat:
+            self.n_features_in_ = X.shape[2]
+        elif not flat and X.shape[2] != self.n_features_in_:
+            name = type(self).__name__
+            raise ValueError(f"X has {X.shape[2]} features, but {name} is expecting {self.n_features_in_} features")
+        return X, lengths, y
+
+    # --- training ---
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, epochs: int | None, reset: bool, classes: Any = None) -> None:
+        """Train on X and y, from the start or, without `reset`, from where the network stands."""
+        X, lengths, y = self._sequences(X, y, reset=reset)
+        targets = self._targets(y, reset, classes)
+        m = len(X)
+        batch_size, chosen = _budget(m, self.batch_size, self.epochs)
+        if reset:
+            self.network_ = self._network(targets, one_cycle if epochs is None else "constant")
+            self.loss_curve_: list[float] = []
+        options: dict[str, Any] = {"lengths": lengths, "epochs": epochs or chosen, "batch_size": batch_size}
+        if self.early_stopping and epochs is None:
+            options |= {"validation": self.validation_fraction, "patience": self.n_iter_no_change}
+        if sample_weight is not None:
+            options["sample_weight"] = column_or_1d(sample_weight, dtype=np.float64, warn=False)
+        if self.verbose:
+            options["callback"] = _say
+        with _threads(self.n_jobs):
+            history = self.network_.fit(X, targets, standardize=self.standardize, **options)
+        self.loss_curve_ += [epoch.loss for epoch in history]
+        self.n_iter_ = len(self.loss_curve_)
+        if self.early_stopping and epochs is None:
+            self.validation_scores_ = [epoch.validation_loss for epoch in history]
+
+    def _network(self, targets: np.ndarray, schedule: Any) -> Network:
+        layers: list[Any] = []
+        for i in range(self.layers):
+            above = self.pool != "last" or i < self.layers - 1
+            gru = GRU(self.units, sequences=above)
+            layers.append(Bidirectional(gru) if self.bidirectional else gru)
+            if self.dropout and i < self.layers - 1:
+                layers.append(Dropout(self.dropout))
+        if self.pool != "last":
+            layers.append(Pool(self.pool))
+        if self.dropout:
+            layers.append(Dropout(self.dropout))
+        layers.append(self._head(targets))
+        adam = Adam(self.learning_rate, weight_decay=self.weight_decay, clip_norm=1.0, schedule=schedule)
+        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        return Network(layers, optimizer=adam, seed=seed, dtype=np.float32)
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Train on X and y; `sample_weight` (m,) multiplies each sample's loss."""
+        self._fit(X, y, sample_weight, None, not (self.warm_start and hasattr(self, "network_")))
+        return self
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """What the network makes of X, (m, k)."""
+        check_is_fitted(self, "network_")
+        X, lengths, _ = self._sequences(X)
+        with _threads(self.n_jobs):
+            return self.network_.predict(X, lengths)
+
+
+class GRUClassifier(ClassifierMixin, _Estimator):
+    """A classifier of sequences, by softmax cross-entropy.
+
+    Args:
+        units: of each direction of a layer; layers: how many; bidirectional: whether each runs in both directions.
+        pool: what the head gets of the last layer's states, as of `cgru.Pool`; "last" is the last alone.
+        dropout: the rate, between the layers and below the head.
+        learning_rate, weight_decay: of Adam, whose rate goes through one cycle.
+        epochs, batch_size: None: batches of 16 and as many epochs as make 1,200 updates, 30 at the least.
+        standardize: each element by its mean and deviation over the training data.
+        early_stopping: whether to keep the weights of the epoch with the lowest loss on `validation_fraction` of the
+            samples, and to stop after `n_iter_no_change` epochs without a lower one.
+        class_weight: None, "balanced" or a dict, as scikit-learn has it.
+        warm_start: whether `fit` goes on where the last one ended.
+        channels_first: whether X is (m, e, s).
+        n_jobs: threads; None: as `cgru.get_num_threads` says.
+        verbose: whether each epoch is printed.
+
+    Attributes:
+        classes_, n_features_in_ (s of (m, s), else e), network_ (the `cgru.Network`), loss_curve_, n_iter_,
+        validation_scores_ (losses, with early_stopping).
+    """
+
+    def __init__(
+        self,
+        units: int = 48,
+        *,
+        class_weight: Any = None,
+        layers: int = 1,
+        bidirectional: bool = True,
+        pool: str = "last+mean+max",
+        dropout: float = 0.3,
+        learning_rate: float = 5e-3,
+        weight_decay: float = 0.0,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        standardize: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        warm_start: bool = False,
+        channels_first: bool = False,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        own = {name: value for name, value in locals().items() if name not in ("self", "class_weight", "__class__")}
+        super().__init__(**own)
+        self.class_weight = class_weight
+
+    def _targets(self, y: Any, reset: bool, classes: Any) -> np.ndarray:
+        """The classes of y by their places in `classes_`."""
+        y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        if reset:
+            self.classes_ = np.unique(y if classes is None else classes)
+        if len(self.classes_) < 2:
+            raise ValueError(f"y: expected at least two classes, got 1 class, {self.classes_.tolist()[0]!r}")
+        places = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
+        if (self.classes_[places] != y).any():
+            raise ValueError(f"y: expected classes of {self.classes_}, got others, {np.setdiff1d(y, self.classes_)}")
+        return places
+
+    def _head(self, targets: np.ndarray) -> Dense:
+        return Dense(len(self.classes_), "softmax")
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> GRUClassifier:
+        """Train on X and the classes y (m,), numbers or strings; weights (m,) multiply each sample's loss."""
+        return super().fit(X, y, self._weighted(y, sample_weight))
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> GRUClassifier:
+        """One epoch on X and y; `classes`, all that there will be, in the first call."""
+        first = not hasattr(self, "network_")
+        self._fit(X, y, self._weighted(y, sample_weight), 1, first, classes)
+        return self
+
+    def _weighted(self, y: Any, sample_weight: Any) -> Any:
+        if self.class_weight is None:
+            return sample_weight
+        return compute_sample_weight(self.class_weight, y) * (1.0 if sample_weight is None else sample_weight)
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """(m, k): the probability of each of `classes_`."""
+        A = self._outputs(X).astype(np.float64)
+        return A / A.sum(axis=1, keepdims=True)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """(m,): the most probable class."""
+        A = self._outputs(X)
+        return self.classes_[A.argmax(axis=1)]
+
+
+class GRURegressor(RegressorMixin, _Estimator):
+    """A regression of sequences, one or several numbers each, by mean squared error of scaled targets.
+
+    The arguments and attributes are those of `GRUClassifier`, but for `class_weight` and `classes_`; `target_mean_` and
+    `target_scale_` (k,) are what `predict` undoes.
+    """
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def _targets(self, y: Any, reset: bool, classes: Any) -> np.ndarray:
+        """y (m, k), scaled."""
+        y = np.asarray(y, np.float64)
+        if reset:
+            self._flat = y.ndim == 1
+        y = y.reshape(len(y), -1)
+        if reset:
+            self.target_mean_, scale = y.mean(axis=0), y.std(axis=0)
+            self.target_scale_ = np.where(scale == 0, 1.0, scale)
+        return (y - self.target_mean_) / self.target_scale_
+
+    def _head(self, targets: np.ndarray) -> Dense:
+        return Dense(targets.shape[1], "identity")
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> GRURegressor:
+        """One epoch on X and y; targets are scaled as in the first call."""
+        self._fit(X, y, sample_weight, 1, not hasattr(self, "network_"))
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """(m,), or (m, k) where y was."""
+        A = self._outputs(X) * self.target_scale_ + self.target_mean_
+        return A[:, 0] if self._flat else A
+
+
+def _say(epoch: Epoch) -> None:
+    held = "" if epoch.validation_loss is None else f", validation loss {epoch.validation_loss:.4g}"
+    print(f"epoch {epoch.epoch} of {epoch.epochs}: loss {epoch.loss:.4g}{held}")
+
+
+def _budget(m: int, batch_size: int | None, epochs: int | None) -> tuple[int, int]:
+    """The size of a batch of m samples, and how many epochs: of few samples so many that there are enough updates."""
+    size = min(BATCH, m) if batch_size is None else batch_size
+    return size, max(EPOCHS, -(-UPDATES // -(-m // size))) if epochs is None else epochs
+
+
+@contextmanager
+def _threads(n: int | None) -> Iterator[None]:
+    """So many threads for a while; None: as many as there are."""
+    before = get_num_threads()
+    if n is not None:
+        set_num_threads((os.cpu_count() or 1) + 1 + n if n < 0 else n)
+    try:
+        yield
+    finally:
+        set_num_threads(before)
+
+
+def _padded(X: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """(m, s, e) with zeros behind, and the lengths, of arrays (s_i, e)."""
+    arrays = [check_array(x, input_name=f"X[{i}]") for i, x in enumerate(X)]
+    lengths, e = np.array([len(array) for array in arrays]), arrays[0].shape[1]
+    padded = np.zeros((len(arrays), lengths.max(), e))
+    for i, array in enumerate(arrays):
+        if array.shape[1] != e:
+            raise ValueError(f"X[{i}]: expected {e} elements a step, as X[0] has, got {array.shape[1]}")
+        padded[i, : len(array)] = array
+    return padded, lengths

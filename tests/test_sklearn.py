@@ -1,0 +1,167 @@
+"""The estimators as scikit-learn checks them, in its own tools, and on sequences."""
+
+import pickle
+
+import numpy as np
+import pytest
+from helpers import assert_close
+
+sklearn = pytest.importorskip("sklearn", reason="no scikit-learn")
+
+from sklearn.base import clone  # noqa: E402
+from sklearn.calibration import CalibratedClassifierCV  # noqa: E402
+from sklearn.model_selection import GridSearchCV, cross_val_score  # noqa: E402
+from sklearn.pipeline import make_pipeline  # noqa: E402
+from sklearn.preprocessing import StandardScaler  # noqa: E402
+from sklearn.utils.estimator_checks import check_estimator  # noqa: E402
+
+import cgru  # noqa: E402
+from cgru.sklearn import GRUClassifier, GRURegressor  # noqa: E402
+
+ANY_LENGTH = "sequences of another length may be predicted: a column of (m, s) is a step, not a feature"
+EXCLUDED = {
+    "check_n_features_in_after_fitting": ANY_LENGTH,
+    "check_estimators_partial_fit_n_features": ANY_LENGTH,
+    "check_classifiers_train": ANY_LENGTH,
+    "check_regressors_train": ANY_LENGTH,
+    "check_sample_weight_equivalence_on_dense_data": "batches and dropout are drawn: repeated samples draw others",
+}
+SMALL = {"units": 8, "epochs": 20}
+
+
+def waves(m=60, s=12, e=2, seed=0):
+    """Sequences (m, s, e), and whether the first element rises before it falls."""
+    rng = np.random.default_rng(seed)
+    up = rng.integers(0, 2, m)
+    X = 0.3 * rng.standard_normal((m, s, e))
+    X[:, :, 0] += np.where(up[:, None], 1, -1) * np.sin(np.arange(s) * 2 * np.pi / s)
+    return X, np.where(up, "up", "down")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", [GRUClassifier, GRURegressor])
+def test_what_scikit_learn_checks(kind):
+    checks = check_estimator(kind(**SMALL), on_fail=None, on_skip=None, expected_failed_checks=EXCLUDED)
+    failed = [(check["check_name"], check["exception"]) for check in checks if check["status"] == "failed"]
+    assert failed == []
+    assert sum(check["status"] == "passed" for check in checks) > 50
+
+
+def test_classes_and_their_probabilities():
+    X, y = waves()
+    test, due = waves(seed=1)
+    model = GRUClassifier(**SMALL, random_state=0).fit(X, y)
+    assert model.classes_.tolist() == ["down", "up"]
+    assert model.n_features_in_ == 2
+    assert model.score(test, due) > 0.95
+    P = model.predict_proba(test)
+    np.testing.assert_allclose(P.sum(axis=1), 1)
+    np.testing.assert_array_equal(model.classes_[P.argmax(axis=1)], model.predict(test))
+    assert len(model.loss_curve_) == model.n_iter_ == 20
+    assert model.loss_curve_[-1] < model.loss_curve_[0]
+    np.testing.assert_array_equal(P, clone(model).fit(X, y).predict_proba(test))
+    np.testing.assert_array_equal(P, pickle.loads(pickle.dumps(model)).predict_proba(test))
+    other = clone(model).set_params(random_state=1).fit(X, y).predict_proba(test)
+    assert (other != P).any()
+    with pytest.raises(ValueError, match="X has 3 features, but GRUClassifier is expecting 2 features"):
+        model.predict(np.zeros((2, 5, 3)))
+
+
+def test_the_ways_in_which_sequences_come():
+    """Lists of arrays, channels first, and one element a step give what (m, s, e) gives; so do other lengths."""
+    X, y = waves()
+    due = GRUClassifier(**SMALL, random_state=0).fit(X, y)
+    listed = GRUClassifier(**SMALL, random_state=0).fit(list(X), y)
+    np.testing.assert_allclose(listed.predict_proba(list(X)), due.predict_proba(X), atol=1e-5)
+    first = GRUClassifier(**SMALL, random_state=0, channels_first=True).fit(X.swapaxes(1, 2), y)
+    np.testing.assert_array_equal(first.predict_proba(X.swapaxes(1, 2)), due.predict_proba(X))
+    flat = GRUClassifier(**SMALL, random_state=0).fit(X[:, :, 0], y)
+    deep = GRUClassifier(**SMALL, random_state=0).fit(X[:, :, :1], y)
+    np.testing.assert_array_equal(flat.predict_proba(X[:, :, 0]), deep.predict_proba(X[:, :, :1]))
+    assert (flat.n_features_in_, deep.n_features_in_) == (12, 1)
+    assert flat.predict(X[:5, :7, 0]).shape == (5,)
+    ragged = [x[: 6 + i % 7] for i, x in enumerate(X)]
+    model = GRUClassifier(**SMALL, random_state=0).fit(ragged, y)
+    assert model.score(ragged, y) > 0.9
+    np.testing.assert_allclose(
+        model.predict_proba(ragged)[:3], np.vstack([model.predict_proba([x]) for x in ragged[:3]]), atol=1e-6
+    )
+    with pytest.raises(ValueError, match=r"X\[1\]: expected 2 elements a step, as X\[0\] has, got 3"):
+        model.predict([np.zeros((4, 2)), np.zeros((4, 3))])
+    with pytest.raises(ValueError, match=r"X: expected \(m, s, e\), \(m, s\) or a list of \(s, e\), got 4 axes"):
+        model.predict(np.zeros((2, 3, 4, 5)))
+
+
+def test_regressions_in_their_own_units():
+    X, _ = waves()
+    y = 1e6 + 1e4 * X[:, :, 1].mean(axis=1)
+    model = GRURegressor(**SMALL, random_state=0).fit(X, y)
+    assert model.score(X, y) > 0.5
+    both = GRURegressor(**SMALL, random_state=0).fit(X, np.column_stack([y, -y]))
+    assert both.predict(X).shape == (60, 2)
+    assert both.score(X, np.column_stack([y, -y])) > 0.4
+    assert model.predict(X).shape == (60,)
+    constant = GRURegressor(units=2, epochs=1, random_state=0).fit(X, np.full(60, 7.0))
+    assert_close(constant.target_scale_, np.ones(1), 0)
+
+
+def test_weights():
+    """A class or a sample of weight zero does not count; two is twice."""
+    X, y = waves()
+    wrong = np.where(np.arange(60) % 2, y, np.where(y == "up", "down", "up"))
+    kept = GRUClassifier(**SMALL, random_state=0).fit(X, wrong, np.arange(60) % 2)
+    assert kept.score(X, y) > 0.9
+    one = GRUClassifier(**SMALL, random_state=0, class_weight={"up": 1.0, "down": 0.0}).fit(X, y)
+    assert set(one.predict(X)) == {"up"}
+    even = GRUClassifier(**SMALL, random_state=0, class_weight="balanced").fit(X, y)
+    assert even.score(X, y) > 0.9
+
+
+def test_going_on():
+    X, y = waves()
+    model = GRUClassifier(**SMALL, random_state=0, warm_start=True).fit(X, y)
+    net, first = model.network_, model.loss_curve_[-1]
+    model.fit(X, y)
+    assert model.network_ is net
+    assert model.n_iter_ == 40
+    assert model.loss_curve_[-1] < first
+    parts = GRUClassifier(**SMALL, random_state=0)
+    with pytest.raises(ValueError, match="y: expected at least two classes, got 1 class, 'up'"):
+        parts.partial_fit(X[y == "up"], y[y == "up"])
+    parts = GRUClassifier(**SMALL, random_state=0).partial_fit(X[:5], y[:5], classes=["up", "down"])
+    for _ in range(30):
+        parts.partial_fit(X, y)
+    assert parts.n_iter_ == 31
+    assert parts.score(X, y) > 0.9
+    with pytest.raises(ValueError, match=r"y: expected classes of .* got others, .*sideways"):
+        parts.partial_fit(X, np.full(60, "sideways"))
+
+
+def test_early_stopping(capsys):
+    X, y = waves()
+    y = np.random.default_rng(1).permutation(y)  # nothing to be learned
+    model = GRUClassifier(
+        8, epochs=200, early_stopping=True, n_iter_no_change=3, validation_fraction=0.25, random_state=0, verbose=1
+    ).fit(X, y)
+    assert model.n_iter_ == len(model.validation_scores_) < 200
+    assert capsys.readouterr().out.count("\n") == model.n_iter_
+
+
+def test_threads_are_put_back():
+    X, y = waves()
+    before = cgru.get_num_threads()
+    GRUClassifier(units=2, epochs=1, n_jobs=3).fit(X, y)
+    assert cgru.get_num_threads() == before
+
+
+@pytest.mark.slow
+def test_in_the_tools_of_scikit_learn():
+    X, y = waves()
+    assert cross_val_score(GRUClassifier(**SMALL, random_state=0), X, y, cv=3).mean() > 0.9
+    grid = GridSearchCV(GRUClassifier(**SMALL, random_state=0), {"units": [2, 8]}, cv=2).fit(X, y)
+    assert grid.best_params_["units"] in (2, 8)
+    chained = make_pipeline(StandardScaler(), GRUClassifier(**SMALL, random_state=0)).fit(X[:, :, 0], y)
+    assert chained.score(X[:, :, 0], y) > 0.9
+    sure = CalibratedClassifierCV(GRUClassifier(**SMALL, random_state=0), cv=2).fit(X, y)
+    assert sure.predict_proba(X).shape == (60, 2)
