@@ -64,6 +64,8 @@ def test_typed_and_ready_to_be_read():
 
 @pytest.mark.parametrize("path", STUBS, ids=lambda path: path.stem)
 def test_docstrings_stand_in_the_module_and_types_in_the_stub(path):
+    if path.parent.name == "torch":
+        pytest.importorskip("torch", reason="no torch")
     module = importlib.import_module(".".join(("cgru", *path.relative_to(FOLDER).with_suffix("").parts)))
     assert module.__doc__
     for names, node in said(path):

@@ -7,7 +7,6 @@ where the text has `{"array": "0"}`.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -175,6 +174,8 @@ def _layer(layer: Layer) -> str:
 
 def _digests(data: Data, prefix: str = "") -> dict[str, str | None]:
     """X, y, lengths and weights in words that say which they are; what is padding does not count."""
+    import hashlib  # whose own import takes a tenth of that of the package
+
     X, y, lengths, weights = (hashlib.blake2b(digest_size=16) for _ in range(4))
     size = max(1, STEPS // data.X.shape[1])
     for start in range(0, len(data), size):
