@@ -148,8 +148,8 @@ cdef void prepare(Forward *f, const cgru_kernels *k, cgru_call *call, void *pack
 
 cdef void lay_out(Forward *f, const cgru_kernels *k, cgru_call *call, void *packed, void *rows, const cgru_weights *w,
                   const cgru_weights *lying, Lie lie) noexcept nogil:
-    """`prepare`; where weights are to be read where they lie, these are `lying`, as `by_rows` gives them, and `w` has no
-    more than biases.
+    """`prepare`; where weights are to be read where they lie, these are `lying`, as `by_rows` gives them, and `w` has
+    no more than biases.
     """
     f.k, f.call, f.threads, f.ragged, f.start, f.stop = k, call, 1, False, 0, call.m
     f.lies = lie != ANYHOW

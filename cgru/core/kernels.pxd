@@ -263,14 +263,14 @@ cdef bint may_be_few(const cgru_kernels *k, const cgru_call *call) noexcept nogi
 cdef bint samples_in_lanes(const cgru_kernels *k, const cgru_call *call) noexcept nogil
 cdef Py_ssize_t whole(const cgru_kernels *k, const cgru_call *call, Py_ssize_t n) noexcept nogil
 cdef Py_ssize_t samples_at_once(Py_ssize_t m, Py_ssize_t row_bytes) noexcept nogil
-# Whether weights should be read where they lie, and how U and V do. What reads them as a product does takes them as `by_rows`
-# gives them, and `across` where that made transposes of them.
+# Whether weights should be read where they lie, and how U and V do. What reads them as a product does takes them as
+# `by_rows` gives them, and `across` where that made transposes of them.
 cdef bint is_brief(const cgru_kernels *k, const cgru_call *call, Py_ssize_t packing) noexcept nogil
 cdef enum Lie:
     ANYHOW, IN_ROWS, IN_COLUMNS
 cdef Lie lie_of(const cgru_weights *w, Py_ssize_t e, Py_ssize_t u) noexcept nogil
 cdef cgru_weights by_rows(const cgru_weights *w, Lie lie) noexcept nogil
-# Let a product read matrices of so many columns, those of its first operand one after another, in place of packed weights.
+# Let a product read matrices of so many columns, those of an operand one after another, in place of packed weights.
 cdef void let_lie(cgru_product *product, Py_ssize_t width, bint across, void *sums, const cgru_matrix *first,
                   const cgru_matrix *second, const cgru_matrix *third) noexcept nogil
 # Whether lanes are elements in the products with U; whether those of many steps are taken at once; whether single.h

@@ -8,8 +8,8 @@ what is given is trusted:
     h0                    (m, u), or None for zero
     weight_ih, weight_hh  (3u, e), (3u, u), the gates in the order r, z, n, as those of cgru.h
     bias_ih, bias_hh      (3u,), or both None
-    caches                (m u (5 s + 1),): all states, with the first one, then hh, z, r and c; (s, m, u) each or, where
-                          lanes are samples, (s, u, m)
+    caches                (m u (5 s + 1),): all states, with the first one, then hh, z, r and c; (s, m, u) each or,
+                          where lanes are samples, (s, u, m)
 """
 
 import numpy as np
@@ -60,7 +60,7 @@ def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, 
     cdef const cgru_kernels *k = kernels(x.element_size())
     cdef cgru_weights w
     read_weights(&w, weight_ih, weight_hh, call.u, k.size)
-    biases, all_x = read_biases(&w, bias_ih, bias_hh, call.u, k.size), spread(x, &call)
+    _biases, all_x = read_biases(&w, bias_ih, bias_hh, call.u, k.size), spread(x, &call)
     A = empty(x, (call.s, m, call.u) if running is None else (x.size(0), call.u))
     state, caches = x.new_empty((m, call.u)), x.new_empty(0)
     call.X, call.last, call.h0 = steps(all_x), samples(state), samples(h0)
@@ -143,7 +143,7 @@ def are_sizes(sizes, Py_ssize_t n):
 
 
 cdef int expect(tensor, str name, like, tuple shape) except -1:
-    """TypeError or ValueError for a tensor, if it is one, of another shape or dtype than that of `like`, or elsewhere."""
+    """TypeError or ValueError for a tensor, if it is one, of another shape, or dtype than `like`, or elsewhere."""
     if tensor is None:
         return 0
     if tensor.dtype is not like.dtype or not tensor.is_cpu:
@@ -171,7 +171,8 @@ cdef cnp.ndarray checked(x, weight_ih, weight_hh, sizes, Py_ssize_t m):
             raise ValueError(f"m: expected {x.size(1)}, the samples of x, got {m}")
         return None
     if not are_sizes(sizes, x.size(0)) or sizes[0] != m:
-        raise ValueError(f"sizes: expected {m} or fewer samples a step, {x.size(0)} in all, int64, none more than before")
+        due = f"{m} or fewer samples a step, {x.size(0)} in all, int64, none more than before"
+        raise ValueError(f"sizes: expected {due}")
     return sizes.numpy().astype(np.intp)
 
 
@@ -211,7 +212,7 @@ cdef list weight_gradients(cgru_call *call, like, const cgru_kernels *k):
 
 
 cdef void add_up(const cgru_call *call, number *dW, number *dR, number *into, number *behind) noexcept:
-    """The same of FEW rows, of whose sums none is so long that it should wait in registers, in PyTorch's layout at once."""
+    """The same of FEW rows, whose sums are too short to wait in registers, in PyTorch's layout at once."""
     cdef const cgru_array *d = [call.dr_, call.dz_, call.dhh_, call.dc]
     cdef const number *x
     cdef const number *h
@@ -261,7 +262,7 @@ cdef inline char *start(tensor) except? NULL:
 
 
 cdef empty(like, tuple shape):
-    """A tensor of that dtype; a large one in NumPy's memory, whose pages are large: first touching them is then cheap."""
+    """A tensor of that dtype; a large one in NumPy's memory, whose pages are large, so that to touch them is cheap."""
     cdef Py_ssize_t bytes = like.element_size(), n
     for n in shape:
         bytes *= n
