@@ -298,7 +298,7 @@ def test_a_process_that_is_killed(tmp_path):
     for pause in (0.1, 0.23, 0.31):
         folders = os.pathsep.join([here, os.path.dirname(here), os.environ.get("PYTHONPATH", "")])
         process = subprocess.Popen(
-            [sys.executable, "-c", code], stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": folders}
+            [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": folders}
         )
         process.stdout.readline()
         time.sleep(pause)
