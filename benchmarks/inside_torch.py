@@ -10,9 +10,7 @@ import copy
 import json
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
-from pathlib import Path
-from statistics import geometric_mean, median
+from statistics import median
 
 from benchmarks import machine, readme, report, shapes
 from benchmarks.processes import rows_from
@@ -66,7 +64,7 @@ def rows(random: int, seed: int, seconds: float) -> Iterator[dict]:
                     "dtype": dtype,
                     "work": work,
                     "ms": {name: median(each) for name, each in times.items()},
-                    "ratio": ratio[THEIRS],
+                    "ratio": {THEIRS: ratio[THEIRS]},
                     "over padded": 1 / ratio[PADDED] if PADDED in ratio else None,
                 }
 
@@ -78,65 +76,73 @@ def pair(group: str, shape: Shape, dtype: str, work: str, options: dict) -> dict
         RuntimeError: they differ.
     """
     import torch
-    from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+
+    torch.manual_seed(0)
+    modules = both(group, shape, getattr(torch, dtype), options)
+    x, batch, hx = inputs(group, shape, getattr(torch, dtype))
+    calls = {name: call(module, batch, hx, work) for name, module in modules.items()}
+    results = [[calls[name](), *(p.grad for p in modules[name].parameters())] for name in (OURS, THEIRS)]
+    compare(zip(*results, strict=True), dtype)
+    if shape.ragged:
+        calls[PADDED] = call(modules[OURS], x, hx, work)
+    return calls
+
+
+def both(group: str, shape: Shape, number: object, options: dict) -> dict[str, object]:
+    """PyTorch's own module and a copy of it that runs here."""
+    import torch
 
     import cgru.torch
 
-    torch.manual_seed(0)
-    m, s, e, u, ragged = shape
-    number = getattr(torch, dtype)
-    cell = group == "a cell"
-    theirs = (torch.nn.GRUCell if cell else torch.nn.GRU)(e, u, dtype=number, **options)
+    theirs = (torch.nn.GRUCell if group == "a cell" else torch.nn.GRU)(shape.e, shape.u, dtype=number, **options)
     ours = copy.deepcopy(theirs)
-    if cell:
+    if group == "a cell":
         ours.__class__ = cgru.torch.GRUCell
     else:
         cgru.torch.accelerate(ours)
-    x = torch.randn((m, e) if cell else (s, m, e), dtype=number)
-    given = hx = None
-    if group == "one step":
-        hx = torch.randn(1, m, u, dtype=number)
-    elif cell:
-        hx = torch.randn(m, u, dtype=number)
-    if ragged:
-        lengths = torch.randint(max(1, s // 2), s + 1, (m,))
-        lengths[0] = s
-        given = pack_padded_sequence(x, lengths, enforce_sorted=False)
-    leaf = (given.data if ragged else x).requires_grad_(work == "training")
-    if ragged:
-        given = PackedSequence(leaf, *given[1:])
-    with torch.no_grad():
-        found = first(theirs(given or leaf, hx))
-    dA = torch.randn_like(found)
+    return {OURS: ours, THEIRS: theirs}
 
-    def infer(module: torch.nn.Module, batch: object) -> torch.Tensor:
+
+def inputs(group: str, shape: Shape, number: object) -> tuple[object, object, object]:
+    """x with all steps, the same or packed as it is handed over, and the states of a single step, else None."""
+    import torch
+    from torch.nn.utils.rnn import pack_padded_sequence
+
+    m, s, e, u, ragged = shape
+    cell = group == "a cell"
+    x = torch.randn((m, e) if cell else (s, m, e), dtype=number)
+    hx = torch.randn((m, u) if cell else (1, m, u), dtype=number) if cell or group == "one step" else None
+    if not ragged:
+        return x, x, hx
+    lengths = torch.randint(max(1, s // 2), s + 1, (m,))
+    lengths[0] = s
+    return x, pack_padded_sequence(x, lengths, enforce_sorted=False), hx
+
+
+def call(module: object, batch: object, hx: object, work: str) -> Callable[[], object]:
+    """What is timed: the outputs of a call, or in training dL/d(the input), with the gradients of all parameters."""
+    import torch
+    from torch.nn.utils.rnn import PackedSequence
+
+    packed = isinstance(batch, PackedSequence)
+
+    def infer() -> object:
         with torch.inference_mode():
             return first(module(batch, hx))
 
-    def train(module: torch.nn.Module, batch: object, by: torch.Tensor, to: torch.Tensor) -> torch.Tensor:
-        module.zero_grad()
-        to.grad = None
-        first(module(batch, hx)).backward(by)
-        return to.grad
-
-    batch = leaf if given is None else given
     if work == "inference":
-        calls = {OURS: partial(infer, ours, batch), THEIRS: partial(infer, theirs, batch)}
-    else:
-        calls = {OURS: partial(train, ours, batch, dA, leaf), THEIRS: partial(train, theirs, batch, dA, leaf)}
-    results = [calls[name]() for name in (OURS, THEIRS)]
-    if work == "training":
-        results = [[mine, *(p.grad for p in of.parameters())] for mine, of in zip(results, (ours, theirs), strict=True)]
-        compare(zip(*results, strict=True), dtype)
-    else:
-        compare([results], dtype)
-    if ragged:
-        whole = x.detach().clone().requires_grad_(work == "training")
-        every = torch.randn(s, m, u, dtype=number)
-        calls[PADDED] = (
-            partial(infer, ours, whole) if work == "inference" else partial(train, ours, whole, every, whole)
-        )
-    return calls
+        return infer
+    leaf = (batch.data if packed else batch).detach().clone().requires_grad_()
+    given = PackedSequence(leaf, *batch[1:]) if packed else leaf
+    dA = torch.randn(infer().shape, dtype=leaf.dtype, generator=torch.Generator().manual_seed(1))
+
+    def train() -> object:
+        module.zero_grad()
+        leaf.grad = None
+        first(module(given, hx)).backward(dA)
+        return leaf.grad
+
+    return train
 
 
 def first(result: object) -> object:
@@ -146,8 +152,10 @@ def first(result: object) -> object:
 
 
 def compare(pairs: object, dtype: str) -> None:
-    """RuntimeError where two tensors are not the same to rounding."""
+    """RuntimeError where two tensors, None twice where there are none, are not the same to rounding."""
     for mine, other in pairs:
+        if mine is other is None:
+            continue
         difference, largest = float((mine - other).abs().max()), float(other.abs().max())
         if not difference <= TOLERANCE[dtype] * largest:
             raise RuntimeError(f"cgru.torch and torch.nn differ by {difference:.1e} of {largest:.1e} in {dtype}")
@@ -171,14 +179,9 @@ def table(rows: list[dict]) -> list[str]:
     lines = []
     for group in dict.fromkeys(row["group"] for row in found):
         here = [row for row in found if row["group"] == group]
-        columns = [[row["ratio"] for row in here if (row["work"], row["dtype"]) == head] for head in heads]
-        lines.append([group, f"{len({row['shape'] for row in here})}", *map(mean_and_worst, columns)])
+        columns = [[row for row in here if (row["work"], row["dtype"]) == head] for head in heads]
+        lines.append([group, f"{len({row['shape'] for row in here})}", *map(report.mean_and_worst, columns)])
     return report.table(["", "shapes", *(f"{work}, {dtype}" for work, dtype in heads)], lines)
-
-
-def mean_and_worst(found: list[float]) -> str:
-    """In bold what is lost."""
-    return "; ".join(report.bold(value, value < 1) for value in (geometric_mean(found), min(found))) if found else ""
 
 
 def padded(rows: list[dict]) -> str:
@@ -190,7 +193,7 @@ def padded(rows: list[dict]) -> str:
 def line(row: dict) -> str:
     """One pair."""
     ms = ", ".join(f"{name} {value:.3g}" for name, value in row["ms"].items())
-    return f"{row['group']}: {row['shape']}, {row['dtype']}, {row['work']}: {row['ratio']:.2f} (ms: {ms})"
+    return f"{row['group']}: {row['shape']}, {row['dtype']}, {row['work']}: {row['ratio'][THEIRS]:.2f} (ms: {ms})"
 
 
 # --- the command ---
@@ -204,19 +207,9 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--random", type=int, default=RANDOM, metavar="N", help=f"shapes drawn at random (default: {RANDOM})")
     add("--seed", type=int, default=1, metavar="S", help="of these (default: 1)")
-    add("--seconds", type=float, default=SECONDS, metavar="T", help=f"for a pair (default: {SECONDS})")
-    add("--json", type=Path, metavar="FILE", help="write every number there")
-    add("--readme", type=Path, metavar="FILE", help=f"rewrite the section {' ... '.join(readme.markers(SECTION))}")
-    given = parser.parse_args(arguments)
-    if not given.seconds > 0:
-        parser.error(f"--seconds: expected a positive number, got {given.seconds}")
+    given = readme.options(parser, arguments, SECTION, "a pair", SECONDS)
     if given.random < 0:
         parser.error(f"--random: expected no negative number, got {given.random}")
-    try:  # before minutes are spent on it
-        if given.readme:
-            readme.parts(given.readme, SECTION)
-    except (OSError, ValueError) as error:
-        parser.error(f"{error}")
     return given
 
 

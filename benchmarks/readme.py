@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from benchmarks import report
@@ -48,6 +49,25 @@ def rewrite(readme: Path, text: str, name: str = "benchmark") -> None:
     """Put the newest section between the markers; errors are those of `parts`."""
     before, after = parts(readme, name)
     readme.write_text(f"{before}\n{text}\n{after}", encoding="utf-8")
+
+
+def options(
+    parser: argparse.ArgumentParser, arguments: list[str] | None, name: str, each: str, seconds: float
+) -> argparse.Namespace:
+    """What a comparison with a section of its own is told, checked before minutes are spent on it."""
+    add = parser.add_argument
+    add("--seconds", type=float, default=seconds, metavar="T", help=f"seconds for {each} (default: {seconds:g})")
+    add("--json", type=Path, metavar="FILE", help="write every number there")
+    add("--readme", type=Path, metavar="FILE", help=f"rewrite the section {' ... '.join(markers(name))}")
+    given = parser.parse_args(arguments)
+    if not given.seconds > 0:
+        parser.error(f"--seconds: expected a positive number, got {given.seconds}")
+    try:
+        if given.readme:
+            parts(given.readme, name)
+    except (OSError, ValueError) as error:
+        parser.error(f"{error}")
+    return given
 
 
 def measured(rows: list[dict]) -> str:

@@ -10,7 +10,6 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from statistics import median, quantiles
 
 import numpy as np
@@ -146,19 +145,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
         prog="python -m benchmarks.stream",
         description="Time one step of a stream: ours from C and from Python, Eigen's, a call of ONNX Runtime.",
     )
-    add = parser.add_argument
-    add("--seconds", type=float, default=5.0, metavar="T", help="seconds for a size (default: 5)")
-    add("--json", type=Path, metavar="FILE", help="write every number there")
-    add("--readme", type=Path, metavar="FILE", help=f"rewrite the section {' ... '.join(readme.markers(SECTION))}")
-    given = parser.parse_args(arguments)
-    if not given.seconds > 0:
-        parser.error(f"--seconds: expected a positive number, got {given.seconds}")
-    try:  # before a minute is spent on it
-        if given.readme:
-            readme.parts(given.readme, SECTION)
-    except (OSError, ValueError) as error:
-        parser.error(f"{error}")
-    return given
+    return readme.options(parser, arguments, SECTION, "a size", 5.0)
 
 
 def main(arguments: list[str] | None = None) -> int:
