@@ -5,7 +5,7 @@ m samples, s steps, e elements per step, k outputs. X is one of
     (m, s, e)           arrays of all samples
     (m, s)              one element a step, as scikit-learn has it; DataFrames are this
     [(s_0, e), ...]     a list of arrays of unlike lengths
-    (m, e, s)           with channels_first=True
+    (m, e, s)           with channels_first=True, a list then of (e, s_0), ...
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class _Estimator(BaseEstimator):
         """X (m, s, e), how many steps of each sample are real (None: all), and y as scikit-learn checks it."""
         lengths = None
         if isinstance(X, list | tuple) and len(X) and np.ndim(X[0]) == 2:
-            X, lengths = _padded(X)
+            X, lengths = _padded([np.transpose(x) for x in X] if self.channels_first else X)
         shape = np.shape(X) if hasattr(X, "shape") else np.asarray(X).shape
         flat = len(shape) == 2
         options = {"dtype": [np.float64, np.float32], "allow_nd": True}
@@ -111,7 +111,7 @@ class _Estimator(BaseEstimator):
             X = X[:, :, None]
         elif X.ndim > 3:
             raise ValueError(f"X: expected (m, s, e), (m, s) or a list of (s, e), got {X.ndim} axes")
-        elif self.channels_first:
+        elif self.channels_first and lengths is None:
             X = X.swapaxes(1, 2)
         if reset and not flat:
             self.n_features_in_ = X.shape[2]
@@ -126,11 +126,8 @@ class _Estimator(BaseEstimator):
         """Train on X and y, from the start or, without `reset`, from where the network stands."""
         X, lengths, y = self._sequences(X, y, reset=reset)
         targets = self._targets(y, reset, classes)
-        m = len(X)
-        batch_size, chosen = _budget(m, self.batch_size, self.epochs)
-        if reset:
-            self.network_ = self._network(targets, one_cycle if epochs is None else "constant")
-            self.loss_curve_: list[float] = []
+        batch_size, chosen = _budget(len(X), self.batch_size, self.epochs)
+        net = self._network(targets, one_cycle if epochs is None else "constant") if reset else self.network_
         options: dict[str, Any] = {"lengths": lengths, "epochs": epochs or chosen, "batch_size": batch_size}
         if self.early_stopping and epochs is None:
             options |= {"validation": self.validation_fraction, "patience": self.n_iter_no_change}
@@ -139,8 +136,9 @@ class _Estimator(BaseEstimator):
         if self.verbose:
             options["callback"] = _say
         with _threads(self.n_jobs):
-            history = self.network_.fit(X, targets, standardize=self.standardize, **options)
-        self.loss_curve_ += [epoch.loss for epoch in history]
+            history = net.fit(X, targets, standardize=self.standardize, **options)
+        self.network_ = net  # not before it is trained
+        self.loss_curve_ = ([] if reset else self.loss_curve_) + [epoch.loss for epoch in history]
         self.n_iter_ = len(self.loss_curve_)
         if self.early_stopping and epochs is None:
             self.validation_scores_ = [epoch.validation_loss for epoch in history]

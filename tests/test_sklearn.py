@@ -10,6 +10,7 @@ sklearn = pytest.importorskip("sklearn", reason="no scikit-learn")
 
 from sklearn.base import clone  # noqa: E402
 from sklearn.calibration import CalibratedClassifierCV  # noqa: E402
+from sklearn.exceptions import NotFittedError  # noqa: E402
 from sklearn.model_selection import GridSearchCV, cross_val_score  # noqa: E402
 from sklearn.pipeline import make_pipeline  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
@@ -76,6 +77,7 @@ def test_the_ways_in_which_sequences_come():
     np.testing.assert_allclose(listed.predict_proba(list(X)), due.predict_proba(X), atol=1e-5)
     first = GRUClassifier(**SMALL, random_state=0, channels_first=True).fit(X.swapaxes(1, 2), y)
     np.testing.assert_array_equal(first.predict_proba(X.swapaxes(1, 2)), due.predict_proba(X))
+    np.testing.assert_array_equal(first.predict_proba([x.T for x in X]), listed.predict_proba(list(X)))
     flat = GRUClassifier(**SMALL, random_state=0).fit(X[:, :, 0], y)
     deep = GRUClassifier(**SMALL, random_state=0).fit(X[:, :, :1], y)
     np.testing.assert_array_equal(flat.predict_proba(X[:, :, 0]), deep.predict_proba(X[:, :, :1]))
@@ -136,6 +138,20 @@ def test_going_on():
     assert parts.score(X, y) > 0.9
     with pytest.raises(ValueError, match=r"y: expected classes of .* got others, .*sideways"):
         parts.partial_fit(X, np.full(60, "sideways"))
+
+
+def test_what_fails_leaves_no_model():
+    X, y = waves()
+    model = GRUClassifier(**SMALL)
+    with pytest.raises(ValueError, match="sample_weight"):
+        model.fit(X, y, np.full(60, -1.0))
+    with pytest.raises(NotFittedError):
+        model.predict(X)
+    model.fit(X, y)
+    due = model.predict_proba(X)
+    with pytest.raises(ValueError, match="sample_weight"):
+        model.fit(X, y, np.full(60, -1.0))
+    np.testing.assert_array_equal(model.predict_proba(X), due)
 
 
 def test_early_stopping(capsys):
