@@ -54,13 +54,15 @@ def go_back(ctx, dA, dstate, _, by=None):
         return (None,) * len(needs)
     if not ctx.kept:
         raise RuntimeError("cgru::gru: expected a run with keep=True before a backward")
-    asked = needs[0], needs[1], any(needs[2:6])
+    of_x, of_h0, *of_each = needs[:6]
+    of_weights = any(of_each)
     x, *others = ctx.saved_tensors
     if x is None:  # no more than its shape is looked at
         x = others[0].new_empty(()).expand(ctx.shape)
-    due = iter((by or backward)(dA, dstate, x, *others, ctx.m, ctx.reverse, ctx.fresh, *asked))
-    every = [next(due) if asked[min(i, 2)] else None for i in range(6)]
-    return *(value if needed else None for value, needed in zip(every, needs, strict=False)), None, None, None, None
+    due = (by or backward)(dA, dstate, x, *others, ctx.m, ctx.reverse, ctx.fresh, of_x, of_h0, of_weights)
+    dx, dh0 = due.pop(0) if of_x else None, due.pop(0) if of_h0 else None
+    weights = [value if needed else None for value, needed in zip(due or [None] * 4, of_each, strict=True)]
+    return dx, dh0, *weights, None, None, None, None
 
 
 # --- as PyTorch knows it ---

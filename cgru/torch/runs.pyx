@@ -1,7 +1,7 @@
 """One layer in one direction, forward and back, over the memory of PyTorch's tensors, of which it knows a few methods.
 
-m samples, s steps, e elements per step, u unit cells. All tensors are of one dtype, float32 or float64, on a CPU, and
-what is given is trusted:
+m samples, s steps, e elements per step, u unit cells. All tensors are of one dtype, float32 or float64, on a CPU; that
+they belong together is checked before a pointer is read, since anyone may call PyTorch's operators:
 
     x                     (s, m, e), or packed (n, e): the samples of each step, one step after another
     sizes                 None, or of packed steps how many samples each has (s,), int64, none more than the one before
