@@ -1,0 +1,211 @@
+"""What the command refuses, by name, and what it leaves alone."""
+
+import os
+import pathlib
+import re
+
+import numpy as np
+import pytest
+from cli_cases import ENDLESS, QUICK, X, Y, ended, posix, refused, run, start
+
+import cgru
+
+
+@posix
+def test_an_output_that_leads_to_what_is_read(toy, tmp_path):
+    (tmp_path / "link.npz").symlink_to(toy / "data.npz")
+    (tmp_path / "out.csv").symlink_to(toy / "model.npz")
+    before = (toy / "data.npz").read_bytes(), (toy / "model.npz").read_bytes()
+    for arguments in (
+        ("fit", toy / "data.npz", *ENDLESS, "-o", "link.npz"),
+        ("fit", "link.npz", *ENDLESS, "-o", toy / "data.npz"),
+        ("predict", toy / "model.npz", toy / "data.npz", "-o", "link.npz"),
+        ("predict", toy / "model.npz", toy / "data.npz", "-o", "out.csv"),
+    ):
+        assert "overwrite" in refused(*arguments, cwd=tmp_path)
+    assert before == ((toy / "data.npz").read_bytes(), (toy / "model.npz").read_bytes())
+
+
+def test_an_export_whose_header_is_the_model(tmp_path):
+    net = cgru.Network([cgru.GRU(2)], seed=0)
+    net.predict(X)
+    net.save(tmp_path / "model.h")
+    before = (tmp_path / "model.h").read_bytes()
+    assert "model.h: this would overwrite" in refused("export", "model.h", "-o", "model.c", cwd=tmp_path)
+    assert (tmp_path / "model.h").read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_curve_is_not_the_model(toy, tmp_path):
+    pytest.importorskip("matplotlib")
+    options = ("-o", "same.png", "--plot", "same.png")
+    assert "overwrite" in refused("fit", toy / "data.npz", *ENDLESS, *options, cwd=tmp_path)
+
+
+@posix
+def test_modes_of_what_is_written(toy, tmp_path):
+    pytest.importorskip("matplotlib")
+    names = ("m.npz", "c.png", "out.npz", "out.csv")
+    for name in names:
+        (tmp_path / name).touch(0o600)
+    run("fit", toy / "data.npz", *QUICK, "--epochs", 1, "-o", "m.npz", "--plot", "c.png", cwd=tmp_path)
+    for name in names[2:]:
+        run("predict", "m.npz", toy / "data.npz", "-o", name, cwd=tmp_path)
+    for name in names:
+        assert (tmp_path / name).stat().st_size
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+        (tmp_path / name).chmod(0o400)
+    for option, name in (("-o", "m.npz"), ("--plot", "c.png")):
+        assert f"{name}: this file is read-only" in refused("fit", *ENDLESS, option, name, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("value", [{"CGRU_NUM_THREADS": "abc"}, {"CGRU_SIMD": "foo"}])
+def test_settings_that_are_none(tmp_path, monkeypatch, value):
+    ((name, text),) = value.items()
+    monkeypatch.setenv(name, text)
+    out, err = ended(start("info", cwd=tmp_path), 2)
+    assert out == ""
+    assert re.fullmatch(rf"cgru: error: {name}: expected .*, got '{text}'\n", err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nothing"], ["nothing", "fit"]),
+        (["fit", "--units", "0"], ["--units", "'0'"]),
+        (["fit", "--units", "-4"], ["--units", "'-4'"]),
+        (["fit", "--units", "four"], ["--units", "'four'"]),
+        (["fit", "--layers", "0"], ["--layers"]),
+        (["fit", "--epochs", "0"], ["--epochs", "at least 1"]),
+        (["fit", "--epochs", "1.5"], ["--epochs"]),
+        (["fit", "--batch-size", "0"], ["--batch-size"]),
+        (["fit", "--learning-rate", "0"], ["--learning-rate"]),
+        (["fit", "--learning-rate", "nan"], ["--learning-rate"]),
+        (["fit", "--weight-decay", "-1"], ["--weight-decay"]),
+        (["fit", "--validation", "1.5"], ["--validation", "share"]),
+        (["fit", "--validation", "1"], ["--validation"]),
+        (["fit", "--patience", "3"], ["--patience", "--validation"]),
+        (["fit", "--output-dropout", "1"], ["--output-dropout", "share"]),
+        (["fit", "--pool", "sum"], ["--pool", "sum", "mean"]),
+        (["fit", "--seed", "-1"], ["--seed"]),
+        (["fit", "--threads", "0"], ["--threads"]),
+        (["fit", "--unknown"], ["--unknown"]),
+        (["fit", "-o", "no/model.npz"], ["no/model.npz", "does not exist"]),
+        (["fit", "-o", "."], [".: Is a directory"]),
+        (["fit", "-o", ""], ["path: expected the name of a file"]),
+        (["fit", "-o", os.devnull], [os.devnull, "no regular file"]),
+        (["fit", *ENDLESS, "-o", "n" * 300], ["nnn: File name too long"]),
+        (["fit", *ENDLESS, "--plot", "n" * 300 + ".png"], ["nnn.png: File name too long"]),
+        (["fit", "--plot", ""], ["path: expected the name of a file"]),
+        (["fit", "--dropout", "0.5"], ["unrecognized", "--dropout"]),
+        (["fit", "--unit", "5"], ["unrecognized", "--unit"]),
+        (["predict", "model.npz", "data.npz", "-o", ""], ["-o", "''"]),
+        (["fit", "data.npz", "-o", "data.npz"], ["data.npz", "overwrite"]),
+        (["fit", "none.npz"], ["none.npz", "No such file"]),
+        (["fit", "."], [".", "director"]),
+        (["fit", "text.npz"], ["text.npz", ".npz"]),
+        (["fit", "model.npz"], ["model.npz", "expected an array x"]),
+        (["predict", "none.npz", "data.npz"], ["none.npz", "No such file"]),
+        (["predict", "model.npz", "none.npz"], ["none.npz", "No such file"]),
+        (["predict", "text.npz", "data.npz"], ["text.npz", "not a cgru model"]),
+        (["predict", "data.npz", "data.npz"], ["data.npz", "not a cgru model"]),
+        (["predict", "model.npz", "data.npz", "-o", "out.txt"], ["out.txt", ".csv"]),
+        (["predict", "model.npz", "data.npz", "-o", "no/out.csv"], ["no/out.csv", "does not exist"]),
+        (["predict", "model.npz", "data.npz", "-o", "model.npz"], ["model.npz", "overwrite"]),
+        (["predict", "model.npz"], ["DATA.npz"]),
+        (["fit", "--clip-norm", "0"], ["--clip-norm"]),
+        (["evaluate", "model.npz"], ["Japanese Vowels", "expected 3 elements", "model.npz", "got 12"]),
+        (["evaluate", "text.npz"], ["text.npz", "not a cgru model"]),
+        (["export", "model.npz", "-o", "model.c"], ["model.npz", "a step at a time", "--no-bidirectional"]),
+    ],
+    ids=" ".join,
+)
+def test_wrong_requests(toy, arguments, words):
+    (toy / "text.npz").write_text("no archive\n")
+    before = sorted(toy.iterdir())
+    error = refused(*arguments, cwd=toy)
+    for word in words:
+        assert word in error
+    assert sorted(toy.iterdir()) == before
+
+
+def nan(x):
+    x = x.copy()
+    x[2, 1, 0] = np.nan
+    return x
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"x": X}, ["y is missing"]),
+        ({"train_x": X, "test_x": X, "test_y": Y}, ["train_y is missing"]),
+        ({"test_x": X, "test_y": Y}, ["train_x is missing"]),
+        ({"x": X[:, :, 0], "y": Y}, ["x: ", "(40, 5)"]),
+        ({"x": X, "y": Y[:7]}, ["y: ", "40", "7"]),
+        ({"x": X, "y": np.zeros(40, int)}, ["y: ", "two classes"]),
+        ({"x": X, "y": Y, "class_names": ["one"]}, ["y: ", "1"]),
+        ({"x": X, "y": np.where(Y, 1, -1), "class_names": ["one", "two"]}, ["y: ", "one, two", "got -1"]),
+        ({"x": X, "y": np.array(["a", "b"])[Y], "class_names": ["a", "c"]}, ["y: ", "b"]),
+        ({"x": nan(X), "y": Y}, ["X"]),
+        ({"x": X, "y": np.where(Y, np.inf, 0)}, ["y: ", "infinity"]),
+        ({"x": X, "y": np.where(Y, -1e200, 0.5)}, ["y: ", "1e+200"]),
+        ({"train_x": X, "train_y": Y, "test_x": X, "test_y": Y + 1}, ["test_y: ", "2"]),
+        ({"train_x": X, "train_y": Y, "test_x": X, "test_y": Y + 1, "class_names": list("abc")}, ["test_y: ", "c"]),
+        ({"train_x": X, "train_y": Y, "test_x": X, "test_y": Y / 2}, ["test_y: ", "float64"]),
+        ({"train_x": X, "train_y": Y, "test_x": nan(X), "test_y": Y}, ["test_x: ", "NaN"]),
+        ({"train_x": X, "train_y": Y, "test_x": X[:, :, :2], "test_y": Y}, ["test_x: ", "2"]),
+    ],
+)
+def test_data_that_cannot_be_fitted(tmp_path, arrays, words):
+    np.savez(tmp_path / "data.npz", **arrays)
+    err = refused("fit", "data.npz", *ENDLESS, "--quiet", cwd=tmp_path)
+    assert err.startswith("cgru: error: data.npz: ")
+    for word in words:
+        assert word in err
+    assert not (tmp_path / "cgru-model.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"x": X}, ["y is missing"]),
+        ({"x": X[:, :, :2], "y": Y}, ["3", "2"]),
+        ({"x": X, "y": Y}, ["no, yes", "integers", "class_names"]),
+        ({"x": X, "y": Y + 1, "class_names": ["no", "yes"]}, ["no, yes", "2"]),
+        ({"x": X, "y": Y - 1, "class_names": ["no", "yes"]}, ["no, yes", "-1"]),
+        ({"x": X, "y": np.array(["no", "perhaps"])[Y]}, ["no, yes", "perhaps"]),
+        ({"x": X, "y": Y / 2}, ["no, yes", "0.5"]),
+        ({"x": nan(X), "y": Y, "class_names": ["no", "yes"]}, ["X"]),
+    ],
+)
+def test_data_that_cannot_be_evaluated(toy, tmp_path, arrays, words):
+    np.savez(tmp_path / "data.npz", **arrays)
+    error = refused("evaluate", toy / "model.npz", "data.npz", cwd=tmp_path)
+    for word in ("data.npz", *words):
+        assert word in error
+
+
+@pytest.mark.parametrize("y", [Y, np.ones((40, 2))])
+def test_numbers_that_cannot_be_evaluated(toy, tmp_path, y):
+    run("fit", toy / "numbers.npz", *QUICK, "--epochs", 1, cwd=tmp_path)
+    np.savez(tmp_path / "data.npz", x=X, y=y)
+    assert "y: " in refused("evaluate", "cgru-model.npz", "data.npz", cwd=tmp_path)
+
+
+def test_an_unwritable_folder(tmp_path):
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    folder.chmod(0o500)
+    if os.access(folder, os.W_OK):
+        pytest.skip("this user may write anywhere")
+    assert "cannot be written" in refused("fit", *ENDLESS, "-o", "locked/model.npz", cwd=tmp_path)
+
+
+@pytest.mark.skipif(not pathlib.Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_under_stdout(toy):
+    with open("/dev/full", "w") as full:
+        process = start("predict", "model.npz", "data.npz", cwd=toy, stdout=full)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert re.search(r"cgru: error: .*space.*\n$", err)
