@@ -318,7 +318,7 @@ def _threads(n: int | None) -> Iterator[None]:
     """So many threads for a while; None: as many as there are."""
     before = get_num_threads()
     if n is not None:
-        set_num_threads((os.cpu_count() or 1) + 1 + n if n < 0 else n)
+        set_num_threads(max(1, (os.cpu_count() or 1) + 1 + n) if n < 0 else n)
     try:
         yield
     finally:

@@ -1,6 +1,9 @@
 """The estimators as scikit-learn checks them, in its own tools, and on sequences."""
 
+import importlib
+import os
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -164,11 +167,90 @@ def test_early_stopping(capsys):
     assert capsys.readouterr().out.count("\n") == model.n_iter_
 
 
-def test_threads_are_put_back():
+def test_early_stopping_is_none_of_a_single_epoch():
     X, y = waves()
-    before = cgru.get_num_threads()
-    GRUClassifier(units=2, epochs=1, n_jobs=3).fit(X, y)
-    assert cgru.get_num_threads() == before
+    model = GRUClassifier(**SMALL, early_stopping=True).partial_fit(X, y)
+    assert model.n_iter_ == 1
+    assert not hasattr(model, "validation_scores_")
+
+
+def test_both_have_the_same_defaults():
+    due = {
+        "units": 48, "layers": 1, "bidirectional": True, "pool": "last+mean+max", "dropout": 0.3, "learning_rate": 5e-3,
+        "weight_decay": 0.0, "epochs": None, "batch_size": None, "standardize": True, "early_stopping": False,
+        "validation_fraction": 0.1, "n_iter_no_change": 10, "warm_start": False, "channels_first": False,
+        "random_state": None, "n_jobs": None, "verbose": 0,
+    }  # fmt: skip
+    assert GRURegressor().get_params() == due
+    assert GRUClassifier().get_params() == {**due, "class_weight": None}
+
+
+@pytest.mark.parametrize(
+    ("options", "kinds"),
+    [
+        ({}, ["Bidirectional", "Pool", "Dropout", "Dense"]),
+        ({"layers": 2}, ["Bidirectional", "Dropout", "Bidirectional", "Pool", "Dropout", "Dense"]),
+        ({"layers": 2, "dropout": 0.0}, ["Bidirectional", "Bidirectional", "Pool", "Dense"]),
+        ({"pool": "last", "bidirectional": False}, ["GRU", "Dropout", "Dense"]),
+        ({"pool": "mean", "dropout": 0.0}, ["Bidirectional", "Pool", "Dense"]),
+    ],
+)
+def test_the_network_is_the_one_that_was_asked_for(options, kinds):
+    X, y = waves()
+    net = GRUClassifier(3, epochs=1, learning_rate=0.01, weight_decay=0.2, **options).fit(X, y).network_
+    assert [type(layer).__name__ for layer in net.layers] == kinds
+    assert [layer.rate for layer in net.layers if isinstance(layer, cgru.Dropout)] == [0.3] * kinds.count("Dropout")
+    assert net.layers[-1].d["u"] == 2
+    assert net.optimizer == cgru.Adam(0.01, weight_decay=0.2, clip_norm=1.0, schedule="one_cycle")
+    assert net.dtype == np.float32
+    np.testing.assert_allclose(net.mean, X.mean(axis=(0, 1)), atol=1e-12)
+    parts = GRUClassifier(3, standardize=False, **options).partial_fit(X, y).network_
+    assert parts.optimizer.schedule in (None, cgru.optimizers.constant)
+    assert parts.mean is None
+
+
+@pytest.mark.parametrize(("m", "batch_size", "epochs"), [(6, None, 1200), (33, None, 400), (60, 1, 30), (60, 60, 1200)])
+def test_few_samples_have_many_epochs(m, batch_size, epochs):
+    X, y = waves(m)
+    model = GRUClassifier(1, bidirectional=False, pool="last", batch_size=batch_size).fit(X[:, :2], y)
+    assert model.n_iter_ == epochs
+
+
+@pytest.mark.parametrize(
+    ("n_jobs", "threads"), [(None, 5), (3, 3), (-1, os.cpu_count()), (-2, os.cpu_count() - 1), (-99, 1)]
+)
+def test_threads(n_jobs, threads, monkeypatch):
+    """Those that were asked for, while it trains and predicts; then those that there were."""
+    X, y = waves()
+    seen, before = [], cgru.get_num_threads()
+    for name in ("fit", "predict"):
+        own = getattr(cgru.Network, name)
+        monkeypatch.setattr(
+            cgru.Network,
+            name,
+            lambda *given, own=own, **named: seen.append(cgru.get_num_threads()) or own(*given, **named),
+        )
+    cgru.set_num_threads(5)
+    try:
+        GRUClassifier(units=2, epochs=1, n_jobs=n_jobs).fit(X, y).predict(X)
+        assert cgru.get_num_threads() == 5
+    finally:
+        cgru.set_num_threads(before)
+    assert set(seen) == {max(threads, 1)}
+
+
+def test_targets_are_scaled_as_in_the_first_part():
+    X, _ = waves()
+    model = GRURegressor(units=2).partial_fit(X, np.arange(60.0)).partial_fit(X, 100 + np.arange(60.0))
+    assert model.target_mean_ == 29.5
+    assert model.target_scale_ == pytest.approx(np.arange(60.0).std())
+
+
+def test_it_says_what_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.base", None)
+    monkeypatch.delitem(sys.modules, "cgru.sklearn")
+    with pytest.raises(ImportError, match=r"cgru\.sklearn: scikit-learn is missing: pip install scikit-learn"):
+        importlib.import_module("cgru.sklearn")
 
 
 @pytest.mark.slow
