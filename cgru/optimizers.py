@@ -7,19 +7,31 @@ each of these owns. Parameters and gradients come as dicts with the same keys; p
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from cgru.core import names
+from cgru.core.checks import positive
 
-__all__ = ["SGD", "Adam", "constant", "cosine", "linear", "one_cycle"]
+__all__ = ["SGD", "Adam", "Plateau", "constant", "cosine", "linear", "one_cycle"]
 
 Arrays = Mapping[str, np.ndarray]
 State = dict[str, dict[str, list[Any]]]  # class of the optimizer -> parameter -> its steps and arrays
 Schedule = Callable[[float], float]
+
+
+def check_number(settings: Any, name: str, below: float = math.inf, above: bool = False) -> None:
+    """Refuse a setting that is not a number from 0 (`above`: greater than it) to under `below`."""
+    value = getattr(settings, name)
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
+    if not 0 <= value < below or (above and value == 0):
+        raise ValueError(
+            f"{name}: expected a number {'above 0' if above else 'of at least 0'} and below {below:g}, got {value}"
+        )
 
 
 # --- schedules: from the fraction of the fit that is done, in [0, 1), to a factor on the learning rate ---
@@ -47,7 +59,39 @@ def one_cycle(fraction: float) -> float:
     return cosine((fraction - 0.3) / 0.7)
 
 
+@dataclass(frozen=True)
+class Plateau:
+    """`factor`, once more after each `patience` epochs without a loss lower than the lowest before; `least` at least.
+
+    The loss is that of validation, without one that of training.
+    """
+
+    factor: float = 0.5
+    patience: int = 5
+    least: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, top in (("factor", 1.0), ("least", 1.0)):
+            check_number(self, name, below=top, above=name == "factor")
+        positive(self.patience, "patience")
+
+    def __call__(self, stalls: float) -> float:
+        """The factor after so many times; a fit gives them in the place of its fraction."""
+        return max(float(self.factor) ** stalls, float(self.least))
+
+    def stalls(self, losses: Sequence[float]) -> int:
+        """How often the loss of the epochs so far came to a stand."""
+        lowest, stale, found = math.inf, 0, 0
+        for loss in losses:
+            stale = 0 if loss < lowest else stale + 1
+            lowest = min(lowest, loss)
+            if stale == self.patience:
+                stale, found = 0, found + 1
+        return found
+
+
 SCHEDULES: dict[str, Schedule] = {f.__name__: f for f in (constant, linear, cosine, one_cycle)}
+SCHEDULES["plateau"] = Plateau()
 
 
 # --- optimizers ---
@@ -94,19 +138,10 @@ class _Optimizer:
     def _update(self, key: str, p: np.ndarray, g: np.ndarray, rate: float, step: int, *arrays: np.ndarray) -> None:
         raise NotImplementedError
 
-    def _check(self, name: str, least: float = 0.0, below: float = math.inf, above: bool = False) -> None:
-        """Refuse a setting that is not a number from `least` (`above`: greater than it) to under `below`."""
-        value = getattr(self, name)
-        if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
-            raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
-        if not least <= value < below or (above and value == least):
-            start = f"above {least:g}" if above else f"of at least {least:g}"
-            raise ValueError(f"{name}: expected a number {start} and below {below:g}, got {value}")
-
     def _check_shared(self) -> None:
-        self._check("learning_rate", above=True)
+        check_number(self, "learning_rate", above=True)
         if self.clip_norm is not None:
-            self._check("clip_norm", above=True)
+            check_number(self, "clip_norm", above=True)
         if self.schedule is not None:
             object.__setattr__(self, "schedule", names.named(self.schedule, "schedule", SCHEDULES))
 
@@ -159,7 +194,7 @@ class SGD(_Optimizer):
 
     def __post_init__(self) -> None:
         self._check_shared()
-        self._check("momentum", above=bool(self.nesterov), below=1.0)
+        check_number(self, "momentum", above=bool(self.nesterov), below=1.0)
 
     def _update(self, key: str, p: np.ndarray, g: np.ndarray, rate: float, step: int, *arrays: np.ndarray) -> None:
         if not self.momentum:
@@ -194,10 +229,10 @@ class Adam(_Optimizer):
 
     def __post_init__(self) -> None:
         self._check_shared()
-        self._check("beta_1", below=1.0)
-        self._check("beta_2", below=1.0)
-        self._check("epsilon", above=True)
-        self._check("weight_decay")
+        check_number(self, "beta_1", below=1.0)
+        check_number(self, "beta_2", below=1.0)
+        check_number(self, "epsilon", above=True)
+        check_number(self, "weight_decay")
 
     def _update(self, key: str, p: np.ndarray, g: np.ndarray, rate: float, step: int, *arrays: np.ndarray) -> None:
         mean, square = arrays

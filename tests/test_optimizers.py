@@ -127,9 +127,34 @@ def test_schedules_by_name():
             assert kind(schedule=name) == kind(schedule=getattr(optimizers, name))
             assert kind(schedule=name).schedule is getattr(optimizers, name)
     with pytest.raises(
-        ValueError, match=r"^schedule: expected one of 'constant', 'linear', 'cosine', 'one_cycle', or .*, got 'step'$"
+        ValueError,
+        match=r"^schedule: expected one of 'constant', 'linear', 'cosine', 'one_cycle', 'plateau', or .*, got 'step'$",
     ):
         cgru.Adam(schedule="step")
+
+
+def test_a_plateau_counts_how_often_the_loss_came_to_a_stand():
+    plateau = optimizers.Plateau(factor=0.1, patience=2, least=0.005)
+    losses = [3.0, 2.0, 2.0, 2.5, 1.0, 1.0, 0.9, 0.9, 0.9, 1.0, 1.0]
+    stands = [0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 3]  # before each epoch, and after the last
+    assert [plateau.stalls(losses[:n]) for n in range(len(losses) + 1)] == stands
+    np.testing.assert_allclose([plateau(n) for n in range(4)], [1, 0.1, 0.01, 0.005])
+    assert cgru.SGD(schedule="plateau").schedule == optimizers.Plateau(0.5, 5, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"factor": 0}, ValueError, "factor: expected a number above 0 and below 1, got 0"),
+        ({"factor": 1.0}, ValueError, "factor: expected a number above 0 and below 1, got 1.0"),
+        ({"factor": True}, TypeError, "factor: expected a number, got bool"),
+        ({"least": 1}, ValueError, "least: expected a number of at least 0 and below 1, got 1"),
+        ({"patience": 0}, ValueError, "patience: expected"),
+    ],
+)
+def test_a_plateau_is_refused(settings, error, message):
+    with pytest.raises(error, match="^" + re.escape(message)):
+        optimizers.Plateau(**settings)
 
 
 def test_optimizers_by_name():

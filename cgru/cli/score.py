@@ -9,8 +9,9 @@ import numpy as np
 import cgru
 from cgru.cli.task import real_steps
 from cgru.datasets import Split
+from cgru.network.progress import figure
 
-__all__ = ["figure", "score", "scored"]
+__all__ = ["score", "scored"]
 
 
 def scored(net: cgru.Network, split: Split, y: np.ndarray) -> str:
@@ -29,8 +30,3 @@ def score(loss: float, accuracy: float | None) -> str:
     return f"loss {figure(loss)}, " + (
         f"RMSE {figure(math.sqrt(loss))}" if accuracy is None else f"accuracy {accuracy:.2%}"
     )
-
-
-def figure(value: float, digits: int = 4) -> str:
-    """With as many significant `digits`; numbers up to a million are written out."""
-    return f"{value:.0f}" if 10**digits <= value < 1e6 else f"{value:.{digits}g}"

@@ -5,9 +5,12 @@ m samples, s steps; lengths (m,) says how many steps of each sample are real.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
-__all__ = ["by_length", "ends", "mask"]
+__all__ = ["by_length", "ends", "mask", "padded"]
 
 
 def mask(lengths: np.ndarray, s: int) -> np.ndarray:
@@ -30,3 +33,18 @@ def by_length(lengths: np.ndarray | None, s: int) -> tuple[np.ndarray, np.ndarra
         return None
     order = np.argsort(-lengths, kind="stable").astype(np.intp)
     return order, np.count_nonzero(lengths[:, None] > np.arange(s), axis=0).astype(np.intp)
+
+
+def padded(X: Sequence[Any], name: str = "X") -> tuple[np.ndarray, np.ndarray]:
+    """(m, s, ...) with zeros behind, and lengths (m,), of m arrays (s_i, ...); ValueError where they are unlike."""
+    arrays = [np.asarray(x) for x in X]
+    for i, array in enumerate(arrays):
+        due = arrays[0].shape[1:]
+        if array.ndim == 0 or len(array) == 0 or array.shape[1:] != due:
+            shape = f"({', '.join(['steps', *map(str, due)])})"
+            raise ValueError(f"{name}[{i}]: expected shape {shape}, as {name}[0] has, at least one, got {array.shape}")
+    lengths = np.array([len(array) for array in arrays])
+    whole = np.zeros((len(arrays), lengths.max(), *arrays[0].shape[1:]), np.result_type(*arrays))
+    for row, array in zip(whole, arrays, strict=True):
+        row[: len(array)] = array
+    return whole, lengths

@@ -24,6 +24,7 @@ from cgru.layers.layer import Layer
 from cgru.network.files import LONGEST, judged, refused, spelled_out
 from cgru.network.history import Epoch, History
 from cgru.network.samples import Data
+from cgru.optimizers import Plateau
 
 if TYPE_CHECKING:
     from cgru.network.network import Network
@@ -157,7 +158,11 @@ def _plain(value: Any) -> Any:
     value = value.item() if isinstance(value, np.generic) else value
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    return activations.name_of(value)
+    if isinstance(value, dict | list):
+        return (
+            {key: _plain(each) for key, each in value.items()} if isinstance(value, dict) else list(map(_plain, value))
+        )
+    return repr(value) if isinstance(value, Plateau) else activations.name_of(value)
 
 
 def _layer(layer: Layer) -> str:
@@ -232,11 +237,15 @@ def _unpacked(archive: Archive) -> tuple[dict[str, Any], State, np.random.SeedSe
     return found["settings"], state, np.random.SeedSequence(**found["split_seed"])
 
 
-def _table(history: History) -> np.ndarray:
-    """A row for each epoch, NaN for None."""
-    return np.array([tuple(vars(epoch).values()) for epoch in history], np.float64)
+def _table(history: History) -> list[Any]:
+    """A row for each epoch, NaN for None, and the metrics of each."""
+    rows = [tuple(value for name, value in vars(epoch).items() if name != "metrics") for epoch in history]
+    return [np.array(rows, np.float64), history.metrics]
 
 
-def _history(table: np.ndarray) -> History:
-    rows = ([None if math.isnan(value) else value for value in row] for row in table.tolist())
-    return History(Epoch(int(epoch), int(epochs), *rest) for epoch, epochs, *rest in rows)
+def _history(found: list[Any]) -> History:
+    rows = ([None if math.isnan(value) else value for value in row] for row in found[0].tolist())
+    return History(
+        Epoch(int(epoch), int(epochs), *rest, metrics)
+        for (epoch, epochs, *rest), metrics in zip(rows, found[1], strict=True)
+    )

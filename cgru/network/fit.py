@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,122 +21,177 @@ from cgru.network.checkpoint import Checkpoint, State
 from cgru.network.compiled.engine import Engine, compiles
 from cgru.network.history import Epoch, History
 from cgru.network.loop import Kept, Loop
+from cgru.network.metrics import Metric, checked, measured
+from cgru.network.penalties import Penalties
+from cgru.network.progress import Bar
 from cgru.network.samples import Data
-from cgru.optimizers import SGD, Adam
+from cgru.network.units import Units
+from cgru.optimizers import SGD, Adam, Plateau
 
 if TYPE_CHECKING:
     from cgru.network.network import Network
 
-__all__ = ["Fit", "check", "scores"]
+__all__ = ["Fit", "Settings", "scores"]
 
+SORTED = 64  # batches whose samples are sorted by their lengths at once, with `bucket`
 _DIVERGED = "{}: training diverged; a lower learning rate or clip_norm may help"
 
 
-def check(
-    net: Network,
-    data: Data,
-    *,
-    epochs: int,
-    batch_size: int,
-    truncate: int | None,
-    standardize: bool,
-    shuffle: bool,
-    patience: int | None,
-    callback: Callable[[Epoch], Any] | None,
-) -> None:
-    """TypeError or ValueError where the settings of a fit are not what they should be, or fit neither net nor data."""
-    positive(epochs, "epochs")
-    positive(batch_size, "batch_size")
-    flag(standardize, "standardize")
-    flag(shuffle, "shuffle")
-    if patience is not None:
-        positive(patience, "patience")
-    if callback is not None:
-        callable_(callback, "callback")
-    if standardize and data.X.ndim == 2:
-        raise ValueError("standardize: expected False for tokens, which have no mean, got True")
-    if truncate is not None:
-        positive(truncate, "truncate")
-        whole = chain.uncarried(net.layers)
-        if whole is not None:
-            raise ValueError(f"truncate: expected layers that can run piece by piece, got {whole}")
-    if not any(layer.trainable for layer in net.layers):
-        raise ValueError("layers: expected at least one that is trainable, got none")
-    if net.stateful:
-        for name, wrong, due in (("shuffle", shuffle, "False"), ("truncate", truncate, "None")):
-            if wrong:
-                raise ValueError(f"{name}: expected {due} with stateful layers, got {wrong}")
+@dataclass(frozen=True)
+class Settings:
+    """What `Network.fit` was asked for, but for the samples. TypeError or ValueError for what it cannot be."""
+
+    epochs: int
+    batch_size: int
+    validation: Any
+    standardize: bool
+    standardize_targets: bool
+    shuffle: bool
+    bucket: bool
+    patience: int | None
+    truncate: int | None
+    l1: Any
+    l2: Any
+    activity_l1: float
+    activity_l2: float
+    metrics: Mapping[str, Metric]
+    callback: Callable[[Epoch], Any] | None
+    progress: bool
+    resume: bool
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "patience", "truncate"):
+            if name in ("epochs", "batch_size") or getattr(self, name) is not None:
+                positive(getattr(self, name), name)
+        for name in ("standardize", "standardize_targets", "shuffle", "bucket", "progress", "resume"):
+            flag(getattr(self, name), name)
+        if self.callback is not None:
+            callable_(self.callback, "callback")
+        object.__setattr__(self, "metrics", checked(self.metrics))
+        if self.patience is not None and self.validation is None:
+            raise ValueError("patience: expected a validation share or set beside it, got validation=None")
+        if self.bucket and not self.shuffle:
+            raise ValueError("bucket: expected False with shuffle=False, got True")
+
+    def check(self, net: Network, data: Data) -> None:
+        """ValueError where they fit neither net nor data."""
+        if self.standardize and data.X.ndim == 2:
+            raise ValueError("standardize: expected False for tokens, which have no mean, got True")
+        if self.truncate is not None:
+            whole = chain.uncarried(net.layers)
+            if whole is not None:
+                raise ValueError(f"truncate: expected layers that can run piece by piece, got {whole}")
+        if not any(layer.trainable for layer in net.layers):
+            raise ValueError("layers: expected at least one that is trainable, got none")
+        if net.stateful:
+            for name, due in (("shuffle", False), ("truncate", None)):
+                if getattr(self, name) != due:
+                    raise ValueError(f"{name}: expected {due} with stateful layers, got {getattr(self, name)}")
+            if len(data) % self.batch_size:
+                raise ValueError(
+                    f"batch_size: expected a divisor of the {len(data)} samples with stateful layers, got "
+                    f"{self.batch_size}"
+                )
+
+    def described(self, penalties: Penalties) -> dict[str, Any]:
+        """What decides how a fit goes, as a checkpoint has it."""
+        left_out = {"validation", "callback", "progress", "resume", "metrics"}
+        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out}
+        given = isinstance(self.validation, tuple | list)
+        share = None if self.validation is None or given else float(self.validation)
+        return found | {"validation": share, "metrics": sorted(self.metrics)} | vars(penalties)
 
 
 class Fit:
-    """One fit of a network to samples, which `check` has seen."""
+    """One fit of a network to samples, which fit each other and the settings; ValueError where they do not."""
 
     def __init__(
-        self,
-        net: Network,
-        data: Data,
-        held_out: Data | None,
-        *,
-        epochs: int,
-        batch_size: int,
-        truncate: int | None,
-        shuffler: np.random.Generator | None,
+        self, net: Network, data: Data, held_out: Data | None, settings: Settings, shuffler: np.random.Generator
     ) -> None:
-        if net.stateful and len(data) % batch_size:
-            raise ValueError(
-                f"batch_size: expected a divisor of the {len(data)} samples with stateful layers, got {batch_size}"
-            )
-        self.net, self.data, self.held_out = net, data, held_out
+        settings.check(net, data)
+        self.net, self.settings = net, settings
+        self.judged = data if held_out is None else held_out  # by the metrics
+        self.penalties = Penalties.of(net, settings.l1, settings.l2, settings.activity_l1, settings.activity_l2)
+        self.units = Units.of(net, data) if settings.standardize_targets else None
+        self.data, self.held_out = (
+            part if part is None or self.units is None else self.units.scaled(part) for part in (data, held_out)
+        )
         self.engine: Engine | Loop | None = None  # what makes the updates
-        self.epochs, self.batch_size, self.shuffler = epochs, min(batch_size, len(data)), shuffler
+        self.epochs, self.batch_size = settings.epochs, min(settings.batch_size, len(data))
+        self.shuffler = shuffler if settings.shuffle else None
+        truncate = settings.truncate
         self.truncate = None if truncate is None else min(truncate, data.X.shape[1])
         self.history, self.lowest, self.stale = History(), math.inf, 0  # of validation losses; epochs since then
         self.best: Engine | Loop | Kept | None = None  # what restores the best parameters so far
         self.measured = net.mean, net.scale  # with these
 
-    def __call__(
-        self,
-        standardize: bool,
-        patience: int | None,
-        callback: Callable[[Epoch], Any] | None,
-        checkpoint: Checkpoint | None,
-    ) -> History:
-        """Train, and return the history; whatever is raised, the best parameters so far are in place."""
-        net = self.net
+    def __call__(self, fresh: bool, checkpoint: Checkpoint | None) -> History:
+        """Train, and return the history; whatever is raised, the best parameters so far are in place.
+
+        `fresh`: the head's parameters are new, and so predict in no units yet.
+        """
+        net, settings = self.net, self.settings
         for key, array in net.parameters().items():
             if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or not array.flags.writeable:
                 raise TypeError(f"parameter {key}: expected a writable array of floats, got {_described(array)}")
         found = None if checkpoint is None else checkpoint.taken(net.parameters())
-        try:
-            if found is not None:
-                self._resume(found)
-            elif checkpoint is not None:
-                self.best = Kept.of(net)  # what is shown for the first checkpoint is none of a whole epoch
-            if standardize and net.mean is None:
-                net.mean, net.scale = self.data.statistics()
-            self.engine = self._engine()
-            self.best = self.best or self.engine
-            over = self._over(patience)
-            if checkpoint is not None and not over:  # now, so that what is wrong with the file is known
-                checkpoint.write(net, self._state())
-            while not over:
-                epoch = self._epoch(self.engine, len(self.history) + 1)
-                self._score(epoch)
-                if callback is not None:
-                    self.engine.show()
-                    callback(epoch)
-                    if not self.engine.stands():
-                        self.leave()
-                        self.engine = self._engine()
-                over = self._over(patience)
-                if checkpoint is not None and (over or checkpoint.due()):
+        bar = Bar(self.epochs) if settings.progress else None
+        with self._scaled(fresh or found is not None):
+            try:
+                if found is not None:
+                    self._resume(found)
+                elif checkpoint is not None:
+                    self.best = Kept.of(net)  # what is shown for the first checkpoint is none of a whole epoch
+                if settings.standardize and net.mean is None:
+                    net.mean, net.scale = self.data.statistics()
+                self.engine = self._engine()
+                self.best = self.best or self.engine
+                if checkpoint is not None and not self._over():  # now, so that what is wrong with the file is known
                     checkpoint.write(net, self._state())
-        finally:
-            self.engine = None
-            net.mean, net.scale = self.measured
-            if self.best is not None:
-                self.best.restore()
+                while not self._over():
+                    epoch = self._epoch(self.engine, len(self.history) + 1)
+                    self._score(epoch)
+                    if bar is not None:
+                        bar(epoch)
+                    if settings.callback is not None:
+                        with self._shown():
+                            settings.callback(epoch)
+                        if not self.engine.stands():
+                            self.leave()
+                            self.engine = self._engine()
+                    if checkpoint is not None and (self._over() or checkpoint.due()):
+                        checkpoint.write(net, self._state())
+            finally:
+                self.engine = None
+                net.mean, net.scale = self.measured
+                if self.best is not None:
+                    self.best.restore()
+                if bar is not None:
+                    bar.close()
         return self.history
+
+    @contextmanager
+    def _scaled(self, already: bool) -> Iterator[None]:
+        """Meanwhile the head predicts in the units of the fit; `already`: what it is or becomes is in these."""
+        units, head = self.units, self.net.head
+        before = {} if already else {name: array.copy() for name, array in head.p.items()}
+        if units is not None and not already:
+            units.enter(self.net)
+        try:
+            yield
+        finally:
+            if units is not None and (already or self.history):
+                units.leave(self.net)
+            elif units is not None:
+                for name, array in before.items():  # to the bit
+                    head.p[name][...] = array
+
+    @contextmanager
+    def _shown(self) -> Iterator[None]:
+        """Meanwhile the network has its parameters as they are now, in the units of y."""
+        self.engine.show()
+        with nullcontext() if self.units is None else self.units.left(self.net):
+            yield
 
     def leave(self) -> None:
         """Put the optimizer's state, as it is now, into the network."""
@@ -143,8 +200,8 @@ class Fit:
             engine.leave()
             self.engine = engine
 
-    def _over(self, patience: int | None) -> bool:
-        return len(self.history) >= self.epochs or self.stale == patience
+    def _over(self) -> bool:
+        return len(self.history) >= self.epochs or self.stale == self.settings.patience
 
     def _score(self, epoch: Epoch) -> None:
         """Remember the epoch, and the parameters where they are the best so far."""
@@ -199,12 +256,13 @@ class Fit:
     def _engine(self) -> Engine | Loop:
         """What makes the updates of this network as it is now."""
         own = type(self.net.optimizer) in (SGD, Adam) and compiles(self.net)
-        return (Engine if own else Loop)(self.net, self.data, self.held_out, self.batch_size, self.truncate)
+        kind = Engine if own else Loop
+        return kind(self.net, self.data, self.held_out, self.batch_size, self.truncate, self.penalties)
 
     def _epoch(self, engine: Engine | Loop, number: int) -> Epoch:
         start = time.perf_counter()
         net, data = self.net, self.data
-        order = np.arange(len(data)) if self.shuffler is None else self.shuffler.permutation(len(data))
+        order = self._order()
         fractions = self._fractions(order, number)
         loss, right, failed = engine.epoch(order, fractions)
         if failed is not None:
@@ -215,17 +273,41 @@ class Fit:
         if scored[0] is not None and not math.isfinite(scored[0]):
             raise RuntimeError(_DIVERGED.format(f"the validation loss is {scored[0]} after epoch {number}"))
         accuracy = None if right is None else right / data.count
-        rate = net.optimizer.rate(fractions[-1])
-        return Epoch(number, self.epochs, loss, accuracy, *scored, rate, time.perf_counter() - start)
+        rate, metrics = net.optimizer.rate(fractions[-1]), {}
+        if self.settings.metrics:
+            with self._shown():
+                metrics = measured(net, self.judged, self.settings.metrics)
+        return Epoch(number, self.epochs, loss, accuracy, *scored, rate, time.perf_counter() - start, metrics)
+
+    def _order(self) -> np.ndarray:
+        """In which order the samples come."""
+        m, size = len(self.data), self.batch_size
+        if self.shuffler is None:
+            return np.arange(m)
+        order = self.shuffler.permutation(m)
+        if self.settings.bucket:
+            whole = m - m % size  # the last, short batch is of any length
+            for start in range(0, whole, SORTED * size):
+                part = order[start : min(start + SORTED * size, whole)]
+                part[...] = part[np.argsort(self.data.steps[part], kind="stable")]
+            batches = order[:whole].reshape(-1, size)
+            order[:whole] = batches[self.shuffler.permutation(len(batches))].ravel()
+        return order
 
     def _fractions(self, order: np.ndarray, number: int) -> list[float]:
-        """What share of the fit is done before each update of an epoch: of each batch, or of each piece of one."""
-        size = self.batch_size
+        """What share of the fit is done before each update of an epoch: of each batch, or of each piece of one.
+
+        For a `Plateau` how often the loss came to a stand.
+        """
+        size, schedule = self.batch_size, getattr(self.net.optimizer, "schedule", None)
         starts = range(0, len(order), size)
         within = [(0.0,)] * len(starts)
         if self.truncate is not None and self.data.per_step:
             longest = [self.data.steps[order[start : start + size]].max() for start in starts]
             within = [[at / whole for at in range(0, whole, self.truncate)] for whole in longest]
+        if isinstance(schedule, Plateau):
+            losses = self.history.loss if self.held_out is None else self.history.validation_loss
+            return [schedule.stalls(losses)] * sum(map(len, within))
         done = number - 1
         return [(done + (batch + at) / len(within)) / self.epochs for batch, part in enumerate(within) for at in part]
 

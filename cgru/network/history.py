@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["Epoch", "History"]
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What is known at the end of an epoch; `accuracy` is None without classes, `validation_*` without validation."""
+    """What is known at the end of an epoch; `accuracy` is None without classes, `validation_*` without validation.
+
+    Losses are without penalties.
+    """
 
     epoch: int  # from 1
     epochs: int
@@ -19,6 +22,7 @@ class Epoch:
     validation_accuracy: float | None
     learning_rate: float  # of the last step
     seconds: float
+    metrics: dict[str, float] = field(default_factory=dict)  # those that the fit was given
 
 
 def _column(name: str) -> property:
@@ -34,6 +38,7 @@ class History(list[Epoch]):
     validation_accuracy = _column("validation_accuracy")
     learning_rate = _column("learning_rate")
     seconds = _column("seconds")
+    metrics = _column("metrics")
 
     def __repr__(self) -> str:
         """One line: loss and accuracy in the first and in the last epoch, and where validation was at its best."""

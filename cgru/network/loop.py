@@ -15,6 +15,7 @@ import numpy as np
 
 from cgru import losses
 from cgru.activations import ours, parameter
+from cgru.network.penalties import NONE, Penalties, penalty
 from cgru.network.samples import Data
 from cgru.passes import Pass
 
@@ -51,9 +52,17 @@ class Kept:
 class Loop:
     """The updates of one fit; see `cgru.network.compiled.engine.Engine`, which does the same."""
 
-    def __init__(self, net: Network, data: Data, held_out: Data | None, batch_size: int, truncate: int | None) -> None:
+    def __init__(
+        self,
+        net: Network,
+        data: Data,
+        held_out: Data | None,
+        batch_size: int,
+        truncate: int | None,
+        penalties: Penalties = NONE,
+    ) -> None:
         self.net, self.data, self.held_out = net, data, held_out
-        self.batch_size, self.truncate = batch_size, truncate
+        self.batch_size, self.truncate, self.penalties = batch_size, truncate, penalties
         self.keep()
 
     def epoch(self, order: np.ndarray, fractions: np.ndarray) -> tuple[float, float | None, int | None]:
@@ -129,7 +138,7 @@ class Loop:
             loss, dZ, dA = criterion(net, Z, A, Y, batch.rows(batch.weights))
             if not math.isfinite(loss):
                 return loss, None
-            g = self._backward(passes, batch.unrowed(dZ), batch.unrowed(dA))
+            g = self._backward(passes, batch, batch.unrowed(dZ), batch.unrowed(dA))
             p = net.parameters()
             net.optimizer.step({key: p[key] for key in g}, g, net.optimizer_state, fraction)
         return loss, losses.hits(A, Y, net.loss, batch.rows(batch.weights))
@@ -155,16 +164,31 @@ class Loop:
             lengths = lengths if A.ndim == 3 else None
         return passes, A, lengths
 
-    def _backward(self, passes: list[Pass], dZ: np.ndarray | None, dA: np.ndarray | None) -> Arrays:
+    def _backward(self, passes: list[Pass], batch: Data, dZ: np.ndarray | None, dA: np.ndarray | None) -> Arrays:
         """All gradients, down to the lowest layer that trains, by keys like `0.Uz`."""
         layers, found = self.net.layers, {}
         lowest = next(i for i, layer in enumerate(layers) if layer.trainable)
         for i in range(len(layers) - 1, lowest - 1, -1):
+            if layers[i].cells:
+                dA = dA + self._of_activity(passes[i].A, batch)
             dA = passes[i].backward(dA) if dZ is None else passes[i].backward_linear(dZ)
             dZ = None
             if layers[i].trainable:
-                found[i] = layers[i].clipped(passes[i].gradients())
+                g = passes[i].gradients()
+                for name, value in layers[i].p.items():
+                    factors = self.penalties.of_parameter(f"{i}.{name}")
+                    if any(factors):
+                        g["d" + name] = g["d" + name] + penalty(value, *factors)[1].reshape(g["d" + name].shape)
+                found[i] = layers[i].clipped(g)
         return {f"{i}.{name}": found[i]["d" + name] for i in sorted(found) for name in layers[i].p}
+
+    def _of_activity(self, A: np.ndarray, batch: Data) -> np.ndarray | float:
+        """What the penalty of a recurrent layer's outputs adds to their gradient; at padded steps they are zero."""
+        l1, l2 = self.penalties.activity_l1, self.penalties.activity_l2
+        if not l1 and not l2:
+            return 0.0
+        rows = batch.steps.sum() if A.ndim == 3 else len(A)
+        return penalty(A, l1 / rows, l2 / rows)[1]
 
 
 def scores(net: Network, data: Data) -> tuple[float, float | None]:

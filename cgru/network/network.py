@@ -15,16 +15,18 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from cgru import losses, optimizers
-from cgru.core.checks import flag, positive, real
+from cgru.core.checks import positive, real
 from cgru.core.lengths import mask
 from cgru.layers.dense import Dense
 from cgru.layers.layer import Layer
 from cgru.losses import Loss
 from cgru.network import chain, files
 from cgru.network.checkpoint import Checkpoint
-from cgru.network.fit import Fit, check, scores
+from cgru.network.classes import checked_names, names_in
+from cgru.network.fit import Fit, Settings, scores
 from cgru.network.history import Epoch, History
-from cgru.network.samples import by_class, labelled, set_aside, taken, weights_of_classes
+from cgru.network.metrics import Metric, checked, measured
+from cgru.network.samples import ask_about_axes, by_class, labelled, set_aside, taken, weights_of_classes
 from cgru.optimizers import SGD, Adam
 
 __all__ = ["Network", "load"]
@@ -76,7 +78,7 @@ class Network:
         if self.head is not None:
             k = self.head.d["u"]
             self.loss = losses.chosen(loss, self.head.activate, k)
-            self.class_names = _names(class_names, self.loss, k)
+            self.class_names = checked_names(class_names, self.loss, k)
         elif loss is not None or class_names is not None:
             raise ValueError(f"loss: expected None, as class_names, without a Dense at the end, got {loss!r}")
         self.optimizer = Adam() if optimizer is None else optimizers.named(optimizer)
@@ -242,16 +244,19 @@ class Network:
         lengths: np.ndarray | None = None,
         *,
         sample_weight: np.ndarray | None = None,
+        metrics: Mapping[str, Metric] | None = None,
     ) -> dict[str, float]:
         """`{"loss": ..., "accuracy": ...}` averaged over the samples, or with outputs at steps over their real steps.
 
-        For a regression the loss alone. `y` and `sample_weight` as for `fit`. Of several binary outputs each counts by
-        its share of the accuracy. `stateful` layers begin anew, before and after.
+        For a regression the loss alone. `y`, `sample_weight` and `metrics`, which come beside them, as for `fit`. Of
+        several binary outputs each counts by its share of the accuracy. `stateful` layers begin anew, before and after.
         """
+        functions = checked(metrics)
         data = labelled(self, X, y, lengths, sample_weight)
         self.make(data.X)
         loss, accuracy = scores(self, data)
-        return {"loss": loss} if accuracy is None else {"loss": loss, "accuracy": accuracy}
+        found = {"loss": loss} if accuracy is None else {"loss": loss, "accuracy": accuracy}
+        return found | measured(self, data, functions)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to `path`, exactly that name, for `cgru.load`: all that it needs to predict.
@@ -282,7 +287,15 @@ class Network:
         callback: Callable[[Epoch], Any] | None = None,
         truncate: int | None = None,
         sample_weight: np.ndarray | None = None,
-        class_weight: Mapping[int, float] | str | None = None,
+        class_weight: Mapping[Any, float] | str | None = None,
+        standardize_targets: bool = False,
+        bucket: bool = False,
+        l1: float | Mapping[str, float] = 0.0,
+        l2: float | Mapping[str, float] = 0.0,
+        activity_l1: float = 0.0,
+        activity_l2: float = 0.0,
+        metrics: Mapping[str, Metric] | None = None,
+        progress: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_seconds: float = 10.0,
         resume: bool = False,
@@ -293,10 +306,12 @@ class Network:
         or an optimizer of your own stands in the network. The network's arrays then hold the training at the end of an
         epoch that has a callback, and when all is over.
 
+        X: a list of arrays whose lengths differ, (s_i, e) or (s_i,), too.
         lengths: (m,) integers, the real steps of each sample; what stands past them is never looked at.
         y: for cross_entropy integers (m,) from 0 to k - 1, or class probabilities (m, k); for binary_cross_entropy
-            0 and 1 (m,), or reals from 0 to 1 (m, k); for others reals (m, k), or (m, n) for n targets. (m,) does where
-            k or n is 1.
+            0 and 1 (m,), or reals from 0 to 1 (m, k); for both names of classes (m,): those of `class_names`, which
+            become those in y, sorted, where the network has none; for others reals (m, k), or (m, n) for n targets.
+            (m,) does where k or n is 1.
             Where outputs are (m, s, k), (m, s) stands for (m,) in all this: a target for each step, looked at where
             the step is real. Loss and accuracy are then means over all real steps of a batch.
         validation: (X, y), (X, y, lengths) or (X, y, lengths, sample_weight), where None stands for lengths or weights
@@ -306,8 +321,23 @@ class Network:
         standardize: measure the mean and deviation of each element over the real training frames and train on
             (X - mean) / scale; a deviation of 0 counts as 1. It is measured once: a network that has `mean` and
             `scale` uses them whatever this says (set both to None to have them measured anew).
+        standardize_targets: train a regression on (y - mean) / deviation, of each target by those in y; losses of
+            training and validation are of these. At the end that is undone in the head, whose activation must be
+            "identity": outputs, the loss of `evaluate` and what a callback sees are in the units of y. Not for
+            "poisson"; `huber`'s delta is in deviations.
         shuffle: draw a new order of the samples for each epoch. The last, short batch is used.
+        bucket: let the samples of a batch be of like length, which saves time where lengths differ: 64 batches at a
+            time are sorted, and batches, not samples, come in random order.
         patience: stop after so many epochs without a lower validation loss; None never does.
+        l1, l2: penalties, l1 sum |p| + l2 sum p^2 over parameters p: a number is for all matrices that train, a dict
+            for those whose keys match, {"0.V*": 1e-3, "*.W": 1e-4}. They come before clipping, and are no part of
+            the losses that are told.
+        activity_l1, activity_l2: the same of the outputs A of each recurrent layer, sum |A| and sum A^2 over its units,
+            averaged over the samples, or where all steps come out over their real steps.
+        metrics: functions f(y, A) -> a number, by their names, called after each epoch on the samples to validate with,
+            without validation on all: y as classes (n,) or targets (n, k), outputs A (n, k), of n samples or of the
+            real steps of all. They stand in `history[i].metrics`.
+        progress: show a bar, by tqdm, on stderr or in a notebook.
         callback: called with an `Epoch` at the end of each; what it changes in the network counts from then on.
         truncate: for sequences too long to unroll, backpropagation through at most so many steps (None: all). With
             outputs at steps, each batch is trained on so many steps at a time: one update for each piece, by the mean
@@ -319,9 +349,9 @@ class Network:
             real. The loss of a batch is then sum(w_i loss_i) / sum(w_i) over its samples or real steps, and losses and
             accuracies of an epoch are such means over all: ratios alone count. What weighs 0 has no share in a
             gradient; a batch, or a piece of one, where all weigh 0 is run without an update.
-        class_weight: a dict with weights of classes, 1 for those that are not in it, or "balanced", n / (k count) for a
-            class with `count` of the n targets of k classes; for targets that are classes. They multiply with
-            `sample_weight`, and hold for the samples to validate with, too.
+        class_weight: a dict with weights of classes, by number or name, 1 for those that are not in it, or "balanced",
+            n / (k count) for a class with `count` of the n targets of k classes; for targets that are classes. They
+            multiply with `sample_weight`, and hold for the samples to validate with, too.
         checkpoint: a file that is written before the first epoch, then at the end of one where the last time is
             `checkpoint_seconds` ago or more (0: of each), after its callback, and when the fit is over: whole or not at
             all, an `.npz` without pickled objects. A file there that is no checkpoint is refused, not replaced.
@@ -341,34 +371,51 @@ class Network:
         RuntimeError where a loss is no longer finite, and where another thread trains this network; OSError where the
         checkpoint cannot be written, before the training where that is known.
         """
+        settings = Settings(
+            epochs=epochs,
+            batch_size=batch_size,
+            validation=validation,
+            standardize=standardize,
+            standardize_targets=standardize_targets,
+            shuffle=shuffle,
+            bucket=bucket,
+            patience=patience,
+            truncate=truncate,
+            l1=l1,
+            l2=l2,
+            activity_l1=activity_l1,
+            activity_l2=activity_l2,
+            metrics=metrics,
+            callback=callback,
+            progress=progress,
+            resume=resume,
+        )
         if not self._lock.acquire(blocking=False):
             raise RuntimeError("fit: another thread is inside this network; give each thread a network of its own")
         try:
-            data = labelled(self, X, y, lengths, sample_weight)
-            per_class = weights_of_classes(self, data, class_weight)
+            names = names_in(self, y, lengths)
+            data = labelled(self, X, y, lengths, sample_weight, names=names)
+            per_class = weights_of_classes(self, data, class_weight, names)
             data = by_class(self, data, per_class)
-            options = {"epochs": epochs, "batch_size": batch_size, "truncate": truncate}
-            check(self, data, **options, standardize=standardize, shuffle=shuffle, patience=patience, callback=callback)
-            if patience is not None and validation is None:
-                raise ValueError("patience: expected a validation share or set beside it, got validation=None")
-            if flag(resume, "resume") and checkpoint is None:
-                raise ValueError("resume: expected a checkpoint beside it, got checkpoint=None")
             file, seed = None, self._split_seed
+            if resume and checkpoint is None:
+                raise ValueError("resume: expected a checkpoint beside it, got checkpoint=None")
             if checkpoint is not None:
                 file = Checkpoint(checkpoint, checkpoint_seconds, resume, seed)
                 seed = file.split_seed
-            data, held_out = set_aside(self, data, validation, seed, per_class)
-            run = Fit(self, data, held_out, **options, shuffler=self._shuffler if shuffle else None)
+            data, held_out = set_aside(self, data, validation, seed, per_class, names)
+            run = Fit(self, data, held_out, settings, self._shuffler)
             if file is not None:
-                share = None if held_out is None or isinstance(validation, tuple | list) else float(validation)
-                whole = {"standardize": standardize, "shuffle": shuffle, "patience": patience, "validation": share}
-                file.belongs(self, data, held_out, options | whole)
-            self._split_seed = seed
+                file.belongs(self, data, held_out, settings.described(run.penalties))
+            self._split_seed, self.class_names = seed, names
+            fresh = not self.head.p
+            if fresh:
+                ask_about_axes(data.X)
             self.make(data.X)
             self._optimizer_state, outer = self.optimizer_state, self._run  # a callback may have called
             try:
                 self._run = run
-                return run(standardize, patience, callback, file)
+                return run(fresh, file)
             finally:
                 self._run = outer
         finally:
@@ -449,19 +496,3 @@ def _put(part: np.ndarray, whole: np.ndarray | None, rows: slice, m: int) -> np.
         whole = np.empty((m, *part.shape[1:]), part.dtype)
     whole[rows] = part
     return whole
-
-
-def _names(names: Any, loss: str | Loss, k: int) -> tuple[str, ...] | None:
-    """`class_names` as a tuple, one for each class."""
-    if names is None:
-        return None
-    if isinstance(names, str) or not isinstance(names, Sequence | np.ndarray):
-        raise TypeError(f"class_names: expected a sequence of strings or None, got {type(names).__name__}")
-    if not all(isinstance(name, str) for name in names):
-        raise TypeError("class_names: expected strings, got " + ", ".join(sorted({type(n).__name__ for n in names})))
-    if loss not in losses.CLASSIFYING:
-        raise ValueError(f"class_names: expected None for {loss}, got {len(names)} names")
-    classes = 2 if k == 1 else k
-    if len(names) != classes or len(set(names)) != classes:
-        raise ValueError(f"class_names: expected {classes} different names, got {list(names)}")
-    return tuple(map(str, names))

@@ -5,6 +5,7 @@ m samples, s steps, e elements per step, k outputs.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -13,13 +14,26 @@ import numpy as np
 
 from cgru import losses
 from cgru.core.checks import lengths_of, real, sequences
-from cgru.core.lengths import mask
+from cgru.core.lengths import mask, padded
 from cgru.layers.embedding import Embedding
+from cgru.network.classes import numbered
 
 if TYPE_CHECKING:
     from cgru.network.network import Network
 
-__all__ = ["Data", "by_class", "labelled", "set_aside", "taken", "weights_of_classes"]
+LONG = 16  # elements of a single step that may be steps of a single element
+
+__all__ = ["Data", "ask_about_axes", "by_class", "labelled", "moments", "set_aside", "taken", "weights_of_classes"]
+
+
+def moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean and deviation of each column; 1 for the deviation of one that never changes."""
+    rows = rows.astype(np.float64)
+    largest = np.abs(rows).max(axis=0)
+    largest[largest == 0] = 1
+    rows = rows / largest  # so that no square overflows or vanishes
+    scale = np.where(np.ptp(rows, axis=0) == 0, 0.0, rows.std(axis=0)) * largest  # of equal ones it may be a rounding
+    return rows.mean(axis=0) * largest, np.where(scale == 0, 1.0, scale)
 
 
 @dataclass(frozen=True)
@@ -59,12 +73,7 @@ class Data:
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """The mean and deviation of each element over the real steps; 1 for the deviation of one that never changes."""
-        frames = self.X[self.real].astype(np.float64)
-        largest = np.abs(frames).max(axis=0)
-        largest[largest == 0] = 1
-        frames = frames / largest  # so that no square overflows or vanishes
-        scale = frames.std(axis=0) * largest
-        return frames.mean(axis=0) * largest, np.where(scale == 0, 1.0, scale)
+        return moments(self.X[self.real])
 
     # --- what a loss is averaged over ---
 
@@ -129,8 +138,15 @@ def _lengths(steps: np.ndarray) -> np.ndarray | None:
 
 
 def taken(net: Network, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
-    """X and the lengths as `net` takes them; TypeError or ValueError where it cannot. `name` stands before theirs."""
+    """X and the lengths as `net` takes them; TypeError or ValueError where it cannot. `name` stands before theirs.
+
+    A list of arrays whose lengths differ is padded.
+    """
     first = net.layers[0]
+    if _ragged(X):
+        if lengths is not None:
+            raise ValueError(f"{name}lengths: expected None beside a list of arrays, which have their own, got some")
+        X, lengths = padded(X, f"{name}X")
     if isinstance(first, Embedding):
         X = first.tokens(X, lengths, f"{name}X")
     else:
@@ -143,8 +159,26 @@ def taken(net: Network, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarra
     return X, lengths_of(lengths, *X.shape[:2], f"{name}lengths")
 
 
-def labelled(net: Network, X: Any, y: Any, lengths: Any, sample_weight: Any = None, name: str = "") -> Data:
-    """Samples with targets that fit the loss of `net`, all that is real of them finite, and weights; likewise."""
+def _ragged(X: Any) -> bool:
+    """Whether X is a list of arrays of unlike lengths."""
+    if isinstance(X, np.ndarray):
+        return X.dtype == object and X.ndim == 1 and X.size > 0
+    return isinstance(X, list | tuple) and all(np.ndim(x) for x in X) and len(set(map(len, X))) > 1
+
+
+def labelled(
+    net: Network,
+    X: Any,
+    y: Any,
+    lengths: Any,
+    sample_weight: Any = None,
+    name: str = "",
+    names: tuple[str, ...] | None = None,
+) -> Data:
+    """Samples with targets that fit the loss of `net`, all that is real of them finite, and weights; likewise.
+
+    Classes that are strings go by the `names`.
+    """
     if net.head is None:
         raise ValueError(f"layers: expected a Dense at the end for a loss, got {net.layers[-1]!r}")
     X, lengths = taken(net, X, lengths, name)
@@ -154,6 +188,7 @@ def labelled(net: Network, X: Any, y: Any, lengths: Any, sample_weight: Any = No
         sample, step = np.argwhere(lost)[0]
         raise ValueError(f"{name}X: expected finite numbers, got NaN or infinity in sample {sample}, step {step}")
     k = net.head.d["u"]
+    y = numbered(net, y, names or net.class_names, steps, name)
     if net.per_step:
         data = Data(X, losses.step_targets(y, steps, k, net.loss, f"{name}y"), lengths, per_step=True)
     else:
@@ -163,7 +198,12 @@ def labelled(net: Network, X: Any, y: Any, lengths: Any, sample_weight: Any = No
 
 
 def set_aside(
-    net: Network, data: Data, validation: Any, seed: np.random.SeedSequence, per_class: np.ndarray | None = None
+    net: Network,
+    data: Data,
+    validation: Any,
+    seed: np.random.SeedSequence,
+    per_class: np.ndarray | None = None,
+    names: tuple[str, ...] | None = None,
 ) -> tuple[Data, Data | None]:
     """The samples to train on and those to validate with (None: none): drawn by `seed`, or given, likewise checked.
 
@@ -178,7 +218,7 @@ def set_aside(
                 " of them"
             )
         X, y, lengths, sample_weight = (*validation, None, None)[:4]
-        held_out = labelled(net, X, y, lengths, sample_weight, "validation ")
+        held_out = labelled(net, X, y, lengths, sample_weight, "validation ", names)
         held_out = by_class(net, held_out, per_class, "validation ")
         if held_out.X.shape[2:] != data.X.shape[2:]:
             raise ValueError(
@@ -198,11 +238,26 @@ def set_aside(
     return parts
 
 
+def ask_about_axes(X: np.ndarray) -> None:
+    """Warn of X (m, s, e) that is more likely to be (m, channels, steps)."""
+    if X.ndim == 3 and X.shape[1] == 1 and X.shape[2] >= LONG:
+        warnings.warn(
+            f"X: {len(X)} sequences of one step of {X.shape[2]} elements; (m, channels, steps), as sktime has it, "
+            "becomes (m, s, e) by X.swapaxes(1, 2), or by channels_first=True in cgru.sklearn",
+            stacklevel=3,
+        )
+
+
 # --- weights ---
 
 
-def weights_of_classes(net: Network, data: Data, class_weight: Any) -> np.ndarray | None:
-    """The weight of each class (k,), as `class_weight` has it or as `data` is "balanced"; None stays None."""
+def weights_of_classes(
+    net: Network, data: Data, class_weight: Any, names: tuple[str, ...] | None = None
+) -> np.ndarray | None:
+    """The weight of each class (k,), as `class_weight` has it or as `data` is "balanced"; None stays None.
+
+    Classes go by number, or by their `names`.
+    """
     if class_weight is None:
         return None
     weights = np.ones(max(net.head.d["u"], 2))
@@ -213,10 +268,13 @@ def weights_of_classes(net: Network, data: Data, class_weight: Any) -> np.ndarra
     if not isinstance(class_weight, Mapping):
         got = repr(class_weight) if isinstance(class_weight, str) else type(class_weight).__name__
         raise TypeError(f'class_weight: expected a dict, "balanced" or None, got {got}')
-    for key in class_weight:
+    numbers = {name: i for i, name in enumerate(names or ())}
+    keys = [numbers.get(key, key) for key in class_weight]
+    for key in keys:
         if isinstance(key, bool) or not isinstance(key, int | np.integer) or not 0 <= key < len(weights):
-            raise ValueError(f"class_weight: expected classes from 0 to {len(weights) - 1}, got {key!r}")
-    weights[list(class_weight)] = _not_negative(real(list(class_weight.values()), "class_weight"), "class_weight")
+            due = f"{', '.join(numbers)}, or " if numbers else ""
+            raise ValueError(f"class_weight: expected classes {due}from 0 to {len(weights) - 1}, got {key!r}")
+    weights[keys] = _not_negative(real(list(class_weight.values()), "class_weight"), "class_weight")
     return weights
 
 

@@ -7,11 +7,14 @@ import struct
 import sys
 import types
 
+import numpy as np
 import pytest
 from cli_cases import NUMBER, QUICK, posix, start, without
 
+import cgru
 from cgru import Epoch
-from cgru.cli.progress import Progress, long, short
+from cgru.cli.progress import Progress, long
+from cgru.network.progress import Bar, short
 
 
 def in_terminal(*arguments, cwd, modules=None, columns=0):
@@ -46,12 +49,32 @@ def test_a_bar_in_a_terminal(toy, tmp_path):
 
 
 def test_the_bar_of_a_fit_that_was_resumed():
-    tqdm = pytest.importorskip("tqdm").tqdm
-    progress = Progress(12, quiet=False)
-    with tqdm(total=12, file=io.StringIO()) as progress.bar:
-        for number in (7, 8):
-            progress(epoch(number, 12))
-            assert (progress.bar.n, progress.bar.initial) == (number, 6)
+    pytest.importorskip("tqdm")
+    bar = Bar(12)
+    for number in (7, 8):
+        bar(epoch(number, 12))
+        assert (bar.bar.n, bar.bar.initial) == (number, 6)
+    bar.close()
+    assert bar.bar.disable
+
+
+def test_the_bar_of_a_fit_in_python(capsys):
+    pytest.importorskip("tqdm")
+    net = cgru.Network([cgru.GRU(2), cgru.Dense(1, "identity")], seed=0)
+    net.fit(np.ones((4, 2, 1)), np.ones(4), epochs=3, progress=True, metrics={"largest": lambda y, A: 0.5})
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.search(rf"3/3 .*, loss {NUMBER} largest 0.5", err.replace("\r", "\n"))
+
+
+def test_a_bar_without_tqdm_is_refused(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    net = cgru.Network([cgru.GRU(2), cgru.Dense(1, "identity")], seed=0)
+    net.make(X := np.ones((4, 2, 1)))
+    before = net.head.p["W"].copy()
+    with pytest.raises(ImportError, match=r"^progress: tqdm is missing: pip install tqdm$"):
+        net.fit(X, np.ones(4), epochs=3, progress=True)
+    np.testing.assert_array_equal(net.head.p["W"], before)
 
 
 @posix
@@ -159,9 +182,10 @@ def bar(monkeypatch):
         def close(self):
             calls.append(("close",))
 
-    module = types.ModuleType("tqdm")
+    module = types.ModuleType("tqdm.auto")
     module.tqdm = Bar
-    monkeypatch.setitem(sys.modules, "tqdm", module)
+    monkeypatch.setitem(sys.modules, "tqdm", types.ModuleType("tqdm"))
+    monkeypatch.setitem(sys.modules, "tqdm.auto", module)
     return calls, Bar
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import cgru
-from cgru.cli.score import figure, score, scored
+from cgru.cli.score import score, scored
 from cgru.datasets import Split
+from cgru.network.progress import figure
 
 rng = np.random.default_rng(0)
 X, Y = rng.standard_normal((10, 4, 2)), np.arange(10) % 2

@@ -17,6 +17,7 @@ from cgru.layers.layer import Layer
 from cgru.layers.pool import Pool
 from cgru.network.compiled.program import Program
 from cgru.network.compiled.samples import Source
+from cgru.network.penalties import NONE, Penalties
 from cgru.network.samples import Data
 
 if TYPE_CHECKING:
@@ -40,7 +41,15 @@ class Engine:
     The network's own arrays stay as they are until `show` or `restore`.
     """
 
-    def __init__(self, net: Network, data: Data, held_out: Data | None, batch_size: int, truncate: int | None) -> None:
+    def __init__(
+        self,
+        net: Network,
+        data: Data,
+        held_out: Data | None,
+        batch_size: int,
+        truncate: int | None,
+        penalties: Penalties = NONE,
+    ) -> None:
         self.net, self.batch_size, self.truncate = net, batch_size, truncate or 0
         steps = data.X.shape[1]
         e = data.X.shape[2] if data.X.ndim == 3 else 0
@@ -51,7 +60,7 @@ class Engine:
             least, most = ROWS
             scored = (min(len(held_out), max(least, min(most, SCORED // longer))), longer)
         self.rows = scored[0]
-        self.program = Program(net, e, max(steps, scored[1]), batch, scored, carries=truncate is not None)
+        self.program = Program(net, e, max(steps, scored[1]), batch, scored, truncate is not None, penalties=penalties)
         self.data = self._source(data) if batch_size else None
         self.held_out = None if held_out is None else self._source(held_out)
         self.kept, self.settings = False, _settings(net) if batch_size else None

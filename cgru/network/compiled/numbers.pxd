@@ -20,3 +20,6 @@ cdef void move(cgru_array source, Py_ssize_t i, Py_ssize_t t, cgru_array to, Py_
 cdef void add(void *to, const void *a, Py_ssize_t n, int size) noexcept nogil
 cdef double largest(const void *a, Py_ssize_t n, int size) noexcept nogil
 cdef void scale(void *a, Py_ssize_t n, double factor, int size) noexcept nogil
+cdef void penalise(const void *a, double l1, double l2, void *g, Py_ssize_t n, int size) noexcept nogil
+cdef void penalise_each(cgru_array a, double l1, double l2, cgru_array g, const Piece *piece, bint each, Py_ssize_t n,
+                        int size) noexcept nogil

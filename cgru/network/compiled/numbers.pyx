@@ -124,3 +124,45 @@ cdef void scale(void *a, Py_ssize_t n, double factor, int size) noexcept nogil:
             (<float *>a)[j] *= <float>factor
         else:
             (<double *>a)[j] *= factor
+
+
+cdef inline floating _pull(floating x, floating l1, floating l2) noexcept nogil:
+    """The gradient of l1 |x| + l2 x^2."""
+    return 2 * l2 * x + (l1 if x > 0 else -l1 if x < 0 else 0)
+
+
+cdef void _penalise(const floating *a, double l1, double l2, floating *g, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(n):
+        g[j] += _pull(a[j], <floating>l1, <floating>l2)
+
+
+cdef void penalise(const void *a, double l1, double l2, void *g, Py_ssize_t n, int size) noexcept nogil:
+    """g += the gradient of l1 sum |a| + l2 sum a^2"""
+    if size == 4:
+        _penalise[float](<const float *>a, l1, l2, <float *>g, n)
+    else:
+        _penalise[double](<const double *>a, l1, l2, <double *>g, n)
+
+
+cdef void _penalise_step(cgru_array a, double l1, double l2, cgru_array g, Py_ssize_t t, Py_ssize_t rows, Py_ssize_t n,
+                         floating kind) noexcept nogil:
+    cdef const floating *x
+    cdef floating *d
+    cdef Py_ssize_t i, c
+    for i in range(rows):
+        x = <floating *>a.data + i * a.sample + t * a.step
+        d = <floating *>g.data + i * g.sample + t * g.step
+        for c in range(n):
+            d[c * g.column] += _pull(x[c * a.column], <floating>l1, <floating>l2)
+
+
+cdef void penalise_each(cgru_array a, double l1, double l2, cgru_array g, const Piece *piece, bint each, Py_ssize_t n,
+                        int size) noexcept nogil:
+    """The same, row by row, at `each` step that a row has."""
+    cdef Py_ssize_t t
+    for t in range(piece.s if each else 1):
+        if size == 4:
+            _penalise_step[float](a, l1, l2, g, t, live(piece, each, t), n, 0)
+        else:
+            _penalise_step[double](a, l1, l2, g, t, live(piece, each, t), n, 0)

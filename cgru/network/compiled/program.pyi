@@ -4,6 +4,7 @@ from typing_extensions import disjoint_base
 from cgru.network.compiled.samples import Source
 from cgru.network.compiled.weights import Weights
 from cgru.network.network import Network
+from cgru.network.penalties import Penalties
 
 @disjoint_base
 class Program:
@@ -18,6 +19,7 @@ class Program:
         scored: tuple[int, int] = (0, 0),
         carries: bool = False,
         threads: int | None = None,
+        penalties: Penalties = ...,
     ) -> None: ...
     def epoch(
         self, source: Source, order: np.ndarray, size: int, truncate: int, rates: np.ndarray

@@ -22,6 +22,7 @@ from cgru.layers.dropout import Dropout
 from cgru.layers.embedding import Embedding
 from cgru.layers.pool import Pool
 from cgru.network.compiled.batch cimport Batch, arrange, cut, lay_batch, window
+from cgru.network.compiled.numbers cimport penalise_each
 from cgru.network.compiled.plain cimport (
     head_backward, head_forward, lay_plain, make_dense, make_dropout, make_embedding, make_flip, make_pool,
     plain_scratch,
@@ -31,9 +32,10 @@ from cgru.network.compiled.samples cimport (
     Samples, Source, read_classes, read_targets, read_tokens, read_weights, read_X,
 )
 from cgru.network.compiled.stage cimport (
-    Arena, Parameter, Recurrent, Size, Stage, in_lanes, laid, nothing, take, timed,
+    Arena, Parameter, Piece, Recurrent, Size, Stage, in_lanes, laid, nothing, take, timed,
 )
 from cgru.network.compiled.weights cimport Weights
+from cgru.network.penalties import NONE
 
 cnp.import_array()
 
@@ -62,6 +64,7 @@ cdef class Program:
         scored: those of a piece that is scored.
         carries: whether the states of all cells go on from piece to piece; else those of `stateful` layers do.
         threads: how many may work on it; None: as many as are set.
+        penalties: those of a fit.
     """
 
     cdef const cgru_kernels *k
@@ -79,9 +82,10 @@ cdef class Program:
     cdef void *between[2]  # dL/d(the outputs of a stage), and of the one below
     cdef double done  # operations since the last look for a Ctrl-C
     cdef double weight, value, right  # of the last piece
+    cdef double activity_l1, activity_l2  # penalties
 
     def __init__(self, net, Py_ssize_t e, Py_ssize_t steps, tuple batch, tuple scored=(0, 0), bint carries=False,
-                 threads=None):
+                 threads=None, penalties=NONE):
         cdef cnp.ndarray memory, stages
         cdef Arena arena
         cdef Size size
@@ -91,7 +95,8 @@ cdef class Program:
         self.count = len(net.layers)
         stages = np.zeros(self.count * sizeof(Stage), np.uint8)
         self.stages, self.memory = <Stage *>cnp.PyArray_DATA(stages), [stages]
-        self.generators, self.weights = [], Weights(net, batch[0] > 0)
+        self.generators, self.weights = [], Weights(net, batch[0] > 0, penalties)
+        self.activity_l1, self.activity_l2 = penalties.activity_l1, penalties.activity_l2
         self._make(e)
         self.per_step = self.stages[self.count - 1].steps_out
         size.m = max(batch[0], scored[0])
@@ -273,6 +278,8 @@ cdef class Program:
             if i > lowest:
                 stage.dX = laid(self.between[1], stage.n, self.batch.piece.m, in_lanes(stage.X))
                 self.stages[i - 1].dA = stage.dX
+            if stage.parts and (self.activity_l1 or self.activity_l2):
+                self._penalise(stage)
             if i == self.count - 1:
                 head_backward(stage, &self.batch.piece)
             else:
@@ -280,6 +287,16 @@ cdef class Program:
             swap = self.between[0]
             self.between[0], self.between[1] = self.between[1], swap
         return 0
+
+    cdef void _penalise(self, Stage *stage) noexcept nogil:
+        """Add what the penalty of a recurrent stage's outputs is to their gradient."""
+        cdef const Piece *piece = &self.batch.piece
+        cdef double rows = 0
+        cdef Py_ssize_t i
+        for i in range(piece.m):
+            rows += piece.length[i] if stage.steps_out else 1
+        penalise_each(stage.A, self.activity_l1 / rows, self.activity_l2 / rows, stage.dA, piece, stage.steps_out,
+                      stage.u, self.k.size)
 
     cdef int _look(self) except -1 nogil:
         """Let a Ctrl-C be seen, now and then."""

@@ -5,6 +5,7 @@ from cgru.core.kernels cimport cgru_kernels, cgru_step
 cdef struct Weight:
     Py_ssize_t start, numbers  # among the numbers of all
     bint trained, matrix
+    double l1, l2  # penalties
 
 
 cdef class Weights:

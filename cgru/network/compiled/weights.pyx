@@ -12,7 +12,8 @@ from libc.string cimport memset
 
 from cgru.core.kernels cimport kernels
 from cgru.layers import layer as layers
-from cgru.network.compiled.numbers cimport largest, scale
+from cgru.network.compiled.numbers cimport largest, penalise, scale
+from cgru.network.penalties import NONE
 from cgru.optimizers import Adam, is_matrix
 
 cnp.import_array()
@@ -24,10 +25,10 @@ cdef enum:
 
 cdef class Weights:
     """The parameters of `net`, which are made, and the state of its optimizer, an `SGD` or an `Adam`; without `trains`
-    the parameters alone.
+    the parameters alone. `penalties` are those of the fit.
     """
 
-    def __init__(self, net, bint trains=True):
+    def __init__(self, net, bint trains=True, penalties=NONE):
         cdef Py_ssize_t i, size = net.dtype.itemsize
         cdef cnp.ndarray memory, weights, taken
         self.net, self.keys, self.arrays, self.start = net, [], [], {}
@@ -56,7 +57,8 @@ cdef class Weights:
             self.taken[i] = <long long *>cnp.PyArray_DATA(taken) + i * self.count
         self.g = base + 2 * KEPT * self.numbers * size
         for i, key in enumerate(self.keys):
-            self.weight[i] = Weight(self.start[key], self.arrays[i].size, trained[i], is_matrix(key))
+            l1, l2 = penalties.of_parameter(key)
+            self.weight[i] = Weight(self.start[key], self.arrays[i].size, trained[i], is_matrix(key), l1, l2)
         self.fresh = True
         self.now = self.kept = 0
         for key, array in zip(self.keys, self.arrays, strict=True):
@@ -161,6 +163,12 @@ cdef class Weights:
         cdef int to = 1 - self.now if self.fresh else self.now
         cdef cgru_step step = self.step
         cdef long long taken
+        cdef Weight *weight
+        for i in range(self.count):
+            weight = &self.weight[i]
+            if weight.l1 or weight.l2:
+                at = weight.start * self.k.size
+                penalise(self.current() + at, weight.l1, weight.l2, self.g + at, weight.numbers, self.k.size)
         for i in range(self.clipped.shape[0]):
             self._clip(self.clipped[i, 0], self.clipped[i, 1], MOST_NORM)
         step.factor = 1 if self.clip_norm == INFINITY else self._factor(0, self.numbers, self.clip_norm)

@@ -1,0 +1,47 @@
+"""Numbers of the user's own by which a network is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cgru.core.checks import callable_
+from cgru.network.samples import Data
+
+if TYPE_CHECKING:
+    from cgru.network.network import Network
+
+__all__ = ["Metric", "checked", "measured"]
+
+Metric = Callable[[np.ndarray, np.ndarray], Any]
+
+
+def checked(metrics: Mapping[str, Metric] | None) -> dict[str, Metric]:
+    """`metrics` as a dict; TypeError or ValueError where they are not functions by names."""
+    if metrics is None:
+        return {}
+    if not isinstance(metrics, Mapping) or not all(isinstance(name, str) for name in metrics):
+        raise TypeError(f"metrics: expected a dict of functions by name, got {type(metrics).__name__}")
+    for name, metric in metrics.items():
+        callable_(metric, f"metrics[{name!r}]")
+        if name in ("loss", "accuracy"):
+            raise ValueError(f"metrics: expected other names than loss and accuracy, which are there, got {name!r}")
+    return dict(metrics)
+
+
+def measured(net: Network, data: Data, metrics: Mapping[str, Metric]) -> dict[str, float]:
+    """Each metric of the targets in `data` and the outputs, one row for each sample or real step."""
+    if not metrics:
+        return {}
+    net.reset_states()
+    A, y = data.rows(net.predict(data.X, data.lengths)), data.rows(data.y)
+    net.reset_states()
+    return {name: _number(metric(y, A), name) for name, metric in metrics.items()}
+
+
+def _number(value: Any, name: str) -> float:
+    if np.ndim(value) or np.asarray(value).dtype.kind not in "biuf":
+        raise TypeError(f"metrics[{name!r}]: expected a number, got {type(value).__name__}")
+    return float(value)

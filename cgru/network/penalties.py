@@ -1,0 +1,73 @@
+"""What a fit adds to its loss for large parameters and for large outputs of recurrent layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cgru.optimizers import is_matrix
+
+if TYPE_CHECKING:
+    from cgru.network.network import Network
+
+__all__ = ["NONE", "Penalties", "penalty"]
+
+
+def penalty(A: np.ndarray, l1: float, l2: float) -> tuple[float, np.ndarray]:
+    """l1 sum |A| + l2 sum A^2, and its gradient; where A is 0 that of |A| counts as 0."""
+    value = l1 * np.abs(A).sum(dtype=np.float64) + l2 * np.square(A, dtype=np.float64).sum()
+    return float(value), (l1 * np.sign(A) + 2 * l2 * A).astype(A.dtype)
+
+
+@dataclass(frozen=True)
+class Penalties:
+    """Factors of penalties: of parameters by their keys, as `0.Uz`, and of the outputs of recurrent layers."""
+
+    l1: dict[str, float] = field(default_factory=dict)
+    l2: dict[str, float] = field(default_factory=dict)
+    activity_l1: float = 0.0
+    activity_l2: float = 0.0
+
+    @classmethod
+    def of(cls, net: Network, l1: Any, l2: Any, activity_l1: Any, activity_l2: Any) -> Penalties:
+        """What they are in `net`; TypeError or ValueError for what is neither a number nor a dict of them."""
+        return cls(
+            _by_key(net, l1, "l1"),
+            _by_key(net, l2, "l2"),
+            _factor(activity_l1, "activity_l1"),
+            _factor(activity_l2, "activity_l2"),
+        )
+
+    def of_parameter(self, key: str) -> tuple[float, float]:
+        """The two factors of a parameter."""
+        return self.l1.get(key, 0.0), self.l2.get(key, 0.0)
+
+
+NONE = Penalties()
+
+
+def _by_key(net: Network, value: Any, name: str) -> dict[str, float]:
+    layers = enumerate(net.layers)
+    keys = [f"{i}.{own}" for i, layer in layers if layer.trainable for own in layer.parameter_names]
+    if not isinstance(value, Mapping):
+        factor = _factor(value, name)
+        return {key: factor for key in keys if is_matrix(key)} if factor else {}
+    found = {}
+    for pattern, each in value.items():
+        matched = [key for key in keys if isinstance(pattern, str) and fnmatchcase(key, pattern)]
+        if not matched:
+            raise ValueError(f"{name}: expected keys that match some of {', '.join(keys)}, got {pattern!r}")
+        found |= dict.fromkeys(matched, _factor(each, f"{name}[{pattern!r}]"))
+    return found
+
+
+def _factor(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
+    if not 0 <= value < np.inf:
+        raise ValueError(f"{name}: expected a finite number of at least 0, got {value}")
+    return float(value)

@@ -1,0 +1,58 @@
+"""An epoch in a few words, and the bar of a fit."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from cgru.network.history import Epoch
+
+__all__ = ["Bar", "figure", "short"]
+
+
+class Bar:
+    """A progress bar over epochs, by tqdm: in a notebook one of its own, else on stderr. ImportError without tqdm."""
+
+    def __init__(self, epochs: int) -> None:
+        try:
+            from tqdm.auto import tqdm
+        except ImportError:
+            raise ImportError("progress: tqdm is missing: pip install tqdm") from None
+        # Some containers' terminals claim to have no rows and no columns: a bar would not be drawn at all.
+        room: dict[str, Any] = {"dynamic_ncols": True}
+        if sys.stderr is not None and sys.stderr.isatty() and not all(os.get_terminal_size(sys.stderr.fileno())):
+            room = {"ncols": 80, "nrows": 24}
+        self.bar = tqdm(total=epochs, bar_format="{n}/{total} {bar} {remaining}{postfix}", **room)
+
+    def __call__(self, epoch: Epoch) -> None:
+        """Show it."""
+        columns = getattr(self.bar, "format_dict", {}).get("ncols") or 80  # None where tqdm is told to be silent
+        self.bar.set_postfix_str(short(epoch, columns), refresh=False)
+        if not self.bar.n:  # a fit that was resumed begins later, and no time went by for that
+            self.bar.n = self.bar.initial = epoch.epoch - 1
+        self.bar.update()
+
+    def close(self) -> None:
+        """Leave it as it stands."""
+        self.bar.close()
+
+
+def short(epoch: Epoch, columns: int = 80) -> str:
+    """For the bar: with a hundred epochs and validation it fits into 60 columns."""
+    digits = 3 if columns < 70 else 4
+    state = f"loss {figure(epoch.loss, digits)}"
+    if epoch.accuracy is not None:
+        state += f" acc {epoch.accuracy:.1%}"
+    if epoch.validation_loss is not None:
+        state += f" val {figure(epoch.validation_loss, digits)}"
+    if epoch.validation_accuracy is not None:
+        state += f"/{epoch.validation_accuracy:.1%}"
+    for name, value in epoch.metrics.items():
+        state += f" {name} {figure(value, digits)}"
+    return state
+
+
+def figure(value: float, digits: int = 4) -> str:
+    """With as many significant `digits`; numbers up to a million are written out."""
+    return f"{value:.0f}" if 10**digits <= value < 1e6 else f"{value:.{digits}g}"

@@ -1,0 +1,84 @@
+"""Targets of a regression in units of their own: each less its mean, over its deviation.
+
+A network learns those, whatever the units of y. In the end they become part of its head, which then predicts in the
+units of y like any other: nobody else need know. n targets, k outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cgru import losses
+from cgru.activations import identity, name_of, ours
+from cgru.network.samples import Data, moments
+
+if TYPE_CHECKING:
+    from cgru.network.network import Network
+
+__all__ = ["Units"]
+
+
+@dataclass(frozen=True)
+class Units:
+    """y = targets * scale + mean, (n,) each; what the head puts out then is outputs * factor + shift, (k,) each."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+    factor: np.ndarray
+    shift: np.ndarray
+
+    @classmethod
+    def of(cls, net: Network, data: Data) -> Units:
+        """Those of the targets in `data`; ValueError where outputs cannot be brought into them."""
+        if ours(net.head.activate) is not identity:
+            got = name_of(net.head.activate)
+            raise ValueError(
+                f'standardize_targets: expected False without a head with activate="identity", got True for {got}'
+            )
+        columns = 1 if callable(net.loss) else losses.outputs(net.loss)
+        if net.loss in (*losses.CLASSIFYING, "poisson") or data.y.shape[-1] * columns != net.head.d["u"]:
+            raise ValueError(f"standardize_targets: expected False for {net.loss}, got True")
+        mean, scale = moments(data.rows(data.y))
+        if net.loss == "gaussian":
+            pairs = np.stack([scale, np.ones_like(scale)], axis=1), np.stack([mean, 2 * np.log(scale)], axis=1)
+            return cls(mean, scale, *(pair.ravel() for pair in pairs))
+        return cls(mean, scale, np.repeat(scale, columns), np.repeat(mean, columns))
+
+    def scaled(self, data: Data) -> Data:
+        """`data` with its targets in these units; at padded steps too, where nobody looks."""
+        return replace(data, y=(data.y - self.mean) / self.scale)
+
+    def enter(self, net: Network) -> None:
+        """Let the head predict in these units, which predicts in those of y."""
+        W, b = (net.head.p[name] for name in ("W", "b"))
+        W /= self.factor
+        b -= self.shift
+        b /= self.factor
+
+    def leave(self, net: Network) -> None:
+        """The other way."""
+        W, b = (net.head.p[name] for name in ("W", "b"))
+        W *= self.factor
+        b *= self.factor
+        b += self.shift
+
+    @contextmanager
+    def left(self, net: Network) -> Iterator[None]:
+        """For a while; what nobody changed is afterwards what it was, to the bit."""
+        p = net.head.p
+        before = {name: array.copy() for name, array in p.items()}
+        self.leave(net)
+        shown = {name: array.copy() for name, array in p.items()}
+        try:
+            yield
+        finally:
+            if all(np.array_equal(p[name], array) for name, array in shown.items()):
+                for name, array in before.items():
+                    p[name][...] = array
+            else:
+                self.enter(net)

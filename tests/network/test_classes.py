@@ -1,0 +1,157 @@
+"""Classes by their names, and samples as lists of arrays."""
+
+import re
+
+import numpy as np
+import pytest
+from network_cases import LABELS, LENGTHS, RNG, E, M, S, X, made, same, weights
+
+import cgru
+
+NAMES = np.array(["cat", "ape", "bee"])  # in no order
+STRINGS = NAMES[LABELS]
+PLACES = np.array([2, 0, 1])[LABELS]  # in sorted order
+
+
+def kinds_of(strings):
+    yield strings
+    yield strings.astype(object)
+    yield strings.tolist()
+    pandas = pytest.importorskip("pandas")
+    yield pandas.Series(strings)
+    yield pandas.Series(strings, dtype="category")
+
+
+def test_strings_train_as_their_places_do():
+    due = made(class_names=("ape", "bee", "cat"))
+    history = due.fit(X, PLACES, epochs=3, validation=(X[:9], PLACES[:9]), class_weight={2: 3.0})
+    for strings in kinds_of(STRINGS):
+        net = made()
+        found = net.fit(X, strings, epochs=3, validation=(X[:9], strings[:9]), class_weight={"cat": 3.0})
+        assert net.class_names == ("ape", "bee", "cat")
+        assert found.validation_loss == history.validation_loss
+        assert same(weights(net), weights(due))
+        assert net.evaluate(X, strings) == due.evaluate(X, PLACES)
+        assert set(net.predict_classes(X)) <= set(NAMES)
+
+
+def test_names_that_the_network_has():
+    net = made(class_names=("dog", "bee", "ape"))
+    net.fit(X[:4], ["ape", "dog", "ape", "ape"], epochs=1)
+    assert net.class_names == ("dog", "bee", "ape")
+    due = made()
+    due.fit(X[:4], np.array([2, 0, 2, 2]), epochs=1)
+    assert same(weights(net), weights(due))
+    with pytest.raises(ValueError, match=r"^y: expected names of classes, dog, bee, ape, got 'cat'$"):
+        net.fit(X, STRINGS)
+    with pytest.raises(ValueError, match=r"^validation y: expected names of classes, dog, bee, ape, got 'zoo'$"):
+        net.fit(X[:2], ["ape", "dog"], validation=(X[:2], ["zoo", "ape"]))
+
+
+def test_two_classes_and_one_unit():
+    net = made(cgru.Dense(1, "sigmoid"), optimizer=cgru.Adam(0.02))
+    net.fit(X, np.where(LABELS == 1, "yes", "no"), epochs=60, batch_size=7)
+    assert net.class_names == ("no", "yes")
+    assert (net.predict_classes(X) == np.where(LABELS == 1, "yes", "no")).mean() > 0.8
+
+
+def test_names_at_steps_where_padding_is_not_looked_at():
+    y = NAMES[RNG.integers(0, 3, (M, S))]
+    real = np.arange(S) < LENGTHS[:, None]
+    for padding in ("", "cat"):
+        net = cgru.Network([cgru.GRU(4, sequences=True), cgru.Dense(3, "softmax")], seed=1)
+        net.fit(X, np.where(real, y, padding), lengths=LENGTHS, epochs=2)
+        assert net.class_names == ("ape", "bee", "cat")
+        due = cgru.Network([cgru.GRU(4, sequences=True), cgru.Dense(3, "softmax")], seed=1)
+        due.fit(X, np.searchsorted(["ape", "bee", "cat"], y), lengths=LENGTHS, epochs=2)
+        assert same(weights(net), weights(due))
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (
+            np.where(LABELS == 1, "a", "b"),
+            "y: expected the names of 3 classes, got 2, 'a', 'b'; class_names says which are missing",
+        ),
+        (
+            np.arange(M).astype(str),
+            "y: expected the names of 3 classes, got 24, '0', '1', '10', '11', '12', '13', '14', '15', '16', ...; "
+            "N classes need a head of N units",
+        ),
+    ],
+)
+def test_other_numbers_of_names_are_refused(y, message):
+    net = made()
+    with pytest.raises(ValueError, match="^" + re.escape(message) + "$"):
+        net.fit(X, y)
+    assert net.class_names is None
+    assert not net.head.p
+
+
+def test_strings_where_there_are_no_classes():
+    for net in (made(cgru.Dense(1, "identity")), made(cgru.Dense(3, "sigmoid"))):
+        with pytest.raises(TypeError, match=r"^y: expected real numbers, got strings"):
+            net.fit(X, STRINGS)
+    net = made()
+    net.fit(X, LABELS, epochs=1)
+    with pytest.raises(TypeError, match=r"^y: expected real numbers, got strings; classes go by number: class_names"):
+        net.evaluate(X, STRINGS)
+    with pytest.raises(ValueError, match=r"^class_weight: expected classes from 0 to 2, got 'cat'"):
+        net.fit(X, LABELS, class_weight={"cat": 1.0})
+    named = made(class_names=("a", "b", "c"))
+    with pytest.raises(ValueError, match=r"^class_weight: expected classes a, b, c, or from 0 to 2, got 'cat'"):
+        named.fit(X, LABELS, class_weight={"cat": 1.0})
+    with pytest.raises((TypeError, ValueError), match=r"^y: expected"):
+        made().fit(X, [["a"], ["b", "c"]])
+
+
+# --- samples as lists, and as others store them ---
+
+
+def test_sequences_of_one_long_step_are_asked_about():
+    net = made()
+    with pytest.warns(UserWarning, match=r"^X: 24 sequences of one step of 16 elements; \(m, channels, steps\), as"):
+        net.fit(RNG.standard_normal((M, 1, 16)), LABELS, epochs=1)
+    net.fit(RNG.standard_normal((M, 1, 16)), LABELS, epochs=1)  # whoever saw it has heard it
+    made().fit(RNG.standard_normal((M, 1, 15)), LABELS, epochs=1)
+
+
+def test_a_list_of_arrays_is_padded():
+    parts = [X[i, :n] for i, n in enumerate(LENGTHS)]
+    due = made()
+    due.fit(X, LABELS, lengths=LENGTHS, epochs=3, validation=(X[:5], LABELS[:5], LENGTHS[:5]))
+    array = np.empty(M, object)
+    array[:] = parts
+    for given in (parts, tuple(parts), array, [part.tolist() for part in parts]):
+        net = made()
+        net.fit(given, LABELS, epochs=3, validation=(given[:5], LABELS[:5]))
+        assert same(weights(net), weights(due))
+        np.testing.assert_array_equal(net.predict(given), due.predict(X, LENGTHS))
+        assert net.evaluate(given, LABELS) == due.evaluate(X, LABELS, LENGTHS)
+
+
+def test_tokens_as_lists():
+    tokens = [[1, 2, 3], [4], [0, 1]]
+    net, due = (cgru.Network([cgru.Embedding(5, 2), cgru.GRU(3), cgru.Dense(2, "softmax")], seed=1) for _ in range(2))
+    net.fit(tokens, [0, 1, 0], epochs=2)
+    due.fit([[1, 2, 3], [4, 0, 0], [0, 1, 0]], [0, 1, 0], lengths=[3, 1, 2], epochs=2)
+    assert same(weights(net), weights(due))
+
+
+@pytest.mark.parametrize(
+    ("parts", "options", "message"),
+    [
+        (
+            [X[0, :2], X[1, :3, :2]],
+            {},
+            f"X[1]: expected shape (steps, {E}), as X[0] has, at least one, got (3, 2)",
+        ),
+        ([X[0, :2], X[1, :0]], {}, f"X[1]: expected shape (steps, {E}), as X[0] has, at least one, got (0, {E})"),
+        ([X[0, :2], X[1, :3]], {"lengths": [2, 3]}, "lengths: expected None beside a list of arrays"),
+        ([X[0, :2, 0], X[1, :3, 0]], {}, "X: expected shape (m, s, e), got (2, 3)"),
+    ],
+)
+def test_lists_that_are_refused(parts, options, message):
+    with pytest.raises(ValueError, match="^" + re.escape(message)):
+        made().fit(parts, LABELS[:2], **options)
