@@ -1,12 +1,13 @@
-"""Data sets: the embedded Japanese Vowels, and `.npz` files of sequences such as the `cgru` command reads."""
+"""Data sets: the embedded Japanese Vowels, `.npz` files of sequences such as the `cgru` command reads, long tables."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from cgru.datasets.files import Dataset, Split, read
+from cgru.datasets.frames import Sequences, from_frame
 
-__all__ = ["Dataset", "Split", "load_japanese_vowels", "read"]
+__all__ = ["Dataset", "Sequences", "Split", "from_frame", "load_japanese_vowels", "read"]
 
 
 def load_japanese_vowels() -> Dataset:

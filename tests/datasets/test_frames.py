@@ -1,0 +1,84 @@
+"""Long tables."""
+
+import re
+import sys
+
+import numpy as np
+import pytest
+
+import cgru
+from cgru.datasets import from_frame
+
+pytest.importorskip("narwhals")
+ROWS = {
+    "subject": ["b", "a", "b", "a", "a", "c"],
+    "when": [2, 5, 1, 3, 4, 0],
+    "x": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
+    "on": [True, False, False, True, True, False],
+    "group": ["ill", "well", "ill", "well", "well", "ill"],
+}
+
+
+@pytest.fixture(params=["pandas", "polars"])
+def table(request):
+    return pytest.importorskip(request.param).DataFrame
+
+
+def test_sequences_are_sorted_and_come_as_they_first_appear(table):
+    X, y, ids, columns = from_frame(table(ROWS), "subject", time="when", label="group")
+    assert ids.tolist() == ["b", "a", "c"]
+    assert columns == ["x", "on"]
+    assert y.tolist() == ["ill", "well", "ill"]
+    assert [x.tolist() for x in X] == [[[3, 0], [1, 1]], [[4, 1], [5, 1], [2, 0]], [[6, 0]]]
+
+
+def test_without_time_rows_stay_in_their_order(table):
+    X, y, ids, _ = from_frame(table(ROWS), "subject", columns=["x"])
+    assert y is None
+    assert [x[:, 0].tolist() for x in X] == [[1, 3], [2, 4, 5], [6]]
+    assert ids.tolist() == ["b", "a", "c"]
+
+
+def test_dates_and_a_fit(table):
+    rows = ROWS | {"when": np.array(ROWS["when"], "datetime64[D]").astype("datetime64[us]")}
+    X, y, *_ = from_frame(table(rows), "subject", time="when", label="group")
+    assert X[1][:, 0].tolist() == [4, 5, 2]
+    net = cgru.Network([cgru.GRU(2), cgru.Dense(2, "softmax")], seed=0)
+    net.fit(X, y, epochs=2)
+    assert net.class_names == ("ill", "well")
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "error", "message"),
+    [
+        ({}, {"id": "who"}, ValueError, "id: expected one of the columns subject, when, x, on, group, got 'who'"),
+        ({}, {"time": "hour"}, ValueError, "time: expected one of the columns"),
+        ({}, {"columns": ["x", "y"]}, ValueError, "columns: expected one of the columns"),
+        ({}, {"columns": "x"}, TypeError, "columns: expected a list of names, got 'x'"),
+        ({}, {"columns": []}, ValueError, "columns: expected at least one beside subject, got none"),
+        ({}, {}, TypeError, "group: expected numbers, got String; columns says which are elements"),
+        ({"when": [2, 5, 1, 3, 3, 0]}, {"time": "when", "label": "group"}, ValueError,
+         "when: expected times that differ within a sequence, got one again in row 4"),
+        ({"group": ["ill", "well", "ill", "well", "ill", "ill"]}, {"label": "group"}, ValueError,
+         "group: expected one value for each subject, got another in row 4"),
+        ({"x": [1.0, 2.0, 3.0, None, 5.0, 6.0]}, {"label": "group"}, ValueError,
+         "x: expected a value in each row, got none in row 3"),
+        ({"x": [1.0, 2.0, 3.0, 4.0, np.nan, 6.0]}, {"label": "group"}, ValueError,
+         "x: expected a value in each row, got none in row 4"),
+        ({"subject": ["b", "a", None, "a", "a", "c"]}, {"label": "group"}, ValueError,
+         "subject: expected a value in each row, got none in row 2"),
+    ],
+)  # fmt: skip
+def test_refusals(table, change, options, error, message):
+    with pytest.raises(error, match="^" + re.escape(message)):
+        from_frame(table(ROWS | change), **({"id": "subject"} | options))
+
+
+def test_what_is_no_table_is_refused(table, monkeypatch):
+    with pytest.raises(TypeError, match=r"^frame: expected a DataFrame of pandas or Polars, got dict"):
+        from_frame(ROWS, "subject")
+    with pytest.raises(ValueError, match=r"^frame: expected at least one row, got none"):
+        from_frame(table({"subject": [], "x": []}), "subject")
+    monkeypatch.setitem(sys.modules, "narwhals.stable.v2", None)
+    with pytest.raises(ImportError, match=r"^from_frame: narwhals is missing: pip install narwhals"):
+        from_frame(table(ROWS), "subject")
