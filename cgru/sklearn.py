@@ -11,7 +11,7 @@ m samples, s steps, e elements per step, k outputs. X is one of
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,19 +26,15 @@ try:
 except ImportError:
     raise ImportError("cgru.sklearn: scikit-learn is missing: pip install scikit-learn") from None
 
-from cgru.bidirectional import Bidirectional
+from cgru import recipe
+from cgru.core.lengths import padded
 from cgru.core.threads import get_num_threads, set_num_threads
-from cgru.gru import GRU
 from cgru.layers.dense import Dense
-from cgru.layers.dropout import Dropout
-from cgru.layers.pool import Pool
 from cgru.network import Network
 from cgru.network.history import Epoch
-from cgru.optimizers import Adam, one_cycle
+from cgru.optimizers import Adam
 
 __all__ = ["GRUClassifier", "GRURegressor"]
-
-BATCH, UPDATES, EPOCHS = 16, 1200, 30  # samples of a batch; at the least
 
 
 class _Estimator(BaseEstimator):
@@ -46,14 +42,14 @@ class _Estimator(BaseEstimator):
 
     def __init__(
         self,
-        units: int = 48,
+        units: int = recipe.UNITS,
         *,
         layers: int = 1,
         bidirectional: bool = True,
-        pool: str = "last+mean+max",
-        dropout: float = 0.3,
-        learning_rate: float = 5e-3,
-        weight_decay: float = 0.0,
+        pool: str = recipe.POOL,
+        dropout: float = recipe.DROPOUT,
+        learning_rate: float = recipe.LEARNING_RATE,
+        weight_decay: float = recipe.WEIGHT_DECAY,
         epochs: int | None = None,
         batch_size: int | None = None,
         standardize: bool = True,
@@ -96,7 +92,11 @@ class _Estimator(BaseEstimator):
         """X (m, s, e), how many steps of each sample are real (None: all), and y as scikit-learn checks it."""
         lengths = None
         if isinstance(X, list | tuple) and len(X) and np.ndim(X[0]) == 2:
-            X, lengths = _padded([np.transpose(x) for x in X] if self.channels_first else X)
+            parts = [
+                check_array(np.transpose(x) if self.channels_first else x, input_name=f"X[{i}]")
+                for i, x in enumerate(X)
+            ]
+            X, lengths = padded(parts)
         shape = np.shape(X) if hasattr(X, "shape") else np.asarray(X).shape
         flat = len(shape) == 2
         options = {"dtype": [np.float64, np.float32], "allow_nd": True}
@@ -126,8 +126,8 @@ class _Estimator(BaseEstimator):
         """Train on X and y, from the start or, without `reset`, from where the network stands."""
         X, lengths, y = self._sequences(X, y, reset=reset)
         targets = self._targets(y, reset, classes)
-        batch_size, chosen = _budget(len(X), self.batch_size, self.epochs)
-        net = self._network(targets, one_cycle if epochs is None else "constant") if reset else self.network_
+        batch_size, chosen = recipe.budget(len(X), self.batch_size, self.epochs)
+        net = self._network(targets, recipe.SCHEDULE if epochs is None else "constant") if reset else self.network_
         options: dict[str, Any] = {"lengths": lengths, "epochs": epochs or chosen, "batch_size": batch_size}
         if self.early_stopping and epochs is None:
             options |= {"validation": self.validation_fraction, "patience": self.n_iter_no_change}
@@ -144,18 +144,14 @@ class _Estimator(BaseEstimator):
             self.validation_scores_ = [epoch.validation_loss for epoch in history]
 
     def _network(self, targets: np.ndarray, schedule: Any) -> Network:
-        layers: list[Any] = []
-        for i in range(self.layers):
-            above = self.pool != "last" or i < self.layers - 1
-            gru = GRU(self.units, sequences=above)
-            layers.append(Bidirectional(gru) if self.bidirectional else gru)
-            if self.dropout and i < self.layers - 1:
-                layers.append(Dropout(self.dropout))
-        if self.pool != "last":
-            layers.append(Pool(self.pool))
-        if self.dropout:
-            layers.append(Dropout(self.dropout))
-        layers.append(self._head(targets))
+        layers = recipe.stack(
+            self._head(targets),
+            units=self.units,
+            layers=self.layers,
+            bidirectional=self.bidirectional,
+            pool=self.pool,
+            dropout=self.dropout,
+        )
         adam = Adam(self.learning_rate, weight_decay=self.weight_decay, clip_norm=1.0, schedule=schedule)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         return Network(layers, optimizer=adam, seed=seed, dtype=np.float32)
@@ -198,15 +194,15 @@ class GRUClassifier(ClassifierMixin, _Estimator):
 
     def __init__(
         self,
-        units: int = 48,
+        units: int = recipe.UNITS,
         *,
         class_weight: Any = None,
         layers: int = 1,
         bidirectional: bool = True,
-        pool: str = "last+mean+max",
-        dropout: float = 0.3,
-        learning_rate: float = 5e-3,
-        weight_decay: float = 0.0,
+        pool: str = recipe.POOL,
+        dropout: float = recipe.DROPOUT,
+        learning_rate: float = recipe.LEARNING_RATE,
+        weight_decay: float = recipe.WEIGHT_DECAY,
         epochs: int | None = None,
         batch_size: int | None = None,
         standardize: bool = True,
@@ -225,6 +221,9 @@ class GRUClassifier(ClassifierMixin, _Estimator):
 
     def _targets(self, y: Any, reset: bool, classes: Any) -> np.ndarray:
         """The classes of y by their places in `classes_`."""
+        if np.ndim(y) > 1 and np.shape(y)[1:] != (1,):
+            cure = "several outputs, or a class for each step, are for cgru.Network"
+            raise ValueError(f"y: expected a class for each sample, (m,), got shape {np.shape(y)}; {cure}")
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
         if reset:
@@ -280,6 +279,9 @@ class GRURegressor(RegressorMixin, _Estimator):
     def _targets(self, y: Any, reset: bool, classes: Any) -> np.ndarray:
         """y (m, k), scaled."""
         y = np.asarray(y, np.float64)
+        if y.ndim > 2:
+            cure = "targets for each step are for cgru.Network"
+            raise ValueError(f"y: expected (m,) or (m, k), numbers for each sample, got shape {y.shape}; {cure}")
         if reset:
             self._flat = y.ndim == 1
         y = y.reshape(len(y), -1)
@@ -307,12 +309,6 @@ def _say(epoch: Epoch) -> None:
     print(f"epoch {epoch.epoch} of {epoch.epochs}: loss {epoch.loss:.4g}{held}")
 
 
-def _budget(m: int, batch_size: int | None, epochs: int | None) -> tuple[int, int]:
-    """The size of a batch of m samples, and how many epochs: of few samples so many that there are enough updates."""
-    size = min(BATCH, m) if batch_size is None else batch_size
-    return size, max(EPOCHS, -(-UPDATES // -(-m // size))) if epochs is None else epochs
-
-
 @contextmanager
 def _threads(n: int | None) -> Iterator[None]:
     """So many threads for a while; None: as many as there are."""
@@ -323,15 +319,3 @@ def _threads(n: int | None) -> Iterator[None]:
         yield
     finally:
         set_num_threads(before)
-
-
-def _padded(X: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
-    """(m, s, e) with zeros behind, and the lengths, of arrays (s_i, e)."""
-    arrays = [check_array(x, input_name=f"X[{i}]") for i, x in enumerate(X)]
-    lengths, e = np.array([len(array) for array in arrays]), arrays[0].shape[1]
-    padded = np.zeros((len(arrays), lengths.max(), e))
-    for i, array in enumerate(arrays):
-        if array.shape[1] != e:
-            raise ValueError(f"X[{i}]: expected {e} elements a step, as X[0] has, got {array.shape[1]}")
-        padded[i, : len(array)] = array
-    return padded, lengths

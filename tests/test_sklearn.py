@@ -92,7 +92,9 @@ def test_the_ways_in_which_sequences_come():
     np.testing.assert_allclose(
         model.predict_proba(ragged)[:3], np.vstack([model.predict_proba([x]) for x in ragged[:3]]), atol=1e-6
     )
-    with pytest.raises(ValueError, match=r"X\[1\]: expected 2 elements a step, as X\[0\] has, got 3"):
+    with pytest.raises(
+        ValueError, match=r"X\[1\]: expected shape \(steps, 2\), as X\[0\] has, at least one, got \(4, 3\)"
+    ):
         model.predict([np.zeros((4, 2)), np.zeros((4, 3))])
     with pytest.raises(ValueError, match=r"X: expected \(m, s, e\), \(m, s\) or a list of \(s, e\), got 4 axes"):
         model.predict(np.zeros((2, 3, 4, 5)))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import cgru
+from cgru import losses, recipe
 
 __all__ = ["RequestError", "as_request_error", "parser"]
 
@@ -48,6 +49,17 @@ _RATE = _number(float, "a number above 0", lambda value: 0 < value < float("inf"
 _DECAY = _number(float, "a number of at least 0", lambda value: 0 <= value < float("inf"))
 _SHARE = _number(float, "a share of at least 0 and below 1", lambda value: 0 <= value < 1)
 
+
+def _loss(text: str) -> str:
+    known = losses.LOSSES.keys() - set(losses.CLASSIFYING)
+    name = losses.SHORT.get(text, text)
+    with contextlib.suppress(ValueError):
+        losses.named(name)
+        if name.partition("(")[0] in known:
+            return name
+    raise argparse.ArgumentTypeError(f"expected one of {', '.join(sorted(known))}, got {text!r}")
+
+
 _DATA_HELP = """
 data files are .npz archives (numpy.savez) that hold
   x            (m, s, e): m sequences of s steps of e elements; or (n, e): the
@@ -65,8 +77,9 @@ Classes are known by their names. Integers in y stand for the class_names in the
 same file, and where it has none for themselves: a model of classes no and yes
 takes no 0 and 1 without class_names that say which is which.
 
-The loss of a regression is the mean squared error, over all outputs; RMSE, its
-square root, is in the units of y.
+A regression is trained on y in deviations from its mean, and its losses while
+it trains are of those; the RMSE, the square root of the mean squared error over
+all outputs, and the losses of evaluate are in the units of y.
 """
 
 
@@ -107,14 +120,10 @@ def parser() -> argparse.ArgumentParser:
     return whole
 
 
-# How the defaults of fit were chosen, on the training split of Japanese Vowels alone, stands in
-# cgru/datasets/README.md.
-
-
 def _add_model(add: Add) -> None:
     """What `cgru fit` trains, and on what."""
     add("data", nargs="?", metavar="DATA.npz", help=f"the data set {_VOWELS}")
-    add("--units", type=_COUNT, default=100, metavar="N", help="units of a GRU layer (default: %(default)s)")
+    add("--units", type=_COUNT, default=recipe.UNITS, metavar="N", help="units of a GRU layer (default: %(default)s)")
     add("--layers", type=_COUNT, default=1, metavar="N", help="GRU layers (default: %(default)s)")
     add(
         "--bidirectional",
@@ -126,31 +135,42 @@ def _add_model(add: Add) -> None:
     add(
         "--output-dropout",
         type=_SHARE,
-        default=0.2,
+        default=recipe.DROPOUT,
         metavar="RATE",
-        help="share of each layer's outputs to drop in training, at each step anew (default: %(default)s)",
+        help="share of what the head gets, and the layers above the first, to drop in training (default: %(default)s)",
     )
     add(
         "--pool",
         choices=("last", "mean", "max", "last+mean+max"),
-        default="last",
-        help="what the head gets of all states: the last, their mean, the largest, or all three (default: %(default)s)",
+        help="what the head gets of all states: the last, their mean, the largest, or all three (default: "
+        f"{recipe.POOL}; with a class for each step there is nothing to pool)",
     )
     add("--float64", action="store_true", help="train in double precision (default: single)")
 
 
 def _add_training(add: Add) -> None:
     """How `cgru fit` trains."""
-    add("--epochs", type=_COUNT, default=30, metavar="N", help="passes over the data (default: %(default)s)")
-    add("--batch-size", type=_COUNT, default=27, metavar="N", help="sequences a step (default: %(default)s)")
+    add(
+        "--epochs",
+        type=_COUNT,
+        metavar="N",
+        help=f"passes over the data (default: as many as make {recipe.UPDATES} updates, {recipe.EPOCHS} at the least)",
+    )
+    add("--batch-size", type=_COUNT, metavar="N", help=f"sequences an update (default: {recipe.BATCH})")
     add(
         "--learning-rate",
         type=_RATE,
-        default=8e-3,
+        default=recipe.LEARNING_RATE,
         metavar="RATE",
-        help="Adam's at the start, falling to 0 along a cosine (default: %(default)s)",
+        help="Adam's at its height: it rises to that in the first third and falls to 0 (default: %(default)s)",
     )
-    add("--weight-decay", type=_DECAY, default=0.3, metavar="RATE", help="decoupled, AdamW (default: %(default)s)")
+    add(
+        "--weight-decay",
+        type=_DECAY,
+        default=recipe.WEIGHT_DECAY,
+        metavar="RATE",
+        help="decoupled, AdamW (default: %(default)s)",
+    )
     add(
         "--clip-norm",
         type=_RATE,
@@ -170,6 +190,19 @@ def _add_training(add: Add) -> None:
         type=_COUNT,
         metavar="N",
         help="stop after N epochs without a better validation loss; needs --validation (default: never)",
+    )
+    add(
+        "--loss",
+        type=_loss,
+        default="mean_squared_error",
+        metavar="LOSS",
+        help="of a regression: mean_squared_error, huber, quantile, poisson or gaussian, with numbers as in huber(0.5) "
+        "or quantile(0.1,0.5,0.9) (default: %(default)s)",
+    )
+    add(
+        "--class-weight",
+        choices=("balanced",),
+        help="let all classes count the same, however many sequences they have (default: no)",
     )
     add("--seed", type=_SEED, default=0, metavar="N", help="of weights and shuffling (default: %(default)s)")
 

@@ -13,16 +13,16 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 import cgru
+from cgru import recipe
 from cgru.cli.arguments import RequestError, as_request_error, parser
 from cgru.cli.output import WRITERS, check_output, plotter
 from cgru.cli.progress import Progress
-from cgru.cli.score import score, scored
-from cgru.cli.task import Task, at_steps, class_names, in_units_of, real_steps, targets, task_of
+from cgru.cli.score import rmse_of, score, scored, stuck
+from cgru.cli.task import Task, at_steps, class_names, real_steps, targets, task_of
 from cgru.datasets import Dataset, Split, load_japanese_vowels, read
 
 __all__ = ["main"]
@@ -84,9 +84,14 @@ def fit(arguments: argparse.Namespace) -> int:
             cgru.set_num_threads(arguments.threads)
     data, source = _data(arguments.data)
     task = task_of(data, source)
-    if arguments.pool != "last" and at_steps(task.train):
+    if arguments.pool not in (None, "last") and at_steps(task.train):
         raise RequestError(f"argument --pool: {source} has a class for each step, so that there is nothing to pool")
-    progress = Progress(arguments.epochs, arguments.quiet)
+    if arguments.class_weight and task.names is None:
+        raise RequestError(f"argument --class-weight: {source} has numbers to predict and no classes")
+    if arguments.loss != "mean_squared_error" and task.names is not None:
+        raise RequestError(f"argument --loss: {source} has classes, which are learned by cross-entropy")
+    _, epochs = recipe.budget(len(task.train), arguments.batch_size, arguments.epochs)
+    progress = Progress(epochs, arguments.quiet)
     progress.say(*_described(data, task, source, arguments.validation))
 
     net = _network(arguments, task)
@@ -97,12 +102,15 @@ def fit(arguments: argparse.Namespace) -> int:
         return _say(f"cgru: interrupted before the first epoch was over: nothing is saved{on}", 130)
     with as_request_error():
         net.save(arguments.output)
-    result = _result(net, data, task, arguments.epochs, interrupted)
+    result = _result(net, data, task, epochs, interrupted)
     if draw:
         draw(net.history, f"{os.path.basename(source)}: {result}")
     if interrupted:
         return _say(f"cgru: {result}, is in {arguments.output}{on}", 130)
     print(result)
+    note = stuck(net, data.train, task.train)
+    if note:
+        _say(note, 0)
     print(f"trained {len(net.history)} epochs in {sum(net.history.seconds):.1f} s")
     print(f"model in {arguments.output}")
     return 0
@@ -117,7 +125,7 @@ def _result(net: cgru.Network, data: Dataset, task: Task, epochs: int, interrupt
     if task.test is not None:
         return f"test {scored(net, data.test, task.test)}"
     if validated:
-        return f"validation {score(kept.validation_loss, kept.validation_accuracy)}"
+        return f"validation {score(kept.validation_loss, kept.validation_accuracy, kept.metrics.get('RMSE'))}"
     return f"training {scored(net, data.train, task.train)}"
 
 
@@ -140,46 +148,51 @@ def _described(data: Dataset, task: Task, source: str, validation: float) -> lis
 
 
 def _network(arguments: argparse.Namespace, task: Task) -> cgru.Network:
-    every = at_steps(task.train)  # outputs at all steps
-    layers: list[Any] = []
-    for i in range(arguments.layers):
-        sequences = every or arguments.pool != "last" or i < arguments.layers - 1
-        layer = cgru.GRU(arguments.units, sequences=sequences)
-        layers.append(cgru.Bidirectional(layer) if arguments.bidirectional else layer)
-        if arguments.output_dropout:
-            layers.append(cgru.Dropout(arguments.output_dropout))
-    if arguments.pool != "last":
-        layers.append(cgru.Pool(arguments.pool))
     if task.names is not None:
-        layers.append(cgru.Dense(len(task.names), "softmax"))
+        head = cgru.Dense(len(task.names), "softmax")
     else:
-        layers.append(cgru.Dense(1 if task.train.ndim == 1 else task.train.shape[1], "identity"))
+        targets = 1 if task.train.ndim == 1 else task.train.shape[1]
+        head = cgru.Dense(targets * cgru.losses.outputs(arguments.loss), "identity")
+    layers = recipe.stack(
+        head,
+        units=arguments.units,
+        layers=arguments.layers,
+        bidirectional=arguments.bidirectional,
+        pool=arguments.pool or recipe.POOL,
+        dropout=arguments.output_dropout,
+        steps=at_steps(task.train),
+    )
     adam = cgru.Adam(
         arguments.learning_rate,
         weight_decay=arguments.weight_decay,
         clip_norm=arguments.clip_norm,
-        schedule="cosine",
+        schedule=recipe.SCHEDULE,
     )
     dtype = np.float64 if arguments.float64 else np.float32
-    return cgru.Network(layers, optimizer=adam, seed=arguments.seed, class_names=task.names, dtype=dtype)
+    loss = "cross_entropy" if task.names is not None else arguments.loss
+    return cgru.Network(layers, loss, adam, arguments.seed, task.names, dtype=dtype)
 
 
 def _train(
     net: cgru.Network, data: Dataset, task: Task, arguments: argparse.Namespace, progress: Progress, source: str
 ) -> bool:
     """Fit `net`; return whether Ctrl-C ended it."""
-    units = contextlib.nullcontext() if task.names is not None else in_units_of(task.train, net)
+    regression = task.names is None
+    batch_size, epochs = recipe.budget(len(task.train), arguments.batch_size, arguments.epochs)
     try:
-        with as_request_error(f"{source}: "), units:
+        with as_request_error(f"{source}: "):
             net.fit(
                 data.train.X,
                 task.train,
                 lengths=data.train.lengths,
-                epochs=arguments.epochs,
-                batch_size=arguments.batch_size,
+                epochs=epochs,
+                batch_size=batch_size,
                 validation=arguments.validation or None,
                 patience=arguments.patience,
                 standardize=True,
+                standardize_targets=regression and arguments.loss != "poisson",
+                class_weight=arguments.class_weight,
+                metrics={"RMSE": rmse_of(arguments.loss)} if regression else None,
                 callback=progress,
                 checkpoint=arguments.checkpoint,
                 checkpoint_seconds=arguments.checkpoint_seconds,

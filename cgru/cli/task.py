@@ -5,8 +5,7 @@ m sequences of s steps of e elements, k outputs.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ from cgru.cli.arguments import RequestError
 from cgru.core.lengths import mask
 from cgru.datasets import Dataset, Split
 
-__all__ = ["Task", "at_steps", "class_names", "in_units_of", "real_steps", "targets", "task_of"]
+__all__ = ["Task", "at_steps", "class_names", "real_steps", "targets", "task_of"]
 
 
 class Task(NamedTuple):
@@ -163,32 +162,3 @@ def _indices(labels: Sequence[str], names: Sequence[str], where: str) -> np.ndar
 
 def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:9]) + (", ..." if len(names) > 9 else "")
-
-
-# --- the units of a regression ---
-
-
-@contextlib.contextmanager
-def in_units_of(y: np.ndarray, net: cgru.Network) -> Iterator[None]:
-    """While it lasts, the head of `net` predicts in the units of y, (m,) or (m, k): its own times deviation plus mean.
-
-    So a fit learns targets of any unit as it would learn standardised ones, while all that it tells, losses and
-    history, is in the units of y. At the end the factors become part of the head's weights.
-    """
-    head = net.layers[-1]
-    mean, scale = y.mean(axis=0), y.std(axis=0)
-    scale = np.where((np.ptp(y, axis=0) > 0) & (scale > 0), scale, 1.0)  # of equal numbers it may be a rounding error
-
-    def activate(z: np.ndarray, deriv: bool = False) -> np.ndarray:
-        # A step down the gradient of the standardised error: scale times this, over scale squared.
-        return np.broadcast_to(1 / scale, z.shape) if deriv else z * scale + mean
-
-    identity, head.activate = head.activate, activate
-    try:
-        yield
-    finally:
-        head.activate = identity
-        if head.p:
-            head.p["W"] *= scale
-            head.p["b"] *= scale
-            head.p["b"] += mean

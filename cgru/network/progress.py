@@ -40,7 +40,7 @@ class Bar:
 
 def short(epoch: Epoch, columns: int = 80) -> str:
     """For the bar: with a hundred epochs and validation it fits into 60 columns."""
-    digits = 3 if columns < 70 else 4
+    digits = 2 if columns < 70 else 4
     state = f"loss {figure(epoch.loss, digits)}"
     if epoch.accuracy is not None:
         state += f" acc {epoch.accuracy:.1%}"

@@ -6,6 +6,7 @@ import pytest
 from cli_cases import run
 
 import cgru
+from cgru import recipe
 from cgru.cli.arguments import RequestError, as_request_error, parser
 
 
@@ -13,19 +14,21 @@ def test_the_defaults_of_fit():
     assert vars(parser().parse_args(["fit"])) == {
         "command": "fit",
         "data": None,
-        "units": 100,
+        "units": recipe.UNITS,
         "layers": 1,
         "bidirectional": True,
-        "output_dropout": 0.2,
-        "pool": "last",
+        "output_dropout": recipe.DROPOUT,
+        "pool": None,
         "float64": False,
-        "epochs": 30,
-        "batch_size": 27,
-        "learning_rate": 8e-3,
-        "weight_decay": 0.3,
+        "epochs": None,
+        "batch_size": None,
+        "learning_rate": recipe.LEARNING_RATE,
+        "weight_decay": recipe.WEIGHT_DECAY,
         "clip_norm": 1.0,
         "validation": 0.0,
         "patience": None,
+        "loss": "mean_squared_error",
+        "class_weight": None,
         "seed": 0,
         "threads": None,
         "output": "cgru-model.npz",
@@ -47,6 +50,21 @@ def test_the_defaults_of_the_others():
     due = {"command": "export", "model": "m", "output": "x.c", "name": None, "dtype": None}
     assert asked("export", "m", "-o", "x.c") == due
     assert asked() == {"command": None}
+
+
+def test_losses():
+    def asked(text):
+        return parser().parse_args(["fit", "--loss", text]).loss
+
+    for text in ("huber", "huber(0.5)", "quantile(0.1,0.9)", "gaussian", "poisson"):
+        assert asked(text) == text
+    assert asked("mse") == "mean_squared_error"
+    for text in ("cross_entropy", "huber(0)", "huber(", "poisson(1)", "x", ""):
+        due = "expected one of gaussian, huber, mean_squared_error, poisson, quantile"
+        with pytest.raises(RequestError, match=f"^argument --loss: {due}, got {re.escape(repr(text))}"):
+            asked(text)
+    with pytest.raises(RequestError, match="^argument --class-weight"):
+        parser().parse_args(["fit", "--class-weight", "none"])
 
 
 @pytest.mark.parametrize(
