@@ -63,7 +63,7 @@ def test_losses():
         due = "expected one of gaussian, huber, mean_squared_error, poisson, quantile"
         with pytest.raises(RequestError, match=f"^argument --loss: {due}, got {re.escape(repr(text))}"):
             asked(text)
-    with pytest.raises(RequestError, match="^argument --class-weight"):
+    with pytest.raises(RequestError, match=r"^argument --class-weight"):
         parser().parse_args(["fit", "--class-weight", "none"])
 
 
