@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cgru import optimizers
 from cgru.core.checks import callable_, flag, positive
 from cgru.network import chain, loop
 from cgru.network.checkpoint import Checkpoint, State
@@ -20,7 +21,6 @@ from cgru.network.compiled.engine import Engine, compiles
 from cgru.network.history import Epoch, History
 from cgru.network.loop import Kept, Loop
 from cgru.network.samples import Data
-from cgru.optimizers import SGD, Adam
 
 if TYPE_CHECKING:
     from cgru.network.network import Network
@@ -198,7 +198,7 @@ class Fit:
 
     def _engine(self) -> Engine | Loop:
         """What makes the updates of this network as it is now."""
-        own = type(self.net.optimizer) in (SGD, Adam) and compiles(self.net)
+        own = type(self.net.optimizer) in optimizers.NAMED.values() and compiles(self.net)
         return (Engine if own else Loop)(self.net, self.data, self.held_out, self.batch_size, self.truncate)
 
     def _epoch(self, engine: Engine | Loop, number: int) -> Epoch:

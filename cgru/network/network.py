@@ -25,7 +25,7 @@ from cgru.network.checkpoint import Checkpoint
 from cgru.network.fit import Fit, check, scores
 from cgru.network.history import Epoch, History
 from cgru.network.samples import by_class, labelled, set_aside, taken, weights_of_classes
-from cgru.optimizers import SGD, Adam
+from cgru.optimizers import SGD, Adam, RMSprop
 
 __all__ = ["Network", "load"]
 
@@ -48,8 +48,9 @@ class Network:
     of your own, f(A, Y) -> (the values of the rows (m,), their gradients dL/dA (m, k)) for outputs A (m, k) and targets
     Y (m, n); its rows are samples, or the real steps of all.
 
-    `optimizer` is an `SGD`, an `Adam`, or "sgd" or "adam" (None: `Adam()`) and may be replaced at any time. `dtype`
-    goes to all layers that were not given one of their own; None: that of those that were, else float64. All have one.
+    `optimizer` is an `SGD`, `Adam` or `RMSprop`, or "sgd", "adam" or "rmsprop" (None: `Adam()`), and may be replaced at
+    any time. `dtype` goes to all layers that were not given one of their own; None: that of those that were, else
+    float64. All have one.
     `seed` makes the initial weights, the shuffling and the validation split repeatable; each layer gets a generator of
     its own from it, except one that was given its own. `class_names` are kept with the model, one for each class.
 
@@ -64,7 +65,7 @@ class Network:
         self,
         layers: Sequence[Layer],
         loss: str | Loss | None = None,
-        optimizer: SGD | Adam | str | None = None,
+        optimizer: SGD | Adam | RMSprop | str | None = None,
         seed: int | None = None,
         class_names: Sequence[str] | None = None,
         *,

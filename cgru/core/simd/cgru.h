@@ -285,6 +285,7 @@ typedef struct {
                             void *db);
     void (*descend)(const cgru_step *step, ptrdiff_t n);
     void (*adapt)(const cgru_step *step, ptrdiff_t n);
+    void (*rescale)(const cgru_step *step, ptrdiff_t n);
     double (*squares)(const void *g, ptrdiff_t n, double unit);
 
     /* All steps of some rows; whether these are the `first` ones of the sequence to run, and the `last`. */

@@ -49,6 +49,10 @@ def another(net, epoch):
     net.optimizer = cgru.SGD(0.1, momentum=0.5) if epoch.epoch % 2 else cgru.Adam(0.01)
 
 
+def average(net, epoch):
+    net.optimizer = cgru.RMSprop(0.001, momentum=0.5 * (epoch.epoch % 2))
+
+
 def reckon(net, epoch):
     net.loss = "quantile(0.2)" if epoch.epoch % 2 else "huber"
 
@@ -62,7 +66,7 @@ def shift(net, epoch):
 
 
 @pytest.mark.parametrize("validation", [None, (X[:7], (CLASSES[:7] + 1) % 3)], ids=["plain", "validated"])
-@pytest.mark.parametrize("callback", [halve, rebind, freeze, slower, another, reckon, drop, shift])
+@pytest.mark.parametrize("callback", [halve, rebind, freeze, slower, another, average, reckon, drop, shift])
 def test_a_callback_may_change_the_network(monkeypatch, callback, validation):
     ours, history = trained(monkeypatch, callback, Engine, validation=validation)
     due, told = trained(monkeypatch, callback, Loop, validation=validation)

@@ -192,6 +192,8 @@ OPTIMIZERS = [
     cgru.SGD(0.1, schedule="linear"),
     cgru.Adam(0.01),
     cgru.Adam(0.01, beta_1=0.8, beta_2=0.9, epsilon=1e-4, weight_decay=0.1, clip_norm=0.1, schedule="cosine"),
+    cgru.RMSprop(0.001),
+    cgru.RMSprop(0.001, 0.8, 1e-4, momentum=0.9, weight_decay=0.1, clip_norm=0.1, schedule="cosine"),
 ]
 
 
