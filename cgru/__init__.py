@@ -18,7 +18,7 @@ from cgru.gru import GRU
 from cgru.initializers import orthogonal, standard_normal, xavier
 from cgru.layers import Activation, Clip, Dense, Dropout, Embedding, Flip, Pool, Scale
 from cgru.network import Epoch, History, Network, load
-from cgru.optimizers import SGD, Adam
+from cgru.optimizers import SGD, Adam, RMSprop
 from cgru.passes import Pass
 from cgru.stream import Stream
 
@@ -39,6 +39,7 @@ __all__ = [
     "Network",
     "Pass",
     "Pool",
+    "RMSprop",
     "Scale",
     "Stream",
     "__version__",

@@ -173,6 +173,7 @@ LOSSES: dict[str, Loss] = {
     f.__name__: f for f in (cross_entropy, binary_cross_entropy, mean_squared_error, huber, quantile, poisson, gaussian)
 }
 SHORT = {"mse": "mean_squared_error"}
+NUMBERS = {"huber": (1.0,), "quantile": (0.5,)}  # by the name alone
 CANONICAL: dict[tuple[str, Activation], Loss] = {
     ("cross_entropy", softmax): softmax_cross_entropy,
     ("binary_cross_entropy", sigmoid): sigmoid_cross_entropy,
@@ -186,7 +187,7 @@ def named(loss: str | Loss) -> Loss:
     """
     if callable(loss):
         return functools.partial(of_rows, loss)
-    name, numbers = _parts(loss)
+    name, numbers = parts(loss)
     if not numbers:
         return LOSSES[name]
     if name == "huber" and len(numbers) == 1 and 0 < numbers[0] < np.inf:
@@ -196,8 +197,8 @@ def named(loss: str | Loss) -> Loss:
     raise ValueError(f'loss: expected "huber(delta)" with delta > 0 or "quantile(q, ...)" with 0 < q < 1, got {loss!r}')
 
 
-def _parts(loss: Any) -> tuple[str, tuple[float, ...]]:
-    """The name of a loss and the numbers in its parentheses."""
+def parts(loss: Any) -> tuple[str, tuple[float, ...]]:
+    """The name of a loss and its numbers: those in its parentheses, or those that it has without any."""
     found = re.fullmatch(r"(\w+)(?:\(([^()]+)\))?", loss) if isinstance(loss, str) else None
     try:
         numbers = tuple(map(float, found[2].split(","))) if found and found[2] else ()
@@ -205,15 +206,15 @@ def _parts(loss: Any) -> tuple[str, tuple[float, ...]]:
         found = None
     if not found or found[1] not in LOSSES:
         raise ValueError(f"loss: expected one of {', '.join(LOSSES)}, a callable or None, got {loss!r}")
-    return found[1], numbers
+    return found[1], numbers or NUMBERS.get(found[1], ())
 
 
 def outputs(loss: str | Loss) -> int:
     """How many outputs one target has: so many quantiles, or mean and log-variance."""
     if callable(loss):
         return 1
-    name, numbers = _parts(loss)
-    return {"quantile": len(numbers) or 1, "gaussian": 2}.get(name, 1)
+    name, numbers = parts(loss)
+    return {"quantile": len(numbers), "gaussian": 2}.get(name, 1)
 
 
 def chosen(loss: str | Loss | None, activate: Activation, k: int) -> str | Loss:

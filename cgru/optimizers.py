@@ -1,4 +1,4 @@
-"""The optimizers, SGD and Adam, and schedules of the learning rate.
+"""The optimizers, SGD, Adam and RMSprop, and schedules of the learning rate.
 
 An optimizer holds settings and no state, so that one may serve several networks and layers: the state is a dict that
 each of these owns. Parameters and gradients come as dicts with the same keys; parameters are updated in place.
@@ -16,7 +16,7 @@ import numpy as np
 from cgru.core import names
 from cgru.core.checks import positive
 
-__all__ = ["SGD", "Adam", "Plateau", "constant", "cosine", "linear", "one_cycle"]
+__all__ = ["SGD", "Adam", "Plateau", "RMSprop", "constant", "cosine", "linear", "one_cycle"]
 
 Arrays = Mapping[str, np.ndarray]
 State = dict[str, dict[str, list[Any]]]  # class of the optimizer -> parameter -> its steps and arrays
@@ -246,16 +246,56 @@ class Adam(_Optimizer):
         p -= rate / (1 - self.beta_1**step) * mean / root
 
 
+@dataclass(frozen=True)
+class RMSprop(_Optimizer):
+    """RMSprop (Tieleman and Hinton, 2012), by the running mean of the gradient's square, with PyTorch's defaults.
+
+    square = rho square + (1 - rho) g^2; v = momentum v + g / (sqrt(square) + epsilon); p -= learning_rate v.
+
+    `weight_decay`, `clip_norm` and `schedule` are those of `Adam`: the decay is decoupled from the gradient, which in
+    PyTorch's RMSprop it is not. TypeError or ValueError for settings out of range.
+    """
+
+    learning_rate: float = 0.01
+    rho: float = 0.99
+    epsilon: float = 1e-8
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+    schedule: Schedule | str | None = None
+
+    arrays: ClassVar[int] = 2
+
+    def __post_init__(self) -> None:
+        self._check_shared()
+        check_number(self, "rho", below=1.0)
+        check_number(self, "epsilon", above=True)
+        check_number(self, "momentum", below=1.0)
+        check_number(self, "weight_decay")
+
+    def _update(self, key: str, p: np.ndarray, g: np.ndarray, rate: float, step: int, *arrays: np.ndarray) -> None:
+        v, square = arrays
+        square += (1 - float(self.rho)) * (g * g - square)
+        if self.weight_decay and is_matrix(key):
+            p *= 1 - rate * float(self.weight_decay)
+        down = g / (np.sqrt(square) + float(self.epsilon))
+        if self.momentum:
+            v *= float(self.momentum)
+            v += down
+            down = v
+        p -= rate * down
+
+
 def is_matrix(key: str) -> bool:
     """Whether `key`, such as `0.Uz` or `b`, names a matrix: those have capital letters, biases small ones."""
     return key.rpartition(".")[2][:1].isupper()
 
 
-NAMED: dict[str, type[_Optimizer]] = {"sgd": SGD, "adam": Adam}
+NAMED: dict[str, type[_Optimizer]] = {"sgd": SGD, "adam": Adam, "rmsprop": RMSprop}  # all that are compiled, too
 
 
 def named(value: Any, argument: str = "optimizer") -> Any:
-    """`value`, an optimizer, or a new one of that name, "sgd" or "adam"; TypeError or ValueError for anything else.
+    """`value`, an optimizer, or a new one of that name, a key of `NAMED`; TypeError or ValueError for anything else.
 
     An optimizer is whatever has the methods `step(p, g, state, fraction)` and `rate(fraction)`.
     """
@@ -264,4 +304,5 @@ def named(value: Any, argument: str = "optimizer") -> Any:
     if not isinstance(value, type) and callable(getattr(value, "step", None)):
         return value
     kind = ValueError if isinstance(value, str) else TypeError
-    raise kind(f"{argument}: expected 'sgd', 'adam', an SGD or an Adam, got {value!r}")
+    known = ", ".join([*map(repr, NAMED), *(f"{optimizer.__name__}(...)" for optimizer in NAMED.values())])
+    raise kind(f"{argument}: expected one of {known}, or one of your own, got {value!r}")

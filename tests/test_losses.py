@@ -158,6 +158,15 @@ def test_losses_of_several_outputs_a_target(weights):
     np.testing.assert_allclose(gradient, numeric(lambda a: losses.gaussian(a, Y, weights)[0], Z), rtol=1e-6, atol=1e-9)
 
 
+def test_what_a_name_alone_means():
+    for name, numbers in losses.NUMBERS.items():
+        assert losses.parts(name) == losses.parts(f"{name}({numbers[0]})") == (name, numbers)
+        for got, due in zip(losses.named(name)(Z, SHARES), losses.LOSSES[name](Z, SHARES), strict=True):
+            np.testing.assert_array_equal(got, due)
+    assert losses.parts("quantile(0.1, 0.9)") == ("quantile", (0.1, 0.9))
+    assert losses.parts("poisson") == ("poisson", ())
+
+
 def test_at_the_quantile_the_loss_is_least():
     y = RNG.standard_normal((101, 1))
     for q in (0.1, 0.5, 0.93):

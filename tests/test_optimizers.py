@@ -67,7 +67,24 @@ def test_adam(decay):
     same(run(cgru.Adam(0.1, 0.8, 0.95, 1e-3, weight_decay=decay)), p)
 
 
-@pytest.mark.parametrize("optimizer", [cgru.SGD(0.1, 0.9), cgru.Adam(0.1, clip_norm=0.5, weight_decay=0.1)])
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+@pytest.mark.parametrize("momentum", [0.0, 0.7])
+def test_rmsprop(momentum, decay):
+    p, steps = drawn()
+    for key in p:
+        v = square = np.zeros_like(p[key])
+        for g in steps:
+            square = 0.8 * square + 0.2 * g[key] ** 2
+            v = momentum * v + g[key] / (np.sqrt(square) + 1e-3)
+            shrunk = 0.1 * decay if key in ("0.Uz", "1.W") else 0
+            p[key] = (1 - shrunk) * p[key] - 0.1 * v
+    same(run(cgru.RMSprop(0.1, 0.8, 1e-3, momentum, weight_decay=decay)), p)
+
+
+OTHERS = [cgru.Adam(0.1, clip_norm=0.5, weight_decay=0.1), cgru.RMSprop(0.1, momentum=0.5, clip_norm=0.5)]
+
+
+@pytest.mark.parametrize("optimizer", [cgru.SGD(0.1, 0.9), *OTHERS])
 def test_float32_stays(optimizer):
     single, double = run(optimizer, np.float32), run(optimizer)
     assert all(array.dtype == np.float32 for array in single.values())
@@ -123,7 +140,7 @@ def test_schedules():
 
 def test_schedules_by_name():
     for name in ("constant", "linear", "cosine", "one_cycle"):
-        for kind in (cgru.SGD, cgru.Adam):
+        for kind in (cgru.SGD, cgru.Adam, cgru.RMSprop):
             assert kind(schedule=name) == kind(schedule=getattr(optimizers, name))
             assert kind(schedule=name).schedule is getattr(optimizers, name)
     with pytest.raises(
@@ -160,10 +177,13 @@ def test_a_plateau_is_refused(settings, error, message):
 def test_optimizers_by_name():
     assert optimizers.named("sgd") == cgru.SGD()
     assert optimizers.named("adam") == cgru.Adam()
+    assert optimizers.named("rmsprop") == cgru.RMSprop(0.01, 0.99, 1e-8, 0.0, 0.0, None, None)
     own = cgru.Adam(0.3)
     assert optimizers.named(own) is own
     for wrong, error in (("Adam", ValueError), (cgru.Adam, TypeError), (None, TypeError), (3, TypeError)):
-        with pytest.raises(error, match=r"^optimizer: expected 'sgd', 'adam', an SGD or an Adam, got"):
+        known = "'sgd', 'adam', 'rmsprop', SGD(...), Adam(...), RMSprop(...)"
+        words = f"optimizer: expected one of {known}, or one of your own, got"
+        with pytest.raises(error, match="^" + re.escape(words)):
             optimizers.named(wrong)
 
 
@@ -174,7 +194,7 @@ class Layer:
         self.p, self.g, self.o, self.trainable = p, {"d" + key: value for key, value in g.items()}, {}, trainable
 
 
-@pytest.mark.parametrize("optimizer", [cgru.SGD(0.1, 0.9), cgru.Adam(0.1, weight_decay=0.1, clip_norm=0.5)])
+@pytest.mark.parametrize("optimizer", [cgru.SGD(0.1, 0.9), *OTHERS])
 def test_a_step_of_a_layer(optimizer):
     due, steps = drawn()
     layer, state = Layer(copy.deepcopy(due), {}), {}
@@ -243,6 +263,11 @@ def test_without_momentum_nothing_is_carried():
     cgru.SGD(1.0).step(p, {"0.W": np.ones((2, 2))}, state)
     assert state["SGD"]["0.W"][0] == 1
     assert not state["SGD"]["0.W"][1].any()
+    cgru.RMSprop().step(p, {"0.W": np.ones((2, 2))}, state)
+    steps, v, square = state["RMSprop"]["0.W"]
+    assert steps == 1
+    assert not v.any()
+    np.testing.assert_allclose(square, 0.01)
 
 
 def test_a_layer_learns_by_an_optimizer_alone():
@@ -272,8 +297,9 @@ def test_a_parameter_that_joins_later_starts_fresh():
 
 
 def test_one_optimizer_serves_many_and_keeps_nothing():
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        cgru.SGD().learning_rate = 1
+    for kind in (cgru.SGD, cgru.RMSprop):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            kind().learning_rate = 1
     optimizer = cgru.Adam(0.1)
     before = dataclasses.asdict(optimizer)
     same(run(optimizer), run(optimizer), rtol=0)
@@ -301,6 +327,15 @@ def test_one_optimizer_serves_many_and_keeps_nothing():
         (cgru.Adam, {"epsilon": 0.0}, ValueError),
         (cgru.Adam, {"weight_decay": -1}, ValueError),
         (cgru.Adam, {"clip_norm": -1}, ValueError),
+        (cgru.RMSprop, {"learning_rate": 0}, ValueError),
+        (cgru.RMSprop, {"rho": 1.0}, ValueError),
+        (cgru.RMSprop, {"rho": -0.1}, ValueError),
+        (cgru.RMSprop, {"rho": None}, TypeError),
+        (cgru.RMSprop, {"epsilon": 0.0}, ValueError),
+        (cgru.RMSprop, {"momentum": 1.0}, ValueError),
+        (cgru.RMSprop, {"momentum": -0.1}, ValueError),
+        (cgru.RMSprop, {"weight_decay": -1}, ValueError),
+        (cgru.RMSprop, {"clip_norm": 0}, ValueError),
     ],
 )
 def test_refused_settings(kind, options, error):

@@ -124,7 +124,9 @@ cdef extern from "simd/cgru.h" nogil:
         const void *bias
 
     cdef enum:
-        CGRU_SOFTMAX, CGRU_SIGMOID, CGRU_NO_LOSS, CGRU_CROSS_ENTROPY, CGRU_BINARY_CROSS_ENTROPY, CGRU_MEAN_SQUARED_ERROR
+        CGRU_SOFTMAX, CGRU_SIGMOID
+        CGRU_NO_LOSS, CGRU_CROSS_ENTROPY, CGRU_BINARY_CROSS_ENTROPY, CGRU_MEAN_SQUARED_ERROR
+        CGRU_HUBER, CGRU_QUANTILE, CGRU_POISSON, CGRU_GAUSSIAN
 
     ctypedef struct cgru_criterion:
         int loss
@@ -133,6 +135,8 @@ cdef extern from "simd/cgru.h" nogil:
         cgru_matrix Z, A, dZ
         const Py_ssize_t *classes
         cgru_matrix Y
+        Py_ssize_t ways
+        const double *numbers
         const double *weights
         double share
         void *work
@@ -214,6 +218,7 @@ cdef extern from "simd/cgru.h" nogil:
                                 void *) noexcept nogil
         void (*descend)(const cgru_step *, Py_ssize_t) noexcept nogil
         void (*adapt)(const cgru_step *, Py_ssize_t) noexcept nogil
+        void (*rescale)(const cgru_step *, Py_ssize_t) noexcept nogil
         double (*squares)(const void *, Py_ssize_t, double) noexcept nogil
         void (*few_forward)(const cgru_few *, Py_ssize_t, Py_ssize_t, int, int) noexcept nogil
         void (*few_backward)(const cgru_few *, Py_ssize_t, Py_ssize_t, int, int) noexcept nogil

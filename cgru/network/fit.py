@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cgru import optimizers
 from cgru.core.checks import callable_, flag, positive
 from cgru.network import chain, loop
 from cgru.network.checkpoint import Checkpoint, State
@@ -26,7 +27,7 @@ from cgru.network.penalties import Penalties
 from cgru.network.progress import Bar
 from cgru.network.samples import Data
 from cgru.network.units import Units
-from cgru.optimizers import SGD, Adam, Plateau
+from cgru.optimizers import Plateau
 
 if TYPE_CHECKING:
     from cgru.network.network import Network
@@ -255,7 +256,7 @@ class Fit:
 
     def _engine(self) -> Engine | Loop:
         """What makes the updates of this network as it is now."""
-        own = type(self.net.optimizer) in (SGD, Adam) and compiles(self.net)
+        own = type(self.net.optimizer) in optimizers.NAMED.values() and compiles(self.net)
         kind = Engine if own else Loop
         return kind(self.net, self.data, self.held_out, self.batch_size, self.truncate, self.penalties)
 

@@ -1,4 +1,4 @@
-"""The updates of a fit in Python: where a layer, activation, mask or optimizer of the user's own stands in a network.
+"""The updates of a fit in Python: where a layer, callable, mask or optimizer of the user's own stands in a network.
 
 m samples, s steps, k outputs. The passes of a batch are held here, one for each layer.
 """
@@ -138,6 +138,8 @@ class Loop:
             loss, dZ, dA = criterion(net, Z, A, Y, batch.rows(batch.weights))
             if not math.isfinite(loss):
                 return loss, None
+            if np.isinf(dA if dZ is None else dZ).any():  # the loss, in double, may be finite for all that
+                return math.inf, None
             g = self._backward(passes, batch, batch.unrowed(dZ), batch.unrowed(dA))
             p = net.parameters()
             net.optimizer.step({key: p[key] for key in g}, g, net.optimizer_state, fraction)

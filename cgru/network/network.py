@@ -27,7 +27,7 @@ from cgru.network.fit import Fit, Settings, scores
 from cgru.network.history import Epoch, History
 from cgru.network.metrics import Metric, checked, measured
 from cgru.network.samples import ask_about_axes, by_class, labelled, set_aside, taken, weights_of_classes
-from cgru.optimizers import SGD, Adam
+from cgru.optimizers import SGD, Adam, RMSprop
 
 __all__ = ["Network", "load"]
 
@@ -44,14 +44,15 @@ class Network:
     of a sequence (a GRU without `sequences=True`, a Pool); else (m, s, k), for each step.
 
     `loss` is "cross_entropy", "binary_cross_entropy" or "mean_squared_error" ("mse"); None chooses by the head's
-    activation: softmax, sigmoid, any other. By name, too, but trained as a loop in Python: "huber" or "huber(delta)";
-    "quantile" (the median) or "quantile(0.1, 0.9)", whose outputs of one target stand side by side; "poisson", whose
-    output is the logarithm of a rate; "gaussian", of each target its mean and log-variance side by side. So is a
-    callable of your own, f(A, Y) -> (the values of the rows (m,), their gradients dL/dA (m, k)) for outputs A (m, k)
-    and targets Y (m, n); its rows are samples, or the real steps of all.
+    activation: softmax, sigmoid, any other. By name, too: "huber" or "huber(delta)"; "quantile" (the median) or
+    "quantile(0.1, 0.9)", whose outputs of one target stand side by side; "poisson", whose output is the logarithm of a
+    rate; "gaussian", of each target its mean and log-variance side by side. Or, trained as a loop in Python, a callable
+    of your own, f(A, Y) -> (the values of the rows (m,), their gradients dL/dA (m, k)) for outputs A (m, k) and targets
+    Y (m, n); its rows are samples, or the real steps of all.
 
-    `optimizer` is an `SGD`, an `Adam`, or "sgd" or "adam" (None: `Adam()`) and may be replaced at any time. `dtype`
-    goes to all layers that were not given one of their own; None: that of those that were, else float64. All have one.
+    `optimizer` is an `SGD`, `Adam` or `RMSprop`, or "sgd", "adam" or "rmsprop" (None: `Adam()`), and may be replaced at
+    any time. `dtype` goes to all layers that were not given one of their own; None: that of those that were, else
+    float64. All have one.
     `seed` makes the initial weights, the shuffling and the validation split repeatable; each layer gets a generator of
     its own from it, except one that was given its own. `class_names` are kept with the model, one for each class.
 
@@ -66,7 +67,7 @@ class Network:
         self,
         layers: Sequence[Layer],
         loss: str | Loss | None = None,
-        optimizer: SGD | Adam | str | None = None,
+        optimizer: SGD | Adam | RMSprop | str | None = None,
         seed: int | None = None,
         class_names: Sequence[str] | None = None,
         *,
@@ -410,7 +411,7 @@ class Network:
             self._split_seed, self.class_names = seed, names
             fresh = not self.head.p
             if fresh:
-                ask_about_axes(data.X)
+                ask_about_axes(data)
             self.make(data.X)
             self._optimizer_state, outer = self.optimizer_state, self._run  # a callback may have called
             try:

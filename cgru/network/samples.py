@@ -238,9 +238,10 @@ def set_aside(
     return parts
 
 
-def ask_about_axes(X: np.ndarray) -> None:
+def ask_about_axes(data: Data) -> None:
     """Warn of X (m, s, e) that is more likely to be (m, channels, steps)."""
-    if X.ndim == 3 and X.shape[1] == 1 and X.shape[2] >= LONG:
+    X = data.X
+    if X.ndim == 3 and data.lengths is None and X.shape[1] == 1 and X.shape[2] >= LONG:
         warnings.warn(
             f"X: {len(X)} sequences of one step of {X.shape[2]} elements; (m, channels, steps), as sktime has it, "
             "becomes (m, s, e) by X.swapaxes(1, 2), or by channels_first=True in cgru.sklearn",

@@ -8,21 +8,32 @@ import pytest
 import cgru
 from cgru import losses
 from cgru.activations import bind
+from cgru.network import fit
 from cgru.network.compiled.engine import compiles
 from cgru.network.loop import criterion
 
 RNG = np.random.default_rng(5)
-ODD = (1, 2, 7, 17, 33)
+ODD = (1, 2, 6, 7, 17, 33)
 HEADS = [
     ("softmax", "cross_entropy", 1.0),
     ("softmax", "cross_entropy", 2.5),
     ("softmax", "binary_cross_entropy", 1.0),
-    ("softmax", "mse", 0.5),
+    ("softmax", "mean_squared_error", 0.5),
     ("sigmoid", "binary_cross_entropy", 1.0),
-    ("sigmoid", "mse", 1.0),
-    ("identity", "mse", 1.0),
-    ("elu", "mse", 1.0),
+    ("sigmoid", "mean_squared_error", 1.0),
+    ("identity", "mean_squared_error", 1.0),
+    ("elu", "mean_squared_error", 1.0),
+    ("identity", "huber(0.3)", 1.0),
+    ("softmax", "huber", 2.5),
+    ("identity", "quantile(0.1, 0.3, 0.9)", 1.0),
+    ("sigmoid", "quantile", 1.0),
+    ("identity", "poisson", 1.0),
+    ("tanh", "poisson", 1.0),
+    ("identity", "gaussian", 1.0),
+    ("elu", "gaussian", 1.0),
 ]
+UNBOUNDED = ("poisson", "gaussian", "quantile(0.1, 0.3, 0.9)")  # which grow with outputs, or have other ones
+SIZES = {"binary_cross_entropy": 1, "poisson": 3, "gaussian": 3}  # of what comes before the activation, else 10
 
 
 def network(activate, loss, temperature, k, size, dtype, u=5):
@@ -37,10 +48,13 @@ def network(activate, loss, temperature, k, size, dtype, u=5):
 
 
 def targets(loss, m, s, k):
-    """Classes where there are some, and numbers."""
+    """Classes where there are some, and numbers, for k outputs."""
     if loss == "cross_entropy":
         return RNG.integers(0, k, (m, s)), RNG.dirichlet(np.full(k, 0.3), (m, s))
-    return (RNG.random((m, s, k)),) if loss == "mse" else (RNG.integers(0, 2, (m, s, k)), RNG.random((m, s, k)))
+    if loss == "binary_cross_entropy":
+        return RNG.integers(0, 2, (m, s, k)), RNG.random((m, s, k))
+    n = k // losses.outputs(loss)
+    return (RNG.poisson(2.0, (m, s, n)),) if loss == "poisson" else (RNG.random((m, s, n)),)
 
 
 def due(net, X, y, dtype, weights=None):
@@ -50,7 +64,7 @@ def due(net, X, y, dtype, weights=None):
     H = net.layers[0].predict(X.astype(net.dtype)).reshape(-1, len(head.p["W"])).astype(np.float64)
     Z = H @ head.p["W"].astype(np.float64) + head.p["b"].astype(np.float64)
     f = bind(head.activate, head.se_hPars)
-    A, Y = f(Z), losses.spelled_out(y.reshape(-1) if y.ndim == 2 else y.reshape(-1, k), k)
+    A, Y = f(Z), losses.spelled_out(y.reshape(-1) if y.ndim == 2 else y.reshape(-1, y.shape[2]), k)
     loss, dZ, dA = criterion(net, Z, A.astype(dtype) if net.loss == "binary_cross_entropy" else A, Y, weights)
     if dZ is None and head.activate is cgru.softmax:
         dZ = A * (dA - (A * dA).sum(axis=1, keepdims=True)) / head.se_hPars["softmax_temperature"]
@@ -66,9 +80,9 @@ def test_loss_and_gradient_are_those_of_the_losses(level, activate, loss, temper
     for (m, s, u), k in itertools.product(
         ((1, 1, 5), (7, 3, 5), (17, 5, 2), (33, 2, 40)), ODD[loss == "cross_entropy" :]
     ):
-        X = RNG.standard_normal((m, s, 3))
+        X, k = RNG.standard_normal((m, s, 3)), k * losses.outputs(loss)
         for y in targets(loss, m, s, k):
-            net = network(activate, loss, temperature, k, 1 if "binary" in loss else 10, dtype, u)
+            net = network(activate, loss, temperature, k, SIZES.get(loss, 10), dtype, u)
             H, A, Y, value, dZ = due(net, X, y, net.dtype)
             hits, scores = losses.hits(A, Y, net.loss), net.evaluate(X, y)
             assert scores["loss"] == pytest.approx(value, rel=tolerance, abs=tolerance)
@@ -92,8 +106,9 @@ def test_rows_have_weights(level, activate, loss, temperature, dtype):
     for (m, s, u), k in itertools.product(((3, 1, 5), (17, 5, 2), (33, 2, 40)), (2, 17, 120)):
         X, weights = RNG.standard_normal((m, s, 3)), RNG.integers(0, 4, (m, s)).astype(float)
         weights[:2, 0] = 1, 3  # so that some are not 0
+        k *= losses.outputs(loss)
         for y in targets(loss, m, s, k):
-            net = network(activate, loss, temperature, k, 1 if "binary" in loss else 10, dtype, u)
+            net = network(activate, loss, temperature, k, SIZES.get(loss, 10), dtype, u)
             H, A, Y, value, dZ = due(net, X, y, net.dtype, weights.reshape(-1))
             hits, scores = losses.hits(A, Y, net.loss, weights.reshape(-1)), net.evaluate(X, y, sample_weight=weights)
             assert scores["loss"] == pytest.approx(value, rel=tolerance, abs=tolerance)
@@ -118,7 +133,7 @@ def test_many_classes_and_rows_in_one_logarithm_do_not_overflow(level, dtype):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("size", [1e3, 1e15])
-@pytest.mark.parametrize(("activate", "loss"), [(a, b) for a, b, t in HEADS if t == 1.0 and a != "elu"])
+@pytest.mark.parametrize(("activate", "loss"), [(a, b) for a, b, t in HEADS if t == 1.0 and b not in UNBOUNDED])
 def test_outputs_that_are_saturated(level, activate, loss, size, dtype):
     """Probabilities of exactly 0 and 1, and exponentials that vanish: a loss that is finite, as in NumPy."""
     X, k = RNG.standard_normal((19, 3, 3)), 3
@@ -128,6 +143,31 @@ def test_outputs_that_are_saturated(level, activate, loss, size, dtype):
         value = due(net, X, y, dtype)[3]
         with np.errstate(over="ignore"):
             assert net.evaluate(X, y)["loss"] == pytest.approx(value, rel=1e-6)
+
+
+@pytest.mark.parametrize("engine", ["compiled", "loop"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("loss", "outputs"), [("poisson", [[0.0, 100.0]]), ("gaussian", [[3.0, -100.0]])])
+def test_what_overflows_is_no_step(level, monkeypatch, loss, outputs, dtype, engine):
+    """A float32 does not hold e^100, which a loss is in double: it is scored, and is nothing to train by."""
+    if engine == "loop":
+        monkeypatch.setattr(fit, "compiles", lambda net: False)
+    net = network("identity", loss, 1.0, 2, 0, dtype)
+    (y,) = targets(loss, 5, 3, 2)
+    X, p = RNG.standard_normal((5, 3, 3)), net.layers[1].p
+    p["b"][...] = outputs
+    kept, value = p["b"].copy(), due(net, X, y, dtype)[3]
+    assert net.evaluate(X, y)["loss"] == pytest.approx(value, rel=1e-6)
+    if dtype == "float32":
+        with pytest.raises(RuntimeError, match=r"^the loss is inf at epoch 1, batch 1 of 1: training diverged"):
+            net.fit(X, y, epochs=1)
+    else:
+        assert net.fit(X, y, epochs=1).loss == [pytest.approx(value)]
+        p["b"][...] = kept = 9 * kept
+        assert np.isinf(net.evaluate(X, y)["loss"])
+        with pytest.raises(RuntimeError, match="training diverged"):
+            net.fit(X, y, epochs=1)
+    np.testing.assert_array_equal(p["b"], kept)
 
 
 def test_of_equal_outputs_the_first_counts(level):

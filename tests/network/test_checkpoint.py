@@ -41,6 +41,7 @@ CASES = {
     "the best lies behind": (lambda: made(optimizer=cgru.Adam(0.3)), {"y": LABELS, "validation": OPPOSED}),
     "likewise, in Python": (lambda: dropping(activate=own, optimizer=cgru.Adam(0.3)), {**ON, "validation": OPPOSED}),
     "patience": (lambda: made(optimizer=cgru.Adam(0.3)), {"y": LABELS, "validation": OPPOSED, "patience": 2}),
+    "RMSprop": (lambda: dropping(optimizer=cgru.RMSprop(0.01, momentum=0.5, weight_decay=0.1)), ON),
     "truncate": (step_by_step, {"y": STEPS, "truncate": 2, "batch_size": 5}),
     "truncate, in Python": (lambda: step_by_step(own), {"y": STEPS, "truncate": 2, "batch_size": 5}),
     "stateful": (lambda: step_by_step(stateful=True), {"y": STEPS, "shuffle": False, "batch_size": 8}),

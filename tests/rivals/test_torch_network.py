@@ -33,7 +33,33 @@ HEADS = {
         RNG.random((M, K)),
         lambda Z, y: torch.nn.functional.mse_loss(torch.tanh(Z), torch.tensor(y)),
     ),
+    "huber(0.4)": (
+        cgru.identity,
+        RNG.standard_normal((M, K)),
+        lambda Z, y: torch.nn.HuberLoss(delta=0.4)(Z, torch.tensor(y)),
+    ),
+    "poisson": (
+        cgru.identity,
+        RNG.poisson(2.0, (M, K)),
+        lambda Z, y: torch.nn.PoissonNLLLoss(log_input=True)(Z, torch.tensor(y)),
+    ),
+    "gaussian": (
+        cgru.identity,
+        RNG.standard_normal((M, K // 2)),
+        lambda Z, y: torch.nn.GaussianNLLLoss()(Z[:, ::2], torch.tensor(y), torch.exp(Z[:, 1::2])),
+    ),
+    "quantile(0.1, 0.7)": (
+        cgru.identity,
+        RNG.standard_normal((M, K // 2)),
+        lambda Z, y: pinball(
+            Z.reshape(-1, K // 2, 2), torch.tensor(y)[:, :, None], torch.tensor([0.1, 0.7], dtype=torch.float64)
+        ),
+    ),
 }
+
+
+def pinball(A, Y, q):
+    return torch.maximum(q * (Y - A), (q - 1) * (Y - A)).mean()
 
 
 def gru(p, A, lengths):

@@ -1,4 +1,4 @@
-"""SGD and Adam against PyTorch's: three steps, equal to the last places."""
+"""SGD, Adam and RMSprop against PyTorch's: three steps, equal to the last places."""
 
 import pytest
 from test_optimizers import drawn, run, same
@@ -8,13 +8,18 @@ import cgru
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam"])
+@pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop", "RMSprop with momentum"])
 def test_equals_pytorch(name):
     p, steps = drawn()
     theirs = {key: torch.tensor(value, requires_grad=True) for key, value in p.items()}
     if name == "SGD":
         ours = cgru.SGD(0.1, momentum=0.9, nesterov=True)
         other = torch.optim.SGD(theirs.values(), 0.1, momentum=0.9, nesterov=True)
+    elif name == "RMSprop":
+        ours, other = cgru.RMSprop(), torch.optim.RMSprop(theirs.values())
+    elif name == "RMSprop with momentum":
+        ours = cgru.RMSprop(0.1, 0.8, 1e-3, momentum=0.9)
+        other = torch.optim.RMSprop(theirs.values(), 0.1, alpha=0.8, eps=1e-3, momentum=0.9)
     else:
         ours = cgru.Adam(0.1, weight_decay=0.2)
         groups = [

@@ -94,6 +94,7 @@ const cgru_kernels TABLE_OF(LEVEL, T) = {
     .few_linear_sums = few_linear_sums,
     .descend = descend,
     .adapt = adapt,
+    .rescale = rescale,
     .squares = squares,
     .few_forward = few_forward,
     .few_backward = few_backward,

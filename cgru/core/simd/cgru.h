@@ -185,7 +185,16 @@ typedef struct {
                                those of vectors */
 } cgru_outer;
 
-enum { CGRU_NO_LOSS, CGRU_CROSS_ENTROPY, CGRU_BINARY_CROSS_ENTROPY, CGRU_MEAN_SQUARED_ERROR };
+enum {
+    CGRU_NO_LOSS,
+    CGRU_CROSS_ENTROPY,
+    CGRU_BINARY_CROSS_ENTROPY,
+    CGRU_MEAN_SQUARED_ERROR,
+    CGRU_HUBER,
+    CGRU_QUANTILE,
+    CGRU_POISSON,
+    CGRU_GAUSSIAN
+};
 
 /* The activation of a Dense, with the loss of a head: element (i, j) of Z, what comes before the activation, of A and of dZ
  * (no data: not wanted) by row and column. Without a loss Y is dL/dA. */
@@ -195,7 +204,9 @@ typedef struct {
     ptrdiff_t k; /* outputs */
     cgru_matrix Z, A, dZ;
     const ptrdiff_t *classes; /* of the rows, or NULL and */
-    cgru_matrix Y;            /* the targets */
+    cgru_matrix Y;            /* the targets, */
+    ptrdiff_t ways;           /* of which each has so many outputs, side by side */
+    const double *numbers;    /* of the loss: delta, or the quantiles */
     const double *weights;    /* of the rows, or NULL: all are 1 */
     double share;             /* 1 / how many are averaged over, or what they weigh */
     void *work;               /* 2 k vectors */
@@ -274,6 +285,7 @@ typedef struct {
                             void *db);
     void (*descend)(const cgru_step *step, ptrdiff_t n);
     void (*adapt)(const cgru_step *step, ptrdiff_t n);
+    void (*rescale)(const cgru_step *step, ptrdiff_t n);
     double (*squares)(const void *g, ptrdiff_t n, double unit);
 
     /* All steps of some rows; whether these are the `first` ones of the sequence to run, and the `last`. */

@@ -185,6 +185,68 @@ INLINE double binary_cross_entropy(const cgru_criterion *c, ptrdiff_t row, ptrdi
     return value;
 }
 
+INLINE double huber(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d) {
+    const vec share = shares_of(c, row, n, c->share), delta = ZERO + (T)c->numbers[0];
+    double value = 0;
+    for (ptrdiff_t j = 0; j < c->k; j++) {
+        const vec error = load(a + j * LANES) - target(c, row, j, n), above = at_least(error, -delta);
+        const vec bounded = if_less(delta, above, delta, above);
+        value += sum_of(c, row, bounded * (error - bounded / 2), n);
+        store(d + j * LANES, bounded * share);
+    }
+    return value;
+}
+
+INLINE double quantile(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d) {
+    const vec share = shares_of(c, row, n, c->share);
+    double value = 0;
+    for (ptrdiff_t j = 0; j < c->k; j++) {
+        const vec q = ZERO + (T)c->numbers[j % c->ways], under = ZERO + (T)(c->numbers[j % c->ways] - 1);
+        const vec error = target(c, row, j / c->ways, n) - load(a + j * LANES);
+        const vec slope = if_less(ZERO, error, q, if_less(error, ZERO, under, ZERO));
+        value += sum_of(c, row, error * if_less(error, ZERO, under, q), n);
+        store(d + j * LANES, -slope * share);
+    }
+    return value;
+}
+
+/* `x` as dL/dA; where it is wanted and a T cannot hold it the loss is infinite, too: nothing can be learned from it. */
+INLINE double put_slope(const cgru_criterion *c, T *d, double x) {
+    *d = (T)x;
+    return c->dZ.data && isinf(*d) ? INFINITY : 0;
+}
+
+INLINE double poisson(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d) {
+    ALIGNED T y[LANES];
+    double value = 0;
+    for (ptrdiff_t j = 0; j < c->k; j++) {
+        store(y, target(c, row, j, n));
+        for (ptrdiff_t i = 0; i < n; i++) {
+            const double x = a[j * LANES + i], rate = exp(x), weight = weight_of(c, row + i);
+            value += weight * (rate - y[i] * x);
+            value += put_slope(c, d + j * LANES + i, (rate - y[i]) * (weight * c->share));
+        }
+    }
+    return value;
+}
+
+INLINE double gaussian(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d) {
+    ALIGNED T y[LANES];
+    double value = 0;
+    for (ptrdiff_t j = 0; j < c->k; j += 2) { /* a mean, and a log-variance */
+        const T *mean = a + j * LANES, *v = mean + LANES;
+        store(y, target(c, row, j / 2, n));
+        for (ptrdiff_t i = 0; i < n; i++) {
+            const double error = (double)mean[i] - y[i], precision = exp(-(double)v[i]), weight = weight_of(c, row + i);
+            const double square = error * error * precision, half = weight / 2;
+            value += half * (v[i] + square);
+            value += put_slope(c, d + j * LANES + i, error * precision * (weight * c->share));
+            value += put_slope(c, d + (j + 1) * LANES + i, (1 - square) * (half * c->share));
+        }
+    }
+    return value;
+}
+
 /* dL/dZ from dL/dA, in `d`: by the derivative of each output, or by softmax's Jacobian, which need not be built. */
 INLINE void through_activation(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, const T *d) {
     vec dot = ZERO;
@@ -236,6 +298,10 @@ static void criterion(const cgru_criterion *c, ptrdiff_t row0, ptrdiff_t rows, d
                                                     : binary_cross_entropy(c, row, n, a, s);
             break;
         case CGRU_MEAN_SQUARED_ERROR: sum += squared_error(c, row, n, a, s); break;
+        case CGRU_HUBER: sum += huber(c, row, n, a, s); break;
+        case CGRU_QUANTILE: sum += quantile(c, row, n, a, s); break;
+        case CGRU_POISSON: sum += poisson(c, row, n, a, s); break;
+        case CGRU_GAUSSIAN: sum += gaussian(c, row, n, a, s); break;
         default: sum += no_loss(c, row, n, a, s);
         }
         if (c->dZ.data && from_outputs(c)) through_activation(c, row, n, a, s);

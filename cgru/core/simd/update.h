@@ -51,6 +51,23 @@ static void adapt(const cgru_step *step, ptrdiff_t n) {
     }
 }
 
+/* v = momentum v + g / (sqrt(square) + epsilon); p = decay p - rate v, by the running mean of g^2 */
+static void rescale(const cgru_step *step, ptrdiff_t n) {
+    const T momentum = (T)step->beta[0], two = (T)(1 - step->beta[1]), rate = (T)step->rate;
+    const T factor = (T)step->factor, decay = (T)step->decay, epsilon = (T)step->epsilon;
+    for (ptrdiff_t j = 0; j < n; j += LANES) {
+        const ptrdiff_t left = min(n - j, LANES);
+        const vec g = load_n((const T *)step->g + j, left) * factor;
+        vec v = OLD(1), square = OLD(2);
+        square += two * (g * g - square);
+        vec down = g / (square_root(square) + epsilon);
+        if (momentum != 0) down = v = momentum * v + down;
+        FRESH(0, OLD(0) * decay - rate * down);
+        FRESH(1, v);
+        FRESH(2, square);
+    }
+}
+
 /* The sum of (g / unit)^2: in lanes for a while, then in double. */
 static double squares(const void *g, ptrdiff_t n, double unit) {
     const T inverse = (T)(1 / unit);

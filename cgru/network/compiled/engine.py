@@ -27,7 +27,6 @@ __all__ = ["Engine", "compiles"]
 
 SCORED = 1 << 14  # steps that are scored at once, of all rows together
 ROWS = 8, 1024  # at least and at most
-LOSSES = (*losses.CLASSIFYING, "mean_squared_error")  # that have compiled code
 
 METHODS = {
     kind: frozenset(name for name in dir(kind) if callable(getattr(kind, name)))
@@ -67,7 +66,11 @@ class Engine:
         self.measured = net.mean, net.scale  # as long as these are held no others have their ids
 
     def _source(self, data: Data) -> Source:
-        return Source(data.X, data.y, data.lengths, data.per_step, self.net.mean, self.net.scale, data.weights)
+        net, k = self.net, self.net.head.d["u"]
+        given = data.y.shape[-1] if data.y.ndim == 2 + data.per_step else k  # classes are rows of so many
+        if given * losses.outputs(net.loss) != k:
+            raise ValueError(f"y: expected {k // losses.outputs(net.loss)} targets for {net.loss}, got {given}")
+        return Source(data.X, data.y, data.lengths, data.per_step, net.mean, net.scale, data.weights)
 
     def epoch(self, order: np.ndarray, fractions: list[float]) -> tuple[float, float | None, int | None]:
         """An update for each batch of the samples in `order`, or each piece of one; `fractions` of the fit are done.
@@ -117,16 +120,16 @@ def _settings(net: Network) -> tuple[Any, ...]:
         (repr(layer), layer.trainable, layer.clip_gradients, [(repr(cell), cell.training) for cell in layer.cells])
         for layer in net.layers
     ]
-    return net.optimizer, id(net.mean), id(net.scale), compiles(net), layers
+    return net.optimizer, net.loss, id(net.mean), id(net.scale), compiles(net), layers
 
 
 def compiles(net: Network) -> bool:
     """Whether all of a network is the package's own: no layer, activation or mask of the user's, no method replaced.
 
-    And its loss one of those that are compiled.
+    And its loss none of the user's.
     """
     own = all(_own(layer) and (layer.dtype == net.dtype or not layer.parameter_names) for layer in net.layers)
-    return own and net.loss in LOSSES
+    return own and isinstance(net.loss, str)
 
 
 def _own(layer: Layer) -> bool:

@@ -9,11 +9,12 @@ cimport numpy as cnp
 from libc.math cimport isfinite
 from libc.string cimport memset
 
+from cgru import losses
 from cgru.bidirectional import Bidirectional
 from cgru.core.checks import parameters, real
 from cgru.core.kernels cimport (
-    CGRU_BINARY_CROSS_ENTROPY, CGRU_CROSS_ENTROPY, CGRU_MEAN_SQUARED_ERROR, cgru_criterion, cgru_kernels, cgru_matrix,
-    kernels, look_for_signals, may_be_few, parameter_place,
+    CGRU_BINARY_CROSS_ENTROPY, CGRU_CROSS_ENTROPY, CGRU_GAUSSIAN, CGRU_HUBER, CGRU_MEAN_SQUARED_ERROR, CGRU_POISSON,
+    CGRU_QUANTILE, cgru_criterion, cgru_kernels, cgru_matrix, kernels, look_for_signals, may_be_few, parameter_place,
 )
 from cgru.core.threads cimport available
 from cgru.gru import GRU
@@ -43,6 +44,10 @@ cdef dict LOSSES = {
     "cross_entropy": CGRU_CROSS_ENTROPY,
     "binary_cross_entropy": CGRU_BINARY_CROSS_ENTROPY,
     "mean_squared_error": CGRU_MEAN_SQUARED_ERROR,
+    "huber": CGRU_HUBER,
+    "quantile": CGRU_QUANTILE,
+    "poisson": CGRU_POISSON,
+    "gaussian": CGRU_GAUSSIAN,
 }
 
 cdef struct Totals:
@@ -72,7 +77,8 @@ cdef class Program:
     cdef object memory, generators, net
     cdef Stage *stages
     cdef int count, loss, threads
-    cdef Py_ssize_t e
+    cdef Py_ssize_t e, ways  # elements of the input; outputs of a target
+    cdef const double *numbers  # of the loss
     cdef bint per_step, carries, draws
     cdef Batch batch
     cdef Py_ssize_t *classes
@@ -89,7 +95,7 @@ cdef class Program:
         cdef cnp.ndarray memory, stages
         cdef Arena arena
         cdef Size size
-        self.net, self.k, self.loss = net, kernels(net.dtype.itemsize), LOSSES[net.loss]
+        self.net, self.k = net, kernels(net.dtype.itemsize)
         self.threads = available() if threads is None else threads
         self.carries, self.e = carries or net.stateful, e
         self.count = len(net.layers)
@@ -97,6 +103,7 @@ cdef class Program:
         self.stages, self.memory = <Stage *>cnp.PyArray_DATA(stages), [stages]
         self.generators, self.weights = [], Weights(net, batch[0] > 0, penalties)
         self.activity_l1, self.activity_l2 = penalties.activity_l1, penalties.activity_l2
+        self._load_loss(losses.chosen(net.loss, net.head.activate, net.head.d["u"]))
         self._make(e)
         self.per_step = self.stages[self.count - 1].steps_out
         size.m = max(batch[0], scored[0])
@@ -108,6 +115,14 @@ cdef class Program:
         self.memory.append(memory)
         arena = Arena(<char *>((<size_t>cnp.PyArray_DATA(memory) + 63) // 64 * 64), 0)
         self._lay(&arena, size, steps)
+
+    cdef int _load_loss(self, str loss) except -1:
+        """The loss and its numbers."""
+        name, given = losses.parts(loss)
+        cdef cnp.ndarray numbers = np.array(given, np.float64)
+        self.memory.append(numbers)
+        self.loss, self.ways, self.numbers = LOSSES[name], losses.outputs(loss), <double *>cnp.PyArray_DATA(numbers)
+        return 0
 
     cdef int _make(self, Py_ssize_t e) except -1:
         """The stages, but for their memory."""
@@ -250,16 +265,17 @@ cdef class Program:
         if self.weight == 0:
             self.value = self.right = 0
             return 0
-        criterion.loss, criterion.share = self.loss, 1.0 / self.weight
+        criterion.loss, criterion.ways, criterion.numbers = self.loss, self.ways, self.numbers
+        criterion.share = 1.0 / self.weight
         if samples.weights != NULL:
             criterion.weights = self.row_weights
         if self.loss != CGRU_CROSS_ENTROPY:
-            criterion.share /= head.u
+            criterion.share /= head.u // 2 if self.loss == CGRU_GAUSSIAN else head.u
         if samples.y_output == 0:
             criterion.classes = self.classes
             read_classes(samples, &self.batch.piece, self.batch.sample, self.batch.start, self.classes)
         else:
-            criterion.Y = cgru_matrix(self.targets, head.u, 1)
+            criterion.Y = cgru_matrix(self.targets, samples.k, 1)
             read_targets(samples, &self.batch.piece, self.batch.sample, self.batch.start, self.targets, self.k.size)
         head_forward(head, &self.batch.piece, &criterion, self.batch.piece.training, &self.value, &self.right)
         return 0

@@ -24,8 +24,10 @@ cdef class Weights:
     cdef bint fresh  # nothing was changed since it was kept
     cdef Py_ssize_t[:, :] clipped  # of layers that clip: where their numbers begin, how many there are
     cdef cgru_step step
+    cdef void (*kernel)(const cgru_step *, Py_ssize_t) noexcept nogil
+    cdef int carried  # how many arrays of state a parameter has
     cdef bint adam
-    cdef double epsilon, weight_decay, clip_norm
+    cdef double weight_decay, clip_norm
 
     cdef inline char *current(self) noexcept nogil:
         return self.p[self.now]

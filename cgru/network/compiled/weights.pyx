@@ -14,7 +14,7 @@ from cgru.core.kernels cimport kernels
 from cgru.layers import layer as layers
 from cgru.network.compiled.numbers cimport largest, penalise, scale
 from cgru.network.penalties import NONE
-from cgru.optimizers import Adam, is_matrix
+from cgru.optimizers import SGD, Adam, is_matrix
 
 cnp.import_array()
 
@@ -24,8 +24,8 @@ cdef enum:
 
 
 cdef class Weights:
-    """The parameters of `net`, which are made, and the state of its optimizer, an `SGD` or an `Adam`; without `trains`
-    the parameters alone. `penalties` are those of the fit.
+    """The parameters of `net`, which are made, and the state of its optimizer, one of the package's own; without
+    `trains` the parameters alone. `penalties` are those of the fit.
     """
 
     def __init__(self, net, bint trains=True, penalties=NONE):
@@ -76,13 +76,14 @@ cdef class Weights:
         optimizer = self.net.optimizer
         own = self.net.optimizer_state.get(type(optimizer).__name__, {})
         self.optimizer = type(optimizer).__name__
-        self.adam = type(optimizer) is Adam
-        self.step.beta[0] = optimizer.beta_1 if self.adam else optimizer.momentum
-        if self.adam:
-            self.step.beta[1], self.epsilon = optimizer.beta_2, optimizer.epsilon
-            self.weight_decay = optimizer.weight_decay
+        self.carried, self.adam = optimizer.arrays, type(optimizer) is Adam
+        if type(optimizer) is SGD:
+            self.kernel, self.step.beta[0], self.step.nesterov = self.k.descend, optimizer.momentum, optimizer.nesterov
         else:
-            self.step.nesterov = optimizer.nesterov
+            self.step.epsilon, self.weight_decay = optimizer.epsilon, optimizer.weight_decay
+            self.kernel = self.k.adapt if self.adam else self.k.rescale
+            self.step.beta[0] = optimizer.beta_1 if self.adam else optimizer.momentum
+            self.step.beta[1] = optimizer.beta_2 if self.adam else optimizer.rho
         self.clip_norm = INFINITY if optimizer.clip_norm is None else optimizer.clip_norm
         for i, (key, array) in enumerate(zip(self.keys, self.arrays, strict=True)):
             steps, *state = own.get(key, (0,))
@@ -123,7 +124,7 @@ cdef class Weights:
         own = self.net.optimizer_state.setdefault(self.optimizer, {})
         for i, (key, array) in enumerate(zip(self.keys, self.arrays, strict=True)):
             if self.weight[i].trained:
-                starts = [self.start[key] + j * self.numbers for j in range(1, KEPT if self.adam else KEPT - 1)]
+                starts = [self.start[key] + j * self.numbers for j in range(1, 1 + self.carried)]
                 own[key] = [self.taken[buffer][i], *(self._view(buffer, start, array).copy() for start in starts)]
 
     def changed(self):
@@ -183,14 +184,10 @@ cdef class Weights:
             for j in range(KEPT):
                 step.old[j] = self.p[self.now] + (at + j * self.numbers) * self.k.size
                 step.fresh[j] = self.p[to] + (at + j * self.numbers) * self.k.size
-            step.rate = rate
+            step.rate, step.decay = rate, 1 - rate * self.weight_decay if self.weight[i].matrix else 1
             if self.adam:
-                step.rate = rate / (1 - self.step.beta[0] ** taken)
-                step.root, step.epsilon = sqrt(1 - self.step.beta[1] ** taken), self.epsilon
-                step.decay = 1 - rate * self.weight_decay if self.weight[i].matrix else 1
-                self.k.adapt(&step, self.weight[i].numbers)
-            else:
-                self.k.descend(&step, self.weight[i].numbers)
+                step.rate, step.root = rate / (1 - step.beta[0] ** taken), sqrt(1 - step.beta[1] ** taken)
+            self.kernel(&step, self.weight[i].numbers)
         self.now, self.fresh = to, False
 
 

@@ -10,6 +10,7 @@ import pytest
 from engine_cases import CHAINS, CLASSES, LENGTHS, REALS, E, M, X, both, states
 
 import cgru
+from cgru import losses
 from cgru.network import fit
 from cgru.network.compiled.engine import Engine, compiles
 from cgru.network.loop import Loop
@@ -48,6 +49,14 @@ def another(net, epoch):
     net.optimizer = cgru.SGD(0.1, momentum=0.5) if epoch.epoch % 2 else cgru.Adam(0.01)
 
 
+def average(net, epoch):
+    net.optimizer = cgru.RMSprop(0.001, momentum=0.5 * (epoch.epoch % 2))
+
+
+def reckon(net, epoch):
+    net.loss = "quantile(0.2)" if epoch.epoch % 2 else "huber"
+
+
 def drop(net, epoch):
     net.layers[0].dropout = 0.1 * epoch.epoch
 
@@ -57,7 +66,7 @@ def shift(net, epoch):
 
 
 @pytest.mark.parametrize("validation", [None, (X[:7], (CLASSES[:7] + 1) % 3)], ids=["plain", "validated"])
-@pytest.mark.parametrize("callback", [halve, rebind, freeze, slower, another, drop, shift])
+@pytest.mark.parametrize("callback", [halve, rebind, freeze, slower, another, average, reckon, drop, shift])
 def test_a_callback_may_change_the_network(monkeypatch, callback, validation):
     ours, history = trained(monkeypatch, callback, Engine, validation=validation)
     due, told = trained(monkeypatch, callback, Loop, validation=validation)
@@ -202,6 +211,15 @@ def test_how_many_rows_are_scored_at_once(m, s, rows):
     assert Engine(net, data, data, 0, None).rows == rows
 
 
+@pytest.mark.parametrize("loss", ["gaussian", "quantile(0.1, 0.5, 0.9)", "cross", None])
+def test_a_loss_that_does_not_fit_any_more_is_refused(monkeypatch, loss):
+    def callback(net, epoch):
+        net.loss = loss
+
+    with pytest.raises(ValueError, match=r"^(loss|y): expected "):
+        trained(monkeypatch, callback, Engine)
+
+
 @pytest.mark.parametrize("engine", [Engine, Loop])
 def test_a_first_epoch_that_fails_leaves_nothing(monkeypatch, engine):
     net = cgru.Network([cgru.GRU(3), cgru.Dense(2, "identity")], seed=1, dtype="float32", optimizer=cgru.SGD(1e30))
@@ -281,6 +299,13 @@ def test_what_is_the_users_own_does_not_compile(where, what):
     layer = net.layers[where]
     what(layer.cells[-1] if where == 3 and what is not mixed else layer)
     assert not compiles(net)
+
+
+def test_all_losses_that_have_a_name_compile():
+    for loss in (*losses.LOSSES, "huber(0.5)", "quantile(0.1, 0.9)"):
+        assert compiles(cgru.Network([cgru.GRU(3), cgru.Dense(4, "softmax")], loss))
+    assert not compiles(cgru.Network([cgru.GRU(3), cgru.Dense(4)], lambda A, Y: (A[:, 0], A)))
+    assert not compiles(cgru.Network([cgru.GRU(3)]))
 
 
 @pytest.mark.slow

@@ -27,6 +27,7 @@ from engine_cases import (
 )
 
 import cgru
+from cgru import losses
 from cgru.network import fit
 from cgru.network.compiled.engine import Engine
 from cgru.network.loop import Loop
@@ -100,7 +101,20 @@ HEADS = [
     ("sigmoid", "mse", REALS, STEP_REALS),
     ("identity", None, REALS, STEP_REALS),
     ("relu", None, REALS, STEP_REALS),
+    ("identity", "huber(0.5)", REALS, STEP_REALS),
+    ("tanh", "huber", REALS, STEP_REALS),
+    ("identity", "quantile(0.1, 0.5, 0.9)", REALS, STEP_REALS),
+    ("sigmoid", "quantile", REALS, STEP_REALS),
+    ("identity", "poisson", BINARY, STEP_BINARY),
+    ("relu", "poisson", np.abs(REALS), np.abs(STEP_REALS)),
+    ("identity", "gaussian", REALS, STEP_REALS),
+    ("softmax", "gaussian", REALS, STEP_REALS),
 ]
+
+
+def units(loss, y):
+    """How many a head has for targets `y`, classes or numbers."""
+    return 3 if y.ndim == 1 else y.shape[1] * (1 if loss in (None, "mse") else losses.outputs(loss))
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -108,7 +122,7 @@ HEADS = [
 @pytest.mark.parametrize("per_step", [False, True])
 @pytest.mark.parametrize(("activate", "loss", "y", "step_y"), HEADS)
 def test_every_head(monkeypatch, activate, loss, y, step_y, per_step, lengths, dtype):
-    k = 3 if len(np.unique(y)) == 3 or y is SHARES else 2
+    k = units(loss, y)
     y = step_y if per_step else y
 
     def make():
@@ -122,7 +136,7 @@ def test_every_head(monkeypatch, activate, loss, y, step_y, per_step, lengths, d
 @pytest.mark.parametrize("per_step", [False, True])
 @pytest.mark.parametrize(("activate", "loss", "y", "step_y"), HEADS)
 def test_every_head_by_weights(monkeypatch, activate, loss, y, step_y, per_step, lengths, dtype):
-    k = 3 if len(np.unique(y)) == 3 or y is SHARES else 2
+    k = units(loss, y)
     y, weights = (step_y, STEP_WEIGHTS) if per_step else (y, WEIGHTS)
 
     def make():
@@ -132,6 +146,18 @@ def test_every_head_by_weights(monkeypatch, activate, loss, y, step_y, per_step,
     check(monkeypatch, make, X, y, sample_weight=weights, validation=0.3, **options)
     given = X[:9], y[:9], None if lengths is None else lengths[:9], weights[:9]
     check(monkeypatch, make, X, y, validation=given, **options)
+
+
+@pytest.mark.parametrize("truncate", [1, 3])
+@pytest.mark.parametrize("loss", ["huber(0.5)", "quantile(0.2, 0.7)", "poisson", "gaussian"])
+def test_losses_of_numbers_piece_by_piece(monkeypatch, level, loss, truncate):
+    """Of few units, whose samples are the lanes, too."""
+
+    def make():
+        return [states(2), states(1), cgru.Dense(units(loss, REALS), "identity")]
+
+    X_, y, lengths, weights = (np.concatenate([a, a]) for a in (X, np.abs(STEP_REALS), LENGTHS, STEP_WEIGHTS))
+    check(monkeypatch, make, X_, y, loss=loss, lengths=lengths, truncate=truncate, sample_weight=weights, batch_size=34)
 
 
 @pytest.mark.parametrize("size", [1, 9])
@@ -166,6 +192,8 @@ OPTIMIZERS = [
     cgru.SGD(0.1, schedule="linear"),
     cgru.Adam(0.01),
     cgru.Adam(0.01, beta_1=0.8, beta_2=0.9, epsilon=1e-4, weight_decay=0.1, clip_norm=0.1, schedule="cosine"),
+    cgru.RMSprop(0.001),
+    cgru.RMSprop(0.001, 0.8, 1e-4, momentum=0.9, weight_decay=0.1, clip_norm=0.1, schedule="cosine"),
 ]
 
 

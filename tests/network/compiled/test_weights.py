@@ -16,6 +16,8 @@ OPTIMIZERS = [
     cgru.SGD(0.1, momentum=0.9, nesterov=True),
     cgru.Adam(0.01),
     cgru.Adam(0.01, beta_1=0.5, beta_2=0.7, epsilon=1e-2, weight_decay=0.5),
+    cgru.RMSprop(0.001),
+    cgru.RMSprop(0.001, rho=0.7, epsilon=1e-2, momentum=0.9, weight_decay=0.5),
 ]
 
 
@@ -53,7 +55,9 @@ def test_steps_are_those_of_the_optimizer(level, optimizer, u, dtype):
 
 
 @pytest.mark.parametrize("which", ["too many", "too few", "another shape"])
-@pytest.mark.parametrize("optimizer", [cgru.SGD(0.1, momentum=0.9), cgru.Adam(0.01)], ids=["SGD", "Adam"])
+@pytest.mark.parametrize(
+    "optimizer", [cgru.SGD(0.1, momentum=0.9), cgru.Adam(0.01), cgru.RMSprop(0.01)], ids=lambda own: type(own).__name__
+)
 def test_a_state_that_does_not_fit_begins_anew(optimizer, which):
     nets = [network(optimizer) for _ in range(2)]
     for net in nets:
