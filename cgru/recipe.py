@@ -13,32 +13,32 @@ from cgru.layers.layer import Layer
 from cgru.layers.pool import Pool
 
 __all__ = [
-    "BATCH",
-    "DROPOUT",
-    "EPOCHS",
-    "LEARNING_RATE",
-    "POOL",
-    "SCHEDULE",
-    "UNITS",
-    "UPDATES",
-    "WEIGHT_DECAY",
-    "budget",
-    "stack",
-]
+    "DROPOUT", "EPOCHS", "LEARNING_RATE", "PATIENCE", "POOL", "RECURRENT_DROPOUT", "SCHEDULE", "UNITS", "UPDATES",
+    "VALIDATION", "WEIGHT_DECAY", "budget", "stack",
+]  # fmt: skip
 
-UNITS, POOL, DROPOUT = 48, "last+mean+max", 0.3
-LEARNING_RATE, SCHEDULE, WEIGHT_DECAY = 5e-3, "one_cycle", 0.0
-BATCH, UPDATES, EPOCHS = 16, 1200, 30  # samples of a batch; at the least
+UNITS, POOL, DROPOUT, RECURRENT_DROPOUT = 48, "last+mean+max", 0.3, 0.2
+LEARNING_RATE, SCHEDULE, WEIGHT_DECAY = 1e-2, "one_cycle", 0.0
+UPDATES, EPOCHS, BATCHES = 1200, 30, (8, 64)  # at the least; samples of a batch at the least and at most
+VALIDATION, PATIENCE = 0.2, 20  # of a regression
 
 
 def stack(
-    head: Dense, *, units: int, layers: int, bidirectional: bool, pool: str, dropout: float, steps: bool = False
+    head: Dense,
+    *,
+    units: int,
+    layers: int,
+    bidirectional: bool,
+    pool: str,
+    dropout: float,
+    recurrent_dropout: float,
+    steps: bool = False,
 ) -> list[Layer]:
     """Recurrent layers, a pool over their states unless outputs are at all `steps`, dropout, and the head."""
     pooled = pool != "last" and not steps
     made: list[Layer] = []
     for i in range(layers):
-        gru = GRU(units, sequences=steps or pooled or i < layers - 1)
+        gru = GRU(units, sequences=steps or pooled or i < layers - 1, recurrent_dropout=recurrent_dropout)
         made.append(Bidirectional(gru) if bidirectional else gru)
         if dropout and i < layers - 1:
             made.append(Dropout(dropout))
@@ -48,6 +48,10 @@ def stack(
 
 
 def budget(m: int, batch_size: int | None = None, epochs: int | None = None) -> tuple[int, int]:
-    """The size of a batch of m samples, and how many epochs: of few samples so many that there are enough updates."""
-    size = min(BATCH, m) if batch_size is None else batch_size
+    """The size of a batch of m samples, and how many epochs: 1,200 updates and 30 epochs, or as many more as it takes.
+
+    30 epochs of batches of m / 40 are 1,200 updates; few samples have small batches and more epochs.
+    """
+    least, most = BATCHES
+    size = min(m, max(least, min(most, m * EPOCHS // UPDATES))) if batch_size is None else batch_size
     return size, max(EPOCHS, -(-UPDATES // -(-m // size))) if epochs is None else epochs

@@ -48,14 +48,15 @@ class _Estimator(BaseEstimator):
         bidirectional: bool = True,
         pool: str = recipe.POOL,
         dropout: float = recipe.DROPOUT,
+        recurrent_dropout: float = recipe.RECURRENT_DROPOUT,
         learning_rate: float = recipe.LEARNING_RATE,
         weight_decay: float = recipe.WEIGHT_DECAY,
         epochs: int | None = None,
         batch_size: int | None = None,
         standardize: bool = True,
         early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 10,
+        validation_fraction: float = recipe.VALIDATION,
+        n_iter_no_change: int = recipe.PATIENCE,
         warm_start: bool = False,
         channels_first: bool = False,
         random_state: Any = None,
@@ -67,6 +68,7 @@ class _Estimator(BaseEstimator):
         self.bidirectional = bidirectional
         self.pool = pool
         self.dropout = dropout
+        self.recurrent_dropout = recurrent_dropout
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.epochs = epochs
@@ -130,7 +132,7 @@ class _Estimator(BaseEstimator):
         net = self._network(targets, recipe.SCHEDULE if epochs is None else "constant") if reset else self.network_
         options: dict[str, Any] = {"lengths": lengths, "epochs": epochs or chosen, "batch_size": batch_size}
         if self.early_stopping and epochs is None:
-            options |= {"validation": self.validation_fraction, "patience": self.n_iter_no_change}
+            options |= {"validation": self.validation_fraction, "patience": self.n_iter_no_change, **self._held()}
         if sample_weight is not None:
             options["sample_weight"] = column_or_1d(sample_weight, dtype=np.float64, warn=False)
         if self.verbose:
@@ -151,6 +153,7 @@ class _Estimator(BaseEstimator):
             bidirectional=self.bidirectional,
             pool=self.pool,
             dropout=self.dropout,
+            recurrent_dropout=self.recurrent_dropout,
         )
         adam = Adam(self.learning_rate, weight_decay=self.weight_decay, clip_norm=1.0, schedule=schedule)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
@@ -160,6 +163,10 @@ class _Estimator(BaseEstimator):
         """Train on X and y; `sample_weight` (m,) multiplies each sample's loss."""
         self._fit(X, y, sample_weight, None, not (self.warm_start and hasattr(self, "network_")))
         return self
+
+    def _held(self) -> dict[str, Any]:
+        """What else a fit does that holds samples out."""
+        return {}
 
     def _outputs(self, X: Any) -> np.ndarray:
         """What the network makes of X, (m, k)."""
@@ -175,9 +182,11 @@ class GRUClassifier(ClassifierMixin, _Estimator):
     Args:
         units: of each direction of a layer; layers: how many; bidirectional: whether each runs in both directions.
         pool: what the head gets of the last layer's states, as of `cgru.Pool`; "last" is the last alone.
-        dropout: the rate, between the layers and below the head.
+        dropout: the rate, between the layers and below the head; recurrent_dropout: of the states that go from step to
+            step.
         learning_rate, weight_decay: of Adam, whose rate goes through one cycle.
-        epochs, batch_size: None: batches of 16 and as many epochs as make 1,200 updates, 30 at the least.
+        epochs, batch_size: None: batches of m / 40 samples, from 8 to 64, and as many epochs as make 1,200 updates,
+            30 at the least.
         standardize: each element by its mean and deviation over the training data.
         early_stopping: whether to keep the weights of the epoch with the lowest loss on `validation_fraction` of the
             samples, and to stop after `n_iter_no_change` epochs without a lower one.
@@ -201,14 +210,15 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         bidirectional: bool = True,
         pool: str = recipe.POOL,
         dropout: float = recipe.DROPOUT,
+        recurrent_dropout: float = recipe.RECURRENT_DROPOUT,
         learning_rate: float = recipe.LEARNING_RATE,
         weight_decay: float = recipe.WEIGHT_DECAY,
         epochs: int | None = None,
         batch_size: int | None = None,
         standardize: bool = True,
         early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 10,
+        validation_fraction: float = recipe.VALIDATION,
+        n_iter_no_change: int = recipe.PATIENCE,
         warm_start: bool = False,
         channels_first: bool = False,
         random_state: Any = None,
@@ -268,8 +278,34 @@ class GRURegressor(RegressorMixin, _Estimator):
     """A regression of sequences, one or several numbers each, by mean squared error of scaled targets.
 
     The arguments and attributes are those of `GRUClassifier`, but for `class_weight` and `classes_`; `target_mean_` and
-    `target_scale_` (k,) are what `predict` undoes.
+    `target_scale_` (k,) are what `predict` undoes. `early_stopping` is on unless told otherwise, and then shrinks what
+    is predicted towards the mean as far as the samples held out ask for it, as `shrink` in `cgru.Network.fit`.
     """
+
+    def __init__(
+        self,
+        units: int = recipe.UNITS,
+        *,
+        layers: int = 1,
+        bidirectional: bool = True,
+        pool: str = recipe.POOL,
+        dropout: float = recipe.DROPOUT,
+        recurrent_dropout: float = recipe.RECURRENT_DROPOUT,
+        learning_rate: float = recipe.LEARNING_RATE,
+        weight_decay: float = recipe.WEIGHT_DECAY,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        standardize: bool = True,
+        early_stopping: bool = True,
+        validation_fraction: float = recipe.VALIDATION,
+        n_iter_no_change: int = recipe.PATIENCE,
+        warm_start: bool = False,
+        channels_first: bool = False,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(**{name: value for name, value in locals().items() if name not in ("self", "__class__")})
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -292,6 +328,9 @@ class GRURegressor(RegressorMixin, _Estimator):
 
     def _head(self, targets: np.ndarray) -> Dense:
         return Dense(targets.shape[1], "identity")
+
+    def _held(self) -> dict[str, Any]:
+        return {"standardize_targets": True, "shrink": True}
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> GRURegressor:
         """One epoch on X and y; targets are scaled as in the first call."""

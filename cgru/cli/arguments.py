@@ -140,6 +140,13 @@ def _add_model(add: Add) -> None:
         help="share of what the head gets, and the layers above the first, to drop in training (default: %(default)s)",
     )
     add(
+        "--recurrent-dropout",
+        type=_SHARE,
+        default=recipe.RECURRENT_DROPOUT,
+        metavar="RATE",
+        help="share of the states to drop in training on their way from step to step (default: %(default)s)",
+    )
+    add(
         "--pool",
         choices=("last", "mean", "max", "last+mean+max"),
         help="what the head gets of all states: the last, their mean, the largest, or all three (default: "
@@ -156,7 +163,7 @@ def _add_training(add: Add) -> None:
         metavar="N",
         help=f"passes over the data (default: as many as make {recipe.UPDATES} updates, {recipe.EPOCHS} at the least)",
     )
-    add("--batch-size", type=_COUNT, metavar="N", help=f"sequences an update (default: {recipe.BATCH})")
+    add("--batch-size", type=_COUNT, metavar="N", help="sequences an update (default: a fortieth of all, 8 to 64)")
     add(
         "--learning-rate",
         type=_RATE,
@@ -181,15 +188,16 @@ def _add_training(add: Add) -> None:
     add(
         "--validation",
         type=_SHARE,
-        default=0.0,
         metavar="SHARE",
-        help="share of the training data to hold back; the weights that do best on it are kept (default: %(default)s)",
+        help="share of the training data to hold back; the weights that do best on it are kept, and a regression is "
+        f"shrunk towards the mean by it (default: 0, of a regression {recipe.VALIDATION})",
     )
     add(
         "--patience",
         type=_COUNT,
         metavar="N",
-        help="stop after N epochs without a better validation loss; needs --validation (default: never)",
+        help="stop after N epochs without a better validation loss; needs --validation (default: never, of a "
+        f"regression {recipe.PATIENCE})",
     )
     add(
         "--loss",

@@ -71,8 +71,6 @@ def _discard_stdout() -> None:
 
 def fit(arguments: argparse.Namespace) -> int:
     """`cgru fit`: whatever can be wrong is found out before the training starts."""
-    if arguments.patience and not arguments.validation:
-        raise RequestError("argument --patience: needs --validation SHARE")
     if arguments.resume and not arguments.checkpoint:
         raise RequestError("argument --resume: needs --checkpoint FILE")
     check_output(arguments.output, arguments.data)
@@ -86,13 +84,17 @@ def fit(arguments: argparse.Namespace) -> int:
     task = task_of(data, source)
     if arguments.pool not in (None, "last") and at_steps(task.train):
         raise RequestError(f"argument --pool: {source} has a class for each step, so that there is nothing to pool")
+    if task.names is None and arguments.validation is None and len(task.train) > 1:
+        arguments.validation, arguments.patience = recipe.VALIDATION, arguments.patience or recipe.PATIENCE
+    if arguments.patience and not arguments.validation:
+        raise RequestError("argument --patience: needs --validation SHARE")
     if arguments.class_weight and task.names is None:
         raise RequestError(f"argument --class-weight: {source} has numbers to predict and no classes")
     if arguments.loss != "mean_squared_error" and task.names is not None:
         raise RequestError(f"argument --loss: {source} has classes, which are learned by cross-entropy")
     _, epochs = recipe.budget(len(task.train), arguments.batch_size, arguments.epochs)
     progress = Progress(epochs, arguments.quiet)
-    progress.say(*_described(data, task, source, arguments.validation))
+    progress.say(*_described(data, task, source, arguments.validation or 0))
 
     net = _network(arguments, task)
     with progress:
@@ -160,6 +162,7 @@ def _network(arguments: argparse.Namespace, task: Task) -> cgru.Network:
         bidirectional=arguments.bidirectional,
         pool=arguments.pool or recipe.POOL,
         dropout=arguments.output_dropout,
+        recurrent_dropout=arguments.recurrent_dropout,
         steps=at_steps(task.train),
     )
     adam = cgru.Adam(
@@ -191,6 +194,7 @@ def _train(
                 patience=arguments.patience,
                 standardize=True,
                 standardize_targets=regression and arguments.loss != "poisson",
+                shrink=bool(regression and arguments.validation and arguments.loss == "mean_squared_error"),
                 class_weight=arguments.class_weight,
                 metrics={"RMSE": rmse_of(arguments.loss)} if regression else None,
                 callback=progress,

@@ -26,7 +26,7 @@ from cgru.network.metrics import Metric, checked, measured
 from cgru.network.penalties import Penalties
 from cgru.network.progress import Bar
 from cgru.network.samples import Data
-from cgru.network.units import Units
+from cgru.network.units import Units, shrinkage
 from cgru.optimizers import Plateau
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Settings:
     validation: Any
     standardize: bool
     standardize_targets: bool
+    shrink: bool
     shuffle: bool
     bucket: bool
     patience: int | None
@@ -60,17 +61,24 @@ class Settings:
     progress: bool
     resume: bool
 
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Settings:
+        """Those that are among what was `given`."""
+        return cls(**{each.name: given[each.name] for each in fields(cls)})
+
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "patience", "truncate"):
             if name in ("epochs", "batch_size") or getattr(self, name) is not None:
                 positive(getattr(self, name), name)
-        for name in ("standardize", "standardize_targets", "shuffle", "bucket", "progress", "resume"):
+        for name in ("standardize", "standardize_targets", "shrink", "shuffle", "bucket", "progress", "resume"):
             flag(getattr(self, name), name)
         if self.callback is not None:
             callable_(self.callback, "callback")
         object.__setattr__(self, "metrics", checked(self.metrics))
         if self.patience is not None and self.validation is None:
             raise ValueError("patience: expected a validation share or set beside it, got validation=None")
+        if self.shrink and (self.validation is None or not self.standardize_targets):
+            raise ValueError("shrink: expected False without validation and standardize_targets=True, got True")
         if self.bucket and not self.shuffle:
             raise ValueError("bucket: expected False with shuffle=False, got True")
 
@@ -78,6 +86,8 @@ class Settings:
         """ValueError where they fit neither net nor data."""
         if self.standardize and data.X.ndim == 2:
             raise ValueError("standardize: expected False for tokens, which have no mean, got True")
+        if self.shrink and net.loss not in ("mean_squared_error", "huber") and not callable(net.loss):
+            raise ValueError(f"shrink: expected False for {net.loss}, got True")
         if self.truncate is not None:
             whole = chain.uncarried(net.layers)
             if whole is not None:
@@ -169,7 +179,19 @@ class Fit:
                     self.best.restore()
                 if bar is not None:
                     bar.close()
+            if settings.shrink:
+                self._shrink()
         return self.history
+
+    def _shrink(self) -> None:
+        """Pull what the head says towards the mean, which is 0 in the units of the fit."""
+        net, data = self.net, self.held_out
+        net.reset_states()
+        A = data.rows(net.predict(data.X, data.lengths))
+        net.reset_states()
+        k = shrinkage(A, data.rows(data.y), data.rows(data.weights))
+        for name in ("W", "b"):
+            net.head.p[name] *= k
 
     @contextmanager
     def _scaled(self, already: bool) -> Iterator[None]:

@@ -290,6 +290,7 @@ class Network:
         sample_weight: np.ndarray | None = None,
         class_weight: Mapping[Any, float] | str | None = None,
         standardize_targets: bool = False,
+        shrink: bool = False,
         bucket: bool = False,
         l1: float | Mapping[str, float] = 0.0,
         l2: float | Mapping[str, float] = 0.0,
@@ -326,6 +327,8 @@ class Network:
             training and validation are of these. At the end that is undone in the head, whose activation must be
             "identity": outputs, the loss of `evaluate` and what a callback sees are in the units of y. Not for
             "poisson"; `huber`'s delta is in deviations.
+        shrink: at the end of such a fit, multiply what the outputs are from the mean by what the samples to validate
+            with speak for, from 0 to 1 (`cgru.network.units.shrinkage`): where nothing can be learned, it is the mean.
         shuffle: draw a new order of the samples for each epoch. The last, short batch is used.
         bucket: let the samples of a batch be of like length, which saves time where lengths differ: 64 batches at a
             time are sorted, and batches, not samples, come in random order.
@@ -372,25 +375,7 @@ class Network:
         RuntimeError where a loss is no longer finite, and where another thread trains this network; OSError where the
         checkpoint cannot be written, before the training where that is known.
         """
-        settings = Settings(
-            epochs=epochs,
-            batch_size=batch_size,
-            validation=validation,
-            standardize=standardize,
-            standardize_targets=standardize_targets,
-            shuffle=shuffle,
-            bucket=bucket,
-            patience=patience,
-            truncate=truncate,
-            l1=l1,
-            l2=l2,
-            activity_l1=activity_l1,
-            activity_l2=activity_l2,
-            metrics=metrics,
-            callback=callback,
-            progress=progress,
-            resume=resume,
-        )
+        settings = Settings.of(locals())
         if not self._lock.acquire(blocking=False):
             raise RuntimeError("fit: another thread is inside this network; give each thread a network of its own")
         try:

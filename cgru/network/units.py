@@ -20,7 +20,7 @@ from cgru.network.samples import Data, moments
 if TYPE_CHECKING:
     from cgru.network.network import Network
 
-__all__ = ["Units"]
+__all__ = ["Units", "shrinkage"]
 
 
 @dataclass(frozen=True)
@@ -82,3 +82,19 @@ class Units:
                     p[name][...] = array
             else:
                 self.enter(net)
+
+
+def shrinkage(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """What to multiply outputs A (n, k) by, (k,), as far as targets Y (n, k) speak for them, which training never saw.
+
+    It is the slope of Y over A (shrinkage by the calibration slope: van Houwelingen and le Cessie, 1990, Statistics in
+    Medicine 9) less its standard error, at most 1, and 0 where the slope is not three of these above 0: the epoch was
+    chosen by the same targets, so that two happen by chance. Both are in deviations from the mean of the training.
+    """
+    A, Y = A.astype(np.float64), Y.astype(np.float64)
+    w = np.ones((len(A), 1)) if weights is None else (weights / weights.mean())[:, None]
+    squares = (w * A * A).sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope = (w * A * Y).sum(axis=0) / squares
+        error = np.sqrt((w * np.square(Y - slope * A)).sum(axis=0) / (len(A) - 1) / squares)
+    return np.where(slope > 3 * error, np.minimum(slope - error, 1), 0)

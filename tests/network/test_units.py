@@ -7,6 +7,7 @@ import pytest
 from network_cases import LENGTHS, RNG, M, S, X, padded
 
 import cgru
+from cgru.network.units import shrinkage
 
 UNITS = np.array([1e3, 1e-3]), np.array([5e4, -7.0])  # scale and shift of the targets
 Y = RNG.standard_normal((M, 2))
@@ -174,3 +175,68 @@ def test_a_resumed_fit_ends_in_the_same_bits(tmp_path):
             np.testing.assert_array_equal(array, due.parameters()[key])
     with pytest.raises(ValueError, match="standardize_targets: expected True, got False"):
         net.fit(X, FAR, **options | {"standardize_targets": False}, checkpoint=path, resume=True)
+
+
+# --- shrinking ---
+
+
+def test_shrinkage_is_the_slope_less_its_error_where_that_is_sure():
+    A = RNG.standard_normal((200, 4))
+    Y = np.stack(
+        [
+            0.5 * A[:, 0] + 0.01 * RNG.standard_normal(200),
+            3 * A[:, 1],
+            RNG.standard_normal(200),
+            -A[:, 3] + 0.1 * RNG.standard_normal(200),
+        ],
+        axis=1,
+    )
+    k = shrinkage(A, Y)
+    assert k[0] == pytest.approx(0.5, abs=5e-3)
+    assert k[1:].tolist() == [1, 0, 0]
+    # The slope and its error as a regression through the origin has them.
+    noisy = 0.6 * A[:, :1] + RNG.standard_normal((200, 1))
+    found = np.linalg.lstsq(A[:, :1], noisy[:, 0], rcond=None)
+    error = np.sqrt(found[1][0] / 199 / np.square(A[:, 0]).sum())
+    assert shrinkage(A[:, :1], noisy)[0] == pytest.approx(found[0][0] - error)
+    weights = RNG.integers(0, 3, 200)
+    rows = np.repeat(np.arange(200), weights)
+    many = shrinkage(A[:, :1], noisy, 7.0 * weights)[0]
+    assert many == pytest.approx(shrinkage(A[rows, :1], noisy[rows])[0], abs=0.01)
+    assert many != shrinkage(A[:, :1], noisy)[0]
+
+
+def test_nothing_speaks_for_what_is_one_sample_or_the_same_for_all():
+    assert shrinkage(np.ones((1, 1)), np.ones((1, 1))).tolist() == [0]
+    assert shrinkage(np.zeros((5, 2)), np.ones((5, 2))).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("mine", [False, True], ids=["compiled", "loop"])
+def test_a_fit_of_what_cannot_be_learned_says_the_mean(mine):
+    rng = np.random.default_rng(5)
+    x, y = rng.standard_normal((60, 4, 2)), rng.standard_normal((60, 2)) * [10, 1] + [500, 3]
+    y[:, 1] = 5 + x[:, :, 0].sum(axis=1)  # which can be
+    net, plain = made(own if mine else "mse"), made(own if mine else "mse")
+    options = {
+        "epochs": 40, "batch_size": 8, "standardize_targets": True, "validation": (x[40:], y[40:]), "patience": 20,
+    }  # fmt: skip
+    net.optimizer = plain.optimizer = cgru.Adam(0.02)
+    net.fit(x[:40], y[:40], shrink=True, **options)
+    plain.fit(x[:40], y[:40], **options)
+    mean, scale = y[:40].mean(axis=0), y[:40].std(axis=0)
+    np.testing.assert_allclose(net.predict(x)[:, 0], mean[0])
+    A, Y = (plain.predict(x[40:]) - mean) / scale, (y[40:] - mean) / scale
+    k = shrinkage(A, Y)
+    assert 0.5 < k[1] <= 1
+    np.testing.assert_allclose(net.predict(x)[:, 1], mean[1] + k[1] * (plain.predict(x)[:, 1] - mean[1]))
+
+
+def test_shrinking_is_refused_where_nobody_could_say_how_far():
+    for options in ({}, {"validation": 0.2}, {"standardize_targets": True}):
+        with pytest.raises(
+            ValueError, match=r"^shrink: expected False without validation and standardize_targets=True"
+        ):
+            made().fit(X, Y, shrink=True, **options)
+    for loss, k in (("gaussian", 4), ("quantile", 2)):
+        with pytest.raises(ValueError, match=f"^shrink: expected False for {loss}, got True"):
+            made(loss, k).fit(X, Y, shrink=True, validation=0.2, standardize_targets=True)
