@@ -217,6 +217,13 @@ def outputs(loss: str | Loss) -> int:
     return {"quantile": len(numbers), "gaussian": 2}.get(name, 1)
 
 
+def point(A: np.ndarray, loss: str | Loss) -> np.ndarray:
+    """What outputs A (..., k) say of each target: the middle quantile, the mean, the rate; else themselves."""
+    each = outputs(loss)
+    A = A.reshape(*A.shape[:-1], -1, each)[..., 0 if loss == "gaussian" else each // 2]
+    return np.exp(A) if loss == "poisson" else A
+
+
 def chosen(loss: str | Loss | None, activate: Activation, k: int) -> str | Loss:
     """The name of the loss for a head of `k` units: `loss` ("mse" for short), or by the activation where it is None.
 

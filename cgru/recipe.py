@@ -5,16 +5,20 @@ How they were chosen stands in benchmarks/README.md.
 
 from __future__ import annotations
 
+import numpy as np
+
+from cgru import losses
 from cgru.bidirectional import Bidirectional
 from cgru.gru import GRU
 from cgru.layers.dense import Dense
 from cgru.layers.dropout import Dropout
 from cgru.layers.layer import Layer
 from cgru.layers.pool import Pool
+from cgru.network import Network
 
 __all__ = [
     "DROPOUT", "EPOCHS", "LEARNING_RATE", "PATIENCE", "POOL", "RECURRENT_DROPOUT", "SCHEDULE", "UNITS", "UPDATES",
-    "VALIDATION", "WEIGHT_DECAY", "budget", "stack",
+    "VALIDATION", "WEIGHT_DECAY", "budget", "nothing_learned", "stack",
 ]  # fmt: skip
 
 UNITS, POOL, DROPOUT, RECURRENT_DROPOUT = 48, "last+mean+max", 0.3, 0.2
@@ -55,3 +59,23 @@ def budget(m: int, batch_size: int | None = None, epochs: int | None = None) -> 
     least, most = BATCHES
     size = min(m, max(least, min(most, m * EPOCHS // UPDATES))) if batch_size is None else batch_size
     return size, max(EPOCHS, -(-UPDATES // -(-m // size))) if epochs is None else epochs
+
+
+def nothing_learned(
+    net: Network, X: np.ndarray, y: np.ndarray, lengths: np.ndarray | None = None, weights: np.ndarray | None = None
+) -> str:
+    """In words, that even the samples it was trained on are told no better than by their most frequent class, or their
+    mean; "" where they are. Outputs are for whole samples.
+    """
+    if net.loss in losses.CLASSIFYING:
+        right = net.evaluate(X, y, lengths, sample_weight=weights)["accuracy"]
+        share = (counts := np.bincount(y, weights)).max() / counts.sum()
+        if right > share:
+            return ""
+        return f"the most frequent class alone is {share:.2%} of the training data, the model right in {right:.2%}"
+    y = y.reshape(len(y), -1)
+    error = np.sqrt(np.square(losses.point(net.predict(X, lengths), net.loss) - y, dtype=np.float64).mean())
+    spread = np.sqrt(y.var(axis=0).mean())
+    if error < 0.98 * spread:  # any network is a little better by chance
+        return ""
+    return f"the mean alone has an RMSE of {spread:.4g} on the training data, the model {error:.4g}"

@@ -11,6 +11,7 @@ m samples, s steps, e elements per step, k outputs. X is one of
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,7 @@ import numpy as np
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.utils import check_array, check_random_state
     from sklearn.utils.class_weight import compute_sample_weight
     from sklearn.utils.multiclass import check_classification_targets
@@ -139,6 +141,12 @@ class _Estimator(BaseEstimator):
             options["callback"] = _say
         with _threads(self.n_jobs):
             history = net.fit(X, targets, standardize=self.standardize, **options)
+            note = (
+                recipe.nothing_learned(net, X, targets, lengths, options.get("sample_weight")) if epochs is None else ""
+            )
+        if note:
+            name = type(self).__name__
+            warnings.warn(f"{name}: nothing was learned: {note}", ConvergenceWarning, stacklevel=3)
         self.network_ = net  # not before it is trained
         self.loss_curve_ = ([] if reset else self.loss_curve_) + [epoch.loss for epoch in history]
         self.n_iter_ = len(self.loss_curve_)

@@ -13,7 +13,7 @@ sklearn = pytest.importorskip("sklearn", reason="no scikit-learn")
 
 from sklearn.base import clone  # noqa: E402
 from sklearn.calibration import CalibratedClassifierCV  # noqa: E402
-from sklearn.exceptions import NotFittedError  # noqa: E402
+from sklearn.exceptions import ConvergenceWarning, NotFittedError  # noqa: E402
 from sklearn.model_selection import GridSearchCV, cross_val_score  # noqa: E402
 from sklearn.pipeline import make_pipeline  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
@@ -21,6 +21,9 @@ from sklearn.utils.estimator_checks import check_estimator  # noqa: E402
 
 import cgru  # noqa: E402
 from cgru.sklearn import GRUClassifier, GRURegressor  # noqa: E402
+
+# Few epochs learn little.
+pytestmark = pytest.mark.filterwarnings("ignore:GRU.* nothing was learned:sklearn.exceptions.ConvergenceWarning")
 
 ANY_LENGTH = "sequences of another length may be predicted: a column of (m, s) is a step, not a feature"
 EXCLUDED = {
@@ -176,15 +179,42 @@ def test_early_stopping_is_none_of_a_single_epoch():
     assert not hasattr(model, "validation_scores_")
 
 
-def test_both_have_the_same_defaults():
+def test_the_defaults_are_the_recipe_s():
     due = {
-        "units": 48, "layers": 1, "bidirectional": True, "pool": "last+mean+max", "dropout": 0.3, "learning_rate": 5e-3,
-        "weight_decay": 0.0, "epochs": None, "batch_size": None, "standardize": True, "early_stopping": False,
-        "validation_fraction": 0.1, "n_iter_no_change": 10, "warm_start": False, "channels_first": False,
-        "random_state": None, "n_jobs": None, "verbose": 0,
+        "units": 48, "layers": 1, "bidirectional": True, "pool": "last+mean+max", "dropout": 0.3,
+        "recurrent_dropout": 0.2, "learning_rate": 1e-2, "weight_decay": 0.0, "epochs": None, "batch_size": None,
+        "standardize": True, "early_stopping": False, "validation_fraction": 0.2, "n_iter_no_change": 20,
+        "warm_start": False, "channels_first": False, "random_state": None, "n_jobs": None, "verbose": 0,
     }  # fmt: skip
-    assert GRURegressor().get_params() == due
     assert GRUClassifier().get_params() == {**due, "class_weight": None}
+    assert GRURegressor().get_params() == {**due, "early_stopping": True}
+
+
+def test_a_regression_of_noise_says_the_mean_and_so_it_is_told():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((60, 5, 2)), rng.standard_normal(60) + 100
+    with pytest.warns(ConvergenceWarning, match="^GRURegressor: nothing was learned: the mean alone has an RMSE of"):
+        model = GRURegressor(units=4, random_state=0).fit(X, y)
+    assert np.ptp(model.predict(X)) < 1e-4
+    np.testing.assert_allclose(model.predict(X), y.mean(), atol=0.3)
+    loose = GRURegressor(units=4, early_stopping=False, epochs=60, random_state=0).fit(X, y)
+    assert np.ptp(loose.predict(X)) > 0.5
+
+
+def test_a_classifier_that_stays_at_the_majority_says_so():
+    X, _ = waves()
+    y = np.where(np.arange(60) % 4, "often", "rarely")
+    with pytest.warns(ConvergenceWarning, match=r"^GRUClassifier: .* alone is 75.00% of .* right in 75.00%"):
+        GRUClassifier(units=2, epochs=1, learning_rate=1e-9, random_state=0).fit(0 * X, y)
+
+
+def test_targets_of_steps_are_refused():
+    X, y = waves()
+    each = np.tile(y[:, None], 12)
+    with pytest.raises(ValueError, match=r"^y: expected a class for each sample, .*, got shape \(60, 12\); several"):
+        GRUClassifier(**SMALL).fit(X, each)
+    with pytest.raises(ValueError, match=r"(?i)dim 3|got shape \(60, 12, 2\)"):
+        GRURegressor(**SMALL).fit(X, X)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +241,7 @@ def test_the_network_is_the_one_that_was_asked_for(options, kinds):
     assert parts.mean is None
 
 
-@pytest.mark.parametrize(("m", "batch_size", "epochs"), [(6, None, 1200), (33, None, 400), (60, 1, 30), (60, 60, 1200)])
+@pytest.mark.parametrize(("m", "batch_size", "epochs"), [(6, None, 1200), (33, None, 240), (60, 1, 30), (60, 60, 1200)])
 def test_few_samples_have_many_epochs(m, batch_size, epochs):
     X, y = waves(m)
     model = GRUClassifier(1, bidirectional=False, pool="last", batch_size=batch_size).fit(X[:, :2], y)

@@ -21,7 +21,7 @@ from cgru import recipe
 from cgru.cli.arguments import RequestError, as_request_error, parser
 from cgru.cli.output import WRITERS, check_output, plotter
 from cgru.cli.progress import Progress
-from cgru.cli.score import rmse_of, score, scored, stuck
+from cgru.cli.score import rmse_of, score, scored
 from cgru.cli.task import Task, at_steps, class_names, real_steps, targets, task_of
 from cgru.datasets import Dataset, Split, load_japanese_vowels, read
 
@@ -110,9 +110,10 @@ def fit(arguments: argparse.Namespace) -> int:
     if interrupted:
         return _say(f"cgru: {result}, is in {arguments.output}{on}", 130)
     print(result)
-    note = stuck(net, data.train, task.train)
-    if note:
-        _say(note, 0)
+    if not (arguments.class_weight or at_steps(task.train)):
+        note = recipe.nothing_learned(net, data.train.X, task.train, data.train.lengths)
+        if note:
+            _say(f"note: nothing was learned: {note}; more --epochs, another --learning-rate or --units may help", 0)
     print(f"trained {len(net.history)} epochs in {sum(net.history.seconds):.1f} s")
     print(f"model in {arguments.output}")
     return 0

@@ -12,7 +12,7 @@ from cgru.cli.task import real_steps
 from cgru.datasets import Split
 from cgru.network.progress import figure
 
-__all__ = ["rmse_of", "score", "scored", "stuck"]
+__all__ = ["rmse_of", "score", "scored"]
 
 
 def scored(net: cgru.Network, split: Split, y: np.ndarray) -> str:
@@ -35,32 +35,5 @@ def score(loss: float, accuracy: float | None, rmse: float | None = None) -> str
 
 
 def rmse_of(loss: str | cgru.losses.Loss) -> Callable[[np.ndarray, np.ndarray], float]:
-    """The root of the mean squared error of what outputs trained by `loss` say: of quantiles the middle one."""
-    each = cgru.losses.outputs(loss)
-
-    def rmse(y: np.ndarray, A: np.ndarray) -> float:
-        A = A.reshape(*y.shape, -1)[..., 0 if loss == "gaussian" else each // 2]
-        error = (np.exp(A) if loss == "poisson" else A) - y
-        return math.sqrt(np.square(error, dtype=np.float64).mean())
-
-    return rmse
-
-
-def stuck(net: cgru.Network, split: Split, y: np.ndarray) -> str:
-    """What to say where even the samples that it was trained on are told no better than by their most frequent class,
-    or their mean; else "".
-    """
-    if net.loss in cgru.losses.CLASSIFYING:
-        accuracy = net.evaluate(split.X, y, lengths=split.lengths)["accuracy"]
-        rows = y[real_steps(split.X, split.lengths)] if net.per_step else y
-        share = np.bincount(rows).max() / len(rows)
-        if accuracy > share:
-            return ""
-        got = f"the most frequent class alone is {share:.2%} of the training data, the model right in {accuracy:.2%}"
-    else:
-        rmse = rmse_of(net.loss)(y.reshape(len(y), -1), net.predict(split.X, split.lengths))
-        spread = math.sqrt(y.var(axis=0).mean())
-        if rmse < 0.98 * spread:  # any network is a little better by chance
-            return ""
-        got = f"the mean alone has an RMSE of {figure(spread)} on the training data, the model {figure(rmse)}"
-    return f"note: nothing was learned: {got}; more --epochs, another --learning-rate or --units may help"
+    """The root of the mean squared error of what outputs trained by `loss` say."""
+    return lambda y, A: math.sqrt(np.square(cgru.losses.point(A, loss) - y, dtype=np.float64).mean())

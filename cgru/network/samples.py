@@ -231,7 +231,7 @@ def set_aside(
     if not 0 < validation < 1:
         raise ValueError(f"validation: expected a share above 0 and below 1, got {validation}")
     if m < 2:
-        raise ValueError(f"validation: expected at least 2 samples to set some aside, got {m}")
+        raise ValueError(f"validation: expected at least 2 samples to set some aside, got {m} sample")
     parts = data.split(min(max(round(validation * m), 1), m - 1), seed)
     if not all(part.count for part in parts):
         raise ValueError("sample_weight: expected some above 0 among what is set aside and among the others, got zeros")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import cgru
-from cgru.cli.score import score, scored, stuck
+from cgru.cli.score import score, scored
 from cgru.datasets import Split
 from cgru.network.progress import figure
 
@@ -71,23 +71,3 @@ def test_what_outputs_say_of_numbers(loss, k, middle):
     y = rng.random((10, 2))
     due = np.sqrt(np.square(middle(net.predict(X)) - y).mean())
     assert scored(net, Split(X, y, None), y) == f"loss {net.evaluate(X, y)['loss']:.4g}, RMSE {due:.4g}"
-
-
-def test_what_was_not_learned():
-    net = cgru.Network([cgru.GRU(3), cgru.Dense(2, "softmax")], seed=0)
-    classes = net.predict_classes(X)
-    assert stuck(net, Split(X, classes, None), classes) == ""
-    y = np.where(np.arange(10) < 7, 0, 1)
-    net.head.p["b"][...] = [[9, -9]]
-    note = "note: nothing was learned: the most frequent class alone is 70.00% of the training data, the model right in"
-    assert stuck(net, Split(X, y, None), y).startswith(f"{note} 70.00%; more --epochs")
-    steps = cgru.Network([cgru.GRU(3, sequences=True), cgru.Dense(2, "softmax")], seed=0)
-    steps.predict(X)
-    steps.head.p["b"][...] = [[9, -9]]
-    y = np.where(np.arange(4) < 1, 1, 0) * np.ones((10, 1), int)  # padding would be the majority's
-    share = 1 - 10 / LENGTHS.sum()
-    assert f"alone is {share:.2%} of" in stuck(steps, Split(X, y, LENGTHS), y)
-    reals = cgru.Network([cgru.GRU(3), cgru.Dense(1, "identity")], seed=0)
-    A = reals.predict(X)[:, 0].astype(float)
-    assert stuck(reals, Split(X, A, None), A) == ""
-    assert "the mean alone has an RMSE of" in stuck(reals, Split(X, A - 50, None), A - 50)

@@ -1,0 +1,80 @@
+"""What is built and how it is trained where nobody says, and how it is told that nothing came of it."""
+
+import numpy as np
+import pytest
+
+import cgru
+from cgru import recipe
+
+rng = np.random.default_rng(0)
+X = rng.standard_normal((10, 4, 2))
+LENGTHS = np.array([1, 2, 3, 4, 4, 4, 4, 4, 4, 4])
+
+
+@pytest.mark.parametrize(
+    ("m", "size", "epochs"),
+    [
+        (1, 1, 1200),
+        (7, 7, 1200),
+        (8, 8, 1200),
+        (33, 8, 240),
+        (320, 8, 30),
+        (400, 10, 30),
+        (2559, 63, 30),
+        (9999, 64, 30),
+    ],
+)
+def test_batches_and_epochs(m, size, epochs):
+    assert recipe.budget(m) == (size, epochs)
+
+
+def test_batches_and_epochs_that_are_asked_for():
+    assert recipe.budget(100, 50) == (50, 600)
+    assert recipe.budget(100, 1) == (1, 30)
+    assert recipe.budget(100, None, 3) == (8, 3)
+    assert recipe.budget(100, 200, 1) == (200, 1)
+
+
+def layers(**options):
+    due = {"units": 3, "layers": 1, "bidirectional": True, "pool": "mean", "dropout": 0.4, "recurrent_dropout": 0.1}
+    made = recipe.stack(cgru.Dense(2), **due | options)
+    return [type(layer).__name__ for layer in made], made
+
+
+def test_the_layers():
+    kinds, made = layers()
+    assert kinds == ["Bidirectional", "Pool", "Dropout", "Dense"]
+    assert [cell.recurrent_dropout for cell in made[0].cells] == [0.1, 0.1]
+    assert (made[1].how, made[2].rate) == ("mean", 0.4)
+    kinds, made = layers(bidirectional=False, layers=2, pool="last", dropout=0)
+    assert kinds == ["GRU", "GRU", "Dense"]
+    assert [layer.sequences for layer in made[:2]] == [True, False]
+    assert layers(layers=2, dropout=0.5)[0] == ["Bidirectional", "Dropout", "Bidirectional", "Pool", "Dropout", "Dense"]
+    kinds, made = layers(steps=True)
+    assert kinds == ["Bidirectional", "Dropout", "Dense"]
+    assert made[0].sequences
+
+
+def test_classes_that_were_not_learned():
+    net = cgru.Network([cgru.GRU(3), cgru.Dense(2, "softmax")], seed=0)
+    assert recipe.nothing_learned(net, X, net.predict_classes(X, LENGTHS), LENGTHS) == ""
+    y = np.where(np.arange(10) < 7, 0, 1)
+    net.head.p["b"][...] = [[9, -9]]
+    words = "the most frequent class alone is {} of the training data, the model right in {}"
+    assert recipe.nothing_learned(net, X, y, LENGTHS) == words.format("70.00%", "70.00%")
+    weights = np.where(y == 0, 1.0, 7.0)
+    assert recipe.nothing_learned(net, X, y, None, weights) == words.format("75.00%", "25.00%")
+    net.head.p["b"][...] = [[-9, 9]]
+    assert recipe.nothing_learned(net, X, y) == words.format("70.00%", "30.00%")
+
+
+@pytest.mark.parametrize(("loss", "k"), [("mse", 1), ("gaussian", 2), ("poisson", 1), ("quantile(0.1, 0.5, 0.9)", 3)])
+def test_numbers_that_were_not_learned(loss, k):
+    net = cgru.Network([cgru.GRU(3), cgru.Dense(k, "identity")], loss, seed=0)
+    A = cgru.losses.point(net.predict(X), net.loss)
+    assert recipe.nothing_learned(net, X, A[:, 0]) == recipe.nothing_learned(net, X, A) == ""
+    y = A - 50
+    due = f"the mean alone has an RMSE of {y.std():.4g} on the training data, the model 50"
+    assert recipe.nothing_learned(net, X, y) == due
+    y = A.mean() + np.linspace(-1, 1, 10)[:, None] * 1e-9
+    assert recipe.nothing_learned(net, X, y).startswith("the mean alone")
