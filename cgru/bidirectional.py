@@ -225,7 +225,7 @@ class Bidirectional(Layer):
     def predict_on(
         self, A: np.ndarray, lengths: np.ndarray | None, states: Sequence[np.ndarray | None]
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-        """`predict` with the two started from `states` (None: zero), and with their last states (m, u)."""
+        """`predict` with the two started from `states` (None: as there), and with their last states (m, u)."""
         parts, ends = zip(
             *(half.predict_on(A, lengths, (start,)) for half, start in zip(self.halves, states, strict=True)),
             strict=True,

@@ -307,7 +307,7 @@ cdef class Cell:
 
     Args:
         source: a `GRU`, or a dict of its parameters, all float32 or float64. The arrays themselves are kept: `update_*`
-            writes into them.
+            writes into them. A learned h0 is not among them, for states are the caller's: that is where to begin.
         variant: "reset_before", "reset_after" or "layer_norm", or a `cgru.variant.Variant`; None: "reset_before". With
             a layer it must be None, as must the arguments below `batch`: the layer says.
         batch: the most samples of one call.
@@ -348,10 +348,10 @@ cdef class Cell:
                 raise ValueError("source: expected a layer that runs a step at a time, got one in reverse")
             functions = {name: getattr(source, name) for name in given}
             p, se_hPars, self.dtype, zoneout = source.p, source.se_hPars, source.dtype, source.zoneout
-            self.kind = source.variant
+            self.kind = source.variant.step
         elif isinstance(source, dict):
             functions = {name: f or ("tanh" if name == "activate" else "sigmoid") for name, f in given.items()}
-            p, self.kind = source, variant_named(RESET_BEFORE if variant is None else variant)
+            p, self.kind = source, variant_named(RESET_BEFORE if variant is None else variant).step
             self.dtype = getattr(p.get("Vz"), "dtype", None)
             if self.dtype not in (np.float32, np.float64):
                 raise TypeError(f"source['Vz']: expected an array of float32 or float64, got {self.dtype}")

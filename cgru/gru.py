@@ -22,7 +22,7 @@ from cgru.core.memory import Buffers
 from cgru.initializers import orthogonal
 from cgru.layers.layer import Layer, Shape
 from cgru.parameters import gru_compute_shapes, gru_initialize_parameters
-from cgru.passes import GRUPass, cache_numbers, predict
+from cgru.passes import GRUPass, predict
 from cgru.variant import Kind, Variant, variant_of
 
 __all__ = ["GRU"]
@@ -77,6 +77,8 @@ class GRU(Layer):
         layer_norm: whether the rows of X [Uz Ur Uhh] and of hp [Vz Vr Vhh], 3 u numbers each, are normalised and
             multiplied by a gain each, `gU` and `gV` (1, 3 u); the reset gate is then applied after the product (Ba,
             Kiros and Hinton, 2016, arXiv:1607.06450).
+        learn_h0: whether the state before the step that runs first is a parameter, `h0` (1, u), of every sample, zero
+            at first. A state that is given or carried over takes its place, and has no share in its gradient.
         reverse: whether each sample runs from its last real step to its first. Outputs and caches stand at their own
             steps, and the last state is the one after step 0.
         dropout: the share of the input's elements that `forward` drops, the same at each step of a sequence.
@@ -89,7 +91,7 @@ class GRU(Layer):
         d: dimensions m, s, e, u.
         variant: what kind of GRU it is, a `cgru.variant.Variant`; it may be set, before there are parameters.
         p: parameters Uz, Vz, bz, Ur, Vr, br, Uhh, Vhh, bhh and those of the variant: U (e, u), V (u, u), b, c (1, u), g
-            (1, 3 u).
+            (1, 3 u), h0 (1, u).
         fc: caches of `forward`: X, h, hp, hh_, hh, z, z_, r, r_ and A, which was returned; those of the variant; and
             those masks that were in use: input_mask (m, e), recurrent_masks (3, m, u), of the gates hh, z, r, and
             zoneout (m, s, u), or the rate itself; fs: their shapes.
@@ -109,7 +111,7 @@ class GRU(Layer):
         TypeError, ValueError: an argument is not what it should be; nothing is made.
     """
 
-    reset_after, layer_norm = Kind(), Kind()
+    reset_after, layer_norm, learn_h0 = Kind(), Kind(), Kind()
     reverse = Option(flag, False)
     dropout = Option(rate, 0.0)
     recurrent_dropout = Option(rate, 0.0)
@@ -133,6 +135,7 @@ class GRU(Layer):
         preactivations: bool | None = None,
         reset_after: bool = False,
         layer_norm: bool = False,
+        learn_h0: bool = False,
         reverse: bool = False,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
@@ -150,7 +153,7 @@ class GRU(Layer):
         self.se_hPars = mapping(se_hPars, "se_hPars")
         self.preactivations = preactivations
         self._on: dict[str, Any] = {}  # the options that are, so that one look tells whether any is
-        kind = {"reset_after": reset_after, "layer_norm": layer_norm}
+        kind = {"reset_after": reset_after, "layer_norm": layer_norm, "learn_h0": learn_h0}
         self.variant: Variant = variant_of(**{name: flag(value, name) for name, value in kind.items()})
         self.reverse, self.stateful = reverse, stateful
         self.dropout, self.recurrent_dropout, self.zoneout = dropout, recurrent_dropout, zoneout
@@ -242,8 +245,11 @@ class GRU(Layer):
     ) -> GRUPass:
         """The pass of an earlier `run` of the same A and lengths into `memory`: nothing is computed anew.
 
-        ValueError for a layer that dropped out, whose masks are not in the memory.
+        ValueError for a layer that dropped out, whose masks are not in the memory, and with `learn_h0`: nor is there,
+        whether an h0 was given.
         """
+        if self.learn_h0:
+            raise ValueError(f"resume: expected a layer without learn_h0, got {self!r}")
         if not self._on.keys().isdisjoint((*masks.RATES.values(), "masks")):
             raise ValueError(f"resume: expected a layer that drops nothing out, got {self!r}")
         X, lengths, _, p, codes = self._checked(A, lengths, None, memory, preactivations)
@@ -254,7 +260,7 @@ class GRU(Layer):
 
     def cache_numbers(self, m: int, s: int, *, preactivations: bool | None = None) -> int:
         """How many numbers `run` puts into the memory that it is given, for m samples of s steps."""
-        return cache_numbers(self.variant, m, s, self.d["u"], self._keeps(preactivations))
+        return self.variant.cache_numbers(m, s, self.d["u"], self._keeps(preactivations))
 
     def forward(self, A: ArrayLike, lengths: ArrayLike | None = None, h0: ArrayLike | None = None) -> np.ndarray:
         """Run the sequences A (m, s, e), fill `fc`, and return all states (m, s, u) or the last ones (m, u).
@@ -264,8 +270,8 @@ class GRU(Layer):
             lengths: (m,) integers from 1 to s, how many steps of each sample are real; None: all. Past its length a
                 sample's `h` and `hp` repeat its last state, or h0 in `reverse`; the other caches are zero, and so are
                 the returned states.
-            h0: (m, u) the state before the step that runs first; None: zero, or with `stateful` that after the last
-                call.
+            h0: (m, u) the state before the step that runs first; None: with `stateful` that after the last call, else
+                zero, or with `learn_h0` the parameter.
 
         Raises:
             TypeError, ValueError: an argument, a parameter, a mask or the carried state does not fit.
@@ -321,7 +327,7 @@ class GRU(Layer):
     def predict_on(
         self, A: ArrayLike, lengths: ArrayLike | None, states: Sequence[np.ndarray | None]
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-        """`predict` from the state `states[0]`, None for zero, and the last states (m, u)."""
+        """`predict` from the state `states[0]`, None as there, and the last states (m, u)."""
         A = self.predict(A, lengths, states[0])
         if A.ndim == 2:
             return A, (A,)
@@ -329,14 +335,15 @@ class GRU(Layer):
         return A, (A[np.arange(m), ends(m, s, lengths, self.reverse)[1]],)
 
     def reset_state(self) -> None:
-        """Forget `state`: the next call of a `stateful` layer starts from zero, with any number of samples."""
+        """Forget `state`: the next call of a `stateful` layer begins anew, with any number of samples."""
         self.state = None
 
     @property
     def dh0(self) -> np.ndarray:
         """dL/dh0 (m, u), what the step that ran first hands on: `bc['dh'][:, 0]`, in `reverse` at each last real step.
 
-        RuntimeError where there was no `backward` since the last `forward`.
+        `g['dh0']` (1, u), of a learned h0, is its sum over the samples that began there. RuntimeError
+        where there was no `backward` since the last `forward`.
         """
         if self.last is None:
             raise RuntimeError("dh0: expected a backward after the last forward")

@@ -9,6 +9,7 @@ import numpy as np
 cimport numpy as cnp
 from cython cimport floating
 
+from cgru import reference
 from cgru.core import gradients, masks
 from cgru.core.checks import positive
 from cgru.core.lengths import by_length
@@ -84,7 +85,7 @@ def gru_compute_shapes(layer, A):
 def gru_initialize_parameters(layer):
     """Fill `layer.p` with Uz, Vz, bz, Ur, Vr, br, Uhh, Vhh, bhh, in this order; biases are zero.
 
-    A `cgru.GRU` of another variant has more behind them; gains begin as ones.
+    A `cgru.GRU` of another variant has more behind them; gains begin as ones, a learned h0 as zeros.
 
     Weights come from `layer.initialization(shape, rng=layer.np_rng)`, drawn in the same order, in the dtype of the
     layer where it has one.
@@ -102,7 +103,7 @@ def gru_initialize_parameters(layer):
     fresh = {}
     for name in names:
         shape = shapes[name]
-        if name[0] in "bcg":  # a gain begins as one
+        if name[0] in "bcgh":  # a gain begins as one
             fresh[name] = np.full(shape, name[0] == "g", dtype or np.float64)
         else:
             drawn = layer.initialization(shape, rng=layer.np_rng)
@@ -121,14 +122,15 @@ def gru_compute_gradients(layer):
         dUhh = sum X^T dhh_    dVhh = sum (r * hp)^T dhh_    dbhh = sum dhh_
         dUz  = sum X^T dz_     dVz  = sum hp^T dz_           dbz  = sum dz_        and r as z
 
-    Of a `cgru.GRU` of another variant, or that dropped out, they are those of `cgru.reference.gradients`.
+    Of a `cgru.GRU` of another variant, or that dropped out, they are those of `cgru.reference.gradients`; with a
+    learned h0 `bc['dh']` is read, too.
 
     Raises:
         RuntimeError: a parameter or a cache is missing.
         ValueError, TypeError: one has another shape, or no real numbers.
     """
     variant = _variant(layer)
-    cdef tuple made = ("dhh_", "dz_", "dr_", *variant.gradients)
+    cdef tuple made = ("dhh_", "dz_", "dr_", *variant.gradients, *(("dh",) if variant.learn_h0 else ()))
     cdef dict p = _needed(layer, "p", variant.names, "initialize_parameters")
     cdef dict fc = _needed(layer, "fc", ("X", "hp", "r", *variant.caches), "forward")
     cdef dict bc = _needed(layer, "bc", made, "backward")
@@ -154,6 +156,9 @@ def gru_compute_gradients(layer):
     if "recurrent_masks" in dropped:
         caches["recurrent"] = dropped["recurrent_masks"].swapaxes(0, 1)
     fresh = Buffers().take_gradients(variant, e, u, dtype)
+    if variant.learn_h0:
+        begins, reverse = (last.begins, last.reverse) if known else (True, layer.reverse)
+        fresh["dh0"][...] = reference.start_gradient(caches.pop("dh"), begins, lengths, reverse)
     gradients.run(variant, fresh, caches, *(by_length(lengths, s) or (None, None)))
     for key in fresh:
         g.pop(key, None)

@@ -8,7 +8,7 @@ from cgru.core.memory import Buffers
 from cgru.gru import GRU
 from cgru.variant import Variant
 
-__all__ = ["GRUPass", "Pass", "cache_numbers", "predict"]
+__all__ = ["GRUPass", "Pass", "predict"]
 
 @disjoint_base
 class Pass:
@@ -31,6 +31,7 @@ class GRUPass(Pass):
     lengths: np.ndarray | None
     masks: dict[str, np.ndarray]
     reverse: bool
+    begins: np.ndarray | bool
 
     def __init__(
         self,
@@ -73,4 +74,3 @@ def predict(
     last: bool = True,
     zoneout: Any = None,
 ) -> tuple[np.ndarray | None, np.ndarray | None]: ...
-def cache_numbers(variant: Variant, m: int, s: int, u: int, preactivations: bool = False) -> int: ...

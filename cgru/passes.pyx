@@ -27,7 +27,7 @@ from cgru.core.memory cimport Buffers, time_major
 
 cnp.import_array()
 
-__all__ = ["GRUPass", "Pass", "cache_numbers", "predict"]
+__all__ = ["GRUPass", "Pass", "predict"]
 
 cdef enum:
     FEW = 4  # steps of which one without a previous state is a good part
@@ -81,6 +81,11 @@ cdef inline cnp.ndarray _new(int ndim, Py_ssize_t first, Py_ssize_t second, Py_s
     return cnp.PyArray_EMPTY(ndim, shape, cnp.PyArray_TYPE(like), 0)
 
 
+cdef inline object _start(h0, dict p, Py_ssize_t m):
+    """What a run starts from: h0, or where none is given that of the parameters, of all m samples; None: zero."""
+    return np.repeat(p["h0"], m, axis=0) if h0 is None and "h0" in p else h0
+
+
 cdef class GRUPass(Pass):
     """One run of a `cgru.GRU`.
 
@@ -90,12 +95,14 @@ cdef class GRUPass(Pass):
         fc: X, h, hp, hh, z, r, A, with `preactivations` hh_, z_, r_, the caches of the layer's variant, and those masks
             that were in use, as in `GRU.fc`.
         bc: after `backward` dA, dh_, dh, dhn, dhh_, dz_, dr_, dX and those of the variant.
+        begins: which samples began at a learned h0: whether none was given, or (m,); it may be set before `gradients`.
         layer: the layer, whose parameters and activations are read as they are at each call; None once it is gone: then
             those that it had.
         variant, lengths, reverse, masks: those of the run.
     """
 
     cdef readonly object variant, state
+    cdef public object begins
     cdef object _lengths
     cdef dict _masks  # views: whatever becomes of the arrays that show them
     cdef readonly bint reverse
@@ -118,7 +125,7 @@ cdef class GRUPass(Pass):
                  memory=None, bint ran=False):
         """Run X from h0; what is given is trusted: `GRU.run` has checked it. See there for `memory` and `ran`."""
         self.ref, self.p, self.functions = ref(layer), layer.p, None if compiled else layer.callables()
-        self.variant, self._lengths = layer.variant, lengths
+        self.variant, self._lengths, self.begins = layer.variant, lengths, h0 is None
         self._masks = {name: mask.view() for name, mask in masks.items()}
         self.given, self.X, self.every, self.preactivations = X, X[...], layer.sequences, preactivations
         self.reverse, self.compiled, self.codes, self.ragged = reverse, compiled, codes, by_length(lengths, X.shape[1])
@@ -127,7 +134,7 @@ cdef class GRUPass(Pass):
         if not self.call.few:
             self.X = rows(self.X)
         if compiled:
-            self._lay(h0, ran)
+            self._lay(_start(h0, p, self.call.m), ran)
             if ran:
                 self.state = self.held["h"][:, 0 if reverse else -1].copy()
             else:
@@ -337,18 +344,17 @@ cdef class GRUPass(Pass):
         cdef cnp.ndarray handed, dh, dhn, dX
         cdef cgru_call call = self.call
         cdef cgru_weights w
-        cdef bint few = call.few
-        handed, dh, dhn = self.buffers.take_states("handed", m, s, u, dtype, few)
+        handed, dh, dhn = self.buffers.take_states("handed", m, s, u, dtype, call.few)
         if self.reverse:
             dh, dhn = dhn, dh
         memset(<char *>cnp.PyArray_DATA(handed) + (0 if self.reverse else s) * m * u * size, 0, m * u * size)
         cdef dict bc = {"dA": dA, "dh": dh, "dhn": dhn}
         for name in ("dh_", "dhh_", "dz_", "dr_"):
-            bc[name] = self.buffers.take(name, m, s, u, dtype, few)
+            bc[name] = self.buffers.take(name, m, s, u, dtype, call.few)
         for name in self.variant.gradients:
-            bc[name] = self.buffers.take(name, m, s, self.variant.width(name, u), dtype, few)
+            bc[name] = self.buffers.take(name, m, s, self.variant.width(name, u), dtype, call.few)
             bind(&call, name, bc[name])
-        bc["dX"] = dX = self.buffers.take("dX", m, s, call.e, dtype, few and not along_e(kernels(size), &call))
+        bc["dX"] = dX = self.buffers.take("dX", m, s, call.e, dtype, call.few and not along_e(kernels(size), &call))
         call.dA, call.dh, call.dX = view(dA), view(dh), view(dX)
         call.dh_, call.dhh_, call.dz_, call.dr_ = view(bc["dh_"]), view(bc["dhh_"]), view(bc["dz_"]), view(bc["dr_"])
         weights(&w, p, self.variant.names)
@@ -408,6 +414,8 @@ cdef class GRUPass(Pass):
             call.fresh = call.s <= FEW and not self._own(call.hp)[:, -1 if self.reverse else 0].any()
         targets(&to, g)
         gradients.execute(&call, &to, kernels(cnp.PyArray_ITEMSIZE(X)))
+        if "dh0" in g:
+            g["dh0"][...] = reference.start_gradient(self.dh0[:, None], self.begins)
         if into is not None:
             into.update(g)
         return g
@@ -473,8 +481,8 @@ def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, va
     if not call.few:
         X = rows(X)
     call.X = view(X)
-    if zoneout is not None:
-        set_zoneout(&call, zoneout)
+    set_zoneout(&call, zoneout)
+    h0 = _start(h0, p, m)
     if h0 is not None:
         call.h0 = view(h0)
     if last:
@@ -489,11 +497,3 @@ def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, va
     weights(&w, p, variant.names)
     forward.execute(&call, &w, kernels(size))
     return h, state
-
-
-def cache_numbers(variant, Py_ssize_t m, Py_ssize_t s, Py_ssize_t u, bint preactivations=False):
-    """How many numbers the caches of a run take that `GRU.run` is to put into memory handed in."""
-    cdef Py_ssize_t widths = (6 if preactivations else 3) * u
-    for name in variant.caches:
-        widths += variant.width(name, u)
-    return (s + 1) * m * u + s * m * widths

@@ -11,6 +11,7 @@ reset_after: the reset gate after the product, with one more parameter, `chh` (1
 layer_norm: the same with normalised products. The rows of `x [Uz Ur Uhh]` and of `hp [Vz Vr Vhh]`, 3 u numbers each,
     are brought to mean 0 and variance 1 (`EPSILON` is added to the variance) and multiplied by gains `gU` and `gV`
     (1, 3 u) before the biases come in. Ba, Kiros and Hinton, 2016 (arXiv:1607.06450).
+learn_h0: with one more parameter, `h0` (1, u): the state before the step that runs first where none is given.
 reverse: the sequence runs from each sample's last real step down to step 0. All arrays stand at their own steps, so
     "before" is then step t + 1: `hp[:, t]` is `h[:, t + 1]`, and the last state stands at step 0. See `ends`.
 input_mask: (m, e), multiplies X at every step; 0 or 1 / (1 - rate). Gal and Ghahramani, 2016 (arXiv:1512.05287).
@@ -30,7 +31,7 @@ from cgru.activations import sigmoid, tanh
 from cgru.core.lengths import ends, mask
 from cgru.variant import RESET_BEFORE, Variant, variant_of
 
-__all__ = ["PARAMETERS", "backward", "ends", "forward", "gradients", "mask", "names"]
+__all__ = ["PARAMETERS", "backward", "ends", "forward", "gradients", "mask", "names", "start_gradient"]
 
 Arrays = dict[str, np.ndarray]
 Activation = Callable[..., np.ndarray]
@@ -40,9 +41,9 @@ GATES = ("z", "r", "hh")
 EPSILON = 1e-5
 
 
-def names(reset_after: bool = False, layer_norm: bool = False) -> tuple[str, ...]:
+def names(reset_after: bool = False, layer_norm: bool = False, learn_h0: bool = False) -> tuple[str, ...]:
     """The names of the parameters in their order; see `cgru.variant`."""
-    return variant_of(reset_after=reset_after, layer_norm=layer_norm).names
+    return variant_of(reset_after=reset_after, layer_norm=layer_norm, learn_h0=learn_h0).names
 
 
 def forward(
@@ -60,7 +61,7 @@ def forward(
     zoneout: np.ndarray | float | None = None,
     **kind: bool,
 ) -> Arrays:
-    """Run X (m, s, e) from h0 (m, u), zeros where None; return the caches `X, h, hp, hh_, hh, z, z_, r, r_`.
+    """Run X (m, s, e) from h0 (m, u); return the caches `X, h, hp, hh_, hh, z, z_, r, r_`. h0 None: zeros, or p["h0"].
 
     With `reset_after` there is one more, `c`, the part of `hh_` that the reset gate scales. All but X, which is as it
     came, are (m, s, u) in the dtype of the parameters. With `layer_norm` there are also `nU, nV` (m, s, 3 u), the
@@ -78,6 +79,8 @@ def forward(
     early, late = states[:, :-1], states[:, 1:]
     fc |= {"X": X, "h": early, "hp": late} if reverse else {"X": X, "h": late, "hp": early}
     steps = _steps(s, reverse)
+    if h0 is None and variant.learn_h0:
+        h0 = p["h0"]  # of every sample
     if h0 is not None:
         fc["hp"][:, steps[0]] = h0
     real = None if lengths is None else mask(lengths, s)
@@ -199,6 +202,7 @@ def gradients(
     bc: Mapping[str, np.ndarray],
     lengths: np.ndarray | None = None,
     *,
+    begins: np.ndarray | bool = True,
     reverse: bool = False,
     input_mask: np.ndarray | None = None,
     recurrent_masks: np.ndarray | None = None,
@@ -207,7 +211,8 @@ def gradients(
 ) -> Arrays:
     """The gradients `'d' + name` of all parameters, summed over samples and steps, from the last step to run back.
 
-    `zoneout` is taken like the other options and changes nothing here: `bc` has it already.
+    `begins` matters with `learn_h0` alone; see `start_gradient`. `zoneout` is taken like the other options and changes
+    nothing here: `bc` has it already.
     """
     variant = variant_of(**kind)
     g = {"d" + name: np.zeros_like(p[name]) for name in variant.names}
@@ -236,7 +241,21 @@ def gradients(
         for gate in GATES:
             g["dU" + gate] += X.T @ dU[gate]
             g["dV" + gate] += seen[gate].T @ dV[gate]
+    if variant.learn_h0:
+        g["dh0"] += start_gradient(bc["dh"], begins, lengths, reverse)
     return g
+
+
+def start_gradient(
+    dh: np.ndarray, begins: np.ndarray | bool = True, lengths: np.ndarray | None = None, reverse: bool = False
+) -> np.ndarray:
+    """dL/d(p["h0"]) (1, u), where `dh` (m, s, u) is that of `backward`: what the steps that ran first hand on, summed.
+
+    `begins` says which samples began at p["h0"], True for all, or (m,); a state that was given has no share.
+    """
+    m, s, _ = dh.shape
+    first = dh[np.arange(m), ends(m, s, lengths, reverse)[0]]
+    return np.where(np.reshape(begins, (-1, 1)), first, 0).sum(axis=0, keepdims=True)
 
 
 def _products(

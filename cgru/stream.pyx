@@ -11,7 +11,7 @@ from libc.string cimport memcpy
 
 from cgru.activations import name_of
 from cgru.cell import Cell
-from cgru.core.checks import positive
+from cgru.core.checks import parameters, positive
 from cgru.layers.activation import Activation
 from cgru.layers.clip import Clip
 from cgru.layers.dense import Dense
@@ -53,13 +53,16 @@ cdef class _Recurrent(_Stage):
     cdef object cell
     cdef const cgru_cell *lent
     cdef cnp.ndarray h  # (m, u)
+    cdef cnp.ndarray start  # (1, u)
     cdef cnp.ndarray memory
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
         self.cell = Cell(layer, batch=m)
         self.lent = pointer(self.cell)
         _Stage.__init__(self, m, self.cell.elements, self.cell.units, layer.dtype, given)
-        self.h = np.zeros((m, self.u), layer.dtype)
+        p = parameters(layer.p, self.n, self.u, layer.dtype, layer.variant)
+        self.start = np.array(p.get("h0", np.zeros((1, self.u), layer.dtype)))
+        self.h = self.start.repeat(m, axis=0)
         self.memory = np.empty(workspace_bytes(self.lent, m, 1), np.uint8)
 
     cdef void run(self) noexcept:
@@ -240,9 +243,9 @@ cdef class Stream:
             (<_Recurrent>stage).h[...] = h
 
     def reset(self):
-        """Begin a new sequence: all states zero."""
+        """Begin a new sequence: all states zero, or with `learn_h0` what was learned."""
         for stage in self.recurrent:
-            (<_Recurrent>stage).h[...] = 0
+            (<_Recurrent>stage).h[...] = (<_Recurrent>stage).start
 
     def refresh(self):
         """Take the weights as they now are; the states stay.

@@ -6,12 +6,13 @@ u unit cells. The equations of all stand in cgru/reference.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
 __all__ = [
     "LAYER_NORM",
+    "LEARNED",
     "NAMES",
     "RESET_AFTER",
     "RESET_BEFORE",
@@ -35,6 +36,7 @@ class Variant:
         names: its parameters in their order.
         caches: what `forward` keeps beside `X, h, hp, hh_, hh, z, z_, r, r_`, each (m, s, n) with n by `width`.
         gradients: what `backward` keeps beside `dA, dh_, dh, dhn, dhh_, dz_, dr_, dX`, likewise.
+        learn_h0: whether the state that a sequence begins with is a parameter, `h0`, the last of `names`.
     """
 
     name: str
@@ -43,15 +45,21 @@ class Variant:
     layer_norm: bool = False
     caches: tuple[str, ...] = ()
     gradients: tuple[str, ...] = ()
+    learn_h0: bool = False
 
     def shapes(self, e: int, u: int) -> dict[str, tuple[int, int]]:
-        """The shape of each parameter: U (e, u), V (u, u), b and c (1, u), g (1, 3 u)."""
+        """The shape of each parameter: U (e, u), V (u, u), b, c and h0 (1, u), g (1, 3 u)."""
         due = by_letter(e, u)
         return {name: due[name[0]] for name in self.names}
 
     def width(self, name: str, u: int) -> int:
         """n of that cache: 3 u where the columns of z, r and hh stand side by side, 1 where a step has one number."""
         return 3 * u if name in ("nU", "nV", "dU_", "dV_") else 1 if name in ("iU", "iV") else u
+
+    def cache_numbers(self, m: int, s: int, u: int, preactivations: bool = False) -> int:
+        """How many numbers the caches of a run take that `GRU.run` is to put into memory handed in."""
+        widths = (6 if preactivations else 3) * u + sum(self.width(name, u) for name in self.caches)
+        return (s + 1) * m * u + s * m * widths
 
     @cached_property
     def gradient_names(self) -> tuple[str, ...]:
@@ -61,7 +69,13 @@ class Variant:
     @property
     def options(self) -> dict[str, bool]:
         """The options by which cgru/reference.py and the constructor of a layer know it."""
-        return {"reset_after": self.reset_after and not self.layer_norm, "layer_norm": self.layer_norm}
+        kind = {"reset_after": self.reset_after and not self.layer_norm, "layer_norm": self.layer_norm}
+        return kind | {"learn_h0": self.learn_h0}
+
+    @property
+    def step(self) -> Variant:
+        """What a step is made of, whatever state comes before the first: the variant without `learn_h0`."""
+        return variant_of(**(self.options | {"learn_h0": False}))
 
     def __str__(self) -> str:
         return self.name
@@ -70,7 +84,7 @@ class Variant:
 @lru_cache
 def by_letter(e: int, u: int) -> dict[str, tuple[int, int]]:
     """The shape of a parameter by the first letter of its name; not to be changed."""
-    return {"U": (e, u), "V": (u, u), "b": (1, u), "c": (1, u), "g": (1, 3 * u)}
+    return {"U": (e, u), "V": (u, u), "b": (1, u), "c": (1, u), "g": (1, 3 * u), "h": (1, u)}
 
 
 _NINE = ("Uz", "Vz", "bz", "Ur", "Vr", "br", "Uhh", "Vhh", "bhh")
@@ -86,14 +100,14 @@ LAYER_NORM = Variant(
     gradients=("dc", "dU_", "dV_"),
 )
 VARIANTS = {variant.name: variant for variant in (RESET_BEFORE, RESET_AFTER, LAYER_NORM)}
-NAMES = tuple(dict.fromkeys(name for variant in VARIANTS.values() for name in variant.names))
+LEARNED = {name: replace(each, names=(*each.names, "h0"), learn_h0=True) for name, each in VARIANTS.items()}
+NAMES = tuple(dict.fromkeys(name for variant in LEARNED.values() for name in variant.names))
 
 
-def variant_of(*, reset_after: bool = False, layer_norm: bool = False) -> Variant:
+def variant_of(*, reset_after: bool = False, layer_norm: bool = False, learn_h0: bool = False) -> Variant:
     """The variant with these properties; a layer-normalised one always has its reset after the product."""
-    if layer_norm:
-        return LAYER_NORM
-    return RESET_AFTER if reset_after else RESET_BEFORE
+    name = "layer_norm" if layer_norm else "reset_after" if reset_after else "reset_before"
+    return (LEARNED if learn_h0 else VARIANTS)[name]
 
 
 def named(value: Variant | str, argument: str = "variant") -> Variant:
@@ -118,4 +132,6 @@ class Kind:
         if not isinstance(value, bool):
             raise TypeError(f"{self.name}: expected True or False, got {type(value).__name__}")
         if value != getattr(layer.variant, self.name):
-            layer.variant = variant_of(**{self.name: value})
+            variant = layer.variant
+            kept = variant.options if self.name == "learn_h0" else {"learn_h0": variant.learn_h0}
+            layer.variant = variant_of(**(kept | {self.name: value}))

@@ -24,6 +24,15 @@ def both(layer, merge="concat"):
     return cgru.Bidirectional(layer, merge=merge)
 
 
+def begin_somewhere(net, X):
+    """Learned initial states that are not zero, next to which normalised products bend sharply."""
+    if any(cell.learn_h0 for layer in net.layers for cell in layer.cells):
+        net.make(X)
+    for key, value in net.parameters().items():
+        if key.endswith("h0"):
+            value[...] = np.random.default_rng(4).standard_normal(value.shape)
+
+
 CHAINS = {
     "last": lambda: [cgru.GRU(5), cgru.Dense(3, "softmax")],
     "one unit": lambda: [cgru.GRU(1), cgru.Dense(3, "softmax")],
@@ -63,6 +72,21 @@ CHAINS = {
     "not now": lambda: [states(4, dropout=0.3, zoneout=0.4), cgru.GRU(3), cgru.Dense(3, "softmax")],
     "other activations": lambda: [
         cgru.GRU(5, cgru.relu, cgru.tanh, cgru.elu), cgru.Dense(3, "softmax", se_hPars={"softmax_temperature": 2.5})
+    ],
+    "learned start": lambda: [cgru.GRU(5, learn_h0=True), cgru.Dense(3, "softmax")],
+    "learned, wide": lambda: [cgru.GRU(33, learn_h0=True, reverse=True), cgru.Dense(3, "softmax")],
+    "learned, all": lambda: [
+        states(4, learn_h0=True, reset_after=True), states(17, learn_h0=True, layer_norm=True),
+        cgru.Pool("mean"), cgru.Dense(3, "softmax"),
+    ],
+    "learned, both ways": lambda: [
+        both(states(4, learn_h0=True), "mul"), both(cgru.GRU(3, learn_h0=True, layer_norm=True)),
+        cgru.Dense(3, "softmax"),
+    ],
+    "learned, dropped": lambda: [
+        states(4, learn_h0=True, recurrent_dropout=0.4, zoneout=0.1),
+        cgru.GRU(17, learn_h0=True, dropout=0.3, reset_after=True, clip_gradients=True),
+        cgru.Dense(3, "softmax"),
     ],
     "clipped": lambda: [both(cgru.GRU(5, clip_gradients=True)), cgru.Dense(3, "softmax")],
 }  # fmt: skip

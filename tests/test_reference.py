@@ -9,7 +9,7 @@ from helpers import random_batch, random_layer
 import cgru
 from cgru import reference
 from cgru.activations import bind
-from cgru.variant import LAYER_NORM, RESET_BEFORE, VARIANTS
+from cgru.variant import LAYER_NORM, LEARNED, RESET_BEFORE, VARIANTS
 
 TUNED = {"LRELU_alpha": 0.2, "ELU_alpha": 0.7}
 
@@ -45,7 +45,7 @@ def random_options(
 ):
     """The options of the reference, the masks drawn with a rate of 0.4."""
     rng = np.random.default_rng(seed)
-    options = {"reset_after": variant.reset_after, "layer_norm": variant.layer_norm, "reverse": reverse}
+    options = variant.options | {"reverse": reverse}
     if inputs:
         options["input_mask"] = (rng.random((m, e)) < 0.6) / 0.6
     if recurrent:
@@ -148,6 +148,45 @@ def test_gradients_of_every_option(variant, reverse, ragged, inputs, recurrent, 
     check("h0", dh0, lambda step: loss(p, X, step if h0 is None else h0 + step), 1e-5 if started else 1e-7)
     for name, cache in bc.items():
         assert not cache[~real[:, :, 0]].any(), name
+
+
+@pytest.mark.parametrize("masks", [False, True], ids=["", "masks"])
+@pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
+@pytest.mark.parametrize("reverse", [False, True], ids=["onward", "reverse"])
+@pytest.mark.parametrize("variant", LEARNED.values(), ids=str)
+def test_gradients_of_a_learned_h0(variant, reverse, ragged, masks):
+    """Of all samples, of those that `begins` names, of none; p["h0"] is then what all parameters are checked at."""
+    m, s, e, u = 3, 4, 2, 3
+    rng = np.random.default_rng(8)
+    zoneout = "mask" if masks else "none"
+    options = random_options(
+        m, s, e, u, variant=variant, reverse=reverse, inputs=masks, recurrent=masks, zoneout=zoneout
+    )
+    p = parameters(e, u, variant)
+    X, lengths, _ = random_batch(m, s, e, u, ragged)
+    if ragged:
+        lengths[0] = 2
+    real = np.ones((m, s, 1), bool) if lengths is None else reference.mask(lengths, s)
+    dA = rng.standard_normal((m, s, u)) * real
+
+    def loss(h0=None):
+        return (dA * reference.forward(p, X, h0, lengths, **options)["h"]).sum()
+
+    fc, bc, g, _, dh0 = run(p, X, None, lengths, dA, None, **options)
+    first = reference.ends(m, s, lengths, reverse)[0]
+    np.testing.assert_array_equal(fc["hp"][np.arange(m), first], np.repeat(p["h0"], m, axis=0))
+    assert tuple(g) == tuple("d" + name for name in variant.names)
+    assert variant.names == reference.names(variant.reset_after, variant.layer_norm, learn_h0=True)
+    for name in p:
+        np.testing.assert_allclose(g["d" + name], central(loss, p[name]), rtol=1e-6, atol=1e-7, err_msg=name)
+    start = np.repeat(p["h0"], m, axis=0)
+    assert reference.forward(p, X, start, lengths, **options)["h"].tobytes() == fc["h"].tobytes()
+    begins = np.array([True, False, True])
+    some = reference.gradients(p, fc, bc, lengths, begins=begins, **options)
+    np.testing.assert_allclose(some["dh0"], dh0[[0, 2]].sum(axis=0, keepdims=True), rtol=1e-12)
+    assert not reference.gradients(p, fc, bc, lengths, begins=False, **options)["dh0"].any()
+    for name in variant.step.names:
+        np.testing.assert_array_equal(some["d" + name], g["d" + name])
 
 
 def test_one_step_by_hand():

@@ -60,6 +60,7 @@ cdef extern from "simd/cgru.h" nogil:
         cgru_matrix V[3]
         cgru_matrix b[4]
         cgru_matrix g[2]
+        cgru_matrix h0
 
     ctypedef struct cgru_single:
         const cgru_call *call
@@ -96,6 +97,7 @@ cdef extern from "simd/cgru.h" nogil:
         void *V[3]
         void *b[4]
         void *g[2]
+        void *h0
 
     ctypedef struct cgru_seen:
         int reset

@@ -45,7 +45,7 @@ cdef dict ARRAYS = {name: place for place, name in enumerate((
     "dA", "dh_", "dh", "dhh_", "dz_", "dr_", "dc", "dX", "nU", "nV", "iU", "iV", "dU_", "dV_", "recurrent",
 ))}
 cdef dict PARAMETERS = {name: place for place, name in enumerate((
-    "Ur", "Uz", "Uhh", "Vr", "Vz", "Vhh", "br", "bz", "bhh", "chh", "gU", "gV",
+    "Ur", "Uz", "Uhh", "Vr", "Vz", "Vhh", "br", "bz", "bhh", "chh", "gU", "gV", "h0",
 ))}
 
 cdef const cgru_kernels *_float32 = NULL

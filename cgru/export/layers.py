@@ -37,9 +37,9 @@ AnyLayer = GRU | Layer
 class Part:
     """What a layer adds to the file.
 
-    `code` defines its weights and functions, `members` are its state; `step` is run in each step, or without a state
-    and with none above where outputs are due; `result` is what the next layer reads, `width` numbers. `x` in `step` is
-    the input of the model.
+    `code` defines its weights and functions, `members` are its state, zero or what `begin` puts there; `step` is run in
+    each step, or without a state and with none above where outputs are due; `result` is what the next layer reads,
+    `width` numbers. `x` in `step` is the input of the model.
     """
 
     about: str
@@ -48,6 +48,7 @@ class Part:
     code: str = ""
     step: str = ""
     members: tuple[str, ...] = ()
+    begin: str = ""
 
 
 def layers_of(net: Any) -> Sequence[AnyLayer]:
@@ -63,7 +64,7 @@ def layers_of(net: Any) -> Sequence[AnyLayer]:
             )
         if type(layer) not in _KINDS:
             raise ValueError(f"net: expected cgru's own layers to export, got {type(layer).__name__} as layer {i}")
-        if isinstance(layer, GRU) and layer.variant not in _VARIANTS:
+        if isinstance(layer, GRU) and layer.variant.step not in _VARIANTS:
             due = " or ".join(map(str, _VARIANTS))
             raise ValueError(f"net: expected GRUs of the variant {due} to export, got {layer.variant} as layer {i}")
         if not layer.p and layer.parameter_names:
@@ -189,7 +190,7 @@ _ZONED_OUT = """\
 
 def _gru(layer: GRU, i: int, x: str, e: int, dtype: np.dtype) -> Part:
     u, up = layer.d["u"], padded(layer.d["u"], dtype)
-    template, matrices, biases, _ = _VARIANTS[layer.variant]
+    template, matrices, biases, _ = _VARIANTS[layer.variant.step]
     p = _parameters(layer, i, layer.variant.shapes(e, u), dtype)
     about = _about(layer, e, u)
     k = number(layer.dtype.type(layer.zoneout).astype(dtype).item(), dtype)
@@ -207,14 +208,17 @@ def _gru(layer: GRU, i: int, x: str, e: int, dtype: np.dtype) -> Part:
     for role, names in matrices.items():
         values[role] = _matrix(f"{role}_{i}", [p[name] for name in names], dtype)
         values[f"{role}_block"] = block(len(names) * up, dtype)
-    state = f"state->layer_{i}"
+    state, code, begin = f"state->layer_{i}", template.substitute(values), ""
     member = f"$real layer_{i}[{up}]; /* h ({u},) and padding */"
-    return Part(about, u, state, template.substitute(values), f"layer_{i}({state}, {x});", (member,))
+    if layer.learn_h0:
+        code += array(f"start_{i}", p["h0"].ravel().tolist(), dtype)
+        begin = f"memcpy({state}, start_{i}, sizeof start_{i});"
+    return Part(about, u, state, code, f"layer_{i}({state}, {x});", (member,), begin)
 
 
 def _about(layer: GRU, e: int, u: int) -> str:
     about = f"GRU, {e} elements, {u} units; " + ", ".join(f"{gate} {_described(layer, gate)}" for gate in GATES)
-    about += _VARIANTS[layer.variant][-1]
+    about += _VARIANTS[layer.variant.step][-1] + ", a learned h0" * layer.learn_h0
     return about + f", zoneout {layer.zoneout:g}" * bool(layer.zoneout)
 
 

@@ -124,7 +124,7 @@ typedef struct {
     $members
 } ${name}_state;
 
-/* Begin a sequence: the state becomes zero. */
+/* Begin a sequence: the state becomes $start. */
 void ${name}_init(${name}_state *state);
 
 /* Take one step with $one, and put the outputs so far into y[${NAME}_OUTPUTS].$refusal */
@@ -181,6 +181,7 @@ static void put(const ${name}_state *state, real *y) {
 
 void ${name}_init(${name}_state *state) {
     memset(state, 0, sizeof *state);
+    $begin
 }
 
 $answer ${name}_step(${name}_state *state, $x, $real *y) {
@@ -258,6 +259,8 @@ def _texts(
         else f"after the last into y[{name.upper()}_OUTPUTS]",
         "members": Template(_lines(member for part in parts for member in part.members)).substitute(words),
         "about": "\n".join(f" *     {part.about}" for part in parts),
+        "start": "what was learned" if any(part.begin for part in parts) else "zero",
+        "begin": _lines(part.begin for part in parts),
         "layers": "\n".join(part.code for part in parts if part.code),
         "steps": _lines(part.step for part in parts[: last + 1]),
         # What is above the last state is needed for the outputs alone.

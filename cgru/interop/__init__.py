@@ -34,6 +34,7 @@ What goes along with the weights, and what must be off or alike on the way there
 | `recurrent_dropout` | no | recurrent_dropout | not in the graph |
 | `Dropout` | between the layers, from there anywhere | Dropout | not in the graph |
 | `zoneout` | no | no | no |
+| `learn_h0` | no | no | initial_h, not with `states` |
 | `stateful` | no | from there only, with its states | no |
 | masks handed in for `dropout`, ... | no | no | not in the graph |
 | `trainable` | `requires_grad` of all its parameters | trainable | from here and back |

@@ -67,7 +67,7 @@ class Order:
 
     def both(self, variant: Variant) -> bool:
         """Whether a layer of this variant has two biases for a gate here."""
-        return variant is RESET_AFTER
+        return variant.step is RESET_AFTER
 
     def options(self, variant: Variant) -> dict[str, bool]:
         """What says there that a layer is of this variant."""
@@ -214,7 +214,7 @@ def cell_of(layer: GRU | Bidirectional, refuse: Callable[[str], Exception]) -> G
         for f in (first.activate, first.activate_update):
             if tuning(f, first.se_hPars) != tuning(f, second.se_hPars):
                 raise refuse("its directions differ in the alpha of an activation")
-    if first.variant not in (RESET_BEFORE, RESET_AFTER):
+    if first.variant.step not in (RESET_BEFORE, RESET_AFTER):
         raise refuse(f"its variant is {first.variant}, which is known here alone")
     if first.zoneout:
         raise refuse("it has zoneout, whose expectation is no GRU step")

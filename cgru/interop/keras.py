@@ -373,6 +373,8 @@ def _built_recurrent(
     cell = cell_of(layer, refuse)
     if cell.masks:
         raise refuse("it has masks of its own, which are drawn there")
+    if cell.learn_h0:
+        raise refuse("expected no learned h0, which there is none of: call it with initial_state=... without learn_h0")
     if cell.stateful:
         raise refuse("a stateful layer is made for a number of samples there, which this one is not")
     if (cell.reverse and cell.sequences) != flipped:

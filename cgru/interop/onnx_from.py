@@ -119,6 +119,8 @@ def _unstacked(found: Arrays, layers: list[dict[str, Any]]) -> tuple[Arrays, np.
             for d, prefix in enumerate(PREFIXES if part is not layer else ("",)):
                 p = ONNX.ours(W[d], R[d], *np.split(B[d], 2), named(part["variant"]))
                 arrays |= {f"{i}.{prefix}{name}": value for name, value in p.items()}
+                if part.get("learn_h0"):
+                    arrays[f"{i}.{prefix}h0"] = found[f"{i}.h0"].reshape(len(W), 1, -1)[d]
         elif part["class"] == "Dense":
             arrays |= {f"{i}.W": found[f"{i}.W"], f"{i}.b": found[f"{i}.b"][None]}
         elif part["class"] == "Scale":

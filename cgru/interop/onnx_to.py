@@ -64,7 +64,7 @@ def to_onnx(
         dtype: float32 or float64, of all in the graph. ONNX Runtime computes a GRU in float32 alone.
         layout: of the GRU nodes; 1 is batch-major. ONNX Runtime has 0 alone.
         lengths: whether there is an input `lengths` (m,), int32: the real steps of each sample.
-        states: whether there are an input `h0` and an output `states`, (layers x directions, m, u).
+        states: whether there are an input `h0` and an output `states`, (layers x directions, m, u); not of `learn_h0`.
 
     Raises:
         ImportError: the onnx package is not installed.
@@ -175,6 +175,13 @@ class Graph:
         weights = [self.array(f"{i}.{name}", value)
                    for name, value in (("W", W), ("R", R), ("B", np.concatenate([into, back], axis=1)))]  # fmt: skip
         h0 = ""
+        if cell.learn_h0:
+            if self.states:
+                raise refuse("expected no learned h0 with states=True, for whose input h0 it is to give way")
+            h0 = self.array(f"{i}.h0", np.stack([half.p["h0"] for half in halves], axis=1 if self.layout else 0))
+            m = self.op("Slice", self.op("Shape", "X"), self.integers(0), self.integers(1))
+            shape = (m, self.integers(D), self.integers(cell.d["u"]))
+            h0 = self.op("Expand", h0, self.op("Concat", *(shape if self.layout else (shape[1], m, shape[2])), axis=0))
         if self.states:
             h0 = self.op("Slice", "h0", self.integers(first), self.integers(first + D), self.integers(0))
             h0 = self.op("Transpose", h0, perm=(1, 0, 2)) if self.layout else h0

@@ -125,6 +125,8 @@ def _check_layer(layer: GRU | Bidirectional, refuse: Callable[[str], Exception])
     cell = cell_of(layer, refuse)
     if (ours(cell.activate), ours(cell.activate_update)) != (tanh, sigmoid):
         raise refuse("its activations are tanh and sigmoid there")
+    if cell.learn_h0:
+        raise refuse("expected no learned h0, which there is none of: call it with h0=... of a layer without learn_h0")
     if cell.variant is not TORCH.variant({}):
         raise refuse(f"its variant is {cell.variant}, there it is {TORCH.variant({})}")
     for name in ("dropout", "recurrent_dropout", "stateful", "masks"):

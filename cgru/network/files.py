@@ -57,7 +57,7 @@ def _units(layer: GRU | Layer) -> int:
 
 
 _GATES = ("activate", "activate_update", "activate_reset")
-_OPTIONS = ("reverse", "dropout", "recurrent_dropout", "zoneout", "stateful")
+_OPTIONS = ("reverse", "dropout", "recurrent_dropout", "zoneout", "stateful", "learn_h0")
 _KINDS = {
     kind.type.__name__: kind
     for kind in (
@@ -346,7 +346,7 @@ def _layer(description: Mapping[str, Any]) -> GRU | Layer:
         numbers = options.pop("se_hPars")
         made["se_hPars"] = {key: activations.parameter(numbers, key) for key in numbers}
     if kind.type is GRU:
-        made |= variant_named(options.pop("variant")).options
+        made = variant_named(options.pop("variant")).options | made
     _nothing_else(options, kind.type.__name__)
     layer = kind.type(*sizes, **made)
     layer.trainable = trainable

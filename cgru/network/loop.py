@@ -15,6 +15,7 @@ import numpy as np
 
 from cgru import losses
 from cgru.activations import ours, parameter
+from cgru.layers.layer import Layer
 from cgru.network.penalties import NONE, Penalties, penalty
 from cgru.network.samples import Data
 from cgru.passes import Pass
@@ -49,6 +50,20 @@ class Kept:
             array[...] = self.parameters[key]
 
 
+@dataclass
+class Piece:
+    """Some steps of a batch.
+
+    `states` are those of all its samples before these steps, None: each layer knows; these are its `rows`, of which
+    those that `begins` says, all, none or by a mask, go on from nothing.
+    """
+
+    data: Data
+    states: States | None = None
+    rows: np.ndarray | None = None
+    begins: np.ndarray | bool = False
+
+
 class Loop:
     """The updates of one fit; see `cgru.network.compiled.engine.Engine`, which does the same."""
 
@@ -76,11 +91,11 @@ class Loop:
         net.reset_states()
         loss, right = 0.0, 0.0 if net.loss in losses.CLASSIFYING else None
         for batch, start in enumerate(range(0, len(data), size)):
-            for piece, states, rows in self._pieces(data[order[start : start + size]]):
-                value, hits = self._step(piece, states, rows, next(updates))
+            for piece in self._pieces(data[order[start : start + size]]):
+                value, hits = self._step(piece, next(updates))
                 if not math.isfinite(value):
                     return value, None, batch
-                loss += value * piece.count / data.count
+                loss += value * piece.data.count / data.count
                 right = None if right is None else right + hits
         net.reset_states()
         return loss, right, None
@@ -107,30 +122,27 @@ class Loop:
     def leave(self) -> None:
         """The network has all."""
 
-    def _pieces(self, batch: Data) -> Iterator[tuple[Data, States | None, np.ndarray | None]]:
-        """What gets an update each: the data, the states before it, and for which samples."""
+    def _pieces(self, batch: Data) -> Iterator[Piece]:
+        """What gets an update each."""
         k = self.truncate
         if k is None:
-            yield batch, None, None
+            yield Piece(batch)
             return
-        layers = enumerate(self.net.layers)
-        states = {i: np.zeros((len(batch), layer.d["u"]), layer.dtype) for i, layer in layers if layer.cells}
+        states = {i: _starts(layer, len(batch)) for i, layer in enumerate(self.net.layers) if layer.cells}
         if batch.per_step:
-            for _, rows, piece in batch.spans(k):
-                yield piece, states, rows
+            for at, rows, data in batch.spans(k):
+                yield Piece(data, states, rows, at == 0)
             return
         with np.errstate(over="ignore", invalid="ignore"):
-            for _, rows, piece in batch.without_last(k).spans(k):
-                self._forward(piece, states, rows)
-        yield batch.last(k), states, np.arange(len(batch))
+            for _, rows, data in batch.without_last(k).spans(k):
+                self._forward(Piece(data, states, rows))
+        yield Piece(batch.last(k), states, np.arange(len(batch)), batch.steps <= k)
 
-    def _step(
-        self, batch: Data, states: States | None, rows: np.ndarray | None, fraction: float
-    ) -> tuple[float, float | None]:
+    def _step(self, piece: Piece, fraction: float) -> tuple[float, float | None]:
         """One update of the parameters, none where the loss is not finite or nothing weighs; that, and the hits."""
-        net = self.net
+        net, batch = self.net, piece.data
         with np.errstate(over="ignore", invalid="ignore"):  # a loss that is not finite says it better
-            passes, A, lengths = self._forward(batch, states, rows)
+            passes, A, lengths = self._forward(piece)
             if not batch.count:
                 return 0.0, 0.0
             passes.append(net.head.run(A, lengths))
@@ -145,20 +157,17 @@ class Loop:
             net.optimizer.step({key: p[key] for key in g}, g, net.optimizer_state, fraction)
         return loss, losses.hits(A, Y, net.loss, batch.rows(batch.weights))
 
-    def _forward(
-        self, batch: Data, states: States | None, rows: np.ndarray | None
-    ) -> tuple[list[Pass], np.ndarray, np.ndarray | None]:
-        """The passes of the layers below the head, what it gets, and its lengths.
-
-        `states` are those of the samples `rows` before these steps, and afterwards those after them.
-        """
-        A, lengths, passes = self.net.standardized(batch.X), batch.lengths, []
+    def _forward(self, piece: Piece) -> tuple[list[Pass], np.ndarray, np.ndarray | None]:
+        """The passes of the layers below the head, what it gets, and its lengths; the piece then has later states."""
+        A, lengths, passes = self.net.standardized(piece.data.X), piece.data.lengths, []
         for i, layer in enumerate(self.net.body):
             if layer.cells:
-                start = None if states is None else states[i][rows]
+                start = None if piece.states is None else piece.states[i][piece.rows]
                 ran = layer.run(A, lengths, start, preactivations=layer.preactivations is True)
-                if states is not None:
-                    states[i][rows] = ran.state
+                if piece.states is not None:
+                    piece.states[i][piece.rows] = ran.state
+                    if "h0" in layer.p:
+                        ran.begins = piece.begins
             else:
                 ran = layer.run(A, lengths)
             passes.append(ran)
@@ -220,6 +229,13 @@ def criterion(
         return *pair(Z, Y, A, parameter(net.head.se_hPars, "softmax_temperature"), weights), None
     loss, dA = losses.named(net.loss)(A, Y, weights)
     return loss, None, dA
+
+
+def _starts(layer: Layer, m: int) -> np.ndarray:
+    """The states (m, u) of a recurrent layer before the first step."""
+    states = np.zeros((m, layer.d["u"]), layer.dtype)
+    states += layer.p.get("h0", 0)
+    return states
 
 
 def _targets(net: Network, batch: Data) -> np.ndarray:

@@ -198,8 +198,8 @@ class Network:
 
         `h0` are the states before the steps that run first, (m, u) for each recurrent layer from the lowest on, for a
         `Bidirectional` that of its layer and then that of its twin: an array (layers x directions, m, u), as PyTorch
-        has it, or where the layers differ in u a list; where there is but one, (m, u) does. With `return_state` the
-        last states come too, an array or a list so: (outputs, states).
+        has it, or where the layers differ in u a list; where there is but one, (m, u) does. None: zero, or what was
+        learned. With `return_state` the last states come too, an array or a list so: (outputs, states).
         """
         X, lengths = taken(self, X, lengths)
         size = positive(batch_size, "batch_size")

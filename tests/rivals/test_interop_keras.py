@@ -295,6 +295,7 @@ def test_refused_from_there(make, words):
         ([cgru.GRU(3, np.tanh)], "activate is not one of cgru's own"),
         ([cgru.GRU(3), cgru.Dense(2, np.tanh)], "layer 1, Dense.*tanh.* is not one of cgru's own activations"),
         ([cgru.GRU(3, stateful=True)], "a number of samples"),
+        ([cgru.GRU(3, learn_h0=True)], "expected no learned h0, which there is none of"),
         ([cgru.GRU(3, reverse=True, sequences=True)], "in the order of processing"),
         ([cgru.GRU(3, sequences=True), cgru.Flip()], "in the order of processing"),
         ([cgru.GRU(3, sequences=True), cgru.Dropout(), cgru.Flip()], "layer 2, Flip.., .*there is no such layer"),

@@ -211,6 +211,28 @@ def test_random_networks_from_here(same, seed):
     assert (back.loss, back.seed) == (net.loss, net.seed)
 
 
+@pytest.mark.parametrize("tokens", [0, 5])
+@pytest.mark.parametrize("reset_after", [False, True])
+@pytest.mark.parametrize(("layout", "runtime"), [(0, True), (0, False), (1, False)])
+def test_a_learned_h0(same, layout, runtime, reset_after, tokens):
+    """Of a batch of any size: the graph repeats it."""
+    rng, dtype = np.random.default_rng(2), "float32" if runtime else "float64"
+    options = {"sequences": True, "learn_h0": True, "reset_after": reset_after, "dtype": dtype}
+    layers = [cgru.GRU(7, **options), cgru.Bidirectional(cgru.GRU(3, **options), "mul"), cgru.GRU(5, **options)]
+    net = network(rng, 4, dtype, tokens, [cgru.Embedding(tokens, 4, dtype=dtype), *layers] if tokens else layers)
+    assert all(cell.p["h0"].any() for layer in layers for cell in layer.cells)
+    model = interop.to_onnx(net, dtype=dtype, layout=layout)
+    for m in (1, 6):
+        X = rng.integers(0, tokens, (m, 5)) if tokens else rng.standard_normal((m, 5, 4)).astype(dtype)
+        same(net.predict(X), run(model, {"X": X}, runtime)[0], TOLERANCE[dtype])
+    back = interop.from_onnx(model)
+    assert_same_layers(back.layers, net.layers)
+    np.testing.assert_array_equal(back.predict(X), net.predict(X))
+    del model.metadata_props[:]
+    with pytest.raises(ValueError, match="expected initial_h to be zeros or an input of the graph"):
+        interop.from_onnx(model)
+
+
 @pytest.mark.filterwarnings("default")
 def test_the_cases_of_the_onnx_project():
     from onnx.backend.test.case import node
@@ -520,6 +542,7 @@ def test_refused_from_there(make, words):
         ([cgru.GRU(3, cgru.lrelu)], {"dtype": "float64"}, "an alpha is a float32 there, which 0.3 is not"),
         ([cgru.GRU(3, cgru.lrelu, se_hPars={"LRELU_alpha": 2.0})], {}, "a slope above 1"),
         ([cgru.GRU(3, sequences=True), cgru.GRU(4)], {"states": True}, "states: expected recurrent layers of one"),
+        ([cgru.GRU(3, learn_h0=True)], {"states": True}, "expected no learned h0 with states=True"),
         ([cgru.GRU(3)], {"layout": 2}, "layout: expected 0 or 1, got 2"),
         ([cgru.GRU(3)], {"dtype": "float16"}, "dtype: expected float32 or float64"),
         ([cgru.GRU(3)], {"lengths": 1}, "lengths: expected True or False"),

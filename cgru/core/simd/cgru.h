@@ -74,9 +74,10 @@ typedef struct {
 /* The gates; the last stands for chh, the bias that the candidate's recurrent part has where the reset comes after. */
 enum { CGRU_R, CGRU_Z, CGRU_HH, CGRU_C };
 
-/* The parameters of each gate: U (e, u), V (u, u), b (1, u), of CGRU_C b alone; with `norm` the gains gU, gV (1, 3 u). */
+/* The parameters of each gate: U (e, u), V (u, u), b (1, u), of CGRU_C b alone; with `norm` the gains gU, gV (1, 3 u).
+ * Where it is learned, also the state h0 (1, u) that a sequence begins with, which no kernel reads. */
 typedef struct {
-    cgru_matrix U[3], V[3], b[4], g[2];
+    cgru_matrix U[3], V[3], b[4], g[2], h0;
 } cgru_weights;
 
 /* A call with m = 1: the parameters of each gate, as `lay` puts them, `row` zero; or V where it lies, as a product's weights.
@@ -146,7 +147,7 @@ typedef struct cgru_product {
 
 /* The gradients of the parameters, C-contiguous, in the places of cgru_weights. */
 typedef struct {
-    void *U[3], *V[3], *b[4], *g[2];
+    void *U[3], *V[3], *b[4], *g[2], *h0;
 } cgru_gradients;
 
 enum { CGRU_STEPS = 32 }; /* whose inputs are multiplied at once where x is no operand of a step */

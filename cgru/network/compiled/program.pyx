@@ -77,7 +77,7 @@ cdef class Program:
     cdef object memory, generators, net
     cdef Stage *stages
     cdef int count, loss, threads
-    cdef Py_ssize_t e, ways  # elements of the input; outputs of a target
+    cdef Py_ssize_t e, rows, ways  # elements of the input; rows of a piece at most; outputs of a target
     cdef const double *numbers  # of the loss
     cdef bint per_step, carries, draws
     cdef Batch batch
@@ -106,7 +106,7 @@ cdef class Program:
         self._load_loss(losses.chosen(net.loss, net.head.activate, net.head.d["u"]))
         self._make(e)
         self.per_step = self.stages[self.count - 1].steps_out
-        size.m = max(batch[0], scored[0])
+        size.m = self.rows = max(batch[0], scored[0])
         size.many = max(batch[0] * (batch[1] + 2), scored[0] * (scored[1] + 2))
         size.back = batch[0] * batch[1]
         memset(&arena, 0, sizeof(Arena))
@@ -354,7 +354,7 @@ cdef class Program:
         cdef Totals totals
         cdef int failed
         memset(&totals, 0, sizeof(Totals))
-        self._begin_anew(0)
+        self._begin_anew()
         # Each once, and by all threads in one order: none waits for another that waits for it.
         locks = sorted({rng.bit_generator.lock for rng in self.generators}, key=id)
         for lock in locks:
@@ -369,17 +369,16 @@ cdef class Program:
             return self.value, None, totals.batch
         return totals.loss / totals.weight, totals.right, None
 
-    cdef void _begin_anew(self, Py_ssize_t m) noexcept nogil:
-        """No states of the piece before, which of m samples begin at zero."""
+    cdef void _begin_anew(self) noexcept nogil:
+        """No states of the piece before."""
         cdef Recurrent *part
         cdef Py_ssize_t i
         cdef int j
         for i in range(self.count):
             for j in range(self.stages[i].parts):
                 part = &self.stages[i].part[j]
-                part.goes_on = False
                 if part.carried != NULL:
-                    memset(part.carried, 0, m * part.call.u * self.k.size)
+                    memset(part.begun, 0, self.rows * sizeof(int))
 
     cdef int _epoch(self, const Samples *samples, const Py_ssize_t *order, Py_ssize_t m, Py_ssize_t size,
                     Py_ssize_t truncate, const double *rates, Totals *totals) except -1 nogil:
@@ -392,7 +391,7 @@ cdef class Program:
                 if self._step(samples, rates, totals):
                     return 1
             else:
-                self._begin_anew(self.batch.piece.slots)
+                self._begin_anew()
                 at = 0
                 while self.per_step and at < self.batch.whole[0]:
                     window(&self.batch, at, truncate, 0)

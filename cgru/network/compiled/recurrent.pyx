@@ -4,7 +4,7 @@ from cgru.core cimport backward, forward, gradients
 from cgru.core.kernels cimport (
     CGRU_STEPS, array_place, cgru_array, cgru_call, may_be_few, new_call, samples_in_lanes,
 )
-from cgru.network.compiled.numbers cimport ADD, HALVE, MULTIPLY, combine, draw, in_rows, kept_by, move
+from cgru.network.compiled.numbers cimport ADD, HALVE, MULTIPLY, add, combine, draw, in_rows, kept_by, move
 from cgru.network.compiled.random cimport generator
 from cgru.network.compiled.stage cimport (
     PLACES, Arena, Piece, Recurrent, Size, Stage, in_lanes, laid, nothing, take, timed,
@@ -29,7 +29,7 @@ cdef int make_recurrent(Stage *stage, list layers, str merge, bint steps_out) ex
         part = &stage.part[i]
         variant, u = layer.variant, layer.d["u"]
         part.call = new_call(1, 1, stage.n, u, stage.k.size, variant, layer.codes())
-        part.call.reverse, part.call.padded = layer.reverse, False
+        part.call.reverse, part.call.padded, part.learned = layer.reverse, False, variant.learn_h0
         for name in ("hh", "z", "r", *variant.caches, "dhh_", "dz_", "dr_", *variant.gradients):
             part.width[array_place(name)] = variant.width(name, u)
         if layer.training:
@@ -55,8 +55,11 @@ cdef void lay_recurrent(Stage *stage, Arena *arena, Size size, bint carries) noe
         u = part.call.u
         part.columns, part.column = stage.u if shared else u, i * u if shared else 0
         part.states = states if shared else take(arena, size.many * u, bytes)
+        part.begins = <bint *>take(arena, size.m, sizeof(int))
+        if carries or part.learned:
+            part.start = take(arena, size.m * u, bytes)
         if carries:
-            part.start, part.carried = take(arena, size.m * u, bytes), take(arena, size.m * u, bytes)
+            part.carried, part.begun = take(arena, size.m * u, bytes), <bint *>take(arena, size.m, sizeof(int))
         if stage.merge > CONCAT and not stage.steps_out:
             part.last = take(arena, size.m * u, bytes)
         if part.dropout:
@@ -180,13 +183,18 @@ cdef void _begin(Stage *stage, Recurrent *part, const Piece *piece) noexcept nog
     """The states before the step that runs first: where that step, of each row, looks for them."""
     cdef Py_ssize_t i, u = part.call.u
     cdef int size = stage.k.size
-    cdef bint goes_on = part.carried != NULL and piece.carries and part.goes_on
-    cdef cgru_array start = nothing()
-    part.now.fresh = not goes_on
-    if goes_on:
+    cdef cgru_array start = nothing(), learned = cgru_array(<void *>part.w.h0.data, 0, 0, 1)
+    part.now.fresh = not part.learned
+    for i in range(piece.m):
+        part.begins[i] = part.carried == NULL or not piece.carries or not part.begun[piece.slot[i]]
+        part.now.fresh = part.now.fresh and part.begins[i]
+    if not part.now.fresh:
         part.now.h0 = start = timed(part.start, u, piece.m)
         for i in range(piece.m):
-            move(timed(part.carried, u, piece.slots), piece.slot[i], 0, start, i, 0, u, size)
+            if part.begins[i]:
+                move(learned, 0, 0, start, i, 0, u, size)
+            else:
+                move(timed(part.carried, u, piece.slots), piece.slot[i], 0, start, i, 0, u, size)
     for i in range(piece.m if piece.training else 0):
         move(start, i, 0, part.every, i, piece.length[i] + 1 if part.call.reverse else 0, u, size)
 
@@ -195,8 +203,8 @@ cdef void _carry(Stage *stage, Recurrent *part, const Piece *piece) noexcept nog
     """Keep the states after each row's last step."""
     cdef Py_ssize_t i, u = part.call.u
     cdef cgru_array to = timed(part.carried, u, piece.slots)
-    part.goes_on = True
     for i in range(piece.m):
+        part.begun[piece.slot[i]] = True
         move(part.every, i, 1 if part.call.reverse else piece.length[i], to, piece.slot[i], 0, u, stage.k.size)
 
 
@@ -262,7 +270,10 @@ cdef int _backward(Stage *stage, int i, const Piece *piece, cgru_array dX) excep
     cdef Recurrent *part = &stage.part[i]
     cdef cgru_call call = part.now
     cdef cgru_array dA = _dA(stage, i, piece)
+    cdef Py_ssize_t row
     call.dX, call.h0, call.last = dX, nothing(), nothing()
+    if part.learned and stage.trainable:
+        call.last = timed(part.start, call.u, piece.m)
     if stage.steps_out:
         call.dA = dA
     else:
@@ -272,4 +283,7 @@ cdef int _backward(Stage *stage, int i, const Piece *piece, cgru_array dX) excep
         _mask_input(stage, part, piece, dX, dX)
     if stage.trainable:
         gradients.perform(&call, &part.g, stage.k, stage.scratch, stage.threads)
+    for row in range(piece.m if call.last.data != NULL else 0):
+        if part.begins[row]:
+            add(part.g.h0, <char *>part.start + row * call.u * stage.k.size, call.u, stage.k.size)
     return 0

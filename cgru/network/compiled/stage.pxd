@@ -14,7 +14,7 @@ from cgru.core.kernels cimport cgru_activation, cgru_array, cgru_call, cgru_grad
 
 cdef enum:
     PLACES = 27  # arrays of a cgru_call
-    MOST_PARAMETERS = 24  # of a stage
+    MOST_PARAMETERS = 26  # of a stage
 
 
 cdef struct Piece:
@@ -46,9 +46,11 @@ cdef struct Recurrent:
     void *masked  # (s, m, e) X times it
     void *recurrent  # (3, m, u) of the gates hh, z, r
     void *kept  # (s, m, u)
-    void *start  # (m, u) the states before the first step
+    void *start  # (m, u) the states before the first step; going back, with `learned`, dL/d(these)
     void *carried  # (slots, u) the states after the last one; NULL: each piece begins anew
-    bint goes_on  # whether there are any yet
+    bint *begun  # (slots) whether there is any yet
+    bint *begins  # (m) whether a row goes on from no piece before
+    bint learned  # whether a sample begins at w.h0; else at zero
 
 
 # Where a parameter stands among the numbers of all, and as what a part of the stage has it.

@@ -22,6 +22,7 @@ from engine_cases import (
     S,
     V,
     X,
+    begin_somewhere,
     both,
     states,
 )
@@ -37,6 +38,7 @@ def fitted(monkeypatch, engine, make, X, y, options, fit_options):
     """The network and the history of a fit on that engine."""
     seen = []
     net = cgru.Network(make(), seed=5, **options)
+    begin_somewhere(net, X)
     with monkeypatch.context() as patch:
         if engine is Loop:
             patch.setattr(fit, "compiles", lambda net: False)
@@ -216,10 +218,11 @@ def test_gradients_of_any_size_are_clipped(monkeypatch, scale, dtype):
 @pytest.mark.parametrize("truncate", [1, 2, 5, 7, 20])
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
 @pytest.mark.parametrize("every", [False, True])
-def test_truncated(monkeypatch, truncate, lengths, every):
+@pytest.mark.parametrize("learn_h0", [False, True])
+def test_truncated(monkeypatch, truncate, lengths, every, learn_h0):
     def make():
-        return [states(4, dropout=0.2), cgru.Dropout(0.1),
-                states(3) if every else cgru.GRU(3, zoneout=0.3, recurrent_dropout=0.2),
+        return [states(4, dropout=0.2, learn_h0=learn_h0), cgru.Dropout(0.1),
+                states(3, learn_h0=learn_h0) if every else cgru.GRU(3, zoneout=0.3, recurrent_dropout=0.2),
                 cgru.Dense(3, "softmax")]  # fmt: skip
 
     y = STEP_CLASSES if every else CLASSES
@@ -228,9 +231,11 @@ def test_truncated(monkeypatch, truncate, lengths, every):
 
 @pytest.mark.parametrize("lengths", [None, LENGTHS[:21]], ids=["whole", "ragged"])
 @pytest.mark.parametrize("reverse", [False, True])
-def test_stateful(monkeypatch, lengths, reverse):
+@pytest.mark.parametrize("learn_h0", [False, True])
+def test_stateful(monkeypatch, lengths, reverse, learn_h0):
     def make():
-        return [states(4, stateful=True), cgru.GRU(3, stateful=True, reverse=reverse), cgru.Dense(3, "softmax")]
+        last = cgru.GRU(3, stateful=True, reverse=reverse, learn_h0=learn_h0)
+        return [states(4, stateful=True, learn_h0=learn_h0), last, cgru.Dense(3, "softmax")]
 
     options = {"lengths": lengths, "batch_size": 7, "shuffle": False, "validation": (X[:5], CLASSES[:5])}
     check(monkeypatch, make, X[:21], CLASSES[:21], **options)
