@@ -40,7 +40,7 @@ class Units:
             raise ValueError(
                 f'standardize_targets: expected False without a head with activate="identity", got True for {got}'
             )
-        columns = 1 if callable(net.loss) else losses.outputs(net.loss)
+        columns = losses.outputs(net.loss)
         if net.loss in (*losses.CLASSIFYING, "poisson") or data.y.shape[-1] * columns != net.head.d["u"]:
             raise ValueError(f"standardize_targets: expected False for {net.loss}, got True")
         mean, scale = moments(data.rows(data.y))

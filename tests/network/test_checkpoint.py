@@ -48,6 +48,10 @@ CASES = {
     "stateful": (lambda: step_by_step(stateful=True), {"y": STEPS, "shuffle": False, "batch_size": 8}),
     "stateful, in Python": (lambda: step_by_step(own, stateful=True), {"y": STEPS, "shuffle": False, "batch_size": 8}),
     "an optimizer of one's own": (lambda: made(optimizer=Momentum()), {"y": LABELS, "validation": OPPOSED}),
+    "a plateau": (lambda: made(optimizer=cgru.SGD(1.0, schedule="plateau")), {**ON, "validation": OPPOSED}),
+    "buckets and penalties": (dropping, {**ON, "bucket": True, "l1": 1e-3, "activity_l2": 0.1}),
+    "h0": (lambda: network([cgru.GRU(5, learn_h0=True), cgru.Dense(3, "softmax")]), ON),
+    "rmsprop": (lambda: made(optimizer="rmsprop"), ON),
     "numbers of NumPy's": (made, {**ON, "batch_size": np.int64(7)}),
 }
 

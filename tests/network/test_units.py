@@ -206,6 +206,16 @@ def test_shrinkage_is_the_slope_less_its_error_where_that_is_sure():
     assert many != shrinkage(A[:, :1], noisy)[0]
 
 
+@pytest.mark.parametrize(("errors", "speaks"), [(2.9, False), (3.1, True), (-3.1, False)])
+def test_three_errors_of_the_slope_speak_for_it(errors, speaks):
+    n, A = 50, RNG.standard_normal((50, 1))
+    noise = RNG.standard_normal((n, 1))
+    noise -= A * (A * noise).sum() / np.square(A).sum()  # so that the slope is what it is
+    error = np.sqrt(np.square(noise).sum() / (n - 1) / np.square(A).sum())
+    due = min((errors - 1) * error, 1) if speaks else 0
+    assert shrinkage(A, errors * error * A + noise)[0] == pytest.approx(due)
+
+
 def test_nothing_speaks_for_what_is_one_sample_or_the_same_for_all():
     assert shrinkage(np.ones((1, 1)), np.ones((1, 1))).tolist() == [0]
     assert shrinkage(np.zeros((5, 2)), np.ones((5, 2))).tolist() == [0, 0]
