@@ -182,7 +182,7 @@ def test_early_stopping_is_none_of_a_single_epoch():
 def test_the_defaults_are_the_recipe_s():
     due = {
         "units": 48, "layers": 1, "bidirectional": True, "pool": "last+mean+max", "dropout": 0.3,
-        "recurrent_dropout": 0.2, "learning_rate": 1e-2, "weight_decay": 0.0, "epochs": None, "batch_size": None,
+        "recurrent_dropout": 0.2, "learning_rate": 5e-3, "weight_decay": 0.0, "epochs": None, "batch_size": None,
         "standardize": True, "early_stopping": False, "validation_fraction": 0.2, "n_iter_no_change": 20,
         "warm_start": False, "channels_first": False, "random_state": None, "n_jobs": None, "verbose": 0,
     }  # fmt: skip

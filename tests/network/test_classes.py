@@ -79,6 +79,11 @@ def test_names_at_steps_where_padding_is_not_looked_at():
             "y: expected the names of 3 classes, got 24, '0', '1', '10', '11', '12', '13', '14', '15', '16', ...; "
             "N classes need a head of N units",
         ),
+        (
+            (np.arange(M) % 9).astype(str),
+            "y: expected the names of 3 classes, got 9, '0', '1', '2', '3', '4', '5', '6', '7', '8'; N classes need a "
+            "head of N units",
+        ),
     ],
 )
 def test_other_numbers_of_names_are_refused(y, message):
@@ -155,3 +160,24 @@ def test_tokens_as_lists():
 def test_lists_that_are_refused(parts, options, message):
     with pytest.raises(ValueError, match="^" + re.escape(message)):
         made().fit(parts, LABELS[:2], **options)
+
+
+@pytest.mark.parametrize(
+    ("names", "head", "error", "message"),
+    [
+        ("abc", "softmax", TypeError, "class_names: expected a sequence of strings or None, got str"),
+        ([1, "b", 2.5], "softmax", TypeError, "class_names: expected strings, got float, int, str"),
+        (["a", "b"], "softmax", ValueError, "class_names: expected 3 different names, got ['a', 'b']"),
+        (["a", "b", "b"], "softmax", ValueError, "class_names: expected 3 different names, got ['a', 'b', 'b']"),
+        (["a", "b", "c"], "identity", ValueError, "class_names: expected None for mean_squared_error, got 3 names"),
+    ],
+)
+def test_names_that_are_refused(names, head, error, message):
+    with pytest.raises(error, match="^" + re.escape(message) + "$"):
+        made(cgru.Dense(3, head), class_names=names)
+
+
+def test_one_unit_has_two_names():
+    assert made(cgru.Dense(1), class_names=np.array(["no", "yes"])).class_names == ("no", "yes")
+    with pytest.raises(ValueError, match=r"^class_names: expected 2 different names"):
+        made(cgru.Dense(1), class_names=["no"])

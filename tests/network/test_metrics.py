@@ -53,6 +53,10 @@ def test_metrics_at_steps_see_what_is_real():
     )
     assert shapes == [((LENGTHS.sum(), 2),) * 2] * 2
     np.testing.assert_allclose([each["mse"] for each in history.metrics], history.validation_loss)
+    net.predict(X[:3])  # leaves states behind
+    found = net.evaluate(X[:3], y[:3], LENGTHS[:3], metrics={"mse": lambda y, A: np.square(A - y).mean()})
+    assert found["mse"] == pytest.approx(found["loss"])
+    assert net.layers[0].state is None
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,9 @@ def test_a_penalty_by_central_differences():
         slope = (penalty(up, 0.3, 0.7)[0] - penalty(down, 0.3, 0.7)[0]) / 2e-6
         assert g[at] == pytest.approx(slope, abs=1e-8)
     assert penalty(A.astype(np.float32), 0.3, 0.7)[1].dtype == np.float32
+    many = np.full(3_000_000, 0.1, np.float32)  # whose sum in float32 would be another
+    assert penalty(many, 1.0, 10.0)[0] == pytest.approx(600_000, rel=1e-6)
+    assert Penalties() == Penalties({}, {}, 0.0, 0.0)
 
 
 LAYERS = {
