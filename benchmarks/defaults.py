@@ -27,14 +27,10 @@ NUMBERS = ("CardanoSentiment", "Covid3Month")
 FOLDS = 3
 ALTERNATIVES: dict[str, dict[str, Any]] = {
     "the defaults": {},
-    "`recurrent_dropout=0`": {"recurrent_dropout": 0.0},
-    "`recurrent_dropout=0.3`": {"recurrent_dropout": 0.3},
-    "`dropout=0`": {"dropout": 0.0},
-    "`batch_size=16`": {"batch_size": 16},
-    "`learning_rate=1e-2`": {"learning_rate": 1e-2},
-    "`weight_decay=0.1`": {"weight_decay": 0.1},
-    '`pool="last"`': {"pool": "last"},
-    "`bidirectional=False`": {"bidirectional": False},
+    "`batch_size=8`": {"batch_size": 8},
+    "`batch_size=8, recurrent_dropout=0`": {"batch_size": 8, "recurrent_dropout": 0.0},
+    "`batch_size=8, recurrent_dropout=0.3`": {"batch_size": 8, "recurrent_dropout": 0.3},
+    "`batch_size=8, dropout=0`": {"batch_size": 8, "dropout": 0.0},
 }
 
 Split = tuple[Any, np.ndarray]  # samples (m, channels, steps), or a list of (channels, steps_i); targets

@@ -23,7 +23,7 @@ __all__ = [
 
 UNITS, POOL, DROPOUT, RECURRENT_DROPOUT = 48, "last+mean+max", 0.3, 0.2
 LEARNING_RATE, SCHEDULE, WEIGHT_DECAY = 5e-3, "one_cycle", 0.0
-UPDATES, EPOCHS, BATCHES = 1200, 30, (8, 64)  # at the least; samples of a batch at the least and at most
+UPDATES, EPOCHS, BATCHES = 1200, 30, (16, 64)  # at the least; samples of a batch at the least and at most
 VALIDATION, PATIENCE = 0.2, 20  # of a regression
 
 

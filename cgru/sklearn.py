@@ -193,7 +193,7 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         dropout: the rate, between the layers and below the head; recurrent_dropout: of the states that go from step to
             step.
         learning_rate, weight_decay: of Adam, whose rate goes through one cycle.
-        epochs, batch_size: None: batches of m / 40 samples, from 8 to 64, and as many epochs as make 1,200 updates,
+        epochs, batch_size: None: batches of m / 40 samples, from 16 to 64, and as many epochs as make 1,200 updates,
             30 at the least.
         standardize: each element by its mean and deviation over the training data.
         early_stopping: whether to keep the weights of the epoch with the lowest loss on `validation_fraction` of the

@@ -16,10 +16,10 @@ LENGTHS = np.array([1, 2, 3, 4, 4, 4, 4, 4, 4, 4])
     [
         (1, 1, 1200),
         (7, 7, 1200),
-        (8, 8, 1200),
-        (33, 8, 240),
-        (320, 8, 30),
-        (400, 10, 30),
+        (16, 16, 1200),
+        (33, 16, 400),
+        (640, 16, 30),
+        (800, 20, 30),
         (2559, 63, 30),
         (9999, 64, 30),
     ],
@@ -31,7 +31,7 @@ def test_batches_and_epochs(m, size, epochs):
 def test_batches_and_epochs_that_are_asked_for():
     assert recipe.budget(100, 50) == (50, 600)
     assert recipe.budget(100, 1) == (1, 30)
-    assert recipe.budget(100, None, 3) == (8, 3)
+    assert recipe.budget(100, None, 3) == (16, 3)
     assert recipe.budget(100, 200, 1) == (200, 1)
 
 

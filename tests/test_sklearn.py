@@ -241,7 +241,7 @@ def test_the_network_is_the_one_that_was_asked_for(options, kinds):
     assert parts.mean is None
 
 
-@pytest.mark.parametrize(("m", "batch_size", "epochs"), [(6, None, 1200), (33, None, 240), (60, 1, 30), (60, 60, 1200)])
+@pytest.mark.parametrize(("m", "batch_size", "epochs"), [(6, None, 1200), (33, None, 400), (60, 1, 30), (60, 60, 1200)])
 def test_few_samples_have_many_epochs(m, batch_size, epochs):
     X, y = waves(m)
     model = GRUClassifier(1, bidirectional=False, pool="last", batch_size=batch_size).fit(X[:, :2], y)

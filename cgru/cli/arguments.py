@@ -163,7 +163,7 @@ def _add_training(add: Add) -> None:
         metavar="N",
         help=f"passes over the data (default: as many as make {recipe.UPDATES} updates, {recipe.EPOCHS} at the least)",
     )
-    add("--batch-size", type=_COUNT, metavar="N", help="sequences an update (default: a fortieth of all, 8 to 64)")
+    add("--batch-size", type=_COUNT, metavar="N", help="sequences an update (default: a fortieth of all, 16 to 64)")
     add(
         "--learning-rate",
         type=_RATE,
