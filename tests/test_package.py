@@ -48,10 +48,12 @@ def test_import_needs_numpy_alone():
     assert not {"tqdm", "matplotlib", "scipy", "torch", "pandas", "sklearn", "onnx", "epynn"} & set(loaded)
 
 
-def test_import_is_quick():
-    """Under 100 ms above NumPy's own import; the least of five, since others use the machine too."""
-    code = "import time, numpy; t = time.perf_counter(); import cgru; print(time.perf_counter() - t)"
-    assert min(float(python(code)) for _ in range(5)) < 0.1
+def test_import_is_quick(monkeypatch):
+    """No longer than NumPy's own import, by the least of five: others use the machine too."""
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)  # the first of them writes it
+    now = "time.perf_counter()"
+    code = f"import time; a = {now}; import numpy; b = {now}; import cgru; print(({now} - b) / (b - a))"
+    assert min(float(python(code)) for _ in range(5)) < 1
 
 
 def test_typed_and_ready_to_be_read():

@@ -17,7 +17,8 @@ TEXT = README.read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 PYTHON = [code for language, code in BLOCKS if language == "python"]
 TORCH, STEPPER = ([code for code in PYTHON if f"import {name}\n" in code] for name in ("torch", "stepper"))
-PLAIN = [code for code in PYTHON if code not in TORCH + STEPPER]
+SKLEARN = [code for code in PYTHON if "from cgru.sklearn import" in code]
+PLAIN = [code for code in PYTHON if code not in TORCH + STEPPER + SKLEARN]
 pytestmark = pytest.mark.slow
 
 
@@ -32,7 +33,7 @@ def run(folder, *blocks):
 def test_there_is_no_other_language():
     assert {language for language, _ in BLOCKS} == {"python", "cython"}
     assert len(PLAIN) > 4
-    assert (len(TORCH), len(STEPPER)) == (4, 1)
+    assert (len(TORCH), len(STEPPER), len(SKLEARN)) == (4, 1, 1)
 
 
 def test_python(tmp_path):
@@ -42,6 +43,14 @@ def test_python(tmp_path):
 @pytest.mark.skipif(find_spec("torch") is None, reason="no torch")
 def test_with_torch(tmp_path):
     run(tmp_path, PLAIN[0], *TORCH)
+
+
+@pytest.mark.skipif(find_spec("sklearn") is None, reason="no scikit-learn")
+def test_with_scikit_learn(tmp_path):
+    network = next(code for code in PLAIN if "load_japanese_vowels" in code)
+    said, sure = run(tmp_path, network, *SKLEARN).splitlines()[-1].split()
+    assert said == "['0']"
+    assert float(sure) > 0.5
 
 
 @needs_compiler
