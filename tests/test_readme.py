@@ -48,9 +48,7 @@ def test_with_torch(tmp_path):
 @pytest.mark.skipif(find_spec("sklearn") is None, reason="no scikit-learn")
 def test_with_scikit_learn(tmp_path):
     network = next(code for code in PLAIN if "load_japanese_vowels" in code)
-    said, sure = run(tmp_path, network, *SKLEARN).splitlines()[-1].split()
-    assert said == "['0']"
-    assert float(sure) > 0.5
+    assert float(run(tmp_path, network, *SKLEARN).splitlines()[-1]) > 0.97
 
 
 @needs_compiler
