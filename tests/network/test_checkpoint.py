@@ -215,7 +215,6 @@ dropping().fit(X, LABELS, epochs=10**6, batch_size=7, checkpoint={path!r}, check
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
 def test_a_run_that_is_killed_fifty_times(tmp_path):
     path, rng = tmp_path / "fit.npz", np.random.default_rng(0)
