@@ -13,7 +13,8 @@ import os
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +35,7 @@ __all__ = ["Checkpoint", "State"]
 FORMAT = 1
 KIND = "checkpoint"  # what the file is called, and its text
 STEPS = 1 << 20  # of samples that are digested at once
+NUMBERS = attrgetter(*(each.name for each in fields(Epoch) if each.name != "metrics"))
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 Arrays = dict[str, np.ndarray]
@@ -238,14 +240,15 @@ def _unpacked(archive: Archive) -> tuple[dict[str, Any], State, np.random.SeedSe
 
 
 def _table(history: History) -> list[Any]:
-    """A row for each epoch, NaN for None, and the metrics of each."""
-    rows = [tuple(value for name, value in vars(epoch).items() if name != "metrics") for epoch in history]
-    return [np.array(rows, np.float64), history.metrics]
+    """A row for each epoch, NaN for None, and the metrics of each, where there are any."""
+    metrics = history.metrics
+    return [np.array(list(map(NUMBERS, history)), np.float64), metrics if any(metrics) else []]
 
 
 def _history(found: list[Any]) -> History:
-    rows = ([None if math.isnan(value) else value for value in row] for row in found[0].tolist())
+    table, metrics = found
+    rows = ([None if math.isnan(value) else value for value in row] for row in table.tolist())
+    each = metrics or [{} for _ in table]
     return History(
-        Epoch(int(epoch), int(epochs), *rest, metrics)
-        for (epoch, epochs, *rest), metrics in zip(rows, found[1], strict=True)
+        Epoch(int(epoch), int(epochs), *rest, own) for (epoch, epochs, *rest), own in zip(rows, each, strict=True)
     )

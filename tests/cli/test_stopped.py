@@ -72,7 +72,7 @@ def test_a_fit_that_was_interrupted_is_resumed(toy, tmp_path, monkeypatch, data,
         out, err = run(*fit, *kept, "-o", "model.npz", cwd=tmp_path, code=code)
         if code:
             assert err.endswith("model.npz; --resume goes on from run.npz\n")
-            assert f"of epoch {stop} of 6" in err or options
+            assert re.search(r"of epoch \d of 6" if options or data == "numbers.npz" else f"of epoch {stop} of 6", err)
         monkeypatch.undo()
     assert "epoch" not in err  # it was over
     assert out.splitlines()[0] == due.splitlines()[0]
