@@ -218,9 +218,11 @@ def outputs(loss: str | Loss) -> int:
 
 
 def point(A: np.ndarray, loss: str | Loss) -> np.ndarray:
-    """What outputs A (..., k) say of each target: the middle quantile, the mean, the rate; else themselves."""
-    each = outputs(loss)
-    A = A.reshape(*A.shape[:-1], -1, each)[..., 0 if loss == "gaussian" else each // 2]
+    """What outputs A (..., k) say of each target: the quantile nearest the median, the mean, the rate, or A itself."""
+    middle = 0
+    if isinstance(loss, str) and loss.startswith("quantile"):
+        middle = int(np.abs(np.subtract(parts(loss)[1], 0.5)).argmin())
+    A = A.reshape(*A.shape[:-1], -1, outputs(loss))[..., middle]
     return np.exp(A) if loss == "poisson" else A
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from cgru import losses
 from cgru.bidirectional import Bidirectional
+from cgru.core.checks import positive
 from cgru.gru import GRU
 from cgru.layers.dense import Dense
 from cgru.layers.dropout import Dropout
@@ -17,14 +18,14 @@ from cgru.layers.pool import Pool
 from cgru.network import Network
 
 __all__ = [
-    "DROPOUT", "EPOCHS", "LEARNING_RATE", "PATIENCE", "POOL", "RECURRENT_DROPOUT", "SCHEDULE", "UNITS", "UPDATES",
-    "VALIDATION", "WEIGHT_DECAY", "budget", "nothing_learned", "stack",
+    "DROPOUT", "EPOCHS", "HELD_FROM", "LEARNING_RATE", "PATIENCE", "POOL", "RECURRENT_DROPOUT", "SCHEDULE", "UNITS",
+    "UPDATES", "VALIDATION", "WEIGHT_DECAY", "budget", "nothing_learned", "stack",
 ]  # fmt: skip
 
 UNITS, POOL, DROPOUT, RECURRENT_DROPOUT = 48, "last+mean+max", 0.3, 0.2
 LEARNING_RATE, SCHEDULE, WEIGHT_DECAY = 5e-3, "one_cycle", 0.0
 UPDATES, EPOCHS, BATCHES = 1200, 30, (16, 64)  # at the least; samples of a batch at the least and at most
-VALIDATION, PATIENCE = 0.2, 20  # of a regression
+VALIDATION, PATIENCE, HELD_FROM = 0.2, 20, 20  # of a regression; of so many samples on
 
 
 def stack(
@@ -57,6 +58,9 @@ def budget(m: int, batch_size: int | None = None, epochs: int | None = None) -> 
     30 epochs of batches of m / 40 are 1,200 updates; few samples have small batches and more epochs.
     """
     least, most = BATCHES
+    for name, value in (("batch_size", batch_size), ("epochs", epochs)):
+        if value is not None:
+            positive(value, name)
     size = min(m, max(least, min(most, m * EPOCHS // UPDATES))) if batch_size is None else batch_size
     return size, max(EPOCHS, -(-UPDATES // -(-m // size))) if epochs is None else epochs
 
@@ -74,8 +78,9 @@ def nothing_learned(
             return ""
         return f"the most frequent class alone is {share:.2%} of the training data, the model right in {right:.2%}"
     y = y.reshape(len(y), -1)
-    error = np.sqrt(np.square(losses.point(net.predict(X, lengths), net.loss) - y, dtype=np.float64).mean())
-    spread = np.sqrt(y.var(axis=0).mean())
-    if error < 0.98 * spread:  # any network is a little better by chance
+    squares = np.square(losses.point(net.predict(X, lengths), net.loss) - y, dtype=np.float64)
+    error = np.sqrt(np.average(squares, axis=0, weights=weights).mean())
+    spread = np.sqrt(np.average(np.square(y - np.average(y, axis=0, weights=weights)), axis=0, weights=weights).mean())
+    if np.ptp(y, axis=0).max() == 0 or error < 0.98 * spread:  # any network is a little better by chance
         return ""
     return f"the mean alone has an RMSE of {spread:.4g} on the training data, the model {error:.4g}"

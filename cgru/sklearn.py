@@ -21,7 +21,7 @@ import numpy as np
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
     from sklearn.exceptions import ConvergenceWarning
-    from sklearn.utils import check_array, check_random_state
+    from sklearn.utils import check_array, check_consistent_length, check_random_state
     from sklearn.utils.class_weight import compute_sample_weight
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
@@ -34,6 +34,7 @@ from cgru.core.threads import get_num_threads, set_num_threads
 from cgru.layers.dense import Dense
 from cgru.network import Network
 from cgru.network.history import Epoch
+from cgru.network.samples import moments
 from cgru.optimizers import Adam
 
 __all__ = ["GRUClassifier", "GRURegressor"]
@@ -127,16 +128,37 @@ class _Estimator(BaseEstimator):
     # --- training ---
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, epochs: int | None, reset: bool, classes: Any = None) -> None:
-        """Train on X and y, from the start or, without `reset`, from where the network stands."""
+        """Train on X and y, from the start or, without `reset`, from where the network stands; whatever is raised, the
+        estimator is what it was.
+        """
+        before = dict(vars(self))
+        try:
+            note = self._trained(X, y, sample_weight, epochs, reset, classes)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+        if note:
+            words = f"{type(self).__name__}: nothing was learned: {note}"
+            warnings.warn(words, ConvergenceWarning, stacklevel=4 if isinstance(self, ClassifierMixin) else 3)
+
+    def _trained(self, X: Any, y: Any, sample_weight: Any, epochs: int | None, reset: bool, classes: Any) -> str:
+        """Do that; in words, that nothing was learned, or ""."""
         X, lengths, y = self._sequences(X, y, reset=reset)
-        targets = self._targets(y, reset, classes)
+        if sample_weight is not None:
+            sample_weight = column_or_1d(sample_weight, dtype=np.float64, warn=False)
+            check_consistent_length(X, sample_weight)
+        targets = self._targets(y, reset, classes, sample_weight)
         batch_size, chosen = recipe.budget(len(X), self.batch_size, self.epochs)
         net = self._network(targets, recipe.SCHEDULE if epochs is None else "constant") if reset else self.network_
         options: dict[str, Any] = {"lengths": lengths, "epochs": epochs or chosen, "batch_size": batch_size}
-        if self.early_stopping and epochs is None:
+        held = (
+            self.early_stopping and epochs is None and (len(X) >= recipe.HELD_FROM or isinstance(self, ClassifierMixin))
+        )
+        if held:
             options |= {"validation": self.validation_fraction, "patience": self.n_iter_no_change, **self._held()}
         if sample_weight is not None:
-            options["sample_weight"] = column_or_1d(sample_weight, dtype=np.float64, warn=False)
+            options["sample_weight"] = sample_weight
         if self.verbose:
             options["callback"] = _say
         with _threads(self.n_jobs):
@@ -144,14 +166,12 @@ class _Estimator(BaseEstimator):
             note = (
                 recipe.nothing_learned(net, X, targets, lengths, options.get("sample_weight")) if epochs is None else ""
             )
-        if note:
-            name = type(self).__name__
-            warnings.warn(f"{name}: nothing was learned: {note}", ConvergenceWarning, stacklevel=3)
         self.network_ = net  # not before it is trained
         self.loss_curve_ = ([] if reset else self.loss_curve_) + [epoch.loss for epoch in history]
         self.n_iter_ = len(self.loss_curve_)
-        if self.early_stopping and epochs is None:
+        if held:
             self.validation_scores_ = [epoch.validation_loss for epoch in history]
+        return note
 
     def _network(self, targets: np.ndarray, schedule: Any) -> Network:
         layers = recipe.stack(
@@ -237,7 +257,7 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         super().__init__(**own)
         self.class_weight = class_weight
 
-    def _targets(self, y: Any, reset: bool, classes: Any) -> np.ndarray:
+    def _targets(self, y: Any, reset: bool, classes: Any, sample_weight: Any) -> np.ndarray:
         """The classes of y by their places in `classes_`."""
         if np.ndim(y) > 1 and np.shape(y)[1:] != (1,):
             cure = "several outputs, or a class for each step, are for cgru.Network"
@@ -248,6 +268,8 @@ class GRUClassifier(ClassifierMixin, _Estimator):
             self.classes_ = np.unique(y if classes is None else classes)
         if len(self.classes_) < 2:
             raise ValueError(f"y: expected at least two classes, got 1 class, {self.classes_.tolist()[0]!r}")
+        if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(f"classes: expected {self.classes_}, as in the first call, got {classes}")
         places = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
         if (self.classes_[places] != y).any():
             raise ValueError(f"y: expected classes of {self.classes_}, got others, {np.setdiff1d(y, self.classes_)}")
@@ -269,7 +291,10 @@ class GRUClassifier(ClassifierMixin, _Estimator):
     def _weighted(self, y: Any, sample_weight: Any) -> Any:
         if self.class_weight is None:
             return sample_weight
-        return compute_sample_weight(self.class_weight, y) * (1.0 if sample_weight is None else sample_weight)
+        if sample_weight is None:
+            return compute_sample_weight(self.class_weight, y)
+        check_consistent_length(y, sample_weight)
+        return compute_sample_weight(self.class_weight, y) * column_or_1d(sample_weight)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """(m, k): the probability of each of `classes_`."""
@@ -320,7 +345,7 @@ class GRURegressor(RegressorMixin, _Estimator):
         tags.target_tags.multi_output = True
         return tags
 
-    def _targets(self, y: Any, reset: bool, classes: Any) -> np.ndarray:
+    def _targets(self, y: Any, reset: bool, classes: Any, sample_weight: Any) -> np.ndarray:
         """y (m, k), scaled."""
         y = np.asarray(y, np.float64)
         if y.ndim > 2:
@@ -330,8 +355,10 @@ class GRURegressor(RegressorMixin, _Estimator):
             self._flat = y.ndim == 1
         y = y.reshape(len(y), -1)
         if reset:
-            self.target_mean_, scale = y.mean(axis=0), y.std(axis=0)
-            self.target_scale_ = np.where(scale == 0, 1.0, scale)
+            weighs = slice(None) if sample_weight is None or not sample_weight.any() else sample_weight > 0
+            self.target_mean_, self.target_scale_ = moments(y[weighs])
+        elif y.shape[1] != len(self.target_mean_):
+            raise ValueError(f"y: expected {len(self.target_mean_)} targets, as in the first fit, got {y.shape[1]}")
         return (y - self.target_mean_) / self.target_scale_
 
     def _head(self, targets: np.ndarray) -> Dense:

@@ -208,6 +208,32 @@ def test_a_classifier_that_stays_at_the_majority_says_so():
         GRUClassifier(units=2, epochs=1, learning_rate=1e-9, random_state=0).fit(0 * X, y)
 
 
+def test_a_refit_that_fails_changes_nothing():
+    X, y = waves()
+    model = GRUClassifier(**SMALL, random_state=0).fit(X, y)
+    before = model.predict(X).tolist(), model.n_features_in_, model.loss_curve_
+    for wrong in (-np.ones(60), np.ones(3), np.ones((60, 2))):
+        with pytest.raises(ValueError, match=r"sample_weight|1d array|inconsistent numbers|expected"):
+            model.fit(X[:, :, :1], np.where(y == "up", "a", "b"), sample_weight=wrong)
+        assert (model.predict(X).tolist(), model.n_features_in_, model.loss_curve_) == before
+    numbers = GRURegressor(**SMALL, warm_start=True).fit(X, np.c_[X[:, 0, 0], X[:, 1, 0]])
+    with pytest.raises(ValueError, match=r"^y: expected 2 targets, as in the first fit, got 1"):
+        numbers.fit(X, X[:, 0, 0])
+    assert numbers.predict(X).shape == (60, 2)
+    part = GRUClassifier(units=2).partial_fit(X, y, classes=["down", "left", "up"])
+    with pytest.raises(ValueError, match=r"^classes: expected .*, as in the first call"):
+        part.partial_fit(X, y, classes=["down", "up"])
+    with pytest.raises(ValueError, match=r"^batch_size: expected"):
+        GRUClassifier(batch_size=0).fit(X, y)
+
+
+def test_few_samples_are_not_held_out():
+    X, _ = waves(19)
+    model = GRURegressor(**SMALL, random_state=0).fit(X, X[:, 0, 0])
+    assert not hasattr(model, "validation_scores_")
+    assert hasattr(GRURegressor(**SMALL).fit(*[np.r_[a, a[:1]] for a in (X, X[:, 0, 0])]), "validation_scores_")
+
+
 def test_targets_of_steps_are_refused():
     X, y = waves()
     each = np.tile(y[:, None], 12)
@@ -274,7 +300,7 @@ def test_threads(n_jobs, threads, monkeypatch):
 def test_targets_are_scaled_as_in_the_first_part():
     X, _ = waves()
     model = GRURegressor(units=2).partial_fit(X, np.arange(60.0)).partial_fit(X, 100 + np.arange(60.0))
-    assert model.target_mean_ == 29.5
+    np.testing.assert_allclose(model.target_mean_, [29.5])
     assert model.target_scale_ == pytest.approx(np.arange(60.0).std())
 
 

@@ -189,8 +189,8 @@ def _add_training(add: Add) -> None:
         "--validation",
         type=_SHARE,
         metavar="SHARE",
-        help="share of the training data to hold back; the weights that do best on it are kept, and a regression is "
-        f"shrunk towards the mean by it (default: 0, of a regression {recipe.VALIDATION})",
+        help="share of the training data to hold back; the weights that do best on it are kept, and a regression by "
+        f"squared error is shrunk towards the mean by it (default: 0, of a regression {recipe.VALIDATION})",
     )
     add(
         "--patience",

@@ -21,7 +21,7 @@ from cgru import recipe
 from cgru.cli.arguments import RequestError, as_request_error, parser
 from cgru.cli.output import WRITERS, check_output, plotter
 from cgru.cli.progress import Progress
-from cgru.cli.score import rmse_of, score, scored
+from cgru.cli.score import score, scored
 from cgru.cli.task import Task, at_steps, class_names, real_steps, targets, task_of
 from cgru.datasets import Dataset, Split, load_japanese_vowels, read
 
@@ -84,7 +84,7 @@ def fit(arguments: argparse.Namespace) -> int:
     task = task_of(data, source)
     if arguments.pool not in (None, "last") and at_steps(task.train):
         raise RequestError(f"argument --pool: {source} has a class for each step, so that there is nothing to pool")
-    if task.names is None and arguments.validation is None and len(task.train) > 1:
+    if task.names is None and arguments.validation is None and len(task.train) >= recipe.HELD_FROM:
         arguments.validation, arguments.patience = recipe.VALIDATION, arguments.patience or recipe.PATIENCE
     if arguments.patience and not arguments.validation:
         raise RequestError("argument --patience: needs --validation SHARE")
@@ -92,19 +92,20 @@ def fit(arguments: argparse.Namespace) -> int:
         raise RequestError(f"argument --class-weight: {source} has numbers to predict and no classes")
     if arguments.loss != "mean_squared_error" and task.names is not None:
         raise RequestError(f"argument --loss: {source} has classes, which are learned by cross-entropy")
-    _, epochs = recipe.budget(len(task.train), arguments.batch_size, arguments.epochs)
-    progress = Progress(epochs, arguments.quiet)
+    train, held = _set_aside(data, task, arguments)
+    arguments.batch_size, arguments.epochs = recipe.budget(len(train.y), arguments.batch_size, arguments.epochs)
+    progress = Progress(arguments.epochs, arguments.quiet)
     progress.say(*_described(data, task, source, arguments.validation or 0))
 
     net = _network(arguments, task)
     with progress:
-        interrupted = _train(net, data, task, arguments, progress, source)
+        interrupted = _train(net, train, held, task, arguments, progress, source)
     on = f"; --resume goes on from {arguments.checkpoint}" if arguments.checkpoint else ""
     if not net.history:
         return _say(f"cgru: interrupted before the first epoch was over: nothing is saved{on}", 130)
     with as_request_error():
         net.save(arguments.output)
-    result = _result(net, data, task, epochs, interrupted)
+    result = _result(net, data, held, task, arguments.epochs, interrupted)
     if draw:
         draw(net.history, f"{os.path.basename(source)}: {result}")
     if interrupted:
@@ -113,13 +114,28 @@ def fit(arguments: argparse.Namespace) -> int:
     if not (arguments.class_weight or at_steps(task.train)):
         note = recipe.nothing_learned(net, data.train.X, task.train, data.train.lengths)
         if note:
-            _say(f"note: nothing was learned: {note}; more --epochs, another --learning-rate or --units may help", 0)
+            other = "" if held is None else ", or --validation 0"
+            _say(f"note: nothing was learned: {note}; more --epochs, another --learning-rate{other} may help", 0)
     print(f"trained {len(net.history)} epochs in {sum(net.history.seconds):.1f} s")
     print(f"model in {arguments.output}")
     return 0
 
 
-def _result(net: cgru.Network, data: Dataset, task: Task, epochs: int, interrupted: bool) -> str:
+def _set_aside(data: Dataset, task: Task, arguments: argparse.Namespace) -> tuple[Split, Split | None]:
+    """What is trained on, classes as indices, and what of a regression is held back; of classes `fit` holds it back."""
+    train = data.train._replace(y=task.train)
+    m = len(task.train)
+    if task.names is not None or not arguments.validation or m < 2:
+        return train, None
+    held = np.zeros(m, bool)
+    held[
+        np.random.default_rng(arguments.seed).permutation(m)[: min(max(round(arguments.validation * m), 1), m - 1)]
+    ] = True
+    parts = ([None if array is None else array[rows] for array in train] for rows in (~held, held))
+    return tuple(Split(*part) for part in parts)
+
+
+def _result(net: cgru.Network, data: Dataset, held: Split | None, task: Task, epochs: int, interrupted: bool) -> str:
     """The scores of the model that was kept; after Ctrl-C which epoch's it is."""
     validated = net.history[-1].validation_loss is not None
     kept = min(net.history, key=lambda epoch: epoch.validation_loss) if validated else net.history[-1]
@@ -128,7 +144,9 @@ def _result(net: cgru.Network, data: Dataset, task: Task, epochs: int, interrupt
     if task.test is not None:
         return f"test {scored(net, data.test, task.test)}"
     if validated:
-        return f"validation {score(kept.validation_loss, kept.validation_accuracy, kept.metrics.get('RMSE'))}"
+        if held is not None:
+            return f"validation {scored(net, held, held.y)}"
+        return f"validation {score(kept.validation_loss, kept.validation_accuracy)}"
     return f"training {scored(net, data.train, task.train)}"
 
 
@@ -178,26 +196,30 @@ def _network(arguments: argparse.Namespace, task: Task) -> cgru.Network:
 
 
 def _train(
-    net: cgru.Network, data: Dataset, task: Task, arguments: argparse.Namespace, progress: Progress, source: str
+    net: cgru.Network,
+    train: Split,
+    held: Split | None,
+    task: Task,
+    arguments: argparse.Namespace,
+    progress: Progress,
+    source: str,
 ) -> bool:
     """Fit `net`; return whether Ctrl-C ended it."""
     regression = task.names is None
-    batch_size, epochs = recipe.budget(len(task.train), arguments.batch_size, arguments.epochs)
     try:
         with as_request_error(f"{source}: "):
             net.fit(
-                data.train.X,
-                task.train,
-                lengths=data.train.lengths,
-                epochs=epochs,
-                batch_size=batch_size,
-                validation=arguments.validation or None,
+                train.X,
+                train.y,
+                lengths=train.lengths,
+                epochs=arguments.epochs,
+                batch_size=arguments.batch_size,
+                validation=arguments.validation or None if held is None else (held.X, held.y, held.lengths),
                 patience=arguments.patience,
                 standardize=True,
                 standardize_targets=regression and arguments.loss != "poisson",
-                shrink=bool(regression and arguments.validation and arguments.loss == "mean_squared_error"),
+                shrink=held is not None and arguments.loss == "mean_squared_error",
                 class_weight=arguments.class_weight,
-                metrics={"RMSE": rmse_of(arguments.loss)} if regression else None,
                 callback=progress,
                 checkpoint=arguments.checkpoint,
                 checkpoint_seconds=arguments.checkpoint_seconds,

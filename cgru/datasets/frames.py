@@ -50,6 +50,9 @@ def from_frame(
         raise TypeError(f"frame: expected a DataFrame of pandas or Polars, got {type(frame).__name__}") from None
     if not len(table):
         raise ValueError("frame: expected at least one row, got none")
+    unnamed = [name for name in table.columns if not isinstance(name, str)]
+    if unnamed:
+        raise TypeError(f"frame: expected columns whose names are strings, got {unnamed[0]!r}")
     roles = {"id": id, "time": time, "label": label}
     taken = [name for name in roles.values() if name is not None]
     if columns is None:
@@ -59,6 +62,8 @@ def from_frame(
     for role, name in [*roles.items(), *(("columns", name) for name in columns)]:
         if name is not None and name not in table.columns:
             raise ValueError(f"{role}: expected one of the columns {', '.join(table.columns)}, got {name!r}")
+    if len(set(columns)) < len(columns) or set(columns) & set(taken):
+        raise ValueError(f"columns: expected each once, and none of {', '.join(taken)}, got {', '.join(columns)}")
     if not columns:
         raise ValueError(f"columns: expected at least one beside {', '.join(taken)}, got none")
 
@@ -71,7 +76,10 @@ def from_frame(
             raise ValueError(f"{name}: expected a value in each row, got none in row {np.flatnonzero(missing)[0]}")
         return np.asarray(values.to_numpy())
 
-    ids, first, place = np.unique(column(id), return_index=True, return_inverse=True)
+    try:
+        ids, first, place = np.unique(column(id), return_index=True, return_inverse=True)
+    except TypeError:
+        raise TypeError(f"{id}: expected values of one kind, got several") from None
     rank = np.empty(len(ids), np.intp)
     rank[np.argsort(first)] = np.arange(len(ids))
     place = rank[place]

@@ -242,13 +242,19 @@ def _unpacked(archive: Archive) -> tuple[dict[str, Any], State, np.random.SeedSe
 def _table(history: History) -> list[Any]:
     """A row for each epoch, NaN for None, and the metrics of each, where there are any."""
     metrics = history.metrics
-    return [np.array(list(map(NUMBERS, history)), np.float64), metrics if any(metrics) else []]
+    names = sorted(set().union(*metrics))
+    values = np.array([[each.get(name, math.nan) for each in metrics] for name in names])
+    there = np.array([[name in each for each in metrics] for name in names], bool)
+    return [np.array(list(map(NUMBERS, history)), np.float64), names, values, there]
 
 
 def _history(found: list[Any]) -> History:
-    table, metrics = found
+    table, names, values, there = found
     rows = ([None if math.isnan(value) else value for value in row] for row in table.tolist())
-    each = metrics or [{} for _ in table]
+    metrics = [{} for _ in table]
+    for name, column, had in zip(names, values.tolist(), there.tolist(), strict=True):
+        for i in np.flatnonzero(had):
+            metrics[i][name] = column[i]
     return History(
-        Epoch(int(epoch), int(epochs), *rest, own) for (epoch, epochs, *rest), own in zip(rows, each, strict=True)
+        Epoch(int(epoch), int(epochs), *rest, own) for (epoch, epochs, *rest), own in zip(rows, metrics, strict=True)
     )

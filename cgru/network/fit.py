@@ -24,7 +24,7 @@ from cgru.network.history import Epoch, History
 from cgru.network.loop import Kept, Loop
 from cgru.network.metrics import Metric, checked, measured
 from cgru.network.penalties import Penalties
-from cgru.network.progress import Bar
+from cgru.network.progress import Bar, bar_kind
 from cgru.network.samples import Data
 from cgru.network.units import Units, shrinkage
 from cgru.optimizers import Plateau
@@ -72,6 +72,8 @@ class Settings:
                 positive(getattr(self, name), name)
         for name in ("standardize", "standardize_targets", "shrink", "shuffle", "bucket", "progress", "resume"):
             flag(getattr(self, name), name)
+        if self.progress:
+            bar_kind()
         if self.callback is not None:
             callable_(self.callback, "callback")
         object.__setattr__(self, "metrics", checked(self.metrics))
@@ -128,6 +130,7 @@ class Fit:
             part if part is None or self.units is None else self.units.scaled(part) for part in (data, held_out)
         )
         self.engine: Engine | Loop | None = None  # what makes the updates
+        self.resumed = False  # the network is what a checkpoint says
         self.epochs, self.batch_size = settings.epochs, min(settings.batch_size, len(data))
         self.shuffler = shuffler if settings.shuffle else None
         truncate = settings.truncate
@@ -147,12 +150,12 @@ class Fit:
                 raise TypeError(f"parameter {key}: expected a writable array of floats, got {_described(array)}")
         found = None if checkpoint is None else checkpoint.taken(net.parameters())
         bar = Bar(self.epochs) if settings.progress else None
-        with self._scaled(fresh or found is not None):
+        with self._scaled(fresh, found is not None):
             try:
                 if found is not None:
                     self._resume(found)
-                elif checkpoint is not None:
-                    self.best = Kept.of(net)  # what is shown for the first checkpoint is none of a whole epoch
+                elif checkpoint is not None or settings.metrics:
+                    self.best = Kept.of(net)  # what is shown before the first epoch is over is not to stay
                 if settings.standardize and net.mean is None:
                     net.mean, net.scale = self.data.statistics()
                 self.engine = self._engine()
@@ -194,16 +197,16 @@ class Fit:
             net.head.p[name] *= k
 
     @contextmanager
-    def _scaled(self, already: bool) -> Iterator[None]:
-        """Meanwhile the head predicts in the units of the fit; `already`: what it is or becomes is in these."""
+    def _scaled(self, fresh: bool, resumed: bool) -> Iterator[None]:
+        """Meanwhile the head predicts in the units of the fit: a `fresh` one does so, one that is resumed will."""
         units, head = self.units, self.net.head
-        before = {} if already else {name: array.copy() for name, array in head.p.items()}
-        if units is not None and not already:
+        before = {name: array.copy() for name, array in head.p.items()}
+        if units is not None and not fresh and not resumed:
             units.enter(self.net)
         try:
             yield
         finally:
-            if units is not None and (already or self.history):
+            if units is not None and (fresh or self.history or self.resumed):
                 units.leave(self.net)
             elif units is not None:
                 for name, array in before.items():  # to the bit
@@ -271,6 +274,7 @@ class Fit:
             Kept(net, moment["parameters"], moment["optimizer_state"]).restore()
             if self.best is None:
                 self.best, self.measured = Kept.of(net), (net.mean, net.scale)
+        self.resumed = True
         self.history, self.lowest, self.stale = found.history, found.lowest, found.stale
         net.history[:] = found.all_history
 

@@ -223,6 +223,7 @@ class Network:
         """
         if self.loss not in losses.CLASSIFYING:
             raise ValueError(f"predict_classes: expected a network with a cross-entropy loss, got {self.loss}")
+        X, lengths = taken(self, X, lengths)
         A = self.predict(X, lengths)
         lost = np.flatnonzero(np.isnan(A).reshape(len(A), -1).any(axis=1))
         if lost.size:
@@ -328,7 +329,8 @@ class Network:
             "identity": outputs, the loss of `evaluate` and what a callback sees are in the units of y. Not for
             "poisson"; `huber`'s delta is in deviations.
         shrink: at the end of such a fit, multiply what the outputs are from the mean by what the samples to validate
-            with speak for, from 0 to 1 (`cgru.network.units.shrinkage`): where nothing can be learned, it is the mean.
+            with speak for, from 0 to 1 (`cgru.network.units.shrinkage`): where nothing can be learned it is the mean.
+            The history is from before that.
         shuffle: draw a new order of the samples for each epoch. The last, short batch is used.
         bucket: let the samples of a batch be of like length, which saves time where lengths differ: 64 batches at a
             time are sorted, and batches, not samples, come in random order.
@@ -379,6 +381,7 @@ class Network:
         if not self._lock.acquire(blocking=False):
             raise RuntimeError("fit: another thread is inside this network; give each thread a network of its own")
         try:
+            X, lengths = taken(self, X, lengths)
             names = names_in(self, y, lengths)
             data = labelled(self, X, y, lengths, sample_weight, names=names)
             per_class = weights_of_classes(self, data, class_weight, names)

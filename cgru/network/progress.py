@@ -8,22 +8,27 @@ from typing import Any
 
 from cgru.network.history import Epoch
 
-__all__ = ["Bar", "figure", "short"]
+__all__ = ["Bar", "bar_kind", "figure", "short"]
+
+
+def bar_kind() -> Any:
+    """tqdm's bar for where this runs; ImportError where it is not installed."""
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        raise ImportError("progress: tqdm is missing: pip install tqdm") from None
+    return tqdm
 
 
 class Bar:
     """A progress bar over epochs, by tqdm: in a notebook one of its own, else on stderr. ImportError without tqdm."""
 
     def __init__(self, epochs: int) -> None:
-        try:
-            from tqdm.auto import tqdm
-        except ImportError:
-            raise ImportError("progress: tqdm is missing: pip install tqdm") from None
         # Some containers' terminals claim to have no rows and no columns: a bar would not be drawn at all.
         room: dict[str, Any] = {"dynamic_ncols": True}
         if sys.stderr is not None and sys.stderr.isatty() and not all(os.get_terminal_size(sys.stderr.fileno())):
             room = {"ncols": 80, "nrows": 24}
-        self.bar = tqdm(total=epochs, bar_format="{n}/{total} {bar} {remaining}{postfix}", **room)
+        self.bar = bar_kind()(total=epochs, bar_format="{n}/{total} {bar} {remaining}{postfix}", **room)
 
     def __call__(self, epoch: Epoch) -> None:
         """Show it."""

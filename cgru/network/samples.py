@@ -275,6 +275,8 @@ def weights_of_classes(
         if isinstance(key, bool) or not isinstance(key, int | np.integer) or not 0 <= key < len(weights):
             due = f"{', '.join(numbers)}, or " if numbers else ""
             raise ValueError(f"class_weight: expected classes {due}from 0 to {len(weights) - 1}, got {key!r}")
+    if len(set(keys)) < len(keys):
+        raise ValueError(f"class_weight: expected each class once, got {list(class_weight)}")
     weights[keys] = _not_negative(real(list(class_weight.values()), "class_weight"), "class_weight")
     return weights
 

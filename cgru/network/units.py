@@ -43,7 +43,16 @@ class Units:
         columns = losses.outputs(net.loss)
         if net.loss in (*losses.CLASSIFYING, "poisson") or data.y.shape[-1] * columns != net.head.d["u"]:
             raise ValueError(f"standardize_targets: expected False for {net.loss}, got True")
-        mean, scale = moments(data.rows(data.y))
+        y, weights = data.rows(data.y), data.rows(data.weights)
+        mean, scale = moments(y if weights is None else y[weights > 0])
+        limits = np.finfo(net.dtype)
+        if (np.abs(mean) * limits.eps > 0.01 * scale).any() or not (
+            (limits.tiny < scale) & (np.maximum(np.abs(mean), scale) < limits.max)
+        ).all():
+            raise ValueError(
+                f"y: expected targets whose deviations {net.dtype} can tell beside their mean, got means {mean} and "
+                f"deviations {scale}; take their mean from them, or train in float64"
+            )
         if net.loss == "gaussian":
             pairs = np.stack([scale, np.ones_like(scale)], axis=1), np.stack([mean, 2 * np.log(scale)], axis=1)
             return cls(mean, scale, *(pair.ravel() for pair in pairs))
@@ -70,17 +79,18 @@ class Units:
     @contextmanager
     def left(self, net: Network) -> Iterator[None]:
         """For a while; what nobody changed is afterwards what it was, to the bit."""
-        p = net.head.p
-        before = {name: array.copy() for name, array in p.items()}
+        before = {name: array.copy() for name, array in net.head.p.items()}
         self.leave(net)
-        shown = {name: array.copy() for name, array in p.items()}
+        shown = {name: array.copy() for name, array in net.head.p.items()}
         try:
             yield
         finally:
-            if all(np.array_equal(p[name], array) for name, array in shown.items()):
+            p = net.head.p
+            if all(np.array_equal(p.get(name), array) for name, array in shown.items()):
                 for name, array in before.items():
                     p[name][...] = array
             else:
+                p.update({name: np.array(array) for name, array in p.items()})  # those that were put there stay
                 self.enter(net)
 
 
@@ -93,8 +103,8 @@ def shrinkage(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -
     """
     A, Y = A.astype(np.float64), Y.astype(np.float64)
     w = np.ones((len(A), 1)) if weights is None else (weights / weights.mean())[:, None]
-    squares = (w * A * A).sum(axis=0)
+    n, squares = np.count_nonzero(w) if weights is not None else len(A), (w * A * A).sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         slope = (w * A * Y).sum(axis=0) / squares
-        error = np.sqrt((w * np.square(Y - slope * A)).sum(axis=0) / (len(A) - 1) / squares)
+        error = np.sqrt((w * np.square(Y - slope * A)).sum(axis=0) / (n - 1) / squares)
     return np.where(slope > 3 * error, np.minimum(slope - error, 1), 0)

@@ -55,6 +55,8 @@ def test_dates_and_a_fit(table):
         ({}, {"time": "hour"}, ValueError, "time: expected one of the columns"),
         ({}, {"columns": ["x", "y"]}, ValueError, "columns: expected one of the columns"),
         ({}, {"columns": "x"}, TypeError, "columns: expected a list of names, got 'x'"),
+        ({}, {"columns": ["x", "x"]}, ValueError, "columns: expected each once, and none of subject, got x, x"),
+        ({}, {"columns": ["x", "subject"]}, ValueError, "columns: expected each once, and none of subject"),
         ({}, {"columns": []}, ValueError, "columns: expected at least one beside subject, got none"),
         ({}, {}, TypeError, "group: expected numbers, got String; columns says which are elements"),
         ({"when": [2, 5, 1, 3, 3, 0]}, {"time": "when", "label": "group"}, ValueError,
@@ -72,6 +74,14 @@ def test_dates_and_a_fit(table):
 def test_refusals(table, change, options, error, message):
     with pytest.raises(error, match="^" + re.escape(message)):
         from_frame(table(ROWS | change), **({"id": "subject"} | options))
+
+
+def test_what_only_pandas_has():
+    table = pytest.importorskip("pandas").DataFrame
+    with pytest.raises(TypeError, match=r"^frame: expected columns whose names are strings, got 0"):
+        from_frame(table({0: ["a"], 1: [2.0]}), 0)
+    with pytest.raises(TypeError, match=r"^subject: expected values of one kind, got several"):
+        from_frame(table({"subject": ["a", 1], "x": [1.0, 2.0]}), "subject")
 
 
 def test_what_is_no_table_is_refused(table, monkeypatch):

@@ -144,6 +144,17 @@ def test_tokens_as_lists():
     assert same(weights(net), weights(due))
 
 
+def test_classes_of_lists_at_steps():
+    y = NAMES[RNG.integers(0, 3, (M, S))]
+    parts, real = [X[i, :n] for i, n in enumerate(LENGTHS)], np.arange(S) < LENGTHS[:, None]
+    net = cgru.Network([cgru.GRU(4, sequences=True), cgru.Dense(3, "softmax")], seed=1)
+    net.fit(parts, np.where(real, y, ""), epochs=1)
+    assert net.class_names == ("ape", "bee", "cat")
+    said = net.predict_classes(parts)
+    assert (said[~real] == "").all()
+    np.testing.assert_array_equal(said, net.predict_classes(X, LENGTHS))
+
+
 @pytest.mark.parametrize(
     ("parts", "options", "message"),
     [
