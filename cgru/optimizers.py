@@ -213,8 +213,8 @@ class Adam(_Optimizer):
     `weight_decay` is decoupled from the gradient (Loshchilov and Hutter, 2019, arXiv:1711.05101): each step shrinks
     the matrices, not the biases, by the factor 1 - rate weight_decay. `clip_norm` scales all gradients by one factor,
     so that their joint L2 norm is at most that. `schedule` maps the fraction of a fit that is done to a factor on the
-    learning rate: a callable, or "constant", "linear", "cosine" or "one_cycle", or a `Plateau`. TypeError or ValueError for
-    settings out of range.
+    learning rate: a callable, or "constant", "linear", "cosine" or "one_cycle", or a `Plateau`. TypeError or ValueError
+    for settings out of range.
     """
 
     learning_rate: float = 1e-3
