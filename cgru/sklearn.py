@@ -34,6 +34,7 @@ from cgru.core.threads import get_num_threads, set_num_threads
 from cgru.layers.dense import Dense
 from cgru.network import Network
 from cgru.network.history import Epoch
+from cgru.network.progress import short
 from cgru.network.samples import moments
 from cgru.optimizers import Adam
 
@@ -43,48 +44,10 @@ __all__ = ["GRUClassifier", "GRURegressor"]
 class _Estimator(BaseEstimator):
     """What both have: a network of bidirectional GRU layers, a pool over their states and a head."""
 
-    def __init__(
-        self,
-        units: int = recipe.UNITS,
-        *,
-        layers: int = 1,
-        bidirectional: bool = True,
-        pool: str = recipe.POOL,
-        dropout: float = recipe.DROPOUT,
-        recurrent_dropout: float = recipe.RECURRENT_DROPOUT,
-        learning_rate: float = recipe.LEARNING_RATE,
-        weight_decay: float = recipe.WEIGHT_DECAY,
-        epochs: int | None = None,
-        batch_size: int | None = None,
-        standardize: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = recipe.VALIDATION,
-        n_iter_no_change: int = recipe.PATIENCE,
-        warm_start: bool = False,
-        channels_first: bool = False,
-        random_state: Any = None,
-        n_jobs: int | None = None,
-        verbose: int = 0,
-    ) -> None:
-        self.units = units
-        self.layers = layers
-        self.bidirectional = bidirectional
-        self.pool = pool
-        self.dropout = dropout
-        self.recurrent_dropout = recurrent_dropout
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.standardize = standardize
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.warm_start = warm_start
-        self.channels_first = channels_first
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.verbose = verbose
+    def _take(self, given: dict[str, Any]) -> None:
+        """Keep the parameters as an `__init__`, from whose signature scikit-learn knows their names, was given them."""
+        for name in self._get_param_names():
+            setattr(self, name, given[name])
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -253,9 +216,7 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
-        own = {name: value for name, value in locals().items() if name not in ("self", "class_weight", "__class__")}
-        super().__init__(**own)
-        self.class_weight = class_weight
+        self._take(locals())
 
     def _targets(self, y: Any, reset: bool, classes: Any, sample_weight: Any) -> np.ndarray:
         """The classes of y by their places in `classes_`."""
@@ -338,7 +299,7 @@ class GRURegressor(RegressorMixin, _Estimator):
         n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
-        super().__init__(**{name: value for name, value in locals().items() if name not in ("self", "__class__")})
+        self._take(locals())
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -365,7 +326,7 @@ class GRURegressor(RegressorMixin, _Estimator):
         return Dense(targets.shape[1], "identity")
 
     def _held(self) -> dict[str, Any]:
-        return {"standardize_targets": True, "shrink": True}
+        return {"standardize_targets": True, "shrink": True}  # towards the mean of what is not held out
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> GRURegressor:
         """One epoch on X and y; targets are scaled as in the first call."""
@@ -379,8 +340,7 @@ class GRURegressor(RegressorMixin, _Estimator):
 
 
 def _say(epoch: Epoch) -> None:
-    held = "" if epoch.validation_loss is None else f", validation loss {epoch.validation_loss:.4g}"
-    print(f"epoch {epoch.epoch} of {epoch.epochs}: loss {epoch.loss:.4g}{held}")
+    print(f"epoch {epoch.epoch} of {epoch.epochs}: {short(epoch)}")
 
 
 @contextmanager
