@@ -24,6 +24,7 @@ from cgru.cli.progress import Progress
 from cgru.cli.score import score, scored
 from cgru.cli.task import Task, at_steps, class_names, real_steps, targets, task_of
 from cgru.datasets import Dataset, Split, load_japanese_vowels, read
+from cgru.network.samples import held_back
 
 __all__ = ["main"]
 
@@ -128,9 +129,7 @@ def _set_aside(data: Dataset, task: Task, arguments: argparse.Namespace) -> tupl
     if task.names is not None or not arguments.validation or m < 2:
         return train, None
     held = np.zeros(m, bool)
-    held[
-        np.random.default_rng(arguments.seed).permutation(m)[: min(max(round(arguments.validation * m), 1), m - 1)]
-    ] = True
+    held[np.random.default_rng(arguments.seed).permutation(m)[: held_back(m, arguments.validation)]] = True
     parts = ([None if array is None else array[rows] for array in train] for rows in (~held, held))
     return tuple(Split(*part) for part in parts)
 
@@ -158,7 +157,7 @@ def _described(data: Dataset, task: Task, source: str, validation: float) -> lis
     goal = "regression" if task.names is None else f"{len(task.names)} classes"
     if at_steps(task.train):
         goal += ", one a step"
-    held = min(max(round(validation * m), 1), m - 1) if validation else 0  # as Network.fit sets them aside
+    held = held_back(m, validation) if validation else 0
     counts = [f"{m - held} sequences to train on"]
     if held:
         counts.append(f"{held} held back")

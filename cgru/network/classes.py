@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cgru import losses
-from cgru.core.lengths import mask
 from cgru.losses import Loss
 
 if TYPE_CHECKING:
     from cgru.network.network import Network
 
-__all__ = ["checked_names", "names_in", "numbered"]
+__all__ = ["checked_names", "numbered", "one_of_them", "strings_in"]
 
 
 def checked_names(names: Any, loss: str | Loss, k: int) -> tuple[str, ...] | None:
@@ -33,27 +32,9 @@ def checked_names(names: Any, loss: str | Loss, k: int) -> tuple[str, ...] | Non
     return tuple(map(str, names))
 
 
-def names_in(net: Network, y: Any, lengths: Any) -> tuple[str, ...] | None:
-    """The names of the classes of `net`: its own, or where it has none and `y` is strings those, in sorted order.
-
-    ValueError where they are not as many as there are classes.
-    """
-    strings = None if net.class_names else _strings(y)
-    if strings is None or not _one_of_them(net):
-        return net.class_names
-    if lengths is not None and strings.ndim == 2 and len(strings) == len(lengths):
-        strings = strings[mask(lengths, strings.shape[1])[:, :, 0]]
-    found, k = np.unique(strings).tolist(), max(net.head.d["u"], 2)
-    if len(found) != k:
-        some = ", ".join(map(repr, found[:9])) + (", ..." if len(found) > 9 else "")
-        cure = "class_names says which are missing" if len(found) < k else "N classes need a head of N units"
-        raise ValueError(f"y: expected the names of {k} classes, got {len(found)}, {some}; {cure}")
-    return tuple(found)
-
-
 def numbered(net: Network, y: Any, names: tuple[str, ...] | None, steps: np.ndarray, name: str) -> Any:
     """Strings as their places in `names`, 0 at steps (m, s) that are padded; anything else as it is."""
-    strings = _strings(y) if names and _one_of_them(net) else None
+    strings = strings_in(y) if names and one_of_them(net) else None
     if strings is None:
         return y
     order = np.argsort(names)
@@ -66,12 +47,12 @@ def numbered(net: Network, y: Any, names: tuple[str, ...] | None, steps: np.ndar
     return places
 
 
-def _one_of_them(net: Network) -> bool:
+def one_of_them(net: Network) -> bool:
     """Whether each output says one class, which can have a name."""
     return net.loss == "cross_entropy" or (net.loss == "binary_cross_entropy" and net.head.d["u"] == 1)
 
 
-def _strings(y: Any) -> np.ndarray | None:
+def strings_in(y: Any) -> np.ndarray | None:
     """`y` as an array of strings, those of pandas among them; None where it is anything else."""
     try:
         array = np.asarray(y)

@@ -22,11 +22,11 @@ from cgru.layers.layer import Layer
 from cgru.losses import Loss
 from cgru.network import chain, files
 from cgru.network.checkpoint import Checkpoint
-from cgru.network.classes import checked_names, names_in
+from cgru.network.classes import checked_names
 from cgru.network.fit import Fit, Settings, scores
 from cgru.network.history import Epoch, History
 from cgru.network.metrics import Metric, checked, measured
-from cgru.network.samples import ask_about_axes, by_class, labelled, set_aside, taken, weights_of_classes
+from cgru.network.samples import ask_about_axes, by_class, labelled, names_in, set_aside, taken, weights_of_classes
 from cgru.optimizers import SGD, Adam, RMSprop
 
 __all__ = ["Network", "load"]
@@ -381,8 +381,7 @@ class Network:
         if not self._lock.acquire(blocking=False):
             raise RuntimeError("fit: another thread is inside this network; give each thread a network of its own")
         try:
-            X, lengths = taken(self, X, lengths)
-            names = names_in(self, y, lengths)
+            names = names_in(self, X, y, lengths)
             data = labelled(self, X, y, lengths, sample_weight, names=names)
             per_class = weights_of_classes(self, data, class_weight, names)
             data = by_class(self, data, per_class)
@@ -396,10 +395,10 @@ class Network:
             run = Fit(self, data, held_out, settings, self._shuffler)
             if file is not None:
                 file.belongs(self, data, held_out, settings.described(run.penalties))
-            self._split_seed, self.class_names = seed, names
             fresh = not self.head.p
             if fresh:
                 ask_about_axes(data)
+            self._split_seed, self.class_names = seed, names
             self.make(data.X)
             self._optimizer_state, outer = self.optimizer_state, self._run  # a callback may have called
             try:

@@ -16,14 +16,25 @@ from cgru import losses
 from cgru.core.checks import lengths_of, real, sequences
 from cgru.core.lengths import mask, padded
 from cgru.layers.embedding import Embedding
-from cgru.network.classes import numbered
+from cgru.network.classes import numbered, one_of_them, strings_in
 
 if TYPE_CHECKING:
     from cgru.network.network import Network
 
-LONG = 16  # elements of a single step that may be steps of a single element
+__all__ = [
+    "Data",
+    "ask_about_axes",
+    "by_class",
+    "held_back",
+    "labelled",
+    "moments",
+    "names_in",
+    "set_aside",
+    "taken",
+    "weights_of_classes",
+]
 
-__all__ = ["Data", "ask_about_axes", "by_class", "labelled", "moments", "set_aside", "taken", "weights_of_classes"]
+LONG = 16  # elements of a single step that may be steps of a single element
 
 
 def moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -166,6 +177,26 @@ def _ragged(X: Any) -> bool:
     return isinstance(X, list | tuple) and all(np.ndim(x) for x in X) and len(set(map(len, X))) > 1
 
 
+def names_in(net: Network, X: Any, y: Any, lengths: Any) -> tuple[str, ...] | None:
+    """The names of the classes of `net`: its own, or where it has none and `y` is strings those, in sorted order.
+
+    ValueError where they are not as many as there are classes.
+    """
+    strings = None if net.class_names else strings_in(y)
+    if strings is None or not one_of_them(net):
+        return net.class_names
+    if net.per_step:
+        X, lengths = taken(net, X, lengths)
+        if lengths is not None and strings.shape == X.shape[:2]:  # else `labelled` refuses it
+            strings = strings[mask(lengths, X.shape[1])[:, :, 0]]
+    found, k = np.unique(strings).tolist(), max(net.head.d["u"], 2)
+    if len(found) != k:
+        some = ", ".join(map(repr, found[:9])) + (", ..." if len(found) > 9 else "")
+        cure = "class_names says which are missing" if len(found) < k else "N classes need a head of N units"
+        raise ValueError(f"y: expected the names of {k} classes, got {len(found)}, {some}; {cure}")
+    return tuple(found)
+
+
 def labelled(
     net: Network,
     X: Any,
@@ -232,10 +263,15 @@ def set_aside(
         raise ValueError(f"validation: expected a share above 0 and below 1, got {validation}")
     if m < 2:
         raise ValueError(f"validation: expected at least 2 samples to set some aside, got {m} sample")
-    parts = data.split(min(max(round(validation * m), 1), m - 1), seed)
+    parts = data.split(held_back(m, validation), seed)
     if not all(part.count for part in parts):
         raise ValueError("sample_weight: expected some above 0 among what is set aside and among the others, got zeros")
     return parts
+
+
+def held_back(m: int, share: float) -> int:
+    """How many of m samples such a share is: one at least, and not all."""
+    return min(max(round(share * m), 1), m - 1)
 
 
 def ask_about_axes(data: Data) -> None:
