@@ -160,10 +160,10 @@ def _plain(value: Any) -> Any:
     value = value.item() if isinstance(value, np.generic) else value
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, dict | list):
-        return (
-            {key: _plain(each) for key, each in value.items()} if isinstance(value, dict) else list(map(_plain, value))
-        )
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return list(map(_plain, value))
     return repr(value) if isinstance(value, Plateau) else activations.name_of(value)
 
 

@@ -180,7 +180,7 @@ class Loop:
         layers, found = self.net.layers, {}
         lowest = next(i for i, layer in enumerate(layers) if layer.trainable)
         for i in range(len(layers) - 1, lowest - 1, -1):
-            if layers[i].cells:
+            if layers[i].cells and (self.penalties.activity_l1 or self.penalties.activity_l2):
                 dA = dA + self._of_activity(passes[i].A, batch)
             dA = passes[i].backward(dA) if dZ is None else passes[i].backward_linear(dZ)
             dZ = None
@@ -193,13 +193,10 @@ class Loop:
                 found[i] = layers[i].clipped(g)
         return {f"{i}.{name}": found[i]["d" + name] for i in sorted(found) for name in layers[i].p}
 
-    def _of_activity(self, A: np.ndarray, batch: Data) -> np.ndarray | float:
+    def _of_activity(self, A: np.ndarray, batch: Data) -> np.ndarray:
         """What the penalty of a recurrent layer's outputs adds to their gradient; at padded steps they are zero."""
-        l1, l2 = self.penalties.activity_l1, self.penalties.activity_l2
-        if not l1 and not l2:
-            return 0.0
         rows = batch.steps.sum() if A.ndim == 3 else len(A)
-        return penalty(A, l1 / rows, l2 / rows)[1]
+        return penalty(A, self.penalties.activity_l1 / rows, self.penalties.activity_l2 / rows)[1]
 
 
 def scores(net: Network, data: Data) -> tuple[float, float | None]:
