@@ -23,9 +23,8 @@ State = dict[str, dict[str, list[Any]]]  # class of the optimizer -> parameter -
 Schedule = Callable[[float], float]
 
 
-def check_number(settings: Any, name: str, below: float = math.inf, above: bool = False) -> None:
-    """Refuse a setting that is not a number from 0 (`above`: greater than it) to under `below`."""
-    value = getattr(settings, name)
+def check_number(value: Any, name: str, below: float = math.inf, above: bool = False) -> None:
+    """Refuse a value that is not a number from 0 (`above`: greater than it) to under `below`."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
     if not 0 <= value < below or (above and value == 0):
@@ -72,7 +71,7 @@ class Plateau:
 
     def __post_init__(self) -> None:
         for name, top in (("factor", 1.0), ("least", 1.0)):
-            check_number(self, name, below=top, above=name == "factor")
+            check_number(getattr(self, name), name, below=top, above=name == "factor")
         positive(self.patience, "patience")
 
     def __call__(self, stalls: float) -> float:
@@ -139,9 +138,9 @@ class _Optimizer:
         raise NotImplementedError
 
     def _check_shared(self) -> None:
-        check_number(self, "learning_rate", above=True)
+        check_number(self.learning_rate, "learning_rate", above=True)
         if self.clip_norm is not None:
-            check_number(self, "clip_norm", above=True)
+            check_number(self.clip_norm, "clip_norm", above=True)
         if self.schedule is not None:
             object.__setattr__(self, "schedule", names.named(self.schedule, "schedule", SCHEDULES))
 
@@ -194,7 +193,7 @@ class SGD(_Optimizer):
 
     def __post_init__(self) -> None:
         self._check_shared()
-        check_number(self, "momentum", above=bool(self.nesterov), below=1.0)
+        check_number(self.momentum, "momentum", above=bool(self.nesterov), below=1.0)
 
     def _update(self, key: str, p: np.ndarray, g: np.ndarray, rate: float, step: int, *arrays: np.ndarray) -> None:
         if not self.momentum:
@@ -229,10 +228,10 @@ class Adam(_Optimizer):
 
     def __post_init__(self) -> None:
         self._check_shared()
-        check_number(self, "beta_1", below=1.0)
-        check_number(self, "beta_2", below=1.0)
-        check_number(self, "epsilon", above=True)
-        check_number(self, "weight_decay")
+        check_number(self.beta_1, "beta_1", below=1.0)
+        check_number(self.beta_2, "beta_2", below=1.0)
+        check_number(self.epsilon, "epsilon", above=True)
+        check_number(self.weight_decay, "weight_decay")
 
     def _update(self, key: str, p: np.ndarray, g: np.ndarray, rate: float, step: int, *arrays: np.ndarray) -> None:
         mean, square = arrays
@@ -268,10 +267,10 @@ class RMSprop(_Optimizer):
 
     def __post_init__(self) -> None:
         self._check_shared()
-        check_number(self, "rho", below=1.0)
-        check_number(self, "epsilon", above=True)
-        check_number(self, "momentum", below=1.0)
-        check_number(self, "weight_decay")
+        check_number(self.rho, "rho", below=1.0)
+        check_number(self.epsilon, "epsilon", above=True)
+        check_number(self.momentum, "momentum", below=1.0)
+        check_number(self.weight_decay, "weight_decay")
 
     def _update(self, key: str, p: np.ndarray, g: np.ndarray, rate: float, step: int, *arrays: np.ndarray) -> None:
         v, square = arrays

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cgru.optimizers import is_matrix
+from cgru.optimizers import check_number, is_matrix
 
 if TYPE_CHECKING:
     from cgru.network.network import Network
@@ -66,8 +66,5 @@ def _by_key(net: Network, value: Any, name: str) -> dict[str, float]:
 
 
 def _factor(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
-    if not 0 <= value < np.inf:
-        raise ValueError(f"{name}: expected a finite number of at least 0, got {value}")
+    check_number(value, name)
     return float(value)

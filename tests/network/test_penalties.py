@@ -126,11 +126,11 @@ def test_which_parameters():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"l1": -1}, ValueError, "l1: expected a finite number of at least 0, got -1"),
-        ({"l2": np.inf}, ValueError, "l2: expected a finite number of at least 0, got inf"),
+        ({"l1": -1}, ValueError, "l1: expected a number of at least 0 and below inf, got -1"),
+        ({"l2": np.inf}, ValueError, "l2: expected a number of at least 0 and below inf, got inf"),
         ({"l2": "1"}, TypeError, "l2: expected a number, got str"),
         ({"l2": {"0.V*": True}}, TypeError, "l2['0.V*']: expected a number, got bool"),
-        ({"activity_l1": np.nan}, ValueError, "activity_l1: expected a finite number of at least 0, got nan"),
+        ({"activity_l1": np.nan}, ValueError, "activity_l1: expected a number of at least 0 and below inf, got nan"),
         ({"activity_l2": None}, TypeError, "activity_l2: expected a number, got NoneType"),
         ({"l1": {"0.W": 1.0}}, ValueError, "l1: expected keys that match some of 0.Uz, "),
         ({"l1": {0: 1.0}}, ValueError, "l1: expected keys that match some of 0.Uz, "),
