@@ -76,5 +76,13 @@ def test_numbers_that_were_not_learned(loss, k):
     y = A - 50
     due = f"the mean alone has an RMSE of {y.std():.4g} on the training data, the model 50"
     assert recipe.nothing_learned(net, X, y) == due
+    weights = np.arange(10) % 2.0  # what weighs nothing is not asked
+    mixed = np.where(weights[:, None] > 0, A, A - 50)
+    assert recipe.nothing_learned(net, X, mixed, None, weights) == ""
+    assert recipe.nothing_learned(net, X, mixed, None, 1 - weights) != ""
+    each = (A - 50)[::2]  # as if these were all
+    due = recipe.nothing_learned(net, X[::2], each)
+    assert recipe.nothing_learned(net, X, mixed, None, 1 - weights) == due
+    assert recipe.nothing_learned(net, X, np.full((10, 1), 7.0)) == ""  # there was nothing to learn
     y = A.mean() + np.linspace(-1, 1, 10)[:, None] * 1e-9
     assert recipe.nothing_learned(net, X, y).startswith("the mean alone")

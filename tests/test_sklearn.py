@@ -193,8 +193,10 @@ def test_the_defaults_are_the_recipe_s():
 def test_a_regression_of_noise_says_the_mean_and_so_it_is_told():
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((60, 5, 2)), rng.standard_normal(60) + 100
-    with pytest.warns(ConvergenceWarning, match="^GRURegressor: nothing was learned: the mean alone has an RMSE of"):
+    words = "^GRURegressor: nothing was learned: the mean alone has an RMSE of"
+    with pytest.warns(ConvergenceWarning, match=words) as caught:
         model = GRURegressor(units=4, random_state=0).fit(X, y)
+    assert {warning.filename for warning in caught} == {__file__}  # and not a line of the package's
     assert np.ptp(model.predict(X)) < 1e-4
     np.testing.assert_allclose(model.predict(X), y.mean(), atol=0.3)
     loose = GRURegressor(units=4, early_stopping=False, epochs=60, random_state=0).fit(X, y)
@@ -204,8 +206,9 @@ def test_a_regression_of_noise_says_the_mean_and_so_it_is_told():
 def test_a_classifier_that_stays_at_the_majority_says_so():
     X, _ = waves()
     y = np.where(np.arange(60) % 4, "often", "rarely")
-    with pytest.warns(ConvergenceWarning, match=r"^GRUClassifier: .* alone is 75.00% of .* right in 75.00%"):
+    with pytest.warns(ConvergenceWarning, match=r"^GRUClassifier: .* alone is 75.00% of .* right in 75.00%") as caught:
         GRUClassifier(units=2, epochs=1, learning_rate=1e-9, random_state=0).fit(0 * X, y)
+    assert {warning.filename for warning in caught} == {__file__}
 
 
 def test_a_refit_that_fails_changes_nothing():
