@@ -40,7 +40,7 @@ def test_alternatives_are_cross_validated(run):
     assert well[0] == "well"
     assert min(map(float, well[1:3])) > 0.9
     assert float(well[3]) < 0.5  # times the error of the mean
-    assert "units: expected" in done.stderr  # each is tried with its own options
+    assert "unit_cells: expected at least 1, got 0" in done.stderr  # each is tried with its own options
 
 
 def test_the_test_splits(run):
