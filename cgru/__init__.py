@@ -17,6 +17,7 @@ from cgru.export import export_c
 from cgru.gru import GRU
 from cgru.initializers import orthogonal, standard_normal, xavier
 from cgru.layers import Activation, Clip, Dense, Dropout, Embedding, Flip, Pool, Scale
+from cgru.many import Job, Result, fit_many
 from cgru.network import Epoch, History, Network, load
 from cgru.optimizers import SGD, Adam, RMSprop
 from cgru.passes import Pass
@@ -36,16 +37,19 @@ __all__ = [
     "Epoch",
     "Flip",
     "History",
+    "Job",
     "Network",
     "Pass",
     "Pool",
     "RMSprop",
+    "Result",
     "Scale",
     "Stream",
     "__version__",
     "datasets",
     "elu",
     "export_c",
+    "fit_many",
     "get_num_threads",
     "identity",
     "interop",

@@ -5,11 +5,22 @@ for any number: samples and output tiles are shared out, never a sum.
 """
 
 import os
+from contextlib import contextmanager
 
 from cgru.core.checks import positive
 
 cdef extern from "thread_pool.h":
     void cgru_share(cgru_part *do_part, void *work, Py_ssize_t parts, int threads) noexcept nogil
+
+cdef extern from *:
+    """
+    #ifdef _MSC_VER
+    static __declspec(thread) int cgru_alone;
+    #else
+    static _Thread_local int cgru_alone; /* whether calls of this thread use no other */
+    #endif
+    """
+    int cgru_alone
 
 # Work below which waking a thread costs more than it saves: some tens of microseconds on one core.
 cdef double SMALL = 4e6
@@ -39,12 +50,24 @@ def set_num_threads(n):
     _threads = min(positive(n, "n"), MOST)
 
 
+@contextmanager
+def alone():
+    """Meanwhile the calls of this thread use no other."""
+    global cgru_alone
+    before = cgru_alone
+    cgru_alone = True
+    try:
+        yield
+    finally:
+        cgru_alone = before
+
+
 cdef int available() noexcept nogil:
-    return _threads
+    return 1 if cgru_alone else _threads
 
 
 cdef int threads_for(double flop) noexcept nogil:
-    return worth(flop, _threads)
+    return worth(flop, available())
 
 
 cdef int worth(double flop, int most) noexcept nogil:

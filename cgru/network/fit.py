@@ -131,6 +131,7 @@ class Fit:
         )
         self.engine: Engine | Loop | None = None  # what makes the updates
         self.resumed = False  # the network is what a checkpoint says
+        self.stopped = False  # somebody has asked for the end
         self.epochs, self.batch_size = settings.epochs, min(settings.batch_size, len(data))
         self.shuffler = shuffler if settings.shuffle else None
         truncate = settings.truncate
@@ -227,7 +228,7 @@ class Fit:
             self.engine = engine
 
     def _over(self) -> bool:
-        return len(self.history) >= self.epochs or self.stale == self.settings.patience
+        return self.stopped or len(self.history) >= self.epochs or self.stale == self.settings.patience
 
     def _score(self, epoch: Epoch) -> None:
         """Remember the epoch, and the parameters where they are the best so far."""

@@ -409,6 +409,15 @@ class Network:
         finally:
             self._lock.release()
 
+    def stop(self) -> None:
+        """End the fit that is running, from a callback of its or another thread, after the epoch that is under way.
+
+        It returns as one that is over. Where none is running, nothing happens.
+        """
+        run = self._run
+        if run is not None:
+            run.stopped = True
+
     # --- what runs in it ---
 
     def below(

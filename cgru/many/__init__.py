@@ -1,0 +1,6 @@
+"""Many fits at once: jobs, where they run, and grids of them."""
+
+from cgru.many.jobs import Job, Result
+from cgru.many.run import fit_many
+
+__all__ = ["Job", "Result", "fit_many"]

@@ -1,0 +1,243 @@
+"""A job, one fit among many; the samples that jobs share; and what becomes of a job.
+
+m samples, s steps, e elements, u units.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from cgru.network.history import History
+from cgru.network.network import Network
+from cgru.optimizers import check_number
+
+__all__ = ["Job", "Result", "Samples", "cost_of", "run"]
+
+_OWN = ("self", "X", "y", "lengths", "sample_weight", "progress")  # of what `fit` takes, what is none of the options
+_FIT = inspect.signature(Network.fit).parameters
+OPTIONS = frozenset(_FIT) - set(_OWN)  # what a job may say of its fit
+EPOCHS = _FIT["epochs"].default
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What jobs are fitted to, as `fit` takes it: arrays, or the names of `.npy` files; None: none."""
+
+    X: Any = None
+    y: Any = None
+    lengths: Any = None
+    sample_weight: Any = None
+
+    def __post_init__(self) -> None:
+        if self.y is None and self.X is not None:
+            raise ValueError("y: expected targets beside X, got None")
+        for name in ("y", "lengths", "sample_weight"):
+            if self.X is None and getattr(self, name) is not None:
+                raise ValueError(f"X: expected samples beside {name}, got None")
+
+    def opened(self) -> Samples:
+        """With files mapped into memory, and lists as arrays, so that rows can be taken of all.
+
+        ValueError where they are not as many, or what a name leads to is no array; OSError where it cannot be read.
+        """
+        found = Samples(*(_opened(value, name) for name, value in vars(self).items()))
+        for name, value in vars(found).items():
+            if value is not None and len(value) != len(found.X):
+                raise ValueError(f"{name}: expected as many as X has samples, {len(found.X)}, got {len(value)}")
+        return found
+
+    def __getitem__(self, rows: Any) -> tuple[Any, ...]:
+        """X, y, lengths and sample_weight of some samples; of all where `rows` is None."""
+        each = vars(self).values()
+        return tuple(value if value is None or rows is None else value[rows] for value in each)
+
+
+def _opened(value: Any, name: str) -> Any:
+    if isinstance(value, str | os.PathLike):
+        try:
+            return np.load(value, mmap_mode="r", allow_pickle=False)
+        except ValueError as error:
+            raise ValueError(f"{name}: expected an .npy file without objects, got {value}: {error}") from None
+    if value is None or isinstance(value, np.ndarray):
+        return value
+    if isinstance(value, list | tuple) and len({np.shape(x)[:1] for x in value}) > 1:  # sequences of unlike lengths
+        array = np.empty(len(value), object)
+        array[:] = [np.asarray(x) for x in value]
+        return array
+    return np.asarray(value)
+
+
+class Job:
+    """One fit.
+
+    Args:
+        network: a `Network`, or a function without arguments that makes one when its turn comes.
+        name: what its result is called: a string, number, or tuple of them; None: its place among the jobs.
+        X, y, lengths, sample_weight: samples of its own, as `fit` takes them, or the names of `.npy` files; None: those
+            that all jobs share.
+        rows: which of the samples to train on: integers, booleans (m,) or a slice; None: all.
+        validation_rows: which to validate with, in the place of `validation`.
+        test_rows: which to score the fitted network on.
+        cost: how long it takes, in a unit that all jobs share, so that the longest begin first; None: `cost_of` says.
+        options: all else that `Network.fit` takes, but for `progress`.
+
+    TypeError or ValueError for what cannot be one; what is wrong with the data is told by the job's result.
+    """
+
+    def __init__(
+        self,
+        network: Network | Callable[[], Network],
+        name: Any = None,
+        *,
+        X: Any = None,
+        y: Any = None,
+        lengths: Any = None,
+        sample_weight: Any = None,
+        rows: Any = None,
+        validation_rows: Any = None,
+        test_rows: Any = None,
+        cost: float | None = None,
+        **options: Any,
+    ) -> None:
+        if not isinstance(network, Network) and not callable(network):
+            raise TypeError(f"network: expected a Network or a function that makes one, got {type(network).__name__}")
+        unknown = sorted(options.keys() - OPTIONS)
+        if unknown:
+            raise TypeError(f"{unknown[0]}: expected what Network.fit takes, {', '.join(sorted(OPTIONS))}")
+        if validation_rows is not None and options.get("validation") is not None:
+            raise ValueError("validation: expected None beside validation_rows, got some")
+        if cost is not None:
+            check_number(cost, "cost")
+        self.network, self.name, self.cost, self.options = network, name, cost, options
+        self.samples = Samples(X, y, lengths, sample_weight)
+        self.rows = _rows(rows, "rows")
+        self.validation_rows = _rows(validation_rows, "validation_rows")
+        self.test_rows = _rows(test_rows, "test_rows")
+
+    def __repr__(self) -> str:
+        return f"Job({self.name!r}, {self.network!r})"
+
+
+def _rows(value: Any, name: str) -> Any:
+    """Which rows, as integers (n,), booleans (m,) or a slice; None stays None."""
+    if value is None or isinstance(value, slice):
+        return value
+    rows = np.asarray(value)
+    if rows.ndim != 1 or rows.dtype.kind not in "biu" or not rows.size:
+        what = f"shape {rows.shape} of {rows.dtype}"
+        raise ValueError(f"{name}: expected integers (n,), booleans (m,), a slice or None, got {what}")
+    return rows
+
+
+@dataclass(frozen=True)
+class Result:
+    """What has become of a job.
+
+    Attributes:
+        name: the job's.
+        network: fitted; the job's own object where that ran in this process. None where it was not kept, or failed.
+        history: of the fit, empty where it was not kept.
+        scores: plain numbers, of the epoch whose parameters were kept: `epoch`, `loss`, `accuracy`, `validation_loss`,
+            `validation_accuracy` as the history has them, and on `test_rows` `test_loss`, `test_accuracy`; metrics of
+            the user's own likewise. Without classes there are no accuracies; `epochs` are those that were run.
+        error: what was raised, None where all went well.
+        seconds: that it took.
+    """
+
+    name: Any
+    network: Network | None = None
+    history: History = field(default_factory=History)
+    scores: dict[str, float] = field(default_factory=dict)
+    error: BaseException | None = None
+    seconds: float = 0.0
+
+    def record(self) -> dict[str, Any]:
+        """All but network and history, as one plain dict; the error is its text, or None."""
+        error = self.error if self.error is None else f"{type(self.error).__name__}: {self.error}"
+        return {"name": self.name, **self.scores, "seconds": self.seconds, "error": error}
+
+    def __repr__(self) -> str:
+        said = [f"{name}={value:.4g}" for name, value in self.scores.items()]
+        if self.error is not None:
+            said = [f"error={self.error!r}"]
+        return f"Result({', '.join([repr(self.name), *said])})"
+
+
+def run(job: Job, name: Any, shared: Samples, keep: bool = True, running: set[Network] | None = None) -> Result:
+    """Fit the job's network, and score it, as `fit` and `evaluate` do; an error goes into the result.
+
+    `shared` is opened. The network is among those `running` meanwhile.
+    """
+    start, net, result = time.perf_counter(), None, Result(name)
+    running = set() if running is None else running
+    try:
+        samples = shared if job.samples.X is None else job.samples.opened()
+        if samples.X is None:
+            raise ValueError("X: expected samples, the job's own or those that all share, got None")
+        for each in ("rows", "validation_rows", "test_rows"):
+            _check_rows(getattr(job, each), len(samples.X), each)
+        net = job.network if isinstance(job.network, Network) else job.network()
+        if not isinstance(net, Network):
+            raise TypeError(f"network: expected a function that makes a Network, got {type(net).__name__} of it")
+        running.add(net)
+        options = dict(job.options)
+        if job.validation_rows is not None:
+            options["validation"] = samples[job.validation_rows]
+        X, y, lengths, weights = samples[job.rows]
+        history = net.fit(X, y, lengths=lengths, sample_weight=weights, **options)
+        scores = _kept(history)
+        if job.test_rows is not None:
+            X, y, lengths, weights = samples[job.test_rows]
+            found = net.evaluate(X, y, lengths, sample_weight=weights, metrics=options.get("metrics"))
+            scores |= {f"test_{each}": value for each, value in found.items()}
+        result = Result(name, net if keep else None, history if keep else History(), scores)
+    except Exception as error:
+        result = Result(name, error=error)
+    finally:
+        running.discard(net)
+    return replace(result, seconds=time.perf_counter() - start)
+
+
+def cost_of(job: Job, shared: Samples) -> float:
+    """How long a job may take: epochs times real steps times what those cost; 0 where its samples cannot be had.
+
+    `shared` is opened. A network that is still to be made counts as one of no units.
+    """
+    if job.cost is not None:
+        return job.cost
+    try:
+        samples = shared if job.samples.X is None else job.samples.opened()
+        chosen = np.arange(len(samples.X))[slice(None) if job.rows is None else job.rows]
+        steps = len(chosen) * np.shape(samples.X[0])[0] if samples.lengths is None else samples.lengths[chosen].sum()
+        layers = job.network.layers if isinstance(job.network, Network) else ()
+        units = [cell.d["u"] for layer in layers for cell in layer.cells]
+        return float(steps * job.options.get("epochs", EPOCHS) * (64 + sum(u * (u + 4) for u in units)))
+    except (OSError, TypeError, ValueError, IndexError):  # which its result will tell
+        return 0.0
+
+
+def _check_rows(rows: Any, m: int, name: str) -> None:
+    if not isinstance(rows, np.ndarray):
+        return
+    if rows.dtype == bool:
+        if len(rows) != m or not rows.any():
+            raise ValueError(f"{name}: expected {m} booleans, some of them true, got {len(rows)}, {rows.sum()} true")
+    elif rows.min() < 0 or rows.max() >= m:
+        wrong = rows[(rows < 0) | (rows >= m)][0]
+        raise ValueError(f"{name}: expected integers from 0 to {m - 1}, got {wrong}")
+
+
+def _kept(history: History) -> dict[str, float]:
+    """The scores of the epoch that was kept, the one with the lowest validation loss or the last."""
+    validated = history[-1].validation_loss is not None
+    kept = min(history, key=lambda epoch: epoch.validation_loss) if validated else history[-1]
+    names = ("epoch", "loss", "accuracy", "validation_loss", "validation_accuracy")
+    found = {name: getattr(kept, name) for name in names}
+    return {name: value for name, value in found.items() if value is not None} | kept.metrics | {"epochs": len(history)}

@@ -1,0 +1,138 @@
+"""Many fits, one a thread or on somebody else's workers."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from cgru.core.checks import callable_, flag, positive
+from cgru.core.threads import alone, get_num_threads
+from cgru.many.jobs import Job, Result, Samples, cost_of, run
+from cgru.network.network import Network
+from cgru.network.progress import bar_kind
+
+__all__ = ["fit_many"]
+
+
+def fit_many(
+    jobs: Iterable[Job],
+    X: Any = None,
+    y: Any = None,
+    *,
+    lengths: Any = None,
+    sample_weight: Any = None,
+    threads: int | None = None,
+    keep: bool = True,
+    progress: bool = False,
+    callback: Callable[[Result], Any] | None = None,
+) -> list[Result]:
+    """Fit the network of each job, several at a time; return their results in the order of the jobs.
+
+    Each is bit for bit what `network.fit` alone gives, on any number of threads. Networks, layers, losses, lengths and
+    seeds may be any mixture. Those that take longest begin first. A job that is refused, or diverges, has its error in
+    its result and stops no other.
+
+    jobs: `Job`s, each with a name and a network of its own. A network is fitted in place; one that is given as a
+        function is made when its turn comes.
+    X, y, lengths, sample_weight: the samples that jobs share, as `Network.fit` takes them, or the names of `.npy`
+        files, which are mapped into memory. Of its `rows` a job takes a copy, while it runs.
+    threads: how many jobs run at once, one a thread; None: `get_num_threads()`.
+    keep: whether results have the networks and histories; False: scores alone, so that memory stays flat where jobs
+        make their networks.
+    progress: show a bar over the jobs, by tqdm.
+    callback: called with each `Result` as it comes, in the caller's thread.
+
+    Ctrl-C ends it: fits that are under way stop after their epoch, and what is done is returned under a RuntimeWarning
+    that says how much that is; the other results have a KeyboardInterrupt as their error.
+
+    TypeError or ValueError, before any fit, for arguments that are not what they should be.
+    """
+    flag(keep, "keep")
+    flag(progress, "progress")
+    if callback is not None:
+        callable_(callback, "callback")
+    threads = get_num_threads() if threads is None else positive(threads, "threads")
+    shared = Samples(X, y, lengths, sample_weight)
+    opened = shared.opened()
+    jobs = list(jobs)
+    names = _names(jobs)
+    order = sorted(range(len(jobs)), key=lambda i: -cost_of(jobs[i], opened))
+    workers = Threads([(i, names[i], jobs[i]) for i in order], opened, keep, threads)
+    results: dict[int, Result] = {}
+    bar = bar_kind()(total=len(jobs), unit="fit") if progress else None
+    try:
+        for i, result in workers:
+            results[i] = result
+            if bar is not None:
+                bar.update()
+            if callback is not None:
+                callback(result)
+    except KeyboardInterrupt:
+        results |= workers.stop()
+        done = f"{len(results)} of {len(jobs)} jobs are done"
+        warnings.warn(f"fit_many: interrupted; {done}", RuntimeWarning, stacklevel=2)
+    finally:
+        workers.stop()
+        if bar is not None:
+            bar.close()
+    return [results.get(i) or Result(name, error=KeyboardInterrupt("not done")) for i, name in enumerate(names)]
+
+
+def _names(jobs: list[Job]) -> list[Any]:
+    """The names of jobs, each its own; TypeError or ValueError for what are no jobs of one call."""
+    names: list[Any] = []
+    networks: dict[int, int] = {}
+    for i, job in enumerate(jobs):
+        if not isinstance(job, Job):
+            raise TypeError(f"jobs[{i}]: expected a Job, got {type(job).__name__}")
+        first = networks.setdefault(id(job.network), i)
+        if first != i and isinstance(job.network, Network):
+            raise ValueError(f"jobs[{i}].network: expected one of its own, got that of jobs[{first}]")
+        names.append(i if job.name is None else job.name)
+    seen: dict[Any, int] = {}
+    for i, name in enumerate(names):
+        if seen.setdefault(name, i) != i:
+            raise ValueError(f"jobs[{i}].name: expected another than that of jobs[{seen[name]}], got {name!r}")
+    return names
+
+
+class Threads:
+    """Runs jobs, (place, name, job), in this order, one a thread; gives (place, result) as they come."""
+
+    def __init__(self, tasks: list[tuple[int, Any, Job]], shared: Samples, keep: bool, threads: int) -> None:
+        self.tasks, self.shared, self.keep = tasks, shared, keep
+        self.next, self.done, self.stopped = iter(tasks), queue.SimpleQueue(), False
+        self.running: set[Network] = set()
+        self.threads = [threading.Thread(target=self._work, daemon=True) for _ in range(min(threads, len(tasks)))]
+
+    def __iter__(self) -> Iterator[tuple[int, Result]]:
+        for thread in self.threads:
+            thread.start()
+        for _ in self.tasks:
+            yield self.done.get()
+
+    def stop(self) -> dict[int, Result]:
+        """Begin no other job, stop those that run; the results that nobody has taken yet."""
+        self.stopped = True
+        for thread in self.threads:
+            while thread.ident is not None and thread.is_alive():
+                for net in list(self.running):
+                    net.stop()
+                thread.join(0.01)
+        found = {}
+        while not self.done.empty():
+            i, result = self.done.get()
+            found[i] = result
+        return found
+
+    def _work(self) -> None:
+        with alone():
+            for i, name, job in self.next:  # a list's iterator gives each to one thread alone
+                if self.stopped:
+                    return
+                result = run(job, name, self.shared, self.keep, self.running)
+                if not self.stopped:
+                    self.done.put((i, result))
