@@ -199,7 +199,12 @@ def named(loss: str | Loss) -> Loss:
 
 def parts(loss: Any) -> tuple[str, tuple[float, ...]]:
     """The name of a loss and its numbers: those in its parentheses, or those that it has without any."""
-    found = re.fullmatch(r"(\w+)(?:\(([^()]+)\))?", loss) if isinstance(loss, str) else None
+    return _parts(loss if isinstance(loss, str) else repr(loss))
+
+
+@functools.lru_cache(64)
+def _parts(loss: str) -> tuple[str, tuple[float, ...]]:
+    found = re.fullmatch(r"(\w+)(?:\(([^()]+)\))?", loss)
     try:
         numbers = tuple(map(float, found[2].split(","))) if found and found[2] else ()
     except ValueError:
