@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -113,6 +113,8 @@ class Job:
             raise TypeError(f"{unknown[0]}: expected what Network.fit takes, {', '.join(sorted(OPTIONS))}")
         if validation_rows is not None and options.get("validation") is not None:
             raise ValueError("validation: expected None beside validation_rows, got some")
+        if not isinstance(name, Hashable):
+            raise TypeError(f"name: expected a string, a number, a tuple of them or None, got {type(name).__name__}")
         if cost is not None:
             check_number(cost, "cost")
         self.network, self.name, self.cost, self.options = network, name, cost, options
@@ -183,9 +185,7 @@ def run(job: Job, name: Any, shared: Samples, keep: bool = True, running: set[Ne
             raise ValueError("X: expected samples, the job's own or those that all share, got None")
         for each in ("rows", "validation_rows", "test_rows"):
             _check_rows(getattr(job, each), len(samples.X), each)
-        net = job.network if isinstance(job.network, Network) else job.network()
-        if not isinstance(net, Network):
-            raise TypeError(f"network: expected a function that makes a Network, got {type(net).__name__} of it")
+        net = _network(job)
         running.add(net)
         options = dict(job.options)
         if job.validation_rows is not None:
@@ -203,6 +203,14 @@ def run(job: Job, name: Any, shared: Samples, keep: bool = True, running: set[Ne
     finally:
         running.discard(net)
     return replace(result, seconds=time.perf_counter() - start)
+
+
+def _network(job: Job) -> Network:
+    """The network of a job, made where it is not yet."""
+    net = job.network if isinstance(job.network, Network) else job.network()
+    if not isinstance(net, Network):
+        raise TypeError(f"network: expected a function that makes a Network, got {type(net).__name__} of it")
+    return net
 
 
 def cost_of(job: Job, shared: Samples) -> float:

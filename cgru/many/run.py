@@ -83,7 +83,6 @@ def fit_many(
 
 def _names(jobs: list[Job]) -> list[Any]:
     """The names of jobs, each its own; TypeError or ValueError for what are no jobs of one call."""
-    names: list[Any] = []
     networks: dict[int, int] = {}
     for i, job in enumerate(jobs):
         if not isinstance(job, Job):
@@ -91,11 +90,11 @@ def _names(jobs: list[Job]) -> list[Any]:
         first = networks.setdefault(id(job.network), i)
         if first != i and isinstance(job.network, Network):
             raise ValueError(f"jobs[{i}].network: expected one of its own, got that of jobs[{first}]")
-        names.append(i if job.name is None else job.name)
-    seen: dict[Any, int] = {}
+    names = [i if job.name is None else job.name for i, job in enumerate(jobs)]
+    places: dict[Any, int] = {}
     for i, name in enumerate(names):
-        if seen.setdefault(name, i) != i:
-            raise ValueError(f"jobs[{i}].name: expected another than that of jobs[{seen[name]}], got {name!r}")
+        if places.setdefault(name, i) != i:
+            raise ValueError(f"jobs[{i}].name: expected another than that of jobs[{places[name]}], got {name!r}")
     return names
 
 
