@@ -24,9 +24,9 @@ Task = tuple[int, Any, Job]  # place, name, job
 
 SHARE = 64  # a parcel is this part of what is left to be done, so that the last are small and no worker waits for long
 MOST = 100  # jobs of a parcel
-WINDOW = 128  # parcels that are under way
+WINDOWS = (128, 32, 8, 1)  # parcels under way at once, where one of them was never lost, once, twice, more often
 WEIGHT = 1 << 28  # bytes of these
-LOST = 3  # times after which a parcel runs alone, and as many again after which its job is given up
+LOST = len(WINDOWS) - 1  # times after which a parcel runs alone, and as many again after which its job is given up
 FRUITLESS = 20  # pools, made one after the other, that broke before anything came back
 GRACE = 1.0  # seconds in which workers that are interrupted, too, may still say what they have done
 
@@ -108,7 +108,7 @@ class Parcels:
             return self.turn is not None
         under_way = [parcel for parcel, _ in self.pending.values()]
         lost = max(parcel.lost for parcel in [self.turn, *under_way])
-        return len(under_way) < max(1, WINDOW >> 2 * lost) and sum(each.weight for each in under_way) < WEIGHT
+        return len(under_way) < WINDOWS[min(lost, LOST)] and sum(each.weight for each in under_way) < WEIGHT
 
     def _send(self) -> None:
         parcel, self.turn = self.turn, None
