@@ -53,14 +53,23 @@ class Samples:
                 raise ValueError(f"{name}: expected as many as X has samples, {len(found.X)}, got {len(value)}")
         return found
 
+    def portable(self) -> Samples:
+        """With whole paths, which mean the same in another process, in the place of names, and lists as arrays."""
+        named = {name: os.path.abspath(value) for name, value in vars(self).items() if _is_name(value)}
+        return Samples(**{name: named.get(name) or _opened(value, name) for name, value in vars(self).items()})
+
     def __getitem__(self, rows: Any) -> tuple[Any, ...]:
         """X, y, lengths and sample_weight of some samples; of all where `rows` is None."""
         each = vars(self).values()
         return tuple(value if value is None or rows is None else value[rows] for value in each)
 
 
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str | os.PathLike)
+
+
 def _opened(value: Any, name: str) -> Any:
-    if isinstance(value, str | os.PathLike):
+    if _is_name(value):
         try:
             return np.load(value, mmap_mode="r", allow_pickle=False)
         except ValueError as error:
