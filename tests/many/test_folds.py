@@ -201,8 +201,12 @@ def test_a_splitter_without_groups():
     assert seen.got[2] is None
 
 
-def test_splitters_of_scikit_learn():
-    selection = pytest.importorskip("sklearn.model_selection", reason="scikit-learn is not installed")
+@pytest.fixture(scope="module")
+def selection():
+    return pytest.importorskip("sklearn.model_selection", reason="scikit-learn is not installed")
+
+
+def test_splitters_of_scikit_learn(selection):
     classes = np.arange(12) % 2
     for _, out in whole(12, classes).splits(selection.StratifiedKFold(3), [0], "folds"):
         assert np.bincount(classes[out]).tolist() == [2, 2]

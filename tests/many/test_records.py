@@ -172,15 +172,20 @@ def test_no_setting_is_left():
         "test_loss_spread": None,
         "kept": None,
         "left_out": [{"u": 1}, {"u": 2}],
-        "error": "of each setting a fit failed or is missing, none can be chosen",
+        "error": "of each setting a fit failed or is missing: RuntimeError: diverged",
     }
     assert second["error"] is None
     with pytest.raises(ValueError, match="score: repeat 0, fold 0: of each setting a fit failed or is missing"):
         grid.score()
     assert repr(grid) == (
         "Grid(16 fits, 2 failed; score: repeat 0, fold 0: "
-        "of each setting a fit failed or is missing, none can be chosen)"
+        "of each setting a fit failed or is missing: RuntimeError: diverged)"
     )
+
+
+def test_no_setting_is_whole():
+    grid = Grid([record(u, 0, 0, seed, 1.0, 1.0) for u, seed in ((1, 0), (2, 1))])
+    assert grid.chosen()[0]["error"] == "of each setting a fit failed or is missing"
 
 
 def test_all_failed():
