@@ -105,7 +105,7 @@ def states(
     X, lengths = taken(net, X, lengths)
     sample = _index(sample, "sample", range(len(X)))
     s = X.shape[1] if lengths is None else lengths[sample]
-    arrays = gates(net, X[sample : sample + 1, :s], layer=layer)
+    arrays = gates(net, X[[sample], :s], layer=layer)
     sides = [side for side in SIDES if side + names[0] in arrays]
     panels = _panels(len(names), len(sides)) if axes is None else _given(axes, len(names), len(sides))
     for name, row in zip(names, panels, strict=True):
@@ -114,7 +114,7 @@ def states(
         few = u <= LINES
         for panel, part in zip(row, parts, strict=True):
             _lines(panel, part, _limits(name, parts)) if few else _map(panel, part, _limits(name, parts))
-            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+            panel.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
         row[0].set_ylabel(NAMES[name] if few else "unit")
         if not few:
             row[0].figure.colorbar(row[0].images[0], ax=list(row), label=NAMES[name])
@@ -126,7 +126,7 @@ def states(
     lines = panels[0, -1].lines[-u:]
     if few and u > 1:
         if axes is None:
-            panels[0, 0].figure.legend(handles=lines, loc="outside right upper", handlelength=4, frameon=False)
+            panels[0, 0].figure.legend(handles=lines, loc="outside right upper", handlelength=4)
         else:
             panels[0, -1].legend(handles=lines, loc="best", handlelength=4)
     return panels[0, 0].figure

@@ -142,7 +142,8 @@ def test_few_units_are_lines(axes):
         low, high = panel.get_ylim()
         assert low < panel.dataLim.y0 < panel.dataLim.y1 < high
         assert (-0.1 < low < 0 and 1 < high < 1.1) if name in "zr" else low == pytest.approx(-high)
-        assert all(tick == round(tick) for tick in panel.get_xticks())
+    assert figure.get_layout_engine() is not None
+    assert figure.get_size_inches() == pytest.approx((7, 5.7))
     looks = {(line.get_linestyle(), line.get_marker()) for line in panels[0].lines}
     assert len(looks) == 8
     assert len({line.get_color() for line in panels[0].lines}) == 8
@@ -157,6 +158,7 @@ def test_more_units_are_a_map(axes):
     for name, panel in zip(("z", "hh"), panels, strict=True):
         np.testing.assert_allclose(panel.images[0].get_array(), arrays[name][2, :4].T, rtol=1e-12)
         assert panel.get_ylabel() == "unit"
+        assert all(tick == round(tick) for tick in panel.yaxis.get_majorticklocs())
         assert not panel.lines
     assert panels[0].images[0].get_clim() == (0, 1)
     top = np.abs(arrays["hh"][2, :4]).max()
@@ -191,6 +193,8 @@ def test_into_axes_of_the_callers(axes):
     assert figure.axes == list(given)
     assert given[0].get_title() == "mine"
     assert [text.get_text() for text in given[0].get_legend().get_texts()] == ["unit 0", "unit 1"]
+    short = drawn(plot.states(net, X[:, :3], what="h"))[0].xaxis.get_majorticklocs()
+    assert [tick for tick in short if 0 <= tick <= 2] == [0, 1, 2]
     one = axes(1, 1)
     plot.states(net, X[:, :1], what="h", axes=one)
     assert [line.get_marker() for line in one.lines] == ["o", "o"]
