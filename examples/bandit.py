@@ -58,7 +58,7 @@ def fitted(X, y, lengths):
             layers = [cgru.GRU(units, sequences=True), cgru.Dense(2, "softmax")]
             net = cgru.Network(layers, optimizer=cgru.Adam(0.02), seed=seed)
             history = net.fit(X[TRAIN], y[TRAIN], lengths=lengths[TRAIN], **options)
-            nets[history[history.best].validation_loss] = net
+            nets[min(history.validation_loss)] = net
         best[units] = nets[min(nets)]
     return best
 
