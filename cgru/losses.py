@@ -3,7 +3,8 @@
 m samples, k outputs, A (m, k) the head's outputs, Z (m, k) what they were before the activation, Y (m, k) the targets.
 Where there are outputs at each of s steps, the real steps of all samples are the rows: a loss is averaged over them,
 so that a long sample counts more than a short one. With weights w (m,) of the rows the average is
-sum(w_i loss_i) / sum(w_i), and 0 where all of them are 0.
+sum(w_i loss_i) / sum(w_i), and 0 where all of them are 0. With `each` nothing is averaged but the outputs of a row: the
+value is (m,), float64, and the gradient that of each row by itself; weights are not looked at.
 """
 
 from __future__ import annotations
@@ -36,58 +37,69 @@ Loss = Callable[..., tuple[Any, np.ndarray]]
 # --- from the outputs, for any head: (loss, dL/dA) ---
 
 
-def cross_entropy(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, np.ndarray]:
+def cross_entropy(
+    A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False
+) -> tuple[Any, np.ndarray]:
     """-sum(Y log A) / m, for probabilities A; those under the dtype's epsilon count as epsilon."""
-    w, n = _weighed(weights, len(A))
     A = np.maximum(A, np.finfo(A.dtype).eps)
-    return float(-(w * Y * np.log(A, dtype=np.float64)).sum() / n), (w * -Y / A / n).astype(A.dtype)
+    return _mean(-(Y * np.log(A, dtype=np.float64)).sum(axis=1, keepdims=True), -Y / A, A, weights, each)
 
 
-def binary_cross_entropy(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, np.ndarray]:
+def binary_cross_entropy(
+    A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False
+) -> tuple[Any, np.ndarray]:
     """-mean(Y log A + (1 - Y) log(1 - A)) over samples and outputs, A kept the dtype's epsilon away from 0 and 1."""
-    w, n = _weighed(weights, *A.shape)
     eps = np.finfo(A.dtype).eps
     A = np.clip(A, eps, 1 - eps)
     a = A.astype(np.float64)
-    loss = float(-(w * (Y * np.log(a) + (1 - Y) * np.log1p(-a))).sum() / n)
-    return loss, (w * (a - Y) / (a * (1 - a)) / n).astype(A.dtype)
+    return _mean(-(Y * np.log(a) + (1 - Y) * np.log1p(-a)), (a - Y) / (a * (1 - a)), A, weights, each)
 
 
-def mean_squared_error(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, np.ndarray]:
+def mean_squared_error(
+    A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False
+) -> tuple[Any, np.ndarray]:
     """mean((A - Y)^2) over samples and outputs."""
-    w, n = _weighed(weights, *A.shape)
     E = A - Y
-    return float((w * np.square(E, dtype=np.float64)).sum() / n), (w * (2 * E) / n).astype(A.dtype)
+    return _mean(np.square(E, dtype=np.float64), 2 * E, A, weights, each)
 
 
 def huber(
-    A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, delta: float = 1.0
-) -> tuple[float, np.ndarray]:
+    A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, delta: float = 1.0, *, each: bool = False
+) -> tuple[Any, np.ndarray]:
     """(A - Y)^2 / 2 up to an error of delta, delta (|A - Y| - delta / 2) beyond; mean over samples and outputs."""
     E = A.astype(np.float64) - Y
     G = np.clip(E, -delta, delta)
-    return _mean(G * (E - G / 2), G, A, weights)
+    return _mean(G * (E - G / 2), G, A, weights, each)
 
 
 def quantile(
-    A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, quantiles: tuple[float, ...] = (0.5,)
-) -> tuple[float, np.ndarray]:
+    A: np.ndarray,
+    Y: np.ndarray,
+    weights: np.ndarray | None = None,
+    quantiles: tuple[float, ...] = (0.5,),
+    *,
+    each: bool = False,
+) -> tuple[Any, np.ndarray]:
     """max(q (Y - A), (q - 1) (Y - A)), whose least is at the quantile q of Y; mean over samples and outputs.
 
     Of each target all quantiles stand side by side: A is (m, targets x quantiles).
     """
     q = np.tile(quantiles, Y.shape[1])
     E = np.repeat(Y, len(quantiles), axis=1) - A.astype(np.float64)
-    return _mean(np.maximum(q * E, (q - 1) * E), (E < 0) - q * (E != 0), A, weights)
+    return _mean(np.maximum(q * E, (q - 1) * E), (E < 0) - q * (E != 0), A, weights, each)
 
 
-def poisson(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, np.ndarray]:
+def poisson(
+    A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False
+) -> tuple[Any, np.ndarray]:
     """exp(A) - Y A: -log of the probability of counts Y at rates exp(A), but for a constant; mean over all outputs."""
     rate = np.exp(A, dtype=np.float64)
-    return _mean(rate - Y * A, rate - Y, A, weights)
+    return _mean(rate - Y * A, rate - Y, A, weights, each)
 
 
-def gaussian(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, np.ndarray]:
+def gaussian(
+    A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False
+) -> tuple[Any, np.ndarray]:
     """(v + (Y - mean)^2 / exp(v)) / 2 with the log-variance v: -log of a normal density, but for a constant.
 
     Of each target mean and log-variance stand side by side: A is (m, 2 x targets). Mean over samples and targets.
@@ -95,7 +107,7 @@ def gaussian(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) ->
     mean, v = np.moveaxis(A.reshape(*Y.shape, 2).astype(np.float64), 2, 0)
     precision, E = np.exp(-v), mean - Y
     G = np.stack([E * precision, (1 - E * E * precision) / 2], axis=2)
-    return _mean((v + E * E * precision) / 2, G.reshape(A.shape), A, weights)
+    return _mean((v + E * E * precision) / 2, G.reshape(A.shape), A, weights, each)
 
 
 def of_rows(
@@ -103,26 +115,30 @@ def of_rows(
     A: np.ndarray,
     Y: np.ndarray,
     weights: np.ndarray | None = None,
-) -> tuple[float, np.ndarray]:
+    *,
+    each: bool = False,
+) -> tuple[Any, np.ndarray]:
     """The mean of a loss of the user's own, loss(A, Y) -> (the values of the rows (m,), their gradients (m, k))."""
     values, G = map(np.asarray, loss(A, Y))
     if values.shape != A.shape[:1] or G.shape != A.shape:
         due = f"values {A.shape[:1]} and gradients {A.shape}"
         raise ValueError(f"loss: expected {due} from {loss!r}, got {values.shape} and {G.shape}")
-    return _mean(values[:, None], G, A, weights)
+    return _mean(values[:, None], G, A, weights, each)
 
 
-def _mean(values: np.ndarray, G: np.ndarray, A: np.ndarray, weights: np.ndarray | None) -> tuple[float, np.ndarray]:
-    """The mean of values (m, n), by the weights of their rows, and its gradient from theirs, G, in the dtype of A."""
-    w, n = _weighed(weights, *values.shape)
-    return float((w * values).sum(dtype=np.float64) / n), (w * G / n).astype(A.dtype)
+def _mean(
+    values: np.ndarray, G: np.ndarray, A: np.ndarray, weights: np.ndarray | None, each: bool
+) -> tuple[Any, np.ndarray]:
+    """The mean of values (m, n), by the weights of their rows, and its gradient from theirs, G, in the dtype of A.
 
-
-def _weighed(weights: np.ndarray | None, m: int, k: int = 1) -> tuple[np.ndarray | int, float]:
-    """What the loss of each of m rows is multiplied by, (m, 1) or 1, and what the sum over k outputs is divided by."""
-    if weights is None:
-        return 1, m * k
-    return weights[:, None], float(weights.sum()) * k or 1.0
+    With `each` the mean of each row, (m,), and the gradients of these.
+    """
+    m, n = values.shape
+    if each:
+        return values.mean(axis=1, dtype=np.float64), (G / n).astype(A.dtype)
+    w, total = (1, m) if weights is None else (weights[:, None], float(weights.sum()))
+    total = total * n or 1.0
+    return float((w * values).sum(dtype=np.float64) / total), (w * G / total).astype(A.dtype)
 
 
 # --- from before the activation, for the pairs whose gradient is A - Y there: (loss, dL/dZ) ---
@@ -134,17 +150,18 @@ def softmax_cross_entropy(
     A: np.ndarray | None = None,
     temperature: float = 1.0,
     weights: np.ndarray | None = None,
-) -> tuple[float, np.ndarray]:
+    *,
+    each: bool = False,
+) -> tuple[Any, np.ndarray]:
     """The cross-entropy of softmax(Z / temperature), by log-sum-exp: it neither overflows nor vanishes.
 
     Rows of Y sum to 1. A is softmax(Z / temperature) where the caller has it already.
     """
-    w, n = _weighed(weights, len(Z))
     if A is None:
         A = softmax(Z, se_hPars={"softmax_temperature": temperature})
     z = (Z - Z.max(axis=1, keepdims=True)).astype(np.float64) / temperature
-    each = np.log(np.exp(z).sum(axis=1, keepdims=True)) - (Y * z).sum(axis=1, keepdims=True)
-    return float((w * each).sum() / n), (w * (A - Y) / (n * temperature)).astype(Z.dtype)
+    values = np.log(np.exp(z).sum(axis=1, keepdims=True)) - (Y * z).sum(axis=1, keepdims=True)
+    return _mean(values, (A - Y) / temperature, Z, weights, each)
 
 
 def sigmoid_cross_entropy(
@@ -153,17 +170,17 @@ def sigmoid_cross_entropy(
     A: np.ndarray | None = None,
     temperature: float = 1.0,
     weights: np.ndarray | None = None,
-) -> tuple[float, np.ndarray]:
+    *,
+    each: bool = False,
+) -> tuple[Any, np.ndarray]:
     """The binary cross-entropy of sigmoid(Z), as max(Z, 0) - Z Y + log(1 + exp(-|Z|)), averaged over all outputs.
 
     A is sigmoid(Z) where the caller has it already; `temperature` is softmax's alone and not looked at.
     """
-    w, n = _weighed(weights, *Z.shape)
     if A is None:
         A = sigmoid(Z)
     z = Z.astype(np.float64)
-    loss = float((w * (np.maximum(z, 0) - z * Y + np.log1p(np.exp(-np.abs(z))))).sum() / n)
-    return loss, (w * (A - Y) / n).astype(Z.dtype)
+    return _mean(np.maximum(z, 0) - z * Y + np.log1p(np.exp(-np.abs(z))), A - Y, Z, weights, each)
 
 
 # --- which one is meant ---
@@ -181,7 +198,7 @@ CANONICAL: dict[tuple[str, Activation], Loss] = {
 
 
 def named(loss: str | Loss) -> Loss:
-    """The function (A, Y, weights) of a loss by its name, "huber(0.5)" and "quantile(0.1, 0.9)" with their numbers.
+    """The function (A, Y, weights, each) of a loss by its name, "huber(0.5)" and "quantile(0.1, 0.9)" with numbers.
 
     One of the user's own is averaged. ValueError for an unknown name, and for numbers that it does not take.
     """

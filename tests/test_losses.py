@@ -233,6 +233,19 @@ def test_weights_of_one_are_none_and_those_of_zero_give_nothing(loss, dtype):
     assert gradient.dtype == dtype
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("loss", FROM, ids=lambda loss: loss.__name__)
+def test_each_row_by_itself(loss, dtype):
+    """Value and gradient; the weights have no share in them."""
+    A, Y = FROM[loss]
+    values, gradient = loss(A.astype(dtype), Y, weights=WEIGHTS, each=True)
+    alone = [loss(A[i : i + 1].astype(dtype), Y[i : i + 1]) for i in range(5)]
+    assert (values.shape, values.dtype, gradient.dtype) == ((5,), np.float64, dtype)
+    np.testing.assert_allclose(values, [value for value, _ in alone], rtol=1e-12)
+    np.testing.assert_allclose(gradient, np.concatenate([slope for _, slope in alone]), rtol=1e-6)
+    assert loss(A, Y, weights=WEIGHTS)[0] == pytest.approx(np.average(loss(A, Y, each=True)[0], weights=WEIGHTS))
+
+
 def test_hits_by_weight():
     assert losses.hits(SOFT, SOFT, "cross_entropy", WEIGHTS) == 6
     assert losses.hits(np.roll(ONE_HOT, 1, axis=1), ONE_HOT, "cross_entropy", WEIGHTS) == 0

@@ -341,9 +341,11 @@ class Fit:
         return [(done + (batch + at) / len(within)) / self.epochs for batch, part in enumerate(within) for at in part]
 
 
-def scores(net: Network, data: Data) -> tuple[float, float | None]:
-    """The loss and the accuracy on `data`, from no state and leaving none."""
-    return Engine(net, data, data, 0, None).scores() if compiles(net) else loop.scores(net, data)
+def scores(net: Network, data: Data, each: bool = False) -> tuple[float, float | None, np.ndarray | None]:
+    """The loss and the accuracy on `data`, from no state and leaving none; with `each` the loss of each row, too."""
+    if each or not compiles(net):
+        return loop.scores(net, data)
+    return *Engine(net, data, data, 0, None).scores(), None
 
 
 def _moment(kept: Kept, measured: tuple[np.ndarray | None, np.ndarray | None]) -> dict[str, Any]:

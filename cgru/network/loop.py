@@ -102,7 +102,7 @@ class Loop:
 
     def scores(self) -> tuple[float, float | None]:
         """The loss and the accuracy on the samples that were held out."""
-        return scores(self.net, self.held_out)
+        return scores(self.net, self.held_out)[:2]
 
     def keep(self) -> None:
         """What the parameters and the optimizer's state are now is what `restore` brings back."""
@@ -199,9 +199,9 @@ class Loop:
         return penalty(A, self.penalties.activity_l1 / rows, self.penalties.activity_l2 / rows)[1]
 
 
-def scores(net: Network, data: Data) -> tuple[float, float | None]:
-    """The loss and the accuracy on `data`, from no state and leaving none."""
-    loss, right = 0.0, 0.0
+def scores(net: Network, data: Data) -> tuple[float, float | None, np.ndarray]:
+    """The loss and the accuracy on `data`, from no state and leaving none; and the loss of each sample or real step."""
+    each, right, weights = [], 0.0, data.rows(data.weights)
     size = max(1, 1024 * 1024 // max(1024, data.X.shape[1]))  # fewer of long samples, for the memory's sake
     net.reset_states()
     with np.errstate(over="ignore", invalid="ignore"):
@@ -210,21 +210,32 @@ def scores(net: Network, data: Data) -> tuple[float, float | None]:
             ((below, *_),) = net.below(batch.X, batch.lengths, size)
             net.reset_states()  # no sample continues one of the batch before
             top = net.head.run(batch.rows(below))
-            A, Y, weights = top.A, _targets(net, batch), batch.rows(batch.weights)
-            loss += criterion(net, top.fc["Z"], A, Y, weights)[0] * batch.count / data.count
-            hits = losses.hits(A, Y, net.loss, weights)
+            A, Y = top.A, _targets(net, batch)
+            each.append(criterion(net, top.fc["Z"], A, Y, each=True)[0])
+            hits = losses.hits(A, Y, net.loss, batch.rows(batch.weights))
             right = None if hits is None else right + hits
-    return loss, None if right is None else right / data.count
+        rows = np.concatenate(each)
+        loss = float((rows if weights is None else weights * rows).sum() / data.count)
+    return loss, None if right is None else right / data.count, rows
 
 
 def criterion(
-    net: Network, Z: np.ndarray, A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None
-) -> tuple[float, np.ndarray | None, np.ndarray | None]:
-    """The loss and dL/dZ, or dL/dA where loss and activation are no pair that has a dL/dZ of its own."""
+    net: Network,
+    Z: np.ndarray,
+    A: np.ndarray,
+    Y: np.ndarray,
+    weights: np.ndarray | None = None,
+    *,
+    each: bool = False,
+) -> tuple[Any, np.ndarray | None, np.ndarray | None]:
+    """The loss and dL/dZ, or dL/dA where loss and activation are no pair that has a dL/dZ of its own.
+
+    With `each` those of each row; see `cgru.losses`.
+    """
     pair = None if callable(net.loss) else losses.CANONICAL.get((net.loss, ours(net.head.activate)))
     if pair is not None:
-        return *pair(Z, Y, A, parameter(net.head.se_hPars, "softmax_temperature"), weights), None
-    loss, dA = losses.named(net.loss)(A, Y, weights)
+        return *pair(Z, Y, A, parameter(net.head.se_hPars, "softmax_temperature"), weights, each=each), None
+    loss, dA = losses.named(net.loss)(A, Y, weights, each=each)
     return loss, None, dA
 
 

@@ -26,8 +26,8 @@ def checked(metrics: Mapping[str, Metric] | None) -> dict[str, Metric]:
         raise TypeError(f"metrics: expected a dict of functions by name, got {type(metrics).__name__}")
     for name, metric in metrics.items():
         callable_(metric, f"metrics[{name!r}]")
-        if name in ("loss", "accuracy"):
-            raise ValueError(f"metrics: expected other names than loss and accuracy, which are there, got {name!r}")
+        if name in ("loss", "accuracy", "losses"):
+            raise ValueError(f"metrics: expected another name than loss, accuracy and losses, got {name!r}")
     return dict(metrics)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from cgru import losses, optimizers
-from cgru.core.checks import positive, real
+from cgru.core.checks import flag, positive, real
 from cgru.core.lengths import mask
 from cgru.layers.dense import Dense
 from cgru.layers.layer import Layer
@@ -247,17 +247,25 @@ class Network:
         *,
         sample_weight: np.ndarray | None = None,
         metrics: Mapping[str, Metric] | None = None,
-    ) -> dict[str, float]:
+        each: bool = False,
+    ) -> dict[str, Any]:
         """`{"loss": ..., "accuracy": ...}` averaged over the samples, or with outputs at steps over their real steps.
 
         For a regression the loss alone. `y`, `sample_weight` and `metrics`, which come beside them, as for `fit`. Of
         several binary outputs each counts by its share of the accuracy. `stateful` layers begin anew, before and after.
+
+        With `each` there is also "losses", float64: the loss of each sample (m,), or with outputs at steps of each step
+        (m, s), zero where it is padding; for a cross-entropy minus the log-likelihood. "loss" is their mean, by
+        `sample_weight`, which they are not multiplied by.
         """
         functions = checked(metrics)
         data = labelled(self, X, y, lengths, sample_weight)
+        each = flag(each, "each")
         self.make(data.X)
-        loss, accuracy = scores(self, data)
+        loss, accuracy, rows = scores(self, data, each)
         found = {"loss": loss} if accuracy is None else {"loss": loss, "accuracy": accuracy}
+        if each:
+            found["losses"] = data.unrowed(rows[:, None])[..., 0]
         return found | measured(self, data, functions)
 
     def save(self, path: str | os.PathLike[str]) -> None:

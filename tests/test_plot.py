@@ -1,0 +1,287 @@
+"""Pictures of states and gates: the arrays are those of the layer's own passes, the network stays what it was."""
+
+import pickle
+import sys
+
+import numpy as np
+import pytest
+from helpers import run_python
+
+import cgru
+from cgru import plot, reference
+
+RNG = np.random.default_rng(0)
+M, S = 5, 7
+X = RNG.standard_normal((M, S, 3))
+LENGTHS = np.array([7, 1, 4, 6, 2])
+PAST = ~reference.mask(LENGTHS, S)[:, :, 0]
+
+
+def network(*layers, **options):
+    """One that has been trained, standardised, on sequences of unlike lengths."""
+    net = cgru.Network([*layers, cgru.Dense(2, "softmax")], seed=1, **options)
+    net.fit(X, np.arange(M) % 2, lengths=LENGTHS, epochs=3, batch_size=M, shuffle=False, standardize=True)
+    return net
+
+
+def scaled(net):
+    return (X - net.mean) / net.scale
+
+
+# --- the arrays ---
+
+
+def test_gates_of_the_first_recurrent_layer():
+    net = network(cgru.Dropout(0.5), cgru.GRU(4))
+    got = plot.gates(net, X, LENGTHS)
+    assert list(got) == ["h", "z", "r", "hh"]
+    due = reference.forward(net.layers[1].p, scaled(net), None, LENGTHS)
+    for name, array in got.items():
+        np.testing.assert_allclose(array, np.where(PAST[:, :, None], 0, due[name]), rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(got["h"][range(M), LENGTHS - 1], net.layers[1].predict(scaled(net), LENGTHS))
+    whole = plot.gates(net, X)
+    hp = np.concatenate([np.zeros((M, 1, 4)), whole["h"][:, :-1]], axis=1)
+    np.testing.assert_allclose(whole["h"], whole["z"] * hp + (1 - whole["z"]) * whole["hh"])
+
+
+def test_gates_of_a_higher_layer():
+    net = network(cgru.GRU(4, sequences=True, dropout=0.5), cgru.Dropout(0.3), cgru.GRU(3, reset_after=True))
+    below = net.layers[0].predict(scaled(net), LENGTHS)
+    due = reference.forward(net.layers[2].p, below, None, LENGTHS, reset_after=True)
+    got = plot.gates(net, X, LENGTHS, layer=2)
+    for name in got:
+        np.testing.assert_allclose(got[name], np.where(PAST[:, :, None], 0, due[name]), rtol=1e-12, atol=1e-15)
+    assert plot.gates(net, X, LENGTHS, layer=np.int64(0))["h"].shape == (M, S, 4)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_both_directions(reverse):
+    net = network(cgru.Bidirectional(cgru.GRU(4, reverse=reverse)))
+    got = plot.gates(net, X, LENGTHS)
+    assert list(got) == [f"{side}.{name}" for side in ("forward", "backward") for name in ("h", "z", "r", "hh")]
+    for side, half in zip(("forward", "backward"), net.layers[0].cells, strict=True):
+        due = reference.forward(half.p, scaled(net), None, LENGTHS, reverse=half.reverse)
+        for name in ("h", "z", "r", "hh"):
+            at = np.where(PAST[:, :, None], 0, due[name])
+            np.testing.assert_allclose(got[f"{side}.{name}"], at, rtol=1e-12, atol=1e-15)
+
+
+def test_a_layer_alone_tokens_and_lists():
+    net = network(cgru.GRU(4))
+    alone = plot.gates(net.layers[0], scaled(net), LENGTHS)
+    for name, array in plot.gates(net, [x[:n] for x, n in zip(X, LENGTHS, strict=True)]).items():
+        np.testing.assert_array_equal(array, alone[name])
+    both = cgru.Bidirectional(net.layers[0])
+    np.testing.assert_array_equal(plot.gates(both, scaled(net), LENGTHS)["forward.h"], alone["h"])
+
+    tokens = cgru.Network([cgru.Embedding(6, 3), cgru.GRU(2), cgru.Dense(2, "softmax")], seed=0, dtype=np.float32)
+    words = RNG.integers(0, 6, (M, S))
+    tokens.predict(words)
+    got = plot.gates(tokens, words)["h"]
+    assert got.dtype == np.float32
+    np.testing.assert_array_equal(got[:, -1], tokens.layers[1].predict(tokens.layers[0].predict(words)))
+
+
+def test_an_activation_of_the_users_own():
+    layer = cgru.GRU(3, activate=lambda x, deriv=False: cgru.tanh(x, deriv=deriv), rng=0)
+    layer.make(X)
+    due = reference.forward(layer.p, X, None, LENGTHS)
+    np.testing.assert_allclose(plot.gates(layer, X, LENGTHS)["z"], np.where(PAST[:, :, None], 0, due["z"]), rtol=1e-12)
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_the_network_is_as_it_was(both):
+    """No generator is drawn from, no mask taken, no state moved or gone on from."""
+    gru = cgru.GRU(4, sequences=True, stateful=True, dropout=0.4, recurrent_dropout=0.4, zoneout=0.3)
+    upper = cgru.GRU(3, stateful=True, zoneout=0.2)
+    net = network(cgru.Bidirectional(gru) if both else gru, cgru.Dropout(0.5), upper)
+    net.predict(X[:, :3])
+    before = pickle.dumps(net)
+    shown = dict(net.layers[0].fc), net.layers[0].last
+    upper.masks = {"zoneout": np.ones((M, S, 3))}
+    got = plot.gates(net, X, LENGTHS, layer=2)
+    plot.states(net, X[:2], layer=0)
+    assert upper.masks is not None
+    upper.masks = None
+    assert pickle.dumps(net) == before
+    assert (net.layers[0].fc, net.layers[0].last) == shown
+    assert upper.state is not None
+    assert upper.training
+    net.reset_states()
+    due = net.layers[0].predict(scaled(net), LENGTHS)
+    due = upper.predict(due, LENGTHS)
+    np.testing.assert_allclose(got["h"][range(M), LENGTHS - 1], due, rtol=1e-12)
+
+
+# --- the picture ---
+
+
+@pytest.fixture
+def axes():
+    figure = pytest.importorskip("matplotlib.figure", reason="pip install matplotlib").Figure()
+    return lambda *shape: figure.subplots(*shape)
+
+
+def drawn(figure):
+    """Its panels, without colour bars."""
+    return [panel for panel in figure.axes if panel.get_label() != "<colorbar>"]
+
+
+def test_few_units_are_lines(axes):
+    net = network(cgru.GRU(8))
+    figure = plot.states(net, X, LENGTHS, sample=3)
+    panels = drawn(figure)
+    assert [panel.get_ylabel().split("\n")[0] for panel in panels] == ["state h", "update gate z", "reset gate r"]
+    assert [panel.get_xlabel() for panel in panels] == ["", "", "step"]
+    arrays = plot.gates(net, X, LENGTHS)
+    for name, panel in zip("hzr", panels, strict=True):
+        assert len(panel.lines) == 8
+        for unit, line in enumerate(panel.lines):
+            np.testing.assert_array_equal(line.get_xdata(), range(6))
+            np.testing.assert_allclose(line.get_ydata(), arrays[name][3, :6, unit], rtol=1e-12)
+        low, high = panel.get_ylim()
+        assert low < panel.dataLim.y0 < panel.dataLim.y1 < high
+        assert (-0.1 < low < 0 and 1 < high < 1.1) if name in "zr" else low == pytest.approx(-high)
+    assert figure.get_layout_engine() is not None
+    assert figure.get_size_inches() == pytest.approx((7, 5.7))
+    looks = {(line.get_linestyle(), line.get_marker()) for line in panels[0].lines}
+    assert len(looks) == 8
+    assert len({line.get_color() for line in panels[0].lines}) == 8
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [f"unit {unit}" for unit in range(8)]
+
+
+def test_more_units_are_a_map(axes):
+    net = network(cgru.GRU(9))
+    figure = plot.states(net, X, LENGTHS, what=("z", "hh"), sample=2)
+    panels, arrays = drawn(figure), plot.gates(net, X, LENGTHS)
+    assert len(figure.axes) == 4
+    for name, panel in zip(("z", "hh"), panels, strict=True):
+        np.testing.assert_allclose(panel.images[0].get_array(), arrays[name][2, :4].T, rtol=1e-12)
+        assert panel.get_ylabel() == "unit"
+        assert all(tick == round(tick) for tick in panel.yaxis.get_majorticklocs())
+        assert not panel.lines
+    assert panels[0].images[0].get_clim() == (0, 1)
+    top = np.abs(arrays["hh"][2, :4]).max()
+    assert panels[1].images[0].get_clim() == pytest.approx((-top, top))
+    assert not figure.legends
+    assert {panel.get_ylabel() for panel in figure.axes} >= {"candidate hh", "update gate z\n(1 keeps h)"}
+
+
+@pytest.mark.parametrize("units", [2, 12])
+def test_directions_side_by_side(units, axes):
+    net = network(cgru.Bidirectional(cgru.GRU(units)))
+    figure = plot.states(net, X, LENGTHS, what=("h", "r"))
+    panels, arrays = drawn(figure), plot.gates(net, X, LENGTHS)
+    assert [panel.get_title() for panel in panels] == ["forward", "backward", "", ""]
+    assert [panel.get_xlabel() for panel in panels] == ["", "", "step", "step"]
+    for panel, name in zip(panels, ("forward.h", "backward.h", "forward.r", "backward.r"), strict=True):
+        lines = [line.get_ydata() for line in panel.lines] or panel.images[0].get_array()
+        np.testing.assert_allclose(np.array(lines).T, arrays[name][0], rtol=1e-12)
+    if units == 2:
+        assert panels[0].get_ylim() == panels[1].get_ylim()
+    else:
+        assert panels[0].images[0].get_clim() == panels[1].images[0].get_clim()
+
+
+def test_into_axes_of_the_callers(axes):
+    given = axes(2, 1)
+    given[0].set_title("mine")
+    given[0].plot([1, 2], label="theirs")
+    net = network(cgru.GRU(2))
+    figure = plot.states(net, X, what=["z", "r"], axes=given)
+    assert figure is given[0].figure
+    assert figure.axes == list(given)
+    assert given[0].get_title() == "mine"
+    assert [text.get_text() for text in given[0].get_legend().get_texts()] == ["unit 0", "unit 1"]
+    short = drawn(plot.states(net, X[:, :3], what="h"))[0].xaxis.get_majorticklocs()
+    assert [tick for tick in short if 0 <= tick <= 2] == [0, 1, 2]
+    one = axes(1, 1)
+    plot.states(net, X[:, :1], what="h", axes=one)
+    assert [line.get_marker() for line in one.lines] == ["o", "o"]
+    single = network(cgru.GRU(1))
+    assert not plot.states(single, X).legends
+
+
+def test_values_without_limits(axes):
+    """Gates of another activation, states of zero, inputs that are NaN: what there is can be drawn."""
+    layer = cgru.GRU(2, activate_update="identity", rng=0)
+    layer.make(X)
+    layer.p["bz"][...] = 3
+    low, high = drawn(plot.states(layer, X))[1].get_ylim()
+    assert low < -1
+    assert high > 3
+    for value in layer.p.values():
+        value[...] = 0
+    assert drawn(plot.states(layer, X))[0].get_ylim() == pytest.approx((-1.08, 1.08))
+    broken = X.copy()
+    broken[0, 3:] = np.nan
+    figure = plot.states(network(cgru.GRU(2)), broken)
+    assert np.isnan(drawn(figure)[0].lines[0].get_ydata()).tolist() == [False] * 3 + [True] * 4
+    figure.canvas.draw()
+
+
+def test_pyplot_is_left_alone(axes):
+    done = run_python(
+        """
+import sys, cgru, numpy as np
+from cgru import plot
+assert not [name for name in sys.modules if name.startswith("matplotlib")]
+layer = cgru.GRU(2)
+layer.make(np.ones((1, 3, 2)))
+plot.gates(layer, np.ones((1, 3, 2)))
+assert not [name for name in sys.modules if name.startswith("matplotlib")]
+plot.states(layer, np.ones((1, 3, 2)))
+assert "matplotlib.pyplot" not in sys.modules
+"""
+    )
+    assert done.returncode == 0, done.stderr
+
+
+# --- what is refused ---
+
+
+def test_refused(axes):
+    net, layer = network(cgru.Dropout(), cgru.GRU(3, sequences=True), cgru.GRU(2)), cgru.GRU(2)
+    plain = cgru.Network([cgru.Pool(), cgru.Dense(2, "softmax")], seed=0)
+    for words, error, arguments, options in (
+        ("net: expected a Network, a GRU or a Bidirectional, got Dense", TypeError, (net.head, X), {}),
+        ("net: expected a Network, a GRU or a Bidirectional, got NoneType", TypeError, (None, X), {}),
+        (r"net: expected a recurrent layer in it, got Network\(\[Pool", ValueError, (plain, X), {}),
+        (r"net: expected parameters, got Network\(\[GRU\(", RuntimeError, (layer, X), {}),
+        (r"layer: expected a recurrent layer, 1 or 2, got 0", ValueError, (net, X), {"layer": 0}),
+        (r"layer: expected a recurrent layer, 1 or 2, got -1", ValueError, (net, X), {"layer": -1}),
+        (r"layer: expected a recurrent layer, 0, got 1", ValueError, (net.layers[1], X), {"layer": 1}),
+        ("layer: expected an integer, got bool", TypeError, (net, X), {"layer": True}),
+        ("layer: expected an integer, got float", TypeError, (net, X), {"layer": 1.0}),
+        (r"X: expected shape \(m, s, 3\)", ValueError, (net, X[:, :, :2]), {}),
+        (r"X: expected shape \(m, s, 3\)", ValueError, (net.layers[1], X[:, :, :2]), {}),
+        (r"X: expected .*\(m, s, e\)", ValueError, (net, X[0]), {}),
+        ("lengths: expected", ValueError, (net, X, LENGTHS + 1), {}),
+    ):
+        for call in (plot.gates, plot.states):
+            with pytest.raises(error, match=f"^{words}"):
+                call(*arguments, **options)
+    assert not layer.p
+    for words, error, options in (
+        ("sample: expected from 0 to 4, got 5", ValueError, {"sample": 5}),
+        ("sample: expected from 0 to 4, got -1", ValueError, {"sample": -1}),
+        ("sample: expected an integer, got str", TypeError, {"sample": "0"}),
+        (r"what: expected some of h, z, r, hh, got \('h', 'x'\)", ValueError, {"what": ("h", "x")}),
+        (r"what: expected some of h, z, r, hh, got \(\)", ValueError, {"what": ()}),
+        ("what: expected some of h, z, r, hh, got 'zr'", ValueError, {"what": "zr"}),
+        ("what: expected some of h, z, r, hh, got 3", ValueError, {"what": 3}),
+        ("axes: expected 3 axes of matplotlib, one a panel, got 2", ValueError, {"axes": axes(2, 1)}),
+        ("axes: expected 3 axes of matplotlib, one a panel, got str", TypeError, {"axes": ["a", "b", "c"]}),
+    ):
+        with pytest.raises(error, match=f"^{words}"):
+            plot.states(net, X, **options)
+
+
+def test_without_matplotlib(monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    net = network(cgru.GRU(2))
+    assert plot.gates(net, X)["h"].shape == (M, S, 2)
+    with pytest.raises(ImportError, match=r"^cgru\.plot: matplotlib is missing: pip install matplotlib$"):
+        plot.states(net, X)
