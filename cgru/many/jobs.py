@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from cgru.core.checks import positive
 from cgru.network.history import History
 from cgru.network.network import Network
 from cgru.optimizers import check_number
@@ -94,6 +95,8 @@ class Job:
         rows: which of the samples to train on: integers, booleans (m,) or a slice; None: all.
         validation_rows: which to validate with, in the place of `validation`.
         test_rows: which to score the fitted network on.
+        starts: how often to fit from anew: `network` is then a function of the number of the start, from 0, and the one
+            with the lowest validation loss is kept. A start that diverges is none; where all do, the job has failed.
         cost: how long it takes, in a unit that all jobs share, so that the longest begin first; None: `cost_of` says.
         options: all else that `Network.fit` takes, but for `progress`.
 
@@ -102,7 +105,7 @@ class Job:
 
     def __init__(
         self,
-        network: Network | Callable[[], Network],
+        network: Network | Callable[..., Network],
         name: Any = None,
         *,
         X: Any = None,
@@ -112,6 +115,7 @@ class Job:
         rows: Any = None,
         validation_rows: Any = None,
         test_rows: Any = None,
+        starts: int | None = None,
         cost: float | None = None,
         **options: Any,
     ) -> None:
@@ -122,11 +126,17 @@ class Job:
             raise TypeError(f"{unknown[0]}: expected what Network.fit takes, {', '.join(sorted(OPTIONS))}")
         if validation_rows is not None and options.get("validation") is not None:
             raise ValueError("validation: expected None beside validation_rows, got some")
+        if starts is not None:
+            positive(starts, "starts")
+            if isinstance(network, Network):
+                raise TypeError("network: expected a function that makes a Network, beside starts, got a Network")
+            if validation_rows is None and options.get("validation") is None:
+                raise ValueError("starts: expected validation, or validation_rows, beside it to choose by, got none")
         if not isinstance(name, Hashable):
             raise TypeError(f"name: expected a string, a number, a tuple of them or None, got {type(name).__name__}")
         if cost is not None:
             check_number(cost, "cost")
-        self.network, self.name, self.cost, self.options = network, name, cost, options
+        self.network, self.name, self.starts, self.cost, self.options = network, name, starts, cost, options
         self.samples = Samples(X, y, lengths, sample_weight)
         self.rows = _rows(rows, "rows")
         self.validation_rows = _rows(validation_rows, "validation_rows")
@@ -157,7 +167,8 @@ class Result:
         history: of the fit, empty where it was not kept.
         scores: plain numbers, of the epoch whose parameters were kept: `epoch`, `loss`, `accuracy`, `validation_loss`,
             `validation_accuracy` as the history has them, and on `test_rows` `test_loss`, `test_accuracy`; metrics of
-            the user's own likewise. Without classes there are no accuracies; `epochs` are those that were run.
+            the user's own likewise. Without classes there are no accuracies; `epochs` are those that were run, `start`
+            is which start it was.
         error: what was raised, None where all went well.
         seconds: that it took.
     """
@@ -186,37 +197,53 @@ def run(job: Job, name: Any, shared: Samples, keep: bool = True, running: set[Ne
 
     `shared` is opened. The network is among those `running` meanwhile.
     """
-    start, net, result = time.perf_counter(), None, Result(name)
-    running = set() if running is None else running
+    start, running = time.perf_counter(), set() if running is None else running
     try:
         samples = shared if job.samples.X is None else job.samples.opened()
         if samples.X is None:
             raise ValueError("X: expected samples, the job's own or those that all share, got None")
         for each in ("rows", "validation_rows", "test_rows"):
             _check_rows(getattr(job, each), len(samples.X), each)
-        net = _network(job)
-        running.add(net)
-        options = dict(job.options)
-        if job.validation_rows is not None:
-            options["validation"] = samples[job.validation_rows]
-        X, y, lengths, weights = samples[job.rows]
-        history = net.fit(X, y, lengths=lengths, sample_weight=weights, **options)
-        scores = _kept(history)
+        net, history, scores = _best(job, samples, running)
         if job.test_rows is not None:
             X, y, lengths, weights = samples[job.test_rows]
-            found = net.evaluate(X, y, lengths, sample_weight=weights, metrics=options.get("metrics"))
+            found = net.evaluate(X, y, lengths, sample_weight=weights, metrics=job.options.get("metrics"))
             scores |= {f"test_{each}": value for each, value in found.items()}
         result = Result(name, net if keep else None, history if keep else History(), scores)
     except Exception as error:
         result = Result(name, error=error)
-    finally:
-        running.discard(net)
     return replace(result, seconds=time.perf_counter() - start)
 
 
-def _network(job: Job) -> Network:
+def _best(job: Job, samples: Samples, running: set[Network]) -> tuple[Network, History, dict[str, float]]:
+    """The network, fitted, with its history and scores; of several starts the one with the lowest validation loss."""
+    options, best, diverged = dict(job.options), None, None
+    if job.validation_rows is not None:
+        options["validation"] = samples[job.validation_rows]
+    X, y, lengths, weights = samples[job.rows]
+    for start in range(job.starts or 1):
+        net = _network(job, start)
+        running.add(net)
+        try:
+            history = net.fit(X, y, lengths=lengths, sample_weight=weights, **options)
+        except RuntimeError as error:
+            diverged = error
+            continue
+        finally:
+            running.discard(net)
+        scores = _kept(history) | ({} if job.starts is None else {"start": start})
+        if best is None or scores["validation_loss"] < best[2]["validation_loss"]:
+            best = net, history, scores
+    if best is None:
+        raise diverged
+    return best
+
+
+def _network(job: Job, start: int) -> Network:
     """The network of a job, made where it is not yet."""
-    net = job.network if isinstance(job.network, Network) else job.network()
+    net = job.network
+    if not isinstance(net, Network):
+        net = net() if job.starts is None else net(start)
     if not isinstance(net, Network):
         raise TypeError(f"network: expected a function that makes a Network, got {type(net).__name__} of it")
     return net
@@ -235,7 +262,9 @@ def cost_of(job: Job, shared: Samples) -> float:
         steps = len(chosen) * np.shape(samples.X[0])[0] if samples.lengths is None else samples.lengths[chosen].sum()
         layers = job.network.layers if isinstance(job.network, Network) else ()
         units = [cell.d["u"] for layer in layers for cell in layer.cells]
-        return float(steps * job.options.get("epochs", EPOCHS) * (64 + sum(u * (u + 4) for u in units)))
+        return float(
+            steps * job.options.get("epochs", EPOCHS) * (job.starts or 1) * (64 + sum(u * (u + 4) for u in units))
+        )
     except (OSError, TypeError, ValueError, IndexError):  # which its result will tell
         return 0.0
 

@@ -2,6 +2,7 @@
 
 import re
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -86,6 +87,24 @@ def test_the_scores_are_those_of_the_epoch_that_was_kept():
     best = min(result.history.validation_loss)
     assert result.scores["epoch"] == result.history.validation_loss.index(best) + 1 < 9
     assert result.scores["validation_loss"] == best
+
+
+def test_of_several_starts_the_best_by_validation_is_kept():
+    def make(start):
+        return made(seed=10 + start, optimizer=cgru.SGD(1e308) if start == 2 else None)
+
+    given = {"rows": TRAIN, "validation_rows": HELD, "test_rows": TEST}
+    result = run(cgru.Job(make, starts=4, **given, **OPTIONS), 0, SHARED)
+    alone = {i: run(cgru.Job(partial(make, i), **given, **OPTIONS), 0, SHARED) for i in (0, 1, 3)}
+    losses = {i: each.scores["validation_loss"] for i, each in alone.items()}
+    best = min(losses, key=losses.get)
+    assert len(set(losses.values())) == 3
+    assert best > 0  # neither the first nor, by its number, the last
+    assert same(weights(result.network), weights(alone[best].network))
+    assert result.scores == alone[best].scores | {"start": best}
+    assert result.history.loss == alone[best].history.loss
+    lost = run(cgru.Job(lambda start: make(2), starts=2, **given, epochs=3), 0, SHARED)
+    assert "diverged" in str(lost.error)
 
 
 def test_two_sequences_of_unlike_lengths():
@@ -178,6 +197,13 @@ def test_what_is_wrong_with_it_is_told_by_its_result(job, shared, due):
         ),
         ({"rows": [[0]]}, ValueError, "rows: expected integers (n,)"),
         ({"test_rows": []}, ValueError, "test_rows: expected integers (n,)"),
+        (
+            {"starts": 2, "validation": 0.2},
+            TypeError,
+            "network: expected a function that makes a Network, beside starts",
+        ),
+        ({"network": made, "starts": 2}, ValueError, "starts: expected validation, or validation_rows, beside it"),
+        ({"network": made, "starts": 0, "validation": 0.2}, ValueError, "starts: expected at least 1, got 0"),
         ({"name": [1]}, TypeError, "name: expected a string, a number, a tuple of them or None, got list"),
         ({"cost": -1}, ValueError, "cost: expected a number of at least 0"),
     ],
@@ -199,6 +225,7 @@ def test_the_longest_cost_most():
     assert cost(small, rows=TRAIN) == cost(small) * LENGTHS[TRAIN].sum() / LENGTHS.sum()
     assert cost(small, X=X, y=LABELS) == cost(small) * X.shape[0] * X.shape[1] / LENGTHS.sum()
     assert cost(made) < cost(small)
+    assert cost(made, starts=3, validation=0.2) == 3 * cost(made)
     assert cost(small, cost=3) == 3
     assert cost(small, X="nowhere.npy", y="nowhere.npy") == 0
     assert cost(small, rows=[M]) == 0
