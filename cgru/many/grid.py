@@ -112,8 +112,7 @@ def grid(
     jobs = grid_jobs(make, X, y, **data, **split, **axes)
     if keep == "best" and jobs[0].network().seed is None:
         raise ValueError('keep: expected None where networks have no seed, and cannot be fitted again, got "best"')
-    elsewhere = {} if executor is None else {"executor": executor}
-    run = partial(fit_many, X=X, y=y, **data, threads=threads, progress=progress, **elsewhere)
+    run = partial(fit_many, X=X, y=y, **data, threads=threads, executor=executor, progress=progress)
     results = run(jobs, keep=False)
     done = [(job, result) for job, result in zip(jobs, results, strict=True) if _done(result)]
     found = Grid((job.record(result) for job, result in done), len(jobs) - len(done))
@@ -123,7 +122,7 @@ def grid(
         names = {name for each in kept.values() for name in each}
         results = run([job for job in jobs if job.name in names])
         again = {result.name: result.network for result in results if repr(result.scores) == scores[result.name]}
-        found.networks = {at: [again[name] for name in each] for at, each in kept.items() if again.keys() >= set(each)}
+        found.networks = {at: [again[name] for name in each] for at, each in kept.items() if again.keys() >= {*each}}
         if len(again) < len(names):
             words = f"grid: {len(names) - len(again)} of {len(names)} fits did not come to the same the second time"
             warnings.warn(f"{words}; networks lacks their folds", RuntimeWarning, stacklevel=2)
@@ -223,7 +222,7 @@ class _Plan:
     def check(self, samples: Samples, validated: bool) -> Network:
         """Make a network of each setting, to see what it costs and that they can be compared; return the first."""
         first = None
-        for setting, place in zip(self.settings, self.places, strict=True):
+        for setting in self.settings:
             net = self.network(setting, self.seeds[0])()
             if not isinstance(net, Network):
                 raise TypeError(f"make: expected a function that makes a Network, got {type(net).__name__} of it")
@@ -232,7 +231,7 @@ class _Plan:
                 raise ValueError(f"make: expected the same loss for all settings, got {first.loss} and {net.loss}")
             options = self.options(setting)
             Settings.of(DEFAULTS | options | {"validation": validated or None})
-            self.costs.append(cost_of(Job(net, place, **options), samples) / len(samples.X))
+            self.costs.append(cost_of(Job(net, **options), samples) / len(samples.X))
         return first
 
     def network(self, setting: dict[str, Any], seed: int | None) -> Callable[[], Network]:
