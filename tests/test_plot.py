@@ -151,6 +151,12 @@ def test_few_units_are_lines(axes):
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [f"unit {unit}" for unit in range(8)]
 
 
+def test_the_layer_that_is_asked_for(axes):
+    net = network(cgru.GRU(4, sequences=True), cgru.GRU(3))
+    line = drawn(plot.states(net, X, layer=1, sample=np.int64(4)))[2].lines[2]
+    np.testing.assert_allclose(line.get_ydata(), plot.gates(net, X, layer=1)["r"][4, :, 2], rtol=1e-12)
+
+
 def test_more_units_are_a_map(axes):
     net = network(cgru.GRU(9))
     figure = plot.states(net, X, LENGTHS, what=("z", "hh"), sample=2)
