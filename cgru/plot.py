@@ -54,10 +54,9 @@ def gates(
     net, layer = _place(net, layer)
     X, lengths = taken(net, X, lengths)
     A = net.standardized(X)
-    with np.errstate(over="ignore", invalid="ignore"):
-        for below in net.layers[:layer]:
-            A = _still(below).predict(A, lengths)
-        fc = _still(net.layers[layer]).run(A, lengths, preactivations=False).fc
+    for below in net.layers[:layer]:
+        A = _still(below).predict(A, lengths)
+    fc = _still(net.layers[layer]).run(A, lengths).fc
     real = None if lengths is None else mask(lengths, X.shape[1])
     return {side + name: kept(fc[side + name], real) for side in SIDES for name in NAMES if side + name in fc}
 
@@ -206,12 +205,11 @@ def _lines(panel: Axes, array: np.ndarray, limits: tuple[float, float]) -> None:
 
     (s, u), (low, high) = array.shape, limits
     for unit, values in enumerate(array.T):
-        every = max(1, s // 12)
         panel.plot(
             values,
             STYLES[unit % len(STYLES)],
             marker="o" if s == 1 else MARKERS[unit // len(STYLES)],
-            markevery=(unit * every // u, every),
+            markevery=max(1, s // 12),
             markersize=4,
             color=colormaps["viridis"](0.85 * unit / u),
             label=f"unit {unit}",

@@ -139,6 +139,7 @@ def test_few_units_are_lines(axes):
         for unit, line in enumerate(panel.lines):
             np.testing.assert_array_equal(line.get_xdata(), range(6))
             np.testing.assert_allclose(line.get_ydata(), arrays[name][3, :6, unit], rtol=1e-12)
+        assert panel.get_xgridlines()[0].get_visible()
         low, high = panel.get_ylim()
         assert low < panel.dataLim.y0 < panel.dataLim.y1 < high
         assert (-0.1 < low < 0 and 1 < high < 1.1) if name in "zr" else low == pytest.approx(-high)
@@ -150,6 +151,12 @@ def test_few_units_are_lines(axes):
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [f"unit {unit}" for unit in range(8)]
 
 
+def test_the_layer_that_is_asked_for(axes):
+    net = network(cgru.GRU(4, sequences=True), cgru.GRU(3))
+    line = drawn(plot.states(net, X, layer=1, sample=np.int64(4)))[2].lines[2]
+    np.testing.assert_allclose(line.get_ydata(), plot.gates(net, X, layer=1)["r"][4, :, 2], rtol=1e-12)
+
+
 def test_more_units_are_a_map(axes):
     net = network(cgru.GRU(9))
     figure = plot.states(net, X, LENGTHS, what=("z", "hh"), sample=2)
@@ -158,7 +165,6 @@ def test_more_units_are_a_map(axes):
     for name, panel in zip(("z", "hh"), panels, strict=True):
         np.testing.assert_allclose(panel.images[0].get_array(), arrays[name][2, :4].T, rtol=1e-12)
         assert panel.get_ylabel() == "unit"
-        assert all(tick == round(tick) for tick in panel.yaxis.get_majorticklocs())
         assert not panel.lines
     assert panels[0].images[0].get_clim() == (0, 1)
     top = np.abs(arrays["hh"][2, :4]).max()
@@ -177,6 +183,9 @@ def test_directions_side_by_side(units, axes):
     for panel, name in zip(panels, ("forward.h", "backward.h", "forward.r", "backward.r"), strict=True):
         lines = [line.get_ydata() for line in panel.lines] or panel.images[0].get_array()
         np.testing.assert_allclose(np.array(lines).T, arrays[name][0], rtol=1e-12)
+        assert panel.get_shared_x_axes().joined(panel, panels[0])
+        assert units == 2 or all(tick == round(tick) for tick in panel.yaxis.get_majorticklocs())
+    assert panels[0].get_shared_y_axes().joined(panels[0], panels[1])
     if units == 2:
         assert panels[0].get_ylim() == panels[1].get_ylim()
     else:
@@ -198,6 +207,10 @@ def test_into_axes_of_the_callers(axes):
     one = axes(1, 1)
     plot.states(net, X[:, :1], what="h", axes=one)
     assert [line.get_marker() for line in one.lines] == ["o", "o"]
+    both = network(cgru.Bidirectional(cgru.GRU(2)))
+    with pytest.raises(ValueError, match=r"^axes: expected 4 axes of matplotlib, one a panel, got 2$"):
+        plot.states(both, X, what=["hh", "r"], axes=given)
+    assert len(plot.states(both, X, what=["hh", "r", "z", "h"]).axes) == 8
     single = network(cgru.GRU(1))
     assert not plot.states(single, X).legends
 
