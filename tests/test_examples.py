@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from helpers import needs_compiler
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 SITE = Path(sysconfig.get_path("platlib")).resolve()
-
+PACKAGES = ("streaming", "online")
 
 pytestmark = [
     pytest.mark.slow,
@@ -27,7 +28,7 @@ def python(tmp_path_factory):
     """Run Python in a copy of the examples, where it finds the installed cgru; what it printed."""
     folder = tmp_path_factory.mktemp("outside") / "examples"
     shutil.copytree(EXAMPLES, folder, ignore=shutil.ignore_patterns("build", "*.egg-info", "*.so", "__pycache__"))
-    environment = os.environ | {"PYTHONPATH": str(folder / "built")}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(str(folder / "built" / name) for name in PACKAGES)}
 
     def run(*arguments, by=()):
         command = [*by, sys.executable, *map(str, arguments)]
@@ -52,15 +53,15 @@ print("installed" if inside else f"found {place}")
 
 @pytest.fixture(scope="module")
 def built(python):
-    """The same, with a package of the examples built by pip."""
+    """The same, with the packages of the examples built by pip beside each other."""
 
     def build(name):
-        if not (python.folder / name / "build").exists():
-            options = ("--quiet", "--no-build-isolation", "--no-deps", "--no-index", "--target", "built")
-            python("-m", "pip", "install", *options, f"./{name}")
-        return python
+        options = ("--quiet", "--no-build-isolation", "--no-deps", "--no-index", "--target", f"built/{name}")
+        python("-m", "pip", "install", *options, f"./{name}")
 
-    return build
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(build, PACKAGES))
+    return python
 
 
 @needs_compiler
@@ -81,7 +82,7 @@ def test_the_pxd_is_the_installed_one(python, name, source, used):
 
 @needs_compiler
 def test_streaming(built):
-    out = built("streaming")("-m", "whistles")
+    out = built("-m", "whistles")
     right, frame, threads = map(float, re.findall(r"\d+\.\d+", out))
     assert right > 95
     assert frame > 0
@@ -90,7 +91,7 @@ def test_streaming(built):
 
 @needs_compiler
 def test_a_listener_decides_as_the_network_does(built):
-    built("streaming")(
+    built(
         "-c",
         """
 import cgru, numpy as np
@@ -127,7 +128,7 @@ else:
 @needs_compiler
 def test_online_learning_makes_the_error_fall(built):
     """To a quarter of the first block's, while that of the learner who stopped half way rises with the drift."""
-    out = built("online")("-m", "drift")
+    out = built("-m", "drift")
     rows = [list(map(float, line.split())) for line in out.splitlines() if re.fullmatch(r"[\d. ]+", line)]
     assert len(rows) == 10
     assert rows[-1][1] < rows[0][1] / 4
@@ -136,7 +137,7 @@ def test_online_learning_makes_the_error_fall(built):
 
 @needs_compiler
 def test_a_learner_learns_as_the_layer_does(built):
-    built("online")(
+    built(
         "-c",
         """
 import copy

@@ -112,13 +112,13 @@ def check(m, s, e, u, dtype, ragged, reverse, kind, dropped=False):
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-@pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_against_the_reference(level, dtype, ragged, reverse, kind):
-    for e, u in itertools.product((1, 7), ODD):
-        for m, s in ((1, 1), (2, 7), (17, 3)):
-            check(m, s, e, u, dtype, ragged, reverse, kind)
+def test_against_the_reference(level, dtype, ragged, kind):
+    """Each u with each (m, s) in both directions, of which each e has one."""
+    shapes = itertools.product((1, 7), ODD, ((1, 1), (2, 7), (17, 3)))
+    for i, (e, u, (m, s)) in enumerate(shapes):  # an odd number for each e
+        check(m, s, e, u, dtype, ragged, i % 2 == 1, kind)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)

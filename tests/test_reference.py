@@ -101,7 +101,6 @@ def test_gradients(m, s, e, u, ragged, functions):
         assert not bc["dX"][padding].any()
 
 
-@pytest.mark.parametrize("started", [False, True], ids=["h0 zero", "h0 given"])
 @pytest.mark.parametrize("ended", [False, True], ids=["", "dstate"])
 @pytest.mark.parametrize("zoneout", ["none", "mask", "rate"])
 @pytest.mark.parametrize("recurrent", [False, True], ids=["", "recurrent"])
@@ -109,8 +108,12 @@ def test_gradients(m, s, e, u, ragged, functions):
 @pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
 @pytest.mark.parametrize("reverse", [False, True], ids=["onward", "reverse"])
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=str)
-def test_gradients_of_every_option(variant, reverse, ragged, inputs, recurrent, zoneout, ended, started):
-    """Along one dense direction for each array: an error in any entry shows."""
+def test_gradients_of_every_option(variant, reverse, ragged, inputs, recurrent, zoneout, ended):
+    """Along one dense direction for each array: an error in any entry shows.
+
+    An h0 is given where an odd number of the others is: so any five of the six that are on or off meet in every way.
+    """
+    started = (reverse + ragged + inputs + recurrent + ended) % 2 == 1
     m, s, e, u = 3, 4, 2, 3
     rng = np.random.default_rng(7)
     activations = FUNCTIONS["custom"]

@@ -83,8 +83,8 @@ def test_a_fit_that_was_interrupted_is_resumed(toy, tmp_path, monkeypatch, data,
 @posix
 def test_a_fit_that_was_killed_is_resumed(toy, tmp_path):
     fit = ("fit", toy / "data.npz", *QUICK, "--output-dropout", 0.3, "--epochs", 600)
-    kept = ("--checkpoint", "run.npz", "--checkpoint-seconds", 0, "--resume", "-o", "model.npz")
-    process = start(*fit, *kept, cwd=tmp_path)
+    kept = ("--checkpoint", "run.npz", "--resume", "-o", "model.npz")
+    process = start(*fit, *kept, "--checkpoint-seconds", 0, cwd=tmp_path)
     for _ in range(3):  # the third line is of the first epoch
         process.stderr.readline()
     time.sleep(0.2)

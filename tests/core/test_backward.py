@@ -21,22 +21,22 @@ def expected_backward(layer, fc, dA, lengths):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("ragged", [False, True])
 def test_caches_over_odd_sizes(level, dtype, ragged):
-    for m, s, e, u in SHAPES:
-        for sequences in (True, False):
-            layer = random_layer(e, u, dtype=dtype, sequences=sequences)
-            X, lengths, h0 = random_batch(m, s, e, u, ragged, dtype)
-            A = layer.forward(X, lengths, h0)
-            dA = np.random.default_rng(2).standard_normal(A.shape).astype(dtype)
-            dX = layer.backward(dA)
-            every = dA
-            if not sequences:
-                every = np.zeros((m, s, u), dtype)
-                every[np.arange(m), (lengths if ragged else np.full(m, s)) - 1] = dA
-            due = expected_backward(layer, expected(layer, X, h0, lengths), every, lengths)
-            for name in CACHES:
-                assert layer.bc[name].dtype == dtype
-                assert_close(layer.bc[name], due[name], 10 * TOLERANCE[layer.dtype], (m, s, e, u, name))
-            assert dX is layer.bc["dX"]
+    for i, (m, s, e, u) in enumerate(SHAPES):  # each pair (e, u), and each (m, s), with either kind of output
+        sequences = i % 2 == 0
+        layer = random_layer(e, u, dtype=dtype, sequences=sequences)
+        X, lengths, h0 = random_batch(m, s, e, u, ragged, dtype)
+        A = layer.forward(X, lengths, h0)
+        dA = np.random.default_rng(2).standard_normal(A.shape).astype(dtype)
+        dX = layer.backward(dA)
+        every = dA
+        if not sequences:
+            every = np.zeros((m, s, u), dtype)
+            every[np.arange(m), (lengths if ragged else np.full(m, s)) - 1] = dA
+        due = expected_backward(layer, expected(layer, X, h0, lengths), every, lengths)
+        for name in CACHES:
+            assert layer.bc[name].dtype == dtype
+            assert_close(layer.bc[name], due[name], 10 * TOLERANCE[layer.dtype], (m, s, e, u, name))
+        assert dX is layer.bc["dX"]
 
 
 @pytest.mark.parametrize("f", [cgru.identity, cgru.relu, cgru.lrelu, cgru.elu, cgru.sigmoid, cgru.tanh])

@@ -61,7 +61,8 @@ def check(lying, variant, given, **options):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_odd_sizes(level, lying, variant, dtype):
-    for (m, s), (e, u) in itertools.product([(1, 1), (1, 9), (2, 3), (3, 2), (7, 2), (17, 1)], SIZES):
+    every = itertools.product([(1, 1), (1, 9), (2, 3), (3, 2), (7, 2), (17, 1)], SIZES)
+    for (m, s), (e, u) in itertools.islice(every, 0, None, 2):  # each (m, s) with each e and each u, each size thrice
         check(lying, variant, case(variant, m, s, e, u, dtype))
 
 

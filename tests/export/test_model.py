@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -177,9 +178,15 @@ def inputs(net, dtype, seed=5):
 
 
 def library(folder, sources, *flags):
-    target = folder / "models.so"
+    target, objects = folder / "models.so", [folder / f"{source.stem}.o" for source in sources]
     undefined = ("-Wl,--no-undefined",) if sys.platform == "linux" else ()  # nor is libm needed
-    compile_c(CC, "-shared", "-fPIC", "-std=c99", *STRICT, *flags, *undefined, *sources, "-o", target)
+
+    def compile_one(source, made):
+        compile_c(CC, "-c", "-fPIC", "-std=c99", *STRICT, *flags, source, "-o", made)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(compile_one, sources, objects))
+    compile_c(CC, "-shared", *flags, *undefined, *objects, "-o", target)
     return ctypes.CDLL(str(target))
 
 

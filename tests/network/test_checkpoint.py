@@ -1,6 +1,7 @@
 """The checkpoint of a fit: a resumed one ends in the bits of one never stopped, and when it is written."""
 
 import copy
+import functools
 import itertools
 import os
 import signal
@@ -56,13 +57,24 @@ CASES = {
 }
 
 
+@functools.cache  # the same for each epoch to stop at
+def never_stopped(case):
+    """The network of that case after a fit, the fit's history, and what two epochs more leave in a copy."""
+    make, options = CASES[case]
+    net = make()
+    history = net.fit(X, epochs=EPOCHS, **options)
+    on = copy.deepcopy(net)
+    on.fit(X, epochs=2, **options)
+    return net, history, left(on)
+
+
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("stop", range(1, EPOCHS + 1))
 def test_a_resumed_fit_ends_in_the_bits_of_one_never_stopped(tmp_path, case, stop):
     make, options = CASES[case]
     options = {"epochs": EPOCHS, **options}
-    due, stopped, net = make(), make(), make()
-    whole = due.fit(X, **options)
+    due, whole, due_later = never_stopped(case)
+    stopped, net = make(), make()
     if stop > len(whole):  # out of patience
         return
     kept = {"checkpoint": tmp_path / "fit.npz", "checkpoint_seconds": 0}
@@ -74,9 +86,8 @@ def test_a_resumed_fit_ends_in_the_bits_of_one_never_stopped(tmp_path, case, sto
         net.fit(X, **options, **kept, resume=True, callback=stopping(stop))
     history = net.fit(X, **options, **kept, resume=True)
     assert_same_fit(net, history, due, whole)
-    for each in (due, net):
-        each.fit(X, **options)
-    np.testing.assert_equal(left(net), left(due))
+    net.fit(X, **options | {"epochs": 2})
+    np.testing.assert_equal(left(net), due_later)
 
 
 @pytest.mark.parametrize("make", [made, dropping, lambda: dropping(activate=own)])
@@ -204,13 +215,20 @@ def test_every_generator_of_numpy(tmp_path, kind):
 
 
 KILLED = """
+import os
+import signal
 import sys
-import numpy as np
 sys.path.insert(0, {tests!r})
 from checkpoint_cases import dropping
 from network_cases import LABELS, X
-print("ready", flush=True)
-dropping().fit(X, LABELS, epochs=10**6, batch_size=7, checkpoint={path!r}, checkpoint_seconds=0.0, resume=True)
+for _ in sys.stdin:
+    run = os.fork()  # a process of its own for each run, which need not import everything anew
+    if not run:
+        dropping().fit(X, LABELS, epochs=10**6, batch_size=7, checkpoint={path!r}, checkpoint_seconds=0.0, resume=True)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    os.kill(run, signal.SIGKILL)
+    print(os.waitpid(run, 0)[1], flush=True)
 """
 
 
@@ -220,23 +238,24 @@ def test_a_run_that_is_killed_fifty_times(tmp_path):
     path, rng = tmp_path / "fit.npz", np.random.default_rng(0)
     code = KILLED.format(tests=os.path.dirname(os.path.dirname(os.path.abspath(__file__))), path=str(path))
     done = [0]
-    for kill in range(1, 51):
-        process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE)
-        process.stdout.readline()
-        time.sleep(rng.uniform(0.01, 0.4))  # a checkpoint is written each few milliseconds
-        process.kill()
-        process.wait()
-        process.stdout.close()
-        if kill % 10:
-            continue
-        net, due = dropping(), dropping()
-        with pytest.raises(StopError):
-            net.fit(X, LABELS, epochs=10**6, batch_size=7, checkpoint=path, resume=True, callback=stopping_at_once)
-        done.append(len(net.history))
-        with pytest.raises(StopError):
-            due.fit(X, LABELS, epochs=10**6, batch_size=7, callback=stopping(len(net.history)))
-        np.testing.assert_equal(left(net), left(due))
-        assert epochs(net.history) == epochs(due.history)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+    with subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, **pipes) as process:
+        for kill in range(1, 51):
+            process.stdin.write("begin\n")
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(rng.uniform(0.01, 0.4))  # a checkpoint is written each few milliseconds
+            process.stdin.write("kill\n")
+            assert int(process.stdout.readline()) == signal.SIGKILL  # and no error before
+            if kill % 10:
+                continue
+            net, due = dropping(), dropping()
+            with pytest.raises(StopError):
+                net.fit(X, LABELS, epochs=10**6, batch_size=7, checkpoint=path, resume=True, callback=stopping_at_once)
+            done.append(len(net.history))
+            with pytest.raises(StopError):
+                due.fit(X, LABELS, epochs=10**6, batch_size=7, callback=stopping(len(net.history)))
+            np.testing.assert_equal(left(net), left(due))
+            assert epochs(net.history) == epochs(due.history)
     assert all(before < after for before, after in itertools.pairwise(done))
 
 
