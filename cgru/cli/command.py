@@ -22,7 +22,7 @@ from cgru.cli.arguments import RequestError, as_request_error, parser
 from cgru.cli.output import WRITERS, check_output, plotter
 from cgru.cli.progress import Progress
 from cgru.cli.score import score, scored
-from cgru.cli.task import Task, at_steps, class_names, real_steps, targets, task_of
+from cgru.cli.task import Task, at_steps, class_names, head, real_steps, targets, task_of
 from cgru.datasets import Dataset, Split, load_japanese_vowels, read
 from cgru.network.samples import held_back
 
@@ -168,13 +168,8 @@ def _described(data: Dataset, task: Task, source: str, validation: float) -> lis
 
 
 def _network(arguments: argparse.Namespace, task: Task) -> cgru.Network:
-    if task.names is not None:
-        head = cgru.Dense(len(task.names), "softmax")
-    else:
-        targets = 1 if task.train.ndim == 1 else task.train.shape[1]
-        head = cgru.Dense(targets * cgru.losses.outputs(arguments.loss), "identity")
     layers = recipe.stack(
-        head,
+        head(task, arguments.loss),
         units=arguments.units,
         layers=arguments.layers,
         bidirectional=arguments.bidirectional,

@@ -15,7 +15,7 @@ from cgru.cli.arguments import RequestError
 from cgru.core.lengths import mask
 from cgru.datasets import Dataset, Split
 
-__all__ = ["Task", "at_steps", "class_names", "real_steps", "targets", "task_of"]
+__all__ = ["Task", "at_steps", "class_names", "head", "real_steps", "targets", "task_of"]
 
 
 class Task(NamedTuple):
@@ -69,6 +69,14 @@ def task_of(data: Dataset, source: str) -> Task:
         _indices(labels, [name for name in names if name in seen], f"{source}: test_y")
         test = _spread(_indices(labels, names, f"{source}: test_y"), data.test)
     return Task(names, train, test)
+
+
+def head(task: Task, loss: str) -> cgru.Dense:
+    """What a network ends in that learns the task, of a regression by that `loss`."""
+    if task.names is not None:
+        return cgru.Dense(len(task.names), "softmax")
+    targets = 1 if task.train.ndim == 1 else task.train.shape[1]
+    return cgru.Dense(targets * cgru.losses.outputs(loss), "identity")
 
 
 def at_steps(y: np.ndarray) -> bool:
