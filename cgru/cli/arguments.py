@@ -83,6 +83,11 @@ all outputs, and the losses of evaluate are in the units of y.
 """
 
 
+_PLAN_HELP = """
+TODO
+"""
+
+
 _MODEL_HELP = "a file that `cgru fit` or Network.save wrote"
 _VOWELS = "(default: the embedded Japanese Vowels)"
 Add = Callable[..., Any]
@@ -103,6 +108,9 @@ def parser() -> argparse.ArgumentParser:
     _add_model(add)
     _add_training(add)
     _add_running(add)
+    _add_many(
+        command("many", "Run the fits of a PLAN, many at once, and say which setting is best.", epilog=_PLAN_HELP)
+    )
     _add_predict(
         command(
             "predict",
@@ -233,6 +241,14 @@ def _add_running(add: Add) -> None:
     )
     add("--resume", action="store_true", help="go on from the --checkpoint, where there is one (default: begin anew)")
     add("--plot", metavar="CURVE.png", help="draw loss and accuracy over the epochs (png, pdf, svg; default: no)")
+    add("-q", "--quiet", action="store_true", help="no progress, results only (default: no)")
+
+
+def _add_many(add: Add) -> None:
+    add("plan", metavar="PLAN.toml", help="what is to be fitted, as below")
+    add("--results", metavar="FILE", help="where results are kept and found again (default: as the plan says)")
+    add("--retry", action="store_true", help="run again what failed (default: no)")
+    add("--threads", type=_COUNT, metavar="N", help=f"fits at once (default: {cgru.get_num_threads()} here)")
     add("-q", "--quiet", action="store_true", help="no progress, results only (default: no)")
 
 

@@ -1,4 +1,4 @@
-"""The `cgru` command: fit, predict, evaluate, export, info.
+"""The `cgru` command: fit, many, predict, evaluate, export, info.
 
 Results go to stdout, progress and errors to stderr. Exit codes: 0; 2 for whatever was wrong with the request, in one
 line; 130 after Ctrl-C; 141 where the reader of stdout has gone.
@@ -19,6 +19,7 @@ import numpy as np
 import cgru
 from cgru import recipe
 from cgru.cli.arguments import RequestError, as_request_error, parser
+from cgru.cli.many import many
 from cgru.cli.output import WRITERS, check_output, plotter
 from cgru.cli.progress import Progress
 from cgru.cli.score import score, scored
@@ -31,7 +32,9 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv` (None: the process's own arguments) and return its exit code."""
-    commands = {None: _help, "fit": fit, "predict": predict, "evaluate": evaluate, "export": export, "info": info}
+    commands = {
+        None: _help, "fit": fit, "many": many, "predict": predict, "evaluate": evaluate, "export": export, "info": info,
+    }  # fmt: skip
     try:
         arguments = parser().parse_args(argv)
         code = commands[arguments.command](arguments)
@@ -169,7 +172,7 @@ def _described(data: Dataset, task: Task, source: str, validation: float) -> lis
 
 def _network(arguments: argparse.Namespace, task: Task) -> cgru.Network:
     layers = recipe.stack(
-        head(task, arguments.loss),
+        head(task.names, task.numbers, arguments.loss),
         units=arguments.units,
         layers=arguments.layers,
         bidirectional=arguments.bidirectional,

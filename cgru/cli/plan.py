@@ -127,6 +127,7 @@ FIT: dict[str, tuple[Any, Check]] = {
     "activity_l1": (0.0, _number),
     "activity_l2": (0.0, _number),
 }
+ALONE = ("loss", "standardize_targets", "shrink", "class_weight")  # losses could not be compared among their values
 
 
 @dataclass(frozen=True)
@@ -221,6 +222,8 @@ def _judged(
             raise RequestError(f"{where}{key}: expected one of {', '.join(known)}")
         check = known[key][1]
         if isinstance(value, list) and axes:
+            if key in ALONE:
+                raise RequestError(f"{where}{key}: expected one value, so that losses can be compared, got {value!r}")
             if not value:
                 raise RequestError(f"{where}{key}: expected one value or more, got []")
             del values[key]

@@ -122,7 +122,9 @@ class Results:
                 raise RequestError(f"{self.path}: line {number}: expected a result of the plan, got {_shown(line)}")
             known = self.records.get(identity(record["place"]))
             if known is not None and known["error"] is None:
-                raise RequestError(f"{self.path}: line {number}: expected one result of each job, got two of {record['name']}")
+                raise RequestError(
+                    f"{self.path}: line {number}: expected one result of each job, got two of {record['name']}"
+                )
             self.records[identity(record["place"])] = record
         if rest:
             os.ftruncate(self._file, len(text) - len(rest))
@@ -131,7 +133,11 @@ class Results:
 
     def _compare(self, line: bytes, header: dict[str, Any]) -> None:
         found = _object(line)
-        if found is None or found.keys() != header.keys() or not all(isinstance(found[x], dict) for x in ("plan", "data")):
+        if (
+            found is None
+            or found.keys() != header.keys()
+            or not all(isinstance(found[x], dict) for x in ("plan", "data"))
+        ):
             raise RequestError(f"{self.path}: line 1: expected the results of a plan, got {_shown(line)}")
         if found["cgru"] != header["cgru"]:
             raise RequestError(f"{self.path} has results of cgru {found['cgru']}, this is {header['cgru']}; {CURE}")

@@ -31,6 +31,11 @@ class Task(NamedTuple):
     test: np.ndarray | None
     note: str = ""
 
+    @property
+    def numbers(self) -> int:
+        """How many are to be predicted of each sample, in a regression."""
+        return 1 if self.train.ndim == 1 else self.train.shape[1]
+
 
 def task_of(data: Dataset, source: str) -> Task:
     """What `data` asks to learn; refuses a test split that could not be scored in the end."""
@@ -71,12 +76,11 @@ def task_of(data: Dataset, source: str) -> Task:
     return Task(names, train, test)
 
 
-def head(task: Task, loss: str) -> cgru.Dense:
-    """What a network ends in that learns the task, of a regression by that `loss`."""
-    if task.names is not None:
-        return cgru.Dense(len(task.names), "softmax")
-    targets = 1 if task.train.ndim == 1 else task.train.shape[1]
-    return cgru.Dense(targets * cgru.losses.outputs(loss), "identity")
+def head(names: Sequence[str] | None, numbers: int, loss: str) -> cgru.Dense:
+    """What a network ends in that learns classes by their `names`, or by that `loss` so many `numbers`."""
+    if names is not None:
+        return cgru.Dense(len(names), "softmax")
+    return cgru.Dense(numbers * cgru.losses.outputs(loss), "identity")
 
 
 def at_steps(y: np.ndarray) -> bool:

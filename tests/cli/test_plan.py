@@ -12,7 +12,9 @@ from cgru.cli.plan import FIT, NETWORK, read_plan
 
 def plan(folder, text, name="plan.toml"):
     path = folder / name
-    path.write_text(text if text.startswith("data") or "data =" in text else 'data = "d.npz"\n' + text, encoding="utf-8")
+    path.write_text(
+        text if text.startswith("data") or "data =" in text else 'data = "d.npz"\n' + text, encoding="utf-8"
+    )
     return read_plan(str(path))
 
 

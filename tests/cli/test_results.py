@@ -124,7 +124,7 @@ def test_what_is_shown_of_a_foreign_line(path):
 def test_a_line_that_is_no_result(filled, wrong):
     with open(filled, "ab") as file:
         file.write(json.dumps(record(3) | wrong).encode() + b"\n")
-    assert refused(filled).startswith(": line 4: expected a result of the plan, got '{\"name\": ")
+    assert refused(filled).startswith(': line 4: expected a result of the plan, got \'{"name": ')
 
 
 def test_a_result_without_something(filled):
