@@ -25,6 +25,7 @@ from cgru.cli.plan import FIT, NETWORK, Plan, read_plan
 from cgru.cli.progress import Fits
 from cgru.cli.results import Results, identity
 from cgru.cli.task import Task, at_steps, head, task_of
+from cgru.cli.workers import executor_of
 from cgru.datasets import Split, read
 from cgru.files import Archive
 from cgru.many import Result, fit_many
@@ -52,14 +53,13 @@ def many(arguments: argparse.Namespace) -> int:
     jobs = _jobs(plan, task, samples, groups)
     header = {"cgru": cgru.__version__, "plan": plan.described(), "data": _digests(samples, task.names, groups)}
     with contextlib.ExitStack() as stack:
-        executor = stack.enter_context(_executor(arguments))
+        executor = stack.enter_context(executor_of(arguments))
         results = stack.enter_context(Results(path, header))
         left = [job for job in jobs if _is_left(results.records.get(identity(job.place)), arguments.retry)]
         progress = stack.enter_context(Fits(len(jobs), len(jobs) - len(left), arguments.quiet))
         progress.say(*_described(plan, jobs, left, results))
         interrupted = _run(left, samples, results, progress, arguments.threads, executor)
-        records = [results.records.get(identity(job.place)) for job in jobs]
-    done = list(filter(None, records))
+        done = list(_records(jobs, results))
     failed = [record for record in done if record["error"] is not None]
     first = f"; the first: {failed[0]['name']}: {failed[0]['error']}" if failed else ""
     if interrupted:
@@ -67,7 +67,7 @@ def many(arguments: argparse.Namespace) -> int:
         return _say(f"cgru: interrupted: {len(done)} of {len(jobs)} fits are done; {on}", 130)
     if len(failed) == len(jobs):
         raise RequestError(f"all {len(jobs)} fits failed{first}")
-    print(*_report(Grid(done)), sep="\n")
+    print(*_report(Grid(done), plan), sep="\n")
     if failed:
         _say(f"note: {len(failed)} of {len(jobs)} fits failed, which --retry runs again{first}", 0)
     return 0
@@ -109,17 +109,22 @@ def _jobs(plan: Plan, task: Task, samples: Split, groups: np.ndarray | None) -> 
             return grid_jobs(make, samples.X, samples.y, **split, **fixed, **plan.axes)
         if plan.validation is None and len(settings) * plan.seeds > 1:
             raise ValueError("validation: expected a share by which to choose among fits, or folds, got none")
-        return list(_unfolded(plan, make, fixed, settings, samples))
+        return list(_unfolded(plan, make, fixed, settings, samples, groups))
 
 
 def _unfolded(
-    plan: Plan, make: Callable[..., cgru.Network], fixed: dict[str, Any], settings: list[dict[str, Any]], samples: Split
+    plan: Plan,
+    make: Callable[..., cgru.Network],
+    fixed: dict[str, Any],
+    settings: list[dict[str, Any]],
+    samples: Split,
+    groups: np.ndarray | None,
 ) -> Iterator[GridJob]:
     """Fits of all samples but those that validate, the same for all."""
     rows = held_out = None
     if plan.validation is not None:
-        whole = Splittable(samples.X, samples.y, classes_of(make(seed=0, **_of_network(fixed, settings[0])), samples.y))
-        rows, held_out = whole.share(plan.validation, [0, 1])
+        classes = classes_of(make(seed=0, **_of_network(fixed, settings[0])), samples.y)
+        rows, held_out = Splittable(samples.X, samples.y, classes, groups).share(plan.validation, [0, 1])
     for setting in settings:
         network, options = _of_network(fixed, setting), _of_fit(fixed, setting)
         for seed in range(plan.seeds):
@@ -208,6 +213,14 @@ def _is_left(record: dict[str, Any] | None, retry: bool) -> bool:
     return record is None or (retry and record["error"] is not None)
 
 
+def _records(jobs: list[GridJob], results: Results) -> Iterator[dict[str, Any]]:
+    """Those of the jobs that are done, with the plan's own order of keys."""
+    for job in jobs:
+        record = results.records.get(identity(job.place))
+        if record is not None:
+            yield record | {"name": job.name, "place": job.place}
+
+
 def _described(plan: Plan, jobs: list[GridJob], left: list[GridJob], results: Results) -> Iterator[str]:
     yield f"{plan.path}: {len(jobs)} fits, {len(jobs) - len(left)} of them done in {results.path}"
     others = len(results.records.keys() - {identity(job.place) for job in jobs})
@@ -225,13 +238,11 @@ def _run(
         results.add(jobs.pop(result.name).record(result))
         progress(result.error is not None)
 
-    options = {"lengths": samples.lengths, "threads": threads, "keep": False, "callback": note}
-    if executor is not None:
-        options["executor"] = executor
+    options = {"lengths": samples.lengths, "threads": threads, "executor": executor, "keep": False}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "fit_many: interrupted")
         try:
-            found = fit_many(left, samples.X, samples.y, **options)
+            found = fit_many(left, samples.X, samples.y, callback=note, **options)
         except KeyboardInterrupt:  # while it was ending
             return True
     for result in found:
@@ -240,42 +251,42 @@ def _run(
     return bool(jobs)
 
 
-@contextlib.contextmanager
-def _executor(arguments: argparse.Namespace) -> Iterator[Any]:
-    """What is to do the work in the place of threads, or None."""
-    yield None
-
-
 # --- what it comes to ---
 
 
-def _report(grid: Grid) -> Iterator[str]:
-    """A line a setting, one a fold for what was chosen in it, and the honest score."""
+def _report(grid: Grid, plan: Plan) -> Iterator[str]:
+    """A line a setting; one for what was chosen, in each outer fold; and the honest score."""
     rows = [_joined(row) for row in grid.table()]
     lines = [list(rows[0]), *([_shown(value) for value in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
     yield ""
-    for choice in map(_joined, grid.chosen()):
-        yield "  ".join(f"{name} {_shown(value)}" for name, value in choice.items())
-    try:
-        score = _joined(grid.score())
-    except ValueError as error:
-        yield f"no honest score: {error}"
-    else:
-        yield "honest score: " + ", ".join(f"{name} {_shown(value)}" for name, value in score.items())
+    for choice in grid.chosen():
+        at = "chosen" if plan.folds is None else f"repeat {choice['repeat']}, fold {choice['fold']}"
+        setting = "".join(f" {name}={_shown(choice[name])}" for name in plan.axes)
+        lost = f"; not among {len(choice['left_out'])} whose fits failed" if choice["left_out"] else ""
+        yield f"{at}:{setting} {_scores(choice)}{lost}" if choice["error"] is None else f"{at}: {choice['error']}"
+    if plan.folds is not None:
+        try:
+            score = grid.score()
+            yield f"honest score: {_scores(score)}, over {score['folds']} folds"
+        except ValueError as error:
+            yield f"no honest score: {str(error).removeprefix('score: ')}"
 
 
 def _joined(row: dict[str, Any]) -> dict[str, Any]:
-    """Means with their spreads as one text."""
-    found = {}
+    """Means and their spreads as one text each."""
+    found: dict[str, Any] = {}
     for name, value in row.items():
-        if name.endswith("_spread"):
-            name = name.removesuffix("_spread")
-            value = None if value is None else f"{figure(found[name])} +- {figure(value, 2)}"
-        found[name] = value
+        mean = name.removesuffix("_spread")
+        found[mean] = f"{figure(found[mean])} +- {figure(value, 2)}" if mean != name and value is not None else value
     return found
+
+
+def _scores(row: dict[str, Any]) -> str:
+    """The means in a row, with their spreads."""
+    return ", ".join(f"{name} {text}" for name, text in _joined(row).items() if f"{name}_spread" in row)
 
 
 def _shown(value: Any) -> str:

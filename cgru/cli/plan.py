@@ -186,9 +186,10 @@ def read_plan(path: str) -> Plan:
         axes |= lists
     if values["data"] is None:
         raise RequestError(f"{path}: data: expected the name of an .npz file, got nothing")
-    for key in ("inner_folds", "groups"):
-        if values[key] is not None and values["folds"] is None:
-            raise RequestError(f"{path}: {key}: expected folds beside it, got none")
+    if values["folds"] is None and values["inner_folds"] is not None:
+        raise RequestError(f"{path}: inner_folds: expected folds beside it, got none")
+    if values["groups"] is not None and values["folds"] is None and values["validation"] is None:
+        raise RequestError(f"{path}: groups: expected folds or validation beside it, got neither")
     if values["repeats"] > 1 and values["folds"] is None:
         raise RequestError(f"{path}: repeats: expected 1 without folds, got {values['repeats']}")
     folder = os.path.dirname(path)

@@ -1,4 +1,4 @@
-"""The results of a plan as they come: a file of JSON Lines, which a kill at any moment leaves whole but for its last line.
+"""The results of a plan as they come: a file of JSON Lines, whole but for its last line after a kill at any moment.
 
 The first line, the header, says what the others are the results of.
 """
@@ -14,8 +14,7 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
-from cgru.cli.arguments import RequestError, as_request_error
-from cgru.files import replaceable
+from cgru.cli.arguments import RequestError
 
 __all__ = ["Results", "identity"]
 
@@ -47,8 +46,6 @@ class Results:
 
     def __init__(self, path: str, header: Mapping[str, Any]) -> None:
         self.path, self.records = path, {}
-        with as_request_error():
-            replaceable(path)
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
         self._file = os.open(path, flags, 0o666)
         self._behind, self._over = False, threading.Event()

@@ -230,7 +230,7 @@ class _Plan:
                 raise ValueError(f"make: expected the same loss for all settings, got {first.loss} and {net.loss}")
             options = self.options(setting)
             Settings.of(DEFAULTS | options | {"validation": validated or None})
-            self.costs.append(cost_of(Job(net, place, **options), samples) / len(samples.X))
+            self.costs.append(cost_of(Job(net, **options), samples) / len(samples.X))
         return first
 
     def network(self, setting: dict[str, Any], seed: int | None) -> Callable[[], Network]:

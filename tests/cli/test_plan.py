@@ -93,8 +93,15 @@ def test_what_results_depend_on(tmp_path):
         assert plan(tmp_path, WHOLE.replace(old, new)).described() == due
     fit, network = WHOLE.index("[fit]"), WHOLE.index("[network]")
     assert plan(tmp_path, WHOLE[:fit] + WHOLE[network:] + WHOLE[fit:network]).described() == due
-    for old, new in (("[4, 8]", "4"), ("epochs = 5", "epochs = 6"), ("folds = 10", "folds = 9"), ('"last"', '"max"'),
-                     ("inner_folds = 9", ""), ('groups = "subject"', ""), ("seeds", "validation = 0.2\nseeds")):  # fmt: skip
+    for old, new in (
+        ("[4, 8]", "4"),
+        ("epochs = 5", "epochs = 6"),
+        ("folds = 10", "folds = 9"),
+        ('"last"', '"max"'),
+        ("inner_folds = 9", ""),
+        ('groups = "subject"', ""),
+        ("seeds", "validation = 0.2\nseeds"),
+    ):
         assert old in WHOLE
         assert plan(tmp_path, WHOLE.replace(old, new, 1)).described() != due
 
@@ -120,7 +127,7 @@ def test_what_results_depend_on(tmp_path):
         ("folds = [2, 3]", "folds: expected an integer, got list"),
         ("folds = 3\ninner_folds = 0", "inner_folds: expected at least 1, got 0"),
         ("inner_folds = 3", "inner_folds: expected folds beside it, got none"),
-        ('groups = "who"', "groups: expected folds beside it, got none"),
+        ('groups = "who"', "groups: expected folds or validation beside it, got neither"),
         ("repeats = 2", "repeats: expected 1 without folds, got 2"),
         ("seeds = 0", "seeds: expected at least 1, got 0"),
         ("seeds = true", "seeds: expected an integer, got bool"),
