@@ -147,7 +147,7 @@ class Results:
 def _changes(there: dict[str, Any], here: dict[str, Any], values: bool) -> Iterator[str]:
     """What is not the same, by its name and, where they say something, with its `values`."""
     for name in {**there, **here}:
-        old, new = (json.dumps(each[name]) if name in each else "nothing" for each in (there, here))
+        old, new = (json.dumps(each[name]) if name in each else "none" for each in (there, here))
         if old != new:
             yield f"{name} was {old}, is {new}" if values else f"{name} has changed"
 

@@ -221,7 +221,7 @@ class _Plan:
     def check(self, samples: Samples, validated: bool) -> Network:
         """Make a network of each setting, to see what it costs and that they can be compared; return the first."""
         first = None
-        for setting, place in zip(self.settings, self.places, strict=True):
+        for setting in self.settings:
             net = self.network(setting, self.seeds[0])()
             if not isinstance(net, Network):
                 raise TypeError(f"make: expected a function that makes a Network, got {type(net).__name__} of it")

@@ -154,8 +154,8 @@ def test_two_results_of_a_job(filled):
         ({"data": {"x": "ab"}}, " has the results of other data: y has changed"),
         (
             {"plan": {"folds": 4, "axes": ["units"], "epochs": 2}},
-            " has the results of another plan: folds was 3, is 4, l1 was {\"0.V*\": 0.5}, is nothing, "
-            "epochs was nothing, is 2",
+            " has the results of another plan: folds was 3, is 4, l1 was {\"0.V*\": 0.5}, is none, "
+            "epochs was none, is 2",
         ),
     ],
 )  # fmt: skip
