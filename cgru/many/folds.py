@@ -54,7 +54,7 @@ class Splittable:
             return [
                 (self._whole(np.flatnonzero(fold != i)), self._whole(np.flatnonzero(fold == i))) for i in range(folds)
             ]
-        if hasattr(folds, "split"):
+        if hasattr(folds, "split") and not isinstance(folds, str):
             y = self.y if self.classes is None or self.y.ndim == 1 else self.classes
             pairs = list(folds.split(self._of(self.X), self._of(y), self._of(self.groups)))
         elif isinstance(folds, list | tuple):

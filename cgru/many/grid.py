@@ -118,15 +118,15 @@ def grid(
     done = [(job, result) for job, result in zip(jobs, results, strict=True) if _done(result)]
     found = Grid((job.record(result) for job, result in done), len(jobs) - len(done))
     if keep == "best" and not found.missing:
-        kept = {(choice["repeat"], choice["fold"]): choice["kept"] or [] for choice in found.chosen()}
+        kept = {(choice["repeat"], choice["fold"]): choice["kept"] for choice in found.chosen() if choice["kept"]}
         scores = {record["name"]: repr(record["scores"]) for record in found}
         names = {name for each in kept.values() for name in each}
         results = run([job for job in jobs if job.name in names])
         again = {result.name: result.network for result in results if repr(result.scores) == scores[result.name]}
         found.networks = {at: [again[name] for name in each] for at, each in kept.items() if again.keys() >= set(each)}
         if len(again) < len(names):
-            words = f"grid: {len(names) - len(again)} of {len(names)} fits gave something else the second time"
-            warnings.warn(f"{words}; networks has no folds with them", RuntimeWarning, stacklevel=2)
+            words = f"grid: {len(names) - len(again)} of {len(names)} fits did not come to the same the second time"
+            warnings.warn(f"{words}; networks lacks their folds", RuntimeWarning, stacklevel=2)
     return found
 
 
@@ -185,9 +185,11 @@ class _Plan:
     """What is fitted in each fold: settings and seeds, and what of each goes where.
 
     Attributes:
-        settings: of each the values on the axes; what goes to `make`, and to `fit`.
-        seeds: [None] where `make` has none.
-        costs: of each setting, for one sample.
+        places: of each setting its values on the axes.
+        settings: of each these and all else that is given.
+        to_fit: the names of what goes to `Network.fit`.
+        seeds: [None] where `make` takes none.
+        costs: of each setting, for one sample; known after `check`.
     """
 
     def __init__(self, make: Callable[..., Network], axes: dict[str, Any], seeds: int | Sequence[int]) -> None:

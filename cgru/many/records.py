@@ -185,7 +185,8 @@ def _choice(at: tuple[int, int], outcomes: list[_Outcome], names: list[str]) -> 
         setting, scores, kept, error = best.setting, best.scores(), [record["name"] for record in best.kept], None
     else:
         setting, scores, kept = dict.fromkeys(outcomes[0].setting), {name: [] for name in names}, None
-        error = "of each setting a fit failed or is missing, none can be chosen"
+        errors = [record["error"] for outcome in outcomes for record in outcome.records if record["error"] is not None]
+        error = ": ".join(["of each setting a fit failed or is missing", *errors[:1]])
     rest = {"kept": kept, "left_out": left_out, "error": error}
     return {"repeat": at[0], "fold": at[1]} | setting | _spread(scores) | rest
 
