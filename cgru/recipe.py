@@ -5,6 +5,8 @@ How they were chosen stands in benchmarks/README.md.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from cgru import losses
@@ -38,12 +40,17 @@ def stack(
     dropout: float,
     recurrent_dropout: float,
     steps: bool = False,
+    **options: Any,
 ) -> list[Layer]:
-    """Recurrent layers, a pool over their states unless outputs are at all `steps`, dropout, and the head."""
+    """Recurrent layers, a pool over their states unless outputs are at all `steps`, dropout, and the head.
+
+    `options` are more of what each `GRU` takes.
+    """
     pooled = pool != "last" and not steps
     made: list[Layer] = []
     for i in range(layers):
-        gru = GRU(units, sequences=steps or pooled or i < layers - 1, recurrent_dropout=recurrent_dropout)
+        sequences = steps or pooled or i < layers - 1
+        gru = GRU(units, sequences=sequences, recurrent_dropout=recurrent_dropout, **options)
         made.append(Bidirectional(gru) if bidirectional else gru)
         if dropout and i < layers - 1:
             made.append(Dropout(dropout))

@@ -60,6 +60,13 @@ def _loss(text: str) -> str:
     raise argparse.ArgumentTypeError(f"expected one of {', '.join(sorted(known))}, got {text!r}")
 
 
+def _executor(text: str) -> str:
+    kind, _, address = text.partition(":")
+    if text == "mpi" or (kind == "dask" and address):
+        return text
+    raise argparse.ArgumentTypeError(f"expected dask:ADDRESS or mpi, got {text!r}")
+
+
 _DATA_HELP = """
 data files are .npz archives (numpy.savez) that hold
   x            (m, s, e): m sequences of s steps of e elements; or (n, e): the
@@ -83,6 +90,55 @@ all outputs, and the losses of evaluate are in the units of y.
 """
 
 
+_PLAN_HELP = """
+A plan, in TOML, says what is fitted, to what, and how it is judged:
+
+  data = "sessions.npz"     a data file as `cgru fit` takes it, beside the plan;
+                            of one with a split, what is for training
+  results = "some.jsonl"    (default: PLAN.jsonl, beside the plan)
+  folds = 10                outer folds: each is held out once, for the test
+  inner_folds = 9           folds of the rest: each validates once
+  validation = 0.2          a share that validates in the place of inner folds
+  repeats = 1               how often the folds are drawn
+  seeds = 3                 starts of each fit, the best of which counts
+  groups = "subject"        an array (m,) in the data file, strings or numbers:
+                            what has the same stays together
+
+  [network]                 what `cgru fit` builds, unless it says otherwise
+  units = [4, 8, 16]        a list is an axis: each of its values is fitted with
+                            all those of the others
+  bidirectional = false
+  learning_rate = [1e-3, 5e-3]
+
+  [fit]                     likewise
+  epochs = 200
+  patience = 20
+  l1 = [0, {"0.V*" = 1e-3}] a table is one value
+
+Without folds, fits are of all samples but those that validate. More keys are,
+in [network], layers, pool, dropout, recurrent_dropout, zoneout, reset_after,
+layer_norm, learn_h0, loss (of a regression), optimizer (adam, sgd, rmsprop),
+schedule, weight_decay, clip_norm and float64; in [fit], batch_size, truncate,
+standardize, standardize_targets, shrink, shuffle, bucket, class_weight, l2,
+activity_l1 and activity_l2, as Network.fit takes them. No axis may be loss,
+standardize_targets, shrink or class_weight: losses could not be compared.
+
+Each result is a line of JSON as soon as it is there. Once stopped or killed, the
+same command does what is missing. A plan may get more values on an axis (on one
+with a single value: units = [4]), seeds and repeats meanwhile. Results of what
+else has changed, the data too, are refused.
+
+The table has a line a setting, means and spreads over outer folds, of the best
+start of each inner one. In each outer fold that setting is chosen whose
+validation loss is the lowest; the honest score is what its networks, one for
+each inner fold, reach in the test. Validation losses of a regression are of
+targets in deviations from their mean, those of a test in the units of y.
+
+On a cluster: --executor dask:tcp://HOST:8786, on a Dask that is there, or
+  mpiexec -n 5 python -m mpi4py.futures -m cgru many PLAN.toml --executor mpi
+"""
+
+
 _MODEL_HELP = "a file that `cgru fit` or Network.save wrote"
 _VOWELS = "(default: the embedded Japanese Vowels)"
 Add = Callable[..., Any]
@@ -103,6 +159,7 @@ def parser() -> argparse.ArgumentParser:
     _add_model(add)
     _add_training(add)
     _add_running(add)
+    _add_many(command("many", "Do the fits of a PLAN, many at once, and say which setting is best.", epilog=_PLAN_HELP))
     _add_predict(
         command(
             "predict",
@@ -233,6 +290,16 @@ def _add_running(add: Add) -> None:
     )
     add("--resume", action="store_true", help="go on from the --checkpoint, where there is one (default: begin anew)")
     add("--plot", metavar="CURVE.png", help="draw loss and accuracy over the epochs (png, pdf, svg; default: no)")
+    add("-q", "--quiet", action="store_true", help="no progress, results only (default: no)")
+
+
+def _add_many(add: Add) -> None:
+    add("plan", metavar="PLAN.toml", help="what is to be fitted, as below")
+    add("--results", metavar="FILE", help="where results are kept and found again (default: as the plan says)")
+    add("--retry", action="store_true", help="run again what failed (default: no)")
+    add("--threads", type=_COUNT, metavar="N", help=f"fits at once (default: {cgru.get_num_threads()} here)")
+    add("--processes", type=_COUNT, metavar="N", help="fit in so many processes in the place of threads")
+    add("--executor", type=_executor, metavar="WHERE", help="fit elsewhere: dask:ADDRESS, of a scheduler, or mpi")
     add("-q", "--quiet", action="store_true", help="no progress, results only (default: no)")
 
 

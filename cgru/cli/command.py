@@ -1,4 +1,4 @@
-"""The `cgru` command: fit, predict, evaluate, export, info.
+"""The `cgru` command: fit, many, predict, evaluate, export, info.
 
 Results go to stdout, progress and errors to stderr. Exit codes: 0; 2 for whatever was wrong with the request, in one
 line; 130 after Ctrl-C; 141 where the reader of stdout has gone.
@@ -19,10 +19,11 @@ import numpy as np
 import cgru
 from cgru import recipe
 from cgru.cli.arguments import RequestError, as_request_error, parser
+from cgru.cli.many import many
 from cgru.cli.output import WRITERS, check_output, plotter
 from cgru.cli.progress import Progress
 from cgru.cli.score import score, scored
-from cgru.cli.task import Task, at_steps, class_names, real_steps, targets, task_of
+from cgru.cli.task import Task, at_steps, class_names, head, real_steps, targets, task_of
 from cgru.datasets import Dataset, Split, load_japanese_vowels, read
 from cgru.network.samples import held_back
 
@@ -31,7 +32,9 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv` (None: the process's own arguments) and return its exit code."""
-    commands = {None: _help, "fit": fit, "predict": predict, "evaluate": evaluate, "export": export, "info": info}
+    commands = {
+        None: _help, "fit": fit, "many": many, "predict": predict, "evaluate": evaluate, "export": export, "info": info,
+    }  # fmt: skip
     try:
         arguments = parser().parse_args(argv)
         code = commands[arguments.command](arguments)
@@ -168,13 +171,8 @@ def _described(data: Dataset, task: Task, source: str, validation: float) -> lis
 
 
 def _network(arguments: argparse.Namespace, task: Task) -> cgru.Network:
-    if task.names is not None:
-        head = cgru.Dense(len(task.names), "softmax")
-    else:
-        targets = 1 if task.train.ndim == 1 else task.train.shape[1]
-        head = cgru.Dense(targets * cgru.losses.outputs(arguments.loss), "identity")
     layers = recipe.stack(
-        head,
+        head(task.names, task.numbers, arguments.loss),
         units=arguments.units,
         layers=arguments.layers,
         bidirectional=arguments.bidirectional,

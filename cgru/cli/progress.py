@@ -1,45 +1,84 @@
-"""What the `cgru` command shows of a training while it lasts, on stderr."""
+"""What the `cgru` command shows of a training, or of many, while it lasts, on stderr."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 import sys
+from typing import Any
 
 from cgru.network.history import Epoch
-from cgru.network.progress import Bar, figure
+from cgru.network.progress import Bar, drawn, figure
 
-__all__ = ["Progress"]
+__all__ = ["Fits", "Progress"]
 
 
-class Progress:
-    """The callback of a fit. It shows a bar in a terminal where tqdm is installed, else about ten lines."""
+class _Shown:
+    """A bar in a terminal where tqdm is installed, else lines."""
 
-    def __init__(self, epochs: int, quiet: bool):
-        self.epochs, self.quiet = epochs, quiet
-        self.bar: Bar | None = None
+    def __init__(self, total: int, quiet: bool):
+        self.total, self.quiet = total, quiet
+        self.bar: Any = None
 
     def say(self, *lines: str) -> None:
         """Print the lines, unless all is to be quiet."""
         if not self.quiet:
             print(*lines, sep="\n", file=sys.stderr, flush=True)
 
-    def __enter__(self) -> Progress:
+    def draw(self) -> Any:
+        """The bar; ImportError without tqdm."""
+        raise NotImplementedError
+
+    def is_tenth(self, done: int) -> bool:
+        """Whether this is one of about ten to tell of."""
+        return done == self.total or done % math.ceil(self.total / 10) == 0
+
+    def __enter__(self) -> _Shown:
         if not self.quiet and sys.stderr is not None and sys.stderr.isatty():
             with contextlib.suppress(ImportError):
-                self.bar = Bar(self.epochs)
+                self.bar = self.draw()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.bar is not None:
             self.bar.close()
 
+
+class Progress(_Shown):
+    """The callback of a fit of `total` epochs."""
+
+    def draw(self) -> Any:
+        """The bar; ImportError without tqdm."""
+        return Bar(self.total)
+
     def __call__(self, epoch: Epoch) -> None:
         """Show the epoch, in the bar or, of about ten of them, as a line."""
         if self.bar is not None:
             self.bar(epoch)
-        elif epoch.epoch in (1, self.epochs) or epoch.epoch % math.ceil(self.epochs / 10) == 0:
-            self.say(f"epoch {epoch.epoch:{len(str(self.epochs))}}/{self.epochs}: {long(epoch)}")
+        elif epoch.epoch == 1 or self.is_tenth(epoch.epoch):
+            self.say(f"epoch {epoch.epoch:{len(str(self.total))}}/{self.total}: {long(epoch)}")
+
+
+class Fits(_Shown):
+    """Of `total` fits, some of which are done already."""
+
+    def __init__(self, total: int, done: int, quiet: bool):
+        super().__init__(total, quiet)
+        self.done, self.failed = done, 0
+
+    def draw(self) -> Any:
+        """The bar; ImportError without tqdm."""
+        return drawn(self.total, self.done)
+
+    def __call__(self, failed: bool) -> None:
+        """One more is over."""
+        self.done, self.failed = self.done + 1, self.failed + failed
+        failures = f", {self.failed} failed" if self.failed else ""
+        if self.bar is not None:
+            self.bar.set_postfix_str(failures.lstrip(", "), refresh=False)
+            self.bar.update()
+        elif self.is_tenth(self.done):
+            self.say(f"fit {self.done:{len(str(self.total))}}/{self.total}{failures}")
 
 
 def long(epoch: Epoch) -> str:

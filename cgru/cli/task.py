@@ -15,7 +15,7 @@ from cgru.cli.arguments import RequestError
 from cgru.core.lengths import mask
 from cgru.datasets import Dataset, Split
 
-__all__ = ["Task", "at_steps", "class_names", "real_steps", "targets", "task_of"]
+__all__ = ["Task", "at_steps", "class_names", "head", "real_steps", "targets", "task_of"]
 
 
 class Task(NamedTuple):
@@ -30,6 +30,11 @@ class Task(NamedTuple):
     train: np.ndarray
     test: np.ndarray | None
     note: str = ""
+
+    @property
+    def numbers(self) -> int:
+        """How many are to be predicted of each sample, in a regression."""
+        return 1 if self.train.ndim == 1 else self.train.shape[1]
 
 
 def task_of(data: Dataset, source: str) -> Task:
@@ -69,6 +74,13 @@ def task_of(data: Dataset, source: str) -> Task:
         _indices(labels, [name for name in names if name in seen], f"{source}: test_y")
         test = _spread(_indices(labels, names, f"{source}: test_y"), data.test)
     return Task(names, train, test)
+
+
+def head(names: Sequence[str] | None, numbers: int, loss: str) -> cgru.Dense:
+    """What a network ends in that learns classes by their `names`, or by that `loss` so many `numbers`."""
+    if names is not None:
+        return cgru.Dense(len(names), "softmax")
+    return cgru.Dense(numbers * cgru.losses.outputs(loss), "identity")
 
 
 def at_steps(y: np.ndarray) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from cgru.network.history import Epoch
 
-__all__ = ["Bar", "bar_kind", "figure", "short"]
+__all__ = ["Bar", "bar_kind", "drawn", "figure", "short"]
 
 
 def bar_kind() -> Any:
@@ -20,15 +20,21 @@ def bar_kind() -> Any:
     return tqdm
 
 
+def drawn(total: int, done: int = 0) -> Any:
+    """tqdm's bar, of which so much is `done`; ImportError where it is not installed."""
+    # Some containers' terminals claim to have no rows and no columns: a bar would not be drawn at all.
+    room: dict[str, Any] = {"dynamic_ncols": True}
+    if sys.stderr is not None and sys.stderr.isatty() and not all(os.get_terminal_size(sys.stderr.fileno())):
+        room = {"ncols": 80, "nrows": 24}
+    start = {"initial": done} if done else {}
+    return bar_kind()(total=total, bar_format="{n}/{total} {bar} {remaining}{postfix}", **start, **room)
+
+
 class Bar:
     """A progress bar over epochs, by tqdm: in a notebook one of its own, else on stderr. ImportError without tqdm."""
 
     def __init__(self, epochs: int) -> None:
-        # Some containers' terminals claim to have no rows and no columns: a bar would not be drawn at all.
-        room: dict[str, Any] = {"dynamic_ncols": True}
-        if sys.stderr is not None and sys.stderr.isatty() and not all(os.get_terminal_size(sys.stderr.fileno())):
-            room = {"ncols": 80, "nrows": 24}
-        self.bar = bar_kind()(total=epochs, bar_format="{n}/{total} {bar} {remaining}{postfix}", **room)
+        self.bar = drawn(epochs)
 
     def __call__(self, epoch: Epoch) -> None:
         """Show it."""

@@ -47,6 +47,8 @@ def test_the_defaults_of_the_others():
 
     assert asked("predict", "m", "d") == {"command": "predict", "model": "m", "data": "d", "output": None}
     assert asked("evaluate", "m") == {"command": "evaluate", "model": "m", "data": None}
+    due = {"results": None, "retry": False, "threads": None, "processes": None, "executor": None, "quiet": False}
+    assert asked("many", "p") == {"command": "many", "plan": "p", **due}
     assert asked("info") == {"command": "info"}
     due = {"command": "export", "model": "m", "output": "x.c", "name": None, "dtype": None}
     assert asked("export", "m", "-o", "x.c") == due

@@ -1,0 +1,295 @@
+"""`cgru many`: the fits of a plan, and what they come to. What a stopped one has done is not done again.
+
+m samples.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import hashlib
+import itertools
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+import cgru
+from cgru import recipe
+from cgru.cli.arguments import RequestError, as_request_error
+from cgru.cli.output import check_output
+from cgru.cli.plan import FIT, NETWORK, Plan, read_plan
+from cgru.cli.progress import Fits
+from cgru.cli.results import Results, identity
+from cgru.cli.task import Task, at_steps, head, task_of
+from cgru.cli.workers import executor_of
+from cgru.datasets import Split, read
+from cgru.files import Archive
+from cgru.many import Result, fit_many
+from cgru.many.folds import Splittable, classes_of, groups_of
+from cgru.many.grid import DEFAULTS, GridJob, grid_jobs
+from cgru.many.records import Grid
+from cgru.network.fit import Fit, Settings
+from cgru.network.progress import figure
+from cgru.network.samples import by_class, labelled, weights_of_classes
+from cgru.optimizers import NAMED
+
+__all__ = ["many"]
+
+
+def many(arguments: argparse.Namespace) -> int:
+    """`cgru many`: whatever can be wrong is found out before the first fit."""
+    plan = read_plan(arguments.plan)
+    path = arguments.results or plan.results
+    check_output(path, plan.path, plan.data)
+    with as_request_error():
+        data = read(plan.data)
+    task = task_of(data, plan.data)
+    samples = data.train._replace(y=task.train)
+    groups = None if plan.groups is None else _groups(plan, len(task.train))
+    jobs = _jobs(plan, task, samples, groups)
+    header = {"cgru": cgru.__version__, "plan": plan.described(), "data": _digests(samples, task.names, groups)}
+    with contextlib.ExitStack() as stack:
+        executor = stack.enter_context(executor_of(arguments))
+        results = stack.enter_context(Results(path, header))
+        left = [job for job in jobs if _is_left(results.records.get(identity(job.place)), arguments.retry)]
+        progress = stack.enter_context(Fits(len(jobs), len(jobs) - len(left), arguments.quiet))
+        progress.say(*_described(plan, jobs, left, results))
+        interrupted = _run(left, samples, results, progress, arguments.threads, executor)
+        done = list(_records(jobs, results))
+    failed = [record for record in done if record["error"] is not None]
+    first = f"; the first: {failed[0]['name']}: {failed[0]['error']}" if failed else ""
+    if interrupted:
+        on = f"the same command goes on from {path}"
+        return _say(f"cgru: interrupted: {len(done)} of {len(jobs)} fits are done; {on}", 130)
+    if len(failed) == len(jobs):
+        raise RequestError(f"all {len(jobs)} fits failed{first}")
+    print(*_report(Grid(done), plan), sep="\n")
+    if failed:
+        _say(f"note: {len(failed)} of {len(jobs)} fits failed, which --retry runs again{first}", 0)
+    return 0
+
+
+def _say(message: str, code: int) -> int:
+    print(" ".join(message.split()), file=sys.stderr)
+    return code
+
+
+# --- what is to be fitted ---
+
+
+def build(
+    names: tuple[str, ...] | None, numbers: int, steps: bool, *, seed: int, loss: str, optimizer: str, **given: Any
+) -> cgru.Network:
+    """The network of a setting, whose other values are `given`, for classes by their `names` or so many `numbers`."""
+    kind, dtype = NAMED[optimizer], np.float64 if given.pop("float64") else np.float32
+    rates = {name: given.pop(name) for name in ("learning_rate", "schedule", "clip_norm")}
+    decay = given.pop("weight_decay")
+    if decay or kind is not cgru.SGD:
+        if kind is cgru.SGD:
+            raise ValueError(f"weight_decay: expected 0 with sgd, which has none, got {decay}")
+        rates["weight_decay"] = decay
+    layers = recipe.stack(head(names, numbers, loss), steps=steps, **given)
+    return cgru.Network(layers, loss if names is None else "cross_entropy", kind(**rates), seed, names, dtype=dtype)
+
+
+def _jobs(plan: Plan, task: Task, samples: Split, groups: np.ndarray | None) -> list[GridJob]:
+    """All jobs of the plan; RequestError where one of them could not be fitted to the samples."""
+    fixed = _resolved(plan, task)
+    make = functools.partial(build, task.names, task.numbers, at_steps(task.train))
+    settings = [dict(zip(plan.axes, values, strict=True)) for values in itertools.product(*plan.axes.values())]
+    _check(plan, make, fixed, settings, samples)
+    with as_request_error(f"{plan.path}: "):
+        if plan.folds is not None:
+            split = {name: getattr(plan, name) for name in ("folds", "inner_folds", "repeats", "seeds", "validation")}
+            split |= {"lengths": samples.lengths, "groups": groups}
+            return grid_jobs(make, samples.X, samples.y, **split, **fixed, **plan.axes)
+        if plan.validation is None and len(settings) * plan.seeds > 1:
+            raise ValueError("validation: expected a share by which to choose among fits, or folds, got none")
+        return list(_unfolded(plan, make, fixed, settings, samples, groups))
+
+
+def _unfolded(
+    plan: Plan,
+    make: Callable[..., cgru.Network],
+    fixed: dict[str, Any],
+    settings: list[dict[str, Any]],
+    samples: Split,
+    groups: np.ndarray | None,
+) -> Iterator[GridJob]:
+    """Fits of all samples but those that validate, the same for all."""
+    rows = held_out = None
+    if plan.validation is not None:
+        classes = classes_of(make(seed=0, **_of_network(fixed, settings[0])), samples.y)
+        rows, held_out = Splittable(samples.X, samples.y, classes, groups).share(plan.validation, [0, 1])
+    for setting in settings:
+        network, options = _of_network(fixed, setting), _of_fit(fixed, setting)
+        for seed in range(plan.seeds):
+            place = {**setting, "repeat": 0, "fold": 0, "inner": None, "seed": seed}
+            made = functools.partial(make, seed=seed, **network)
+            yield GridJob(place, made, rows=rows, validation_rows=held_out, **options)
+
+
+def _of_network(fixed: dict[str, Any], setting: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in {**fixed, **setting}.items() if name in NETWORK}
+
+
+def _of_fit(fixed: dict[str, Any], setting: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in {**fixed, **setting}.items() if name in FIT}
+
+
+def _resolved(plan: Plan, task: Task) -> dict[str, Any]:
+    """The values that are no axes, with those that hang on the data; RequestError where these do not fit it."""
+    fixed = dict(plan.fixed)
+    if task.names is not None and fixed["loss"] != "mean_squared_error":
+        raise RequestError(f"{plan.path}: [network] loss: {plan.data} has classes, which are learned by cross-entropy")
+    if at_steps(task.train) and "pool" in plan.axes:
+        raise RequestError(f"{plan.path}: [network] pool: {plan.data} has a class for each step: nothing is pooled")
+    if fixed["standardize_targets"] is None:
+        fixed["standardize_targets"] = task.names is None and fixed["loss"] != "poisson"
+    size, epochs = (fixed.get(name) for name in ("batch_size", "epochs"))
+    if "batch_size" in plan.axes and "epochs" not in plan.axes and epochs is None:
+        raise RequestError(f"{plan.path}: [fit] epochs: expected a number beside several of batch_size, got none")
+    size, epochs = recipe.budget(len(task.train), size, epochs)
+    return fixed | {name: value for name, value in (("batch_size", size), ("epochs", epochs)) if name in fixed}
+
+
+def _check(
+    plan: Plan,
+    make: Callable[..., cgru.Network],
+    fixed: dict[str, Any],
+    settings: list[dict[str, Any]],
+    samples: Split,
+) -> None:
+    """RequestError where a setting, or the data, is what a fit would refuse."""
+    judged = plan.inner_folds is not None or plan.validation is not None
+    data = None
+    for setting in settings:
+        said = "".join(f"{name}={value} " for name, value in setting.items())
+        with as_request_error(f"{plan.path}: {said.strip() + ': ' if said else ''}"):
+            net = make(seed=0, **_of_network(fixed, setting))
+            options = _of_fit(fixed, setting)
+            if data is None:  # which hangs on nothing that settings differ in
+                with as_request_error(f"{plan.data}: "):
+                    data = labelled(net, samples.X, samples.y, samples.lengths)
+            weights = weights_of_classes(net, data, options["class_weight"], net.class_names)
+            given = DEFAULTS | options | {"validation": 0.5 if judged else None}
+            Fit(net, by_class(net, data, weights), None, Settings.of(given), np.random.default_rng())
+
+
+def _groups(plan: Plan, m: int) -> np.ndarray:
+    """The group of each sample (m,), by number."""
+    with open(plan.data, "rb") as file, as_request_error(f"{plan.data}: "):
+        archive = Archive(file, {plan.groups})
+        if plan.groups not in archive.headers:
+            raise ValueError(f"{plan.groups} is missing, which {plan.path} has as groups")
+        try:
+            return groups_of(archive.read(plan.groups), m)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{plan.groups}: as {error}") from None
+
+
+def _digests(samples: Split, names: tuple[str, ...] | None, groups: np.ndarray | None) -> dict[str, str]:
+    """What the data is, array by array."""
+    arrays = {"x": samples.X, "y": samples.y, "lengths": samples.lengths, "groups": groups}
+    found = {name: _digest(array) for name, array in arrays.items() if array is not None}
+    return found if names is None else found | {"class_names": _digest(np.array(names))}
+
+
+def _digest(array: np.ndarray) -> str:
+    digest = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+# --- running it ---
+
+
+def _is_left(record: dict[str, Any] | None, retry: bool) -> bool:
+    """Whether a job of that record is still to be run."""
+    return record is None or (retry and record["error"] is not None)
+
+
+def _records(jobs: list[GridJob], results: Results) -> Iterator[dict[str, Any]]:
+    """Those of the jobs that are done, with the plan's own order of keys."""
+    for job in jobs:
+        record = results.records.get(identity(job.place))
+        if record is not None:
+            yield record | {"name": job.name, "place": job.place}
+
+
+def _described(plan: Plan, jobs: list[GridJob], left: list[GridJob], results: Results) -> Iterator[str]:
+    yield f"{plan.path}: {len(jobs)} fits, {len(jobs) - len(left)} of them done in {results.path}"
+    others = len(results.records.keys() - {identity(job.place) for job in jobs})
+    if others:
+        yield f"note: {others} more results there are of values that the plan no longer has"
+
+
+def _run(
+    left: list[GridJob], samples: Split, results: Results, progress: Fits, threads: int | None, executor: Any
+) -> bool:
+    """Fit what is left, and note what becomes of it; return whether Ctrl-C ended it."""
+    jobs = {job.name: job for job in left}
+
+    def note(result: Result) -> None:
+        results.add(jobs.pop(result.name).record(result))
+        progress(result.error is not None)
+
+    options = {"lengths": samples.lengths, "threads": threads, "executor": executor, "keep": False}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "fit_many: interrupted")
+        try:
+            found = fit_many(left, samples.X, samples.y, callback=note, **options)
+        except KeyboardInterrupt:  # while it was ending
+            return True
+    for result in found:
+        if result.name in jobs and not isinstance(result.error, KeyboardInterrupt):
+            note(result)
+    return bool(jobs)
+
+
+# --- what it comes to ---
+
+
+def _report(grid: Grid, plan: Plan) -> Iterator[str]:
+    """A line a setting; one for what was chosen, in each outer fold; and the honest score."""
+    rows = [_joined(row) for row in grid.table()]
+    lines = [list(rows[0]), *([_shown(value) for value in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+    yield ""
+    for choice in grid.chosen():
+        at = "chosen" if plan.folds is None else f"repeat {choice['repeat']}, fold {choice['fold']}"
+        setting = "".join(f" {name}={_shown(choice[name])}" for name in plan.axes)
+        lost = f"; not among {len(choice['left_out'])} whose fits failed" if choice["left_out"] else ""
+        yield f"{at}:{setting} {_scores(choice)}{lost}" if choice["error"] is None else f"{at}: {choice['error']}"
+    if plan.folds is not None:
+        try:
+            score = grid.score()
+            yield f"honest score: {_scores(score)}, over {score['folds']} folds"
+        except ValueError as error:
+            yield f"no honest score: {str(error).removeprefix('score: ')}"
+
+
+def _joined(row: dict[str, Any]) -> dict[str, Any]:
+    """Means and their spreads as one text each."""
+    found: dict[str, Any] = {}
+    for name, value in row.items():
+        mean = name.removesuffix("_spread")
+        found[mean] = f"{figure(found[mean])} +- {figure(value, 2)}" if mean != name and value is not None else value
+    return found
+
+
+def _scores(row: dict[str, Any]) -> str:
+    """The means in a row, with their spreads."""
+    return ", ".join(f"{name} {text}" for name, text in _joined(row).items() if f"{name}_spread" in row)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,246 @@
+"""What a plan file asks `cgru many` for: networks, how they are fitted, and to what; found out before any fit.
+
+A list of values for a key is an axis. A setting has one value of each key.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cgru import losses, recipe
+from cgru.cli.arguments import RequestError
+from cgru.core.checks import flag, positive, rate
+from cgru.layers import Pool
+from cgru.optimizers import NAMED, SCHEDULES, check_number
+
+__all__ = ["FIT", "NETWORK", "Plan", "read_plan"]
+
+Check = Callable[[Any, str], Any]
+
+
+def _number(value: Any, name: str) -> float:
+    check_number(value, name)
+    return float(value)
+
+
+def _above(value: Any, name: str) -> float:
+    check_number(value, name, above=True)
+    return float(value)
+
+
+def _share(value: Any, name: str) -> float:
+    check_number(value, name, below=1, above=True)
+    return float(value)
+
+
+def _folds(value: Any, name: str) -> int:
+    if positive(value, name) == 1:
+        raise ValueError(f"{name}: expected at least 2, got 1")
+    return value
+
+
+def _text(value: Any, name: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"{name}: expected a string, got {value!r}")
+    return value
+
+
+def _one_of(known: Mapping[str, Any]) -> Check:
+    def check(value: Any, name: str) -> str:
+        if not isinstance(value, str) or value not in known:
+            raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
+        return value
+
+    return check
+
+
+def _pool(value: Any, name: str) -> str:
+    return Pool(value).how
+
+
+def _loss(value: Any, name: str) -> str:
+    found = losses.SHORT.get(_text(value, name), value)
+    losses.named(found)
+    if found in losses.CLASSIFYING:
+        raise ValueError(f"{name}: expected one of a regression, classes being learned by cross-entropy, got {value!r}")
+    return found
+
+
+def _each(value: Mapping[str, Any], name: str) -> dict[str, float]:
+    return {key: _number(own, f"{name}.{key}") for key, own in value.items()}
+
+
+def _penalty(value: Any, name: str) -> Any:
+    return _each(value, name) if isinstance(value, dict) else _number(value, name)
+
+
+def _class_weight(value: Any, name: str) -> Any:
+    return _each(value, name) if isinstance(value, dict) else _one_of({"balanced": None})(value, name)
+
+
+# What the keys of each table are by default, and what judges their values.
+TOP: dict[str, tuple[Any, Check]] = {
+    "data": (None, _text),
+    "results": (None, _text),
+    "folds": (None, _folds),
+    "inner_folds": (None, _folds),
+    "repeats": (1, positive),
+    "seeds": (1, positive),
+    "groups": (None, _text),
+    "validation": (None, _share),
+}
+NETWORK: dict[str, tuple[Any, Check]] = {
+    "units": (recipe.UNITS, positive),
+    "layers": (1, positive),
+    "bidirectional": (True, flag),
+    "pool": (recipe.POOL, _pool),
+    "dropout": (recipe.DROPOUT, rate),
+    "recurrent_dropout": (recipe.RECURRENT_DROPOUT, rate),
+    "zoneout": (0.0, rate),
+    "reset_after": (False, flag),
+    "layer_norm": (False, flag),
+    "learn_h0": (False, flag),
+    "loss": ("mean_squared_error", _loss),
+    "optimizer": ("adam", _one_of(NAMED)),
+    "learning_rate": (recipe.LEARNING_RATE, _above),
+    "schedule": (recipe.SCHEDULE, _one_of(SCHEDULES)),
+    "weight_decay": (recipe.WEIGHT_DECAY, _number),
+    "clip_norm": (1.0, _above),
+    "float64": (False, flag),
+}
+FIT: dict[str, tuple[Any, Check]] = {
+    "epochs": (None, positive),
+    "batch_size": (None, positive),
+    "patience": (None, positive),
+    "truncate": (None, positive),
+    "standardize": (True, flag),
+    "standardize_targets": (None, flag),
+    "shrink": (False, flag),
+    "shuffle": (True, flag),
+    "bucket": (False, flag),
+    "class_weight": (None, _class_weight),
+    "l1": (0.0, _penalty),
+    "l2": (0.0, _penalty),
+    "activity_l1": (0.0, _number),
+    "activity_l2": (0.0, _number),
+}
+ALONE = ("loss", "standardize_targets", "shrink", "class_weight")  # losses could not be compared among their values
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A plan, all of its values judged one by one.
+
+    Attributes:
+        path: the plan's file.
+        data, results: the other two.
+        folds, inner_folds, repeats, seeds, groups, validation: as the file says, or None.
+        fixed: the value of each key of [network] and [fit] that is no axis, defaults among them.
+        axes: the values of the others, by key, in the file's order.
+    """
+
+    path: str
+    data: str
+    results: str
+    folds: int | None
+    inner_folds: int | None
+    repeats: int
+    seeds: int
+    groups: str | None
+    validation: float | None
+    fixed: dict[str, Any]
+    axes: dict[str, list[Any]]
+
+    def described(self) -> dict[str, Any]:
+        """What all results depend on, by name: not how many repeats, seeds and values of an axis there are."""
+        return {
+            "folds": self.folds,
+            "inner_folds": self.inner_folds,
+            "validation": self.validation,
+            "grouped": self.groups is not None,
+            "axes": sorted(self.axes),
+            **self.fixed,
+        }
+
+
+def read_plan(path: str) -> Plan:
+    """The plan in a TOML file; what it names lies in the folder of that file, or where an absolute name leads.
+
+    RequestError, naming file and key, for what is no plan; OSError where it cannot be read.
+    """
+    tables = _tables(path)
+    top = {key: value for key, value in tables.items() if not isinstance(value, dict)}
+    for key in tables.keys() - top.keys() - {"network", "fit"}:
+        raise RequestError(f"{path}: [{key}]: expected no tables but [network] and [fit]")
+    for key in ("network", "fit"):
+        if key in top:
+            raise RequestError(f"{path}: {key}: expected a table, [{key}], got {top[key]!r}")
+    values, axes = _judged(top, TOP, f"{path}: ", axes=False)
+    fixed: dict[str, Any] = {}
+    for table, known in (("network", NETWORK), ("fit", FIT)):
+        own, lists = _judged(tables.get(table, {}), known, f"{path}: [{table}] ")
+        fixed |= own
+        axes |= lists
+    if values["data"] is None:
+        raise RequestError(f"{path}: data: expected the name of an .npz file, got nothing")
+    if values["folds"] is None and values["inner_folds"] is not None:
+        raise RequestError(f"{path}: inner_folds: expected folds beside it, got none")
+    if values["groups"] is not None and values["folds"] is None and values["validation"] is None:
+        raise RequestError(f"{path}: groups: expected folds or validation beside it, got neither")
+    if values["repeats"] > 1 and values["folds"] is None:
+        raise RequestError(f"{path}: repeats: expected 1 without folds, got {values['repeats']}")
+    folder = os.path.dirname(path)
+    results = values["results"] or os.path.splitext(os.path.basename(path))[0] + ".jsonl"
+    values |= {"data": os.path.join(folder, values["data"]), "results": os.path.join(folder, results)}
+    return Plan(path, **values, fixed=fixed, axes=axes)
+
+
+def _tables(path: str) -> dict[str, Any]:
+    try:
+        import tomllib
+    except ImportError:  # Python 3.10
+        try:
+            import tomli as tomllib
+        except ImportError:
+            raise RequestError("many: tomli is not installed; pip install tomli") from None
+    with open(path, "rb") as file:
+        try:
+            return tomllib.load(file)
+        except (ValueError, RecursionError) as error:
+            raise RequestError(f"{path}: expected a TOML file: {error}") from None
+
+
+def _judged(
+    given: Mapping[str, Any], known: Mapping[str, tuple[Any, Check]], where: str, axes: bool = True
+) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """The values of all keys that are known, but for lists, and those of lists where they may be axes."""
+    values, lists = {key: default for key, (default, _) in known.items()}, {}
+    for key, value in given.items():
+        if key not in known:
+            raise RequestError(f"{where}{key}: expected one of {', '.join(known)}")
+        check = known[key][1]
+        if isinstance(value, list) and axes:
+            if key in ALONE:
+                raise RequestError(f"{where}{key}: expected one value, so that losses can be compared, got {value!r}")
+            if not value:
+                raise RequestError(f"{where}{key}: expected one value or more, got []")
+            del values[key]
+            lists[key] = [_value(check, own, f"{key}[{i}]", where) for i, own in enumerate(value)]
+            for i, own in enumerate(lists[key]):
+                if own in lists[key][:i]:
+                    raise RequestError(f"{where}{key}[{i}]: expected each value once, got {own!r} again")
+        else:
+            values[key] = _value(check, value, key, where)
+    return values, lists
+
+
+def _value(check: Check, value: Any, name: str, where: str) -> Any:
+    try:
+        return check(value, name)
+    except (TypeError, ValueError) as error:
+        text = str(error)
+        own = text if text.startswith(name) else f"{name}: {text.partition(': ')[2]}"  # some know it by another name
+        raise RequestError(f"{where}{own}") from None
