@@ -17,7 +17,7 @@ from cgru.export import export_c
 from cgru.gru import GRU
 from cgru.initializers import orthogonal, standard_normal, xavier
 from cgru.layers import Activation, Clip, Dense, Dropout, Embedding, Flip, Pool, Scale
-from cgru.many import Job, Result, fit_many
+from cgru.many import Grid, Job, Result, fit_many, grid
 from cgru.network import Epoch, History, Network, load
 from cgru.optimizers import SGD, Adam, RMSprop
 from cgru.passes import Pass
@@ -36,6 +36,7 @@ __all__ = [
     "Embedding",
     "Epoch",
     "Flip",
+    "Grid",
     "History",
     "Job",
     "Network",
@@ -51,6 +52,7 @@ __all__ = [
     "export_c",
     "fit_many",
     "get_num_threads",
+    "grid",
     "identity",
     "interop",
     "load",

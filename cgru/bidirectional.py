@@ -134,6 +134,11 @@ class Bidirectional(Layer):
         self.d["u"] = 2 * u if merge == "concat" else u
         self.p = Joined(*(half.p for half in self.halves))
 
+    def seeded(self, seed: np.random.SeedSequence) -> None:
+        """Let both draw from one new generator of this seed, unless one was given."""
+        if "rng" not in self.given:
+            self.np_rng = np.random.default_rng(seed)
+
     def __repr__(self) -> str:
         return f"Bidirectional({self.forward_layer!r}, merge={self.merge!r})"
 

@@ -199,13 +199,21 @@ def named(loss: str | Loss) -> Loss:
 
 def parts(loss: Any) -> tuple[str, tuple[float, ...]]:
     """The name of a loss and its numbers: those in its parentheses, or those that it has without any."""
-    found = re.fullmatch(r"(\w+)(?:\(([^()]+)\))?", loss) if isinstance(loss, str) else None
-    try:
-        numbers = tuple(map(float, found[2].split(","))) if found and found[2] else ()
-    except ValueError:
-        found = None
-    if not found or found[1] not in LOSSES:
+    found = _parts(loss) if isinstance(loss, str) else None
+    if found is None:
         raise ValueError(f"loss: expected one of {', '.join(LOSSES)}, a callable or None, got {loss!r}")
+    return found
+
+
+@functools.lru_cache(64)
+def _parts(loss: str) -> tuple[str, tuple[float, ...]] | None:
+    found = re.fullmatch(r"(\w+)(?:\(([^()]+)\))?", loss)
+    if not found or found[1] not in LOSSES:
+        return None
+    try:
+        numbers = tuple(map(float, found[2].split(","))) if found[2] else ()
+    except ValueError:
+        return None
     return found[1], numbers or NUMBERS.get(found[1], ())
 
 

@@ -27,16 +27,11 @@ def python(tmp_path_factory):
     """Run Python in a copy of the examples, where it finds the installed cgru; what it printed."""
     folder = tmp_path_factory.mktemp("outside") / "examples"
     shutil.copytree(EXAMPLES, folder, ignore=shutil.ignore_patterns("build", "*.egg-info", "*.so", "__pycache__"))
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment = os.environ | {"PYTHONPATH": str(folder / "built")}
 
-    def run(*arguments):
-        done = subprocess.run(
-            [sys.executable, *map(str, arguments)],
-            cwd=folder,
-            env=environment | {"PYTHONPATH": str(folder / "built")},
-            capture_output=True,
-            text=True,
-        )
+    def run(*arguments, by=()):
+        command = [*by, sys.executable, *map(str, arguments)]
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -181,3 +176,20 @@ def test_numba(python):
     difference, largest = map(float, re.search(r"cgru\.Stream: (\S+), of (\S+)", out).groups())
     assert largest > 0.1
     assert difference < 1e-12 * largest
+
+
+def test_processes(python):
+    assert "equal: True" in python("cluster/processes.py")
+
+
+def test_dask(python):
+    pytest.importorskip("distributed", reason="no distributed")
+    assert "equal: True" in python("cluster/dask_cluster.py")
+
+
+def test_mpi(python):
+    pytest.importorskip("mpi4py", reason="no mpi4py", exc_type=ImportError)
+    mpiexec = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    if mpiexec is None:
+        pytest.skip("no mpiexec")
+    assert "equal: True" in python("-m", "mpi4py.futures", "cluster/mpi.py", by=(mpiexec, "-n", "3"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,8 @@ class Layer:
 
     def __init__(self, rng: np.random.Generator | int | None = None, dtype: DTypeLike | None = None) -> None:
         self._dtype = float_dtype(dtype)  # None is float64
-        self.np_rng = generator(rng)
+        if rng is not None:
+            self.np_rng = generator(rng)
         self.given = frozenset(name for name, value in (("rng", rng), ("dtype", dtype)) if value is not None)
         self.trainable = False
         self.d: dict[str, int] = {}
@@ -78,10 +80,23 @@ class Layer:
         self.g: Arrays = {}
         self.o: dict[str, Any] = {}
         self.last: Pass | None = None  # of the last forward
+        self.seed: np.random.SeedSequence | None = None  # of np_rng
         self._lock = threading.RLock()  # of a kind that a Ctrl-C just after it was taken does not leave shut
+
+    @cached_property
+    def np_rng(self) -> np.random.Generator:
+        """What weights and masks are drawn from; made at the first draw, where none was given."""
+        return np.random.default_rng(self.seed)
+
+    def seeded(self, seed: np.random.SeedSequence) -> None:
+        """Draw from a new generator of this seed from now on, unless one was given."""
+        if "rng" not in self.given:
+            self.seed = seed
+            vars(self).pop("np_rng", None)
 
     def __getstate__(self) -> dict[str, Any]:
         """The layer's attributes, for pickle and copy, without what a run leaves."""
+        self.np_rng  # noqa: B018  the copy's draws are this one's
         kept = {name: value for name, value in vars(self).items() if name not in ("_lock", "last")}
         return kept | {name: {} for name in CACHES if name in kept}
 

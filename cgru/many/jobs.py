@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -53,14 +53,23 @@ class Samples:
                 raise ValueError(f"{name}: expected as many as X has samples, {len(found.X)}, got {len(value)}")
         return found
 
+    def portable(self) -> Samples:
+        """With whole paths, which mean the same in another process, in the place of names, and lists as arrays."""
+        named = {name: os.path.abspath(value) for name, value in vars(self).items() if _is_name(value)}
+        return Samples(**{name: named.get(name) or _opened(value, name) for name, value in vars(self).items()})
+
     def __getitem__(self, rows: Any) -> tuple[Any, ...]:
         """X, y, lengths and sample_weight of some samples; of all where `rows` is None."""
         each = vars(self).values()
         return tuple(value if value is None or rows is None else value[rows] for value in each)
 
 
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str | os.PathLike)
+
+
 def _opened(value: Any, name: str) -> Any:
-    if isinstance(value, str | os.PathLike):
+    if _is_name(value):
         try:
             return np.load(value, mmap_mode="r", allow_pickle=False)
         except ValueError as error:
@@ -113,6 +122,8 @@ class Job:
             raise TypeError(f"{unknown[0]}: expected what Network.fit takes, {', '.join(sorted(OPTIONS))}")
         if validation_rows is not None and options.get("validation") is not None:
             raise ValueError("validation: expected None beside validation_rows, got some")
+        if not isinstance(name, Hashable):
+            raise TypeError(f"name: expected a string, a number, a tuple of them or None, got {type(name).__name__}")
         if cost is not None:
             check_number(cost, "cost")
         self.network, self.name, self.cost, self.options = network, name, cost, options
@@ -183,9 +194,7 @@ def run(job: Job, name: Any, shared: Samples, keep: bool = True, running: set[Ne
             raise ValueError("X: expected samples, the job's own or those that all share, got None")
         for each in ("rows", "validation_rows", "test_rows"):
             _check_rows(getattr(job, each), len(samples.X), each)
-        net = job.network if isinstance(job.network, Network) else job.network()
-        if not isinstance(net, Network):
-            raise TypeError(f"network: expected a function that makes a Network, got {type(net).__name__} of it")
+        net = _network(job)
         running.add(net)
         options = dict(job.options)
         if job.validation_rows is not None:
@@ -203,6 +212,14 @@ def run(job: Job, name: Any, shared: Samples, keep: bool = True, running: set[Ne
     finally:
         running.discard(net)
     return replace(result, seconds=time.perf_counter() - start)
+
+
+def _network(job: Job) -> Network:
+    """The network of a job, made where it is not yet."""
+    net = job.network if isinstance(job.network, Network) else job.network()
+    if not isinstance(net, Network):
+        raise TypeError(f"network: expected a function that makes a Network, got {type(net).__name__} of it")
+    return net
 
 
 def cost_of(job: Job, shared: Samples) -> float:

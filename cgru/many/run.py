@@ -6,11 +6,13 @@ import queue
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
 from typing import Any
 
 from cgru.core.checks import callable_, flag, positive
 from cgru.core.threads import alone, get_num_threads
 from cgru.many.jobs import Job, Result, Samples, cost_of, run
+from cgru.many.parcels import Parcels
 from cgru.network.network import Network
 from cgru.network.progress import bar_kind
 
@@ -25,6 +27,7 @@ def fit_many(
     lengths: Any = None,
     sample_weight: Any = None,
     threads: int | None = None,
+    executor: Executor | Callable[[], Executor] | None = None,
     keep: bool = True,
     progress: bool = False,
     callback: Callable[[Result], Any] | None = None,
@@ -40,13 +43,25 @@ def fit_many(
     X, y, lengths, sample_weight: the samples that jobs share, as `Network.fit` takes them, or the names of `.npy`
         files, which are mapped into memory. Of its `rows` a job takes a copy, while it runs.
     threads: how many jobs run at once, one a thread; None: `get_num_threads()`.
+    executor: fit on its workers in the place of threads: an Executor as of `concurrent.futures` (processes, Dask's
+        `client.get_executor()`, mpi4py's `MPIPoolExecutor`), or a function without arguments that makes one. What
+        fit_many made it shuts down, and makes anew when it breaks; what it was given it leaves open.
     keep: whether results have the networks and histories; False: scores alone, so that memory stays flat where jobs
         make their networks.
     progress: show a bar over the jobs, by tqdm.
     callback: called with each `Result` as it comes, in the caller's thread.
 
-    Ctrl-C ends it: fits that are under way stop after their epoch, and what is done is returned under a RuntimeWarning
-    that says how much that is; the other results have a KeyboardInterrupt as their error.
+    On an executor's workers, each job on one thread of one of them, results are the same bits where the processors have
+    the same instruction set. A job's own network stays as it is; its result has a copy that was fitted. Jobs are sent
+    in parcels, and with each parcel go the samples that they share: large ones had better be names of files, which the
+    workers must see. What cannot be pickled is refused by that job's result. A worker that dies costs time alone, since
+    its parcel is sent again, and a job that kills its workers again and again has a RuntimeError; but where an Executor
+    that was given breaks for good, as one of processes does at the first death, all that is not yet done has that
+    error. Where a Dask cluster has lost all workers, it waits for new ones; MPI ends as a whole when a rank dies.
+
+    Ctrl-C ends it: fits that are under way stop after their epoch, parcels that wait are not begun, and what is done
+    is returned under a RuntimeWarning that says how much that is; the other results have a KeyboardInterrupt as their
+    error.
 
     TypeError or ValueError, before any fit, for arguments that are not what they should be.
     """
@@ -54,13 +69,23 @@ def fit_many(
     flag(progress, "progress")
     if callback is not None:
         callable_(callback, "callback")
+    if executor is not None and threads is not None:
+        raise ValueError(f"threads: expected None beside executor, got {threads!r}")
+    if executor is not None and not isinstance(executor, Executor) and not callable(executor):
+        raise TypeError(f"executor: expected an Executor or a function that makes one, got {type(executor).__name__}")
     threads = get_num_threads() if threads is None else positive(threads, "threads")
     shared = Samples(X, y, lengths, sample_weight)
     opened = shared.opened()
     jobs = list(jobs)
     names = _names(jobs)
-    order = sorted(range(len(jobs)), key=lambda i: -cost_of(jobs[i], opened))
-    workers = Threads([(i, names[i], jobs[i]) for i in order], opened, keep, threads)
+    costs = [cost_of(job, opened) for job in jobs]
+    order = sorted(range(len(jobs)), key=lambda i: -costs[i])
+    tasks = [(i, names[i], jobs[i]) for i in order]
+    workers: Threads | Parcels
+    if executor is None:
+        workers = Threads(tasks, opened, keep, threads)
+    else:
+        workers = Parcels(tasks, [costs[i] for i in order], shared, keep, executor)
     results: dict[int, Result] = {}
     bar = bar_kind()(total=len(jobs), unit="fit") if progress else None
     try:
@@ -72,18 +97,18 @@ def fit_many(
                 callback(result)
     except KeyboardInterrupt:
         results |= workers.stop()
-        done = f"{len(results)} of {len(jobs)} jobs are done"
-        warnings.warn(f"fit_many: interrupted; {done}", RuntimeWarning, stacklevel=2)
     finally:
         workers.stop()
         if bar is not None:
             bar.close()
+    if len(results) < len(jobs):
+        done = f"{len(results)} of {len(jobs)} jobs are done"
+        warnings.warn(f"fit_many: interrupted; {done}", RuntimeWarning, stacklevel=2)
     return [results.get(i) or Result(name, error=KeyboardInterrupt("not done")) for i, name in enumerate(names)]
 
 
 def _names(jobs: list[Job]) -> list[Any]:
     """The names of jobs, each its own; TypeError or ValueError for what are no jobs of one call."""
-    names: list[Any] = []
     networks: dict[int, int] = {}
     for i, job in enumerate(jobs):
         if not isinstance(job, Job):
@@ -91,11 +116,11 @@ def _names(jobs: list[Job]) -> list[Any]:
         first = networks.setdefault(id(job.network), i)
         if first != i and isinstance(job.network, Network):
             raise ValueError(f"jobs[{i}].network: expected one of its own, got that of jobs[{first}]")
-        names.append(i if job.name is None else job.name)
-    seen: dict[Any, int] = {}
+    names = [i if job.name is None else job.name for i, job in enumerate(jobs)]
+    places: dict[Any, int] = {}
     for i, name in enumerate(names):
-        if seen.setdefault(name, i) != i:
-            raise ValueError(f"jobs[{i}].name: expected another than that of jobs[{seen[name]}], got {name!r}")
+        if places.setdefault(name, i) != i:
+            raise ValueError(f"jobs[{i}].name: expected another than that of jobs[{places[name]}], got {name!r}")
     return names
 
 

@@ -124,6 +124,7 @@ class Fit:
         settings.check(net, data)
         self.net, self.settings = net, settings
         self.judged = data if held_out is None else held_out  # by the metrics
+        self.count = data.count
         self.penalties = Penalties.of(net, settings.l1, settings.l2, settings.activity_l1, settings.activity_l2)
         self.units = Units.of(net, data) if settings.standardize_targets else None
         self.data, self.held_out = (
@@ -300,7 +301,7 @@ class Fit:
         scored = (None, None) if self.held_out is None else engine.scores()
         if scored[0] is not None and not math.isfinite(scored[0]):
             raise RuntimeError(_DIVERGED.format(f"the validation loss is {scored[0]} after epoch {number}"))
-        accuracy = None if right is None else right / data.count
+        accuracy = None if right is None else right / self.count
         rate, metrics = net.optimizer.rate(fractions[-1]), {}
         if self.settings.metrics:
             with self._shown():

@@ -100,7 +100,7 @@ class Network:
         for layer, own in zip(self.layers, self._layer_seeds, strict=True):
             given = layer.given
             layer.dtype, layer.given = self.dtype, given  # it was given none for all that
-            _give_generator(layer, own)
+            layer.seeded(own)
 
     def __repr__(self) -> str:
         return f"Network({list(self.layers)}, loss={self.loss!r}, optimizer={self.optimizer}, seed={self.seed})"
@@ -162,7 +162,7 @@ class Network:
         with self._lock:  # of several threads that see data for the first time, one makes them
             for layer, seed in zip(self.layers, self._layer_seeds, strict=True):
                 if layer.parameter_names and not layer.p:
-                    _give_generator(layer, seed)
+                    layer.seeded(seed)
                     layer.make(np.zeros(shape, np.intp))
                 shape = layer.output_shape(shape)
 
@@ -477,12 +477,6 @@ def load(path: str | os.PathLike[str]) -> Network:
     if standardisation:
         net.mean, net.scale = standardisation["mean"], standardisation["scale"]
     return net
-
-
-def _give_generator(layer: Layer, seed: np.random.SeedSequence) -> None:
-    """A generator from `seed`, for a layer that was given none of its own."""
-    if "rng" not in layer.given:
-        layer.np_rng = np.random.default_rng(seed)
 
 
 def _put(part: np.ndarray, whole: np.ndarray | None, rows: slice, m: int) -> np.ndarray:

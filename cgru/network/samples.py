@@ -213,11 +213,15 @@ def labelled(
     if net.head is None:
         raise ValueError(f"layers: expected a Dense at the end for a loss, got {net.layers[-1]!r}")
     X, lengths = taken(net, X, lengths, name)
-    steps = np.ones(X.shape[:2], bool) if lengths is None else mask(lengths, X.shape[1])[:, :, 0]
-    lost = steps & ~np.isfinite(X).reshape(*steps.shape, -1).all(axis=2)
-    if lost.any():
-        sample, step = np.argwhere(lost)[0]
-        raise ValueError(f"{name}X: expected finite numbers, got NaN or infinity in sample {sample}, step {step}")
+    steps, finite = (
+        np.ones(X.shape[:2], bool) if lengths is None else mask(lengths, X.shape[1])[:, :, 0],
+        np.isfinite(X),
+    )
+    if not finite.all():
+        lost = np.argwhere(steps & ~finite.reshape(*steps.shape, -1).all(axis=2))
+        if len(lost):
+            where = "sample {}, step {}".format(*lost[0])
+            raise ValueError(f"{name}X: expected finite numbers, got NaN or infinity in {where}")
     k = net.head.d["u"]
     y = numbered(net, y, names or net.class_names, steps, name)
     if net.per_step:

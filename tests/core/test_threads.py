@@ -62,3 +62,26 @@ def test_nonsense_in_the_environment():
     done = run(CGRU_NUM_THREADS="many")
     assert done.returncode != 0
     assert "CGRU_NUM_THREADS: expected an integer" in done.stderr
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="no list of threads on this system")
+def test_alone_is_a_matter_of_one_thread():
+    code = """if True:
+        import os, threading, numpy as np, cgru
+        from cgru.core.threads import alone
+        layer = cgru.GRU(64, rng=0)
+        X = np.ones((64, 50, 32))
+        cgru.set_num_threads(2)
+        def count(): return len(os.listdir("/proc/self/task"))
+        before = count()
+        with alone():
+            with alone():
+                layer.predict(X)
+            layer.predict(X)
+            print(count() - before, cgru.get_num_threads())
+            other = threading.Thread(target=layer.predict, args=(X,))
+            other.start()
+            other.join()
+            print(count() > before)
+    """
+    assert run_python(code).stdout.split() == ["0", "2", "True"]

@@ -523,3 +523,15 @@ def test_refused_fits_touch_nothing(options, error, words):
         with pytest.raises(error):
             fresh.fit(**{"X": X, "y": LABELS} | options)
         assert not fresh.layers[0].p
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_fit_is_stopped_after_its_epoch(monkeypatch, compiled):
+    net = made()
+    net.predict(X)
+    if not compiled:
+        watched(monkeypatch, net.layers[0])
+    history = net.fit(X, LABELS, epochs=50, callback=lambda epoch: epoch.epoch == 3 and net.stop())
+    assert len(history) == 3
+    net.stop()  # nothing runs
+    assert len(net.fit(X, LABELS, epochs=2)) == 2

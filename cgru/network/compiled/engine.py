@@ -62,7 +62,7 @@ class Engine:
         self.program = Program(net, e, max(steps, scored[1]), batch, scored, truncate is not None, penalties=penalties)
         self.data = self._source(data) if batch_size else None
         self.held_out = None if held_out is None else self._source(held_out)
-        self.kept, self.settings = False, _settings(net) if batch_size else None
+        self.kept, self.settings = False, None  # what others may see and change is looked at when it is shown
         self.measured = net.mean, net.scale  # as long as these are held no others have their ids
 
     def _source(self, data: Data) -> Source:
@@ -103,6 +103,7 @@ class Engine:
 
     def show(self) -> None:
         """Put the parameters, as they are now, into the network."""
+        self.settings = self.settings or _settings(self.net)
         self.program.weights.show()
 
     def stands(self) -> bool:

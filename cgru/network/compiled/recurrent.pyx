@@ -89,7 +89,9 @@ cdef Py_ssize_t recurrent_scratch(const Stage *stage, Py_ssize_t m, Py_ssize_t s
     for i in range(2 * stage.parts):  # with the masks that only training has, and without
         call = stage.part[i // 2].call
         call.m, call.s = m, s
-        if i % 2 and stage.part[i // 2].recurrent_dropout:
+        if i % 2:
+            if not stage.part[i // 2].recurrent_dropout:
+                continue
             call.recurrent.data = &call
         for way in range(4 if may_be_few(stage.k, &call) else 1):  # a ragged batch may be what another is not
             call.few, call.X.column, call.dX.column = way // 2, 1 + way % 2, 1 + way % 2

@@ -1,5 +1,7 @@
 """The parameters of a compiled network, their gradients, and the steps of its optimizer."""
 
+from numpy cimport ndarray
+
 from cgru.core.kernels cimport cgru_kernels, cgru_step
 
 cdef struct Weight:
@@ -17,6 +19,7 @@ cdef class Weights:
     cdef readonly dict start  # of each parameter, by key
     cdef Weight *weight
     cdef Py_ssize_t count, numbers
+    cdef int type  # NumPy's number of the dtype
     cdef char *p[2]
     cdef long long *taken[2]  # the steps that were taken with each
     cdef char *g
@@ -37,4 +40,5 @@ cdef class Weights:
     cdef void _clip(self, Py_ssize_t start, Py_ssize_t numbers, double norm) noexcept nogil
     cdef double _factor(self, Py_ssize_t start, Py_ssize_t numbers, double norm) noexcept nogil
     cdef int _load_optimizer(self) except -1
-    cdef object _view(self, int buffer, Py_ssize_t start, array)
+    cdef int _put(self, int buffer, Py_ssize_t start, ndarray array) except -1
+    cdef ndarray _copy(self, int buffer, Py_ssize_t start, ndarray like)

@@ -8,7 +8,7 @@ import numpy as np
 
 cimport numpy as cnp
 from libc.math cimport INFINITY, sqrt
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from cgru.core.kernels cimport kernels
 from cgru.layers import layer as layers
@@ -32,7 +32,7 @@ cdef class Weights:
         cdef Py_ssize_t i, size = net.dtype.itemsize
         cdef cnp.ndarray memory, weights, taken
         self.net, self.keys, self.arrays, self.start = net, [], [], {}
-        self.k = kernels(size)
+        self.k, self.type = kernels(size), cnp.NPY_FLOAT32 if size == 4 else cnp.NPY_FLOAT64
         trained, clipped = [], []
         for number, layer in enumerate(net.layers):
             first = self.numbers
@@ -61,17 +61,17 @@ cdef class Weights:
             self.weight[i] = Weight(self.start[key], self.arrays[i].size, trained[i], is_matrix(key), l1, l2)
         self.fresh = True
         self.now = self.kept = 0
-        for key, array in zip(self.keys, self.arrays, strict=True):
-            for buffer in range(2 if trains else 1):
-                self._view(buffer, self.start[key], array)[...] = array
+        for i in range(self.count):
+            self._put(0, self.weight[i].start, self.arrays[i])
         if trains:
             self._load_optimizer()
+            memcpy(self.p[1], self.p[0], KEPT * self.numbers * size)
+            memcpy(self.taken[1], self.taken[0], self.count * sizeof(long long))
 
     # --- from and to the network ---
 
     cdef int _load_optimizer(self) except -1:
         """Take the settings of the network's optimizer and its state, as they are now."""
-        cdef int buffer
         cdef Py_ssize_t i, j
         optimizer = self.net.optimizer
         own = self.net.optimizer_state.get(type(optimizer).__name__, {})
@@ -89,20 +89,22 @@ cdef class Weights:
             steps, *state = own.get(key, (0,))
             if [part.shape for part in state] != [array.shape] * optimizer.arrays:
                 steps, state = 0, ()
-            for buffer in range(2):
-                for j, part in enumerate(state):
-                    self._view(buffer, self.start[key] + (j + 1) * self.numbers, array)[...] = part
-                self.taken[buffer][i] = steps
+            for j, part in enumerate(state):
+                self._put(0, self.weight[i].start + (j + 1) * self.numbers, part)
+            self.taken[0][i] = steps
         return 0
 
-    cdef object _view(self, int buffer, Py_ssize_t start, array):
-        """What lies there, in the shape of `array`."""
-        cdef cnp.npy_intp size = array.size
-        cdef cnp.ndarray flat = cnp.PyArray_SimpleNewFromData(
-            1, &size, cnp.NPY_FLOAT32 if self.k.size == 4 else cnp.NPY_FLOAT64, self.p[buffer] + start * self.k.size
-        )
-        cnp.set_array_base(flat, self)
-        return flat.reshape(array.shape)
+    cdef int _put(self, int buffer, Py_ssize_t start, cnp.ndarray array) except -1:
+        """Put the numbers of `array` there."""
+        array = cnp.PyArray_FROM_OTF(array, self.type, cnp.NPY_ARRAY_CARRAY_RO | cnp.NPY_ARRAY_FORCECAST)
+        memcpy(self.p[buffer] + start * self.k.size, cnp.PyArray_DATA(array), cnp.PyArray_NBYTES(array))
+        return 0
+
+    cdef cnp.ndarray _copy(self, int buffer, Py_ssize_t start, cnp.ndarray like):
+        """A copy of what lies there, in the shape of `like`."""
+        cdef cnp.ndarray array = cnp.PyArray_SimpleNew(like.ndim, like.shape, self.type)
+        memcpy(cnp.PyArray_DATA(array), self.p[buffer] + start * self.k.size, cnp.PyArray_NBYTES(array))
+        return array
 
     def keep(self):
         """What the parameters are now, and the state of the optimizer, is what is to be kept."""
@@ -111,27 +113,29 @@ cdef class Weights:
     def show(self, bint kept=False):
         """Put the parameters into the network's arrays: as they are now, or as they were `kept`."""
         cdef int buffer = self.kept if kept else self.now
+        cdef Py_ssize_t i
         shown = self.net.parameters()
-        for key, own in zip(self.keys, self.arrays, strict=True):
+        for i, (key, own) in enumerate(zip(self.keys, self.arrays, strict=True)):
             array = shown.get(key)
             if array is not None and array.shape == own.shape:  # else it is a callback's doing
-                array[...] = self._view(buffer, self.start[key], array)
+                array[...] = self._copy(buffer, self.weight[i].start, own)
 
     def show_state(self, bint kept=False):
         """Put what the optimizer carries along into the network, likewise."""
         cdef int buffer = self.kept if kept else self.now
         cdef Py_ssize_t i
         own = self.net.optimizer_state.setdefault(self.optimizer, {})
-        for i, (key, array) in enumerate(zip(self.keys, self.arrays, strict=True)):
+        for i, key in enumerate(self.keys):
             if self.weight[i].trained:
-                starts = [self.start[key] + j * self.numbers for j in range(1, 1 + self.carried)]
-                own[key] = [self.taken[buffer][i], *(self._view(buffer, start, array).copy() for start in starts)]
+                own[key] = [self.taken[buffer][i]]
+                for j in range(1, 1 + self.carried):
+                    own[key].append(self._copy(buffer, self.weight[i].start + j * self.numbers, self.arrays[i]))
 
     def changed(self):
         """Whether the network's arrays are others than those that `show` put there."""
         shown = self.net.parameters()
         return any(
-            array is not shown.get(key) or not np.array_equal(array, self._view(self.now, self.start[key], array))
+            array is not shown.get(key) or not np.array_equal(array, self._copy(self.now, self.start[key], array))
             for key, array in zip(self.keys, self.arrays, strict=True)
         )
 

@@ -1,0 +1,257 @@
+"""Jobs on the workers of somebody else's executor: sent in parcels, and sent again where a worker dies."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import queue
+import sys
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, wait
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cgru.core.threads import alone
+from cgru.many.jobs import Job, Result, Samples, run
+from cgru.network.history import History
+
+__all__ = ["Parcels", "fit_parcel"]
+
+Task = tuple[int, Any, Job]  # place, name, job
+
+SHARE = 64  # a parcel is this part of what is left to be done, so that the last are small and no worker waits for long
+MOST = 100  # jobs of a parcel
+WINDOWS = (128, 32, 8, 1)  # parcels under way at once, where one of them was never lost, once, twice, more often
+WEIGHT = 1 << 28  # bytes of these
+LOST = len(WINDOWS) - 1  # times after which a parcel runs alone, and as many again after which its job is given up
+FRUITLESS = 20  # pools, made one after the other, that broke before anything came back
+GRACE = 1.0  # seconds in which workers that are interrupted, too, may still say what they have done
+
+_PICKLES = "a function of a module, or functools.partial of one, in the place of a lambda or local function"
+
+
+@dataclass(eq=False)
+class Parcel:
+    """Jobs that travel together; how often it was lost, and its bytes."""
+
+    tasks: list[Task]
+    lost: int = 0
+    weight: int = 0
+
+
+class Parcels:
+    """Runs jobs, (place, name, job), in this order, on an executor's workers; gives (place, result) as they come.
+
+    `costs` are those of the jobs. `executor` is an Executor, or makes one.
+
+    A parcel whose worker died is sent again. Nobody says which parcel it was that killed a worker, so those that were
+    under way are sent after all others, and with fewer beside them each time; one that was alone when its worker died
+    is cut into its jobs, and a job that kills its workers alone is given up.
+    """
+
+    def __init__(
+        self,
+        tasks: list[Task],
+        costs: list[float],
+        shared: Samples,
+        keep: bool,
+        executor: Executor | Callable[[], Executor],
+    ) -> None:
+        self.make = None if isinstance(executor, Executor) else executor
+        self.pool = executor if isinstance(executor, Executor) else None
+        self.shared, self.keep = pickle.dumps(shared.portable()), keep
+        self.fresh, self.again = _parcels(tasks, costs), list[Parcel]()
+        self.turn: Parcel | None = None  # the next to be sent
+        self.pending: dict[Future[Any], tuple[Parcel, Executor]] = {}
+        self.done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+        self.ready = deque[tuple[int, Result]]()
+        self.broken: BaseException | None = None  # why nothing more can be sent
+        self.fruitless = 0
+
+    def __iter__(self) -> Iterator[tuple[int, Result]]:
+        while True:
+            while self._has_turn():
+                self._send()
+            if not self.ready and not self.pending:
+                return
+            if not self.ready:
+                self._take(self.done.get())
+            while self.ready:
+                yield self.ready.popleft()
+
+    def stop(self) -> dict[int, Result]:
+        """Send no other parcel, cancel those that wait; the results that nobody has taken yet."""
+        running = [future for future in self.pending if not future.cancel()]
+        wait(running, GRACE)
+        for future in running:
+            if future.done() and future.exception() is None:
+                self._take(future)
+        found = dict(self.ready)
+        self.ready.clear()
+        self.fresh, self.again, self.turn = iter(()), [], None
+        if self.make is not None and self.pool is not None:
+            pool, self.pool = self.pool, None
+            pool.shutdown(wait=not self.pending)
+        self.pending.clear()
+        return found
+
+    def _has_turn(self) -> bool:
+        if self.turn is None:
+            self.turn = next(self.fresh, None)
+        if self.turn is None and self.again:
+            self.turn = min(self.again, key=lambda parcel: parcel.lost)
+            self.again.remove(self.turn)
+        if self.turn is None or not self.pending:
+            return self.turn is not None
+        under_way = [parcel for parcel, _ in self.pending.values()]
+        lost = max(parcel.lost for parcel in [self.turn, *under_way])
+        return len(under_way) < WINDOWS[min(lost, LOST)] and sum(each.weight for each in under_way) < WEIGHT
+
+    def _send(self) -> None:
+        parcel, self.turn = self.turn, None
+        if self.broken is not None:
+            cure = "an executor that broke cannot go on; give a function that makes one in its place"
+            if self.make is not None:
+                cure = f"{FRUITLESS} executors broke one after the other before anything was done"
+            return self._refuse(parcel, f"{cure}: {self.broken}", self.broken)
+        sent = []
+        for i, name, job in parcel.tasks:
+            try:
+                sent.append((i, pickle.dumps(_portable(job))))
+            except Exception as error:
+                text = f"job {name!r}: expected what can be pickled, {_PICKLES}, got: {error}"
+                self.ready.append((i, Result(name, error=TypeError(text))))
+        if not sent:
+            return None
+        if self.pool is None:
+            self.pool = _made(self.make)
+        pool, parcel.weight = self.pool, len(self.shared) + sum(len(data) for _, data in sent)
+        try:  # the ticket lets no executor take two sendings of a parcel for one, as Dask takes equal calls
+            future = pool.submit(fit_parcel, self.shared, sent, self.keep, uuid.uuid4().hex)
+        except BrokenExecutor as error:
+            self._breaks(pool, error)
+            self.again.append(parcel)
+            return None
+        self.pending[future] = parcel, pool
+        future.add_done_callback(self.done.put)
+        return None
+
+    def _take(self, future: Future[Any]) -> None:
+        parcel, pool = self.pending.pop(future)
+        error = CancelledError("its parcel was cancelled") if future.cancelled() else future.exception()
+        if error is None:
+            self.fruitless = 0
+            names = {i: name for i, name, _ in parcel.tasks}
+            self.ready.extend((i, replace(_read(i, data), name=names[i])) for i, data in future.result())
+        elif isinstance(error, BrokenExecutor | CancelledError):
+            self._breaks(pool, error)
+            self._lose(parcel, 1, error)
+        elif _is_killed_worker(error):
+            self._lose(parcel, LOST, error)  # Dask has tried it as often
+        elif not isinstance(error, KeyboardInterrupt):  # else it is not done
+            self.ready.extend((i, Result(name, error=error)) for i, name, _ in parcel.tasks)
+
+    def _breaks(self, pool: Executor, error: BaseException) -> None:
+        """An executor is of no more use."""
+        if pool is not self.pool:  # as is known already
+            return
+        self.fruitless += 1
+        if self.make is None or self.fruitless == FRUITLESS:
+            self.broken = error
+        if self.make is not None:
+            self.pool = None
+            pool.shutdown(wait=False)
+
+    def _lose(self, parcel: Parcel, times: int, error: BaseException) -> None:
+        parcel.lost += times
+        if parcel.lost > LOST and len(parcel.tasks) > 1:  # it was alone
+            self.again += [Parcel([task], LOST) for task in parcel.tasks]
+        elif parcel.lost < 2 * LOST:
+            self.again.append(parcel)
+        else:
+            text = "its worker died whenever it ran, at last with no other job under way (out of memory?)"
+            self._refuse(parcel, f"{text}: {error}", error)
+
+    def _refuse(self, parcel: Parcel, text: str, cause: BaseException) -> None:
+        for i, name, _ in parcel.tasks:
+            error = RuntimeError(f"job {name!r}: {text}")
+            error.__cause__ = cause
+            self.ready.append((i, Result(name, error=error)))
+
+
+def fit_parcel(shared: bytes, jobs: list[tuple[int, bytes]], keep: bool, ticket: str) -> list[tuple[int, bytes]]:
+    """What a worker does: fit jobs, (place, job), each on one thread; (place, result) of those that were done.
+
+    Jobs and results are pickled one by one, so that one which cannot be read is no other's misfortune. A
+    KeyboardInterrupt ends it with those that it has.
+    """
+    found = []
+    with suppress(KeyboardInterrupt), alone():
+        samples = pickle.loads(shared).opened()
+        for i, data in jobs:
+            found.append((i, _written(_fitted(i, data, samples, keep))))
+    return found
+
+
+def _fitted(i: int, data: bytes, samples: Samples, keep: bool) -> Result:
+    try:
+        job = pickle.loads(data)
+    except Exception as error:
+        text = "expected functions and classes of modules that the worker can import"
+        return Result(i, error=RuntimeError(f"{text}, got {type(error).__name__}: {error}"))
+    return run(job, i, samples, keep)
+
+
+def _written(result: Result) -> bytes:
+    error = result.error
+    try:
+        data = pickle.dumps(result)
+        if error is not None:
+            pickle.loads(data)  # an exception is made anew of what it gave to its base, which it may not take itself
+        return data
+    except Exception as why:
+        told: Exception = RuntimeError(f"{type(error).__name__}: {error}")
+        if error is None:
+            told = TypeError(f"network: expected what can be pickled, {_PICKLES}, or keep=False, got: {why}")
+        return pickle.dumps(replace(result, network=None, history=History(), error=told))
+
+
+def _read(i: int, data: bytes) -> Result:
+    try:
+        return pickle.loads(data)
+    except Exception as error:
+        text = "expected a result whose classes can be imported here"
+        return Result(i, error=RuntimeError(f"{text}, got {type(error).__name__}: {error}"))
+
+
+def _portable(job: Job) -> Job:
+    """The job as another process can take it: names of files are whole paths."""
+    job = copy.copy(job)
+    job.samples = job.samples.portable()
+    return job
+
+
+def _parcels(tasks: list[Task], costs: list[float]) -> Iterator[Parcel]:
+    left, at = sum(costs), 0
+    while at < len(tasks):
+        start, share, cost = at, left / SHARE, 0.0
+        while at < len(tasks) and at - start < MOST and (at == start or cost + costs[at] <= share):
+            cost += costs[at]
+            at += 1
+        left -= cost
+        yield Parcel(tasks[start:at])
+
+
+def _made(make: Callable[[], Executor]) -> Executor:
+    executor = make()
+    if not isinstance(executor, Executor):
+        raise TypeError(f"executor: expected a function that makes an Executor, got {type(executor).__name__} of it")
+    return executor
+
+
+def _is_killed_worker(error: BaseException) -> bool:
+    dask = sys.modules.get("distributed")
+    return dask is not None and isinstance(error, dask.KilledWorker)

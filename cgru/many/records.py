@@ -1,0 +1,230 @@
+"""What the fits of a grid say: a table, the setting chosen in each outer fold, and the honest score.
+
+A record is what became of one fit, a plain dict: its name; its place, a dict of its setting and of repeat, fold, inner
+and seed; scores; seconds; error, a text or None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from cgru.network.network import Network
+
+__all__ = ["PLACE", "TAKEN", "TOLD", "Grid"]
+
+PLACE = ("repeat", "fold", "inner", "seed")  # what a place has beside the setting
+TAKEN = (*PLACE, "name", "seconds", "error", "fits", "failed", "kept", "left_out")  # what no axis is called
+TOLD = ("validation_", "test_")  # how the scores begin that are told of settings
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What became of a setting in an outer fold; `kept` has the best start of each inner one, None where one failed."""
+
+    setting: dict[str, Any]
+    at: tuple[int, int]  # repeat and fold
+    records: list[Record]
+    kept: list[Record] | None
+
+    def scores(self) -> dict[str, list[float]]:
+        """Those of what was kept."""
+        names = [name for name in self.kept[0]["scores"] if name.startswith(TOLD)]
+        return {name: [record["scores"][name] for record in self.kept] for name in names}
+
+    def loss(self) -> float:
+        return float(np.mean([_validation(record) for record in self.kept]))
+
+
+class Grid(list[Record]):
+    """The records of a grid's fits, {"name":, "place":, "scores":, "seconds":, "error":}, and what they come to.
+
+    What one is made of may come from a file: nothing else decides, nor does their order.
+
+    Args:
+        records: of fits that are done, failed ones among them.
+        missing: how many fits are not done.
+
+    Attributes:
+        networks: where `cgru.grid` was to keep them, by (repeat, fold) those that made the fold's honest score, one for
+            each inner fold.
+
+    Spreads are standard deviations, 0 for a single number.
+    """
+
+    def __init__(self, records: Iterable[Record] = (), missing: int = 0) -> None:
+        super().__init__(records)
+        self.missing = missing
+        self.networks: dict[tuple[int, int], list[Network]] = {}
+
+    def table(self) -> list[dict[str, Any]]:
+        """One dict a setting: its values; `fits` that are done, and `failed` ones of them; and scores with spreads.
+
+        For each inner fold counts its best start. `test_loss`, say, is a mean over inner folds, then over those outer
+        ones (`folds`, of all repeats) in which the setting lacks no fit; `test_loss_spread` is over the latter. None
+        where there is no such fold. Whoever picks a setting by test scores has none left that is honest: see `score`.
+        """
+        rows: dict[str, list[_Outcome]] = {}
+        for outcome in self._outcomes():
+            rows.setdefault(repr(outcome.setting), []).append(outcome)
+        names = self._told()
+        return [_row(outcomes, names) for outcomes in rows.values()]
+
+    def chosen(self) -> list[dict[str, Any]]:
+        """One dict an outer fold of each repeat: the setting whose validation loss, over inner folds, was the lowest.
+
+        It has `repeat` and `fold`; the values of the setting; means and spreads over inner folds, `test_loss` that on
+        samples that had no say in anything; `kept`, the names of the fits that these are of; `left_out`, the settings
+        that could not be chosen since a fit of theirs failed, or is missing; and `error`, None or in words that none
+        could be: all else is then None.
+        """
+        folds: dict[tuple[int, int], list[_Outcome]] = {}
+        for outcome in self._outcomes():
+            folds.setdefault(outcome.at, []).append(outcome)
+        names = self._told()
+        return [_choice(at, outcomes, names) for at, outcomes in folds.items()]
+
+    def score(self) -> dict[str, float]:
+        """The honest score: mean and spread of `chosen`'s test scores over the outer `folds` of all repeats.
+
+        ValueError where there is a fold in which no setting could be chosen.
+        """
+        chosen = self.chosen()
+        if not chosen:
+            raise ValueError("score: expected one fold at least, got no records")
+        for choice in chosen:
+            if choice["error"] is not None:
+                raise ValueError(f"score: repeat {choice['repeat']}, fold {choice['fold']}: {choice['error']}")
+        names = [name for name in self._told() if name.startswith("test_")]
+        return _spread({name: [choice[name] for choice in chosen] for name in names}) | {"folds": len(chosen)}
+
+    def to_pandas(self) -> Any:
+        """A DataFrame with a row for each record; a score that is called as a value of the setting is `score_...`."""
+        try:
+            import pandas as pd
+        except ImportError:
+            raise ImportError("to_pandas: pandas is missing: pip install pandas") from None
+        rows = []
+        for record in self:
+            place = {"name": record["name"], **record["place"]}
+            scores = {f"score_{name}" if name in place else name: value for name, value in record["scores"].items()}
+            rows.append({**place, **scores, "seconds": record["seconds"], "error": record["error"]})
+        return pd.DataFrame(rows)
+
+    def __repr__(self) -> str:
+        failed = sum(record["error"] is not None for record in self)
+        said = [f"{len(self)} fits"]
+        said += [f"{count} {what}" for count, what in ((failed, "failed"), (self.missing, "missing")) if count]
+        try:
+            score = self.score()
+        except ValueError as error:
+            return f"Grid({', '.join(said)}; {error})"
+        each = [
+            f"{name} {score[name]:.4g} +- {score[name + '_spread']:.2g}" for name in score if name + "_spread" in score
+        ]
+        return f"Grid({', '.join(said)}; {', '.join(each)} over {score['folds']} folds)"
+
+    def _repr_html_(self) -> str:
+        """The table, and what `repr` says."""
+        rows = self.table()
+        cells = [list(rows[0]), *(row.values() for row in rows)] if rows else []
+        lines = ("".join(f"<td>{escape(_shown(cell))}</td>" for cell in line) for line in cells)
+        return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>{escape(repr(self))}"
+
+    def _told(self) -> list[str]:
+        """The names of the scores that are told."""
+        return list(dict.fromkeys(name for record in self for name in record["scores"] if name.startswith(TOLD)))
+
+    def _outcomes(self) -> list[_Outcome]:
+        """Of each setting in each outer fold, in the order of their values."""
+        settings: dict[str, dict[str, Any]] = {}
+        found: dict[tuple[int, int], dict[str, dict[tuple[Any, Any], Record]]] = {}
+        for record in self:
+            place = record["place"]
+            setting = {name: value for name, value in place.items() if name not in PLACE}
+            key = repr(sorted(setting.items()))
+            settings.setdefault(key, setting)
+            fold = found.setdefault((place["repeat"], place["fold"]), {})
+            fold.setdefault(key, {})[place["inner"], place["seed"]] = record
+        seeds = _sorted({record["place"]["seed"] for record in self})
+        order = sorted(settings, key=lambda key: [_rank(value) for value in settings[key].values()])
+        outcomes = []
+        for at in sorted(found):
+            inners = _sorted({inner for records in found[at].values() for inner, _ in records})
+            for key in order:
+                records = found[at].get(key, {})
+                starts = [[records.get((inner, seed)) for seed in seeds] for inner in inners]
+                well = all(record is not None and record["error"] is None for each in starts for record in each)
+                kept = [_lowest(each, _validation) for each in starts] if well else None
+                outcomes.append(_Outcome(settings[key], at, list(records.values()), kept))
+        return outcomes
+
+
+def _row(outcomes: list[_Outcome], names: list[str]) -> dict[str, Any]:
+    """What the table says of a setting."""
+    records = [record for outcome in outcomes for record in outcome.records]
+    whole = [_means(outcome.scores()) for outcome in outcomes if outcome.kept is not None]
+    counts = {
+        "fits": len(records), "failed": sum(record["error"] is not None for record in records), "folds": len(whole),
+    }  # fmt: skip
+    return outcomes[0].setting | counts | _spread({name: [each[name] for each in whole] for name in names})
+
+
+def _choice(at: tuple[int, int], outcomes: list[_Outcome], names: list[str]) -> dict[str, Any]:
+    """What is chosen among the outcomes of a fold."""
+    whole = [outcome for outcome in outcomes if outcome.kept is not None]
+    left_out = [outcome.setting for outcome in outcomes if outcome.kept is None]
+    if whole:
+        best = _lowest(whole, _Outcome.loss)
+        setting, scores, kept, error = best.setting, best.scores(), [record["name"] for record in best.kept], None
+    else:
+        setting, scores, kept = dict.fromkeys(outcomes[0].setting), {name: [] for name in names}, None
+        errors = [record["error"] for outcome in outcomes for record in outcome.records if record["error"] is not None]
+        error = ": ".join(["of each setting a fit failed or is missing", *errors[:1]])
+    rest = {"kept": kept, "left_out": left_out, "error": error}
+    return {"repeat": at[0], "fold": at[1]} | setting | _spread(scores) | rest
+
+
+def _lowest(items: list[Any], loss: Any) -> Any:
+    """The first with the lowest loss; one that is alone needs none."""
+    return min(items, key=loss) if len(items) > 1 else items[0]
+
+
+def _validation(record: Record) -> float:
+    if "validation_loss" not in record["scores"]:
+        raise ValueError(f"records: expected a validation_loss, for a choice, got none for {record['name']}")
+    return record["scores"]["validation_loss"]
+
+
+def _means(scores: Mapping[str, list[float]]) -> dict[str, float]:
+    return {name: float(np.mean(values)) for name, values in scores.items()}
+
+
+def _spread(scores: Mapping[str, list[float]]) -> dict[str, Any]:
+    """Mean and spread of each; None where there are no numbers."""
+    found: dict[str, Any] = {}
+    for name, values in scores.items():
+        found[name] = float(np.mean(values)) if values else None
+        found[f"{name}_spread"] = float(np.std(values)) if values else None
+    return found
+
+
+def _rank(value: Any) -> tuple[int, Any]:
+    """What orders values of whatever kind: None, numbers, then others by what they look like."""
+    if value is None:
+        return 0, 0
+    return (1, value) if isinstance(value, int | float) else (2, str(value))
+
+
+def _sorted(values: Iterable[Any]) -> list[Any]:
+    return sorted(values, key=_rank)
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

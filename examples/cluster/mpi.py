@@ -1,0 +1,11 @@
+"""Fits on MPI's ranks, of which the first hands them out: mpiexec -n 3 python -m mpi4py.futures mpi.py.
+
+MPI ends as a whole when a rank dies; long fits had better have a `checkpoint` and `resume`.
+"""
+
+from fits import fit_all, show
+from mpi4py.futures import MPIPoolExecutor
+
+if __name__ == "__main__":
+    with MPIPoolExecutor() as executor:
+        show(fit_all(executor=executor))

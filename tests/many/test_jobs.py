@@ -1,0 +1,212 @@
+"""A job: what it takes, what it refuses, and what becomes of it."""
+
+import re
+import time
+
+import numpy as np
+import pytest
+from network_cases import LABELS, LENGTHS, REALS, M, X, made, same, weights
+
+import cgru
+from cgru.many.jobs import Samples, cost_of, run
+
+SHARED = Samples(X, LABELS, LENGTHS).opened()
+OPTIONS = {"epochs": 3, "batch_size": 7, "l1": 1e-3}
+TRAIN, HELD, TEST = np.arange(0, 14), np.arange(14, 19), np.arange(19, M)
+
+
+def alone(rows, held=None, seed=1, **options):
+    """What `fit` gives."""
+    net = made(seed=seed)
+    if held is not None:
+        options["validation"] = (X[held], LABELS[held], LENGTHS[held])
+    history = net.fit(X[rows], LABELS[rows], lengths=LENGTHS[rows], **OPTIONS, **options)
+    return net, history
+
+
+def told(history):
+    return [(epoch.loss, epoch.accuracy, epoch.validation_loss, epoch.validation_accuracy) for epoch in history]
+
+
+@pytest.mark.parametrize(
+    "rows", [TRAIN, np.arange(M) < 14, slice(0, 14), list(range(14))], ids=lambda r: type(r).__name__
+)
+def test_rows_are_what_fit_alone_makes_of_them(rows):
+    result = run(cgru.Job(made(), rows=rows, validation_rows=HELD, test_rows=TEST, **OPTIONS), "a", SHARED)
+    net, history = alone(TRAIN, HELD)
+    assert result.error is None
+    assert same(weights(result.network), weights(net))
+    assert told(result.history) == told(history)
+    kept = min(history, key=lambda epoch: epoch.validation_loss)
+    test = net.evaluate(X[TEST], LABELS[TEST], LENGTHS[TEST])
+    assert result.scores == {
+        "epoch": kept.epoch,
+        "loss": kept.loss,
+        "accuracy": kept.accuracy,
+        "validation_loss": kept.validation_loss,
+        "validation_accuracy": kept.validation_accuracy,
+        "epochs": 3,
+        "test_loss": test["loss"],
+        "test_accuracy": test["accuracy"],
+    }
+    assert result.record() == {"name": "a", **result.scores, "seconds": result.seconds, "error": None}
+    assert result.seconds > 0
+
+
+def test_without_validation_the_last_epoch_is_kept_and_all_rows_are_trained_on():
+    result = run(cgru.Job(made(), **OPTIONS), 0, SHARED)
+    net, history = alone(slice(None))
+    assert same(weights(result.network), weights(net))
+    assert result.scores == {"epoch": 3, "loss": history[-1].loss, "accuracy": history[-1].accuracy, "epochs": 3}
+
+
+def test_samples_of_its_own_and_a_regression_with_weights_and_metrics():
+    weight = np.linspace(0.5, 2, M)
+    head = cgru.Dense(2, "identity")
+    metrics = {"worst": lambda y, A: np.abs(y - A).max()}
+    job = cgru.Job(
+        made(head), X=X, y=REALS, sample_weight=weight, test_rows=TEST, rows=TRAIN, metrics=metrics, **OPTIONS
+    )
+    result = run(job, 0, SHARED)
+    net = made(cgru.Dense(2, "identity"))
+    history = net.fit(X[TRAIN], REALS[TRAIN], sample_weight=weight[TRAIN], metrics=metrics, **OPTIONS)
+    assert same(weights(result.network), weights(net))
+    found = net.evaluate(X[TEST], REALS[TEST], sample_weight=weight[TEST], metrics=metrics)
+    due = {"epoch": 3, "loss": history[-1].loss, "worst": history[-1].metrics["worst"], "epochs": 3}
+    assert result.scores == due | {"test_loss": found["loss"], "test_worst": found["worst"]}
+
+
+def test_the_scores_are_those_of_the_epoch_that_was_kept():
+    wrong = (X[HELD], (LABELS[HELD] + 1) % 3)
+    start, running = time.perf_counter(), set()
+    job = cgru.Job(made(optimizer=cgru.Adam(0.05)), validation=wrong, epochs=9)
+    result = run(job, 0, SHARED, running=running)
+    assert 0 < result.seconds < time.perf_counter() - start
+    assert not running
+    best = min(result.history.validation_loss)
+    assert result.scores["epoch"] == result.history.validation_loss.index(best) + 1 < 9
+    assert result.scores["validation_loss"] == best
+
+
+def test_two_sequences_of_unlike_lengths():
+    job = cgru.Job(made(cgru.Dense(2, "softmax")), X=[X[0, :2], X[1]], y=[0, 1], rows=[1, 0], epochs=1)
+    assert run(job, 0, Samples()).error is None
+
+
+def test_a_list_of_sequences_has_rows():
+    sequences = [x[:n] for x, n in zip(X, LENGTHS, strict=True)]
+    result = run(
+        cgru.Job(made(), X=sequences, y=LABELS.tolist(), rows=TRAIN, validation_rows=HELD, **OPTIONS), 0, SHARED
+    )
+    assert same(weights(result.network), weights(alone(TRAIN, HELD)[0]))
+
+
+def test_files_are_mapped(tmp_path):
+    for name, array in (("x", X), ("y", LABELS), ("n", LENGTHS)):
+        np.save(tmp_path / name, array)
+    files = [tmp_path / f"{name}.npy" for name in "xyn"]
+    opened = Samples(*files).opened()
+    assert all(isinstance(value, np.memmap) for value in (opened.X, opened.y, opened.lengths))
+    job = cgru.Job(made(), X=str(files[0]), y=files[1], lengths=files[2], rows=TRAIN, validation_rows=HELD, **OPTIONS)
+    assert same(weights(run(job, 0, Samples()).network), weights(alone(TRAIN, HELD)[0]))
+    (tmp_path / "x.npy").write_bytes(b"nothing")
+    error = run(job, 0, Samples()).error
+    assert isinstance(error, ValueError)
+    assert str(error).startswith("X: expected an .npy file without objects")
+    (tmp_path / "x.npy").unlink()
+    assert isinstance(run(job, 0, Samples()).error, FileNotFoundError)
+
+
+def test_a_function_makes_the_network_when_its_turn_comes():
+    calls = []
+    job = cgru.Job(lambda: calls.append(1) or made(), rows=TRAIN, validation_rows=HELD, **OPTIONS)
+    assert not calls
+    result = run(job, 0, SHARED)
+    assert calls == [1]
+    assert same(weights(result.network), weights(alone(TRAIN, HELD)[0]))
+
+
+def test_what_is_not_kept():
+    result = run(cgru.Job(made(), **OPTIONS), 0, SHARED, keep=False)
+    assert (result.network, result.history, result.error) == (None, [], None)
+    assert result.scores["epochs"] == 3
+
+
+@pytest.mark.parametrize(
+    ("job", "shared", "due"),
+    [
+        ({"rows": [0, M]}, SHARED, f"rows: expected integers from 0 to {M - 1}, got {M}"),
+        ({"validation_rows": [-1]}, SHARED, f"validation_rows: expected integers from 0 to {M - 1}, got -1"),
+        ({"test_rows": [True] * 3}, SHARED, f"test_rows: expected {M} booleans, some of them true, got 3, 3 true"),
+        ({"rows": [False] * M}, SHARED, f"rows: expected {M} booleans, some of them true, got {M}, 0 true"),
+        ({}, Samples(), "X: expected samples, the job's own or those that all share, got None"),
+        ({"X": X, "y": LABELS[:5]}, SHARED, f"y: expected as many as X has samples, {M}, got 5"),
+        (
+            {"X": X, "y": LABELS, "lengths": LENGTHS[1:]},
+            SHARED,
+            f"lengths: expected as many as X has samples, {M}, got",
+        ),
+        ({"epochs": 0}, SHARED, "epochs: expected at least 1, got 0"),
+        ({"network": list}, SHARED, "network: expected a function that makes a Network, got list of it"),
+    ],
+)
+def test_what_is_wrong_with_it_is_told_by_its_result(job, shared, due):
+    network = job.pop("network", None) or made()
+    result = run(cgru.Job(network, **job), 7, shared)
+    assert isinstance(result.error, ValueError | TypeError)
+    assert str(result.error).startswith(due)
+    assert (result.name, result.network, result.history, result.scores) == (7, None, [], {})
+    record = result.record()
+    assert record["error"] == f"{type(result.error).__name__}: {result.error}"
+    assert "error=" in repr(result)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "due"),
+    [
+        ({"network": 3}, TypeError, "network: expected a Network or a function that makes one, got int"),
+        ({"epoch": 3}, TypeError, "epoch: expected what Network.fit takes, activity_l1, "),
+        ({"progress": True}, TypeError, "progress: expected what Network.fit takes"),
+        ({"validation_rows": HELD, "validation": 0.2}, ValueError, "validation: expected None beside validation_rows"),
+        ({"X": X}, ValueError, "y: expected targets beside X, got None"),
+        ({"y": LABELS}, ValueError, "X: expected samples beside y, got None"),
+        ({"lengths": LENGTHS}, ValueError, "X: expected samples beside lengths, got None"),
+        (
+            {"rows": [0.5]},
+            ValueError,
+            "rows: expected integers (n,), booleans (m,), a slice or None, got shape (1,) of float",
+        ),
+        ({"rows": [[0]]}, ValueError, "rows: expected integers (n,)"),
+        ({"test_rows": []}, ValueError, "test_rows: expected integers (n,)"),
+        ({"name": [1]}, TypeError, "name: expected a string, a number, a tuple of them or None, got list"),
+        ({"cost": -1}, ValueError, "cost: expected a number of at least 0"),
+    ],
+)
+def test_refused(given, error, due):
+    network = given.pop("network", None) or made()
+    with pytest.raises(error, match="^" + re.escape(due)):
+        cgru.Job(network, **given)
+
+
+def test_the_longest_cost_most():
+    small, large = made(units=2), made(units=9)
+
+    def cost(network, **given):
+        return cost_of(cgru.Job(network, **given), SHARED)
+
+    assert cost(large) > cost(small)
+    assert cost(small, epochs=100) == 2 * cost(small)  # of 50, which it is without a word
+    assert cost(small, rows=TRAIN) == cost(small) * LENGTHS[TRAIN].sum() / LENGTHS.sum()
+    assert cost(small, X=X, y=LABELS) == cost(small) * X.shape[0] * X.shape[1] / LENGTHS.sum()
+    assert cost(made) < cost(small)
+    assert cost(small, cost=3) == 3
+    assert cost(small, X="nowhere.npy", y="nowhere.npy") == 0
+    assert cost(small, rows=[M]) == 0
+
+
+def test_how_it_is_shown():
+    assert repr(cgru.Job(made, "a")).startswith("Job('a', <function made")
+    result = run(cgru.Job(made(), **OPTIONS), "a", SHARED)
+    assert repr(result) == f"Result('a', epoch=3, loss={result.scores['loss']:.4g}, " + (
+        f"accuracy={result.scores['accuracy']:.4g}, epochs=3)"
+    )

@@ -1,0 +1,219 @@
+"""Many fits in one call: the same as one after another, whatever the threads."""
+
+import os
+import signal
+import threading
+import time
+from functools import partial
+
+import numpy as np
+import pytest
+from network_cases import LABELS, LENGTHS, REALS, X, made, same, weights
+
+import cgru
+
+STEPS = np.random.default_rng(1).integers(0, 2, X.shape[:2])
+
+
+def mixed():
+    """Jobs of all kinds, and for each what its network comes to alone."""
+    own = {"X": X[:, :4], "y": REALS}
+
+    def tagger():
+        return cgru.Network([cgru.Bidirectional(cgru.GRU(3, sequences=True)), cgru.Dense(2, "softmax")], seed=4)
+
+    def own_loss():  # which trains in Python
+        return made(cgru.Dense(2, "identity"), loss=lambda A, Y: (np.abs(A - Y).sum(axis=1), np.sign(A - Y)))
+
+    shared = {"lengths": LENGTHS}
+    return [
+        (made(units=1), {"epochs": 4}, (X, LABELS), shared),
+        (made(units=7, seed=2), {"epochs": 2, "l2": 0.01, "batch_size": 5}, (X, LABELS), shared),
+        (made(units=20, seed=3), {"epochs": 3, "validation": 0.25, "patience": 1}, (X, LABELS), shared),
+        (made(cgru.Dense(3, "softmax", dtype=np.float32), np.float32, stack=2), {"epochs": 2}, (X, LABELS), shared),
+        (made(cgru.Dense(2, "identity")), {"epochs": 2, "standardize_targets": True}, (own["X"], REALS), {}),
+        (tagger(), {"epochs": 2, "standardize": True}, (X, STEPS), shared),
+        (own_loss(), {"epochs": 2}, (X, REALS), shared),
+    ]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_any_mixture_is_bit_for_bit_what_fit_alone_gives(threads):
+    given = mixed()
+    jobs = [cgru.Job(net, X=data[0], y=data[1], **more, **options) for net, options, data, more in given]
+    results = cgru.fit_many(jobs, threads=threads)
+    assert [result.name for result in results] == list(range(len(jobs)))
+    for result, job, (net, options, data, more) in zip(results, jobs, mixed(), strict=True):
+        assert result.error is None
+        assert result.network is job.network
+        net.fit(*data, **more, **options)
+        assert same(weights(result.network), weights(net))
+        assert result.history.loss == net.history.loss
+
+
+def test_shared_samples_and_names():
+    jobs = [cgru.Job(partial(made, seed=seed), ("a", seed), rows=range(seed, 20), epochs=2) for seed in range(4)]
+    results = cgru.fit_many(jobs, X, LABELS, lengths=LENGTHS, threads=2)
+    for seed, result in enumerate(results):
+        rows = slice(seed, 20)
+        net = made(seed=seed)
+        net.fit(X[rows], LABELS[rows], lengths=LENGTHS[rows], epochs=2)
+        assert result.name == ("a", seed)
+        assert same(weights(result.network), weights(net))
+
+
+def test_what_fails_stops_no_other():
+    steep = made(cgru.Dense(2, "identity"), optimizer=cgru.SGD(1e200))
+    jobs = [
+        cgru.Job(made(), "good", epochs=2),
+        cgru.Job(made(), "wrong", epochs=-1),
+        cgru.Job(steep, "steep", X=X, y=REALS, epochs=3),
+        cgru.Job(partial(int, "x"), "no net"),
+        cgru.Job(made(), "after", epochs=1),
+    ]
+    results = {result.name: result for result in cgru.fit_many(jobs, X, LABELS)}
+    errors = {name: type(result.error) for name, result in results.items() if result.error}
+    assert errors == {"wrong": ValueError, "steep": RuntimeError, "no net": ValueError}
+    assert "training diverged" in str(results["steep"].error)
+    assert results["after"].scores["epochs"] == 1
+
+
+def test_the_longest_begin_first():
+    began = []
+
+    def make(n):
+        began.append(n)
+        return made()
+
+    jobs = [cgru.Job(partial(make, n), n, cost=n, epochs=1) for n in (3, 1, 4, 2)]
+    told = []
+    results = cgru.fit_many(jobs, X, LABELS, threads=1, callback=lambda result: told.append(result.name))
+    assert began == told == [4, 3, 2, 1]
+    assert [result.name for result in results] == [3, 1, 4, 2]
+
+
+def test_nothing_to_do_and_nothing_kept():
+    assert cgru.fit_many([]) == []
+    (result,) = cgru.fit_many((cgru.Job(partial(made), epochs=2) for _ in range(1)), X, LABELS, keep=False)
+    assert (result.network, result.history, result.scores["epochs"]) == (None, [], 2)
+
+
+def test_so_many_at_once_and_each_on_one_thread():
+    inside, most, lock = [0], [0], threading.Lock()
+
+    def count(epoch):
+        with lock:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+        time.sleep(0.02)
+        with lock:
+            inside[0] -= 1
+
+    def jobs():
+        return [cgru.Job(made(), epochs=1, callback=count) for _ in range(6)]
+
+    cgru.fit_many(jobs(), X, LABELS, threads=1)
+    assert most == [1]
+    cgru.fit_many(jobs(), X, LABELS, threads=3)
+    assert 1 < most[0] <= 3
+
+
+def test_the_default_is_as_many_threads_as_are_set(threads):
+    threads(1)
+    seen = set()
+    jobs = [cgru.Job(made(), epochs=1, callback=lambda epoch: seen.add(threading.get_ident())) for _ in range(4)]
+    cgru.fit_many(jobs, X, LABELS)
+    assert len(seen) == 1
+    assert threading.get_ident() not in seen
+
+
+def test_progress(capsys):
+    pytest.importorskip("tqdm")
+    cgru.fit_many([cgru.Job(made(), epochs=1) for _ in range(3)], X, LABELS, progress=True)
+    err = capsys.readouterr().err
+    assert "3/3" in err
+    assert "fit" in err
+    assert err.endswith("\n")  # the bar is left behind
+    cgru.fit_many([cgru.Job(made(), epochs=1)], X, LABELS)
+    assert capsys.readouterr().err == ""
+
+
+NET = made()
+
+
+@pytest.mark.parametrize(
+    ("jobs", "given", "error", "due"),
+    [
+        ([3], {}, TypeError, r"jobs\[0\]: expected a Job, got int"),
+        (
+            [cgru.Job(NET), cgru.Job(NET)],
+            {},
+            ValueError,
+            r"jobs\[1\]\.network: expected one of its own, got that of jobs\[0\]",
+        ),
+        (
+            [cgru.Job(made, 1), cgru.Job(made)],
+            {},
+            ValueError,
+            r"jobs\[1\]\.name: expected another than that of jobs\[0\], got 1",
+        ),
+        ([], {"threads": 0}, ValueError, "threads: expected"),
+        ([], {"keep": 1}, TypeError, "keep: expected"),
+        ([], {"progress": "yes"}, TypeError, "progress: expected"),
+        ([], {"callback": 3}, TypeError, "callback: expected"),
+        ([], {"X": X}, ValueError, "y: expected targets beside X, got None"),
+        ([], {"X": X, "y": LABELS[1:]}, ValueError, "y: expected as many as X has samples"),
+    ],
+)
+def test_refused_before_any_fit(jobs, given, error, due):
+    with pytest.raises(error, match="^" + due):
+        cgru.fit_many(jobs, **given)
+    assert not NET.history
+
+
+def test_what_the_callback_raises_ends_it():
+    begun = []
+
+    def fail(result):
+        raise StopIteration("enough")
+
+    jobs = [cgru.Job(made(), n, epochs=2000, callback=lambda epoch: begun.append(epoch.epoch)) for n in range(3)]
+    jobs.append(cgru.Job(made(), "first", epochs=1, cost=1e9))
+    before = threading.active_count()
+    with pytest.raises(StopIteration, match="enough"):
+        cgru.fit_many(jobs, X, LABELS, threads=2, callback=fail)
+    assert threading.active_count() == before
+    assert len(begun) < 2 * 2000
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers here")
+def test_ctrl_c_returns_what_is_done():
+    begun = threading.Event()
+
+    def stop(epoch):
+        if epoch.epoch == 3:
+            begun.set()
+
+    def interrupt():
+        begun.wait(30)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    long = made()
+    jobs = [
+        cgru.Job(made(), "short", epochs=2, cost=3),
+        cgru.Job(long, "long", epochs=10**6, callback=stop, cost=2),
+        cgru.Job(made(), "never", epochs=1, cost=1),
+    ]
+    threading.Thread(target=interrupt).start()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.warns(RuntimeWarning, match="^fit_many: interrupted; 1 of 3 jobs are done$") as caught:
+            results = cgru.fit_many(jobs, X, LABELS, threads=1)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert caught[0].filename == __file__
+    assert [type(result.error) for result in results] == [type(None), KeyboardInterrupt, KeyboardInterrupt]
+    assert [result.name for result in results] == ["short", "long", "never"]
+    assert results[1].network is None
+    assert 3 <= len(long.history) < 10**6  # stopped, not killed
+    long.fit(X, LABELS, epochs=1)  # and usable

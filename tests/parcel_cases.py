@@ -1,0 +1,181 @@
+"""What the tests of parcels send to workers, which find it by the name of this module; and whole runs of their own.
+
+`python -m parcel_cases NAME` fits there, where a test can end it; it prints what has come of it.
+"""
+
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from functools import partial
+
+from network_cases import LABELS, LENGTHS, REALS, X, made, same, weights
+
+import cgru
+
+SHARED = {"X": X, "y": LABELS, "lengths": LENGTHS}
+
+
+def mixed(n=12, network=made):
+    """Jobs of several kinds; their networks are made where they run."""
+    head = partial(cgru.Dense, 2, "identity")
+    jobs = [
+        cgru.Job(partial(network, units=1 + i % 5, seed=i), ("a", i), epochs=2, rows=range(i % 3, 20)) for i in range(n)
+    ]
+    jobs.append(cgru.Job(made(head(), seed=3), "own", X=X, y=REALS, epochs=3, test_rows=range(5), metrics={"w": worst}))
+    jobs.append(cgru.Job(made(units=20, seed=4), "validated", epochs=2, validation_rows=range(20, 24), rows=range(20)))
+    return jobs
+
+
+def worst(y, A):
+    return abs(y - A).max()
+
+
+def slow(**given):
+    time.sleep(0.01)
+    return made(**given)
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_once(path):
+    """The first time."""
+    try:
+        with open(path, "x"):
+            pass
+    except FileExistsError:
+        return made()
+    return die()
+
+
+def interrupted():
+    raise KeyboardInterrupt
+
+
+class UnlikeError(Exception):
+    """Is not read again as it was written."""
+
+    def __init__(self, what, number):
+        super().__init__(f"{what} {number}")
+
+
+def unlike():
+    raise UnlikeError("no", 7)
+
+
+def holding_a_lambda():
+    net = made()
+    net.note = lambda: None
+    return net
+
+
+class Here:
+    """Can be read in no other process."""
+
+    def __init__(self):
+        self.pid = os.getpid()
+
+    def __setstate__(self, state):
+        if state["pid"] != os.getpid():
+            raise ValueError("foreign")
+
+
+def holding_here():
+    net = made()
+    net.note = Here()
+    return net
+
+
+def equal(results, due):
+    """Whether all went well with the same bits."""
+    return all(
+        a.error is None
+        and (a.name, a.scores, a.history.loss) == (b.name, b.scores, b.history.loss)
+        and same(weights(a.network), weights(b.network))
+        for a, b in zip(results, due, strict=True)
+    )
+
+
+class Killer:
+    """Kills one of the processes at random moments, so many times."""
+
+    def __init__(self, processes, seed, times=3):
+        self.processes, self.random, self.times, self.killed = processes, random.Random(seed), times, 0
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._kill)
+
+    def _kill(self):
+        while self.killed < self.times and not self.over.wait(self.random.uniform(0.01, 0.3)):
+            found = self.processes()
+            if found:
+                try:
+                    os.kill(self.random.choice(found), signal.SIGKILL)
+                    self.killed += 1
+                except ProcessLookupError:  # it was quicker
+                    pass
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *error):
+        self.over.set()
+        self.thread.join()
+
+
+def children():
+    return [process.pid for process in multiprocessing.active_children()]
+
+
+def in_dask(what, seed):
+    from distributed import Client, LocalCluster
+
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with LocalCluster(**options) as cluster, Client(cluster) as client:
+        if what == "equal":
+            due = cgru.fit_many(mixed(), **SHARED)
+            for executor in (client.get_executor(), client.get_executor):
+                print("equal:", equal(cgru.fit_many(mixed(), **SHARED, executor=executor), due))
+        if what == "killed":
+            due = cgru.fit_many(mixed(150, slow), **SHARED)
+            with Killer(lambda: [info["pid"] for info in workers(client)], seed) as killer:
+                results = cgru.fit_many(mixed(150, slow), **SHARED, executor=client.get_executor())
+            print("equal:", equal(results, due), "killed:", killer.killed > 0)
+        if what == "guilty":
+            due = cgru.fit_many(mixed(), **SHARED)
+            jobs = [cgru.Job(die, "guilty", epochs=1), *mixed()]
+            first, *others = cgru.fit_many(jobs, **SHARED, executor=client.get_executor())
+            print("equal:", equal(others, due), first)
+
+
+def workers(client):
+    return [{"pid": pid} for pid in client.run(os.getpid, on_error="ignore").values() if isinstance(pid, int)]
+
+
+def in_mpi():
+    from mpi4py.futures import MPIPoolExecutor
+
+    due = cgru.fit_many(mixed(), **SHARED)
+    with MPIPoolExecutor() as executor:
+        print("equal:", equal(cgru.fit_many(mixed(), **SHARED, executor=executor), due))
+
+
+def interruptible():
+    from concurrent.futures import ProcessPoolExecutor
+
+    cgru.fit_many(mixed(1), **SHARED, executor=partial(ProcessPoolExecutor, 2))
+    print("begun", flush=True)
+    results = cgru.fit_many(mixed(2000, slow), **SHARED, executor=partial(ProcessPoolExecutor, 2))
+    done = sum(result.error is None for result in results)
+    not_done = sum(isinstance(result.error, KeyboardInterrupt) for result in results)
+    print(done, not_done)
+
+
+if __name__ == "__main__":
+    name, *arguments = sys.argv[1:]
+    {"dask": in_dask, "mpi": in_mpi, "interruptible": interruptible}[name](*arguments)
