@@ -11,11 +11,14 @@ import argparse
 import json
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from functools import partial
 from importlib import import_module
+from itertools import cycle, islice
 from random import Random
 from statistics import median
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,6 +65,7 @@ def rows(task: Task, most: int, seconds: float, parts: tuple[str, ...]) -> Itera
     cgru.set_num_threads(1)  # where a fit is alone
     os.environ.pop("BENCHMARK_THREADS", None)
     os.environ.update(WORKERS)
+    warnings.filterwarnings("ignore", "A worker stopped")  # joblib's for what JAX compiles; another one begins
     found, missing = rivals()
     yield {
         "part": "about",
@@ -72,10 +76,10 @@ def rows(task: Task, most: int, seconds: float, parts: tuple[str, ...]) -> Itera
         "missing": missing,
         "task": task._asdict(),
     }
+    yield ours.whole(task, most)
     with joblib.Parallel(n_jobs=most, batch_size=1) as pool:
         share = partial(shared, pool)
         yield same(task, found, share)
-        yield ours.whole(task, most)
         for u in task.sizes:
             yield size(task, u, most, found, share, seconds)
     yield ours.threads(task, SPREAD, most, seconds)
@@ -121,12 +125,11 @@ def same(task: Task, found: list[type[Fits]], share: Any) -> dict:
 
 def size(task: Task, u: int, most: int, found: list[type[Fits]], share: Any, seconds: float) -> dict:
     """Milliseconds of one core for an epoch of a fit of this size, all cores at work, and the ratios to ours."""
-    from time import perf_counter
-
     names = task.names(u)
 
     def rival(kind: type[Fits]) -> float:
-        own = [tuple(names[i * kind.together : (i + 1) * kind.together]) for i in range(most)]
+        endless = cycle(names)
+        own = [tuple(islice(endless, kind.together)) for _ in range(most)]
         return float(np.mean(share(base.timed, [(kind, task, each) for each in own])))
 
     calls = {ours.NAME: lambda: ours.timed(task, names[:SAMPLE], most)}
@@ -164,8 +167,8 @@ def method(rows: list[dict]) -> str:
     (checked,) = report.part(rows, "same")
     (whole,) = report.part(rows, "whole")
     text = (
-        f"All fits took `fit_many` {whole['seconds']:.1f} s, {sum(whole['epochs']):,} epochs: an update, a pass over the"
-        " validation sessions, the best weights kept. The table has ms of one core for an epoch, all cores at work:"
+        f"All fits took `fit_many` {whole['seconds']:.1f} s, {sum(whole['epochs']):,} epochs: an update, a pass over"
+        " the validation sessions, the best weights kept. The table has ms of one core for an epoch, all cores at work:"
         " of ours over whole fits with all they cost, of the others over epochs alone, in workers of joblib with one"
         " thread each, without start, set-up and compilation. `total` weighs each size by the epochs that its fits had,"
         " and supposes that the others share out their fits without loss."

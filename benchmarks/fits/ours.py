@@ -1,4 +1,4 @@
-"""What is measured of `cgru.fit_many`: all fits of a task, samples of them, threads, workers, memory, a job's own cost."""
+"""What is measured of `cgru.fit_many`: all fits, samples of them, threads, workers, memory, a job's own cost."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import numpy as np
 
 import cgru
 
-RATE, L1 = 1e-2, 1e-4  # of Adam, and of the penalty on the recurrent matrices
+RATE, L1 = 3e-2, 1e-4  # of Adam, and of the penalty on the recurrent matrices
 EPSILON = 1e-5  # of Adam: so large that rounding makes no step of another sign, and work is compared
 
 
@@ -40,8 +40,8 @@ class Task(NamedTuple):
     sessions: int = 62
     shortest: int = 30  # steps of a session
     longest: int = 150
-    epochs: int = 200
-    patience: int = 20
+    epochs: int = 100
+    patience: int = 10
 
     def names(self, *sizes: int) -> list[Name]:
         """All fits of these sizes, or of all; of one size those of different folds first."""

@@ -1,4 +1,4 @@
-"""PyTorch: the loop that everyone writes, with `nn.GRU`, `nn.Linear`, padded sessions, time-major, and the fused Adam."""
+"""PyTorch: the loop that everyone writes: `nn.GRU` and `nn.Linear`, padded sessions, time-major, and the fused Adam."""
 
 from __future__ import annotations
 
