@@ -67,7 +67,8 @@ class Task(NamedTuple):
     def job(self, name: Name, **options: object) -> cgru.Job:
         """With other `options` where they are given; its network is made when its turn comes."""
         fold = self.fold(name)
-        return cgru.Job(Maker(name), name, rows=fold.train, validation_rows=fold.validation, **self.options() | options)
+        rows = {"rows": fold.train, "validation_rows": fold.validation}
+        return cgru.Job(Maker(name), name, **rows | self.options() | options)
 
 
 class Maker(NamedTuple):
