@@ -14,15 +14,19 @@ def _serve(connection: Connection, function: Callable[..., Iterator[dict]], argu
     connection.send(None)
 
 
-def rows_from(function: Callable[..., Iterator[dict]], *arguments: object, threads: int = 1) -> Iterator[dict]:
+def rows_from(
+    function: Callable[..., Iterator[dict]], *arguments: object, threads: int = 1, workers: bool = False
+) -> Iterator[dict]:
     """What `function(*arguments)` yields in a new process that is held to so many threads, as it comes.
+
+    `workers`: whether that process starts others.
 
     Raises:
         RuntimeError: the process ended before the function did; what it had to say is on standard error.
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_serve, args=(sender, function, arguments), daemon=True)
+    process = context.Process(target=_serve, args=(sender, function, arguments), daemon=not workers)
     os.environ["BENCHMARK_THREADS"] = str(threads)  # read by the package when the new process imports it
     try:
         process.start()
