@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 import queue
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from cgru.core.threads import alone
@@ -65,7 +67,8 @@ class Parcels:
         self.shared, self.keep = pickle.dumps(shared.portable()), keep
         self.fresh, self.again = _parcels(tasks, costs), list[Parcel]()
         self.turn: Parcel | None = None  # the next to be sent
-        self.pending: dict[Future[Any], tuple[Parcel, Executor]] = {}
+        self.pending: dict[Future[Any], tuple[Parcel, Executor, str]] = {}  # with the name of what it leaves in:
+        self.room = TemporaryDirectory(prefix="cgru-")
         self.done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self.ready = deque[tuple[int, Result]]()
         self.broken: BaseException | None = None  # why nothing more can be sent
@@ -96,6 +99,7 @@ class Parcels:
             pool, self.pool = self.pool, None
             pool.shutdown(wait=not self.pending)
         self.pending.clear()
+        self.room.cleanup()
         return found
 
     def _has_turn(self) -> bool:
@@ -106,7 +110,7 @@ class Parcels:
             self.again.remove(self.turn)
         if self.turn is None or not self.pending:
             return self.turn is not None
-        under_way = [parcel for parcel, _ in self.pending.values()]
+        under_way = [parcel for parcel, *_ in self.pending.values()]
         lost = max(parcel.lost for parcel in [self.turn, *under_way])
         return len(under_way) < WINDOWS[min(lost, LOST)] and sum(each.weight for each in under_way) < WEIGHT
 
@@ -129,25 +133,28 @@ class Parcels:
         if self.pool is None:
             self.pool = _made(self.make)
         pool, parcel.weight = self.pool, len(self.shared) + sum(len(data) for _, data in sent)
-        try:  # the ticket lets no executor take two sendings of a parcel for one, as Dask takes equal calls
-            future = pool.submit(fit_parcel, self.shared, sent, self.keep, uuid.uuid4().hex)
+        place = os.path.join(self.room.name, uuid.uuid4().hex)  # new each time, as Dask takes equal calls for one
+        try:
+            future = pool.submit(fit_parcel, self.shared, sent, self.keep, place)
         except BrokenExecutor as error:
             self._breaks(pool, error)
             self.again.append(parcel)
             return None
-        self.pending[future] = parcel, pool
+        self.pending[future] = parcel, pool, place
         future.add_done_callback(self.done.put)
         return None
 
     def _take(self, future: Future[Any]) -> None:
         if future not in self.pending:  # it was given up
             return
-        parcel, pool = self.pending.pop(future)
+        parcel, pool, place = self.pending.pop(future)
         error = CancelledError("its parcel was cancelled") if future.cancelled() else future.exception()
         if error is None:
             self.fruitless = 0
             names = {i: name for i, name, _ in parcel.tasks}
-            self.ready.extend((i, replace(_read(i, data), name=names[i])) for i, data in future.result())
+            self.ready.extend(
+                (i, replace(_read(i, data), name=names[i])) for i, data in _fetched(future.result(), place)
+            )
         elif isinstance(error, BrokenExecutor | CancelledError):
             self._breaks(pool, error)
             self._lose(parcel, 1, error)
@@ -160,7 +167,7 @@ class Parcels:
         """An executor is of no more use; what is under way there is lost, though not all may ever say so."""
         if pool is not self.pool:  # as is known already
             return
-        for future, (parcel, its) in list(self.pending.items()):
+        for future, (parcel, its, _) in list(self.pending.items()):
             if its is pool and not future.done():
                 del self.pending[future]
                 self._lose(parcel, 1, error)
@@ -188,17 +195,34 @@ class Parcels:
             self.ready.append((i, Result(name, error=error)))
 
 
-def fit_parcel(shared: bytes, jobs: list[tuple[int, bytes]], keep: bool, ticket: str) -> list[tuple[int, bytes]]:
+def fit_parcel(shared: bytes, jobs: list[tuple[int, bytes]], keep: bool, place: str) -> list[tuple[int, bytes]] | None:
     """What a worker does: fit jobs, (place, job), each on one thread; (place, result) of those that were done.
 
     Jobs and results are pickled one by one, so that one which cannot be read is no other's misfortune. A
     KeyboardInterrupt ends it with those that it has.
+
+    A worker that sees the folder of `place` puts them there, and returns None: one that is killed while it sends much
+    through a pipe would leave half of it there, for whose rest a pool of processes waits for ever.
     """
     found = []
     with suppress(KeyboardInterrupt), alone():
         samples = pickle.loads(shared).opened()
         for i, data in jobs:
             found.append((i, _written(_fitted(i, data, samples, keep))))
+    try:
+        with open(place, "xb") as file:
+            pickle.dump(found, file)
+    except OSError:  # it is on another machine
+        return found
+    return None
+
+
+def _fetched(found: list[tuple[int, bytes]] | None, place: str) -> list[tuple[int, bytes]]:
+    """What `fit_parcel` returned, or left in its `place`."""
+    if found is None:
+        with open(place, "rb") as file:
+            found = pickle.load(file)
+        os.remove(place)
     return found
 
 
