@@ -7,6 +7,7 @@ that the agent had in mind, which no network ever saw.
 """
 
 import sys
+from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -18,7 +19,7 @@ M, S = 200, 150  # sessions, each a sequence of 100 to S trials
 TRAIN, VALIDATE, TEST = slice(0, 100), slice(100, 140), slice(140, M)
 LEARN, FORGET, SURE = 0.6, 0.05, 4.0  # the agent
 DRIFT = 0.07  # of the chances, the deviation of a trial's step
-UNITS, SEEDS = (1, 2, 4), range(4)
+UNITS, STARTS = (1, 2, 4), 4
 LAGS = (1, 2, 5, 10)  # how many trials the regression looks back
 
 
@@ -48,19 +49,17 @@ def before(array, k=1):
     return earlier
 
 
+def network(units, seed):
+    """Two outputs at each trial: the probabilities of both arms."""
+    layers = [cgru.GRU(units, sequences=True), cgru.Dense(2, "softmax")]
+    return cgru.Network(layers, optimizer=cgru.Adam(0.02), seed=seed)
+
+
 def fitted(X, y, lengths):
-    """For each number of units the network that is best in validation, of one for each seed."""
-    best, validation = {}, (X[VALIDATE], y[VALIDATE], lengths[VALIDATE])
-    options = {"epochs": 300, "batch_size": 10, "patience": 20, "validation": validation}
-    for units in UNITS:
-        nets = {}
-        for seed in SEEDS:
-            layers = [cgru.GRU(units, sequences=True), cgru.Dense(2, "softmax")]
-            net = cgru.Network(layers, optimizer=cgru.Adam(0.02), seed=seed)
-            history = net.fit(X[TRAIN], y[TRAIN], lengths=lengths[TRAIN], **options)
-            nets[min(history.validation_loss)] = net
-        best[units] = nets[min(nets)]
-    return best
+    """For each number of units the network that is best in validation, of several starts."""
+    options = {"rows": TRAIN, "validation_rows": VALIDATE, "epochs": 300, "batch_size": 10, "patience": 20}
+    jobs = [cgru.Job(partial(network, units), units, starts=STARTS, **options) for units in UNITS]
+    return {result.name: result.network for result in cgru.fit_many(jobs, X, y, lengths=lengths)}
 
 
 def regression(signs, rewards, y, real):
