@@ -39,6 +39,11 @@ def slow(**given):
     return made(**given)
 
 
+def slower():
+    time.sleep(0.5)
+    return made()
+
+
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -146,6 +151,7 @@ def in_dask(what, seed):
             with Killer(lambda: [info["pid"] for info in workers(client)], seed) as killer:
                 results = cgru.fit_many(mixed(150, slow), **SHARED, executor=client.get_executor())
             print("equal:", equal(results, due), "killed:", killer.killed > 0)
+            print(*{repr(result.error) for result in results if result.error}, sep="\n", end="")
         if what == "guilty":
             due = cgru.fit_many(mixed(), **SHARED)
             jobs = [cgru.Job(die, "guilty", epochs=1), *mixed()]

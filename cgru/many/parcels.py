@@ -37,11 +37,12 @@ _PICKLES = "a function of a module, or functools.partial of one, in the place of
 
 @dataclass(eq=False)
 class Parcel:
-    """Jobs that travel together; how often it was lost, and its bytes."""
+    """Jobs that travel together; how often it was lost, its bytes, and where its results may lie."""
 
     tasks: list[Task]
     lost: int = 0
     weight: int = 0
+    place: str = ""
 
 
 class Parcels:
@@ -67,7 +68,7 @@ class Parcels:
         self.shared, self.keep = pickle.dumps(shared.portable()), keep
         self.fresh, self.again = _parcels(tasks, costs), list[Parcel]()
         self.turn: Parcel | None = None  # the next to be sent
-        self.pending: dict[Future[Any], tuple[Parcel, Executor, str]] = {}  # with the name of what it leaves in:
+        self.pending: dict[Future[Any], Parcel] = {}
         self.room = TemporaryDirectory(prefix="cgru-")
         self.done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self.ready = deque[tuple[int, Result]]()
@@ -90,7 +91,7 @@ class Parcels:
         running = [future for future in self.pending if not future.cancel()]
         wait(running, GRACE)
         for future in running:
-            if future.done() and future.exception() is None:
+            if future.done():
                 self._take(future)
         found = dict(self.ready)
         self.ready.clear()
@@ -110,9 +111,9 @@ class Parcels:
             self.again.remove(self.turn)
         if self.turn is None or not self.pending:
             return self.turn is not None
-        under_way = [parcel for parcel, *_ in self.pending.values()]
-        lost = max(parcel.lost for parcel in [self.turn, *under_way])
-        return len(under_way) < WINDOWS[min(lost, LOST)] and sum(each.weight for each in under_way) < WEIGHT
+        lost = max(parcel.lost for parcel in [self.turn, *self.pending.values()])
+        weight = sum(parcel.weight for parcel in self.pending.values())
+        return len(self.pending) < WINDOWS[min(lost, LOST)] and weight < WEIGHT
 
     def _send(self) -> None:
         parcel, self.turn = self.turn, None
@@ -132,50 +133,53 @@ class Parcels:
             return None
         if self.pool is None:
             self.pool = _made(self.make)
-        pool, parcel.weight = self.pool, len(self.shared) + sum(len(data) for _, data in sent)
-        place = os.path.join(self.room.name, uuid.uuid4().hex)  # new each time, as Dask takes equal calls for one
+        parcel.weight = len(self.shared) + sum(len(data) for _, data in sent)
+        parcel.place = os.path.join(
+            self.room.name, uuid.uuid4().hex
+        )  # another each time: Dask takes equal calls for one
         try:
-            future = pool.submit(fit_parcel, self.shared, sent, self.keep, place)
+            future = self.pool.submit(fit_parcel, self.shared, sent, self.keep, parcel.place)
         except BrokenExecutor as error:
-            self._breaks(pool, error)
             self.again.append(parcel)
+            self._break(error)
             return None
-        self.pending[future] = parcel, pool, place
+        self.pending[future] = parcel
         future.add_done_callback(self.done.put)
         return None
 
     def _take(self, future: Future[Any]) -> None:
-        if future not in self.pending:  # it was given up
+        parcel = self.pending.pop(future, None)
+        if parcel is None:  # it was lost with its executor
             return
-        parcel, pool, place = self.pending.pop(future)
         error = CancelledError("its parcel was cancelled") if future.cancelled() else future.exception()
         if error is None:
             self.fruitless = 0
             names = {i: name for i, name, _ in parcel.tasks}
-            self.ready.extend(
-                (i, replace(_read(i, data), name=names[i])) for i, data in _fetched(future.result(), place)
-            )
+            found = _fetched(future.result(), parcel.place)
+            self.ready.extend((i, replace(_read(i, data), name=names[i])) for i, data in found)
         elif isinstance(error, BrokenExecutor | CancelledError):
-            self._breaks(pool, error)
             self._lose(parcel, 1, error)
+            self._break(error)
         elif _is_killed_worker(error):
             self._lose(parcel, LOST, error)  # Dask has tried it as often
-        elif not isinstance(error, KeyboardInterrupt):  # else it is not done
+        elif isinstance(error, KeyboardInterrupt):
+            return  # it is not done
+        elif parcel.lost < LOST:  # the executor's own, which may pass: of a worker that just died, say
+            parcel.lost += 1
+            self.again.append(parcel)
+        else:
             self.ready.extend((i, Result(name, error=error)) for i, name, _ in parcel.tasks)
 
-    def _breaks(self, pool: Executor, error: BaseException) -> None:
-        """An executor is of no more use; what is under way there is lost, though not all may ever say so."""
-        if pool is not self.pool:  # as is known already
-            return
-        for future, (parcel, its, _) in list(self.pending.items()):
-            if its is pool and not future.done():
-                del self.pending[future]
-                self._lose(parcel, 1, error)
+    def _break(self, error: BaseException) -> None:
+        """The executor is of no more use; what is under way there is lost, though not all may ever say so."""
+        for parcel in self.pending.values():
+            self._lose(parcel, 1, error)
+        self.pending.clear()
         self.fruitless += 1
         if self.make is None or self.fruitless == FRUITLESS:
             self.broken = error
         if self.make is not None:
-            self.pool = None
+            pool, self.pool = self.pool, None
             pool.shutdown(wait=False)
 
     def _lose(self, parcel: Parcel, times: int, error: BaseException) -> None:
@@ -198,15 +202,18 @@ class Parcels:
 def fit_parcel(shared: bytes, jobs: list[tuple[int, bytes]], keep: bool, place: str) -> list[tuple[int, bytes]] | None:
     """What a worker does: fit jobs, (place, job), each on one thread; (place, result) of those that were done.
 
-    Jobs and results are pickled one by one, so that one which cannot be read is no other's misfortune. A
-    KeyboardInterrupt ends it with those that it has.
+    Jobs and results are pickled one by one, so that one which cannot be read is no other's misfortune. It raises
+    nothing, so that what is raised is the executor's; a KeyboardInterrupt ends it with those that it has.
 
-    A worker that sees the folder of `place` puts them there, and returns None: one that is killed while it sends much
+    A worker that sees the folder of `place` leaves them there, and returns None: one that is killed while it sends much
     through a pipe would leave half of it there, for whose rest a pool of processes waits for ever.
     """
     found = []
     with suppress(KeyboardInterrupt), alone():
-        samples = pickle.loads(shared).opened()
+        try:
+            samples = pickle.loads(shared).opened()
+        except Exception as error:
+            return [(i, _written(Result(i, error=error))) for i, _ in jobs]
         for i, data in jobs:
             found.append((i, _written(_fitted(i, data, samples, keep))))
     try:

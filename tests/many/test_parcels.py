@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from collections import Counter
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -299,8 +300,8 @@ class Fragile(Executor):
             for future, work, _ in held:
                 future.set_result(work())
 
-    def shutdown(self, wait=True, **options):
-        assert not wait or not self.held
+    def shutdown(self, wait=True):
+        assert wait != self.broken
 
 
 def test_a_guilty_job_is_found_and_stops_no_other():
@@ -347,6 +348,26 @@ def test_a_cluster_that_is_closed_may_leave_futures_that_never_end(end):
     others = iter([Closing()])
     results = cgru.fit_many(jobs, **SHARED, executor=lambda: next(others, None) or ThreadPoolExecutor(1))
     assert [result.error for result in results] == [None] * 5
+
+
+@pytest.mark.parametrize("times", [0, 1, parcels.LOST, parcels.LOST + 1])
+def test_what_an_executor_itself_raises_may_pass(times):
+    class Shaky(ThreadPoolExecutor):
+        left = times
+
+        def submit(self, work, shared, jobs, *others):
+            if not self.left or jobs[0][0] != 1:
+                return super().submit(work, shared, jobs, *others)
+            self.left -= 1
+            future = Future()
+            future.set_exception(ValueError("not enough values to unpack"))
+            return future
+
+    with Shaky(1) as executor:
+        results = cgru.fit_many(small(5, cost=1), **SHARED, executor=executor)
+    assert executor.left == 0
+    errors = [type(result.error) for result in results if result.error is not None]
+    assert errors == ([ValueError] if times > parcels.LOST else [])
 
 
 def test_executors_that_do_nothing_but_break_come_to_an_end():
@@ -411,6 +432,29 @@ def test_an_interrupt_that_comes_as_an_error_is_no_result():
     with pytest.warns(RuntimeWarning, match="0 of 3 jobs are done"):
         results = cgru.fit_many(small(3), **SHARED, executor=Interrupted())
     assert [str(result.error) for result in results] == ["not done"] * 3
+
+
+def test_an_interrupt_waits_a_moment_for_what_is_under_way(monkeypatch):
+    def interrupted(grace):
+        monkeypatch.setattr(parcels, "GRACE", grace)
+        jobs = [cgru.Job(made, "first", epochs=1, cost=10), cgru.Job(cases.slower, "second", epochs=1, cost=1)]
+        jobs.append(cgru.Job(made, "third", epochs=1, cost=0.1))
+        with ThreadPoolExecutor(1) as executor:
+            start = time.perf_counter()
+            with pytest.warns(RuntimeWarning, match="interrupted"):
+                results = cgru.fit_many(jobs, **SHARED, executor=executor, callback=interrupt)
+            return [type(result.error) for result in results], time.perf_counter() - start
+
+    def interrupt(result):
+        time.sleep(0.05)  # so that the second has begun
+        raise KeyboardInterrupt
+
+    done, seconds = interrupted(20.0)
+    assert done == [type(None), type(None), KeyboardInterrupt]
+    assert seconds < 10
+    done, seconds = interrupted(0.01)
+    assert done == [type(None), KeyboardInterrupt, KeyboardInterrupt]
+    assert seconds < 0.45
 
 
 def test_an_interrupt_returns_what_is_done_and_cancels_the_rest():
