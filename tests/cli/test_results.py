@@ -170,6 +170,11 @@ def test_what_json_makes_of_a_header_is_the_same(path):
             pass
 
 
+def test_what_was_whole_is_not_written_to(filled, monkeypatch):
+    monkeypatch.setattr(os, "ftruncate", None)
+    assert len(read(filled)) == 2
+
+
 @posix
 def test_a_second_writer(filled):
     with Results(filled, HEADER):
