@@ -112,8 +112,7 @@ def grid(
     jobs = grid_jobs(make, X, y, **data, **split, **axes)
     if keep == "best" and jobs[0].network().seed is None:
         raise ValueError('keep: expected None where networks have no seed, and cannot be fitted again, got "best"')
-    elsewhere = {} if executor is None else {"executor": executor}
-    run = partial(fit_many, X=X, y=y, **data, threads=threads, progress=progress, **elsewhere)
+    run = partial(fit_many, X=X, y=y, **data, threads=threads, executor=executor, progress=progress)
     results = run(jobs, keep=False)
     done = [(job, result) for job, result in zip(jobs, results, strict=True) if _done(result)]
     found = Grid((job.record(result) for job, result in done), len(jobs) - len(done))
@@ -123,7 +122,7 @@ def grid(
         names = {name for each in kept.values() for name in each}
         results = run([job for job in jobs if job.name in names])
         again = {result.name: result.network for result in results if repr(result.scores) == scores[result.name]}
-        found.networks = {at: [again[name] for name in each] for at, each in kept.items() if again.keys() >= set(each)}
+        found.networks = {at: [again[name] for name in each] for at, each in kept.items() if again.keys() >= {*each}}
         if len(again) < len(names):
             words = f"grid: {len(names) - len(again)} of {len(names)} fits did not come to the same the second time"
             warnings.warn(f"{words}; networks lacks their folds", RuntimeWarning, stacklevel=2)

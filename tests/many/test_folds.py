@@ -241,6 +241,7 @@ def test_a_share_of_some():
     train, out = whole(12).within(np.array([8, 9, 10, 11])).share(0.5, [0])
     assert sorted([*train, *out]) == [8, 9, 10, 11]
     assert len(out) == 2
+    assert sorted(map(len, whole(2).share(0.5, [0]))) == [1, 1]
 
 
 @pytest.mark.parametrize(("m", "groups", "words"), [(1, None, "2 samples"), (3, ["a"] * 3, "2 groups")])

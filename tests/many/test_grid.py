@@ -1,15 +1,18 @@
 import _thread
 import itertools
+import multiprocessing
 import pickle
 import sys
 import threading
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pytest
 from network_cases import LABELS, LENGTHS, REALS, RNG, M, S, X
 
 import cgru
-from cgru.many import Grid, GridJob, fit_many, grid_jobs
+from cgru.many import Grid, GridJob, Job, fit_many, grid_jobs
+from cgru.many.jobs import Samples, cost_of
 
 GROUPS = np.repeat([f"patient {i}" for i in range(8)], 3)
 QUICK = {"epochs": 2, "batch_size": 8}
@@ -253,9 +256,12 @@ def test_jobs_can_be_sent_elsewhere():
 
 
 def test_the_longest_begin_first():
-    jobs = grid_jobs(make, X, LABELS, folds=[(range(10), [10]), (range(20), [20])], validation=0.5, units=[1, 30])
+    jobs = grid_jobs(
+        make, X, LABELS, folds=[(range(10), [10]), (range(20), [20])], validation=0.5, units=[1, 30], epochs=9
+    )
     assert sorted(range(4), key=lambda i: -jobs[i].cost) == [3, 1, 2, 0]
-    assert jobs[2].cost == pytest.approx(2 * jobs[0].cost)
+    due = Job(make(1), rows=jobs[0].rows, epochs=9)
+    assert jobs[0].cost == pytest.approx(cost_of(due, Samples(X, LABELS)))
 
 
 def test_a_name_goes_to_make_before_it_goes_to_fit():
@@ -321,13 +327,14 @@ def test_networks_that_cannot_be_had_again():
 
 def test_networks_that_come_out_otherwise():
     def fickle(seed):
-        with lock:
-            return make(2, seed + next(count))
+        """Looked at twice, fitted twice, fitted again, and then once more in another way."""
+        calls.append(seed)
+        return make(2, seed + (len(calls) == 6))
 
-    lock, count = threading.Lock(), itertools.count()
-    with pytest.warns(RuntimeWarning, match="grid: 2 of 2 fits did not come to the same the second time"):
-        found = cgru.grid(fickle, X, LABELS, folds=2, keep="best", **QUICK)
-    assert found.networks == {}
+    calls = []
+    with pytest.warns(RuntimeWarning, match="grid: 1 of 2 fits did not come to the same the second time"):
+        found = cgru.grid(fickle, X, LABELS, folds=2, keep="best", threads=1, **QUICK)
+    assert len(found.networks) == 1
     assert found.score()["folds"] == 2
 
 
@@ -365,6 +372,21 @@ def test_interrupted():
     assert f"{found.missing} missing" in repr(found)
     assert found.networks == {}
     assert all(record["error"] is None for record in found)
+
+
+@pytest.mark.slow
+def test_on_processes():
+    options = {"folds": 3, "inner_folds": 2, "units": [1, 3], "seeds": 2, "keep": "best", **QUICK}
+    due = cgru.grid(make, X, LABELS, **options)
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as executor:
+        found = cgru.grid(make, X, LABELS, executor=executor, **options)
+    assert [r["scores"] for r in found] == [r["scores"] for r in due]
+    assert repr(found) == repr(due)
+    assert found.networks.keys() == due.networks.keys()
+
+
+def test_five_folds_where_nobody_says():
+    assert len(grid_jobs(make, X, LABELS)) == len(cgru.grid(make, X, LABELS, **QUICK)) == 5
 
 
 def test_what_runs_it_is_passed_on(monkeypatch):

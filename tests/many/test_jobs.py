@@ -1,6 +1,7 @@
 """A job: what it takes, what it refuses, and what becomes of it."""
 
 import re
+import time
 
 import numpy as np
 import pytest
@@ -73,6 +74,23 @@ def test_samples_of_its_own_and_a_regression_with_weights_and_metrics():
     found = net.evaluate(X[TEST], REALS[TEST], sample_weight=weight[TEST], metrics=metrics)
     due = {"epoch": 3, "loss": history[-1].loss, "worst": history[-1].metrics["worst"], "epochs": 3}
     assert result.scores == due | {"test_loss": found["loss"], "test_worst": found["worst"]}
+
+
+def test_the_scores_are_those_of_the_epoch_that_was_kept():
+    wrong = (X[HELD], (LABELS[HELD] + 1) % 3)
+    start, running = time.perf_counter(), set()
+    job = cgru.Job(made(optimizer=cgru.Adam(0.05)), validation=wrong, epochs=9)
+    result = run(job, 0, SHARED, running=running)
+    assert 0 < result.seconds < time.perf_counter() - start
+    assert not running
+    best = min(result.history.validation_loss)
+    assert result.scores["epoch"] == result.history.validation_loss.index(best) + 1 < 9
+    assert result.scores["validation_loss"] == best
+
+
+def test_two_sequences_of_unlike_lengths():
+    job = cgru.Job(made(cgru.Dense(2, "softmax")), X=[X[0, :2], X[1]], y=[0, 1], rows=[1, 0], epochs=1)
+    assert run(job, 0, Samples()).error is None
 
 
 def test_a_list_of_sequences_has_rows():

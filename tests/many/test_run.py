@@ -133,6 +133,9 @@ def test_progress(capsys):
     err = capsys.readouterr().err
     assert "3/3" in err
     assert "fit" in err
+    assert err.endswith("\n")  # the bar is left behind
+    cgru.fit_many([cgru.Job(made(), epochs=1)], X, LABELS)
+    assert capsys.readouterr().err == ""
 
 
 NET = made()
