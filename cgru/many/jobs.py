@@ -207,7 +207,7 @@ def run(job: Job, name: Any, shared: Samples, keep: bool = True, running: set[Ne
             found = net.evaluate(X, y, lengths, sample_weight=weights, metrics=options.get("metrics"))
             scores |= {f"test_{each}": value for each, value in found.items()}
         result = Result(name, net if keep else None, history if keep else History(), scores)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # also one that would end the worker
         result = Result(name, error=error)
     finally:
         running.discard(net)

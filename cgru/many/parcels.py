@@ -140,6 +140,8 @@ class Parcels:
         return None
 
     def _take(self, future: Future[Any]) -> None:
+        if future not in self.pending:  # it was given up
+            return
         parcel, pool = self.pending.pop(future)
         error = CancelledError("its parcel was cancelled") if future.cancelled() else future.exception()
         if error is None:
@@ -155,9 +157,13 @@ class Parcels:
             self.ready.extend((i, Result(name, error=error)) for i, name, _ in parcel.tasks)
 
     def _breaks(self, pool: Executor, error: BaseException) -> None:
-        """An executor is of no more use."""
+        """An executor is of no more use; what is under way there is lost, though not all may ever say so."""
         if pool is not self.pool:  # as is known already
             return
+        for future, (parcel, its) in list(self.pending.items()):
+            if its is pool and not future.done():
+                del self.pending[future]
+                self._lose(parcel, 1, error)
         self.fruitless += 1
         if self.make is None or self.fruitless == FRUITLESS:
             self.broken = error

@@ -226,9 +226,11 @@ def test_what_cannot_be_pickled_is_refused_alone(threads):
 
 
 def test_what_cannot_come_back_is_told_alone(threads):
-    jobs = [cgru.Job(cases.unlike, "unlike"), cgru.Job(cases.holding_a_lambda, "network", epochs=1), *small(3)]
-    unlike, network, *others = cgru.fit_many(jobs, **SHARED, executor=threads)
+    jobs = [cgru.Job(cases.unlike, "unlike"), cgru.Job(cases.holding_a_lambda, "network", epochs=1)]
+    jobs += [cgru.Job(sys.exit, "exit"), *small(3)]
+    unlike, network, ends, *others = cgru.fit_many(jobs, **SHARED, executor=threads)
     assert (type(unlike.error), str(unlike.error)) == (RuntimeError, "UnlikeError: no 7")
+    assert isinstance(ends.error, SystemExit)
     assert isinstance(network.error, TypeError)
     assert str(network.error).startswith("network: expected what can be pickled")
     assert (network.network, network.history, network.scores["epochs"]) == (None, [], 1)
@@ -323,6 +325,28 @@ def test_an_executor_that_breaks_and_was_given_says_what_to_do():
     assert str(results[7].error).startswith(
         "job 7: an executor that broke cannot go on; give a function that makes one"
     )
+
+
+@pytest.mark.parametrize("end", [Future.cancel, lambda future: future.set_exception(BrokenExecutor("gone"))])
+def test_a_cluster_that_is_closed_may_leave_futures_that_never_end(end):
+    class Closing(Executor):
+        given = 0
+
+        def submit(self, work, *call):
+            future = Future()
+            self.given += 1
+            if self.given == 3:
+                end(future)
+            if self.given == 1:
+                future.set_result(work(*call))
+            return future
+
+    jobs = small(5, cost=1)
+    results = cgru.fit_many(jobs, **SHARED, executor=Closing())
+    assert [type(result.error) for result in results] == [type(None)] + [RuntimeError] * 4
+    others = iter([Closing()])
+    results = cgru.fit_many(jobs, **SHARED, executor=lambda: next(others, None) or ThreadPoolExecutor(1))
+    assert [result.error for result in results] == [None] * 5
 
 
 def test_executors_that_do_nothing_but_break_come_to_an_end():

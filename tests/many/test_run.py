@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from functools import partial
@@ -69,11 +70,12 @@ def test_what_fails_stops_no_other():
         cgru.Job(made(), "wrong", epochs=-1),
         cgru.Job(steep, "steep", X=X, y=REALS, epochs=3),
         cgru.Job(partial(int, "x"), "no net"),
+        cgru.Job(sys.exit, "exit"),
         cgru.Job(made(), "after", epochs=1),
     ]
     results = {result.name: result for result in cgru.fit_many(jobs, X, LABELS)}
     errors = {name: type(result.error) for name, result in results.items() if result.error}
-    assert errors == {"wrong": ValueError, "steep": RuntimeError, "no net": ValueError}
+    assert errors == {"wrong": ValueError, "steep": RuntimeError, "no net": ValueError, "exit": SystemExit}
     assert "training diverged" in str(results["steep"].error)
     assert results["after"].scores["epochs"] == 1
 
