@@ -110,7 +110,7 @@ A plan, in TOML, says what is fitted, to what, and how it is judged:
   bidirectional = false
   learning_rate = [1e-3, 5e-3]
 
-  [fit]                     likewise
+  [fit]                     likewise, but for patience and shrink: none
   epochs = 200
   patience = 20
   l1 = [0, {"0.V*" = 1e-3}] a table is one value

@@ -146,8 +146,10 @@ def _resolved(plan: Plan, task: Task) -> dict[str, Any]:
     fixed = dict(plan.fixed)
     if task.names is not None and fixed["loss"] != "mean_squared_error":
         raise RequestError(f"{plan.path}: [network] loss: {plan.data} has classes, which are learned by cross-entropy")
-    if at_steps(task.train) and "pool" in plan.axes:
+    if at_steps(task.train) and fixed.get("pool", "axis") not in (None, "last"):
         raise RequestError(f"{plan.path}: [network] pool: {plan.data} has a class for each step: nothing is pooled")
+    if "pool" in fixed:
+        fixed["pool"] = fixed["pool"] or recipe.POOL
     if fixed["standardize_targets"] is None:
         fixed["standardize_targets"] = task.names is None and fixed["loss"] != "poisson"
     size, epochs = (fixed.get(name) for name in ("batch_size", "epochs"))

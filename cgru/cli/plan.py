@@ -96,7 +96,7 @@ NETWORK: dict[str, tuple[Any, Check]] = {
     "units": (recipe.UNITS, positive),
     "layers": (1, positive),
     "bidirectional": (True, flag),
-    "pool": (recipe.POOL, _pool),
+    "pool": (None, _pool),
     "dropout": (recipe.DROPOUT, rate),
     "recurrent_dropout": (recipe.RECURRENT_DROPOUT, rate),
     "zoneout": (0.0, rate),

@@ -208,6 +208,12 @@ def test_data_that_has_changed(folder, name):
         ([('"data.npz"', '"none.npz"')], "none.npz: No such file"),
         ([('"data.npz"', '"plan.toml"')], "plan.toml: expected an .npz file"),
         ([("validation = 0.25", "")], "plan.toml: validation: expected a share "),
+        ([("validation = 0.25\nseeds = 2", ""), ("[2, 3]", "2")], "plan.toml: validation: expected a share "),
+        (
+            [("validation = 0.25", ""), ("[2, 3]", "2"), ('[0, {"0.V*" = 0.01}]', "0")],
+            "plan.toml: validation: expected",
+        ),
+        ([("data.npz", "steps.npz"), ("units", 'pool = "max"\nunits')], "[network] pool: steps.npz has a cl"),
         ([("validation = 0.25", "folds = 3")], "plan.toml: inner_folds: expected some, or validation"),
         ([("validation", "folds = 3\ninner_folds = 3\nvalidation")], "plan.toml: validation: expected None beside"),
         ([("validation = 0.25", "folds = 50\ninner_folds = 3")], "plan.toml: folds: expected at most 40"),

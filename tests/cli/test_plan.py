@@ -73,6 +73,25 @@ def test_the_shortest_plan(tmp_path):
     assert (got.fixed["units"], got.fixed["learning_rate"], got.fixed["l1"]) == (recipe.UNITS, recipe.LEARNING_RATE, 0)
 
 
+def test_the_defaults(tmp_path):
+    assert plan(tmp_path, "").fixed == {
+        "units": recipe.UNITS, "layers": 1, "bidirectional": True, "pool": None, "dropout": recipe.DROPOUT,
+        "recurrent_dropout": recipe.RECURRENT_DROPOUT, "zoneout": 0.0, "reset_after": False, "layer_norm": False,
+        "learn_h0": False, "loss": "mean_squared_error", "optimizer": "adam", "learning_rate": recipe.LEARNING_RATE,
+        "schedule": recipe.SCHEDULE, "weight_decay": recipe.WEIGHT_DECAY, "clip_norm": 1.0, "float64": False,
+        "epochs": None, "batch_size": None, "patience": None, "truncate": None, "standardize": True,
+        "standardize_targets": None, "shrink": False, "shuffle": True, "bucket": False, "class_weight": None,
+        "l1": 0.0, "l2": 0.0, "activity_l1": 0.0, "activity_l2": 0.0,
+    }  # fmt: skip
+
+
+def test_names_of_things(tmp_path):
+    text = '[network]\noptimizer = ["sgd", "rmsprop"]\nschedule = "cosine"\npool = ["max", "last+mean"]\n'
+    got = plan(tmp_path, text + '[fit]\nclass_weight = "balanced"')
+    assert got.axes == {"optimizer": ["sgd", "rmsprop"], "pool": ["max", "last+mean"]}
+    assert (got.fixed["schedule"], got.fixed["class_weight"]) == ("cosine", "balanced")
+
+
 def test_names_that_lead_elsewhere(tmp_path, monkeypatch):
     absolute = os.path.abspath(os.path.join(os.sep, "d.npz"))
     assert plan(tmp_path, f"data = '{absolute}'").data == absolute
@@ -164,6 +183,11 @@ def test_what_results_depend_on(tmp_path):
         ("[fit]\nstandardize = 0", "[fit] standardize: expected True or False, got int"),
         ('[fit]\nclass_weight = "even"', "[fit] class_weight: expected one of balanced, got 'even'"),
         ("[fit]\nclass_weight = {a = -1}", "[fit] class_weight.a: expected a number of at least 0"),
+        (
+            '[network]\nloss = ["mse"]',
+            "[network] loss: expected one value, so that losses can be compared, got [",
+        ),
+        ("[fit]\nshrink = [true, false]", "[fit] shrink: expected one value, so that"),
         ("[fit]\nl1 = -1", "[fit] l1: expected a number of at least 0"),
         ('[fit]\nl1 = [0, {"0.V*" = "a"}]', "[fit] l1[1].0.V*: expected a number, got str"),
         ("[fit]\nactivity_l2 = {a = 1}", "[fit] activity_l2: expected a number, got dict"),
