@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from statistics import median
 from time import perf_counter
 
@@ -18,7 +19,7 @@ NAME = "cgru.fit_many"
 SIZE = 5  # units, of the job whose own cost is measured
 
 
-def fitted(task: Task, names: Iterable[Name], threads: int, options: dict | None = None, **how: object) -> list:
+def fitted(task: Task, names: Iterable[Name], threads: int | None, options: dict | None = None, **how: object) -> list:
     """The results of these fits, with other `options` of them; RuntimeError where one failed."""
     X, y, lengths = task.data()
     jobs = [task.job(name, **options or {}) for name in names]
@@ -54,8 +55,8 @@ def mixed(task: Task, n: int) -> list[Name]:
 def threads(task: Task, n: int, most: int, seconds: float) -> dict:
     """How many times as fast so many threads are as one, on `n` fits of each size."""
     names = mixed(task, n)
-    calls = {f"{count}": lambda count=count: fitted(task, names, count, keep=False) for count in (most, 1)}
-    return {"part": "threads", "threads": most, "ratio": ratios(round_robin(calls, seconds), f"{most}")["1"]}
+    calls = {who: partial(fitted, task, names, count, keep=False) for who, count in (("all", most), ("one", 1))}
+    return {"part": "threads", "threads": most, "ratio": ratios(round_robin(calls, seconds), "all")["one"]}
 
 
 def dask(task: Task, n: int, most: int, seconds: float) -> dict:
@@ -63,14 +64,14 @@ def dask(task: Task, n: int, most: int, seconds: float) -> dict:
     from distributed import Client, LocalCluster
 
     names = mixed(task, n)
-    with LocalCluster(most, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+    with (
+        LocalCluster(n_workers=most, threads_per_worker=1, dashboard_address=":0") as cluster,
+        Client(cluster) as client,
+    ):
         addresses = list(client.scheduler_info()["workers"])
-        pools = {f"{count}": client.get_executor(workers=addresses[:count]) for count in (most, 1)}
-        calls = {
-            count: lambda pool=pool: fitted(task, names, None, keep=False, executor=pool)
-            for count, pool in pools.items()
-        }
-        return {"part": "dask", "workers": most, "ratio": ratios(round_robin(calls, seconds), f"{most}")["1"]}
+        pools = {"all": client.get_executor(), "one": client.get_executor(workers=addresses[:1])}
+        calls = {who: partial(fitted, task, names, None, keep=False, executor=pool) for who, pool in pools.items()}
+        return {"part": "dask", "workers": most, "ratio": ratios(round_robin(calls, seconds), "all")["one"]}
 
 
 def memory(task: Task, n: int, most: int) -> dict:
