@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 SECTION = "many"  # the name of the section in the README
 MODULES = {"PyTorch": "torch", "JAX": "jax"}
 TARGETS = {"PyTorch": 15, "JAX": 3, "threads": 1.9, "dask": 1.8}  # below these a figure is in bold
-ROUNDS, SAMPLE, SPREAD = 3, 16, 4  # at least; our fits in a sample; fits of each size where all are mixed
+ROUNDS, SAMPLE = 3, 16  # at least; our fits in a sample
+SPREAD = {"threads": 20, "dask": 60}  # fits of each size where all are mixed
 FIRST, TOLERANCE = 5, 2e-5  # epochs after which the losses are still the same to rounding
 FITS = {"memory": 10_000, "overhead": 200}
 WORKERS = {  # one core each
@@ -82,10 +83,10 @@ def rows(task: Task, most: int, seconds: float, parts: tuple[str, ...]) -> Itera
         yield same(task, found, share)
         for u in task.sizes:
             yield size(task, u, most, found, share, seconds)
-    yield ours.threads(task, SPREAD, most, seconds)
+    yield ours.threads(task, SPREAD["threads"], most, seconds)
     yield ours.overhead(task, FITS["overhead"], seconds)
     if "dask" in parts:
-        yield ours.dask(task, SPREAD, most, seconds)
+        yield ours.dask(task, SPREAD["dask"], most, seconds)
     if "memory" in parts:
         yield ours.memory(task, FITS["memory"], most)
 

@@ -103,8 +103,9 @@ def overhead(task: Task, n: int, seconds: float) -> dict:
                 initializers.orthogonal(shape, rng)
             initializers.xavier((SIZE, 2), rng)
 
+    jobs = [task.job(name, **plain | {"epochs": 1}) for name in names]
     calls = {
-        "jobs": lambda: fitted(task, names, 1, plain | {"epochs": 1}, keep=False),
+        "jobs": lambda: cgru.fit_many(jobs, X, y, lengths=lengths, threads=1, keep=False),
         "draws": draw,
         "long": lambda: fit(n + 1),
         "short": lambda: fit(1),

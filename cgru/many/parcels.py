@@ -134,11 +134,9 @@ class Parcels:
         if self.pool is None:
             self.pool = _made(self.make)
         parcel.weight = len(self.shared) + sum(len(data) for _, data in sent)
-        parcel.place = os.path.join(
-            self.room.name, uuid.uuid4().hex
-        )  # another each time: Dask takes equal calls for one
+        parcel.place = os.path.join(self.room.name, uuid.uuid4().hex)
         try:
-            future = self.pool.submit(fit_parcel, self.shared, sent, self.keep, parcel.place)
+            future = self.pool.submit(fit_parcel, Letter(self.shared, sent, self.keep, parcel.place))
         except BrokenExecutor as error:
             self.again.append(parcel)
             self._break(error)
@@ -199,11 +197,27 @@ class Parcels:
             self.ready.append((i, Result(name, error=error)))
 
 
-def fit_parcel(shared: bytes, jobs: list[tuple[int, bytes]], keep: bool, place: str) -> list[tuple[int, bytes]] | None:
-    """What a worker does: fit jobs, (place, job), each on one thread; (place, result) of those that were done.
+@dataclass(frozen=True)
+class Letter:
+    """What travels to a worker: the samples that all share and jobs, (place, job), all pickled; where results may lie.
 
-    Jobs and results are pickled one by one, so that one which cannot be read is no other's misfortune. It raises
-    nothing, so that what is raised is the executor's; a KeyboardInterrupt ends it with those that it has.
+    Jobs are pickled one by one, so that one which cannot be read is no other's misfortune.
+    """
+
+    shared: bytes
+    jobs: list[tuple[int, bytes]]
+    keep: bool
+    place: str
+
+    def __dask_tokenize__(self) -> str:
+        """What Dask knows it by, which would else read every byte; another each time: it takes equal calls for one."""
+        return self.place
+
+
+def fit_parcel(letter: Letter) -> list[tuple[int, bytes]] | None:
+    """What a worker does: fit jobs, each on one thread; (place, result), pickled, of those that were done.
+
+    It raises nothing, so that what is raised is the executor's; a KeyboardInterrupt ends it with those that it has.
 
     A worker that sees the folder of `place` leaves them there, and returns None: one that is killed while it sends much
     through a pipe would leave half of it there, for whose rest a pool of processes waits for ever.
@@ -211,13 +225,13 @@ def fit_parcel(shared: bytes, jobs: list[tuple[int, bytes]], keep: bool, place: 
     found = []
     with suppress(KeyboardInterrupt), alone():
         try:
-            samples = pickle.loads(shared).opened()
+            samples = pickle.loads(letter.shared).opened()
         except Exception as error:
-            return [(i, _written(Result(i, error=error))) for i, _ in jobs]
-        for i, data in jobs:
-            found.append((i, _written(_fitted(i, data, samples, keep))))
+            return [(i, _written(Result(i, error=error))) for i, _ in letter.jobs]
+        for i, data in letter.jobs:
+            found.append((i, _written(_fitted(i, data, samples, letter.keep))))
     try:
-        with open(place, "xb") as file:
+        with open(letter.place, "xb") as file:
             pickle.dump(found, file)
     except OSError:  # it is on another machine
         return found

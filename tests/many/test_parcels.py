@@ -109,10 +109,10 @@ def test_files_travel_by_their_whole_names(tmp_path, monkeypatch, due):
     sent = []
 
     class Elsewhere(ThreadPoolExecutor):
-        def submit(self, work, shared, jobs, *others):
-            sent.append(shared)
+        def submit(self, work, letter):
+            sent.append(letter.shared)
             os.chdir("/")
-            return super().submit(work, shared, jobs, *others)
+            return super().submit(work, letter)
 
     with Elsewhere(1) as executor:
         names = {name: f"{name}.npy" for name in SHARED}
@@ -122,6 +122,20 @@ def test_files_travel_by_their_whole_names(tmp_path, monkeypatch, due):
         (result,) = cgru.fit_many([own], executor=executor)
         assert result.error is None
     assert max(map(len, sent)) < X.nbytes
+
+
+def test_dask_need_not_read_a_parcel_to_know_it():
+    seen = []
+
+    class Seeing(ThreadPoolExecutor):
+        def submit(self, work, letter):
+            seen.append(letter.__dask_tokenize__())
+            return super().submit(work, letter)
+
+    with Seeing(1) as executor:
+        cgru.fit_many(small(5, cost=1), **SHARED, executor=executor)
+    assert len(set(seen)) == len(seen) == 5
+    assert max(map(len, seen)) < 200
 
 
 def test_what_is_not_kept_does_not_travel(threads):
@@ -159,11 +173,11 @@ class Recorder(ThreadPoolExecutor):
         self.timer = threading.Timer(0.3, self.begin.set)
         self.timer.start()
 
-    def submit(self, work, shared, jobs, *others):
-        self.sizes.append([i for i, _ in jobs])
+    def submit(self, work, letter):
+        self.sizes.append([i for i, _ in letter.jobs])
         self.waiting += 1
         self.most = max(self.most, self.waiting)
-        future = super().submit(work, shared, jobs, *others)
+        future = super().submit(work, letter)
         future.add_done_callback(self.leave)
         return future
 
@@ -278,11 +292,11 @@ class Fragile(Executor):
     def __init__(self, guilty, beside, window=3):
         self.guilty, self.beside, self.window, self.held, self.broken = guilty, beside, window, [], False
 
-    def submit(self, work, shared, jobs, *others):
+    def submit(self, work, letter):
         if self.broken:
             raise BrokenExecutor("broken")
         future = Future()
-        self.held.append((future, partial(work, shared, jobs, *others), {i for i, _ in jobs}))
+        self.held.append((future, partial(work, letter), {i for i, _ in letter.jobs}))
         # it runs on another thread, when so many wait or no other comes
         threading.Timer(0.02, self.run, [len(self.held)]).start()
         return future
@@ -355,9 +369,9 @@ def test_what_an_executor_itself_raises_may_pass(times):
     class Shaky(ThreadPoolExecutor):
         left = times
 
-        def submit(self, work, shared, jobs, *others):
-            if not self.left or jobs[0][0] != 1:
-                return super().submit(work, shared, jobs, *others)
+        def submit(self, work, letter):
+            if not self.left or letter.jobs[0][0] != 1:
+                return super().submit(work, letter)
             self.left -= 1
             future = Future()
             future.set_exception(ValueError("not enough values to unpack"))
