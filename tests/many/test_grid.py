@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pytest
-from network_cases import LABELS, LENGTHS, REALS, RNG, M, S, X
+from network_cases import LABELS, LENGTHS, REALS, RNG, M, S, X, make
 
 import cgru
 from cgru.many import Grid, GridJob, Job, fit_many, grid_jobs
@@ -16,10 +16,6 @@ from cgru.many.jobs import Samples, cost_of
 
 GROUPS = np.repeat([f"patient {i}" for i in range(8)], 3)
 QUICK = {"epochs": 2, "batch_size": 8}
-
-
-def make(units=2, seed=0):
-    return cgru.Network([cgru.GRU(units), cgru.Dense(3, cgru.softmax)], seed=seed)
 
 
 def regression(units=2, seed=0):
@@ -380,6 +376,7 @@ def test_on_processes():
     due = cgru.grid(make, X, LABELS, **options)
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as executor:
         found = cgru.grid(make, X, LABELS, executor=executor, **options)
+    assert [r["error"] for r in found] == [None] * len(due)
     assert [r["scores"] for r in found] == [r["scores"] for r in due]
     assert repr(found) == repr(due)
     assert found.networks.keys() == due.networks.keys()
