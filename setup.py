@@ -74,6 +74,7 @@ setup(
             extension("core.forward"),
             extension("core.backward"),
             extension("core.gradients"),
+            extension("core.narrow"),
             extension("core.linear", level="-O3"),  # which has loops over numbers
             extension("passes"),
             extension("parameters"),

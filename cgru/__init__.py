@@ -21,6 +21,7 @@ from cgru.many import Grid, Job, Result, fit_many, grid
 from cgru.network import Epoch, History, Network, load
 from cgru.optimizers import SGD, Adam, RMSprop
 from cgru.passes import Pass
+from cgru.quantized.quantize import quantize
 from cgru.stream import Stream
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "lrelu",
     "optimizers",
     "orthogonal",
+    "quantize",
     "reference",
     "relu",
     "set_num_threads",

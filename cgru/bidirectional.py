@@ -19,7 +19,7 @@ from cgru.layers.layer import Layer, LayerPass, Shape
 from cgru.parameters import gru_update_parameters
 from cgru.variant import RESET_BEFORE
 
-__all__ = ["Bidirectional"]
+__all__ = ["Bidirectional", "merged"]
 
 MERGES = ("concat", "sum", "mean", "mul")
 PREFIXES = ("forward.", "backward.")
@@ -225,7 +225,7 @@ class Bidirectional(Layer):
         """Return what `forward` returns without dropout, and keep nothing; see `GRU.predict`."""
         starts = self._starts(A, lengths, h0)
         parts = [half.predict(A, lengths, start) for half, start in zip(self.halves, starts, strict=True)]
-        return _merged(self.merge, *parts)
+        return merged(self.merge, *parts)
 
     def predict_on(
         self, A: np.ndarray, lengths: np.ndarray | None, states: Sequence[np.ndarray | None]
@@ -235,7 +235,7 @@ class Bidirectional(Layer):
             *(half.predict_on(A, lengths, (start,)) for half, start in zip(self.halves, states, strict=True)),
             strict=True,
         )
-        return _merged(self.merge, *parts), (*ends[0], *ends[1])
+        return merged(self.merge, *parts), (*ends[0], *ends[1])
 
     def backward(self, dX: ArrayLike, dstate: ArrayLike | None = None) -> np.ndarray:
         """Take dL/dA, in the shape that `forward` returned, fill `bc`, and return dL/dX (m, s, e).
@@ -321,7 +321,7 @@ class BidirectionalPass(LayerPass):
     def __init__(self, merge: str, *parts: Any) -> None:
         self.parts, self._merge = parts, merge
         self._outputs = [part.A.view() for part in parts]
-        super().__init__(None, X=parts[0].fc["X"], A=_merged(merge, *self._outputs))
+        super().__init__(None, X=parts[0].fc["X"], A=merged(merge, *self._outputs))
         self.fc.update(self._named("fc"))
 
     @property
@@ -383,7 +383,7 @@ class BidirectionalPass(LayerPass):
         return part, part
 
 
-def _merged(merge: str, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def merged(merge: str, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     if merge == "concat":
         return np.concatenate((first, second), axis=-1)
     if merge == "mul":

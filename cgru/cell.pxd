@@ -19,6 +19,7 @@ cdef enum cell_code:
     CELL_SIZE  # fewer than one sample or step, more samples than the cell was made for, more than memory could hold
     CELL_ROOM  # fewer bytes of workspace or cache than were asked for
     CELL_READ_ONLY  # the cell was not made from arrays that it may write to
+    CELL_QUANTIZED  # the cell is of a quantised layer, which does not train
 
 # The cell of a `cgru.Cell`; it lives as long as that object. NULL, with a TypeError, for anything else.
 cdef cgru_cell *pointer(object cell) except NULL

@@ -13,6 +13,7 @@ from libc.string cimport memcpy, memset
 from cgru.activations import code_of, name_of, named
 from cgru.core.checks import parameters, positive
 from cgru.gru import GRU
+from cgru.quantized.layers import QuantizedGRU
 from cgru.variant import RESET_BEFORE
 from cgru.variant import named as variant_named
 from cgru.core cimport backward, forward, gradients
@@ -23,7 +24,8 @@ from cgru.core.kernels cimport (
     array_place, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_single, cgru_weights,
     kernels, new_call, parameter_place, weights,
 )
-from cgru.core.memory cimport Workspace
+from cgru.core.memory cimport LINE, Workspace, first_line, fits, lines_of
+from cgru.core.narrow cimport NarrowCell, NarrowGRU, narrow_room, narrow_sequence
 
 cnp.import_array()
 
@@ -32,7 +34,6 @@ __all__ = ["Cell"]
 CACHES = ("hh", "z", "r", "dhh_", "dz_", "dr_")  # of every variant, beside h
 
 cdef enum:
-    LINE = 64  # bytes of a cache line, at which workspaces are cut
     MOST = 16  # parameters of a cell, and arrays of a cache
 
 
@@ -53,20 +54,7 @@ cdef struct Inside:
     void *packed[4]  # weights for one sample and for several, forward and backward
     cgru_single one  # for single steps
     Py_ssize_t step_bytes  # of their workspace, where single.h has them whole
-
-
-cdef Inside *_inside(const cgru_cell *cell) noexcept nogil:
-    return <Inside *>cell
-
-
-cdef Py_ssize_t _lines(Py_ssize_t numbers, int size) noexcept nogil:
-    """Bytes of so many numbers, in whole cache lines."""
-    return (numbers * size + LINE - 1) // LINE * LINE
-
-
-cdef char *_line(const void *memory) noexcept nogil:
-    """Where the first cache line begins."""
-    return <char *>((<size_t>memory + LINE - 1) // LINE * LINE)
+    const NarrowCell *narrow  # in the place of all packs, of a quantised layer
 
 
 cdef cgru_call _call(const Inside *cell, Py_ssize_t m, Py_ssize_t s) noexcept nogil:
@@ -88,11 +76,6 @@ cdef void _caches(const Inside *inside, cgru_call *call, const void *cache) noex
         free += call.s * call.m * width * size
 
 
-cdef bint _fits(double numbers, int size) noexcept nogil:
-    """Whether memory could have so many numbers at all; for any fewer the sizes below do not overflow."""
-    return numbers * size < PY_SSIZE_T_MAX / 2
-
-
 cdef int _wrong(const Inside *cell, int size, Py_ssize_t m, Py_ssize_t s, const void *a, const void *b,
                 const void *workspace, Py_ssize_t bytes) noexcept nogil:
     """What is wrong with a call, of which a and b are needed: CELL_OK if nothing."""
@@ -112,6 +95,8 @@ cdef int _wrong_with(const Inside *cell, int size, Py_ssize_t m, Py_ssize_t s, c
     cdef int wrong = _wrong(cell, size, m, s, a, b, workspace, bytes)
     if wrong != CELL_OK:
         return wrong
+    if cell.narrow != NULL:
+        return CELL_QUANTIZED
     cdef Py_ssize_t due = cache_bytes(<const cgru_cell *>cell, m, s)
     if cache == NULL:
         return CELL_NULL
@@ -129,29 +114,31 @@ cdef cgru_cell *pointer(object cell) except NULL:
 
 
 cdef Py_ssize_t workspace_bytes(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s) noexcept nogil:
-    cdef Inside *inside = _inside(cell)
+    cdef Inside *inside = <Inside *>cell
     if cell == NULL or m < 1 or s < 1 or m > inside.call.m:
         return 0
+    if inside.narrow != NULL:
+        return LINE + narrow_room(inside.narrow, m)
     cdef cgru_call call = _call(inside, m, s)
-    if not _fits(<double>m * s * (call.u + call.e), inside.k.size):  # then there can be no X and no h
+    if not fits(<double>m * s * (call.u + call.e), inside.k.size):  # then there can be no X and no h
         return 0
-    if not _fits(<double>m * 128 * (call.up + call.ep), inside.k.size):  # more than the rows take
+    if not fits(<double>m * 128 * (call.up + call.ep), inside.k.size):  # more than the rows take
         return 0
     cdef Py_ssize_t rows = max(forward.rows_room(inside.k, &call), backward.rows_room(inside.k, &call))
-    return LINE + _lines(max(rows, gradients_room(&call, 1)), inside.k.size)
+    return LINE + lines_of(max(rows, gradients_room(&call, 1)), inside.k.size)
 
 
 cdef Py_ssize_t cache_bytes(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s) noexcept nogil:
-    cdef Inside *inside = _inside(cell)
-    if cell == NULL or m < 1 or s < 1 or m > inside.call.m:
+    cdef Inside *inside = <Inside *>cell
+    if cell == NULL or m < 1 or s < 1 or m > inside.call.m or inside.narrow != NULL:
         return 0
-    if not _fits((<double>inside.width * s + inside.call.u) * m, inside.k.size):
+    if not fits((<double>inside.width * s + inside.call.u) * m, inside.k.size):
         return 0
     return (inside.width * s + inside.call.u) * m * inside.k.size
 
 
 cdef Py_ssize_t parameter_count(const cgru_cell *cell) noexcept nogil:
-    cdef Inside *inside = _inside(cell)
+    cdef Inside *inside = <Inside *>cell
     cdef Py_ssize_t count = 0
     cdef int i
     for i in range(0 if cell == NULL else inside.parameter_count):
@@ -161,7 +148,7 @@ cdef Py_ssize_t parameter_count(const cgru_cell *cell) noexcept nogil:
 
 cdef int _step(const cgru_cell *cell, Py_ssize_t m, const floating *x, floating *h, void *workspace,
                Py_ssize_t bytes) noexcept nogil:
-    cdef Inside *inside = _inside(cell)
+    cdef Inside *inside = <Inside *>cell
     if m != 1:
         return _sequence(cell, m, 1, x, h, <floating *>NULL, workspace, bytes)
     if cell == NULL or x == NULL or h == NULL or workspace == NULL:
@@ -170,16 +157,22 @@ cdef int _step(const cgru_cell *cell, Py_ssize_t m, const floating *x, floating 
         return CELL_DTYPE
     if bytes < inside.step_bytes:  # too few, or not a step that single.h has
         return _sequence(cell, 1, 1, x, h, <floating *>NULL, workspace, bytes)
-    inside.k.single_step(&inside.one, x, h, _line(workspace))
+    if inside.narrow != NULL:
+        narrow_sequence(inside.narrow, 1, 1, <const float *>x, <float *>h, NULL, first_line(workspace))
+    else:
+        inside.k.single_step(&inside.one, x, h, first_line(workspace))
     return CELL_OK
 
 
 cdef int _sequence(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *h, floating *H,
                    void *workspace, Py_ssize_t bytes) noexcept nogil:
-    cdef Inside *inside = _inside(cell)
+    cdef Inside *inside = <Inside *>cell
     cdef int wrong = _wrong(inside, sizeof(floating), m, s, X, h, workspace, bytes)
     if wrong != CELL_OK:
         return wrong
+    if inside.narrow != NULL:
+        narrow_sequence(inside.narrow, m, s, <const float *>X, <float *>h, <float *>H, first_line(workspace))
+        return CELL_OK
     cdef cgru_call call = _call(inside, m, s)
     call.h = cgru_array(H, s * call.u, call.u, 1)
     _forward(inside, &call, X, h, workspace)
@@ -190,13 +183,13 @@ cdef void _forward(const Inside *inside, cgru_call *call, const void *X, void *h
     cdef Forward f
     call.X = cgru_array(<void *>X, call.s * call.e, call.e, 1)
     call.h0 = call.last = cgru_array(h, call.u, 0, 1)
-    forward.prepare(&f, inside.k, call, inside.packed[call.m > 1], _line(workspace), NULL)
+    forward.prepare(&f, inside.k, call, inside.packed[call.m > 1], first_line(workspace), NULL)
     forward.sequence(&f, True, True)
 
 
 cdef int _forward_cached(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *h, floating *H,
                          void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
-    cdef Inside *inside = _inside(cell)
+    cdef Inside *inside = <Inside *>cell
     cdef int wrong = _wrong_with(inside, sizeof(floating), m, s, X, h, cache, room, workspace, bytes)
     if wrong != CELL_OK:
         return wrong
@@ -214,7 +207,7 @@ cdef int _forward_cached(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, cons
 
 cdef int _backward(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *dH, floating *dh, floating *dX,
                    void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
-    cdef Inside *inside = _inside(cell)
+    cdef Inside *inside = <Inside *>cell
     cdef int wrong = _wrong_with(inside, sizeof(floating), m, s, dh, cache, cache, room, workspace, bytes)
     if wrong != CELL_OK:
         return wrong
@@ -224,7 +217,7 @@ cdef int _backward(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floa
     call.dA = cgru_array(<void *>dH, s * call.u, call.u, 1)
     call.dX = cgru_array(dX, s * call.e, call.e, 1)
     call.h0 = call.last = cgru_array(dh, call.u, 0, 1)
-    backward.prepare(&b, inside.k, &call, inside.packed[2 + (m > 1)], _line(workspace), NULL)
+    backward.prepare(&b, inside.k, &call, inside.packed[2 + (m > 1)], first_line(workspace), NULL)
     backward.sequence(&b, True, True)
     return CELL_OK
 
@@ -243,7 +236,7 @@ cdef cgru_gradients _gradients_of(const Inside *inside, const void *g) noexcept 
 
 cdef int _gradients(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *g,
                     const void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
-    cdef Inside *inside = _inside(cell)
+    cdef Inside *inside = <Inside *>cell
     cdef int wrong = _wrong_with(inside, sizeof(floating), m, s, X, g, cache, room, workspace, bytes)
     if wrong != CELL_OK:
         return wrong
@@ -252,7 +245,7 @@ cdef int _gradients(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const flo
     cdef Sums sums
     _caches(inside, &call, cache)
     call.X = cgru_array(<void *>X, s * call.e, call.e, 1)
-    gradients.prepare(&sums, inside.k, &call, &to, 1, _line(workspace))
+    gradients.prepare(&sums, inside.k, &call, &to, 1, first_line(workspace))
     gradients.sequence(&sums, True, True)
     return CELL_OK
 
@@ -267,7 +260,7 @@ cdef void _descend(const cgru_matrix *p, const floating *g, Py_ssize_t rows, Py_
 
 
 cdef int _update(cgru_cell *cell, const floating *g, double rate) noexcept nogil:
-    cdef Inside *inside = _inside(cell)
+    cdef Inside *inside = <Inside *>cell
     if cell == NULL or g == NULL:
         return CELL_NULL
     if inside.k.size != sizeof(floating):
@@ -306,8 +299,8 @@ cdef class Cell:
     cgru/cell.pxd, say what each does. They hold no GIL, allocate nothing and raise nothing.
 
     Args:
-        source: a `GRU`, or a dict of its parameters, all float32 or float64. The arrays themselves are kept: `update_*`
-            writes into them. A learned h0 is not among them, for states are the caller's: that is where to begin.
+        source: a `GRU`, one of `cgru.quantize`, whose cell does not train (CELL_QUANTIZED), or a dict of a GRU's
+            parameters, all float32 or float64. The arrays themselves are kept: `update_*` writes into them. A learned h0 is not among them, for states are the caller's: that is where to begin.
         variant: "reset_before", "reset_after" or "layer_norm", or a `cgru.variant.Variant`; None: "reset_before". With
             a layer it must be None, as must the arguments below `batch`: the layer says.
         batch: the most samples of one call.
@@ -340,12 +333,15 @@ cdef class Cell:
         memset(&self.inside, 0, sizeof(Inside))
         given = {"activate": activate, "activate_update": activate_update, "activate_reset": activate_reset}
         zoneout = 0.0
-        if isinstance(source, GRU):
+        if isinstance(source, (GRU, QuantizedGRU)):
             for name, value in {"variant": variant, **given, "se_hPars": se_hPars}.items():
                 if value is not None:
                     raise TypeError(f"{name}: expected None beside a layer, which has its own, got {value!r}")
             if source.reverse:
                 raise ValueError("source: expected a layer that runs a step at a time, got one in reverse")
+            if isinstance(source, QuantizedGRU):
+                self._narrow(source, positive(batch, "batch"))
+                return
             functions = {name: getattr(source, name) for name in given}
             p, se_hPars, self.dtype, zoneout = source.p, source.se_hPars, source.dtype, source.zoneout
             self.kind = source.variant.step
@@ -365,6 +361,17 @@ cdef class Cell:
         checked = parameters(p, *np.shape(p["Uz"]), self.dtype, self.kind, "source")
         self._hold(checked, p, codes, positive(batch, "batch"), zoneout)
 
+    def _narrow(self, source, batch):
+        """Hold the packed weights of a quantised layer."""
+        cdef NarrowGRU packed = source.packed()
+        cdef Inside *inside = &self.inside
+        self.p, self.kind, self.dtype, self.lent = dict(source.p), source.variant.step, source.dtype, (packed,)
+        self.variant = self.kind.name
+        if batch > PY_SSIZE_T_MAX // 4096 // (packed.e + packed.u):
+            raise ValueError(f"batch: expected fewer samples, whose rows memory could hold, got {batch}")
+        inside.k, inside.narrow, inside.call = kernels(4), &packed.cell, packed.cell.call
+        inside.call.m, inside.step_bytes = batch, LINE + narrow_room(inside.narrow, 1)
+
     def _hold(self, dict checked, dict p, tuple codes, batch, double zoneout):
         """Keep the arrays, find room for their packs and fill it."""
         cdef Inside *inside = &self.inside
@@ -378,7 +385,7 @@ cdef class Cell:
         inside.writes = all([checked[name] is p[name] and p[name].flags.writeable for name in checked])
         self._describe()
         inside.k = kernels(self.dtype.itemsize)
-        if batch > PY_SSIZE_T_MAX or not _fits(batch * 128.0 * (call.up + call.ep), inside.k.size):
+        if batch > PY_SSIZE_T_MAX or not fits(batch * 128.0 * (call.up + call.ep), inside.k.size):
             inside.k = NULL
             raise ValueError(f"batch: expected fewer samples, whose rows memory could hold, got {batch}")
         call.m = batch
@@ -412,8 +419,9 @@ cdef class Cell:
     def refresh(self):
         """Pack the weights anew, after something else than `update_*` wrote into the arrays."""
         pointer(self)  # says no where there is nothing to refresh
-        with nogil:
-            _pack(&self.inside)
+        if self.inside.narrow == NULL:
+            with nogil:
+                _pack(&self.inside)
 
     @property
     def address(self):

@@ -11,7 +11,7 @@ from libc.string cimport memcpy
 
 from cgru.activations import name_of
 from cgru.cell import Cell
-from cgru.core.checks import parameters, positive
+from cgru.core.checks import positive, real
 from cgru.layers.activation import Activation
 from cgru.layers.clip import Clip
 from cgru.layers.dense import Dense
@@ -20,10 +20,13 @@ from cgru.layers.embedding import Embedding
 from cgru.gru import GRU
 from cgru.network import Network
 from cgru.layers.pool import Pool
+from cgru.quantized.layers import QuantizedDense, QuantizedGRU
 from cgru.layers.scale import Scale
 from cgru.cell cimport cgru_cell, pointer, step_double, step_float, workspace_bytes
 from cgru.core.kernels cimport cgru_activation, cgru_kernels, kernels
 from cgru.core.linear cimport Linear, LinearCall, activated, execute
+from cgru.core.memory cimport LINE, first_line
+from cgru.core.narrow cimport NarrowLinear
 
 cnp.import_array()
 
@@ -60,8 +63,8 @@ cdef class _Recurrent(_Stage):
         self.cell = Cell(layer, batch=m)
         self.lent = pointer(self.cell)
         _Stage.__init__(self, m, self.cell.elements, self.cell.units, layer.dtype, given)
-        p = parameters(layer.p, self.n, self.u, layer.dtype, layer.variant)
-        self.start = np.array(p.get("h0", np.zeros((1, self.u), layer.dtype)))
+        start = layer.p["h0"] if layer.learn_h0 else np.zeros((1, self.u))
+        self.start = real(start, "p['h0']", (1, self.u), layer.dtype).copy()
         self.h = self.start.repeat(m, axis=0)
         self.memory = np.empty(workspace_bytes(self.lent, m, 1), np.uint8)
 
@@ -91,6 +94,28 @@ cdef class _Linear(_Stage):
 
     cdef void run(self) noexcept:
         execute(&self.call)
+
+
+cdef class _Narrow(_Stage):
+    """A quantised Dense layer."""
+
+    cdef NarrowLinear linear
+    cdef const cgru_kernels *k
+    cdef cgru_activation f
+    cdef cnp.ndarray memory
+
+    def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
+        self.linear = layer.packed()
+        _Stage.__init__(self, m, self.linear.n, self.linear.u, layer.dtype, given)
+        self.memory = np.empty(self.linear.room(m) + LINE, np.uint8)
+        self.k = kernels(4)
+        self.f.code, self.f.alpha = layer.code
+
+    cdef void run(self) noexcept:
+        cdef float *out = <float *>cnp.PyArray_DATA(self.out)
+        self.linear.rows(<float *>cnp.PyArray_DATA(self.given), self.n, self.m, out,
+                         first_line(cnp.PyArray_DATA(self.memory)))
+        activated(self.k, self.f, out, out, self.m, self.u)
 
 
 cdef class _Activation(_Stage):
@@ -153,7 +178,10 @@ cdef void clipped(_Clip stage, const floating *x, floating *out) noexcept:
         out[i] = low if x[i] < low else high if x[i] > high else x[i]
 
 
-cdef dict KINDS = {GRU: _Recurrent, Dense: _Linear, Activation: _Activation, Scale: _Scale, Clip: _Clip}
+cdef dict KINDS = {
+    GRU: _Recurrent, QuantizedGRU: _Recurrent, QuantizedDense: _Narrow, Dense: _Linear, Activation: _Activation,
+    Scale: _Scale, Clip: _Clip,
+}
 
 
 cdef class Stream:
@@ -210,7 +238,7 @@ cdef class Stream:
         self.dtype, self.elements, self.units = given.dtype, first.n, stage.u
         plain = getattr(source, "mean", None) is None
         self.standardisation = None if plain else (np.array(source.mean), np.array(source.scale))
-        self.table = None if self.embedding is None else np.array(self.embedding.p["E"], self.dtype)
+        self.table = None if self.embedding is None else np.array(self.embedding.table, self.dtype)
 
     @property
     def state(self):
@@ -321,7 +349,7 @@ cdef class Stream:
 
 def _layers(source):
     """The layers that have anything to do at a step; ValueError with the reason where one cannot run so."""
-    if isinstance(source, GRU):
+    if isinstance(source, (GRU, QuantizedGRU)):
         layers = [source]
     elif isinstance(source, Network):
         layers = list(source.layers)
@@ -336,6 +364,6 @@ def _layers(source):
         if isinstance(layer, (Activation, Dense)) and layer.code is None:
             raise ValueError(f"{what}: expected one of cgru's own activations, got {name_of(layer.activate)}")
     layers = [layer for layer in layers if not isinstance(layer, (Dropout, Pool))]
-    if not any([isinstance(layer, GRU) for layer in layers]):
+    if not any([isinstance(layer, (GRU, QuantizedGRU)) for layer in layers]):
         raise ValueError(f"source: expected at least one GRU, which has a state to carry, got {source!r}")
     return layers

@@ -230,11 +230,41 @@ cdef extern from "simd/cgru.h" nogil:
         void (*dots)(const cgru_dots *, Py_ssize_t) noexcept nogil
         void (*copy)(cgru_matrix, Py_ssize_t, Py_ssize_t, void *, Py_ssize_t) noexcept nogil
 
+    enum:
+        CGRU_INT8, CGRU_BFLOAT16
+
+    ctypedef struct cgru_narrow:
+        int kind
+        Py_ssize_t depth, columns
+        const void *words
+        const float *scale
+        const int *begin
+
+    ctypedef struct cgru_narrow_layer:
+        const cgru_call *call
+        cgru_narrow U[3]
+        cgru_narrow V[3]
+        const void *b[4]
+        double x_bound, bound
+
+    ctypedef struct cgru_narrow_kernels:
+        const char *level
+        Py_ssize_t lanes
+        Py_ssize_t (*depth)(int, Py_ssize_t) noexcept nogil
+        void (*pack)(int, const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, void *, void *) noexcept nogil
+        Py_ssize_t (*room)(const cgru_narrow_layer *, Py_ssize_t) noexcept nogil
+        void (*forward)(const cgru_narrow_layer *, Py_ssize_t, Py_ssize_t, void *) noexcept nogil
+        Py_ssize_t (*linear_room)(int, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*linear)(const cgru_narrow *, const void *, const cgru_operand *, cgru_array, Py_ssize_t, double,
+                       void *) noexcept nogil
+
 
 # Runs the steps of a call as it stands; whether they are its first ones, and its last.
 ctypedef void run_piece(void *work, bint first, bint last) noexcept nogil
 
 cdef const cgru_kernels *kernels(Py_ssize_t itemsize) noexcept nogil
+# Those for weights of fewer bytes, of that level; NULL where this build or this machine lacks it.
+cdef const cgru_narrow_kernels *narrow_kernels(str name) except? NULL
 cdef int look_for_signals() except -1 nogil
 cdef int in_pieces(cgru_call *call, Py_ssize_t m, int size, bint last_first, run_piece *run,
                    void *work) except -1 nogil

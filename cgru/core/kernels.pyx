@@ -22,6 +22,7 @@ cdef extern from "Python.h":
 
 cdef extern from "simd/cgru.h":
     const cgru_kernels *cgru_level(const char *level, int itemsize)
+    const cgru_narrow_kernels *cgru_narrow_level(const char *level)
 
 LEVELS = ("avx512", "avx2", "baseline", "scalar")
 
@@ -54,6 +55,10 @@ cdef const cgru_kernels *_float64 = NULL
 
 cdef const cgru_kernels *kernels(Py_ssize_t itemsize) noexcept nogil:
     return _float32 if itemsize == 4 else _float64
+
+
+cdef const cgru_narrow_kernels *narrow_kernels(str name) except? NULL:
+    return cgru_narrow_level(name.encode())
 
 
 def levels():

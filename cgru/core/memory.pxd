@@ -1,6 +1,26 @@
 """Memory for the compiled modules, all of it allocated by Python."""
 
 cimport numpy as cnp
+from cpython.pyport cimport PY_SSIZE_T_MAX
+
+
+cdef enum:
+    LINE = 64  # bytes of a cache line, at which workspaces are cut
+
+
+cdef inline Py_ssize_t lines_of(Py_ssize_t numbers, int size) noexcept nogil:
+    """Bytes of so many numbers, in whole cache lines."""
+    return (numbers * size + LINE - 1) // LINE * LINE
+
+
+cdef inline bint fits(double numbers, int size) noexcept nogil:
+    """Whether memory could have so many numbers at all, and sums of some such sizes do not overflow."""
+    return numbers * size < PY_SSIZE_T_MAX / 2
+
+
+cdef inline char *first_line(const void *memory) noexcept nogil:
+    """Where the first cache line begins."""
+    return <char *>((<size_t>memory + LINE - 1) // LINE * LINE)
 
 
 cdef class Workspace:

@@ -55,6 +55,11 @@ class Embedding(Layer):
     def __repr__(self) -> str:
         return f"Embedding(tokens={self.d['v']}, units={self.d['u']}, dtype={self.dtype.name})"
 
+    @property
+    def table(self) -> np.ndarray:
+        """E (v, u), as floats."""
+        return self.p["E"]
+
     def output_shape(self, shape: Shape) -> Shape:
         """(m, s, u) for (m, s); ValueError for any other."""
         if len(shape) != 2:

@@ -64,6 +64,7 @@ class Layer:
     piecewise: bool = True  # whether pieces of a sequence may come one after another, the states carried over
     clip_gradients: bool = False
     stateful: bool = False
+    trains: bool = True  # whether it can go back at all
 
     def __init__(self, rng: np.random.Generator | int | None = None, dtype: DTypeLike | None = None) -> None:
         self._dtype = float_dtype(dtype)  # None is float64

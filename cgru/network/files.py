@@ -28,6 +28,13 @@ from cgru.layers.flip import Flip
 from cgru.layers.layer import Layer
 from cgru.layers.pool import Pool
 from cgru.layers.scale import Scale
+from cgru.quantized.layers import (
+    Quantized,
+    QuantizedBidirectional,
+    QuantizedDense,
+    QuantizedEmbedding,
+    QuantizedGRU,
+)
 from cgru.variant import named as variant_named
 
 __all__ = ["FORMAT", "LONGEST", "judged", "packed", "read", "refused", "spelled_out", "unpacked", "write"]
@@ -38,6 +45,7 @@ LONGEST = 1 << 22  # characters of the JSON text
 Path = str | os.PathLike[str]
 Arrays = dict[str, np.ndarray]
 Shapes = dict[str, tuple[int, ...]]
+Headers = dict[str, Header]
 
 
 @dataclass(frozen=True)
@@ -88,6 +96,20 @@ _KINDS = {
         _Kind(Clip, {"low": lambda layer: layer.low, "high": lambda layer: layer.high}),
         _Kind(Scale, {}, shapes=lambda layer, e: {"scale": (1, e), "shift": (1, e)}),
         _Kind(Pool, {"how": lambda layer: layer.how}),
+        _Kind(
+            QuantizedGRU,
+            {"units": _units},
+            _GATES,
+            ("sequences",),
+            ("weights", "x_bound", "reset_after", "learn_h0", "reverse", "zoneout"),
+        ),
+        _Kind(QuantizedBidirectional, {}),
+        _Kind(QuantizedDense, {"units": _units}, ("activate",), options=("weights", "x_bound")),
+        _Kind(
+            QuantizedEmbedding,
+            {"tokens": lambda layer: layer.d["v"], "units": _units},
+            options=("weights",),
+        ),
     )
 }
 _SETTINGS = ("loss", "class_names", "seed")
@@ -98,13 +120,15 @@ def refused(path: Path, why: Any, kind: str = "model") -> ValueError:
     return ValueError(f"{os.fspath(path)} is not a cgru {kind}: {why}")
 
 
-def _shapes(layer: GRU | Layer, e: int) -> Shapes:
-    """The shape of each parameter of a layer that gets `e` elements."""
+def _headers(layer: GRU | Layer, e: int) -> Headers:
+    """The shape and dtype of each parameter of a layer that gets `e` elements."""
+    if isinstance(layer, Quantized):
+        return {name: Header(*each) for name, each in layer.arrays(e).items()}
     if isinstance(layer, Bidirectional):
-        own = _shapes(layer.forward_layer, e)
-        return {prefix + name: shape for prefix in PREFIXES for name, shape in own.items()}
+        own = _headers(layer.forward_layer, e)
+        return {prefix + name: header for prefix in PREFIXES for name, header in own.items()}
     shapes = _KINDS[type(layer).__name__].shapes
-    return {} if shapes is None else shapes(layer, e)
+    return {} if shapes is None else {name: Header(shape, layer.dtype) for name, shape in shapes(layer, e).items()}
 
 
 def _first(layers: Sequence[GRU | Layer]) -> tuple[int, str]:
@@ -113,7 +137,7 @@ def _first(layers: Sequence[GRU | Layer]) -> tuple[int, str]:
     A `Scale` has none, and lets all elements through.
     """
     for i, layer in enumerate(layers):
-        for name in () if isinstance(layer, Scale) else _shapes(layer, 1):
+        for name in () if isinstance(layer, Scale) else _headers(layer, 1):
             return i, name
     raise ValueError("layers: expected one that has parameters, got none")
 
@@ -155,11 +179,11 @@ def packed(
     e = len(layers[lowest].p[name])
     shape = _step(layers, e)
     for i, layer in enumerate(layers):
-        for name, due in _shapes(layer, shape[-1]).items():
+        for name, (due, dtype) in _headers(layer, shape[-1]).items():
             got = np.shape(layer.p[name])
             if got != due:
                 raise ValueError(f"layers: expected {name} of layer {i} with shape {due}, got {got}")
-            arrays[f"{i}.{name}"] = np.asarray(layer.p[name], layer.dtype)
+            arrays[f"{i}.{name}"] = np.asarray(layer.p[name], dtype)
         shape = layer.output_shape(shape)
     for name, values in standardisation.items():
         if np.shape(values) != (e,):
@@ -176,7 +200,10 @@ def _description(layer: GRU | Layer, i: int) -> dict[str, Any]:
         raise ValueError(f"layers: expected cgru's own to save, got {name} as layer {i}")
     if kind.type is Bidirectional:
         return {"class": name, "merge": layer.merge, "layer": _alike(layer, i)}
-    missing = [parameter for parameter in _shapes(layer, 1) if parameter not in layer.p]
+    if kind.type is QuantizedBidirectional:
+        layers = dict(zip(("layer", "twin"), (_description(half, i) for half in layer.halves), strict=True))
+        return {"class": name, "merge": layer.merge, **layers}
+    missing = [parameter for parameter in _headers(layer, 1) if parameter not in layer.p]
     if missing:
         raise RuntimeError(
             f"layers: expected parameters to save, got no {missing[0]} in layer {i}: fit or predict first"
@@ -278,8 +305,9 @@ def _unpacked(
     for name in headers.keys() - due.keys() - {"model"}:
         raise ValueError(f"it has an array too many, {name}")
     for i, layer in enumerate(layers):
-        layer.compute_shapes(np.zeros(inputs[i], np.intp))
-        layer.p.update((name, read(f"{i}.{name}")) for name in _shapes(layer, 1))
+        if not isinstance(layer, Quantized):
+            layer.compute_shapes(np.zeros(inputs[i], np.intp))
+        layer.p.update((name, read(f"{i}.{name}")) for name in _headers(layer, 1))
     return layers, settings, {name: read(name) for name in ("mean", "scale") if name in due}
 
 
@@ -317,7 +345,7 @@ def _due(layers: Sequence[GRU | Layer], headers: Mapping[str, Header]) -> tuple[
     due, inputs = {}, []
     for i, layer in enumerate(layers):
         inputs.append(shape)
-        due |= {f"{i}.{name}": Header(own, layer.dtype) for name, own in _shapes(layer, shape[-1]).items()}
+        due |= {f"{i}.{name}": header for name, header in _headers(layer, shape[-1]).items()}
         shape = layer.output_shape(shape)
     if "mean" in headers or "scale" in headers:
         if tokens:
@@ -336,6 +364,13 @@ def _layer(description: Mapping[str, Any]) -> GRU | Layer:
         if inner["class"] != "GRU":
             raise ValueError(f"layer: expected a GRU in a Bidirectional, got {inner['class']}")
         return Bidirectional(_layer(inner), merge)
+    if kind.type is QuantizedBidirectional:
+        halves, merge = [options.pop("layer"), options.pop("twin")], options.pop("merge")
+        _nothing_else(options, "QuantizedBidirectional")
+        for half in halves:
+            if half["class"] != "QuantizedGRU":
+                raise ValueError(f"layer: expected QuantizedGRUs in a QuantizedBidirectional, got {half['class']}")
+        return QuantizedBidirectional(*map(_layer, halves), merge)
     sizes, trainable = [options.pop(size) for size in kind.sizes], flag(options.pop("trainable"), "trainable")
     made = {role: _named(role, options.pop(role)) for role in kind.callables}
     made |= {name: flag(options.pop(name), name) for name in kind.flags}

@@ -94,6 +94,12 @@ class Settings:
             whole = chain.uncarried(net.layers)
             if whole is not None:
                 raise ValueError(f"truncate: expected layers that can run piece by piece, got {whole}")
+        for i, layer in enumerate(net.layers):
+            if not layer.trains:
+                raise ValueError(
+                    f"layers: expected layers that train, got {layer!r} as layer {i}; fit the network that it was made "
+                    "of, and quantize that again"
+                )
         if not any(layer.trainable for layer in net.layers):
             raise ValueError("layers: expected at least one that is trainable, got none")
         if net.stateful:

@@ -240,6 +240,39 @@ typedef struct {
     void *memory;
 } cgru_few_sums;
 
+/* Weights (k, columns) of fewer bytes; see narrow.h. */
+enum { CGRU_INT8, CGRU_BFLOAT16 };
+
+typedef struct {
+    int kind;
+    ptrdiff_t depth, columns; /* words of a column; columns without padding */
+    const void *words;        /* as `pack` puts them */
+    const float *scale;       /* of the columns, padded to whole vectors, as is */
+    const int *begin;         /* what a sum of codes begins with; both of int8 alone */
+} cgru_narrow;
+
+/* A call forward with such weights: X, h0 and `last` in it, and h where all states are wanted; no other caches. */
+typedef struct {
+    const cgru_call *call;
+    cgru_narrow U[3], V[3];
+    const void *b[4];      /* (up), that of CGRU_C with `after` alone */
+    double x_bound, bound; /* of |x| and |h|: what stays within them has one scale for all; 0: each row has its own */
+} cgru_narrow_layer;
+
+typedef struct {
+    const char *level;
+    ptrdiff_t lanes;
+    ptrdiff_t (*depth)(int kind, ptrdiff_t k);
+    void (*pack)(int kind, const void *W, ptrdiff_t row, ptrdiff_t k, ptrdiff_t n, void *words, void *begin);
+    /* Bytes of memory, and all steps of some rows. */
+    ptrdiff_t (*room)(const cgru_narrow_layer *layer, ptrdiff_t rows);
+    void (*forward)(const cgru_narrow_layer *layer, ptrdiff_t row, ptrdiff_t rows, void *memory);
+    ptrdiff_t (*linear_room)(int kind, ptrdiff_t k, ptrdiff_t rows);
+    /* out (rows, n) = X W + b, b padded to whole vectors */
+    void (*linear)(const cgru_narrow *W, const void *b, const cgru_operand *X, cgru_array out, ptrdiff_t rows,
+                   double bound, void *memory);
+} cgru_narrow_kernels;
+
 typedef struct {
     const char *level; /* "avx512", "avx2", "baseline", "scalar" */
     int size;          /* bytes of a number */
@@ -303,5 +336,8 @@ typedef struct {
 
 /* The tables of one level for float and double; NULL where the compiler or the machine lacks it. */
 const cgru_kernels *cgru_level(const char *level, int itemsize);
+
+/* The table of one level for narrow weights, which beside those levels may be "avx512vnni" or "avx2vnni"; likewise. */
+const cgru_narrow_kernels *cgru_narrow_level(const char *level);
 
 #endif

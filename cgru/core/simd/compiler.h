@@ -27,6 +27,13 @@
 #define X86 0
 #endif
 
+/* Whether the compiler knows AVX-VNNI: four products of bytes in each lane of 256 bits. */
+#if X86 && (defined(__clang__) ? __clang_major__ >= 12 : __GNUC__ >= 11)
+#define AVX_VNNI 1
+#else
+#define AVX_VNNI 0
+#endif
+
 #if defined(__GNUC__)
 #define PREFETCH(address) __builtin_prefetch(address)
 #else

@@ -11,6 +11,11 @@ static int has_avx512(void) {
     return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
+
+static int has_avx512vnni(void) { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
+#endif
+#if AVX_VNNI
+static int has_avx2vnni(void) { return has_avx2() && __builtin_cpu_supports("avxvnni"); }
 #endif
 
 #define OFFER(name, has)                                               \
@@ -25,6 +30,26 @@ const cgru_kernels *cgru_level(const char *level, int itemsize) {
 #if X86
     OFFER(avx2, has_avx2())
     OFFER(avx512, has_avx512())
+#endif
+    return NULL;
+}
+
+#define OFFER_NARROW(name, has)                                \
+    extern const cgru_narrow_kernels cgru_narrow_##name; \
+    if (!strcmp(level, #name) && (has)) return &cgru_narrow_##name;
+
+const cgru_narrow_kernels *cgru_narrow_level(const char *level) {
+    OFFER_NARROW(scalar, 1)
+#if VECTORS
+    OFFER_NARROW(baseline, 1)
+#endif
+#if X86
+    OFFER_NARROW(avx2, has_avx2())
+    OFFER_NARROW(avx512, has_avx512())
+    OFFER_NARROW(avx512vnni, has_avx512vnni())
+#endif
+#if AVX_VNNI
+    OFFER_NARROW(avx2vnni, has_avx2vnni())
 #endif
     return NULL;
 }

@@ -322,7 +322,7 @@ INLINE vec derivative(cgru_activation f, vec y) { /* at the input whose output i
     }
 }
 
-static void activation(cgru_activation f, const void *x, void *y, ptrdiff_t n) {
+INLINE void activation(cgru_activation f, const void *x, void *y, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i += LANES) {
         ptrdiff_t left = n - i < LANES ? n - i : LANES;
         store_n((T *)y + i, activate(f, load_n((const T *)x + i, left)), left);

@@ -1,0 +1,34 @@
+"""Layers whose weights are int8 or bfloat16; see simd/narrow.h. float32 alone, forward alone."""
+
+from cgru.core.kernels cimport cgru_call, cgru_narrow, cgru_narrow_kernels, cgru_narrow_layer
+from cgru.core.memory cimport Workspace
+
+
+cdef struct NarrowCell:
+    const cgru_narrow_kernels *k
+    cgru_call call  # without arrays
+    cgru_narrow_layer layer  # without a call
+
+
+# Bytes of memory for so many samples; and all steps of X (m, s, e), contiguous: h (m, u) in and out, H (m, s, u) or NULL.
+cdef Py_ssize_t narrow_room(const NarrowCell *cell, Py_ssize_t m) noexcept nogil
+cdef void narrow_sequence(const NarrowCell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *h, float *H,
+                          void *memory) noexcept nogil
+
+
+cdef class NarrowGRU:
+    cdef NarrowCell cell
+    cdef Workspace memory
+    cdef readonly Py_ssize_t e, u, weight_bytes
+
+
+cdef class NarrowLinear:
+    cdef const cgru_narrow_kernels *k
+    cdef cgru_narrow W
+    cdef const void *b
+    cdef Workspace memory
+    cdef readonly Py_ssize_t n, u
+    cdef double bound
+
+    cdef Py_ssize_t room(self, Py_ssize_t m) noexcept nogil
+    cdef void rows(self, const float *X, Py_ssize_t ld, Py_ssize_t m, float *to, void *memory) noexcept nogil

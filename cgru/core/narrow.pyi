@@ -1,0 +1,37 @@
+from typing import Any
+
+import numpy as np
+
+from cgru.variant import Variant
+
+KINDS: dict[str, int]
+
+def level() -> str: ...
+def use_vnni(choice: bool | None = None) -> None: ...
+
+class NarrowGRU:
+    e: int
+    u: int
+    weight_bytes: int
+    level: str
+    def __init__(
+        self,
+        p: dict[str, Any],
+        variant: Variant,
+        codes: tuple[tuple[int, float], ...],
+        kind: str,
+        x_bound: float = 0.0,
+        bound: float = 0.0,
+        zoneout: float = 0.0,
+    ) -> None: ...
+    def forward(
+        self, X: np.ndarray, lengths: np.ndarray | None, h0: np.ndarray | None, *, reverse: bool = False, every: bool = False
+    ) -> tuple[np.ndarray | None, np.ndarray]: ...
+
+class NarrowLinear:
+    n: int
+    u: int
+    def __init__(
+        self, W: np.ndarray, scale: np.ndarray | None, b: np.ndarray | None, kind: str, bound: float = 0.0
+    ) -> None: ...
+    def outputs(self, X: np.ndarray) -> np.ndarray: ...

@@ -1,0 +1,236 @@
+"""Layers whose weights are int8 or bfloat16: packed once, and run. The equations are those of cgru/quantized/reference.py.
+
+m samples, s steps, e elements per step, u units. Whatever is given here is trusted. All but the weights is float32.
+"""
+
+import numpy as np
+
+cimport numpy as cnp
+from libc.string cimport memcpy, memset
+
+from cgru.core import kernels as levels_of
+from cgru.core.lengths import by_length
+from cgru.core.kernels cimport (
+    CGRU_BFLOAT16, CGRU_C, CGRU_HH, CGRU_INT8, CGRU_R, CGRU_Z, cgru_array, cgru_call, cgru_narrow, cgru_narrow_kernels,
+    cgru_narrow_layer, cgru_operand, in_pieces, narrow_kernels, new_call, set_lengths, view,
+)
+from cgru.core.memory cimport Workspace
+from cgru.core.threads cimport available, block_rows, share, worth
+
+cnp.import_array()
+
+KINDS = {"int8": CGRU_INT8, "bfloat16": CGRU_BFLOAT16}
+cdef object _vnni = None  # whether products of bytes are asked for: None wherever they are
+
+
+cdef const cgru_narrow_kernels *_kernels() except NULL:
+    """Those of the level in use, with products of bytes where the machine has them."""
+    cdef const cgru_narrow_kernels *found = NULL
+    name = levels_of.level()
+    if _vnni is not False:
+        found = narrow_kernels(f"{name}vnni")
+    if found == NULL:
+        found = narrow_kernels(name)
+    return found
+
+
+def level():
+    """The level of what is made now: that of `cgru.core.kernels`, with "vnni" behind it where it has such products."""
+    return _kernels().level.decode()
+
+
+def use_vnni(choice=None):
+    """From now on False: never multiply bytes as VNNI does; None: wherever it can be. For the tests."""
+    global _vnni
+    _vnni = choice
+
+
+cdef Py_ssize_t _padded(const cgru_narrow_kernels *k, Py_ssize_t n) noexcept nogil:
+    return (n + k.lanes - 1) // k.lanes * k.lanes
+
+
+cdef Py_ssize_t _bytes(const cgru_narrow_kernels *k, int kind, Py_ssize_t rows, Py_ssize_t columns) noexcept nogil:
+    """Of packed weights."""
+    return 4 * _padded(k, columns) * (k.depth(kind, rows) + (2 if kind == CGRU_INT8 else 0))
+
+
+cdef int _pack(const cgru_narrow_kernels *k, cgru_narrow *to, int kind, cnp.ndarray W, cnp.ndarray scale,
+               Workspace memory) except -1:
+    """Pack W (rows, columns), int8 codes or the bits of bfloat16; of int8 with the scales (1, columns) of its columns."""
+    cdef Py_ssize_t rows, columns, width
+    cdef void *words
+    cdef void *begin = NULL
+    cdef float *scales = NULL
+    W = np.ascontiguousarray(W)
+    rows, columns = cnp.PyArray_DIM(W, 0), cnp.PyArray_DIM(W, 1)
+    width = _padded(k, columns)
+    words = memory.take(4 * width * k.depth(kind, rows))
+    if kind == CGRU_INT8:
+        begin, scales = memory.take(4 * width), <float *>memory.take(4 * width)
+        _put(scale, columns, scales, width)
+    k.pack(kind, cnp.PyArray_DATA(W), columns, rows, columns, words, begin)
+    to[0] = cgru_narrow(kind, k.depth(kind, rows), columns, words, scales, <const int *>begin)
+    return 0
+
+
+cdef int _put(cnp.ndarray row, Py_ssize_t n, float *to, Py_ssize_t width) except -1:
+    """A row of n numbers, None for zeros, padded."""
+    memset(to, 0, 4 * width)
+    if row is not None:
+        row = np.ascontiguousarray(row, np.float32)
+        memcpy(to, cnp.PyArray_DATA(row), 4 * n)
+    return 0
+
+
+cdef const void *_bias(Workspace memory, cnp.ndarray b, Py_ssize_t n, Py_ssize_t width) except NULL:
+    cdef void *to = memory.take(4 * width)
+    _put(b, n, <float *>to, width)
+    return to
+
+
+cdef struct Work:
+    const NarrowCell *cell
+    cgru_call call
+    Py_ssize_t start, stop, rows, row_room
+    char *memory
+    int threads
+
+
+cdef void _block(void *given, Py_ssize_t part) noexcept nogil:
+    """The steps of one block of rows."""
+    cdef Work *work = <Work *>given
+    cdef cgru_narrow_layer layer = work.cell.layer
+    cdef Py_ssize_t row = work.start + part * work.rows
+    layer.call = &work.call
+    work.cell.k.forward(&layer, row, min(work.rows, work.stop - row), work.memory + part * work.row_room)
+
+
+cdef void _piece(void *given, bint first, bint last) noexcept nogil:
+    cdef Work *work = <Work *>given
+    cdef Py_ssize_t m = work.stop - work.start
+    share(_block, work, (m + work.rows - 1) // work.rows, work.threads)
+
+
+cdef Py_ssize_t narrow_room(const NarrowCell *cell, Py_ssize_t m) noexcept nogil:
+    cdef cgru_narrow_layer layer = cell.layer
+    layer.call = &cell.call
+    return (cell.k.room(&layer, m) + 63) // 64 * 64
+
+
+cdef void narrow_sequence(const NarrowCell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *h, float *H,
+                          void *memory) noexcept nogil:
+    cdef cgru_narrow_layer layer = cell.layer
+    cdef cgru_call call = cell.call
+    call.m, call.s = m, s
+    call.X = cgru_array(<void *>X, s * call.e, call.e, 1)
+    call.h0 = call.last = cgru_array(h, call.u, 0, 1)
+    call.h = cgru_array(H, s * call.u, call.u, 1)
+    layer.call = &call
+    cell.k.forward(&layer, 0, m, memory)
+
+
+cdef class NarrowGRU:
+    """The packed weights of one layer.
+
+    Args:
+        p: by the names of a GRU's parameters the codes U, V (int8, or the bits of bfloat16 as uint16), the biases, and
+            of int8 the scales of columns (1, u) as "scale_Uz" and so on.
+        variant, codes: a `cgru.variant.Variant`, not normalised, and (code, alpha) of the activations.
+        kind: "int8" or "bfloat16".
+        x_bound, bound: of |x| and of |h|, which within them are coded by one scale; 0: by one of their own each time.
+    """
+
+    def __init__(self, dict p not None, variant, tuple codes not None, str kind not None, double x_bound=0.0,
+                 double bound=0.0, double zoneout=0.0):
+        cdef int number = KINDS[kind], gate
+        cdef cnp.ndarray U = p["Uz"]
+        cdef Py_ssize_t width, room
+        self.cell.k = _kernels()
+        self.e, self.u = cnp.PyArray_DIM(U, 0), cnp.PyArray_DIM(U, 1)
+        width = _padded(self.cell.k, self.u)
+        self.cell.call = new_call(1, 1, self.e, self.u, 4, variant, codes)
+        self.cell.call.up, self.cell.call.zoneout = width, zoneout
+        self.cell.layer.x_bound, self.cell.layer.bound = x_bound, bound
+        room = _bytes(self.cell.k, number, self.e, self.u) + _bytes(self.cell.k, number, self.u, self.u)
+        self.weight_bytes = 3 * room
+        self.memory = Workspace(3 * room + 4 * 4 * width, 1)
+        for gate, name in ((CGRU_R, "r"), (CGRU_Z, "z"), (CGRU_HH, "hh")):
+            _pack(self.cell.k, &self.cell.layer.U[gate], number, p["U" + name], p.get("scale_U" + name), self.memory)
+            _pack(self.cell.k, &self.cell.layer.V[gate], number, p["V" + name], p.get("scale_V" + name), self.memory)
+            self.cell.layer.b[gate] = _bias(self.memory, p["b" + name], self.u, width)
+        self.cell.layer.b[CGRU_C] = _bias(self.memory, p.get("chh"), self.u, width)
+
+    @property
+    def level(self):
+        """That of the kernels which the weights are packed for."""
+        return self.cell.k.level.decode()
+
+    def forward(self, cnp.ndarray X not None, lengths, cnp.ndarray h0, *, bint reverse=False, bint every=False):
+        """All states (m, s, u) if `every`, else None, and the last ones (m, u).
+
+        X (m, s, e) is float32 and contiguous; lengths (m,), h0 (m, u), or None; past a sample's length states are zero.
+        """
+        cdef Py_ssize_t m = cnp.PyArray_DIM(X, 0), s = cnp.PyArray_DIM(X, 1), blocks
+        cdef cnp.ndarray state, h = None
+        cdef Work work
+        cdef Workspace memory
+        state = np.zeros((m, self.u), np.float32)
+        if h0 is not None:
+            state[...] = h0
+        work.cell, work.call = &self.cell, self.cell.call
+        work.call.m, work.call.s, work.call.reverse = m, s, reverse
+        work.call.X, work.call.h0 = view(X), view(state)
+        work.call.last = work.call.h0
+        if every:
+            h = np.zeros((m, s, self.u), np.float32) if lengths is not None else np.empty((m, s, self.u), np.float32)
+            work.call.h = view(h)
+        if lengths is not None:
+            ragged = by_length(lengths, s)
+            set_lengths(&work.call, ragged[0], ragged[1])
+        # a quarter of the bytes, and some four times as many operations in a cycle as of float32
+        work.threads = worth(1.5 * m * s * self.u * (self.e + self.u), available())
+        work.rows = block_rows(m, narrow_room(&self.cell, 1), self.weight_bytes, work.threads, lengths is not None)
+        work.row_room, blocks = narrow_room(&self.cell, work.rows), (m + work.rows - 1) // work.rows
+        memory = Workspace(blocks * work.row_room, 1)
+        work.memory, work.start, work.stop = <char *>memory.take(blocks * work.row_room), 0, m
+        with nogil:
+            in_pieces(&work.call, m, 4, reverse, _piece, &work)
+        return h, state
+
+
+cdef class NarrowLinear:
+    """Rows times W (n, u), plus b (1, u): W as codes or bits, `scale` (1, u) as for a NarrowGRU, `bound` of |x|."""
+
+    def __init__(self, cnp.ndarray W not None, cnp.ndarray scale, cnp.ndarray b, str kind not None, double bound=0.0):
+        cdef int number = KINDS[kind]
+        cdef Py_ssize_t width
+        self.k, self.bound = _kernels(), bound
+        self.n, self.u = cnp.PyArray_DIM(W, 0), cnp.PyArray_DIM(W, 1)
+        width = _padded(self.k, self.u)
+        self.memory = Workspace(_bytes(self.k, number, self.n, self.u) + 4 * width, 1)
+        _pack(self.k, &self.W, number, W, scale, self.memory)
+        self.b = _bias(self.memory, b, self.u, width)
+
+    cdef Py_ssize_t room(self, Py_ssize_t m) noexcept nogil:
+        return (self.k.linear_room(self.W.kind, self.n, m) + 63) // 64 * 64
+
+    cdef void rows(self, const float *X, Py_ssize_t ld, Py_ssize_t m, float *to, void *memory) noexcept nogil:
+        cdef cgru_operand operand = cgru_operand(X, ld, self.n)
+        self.k.linear(&self.W, self.b, &operand, cgru_array(to, self.u, 0, 1), m, self.bound, memory)
+
+    def outputs(self, cnp.ndarray X not None):
+        """X W + b for X (m, n), float32 and contiguous."""
+        cdef Py_ssize_t m = cnp.PyArray_DIM(X, 0), row = 0, some
+        cdef cnp.ndarray out = np.empty((m, self.u), np.float32)
+        cdef Workspace memory
+        cdef void *room
+        cdef float *x = <float *>cnp.PyArray_DATA(X)
+        cdef float *to = <float *>cnp.PyArray_DATA(out)
+        some = min(m, 256)
+        memory = Workspace(self.room(some), 1)
+        room = memory.take(self.room(some))
+        with nogil:
+            while row < m:
+                self.rows(x + row * self.n, self.n, min(some, m - row), to + row * self.u, room)
+                row += some
+        return out

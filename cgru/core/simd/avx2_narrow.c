@@ -1,0 +1,4 @@
+#define LEVEL avx2
+#define BYTES 32
+#define VNNI 0
+#include "narrow_body.h"

@@ -1,0 +1,4 @@
+#define LEVEL avx2vnni
+#define BYTES 32
+#define VNNI 1
+#include "narrow_body.h"

@@ -1,0 +1,4 @@
+#define LEVEL avx512
+#define BYTES 64
+#define VNNI 0
+#include "narrow_body.h"

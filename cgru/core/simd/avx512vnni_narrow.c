@@ -1,0 +1,4 @@
+#define LEVEL avx512vnni
+#define BYTES 64
+#define VNNI 1
+#include "narrow_body.h"

@@ -1,0 +1,4 @@
+#define LEVEL baseline
+#define BYTES 16
+#define VNNI 0
+#include "narrow_body.h"

@@ -1,0 +1,69 @@
+/* The kernels of narrow.h at one level: set LEVEL, BYTES and VNNI, then include. Nothing is left of it where the compiler
+ * cannot make such vectors. */
+#define T float
+#define SIZE 4
+#include "cgru.h"
+#include "compiler.h"
+
+#if BYTES == 1 || (VECTORS && BYTES == 16) || (X86 && (!VNNI || BYTES == 64 || AVX_VNNI))
+
+#if BYTES == 32 && VNNI
+#define TARGET "avx2,fma,avxvnni"
+#elif BYTES == 32
+#define TARGET "avx2,fma"
+#elif BYTES == 64 && VNNI
+#define TARGET "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"
+#elif BYTES == 64
+#define TARGET "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"
+#endif
+#define PRAGMA_OF(text) PRAGMA(text) /* what stands in it is expanded first */
+#if BYTES >= 32 && defined(__clang__)
+#pragma clang attribute push(__attribute__((target(TARGET))), apply_to = function)
+#elif BYTES >= 32
+PRAGMA_OF(GCC target(TARGET))
+#endif
+#if X86
+#include <immintrin.h>
+#endif
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#define INT int32_t
+#define UINT uint32_t
+#if BYTES == 1
+#define LANES 1
+#else
+#define LANES (BYTES / SIZE)
+#endif
+
+#include "vector.h"
+#include "equations.h"
+#if LANES > 1
+typedef union { T x; INT bits; } cast;
+#define CONVERT(x) __builtin_convertvector(x, vec)
+#else
+#define CONVERT(x) ((vec)(x))
+#endif
+#include "narrow.h"
+
+#define STRING_(text) #text
+#define STRING(text) STRING_(text)
+#define TABLE_OF_(level) cgru_narrow_##level
+#define TABLE_OF(level) TABLE_OF_(level)
+
+const cgru_narrow_kernels TABLE_OF(LEVEL) = {
+    .level = STRING(LEVEL),
+    .lanes = LANES,
+    .depth = depth_of,
+    .pack = narrow_pack,
+    .room = narrow_room,
+    .forward = narrow_forward,
+    .linear_room = narrow_linear_room,
+    .linear = narrow_linear,
+};
+
+#if BYTES >= 32 && defined(__clang__)
+#pragma clang attribute pop
+#endif
+#endif

@@ -1,0 +1,4 @@
+#define LEVEL scalar
+#define BYTES 1
+#define VNNI 0
+#include "narrow_body.h"

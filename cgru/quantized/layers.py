@@ -1,0 +1,361 @@
+"""Layers whose weights are int8 or bfloat16: they predict, and do not train.
+
+m samples, s steps, e elements per step, u units. What stands in `p` beside biases are codes with the scales of their
+columns, or the bits of bfloat16; see reference.py. All else is float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from cgru import activations
+from cgru.activations import Activation, code_of
+from cgru.bidirectional import MERGES, PREFIXES, Joined, merged
+from cgru.core.checks import flag, lengths_of, mapping, positive, rate, real, sequences
+from cgru.core.narrow import NarrowGRU, NarrowLinear, level
+from cgru.layers.dense import Dense
+from cgru.layers.embedding import Embedding
+from cgru.layers.layer import Layer, LayerPass, Shape, flat, floats, kept, unflat, unpadded
+from cgru.quantized import reference
+from cgru.variant import variant_of
+
+__all__ = ["BOUNDED", "WEIGHTS", "Quantized", "QuantizedBidirectional", "QuantizedDense", "QuantizedEmbedding",
+           "QuantizedGRU"]  # fmt: skip
+
+WEIGHTS = {"int8": np.dtype(np.int8), "bfloat16": np.dtype(np.uint16)}  # what they are called, and how they are kept
+BOUNDED = (activations.tanh, activations.sigmoid)  # activations that give no more than 1
+FLOAT32 = np.dtype(np.float32)
+
+
+class Quantized(Layer):
+    """What the layers of this module have in common.
+
+    weights: "int8" or "bfloat16". x_bound: of |x|, the largest that calibration has seen; 0: each row is measured.
+    """
+
+    trains = False
+    weights: str
+    x_bound: float
+
+    def _set(self, weights: str, x_bound: float) -> None:
+        if weights not in WEIGHTS:
+            raise ValueError(f"weights: expected one of {', '.join(WEIGHTS)}, got {weights!r}")
+        self.weights, self.x_bound = weights, _bound(x_bound)
+        self._packed: tuple[Any, ...] = ()
+        self.trainable = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_packed": ()}
+
+    def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        """The shape and dtype of what `p` has, for e elements."""
+        raise NotImplementedError
+
+    def run(self, A: Any, lengths: Any = None) -> Any:
+        """RuntimeError: there is no way back."""
+        raise RuntimeError(
+            f"{type(self).__name__}: expected predict, got a call of training; train the network that it was made of,"
+            " and quantize that again"
+        )
+
+    def make(self, A: np.ndarray) -> None:
+        """RuntimeError where there are no parameters, which `cgru.quantize` alone makes."""
+        if not self.p:
+            raise RuntimeError(f"{type(self).__name__}: expected parameters, as cgru.quantize makes them, got none")
+
+    def _weights(self, W: str, shape: tuple[int, int]) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        """Those of one matrix."""
+        scale = {f"scale_{W}": ((1, shape[1]), FLOAT32)} if self.weights == "int8" else {}
+        return {W: (shape, WEIGHTS[self.weights]), **scale}
+
+    def packed(self) -> Any:
+        """The packed weights: made at the first call, and anew where an array was put into `p`."""
+        self.make(np.empty(0))
+        key = tuple(self.p.values()), level()
+        if not self._packed or self._packed[1] != level() or any(
+            a is not b for a, b in zip(self._packed[0], key[0], strict=False)
+        ):
+            for name, (shape, dtype) in self.arrays(self.elements).items():
+                array = self.p.get(name)
+                if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != dtype:
+                    got = type(array).__name__ if not isinstance(array, np.ndarray) else f"{array.dtype} {array.shape}"
+                    raise ValueError(f"p[{name!r}]: expected {dtype} {shape}, got {got}")
+                array.flags.writeable = False  # what is written into it would not count
+            self._packed = *key, self._made()
+        return self._packed[2]
+
+    def _made(self) -> Any:
+        raise NotImplementedError
+
+
+class QuantizedGRU(Quantized):
+    """A GRU of such weights: what `GRU.predict` does, with the errors of that.
+
+    Args:
+        units: u. weights, x_bound: as of all here.
+        activate, activate_update, activate_reset: cgru's own, or their names; the others as of a GRU.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activate: Activation | str = activations.tanh,
+        activate_update: Activation | str = activations.sigmoid,
+        activate_reset: Activation | str = activations.sigmoid,
+        se_hPars: MutableMapping[str, Any] | None = None,
+        *,
+        weights: str = "int8",
+        x_bound: float = 0.0,
+        sequences: bool = False,
+        reset_after: bool = False,
+        learn_h0: bool = False,
+        reverse: bool = False,
+        zoneout: float = 0.0,
+    ) -> None:
+        super().__init__(dtype=np.float32)
+        self._set(weights, x_bound)
+        self.d["u"] = positive(units, "units")
+        self.activate = activations.named(activate, "activate")
+        self.activate_update = activations.named(activate_update, "activate_update")
+        self.activate_reset = activations.named(activate_reset, "activate_reset")
+        self.se_hPars = mapping(se_hPars, "se_hPars")
+        self.sequences, self.reverse = flag(sequences, "sequences"), flag(reverse, "reverse")
+        self.zoneout = rate(zoneout, "zoneout")
+        self.variant = variant_of(reset_after=flag(reset_after, "reset_after"), learn_h0=flag(learn_h0, "learn_h0"))
+        codes = [code_of(f, self.se_hPars) for f in (self.activate, self.activate_update, self.activate_reset)]
+        if None in codes:
+            raise ValueError("activate: expected cgru's own activations, which run compiled, got another callable")
+        self.codes = tuple(codes)
+        self.cells = (self,)
+
+    def __repr__(self) -> str:
+        return f"QuantizedGRU(units={self.d['u']}, weights={self.weights!r}, sequences={self.sequences})"
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Of weights, scales and biases."""
+        return tuple(self.arrays(1))
+
+    @property
+    def elements(self) -> int | None:
+        """e; None where there are no parameters."""
+        return len(self.p["Uz"]) if np.ndim(self.p.get("Uz")) else None
+
+    @property
+    def piecewise(self) -> bool:
+        """Whether pieces of a sequence may come one after another."""
+        return not self.reverse
+
+    @property
+    def reset_after(self) -> bool:
+        """Whether the reset gate is applied after the product."""
+        return self.variant.reset_after
+
+    @property
+    def learn_h0(self) -> bool:
+        """Whether there is a state `h0` to begin with."""
+        return self.variant.learn_h0
+
+    @property
+    def bound(self) -> float:
+        """Of |h|: 1 where the activation gives no more, else 0, and each state is measured."""
+        return 1.0 if activations.ours(self.activate) in BOUNDED else 0.0
+
+    def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        found = {}
+        for name, shape in self.variant.shapes(e, self.d["u"]).items():
+            found |= self._weights(name, shape) if name[0] in "UV" else {name: (shape, FLOAT32)}
+        return found
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(m, s, u) for (m, s, e), or (m, u) without `sequences`; ValueError for any other."""
+        if len(shape) != 3:
+            raise ValueError("expected all steps (m, s, e)")
+        return (*shape[:2], self.d["u"]) if self.sequences else (shape[0], self.d["u"])
+
+    def predict(self, A: Any, lengths: Any = None, h0: Any = None) -> np.ndarray:
+        """The states (m, s, u), zero past the lengths, or the last ones (m, u), for A (m, s, e) from h0 (m, u)."""
+        h, last = self._predicted(A, lengths, h0, self.sequences)
+        return h if self.sequences else last
+
+    def predict_on(
+        self, A: np.ndarray, lengths: np.ndarray | None, states: Sequence[np.ndarray | None]
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+        """`predict` from the state `states[0]`, and the last states (m, u)."""
+        h, last = self._predicted(A, lengths, states[0], self.sequences)
+        return h if self.sequences else last, (last,)
+
+    def _predicted(self, A: Any, lengths: Any, h0: Any, every: bool) -> tuple[np.ndarray | None, np.ndarray]:
+        X = np.ascontiguousarray(sequences(A, "A", self.dtype))
+        m, s, e = X.shape
+        lengths = lengths_of(lengths, m, s)
+        packed = self.packed()
+        if e != packed.e:
+            raise ValueError(f"A: expected shape (m, s, {packed.e}), as the layer was made for, got {X.shape}")
+        if h0 is None and self.variant.learn_h0:
+            h0 = np.broadcast_to(self.p["h0"], (m, self.d["u"]))
+        elif h0 is not None:
+            h0 = real(h0, "h0", (m, self.d["u"]), self.dtype)
+        return packed.forward(X, lengths, h0, reverse=self.reverse, every=every)
+
+    def _made(self) -> NarrowGRU:
+        return NarrowGRU(
+            self.p, self.variant, self.codes, self.weights, self.x_bound, self.bound, self.zoneout
+        )  # fmt: skip
+
+
+class QuantizedBidirectional(Quantized):
+    """A `QuantizedGRU` and its twin in the other direction, their outputs merged as those of a `Bidirectional`."""
+
+    piecewise = False
+
+    def __init__(self, layer: QuantizedGRU, twin: QuantizedGRU, merge: str = "concat") -> None:
+        super().__init__(dtype=np.float32)
+        self._set(layer.weights, layer.x_bound)
+        if merge not in MERGES:
+            raise ValueError(f"merge: expected one of {', '.join(MERGES)}, got {merge!r}")
+        self.halves = self.cells = layer, twin
+        self.merge, u = merge, layer.d["u"]
+        self.d["u"] = 2 * u if merge == "concat" else u
+        self.sequences = layer.sequences
+        self.p = Joined(*(half.p for half in self.halves))
+
+    def __repr__(self) -> str:
+        return f"QuantizedBidirectional({self.halves[0]!r}, merge={self.merge!r})"
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Those of the two layers, prefixed."""
+        return tuple(
+            prefix + name
+            for prefix, half in zip(PREFIXES, self.halves, strict=True)
+            for name in half.parameter_names
+        )
+
+    @property
+    def elements(self) -> int | None:
+        """e; None where there are no parameters."""
+        return self.halves[0].elements
+
+    def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        return {
+            prefix + name: value
+            for prefix, half in zip(PREFIXES, self.halves, strict=True)
+            for name, value in half.arrays(e).items()
+        }
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(m, s, w), or without `sequences` (m, w), for (m, s, e); ValueError for any other."""
+        return *self.halves[0].output_shape(shape)[:-1], self.d["u"]
+
+    def predict(self, A: Any, lengths: Any = None, h0: Any = None) -> np.ndarray:
+        """The outputs (m, s, w), or the last ones (m, w), for A (m, s, e) from h0, a pair of (m, u)."""
+        return self.predict_on(A, lengths, (None, None) if h0 is None else h0)[0]
+
+    def predict_on(
+        self, A: np.ndarray, lengths: np.ndarray | None, states: Sequence[np.ndarray | None]
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+        """`predict` from a state for each of the two, and their last states (m, u)."""
+        ran = [half.predict_on(A, lengths, (h0,)) for half, h0 in zip(self.halves, states, strict=True)]
+        return merged(self.merge, *(part for part, _ in ran)), tuple(last for _, (last,) in ran)
+
+
+class QuantizedDense(Dense, Quantized):
+    """A `Dense` of such weights."""
+
+    def __init__(
+        self,
+        units: int = 1,
+        activate: Activation | str = activations.sigmoid,
+        se_hPars: MutableMapping[str, Any] | None = None,
+        *,
+        weights: str = "int8",
+        x_bound: float = 0.0,
+    ) -> None:
+        super().__init__(units, activate, se_hPars=se_hPars, dtype=np.float32)
+        self._set(weights, x_bound)
+        if self.code is None:
+            raise ValueError("activate: expected cgru's own, which run compiled, got another callable")
+
+    def __repr__(self) -> str:
+        activate = activations.name_of(self.activate)
+        return f"QuantizedDense(units={self.d['u']}, activate={activate}, weights={self.weights!r})"
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Of weights, scale and bias."""
+        return tuple(self.arrays(1))
+
+    def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        u = self.d["u"]
+        return self._weights("W", (e, u)) | {"b": ((1, u), FLOAT32)}
+
+    make = Quantized.make
+
+    def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
+        """The outputs (m, u) for (m, n), or (m, s, u) for (m, s, n), zero past the lengths."""
+        return self.run(A, lengths).A
+
+    def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> LayerPass:
+        """`predict` as a pass, which cannot go back, with Z, what came before the activation."""
+        X, steps = unpadded(floats(A, self.dtype), lengths)
+        packed = self.packed()
+        if X.shape[-1] != packed.n:
+            due = "(m, s, {})" if X.ndim == 3 else "(m, {})"
+            raise ValueError(f"A: expected shape {due.format(packed.n)}, the rows of W, got {X.shape}")
+        Z = packed.outputs(np.ascontiguousarray(flat(X)))
+        A = np.asarray(activations.bind(self.activate, self.se_hPars)(Z), self.dtype)
+        return LayerPass(steps, X=X, Z=unflat(Z, like=X), A=kept(unflat(A, like=X), steps))
+
+    def _made(self) -> NarrowLinear:
+        return NarrowLinear(self.p["W"], self.p.get("scale_W"), self.p["b"], self.weights, self.x_bound)
+
+
+class QuantizedEmbedding(Embedding, Quantized):
+    """An `Embedding` whose table is of such numbers; of int8 each token has a scale."""
+
+    def __init__(self, tokens: int, units: int, *, weights: str = "int8") -> None:
+        super().__init__(tokens, units, dtype=np.float32)
+        self._set(weights, 0.0)
+
+    def __repr__(self) -> str:
+        return f"QuantizedEmbedding(tokens={self.d['v']}, units={self.d['u']}, weights={self.weights!r})"
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Of the table and its scales."""
+        return tuple(self.arrays(1))
+
+    def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        v, u = self.d["v"], self.d["u"]
+        scale = {"scale_E": ((v, 1), FLOAT32)} if self.weights == "int8" else {}
+        return {"E": ((v, u), WEIGHTS[self.weights]), **scale}
+
+    make, run = Quantized.make, Quantized.run
+
+    @property
+    def table(self) -> np.ndarray:
+        """E (v, u), as floats."""
+        return reference.floats(self.p["E"], self.p.get("scale_E"))
+
+    def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
+        """The vectors (m, s, u) of the tokens A (m, s), zero past the lengths."""
+        X = self.tokens(A, lengths)
+        self.packed()
+        rows = X.T  # time-major, as a GRU reads it
+        scale = self.p["scale_E"][rows] if self.weights == "int8" else None
+        found = reference.floats(self.p["E"][rows], scale).swapaxes(0, 1)
+        return unpadded(found, lengths)[0]
+
+    def _made(self) -> bool:
+        return True
+
+
+def _bound(value: Any) -> float:
+    number = float(value)
+    if not 0 <= number < np.inf:
+        raise ValueError(f"x_bound: expected a finite number of at least 0, got {value}")
+    return number

@@ -1,0 +1,211 @@
+"""`quantize`: a network with weights of a quarter or half of the bytes, and what that changes.
+
+m samples, s steps, e elements per step, u units.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from cgru.bidirectional import Bidirectional
+from cgru.core.lengths import mask
+from cgru.gru import GRU
+from cgru.layers.dense import Dense
+from cgru.layers.embedding import Embedding
+from cgru.layers.layer import Layer
+from cgru.network.network import Network
+from cgru.network.samples import taken
+from cgru.optimizers import check_number
+from cgru.quantized import reference
+from cgru.quantized.layers import (
+    WEIGHTS,
+    Quantized,
+    QuantizedBidirectional,
+    QuantizedDense,
+    QuantizedEmbedding,
+    QuantizedGRU,
+)
+
+__all__ = ["bytes_of", "noise", "quantize"]
+
+Arrays = dict[str, np.ndarray]
+
+
+def quantize(
+    net: Network,
+    weights: str | Mapping[int, str] = "int8",
+    *,
+    calibration: Any = None,
+    lengths: Any = None,
+    limit: float | None = None,
+) -> Network:
+    """A network that predicts what `net` does from weights of int8 or bfloat16, its states and biases float32.
+
+    It predicts, evaluates, streams (`cgru.Stream`, `cgru.Cell`), and is saved and loaded, as any other; it does not
+    train. `net` stays as it is.
+
+    int8: every column of weights is a scale times integers from -127 to 127, and so is each row that it is multiplied
+    with, of the input by the largest number in it, of a state between -1 and 1 by 1. bfloat16: weights are rounded to 8
+    bits of mantissa, all else is as it was.
+
+    Args:
+        net: with parameters; its GRUs without layer normalisation and not `stateful`, activations cgru's own.
+        weights: "int8" or "bfloat16", or a dict with those of layers by number; a layer that is not in it has int8.
+        calibration: inputs X (m, s, e), or tokens (m, s), as `predict` takes them, with `lengths`: rows of the input of
+            each layer then have one scale for all that stay within what was seen; those that do not have their own.
+        limit: beside calibration and int8: a layer whose outputs have a lower signal-to-noise ratio in dB than that, for
+            the inputs that it has in `net`, keeps bfloat16 weights.
+
+    Raises:
+        TypeError, ValueError: an argument is not what it should be, or a layer cannot be quantised, which is named.
+        RuntimeError: there are no parameters yet.
+    """
+    if not isinstance(net, Network):
+        raise TypeError(f"net: expected a cgru.Network, got {type(net).__name__}")
+    kinds = _kinds(net, weights)
+    if limit is not None:
+        check_number(limit, "limit")
+        if calibration is None:
+            raise ValueError("limit: expected calibration beside it, to measure by, got None")
+    for i, layer in enumerate(net.layers):
+        _check(layer, i)
+    seen = None if calibration is None else _seen(net, calibration, lengths)
+    layers = []
+    for i, layer in enumerate(net.layers):
+        bound = 0.0 if seen is None else _largest(*seen[i][:2])
+        made = _quantized(layer, kinds[i], bound)
+        if limit is not None and isinstance(made, Quantized) and kinds[i] == "int8":
+            A, steps, due = seen[i]
+            if noise(due, made.predict(A, steps), steps)["snr"] < limit:
+                made = _quantized(layer, "bfloat16", bound)
+        layers.append(made)
+    small = Network(layers, net.loss if net.head is not None else None, seed=net.seed, class_names=net.class_names)
+    small.mean, small.scale = net.mean, net.scale
+    return small
+
+
+def bytes_of(net: Network) -> list[int]:
+    """Of the parameters of each layer, as they are kept in memory and in a file."""
+    return [sum(array.nbytes for array in layer.p.values()) for layer in net.layers]
+
+
+def noise(due: np.ndarray, found: np.ndarray, lengths: np.ndarray | None = None) -> dict[str, float]:
+    """How far `found` is from `due`, at real steps: the largest difference, its RMS, and the signal to noise in dB.
+
+    dB are 10 log10 of the sum of the squares of `due` over that of the differences; infinite where there are none.
+    """
+    due, found = (np.asarray(A, np.float64) for A in (due, found))
+    if lengths is not None and due.ndim == 3:
+        real = mask(lengths, due.shape[1])[:, :, 0]
+        due, found = due[real], found[real]
+    difference = np.square(found - due)
+    with np.errstate(divide="ignore"):
+        snr = 10 * np.log10(np.square(due).sum() / difference.sum()) if difference.any() else np.inf
+    return {"largest": float(np.sqrt(difference.max())), "rms": float(np.sqrt(difference.mean())), "snr": float(snr)}
+
+
+def _kinds(net: Network, weights: Any) -> list[str]:
+    """Of which kind the weights of each layer are to be."""
+    count, given = len(net.layers), weights if isinstance(weights, Mapping) else {}
+    if not isinstance(weights, str | Mapping):
+        raise TypeError(f"weights: expected a string or a dict, got {type(weights).__name__}")
+    for i in given:
+        if isinstance(i, bool) or not isinstance(i, int | np.integer) or not 0 <= i < count:
+            raise ValueError(f"weights: expected layers from 0 to {count - 1}, got {i!r}")
+    kinds = [given.get(i, "int8") if isinstance(weights, Mapping) else weights for i in range(count)]
+    for kind in kinds:
+        if kind not in WEIGHTS:
+            raise ValueError(f"weights: expected one of {', '.join(WEIGHTS)}, got {kind!r}")
+    return kinds
+
+
+def _check(layer: Layer, i: int) -> None:
+    """Refuse what cannot be quantised."""
+    where = f"layer {i}, {layer!r}"
+    if isinstance(layer, Quantized):
+        raise ValueError(f"net: expected one of floats, got {where}, which is quantised")
+    if layer.parameter_names and not layer.p:
+        raise RuntimeError(f"net: {where}, has no parameters yet: fit or predict first")
+    for cell in layer.cells:
+        if cell.variant.layer_norm:
+            raise ValueError(f"net: {where}, is layer-normalised, which has no quantised form")
+        if cell.stateful:
+            raise ValueError(f"net: {where}, is stateful, expected one that is not; a Stream carries states")
+        if cell.codes() is None:
+            raise ValueError(f"net: {where}, has an activation of its own, expected cgru's")
+    if type(layer) is Dense and layer.code is None:
+        raise ValueError(f"net: {where}, has an activation of its own, expected cgru's")
+    kinds = (GRU, Bidirectional, Dense, Embedding)
+    if isinstance(layer, kinds) and type(layer) not in kinds:
+        raise ValueError(f"net: {where}, is a class of its own, expected one of cgru's")
+    for name, array in layer.p.items():
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(np.asarray(array, np.float32)).all()
+        if not finite:
+            raise ValueError(f"net: {where}: expected parameters that are finite in float32, got others in {name}")
+
+
+def _seen(net: Network, X: Any, lengths: Any) -> list[tuple[np.ndarray, np.ndarray | None, np.ndarray]]:
+    """Of each layer what it gets for X, with which lengths, and what it makes of it."""
+    X, steps = taken(net, X, lengths, "calibration ")
+    A, found = net.standardized(X), []
+    with np.errstate(over="ignore", invalid="ignore"):
+        for layer in net.layers:
+            before, A = A, layer.predict(A, steps)
+            found.append((before, steps, A))
+            steps = steps if A.ndim == 3 else None
+    return found
+
+
+def _largest(A: np.ndarray, steps: np.ndarray | None) -> float:
+    """|A| at its most, at real steps; ValueError where it is not finite."""
+    real = A[mask(steps, A.shape[1])[:, :, 0]] if steps is not None and A.ndim == 3 else A
+    most = float(np.abs(real).max())
+    if not np.isfinite(most):
+        raise ValueError("calibration: expected finite numbers, got others in it, or in what a layer makes of it")
+    return most
+
+
+def _quantized(layer: Layer, weights: str, bound: float) -> Layer:
+    """The layer with such weights, or where it has none that are multiplied a copy in float32."""
+    if isinstance(layer, Bidirectional):
+        return QuantizedBidirectional(*(_quantized(half, weights, bound) for half in layer.halves), layer.merge)
+    if isinstance(layer, GRU):
+        made: Quantized = QuantizedGRU(
+            layer.d["u"], layer.activate, layer.activate_update, layer.activate_reset, layer.se_hPars,
+            weights=weights, x_bound=bound, sequences=layer.sequences, reset_after=layer.variant.reset_after,
+            learn_h0=layer.learn_h0, reverse=layer.reverse, zoneout=layer.zoneout,
+        )  # fmt: skip
+    elif isinstance(layer, Dense):
+        made = QuantizedDense(layer.d["u"], layer.activate, layer.se_hPars, weights=weights, x_bound=bound)
+    elif isinstance(layer, Embedding):
+        made = QuantizedEmbedding(layer.d["v"], layer.d["u"], weights=weights)
+    else:
+        return _in_float32(layer)
+    for name, array in layer.p.items():
+        made.p |= _coded(name, array, weights) if name[0] in "UVWE" else {name: np.array(array, np.float32)}
+    return made
+
+
+def _coded(name: str, W: np.ndarray, weights: str) -> Arrays:
+    """A matrix by its name in `p`, with its scales; of an Embedding's table each row has one."""
+    if weights == "bfloat16":
+        return {name: reference.bfloat16(W)}
+    if name == "E":
+        codes, scale = reference.code_columns(W.T)
+        return {name: np.ascontiguousarray(codes.T), f"scale_{name}": scale.T.copy()}
+    codes, scale = reference.code_columns(W)
+    return {name: codes, f"scale_{name}": scale}
+
+
+def _in_float32(layer: Layer) -> Layer:
+    made = copy.deepcopy(layer)
+    p = {name: np.asarray(array, np.float32) for name, array in layer.p.items()}
+    made.p.clear()
+    made.dtype = np.float32
+    made.p |= p
+    return made

@@ -1,0 +1,128 @@
+"""Weights of fewer bytes in plain NumPy: the definition, and the oracle of the tests.
+
+m samples, s steps, e elements per step, u units. All is float32, but for codes and weights.
+
+int8: a column of weights W is `scale * codes`, codes being integers from -127 to 127. A row that is multiplied with it is
+brought to such codes, too, with a scale of its own, so that the product is one of integers:
+
+    x W = (scale of x * scale of the column) * (codes of x  times  codes of the column)
+
+The scale of a row is the largest |x| in it over 127; where a bound is given that of the bound, for all rows that stay
+within it. Symmetric, without an offset: Jacob et al., 2018 (arXiv:1712.05877), section 2.1 with Z = 0; a scale for each
+column: Krishnamoorthi, 2018 (arXiv:1806.08342).
+
+bfloat16: the upper 16 bits of a float32, rounded to the nearest, half to even; rows stay float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from cgru.activations import sigmoid, tanh
+from cgru.core.lengths import mask
+
+__all__ = ["bfloat16", "code_columns", "code_rows", "floats", "forward", "linear", "product"]
+
+Arrays = dict[str, np.ndarray]
+Activation = Callable[..., np.ndarray]
+
+TOP = np.float32(127)
+NOTHING = np.float32(1e-30)  # a row with no larger number counts as zero
+
+
+def code_columns(W: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Codes (k, n), int8, and scales (1, n), float32, of the columns of W (k, n)."""
+    W = np.asarray(W, np.float32)
+    scale = np.abs(W).max(axis=0, keepdims=True) / TOP
+    divisor = np.where(scale > NOTHING, scale, np.inf)
+    return np.clip(np.rint(W / divisor), -TOP, TOP).astype(np.int8), np.where(scale > NOTHING, scale, 0).astype(
+        np.float32
+    )
+
+
+def code_rows(x: np.ndarray, bound: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Codes (m, k), integers, and scales (m, 1), float32, of the rows of x (m, k).
+
+    The scale of a row in which not all is finite is NaN, its codes zero.
+    """
+    most, limit = np.abs(x).max(axis=1, keepdims=True), np.float32(bound)
+    finite = np.isfinite(most)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        top = np.where(finite & (most > NOTHING), np.maximum(most, limit), limit).astype(np.float32)
+        codes = np.where(finite & (top > 0), np.rint(x * (TOP / top)), 0).astype(np.int32)
+    return codes, np.where(finite, top / TOP, np.float32(np.nan))
+
+
+def bfloat16(W: np.ndarray) -> np.ndarray:
+    """The bits of W as bfloat16, uint16; infinite where it is beyond the largest."""
+    bits = np.asarray(W, np.float32).view(np.uint32)
+    return ((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)).astype(np.uint16)
+
+
+def floats(W: np.ndarray, scale: np.ndarray | None = None) -> np.ndarray:
+    """What codes with their scales, or the bits of bfloat16, stand for, float32."""
+    if W.dtype == np.uint16:
+        return (W.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return W.astype(np.float32) * scale
+
+
+def product(x: np.ndarray, W: np.ndarray, scale: np.ndarray | None = None, bound: float = 0.0) -> np.ndarray:
+    """x (m, k) times weights (k, n), codes with their `scale` or the bits of bfloat16: (m, n), float32."""
+    if W.dtype == np.uint16:
+        return x @ floats(W)
+    codes, own = code_rows(x, bound)
+    return own * scale * (codes @ W.astype(np.int32)).astype(np.float32)
+
+
+def linear(
+    x: np.ndarray, W: np.ndarray, scale: np.ndarray | None, b: np.ndarray, bound: float = 0.0
+) -> np.ndarray:
+    """x (m, n) times W (n, u) plus b (1, u)."""
+    return product(x, W, scale, bound) + b
+
+
+def forward(
+    p: Mapping[str, np.ndarray],
+    X: np.ndarray,
+    h0: np.ndarray | None = None,
+    lengths: np.ndarray | None = None,
+    activate: Activation = tanh,
+    activate_update: Activation = sigmoid,
+    activate_reset: Activation = sigmoid,
+    *,
+    x_bound: float = 0.0,
+    bound: float = 0.0,
+    zoneout: float = 0.0,
+    reverse: bool = False,
+) -> np.ndarray:
+    """All states (m, s, u) for X (m, s, e) from h0 (m, u), None: zeros; past a sample's length the last one stays.
+
+    p: by the names of a GRU's parameters the codes (int8) or bits (uint16) of U and V, the biases, and of codes the
+    scales of columns (1, u) as "scale_Uz" and so on; with "chh" the reset comes after the product. `x_bound` and
+    `bound` are those of |x| and of |h|.
+    """
+    m, s, _ = X.shape
+    h = np.zeros((m, p["bz"].shape[1]), np.float32) if h0 is None else np.asarray(h0, np.float32)
+    states = np.zeros((m, s, h.shape[1]), np.float32)
+    real = np.ones((m, s, 1), bool) if lengths is None else mask(lengths, s)
+
+    def times(x: np.ndarray, name: str, limit: float) -> np.ndarray:
+        return product(x, p[name], p.get(f"scale_{name}"), limit)
+
+    steps: Sequence[int] = range(s)[::-1] if reverse else range(s)
+    for t in steps:
+        x = np.where(real[:, t], X[:, t], 0).astype(np.float32)
+        a = {gate: p["b" + gate] + times(x, "U" + gate, x_bound) for gate in ("z", "r", "hh")}
+        r = activate_reset(a["r"] + times(h, "Vr", bound))
+        z = activate_update(a["z"] + times(h, "Vz", bound))
+        if "chh" in p:
+            hh_ = a["hh"] + r * (times(h, "Vhh", bound) + p["chh"])
+        else:
+            hh_ = a["hh"] + times(r * h, "Vhh", bound)
+        new = z * h + (1 - z) * activate(hh_)
+        new = np.float32(zoneout) * h + np.float32(1 - zoneout) * new if zoneout else new
+        h = np.where(real[:, t], new, h).astype(np.float32)
+        states[:, t] = h
+    return states
