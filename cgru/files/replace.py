@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -21,7 +20,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     and OSError for what goes wrong later, always with `path` as its `filename`.
     """
     target, mode = replaceable(path)
-    temporary = os.path.join(os.path.dirname(target), f".cgru-{secrets.token_hex(8)}.tmp")
+    temporary = os.path.join(os.path.dirname(target), f".cgru-{os.urandom(8).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:
             if mode is not None:

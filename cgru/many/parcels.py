@@ -7,13 +7,11 @@ import os
 import pickle
 import queue
 import sys
-import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from cgru.core.threads import alone
@@ -63,6 +61,8 @@ class Parcels:
         keep: bool,
         executor: Executor | Callable[[], Executor],
     ) -> None:
+        from tempfile import TemporaryDirectory  # which takes some milliseconds to import
+
         self.make = None if isinstance(executor, Executor) else executor
         self.pool = executor if isinstance(executor, Executor) else None
         self.shared, self.keep = pickle.dumps(shared.portable()), keep
@@ -134,7 +134,7 @@ class Parcels:
         if self.pool is None:
             self.pool = _made(self.make)
         parcel.weight = len(self.shared) + sum(len(data) for _, data in sent)
-        parcel.place = os.path.join(self.room.name, uuid.uuid4().hex)
+        parcel.place = os.path.join(self.room.name, os.urandom(16).hex())
         try:
             future = self.pool.submit(fit_parcel, Letter(self.shared, sent, self.keep, parcel.place))
         except BrokenExecutor as error:

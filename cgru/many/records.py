@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -132,6 +131,8 @@ class Grid(list[Record]):
 
     def _repr_html_(self) -> str:
         """The table, and what `repr` says."""
+        from html import escape  # here, as all imports that only some need: they take longer than those of this package
+
         rows = self.table()
         cells = [list(rows[0]), *(row.values() for row in rows)] if rows else []
         lines = ("".join(f"<td>{escape(_shown(cell))}</td>" for cell in line) for line in cells)
