@@ -150,6 +150,15 @@ def bind(f: Activation, se_hPars: Mapping[str, Any] | None) -> Activation:
     return functools.partial(known, se_hPars=se_hPars) if tuned(f) else known
 
 
+def compiled(value: Activation | str, name: str, se_hPars: Any) -> tuple[int, float]:
+    """(code, alpha) of an activation that has to run without Python; ValueError for a callable of one's own."""
+    f = named(value, name)
+    code = code_of(f, se_hPars)
+    if code is None:
+        raise ValueError(f"{name}: expected one of cgru's own activations, which run without Python, got {name_of(f)}")
+    return code
+
+
 def code_of(f: Activation, se_hPars: Mapping[str, Any] | None) -> tuple[int, float] | None:
     """(code, alpha) where the compiled code computes `f`, else None: then `f` is called from Python.
 

@@ -384,6 +384,7 @@ class BidirectionalPass(LayerPass):
 
 
 def merged(merge: str, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The outputs of the two layers as one."""
     if merge == "concat":
         return np.concatenate((first, second), axis=-1)
     if merge == "mul":

@@ -10,7 +10,7 @@ from cpython.pyport cimport PY_SSIZE_T_MAX
 from cython cimport embedsignature, floating
 from libc.string cimport memcpy, memset
 
-from cgru.activations import code_of, name_of, named
+from cgru.activations import compiled
 from cgru.core.checks import parameters, positive
 from cgru.gru import GRU
 from cgru.quantized.layers import QuantizedGRU
@@ -353,7 +353,7 @@ cdef class Cell:
                 raise TypeError(f"source['Vz']: expected an array of float32 or float64, got {self.dtype}")
         else:
             raise TypeError(f"source: expected a cgru.GRU or a dict of arrays, got {type(source).__name__}")
-        codes = tuple([_code(f, name, se_hPars) for name, f in functions.items()])
+        codes = tuple([compiled(f, name, se_hPars) for name, f in functions.items()])
         if np.ndim(p.get("Uz")) != 2:
             parameters(p, "e", "u", self.dtype, self.kind, "source")  # says what is missing
         if 0 in np.shape(p["Uz"]):
@@ -449,15 +449,6 @@ cdef class Cell:
 
     def __reduce__(self):
         raise TypeError("a Cell does not pickle: it lends pointers to its memory; make it anew from its layer")
-
-
-def _code(value, name, se_hPars):
-    """(code, alpha) of an activation."""
-    f = named(value, name)
-    code = code_of(f, se_hPars)
-    if code is None:
-        raise ValueError(f"{name}: expected one of cgru's own activations, which run without Python, got {name_of(f)}")
-    return code
 
 
 cdef int step_float(const cgru_cell *cell, Py_ssize_t m, const float *x, float *h,

@@ -25,7 +25,13 @@ class NarrowGRU:
         zoneout: float = 0.0,
     ) -> None: ...
     def forward(
-        self, X: np.ndarray, lengths: np.ndarray | None, h0: np.ndarray | None, *, reverse: bool = False, every: bool = False
+        self,
+        X: np.ndarray,
+        lengths: np.ndarray | None,
+        h0: np.ndarray | None,
+        *,
+        reverse: bool = False,
+        every: bool = False,
     ) -> tuple[np.ndarray | None, np.ndarray]: ...
 
 class NarrowLinear:

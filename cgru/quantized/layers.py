@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cgru import activations
-from cgru.activations import Activation, code_of
+from cgru.activations import Activation
 from cgru.bidirectional import MERGES, PREFIXES, Joined, merged
 from cgru.core.checks import flag, lengths_of, mapping, positive, rate, real, sequences
 from cgru.core.narrow import NarrowGRU, NarrowLinear, level
@@ -75,8 +75,10 @@ class Quantized(Layer):
         """The packed weights: made at the first call, and anew where an array was put into `p`."""
         self.make(np.empty(0))
         key = tuple(self.p.values()), level()
-        if not self._packed or self._packed[1] != level() or any(
-            a is not b for a, b in zip(self._packed[0], key[0], strict=False)
+        if (
+            not self._packed
+            or self._packed[1] != level()
+            or any(a is not b for a, b in zip(self._packed[0], key[0], strict=False))
         ):
             for name, (shape, dtype) in self.arrays(self.elements).items():
                 array = self.p.get(name)
@@ -125,10 +127,8 @@ class QuantizedGRU(Quantized):
         self.sequences, self.reverse = flag(sequences, "sequences"), flag(reverse, "reverse")
         self.zoneout = rate(zoneout, "zoneout")
         self.variant = variant_of(reset_after=flag(reset_after, "reset_after"), learn_h0=flag(learn_h0, "learn_h0"))
-        codes = [code_of(f, self.se_hPars) for f in (self.activate, self.activate_update, self.activate_reset)]
-        if None in codes:
-            raise ValueError("activate: expected cgru's own activations, which run compiled, got another callable")
-        self.codes = tuple(codes)
+        gates = ("activate", "activate_update", "activate_reset")
+        self.codes = tuple(activations.compiled(getattr(self, gate), gate, self.se_hPars) for gate in gates)
         self.cells = (self,)
 
     def __repr__(self) -> str:
@@ -165,6 +165,7 @@ class QuantizedGRU(Quantized):
         return 1.0 if activations.ours(self.activate) in BOUNDED else 0.0
 
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        """Weights, their scales, and biases."""
         found = {}
         for name, shape in self.variant.shapes(e, self.d["u"]).items():
             found |= self._weights(name, shape) if name[0] in "UV" else {name: (shape, FLOAT32)}
@@ -230,9 +231,7 @@ class QuantizedBidirectional(Quantized):
     def parameter_names(self) -> tuple[str, ...]:
         """Those of the two layers, prefixed."""
         return tuple(
-            prefix + name
-            for prefix, half in zip(PREFIXES, self.halves, strict=True)
-            for name in half.parameter_names
+            prefix + name for prefix, half in zip(PREFIXES, self.halves, strict=True) for name in half.parameter_names
         )
 
     @property
@@ -241,6 +240,7 @@ class QuantizedBidirectional(Quantized):
         return self.halves[0].elements
 
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        """Weights, their scales, and biases."""
         return {
             prefix + name: value
             for prefix, half in zip(PREFIXES, self.halves, strict=True)
@@ -290,6 +290,7 @@ class QuantizedDense(Dense, Quantized):
         return tuple(self.arrays(1))
 
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        """Weights, their scales, and biases."""
         u = self.d["u"]
         return self._weights("W", (e, u)) | {"b": ((1, u), FLOAT32)}
 
@@ -330,6 +331,7 @@ class QuantizedEmbedding(Embedding, Quantized):
         return tuple(self.arrays(1))
 
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        """Weights, their scales, and biases."""
         v, u = self.d["v"], self.d["u"]
         scale = {"scale_E": ((v, 1), FLOAT32)} if self.weights == "int8" else {}
         return {"E": ((v, u), WEIGHTS[self.weights]), **scale}

@@ -55,10 +55,11 @@ def quantize(
     Args:
         net: with parameters; its GRUs without layer normalisation and not `stateful`, activations cgru's own.
         weights: "int8" or "bfloat16", or a dict with those of layers by number; a layer that is not in it has int8.
-        calibration: inputs X (m, s, e), or tokens (m, s), as `predict` takes them, with `lengths`: rows of the input of
-            each layer then have one scale for all that stay within what was seen; those that do not have their own.
-        limit: beside calibration and int8: a layer whose outputs have a lower signal-to-noise ratio in dB than that, for
-            the inputs that it has in `net`, keeps bfloat16 weights.
+        calibration: inputs X (m, s, e), or tokens (m, s), as `predict` takes them: rows of the input of each layer then
+            have one scale for all that stay within what was seen; those that do not have their own.
+        lengths: of these.
+        limit: beside calibration and int8: a layer whose outputs have a lower signal-to-noise ratio, in dB, for the
+            inputs that it has in `net`, keeps bfloat16 weights.
 
     Raises:
         TypeError, ValueError: an argument is not what it should be, or a layer cannot be quantised, which is named.

@@ -2,8 +2,8 @@
 
 m samples, s steps, e elements per step, u units. All is float32, but for codes and weights.
 
-int8: a column of weights W is `scale * codes`, codes being integers from -127 to 127. A row that is multiplied with it is
-brought to such codes, too, with a scale of its own, so that the product is one of integers:
+int8: a column of weights W is `scale * codes`, codes being integers from -127 to 127. A row that is multiplied with it
+is brought to such codes, too, with a scale of its own, so that the product is one of integers:
 
     x W = (scale of x * scale of the column) * (codes of x  times  codes of the column)
 
@@ -76,9 +76,7 @@ def product(x: np.ndarray, W: np.ndarray, scale: np.ndarray | None = None, bound
     return own * scale * (codes @ W.astype(np.int32)).astype(np.float32)
 
 
-def linear(
-    x: np.ndarray, W: np.ndarray, scale: np.ndarray | None, b: np.ndarray, bound: float = 0.0
-) -> np.ndarray:
+def linear(x: np.ndarray, W: np.ndarray, scale: np.ndarray | None, b: np.ndarray, bound: float = 0.0) -> np.ndarray:
     """x (m, n) times W (n, u) plus b (1, u)."""
     return product(x, W, scale, bound) + b
 
@@ -117,11 +115,8 @@ def forward(
         a = {gate: p["b" + gate] + times(x, "U" + gate, x_bound) for gate in ("z", "r", "hh")}
         r = activate_reset(a["r"] + times(h, "Vr", bound))
         z = activate_update(a["z"] + times(h, "Vz", bound))
-        if "chh" in p:
-            hh_ = a["hh"] + r * (times(h, "Vhh", bound) + p["chh"])
-        else:
-            hh_ = a["hh"] + times(r * h, "Vhh", bound)
-        new = z * h + (1 - z) * activate(hh_)
+        recurrent = r * (times(h, "Vhh", bound) + p["chh"]) if "chh" in p else times(r * h, "Vhh", bound)
+        new = z * h + (1 - z) * activate(a["hh"] + recurrent)
         new = np.float32(zoneout) * h + np.float32(1 - zoneout) * new if zoneout else new
         h = np.where(real[:, t], new, h).astype(np.float32)
         states[:, t] = h
