@@ -158,7 +158,7 @@ cdef int _step(const cgru_cell *cell, Py_ssize_t m, const floating *x, floating 
     if bytes < inside.step_bytes:  # too few, or not a step that single.h has
         return _sequence(cell, 1, 1, x, h, <floating *>NULL, workspace, bytes)
     if inside.narrow != NULL:
-        narrow_sequence(inside.narrow, 1, 1, <const float *>x, <float *>h, NULL, first_line(workspace))
+        inside.narrow.k.single(&inside.narrow.layer, x, h, first_line(workspace))
     else:
         inside.k.single_step(&inside.one, x, h, first_line(workspace))
     return CELL_OK

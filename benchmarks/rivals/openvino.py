@@ -24,6 +24,7 @@ class OpenVino(Rival):
 
     name, version = "OpenVINO", f"OpenVINO {ov.__version__.split('-')[0]}"
     dtypes, works = ("float32",), ("inference", "step")
+    configuration = CONFIGURATION
 
     def __init__(self, case: Case) -> None:
         super().__init__(case)
@@ -39,7 +40,7 @@ class OpenVino(Rival):
         node = op.gru_sequence(X, h0, lengths, *weights, bias, u, "forward", linear_before_reset=False)
         inputs = [X, *([h0] if single else []), *([lengths] if case.lengths is not None else [])]
         model = ov.Model([node.output(1 if single else 0)], inputs, "gru")
-        self.compiled = ov.Core().compile_model(model, "CPU", CONFIGURATION)
+        self.compiled = ov.Core().compile_model(model, "CPU", self.configuration)
         self.result = np.empty(tuple(self.compiled.outputs[0].shape), np.float32)
         if not single:
             values = [case.X] if case.lengths is None else [case.X, case.lengths.astype(np.int32)]

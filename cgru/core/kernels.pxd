@@ -254,6 +254,7 @@ cdef extern from "simd/cgru.h" nogil:
         void (*pack)(int, const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, void *, void *) noexcept nogil
         Py_ssize_t (*room)(const cgru_narrow_layer *, Py_ssize_t) noexcept nogil
         void (*forward)(const cgru_narrow_layer *, Py_ssize_t, Py_ssize_t, void *) noexcept nogil
+        void (*single)(const cgru_narrow_layer *, const void *, void *, void *) noexcept nogil
         Py_ssize_t (*linear_room)(int, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*linear)(const cgru_narrow *, const void *, const cgru_operand *, cgru_array, Py_ssize_t, double,
                        void *) noexcept nogil

@@ -7,7 +7,7 @@ from cgru.core.memory cimport Workspace
 cdef struct NarrowCell:
     const cgru_narrow_kernels *k
     cgru_call call  # without arrays
-    cgru_narrow_layer layer  # without a call
+    cgru_narrow_layer layer  # of that call
 
 
 # Bytes of memory for so many samples; and all steps of X (m, s, e), contiguous: h (m, u) in and out, H (m, s, u) or NULL.

@@ -112,9 +112,7 @@ cdef void _piece(void *given, bint first, bint last) noexcept nogil:
 
 
 cdef Py_ssize_t narrow_room(const NarrowCell *cell, Py_ssize_t m) noexcept nogil:
-    cdef cgru_narrow_layer layer = cell.layer
-    layer.call = &cell.call
-    return (cell.k.room(&layer, m) + 63) // 64 * 64
+    return (cell.k.room(&cell.layer, m) + 63) // 64 * 64
 
 
 cdef void narrow_sequence(const NarrowCell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *h, float *H,
@@ -150,6 +148,7 @@ cdef class NarrowGRU:
         width = _padded(self.cell.k, self.u)
         self.cell.call = new_call(1, 1, self.e, self.u, 4, variant, codes)
         self.cell.call.up, self.cell.call.zoneout = width, zoneout
+        self.cell.layer.call = &self.cell.call
         self.cell.layer.x_bound, self.cell.layer.bound = x_bound, bound
         room = _bytes(self.cell.k, number, self.e, self.u) + _bytes(self.cell.k, number, self.u, self.u)
         self.weight_bytes = 3 * room

@@ -267,6 +267,8 @@ typedef struct {
     /* Bytes of memory, and all steps of some rows. */
     ptrdiff_t (*room)(const cgru_narrow_layer *layer, ptrdiff_t rows);
     void (*forward)(const cgru_narrow_layer *layer, ptrdiff_t row, ptrdiff_t rows, void *memory);
+    /* One step of a single sample: x (e); h (u) in and out. */
+    void (*single)(const cgru_narrow_layer *layer, const void *x, void *h, void *memory);
     ptrdiff_t (*linear_room)(int kind, ptrdiff_t k, ptrdiff_t rows);
     /* out (rows, n) = X W + b, b padded to whole vectors */
     void (*linear)(const cgru_narrow *W, const void *b, const cgru_operand *X, cgru_array out, ptrdiff_t rows,

@@ -358,15 +358,17 @@ INLINE void see_states(const cgru_narrow_layer *layer, const T *states, ptrdiff_
                 to->scale + row);
 }
 
-/* Step t of rows from `row0` on of the call, the first of which is the first of the work. */
-static void narrow_step(const cgru_narrow_layer *layer, narrow_work *work, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
+/* Step t of rows from `row0` on of the call, the first of which is the first of the work; x: that of a single row, or NULL
+ * where it stands in the call. */
+INLINE void narrow_step(const cgru_narrow_layer *layer, narrow_work *work, const T *x, ptrdiff_t t, ptrdiff_t row0,
+                        ptrdiff_t rows) {
     const cgru_call *call = layer->call;
     const ptrdiff_t u = call->u, up = call->up;
     const int kind = layer->U[0].kind;
     ALIGNED T tile[INT8_ROWS * 4 * LANES];
     /* x and hp as the products see them */
     for (ptrdiff_t row = 0; row < rows; row++)
-        see_row(kind, AT(call->X, SAMPLE(call, row0 + row), t), call->e, (T)layer->x_bound,
+        see_row(kind, x ? x : AT(call->X, SAMPLE(call, row0 + row), t), call->e, (T)layer->x_bound,
                 work->x.rows + row * work->x.bytes, work->x.scale + row);
     see_states(layer, work->h, rows, &work->hp);
     /* 1. r = activate_reset(x Ur + hp Vr + br), r * hp;  z = activate_update(x Uz + hp Vz + bz) */
@@ -420,20 +422,30 @@ static void narrow_step(const cgru_narrow_layer *layer, narrow_work *work, ptrdi
     })
 }
 
+INLINE void begin_rows(const cgru_call *call, T *h, const T *h0) {
+    store(h + call->up - LANES, ZERO);
+    memcpy(h, h0, call->u * sizeof(T));
+}
+
+/* One step of a single sample, h (u) in and out. */
+static void narrow_single(const cgru_narrow_layer *layer, const void *x, void *h, void *memory) {
+    narrow_work work = work_of(layer, 1, memory);
+    begin_rows(layer->call, work.h, h);
+    narrow_step(layer, &work, x, 0, 0, 1);
+    memcpy(h, work.h, layer->call->u * sizeof(T));
+}
+
 /* All steps of some rows of a call, h0 and `last` of which are where the states stand before and after. */
 static void narrow_forward(const cgru_narrow_layer *layer, ptrdiff_t row0, ptrdiff_t rows, void *memory) {
     const cgru_call *call = layer->call;
     narrow_work work = work_of(layer, rows, memory);
-    for (ptrdiff_t row = 0; row < rows; row++) {
-        T *h = work.h + row * call->up;
-        memset(h + call->up - LANES, 0, LANES * sizeof(T));
-        memcpy(h, AT(call->h0, SAMPLE(call, row0 + row), 0), call->u * sizeof(T));
-    }
+    for (ptrdiff_t row = 0; row < rows; row++)
+        begin_rows(call, work.h + row * call->up, AT(call->h0, SAMPLE(call, row0 + row), 0));
     for (ptrdiff_t n = 0; n < call->s; n++) {
         const ptrdiff_t t = call->reverse ? call->s - 1 - n : n;
         ptrdiff_t live = rows;
         if (call->running) live = call->running[t] < row0 ? 0 : min(rows, call->running[t] - row0);
-        if (live > 0) narrow_step(layer, &work, t, row0, live);
+        if (live > 0) narrow_step(layer, &work, NULL, t, row0, live);
     }
     for (ptrdiff_t row = 0; row < rows; row++)
         memcpy(AT(call->last, SAMPLE(call, row0 + row), 0), work.h + row * call->up, call->u * sizeof(T));

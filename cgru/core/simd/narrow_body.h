@@ -59,6 +59,7 @@ const cgru_narrow_kernels TABLE_OF(LEVEL) = {
     .pack = narrow_pack,
     .room = narrow_room,
     .forward = narrow_forward,
+    .single = narrow_single,
     .linear_room = narrow_linear_room,
     .linear = narrow_linear,
 };
