@@ -69,7 +69,7 @@ class Parcels:
         self.fresh, self.again = _parcels(tasks, costs), list[Parcel]()
         self.turn: Parcel | None = None  # the next to be sent
         self.pending: dict[Future[Any], Parcel] = {}
-        self.room = TemporaryDirectory(prefix="cgru-")
+        self.room = TemporaryDirectory(prefix="cgru-", ignore_cleanup_errors=True)  # a worker may still write there
         self.done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self.ready = deque[tuple[int, Result]]()
         self.broken: BaseException | None = None  # why nothing more can be sent
