@@ -8,7 +8,9 @@ from __future__ import annotations
 import inspect
 import os
 import time
-from collections.abc import Callable, Hashable
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,6 +27,8 @@ _OWN = ("self", "X", "y", "lengths", "sample_weight", "progress")  # of what `fi
 _FIT = inspect.signature(Network.fit).parameters
 OPTIONS = frozenset(_FIT) - set(_OWN)  # what a job may say of its fit
 EPOCHS = _FIT["epochs"].default
+_SCORES = ("epoch", "loss", "accuracy", "validation_loss", "validation_accuracy")  # as a history has them
+_OTHERS = ("epochs", "start", "test_loss", "test_accuracy", "name", "seconds", "error")  # what a record has beside them
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class Samples:
         """
         found = Samples(*(_opened(value, name) for name, value in vars(self).items()))
         for name, value in vars(found).items():
+            if value is not None and not value.ndim:
+                raise TypeError(f"{name}: expected an array, a list or the name of an .npy file, got {value.dtype}")
             if value is not None and len(value) != len(found.X):
                 raise ValueError(f"{name}: expected as many as X has samples, {len(found.X)}, got {len(value)}")
         return found
@@ -81,7 +87,10 @@ def _opened(value: Any, name: str) -> Any:
         array = np.empty(len(value), object)
         array[:] = [np.asarray(x) for x in value]
         return array
-    return np.asarray(value)
+    try:
+        return np.asarray(value)
+    except ValueError as error:  # a list of arrays that differ in something else than their lengths
+        raise ValueError(f"{name}: expected an array, or arrays that differ in their lengths alone: {error}") from None
 
 
 class Job:
@@ -126,13 +135,19 @@ class Job:
             raise TypeError(f"{unknown[0]}: expected what Network.fit takes, {', '.join(sorted(OPTIONS))}")
         if validation_rows is not None and options.get("validation") is not None:
             raise ValueError("validation: expected None beside validation_rows, got some")
+        metrics = options.get("metrics")
+        for metric in metrics if isinstance(metrics, Mapping) else ():
+            if metric in (*_SCORES, *_OTHERS):
+                raise ValueError(f"metrics: expected another name than {metric}, which results have of their own")
         if starts is not None:
             positive(starts, "starts")
+            if options.get("checkpoint") is not None:
+                raise ValueError("checkpoint: expected None beside starts, which would all write that one file")
             if isinstance(network, Network):
                 raise TypeError("network: expected a function that makes a Network, beside starts, got a Network")
             if validation_rows is None and options.get("validation") is None:
                 raise ValueError("starts: expected validation, or validation_rows, beside it to choose by, got none")
-        if not isinstance(name, Hashable):
+        if not _is_hashable(name):
             raise TypeError(f"name: expected a string, a number, a tuple of them or None, got {type(name).__name__}")
         if cost is not None:
             check_number(cost, "cost")
@@ -144,6 +159,14 @@ class Job:
 
     def __repr__(self) -> str:
         return f"Job({self.name!r}, {self.network!r})"
+
+
+def _is_hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _rows(value: Any, name: str) -> Any:
@@ -197,32 +220,54 @@ def run(job: Job, name: Any, shared: Samples, keep: bool = True, running: set[Ne
 
     `shared` is opened. The network is among those `running` meanwhile.
     """
-    start, running = time.perf_counter(), set() if running is None else running
+    start = time.perf_counter()
     try:
-        samples = shared if job.samples.X is None else job.samples.opened()
-        if samples.X is None:
-            raise ValueError("X: expected samples, the job's own or those that all share, got None")
-        for each in ("rows", "validation_rows", "test_rows"):
-            _check_rows(getattr(job, each), len(samples.X), each)
-        net, history, scores = _best(job, samples, running)
-        if job.test_rows is not None:
-            X, y, lengths, weights = samples[job.test_rows]
-            found = net.evaluate(X, y, lengths, sample_weight=weights, metrics=job.options.get("metrics"))
-            scores |= {f"test_{each}": value for each, value in found.items()}
+        net, history, scores = _scored(job, shared, set() if running is None else running)
         result = Result(name, net if keep else None, history if keep else History(), scores)
-    except (Exception, SystemExit) as error:  # also one that would end the worker
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # also one that would end the worker
+        if not keep:
+            _release(error)
         result = Result(name, error=error)
     return replace(result, seconds=time.perf_counter() - start)
 
 
+def _release(error: BaseException | None) -> None:
+    """Let go of the network and the samples, which the frames hold that it came through; its traceback stays."""
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            with suppress(RuntimeError):  # it still runs
+                frame.clear()
+                _ = frame.f_locals  # before Python 3.13 a copy, where `locals()` was called, which this empties
+        error = error.__cause__ or error.__context__
+
+
+def _scored(job: Job, shared: Samples, running: set[Network]) -> tuple[Network, History, dict[str, float]]:
+    """The network, fitted, with its history and scores, those on `test_rows` among them."""
+    samples = shared if job.samples.X is None else job.samples.opened()
+    if samples.X is None:
+        raise ValueError("X: expected samples, the job's own or those that all share, got None")
+    for each in ("rows", "validation_rows", "test_rows"):
+        _check_rows(getattr(job, each), len(samples.X), each)
+    net, history, scores = _best(job, samples, running)
+    if job.test_rows is not None:
+        X, y, lengths, weights = samples[job.test_rows]
+        found = net.evaluate(X, y, lengths, sample_weight=weights, metrics=job.options.get("metrics"))
+        scores |= {f"test_{each}": value for each, value in found.items()}
+    return net, history, scores
+
+
 def _best(job: Job, samples: Samples, running: set[Network]) -> tuple[Network, History, dict[str, float]]:
-    """The network, fitted, with its history and scores; of several starts the one with the lowest validation loss."""
+    """The same but for `test_rows`; of several starts the one with the lowest validation loss."""
     options, best, diverged = dict(job.options), None, None
     if job.validation_rows is not None:
         options["validation"] = samples[job.validation_rows]
     X, y, lengths, weights = samples[job.rows]
     for start in range(job.starts or 1):
         net = _network(job, start)
+        if best is not None and net is best[0]:
+            raise ValueError("network: expected a function that makes another Network for each start, got the same")
         running.add(net)
         try:
             history = net.fit(X, y, lengths=lengths, sample_weight=weights, **options)
@@ -284,6 +329,5 @@ def _kept(history: History) -> dict[str, float]:
     """The scores of the epoch that was kept, the one with the lowest validation loss or the last."""
     validated = history[-1].validation_loss is not None
     kept = min(history, key=lambda epoch: epoch.validation_loss) if validated else history[-1]
-    names = ("epoch", "loss", "accuracy", "validation_loss", "validation_accuracy")
-    found = {name: getattr(kept, name) for name in names}
+    found = {name: getattr(kept, name) for name in _SCORES}
     return {name: value for name, value in found.items() if value is not None} | kept.metrics | {"epochs": len(history)}

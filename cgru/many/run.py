@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import warnings
@@ -76,6 +77,8 @@ def fit_many(
     threads = get_num_threads() if threads is None else positive(threads, "threads")
     shared = Samples(X, y, lengths, sample_weight)
     opened = shared.opened()
+    if not isinstance(jobs, Iterable):
+        raise TypeError(f"jobs: expected Jobs, got {type(jobs).__name__}")
     jobs = list(jobs)
     names = _names(jobs)
     costs = [cost_of(job, opened) for job in jobs]
@@ -109,19 +112,35 @@ def fit_many(
 
 def _names(jobs: list[Job]) -> list[Any]:
     """The names of jobs, each its own; TypeError or ValueError for what are no jobs of one call."""
-    networks: dict[int, int] = {}
+    owners: dict[Any, int] = {}
     for i, job in enumerate(jobs):
         if not isinstance(job, Job):
             raise TypeError(f"jobs[{i}]: expected a Job, got {type(job).__name__}")
-        first = networks.setdefault(id(job.network), i)
-        if first != i and isinstance(job.network, Network):
-            raise ValueError(f"jobs[{i}].network: expected one of its own, got that of jobs[{first}]")
+        for what, key in _owned(job):
+            first = owners.setdefault(key, i)
+            if first != i:
+                raise ValueError(f"jobs[{i}].{what}: expected one of its own, got that of jobs[{first}]")
     names = [i if job.name is None else job.name for i, job in enumerate(jobs)]
     places: dict[Any, int] = {}
     for i, name in enumerate(names):
         if places.setdefault(name, i) != i:
             raise ValueError(f"jobs[{i}].name: expected another than that of jobs[{places[name]}], got {name!r}")
     return names
+
+
+def _owned(job: Job) -> Iterator[tuple[str, Any]]:
+    """What no other job may have, by what it is: its network, with layers and generators, and its checkpoint."""
+    checkpoint = job.options.get("checkpoint")
+    if isinstance(checkpoint, str | os.PathLike):
+        yield "checkpoint", os.path.realpath(checkpoint)
+    if not isinstance(job.network, Network):
+        return
+    yield "network", id(job.network)
+    for i, layer in enumerate(job.network.layers):
+        yield f"network.layers[{i}]", id(layer)
+        for part in (layer, *layer.cells):
+            if "rng" in part.given:  # else the network has seen to it
+                yield f"network.layers[{i}].np_rng", id(part.np_rng)
 
 
 class Threads:
@@ -137,7 +156,9 @@ class Threads:
         for thread in self.threads:
             thread.start()
         for _ in self.tasks:
-            yield self.done.get()
+            i, result = self.done.get()
+            if result is not None:
+                yield i, result
 
     def stop(self) -> dict[int, Result]:
         """Begin no other job, stop those that run; the results that nobody has taken yet."""
@@ -150,7 +171,8 @@ class Threads:
         found = {}
         while not self.done.empty():
             i, result = self.done.get()
-            found[i] = result
+            if result is not None:
+                found[i] = result
         return found
 
     def _work(self) -> None:
@@ -158,6 +180,9 @@ class Threads:
             for i, name, job in self.next:  # a list's iterator gives each to one thread alone
                 if self.stopped:
                     return
-                result = run(job, name, self.shared, self.keep, self.running)
+                try:
+                    result = run(job, name, self.shared, self.keep, self.running)
+                except KeyboardInterrupt:  # of the job's own making: it is not done
+                    result = None
                 if not self.stopped:
                     self.done.put((i, result))

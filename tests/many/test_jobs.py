@@ -1,7 +1,10 @@
 """A job: what it takes, what it refuses, and what becomes of it."""
 
+import gc
 import re
 import time
+import traceback
+import weakref
 from functools import partial
 
 import numpy as np
@@ -107,6 +110,12 @@ def test_of_several_starts_the_best_by_validation_is_kept():
     assert "diverged" in str(lost.error)
 
 
+def test_starts_need_networks_of_their_own():
+    net = made()
+    result = run(cgru.Job(lambda start: net, starts=2, validation_rows=HELD, rows=TRAIN, **OPTIONS), 0, SHARED)
+    assert str(result.error).startswith("network: expected a function that makes another Network for each start")
+
+
 def test_two_sequences_of_unlike_lengths():
     job = cgru.Job(made(cgru.Dense(2, "softmax")), X=[X[0, :2], X[1]], y=[0, 1], rows=[1, 0], epochs=1)
     assert run(job, 0, Samples()).error is None
@@ -149,6 +158,43 @@ def test_what_is_not_kept():
     result = run(cgru.Job(made(), **OPTIONS), 0, SHARED, keep=False)
     assert (result.network, result.history, result.error) == (None, [], None)
     assert result.scores["epochs"] == 3
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_failure_holds_neither_network_nor_samples(wrapped):
+    made_here = []
+
+    def make():
+        net = made()
+        made_here.append(weakref.ref(net))
+        return net
+
+    def fail(epoch):
+        try:
+            raise OSError("no")
+        except OSError as error:
+            if wrapped:
+                raise ValueError("no") from error
+            raise
+
+    result = run(cgru.Job(make, callback=fail, **OPTIONS), 0, SHARED, keep=False)
+    assert str(result.error) == "no"
+    gc.collect()
+    assert made_here[0]() is None
+    assert traceback.extract_tb(result.error.__traceback__)[-1].name == "fail"  # for all that it says where
+
+
+def test_what_ends_a_thread_is_an_error_but_for_an_interrupt():
+    class Exit(BaseException):
+        pass
+
+    def end(error, epoch):
+        raise error
+
+    result = run(cgru.Job(made(), callback=partial(end, Exit()), **OPTIONS), 0, SHARED)
+    assert isinstance(result.error, Exit)
+    with pytest.raises(KeyboardInterrupt):
+        run(cgru.Job(made(), callback=partial(end, KeyboardInterrupt()), **OPTIONS), 0, SHARED)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +250,15 @@ def test_what_is_wrong_with_it_is_told_by_its_result(job, shared, due):
         ),
         ({"network": made, "starts": 2}, ValueError, "starts: expected validation, or validation_rows, beside it"),
         ({"network": made, "starts": 0, "validation": 0.2}, ValueError, "starts: expected at least 1, got 0"),
+        (
+            {"network": made, "starts": 2, "validation": 0.2, "checkpoint": "fit.npz"},
+            ValueError,
+            "checkpoint: expected None beside starts",
+        ),
+        ({"metrics": {"validation_loss": max}}, ValueError, "metrics: expected another name than validation_loss"),
+        ({"metrics": {"epochs": max}}, ValueError, "metrics: expected another name than epochs"),
         ({"name": [1]}, TypeError, "name: expected a string, a number, a tuple of them or None, got list"),
+        ({"name": (1, [2])}, TypeError, "name: expected a string, a number, a tuple of them or None, got tuple"),
         ({"cost": -1}, ValueError, "cost: expected a number of at least 0"),
     ],
 )

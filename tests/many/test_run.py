@@ -140,7 +140,11 @@ def test_progress(capsys):
     assert capsys.readouterr().err == ""
 
 
-NET = made()
+NET, LAYER, DRAWS = made(), cgru.GRU(2), np.random.default_rng(0)
+
+
+def holding(layer):
+    return cgru.Job(cgru.Network([layer, cgru.Dense(3, "softmax")]))
 
 
 @pytest.mark.parametrize(
@@ -154,6 +158,25 @@ NET = made()
             r"jobs\[1\]\.network: expected one of its own, got that of jobs\[0\]",
         ),
         (
+            [holding(LAYER), holding(LAYER)],
+            {},
+            ValueError,
+            r"jobs\[1\]\.network\.layers\[0\]: expected one of its own, got that of jobs\[0\]",
+        ),
+        (
+            [holding(cgru.GRU(2, rng=DRAWS)), holding(cgru.Bidirectional(cgru.GRU(2, rng=DRAWS)))],
+            {},
+            ValueError,
+            r"jobs\[1\]\.network\.layers\[0\]\.np_rng: expected one of its own, got that of jobs\[0\]",
+        ),
+        (
+            [cgru.Job(made, checkpoint=name) for name in ("fit.npz", "./fit.npz")],
+            {},
+            ValueError,
+            r"jobs\[1\]\.checkpoint: expected one of its own, got that of jobs\[0\]",
+        ),
+        (cgru.Job(made), {}, TypeError, "jobs: expected Jobs, got Job"),
+        (
             [cgru.Job(made, 1), cgru.Job(made)],
             {},
             ValueError,
@@ -165,12 +188,32 @@ NET = made()
         ([], {"callback": 3}, TypeError, "callback: expected"),
         ([], {"X": X}, ValueError, "y: expected targets beside X, got None"),
         ([], {"X": X, "y": LABELS[1:]}, ValueError, "y: expected as many as X has samples"),
+        ([], {"X": iter(X), "y": LABELS}, TypeError, "X: expected an array, a list or the name of an .npy file"),
+        ([], {"X": 3, "y": 3}, TypeError, "X: expected an array, a list or the name of an .npy file, got int"),
+        ([], {"X": [np.zeros((3, 2)), np.zeros((3, 4))], "y": [0, 1]}, ValueError, "X: expected an array, or arrays"),
     ],
 )
 def test_refused_before_any_fit(jobs, given, error, due):
     with pytest.raises(error, match="^" + due):
         cgru.fit_many(jobs, **given)
     assert not NET.history
+
+
+def test_one_network_may_have_parts_in_common():
+    draws = np.random.default_rng(0)
+    layers = [cgru.GRU(2, sequences=True, rng=draws), cgru.GRU(2, rng=draws), cgru.Dense(3, "softmax")]
+    assert cgru.fit_many([cgru.Job(cgru.Network(layers), epochs=1)], X, LABELS)[0].error is None
+
+
+def test_a_job_that_interrupts_itself_is_not_done():
+    def interrupt(epoch):
+        raise KeyboardInterrupt
+
+    jobs = [cgru.Job(made(), "itself", epochs=1, callback=interrupt), cgru.Job(made(), "other", epochs=1)]
+    with pytest.warns(RuntimeWarning, match="interrupted; 1 of 2 jobs are done"):
+        first, second = cgru.fit_many(jobs, X, LABELS, threads=1)
+    assert isinstance(first.error, KeyboardInterrupt)
+    assert second.error is None
 
 
 def test_what_the_callback_raises_ends_it():
