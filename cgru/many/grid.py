@@ -96,7 +96,7 @@ def grid(
         to the same bits; meanwhile none need be held.
 
     A fit that fails has its error in its record; its setting cannot be chosen in that fold. Ctrl-C returns what is
-    done, without networks; `missing` of the Grid says how much is not.
+    done, without those networks that are not fitted again; `missing` of the Grid says how much is not.
 
     TypeError or ValueError, before any fit, for arguments that are not what they should be, and where validation losses
     could not be compared: unlike losses, or an axis of class_weight, standardize_targets, shrink or metrics.
@@ -119,7 +119,7 @@ def grid(
         results = run([job for job in jobs if job.name in names])
         again = {result.name: result.network for result in results if repr(result.scores) == scores[result.name]}
         found.networks = {at: [again[name] for name in each] for at, each in kept.items() if again.keys() >= {*each}}
-        if len(again) < len(names):
+        if len(again) < len(names) and all(map(_done, results)):
             words = f"grid: {len(names) - len(again)} of {len(names)} fits did not come to the same the second time"
             warnings.warn(f"{words}; networks lacks their folds", RuntimeWarning, stacklevel=2)
     return found

@@ -4,6 +4,7 @@ import multiprocessing
 import pickle
 import sys
 import threading
+import time
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
@@ -368,6 +369,21 @@ def test_interrupted():
     assert f"{found.missing} missing" in repr(found)
     assert found.networks == {}
     assert all(record["error"] is None for record in found)
+
+
+def test_interrupted_while_the_best_are_fitted_again():
+    def interrupt(epoch):
+        if next(count) == 6 * QUICK["epochs"] + 1:
+            _thread.interrupt_main()
+            time.sleep(0.2)  # in which it arrives
+
+    count = itertools.count()
+    with pytest.warns(RuntimeWarning) as caught:
+        found = cgru.grid(make, X, LABELS, folds=3, inner_folds=2, keep="best", callback=interrupt, threads=1, **QUICK)
+    assert [str(each.message).partition(";")[0] for each in caught] == ["fit_many: interrupted"]
+    assert (found.missing, len(found)) == (0, 6)
+    assert len(found.networks) < 3
+    assert found.score()["folds"] == 3
 
 
 @pytest.mark.slow
