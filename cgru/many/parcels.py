@@ -282,6 +282,9 @@ def _portable(job: Job) -> Job:
     """The job as another process can take it: names of files are whole paths."""
     job = copy.copy(job)
     job.samples = job.samples.portable()
+    checkpoint = job.options.get("checkpoint")
+    if isinstance(checkpoint, str | os.PathLike):
+        job.options = job.options | {"checkpoint": os.path.abspath(checkpoint)}
     return job
 
 

@@ -124,6 +124,22 @@ def test_files_travel_by_their_whole_names(tmp_path, monkeypatch, due):
     assert max(map(len, sent)) < X.nbytes
 
 
+def test_checkpoints_are_where_they_are_expected(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    job = cgru.Job(made(), epochs=1, checkpoint="fit.npz")
+
+    class Elsewhere(ThreadPoolExecutor):
+        def submit(self, *call):
+            os.chdir("/")
+            return super().submit(*call)
+
+    with Elsewhere(1) as executor:
+        (result,) = cgru.fit_many([job], **SHARED, executor=executor)
+    assert result.error is None
+    assert (tmp_path / "fit.npz").exists()
+    assert job.options["checkpoint"] == "fit.npz"
+
+
 def test_dask_need_not_read_a_parcel_to_know_it():
     seen = []
 
