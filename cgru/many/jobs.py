@@ -106,8 +106,9 @@ class Job:
         test_rows: which to score the fitted network on.
         starts: how often to fit from anew: `network` is then a function of the number of the start, from 0, and the one
             with the lowest validation loss is kept. A start that diverges is none; where all do, the job has failed.
+            Not beside a `checkpoint`, which is one file.
         cost: how long it takes, in a unit that all jobs share, so that the longest begin first; None: `cost_of` says.
-        options: all else that `Network.fit` takes, but for `progress`.
+        options: all else that `Network.fit` takes, but for `progress`. No metric is called as a score of `Result`.
 
     TypeError or ValueError for what cannot be one; what is wrong with the data is told by the job's result.
     """
@@ -192,7 +193,7 @@ class Result:
             `validation_accuracy` as the history has them, and on `test_rows` `test_loss`, `test_accuracy`; metrics of
             the user's own likewise. Without classes there are no accuracies; `epochs` are those that were run, `start`
             is which start it was.
-        error: what was raised, None where all went well.
+        error: what was raised, None where all went well. Without `keep` the frames of its traceback are empty.
         seconds: that it took.
     """
 

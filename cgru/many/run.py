@@ -39,8 +39,8 @@ def fit_many(
     seeds may be any mixture. Those that take longest begin first. A job that is refused, or diverges, has its error in
     its result and stops no other.
 
-    jobs: `Job`s, each with a name and a network of its own. A network is fitted in place; one that is given as a
-        function is made when its turn comes.
+    jobs: `Job`s, each with a name and a network (layers, generators) of its own, and a checkpoint where there is one.
+        A network is fitted in place; one that is given as a function is made when its turn comes.
     X, y, lengths, sample_weight: the samples that jobs share, as `Network.fit` takes them, or the names of `.npy`
         files, which are mapped into memory. Of its `rows` a job takes a copy, while it runs.
     threads: how many jobs run at once, one a thread; None: `get_num_threads()`.
@@ -55,10 +55,11 @@ def fit_many(
     On an executor's workers, each job on one thread of one of them, results are the same bits where the processors have
     the same instruction set. A job's own network stays as it is; its result has a copy that was fitted. Jobs are sent
     in parcels, and with each parcel go the samples that they share: large ones had better be names of files, which the
-    workers must see. What cannot be pickled is refused by that job's result. A worker that dies costs time alone, since
-    its parcel is sent again, and a job that kills its workers again and again has a RuntimeError; but where an Executor
-    that was given breaks for good, as one of processes does at the first death, all that is not yet done has that
-    error. Where a Dask cluster has lost all workers, it waits for new ones; MPI ends as a whole when a rank dies.
+    workers must see, since beyond 256 MiB under way parcels wait, and workers with them. What cannot be pickled is
+    refused by that job's result. A worker that dies costs time alone, since its parcel is sent again, and a job that
+    kills its workers again and again has a RuntimeError; but where an Executor that was given breaks for good, as one
+    of processes does at the first death, all that is not yet done has that error. Where a Dask cluster has lost all
+    workers, it waits for new ones; MPI ends as a whole when a rank dies.
 
     Ctrl-C ends it: fits that are under way stop after their epoch, parcels that wait are not begun, and what is done
     is returned under a RuntimeWarning that says how much that is; the other results have a KeyboardInterrupt as their
