@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -21,7 +22,7 @@ from cgru.network.history import History
 from cgru.network.network import Network
 from cgru.optimizers import check_number
 
-__all__ = ["Job", "Result", "Samples", "cost_of", "run"]
+__all__ = ["Job", "Result", "Running", "Samples", "cost_of", "run"]
 
 _OWN = ("self", "X", "y", "lengths", "sample_weight", "progress")  # of what `fit` takes, what is none of the options
 _FIT = inspect.signature(Network.fit).parameters
@@ -216,14 +217,28 @@ class Result:
         return f"Result({', '.join([repr(self.name), *said])})"
 
 
-def run(job: Job, name: Any, shared: Samples, keep: bool = True, running: set[Network] | None = None) -> Result:
+@dataclass(frozen=True)
+class Running:
+    """The networks that are being fitted, by any thread; and whether no other is to begin."""
+
+    networks: set[Network] = field(default_factory=set)
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def stop(self) -> None:
+        """End those fits after their epoch; to be called again for one that was just beginning."""
+        self.over.set()
+        for net in list(self.networks):
+            net.stop()
+
+
+def run(job: Job, name: Any, shared: Samples, keep: bool = True, running: Running | None = None) -> Result:
     """Fit the job's network, and score it, as `fit` and `evaluate` do; an error goes into the result.
 
-    `shared` is opened. The network is among those `running` meanwhile.
+    `shared` is opened. The network is among those `running` meanwhile. KeyboardInterrupt where that is over.
     """
     start = time.perf_counter()
     try:
-        net, history, scores = _scored(job, shared, set() if running is None else running)
+        net, history, scores = _scored(job, shared, Running() if running is None else running)
         result = Result(name, net if keep else None, history if keep else History(), scores)
     except KeyboardInterrupt:
         raise
@@ -244,7 +259,7 @@ def _release(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-def _scored(job: Job, shared: Samples, running: set[Network]) -> tuple[Network, History, dict[str, float]]:
+def _scored(job: Job, shared: Samples, running: Running) -> tuple[Network, History, dict[str, float]]:
     """The network, fitted, with its history and scores, those on `test_rows` among them."""
     samples = shared if job.samples.X is None else job.samples.opened()
     if samples.X is None:
@@ -259,24 +274,26 @@ def _scored(job: Job, shared: Samples, running: set[Network]) -> tuple[Network, 
     return net, history, scores
 
 
-def _best(job: Job, samples: Samples, running: set[Network]) -> tuple[Network, History, dict[str, float]]:
+def _best(job: Job, samples: Samples, running: Running) -> tuple[Network, History, dict[str, float]]:
     """The same but for `test_rows`; of several starts the one with the lowest validation loss."""
     options, best, diverged = dict(job.options), None, None
     if job.validation_rows is not None:
         options["validation"] = samples[job.validation_rows]
     X, y, lengths, weights = samples[job.rows]
     for start in range(job.starts or 1):
+        if running.over.is_set():
+            raise KeyboardInterrupt
         net = _network(job, start)
         if best is not None and net is best[0]:
             raise ValueError("network: expected a function that makes another Network for each start, got the same")
-        running.add(net)
+        running.networks.add(net)
         try:
             history = net.fit(X, y, lengths=lengths, sample_weight=weights, **options)
         except RuntimeError as error:
             diverged = error
             continue
         finally:
-            running.discard(net)
+            running.networks.discard(net)
         scores = _kept(history) | ({} if job.starts is None else {"start": start})
         if best is None or scores["validation_loss"] < best[2]["validation_loss"]:
             best = net, history, scores

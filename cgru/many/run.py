@@ -12,7 +12,7 @@ from typing import Any
 
 from cgru.core.checks import callable_, flag, positive
 from cgru.core.threads import alone, get_num_threads
-from cgru.many.jobs import Job, Result, Samples, cost_of, run
+from cgru.many.jobs import Job, Result, Running, Samples, cost_of, run
 from cgru.many.parcels import Parcels
 from cgru.network.network import Network
 from cgru.network.progress import bar_kind
@@ -149,8 +149,7 @@ class Threads:
 
     def __init__(self, tasks: list[tuple[int, Any, Job]], shared: Samples, keep: bool, threads: int) -> None:
         self.tasks, self.shared, self.keep = tasks, shared, keep
-        self.next, self.done, self.stopped = iter(tasks), queue.SimpleQueue(), False
-        self.running: set[Network] = set()
+        self.next, self.done, self.running = iter(tasks), queue.SimpleQueue(), Running()
         self.threads = [threading.Thread(target=self._work, daemon=True) for _ in range(min(threads, len(tasks)))]
 
     def __iter__(self) -> Iterator[tuple[int, Result]]:
@@ -163,11 +162,10 @@ class Threads:
 
     def stop(self) -> dict[int, Result]:
         """Begin no other job, stop those that run; the results that nobody has taken yet."""
-        self.stopped = True
+        self.running.stop()
         for thread in self.threads:
             while thread.ident is not None and thread.is_alive():
-                for net in list(self.running):
-                    net.stop()
+                self.running.stop()
                 thread.join(0.01)
         found = {}
         while not self.done.empty():
@@ -179,11 +177,10 @@ class Threads:
     def _work(self) -> None:
         with alone():
             for i, name, job in self.next:  # a list's iterator gives each to one thread alone
-                if self.stopped:
-                    return
                 try:
                     result = run(job, name, self.shared, self.keep, self.running)
-                except KeyboardInterrupt:  # of the job's own making: it is not done
+                except KeyboardInterrupt:  # of the job's own making, or all is over: it is not done
                     result = None
-                if not self.stopped:
-                    self.done.put((i, result))
+                if self.running.over.is_set():  # before its end, maybe
+                    return
+                self.done.put((i, result))

@@ -12,7 +12,7 @@ import pytest
 from network_cases import LABELS, LENGTHS, REALS, M, X, made, same, weights
 
 import cgru
-from cgru.many.jobs import Samples, cost_of, run
+from cgru.many.jobs import Running, Samples, cost_of, run
 
 SHARED = Samples(X, LABELS, LENGTHS).opened()
 OPTIONS = {"epochs": 3, "batch_size": 7, "l1": 1e-3}
@@ -82,11 +82,11 @@ def test_samples_of_its_own_and_a_regression_with_weights_and_metrics():
 
 def test_the_scores_are_those_of_the_epoch_that_was_kept():
     wrong = (X[HELD], (LABELS[HELD] + 1) % 3)
-    start, running = time.perf_counter(), set()
+    start, running = time.perf_counter(), Running()
     job = cgru.Job(made(optimizer=cgru.Adam(0.05)), validation=wrong, epochs=9)
     result = run(job, 0, SHARED, running=running)
     assert 0 < result.seconds < time.perf_counter() - start
-    assert not running
+    assert not running.networks
     best = min(result.history.validation_loss)
     assert result.scores["epoch"] == result.history.validation_loss.index(best) + 1 < 9
     assert result.scores["validation_loss"] == best

@@ -205,6 +205,26 @@ def test_one_network_may_have_parts_in_common():
     assert cgru.fit_many([cgru.Job(cgru.Network(layers), epochs=1)], X, LABELS)[0].error is None
 
 
+def test_no_start_begins_after_an_interrupt():
+    begun = []
+
+    def make(start):
+        begun.append(start)
+        return made(seed=start)
+
+    def interrupt(result):
+        raise KeyboardInterrupt
+
+    def wait(epoch):
+        time.sleep(0.01)
+
+    options = {"epochs": 20, "validation": 0.25, "callback": wait}
+    jobs = [cgru.Job(made(), "first", epochs=1), cgru.Job(make, "second", starts=50, cost=9, **options)]
+    with pytest.warns(RuntimeWarning, match="interrupted; 1 of 2 jobs are done"):
+        cgru.fit_many(jobs, X, LABELS, threads=2, callback=interrupt)
+    assert len(begun) <= 2
+
+
 def test_a_job_that_interrupts_itself_is_not_done():
     def interrupt(epoch):
         raise KeyboardInterrupt
