@@ -208,13 +208,20 @@ class Result:
     def record(self) -> dict[str, Any]:
         """All but network and history, as one plain dict; the error is its text, or None."""
         error = self.error if self.error is None else f"{type(self.error).__name__}: {self.error}"
-        return {"name": self.name, **self.scores, "seconds": self.seconds, "error": error}
+        return {"name": _plain(self.name), **self.scores, "seconds": self.seconds, "error": error}
 
     def __repr__(self) -> str:
         said = [f"{name}={value:.4g}" for name, value in self.scores.items()]
         if self.error is not None:
             said = [f"error={self.error!r}"]
         return f"Result({', '.join([repr(self.name), *said])})"
+
+
+def _plain(name: Any) -> Any:
+    """A name without NumPy's numbers, which JSON does not take."""
+    if isinstance(name, tuple):
+        return tuple(map(_plain, name))
+    return name.item() if isinstance(name, np.generic) else name
 
 
 @dataclass(frozen=True)

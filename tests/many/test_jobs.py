@@ -1,6 +1,7 @@
 """A job: what it takes, what it refuses, and what becomes of it."""
 
 import gc
+import json
 import re
 import time
 import traceback
@@ -158,6 +159,12 @@ def test_what_is_not_kept():
     result = run(cgru.Job(made(), **OPTIONS), 0, SHARED, keep=False)
     assert (result.network, result.history, result.error) == (None, [], None)
     assert result.scores["epochs"] == 3
+
+
+def test_a_record_is_plain():
+    result = run(cgru.Job(made(), **OPTIONS), (np.int64(3), (np.float32(0.5), "a")), SHARED)
+    assert json.loads(json.dumps(result.record()))["name"] == [3, [0.5, "a"]]
+    assert run(cgru.Job(made(), **OPTIONS), np.int64(3), SHARED).record()["name"] == 3
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
