@@ -12,6 +12,7 @@ from typing import Any
 
 from cgru.core.checks import callable_, flag, positive
 from cgru.core.threads import alone, get_num_threads
+from cgru.layers import Dropout, Layer
 from cgru.many.jobs import Job, Result, Running, Samples, cost_of, run
 from cgru.many.parcels import Parcels
 from cgru.network.network import Network
@@ -39,8 +40,9 @@ def fit_many(
     seeds may be any mixture. Those that take longest begin first. A job that is refused, or diverges, has its error in
     its result and stops no other.
 
-    jobs: `Job`s, each with a name and a network (layers, generators) of its own, and a checkpoint where there is one.
-        A network is fitted in place; one that is given as a function is made when its turn comes.
+    jobs: `Job`s, each with a name and a network of its own (layers and generators, but for what is frozen), and a
+        checkpoint where there is one. A network is fitted in place; one that is given as a function is made when its
+        turn comes.
     X, y, lengths, sample_weight: the samples that jobs share, as `Network.fit` takes them, or the names of `.npy`
         files, which are mapped into memory. Of its `rows` a job takes a copy, while it runs.
     threads: how many jobs run at once, one a thread; None: `get_num_threads()`.
@@ -130,7 +132,7 @@ def _names(jobs: list[Job]) -> list[Any]:
 
 
 def _owned(job: Job) -> Iterator[tuple[str, Any]]:
-    """What no other job may have, by what it is: its network, with layers and generators, and its checkpoint."""
+    """What no other job may have, by what it is: network, layers that a fit changes, generators, checkpoint."""
     checkpoint = job.options.get("checkpoint")
     if isinstance(checkpoint, str | os.PathLike):
         yield "checkpoint", os.path.realpath(checkpoint)
@@ -138,10 +140,17 @@ def _owned(job: Job) -> Iterator[tuple[str, Any]]:
         return
     yield "network", id(job.network)
     for i, layer in enumerate(job.network.layers):
-        yield f"network.layers[{i}]", id(layer)
-        for part in (layer, *layer.cells):
-            if "rng" in part.given:  # else the network has seen to it
-                yield f"network.layers[{i}].np_rng", id(part.np_rng)
+        if _changes(layer):
+            yield f"network.layers[{i}]", id(layer)
+            for part in (layer, *layer.cells):
+                if "rng" in part.given:  # else the network has seen to it
+                    yield f"network.layers[{i}].np_rng", id(part.np_rng)
+
+
+def _changes(layer: Layer) -> bool:
+    """Whether a fit changes the layer: its parameters, its state or its generator."""
+    draws = isinstance(layer, Dropout) or any(c.dropout or c.recurrent_dropout or c.zoneout for c in layer.cells)
+    return layer.trainable or layer.stateful or draws or bool(layer.parameter_names and not layer.p)
 
 
 class Threads:

@@ -1,5 +1,6 @@
 """Many fits in one call: the same as one after another, whatever the threads."""
 
+import copy
 import os
 import signal
 import sys
@@ -203,6 +204,20 @@ def test_one_network_may_have_parts_in_common():
     draws = np.random.default_rng(0)
     layers = [cgru.GRU(2, sequences=True, rng=draws), cgru.GRU(2, rng=draws), cgru.Dense(3, "softmax")]
     assert cgru.fit_many([cgru.Job(cgru.Network(layers), epochs=1)], X, LABELS)[0].error is None
+
+
+def test_jobs_may_share_what_no_fit_changes():
+    frozen, pool = cgru.GRU(2, sequences=True, rng=0), cgru.Pool("mean")
+    frozen.make(X)
+    frozen.trainable = False
+    nets = [cgru.Network([frozen, pool, cgru.Dense(3, "softmax")], seed=seed) for seed in range(3)]
+    alone = copy.deepcopy(nets)
+    for result, net in zip(cgru.fit_many([cgru.Job(n, epochs=2) for n in nets], X, LABELS), alone, strict=True):
+        net.fit(X, LABELS, epochs=2)
+        assert same(weights(result.network), weights(net))
+    frozen.dropout = 0.5
+    with pytest.raises(ValueError, match=r"jobs\[1\]\.network\.layers\[0\]: expected one of its own"):
+        cgru.fit_many([cgru.Job(net, epochs=2) for net in nets], X, LABELS)
 
 
 def test_no_start_begins_after_an_interrupt():
