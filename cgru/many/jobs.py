@@ -283,11 +283,11 @@ def _scored(job: Job, shared: Samples, running: Running) -> tuple[Network, Histo
 
 def _best(job: Job, samples: Samples, running: Running) -> tuple[Network, History, dict[str, float]]:
     """The same but for `test_rows`; of several starts the one with the lowest validation loss."""
-    options, best, diverged = dict(job.options), None, None
+    options, best, starts = dict(job.options), None, job.starts or 1
     if job.validation_rows is not None:
         options["validation"] = samples[job.validation_rows]
     X, y, lengths, weights = samples[job.rows]
-    for start in range(job.starts or 1):
+    for start in range(starts):
         if running.over.is_set():
             raise KeyboardInterrupt
         net = _network(job, start)
@@ -296,16 +296,15 @@ def _best(job: Job, samples: Samples, running: Running) -> tuple[Network, Histor
         running.networks.add(net)
         try:
             history = net.fit(X, y, lengths=lengths, sample_weight=weights, **options)
-        except RuntimeError as error:
-            diverged = error
+        except RuntimeError:  # it diverged
+            if best is None and start == starts - 1:
+                raise
             continue
         finally:
             running.networks.discard(net)
         scores = _kept(history) | ({} if job.starts is None else {"start": start})
         if best is None or scores["validation_loss"] < best[2]["validation_loss"]:
             best = net, history, scores
-    if best is None:
-        raise diverged
     return best
 
 

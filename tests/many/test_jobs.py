@@ -111,6 +111,24 @@ def test_of_several_starts_the_best_by_validation_is_kept():
     assert "diverged" in str(lost.error)
 
 
+def test_a_start_that_diverged_is_let_go_at_once():
+    begun = []
+
+    def make(start):
+        net = made(seed=start, optimizer=cgru.SGD(1e308) if start == 0 else None)
+        begun.append(weakref.ref(net))
+        return net
+
+    job = cgru.Job(make, starts=2, rows=TRAIN, validation_rows=HELD, **OPTIONS)
+    gc.collect()
+    gc.disable()
+    try:
+        result = run(job, 0, SHARED)
+        assert [net() for net in begun] == [None, result.network]
+    finally:
+        gc.enable()
+
+
 def test_starts_need_networks_of_their_own():
     net = made()
     result = run(cgru.Job(lambda start: net, starts=2, validation_rows=HELD, rows=TRAIN, **OPTIONS), 0, SHARED)
