@@ -44,6 +44,12 @@ def slower():
     return made()
 
 
+def removing(folder):
+    if os.path.isdir(folder):
+        os.rmdir(folder)
+    return made()
+
+
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
 

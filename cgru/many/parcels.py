@@ -220,15 +220,19 @@ def fit_parcel(letter: Letter) -> list[tuple[int, bytes]] | None:
     It raises nothing, so that what is raised is the executor's; a KeyboardInterrupt ends it with those that it has.
 
     A worker that sees the folder of `place` leaves them there, and returns None: one that is killed while it sends much
-    through a pipe would leave half of it there, for whose rest a pool of processes waits for ever.
+    through a pipe would leave half of it there, for whose rest a pool of processes waits for ever. Once that folder is
+    gone nobody waits for results, and no other job begins.
     """
-    found = []
+    found, room = [], os.path.dirname(letter.place)
+    seen = os.path.isdir(room)
     with suppress(KeyboardInterrupt), alone():
         try:
             samples = pickle.loads(letter.shared).opened()
         except Exception as error:
             return [(i, _written(Result(i, error=error))) for i, _ in letter.jobs]
         for i, data in letter.jobs:
+            if seen and not os.path.isdir(room):
+                break
             found.append((i, _written(_fitted(i, data, samples, letter.keep))))
     try:
         with open(letter.place, "xb") as file:

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -450,6 +451,17 @@ def test_an_interrupted_worker_says_what_it_has(threads):
     assert isinstance(results[3].error, KeyboardInterrupt)
     assert all(result.error is None for result in results[:3])
     assert results[3].scores == {}
+
+
+def test_no_job_begins_that_nobody_waits_for(tmp_path):
+    """At the end the folder for results goes away, as here with the second of three jobs."""
+    room = tmp_path / "room"
+    room.mkdir()
+    makes = [made, partial(cases.removing, room), made]
+    sent = [(i, pickle.dumps(cgru.Job(make, epochs=1))) for i, make in enumerate(makes)]
+    letter = parcels.Letter(pickle.dumps(parcels.Samples(X, LABELS)), sent, False, str(room / "results"))
+    assert [i for i, _ in parcels.fit_parcel(letter)] == [0, 1]
+    assert [i for i, _ in parcels.fit_parcel(letter)] == [0, 1, 2]  # it was never there: on another machine
 
 
 def test_an_interrupt_that_comes_as_an_error_is_no_result():
