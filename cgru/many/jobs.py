@@ -10,6 +10,7 @@ import os
 import threading
 import time
 import traceback
+import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -226,9 +227,10 @@ def _plain(name: Any) -> Any:
 
 @dataclass(frozen=True)
 class Running:
-    """The networks that are being fitted, by any thread; and whether no other is to begin."""
+    """The networks that are being fitted, by any thread, those that were made, and whether no other is to begin."""
 
     networks: set[Network] = field(default_factory=set)
+    made: weakref.WeakSet[Network] = field(default_factory=weakref.WeakSet)
     over: threading.Event = field(default_factory=threading.Event)
 
     def stop(self) -> None:
@@ -290,9 +292,7 @@ def _best(job: Job, samples: Samples, running: Running) -> tuple[Network, Histor
     for start in range(starts):
         if running.over.is_set():
             raise KeyboardInterrupt
-        net = _network(job, start)
-        if best is not None and net is best[0]:
-            raise ValueError("network: expected a function that makes another Network for each start, got the same")
+        net = _network(job, start, running)
         running.networks.add(net)
         try:
             history = net.fit(X, y, lengths=lengths, sample_weight=weights, **options)
@@ -308,13 +308,16 @@ def _best(job: Job, samples: Samples, running: Running) -> tuple[Network, Histor
     return best
 
 
-def _network(job: Job, start: int) -> Network:
+def _network(job: Job, start: int, running: Running) -> Network:
     """The network of a job, made where it is not yet."""
-    net = job.network
-    if not isinstance(net, Network):
-        net = net() if job.starts is None else net(start)
+    if isinstance(job.network, Network):
+        return job.network
+    net = job.network() if job.starts is None else job.network(start)
     if not isinstance(net, Network):
         raise TypeError(f"network: expected a function that makes a Network, got {type(net).__name__} of it")
+    if net in running.made:
+        raise ValueError("network: expected a function that makes another Network each time, got one a second time")
+    running.made.add(net)
     return net
 
 

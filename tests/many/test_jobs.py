@@ -132,7 +132,7 @@ def test_a_start_that_diverged_is_let_go_at_once():
 def test_starts_need_networks_of_their_own():
     net = made()
     result = run(cgru.Job(lambda start: net, starts=2, validation_rows=HELD, rows=TRAIN, **OPTIONS), 0, SHARED)
-    assert str(result.error).startswith("network: expected a function that makes another Network for each start")
+    assert str(result.error).startswith("network: expected a function that makes another Network each time")
 
 
 def test_two_sequences_of_unlike_lengths():

@@ -206,6 +206,13 @@ def test_one_network_may_have_parts_in_common():
     assert cgru.fit_many([cgru.Job(cgru.Network(layers), epochs=1)], X, LABELS)[0].error is None
 
 
+def test_a_network_that_is_made_twice():
+    net = made()
+    first, second = cgru.fit_many([cgru.Job(lambda: net, epochs=1) for _ in range(2)], X, LABELS, threads=1)
+    assert first.error is None
+    assert str(second.error).startswith("network: expected a function that makes another Network each time")
+
+
 def test_jobs_may_share_what_no_fit_changes():
     frozen, pool = cgru.GRU(2, sequences=True, rng=0), cgru.Pool("mean")
     frozen.make(X)
