@@ -87,13 +87,14 @@ def fit_many(
     costs = [cost_of(job, opened) for job in jobs]
     order = sorted(range(len(jobs)), key=lambda i: -costs[i])
     tasks = [(i, names[i], jobs[i]) for i in order]
+    kind = bar_kind() if progress else None
     workers: Threads | Parcels
     if executor is None:
         workers = Threads(tasks, opened, keep, threads)
     else:
         workers = Parcels(tasks, [costs[i] for i in order], shared, keep, executor)
     results: dict[int, Result] = {}
-    bar = bar_kind()(total=len(jobs), unit="fit") if progress else None
+    bar = None if kind is None else kind(total=len(jobs), unit="fit")
     try:
         for i, result in workers:
             results[i] = result
