@@ -103,7 +103,7 @@ class Job:
         name: what its result is called: a string, number, or tuple of them; None: its place among the jobs.
         X, y, lengths, sample_weight: samples of its own, as `fit` takes them, or the names of `.npy` files; None: those
             that all jobs share.
-        rows: which of the samples to train on: integers, booleans (m,) or a slice; None: all.
+        rows: which of the samples to train on: integers, booleans (m,) or a slice; None, where none are held out: all.
         validation_rows: which to validate with, in the place of `validation`.
         test_rows: which to score the fitted network on.
         starts: how often to fit from anew: `network` is then a function of the number of the start, from 0, and the one
@@ -138,6 +138,9 @@ class Job:
             raise TypeError(f"{unknown[0]}: expected what Network.fit takes, {', '.join(sorted(OPTIONS))}")
         if validation_rows is not None and options.get("validation") is not None:
             raise ValueError("validation: expected None beside validation_rows, got some")
+        for held, given in (("validation_rows", validation_rows), ("test_rows", test_rows)):
+            if rows is None and given is not None:
+                raise ValueError(f"rows: expected some beside {held}, which would train, too; slice(None) has all")
         metrics = options.get("metrics")
         for metric in metrics if isinstance(metrics, Mapping) else ():
             if metric in (*_SCORES, *_OTHERS):

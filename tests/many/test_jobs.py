@@ -226,8 +226,16 @@ def test_what_ends_a_thread_is_an_error_but_for_an_interrupt():
     ("job", "shared", "due"),
     [
         ({"rows": [0, M]}, SHARED, f"rows: expected integers from 0 to {M - 1}, got {M}"),
-        ({"validation_rows": [-1]}, SHARED, f"validation_rows: expected integers from 0 to {M - 1}, got -1"),
-        ({"test_rows": [True] * 3}, SHARED, f"test_rows: expected {M} booleans, some of them true, got 3, 3 true"),
+        (
+            {"rows": TRAIN, "validation_rows": [-1]},
+            SHARED,
+            f"validation_rows: expected integers from 0 to {M - 1}, got -1",
+        ),
+        (
+            {"rows": TRAIN, "test_rows": [True] * 3},
+            SHARED,
+            f"test_rows: expected {M} booleans, some of them true, got 3, 3 true",
+        ),
         ({"rows": [False] * M}, SHARED, f"rows: expected {M} booleans, some of them true, got {M}, 0 true"),
         ({}, Samples(), "X: expected samples, the job's own or those that all share, got None"),
         ({"X": X, "y": LABELS[:5]}, SHARED, f"y: expected as many as X has samples, {M}, got 5"),
@@ -267,7 +275,9 @@ def test_what_is_wrong_with_it_is_told_by_its_result(job, shared, due):
             "rows: expected integers (n,), booleans (m,), a slice or None, got shape (1,) of float",
         ),
         ({"rows": [[0]]}, ValueError, "rows: expected integers (n,)"),
-        ({"test_rows": []}, ValueError, "test_rows: expected integers (n,)"),
+        ({"validation_rows": HELD}, ValueError, "rows: expected some beside validation_rows"),
+        ({"test_rows": HELD}, ValueError, "rows: expected some beside test_rows"),
+        ({"rows": TRAIN, "test_rows": []}, ValueError, "test_rows: expected integers (n,)"),
         (
             {"starts": 2, "validation": 0.2},
             TypeError,
