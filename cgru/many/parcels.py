@@ -133,7 +133,9 @@ class Parcels:
             return None
         if self.pool is None:
             self.pool = _made(self.make)
-        parcel.weight = len(self.shared) + sum(len(data) for _, data in sent)
+        parcel.weight = sum(len(data) for _, data in sent)
+        if not _is_pool(self.pool):  # which copies no more than its workers take
+            parcel.weight += len(self.shared)
         parcel.place = os.path.join(self.room.name, os.urandom(16).hex())
         try:
             future = self.pool.submit(fit_parcel, Letter(self.shared, sent, self.keep, parcel.place))
@@ -308,6 +310,13 @@ def _made(make: Callable[[], Executor]) -> Executor:
     if not isinstance(executor, Executor):
         raise TypeError(f"executor: expected a function that makes an Executor, got {type(executor).__name__} of it")
     return executor
+
+
+def _is_pool(executor: Executor) -> bool:
+    """Whether it is one of the standard library, on this machine."""
+    from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor  # slow to import
+
+    return isinstance(executor, ProcessPoolExecutor | ThreadPoolExecutor)
 
 
 def _is_killed_worker(error: BaseException) -> bool:

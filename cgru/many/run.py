@@ -57,11 +57,11 @@ def fit_many(
     On an executor's workers, each job on one thread of one of them, results are the same bits where the processors have
     the same instruction set. A job's own network stays as it is; its result has a copy that was fitted. Jobs are sent
     in parcels, and with each parcel go the samples that they share: large ones had better be names of files, which the
-    workers must see, since beyond 256 MiB under way parcels wait, and workers with them. What cannot be pickled is
-    refused by that job's result. A worker that dies costs time alone, since its parcel is sent again, and a job that
-    kills its workers again and again has a RuntimeError; but where an Executor that was given breaks for good, as one
-    of processes does at the first death, all that is not yet done has that error. Where a Dask cluster has lost all
-    workers, it waits for new ones; MPI ends as a whole when a rank dies.
+    workers must see, since on a cluster parcels wait beyond 256 MiB under way, and workers with them. What cannot be
+    pickled is refused by that job's result. A worker that dies costs time alone, since its parcel is sent again, and a
+    job that kills its workers again and again has a RuntimeError; but where an Executor that was given breaks for good,
+    as one of processes does at the first death, all that is not yet done has that error. Where a Dask cluster has lost
+    all workers, it waits for new ones; MPI ends as a whole when a rank dies.
 
     Ctrl-C ends it: fits that are under way stop after their epoch, parcels that wait are not begun, and what is done
     is returned under a RuntimeWarning that says how much that is; the other results have a KeyboardInterrupt as their

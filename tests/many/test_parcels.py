@@ -236,6 +236,23 @@ def test_what_is_under_way_weighs_no_more_than_so_much(monkeypatch):
     assert most == 1
 
 
+def test_samples_that_a_pool_of_this_machine_shares_weigh_nothing(monkeypatch):
+    monkeypatch.setattr(parcels, "WEIGHT", 3000)
+    both = threading.Barrier(2, timeout=30)
+    jobs = [cgru.Job(made, i, epochs=1) for i in range(2)]
+    work = parcels.fit_parcel
+
+    def together(letter):
+        both.wait()
+        return work(letter)
+
+    monkeypatch.setattr(parcels, "fit_parcel", together)
+    with ThreadPoolExecutor(2) as executor:
+        results = cgru.fit_many(jobs, **SHARED, executor=executor)
+    assert [result.error for result in results] == [None, None]
+    assert X.nbytes > 3000
+
+
 # --- what cannot travel ---
 
 
