@@ -263,7 +263,9 @@ def run(job: Job, name: Any, shared: Samples, keep: bool = True, running: Runnin
 
 def _release(error: BaseException | None) -> None:
     """Let go of the network and the samples, which the frames hold that it came through; its traceback stays."""
-    while error is not None:
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         for frame, _ in traceback.walk_tb(error.__traceback__):
             with suppress(RuntimeError):  # it still runs
                 frame.clear()

@@ -209,6 +209,15 @@ def test_a_failure_holds_neither_network_nor_samples(wrapped):
     assert traceback.extract_tb(result.error.__traceback__)[-1].name == "fail"  # for all that it says where
 
 
+def test_errors_that_cause_each_other():
+    def fail(epoch):
+        first, second = ValueError("first"), ValueError("second")
+        first.__cause__, second.__cause__ = second, first
+        raise first
+
+    assert str(run(cgru.Job(made(), callback=fail, **OPTIONS), 0, SHARED, keep=False).error) == "first"
+
+
 def test_what_ends_a_thread_is_an_error_but_for_an_interrupt():
     class Exit(BaseException):
         pass
