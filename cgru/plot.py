@@ -98,7 +98,7 @@ def states(
     except ImportError:
         raise ImportError("cgru.plot: matplotlib is missing: pip install matplotlib") from None
     names = (what,) if isinstance(what, str) else tuple(what) if isinstance(what, Sequence) else ()
-    if not names or not set(names) <= NAMES.keys():
+    if not names or not all(isinstance(name, str) and name in NAMES for name in names):
         raise ValueError(f"what: expected some of {', '.join(NAMES)}, got {what!r}")
     net, layer = _place(net, layer)
     X, lengths = taken(net, X, lengths)

@@ -25,7 +25,8 @@ def mixed(n=12, network=made):
     jobs = [
         cgru.Job(partial(network, units=1 + i % 5, seed=i), ("a", i), epochs=2, rows=range(i % 3, 20)) for i in range(n)
     ]
-    jobs.append(cgru.Job(made(head(), seed=3), "own", X=X, y=REALS, epochs=3, test_rows=range(5), metrics={"w": worst}))
+    own = {"X": X, "y": REALS, "rows": slice(None), "test_rows": range(5), "metrics": {"w": worst}}
+    jobs.append(cgru.Job(made(head(), seed=3), "own", epochs=3, **own))
     jobs.append(cgru.Job(made(units=20, seed=4), "validated", epochs=2, validation_rows=range(20, 24), rows=range(20)))
     return jobs
 
@@ -41,6 +42,12 @@ def slow(**given):
 
 def slower():
     time.sleep(0.5)
+    return made()
+
+
+def removing(folder):
+    if os.path.isdir(folder):
+        os.rmdir(folder)
     return made()
 
 

@@ -43,7 +43,7 @@ __all__ = ["many"]
 def many(arguments: argparse.Namespace) -> int:
     """`cgru many`: whatever can be wrong is found out before the first fit."""
     plan = read_plan(arguments.plan)
-    path = arguments.results or plan.results
+    path = plan.results if arguments.results is None else arguments.results
     check_output(path, plan.path, plan.data)
     with as_request_error():
         data = read(plan.data)

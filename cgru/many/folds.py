@@ -150,16 +150,18 @@ def groups_of(value: Any, m: int) -> np.ndarray | None:
     """`groups`, strings or numbers (m,), as integers (m,) from 0 on; None stays None."""
     if value is None:
         return None
-    array = np.asarray(value)
+    # Of a list as it is: as an array of strings it would have NaN as one of them.
+    array = np.asarray(value, object) if isinstance(value, list | tuple) else np.asarray(value)
     if array.shape != (m,):
         raise ValueError(f"groups: expected shape ({m},), one for each sample, got {array.shape}")
-    lost = array != array  # NaN, and what else stands for nothing
-    if lost.any():
-        raise ValueError(f"groups: expected a string or number for each sample, got {array[lost][0]}")
     try:
+        lost = array != array  # NaN, and what else stands for nothing
+        if lost.any():
+            raise ValueError(f"groups: expected a string or number for each sample, got {array[lost][0]}")
         return np.unique(array, return_inverse=True)[1]
     except TypeError:
-        raise TypeError("groups: expected strings or numbers, got a mixture that has no order") from None
+        what = "a mixture that has no order, or some are missing"
+        raise TypeError(f"groups: expected strings or numbers, got {what}") from None
 
 
 def classes_of(net: Network, y: np.ndarray) -> np.ndarray | None:

@@ -26,11 +26,7 @@ from cgru.optimizers import check_number
 __all__ = ["GridJob", "grid", "grid_jobs"]
 
 DEFAULTS = {name: each.default for name, each in inspect.signature(Network.fit).parameters.items()}
-UNLIKE = (
-    "class_weight",
-    "standardize_targets",
-    "shrink",
-)  # options that validation losses are not to be compared under
+UNLIKE = ("class_weight", "standardize_targets", "shrink", "metrics")  # options under which scores cannot be compared
 
 
 class GridJob(Job):
@@ -100,10 +96,10 @@ def grid(
         to the same bits; meanwhile none need be held.
 
     A fit that fails has its error in its record; its setting cannot be chosen in that fold. Ctrl-C returns what is
-    done, without networks; `missing` of the Grid says how much is not.
+    done, without those networks that are not fitted again; `missing` of the Grid says how much is not.
 
     TypeError or ValueError, before any fit, for arguments that are not what they should be, and where validation losses
-    could not be compared: unlike losses, or an axis of class_weight, standardize_targets or shrink.
+    could not be compared: unlike losses, or an axis of class_weight, standardize_targets, shrink or metrics.
     """
     if keep not in (None, "best"):
         raise ValueError(f'keep: expected "best" or None, got {keep!r}')
@@ -123,7 +119,7 @@ def grid(
         results = run([job for job in jobs if job.name in names])
         again = {result.name: result.network for result in results if repr(result.scores) == scores[result.name]}
         found.networks = {at: [again[name] for name in each] for at, each in kept.items() if again.keys() >= {*each}}
-        if len(again) < len(names):
+        if len(again) < len(names) and all(map(_done, results)):
             words = f"grid: {len(names) - len(again)} of {len(names)} fits did not come to the same the second time"
             warnings.warn(f"{words}; networks lacks their folds", RuntimeWarning, stacklevel=2)
     return found
@@ -150,8 +146,8 @@ def grid_jobs(
     if isinstance(inner_folds, list | tuple):
         raise TypeError(f"inner_folds: expected an integer, a splitter or None, got {type(inner_folds).__name__}")
     samples = Samples(X, y, lengths, sample_weight).opened()
-    if samples.X is None:
-        raise ValueError("X: expected samples, got None")
+    if samples.X is None or not len(samples.X):
+        raise ValueError(f"X: expected samples, got {'None' if samples.X is None else 'none'}")
     validation = axes.pop("validation", None)
     plan = _Plan(make, axes, seeds)
     _check_validation(validation, inner_folds, plan)
@@ -213,7 +209,7 @@ class _Plan:
         fixed = {name: value for name, value in axes.items() if name not in values}
         for name in UNLIKE:
             if name in self.to_fit and len(values.get(name, ())) > 1:
-                raise ValueError(f"{name}: expected one value, as validation losses under several cannot be compared")
+                raise ValueError(f"{name}: expected one value, as scores under several cannot be compared")
         self.places = [dict(zip(values, each, strict=True)) for each in itertools.product(*values.values())]
         self.settings = [fixed | place for place in self.places]
         self.seeds = _seeds(seeds, "seed" in own)
@@ -267,8 +263,8 @@ def _seeds(value: int | Sequence[int], seeded: bool) -> list[int | None]:
         seeds = list(range(positive(value, "seeds")))
     else:
         seeds = integers(value, "seeds").ravel().tolist()
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise ValueError(f"seeds: expected a number of them or such that differ, got {seeds}")
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise ValueError(f"seeds: expected a number of them, or such from 0 on that differ, got {seeds}")
     if len(seeds) > 1 and not seeded:
         raise ValueError(f"seeds: expected 1 for a make without a parameter of the name seed, got {len(seeds)}")
     return seeds if seeded else [None]

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import inspect
 import os
+import threading
 import time
-from collections.abc import Callable, Hashable
+import traceback
+import weakref
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,12 +23,14 @@ from cgru.network.history import History
 from cgru.network.network import Network
 from cgru.optimizers import check_number
 
-__all__ = ["Job", "Result", "Samples", "cost_of", "run"]
+__all__ = ["Job", "Result", "Running", "Samples", "cost_of", "run"]
 
 _OWN = ("self", "X", "y", "lengths", "sample_weight", "progress")  # of what `fit` takes, what is none of the options
 _FIT = inspect.signature(Network.fit).parameters
 OPTIONS = frozenset(_FIT) - set(_OWN)  # what a job may say of its fit
 EPOCHS = _FIT["epochs"].default
+_SCORES = ("epoch", "loss", "accuracy", "validation_loss", "validation_accuracy")  # as a history has them
+_OTHERS = ("epochs", "start", "test_loss", "test_accuracy", "name", "seconds", "error")  # what a record has beside them
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,8 @@ class Samples:
         """
         found = Samples(*(_opened(value, name) for name, value in vars(self).items()))
         for name, value in vars(found).items():
+            if value is not None and not value.ndim:
+                raise TypeError(f"{name}: expected an array, a list or the name of an .npy file, got {value.dtype}")
             if value is not None and len(value) != len(found.X):
                 raise ValueError(f"{name}: expected as many as X has samples, {len(found.X)}, got {len(value)}")
         return found
@@ -81,7 +89,10 @@ def _opened(value: Any, name: str) -> Any:
         array = np.empty(len(value), object)
         array[:] = [np.asarray(x) for x in value]
         return array
-    return np.asarray(value)
+    try:
+        return np.asarray(value)
+    except ValueError as error:  # a list of arrays that differ in something else than their lengths
+        raise ValueError(f"{name}: expected an array, or arrays that differ in their lengths alone: {error}") from None
 
 
 class Job:
@@ -92,13 +103,14 @@ class Job:
         name: what its result is called: a string, number, or tuple of them; None: its place among the jobs.
         X, y, lengths, sample_weight: samples of its own, as `fit` takes them, or the names of `.npy` files; None: those
             that all jobs share.
-        rows: which of the samples to train on: integers, booleans (m,) or a slice; None: all.
+        rows: which of the samples to train on: integers, booleans (m,) or a slice; None, where none are held out: all.
         validation_rows: which to validate with, in the place of `validation`.
         test_rows: which to score the fitted network on.
         starts: how often to fit from anew: `network` is then a function of the number of the start, from 0, and the one
             with the lowest validation loss is kept. A start that diverges is none; where all do, the job has failed.
+            Not beside a `checkpoint`, which is one file.
         cost: how long it takes, in a unit that all jobs share, so that the longest begin first; None: `cost_of` says.
-        options: all else that `Network.fit` takes, but for `progress`.
+        options: all else that `Network.fit` takes, but for `progress`. No metric is called as a score of `Result`.
 
     TypeError or ValueError for what cannot be one; what is wrong with the data is told by the job's result.
     """
@@ -126,13 +138,22 @@ class Job:
             raise TypeError(f"{unknown[0]}: expected what Network.fit takes, {', '.join(sorted(OPTIONS))}")
         if validation_rows is not None and options.get("validation") is not None:
             raise ValueError("validation: expected None beside validation_rows, got some")
+        for held, given in (("validation_rows", validation_rows), ("test_rows", test_rows)):
+            if rows is None and given is not None:
+                raise ValueError(f"rows: expected some beside {held}, which would train, too; slice(None) has all")
+        metrics = options.get("metrics")
+        for metric in metrics if isinstance(metrics, Mapping) else ():
+            if metric in (*_SCORES, *_OTHERS):
+                raise ValueError(f"metrics: expected another name than {metric}, which results have of their own")
         if starts is not None:
             positive(starts, "starts")
+            if options.get("checkpoint") is not None:
+                raise ValueError("checkpoint: expected None beside starts, which would all write that one file")
             if isinstance(network, Network):
                 raise TypeError("network: expected a function that makes a Network, beside starts, got a Network")
             if validation_rows is None and options.get("validation") is None:
                 raise ValueError("starts: expected validation, or validation_rows, beside it to choose by, got none")
-        if not isinstance(name, Hashable):
+        if not _is_hashable(name):
             raise TypeError(f"name: expected a string, a number, a tuple of them or None, got {type(name).__name__}")
         if cost is not None:
             check_number(cost, "cost")
@@ -144,6 +165,14 @@ class Job:
 
     def __repr__(self) -> str:
         return f"Job({self.name!r}, {self.network!r})"
+
+
+def _is_hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _rows(value: Any, name: str) -> Any:
@@ -169,7 +198,7 @@ class Result:
             `validation_accuracy` as the history has them, and on `test_rows` `test_loss`, `test_accuracy`; metrics of
             the user's own likewise. Without classes there are no accuracies; `epochs` are those that were run, `start`
             is which start it was.
-        error: what was raised, None where all went well.
+        error: what was raised, None where all went well. Without `keep` the frames of its traceback are empty.
         seconds: that it took.
     """
 
@@ -183,7 +212,7 @@ class Result:
     def record(self) -> dict[str, Any]:
         """All but network and history, as one plain dict; the error is its text, or None."""
         error = self.error if self.error is None else f"{type(self.error).__name__}: {self.error}"
-        return {"name": self.name, **self.scores, "seconds": self.seconds, "error": error}
+        return {"name": _plain(self.name), **self.scores, "seconds": self.seconds, "error": error}
 
     def __repr__(self) -> str:
         said = [f"{name}={value:.4g}" for name, value in self.scores.items()]
@@ -192,60 +221,108 @@ class Result:
         return f"Result({', '.join([repr(self.name), *said])})"
 
 
-def run(job: Job, name: Any, shared: Samples, keep: bool = True, running: set[Network] | None = None) -> Result:
+def _plain(name: Any) -> Any:
+    """A name without NumPy's numbers, which JSON does not take."""
+    if isinstance(name, tuple):
+        return tuple(map(_plain, name))
+    return name.item() if isinstance(name, np.generic) else name
+
+
+@dataclass(frozen=True)
+class Running:
+    """The networks that are being fitted, by any thread, those that were made, and whether no other is to begin."""
+
+    networks: set[Network] = field(default_factory=set)
+    made: weakref.WeakSet[Network] = field(default_factory=weakref.WeakSet)
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def stop(self) -> None:
+        """End those fits after their epoch; to be called again for one that was just beginning."""
+        self.over.set()
+        for net in list(self.networks):
+            net.stop()
+
+
+def run(job: Job, name: Any, shared: Samples, keep: bool = True, running: Running | None = None) -> Result:
     """Fit the job's network, and score it, as `fit` and `evaluate` do; an error goes into the result.
 
-    `shared` is opened. The network is among those `running` meanwhile.
+    `shared` is opened. The network is among those `running` meanwhile. KeyboardInterrupt where that is over.
     """
-    start, running = time.perf_counter(), set() if running is None else running
+    start = time.perf_counter()
     try:
-        samples = shared if job.samples.X is None else job.samples.opened()
-        if samples.X is None:
-            raise ValueError("X: expected samples, the job's own or those that all share, got None")
-        for each in ("rows", "validation_rows", "test_rows"):
-            _check_rows(getattr(job, each), len(samples.X), each)
-        net, history, scores = _best(job, samples, running)
-        if job.test_rows is not None:
-            X, y, lengths, weights = samples[job.test_rows]
-            found = net.evaluate(X, y, lengths, sample_weight=weights, metrics=job.options.get("metrics"))
-            scores |= {f"test_{each}": value for each, value in found.items()}
+        net, history, scores = _scored(job, shared, Running() if running is None else running)
         result = Result(name, net if keep else None, history if keep else History(), scores)
-    except (Exception, SystemExit) as error:  # also one that would end the worker
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # also one that would end the worker
+        if not keep:
+            _release(error)
         result = Result(name, error=error)
     return replace(result, seconds=time.perf_counter() - start)
 
 
-def _best(job: Job, samples: Samples, running: set[Network]) -> tuple[Network, History, dict[str, float]]:
-    """The network, fitted, with its history and scores; of several starts the one with the lowest validation loss."""
-    options, best, diverged = dict(job.options), None, None
+def _release(error: BaseException | None) -> None:
+    """Let go of the network and the samples, which the frames hold that it came through; its traceback stays."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            with suppress(RuntimeError):  # it still runs
+                frame.clear()
+                _ = frame.f_locals  # before Python 3.13 a copy, where `locals()` was called, which this empties
+        error = error.__cause__ or error.__context__
+
+
+def _scored(job: Job, shared: Samples, running: Running) -> tuple[Network, History, dict[str, float]]:
+    """The network, fitted, with its history and scores, those on `test_rows` among them."""
+    samples = shared if job.samples.X is None else job.samples.opened()
+    if samples.X is None:
+        raise ValueError("X: expected samples, the job's own or those that all share, got None")
+    for each in ("rows", "validation_rows", "test_rows"):
+        _check_rows(getattr(job, each), len(samples.X), each)
+    net, history, scores = _best(job, samples, running)
+    if job.test_rows is not None:
+        X, y, lengths, weights = samples[job.test_rows]
+        found = net.evaluate(X, y, lengths, sample_weight=weights, metrics=job.options.get("metrics"))
+        scores |= {f"test_{each}": value for each, value in found.items()}
+    return net, history, scores
+
+
+def _best(job: Job, samples: Samples, running: Running) -> tuple[Network, History, dict[str, float]]:
+    """The same but for `test_rows`; of several starts the one with the lowest validation loss."""
+    options, best, starts = dict(job.options), None, job.starts or 1
     if job.validation_rows is not None:
         options["validation"] = samples[job.validation_rows]
     X, y, lengths, weights = samples[job.rows]
-    for start in range(job.starts or 1):
-        net = _network(job, start)
-        running.add(net)
+    for start in range(starts):
+        if running.over.is_set():
+            raise KeyboardInterrupt
+        net = _network(job, start, running)
+        running.networks.add(net)
         try:
             history = net.fit(X, y, lengths=lengths, sample_weight=weights, **options)
-        except RuntimeError as error:
-            diverged = error
+        except RuntimeError:  # it diverged
+            if best is None and start == starts - 1:
+                raise
             continue
         finally:
-            running.discard(net)
+            running.networks.discard(net)
         scores = _kept(history) | ({} if job.starts is None else {"start": start})
         if best is None or scores["validation_loss"] < best[2]["validation_loss"]:
             best = net, history, scores
-    if best is None:
-        raise diverged
     return best
 
 
-def _network(job: Job, start: int) -> Network:
+def _network(job: Job, start: int, running: Running) -> Network:
     """The network of a job, made where it is not yet."""
-    net = job.network
-    if not isinstance(net, Network):
-        net = net() if job.starts is None else net(start)
+    if isinstance(job.network, Network):
+        return job.network
+    net = job.network() if job.starts is None else job.network(start)
     if not isinstance(net, Network):
         raise TypeError(f"network: expected a function that makes a Network, got {type(net).__name__} of it")
+    if net in running.made:
+        raise ValueError("network: expected a function that makes another Network each time, got one a second time")
+    running.made.add(net)
     return net
 
 
@@ -284,6 +361,5 @@ def _kept(history: History) -> dict[str, float]:
     """The scores of the epoch that was kept, the one with the lowest validation loss or the last."""
     validated = history[-1].validation_loss is not None
     kept = min(history, key=lambda epoch: epoch.validation_loss) if validated else history[-1]
-    names = ("epoch", "loss", "accuracy", "validation_loss", "validation_accuracy")
-    found = {name: getattr(kept, name) for name in names}
+    found = {name: getattr(kept, name) for name in _SCORES}
     return {name: value for name, value in found.items() if value is not None} | kept.metrics | {"epochs": len(history)}

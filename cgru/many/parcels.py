@@ -69,7 +69,7 @@ class Parcels:
         self.fresh, self.again = _parcels(tasks, costs), list[Parcel]()
         self.turn: Parcel | None = None  # the next to be sent
         self.pending: dict[Future[Any], Parcel] = {}
-        self.room = TemporaryDirectory(prefix="cgru-")
+        self.room = TemporaryDirectory(prefix="cgru-", ignore_cleanup_errors=True)  # a worker may still write there
         self.done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self.ready = deque[tuple[int, Result]]()
         self.broken: BaseException | None = None  # why nothing more can be sent
@@ -133,7 +133,9 @@ class Parcels:
             return None
         if self.pool is None:
             self.pool = _made(self.make)
-        parcel.weight = len(self.shared) + sum(len(data) for _, data in sent)
+        parcel.weight = sum(len(data) for _, data in sent)
+        if not _is_pool(self.pool):  # which copies no more than its workers take
+            parcel.weight += len(self.shared)
         parcel.place = os.path.join(self.room.name, os.urandom(16).hex())
         try:
             future = self.pool.submit(fit_parcel, Letter(self.shared, sent, self.keep, parcel.place))
@@ -220,15 +222,19 @@ def fit_parcel(letter: Letter) -> list[tuple[int, bytes]] | None:
     It raises nothing, so that what is raised is the executor's; a KeyboardInterrupt ends it with those that it has.
 
     A worker that sees the folder of `place` leaves them there, and returns None: one that is killed while it sends much
-    through a pipe would leave half of it there, for whose rest a pool of processes waits for ever.
+    through a pipe would leave half of it there, for whose rest a pool of processes waits for ever. Once that folder is
+    gone nobody waits for results, and no other job begins.
     """
-    found = []
+    found, room = [], os.path.dirname(letter.place)
+    seen = os.path.isdir(room)
     with suppress(KeyboardInterrupt), alone():
         try:
             samples = pickle.loads(letter.shared).opened()
         except Exception as error:
             return [(i, _written(Result(i, error=error))) for i, _ in letter.jobs]
         for i, data in letter.jobs:
+            if seen and not os.path.isdir(room):
+                break
             found.append((i, _written(_fitted(i, data, samples, letter.keep))))
     try:
         with open(letter.place, "xb") as file:
@@ -282,6 +288,9 @@ def _portable(job: Job) -> Job:
     """The job as another process can take it: names of files are whole paths."""
     job = copy.copy(job)
     job.samples = job.samples.portable()
+    checkpoint = job.options.get("checkpoint")
+    if isinstance(checkpoint, str | os.PathLike):
+        job.options = job.options | {"checkpoint": os.path.abspath(checkpoint)}
     return job
 
 
@@ -301,6 +310,13 @@ def _made(make: Callable[[], Executor]) -> Executor:
     if not isinstance(executor, Executor):
         raise TypeError(f"executor: expected a function that makes an Executor, got {type(executor).__name__} of it")
     return executor
+
+
+def _is_pool(executor: Executor) -> bool:
+    """Whether it is one of the standard library, on this machine."""
+    from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor  # slow to import
+
+    return isinstance(executor, ProcessPoolExecutor | ThreadPoolExecutor)
 
 
 def _is_killed_worker(error: BaseException) -> bool:

@@ -220,7 +220,9 @@ def _rank(value: Any) -> tuple[int, Any]:
     """What orders values of whatever kind: None, numbers, then others by what they look like."""
     if value is None:
         return 0, 0
-    return (1, value) if isinstance(value, int | float) else (2, str(value))
+    if isinstance(value, int | float):
+        return 1, value
+    return 2, str(getattr(value, "__name__", value))  # what a function looks like is another each time
 
 
 def _sorted(values: Iterable[Any]) -> list[Any]:

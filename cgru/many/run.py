@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import warnings
@@ -11,7 +12,8 @@ from typing import Any
 
 from cgru.core.checks import callable_, flag, positive
 from cgru.core.threads import alone, get_num_threads
-from cgru.many.jobs import Job, Result, Samples, cost_of, run
+from cgru.layers import Dropout, Layer
+from cgru.many.jobs import Job, Result, Running, Samples, cost_of, run
 from cgru.many.parcels import Parcels
 from cgru.network.network import Network
 from cgru.network.progress import bar_kind
@@ -38,8 +40,9 @@ def fit_many(
     seeds may be any mixture. Those that take longest begin first. A job that is refused, or diverges, has its error in
     its result and stops no other.
 
-    jobs: `Job`s, each with a name and a network of its own. A network is fitted in place; one that is given as a
-        function is made when its turn comes.
+    jobs: `Job`s, each with a name and a network of its own (layers and generators, but for what is frozen), and a
+        checkpoint where there is one. A network is fitted in place; one that is given as a function is made when its
+        turn comes.
     X, y, lengths, sample_weight: the samples that jobs share, as `Network.fit` takes them, or the names of `.npy`
         files, which are mapped into memory. Of its `rows` a job takes a copy, while it runs.
     threads: how many jobs run at once, one a thread; None: `get_num_threads()`.
@@ -54,10 +57,11 @@ def fit_many(
     On an executor's workers, each job on one thread of one of them, results are the same bits where the processors have
     the same instruction set. A job's own network stays as it is; its result has a copy that was fitted. Jobs are sent
     in parcels, and with each parcel go the samples that they share: large ones had better be names of files, which the
-    workers must see. What cannot be pickled is refused by that job's result. A worker that dies costs time alone, since
-    its parcel is sent again, and a job that kills its workers again and again has a RuntimeError; but where an Executor
-    that was given breaks for good, as one of processes does at the first death, all that is not yet done has that
-    error. Where a Dask cluster has lost all workers, it waits for new ones; MPI ends as a whole when a rank dies.
+    workers must see, since on a cluster parcels wait beyond 256 MiB under way, and workers with them. What cannot be
+    pickled is refused by that job's result. A worker that dies costs time alone, since its parcel is sent again, and a
+    job that kills its workers again and again has a RuntimeError; but where an Executor that was given breaks for good,
+    as one of processes does at the first death, all that is not yet done has that error. Where a Dask cluster has lost
+    all workers, it waits for new ones; MPI ends as a whole when a rank dies.
 
     Ctrl-C ends it: fits that are under way stop after their epoch, parcels that wait are not begun, and what is done
     is returned under a RuntimeWarning that says how much that is; the other results have a KeyboardInterrupt as their
@@ -76,18 +80,21 @@ def fit_many(
     threads = get_num_threads() if threads is None else positive(threads, "threads")
     shared = Samples(X, y, lengths, sample_weight)
     opened = shared.opened()
+    if not isinstance(jobs, Iterable):
+        raise TypeError(f"jobs: expected Jobs, got {type(jobs).__name__}")
     jobs = list(jobs)
     names = _names(jobs)
     costs = [cost_of(job, opened) for job in jobs]
     order = sorted(range(len(jobs)), key=lambda i: -costs[i])
     tasks = [(i, names[i], jobs[i]) for i in order]
+    kind = bar_kind() if progress else None
     workers: Threads | Parcels
     if executor is None:
         workers = Threads(tasks, opened, keep, threads)
     else:
         workers = Parcels(tasks, [costs[i] for i in order], shared, keep, executor)
     results: dict[int, Result] = {}
-    bar = bar_kind()(total=len(jobs), unit="fit") if progress else None
+    bar = None if kind is None else kind(total=len(jobs), unit="fit")
     try:
         for i, result in workers:
             results[i] = result
@@ -109,13 +116,14 @@ def fit_many(
 
 def _names(jobs: list[Job]) -> list[Any]:
     """The names of jobs, each its own; TypeError or ValueError for what are no jobs of one call."""
-    networks: dict[int, int] = {}
+    owners: dict[Any, int] = {}
     for i, job in enumerate(jobs):
         if not isinstance(job, Job):
             raise TypeError(f"jobs[{i}]: expected a Job, got {type(job).__name__}")
-        first = networks.setdefault(id(job.network), i)
-        if first != i and isinstance(job.network, Network):
-            raise ValueError(f"jobs[{i}].network: expected one of its own, got that of jobs[{first}]")
+        for what, key in _owned(job):
+            first = owners.setdefault(key, i)
+            if first != i:
+                raise ValueError(f"jobs[{i}].{what}: expected one of its own, got that of jobs[{first}]")
     names = [i if job.name is None else job.name for i, job in enumerate(jobs)]
     places: dict[Any, int] = {}
     for i, name in enumerate(names):
@@ -124,40 +132,65 @@ def _names(jobs: list[Job]) -> list[Any]:
     return names
 
 
+def _owned(job: Job) -> Iterator[tuple[str, Any]]:
+    """What no other job may have, by what it is: network, layers that a fit changes, generators, checkpoint."""
+    checkpoint = job.options.get("checkpoint")
+    if isinstance(checkpoint, str | os.PathLike):
+        yield "checkpoint", os.path.realpath(checkpoint)
+    if not isinstance(job.network, Network):
+        return
+    yield "network", id(job.network)
+    for i, layer in enumerate(job.network.layers):
+        if _changes(layer):
+            yield f"network.layers[{i}]", id(layer)
+            for part in (layer, *layer.cells):
+                if "rng" in part.given:  # else the network has seen to it
+                    yield f"network.layers[{i}].np_rng", id(part.np_rng)
+
+
+def _changes(layer: Layer) -> bool:
+    """Whether a fit changes the layer: its parameters, its state or its generator."""
+    draws = isinstance(layer, Dropout) or any(c.dropout or c.recurrent_dropout or c.zoneout for c in layer.cells)
+    return layer.trainable or layer.stateful or draws or bool(layer.parameter_names and not layer.p)
+
+
 class Threads:
     """Runs jobs, (place, name, job), in this order, one a thread; gives (place, result) as they come."""
 
     def __init__(self, tasks: list[tuple[int, Any, Job]], shared: Samples, keep: bool, threads: int) -> None:
         self.tasks, self.shared, self.keep = tasks, shared, keep
-        self.next, self.done, self.stopped = iter(tasks), queue.SimpleQueue(), False
-        self.running: set[Network] = set()
+        self.next, self.done, self.running = iter(tasks), queue.SimpleQueue(), Running()
         self.threads = [threading.Thread(target=self._work, daemon=True) for _ in range(min(threads, len(tasks)))]
 
     def __iter__(self) -> Iterator[tuple[int, Result]]:
         for thread in self.threads:
             thread.start()
         for _ in self.tasks:
-            yield self.done.get()
+            i, result = self.done.get()
+            if result is not None:
+                yield i, result
 
     def stop(self) -> dict[int, Result]:
         """Begin no other job, stop those that run; the results that nobody has taken yet."""
-        self.stopped = True
+        self.running.stop()
         for thread in self.threads:
             while thread.ident is not None and thread.is_alive():
-                for net in list(self.running):
-                    net.stop()
+                self.running.stop()
                 thread.join(0.01)
         found = {}
         while not self.done.empty():
             i, result = self.done.get()
-            found[i] = result
+            if result is not None:
+                found[i] = result
         return found
 
     def _work(self) -> None:
         with alone():
             for i, name, job in self.next:  # a list's iterator gives each to one thread alone
-                if self.stopped:
+                try:
+                    result = run(job, name, self.shared, self.keep, self.running)
+                except KeyboardInterrupt:  # of the job's own making, or all is over: it is not done
+                    result = None
+                if self.running.over.is_set():  # before its end, maybe
                     return
-                result = run(job, name, self.shared, self.keep, self.running)
-                if not self.stopped:
-                    self.done.put((i, result))
+                self.done.put((i, result))

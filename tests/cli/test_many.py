@@ -257,7 +257,7 @@ def test_bad_numbers_in_the_data(folder):
     assert "cgru: error: data.npz: X: expected finite" in refused("many", "plan.toml", cwd=folder)
 
 
-@pytest.mark.parametrize("results", ["data.npz", "plan.toml", "missing/file", "."])
+@pytest.mark.parametrize("results", ["data.npz", "plan.toml", "missing/file", ".", ""])
 def test_results_where_there_can_be_none(folder, results):
     before = (folder / "data.npz").read_bytes(), (folder / "plan.toml").read_bytes()
     refused("many", "plan.toml", "--results", results, cwd=folder)

@@ -257,6 +257,7 @@ def test_groups_are_numbered():
     assert groups_of(None, 3) is None
     assert groups_of(["b", "a", "b"], 3).tolist() == [1, 0, 1]
     assert groups_of(np.array([2.5, 7, 2.5]), 3).tolist() == [0, 1, 0]
+    assert groups_of((10, 9.5, 10), 3).tolist() == [1, 0, 1]
     assert groups_of(np.array(["b", "a", "b"], object), 3).tolist() == [1, 0, 1]
 
 
@@ -265,12 +266,21 @@ def test_groups_are_numbered():
     [
         ([1, 2], ValueError, r"groups: expected shape \(3,\), one for each sample, got \(2,\)"),
         ([1, np.nan, 2], ValueError, "groups: expected a string or number for each sample, got nan"),
+        (["a", np.nan, "b"], ValueError, "groups: expected a string or number for each sample, got nan"),
+        (["a", 1, "b"], TypeError, "groups: expected strings or numbers, got a mixture"),
+        (["a", None, "b"], TypeError, "groups: expected strings or numbers, got a mixture .* or some are missing"),
         (np.array([1, "a", None], object), TypeError, "groups: expected strings or numbers, got a mixture"),
     ],
 )
 def test_groups_that_cannot_be(groups, error, words):
     with pytest.raises(error, match=words):
         groups_of(groups, 3)
+
+
+def test_groups_that_pandas_does_not_know():
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(TypeError, match="groups: expected strings or numbers, got a mixture"):
+        groups_of(pandas.array(["a", pandas.NA, "b"]), 3)
 
 
 def network(k, activate, loss=None, sequences=False):

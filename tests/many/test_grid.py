@@ -4,6 +4,7 @@ import multiprocessing
 import pickle
 import sys
 import threading
+import time
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
@@ -357,7 +358,7 @@ def test_fits_that_fail_are_told():
 def test_interrupted():
     def interrupt(epoch):
         with lock:
-            if next(count) == 10:
+            if next(count) == 4:  # of 12, so that some are left when it arrives
                 _thread.interrupt_main()
 
     lock, count = threading.Lock(), itertools.count()
@@ -368,6 +369,21 @@ def test_interrupted():
     assert f"{found.missing} missing" in repr(found)
     assert found.networks == {}
     assert all(record["error"] is None for record in found)
+
+
+def test_interrupted_while_the_best_are_fitted_again():
+    def interrupt(epoch):
+        if next(count) == 6 * QUICK["epochs"] + 1:
+            _thread.interrupt_main()
+            time.sleep(0.2)  # in which it arrives
+
+    count = itertools.count()
+    with pytest.warns(RuntimeWarning) as caught:
+        found = cgru.grid(make, X, LABELS, folds=3, inner_folds=2, keep="best", callback=interrupt, threads=1, **QUICK)
+    assert [str(each.message).partition(";")[0] for each in caught] == ["fit_many: interrupted"]
+    assert (found.missing, len(found)) == (0, 6)
+    assert len(found.networks) < 3
+    assert found.score()["folds"] == 3
 
 
 @pytest.mark.slow
@@ -418,9 +434,11 @@ def unlike(units, seed):
         ({"make": lambda fold: make(), "fold": [1]}, TypeError, "fold: expected another name for an axis"),
         ({"make": lambda test_me: make(), "test_me": [1]}, TypeError, "test_me: expected another name for an axis"),
         ({"checkpoint": "here"}, TypeError, "checkpoint: expected none"),
-        ({"class_weight": ["balanced", None]}, ValueError, "class_weight: expected one value, as validation losses"),
+        ({"class_weight": ["balanced", None]}, ValueError, "class_weight: expected one value, as scores"),
         ({"standardize_targets": [True, False]}, ValueError, "standardize_targets: expected one value"),
         ({"shrink": [True, False]}, ValueError, "shrink: expected one value"),
+        ({"metrics": [{"a": max}, {"b": max}]}, ValueError, "metrics: expected one value"),
+        ({"metrics": {"validation_loss": max}}, ValueError, "metrics: expected another name than validation_loss"),
         ({"units": []}, ValueError, "units: expected one value at least, got none"),
         ({"units": [1, "1"]}, ValueError, "units: expected values that differ in their names, got 1 more than once"),
         ({"epochs": [1, 0]}, ValueError, "epochs: expected at least 1, got 0"),
@@ -443,11 +461,17 @@ def unlike(units, seed):
         ({"repeats": 0}, ValueError, "repeats: expected at least 1, got 0"),
         ({"repeats": 2, "folds": [([0, 1], [2])]}, ValueError, "repeats: expected 1 unless folds is an integer, got 2"),
         ({"seeds": 0}, ValueError, "seeds: expected at least 1, got 0"),
-        ({"seeds": [1, 1]}, ValueError, r"seeds: expected a number of them or such that differ, got \[1, 1\]"),
+        (
+            {"seeds": [1, 1]},
+            ValueError,
+            r"seeds: expected a number of them, or such from 0 on that differ, got \[1, 1\]",
+        ),
+        ({"seeds": [0, -1]}, ValueError, r"seeds: expected a number of them, or such from 0 on .* got \[0, -1\]"),
         ({"seeds": [0.5]}, TypeError, "seeds: expected integers"),
         ({"make": lambda: make(), "seeds": 2}, ValueError, "seeds: expected 1 for a make without a parameter"),
         ({"keep": "all"}, ValueError, "keep: expected \"best\" or None, got 'all'"),
         ({"X": None, "y": None}, ValueError, "X: expected samples, got None"),
+        ({"X": [], "y": []}, ValueError, "X: expected samples, got none"),
         ({"y": LABELS[1:]}, ValueError, "y: expected as many as X has samples, 24, got 23"),
     ],
 )

@@ -1,7 +1,11 @@
 """A job: what it takes, what it refuses, and what becomes of it."""
 
+import gc
+import json
 import re
 import time
+import traceback
+import weakref
 from functools import partial
 
 import numpy as np
@@ -9,7 +13,7 @@ import pytest
 from network_cases import LABELS, LENGTHS, REALS, M, X, made, same, weights
 
 import cgru
-from cgru.many.jobs import Samples, cost_of, run
+from cgru.many.jobs import Running, Samples, cost_of, run
 
 SHARED = Samples(X, LABELS, LENGTHS).opened()
 OPTIONS = {"epochs": 3, "batch_size": 7, "l1": 1e-3}
@@ -79,11 +83,11 @@ def test_samples_of_its_own_and_a_regression_with_weights_and_metrics():
 
 def test_the_scores_are_those_of_the_epoch_that_was_kept():
     wrong = (X[HELD], (LABELS[HELD] + 1) % 3)
-    start, running = time.perf_counter(), set()
+    start, running = time.perf_counter(), Running()
     job = cgru.Job(made(optimizer=cgru.Adam(0.05)), validation=wrong, epochs=9)
     result = run(job, 0, SHARED, running=running)
     assert 0 < result.seconds < time.perf_counter() - start
-    assert not running
+    assert not running.networks
     best = min(result.history.validation_loss)
     assert result.scores["epoch"] == result.history.validation_loss.index(best) + 1 < 9
     assert result.scores["validation_loss"] == best
@@ -105,6 +109,30 @@ def test_of_several_starts_the_best_by_validation_is_kept():
     assert result.history.loss == alone[best].history.loss
     lost = run(cgru.Job(lambda start: make(2), starts=2, **given, epochs=3), 0, SHARED)
     assert "diverged" in str(lost.error)
+
+
+def test_a_start_that_diverged_is_let_go_at_once():
+    begun = []
+
+    def make(start):
+        net = made(seed=start, optimizer=cgru.SGD(1e308) if start == 0 else None)
+        begun.append(weakref.ref(net))
+        return net
+
+    job = cgru.Job(make, starts=2, rows=TRAIN, validation_rows=HELD, **OPTIONS)
+    gc.collect()
+    gc.disable()
+    try:
+        result = run(job, 0, SHARED)
+        assert [net() for net in begun] == [None, result.network]
+    finally:
+        gc.enable()
+
+
+def test_starts_need_networks_of_their_own():
+    net = made()
+    result = run(cgru.Job(lambda start: net, starts=2, validation_rows=HELD, rows=TRAIN, **OPTIONS), 0, SHARED)
+    assert str(result.error).startswith("network: expected a function that makes another Network each time")
 
 
 def test_two_sequences_of_unlike_lengths():
@@ -151,12 +179,72 @@ def test_what_is_not_kept():
     assert result.scores["epochs"] == 3
 
 
+def test_a_record_is_plain():
+    result = run(cgru.Job(made(), **OPTIONS), (np.int64(3), (np.float32(0.5), "a")), SHARED)
+    assert json.loads(json.dumps(result.record()))["name"] == [3, [0.5, "a"]]
+    assert run(cgru.Job(made(), **OPTIONS), np.int64(3), SHARED).record()["name"] == 3
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_failure_holds_neither_network_nor_samples(wrapped):
+    made_here = []
+
+    def make():
+        net = made()
+        made_here.append(weakref.ref(net))
+        return net
+
+    def fail(epoch):
+        try:
+            raise OSError("no")
+        except OSError as error:
+            if wrapped:
+                raise ValueError("no") from error
+            raise
+
+    result = run(cgru.Job(make, callback=fail, **OPTIONS), 0, SHARED, keep=False)
+    assert str(result.error) == "no"
+    gc.collect()
+    assert made_here[0]() is None
+    assert traceback.extract_tb(result.error.__traceback__)[-1].name == "fail"  # for all that it says where
+
+
+def test_errors_that_cause_each_other():
+    def fail(epoch):
+        first, second = ValueError("first"), ValueError("second")
+        first.__cause__, second.__cause__ = second, first
+        raise first
+
+    assert str(run(cgru.Job(made(), callback=fail, **OPTIONS), 0, SHARED, keep=False).error) == "first"
+
+
+def test_what_ends_a_thread_is_an_error_but_for_an_interrupt():
+    class Exit(BaseException):
+        pass
+
+    def end(error, epoch):
+        raise error
+
+    result = run(cgru.Job(made(), callback=partial(end, Exit()), **OPTIONS), 0, SHARED)
+    assert isinstance(result.error, Exit)
+    with pytest.raises(KeyboardInterrupt):
+        run(cgru.Job(made(), callback=partial(end, KeyboardInterrupt()), **OPTIONS), 0, SHARED)
+
+
 @pytest.mark.parametrize(
     ("job", "shared", "due"),
     [
         ({"rows": [0, M]}, SHARED, f"rows: expected integers from 0 to {M - 1}, got {M}"),
-        ({"validation_rows": [-1]}, SHARED, f"validation_rows: expected integers from 0 to {M - 1}, got -1"),
-        ({"test_rows": [True] * 3}, SHARED, f"test_rows: expected {M} booleans, some of them true, got 3, 3 true"),
+        (
+            {"rows": TRAIN, "validation_rows": [-1]},
+            SHARED,
+            f"validation_rows: expected integers from 0 to {M - 1}, got -1",
+        ),
+        (
+            {"rows": TRAIN, "test_rows": [True] * 3},
+            SHARED,
+            f"test_rows: expected {M} booleans, some of them true, got 3, 3 true",
+        ),
         ({"rows": [False] * M}, SHARED, f"rows: expected {M} booleans, some of them true, got {M}, 0 true"),
         ({}, Samples(), "X: expected samples, the job's own or those that all share, got None"),
         ({"X": X, "y": LABELS[:5]}, SHARED, f"y: expected as many as X has samples, {M}, got 5"),
@@ -196,7 +284,9 @@ def test_what_is_wrong_with_it_is_told_by_its_result(job, shared, due):
             "rows: expected integers (n,), booleans (m,), a slice or None, got shape (1,) of float",
         ),
         ({"rows": [[0]]}, ValueError, "rows: expected integers (n,)"),
-        ({"test_rows": []}, ValueError, "test_rows: expected integers (n,)"),
+        ({"validation_rows": HELD}, ValueError, "rows: expected some beside validation_rows"),
+        ({"test_rows": HELD}, ValueError, "rows: expected some beside test_rows"),
+        ({"rows": TRAIN, "test_rows": []}, ValueError, "test_rows: expected integers (n,)"),
         (
             {"starts": 2, "validation": 0.2},
             TypeError,
@@ -204,7 +294,15 @@ def test_what_is_wrong_with_it_is_told_by_its_result(job, shared, due):
         ),
         ({"network": made, "starts": 2}, ValueError, "starts: expected validation, or validation_rows, beside it"),
         ({"network": made, "starts": 0, "validation": 0.2}, ValueError, "starts: expected at least 1, got 0"),
+        (
+            {"network": made, "starts": 2, "validation": 0.2, "checkpoint": "fit.npz"},
+            ValueError,
+            "checkpoint: expected None beside starts",
+        ),
+        ({"metrics": {"validation_loss": max}}, ValueError, "metrics: expected another name than validation_loss"),
+        ({"metrics": {"epochs": max}}, ValueError, "metrics: expected another name than epochs"),
         ({"name": [1]}, TypeError, "name: expected a string, a number, a tuple of them or None, got list"),
+        ({"name": (1, [2])}, TypeError, "name: expected a string, a number, a tuple of them or None, got tuple"),
         ({"cost": -1}, ValueError, "cost: expected a number of at least 0"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -124,6 +125,22 @@ def test_files_travel_by_their_whole_names(tmp_path, monkeypatch, due):
     assert max(map(len, sent)) < X.nbytes
 
 
+def test_checkpoints_are_where_they_are_expected(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    job = cgru.Job(made(), epochs=1, checkpoint="fit.npz")
+
+    class Elsewhere(ThreadPoolExecutor):
+        def submit(self, *call):
+            os.chdir("/")
+            return super().submit(*call)
+
+    with Elsewhere(1) as executor:
+        (result,) = cgru.fit_many([job], **SHARED, executor=executor)
+    assert result.error is None
+    assert (tmp_path / "fit.npz").exists()
+    assert job.options["checkpoint"] == "fit.npz"
+
+
 def test_dask_need_not_read_a_parcel_to_know_it():
     seen = []
 
@@ -217,6 +234,23 @@ def test_what_is_under_way_weighs_no_more_than_so_much(monkeypatch):
     sizes, most = sent([cgru.Job(made, X=np.zeros((2, 50, 10)), y=[1], cost=1) for _ in range(8)])
     assert len(sizes) == 8
     assert most == 1
+
+
+def test_samples_that_a_pool_of_this_machine_shares_weigh_nothing(monkeypatch):
+    monkeypatch.setattr(parcels, "WEIGHT", 3000)
+    both = threading.Barrier(2, timeout=30)
+    jobs = [cgru.Job(made, i, epochs=1) for i in range(2)]
+    work = parcels.fit_parcel
+
+    def together(letter):
+        both.wait()
+        return work(letter)
+
+    monkeypatch.setattr(parcels, "fit_parcel", together)
+    with ThreadPoolExecutor(2) as executor:
+        results = cgru.fit_many(jobs, **SHARED, executor=executor)
+    assert [result.error for result in results] == [None, None]
+    assert X.nbytes > 3000
 
 
 # --- what cannot travel ---
@@ -434,6 +468,17 @@ def test_an_interrupted_worker_says_what_it_has(threads):
     assert isinstance(results[3].error, KeyboardInterrupt)
     assert all(result.error is None for result in results[:3])
     assert results[3].scores == {}
+
+
+def test_no_job_begins_that_nobody_waits_for(tmp_path):
+    """At the end the folder for results goes away, as here with the second of three jobs."""
+    room = tmp_path / "room"
+    room.mkdir()
+    makes = [made, partial(cases.removing, room), made]
+    sent = [(i, pickle.dumps(cgru.Job(make, epochs=1))) for i, make in enumerate(makes)]
+    letter = parcels.Letter(pickle.dumps(parcels.Samples(X, LABELS)), sent, False, str(room / "results"))
+    assert [i for i, _ in parcels.fit_parcel(letter)] == [0, 1]
+    assert [i for i, _ in parcels.fit_parcel(letter)] == [0, 1, 2]  # it was never there: on another machine
 
 
 def test_an_interrupt_that_comes_as_an_error_is_no_result():

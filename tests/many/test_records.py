@@ -98,6 +98,19 @@ def test_ties_do_not_depend_on_the_order():
         assert [row["u"] for row in Grid(each).table()] == [None, 2, 10]
 
 
+def test_functions_come_by_their_names():
+    def named(name):
+        def function():
+            pass
+
+        function.__name__ = name
+        return function
+
+    names = list("hbgdaecf")
+    grid = Grid([record(1, 0, None, None, 1.0, 1.0, f=each) for each in map(named, names)])
+    assert [row["f"].__name__ for row in grid.table()] == sorted(names)
+
+
 def test_settings_of_any_kind():
     kinds = [{"0.V*": 0.1}, {"0.V*": 0.2}, 0.0, "a", True, None]
     grid = Grid([record(1, 0, None, None, float(i), 1.0, l1=kind) for i, kind in enumerate(kinds)])

@@ -1,5 +1,6 @@
 """Many fits in one call: the same as one after another, whatever the threads."""
 
+import copy
 import os
 import signal
 import sys
@@ -140,7 +141,11 @@ def test_progress(capsys):
     assert capsys.readouterr().err == ""
 
 
-NET = made()
+NET, LAYER, DRAWS = made(), cgru.GRU(2), np.random.default_rng(0)
+
+
+def holding(layer):
+    return cgru.Job(cgru.Network([layer, cgru.Dense(3, "softmax")]))
 
 
 @pytest.mark.parametrize(
@@ -154,6 +159,25 @@ NET = made()
             r"jobs\[1\]\.network: expected one of its own, got that of jobs\[0\]",
         ),
         (
+            [holding(LAYER), holding(LAYER)],
+            {},
+            ValueError,
+            r"jobs\[1\]\.network\.layers\[0\]: expected one of its own, got that of jobs\[0\]",
+        ),
+        (
+            [holding(cgru.GRU(2, rng=DRAWS)), holding(cgru.Bidirectional(cgru.GRU(2, rng=DRAWS)))],
+            {},
+            ValueError,
+            r"jobs\[1\]\.network\.layers\[0\]\.np_rng: expected one of its own, got that of jobs\[0\]",
+        ),
+        (
+            [cgru.Job(made, checkpoint=name) for name in ("fit.npz", "./fit.npz")],
+            {},
+            ValueError,
+            r"jobs\[1\]\.checkpoint: expected one of its own, got that of jobs\[0\]",
+        ),
+        (cgru.Job(made), {}, TypeError, "jobs: expected Jobs, got Job"),
+        (
             [cgru.Job(made, 1), cgru.Job(made)],
             {},
             ValueError,
@@ -165,12 +189,73 @@ NET = made()
         ([], {"callback": 3}, TypeError, "callback: expected"),
         ([], {"X": X}, ValueError, "y: expected targets beside X, got None"),
         ([], {"X": X, "y": LABELS[1:]}, ValueError, "y: expected as many as X has samples"),
+        ([], {"X": iter(X), "y": LABELS}, TypeError, "X: expected an array, a list or the name of an .npy file"),
+        ([], {"X": 3, "y": 3}, TypeError, "X: expected an array, a list or the name of an .npy file, got int"),
+        ([], {"X": [np.zeros((3, 2)), np.zeros((3, 4))], "y": [0, 1]}, ValueError, "X: expected an array, or arrays"),
     ],
 )
 def test_refused_before_any_fit(jobs, given, error, due):
     with pytest.raises(error, match="^" + due):
         cgru.fit_many(jobs, **given)
     assert not NET.history
+
+
+def test_one_network_may_have_parts_in_common():
+    draws = np.random.default_rng(0)
+    layers = [cgru.GRU(2, sequences=True, rng=draws), cgru.GRU(2, rng=draws), cgru.Dense(3, "softmax")]
+    assert cgru.fit_many([cgru.Job(cgru.Network(layers), epochs=1)], X, LABELS)[0].error is None
+
+
+def test_a_network_that_is_made_twice():
+    net = made()
+    first, second = cgru.fit_many([cgru.Job(lambda: net, epochs=1) for _ in range(2)], X, LABELS, threads=1)
+    assert first.error is None
+    assert str(second.error).startswith("network: expected a function that makes another Network each time")
+
+
+def test_jobs_may_share_what_no_fit_changes():
+    frozen, pool = cgru.GRU(2, sequences=True, rng=0), cgru.Pool("mean")
+    frozen.make(X)
+    frozen.trainable = False
+    nets = [cgru.Network([frozen, pool, cgru.Dense(3, "softmax")], seed=seed) for seed in range(3)]
+    alone = copy.deepcopy(nets)
+    for result, net in zip(cgru.fit_many([cgru.Job(n, epochs=2) for n in nets], X, LABELS), alone, strict=True):
+        net.fit(X, LABELS, epochs=2)
+        assert same(weights(result.network), weights(net))
+    frozen.dropout = 0.5
+    with pytest.raises(ValueError, match=r"jobs\[1\]\.network\.layers\[0\]: expected one of its own"):
+        cgru.fit_many([cgru.Job(net, epochs=2) for net in nets], X, LABELS)
+
+
+def test_no_start_begins_after_an_interrupt():
+    begun = []
+
+    def make(start):
+        begun.append(start)
+        return made(seed=start)
+
+    def interrupt(result):
+        raise KeyboardInterrupt
+
+    def wait(epoch):
+        time.sleep(0.01)
+
+    options = {"epochs": 20, "validation": 0.25, "callback": wait}
+    jobs = [cgru.Job(made(), "first", epochs=1), cgru.Job(make, "second", starts=50, cost=9, **options)]
+    with pytest.warns(RuntimeWarning, match="interrupted; 1 of 2 jobs are done"):
+        cgru.fit_many(jobs, X, LABELS, threads=2, callback=interrupt)
+    assert len(begun) <= 2
+
+
+def test_a_job_that_interrupts_itself_is_not_done():
+    def interrupt(epoch):
+        raise KeyboardInterrupt
+
+    jobs = [cgru.Job(made(), "itself", epochs=1, callback=interrupt), cgru.Job(made(), "other", epochs=1)]
+    with pytest.warns(RuntimeWarning, match="interrupted; 1 of 2 jobs are done"):
+        first, second = cgru.fit_many(jobs, X, LABELS, threads=1)
+    assert isinstance(first.error, KeyboardInterrupt)
+    assert second.error is None
 
 
 def test_what_the_callback_raises_ends_it():
