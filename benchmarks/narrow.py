@@ -1,8 +1,8 @@
 """Weights of fewer bytes: `python -m benchmarks.narrow`.
 
-One step from C, and whole batches: ours with int8 and with bfloat16 weights beside float32, Eigen, and what OpenVINO and
-PyTorch do in low precision. All take turns in one process, on one core. Beside each time stands how far it is from the
-same layer in float64: 10 log10 of the sum of the squares of its states over that of the differences, in dB.
+One step from C, and whole batches: ours with int8 and with bfloat16 weights beside float32, Eigen, and what OpenVINO
+and PyTorch do in low precision. All take turns in one process, on one core. Beside each time stands how far it is from
+the same layer in float64: 10 log10 of the sum of the squares of its states over that of the differences, in dB.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ def row(part: str, case: Case, found: list[type[Rival]], seconds: float) -> dict
         close = {name: stepped(rival, case, frames) for name, rival in made.items()}
         calls, each = {name: batch(rival, frames) for name, rival in made.items()}, FRAMES * 100
     else:
-        due = exact(case, case.X)
-        close = {name: noise(due, rival.array(rival.predict()))["snr"] for name, rival in made.items()}
+        due = {variant: exact(case, case.X, variant == "reset-after") for variant in ("reset-before", "reset-after")}
+        close = {name: noise(due[own.variant], own.array(own.predict()))["snr"] for name, own in made.items()}
         calls, each = {name: rival.predict for name, rival in made.items()}, 1
     times = round_robin(calls, seconds)
     ours = {weights: next(name for name in made if name.startswith(f"cgru {weights}")) for weights in WEIGHTS}
@@ -96,10 +96,11 @@ def row(part: str, case: Case, found: list[type[Rival]], seconds: float) -> dict
     }
 
 
-def exact(case: Case, X: np.ndarray) -> np.ndarray:
-    """All states in float64."""
+def exact(case: Case, X: np.ndarray, reset_after: bool = False) -> np.ndarray:
+    """All states in float64, with that cell's equations."""
     p = {name: array.astype(np.float64) for name, array in case.p.items()}
-    return reference.forward(p, X.astype(np.float64))["h"]
+    p["chh"] = np.zeros_like(p["bhh"])
+    return reference.forward(p, X.astype(np.float64), reset_after=reset_after)["h"]
 
 
 def stepped(rival: FromC, case: Case, frames: np.ndarray) -> float:

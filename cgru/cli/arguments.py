@@ -173,6 +173,13 @@ def parser() -> argparse.ArgumentParser:
     _add_export(
         command("export", "Write a saved MODEL as one C file and a header, to run without Python.", epilog=None)
     )
+    _add_quantize(
+        command(
+            "quantize",
+            "Write a saved MODEL with int8 or bfloat16 weights, a quarter or half as large, and say what that changes "
+            "on DATA.npz.",
+        )
+    )
     command("info", "Print the version, the instruction set and the threads in use.", epilog=None)
     return whole
 
@@ -324,3 +331,22 @@ def _add_export(add: Add) -> None:
     add("-o", "--output", required=True, metavar="NAME.c", help="the C file; NAME.h is written beside it")
     add("--name", help="what public names in C begin with (default: NAME)")
     add("--dtype", choices=("float32", "float64"), help="the numbers it computes with (default: the model's own)")
+
+
+def _add_quantize(add: Add) -> None:
+    add("model", metavar="MODEL", help=_MODEL_HELP)
+    add("data", nargs="?", metavar="DATA.npz", help=f"the data set; of a file with a split, the test split {_VOWELS}")
+    add("-o", "--output", required=True, metavar="SMALL", help="the file to write")
+    add("--weights", choices=("int8", "bfloat16"), default="int8", help="of what (default: %(default)s)")
+    add(
+        "--calibrate",
+        action="store_true",
+        help="give all inputs of a layer one scale, of the largest in DATA.npz (with a split in what is for training), "
+        "in the place of one for each step",
+    )
+    add(
+        "--limit",
+        type=float,
+        metavar="DB",
+        help="let a layer keep bfloat16 weights whose outputs in int8 have a lower signal-to-noise ratio on that data",
+    )

@@ -1,4 +1,4 @@
-"""The `cgru` command: fit, many, predict, evaluate, export, info.
+"""The `cgru` command: fit, many, predict, evaluate, export, quantize, info.
 
 Results go to stdout, progress and errors to stderr. Exit codes: 0; 2 for whatever was wrong with the request, in one
 line; 130 after Ctrl-C; 141 where the reader of stdout has gone.
@@ -26,6 +26,7 @@ from cgru.cli.score import score, scored
 from cgru.cli.task import Task, at_steps, class_names, head, real_steps, targets, task_of
 from cgru.datasets import Dataset, Split, load_japanese_vowels, read
 from cgru.network.samples import held_back
+from cgru.quantized.quantize import compared, noise
 
 __all__ = ["main"]
 
@@ -33,7 +34,8 @@ __all__ = ["main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv` (None: the process's own arguments) and return its exit code."""
     commands = {
-        None: _help, "fit": fit, "many": many, "predict": predict, "evaluate": evaluate, "export": export, "info": info,
+        None: _help, "fit": fit, "many": many, "predict": predict, "evaluate": evaluate, "export": export,
+        "quantize": quantize, "info": info,
     }  # fmt: skip
     try:
         arguments = parser().parse_args(argv)
@@ -303,6 +305,35 @@ def export(arguments: argparse.Namespace) -> int:
     with as_request_error():
         cgru.export_c(net, arguments.output, name=arguments.name, dtype=arguments.dtype)
     print(f"model in {arguments.output}, header in {header}")
+    return 0
+
+
+def quantize(arguments: argparse.Namespace) -> int:
+    """`cgru quantize`."""
+    check_output(arguments.output, arguments.data, arguments.model)
+    net = _load(arguments.model)
+    data, source = _data(arguments.data)
+    split, which = _used(data, source, net, arguments)
+    y = targets(net, split, data.class_names, source)
+    seen = {"calibration": data.train.X, "lengths": data.train.lengths} if arguments.calibrate else {}
+    if arguments.limit is not None and not arguments.calibrate:
+        raise RequestError("argument --limit: needs --calibrate, to measure by")
+    with as_request_error():
+        small = cgru.quantize(net, arguments.weights, limit=arguments.limit, **seen)
+        small.save(arguments.output)
+    with as_request_error(f"{source}: "):
+        layers = compared(net, small, split.X, split.lengths)
+        change = noise(*(each.predict(split.X, split.lengths) for each in (net, small)), split.lengths)
+        print(f"{which or 'all'} of {source}: {scored(net, split, y)}")
+        print(f"  with {arguments.weights} weights: {scored(small, split, y)}")
+    print(f"  outputs differ by {change['largest']:.2g} at most, RMS {change['rms']:.2g}: {change['snr']:.1f} dB")
+    print(f"  {'layer':16}{'weights':10}{'bytes':>10}{'before':>10}{'dB':>7}")
+    for each in layers:
+        sizes = f"{each['small_bytes']:10}{each['bytes']:10}"
+        print(f"  {each['layer']:16}{each['weights'] or '':10}{sizes}{each['snr']:7.1f}")
+    print(
+        f"model in {arguments.output}, {os.path.getsize(arguments.output)} bytes ({os.path.getsize(arguments.model)})"
+    )
     return 0
 
 

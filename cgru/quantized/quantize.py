@@ -30,7 +30,7 @@ from cgru.quantized.layers import (
     QuantizedGRU,
 )
 
-__all__ = ["bytes_of", "noise", "quantize"]
+__all__ = ["bytes_of", "compared", "noise", "quantize"]
 
 Arrays = dict[str, np.ndarray]
 
@@ -92,6 +92,19 @@ def quantize(
 def bytes_of(net: Network) -> list[int]:
     """Of the parameters of each layer, as they are kept in memory and in a file."""
     return [sum(array.nbytes for array in layer.p.values()) for layer in net.layers]
+
+
+def compared(net: Network, small: Network, X: Any, lengths: Any = None) -> list[dict[str, Any]]:
+    """What quantisation did to each layer: `layer`, `weights` (None: none that are multiplied), `bytes` of `net` in its
+    own dtype and `small_bytes`, and the `noise` of its outputs for the inputs that it has in `net`.
+    """
+    found = []
+    for i, (A, steps, due) in enumerate(_seen(net, X, lengths)):
+        layer, own = small.layers[i], getattr(small.layers[i], "weights", None)
+        said = {"layer": type(net.layers[i]).__name__, "weights": own}
+        sizes = {"bytes": bytes_of(net)[i], "small_bytes": bytes_of(small)[i]}
+        found.append(said | sizes | noise(due, layer.predict(A, steps), steps))
+    return found
 
 
 def noise(due: np.ndarray, found: np.ndarray, lengths: np.ndarray | None = None) -> dict[str, float]:

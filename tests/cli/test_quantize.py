@@ -1,0 +1,67 @@
+"""cgru quantize: the file, and what it says of the change."""
+
+import re
+
+import numpy as np
+import pytest
+from cli_cases import QUICK, X, Y, refused, run
+
+import cgru
+from cgru.quantized.quantize import noise
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """With data of two classes, and a model of them."""
+    folder = tmp_path_factory.mktemp("quantize")
+    np.savez(folder / "data.npz", train_x=X, train_y=Y, test_x=X[::2], test_y=Y[::2])
+    run("fit", "data.npz", "-o", "model.npz", "--quiet", *QUICK, cwd=folder)
+    return folder
+
+
+@pytest.mark.parametrize("weights", ["int8", "bfloat16"])
+def test_what_it_says_is_so(folder, weights):
+    out, _ = run("quantize", "model.npz", "data.npz", "-o", f"{weights}.npz", "--weights", weights, cwd=folder)
+    before, after, change, heads, *layers, place = out.splitlines()
+    net, small = cgru.load(folder / "model.npz"), cgru.load(folder / f"{weights}.npz")
+    score = run("evaluate", f"{weights}.npz", "data.npz", cwd=folder)[0].split(": ")[1]
+    assert before + "\n" == run("evaluate", "model.npz", "data.npz", cwd=folder)[0]
+    assert after == f"  with {weights} weights: {score}".rstrip()
+    due = noise(net.predict(X[::2]), small.predict(X[::2]))
+    assert change == f"  outputs differ by {due['largest']:.2g} at most, RMS {due['rms']:.2g}: {due['snr']:.1f} dB"
+    assert heads.split() == ["layer", "weights", "bytes", "before", "dB"]
+    kinds = ["Bidirectional", "Pool", "Dropout", "Dense"]
+    assert [line.split()[0] for line in layers] == [kind for kind in kinds if kind != "Dropout"]
+    own = [layer.split() for layer in (layers[0], layers[-1])]
+    assert [each[1] for each in own] == [weights, weights]
+    for each, layer in zip(own, (small.layers[0], small.layers[-1]), strict=True):
+        assert int(each[2]) == sum(array.nbytes for array in layer.p.values()) < int(each[3])
+        assert 25 < float(each[4]) < 200
+    sizes = [(folder / name).stat().st_size for name in (f"{weights}.npz", "model.npz")]
+    assert place == f"model in {weights}.npz, {sizes[0]} bytes in the place of {sizes[1]}"
+
+
+def test_calibrated_and_mixed(folder):
+    run("quantize", "model.npz", "data.npz", "-o", "fixed.npz", "--calibrate", cwd=folder)
+    fixed = cgru.load(folder / "fixed.npz")
+    net = cgru.load(folder / "model.npz")
+    assert fixed.layers[0].halves[0].x_bound == np.float32(np.abs(net.standardized(X)).max())
+    out, _ = run("quantize", "model.npz", "data.npz", "-o", "mixed.npz", "--calibrate", "--limit", 200, cwd=folder)
+    assert {layer.weights for layer in cgru.load(folder / "mixed.npz").layers if layer.p} == {"bfloat16"}
+    assert len(re.findall("bfloat16", out)) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "due"),
+    [
+        (["model.npz", "data.npz", "-o", "model.npz"], "model.npz: this would overwrite"),
+        (["model.npz", "data.npz", "-o", "x.npz", "--limit", "3"], "argument --limit: needs --calibrate"),
+        (["int8.npz", "data.npz", "-o", "x.npz"], "net: expected one of floats, got layer 0"),
+        (["nowhere.npz", "data.npz", "-o", "x.npz"], "nowhere.npz: No such file"),
+        (["model.npz", "-o", "x.npz"], "Japanese Vowels: expected 3 elements a step"),
+    ],
+)
+def test_refused(folder, arguments, due):
+    run("quantize", "model.npz", "data.npz", "-o", "int8.npz", cwd=folder)
+    assert refused("quantize", *arguments, cwd=folder).startswith(f"cgru: error: {due}")
+    assert not (folder / "x.npz").exists()
