@@ -403,26 +403,25 @@ static ptrdiff_t narrow_room(const cgru_narrow_layer *layer, ptrdiff_t rows) {
            rows * (operand_bytes(kind, call->e) + 2 * operand_bytes(kind, call->u));
 }
 
-INLINE void see_states(const cgru_narrow_layer *layer, const T *states, ptrdiff_t rows, const seen_rows *to) {
+INLINE void see_states(int kind, const cgru_narrow_layer *layer, const T *states, ptrdiff_t rows, const seen_rows *to) {
     const cgru_call *call = layer->call;
     for (ptrdiff_t row = 0; row < rows; row++)
-        see_row(layer->kind, states + row * call->up, call->u, (T)layer->bound, to->rows + row * to->bytes,
+        see_row(kind, states + row * call->up, call->u, (T)layer->bound, to->rows + row * to->bytes,
                 to->scale + row);
 }
 
 /* Step t of rows from `row0` on of the call, the first of which is the first of the work; x: that of a single row, or NULL
  * where it stands in the call. */
-INLINE void narrow_step(const cgru_narrow_layer *layer, narrow_work *work, const T *x, ptrdiff_t t, ptrdiff_t row0,
-                        ptrdiff_t rows) {
+INLINE void narrow_step(const int kind, const cgru_narrow_layer *layer, const narrow_work *work, const T *x, ptrdiff_t t,
+                        ptrdiff_t row0, ptrdiff_t rows) {
     const cgru_call *call = layer->call;
     const ptrdiff_t u = call->u, up = call->up;
-    const int kind = layer->kind;
     ALIGNED T tile[INT8_ROWS * 4 * LANES];
     /* x and hp as the products see them */
     for (ptrdiff_t row = 0; row < rows; row++)
         see_row(kind, x ? x : AT(call->X, SAMPLE(call, row0 + row), t), call->e, (T)layer->x_bound,
                 work->x.rows + row * work->x.bytes, work->x.scale + row);
-    see_states(layer, work->h, rows, &work->hp);
+    see_states(kind, layer, work->h, rows, &work->hp);
     /* 1. r = activate_reset(x Ur + hp Vr + br), r * hp;  z = activate_update(x Uz + hp Vz + bz) */
     for (int gate = CGRU_R; gate <= CGRU_Z; gate++) {
         EACH_TILE(kind, u, rows, {
@@ -452,7 +451,7 @@ INLINE void narrow_step(const cgru_narrow_layer *layer, narrow_work *work, const
                 }
         })
     } else {
-        see_states(layer, work->rh, rows, &work->reset);
+        see_states(kind, layer, work->rh, rows, &work->reset);
     }
     /* 3. hh = activate(x Uhh + bhh + r * c), or activate(x Uhh + (r * hp) Vhh + bhh);  h = z * hp + (1 - z) * hh */
     EACH_TILE(kind, u, rows, {
@@ -479,25 +478,38 @@ INLINE void begin_rows(const cgru_call *call, T *h, const T *h0) {
     memcpy(h, h0, call->u * sizeof(T));
 }
 
+/* `narrow_step`, compiled for what the kind is, and for one row. */
+static void steps_of(const cgru_narrow_layer *layer, const narrow_work *work, const T *x, ptrdiff_t t, ptrdiff_t row0,
+                     ptrdiff_t rows) {
+    if (layer->kind == CGRU_INT8 && rows == 1)
+        narrow_step(CGRU_INT8, layer, work, x, t, row0, 1);
+    else if (layer->kind == CGRU_INT8)
+        narrow_step(CGRU_INT8, layer, work, x, t, row0, rows);
+    else if (layer->kind == CGRU_BFLOAT16 && rows == 1)
+        narrow_step(CGRU_BFLOAT16, layer, work, x, t, row0, 1);
+    else
+        narrow_step(layer->kind, layer, work, x, t, row0, rows);
+}
+
 /* One step of a single sample, h (u) in and out. */
 static void narrow_single(const cgru_narrow_layer *layer, const void *x, void *h, void *memory) {
-    narrow_work work = work_of(layer, 1, memory);
+    const narrow_work work = work_of(layer, 1, memory);
     begin_rows(layer->call, work.h, h);
-    narrow_step(layer, &work, x, 0, 0, 1);
+    steps_of(layer, &work, x, 0, 0, 1);
     memcpy(h, work.h, layer->call->u * sizeof(T));
 }
 
 /* All steps of some rows of a call, h0 and `last` of which are where the states stand before and after. */
 static void narrow_forward(const cgru_narrow_layer *layer, ptrdiff_t row0, ptrdiff_t rows, void *memory) {
     const cgru_call *call = layer->call;
-    narrow_work work = work_of(layer, rows, memory);
+    const narrow_work work = work_of(layer, rows, memory);
     for (ptrdiff_t row = 0; row < rows; row++)
         begin_rows(call, work.h + row * call->up, AT(call->h0, SAMPLE(call, row0 + row), 0));
     for (ptrdiff_t n = 0; n < call->s; n++) {
         const ptrdiff_t t = call->reverse ? call->s - 1 - n : n;
         ptrdiff_t live = rows;
         if (call->running) live = call->running[t] < row0 ? 0 : min(rows, call->running[t] - row0);
-        if (live > 0) narrow_step(layer, &work, NULL, t, row0, live);
+        if (live > 0) steps_of(layer, &work, NULL, t, row0, live);
     }
     for (ptrdiff_t row = 0; row < rows; row++)
         memcpy(AT(call->last, SAMPLE(call, row0 + row), 0), work.h + row * call->up, call->u * sizeof(T));
