@@ -316,12 +316,16 @@ static tile_function *const rounded_tiles[4][4] = {TILES(rounded, 1), TILES(roun
 
 /* --- what is multiplied: rows of codes with their scales, or of numbers, each padded to whole vectors --- */
 
+static ptrdiff_t bytes_of(int kind) { return kind == CGRU_INT8 ? CODE : kind == CGRU_ROUNDED ? 2 : (ptrdiff_t)sizeof(T); }
+
 static ptrdiff_t operand_bytes(int kind, ptrdiff_t k) {
-    return VECTORS_OF(k) * LANES * (kind == CGRU_INT8 ? CODE : kind == CGRU_ROUNDED ? 2 : (ptrdiff_t)sizeof(T));
+    const ptrdiff_t whole = LANES < 4 ? 4 : LANES; /* no word is cut */
+    return (k + whole - 1) / whole * whole * bytes_of(kind);
 }
 
 /* The operand of x (k). */
 INLINE void see_row(int kind, const T *x, ptrdiff_t k, T bound, void *to, T *scale) {
+    if (LANES < 4) memset((char *)to + k * bytes_of(kind), 0, operand_bytes(kind, k) - k * bytes_of(kind));
     if (kind == CGRU_INT8) {
         *scale = code_row(x, k, bound, to);
         return;
