@@ -11,7 +11,7 @@ The scale of a row is the largest |x| in it over 127; where a bound is given tha
 within it. Symmetric, without an offset: Jacob et al., 2018 (arXiv:1712.05877), section 2.1 with Z = 0; a scale for each
 column: Krishnamoorthi, 2018 (arXiv:1806.08342).
 
-bfloat16: the upper 16 bits of a float32, rounded to the nearest, half to even; rows stay float32.
+bfloat16: the upper 16 bits of a float32, rounded to the nearest, half to even; rows stay float32, or are rounded, too.
 """
 
 from __future__ import annotations
@@ -94,12 +94,13 @@ def forward(
     bound: float = 0.0,
     zoneout: float = 0.0,
     reverse: bool = False,
+    rounded: bool = False,
 ) -> np.ndarray:
     """All states (m, s, u) for X (m, s, e) from h0 (m, u), None: zeros; past a sample's length the last one stays.
 
     p: by the names of a GRU's parameters the codes (int8) or bits (uint16) of U and V, the biases, and of codes the
     scales of columns (1, u) as "scale_Uz" and so on; with "chh" the reset comes after the product. `x_bound` and
-    `bound` are those of |x| and of |h|.
+    `bound` are those of |x| and of |h|. `rounded`: beside bits, rows are bfloat16 in every product.
     """
     m, s, _ = X.shape
     h = np.zeros((m, p["bz"].shape[1]), np.float32) if h0 is None else np.asarray(h0, np.float32)
@@ -107,6 +108,8 @@ def forward(
     real = np.ones((m, s, 1), bool) if lengths is None else mask(lengths, s)
 
     def times(x: np.ndarray, name: str, limit: float) -> np.ndarray:
+        if rounded:
+            x = floats(bfloat16(x))
         return product(x, p[name], p.get(f"scale_{name}"), limit)
 
     steps: Sequence[int] = range(s)[::-1] if reverse else range(s)
