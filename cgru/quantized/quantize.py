@@ -50,8 +50,8 @@ def quantize(
 
     int8: every column of weights is a scale times integers from -127 to 127, and so is each row that it is multiplied
     with, of the input by the largest number in it, of a state between -1 and 1 by 1. bfloat16: weights are rounded to 8
-    bits of mantissa, and where the processor multiplies such pairs (AVX512-BF16) the inputs and states of a GRU that runs
-    several samples at once are, too; those of one sample alone are as they were.
+    bits of mantissa, and where the processor multiplies such pairs (AVX512-BF16) so are inputs and states of a GRU that
+    runs several samples at once; those of one sample alone are as they were.
 
     Args:
         net: with parameters; its GRUs without layer normalisation and not `stateful`, activations cgru's own.

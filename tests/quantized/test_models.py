@@ -18,7 +18,7 @@ def logits(net, X, lengths):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_spoken_vowels(seed):
-    """The model of `cgru fit`: within 0.3 points, logits at 50 dB in int8 and 60 in bfloat16."""
+    """The model of `cgru fit`: within 0.3 points, logits at some 50 dB in int8 and 55 in bfloat16."""
     layers = recipe.stack(
         cgru.Dense(9, "softmax"), units=recipe.UNITS, layers=1, bidirectional=True, pool=recipe.POOL, dropout=0.3,
         recurrent_dropout=0.2, steps=False,
@@ -28,7 +28,7 @@ def test_spoken_vowels(seed):
     X, y, lengths = DATA.test[:3]
     due, accuracy = logits(net, X, lengths), net.evaluate(X, y, lengths)["accuracy"]
     assert accuracy > 0.95
-    for weights, least in (("int8", 49), ("bfloat16", 60)):
+    for weights, least in (("int8", 49), ("bfloat16", 54)):
         small = cgru.quantize(net, weights)
         assert abs(small.evaluate(X, y, lengths)["accuracy"] - accuracy) < 0.003
         assert noise(due, logits(small, X, lengths))["snr"] > least
