@@ -192,8 +192,8 @@ cdef class Stream:
     thread at a time.
 
     Args:
-        source: a `GRU` or a `Network` with parameters: any chain of `GRU`, `Dense`, `Activation`, `Scale` and `Clip`,
-            an `Embedding` before it, `Pool("last")`; dropout is off.
+        source: a `GRU` or a `Network` with parameters, or one of `cgru.quantize`: any chain of `GRU`, `Dense`,
+            `Activation`, `Scale` and `Clip`, an `Embedding` before it, `Pool("last")`; dropout is off.
         batch: m, how many samples run beside each other.
 
     Attributes:

@@ -1,6 +1,7 @@
 from typing import Any
 
 import numpy as np
+from typing_extensions import disjoint_base
 
 from cgru.variant import Variant
 
@@ -9,6 +10,7 @@ KINDS: dict[str, int]
 def level() -> str: ...
 def use_vnni(choice: bool | None = None) -> None: ...
 
+@disjoint_base
 class NarrowGRU:
     e: int
     u: int
@@ -34,6 +36,7 @@ class NarrowGRU:
         every: bool = False,
     ) -> tuple[np.ndarray | None, np.ndarray]: ...
 
+@disjoint_base
 class NarrowLinear:
     n: int
     u: int
