@@ -300,7 +300,8 @@ cdef class Cell:
 
     Args:
         source: a `GRU`, one of `cgru.quantize`, whose cell does not train (CELL_QUANTIZED), or a dict of a GRU's
-            parameters, all float32 or float64. The arrays themselves are kept: `update_*` writes into them. A learned h0 is not among them, for states are the caller's: that is where to begin.
+            parameters, all float32 or float64. The arrays themselves are kept: `update_*` writes into them. A learned
+            h0 is not among them, for states are the caller's: that is where to begin.
         variant: "reset_before", "reset_after" or "layer_norm", or a `cgru.variant.Variant`; None: "reset_before". With
             a layer it must be None, as must the arguments below `batch`: the layer says.
         batch: the most samples of one call.

@@ -10,7 +10,8 @@ cdef struct NarrowCell:
     cgru_narrow_layer layer  # of that call
 
 
-# Bytes of memory for so many samples; and all steps of X (m, s, e), contiguous: h (m, u) in and out, H (m, s, u) or NULL.
+# Bytes of memory for so many samples; and all steps of X (m, s, e), contiguous: h (m, u) in and out, H (m, s, u) or
+# NULL.
 cdef Py_ssize_t narrow_room(const NarrowCell *cell, Py_ssize_t m) noexcept nogil
 cdef void narrow_sequence(const NarrowCell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *h, float *H,
                           void *memory) noexcept nogil

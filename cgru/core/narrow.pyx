@@ -1,4 +1,4 @@
-"""Layers whose weights are int8 or bfloat16: packed once, and run. The equations are those of cgru/quantized/reference.py.
+"""Layers whose weights are int8 or bfloat16: packed once, and run, by the equations of cgru/quantized/reference.py.
 
 m samples, s steps, e elements per step, u units. Whatever is given here is trusted. All but the weights is float32.
 """
@@ -11,8 +11,8 @@ from libc.string cimport memcpy, memset
 from cgru.core import kernels as levels_of
 from cgru.core.lengths import by_length
 from cgru.core.kernels cimport (
-    CGRU_BFLOAT16, CGRU_C, CGRU_HH, CGRU_INT8, CGRU_R, CGRU_ROUNDED, CGRU_Z, cgru_array, cgru_call, cgru_narrow, cgru_narrow_kernels,
-    cgru_narrow_layer, cgru_operand, in_pieces, narrow_kernels, new_call, set_lengths, view,
+    CGRU_BFLOAT16, CGRU_C, CGRU_HH, CGRU_INT8, CGRU_R, CGRU_ROUNDED, CGRU_Z, cgru_array, cgru_call, cgru_narrow,
+    cgru_narrow_kernels, cgru_narrow_layer, cgru_operand, in_pieces, narrow_kernels, new_call, set_lengths, view,
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.threads cimport available, block_rows, share, worth
@@ -57,7 +57,7 @@ cdef Py_ssize_t _bytes(const cgru_narrow_kernels *k, int kind, Py_ssize_t rows, 
 
 cdef int _pack(const cgru_narrow_kernels *k, cgru_narrow *to, int kind, cnp.ndarray W, cnp.ndarray scale,
                Workspace memory) except -1:
-    """Pack W (rows, columns), int8 codes or the bits of bfloat16; of int8 with the scales (1, columns) of its columns."""
+    """Pack W (rows, columns), int8 codes or the bits of bfloat16; of int8 with the scales (1, columns)."""
     cdef Py_ssize_t rows, columns, width
     cdef void *words
     cdef void *begin = NULL
