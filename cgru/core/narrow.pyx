@@ -27,20 +27,21 @@ cdef const cgru_narrow_kernels *_kernels() except NULL:
     """Those of the level in use, with products of bytes where the machine has them."""
     cdef const cgru_narrow_kernels *found = NULL
     name = levels_of.level()
-    if _vnni is not False:
-        found = narrow_kernels(f"{name}vnni")
-    if found == NULL:
-        found = narrow_kernels(name)
+    for extension in ("vnni", "dot", "") if _vnni is not False else ("",):
+        if found == NULL:
+            found = narrow_kernels(name + extension)
     return found
 
 
 def level():
-    """The level of what is made now: that of `cgru.core.kernels`, with "vnni" behind it where it has such products."""
+    """The level of what is made now: that of `cgru.core.kernels`, with "vnni" behind it where it has such products, or on
+    arm64 "dot".
+    """
     return _kernels().level.decode()
 
 
 def use_vnni(choice=None):
-    """From now on False: never multiply bytes as VNNI does; None: wherever it can be. For the tests."""
+    """From now on False: never multiply bytes as VNNI or sdot does; None: wherever it can be. For the tests."""
     global _vnni
     _vnni = choice
 

@@ -34,6 +34,19 @@
 #define AVX_VNNI 0
 #endif
 
+#if VECTORS && defined(__aarch64__)
+#define ARM64 1
+#else
+#define ARM64 0
+#endif
+
+/* Whether it knows what newer processors of arm64 have: the same in each lane of 128 bits. */
+#if ARM64 && defined(__AARCH64EL__) && (defined(__clang__) ? __clang_major__ >= 16 : __GNUC__ >= 8)
+#define ARM_DOT 1
+#else
+#define ARM_DOT 0
+#endif
+
 #if defined(__GNUC__)
 #define PREFETCH(address) __builtin_prefetch(address)
 #else
