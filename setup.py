@@ -32,6 +32,10 @@ def flags(level: str) -> list[str]:
     return ["/O2", "/std:c11"] if MSVC else [level, "-g0", "-pthread"]
 
 
+# On Linux without symbols, which nobody needs and a wheel would carry.
+LINKS = [] if MSVC else ["-pthread", "-lm", *(["-Wl,-s"] if sys.platform == "linux" and not DEBUG else [])]
+
+
 def extension(name: str, *sources: str, depends: list[str] = PUBLIC, level: str = "-O2") -> Extension:
     """One module, from its .pyx and C sources."""
     return Extension(
@@ -40,7 +44,7 @@ def extension(name: str, *sources: str, depends: list[str] = PUBLIC, level: str 
         include_dirs=["cgru/core", numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
         extra_compile_args=flags(level),
-        extra_link_args=[] if MSVC else ["-pthread", "-lm"],
+        extra_link_args=LINKS,
         depends=depends,
     )
 

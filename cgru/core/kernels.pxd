@@ -231,7 +231,7 @@ cdef extern from "simd/cgru.h" nogil:
         void (*copy)(cgru_matrix, Py_ssize_t, Py_ssize_t, void *, Py_ssize_t) noexcept nogil
 
     enum:
-        CGRU_INT8, CGRU_BFLOAT16
+        CGRU_INT8, CGRU_BFLOAT16, CGRU_ROUNDED
 
     ctypedef struct cgru_narrow:
         int kind
@@ -242,6 +242,7 @@ cdef extern from "simd/cgru.h" nogil:
 
     ctypedef struct cgru_narrow_layer:
         const cgru_call *call
+        int kind
         cgru_narrow U[3]
         cgru_narrow V[3]
         const void *b[4]
@@ -250,6 +251,7 @@ cdef extern from "simd/cgru.h" nogil:
     ctypedef struct cgru_narrow_kernels:
         const char *level
         Py_ssize_t lanes
+        int rounds
         Py_ssize_t (*depth)(int, Py_ssize_t) noexcept nogil
         void (*pack)(int, const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, void *, void *) noexcept nogil
         Py_ssize_t (*room)(const cgru_narrow_layer *, Py_ssize_t) noexcept nogil

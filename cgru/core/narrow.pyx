@@ -11,7 +11,7 @@ from libc.string cimport memcpy, memset
 from cgru.core import kernels as levels_of
 from cgru.core.lengths import by_length
 from cgru.core.kernels cimport (
-    CGRU_BFLOAT16, CGRU_C, CGRU_HH, CGRU_INT8, CGRU_R, CGRU_Z, cgru_array, cgru_call, cgru_narrow, cgru_narrow_kernels,
+    CGRU_BFLOAT16, CGRU_C, CGRU_HH, CGRU_INT8, CGRU_R, CGRU_ROUNDED, CGRU_Z, cgru_array, cgru_call, cgru_narrow, cgru_narrow_kernels,
     cgru_narrow_layer, cgru_operand, in_pieces, narrow_kernels, new_call, set_lengths, view,
 )
 from cgru.core.memory cimport Workspace
@@ -27,21 +27,23 @@ cdef const cgru_narrow_kernels *_kernels() except NULL:
     """Those of the level in use, with products of bytes where the machine has them."""
     cdef const cgru_narrow_kernels *found = NULL
     name = levels_of.level()
-    for extension in ("vnni", "dot", "") if _vnni is not False else ("",):
+    for extension in ("bf16", "vnni", "dot", "") if _vnni is not False else ("",):
         if found == NULL:
             found = narrow_kernels(name + extension)
     return found
 
 
 def level():
-    """The level of what is made now: that of `cgru.core.kernels`, with "vnni" behind it where it has such products, or on
-    arm64 "dot".
+    """The level of what is made now: that of `cgru.core.kernels`, with "vnni" behind it where it has products of bytes, on
+    arm64 "dot", or "bf16" where it has those and products of bfloat16.
     """
     return _kernels().level.decode()
 
 
 def use_vnni(choice=None):
-    """From now on False: never multiply bytes as VNNI or sdot does; None: wherever it can be. For the tests."""
+    """From now on False: multiply neither bytes as VNNI or sdot does, nor bfloat16; None: wherever it can be. For the
+    tests.
+    """
     global _vnni
     _vnni = choice
 
@@ -97,12 +99,19 @@ cdef struct Work:
     int threads
 
 
+cdef int _kind(const NarrowCell *cell, Py_ssize_t m) noexcept nogil:
+    """How the rows of a call with m samples are seen: one alone keeps all of its bits."""
+    if cell.layer.kind == CGRU_BFLOAT16 and cell.k.rounds and m > 1:
+        return CGRU_ROUNDED
+    return cell.layer.kind
+
+
 cdef void _block(void *given, Py_ssize_t part) noexcept nogil:
     """The steps of one block of rows."""
     cdef Work *work = <Work *>given
     cdef cgru_narrow_layer layer = work.cell.layer
     cdef Py_ssize_t row = work.start + part * work.rows
-    layer.call = &work.call
+    layer.call, layer.kind = &work.call, _kind(work.cell, work.call.m)
     work.cell.k.forward(&layer, row, min(work.rows, work.stop - row), work.memory + part * work.row_room)
 
 
@@ -124,7 +133,7 @@ cdef void narrow_sequence(const NarrowCell *cell, Py_ssize_t m, Py_ssize_t s, co
     call.X = cgru_array(<void *>X, s * call.e, call.e, 1)
     call.h0 = call.last = cgru_array(h, call.u, 0, 1)
     call.h = cgru_array(H, s * call.u, call.u, 1)
-    layer.call = &call
+    layer.call, layer.kind = &call, _kind(cell, m)
     cell.k.forward(&layer, 0, m, memory)
 
 
@@ -149,7 +158,7 @@ cdef class NarrowGRU:
         width = _padded(self.cell.k, self.u)
         self.cell.call = new_call(1, 1, self.e, self.u, 4, variant, codes)
         self.cell.call.up, self.cell.call.zoneout = width, zoneout
-        self.cell.layer.call = &self.cell.call
+        self.cell.layer.call, self.cell.layer.kind = &self.cell.call, number
         self.cell.layer.x_bound, self.cell.layer.bound = x_bound, bound
         room = _bytes(self.cell.k, number, self.e, self.u) + _bytes(self.cell.k, number, self.u, self.u)
         self.weight_bytes = 3 * room

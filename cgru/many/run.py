@@ -150,6 +150,8 @@ def _owned(job: Job) -> Iterator[tuple[str, Any]]:
 
 def _changes(layer: Layer) -> bool:
     """Whether a fit changes the layer: its parameters, its state or its generator."""
+    if not layer.trains:
+        return False
     draws = isinstance(layer, Dropout) or any(c.dropout or c.recurrent_dropout or c.zoneout for c in layer.cells)
     return layer.trainable or layer.stateful or draws or bool(layer.parameter_names and not layer.p)
 

@@ -57,8 +57,8 @@ class Quantized(Layer):
     def run(self, A: Any, lengths: Any = None) -> Any:
         """RuntimeError: there is no way back."""
         raise RuntimeError(
-            f"{type(self).__name__}: expected predict, got a call of training; train the network that it was made of,"
-            " and quantize that again"
+            f"{type(self).__name__}: expected predict, as it neither trains nor keeps caches; the network that it was "
+            "made of does"
         )
 
     def make(self, A: np.ndarray) -> None:

@@ -1,4 +1,5 @@
 #define LEVEL avx2
 #define BYTES 32
 #define VNNI 0
+#define BF16 0
 #include "narrow_body.h"

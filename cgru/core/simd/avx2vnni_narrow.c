@@ -1,4 +1,5 @@
 #define LEVEL avx2vnni
 #define BYTES 32
 #define VNNI 1
+#define BF16 0
 #include "narrow_body.h"

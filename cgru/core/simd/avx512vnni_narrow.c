@@ -1,4 +1,5 @@
 #define LEVEL avx512vnni
 #define BYTES 64
 #define VNNI 1
+#define BF16 0
 #include "narrow_body.h"

@@ -1,4 +1,5 @@
 #define LEVEL baseline
 #define BYTES 16
 #define VNNI 0
+#define BF16 0
 #include "narrow_body.h"

@@ -241,7 +241,7 @@ typedef struct {
 } cgru_few_sums;
 
 /* Weights (k, columns) of fewer bytes; see narrow.h. */
-enum { CGRU_INT8, CGRU_BFLOAT16 };
+enum { CGRU_INT8, CGRU_BFLOAT16, CGRU_ROUNDED };
 
 typedef struct {
     int kind;
@@ -254,6 +254,7 @@ typedef struct {
 /* A call forward with such weights: X, h0 and `last` in it, and h where all states are wanted; no other caches. */
 typedef struct {
     const cgru_call *call;
+    int kind; /* that of the weights; or CGRU_ROUNDED: of rows that are bfloat16, too */
     cgru_narrow U[3], V[3];
     const void *b[4];      /* (up), that of CGRU_C with `after` alone */
     double x_bound, bound; /* of |x| and |h|: what stays within them has one scale for all; 0: each row has its own */
@@ -262,6 +263,7 @@ typedef struct {
 typedef struct {
     const char *level;
     ptrdiff_t lanes;
+    int rounds; /* whether it has CGRU_ROUNDED */
     ptrdiff_t (*depth)(int kind, ptrdiff_t k);
     void (*pack)(int kind, const void *W, ptrdiff_t row, ptrdiff_t k, ptrdiff_t n, void *words, void *begin);
     /* Bytes of memory, and all steps of some rows. */

@@ -33,6 +33,12 @@
 #else
 #define AVX_VNNI 0
 #endif
+/* Whether it knows AVX512-BF16: two products of bfloat16 in each lane. */
+#if X86 && (defined(__clang__) ? __clang_major__ >= 9 : __GNUC__ >= 10)
+#define AVX512_BF16 1
+#else
+#define AVX512_BF16 0
+#endif
 
 #if VECTORS && defined(__aarch64__)
 #define ARM64 1

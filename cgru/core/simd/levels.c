@@ -14,6 +14,9 @@ static int has_avx512(void) {
 
 static int has_avx512vnni(void) { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
 #endif
+#if AVX512_BF16
+static int has_avx512bf16(void) { return has_avx512vnni() && __builtin_cpu_supports("avx512bf16"); }
+#endif
 #if AVX_VNNI
 static int has_avx2vnni(void) { return has_avx2() && __builtin_cpu_supports("avxvnni"); }
 #endif
@@ -55,6 +58,9 @@ const cgru_narrow_kernels *cgru_narrow_level(const char *level) {
     OFFER_NARROW(avx2, has_avx2())
     OFFER_NARROW(avx512, has_avx512())
     OFFER_NARROW(avx512vnni, has_avx512vnni())
+#endif
+#if AVX512_BF16
+    OFFER_NARROW(avx512bf16, has_avx512bf16())
 #endif
 #if AVX_VNNI
     OFFER_NARROW(avx2vnni, has_avx2vnni())

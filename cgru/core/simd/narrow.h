@@ -5,7 +5,8 @@
  *
  *     x W = (scale of the row * scale of the column) * sum of codes * weights
  *
- * bfloat16: the upper half of a float32; rows stay as they are, and sums are those of float32.
+ * bfloat16: the upper half of a float32; rows stay as they are, and sums are those of float32. Where the processor multiplies
+ * pairs of them, rows of a call with several samples may be rounded to bfloat16, too, and take half the time.
  *
  * A word of 32 bits holds the weights of a column for GROUP rows one after another. Words lie as the weights of single.h do:
  * in parts of up to four vectors of columns, each with its words one after another. */
@@ -243,6 +244,35 @@ INLINE void bfloat16_tile(const int rows, const int width, const cgru_narrow *W,
     }
 }
 
+#if BF16
+/* Both rounded: each word and each pair of a row is two products. */
+INLINE void rounded_tile(const int rows, const int width, const cgru_narrow *W, ptrdiff_t c, const char *pairs,
+                         ptrdiff_t ld, T *sum, ptrdiff_t columns) {
+    const int32_t *words = (const int32_t *)W->words + c * W->depth;
+    vec part[4][4];
+    UNROLL(4)
+    for (int i = 0; i < rows; i++) {
+        UNROLL(4)
+        for (int j = 0; j < width; j++) part[i][j] = load(sum + i * columns + j * LANES);
+    }
+    for (ptrdiff_t n = 0; n < W->depth; n++, words += width * LANES, pairs += 4) {
+        UNROLL(4)
+        for (int j = 0; j < width; j++) {
+            const ints w = load_ints(words + j * LANES);
+            UNROLL(4)
+            for (int i = 0; i < rows; i++)
+                part[i][j] = (vec)_mm512_dpbf16_ps((__m512)part[i][j], (__m512bh)w,
+                                                   (__m512bh)_mm512_set1_epi32(WORD(pairs + i * ld)));
+        }
+    }
+    UNROLL(4)
+    for (int i = 0; i < rows; i++) {
+        UNROLL(4)
+        for (int j = 0; j < width; j++) store(sum + i * columns + j * LANES, part[i][j]);
+    }
+}
+#endif
+
 enum { INT8_ROWS = BYTES == 64 ? 4 : 2, BFLOAT16_ROWS = BYTES == 64 ? 2 : 1 };
 
 #define INT8_OF(rows, width)                                                                                         \
@@ -255,6 +285,12 @@ enum { INT8_ROWS = BYTES == 64 ? 4 : 2, BFLOAT16_ROWS = BYTES == 64 ? 2 : 1 };
                                           const T *scale, T *sum, ptrdiff_t columns) {                               \
         (void)scale;                                                                                                 \
         bfloat16_tile(rows, width, W, c, operand, ld, sum, columns);                                                 \
+    }
+#define ROUNDED_OF(rows, width)                                                                                      \
+    static void rounded_##rows##_##width(const cgru_narrow *W, ptrdiff_t c, const void *operand, ptrdiff_t ld,       \
+                                         const T *scale, T *sum, ptrdiff_t columns) {                                \
+        (void)scale;                                                                                                 \
+        rounded_tile(rows, width, W, c, operand, ld, sum, columns);                                                  \
     }
 #define WIDTHS(of, rows) of(rows, 1) of(rows, 2) of(rows, 3) of(rows, 4)
 #define TILES(kind, rows) {kind##_##rows##_1, kind##_##rows##_2, kind##_##rows##_3, kind##_##rows##_4}
@@ -281,10 +317,18 @@ static tile_function *const bfloat16_tiles[BFLOAT16_ROWS][4] = {
 #endif
 };
 
+#if BF16
+WIDTHS(ROUNDED_OF, 1)
+WIDTHS(ROUNDED_OF, 2)
+WIDTHS(ROUNDED_OF, 3)
+WIDTHS(ROUNDED_OF, 4)
+static tile_function *const rounded_tiles[4][4] = {TILES(rounded, 1), TILES(rounded, 2), TILES(rounded, 3), TILES(rounded, 4)};
+#endif
+
 /* --- what is multiplied: rows of codes with their scales, or of numbers, each padded to whole vectors --- */
 
 static ptrdiff_t operand_bytes(int kind, ptrdiff_t k) {
-    return VECTORS_OF(k) * LANES * (kind == CGRU_INT8 ? CODE : (ptrdiff_t)sizeof(T));
+    return VECTORS_OF(k) * LANES * (kind == CGRU_INT8 ? CODE : kind == CGRU_ROUNDED ? 2 : (ptrdiff_t)sizeof(T));
 }
 
 /* The operand of x (k). */
@@ -293,6 +337,13 @@ INLINE void see_row(int kind, const T *x, ptrdiff_t k, T bound, void *to, T *sca
         *scale = code_row(x, k, bound, to);
         return;
     }
+#if BF16
+    if (kind == CGRU_ROUNDED) {
+        for (ptrdiff_t i = 0; i < k; i += LANES)
+            _mm256_storeu_si256((__m256i *)((char *)to + 2 * i), (__m256i)_mm512_cvtneps_pbh((__m512)load_some(x + i, k - i)));
+        return;
+    }
+#endif
     for (ptrdiff_t i = 0; i < k; i += LANES) store((T *)to + i, load_some(x + i, k - i));
 }
 
@@ -303,16 +354,17 @@ typedef struct {
 } seen_rows;
 
 /* sum (rows, columns) += the operand times all columns of W that a part has */
-INLINE void add_seen(const cgru_narrow *W, const seen_rows *seen, ptrdiff_t row, ptrdiff_t rows, ptrdiff_t width,
+INLINE void add_seen(int kind, const cgru_narrow *W, const seen_rows *seen, ptrdiff_t row, ptrdiff_t rows, ptrdiff_t width,
                      ptrdiff_t c, T *sum, ptrdiff_t columns) {
-    if (W->kind == CGRU_INT8)
-        int8_tiles[rows - 1][width - 1](W, c, seen->rows + row * seen->bytes, seen->bytes, seen->scale + row, sum, columns);
-    else
-        bfloat16_tiles[rows - 1][width - 1](W, c, seen->rows + row * seen->bytes, seen->bytes / (ptrdiff_t)sizeof(T), NULL,
-                                            sum, columns);
+    const char *x = seen->rows + row * seen->bytes;
+    if (kind == CGRU_INT8) int8_tiles[rows - 1][width - 1](W, c, x, seen->bytes, seen->scale + row, sum, columns);
+#if BF16
+    else if (kind == CGRU_ROUNDED) rounded_tiles[rows - 1][width - 1](W, c, x, seen->bytes, NULL, sum, columns);
+#endif
+    else bfloat16_tiles[rows - 1][width - 1](W, c, x, seen->bytes / (ptrdiff_t)sizeof(T), NULL, sum, columns);
 }
 
-INLINE ptrdiff_t tile_rows(int kind) { return kind == CGRU_INT8 ? INT8_ROWS : BFLOAT16_ROWS; }
+INLINE ptrdiff_t tile_rows(int kind) { return kind == CGRU_BFLOAT16 ? BFLOAT16_ROWS : INT8_ROWS; }
 
 /* Runs the body for each part of up to four vectors of n columns, which begins at c and has `width`, and for each tile of
  * `count` rows from `row` on: the weights of a part are read for all rows before those of the next. */
@@ -340,7 +392,7 @@ typedef struct {
 
 static narrow_work work_of(const cgru_narrow_layer *layer, ptrdiff_t rows, void *memory) {
     const cgru_call *call = layer->call;
-    const int kind = layer->U[0].kind;
+    const int kind = layer->kind;
     narrow_work work = {.h = memory};
     work.rh = work.h + rows * call->up;
     work.z = work.rh + rows * call->up;
@@ -357,37 +409,36 @@ static narrow_work work_of(const cgru_narrow_layer *layer, ptrdiff_t rows, void 
 /* Bytes of memory for so many rows. */
 static ptrdiff_t narrow_room(const cgru_narrow_layer *layer, ptrdiff_t rows) {
     const cgru_call *call = layer->call;
-    const int kind = layer->U[0].kind;
+    const int kind = layer->kind;
     return (3 * rows * call->up + VECTORS_OF(3 * rows) * LANES) * (ptrdiff_t)sizeof(T) +
            rows * (operand_bytes(kind, call->e) + 2 * operand_bytes(kind, call->u));
 }
 
-INLINE void see_states(const cgru_narrow_layer *layer, const T *states, ptrdiff_t rows, const seen_rows *to) {
+INLINE void see_states(int kind, const cgru_narrow_layer *layer, const T *states, ptrdiff_t rows, const seen_rows *to) {
     const cgru_call *call = layer->call;
     for (ptrdiff_t row = 0; row < rows; row++)
-        see_row(layer->U[0].kind, states + row * call->up, call->u, (T)layer->bound, to->rows + row * to->bytes,
+        see_row(kind, states + row * call->up, call->u, (T)layer->bound, to->rows + row * to->bytes,
                 to->scale + row);
 }
 
 /* Step t of rows from `row0` on of the call, the first of which is the first of the work; x: that of a single row, or NULL
  * where it stands in the call. */
-INLINE void narrow_step(const cgru_narrow_layer *layer, narrow_work *work, const T *x, ptrdiff_t t, ptrdiff_t row0,
-                        ptrdiff_t rows) {
+INLINE void narrow_step(const int kind, const cgru_narrow_layer *layer, const narrow_work *work, const T *x, ptrdiff_t t,
+                        ptrdiff_t row0, ptrdiff_t rows) {
     const cgru_call *call = layer->call;
     const ptrdiff_t u = call->u, up = call->up;
-    const int kind = layer->U[0].kind;
     ALIGNED T tile[INT8_ROWS * 4 * LANES];
     /* x and hp as the products see them */
     for (ptrdiff_t row = 0; row < rows; row++)
         see_row(kind, x ? x : AT(call->X, SAMPLE(call, row0 + row), t), call->e, (T)layer->x_bound,
                 work->x.rows + row * work->x.bytes, work->x.scale + row);
-    see_states(layer, work->h, rows, &work->hp);
+    see_states(kind, layer, work->h, rows, &work->hp);
     /* 1. r = activate_reset(x Ur + hp Vr + br), r * hp;  z = activate_update(x Uz + hp Vz + bz) */
     for (int gate = CGRU_R; gate <= CGRU_Z; gate++) {
         EACH_TILE(kind, u, rows, {
             begin_tile(layer->b[gate], c, count, columns, tile);
-            add_seen(&layer->U[gate], &work->x, row, count, width, c, tile, columns);
-            add_seen(&layer->V[gate], &work->hp, row, count, width, c, tile, columns);
+            add_seen(kind, &layer->U[gate], &work->x, row, count, width, c, tile, columns);
+            add_seen(kind, &layer->V[gate], &work->hp, row, count, width, c, tile, columns);
             for (ptrdiff_t i = row; i < row + count; i++)
                 for (ptrdiff_t j = 0; j < columns; j += LANES) {
                     const place at = place_of(call, SAMPLE(call, row0 + i), t, c + j);
@@ -403,7 +454,7 @@ INLINE void narrow_step(const cgru_narrow_layer *layer, narrow_work *work, const
     if (call->after) {
         EACH_TILE(kind, u, rows, {
             begin_tile(layer->b[CGRU_C], c, count, columns, tile);
-            add_seen(&layer->V[CGRU_HH], &work->hp, row, count, width, c, tile, columns);
+            add_seen(kind, &layer->V[CGRU_HH], &work->hp, row, count, width, c, tile, columns);
             for (ptrdiff_t i = row; i < row + count; i++)
                 for (ptrdiff_t j = 0; j < columns; j += LANES) {
                     T *r = work->rh + i * up + c + j;
@@ -411,13 +462,13 @@ INLINE void narrow_step(const cgru_narrow_layer *layer, narrow_work *work, const
                 }
         })
     } else {
-        see_states(layer, work->rh, rows, &work->reset);
+        see_states(kind, layer, work->rh, rows, &work->reset);
     }
     /* 3. hh = activate(x Uhh + bhh + r * c), or activate(x Uhh + (r * hp) Vhh + bhh);  h = z * hp + (1 - z) * hh */
     EACH_TILE(kind, u, rows, {
         begin_tile(layer->b[CGRU_HH], c, count, columns, tile);
-        add_seen(&layer->U[CGRU_HH], &work->x, row, count, width, c, tile, columns);
-        if (!call->after) add_seen(&layer->V[CGRU_HH], &work->reset, row, count, width, c, tile, columns);
+        add_seen(kind, &layer->U[CGRU_HH], &work->x, row, count, width, c, tile, columns);
+        if (!call->after) add_seen(kind, &layer->V[CGRU_HH], &work->reset, row, count, width, c, tile, columns);
         for (ptrdiff_t i = row; i < row + count; i++)
             for (ptrdiff_t j = 0; j < columns; j += LANES) {
                 const place at = place_of(call, SAMPLE(call, row0 + i), t, c + j);
@@ -438,25 +489,38 @@ INLINE void begin_rows(const cgru_call *call, T *h, const T *h0) {
     memcpy(h, h0, call->u * sizeof(T));
 }
 
+/* `narrow_step`, compiled for what the kind is, and for one row. */
+static void steps_of(const cgru_narrow_layer *layer, const narrow_work *work, const T *x, ptrdiff_t t, ptrdiff_t row0,
+                     ptrdiff_t rows) {
+    if (layer->kind == CGRU_INT8 && rows == 1)
+        narrow_step(CGRU_INT8, layer, work, x, t, row0, 1);
+    else if (layer->kind == CGRU_INT8)
+        narrow_step(CGRU_INT8, layer, work, x, t, row0, rows);
+    else if (layer->kind == CGRU_BFLOAT16 && rows == 1)
+        narrow_step(CGRU_BFLOAT16, layer, work, x, t, row0, 1);
+    else
+        narrow_step(layer->kind, layer, work, x, t, row0, rows);
+}
+
 /* One step of a single sample, h (u) in and out. */
 static void narrow_single(const cgru_narrow_layer *layer, const void *x, void *h, void *memory) {
-    narrow_work work = work_of(layer, 1, memory);
+    const narrow_work work = work_of(layer, 1, memory);
     begin_rows(layer->call, work.h, h);
-    narrow_step(layer, &work, x, 0, 0, 1);
+    steps_of(layer, &work, x, 0, 0, 1);
     memcpy(h, work.h, layer->call->u * sizeof(T));
 }
 
 /* All steps of some rows of a call, h0 and `last` of which are where the states stand before and after. */
 static void narrow_forward(const cgru_narrow_layer *layer, ptrdiff_t row0, ptrdiff_t rows, void *memory) {
     const cgru_call *call = layer->call;
-    narrow_work work = work_of(layer, rows, memory);
+    const narrow_work work = work_of(layer, rows, memory);
     for (ptrdiff_t row = 0; row < rows; row++)
         begin_rows(call, work.h + row * call->up, AT(call->h0, SAMPLE(call, row0 + row), 0));
     for (ptrdiff_t n = 0; n < call->s; n++) {
         const ptrdiff_t t = call->reverse ? call->s - 1 - n : n;
         ptrdiff_t live = rows;
         if (call->running) live = call->running[t] < row0 ? 0 : min(rows, call->running[t] - row0);
-        if (live > 0) narrow_step(layer, &work, NULL, t, row0, live);
+        if (live > 0) steps_of(layer, &work, NULL, t, row0, live);
     }
     for (ptrdiff_t row = 0; row < rows; row++)
         memcpy(AT(call->last, SAMPLE(call, row0 + row), 0), work.h + row * call->up, call->u * sizeof(T));
@@ -472,7 +536,7 @@ static void narrow_linear(const cgru_narrow *W, const void *b, const cgru_operan
         see_row(W->kind, (const T *)X->rows + row * X->ld, X->k, (T)bound, seen.rows + row * seen.bytes, scale + row);
     EACH_TILE(W->kind, W->columns, rows, {
         begin_tile(b, c, count, columns, tile);
-        add_seen(W, &seen, row, count, width, c, tile, columns);
+        add_seen(W->kind, W, &seen, row, count, width, c, tile, columns);
         for (ptrdiff_t i = row; i < row + count; i++)
             for (ptrdiff_t j = 0; j < columns; j += LANES)
                 store_n((T *)out.data + i * out.sample + c + j, load(tile + (i - row) * columns + j),

@@ -1,11 +1,12 @@
-/* The kernels of narrow.h at one level: set LEVEL, BYTES and VNNI (whether it multiplies bytes as they are; of arm64 the dot
- * product), then include. Nothing is left of it where the compiler cannot make such vectors. */
+/* The kernels of narrow.h at one level: set LEVEL, BYTES, VNNI (whether it multiplies bytes, of arm64 by sdot) and BF16, then
+ * include. Nothing is left of it where the compiler cannot make such vectors. */
 #define T float
 #define SIZE 4
 #include "cgru.h"
 #include "compiler.h"
 
-#if BYTES == 1 || (VECTORS && BYTES == 16 && (!VNNI || ARM_DOT)) || (X86 && BYTES > 16 && (!VNNI || BYTES == 64 || AVX_VNNI))
+#if BYTES == 1 || (VECTORS && BYTES == 16 && (!VNNI || ARM_DOT)) || \
+    (X86 && BYTES > 16 && (!VNNI || BYTES == 64 || AVX_VNNI) && (!BF16 || AVX512_BF16))
 
 #if BYTES == 16 && VNNI
 #define TARGET "arch=armv8.2-a+dotprod"
@@ -13,6 +14,8 @@
 #define TARGET "avx2,fma,avxvnni"
 #elif BYTES == 32
 #define TARGET "avx2,fma"
+#elif BYTES == 64 && BF16
+#define TARGET "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16"
 #elif BYTES == 64 && VNNI
 #define TARGET "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"
 #elif BYTES == 64
@@ -59,6 +62,7 @@ typedef union { T x; INT bits; } cast;
 const cgru_narrow_kernels TABLE_OF(LEVEL) = {
     .level = STRING(LEVEL),
     .lanes = LANES,
+    .rounds = BF16,
     .depth = depth_of,
     .pack = narrow_pack,
     .room = narrow_room,

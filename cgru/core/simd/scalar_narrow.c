@@ -1,4 +1,5 @@
 #define LEVEL scalar
 #define BYTES 1
 #define VNNI 0
+#define BF16 0
 #include "narrow_body.h"

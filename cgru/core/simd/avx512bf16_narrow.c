@@ -1,0 +1,5 @@
+#define LEVEL avx512bf16
+#define BYTES 64
+#define VNNI 1
+#define BF16 1
+#include "narrow_body.h"
