@@ -27,21 +27,23 @@ cdef const cgru_narrow_kernels *_kernels() except NULL:
     """Those of the level in use, with products of bytes where the machine has them."""
     cdef const cgru_narrow_kernels *found = NULL
     name = levels_of.level()
-    for extension in ("bf16", "vnni", "") if _vnni is not False else ("",):
+    for extension in ("bf16", "vnni", "dot", "") if _vnni is not False else ("",):
         if found == NULL:
             found = narrow_kernels(name + extension)
     return found
 
 
 def level():
-    """The level of what is made now: that of `cgru.core.kernels`, with "vnni" behind it where it has products of bytes,
-    or "bf16" where it has those and products of bfloat16.
+    """The level of what is made now: that of `cgru.core.kernels`, with "vnni" behind it where it has products of bytes, on
+    arm64 "dot", or "bf16" where it has those and products of bfloat16.
     """
     return _kernels().level.decode()
 
 
 def use_vnni(choice=None):
-    """From now on False: multiply neither bytes as VNNI does, nor bfloat16; None: wherever it can be. For the tests."""
+    """From now on False: multiply neither bytes as VNNI or sdot does, nor bfloat16; None: wherever it can be. For the
+    tests.
+    """
     global _vnni
     _vnni = choice
 

@@ -16,6 +16,8 @@
 #endif
 #if BYTES >= 32
 #include <immintrin.h>
+#elif ARM64
+#include <arm_neon.h>
 #endif
 #include <math.h>
 #include <stdint.h>
@@ -33,7 +35,7 @@
 #else
 #define LANES (BYTES / SIZE)
 #endif
-#if BYTES == 64 || (BYTES == 16 && defined(__aarch64__)) /* 32 registers */
+#if BYTES == 64 || (BYTES == 16 && ARM64) /* 32 registers */
 #define ROWS 8
 #else
 #define ROWS 4

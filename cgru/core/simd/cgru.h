@@ -341,7 +341,8 @@ typedef struct {
 /* The tables of one level for float and double; NULL where the compiler or the machine lacks it. */
 const cgru_kernels *cgru_level(const char *level, int itemsize);
 
-/* The table of one level for narrow weights, which beside those levels may be "avx512vnni" or "avx2vnni"; likewise. */
+/* The table of one level for narrow weights, which beside those levels may be "avx512bf16", "avx512vnni", "avx2vnni" or
+ * "baselinedot"; likewise. */
 const cgru_narrow_kernels *cgru_narrow_level(const char *level);
 
 #endif

@@ -26,6 +26,11 @@
 #else
 #define X86 0
 #endif
+#if VECTORS && defined(__aarch64__)
+#define ARM64 1
+#else
+#define ARM64 0
+#endif
 
 /* Whether the compiler knows AVX-VNNI: four products of bytes in each lane of 256 bits. */
 #if X86 && (defined(__clang__) ? __clang_major__ >= 12 : __GNUC__ >= 11)
@@ -38,6 +43,12 @@
 #define AVX512_BF16 1
 #else
 #define AVX512_BF16 0
+#endif
+/* Whether it knows the dot product of newer arm64 processors: four products of bytes in each lane of 128 bits. */
+#if ARM64 && defined(__AARCH64EL__) && (defined(__clang__) ? __clang_major__ >= 16 : __GNUC__ >= 8)
+#define ARM_DOT 1
+#else
+#define ARM_DOT 0
 #endif
 
 #if defined(__GNUC__)

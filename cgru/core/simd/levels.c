@@ -20,6 +20,14 @@ static int has_avx512bf16(void) { return has_avx512vnni() && __builtin_cpu_suppo
 #if AVX_VNNI
 static int has_avx2vnni(void) { return has_avx2() && __builtin_cpu_supports("avxvnni"); }
 #endif
+#if ARM_DOT && defined(__linux__)
+#include <sys/auxv.h>
+static int has_dot(void) { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0; }
+#elif ARM_DOT && defined(__APPLE__)
+static int has_dot(void) { return 1; }
+#elif ARM_DOT
+static int has_dot(void) { return 0; }
+#endif
 
 #define OFFER(name, has)                                               \
     extern const cgru_kernels cgru_##name##_float, cgru_##name##_double; \
@@ -56,6 +64,9 @@ const cgru_narrow_kernels *cgru_narrow_level(const char *level) {
 #endif
 #if AVX_VNNI
     OFFER_NARROW(avx2vnni, has_avx2vnni())
+#endif
+#if ARM_DOT
+    OFFER_NARROW(baselinedot, has_dot())
 #endif
     return NULL;
 }

@@ -18,7 +18,12 @@ typedef ints __attribute__((aligned(4), may_alias)) loose_ints;
 
 INLINE ints load_ints(const void *p) { return *(const loose_ints *)p; }
 
-#if VNNI /* codes are bytes, 128 more than they are, and a sum begins with what that adds up to, taken away */
+#if VNNI && ARM64 /* codes are bytes */
+enum { CODE = 1, OFFSET = 0 };
+INLINE ints add_codes(ints sum, const char *codes, ints w) {
+    return (ints)vdotq_s32((int32x4_t)sum, (int8x16_t)vdupq_n_s32(WORD(codes)), (int8x16_t)w);
+}
+#elif VNNI /* codes are bytes, 128 more than they are, and a sum begins with what that adds up to, taken away */
 enum { CODE = 1, OFFSET = 128 };
 INLINE ints add_codes(ints sum, const char *codes, ints w) {
 #if BYTES == 64
@@ -100,6 +105,8 @@ INLINE ints rounded(vec x) {
     return (ints)_mm256_cvtps_epi32((__m256)x);
 #elif X86 && LANES > 1
     return (ints)_mm_cvtps_epi32((__m128)x);
+#elif ARM64 && LANES > 1
+    return (ints)vcvtnq_s32_f32((float32x4_t)x);
 #elif LANES > 1
     ints codes;
     for (int i = 0; i < LANES; i++) codes[i] = (int32_t)rintf(x[i]);
@@ -110,7 +117,11 @@ INLINE ints rounded(vec x) {
 }
 
 INLINE void put_codes(ints codes, char *to) {
-#if VNNI && BYTES == 64
+#if VNNI && ARM64
+    const int16x4_t words = vmovn_s32((int32x4_t)codes);
+    const int8x8_t bytes = vmovn_s16(vcombine_s16(words, words));
+    memcpy(to, &bytes, 4);
+#elif VNNI && BYTES == 64
     _mm_storeu_si128((__m128i *)to, _mm512_cvtepi32_epi8((__m512i)(codes + OFFSET)));
 #elif VNNI
     const __m256i words = _mm256_packs_epi32((__m256i)(codes + OFFSET), _mm256_setzero_si256());

@@ -1,13 +1,16 @@
-/* The kernels of narrow.h at one level: set LEVEL, BYTES, VNNI and BF16, then include. Nothing is left of it where the compiler
- * cannot make such vectors. */
+/* The kernels of narrow.h at one level: set LEVEL, BYTES, VNNI (whether it multiplies bytes, of arm64 by sdot) and BF16, then
+ * include. Nothing is left of it where the compiler cannot make such vectors. */
 #define T float
 #define SIZE 4
 #include "cgru.h"
 #include "compiler.h"
 
-#if BYTES == 1 || (VECTORS && BYTES == 16) || (X86 && (!VNNI || BYTES == 64 || AVX_VNNI) && (!BF16 || AVX512_BF16))
+#if BYTES == 1 || (VECTORS && BYTES == 16 && (!VNNI || ARM_DOT)) || \
+    (X86 && BYTES > 16 && (!VNNI || BYTES == 64 || AVX_VNNI) && (!BF16 || AVX512_BF16))
 
-#if BYTES == 32 && VNNI
+#if BYTES == 16 && VNNI
+#define TARGET "arch=armv8.2-a+dotprod"
+#elif BYTES == 32 && VNNI
 #define TARGET "avx2,fma,avxvnni"
 #elif BYTES == 32
 #define TARGET "avx2,fma"
@@ -19,13 +22,15 @@
 #define TARGET "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"
 #endif
 #define PRAGMA_OF(text) PRAGMA(text) /* what stands in it is expanded first */
-#if BYTES >= 32 && defined(__clang__)
+#if defined(TARGET) && defined(__clang__)
 #pragma clang attribute push(__attribute__((target(TARGET))), apply_to = function)
-#elif BYTES >= 32
+#elif defined(TARGET)
 PRAGMA_OF(GCC target(TARGET))
 #endif
 #if X86
 #include <immintrin.h>
+#elif ARM64
+#include <arm_neon.h>
 #endif
 #include <math.h>
 #include <stdint.h>
@@ -67,7 +72,7 @@ const cgru_narrow_kernels TABLE_OF(LEVEL) = {
     .linear = narrow_linear,
 };
 
-#if BYTES >= 32 && defined(__clang__)
+#if defined(TARGET) && defined(__clang__)
 #pragma clang attribute pop
 #endif
 #endif

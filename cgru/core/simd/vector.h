@@ -98,6 +98,10 @@ INLINE vec fused(vec sum, vec x, vec w) {
     return (vec)_mm256_fmadd_ps((__m256)x, (__m256)w, (__m256)sum);
 #elif BYTES == 32
     return (vec)_mm256_fmadd_pd((__m256d)x, (__m256d)w, (__m256d)sum);
+#elif ARM64 && BYTES == 16 && SIZE == 4
+    return (vec)vfmaq_f32((float32x4_t)sum, (float32x4_t)x, (float32x4_t)w);
+#elif ARM64 && BYTES == 16
+    return (vec)vfmaq_f64((float64x2_t)sum, (float64x2_t)x, (float64x2_t)w);
 #else
     return sum + x * w;
 #endif

@@ -1,0 +1,5 @@
+#define LEVEL baselinedot
+#define BYTES 16
+#define VNNI 1
+#define BF16 0
+#include "narrow_body.h"

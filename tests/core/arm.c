@@ -1,0 +1,109 @@
+/* One kernel at what stands in stdin, for test_arm.py: LEVEL WHAT m k n option. Its results go to stdout. */
+#include "cgru.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static ptrdiff_t m, k, n, option;
+
+static void *room(size_t bytes) { /* zeroed, and more than is asked for */
+    void *memory = aligned_alloc(64, bytes / 64 * 64 + 512);
+    return memory ? memset(memory, 0, bytes / 64 * 64 + 512) : NULL;
+}
+
+static void *given(size_t bytes) {
+    void *memory = room(bytes);
+    if (!memory || fread(memory, 1, bytes, stdin) != bytes) exit(3);
+    return memory;
+}
+
+static int put(const void *data, size_t bytes) { return fwrite(data, 1, bytes, stdout) != bytes; }
+
+/* y = f(x), x (n), f the option */
+static int activation(const cgru_kernels *of) {
+    void *x = given(n * of->size), *y = room(n * of->size);
+    of->activation((cgru_activation){option, 0.3}, x, y, n);
+    return put(y, n * of->size);
+}
+
+/* X W + b: X (m, k), W (k, n), b (n); the option is how many chains a sum has */
+static int product(const cgru_kernels *of) {
+    const cgru_call call = {.m = m};
+    const ptrdiff_t size = of->size, vectors = (n + of->lanes - 1) / of->lanes, columns = vectors * of->lanes;
+    void *X = given(m * k * size), *W = given(k * n * size), *b = given(n * size), *out = room(m * n * size);
+    void *weights = room(k * columns * size), *bias = room(columns * size);
+    cgru_product it = {.call = &call, .operands = 1, .operand = {{NULL, 0, 1}}, .vectors = vectors, .columns = n};
+    it.chains = option, it.epilogue = of->put, it.out = (cgru_array){out, n, 0, 1};
+    of->pack(&it, bias, 0, 0, (cgru_matrix){b, n, 1}, 1, n);
+    it.operand[0] = (cgru_operand){X, k, k}, it.weights = weights, it.bias = bias;
+    of->pack(&it, weights, 0, 0, (cgru_matrix){W, n, 1}, k, n);
+    of->product(&it, 0, 0, m);
+    return put(out, m * n * size);
+}
+
+static cgru_call call_of(ptrdiff_t lanes) { /* k elements, n units; the option is whether the reset comes after */
+    return (cgru_call){.m = m, .s = 1, .e = k, .u = n, .up = (n + lanes - 1) / lanes * lanes,
+                       .ep = (k + lanes - 1) / lanes * lanes, .activate = {CGRU_TANH, 0},
+                       .activate_update = {CGRU_SIGMOID, 0}, .activate_reset = {CGRU_SIGMOID, 0}, .after = option};
+}
+
+/* A step of one sample: U and V of each gate, the biases, x (k), h (n) */
+static int step(const cgru_kernels *of) {
+    const cgru_call call = call_of(of->lanes);
+    const ptrdiff_t size = of->size;
+    cgru_single single = {.call = &call};
+    for (int part = 0; part < 10; part++) {
+        const int gate = part % 3;
+        const ptrdiff_t rows = part < 3 ? k : part < 6 ? n : 1;
+        cgru_matrix *to = part < 3 ? &single.U[gate] : part < 6 ? &single.V[gate] : &single.b[part - 6];
+        void *memory = room(rows * call.up * size);
+        of->lay((cgru_matrix){given(rows * n * size), n, 1}, rows, n, memory);
+        *to = (cgru_matrix){memory, 0, 1};
+    }
+    void *x = given(k * size), *h = given(n * size);
+    of->single_step(&single, x, h, room(5 * call.up * size));
+    return put(h, n * size);
+}
+
+static cgru_narrow narrow(const cgru_narrow_kernels *of, int kind, ptrdiff_t rows) { /* of the weights, then the scales */
+    const ptrdiff_t columns = (n + of->lanes - 1) / of->lanes * of->lanes, depth = of->depth(kind, rows);
+    void *words = room(4 * depth * columns), *begin = room(4 * columns);
+    of->pack(kind, given(rows * n * (kind == CGRU_INT8 ? 1 : 2)), n, rows, n, words, begin);
+    return (cgru_narrow){kind, depth, n, words, given(4 * n), begin};
+}
+
+/* X W + b: W (k, n), its scales (n), b (n), X (m, k); the option is the bound of |x| */
+static int narrow_linear(const cgru_narrow_kernels *of, int kind) {
+    const cgru_narrow W = narrow(of, kind, k);
+    void *b = given(4 * n), *X = given(4 * m * k), *out = room(4 * m * n);
+    of->linear(&W, b, &(cgru_operand){X, k, k}, (cgru_array){out, n, 0, 1}, m, option, room(of->linear_room(kind, k, m)));
+    return put(out, 4 * m * n);
+}
+
+/* A step of m samples: U and V of each gate with their scales, the biases, X (m, k), h (m, n) */
+static int narrow_step(const cgru_narrow_kernels *of, int kind) {
+    cgru_call call = call_of(of->lanes);
+    cgru_narrow_layer layer = {.call = &call, .kind = kind, .bound = 1};
+    for (int part = 0; part < 6; part++) (part < 3 ? layer.U : layer.V)[part % 3] = narrow(of, kind, part < 3 ? k : n);
+    for (int part = 0; part < 4; part++) layer.b[part] = given(4 * n);
+    call.X = (cgru_array){given(4 * m * k), k, k, 1};
+    call.h0 = call.last = (cgru_array){given(4 * m * n), n, 0, 1};
+    of->forward(&layer, 0, m, room(of->room(&layer, m)));
+    return put(call.last.data, 4 * m * n);
+}
+
+int main(int count, char **argument) {
+    if (count != 7) return 2;
+    const char *level = argument[1], *what = argument[2];
+    m = atoi(argument[3]), k = atoi(argument[4]), n = atoi(argument[5]), option = atoi(argument[6]);
+    if (!strncmp(what, "narrow", 6)) {
+        const cgru_narrow_kernels *of = cgru_narrow_level(level);
+        const int kind = strstr(what, "int8") ? CGRU_INT8 : CGRU_BFLOAT16;
+        if (!of || strcmp(of->level, level)) return 4;
+        return strstr(what, "step") ? narrow_step(of, kind) : narrow_linear(of, kind);
+    }
+    const cgru_kernels *of = cgru_level(level, strstr(what, "float64") ? 8 : 4);
+    if (!of || strcmp(of->level, level)) return 4;
+    return strstr(what, "activation") ? activation(of) : strstr(what, "step") ? step(of) : product(of);
+}
