@@ -37,7 +37,8 @@ def coded(p, kind):
 def random_coded(kind, e, u, after=False, seed=0, gain=1.0):
     rng = np.random.default_rng(seed)
     shapes = named("reset_after" if after else "reset_before").shapes(e, u)
-    return coded({name: rng.standard_normal(shape) * (gain / np.sqrt(shape[0])) for name, shape in shapes.items()}, kind)
+    p = {name: rng.standard_normal(shape) * (gain / np.sqrt(shape[0])) for name, shape in shapes.items()}
+    return coded(p, kind)
 
 
 def narrow_gru(p, kind, gates=GATES, se_hPars=None, **options):
