@@ -19,15 +19,23 @@ from cgru.core.narrow import NarrowGRU, NarrowLinear, level
 from cgru.layers.dense import Dense
 from cgru.layers.embedding import Embedding
 from cgru.layers.layer import Layer, LayerPass, Shape, flat, floats, kept, unflat, unpadded
+from cgru.optimizers import check_number
 from cgru.quantized import reference
 from cgru.variant import variant_of
 
 __all__ = ["BOUNDED", "WEIGHTS", "Quantized", "QuantizedBidirectional", "QuantizedDense", "QuantizedEmbedding",
-           "QuantizedGRU"]  # fmt: skip
+           "QuantizedGRU", "named_weights"]  # fmt: skip
 
 WEIGHTS = {"int8": np.dtype(np.int8), "bfloat16": np.dtype(np.uint16)}  # what they are called, and how they are kept
 BOUNDED = (activations.tanh, activations.sigmoid)  # activations that give no more than 1
 FLOAT32 = np.dtype(np.float32)
+
+
+def named_weights(value: Any) -> str:
+    """`value`, a key of WEIGHTS; ValueError for any other."""
+    if not isinstance(value, str) or value not in WEIGHTS:
+        raise ValueError(f"weights: expected one of {', '.join(WEIGHTS)}, got {value!r}")
+    return value
 
 
 class Quantized(Layer):
@@ -41,9 +49,8 @@ class Quantized(Layer):
     x_bound: float
 
     def _set(self, weights: str, x_bound: float) -> None:
-        if weights not in WEIGHTS:
-            raise ValueError(f"weights: expected one of {', '.join(WEIGHTS)}, got {weights!r}")
-        self.weights, self.x_bound = weights, _bound(x_bound)
+        check_number(x_bound, "x_bound", below=float(np.finfo(np.float32).max))
+        self.weights, self.x_bound = named_weights(weights), float(x_bound)
         self._packed: tuple[Any, ...] = ()
         self.trainable = False
 
@@ -60,6 +67,14 @@ class Quantized(Layer):
             f"{type(self).__name__}: expected predict, got a call of training; train the network that it was made of,"
             " and quantize that again"
         )
+
+    def forward(self, A: Any, lengths: Any = None) -> Any:
+        """RuntimeError: there is no way back."""
+        return Quantized.run(self, A)
+
+    def initialize_parameters(self) -> None:
+        """RuntimeError: they are made of others."""
+        Quantized.run(self, None)
 
     def make(self, A: np.ndarray) -> None:
         """RuntimeError where there are no parameters, which `cgru.quantize` alone makes."""
@@ -294,7 +309,7 @@ class QuantizedDense(Dense, Quantized):
         u = self.d["u"]
         return self._weights("W", (e, u)) | {"b": ((1, u), FLOAT32)}
 
-    make = Quantized.make
+    make, forward, initialize_parameters = Quantized.make, Quantized.forward, Quantized.initialize_parameters
 
     def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
         """The outputs (m, u) for (m, n), or (m, s, u) for (m, s, n), zero past the lengths."""
@@ -309,10 +324,18 @@ class QuantizedDense(Dense, Quantized):
             raise ValueError(f"A: expected shape {due.format(packed.n)}, the rows of W, got {X.shape}")
         Z = packed.outputs(np.ascontiguousarray(flat(X)))
         A = np.asarray(activations.bind(self.activate, self.se_hPars)(Z), self.dtype)
-        return LayerPass(steps, X=X, Z=unflat(Z, like=X), A=kept(unflat(A, like=X), steps))
+        return _OneWay(steps, X=X, Z=unflat(Z, like=X), A=kept(unflat(A, like=X), steps))
 
     def _made(self) -> NarrowLinear:
         return NarrowLinear(self.p["W"], self.p.get("scale_W"), self.p["b"], self.weights, self.x_bound)
+
+
+class _OneWay(LayerPass):
+    """A pass that cannot go back."""
+
+    def backward(self, dA: Any) -> Any:
+        """RuntimeError."""
+        raise RuntimeError("backward: expected a layer that trains, got the pass of a quantised one")
 
 
 class QuantizedEmbedding(Embedding, Quantized):
@@ -336,7 +359,9 @@ class QuantizedEmbedding(Embedding, Quantized):
         scale = {"scale_E": ((v, 1), FLOAT32)} if self.weights == "int8" else {}
         return {"E": ((v, u), WEIGHTS[self.weights]), **scale}
 
-    make, run = Quantized.make, Quantized.run
+    make, run, forward, initialize_parameters = (
+        Quantized.make, Quantized.run, Quantized.forward, Quantized.initialize_parameters
+    )  # fmt: skip
 
     @property
     def table(self) -> np.ndarray:
@@ -354,10 +379,3 @@ class QuantizedEmbedding(Embedding, Quantized):
 
     def _made(self) -> bool:
         return True
-
-
-def _bound(value: Any) -> float:
-    number = float(value)
-    if not 0 <= number < np.inf:
-        raise ValueError(f"x_bound: expected a finite number of at least 0, got {value}")
-    return number

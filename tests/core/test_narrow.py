@@ -115,7 +115,7 @@ def test_every_activation(narrow_level, kind, after, f):
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4, 5, 7, 8, 15, 17, 33, 64, 65, 130, 2000])
 def test_sums_of_integers_are_exact(narrow_level, k):
-    """With a scale of 1 what comes out is the sum itself, 127 * 127 * k at its most, for each tile of rows and columns."""
+    """With a scale of 1 what comes out is the sum itself, 127 * 127 * k at its most, for tiles of all shapes."""
     rng = np.random.default_rng(k)
     for m, u in ((1, 1), (1, 130), (2, 33), (3, 65), (4, 17), (5, 64), (9, 7)):
         codes = rng.integers(-127, 128, (m, k))
