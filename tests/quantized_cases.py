@@ -5,6 +5,7 @@ import numpy as np
 from cgru.activations import code_of, sigmoid, tanh
 from cgru.core import kernels, narrow
 from cgru.quantized import reference
+from cgru.quantized.layers import QuantizedDense, QuantizedEmbedding, QuantizedGRU
 from cgru.variant import named
 
 KINDS = ("int8", "bfloat16")
@@ -62,3 +63,33 @@ def on_a_tie(x, bound, within=2e-4):
     with np.errstate(divide="ignore", invalid="ignore"):
         apart = np.abs(np.abs(x / scale - codes) - 0.5)
     return (apart < within).any(axis=1)
+
+
+def random_quantized_gru(e, u, kind, seed=0, **options):
+    """A QuantizedGRU with random parameters."""
+    layer = QuantizedGRU(u, weights=kind, **options)
+    rng = np.random.default_rng(seed)
+    shapes = layer.variant.shapes(e, u)
+    layer.p |= coded(
+        {name: rng.standard_normal(shape) * (0.7 / np.sqrt(shape[0])) for name, shape in shapes.items()}, kind
+    )
+    return layer
+
+
+def random_quantized_dense(n, u, kind, seed=0, **options):
+    layer = QuantizedDense(u, weights=kind, **options)
+    rng = np.random.default_rng(seed)
+    W, b = rng.standard_normal((n, u)) / np.sqrt(n), rng.standard_normal((1, u)).astype(np.float32)
+    layer.p |= {name.replace("U", "W"): array for name, array in coded({"U": W}, kind).items()} | {"b": b}
+    return layer
+
+
+def random_quantized_embedding(v, u, kind, seed=0):
+    layer = QuantizedEmbedding(v, u, weights=kind)
+    E = np.random.default_rng(seed).standard_normal((v, u))
+    if kind == "bfloat16":
+        layer.p["E"] = reference.bfloat16(E)
+    else:
+        codes, scale = reference.code_columns(E.T)
+        layer.p |= {"E": codes.T.copy(), "scale_E": scale.T.copy()}
+    return layer

@@ -89,20 +89,16 @@ class Quantized(Layer):
     def packed(self) -> Any:
         """The packed weights: made at the first call, and anew where an array was put into `p`."""
         self.make(np.empty(0))
-        key = tuple(self.p.values()), level()
-        if (
-            not self._packed
-            or self._packed[1] != level()
-            or any(a is not b for a, b in zip(self._packed[0], key[0], strict=False))
-        ):
+        key = tuple(map(id, self.p.values())), level()
+        if not self._packed or self._packed[0] != key:
             for name, (shape, dtype) in self.arrays(self.elements).items():
                 array = self.p.get(name)
                 if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != dtype:
                     got = type(array).__name__ if not isinstance(array, np.ndarray) else f"{array.dtype} {array.shape}"
                     raise ValueError(f"p[{name!r}]: expected {dtype} {shape}, got {got}")
                 array.flags.writeable = False  # what is written into it would not count
-            self._packed = *key, self._made()
-        return self._packed[2]
+            self._packed = key, self._made(), tuple(self.p.values())  # which live on: no other has their ids
+        return self._packed[1]
 
     def _made(self) -> Any:
         raise NotImplementedError
@@ -268,6 +264,8 @@ class QuantizedBidirectional(Quantized):
 
     def predict(self, A: Any, lengths: Any = None, h0: Any = None) -> np.ndarray:
         """The outputs (m, s, w), or the last ones (m, w), for A (m, s, e) from h0, a pair of (m, u)."""
+        if h0 is not None:
+            h0 = real(h0, "h0", (2, "m", self.halves[0].d["u"]), self.dtype)
         return self.predict_on(A, lengths, (None, None) if h0 is None else h0)[0]
 
     def predict_on(

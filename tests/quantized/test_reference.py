@@ -168,3 +168,27 @@ def test_a_state_past_the_length_is_the_last_one():
     np.testing.assert_array_equal(got[0, 2:], got[0, [1, 1, 1]])
     back = reference.forward(p, X, h0, np.array([2, 5]), reverse=True)
     np.testing.assert_array_equal(back[0, 2:], h0[[0, 0, 0]])
+
+
+def test_there_is_no_bound_unless_it_is_given():
+    rng = np.random.default_rng(4)
+    x, b = (rng.standard_normal(shape).astype(np.float32) * 0.01 for shape in ((3, 20), (1, 6)))
+    W, scale = reference.code_columns(rng.standard_normal((20, 6)))
+    for f in (reference.code_rows, lambda x, *bound: reference.product(x, W, scale, *bound)):
+        for got, due in zip(f(x), f(x, 0.0), strict=True):
+            np.testing.assert_array_equal(got, due)
+    np.testing.assert_array_equal(reference.linear(x, W, scale, b), reference.linear(x, W, scale, b, 0.0))
+    p = random_coded("int8", 20, 6)
+    got = reference.forward(p, x[:, None], 0.01 * np.ones((3, 6)))
+    np.testing.assert_array_equal(got, reference.forward(p, x[:, None], 0.01 * np.ones((3, 6)), x_bound=0, bound=0))
+
+
+def test_padding_is_not_seen():
+    """Not even where the state is there to be seen: a sample that has ended has no say in what its row is."""
+    p = random_coded("int8", 3, 4)
+    X, _, h0 = random_batch(1, 3, 3, 4, False, np.float32)
+    for filled in (np.nan, np.inf, 1e30):
+        X[0, 1:] = filled
+        with np.errstate(all="raise"):
+            got = reference.forward(p, X, h0, np.array([1]))
+        np.testing.assert_array_equal(got[:, 0], reference.forward(p, X[:, :1], h0)[:, 0])
