@@ -42,7 +42,7 @@ def made(kind="int8", **options):
 
 @pytest.mark.parametrize("options", [
     {}, {"reset_after": True}, {"reverse": True}, {"zoneout": 0.25}, {"x_bound": 2.0}, {"learn_h0": True},
-    {"activate": "sigmoid"}, {"activate_update": cgru.tanh, "activate_reset": "elu", "se_hPars": {"ELU_alpha": 0.5}},
+    {"activate": "sigmoid"}, {"activate_update": "tanh", "activate_reset": "elu", "se_hPars": {"ELU_alpha": 0.5}},
 ], ids=str)  # fmt: skip
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_gru_is_the_definition(narrow_level, kind, options):
@@ -55,9 +55,7 @@ def test_a_gru_is_the_definition(narrow_level, kind, options):
             cgru.activations.bind(getattr(layer, name), layer.se_hPars)
             for name in ("activate", "activate_update", "activate_reset")
         ]
-        own = {
-            name: value for name, value in options.items() if name in names - {"se_hPars", "reset_after", "learn_h0"}
-        }
+        own = {name: options[name] for name in ("zoneout", "reverse", "x_bound") if name in options}
         first = layer.p["h0"].repeat(6, axis=0) if h0 is None and "h0" in layer.p else h0
         due = reference.forward(layer.p, A, first, lengths, *gates, bound=1.0, **own)
         if not sequences:
@@ -143,9 +141,8 @@ def test_both_ways(kind, merge):
         layer = QuantizedBidirectional(there, back, merge)
         h0 = np.stack([np.tanh(H0), -np.tanh(H0)])
         for start in (None, h0):
-            parts = [
-                half.predict(X, LENGTHS, None if start is None else start[i]) for i, half in enumerate((there, back))
-            ]
+            starts = (None, None) if start is None else start
+            parts = [half.predict(X, LENGTHS, h) for half, h in zip((there, back), starts, strict=True)]
             due = {
                 "concat": lambda a, b: np.concatenate((a, b), axis=-1),
                 "sum": np.add,
