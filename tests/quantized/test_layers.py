@@ -115,6 +115,7 @@ def test_a_gru_says_what_it_is():
     assert layer.piecewise
     assert not QuantizedGRU(3, reverse=True).piecewise
     assert not QuantizedGRU(3).learn_h0
+    assert not QuantizedGRU(3).reset_after
     assert not QuantizedGRU(3).sequences
     assert QuantizedGRU(3).elements is None
     assert set(layer.parameter_names) == set(layer.p)
@@ -207,6 +208,7 @@ def test_dense_says_what_it_is():
     assert set(layer.parameter_names) == {"W", "scale_W", "b"}
     assert random_quantized_dense(7, 4, "bfloat16").parameter_names == ("W", "b")
     assert QuantizedDense(4).elements is None
+    assert repr(QuantizedDense()) == "QuantizedDense(units=1, activate=sigmoid, weights='int8')"
     for A, due in ((np.ones((2, 6)), r"\(m, 7\)"), (np.ones((2, 3, 8)), r"\(m, s, 7\)")):
         with pytest.raises(ValueError, match=f"^A: expected shape {due}"):
             layer.predict(A)

@@ -431,7 +431,7 @@ def spoiled(layer, name, value, *others):
         (lambda: quantize(plain(), calibration=FULL, lengths=[7] * 12), ValueError, "calibration lengths: expected"),
         (lambda: quantize(plain(), calibration=X), ValueError, "calibration: expected finite numbers, got others"),
         (
-            lambda: quantize(plain(), calibration=np.full((2, 3, 5), np.inf)),
+            lambda: quantize(plain(), calibration=FULL + np.inf),
             ValueError,
             "calibration: expected finite numbers",
         ),
