@@ -1,4 +1,4 @@
-"""Layers whose weights are int8 or bfloat16: packed once, and run. The equations are those of cgru/quantized/reference.py.
+"""Layers whose weights are int8 or bfloat16: packed once, and run. The equations stand in cgru/quantized/reference.py.
 
 m samples, s steps, e elements per step, u units. Whatever is given here is trusted. All but the weights is float32.
 """
@@ -56,7 +56,7 @@ cdef Py_ssize_t _bytes(const cgru_narrow_kernels *k, int kind, Py_ssize_t rows, 
 
 cdef int _pack(const cgru_narrow_kernels *k, cgru_narrow *to, int kind, cnp.ndarray W, cnp.ndarray scale,
                Workspace memory) except -1:
-    """Pack W (rows, columns), int8 codes or the bits of bfloat16; of int8 with the scales (1, columns) of its columns."""
+    """Pack W (rows, columns): int8 codes, with the scales (1, columns) of their columns, or the bits of bfloat16."""
     cdef Py_ssize_t rows, columns, width
     cdef void *words
     cdef void *begin = NULL

@@ -229,6 +229,9 @@ class QuantizedBidirectional(Quantized):
         self._set(layer.weights, layer.x_bound)
         if merge not in MERGES:
             raise ValueError(f"merge: expected one of {', '.join(MERGES)}, got {merge!r}")
+        due = layer.d["u"], layer.sequences, not layer.reverse
+        if (twin.d["u"], twin.sequences, twin.reverse) != due:
+            raise ValueError(f"twin: expected units, sequences and reverse to be {due}, got {twin!r}")
         self.halves = self.cells = layer, twin
         self.merge, u = merge, layer.d["u"]
         self.d["u"] = 2 * u if merge == "concat" else u

@@ -86,7 +86,7 @@ def quantize(
             if noise(due, made.predict(A, steps), steps)["snr"] < limit:
                 made = _quantized(layer, "bfloat16", bound)
         layers.append(made)
-    small = Network(layers, net.loss if net.head is not None else None, seed=net.seed, class_names=net.class_names)
+    small = Network(layers, net.loss, seed=net.seed, class_names=net.class_names)
     small.mean, small.scale = copy.deepcopy((net.mean, net.scale))
     return small
 

@@ -438,6 +438,14 @@ def test_what_a_call_refuses():
             ValueError,
             "merge: expected one of concat, sum, mean, mul, got 'least'",
         ),
+        *(
+            (lambda twin=twin: QuantizedBidirectional(QuantizedGRU(3), twin), ValueError, "twin: expected units, seq")
+            for twin in (
+                QuantizedGRU(3),
+                QuantizedGRU(4, reverse=True),
+                QuantizedGRU(3, reverse=True, sequences=True),
+            )
+        ),
     ],
 )
 def test_what_a_layer_refuses(make, error, words):
