@@ -212,6 +212,11 @@ def test_a_product_of_unusual_rows(narrow_level, kind):
         assert (np.abs(got - due) <= 3e-6 * size).all()
         np.testing.assert_array_equal(got[[0, 4]], np.repeat(b, 2, axis=0))
         assert np.isfinite(got).all()
+        if kind == "int8":  # what is that small counts as zero
+            none = narrow.NarrowLinear(p["U"], p["scale_U"], 0 * b, kind, bound).outputs(X)
+            np.testing.assert_array_equal(none[[0, 1, 4, 7]], 0)
+            assert (none[[2, 5, 6]] != 0).all()
+            assert bound or (none[3] != 0).all()
 
 
 def test_a_bound_of_almost_nothing(narrow_level):
@@ -223,6 +228,26 @@ def test_a_bound_of_almost_nothing(narrow_level):
         zero = np.zeros((1, 9), np.float32)
         got = narrow.NarrowLinear(W, scale, zero, "int8", bound).outputs(X)
         np.testing.assert_allclose(got, X @ reference.floats(W, scale), atol=0.1 * size + 1e-29)
+
+
+@pytest.mark.parametrize("after", BOTH, ids=["before", "after"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_of_unusual_rows(narrow_level, kind, after):
+    """Of x and of h: zeros, tiny and huge numbers, beside those of others."""
+    for (e, u), x_bound in itertools.product(((7, 33), (33, 5), (1, 1)), (0.0, 2.0)):
+        p = random_coded(kind, e, u, after)
+        X, _, h0 = batch(9, 1, e, u)
+        X[0], X[4] = 0, -0.0
+        X[1] *= 1e-35
+        X[2] *= np.float32(1e30)
+        h0[3], h0[4], h0[5] = 0, -0.0, 1e-35
+        h0[6] *= np.float32(1e30)
+        layer = narrow_gru(p, kind, x_bound=x_bound, bound=1.0)
+        step_is_due(p, layer, X[:6], h0[:6], x_bound=x_bound)
+        _, last = layer.forward(X, None, h0)
+        due = reference.forward(p, X, h0, x_bound=x_bound, bound=1.0)[:, 0]
+        np.testing.assert_array_equal(last[:6], layer.forward(X[:6].copy(), None, h0[:6])[1])
+        np.testing.assert_allclose(last[6] / 1e30, due[6] / 1e30, atol=1e-6)
 
 
 @pytest.mark.parametrize("after", BOTH, ids=["before", "after"])

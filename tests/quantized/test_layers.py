@@ -10,6 +10,7 @@ import pytest
 from helpers import assert_close, random_batch
 from quantized_cases import (
     KINDS,
+    narrow_levels,
     quantum,
     random_quantized_dense,
     random_quantized_embedding,
@@ -18,6 +19,7 @@ from quantized_cases import (
 )
 
 import cgru
+from cgru.core import kernels, narrow
 from cgru.core.lengths import mask
 from cgru.quantized import reference
 from cgru.quantized.layers import (
@@ -316,10 +318,6 @@ def test_copies(kind, name):
 
 
 def test_another_level_packs_anew():
-    from quantized_cases import narrow_levels
-
-    from cgru.core import kernels, narrow
-
     before = kernels.level()
     for name in ("gru", "dense"):
         make, A, lengths = LAYERS[name]
@@ -457,3 +455,6 @@ def test_what_all_have_in_common_is_no_layer_of_its_own():
     layer = Quantized(dtype=np.float32)
     with pytest.raises(NotImplementedError):
         layer.arrays(3)
+    both = QuantizedBidirectional(made(), made(reverse=True))
+    with pytest.raises(NotImplementedError):
+        both.packed()  # of which each half has its own
