@@ -215,7 +215,7 @@ def test_a_product_of_unusual_rows(narrow_level, kind):
         if kind == "int8":  # what is that small counts as zero
             none = narrow.NarrowLinear(p["U"], p["scale_U"], 0 * b, kind, bound).outputs(X)
             np.testing.assert_array_equal(none[[0, 1, 4, 7]], 0)
-            assert (none[[2, 5, 6]] != 0).all()
+            assert (none[[2, 5]] != 0).all()
             assert bound or (none[3] != 0).all()
 
 
