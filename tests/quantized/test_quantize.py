@@ -268,6 +268,7 @@ def test_noise():
     assert noise(steps, spoiled + 1, np.array([1, 1])) == found
     assert noise(due, due + 1, np.array([1, 2]))["rms"] == 1  # without steps lengths are none
     assert noise(0 * due, due)["snr"] == -np.inf
+    assert noise(0 * due, 0 * due)["snr"] == np.inf
     single = due.astype(np.float32)
     assert noise(single, single + np.float32(1e-3))["largest"] == pytest.approx(1e-3, rel=1e-3)
 
