@@ -69,6 +69,13 @@ def test_rows_of_nothing_and_of_what_is_not_finite():
         assert codes[5].tolist() == ([0, 0, 0] if due else [127, 0, -127])
 
 
+def test_what_overflows_beside_what_is_not_finite_is_silent():
+    with np.errstate(all="raise"):
+        codes, scale = reference.code_rows(np.float32([[1e30, np.nan]]), 1e-20)
+    assert codes.tolist() == [[0, 0]]
+    assert np.isnan(scale).all()
+
+
 def test_bfloat16_is_the_nearest_of_65536_numbers():
     """Exact for each of them, and between two of them the nearer one, of a middle the even one."""
     bits = np.concatenate([np.arange(0x7F80), np.arange(0x8000, 0xFF80)]).astype(np.uint16)
