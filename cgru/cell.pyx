@@ -117,11 +117,11 @@ cdef Py_ssize_t workspace_bytes(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t 
     cdef Inside *inside = <Inside *>cell
     if cell == NULL or m < 1 or s < 1 or m > inside.call.m:
         return 0
-    if inside.narrow != NULL:
-        return LINE + narrow_room(inside.narrow, m)
     cdef cgru_call call = _call(inside, m, s)
     if not fits(<double>m * s * (call.u + call.e), inside.k.size):  # then there can be no X and no h
         return 0
+    if inside.narrow != NULL:
+        return LINE + narrow_room(inside.narrow, m)
     if not fits(<double>m * 128 * (call.up + call.ep), inside.k.size):  # more than the rows take
         return 0
     cdef Py_ssize_t rows = max(forward.rows_room(inside.k, &call), backward.rows_room(inside.k, &call))
@@ -266,7 +266,7 @@ cdef int _update(cgru_cell *cell, const floating *g, double rate) noexcept nogil
     if inside.k.size != sizeof(floating):
         return CELL_DTYPE
     if not inside.writes:
-        return CELL_READ_ONLY
+        return CELL_READ_ONLY if inside.narrow == NULL else CELL_QUANTIZED
     cdef cgru_gradients of = _gradients_of(inside, g)
     cdef Shape shape
     cdef int i

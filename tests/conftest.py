@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from quantized_cases import narrow_levels
 
 import cgru
-from cgru.core import kernels
+from cgru.core import kernels, narrow
 
 
 def pytest_make_parametrize_id(val):
@@ -22,6 +23,17 @@ def level(request):
     before = kernels.level()
     kernels.use_level(request.param)
     yield request.param
+    kernels.use_level(before)
+
+
+@pytest.fixture(params=narrow_levels(), ids=lambda each: each[0] + ("" if each[1] is None else " without bytes"))
+def narrow_level(request):
+    """The same for weights of fewer bytes, with and without products of bytes."""
+    before = kernels.level()
+    kernels.use_level(request.param[0])
+    narrow.use_vnni(request.param[1])
+    yield narrow.level()
+    narrow.use_vnni()
     kernels.use_level(before)
 
 

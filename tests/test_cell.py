@@ -6,12 +6,14 @@ import itertools
 import numpy as np
 import pytest
 from helpers import ODD, compiled, random_batch, random_layer, random_parameters
+from quantized_cases import KINDS, random_quantized_gru
 
 import cgru
 from cgru import cell as module
+from cgru.quantized.layers import QuantizedBidirectional, QuantizedGRU
 from cgru.variant import RESET_AFTER, VARIANTS
 
-OK, NULL, DTYPE, SIZE, ROOM, READ_ONLY = range(6)
+OK, NULL, DTYPE, SIZE, ROOM, READ_ONLY, QUANTIZED = range(7)
 DTYPES = (np.float32, np.float64)
 
 
@@ -301,3 +303,132 @@ def test_a_cache_may_be_moved():
         assert backward(cell, 2, 5, None, np.ones((2, 7)), dX, moved, moved.nbytes, work, work.nbytes) == OK
         results.append(dX)
     np.testing.assert_array_equal(*results)
+
+
+# --- weights of fewer bytes ---
+
+
+@pytest.mark.parametrize("options", [{}, {"reset_after": True}, {"zoneout": 0.25}, {"activate": "elu"}], ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+def test_steps_and_sequences_are_those_of_a_quantised_layer(narrow_level, kind, options):
+    for m, (e, u) in itertools.product((1, 2, 7), ((1, 1), (7, 17), (16, 64), (33, 5), (120, 50))):
+        layer = random_quantized_gru(e, u, kind, sequences=True, x_bound=1.5, **options)
+        X, _, h0 = random_batch(m, 5, e, u, False, np.float32)
+        due = layer.predict(X, h0=h0)
+        cell = cgru.Cell(layer, batch=m)
+        size = room("workspace", cell, m, 1).nbytes
+        for odd in (0, 4, 60):  # wherever it begins
+            guarded = np.full(size + 192, 7, np.uint8)
+            work, h = guarded[64 + odd : 64 + odd + size], h0.copy()
+            for t in range(5):
+                x = X[:, t].copy()
+                assert typed("step", np.float32)(cell, m, x, h, work, work.nbytes) == OK
+                np.testing.assert_array_equal(h, due[:, t])
+            assert (guarded[: 64 + odd] == 7).all()
+            assert (guarded[64 + odd + size :] == 7).all()
+        h, H = h0.copy(), np.empty(due.shape, np.float32)
+        work = room("workspace", cell, m, 5)
+        assert typed("sequence", np.float32)(cell, m, 5, X, h, H, work, work.nbytes) == OK
+        np.testing.assert_array_equal(H, due)
+        np.testing.assert_array_equal(h, due[:, -1])
+        h = h0.copy()
+        assert typed("sequence", np.float32)(cell, m, 5, X, h, None, work, work.nbytes) == OK
+        np.testing.assert_array_equal(h, due[:, -1])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fewer_samples_than_a_quantised_cell_is_made_for(kind):
+    layer = random_quantized_gru(3, 7, kind, sequences=True)
+    X, _, h0 = random_batch(5, 4, 3, 7, False, np.float32)
+    cell = cgru.Cell(layer, batch=5)
+    for m in (1, 3, 5):
+        h, work = h0[:m].copy(), room("workspace", cell, m, 4)
+        assert typed("sequence", np.float32)(cell, m, 4, X[:m].copy(), h, None, work, work.nbytes) == OK
+        np.testing.assert_array_equal(h, layer.predict(X, h0=h0)[:m, -1])
+
+
+def test_wrong_calls_of_a_quantised_cell_are_answered_and_write_nothing():
+    cell = cgru.Cell(random_quantized_gru(3, 4, "int8"), batch=2)
+    work = room("workspace", cell, 2, 5)
+    size = function("workspace_bytes", ctypes.c_ssize_t)
+    X, h = np.ones((2, 5, 3), np.float32), np.ones((2, 4), np.float32)
+    step, sequence = (typed(name, np.float32) for name in ("step", "sequence"))
+    assert step(0, 1, X, h, work, work.nbytes) == NULL
+    assert step(cell, 1, 0, h, work, work.nbytes) == NULL
+    assert step(cell, 1, X, 0, work, work.nbytes) == NULL
+    assert step(cell, 1, X, h, 0, work.nbytes) == NULL
+    assert step(cell, 1, X, h, work, size(cell, 1, 1) - 1) == ROOM
+    assert step(cell, 2, X, h, work, size(cell, 2, 1) - 1) == ROOM
+    assert step(cell, 3, X, h, work, work.nbytes) == SIZE
+    assert step(cell, 0, X, h, work, work.nbytes) == SIZE
+    assert step(cell, -1, X, h, work, work.nbytes) == SIZE
+    for m in (1, 2):
+        assert typed("step", np.float64)(cell, m, X, h, work, work.nbytes) == DTYPE
+        assert typed("sequence", np.float64)(cell, m, 5, X, h, 0, work, work.nbytes) == DTYPE
+    assert sequence(cell, 2, 0, X, h, 0, work, work.nbytes) == SIZE
+    assert sequence(cell, 2, 5, X, h, 0, work, size(cell, 2, 5) - 1) == ROOM
+    assert sequence(cell, 2, 5, 0, h, 0, work, work.nbytes) == NULL
+    for m, s in ((3, 1), (0, 1), (1, 0), (-1, 1), (1, -1), (1, 2**60), (2, 2**62), (1, 2**63 - 1)):
+        assert size(cell, m, s) == 0
+        assert sequence(cell, m, s, X, h, 0, work, work.nbytes) == SIZE
+    np.testing.assert_array_equal(h, 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_quantised_cell_does_not_train(kind):
+    cell = cgru.Cell(random_quantized_gru(3, 4, kind), batch=2)
+    work, cache = room("workspace", cell, 2, 5), np.ones(10_000, np.uint8)
+    sizes = (cache, cache.nbytes, work, work.nbytes)
+    X, h, H = (np.ones(shape, np.float32) for shape in ((2, 5, 3), (2, 4), (2, 5, 4)))
+    g = np.ones(1000, np.float32)
+    assert typed("forward", np.float32)(cell, 2, 5, X, h, H, *sizes) == QUANTIZED
+    assert typed("backward", np.float32)(cell, 2, 5, H, h, X, *sizes) == QUANTIZED
+    assert typed("gradients", np.float32)(cell, 2, 5, X, g, *sizes) == QUANTIZED
+    assert typed("update", np.float32)(cell, g, 0.1) == QUANTIZED
+    assert typed("update", np.float64)(cell, g, 0.1) == DTYPE
+    assert function("cache_bytes", ctypes.c_ssize_t)(cell, 2, 5) == 0
+    assert function("parameter_count", ctypes.c_ssize_t)(cell) == 0
+    assert typed("forward", np.float32)(cell, 2, 5, X, h, H, 0, 0, work, work.nbytes) == QUANTIZED
+    for array in (X, h, H, g, cache):
+        np.testing.assert_array_equal(array, 1)
+
+
+def test_a_quantised_cell_keeps_its_weights():
+    """Whatever becomes of the layer; `refresh` has nothing to do."""
+    layer = random_quantized_gru(3, 4, "int8")
+    X, _, h0 = random_batch(1, 1, 3, 4, False, np.float32)
+    cell, due = cgru.Cell(layer), layer.predict(X, h0=h0)
+    assert (cell.variant, cell.dtype, cell.batch, cell.elements, cell.units) == ("reset_before", np.float32, 1, 3, 4)
+    assert repr(cell) == "Cell(reset_before, elements=3, units=4, batch=1, dtype=float32)"
+    assert cell.p.keys() == layer.p.keys()
+    layer.p["Uz"] = np.zeros((3, 4), np.int8)
+    layer.predict(X)  # packs anew
+    del layer
+    cell.refresh()
+    work = room("workspace", cell, 1, 1)
+    assert typed("step", np.float32)(cell, 1, X, h0, work, work.nbytes) == OK
+    np.testing.assert_array_equal(h0, due)
+    after = cgru.Cell(random_quantized_gru(3, 4, "bfloat16", reset_after=True))
+    assert after.variant == "reset_after"
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: cgru.Cell(QuantizedGRU(4)), RuntimeError, "expected parameters, as cgru.quantize makes them"),
+        (lambda: cgru.Cell(random_quantized_gru(3, 4, "int8", reverse=True)), ValueError, "reverse"),
+        (lambda: cgru.Cell(random_quantized_gru(3, 4, "int8"), "reset_before"), TypeError, "variant: expected None"),
+        (lambda: cgru.Cell(random_quantized_gru(3, 4, "int8"), activate="relu"), TypeError, "activate: expected None"),
+        (lambda: cgru.Cell(random_quantized_gru(3, 4, "int8"), batch=0), ValueError, "batch: expected at least 1"),
+        (lambda: cgru.Cell(random_quantized_gru(3, 4, "int8"), batch=2**62), ValueError, "batch: .*memory.*got"),
+        (lambda: cgru.Cell(random_quantized_gru(3, 4, "int8"), batch=2**80), ValueError, "batch: .*memory.*got"),
+        (
+            lambda: cgru.Cell(QuantizedBidirectional(QuantizedGRU(3), QuantizedGRU(3, reverse=True))),
+            TypeError,
+            "source: expected",
+        ),
+    ],
+)
+def test_refused_of_quantised_layers(make, error, words):
+    with pytest.raises(error, match=words):
+        make()

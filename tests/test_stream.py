@@ -5,8 +5,10 @@ import pickle
 import numpy as np
 import pytest
 from helpers import assert_close, random_layer
+from quantized_cases import KINDS, random_quantized_dense, random_quantized_gru
 
 import cgru
+from cgru.quantized.layers import QuantizedBidirectional, QuantizedGRU
 
 RNG = np.random.default_rng(0)
 
@@ -251,3 +253,143 @@ def test_a_state_that_is_none_for_several_layers():
         stream.state = None
     with pytest.raises(ValueError, match="state: expected one array for each of 2 GRU layers, got 1"):
         stream.state = [np.zeros((1, 3))]
+
+
+# --- weights of fewer bytes ---
+
+
+@pytest.mark.parametrize("options", [{}, {"reset_after": True}, {"zoneout": 0.25}, {"activate": "relu"}], ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_quantised_layer(narrow_level, batch, kind, options):
+    for e, u in ((1, 1), (3, 8), (7, 17), (120, 50)):
+        layer = random_quantized_gru(e, u, kind, sequences=True, x_bound=1.5, **options)
+        X = RNG.standard_normal((batch, 6, e)).astype(np.float32)
+        stream = cgru.Stream(layer, batch)
+        out = np.stack([stream.step(X[:, t]).copy() for t in range(6)], axis=1)
+        np.testing.assert_array_equal(out, layer.predict(X))
+        np.testing.assert_array_equal(stream.state, out[:, -1])
+        assert (stream.dtype, stream.elements, stream.units) == (np.float32, e, u)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS.keys())
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_quantised_network(make, batch, kind):
+    X = RNG.standard_normal((batch, 5, 5))
+    net = cgru.quantize(make(np.float64), kind, calibration=X * 0.8)
+    stream = cgru.Stream(net, batch)
+    for t in range(5):
+        due = net.predict(X[:, : t + 1])
+        assert_close(stream.step(X[:, t]), due[:, -1] if net.per_step else due, 2e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tokens_of_a_quantised_network(kind):
+    net = cgru.quantize(network(cgru.Embedding(11, 4), cgru.GRU(6), cgru.Dense(2, cgru.identity)), kind)
+    for batch in (1, 3):
+        tokens = RNG.integers(0, 11, (batch, 7))
+        stream = cgru.Stream(net, batch)
+        for t in range(7):
+            assert_close(stream.step(tokens[:, t]), net.predict(tokens[:, : t + 1]), 1e-6)
+    for wrong in (11, -1, 0.5, [1, 2]):
+        with pytest.raises(ValueError, match="x: expected"):
+            cgru.Stream(net).step(wrong)
+
+
+def test_the_state_of_a_quantised_network():
+    net = network(cgru.GRU(5, sequences=True), cgru.GRU(4, learn_h0=True), cgru.Dense(2, "identity"))
+    net = cgru.quantize(net)
+    stream = cgru.Stream(net)
+    start = net.layers[1].p["h0"]
+    x, y = RNG.standard_normal((2, 5))
+    first = stream.step(x).copy()
+    held = stream.state
+    assert [(h.shape, h.dtype) for h in held] == [((1, 5), np.float32), ((1, 4), np.float32)]
+    second = stream.step(y).copy()
+    stream.state = held
+    np.testing.assert_array_equal(stream.step(y), second)
+    stream.reset()
+    np.testing.assert_array_equal(stream.state[0], 0)
+    np.testing.assert_array_equal(stream.state[1], start)
+    np.testing.assert_array_equal(stream.step(x), first)
+    with pytest.raises(ValueError, match=r"state\[1\]"):
+        stream.state = [np.ones(5), np.ones(3)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_exchanged_array_of_a_quantised_network_counts_from_the_refresh_on(kind):
+    net = cgru.quantize(network(cgru.Embedding(11, 4), cgru.GRU(5), cgru.Dense(3, "softmax")), kind)
+    stream = cgru.Stream(net)
+    for layer, name in ((net.layers[0], "E"), (net.layers[1], "Vhh"), (net.layers[2], "W"), (net.layers[2], "b")):
+        stream.reset()
+        for token in (3, 4):
+            before = stream.step(token).copy()
+        layer.p[name] = layer.p[name][:, ::-1].copy()
+        stream.reset()
+        for token in (3, 4):
+            out = stream.step(token)
+        np.testing.assert_array_equal(out, before)
+        stream.refresh()
+        stream.reset()
+        for token in (3, 4):
+            out = stream.step(token)
+        assert (out != before).any(), name
+        assert_close(out, net.predict([[3, 4]])[0], 1e-6)
+
+
+def test_a_refresh_of_a_quantised_network_that_does_not_fit():
+    net = cgru.quantize(network(cgru.GRU(5), cgru.Dense(2, "identity")))
+    stream = cgru.Stream(net)
+    x = RNG.standard_normal(5)
+    before = stream.step(x).copy()
+    whole = net.layers[1].p["W"]
+    net.layers[1].p["W"] = whole.astype(np.float32)
+    with pytest.raises(ValueError, match=r"p\['W'\]: expected int8"):
+        stream.refresh()
+    net.layers[1].p |= random_quantized_dense(6, 2, "int8").p
+    with pytest.raises(ValueError, match=r"expected parameters for 5 elements in QuantizedDense.* got 6"):
+        stream.refresh()
+    stream.reset()
+    np.testing.assert_array_equal(stream.step(x), before)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: random_quantized_gru(3, 4, "int8", reverse=True), ValueError, "all steps"),
+        (lambda: QuantizedGRU(4), RuntimeError, "no parameters"),
+        (
+            lambda: QuantizedBidirectional(QuantizedGRU(4), QuantizedGRU(4, reverse=True)),
+            TypeError,
+            "source: expected .* got QuantizedBidirectional",
+        ),
+        (
+            lambda: cgru.quantize(network(cgru.Bidirectional(cgru.GRU(4)), cgru.Dense(1))),
+            ValueError,
+            "layer 0, QuantizedBidirectional.* all steps",
+        ),
+        (
+            lambda: cgru.quantize(network(cgru.Embedding(5, 4), cgru.Pool("last"), cgru.Dense(1))),
+            ValueError,
+            "at least one GRU",
+        ),
+    ],
+)
+def test_quantised_layers_that_cannot_run_a_step_at_a_time(make, error, words):
+    with pytest.raises(error, match=words):
+        cgru.Stream(make())
+
+
+def test_nan_in_a_stream_is_that_of_its_sample():
+    layer = random_quantized_gru(3, 5, "int8")
+    stream, due = cgru.Stream(layer, 2), cgru.Stream(layer, 2)
+    x = RNG.standard_normal((2, 3)).astype(np.float32)
+    spoiled = x.copy()
+    spoiled[0, 1] = np.nan
+    got = stream.step(spoiled)
+    assert np.isnan(got[0]).all()
+    np.testing.assert_array_equal(got[1], due.step(x)[1])
+    stream.reset()
+    due.reset()
+    np.testing.assert_array_equal(stream.step(x), due.step(x))

@@ -59,7 +59,7 @@ cdef Py_ssize_t _bytes(const cgru_narrow_kernels *k, int kind, Py_ssize_t rows, 
 
 cdef int _pack(const cgru_narrow_kernels *k, cgru_narrow *to, int kind, cnp.ndarray W, cnp.ndarray scale,
                Workspace memory) except -1:
-    """Pack W (rows, columns), int8 codes or the bits of bfloat16; of int8 with the scales (1, columns)."""
+    """Pack W (rows, columns): int8 codes, with the scales (1, columns) of their columns, or the bits of bfloat16."""
     cdef Py_ssize_t rows, columns, width
     cdef void *words
     cdef void *begin = NULL

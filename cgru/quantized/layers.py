@@ -19,15 +19,23 @@ from cgru.core.narrow import NarrowGRU, NarrowLinear, level
 from cgru.layers.dense import Dense
 from cgru.layers.embedding import Embedding
 from cgru.layers.layer import Layer, LayerPass, Shape, flat, floats, kept, unflat, unpadded
+from cgru.optimizers import check_number
 from cgru.quantized import reference
 from cgru.variant import variant_of
 
 __all__ = ["BOUNDED", "WEIGHTS", "Quantized", "QuantizedBidirectional", "QuantizedDense", "QuantizedEmbedding",
-           "QuantizedGRU"]  # fmt: skip
+           "QuantizedGRU", "named_weights"]  # fmt: skip
 
 WEIGHTS = {"int8": np.dtype(np.int8), "bfloat16": np.dtype(np.uint16)}  # what they are called, and how they are kept
 BOUNDED = (activations.tanh, activations.sigmoid)  # activations that give no more than 1
 FLOAT32 = np.dtype(np.float32)
+
+
+def named_weights(value: Any) -> str:
+    """`value`, a key of WEIGHTS; ValueError for any other."""
+    if not isinstance(value, str) or value not in WEIGHTS:
+        raise ValueError(f"weights: expected one of {', '.join(WEIGHTS)}, got {value!r}")
+    return value
 
 
 class Quantized(Layer):
@@ -41,9 +49,8 @@ class Quantized(Layer):
     x_bound: float
 
     def _set(self, weights: str, x_bound: float) -> None:
-        if weights not in WEIGHTS:
-            raise ValueError(f"weights: expected one of {', '.join(WEIGHTS)}, got {weights!r}")
-        self.weights, self.x_bound = weights, _bound(x_bound)
+        check_number(x_bound, "x_bound", below=float(np.finfo(np.float32).max))
+        self.weights, self.x_bound = named_weights(weights), float(x_bound)
         self._packed: tuple[Any, ...] = ()
         self.trainable = False
 
@@ -61,6 +68,14 @@ class Quantized(Layer):
             "made of does"
         )
 
+    def forward(self, A: Any, lengths: Any = None) -> Any:
+        """RuntimeError: there is no way back."""
+        return Quantized.run(self, A)
+
+    def initialize_parameters(self) -> None:
+        """RuntimeError: they are made of others."""
+        Quantized.run(self, None)
+
     def make(self, A: np.ndarray) -> None:
         """RuntimeError where there are no parameters, which `cgru.quantize` alone makes."""
         if not self.p:
@@ -74,20 +89,16 @@ class Quantized(Layer):
     def packed(self) -> Any:
         """The packed weights: made at the first call, and anew where an array was put into `p`."""
         self.make(np.empty(0))
-        key = tuple(self.p.values()), level()
-        if (
-            not self._packed
-            or self._packed[1] != level()
-            or any(a is not b for a, b in zip(self._packed[0], key[0], strict=False))
-        ):
+        key = tuple(map(id, self.p.values())), level()
+        if not self._packed or self._packed[0] != key:
             for name, (shape, dtype) in self.arrays(self.elements).items():
                 array = self.p.get(name)
                 if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != dtype:
                     got = type(array).__name__ if not isinstance(array, np.ndarray) else f"{array.dtype} {array.shape}"
                     raise ValueError(f"p[{name!r}]: expected {dtype} {shape}, got {got}")
                 array.flags.writeable = False  # what is written into it would not count
-            self._packed = *key, self._made()
-        return self._packed[2]
+            self._packed = key, self._made(), tuple(self.p.values())  # which live on: no other has their ids
+        return self._packed[1]
 
     def _made(self) -> Any:
         raise NotImplementedError
@@ -218,6 +229,9 @@ class QuantizedBidirectional(Quantized):
         self._set(layer.weights, layer.x_bound)
         if merge not in MERGES:
             raise ValueError(f"merge: expected one of {', '.join(MERGES)}, got {merge!r}")
+        due = layer.d["u"], layer.sequences, not layer.reverse
+        if (twin.d["u"], twin.sequences, twin.reverse) != due:
+            raise ValueError(f"twin: expected units, sequences and reverse to be {due}, got {twin!r}")
         self.halves = self.cells = layer, twin
         self.merge, u = merge, layer.d["u"]
         self.d["u"] = 2 * u if merge == "concat" else u
@@ -253,6 +267,8 @@ class QuantizedBidirectional(Quantized):
 
     def predict(self, A: Any, lengths: Any = None, h0: Any = None) -> np.ndarray:
         """The outputs (m, s, w), or the last ones (m, w), for A (m, s, e) from h0, a pair of (m, u)."""
+        if h0 is not None:
+            h0 = real(h0, "h0", (2, "m", self.halves[0].d["u"]), self.dtype)
         return self.predict_on(A, lengths, (None, None) if h0 is None else h0)[0]
 
     def predict_on(
@@ -294,7 +310,7 @@ class QuantizedDense(Dense, Quantized):
         u = self.d["u"]
         return self._weights("W", (e, u)) | {"b": ((1, u), FLOAT32)}
 
-    make = Quantized.make
+    make, forward, initialize_parameters = Quantized.make, Quantized.forward, Quantized.initialize_parameters
 
     def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
         """The outputs (m, u) for (m, n), or (m, s, u) for (m, s, n), zero past the lengths."""
@@ -309,10 +325,18 @@ class QuantizedDense(Dense, Quantized):
             raise ValueError(f"A: expected shape {due.format(packed.n)}, the rows of W, got {X.shape}")
         Z = packed.outputs(np.ascontiguousarray(flat(X)))
         A = np.asarray(activations.bind(self.activate, self.se_hPars)(Z), self.dtype)
-        return LayerPass(steps, X=X, Z=unflat(Z, like=X), A=kept(unflat(A, like=X), steps))
+        return _OneWay(steps, X=X, Z=unflat(Z, like=X), A=kept(unflat(A, like=X), steps))
 
     def _made(self) -> NarrowLinear:
         return NarrowLinear(self.p["W"], self.p.get("scale_W"), self.p["b"], self.weights, self.x_bound)
+
+
+class _OneWay(LayerPass):
+    """A pass that cannot go back."""
+
+    def backward(self, dA: Any) -> Any:
+        """RuntimeError."""
+        raise RuntimeError("backward: expected a layer that trains, got the pass of a quantised one")
 
 
 class QuantizedEmbedding(Embedding, Quantized):
@@ -336,7 +360,9 @@ class QuantizedEmbedding(Embedding, Quantized):
         scale = {"scale_E": ((v, 1), FLOAT32)} if self.weights == "int8" else {}
         return {"E": ((v, u), WEIGHTS[self.weights]), **scale}
 
-    make, run = Quantized.make, Quantized.run
+    make, run, forward, initialize_parameters = (
+        Quantized.make, Quantized.run, Quantized.forward, Quantized.initialize_parameters
+    )  # fmt: skip
 
     @property
     def table(self) -> np.ndarray:
@@ -354,10 +380,3 @@ class QuantizedEmbedding(Embedding, Quantized):
 
     def _made(self) -> bool:
         return True
-
-
-def _bound(value: Any) -> float:
-    number = float(value)
-    if not 0 <= number < np.inf:
-        raise ValueError(f"x_bound: expected a finite number of at least 0, got {value}")
-    return number

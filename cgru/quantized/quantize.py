@@ -22,12 +22,12 @@ from cgru.network.samples import taken
 from cgru.optimizers import check_number
 from cgru.quantized import reference
 from cgru.quantized.layers import (
-    WEIGHTS,
     Quantized,
     QuantizedBidirectional,
     QuantizedDense,
     QuantizedEmbedding,
     QuantizedGRU,
+    named_weights,
 )
 
 __all__ = ["bytes_of", "compared", "noise", "quantize"]
@@ -73,6 +73,8 @@ def quantize(
         check_number(limit, "limit")
         if calibration is None:
             raise ValueError("limit: expected calibration beside it, to measure by, got None")
+    if lengths is not None and calibration is None:
+        raise ValueError("lengths: expected None without calibration, whose samples they belong to, got some")
     for i, layer in enumerate(net.layers):
         _check(layer, i)
     seen = None if calibration is None else _seen(net, calibration, lengths)
@@ -85,8 +87,8 @@ def quantize(
             if noise(due, made.predict(A, steps), steps)["snr"] < limit:
                 made = _quantized(layer, "bfloat16", bound)
         layers.append(made)
-    small = Network(layers, net.loss if net.head is not None else None, seed=net.seed, class_names=net.class_names)
-    small.mean, small.scale = net.mean, net.scale
+    small = Network(layers, net.loss, seed=net.seed, class_names=net.class_names)
+    small.mean, small.scale = copy.deepcopy((net.mean, net.scale))
     return small
 
 
@@ -132,10 +134,7 @@ def _kinds(net: Network, weights: Any) -> list[str]:
         if isinstance(i, bool) or not isinstance(i, int | np.integer) or not 0 <= i < count:
             raise ValueError(f"weights: expected layers from 0 to {count - 1}, got {i!r}")
     kinds = [given.get(i, "int8") if isinstance(weights, Mapping) else weights for i in range(count)]
-    for kind in kinds:
-        if kind not in WEIGHTS:
-            raise ValueError(f"weights: expected one of {', '.join(WEIGHTS)}, got {kind!r}")
-    return kinds
+    return [named_weights(kind) for kind in kinds]
 
 
 def _check(layer: Layer, i: int) -> None:
@@ -203,6 +202,7 @@ def _quantized(layer: Layer, weights: str, bound: float) -> Layer:
         return _in_float32(layer)
     for name, array in layer.p.items():
         made.p |= _coded(name, array, weights) if name[0] in "UVWE" else {name: np.array(array, np.float32)}
+    made.packed()  # which finds out what is missing, or has another shape
     return made
 
 

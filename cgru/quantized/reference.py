@@ -29,7 +29,7 @@ Arrays = dict[str, np.ndarray]
 Activation = Callable[..., np.ndarray]
 
 TOP = np.float32(127)
-NOTHING = np.float32(1e-30)  # a row with no larger number counts as zero
+NOTHING = np.float32(1e-30)  # a row with no larger number counts as zero, and a bound that is no larger as none
 
 
 def code_columns(W: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -47,7 +47,7 @@ def code_rows(x: np.ndarray, bound: float = 0.0) -> tuple[np.ndarray, np.ndarray
 
     The scale of a row in which not all is finite is NaN, its codes zero.
     """
-    most, limit = np.abs(x).max(axis=1, keepdims=True), np.float32(bound)
+    most, limit = np.abs(x).max(axis=1, keepdims=True), np.float32(bound if bound > NOTHING else 0)
     finite = np.isfinite(most)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         top = np.where(finite & (most > NOTHING), np.maximum(most, limit), limit).astype(np.float32)

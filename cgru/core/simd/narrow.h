@@ -161,11 +161,11 @@ static T code_beyond(const T *x, ptrdiff_t k, int32_t bits, char *to) {
     return most > NOTHING ? code_all(x, k, TOP / most, most / TOP, to) : code_all(x, k, 0, 0, to);
 }
 
-/* The codes of x (k), and their scale: the larger of `bound` and the largest |x|, over TOP. */
+/* The codes of x (k), and their scale: the larger of `bound` and the largest |x|, over TOP. A bound of NOTHING is none. */
 INLINE T code_row(const T *x, ptrdiff_t k, T bound, char *to) {
     const int32_t bits = most_of(x, k);
     const cast limit = {.x = bound};
-    if (__builtin_expect(bits > limit.bits || bound == 0, 0)) return code_beyond(x, k, bits, to);
+    if (__builtin_expect(bits > limit.bits || bound <= NOTHING, 0)) return code_beyond(x, k, bits, to);
     return code_all(x, k, TOP / bound, bound / TOP, to);
 }
 
@@ -325,18 +325,18 @@ WIDTHS(ROUNDED_OF, 4)
 static tile_function *const rounded_tiles[4][4] = {TILES(rounded, 1), TILES(rounded, 2), TILES(rounded, 3), TILES(rounded, 4)};
 #endif
 
-/* --- what is multiplied: rows of codes with their scales, or of numbers, each padded to whole vectors --- */
+/* --- what is multiplied: rows of codes with their scales, or of numbers, each padded to whole vectors and words --- */
+
+INLINE ptrdiff_t padded(ptrdiff_t k) { return LANES > 1 ? VECTORS_OF(k) * LANES : (k + 3) / 4 * 4; }
 
 static ptrdiff_t bytes_of(int kind) { return kind == CGRU_INT8 ? CODE : kind == CGRU_ROUNDED ? 2 : (ptrdiff_t)sizeof(T); }
 
 static ptrdiff_t operand_bytes(int kind, ptrdiff_t k) {
-    const ptrdiff_t whole = LANES < 4 ? 4 : LANES; /* no word is cut */
-    return (k + whole - 1) / whole * whole * bytes_of(kind);
+    return padded(k) * bytes_of(kind);
 }
 
 /* The operand of x (k). */
 INLINE void see_row(int kind, const T *x, ptrdiff_t k, T bound, void *to, T *scale) {
-    if (LANES < 4) memset((char *)to + k * bytes_of(kind), 0, operand_bytes(kind, k) - k * bytes_of(kind));
     if (kind == CGRU_INT8) {
         *scale = code_row(x, k, bound, to);
         return;
@@ -349,6 +349,7 @@ INLINE void see_row(int kind, const T *x, ptrdiff_t k, T bound, void *to, T *sca
     }
 #endif
     for (ptrdiff_t i = 0; i < k; i += LANES) store((T *)to + i, load_some(x + i, k - i));
+    for (ptrdiff_t i = VECTORS_OF(k) * LANES; i < padded(k); i++) ((T *)to)[i] = 0; /* times no weight, but not NaN */
 }
 
 typedef struct {

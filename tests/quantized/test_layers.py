@@ -1,0 +1,460 @@
+"""The layers of int8 and bfloat16 weights: what each predicts, and what it refuses."""
+
+import copy
+import itertools
+import pickle
+import threading
+
+import numpy as np
+import pytest
+from helpers import assert_close, random_batch
+from quantized_cases import (
+    KINDS,
+    narrow_levels,
+    quantum,
+    random_quantized_dense,
+    random_quantized_embedding,
+    random_quantized_gru,
+    weights_of,
+)
+
+import cgru
+from cgru.core import kernels, narrow
+from cgru.core.lengths import mask
+from cgru.quantized import reference
+from cgru.quantized.layers import (
+    Quantized,
+    QuantizedBidirectional,
+    QuantizedDense,
+    QuantizedEmbedding,
+    QuantizedGRU,
+)
+
+BOTH = [False, True]
+X, LENGTHS, H0 = random_batch(6, 5, 7, 9, True, np.float32)
+TOKENS = np.random.default_rng(0).integers(0, 11, (4, 5))
+
+
+def made(kind="int8", **options):
+    return random_quantized_gru(7, 9, kind, **options)
+
+
+# --- GRU ---
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"reset_after": True}, {"reverse": True}, {"zoneout": 0.25}, {"x_bound": 2.0}, {"learn_h0": True},
+    {"activate": "sigmoid"}, {"activate_update": "tanh", "activate_reset": "elu", "se_hPars": {"ELU_alpha": 0.5}},
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_gru_is_the_definition(narrow_level, kind, options):
+    for sequences, ragged, start in itertools.product(BOTH, BOTH, BOTH):
+        layer = made(kind, sequences=sequences, **options)
+        lengths, h0 = LENGTHS if ragged else None, np.tanh(H0) if start else None
+        A = X if ragged else np.nan_to_num(X, nan=0.5)
+        got = layer.predict(A, lengths, h0)
+        gates = [
+            cgru.activations.bind(getattr(layer, name), layer.se_hPars)
+            for name in ("activate", "activate_update", "activate_reset")
+        ]
+        own = {name: options[name] for name in ("zoneout", "reverse", "x_bound") if name in options}
+        first = layer.p["h0"].repeat(6, axis=0) if h0 is None and "h0" in layer.p else h0
+        due = reference.forward(layer.p, A, first, lengths, *gates, bound=1.0, **own)
+        if not sequences:
+            due = due[:, 0] if layer.reverse else due[:, -1]
+        elif ragged:
+            due = due * mask(lengths, 5)
+        assert got.dtype == np.float32
+        assert got.shape == due.shape
+        assert np.abs(got - due).max() < (2e-6 if kind == "bfloat16" else 2e-6 + 2 * quantum(layer.p))
+        h, (last,) = layer.predict_on(A, lengths, (h0,))
+        np.testing.assert_array_equal(h, got)
+        np.testing.assert_array_equal(last, layer.predict_on(A, lengths, (h0,))[1][0])
+        if not sequences:
+            np.testing.assert_array_equal(last, got)
+
+
+def test_any_real_numbers_and_strides():
+    layer = made()
+    A = np.asfortranarray(np.random.default_rng(0).standard_normal((6, 5, 14))[:, :, ::2])
+    due = layer.predict(A.astype(np.float32).copy())
+    np.testing.assert_array_equal(layer.predict(A), due)
+    np.testing.assert_array_equal(layer.predict(A.tolist()), due)
+    np.testing.assert_array_equal(
+        layer.predict(np.ones((2, 3, 7), int), [3, 2]), layer.predict(np.ones((2, 3, 7), np.float32), np.array([3, 2]))
+    )
+
+
+def test_what_is_bounded():
+    for name, bound in (
+        ("tanh", 1.0),
+        ("sigmoid", 1.0),
+        ("relu", 0.0),
+        ("identity", 0.0),
+        ("elu", 0.0),
+        ("lrelu", 0.0),
+    ):
+        assert QuantizedGRU(3, name).bound == bound
+
+
+def test_states_of_a_layer_without_a_bound_may_be_large():
+    layer = random_quantized_gru(3, 5, "int8", activate="relu", sequences=True)
+    A = np.random.default_rng(0).standard_normal((2, 9, 3)).astype(np.float32) * 100
+    got = layer.predict(A)
+    due = reference.forward(layer.p, A, activate=cgru.relu)
+    assert np.abs(due).max() > 20
+    assert np.abs(got - due).max() < 2 * quantum(layer.p, np.abs(due).max())
+
+
+def test_a_gru_says_what_it_is():
+    layer = made("int8", sequences=True, zoneout=0.5, x_bound=3, reset_after=True, learn_h0=True)
+    assert repr(layer) == "QuantizedGRU(units=9, weights='int8', sequences=True)"
+    assert (layer.elements, layer.d["u"], layer.dtype, layer.x_bound) == (7, 9, np.float32, 3.0)
+    assert (layer.zoneout, layer.reset_after, layer.learn_h0, layer.reverse) == (0.5, True, True, False)
+    assert not layer.trains
+    assert not layer.trainable
+    assert layer.cells == (layer,)
+    assert layer.piecewise
+    assert not QuantizedGRU(3, reverse=True).piecewise
+    assert not QuantizedGRU(3).learn_h0
+    assert not QuantizedGRU(3).reset_after
+    assert not QuantizedGRU(3).sequences
+    assert QuantizedGRU(3).elements is None
+    assert set(layer.parameter_names) == set(layer.p)
+    assert {name: (array.shape, array.dtype) for name, array in layer.p.items()} == layer.arrays(7)
+    assert layer.arrays(7)["scale_Vz"] == ((1, 9), np.dtype(np.float32))
+    assert layer.arrays(7)["h0"] == ((1, 9), np.dtype(np.float32))
+    wide = made("bfloat16")
+    assert wide.arrays(7)["Uz"] == ((7, 9), np.dtype(np.uint16))
+    assert not [name for name in wide.parameter_names if "scale" in name]
+    assert layer.output_shape((2, 3, 7)) == (2, 3, 9)
+    assert made().output_shape((2, 3, 7)) == (2, 9)
+    with pytest.raises(ValueError, match="all steps"):
+        layer.output_shape((2, 7))
+
+
+# --- both ways ---
+
+
+@pytest.mark.parametrize("merge", ["concat", "sum", "mean", "mul"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_both_ways(kind, merge):
+    for sequences in BOTH:
+        there, back = (made(kind, seed=i, reverse=bool(i), sequences=sequences) for i in (0, 1))
+        layer = QuantizedBidirectional(there, back, merge)
+        h0 = np.stack([np.tanh(H0), -np.tanh(H0)])
+        for start in (None, h0):
+            starts = (None, None) if start is None else start
+            parts = [half.predict(X, LENGTHS, h) for half, h in zip((there, back), starts, strict=True)]
+            due = {
+                "concat": lambda a, b: np.concatenate((a, b), axis=-1),
+                "sum": np.add,
+                "mean": lambda a, b: (a + b) / 2,
+                "mul": np.multiply,
+            }[merge](*parts)
+            np.testing.assert_allclose(layer.predict(X, LENGTHS, start), due, rtol=1e-6)
+            A, lasts = layer.predict_on(X, LENGTHS, starts)
+            np.testing.assert_array_equal(A, layer.predict(X, LENGTHS, start))
+            for half, last, h in zip((there, back), lasts, starts, strict=True):
+                np.testing.assert_array_equal(last, half.predict_on(X, LENGTHS, (h,))[1][0])
+        width = 18 if merge == "concat" else 9
+        assert layer.d["u"] == width
+        assert layer.output_shape((2, 3, 7)) == ((2, 3, width) if sequences else (2, width))
+    assert layer.sequences
+    assert (layer.weights, layer.elements, layer.cells, layer.halves) == (kind, 7, (there, back), (there, back))
+    assert not layer.piecewise
+    assert not layer.trains
+    assert set(layer.parameter_names) == set(layer.p) == set(layer.arrays(7))
+    assert layer.arrays(7)["backward.Uz"] == there.arrays(7)["Uz"]
+    assert repr(layer) == f"QuantizedBidirectional({there!r}, merge={merge!r})"
+    for wrong in (np.zeros((3, 6, 9)), np.zeros((6, 9)), [np.zeros((6, 9))]):
+        with pytest.raises(ValueError, match=r"^h0: expected shape \(2, m, 9\)"):
+            layer.predict(X, LENGTHS, wrong)
+
+
+# --- Dense ---
+
+
+@pytest.mark.parametrize("activate", ["identity", "relu", "lrelu", "elu", "sigmoid", "tanh", "softmax"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_dense(narrow_level, kind, activate):
+    options = {"LRELU_alpha": 0.2, "ELU_alpha": 0.5, "softmax_temperature": 2.0}
+    f = cgru.activations.bind(cgru.activations.named(activate, "activate"), options)
+    for x_bound in (0.0, 1.5):
+        layer = random_quantized_dense(7, 4, kind, activate=activate, se_hPars=options, x_bound=x_bound)
+        A = X[~np.isnan(X).any(axis=2)]
+        Z = reference.linear(A, layer.p["W"], layer.p.get("scale_W"), layer.p["b"], x_bound)
+        assert_close(layer.predict(A), f(Z), 1e-6)
+        steps = layer.predict(X, LENGTHS)
+        real = mask(LENGTHS, 5)[:, :, 0]
+        assert steps.dtype == np.float32
+        np.testing.assert_array_equal(steps[real], layer.predict(A))
+        np.testing.assert_array_equal(steps[~real], 0)
+        ran = layer.run(A)
+        np.testing.assert_array_equal(ran.A, layer.predict(A))
+        assert_close(ran.fc["Z"], Z, 1e-6)
+        assert layer.run(X, LENGTHS).fc["Z"].shape == (6, 5, 4)
+
+
+def test_dense_says_what_it_is():
+    layer = random_quantized_dense(7, 4, "int8", activate="tanh", x_bound=2)
+    assert repr(layer) == "QuantizedDense(units=4, activate=tanh, weights='int8')"
+    assert (layer.elements, layer.weights, layer.x_bound, layer.trains, layer.trainable) == (
+        7,
+        "int8",
+        2.0,
+        False,
+        False,
+    )
+    assert {name: (array.shape, array.dtype) for name, array in layer.p.items()} == layer.arrays(7)
+    assert set(layer.parameter_names) == {"W", "scale_W", "b"}
+    assert random_quantized_dense(7, 4, "bfloat16").parameter_names == ("W", "b")
+    assert QuantizedDense(4).elements is None
+    assert repr(QuantizedDense()) == "QuantizedDense(units=1, activate=sigmoid, weights='int8')"
+    for A, due in ((np.ones((2, 6)), r"\(m, 7\)"), (np.ones((2, 3, 8)), r"\(m, s, 7\)")):
+        with pytest.raises(ValueError, match=f"^A: expected shape {due}"):
+            layer.predict(A)
+    with pytest.raises(ValueError, match=r"^lengths: expected None"):
+        layer.predict(np.ones((2, 7)), [1, 1])
+
+
+# --- Embedding ---
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_embedding(kind):
+    layer = random_quantized_embedding(11, 6, kind)
+    table = weights_of(layer.p, "E")
+    np.testing.assert_array_equal(layer.table, table)
+    assert layer.table.dtype == np.float32
+    np.testing.assert_array_equal(layer.predict(TOKENS), table[TOKENS])
+    lengths = np.array([5, 1, 3, 2])
+    real = mask(lengths, 5)
+    tokens = np.where(real[:, :, 0], TOKENS, 99)  # which nobody sees
+    np.testing.assert_array_equal(layer.predict(tokens, lengths), np.where(real, table[TOKENS], 0))
+    with pytest.raises(ValueError, match="tokens from 0 to 10, got 99"):
+        layer.predict(tokens)
+    assert repr(layer) == f"QuantizedEmbedding(tokens=11, units=6, weights={kind!r})"
+    assert {name: (array.shape, array.dtype) for name, array in layer.p.items()} == layer.arrays(1)
+    assert set(layer.parameter_names) == set(layer.p)
+    assert layer.output_shape((2, 3)) == (2, 3, 6)
+    layer.p["E"] = layer.p["E"][:10]
+    with pytest.raises(ValueError, match=r"^p\['E'\]: expected (int8|uint16) \(11, 6\), got \w+ \(10, 6\)"):
+        layer.predict(TOKENS)
+
+
+# --- their parameters ---
+
+
+LAYERS = {
+    "gru": (made, X, LENGTHS),
+    "dense": (lambda kind: random_quantized_dense(7, 4, kind), X, LENGTHS),
+    "embedding": (lambda kind: random_quantized_embedding(11, 6, kind), TOKENS, None),
+    "both ways": (
+        lambda kind: QuantizedBidirectional(made(kind), made(kind, seed=1, reverse=True)), X, LENGTHS,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_arrays_may_be_exchanged_but_not_written_into(kind, name):
+    make, A, lengths = LAYERS[name]
+    layer = make(kind)
+    before = layer.predict(A, lengths)
+    for key, array in layer.p.items():
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 1
+        layer.p[key] = array.copy()
+        np.testing.assert_array_equal(layer.predict(A, lengths), before)
+        changed = array.copy()
+        changed[...] = array[::-1, ::-1] if key.rpartition(".")[2][0] in "UVWE" else array + 1
+        layer.p[key] = changed
+        assert (layer.predict(A, lengths) != before).any(), key
+        assert not changed.flags.writeable
+        layer.p[key] = array
+        np.testing.assert_array_equal(layer.predict(A, lengths), before)
+
+
+@pytest.mark.parametrize("name", ["gru", "dense", "embedding"])
+def test_parameters_that_do_not_fit(name):
+    make, A, lengths = LAYERS[name]
+    layer = make("int8")
+    layer.predict(A, lengths)
+    for key, array in list(layer.p.items()):
+        for wrong in (
+            array[:, :1].copy() if array.shape[1] > 1 else array[:1].copy(),
+            array.astype(np.float64),
+            array.tolist(),
+            None,
+        ):
+            layer.p[key] = wrong
+            with pytest.raises(ValueError, match=r"^p\['\w+'\]: expected (int8|float32) \(.*\), got ") as caught:
+                layer.predict(A, lengths)
+            if key not in ("Uz", "W"):  # by which others are judged
+                assert f"p['{key}']" in str(caught.value)
+        del layer.p[key]
+        with pytest.raises(ValueError, match="got NoneType"):
+            layer.predict(A, lengths)
+        layer.p[key] = array
+    layer.predict(A, lengths)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_copies(kind, name):
+    make, A, lengths = LAYERS[name]
+    layer = make(kind)
+    for layer_or_used in range(2):
+        twins = [pickle.loads(pickle.dumps(layer)), copy.deepcopy(layer)]
+        due = layer.predict(A, lengths)
+        for twin in twins:
+            np.testing.assert_array_equal(twin.predict(A, lengths), due)
+            assert all(twin.p[key] is not layer.p[key] for key in layer.p), layer_or_used
+            key = next(iter(twin.p))
+            twin.p[key] = twin.p[key][::-1].copy()
+            assert (twin.predict(A, lengths) != due).any()
+            np.testing.assert_array_equal(layer.predict(A, lengths), due)
+
+
+def test_another_level_packs_anew():
+    before = kernels.level()
+    for name in ("gru", "dense"):
+        make, A, lengths = LAYERS[name]
+        layer = make("int8")
+        due = layer.predict(A, lengths)
+        try:
+            for level, vnni in narrow_levels() * 2:
+                kernels.use_level(level)
+                narrow.use_vnni(vnni)
+                assert_close(layer.predict(A, lengths), due, 0.02)
+                assert name == "dense" or layer.packed().level == narrow.level()
+                assert layer.packed() is layer.packed()
+        finally:
+            kernels.use_level(before)
+            narrow.use_vnni()
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_many_threads_predict_at_once(name):
+    make, A, lengths = LAYERS[name]
+    due = make("int8").predict(A, lengths)
+    for _ in range(5):
+        layer, found, start = make("int8"), [], threading.Barrier(8)
+
+        def predict(layer=layer, found=found, start=start):
+            start.wait()
+            found.extend(layer.predict(A, lengths) for _ in range(20))
+
+        threads = [threading.Thread(target=predict) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(found) == 160
+        for A_ in found:
+            np.testing.assert_array_equal(A_, due)
+
+
+# --- what is refused ---
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_they_do_not_train(name):
+    make, A, lengths = LAYERS[name]
+    layer = make("int8")
+    before = {key: array.copy() for key, array in layer.p.items()}
+    calls = [lambda: layer.forward(A, lengths), lambda: layer.initialize_parameters()]
+    if name != "dense":
+        calls.append(lambda: layer.run(A, lengths))
+    for call in calls:
+        with pytest.raises(RuntimeError, match=f"^{type(layer).__name__}: expected predict, .*quantize that again"):
+            call()
+    if name == "dense":
+        with pytest.raises(RuntimeError, match=r"^backward: expected a layer that trains"):
+            layer.run(A, lengths).backward(np.ones((6, 5, 4)))
+    for key, array in before.items():
+        np.testing.assert_array_equal(layer.p[key], array)
+
+
+@pytest.mark.parametrize(
+    ("make", "A"),
+    [
+        (lambda: QuantizedGRU(3), X),
+        (lambda: QuantizedDense(3), X[:, 0]),
+        (lambda: QuantizedEmbedding(11, 3), TOKENS),
+        (lambda: QuantizedBidirectional(QuantizedGRU(3), QuantizedGRU(3, reverse=True)), X),
+    ],
+)
+def test_without_parameters(make, A):
+    layer = make()
+    for call in (lambda: layer.predict(A), lambda: layer.make(A)):
+        with pytest.raises(RuntimeError, match=r"^Quantized\w+: expected parameters, as cgru.quantize makes"):
+            call()
+
+
+def test_what_a_call_refuses():
+    layer = made()
+    A = np.nan_to_num(X)
+    for call, error, words in (
+        (lambda: layer.predict(A[:, :, :3]), ValueError, r"^A: expected shape \(m, s, 7\), .* got \(6, 5, 3\)"),
+        (lambda: layer.predict(A[0]), ValueError, "^A: expected"),
+        (lambda: layer.predict(A.astype(complex)), TypeError, "^A: expected"),
+        (lambda: layer.predict(A, [6] * 6), ValueError, "^lengths: expected"),
+        (lambda: layer.predict(A, [0] * 6), ValueError, "^lengths: expected"),
+        (lambda: layer.predict(A, h0=np.zeros((5, 9))), ValueError, r"^h0: expected shape \(6, 9\)"),
+        (lambda: layer.predict(A, h0=np.zeros((6, 9), complex)), TypeError, "^h0: expected"),
+    ):
+        with pytest.raises(error, match=words):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: QuantizedGRU(0), ValueError, "units: expected at least 1"),
+        (lambda: QuantizedGRU(3, weights="int4"), ValueError, "weights: expected one of int8, bfloat16, got 'int4'"),
+        (lambda: QuantizedDense(3, weights=["int8"]), ValueError, "weights: expected one of"),
+        (lambda: QuantizedEmbedding(3, 2, weights=None), ValueError, "weights: expected one of"),
+        (lambda: QuantizedGRU(3, x_bound=-1), ValueError, "x_bound: expected"),
+        (lambda: QuantizedGRU(3, x_bound=np.nan), ValueError, "x_bound: expected"),
+        (lambda: QuantizedDense(3, x_bound=1e39), ValueError, "x_bound: expected"),
+        (lambda: QuantizedDense(3, x_bound="a"), TypeError, "x_bound: expected a number, got str"),
+        (lambda: QuantizedGRU(3, activate=np.tanh), ValueError, "activate: expected one of cgru's own"),
+        (lambda: QuantizedGRU(3, activate_update="softmax"), ValueError, "activate_update: expected one of cgru's own"),
+        (lambda: QuantizedGRU(3, activate_reset=abs), ValueError, "activate_reset: expected one of cgru's own"),
+        (lambda: QuantizedGRU(3, zoneout=1.0), ValueError, "zoneout: expected"),
+        (lambda: QuantizedGRU(3, sequences=1), TypeError, "sequences: expected"),
+        (lambda: QuantizedGRU(3, reset_after=1), TypeError, "reset_after: expected"),
+        (lambda: QuantizedGRU(3, learn_h0=0), TypeError, "learn_h0: expected"),
+        (lambda: QuantizedGRU(3, reverse=None), TypeError, "reverse: expected"),
+        (lambda: QuantizedGRU(3, se_hPars=3), TypeError, "se_hPars: expected"),
+        (lambda: QuantizedDense(3, abs), ValueError, "activate: expected cgru's own"),
+        (lambda: QuantizedEmbedding(0, 3), ValueError, "tokens: expected"),
+        (
+            lambda: QuantizedBidirectional(QuantizedGRU(3), QuantizedGRU(3), "least"),
+            ValueError,
+            "merge: expected one of concat, sum, mean, mul, got 'least'",
+        ),
+        *(
+            (lambda twin=twin: QuantizedBidirectional(QuantizedGRU(3), twin), ValueError, "twin: expected units, seq")
+            for twin in (
+                QuantizedGRU(3),
+                QuantizedGRU(4, reverse=True),
+                QuantizedGRU(3, reverse=True, sequences=True),
+            )
+        ),
+    ],
+)
+def test_what_a_layer_refuses(make, error, words):
+    with pytest.raises(error, match="^" + words):
+        make()
+
+
+def test_what_all_have_in_common_is_no_layer_of_its_own():
+    layer = Quantized(dtype=np.float32)
+    with pytest.raises(NotImplementedError):
+        layer.arrays(3)
+    both = QuantizedBidirectional(made(), made(reverse=True))
+    with pytest.raises(NotImplementedError):
+        both.packed()  # of which each half has its own
