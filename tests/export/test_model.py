@@ -22,7 +22,7 @@ CC = shutil.which("gcc") or shutil.which("cc")
 CLANG = shutil.which("clang") or shutil.which("clang-19")
 CXX = shutil.which("g++") or shutil.which("c++")
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "plain_c"
-STRICT = ("-Wall", "-Wextra", "-Werror", "-pedantic")
+STRICT = ("-Wall", "-Wextra", "-Wdouble-promotion", "-Wconversion", "-Werror", "-pedantic")
 TOLERANCE = {np.dtype(np.float32): 1e-6, np.dtype(np.float64): 1e-13}  # of the largest output
 DTYPES = (np.float32, np.float64)
 SIZES = (1, 7, 17, 33)
@@ -441,7 +441,7 @@ def test_the_comment_says_what_how_and_by_whom(tmp_path):
         "GRU, 17 elements, 7 units",
         "Dense, 7 inputs, 3 outputs; activate softmax",
         "5 elements, standardized",
-        "All numbers are float",
+        "Numbers are float; tables of them are their bits",
         "'up'",
         "cc -O3 -march=native -c",
         "my_model_2_step(&state, x, y)",
