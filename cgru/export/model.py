@@ -51,10 +51,10 @@ def export_c(net: AnyNet, path: str | os.PathLike[str], *, name: str | None = No
     A mean or max `Pool` is that of all steps since `model_init`, zero before the first; dropout is off and zoneout its
     expectation, as in `predict`. A layer in reverse or `Bidirectional` begins at the end of a sequence: it is refused.
 
-    Weights that `cgru.quantize` made stand in the file as they are. Of int8 a row comes to the same codes, and a product
-    to the same integers, as in `predict`. Where two states differ in their last bit, as those of any two compilers do,
-    one in some hundred thousand codes is one higher or lower: a state then differs by 1/127 of a weight or two, a tenth
-    of what quantisation itself changes.
+    Weights that `cgru.quantize` made stand in the file as they are. Of int8 a row comes to the same codes, and a
+    product to the same integers, as in `predict`. Where two states differ in their last bit, as those of any two
+    compilers do, one in some hundred thousand codes is one higher or lower: a state then differs by 1/127 of a weight
+    or two, a tenth of what quantisation itself changes.
 
     Args:
         net: a `Network`, or a `GRU` by itself, whose output is its state; also what `cgru.quantize` made of one.
