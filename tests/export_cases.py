@@ -113,16 +113,16 @@ def inputs(net, dtype, seed=5):
     return X.astype(dtype)
 
 
-def library(folder, sources, *flags):
+def library(folder, sources, *flags, compiler=CC):
     target, objects = folder / "models.so", [folder / f"{source.stem}.o" for source in sources]
     undefined = ("-Wl,--no-undefined",) if sys.platform == "linux" else ()  # nor is libm needed
 
     def compile_one(source, made):
-        compile_c(CC, "-c", "-fPIC", "-std=c99", *STRICT, *flags, source, "-o", made)
+        compile_c(compiler, "-c", "-fPIC", "-std=c99", *STRICT, *flags, source, "-o", made)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(compile_one, sources, objects))
-    compile_c(CC, "-shared", *flags, *undefined, *objects, "-o", target)
+    compile_c(compiler, "-shared", *flags, *undefined, *objects, "-o", target)
     return ctypes.CDLL(str(target))
 
 

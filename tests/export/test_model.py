@@ -177,6 +177,26 @@ def test_a_mean_over_many_steps_keeps_its_digits(exported):
     assert_equal(exported("pool_mean32").run(X), due, np.float32, 2e-6)
 
 
+def test_a_mean_is_infinite_where_an_input_is(tmp_path):
+    net = cgru.Network([cgru.Pool("mean"), cgru.Dense(1, cgru.identity)], loss="mean_squared_error", dtype=np.float32)
+    for value in (np.inf, -np.inf):
+        X = np.array([1, value, 2, 3], np.float32)[:, None]
+        net.predict(X[None])
+        net.layers[1].p["W"][...] = 1
+        (folder := tmp_path / str(value)).mkdir()
+        np.testing.assert_array_equal(made(folder, net, "-O1").run(X), net.predict(X[None])[0])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_large_mean_keeps_its_digits(tmp_path, dtype):
+    net = network(dtype)
+    net.mean, net.scale = np.array([100000.123456, -3e7, 0.1, 0, 7]), np.array([0.03, 3, 1e-6, 1, 2])
+    X = inputs(net, dtype)
+    assert_equal(made(tmp_path, net, "-O1").run(X), net.predict(X[None])[0], dtype)
+    text = (tmp_path / "model.c").read_text()
+    assert ("rest" in text) == (dtype is np.float32)
+
+
 def test_a_pool_keeps_nan(exported):
     for name in ("pool_mean32", "pool_max32"):
         model, net = exported(name), MODELS[name][0]
@@ -497,6 +517,12 @@ def with_weight(value, dtype=np.float64):
     return net
 
 
+def with_scale(value):
+    net = network(np.float64)
+    net.mean, net.scale = np.zeros(5), np.full(5, value)
+    return net
+
+
 def random_network(**options):
     return stacked(np.float64, cgru.GRU(3, **options))
 
@@ -555,6 +581,13 @@ class Own(cgru.GRU):
             ValueError,
             r"se_hPars\['ELU_alpha'\]: expected finite numbers in float32",
         ),
+        (
+            lambda: with_scale(1e-60),
+            {"dtype": np.float32},
+            ValueError,
+            "scale: expected numbers that are not zero in float32, got .1e-60",
+        ),
+        (lambda: with_scale(1e60), {"dtype": np.float32}, ValueError, "scale: expected finite numbers in float32"),
         (lambda: network(np.float64), {"dtype": np.int32}, (TypeError, ValueError), "dtype"),
         (lambda: network(np.float64), {"name": "9"}, ValueError, "name: expected a C identifier"),
         (lambda: network(np.float64), {"name": "a b"}, ValueError, "name: expected a C identifier"),

@@ -116,9 +116,15 @@ def flip(layer):
 # --- codes, sums and what weights stand for: exactly ---
 
 
-@pytest.fixture(scope="module", params=[("-O0",), ("-O1", "-ffp-contract=fast"), FAST], ids=" ".join)
+COMPILED = {"O0": (CC, "-O0"), "fused": (CC, "-O1", "-ffp-contract=fast"), "fast": (CC, *FAST), "clang": (CLANG, *FAST)}
+
+
+@pytest.fixture(scope="module", params=COMPILED)
 def inside(request, tmp_path_factory):
     """The functions inside a file."""
+    compiler, *flags = COMPILED[request.param]
+    if compiler is None:
+        pytest.skip("not installed")
     folder = tmp_path_factory.mktemp("inside")
     cgru.export_c(MODELS["tokens_int8_seen"], folder / "model.c")
     cgru.export_c(MODELS["tokens_bfloat16_seen"], folder / "halves.c")
@@ -142,7 +148,7 @@ void row(float *y, int token) { layer_0(y, token); }
 void half_row(float *y, int token);
 void half_row(float *y, int token) { layer_0(y, token); }
 """)
-    built = library(folder, [folder / "inside.c", folder / "half.c"], *request.param)
+    built = library(folder, [folder / "inside.c", folder / "half.c"], *flags, compiler=compiler)
     built.seen.restype = ctypes.c_float
     return built
 
