@@ -27,6 +27,7 @@ from export_cases import (
 )
 
 import cgru
+from cgru.export.products import Weights, functions
 from cgru.export.source import array
 from cgru.quantized import reference
 
@@ -393,6 +394,24 @@ def test_weights_are_kept_in_their_bytes(tmp_path):
         assert "double" not in text
         assert f"activate_reset sigmoid, {kind} weights\n" in text
         assert f"activate tanh, {kind} weights\n" in text
+
+
+@pytest.mark.parametrize(
+    ("dtype", "blocks"),
+    [
+        (F4, {1: (16, 16), 16: (16, 16), 17: (32, 32), 48: (48, 48), 96: (96, 32), 144: (144, 48), 80: (80, 16)}),
+        (np.dtype(np.float64), {1: (8, 8), 9: (16, 16), 24: (24, 24), 32: (32, 32), 40: (40, 8), 72: (72, 24)}),
+    ],
+)
+def test_columns_are_padded_to_vectors_and_cut_into_blocks(dtype, blocks):
+    for columns, (padded, block) in blocks.items():
+        weights = Weights(dtype)
+        assert weights.padded(columns) == padded
+        assert weights.product("y", padded, "b", "x", 3, "W") == f"multiply_{block}(y, {padded}, b, x, 3, W.values);"
+        sums = {8: "abcd", 16: "abcd" if dtype == F4 else "ab"}.get(block, "ab")
+        assert f"real {', '.join(f'{name}[{block}]' for name in sums)};" in functions(dtype)[f"multiply_{block}"]
+        assert ("ROLLED" in functions(dtype)[f"multiply_{block}"]) == (block <= 16)
+    assert ("multiply_int8" in functions(dtype)) == (dtype == F4)
 
 
 def test_rows_are_padded_where_that_costs_little(tmp_path):
