@@ -43,13 +43,13 @@ class Weights:
         """The width of the best blocks into which so many columns, whole vectors of them, can be cut."""
         return next(width for width in _SUMS[self.dtype.name] if columns % width == 0)
 
-    def matrix(self, name: str, matrices: Sequence[np.ndarray], scales: Sequence[np.ndarray] = ()) -> str:
-        """The definition of the weights."""
+    def matrix(self, name: str, matrices: Sequence[np.ndarray], scales: Sequence[np.ndarray]) -> str:
+        """The definition of the weights, which have no scales."""
         W = side_by_side(matrices, self.padded(matrices[0].shape[1]))
         return array(name, W.reshape(len(W), -1, self._block(W.shape[1])).swapaxes(0, 1))
 
-    def product(self, y: str, columns: int, start: str, x: str, rows: int, name: str, bound: float = 0.0) -> str:
-        """The C of one product."""
+    def product(self, y: str, columns: int, start: str, x: str, rows: int, name: str, bound: float) -> str:
+        """The C of one product, of whatever bound."""
         values = "" if self.prefix else ".values"
         return f"multiply_{self.prefix}{self._block(columns)}({y}, {columns}, {start}, {x}, {rows}, {name}{values});"
 
@@ -74,7 +74,7 @@ class Int8:
         W = np.pad(W, ((0, 0), (0, self._depth(W.shape[1]) - W.shape[1])))
         return array(name, W) + array(f"scales_of_{name}", np.concatenate(scales, axis=1))
 
-    def product(self, y: str, columns: int, start: str, x: str, rows: int, name: str, bound: float = 0.0) -> str:
+    def product(self, y: str, columns: int, start: str, x: str, rows: int, name: str, bound: float) -> str:
         """The C of one product, rows of x beyond `bound` having a scale of their own."""
         depth, limit = self._depth(rows), np.float32(bound)
         due = number(limit.item() if limit > np.float32(1e-30) else 0.0, self.dtype)  # rows below count as zero

@@ -407,7 +407,9 @@ def test_columns_are_padded_to_vectors_and_cut_into_blocks(dtype, blocks):
     for columns, (padded, block) in blocks.items():
         weights = Weights(dtype)
         assert weights.padded(columns) == padded
-        assert weights.product("y", padded, "b", "x", 3, "W") == f"multiply_{block}(y, {padded}, b, x, 3, W.values);"
+        assert (
+            weights.product("y", padded, "b", "x", 3, "W", 0.0) == f"multiply_{block}(y, {padded}, b, x, 3, W.values);"
+        )
         sums = {8: "abcd", 16: "abcd" if dtype == F4 else "ab"}.get(block, "ab")
         assert f"real {', '.join(f'{name}[{block}]' for name in sums)};" in functions(dtype)[f"multiply_{block}"]
         assert ("ROLLED" in functions(dtype)[f"multiply_{block}"]) == (block <= 16)
