@@ -72,7 +72,7 @@ class Int8:
         """The definition of the weights and of their scales."""
         W = np.concatenate(matrices, axis=1).T
         W = np.pad(W, ((0, 0), (0, self._depth(W.shape[1]) - W.shape[1])))
-        return array(name, W) + array(f"scales_of_{name}", np.concatenate(scales, axis=1))
+        return array(name, W) + array(f"scales_of_{name}", np.concatenate(scales))
 
     def product(self, y: str, columns: int, start: str, x: str, rows: int, name: str, bound: float) -> str:
         """The C of one product, rows of x beyond `bound` having a scale of their own."""
