@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from cgru.activations import elu, identity, lrelu, name_of, ours, parameter, softmax
-from cgru.bidirectional import Bidirectional
 from cgru.core.checks import real
-from cgru.export.source import array, block, number, padded
+from cgru.export.products import Int8, Weights, side_by_side, weights_of
+from cgru.export.source import array, number
 from cgru.gru import GATES, GRU
 from cgru.layers.activation import Activation
 from cgru.layers.clip import Clip
@@ -26,11 +26,13 @@ from cgru.layers.layer import Layer
 from cgru.layers.pool import Pool
 from cgru.layers.scale import Scale
 from cgru.network import Network
+from cgru.quantized.layers import Quantized, QuantizedDense, QuantizedEmbedding, QuantizedGRU
 from cgru.variant import RESET_AFTER, RESET_BEFORE
 
 __all__ = ["Part", "layers_of", "parts_of"]
 
 AnyLayer = GRU | Layer
+AnyNet = Network | GRU | QuantizedGRU
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,11 @@ class Part:
 
 def layers_of(net: Any) -> Sequence[AnyLayer]:
     """The layers of `net`; TypeError, ValueError or RuntimeError where they cannot be exported."""
-    if not isinstance(net, Network | GRU):
+    if not isinstance(net, AnyNet):
         raise TypeError(f"net: expected a Network or a GRU, got {type(net).__name__}")
     layers = net.layers if isinstance(net, Network) else (net,)
     for i, layer in enumerate(layers):
-        if getattr(layer, "reverse", False) or isinstance(layer, Bidirectional):
+        if not layer.piecewise and not isinstance(layer, Pool):
             raise ValueError(
                 f"net: expected layers that run a step at a time, got {layer!r} as layer {i}, which begins at the end "
                 "of a sequence"
@@ -72,7 +74,7 @@ def layers_of(net: Any) -> Sequence[AnyLayer]:
     return layers
 
 
-def parts_of(net: Network | GRU, layers: Sequence[AnyLayer], dtype: np.dtype) -> list[Part]:
+def parts_of(net: AnyNet, layers: Sequence[AnyLayer], dtype: np.dtype) -> list[Part]:
     """The parts, input first, each reading what the one before it gives; ValueError where none has a state."""
     e = next(layer for layer in layers if layer.p).elements
     if isinstance(layers[0], Embedding):
@@ -80,7 +82,7 @@ def parts_of(net: Network | GRU, layers: Sequence[AnyLayer], dtype: np.dtype) ->
     elif getattr(net, "mean", None) is None:
         parts = [Part(f"input: {e} elements", e, "x")]
     else:
-        parts = [_standardize(net.mean, net.scale, e)]
+        parts = [_standardize(net.mean, net.scale, e, dtype)]
     for i, layer in enumerate(layers):
         parts.append(_KINDS[type(layer)](layer, i, parts[-1].result, parts[-1].width, dtype))
     if not any(part.members for part in parts):
@@ -91,31 +93,49 @@ def parts_of(net: Network | GRU, layers: Sequence[AnyLayer], dtype: np.dtype) ->
 # --- one function for each kind ---
 
 _STANDARDIZE = Template("""\
-$mean
-$scale
-static void standardize(real *y, const real *x) {
-    for (int i = 0; i < $e; i++) y[i] = (real)((x[i] - mean[i]) / scale[i]);
+${constants}static void standardize(real *y, const real *x) {
+    for (int i = 0; i < $e; i++) y[i] = $centred / scale.values[i];
 }
 """)
 
 
-def _standardize(mean: np.ndarray, scale: np.ndarray, e: int) -> Part:
-    """(x - mean) / scale, in float64 as `Network` does it: float32 would lose the digits that a large mean leaves."""
-    constants = {
-        name: array(name, _finite(real(value, name, (e,)).astype(np.float64), name), np.dtype("f8"), "double")
-        for name, value in (("mean", mean), ("scale", scale))
-    }
-    code = _STANDARDIZE.substitute(constants, e=e)
+def _standardize(mean: np.ndarray, scale: np.ndarray, e: int, dtype: np.dtype) -> Part:
+    """(x - mean) / scale, the mean in two numbers: `Network` does it in float64, and one float32 would lose digits."""
+    mean, scale = (real(value, name, (e,)).astype(np.float64) for name, value in (("mean", mean), ("scale", scale)))
+    arrays = {"mean": _narrowed(mean, "mean", dtype), "scale": _narrowed(scale, "scale", dtype)}
+    if not arrays["scale"].all():
+        raise ValueError(f"scale: expected numbers that are not zero in {dtype}, got {scale.tolist()}")
+    centred, rest = "(x[i] - mean.values[i])", mean - arrays["mean"]
+    if rest.any():
+        arrays["rest"], centred = rest.astype(dtype), f"({centred} - rest.values[i])"
+    constants = "".join(array(name, value) for name, value in arrays.items())
+    code = _STANDARDIZE.substitute(constants=constants, centred=centred, e=e)
     step = f"real standardized[{e}];\nstandardize(standardized, x);"
     return Part(f"input: {e} elements, standardized", e, "standardized", code, step)
 
 
+_ROW = Template("""\
+/* layer $i: $about */
+${constants}static void layer_$i(real *y, int token) {
+    for (int i = 0; i < $u; i++) y[i] = $value;
+}
+""")
+
+
 def _embedding(layer: Embedding, i: int, x: str, e: int, dtype: np.dtype) -> Part:
     v, u = layer.d["v"], layer.d["u"]
-    table = _parameters(layer, i, {"E": (v, u)}, dtype)["E"]
-    about = f"Embedding, {v} tokens, {u} units"
-    code = f"/* layer {i}: {about} */\n" + array(f"table_{i}", table.ravel().tolist(), dtype)
-    return Part(about, u, f"vector_{i}", code, f"const real *vector_{i} = table_{i} + (size_t){x} * {u};")
+    p = _parameters(layer, i, e, {"E": (v, u)}, dtype)
+    about = f"Embedding, {v} tokens, {u} units{_kept(layer)}"
+    constants = "".join(
+        array(name, p[which]) for name, which in ((f"table_{i}", "E"), (f"scales_{i}", "scale_E")) if which in p
+    )
+    if not isinstance(layer, Quantized):
+        code = f"/* layer {i}: {about} */\n{constants}"
+        return Part(about, u, f"vector_{i}", code, f"const real *vector_{i} = table_{i}.values + (size_t){x} * {u};")
+    code = f"table_{i}[(size_t)token * {u} + (size_t)i]"
+    value = f"(real){code} * scales_{i}.values[token]" if "scale_E" in p else f"widened({code})"
+    text = _ROW.substitute(i=i, about=about, constants=constants, u=u, value=value)
+    return Part(about, u, f"vector_{i}", text, f"real vector_{i}[{u}];\nlayer_{i}(vector_{i}, {x});")
 
 
 _BEFORE = Template("""\
@@ -129,13 +149,13 @@ static void layer_$i(real *h, const real *x) {
     const real *r = gates, *z = gates + $up;
 
     /* x Uhh + bhh, x Ur + br, x Uz + bz */
-    multiply_$inputs_block(from_x, 3 * $up, biases_$i, x, $e, inputs_$i);
+    $inputs_product
     /* r = activate_reset(x Ur + br + hp Vr), z = activate_update(x Uz + bz + hp Vz) */
-    multiply_$hidden_block(gates, 2 * $up, from_x + $up, h, $u, hidden_$i);
+    $hidden_product
     $gates_activated
     /* hh = activate(x Uhh + bhh + (r * hp) Vhh) */
     for (int i = 0; i < $up; i++) reset[i] = r[i] * h[i];
-    multiply_$candidate_block(hh, $up, from_x, reset, $u, candidate_$i);
+    $candidate_product
     $activated
     $blended
 }
@@ -151,10 +171,10 @@ static void layer_$i(real *h, const real *x) {
     const real *r = gates, *z = gates + $up, *c = gates + 2 * $up;
 
     /* x Uhh + bhh, x Ur + br, x Uz + bz, and beside them chh */
-    multiply_$inputs_block(from_x, 3 * $up, biases_$i, x, $e, inputs_$i);
-    memcpy(from_x + 3 * $up, biases_$i + 3 * $up, $up * sizeof(real));
+    $inputs_product
+    memcpy(from_x + 3 * $up, biases_$i.values + 3 * $up, $up * sizeof(real));
     /* r = activate_reset(x Ur + br + hp Vr), z = activate_update(x Uz + bz + hp Vz), c = hp Vhh + chh */
-    multiply_$hidden_block(gates, 3 * $up, from_x + $up, h, $u, hidden_$i);
+    $hidden_product
     $gates_activated
     /* hh = activate(x Uhh + bhh + r * c) */
     for (int i = 0; i < $up; i++) hh[i] = from_x[i] + r[i] * c[i];
@@ -163,7 +183,13 @@ static void layer_$i(real *h, const real *x) {
 }
 """)
 
-# The code of each variant, the matrices and biases that lie side by side in it, and what is said of it.
+# The code of each variant, the matrices and biases that lie side by side in it, and what is said of it. Of a product of
+# these matrices: where it goes, what it begins with, and what is multiplied.
+_PRODUCTS = {
+    "inputs": ("from_x", "biases_{i}.values", "x"),
+    "hidden": ("gates", "from_x + {up}", "h"),
+    "candidate": ("hh", "from_x", "reset"),
+}
 _VARIANTS = {
     RESET_BEFORE: (
         _BEFORE,
@@ -188,41 +214,44 @@ _ZONED_OUT = """\
     for (int i = 0; i < $up; i++) h[i] = $k * h[i] + (1 - $k) * (z[i] * h[i] + (1 - z[i]) * hh[i]);"""
 
 
-def _gru(layer: GRU, i: int, x: str, e: int, dtype: np.dtype) -> Part:
-    u, up = layer.d["u"], padded(layer.d["u"], dtype)
+def _gru(layer: GRU | QuantizedGRU, i: int, x: str, e: int, dtype: np.dtype) -> Part:
+    weights, u = _weights(layer, dtype), layer.d["u"]
+    up = weights.padded(u)
     template, matrices, biases, _ = _VARIANTS[layer.variant.step]
-    p = _parameters(layer, i, layer.variant.shapes(e, u), dtype)
+    p = _parameters(layer, i, e, layer.variant.shapes(e, u), dtype)
     about = _about(layer, e, u)
     k = number(layer.dtype.type(layer.zoneout).astype(dtype).item(), dtype)
     values = {
         "i": i,
         "about": about,
-        "u": u,
-        "e": e,
         "up": up,
         "gates_activated": _gates(layer, i, up, dtype),
         "activated": _loop("hh", _call(layer, "activate", i, dtype), 0, up),
         "blended": Template(_ZONED_OUT if layer.zoneout else _BLENDED).substitute(k=k, up=up),
-        "biases": _matrix(f"biases_{i}", [p[name] for name in biases], dtype),
+        "biases": array(f"biases_{i}", side_by_side([p[name] for name in biases], up)),
     }
     for role, names in matrices.items():
-        values[role] = _matrix(f"{role}_{i}", [p[name] for name in names], dtype)
-        values[f"{role}_block"] = block(len(names) * up, dtype)
+        y, start, operand = (text.format(i=i, up=up) for text in _PRODUCTS[role])
+        rows, bound = (e, "x_bound") if role == "inputs" else (u, "bound")
+        values[role] = weights.matrix(f"{role}_{i}", [p[name] for name in names], _scales(p, names))
+        values[f"{role}_product"] = weights.product(
+            y, len(names) * up, start, operand, rows, f"{role}_{i}", getattr(layer, bound, 0.0)
+        )
     state, code, begin = f"state->layer_{i}", template.substitute(values), ""
-    member = f"$real layer_{i}[{up}]; /* h ({u},) and padding */"
+    member = f"$real layer_{i}[{up}]; /* h ({u},){' and padding' * (up > u)} */"
     if layer.learn_h0:
-        code += array(f"start_{i}", p["h0"].ravel().tolist(), dtype)
-        begin = f"memcpy({state}, start_{i}, sizeof start_{i});"
+        code += array(f"start_{i}", p["h0"])
+        begin = f"memcpy({state}, start_{i}.values, sizeof start_{i});"
     return Part(about, u, state, code, f"layer_{i}({state}, {x});", (member,), begin)
 
 
-def _about(layer: GRU, e: int, u: int) -> str:
+def _about(layer: GRU | QuantizedGRU, e: int, u: int) -> str:
     about = f"GRU, {e} elements, {u} units; " + ", ".join(f"{gate} {_described(layer, gate)}" for gate in GATES)
     about += _VARIANTS[layer.variant.step][-1] + ", a learned h0" * layer.learn_h0
-    return about + f", zoneout {layer.zoneout:g}" * bool(layer.zoneout)
+    return about + f", zoneout {layer.zoneout:g}" * bool(layer.zoneout) + _kept(layer)
 
 
-def _gates(layer: GRU, i: int, up: int, dtype: np.dtype) -> str:
+def _gates(layer: GRU | QuantizedGRU, i: int, up: int, dtype: np.dtype) -> str:
     """The loops that activate r and z, which lie side by side in `gates`: one where both have the same function."""
     reset, update = (_call(layer, role, i, dtype) for role in ("activate_reset", "activate_update"))
     if reset == update:
@@ -236,21 +265,27 @@ _DENSE = Template("""\
 $biases
 $weights
 static void layer_$i(real *y, const real *x) {
-    multiply_$block(y, $columns, biases_$i, x, $n, weights_$i);
+    $product
     $activated
 }
 """)
 
 
 def _dense(layer: Dense, i: int, x: str, n: int, dtype: np.dtype) -> Part:
-    k = layer.d["u"]
-    columns = padded(k, dtype)
-    p = _parameters(layer, i, {"W": (n, k), "b": (1, k)}, dtype)
-    about = f"Dense, {n} inputs, {k} outputs; activate {_described(layer, 'activate')}"
-    activated = _activated(layer, i, k, columns, dtype)
-    biases, weights = _matrix(f"biases_{i}", [p["b"]], dtype), _matrix(f"weights_{i}", [p["W"]], dtype)
-    values = {"i": i, "about": about, "n": n, "block": block(columns, dtype), "columns": columns}
-    code = _DENSE.substitute(values, biases=biases, weights=weights, activated=activated)
+    weights, k = _weights(layer, dtype), layer.d["u"]
+    columns = weights.padded(k)
+    p = _parameters(layer, i, n, {"W": (n, k), "b": (1, k)}, dtype)
+    about = f"Dense, {n} inputs, {k} outputs; activate {_described(layer, 'activate')}{_kept(layer)}"
+    code = _DENSE.substitute(
+        i=i,
+        about=about,
+        biases=array(f"biases_{i}", side_by_side([p["b"]], columns)),
+        weights=weights.matrix(f"weights_{i}", [p["W"]], _scales(p, ["W"])),
+        product=weights.product(
+            "y", columns, f"biases_{i}.values", "x", n, f"weights_{i}", getattr(layer, "x_bound", 0.0)
+        ),
+        activated=_activated(layer, i, k, columns, dtype),
+    )
     return Part(about, k, f"y_{i}", code, f"ALIGNED real y_{i}[{columns}];\nlayer_{i}(y_{i}, {x});")
 
 
@@ -296,23 +331,28 @@ def _clip(layer: Clip, i: int, x: str, n: int, dtype: np.dtype) -> Part:
 
 
 def _scale(layer: Scale, i: int, x: str, n: int, dtype: np.dtype) -> Part:
-    p = _parameters(layer, i, {"scale": (1, n), "shift": (1, n)}, dtype)
-    constants = [array(f"{name}_{i}", values.ravel().tolist(), dtype) for name, values in p.items()]
-    return _elementwise(i, x, n, f"Scale, {n} elements", f"x[i] * scale_{i}[i] + shift_{i}[i]", constants)
+    p = _parameters(layer, i, n, {"scale": (1, n), "shift": (1, n)}, dtype)
+    constants = [array(f"{name}_{i}", values) for name, values in p.items()]
+    value = f"x[i] * scale_{i}.values[i] + shift_{i}.values[i]"
+    return _elementwise(i, x, n, f"Scale, {n} elements", value, constants)
 
 
 _POOLS = {  # of each part: its function, more members than the results, and their names in the call
     "mean": (
         """\
-/* layer $i: mean; summed in double, so that long sequences lose nothing */
-static void mean_$i(real *y, const real *x, double *sums, double *steps) {
+/* layer $i: mean; what a sum lost by rounding is taken off the next number (Kahan, 1965) */
+static void mean_$i(real *y, const real *x, real *sums, real *lost, uint64_t *steps) {
     *steps += 1;
-    for (int i = 0; i < $n; i++) sums[i] += x[i];
-    for (int i = 0; i < $n; i++) y[i] = (real)(sums[i] / *steps);
+    for (int i = 0; i < $n; i++) {
+        const real due = x[i] - lost[i], sum = sums[i] + due, beyond = (sum - sums[i]) - due;
+        lost[i] = if_less((real)-1e30, negative(beyond), beyond, 0); /* nothing where the sum is infinite */
+        sums[i] = sum;
+    }
+    for (int i = 0; i < $n; i++) y[i] = sums[i] / (real)*steps;
 }
 """,
-        ("double sums_$i[$n];", "double steps_$i;"),
-        ", state->sums_$i, &state->steps_$i",
+        ("$real sums_$i[$n], lost_$i[$n];", "uint64_t steps_$i;"),
+        ", state->sums_$i, state->lost_$i, &state->steps_$i",
     ),
     "max": (
         """\
@@ -347,7 +387,7 @@ def _pool(layer: Pool, i: int, x: str, n: int, dtype: np.dtype) -> Part:
         function, own, arguments = _POOLS[how]
         call = f"{how}_$i(state->layer_$i + {k * n}, {x}{arguments});"
         code.append(Template(function).substitute(i=i, n=n))
-        members += [Template(member).substitute(i=i, n=n) for member in own]
+        members += [Template(member).safe_substitute(i=i, n=n) for member in own]
         steps.append(Template(call).substitute(i=i))
     return Part(about, width, f"state->layer_{i}", "\n".join(code), "\n        ".join(steps), tuple(members))
 
@@ -358,8 +398,11 @@ def _dropout(layer: Dropout, i: int, x: str, n: int, dtype: np.dtype) -> Part:
 
 _KINDS: dict[type, Callable[..., Part]] = {
     GRU: _gru,
+    QuantizedGRU: _gru,
     Dense: _dense,
+    QuantizedDense: _dense,
     Embedding: _embedding,
+    QuantizedEmbedding: _embedding,
     Pool: _pool,
     Dropout: _dropout,
     Activation: _activation,
@@ -371,16 +414,35 @@ _KINDS: dict[type, Callable[..., Part]] = {
 # --- what layers are made of ---
 
 
-def _parameters(layer: AnyLayer, i: int, shapes: dict[str, tuple[int, int]], dtype: np.dtype) -> dict[str, np.ndarray]:
-    """The parameters, in the layer's dtype as it runs and then in that of the file."""
+def _parameters(
+    layer: AnyLayer, i: int, e: int, shapes: dict[str, tuple[int, int]], dtype: np.dtype
+) -> dict[str, np.ndarray]:
+    """The parameters: floats in the layer's dtype as it runs and then in that of the file, codes as they are."""
+    arrays = (
+        layer.arrays(e) if isinstance(layer, Quantized) else {name: (shape, dtype) for name, shape in shapes.items()}
+    )
     p = {}
-    for name, shape in shapes.items():
+    for name, (shape, kept) in arrays.items():
         what = f"p[{name!r}] of layer {i}"
         if name not in layer.p:
             raise ValueError(f"{what}: missing; expected an array of shape {shape}")
-        with np.errstate(over="ignore"):
-            p[name] = _finite(real(layer.p[name], what, shape, layer.dtype).astype(dtype), what)
+        p[name] = value = np.asarray(layer.p[name])
+        if kept.kind == "f":
+            p[name] = _narrowed(real(value, what, shape, layer.dtype), what, dtype)
+        elif (value.shape, value.dtype) != (shape, kept):
+            raise ValueError(f"{what}: expected {kept} {shape}, got {value.dtype} {value.shape}")
+        elif kept.kind == "u" and ((value & _INFINITE) == _INFINITE).any():
+            raise ValueError(f"{what}: expected finite numbers in bfloat16, got NaN or infinity")
     return p
+
+
+_INFINITE = np.uint16(0x7F80)  # the exponent of what is not finite
+
+
+def _narrowed(values: np.ndarray, name: str, dtype: np.dtype) -> np.ndarray:
+    """The values in `dtype`, in which they are finite."""
+    with np.errstate(over="ignore"):
+        return _finite(values.astype(dtype), name)
 
 
 def _finite(values: np.ndarray, name: str) -> np.ndarray:
@@ -389,12 +451,19 @@ def _finite(values: np.ndarray, name: str) -> np.ndarray:
     return values
 
 
-def _matrix(name: str, matrices: Sequence[np.ndarray], dtype: np.dtype) -> str:
-    """Matrices side by side, each padded to whole vectors, in the blocks that `multiply_...` reads."""
-    columns = padded(matrices[0].shape[1], dtype)
-    W = np.concatenate([np.pad(W, ((0, 0), (0, columns - W.shape[1]))) for W in matrices], axis=1)
-    W = W.reshape(len(W), -1, block(W.shape[1], dtype)).swapaxes(0, 1)
-    return array(name, W.ravel().tolist(), dtype)
+def _weights(layer: AnyLayer, dtype: np.dtype) -> Weights | Int8:
+    """How those of a layer lie."""
+    return weights_of(layer.weights if isinstance(layer, Quantized) else None, dtype)
+
+
+def _scales(p: dict[str, np.ndarray], names: Sequence[str]) -> list[np.ndarray]:
+    """Those of the columns of such matrices; none where they have no codes."""
+    return [p[f"scale_{name}"] for name in names if f"scale_{name}" in p]
+
+
+def _kept(layer: AnyLayer) -> str:
+    """What is said of weights that are no floats."""
+    return f", {layer.weights} weights" if isinstance(layer, Quantized) else ""
 
 
 def _call(layer: GRU | Dense | Activation, role: str, i: int, dtype: np.dtype) -> str:

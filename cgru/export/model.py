@@ -15,21 +15,23 @@ import numpy as np
 
 from cgru._version import __version__
 from cgru.core.checks import float_dtype
-from cgru.export.layers import Part, layers_of, parts_of
+from cgru.export.layers import AnyNet, Part, layers_of, parts_of
+from cgru.export.products import FLOAT32, functions
 from cgru.export.source import with_functions
 from cgru.files import replaceable, replacing
-from cgru.gru import GRU
 from cgru.layers.embedding import Embedding
 from cgru.network import Network
+from cgru.quantized.layers import Quantized
 
 __all__ = ["export_c"]
 
 
-def export_c(net: Network | GRU, path: str | os.PathLike[str], *, name: str | None = None, dtype: Any = None) -> None:
+def export_c(net: AnyNet, path: str | os.PathLike[str], *, name: str | None = None, dtype: Any = None) -> None:
     """Write `net` as C99 to `path`, which ends in .c, and a header of the same name, ending in .h, beside it.
 
-    The file holds the weights, needs no library and allocates nothing; C++ takes it too. With `name` "model" the
-    header declares the struct `model_state`, which the caller owns, and
+    The file holds the weights, needs no library and allocates nothing; C++ takes it too. A float32 model computes in
+    float alone, so that a microcontroller runs it. With `name` "model" the header declares the struct `model_state`,
+    which the caller owns, and
 
         void model_init(model_state *state);
         void model_step(model_state *state, const float *x, float *y);
@@ -49,11 +51,17 @@ def export_c(net: Network | GRU, path: str | os.PathLike[str], *, name: str | No
     A mean or max `Pool` is that of all steps since `model_init`, zero before the first; dropout is off and zoneout its
     expectation, as in `predict`. A layer in reverse or `Bidirectional` begins at the end of a sequence: it is refused.
 
+    Weights that `cgru.quantize` made stand in the file as they are. Of int8 a row comes to the same codes, and a
+    product to the same integers, as in `predict`. Where two states differ in their last bit, as those of any two
+    compilers do, one in some hundred thousand codes is one higher or lower: a state then differs by 1/127 of a weight
+    or two, a tenth of what quantisation itself changes.
+
     Args:
-        net: a `Network`, or a `GRU` by itself, whose output is its state.
+        net: a `Network`, or a `GRU` by itself, whose output is its state; also what `cgru.quantize` made of one.
         path: the file; it and the header are replaced where they exist, and keep their modes.
         name: a C identifier, by which everything public begins; None makes one of the file's name.
-        dtype: float32 or float64, of weights, state, inputs and outputs; None: the model's own.
+        dtype: float32 or float64, of weights, state, inputs and outputs; None: the model's own. Of a quantised
+            network float32 alone.
 
     Raises:
         TypeError, ValueError: an argument does not fit; a layer, or an activation, is not this package's own or cannot
@@ -66,7 +74,7 @@ def export_c(net: Network | GRU, path: str | os.PathLike[str], *, name: str | No
     for file in (source, header):
         replaceable(file)
     layers = layers_of(net)
-    dtype = next(layer.dtype for layer in layers if layer.p) if dtype is None else float_dtype(dtype)
+    dtype = _dtype(layers, dtype)
     tokens = layers[0].d["v"] if isinstance(layers[0], Embedding) else None
     texts = _texts(name, source, parts_of(net, layers, dtype), dtype, tokens, *_outputs(net))
     with replacing(header) as first:
@@ -95,9 +103,19 @@ def _names(path: Any, name: Any) -> tuple[str, str, str]:
     return path, stem + ".h", name
 
 
-def _outputs(net: Network | GRU) -> tuple[bool, str]:
+def _dtype(layers: Sequence[Any], dtype: Any) -> np.dtype:
+    """The one of the file."""
+    narrow = any(isinstance(layer, Quantized) for layer in layers)
+    if dtype is None:
+        return FLOAT32 if narrow else next(layer.dtype for layer in layers if layer.p)
+    if narrow and float_dtype(dtype) != FLOAT32:
+        raise ValueError(f"dtype: expected float32, in which a quantised network runs, got {float_dtype(dtype)}")
+    return float_dtype(dtype)
+
+
+def _outputs(net: AnyNet) -> tuple[bool, str]:
     """Whether `predict` gives outputs for every step, and what the outputs are."""
-    if isinstance(net, GRU):
+    if not isinstance(net, Network):
         return bool(net.sequences), "the state of the layer"
     if net.class_names is None:
         return net.per_step, "those of the head"
@@ -111,6 +129,7 @@ _HEADER = Template("""\
 #define ${NAME}_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #define ${NAME}_$size
 #define ${NAME}_OUTPUTS $outputs
@@ -145,7 +164,7 @@ _SOURCE = Template("""\
  *
 $about
  *
- * All numbers are $real. Inputs are $inputs_are; outputs are $outputs_are. Compile with
+ * Numbers are $real; tables of them are their bits. Inputs are $inputs_are; outputs are $outputs_are. Compile with
  *
  *     cc -O3 -march=native -c $source
  *
@@ -269,7 +288,8 @@ def _texts(
         ),
         "run": Template(_RUN[every]).substitute(words),
     }
-    body = with_functions(re.sub("(?m)^ +\n", "", _BODY.substitute(words)), dtype)  # what is empty leaves such a line
+    body = re.sub("(?m)^ +\n", "", _BODY.substitute(words))  # what is empty leaves such a line
+    body = with_functions(body, dtype, functions(dtype))
     return _HEADER.substitute(words), _SOURCE.substitute(words) + body
 
 

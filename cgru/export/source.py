@@ -1,4 +1,4 @@
-"""The C that every exported model is made of: numbers, weights, the product, the activations.
+"""The C that every exported model is made of: numbers, arrays, the activations.
 
 The text is C99 and C++11 at once. `real` is float or double. Without -ffast-math compilers turn loops into vector code
 only where no branch and no call stands in them: so the choices are made by masks, and exp is written out.
@@ -7,27 +7,14 @@ only where no branch and no call stands in them: so the choices are made by mask
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from string import Template
 
 import numpy as np
 
-__all__ = ["array", "block", "number", "padded", "with_functions"]
+__all__ = ["array", "number", "with_functions"]
 
-# How many columns `multiply` sums at once, the best first, and by how many sums that take turns: they fit the registers
-# of AVX-512 and AVX2.
-_SUMS = {"float32": {32: 2, 48: 2, 16: 4}, "float64": {32: 2, 24: 2, 16: 2, 8: 4}}
-
-
-def block(columns: int, dtype: np.dtype) -> int:
-    """The width of the best blocks into which so many columns, whole vectors of them, can be cut."""
-    return next(width for width in _SUMS[dtype.name] if columns % width == 0)
-
-
-def padded(columns: int, dtype: np.dtype) -> int:
-    """`columns`, rounded up to whole vectors: loops over them have no rest, and no store is read in other pieces."""
-    lanes = 64 // dtype.itemsize
-    return -(-columns // lanes) * lanes
+_LINE = 118  # characters
 
 
 def number(value: float, dtype: np.dtype) -> str:
@@ -43,17 +30,31 @@ def number(value: float, dtype: np.dtype) -> str:
     return text + "f" if single else text
 
 
-def array(name: str, values: Iterable[float], dtype: np.dtype, kind: str = "real") -> str:
-    """The definition of a constant array."""
-    numbers = [number(value, dtype) for value in values]
-    lines = (", ".join(numbers[i : i + 8]) for i in range(0, len(numbers), 8))
-    return f"static ALIGNED const {kind} {name}[{len(numbers)}] = {{\n    " + ",\n    ".join(lines) + "};\n"
+def array(name: str, values: np.ndarray) -> str:
+    """The definition of a constant array of integers, `name`, or of floats, `name.values`.
+
+    Floats stand there as their bits: that is exact, shorter than decimals and compiles faster.
+    """
+    size, flat = values.size, np.ascontiguousarray(values).ravel()
+    if values.dtype.kind != "f":
+        return (
+            f"static ALIGNED const {values.dtype}_t {name}[{size}] = {{\n{_table(list(map(str, flat.tolist())))}}};\n"
+        )
+    word = f"uint{values.dtype.itemsize * 8}"
+    table = _table(list(map(hex, flat.view(word).tolist())))
+    kind = f"union {{ {word}_t bits[{size}]; real values[{size}]; }}"
+    return f"static ALIGNED const {kind} {name} = {{{{\n{table}}}}};\n"
 
 
-def with_functions(code: str, dtype: np.dtype) -> str:
-    """`code`, preceded by the functions of this module that it calls."""
-    multiplies = {f"multiply_{block}": _multiply(block, sums) for block, sums in _SUMS[dtype.name].items()}
-    for name, text in reversed((_FUNCTIONS | multiplies).items()):
+def _table(words: list[str]) -> str:
+    """As many in a line as there is room for where all are as long as the longest."""
+    count = _LINE // (max(map(len, words)) + 1)
+    return ",\n".join(",".join(words[i : i + count]) for i in range(0, len(words), count))
+
+
+def with_functions(code: str, dtype: np.dtype, products: Mapping[str, str]) -> str:
+    """`code`, preceded by the functions that it calls, of `products` or of this module."""
+    for name, text in reversed((_FUNCTIONS | products).items()):
         if re.search(rf"\b{name}\(", code):
             code = Template(text).substitute(_CONSTANTS[dtype.name]) + "\n" + code
     return Template(_PROLOGUE).substitute(_CONSTANTS[dtype.name]) + "\n" + code
@@ -259,35 +260,3 @@ static void softmax(real *y, int n, real temperature) {
 }
 """,
 }
-
-_MULTIPLY = Template("""\
-/* y = start + v W: W lies in blocks of $block columns, row by row. Sums take turns, since one would wait for itself. */
-static void multiply_$block(real *y, int columns, const real *start, const real *v, int rows, const real *w) {
-    for (int column = 0; column < columns; column += $block) {
-        real $arrays;
-        int k = 0;
-        $each a[j] = start[column + j];
-        $each $zeros = 0;
-        for (; k + $sums <= rows; k += $sums, w += $sums * $block) {
-            $each a[j] += v[k] * w[j];
-            $products
-        }
-        for (; k < rows; k++, w += $block) $each a[j] += v[k] * w[j];
-        $each y[column + j] = $total;
-    }
-}
-""")
-
-
-def _multiply(block: int, sums: int) -> str:
-    names, each = "abcd"[:sums], "ROLLED " * (block <= 16) + f"for (int j = 0; j < {block}; j++)"
-    products = [f"{each} {names[i]}[j] += v[k + {i}] * w[{i * block} + j];" for i in range(1, sums)]
-    return _MULTIPLY.substitute(
-        each=each,
-        block=block,
-        sums=sums,
-        arrays=", ".join(f"{name}[{block}]" for name in names),
-        zeros=" = ".join(f"{name}[j]" for name in names[1:]),
-        products="\n            ".join(products),
-        total="a[j] + b[j]" if sums == 2 else "(a[j] + b[j]) + (c[j] + d[j])",
-    )

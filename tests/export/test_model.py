@@ -1,77 +1,46 @@
 """export_c: the C file computes what the library does and compiles without a warning; what it cannot say is refused."""
 
-import ctypes
 import os
+import re
 import shutil
 import stat
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from export_cases import (
+    CC,
+    CLANG,
+    CXX,
+    STEPS,
+    STRICT,
+    Exported,
+    assert_equal,
+    compile_c,
+    gru,
+    inputs,
+    library,
+    made,
+    needs_cc,
+    network,
+    printed,
+    program,
+    stacked,
+    standardized,
+)
 from helpers import random_layer
 
 import cgru
 from cgru.activations import NAMED
 from cgru.export.source import number
 
-CC = shutil.which("gcc") or shutil.which("cc")
-CLANG = shutil.which("clang") or shutil.which("clang-19")
-CXX = shutil.which("g++") or shutil.which("c++")
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "plain_c"
-STRICT = ("-Wall", "-Wextra", "-Werror", "-pedantic")
-TOLERANCE = {np.dtype(np.float32): 1e-6, np.dtype(np.float64): 1e-13}  # of the largest output
 DTYPES = (np.float32, np.float64)
 SIZES = (1, 7, 17, 33)
 ELEMENTWISE = ("identity", "relu", "lrelu", "elu", "sigmoid", "tanh")
-STEPS = 9
-
-needs_cc = pytest.mark.skipif(CC is None, reason="no C compiler")
-
-
-def compile_c(compiler, *arguments):
-    done = subprocess.run([compiler, *map(str, arguments)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
-def network(dtype, units=(17, 7), k=3, e=5, activate=cgru.softmax, seed=0, **head):
-    """A stack with random, non-zero parameters."""
-    sizes = [e, *units]
-    grus = [
-        random_layer(n, u, seed + i, sequences=i < len(units) - 1, dtype=dtype)
-        for i, (n, u) in enumerate(zip(sizes, units, strict=False))
-    ]
-    dense = cgru.Dense(k, activate, dtype=dtype, **head)
-    net = cgru.Network([*grus, dense], loss="mean_squared_error", seed=seed)
-    net.predict(np.zeros((1, 1, e)))
-    rng = np.random.default_rng(seed)
-    for value in dense.p.values():
-        value[...] = rng.standard_normal(value.shape) * 0.5
-    return net
-
-
-def standardized(dtype):
-    net = network(dtype)
-    net.mean, net.scale = np.array([0, 3, -700, 1e5, 1e-9]), np.array([1, 0.1, 20, 3, 1e-8])
-    return net
-
-
-def stacked(dtype, *layers, e=5, seed=0, k=3, activate=cgru.tanh):
-    """Any layers below a Dense, with random, non-zero parameters."""
-    net = cgru.Network([*layers, cgru.Dense(k, activate, dtype=dtype)], loss="mean_squared_error", seed=seed)
-    net.predict(np.zeros((1, 2), int) if isinstance(layers[0], cgru.Embedding) else np.zeros((1, 2, e)))
-    rng = np.random.default_rng(seed)
-    for layer in net.layers:
-        for value in layer.p.values():
-            value[...] = rng.standard_normal(value.shape) * (0.9 / np.sqrt(len(value)))
-    return net
-
-
-def gru(u, dtype, sequences=True, **options):
-    return cgru.GRU(u, sequences=sequences, dtype=dtype, **options)
 
 
 def stacks(dtype):
@@ -129,67 +98,6 @@ GATES = ("activate", "activate_update", "activate_reset")
 MODELS = {name: (net, dtype) for name, net, dtype in models()}
 
 
-class Exported:
-    """A model in a shared library."""
-
-    def __init__(self, library, name, net, dtype):
-        layers = getattr(net, "layers", (net,))
-        self.dtype = dtype or np.dtype(np.float64)
-        self.k = layers[-1].d["u"]
-        self.every = net.per_step if layers[0] is not net else net.sequences
-        self.tokens = isinstance(layers[0], cgru.Embedding)
-        self._init, self._step, self._run = (getattr(library, f"{name}_{what}") for what in ("init", "step", "run"))
-        self._init.restype = None
-        self._step.restype = self._run.restype = ctypes.c_int if self.tokens else None
-        self.state = np.full(4096, np.nan, self.dtype)  # more than any of the structs; init makes it zero
-        self.init()
-
-    def init(self):
-        self._init(self._pointer(self.state))
-
-    def _pointer(self, array):
-        assert array.dtype == (self.dtype if array.dtype.kind == "f" else np.intc)
-        assert array.flags.c_contiguous
-        return ctypes.c_void_p(array.ctypes.data)
-
-    def step(self, x, answer=0):
-        y = np.full(self.k, 7, self.dtype)
-        x = int(x) if self.tokens else self._pointer(x)
-        assert self._step(self._pointer(self.state), x, self._pointer(y)) == (answer if self.tokens else None)
-        return y
-
-    def run(self, X, answer=0):
-        y = np.full((len(X), self.k) if self.every else self.k, 7, self.dtype)
-        got = self._run(self._pointer(self.state), self._pointer(X), ctypes.c_size_t(len(X)), self._pointer(y))
-        assert got == (answer if self.tokens else None)
-        return y
-
-
-def inputs(net, dtype, seed=5):
-    """Steps of the model `net`, as it takes them."""
-    rng, layers = np.random.default_rng(seed), getattr(net, "layers", (net,))
-    if isinstance(layers[0], cgru.Embedding):
-        return rng.integers(0, layers[0].d["v"], STEPS, np.intc)
-    e = (net if layers[0] is net else next(layer for layer in layers if layer.p)).elements
-    X = rng.standard_normal((STEPS, e))
-    if getattr(net, "mean", None) is not None:
-        X = X * net.scale + net.mean
-    return X.astype(dtype)
-
-
-def library(folder, sources, *flags):
-    target, objects = folder / "models.so", [folder / f"{source.stem}.o" for source in sources]
-    undefined = ("-Wl,--no-undefined",) if sys.platform == "linux" else ()  # nor is libm needed
-
-    def compile_one(source, made):
-        compile_c(CC, "-c", "-fPIC", "-std=c99", *STRICT, *flags, source, "-o", made)
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(compile_one, sources, objects))
-    compile_c(CC, "-shared", *flags, *undefined, *objects, "-o", target)
-    return ctypes.CDLL(str(target))
-
-
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory):
     folder = tmp_path_factory.mktemp("c")
@@ -207,21 +115,6 @@ def exported(request, sources, tmp_path_factory):
         pytest.skip("no C compiler")
     built = library(tmp_path_factory.mktemp("so"), sources, *request.param.split())
     return lambda name: Exported(built, name, *MODELS[name])
-
-
-def made(tmp_path, net, *flags, **options):
-    """One model, exported, built and loaded."""
-    cgru.export_c(net, tmp_path / "model.c", **options)
-    built = library(tmp_path, [tmp_path / "model.c"], *flags)
-    dtype = np.dtype(options.get("dtype", getattr(net, "dtype", None) or net.layers[0].dtype))
-    return Exported(built, options.get("name", "model"), net, dtype)
-
-
-def assert_equal(got, due, dtype, tolerance=None):
-    np.testing.assert_array_equal(np.isnan(got), np.isnan(due))
-    assert got.shape == due.shape
-    worst = np.nanmax(np.abs(got.astype(np.float64) - due), initial=0)
-    assert worst <= (tolerance or TOLERANCE[np.dtype(dtype)]) * np.nanmax(np.abs(due), initial=0), worst
 
 
 # --- the same numbers ---
@@ -282,6 +175,26 @@ def test_a_mean_over_many_steps_keeps_its_digits(exported):
     mean = net.layers[0].predict(X[None])[0].mean(axis=0, dtype=np.float64)  # predict has no more than float32
     due = net.layers[-1].predict(mean[None].astype(np.float32))[0]
     assert_equal(exported("pool_mean32").run(X), due, np.float32, 2e-6)
+
+
+def test_a_mean_is_infinite_where_an_input_is(tmp_path):
+    net = cgru.Network([cgru.Pool("mean"), cgru.Dense(1, cgru.identity)], loss="mean_squared_error", dtype=np.float32)
+    for value in (np.inf, -np.inf):
+        X = np.array([1, value, 2, 3], np.float32)[:, None]
+        net.predict(X[None])
+        net.layers[1].p["W"][...] = 1
+        (folder := tmp_path / str(value)).mkdir()
+        np.testing.assert_array_equal(made(folder, net, "-O1").run(X), net.predict(X[None])[0])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_large_mean_keeps_its_digits(tmp_path, dtype):
+    net = network(dtype)
+    net.mean, net.scale = np.array([100000.123456, -3e7, 0.1, 0, 7]), np.array([0.03, 3, 1e-6, 1, 2])
+    X = inputs(net, dtype)
+    assert_equal(made(tmp_path, net, "-O1").run(X), net.predict(X[None])[0], dtype)
+    text = (tmp_path / "model.c").read_text()
+    assert ("rest" in text) == (dtype is np.float32)
 
 
 def test_a_pool_keeps_nan(exported):
@@ -424,6 +337,36 @@ def test_compilers_have_nothing_to_say(sources, compiler):
     compile_c(*compiler, *STRICT, "-fsyntax-only", *sources)
 
 
+def test_a_float32_model_has_no_double(sources):
+    single = [path for path in sources if "32" in path.stem or path.stem == "narrowed"]
+    assert len(single) > 40
+    for path in single:
+        for file in (path, path.with_suffix(".h")):
+            assert not re.search(r"\bdouble\b|%l?f", file.read_text()), file
+
+
+@needs_cc
+@pytest.mark.parametrize(
+    "name", ["head_softmax32", "pool_last_mean_max64", "scaled32", "tokens_every64", "standardized32"]
+)
+def test_nothing_undefined_is_done(tmp_path, name):
+    net, dtype = MODELS[name]
+    cgru.export_c(net, tmp_path / "model.c", dtype=np.float32)
+    flags = "-g", "-O1", "-fsanitize=undefined,address", "-fno-sanitize-recover=all"
+    X = inputs(net, dtype)
+    X = X.astype(np.float32) if X.dtype.kind == "f" else X
+    compile_c(CC, "-std=c99", *STRICT, *flags, *program(tmp_path, net, X), "-o", tmp_path / "run")
+    done = subprocess.run([tmp_path / "run"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert_equal(printed(done.stdout, net.layers[-1].d["u"])[-1:], last(net, X), np.float32)
+
+
+def last(net, X):
+    """The last outputs (1, k) for the steps X."""
+    due = net.predict(X[None])[0]
+    return due[-1:] if net.per_step else due[None]
+
+
 @needs_cc
 def test_the_optimizer_has_nothing_to_say(tmp_path):
     made(tmp_path, standardized(np.float32), "-O3")
@@ -441,7 +384,7 @@ def test_the_comment_says_what_how_and_by_whom(tmp_path):
         "GRU, 17 elements, 7 units",
         "Dense, 7 inputs, 3 outputs; activate softmax",
         "5 elements, standardized",
-        "All numbers are float",
+        "Numbers are float; tables of them are their bits",
         "'up'",
         "cc -O3 -march=native -c",
         "my_model_2_step(&state, x, y)",
@@ -574,6 +517,12 @@ def with_weight(value, dtype=np.float64):
     return net
 
 
+def with_scale(value):
+    net = network(np.float64)
+    net.mean, net.scale = np.zeros(5), np.full(5, value)
+    return net
+
+
 def random_network(**options):
     return stacked(np.float64, cgru.GRU(3, **options))
 
@@ -632,6 +581,13 @@ class Own(cgru.GRU):
             ValueError,
             r"se_hPars\['ELU_alpha'\]: expected finite numbers in float32",
         ),
+        (
+            lambda: with_scale(1e-60),
+            {"dtype": np.float32},
+            ValueError,
+            "scale: expected numbers that are not zero in float32, got .1e-60",
+        ),
+        (lambda: with_scale(1e60), {"dtype": np.float32}, ValueError, "scale: expected finite numbers in float32"),
         (lambda: network(np.float64), {"dtype": np.int32}, (TypeError, ValueError), "dtype"),
         (lambda: network(np.float64), {"name": "9"}, ValueError, "name: expected a C identifier"),
         (lambda: network(np.float64), {"name": "a b"}, ValueError, "name: expected a C identifier"),

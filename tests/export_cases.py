@@ -1,0 +1,182 @@
+"""What the tests of exported models share: compilers, a model in a shared library, and the measure of equality."""
+
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from helpers import random_layer
+
+import cgru
+
+CC = shutil.which("gcc") or shutil.which("cc")
+CLANG = shutil.which("clang") or shutil.which("clang-19")
+CXX = shutil.which("g++") or shutil.which("c++")
+STRICT = ("-Wall", "-Wextra", "-Wdouble-promotion", "-Wconversion", "-Werror", "-pedantic")
+TOLERANCE = {np.dtype(np.float32): 1e-6, np.dtype(np.float64): 1e-13}  # of the largest output
+STEPS = 9
+
+needs_cc = pytest.mark.skipif(CC is None, reason="no C compiler")
+
+
+def network(dtype, units=(17, 7), k=3, e=5, activate=cgru.softmax, seed=0, **head):
+    """A stack with random, non-zero parameters."""
+    sizes = [e, *units]
+    grus = [
+        random_layer(n, u, seed + i, sequences=i < len(units) - 1, dtype=dtype)
+        for i, (n, u) in enumerate(zip(sizes, units, strict=False))
+    ]
+    dense = cgru.Dense(k, activate, dtype=dtype, **head)
+    net = cgru.Network([*grus, dense], loss="mean_squared_error", seed=seed)
+    net.predict(np.zeros((1, 1, e)))
+    rng = np.random.default_rng(seed)
+    for value in dense.p.values():
+        value[...] = rng.standard_normal(value.shape) * 0.5
+    return net
+
+
+def standardized(dtype):
+    net = network(dtype)
+    net.mean, net.scale = np.array([0, 3, -700, 1e5, 1e-9]), np.array([1, 0.1, 20, 3, 1e-8])
+    return net
+
+
+def stacked(dtype, *layers, e=5, seed=0, k=3, activate=cgru.tanh):
+    """Any layers below a Dense, with random, non-zero parameters."""
+    net = cgru.Network([*layers, cgru.Dense(k, activate, dtype=dtype)], loss="mean_squared_error", seed=seed)
+    net.predict(np.zeros((1, 2), int) if isinstance(layers[0], cgru.Embedding) else np.zeros((1, 2, e)))
+    rng = np.random.default_rng(seed)
+    for layer in net.layers:
+        for value in layer.p.values():
+            value[...] = rng.standard_normal(value.shape) * (0.9 / np.sqrt(len(value)))
+    return net
+
+
+def gru(u, dtype, sequences=True, **options):
+    return cgru.GRU(u, sequences=sequences, dtype=dtype, **options)
+
+
+def compile_c(compiler, *arguments):
+    done = subprocess.run([compiler, *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+class Exported:
+    """A model in a shared library."""
+
+    def __init__(self, library, name, net, dtype):
+        layers = getattr(net, "layers", (net,))
+        self.dtype = dtype or np.dtype(np.float64)
+        self.k = layers[-1].d["u"]
+        self.every = net.per_step if layers[0] is not net else net.sequences
+        self.tokens = isinstance(layers[0], cgru.Embedding)
+        self._init, self._step, self._run = (getattr(library, f"{name}_{what}") for what in ("init", "step", "run"))
+        self._init.restype = None
+        self._step.restype = self._run.restype = ctypes.c_int if self.tokens else None
+        self.state = np.full(4096, np.nan, self.dtype)  # more than any of the structs; init makes it zero
+        self.init()
+
+    def init(self):
+        self._init(self._pointer(self.state))
+
+    def _pointer(self, array):
+        assert array.dtype == (self.dtype if array.dtype.kind == "f" else np.intc)
+        assert array.flags.c_contiguous
+        return ctypes.c_void_p(array.ctypes.data)
+
+    def step(self, x, answer=0):
+        y = np.full(self.k, 7, self.dtype)
+        x = int(x) if self.tokens else self._pointer(x)
+        assert self._step(self._pointer(self.state), x, self._pointer(y)) == (answer if self.tokens else None)
+        return y
+
+    def run(self, X, answer=0):
+        y = np.full((len(X), self.k) if self.every else self.k, 7, self.dtype)
+        got = self._run(self._pointer(self.state), self._pointer(X), ctypes.c_size_t(len(X)), self._pointer(y))
+        assert got == (answer if self.tokens else None)
+        return y
+
+
+def inputs(net, dtype, seed=5):
+    """Steps of the model `net`, as it takes them."""
+    rng, layers = np.random.default_rng(seed), getattr(net, "layers", (net,))
+    if isinstance(layers[0], cgru.Embedding):
+        return rng.integers(0, layers[0].d["v"], STEPS, np.intc)
+    e = (net if layers[0] is net else next(layer for layer in layers if layer.p)).elements
+    X = rng.standard_normal((STEPS, e))
+    if getattr(net, "mean", None) is not None:
+        X = X * net.scale + net.mean
+    return X.astype(dtype)
+
+
+def library(folder, sources, *flags, compiler=CC):
+    target, objects = folder / "models.so", [folder / f"{source.stem}.o" for source in sources]
+    undefined = ("-Wl,--no-undefined",) if sys.platform == "linux" else ()  # nor is libm needed
+
+    def compile_one(source, made):
+        compile_c(compiler, "-c", "-fPIC", "-std=c99", *STRICT, *flags, source, "-o", made)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(compile_one, sources, objects))
+    compile_c(compiler, "-shared", *flags, *undefined, *objects, "-o", target)
+    return ctypes.CDLL(str(target))
+
+
+def made(tmp_path, net, *flags, **options):
+    """One model, exported, built and loaded."""
+    cgru.export_c(net, tmp_path / "model.c", **options)
+    built = library(tmp_path, [tmp_path / "model.c"], *flags)
+    dtype = np.dtype(options.get("dtype", getattr(net, "dtype", None) or net.layers[0].dtype))
+    return Exported(built, options.get("name", "model"), net, dtype)
+
+
+def assert_equal(got, due, dtype, tolerance=None):
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(due))
+    assert got.shape == due.shape
+    worst = np.nanmax(np.abs(got.astype(np.float64) - due), initial=0)
+    assert worst <= (tolerance or TOLERANCE[np.dtype(dtype)]) * np.nanmax(np.abs(due), initial=0), worst
+
+
+def program(folder, net, X, name="model"):
+    """The sources of a program that prints the outputs after each step of X, as bits: the model and its `main`."""
+    tokens = X.dtype.kind == "i"
+    words = [str(x) for x in X] if tokens else [hex(word) for word in X.astype(np.float32).view(np.uint32).ravel()]
+    table, steps = ", ".join(words), len(X)
+    kind = f"static const {'int' if tokens else 'uint32_t'} given[] = {{{table}}};"
+    read = (
+        "int x = given[t];"
+        if tokens
+        else f"float x[{X[0].size}];\n        memcpy(x, given + t * {X[0].size}, sizeof x);"
+    )
+    (folder / "main.c").write_text(f"""\
+#include <stdio.h>
+#include <stdint.h>
+#include <string.h>
+#include "{name}.h"
+{kind}
+static {name}_state state;
+int main(void) {{
+    float y[{name.upper()}_OUTPUTS];
+    {name}_init(&state);
+    for (int t = 0; t < {steps}; t++) {{
+        {read}
+        {name}_step(&state, x, y);
+        for (int i = 0; i < {name.upper()}_OUTPUTS; i++) {{
+            uint32_t word;
+            memcpy(&word, y + i, sizeof word);
+            printf("%08lx\\n", (unsigned long)word);
+        }}
+    }}
+    return 0;
+}}
+""")
+    return folder / "main.c", folder / f"{name}.c"
+
+
+def printed(text, k):
+    """The outputs (steps, k) that such a program printed."""
+    return np.array([int(word, 16) for word in text.split()], np.uint32).view(np.float32).reshape(-1, k)
