@@ -331,9 +331,8 @@ def quantize(arguments: argparse.Namespace) -> int:
     for each in layers:
         sizes = f"{each['small_bytes']:10}{each['bytes']:10}"
         print(f"  {each['layer']:16}{each['weights'] or '':10}{sizes}{each['snr']:7.1f}")
-    print(
-        f"model in {arguments.output}, {os.path.getsize(arguments.output)} bytes ({os.path.getsize(arguments.model)})"
-    )
+    small_size, size = map(os.path.getsize, (arguments.output, arguments.model))
+    print(f"model in {arguments.output}, {small_size} bytes in the place of {size}")
     return 0
 
 

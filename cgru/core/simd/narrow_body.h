@@ -52,6 +52,7 @@ typedef union { T x; INT bits; } cast;
 #else
 #define CONVERT(x) ((vec)(x))
 #endif
+#include "codes.h"
 #include "narrow.h"
 
 #define STRING_(text) #text
