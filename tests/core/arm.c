@@ -27,7 +27,7 @@ static int activation(const cgru_kernels *of) {
     return put(y, n * of->size);
 }
 
-/* X W + b: X (m, k), W (k, n), b (n); the option is how many chains a sum has */
+/* X W + b: X (m, k), W (k, n), b (n); the option is how many chains a sum has, 0: W is read where it lies */
 static int product(const cgru_kernels *of) {
     const cgru_call call = {.m = m};
     const ptrdiff_t size = of->size, vectors = (n + of->lanes - 1) / of->lanes, columns = vectors * of->lanes;
@@ -36,6 +36,8 @@ static int product(const cgru_kernels *of) {
     cgru_product it = {.call = &call, .operands = 1, .operand = {{NULL, 0, 1}}, .vectors = vectors, .columns = n};
     it.chains = option, it.epilogue = of->put, it.out = (cgru_array){out, n, 0, 1};
     of->pack(&it, bias, 0, 0, (cgru_matrix){b, n, 1}, 1, n);
+    const cgru_matrix lies = {W, n, 1};
+    if (!option) it.lies[0] = &lies, it.width = n, it.sums = room(m * columns * size);
     it.operand[0] = (cgru_operand){X, k, k}, it.weights = weights, it.bias = bias;
     of->pack(&it, weights, 0, 0, (cgru_matrix){W, n, 1}, k, n);
     of->product(&it, 0, 0, m);

@@ -74,6 +74,19 @@ def test_products(run, level, dtype):
             assert_close(got, X.astype(np.longdouble) @ W + b, TOLERANCE[dtype], (m, k, n, chains))
 
 
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_sum_is_rounded_in_one_way(run, level, dtype):
+    """In any number of rows, of weights packed or where they lie: what the compiler fuses must not depend on that."""
+    rng = np.random.default_rng(0)
+    for k, n in ((50, 60), (60, 50), (7, 17)):
+        X, W, b = (rng.standard_normal(shape).astype(dtype) for shape in ((9, k), (k, n), (1, n)))
+        due = run(level, f"product_{dtype}", 9, k, n, 1, X, W, b).reshape(9, n)
+        for m, chains in ((1, 1), (2, 1), (3, 1), (1, 0), (2, 0), (3, 0), (4, 0), (9, 0)):
+            got = run(level, f"product_{dtype}", m, k, n, chains, X[:m], W, b).reshape(m, n)
+            np.testing.assert_array_equal(got, due[:m], f"{m, k, n, chains}")
+
+
 @pytest.mark.parametrize("variant", [RESET_BEFORE, RESET_AFTER], ids=lambda each: each.name)
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("level", LEVELS)
