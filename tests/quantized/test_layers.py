@@ -119,6 +119,7 @@ def test_a_gru_says_what_it_is():
     assert not QuantizedGRU(3).learn_h0
     assert not QuantizedGRU(3).reset_after
     assert not QuantizedGRU(3).sequences
+    assert QuantizedGRU(3).x_bound == QuantizedDense(3).x_bound == QuantizedEmbedding(3, 2).x_bound == 0
     assert QuantizedGRU(3).elements is None
     assert set(layer.parameter_names) == set(layer.p)
     assert {name: (array.shape, array.dtype) for name, array in layer.p.items()} == layer.arrays(7)
