@@ -162,6 +162,7 @@ def test_both_ways(kind, merge):
         assert layer.d["u"] == width
         assert layer.output_shape((2, 3, 7)) == ((2, 3, width) if sequences else (2, width))
     assert layer.sequences
+    assert layer.dtype == np.float32
     assert (layer.weights, layer.elements, layer.cells, layer.halves) == (kind, 7, (there, back), (there, back))
     assert not layer.piecewise
     assert not layer.trains
