@@ -122,6 +122,7 @@ def test_a_gru_says_what_it_is():
     assert not QuantizedGRU(3).learn_h0
     assert not QuantizedGRU(3).reset_after
     assert not QuantizedGRU(3).sequences
+    assert QuantizedGRU(3).x_bound == QuantizedDense(3).x_bound == QuantizedEmbedding(3, 2).x_bound == 0
     assert QuantizedGRU(3).elements is None
     assert set(layer.parameter_names) == set(layer.p)
     assert {name: (array.shape, array.dtype) for name, array in layer.p.items()} == layer.arrays(7)
@@ -164,6 +165,7 @@ def test_both_ways(kind, merge):
         assert layer.d["u"] == width
         assert layer.output_shape((2, 3, 7)) == ((2, 3, width) if sequences else (2, width))
     assert layer.sequences
+    assert layer.dtype == np.float32
     assert (layer.weights, layer.elements, layer.cells, layer.halves) == (kind, 7, (there, back), (there, back))
     assert not layer.piecewise
     assert not layer.trains
