@@ -34,6 +34,8 @@ __all__ = ["bytes_of", "compared", "noise", "quantize"]
 
 Arrays = dict[str, np.ndarray]
 
+MOST = (2**31 - 1) // 127**2  # codes of a sum that 32 bits hold
+
 
 def quantize(
     net: Network,
@@ -213,6 +215,8 @@ def _coded(name: str, W: np.ndarray, weights: str) -> Arrays:
     if name == "E":
         codes, scale = reference.code_columns(W.T)
         return {name: np.ascontiguousarray(codes.T), f"scale_{name}": scale.T.copy()}
+    if np.ndim(W) and len(W) > MOST:
+        raise ValueError(f"net: expected at most {MOST} rows of {name} for int8, whose sums have 32 bits, got {len(W)}")
     codes, scale = reference.code_columns(W)
     return {name: codes, f"scale_{name}": scale}
 

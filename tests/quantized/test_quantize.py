@@ -515,3 +515,15 @@ def test_weights_that_are_huge_or_tiny_in_float64():
     got = quantize(net).predict(FULL)
     np.testing.assert_array_equal(got[:, 0], np.float32(net.layers[1].p["b"][0, 0]))
     assert_close(got[:, 1] / 1e30, net.predict(FULL)[:, 1] / 1e30, 0.05)
+
+
+def test_sums_of_more_than_32_bits_are_refused():
+    head = cgru.Dense(1, "identity", dtype="float32")
+    head.p |= {"W": np.ones((133_145, 1), np.float32), "b": np.zeros((1, 1), np.float32)}
+    net = cgru.Network([head])
+    with pytest.raises(ValueError, match=r"^net: expected at most 133144 rows of W for int8, .* got 133145$"):
+        cgru.quantize(net)
+    assert cgru.quantize(net, "bfloat16").layers[0].weights == "bfloat16"
+    head.p["W"] = head.p["W"][1:]
+    small, X = cgru.quantize(net), np.ones((1, 133_144), np.float32)
+    assert small.layers[0].predict(X)[0, 0] == 133_144
