@@ -34,8 +34,8 @@ cdef const cgru_narrow_kernels *_kernels() except NULL:
 
 
 def level():
-    """The level of what is made now: that of `cgru.core.kernels`, with "vnni" behind it where it has products of bytes, on
-    arm64 "dot", or "bf16" where it has those and products of bfloat16.
+    """The level of what is made now: that of `cgru.core.kernels`, with "vnni" behind it where it has products of bytes,
+    on arm64 "dot", or "bf16" where it has those and products of bfloat16.
     """
     return _kernels().level.decode()
 
