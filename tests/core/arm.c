@@ -27,7 +27,8 @@ static int activation(const cgru_kernels *of) {
     return put(y, n * of->size);
 }
 
-/* X W + b: X (m, k), W (k, n), b (n); the option is how many chains a sum has, 0: W is read where it lies */
+/* X W + b: X (m, k), W (k, n), b (n); the option is how many chains a sum has, 0: W is read where it lies,
+ * -1: its transpose (n, k) is */
 static int product(const cgru_kernels *of) {
     const cgru_call call = {.m = m};
     const ptrdiff_t size = of->size, vectors = (n + of->lanes - 1) / of->lanes, columns = vectors * of->lanes;
@@ -36,10 +37,10 @@ static int product(const cgru_kernels *of) {
     cgru_product it = {.call = &call, .operands = 1, .operand = {{NULL, 0, 1}}, .vectors = vectors, .columns = n};
     it.chains = option, it.epilogue = of->put, it.out = (cgru_array){out, n, 0, 1};
     of->pack(&it, bias, 0, 0, (cgru_matrix){b, n, 1}, 1, n);
-    const cgru_matrix lies = {W, n, 1};
-    if (!option) it.lies[0] = &lies, it.width = n, it.sums = room(m * columns * size);
+    const cgru_matrix lies = {W, option < 0 ? k : n, 1};
+    if (option < 1) it.lies[0] = &lies, it.across = option < 0, it.width = n, it.sums = room(m * columns * size);
     it.operand[0] = (cgru_operand){X, k, k}, it.weights = weights, it.bias = bias;
-    of->pack(&it, weights, 0, 0, (cgru_matrix){W, n, 1}, k, n);
+    if (option > 0) of->pack(&it, weights, 0, 0, lies, k, n);
     of->product(&it, 0, 0, m);
     return put(out, m * n * size);
 }

@@ -85,6 +85,11 @@ def test_a_sum_is_rounded_in_one_way(run, level, dtype):
         for m, chains in ((1, 1), (2, 1), (3, 1), (1, 0), (2, 0), (3, 0), (4, 0), (9, 0)):
             got = run(level, f"product_{dtype}", m, k, n, chains, X[:m], W, b).reshape(m, n)
             np.testing.assert_array_equal(got, due[:m], f"{m, k, n, chains}")
+        due = run(level, f"product_{dtype}", 9, k, n, -1, X, W.T, b).reshape(9, n)
+        assert_close(due, X.astype(np.longdouble) @ W + b, TOLERANCE[dtype], (k, n))
+        for m in range(1, 9):
+            got = run(level, f"product_{dtype}", m, k, n, -1, X[:m], W.T, b).reshape(m, n)
+            np.testing.assert_array_equal(got, due[:m], f"{m, k, n}, transposed")
 
 
 @pytest.mark.parametrize("variant", [RESET_BEFORE, RESET_AFTER], ids=lambda each: each.name)
