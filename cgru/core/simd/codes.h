@@ -2,7 +2,11 @@
 
 /* --- the words of int8 and what multiplies them: four codes, in one word or in two --- */
 
+#if LANES > 1
 typedef ints __attribute__((aligned(4), may_alias)) loose_ints;
+#else
+typedef INT loose_ints;
+#endif
 #define WORD(p) (*(const int32_t *)(p))
 
 INLINE ints load_ints(const void *p) { return *(const loose_ints *)p; }
@@ -154,6 +158,6 @@ static T code_beyond(const T *x, ptrdiff_t k, int32_t bits, char *to) {
 INLINE T code_row(const T *x, ptrdiff_t k, T bound, char *to) {
     const int32_t bits = most_of(x, k);
     const cast limit = {.x = bound};
-    if (__builtin_expect(bits > limit.bits || bound <= NOTHING, 0)) return code_beyond(x, k, bits, to);
+    if (RARELY(bits > limit.bits || bound <= NOTHING)) return code_beyond(x, k, bits, to);
     return code_all(x, k, TOP / bound, bound / TOP, to);
 }

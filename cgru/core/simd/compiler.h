@@ -53,8 +53,10 @@
 
 #if defined(__GNUC__)
 #define PREFETCH(address) __builtin_prefetch(address)
+#define RARELY(condition) __builtin_expect(condition, 0)
 #else
 #define PREFETCH(address) ((void)(address))
+#define RARELY(condition) (condition)
 #endif
 
 /* Keeps a vector in its register, where GCC would read it from memory again at each use. */
