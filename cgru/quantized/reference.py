@@ -71,7 +71,8 @@ def floats(W: np.ndarray, scale: np.ndarray | None = None) -> np.ndarray:
 def product(x: np.ndarray, W: np.ndarray, scale: np.ndarray | None = None, bound: float = 0.0) -> np.ndarray:
     """x (m, k) times weights (k, n), codes with their `scale` or the bits of bfloat16: (m, n), float32."""
     if W.dtype == np.uint16:
-        return x @ floats(W)
+        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite stays so
+            return x @ floats(W)
     codes, own = code_rows(x, bound)
     return own * scale * (codes @ W.astype(np.int32)).astype(np.float32)
 
