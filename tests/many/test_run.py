@@ -304,3 +304,10 @@ def test_ctrl_c_returns_what_is_done():
     assert results[1].network is None
     assert 3 <= len(long.history) < 10**6  # stopped, not killed
     long.fit(X, LABELS, epochs=1)  # and usable
+
+
+def test_a_quantised_network_is_refused_by_its_fit():
+    net = made()
+    net.make(X)
+    (result,) = cgru.fit_many([cgru.Job(cgru.quantize(net), epochs=1)], X, LABELS)
+    assert str(result.error).startswith("layers: expected layers that train, got QuantizedGRU")
