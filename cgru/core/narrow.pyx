@@ -94,7 +94,7 @@ cdef const void *_bias(Workspace memory, cnp.ndarray b, Py_ssize_t n, Py_ssize_t
 cdef struct Work:
     const NarrowCell *cell
     cgru_call call
-    Py_ssize_t start, stop, rows, row_room
+    Py_ssize_t rows, row_room
     char *memory
     int threads
 
@@ -110,15 +110,14 @@ cdef void _block(void *given, Py_ssize_t part) noexcept nogil:
     """The steps of one block of rows."""
     cdef Work *work = <Work *>given
     cdef cgru_narrow_layer layer = work.cell.layer
-    cdef Py_ssize_t row = work.start + part * work.rows
+    cdef Py_ssize_t row = part * work.rows
     layer.call, layer.kind = &work.call, _kind(work.cell, work.call.m)
-    work.cell.k.forward(&layer, row, min(work.rows, work.stop - row), work.memory + part * work.row_room)
+    work.cell.k.forward(&layer, row, min(work.rows, work.call.m - row), work.memory + part * work.row_room)
 
 
 cdef void _piece(void *given, bint first, bint last) noexcept nogil:
     cdef Work *work = <Work *>given
-    cdef Py_ssize_t m = work.stop - work.start
-    share(_block, work, (m + work.rows - 1) // work.rows, work.threads)
+    share(_block, work, (work.call.m + work.rows - 1) // work.rows, work.threads)
 
 
 cdef Py_ssize_t narrow_room(const NarrowCell *cell, Py_ssize_t m) noexcept nogil:
@@ -201,7 +200,7 @@ cdef class NarrowGRU:
         work.rows = block_rows(m, narrow_room(&self.cell, 1), self.weight_bytes, work.threads, lengths is not None)
         work.row_room, blocks = narrow_room(&self.cell, work.rows), (m + work.rows - 1) // work.rows
         memory = Workspace(blocks * work.row_room, 1)
-        work.memory, work.start, work.stop = <char *>memory.take(blocks * work.row_room), 0, m
+        work.memory = <char *>memory.take(blocks * work.row_room)
         with nogil:
             in_pieces(&work.call, m, 4, reverse, _piece, &work)
         return h, state

@@ -190,18 +190,13 @@ class QuantizedGRU(Quantized):
 
     def predict(self, A: Any, lengths: Any = None, h0: Any = None) -> np.ndarray:
         """The states (m, s, u), zero past the lengths, or the last ones (m, u), for A (m, s, e) from h0 (m, u)."""
-        h, last = self._predicted(A, lengths, h0, self.sequences)
-        return h if self.sequences else last
+        return self.predict_on(A, lengths, (h0,))[0]
 
     def predict_on(
         self, A: np.ndarray, lengths: np.ndarray | None, states: Sequence[np.ndarray | None]
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
         """`predict` from the state `states[0]`, and the last states (m, u)."""
-        h, last = self._predicted(A, lengths, states[0], self.sequences)
-        return h if self.sequences else last, (last,)
-
-    def _predicted(self, A: Any, lengths: Any, h0: Any, every: bool) -> tuple[np.ndarray | None, np.ndarray]:
-        X = np.ascontiguousarray(sequences(A, "A", self.dtype))
+        h0, X = states[0], np.ascontiguousarray(sequences(A, "A", self.dtype))
         m, s, e = X.shape
         lengths = lengths_of(lengths, m, s)
         packed = self.packed()
@@ -211,7 +206,8 @@ class QuantizedGRU(Quantized):
             h0 = np.broadcast_to(self.p["h0"], (m, self.d["u"]))
         elif h0 is not None:
             h0 = real(h0, "h0", (m, self.d["u"]), self.dtype)
-        return packed.forward(X, lengths, h0, reverse=self.reverse, every=every)
+        h, last = packed.forward(X, lengths, h0, reverse=self.reverse, every=self.sequences)
+        return h if self.sequences else last, (last,)
 
     def _made(self) -> NarrowGRU:
         return NarrowGRU(

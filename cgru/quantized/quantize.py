@@ -79,7 +79,7 @@ def quantize(
         raise ValueError("lengths: expected None without calibration, whose samples they belong to, got some")
     for i, layer in enumerate(net.layers):
         _check(layer, i)
-    seen = None if calibration is None else _seen(net, calibration, lengths)
+    seen = None if calibration is None else _seen(net, calibration, lengths, "calibration ")
     layers = []
     for i, layer in enumerate(net.layers):
         bound = 0.0 if seen is None else _largest(*seen[i][:2])
@@ -103,12 +103,12 @@ def compared(net: Network, small: Network, X: Any, lengths: Any = None) -> list[
     """What quantisation did to each layer: `layer`, `weights` (None: none that are multiplied), `bytes` of `net` in its
     own dtype and `small_bytes`, and the `noise` of its outputs for the inputs that it has in `net`.
     """
-    found = []
+    sizes, small_sizes, found = bytes_of(net), bytes_of(small), []
     for i, (A, steps, due) in enumerate(_seen(net, X, lengths)):
-        layer, own = small.layers[i], getattr(small.layers[i], "weights", None)
-        said = {"layer": type(net.layers[i]).__name__, "weights": own}
-        sizes = {"bytes": bytes_of(net)[i], "small_bytes": bytes_of(small)[i]}
-        found.append(said | sizes | noise(due, layer.predict(A, steps), steps))
+        layer = small.layers[i]
+        said = {"layer": type(net.layers[i]).__name__, "weights": getattr(layer, "weights", None)}
+        said |= {"bytes": sizes[i], "small_bytes": small_sizes[i]}
+        found.append(said | noise(due, layer.predict(A, steps), steps))
     return found
 
 
@@ -165,9 +165,9 @@ def _check(layer: Layer, i: int) -> None:
             raise ValueError(f"net: {where}: expected parameters that are finite in float32, got others in {name}")
 
 
-def _seen(net: Network, X: Any, lengths: Any) -> list[tuple[np.ndarray, np.ndarray | None, np.ndarray]]:
-    """Of each layer what it gets for X, with which lengths, and what it makes of it."""
-    X, steps = taken(net, X, lengths, "calibration ")
+def _seen(net: Network, X: Any, lengths: Any, name: str = "") -> list[tuple[np.ndarray, np.ndarray | None, np.ndarray]]:
+    """Of each layer what it gets for X, with which lengths, and what it makes of it; `name` stands before theirs."""
+    X, steps = taken(net, X, lengths, name)
     A, found = net.standardized(X), []
     with np.errstate(over="ignore", invalid="ignore"):
         for layer in net.layers:

@@ -36,10 +36,9 @@ def code_columns(W: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Codes (k, n), int8, and scales (1, n), float32, of the columns of W (k, n)."""
     W = np.asarray(W, np.float32)
     scale = np.abs(W).max(axis=0, keepdims=True) / TOP
-    divisor = np.where(scale > NOTHING, scale, np.inf)
-    return np.clip(np.rint(W / divisor), -TOP, TOP).astype(np.int8), np.where(scale > NOTHING, scale, 0).astype(
-        np.float32
-    )
+    scale = np.where(scale > NOTHING, scale, np.float32(0))
+    codes = np.rint(W / np.where(scale > 0, scale, np.float32(np.inf)))
+    return np.clip(codes, -TOP, TOP).astype(np.int8), scale
 
 
 def code_rows(x: np.ndarray, bound: float = 0.0) -> tuple[np.ndarray, np.ndarray]:

@@ -420,9 +420,9 @@ static void narrow_pack(int kind, const void *W, ptrdiff_t row, ptrdiff_t k, ptr
                 *to++ = word;
             }
         for (ptrdiff_t c = c0; kind == CGRU_INT8 && c < c0 + columns; c++) {
-            int32_t sum = 0;
-            for (ptrdiff_t r = 0; c < n && r < k; r++) sum += ((const int8_t *)W)[r * row + c];
-            begin[c] = -OFFSET * sum;
+            uint32_t sum = 0; /* which may wrap, as what is added to it does */
+            for (ptrdiff_t r = 0; c < n && r < k; r++) sum += (uint32_t)((const int8_t *)W)[r * row + c];
+            begin[c] = (int32_t)(0u - OFFSET * sum);
         }
     }
 }
