@@ -22,6 +22,7 @@ from cgru.network import Epoch, History, Network, load
 from cgru.optimizers import SGD, Adam, RMSprop
 from cgru.passes import Pass
 from cgru.quantized.quantize import quantize
+from cgru.reports.report import Report, report
 from cgru.stream import Stream
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "Pass",
     "Pool",
     "RMSprop",
+    "Report",
     "Result",
     "Scale",
     "Stream",
@@ -64,6 +66,7 @@ __all__ = [
     "quantize",
     "reference",
     "relu",
+    "report",
     "set_num_threads",
     "sigmoid",
     "softmax",

@@ -324,6 +324,13 @@ def _add_predict(add: Add) -> None:
 def _add_evaluate(add: Add) -> None:
     add("model", metavar="MODEL", help=_MODEL_HELP)
     add("data", nargs="?", metavar="DATA.npz", help=f"the data set; of a file with a split, the test split {_VOWELS}")
+    add(
+        "--report",
+        action="store_true",
+        help="print what becomes of each class, which are taken for which, and how far probabilities can be believed; "
+        "of a regression errors by fifths of the target (needs scikit-learn; default: no)",
+    )
+    add("--html", metavar="PAGE.html", help="write that with pictures as one page (needs matplotlib, too; default: no)")
 
 
 def _add_export(add: Add) -> None:

@@ -20,13 +20,14 @@ import cgru
 from cgru import recipe
 from cgru.cli.arguments import RequestError, as_request_error, parser
 from cgru.cli.many import many
-from cgru.cli.output import WRITERS, check_output, plotter
+from cgru.cli.output import WRITERS, check_output, page_writer, plotter, require
 from cgru.cli.progress import Progress
-from cgru.cli.score import score, scored
+from cgru.cli.score import score, scored, unsure
 from cgru.cli.task import Task, at_steps, class_names, head, real_steps, targets, task_of
 from cgru.datasets import Dataset, Split, load_japanese_vowels, read
 from cgru.network.samples import held_back
 from cgru.quantized.quantize import compared, noise
+from cgru.reports.tables import SEEN
 
 __all__ = ["main"]
 
@@ -151,7 +152,7 @@ def _result(net: cgru.Network, data: Dataset, held: Split | None, task: Task, ep
         if held is not None:
             return f"validation {scored(net, held, held.y)}"
         return f"validation {score(kept.validation_loss, kept.validation_accuracy)}"
-    return f"training {scored(net, data.train, task.train)}"
+    return f"training {scored(net, data.train, task.train)}; {SEEN}"
 
 
 def _described(data: Dataset, task: Task, source: str, validation: float) -> list[str]:
@@ -282,12 +283,25 @@ def _print_predictions(values: np.ndarray, real: np.ndarray | None) -> None:
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """`cgru evaluate`."""
+    if arguments.report:
+        require("--report", "scikit-learn")
+    write = None if arguments.html is None else page_writer(arguments.html, arguments.data, arguments.model)
     net = _load(arguments.model)
     data, source = _data(arguments.data)
     split, which = _used(data, source, net, arguments)
     y = targets(net, split, data.class_names, source)
+    what = f"{which or 'all'} of {source}"
     with as_request_error(f"{source}: "):
-        print(f"{which or 'all'} of {source}: {scored(net, split, y)}")
+        result = f"{what}: {scored(net, split, y)}"
+        note = unsure(net, split, which)
+        print(f"{result}; {note}" if note else result)
+        report = cgru.report(net, split.X, y, split.lengths) if arguments.report or write else None
+    if arguments.report:
+        with as_request_error(f"{arguments.model}: "):  # a class name may be more than the encoding of stdout has
+            print(f"\n{report}")
+    if write:
+        write(report, arguments.model, what, note)
+        print(f"report in {arguments.html}")
     return 0
 
 
@@ -347,6 +361,7 @@ def info(arguments: argparse.Namespace) -> int:
         "NumPy": np.__version__,
         "tqdm": _version("tqdm"),
         "matplotlib": _version("matplotlib"),
+        "scikit-learn": _version("scikit-learn"),
     }.items():
         print(f"{name:16} {value}")
     return 0

@@ -1,20 +1,24 @@
-"""The files that the `cgru` command writes: predictions and the learning curve, each whole or not at all."""
+"""The files that the `cgru` command writes: predictions, the learning curve and reports, each whole or not at all."""
 
 from __future__ import annotations
 
 import codecs
 import csv
+import importlib
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
+from cgru import plot
 from cgru.cli.arguments import RequestError, as_request_error
 from cgru.files import replaceable, replacing
 from cgru.network.history import Epoch
+from cgru.reports.report import Report
 
-__all__ = ["WRITERS", "check_output", "plotter"]
+__all__ = ["WRITERS", "check_output", "page_writer", "plotter", "require"]
+
+MODULES = {"matplotlib": "matplotlib.figure", "scikit-learn": "sklearn"}  # by which packages are found
 
 
 def check_output(path: str, *others: str | None) -> None:
@@ -27,6 +31,15 @@ def check_output(path: str, *others: str | None) -> None:
     for other in others:
         if other is not None and os.path.realpath(other) == os.path.realpath(path):
             raise RequestError(f"{path}: this would overwrite what the command reads or writes elsewhere")
+
+
+def require(option: str, *packages: str) -> None:
+    """RequestError, with the cure, where a package that an option needs is not installed."""
+    for package in packages:
+        try:
+            importlib.import_module(MODULES[package])
+        except ImportError:
+            raise RequestError(f"argument {option}: {package} is not installed; pip install {package}") from None
 
 
 # --- predictions: all outputs (m, k), and the classes (m,) where there are any; or (m, s, k) and (m, s), of which the
@@ -63,49 +76,38 @@ def _write_csv(
 WRITERS = {".npz": _write_npz, ".csv": _write_csv}
 
 
-# --- the learning curve ---
+# --- pictures ---
 
 
 def plotter(path: str, *others: str | None) -> Callable[[Sequence[Epoch], str], None]:
     """What draws a history, under a title, into `path`; matplotlib is looked for now, not after the training."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise RequestError("argument --plot: matplotlib is not installed; pip install matplotlib") from None
+    require("--plot", "matplotlib")
+    from matplotlib.figure import Figure
+
     check_output(path, *others)
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    kinds = figure.canvas.get_supported_filetypes()
+    kinds = Figure().canvas.get_supported_filetypes()
     kind = os.path.splitext(path)[1].lower().lstrip(".")
     if kind not in kinds:
         raise RequestError(f"argument --plot: expected an ending of {', '.join(sorted(kinds))}, got {path!r}")
 
     def draw(history: Sequence[Epoch], title: str) -> None:
-        _draw(figure, history, title)
+        figure = plot.curve(history)
+        figure.suptitle(title, parse_math=False, wrap=True, fontsize="medium")
         with replacing(path) as file:
             figure.savefig(file, format=kind, dpi=150)
 
     return draw
 
 
-def _draw(figure: Any, history: Sequence[Epoch], title: str) -> None:
-    """Loss and, where there is one, accuracy over the epochs, dashed what validation says."""
-    figure.suptitle(title, parse_math=False, wrap=True, fontsize="medium")
-    left = figure.add_subplot(xlabel="epoch", ylabel="loss")
-    left.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-    axes = {"loss": left}
-    if history[0].accuracy is not None:
-        axes["accuracy"] = left.twinx()
-        axes["accuracy"].set(ylabel="accuracy", ylim=(0, 1.01))
-        axes["accuracy"].yaxis.set_major_formatter("{x:.0%}")
-    numbers = [epoch.epoch for epoch in history]
-    marker = "o" if len(history) == 1 else ""  # one point makes no line
-    for what, axis in axes.items():
-        color = "C0" if what == "loss" else "C1"
-        for prefix, style in (("", "-"), ("validation_", "--")):
-            values = [getattr(epoch, prefix + what) for epoch in history]
-            if values[0] is not None:
-                label = f"{prefix[:-1] or 'training'} {what}"
-                axis.plot(numbers, values, style, marker=marker, color=color, label=label)
-    if all(loss > 0 for line in left.lines for loss in line.get_ydata()):
-        left.set_yscale("log")
-    figure.legend(loc="outside lower center", ncols=4, fontsize="small")
+def page_writer(path: str, *others: str | None) -> Callable[[Report, str, str, str], None]:
+    """What writes a report of a model on some data, with a note, into `path`; what it needs is looked for now."""
+    require("--html", "matplotlib", "scikit-learn")
+    if os.path.splitext(path)[1].lower() not in (".html", ".htm"):
+        raise RequestError(f"argument --html: expected a name ending in .html, got {path!r}")
+    check_output(path, *others)
+
+    def write(report: Report, model: str, data: str, note: str) -> None:
+        title = f"{os.path.basename(model)} on the {data}" if data.startswith("test") else f"{model} on {data}"
+        report.save(path, title=title, about={"model": model, "data": data}, note=note)
+
+    return write

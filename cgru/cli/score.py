@@ -11,8 +11,10 @@ import cgru
 from cgru.cli.task import real_steps
 from cgru.datasets import Split
 from cgru.network.progress import figure
+from cgru.reports.report import seen
+from cgru.reports.tables import SEEN
 
-__all__ = ["rmse_of", "score", "scored"]
+__all__ = ["rmse_of", "score", "scored", "unsure"]
 
 
 def scored(net: cgru.Network, split: Split, y: np.ndarray) -> str:
@@ -24,6 +26,13 @@ def scored(net: cgru.Network, split: Split, y: np.ndarray) -> str:
     count = real_steps(split.X, split.lengths).sum() if net.per_step else len(y)
     counted = "" if accuracy is None else f" ({round(accuracy * count)} of {count})"
     return score(scores["loss"], accuracy, scores.get("RMSE")) + counted
+
+
+def unsure(net: cgru.Network, split: Split, which: str) -> str:
+    """What keeps the scores on a split, `which` of a file, from being those of held-out data; "" where nothing does."""
+    if seen(net, split.X, split.lengths):
+        return SEEN
+    return "" if which else "no test split: whether the model was trained on these is not known"
 
 
 def score(loss: float, accuracy: float | None, rmse: float | None = None) -> str:

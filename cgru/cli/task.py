@@ -14,6 +14,7 @@ import cgru
 from cgru.cli.arguments import RequestError
 from cgru.core.lengths import mask
 from cgru.datasets import Dataset, Split
+from cgru.network.classes import class_names
 
 __all__ = ["Task", "at_steps", "class_names", "head", "real_steps", "targets", "task_of"]
 
@@ -148,13 +149,6 @@ def targets(net: cgru.Network, split: Split, given: Sequence[str] | None, source
             "an array class_names in the file would say what 0, 1, ... mean"
         )
     return _spread(_indices(_labels(_targeted(split), given), names, f"{source}: y"), split)
-
-
-def class_names(net: cgru.Network) -> tuple[str, ...]:
-    """The class names of a model, which are the indices where it has none."""
-    if net.class_names is not None:
-        return tuple(net.class_names)
-    return tuple(map(str, range(max(2, net.layers[-1].d["u"]))))
 
 
 def _labels(y: np.ndarray, given: Sequence[str] | None) -> list[str]:

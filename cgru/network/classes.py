@@ -13,7 +13,7 @@ from cgru.losses import Loss
 if TYPE_CHECKING:
     from cgru.network.network import Network
 
-__all__ = ["checked_names", "numbered", "one_of_them", "strings_in"]
+__all__ = ["checked_names", "class_names", "numbered", "one_of_them", "strings_in"]
 
 
 def checked_names(names: Any, loss: str | Loss, k: int) -> tuple[str, ...] | None:
@@ -30,6 +30,13 @@ def checked_names(names: Any, loss: str | Loss, k: int) -> tuple[str, ...] | Non
     if len(names) != classes or len(set(names)) != classes:
         raise ValueError(f"class_names: expected {classes} different names, got {list(names)}")
     return tuple(map(str, names))
+
+
+def class_names(net: Network) -> tuple[str, ...]:
+    """The class names of a network, which are the indices where it has none."""
+    if net.class_names is not None:
+        return tuple(net.class_names)
+    return tuple(map(str, range(max(2, net.layers[-1].d["u"]))))
 
 
 def numbered(net: Network, y: Any, names: tuple[str, ...] | None, steps: np.ndarray, name: str) -> Any:

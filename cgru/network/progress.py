@@ -66,4 +66,4 @@ def short(epoch: Epoch, columns: int = 80) -> str:
 
 def figure(value: float, digits: int = 4) -> str:
     """With as many significant `digits`; numbers up to a million are written out."""
-    return f"{value:.0f}" if 10**digits <= value < 1e6 else f"{value:.{digits}g}"
+    return f"{value:.0f}" if 10**digits <= abs(value) < 1e6 else f"{value:.{digits}g}"

@@ -1,4 +1,4 @@
-"""Pictures of what a recurrent layer does: its states and gates over the steps of a sequence, by matplotlib.
+"""Pictures of what a recurrent layer does: its states and gates over the steps of a sequence.
 
 m samples, s steps, u unit cells. A network is looked at as it predicts: nothing is dropped out, zoneout has its
 expectation, `stateful` layers begin anew; and it is left as it was.
@@ -19,6 +19,7 @@ from cgru.gru import GRU
 from cgru.layers.layer import Layer, kept
 from cgru.network import Network
 from cgru.network.samples import taken
+from cgru.plot.panels import given, made, needed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,10 +94,9 @@ def states(
         RuntimeError: there are no parameters yet.
         ImportError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.ticker import MaxNLocator
-    except ImportError:
-        raise ImportError("cgru.plot: matplotlib is missing: pip install matplotlib") from None
+    needed()
+    from matplotlib.ticker import MaxNLocator
+
     names = (what,) if isinstance(what, str) else tuple(what) if isinstance(what, Sequence) else ()
     if not names or not all(isinstance(name, str) and name in NAMES for name in names):
         raise ValueError(f"what: expected some of {', '.join(NAMES)}, got {what!r}")
@@ -106,7 +106,9 @@ def states(
     s = X.shape[1] if lengths is None else lengths[sample]
     arrays = gates(net, X[[sample], :s], layer=layer)
     sides = [side for side in SIDES if side + names[0] in arrays]
-    panels = _panels(len(names), len(sides)) if axes is None else _given(axes, len(names), len(sides))
+    rows, columns = len(names), len(sides)
+    size = (1 + 6 * columns, 0.6 + 1.7 * rows)
+    panels = made(rows, columns, size, sharex=True, sharey="row") if axes is None else given(axes, rows, columns)
     for name, row in zip(names, panels, strict=True):
         parts = [arrays[side + name][0] for side in sides]
         u = parts[0].shape[1]
@@ -169,28 +171,6 @@ def _still(layer: Layer) -> Layer:
 
 
 # --- how it is drawn ---
-
-
-def _panels(rows: int, columns: int) -> np.ndarray:
-    """Axes (rows, columns) of a new figure."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(1 + 6 * columns, 0.6 + 1.7 * rows), layout="constrained")
-    return figure.subplots(rows, columns, sharex=True, sharey="row", squeeze=False)
-
-
-def _given(axes: Any, rows: int, columns: int) -> np.ndarray:
-    """The caller's axes as (rows, columns)."""
-    from matplotlib.axes import Axes
-
-    panels = np.asarray(axes, dtype=object)
-    due = f"{rows * columns} axes of matplotlib, one a panel"
-    for panel in panels.flat:
-        if not isinstance(panel, Axes):
-            raise TypeError(f"axes: expected {due}, got {type(panel).__name__}")
-    if panels.size != rows * columns:
-        raise ValueError(f"axes: expected {due}, got {panels.size}")
-    return panels.reshape(rows, columns)
 
 
 def _limits(name: str, parts: list[np.ndarray]) -> tuple[float, float]:

@@ -1,0 +1,348 @@
+"""Pictures of a fit and of what predictions are worth: learning curve, confusion matrix, calibration, errors.
+
+m samples, s steps, k outputs. Where there are outputs at steps, `lengths` (m,) says how many steps of each sample are
+real; padded ones count nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cgru import losses
+from cgru.core.checks import lengths_of, real
+from cgru.core.lengths import mask
+from cgru.network import Epoch, Network
+from cgru.plot.panels import given, made, needed
+from cgru.reports import numbers
+from cgru.reports.tables import shortened
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["calibration", "confusion", "curve", "predicted", "residuals"]
+
+DARK, LIGHT = "#1f4e79", "#d9822b"  # as different in grey as to the colour-blind
+LETTERS = 24  # of a class name
+COUNTED = 20  # classes; of more a confusion matrix has no room for counts
+POINTS = 2000  # of more the picture shows how many lie where
+ACROSS = 3  # panels
+
+
+def curve(history: Network | Sequence[Epoch], *, axes: Any = None) -> Figure:
+    """A picture of a fit: loss and, where there is one, accuracy over the epochs, dashed what validation says.
+
+    Args:
+        history: what `fit` returned, or a network, whose fits it has all.
+        axes: matplotlib's axes to draw into; the accuracy gets a twin of them. None: those of a figure of its own.
+
+    Raises:
+        TypeError, ValueError: there are no epochs; nothing is drawn.
+        ImportError: matplotlib is not installed.
+    """
+    needed()
+    epochs = list(history.history if isinstance(history, Network) else history)
+    if not all(isinstance(epoch, Epoch) for epoch in epochs):
+        raise TypeError(f"history: expected a network or the epochs of a fit, got {type(history).__name__}")
+    if not epochs:
+        raise ValueError("history: expected one epoch at least, got none: a model from a file has no history")
+    left = (made(1, 1, (7, 4.5)) if axes is None else given(axes, 1, 1))[0, 0]
+    left.set(xlabel="epoch", ylabel="loss")
+    left.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    panels = {"loss": left}
+    if epochs[0].accuracy is not None:
+        panels["accuracy"] = left.twinx()
+        panels["accuracy"].set(ylabel="accuracy", ylim=(0, 1.01))
+        panels["accuracy"].yaxis.set_major_formatter("{x:.0%}")
+    for what, panel in panels.items():
+        loss = what == "loss"
+        for prefix, style in (("", "-"), ("validation_", "--")):
+            values = [getattr(epoch, prefix + what) for epoch in epochs]
+            if values[0] is not None:
+                panel.plot(
+                    range(1, len(epochs) + 1),
+                    values,
+                    style,
+                    marker="o" if len(epochs) == 1 else "" if loss else "s",  # one point makes no line
+                    markevery=max(1, len(epochs) // 10),
+                    markersize=4,
+                    color=DARK if loss else LIGHT,
+                    label=f"{prefix[:-1] or 'training'} {what}",
+                )
+    if all(loss > 0 for line in left.lines for loss in line.get_ydata()):
+        left.set_yscale("log")
+    lines = [line for panel in panels.values() for line in panel.lines]
+    if axes is None:
+        left.figure.legend(handles=lines, loc="outside lower center", ncols=4, fontsize="small", handlelength=3)
+    else:
+        left.legend(handles=lines, fontsize="small", handlelength=3)
+    return left.figure
+
+
+def confusion(
+    y: ArrayLike,
+    predicted: ArrayLike,
+    lengths: ArrayLike | None = None,
+    *,
+    class_names: Sequence[str] | None = None,
+    axes: Any = None,
+) -> Figure:
+    """A picture of which classes were taken for which: true ones by rows, dark where many of the row were predicted so.
+
+    Args:
+        y: the true classes, (m,) or at steps (m, s), integers or names.
+        predicted: likewise, as `predict_classes` returns them.
+        lengths: (m,) the real steps of each sample, of classes at steps; None: all.
+        class_names: of the classes 0, 1, ..., all of which are then shown. None: those in y and `predicted`.
+        axes: matplotlib's axes to draw into; None: those of a figure of its own.
+
+    Raises:
+        TypeError, ValueError: an argument is not what it should be; nothing is drawn.
+        ImportError: matplotlib is not installed.
+    """
+    needed()
+    true, guessed = np.asarray(y), np.asarray(predicted)
+    if true.shape != guessed.shape or true.ndim not in (1, 2) or not true.size:
+        raise ValueError(f"predicted: expected the shape of y, (m,) or (m, s), got {guessed.shape} beside {true.shape}")
+    steps = _real(true.shape, lengths, 2)
+    names, true, guessed = _places(true[steps], guessed[steps], class_names)
+    k = len(names)
+    counts = np.bincount(true * k + guessed, minlength=k * k).reshape(k, k)
+    return _confusion(counts, names, axes)
+
+
+def calibration(y: ArrayLike, A: ArrayLike, lengths: ArrayLike | None = None, *, axes: Any = None) -> Figure:
+    """A picture of how far probabilities can be believed: how often what was predicted with some confidence came true.
+
+    Bars on the dashed line are right, below it too sure of themselves. Above each stands how many it is of.
+
+    Args:
+        y: the true classes as integers, (m,) or at steps (m, s); for k outputs that each say yes or no (m, k) of 0 and
+            1.
+        A: the outputs that `predict` returns: (m, k), of which the most probable class is looked at, or (m, 1), the
+            probability of the second of two classes; at steps (m, s, k).
+        lengths: (m,) the real steps of each sample, of outputs at steps; None: all.
+        axes: matplotlib's axes to draw into; None: those of a figure of its own.
+
+    Raises:
+        TypeError, ValueError: an argument is not what it should be; nothing is drawn.
+        ImportError: matplotlib is not installed.
+    """
+    needed()
+    A, y = real(A, "A"), np.asarray(y)
+    A = A[:, None] if A.ndim == 1 else A
+    if y.dtype.kind not in "iub":
+        raise TypeError(f"y: expected classes as integers, got dtype {y.dtype}")
+    if A.ndim not in (2, 3) or not A.size or y.shape not in (A.shape, A.shape[:-1]):
+        raise ValueError(f"y: expected a class for each of the outputs, got {y.shape} beside {A.shape}")
+    if not (A >= 0).all() or not (A <= 1).all():
+        raise ValueError("A: expected probabilities from 0 to 1, as of a softmax or sigmoid head, got others")
+    steps = _real(A.shape[:-1], lengths, 2)
+    y, A = y[steps], A[steps]
+    top = A.shape[1] if y.ndim == 1 and A.shape[1] > 1 else 2
+    if y.min() < 0 or y.max() >= top:
+        raise ValueError(f"y: expected classes from 0 to {top - 1}, got {y.min()} to {y.max()}")
+    labels = ("predicted probability", "how often it came true")
+    if y.ndim == 1 and A.shape[1] > 1:
+        labels = ("confidence in the predicted class", "how often it was right")
+    return _calibration(numbers.calibration(y, A), labels, axes)
+
+
+def predicted(
+    y: ArrayLike,
+    A: ArrayLike,
+    lengths: ArrayLike | None = None,
+    *,
+    loss: str | losses.Loss = "mean_squared_error",
+    axes: Any = None,
+) -> Figure:
+    """A picture of numbers predicted against the true ones: a panel a target, on the dashed line what is right.
+
+    Of more than 2,000 rows it shows how many lie where.
+
+    Args:
+        y: the targets, (m,) or (m, targets), at steps (m, s) or (m, s, targets).
+        A: the outputs that `predict` returns, (m, k) or (m, s, k).
+        lengths: (m,) the real steps of each sample, of outputs at steps; None: all.
+        loss: of the network, which says what the outputs are: of "gaussian" the mean is shown, of quantiles the middle
+            one, of "poisson" the rate.
+        axes: matplotlib's axes to draw into, one a target; None: those of a figure of its own.
+
+    Raises:
+        TypeError, ValueError: an argument is not what it should be; nothing is drawn.
+        ImportError: matplotlib is not installed.
+    """
+    needed()
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap
+
+    Y, points = _targets(y, A, lengths, loss)
+    panels = _panels(Y.shape[1], axes, (4.2, 4.0))
+    shades = ListedColormap(colormaps["Blues"](np.linspace(0.25, 1, 256)))  # the lightest still seen on white
+    for i, (panel, true, point) in enumerate(zip(panels, Y.T, points.T, strict=True)):
+        low, high = min(true.min(), point.min()), max(true.max(), point.max())
+        room = 0.04 * (high - low) or 0.04 * abs(high) or 1.0
+        ends = (low - room, high + room)
+        if len(true) > POINTS:
+            dense = panel.hexbin(true, point, gridsize=40, bins="log", cmap=shades, mincnt=1, extent=ends * 2)
+            panel.figure.colorbar(dense, ax=panel, label="count", shrink=0.8)
+        else:
+            panel.plot(true, point, "o", color=DARK, alpha=0.5, markersize=4, markeredgewidth=0)
+        panel.plot(ends, ends, "--", color="black", linewidth=1)
+        panel.set(xlim=ends, ylim=ends, aspect="equal", xlabel="true", ylabel="predicted")
+        panel.set_title(f"y[{i}]" if len(panels) > 1 else "")
+    return panels[0].figure
+
+
+def residuals(
+    y: ArrayLike,
+    A: ArrayLike,
+    lengths: ArrayLike | None = None,
+    *,
+    loss: str | losses.Loss = "mean_squared_error",
+    axes: Any = None,
+) -> Figure:
+    """A picture of the errors of numbers, predicted less true, by fifths of the true ones: a panel a target.
+
+    A box has the middle half of them and the median, its whiskers reach from the 5th to the 95th percentile. Arguments
+    and errors are those of `predicted`.
+    """
+    needed()
+    Y, points = _targets(y, A, lengths, loss)
+    panels = _panels(Y.shape[1], axes, (4.6, 3.4))
+    for i, (panel, true, point) in enumerate(zip(panels, Y.T, points.T, strict=True)):
+        parts = numbers.fifths(true)
+        lines = {"color": "black", "linewidth": 1}
+        panel.boxplot(
+            [(point - true)[rows] for rows in parts],
+            whis=(5, 95),
+            showfliers=False,
+            widths=0.6,
+            patch_artist=True,
+            boxprops=lines | {"facecolor": "#bcd2e8"},
+            medianprops=lines | {"linewidth": 2},
+            whiskerprops=lines,
+            capprops=lines,
+        )
+        panel.axhline(0, linestyle="--", color="black", linewidth=1)
+        ends = [(true[rows].min(), true[rows].max()) for rows in parts]
+        names = [f"{low:.3g}" if low == high else f"{low:.3g}\nto {high:.3g}" for low, high in ends]
+        panel.set_xticks(range(1, len(parts) + 1), names, fontsize="x-small")
+        panel.set(xlabel="true, from the lowest fifth to the highest", ylabel="predicted less true")
+        panel.set_title(f"y[{i}]" if len(panels) > 1 else "")
+    return panels[0].figure
+
+
+# --- what is given ---
+
+
+def _real(shape: tuple[int, ...], lengths: Any, axes: int) -> np.ndarray:
+    """Which rows of (m,) or (m, s), the latter of so many `axes`, are no padding."""
+    if len(shape) == axes:
+        lengths = lengths_of(lengths, *shape, "lengths")
+        return np.ones(shape, bool) if lengths is None else mask(lengths, shape[1])[:, :, 0]
+    if lengths is not None:
+        raise ValueError(f"lengths: expected None where there are no outputs at steps, got some beside {shape}")
+    return np.ones(shape, bool)
+
+
+def _places(
+    true: np.ndarray, guessed: np.ndarray, class_names: Sequence[str] | None
+) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """The names of the classes, and the places of both arrays (n,) among them."""
+    both = np.concatenate([true, guessed])
+    if both.dtype.kind not in "iubUO" or (both.dtype.kind in "iu" and both.min() < 0):
+        raise ValueError(
+            f"y, predicted: expected classes, integers of at least 0 or names, got {both.dtype} such as {both.min()}; "
+            "predictions are -1 at padded steps, which lengths says"
+        )
+    if class_names is None or both.dtype.kind not in "iub":
+        values, both = np.unique(both.astype(str) if both.dtype.kind == "O" else both, return_inverse=True)
+        names = list(map(str, values.tolist()))
+        if class_names is not None:
+            unknown = [name for name in names if name not in class_names]
+            if unknown:
+                raise ValueError(f"class_names: expected all names in y and predicted, got none for {unknown[0]!r}")
+            both = np.array([list(class_names).index(name) for name in names])[both]
+            names = list(class_names)
+    else:
+        names = list(map(str, class_names))
+        if both.max() >= len(names):
+            raise ValueError(f"class_names: expected a name for class {both.max()} too, got {len(names)} names")
+    return names, *np.split(both.astype(np.intp), 2)
+
+
+def _targets(y: Any, A: Any, lengths: Any, loss: str | losses.Loss) -> tuple[np.ndarray, np.ndarray]:
+    """Targets and what outputs say of them, (n, targets) both."""
+    y, A = real(y, "y").astype(np.float64), real(A, "A").astype(np.float64)
+    A = A[:, None] if A.ndim == 1 else A
+    losses.named(loss)
+    due = losses.outputs(loss)
+    if A.ndim not in (2, 3) or not A.size or A.shape[-1] % due:
+        raise ValueError(f"A: expected (m, k) or (m, s, k), {due} outputs of each target of {loss}, got {A.shape}")
+    points = losses.point(A, loss)
+    if y.size != points.size or y.shape not in (points.shape, points.shape[:-1]):
+        raise ValueError(f"y: expected {points.shape}, a target for each of the outputs, got {y.shape}")
+    steps = _real(A.shape[:-1], lengths, 2)
+    Y, points = y.reshape(points.shape)[steps], points[steps]
+    if not (np.isfinite(Y).all() and np.isfinite(points).all()):
+        raise ValueError("y, A: expected finite numbers, got NaN or infinity")
+    return Y, points
+
+
+# --- how it is drawn ---
+
+
+def _panels(n: int, axes: Any, size: tuple[float, float]) -> np.ndarray:
+    """n of them (n,), the caller's or those of a new figure, a few a row, each of that size in inches."""
+    if axes is not None:
+        return given(axes, 1, n)[0]
+    columns = min(n, ACROSS)
+    rows = -(-n // columns)
+    panels = made(rows, columns, (size[0] * columns, size[1] * rows)).ravel()
+    for panel in panels[n:]:
+        panel.remove()
+    return panels[:n]
+
+
+def _confusion(counts: np.ndarray, names: list[str], axes: Any) -> Figure:
+    k = len(names)
+    short = [shortened(name, LETTERS) for name in names]
+    side, letters = min(max(0.5 * k, 2.4), max(0.22 * k, 6.0)), max(map(len, short))
+    margin = 0.5 + (0.075 if k <= COUNTED else 0.06) * letters
+    panel = (made(1, 1, (side + margin + 1.1, side + margin)) if axes is None else given(axes, 1, 1))[0, 0]
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    image = panel.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="none")
+    if k <= COUNTED:
+        for i, j in zip(*np.nonzero(counts), strict=True):
+            color = "white" if shares[i, j] > 0.5 else "black"
+            size = "small" if k <= 10 else "x-small"
+            panel.text(j, i, f"{counts[i, j]}", ha="center", va="center", color=color, fontsize=size)
+    size = "small" if k <= COUNTED else "x-small"
+    panel.set_xticks(range(k), short, rotation=90, parse_math=False, fontsize=size)
+    panel.set_yticks(range(k), short, parse_math=False, fontsize=size)
+    panel.set(xlabel="predicted", ylabel="true")
+    edges = np.arange(1, k) - 0.5
+    panel.set_xticks(edges, minor=True)
+    panel.set_yticks(edges, minor=True)
+    panel.tick_params(which="minor", length=0)
+    panel.grid(which="minor", color="#dddddd", linewidth=0.5)
+    panel.figure.colorbar(image, ax=panel, label="share of the true class", shrink=0.8, format="{x:.0%}")
+    return panel.figure
+
+
+def _calibration(found: dict[str, Any], labels: tuple[str, str], axes: Any) -> Figure:
+    panel = (made(1, 1, (5.0, 4.4)) if axes is None else given(axes, 1, 1))[0, 0]
+    for each in found["bins"]:
+        width = each["high"] - each["low"]
+        middle = each["low"] + width / 2
+        panel.bar(middle, each["accuracy"], 0.92 * width, color="#bcd2e8", edgecolor=DARK)
+        panel.text(middle, 1.03, f"{each['count']}", ha="center", va="bottom", fontsize="small", rotation=90)
+    panel.plot([0, 1], [0, 1], "--", color="black", linewidth=1)
+    panel.plot(*([each[what] for each in found["bins"]] for what in ("confidence", "accuracy")), "o-", color=DARK)
+    panel.set(xlim=(0, 1), ylim=(0, 1), xlabel=labels[0], ylabel=labels[1])
+    panel.set_title(f"expected calibration error {found['error']:.3f}", fontsize="medium", pad=36)
+    return panel.figure

@@ -1,0 +1,200 @@
+"""A report as one HTML file: its pictures inside, no script, nothing from elsewhere, for wide and narrow screens."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import html
+import io
+import platform
+import warnings
+from collections.abc import Iterator, Mapping
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cgru import losses, plot
+from cgru._version import __version__
+from cgru.network import Network
+from cgru.reports.tables import SEEN, Table, confusions, headline, scores
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["page"]
+
+MOST = 12  # targets that are drawn
+WIDE = 700  # pixels of a picture that a narrow screen shows a part of, lest it be too small to read
+
+
+def page(
+    report: Mapping[str, Any],
+    net: Network,
+    samples: tuple[np.ndarray, np.ndarray | None],
+    rows: tuple[np.ndarray, np.ndarray],
+    title: str,
+    about: Mapping[str, str],
+    note: str,
+) -> str:
+    """The file's text.
+
+    Args:
+        report: the numbers.
+        net: what they are of.
+        samples: X, and lengths or None.
+        rows: targets and outputs, as the scores were computed from them.
+        title: what stands above all.
+        about: of model and data what `net` does not know, by name.
+        note: what must be known to judge the scores.
+    """
+    note = note or (SEEN if report["seen"] else "")
+    body = [
+        f"<h1>{html.escape(title)}</h1>",
+        f'<p class="score">{html.escape(headline(report))}</p>',
+        f'<p class="note">{html.escape(note)}</p>' if note else "",
+        *_sections(report, net, samples, rows),
+        _facts({**about, **_about(net, report)}),
+    ]
+    return PAGE.substitute(title=html.escape(title), body="\n".join(body))
+
+
+def _sections(
+    report: Mapping[str, Any],
+    net: Network,
+    samples: tuple[np.ndarray, np.ndarray | None],
+    rows: tuple[np.ndarray, np.ndarray],
+) -> Iterator[str]:
+    """Tables and pictures, in the order in which they are read."""
+    first, *others = scores(report)
+    yield _table(first)
+    y, A = rows
+    names = [each["name"] for each in report.get("classes", ())]
+    if report["task"] == "classes":
+        guessed = losses.classes(A, "cross_entropy" if A.shape[1] > 1 else "binary_cross_entropy").reshape(len(y))
+        yield _picture(plot.confusion(y, guessed, class_names=names), "Confusion matrix")
+        if len(names) > 2:
+            yield _table(confusions(report))
+    if report["task"] == "regression":
+        some = slice(None) if y.shape[1] <= MOST else slice(MOST)
+        outputs = A.reshape(len(A), y.shape[1], -1)[:, some].reshape(len(A), -1)
+        left = f", of the first {MOST} targets" if y.shape[1] > MOST else ""
+        yield _picture(plot.predicted(y[:, some], outputs, loss=net.loss), f"Predicted against true{left}")
+        yield _picture(plot.residuals(y[:, some], outputs, loss=net.loss), f"Errors by fifths of the target{left}")
+    else:
+        yield _picture(plot.calibration(y.astype(np.intp), A), "Calibration")
+    yield from map(_table, others)
+    if net.history:
+        yield _picture(plot.curve(net), "Learning curve")
+    if any(layer.cells for layer in net.layers):
+        X, lengths = samples
+        some = X[:1] if lengths is None else X[:1, : lengths[0]]
+        yield _picture(plot.states(net, some), "States and gates over the steps of the first sample")
+
+
+# --- pieces of HTML ---
+
+
+def _table(table: Table) -> str:
+    kinds = ["name"] * table.names + [""] * (len(table.header) - table.names)
+    head = zip(table.header, kinds, strict=True)
+    cells = ["".join(f'<th scope="col" class="{kind}">{html.escape(name)}</th>' for name, kind in head)]
+    for row in table.rows:
+        names = "".join(f'<th scope="row" class="name">{html.escape(name)}</th>' for name in row[: table.names])
+        cells.append(names + "".join(f"<td>{html.escape(cell)}</td>" for cell in row[table.names :]))
+    lines = "\n".join(f"<tr>{row}</tr>" for row in cells)
+    note = f'<p class="small">{html.escape(table.note)}</p>' if table.note else ""
+    return _section(table.title, f'<div class="scroll"><table>{lines}</table></div>{note}')
+
+
+def _picture(figure: Figure, title: str) -> str:
+    """A picture under its title, as an image of SVG: whatever stands in it can neither run nor load anything."""
+    from matplotlib import rc_context
+
+    drawn = io.BytesIO()
+    with rc_context({"svg.fonttype": "none"}), warnings.catch_warnings():  # browsers have the letters that a font lacks
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        figure.savefig(drawn, format="svg", metadata={"Date": None})
+    data = base64.b64encode(drawn.getvalue()).decode()
+    width = round(96 * figure.get_size_inches()[0])
+    kind = "scroll wide" if width > WIDE else "scroll"
+    image = f'<img src="data:image/svg+xml;base64,{data}" alt="{html.escape(title)}" width="{width}">'
+    return _section(title, f'<div class="{kind}">{image}</div>')
+
+
+def _facts(facts: Mapping[str, str]) -> str:
+    lines = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(fact)}</dd>" for name, fact in facts.items())
+    return _section("What this is", f"<dl>{lines}</dl>")
+
+
+def _section(title: str, body: str) -> str:
+    return f"<section><h2>{html.escape(title)}</h2>{body}</section>"
+
+
+def _about(net: Network, report: Mapping[str, Any]) -> dict[str, str]:
+    import matplotlib
+    import sklearn
+
+    packages = {
+        "cgru": __version__, "Python": platform.python_version(), "NumPy": np.__version__,
+        "scikit-learn": sklearn.__version__, "matplotlib": matplotlib.__version__,
+    }  # fmt: skip
+    weights = sum(array.size for array in net.parameters().values())
+    counts = f"{report['samples']} samples"
+    return {
+        "counts": f"{counts}, {report['count']} real steps" if report["per_step"] else counts,
+        "layers": ", ".join(map(repr, net.layers)),
+        "parameters": f"{weights} of {net.dtype}",
+        "loss": report["loss_name"],
+        "written": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %z"),
+        "versions": ", ".join(f"{name} {version}" for name, version in packages.items()),
+    }
+
+
+PAGE = Template("""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<title>$title</title>
+<style>
+:root { color-scheme: light; }
+body { max-width: 58rem; margin: 0 auto; padding: 1.5rem; font: 1rem/1.5 system-ui, sans-serif; color: #1a1a1a;
+  background: #fff; overflow-wrap: anywhere; }
+h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 0.5rem; }
+h2 { font-size: 1.15rem; margin: 2rem 0 0.5rem; }
+.score { font-size: 1.15rem; margin: 0.5rem 0; }
+.note { border-left: 0.3rem solid #b35900; background: #fff4e5; padding: 0.6rem 0.9rem; margin: 1rem 0; }
+.small { font-size: 0.9rem; color: #444; margin: 0.4rem 0; }
+.scroll { overflow-x: auto; }
+table { width: max-content; border-collapse: collapse; overflow-wrap: break-word; font-variant-numeric: tabular-nums; }
+th, td { padding: 0.2rem 0.7rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }
+th.name { text-align: left; white-space: normal; max-width: 22rem; }
+th[scope=row] { font-weight: normal; }
+th[scope=col] { border-bottom: 2px solid #888; }
+img { max-width: 100%; height: auto; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.3rem 1rem; font-size: 0.9rem; margin: 0; }
+dt { color: #444; }
+dd { margin: 0; }
+@media (max-width: 40rem) {
+  body { padding: 1rem; }
+  th, td { padding: 0.2rem 0.45rem; font-size: 0.9rem; }
+  th.name { max-width: 10rem; }
+  .wide img { max-width: none; width: 46rem; }
+  dl { grid-template-columns: 1fr; gap: 0; }
+  dd { margin-bottom: 0.6rem; }
+}
+@media print {
+  body { max-width: none; padding: 0; font-size: 10pt; }
+  img, tr { break-inside: avoid; }
+  h2 { break-after: avoid; }
+  .scroll { overflow: visible; }
+}
+</style>
+</head>
+<body>
+$body
+</body>
+</html>
+""")
