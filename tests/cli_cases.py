@@ -87,7 +87,7 @@ def without(folder, module):
 
 
 def number_in(text, name):
-    return float(re.search(rf"{name} (\S+?),?(\s|$)", text)[1])
+    return float(re.search(rf"{name} (\S+?)[,;]?(\s|$)", text)[1])
 
 
 def accuracy_in(out):

@@ -107,7 +107,7 @@ def page_writer(path: str, *others: str | None) -> Callable[[Report, str, str, s
     check_output(path, *others)
 
     def write(report: Report, model: str, data: str, note: str) -> None:
-        title = f"{os.path.basename(model)} on the {data}" if data.startswith("test") else f"{model} on {data}"
+        title = f"{os.path.basename(model)}: {data}"
         report.save(path, title=title, about={"model": model, "data": data}, note=note)
 
     return write

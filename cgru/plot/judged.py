@@ -279,6 +279,7 @@ def _targets(y: Any, A: Any, lengths: Any, loss: str | losses.Loss) -> tuple[np.
     """Targets and what outputs say of them, (n, targets) both."""
     y, A = real(y, "y").astype(np.float64), real(A, "A").astype(np.float64)
     A = A[:, None] if A.ndim == 1 else A
+    loss = losses.SHORT.get(loss, loss)
     losses.named(loss)
     due = losses.outputs(loss)
     if A.ndim not in (2, 3) or not A.size or A.shape[-1] % due:

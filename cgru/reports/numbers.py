@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -138,18 +137,18 @@ def _errors(y: np.ndarray, point: np.ndarray, metrics: Any) -> dict[str, Any]:
     """Of one target (n,): errors are what is predicted less y, so that a bias above 0 says too much."""
     sizes = np.quantile(np.abs(point - y), SHARES)
     return {
-        **_sizes(y, point, metrics),
+        **_means(y, point, metrics),
         "r2": _plain(metrics.r2_score(y, point, force_finite=False)) if np.ptp(y) > 0 else None,
         "errors": [{"share": share, "size": float(size)} for share, size in zip(SHARES, sizes, strict=True)],
         "by_target": [
             {"low": float(y[rows].min()), "high": float(y[rows].max()), "count": int(np.count_nonzero(rows))}
-            | _sizes(y[rows], point[rows], metrics)
+            | _means(y[rows], point[rows], metrics)
             for rows in fifths(y)
         ],
     }
 
 
-def _sizes(y: np.ndarray, point: np.ndarray, metrics: Any) -> dict[str, float]:
+def _means(y: np.ndarray, point: np.ndarray, metrics: Any) -> dict[str, float]:
     return {
         "rmse": float(metrics.root_mean_squared_error(y, point)),
         "mae": float(metrics.mean_absolute_error(y, point)),
@@ -170,6 +169,8 @@ def _certainty(y: np.ndarray, A: np.ndarray, loss: str | losses.Loss, metrics: A
     in its central intervals, and the deviation of the errors in units of the predicted one, which should be 1. Of
     rates: the mean deviance, and the dispersion, which should be 1: the squared errors over the rates, on average.
     """
+    from statistics import NormalDist  # which takes a while to import
+
     name, numbers = ("", ()) if callable(loss) else losses.parts(loss)
     if name == "quantile":
         below = [{"promised": q, "found": float((y <= a).mean())} for q, a in zip(numbers, A.T, strict=True)]

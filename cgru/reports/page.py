@@ -17,7 +17,7 @@ import numpy as np
 from cgru import losses, plot
 from cgru._version import __version__
 from cgru.network import Network
-from cgru.reports.tables import SEEN, Table, confusions, headline, scores
+from cgru.reports.tables import SEEN, Table, confusions, headline, least, scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,6 +52,7 @@ def page(
     body = [
         f"<h1>{html.escape(title)}</h1>",
         f'<p class="score">{html.escape(headline(report))}</p>',
+        f'<p class="small">{html.escape(least(report))}</p>',
         f'<p class="note">{html.escape(note)}</p>' if note else "",
         *_sections(report, net, samples, rows),
         _facts({**about, **_about(net, report)}),

@@ -16,7 +16,6 @@ from cgru.network import Network
 from cgru.network.classes import class_names
 from cgru.network.samples import labelled, moments, taken
 from cgru.reports import numbers
-from cgru.reports.page import page
 from cgru.reports.tables import text
 
 __all__ = ["Report", "report", "seen"]
@@ -66,6 +65,8 @@ class Report(dict[str, Any]):
             ImportError: matplotlib is not installed.
             OSError: the file cannot be written.
         """
+        from cgru.reports.page import page  # which nobody else needs
+
         written = page(self, self._net, self._samples, self._rows, title, about or {}, note)
         with replacing(path) as file:
             file.write(written.encode())

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from cgru.network.progress import figure
 
-__all__ = ["SEEN", "Table", "confusions", "headline", "matrix", "scores", "shortened", "text"]
+__all__ = ["SEEN", "Table", "confusions", "headline", "least", "matrix", "scores", "shortened", "text"]
 
 SEEN = "no held-out data: the model was trained on these"
 COLUMNS, SHORTEST = 80, 12  # of a line, and of a name in it
@@ -38,10 +38,15 @@ def headline(report: Numbers) -> str:
         parts += [f"RMSE {figure(report['rmse'])}", f"MAE {figure(report['mae'])}"]
     else:
         parts.append(f"accuracy {report['accuracy']:.2%}")
-    if report["task"] == "classes":
-        name, share = report["most_frequent"].values()
-        parts.append(f"{share:.2%} by always saying {shortened(name, 20)}")
     return ", ".join(parts)
+
+
+def least(report: Numbers) -> str:
+    """What is reached without looking at the samples; "" but for classes."""
+    if report["task"] != "classes":
+        return ""
+    name, share = report["most_frequent"].values()
+    return f"always {shortened(name, 30)}, the most frequent class: accuracy {share:.2%}"
 
 
 def scores(report: Numbers) -> Iterator[Table]:
@@ -182,8 +187,8 @@ def text(report: Numbers) -> str:
         counts = laid_out(matrix(report))
         fits = max(map(_width, counts.splitlines())) <= COLUMNS
         others.insert(0, counts if fits else laid_out(confusions(report)))
-    above = f"{headline(report)}\n{SEEN}" if report["seen"] else headline(report)
-    return "\n\n".join([above, first, *others])
+    above = (headline(report), least(report), SEEN if report["seen"] else "")
+    return "\n\n".join(["\n".join(filter(None, above)), first, *others])
 
 
 def laid_out(table: Table) -> str:

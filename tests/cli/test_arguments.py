@@ -46,7 +46,8 @@ def test_the_defaults_of_the_others():
         return vars(parser().parse_args(arguments))
 
     assert asked("predict", "m", "d") == {"command": "predict", "model": "m", "data": "d", "output": None}
-    assert asked("evaluate", "m") == {"command": "evaluate", "model": "m", "data": None}
+    due = {"command": "evaluate", "model": "m", "data": None, "report": False, "html": None}
+    assert asked("evaluate", "m") == due
     due = {"results": None, "retry": False, "threads": None, "processes": None, "executor": None, "quiet": False}
     assert asked("many", "p") == {"command": "many", "plan": "p", **due}
     assert asked("info") == {"command": "info"}
@@ -139,7 +140,7 @@ def test_version_and_help(tmp_path):
     [
         ("fit", ["DATA.npz", "--units", "--output-dropout", "--validation", "--seed", "--plot", "--output", "--quiet"]),
         ("predict", ["MODEL", "DATA.npz", "--output"]),
-        ("evaluate", ["MODEL", "DATA.npz"]),
+        ("evaluate", ["MODEL", "DATA.npz", "--report", "--html"]),
         ("export", ["MODEL", "--output", "--name", "--dtype"]),
         ("info", ["--help"]),
     ],

@@ -154,7 +154,9 @@ def test_fit_without_a_split(tmp_path):
     assert tuple(cgru.load(tmp_path / "cgru-model.npz").class_names) == ("left", "right")
     score = out.splitlines()[0].removeprefix("training ")
     assert run("evaluate", "cgru-model.npz", "data.npz", cwd=tmp_path)[0] == f"all of data.npz: {score}\n"
-    assert re.fullmatch(r"loss .*, accuracy .*% \(\d+ of 40\)", score)
+    note = "; no held-out data: the model was trained on these"
+    assert re.fullmatch(r"loss .*, accuracy .*% \(\d+ of 40\)", score.removesuffix(note))
+    assert score.endswith(note)
 
     out, _ = run("fit", "data.npz", *QUICK, "--epochs", 20, "--validation", 0.25, cwd=tmp_path)
     assert out.startswith("validation loss")
@@ -384,10 +386,58 @@ def test_integers_mean_the_classes_of_a_model_that_has_no_names(tmp_path):
     assert accuracy_in(out) == pytest.approx(100 * net.evaluate(X, Y)["accuracy"], abs=0.01)
 
 
+def test_a_report(toy, tmp_path):
+    pytest.importorskip("sklearn", reason="no scikit-learn")
+    asked = ("evaluate", toy / "model.npz", toy / "data.npz")
+    plain, _ = run(*asked, cwd=tmp_path)
+    out, err = run(*asked, "--report", "--html", "page.html", cwd=tmp_path)
+    net = cgru.load(toy / "model.npz")
+    assert (out, err) == (f"{plain}\n{cgru.report(net, X[30:], Y[30:])}\nreport in page.html\n", "")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert f"<h1>model.npz: test split of {toy / 'data.npz'}</h1>" in page
+    assert f"<dt>data</dt><dd>test split of {toy / 'data.npz'}</dd>" in page
+    assert '<p class="note">' not in page
+    assert run(*asked, "--html", "page.html", cwd=tmp_path)[0] == f"{plain}report in page.html\n"
+    assert run(*asked, "--report", cwd=tmp_path)[0] == out.removesuffix("report in page.html\n")
+
+
+def test_a_report_of_what_may_have_been_trained_on(toy, tmp_path):
+    pytest.importorskip("sklearn", reason="no scikit-learn")
+    names = np.array(["no", "yes"])
+    for rows, note in (
+        (slice(30), "no held-out data: the model was trained on these"),
+        (slice(20), "no test split: whether the model was trained on these is not known"),
+    ):
+        np.savez(tmp_path / "data.npz", x=X[rows], y=names[Y[rows]])
+        out, _ = run("evaluate", toy / "model.npz", "data.npz", "--html", "page.html", cwd=tmp_path)
+        assert out.splitlines()[0].endswith(f"; {note}")
+        assert f'<p class="note">{note}</p>' in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+@posix
+def test_a_report_of_names_that_stdout_cannot_say(tmp_path, monkeypatch):
+    pytest.importorskip("sklearn", reason="no scikit-learn")
+    net = cgru.Network([cgru.GRU(2), cgru.Dense(2, "softmax")], seed=0, class_names=["ü", "日本"])
+    net.make(X)
+    net.save(tmp_path / "model.npz")
+    np.savez(tmp_path / "data.npz", x=X, y=np.array(["ü", "日本"])[Y])
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    _, err = ended(start("evaluate", "model.npz", "data.npz", "--report", cwd=tmp_path), code=2)
+    assert err.startswith("cgru: error: model.npz: 'ascii' codec can't encode")
+
+
 def test_info(tmp_path):
     out, err = run("info", cwd=tmp_path)
     assert err == ""
-    for words in (cgru.__version__, np.__version__, cgru.core.kernels.level(), "threads", "tqdm", "matplotlib"):
+    for words in (
+        cgru.__version__,
+        np.__version__,
+        cgru.core.kernels.level(),
+        "threads",
+        "tqdm",
+        "matplotlib",
+        "scikit-learn",
+    ):
         assert words in out
 
 

@@ -10,7 +10,7 @@ from cli_cases import posix
 
 from cgru import Epoch
 from cgru.cli.arguments import RequestError
-from cgru.cli.output import WRITERS, check_output, plotter
+from cgru.cli.output import WRITERS, check_output, page_writer, plotter, require
 
 OUTPUTS = np.arange(6.0).reshape(3, 2) / 4
 NAMES = ("no", "yes")
@@ -146,9 +146,8 @@ def test_a_curve_of_classes_with_validation(drawn):
     assert left.get_yscale() == "log"
     assert right.get_ylim() == (0, 1.01)
     assert right.yaxis.get_major_formatter()(0.5) == "50%"
-    assert {line.get_color() for line in left.lines} == {"C0"}
-    assert {line.get_color() for line in right.lines} == {"C1"}
-    assert {line.get_marker() for line in left.lines} == {""}
+    assert {line.get_color() for line in left.lines} != {line.get_color() for line in right.lines}
+    assert [{line.get_marker() for line in axis.lines} for axis in (left, right)] == [{""}, {"s"}]
     assert (left.get_xlabel(), left.get_ylabel(), right.get_ylabel()) == ("epoch", "loss", "accuracy")
     assert figure.get_suptitle() == "a $title$"
     assert not figure._suptitle.get_parse_math()
@@ -190,4 +189,29 @@ def test_where_no_curve_can_be_drawn(tmp_path):
     with pytest.raises(RequestError, match="overwrite"):
         plotter(str(tmp_path / "data.png"), None, str(tmp_path / "data.png"))
     plotter(str(tmp_path / "CURVE.PNG"))
+    assert os.listdir(tmp_path) == []
+
+
+# --- pages ---
+
+
+def test_packages_are_looked_for_before_the_work(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    require("--report")
+    with pytest.raises(RequestError, match=r"^argument --report: scikit-learn is not installed; pip install scikit-le"):
+        require("--report", "scikit-learn")
+    with pytest.raises(RequestError, match=r"^argument --html: scikit-learn is not installed"):
+        page_writer(str(tmp_path / "page.html"))
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(RequestError, match=r"^argument --html: matplotlib is not installed"):
+        page_writer(str(tmp_path / "page.html"))
+
+
+def test_pages_go_where_they_can(tmp_path):
+    pytest.importorskip("sklearn", reason="no scikit-learn")
+    with pytest.raises(RequestError, match=r"^argument --html: expected a name ending in .html, got '.*page'$"):
+        page_writer(str(tmp_path / "page"))
+    with pytest.raises(RequestError, match="overwrite"):
+        page_writer(str(tmp_path / "page.htm"), None, str(tmp_path / "page.htm"))
+    page_writer(str(tmp_path / "PAGE.HTML"))
     assert os.listdir(tmp_path) == []

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import cgru
-from cgru.cli.score import score, scored
+from cgru.cli.score import score, scored, unsure
 from cgru.datasets import Split
 from cgru.network.progress import figure
 
@@ -16,6 +16,7 @@ LENGTHS = np.array([1, 2, 3, 4, 4, 4, 4, 4, 4, 4])
 @pytest.mark.parametrize(
     ("value", "digits", "text"),
     [
+        (-12345.6, 4, "-12346"),
         (0.123456, 4, "0.1235"),
         (0.123456, 3, "0.123"),
         (9999.9, 4, "1e+04"),
@@ -71,3 +72,14 @@ def test_what_outputs_say_of_numbers(loss, k, middle):
     y = rng.random((10, 2))
     due = np.sqrt(np.square(middle(net.predict(X)) - y).mean())
     assert scored(net, Split(X, y, None), y) == f"loss {net.evaluate(X, y)['loss']:.4g}, RMSE {due:.4g}"
+
+
+def test_what_was_trained_on_is_no_held_out_data():
+    net = cgru.Network([cgru.GRU(3), cgru.Dense(1)], seed=0)
+    net.fit(X, Y, lengths=LENGTHS, epochs=1, standardize=True)
+    note = "no held-out data: the model was trained on these"
+    for which in ("", "test split"):  # which may be a copy of the other
+        assert unsure(net, Split(X, Y, LENGTHS), which) == note
+    other = Split(X + 1e-6, Y, LENGTHS)
+    assert unsure(net, other, "test split") == ""
+    assert unsure(net, other, "") == "no test split: whether the model was trained on these is not known"

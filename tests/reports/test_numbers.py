@@ -1,0 +1,203 @@
+"""The numbers of reports: counted by hand, and undefined where there is nothing to count."""
+
+import json
+import math
+import sys
+
+import numpy as np
+import pytest
+
+from cgru.reports import numbers
+
+sklearn = pytest.importorskip("sklearn", reason="no scikit-learn")
+
+RNG = np.random.default_rng(0)
+
+
+def rows(*classes, k=3):
+    """Probabilities that say these classes, the more of a one the surer."""
+    A = np.full((len(classes), k), 0.1)
+    A[range(len(classes)), classes] = 1 - 0.1 * (k - 1)
+    return A
+
+
+# --- classes ---
+
+
+def test_classes():
+    found = numbers.of_classes(np.array([0, 0, 0, 1, 1]), rows(0, 0, 1, 1, 0), ["a", "b", "c"])
+    json.dumps(found, allow_nan=False)
+    assert found["task"] == "classes"
+    assert found["accuracy"] == pytest.approx(0.6)
+    assert found["most_frequent"] == {"name": "a", "share": 0.6}
+    assert found["confusion"] == [[2, 1, 0], [1, 1, 0], [0, 0, 0]]
+    a, b, c = found["classes"]
+    third = pytest.approx(2 / 3)
+    assert a == {"name": "a", "precision": third, "recall": third, "f1": third, "support": 3, "predicted": 3}
+    assert b == {"name": "b", "precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 2, "predicted": 2}
+    assert c == {"name": "c", "precision": None, "recall": None, "f1": None, "support": 0, "predicted": 0}
+    assert found["averages"]["macro"]["recall"] == pytest.approx((2 / 3 + 0.5) / 2)
+    assert found["averages"]["weighted"]["recall"] == pytest.approx(0.6)
+    assert list(found["averages"]) == ["macro", "weighted"]
+
+
+def test_a_class_that_is_never_predicted_counts_as_none_precise():
+    """As one that is predicted and never there has no part in the averages but by what it takes from the others."""
+    found = numbers.of_classes(np.array([0, 0, 1, 1]), rows(0, 2, 0, 0), ["a", "b", "c"])
+    _, b, c = found["classes"]
+    assert (b["precision"], b["recall"], b["f1"]) == (None, 0, 0)
+    assert (c["precision"], c["recall"], c["predicted"]) == (0, None, 1)
+    assert found["averages"]["macro"]["precision"] == pytest.approx((1 / 3 + 0) / 2)
+    assert found["averages"]["macro"]["recall"] == pytest.approx((0.5 + 0) / 2)
+
+
+def test_two_classes_of_one_output():
+    A = np.array([[0.2], [0.5], [0.51], [0.9]])
+    found = numbers.of_classes(np.array([0, 1, 1, 0]), A, ["no", "yes"])
+    assert found["confusion"] == [[1, 1], [1, 1]]
+    assert [each["confidence"] for each in found["calibration"]["bins"]] == pytest.approx([0.2, 0.505, 0.9])
+    one = numbers.of_classes(np.array([1]), A[3:], ["no", "yes"])
+    assert one["accuracy"] == 1
+    assert one["classes"][0]["recall"] is None
+
+
+def test_labels():
+    Y = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 0]])
+    A = np.array([[0.9, 0.1, 0.1], [0.2, 0.8, 0.1], [0.3, 0.7, 0.6], [0.1, 0.9, 0.2]])
+    found = numbers.of_labels(Y, A, ["a", "b", "c"])
+    json.dumps(found, allow_nan=False)
+    assert found["task"] == "labels"
+    assert found["accuracy"] == pytest.approx(9 / 12)
+    a, b, c = found["classes"]
+    assert (a["precision"], a["recall"], a["support"], a["predicted"]) == (1, 0.5, 2, 1)
+    assert (b["precision"], b["recall"], b["support"], b["predicted"]) == (pytest.approx(2 / 3), 1, 2, 3)
+    assert (c["precision"], c["recall"], c["support"], c["predicted"]) == (0, None, 0, 1)
+    assert found["averages"]["macro"]["recall"] == 0.75
+    assert sum(each["count"] for each in found["calibration"]["bins"]) == 12
+    none = numbers.of_labels(0 * Y, A, ["a", "b", "c"])
+    assert none["averages"]["macro"] == {"precision": None, "recall": None, "f1": None}
+
+
+def test_calibration():
+    A = np.array([[0.95], [1.0], [0.92], [0.15], [0.1], [0.0]])
+    found = numbers.calibration(np.array([1, 1, 0, 1, 0, 0]), A)
+    low, some, high = found["bins"]
+    assert low == {"low": 0.0, "high": 0.1, "confidence": 0.0, "accuracy": 0.0, "count": 1}
+    assert some == {"low": 0.1, "high": 0.2, "confidence": pytest.approx(0.125), "accuracy": 0.5, "count": 2}
+    assert (high["low"], high["high"], high["count"]) == (0.9, 1.0, 3)
+    assert high["confidence"] == pytest.approx(2.87 / 3)
+    assert high["accuracy"] == pytest.approx(2 / 3)
+    assert found["error"] == pytest.approx((2 * 0.375 + 0.87) / 6)
+
+
+def test_calibration_of_the_predicted_class():
+    found = numbers.calibration(np.array([0, 1, 2]), rows(0, 1, 0).astype(np.float32))
+    assert found["bins"] == [
+        {"low": 0.8, "high": 0.9, "confidence": pytest.approx(0.8), "accuracy": pytest.approx(2 / 3), "count": 3}
+    ]
+    assert found["error"] == pytest.approx(0.8 - 2 / 3)
+
+
+def test_what_is_calibrated_is_found_to_be():
+    A = RNG.random((20000, 1))
+    assert numbers.calibration((RNG.random(20000) < A[:, 0]).astype(int), A)["error"] < 0.02
+    assert numbers.calibration((RNG.random(20000) < A[:, 0] ** 2).astype(int), A)["error"] > 0.1
+
+
+# --- numbers ---
+
+
+def test_numbers():
+    y = np.arange(10.0)
+    point = y + np.array([1, -1, 1, -1, 1, -1, 1, -1, 1, 3])
+    found = numbers.of_numbers(y[:, None], point[:, None], "mean_squared_error", ["y"])
+    json.dumps(found, allow_nan=False)
+    assert found["task"] == "regression"
+    assert found["rmse"] == pytest.approx(math.sqrt(18 / 10))
+    assert found["mae"] == pytest.approx(1.2)
+    (each,) = found["outputs"]
+    assert (each["name"], each["mae"], each["bias"]) == ("y", pytest.approx(1.2), pytest.approx(0.4))
+    assert each["rmse"] == pytest.approx(math.sqrt(1.8))
+    assert each["r2"] == pytest.approx(1 - 18 / (10 * y.var()))
+    assert [error["share"] for error in each["errors"]] == [0.5, 0.75, 0.9, 0.95, 1]
+    assert [error["size"] for error in each["errors"]] == pytest.approx([1, 1, 1.2, 2.1, 3])
+    assert [part["count"] for part in each["by_target"]] == [2] * 5
+    last = each["by_target"][-1]
+    assert (last["low"], last["high"], last["bias"], last["mae"]) == (8, 9, 2, 2)
+    assert last["rmse"] == pytest.approx(math.sqrt(5))
+    assert set(each) == {"name", "rmse", "mae", "bias", "r2", "errors", "by_target"}
+
+
+def test_several_targets():
+    Y = RNG.standard_normal((50, 2))
+    found = numbers.of_numbers(Y, Y + np.array([3, 4]), "huber(0.5)", ["a", "b"])
+    assert found["rmse"] == pytest.approx(math.sqrt(12.5))
+    assert [each["rmse"] for each in found["outputs"]] == pytest.approx([3, 4])
+    assert [each["name"] for each in found["outputs"]] == ["a", "b"]
+
+
+def test_targets_that_are_all_alike():
+    (each,) = numbers.of_numbers(np.full((4, 1), 2.0), np.full((4, 1), 3.0), "huber", ["y"])["outputs"]
+    assert each["r2"] is None
+    assert [(part["low"], part["high"], part["count"]) for part in each["by_target"]] == [(2, 2, 4)]
+    (each,) = numbers.of_numbers(np.ones((1, 1)), np.ones((1, 1)), "huber", ["y"])["outputs"]
+    assert (each["rmse"], each["r2"]) == (0, None)
+
+
+def test_fifths():
+    y = np.array([5.0, 0, 0, 0, 0, 0, 0, 1, 2, 9])
+    parts = numbers.fifths(y)
+    assert sum(part.sum() for part in parts) == 10
+    assert [sorted(y[part]) for part in parts] == [[0] * 6, [1, 2], [5, 9]]
+    assert [part.sum() for part in numbers.fifths(RNG.permutation(100))] == [20] * 5
+
+
+# --- what losses promise ---
+
+
+def test_quantiles():
+    y = np.arange(1, 11.0)
+    A = np.tile([3.0, 9.0, 5.0], (10, 1))
+    (each,) = numbers.of_numbers(y[:, None], A, "quantile(0.1, 0.9, 0.5)", ["y"])["outputs"]
+    found = [(part["promised"], part["found"]) for part in each["quantiles"]]
+    assert found == [(0.1, 0.3), (0.9, 0.9), (0.5, 0.5)]
+    assert each["between"] == {"promised": pytest.approx(0.8), "found": 0.7}
+    assert each["bias"] == pytest.approx(5 - 5.5)
+    (each,) = numbers.of_numbers(y[:, None], A[:, 2:], "quantile", ["y"])["outputs"]
+    assert each["quantiles"] == [{"promised": 0.5, "found": 0.5}]
+    assert "between" not in each
+
+
+def test_gaussian():
+    n = 20000
+    Y = RNG.standard_normal((n, 2)) * [2, 0.5] + 1
+    A = np.tile([1, math.log(4), 1, math.log(1)], (n, 1))
+    right, humble = numbers.of_numbers(Y, A, "gaussian", ["a", "b"])["outputs"]
+    assert [part["promised"] for part in right["intervals"]] == [0.5, 0.8, 0.9, 0.95]
+    assert [part["found"] for part in right["intervals"]] == pytest.approx([0.5, 0.8, 0.9, 0.95], abs=0.02)
+    assert right["deviation"] == pytest.approx(1, abs=0.02)
+    assert humble["deviation"] == pytest.approx(0.5, abs=0.02)
+    assert humble["intervals"][0]["found"] > 0.75
+
+
+def test_poisson():
+    y = RNG.poisson(3.0, 20000).astype(float)
+    (each,) = numbers.of_numbers(y[:, None], np.full((20000, 1), math.log(3)), "poisson", ["y"])["outputs"]
+    assert each["dispersion"] == pytest.approx(1, abs=0.05)
+    assert each["deviance"] == pytest.approx(1.1, abs=0.1)
+    assert each["bias"] == pytest.approx(0, abs=0.05)
+    far = numbers.of_numbers(np.ones((2, 1)), np.full((2, 1), -1e4), "poisson", ["y"])["outputs"][0]
+    assert far["deviance"] > 1000
+
+
+def test_a_loss_of_the_users_own():
+    Y = RNG.standard_normal((9, 1))
+    found = numbers.of_numbers(Y, Y + 1, lambda A, Y: (0, 0), ["y"])
+    assert found["rmse"] == pytest.approx(1)
+
+
+def test_without_scikit_learn(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(ImportError, match=r"^cgru\.report: scikit-learn is missing: pip install scikit-learn$"):
+        numbers.of_labels(np.ones((1, 2)), np.ones((1, 2)), "ab")
+    assert numbers.calibration(np.ones(1, int), np.ones((1, 1)))["error"] == 0  # which pictures need

@@ -1,0 +1,203 @@
+"""Reports in words: what stands where, in 80 columns whatever the classes are called."""
+
+import unicodedata
+
+import numpy as np
+import pytest
+
+from cgru.reports import numbers, tables
+
+pytest.importorskip("sklearn", reason="no scikit-learn")
+
+RNG = np.random.default_rng(0)
+COMMON = {"samples": 8, "count": 8, "per_step": False, "loss": 0.25, "loss_name": "cross_entropy", "seen": False}
+
+
+def of_classes(names, n=8, **common):
+    k = len(names)
+    y = RNG.integers(0, k, n)
+    A = RNG.random((n, k)) + 1.5 * np.eye(k)[y]
+    return numbers.of_classes(y, A / A.sum(axis=1, keepdims=True), names) | COMMON | {"samples": n, "count": n} | common
+
+
+def width(line):
+    return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in line)
+
+
+def test_two_classes():
+    A = np.array([[0.1], [0.1], [0.1], [0.9], [0.9], [0.9], [0.9], [0.9]])
+    report = numbers.of_classes(np.array([0, 0, 1, 1, 1, 1, 1, 0]), A, ["no", "yes"]) | COMMON
+    assert tables.text(report) == (
+        """\
+8 samples, log loss 0.25, accuracy 75.00%
+always yes, the most frequent class: accuracy 62.50%
+
+Classes
+                  precision  recall     F1  samples  predicted
+no                    0.667   0.667  0.667        3          3
+yes                   0.800   0.800  0.800        5          5
+macro average         0.733   0.733  0.733
+weighted average      0.750   0.750  0.750
+
+Confusion matrix: true classes by rows
+predicted:  0  1
+0 no        2  1
+1 yes       1  4
+
+Calibration: expected calibration error 0.150
+            confidence   true  samples
+0.1 to 0.2       0.100  0.333        3
+0.9 to 1.0       0.900  0.800        5
+By the probability of yes, its mean, and how often it came true."""
+    )
+
+
+def test_a_class_that_is_not_there():
+    report = numbers.of_classes(np.array([0, 0, 1]), np.eye(3)[[0, 0, 2]], ["a", "b", "c"]) | COMMON
+    lines = tables.text(report).splitlines()
+    assert lines[5:8] == [
+        "a                     1.000   1.000  1.000        2          2",
+        "b                         -   0.000  0.000        1          0",
+        "c                     0.000       -  0.000        0          1",
+    ]
+    note = "- is not defined: there are none of that class, or none is predicted. Averages are over the 2 classes that"
+    assert " ".join(lines[10:12]).startswith(note)
+    assert "0 a         2  .  ." in lines
+    assert "By the probability of the class that is predicted" in tables.text(report)
+    one = numbers.of_classes(np.array([0]), np.eye(3)[:1], ["a", "b", "c"]) | COMMON
+    assert "over the 1 class that" in tables.text(one).replace("\n", " ")
+
+
+@pytest.mark.parametrize("k", [2, 9, 40])
+def test_80_columns(k):
+    names = [f"class {i} {'of a very long name' * (i % 3)}" for i in range(k)]
+    names[0] = "日本語の音声クラス" * 9
+    names[1] = "a\nb\t\x1b[31m"
+    shown = tables.text(of_classes(names, 3000))
+    assert max(map(width, shown.splitlines())) <= 80
+    assert "a?b??[31m" in shown
+    assert shown.isascii() or "日" in shown
+    assert ("Confusion matrix" in shown) == (k < 40)
+    assert ("Most frequent mistakes" in shown) == (k == 40)
+    assert ("..." in shown) == (k != 2) or "日本" in shown
+
+
+def test_the_matrix_gives_way_at_80_columns():
+    def widest(k, n):
+        report = of_classes([f"{i}" for i in range(k)], n)
+        return "Confusion matrix" in tables.text(report), max(
+            len(line) for line in tables.laid_out(tables.matrix(report)).splitlines()
+        )
+
+    for k in range(14, 30):
+        fits, columns = widest(k, 200)
+        assert fits == (columns <= 80)
+
+
+def test_the_most_frequent_mistakes():
+    counts = np.zeros((30, 30), int)
+    counts[range(25), range(1, 26)] = range(1, 26)
+    counts[24, 24] = 75
+    report = {"classes": [{"name": f"c{i}"} for i in range(30)], "confusion": counts.tolist()}
+    table = tables.confusions(report)
+    assert table.header == ("true", "predicted", "count", "of these")
+    assert table.rows[0] == ("c24", "c25", "25", "25.0%")
+    assert table.rows[1] == ("c23", "c24", "24", "100.0%")
+    assert len(table.rows) == 20
+    assert table.note == "15 more mistakes of 5 other kinds."
+    report["confusion"] = np.diag(range(30)).tolist()
+    assert (tables.confusions(report).rows, tables.confusions(report).note) == ([], "")
+    counts[:] = 0
+    counts[range(21), range(1, 22)] = 1
+    report["confusion"] = counts.tolist()
+    assert tables.confusions(report).note == "1 more mistake of 1 other kind."
+
+
+def test_steps_and_labels():
+    report = of_classes(["a", "b", "c"], per_step=True, samples=1, count=8)
+    assert tables.headline(report).startswith("8 steps of 1 sample, log loss 0.25, accuracy ")
+    assert "F1  steps  predicted" in tables.text(report)
+    Y = np.array([[1, 0], [1, 1]])
+    report = numbers.of_labels(Y, np.array([[0.9, 0.2], [0.3, 0.8]]), ["a", "b"]) | COMMON
+    shown = tables.text(report | {"loss_name": "binary_cross_entropy"})
+    assert shown.startswith("8 samples, log loss 0.25, accuracy 75.00%\n\nOutputs\n")
+    assert "Confusion" not in shown
+    assert "By the probability of yes, its mean" in shown
+
+
+def test_what_was_trained_on():
+    assert tables.text(of_classes(["a", "b"], seen=True)).splitlines()[2] == tables.SEEN
+    assert tables.SEEN not in tables.text(of_classes(["a", "b"]))
+
+
+# --- numbers ---
+
+
+def of_numbers(Y, A, loss):
+    names = [f"y[{i}]" for i in range(Y.shape[1])]
+    return numbers.of_numbers(Y, A, loss, names) | COMMON | {"loss_name": loss}
+
+
+def test_a_regression():
+    y = np.arange(10.0)[:, None] * [1, -1e7]
+    shown = tables.text(of_numbers(y, y + np.array([1, -2e6]), "mean_squared_error"))
+    assert (
+        shown
+        == """\
+8 samples, mean squared error 0.25, RMSE 1.414e+06, MAE 1e+06
+
+Errors
+       RMSE    MAE    bias     R2
+y[0]      1      1       1  0.879
+y[1]  2e+06  2e+06  -2e+06  0.995
+Bias: the mean of what is predicted less what is true. R2: 1 is perfect, 0 no
+better than the mean.
+
+Errors are at most so large
+of      50%    75%    90%    95%    all
+y[0]      1      1      1      1      1
+y[1]  2e+06  2e+06  2e+06  2e+06  2e+06
+
+Errors by fifths of the target
+      true              count   RMSE    MAE    bias
+y[0]  0 to 1                2      1      1       1
+      2 to 3                2      1      1       1
+      4 to 5                2      1      1       1
+      6 to 7                2      1      1       1
+      8 to 9                2      1      1       1
+y[1]  -9e+07 to -8e+07      2  2e+06  2e+06  -2e+06
+      -7e+07 to -6e+07      2  2e+06  2e+06  -2e+06
+      -5e+07 to -4e+07      2  2e+06  2e+06  -2e+06
+      -3e+07 to -2e+07      2  2e+06  2e+06  -2e+06
+      -1e+07 to -0          2  2e+06  2e+06  -2e+06"""
+    )
+
+
+def test_a_target_that_never_changes():
+    shown = tables.text(of_numbers(np.ones((4, 1)), np.zeros((4, 1)), "huber"))
+    assert "y[0]     1    1    -1   -" in shown.splitlines()
+    assert "- is not defined: the target never changes." in shown.replace("\n", " ")
+    assert "y[0]  1         4     1    1    -1" in shown.splitlines()
+
+
+def test_promises():
+    y = np.arange(10.0)[:, None]
+    shown = tables.text(of_numbers(y, np.tile([1.0, 5, 8], (10, 1)), "quantile(0.1, 0.5, 0.9)"))
+    assert (
+        "Quantiles: the share of targets that are at most so large\n"
+        "      10.0%  50.0%  90.0%\n"
+        "y[0]  20.0%  60.0%  90.0%\n"
+        "Above what it should be, below what it is.\n\n"
+        "Between the outermost quantiles\n"
+        "      80.0%\n"
+        "y[0]  80.0%" in shown
+    )
+    shown = tables.text(of_numbers(y, np.tile([4.5, 0.0], (10, 1)), "gaussian"))
+    assert "Intervals: the share of targets within them\n      50.0%  80.0%  90.0%  95.0%\n" in shown
+    assert "Errors in units of the predicted deviation\n      root mean square\ny[0]             2.872\n" in shown
+    shown = tables.text(of_numbers(y, np.full((10, 1), np.log(4.5)), "poisson"))
+    assert "Rates\n      mean deviance  dispersion\n" in shown
+    assert "  1.833\nDispersion: squared errors over rates" in shown
+    far = tables.text(of_numbers(y * 1e6, np.zeros((10, 2)), "gaussian"))
+    assert "5.339e+06" in far
+    assert max(map(len, far.splitlines())) <= 80
