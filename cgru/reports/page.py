@@ -17,6 +17,7 @@ import numpy as np
 from cgru import losses, plot
 from cgru._version import __version__
 from cgru.network import Network
+from cgru.quantized.layers import Quantized
 from cgru.reports.tables import SEEN, Table, confusions, headline, least, scores
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def _sections(
     yield from map(_table, others)
     if net.history:
         yield _picture(plot.curve(net), "Learning curve")
-    if any(layer.cells for layer in net.layers):
+    if any(layer.cells and not isinstance(layer, Quantized) for layer in net.layers):  # these keep no gates
         X, lengths = samples
         some = X[:1] if lengths is None else X[:1, : lengths[0]]
         yield _picture(plot.states(net, some), "States and gates over the steps of the first sample")

@@ -139,7 +139,7 @@ def of_numbers(Y, A, loss):
 
 
 def test_a_regression():
-    y = np.arange(10.0)[:, None] * [1, -1e7]
+    y = np.arange(1, 11)[:, None] * [1, -1e7]
     shown = tables.text(of_numbers(y, y + np.array([1, -2e6]), "mean_squared_error"))
     assert (
         shown
@@ -160,16 +160,16 @@ y[1]  2e+06  2e+06  2e+06  2e+06  2e+06
 
 Errors by fifths of the target
       true              count   RMSE    MAE    bias
-y[0]  0 to 1                2      1      1       1
-      2 to 3                2      1      1       1
-      4 to 5                2      1      1       1
-      6 to 7                2      1      1       1
-      8 to 9                2      1      1       1
-y[1]  -9e+07 to -8e+07      2  2e+06  2e+06  -2e+06
-      -7e+07 to -6e+07      2  2e+06  2e+06  -2e+06
-      -5e+07 to -4e+07      2  2e+06  2e+06  -2e+06
-      -3e+07 to -2e+07      2  2e+06  2e+06  -2e+06
-      -1e+07 to -0          2  2e+06  2e+06  -2e+06"""
+y[0]  1 to 2                2      1      1       1
+      3 to 4                2      1      1       1
+      5 to 6                2      1      1       1
+      7 to 8                2      1      1       1
+      9 to 10               2      1      1       1
+y[1]  -1e+08 to -9e+07      2  2e+06  2e+06  -2e+06
+      -8e+07 to -7e+07      2  2e+06  2e+06  -2e+06
+      -6e+07 to -5e+07      2  2e+06  2e+06  -2e+06
+      -4e+07 to -3e+07      2  2e+06  2e+06  -2e+06
+      -2e+07 to -1e+07      2  2e+06  2e+06  -2e+06"""
     )
 
 
