@@ -95,7 +95,7 @@ def matrix(report: Numbers) -> Table:
     """How many of each class, by rows, were taken for each, by columns."""
     names = [each["name"] for each in report["classes"]]
     rows = [
-        (f"{i} {name}", *(f"{count}" if count else "." for count in counts))
+        (name if name == f"{i}" else f"{i} {name}", *(f"{count}" if count else "." for count in counts))
         for i, (name, counts) in enumerate(zip(names, report["confusion"], strict=True))
     ]
     return Table("Confusion matrix: true classes by rows", ("predicted:", *map(str, range(len(names)))), rows)
