@@ -95,14 +95,13 @@ def report(net: Network, X: ArrayLike, y: ArrayLike, lengths: ArrayLike | None =
     data = labelled(net, X, y, lengths)
     net.reset_states()
     A, Y = data.rows(net.predict(X, lengths)), data.rows(data.y)
-    net.reset_states()
     if not np.isfinite(A).all():
         raise ValueError("X: expected samples whose outputs are finite, got NaN or infinity among the outputs")
     found = {
         "samples": len(X),
         "count": len(A),
         "per_step": net.per_step,
-        "loss": net.evaluate(X, y, lengths)["loss"],
+        "loss": net.evaluate(X, y, lengths)["loss"],  # which lets states begin anew, too
         "loss_name": net.loss if isinstance(net.loss, str) else getattr(net.loss, "__name__", "a function"),
         "seen": seen(net, X, lengths),
     }

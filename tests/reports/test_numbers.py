@@ -61,6 +61,12 @@ def test_two_classes_of_one_output():
     assert one["classes"][0]["recall"] is None
 
 
+def test_two_classes_of_two_outputs():
+    found = numbers.of_classes(np.array([0, 1, 1]), rows(0, 1, 0, k=2), ["no", "yes"])
+    assert found["confusion"] == [[1, 0], [1, 1]]
+    assert found["calibration"]["error"] == pytest.approx(0.9 - 2 / 3)
+
+
 def test_labels():
     Y = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 0]])
     A = np.array([[0.9, 0.1, 0.1], [0.2, 0.8, 0.1], [0.3, 0.7, 0.6], [0.1, 0.9, 0.2]])
