@@ -122,8 +122,8 @@ def calibration(y: ArrayLike, A: ArrayLike, lengths: ArrayLike | None = None, *,
     Args:
         y: the true classes as integers, (m,) or at steps (m, s); for k outputs that each say yes or no (m, k) of 0 and
             1.
-        A: the outputs that `predict` returns: (m, k), of which the most probable class is looked at, or (m, 1), the
-            probability of the second of two classes; at steps (m, s, k).
+        A: the outputs that `predict` returns: (m, k), of which the most probable class is looked at, or of two classes,
+            (m, 2) or (m, 1), the probability of the second; at steps (m, s, k).
         lengths: (m,) the real steps of each sample, of outputs at steps; None: all.
         axes: matplotlib's axes to draw into; None: those of a figure of its own.
 
@@ -146,7 +146,7 @@ def calibration(y: ArrayLike, A: ArrayLike, lengths: ArrayLike | None = None, *,
     if y.min() < 0 or y.max() >= top:
         raise ValueError(f"y: expected classes from 0 to {top - 1}, got {y.min()} to {y.max()}")
     labels = ("predicted probability", "how often it came true")
-    if y.ndim == 1 and A.shape[1] > 1:
+    if y.ndim == 1 and A.shape[1] > 2:
         labels = ("confidence in the predicted class", "how often it was right")
     return _calibration(numbers.calibration(y, A), labels, axes)
 

@@ -91,11 +91,13 @@ def _by_class(y: np.ndarray, predicted: np.ndarray, names: Sequence[str], presen
 def calibration(y: np.ndarray, A: np.ndarray) -> dict[str, Any]:
     """How often what was predicted with some confidence came true, in 10 bins of that confidence.
 
-    Of several classes, y (n,) and A (n, k), it is the probability of the one that is predicted; of two, A (n, 1), the
-    probability of the second; of outputs that each say yes or no, y (n, k), the probability of yes. The expected
-    calibration error is the mean of |confidence - accuracy| over the bins, by their counts.
+    Of several classes, y (n,) and A (n, k), it is the probability of the one that is predicted; of two, A (n, 2) or
+    (n, 1), the probability of the second; of outputs that each say yes or no, y (n, k), the probability of yes. The
+    expected calibration error is the mean of |confidence - accuracy| over the bins, by their counts.
     """
-    if A.shape[1] > 1 and y.ndim == 1:
+    if y.ndim == 1 and A.shape[1] == 2:
+        A = A[:, 1:]
+    if y.ndim == 1 and A.shape[1] > 1:
         confidence, true = A.max(axis=1), A.argmax(axis=1) == y
     else:
         confidence, true = A.ravel(), y.ravel()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["page"]
 
 MOST = 12  # targets that are drawn
+LARGEST = 1 << 20  # bytes of an SVG; of more a PNG takes its place
 WIDE = 700  # pixels of a picture that a narrow screen shows a part of, lest it be too small to read
 
 
@@ -110,18 +111,22 @@ def _table(table: Table) -> str:
 
 
 def _picture(figure: Figure, title: str) -> str:
-    """A picture under its title, as an image of SVG: whatever stands in it can neither run nor load anything."""
+    """A picture under its title, as an image: whatever stands in it can neither run nor load anything."""
     from matplotlib import rc_context
 
     drawn = io.BytesIO()
     with rc_context({"svg.fonttype": "none"}), warnings.catch_warnings():  # browsers have the letters that a font lacks
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         figure.savefig(drawn, format="svg", metadata={"Date": None})
+        kind = "svg+xml"
+        if drawn.tell() > LARGEST:
+            drawn, kind = io.BytesIO(), "png"
+            figure.savefig(drawn, format="png", dpi=150)
     data = base64.b64encode(drawn.getvalue()).decode()
     width = round(96 * figure.get_size_inches()[0])
-    kind = "scroll wide" if width > WIDE else "scroll"
-    image = f'<img src="data:image/svg+xml;base64,{data}" alt="{html.escape(title)}" width="{width}">'
-    return _section(title, f'<div class="{kind}">{image}</div>')
+    room = "scroll wide" if width > WIDE else "scroll"
+    image = f'<img src="data:image/{kind};base64,{data}" alt="{html.escape(title)}" width="{width}">'
+    return _section(title, f'<div class="{room}">{image}</div>')
 
 
 def _facts(facts: Mapping[str, str]) -> str:

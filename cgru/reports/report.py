@@ -69,7 +69,7 @@ class Report(dict[str, Any]):
 
         written = page(self, self._net, self._samples, self._rows, title, about or {}, note)
         with replacing(path) as file:
-            file.write(written.encode())
+            file.write(written.encode(errors="replace"))  # NumPy's strings may be no Unicode
 
 
 def report(net: Network, X: ArrayLike, y: ArrayLike, lengths: ArrayLike | None = None) -> Report:

@@ -49,6 +49,7 @@ def test_curve():
     assert abs(grey(left.lines[0].get_color()) - grey(right.lines[0].get_color())) > 0.25
     assert (left.lines[0].get_marker(), right.lines[0].get_marker()) == ("", "s")
     assert right.lines[0].get_markevery() == 2
+    assert plot.curve(epochs(3)).axes[1].lines[0].get_markevery() == 1
     assert (left.get_yscale(), left.get_xlabel(), left.get_ylabel()) == ("log", "epoch", "loss")
     assert (right.get_ylabel(), right.get_ylim()) == ("accuracy", (0, 1.01))
     assert right.yaxis.get_major_formatter()(0.5) == "50%"
@@ -90,6 +91,7 @@ def test_confusion():
         assert not any(label.get_parse_math() for label in labels)
     assert (panel.get_xlabel(), panel.get_ylabel()) == ("predicted", "true")
     assert panel.images[0].get_clim() == (0, 1)
+    assert figure.axes[1].get_ylabel() == "share of the true class"
     shades = [grey(panel.images[0].cmap(x)) for x in np.linspace(0, 1, 9)]
     assert shades == sorted(shades, reverse=True)
     figure.canvas.draw()
@@ -181,6 +183,7 @@ def test_calibration_of_several_classes_labels_and_steps():
     A = RNG.dirichlet(np.ones(4), 9)
     assert drawn(np.arange(9) % 4, A) == (9, "confidence in the predicted class")
     assert drawn(np.zeros((9, 4), int), A) == (36, "predicted probability")
+    assert drawn(np.zeros(9, int), A[:, :2]) == (9, "predicted probability")
     assert drawn(np.zeros(9, bool), A[:, 0]) == (9, "predicted probability")
     steps = np.where(REAL[:, :, None], 0.25, 0)
     assert drawn(np.where(REAL, 3, 0), steps * np.ones(4), LENGTHS) == (6, "confidence in the predicted class")

@@ -64,7 +64,9 @@ def test_two_classes_of_one_output():
 def test_two_classes_of_two_outputs():
     found = numbers.of_classes(np.array([0, 1, 1]), rows(0, 1, 0, k=2), ["no", "yes"])
     assert found["confusion"] == [[1, 0], [1, 1]]
-    assert found["calibration"]["error"] == pytest.approx(0.9 - 2 / 3)
+    low, high = found["calibration"]["bins"]
+    assert (low["confidence"], low["accuracy"], low["count"]) == (pytest.approx(0.1), 0.5, 2)
+    assert (high["confidence"], high["accuracy"], high["count"]) == (pytest.approx(0.9), 1, 1)
 
 
 def test_labels():

@@ -132,7 +132,10 @@ def test_steps():
     assert ">2</text>" not in states
 
 
-@pytest.mark.parametrize(("loss", "k"), [("mean_squared_error", 1), ("quantile(0.1, 0.9)", 26), ("poisson", 2)])
+@pytest.mark.parametrize(
+    ("loss", "k"),
+    [("mean_squared_error", 1), pytest.param("quantile(0.1, 0.9)", 26, marks=pytest.mark.slow), ("poisson", 2)],
+)
 def test_a_regression(loss, k):
     net = network(cgru.Dense(k, "identity"), loss)
     n = k // cgru.losses.outputs(loss)
@@ -163,3 +166,18 @@ def test_notes_curves_and_what_has_no_states():
     small = cgru.quantize(network(cgru.Dense(3, "softmax")))
     _, _, read = paged(small, np.arange(30) % 3)
     assert "Learning curve" not in read.headings
+
+
+@pytest.mark.slow
+def test_a_picture_of_too_many_points_is_a_png():
+    net = network(cgru.Dense(1, "identity"))
+    x = RNG.standard_normal((1, 20000, 3))
+    _, text, read = paged(net, [1.0], X=x)
+    assert [image["src"].partition(";")[0] for image in read.images] == ["data:image/svg+xml"] * 2 + ["data:image/png"]
+    assert len(text) < 2e6
+
+
+def test_names_that_are_no_unicode(tmp_path):
+    net = network(cgru.Dense(2, "softmax"), class_names=["\ud800", "\x00"])
+    cgru.report(net, X, np.arange(30) % 2).save(tmp_path / "page.html")
+    assert "?" in (tmp_path / "page.html").read_text(encoding="utf-8")
