@@ -22,7 +22,7 @@ from cgru.cli.arguments import RequestError, as_request_error, parser
 from cgru.cli.many import many
 from cgru.cli.output import WRITERS, check_output, page_writer, plotter, require
 from cgru.cli.progress import Progress
-from cgru.cli.score import score, scored, unsure
+from cgru.cli.score import judged, score, scored, unsure
 from cgru.cli.task import Task, at_steps, class_names, head, real_steps, targets, task_of
 from cgru.datasets import Dataset, Split, load_japanese_vowels, read
 from cgru.network.samples import held_back
@@ -292,15 +292,13 @@ def evaluate(arguments: argparse.Namespace) -> int:
     y = targets(net, split, data.class_names, source)
     what = f"{which or 'all'} of {source}"
     with as_request_error(f"{source}: "):
-        result = f"{what}: {scored(net, split, y)}"
-        note = unsure(net, split, which)
-        print(f"{result}; {note}" if note else result)
+        print(f"{what}: {judged(net, split, y, which)}")
         report = cgru.report(net, split.X, y, split.lengths) if arguments.report or write else None
     if arguments.report:
         with as_request_error(f"{arguments.model}: "):  # a class name may be more than the encoding of stdout has
             print(f"\n{report}")
     if write:
-        write(report, arguments.model, what, note)
+        write(report, arguments.model, what, unsure(net, split, which))
         print(f"report in {arguments.html}")
     return 0
 
@@ -338,7 +336,7 @@ def quantize(arguments: argparse.Namespace) -> int:
     with as_request_error(f"{source}: "):
         layers = compared(net, small, split.X, split.lengths)
         change = noise(*(each.predict(split.X, split.lengths) for each in (net, small)), split.lengths)
-        print(f"{which or 'all'} of {source}: {scored(net, split, y)}")
+        print(f"{which or 'all'} of {source}: {judged(net, split, y, which)}")
         print(f"  with {arguments.weights} weights: {scored(small, split, y)}")
     print(f"  outputs differ by {change['largest']:.2g} at most, RMS {change['rms']:.2g}: {change['snr']:.1f} dB")
     print(f"  {'layer':16}{'weights':10}{'bytes':>10}{'before':>10}{'dB':>7}")

@@ -14,7 +14,7 @@ from cgru.network.progress import figure
 from cgru.reports.report import seen
 from cgru.reports.tables import SEEN
 
-__all__ = ["rmse_of", "score", "scored", "unsure"]
+__all__ = ["judged", "rmse_of", "score", "scored", "unsure"]
 
 
 def scored(net: cgru.Network, split: Split, y: np.ndarray) -> str:
@@ -33,6 +33,11 @@ def unsure(net: cgru.Network, split: Split, which: str) -> str:
     if seen(net, split.X, split.lengths):
         return SEEN
     return "" if which else "no test split: whether the model was trained on these is not known"
+
+
+def judged(net: cgru.Network, split: Split, y: np.ndarray, which: str) -> str:
+    """What `scored` says, and beside it what `unsure` does."""
+    return "; ".join(filter(None, (scored(net, split, y), unsure(net, split, which))))
 
 
 def score(loss: float, accuracy: float | None, rmse: float | None = None) -> str:
