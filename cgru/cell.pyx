@@ -21,8 +21,8 @@ from cgru.core.backward cimport Backward
 from cgru.core.forward cimport Forward
 from cgru.core.gradients cimport Sums, gradients_room
 from cgru.core.kernels cimport (
-    array_place, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_single, cgru_weights,
-    kernels, new_call, parameter_place, weights,
+    array_place, cgru_array, cgru_call, cgru_dots, cgru_gradients, cgru_kernels, cgru_matrix, cgru_single,
+    cgru_weights, kernels, new_call, parameter_place, weights,
 )
 from cgru.core.memory cimport LINE, Workspace, first_line, fits, lines_of
 from cgru.core.narrow cimport NarrowCell, NarrowGRU, narrow_room, narrow_sequence
@@ -53,6 +53,7 @@ cdef struct Inside:
     bint writes  # whether the arrays may be written to
     void *packed[4]  # weights for one sample and for several, forward and backward
     cgru_single one  # for single steps
+    cgru_dots dots
     Py_ssize_t step_bytes  # of their workspace, where single.h has them whole
     const NarrowCell *narrow  # in the place of all packs, of a quantised layer
 
@@ -399,9 +400,10 @@ cdef class Cell:
         cdef cgru_call one = _call(inside, 1, 1)
         cdef Forward f
         forward.prepare(&f, inside.k, &one, inside.packed[0], NULL, NULL)
-        inside.one = f.single
-        inside.one.call = call
-        inside.step_bytes = PY_SSIZE_T_MAX if one.norm or one.pre else workspace_bytes(<cgru_cell *>inside, 1, 1)
+        inside.one, inside.dots = f.single, f.dots
+        inside.one.call = call  # which has no `pre`: a step takes its input as it comes
+        inside.one.dots = NULL if f.single.dots == NULL else &inside.dots
+        inside.step_bytes = PY_SSIZE_T_MAX if one.norm else workspace_bytes(<cgru_cell *>inside, 1, 1)
 
     cdef int _describe(self) except -1:
         """The shapes of the parameters and of the caches, in their order."""

@@ -62,15 +62,6 @@ cdef extern from "simd/cgru.h" nogil:
         cgru_matrix g[2]
         cgru_matrix h0
 
-    ctypedef struct cgru_single:
-        const cgru_call *call
-        cgru_matrix U[3]
-        cgru_matrix V[3]
-        cgru_matrix b[4]
-        int fresh
-        void *sums
-        int across
-
     ctypedef void cgru_epilogue(const cgru_product *, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
                                 const void *) noexcept nogil
 
@@ -164,6 +155,16 @@ cdef extern from "simd/cgru.h" nogil:
         const void *bias
         cgru_operand x
         cgru_array out
+
+    ctypedef struct cgru_single:
+        const cgru_call *call
+        const void *U
+        const cgru_dots *dots
+        cgru_matrix V[3]
+        cgru_matrix b[4]
+        int fresh
+        void *sums
+        int across
 
     ctypedef struct cgru_few:
         const cgru_call *call
