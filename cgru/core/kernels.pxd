@@ -244,9 +244,8 @@ cdef extern from "simd/cgru.h" nogil:
     ctypedef struct cgru_narrow_layer:
         const cgru_call *call
         int kind
-        cgru_narrow U[3]
-        cgru_narrow V[3]
-        const void *b[4]
+        cgru_narrow U, V, Vhh
+        const void *b
         double x_bound, bound
 
     ctypedef struct cgru_narrow_kernels:

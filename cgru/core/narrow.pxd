@@ -22,6 +22,8 @@ cdef class NarrowGRU:
     cdef Workspace memory
     cdef readonly Py_ssize_t e, u, weight_bytes
 
+    cdef int _matrix(self, cgru_narrow *to, int number, dict p, list names) except -1
+
 
 cdef class NarrowLinear:
     cdef const cgru_narrow_kernels *k

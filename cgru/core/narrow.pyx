@@ -11,8 +11,8 @@ from libc.string cimport memcpy, memset
 from cgru.core import kernels as levels_of
 from cgru.core.lengths import by_length
 from cgru.core.kernels cimport (
-    CGRU_BFLOAT16, CGRU_C, CGRU_HH, CGRU_INT8, CGRU_R, CGRU_ROUNDED, CGRU_Z, cgru_array, cgru_call, cgru_narrow,
-    cgru_narrow_kernels, cgru_narrow_layer, cgru_operand, in_pieces, narrow_kernels, new_call, set_lengths, view,
+    CGRU_BFLOAT16, CGRU_INT8, CGRU_ROUNDED, cgru_array, cgru_call, cgru_narrow, cgru_narrow_kernels,
+    cgru_narrow_layer, cgru_operand, in_pieces, narrow_kernels, new_call, set_lengths, view,
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.threads cimport available, block_rows, share, worth
@@ -55,6 +55,11 @@ cdef Py_ssize_t _padded(const cgru_narrow_kernels *k, Py_ssize_t n) noexcept nog
 cdef Py_ssize_t _bytes(const cgru_narrow_kernels *k, int kind, Py_ssize_t rows, Py_ssize_t columns) noexcept nogil:
     """Of packed weights."""
     return 4 * _padded(k, columns) * (k.depth(kind, rows) + (2 if kind == CGRU_INT8 else 0))
+
+
+cdef cnp.ndarray _side_by_side(list parts, Py_ssize_t width):
+    """Arrays (rows, columns) beside each other, the columns of each padded by zeros to so many."""
+    return np.hstack([np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts])
 
 
 cdef int _pack(const cgru_narrow_kernels *k, cgru_narrow *to, int kind, cnp.ndarray W, cnp.ndarray scale,
@@ -149,7 +154,7 @@ cdef class NarrowGRU:
 
     def __init__(self, dict p not None, variant, tuple codes not None, str kind not None, double x_bound=0.0,
                  double bound=0.0, double zoneout=0.0):
-        cdef int number = KINDS[kind], gate
+        cdef int number = KINDS[kind]
         cdef cnp.ndarray U = p["Uz"]
         cdef Py_ssize_t width, room
         self.cell.k = _kernels()
@@ -162,11 +167,19 @@ cdef class NarrowGRU:
         room = _bytes(self.cell.k, number, self.e, self.u) + _bytes(self.cell.k, number, self.u, self.u)
         self.weight_bytes = 3 * room
         self.memory = Workspace(3 * room + 4 * 4 * width, 1)
-        for gate, name in ((CGRU_R, "r"), (CGRU_Z, "z"), (CGRU_HH, "hh")):
-            _pack(self.cell.k, &self.cell.layer.U[gate], number, p["U" + name], p.get("scale_U" + name), self.memory)
-            _pack(self.cell.k, &self.cell.layer.V[gate], number, p["V" + name], p.get("scale_V" + name), self.memory)
-            self.cell.layer.b[gate] = _bias(self.memory, p["b" + name], self.u, width)
-        self.cell.layer.b[CGRU_C] = _bias(self.memory, p.get("chh"), self.u, width)
+        self._matrix(&self.cell.layer.U, number, p, ["Ur", "Uz", "Uhh"])
+        self._matrix(&self.cell.layer.V, number, p, ["Vr", "Vz"])
+        self._matrix(&self.cell.layer.Vhh, number, p, ["Vhh"])
+        biases = [p["br"], p["bz"], p["bhh"], p.get("chh", np.zeros((1, self.u)))]
+        self.cell.layer.b = _bias(self.memory, _side_by_side(biases, width), 4 * width, 4 * width)
+
+    cdef int _matrix(self, cgru_narrow *to, int number, dict p, list names) except -1:
+        """Pack some of the matrices side by side."""
+        cdef Py_ssize_t width = self.cell.call.up
+        scale = None
+        if number == CGRU_INT8:
+            scale = _side_by_side([p["scale_" + name] for name in names], width)
+        return _pack(self.cell.k, to, number, _side_by_side([p[name] for name in names], width), scale, self.memory)
 
     @property
     def level(self):

@@ -257,8 +257,8 @@ typedef struct {
 typedef struct {
     const cgru_call *call;
     int kind; /* that of the weights; or CGRU_ROUNDED: of rows that are bfloat16, too */
-    cgru_narrow U[3], V[3];
-    const void *b[4];      /* (up), that of CGRU_C with `after` alone */
+    cgru_narrow U, V, Vhh; /* (e, 3 up) of r, z and hh; (u, 2 up) of r and z; (u, up) */
+    const void *b;         /* (4, up), the last row chh */
     double x_bound, bound; /* of |x| and |h|: what stays within them has one scale for all; 0: each row has its own */
 } cgru_narrow_layer;
 
