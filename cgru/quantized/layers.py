@@ -35,7 +35,7 @@ def named_weights(value: Any) -> str:
     """`value`, a key of WEIGHTS; ValueError for any other."""
     if not isinstance(value, str) or value not in WEIGHTS:
         raise ValueError(f"weights: expected one of {', '.join(WEIGHTS)}, got {value!r}")
-    return value
+    return str(value)  # NumPy has strings of its own
 
 
 class Quantized(Layer):
@@ -210,9 +210,7 @@ class QuantizedGRU(Quantized):
         return h if self.sequences else last, (last,)
 
     def _made(self) -> NarrowGRU:
-        return NarrowGRU(
-            self.p, self.variant, self.codes, self.weights, self.x_bound, self.bound, self.zoneout
-        )  # fmt: skip
+        return NarrowGRU(self.p, self.variant, self.codes, self.weights, self.x_bound, self.bound, self.zoneout)
 
 
 class QuantizedBidirectional(Quantized):
