@@ -317,8 +317,7 @@ class QuantizedDense(Dense, Quantized):
         if X.shape[-1] != packed.n:
             due = "(m, s, {})" if X.ndim == 3 else "(m, {})"
             raise ValueError(f"A: expected shape {due.format(packed.n)}, the rows of W, got {X.shape}")
-        Z = packed.outputs(np.ascontiguousarray(flat(X)))
-        A = np.asarray(activations.bind(self.activate, self.se_hPars)(Z), self.dtype)
+        Z, A = packed.both(np.ascontiguousarray(flat(X)), self.code)
         return _OneWay(steps, X=X, Z=unflat(Z, like=X), A=kept(unflat(A, like=X), steps))
 
     def _made(self) -> NarrowLinear:

@@ -123,7 +123,7 @@ def noise(due: np.ndarray, found: np.ndarray, lengths: np.ndarray | None = None)
     if lengths is not None and due.ndim == 3:
         real = mask(lengths, due.shape[1])[:, :, 0]
         due, found = due[real], found[real]
-    with np.errstate(divide="ignore", invalid="ignore"):  # of what is not finite, NaN
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         difference = np.square(found - due)
         snr = 10 * np.log10(np.square(due).sum() / difference.sum()) if difference.any() else np.inf
     return {"largest": float(np.sqrt(difference.max())), "rms": float(np.sqrt(difference.mean())), "snr": float(snr)}
