@@ -87,9 +87,9 @@ class Quantized(Layer):
         return {W: (shape, WEIGHTS[self.weights]), **scale}
 
     def packed(self) -> Any:
-        """The packed weights: made at the first call, and anew where an array was put into `p`."""
+        """The packed weights: made at the first call, and anew where `p` has another array or a setting is another."""
         self.make(np.empty(0))
-        key = tuple(map(id, self.p.values())), level()
+        key = tuple(map(id, self.p.values())), level(), self._settings()
         if not self._packed or self._packed[0] != key:
             for name, (shape, dtype) in self.arrays(self.elements).items():
                 array = self.p.get(name)
@@ -99,6 +99,10 @@ class Quantized(Layer):
                 array.flags.writeable = False  # what is written into it would not count
             self._packed = key, self._made(), tuple(self.p.values())  # which live on: no other has their ids
         return self._packed[1]
+
+    def _settings(self) -> tuple[Any, ...]:
+        """What the packed weights have beside arrays."""
+        return (self.weights, self.x_bound)
 
     def _made(self) -> Any:
         raise NotImplementedError
@@ -138,9 +142,8 @@ class QuantizedGRU(Quantized):
         self.sequences, self.reverse = flag(sequences, "sequences"), flag(reverse, "reverse")
         self.zoneout = rate(zoneout, "zoneout")
         self.variant = variant_of(reset_after=flag(reset_after, "reset_after"), learn_h0=flag(learn_h0, "learn_h0"))
-        gates = ("activate", "activate_update", "activate_reset")
-        self.codes = tuple(activations.compiled(getattr(self, gate), gate, self.se_hPars) for gate in gates)
         self.cells = (self,)
+        self._settings()  # which may be refused
 
     def __repr__(self) -> str:
         return f"QuantizedGRU(units={self.d['u']}, weights={self.weights!r}, sequences={self.sequences})"
@@ -209,8 +212,13 @@ class QuantizedGRU(Quantized):
         h, last = packed.forward(X, lengths, h0, reverse=self.reverse, every=self.sequences)
         return h if self.sequences else last, (last,)
 
+    def _settings(self) -> tuple[Any, ...]:
+        gates = ("activate", "activate_update", "activate_reset")
+        codes = tuple(activations.compiled(getattr(self, gate), gate, self.se_hPars) for gate in gates)
+        return self.variant, codes, self.weights, self.x_bound, self.bound, self.zoneout
+
     def _made(self) -> NarrowGRU:
-        return NarrowGRU(self.p, self.variant, self.codes, self.weights, self.x_bound, self.bound, self.zoneout)
+        return NarrowGRU(self.p, *self._settings())
 
 
 class QuantizedBidirectional(Quantized):
@@ -287,8 +295,7 @@ class QuantizedDense(Dense, Quantized):
     ) -> None:
         super().__init__(units, activate, se_hPars=se_hPars, dtype=np.float32)
         self._set(weights, x_bound)
-        if self.code is None:
-            raise ValueError("activate: expected cgru's own, which run compiled, got another callable")
+        self._code()  # which may be refused
 
     def __repr__(self) -> str:
         activate = activations.name_of(self.activate)
@@ -313,15 +320,20 @@ class QuantizedDense(Dense, Quantized):
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> LayerPass:
         """`predict` as a pass, which cannot go back, with Z, what came before the activation."""
         X, steps = unpadded(floats(A, self.dtype), lengths)
-        packed = self.packed()
+        packed, code = self.packed(), self._code()
         if X.shape[-1] != packed.n:
             due = "(m, s, {})" if X.ndim == 3 else "(m, {})"
             raise ValueError(f"A: expected shape {due.format(packed.n)}, the rows of W, got {X.shape}")
-        Z, A = packed.both(np.ascontiguousarray(flat(X)), self.code)
+        Z, A = packed.both(np.ascontiguousarray(flat(X)), code)
         return _OneWay(steps, X=X, Z=unflat(Z, like=X), A=kept(unflat(A, like=X), steps))
 
+    def _code(self) -> tuple[int, float]:
+        if self.code is None:
+            raise ValueError("activate: expected one of cgru's own, which run compiled, got another callable")
+        return self.code
+
     def _made(self) -> NarrowLinear:
-        return NarrowLinear(self.p["W"], self.p.get("scale_W"), self.p["b"], self.weights, self.x_bound)
+        return NarrowLinear(self.p["W"], self.p.get("scale_W"), self.p["b"], *self._settings())
 
 
 class _OneWay(LayerPass):
