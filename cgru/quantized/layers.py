@@ -61,6 +61,11 @@ class Quantized(Layer):
         """The shape and dtype of what `p` has, for e elements."""
         raise NotImplementedError
 
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Of weights, their scales, and biases, in their order."""
+        return tuple(self.arrays(1))
+
     def run(self, A: Any, lengths: Any = None) -> Any:
         """RuntimeError: there is no way back."""
         raise RuntimeError(
@@ -147,11 +152,6 @@ class QuantizedGRU(Quantized):
 
     def __repr__(self) -> str:
         return f"QuantizedGRU(units={self.d['u']}, weights={self.weights!r}, sequences={self.sequences})"
-
-    @property
-    def parameter_names(self) -> tuple[str, ...]:
-        """Of weights, scales and biases."""
-        return tuple(self.arrays(1))
 
     @property
     def elements(self) -> int | None:
@@ -244,13 +244,6 @@ class QuantizedBidirectional(Quantized):
         return f"QuantizedBidirectional({self.halves[0]!r}, merge={self.merge!r})"
 
     @property
-    def parameter_names(self) -> tuple[str, ...]:
-        """Those of the two layers, prefixed."""
-        return tuple(
-            prefix + name for prefix, half in zip(PREFIXES, self.halves, strict=True) for name in half.parameter_names
-        )
-
-    @property
     def elements(self) -> int | None:
         """e; None where there are no parameters."""
         return self.halves[0].elements
@@ -281,7 +274,7 @@ class QuantizedBidirectional(Quantized):
         return merged(self.merge, *(part for part, _ in ran)), tuple(last for _, (last,) in ran)
 
 
-class QuantizedDense(Dense, Quantized):
+class QuantizedDense(Quantized, Dense):
     """A `Dense` of such weights."""
 
     def __init__(
@@ -301,17 +294,10 @@ class QuantizedDense(Dense, Quantized):
         activate = activations.name_of(self.activate)
         return f"QuantizedDense(units={self.d['u']}, activate={activate}, weights={self.weights!r})"
 
-    @property
-    def parameter_names(self) -> tuple[str, ...]:
-        """Of weights, scale and bias."""
-        return tuple(self.arrays(1))
-
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         """Weights, their scales, and biases."""
         u = self.d["u"]
         return self._weights("W", (e, u)) | {"b": ((1, u), FLOAT32)}
-
-    make, forward, initialize_parameters = Quantized.make, Quantized.forward, Quantized.initialize_parameters
 
     def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
         """The outputs (m, u) for (m, n), or (m, s, u) for (m, s, n), zero past the lengths."""
@@ -344,7 +330,7 @@ class _OneWay(LayerPass):
         raise RuntimeError("backward: expected a layer that trains, got the pass of a quantised one")
 
 
-class QuantizedEmbedding(Embedding, Quantized):
+class QuantizedEmbedding(Quantized, Embedding):
     """An `Embedding` whose table is of such numbers; of int8 each token has a scale."""
 
     def __init__(self, tokens: int, units: int, *, weights: str = "int8") -> None:
@@ -354,20 +340,11 @@ class QuantizedEmbedding(Embedding, Quantized):
     def __repr__(self) -> str:
         return f"QuantizedEmbedding(tokens={self.d['v']}, units={self.d['u']}, weights={self.weights!r})"
 
-    @property
-    def parameter_names(self) -> tuple[str, ...]:
-        """Of the table and its scales."""
-        return tuple(self.arrays(1))
-
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         """Weights, their scales, and biases."""
         v, u = self.d["v"], self.d["u"]
         scale = {"scale_E": ((v, 1), FLOAT32)} if self.weights == "int8" else {}
         return {"E": ((v, u), WEIGHTS[self.weights]), **scale}
-
-    make, run, forward, initialize_parameters = (
-        Quantized.make, Quantized.run, Quantized.forward, Quantized.initialize_parameters
-    )  # fmt: skip
 
     @property
     def table(self) -> np.ndarray:

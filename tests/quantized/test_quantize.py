@@ -463,10 +463,13 @@ def spoiled(layer, name, value, *others):
             ValueError,
             "calibration: expected finite numbers",
         ),
-        (
-            lambda: quantize(plain(), calibration=FULL * 1e39),
-            ValueError,
-            "calibration: expected finite numbers, got others, in float",
+        *(
+            (
+                lambda A=A: quantize(plain(), calibration=A),
+                ValueError,
+                "calibration: expected finite numbers, got others, ",
+            )
+            for A in (FULL * 1e39, FULL * 0 + np.finfo(np.float32).max)
         ),
         (
             lambda: quantize(quantize(plain())),
