@@ -320,12 +320,14 @@ def quantize(arguments: argparse.Namespace) -> int:
         raise RequestError("argument --limit: needs --calibrate, to measure by")
     with as_request_error():
         small = cgru.quantize(net, arguments.weights, limit=arguments.limit, **seen)
-        small.save(arguments.output)
     with as_request_error(f"{source}: "):
         layers = compared(net, small, split.X, split.lengths)
         change = noise(*(each.predict(split.X, split.lengths) for each in (net, small)), split.lengths)
-        print(f"{which or 'all'} of {source}: {scored(net, split, y)}")
-        print(f"  with {arguments.weights} weights: {scored(small, split, y)}")
+        before, after = (scored(each, split, y) for each in (net, small))
+    with as_request_error():
+        small.save(arguments.output)
+    print(f"{which or 'all'} of {source}: {before}")
+    print(f"  with {arguments.weights} weights: {after}")
     print(f"  outputs differ by {change['largest']:.2g} at most, RMS {change['rms']:.2g}: {change['snr']:.1f} dB")
     print(f"  {'layer':16}{'weights':10}{'bytes':>10}{'before':>10}{'dB':>7}")
     for each in layers:

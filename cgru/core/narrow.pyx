@@ -11,11 +11,12 @@ from libc.string cimport memcpy, memset
 from cgru.core import kernels as levels_of
 from cgru.core.lengths import by_length
 from cgru.core.kernels cimport (
-    CGRU_BFLOAT16, CGRU_INT8, CGRU_ROUNDED, cgru_array, cgru_call, cgru_narrow, cgru_narrow_kernels,
-    cgru_narrow_layer, cgru_operand, in_pieces, narrow_kernels, new_call, set_lengths, view,
+    CGRU_BFLOAT16, CGRU_INT8, CGRU_ROUNDED, cgru_activation, cgru_array, cgru_call, cgru_narrow, cgru_narrow_kernels,
+    cgru_narrow_layer, cgru_operand, in_pieces, kernels, narrow_kernels, new_call, set_lengths, view,
 )
+from cgru.core.linear cimport activated
 from cgru.core.memory cimport Workspace
-from cgru.core.threads cimport available, block_rows, share, worth
+from cgru.core.threads cimport available, block_rows, share, threads_for, worth
 
 cnp.import_array()
 
@@ -219,39 +220,84 @@ cdef class NarrowGRU:
         return h, state
 
 
+cdef enum:
+    ROWS = 256  # of a product at once: what is seen of them lies in a cache
+
+
+cdef struct Rows:
+    const NarrowProduct *product
+    const float *X
+    float *Z
+    float *A  # NULL: without an activation
+    cgru_activation f
+    Py_ssize_t m, rows, room  # of all, and those of a part, with its bytes of memory
+    char *memory
+
+
+cdef void _rows(void *given, Py_ssize_t part) noexcept nogil:
+    """Those of one part."""
+    cdef Rows *work = <Rows *>given
+    cdef Py_ssize_t n = work.product.n, u = work.product.W.columns, row = part * work.rows, some
+    cdef Py_ssize_t end = min(work.m, row + work.rows)
+    while row < end:
+        some = min(ROWS, end - row)
+        narrow_product(work.product, work.X + row * n, some, work.Z + row * u, work.memory + part * work.room)
+        if work.A != NULL:
+            activated(kernels(4), work.f, work.Z + row * u, work.A + row * u, some, u)
+        row += some
+
+
+cdef Py_ssize_t product_room(const NarrowProduct *product, Py_ssize_t m) noexcept nogil:
+    return (product.k.linear_room(product.W.kind, product.n, m) + 63) // 64 * 64
+
+
+cdef void narrow_product(const NarrowProduct *product, const float *X, Py_ssize_t m, float *to,
+                         void *memory) noexcept nogil:
+    cdef cgru_operand operand = cgru_operand(X, product.n, product.n)
+    product.k.linear(
+        &product.W, product.b, &operand, cgru_array(to, product.W.columns, 0, 1), m, product.bound, memory
+    )
+
+
 cdef class NarrowLinear:
     """Rows times W (n, u), plus b (1, u): W as codes or bits, `scale` (1, u) as for a NarrowGRU, `bound` of |x|."""
 
     def __init__(self, cnp.ndarray W not None, cnp.ndarray scale, cnp.ndarray b, str kind not None, double bound=0.0):
         cdef int number = KINDS[kind]
+        cdef NarrowProduct *product = &self.product
         cdef Py_ssize_t width
-        self.k, self.bound = _kernels(), bound
         self.n, self.u = cnp.PyArray_DIM(W, 0), cnp.PyArray_DIM(W, 1)
-        width = _padded(self.k, self.u)
-        self.memory = Workspace(_bytes(self.k, number, self.n, self.u) + 4 * width, 1)
-        _pack(self.k, &self.W, number, W, scale, self.memory)
-        self.b = _bias(self.memory, b, self.u, width)
-
-    cdef Py_ssize_t room(self, Py_ssize_t m) noexcept nogil:
-        return (self.k.linear_room(self.W.kind, self.n, m) + 63) // 64 * 64
-
-    cdef void rows(self, const float *X, Py_ssize_t ld, Py_ssize_t m, float *to, void *memory) noexcept nogil:
-        cdef cgru_operand operand = cgru_operand(X, ld, self.n)
-        self.k.linear(&self.W, self.b, &operand, cgru_array(to, self.u, 0, 1), m, self.bound, memory)
+        product.k, product.n, product.bound = _kernels(), self.n, bound
+        width = _padded(product.k, self.u)
+        self.memory = Workspace(_bytes(product.k, number, self.n, self.u) + 4 * width, 1)
+        _pack(product.k, &product.W, number, W, scale, self.memory)
+        product.b = _bias(self.memory, b, self.u, width)
 
     def outputs(self, cnp.ndarray X not None):
         """X W + b for X (m, n), float32 and contiguous."""
-        cdef Py_ssize_t m = cnp.PyArray_DIM(X, 0), row = 0, some
-        cdef cnp.ndarray out = np.empty((m, self.u), np.float32)
+        return self.made(X, None)[0]
+
+    def both(self, cnp.ndarray X not None, tuple activate not None):
+        """X W + b, and the activation (code, alpha) of it, as of a `Linear`."""
+        return self.made(X, activate)
+
+    cdef tuple made(self, cnp.ndarray X, tuple activate):
+        cdef Py_ssize_t m = cnp.PyArray_DIM(X, 0), parts
+        cdef cnp.ndarray Z = np.empty((m, self.u), np.float32), A = None
         cdef Workspace memory
-        cdef void *room
-        cdef float *x = <float *>cnp.PyArray_DATA(X)
-        cdef float *to = <float *>cnp.PyArray_DATA(out)
-        some = min(m, 256)
-        memory = Workspace(self.room(some), 1)
-        room = memory.take(self.room(some))
+        cdef Rows work
+        cdef int threads
+        work.product, work.m = &self.product, m
+        work.X, work.Z, work.A = <float *>cnp.PyArray_DATA(X), <float *>cnp.PyArray_DATA(Z), NULL
+        if activate is not None:
+            A = np.empty_like(Z)
+            work.f.code, work.f.alpha = activate
+            work.A = <float *>cnp.PyArray_DATA(A)
+        threads = threads_for(0.5 * m * self.n * self.u)  # as those of a layer, fewer than of float32
+        work.rows = max(1, (m + threads - 1) // threads)
+        parts, work.room = (m + work.rows - 1) // work.rows, product_room(&self.product, min(ROWS, work.rows))
+        memory = Workspace(parts * work.room, 1)
+        work.memory = <char *>memory.take(parts * work.room)
         with nogil:
-            while row < m:
-                self.rows(x + row * self.n, self.n, min(some, m - row), to + row * self.u, room)
-                row += some
-        return out
+            share(_rows, &work, parts, threads)
+        return Z, A
