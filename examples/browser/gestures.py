@@ -1,8 +1,8 @@
 """Strokes such as people draw, made at random, and the steps that a network takes along them.
 
-A stroke is what a mouse, a pen or a finger reports: points (n, 2) in sides of a square, x to the right and y down. A step
-is (cos, sin, 0), the direction in which the pen went on by STEP, which says nothing of place, size or speed. The last step
-is (0, 0, 1): the pen was lifted.
+A stroke is what a mouse, a pen or a finger reports: points (n, 2) in sides of a square, x to the right and y down. A
+step is (cos, sin, 0), the direction in which the pen went on by STEP, which says nothing of place, size or speed. The last
+step is (0, 0, 1): the pen was lifted.
 """
 
 import numpy as np
@@ -35,7 +35,7 @@ def stroke(name, rng):
 
 
 def steps(points):
-    """The steps (s, 3) of a stroke: whenever the pen is STEP or further from where the last step ended, one towards it."""
+    """The steps (s, 3) of a stroke: one towards the pen whenever that is STEP or more from where the last one ended."""
     at, found = np.array(points[0], np.float64), []
     for point in np.asarray(points, np.float64)[1:]:
         while (far := np.hypot(*(point - at))) >= STEP:
@@ -58,7 +58,7 @@ def smoothed(path, width):
 
 
 def polygon(corners, order, rng):
-    """The closed path through the corners, each a little off, from one of them or from within a side, and a little past."""
+    """The path round the corners, each a little off: from one of them, or from within a side, and a little past that."""
     corners = np.asarray(corners) + rng.normal(0, 0.07, np.shape(corners))
     path = np.roll(corners[list(order)], rng.integers(len(order)), axis=0)
     if rng.random() < 0.2:
@@ -68,17 +68,20 @@ def polygon(corners, order, rng):
 
 
 def line(rng):
+    """A straight line, or nearly."""
     t = np.linspace(0, 1, 50)
     return np.stack([t, rng.normal(0, 0.15) * t * (1 - t)], axis=1)
 
 
 def tick(rng):
+    """Shortly down, then up."""
     down, up = np.radians(rng.uniform(30, 75)), np.radians(rng.uniform(30, 70))
     short = rng.uniform(0.25, 0.6)
     return np.array([(-short * np.cos(down), -short * np.sin(down)), (0, 0), (np.cos(up), -np.sin(up))])
 
 
 def zigzag(rng):
+    """Three to seven legs."""
     legs, angle = rng.integers(3, 8), np.radians(rng.uniform(35, 80))
     to = np.stack([np.full(legs, np.cos(angle)), np.sin(angle) * (-1.0) ** np.arange(legs)], axis=1)
     to *= rng.uniform(0.75, 1.25, (legs, 1))
@@ -86,28 +89,34 @@ def zigzag(rng):
 
 
 def triangle(rng):
+    """Any way round, as are the next two."""
     return polygon(round_the_circle(3), range(3), rng)
 
 
 def square(rng):
+    """A rectangle, too."""
     return polygon(round_the_circle(4) * [1, np.exp(rng.normal(0, 0.25))], range(4), rng)
 
 
 def star(rng):
+    """Five points in one stroke."""
     return polygon(round_the_circle(5), (0, 2, 4, 1, 3), rng)
 
 
 def circle(rng):
+    """Not quite closed, or drawn past its beginning."""
     t = rng.uniform(0, 2 * np.pi) + np.linspace(0, rng.uniform(0.87, 1.2), 200) * 2 * np.pi
     return np.stack([np.cos(t), np.sin(t)], axis=1) * (1 + np.linspace(0, rng.normal(0, 0.08), 200))[:, None]
 
 
 def eight(rng):
+    """Upright or lying, from any point of it."""
     t = rng.uniform(0, 2 * np.pi) + np.linspace(0, rng.uniform(0.93, 1.1), 200) * 2 * np.pi
     return np.stack([np.sin(t), rng.uniform(0.3, 0.7) * np.sin(2 * t)], axis=1)
 
 
 def spiral(rng):
+    """Two turns or more, outwards or inwards."""
     t, turns = np.linspace(0, 1, 300), rng.uniform(2, 3.5)
     r, t = rng.uniform(0.02, 0.15) + t, 2 * np.pi * turns * t
     return (np.stack([np.cos(t), np.sin(t)], axis=1) * r[:, None])[:: rng.choice([-1, 1])]

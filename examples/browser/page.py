@@ -1,7 +1,7 @@
-"""One page with the network in it, which needs no server: python build.py [page.html]
+"""One page with the network in it, which needs no server: python page.py [page.html]
 
-The network of gestures.npz becomes C by `cgru.export_c`, WebAssembly by clang, and base64 in the page, beside two strokes of
-each kind to play. clang, lld and the headers of wasi-libc are needed: apt-get install clang lld wasi-libc
+The network of gestures.npz becomes C by `cgru.export_c`, WebAssembly by clang, and base64 in the page, beside two
+strokes of each kind to play. It takes clang, lld and the headers of wasi-libc: apt-get install clang lld wasi-libc
 """
 
 import base64
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from gestures import NAMES, STEP, strokes
-from train import MODEL, right
+from train import MODEL, TEST, TRAIN, right
 
 import cgru
 
@@ -29,7 +29,7 @@ COMPILE = (
 
 
 def webassembly(net):
-    """The bytes of a module that exports its memory, model_init(state) and model_step(state, x, y), and imports nothing."""
+    """A module's bytes: it exports its memory, model_init(state) and model_step(state, x, y), and imports nothing."""
     if not (shutil.which("clang") and shutil.which("wasm-ld")):
         raise SystemExit("no compiler for WebAssembly: apt-get install clang lld wasi-libc")
     with tempfile.TemporaryDirectory() as folder:
@@ -52,17 +52,22 @@ def page(net):
     words = {
         "model": json.dumps(model, separators=(",", ":")),
         "units": model["units"],
+        "pieces": round(1 / STEP),
         "parameters": f"{sum(array.size for array in net.parameters().values()):,}",
         "bytes": f"{len(module):,}",
+        "trained": f"{TRAIN * len(NAMES):,}",
+        "tested": f"{TEST * len(NAMES):,}",
         "right": f"{100 * np.mean(list(right(net).values())):.1f}",
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda found: str(words[found[1]]), TEMPLATE.read_text(encoding="utf-8"))
 
 
-def examples(n=2, seed=2):
+def examples(n=2, seed=3):
     """`n` strokes of each kind, by name, which had no part in the training."""
     drawn, names = strokes(n, seed)
-    return {kind: [points.tolist() for points, name in zip(drawn, names) if name == kind] for kind in NAMES}
+    return {
+        kind: [points.tolist() for points, name in zip(drawn, names, strict=True) if name == kind] for kind in NAMES
+    }
 
 
 def main(path="page.html"):
