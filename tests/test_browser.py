@@ -252,6 +252,9 @@ KEYS = """
     found.push(seen());
     press("Escape");
     found.push(seen());
+    press("Enter");  // nothing was drawn
+    for (const name of ["pointerdown", "pointerup"]) $("pad").dispatchEvent(new PointerEvent(name));  // nor by a tap
+    found.push(seen());
     for (const key of ["ArrowRight", "ArrowDown", "ArrowLeft", "ArrowUp"]) for (let i = 0; i < 12; i++) press(key);
     press("Enter");
     found.push(seen());
@@ -263,11 +266,11 @@ KEYS = """
 def test_keys_buttons_and_slider(html, example, tmp_path):
     found, got = in_chromium(tmp_path, html, KEYS)
     steps = [each[:2] + each[3:] for each in found]
-    assert steps == [[15, 14, 15], [15, 13, 14], [15, 2, 3], [15, 3, 4], [0, -1, 1], [49, 48, 49]]
+    assert steps == [[15, 14, 15], [15, 13, 14], [15, 2, 3], [15, 3, 4], [0, -1, 1], [0, -1, 1], [49, 48, 49]]
     assert found[0][2].startswith("line")
     assert "step 3 of 15" in found[2][2]
     assert found[4][2].strip() == ""
-    assert found[5][2].startswith("square")
+    assert found[6][2].startswith("square")
     sides = np.repeat([(1, 0, 0), (0, 1, 0), (-1, 0, 0), (0, -1, 0), (0, 0, 1)], [12, 12, 12, 12, 1], axis=0)
     assert_streamed(example.net, sides, got)
 
@@ -300,8 +303,13 @@ def test_the_committed_page_is_what_is_built(html, built):
     assert frames[0] == frames[1]
 
 
-def test_what_the_page_says_of_the_model(html, example):
-    shares = example.train.right(example.net)
+@pytest.fixture(scope="module")
+def shares(example):
+    """Of the strokes held out, the share of each kind that is named right."""
+    return example.train.right(example.net)
+
+
+def test_what_the_page_says_of_the_model(html, example, shares):
     assert set(shares) == set(example.gestures.NAMES) == set(model_of(html)["kinds"])
     assert min(shares.values()) > 0.94
     assert float(re.search(r"([\d.]+)&nbsp;% right", html)[1]) == pytest.approx(
@@ -309,6 +317,32 @@ def test_what_the_page_says_of_the_model(html, example):
     )
     bytes_said = int(re.search(r"([\d,]+) bytes", html)[1].replace(",", ""))
     assert bytes_said == len(base64.b64decode(model_of(html)["wasm"]))
+
+
+def test_what_the_docs_say_of_the_model(html, shares):
+    text = (DOCS / "browser.md").read_text(encoding="utf-8")
+    said = {name: float(share) / 100 for name, share in re.findall(r"^(\w+) +([\d.]+)%$", text, re.MULTILINE)}
+    assert said == pytest.approx(shares | {"all": np.mean(list(shares.values()))}, abs=0.006)
+    assert f"{len(html.encode()):,} bytes" in text
+
+
+@needs_clang
+@needs_chromium
+@pytest.mark.slow
+def test_the_page_of_ones_own_model(tmp_path):
+    """As docs/browser.md has it, from the first line of Python to what is read on the page."""
+    text = (DOCS / "browser.md").read_text(encoding="utf-8")
+    blocks = re.findall(r'^```(\w+)(?: title="(.*?)")?\n(.*?)^```$', text, re.MULTILINE | re.DOTALL)
+    (python,) = [block for language, _, block in blocks if language == "python"]
+    (console,) = [block for language, _, block in blocks if language == "console" and "clang" in block]
+    ((name, own),) = [(title, block) for language, title, block in blocks if language == "html"]
+    (tmp_path / "own.py").write_text(python, encoding="utf-8")
+    (tmp_path / name).write_text(own, encoding="utf-8")
+    for command in ([sys.executable, "own.py"], ["bash", "-ec", re.sub(r"^\$ ", "", console, flags=re.MULTILINE)]):
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+    found = in_chromium(tmp_path, own, "return document.getElementById('said').textContent;")
+    assert re.fullmatch(r"speaker 0, (0\.[5-9]\d\d|1\.000)", found)
 
 
 @pytest.mark.slow

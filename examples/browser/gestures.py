@@ -1,9 +1,11 @@
 """Strokes such as people draw, made at random, and the steps that a network takes along them.
 
 A stroke is what a mouse, a pen or a finger reports: points (n, 2) in sides of a square, x to the right and y down. A
-step is (cos, sin, 0), the direction in which the pen went on by STEP, which says nothing of place, size or speed. The last
-step is (0, 0, 1): the pen was lifted.
+step is (cos, sin, 0), the direction in which the pen went on by STEP, which says nothing of place, size or speed. The
+last step is (0, 0, 1): the pen was lifted.
 """
+
+import math
 
 import numpy as np
 
@@ -36,12 +38,12 @@ def stroke(name, rng):
 
 def steps(points):
     """The steps (s, 3) of a stroke: one towards the pen whenever that is STEP or more from where the last one ended."""
-    at, found = np.array(points[0], np.float64), []
-    for point in np.asarray(points, np.float64)[1:]:
-        while (far := np.hypot(*(point - at))) >= STEP:
-            towards = (point - at) / far
-            found.append((*towards, 0))
-            at += STEP * towards
+    (x, y), found = points[0], []
+    for to_x, to_y in points[1:]:
+        while (far := math.hypot(to_x - x, to_y - y)) >= STEP:
+            cos, sin = (to_x - x) / far, (to_y - y) / far
+            found.append((cos, sin, 0))
+            x, y = x + STEP * cos, y + STEP * sin
     return np.array([*found, (0, 0, 1)])
 
 
@@ -58,7 +60,7 @@ def smoothed(path, width):
 
 
 def polygon(corners, order, rng):
-    """The path round the corners, each a little off: from one of them, or from within a side, and a little past that."""
+    """The path round the corners, each a little off: from one of them or from within a side, and a little past that."""
     corners = np.asarray(corners) + rng.normal(0, 0.07, np.shape(corners))
     path = np.roll(corners[list(order)], rng.integers(len(order)), axis=0)
     if rng.random() < 0.2:
