@@ -80,7 +80,7 @@ def in_chromium(folder, html, code, fragment=""):
         ],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     found = re.search('<pre id="found">(%.*?)</pre>', done.stdout)
     assert found, done.stdout[-2000:] + done.stderr

@@ -1,8 +1,8 @@
 """Strokes such as people draw, made at random, and the steps that a network takes along them.
 
 A stroke is what a mouse, a pen or a finger reports: points (n, 2) in sides of a square, x to the right and y down. A
-step is (cos, sin, 0), the direction in which the pen went on by STEP, which says nothing of place, size or speed. The
-last step is (0, 0, 1): the pen was lifted.
+step is (cos, sin, 0), the direction in which the pen went on by STEP, which says nothing of place or speed. The last
+step is (0, 0, 1): the pen was lifted.
 """
 
 import math
