@@ -1,0 +1,49 @@
+"""What the build of these pages needs beside MkDocs: files from outside `docs`, and compiled modules' docstrings."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import griffe
+from mkdocs.structure.files import File, Files, InclusionLevel
+
+ROOT = Path(__file__).resolve().parent.parent
+OUTSIDE = ("*.md", "benchmarks/*", "examples/**/*", "cgru/cell.pxd", "cgru/datasets/README.md", "LICENSE")
+KINDS = {".md", ".png", ".py", ".pyx", ".pxd", ".c", ".cpp", ".toml", ""}
+NAMED = re.compile(r"^(\w+(?:, \w+)*): ", re.MULTILINE)
+
+
+def on_files(files: Files, config: Any) -> None:
+    """MkDocs: what lies beside `docs` is a part of the site, where a link such as `../CHANGELOG.md` finds it."""
+    for path in sorted({path for pattern in OUTSIDE for path in ROOT.glob(pattern)}):
+        if path.is_file() and path.suffix in KINDS:
+            name = path.relative_to(ROOT).as_posix()
+            file = File.generated(config, f"../{name}", abs_src_path=str(path), inclusion=InclusionLevel.NOT_IN_NAV)
+            file.dest_uri = f"checkout/{name.removesuffix('.md')}{'.html' if path.suffix == '.md' else ''}"
+            file.url = file.dest_uri
+            files.append(file)
+
+
+class Docstrings(griffe.Extension):
+    """Griffe: the stubs of compiled modules have types alone, so the text comes from the module itself."""
+
+    def on_package(self, *, pkg: griffe.Module, loader: Any, **_: Any) -> None:
+        """Visit each object that has a docstring, or is compiled."""
+        self.visit(pkg, None)
+
+    def visit(self, of: Any, value: Any) -> None:
+        """Give `of`, and what is in it, the docstrings of `value`; without one those that were read."""
+        if of.is_module and of.filepath.suffix == ".pyi":
+            value = importlib.import_module(of.path)
+        text = getattr(value, "__doc__", None) if value is not None else of.docstring and of.docstring.value
+        if text and not of.is_attribute:
+            first, _, rest = text.partition("\n\n")
+            if value is not None and first.partition("(")[0].split(".")[-1] == of.name:  # Cython puts a signature first
+                text = rest
+            of.docstring = griffe.Docstring(NAMED.sub(r"\n- `\1`: ", text), parent=of, parser="google")
+        for name, member in of.members.items():
+            if not member.is_alias and not name.startswith("_"):
+                self.visit(member, getattr(value, name, None))
