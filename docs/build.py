@@ -11,7 +11,7 @@ import griffe
 from mkdocs.structure.files import File, Files, InclusionLevel
 
 ROOT = Path(__file__).resolve().parent.parent
-OUTSIDE = ("*.md", "benchmarks/*", "examples/**/*", "cgru/cell.pxd", "cgru/datasets/README.md", "LICENSE")
+OUTSIDE = ("C*.md", "LICENSE", "benchmarks/*", "examples/**/*", "cgru/cell.pxd", "cgru/datasets/README.md")
 KINDS = {".md", ".png", ".py", ".pyx", ".pxd", ".c", ".cpp", ".toml", ""}
 NAMED = re.compile(r"^(\w+(?:, \w+)*): ", re.MULTILINE)
 
@@ -27,6 +27,11 @@ def on_files(files: Files, config: Any) -> None:
             files.append(file)
 
 
+def listed(paragraph: str) -> str:
+    """One that begins with "name: " as a list of those that do."""
+    return NAMED.sub(r"\n- `\1`: ", paragraph) if NAMED.match(paragraph) else paragraph
+
+
 class Docstrings(griffe.Extension):
     """Griffe: the stubs of compiled modules have types alone, so the text comes from the module itself."""
 
@@ -39,11 +44,13 @@ class Docstrings(griffe.Extension):
         if of.is_module and of.filepath.suffix == ".pyi":
             value = importlib.import_module(of.path)
         text = getattr(value, "__doc__", None) if value is not None else of.docstring and of.docstring.value
-        if text and not of.is_attribute:
+        if text and not (of.is_attribute and "property" not in of.labels):
             first, _, rest = text.partition("\n\n")
             if value is not None and first.partition("(")[0].split(".")[-1] == of.name:  # Cython puts a signature first
                 text = rest
-            of.docstring = griffe.Docstring(NAMED.sub(r"\n- `\1`: ", text), parent=of, parser="google")
-        for name, member in of.members.items():
-            if not member.is_alias and not name.startswith("_"):
+            of.docstring = griffe.Docstring("\n\n".join(map(listed, text.split("\n\n"))), parent=of, parser="google")
+        for name, member in list(of.members.items()):
+            if name.startswith("__") and name not in ("__init__", "__all__"):
+                del of.members[name]
+            elif not member.is_alias and not name.startswith("_"):
                 self.visit(member, getattr(value, name, None))

@@ -1,8 +1,8 @@
 """What the README and the pages of docs/ show is run, page by page from top to bottom.
 
 A page is one Python, in an empty folder: its Python blocks in order; commands that are typed after `$` where they are
-cgru's, Cython's or a C compiler's; a block with a title is a file of that name. What stands behind a `print(...)`, and
-what a command is shown to print, has to be printed, whatever the digits; `...` is anything.
+cgru's, Cython's or a C compiler's; a block with a title is a file of that name. What stands behind a `print(...)`, in a
+block of text, or below a command has to be printed, whatever the digits; `...` is anything.
 """
 
 import os
@@ -64,6 +64,8 @@ def program(path, folder):
         elif language == "python":
             code.append(text)
             due += SAID.findall(text)
+        elif language == "text":
+            due += text.splitlines()
         elif language == "console":
             for typed, printed in commands(text):
                 if RUN.match(typed):
@@ -113,7 +115,7 @@ def test_what_is_shown_is_run(page, tmp_path):
 
 def test_the_languages_of_blocks():
     shown = {language for path in PAGES.values() for language, _, _ in blocks(path)}
-    assert shown <= {"python", "console", "cython", "c", "toml", "html", "javascript", "csv"}
+    assert shown <= {"python", "console", "text", "cython", "c", "toml", "html", "javascript", "csv"}
     assert shown >= {"python", "console", "cython"}
 
 
