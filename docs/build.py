@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import re
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import griffe
 from mkdocs.structure.files import File, Files, InclusionLevel
+
+import cgru  # noqa: F401 -- which says what to do where it is not compiled
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTSIDE = ("C*.md", "LICENSE", "benchmarks/*", "examples/**/*", "cgru/cell.pxd", "cgru/datasets/README.md")
@@ -42,7 +45,8 @@ class Docstrings(griffe.Extension):
     def visit(self, of: Any, value: Any) -> None:
         """Give `of`, and what is in it, the docstrings of `value`; without one those that were read."""
         if of.is_module and of.filepath.suffix == ".pyi":
-            value = importlib.import_module(of.path)
+            with contextlib.suppress(ImportError):  # one that is of another library, which is not installed
+                value = importlib.import_module(of.path)
         text = getattr(value, "__doc__", None) if value is not None else of.docstring and of.docstring.value
         if text and not (of.is_attribute and "property" not in of.labels):
             first, _, rest = text.partition("\n\n")
