@@ -87,7 +87,8 @@ def _read(arguments: argparse.Namespace) -> list[Series]:
     except (TypeError, ValueError) as error:
         why = str(error).removeprefix(f"{arguments.series}: ").replace("needs its format", "needs its --time-format")
         why = why.replace("gaps=True", "--missing interpolate")
-        raise RequestError(f"{arguments.series}: {_ROLE.sub(r'argument --\1', why)}") from error
+        why = _ROLE.sub(r"argument --\1", why)
+        raise RequestError(f"{arguments.series}: {why}") from error
     _check(series, arguments)
     return series
 
@@ -100,15 +101,15 @@ def _check(series: list[Series], arguments: argparse.Namespace) -> None:
             if len(lost) and arguments.missing == "refuse":
                 place = each.written([lost[0]])[0]
                 raise RequestError(
-                    f"{arguments.series}: {each.name}{what}: expected a value at each step, got none at {place} (in all "
-                    f"at {len(lost)}); --missing interpolate fills them"
+                    f"{arguments.series}: {each.name}{what}: expected a value at each step, got none at {place} "
+                    f"(in all at {len(lost)}); --missing interpolate fills them"
                 )
     ends = {each.written([len(each.y) - 1])[0]: each.name for each in series}
     if arguments.origins and len(ends) > 1:
         (first, name), (other, late) = list(ends.items())[:2]
         raise RequestError(
-            f"{arguments.series}: expected series that end at one time, so that none is tested on what another was trained "
-            f"on, got {name} until {first} and {late} until {other}; --origins 0 forecasts without tests"
+            f"{arguments.series}: expected series that end at one time, so that none is tested on what another was "
+            f"trained on, got {name} until {first} and {late} until {other}; --origins 0 forecasts without tests"
         )
 
 

@@ -298,7 +298,7 @@ class Forecaster:
             np.savez(file, format=np.array(FORMAT), forecaster=np.array(text), **arrays)
 
     @classmethod
-    def _of(cls, archive: Archive) -> Forecaster:
+    def _from_archive(cls, archive: Archive) -> Forecaster:
         """What `save` wrote; KeyError or ValueError for what it did not, before an array is read."""
         headers = archive.headers
         given = spelled_out("forecaster", headers, archive.read)
@@ -346,7 +346,7 @@ def load(path: str | os.PathLike[str]) -> Forecaster:
 
     ValueError for a file that is damaged, foreign or of a newer format; OSError where it cannot be read.
     """
-    return judged(path, "forecaster", FORMAT, Forecaster._of)
+    return judged(path, "forecaster", FORMAT, Forecaster._from_archive)
 
 
 def needed(horizon: int, season: int, width: int | None = None) -> int:
