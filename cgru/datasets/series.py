@@ -27,7 +27,7 @@ class Series:
         X: what is known beside it at each step, (n, e); None: nothing.
         times: (n,), regular; counted from 0 where the table has none.
         calendar: the step between them.
-        time: the column that they come from, or "step".
+        time: the column that they come from, "step" without one.
     """
 
     name: str
@@ -128,8 +128,14 @@ def series_from_frame(
             own = times._replace(values=times.values[places][order])
             calendar = calendar_of(own.values, where)
             y, X, own = _regular(y[order], X if X is None else X[order], own, calendar, where, gaps)
-        found.append(_trimmed(label, y, X, own, calendar, time or "step"))
+        found.append(_trimmed(label, y, X, own, calendar, _called(time)))
     return found
+
+
+def _called(time: str | None) -> str:
+    if time is None:
+        return "step"
+    return "time" if _is_index(time) else time
 
 
 def _narwhals(caller: str) -> Any:

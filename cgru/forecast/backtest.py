@@ -122,6 +122,8 @@ def backtest(
     ValueError for a series that is too short, with what is needed, and as `Forecaster.fit`.
     """
     k = positive(origins, "origins")
+    if step is not None:
+        positive(step, "step")
     first = Forecaster(horizon, **options)
     many = several(y)
     names = [f"y[{i}]" for i in range(len(y))] if many else ["y"]
