@@ -26,7 +26,7 @@ def _ridges(A: np.ndarray, B: np.ndarray, penalties: np.ndarray) -> Iterable[tup
     """For each penalty the least |A W + b - B|^2 + penalty m |W|^2."""
     a, b = A.mean(axis=0), B.mean(axis=0)
     U, d, V = np.linalg.svd(A - a, full_matrices=False)
-    inner = U.T @ (B - b)
+    inner = U.T @ B  # less b or not, since the columns of U have a mean of 0
     for penalty in penalties:
         W = V.T @ ((d / (d * d + penalty * len(A)))[:, None] * inner)
         yield W, b - a @ W

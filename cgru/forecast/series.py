@@ -85,7 +85,7 @@ def autocorrelation(y: np.ndarray) -> np.ndarray:
     n = len(y)
     t = np.arange(n) - (n - 1) / 2
     rest = y - y.mean()
-    rest = rest - t * (t @ rest) / max(t @ t, 1)
+    rest = rest - t * (t @ rest) / (t @ t or 1)
     if np.abs(rest).max() <= 1e-9 * np.abs(y).max():
         return np.zeros(n // 3 + 1)
     power = np.abs(np.fft.rfft(rest / np.abs(rest).max(), 2 * n)) ** 2
@@ -96,13 +96,14 @@ def autocorrelation(y: np.ndarray) -> np.ndarray:
 def guess_season(y: Any, likely: Sequence[int] = ()) -> int:
     """How many steps a season of y (n,) has, by its autocorrelation; 1 where there is none.
 
-    The first of the `likely` lags (12 of months) at which the autocorrelation has a peak above 0.2; else, of all its
-    peaks above 0.3 and up to a third of the series, the first that is nearly the highest.
+    Where some lags are `likely` (12 of months), the first at which the autocorrelation has a peak above 0.2, and no
+    other; else, of all its peaks above 0.3 and up to a third of the series, the first that chance may have kept below
+    the highest.
     """
     r = autocorrelation(filled(checked(y, "y"), "interpolate", "y"))
     peaks = [k for k in range(2, len(r) - 1) if r[k] > max(r[k - 1], LIKELY) and r[k] >= r[k + 1]]
-    for k in likely:
-        if k in peaks:
-            return k
+    if likely:
+        return next((k for k in likely if k in peaks), 1)
+    peaks = [k for k in peaks if r[k] > ANY]
     high = max((r[k] for k in peaks), default=0.0)
-    return next((k for k in peaks if r[k] >= 0.9 * high and r[k] > ANY), 1)
+    return next((k for k in peaks if r[k] > high - 2 / np.sqrt(len(y))), 1)  # two standard errors of an autocorrelation

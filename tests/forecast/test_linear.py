@@ -42,3 +42,7 @@ def test_late_rows_choose_though_they_are_learned_from_in_the_end():
     changed = B.copy()
     changed[-1] += 10
     assert not np.array_equal(linear.ridge(A, B, late(50))[0], linear.ridge(A, changed, late(50))[0])
+
+
+def test_the_penalties():
+    np.testing.assert_allclose(linear.PENALTIES, [1e-4, 1e-3, 1e-2, 1e-1, 1])

@@ -58,6 +58,7 @@ def test_autocorrelation_is_that_of_the_rest_beside_the_line():
     np.testing.assert_array_equal(autocorrelation(np.arange(9.0)), np.zeros(4))
     np.testing.assert_array_equal(autocorrelation(np.zeros(6)), np.zeros(3))
     assert autocorrelation(np.ones(1)).tolist() == [0]
+    assert autocorrelation(np.array([1.0, 5])).tolist() == [0]
 
 
 @pytest.mark.parametrize("season", [2, 5, 12, 29])
@@ -81,7 +82,14 @@ def test_a_likely_season_needs_a_weaker_sign_and_its_multiples_do_not_win():
     assert guess_season(y) == 1
     assert guess_season(y, (7, 12)) == 12
     assert guess_season(np.sin(2 * np.pi * t / 12), (24, 12)) == 24  # where it was to be expected
-    assert guess_season(np.sin(2 * np.pi * t / 12), (6, 7)) == 12
+    assert guess_season(np.sin(2 * np.pi * t / 12), (6, 7)) == 1
+
+
+def test_an_unlikely_season_needs_a_clear_sign():
+    t = np.arange(240)
+    y = np.sin(2 * np.pi * t / 12) + 0.9 * np.random.default_rng(1).standard_normal(240)
+    assert 0.3 < autocorrelation(y)[12] < autocorrelation(y)[24] - 0.05 < 0.5
+    assert guess_season(y) == 12
 
 
 def test_a_season_with_a_gap():
