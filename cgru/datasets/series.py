@@ -116,6 +116,8 @@ def series_from_frame(
         rows = {label: np.flatnonzero(np.array(labels) == label) for label in dict.fromkeys(labels)}
         names = dict.fromkeys(rows, targets[0])
     times = None if time is None else times_of(_whole(table[time], time), time, time_format)
+    if time is not None and getattr(table[time].dtype, "time_zone", None):
+        times = times._replace(form=times.form.replace("day", "second"), zone="Z")  # UTC, in which days have 24 hours
     found = []
     for label, places in rows.items():
         where = time if id is None else f"{time} of {label}"

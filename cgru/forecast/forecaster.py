@@ -275,7 +275,7 @@ class Forecaster:
             errors = network.predict(Z).reshape(said.shape) * self.target_scale_[i % 2][:, None]
             errors += self.target_mean_[i % 2][:, None]
             said += errors * found.scale[:, :, None] + simple[i % 2][:, :, None]
-        return list(np.sort(said / len(self.networks_), axis=2))
+        return list(np.sort(said / len(self.networks_)))
 
     # --- its file ---
 

@@ -79,6 +79,17 @@ def test_a_column_of_datetimes_is_found(table):
     assert (one.time, one.written([3])) == ("so", ["2024-01-04"])
 
 
+def test_times_of_a_zone_are_told_in_utc(table):
+    utc = np.arange("2024-03-30T22", "2024-03-31T04", dtype="datetime64[h]").astype("datetime64[us]")
+    frame = table({"t": utc, "y": range(6)})
+    if hasattr(frame, "with_columns"):
+        frame = frame.with_columns(frame["t"].dt.replace_time_zone("UTC").dt.convert_time_zone("Europe/Berlin"))
+    else:
+        frame["t"] = frame["t"].dt.tz_localize("UTC").dt.tz_convert("Europe/Berlin")  # the hour that is left out in it
+    (one,) = series_from_frame(frame)
+    assert (str(one.calendar), one.written([0, 6])) == ("hourly", ["2024-03-30 22:00:00Z", "2024-03-31 04:00:00Z"])
+
+
 def test_the_first_column_without_a_name_is_the_index(csv):
     (one,) = read_series(csv(",0\n1821,5\n1822,6\n1823,7\n"))
     assert (one.name, one.time, one.written([3])) == ("0", "time", ["1824"])

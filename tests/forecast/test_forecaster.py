@@ -132,6 +132,11 @@ def test_one_model_of_several_series():
     assert len(jobs[0].samples.X) == (120 - 29) + 1
 
 
+def test_too_little_to_forecast_from(noisy):
+    with pytest.raises(ValueError, match="^y: expected at least 24 values, got 23"):
+        noisy.predict(NOISY[:23])
+
+
 def test_values_beyond_the_window_change_nothing_but_the_least_scale(noisy):
     np.testing.assert_array_equal(noisy.predict(NOISY), noisy.predict(NOISY[-24:]))
 
