@@ -133,7 +133,7 @@ def test_one_model_of_several_series():
 
 
 def test_too_little_to_forecast_from(noisy):
-    with pytest.raises(ValueError, match="^y: expected at least 24 values, got 23"):
+    with pytest.raises(ValueError, match=r"^y: expected at least 24 values, got 23"):
         noisy.predict(NOISY[:23])
 
 
