@@ -1,4 +1,4 @@
-"""The `cgru` command: fit, many, predict, evaluate, export, quantize, info.
+"""The `cgru` command: fit, many, predict, evaluate, forecast, export, quantize, info.
 
 Results go to stdout, progress and errors to stderr. Exit codes: 0; 2 for whatever was wrong with the request, in one
 line; 130 after Ctrl-C; 141 where the reader of stdout has gone.
@@ -19,6 +19,7 @@ import numpy as np
 import cgru
 from cgru import recipe
 from cgru.cli.arguments import RequestError, as_request_error, parser
+from cgru.cli.forecast import forecast
 from cgru.cli.many import many
 from cgru.cli.output import WRITERS, check_output, plotter
 from cgru.cli.progress import Progress
@@ -34,8 +35,8 @@ __all__ = ["main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv` (None: the process's own arguments) and return its exit code."""
     commands = {
-        None: _help, "fit": fit, "many": many, "predict": predict, "evaluate": evaluate, "export": export,
-        "quantize": quantize, "info": info,
+        None: _help, "fit": fit, "many": many, "predict": predict, "evaluate": evaluate, "forecast": forecast,
+        "export": export, "quantize": quantize, "info": info,
     }  # fmt: skip
     try:
         arguments = parser().parse_args(argv)
