@@ -6,14 +6,14 @@ import codecs
 import csv
 import importlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from cgru import plot
 from cgru.cli.arguments import RequestError, as_request_error
 from cgru.files import replaceable, replacing
-from cgru.network.history import Epoch
 from cgru.reports.report import Report
 
 __all__ = ["WRITERS", "check_output", "page_writer", "plotter", "require"]
@@ -79,8 +79,13 @@ WRITERS = {".npz": _write_npz, ".csv": _write_csv}
 # --- pictures ---
 
 
-def plotter(path: str, *others: str | None) -> Callable[[Sequence[Epoch], str], None]:
-    """What draws a history, under a title, into `path`; matplotlib is looked for now, not after the training."""
+def plotter(
+    path: str, *others: str | None, draw: Callable[[Any, Any, str], None] | None = None
+) -> Callable[[Any, str], None]:
+    """What draws a history, under a title, into `path`; matplotlib is looked for now, not after the training.
+
+    Or what else `draw` makes of a figure, what is to be shown, and the title.
+    """
     require("--plot", "matplotlib")
     from matplotlib.figure import Figure
 
@@ -90,13 +95,17 @@ def plotter(path: str, *others: str | None) -> Callable[[Sequence[Epoch], str], 
     if kind not in kinds:
         raise RequestError(f"argument --plot: expected an ending of {', '.join(sorted(kinds))}, got {path!r}")
 
-    def draw(history: Sequence[Epoch], title: str) -> None:
-        figure = plot.curve(history)
-        figure.suptitle(title, parse_math=False, wrap=True, fontsize="medium")
+    def drawn(shown: Any, title: str) -> None:
+        if draw is None:
+            figure = plot.curve(shown)
+            figure.suptitle(title, parse_math=False, wrap=True, fontsize="medium")
+        else:
+            figure = Figure(figsize=(7, 4.5), layout="constrained")
+            draw(figure, shown, title)
         with replacing(path) as file:
             figure.savefig(file, format=kind, dpi=150)
 
-    return draw
+    return drawn
 
 
 def page_writer(path: str, *others: str | None) -> Callable[[Report, str, str, str], None]:
