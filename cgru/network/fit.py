@@ -348,7 +348,7 @@ class Fit:
     def _fractions(self, part: Data, order: np.ndarray, epochs: int, batches: int) -> list[float]:
         """What share of the fit is done before each update of samples in `order`: of each batch, or each piece of one.
 
-        So many `epochs` are over, and so many `batches` of the next. For a `Plateau` how often the loss came to a stand.
+        So many `epochs` are over, and so many `batches` of the next. For a `Plateau` how often the loss stood still.
         """
         size, schedule = self.batch_size, getattr(self.net.optimizer, "schedule", None)
         starts = range(0, len(order), size)

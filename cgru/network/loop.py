@@ -204,7 +204,7 @@ class Loop:
 
 
 def scores(net: Network, data: Data, rows: bool = False) -> tuple[float, float | None, np.ndarray | None]:
-    """The loss and the accuracy on `data`, from no state and leaving none; with `rows` the loss of each of them, too."""
+    """The loss and the accuracy on `data`, from no state and leaving none; with `rows` the loss of each, too."""
     each, loss, right, weight = [], 0.0, 0.0, 0.0
     size = max(1, 1024 * 1024 // max(1024, data.extent[1]))  # fewer of long samples, for the memory's sake
     net.reset_states()

@@ -340,9 +340,9 @@ class Network:
             the step is real. Loss and accuracy are then means over all real steps of a batch.
         batch_size: samples that make an update. None: 32.
         validation: (X, y), (X, y, lengths) or (X, y, lengths, sample_weight), where None stands for lengths or weights
-            that are not there; batches of these; or the share of the samples, in (0, 1), to set aside for it: at random, the same ones
-            in each fit of as many samples, and evenly over the classes. With validation, the weights of the epoch with
-            the lowest validation loss are in place at the end.
+            that are not there; batches of these; or the share of the samples, in (0, 1), to set aside for it: at
+            random, the same ones in each fit of as many samples, and evenly over the classes. With validation, the
+            weights of the epoch with the lowest validation loss are in place at the end.
         standardize: measure the mean and deviation of each element over the real training frames and train on
             (X - mean) / scale; a deviation of 0 counts as 1. It is measured once: a network that has `mean` and
             `scale` uses them whatever this says (set both to None to have them measured anew).
