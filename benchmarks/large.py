@@ -67,7 +67,7 @@ def anonymous(pid: int) -> int:
 
 
 def limited(folder: Path, limit: int) -> dict[str, float]:
-    """What a fit in a process with so many bytes of memory says, and the most that it had; RuntimeError if it failed."""
+    """What a fit in a process with so many bytes of memory says, and the most that it had; RuntimeError if it fails."""
     command = [sys.executable, "-m", "benchmarks.large", "--fit", str(folder), "--limit", str(limit / MIB)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         most = 0
@@ -113,8 +113,9 @@ def main(argv: list[str] | None = None) -> int:
             f"{found['most'] / MIB:.0f} MiB of memory at most, validation loss {found['loss']:.4f}"
         )
         seconds = compared(folder, min(m, 2048))
-        rest = ", ".join(f"{name} {each / seconds['memory']:.2f}" for name, each in seconds.items())
-        print(f"the same updates of 64 units by arrays in memory, as a multiple of their {seconds['memory']:.2f} s: {rest}")
+        whole = seconds.pop("memory")
+        rest = ", ".join(f"{name} {each / whole:.2f}" for name, each in seconds.items())
+        print(f"64 units, an epoch of arrays in memory: {whole:.2f} s; of the same updates times that: {rest}")
     return 0
 
 

@@ -30,8 +30,8 @@ class Rows:
 
 def mapped(array: Any) -> bool:
     """Whether the numbers of an array lie in a file."""
-    while isinstance(array, np.ndarray):
-        array = array.base
+    while isinstance(array, np.ndarray | memoryview):
+        array = array.base if isinstance(array, np.ndarray) else array.obj
     return isinstance(array, mmap.mmap | Rows)
 
 

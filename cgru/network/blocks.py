@@ -70,7 +70,7 @@ class Mapped:
         """(m,) where each sample has one, else None."""
         if self.first.classes is None:
             return None
-        return np.concatenate([block.classes for block in self.blocks(BLOCK)])
+        return np.concatenate([block.classes for block in self.blocks(self._at_once(1))])
 
     @property
     def count(self) -> float:
@@ -122,7 +122,6 @@ class Batches:
 
     Attributes:
         first: the first batch.
-        once: whether it is an iterator, which cannot begin anew.
     """
 
     whole = False
@@ -133,7 +132,6 @@ class Batches:
         self.net, self.given, self.name, self.names = net, given, name, names
         self.changes: tuple[Callable[[Data], Data], ...] = ()
         iterator = iter(given)
-        self.once = iterator is given
         nothing = object()
         batch = next(iterator, nothing)
         if batch is nothing:
@@ -220,7 +218,7 @@ def _changed(data: Data, changes: Iterable[Callable[[Data], Data]]) -> Data:
 def batched(given: Any) -> bool:
     """Whether it hands out batches: an iterable that is no array, or a list of them."""
     if isinstance(given, list | tuple):
-        return bool(given) and all(map(is_batch, given))
+        return len(given) > 0 and is_batch(given[0])
     return (
         isinstance(given, Iterable) and not hasattr(given, "__array__") and not isinstance(given, str | bytes | Mapping)
     )
@@ -305,7 +303,7 @@ def set_aside(
         due = "a share, a tuple, batches or None"
         raise TypeError(f"validation: expected {due}, got {type(validation).__name__}")
     if not data.whole:
-        raise ValueError(f"validation: expected a set of its own beside batches, {SET}, or batches, got {validation}")
+        raise ValueError(f"validation: expected a set beside batches, (X, y) or batches, got the share {validation}")
     m = len(data)
     if not 0 < validation < 1:
         raise ValueError(f"validation: expected a share above 0 and below 1, got {validation}")
@@ -319,11 +317,11 @@ def set_aside(
 
 # What batches have themselves, or cannot have.
 ALONE = {
-    "lengths": (None, "which stand in them, (X, y, lengths)"),
-    "sample_weight": (None, "which stand in them, (X, y, lengths, sample_weight)"),
+    "lengths": (None, "which have their own, (X, y, lengths)"),
+    "sample_weight": (None, "which have their own, (X, y, lengths, sample_weight)"),
     "batch_size": (None, "each of which makes an update"),
-    "bucket": (False, "which keep their order"),
-    "checkpoint": (None, "whose order nobody knows; that of arrays in files is known"),
+    "bucket": (False, "which come as they are handed out"),
+    "checkpoint": (None, "whose order in epochs to come nobody knows; that of arrays in files is known"),
 }
 # What goes through all of them, more than once or beside the training.
 AGAIN = ("epochs", "standardize", "standardize_targets", "class_weight", "metrics", "shrink", "checkpoint")
@@ -349,7 +347,8 @@ def check_batches(net: Network, given: Mapping[str, Any]) -> None:
         raise TypeError(f"y: expected targets beside X, an array, got None; batches, {SET}, go without")
     for name, (due, why) in ALONE.items():
         if given.get(name, due) is not due:
-            raise ValueError(f"{name}: expected {due} beside batches, {why}, got {given[name]!r}")
+            got = given[name] if isinstance(given[name], str | int | float) else type(given[name]).__name__
+            raise ValueError(f"{name}: expected {due} beside batches, {why}, got {got}")
     used = ("epochs", "standardize", "standardize_targets", "class_weight", "schedule")
     _begin_anew(given["X"], "X", asked, used if validation is not None else (*used, "metrics"))
 
@@ -358,7 +357,8 @@ def _begin_anew(batches: Any, name: str, asked: Mapping[str, Any], used: Iterabl
     """ValueError for an iterator where something is asked for that goes through the batches once more."""
     again = [each for each in used if asked[each]]
     if again and isinstance(batches, Iterator):
+        got = type(batches).__name__
         raise ValueError(
-            f"{name}: expected batches that can begin anew, for {again[0]}, got a {type(batches).__name__}, which "
-            "cannot; give a list, or an object whose __iter__ starts with the first"
+            f"{name}: expected batches that begin anew, which {' and '.join(again)} need, got a {got}, which cannot; "
+            "give a list, or an object whose __iter__ starts with the first"
         )

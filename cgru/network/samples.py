@@ -257,8 +257,9 @@ def targeted(
 ) -> Data:
     """The samples that `inputs` found, with their targets and weights, whose sums may yet overflow; likewise."""
     X, lengths = given
-    steps = np.ones(X.shape[:2], bool) if lengths is None else mask(lengths, X.shape[1])[:, :, 0]
-    k = net.head.d["u"]
+    steps, k = None, net.head.d["u"]
+    if net.per_step:
+        steps = np.ones(X.shape[:2], bool) if lengths is None else mask(lengths, X.shape[1])[:, :, 0]
     y = numbered(net, y, names or net.class_names, steps, name)
     if net.per_step:
         data = Data(X, losses.step_targets(y, steps, k, net.loss, f"{name}y"), lengths, per_step=True)
