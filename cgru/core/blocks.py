@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["BLOCK", "Rows", "mapped", "rows_of", "slices"]
+__all__ = ["BLOCK", "Rows", "at_once", "mapped", "rows_of", "slices"]
 
 BLOCK = 1 << 20  # numbers that are looked at, or converted, at once
+TOKEN = 16  # numbers that one becomes, as far as is known
+ROWS = 8, 1024  # of samples that are predicted at once, at least and at most
 
 
 class Rows:
@@ -40,6 +42,12 @@ def rows_of(array: Any, rows: np.ndarray) -> Any:
     if array is None:
         return None
     return Rows(array, rows) if mapped(array) else array[rows]
+
+
+def at_once(shape: tuple[int, ...]) -> int:
+    """How many samples (m, s, e), or of tokens (m, s), are predicted at once where nobody says: fewer of long ones."""
+    (least, most), vector = ROWS, 1 if len(shape) > 2 else TOKEN
+    return max(least, min(most, 4 * BLOCK // max(1, vector * math.prod(shape[1:]))))
 
 
 def slices(shape: tuple[int, ...]) -> Iterator[slice]:

@@ -37,9 +37,7 @@ class Folder:
             try:
                 array = np.load(os.path.join(path, file), mmap_mode="r", allow_pickle=False)
             except (ValueError, EOFError) as error:
-                raise ValueError(
-                    f"{file}: expected an array of numbers or strings in NumPy's format ({error})"
-                ) from None
+                raise ValueError(f"{file}: expected numbers or strings, as numpy.save has them ({error})") from None
             if array.dtype.kind not in PLAIN or array.dtype.itemsize == 0:
                 raise ValueError(f"{file}: expected numbers or strings, got dtype {array.dtype}")
             if name.endswith("x") and array.ndim != 3:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cgru.core.blocks import at_once
 from cgru.core.checks import callable_
 from cgru.network.samples import Data
 
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from cgru.network.network import Network
 
 __all__ = ["Metric", "checked", "measured", "outputs"]
-
-ROWS = 1024  # that are predicted at once
 
 Metric = Callable[[np.ndarray, np.ndarray], Any]
 
@@ -44,9 +43,9 @@ def measured(net: Network, data: Data, metrics: Mapping[str, Metric]) -> dict[st
 def outputs(net: Network, data: Data) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """The outputs (n, k), the targets and the weights (n,), None where all are 1: of n samples or real steps."""
     found = []
-    for block in [data] if isinstance(data, Data) else data.blocks(ROWS):
+    for block in [data] if isinstance(data, Data) else data.blocks(at_once(data.first.X.shape)):
         net.reset_states()
-        A = net.predict(block.X, block.lengths, batch_size=ROWS)
+        A = net.predict(block.X, block.lengths)
         found.append([block.rows(each) for each in (A, block.y, block.weights)])
     net.reset_states()
     A, y, weights = zip(*found, strict=True)

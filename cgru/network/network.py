@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from cgru import losses, optimizers
+from cgru.core.blocks import at_once, slices
 from cgru.core.checks import flag, positive
 from cgru.core.lengths import mask
 from cgru.layers.dense import Dense
@@ -171,9 +172,12 @@ class Network:
         """X as the first layer takes it: standardised, and in the network's dtype; tokens as they are."""
         if X.ndim == 2:
             return X
-        if self.mean is not None:
-            X = (X - self.mean) / self.scale
-        return X.astype(self.dtype, copy=False)
+        if self.mean is None:
+            return X.astype(self.dtype, copy=False)
+        A = np.empty(X.shape, self.dtype)
+        for rows in slices(X.shape):
+            A[rows] = (X[rows] - self.mean) / self.scale
+        return A
 
     def reset_states(self) -> None:
         """Let all `stateful` layers begin anew."""
@@ -189,13 +193,13 @@ class Network:
         lengths: np.ndarray | None = None,
         h0: Any = None,
         *,
-        batch_size: int = 1024,
+        batch_size: int | None = None,
         return_state: bool = False,
     ) -> Any:
         """The outputs (m, k), or (m, s, k) with zeros at padded steps, for X (m, s, e) or tokens (m, s).
 
-        Sample i has `lengths[i]` real steps (None: all). NaN in X comes out as NaN. `batch_size` bounds the memory;
-        but for rounding the outputs do not depend on it. With `stateful` layers all samples run together.
+        Sample i has `lengths[i]` real steps (None: all). NaN in X comes out as NaN. `batch_size` bounds the memory, None:
+        1,024, of long samples less; but for rounding outputs do not depend on it. `stateful` layers run all together.
 
         `h0` are the states before the steps that run first, (m, u) for each recurrent layer from the lowest on, for a
         `Bidirectional` that of its layer and then that of its twin: an array (layers x directions, m, u), as PyTorch
@@ -210,7 +214,7 @@ class Network:
             given = ((*each, None, None)[:3] if is_batch(each) else (each, None, None) for each in X)
             return (self.predict(X, lengths, batch_size=batch_size) for X, _, lengths in given)
         X, lengths = taken(self, X, lengths)
-        size = positive(batch_size, "batch_size")
+        size = at_once(X.shape) if batch_size is None else positive(batch_size, "batch_size")
         starts = chain.starts(self.body, h0, len(X)) if return_state or h0 is not None else None
         self.make(X)
         joined: list[np.ndarray | None] = [None] * (1 + len(starts or ()))  # the outputs, and the states

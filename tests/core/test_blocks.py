@@ -5,7 +5,7 @@ import mmap
 import numpy as np
 import pytest
 
-from cgru.core.blocks import BLOCK, Rows, mapped, rows_of, slices
+from cgru.core.blocks import BLOCK, Rows, at_once, mapped, rows_of, slices
 
 
 @pytest.fixture
@@ -49,3 +49,11 @@ def test_blocks_hold_each_row_once(shape):
         assert rows.stop - rows.start == most
     assert ends[-1] == shape[0]
     assert len(found) == -(-shape[0] // most)
+
+
+@pytest.mark.parametrize(
+    ("shape", "rows"),
+    [((5, 10, 3), 1024), ((5, 1 << 12, 1), 1024), ((5, 1 << 12, 16), 64), ((5, 1 << 20, 16), 8), ((5, 1 << 12), 64)],
+)
+def test_fewer_of_long_samples_are_predicted_at_once(shape, rows):
+    assert at_once(shape) == rows

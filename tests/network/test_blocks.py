@@ -2,6 +2,8 @@
 
 import copy
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -495,3 +497,57 @@ def test_tensors_do():
     assert same(weights(ours), weights(due))
     assert ours.evaluate(loader) == pytest.approx(due.evaluate(X, CLASSES), rel=1e-6)
     assert sum(map(len, ours.predict(loader))) == M
+
+
+# --- memory ---
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+import cgru
+
+folder, kind = Path(sys.argv[1]), sys.argv[2]
+MIB, M, S = 1 << 20, 2048, 256
+
+
+def zeros(name, dtype, *shape):  # which take no room on the disk
+    np.lib.format.open_memmap(folder / name, "w+", dtype, (M, *shape))
+    return np.load(folder / name, mmap_mode="r")
+
+
+y, options, below, head = np.arange(M) % 2, {}, [], cgru.Dense(2, "softmax")
+lengths = weight = None
+if kind == "tokens":
+    X, below, lengths = zeros("x.npy", np.uint16, 64 * S), [cgru.Embedding(4, 2)], np.arange(M) % 99 + 1
+elif kind == "steps":
+    X, y, weight = zeros("x.npy", np.float32, S, 1), zeros("y.npy", np.float32, S, 48), np.arange(M)
+    head, options = cgru.Dense(48, "identity"), {"standardize_targets": True}
+else:
+    X, options = zeros("x.npy", kind, S, 64), {"class_weight": "balanced"}
+net = cgru.Network([*below, cgru.GRU(1, sequences=kind == "steps"), head], seed=0, dtype=np.float32)
+lines = Path("/proc/self/status").read_text().splitlines()
+limit = next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmData:")) + 60 * MIB
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+assert X.nbytes + y.nbytes >= 64 * MIB
+try:
+    np.zeros(X.shape, np.int8), np.zeros(64 * MIB // 8)
+except MemoryError:
+    pass
+else:
+    raise SystemExit("there is no limit")
+options |= {"validation": 0.25, "standardize": kind != "tokens", "lengths": lengths, "sample_weight": weight}
+net.fit(X, y, epochs=1, **options)
+net.evaluate(X, y, lengths)
+net.predict(X[:100] if kind == "steps" else X, lengths)
+print("done")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits and /proc are Linux's")
+@pytest.mark.parametrize("kind", ["<f4", "<f8", "<f2", ">i2", "tokens", "steps"])
+def test_memory_stays_flat(tmp_path, kind):
+    command = [sys.executable, "-c", LIMITED, str(tmp_path), kind]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    assert (ran.stdout, ran.stderr) == ("done\n", "")
