@@ -198,8 +198,8 @@ class Network:
     ) -> Any:
         """The outputs (m, k), or (m, s, k) with zeros at padded steps, for X (m, s, e) or tokens (m, s).
 
-        Sample i has `lengths[i]` real steps (None: all). NaN in X comes out as NaN. `batch_size` bounds the memory;
-        None: 1,024, of long samples less. Outputs do not depend on it, but for rounding. `stateful` layers run all at once.
+        Sample i has `lengths[i]` real steps (None: all). NaN in X comes out as NaN. `batch_size` bounds the memory, but
+        for rounding changes nothing; None: 1,024, of long samples less. `stateful` layers run all samples together.
 
         `h0` are the states before the steps that run first, (m, u) for each recurrent layer from the lowest on, for a
         `Bidirectional` that of its layer and then that of its twin: an array (layers x directions, m, u), as PyTorch
