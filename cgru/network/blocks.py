@@ -178,9 +178,10 @@ class Batches:
 
     def number(self, count: bool = False) -> int | None:
         """How many there are, as len() says; else None, or where `count` says so as many as a first pass finds."""
-        if hasattr(self.given, "__len__"):
+        try:
             return len(self.given)
-        return sum(1 for _ in self) if count else None
+        except TypeError:  # a DataLoader may have a length in name alone
+            return sum(1 for _ in self) if count else None
 
     def unrowed(self, rows: np.ndarray) -> np.ndarray:
         """`rows` (n, k), of samples."""
@@ -343,8 +344,10 @@ def check_batches(net: Network, given: Mapping[str, Any]) -> None:
         _begin_anew(validation, "validation", asked, ("epochs", "metrics", "shrink", "checkpoint"))
     if given["y"] is not None:
         return
-    if not isinstance(given["X"], Iterable) or hasattr(given["X"], "__array__"):
+    if hasattr(given["X"], "__array__"):
         raise TypeError(f"y: expected targets beside X, an array, got None; batches, {SET}, go without")
+    if not isinstance(given["X"], Iterable):
+        raise TypeError(f"X: expected an array beside y, or an iterable of batches, got {type(given['X']).__name__}")
     for name, (due, why) in ALONE.items():
         if given.get(name, due) is not due:
             got = given[name] if isinstance(given[name], str | int | float) else type(given[name]).__name__

@@ -154,6 +154,7 @@ class Fit:
             self.batches = -(-len(data) // self.batch_size)
         else:
             self.batches = data.number(count=self._scheduled())
+        self.fraction = 0.0  # of the fit that was over before the last update
         self.shuffler = shuffler if settings.shuffle and data.whole else None
         truncate = settings.truncate
         self.truncate = min(truncate, data.extent[1]) if truncate is not None and data.whole else truncate

@@ -406,7 +406,7 @@ def test_a_wrong_batch_is_named_and_touches_nothing(batch, words):
         ({"X": iter([GOOD]), "epochs": 1, "metrics": {"a": len}}, ValueError, "X: expected batches that begin anew"),
         ({"X": []}, ValueError, "batches: expected at least one, got none"),
         ({"X": X}, TypeError, "y: expected targets beside X, an array, got None"),
-        ({"X": 5}, TypeError, "y: expected targets beside X, an array, got None"),
+        ({"X": 5}, TypeError, "X: expected an array beside y, or an iterable of batches, got int"),
     ],
 )
 def test_what_batches_cannot_be_asked_for(options, error, words):
@@ -448,6 +448,26 @@ def test_batches_that_are_others_each_time():
     net = network(optimizer=cgru.Adam(schedule="cosine"))
     with pytest.raises(ValueError, match=r"^X: expected 2 batches, as there were or len\(\) says, got more"):
         net.fit(Worn(2, 2, 3), epochs=2)
+
+
+class Counted(Again):
+    """As a DataLoader of an IterableDataset: without a length, whatever its class says."""
+
+    def __len__(self):
+        raise TypeError("no length")
+
+
+def test_a_schedule_needs_the_number_of_batches():
+    rates = []
+    for given, passes in ((Again(cut(X, CLASSES)), 3), (Counted(cut(X, CLASSES)), 3), (cut(X, CLASSES), None)):
+        net = network(optimizer=cgru.Adam(schedule="cosine"))
+        rates.append(net.fit(given, epochs=2).learning_rate)
+        assert getattr(given, "times", None) == passes
+    assert rates[0] == rates[1] == rates[2]
+    plain = Counted(cut(X, CLASSES))
+    network(optimizer=cgru.Adam(schedule=cgru.optimizers.Plateau())).fit(plain, epochs=2)
+    network().fit(plain, epochs=2)
+    assert plain.times == 4  # nobody counts where nobody asks
 
 
 def test_a_loss_that_is_lost_says_in_which_batch():
