@@ -330,6 +330,7 @@ class Fit:
             self.fraction = fractions[-1]
             yield part, places, fractions
             batches += -(-len(places) // self.batch_size)
+        self.batches = self.batches or batches  # a callback may put an optimizer there that asks
 
     def _order(self) -> np.ndarray:
         """In which order the samples come."""
