@@ -20,6 +20,8 @@ LENGTHS = RNG.integers(1, S + 1, M)
 CLASSES = RNG.integers(0, 3, M).astype(np.uint8)
 STEPS = RNG.integers(0, 3, (M, S))
 SOME = RNG.random(M)
+GOOD = (X, CLASSES)
+BEFORE = "expected (X, y), (X, y, lengths) or (X, y, lengths, sample_weight), got"
 
 
 @pytest.fixture(autouse=True)
@@ -188,7 +190,11 @@ def test_losses_of_each(in_file):
         ({"sample_weight": 0 * SOME}, ValueError, "sample_weight: expected a number above 0 for one output at least"),
         ({"lengths": LENGTHS[:3]}, ValueError, "lengths: expected shape (150,)"),
         ({"validation": 0.5, "sample_weight": SOME * (SOME[3] == SOME)}, ValueError, "sample_weight: expected some"),
-        ({"validation": 2.0}, ValueError, "validation: expected a share above 0"),
+        ({"validation": 1.0}, ValueError, "validation: expected a share above 0 and below 1, got 1.0"),
+        ({"validation": 0.0}, ValueError, "validation: expected a share above 0 and below 1, got 0.0"),
+        ({"validation": True}, TypeError, "validation: expected a share, a tuple, batches or None, got bool"),
+        ({"validation": (X, CLASSES[:3])}, ValueError, "validation y: expected shape (150,)"),
+        ({"validation": (X,)}, ValueError, f"validation: {BEFORE} 1 of them"),
     ],
 )
 def test_what_is_wrong_with_files_touches_nothing(in_file, options, error, words):
@@ -196,6 +202,12 @@ def test_what_is_wrong_with_files_touches_nothing(in_file, options, error, words
     with pytest.raises(error, match="^" + re.escape(words)):
         net.fit(**{"X": in_file(X), "y": CLASSES} | options)
     assert not net.layers[0].p
+
+
+def test_one_sample_of_two_is_set_aside_but_not_of_one(in_file):
+    network().fit(in_file(X[:2]), CLASSES[:2], validation=0.1, epochs=1)
+    with pytest.raises(ValueError, match=r"^validation: expected at least 2 samples to set some aside, got 1 sample$"):
+        network().fit(in_file(X[:1]), CLASSES[:1], validation=0.1)
 
 
 def test_infinity_in_a_file_is_found_where_it_is(in_file):
@@ -342,10 +354,6 @@ def test_a_batch_that_weighs_nothing_is_no_update():
         nets[0].evaluate([zeros])
 
 
-GOOD = (X, CLASSES)
-BEFORE = "expected (X, y), (X, y, lengths) or (X, y, lengths, sample_weight), got"
-
-
 @pytest.mark.parametrize(
     ("batch", "words"),
     [
@@ -374,6 +382,8 @@ def test_a_wrong_batch_is_named_and_touches_nothing(batch, words):
     with pytest.raises(ValueError, match="^validation " + re.escape(words)):
         net.fit(X, CLASSES, validation=[GOOD, batch])
     assert same(weights(net), before)
+    with pytest.raises(ValueError, match="^" + re.escape(words.replace("batch 2", "batch 1"))):
+        net.fit([batch])
 
 
 @pytest.mark.parametrize(
