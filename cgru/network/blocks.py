@@ -333,13 +333,15 @@ def check_batches(net: Network, given: Mapping[str, Any]) -> None:
 
     X are batches where y is None; TypeError where they cannot be.
     """
+    validation = given.get("validation")
+    if given["y"] is not None and not isinstance(validation, Iterator):
+        return
     asked = {name: given.get(name) for name in AGAIN}
     asked["epochs"] = None if asked["epochs"] == 1 else asked["epochs"]
     asked["standardize"] = asked["standardize"] and net.mean is None
     asked["class_weight"] = asked["class_weight"] == "balanced"
     schedule = getattr(net.optimizer, "schedule", ...)
     asked["schedule"] = "epochs" in given and schedule is not None and not isinstance(schedule, Plateau)
-    validation = given.get("validation")
     if validation is not None:
         _begin_anew(validation, "validation", asked, ("epochs", "metrics", "shrink", "checkpoint"))
     if given["y"] is not None:

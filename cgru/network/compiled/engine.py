@@ -89,8 +89,9 @@ class Engine:
         self.weights = self.program.weights
 
     def _source(self, data: Data, kind: str) -> Source:
-        """What the program reads of samples that are trained on or scored."""
+        """What the program, which has room for it, reads of samples that are "trained" on or "scored"."""
         if kind not in self.sources or self.sources[kind][0] is not data:
+            self._make_room(**{kind: self._trained(data) if kind == "trained" else self._scored(data)})
             net, k = self.net, self.net.head.d["u"]
             given = data.y.shape[-1] if data.y.ndim == 2 + data.per_step else k  # classes are rows of so many
             if given * losses.outputs(net.loss) != k:
@@ -109,7 +110,6 @@ class Engine:
         self.net.reset_states()
         sums, batches = np.zeros(3), 0
         for part, order, fractions in parts:
-            self._make_room(self._trained(part))
             rates, source = (
                 np.array([self.net.optimizer.rate(each) for each in fractions]),
                 self._source(part, "trained"),
@@ -125,9 +125,8 @@ class Engine:
         self.net.reset_states()
         sums = np.zeros(3)
         for part, _ in self.held_out.parts(self._scored(self.held_out)[0]):
-            scored = self._scored(part)
-            self._make_room(scored=scored)
-            self.program.scores(self._source(part, "scored"), scored[0], sums)
+            source = self._source(part, "scored")
+            self.program.scores(source, self._scored(part)[0], sums)
         return self._means(sums)
 
     def _means(self, sums: np.ndarray) -> tuple[float, float | None]:
