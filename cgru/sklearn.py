@@ -34,8 +34,8 @@ from cgru.core.threads import get_num_threads, set_num_threads
 from cgru.layers.dense import Dense
 from cgru.network import Network
 from cgru.network.history import Epoch
+from cgru.network.moments import moments
 from cgru.network.progress import short
-from cgru.network.samples import moments
 from cgru.optimizers import Adam
 
 __all__ = ["GRUClassifier", "GRURegressor"]

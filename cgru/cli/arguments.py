@@ -79,6 +79,9 @@ data files are .npz archives (numpy.savez) that hold
                or strings: a class for each step
   lengths      optional beside x (m, s, e): how many steps of each are real
   class_names  optional: the names of classes 0, 1, ...
+In the place of an archive a folder may hold x.npy, (m, s, e), y.npy, ...: these
+files are not read as a whole, and may be larger than the memory.
+
 With a split they are train_x, train_y, ... and test_x, test_y, ...: fit trains
 on the one, the others use the other.
 

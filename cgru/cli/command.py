@@ -25,6 +25,7 @@ from cgru.cli.output import WRITERS, check_output, page_writer, plotter, require
 from cgru.cli.progress import Progress
 from cgru.cli.score import judged, score, scored, unsure
 from cgru.cli.task import Task, at_steps, class_names, head, real_steps, targets, task_of
+from cgru.core.blocks import rows_of
 from cgru.datasets import Dataset, Split, load_japanese_vowels, read
 from cgru.network.samples import held_back
 from cgru.quantized.quantize import compared, noise
@@ -137,7 +138,7 @@ def _set_aside(data: Dataset, task: Task, arguments: argparse.Namespace) -> tupl
         return train, None
     held = np.zeros(m, bool)
     held[np.random.default_rng(arguments.seed).permutation(m)[: held_back(m, arguments.validation)]] = True
-    parts = ([None if array is None else array[rows] for array in train] for rows in (~held, held))
+    parts = ([rows_of(array, np.flatnonzero(rows)) for array in train] for rows in (~held, held))
     return tuple(Split(*part) for part in parts)
 
 

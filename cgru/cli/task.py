@@ -12,6 +12,7 @@ import numpy as np
 
 import cgru
 from cgru.cli.arguments import RequestError
+from cgru.core.blocks import slices
 from cgru.core.lengths import mask
 from cgru.datasets import Dataset, Split
 from cgru.network.classes import class_names
@@ -46,7 +47,7 @@ def task_of(data: Dataset, source: str) -> Task:
     y, test = data.train.y, None if data.test is None else data.test.y
     if y is None:
         raise RequestError(f"{source}: {prefix}y is missing: there is nothing to learn")
-    if data.test is not None and not np.isfinite(_real(data.test)).all():
+    if data.test is not None and not _finite(data.test):
         raise RequestError(f"{source}: test_x: expected finite numbers, got NaN or infinity")
     reals = y.dtype.kind == "f"
     if test is not None and (
@@ -109,9 +110,11 @@ def _spread(indices: np.ndarray, split: Split) -> np.ndarray:
     return y
 
 
-def _real(split: Split) -> np.ndarray:
-    """The steps that are no padding (n, e)."""
-    return split.X[real_steps(split.X, split.lengths)]
+def _finite(split: Split) -> bool:
+    """Whether the steps that are no padding are finite, looked at block by block."""
+    X, lengths = split.X, split.lengths
+    blocks = ((X[rows], None if lengths is None else lengths[rows]) for rows in slices(X.shape))
+    return all(np.isfinite(block[real_steps(block, steps)]).all() for block, steps in blocks)
 
 
 def _note(y: np.ndarray, name: str) -> str:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cgru.core import checks
+from cgru.datasets.mapped import Folder
 from cgru.files import Archive
 
 __all__ = ["Dataset", "Split", "read"]
@@ -42,7 +43,7 @@ class Dataset(NamedTuple):
 
 
 def read(path: str | os.PathLike[str]) -> Dataset:
-    """Read the data set in the `.npz` file at `path`.
+    """Read the data set in the `.npz` file at `path`, or in a folder of `.npy` files, which stay there.
 
     The file holds `x`, real numbers: (m, s, e), or (n, e), all samples' steps one after another, with `lengths` (m,)
     that sum to n. `lengths` may stand beside (m, s, e) too and then says how many steps of each sample are real.
@@ -51,22 +52,26 @@ def read(path: str | os.PathLike[str]) -> Dataset:
     at. Where the file has a split, the names are `train_x`, `train_y`, `train_lengths` and `test_x`, ... .
     `class_names` (k,) is optional. Other arrays are ignored; none is ever unpickled.
 
+    In a folder they are `x.npy`, (m, s, e), `y.npy`, ...: mapped into memory, not read (`numpy.memmap`).
+
     OSError where the file cannot be opened; ValueError, naming file and array, for anything else that is wrong, found
     in the headers of the arrays as far as these tell it, before x and y are read.
     """
     wanted = {prefix + name for prefix in ("", *_SPLITS) for name in _NAMES} | {"class_names"}
-    with open(path, "rb") as file:
-        try:
-            archive = Archive(file, wanted)
-        except ValueError as error:
-            raise ValueError(f"{os.fspath(path)}: expected an .npz file of plain arrays: {error}") from None
-        try:
+    try:
+        if os.path.isdir(path):
+            return _dataset(Folder(path, wanted))
+        with open(path, "rb") as file:
+            try:
+                archive = Archive(file, wanted)
+            except ValueError as error:
+                raise ValueError(f"expected an .npz file of plain arrays: {error}") from None
             return _dataset(archive)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{os.fspath(path)}: {error}") from None
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{os.fspath(path)}: {error}") from None
 
 
-def _dataset(archive: Archive) -> Dataset:
+def _dataset(archive: Archive | Folder) -> Dataset:
     train, test = (_split(archive, prefix) for prefix in _SPLITS)
     if train is None and test is None:
         train = _split(archive, "")

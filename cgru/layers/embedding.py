@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from cgru.core.blocks import Rows, slices
 from cgru.core.checks import integers, lengths_of, positive, real
 from cgru.core.lengths import mask
 from cgru.initializers import Initializer, named, standard_normal
@@ -80,23 +81,29 @@ class Embedding(Layer):
         self.p["E"] = np.array(E, self.dtype)
 
     def tokens(self, A: Any, lengths: Any = None, name: str = "A") -> np.ndarray:
-        """A (m, s) as the layer takes it: checked, and 0 past the lengths. TypeError or ValueError where it cannot be.
+        """A (m, s) as the layer takes it: `checked`, and 0 past the lengths."""
+        X = self.checked(A, lengths, name)
+        return X if lengths is None else np.where(mask(lengths, X.shape[1])[:, :, 0], X, X.dtype.type(0))
+
+    def checked(self, A: Any, lengths: Any = None, name: str = "A") -> np.ndarray:
+        """A (m, s), whose real tokens the layer has, looked at block by block; TypeError or ValueError for any other.
 
         `name` is what errors call it.
         """
-        X = integers(A, name)
+        X = A if isinstance(A, Rows) else integers(A, name)
         if X.ndim != 2 or 0 in X.shape:
             raise ValueError(f"{name}: expected integer tokens (m, s), at least one of them, got shape {X.shape}")
         lengths = lengths_of(lengths, *X.shape)
-        if lengths is not None:
-            X = np.where(mask(lengths, X.shape[1])[:, :, 0], X, X.dtype.type(0))
         top = self.d["v"] - 1
-        wrong = (X < 0) | (top < X)
-        if wrong.any():
-            sample, step = np.argwhere(wrong)[0]
-            raise ValueError(
-                f"{name}: expected tokens from 0 to {top}, got {X[sample, step]} in sample {sample}, step {step}"
-            )
+        for rows in slices(X.shape):
+            block = X[rows]
+            wrong = (block < 0) | (top < block)
+            if lengths is not None:
+                wrong &= mask(lengths[rows], X.shape[1])[:, :, 0]
+            if wrong.any():
+                sample, step = np.argwhere(wrong)[0]
+                where = f"sample {rows.start + sample}, step {step}"
+                raise ValueError(f"{name}: expected tokens from 0 to {top}, got {block[sample, step]} in {where}")
         return X
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> EmbeddingPass:

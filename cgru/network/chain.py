@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from cgru.core.checks import float_dtype
+from cgru.core.checks import float_dtype, real
 from cgru.layers.embedding import Embedding
 from cgru.layers.layer import Layer, Shape
 
-__all__ = ["chain", "dtype_of", "shape_of", "uncarried"]
+__all__ = ["chain", "dtype_of", "shape_of", "starts", "uncarried"]
 
 
 def chain(layers: Any) -> tuple[Layer, ...]:
@@ -69,3 +69,23 @@ def dtype_of(layers: Sequence[Layer], dtype: DTypeLike | None) -> np.dtype:
 def uncarried(layers: Any) -> str | None:
     """A layer that needs whole sequences, so that they cannot be cut into pieces; None where there is none."""
     return next((f"{layer!r} as layer {i}" for i, layer in enumerate(layers) if not layer.piecewise), None)
+
+
+def starts(layers: Sequence[Layer], h0: Any, m: int) -> list[np.ndarray | None]:
+    """`h0` for m samples, for each recurrent layer and direction, checked; None where it is not given."""
+    cells = [cell for layer in layers for cell in layer.cells]
+    if h0 is None:
+        return [None] * len(cells)
+    if len(cells) == 1 and np.ndim(h0) == 2:
+        h0 = [h0]
+    due = f"(m, u) for each of {len(cells)} layers and directions"
+    if not hasattr(h0, "__len__"):
+        raise ValueError(f"h0: expected {due}, got {type(h0).__name__}")
+    if isinstance(h0, np.ndarray) and h0.ndim != 3:
+        raise ValueError(f"h0: expected {due}, an array ({len(cells)}, m, u) or a list, got shape {h0.shape}")
+    if len(h0) != len(cells):
+        raise ValueError(f"h0: expected {due}, got {len(h0)} of them")
+    return [
+        real(state, f"h0[{i}]", (m, cell.d["u"]), cell.dtype)
+        for i, (state, cell) in enumerate(zip(h0, cells, strict=True))
+    ]

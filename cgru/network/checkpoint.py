@@ -184,17 +184,21 @@ def _digests(data: Data, prefix: str = "") -> dict[str, str | None]:
     import hashlib  # whose own import takes a tenth of that of the package
 
     X, y, lengths, weights = (hashlib.blake2b(digest_size=16) for _ in range(4))
-    size = max(1, STEPS // data.X.shape[1])
-    for start in range(0, len(data), size):
-        part = data[start : start + size]
-        X.update(np.ascontiguousarray(part.X if data.lengths is None else part.X[part.real]))
+    m = 0
+    for part in data.blocks(max(1, STEPS // data.extent[1])):
+        m += len(part)
+        X.update(np.ascontiguousarray(part.X if part.lengths is None else part.X[part.real]))
         y.update(np.ascontiguousarray(part.rows(part.y)))
         lengths.update(np.ascontiguousarray(part.steps))
         if part.weights is not None:
             weights.update(np.ascontiguousarray(part.weights))
-    found = {name: f"{a.dtype} {a.shape} {made.hexdigest()}" for name, a, made in (("X", data.X, X), ("y", data.y, y))}
-    found["lengths"] = None if data.lengths is None else lengths.hexdigest()
-    found["sample_weight, class_weight"] = None if data.weights is None else weights.hexdigest()
+    some = data.first
+    found = {
+        name: f"{a.dtype} {(m, *a.shape[1:])} {made.hexdigest()}"
+        for name, a, made in (("X", some.X, X), ("y", some.y, y))
+    }
+    found["lengths"] = None if some.lengths is None else lengths.hexdigest()
+    found["sample_weight, class_weight"] = None if some.weights is None else weights.hexdigest()
     return {prefix + name: value for name, value in found.items()}
 
 

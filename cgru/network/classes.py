@@ -39,15 +39,15 @@ def class_names(net: Network) -> tuple[str, ...]:
     return tuple(map(str, range(max(2, net.layers[-1].d["u"]))))
 
 
-def numbered(net: Network, y: Any, names: tuple[str, ...] | None, steps: np.ndarray, name: str) -> Any:
-    """Strings as their places in `names`, 0 at steps (m, s) that are padded; anything else as it is."""
+def numbered(net: Network, y: Any, names: tuple[str, ...] | None, steps: np.ndarray | None, name: str) -> Any:
+    """Strings as their places in `names`, 0 at steps (m, s) that are padded, None: none is; anything else as it is."""
     strings = strings_in(y) if names and one_of_them(net) else None
     if strings is None:
         return y
     order = np.argsort(names)
     places = order[np.searchsorted(names, strings, sorter=order).clip(max=len(names) - 1)]
     wrong = strings != np.array(names)[places]
-    if steps.shape == strings.shape:
+    if steps is not None and steps.shape == strings.shape:
         wrong, places = wrong & steps, np.where(steps, places, 0)
     if wrong.any():
         raise ValueError(f"{name}y: expected names of classes, {', '.join(names)}, got {str(strings[wrong][0])!r}")

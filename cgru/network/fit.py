@@ -7,6 +7,7 @@ own stands in the network.
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -18,14 +19,15 @@ import numpy as np
 from cgru import optimizers
 from cgru.core.checks import callable_, flag, positive
 from cgru.network import chain, loop
+from cgru.network.blocks import Samples
 from cgru.network.checkpoint import Checkpoint, State
 from cgru.network.compiled.engine import Engine, compiles
 from cgru.network.history import Epoch, History
 from cgru.network.loop import Kept, Loop
-from cgru.network.metrics import Metric, checked, measured
+from cgru.network.metrics import Metric, checked, measured, outputs
 from cgru.network.penalties import Penalties
 from cgru.network.progress import Bar, bar_kind
-from cgru.network.samples import Data
+from cgru.network.samples import Data, statistics
 from cgru.network.units import Units, shrinkage
 from cgru.optimizers import Plateau
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Fit", "Settings", "scores"]
 
+BATCH_SIZE = 32  # where nobody says
 SORTED = 64  # batches whose samples are sorted by their lengths at once, with `bucket`
 _DIVERGED = "{}: training diverged; a lower learning rate or clip_norm may help"
 
@@ -43,7 +46,7 @@ class Settings:
     """What `Network.fit` was asked for, but for the samples. TypeError or ValueError for what it cannot be."""
 
     epochs: int
-    batch_size: int
+    batch_size: int | None
     validation: Any
     standardize: bool
     standardize_targets: bool
@@ -68,7 +71,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "patience", "truncate"):
-            if name in ("epochs", "batch_size") or getattr(self, name) is not None:
+            if name == "epochs" or getattr(self, name) is not None:
                 positive(getattr(self, name), name)
         for name in ("standardize", "standardize_targets", "shrink", "shuffle", "bucket", "progress", "resume"):
             flag(getattr(self, name), name)
@@ -84,9 +87,9 @@ class Settings:
         if self.bucket and not self.shuffle:
             raise ValueError("bucket: expected False with shuffle=False, got True")
 
-    def check(self, net: Network, data: Data) -> None:
+    def check(self, net: Network, data: Samples) -> None:
         """ValueError where they fit neither net nor data."""
-        if self.standardize and data.X.ndim == 2:
+        if self.standardize and data.first.X.ndim == 2:
             raise ValueError("standardize: expected False for tokens, which have no mean, got True")
         if self.shrink and net.loss not in ("mean_squared_error", "huber") and not callable(net.loss):
             raise ValueError(f"shrink: expected False for {net.loss}, got True")
@@ -106,18 +109,25 @@ class Settings:
             for name, due in (("shuffle", False), ("truncate", None)):
                 if getattr(self, name) != due:
                     raise ValueError(f"{name}: expected {due} with stateful layers, got {getattr(self, name)}")
-            if len(data) % self.batch_size:
+            if not data.whole:
+                raise ValueError("layers: expected none that is stateful with batches, which need not be of one size")
+            if len(data) % self.size(data):
                 raise ValueError(
                     f"batch_size: expected a divisor of the {len(data)} samples with stateful layers, got "
-                    f"{self.batch_size}"
+                    f"{self.size(data)}"
                 )
+
+    def size(self, data: Samples) -> int:
+        """How many samples make an update: of batches all, however many."""
+        return (self.batch_size or BATCH_SIZE) if data.whole else sys.maxsize
 
     def described(self, penalties: Penalties) -> dict[str, Any]:
         """What decides how a fit goes, as a checkpoint has it."""
         left_out = {"validation", "callback", "progress", "resume", "metrics"}
         found = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out}
-        given = isinstance(self.validation, tuple | list)
+        given = not isinstance(self.validation, float | int | np.number)
         share = None if self.validation is None or given else float(self.validation)
+        found["batch_size"] = self.batch_size or BATCH_SIZE
         return found | {"validation": share, "metrics": sorted(self.metrics)} | vars(penalties)
 
 
@@ -125,24 +135,29 @@ class Fit:
     """One fit of a network to samples, which fit each other and the settings; ValueError where they do not."""
 
     def __init__(
-        self, net: Network, data: Data, held_out: Data | None, settings: Settings, shuffler: np.random.Generator
+        self, net: Network, data: Samples, held_out: Samples | None, settings: Settings, shuffler: np.random.Generator
     ) -> None:
         settings.check(net, data)
         self.net, self.settings = net, settings
         self.judged = data if held_out is None else held_out  # by the metrics
-        self.count = data.count
         self.penalties = Penalties.of(net, settings.l1, settings.l2, settings.activity_l1, settings.activity_l2)
         self.units = Units.of(net, data) if settings.standardize_targets else None
         self.data, self.held_out = (
-            part if part is None or self.units is None else self.units.scaled(part) for part in (data, held_out)
+            part if part is None or self.units is None else part.then(self.units.scaled) for part in (data, held_out)
         )
         self.engine: Engine | Loop | None = None  # what makes the updates
         self.resumed = False  # the network is what a checkpoint says
         self.stopped = False  # somebody has asked for the end
-        self.epochs, self.batch_size = settings.epochs, min(settings.batch_size, len(data))
-        self.shuffler = shuffler if settings.shuffle else None
+        self.epochs, self.batch_size = settings.epochs, settings.size(data)
+        if data.whole:
+            self.batch_size = min(self.batch_size, len(data))
+            self.batches = -(-len(data) // self.batch_size)
+        else:
+            self.batches = data.number(count=self._scheduled())
+        self.fraction = 0.0  # of the fit that was over before the last update
+        self.shuffler = shuffler if settings.shuffle and data.whole else None
         truncate = settings.truncate
-        self.truncate = None if truncate is None else min(truncate, data.X.shape[1])
+        self.truncate = min(truncate, data.extent[1]) if truncate is not None and data.whole else truncate
         self.history, self.lowest, self.stale = History(), math.inf, 0  # of validation losses; epochs since then
         self.best: Engine | Loop | Kept | None = None  # what restores the best parameters so far
         self.measured = net.mean, net.scale  # with these
@@ -165,7 +180,7 @@ class Fit:
                 elif checkpoint is not None or settings.metrics:
                     self.best = Kept.of(net)  # what is shown before the first epoch is over is not to stay
                 if settings.standardize and net.mean is None:
-                    net.mean, net.scale = self.data.statistics()
+                    net.mean, net.scale = statistics(self.data)
                 self.engine = self._engine()
                 self.best = self.best or self.engine
                 if checkpoint is not None and not self._over():  # now, so that what is wrong with the file is known
@@ -196,13 +211,9 @@ class Fit:
 
     def _shrink(self) -> None:
         """Pull what the head says towards the mean, which is 0 in the units of the fit."""
-        net, data = self.net, self.held_out
-        net.reset_states()
-        A = data.rows(net.predict(data.X, data.lengths))
-        net.reset_states()
-        k = shrinkage(A, data.rows(data.y), data.rows(data.weights))
+        k = shrinkage(*outputs(self.net, self.held_out))
         for name in ("W", "b"):
-            net.head.p[name] *= k
+            self.net.head.p[name] *= k
 
     @contextmanager
     def _scaled(self, fresh: bool, resumed: bool) -> Iterator[None]:
@@ -296,23 +307,30 @@ class Fit:
 
     def _epoch(self, engine: Engine | Loop, number: int) -> Epoch:
         start = time.perf_counter()
-        net, data = self.net, self.data
-        order = self._order()
-        fractions = self._fractions(order, number)
-        loss, right, failed = engine.epoch(order, fractions)
+        net = self.net
+        loss, accuracy, failed = engine.epoch(self._parts(number))
         if failed is not None:
-            batches = -(-len(data) // self.batch_size)
-            when = f"epoch {number}, batch {failed + 1} of {batches}"
+            of = "" if self.batches is None else f" of {self.batches}"
+            when = f"epoch {number}, batch {failed + 1}{of}"
             raise RuntimeError(_DIVERGED.format(f"the loss is {loss} at {when}"))
         scored = (None, None) if self.held_out is None else engine.scores()
         if scored[0] is not None and not math.isfinite(scored[0]):
             raise RuntimeError(_DIVERGED.format(f"the validation loss is {scored[0]} after epoch {number}"))
-        accuracy = None if right is None else right / self.count
-        rate, metrics = net.optimizer.rate(fractions[-1]), {}
+        rate, metrics = net.optimizer.rate(self.fraction), {}
         if self.settings.metrics:
             with self._shown():
                 metrics = measured(net, self.judged, self.settings.metrics)
         return Epoch(number, self.epochs, loss, accuracy, *scored, rate, time.perf_counter() - start, metrics)
+
+    def _parts(self, number: int) -> Iterator[tuple[Data, np.ndarray, list[float]]]:
+        """What an epoch is made of: samples, their order, and what share of the fit is done before each update."""
+        batches, order = 0, self._order() if self.data.whole else None
+        for part, places in self.data.parts(self.batch_size, order):
+            fractions = self._fractions(part, places, number - 1, batches)
+            self.fraction = fractions[-1]
+            yield part, places, fractions
+            batches += -(-len(places) // self.batch_size)
+        self.batches = self.batches or batches  # a callback may put an optimizer there that asks
 
     def _order(self) -> np.ndarray:
         """In which order the samples come."""
@@ -329,28 +347,37 @@ class Fit:
             order[:whole] = batches[self.shuffler.permutation(len(batches))].ravel()
         return order
 
-    def _fractions(self, order: np.ndarray, number: int) -> list[float]:
-        """What share of the fit is done before each update of an epoch: of each batch, or of each piece of one.
+    def _fractions(self, part: Data, order: np.ndarray, epochs: int, batches: int) -> list[float]:
+        """What share of the fit is done before each update of samples in `order`: of each batch, or each piece of one.
 
-        For a `Plateau` how often the loss came to a stand.
+        So many `epochs` are over, and so many `batches` of the next. For a `Plateau` how often the loss stood still.
         """
         size, schedule = self.batch_size, getattr(self.net.optimizer, "schedule", None)
         starts = range(0, len(order), size)
         within = [(0.0,)] * len(starts)
-        if self.truncate is not None and self.data.per_step:
-            longest = [self.data.steps[order[start : start + size]].max() for start in starts]
+        if self.truncate is not None and part.per_step:
+            longest = [part.steps[order[start : start + size]].max() for start in starts]
             within = [[at / whole for at in range(0, whole, self.truncate)] for whole in longest]
         if isinstance(schedule, Plateau):
             losses = self.history.loss if self.held_out is None else self.history.validation_loss
             return [schedule.stalls(losses)] * sum(map(len, within))
-        done = number - 1
-        return [(done + (batch + at) / len(within)) / self.epochs for batch, part in enumerate(within) for at in part]
+        if self._scheduled() and batches >= self.batches:
+            raise ValueError(f"X: expected {self.batches} batches, as there were or len() says, got more")
+        total = self.batches or batches + 1  # where nobody asks
+        return [
+            (epochs + (batches + batch + at) / total) / self.epochs for batch, part in enumerate(within) for at in part
+        ]
+
+    def _scheduled(self) -> bool:
+        """Whether the optimizer asks what share of the fit is done."""
+        schedule = getattr(self.net.optimizer, "schedule", ...)
+        return schedule is not None and not isinstance(schedule, Plateau)
 
 
-def scores(net: Network, data: Data, each: bool = False) -> tuple[float, float | None, np.ndarray | None]:
+def scores(net: Network, data: Samples, each: bool = False) -> tuple[float, float | None, np.ndarray | None]:
     """The loss and the accuracy on `data`, from no state and leaving none; with `each` the loss of each row, too."""
     if each or not compiles(net):
-        return loop.scores(net, data)
+        return loop.scores(net, data, each)
     return *Engine(net, data, data, 0, None).scores(), None
 
 

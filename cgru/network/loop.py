@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Kept", "Loop", "scores"]
 
 Arrays = dict[str, np.ndarray]
+Parts = Iterable[tuple[Data, np.ndarray, list[float]]]  # samples, their order, what is done before each update
 States = dict[int, np.ndarray]  # of the recurrent layers, by index, (m, u)
 
 
@@ -80,25 +81,28 @@ class Loop:
         self.batch_size, self.truncate, self.penalties = batch_size, truncate, penalties
         self.keep()
 
-    def epoch(self, order: np.ndarray, fractions: np.ndarray) -> tuple[float, float | None, int | None]:
-        """An update for each batch of the samples in `order`, or each piece of one; `fractions` of the fit are done.
+    def epoch(self, parts: Parts) -> tuple[float, float | None, int | None]:
+        """An update for each batch of the samples of each part in their order, or each piece of one.
 
         Returns:
-            The mean loss and how many outputs were right, or what they weigh, both before each update (None: there are
-            no classes), and None; where a loss is not finite that loss, None, and the batch from 0.
+            The mean loss and the accuracy, both before each update (None: there are no classes), and None; where a loss
+            is not finite that loss, None, and the batch from 0.
         """
-        net, data, size, updates = self.net, self.data, self.batch_size, iter(fractions)
+        net, size, batches = self.net, self.batch_size, 0
         net.reset_states()
-        loss, right = 0.0, 0.0 if net.loss in losses.CLASSIFYING else None
-        for batch, start in enumerate(range(0, len(data), size)):
-            for piece in self._pieces(data[order[start : start + size]]):
-                value, hits = self._step(piece, next(updates))
-                if not math.isfinite(value):
-                    return value, None, batch
-                loss += value * piece.data.count / data.count
-                right = None if right is None else right + hits
+        loss, right, weight = 0.0, 0.0 if net.loss in losses.CLASSIFYING else None, 0.0
+        for part, order, fractions in parts:
+            updates = iter(fractions)
+            for start in range(0, len(order), size):
+                for piece in self._pieces(part[order[start : start + size]]):
+                    value, hits = self._step(piece, next(updates))
+                    if not math.isfinite(value):
+                        return value, None, batches
+                    loss, weight = loss + value * piece.data.count, weight + piece.data.count
+                    right = None if right is None else right + hits
+                batches += 1
         net.reset_states()
-        return loss, right, None
+        return loss / weight, None if right is None else right / weight, None
 
     def scores(self) -> tuple[float, float | None]:
         """The loss and the accuracy on the samples that were held out."""
@@ -199,24 +203,23 @@ class Loop:
         return penalty(A, self.penalties.activity_l1 / rows, self.penalties.activity_l2 / rows)[1]
 
 
-def scores(net: Network, data: Data) -> tuple[float, float | None, np.ndarray]:
-    """The loss and the accuracy on `data`, from no state and leaving none; and the loss of each sample or real step."""
-    each, right, weights = [], 0.0, data.rows(data.weights)
-    size = max(1, 1024 * 1024 // max(1024, data.X.shape[1]))  # fewer of long samples, for the memory's sake
+def scores(net: Network, data: Data, rows: bool = False) -> tuple[float, float | None, np.ndarray | None]:
+    """The loss and the accuracy on `data`, from no state and leaving none; with `rows` the loss of each, too."""
+    each, loss, right, weight = [], 0.0, 0.0, 0.0
+    size = max(1, 1024 * 1024 // max(1024, data.extent[1]))  # fewer of long samples, for the memory's sake
     net.reset_states()
     with np.errstate(over="ignore", invalid="ignore"):
-        for start in range(0, len(data), size):
-            batch = data[start : start + size]
+        for batch in data.blocks(size):
             ((below, *_),) = net.below(batch.X, batch.lengths, size)
             net.reset_states()  # no sample continues one of the batch before
             top = net.head.run(batch.rows(below))
-            A, Y = top.A, _targets(net, batch)
-            each.append(criterion(net, top.fc["Z"], A, Y, each=True)[0])
-            hits = losses.hits(A, Y, net.loss, batch.rows(batch.weights))
+            A, Y, weights = top.A, _targets(net, batch), batch.rows(batch.weights)
+            values = criterion(net, top.fc["Z"], A, Y, each=True)[0]
+            hits = losses.hits(A, Y, net.loss, weights)
+            loss, weight = loss + (values if weights is None else weights * values).sum(), weight + batch.count
             right = None if hits is None else right + hits
-        rows = np.concatenate(each)
-        loss = float((rows if weights is None else weights * rows).sum() / data.count)
-    return loss, None if right is None else right / data.count, rows
+            each += [values] if rows else []
+    return float(loss / weight), None if right is None else right / weight, np.concatenate(each) if rows else None
 
 
 def criterion(

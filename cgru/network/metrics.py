@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cgru.core.blocks import at_once
 from cgru.core.checks import callable_
 from cgru.network.samples import Data
 
 if TYPE_CHECKING:
     from cgru.network.network import Network
 
-__all__ = ["Metric", "checked", "measured"]
+__all__ = ["Metric", "checked", "measured", "outputs"]
 
 Metric = Callable[[np.ndarray, np.ndarray], Any]
 
@@ -35,10 +36,20 @@ def measured(net: Network, data: Data, metrics: Mapping[str, Metric]) -> dict[st
     """Each metric of the targets in `data` and the outputs, one row for each sample or real step."""
     if not metrics:
         return {}
-    net.reset_states()
-    A, y = data.rows(net.predict(data.X, data.lengths)), data.rows(data.y)
-    net.reset_states()
+    A, y, _ = outputs(net, data)
     return {name: _number(metric(y, A), name) for name, metric in metrics.items()}
+
+
+def outputs(net: Network, data: Data) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """The outputs (n, k), the targets and the weights (n,), None where all are 1: of n samples or real steps."""
+    found = []
+    for block in [data] if isinstance(data, Data) else data.blocks(at_once(data.first.X.shape)):
+        net.reset_states()
+        A = net.predict(block.X, block.lengths)
+        found.append([block.rows(each) for each in (A, block.y, block.weights)])
+    net.reset_states()
+    A, y, weights = zip(*found, strict=True)
+    return np.concatenate(A), np.concatenate(y), None if weights[0] is None else np.concatenate(weights)
 
 
 def _number(value: Any, name: str) -> float:

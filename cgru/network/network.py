@@ -15,18 +15,20 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from cgru import losses, optimizers
-from cgru.core.checks import flag, positive, real
+from cgru.core.blocks import at_once, slices
+from cgru.core.checks import flag, positive
 from cgru.core.lengths import mask
 from cgru.layers.dense import Dense
 from cgru.layers.layer import Layer
 from cgru.losses import Loss
 from cgru.network import chain, files
+from cgru.network.blocks import batched, check_batches, gathered, is_batch, set_aside
 from cgru.network.checkpoint import Checkpoint
 from cgru.network.classes import checked_names
 from cgru.network.fit import Fit, Settings, scores
 from cgru.network.history import Epoch, History
 from cgru.network.metrics import Metric, checked, measured
-from cgru.network.samples import ask_about_axes, by_class, labelled, names_in, set_aside, taken, weights_of_classes
+from cgru.network.samples import ask_about_axes, by_class, names_in, taken, weights_of_classes
 from cgru.optimizers import SGD, Adam, RMSprop
 
 __all__ = ["Network", "load"]
@@ -170,9 +172,12 @@ class Network:
         """X as the first layer takes it: standardised, and in the network's dtype; tokens as they are."""
         if X.ndim == 2:
             return X
-        if self.mean is not None:
-            X = (X - self.mean) / self.scale
-        return X.astype(self.dtype, copy=False)
+        if self.mean is None:
+            return X.astype(self.dtype, copy=False)
+        A = np.empty(X.shape, self.dtype)
+        for rows in slices(X.shape):
+            A[rows] = (X[rows] - self.mean) / self.scale
+        return A
 
     def reset_states(self) -> None:
         """Let all `stateful` layers begin anew."""
@@ -188,22 +193,29 @@ class Network:
         lengths: np.ndarray | None = None,
         h0: Any = None,
         *,
-        batch_size: int = 1024,
+        batch_size: int | None = None,
         return_state: bool = False,
     ) -> Any:
         """The outputs (m, k), or (m, s, k) with zeros at padded steps, for X (m, s, e) or tokens (m, s).
 
-        Sample i has `lengths[i]` real steps (None: all). NaN in X comes out as NaN. `batch_size` bounds the memory;
-        but for rounding the outputs do not depend on it. With `stateful` layers all samples run together.
+        Sample i has `lengths[i]` real steps (None: all). NaN in X comes out as NaN. `batch_size` bounds the memory, but
+        for rounding changes nothing; None: 1,024, of long samples less. `stateful` layers run all samples together.
 
         `h0` are the states before the steps that run first, (m, u) for each recurrent layer from the lowest on, for a
         `Bidirectional` that of its layer and then that of its twin: an array (layers x directions, m, u), as PyTorch
         has it, or where the layers differ in u a list; where there is but one, (m, u) does. None: zero, or what was
         learned. With `return_state` the last states come too, an array or a list so: (outputs, states).
+
+        Of batches, X or (X, y, lengths) as `fit` has them, an iterator: what comes of each, when it is asked for.
         """
+        if batched(X):
+            if lengths is not None or h0 is not None or return_state:
+                raise ValueError("lengths, h0, return_state: expected none of them beside batches, got some")
+            given = ((*each, None, None)[:3] if is_batch(each) else (each, None, None) for each in X)
+            return (self.predict(X, lengths, batch_size=batch_size) for X, _, lengths in given)
         X, lengths = taken(self, X, lengths)
-        size = positive(batch_size, "batch_size")
-        starts = self._starts(h0, len(X)) if return_state or h0 is not None else None
+        size = at_once(X.shape) if batch_size is None else positive(batch_size, "batch_size")
+        starts = chain.starts(self.body, h0, len(X)) if return_state or h0 is not None else None
         self.make(X)
         joined: list[np.ndarray | None] = [None] * (1 + len(starts or ()))  # the outputs, and the states
         with np.errstate(over="ignore", invalid="ignore"):
@@ -241,8 +253,8 @@ class Network:
 
     def evaluate(
         self,
-        X: np.ndarray,
-        y: np.ndarray,
+        X: Any,
+        y: np.ndarray | None = None,
         lengths: np.ndarray | None = None,
         *,
         sample_weight: np.ndarray | None = None,
@@ -251,17 +263,19 @@ class Network:
     ) -> dict[str, Any]:
         """`{"loss": ..., "accuracy": ...}` averaged over the samples, or with outputs at steps over their real steps.
 
-        For a regression the loss alone. `y`, `sample_weight` and `metrics`, which come beside them, as for `fit`. Of
+        For a regression the loss alone. X and `y`, or batches, `sample_weight` and `metrics`, as for `fit`. Of
         several binary outputs each counts by its share of the accuracy. `stateful` layers begin anew, before and after.
 
         With `each` there is also "losses", float64: the loss of each sample (m,), or with outputs at steps of each step
         (m, s), zero where it is padding; for a cross-entropy minus the log-likelihood. "loss" is their mean, by
         `sample_weight`, which they are not multiplied by.
         """
-        functions = checked(metrics)
-        data = labelled(self, X, y, lengths, sample_weight)
-        each = flag(each, "each")
-        self.make(data.X)
+        check_batches(self, locals())
+        functions, each = checked(metrics), flag(each, "each")
+        if each and y is None and self.per_step:
+            raise ValueError("each: expected False for batches with outputs at steps, got True")
+        data = gathered(self, X, y, lengths, sample_weight, names=self.class_names)
+        self.make(data.first.X)
         loss, accuracy, rows = scores(self, data, each)
         found = {"loss": loss} if accuracy is None else {"loss": loss, "accuracy": accuracy}
         if each:
@@ -284,13 +298,13 @@ class Network:
 
     def fit(
         self,
-        X: np.ndarray,
-        y: np.ndarray,
+        X: Any,
+        y: np.ndarray | None = None,
         *,
         lengths: np.ndarray | None = None,
         epochs: int = 50,
-        batch_size: int = 32,
-        validation: float | tuple[Any, ...] | None = None,
+        batch_size: int | None = None,
+        validation: Any = None,
         standardize: bool = False,
         shuffle: bool = True,
         patience: int | None = None,
@@ -317,7 +331,10 @@ class Network:
         or an optimizer of your own stands in the network. The network's arrays then hold the training at the end of an
         epoch that has a callback, and when all is over.
 
-        X: a list of arrays whose lengths differ, (s_i, e) or (s_i,), too.
+        X: a list of arrays whose lengths differ, (s_i, e) or (s_i,), too. What lies in a file (`numpy.memmap`), as y
+            may, stays there, and gives the same bits. Without y, batches: any iterable of (X, y), (X, y, lengths) or
+            (X, y, lengths, sample_weight), of any sizes, that begins anew for each epoch. Each is an update, of weights
+            that are not scaled; see docs/large.md.
         lengths: (m,) integers, the real steps of each sample; what stands past them is never looked at.
         y: for cross_entropy integers (m,) from 0 to k - 1, or class probabilities (m, k); for binary_cross_entropy
             0 and 1 (m,), or reals from 0 to 1 (m, k); for both names of classes (m,): those of `class_names`, which
@@ -325,10 +342,11 @@ class Network:
             (m,) does where k or n is 1.
             Where outputs are (m, s, k), (m, s) stands for (m,) in all this: a target for each step, looked at where
             the step is real. Loss and accuracy are then means over all real steps of a batch.
+        batch_size: samples that make an update. None: 32.
         validation: (X, y), (X, y, lengths) or (X, y, lengths, sample_weight), where None stands for lengths or weights
-            that are not there; or the share of the samples, in (0, 1), to set aside for it: at random, the same ones
-            in each fit of as many samples, and evenly over the classes. With validation, the weights of the epoch with
-            the lowest validation loss are in place at the end.
+            that are not there; batches of these; or the share of the samples, in (0, 1), to set aside for it: at
+            random, the same ones in each fit of as many samples, and evenly over the classes. With validation, the
+            weights of the epoch with the lowest validation loss are in place at the end.
         standardize: measure the mean and deviation of each element over the real training frames and train on
             (X - mean) / scale; a deviation of 0 counts as 1. It is measured once: a network that has `mean` and
             `scale` uses them whatever this says (set both to None to have them measured anew).
@@ -386,11 +404,12 @@ class Network:
         checkpoint cannot be written, before the training where that is known.
         """
         settings = Settings.of(locals())
+        check_batches(self, locals())
         if not self._lock.acquire(blocking=False):
             raise RuntimeError("fit: another thread is inside this network; give each thread a network of its own")
         try:
             names = names_in(self, X, y, lengths)
-            data = labelled(self, X, y, lengths, sample_weight, names=names)
+            data = gathered(self, X, y, lengths, sample_weight, names=names)
             per_class = weights_of_classes(self, data, class_weight, names)
             data = by_class(self, data, per_class)
             file, seed = None, self._split_seed
@@ -407,7 +426,7 @@ class Network:
             if fresh:
                 ask_about_axes(data)
             self._split_seed, self.class_names = seed, names
-            self.make(data.X)
+            self.make(data.first.X)
             self._optimizer_state, outer = self.optimizer_state, self._run  # a callback may have called
             try:
                 self._run = run
@@ -450,25 +469,6 @@ class Network:
                     after += last
                 steps = steps if A.ndim == 3 else None
             yield A, steps, rows, after
-
-    def _starts(self, h0: Any, m: int) -> list[np.ndarray | None]:
-        """h0 for each recurrent layer and direction, checked; None where it is not given."""
-        cells = [cell for layer in self.body for cell in layer.cells]
-        if h0 is None:
-            return [None] * len(cells)
-        if len(cells) == 1 and np.ndim(h0) == 2:
-            h0 = [h0]
-        due = f"(m, u) for each of {len(cells)} layers and directions"
-        if not hasattr(h0, "__len__"):
-            raise ValueError(f"h0: expected {due}, got {type(h0).__name__}")
-        if isinstance(h0, np.ndarray) and h0.ndim != 3:
-            raise ValueError(f"h0: expected {due}, an array ({len(cells)}, m, u) or a list, got shape {h0.shape}")
-        if len(h0) != len(cells):
-            raise ValueError(f"h0: expected {due}, got {len(h0)} of them")
-        return [
-            real(state, f"h0[{i}]", (m, cell.d["u"]), cell.dtype)
-            for i, (state, cell) in enumerate(zip(h0, cells, strict=True))
-        ]
 
 
 def load(path: str | os.PathLike[str]) -> Network:

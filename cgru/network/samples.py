@@ -1,22 +1,28 @@
 """Samples with their targets, as a network trains and scores on them: checked, set aside, and long ones in pieces.
 
+Those that are too many for memory stand in blocks.py.
+
 m samples, s steps, e elements per step, k outputs.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cgru import losses
+from cgru.core.blocks import BLOCK, Rows, slices
 from cgru.core.checks import lengths_of, real, sequences
 from cgru.core.lengths import mask, padded
 from cgru.layers.embedding import Embedding
 from cgru.network.classes import numbered, one_of_them, strings_in
+from cgru.network.moments import Moments
 
 if TYPE_CHECKING:
     from cgru.network.network import Network
@@ -25,26 +31,20 @@ __all__ = [
     "Data",
     "ask_about_axes",
     "by_class",
+    "drawn",
     "held_back",
+    "inputs",
     "labelled",
-    "moments",
+    "measured_over",
     "names_in",
-    "set_aside",
+    "settled",
+    "statistics",
     "taken",
+    "targeted",
     "weights_of_classes",
 ]
 
 LONG = 16  # elements of a single step that may be steps of a single element
-
-
-def moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean and deviation of each column; 1 for the deviation of one that never changes."""
-    rows = rows.astype(np.float64)
-    largest = np.abs(rows).max(axis=0)
-    largest[largest == 0] = 1
-    rows = rows / largest  # so that no square overflows or vanishes
-    scale = np.where(np.ptp(rows, axis=0) == 0, 0.0, rows.std(axis=0)) * largest  # of equal ones it may be a rounding
-    return rows.mean(axis=0) * largest, np.where(scale == 0, 1.0, scale)
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ class Data:
     per_step: bool = False
     weights: np.ndarray | None = None
 
+    whole = True  # all of them are known
+
     def __getitem__(self, rows: np.ndarray | slice) -> Data:
         lengths, classes, weights = (a if a is None else a[rows] for a in (self.lengths, self.classes, self.weights))
         return Data(self.X[rows], self.y[rows], lengths, classes, self.per_step, weights)
@@ -72,19 +74,33 @@ class Data:
     def __len__(self) -> int:
         return len(self.X)
 
-    def split(self, n: int, seed: np.random.SeedSequence) -> tuple[Data, Data]:
-        """All but n samples, and n drawn at random, evenly over the classes."""
-        m = len(self)
-        order = np.random.default_rng(seed).permutation(m)
-        if self.classes is not None:
-            order = order[np.argsort(self.classes[order], kind="stable")]
-        chosen = np.zeros(m, bool)
-        chosen[order[((np.arange(n) + 0.5) * m / n).astype(np.intp)]] = True
+    def split(self, chosen: np.ndarray) -> tuple[Data, Data]:
+        """The samples that are not `chosen`, (m,) booleans, and those that are."""
         return self[~chosen], self[chosen]
 
-    def statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """The mean and deviation of each element over the real steps; 1 for the deviation of one that never changes."""
-        return moments(self.X[self.real])
+    # --- as samples that are too many for memory have it, too ---
+
+    @property
+    def first(self) -> Data:
+        """Some of them, the first among these, for the shapes and dtypes of all."""
+        return self
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """How many samples of how many steps."""
+        return self.X.shape[:2]
+
+    def blocks(self, size: int) -> Iterator[Data]:
+        """All of them, up to so many at a time."""
+        return (self[start : start + size] for start in range(0, len(self), size))
+
+    def parts(self, size: int, order: np.ndarray | None = None) -> Iterator[tuple[Data, np.ndarray]]:
+        """What batches of `size` are taken from: samples, and their order; where none is given, as they stand."""
+        yield self, np.arange(len(self)) if order is None else order
+
+    def then(self, change: Callable[[Data], Data]) -> Data:
+        """What a function makes of them, which looks at each sample by itself."""
+        return change(self)
 
     # --- what a loss is averaged over ---
 
@@ -159,9 +175,9 @@ def taken(net: Network, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarra
             raise ValueError(f"{name}lengths: expected None beside a list of arrays, which have their own, got some")
         X, lengths = padded(X, f"{name}X")
     if isinstance(first, Embedding):
-        X = first.tokens(X, lengths, f"{name}X")
+        X = first.checked(X, lengths, f"{name}X")
     else:
-        X, e = sequences(X, f"{name}X"), net.elements
+        X, e = X if isinstance(X, Rows) else sequences(X, f"{name}X"), net.elements
         if e not in (None, X.shape[2]):
             raise ValueError(f"{name}X: expected shape (m, s, {e}), as the network was made for, got {X.shape}")
         if net.mean is not None and len(net.mean) != X.shape[2]:
@@ -182,7 +198,7 @@ def names_in(net: Network, X: Any, y: Any, lengths: Any) -> tuple[str, ...] | No
 
     ValueError where they are not as many as there are classes.
     """
-    strings = None if net.class_names else strings_in(y)
+    strings = None if net.class_names or y is None else strings_in(y)
     if strings is None or not one_of_them(net):
         return net.class_names
     if net.per_step:
@@ -210,67 +226,57 @@ def labelled(
 
     Classes that are strings go by the `names`.
     """
+    return settled(targeted(net, inputs(net, X, lengths, name), y, sample_weight, name, names), name)
+
+
+def inputs(net: Network, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
+    """X, all that is real of it finite, and the lengths; likewise, and ValueError for a network without a loss."""
     if net.head is None:
         raise ValueError(f"layers: expected a Dense at the end for a loss, got {net.layers[-1]!r}")
     X, lengths = taken(net, X, lengths, name)
-    steps, finite = (
-        np.ones(X.shape[:2], bool) if lengths is None else mask(lengths, X.shape[1])[:, :, 0],
-        np.isfinite(X),
-    )
-    if not finite.all():
-        lost = np.argwhere(steps & ~finite.reshape(*steps.shape, -1).all(axis=2))
-        if len(lost):
-            where = "sample {}, step {}".format(*lost[0])
-            raise ValueError(f"{name}X: expected finite numbers, got NaN or infinity in {where}")
-    k = net.head.d["u"]
+    for rows in slices(X.shape) if X.dtype.kind == "f" else ():
+        finite = np.isfinite(X[rows])
+        if not finite.all():
+            lost = ~finite.all(axis=2)
+            if lengths is not None:
+                lost &= mask(lengths[rows], X.shape[1])[:, :, 0]
+            if lost.any():
+                sample, step = np.argwhere(lost)[0]
+                where = f"sample {rows.start + sample}, step {step}"
+                raise ValueError(f"{name}X: expected finite numbers, got NaN or infinity in {where}")
+    return X, lengths
+
+
+def targeted(
+    net: Network,
+    given: tuple[np.ndarray, np.ndarray | None],
+    y: Any,
+    sample_weight: Any = None,
+    name: str = "",
+    names: tuple[str, ...] | None = None,
+) -> Data:
+    """The samples that `inputs` found, with their targets and weights, whose sums may yet overflow; likewise."""
+    X, lengths = given
+    steps, k = None, net.head.d["u"]
+    if net.per_step:
+        steps = np.ones(X.shape[:2], bool) if lengths is None else mask(lengths, X.shape[1])[:, :, 0]
     y = numbered(net, y, names or net.class_names, steps, name)
     if net.per_step:
         data = Data(X, losses.step_targets(y, steps, k, net.loss, f"{name}y"), lengths, per_step=True)
     else:
         Y, classes = losses.compact(y, len(X), k, net.loss, f"{name}y")
         data = Data(X, Y, lengths, classes)
-    return data if sample_weight is None else _weighed(data, _weights(sample_weight, data, name), name)
+    return data if sample_weight is None else _times(data, _weights(sample_weight, data, name))
 
 
-def set_aside(
-    net: Network,
-    data: Data,
-    validation: Any,
-    seed: np.random.SeedSequence,
-    per_class: np.ndarray | None = None,
-    names: tuple[str, ...] | None = None,
-) -> tuple[Data, Data | None]:
-    """The samples to train on and those to validate with (None: none): drawn by `seed`, or given, likewise checked.
-
-    What is drawn keeps its weights; what is given gets those `per_class`.
-    """
-    if validation is None:
-        return data, None
-    if isinstance(validation, tuple | list):
-        if len(validation) not in (2, 3, 4):
-            raise ValueError(
-                f"validation: expected (X, y), (X, y, lengths) or (X, y, lengths, sample_weight), got {len(validation)}"
-                " of them"
-            )
-        X, y, lengths, sample_weight = (*validation, None, None)[:4]
-        held_out = labelled(net, X, y, lengths, sample_weight, "validation ", names)
-        held_out = by_class(net, held_out, per_class, "validation ")
-        if held_out.X.shape[2:] != data.X.shape[2:]:
-            raise ValueError(
-                f"validation X: expected {data.X.shape[2]} elements, as X has, got shape {held_out.X.shape}"
-            )
-        return data, held_out
-    if isinstance(validation, bool) or not isinstance(validation, int | float | np.integer | np.floating):
-        raise TypeError(f"validation: expected a share, a tuple or None, got {type(validation).__name__}")
-    m = len(data)
-    if not 0 < validation < 1:
-        raise ValueError(f"validation: expected a share above 0 and below 1, got {validation}")
-    if m < 2:
-        raise ValueError(f"validation: expected at least 2 samples to set some aside, got {m} sample")
-    parts = data.split(held_back(m, validation), seed)
-    if not all(part.count for part in parts):
-        raise ValueError("sample_weight: expected some above 0 among what is set aside and among the others, got zeros")
-    return parts
+def drawn(m: int, n: int, classes: np.ndarray | None, seed: np.random.SeedSequence) -> np.ndarray:
+    """(m,) booleans: n of m samples at random, evenly over the classes (m,)."""
+    order = np.random.default_rng(seed).permutation(m)
+    if classes is not None:
+        order = order[np.argsort(classes[order], kind="stable")]
+    chosen = np.zeros(m, bool)
+    chosen[order[((np.arange(n) + 0.5) * m / n).astype(np.intp)]] = True
+    return chosen
 
 
 def held_back(m: int, share: float) -> int:
@@ -280,10 +286,10 @@ def held_back(m: int, share: float) -> int:
 
 def ask_about_axes(data: Data) -> None:
     """Warn of X (m, s, e) that is more likely to be (m, channels, steps)."""
-    X = data.X
-    if X.ndim == 3 and data.lengths is None and X.shape[1] == 1 and X.shape[2] >= LONG:
+    X, m = data.first.X, data.extent[0]
+    if X.ndim == 3 and data.first.lengths is None and X.shape[1] == 1 and X.shape[2] >= LONG:
         warnings.warn(
-            f"X: {len(X)} sequences of one step of {X.shape[2]} elements; (m, channels, steps), as sktime has it, "
+            f"X: {m} sequences of one step of {X.shape[2]} elements; (m, channels, steps), as sktime has it, "
             "becomes (m, s, e) by X.swapaxes(1, 2), or by channels_first=True in cgru.sklearn",
             stacklevel=3,
         )
@@ -303,8 +309,11 @@ def weights_of_classes(
         return None
     weights = np.ones(max(net.head.d["u"], 2))
     if isinstance(class_weight, str) and class_weight == "balanced":
-        there, counts = np.unique(data.rows(_classes(net, data)), return_counts=True)
-        weights[there] = counts.sum() / (len(there) * counts)
+        counts = np.zeros(len(weights), np.intp)
+        for block in data.blocks(_at_once(data)):
+            counts += np.bincount(block.rows(_classes(net, block)), minlength=len(weights))
+        there = counts > 0
+        weights[there] = counts.sum() / (there.sum() * counts[there])
         return weights
     if not isinstance(class_weight, Mapping):
         got = repr(class_weight) if isinstance(class_weight, str) else type(class_weight).__name__
@@ -323,7 +332,13 @@ def weights_of_classes(
 
 def by_class(net: Network, data: Data, per_class: np.ndarray | None, name: str = "") -> Data:
     """`data` whose outputs weigh by their classes, too."""
-    return data if per_class is None else _weighed(data, per_class[_classes(net, data, name)], name)
+    if per_class is None:
+        return data
+    return settled(data.then(partial(_by_class, net, per_class, name)), name)
+
+
+def _by_class(net: Network, per_class: np.ndarray, name: str, data: Data) -> Data:
+    return _times(data, per_class[_classes(net, data, name)])
 
 
 def _classes(net: Network, data: Data, name: str = "") -> np.ndarray:
@@ -354,18 +369,51 @@ def _not_negative(array: np.ndarray, name: str) -> np.ndarray:
     return array.astype(np.float64)
 
 
-def _weighed(data: Data, weights: np.ndarray, name: str) -> Data:
-    """`data` whose weights are these times those that it has, but for a power of two, by which no sum overflows.
-
-    Their ratios alone count: those that are all the same are none.
-    """
+def _times(data: Data, weights: np.ndarray) -> Data:
+    """`data` that weigh these times what they do."""
     if data.weights is not None:
         weights = weights * data.weights
     elif data.per_step:
         weights = np.where(data.real, weights, 0)
-    each = data.rows(weights)
-    most = each.max()
-    if most == 0:
+    return replace(data, weights=weights)
+
+
+def settled(data: Data, name: str = "") -> Data:
+    """`data` whose outputs weigh what they do but for a power of two, by which no sum overflows.
+
+    Ratios alone count: those that are all the same are none.
+    """
+    if not data.whole or data.first.weights is None:
+        return data
+    weights = (block.rows(block.weights) for block in data.blocks(_at_once(data)))
+    least, most = zip(*((each.min(), each.max()) for each in weights), strict=True)
+    if max(most) == 0:
         raise ValueError(f"{name}sample_weight: expected a number above 0 for one output at least, got zeros")
-    same = (each == most).all()
-    return replace(data, weights=None if same else np.ldexp(weights, -np.frexp(most)[1]))
+    same = min(least) == max(most)
+    return data.then(partial(_scaled, None if same else -np.frexp(max(most))[1]))
+
+
+def _scaled(exponent: int | None, data: Data) -> Data:
+    return replace(data, weights=None if exponent is None else np.ldexp(data.weights, exponent))
+
+
+# --- of all, block by block ---
+
+
+def statistics(data: Data) -> tuple[np.ndarray, np.ndarray]:
+    """The mean and deviation of each element over the real steps; 1 for the deviation of one that never changes."""
+    return measured_over(data, lambda block: block.X[block.real])
+
+
+def measured_over(data: Data, rows: Callable[[Data], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Those of each column of the `rows` (n, c) in `data`."""
+    found = Moments()
+    for block in data.blocks(_at_once(data)):
+        found.add(rows(block))
+    return found.result()
+
+
+def _at_once(data: Data) -> int:
+    """How many samples are looked at as a block."""
+    some = data.first
+    return max(1, BLOCK // max(1, *(math.prod(array.shape[1:]) for array in (some.X, some.y))))

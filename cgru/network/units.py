@@ -15,7 +15,7 @@ import numpy as np
 
 from cgru import losses
 from cgru.activations import identity, name_of, ours
-from cgru.network.samples import Data, moments
+from cgru.network.samples import Data, measured_over
 
 if TYPE_CHECKING:
     from cgru.network.network import Network
@@ -41,10 +41,9 @@ class Units:
                 f'standardize_targets: expected False without a head with activate="identity", got True for {got}'
             )
         columns = losses.outputs(net.loss)
-        if net.loss in (*losses.CLASSIFYING, "poisson") or data.y.shape[-1] * columns != net.head.d["u"]:
+        if net.loss in (*losses.CLASSIFYING, "poisson") or data.first.y.shape[-1] * columns != net.head.d["u"]:
             raise ValueError(f"standardize_targets: expected False for {net.loss}, got True")
-        y, weights = data.rows(data.y), data.rows(data.weights)
-        mean, scale = moments(y if weights is None else y[weights > 0])
+        mean, scale = measured_over(data, _counted)
         limits = np.finfo(net.dtype)
         if (np.abs(mean) * limits.eps > 0.01 * scale).any() or not (
             (limits.tiny < scale) & (np.maximum(np.abs(mean), scale) < limits.max)
@@ -92,6 +91,12 @@ class Units:
             else:
                 p.update({name: np.array(array) for name, array in p.items()})  # those that were put there stay
                 self.enter(net)
+
+
+def _counted(data: Data) -> np.ndarray:
+    """The targets (n, k) that weigh anything."""
+    y, weights = data.rows(data.y), data.rows(data.weights)
+    return y if weights is None else y[weights > 0]
 
 
 def shrinkage(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:

@@ -9,7 +9,8 @@ from network_cases import LABELS, REALS, made, same, weights
 
 import cgru
 from cgru.network import fit
-from cgru.network.samples import Data, labelled, set_aside, weights_of_classes
+from cgru.network.blocks import set_aside
+from cgru.network.samples import Data, labelled, weights_of_classes
 
 RNG = np.random.default_rng(0)
 M, S = 4, 7

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,8 @@ __all__ = ["Engine", "compiles"]
 SCORED = 1 << 14  # steps that are scored at once, of all rows together
 ROWS = 8, 1024  # at least and at most
 
+Parts = Iterable[tuple[Data, np.ndarray, list[float]]]  # samples, their order, what is done before each update
+
 METHODS = {
     kind: frozenset(name for name in dir(kind) if callable(getattr(kind, name)))
     for kind in (GRU, Bidirectional, Dense, Dropout, Embedding, Flip, Pool)
@@ -37,7 +40,8 @@ METHODS = {
 class Engine:
     """The updates of one fit of a network that `compiles`, and its scores; `batch_size` 0: it is scored alone.
 
-    The network's own arrays stay as they are until `show` or `restore`.
+    `data` and `held_out` are looked at for their kinds and shapes; what is trained on comes part by part. The network's
+    own arrays stay as they are until `show` or `restore`.
     """
 
     def __init__(
@@ -49,70 +53,109 @@ class Engine:
         truncate: int | None,
         penalties: Penalties = NONE,
     ) -> None:
-        self.net, self.batch_size, self.truncate = net, batch_size, truncate or 0
-        steps = data.X.shape[1]
-        e = data.X.shape[2] if data.X.ndim == 3 else 0
-        batch = batch_size, min(steps, truncate or steps)
-        scored = (0, 0)
-        if held_out is not None:
-            longer = held_out.X.shape[1]
-            least, most = ROWS
-            scored = (min(len(held_out), max(least, min(most, SCORED // longer))), longer)
-        self.rows = scored[0]
-        self.program = Program(net, e, max(steps, scored[1]), batch, scored, truncate is not None, penalties=penalties)
-        self.data = self._source(data) if batch_size else None
-        self.held_out = None if held_out is None else self._source(held_out)
+        self.net, self.batch_size, self.truncate, self.penalties = net, batch_size, truncate or 0, penalties
+        self.carries, self.held_out = truncate is not None, held_out
+        X = data.first.X
+        self.e = X.shape[2] if X.ndim == 3 else 0
+        self.weights, self.room = None, (0,) * 5
+        self._make_room(self._trained(data), self._scored(held_out))
+        self.sources: dict[str, tuple[Data, Source]] = {}  # the last of each kind, which may be all there are
         self.kept, self.settings = False, None  # what others may see and change is looked at when it is shown
         self.measured = net.mean, net.scale  # as long as these are held no others have their ids
 
-    def _source(self, data: Data) -> Source:
-        net, k = self.net, self.net.head.d["u"]
-        given = data.y.shape[-1] if data.y.ndim == 2 + data.per_step else k  # classes are rows of so many
-        if given * losses.outputs(net.loss) != k:
-            raise ValueError(f"y: expected {k // losses.outputs(net.loss)} targets for {net.loss}, got {given}")
-        return Source(data.X, data.y, data.lengths, data.per_step, net.mean, net.scale, data.weights)
+    def _trained(self, data: Data) -> tuple[int, int, int]:
+        """Rows and steps of a piece of `data` that is trained on, and the steps of a sample."""
+        m, steps = data.extent
+        return min(self.batch_size, m), min(steps, self.truncate or steps), steps
 
-    def epoch(self, order: np.ndarray, fractions: list[float]) -> tuple[float, float | None, int | None]:
-        """An update for each batch of the samples in `order`, or each piece of one; `fractions` of the fit are done.
+    def _scored(self, data: Data | None) -> tuple[int, int]:
+        """Rows and steps of one that is scored."""
+        if data is None:
+            return 0, 0
+        m, steps = data.extent
+        least, most = ROWS
+        return min(m, max(least, min(most, SCORED // steps))), steps
+
+    def _make_room(self, trained: tuple[int, int, int] = (0, 0, 0), scored: tuple[int, int] = (0, 0)) -> None:
+        """Let the program have room for such pieces, too."""
+        due = tuple(map(max, self.room, trained + scored))
+        if due == self.room:
+            return
+        m, s, steps, *scored = self.room = due
+        most, batch = max(steps, scored[1]), (m, s)
+        self.program = Program(
+            self.net, self.e, most, batch, tuple(scored), self.carries, None, self.penalties, self.weights
+        )
+        self.weights = self.program.weights
+
+    def _source(self, data: Data, kind: str) -> Source:
+        """What the program, which has room for it, reads of samples that are "trained" on or "scored"."""
+        if kind not in self.sources or self.sources[kind][0] is not data:
+            self._make_room(**{kind: self._trained(data) if kind == "trained" else self._scored(data)})
+            net, k = self.net, self.net.head.d["u"]
+            given = data.y.shape[-1] if data.y.ndim == 2 + data.per_step else k  # classes are rows of so many
+            if given * losses.outputs(net.loss) != k:
+                raise ValueError(f"y: expected {k // losses.outputs(net.loss)} targets for {net.loss}, got {given}")
+            source = Source(data.X, data.y, data.lengths, data.per_step, net.mean, net.scale, data.weights)
+            self.sources[kind] = data, source
+        return self.sources[kind][1]
+
+    def epoch(self, parts: Parts) -> tuple[float, float | None, int | None]:
+        """An update for each batch of the samples of each part in their order, or each piece of one.
 
         Returns:
-            The mean loss and how many outputs were right, or what they weigh, both before each update (None: there are
-            no classes), and None; where a loss is not finite that loss, None, and the batch from 0.
+            The mean loss and the accuracy, both before each update (None: there are no classes), and None; where a loss
+            is not finite that loss, None, and the batch from 0.
         """
-        rates = np.array([self.net.optimizer.rate(fraction) for fraction in fractions])
         self.net.reset_states()
-        loss, right, failed = self.program.epoch(self.data, order, self.batch_size, self.truncate, rates)
-        return loss, right if self.net.loss in losses.CLASSIFYING else None, failed
+        sums, batches = np.zeros(3), 0
+        for part, order, fractions in parts:
+            rates, source = (
+                np.array([self.net.optimizer.rate(each) for each in fractions]),
+                self._source(part, "trained"),
+            )
+            failed = self.program.epoch(source, order, self.batch_size, self.truncate, rates, sums, not batches)
+            if failed is not None:
+                return failed[0], None, batches + failed[1]
+            batches += -(-len(order) // self.batch_size)
+        return self._means(sums)[0], self._means(sums)[1], None
 
     def scores(self) -> tuple[float, float | None]:
         """The loss and the accuracy on the samples that were held out."""
         self.net.reset_states()
-        loss, accuracy = self.program.scores(self.held_out, self.rows)
-        return loss, accuracy if self.net.loss in losses.CLASSIFYING else None
+        sums = np.zeros(3)
+        for part, _ in self.held_out.parts(self._scored(self.held_out)[0]):
+            source = self._source(part, "scored")
+            self.program.scores(source, self._scored(part)[0], sums)
+        return self._means(sums)
+
+    def _means(self, sums: np.ndarray) -> tuple[float, float | None]:
+        weight, loss, right = sums.tolist()
+        return loss / weight, right / weight if self.net.loss in losses.CLASSIFYING else None
 
     def keep(self) -> None:
         """What the parameters and the optimizer's state are now is what `restore` brings back."""
-        self.program.weights.keep()
+        self.weights.keep()
         self.kept = True
 
     def restore(self) -> None:
         """Put what was kept into the network."""
         if self.kept:
-            self.program.weights.show(kept=True)
-            self.program.weights.show_state(kept=True)
+            self.weights.show(kept=True)
+            self.weights.show_state(kept=True)
 
     def show(self) -> None:
         """Put the parameters, as they are now, into the network."""
         self.settings = self.settings or _settings(self.net)
-        self.program.weights.show()
+        self.weights.show()
 
     def stands(self) -> bool:
         """Whether it can go on after a callback that may have changed the network."""
-        return self.settings == _settings(self.net) and not self.program.weights.changed()
+        return self.settings == _settings(self.net) and not self.weights.changed()
 
     def leave(self) -> None:
         """Put the optimizer's state, as it is now, into the network, for who goes on in its place."""
-        self.program.weights.show_state()
+        self.weights.show_state()
 
 
 def _settings(net: Network) -> tuple[Any, ...]:

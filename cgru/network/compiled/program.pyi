@@ -20,8 +20,16 @@ class Program:
         carries: bool = False,
         threads: int | None = None,
         penalties: Penalties = ...,
+        weights: Weights | None = None,
     ) -> None: ...
     def epoch(
-        self, source: Source, order: np.ndarray, size: int, truncate: int, rates: np.ndarray
-    ) -> tuple[float, float | None, int | None]: ...
-    def scores(self, source: Source, size: int) -> tuple[float, float]: ...
+        self,
+        source: Source,
+        order: np.ndarray,
+        size: int,
+        truncate: int,
+        rates: np.ndarray,
+        sums: np.ndarray,
+        begins: bool = True,
+    ) -> tuple[float, int] | None: ...
+    def scores(self, source: Source, size: int, sums: np.ndarray) -> None: ...

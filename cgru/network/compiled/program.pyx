@@ -52,7 +52,7 @@ cdef dict LOSSES = {
 
 cdef struct Totals:
     Py_ssize_t updates, batch
-    double weight, loss, right
+    double *sums  # what outputs weigh, their losses by that, and what those weigh that are right
 
 cdef double GLANCE = 1e9  # operations between two looks for a Ctrl-C: some ten milliseconds
 cdef double UPDATE = 1e5  # those of an update beside its products
@@ -70,6 +70,7 @@ cdef class Program:
         carries: whether the states of all cells go on from piece to piece; else those of `stateful` layers do.
         threads: how many may work on it; None: as many as are set.
         penalties: those of a fit.
+        weights: those of another program of this network, to go on with; None: its parameters, as they are now.
     """
 
     cdef const cgru_kernels *k
@@ -91,7 +92,7 @@ cdef class Program:
     cdef double activity_l1, activity_l2  # penalties
 
     def __init__(self, net, Py_ssize_t e, Py_ssize_t steps, tuple batch, tuple scored=(0, 0), bint carries=False,
-                 threads=None, penalties=NONE):
+                 threads=None, penalties=NONE, weights=None):
         cdef cnp.ndarray memory, stages
         cdef Arena arena
         cdef Size size
@@ -101,7 +102,7 @@ cdef class Program:
         self.count = len(net.layers)
         stages = np.zeros(self.count * sizeof(Stage), np.uint8)
         self.stages, self.memory = <Stage *>cnp.PyArray_DATA(stages), [stages]
-        self.generators, self.weights = [], Weights(net, batch[0] > 0, penalties)
+        self.generators, self.weights = [], weights or Weights(net, batch[0] > 0, penalties)
         self.activity_l1, self.activity_l2 = penalties.activity_l1, penalties.activity_l2
         self._load_loss(losses.chosen(net.loss, net.head.activate, net.head.d["u"]))
         self._make(e)
@@ -343,18 +344,22 @@ cdef class Program:
     # --- epochs and scores ---
 
     def epoch(self, Source source not None, const Py_ssize_t[::1] order, Py_ssize_t size, Py_ssize_t truncate,
-              const double[::1] rates):
+              const double[::1] rates, double[::1] sums, bint begins=True):
         """An update for each batch of up to `size` of the samples in `order`, or where `truncate` is not 0 for each
-        piece of so many steps that has targets, by these learning rates.
+        piece of so many steps that has targets, by these learning rates; all of an epoch, or a part, the first of which
+        `begins` with no states.
+
+        To `sums` (3,) is added what the outputs weigh, their losses by that, and what those weigh that are right, all
+        before each update.
 
         Returns:
-            The mean loss and how many outputs were right, or what they weigh, both before each update. Where a loss is
-            not finite, that and the batch, from 0: (loss, None, batch).
+            None; where a loss is not finite, that and the batch, from 0.
         """
         cdef Totals totals
         cdef int failed
-        memset(&totals, 0, sizeof(Totals))
-        self._begin_anew()
+        totals.updates, totals.batch, totals.sums = 0, 0, &sums[0]
+        if begins:
+            self._begin_anew()
         # Each once, and by all threads in one order: none waits for another that waits for it.
         locks = sorted({rng.bit_generator.lock for rng in self.generators}, key=id)
         for lock in locks:
@@ -365,9 +370,7 @@ cdef class Program:
         finally:
             for lock in locks:
                 lock.release()
-        if failed:
-            return self.value, None, totals.batch
-        return totals.loss / totals.weight, totals.right, None
+        return (self.value, totals.batch) if failed else None
 
     cdef void _begin_anew(self) noexcept nogil:
         """No states of the piece before."""
@@ -433,17 +436,18 @@ cdef class Program:
 
     cdef void _count(self, Totals *totals) noexcept nogil:
         """Add what the last piece was to the totals."""
-        totals.weight += self.weight
-        totals.loss += self.value * self.weight
-        totals.right += self.right
+        totals.sums[0] += self.weight
+        totals.sums[1] += self.value * self.weight
+        totals.sums[2] += self.right
 
-    def scores(self, Source source not None, Py_ssize_t size):
-        """The mean loss and the share of outputs that are right, by their weights, `size` samples at a time."""
+    def scores(self, Source source not None, Py_ssize_t size, double[::1] sums):
+        """Add to `sums` what outputs weigh, their losses and what is right, as `epoch` does; `size` samples at a time.
+        """
         cdef Samples *samples = &source.samples
         cdef Totals totals
         cdef Py_ssize_t first = 0
         cdef const Py_ssize_t[::1] order = np.arange(samples.m, dtype=np.intp)
-        memset(&totals, 0, sizeof(Totals))
+        totals.updates, totals.batch, totals.sums = 0, 0, &sums[0]
         with nogil:
             while first < samples.m:
                 arrange(&self.batch, samples, &order[first], min(size, samples.m - first))
@@ -455,4 +459,3 @@ cdef class Program:
                 self._look()
                 self._count(&totals)
                 first += size
-        return totals.loss / totals.weight, totals.right / totals.weight

@@ -1,0 +1,49 @@
+"""A data set as a folder of `.npy` files, each an array, which are mapped into memory and stay where they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Container
+
+import numpy as np
+
+__all__ = ["Folder"]
+
+PLAIN = "biufSU"  # kinds of dtype: booleans, numbers and strings
+
+
+class Folder:
+    """The arrays of a folder, `x.npy`, `y.npy` and so on, as `cgru.files.Archive` has those of an `.npz`.
+
+    Args:
+        path: the folder.
+        names: of the arrays; other files are not looked at.
+
+    Attributes:
+        headers: the arrays, whose numbers are in the files, by name.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: one is no `.npy` of plain numbers or strings, or x is not (m, s, e): what lies there otherwise would
+            have to be copied.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], names: Container[str]) -> None:
+        self.headers: dict[str, np.ndarray] = {}
+        for file in sorted(os.listdir(path)):
+            name, kind = os.path.splitext(file)
+            if kind != ".npy" or name not in names:
+                continue
+            try:
+                array = np.load(os.path.join(path, file), mmap_mode="r", allow_pickle=False)
+            except (ValueError, EOFError) as error:
+                raise ValueError(f"{file}: expected numbers or strings, as numpy.save has them ({error})") from None
+            if array.dtype.kind not in PLAIN or array.dtype.itemsize == 0:
+                raise ValueError(f"{file}: expected numbers or strings, got dtype {array.dtype}")
+            if name.endswith("x") and array.ndim != 3:
+                raise ValueError(f"{file}: expected shape (m, s, e), got {array.shape}")
+            self.headers[name] = array
+
+    def read(self, name: str) -> np.ndarray:
+        """The array of that name."""
+        return self.headers[name]

@@ -1,0 +1,369 @@
+"""Samples that are too many for memory: `Mapped`, in files, and `Batches`, which somebody hands out one by one.
+
+Each is what `cgru.network.samples.Data` is to those who train and score: `first`, `extent`, `blocks`, `parts`, `then`.
+What is taken of them is checked and converted then, and so is a `Data`. m samples, s steps, e elements per step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cgru.core.blocks import BLOCK, mapped, rows_of
+from cgru.network.classes import strings_in
+from cgru.network.samples import Data, by_class, drawn, held_back, inputs, labelled, settled, targeted
+from cgru.optimizers import Plateau
+
+if TYPE_CHECKING:
+    from cgru.network.network import Network
+
+__all__ = ["Batches", "Mapped", "Samples", "batched", "check_batches", "gathered", "is_batch", "set_aside", "unpacked"]
+
+SET = "(X, y), (X, y, lengths) or (X, y, lengths, sample_weight)"
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """Samples of which X, or y, lies in a file and stays there.
+
+    given: these, with y and weights as somebody gave them; X, y and weights may be `Rows`.
+    changes: what makes a `Data` of some of them.
+    """
+
+    given: Data
+    changes: tuple[Callable[[Data], Data], ...]
+
+    whole = True
+
+    def __getitem__(self, rows: np.ndarray | slice) -> Data:
+        return _changed(self.given[rows], self.changes)
+
+    def __len__(self) -> int:
+        return len(self.given)
+
+    @property
+    def first(self) -> Data:
+        """One of them."""
+        return self[:1]
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """How many samples of how many steps."""
+        return self.given.X.shape[:2]
+
+    @property
+    def per_step(self) -> bool:
+        """Whether there is a target for each step."""
+        return self.given.per_step
+
+    @property
+    def steps(self) -> np.ndarray:
+        """(m,) the real steps of each sample."""
+        return self.given.steps
+
+    @property
+    def classes(self) -> np.ndarray | None:
+        """(m,) where each sample has one, else None."""
+        if self.first.classes is None:
+            return None
+        return np.concatenate([block.classes for block in self.blocks(self._at_once(1))])
+
+    @property
+    def count(self) -> float:
+        """How many outputs have a target, or what these weigh."""
+        return sum(block.count for block in self.blocks(self._at_once(1)))
+
+    def unrowed(self, rows: np.ndarray) -> np.ndarray:
+        """`rows` (n, k) of real steps, where outputs are at steps, at these."""
+        return self.given.unrowed(rows)
+
+    def split(self, chosen: np.ndarray) -> tuple[Mapped, Mapped]:
+        """The samples that are not `chosen`, (m,) booleans, and those that are; what is in a file stays there."""
+        return self._of(np.flatnonzero(~chosen)), self._of(np.flatnonzero(chosen))
+
+    def _of(self, rows: np.ndarray) -> Mapped:
+        data = self.given
+        X, y, lengths, weights = (rows_of(array, rows) for array in (data.X, data.y, data.lengths, data.weights))
+        return replace(self, given=replace(data, X=X, y=y, lengths=lengths, weights=weights))
+
+    def blocks(self, size: int) -> Iterator[Data]:
+        """All of them, up to so many at a time."""
+        return (self[start : start + size] for start in range(0, len(self), size))
+
+    def parts(self, size: int, order: np.ndarray | None = None) -> Iterator[tuple[Data, np.ndarray]]:
+        """Some batches of `size` at a time, in that order; where none is given, as they stand."""
+        most = self._at_once(size)
+        for start in range(0, len(self), most):
+            part = self[start : start + most] if order is None else self[order[start : start + most]]
+            yield part, np.arange(len(part))
+
+    def _at_once(self, size: int) -> int:
+        """How many samples, whole batches of them, are taken into memory."""
+        numbers = sum(int(np.prod(array.shape[1:])) for array in (self.given.X, self.given.y))
+        return max(1, BLOCK // (size * numbers)) * size
+
+    def then(self, change: Callable[[Data], Data]) -> Mapped:
+        """What a function makes of them, which looks at each sample by itself."""
+        return replace(self, changes=(*self.changes, change))
+
+
+class Batches:
+    """Batches that somebody hands out: each is what an update is made of.
+
+    Args:
+        net: the network that they are for.
+        given: an iterable of (X, y), (X, y, lengths) or (X, y, lengths, sample_weight).
+        name: what stands before the name of a batch in errors.
+        names: of classes.
+
+    Attributes:
+        first: the first batch.
+    """
+
+    whole = False
+
+    def __init__(
+        self, net: Network, given: Iterable[Any], name: str = "", names: tuple[str, ...] | None = None
+    ) -> None:
+        self.net, self.given, self.name, self.names = net, given, name, names
+        self.changes: tuple[Callable[[Data], Data], ...] = ()
+        iterator = iter(given)
+        nothing = object()
+        batch = next(iterator, nothing)
+        if batch is nothing:
+            raise ValueError(f"{name}batches: expected at least one, got none")
+        self.begun = [(batch, iterator)]  # by who looked for the first one; shared with those that `then` makes
+        self.first = self._data(batch, 1)
+
+    def _data(self, batch: Any, number: int) -> Data:
+        name = f"{self.name}batch {number}: "
+        X, y, lengths, weights = unpacked(batch, f"{name}expected {SET}")
+        if not self.names and strings_in(y) is not None:
+            raise ValueError(f"{name}y: expected numbers, or strings for Network(class_names=[...]), got strings")
+        found = targeted(self.net, inputs(self.net, X, lengths, name), y, weights, name, self.names)
+        return _changed(found, self.changes)
+
+    def __iter__(self) -> Iterator[Data]:
+        number, weight = 0, 0.0
+        for number, batch in enumerate(self._all(), 1):
+            data = self._data(batch, number)
+            weight += data.count
+            yield data
+        if not number:
+            raise ValueError(f"{self.name}batches: expected some each time that they begin anew, got none")
+        if not weight:
+            raise ValueError(f"{self.name}sample_weight: expected a number above 0 in one batch at least, got zeros")
+
+    def _all(self) -> Iterator[Any]:
+        if self.begun:
+            batch, iterator = self.begun.pop()
+            yield batch
+            yield from iterator
+        else:
+            yield from self.given
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """How many samples of how many steps the first has."""
+        return self.first.extent
+
+    @property
+    def per_step(self) -> bool:
+        """Whether there is a target for each step."""
+        return self.first.per_step
+
+    def number(self, count: bool = False) -> int | None:
+        """How many there are, as len() says; else None, or where `count` says so as many as a first pass finds."""
+        try:
+            return len(self.given)
+        except TypeError:  # a DataLoader may have a length in name alone
+            return sum(1 for _ in self) if count else None
+
+    def unrowed(self, rows: np.ndarray) -> np.ndarray:
+        """`rows` (n, k), of samples."""
+        return rows
+
+    def blocks(self, size: int) -> Iterator[Data]:
+        """All of them, cut where they have more than so many samples."""
+        for batch in self:
+            yield from batch.blocks(size)
+
+    def parts(self, size: int, order: None = None) -> Iterator[tuple[Data, np.ndarray]]:
+        """One by one."""
+        for batch in self:
+            yield batch, np.arange(len(batch))
+
+    def then(self, change: Callable[[Data], Data]) -> Batches:
+        """What a function makes of them, which looks at each sample by itself."""
+        made = object.__new__(Batches)
+        vars(made).update(vars(self), changes=(*self.changes, change), first=change(self.first))
+        return made
+
+
+Samples = Data | Mapped | Batches
+
+
+def _changed(data: Data, changes: Iterable[Callable[[Data], Data]]) -> Data:
+    for change in changes:
+        data = change(data)
+    return data
+
+
+# --- from what a caller gives ---
+
+
+def batched(given: Any) -> bool:
+    """Whether it hands out batches: an iterable that is no array, or a list of them."""
+    if isinstance(given, list | tuple):
+        return len(given) > 0 and is_batch(given[0])
+    return (
+        isinstance(given, Iterable) and not hasattr(given, "__array__") and not isinstance(given, str | bytes | Mapping)
+    )
+
+
+def is_batch(given: Any) -> bool:
+    """Whether it is a tuple or list of X (m, s, e), or tokens (m, s), and what belongs to it; no list of samples."""
+    if not isinstance(given, tuple | list) or not 0 < len(given) <= 4 or not hasattr(given[0], "shape"):
+        return False
+    X = np.asarray(given[0])
+    return X.ndim == 3 or (X.ndim == 2 and X.dtype.kind in "iu")
+
+
+def unpacked(batch: Any, due: str) -> tuple[Any, Any, Any, Any]:
+    """X, y, lengths and weights, None where they are not there; ValueError with what was `due` for anything else."""
+    if not isinstance(batch, tuple | list) or len(batch) not in (2, 3, 4):
+        got = f"{len(batch)} of them" if isinstance(batch, tuple | list) else type(batch).__name__
+        raise ValueError(f"{due}, got {got}")
+    return (*batch, None, None)[:4]
+
+
+def gathered(
+    net: Network,
+    X: Any,
+    y: Any,
+    lengths: Any = None,
+    sample_weight: Any = None,
+    name: str = "",
+    names: tuple[str, ...] | None = None,
+) -> Samples:
+    """What `labelled` finds, of arrays in files too, which stay there; without `y` X are batches."""
+    if y is None:
+        return Batches(net, X, name, names)
+    if not (mapped(X) or mapped(y)):
+        return labelled(net, X, y, lengths, sample_weight, name, names)
+    X, lengths = inputs(net, X, lengths, name)
+    m, s = X.shape[:2]
+    y = np.asarray(y)
+    if y.shape[:1] != (m,):
+        raise ValueError(f"{name}y: expected {m} of them, one for each sample, got shape {y.shape}")
+    weights = None if sample_weight is None else np.asarray(sample_weight)
+    due = [(m,), (m, s)][: 1 + net.per_step]
+    if weights is not None and weights.shape not in due:
+        raise ValueError(f"{name}sample_weight: expected shape {' or '.join(map(str, due))}, got {weights.shape}")
+    data = Mapped(Data(X, y, lengths, None, net.per_step, weights), (partial(_targeted, net, name, names),))
+    for _ in data.blocks(max(1, BLOCK // (s * max(1, int(np.prod(y.shape[1:])))))):
+        pass  # each is checked
+    return settled(data, name)
+
+
+def _targeted(net: Network, name: str, names: tuple[str, ...] | None, data: Data) -> Data:
+    return targeted(net, (data.X, data.lengths), data.y, data.weights, name, names)
+
+
+def set_aside(
+    net: Network,
+    data: Samples,
+    validation: Any,
+    seed: np.random.SeedSequence,
+    per_class: np.ndarray | None = None,
+    names: tuple[str, ...] | None = None,
+) -> tuple[Samples, Samples | None]:
+    """The samples to train on and those to validate with (None: none): drawn by `seed`, or given, likewise checked.
+
+    What is drawn keeps its weights; what is given gets those `per_class`.
+    """
+    if validation is None:
+        return data, None
+    name = "validation "
+    if batched(validation) or isinstance(validation, tuple | list):
+        if batched(validation):
+            held_out = gathered(net, validation, None, name=name, names=names)
+        else:
+            held_out = gathered(net, *unpacked(validation, f"validation: expected {SET}"), name, names)
+        held_out = by_class(net, held_out, per_class, name)
+        due, X = data.first.X.shape[2:], held_out.first.X
+        if X.shape[2:] != due:
+            shape = (*held_out.extent, *X.shape[2:])
+            raise ValueError(f"validation X: expected {due[0]} elements, as X has, got shape {shape}")
+        return data, held_out
+    if isinstance(validation, bool) or not isinstance(validation, int | float | np.integer | np.floating):
+        due = "a share, a tuple, batches or None"
+        raise TypeError(f"validation: expected {due}, got {type(validation).__name__}")
+    if not data.whole:
+        raise ValueError(f"validation: expected a set beside batches, (X, y) or batches, got the share {validation}")
+    m = len(data)
+    if not 0 < validation < 1:
+        raise ValueError(f"validation: expected a share above 0 and below 1, got {validation}")
+    if m < 2:
+        raise ValueError(f"validation: expected at least 2 samples to set some aside, got {m} sample")
+    parts = data.split(drawn(m, held_back(m, validation), data.classes, seed))
+    if data.first.weights is not None and not all(part.count for part in parts):
+        raise ValueError("sample_weight: expected some above 0 among what is set aside and among the others, got zeros")
+    return parts
+
+
+# What batches have themselves, or cannot have.
+ALONE = {
+    "lengths": (None, "which have their own, (X, y, lengths)"),
+    "sample_weight": (None, "which have their own, (X, y, lengths, sample_weight)"),
+    "batch_size": (None, "each of which makes an update"),
+    "bucket": (False, "which come as they are handed out"),
+    "checkpoint": (None, "whose order in epochs to come nobody knows; that of arrays in files is known"),
+}
+# What goes through all of them, more than once or beside the training.
+AGAIN = ("epochs", "standardize", "standardize_targets", "class_weight", "metrics", "shrink", "checkpoint")
+
+
+def check_batches(net: Network, given: Mapping[str, Any]) -> None:
+    """ValueError where batches among the arguments of a fit or a score cannot be used as the others ask for.
+
+    X are batches where y is None; TypeError where they cannot be.
+    """
+    validation = given.get("validation")
+    if given["y"] is not None and not isinstance(validation, Iterator):
+        return
+    asked = {name: given.get(name) for name in AGAIN}
+    asked["epochs"] = None if asked["epochs"] == 1 else asked["epochs"]
+    asked["standardize"] = asked["standardize"] and net.mean is None
+    asked["class_weight"] = asked["class_weight"] == "balanced"
+    schedule = getattr(net.optimizer, "schedule", ...)
+    asked["schedule"] = "epochs" in given and schedule is not None and not isinstance(schedule, Plateau)
+    if validation is not None:
+        _begin_anew(validation, "validation", asked, ("epochs", "metrics", "shrink", "checkpoint"))
+    if given["y"] is not None:
+        return
+    if hasattr(given["X"], "__array__"):
+        raise TypeError(f"y: expected targets beside X, an array, got None; batches, {SET}, go without")
+    if not isinstance(given["X"], Iterable):
+        raise TypeError(f"X: expected an array beside y, or an iterable of batches, got {type(given['X']).__name__}")
+    for name, (due, why) in ALONE.items():
+        if given.get(name, due) is not due:
+            got = given[name] if isinstance(given[name], str | int | float) else type(given[name]).__name__
+            raise ValueError(f"{name}: expected {due} beside batches, {why}, got {got}")
+    used = ("epochs", "standardize", "standardize_targets", "class_weight", "schedule")
+    _begin_anew(given["X"], "X", asked, used if validation is not None else (*used, "metrics"))
+
+
+def _begin_anew(batches: Any, name: str, asked: Mapping[str, Any], used: Iterable[str]) -> None:
+    """ValueError for an iterator where something is asked for that goes through the batches once more."""
+    again = [each for each in used if asked[each]]
+    if again and isinstance(batches, Iterator):
+        got = type(batches).__name__
+        raise ValueError(
+            f"{name}: expected batches that begin anew, which {' and '.join(again)} need, got a {got}, which cannot; "
+            "give a list, or an object whose __iter__ starts with the first"
+        )

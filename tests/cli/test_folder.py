@@ -1,0 +1,69 @@
+"""A folder of arrays in the place of an archive: the same results, and nothing of x in memory."""
+
+import numpy as np
+import pytest
+from cli_cases import QUICK, X, Y, refused, run
+
+from cgru.core.blocks import Rows, mapped
+from cgru.network.network import Network
+
+
+def both(path, **arrays):
+    """The same data as data.npz and as the folder data."""
+    np.savez(path / "data.npz", **arrays)
+    (path / "data").mkdir()
+    for name, array in arrays.items():
+        np.save(path / "data" / f"{name}.npy", array)
+
+
+LENGTHS = np.arange(40) % 5 + 1
+CASES = {
+    "classes": {"x": X, "y": Y, "class_names": ["no", "yes"]},
+    "names": {"x": X, "y": np.array(["no", "yes"])[Y], "lengths": LENGTHS},
+    "steps": {"x": X, "y": (X[:, :, 0] > 1).astype(int), "lengths": LENGTHS},
+    "numbers": {"x": np.repeat(X, 3, axis=0), "y": np.repeat(1000 + 50 * X.sum(axis=(1, 2)), 3)},
+    "split": {"train_x": X[:30], "train_y": Y[:30], "test_x": X[30:], "test_y": Y[30:]},
+}
+
+
+@pytest.mark.parametrize("options", [(), ("--validation", "0.3")])
+@pytest.mark.parametrize("arrays", CASES.values(), ids=CASES.keys())
+def test_a_folder_gives_what_an_archive_gives(tmp_path, arrays, options):
+    both(tmp_path, **arrays)
+    said = []
+    for data in ("data.npz", "data"):
+        out, _ = run("fit", data, *QUICK, *options, "--epochs", "4", "-o", "model.npz", cwd=tmp_path)
+        said.append([out.splitlines()[0]])
+        for command in ("predict", "evaluate"):
+            out = run(command, "model.npz", data, cwd=tmp_path)[0]
+            said[-1].append(out.replace(f"of {data}: ", "of data: "))
+    assert said[0] == said[1]
+
+
+def test_what_is_held_back_of_numbers_stays_in_its_file(tmp_path, monkeypatch):
+    both(tmp_path, **CASES["numbers"])
+    seen = []
+
+    def fit(net, X, y, *, validation, **options):
+        seen.extend([X, validation[0]])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Network, "fit", fit)
+    run("fit", "data", *QUICK, "-o", "model.npz", cwd=tmp_path, code=130)
+    assert [type(each) for each in seen] == [Rows, Rows]
+    assert [len(each) for each in seen] == [96, 24]
+    assert all(map(mapped, seen))
+
+
+def test_a_folder_that_is_wrong(tmp_path):
+    both(tmp_path, x=X, y=Y[:3])
+    assert "data: y: expected 40 values, one for each sample, got 3" in refused("fit", "data", cwd=tmp_path)
+    wrong = X.copy()
+    wrong[3, 2] = np.nan
+    np.save(tmp_path / "data" / "test_x.npy", wrong)
+    np.save(tmp_path / "data" / "train_x.npy", X)
+    for name in ("train_y", "test_y"):
+        np.save(tmp_path / "data" / f"{name}.npy", Y)
+    assert "data: test_x: expected finite numbers, got NaN or infinity" in refused("fit", "data", cwd=tmp_path)
+    np.save(tmp_path / "data" / "test_lengths.npy", np.full(40, 2))
+    run("fit", "data", *QUICK, "--epochs", "1", "-o", "model.npz", cwd=tmp_path)

@@ -1,0 +1,77 @@
+"""A folder of arrays as a data set: they stay in their files, or are refused by name."""
+
+import re
+
+import numpy as np
+import pytest
+
+from cgru.core.blocks import mapped
+from cgru.datasets import read
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((6, 4, 2))
+Y = np.arange(6) % 3
+LENGTHS = np.array([4, 1, 2, 3, 4, 4])
+
+
+def folder(path, **arrays):
+    for name, array in arrays.items():
+        np.save(path / f"{name}.npy", array)
+    return path
+
+
+def test_arrays_stay_in_their_files(tmp_path):
+    folder(tmp_path, x=X, y=Y, lengths=LENGTHS, class_names=["a", "b", "c"], other=np.array([None]))
+    (tmp_path / "x.txt").write_text("not looked at")
+    (tmp_path / "notes.npy").write_text("neither")
+    data = read(tmp_path)
+    assert data.test is None
+    assert data.class_names == ("a", "b", "c")
+    assert mapped(data.train.X)
+    for ours, due in zip(data.train, (X, Y, LENGTHS), strict=True):
+        np.testing.assert_array_equal(ours, due)
+
+
+def test_a_folder_is_what_an_archive_is(tmp_path):
+    np.savez(tmp_path / "data.npz", train_x=X, train_y=Y, test_x=X[:2], test_y=np.array(["a", "b"]))
+    (tmp_path / "data").mkdir()
+    folder(tmp_path / "data", train_x=X, train_y=Y, test_x=X[:2], test_y=np.array(["a", "b"]))
+    ours, due = read(str(tmp_path / "data")), read(tmp_path / "data.npz")
+    for part in ("train", "test"):
+        for array, other in zip(getattr(ours, part), getattr(due, part), strict=True):
+            assert other is None or (array == other).all()
+    assert mapped(ours.test.X)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({}, "expected an array x, or train_x and test_x, got none of them"),
+        ({"y": Y}, "expected an array x, or train_x and test_x, got y"),
+        ({"x": X[0]}, "x.npy: expected shape (m, s, e), got (4, 2)"),
+        ({"train_x": X[0], "lengths": LENGTHS}, "train_x.npy: expected shape (m, s, e), got (4, 2)"),
+        ({"x": X, "y": Y[:3]}, "y: expected 6 values, one for each sample, got 3"),
+        ({"x": X, "lengths": LENGTHS + 9}, "lengths: expected integers from 1 to 4"),
+        ({"x": X * 1j}, "x.npy: expected numbers or strings, got dtype complex128"),
+        ({"x": X, "y": np.array([None] * 6)}, "y.npy: expected numbers or strings, as numpy.save has them ("),
+        ({"x": X[:0]}, "x"),
+    ],
+    ids=lambda value: value[:30] if isinstance(value, str) else "",
+)
+def test_what_is_wrong_is_named(tmp_path, arrays, words):
+    with pytest.raises(ValueError, match="^" + re.escape(f"{folder(tmp_path, **arrays)}: {words}")):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY\x01", b"text", None])
+def test_a_damaged_file_is_named(tmp_path, content):
+    folder(tmp_path, x=X)
+    whole = (tmp_path / "x.npy").read_bytes()
+    (tmp_path / "x.npy").write_bytes(whole[:-8] if content is None else content)
+    with pytest.raises(ValueError, match=r": x\.npy: expected numbers or strings, as numpy\.save has them"):
+        read(tmp_path)
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read(tmp_path / "nowhere")

@@ -1,0 +1,63 @@
+"""Means and deviations, however the rows come in blocks."""
+
+import numpy as np
+import pytest
+
+from cgru.network.moments import Moments, moments
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 64, 1000])
+@pytest.mark.parametrize("scale", [1.0, 1e-300, 1e298, 1e-3])
+def test_blocks_join_to_what_all_rows_say(size, scale):
+    rows = (RNG.standard_normal((200, 4)) + np.array([0, 3, -1e3, 1e6])) * scale
+    rows[:, 3] *= np.arange(200)  # whose largest comes last
+    found = Moments()
+    for start in range(0, len(rows), size):
+        found.add(rows[start : start + size])
+    found.add(rows[:0])
+    unit = np.abs(rows).max(axis=0)
+    mean, deviation = found.result()
+    np.testing.assert_allclose(mean / unit, (rows / unit).mean(axis=0), rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(deviation / unit, (rows / unit).std(axis=0), rtol=1e-10)
+
+
+def test_one_block_is_numpy():
+    rows = RNG.standard_normal((50, 3))
+    largest = np.abs(rows).max(axis=0)
+    mean, deviation = moments(rows)
+    np.testing.assert_array_equal(mean, (rows / largest).mean(axis=0) * largest)
+    np.testing.assert_array_equal(deviation, (rows / largest).std(axis=0) * largest)
+
+
+def test_a_large_mean_does_not_drown_the_deviation():
+    rows = RNG.standard_normal((4000, 1)) + 1e8
+    found = Moments()
+    for start in range(0, 4000, 100):
+        found.add(rows[start : start + 100])
+    np.testing.assert_allclose(found.result()[1], rows.std(axis=0), rtol=1e-7)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -7.3, 1e-310])
+def test_what_never_changes_has_a_deviation_of_one(value):
+    found = Moments()
+    for n in (3, 1, 50):
+        found.add(np.full((n, 2), value))
+    np.testing.assert_allclose(found.result()[0], value, rtol=1e-15)
+    np.testing.assert_array_equal(found.result()[1], 1)
+
+
+def test_zeros_beside_the_smallest_numbers():
+    found = Moments()
+    found.add(np.zeros((10, 1)))
+    found.add(np.array([[2e-200], [4e-200]]))
+    rows = np.array([0] * 10 + [2.0, 4.0])
+    np.testing.assert_allclose(found.result()[0], rows.mean() * 1e-200)
+    np.testing.assert_allclose(found.result()[1], rows.std() * 1e-200)
+
+
+def test_integers_and_small_floats():
+    rows = RNG.integers(-300, 300, (40, 2)).astype(np.int16)
+    np.testing.assert_allclose(moments(rows)[1], rows.std(axis=0, dtype=float))
+    assert moments(rows.astype(np.float16))[0].dtype == np.float64
