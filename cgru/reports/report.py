@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cgru import losses
-from cgru.core.lengths import mask
 from cgru.files import replacing
 from cgru.network import Network
 from cgru.network.classes import class_names
-from cgru.network.samples import labelled, moments, taken
+from cgru.network.samples import Data, labelled, statistics, taken
 from cgru.reports import numbers
 from cgru.reports.tables import text
 
@@ -125,5 +124,5 @@ def seen(net: Network, X: np.ndarray, lengths: np.ndarray | None = None) -> bool
     """Whether the elements of X have the very means and deviations that `net` was trained on; False proves nothing."""
     if net.mean is None:
         return False
-    mean, scale = moments(X.reshape(-1, X.shape[2]) if lengths is None else X[mask(lengths, X.shape[1])[:, :, 0]])
+    mean, scale = statistics(Data(X, np.zeros(len(X)), lengths))
     return bool((np.abs([mean - net.mean, scale - net.scale]) <= 1e-9 * net.scale).all())
