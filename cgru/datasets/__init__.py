@@ -1,13 +1,15 @@
-"""Data sets: the embedded Japanese Vowels, `.npz` files of sequences such as the `cgru` command reads, long tables."""
+"""Data sets: the embedded Japanese Vowels, files of sequences such as the `cgru` command reads, long tables."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from cgru.datasets.files import Dataset, Split, read
+from cgru.datasets.dataset import Dataset, Split
+from cgru.datasets.files import read
 from cgru.datasets.frames import Sequences, from_frame
+from cgru.datasets.summary import described
 
-__all__ = ["Dataset", "Sequences", "Split", "from_frame", "load_japanese_vowels", "read"]
+__all__ = ["Dataset", "Sequences", "Split", "described", "from_frame", "load_japanese_vowels", "read"]
 
 
 def load_japanese_vowels() -> Dataset:

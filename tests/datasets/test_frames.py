@@ -58,7 +58,7 @@ def test_dates_and_a_fit(table):
         ({}, {"columns": ["x", "x"]}, ValueError, "columns: expected each once, and none of subject, got x, x"),
         ({}, {"columns": ["x", "subject"]}, ValueError, "columns: expected each once, and none of subject"),
         ({}, {"columns": []}, ValueError, "columns: expected at least one beside subject, got none"),
-        ({}, {}, TypeError, "group: expected numbers, got String; columns says which are elements"),
+        ({}, {}, TypeError, "group: expected numbers, got 'ill' in row 0; columns says which are elements"),
         ({"when": [2, 5, 1, 3, 3, 0]}, {"time": "when", "label": "group"}, ValueError,
          "when: expected times that differ within a sequence, got one again in row 4"),
         ({"group": ["ill", "well", "ill", "well", "ill", "ill"]}, {"label": "group"}, ValueError,

@@ -1,0 +1,204 @@
+"""Which columns of a table are what: as it was asked for, or as their names say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cgru.datasets.table import Table
+
+__all__ = ["NUMBERED", "Asked", "Roles", "as_names", "roles_of"]
+
+IDS = re.compile(r"id|subject|series|sequence|seq|case|sample|session|patient|participant|person|user|unit|trial|"
+                 r"recording|record|device|machine|engine|run|track|(subject|series|sequence|seq|case|sample|session|"
+                 r"patient|participant|person|user|unit|trial|recording|record|device|machine|engine|run|track)[ _]?"
+                 r"(id|no|nr|number)")  # fmt: skip
+TIMES = re.compile(r"t|time|step|time[ _]?step|time[ _]?stamp|date|date[ _]?time|frame|tick|cycle|zeit|datum")
+LABELS = re.compile(r"label|labels|class|target|category|outcome|klasse")
+NUMBERED = re.compile(r"(.*?)[ _.\-]*(\d+)")
+STEPS = re.compile(r"(t|time|step|lag)?[ _.\-]*\d+")  # of a table with a row a sequence
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was said of the columns of a table; None: whatever their names say.
+
+    id, label: names of columns; () for none.
+    time: that of one, "" for none.
+    columns: with the elements of a step; `ignore`: to be left out of these.
+    wide: whether a row is a whole sequence.
+    """
+
+    id: tuple[str, ...] | None = None
+    time: str | None = None
+    label: tuple[str, ...] | None = None
+    columns: tuple[str, ...] | None = None
+    ignore: tuple[str, ...] = ()
+    wide: bool | None = None
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which columns say to which sequence a row belongs, when it comes, what is to be learned, and the elements."""
+
+    id: tuple[str, ...]
+    time: str | None
+    label: tuple[str, ...]
+    columns: tuple[str, ...]
+    wide: bool
+
+
+def as_names(value: str | Sequence[str], name: str) -> tuple[str, ...]:
+    """One name or several, as a tuple."""
+    names = (value,) if isinstance(value, str) else tuple(value)
+    if not all(isinstance(each, str) for each in names):
+        raise TypeError(f"{name}: expected names of columns, got {value!r}")
+    return names
+
+
+def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
+    """The roles of the columns, and what was guessed of them, in words.
+
+    ValueError, naming the option that settles it,
+    where names say too little or too much, and for columns that are not there.
+    """
+    there = {
+        "id": asked.id or (),
+        "time": (asked.time,) if asked.time else (),
+        "label": asked.label or (),
+        "columns": asked.columns or (),
+        "ignore": asked.ignore,
+    }
+    check_names(table, there)
+    notes: list[str] = []
+    used = {name for names in there.values() for name in names}
+    free = [name for name in table.names if name not in used]
+    id, wide = asked.id, asked.wide
+    if id is None:
+        id = _one("id", IDS, free)
+        free = [name for name in free if name not in id]
+    time = asked.time
+    if time is None:
+        found = () if wide else _one("time", TIMES, free)
+        time = found[0] if found else ""
+        free = [name for name in free if name != time]
+    if wide is None:
+        wide = _is_wide(table, asked, id, time, free)
+        if wide:
+            notes.append("each row is a sequence of its own (wide=True)")
+    elif wide and time:
+        raise ValueError(f"time: expected none where each row is a sequence of its own, got {time}")
+    if not wide and not id:
+        raise ValueError(
+            'expected a column such as id or subject that says which sequence a row belongs to: id="..." names it, '
+            f"wide=True says that each row is a sequence of its own; columns are {few(table.names)}"
+        )
+    notes += [f"{id[0]} says which sequence a row belongs to (id={id[0]})"] if asked.id is None and id else []
+    if asked.time is None and not wide:
+        notes.append(
+            f"steps are sorted by {time} (time={time})" if time else "steps come as rows do: no column of times"
+        )
+    label = asked.label
+    if label is None:
+        label = _label(table, free, wide)
+        notes += [f"{label[0]} is to be learned (label={label[0]})"] if label else []
+    label = label or ()
+    free = [name for name in free if name not in label]
+    columns = asked.columns or tuple(free)
+    if asked.columns is None:
+        _check_left(free, wide)
+    taken = [*id, *([time] if time else []), *label]
+    if not columns:
+        raise ValueError(f"columns: expected at least one beside {', '.join(taken)}, got none")
+    return Roles(tuple(id), time or None, tuple(label), columns, wide), notes
+
+
+def check_names(table: Table, roles: dict[str, Collection[str]]) -> None:
+    """ValueError where a column is not there, or has two roles."""
+    taken: list[str] = []
+    for role, names in roles.items():
+        before = list(taken)
+        for name in names:
+            if name not in table.names:
+                raise ValueError(f"{role}: expected one of the columns {few(table.names)}, got {name!r}")
+            if name in taken:
+                others = f", and none of {', '.join(before)}" if before else ""
+                raise ValueError(f"{role}: expected each once{others}, got {', '.join(names)}")
+            taken.append(name)
+
+
+def few(names: Sequence[str]) -> str:
+    """The names, or the first of many."""
+    return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+
+
+def _one(role: str, pattern: re.Pattern, names: Sequence[str]) -> tuple[str, ...]:
+    """The column whose name fits; ValueError where several do."""
+    found = [name for name in names if pattern.fullmatch(name.strip().lower())]
+    if len(found) > 1:
+        raise ValueError(
+            f'{role}: expected one column to be it, got {", ".join(found)}; {role}="{found[0]}" settles it'
+        )
+    return tuple(found)
+
+
+def _label(table: Table, free: Sequence[str], wide: bool) -> tuple[str, ...]:
+    """The column with what is to be learned: by its name, or of a wide table the only one without numbers."""
+    found = _one("label", LABELS, free)
+    if not found and not {"x", "z"} & {name.lower() for name in free}:  # as the second axis of some it is an element
+        found = tuple(name for name in free if name.lower() == "y")[:1]
+    if found or not wide:
+        return found
+    words = tuple(name for name in free if not table.is_numeric(name))
+    if len(words) > 1:
+        raise ValueError(f'label: expected one column without numbers, got {few(words)}; label="{words[0]}" settles it')
+    if words or table.named:
+        return words
+    classes = [name for name in (free[0], free[-1]) if _are_classes(table, name)]
+    if len(classes) == 2:
+        cure = f'label="{classes[0]}" or "{classes[1]}", or label="" where there is none, settles it'
+        raise ValueError(f"label: expected the first or the last column to have classes, got both; {cure}")
+    return tuple(classes)
+
+
+def _are_classes(table: Table, name: str) -> bool:
+    """Whether a column looks like numbered classes: few whole numbers, each of them several times."""
+    values = table.numbers(name)
+    if np.isnan(values).any() or (values % 1).any():
+        return False
+    return len(np.unique(values)) * 2 <= len(values)
+
+
+def _is_wide(table: Table, asked: Asked, id: Sequence[str], time: str | None, free: Sequence[str]) -> bool:
+    """Whether each row is a sequence: no id comes twice, and columns are numbered as steps are, or have no names."""
+    once = len(id) == 1 and table.rows > 1 and len(set(table.column(id[0]).tolist())) == table.rows
+    if time or asked.time == "" or asked.id or (id and not once):
+        wide = False
+    elif table.named:
+        steps = [name for name in asked.columns or free if STEPS.fullmatch(name.strip().lower())]
+        wide = len(steps) >= max(3, len(free) - 1)
+    else:
+        wide = len(free) >= 8
+    if once and not wide:
+        raise ValueError(
+            f"{id[0]}: expected a sequence of several rows for an id, got each once; wide=True says that each row is "
+            "a sequence of its own, wide=False that it is a step"
+        )
+    return wide
+
+
+def _check_left(free: Sequence[str], wide: bool) -> None:
+    """ValueError for a column that is hardly an element of a step, or of a wide table hardly a step."""
+    if wide:
+        odd = [name for name in free if not NUMBERED.fullmatch(name)]
+        odd = odd if 2 * len(odd) < len(free) else []
+    else:
+        odd = [name for name in free if any(kind.fullmatch(name.strip().lower()) for kind in (IDS, TIMES))]
+    for name in odd:
+        raise ValueError(
+            f"{name}: expected to know whether it is one of the {'steps' if wide else 'elements of a step'}: "
+            f'columns="..." names all that are, ignore="{name}" leaves it out, label="{name}" learns it'
+        )
