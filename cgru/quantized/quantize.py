@@ -89,7 +89,8 @@ def quantize(
             if noise(due, made.predict(A, steps), steps)["snr"] < limit:
                 made = _quantized(layer, "bfloat16", bound)
         layers.append(made)
-    small = Network(layers, net.loss, seed=net.seed, class_names=net.class_names)
+    names = {"class_names": net.class_names, "feature_names": net.feature_names}
+    small = Network(layers, net.loss, seed=net.seed, **names)
     small.mean, small.scale = copy.deepcopy((net.mean, net.scale))
     return small
 
