@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import csv
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import cgru
 from cgru import losses, recipe
+from cgru.datasets.gaps import MISSING
 
 __all__ = ["RequestError", "as_request_error", "parser"]
 
@@ -68,7 +70,17 @@ def _executor(text: str) -> str:
 
 
 _DATA_HELP = """
-data files are .npz archives (numpy.savez) that hold
+A data file is, by its ending,
+
+.csv .tsv .txt   a table with a row for each step: a column that says which
+.parquet         sequence the row belongs to (--id), one to sort by (--time), one
+                 to be learned (--label), and all others, numbers, are elements of
+                 the step (--columns); or with a row for each sequence (--wide).
+                 What is not said is guessed from the names of the columns, and
+                 what was guessed is said; what is not clear is refused.
+.ts              a file of the UCR/UEA archive; of NAME_TRAIN.ts, NAME_TEST.ts is
+                 what fit tests on
+.npz             (numpy.savez)
   x            (m, s, e): m sequences of s steps of e elements; or (n, e): the
                steps of all sequences one after another, with lengths (m,) that
                sum to n
@@ -76,9 +88,12 @@ data files are .npz archives (numpy.savez) that hold
                to predict (regression); (m, s), or (n,) beside x (n, e), integers
                or strings: a class for each step
   lengths      optional beside x (m, s, e): how many steps of each are real
-  class_names  optional: the names of classes 0, 1, ...
+  class_names, feature_names  optional: of classes 0, 1, ..., and of elements
 With a split they are train_x, train_y, ... and test_x, test_y, ...: fit trains
 on the one, the others use the other.
+
+A model keeps the names of the columns that it was trained on, and takes them by
+these names from a table.
 
 Classes are known by their names. Integers in y stand for the class_names in the
 same file, and where it has none for themselves: a model of classes no and yes
@@ -95,14 +110,18 @@ A plan, in TOML, says what is fitted, to what, and how it is judged:
 
   data = "sessions.npz"     a data file as `cgru fit` takes it, beside the plan;
                             of one with a split, what is for training
+  id, time, label, columns, ignore, wide, per_step, task, missing, decimal, axes
+                            how to read it, as the options of `cgru fit`; of
+                            several columns a list of names
   results = "some.jsonl"    (default: PLAN.jsonl, beside the plan)
   folds = 10                outer folds: each is held out once, for the test
   inner_folds = 9           folds of the rest: each validates once
   validation = 0.2          a share that validates in the place of inner folds
   repeats = 1               how often the folds are drawn
   seeds = 3                 starts of each fit, the best of which counts
-  groups = "subject"        an array (m,) in the data file, strings or numbers:
-                            what has the same stays together
+  groups = "subject"        an array (m,) in the data file, or a column of the
+                            table, strings or numbers: what has the same stays
+                            together
 
   [network]                 what `cgru fit` builds, unless it says otherwise
   units = [4, 8, 16]        a list is an axis: each of its values is fitted with
@@ -155,20 +174,22 @@ def parser() -> argparse.ArgumentParser:
         form = argparse.RawDescriptionHelpFormatter
         return commands.add_parser(name, **texts, formatter_class=form, allow_abbrev=False).add_argument
 
-    add = command("fit", "Train a network on DATA.npz, or on the embedded Japanese Vowels, and save it.")
+    add = command("fit", "Train a network on DATA, or on the embedded Japanese Vowels, and save it.")
     _add_model(add)
+    _add_test(add)
+    _add_reading(add)
     _add_training(add)
     _add_running(add)
     _add_many(command("many", "Do the fits of a PLAN, many at once, and say which setting is best.", epilog=_PLAN_HELP))
     _add_predict(
         command(
             "predict",
-            "Run a saved MODEL on DATA.npz: one prediction a line, with predictions at each step an empty line after "
+            "Run a saved MODEL on DATA: one prediction a line, with predictions at each step an empty line after "
             "each sequence; or a file with all outputs.",
         )
     )
     _add_evaluate(
-        command("evaluate", "Print the loss and the accuracy (of a regression the RMSE) of a saved MODEL on DATA.npz.")
+        command("evaluate", "Print the loss and the accuracy (of a regression the RMSE) of a saved MODEL on DATA.")
     )
     _add_export(
         command("export", "Write a saved MODEL as one C file and a header, to run without Python.", epilog=None)
@@ -177,16 +198,20 @@ def parser() -> argparse.ArgumentParser:
         command(
             "quantize",
             "Write a saved MODEL with int8 or bfloat16 weights, a quarter or half as large, and say what that changes "
-            "on DATA.npz.",
+            "on DATA.",
         )
     )
+    add = command("data", "Say what would be read from DATA, and train nothing.")
+    add("data", metavar="DATA", help="the data set")
+    _add_test(add)
+    _add_reading(add)
     command("info", "Print the version, the instruction set and the threads in use.", epilog=None)
     return whole
 
 
 def _add_model(add: Add) -> None:
     """What `cgru fit` trains, and on what."""
-    add("data", nargs="?", metavar="DATA.npz", help=f"the data set {_VOWELS}")
+    add("data", nargs="?", metavar="DATA", help=f"the data set {_VOWELS}")
     add("--units", type=_COUNT, default=recipe.UNITS, metavar="N", help="units of a GRU layer (default: %(default)s)")
     add("--layers", type=_COUNT, default=1, metavar="N", help="GRU layers (default: %(default)s)")
     add(
@@ -217,6 +242,38 @@ def _add_model(add: Add) -> None:
         f"{recipe.POOL}; with a class for each step there is nothing to pool)",
     )
     add("--float64", action="store_true", help="train in double precision (default: single)")
+
+
+def _add_test(add: Add) -> None:
+    add("--test", metavar="FILE", help="test on what is in FILE, which is read as DATA is (default: what DATA says)")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for row in csv.reader([text], skipinitialspace=True) for name in row if name.strip())
+
+
+def _add_reading(add: Add) -> None:
+    """How a data file is read."""
+    add("--id", type=_names, metavar="NAME", help="column that says which sequence a row belongs to, or several: A,B")
+    add("--time", metavar="NAME", help='column that the steps of a sequence are sorted by; "": as rows come')
+    add("--label", type=_names, metavar="NAME", help='column to be learned, or several of numbers: A,B; "": none')
+    add("--columns", type=_names, metavar="A,B", help="columns with the elements of a step (default: all others)")
+    add("--ignore", type=_names, metavar="A,B", help="columns that are no elements of a step")
+    add("--wide", action=argparse.BooleanOptionalAction, help="each row of the table is a sequence")
+    add("--per-step", action="store_true", default=None, help="the label is a class for each step")
+    add(
+        "--task",
+        choices=("classification", "regression"),
+        help="take targets for classes, or for numbers (default: integers and strings are classes, reals are numbers)",
+    )
+    add(
+        "--missing",
+        choices=MISSING,
+        help="values that are missing: refuse them, or take of their sequence the last one before, or the line between "
+        "those before and after, or 0 (default: refuse)",
+    )
+    add("--decimal", choices=(".", ","), help="the decimal sign of a text file (default: as its numbers look)")
+    add("--axes", choices=("mse", "mes"), help="the axes of x in an .npz: samples, steps, elements (default: mse)")
 
 
 def _add_training(add: Add) -> None:
@@ -312,7 +369,8 @@ def _add_many(add: Add) -> None:
 
 def _add_predict(add: Add) -> None:
     add("model", metavar="MODEL", help=_MODEL_HELP)
-    add("data", metavar="DATA.npz", help="the sequences; of a file with a split, the test split")
+    add("data", metavar="DATA", help="the sequences; of a file with a split, the test split")
+    _add_reading(add)
     add(
         "-o",
         "--output",
@@ -323,7 +381,8 @@ def _add_predict(add: Add) -> None:
 
 def _add_evaluate(add: Add) -> None:
     add("model", metavar="MODEL", help=_MODEL_HELP)
-    add("data", nargs="?", metavar="DATA.npz", help=f"the data set; of a file with a split, the test split {_VOWELS}")
+    add("data", nargs="?", metavar="DATA", help=f"the data set; of a file with a split, the test split {_VOWELS}")
+    _add_reading(add)
 
 
 def _add_export(add: Add) -> None:
@@ -335,13 +394,14 @@ def _add_export(add: Add) -> None:
 
 def _add_quantize(add: Add) -> None:
     add("model", metavar="MODEL", help=_MODEL_HELP)
-    add("data", nargs="?", metavar="DATA.npz", help=f"the data set; of a file with a split, the test split {_VOWELS}")
+    add("data", nargs="?", metavar="DATA", help=f"the data set; of a file with a split, the test split {_VOWELS}")
+    _add_reading(add)
     add("-o", "--output", required=True, metavar="SMALL", help="the file to write")
     add("--weights", choices=("int8", "bfloat16"), default="int8", help="of what (default: %(default)s)")
     add(
         "--calibrate",
         action="store_true",
-        help="give all inputs of a layer one scale, of the largest in DATA.npz (with a split in what is for training), "
+        help="give all inputs of a layer one scale, of the largest in DATA (with a split in what is for training), "
         "in the place of one for each step",
     )
     add(

@@ -110,6 +110,8 @@ def _with_test(data: Dataset, other: Dataset, path: Path) -> Dataset:
         raise ValueError(f"{where}: expected no test split of its own where test names a file, got one")
     if None not in (data.class_names, other.class_names) and data.class_names != other.class_names:
         raise ValueError(f"{where}: class_names: expected those of the other file, got {few(other.class_names or ())}")
+    if data.train is not None and data.train.y is not None and other.train.y is None:
+        raise ValueError(f"{where}: expected something to learn, to test on, as the other file has, got none")
     due, got = (each.train.X.shape[2] for each in (data, other) if each.train is not None)
     if due != got:
         raise ValueError(f"{where}: expected {due} elements a step, as the other file has, got {got}")
@@ -189,12 +191,12 @@ def _of_table(
         found, counts = long(table, roles, per_step, missing)
     names = tuple(found.columns) if len(found.columns) > 1 or not roles.wide else None
     notes += gaps.said(counts, missing, names or ["values"])
-    return Dataset(_split(found), None, None, names, tuple(notes))
+    return Dataset(_split(found, found.ids if roles.id else None), None, None, names, tuple(notes))
 
 
-def _split(found: Sequences) -> Split:
+def _split(found: Sequences, ids: np.ndarray | None) -> Split:
     X, lengths = squared(found.X)
-    return Split(X, found.y, lengths, found.ids)
+    return Split(X, found.y, lengths, ids)
 
 
 def _parquet(path: Path) -> Table:

@@ -96,15 +96,15 @@ def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
             'expected a column such as id or subject that says which sequence a row belongs to: id="..." names it, '
             f"wide=True says that each row is a sequence of its own; columns are {few(table.names)}"
         )
-    notes += [f"{id[0]} says which sequence a row belongs to (id={id[0]})"] if asked.id is None and id else []
+    notes += [f'{id[0]} says which sequence a row belongs to (id="{id[0]}")'] if asked.id is None and id else []
     if asked.time is None and not wide:
         notes.append(
-            f"steps are sorted by {time} (time={time})" if time else "steps come as rows do: no column of times"
+            f'steps are sorted by {time} (time="{time}")' if time else "steps come as rows do: no column of times"
         )
     label = asked.label
     if label is None:
         label = _label(table, free, wide)
-        notes += [f"{label[0]} is to be learned (label={label[0]})"] if label else []
+        notes += [f'{label[0]} is to be learned (label="{label[0]}")'] if label else []
     label = label or ()
     free = [name for name in free if name not in label]
     columns = asked.columns or tuple(free)

@@ -7,7 +7,7 @@ import numpy as np
 from cgru.core.lengths import mask
 from cgru.datasets.dataset import Dataset, Split
 
-__all__ = ["classes_in", "described", "looks_swapped"]
+__all__ = ["classes_in", "described", "details", "looks_swapped"]
 
 FEW = 5  # samples of a class
 MOST = 0.9  # of all samples

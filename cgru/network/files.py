@@ -174,7 +174,8 @@ def packed(
     model = json.dumps({"layers": [_description(layer, i) for i, layer in enumerate(layers)], **kept})
     if len(model) > LONGEST:
         raise ValueError(
-            f"class_names, feature_names, layers: expected a description of at most {LONGEST} characters, got {len(model)}"
+            f"class_names, feature_names, layers: expected a description of at most {LONGEST} characters, "
+            f"got {len(model)}"
         )
     arrays = {"model": np.array(model)}
     lowest, name = _first(layers)
