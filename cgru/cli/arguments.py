@@ -202,7 +202,7 @@ def parser() -> argparse.ArgumentParser:
         )
     )
     add = command("data", "Say what would be read from DATA, and train nothing.")
-    add("data", metavar="DATA", help="the data set")
+    add("data", metavar="DATA", help="the data set that would be read")
     _add_test(add)
     _add_reading(add)
     command("info", "Print the version, the instruction set and the threads in use.", epilog=None)
@@ -254,13 +254,27 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _add_reading(add: Add) -> None:
     """How a data file is read."""
-    add("--id", type=_names, metavar="NAME", help="column that says which sequence a row belongs to, or several: A,B")
-    add("--time", metavar="NAME", help='column that the steps of a sequence are sorted by; "": as rows come')
-    add("--label", type=_names, metavar="NAME", help='column to be learned, or several of numbers: A,B; "": none')
+    add(
+        "--id",
+        type=_names,
+        metavar="NAME",
+        help="column that says which sequence a row belongs to, or several, A,B (default: by its name)",
+    )
+    add("--time", metavar="NAME", help='column that steps are sorted by; "": as rows come (default: by its name)')
+    add(
+        "--label",
+        type=_names,
+        metavar="NAME",
+        help='what is to be learned, or several numbers, A,B; "": nothing (default: by its name)',
+    )
     add("--columns", type=_names, metavar="A,B", help="columns with the elements of a step (default: all others)")
-    add("--ignore", type=_names, metavar="A,B", help="columns that are no elements of a step")
-    add("--wide", action=argparse.BooleanOptionalAction, help="each row of the table is a sequence")
-    add("--per-step", action="store_true", default=None, help="the label is a class for each step")
+    add("--ignore", type=_names, metavar="A,B", help="columns that are no elements of a step (default: none)")
+    add(
+        "--wide",
+        action=argparse.BooleanOptionalAction,
+        help="each row of the table is a sequence (default: by its columns)",
+    )
+    add("--per-step", action="store_true", default=None, help="the label is a class for each step (default: no)")
     add(
         "--task",
         choices=("classification", "regression"),
@@ -269,6 +283,7 @@ def _add_reading(add: Add) -> None:
     add(
         "--missing",
         choices=MISSING,
+        default="refuse",
         help="values that are missing: refuse them, or take of their sequence the last one before, or the line between "
         "those before and after, or 0 (default: refuse)",
     )

@@ -28,7 +28,7 @@ def data_of(
 ) -> tuple[Dataset, str]:
     """The data set, and what to call it: for `net` the elements that it takes, by name where both have names."""
     if arguments.data is None:
-        given = [name for name in (*READING, "test") if getattr(arguments, name, None)]
+        given = [name for name in (*READING, "test") if getattr(arguments, name, None) not in (None, "refuse")]
         if given:
             raise RequestError(f"argument {_option(given[0])}: needs DATA, the embedded {EMBEDDED} being what they are")
         return load_japanese_vowels(), EMBEDDED

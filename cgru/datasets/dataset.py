@@ -48,7 +48,9 @@ def with_features(data: Dataset, names: Sequence[str]) -> Dataset:
         return data
     lost = [name for name in names if name not in there]
     if lost:
-        raise ValueError(f"expected the elements {', '.join(names)}, got none called {', '.join(lost)}")
+        raise ValueError(
+            f"expected the elements {', '.join(names)}, got {', '.join(there)}, none called {', '.join(lost)}"
+        )
     order = [there.index(name) for name in names]
     train, test = (split and split._replace(X=split.X[:, :, order]) for split in (data.train, data.test))
     return data._replace(train=train, test=test, feature_names=tuple(names))

@@ -177,6 +177,11 @@ def _of_table(
 ) -> Dataset:
     if features is not None and asked.columns is None and all(name in table.names for name in features):
         asked = Asked(**vars(asked) | {"columns": tuple(features), "ignore": ()})
+    elif features is not None and asked.columns is None and any(name in table.names for name in features):
+        lost = ", ".join(name for name in features if name not in table.names)
+        raise ValueError(
+            f"expected the columns {few(features)}, got none called {lost}; columns are {few(table.names)}"
+        )
     roles, guessed = roles_of(table, asked)
     notes = notes + guessed
     if not options["targets"]:

@@ -124,7 +124,7 @@ def check_names(table: Table, roles: dict[str, Collection[str]]) -> None:
         for name in names:
             if name not in table.names:
                 raise ValueError(f"{role}: expected one of the columns {few(table.names)}, got {name!r}")
-            if name in taken:
+            if name in taken and not (role == "label" and name in roles["id"]):
                 others = f", and none of {', '.join(before)}" if before else ""
                 raise ValueError(f"{role}: expected each once{others}, got {', '.join(names)}")
             taken.append(name)
