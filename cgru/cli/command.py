@@ -12,6 +12,7 @@ import importlib.metadata
 import os
 import platform
 import sys
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,7 +20,7 @@ import numpy as np
 import cgru
 from cgru import recipe
 from cgru.cli.arguments import RequestError, as_request_error, parser
-from cgru.cli.data import data_of, notes_of
+from cgru.cli.data import data_of, in_options, notes_of
 from cgru.cli.many import many
 from cgru.cli.output import WRITERS, check_output, plotter
 from cgru.cli.progress import Progress
@@ -103,7 +104,7 @@ def fit(arguments: argparse.Namespace) -> int:
     train, held = _set_aside(data, task, arguments)
     arguments.batch_size, arguments.epochs = recipe.budget(len(train.y), arguments.batch_size, arguments.epochs)
     progress = Progress(arguments.epochs, arguments.quiet)
-    progress.say(*_described(data, task, source, arguments.validation or 0), *details(data))
+    progress.say(*_described(data, task, source, arguments.validation or 0), *map(in_options, details(data)))
 
     net = _network(arguments, task, data.feature_names)
     with progress:
@@ -208,7 +209,8 @@ def _train(
     """Fit `net`; return whether Ctrl-C ended it."""
     regression = task.names is None
     try:
-        with as_request_error(f"{source}: "):
+        with as_request_error(f"{source}: "), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "X: .* sequences of one step")  # which was asked about already
             net.fit(
                 train.X,
                 train.y,
@@ -343,7 +345,7 @@ def quantize(arguments: argparse.Namespace) -> int:
 def show(arguments: argparse.Namespace) -> int:
     """`cgru data`."""
     data, _ = data_of(arguments)
-    print(*described(data), sep="\n")
+    print(*map(in_options, described(data)), sep="\n")
     return 0
 
 

@@ -15,7 +15,7 @@ from cgru.cli.arguments import RequestError, as_request_error
 from cgru.datasets import Dataset, load_japanese_vowels, read
 from cgru.datasets.summary import looks_swapped
 
-__all__ = ["READING", "data_of", "notes_of", "read_as"]
+__all__ = ["READING", "data_of", "in_options", "notes_of", "read_as"]
 
 # The arguments of `cgru.datasets.read` that the command has as options, and a plan as keys.
 READING = ("id", "time", "label", "columns", "ignore", "wide", "per_step", "task", "missing", "decimal", "axes")
@@ -36,7 +36,7 @@ def data_of(
     test, notes = getattr(arguments, "test", None), ()
     if test is None and hasattr(arguments, "test"):
         test = _beside(arguments.data)
-        notes = () if test is None else (f"{test}, which lies beside it, is to test on",)
+        notes = () if test is None else (f"{os.path.basename(test)}, which lies beside it, is to test on",)
     features = None if net is None else net.feature_names
     data = read_as(arguments.data, {**options, "test": test, "features": features, "targets": targets})
     data = data._replace(notes=notes + data.notes)
@@ -46,27 +46,26 @@ def data_of(
 
 
 def read_as(path: str, options: Mapping[str, Any]) -> Dataset:
-    """`cgru.datasets.read`, its errors and notes in the words of the command."""
+    """`cgru.datasets.read`, its errors in the words of the command."""
     try:
         with as_request_error():
-            data = read(path, **options)
+            return read(path, **options)
     except ImportError as error:
         raise RequestError(str(error)) from None
     except RequestError as error:
-        raise RequestError(_in_options(str(error))) from error.__cause__
-    return data._replace(notes=tuple(map(_in_options, data.notes)))
+        raise RequestError(in_options(str(error))) from error.__cause__
 
 
 def notes_of(data: Dataset) -> list[str]:
     """The notes as the command tells them."""
-    return [f"note: {note}" for note in data.notes]
+    return [f"note: {in_options(note)}" for note in data.notes]
 
 
 def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _in_options(text: str) -> str:
+def in_options(text: str) -> str:
     """The text with the arguments that it advises spelled as options: id="a" as --id a."""
 
     def spelled(found: re.Match) -> str:
@@ -108,4 +107,4 @@ def _with_axes(data: Dataset, arguments: argparse.Namespace, options: Mapping[st
         if sys.stdin.readline().strip().lower() in ("y", "yes"):
             return read_as(arguments.data, {**options, "axes": "mes"})
         return data
-    return data._replace(notes=(*data.notes, f"{doubt}; --axes mes takes it so, --axes mse says that it is right"))
+    return data._replace(notes=(*data.notes, f"{doubt}; axes=mes takes it so, axes=mse says that it is right"))

@@ -104,7 +104,7 @@ def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
     label = asked.label
     if label is None:
         label = _label(table, free, wide)
-        notes += [f'{label[0]} is to be learned (label="{label[0]}")'] if label else []
+        notes += [f'{label[0]} is the label (label="{label[0]}")'] if label else []
     label = label or ()
     free = [name for name in free if name not in label]
     columns = asked.columns or tuple(free)

@@ -29,7 +29,7 @@ def details(data: Dataset) -> list[str]:
         lines.append(f"elements: {_few(data.feature_names)}")
     split = data.train or data.test
     lines += _targets(split, data.class_names)
-    lines += [f"note: {note}" for note in data.notes]
+    lines += [f"note: {note}" for note in (*data.notes, *_lost(data))]
     still = _still(split)
     if still.size and len(split.X) > 1:
         names = data.feature_names or [str(j) for j in range(split.X.shape[2])]
@@ -89,6 +89,19 @@ def _targets(split: Split, class_names: tuple[str, ...] | None) -> list[str]:
     if len(counts) > 1 and share >= MOST:
         lines.append(f"note: {share:.0%} are of class {most}; class weights (balanced) let all classes count the same")
     return lines
+
+
+def _lost(data: Dataset) -> list[str]:
+    """What to say of values that are missing."""
+    for name, split in (("x", data.train), ("x to test on", data.test)):
+        if split is None or split.X.dtype.kind != "f":
+            continue
+        real = True if split.lengths is None else mask(split.lengths, split.X.shape[1])
+        lost = np.argwhere(~np.isfinite(split.X) & real)
+        if len(lost):
+            where = "sample {}, step {}, element {}".format(*lost[0])
+            return [f'{name} has {len(lost)} NaN or infinities, the first in {where}; missing="forward" fills NaN']
+    return []
 
 
 def _still(split: Split) -> np.ndarray:
