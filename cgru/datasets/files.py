@@ -83,13 +83,11 @@ def read(
         ValueError: anything else that is wrong, with the file, and the line and column or the array; of an `.npz` it is
             found in the headers of the arrays as far as these tell it, before x and y are read.
     """
+    named = {"id": id, "time": time, "label": label, "columns": columns}
     asked = Asked(
-        None if id is None else tuple(filter(None, as_names(id, "id"))),
-        time,
-        None if label is None else tuple(filter(None, as_names(label, "label"))),
-        None if columns is None else as_names(columns, "columns"),
-        as_names(ignore, "ignore"),
-        wide,
+        **{name: None if value is None else as_names(value, name) for name, value in named.items()},
+        ignore=as_names(ignore, "ignore"),
+        wide=wide,
     )
     for name, value, known in (("task", task, TASKS), ("decimal", decimal, ".,"), ("axes", axes, ("mse", "mes"))):
         if value is not None and value not in known:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,14 +26,13 @@ STEPS = re.compile(r"(t|time|step|lag)?[ _.\-]*\d+")  # of a table with a row a 
 class Asked:
     """What was said of the columns of a table; None: whatever their names say.
 
-    id, label: names of columns; () for none.
-    time: that of one, "" for none.
+    id, time, label: names of columns, of one for time; () for none.
     columns: with the elements of a step; `ignore`: to be left out of these.
     wide: whether a row is a whole sequence.
     """
 
     id: tuple[str, ...] | None = None
-    time: str | None = None
+    time: tuple[str, ...] | None = None
     label: tuple[str, ...] | None = None
     columns: tuple[str, ...] | None = None
     ignore: tuple[str, ...] = ()
@@ -52,8 +51,8 @@ class Roles:
 
 
 def as_names(value: str | Sequence[str], name: str) -> tuple[str, ...]:
-    """One name or several, as a tuple."""
-    names = (value,) if isinstance(value, str) else tuple(value)
+    """One name or several, as a tuple; none of "" or []."""
+    names = tuple(filter(None, (value,) if isinstance(value, str) else value))
     if not all(isinstance(each, str) for each in names):
         raise TypeError(f"{name}: expected names of columns, got {value!r}")
     return names
@@ -62,58 +61,45 @@ def as_names(value: str | Sequence[str], name: str) -> tuple[str, ...]:
 def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
     """The roles of the columns, and what was guessed of them, in words.
 
-    ValueError, naming the option that settles it,
-    where names say too little or too much, and for columns that are not there.
+    ValueError, naming the option that settles it, where names say too little or too much, and for columns that are not
+    there.
     """
-    there = {
-        "id": asked.id or (),
-        "time": (asked.time,) if asked.time else (),
-        "label": asked.label or (),
-        "columns": asked.columns or (),
-        "ignore": asked.ignore,
-    }
-    check_names(table, there)
-    notes: list[str] = []
-    used = {name for names in there.values() for name in names}
+    given = {name: value or () for name, value in vars(asked).items() if name != "wide"}
+    check_names(table, given)
+    used = {name for names in given.values() for name in names}
     free = [name for name in table.names if name not in used]
-    id, wide = asked.id, asked.wide
-    if id is None:
-        id = _one("id", IDS, free)
-        free = [name for name in free if name not in id]
-    time = asked.time
-    if time is None:
-        found = () if wide else _one("time", TIMES, free)
-        time = found[0] if found else ""
-        free = [name for name in free if name != time]
-    if wide is None:
-        wide = _is_wide(table, asked, id, time, free)
-        if wide:
-            notes.append("each row is a sequence of its own (wide=True)")
-    elif wide and time:
-        raise ValueError(f"time: expected none where each row is a sequence of its own, got {time}")
-    if not wide and not id:
+    notes: list[str] = []
+
+    def chosen(role: str, find: Callable[[], tuple[str, ...]], words: str) -> tuple[str, ...]:
+        """Those that were asked for, else those found, which are free no longer."""
+        if getattr(asked, role) is not None:
+            return getattr(asked, role)
+        found = find()
+        free[:] = [name for name in free if name not in found]
+        notes.extend(f'{name} {words} ({role}="{name}")' for name in found)
+        return found
+
+    id = chosen("id", lambda: _one("id", IDS, free), "says which sequence a row belongs to")
+    time = chosen("time", lambda: () if asked.wide else _one("time", TIMES, free), "is what steps are sorted by")
+    wide = _is_wide(table, asked, id, time, free) if asked.wide is None else asked.wide
+    if wide:
+        notes += [] if asked.wide else ["each row is a sequence of its own (wide=True)"]
+        if time:
+            raise ValueError(f"time: expected none where each row is a sequence of its own, got {time[0]}")
+    elif not id:
         raise ValueError(
             'expected a column such as id or subject that says which sequence a row belongs to: id="..." names it, '
             f"wide=True says that each row is a sequence of its own; columns are {few(table.names)}"
         )
-    notes += [f'{id[0]} says which sequence a row belongs to (id="{id[0]}")'] if asked.id is None and id else []
-    if asked.time is None and not wide:
-        notes.append(
-            f'steps are sorted by {time} (time="{time}")' if time else "steps come as rows do: no column of times"
-        )
-    label = asked.label
-    if label is None:
-        label = _label(table, free, wide)
-        notes += [f'{label[0]} is the label (label="{label[0]}")'] if label else []
-    label = label or ()
-    free = [name for name in free if name not in label]
-    columns = asked.columns or tuple(free)
+    elif not time and asked.time is None:
+        notes.append("steps come as rows do: no column of times")
+    label = chosen("label", lambda: _label(table, free, wide), "is the label")
     if asked.columns is None:
         _check_left(free, wide)
-    taken = [*id, *([time] if time else []), *label]
+    columns = asked.columns or tuple(free)
     if not columns:
-        raise ValueError(f"columns: expected at least one beside {', '.join(taken)}, got none")
-    return Roles(tuple(id), time or None, tuple(label), columns, wide), notes
+        raise ValueError(f"columns: expected at least one beside {', '.join((*id, *time, *label))}, got none")
+    return Roles(id, time[0] if time else None, label, columns, wide), notes
 
 
 def check_names(table: Table, roles: dict[str, Collection[str]]) -> None:
@@ -139,8 +125,9 @@ def _one(role: str, pattern: re.Pattern, names: Sequence[str]) -> tuple[str, ...
     """The column whose name fits; ValueError where several do."""
     found = [name for name in names if pattern.fullmatch(name.strip().lower())]
     if len(found) > 1:
+        together = ", or several together," if role == "id" else ""
         raise ValueError(
-            f'{role}: expected one column to be it, got {", ".join(found)}; {role}="{found[0]}" settles it'
+            f'{role}: expected one column to be it, got {", ".join(found)}; {role}="{found[0]}"{together} settles it'
         )
     return tuple(found)
 
@@ -172,10 +159,10 @@ def _are_classes(table: Table, name: str) -> bool:
     return len(np.unique(values)) * 2 <= len(values)
 
 
-def _is_wide(table: Table, asked: Asked, id: Sequence[str], time: str | None, free: Sequence[str]) -> bool:
+def _is_wide(table: Table, asked: Asked, id: Sequence[str], time: Sequence[str], free: Sequence[str]) -> bool:
     """Whether each row is a sequence: no id comes twice, and columns are numbered as steps are, or have no names."""
     once = len(id) == 1 and table.rows > 1 and len(set(table.column(id[0]).tolist())) == table.rows
-    if time or asked.time == "" or asked.id or (id and not once):
+    if time or asked.time == () or asked.id or (id and not once):
         wide = False
     elif table.named:
         steps = [name for name in asked.columns or free if STEPS.fullmatch(name.strip().lower())]
