@@ -169,7 +169,7 @@ def _is_wide(table: Table, asked: Asked, id: Sequence[str], time: Sequence[str],
         wide = len(steps) >= max(3, len(free) - 1)
     else:
         wide = len(free) >= 8
-    if once and not wide:
+    if once and not wide and not time:
         raise ValueError(
             f"{id[0]}: expected a sequence of several rows for an id, got each once; wide=True says that each row is "
             "a sequence of its own, wide=False that it is a step"

@@ -68,9 +68,9 @@ def table_of_text(path: str | os.PathLike[str], decimal: str | None = None) -> t
     """
     text, notes = contents(path)
     separator, skip = _separator(text)
-    first = list(itertools.islice(_records(text, separator, skip), LOOKED_AT))
-    if not first:
+    if not text.strip(f"{SEPARATORS} \r\n"):
         raise ValueError("expected a table, got no values")
+    first = list(itertools.islice(_records(text, separator, skip), LOOKED_AT))
     named = _is_header(*first[0], notes)
     names = [name.strip() for name in first[0][1]] if named else [f"column_{i + 1}" for i in range(len(first[0][1]))]
     if named and len(first) == 1:
@@ -137,7 +137,7 @@ def _separator(text: str) -> tuple[str, int]:
             widths = [len(record) for _, record in itertools.islice(_records(text, separator, 0), 50)]
         except ValueError:
             continue
-        if widths[0] > 1:
+        if widths and widths[0] > 1:
             found.append((widths.count(widths[0]) == len(widths), separator))
     return max(found, key=lambda each: each[0])[1] if found else ",", 0
 
@@ -218,27 +218,26 @@ def _number(cell: str, sign: str) -> float:
 
 def _parsed(cells: Sequence[str], sign: str) -> np.ndarray:
     """Cells of a column as integers, as reals with NaN for what is missing, or where they are neither as text."""
-    joined = "\n".join(cells)
-    plain = "_" not in joined and not CODE.search(joined)
-    if plain and not (sign == "," and ("," in joined or "." in joined)):
-        try:
-            values = np.array(cells, dtype=object).astype(np.float64)
-        except ValueError:
-            pass
-        else:
-            return (
-                values if re.search(r"[.en]", joined, re.IGNORECASE) or np.abs(values).max() > 2**53 else _whole(cells)
-            )
-    if plain:
-        try:
-            return np.array([_number(cell, sign) for cell in cells])
-        except ValueError:
-            pass
-    return np.array(cells, dtype=object)
-
-
-def _whole(cells: Sequence[str]) -> np.ndarray:
-    return np.array(cells, dtype=object).astype(np.int64)
+    joined, text = "\n".join(cells), np.array(cells, dtype=object)
+    if "_" in joined or CODE.search(joined):
+        return text
+    try:
+        return text.astype(np.int64)
+    except OverflowError:  # as numbers they could not be told apart
+        return text
+    except ValueError:
+        pass
+    try:
+        if sign == "." or not re.search("[.,]", joined):
+            return text.astype(np.float64)  # which is quick, where nothing is missing
+    except ValueError:
+        pass
+    try:
+        values = np.array([_number(cell, sign) for cell in cells])
+    except ValueError:
+        return text
+    words = np.isnan(values).all() and any(cell.strip().lower() not in NO_TEXT for cell in cells)
+    return text if words else values
 
 
 def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
