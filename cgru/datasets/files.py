@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -176,10 +177,8 @@ def _of_table(
     if features is not None and asked.columns is None and all(name in table.names for name in features):
         asked = Asked(**vars(asked) | {"columns": tuple(features), "ignore": ()})
     elif features is not None and asked.columns is None and any(name in table.names for name in features):
-        lost = ", ".join(name for name in features if name not in table.names)
-        raise ValueError(
-            f"expected the columns {few(features)}, got none called {lost}; columns are {few(table.names)}"
-        )
+        lost = [name for name in features if name not in table.names]
+        raise ValueError(f"expected the columns {few(features)}, got {few(table.names)}, none called {few(lost)}")
     roles, guessed = roles_of(table, asked)
     notes = notes + guessed
     if not options["targets"]:
@@ -209,6 +208,7 @@ def _parquet(path: Path) -> Table:
         raise ImportError(f"{os.fspath(path)}: narwhals is missing: pip install narwhals polars") from None
     for backend in ("polars", "pandas", "pyarrow"):
         try:
+            importlib.import_module(backend)
             frame = nw.read_parquet(os.fspath(path), backend=backend)
         except ImportError:
             continue

@@ -185,7 +185,7 @@ def _joined(labels: Sequence[np.ndarray]) -> np.ndarray:
         return labels[0]
     words = [each for each in labels if each.dtype.kind not in "iuf"]
     if words:
-        raise ValueError(f"label: expected one, or several with numbers, got {words[0][0]!r}")
+        raise ValueError(f"label: expected one, or several with numbers, got {str(words[0][0])!r}")
     return np.stack(labels, axis=1).astype(np.float64)
 
 
@@ -234,22 +234,17 @@ def wide(table: Table, roles: Roles, missing: str) -> tuple[Sequences, np.ndarra
 
 def _channels(columns: Sequence[str]) -> tuple[list[str], list[tuple[str, ...]], list[str]]:
     """The names of the elements, the columns of each step, and what was guessed."""
-    found = [NUMBERED.fullmatch(name) for name in columns]
-    if not all(found):
-        return [""], [(name,) for name in columns], []
     steps: dict[str, dict[int, str]] = {}
-    for name, match in zip(columns, found, strict=True):
-        steps.setdefault(match[1], {})[int(match[2])] = name
-    numbers = sorted(next(iter(steps.values())))
-    if any(sorted(each) != numbers for each in steps.values()) or len(numbers) * len(steps) < len(columns):
-        return [""], [(name,) for name in columns], []
-    notes = []
-    if len(steps) > 1:
-        notes.append(f"{len(steps)} elements a step by the columns' names: {', '.join(steps)}")
+    for name in columns:
+        match = NUMBERED.fullmatch(name)
+        if match:
+            steps.setdefault(match[1], {})[int(match[2])] = name
+    numbers = sorted(next(iter(steps.values()), {}))
+    if len(numbers) * len(steps) != len(columns) or any(sorted(each) != numbers for each in steps.values()):
+        return [""], [(name,) for name in columns], ["steps are in the order of the columns, all of one element"]
     ordered = [tuple(each[number] for each in steps.values()) for number in numbers]
-    if [name for each in zip(*ordered, strict=True) for name in each] != list(columns) and [
-        name for row in ordered for name in row
-    ] != list(columns):
+    notes = [f"{len(steps)} elements a step by the columns' names: {', '.join(steps)}"] if len(steps) > 1 else []
+    if any([each[number] for number in numbers] != list(each.values()) for each in steps.values()):
         notes.append(f"steps are in the order of the columns' numbers, {numbers[0]} to {numbers[-1]}")
     return list(steps), ordered, notes
 

@@ -16,7 +16,7 @@ IDS = re.compile(r"id|subject|series|sequence|seq|case|sample|session|patient|pa
                  r"recording|record|device|machine|engine|run|track|(subject|series|sequence|seq|case|sample|session|"
                  r"patient|participant|person|user|unit|trial|recording|record|device|machine|engine|run|track)[ _]?"
                  r"(id|no|nr|number)")  # fmt: skip
-TIMES = re.compile(r"t|time|step|time[ _]?step|time[ _]?stamp|date|date[ _]?time|frame|tick|cycle|zeit|datum")
+TIMES = re.compile(r"t|time|step|time[ _]?step|time[ _]?stamp|date|date[ _]?time|frame|tick|cycle|day|when|zeit|datum")
 LABELS = re.compile(r"label|labels|class|target|category|outcome|klasse")
 NUMBERED = re.compile(r"(.*?)[ _.\-]*(\d+)")
 STEPS = re.compile(r"(t|time|step|lag)?[ _.\-]*\d+")  # of a table with a row a sequence
