@@ -93,7 +93,7 @@ def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
         )
     elif not time and asked.time is None:
         notes.append("steps come as rows do: no column of times")
-    label = chosen("label", lambda: _label(table, free, wide), "is the label")
+    label = chosen("label", lambda: _label(table, free, wide), "has the labels")
     if asked.columns is None:
         _check_left(free, wide)
     columns = asked.columns or tuple(free)

@@ -50,7 +50,7 @@ def test_what_was_read_is_said_before_the_training(folder, tmp_path):
         "elements: temp, hum",
         "classes: ill 10, well 10",
         "note: patient says which sequence a row belongs to (--id patient)",
-        "note: label is the label (--label label)",
+        "note: label has the labels (--label label)",
     ]
     assert lines[6].startswith("epoch 1/1")
     assert cgru.load(tmp_path / "cgru-model.npz").feature_names == ("temp", "hum")

@@ -90,7 +90,7 @@ def test_wide_tables_are_known_by_their_columns(reads):
     assert data.train.y.tolist() == ["x", "y"]
     assert data.train.ids is None
     assert data.feature_names is None
-    assert data.notes == ("each row is a sequence of its own (wide=True)", 'label is the label (label="label")')
+    assert data.notes == ("each row is a sequence of its own (wide=True)", 'label has the labels (label="label")')
     assert reads(STEPS.replace("label,t0,t1,t2", "name,0,1,2")).train.y.tolist() == ["x", "y"]  # that has no numbers
     data = reads("id,t0,t1,t2\n7,1,2,3\n8,4,5,6\n")
     assert data.train.ids.tolist() == [7, 8]
@@ -104,7 +104,7 @@ def test_wide_where_asked(reads, refused):
     assert refused(sensors).startswith(why)
     data = reads(sensors, wide=True)
     assert data.train.X.shape == (2, 3, 1)
-    assert data.notes == ('label is the label (label="label")',)
+    assert data.notes == ('label has the labels (label="label")',)
     assert refused(STEPS, wide=False).startswith(why)
     assert refused("id,t,x\n1,2,3\n", wide=True, time="t") == (
         "time: expected none where each row is a sequence of its own, got t"

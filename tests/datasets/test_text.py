@@ -9,7 +9,7 @@ LONG = "id,t,a,b,label\n1,2,3,4,x\n1,1,1,2,x\n2,1,5,6,y\n"
 NOTES = (
     'id says which sequence a row belongs to (id="id")',
     't is what steps are sorted by (time="t")',
-    'label is the label (label="label")',
+    'label has the labels (label="label")',
 )
 X = [[[1, 2], [3, 4]], [[5, 6], [0, 0]]]
 
