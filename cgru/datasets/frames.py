@@ -191,7 +191,7 @@ def _joined(labels: Sequence[np.ndarray]) -> np.ndarray:
 
 def _plain(values: np.ndarray) -> np.ndarray:
     """Strings among objects as strings, stripped."""
-    if values.dtype == object and all(isinstance(value, str) for value in values):
+    if all(isinstance(value, str) for value in values):
         return np.array([value.strip() for value in values])
     return values
 
@@ -211,12 +211,12 @@ def wide(table: Table, roles: Roles, missing: str) -> tuple[Sequences, np.ndarra
     X = X.reshape(table.rows, len(columns), len(names))
     there = ~np.isnan(X).all(axis=2)
     ends = np.where(there.any(axis=1), X.shape[1] - there[:, ::-1].argmax(axis=1), 0)
-    for i in np.flatnonzero(ends == 0)[:1]:
+    for i in np.flatnonzero(ends == 0):
         raise ValueError(f"expected values in each row, got none in {table.place(int(i))}")
     sequences = [x[:n].copy() for x, n in zip(X, ends.tolist(), strict=True)]
     if missing == "refuse":
         for i, x in enumerate(sequences):
-            for step, j in np.argwhere(np.isnan(x))[:1]:
+            for step, j in np.argwhere(np.isnan(x)):
                 raise ValueError(
                     f"{columns[step][j]}: expected a value in each row, got none in {table.place(i)}; "
                     f'missing="{gaps.MISSING[1]}" fills it'

@@ -159,7 +159,8 @@ def test_no_header(reads, refused):
     assert reads("\n".join(row[2:] for row in rows)).train.y is None
     assert reads("\n".join(["0.5" + row[1:] for row in rows])).train.y is None
     assert reads("\n".join(f"{i}{row[1:]}" for i, row in enumerate(rows))).train.y is None  # each once
-    assert refused("\n".join(["1,2.5,3"] * 9)).startswith("expected a column such as id")
+    assert reads("\n".join([",".join(["2.5"] * 8)] * 9)).train.X.shape == (9, 8, 1)
+    assert refused("\n".join([",".join(["2.5"] * 7)] * 9)).startswith("expected a column such as id")
 
 
 # --- what is not clear ---

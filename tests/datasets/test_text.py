@@ -198,4 +198,6 @@ def test_headers(reads):
     assert data.train.y.tolist() == ["x", "y"]
     assert data.train.X.shape == (2, 9, 1)
     assert data.notes[0] == "no header: the columns are called column_1 to column_10"
-    assert reads(bare, label="column_1", columns=["column_2", "column_3"], wide=True).train.X.shape == (2, 2, 1)
+    train = reads(bare, label="column_1", columns=["column_2", "column_10"], wide=True).train
+    assert train.X.shape == (2, 2, 1)
+    assert train.y.tolist() == ["x", "y"]
