@@ -160,7 +160,7 @@ def _read(
 
 def _check_options(kind: str, asked: Asked, options: dict[str, Any]) -> None:
     """ValueError for what says nothing of such a file."""
-    given = {name for name, value in vars(asked).items() if value not in (None, ())}
+    given = {name for name, value in asked._asdict().items() if value not in (None, ())}
     given |= {name for name in ("per_step", "decimal", "axes") if options[name]}
     table = {"id", "time", "label", "columns", "ignore", "wide", "per_step"}
     fits = {"npz": {"axes", "columns"}, "ts": set(), "parquet": table, "text": table | {"decimal"}}
@@ -175,14 +175,14 @@ def _of_table(
     table: Table, notes: list[str], asked: Asked, features: Sequence[str] | None, options: dict[str, Any]
 ) -> Dataset:
     if features is not None and asked.columns is None and all(name in table.names for name in features):
-        asked = Asked(**vars(asked) | {"columns": tuple(features), "ignore": ()})
+        asked = asked._replace(columns=tuple(features), ignore=())
     elif features is not None and asked.columns is None and any(name in table.names for name in features):
         lost = [name for name in features if name not in table.names]
         raise ValueError(f"expected the columns {few(features)}, got {few(table.names)}, none called {few(lost)}")
     roles, guessed = roles_of(table, asked)
     notes = notes + guessed
     if not options["targets"]:
-        roles = type(roles)(**vars(roles) | {"label": ()})
+        roles = roles._replace(label=())
     per_step, missing = options["per_step"] and options["targets"], options["missing"]
     if roles.wide:
         if per_step:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -236,7 +237,7 @@ def _channels(columns: Sequence[str]) -> tuple[list[str], list[tuple[str, ...]],
     """The names of the elements, the columns of each step, and what was guessed."""
     steps: dict[str, dict[int, str]] = {}
     for name in columns:
-        match = NUMBERED.fullmatch(name)
+        match = re.fullmatch(NUMBERED, name)
         if match:
             steps.setdefault(match[1], {})[int(match[2])] = name
     numbers = sorted(next(iter(steps.values()), {}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,18 +12,18 @@ from cgru.datasets.table import Table
 
 __all__ = ["NUMBERED", "Asked", "Roles", "as_names", "roles_of"]
 
-IDS = re.compile(r"id|subject|series|sequence|seq|case|sample|session|patient|participant|person|user|unit|trial|"
-                 r"recording|record|device|machine|engine|run|track|(subject|series|sequence|seq|case|sample|session|"
-                 r"patient|participant|person|user|unit|trial|recording|record|device|machine|engine|run|track)[ _]?"
-                 r"(id|no|nr|number)")  # fmt: skip
-TIMES = re.compile(r"t|time|step|time[ _]?step|time[ _]?stamp|date|date[ _]?time|frame|tick|cycle|day|when|zeit|datum")
-LABELS = re.compile(r"label|labels|class|target|category|outcome|klasse")
-NUMBERED = re.compile(r"(.*?)[ _.\-]*(\d+)")
-STEPS = re.compile(r"(t|time|step|lag)?[ _.\-]*\d+")  # of a table with a row a sequence
+# What columns are called, in lower case. Patterns are compiled when they are used: that takes as long as all else here.
+IDS = (
+    "id|(subject|series|sequence|seq|case|sample|session|patient|participant|person|user|unit|trial|recording|record|"
+    "device|machine|engine|run|track)([ _]?(id|no|nr|number))?"
+)
+TIMES = "t|time|step|time[ _]?step|time[ _]?stamp|date|date[ _]?time|frame|tick|cycle|day|when|zeit|datum"
+LABELS = "label|labels|class|target|category|outcome|klasse"
+NUMBERED = r"(.*?)[ _.\-]*(\d+)"
+STEPS = r"(t|time|step|lag)?[ _.\-]*\d+"  # of a table with a row a sequence
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(NamedTuple):
     """What was said of the columns of a table; None: whatever their names say.
 
     id, time, label: names of columns, of one for time; () for none.
@@ -39,8 +39,7 @@ class Asked:
     wide: bool | None = None
 
 
-@dataclass(frozen=True)
-class Roles:
+class Roles(NamedTuple):
     """Which columns say to which sequence a row belongs, when it comes, what is to be learned, and the elements."""
 
     id: tuple[str, ...]
@@ -64,7 +63,7 @@ def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
     ValueError, naming the option that settles it, where names say too little or too much, and for columns that are not
     there.
     """
-    given = {name: value or () for name, value in vars(asked).items() if name != "wide"}
+    given = {name: value or () for name, value in asked._asdict().items() if name != "wide"}
     check_names(table, given)
     used = {name for names in given.values() for name in names}
     free = [name for name in table.names if name not in used]
@@ -121,9 +120,13 @@ def few(names: Sequence[str]) -> str:
     return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
 
 
-def _one(role: str, pattern: re.Pattern, names: Sequence[str]) -> tuple[str, ...]:
+def _called(name: str, pattern: str) -> bool:
+    return re.fullmatch(pattern, name.strip().lower()) is not None
+
+
+def _one(role: str, pattern: str, names: Sequence[str]) -> tuple[str, ...]:
     """The column whose name fits; ValueError where several do."""
-    found = [name for name in names if pattern.fullmatch(name.strip().lower())]
+    found = [name for name in names if _called(name, pattern)]
     if len(found) > 1:
         together = ", or several together," if role == "id" else ""
         raise ValueError(
@@ -165,7 +168,7 @@ def _is_wide(table: Table, asked: Asked, id: Sequence[str], time: Sequence[str],
     if time or asked.time == () or asked.id or (id and not once):
         wide = False
     elif table.named:
-        steps = [name for name in asked.columns or free if STEPS.fullmatch(name.strip().lower())]
+        steps = [name for name in asked.columns or free if _called(name, STEPS)]
         wide = len(steps) >= max(3, len(free) - 1)
     else:
         wide = len(free) >= 8
@@ -180,10 +183,10 @@ def _is_wide(table: Table, asked: Asked, id: Sequence[str], time: Sequence[str],
 def _check_left(free: Sequence[str], wide: bool) -> None:
     """ValueError for a column that is hardly an element of a step, or of a wide table hardly a step."""
     if wide:
-        odd = [name for name in free if not NUMBERED.fullmatch(name)]
+        odd = [name for name in free if not _called(name, NUMBERED)]
         odd = odd if 2 * len(odd) < len(free) else []
     else:
-        odd = [name for name in free if any(kind.fullmatch(name.strip().lower()) for kind in (IDS, TIMES))]
+        odd = [name for name in free if _called(name, IDS) or _called(name, TIMES)]
     for name in odd:
         raise ValueError(
             f"{name}: expected to know whether it is one of the {'steps' if wide else 'elements of a step'}: "

@@ -13,7 +13,7 @@ __all__ = ["Table", "table_of_frame"]
 BOOLEANS = {"true": 1.0, "false": 0.0}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Table:
     """The columns of a table by name.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 import io
 import itertools
 import math
@@ -22,10 +20,10 @@ LOOKED_AT = 1000  # records, to find out the dialect
 SEPARATORS = "\t;|,"  # a comma comes last: it may stand within numbers
 MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "?"}  # in numbers
 NO_TEXT = {"", "nan", "null", "#n/a", "?"}  # in names, where NA and none may be some
-NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)(e[+-]?\d+)?", re.IGNORECASE)
-WITH_COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.IGNORECASE)
-THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
-CODE = re.compile(r"^\s*[+-]?0\d", re.MULTILINE)  # 007 is no number but a name
+NUMBER = r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?"
+WITH_COMMA = r"[+-]?\d*,\d+([eE][+-]?\d+)?"
+THOUSANDS = r"[+-]?[1-9]\d{0,2}(,\d{3})+"
+CODE = r"(?m)^\s*[+-]?0\d"  # 007 is no number but a name
 
 
 def contents(path: str | os.PathLike[str]) -> tuple[str, list[str]]:
@@ -36,6 +34,8 @@ def contents(path: str | os.PathLike[str]) -> tuple[str, list[str]]:
     with open(path, "rb") as file:
         raw = file.read()
     if raw[:2] == b"\x1f\x8b":
+        import gzip
+
         try:
             raw = gzip.decompress(raw)
         except (EOFError, OSError) as error:
@@ -109,6 +109,8 @@ def table_of_text(path: str | os.PathLike[str], decimal: str | None = None) -> t
 
 def _records(text: str, separator: str, skip: int) -> Iterator[tuple[int, list[str]]]:
     """The records that are not empty, each with the line that it begins in, after so many that are skipped."""
+    import csv  # whose own import, as gzip's, would be a part of that of the package
+
     lines = io.StringIO(text, newline="")
     for _ in range(skip):
         lines.readline()
@@ -144,7 +146,7 @@ def _separator(text: str) -> tuple[str, int]:
 
 def _is_header(line: int, record: Sequence[str], notes: list[str]) -> bool:
     """Whether a first record has names: no numbers, or such as count up; ValueError where that is not clear."""
-    numbers = [cell.strip() for cell in record if NUMBER.fullmatch(cell.strip())]
+    numbers = [cell.strip() for cell in record if re.fullmatch(NUMBER, cell.strip())]
     if not numbers:
         return True
     if len(numbers) > 2 and all(map(str.isdecimal, numbers)) and set(np.diff([*map(int, numbers)]).tolist()) == {1}:
@@ -162,8 +164,8 @@ def _decimal(records: Iterable[tuple[int, list[str]]], separator: str) -> str:
     if separator == ",":
         return "."
     cells = [cell.strip() for _, record in records for cell in record if "," in cell]
-    some = [cell for cell in cells if WITH_COMMA.fullmatch(cell)]
-    if some and all(map(THOUSANDS.fullmatch, some)):
+    some = [cell for cell in cells if re.fullmatch(WITH_COMMA, cell)]
+    if some and all(re.fullmatch(THOUSANDS, cell) for cell in some):
         raise ValueError(
             f'expected numbers with one reading, got {some[0]}, whose comma is decimal or not; decimal="," says that '
             "it is, and without commas in the file there are none"
@@ -219,7 +221,7 @@ def _number(cell: str, sign: str) -> float:
 def _parsed(cells: Sequence[str], sign: str) -> np.ndarray:
     """Cells of a column as integers, as reals with NaN for what is missing, or where they are neither as text."""
     joined, text = "\n".join(cells), np.array(cells, dtype=object)
-    if "_" in joined or CODE.search(joined):
+    if "_" in joined or re.search(CODE, joined):
         return text
     try:
         return text.astype(np.int64)

@@ -75,6 +75,7 @@ def test_what_never_changes():
     x[3, 2, 1] = 8
     assert lines(x=x)[-1] == "no targets"
     assert lines(x=x, lengths=np.array([3, 3, 3, 2]))[-1] == note.format(1)
+    assert lines(x=x[:2])[-1] == note.format(1)
     assert lines(x=x[:1])[-1] == "no targets"  # of a single sample that says nothing
 
 
