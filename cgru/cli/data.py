@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import shlex
@@ -13,6 +14,7 @@ from typing import Any
 import cgru
 from cgru.cli.arguments import RequestError, as_request_error
 from cgru.datasets import Dataset, load_japanese_vowels, read
+from cgru.datasets.files import kind_of
 from cgru.datasets.summary import looks_swapped
 
 __all__ = ["READING", "data_of", "in_options", "notes_of", "read_as"]
@@ -38,6 +40,8 @@ def data_of(
         test = _beside(arguments.data)
         notes = () if test is None else (f"{os.path.basename(test)}, which lies beside it, is to test on",)
     features = None if net is None else net.feature_names
+    if net is not None and targets:
+        options |= _task(net, arguments.data) | options
     data = read_as(arguments.data, {**options, "test": test, "features": features, "targets": targets})
     data = data._replace(notes=notes + data.notes)
     if net is not None:
@@ -83,6 +87,14 @@ def _beside(path: str) -> str | None:
     found = re.fullmatch(r"(.*)_TRAIN(\.ts(?:\.gz)?)", path)
     other = f"{found[1]}_TEST{found[2]}" if found else ""
     return other if other and os.path.exists(other) else None
+
+
+def _task(net: cgru.Network, path: str) -> dict[str, str]:
+    """What the targets of a table are for `net`; other files say it themselves."""
+    with contextlib.suppress(ValueError):  # reading it will say why
+        if kind_of(path) in ("text", "parquet"):
+            return {"task": "classification" if net.loss in cgru.losses.CLASSIFYING else "regression"}
+    return {}
 
 
 def _by_order(net: cgru.Network, data: Dataset) -> tuple[str, ...]:

@@ -129,7 +129,7 @@ def _elements(table: Table, name: str, missing: str) -> np.ndarray:
     try:
         values = table.numbers(name)
     except TypeError as error:
-        raise TypeError(f"{error}; columns says which are elements") from None
+        raise TypeError(f"{error}; columns says which are elements, unless it is the id, time or label") from None
     gone = np.flatnonzero(np.isnan(values))
     if gone.size and missing == "refuse":
         row, cure = table.place(int(gone[0])), f'missing="{gaps.MISSING[1]}" fills it'

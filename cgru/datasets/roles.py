@@ -17,7 +17,7 @@ IDS = (
     "id|(subject|series|sequence|seq|case|sample|session|patient|participant|person|user|unit|trial|recording|record|"
     "device|machine|engine|run|track)([ _]?(id|no|nr|number))?"
 )
-TIMES = "t|time|step|time[ _]?step|time[ _]?stamp|date|date[ _]?time|frame|tick|cycle|day|when|zeit|datum"
+TIMES = "t|time|step|time[ _]?step|time[ _]?stamp|date|date[ _]?time|frame|tick|cycle|day|when|zeit|uhrzeit|datum"
 LABELS = "label|labels|class|target|category|outcome|klasse"
 NUMBERED = r"(.*?)[ _.\-]*(\d+)"
 STEPS = r"(t|time|step|lag)?[ _.\-]*\d+"  # of a table with a row a sequence

@@ -147,6 +147,18 @@ def test_elements_that_do_not_meet_by_name(folder, tmp_path):
     assert run("predict", "cgru-model.npz", "x.npz", cwd=tmp_path)[1] == ""  # one cannot be taken for another
 
 
+def test_a_model_knows_whether_its_targets_are_classes(tmp_path):
+    lines = [[i, t, 10 * i + rng.normal(), 20 + i] for i in range(30) for t in range(3)]
+    write(tmp_path / "x.csv", ["id", "t", "v", "age"], lines)
+    error = refused("fit", "x.csv", "--label", "age", *QUICK, cwd=tmp_path)
+    assert "label: expected integers of some classes, got 30 different ones of 30; --task classification or" in error
+    for task, score in (("regression", "RMSE"), ("classification", "accuracy")):
+        run("fit", "x.csv", "--label", "age", "--task", task, *QUICK, cwd=tmp_path)
+        assert score in run("evaluate", "cgru-model.npz", "x.csv", "--label", "age", cwd=tmp_path)[0]
+    (tmp_path / "x.json").write_text("{}")
+    assert "x.json: it is no .npz archive" in refused("evaluate", "cgru-model.npz", "x.json", cwd=tmp_path)
+
+
 # --- axes ---
 
 

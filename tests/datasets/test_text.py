@@ -64,7 +64,7 @@ def test_a_decimal_comma_is_found_and_said(reads, refused):
     assert data.notes[0] == "numbers have a decimal comma"
     assert reads(german.replace(",", "."), decimal=".").train.X[0, 1, 0] == -2.5
     assert "numbers have a decimal comma" not in reads(german, decimal=",").notes
-    why = "a: expected numbers, got {} in line {}; columns says which are elements"
+    why = "a: expected numbers, got {} in line {}; columns says which are elements, unless it is the id, time or label"
     assert refused(german, decimal=".") == why.format("'1,5'", 2)
     assert refused(german.replace("7", "1.234,5")) == why.format("'1.234,5'", 4)
     assert refused(german.replace("7", "1.234")) == why.format("'1.234'", 4)
@@ -108,7 +108,7 @@ def test_what_is_not_utf_8(reads):
         ('id,t,a,label\n1,1,2,x\n1,2,3,"x"y\n', "line 3: expected cells as CSV has them"),
         ("id,t,a,a\n1,1,2,3\n", "expected columns of different names, got 'a' as 3 and 4"),
         ("id,t,1.5,b,c\n1,1,2,3,4\n", "line 1: expected a header with names, or numbers but for a label, got 1.5"),
-        (LONG.replace("5,6", "5,oops"), "b: expected numbers, got 'oops' in line 4; columns says which are elements"),
+        (LONG.replace("5,6", "5,oops"), "b: expected numbers, got 'oops' in line 4; columns says which are elements, unless it is"),
         (LONG.replace("5,6", "5,1_000"), "b: expected numbers, got '1_000' in line 4"),
         (LONG.replace("5,6", "5,inf"), "b: expected finite numbers, got infinity in line 4"),
         (LONG.replace("5,6", "5,"), 'b: expected a value in each row, got none in line 4; missing="forward" fills it'),
