@@ -108,7 +108,7 @@ def test_what_is_not_utf_8(reads):
         ('id,t,a,label\n1,1,2,x\n1,2,3,"x"y\n', "line 3: expected cells as CSV has them"),
         ("id,t,a,a\n1,1,2,3\n", "expected columns of different names, got 'a' as 3 and 4"),
         ("id,t,1.5,b,c\n1,1,2,3,4\n", "line 1: expected a header with names, or numbers but for a label, got 1.5"),
-        (LONG.replace("5,6", "5,oops"), "b: expected numbers, got 'oops' in line 4; columns says which are elements, unless it is"),
+        (LONG.replace("5,6", "5,oops"), "b: expected numbers, got 'oops' in line 4; columns says which are"),
         (LONG.replace("5,6", "5,1_000"), "b: expected numbers, got '1_000' in line 4"),
         (LONG.replace("5,6", "5,inf"), "b: expected finite numbers, got infinity in line 4"),
         (LONG.replace("5,6", "5,"), 'b: expected a value in each row, got none in line 4; missing="forward" fills it'),
