@@ -78,7 +78,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     source = "measure nothing, take the numbers of this --json file; can be repeated"
     add("--from", dest="source", type=Path, action="append", metavar="FILE", help=source)
     add("--report", type=Path, metavar="FILE", help="write all tables there, as Markdown")
-    add("--readme", type=Path, metavar="FILE", help=f"rewrite the section {' ... '.join(readme.markers())}")
+    add("--readme", type=Path, metavar="FILE", help=f"rewrite, in this page, {' ... '.join(readme.markers())}")
     given = parser.parse_args(arguments)
     try:  # before an hour is spent on it
         given.rows = [row for file in given.source or () for row in json.loads(file.read_text())["rows"]]

@@ -17,7 +17,7 @@ from benchmarks.processes import rows_from
 from benchmarks.shapes import Shape
 from benchmarks.timing import ratios, round_robin
 
-SECTION = "inside torch"  # the name of the section in the README
+SECTION = "inside torch"  # the name of the section in docs/speed.md
 RANDOM, SECONDS = 20, 0.3
 MIDDLE = [Shape(32, 100, 32, 64), Shape(16, 64, 24, 40)]
 STACKS = {

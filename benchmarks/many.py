@@ -33,7 +33,7 @@ from benchmarks.timing import ratios
 if TYPE_CHECKING:
     from benchmarks.fits.base import Fits
 
-SECTION = "many"  # the name of the section in the README
+SECTION = "many"  # the name of the section in docs/speed.md
 MODULES = {"PyTorch": "torch", "JAX": "jax"}
 TARGETS = {"PyTorch": 15, "JAX": 3, "threads": 1.9, "dask": 1.8}  # below these a figure is in bold
 ROUNDS, SAMPLE = 3, 16  # at least; our fits in a sample

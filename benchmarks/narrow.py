@@ -30,7 +30,7 @@ from benchmarks.timing import ratios, round_robin
 from cgru import reference
 from cgru.quantized.quantize import noise
 
-SECTION = "narrow"  # the name of the section in the README
+SECTION = "narrow"  # the name of the section in docs/speed.md
 WEIGHTS = ("int8", "bfloat16")
 SIZES = ((8, 16), (16, 32), (32, 64), (32, 128), (64, 256), (161, 400))  # e and u, of one step
 BATCHES = ((1, 300, 256, 256), (32, 100, 32, 64), (64, 100, 128, 128), (64, 100, 256, 512))  # m, s, e, u

@@ -1,4 +1,4 @@
-"""What is written of the rows of a report: the README's section, and a file of all details."""
+"""What is written of the rows of a report: a section of a page, and a file of all details."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def options(
     add = parser.add_argument
     add("--seconds", type=float, default=seconds, metavar="T", help=f"seconds for {each} (default: {seconds:g})")
     add("--json", type=Path, metavar="FILE", help="write every number there")
-    add("--readme", type=Path, metavar="FILE", help=f"rewrite the section {' ... '.join(markers(name))}")
+    add("--readme", type=Path, metavar="FILE", help=f"rewrite, in this page, {' ... '.join(markers(name))}")
     given = parser.parse_args(arguments)
     if not given.seconds > 0:
         parser.error(f"--seconds: expected a positive number, got {given.seconds}")
@@ -91,7 +91,7 @@ def together(tables: dict[str, list[str]]) -> list[str]:
 
 
 def section(rows: list[dict], picture: str | None) -> str:
-    """The README's: a picture, the ratios by region, and those of whole updates."""
+    """A page's: a picture, the ratios by region, and those of whole updates."""
     tables = image(picture) | {
         "How many times as long the best rival takes, one thread, by the work of a forward pass: the geometric mean,"
         " and after it the worst cell. Below 1 we lose, in bold.": report.regions(rows),

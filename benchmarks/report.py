@@ -1,4 +1,4 @@
-"""The tables, in Markdown: while it runs, after it, and for the README."""
+"""The tables, in Markdown: while it runs, after it, and for the pages."""
 
 from __future__ import annotations
 

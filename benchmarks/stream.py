@@ -25,7 +25,7 @@ from benchmarks.timing import ratios, round_robin
 
 SIZES = ((8, 16), (16, 32), (32, 64), (32, 128), (64, 256))  # e and u of each layer
 ONNX = "ONNX Runtime, run"
-SECTION = "stream"  # the name of the section in the README
+SECTION = "stream"  # the name of the section in docs/speed.md
 FRAMES, TURNS = 20, 100  # a batch: so many frames that differ, so many times; few enough to stay in cache
 
 

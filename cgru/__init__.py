@@ -8,7 +8,7 @@ except ImportError as _error:
 
     raise _explained(_error, __file__) from None
 
-from cgru import datasets, interop, losses, optimizers, reference
+from cgru import datasets, forecast, interop, losses, optimizers, reference
 from cgru._version import __version__
 from cgru.activations import elu, identity, lrelu, relu, sigmoid, softmax, tanh
 from cgru.bidirectional import Bidirectional
@@ -52,6 +52,7 @@ __all__ = [
     "elu",
     "export_c",
     "fit_many",
+    "forecast",
     "get_num_threads",
     "grid",
     "identity",

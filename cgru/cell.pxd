@@ -1,4 +1,4 @@
-"""One GRU cell for other compiled code: no GIL, no allocation, no exception. The README shows it in use.
+"""One GRU cell for other compiled code: no GIL, no allocation, no exception. docs/inside.md shows it in use.
 
 Letters: m samples, s steps, e elements per step, u unit cells. All arrays are C-contiguous, batch-major, and of the
 dtype in the function's name, which must be the cell's. Every function answers with a `cell_code`; on all but CELL_OK

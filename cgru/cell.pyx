@@ -21,8 +21,8 @@ from cgru.core.backward cimport Backward
 from cgru.core.forward cimport Forward
 from cgru.core.gradients cimport Sums, gradients_room
 from cgru.core.kernels cimport (
-    array_place, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_single, cgru_weights,
-    kernels, new_call, parameter_place, weights,
+    array_place, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_weights, kernels, new_call,
+    parameter_place, weights,
 )
 from cgru.core.memory cimport LINE, Workspace, first_line, fits, lines_of
 from cgru.core.narrow cimport NarrowCell, NarrowGRU, narrow_room, narrow_sequence
@@ -52,7 +52,7 @@ cdef struct Inside:
     Py_ssize_t width  # of all caches
     bint writes  # whether the arrays may be written to
     void *packed[4]  # weights for one sample and for several, forward and backward
-    cgru_single one  # for single steps
+    Forward one  # for single steps
     Py_ssize_t step_bytes  # of their workspace, where single.h has them whole
     const NarrowCell *narrow  # in the place of all packs, of a quantised layer
 
@@ -160,7 +160,7 @@ cdef int _step(const cgru_cell *cell, Py_ssize_t m, const floating *x, floating 
     if inside.narrow != NULL:
         inside.narrow.k.single(&inside.narrow.layer, x, h, first_line(workspace))
     else:
-        inside.k.single_step(&inside.one, x, h, first_line(workspace))
+        inside.k.single_step(&inside.one.single, x, h, first_line(workspace))
     return CELL_OK
 
 
@@ -397,11 +397,9 @@ cdef class Cell:
             inside.packed[2 + i] = self.memory.take(backward.pack_room(call))
         self.refresh()
         cdef cgru_call one = _call(inside, 1, 1)
-        cdef Forward f
-        forward.prepare(&f, inside.k, &one, inside.packed[0], NULL, NULL)
-        inside.one = f.single
-        inside.one.call = call
-        inside.step_bytes = PY_SSIZE_T_MAX if one.norm or one.pre else workspace_bytes(<cgru_cell *>inside, 1, 1)
+        forward.prepare(&inside.one, inside.k, &one, inside.packed[0], NULL, NULL)
+        inside.one.call = inside.one.single.call = call  # which has no `pre`: a step takes its input as it comes
+        inside.step_bytes = PY_SSIZE_T_MAX if one.norm else workspace_bytes(<cgru_cell *>inside, 1, 1)
 
     cdef int _describe(self) except -1:
         """The shapes of the parameters and of the caches, in their order."""

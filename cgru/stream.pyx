@@ -26,7 +26,7 @@ from cgru.cell cimport cgru_cell, pointer, step_double, step_float, workspace_by
 from cgru.core.kernels cimport cgru_activation, cgru_kernels, kernels
 from cgru.core.linear cimport Linear, LinearCall, activated, execute
 from cgru.core.memory cimport LINE, first_line
-from cgru.core.narrow cimport NarrowLinear
+from cgru.core.narrow cimport NarrowLinear, narrow_product, product_room
 
 cnp.import_array()
 
@@ -107,14 +107,14 @@ cdef class _Narrow(_Stage):
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
         self.linear = layer.packed()
         _Stage.__init__(self, m, self.linear.n, self.linear.u, layer.dtype, given)
-        self.memory = np.empty(self.linear.room(m) + LINE, np.uint8)
+        self.memory = np.empty(product_room(&self.linear.product, m) + LINE, np.uint8)
         self.k = kernels(4)
         self.f.code, self.f.alpha = layer.code
 
     cdef void run(self) noexcept:
         cdef float *out = <float *>cnp.PyArray_DATA(self.out)
-        self.linear.rows(<float *>cnp.PyArray_DATA(self.given), self.n, self.m, out,
-                         first_line(cnp.PyArray_DATA(self.memory)))
+        narrow_product(&self.linear.product, <float *>cnp.PyArray_DATA(self.given), self.m, out,
+                       first_line(cnp.PyArray_DATA(self.memory)))
         activated(self.k, self.f, out, out, self.m, self.u)
 
 

@@ -285,6 +285,15 @@ def test_a_quantised_network(make, batch, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("activate", ["identity", "relu", "lrelu", "elu", "sigmoid", "tanh", "softmax"])
+def test_a_quantised_head_gives_the_bits_of_predict(activate, kind):
+    net = cgru.quantize(network(cgru.GRU(5), cgru.Dense(17, activate)), kind)
+    for batch in (1, 3):
+        X = 10 * RNG.standard_normal((batch, 1, 5))
+        np.testing.assert_array_equal(cgru.Stream(net, batch).step(X[:, 0]), net.predict(X))
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_tokens_of_a_quantised_network(kind):
     net = cgru.quantize(network(cgru.Embedding(11, 4), cgru.GRU(6), cgru.Dense(2, cgru.identity)), kind)
     for batch in (1, 3):

@@ -41,9 +41,8 @@ def of_steps(weights: str) -> type[FromC]:
     class Narrow(FromC):
         name = f"cgru {weights} from C"
 
-        def __init__(self, case: Case) -> None:
-            super().__init__(case)
-            self.cell = cgru.Cell(quantized(case, weights))
+        def layer(self, case: Case) -> Any:
+            return quantized(case, weights)
 
     return Narrow
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -61,11 +62,15 @@ class FromC(Steps):
 
     def __init__(self, case: Case) -> None:
         super().__init__(case)
-        self.cell = cgru.Cell(Cgru(case).layer)
+        self.cell = cgru.Cell(self.layer(case))
         self.h = np.zeros((1, case.shape.u), np.float32)
         asked = ctypes.CFUNCTYPE(ctypes.c_ssize_t, ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_ssize_t)
         self.workspace = np.empty(asked(address("workspace_bytes"))(self.cell.address, 1, 1), np.uint8)
         self.library = library(SOURCE)
+
+    def layer(self, case: Case) -> Any:
+        """What the cell is made from."""
+        return Cgru(case).layer
 
     def through(self, frames: np.ndarray, turns: int) -> Callable[[], None]:
         step, cell = ctypes.c_void_p(address("step_float")), ctypes.c_void_p(self.cell.address)

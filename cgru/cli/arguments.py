@@ -47,6 +47,8 @@ def _number(kind: type, what: str, allowed: Callable[[Any], bool]) -> Callable[[
 _COUNT = _number(int, "an integer of at least 1", lambda value: value >= 1)
 _SECONDS = _number(float, "a number of at least 0", lambda value: value >= 0)
 _SEED = _number(int, "an integer of at least 0", lambda value: value >= 0)
+_ORIGINS = _number(int, "an integer of at least 0", lambda value: value >= 0)
+_QUANTILE = _number(float, "a number between 0 and 1", lambda value: 0 < value < 1)
 _RATE = _number(float, "a number above 0", lambda value: 0 < value < float("inf"))
 _DECAY = _number(float, "a number of at least 0", lambda value: 0 <= value < float("inf"))
 _SHARE = _number(float, "a share of at least 0 and below 1", lambda value: 0 <= value < 1)
@@ -158,6 +160,25 @@ On a cluster: --executor dask:tcp://HOST:8786, on a Dask that is there, or
 """
 
 
+_SERIES_HELP = """
+SERIES.csv is a table with a line of names and a row for each time:
+  one series        a column of times and one of numbers
+  several beside    a column each; --target names those to forecast, one model
+                    learns all of them
+  several below     --id names the column that says which one a row belongs to
+Times are 1959-01, 1959-01-31, 1959-01-31 12:00, 1959Q1 or whole numbers; without
+them rows are steps. They are sorted, and must be regular: months, quarters,
+years, weekdays, or the same time apart. It is read by narwhals with pandas or
+Polars: pip install narwhals pandas.
+
+The forecast is that of eight small GRUs, averaged, half of which correct the
+last season repeated, half a linear model. Both, and the last value repeated,
+stand beside them in the table of errors, of forecasts made at several origins in
+the past from what lay before each. MASE is the mean absolute error over that of
+the seasonal naive forecast of the next value; below 1 is better than that.
+"""
+
+
 _MODEL_HELP = "a file that `cgru fit` or Network.save wrote"
 _VOWELS = "(default: the embedded Japanese Vowels)"
 Add = Callable[..., Any]
@@ -190,6 +211,14 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_evaluate(
         command("evaluate", "Print the loss and the accuracy (of a regression the RMSE) of a saved MODEL on DATA.")
+    )
+    _add_forecast(
+        command(
+            "forecast",
+            "Forecast the next values of a series, and say what such forecasts would have been worth in its past, "
+            "beside those of simpler models.",
+            epilog=_SERIES_HELP,
+        )
     )
     _add_export(
         command("export", "Write a saved MODEL as one C file and a header, to run without Python.", epilog=None)
@@ -398,6 +427,46 @@ def _add_evaluate(add: Add) -> None:
     add("model", metavar="MODEL", help=_MODEL_HELP)
     add("data", nargs="?", metavar="DATA", help=f"the data set; of a file with a split, the test split {_VOWELS}")
     _add_reading(add)
+
+
+def _add_forecast(add: Add) -> None:
+    add("series", metavar="SERIES.csv", help="the table, as below")
+    add("--horizon", type=_COUNT, required=True, metavar="N", help="how many values to forecast")
+    add("--season", type=_COUNT, metavar="N", help="steps of a season, 1 for none (default: guessed, and said)")
+    add(
+        "--origins", type=_ORIGINS, default=10, metavar="N", help="tests in the past, 0 for none (default: %(default)s)"
+    )
+    add("--target", nargs="+", metavar="COL", help="what to forecast (default: the only column of numbers)")
+    add("--inputs", nargs="+", metavar="COL", help="what else the model reads, up to the present (default: nothing)")
+    add("--time", metavar="COL", help="the times (default: a column with such a name, or dates in the first)")
+    add("--time-format", metavar="FORMAT", help="how times are written, such as %%d.%%m.%%Y (default: as below)")
+    add("--id", metavar="COL", help="which series a row belongs to (default: all to one)")
+    add(
+        "--missing",
+        choices=("refuse", "interpolate"),
+        default="refuse",
+        help="what to do about values and times that are missing (default: %(default)s)",
+    )
+    add(
+        "--quantiles",
+        nargs="+",
+        type=_QUANTILE,
+        metavar="Q",
+        help="forecast these as well, such as 0.1 0.9 (default: none)",
+    )
+    add("--width", type=_COUNT, metavar="N", help="values that the model reads (default: two seasons)")
+    add(
+        "--model",
+        choices=("gru", "linear", "seasonal", "naive"),
+        default="gru",
+        help="which of those that are compared makes the forecast (default: %(default)s)",
+    )
+    add("--seed", type=_SEED, default=0, metavar="N", help="of the networks (default: %(default)s)")
+    add("--threads", type=_COUNT, metavar="N", help=f"fits at once (default: {cgru.get_num_threads()} here)")
+    add("-o", "--output", metavar="FORECAST.csv", help="write the forecast to a file (default: to stdout)")
+    add("--plot", metavar="F.png", help="draw the series and its forecast (png, pdf, svg; default: no)")
+    add("--save", metavar="MODEL", help="keep the model for cgru.forecast.load (default: no)")
+    add("-q", "--quiet", action="store_true", help="no progress, results only (default: no)")
 
 
 def _add_export(add: Add) -> None:

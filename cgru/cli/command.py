@@ -1,4 +1,4 @@
-"""The `cgru` command: fit, many, predict, evaluate, export, quantize, data, info.
+"""The `cgru` command: fit, many, predict, evaluate, forecast, export, quantize, data, info.
 
 Results go to stdout, progress and errors to stderr. Exit codes: 0; 2 for whatever was wrong with the request, in one
 line; 130 after Ctrl-C; 141 where the reader of stdout has gone.
@@ -21,6 +21,7 @@ import cgru
 from cgru import recipe
 from cgru.cli.arguments import RequestError, as_request_error, parser
 from cgru.cli.data import data_of, in_options, notes_of
+from cgru.cli.forecast import forecast
 from cgru.cli.many import many
 from cgru.cli.output import WRITERS, check_output, plotter
 from cgru.cli.progress import Progress
@@ -37,8 +38,8 @@ __all__ = ["main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv` (None: the process's own arguments) and return its exit code."""
     commands = {
-        None: _help, "fit": fit, "many": many, "predict": predict, "evaluate": evaluate, "export": export,
-        "quantize": quantize, "data": show, "info": info,
+        None: _help, "fit": fit, "many": many, "predict": predict, "evaluate": evaluate, "forecast": forecast,
+        "export": export, "quantize": quantize, "data": show, "info": info,
     }  # fmt: skip
     try:
         arguments = parser().parse_args(argv)
@@ -326,12 +327,14 @@ def quantize(arguments: argparse.Namespace) -> int:
         raise RequestError("argument --limit: needs --calibrate, to measure by")
     with as_request_error():
         small = cgru.quantize(net, arguments.weights, limit=arguments.limit, **seen)
-        small.save(arguments.output)
     with as_request_error(f"{source}: "):
         layers = compared(net, small, split.X, split.lengths)
         change = noise(*(each.predict(split.X, split.lengths) for each in (net, small)), split.lengths)
-        print(f"{which or 'all'} of {source}: {scored(net, split, y)}")
-        print(f"  with {arguments.weights} weights: {scored(small, split, y)}")
+        before, after = (scored(each, split, y) for each in (net, small))
+    with as_request_error():
+        small.save(arguments.output)
+    print(f"{which or 'all'} of {source}: {before}")
+    print(f"  with {arguments.weights} weights: {after}")
     print(f"  outputs differ by {change['largest']:.2g} at most, RMS {change['rms']:.2g}: {change['snr']:.1f} dB")
     print(f"  {'layer':16}{'weights':10}{'bytes':>10}{'before':>10}{'dB':>7}")
     for each in layers:

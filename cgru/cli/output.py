@@ -79,8 +79,13 @@ WRITERS = {".npz": _write_npz, ".csv": _write_csv}
 # --- the learning curve ---
 
 
-def plotter(path: str, *others: str | None) -> Callable[[Sequence[Epoch], str], None]:
-    """What draws a history, under a title, into `path`; matplotlib is looked for now, not after the training."""
+def plotter(
+    path: str, *others: str | None, draw: Callable[[Any, Any, str], None] | None = None
+) -> Callable[[Any, str], None]:
+    """What draws a history, under a title, into `path`; matplotlib is looked for now, not after the training.
+
+    Or what else `draw` makes of a figure, what is to be shown, and the title.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -92,12 +97,12 @@ def plotter(path: str, *others: str | None) -> Callable[[Sequence[Epoch], str], 
     if kind not in kinds:
         raise RequestError(f"argument --plot: expected an ending of {', '.join(sorted(kinds))}, got {path!r}")
 
-    def draw(history: Sequence[Epoch], title: str) -> None:
-        _draw(figure, history, title)
+    def drawn(shown: Any, title: str) -> None:
+        (draw or _draw)(figure, shown, title)
         with replacing(path) as file:
             figure.savefig(file, format=kind, dpi=150)
 
-    return draw
+    return drawn
 
 
 def _draw(figure: Any, history: Sequence[Epoch], title: str) -> None:

@@ -317,30 +317,26 @@ cdef void lay_out_single(Forward *f, char *to, const cgru_weights *w) noexcept n
     """The weights of a single sample."""
     cdef Py_ssize_t u = f.call.u, e = inner(f), up = f.call.up, size = f.k.size
     cdef int gate
-    f.single.call, f.single.fresh = f.call, False
+    f.single.call, f.single.fresh, f.single.dots = f.call, False, NULL
     for gate in range(4):
         f.single.b[gate] = cgru_matrix(to + gate * up * size, 0, 1)
         if w != NULL and w.b[gate].data != NULL:
             f.k.lay(w.b[gate], 1, u, <void *>f.single.b[gate].data)
     to += 4 * up * size
     if f.dots.W != NULL:
-        f.dots.bias = f.single.b[0].data
-    elif f.call.pre:
+        f.dots.bias, f.single.dots = f.single.b[0].data, &f.dots
+    else:
         f.inputs[0] = new_product(f.k, f.call, f.k.put, 3 * up, to, f.single.b[0].data)
         f.inputs[0].chains = 1
         add_operand(&f.inputs[0], NULL, 0, e)
+    f.single.U = to
     for gate in range(3):
-        f.single.U[gate] = cgru_matrix(to + gate * e * up * size, 0, 1)
         f.single.V[gate] = cgru_matrix(to + (3 * e + gate * u) * up * size, 0, 1)
         if w == NULL or w.V[gate].data == NULL:
             continue
         f.k.lay(w.V[gate], u, u, <void *>f.single.V[gate].data)
-        if f.dots.W != NULL:
-            continue
-        if f.call.pre:
+        if f.dots.W == NULL:
             pack(f.k, &f.inputs[0], 0, gate * up, w.U[gate], e, u)
-        else:
-            f.k.lay(w.U[gate], e, u, <void *>f.single.U[gate].data)
 
 
 cdef void lay_out_few(Forward *f, char *to, const cgru_weights *w) noexcept nogil:

@@ -62,15 +62,6 @@ cdef extern from "simd/cgru.h" nogil:
         cgru_matrix g[2]
         cgru_matrix h0
 
-    ctypedef struct cgru_single:
-        const cgru_call *call
-        cgru_matrix U[3]
-        cgru_matrix V[3]
-        cgru_matrix b[4]
-        int fresh
-        void *sums
-        int across
-
     ctypedef void cgru_epilogue(const cgru_product *, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
                                 const void *) noexcept nogil
 
@@ -165,6 +156,16 @@ cdef extern from "simd/cgru.h" nogil:
         cgru_operand x
         cgru_array out
 
+    ctypedef struct cgru_single:
+        const cgru_call *call
+        const void *U
+        const cgru_dots *dots
+        cgru_matrix V[3]
+        cgru_matrix b[4]
+        int fresh
+        void *sums
+        int across
+
     ctypedef struct cgru_few:
         const cgru_call *call
         const void *gates
@@ -243,9 +244,8 @@ cdef extern from "simd/cgru.h" nogil:
     ctypedef struct cgru_narrow_layer:
         const cgru_call *call
         int kind
-        cgru_narrow U[3]
-        cgru_narrow V[3]
-        const void *b[4]
+        cgru_narrow U, V, Vhh
+        const void *b
         double x_bound, bound
 
     ctypedef struct cgru_narrow_kernels:

@@ -1,5 +1,7 @@
 """Layers whose weights are int8 or bfloat16; see simd/narrow.h. float32 alone, forward alone."""
 
+cimport numpy as cnp
+
 from cgru.core.kernels cimport cgru_call, cgru_narrow, cgru_narrow_kernels, cgru_narrow_layer
 from cgru.core.memory cimport Workspace
 
@@ -22,14 +24,26 @@ cdef class NarrowGRU:
     cdef Workspace memory
     cdef readonly Py_ssize_t e, u, weight_bytes
 
+    cdef int _matrix(self, cgru_narrow *to, int number, dict p, list names) except -1
+
+
+cdef struct NarrowProduct:
+    const cgru_narrow_kernels *k
+    cgru_narrow W
+    const void *b
+    Py_ssize_t n
+    double bound
+
+
+# Bytes of memory for so many rows; and to (m, u) = X W + b for X (m, n), contiguous.
+cdef Py_ssize_t product_room(const NarrowProduct *product, Py_ssize_t m) noexcept nogil
+cdef void narrow_product(const NarrowProduct *product, const float *X, Py_ssize_t m, float *to,
+                         void *memory) noexcept nogil
+
 
 cdef class NarrowLinear:
-    cdef const cgru_narrow_kernels *k
-    cdef cgru_narrow W
-    cdef const void *b
+    cdef NarrowProduct product
     cdef Workspace memory
     cdef readonly Py_ssize_t n, u
-    cdef double bound
 
-    cdef Py_ssize_t room(self, Py_ssize_t m) noexcept nogil
-    cdef void rows(self, const float *X, Py_ssize_t ld, Py_ssize_t m, float *to, void *memory) noexcept nogil
+    cdef tuple made(self, cnp.ndarray X, tuple activate)

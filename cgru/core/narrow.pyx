@@ -11,11 +11,12 @@ from libc.string cimport memcpy, memset
 from cgru.core import kernels as levels_of
 from cgru.core.lengths import by_length
 from cgru.core.kernels cimport (
-    CGRU_BFLOAT16, CGRU_C, CGRU_HH, CGRU_INT8, CGRU_R, CGRU_ROUNDED, CGRU_Z, cgru_array, cgru_call, cgru_narrow,
-    cgru_narrow_kernels, cgru_narrow_layer, cgru_operand, in_pieces, narrow_kernels, new_call, set_lengths, view,
+    CGRU_BFLOAT16, CGRU_INT8, CGRU_ROUNDED, cgru_activation, cgru_array, cgru_call, cgru_narrow, cgru_narrow_kernels,
+    cgru_narrow_layer, cgru_operand, in_pieces, kernels, narrow_kernels, new_call, set_lengths, view,
 )
+from cgru.core.linear cimport activated
 from cgru.core.memory cimport Workspace
-from cgru.core.threads cimport available, block_rows, share, worth
+from cgru.core.threads cimport available, block_rows, share, threads_for, worth
 
 cnp.import_array()
 
@@ -55,6 +56,11 @@ cdef Py_ssize_t _padded(const cgru_narrow_kernels *k, Py_ssize_t n) noexcept nog
 cdef Py_ssize_t _bytes(const cgru_narrow_kernels *k, int kind, Py_ssize_t rows, Py_ssize_t columns) noexcept nogil:
     """Of packed weights."""
     return 4 * _padded(k, columns) * (k.depth(kind, rows) + (2 if kind == CGRU_INT8 else 0))
+
+
+cdef cnp.ndarray _side_by_side(list parts, Py_ssize_t width):
+    """Arrays (rows, columns) beside each other, the columns of each padded by zeros to so many."""
+    return np.hstack([np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts])
 
 
 cdef int _pack(const cgru_narrow_kernels *k, cgru_narrow *to, int kind, cnp.ndarray W, cnp.ndarray scale,
@@ -149,7 +155,7 @@ cdef class NarrowGRU:
 
     def __init__(self, dict p not None, variant, tuple codes not None, str kind not None, double x_bound=0.0,
                  double bound=0.0, double zoneout=0.0):
-        cdef int number = KINDS[kind], gate
+        cdef int number = KINDS[kind]
         cdef cnp.ndarray U = p["Uz"]
         cdef Py_ssize_t width, room
         self.cell.k = _kernels()
@@ -162,11 +168,19 @@ cdef class NarrowGRU:
         room = _bytes(self.cell.k, number, self.e, self.u) + _bytes(self.cell.k, number, self.u, self.u)
         self.weight_bytes = 3 * room
         self.memory = Workspace(3 * room + 4 * 4 * width, 1)
-        for gate, name in ((CGRU_R, "r"), (CGRU_Z, "z"), (CGRU_HH, "hh")):
-            _pack(self.cell.k, &self.cell.layer.U[gate], number, p["U" + name], p.get("scale_U" + name), self.memory)
-            _pack(self.cell.k, &self.cell.layer.V[gate], number, p["V" + name], p.get("scale_V" + name), self.memory)
-            self.cell.layer.b[gate] = _bias(self.memory, p["b" + name], self.u, width)
-        self.cell.layer.b[CGRU_C] = _bias(self.memory, p.get("chh"), self.u, width)
+        self._matrix(&self.cell.layer.U, number, p, ["Ur", "Uz", "Uhh"])
+        self._matrix(&self.cell.layer.V, number, p, ["Vr", "Vz"])
+        self._matrix(&self.cell.layer.Vhh, number, p, ["Vhh"])
+        biases = [p["br"], p["bz"], p["bhh"], p.get("chh", np.zeros((1, self.u)))]
+        self.cell.layer.b = _bias(self.memory, _side_by_side(biases, width), 4 * width, 4 * width)
+
+    cdef int _matrix(self, cgru_narrow *to, int number, dict p, list names) except -1:
+        """Pack some of the matrices side by side."""
+        cdef Py_ssize_t width = self.cell.call.up
+        scale = None
+        if number == CGRU_INT8:
+            scale = _side_by_side([p["scale_" + name] for name in names], width)
+        return _pack(self.cell.k, to, number, _side_by_side([p[name] for name in names], width), scale, self.memory)
 
     @property
     def level(self):
@@ -206,39 +220,84 @@ cdef class NarrowGRU:
         return h, state
 
 
+cdef enum:
+    ROWS = 256  # of a product at once: what is seen of them lies in a cache
+
+
+cdef struct Rows:
+    const NarrowProduct *product
+    const float *X
+    float *Z
+    float *A  # NULL: without an activation
+    cgru_activation f
+    Py_ssize_t m, rows, room  # of all, and those of a part, with its bytes of memory
+    char *memory
+
+
+cdef void _rows(void *given, Py_ssize_t part) noexcept nogil:
+    """Those of one part."""
+    cdef Rows *work = <Rows *>given
+    cdef Py_ssize_t n = work.product.n, u = work.product.W.columns, row = part * work.rows, some
+    cdef Py_ssize_t end = min(work.m, row + work.rows)
+    while row < end:
+        some = min(ROWS, end - row)
+        narrow_product(work.product, work.X + row * n, some, work.Z + row * u, work.memory + part * work.room)
+        if work.A != NULL:
+            activated(kernels(4), work.f, work.Z + row * u, work.A + row * u, some, u)
+        row += some
+
+
+cdef Py_ssize_t product_room(const NarrowProduct *product, Py_ssize_t m) noexcept nogil:
+    return (product.k.linear_room(product.W.kind, product.n, m) + 63) // 64 * 64
+
+
+cdef void narrow_product(const NarrowProduct *product, const float *X, Py_ssize_t m, float *to,
+                         void *memory) noexcept nogil:
+    cdef cgru_operand operand = cgru_operand(X, product.n, product.n)
+    product.k.linear(
+        &product.W, product.b, &operand, cgru_array(to, product.W.columns, 0, 1), m, product.bound, memory
+    )
+
+
 cdef class NarrowLinear:
     """Rows times W (n, u), plus b (1, u): W as codes or bits, `scale` (1, u) as for a NarrowGRU, `bound` of |x|."""
 
     def __init__(self, cnp.ndarray W not None, cnp.ndarray scale, cnp.ndarray b, str kind not None, double bound=0.0):
         cdef int number = KINDS[kind]
+        cdef NarrowProduct *product = &self.product
         cdef Py_ssize_t width
-        self.k, self.bound = _kernels(), bound
         self.n, self.u = cnp.PyArray_DIM(W, 0), cnp.PyArray_DIM(W, 1)
-        width = _padded(self.k, self.u)
-        self.memory = Workspace(_bytes(self.k, number, self.n, self.u) + 4 * width, 1)
-        _pack(self.k, &self.W, number, W, scale, self.memory)
-        self.b = _bias(self.memory, b, self.u, width)
-
-    cdef Py_ssize_t room(self, Py_ssize_t m) noexcept nogil:
-        return (self.k.linear_room(self.W.kind, self.n, m) + 63) // 64 * 64
-
-    cdef void rows(self, const float *X, Py_ssize_t ld, Py_ssize_t m, float *to, void *memory) noexcept nogil:
-        cdef cgru_operand operand = cgru_operand(X, ld, self.n)
-        self.k.linear(&self.W, self.b, &operand, cgru_array(to, self.u, 0, 1), m, self.bound, memory)
+        product.k, product.n, product.bound = _kernels(), self.n, bound
+        width = _padded(product.k, self.u)
+        self.memory = Workspace(_bytes(product.k, number, self.n, self.u) + 4 * width, 1)
+        _pack(product.k, &product.W, number, W, scale, self.memory)
+        product.b = _bias(self.memory, b, self.u, width)
 
     def outputs(self, cnp.ndarray X not None):
         """X W + b for X (m, n), float32 and contiguous."""
-        cdef Py_ssize_t m = cnp.PyArray_DIM(X, 0), row = 0, some
-        cdef cnp.ndarray out = np.empty((m, self.u), np.float32)
+        return self.made(X, None)[0]
+
+    def both(self, cnp.ndarray X not None, tuple activate not None):
+        """X W + b, and the activation (code, alpha) of it, as of a `Linear`."""
+        return self.made(X, activate)
+
+    cdef tuple made(self, cnp.ndarray X, tuple activate):
+        cdef Py_ssize_t m = cnp.PyArray_DIM(X, 0), parts
+        cdef cnp.ndarray Z = np.empty((m, self.u), np.float32), A = None
         cdef Workspace memory
-        cdef void *room
-        cdef float *x = <float *>cnp.PyArray_DATA(X)
-        cdef float *to = <float *>cnp.PyArray_DATA(out)
-        some = min(m, 256)
-        memory = Workspace(self.room(some), 1)
-        room = memory.take(self.room(some))
+        cdef Rows work
+        cdef int threads
+        work.product, work.m = &self.product, m
+        work.X, work.Z, work.A = <float *>cnp.PyArray_DATA(X), <float *>cnp.PyArray_DATA(Z), NULL
+        if activate is not None:
+            A = np.empty_like(Z)
+            work.f.code, work.f.alpha = activate
+            work.A = <float *>cnp.PyArray_DATA(A)
+        threads = threads_for(0.5 * m * self.n * self.u)  # as those of a layer, fewer than of float32
+        work.rows = max(1, (m + threads - 1) // threads)
+        parts, work.room = (m + work.rows - 1) // work.rows, product_room(&self.product, min(ROWS, work.rows))
+        memory = Workspace(parts * work.room, 1)
+        work.memory = <char *>memory.take(parts * work.room)
         with nogil:
-            while row < m:
-                self.rows(x + row * self.n, self.n, min(some, m - row), to + row * self.u, room)
-                row += some
-        return out
+            share(_rows, &work, parts, threads)
+        return Z, A

@@ -1,4 +1,4 @@
-"""Data sets: the embedded Japanese Vowels, files of sequences such as the `cgru` command reads, long tables."""
+"""Data sets: the embedded Japanese Vowels, files of sequences such as the `cgru` command reads, tables."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from pathlib import Path
 from cgru.datasets.dataset import Dataset, Split
 from cgru.datasets.files import read
 from cgru.datasets.frames import Sequences, from_frame
+from cgru.datasets.series import Series, read_series, series_from_frame
 from cgru.datasets.summary import described
 
-__all__ = ["Dataset", "Sequences", "Split", "described", "from_frame", "load_japanese_vowels", "read"]
+__all__ = [
+    "Dataset", "Sequences", "Series", "Split", "described", "from_frame", "load_japanese_vowels", "read", "read_series",
+    "series_from_frame",
+]  # fmt: skip
 
 
 def load_japanese_vowels() -> Dataset:

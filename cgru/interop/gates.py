@@ -26,6 +26,7 @@ from cgru.layers.flip import Flip
 from cgru.layers.pool import Pool
 from cgru.layers.scale import Scale
 from cgru.network import Network, chain
+from cgru.quantized.layers import Quantized
 from cgru.variant import RESET_AFTER, RESET_BEFORE, Variant
 
 __all__ = [
@@ -164,7 +165,8 @@ def cells(layer: GRU | Bidirectional) -> tuple[GRU, ...]:
 def in_layers(source: Any) -> tuple[Any, ...]:
     """The layers of a Network, of a list of them, or the layer alone; ValueError where they are no chain.
 
-    Refused is what may compute something else than its class says: a method set anew on it, a class derived from ours.
+    Refused is what may compute something else than its class says: a method set anew on it, a class derived from ours;
+    and what is quantised.
     """
     if isinstance(source, Network):
         if type(source) is not Network or rebound(source):
@@ -172,6 +174,10 @@ def in_layers(source: Any) -> tuple[Any, ...]:
         source = source.layers
     layers = chain.chain(source if isinstance(source, list | tuple) else [source])
     for i, layer in enumerate(layers):
+        if isinstance(layer, Quantized):
+            raise ValueError(
+                f"net: layer {i}, {layer!r}: expected weights of floats; give the network that it was made of"
+            )
         for part in (layer, *cells(layer)):
             if type(part) not in OWN:
                 raise ValueError(f"net: layer {i}, {layer!r}: expected one of cgru's own, got {type(part).__name__}")

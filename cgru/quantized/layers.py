@@ -35,7 +35,7 @@ def named_weights(value: Any) -> str:
     """`value`, a key of WEIGHTS; ValueError for any other."""
     if not isinstance(value, str) or value not in WEIGHTS:
         raise ValueError(f"weights: expected one of {', '.join(WEIGHTS)}, got {value!r}")
-    return value
+    return str(value)  # NumPy has strings of its own
 
 
 class Quantized(Layer):
@@ -60,6 +60,11 @@ class Quantized(Layer):
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         """The shape and dtype of what `p` has, for e elements."""
         raise NotImplementedError
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Of weights, their scales, and biases, in their order."""
+        return tuple(self.arrays(1))
 
     def run(self, A: Any, lengths: Any = None) -> Any:
         """RuntimeError: there is no way back."""
@@ -87,9 +92,9 @@ class Quantized(Layer):
         return {W: (shape, WEIGHTS[self.weights]), **scale}
 
     def packed(self) -> Any:
-        """The packed weights: made at the first call, and anew where an array was put into `p`."""
+        """The packed weights: made at the first call, and anew where `p` has another array or a setting is another."""
         self.make(np.empty(0))
-        key = tuple(map(id, self.p.values())), level()
+        key = tuple(map(id, self.p.values())), level(), self._settings()
         if not self._packed or self._packed[0] != key:
             for name, (shape, dtype) in self.arrays(self.elements).items():
                 array = self.p.get(name)
@@ -99,6 +104,10 @@ class Quantized(Layer):
                 array.flags.writeable = False  # what is written into it would not count
             self._packed = key, self._made(), tuple(self.p.values())  # which live on: no other has their ids
         return self._packed[1]
+
+    def _settings(self) -> tuple[Any, ...]:
+        """What the packed weights have beside arrays."""
+        return (self.weights, self.x_bound)
 
     def _made(self) -> Any:
         raise NotImplementedError
@@ -138,17 +147,11 @@ class QuantizedGRU(Quantized):
         self.sequences, self.reverse = flag(sequences, "sequences"), flag(reverse, "reverse")
         self.zoneout = rate(zoneout, "zoneout")
         self.variant = variant_of(reset_after=flag(reset_after, "reset_after"), learn_h0=flag(learn_h0, "learn_h0"))
-        gates = ("activate", "activate_update", "activate_reset")
-        self.codes = tuple(activations.compiled(getattr(self, gate), gate, self.se_hPars) for gate in gates)
         self.cells = (self,)
+        self._settings()  # which may be refused
 
     def __repr__(self) -> str:
         return f"QuantizedGRU(units={self.d['u']}, weights={self.weights!r}, sequences={self.sequences})"
-
-    @property
-    def parameter_names(self) -> tuple[str, ...]:
-        """Of weights, scales and biases."""
-        return tuple(self.arrays(1))
 
     @property
     def elements(self) -> int | None:
@@ -209,10 +212,13 @@ class QuantizedGRU(Quantized):
         h, last = packed.forward(X, lengths, h0, reverse=self.reverse, every=self.sequences)
         return h if self.sequences else last, (last,)
 
+    def _settings(self) -> tuple[Any, ...]:
+        gates = ("activate", "activate_update", "activate_reset")
+        codes = tuple(activations.compiled(getattr(self, gate), gate, self.se_hPars) for gate in gates)
+        return self.variant, codes, self.weights, self.x_bound, self.bound, self.zoneout
+
     def _made(self) -> NarrowGRU:
-        return NarrowGRU(
-            self.p, self.variant, self.codes, self.weights, self.x_bound, self.bound, self.zoneout
-        )  # fmt: skip
+        return NarrowGRU(self.p, *self._settings())
 
 
 class QuantizedBidirectional(Quantized):
@@ -236,13 +242,6 @@ class QuantizedBidirectional(Quantized):
 
     def __repr__(self) -> str:
         return f"QuantizedBidirectional({self.halves[0]!r}, merge={self.merge!r})"
-
-    @property
-    def parameter_names(self) -> tuple[str, ...]:
-        """Those of the two layers, prefixed."""
-        return tuple(
-            prefix + name for prefix, half in zip(PREFIXES, self.halves, strict=True) for name in half.parameter_names
-        )
 
     @property
     def elements(self) -> int | None:
@@ -275,7 +274,7 @@ class QuantizedBidirectional(Quantized):
         return merged(self.merge, *(part for part, _ in ran)), tuple(last for _, (last,) in ran)
 
 
-class QuantizedDense(Dense, Quantized):
+class QuantizedDense(Quantized, Dense):
     """A `Dense` of such weights."""
 
     def __init__(
@@ -289,24 +288,16 @@ class QuantizedDense(Dense, Quantized):
     ) -> None:
         super().__init__(units, activate, se_hPars=se_hPars, dtype=np.float32)
         self._set(weights, x_bound)
-        if self.code is None:
-            raise ValueError("activate: expected cgru's own, which run compiled, got another callable")
+        self._code()  # which may be refused
 
     def __repr__(self) -> str:
         activate = activations.name_of(self.activate)
         return f"QuantizedDense(units={self.d['u']}, activate={activate}, weights={self.weights!r})"
 
-    @property
-    def parameter_names(self) -> tuple[str, ...]:
-        """Of weights, scale and bias."""
-        return tuple(self.arrays(1))
-
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         """Weights, their scales, and biases."""
         u = self.d["u"]
         return self._weights("W", (e, u)) | {"b": ((1, u), FLOAT32)}
-
-    make, forward, initialize_parameters = Quantized.make, Quantized.forward, Quantized.initialize_parameters
 
     def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
         """The outputs (m, u) for (m, n), or (m, s, u) for (m, s, n), zero past the lengths."""
@@ -315,16 +306,20 @@ class QuantizedDense(Dense, Quantized):
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> LayerPass:
         """`predict` as a pass, which cannot go back, with Z, what came before the activation."""
         X, steps = unpadded(floats(A, self.dtype), lengths)
-        packed = self.packed()
+        packed, code = self.packed(), self._code()
         if X.shape[-1] != packed.n:
             due = "(m, s, {})" if X.ndim == 3 else "(m, {})"
             raise ValueError(f"A: expected shape {due.format(packed.n)}, the rows of W, got {X.shape}")
-        Z = packed.outputs(np.ascontiguousarray(flat(X)))
-        A = np.asarray(activations.bind(self.activate, self.se_hPars)(Z), self.dtype)
+        Z, A = packed.both(np.ascontiguousarray(flat(X)), code)
         return _OneWay(steps, X=X, Z=unflat(Z, like=X), A=kept(unflat(A, like=X), steps))
 
+    def _code(self) -> tuple[int, float]:
+        if self.code is None:
+            raise ValueError("activate: expected one of cgru's own, which run compiled, got another callable")
+        return self.code
+
     def _made(self) -> NarrowLinear:
-        return NarrowLinear(self.p["W"], self.p.get("scale_W"), self.p["b"], self.weights, self.x_bound)
+        return NarrowLinear(self.p["W"], self.p.get("scale_W"), self.p["b"], *self._settings())
 
 
 class _OneWay(LayerPass):
@@ -335,7 +330,7 @@ class _OneWay(LayerPass):
         raise RuntimeError("backward: expected a layer that trains, got the pass of a quantised one")
 
 
-class QuantizedEmbedding(Embedding, Quantized):
+class QuantizedEmbedding(Quantized, Embedding):
     """An `Embedding` whose table is of such numbers; of int8 each token has a scale."""
 
     def __init__(self, tokens: int, units: int, *, weights: str = "int8") -> None:
@@ -345,20 +340,11 @@ class QuantizedEmbedding(Embedding, Quantized):
     def __repr__(self) -> str:
         return f"QuantizedEmbedding(tokens={self.d['v']}, units={self.d['u']}, weights={self.weights!r})"
 
-    @property
-    def parameter_names(self) -> tuple[str, ...]:
-        """Of the table and its scales."""
-        return tuple(self.arrays(1))
-
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         """Weights, their scales, and biases."""
         v, u = self.d["v"], self.d["u"]
         scale = {"scale_E": ((v, 1), FLOAT32)} if self.weights == "int8" else {}
         return {"E": ((v, u), WEIGHTS[self.weights]), **scale}
-
-    make, run, forward, initialize_parameters = (
-        Quantized.make, Quantized.run, Quantized.forward, Quantized.initialize_parameters
-    )  # fmt: skip
 
     @property
     def table(self) -> np.ndarray:

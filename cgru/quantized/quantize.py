@@ -35,6 +35,7 @@ __all__ = ["bytes_of", "compared", "noise", "quantize"]
 Arrays = dict[str, np.ndarray]
 
 MOST = (2**31 - 1) // 127**2  # codes of a sum that 32 bits hold
+LARGEST = reference.floats(np.uint16(0x7F7F))  # bfloat16 beside what is infinite
 
 
 def quantize(
@@ -86,7 +87,7 @@ def quantize(
         made = _quantized(layer, kinds[i], bound)
         if limit is not None and isinstance(made, Quantized) and kinds[i] == "int8":
             A, steps, due = seen[i]
-            if noise(due, made.predict(A, steps), steps)["snr"] < limit:
+            if not noise(due, made.predict(A, steps), steps)["snr"] >= limit:  # NaN where not all is finite
                 made = _quantized(layer, "bfloat16", bound)
         layers.append(made)
     names = {"class_names": net.class_names, "feature_names": net.feature_names}
@@ -116,14 +117,15 @@ def compared(net: Network, small: Network, X: Any, lengths: Any = None) -> list[
 def noise(due: np.ndarray, found: np.ndarray, lengths: np.ndarray | None = None) -> dict[str, float]:
     """How far `found` is from `due`, at real steps: the largest difference, its RMS, and the signal to noise in dB.
 
-    dB are 10 log10 of the sum of the squares of `due` over that of the differences; infinite where there are none.
+    dB are 10 log10 of the sum of the squares of `due` over that of the differences; infinite where there are none, NaN
+    where not all is finite.
     """
     due, found = (np.asarray(A, np.float64) for A in (due, found))
     if lengths is not None and due.ndim == 3:
         real = mask(lengths, due.shape[1])[:, :, 0]
         due, found = due[real], found[real]
-    difference = np.square(found - due)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        difference = np.square(found - due)
         snr = 10 * np.log10(np.square(due).sum() / difference.sum()) if difference.any() else np.inf
     return {"largest": float(np.sqrt(difference.max())), "rms": float(np.sqrt(difference.mean())), "snr": float(snr)}
 
@@ -160,10 +162,10 @@ def _check(layer: Layer, i: int) -> None:
     if isinstance(layer, kinds) and type(layer) not in kinds:
         raise ValueError(f"net: {where}, is a class of its own, expected one of cgru's")
     for name, array in layer.p.items():
-        with np.errstate(over="ignore"):
-            finite = np.isfinite(np.asarray(array, np.float32)).all()
-        if not finite:
-            raise ValueError(f"net: {where}: expected parameters that are finite in float32, got others in {name}")
+        if not (np.abs(array) <= LARGEST).all():
+            raise ValueError(
+                f"net: {where}: expected parameters that are finite in float32 and bfloat16, got others in {name}"
+            )
 
 
 def _seen(net: Network, X: Any, lengths: Any, name: str = "") -> list[tuple[np.ndarray, np.ndarray | None, np.ndarray]]:
@@ -182,8 +184,10 @@ def _largest(A: np.ndarray, steps: np.ndarray | None) -> float:
     """|A| at its most, at real steps; ValueError where it is not finite."""
     real = A[mask(steps, A.shape[1])[:, :, 0]] if steps is not None and A.ndim == 3 else A
     most = float(np.abs(real).max())
-    if not np.isfinite(most):
-        raise ValueError("calibration: expected finite numbers, got others in it, or in what a layer makes of it")
+    if not most < float(np.finfo(np.float32).max):
+        raise ValueError(
+            "calibration: expected finite numbers, got others, in float32, in it or in what a layer makes of it"
+        )
     return most
 
 

@@ -59,9 +59,11 @@ def test_calibrated_and_mixed(folder):
         (["int8.npz", "data.npz", "-o", "x.npz"], "net: expected one of floats, got layer 0"),
         (["nowhere.npz", "data.npz", "-o", "x.npz"], "nowhere.npz: No such file"),
         (["model.npz", "-o", "x.npz"], "Japanese Vowels: expected 3 elements a step"),
+        (["model.npz", "nan.npz", "-o", "x.npz"], "nan.npz: X: expected finite numbers"),
     ],
 )
 def test_refused(folder, arguments, due):
     run("quantize", "model.npz", "data.npz", "-o", "int8.npz", cwd=folder)
+    np.savez(folder / "nan.npz", x=X * np.nan, y=Y)
     assert refused("quantize", *arguments, cwd=folder).startswith(f"cgru: error: {due}")
     assert not (folder / "x.npz").exists()

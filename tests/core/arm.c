@@ -55,30 +55,44 @@ static cgru_call call_of(ptrdiff_t lanes) { /* k elements, n units; the option i
 static int step(const cgru_kernels *of) {
     const cgru_call call = call_of(of->lanes);
     const ptrdiff_t size = of->size;
-    cgru_single single = {.call = &call};
-    for (int part = 0; part < 10; part++) {
-        const int gate = part % 3;
-        const ptrdiff_t rows = part < 3 ? k : part < 6 ? n : 1;
-        cgru_matrix *to = part < 3 ? &single.U[gate] : part < 6 ? &single.V[gate] : &single.b[part - 6];
-        void *memory = room(rows * call.up * size);
-        of->lay((cgru_matrix){given(rows * n * size), n, 1}, rows, n, memory);
-        *to = (cgru_matrix){memory, 0, 1};
+    void *U = room(3 * k * call.up * size), *b = room(4 * call.up * size);
+    cgru_product of_x = {.operands = 1, .operand = {{NULL, 0, k}}, .vectors = 3 * call.up / of->lanes};
+    cgru_single single = {.call = &call, .U = U};
+    for (ptrdiff_t gate = 0; gate < 3; gate++)
+        of->pack(&of_x, U, 0, gate * call.up / of->lanes, (cgru_matrix){given(k * n * size), n, 1}, k, n);
+    for (int gate = 0; gate < 3; gate++) {
+        void *V = room(n * call.up * size);
+        of->lay((cgru_matrix){given(n * n * size), n, 1}, n, n, V);
+        single.V[gate] = (cgru_matrix){V, 0, 1};
+    }
+    for (ptrdiff_t gate = 0; gate < 4; gate++) {
+        single.b[gate] = (cgru_matrix){(char *)b + gate * call.up * size, 0, 1};
+        of->lay((cgru_matrix){given(n * size), n, 1}, 1, n, (void *)single.b[gate].data);
     }
     void *x = given(k * size), *h = given(n * size);
     of->single_step(&single, x, h, room(5 * call.up * size));
     return put(h, n * size);
 }
 
-static cgru_narrow narrow(const cgru_narrow_kernels *of, int kind, ptrdiff_t rows) { /* of the weights, then the scales */
-    const ptrdiff_t columns = (n + of->lanes - 1) / of->lanes * of->lanes, depth = of->depth(kind, rows);
-    void *words = room(4 * depth * columns), *begin = room(4 * columns);
-    of->pack(kind, given(rows * n * (kind == CGRU_INT8 ? 1 : 2)), n, rows, n, words, begin);
-    return (cgru_narrow){kind, depth, n, words, given(4 * n), begin};
+/* Of so many matrices side by side, each the weights, then the scales. */
+static cgru_narrow narrow(const cgru_narrow_kernels *of, int kind, ptrdiff_t rows, ptrdiff_t matrices) {
+    const ptrdiff_t width = (n + of->lanes - 1) / of->lanes * of->lanes, columns = matrices * width;
+    const ptrdiff_t depth = of->depth(kind, rows), size = kind == CGRU_INT8 ? 1 : 2;
+    char *words = room(4 * depth * columns), *wide = room(rows * columns * size), *scales = room(4 * columns);
+    for (ptrdiff_t i = 0; i < matrices; i++) {
+        const char *W = given(rows * n * size);
+        for (ptrdiff_t row = 0; row < rows; row++)
+            memcpy(wide + (row * columns + i * width) * size, W + row * n * size, n * size);
+        memcpy(scales + 4 * i * width, given(4 * n), 4 * n);
+    }
+    void *begin = room(4 * columns);
+    of->pack(kind, wide, columns, rows, columns, words, begin);
+    return (cgru_narrow){kind, depth, matrices > 1 ? columns : n, words, (float *)scales, begin};
 }
 
 /* X W + b: W (k, n), its scales (n), b (n), X (m, k); the option is the bound of |x| */
 static int narrow_linear(const cgru_narrow_kernels *of, int kind) {
-    const cgru_narrow W = narrow(of, kind, k);
+    const cgru_narrow W = narrow(of, kind, k, 1);
     void *b = given(4 * n), *X = given(4 * m * k), *out = room(4 * m * n);
     of->linear(&W, b, &(cgru_operand){X, k, k}, (cgru_array){out, n, 0, 1}, m, option, room(of->linear_room(kind, k, m)));
     return put(out, 4 * m * n);
@@ -88,8 +102,10 @@ static int narrow_linear(const cgru_narrow_kernels *of, int kind) {
 static int narrow_step(const cgru_narrow_kernels *of, int kind) {
     cgru_call call = call_of(of->lanes);
     cgru_narrow_layer layer = {.call = &call, .kind = kind, .bound = 1};
-    for (int part = 0; part < 6; part++) (part < 3 ? layer.U : layer.V)[part % 3] = narrow(of, kind, part < 3 ? k : n);
-    for (int part = 0; part < 4; part++) layer.b[part] = given(4 * n);
+    layer.U = narrow(of, kind, k, 3), layer.V = narrow(of, kind, n, 2), layer.Vhh = narrow(of, kind, n, 1);
+    float *b = room(4 * 4 * call.up);
+    for (int part = 0; part < 4; part++) memcpy(b + part * call.up, given(4 * n), 4 * n);
+    layer.b = b;
     call.X = (cgru_array){given(4 * m * k), k, k, 1};
     call.h0 = call.last = (cgru_array){given(4 * m * n), n, 0, 1};
     of->forward(&layer, 0, m, room(of->room(&layer, m)));

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from helpers import random_batch
+from helpers import assert_close, random_batch
 from quantized_cases import (
     KINDS,
     coded,
@@ -356,6 +356,23 @@ def test_more_rows_of_a_product_than_run_together():
         out = layer.outputs(X)
         for rows in (slice(0, 1), slice(255, 258), slice(599, 600)):
             np.testing.assert_array_equal(layer.outputs(X[rows].copy()), out[rows])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_bits_of_a_product_are_the_same_for_any_number_of_threads(threads, kind):
+    rng = np.random.default_rng(0)
+    X, W, b = (rng.standard_normal(shape).astype(np.float32) for shape in ((1501, 100), (100, 65), (1, 65)))
+    p, found = coded({"U": W}, kind), []
+    layer = narrow.NarrowLinear(p["U"], p.get("scale_U"), b, kind, 1.0)
+    for n in (1, 2, 3, 8):
+        threads(n)
+        found.append((layer.outputs(X), *layer.both(X, (CODES[cgru.tanh], 0.0))))
+    for Z, same, A in found:
+        np.testing.assert_array_equal(Z, found[0][0])
+        np.testing.assert_array_equal(same, Z)
+        np.testing.assert_array_equal(A, found[0][2])
+    assert_close(A, np.tanh(Z), 1e-6)
+    assert [each.shape for each in layer.both(X[:0], (CODES[cgru.tanh], 0.0))] == [(0, 65)] * 2
 
 
 @pytest.fixture

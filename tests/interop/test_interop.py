@@ -281,6 +281,16 @@ def test_a_foreign_layer(other, place):
         getattr(interop, f"to_{other}")(layers)
 
 
+@pytest.mark.parametrize("kind", ["int8", "bfloat16"])
+@pytest.mark.parametrize("other", CHAINS)
+def test_a_quantised_network(other, kind):
+    need(other)
+    small = cgru.quantize(cgru.Network(stack(*CHAINS[other]())), kind)
+    due = r"^net: layer 0, Quantized.*: expected weights of floats; give the network that it was made of$"
+    with pytest.raises(ValueError, match=due):
+        getattr(interop, f"to_{other}")(small)
+
+
 @pytest.mark.parametrize("other", CHAINS)
 def test_a_network_that_was_changed(other):
     need(other)

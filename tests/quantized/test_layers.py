@@ -322,6 +322,31 @@ def test_copies(kind, name):
             np.testing.assert_array_equal(layer.predict(A, lengths), due)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("activate", cgru.relu), ("activate_update", cgru.tanh), ("activate_reset", cgru.elu), ("zoneout", 0.5),
+        ("x_bound", 500.0), ("se_hPars", {"ELU_alpha": 0.3}),
+    ],
+)  # fmt: skip
+def test_a_setting_counts_as_it_is_now(name, value):
+    """As in a copy, and in what a file of it gives."""
+    A = np.nan_to_num(X, nan=0.5)
+    gru = made(activate="elu" if name == "se_hPars" else "tanh", se_hPars={"ELU_alpha": 1.0})
+    head = random_quantized_dense(7, 4, "int8", activate="elu", se_hPars={"ELU_alpha": 1.0})
+    for layer in (gru, head):
+        if hasattr(layer, name):
+            before = layer.predict(A)
+            setattr(layer, name, value)
+            after = layer.predict(A)
+            assert (after != before).any()
+            np.testing.assert_array_equal(copy.deepcopy(layer).predict(A), after)
+    for layer in (gru, head):
+        layer.activate = np.tanh
+        with pytest.raises(ValueError, match=r"^activate: expected one of cgru's own"):
+            layer.predict(A)
+
+
 def test_another_level_packs_anew():
     before = kernels.level()
     for name in ("gru", "dense"):
@@ -434,7 +459,7 @@ def test_what_a_call_refuses():
         (lambda: QuantizedGRU(3, learn_h0=0), TypeError, "learn_h0: expected"),
         (lambda: QuantizedGRU(3, reverse=None), TypeError, "reverse: expected"),
         (lambda: QuantizedGRU(3, se_hPars=3), TypeError, "se_hPars: expected"),
-        (lambda: QuantizedDense(3, abs), ValueError, "activate: expected cgru's own"),
+        (lambda: QuantizedDense(3, abs), ValueError, "activate: expected one of cgru's own"),
         (lambda: QuantizedEmbedding(0, 3), ValueError, "tokens: expected"),
         (
             lambda: QuantizedBidirectional(QuantizedGRU(3), QuantizedGRU(3), "least"),

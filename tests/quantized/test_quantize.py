@@ -240,6 +240,28 @@ def test_the_limit_is_for_real_steps():
     assert found[0] == found[1] == found[2]
 
 
+def test_a_layer_whose_codes_overflow_is_below_any_limit():
+    """The scales of a row and of a column, which meet in no product, are infinite in float32 when multiplied."""
+    net = network(cgru.Scale(np.ones(5), np.zeros(5)), cgru.Dense(1, "identity"))
+    net.layers[0].p["scale"][0, 0] = 1e22
+    net.layers[1].p["W"][...] = [[0], [1e22], [0], [0], [0]]
+    assert np.isnan(quantize(net, calibration=FULL).predict(FULL)).all()
+    assert kinds_of(quantize(net, calibration=FULL, limit=0)) == [None, "bfloat16"]
+
+
+def test_the_largest_weights_of_bfloat16():
+    """They are finite there, so that zeros come out as they do in floats."""
+    net = spoiled(cgru.GRU(3), "Uz", 3.38e38, cgru.Dense(1))
+    small = quantize(net, "bfloat16")
+    assert np.isfinite(small.predict(0 * FULL)).all()
+
+
+def test_strings_of_numpy():
+    small = quantize(plain(), np.array(["int8", "bfloat16"])[1])
+    assert kinds_of(small) == ["bfloat16"] * len(kinds_of(small))
+    assert {type(kind) for kind in kinds_of(small)} == {str}
+
+
 def test_layers_of_the_users_own_without_a_product_come_along():
     class Halved(Layer):
         def predict(self, A, lengths=None):
@@ -270,6 +292,8 @@ def test_noise():
     assert noise(due, due + 1, np.array([1, 2]))["rms"] == 1  # without steps lengths are none
     assert noise(0 * due, due)["snr"] == -np.inf
     assert noise(0 * due, 0 * due)["snr"] == np.inf
+    for large in (np.inf, 1e200):
+        assert np.isnan(noise(due + large, due - large)["snr"])
     single = due.astype(np.float32)
     assert noise(single, single + np.float32(1e-3))["largest"] == pytest.approx(1e-3, rel=1e-3)
 
@@ -439,6 +463,14 @@ def spoiled(layer, name, value, *others):
             ValueError,
             "calibration: expected finite numbers",
         ),
+        *(
+            (
+                lambda A=A: quantize(plain(), calibration=A),
+                ValueError,
+                "calibration: expected finite numbers, got others, ",
+            )
+            for A in (FULL * 1e39, FULL * 0 + np.finfo(np.float32).max)
+        ),
         (
             lambda: quantize(quantize(plain())),
             ValueError,
@@ -476,6 +508,7 @@ def spoiled(layer, name, value, *others):
             "net: layer 0, .*is a class of its own",
         ),
         (lambda: quantize(spoiled(cgru.GRU(3), "Vz", np.inf)), ValueError, "net: layer 0, .*finite in float32.*in Vz"),
+        (lambda: quantize(spoiled(cgru.GRU(3), "Vz", -3.4e38)), ValueError, "net: layer 0, .*and bfloat16.*in Vz"),
         (lambda: quantize(spoiled(cgru.GRU(3), "bz", np.nan)), ValueError, "net: layer 0, .*finite in float32.*in bz"),
         (lambda: quantize(spoiled(cgru.GRU(3), "Vz", 1e39)), ValueError, "net: layer 0, .*finite in float32.*in Vz"),
         (

@@ -47,12 +47,12 @@
 #include "crosswise.h"
 #include "equations.h"
 #include "cell.h"
+#include "dots.h"
 #include "single.h"
 #include "outer.h"
 #include "norm.h"
 #include "criterion.h"
 #include "update.h"
-#include "dots.h"
 #include "few.h"
 #include "few_linear.h"
 

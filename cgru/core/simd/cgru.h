@@ -80,16 +80,6 @@ typedef struct {
     cgru_matrix U[3], V[3], b[4], g[2], h0;
 } cgru_weights;
 
-/* A call with m = 1: the parameters of each gate, as `lay` puts them, `row` zero; or V where it lies, as a product's weights.
- * Backward: the transposes of V alone. */
-typedef struct {
-    const cgru_call *call;
-    cgru_matrix U[3], V[3], b[4];
-    int fresh;  /* the first step to run has no previous state */
-    void *sums; /* where V lies: 5 up numbers */
-    int across; /* likewise: as of a product */
-} cgru_single;
-
 /* A call with `norm`, whose rows are taken as a whole between the products and the caches. */
 typedef struct {
     const cgru_call *call;
@@ -106,6 +96,18 @@ typedef struct {
     cgru_operand x;
     cgru_array out;
 } cgru_dots;
+
+/* A call with m = 1: b and V of each gate, as `lay` puts them, `row` zero; or V where it lies, as a product's weights.
+ * Backward: the transposes of V alone. */
+typedef struct {
+    const cgru_call *call;
+    const void *U;         /* [Ur Uz Uhh], packed as of a product */
+    const cgru_dots *dots; /* in its place, or NULL */
+    cgru_matrix V[3], b[4];
+    int fresh;  /* the first step to run has no previous state */
+    void *sums; /* where V lies: 5 up numbers */
+    int across; /* likewise: as of a product */
+} cgru_single;
 
 struct cgru_product;
 
@@ -255,8 +257,8 @@ typedef struct {
 typedef struct {
     const cgru_call *call;
     int kind; /* that of the weights; or CGRU_ROUNDED: of rows that are bfloat16, too */
-    cgru_narrow U[3], V[3];
-    const void *b[4];      /* (up), that of CGRU_C with `after` alone */
+    cgru_narrow U, V, Vhh; /* (e, 3 up) of r, z and hh; (u, 2 up) of r and z; (u, up) */
+    const void *b;         /* (4, up), the last row chh */
     double x_bound, bound; /* of |x| and |h|: what stays within them has one scale for all; 0: each row has its own */
 } cgru_narrow_layer;
 

@@ -11,14 +11,22 @@
  * A word of 32 bits holds the weights of a column for GROUP rows one after another. Words lie as the weights of single.h do:
  * in parts of up to four vectors of columns, each with its words one after another. */
 
-/* --- tiles: sum (rows, width vectors) += rows of an operand times the columns of W from c on --- */
+/* --- tiles: sum (rows, width vectors) = begin + rows of an operand times the columns of W from c on --- */
 
-typedef void tile_function(const cgru_narrow *W, ptrdiff_t c, const void *operand, ptrdiff_t ld, const T *scale, T *sum,
-                           ptrdiff_t columns);
+/* Where sums begin, which may be where they go: rows so far apart. */
+typedef struct {
+    const T *begin;
+    ptrdiff_t from;
+    T *sum;
+    ptrdiff_t to;
+} seen_sums;
+
+typedef void tile_function(const cgru_narrow *W, ptrdiff_t c, const void *operand, ptrdiff_t ld, const T *scale,
+                           const seen_sums *sums);
 
 /* Sums of integers may run in any number of chains: a row alone in so many that they need not wait for each other. */
 INLINE void int8_tile(const int rows, const int width, const cgru_narrow *W, ptrdiff_t c, const char *codes, ptrdiff_t ld,
-                      const T *scale, T *sum, ptrdiff_t columns) {
+                      const T *scale, const seen_sums *sums) {
     const int chains = rows > 1 ? 1 : width > 2 ? 2 : 4;
     const int32_t *words = (const int32_t *)W->words + c * W->depth;
     ints part[4][4];
@@ -47,25 +55,25 @@ INLINE void int8_tile(const int rows, const int width, const cgru_narrow *W, ptr
     for (int i = 0; i < rows; i++) {
         UNROLL(4)
         for (int j = 0; j < width; j++) {
-            T *to = sum + i * columns + j * LANES;
             const vec factor = scale[i] * load(W->scale + c + j * LANES);
             ints all = part[i][j];
             UNROLL(4)
             for (int chain = 1; chain < chains; chain++) all += part[i + chain][j];
-            store(to, fused(load(to), factor, CONVERT(all)));
+            store(sums->sum + i * sums->to + j * LANES,
+                  fused(load(sums->begin + i * sums->from + j * LANES), factor, CONVERT(all)));
         }
     }
 }
 
 /* Rows one after another run in two chains: those of the lower halves of words and those of the upper ones. */
 INLINE void bfloat16_tile(const int rows, const int width, const cgru_narrow *W, ptrdiff_t c, const T *x, ptrdiff_t ld,
-                          T *sum, ptrdiff_t columns) {
+                          const seen_sums *sums) {
     const int32_t *words = (const int32_t *)W->words + c * W->depth;
     vec low[2][4], high[2][4];
     UNROLL(2)
     for (int i = 0; i < rows; i++) {
         UNROLL(4)
-        for (int j = 0; j < width; j++) low[i][j] = load(sum + i * columns + j * LANES), high[i][j] = ZERO;
+        for (int j = 0; j < width; j++) low[i][j] = load(sums->begin + i * sums->from + j * LANES), high[i][j] = ZERO;
     }
     for (ptrdiff_t n = 0; n < W->depth; n++, words += width * LANES, x += 2) {
         UNROLL(4)
@@ -82,20 +90,20 @@ INLINE void bfloat16_tile(const int rows, const int width, const cgru_narrow *W,
     UNROLL(2)
     for (int i = 0; i < rows; i++) {
         UNROLL(4)
-        for (int j = 0; j < width; j++) store(sum + i * columns + j * LANES, low[i][j] + high[i][j]);
+        for (int j = 0; j < width; j++) store(sums->sum + i * sums->to + j * LANES, low[i][j] + high[i][j]);
     }
 }
 
 #if BF16
 /* Both rounded: each word and each pair of a row is two products. */
 INLINE void rounded_tile(const int rows, const int width, const cgru_narrow *W, ptrdiff_t c, const char *pairs,
-                         ptrdiff_t ld, T *sum, ptrdiff_t columns) {
+                         ptrdiff_t ld, const seen_sums *sums) {
     const int32_t *words = (const int32_t *)W->words + c * W->depth;
     vec part[4][4];
     UNROLL(4)
     for (int i = 0; i < rows; i++) {
         UNROLL(4)
-        for (int j = 0; j < width; j++) part[i][j] = load(sum + i * columns + j * LANES);
+        for (int j = 0; j < width; j++) part[i][j] = load(sums->begin + i * sums->from + j * LANES);
     }
     for (ptrdiff_t n = 0; n < W->depth; n++, words += width * LANES, pairs += 4) {
         UNROLL(4)
@@ -110,30 +118,22 @@ INLINE void rounded_tile(const int rows, const int width, const cgru_narrow *W, 
     UNROLL(4)
     for (int i = 0; i < rows; i++) {
         UNROLL(4)
-        for (int j = 0; j < width; j++) store(sum + i * columns + j * LANES, part[i][j]);
+        for (int j = 0; j < width; j++) store(sums->sum + i * sums->to + j * LANES, part[i][j]);
     }
 }
 #endif
 
 enum { INT8_ROWS = BYTES == 64 ? 4 : 2, BFLOAT16_ROWS = BYTES == 64 ? 2 : 1 };
 
-#define INT8_OF(rows, width)                                                                                         \
-    static void int8_##rows##_##width(const cgru_narrow *W, ptrdiff_t c, const void *operand, ptrdiff_t ld,          \
-                                      const T *scale, T *sum, ptrdiff_t columns) {                                   \
-        int8_tile(rows, width, W, c, operand, ld, scale, sum, columns);                                              \
-    }
-#define BFLOAT16_OF(rows, width)                                                                                     \
-    static void bfloat16_##rows##_##width(const cgru_narrow *W, ptrdiff_t c, const void *operand, ptrdiff_t ld,      \
-                                          const T *scale, T *sum, ptrdiff_t columns) {                               \
+#define TILE_OF(kind, rows, width, ...)                                                                              \
+    static void kind##_##rows##_##width(const cgru_narrow *W, ptrdiff_t c, const void *operand, ptrdiff_t ld,        \
+                                        const T *scale, const seen_sums *sums) {                                     \
         (void)scale;                                                                                                 \
-        bfloat16_tile(rows, width, W, c, operand, ld, sum, columns);                                                 \
+        kind##_tile(rows, width, W, c, operand, ld, __VA_ARGS__);                                                    \
     }
-#define ROUNDED_OF(rows, width)                                                                                      \
-    static void rounded_##rows##_##width(const cgru_narrow *W, ptrdiff_t c, const void *operand, ptrdiff_t ld,       \
-                                         const T *scale, T *sum, ptrdiff_t columns) {                                \
-        (void)scale;                                                                                                 \
-        rounded_tile(rows, width, W, c, operand, ld, sum, columns);                                                  \
-    }
+#define INT8_OF(rows, width) TILE_OF(int8, rows, width, scale, sums)
+#define BFLOAT16_OF(rows, width) TILE_OF(bfloat16, rows, width, sums)
+#define ROUNDED_OF(rows, width) TILE_OF(rounded, rows, width, sums)
 #define WIDTHS(of, rows) of(rows, 1) of(rows, 2) of(rows, 3) of(rows, 4)
 #define TILES(kind, rows) {kind##_##rows##_1, kind##_##rows##_2, kind##_##rows##_3, kind##_##rows##_4}
 WIDTHS(INT8_OF, 1)
@@ -200,40 +200,43 @@ typedef struct {
     T *scale;
 } seen_rows;
 
-/* sum (rows, columns) += the operand times all columns of W that a part has */
-INLINE void add_seen(int kind, const cgru_narrow *W, const seen_rows *seen, ptrdiff_t row, ptrdiff_t rows, ptrdiff_t width,
-                     ptrdiff_t c, T *sum, ptrdiff_t columns) {
-    const char *x = seen->rows + row * seen->bytes;
-    if (kind == CGRU_INT8) int8_tiles[rows - 1][width - 1](W, c, x, seen->bytes, seen->scale + row, sum, columns);
-#if BF16
-    else if (kind == CGRU_ROUNDED) rounded_tiles[rows - 1][width - 1](W, c, x, seen->bytes, NULL, sum, columns);
-#endif
-    else bfloat16_tiles[rows - 1][width - 1](W, c, x, seen->bytes / (ptrdiff_t)sizeof(T), NULL, sum, columns);
-}
-
 INLINE ptrdiff_t tile_rows(int kind) { return kind == CGRU_BFLOAT16 ? BFLOAT16_ROWS : INT8_ROWS; }
 
-/* Runs the body for each part of up to four vectors of n columns, which begins at c and has `width`, and for each tile of
- * `count` rows from `row` on: the weights of a part are read for all rows before those of the next. */
-#define EACH_TILE(kind, n, rows, ...)                                                                                \
-    for (ptrdiff_t c = 0; c < (n); c += 4 * LANES) {                                                                 \
-        const ptrdiff_t width = min(4, VECTORS_OF((n) - c)), columns = width * LANES;                                \
-        for (ptrdiff_t row = 0, most = tile_rows(kind), count; row < (rows); row += count) {                         \
-            count = min(most, (rows) - row);                                                                         \
-            __VA_ARGS__                                                                                              \
-        }                                                                                                            \
-    }
+INLINE void add_tile(int kind, const cgru_narrow *W, const seen_rows *seen, ptrdiff_t row, ptrdiff_t rows, ptrdiff_t c,
+                     const seen_sums *sums) {
+    const char *x = seen->rows + row * seen->bytes;
+    const ptrdiff_t width = min(4, VECTORS_OF(W->columns - c));
+    if (kind == CGRU_INT8) int8_tiles[rows - 1][width - 1](W, c, x, seen->bytes, seen->scale + row, sums);
+#if BF16
+    else if (kind == CGRU_ROUNDED) rounded_tiles[rows - 1][width - 1](W, c, x, seen->bytes, NULL, sums);
+#endif
+    else bfloat16_tiles[rows - 1][width - 1](W, c, x, seen->bytes / (ptrdiff_t)sizeof(T), NULL, sums);
+}
 
-INLINE void begin_tile(const void *b, ptrdiff_t c, ptrdiff_t count, ptrdiff_t columns, T *sum) {
-    for (ptrdiff_t i = 0; i < count; i++)
-        for (ptrdiff_t j = 0; j < columns; j += LANES) store(sum + i * columns + j, load((const T *)b + c + j));
+/* sum (rows, columns) = begin + the operand times W, and of the first columns, if there is one, another times V: weights of
+ * up to four vectors of columns are read for all rows before those of the next. */
+INLINE void add_seen(int kind, const cgru_narrow *W, const seen_rows *seen, const cgru_narrow *V, const seen_rows *other,
+                     ptrdiff_t rows, seen_sums sums) {
+    const ptrdiff_t most = tile_rows(kind);
+    for (ptrdiff_t c = 0; c < W->columns; c += 4 * LANES) {
+        for (ptrdiff_t row = 0; row < rows; row += most) {
+            T *sum = sums.sum + row * sums.to + c;
+            const seen_sums part = {sums.begin + row * sums.from + c, sums.from, sum, sums.to};
+            add_tile(kind, W, seen, row, min(most, rows - row), c, &part);
+            if (V && c < V->columns) {
+                const seen_sums more = {sum, sums.to, sum, sums.to};
+                add_tile(kind, V, other, row, min(most, rows - row), c, &more);
+            }
+        }
+    }
 }
 
 /* --- the layer --- */
 
-/* What the rows of a call work on: h | r * h (or r, then r * c) | z, and what is seen of x, h and r * h. */
+/* What the rows of a call work on: their states, and sums, four a unit, r_ | z_ | hh_ | c, in whose places r * h (or r, then
+ * r * c) and z come; and what is seen of x, h and r * h. */
 typedef struct {
-    T *h, *rh, *z;
+    T *h, *sums;
     seen_rows x, hp, reset;
 } narrow_work;
 
@@ -241,9 +244,8 @@ static narrow_work work_of(const cgru_narrow_layer *layer, ptrdiff_t rows, void 
     const cgru_call *call = layer->call;
     const int kind = layer->kind;
     narrow_work work = {.h = memory};
-    work.rh = work.h + rows * call->up;
-    work.z = work.rh + rows * call->up;
-    T *scale = work.z + rows * call->up;
+    work.sums = work.h + rows * call->up;
+    T *scale = work.sums + 4 * rows * call->up;
     char *seen = (char *)(scale + VECTORS_OF(3 * rows) * LANES);
     work.x = (seen_rows){seen, operand_bytes(kind, call->e), scale};
     seen += rows * work.x.bytes;
@@ -257,15 +259,14 @@ static narrow_work work_of(const cgru_narrow_layer *layer, ptrdiff_t rows, void 
 static ptrdiff_t narrow_room(const cgru_narrow_layer *layer, ptrdiff_t rows) {
     const cgru_call *call = layer->call;
     const int kind = layer->kind;
-    return (3 * rows * call->up + VECTORS_OF(3 * rows) * LANES) * (ptrdiff_t)sizeof(T) +
+    return (5 * rows * call->up + VECTORS_OF(3 * rows) * LANES) * (ptrdiff_t)sizeof(T) +
            rows * (operand_bytes(kind, call->e) + 2 * operand_bytes(kind, call->u));
 }
 
-INLINE void see_states(int kind, const cgru_narrow_layer *layer, const T *states, ptrdiff_t rows, const seen_rows *to) {
-    const cgru_call *call = layer->call;
+INLINE void see_states(int kind, const cgru_narrow_layer *layer, const T *states, ptrdiff_t ld, ptrdiff_t rows,
+                       const seen_rows *to) {
     for (ptrdiff_t row = 0; row < rows; row++)
-        see_row(kind, states + row * call->up, call->u, (T)layer->bound, to->rows + row * to->bytes,
-                to->scale + row);
+        see_row(kind, states + row * ld, layer->call->u, (T)layer->bound, to->rows + row * to->bytes, to->scale + row);
 }
 
 /* Step t of rows from `row0` on of the call, the first of which is the first of the work; x: that of a single row, or NULL
@@ -273,62 +274,41 @@ INLINE void see_states(int kind, const cgru_narrow_layer *layer, const T *states
 INLINE void narrow_step(const int kind, const cgru_narrow_layer *layer, const narrow_work *work, const T *x, ptrdiff_t t,
                         ptrdiff_t row0, ptrdiff_t rows) {
     const cgru_call *call = layer->call;
-    const ptrdiff_t u = call->u, up = call->up;
-    ALIGNED T tile[INT8_ROWS * 4 * LANES];
-    /* x and hp as the products see them */
+    const ptrdiff_t up = call->up, ld = 4 * up;
+    T *r_ = work->sums, *z_ = r_ + up, *hh_ = z_ + up, *c_ = hh_ + up;
     for (ptrdiff_t row = 0; row < rows; row++)
         see_row(kind, x ? x : AT(call->X, SAMPLE(call, row0 + row), t), call->e, (T)layer->x_bound,
                 work->x.rows + row * work->x.bytes, work->x.scale + row);
-    see_states(kind, layer, work->h, rows, &work->hp);
-    /* 1. r = activate_reset(x Ur + hp Vr + br), r * hp;  z = activate_update(x Uz + hp Vz + bz) */
-    for (int gate = CGRU_R; gate <= CGRU_Z; gate++) {
-        EACH_TILE(kind, u, rows, {
-            begin_tile(layer->b[gate], c, count, columns, tile);
-            add_seen(kind, &layer->U[gate], &work->x, row, count, width, c, tile, columns);
-            add_seen(kind, &layer->V[gate], &work->hp, row, count, width, c, tile, columns);
-            for (ptrdiff_t i = row; i < row + count; i++)
-                for (ptrdiff_t j = 0; j < columns; j += LANES) {
-                    const place at = place_of(call, SAMPLE(call, row0 + i), t, c + j);
-                    const vec sum = load(tile + (i - row) * columns + j);
-                    if (gate == CGRU_R)
-                        store(work->rh + i * up + at.c, reset_gate(call, at, sum, load(work->h + i * up + at.c)));
-                    else
-                        store(work->z + i * up + at.c, update_gate(call, at, sum));
-                }
-        })
+    see_states(kind, layer, work->h, up, rows, &work->hp);
+    /* 1. r_, z_, hh_ = x U + b;  r_, z_ += hp V, and with `after` c = hp Vhh + chh */
+    add_seen(kind, &layer->U, &work->x, &layer->V, &work->hp, rows, (seen_sums){layer->b, 0, r_, ld});
+    if (call->after)
+        add_seen(kind, &layer->Vhh, &work->hp, NULL, NULL, rows, (seen_sums){(const T *)layer->b + 3 * up, 0, c_, ld});
+    /* 2. r = activate_reset(r_), r * hp or r * c;  z = activate_update(z_) */
+    for (ptrdiff_t row = 0; row < rows; row++)
+        for (ptrdiff_t c = 0; c < up; c += LANES) {
+            const place at = place_of(call, SAMPLE(call, row0 + row), t, c);
+            T *r = r_ + row * ld + c, *z = z_ + row * ld + c;
+            const vec reset = reset_gate(call, at, load(r), load(work->h + row * up + c));
+            store(r, call->after ? reset * load(c_ + row * ld + c) : reset);
+            store(z, update_gate(call, at, load(z)));
+        }
+    if (!call->after) { /* hh_ += (r * hp) Vhh */
+        see_states(kind, layer, r_, ld, rows, &work->reset);
+        add_seen(kind, &layer->Vhh, &work->reset, NULL, NULL, rows, (seen_sums){hh_, ld, hh_, ld});
     }
-    /* 2. c = hp Vhh + chh, r * c; or r * hp as the product sees it */
-    if (call->after) {
-        EACH_TILE(kind, u, rows, {
-            begin_tile(layer->b[CGRU_C], c, count, columns, tile);
-            add_seen(kind, &layer->V[CGRU_HH], &work->hp, row, count, width, c, tile, columns);
-            for (ptrdiff_t i = row; i < row + count; i++)
-                for (ptrdiff_t j = 0; j < columns; j += LANES) {
-                    T *r = work->rh + i * up + c + j;
-                    store(r, load(r) * load(tile + (i - row) * columns + j));
-                }
-        })
-    } else {
-        see_states(kind, layer, work->rh, rows, &work->reset);
-    }
-    /* 3. hh = activate(x Uhh + bhh + r * c), or activate(x Uhh + (r * hp) Vhh + bhh);  h = z * hp + (1 - z) * hh */
-    EACH_TILE(kind, u, rows, {
-        begin_tile(layer->b[CGRU_HH], c, count, columns, tile);
-        add_seen(kind, &layer->U[CGRU_HH], &work->x, row, count, width, c, tile, columns);
-        if (!call->after) add_seen(kind, &layer->V[CGRU_HH], &work->reset, row, count, width, c, tile, columns);
-        for (ptrdiff_t i = row; i < row + count; i++)
-            for (ptrdiff_t j = 0; j < columns; j += LANES) {
-                const place at = place_of(call, SAMPLE(call, row0 + i), t, c + j);
-                const T *z = work->z + i * up + at.c;
-                const vec hh_ = preactivation(call, load(tile + (i - row) * columns + j), work->rh + i * up + at.c);
-                T *h = work->h + i * up + at.c;
-                const vec next = new_state(0, call, at, hh_, load(z), load_some(h, at.n));
-                if (at.n == LANES) /* what a masked store wrote is slow to be read again */
-                    store(h, next);
-                else
-                    store_n(h, next, at.n);
-            }
-    })
+    /* 3. hh = activate(hh_ + r * c), or activate(hh_);  h = z * hp + (1 - z) * hh */
+    for (ptrdiff_t row = 0; row < rows; row++)
+        for (ptrdiff_t c = 0; c < up; c += LANES) {
+            const place at = place_of(call, SAMPLE(call, row0 + row), t, c);
+            const vec sum = preactivation(call, load(hh_ + row * ld + c), r_ + row * ld + c);
+            T *h = work->h + row * up + c;
+            const vec next = new_state(0, call, at, sum, load(z_ + row * ld + c), load_some(h, at.n));
+            if (at.n == LANES) /* what a masked store wrote is slow to be read again */
+                store(h, next);
+            else
+                store_n(h, next, at.n);
+        }
 }
 
 INLINE void begin_rows(const cgru_call *call, T *h, const T *h0) {
@@ -381,14 +361,16 @@ static void narrow_linear(const cgru_narrow *W, const void *b, const cgru_operan
     const seen_rows seen = {(char *)(scale + VECTORS_OF(rows) * LANES), operand_bytes(W->kind, X->k), scale};
     for (ptrdiff_t row = 0; row < rows; row++)
         see_row(W->kind, (const T *)X->rows + row * X->ld, X->k, (T)bound, seen.rows + row * seen.bytes, scale + row);
-    EACH_TILE(W->kind, W->columns, rows, {
-        begin_tile(b, c, count, columns, tile);
-        add_seen(W->kind, W, &seen, row, count, width, c, tile, columns);
-        for (ptrdiff_t i = row; i < row + count; i++)
-            for (ptrdiff_t j = 0; j < columns; j += LANES)
-                store_n((T *)out.data + i * out.sample + c + j, load(tile + (i - row) * columns + j),
-                        min(W->columns - c - j, LANES));
-    })
+    for (ptrdiff_t c = 0; c < W->columns; c += 4 * LANES)
+        for (ptrdiff_t row = 0; row < rows; row += tile_rows(W->kind)) {
+            const ptrdiff_t count = min(tile_rows(W->kind), rows - row), columns = min(W->columns - c, 4 * LANES);
+            const seen_sums sums = {(const T *)b + c, 0, tile, 4 * LANES};
+            add_tile(W->kind, W, &seen, row, count, c, &sums);
+            for (ptrdiff_t i = 0; i < count; i++)
+                for (ptrdiff_t j = 0; j < columns; j += LANES)
+                    store_n((T *)out.data + (row + i) * out.sample + c + j, load(tile + i * 4 * LANES + j),
+                            min(columns - j, LANES));
+        }
 }
 
 static ptrdiff_t narrow_linear_room(int kind, ptrdiff_t k, ptrdiff_t rows) {

@@ -57,16 +57,10 @@ INLINE void load_part(const int width, ptrdiff_t c, const T *row, vec *sum) {
     for (int j = 0; j < width; j++) sum[j] = load(row + c + j * LANES);
 }
 
-/* sum = b[c...] */
-INLINE void load_bias(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_matrix *b, vec *sum) {
-    UNROLL(4)
-    for (int j = 0; j < width; j++) sum[j] = load_n((const T *)b->data + c + j * LANES, j < width - 1 ? LANES : left);
-}
-
 /* sum += a (K) W[:, c...], which where W lies `add_lying` has done */
-INLINE void add(const int width, const int chains, ptrdiff_t c, const T *a, ptrdiff_t K, const cgru_matrix *W,
+INLINE void add(const int width, ptrdiff_t c, const T *a, ptrdiff_t K, const cgru_matrix *W,
                 vec *sum) {
-    if (!W->row) add_rows(width, chains, a, K, (const T *)W->data + c * K, sum);
+    if (!W->row) add_rows(width, 4, a, K, (const T *)W->data + c * K, sum);
 }
 
 /* sum (up) += a V, V where its transpose lies */
@@ -97,15 +91,22 @@ static void add_lying(const cgru_single *single, const T *a, const cgru_matrix *
     }
 }
 
-/* r_, z_, hh_ = x U + b, one after another */
-INLINE void input_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single *single, const T *x, T *r_) {
-    for (int gate = CGRU_R; gate <= CGRU_HH; gate++) {
-        T *pre = r_ + gate * single->call->up + c;
+/* r_, z_, hh_ = x U + b, one after another: as many vectors as panels of three take */
+INLINE void input_part(const cgru_single *single, const T *x, T *r_) {
+    const cgru_call *call = single->call;
+    if (single->dots) {
+        cgru_dots of_x = *single->dots;
+        of_x.x = (cgru_operand){x, 0, call->e};
+        of_x.out = (cgru_array){r_, 0, call->up, 1};
+        dots(&of_x, 1);
+        return;
+    }
+    for (ptrdiff_t c = 0; c < 3 * call->up; c += 3 * LANES) {
         vec sum[4];
-        load_bias(width, c, left, &single->b[gate], sum);
-        add(width, 1, c, x, single->call->e, &single->U[gate], sum);
-        UNROLL(4)
-        for (int j = 0; j < width; j++) store(pre + j * LANES, sum[j]);
+        load_part(3, c, single->b[0].data, sum);
+        add_rows(3, 1, x, call->e, (const T *)single->U + c * call->e, sum);
+        UNROLL(3)
+        for (int j = 0; j < 3; j++) store(r_ + c + j * LANES, sum[j]);
     }
 }
 
@@ -114,7 +115,7 @@ INLINE void reset_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_
     const cgru_call *call = single->call;
     vec sum[4];
     load_part(width, c, r_, sum);
-    add(width, 4, c, h, call->u, &single->V[CGRU_R], sum);
+    add(width, c, h, call->u, &single->V[CGRU_R], sum);
     UNROLL(4)
     for (int j = 0; j < width; j++) {
         const place at = VECTOR(j);
@@ -127,7 +128,7 @@ INLINE void update_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru
     const cgru_call *call = single->call;
     vec sum[4];
     load_part(width, c, z_, sum);
-    add(width, 4, c, h, call->u, &single->V[CGRU_Z], sum);
+    add(width, c, h, call->u, &single->V[CGRU_Z], sum);
     UNROLL(4)
     for (int j = 0; j < width; j++) {
         const place at = VECTOR(j);
@@ -141,7 +142,7 @@ INLINE void product_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgr
     const cgru_call *call = single->call;
     vec sum[4];
     load_part(width, c, c_, sum);
-    add(width, 4, c, h, call->u, &single->V[CGRU_HH], sum);
+    add(width, c, h, call->u, &single->V[CGRU_HH], sum);
     UNROLL(4)
     for (int j = 0; j < width; j++) {
         const place at = VECTOR(j);
@@ -166,7 +167,7 @@ INLINE void state_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_
         UNROLL(4)
         for (int j = 0; j < width; j++) sum[j] += load(rh + c + j * LANES);
     } else {
-        add(width, 4, c, rh, call->u, &single->V[CGRU_HH], sum);
+        add(width, c, rh, call->u, &single->V[CGRU_HH], sum);
     }
     UNROLL(4)
     for (int j = 0; j < width; j++) {
@@ -186,9 +187,7 @@ INLINE void step(const cgru_single *single, ptrdiff_t t, const T *x, T *h, T *wo
     T *rh = work, *z = rh + up;
     T *r_ = single->call->pre ? (T *)input_of(single->call, h, t) : z + up, *z_ = r_ + up, *hh_ = z_ + up;
     const T *c_ = single->b[CGRU_C].data;
-    if (!single->call->pre) {
-        EACH_PART(u, t, input_part, single, x, z + up)
-    }
+    if (!single->call->pre) input_part(single, x, r_);
     if (lies) {
         for (int n = 0; n < 2; n++) { /* r and z in turns first, as in lying.h */
             const int gate = (t + n) % 2 ? CGRU_Z : CGRU_R;
@@ -225,7 +224,7 @@ INLINE void reset_part_backward(const int width, ptrdiff_t c, ptrdiff_t left, co
                                 T *dh, const T *dhh_, T *dr_) {
     const cgru_call *call = single->call;
     vec sum[4] = {ZERO, ZERO, ZERO, ZERO};
-    add(width, 4, c, dhh_, call->u, &single->V[CGRU_HH], sum);
+    add(width, c, dhh_, call->u, &single->V[CGRU_HH], sum);
     UNROLL(4)
     for (int j = 0; j < width; j++) reset_gradient(call, VECTOR(j), sum[j], dh, dr_);
 }
@@ -234,9 +233,9 @@ INLINE void state_part_backward(const int width, ptrdiff_t c, ptrdiff_t left, co
                                 T *dh, const T *dz_, const T *dr_, const T *dc) {
     const cgru_call *call = single->call;
     vec sum[4] = {ZERO, ZERO, ZERO, ZERO};
-    add(width, 4, c, dz_, call->u, &single->V[CGRU_Z], sum);
-    add(width, 4, c, dr_, call->u, &single->V[CGRU_R], sum);
-    if (call->after) add(width, 4, c, dc, call->u, &single->V[CGRU_HH], sum);
+    add(width, c, dz_, call->u, &single->V[CGRU_Z], sum);
+    add(width, c, dr_, call->u, &single->V[CGRU_R], sum);
+    if (call->after) add(width, c, dc, call->u, &single->V[CGRU_HH], sum);
     UNROLL(4)
     for (int j = 0; j < width; j++) state_gradient(call, VECTOR(j), sum[j], dh);
 }

@@ -1,0 +1,198 @@
+"""`cgru forecast`: the values to come of a series, beside what such forecasts would have been worth in its past."""
+
+from __future__ import annotations
+
+import argparse
+import codecs
+import csv
+import os
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from cgru.cli.arguments import RequestError, as_request_error
+from cgru.cli.output import check_output, plotter
+from cgru.datasets.series import Series, read_series
+from cgru.files import replacing
+from cgru.forecast import Backtest, Forecaster, backtest, guess_season
+
+__all__ = ["forecast"]
+
+MODELS = {"gru": "GRU", "linear": "linear", "seasonal": "seasonal naive", "naive": "naive"}
+_ROLE = re.compile("^(target|time|id|inputs)(?=: )")
+PANELS = 6  # series that a plot shows at the most
+
+
+def forecast(arguments: argparse.Namespace) -> int:
+    """`cgru forecast`: whatever can be wrong is found out before a network is fitted."""
+    path, outputs = arguments.series, (arguments.output, arguments.plot, arguments.save)
+    for i, output in enumerate(outputs):
+        if output is not None:
+            check_output(output, path, *outputs[:i])
+    draw = None if arguments.plot is None else plotter(arguments.plot, path, draw=_draw)
+    if arguments.model != "gru" and arguments.quantiles:
+        raise RequestError(f"argument --quantiles: needs --model gru, {arguments.model} has no intervals")
+    series = _read(arguments)
+    print(*(_described(each) for each in series), sep="\n")
+    options = {
+        "width": arguments.width,
+        "quantiles": arguments.quantiles,
+        "missing": arguments.missing,
+        "seed": arguments.seed,
+    }
+    running = {"threads": arguments.threads, "progress": _shows_progress(arguments.quiet)}
+    y = [each.y for each in series]
+    X = None if series[0].X is None else [each.X for each in series]
+    with as_request_error(f"{path}: "), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "fit_many: interrupted", RuntimeWarning)  # what comes of it is raised
+        found = None
+        season, likely = arguments.season, series[0].calendar.likely
+        if arguments.origins:
+            found = backtest(
+                y, arguments.horizon, arguments.origins, X=X, season=season, likely=likely, **options, **running
+            )
+        guessed = found.season if found else season or guess_season(max(y, key=len), likely)
+        print(f"season: {_season(guessed)}{'' if season else ', guessed; --season says otherwise'}")
+        if found:
+            print(*_judged(found, arguments, series), sep="\n")
+        model = Forecaster(arguments.horizon, season=guessed, **options).fit(y, X, **running)
+        values = _values(model, y, X, arguments.model)
+    if arguments.save is not None:
+        model.save(arguments.save)
+        print(f"model in {arguments.save}")
+    if draw:
+        draw((series, values, model), f"{os.path.basename(path)}: {arguments.horizon} steps by {arguments.model}")
+    _write(arguments, series, values, model.quantiles)
+    return 0
+
+
+def _read(arguments: argparse.Namespace) -> list[Series]:
+    try:
+        series = read_series(
+            arguments.series,
+            target=arguments.target,
+            time=arguments.time,
+            id=arguments.id,
+            inputs=arguments.inputs or (),
+            time_format=arguments.time_format,
+            gaps=arguments.missing == "interpolate",
+        )
+    except ImportError as error:
+        raise RequestError(str(error)) from None
+    except (TypeError, ValueError) as error:
+        why = str(error).removeprefix(f"{arguments.series}: ").replace("needs its format", "needs its --time-format")
+        why = why.replace("gaps=True", "--missing interpolate")
+        why = _ROLE.sub(r"argument --\1", why)
+        raise RequestError(f"{arguments.series}: {why}") from error
+    _check(series, arguments)
+    return series
+
+
+def _check(series: list[Series], arguments: argparse.Namespace) -> None:
+    """Refuse missing values, unless they are to be filled, and, to be tested, series that do not end together."""
+    for each in series:
+        for what, values in (("", each.y), (" inputs", each.X)):
+            lost = [] if values is None else np.flatnonzero(np.isnan(values.reshape(len(values), -1)).any(axis=1))
+            if len(lost) and arguments.missing == "refuse":
+                place = each.written([lost[0]])[0]
+                raise RequestError(
+                    f"{arguments.series}: {each.name}{what}: expected a value at each step, got none at {place} "
+                    f"(in all at {len(lost)}); --missing interpolate fills them"
+                )
+    ends = {each.written([len(each.y) - 1])[0]: each.name for each in series}
+    if arguments.origins and len(ends) > 1:
+        (first, name), (other, late) = list(ends.items())[:2]
+        raise RequestError(
+            f"{arguments.series}: expected series that end at one time, so that none is tested on what another was "
+            f"trained on, got {name} until {first} and {late} until {other}; --origins 0 forecasts without tests"
+        )
+
+
+def _described(each: Series) -> str:
+    first, last = each.written([0, len(each.y) - 1])
+    lost = int(np.isnan(each.y).sum())
+    known = f"{len(each.y) - lost} values" + (f" and {lost} missing" if lost else "")
+    beside = "" if each.X is None else f", {each.X.shape[1]} inputs"
+    return f"{each.name}: {known}, {each.calendar}, {first} to {last}{beside}"
+
+
+def _season(season: int) -> str:
+    return "none" if season == 1 else f"{season} steps"
+
+
+def _judged(found: Backtest, arguments: argparse.Namespace, series: list[Series]) -> Iterator[str]:
+    """What the backtest says, in lines."""
+    each, many = series[0], len(series)
+    places = found.origins[::many]
+    first, last = each.written([places[0], places[-1]])
+    at = f"from {first} to {last}" if len(places) > 1 else f"at {first}"
+    of = f", of {many} series each" if many > 1 else ""
+    yield f"tested at {len(places)} origins {at}{of}, {arguments.horizon} steps each; mean ± deviation:"
+    yield found.table()
+    best = next(option for option, name in MODELS.items() if name == found.best)
+    yield found.verdict() + ("" if best == arguments.model else f"; --model {best} forecasts by the best")
+    if found.coverage is not None:
+        low, high = found.quantiles[0], found.quantiles[-1]
+        yield f"{100 * found.coverage:.0f}% of the values lay between the quantiles {low} and {high}"
+
+
+def _values(model: Forecaster, y: list[np.ndarray], X: Any, name: str) -> list[np.ndarray]:
+    """The forecast of each series, (h, 1 + q), its quantiles behind it."""
+    if name != "gru":
+        return [each[:, None] for each in model.baselines(y, X)[MODELS[name]]]
+    said = [each[:, None] for each in model.predict(y, X)]
+    if not model.quantiles:
+        return said
+    return [np.hstack(pair) for pair in zip(said, model.predict_quantiles(y, X), strict=True)]
+
+
+def _write(
+    arguments: argparse.Namespace, series: list[Series], values: list[np.ndarray], quantiles: tuple[float, ...]
+) -> None:
+    """The forecast as CSV, a row for each time and series, into the file or to stdout."""
+    many = len(series) > 1 or arguments.id is not None
+    named = series[0].name if not many else "forecast"
+    header = [*(["series"] if many else []), series[0].time, named, *(f"{named}_{level}" for level in quantiles)]
+    rows = [
+        [*([each.name] if many else []), time, *(f"{value:.6g}" for value in row)]
+        for each, said in zip(series, values, strict=True)
+        for time, row in zip(each.written(len(each.y) + np.arange(len(said))), said, strict=True)
+    ]
+    if arguments.output is None:
+        csv.writer(sys.stdout, lineterminator="\n").writerows([header, *rows])
+        return
+    with replacing(arguments.output) as file:
+        csv.writer(codecs.getwriter("utf-8")(file)).writerows([header, *rows])
+    print(f"forecast in {arguments.output}")
+
+
+def _shows_progress(quiet: bool) -> bool:
+    return not quiet and sys.stderr is not None and sys.stderr.isatty() and find_spec("tqdm") is not None
+
+
+def _draw(figure: Any, shown: tuple[list[Series], list[np.ndarray], Forecaster], title: str) -> None:
+    """Of each series the last values and the forecast, dashed, in its band of quantiles."""
+    series, values, model = shown
+    left_out = f", {PANELS} of {len(series)} series" if len(series) > PANELS else ""
+    figure.suptitle(title + left_out, parse_math=False, wrap=True, fontsize="medium")
+    panels = list(zip(series, values, strict=True))[:PANELS]
+    axes = figure.subplots(len(panels), squeeze=False, sharex=True)[:, 0]
+    for axis, (each, said) in zip(axes, panels, strict=True):
+        n, h = len(each.y), len(said)
+        shows = min(n, max(5 * model.season_, 4 * h, 24))
+        times = each.times_at(np.arange(n - shows, n + h))
+        ahead = times[shows - 1 :]
+        axis.plot(times[:shows], each.y[n - shows :], color="0.55", label="known")
+        joined = np.vstack([np.full_like(said[:1], each.y[-1]), said])  # it begins at the last value
+        if said.shape[1] > 2:
+            low, high = model.quantiles[0], model.quantiles[-1]
+            axis.fill_between(ahead, joined[:, 1], joined[:, -1], color="0.85", label=f"quantiles {low} to {high}")
+        axis.plot(ahead, joined[:, 0], "--", color="black", label="forecast")
+        axis.set_ylabel(each.name, parse_math=False)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")

@@ -1,0 +1,9 @@
+"""Forecasts of series: windows, a model of several small networks, and its errors beside those of simpler models."""
+
+from __future__ import annotations
+
+from cgru.forecast.backtest import Backtest, backtest
+from cgru.forecast.forecaster import Forecaster, load
+from cgru.forecast.series import guess_season, seasonal_naive, windows
+
+__all__ = ["Backtest", "Forecaster", "backtest", "guess_season", "load", "seasonal_naive", "windows"]

@@ -1,0 +1,60 @@
+"""What the build of these pages needs beside MkDocs: files from outside `docs`, and compiled modules' docstrings."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import griffe
+from mkdocs.structure.files import File, Files, InclusionLevel
+
+import cgru  # noqa: F401 -- which says what to do where it is not compiled
+
+ROOT = Path(__file__).resolve().parent.parent
+OUTSIDE = ("C*.md", "LICENSE", "benchmarks/*", "examples/**/*", "cgru/cell.pxd", "cgru/datasets/README.md")
+KINDS = {".md", ".png", ".py", ".pyx", ".pxd", ".c", ".cpp", ".toml", ""}
+NAMED = re.compile(r"^(\w+(?:, \w+)*): ", re.MULTILINE)
+
+
+def on_files(files: Files, config: Any) -> None:
+    """MkDocs: what lies beside `docs` is a part of the site, where a link such as `../CHANGELOG.md` finds it."""
+    for path in sorted({path for pattern in OUTSIDE for path in ROOT.glob(pattern)}):
+        if path.is_file() and path.suffix in KINDS:
+            name = path.relative_to(ROOT).as_posix()
+            file = File.generated(config, f"../{name}", abs_src_path=str(path), inclusion=InclusionLevel.NOT_IN_NAV)
+            file.dest_uri = f"checkout/{name.removesuffix('.md')}{'.html' if path.suffix == '.md' else ''}"
+            file.url = file.dest_uri
+            files.append(file)
+
+
+def listed(paragraph: str) -> str:
+    """One that begins with "name: " as a list of those that do."""
+    return NAMED.sub(r"\n- `\1`: ", paragraph) if NAMED.match(paragraph) else paragraph
+
+
+class Docstrings(griffe.Extension):
+    """Griffe: the stubs of compiled modules have types alone, so the text comes from the module itself."""
+
+    def on_package(self, *, pkg: griffe.Module, loader: Any, **_: Any) -> None:
+        """Visit each object that has a docstring, or is compiled."""
+        self.visit(pkg, None)
+
+    def visit(self, of: Any, value: Any) -> None:
+        """Give `of`, and what is in it, the docstrings of `value`; without one those that were read."""
+        if of.is_module and of.filepath.suffix == ".pyi":
+            with contextlib.suppress(ImportError):  # one that is of another library, which is not installed
+                value = importlib.import_module(of.path)
+        text = getattr(value, "__doc__", None) if value is not None else of.docstring and of.docstring.value
+        if text and not (of.is_attribute and "property" not in of.labels):
+            first, _, rest = text.partition("\n\n")
+            if value is not None and first.partition("(")[0].split(".")[-1] == of.name:  # Cython puts a signature first
+                text = rest
+            of.docstring = griffe.Docstring("\n\n".join(map(listed, text.split("\n\n"))), parent=of, parser="google")
+        for name, member in list(of.members.items()):
+            if name.startswith("__") and name not in ("__init__", "__all__"):
+                del of.members[name]
+            elif not member.is_alias and not name.startswith("_"):
+                self.visit(member, getattr(value, name, None))

@@ -1,0 +1,285 @@
+import csv
+import io
+import re
+import sys
+
+import numpy as np
+import pytest
+from cli_cases import refused, run
+
+from cgru.forecast import Forecaster, backtest, load
+
+pytest.importorskip("narwhals")
+pytest.importorskip("pandas")
+rng = np.random.default_rng(0)
+N = 60
+TIMES = [f"{2000 + i // 12}-{i % 12 + 1:02}" for i in range(N + 12)]
+Y = np.round(50 + 10 * np.sin(2 * np.pi * np.arange(N) / 12) + rng.standard_normal(N), 3)
+X = np.round(rng.standard_normal(N), 3)
+
+
+def write(path, **columns):
+    with open(path, "w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(columns)
+        rows.writerows(zip(*columns.values(), strict=True))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("series")
+    write(folder / "one.csv", month=TIMES[:N], sales=Y)
+    write(folder / "gap.csv", month=TIMES[:N], sales=["" if i in (7, 30) else y for i, y in enumerate(Y)])
+    write(folder / "hole.csv", month=TIMES[:9] + TIMES[11:N], sales=np.delete(Y, [9, 10]))
+    write(folder / "wide.csv", month=TIMES[:N], a=Y, b=Y + X, x=X)
+    write(folder / "long.csv", shop=["n"] * N + ["s"] * N, month=TIMES[:N] * 2, y=[*Y, *(Y + X)])
+    write(folder / "uneven.csv", shop=["n"] * N + ["s"] * (N - 1), month=TIMES[:N] + TIMES[: N - 1], y=[*Y, *Y[1:]])
+    return folder
+
+
+def forecast_in(out):
+    """The rows of the forecast that ends what was printed, with their names."""
+    lines = out.splitlines()
+    start = max(i for i, line in enumerate(lines) if line.startswith(("month,", "series,", "step,")))
+    return list(csv.DictReader(io.StringIO("\n".join(lines[start:]))))
+
+
+def numbers(rows, name):
+    return np.array([float(row[name]) for row in rows])
+
+
+@pytest.mark.slow
+def test_one_series(folder):
+    out, err = run("forecast", "one.csv", "--horizon", 3, "--origins", 4, cwd=folder)
+    assert err == ""
+    found = backtest(Y, 3, 4)
+    assert out.splitlines()[:3] == [
+        "sales: 60 values, monthly, 2000-01 to 2004-12",
+        "season: 12 steps, guessed; --season says otherwise",
+        "tested at 4 origins from 2004-01 to 2004-10, 3 steps each; mean ± deviation:",
+    ]
+    assert found.table() in out
+    assert found.verdict() in out
+    rows = forecast_in(out)
+    assert [row["month"] for row in rows] == ["2005-01", "2005-02", "2005-03"]
+    due = Forecaster(3, season=12).fit(Y).predict(Y)
+    np.testing.assert_allclose(numbers(rows, "sales"), due, rtol=1e-5)
+
+
+def test_options_reach_the_model(folder):
+    options = ("--season", 6, "--width", 9, "--seed", 3, "--threads", 1, "--quantiles", 0.1, 0.5, 0.9, "-q")
+    out, _ = run("forecast", "one.csv", "--horizon", 3, "--origins", 2, *options, cwd=folder)
+    assert "season: 6 steps\n" in out
+    rows = forecast_in(out)
+    model = Forecaster(3, season=6, width=9, seed=3, quantiles=(0.1, 0.5, 0.9)).fit(Y)
+    for name, due in zip(("_0.1", "_0.5", "_0.9"), model.predict_quantiles(Y).T, strict=True):
+        np.testing.assert_allclose(numbers(rows, f"sales{name}"), due, rtol=1e-5)
+    found = backtest(Y, 3, 2, season=6, width=9, seed=3, quantiles=(0.1, 0.5, 0.9))
+    assert found.table() in out
+    assert f"{100 * found.coverage:.0f}% of the values lay between the quantiles 0.1 and 0.9" in out
+
+
+@pytest.mark.parametrize(("name", "model"), [("linear", "linear"), ("seasonal", "seasonal naive"), ("naive", "naive")])
+def test_a_simpler_model_makes_the_forecast(folder, name, model):
+    out, _ = run("forecast", "one.csv", "--horizon", 3, "--origins", 0, "--model", name, cwd=folder)
+    due = Forecaster(3, season=12, epochs=1).fit(Y).baselines(Y)[model]
+    np.testing.assert_allclose(numbers(forecast_in(out), "sales"), due, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_best_model_is_named_where_it_is_another(folder):
+    write(folder / "walk.csv", month=TIMES[:N], sales=np.cumsum(np.random.default_rng(1).standard_normal(N)) + 100)
+    common = ("forecast", "walk.csv", "--horizon", 2, "--season", 12, "--origins", 8)
+    out, _ = run(*common, cwd=folder)
+    advice = re.search(r"the GRU does not win: the (\w+)\b.*; --model (\w+) forecasts by the best\n", out)
+    assert advice[1] == advice[2]
+    out, _ = run(*common, "--model", advice[2], cwd=folder)
+    assert "the GRU does not win" in out
+    assert "--model" not in out
+
+
+def test_without_tests(folder):
+    out, _ = run("forecast", "one.csv", "--horizon", 2, "--origins", 0, cwd=folder)
+    assert "MASE" not in out
+    assert "season: 12 steps, guessed" in out
+    assert len(forecast_in(out)) == 2
+    out, _ = run("forecast", "one.csv", "--horizon", 2, "--origins", 1, "--season", 1, cwd=folder)
+    assert "tested at 1 origins at 2004-11, 2 steps each" in out
+    assert "season: none\n" in out
+
+
+def test_missing_values_and_times(folder):
+    out, _ = run("forecast", "gap.csv", "--horizon", 2, "--origins", 2, "--missing", "interpolate", cwd=folder)
+    assert "sales: 58 values and 2 missing, monthly" in out
+    y = Y.copy()
+    y[[7, 30]] = np.nan
+    due = Forecaster(2, season=12, missing="interpolate").fit(y).predict(y)
+    np.testing.assert_allclose(numbers(forecast_in(out), "sales"), due, rtol=1e-5)
+    out, _ = run("forecast", "hole.csv", "--horizon", 2, "--origins", 0, "--missing", "interpolate", cwd=folder)
+    assert "sales: 58 values and 2 missing, monthly, 2000-01 to 2004-12" in out
+
+
+def test_several_columns_are_one_model(folder):
+    out, _ = run("forecast", "wide.csv", "--horizon", 2, "--origins", 2, "--target", "a", "b", cwd=folder)
+    assert "of 2 series each, 2 steps each" in out
+    rows = forecast_in(out)
+    assert [(row["series"], row["month"]) for row in rows] == [
+        (name, time) for name in "ab" for time in ("2005-01", "2005-02")
+    ]
+    model = Forecaster(2, season=12).fit([Y, Y + X])
+    np.testing.assert_allclose(numbers(rows, "forecast"), np.concatenate(model.predict([Y, Y + X])), rtol=1e-5)
+    assert backtest([Y, Y + X], 2, 2).table() in out
+
+
+def test_inputs_beside_the_target(folder):
+    out, _ = run("forecast", "wide.csv", "--horizon", 2, "--origins", 2, "--target", "a", "--inputs", "x", cwd=folder)
+    assert "a: 60 values, monthly, 2000-01 to 2004-12, 1 inputs" in out
+    model = Forecaster(2, season=12).fit(Y, X[:, None])
+    np.testing.assert_allclose(numbers(forecast_in(out), "a"), model.predict(Y, X[:, None]), rtol=1e-5)
+    assert backtest(Y, 2, 2, X=X[:, None]).table() in out
+
+
+def test_a_long_table(folder):
+    out, _ = run("forecast", "long.csv", "--horizon", 2, "--origins", 1, "--id", "shop", cwd=folder)
+    assert [row["series"] for row in forecast_in(out)] == ["n", "n", "s", "s"]
+    out, _ = run("forecast", "uneven.csv", "--horizon", 2, "--origins", 0, "--id", "shop", cwd=folder)
+    assert [row["month"] for row in forecast_in(out)] == ["2005-01", "2005-02", "2004-12", "2005-01"]
+
+
+@pytest.mark.slow
+def test_files(folder, tmp_path):
+    pytest.importorskip("matplotlib")
+    files = ("-o", tmp_path / "f.csv", "--plot", tmp_path / "f.png", "--save", tmp_path / "f.npz")
+    out, _ = run("forecast", "one.csv", "--horizon", 3, "--origins", 0, "--quantiles", 0.2, 0.8, *files, cwd=folder)
+    assert "month,sales" not in out
+    assert out.endswith(f"model in {tmp_path}/f.npz\nforecast in {tmp_path}/f.csv\n")
+    rows = forecast_in((tmp_path / "f.csv").read_text())
+    model = load(tmp_path / "f.npz")
+    np.testing.assert_allclose(numbers(rows, "sales"), model.predict(Y), rtol=1e-5)
+    np.testing.assert_allclose(numbers(rows, "sales_0.8"), model.predict_quantiles(Y)[:, 1], rtol=1e-5)
+    assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_plot_shows_the_past_and_the_forecast_in_its_band(folder, tmp_path, monkeypatch):
+    figure = pytest.importorskip("matplotlib.figure")
+    drawn = []
+    save = figure.Figure.savefig
+    monkeypatch.setattr(figure.Figure, "savefig", lambda self, *a, **o: drawn.append(self) or save(self, *a, **o))
+    common = (
+        "forecast",
+        "wide.csv",
+        "--horizon",
+        3,
+        "--origins",
+        0,
+        "--target",
+        "a",
+        "b",
+        "--plot",
+        tmp_path / "f.svg",
+    )
+    out, _ = run(*common, "--quantiles", 0.1, 0.9, cwd=folder)
+    rows = forecast_in(out)
+    assert drawn[0].get_suptitle() == "wide.csv: 3 steps by gru"
+    assert [axis.get_ylabel() for axis in drawn[0].axes] == ["a", "b"]
+    known, said = drawn[0].axes[0].lines
+    np.testing.assert_array_equal(known.get_ydata(), Y)
+    assert known.get_xdata()[-1] == said.get_xdata()[0] == np.datetime64("2004-12")
+    assert said.get_xdata()[-1] == np.datetime64("2005-03")
+    np.testing.assert_allclose(said.get_ydata(), [Y[-1], *numbers(rows[:3], "forecast")], rtol=1e-5)
+    (band,) = drawn[0].axes[0].collections
+    heights = band.get_paths()[0].vertices[:, 1]
+    due = [numbers(rows[:3], f"forecast_{level}") for level in (0.1, 0.9)]
+    assert (heights.min(), heights.max()) == pytest.approx((min(Y[-1], *due[0]), max(Y[-1], *due[1])), rel=1e-5)
+    run(*common, cwd=folder)
+    assert not drawn[1].axes[0].collections
+
+
+def test_many_series_are_not_all_drawn(folder, tmp_path, monkeypatch):
+    figure = pytest.importorskip("matplotlib.figure")
+    drawn = []
+    monkeypatch.setattr(figure.Figure, "savefig", lambda self, *a, **o: drawn.append(self))
+    write(folder / "eight.csv", month=TIMES[:N], **{f"c{i}": Y + i for i in range(8)})
+    columns = [f"c{i}" for i in range(8)]
+    run("forecast", "eight.csv", "--horizon", 1, "--origins", 0, "--target", *columns, "--plot", tmp_path / "f.png",
+        cwd=folder)  # fmt: skip
+    assert drawn[0].get_suptitle() == "eight.csv: 1 steps by gru, 6 of 8 series"
+    assert len(drawn[0].axes) == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("one.csv",), "required: --horizon"),
+        (("one.csv", "--horizon", 0), "argument --horizon: expected an integer of at least 1"),
+        (("one.csv", "--horizon", 3, "--origins", -1), "argument --origins: expected an integer of at least 0"),
+        (("one.csv", "--horizon", 3, "--season", 0), "argument --season"),
+        (("one.csv", "--horizon", 3, "--width", 0), "argument --width"),
+        (("one.csv", "--horizon", 3, "--threads", 0), "argument --threads"),
+        (("one.csv", "--horizon", 3, "--seed", -1), "argument --seed"),
+        (("one.csv", "--horizon", 3, "--quantiles", 1), "argument --quantiles: expected a number between 0 and 1"),
+        (("one.csv", "--horizon", 3, "--quantiles", 0.9, 0.1), "quantiles: expected levels that rise"),
+        (
+            ("one.csv", "--horizon", 3, "--model", "naive", "--quantiles", 0.5),
+            "argument --quantiles: needs --model gru",
+        ),
+        (("one.csv", "--horizon", 3, "--model", "arima"), "argument --model"),
+        (("one.csv", "--horizon", 3, "--missing", "drop"), "argument --missing"),
+        (("none.csv", "--horizon", 3), "none.csv: No such file"),
+        (("one.csv", "--horizon", 40), "one.csv: y: expected at least"),
+        (("one.csv", "--horizon", 3, "--season", 12, "--width", 11), "width: expected at least a season of 12, got 11"),
+        (("wide.csv", "--horizon", 3), "wide.csv: argument --target: expected the column to forecast, one of a, b, x"),
+        (("one.csv", "--horizon", 3, "--target", "z"), "argument --target: expected one of the columns sales, got 'z'"),
+        (("one.csv", "--horizon", 3, "--time", "z"), "argument --time: expected one of the columns"),
+        (("one.csv", "--horizon", 3, "--id", "z"), "argument --id: expected one of the columns"),
+        (("one.csv", "--horizon", 3, "--inputs", "z"), "argument --inputs: expected one of the columns"),
+        (("one.csv", "--horizon", 3, "--time-format", "%Y"), "month: expected times of the form %Y, got '2000-01'"),
+        (("long.csv", "--horizon", 3, "--target", "y"), "month: expected each time once, got 2000-01-01 twice"),
+        (
+            ("gap.csv", "--horizon", 3),
+            r"gap.csv: sales: expected a value at each step, got none at 2000-08 \(in all at 2\); --missing interpol",
+        ),
+        (("hole.csv", "--horizon", 3), "got a gap from 2000-09 to 2000-12; --missing interpolate fills it"),
+        (
+            ("uneven.csv", "--horizon", 3, "--id", "shop"),
+            "series that end at one time, .* got n until 2004-12 and s until 2004-11; --origins 0 forecasts without",
+        ),
+        (("one.csv", "--horizon", 3, "-o", "one.csv"), "one.csv: this would overwrite"),
+        (("one.csv", "--horizon", 3, "--save", "m", "-o", "m"), "m: this would overwrite"),
+        (("one.csv", "--horizon", 3, "--plot", "m.png", "--save", "m.png"), "m.png: this would overwrite"),
+        (("one.csv", "--horizon", 3, "-o", "nowhere/f.csv"), "nowhere/f.csv: the folder .* does not exist"),
+        (("one.csv", "--horizon", 3, "--plot", "f.xyz"), "argument --plot: expected an ending of"),
+    ],
+)
+def test_refusals(folder, arguments, words):
+    if "--plot" in arguments:
+        pytest.importorskip("matplotlib")
+    before = sorted(folder.iterdir())
+    assert re.search(words, refused_late("forecast", *arguments, cwd=folder))
+    assert sorted(folder.iterdir()) == before
+
+
+def refused_late(*arguments, cwd):
+    """The line that says why not, after the series may have been described."""
+    out, err = run(*arguments, cwd=cwd, code=2)
+    assert "MASE" not in out
+    assert re.fullmatch(r"cgru: error: .+\n", err), err
+    return err
+
+
+def test_a_missing_input_is_told(folder):
+    write(folder / "beside.csv", month=TIMES[:N], y=Y, x=["", *X[1:]])
+    arguments = ("forecast", "beside.csv", "--horizon", 3, "--target", "y", "--inputs", "x")
+    assert "y inputs: expected a value at each step, got none at 2000-01" in refused(*arguments, cwd=folder)
+
+
+def test_narwhals_is_asked_for(folder, monkeypatch):
+    for name in ("narwhals", "narwhals.stable.v2"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert "pip install narwhals pandas" in refused("forecast", "one.csv", "--horizon", 3, cwd=folder)
+
+
+def test_help_says_what_a_table_is(folder):
+    out, _ = run("forecast", "--help", cwd=folder)
+    assert "SERIES.csv is a table" in out
+    assert "%d.%m.%Y" in out

@@ -1,0 +1,164 @@
+"""Regular times."""
+
+import datetime
+
+import numpy as np
+import pytest
+
+from cgru.datasets.calendar import Calendar, calendar_of, times_of
+
+
+def continued(texts, form=None):
+    """How the step of these times is called, and the two that come after them."""
+    times = times_of(texts, "t", form)
+    calendar = calendar_of(times.values, "t")
+    places = calendar.places(times.values)
+    np.testing.assert_array_equal(calendar.at(times.values[0], np.round(places)), times.values)
+    n = int(places[-1]) + 1
+    return str(calendar), times.written(calendar.at(times.values[0], np.array([n, n + 1])))
+
+
+@pytest.mark.parametrize(
+    ("texts", "step", "due"),
+    [
+        (["1999-10", "1999-11", "1999-12"], "monthly", ["2000-01", "2000-02"]),
+        (["1999-08-01", "1999-09-01", "1999-10-01"], "monthly", ["1999-11-01", "1999-12-01"]),
+        (["2023-10-15", "2023-11-15", "2023-12-15"], "monthly", ["2024-01-15", "2024-02-15"]),
+        (["2023-11-30", "2023-12-31", "2024-01-31"], "monthly", ["2024-02-29", "2024-03-31"]),
+        (["2023-03-31", "2023-06-30", "2023-09-30"], "quarterly", ["2023-12-31", "2024-03-31"]),
+        (["1959Q2", "1959Q3", "1959Q4"], "quarterly", ["1960Q1", "1960Q2"]),
+        (["1970 q3", "1970 q4", "1971 q1"], "quarterly", ["1971Q2", "1971Q3"]),
+        (["2001-01-01", "2002-01-01", "2003-01-01"], "yearly", ["2004-01-01", "2005-01-01"]),
+        (["2001-01", "2001-03", "2001-05"], "every 2 months", ["2001-07", "2001-09"]),
+        (["1968-12-26", "1968-12-27", "1968-12-28"], "daily", ["1968-12-29", "1968-12-30"]),
+        (["2024-02-14", "2024-02-21", "2024-02-28"], "weekly", ["2024-03-06", "2024-03-13"]),
+        (["2024-02-14", "2024-02-24", "2024-03-05"], "every 10 days", ["2024-03-15", "2024-03-25"]),
+        (["2024-03-07", "2024-03-08", "2024-03-11", "2024-03-12"], "on weekdays", ["2024-03-13", "2024-03-14"]),
+        (
+            ["2024-03-07 17:00", "2024-03-08 17:00", "2024-03-11 17:00", "2024-03-12 17:00"],
+            "on weekdays",
+            ["2024-03-13 17:00", "2024-03-14 17:00"],
+        ),
+        (["2024-03-07", "2024-03-08", "2024-03-09", "2024-03-10"], "daily", ["2024-03-11", "2024-03-12"]),
+        (["2024-03-04", "2024-03-05", "2024-03-06"], "daily", ["2024-03-07", "2024-03-08"]),
+        (
+            ["2024-02-29 22:00", "2024-02-29 23:00", "2024-03-01 00:00"],
+            "hourly",
+            ["2024-03-01 01:00", "2024-03-01 02:00"],
+        ),
+        (
+            ["2021-05-01T23:00:00Z", "2021-05-01T23:30:00Z", "2021-05-02T00:00:00Z"],
+            "every 30 minutes",
+            ["2021-05-02 00:30:00Z", "2021-05-02 01:00:00Z"],
+        ),
+        (
+            ["2021-05-01 00:00:00+02:00", "2021-05-01 00:00:01+02:00", "2021-05-01 00:00:02+02:00"],
+            "every second",
+            ["2021-05-01 00:00:03+02:00", "2021-05-01 00:00:04+02:00"],
+        ),
+        (
+            ["2021-05-01 00:00:00.0", "2021-05-01 00:00:00.1", "2021-05-01 00:00:00.2"],
+            "every 0.1 seconds",
+            ["2021-05-01 00:00:00.300000", "2021-05-01 00:00:00.400000"],
+        ),
+        ([1700, 1701, 1702], "numbered", ["1703", "1704"]),
+        ([1700.0, 1705.0, 1710.0], "every 5", ["1715", "1720"]),
+    ],
+)
+def test_times_are_read_and_continued(texts, step, due):
+    assert continued(texts) == (step, due)
+
+
+def test_times_in_a_form_of_their_own():
+    assert continued(["30.11.2023", "31.12.2023", "31.01.2024"], "%d.%m.%Y") == (
+        "monthly",
+        ["29.02.2024", "31.03.2024"],
+    )
+    assert continued(["1991 Jul", "1991 Aug", "1991 Sep"], "%Y %b") == ("monthly", ["1991 Oct", "1991 Nov"])
+    assert continued([199111, 199112, 199201], "%Y%m") == ("monthly", ["199202", "199203"])
+
+
+def test_datetimes_are_written_as_exactly_as_they_need():
+    days = np.arange("2024-01-01", "2024-01-04", dtype="datetime64[D]")
+    assert continued(days.astype("datetime64[ns]"))[1] == ["2024-01-04", "2024-01-05"]
+    assert continued(days[:3] + np.timedelta64(1, "h"))[1][0] == "2024-01-04 01:00:00"
+    fine = np.datetime64("2024-01-01") + np.arange(3) * np.timedelta64(250, "ms")
+    assert continued(fine) == ("every 0.25 seconds", ["2024-01-01 00:00:00.750000", "2024-01-01 00:00:01.000000"])
+    assert continued([datetime.date(2024, 1, day) for day in (1, 2, 3)])[1][0] == "2024-01-04"
+
+
+def test_places_of_times_with_gaps():
+    times = times_of(["2024-01", "2024-02", "2024-03", "2024-06"], "t").values
+    assert calendar_of(times, "t").places(times).tolist() == [0, 1, 2, 5]
+    times = times_of(["2024-03-07", "2024-03-08", "2024-03-11", "2024-03-12", "2024-03-19"], "t").values
+    assert calendar_of(times, "t").places(times).tolist() == [0, 1, 2, 3, 8]
+    times = np.array([10, 12, 14, 20])
+    assert calendar_of(times, "t").places(times).tolist() == [0, 1, 2, 5]
+    times = times_of(["2024-01-01 00:00", "2024-01-01 01:00", "2024-01-01 02:00", "2024-01-01 09:00"], "t").values
+    assert calendar_of(times, "t").places(times).tolist() == [0, 1, 2, 9]
+
+
+@pytest.mark.parametrize(
+    ("calendar", "likely"),
+    [
+        (Calendar("months", 1), (12,)),
+        (Calendar("months", 3), (4,)),
+        (Calendar("months", 12), ()),
+        (Calendar("months", 5), ()),
+        (Calendar("months", 6), (2,)),
+        (Calendar("business days", 1), (5,)),
+        (Calendar("seconds", 7 * 86400.0), (52,)),
+        (Calendar("seconds", 86400.0), (7,)),
+        (Calendar("seconds", 3600.0), (24, 168)),
+        (Calendar("seconds", 1800.0), (48, 336)),
+        (Calendar("seconds", 7000.0), ()),
+        (Calendar("numbers", 1), ()),
+    ],
+)
+def test_seasons_that_are_likely(calendar, likely):
+    assert calendar.likely == likely
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        (["01/02/2024"], "t: expected times like 1959-01, .* got '01/02/2024' in row 0; any other needs its format"),
+        (["2024-01-01", "2024-01"], "got '2024-01' in row 1"),
+        (["1959Q1", "1959-02"], "got '1959-02' in row 1"),
+        (["2024-01-01", "2024-02-30"], "t: expected dates of the calendar"),
+        (["2024-13"], "expected dates of the calendar"),
+        (["2024-01-01 00:00Z", "2024-01-01 01:00+02:00"], r"of one zone, got \+02:00 and Z"),
+        ([1.5, 2.5], "whole numbers"),
+        ([2.0**53], "whole numbers"),
+        (np.array(["2024-01-01", "NaT"], "datetime64[D]"), "expected a time in each row, got none in row 1"),
+    ],
+)
+def test_what_is_no_time(texts, words):
+    with pytest.raises(ValueError, match=words):
+        times_of(texts, "t")
+
+
+def test_what_is_not_of_the_form_that_was_said():
+    with pytest.raises(ValueError, match=r"t: expected times of the form %d.%m.%Y, got '2024-01-01' in row 1"):
+        times_of(["1.1.2024", "2024-01-01"], "t", "%d.%m.%Y")
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        (["2024-01-01", "2024-01-02"], "t: expected at least 3 times, to know the step between them, got 2"),
+        (["2024-01", "2024-02", "2024-02"], "t: expected each time once, got 2024-02-01 twice"),
+        ([1, 2, 2, 3], "t: expected each time once, got 2 twice"),
+        (
+            ["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04 12:00"],
+            "t: expected regular times, daily as most are, got 2024-01-04T12:00:00 after 2024-01-03",
+        ),
+        ([0, 2, 4, 5], "t: expected regular times, every 2 as most are, got 5 after 4"),
+        (["2024-01", "2024-03", "2024-05", "2024-06"], "every 2 months as most are, got 2024-06-01 after 2024-05-01"),
+    ],
+)
+def test_times_that_are_not_regular(texts, words):
+    if "12:00" in str(texts):
+        texts = [f"{text} 00:00"[:16] for text in texts]
+    with pytest.raises(ValueError, match=words):
+        calendar_of(times_of(texts, "t").values, "t")

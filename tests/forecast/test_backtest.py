@@ -1,0 +1,263 @@
+import numpy as np
+import pytest
+
+from cgru.forecast import Backtest, Forecaster, backtest
+
+rng = np.random.default_rng(0)
+t = np.arange(120)
+NOISY = 50 + 10 * np.sin(2 * np.pi * t / 12) + 0.1 * t + rng.standard_normal(120)
+QUICK = {"networks": 2, "epochs": 2, "units": 4}
+
+
+# --- nothing from after an origin ---
+
+
+def spoiled(values, origin):
+    """Other values from that origin on, of another size, with another season."""
+    other = values.copy()
+    other[origin:] = 1e6 * np.random.default_rng(1).standard_normal(other[origin:].shape)
+    return other
+
+
+@pytest.mark.parametrize("options", [{}, {"quantiles": (0.1, 0.9)}, {"season": 6, "width": 10}])
+@pytest.mark.parametrize("which", [0, 2])
+def test_what_comes_after_an_origin_changes_no_bit_of_its_forecasts(options, which):
+    found = backtest(NOISY, 6, 3, **options, **QUICK)
+    other = backtest(spoiled(NOISY, found.origins[which]), 6, 3, **options, **QUICK)
+    assert other.origins.tolist() == found.origins.tolist()
+    for model, values in found.forecasts.items():
+        np.testing.assert_array_equal(other.forecasts[model][: which + 1], values[: which + 1], model)
+    if options.get("quantiles"):
+        np.testing.assert_array_equal(other.intervals[: which + 1], found.intervals[: which + 1])
+    assert other.season == found.season
+    assert (other.actual[which] != found.actual[which]).all()
+
+
+def test_nor_do_inputs_and_other_series_that_come_after_it():
+    many, X = [NOISY, NOISY[20:] ** 2], [rng.standard_normal((120, 2)), rng.standard_normal((100, 2))]
+    found = backtest(many, 6, 3, X=X, **QUICK)
+    assert found.origins.tolist() == [102, 82, 108, 88, 114, 94]
+    for i in (0, 2, 4):
+        places = found.origins[i : i + 2]
+        others = [spoiled(each, place) for each, place in zip(many, places, strict=True)]
+        beside = [spoiled(each, place) for each, place in zip(X, places, strict=True)]
+        other = backtest(others, 6, 3, X=beside, **QUICK)
+        for model, values in found.forecasts.items():
+            np.testing.assert_array_equal(other.forecasts[model][: i + 2], values[: i + 2], model)
+
+
+def test_a_gap_before_an_origin_is_not_filled_from_after_it():
+    y = NOISY.copy()
+    found = backtest(y, 6, 3, missing="interpolate", **QUICK)
+    origin = found.origins[0]
+    y[origin - 2 : origin + 2] = np.nan
+    found = backtest(y, 6, 3, missing="interpolate", **QUICK)
+    other = backtest(spoiled(y, origin), 6, 3, missing="interpolate", **QUICK)
+    for model, values in found.forecasts.items():
+        np.testing.assert_array_equal(other.forecasts[model][0], values[0], model)
+    assert found.forecasts["naive"][0, 0] == y[origin - 3]
+
+
+def test_each_origin_is_a_fit_to_what_lies_before_it():
+    found = backtest(NOISY, 6, 2, season=12, seed=5, **QUICK)
+    for i, origin in enumerate(found.origins):
+        model = Forecaster(6, season=12, seed=5, **QUICK).fit(NOISY[:origin])
+        np.testing.assert_array_equal(found.forecasts["GRU"][i], model.predict(NOISY[:origin]))
+        for name, values in model.baselines(NOISY[:origin]).items():
+            np.testing.assert_array_equal(found.forecasts[name][i], values)
+        np.testing.assert_array_equal(found.actual[i], NOISY[origin : origin + 6])
+
+
+# --- where the origins lie ---
+
+
+@pytest.mark.parametrize(
+    ("n", "origins", "step", "due"),
+    [
+        (120, 3, None, [102, 108, 114]),  # a horizon apart
+        (120, 1, None, [114]),
+        (60, 5, None, [30, 36, 42, 48, 54]),
+        (60, 10, None, [36, 38, 40, 42, 44, 46, 48, 50, 52, 54]),  # half of it stays before
+        (40, 3, None, [28, 31, 34]),  # as much as a fit needs stays before
+        (120, 3, 2, [110, 112, 114]),
+        (45, 3, 6, [27, 33, 39]),
+        (35, 3, None, [27, 28, 29]),
+    ],
+)
+def test_origins(n, origins, step, due):
+    found = backtest(NOISY[:n], 6, origins, step=step, season=12, **QUICK)
+    assert found.origins.tolist() == due
+    assert found.actual.shape == (origins, 6)
+
+
+@pytest.mark.parametrize(
+    ("n", "origins", "step", "least"), [(34, 3, None, 35), (44, 3, 6, 45), (32, 1, None, 33), (32, 1, 99, 33)]
+)
+def test_a_series_too_short(n, origins, step, least):
+    with pytest.raises(ValueError, match=f"y: expected at least {least} values for {origins} origins and .* got {n}"):
+        backtest(NOISY[:n], 6, origins, step=step, season=12, **QUICK)
+
+
+def test_a_season_is_guessed_from_before_the_first_origin():
+    y = np.r_[NOISY, 50 + 10 * np.sin(2 * np.pi * np.arange(120) / 5)]
+    assert backtest(y, 30, 4, **QUICK).season == 12
+    assert backtest(np.arange(60.0), 3, 2, **QUICK).season == 1
+    slow = 10 * np.sin(2 * np.pi * t / 12)
+    assert backtest(slow, 6, 2, likely=(24,), **QUICK).season == 24
+
+
+def test_the_longest_of_several_says_the_season():
+    assert backtest([np.arange(60.0), NOISY], 6, 2, **QUICK).season == 12
+
+
+# --- its errors ---
+
+
+def test_errors_by_hand():
+    y = np.tile([0.0, 2, 1], 20)
+    y[-4:] += [1, -1, 1, -1]
+    found = backtest(y, 2, 2, season=3, step=2, **QUICK)
+    known = y[: found.origins[1]]
+    scale = np.abs(known[3:] - known[:-3]).mean()
+    wrong = found.forecasts["seasonal naive"][1] - y[-2:]
+    errors = found.errors["seasonal naive"]
+    assert errors["MAE"][1] == pytest.approx(np.abs(wrong).mean())
+    assert errors["RMSE"][1] == pytest.approx(np.sqrt((wrong**2).mean()))
+    assert errors["MASE"][1] == pytest.approx(np.abs(wrong).mean() / scale)
+    assert np.isnan(errors["MASE"][0])  # nothing had ever changed
+    assert found.judge == "MAE"
+
+
+def test_values_that_are_missing_are_not_judged():
+    y = NOISY.copy()
+    y[-3:-1] = np.nan
+    found = backtest(y, 6, 2, season=12, missing="interpolate", **QUICK)
+    off = np.abs(found.forecasts["naive"][1] - y[-6:])
+    assert found.errors["naive"]["MAE"][1] == pytest.approx(np.nanmean(off))
+    assert np.isfinite(found.errors["naive"]["MASE"]).all()
+    with pytest.raises(ValueError, match="y: expected a value at each step, got none at 117"):
+        backtest(y, 6, 2, season=12, **QUICK)
+
+
+def test_without_a_season_there_is_no_seasonal_model():
+    found = backtest(NOISY, 6, 2, season=1, **QUICK)
+    assert set(found.forecasts) == set(found.errors) == {"GRU", "naive", "linear"}
+    assert set(backtest(NOISY, 6, 2, season=2, **QUICK).errors) == {"GRU", "naive", "linear", "seasonal naive"}
+
+
+# --- in words ---
+
+
+def made(k=4, judge="MASE", intervals=None, quantiles=(), actual=None, **means):
+    """A backtest whose models have these errors: numbers, or one for each origin."""
+    errors = {}
+    for model, value in means.items():
+        each = np.broadcast_to(np.asarray(value, float), k)
+        errors[model] = {"MAE": 2 * each, "RMSE": 3 * each, "MASE": each if judge == "MASE" else each * np.nan}
+    return Backtest(np.arange(k), 12, actual, {}, errors, intervals, quantiles)
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (
+            made(GRU=1, linear=2, naive=3),
+            "the GRU wins: its MASE is 50.0% lower than that of the linear model; the GRU is better at 4 of 4 origins",
+        ),
+        (
+            made(GRU=2, linear=3, naive=1),
+            "the GRU does not win: the naive model has a MASE 50.0% lower; the GRU is better at 0 of 4 origins",
+        ),
+        (
+            made(GRU=1, naive=1),
+            "the GRU does not win: the naive model has the same MASE; the GRU is better at 0 of 4 origins; "
+            "this may be chance",
+        ),
+        (
+            made(GRU=[1, 1, 1, 4], naive=[2, 2, 2, 2]),
+            "the GRU wins: its MASE is 12.5% lower than that of the naive model; the GRU is better at 3 of 4 origins; "
+            "this may be chance",
+        ),
+        (
+            made(k=2, GRU=1, naive=2),
+            "the GRU wins: its MASE is 50.0% lower than that of the naive model; the GRU is better at 2 of 2 origins; "
+            "this may be chance",
+        ),
+        (
+            made(k=3, judge="MAE", GRU=1, naive=2),
+            "the GRU wins: its MAE is 50.0% lower than that of the naive model; the GRU is better at 3 of 3 origins",
+        ),
+    ],
+)
+def test_who_won(found, words):
+    assert found.verdict() == words
+
+
+def test_what_is_sure_is_twice_the_standard_error_away():
+    differences = np.array([0.0, 1, 2, 3])  # of mean 1.5 and standard error 0.645
+    assert "chance" not in made(GRU=10 - differences, naive=10).verdict()
+    assert "chance" in made(GRU=10.3 - differences, naive=10).verdict()
+
+
+def test_the_table():
+    found = made(GRU=[1, 3, 2, 2], linear=1.5, naive=12.34567)
+    assert found.best == "linear"
+    assert found.table().splitlines() == [
+        "        MAE        RMSE       MASE",
+        "linear  3 ± 0      4.5 ± 0    1.5 ± 0",
+        "GRU     4 ± 1.4    6 ± 2.1    2 ± 0.71",
+        "naive   24.69 ± 0  37.04 ± 0  12.35 ± 0",
+    ]
+
+
+def test_how_much_an_interval_holds():
+    actual = np.array([[1.0, 2], [np.nan, 4]])
+    band = np.stack([np.zeros((2, 2)), np.full((2, 2), 9.0), np.array([[1, 1], [9, 9]])], axis=2)
+    found = made(GRU=1, naive=1, actual=actual, intervals=band, quantiles=(0.1, 0.5, 0.9))
+    assert found.coverage == pytest.approx(2 / 3)
+    assert made(GRU=1, intervals=band[:, :, :1], actual=actual, quantiles=(0.1,)).coverage is None
+    assert made(GRU=1).coverage is None
+    low = made(GRU=1, actual=np.full((1, 1), 3.0), intervals=np.array([[[3.0, 4]]]), quantiles=(0.1, 0.9))
+    assert low.coverage == 1
+
+
+def test_a_backtest_with_quantiles():
+    found = backtest(NOISY, 6, 2, quantiles=(0.1, 0.9), **QUICK)
+    assert found.intervals.shape == (2, 6, 2)
+    assert 0 <= found.coverage <= 1
+    assert backtest(NOISY, 6, 2, **QUICK).intervals is None
+
+
+# --- how it runs ---
+
+
+def test_it_is_the_same_on_any_number_of_threads():
+    one, three = (backtest(NOISY, 6, 2, threads=n, **QUICK) for n in (1, 3))
+    np.testing.assert_array_equal(one.forecasts["GRU"], three.forecasts["GRU"])
+
+
+def test_all_fits_are_in_one_call(monkeypatch):
+    import sys
+
+    module = sys.modules["cgru.forecast.backtest"]
+    calls, fit_many = [], module.fit_many
+    monkeypatch.setattr(
+        module, "fit_many", lambda jobs, **options: calls.append((len(jobs), options)) or fit_many(jobs, **options)
+    )
+    backtest(NOISY, 6, 3, threads=2, **QUICK)
+    assert calls == [(6, {"threads": 2, "progress": False})]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"origins": 0}, ValueError, "origins"),
+        ({"horizon": 0}, ValueError, "horizon"),
+        ({"step": 0}, ValueError, "step"),
+        ({"nonsense": 1}, TypeError, "nonsense"),
+        ({"y": [NOISY, NOISY * np.nan], "missing": "interpolate"}, ValueError, r"y\[1\]: expected at least one value"),
+    ],
+)
+def test_refusals(options, error, words):
+    with pytest.raises(error, match=words):
+        backtest(**{"y": NOISY, "horizon": 6, "origins": 2} | options)

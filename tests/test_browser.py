@@ -1,0 +1,383 @@
+"""examples/browser: the page, which headless Chromium and Node run, and what it is made of."""
+
+import base64
+import importlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+from helpers import TOLERANCE, assert_close, random_layer
+
+import cgru
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLE, DOCS = ROOT / "examples" / "browser", ROOT / "docs"
+COMMITTED = DOCS / "browser" / "page.html"
+if not (EXAMPLE.is_dir() and COMMITTED.is_file()):
+    pytest.skip("examples/ and docs/ do not lie beside the tests", allow_module_level=True)
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+NODE = shutil.which("node")
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
+needs_node = pytest.mark.skipif(NODE is None, reason="no Node: apt-get install nodejs")
+needs_clang = pytest.mark.skipif(
+    not (shutil.which("clang") and shutil.which("wasm-ld") and Path("/usr/include/wasm32-wasi").is_dir()),
+    reason="no compiler for WebAssembly: apt-get install clang lld wasi-libc",
+)
+
+
+@pytest.fixture(scope="module")
+def example():
+    """The example's modules, and its network."""
+    names = ("gestures", "train", "page")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(EXAMPLE))
+        modules = {name: importlib.import_module(name) for name in names}
+        yield SimpleNamespace(**modules, net=cgru.load(EXAMPLE / "gestures.npz"))
+        for name in names:
+            del sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def html():
+    """The page's text."""
+    return COMMITTED.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def built(example):
+    """The same, built here."""
+    return example.page.page(example.net)
+
+
+def model_of(html):
+    return json.loads(re.search(r'<script type="application/json" id="model">(.*?)</script>', html)[1])
+
+
+def in_chromium(folder, html, code, fragment=""):
+    """What the JavaScript `code` returns at the end of the page, two seconds after it was opened."""
+    script = f"""
+        setTimeout(async () => {{
+            let found;
+            try {{ found = await (async () => {{ {code} }})(); }} catch (error) {{ found = String(error.stack); }}
+            const text = encodeURIComponent(JSON.stringify(found));
+            document.body.insertAdjacentHTML("beforeend", `<pre id="found">${{text}}</pre>`);
+        }}, 2000);"""
+    (folder / "page.html").write_text(f"{html}<script>{script}</script>", encoding="utf-8")
+    done = subprocess.run(
+        [
+            *(CHROMIUM, "--headless", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"),
+            *(["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
+            *("--virtual-time-budget=10000", "--dump-dom", (folder / "page.html").as_uri() + fragment),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    found = re.search('<pre id="found">(%.*?)</pre>', done.stdout)
+    assert found, done.stdout[-2000:] + done.stderr
+    return json.loads(unquote(found[1]))
+
+
+def in_node(folder, html, code, model=None):
+    """The same, with nothing of the page but its model, or another one, and the function that loads it."""
+    load = re.search(r"^async function load.*?^}$", html, re.MULTILINE | re.DOTALL)[0]
+    known = f"const model = {json.dumps(model or model_of(html))}, {{kinds, units}} = model; {load}"
+    (folder / "run.js").write_text(
+        f"{known}\n(async () => {{ {code} }})().then(found => console.log(JSON.stringify(found)));", encoding="utf-8"
+    )
+    done = subprocess.run([NODE, "run.js"], cwd=folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+RUNNERS = [
+    pytest.param(in_chromium, marks=[needs_chromium, pytest.mark.slow], id="chromium"),
+    pytest.param(in_node, marks=needs_node, id="node"),
+]
+RUN = """
+    const net = await load(model.wasm);
+    return %s.map(X => { net.init(); return X.map(x => { const {y, h} = net.step(x); return [[...y], [...h]]; }); });"""
+
+
+def streamed(net, X):
+    """Probabilities (s, k) and states (s, u) after each step, of `cgru.Stream`."""
+    stream = cgru.Stream(net)
+    rows = [(stream.step(np.asarray(x, np.float32)).copy(), np.ravel(stream.state[0]).copy()) for x in X]
+    return tuple(map(np.array, zip(*rows, strict=True)))
+
+
+def assert_streamed(net, X, got):
+    """That [probabilities, states] for each step are those of `cgru.Stream`."""
+    assert len(got) == len(X)
+    for found, due in zip(zip(*got, strict=True), streamed(net, X), strict=True):
+        assert_close(found, due, TOLERANCE[net.dtype])
+
+
+@pytest.mark.parametrize("run", RUNNERS)
+def test_numbers_are_the_streams(run, html, example, tmp_path):
+    """Of strokes, and of steps that wander at random."""
+    rng = np.random.default_rng(0)
+    X = [example.gestures.steps(points) for points in example.gestures.strokes(2, seed=5)[0]]
+    for s in (1, 2, 7, 60, 200):
+        turns = np.cumsum(rng.standard_normal(s))
+        X.append(np.stack([np.cos(turns), np.sin(turns), np.zeros(s)], axis=1))
+    got = run(tmp_path, html, RUN % json.dumps([x.tolist() for x in X]))
+    assert len(got) == len(X) == 23
+    for x, each in zip(X, got, strict=True):
+        assert_streamed(example.net, x, each)
+
+
+@needs_clang
+@needs_node
+@pytest.mark.parametrize(
+    "layers",
+    [
+        lambda: [random_layer(3, 1, dtype=np.float32), cgru.Dense(2, "softmax")],
+        lambda: [random_layer(3, 33, dtype=np.float32, sequences=True, reset_after=True), cgru.Dense(9, "softmax")],
+        lambda: [
+            random_layer(3, 16, dtype=np.float32, sequences=True),
+            random_layer(16, 7, dtype=np.float32),
+            cgru.Dense(5, cgru.sigmoid),
+        ],
+    ],
+)
+def test_numbers_of_other_networks(layers, html, example, tmp_path):
+    """On inputs of any size, up to such as shut the gates."""
+    net = cgru.Network(layers(), dtype=np.float32, seed=0)
+    rng = np.random.default_rng(1)
+    X = [size * rng.standard_normal((s, 3)) for s in (1, 2, 7, 60, 300) for size in (1, 30, 1e4)]
+    net.predict(np.zeros((1, 1, 3)))
+    first = net.layers[0].d["u"]
+    model = model_of(html) | {"kinds": [*range(net.layers[-1].d["u"])], "units": first}
+    model["wasm"] = base64.b64encode(example.page.webassembly(net)).decode()
+    got = in_node(tmp_path, html, RUN % json.dumps([x.tolist() for x in X]), model)
+    for x, each in zip(X, got, strict=True):
+        assert_streamed(net, x, each)
+
+
+@needs_node
+def test_the_module_stands_alone(html, tmp_path):
+    code = """
+        const module = new WebAssembly.Module(Buffer.from(model.wasm, "base64"));
+        return [WebAssembly.Module.imports(module), WebAssembly.Module.exports(module).map(each => each.name)];"""
+    imports, exports = in_node(tmp_path, html, code)
+    assert imports == []
+    assert set(exports) == {"memory", "model_init", "model_step"}
+
+
+def test_the_page_stands_alone(html):
+    assert len(html.encode()) < 150_000
+    assert "default-src 'none'" in html
+    assert not re.search(r"https?:|src\s*=|<link|@import|url\(|fetch\(|import\(|\{\{", html)
+
+
+PLAYED = """
+    const found = {};
+    for (const kind of kinds) {
+        found[kind] = model.strokes[kind].map(() => {
+            bundled(kind);
+            while (forward());
+            return [path, trace.map(({y, h}) => [[...y], [...h]]), $("now").innerText, $("said").textContent];
+        });
+    }
+    return found;"""
+
+
+@needs_chromium
+@pytest.mark.slow
+def test_what_is_played_is_named(html, example, tmp_path):
+    for kind, strokes in in_chromium(tmp_path, html, PLAYED).items():
+        assert len(strokes) == 2
+        for path, got, now, said in strokes:
+            assert path in model_of(html)["strokes"][kind]
+            assert_streamed(example.net, example.gestures.steps(path), got)
+            assert now.startswith(kind)
+            assert said.startswith(kind)
+            assert "pen lifted" in now
+
+
+DRAWN = """
+    const pad = $("pad"), box = pad.getBoundingClientRect();
+    const send = (name, [x, y]) => {
+        const at = {clientX: box.left + 2 + x * pad.clientWidth, clientY: box.top + 2 + y * pad.clientHeight};
+        pad.dispatchEvent(new PointerEvent(name, {pointerId: 7, ...at}));
+    };
+    return %s.map(points => {
+        send("pointermove", points[0]);  // before the pen is down: nothing
+        send("pointerdown", points[0]);
+        points.slice(1).forEach(point => send("pointermove", point));
+        const before = trace.length;
+        send("pointerup", points.at(-1));
+        send("pointermove", [0, 0]);
+        return [path, trace.map(({y, h}) => [[...y], [...h]]), before, $("now").innerText];
+    });"""
+
+
+@needs_chromium
+@pytest.mark.slow
+def test_what_is_drawn_is_named(html, example, tmp_path):
+    """By pointer events where a hand would make them."""
+    drawn, names = example.gestures.strokes(1, seed=4)
+    for points, name, (path, got, before, now) in zip(
+        drawn, names, in_chromium(tmp_path, html, DRAWN % json.dumps([each.tolist() for each in drawn])), strict=True
+    ):
+        np.testing.assert_allclose(path, points, atol=1e-3)
+        assert_streamed(example.net, example.gestures.steps(path), got)
+        assert before == len(got) - 1
+        assert now.startswith(name)
+
+
+KEYS = """
+    const press = key => $("pad").dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true, cancelable: true}));
+    const seen = () => [trace.length, shown, $("now").innerText, +$("at").value];
+    const found = [];
+    for (let i = 0; i < 14; i++) press("ArrowRight");
+    press("Enter");
+    found.push(seen());
+    $("back").click();
+    found.push(seen());
+    $("at").value = 3;
+    $("at").oninput();
+    found.push(seen());
+    $("forward").click();
+    found.push(seen());
+    press("Escape");
+    found.push(seen());
+    press("Enter");  // nothing was drawn
+    for (const name of ["pointerdown", "pointerup"]) $("pad").dispatchEvent(new PointerEvent(name));  // nor by a tap
+    found.push(seen());
+    for (const key of ["ArrowRight", "ArrowDown", "ArrowLeft", "ArrowUp"]) for (let i = 0; i < 12; i++) press(key);
+    press("Enter");
+    found.push(seen());
+    return [found, trace.map(({y, h}) => [[...y], [...h]])];"""
+
+
+@needs_chromium
+@pytest.mark.slow
+def test_keys_buttons_and_slider(html, example, tmp_path):
+    found, got = in_chromium(tmp_path, html, KEYS)
+    steps = [each[:2] + each[3:] for each in found]
+    assert steps == [[15, 14, 15], [15, 13, 14], [15, 2, 3], [15, 3, 4], [0, -1, 1], [0, -1, 1], [49, 48, 49]]
+    assert found[0][2].startswith("line")
+    assert "step 3 of 15" in found[2][2]
+    assert found[4][2].strip() == ""
+    assert found[6][2].startswith("square")
+    sides = np.repeat([(1, 0, 0), (0, 1, 0), (-1, 0, 0), (0, -1, 0), (0, 0, 1)], [12, 12, 12, 12, 1], axis=0)
+    assert_streamed(example.net, sides, got)
+
+
+@needs_chromium
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fragment", "least", "most"), [("#play=star&step=20", 20, 20), ("#play=star", 10, 40), ("#play=no", 0, 0)]
+)
+def test_a_link_plays_one(fragment, least, most, html, tmp_path):
+    """Up to a step, or one step after the other by the clock: after two seconds it is on its way."""
+    code = "return [shown + 1, queue.length > 0, $('play').textContent, $('speed').textContent, $('said').textContent];"
+    step, more, play, speed, said = in_chromium(tmp_path, html, code, fragment)
+    assert least <= step <= most
+    assert more == (step > 0)
+    assert play == ("Play" if least == most else "Pause")
+    assert re.fullmatch(r"[\d.]+ µs|less than can be measured", speed)
+    assert said == ""
+
+
+@needs_clang
+def test_the_committed_page_is_what_is_built(html, built):
+    """To the last byte of the module where the compiler is the same one."""
+    old, new = model_of(html), model_of(built)
+    if old.pop("compiler") == new.pop("compiler"):
+        assert old["wasm"] == new["wasm"]
+    del old["wasm"], new["wasm"]
+    assert old == new
+    frames = [re.sub(r'id="model">.*?</script>|[\d,]+ bytes|[\d.]+&nbsp;%', "", text) for text in (html, built)]
+    assert frames[0] == frames[1]
+
+
+@pytest.fixture(scope="module")
+def shares(example):
+    """Of the strokes held out, the share of each kind that is named right."""
+    return example.train.right(example.net)
+
+
+def test_what_the_page_says_of_the_model(html, example, shares):
+    assert set(shares) == set(example.gestures.NAMES) == set(model_of(html)["kinds"])
+    assert min(shares.values()) > 0.94
+    assert float(re.search(r"([\d.]+)&nbsp;% right", html)[1]) == pytest.approx(
+        100 * np.mean(list(shares.values())), abs=0.2
+    )
+    bytes_said = int(re.search(r"([\d,]+) bytes", html)[1].replace(",", ""))
+    assert bytes_said == len(base64.b64decode(model_of(html)["wasm"]))
+
+
+def test_what_the_docs_say_of_the_model(html, shares):
+    text = (DOCS / "browser.md").read_text(encoding="utf-8")
+    said = {name: float(share) / 100 for name, share in re.findall(r"^(\w+) +([\d.]+)%$", text, re.MULTILINE)}
+    assert said == pytest.approx(shares | {"all": np.mean(list(shares.values()))}, abs=0.006)
+    assert f"{len(html.encode()):,} bytes" in text
+
+
+@needs_clang
+@needs_chromium
+@pytest.mark.slow
+def test_the_page_of_ones_own_model(tmp_path):
+    """As docs/browser.md has it, from the first line of Python to what is read on the page."""
+    text = (DOCS / "browser.md").read_text(encoding="utf-8")
+    blocks = re.findall(r'^```(\w+)(?: title="(.*?)")?\n(.*?)^```$', text, re.MULTILINE | re.DOTALL)
+    (python,) = [block for language, _, block in blocks if language == "python"]
+    (console,) = [block for language, _, block in blocks if language == "console" and "clang" in block]
+    ((name, own),) = [(title, block) for language, title, block in blocks if language == "html"]
+    (tmp_path / "own.py").write_text(python, encoding="utf-8")
+    (tmp_path / name).write_text(own, encoding="utf-8")
+    for command in ([sys.executable, "own.py"], ["bash", "-ec", re.sub(r"^\$ ", "", console, flags=re.MULTILINE)]):
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+    found = in_chromium(tmp_path, own, "return document.getElementById('said').textContent;")
+    assert re.fullmatch(r"speaker 0, (0\.[5-9]\d\d|1\.000)", found)
+
+
+@pytest.mark.slow
+def test_the_training(example, tmp_path, capsys):
+    example.train.main(tmp_path / "gestures.npz")
+    assert float(re.search(r"all +([\d.]+)%", capsys.readouterr().out)[1]) > 97
+    net = cgru.load(tmp_path / "gestures.npz")
+    for name, value in net.parameters().items():
+        assert value.shape == example.net.parameters()[name].shape
+
+
+def test_without_a_compiler(example, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SystemExit, match="apt-get install clang lld wasi-libc"):
+        example.page.main(tmp_path / "page.html")
+    assert not any(tmp_path.iterdir())
+
+
+def test_steps_of_a_stroke(example):
+    """One at each STEP of way, towards the pen; too little of it is none; at last the pen is lifted."""
+    steps, size = example.gestures.steps, example.gestures.STEP
+    np.testing.assert_array_equal(steps([(0.5, 0.5), (0.5 + 0.9 * size, 0.5)]), [(0, 0, 1)])
+    corner = np.array([(0, 0), (3.5 * size, 0), (3.5 * size, 2 * size)])
+    found = steps(corner)
+    np.testing.assert_allclose(found[:3], [(1, 0, 0)] * 3, atol=1e-12)
+    np.testing.assert_allclose(np.hypot(*found[3:-1, :2].T), 1)
+    assert found[3, 0] == pytest.approx(1 / np.sqrt(17))
+    assert found[-1].tolist() == [0, 0, 1]
+    np.testing.assert_allclose(steps(corner + 0.2), found, atol=1e-9)
+
+
+def test_strokes_repeat_and_stay_in_sight(example):
+    drawn, names = example.gestures.strokes(20, seed=5)
+    again, _ = example.gestures.strokes(20, seed=5)
+    assert names[:9].tolist() == list(example.gestures.NAMES)
+    assert all((a == b).all() for a, b in zip(drawn, again, strict=True))
+    assert max(abs(points - 0.5).max() for points in drawn) < 0.6
+    assert min(len(example.gestures.steps(points)) for points in drawn) >= 8

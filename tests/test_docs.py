@@ -1,0 +1,149 @@
+"""What the README and the pages of docs/ show is run, page by page from top to bottom.
+
+A page is one Python, in an empty folder: its Python blocks in order; commands that are typed after `$` where they are
+cgru's, Cython's or a C compiler's; a block with a title is a file of that name. What stands behind a `print(...)`, in a
+block of text, or below a command, there whatever the numbers, has to be printed; `...` is anything.
+"""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from helpers import missing as missing_to_build
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = {path.relative_to(ROOT).as_posix(): path for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")))}
+if len(PAGES) < 10:
+    pytest.skip("README.md and docs/ do not lie beside the tests", allow_module_level=True)
+
+BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+MODULES = {"cgru": "cgru", "cythonize": "Cython.Build.Cythonize"}
+RUN = re.compile(r"(?:cgru|cythonize|cc) ")
+NUMBER = r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
+SAID = re.compile(r"^ *print\(.*\)  # (.+)$", re.MULTILINE)
+IMPORTED = re.compile(r"^ *(?:import|from) (\w+)", re.MULTILINE)
+EXTRAS = {  # what else is asked for by a page that has the words
+    "cgru.sklearn": "sklearn",
+    "cgru.torch": "torch",
+    "cgru.plot.": "matplotlib",
+    "--plot": "matplotlib",
+    "to_onnx": "onnx",
+    "from_frame(": "narwhals",
+    "progress=True)": "tqdm",
+}
+TYPED = """
+import subprocess as _subprocess, sys as _sys
+def _typed(command):
+    _sys.stdout.flush()
+    _subprocess.run(command, shell=True, check=True, stderr=_subprocess.STDOUT)
+"""
+OF_KERAS = "__array__ implementation doesn't accept a copy keyword"  # on PyTorch
+
+
+def blocks(path):
+    """The blocks of a page, (language, title, text)."""
+    return BLOCK.findall(path.read_text(encoding="utf-8"))
+
+
+def commands(text):
+    """What is typed in a block of a console, and the lines that each command is shown to print."""
+    for part in re.split(r"^\$ ", text.replace("\\\n", " "), flags=re.MULTILINE)[1:]:
+        typed, *printed = part.splitlines()
+        yield re.sub(" +", " ", typed), printed
+
+
+def program(path, folder):
+    """The page as one program, and patterns of what it has to print; its files are written into the folder."""
+    code, due = [TYPED], []
+    for language, title, text in blocks(path):
+        if title:
+            (folder / title).write_text(text, encoding="utf-8")
+        elif language == "python":
+            code.append(text)
+            due += [f"^{pattern(said)}$" for said in SAID.findall(text) if is_value(said)]
+        elif language == "text":
+            due += [f"^{pattern(line)}$" for line in text.splitlines()]
+        elif language == "console":
+            for typed, printed in commands(text):
+                if RUN.match(typed):
+                    name, _, rest = typed.partition(" ")
+                    command = f'"{sys.executable}" -m {MODULES[name]} {rest}' if name in MODULES else typed
+                    code.append(f"_typed({command!r})")
+                    due += [pattern(line, numbers=True) for line in printed]
+    return "\n\n".join(code), due
+
+
+def is_value(comment):
+    """Whether it is what a `print` prints, and no prose."""
+    try:
+        ast.literal_eval(comment.replace("...", "0"))
+    except (ValueError, SyntaxError):
+        return False
+    return True
+
+
+def missing(path):
+    """What the page asks for and is not installed."""
+    text = "".join(text for _, _, text in blocks(path))
+    asked = {*IMPORTED.findall("".join(text for language, _, text in blocks(path) if language == "python"))}
+    asked |= {name for words, name in EXTRAS.items() if words in text}
+    own = {Path(title).stem for _, title, _ in blocks(path) if title}
+    return sorted(name for name in asked - own if find_spec(name) is None)
+
+
+def pattern(line, numbers=False):
+    """Matches the line, anything for `...` and, if so told, other `numbers`."""
+    parts = (re.split(NUMBER, part) if numbers else [part] for part in line.strip().split("..."))
+    return r"[\s\S]*?".join(NUMBER.join(map(re.escape, part)) for part in parts)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [name for name, path in PAGES.items() if blocks(path)])
+def test_what_is_shown_is_run(page, tmp_path):
+    path = PAGES[page]
+    if absent := missing(path):
+        pytest.skip(f"no {', '.join(absent)}")
+    if any(language in ("cython", "c") for language, _, _ in blocks(path)):
+        if reason := missing_to_build() or (None if shutil.which("cc") else "no cc"):
+            pytest.skip(f"cannot build: {reason}")
+        if not any(Path(each, "cgru", "cell.pxd").is_file() for each in sys.path):
+            pytest.skip("cgru is installed in place, where Cython does not look for its .pxd files")
+    text, due = program(path, tmp_path)
+    (tmp_path / "shown.py").write_text(text, encoding="utf-8")
+    environment = os.environ | {"KERAS_BACKEND": "torch"}
+    command = [sys.executable, "-W", "error", "-W", f"ignore:{OF_KERAS}:DeprecationWarning", "shown.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "cythonize" not in text or not re.search("warning|hint", done.stdout)
+    for line in due:
+        assert re.search(line, done.stdout, re.MULTILINE), f"not printed: {line}\n{done.stdout}"
+
+
+def test_the_languages_of_blocks():
+    shown = {language for path in PAGES.values() for language, _, _ in blocks(path)}
+    assert shown <= {"python", "console", "text", "cython", "c", "toml", "html", "javascript", "csv"}
+    assert shown >= {"python", "console", "cython"}
+
+
+def test_no_block_is_overlooked():
+    """Every fence is one of a block that is known here."""
+    for path in PAGES.values():
+        text = path.read_text(encoding="utf-8")
+        assert text.count("```") == 2 * len(blocks(path)), path
+
+
+def test_a_visitor_reads_the_readme_in_two_minutes():
+    assert len(PAGES["README.md"].read_text(encoding="utf-8").split()) < 1200
+
+
+def test_the_readmes_figures_are_those_of_the_page():
+    """Its table is copied from the one that the benchmark writes."""
+    rows = re.findall(r"^\| \w.*\d.*\|$", PAGES["README.md"].read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(rows) > 2
+    assert set(rows) <= set(PAGES["docs/speed.md"].read_text(encoding="utf-8").splitlines())
