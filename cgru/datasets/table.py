@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,8 +12,7 @@ __all__ = ["Table", "table_of_frame"]
 BOOLEANS = {"true": 1.0, "false": 0.0}
 
 
-@dataclass
-class Table:
+class Table(NamedTuple):
     """The columns of a table by name.
 
     Attributes:
