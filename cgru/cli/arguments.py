@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import csv
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import cgru
 from cgru import losses, recipe
+from cgru.cli.words import DATA_HELP, PLAN_HELP, SERIES_HELP
+from cgru.datasets.gaps import MISSING
 
 __all__ = ["RequestError", "as_request_error", "parser"]
 
@@ -69,100 +72,6 @@ def _executor(text: str) -> str:
     raise argparse.ArgumentTypeError(f"expected dask:ADDRESS or mpi, got {text!r}")
 
 
-_DATA_HELP = """
-data files are .npz archives (numpy.savez) that hold
-  x            (m, s, e): m sequences of s steps of e elements; or (n, e): the
-               steps of all sequences one after another, with lengths (m,) that
-               sum to n
-  y            (m,) integers or strings: classes; (m,) or (m, k) reals: numbers
-               to predict (regression); (m, s), or (n,) beside x (n, e), integers
-               or strings: a class for each step
-  lengths      optional beside x (m, s, e): how many steps of each are real
-  class_names  optional: the names of classes 0, 1, ...
-In the place of an archive a folder may hold x.npy, (m, s, e), y.npy, ...: these
-files are not read as a whole, and may be larger than the memory.
-
-With a split they are train_x, train_y, ... and test_x, test_y, ...: fit trains
-on the one, the others use the other.
-
-Classes are known by their names. Integers in y stand for the class_names in the
-same file, and where it has none for themselves: a model of classes no and yes
-takes no 0 and 1 without class_names that say which is which.
-
-A regression is trained on y in deviations from its mean, and its losses while
-it trains are of those; the RMSE, the square root of the mean squared error over
-all outputs, and the losses of evaluate are in the units of y.
-"""
-
-
-_PLAN_HELP = """
-A plan, in TOML, says what is fitted, to what, and how it is judged:
-
-  data = "sessions.npz"     a data file as `cgru fit` takes it, beside the plan;
-                            of one with a split, what is for training
-  results = "some.jsonl"    (default: PLAN.jsonl, beside the plan)
-  folds = 10                outer folds: each is held out once, for the test
-  inner_folds = 9           folds of the rest: each validates once
-  validation = 0.2          a share that validates in the place of inner folds
-  repeats = 1               how often the folds are drawn
-  seeds = 3                 starts of each fit, the best of which counts
-  groups = "subject"        an array (m,) in the data file, strings or numbers:
-                            what has the same stays together
-
-  [network]                 what `cgru fit` builds, unless it says otherwise
-  units = [4, 8, 16]        a list is an axis: each of its values is fitted with
-                            all those of the others
-  bidirectional = false
-  learning_rate = [1e-3, 5e-3]
-
-  [fit]                     likewise, but for patience and shrink: none
-  epochs = 200
-  patience = 20
-  l1 = [0, {"0.V*" = 1e-3}] a table is one value
-
-Without folds, fits are of all samples but those that validate. More keys are,
-in [network], layers, pool, dropout, recurrent_dropout, zoneout, reset_after,
-layer_norm, learn_h0, loss (of a regression), optimizer (adam, sgd, rmsprop),
-schedule, weight_decay, clip_norm and float64; in [fit], batch_size, truncate,
-standardize, standardize_targets, shrink, shuffle, bucket, class_weight, l2,
-activity_l1 and activity_l2, as Network.fit takes them. No axis may be loss,
-standardize_targets, shrink or class_weight: losses could not be compared.
-
-Each result is a line of JSON as soon as it is there. Once stopped or killed, the
-same command does what is missing. A plan may get more values on an axis (on one
-with a single value: units = [4]), seeds and repeats meanwhile. Results of what
-else has changed, the data too, are refused.
-
-The table has a line a setting, means and spreads over outer folds, of the best
-start of each inner one. In each outer fold that setting is chosen whose
-validation loss is the lowest; the honest score is what its networks, one for
-each inner fold, reach in the test. Validation losses of a regression are of
-targets in deviations from their mean, those of a test in the units of y.
-
-On a cluster: --executor dask:tcp://HOST:8786, on a Dask that is there, or
-  mpiexec -n 5 python -m mpi4py.futures -m cgru many PLAN.toml --executor mpi
-"""
-
-
-_SERIES_HELP = """
-SERIES.csv is a table with a line of names and a row for each time:
-  one series        a column of times and one of numbers
-  several beside    a column each; --target names those to forecast, one model
-                    learns all of them
-  several below     --id names the column that says which one a row belongs to
-Times are 1959-01, 1959-01-31, 1959-01-31 12:00, 1959Q1 or whole numbers; without
-them rows are steps. They are sorted, and must be regular: months, quarters,
-years, weekdays, or the same time apart. It is read by narwhals with pandas or
-Polars: pip install narwhals pandas.
-
-The forecast is that of eight small GRUs, averaged, half of which correct the
-last season repeated, half a linear model. Both, and the last value repeated,
-stand beside them in the table of errors, of forecasts made at several origins in
-the past from what lay before each. MASE is the mean absolute error over that of
-the seasonal naive forecast of the next value; below 1 is better than that.
-"""
-
-
 _MODEL_HELP = "a file that `cgru fit` or Network.save wrote"
 _VOWELS = "(default: the embedded Japanese Vowels)"
 Add = Callable[..., Any]
@@ -174,32 +83,34 @@ def parser() -> argparse.ArgumentParser:
     whole.add_argument("--version", action="version", version=f"cgru {cgru.__version__}")
     commands = whole.add_subparsers(metavar="COMMAND", title="commands", dest="command")
 
-    def command(name: str, summary: str, epilog: str | None = _DATA_HELP) -> Add:
+    def command(name: str, summary: str, epilog: str | None = DATA_HELP) -> Add:
         texts = {"help": summary, "description": summary, "epilog": epilog}
         form = argparse.RawDescriptionHelpFormatter
         return commands.add_parser(name, **texts, formatter_class=form, allow_abbrev=False).add_argument
 
-    add = command("fit", "Train a network on DATA.npz, or on the embedded Japanese Vowels, and save it.")
+    add = command("fit", "Train a network on DATA, or on the embedded Japanese Vowels, and save it.")
     _add_model(add)
+    _add_test(add)
+    _add_reading(add)
     _add_training(add)
     _add_running(add)
-    _add_many(command("many", "Do the fits of a PLAN, many at once, and say which setting is best.", epilog=_PLAN_HELP))
+    _add_many(command("many", "Do the fits of a PLAN, many at once, and say which setting is best.", epilog=PLAN_HELP))
     _add_predict(
         command(
             "predict",
-            "Run a saved MODEL on DATA.npz: one prediction a line, with predictions at each step an empty line after "
+            "Run a saved MODEL on DATA: one prediction a line, with predictions at each step an empty line after "
             "each sequence; or a file with all outputs.",
         )
     )
     _add_evaluate(
-        command("evaluate", "Print the loss and the accuracy (of a regression the RMSE) of a saved MODEL on DATA.npz.")
+        command("evaluate", "Print the loss and the accuracy (of a regression the RMSE) of a saved MODEL on DATA.")
     )
     _add_forecast(
         command(
             "forecast",
             "Forecast the next values of a series, and say what such forecasts would have been worth in its past, "
             "beside those of simpler models.",
-            epilog=_SERIES_HELP,
+            epilog=SERIES_HELP,
         )
     )
     _add_export(
@@ -209,16 +120,20 @@ def parser() -> argparse.ArgumentParser:
         command(
             "quantize",
             "Write a saved MODEL with int8 or bfloat16 weights, a quarter or half as large, and say what that changes "
-            "on DATA.npz.",
+            "on DATA.",
         )
     )
+    add = command("data", "Say what would be read from DATA, and train nothing.")
+    add("data", metavar="DATA", help="the data set that would be read")
+    _add_test(add)
+    _add_reading(add)
     command("info", "Print the version, the instruction set and the threads in use.", epilog=None)
     return whole
 
 
 def _add_model(add: Add) -> None:
     """What `cgru fit` trains, and on what."""
-    add("data", nargs="?", metavar="DATA.npz", help=f"the data set {_VOWELS}")
+    add("data", nargs="?", metavar="DATA", help=f"the data set {_VOWELS}")
     add("--units", type=_COUNT, default=recipe.UNITS, metavar="N", help="units of a GRU layer (default: %(default)s)")
     add("--layers", type=_COUNT, default=1, metavar="N", help="GRU layers (default: %(default)s)")
     add(
@@ -249,6 +164,53 @@ def _add_model(add: Add) -> None:
         f"{recipe.POOL}; with a class for each step there is nothing to pool)",
     )
     add("--float64", action="store_true", help="train in double precision (default: single)")
+
+
+def _add_test(add: Add) -> None:
+    add("--test", metavar="FILE", help="test on what is in FILE, which is read as DATA is (default: what DATA says)")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for row in csv.reader([text], skipinitialspace=True) for name in row if name.strip())
+
+
+def _add_reading(add: Add) -> None:
+    """How a data file is read."""
+    add(
+        "--id",
+        type=_names,
+        metavar="NAME",
+        help="column that says which sequence a row belongs to, or several, A,B (default: by its name)",
+    )
+    add("--time", metavar="NAME", help='column that steps are sorted by; "": as rows come (default: by its name)')
+    add(
+        "--label",
+        type=_names,
+        metavar="NAME",
+        help='what is to be learned, or several numbers, A,B; "": nothing (default: by its name)',
+    )
+    add("--columns", type=_names, metavar="A,B", help="columns with the elements of a step (default: all others)")
+    add("--ignore", type=_names, metavar="A,B", help="columns that are no elements of a step (default: none)")
+    add(
+        "--wide",
+        action=argparse.BooleanOptionalAction,
+        help="each row of the table is a sequence (default: by its columns)",
+    )
+    add("--per-step", action="store_true", default=None, help="the label is a class for each step (default: no)")
+    add(
+        "--task",
+        choices=("classification", "regression"),
+        help="take targets for classes, or for numbers (default: integers and strings are classes, reals are numbers)",
+    )
+    add(
+        "--missing",
+        choices=MISSING,
+        default="refuse",
+        help="values that are missing: refuse them, or take of their sequence the last one before, or the line between "
+        "those before and after, or 0 (default: refuse)",
+    )
+    add("--decimal", choices=(".", ","), help="the decimal sign of a text file (default: as its numbers look)")
+    add("--axes", choices=("mse", "mes"), help="the axes of x in an .npz: samples, steps, elements (default: mse)")
 
 
 def _add_training(add: Add) -> None:
@@ -344,7 +306,8 @@ def _add_many(add: Add) -> None:
 
 def _add_predict(add: Add) -> None:
     add("model", metavar="MODEL", help=_MODEL_HELP)
-    add("data", metavar="DATA.npz", help="the sequences; of a file with a split, the test split")
+    add("data", metavar="DATA", help="the sequences; of a file with a split, the test split")
+    _add_reading(add)
     add(
         "-o",
         "--output",
@@ -355,7 +318,8 @@ def _add_predict(add: Add) -> None:
 
 def _add_evaluate(add: Add) -> None:
     add("model", metavar="MODEL", help=_MODEL_HELP)
-    add("data", nargs="?", metavar="DATA.npz", help=f"the data set; of a file with a split, the test split {_VOWELS}")
+    add("data", nargs="?", metavar="DATA", help=f"the data set; of a file with a split, the test split {_VOWELS}")
+    _add_reading(add)
     add(
         "--report",
         action="store_true",
@@ -414,13 +378,14 @@ def _add_export(add: Add) -> None:
 
 def _add_quantize(add: Add) -> None:
     add("model", metavar="MODEL", help=_MODEL_HELP)
-    add("data", nargs="?", metavar="DATA.npz", help=f"the data set; of a file with a split, the test split {_VOWELS}")
+    add("data", nargs="?", metavar="DATA", help=f"the data set; of a file with a split, the test split {_VOWELS}")
+    _add_reading(add)
     add("-o", "--output", required=True, metavar="SMALL", help="the file to write")
     add("--weights", choices=("int8", "bfloat16"), default="int8", help="of what (default: %(default)s)")
     add(
         "--calibrate",
         action="store_true",
-        help="give all inputs of a layer one scale, of the largest in DATA.npz (with a split in what is for training), "
+        help="give all inputs of a layer one scale, of the largest in DATA (with a split in what is for training), "
         "in the place of one for each step",
     )
     add(

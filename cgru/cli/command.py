@@ -1,4 +1,4 @@
-"""The `cgru` command: fit, many, predict, evaluate, forecast, export, quantize, info.
+"""The `cgru` command: fit, many, predict, evaluate, forecast, export, quantize, data, info.
 
 Results go to stdout, progress and errors to stderr. Exit codes: 0; 2 for whatever was wrong with the request, in one
 line; 130 after Ctrl-C; 141 where the reader of stdout has gone.
@@ -12,6 +12,7 @@ import importlib.metadata
 import os
 import platform
 import sys
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy as np
 import cgru
 from cgru import recipe
 from cgru.cli.arguments import RequestError, as_request_error, parser
+from cgru.cli.data import data_of, in_options, notes_of
 from cgru.cli.forecast import forecast
 from cgru.cli.many import many
 from cgru.cli.output import WRITERS, check_output, page_writer, plotter, require
@@ -26,7 +28,8 @@ from cgru.cli.progress import Progress
 from cgru.cli.score import judged, score, scored, unsure
 from cgru.cli.task import Task, at_steps, class_names, head, real_steps, targets, task_of
 from cgru.core.blocks import rows_of
-from cgru.datasets import Dataset, Split, load_japanese_vowels, read
+from cgru.datasets import Dataset, Split, described
+from cgru.datasets.summary import details
 from cgru.network.samples import held_back
 from cgru.quantized.quantize import compared, noise
 from cgru.reports.tables import SEEN
@@ -38,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv` (None: the process's own arguments) and return its exit code."""
     commands = {
         None: _help, "fit": fit, "many": many, "predict": predict, "evaluate": evaluate, "forecast": forecast,
-        "export": export, "quantize": quantize, "info": info,
+        "export": export, "quantize": quantize, "data": show, "info": info,
     }  # fmt: skip
     try:
         arguments = parser().parse_args(argv)
@@ -82,14 +85,14 @@ def fit(arguments: argparse.Namespace) -> int:
     """`cgru fit`: whatever can be wrong is found out before the training starts."""
     if arguments.resume and not arguments.checkpoint:
         raise RequestError("argument --resume: needs --checkpoint FILE")
-    check_output(arguments.output, arguments.data)
+    check_output(arguments.output, arguments.data, arguments.test)
     if arguments.checkpoint is not None:
-        check_output(arguments.checkpoint, arguments.data, arguments.output, arguments.plot)
-    draw = None if arguments.plot is None else plotter(arguments.plot, arguments.data, arguments.output)
+        check_output(arguments.checkpoint, arguments.data, arguments.test, arguments.output, arguments.plot)
+    draw = None if arguments.plot is None else plotter(arguments.plot, arguments.data, arguments.test, arguments.output)
     if arguments.threads:
         with as_request_error("argument --threads: "):
             cgru.set_num_threads(arguments.threads)
-    data, source = _data(arguments.data)
+    data, source = data_of(arguments)
     task = task_of(data, source)
     if arguments.pool not in (None, "last") and at_steps(task.train):
         raise RequestError(f"argument --pool: {source} has a class for each step, so that there is nothing to pool")
@@ -104,9 +107,9 @@ def fit(arguments: argparse.Namespace) -> int:
     train, held = _set_aside(data, task, arguments)
     arguments.batch_size, arguments.epochs = recipe.budget(len(train.y), arguments.batch_size, arguments.epochs)
     progress = Progress(arguments.epochs, arguments.quiet)
-    progress.say(*_described(data, task, source, arguments.validation or 0))
+    progress.say(*_described(data, task, source, arguments.validation or 0), *map(in_options, details(data)))
 
-    net = _network(arguments, task)
+    net = _network(arguments, task, data.feature_names)
     with progress:
         interrupted = _train(net, train, held, task, arguments, progress, source)
     on = f"; --resume goes on from {arguments.checkpoint}" if arguments.checkpoint else ""
@@ -175,7 +178,7 @@ def _described(data: Dataset, task: Task, source: str, validation: float) -> lis
     return list(filter(None, lines))
 
 
-def _network(arguments: argparse.Namespace, task: Task) -> cgru.Network:
+def _network(arguments: argparse.Namespace, task: Task, features: Sequence[str] | None) -> cgru.Network:
     layers = recipe.stack(
         head(task.names, task.numbers, arguments.loss),
         units=arguments.units,
@@ -194,7 +197,7 @@ def _network(arguments: argparse.Namespace, task: Task) -> cgru.Network:
     )
     dtype = np.float64 if arguments.float64 else np.float32
     loss = "cross_entropy" if task.names is not None else arguments.loss
-    return cgru.Network(layers, loss, adam, arguments.seed, task.names, dtype=dtype)
+    return cgru.Network(layers, loss, adam, arguments.seed, task.names, dtype=dtype, feature_names=features)
 
 
 def _train(
@@ -209,7 +212,8 @@ def _train(
     """Fit `net`; return whether Ctrl-C ended it."""
     regression = task.names is None
     try:
-        with as_request_error(f"{source}: "):
+        with as_request_error(f"{source}: "), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "X: .* sequences of one step")  # which was asked about already
             net.fit(
                 train.X,
                 train.y,
@@ -252,7 +256,7 @@ def predict(arguments: argparse.Namespace) -> int:
             raise RequestError(f"argument -o: expected a name ending in .npz or .csv, got {arguments.output!r}")
         check_output(arguments.output, arguments.data, arguments.model)
     net = _load(arguments.model)
-    data, source = _data(arguments.data)
+    data, source = data_of(arguments, net, targets=False)
     split, which = _used(data, source, net, arguments)
     if which:
         _say(f"{which} of {source}", 0)
@@ -264,22 +268,24 @@ def predict(arguments: argparse.Namespace) -> int:
             classes = net.predict_classes(split.X, split.lengths)
     real = real_steps(split.X, split.lengths) if net.per_step else None
     if write:
-        write(arguments.output, outputs, classes, class_names(net), real)
+        write(arguments.output, outputs, classes, class_names(net), real, split.ids)
         return 0
     with as_request_error(f"{arguments.model}: "):  # a class name may be more than the encoding of stdout has
-        _print_predictions(outputs if classes is None else classes, real)
+        _print_predictions(outputs if classes is None else classes, real, split.ids)
     return 0
 
 
-def _print_predictions(values: np.ndarray, real: np.ndarray | None) -> None:
-    """One a line; of values at steps those that are `real` (m, s), and an empty line after each sequence."""
+def _print_predictions(values: np.ndarray, real: np.ndarray | None, ids: np.ndarray | None) -> None:
+    """One a line, behind its id and a tab where there are ids.
+
+    Of values at steps those that are `real` (m, s), and an empty line after each sequence.
+    """
     values = values.reshape(*values.shape[: 1 if real is None else 2], -1)
     for i, row in enumerate(values):
-        if real is None:
-            print(*row)
-        else:
-            for step in row[real[i]]:
-                print(*step)
+        first = "" if ids is None else f"{ids[i]}\t"
+        for step in [row] if real is None else row[real[i]]:
+            print(first + " ".join(map(str, step)))
+        if real is not None:
             print()
 
 
@@ -289,7 +295,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         require("--report", "scikit-learn")
     write = None if arguments.html is None else page_writer(arguments.html, arguments.data, arguments.model)
     net = _load(arguments.model)
-    data, source = _data(arguments.data)
+    data, source = data_of(arguments, net)
     split, which = _used(data, source, net, arguments)
     y = targets(net, split, data.class_names, source)
     what = f"{which or 'all'} of {source}"
@@ -326,7 +332,7 @@ def quantize(arguments: argparse.Namespace) -> int:
     """`cgru quantize`."""
     check_output(arguments.output, arguments.data, arguments.model)
     net = _load(arguments.model)
-    data, source = _data(arguments.data)
+    data, source = data_of(arguments, net)
     split, which = _used(data, source, net, arguments)
     y = targets(net, split, data.class_names, source)
     seen = {"calibration": data.train.X, "lengths": data.train.lengths} if arguments.calibrate else {}
@@ -349,6 +355,13 @@ def quantize(arguments: argparse.Namespace) -> int:
         print(f"  {each['layer']:16}{each['weights'] or '':10}{sizes}{each['snr']:7.1f}")
     small_size, size = map(os.path.getsize, (arguments.output, arguments.model))
     print(f"model in {arguments.output}, {small_size} bytes in the place of {size}")
+    return 0
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """`cgru data`."""
+    data, _ = data_of(arguments)
+    print(*map(in_options, described(data)), sep="\n")
     return 0
 
 
@@ -379,14 +392,6 @@ def _version(package: str) -> str:
 # --- data, models and scores ---
 
 
-def _data(path: str | None) -> tuple[Dataset, str]:
-    """The data set, and what to call it."""
-    if path is None:
-        return load_japanese_vowels(), "Japanese Vowels"
-    with as_request_error():
-        return read(path), path
-
-
 def _load(path: str) -> cgru.Network:
     with as_request_error():
         return cgru.load(path)
@@ -395,10 +400,13 @@ def _load(path: str) -> cgru.Network:
 def _used(data: Dataset, source: str, net: cgru.Network, arguments: argparse.Namespace) -> tuple[Split, str]:
     """The split that is not for training, where there is one, refused where the model was made for other sequences."""
     split, which = (data.test, "test split") if data.test is not None else (data.train, "")
+    for note in notes_of(data):
+        _say(note, 0)
     due, got = net.elements, split.X.shape[2]
     if due is None:
         raise RequestError(f"{arguments.model}: this model takes tokens, which a data file cannot hold")
     if due != got:
-        advice = "" if arguments.data else "; name the DATA.npz that it is for"
+        advice = "" if arguments.data else "; name the DATA that it is for"
+        advice += "; --axes mes takes (m, e, s)" if due == split.X.shape[1] else ""
         raise RequestError(f"{source}: expected {due} elements a step, as {arguments.model} takes, got {got}{advice}")
     return split, which

@@ -20,13 +20,15 @@ import numpy as np
 import cgru
 from cgru import recipe
 from cgru.cli.arguments import RequestError, as_request_error
+from cgru.cli.data import notes_of, read_as
 from cgru.cli.output import check_output
 from cgru.cli.plan import FIT, NETWORK, Plan, read_plan
 from cgru.cli.progress import Fits
 from cgru.cli.results import Results, identity
 from cgru.cli.task import Task, at_steps, head, task_of
 from cgru.cli.workers import executor_of
-from cgru.datasets import Split, read
+from cgru.datasets import Dataset, Split
+from cgru.datasets.files import kind_of
 from cgru.files import Archive
 from cgru.many import Result, fit_many
 from cgru.many.folds import Splittable, classes_of, groups_of
@@ -45,11 +47,10 @@ def many(arguments: argparse.Namespace) -> int:
     plan = read_plan(arguments.plan)
     path = plan.results if arguments.results is None else arguments.results
     check_output(path, plan.path, plan.data)
-    with as_request_error():
-        data = read(plan.data)
+    data = read_as(plan.data, _reading(plan))
     task = task_of(data, plan.data)
     samples = data.train._replace(y=task.train)
-    groups = None if plan.groups is None else _groups(plan, len(task.train))
+    groups = None if plan.groups is None else _groups(plan, data)
     jobs = _jobs(plan, task, samples, groups)
     header = {"cgru": cgru.__version__, "plan": plan.described(), "data": _digests(samples, task.names, groups)}
     with contextlib.ExitStack() as stack:
@@ -57,7 +58,7 @@ def many(arguments: argparse.Namespace) -> int:
         results = stack.enter_context(Results(path, header))
         left = [job for job in jobs if _is_left(results.records.get(identity(job.place)), arguments.retry)]
         progress = stack.enter_context(Fits(len(jobs), len(jobs) - len(left), arguments.quiet))
-        progress.say(*_described(plan, jobs, left, results))
+        progress.say(*_described(plan, jobs, left, results), *notes_of(data))
         interrupted = _run(left, samples, results, progress, arguments.threads, executor)
         done = list(_records(jobs, results))
     failed = [record for record in done if record["error"] is not None]
@@ -182,16 +183,43 @@ def _check(
             Fit(net, by_class(net, data, weights), None, Settings.of(given), np.random.default_rng())
 
 
-def _groups(plan: Plan, m: int) -> np.ndarray:
+def _reading(plan: Plan) -> dict[str, Any]:
+    """How the data file is read: a column of groups is no element."""
+    named = {name for value in plan.reading.values() if isinstance(value, tuple) for name in value}
+    if plan.groups is None or plan.groups in named or _kind(plan) == "npz":
+        return plan.reading
+    return plan.reading | {"ignore": (*plan.reading.get("ignore", ()), plan.groups)}
+
+
+def _groups(plan: Plan, data: Dataset) -> np.ndarray:
     """The group of each sample (m,), by number."""
-    with open(plan.data, "rb") as file, as_request_error(f"{plan.data}: "):
+    with as_request_error(f"{plan.data}: "):
+        values = _array(plan) if _kind(plan) == "npz" else _column(plan, data)
+        try:
+            return groups_of(values, len(data.train.X))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{plan.groups}: as {error}") from None
+
+
+def _column(plan: Plan, data: Dataset) -> np.ndarray:
+    """The column of a table with a group for each sequence, read as if it were what is to be learned."""
+    own = {"label": (plan.groups,), "task": "classification", "per_step": False, "ignore": ()}
+    if data.feature_names is not None:
+        own["columns"] = data.feature_names
+    return read_as(plan.data, plan.reading | own).train.y
+
+
+def _kind(plan: Plan) -> str:
+    with as_request_error(f"{plan.data}: "):
+        return kind_of(plan.data)
+
+
+def _array(plan: Plan) -> np.ndarray:
+    with open(plan.data, "rb") as file:
         archive = Archive(file, {plan.groups})
         if plan.groups not in archive.headers:
             raise ValueError(f"{plan.groups} is missing, which {plan.path} has as groups")
-        try:
-            return groups_of(archive.read(plan.groups), m)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{plan.groups}: as {error}") from None
+        return archive.read(plan.groups)
 
 
 def _digests(samples: Split, names: tuple[str, ...] | None, groups: np.ndarray | None) -> dict[str, str]:

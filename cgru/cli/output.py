@@ -43,25 +43,38 @@ def require(option: str, *packages: str) -> None:
 
 
 # --- predictions: all outputs (m, k), and the classes (m,) where there are any; or (m, s, k) and (m, s), of which the
-# --- steps `real` (m, s) are no padding ---
+# --- steps `real` (m, s) are no padding; with the `ids` (m,) of a table ---
 
 
 def _write_npz(
-    path: str, outputs: np.ndarray, classes: np.ndarray | None, names: tuple[str, ...], real: np.ndarray | None
+    path: str,
+    outputs: np.ndarray,
+    classes: np.ndarray | None,
+    names: tuple[str, ...],
+    real: np.ndarray | None,
+    ids: np.ndarray | None = None,
 ) -> None:
     arrays = {} if classes is None else {"classes": np.asarray(classes).astype(str)}
+    if ids is not None:
+        arrays["ids"] = ids if ids.dtype.kind in "iuf" else ids.astype(str)
     with replacing(path) as file:
         np.savez(file, outputs=outputs, **arrays)
 
 
 def _write_csv(
-    path: str, outputs: np.ndarray, classes: np.ndarray | None, names: tuple[str, ...], real: np.ndarray | None
+    path: str,
+    outputs: np.ndarray,
+    classes: np.ndarray | None,
+    names: tuple[str, ...],
+    real: np.ndarray | None,
+    ids: np.ndarray | None = None,
 ) -> None:
     k = outputs.shape[-1]
-    header, columns = [], []
+    header, columns = ([], []) if ids is None else (["id"], [ids])
     if real is not None:
-        header = ["sequence", "step"]
-        columns = list(np.nonzero(real))
+        sequences, steps = np.nonzero(real)
+        header = ["sequence" if ids is None else "id", "step"]
+        columns = [sequences if ids is None else ids[sequences], steps]
         outputs, classes = outputs[real], classes if classes is None else classes[real]
     if classes is not None:
         header.append("class")

@@ -13,6 +13,7 @@ from typing import Any
 from cgru import losses, recipe
 from cgru.cli.arguments import RequestError
 from cgru.core.checks import flag, positive, rate
+from cgru.datasets.gaps import MISSING
 from cgru.layers import Pool
 from cgru.optimizers import NAMED, SCHEDULES, check_number
 
@@ -57,6 +58,19 @@ def _one_of(known: Mapping[str, Any]) -> Check:
     return check
 
 
+def _names(value: Any, name: str) -> tuple[str, ...]:
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list) or not all(isinstance(each, str) for each in values):
+        raise TypeError(f"{name}: expected a string or a list of strings, got {value!r}")
+    return tuple(values)
+
+
+def _column(value: Any, name: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: expected a string, got {value!r}")
+    return value
+
+
 def _pool(value: Any, name: str) -> str:
     return Pool(value).how
 
@@ -91,6 +105,20 @@ TOP: dict[str, tuple[Any, Check]] = {
     "seeds": (1, positive),
     "groups": (None, _text),
     "validation": (None, _share),
+}
+# How the data file is read, likewise.
+DATA: dict[str, tuple[Any, Check]] = {
+    "id": (None, _names),
+    "time": (None, _column),
+    "label": (None, _names),
+    "columns": (None, _names),
+    "ignore": (None, _names),
+    "wide": (None, flag),
+    "per_step": (None, flag),
+    "task": (None, _one_of(dict.fromkeys(("classification", "regression")))),
+    "missing": (None, _one_of(dict.fromkeys(MISSING))),
+    "decimal": (None, _one_of(dict.fromkeys(".,"))),
+    "axes": (None, _one_of(dict.fromkeys(("mse", "mes")))),
 }
 NETWORK: dict[str, tuple[Any, Check]] = {
     "units": (recipe.UNITS, positive),
@@ -137,6 +165,7 @@ class Plan:
     Attributes:
         path: the plan's file.
         data, results: the other two.
+        reading: how the data file is read, by the arguments of `cgru.datasets.read`.
         folds, inner_folds, repeats, seeds, groups, validation: as the file says, or None.
         fixed: the value of each key of [network] and [fit] that is no axis, defaults among them.
         axes: the values of the others, by key, in the file's order.
@@ -145,6 +174,7 @@ class Plan:
     path: str
     data: str
     results: str
+    reading: dict[str, Any]
     folds: int | None
     inner_folds: int | None
     repeats: int
@@ -178,14 +208,15 @@ def read_plan(path: str) -> Plan:
     for key in ("network", "fit"):
         if key in top:
             raise RequestError(f"{path}: {key}: expected a table, [{key}], got {top[key]!r}")
-    values, axes = _judged(top, TOP, f"{path}: ", axes=False)
+    values, axes = _judged(top, TOP | DATA, f"{path}: ", axes=False)
+    reading = {key: value for key in DATA if (value := values.pop(key)) is not None}
     fixed: dict[str, Any] = {}
     for table, known in (("network", NETWORK), ("fit", FIT)):
         own, lists = _judged(tables.get(table, {}), known, f"{path}: [{table}] ")
         fixed |= own
         axes |= lists
     if values["data"] is None:
-        raise RequestError(f"{path}: data: expected the name of an .npz file, got nothing")
+        raise RequestError(f"{path}: data: expected the name of a data file, got nothing")
     if values["folds"] is None and values["inner_folds"] is not None:
         raise RequestError(f"{path}: inner_folds: expected folds beside it, got none")
     if values["groups"] is not None and values["folds"] is None and values["validation"] is None:
@@ -195,7 +226,7 @@ def read_plan(path: str) -> Plan:
     folder = os.path.dirname(path)
     results = values["results"] or os.path.splitext(os.path.basename(path))[0] + ".jsonl"
     values |= {"data": os.path.join(folder, values["data"]), "results": os.path.join(folder, results)}
-    return Plan(path, **values, fixed=fixed, axes=axes)
+    return Plan(path, **values, reading=reading, fixed=fixed, axes=axes)
 
 
 def _tables(path: str) -> dict[str, Any]:

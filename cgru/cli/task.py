@@ -19,6 +19,8 @@ from cgru.network.classes import class_names
 
 __all__ = ["Task", "at_steps", "class_names", "head", "real_steps", "targets", "task_of"]
 
+CURE = "of a table --label names the column that is it"
+
 
 class Task(NamedTuple):
     """What is to be learned: classes, by their `names`, or where those are None real numbers.
@@ -46,7 +48,9 @@ def task_of(data: Dataset, source: str) -> Task:
     prefix = "" if data.test is None else "train_"
     y, test = data.train.y, None if data.test is None else data.test.y
     if y is None:
-        raise RequestError(f"{source}: {prefix}y is missing: there is nothing to learn")
+        raise RequestError(
+            f"{source}: {prefix}y is missing: there is nothing to learn; of a table --label names the column"
+        )
     if data.test is not None and not _finite(data.test):
         raise RequestError(f"{source}: test_x: expected finite numbers, got NaN or infinity")
     reals = y.dtype.kind == "f"
@@ -137,7 +141,9 @@ def targets(net: cgru.Network, split: Split, given: Sequence[str] | None, source
     if net.loss is None:
         raise RequestError("the model has no Dense at the end and so no loss: there is nothing to score")
     if y is None:
-        raise RequestError(f"{source}: y is missing: there is nothing to compare with")
+        raise RequestError(
+            f"{source}: y is missing: there is nothing to compare with; of a table --label names the column"
+        )
     if net.loss not in cgru.losses.CLASSIFYING:
         if y.dtype.kind != "f":
             raise RequestError(f"{source}: y: expected real numbers, as the model predicts, got dtype {y.dtype}")

@@ -1,15 +1,17 @@
-"""Data sets: the embedded Japanese Vowels, `.npz` files of sequences such as the `cgru` command reads, tables."""
+"""Data sets: the embedded Japanese Vowels, files of sequences such as the `cgru` command reads, tables."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from cgru.datasets.files import Dataset, Split, read
+from cgru.datasets.dataset import Dataset, Split
+from cgru.datasets.files import read
 from cgru.datasets.frames import Sequences, from_frame
 from cgru.datasets.series import Series, read_series, series_from_frame
+from cgru.datasets.summary import described
 
 __all__ = [
-    "Dataset", "Sequences", "Series", "Split", "from_frame", "load_japanese_vowels", "read", "read_series",
+    "Dataset", "Sequences", "Series", "Split", "described", "from_frame", "load_japanese_vowels", "read", "read_series",
     "series_from_frame",
 ]  # fmt: skip
 

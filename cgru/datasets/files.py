@@ -1,184 +1,283 @@
-"""Reading a data set from an `.npz` file. m samples, s steps, e elements per step."""
+"""Data sets out of files: `.npz`, long and wide tables, the archive's `.ts`."""
 
 from __future__ import annotations
 
+import importlib
 import os
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from cgru.core import checks
-from cgru.datasets.mapped import Folder
-from cgru.files import Archive
+from cgru.datasets import gaps
+from cgru.datasets.dataset import Dataset, Split, with_features
+from cgru.datasets.frames import Sequences, long, squared
+from cgru.datasets.frames import wide as wide_of
+from cgru.datasets.npz import read_npz
+from cgru.datasets.roles import Asked, as_names, few, roles_of
+from cgru.datasets.table import Table, table_of_frame
+from cgru.datasets.text import table_of_text
+from cgru.datasets.ts import read_ts
 
-__all__ = ["Dataset", "Split", "read"]
+__all__ = ["kind_of", "read"]
 
-_NAMES = ("x", "y", "lengths")
-_SPLITS = ("train_", "test_")
-# Compressed, a name that is far too long takes next to no room in a file.
-_LONGEST = 1000  # characters of a class in y
-_MOST_NAMES = 1 << 24  # bytes
+Path = str | os.PathLike[str]
+TABLES = (".csv", ".tsv", ".txt", ".tab", ".dat", ".data")
+TASKS = ("classification", "regression")
+MANY = 20  # different integers that may be classes
 
 
-class Split(NamedTuple):
-    """Samples of a data set: `X` (m, s, e); `lengths` (m,), None if all are s.
+def read(
+    path: Path,
+    *,
+    test: Path | None = None,
+    id: str | Sequence[str] | None = None,
+    time: str | None = None,
+    label: str | Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    ignore: Sequence[str] = (),
+    wide: bool | None = None,
+    per_step: bool = False,
+    task: str | None = None,
+    missing: str = "refuse",
+    decimal: str | None = None,
+    axes: str | None = None,
+    features: Sequence[str] | None = None,
+    targets: bool = True,
+) -> Dataset:
+    """Read the data set in an `.npz`, CSV and other text, Parquet, a `.ts` of the UCR/UEA archive, or a folder.
 
-    `y` is (m,), or (m, k) reals, or classes at steps (m, s), or None.
+    An `.npz` holds `x` (or `X`), real numbers: (m, s, e), or (n, e), all samples' steps one after another, with
+    `lengths` (m,) that sum to n. `lengths` may stand beside (m, s, e) too and then says how many steps of each sample
+    are real. `y`, where there is one, holds integers, booleans or strings (m,), which are classes, or reals (m,) or
+    (m, k). There may be a class for each step: (m, s), or beside x (n, e) also (n,); what stands past the lengths is
+    not looked at. Where the file has a split, the names are `train_x`, `train_y`, `train_lengths` and `test_x`, ... .
+    `class_names` (k,) and `feature_names` (e,) are optional. Other arrays are ignored; none is ever unpickled. In a
+    folder they are `x.npy`, (m, s, e), `y.npy`, ...: mapped into memory, not read (`numpy.memmap`).
+
+    A table has a row for each step (long) or for each sequence (wide). What its columns are is asked for by name, or
+    guessed from their names, which `notes` of the result then say. Where that is not clear it is refused.
+
+    Args:
+        path: the file. Text and `.ts` may be gzipped.
+        test: a file of the same kind with the test split.
+        id: of a table, the column that says which sequence a row belongs to, or several together; "" for none.
+        time: the column that steps are sorted by; "": they come as rows do.
+        label: the column with what is to be learned, or several with numbers; "" for none.
+        columns: those with the elements of a step, in this order; None: all that are left.
+        ignore: columns that are no elements.
+        wide: whether each row is a sequence.
+        per_step: whether the label is a class for each step, which may change within a sequence.
+        task: "classification" or "regression", where integers are numbers or reals are classes; None: integers,
+            booleans and strings are classes, reals are numbers. Many different integers in a table are refused.
+        missing: "refuse", or how values that are missing are filled, each from its own sequence: "forward", the last
+            one before (at the beginning the first one after), "interpolate", on the line between those before and
+            after, or "zero".
+        decimal: the decimal sign of a text file, "." or ","; None: as its numbers look.
+        axes: of x in an `.npz`: "mse", or "mes" for (m, e, s); None: "mse".
+        features: the names of the elements that are wanted, in this order, such as `Network.feature_names`: where the
+            file has names, they are taken by these, and others are left out.
+        targets: whether targets are wanted; without these `y` is None, and nobody looks at labels.
+
+    Raises:
+        OSError: the file cannot be opened.
+        ImportError: neither Polars nor pandas is installed, for Parquet.
+        ValueError: anything else that is wrong, with the file, and the line and column or the array; of an `.npz` it is
+            found in the headers of the arrays as far as these tell it, before x and y are read.
     """
+    named = {"id": id, "time": time, "label": label, "columns": columns}
+    asked = Asked(
+        **{name: None if value is None else as_names(value, name) for name, value in named.items()},
+        ignore=as_names(ignore, "ignore"),
+        wide=wide,
+    )
+    for name, value, known in (("task", task, TASKS), ("decimal", decimal, ".,"), ("axes", axes, ("mse", "mes"))):
+        if value is not None and value not in known:
+            raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
+    gaps.check_missing(missing)
+    options = {"per_step": per_step, "missing": missing, "decimal": decimal, "axes": axes, "targets": targets}
+    data = _read(path, asked, features, task, options)
+    if test is None:
+        return data
+    other = _read(test, asked, features or data.feature_names, task, options)
+    return _with_test(data, other, test)
 
-    X: np.ndarray
-    y: np.ndarray | None
-    lengths: np.ndarray | None
+
+def _with_test(data: Dataset, other: Dataset, path: Path) -> Dataset:
+    """The one with the other as its test split; ValueError where they do not belong together."""
+    where = os.fspath(path)
+    if data.test is not None or other.test is not None:
+        raise ValueError(f"{where}: expected no test split of its own where test names a file, got one")
+    if None not in (data.class_names, other.class_names) and data.class_names != other.class_names:
+        raise ValueError(f"{where}: class_names: expected those of the other file, got {few(other.class_names or ())}")
+    if data.train is not None and data.train.y is not None and other.train.y is None:
+        raise ValueError(f"{where}: expected something to learn, to test on, as the other file has, got none")
+    due, got = (each.train.X.shape[2] for each in (data, other) if each.train is not None)
+    if due != got:
+        raise ValueError(f"{where}: expected {due} elements a step, as the other file has, got {got}")
+    notes = tuple(f"{os.path.basename(where)}: {note}" for note in other.notes if note not in data.notes)
+    return data._replace(test=other.train, notes=data.notes + notes)
 
 
-class Dataset(NamedTuple):
-    """What a file holds. Without a split all of it is `train`; a file may hold the test split alone.
+def kind_of(path: Path) -> str:
+    """What a file is, by its first bytes or its name: "npz", "parquet", "ts" or "text"; ValueError for others.
 
-    `class_names` are those in the file: the names of the classes 0, 1, ... in `y`, or those that `y` spells out.
+    A folder of arrays is an "npz".
     """
+    if os.path.isdir(path):
+        return "npz"
+    name = os.fspath(path).lower().removesuffix(".gz")
+    with open(path, "rb") as file:
+        first = file.read(4)
+    ending = os.path.splitext(name)[1]
+    if ending in (".xlsx", ".xls", ".ods"):
+        raise ValueError("expected a text file, got a spreadsheet: save it as CSV")
+    if first[:4] == b"PAR1":
+        return "parquet"
+    if first[:2] == b"PK" or ending == ".npz":
+        return "npz"
+    if ending == ".ts" or ending in TABLES:
+        return "ts" if ending == ".ts" else "text"
+    raise ValueError(f"it is no .npz archive, and its name does not end in .parquet, .ts, {', '.join(TABLES)}")
 
-    train: Split | None
-    test: Split | None
-    class_names: tuple[str, ...] | None
 
-
-def read(path: str | os.PathLike[str]) -> Dataset:
-    """Read the data set in the `.npz` file at `path`, or in a folder of `.npy` files, which stay there.
-
-    The file holds `x`, real numbers: (m, s, e), or (n, e), all samples' steps one after another, with `lengths` (m,)
-    that sum to n. `lengths` may stand beside (m, s, e) too and then says how many steps of each sample are real.
-    `y`, where there is one, holds integers, booleans or strings (m,), which are classes, or reals (m,) or (m, k).
-    There may be a class for each step: (m, s), or beside x (n, e) also (n,); what stands past the lengths is not looked
-    at. Where the file has a split, the names are `train_x`, `train_y`, `train_lengths` and `test_x`, ... .
-    `class_names` (k,) is optional. Other arrays are ignored; none is ever unpickled.
-
-    In a folder they are `x.npy`, (m, s, e), `y.npy`, ...: mapped into memory, not read (`numpy.memmap`).
-
-    OSError where the file cannot be opened; ValueError, naming file and array, for anything else that is wrong, found
-    in the headers of the arrays as far as these tell it, before x and y are read.
-    """
-    wanted = {prefix + name for prefix in ("", *_SPLITS) for name in _NAMES} | {"class_names"}
+def _read(
+    path: Path, asked: Asked, features: Sequence[str] | None, task: str | None, options: dict[str, Any]
+) -> Dataset:
     try:
-        if os.path.isdir(path):
-            return _dataset(Folder(path, wanted))
-        with open(path, "rb") as file:
-            try:
-                archive = Archive(file, wanted)
-            except ValueError as error:
-                raise ValueError(f"expected an .npz file of plain arrays: {error}") from None
-            return _dataset(archive)
+        kind = kind_of(path)
+        _check_options(kind, asked, options)
+        if kind == "npz":
+            data = _filled(read_npz(path, options["axes"]), options["missing"])
+            data = data if asked.columns is None else _chosen(data, asked.columns)
+        elif kind == "ts":
+            X, y, notes = read_ts(path, options["missing"], options["targets"])
+            X, lengths = squared(X)
+            data = Dataset(Split(X, y, lengths), None, None, None, tuple(notes))
+        else:
+            table, notes = table_of_text(path, options["decimal"]) if kind == "text" else (_parquet(path), [])
+            data = _of_table(table, notes, asked, features, options)
+        data = data if features is None else with_features(data, features)
+        splits = (_as_task(split, task, kind in ("text", "parquet")) for split in (data.train, data.test))
+        return data._replace(**dict(zip(("train", "test"), splits, strict=True)))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{os.fspath(path)}: {error}") from None
 
 
-def _dataset(archive: Archive | Folder) -> Dataset:
-    train, test = (_split(archive, prefix) for prefix in _SPLITS)
-    if train is None and test is None:
-        train = _split(archive, "")
-    if train is None and test is None:
-        names = ", ".join(archive.headers) or "none of them"
-        raise ValueError(f"expected an array x, or train_x and test_x, got {names}")
-    if train and test and train.X.shape[2] != test.X.shape[2]:
-        raise ValueError(f"test_x: expected {train.X.shape[2]} elements as in train_x, got {test.X.shape[2]}")
-    return Dataset(train, test, _class_names(archive))
+def _check_options(kind: str, asked: Asked, options: dict[str, Any]) -> None:
+    """ValueError for what says nothing of such a file."""
+    given = {name for name, value in asked._asdict().items() if value not in (None, ())}
+    given |= {name for name in ("per_step", "decimal", "axes") if options[name]}
+    table = {"id", "time", "label", "columns", "ignore", "wide", "per_step"}
+    fits = {"npz": {"axes", "columns"}, "ts": set(), "parquet": table, "text": table | {"decimal"}}
+    for name in sorted(given - fits[kind]):
+        raise ValueError(f"{name}: expected nothing, since it says nothing of such a file, {kind}, got some")
 
 
-def _split(archive: Archive, prefix: str) -> Split | None:
-    """The arrays of a split, all found to fit each other before x and y are read."""
-    x, y = (archive.headers.get(prefix + name) for name in ("x", "y"))
-    if x is None:
-        return None
-    frames = len(x.shape) == 2
-    lengths = _lengths(archive, x.shape, prefix)
-    shape = (lengths.size, int(lengths.max(initial=0)), x.shape[1]) if frames else x.shape
-    checks.sequences(np.broadcast_to(np.zeros((), x.dtype), shape), prefix + "x")  # an array without memory
-    m, s, _ = shape
-    spread = frames and y is not None and y.shape == x.shape[:1] != (m,) and y.dtype.kind != "f"  # a class a frame
-    if y is not None:
-        _check_targets((m, s) if spread else y.shape, y.dtype, m, s, prefix + "y")
-    X = archive.read(prefix + "x")
-    X = checks.sequences(_padded(X, lengths) if frames else X, prefix + "x")
-    if y is None:
-        return Split(X, None, lengths)
-    y = _decoded(archive.read(prefix + "y"), prefix + "y")
-    if spread:
-        y = _padded(y, lengths)
-    elif y.dtype.kind != "f" and not _at_steps(y.shape, m, s):
-        y = y.reshape(m)
-    return Split(X, y, lengths)
+# --- tables ---
 
 
-def _lengths(archive: Archive, shape: tuple[int, ...], prefix: str) -> np.ndarray | None:
-    """The lengths (m,) of the samples of an x of `shape`; for frames (n, e) they sum to n."""
-    name, header = prefix + "lengths", archive.headers.get(prefix + "lengths")
-    frames = len(shape) == 2
-    if header is None:
-        if frames:
-            raise ValueError(f"{prefix}x: expected shape (m, s, e), or (n, e) with {name}, got {shape} alone")
-        return None
-    if len(header.shape) != 1 or header.shape[0] > shape[0]:
-        raise ValueError(f"{name}: expected shape (m,), for m of {prefix}x {shape}, got {header.shape}")
-    lengths = checks.integers(archive.read(name), name)
-    if not frames:
-        return checks.lengths_of(lengths, *shape[:2], name) if len(shape) == 3 else lengths
-    lengths = checks.lengths_of(lengths, lengths.size, shape[0], name)
-    if lengths.sum() != shape[0]:
-        raise ValueError(f"{name}: expected a sum of {shape[0]}, the rows of {prefix}x, got {lengths.sum()}")
-    return lengths
+def _of_table(
+    table: Table, notes: list[str], asked: Asked, features: Sequence[str] | None, options: dict[str, Any]
+) -> Dataset:
+    if features is not None and asked.columns is None and all(name in table.names for name in features):
+        asked = asked._replace(columns=tuple(features), ignore=())
+    elif features is not None and asked.columns is None and any(name in table.names for name in features):
+        lost = [name for name in features if name not in table.names]
+        raise ValueError(f"expected the columns {few(features)}, got {few(table.names)}, none called {few(lost)}")
+    roles, guessed = roles_of(table, asked)
+    notes = notes + guessed
+    if not options["targets"]:
+        roles = roles._replace(label=())
+    per_step, missing = options["per_step"] and options["targets"], options["missing"]
+    if roles.wide:
+        if per_step:
+            raise ValueError("per_step: expected a row for each step, got one for each sequence (wide=True)")
+        found, counts, more = wide_of(table, roles, missing)
+        notes += more
+    else:
+        found, counts = long(table, roles, per_step, missing)
+    names = tuple(found.columns) if len(found.columns) > 1 or not roles.wide else None
+    notes += gaps.said(counts, missing, names or ["values"])
+    return Dataset(_split(found, found.ids if roles.id else None), None, None, names, tuple(notes))
 
 
-def _padded(frames: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Frames one after another (n, ...) as (m, s, ...), zero past each sample's length."""
-    s = lengths.max(initial=0)
-    padded = np.zeros((lengths.size, s, *frames.shape[1:]), frames.dtype)
-    padded[np.arange(s) < lengths[:, None]] = frames
-    return padded
+def _split(found: Sequences, ids: np.ndarray | None) -> Split:
+    X, lengths = squared(found.X)
+    return Split(X, found.y, lengths, ids)
 
 
-def _at_steps(shape: tuple[int, ...], m: int, s: int) -> bool:
-    """Whether classes of `shape` are a class for each step."""
-    return s > 1 and shape == (m, s)
-
-
-def _check_targets(shape: tuple[int, ...], dtype: np.dtype, m: int, s: int, name: str) -> None:
-    """Refuse a y that is none for m samples of s steps."""
-    if dtype.kind not in "biufSU":
-        raise ValueError(f"{name}: expected integers, strings or reals, got dtype {dtype}")
-    if dtype.kind in "SU" and dtype.itemsize > _LONGEST * dtype.alignment:
-        raise ValueError(f"{name}: expected names of at most {_LONGEST} characters, got dtype {dtype}")
-    if dtype.kind != "f" and _at_steps(shape, m, s):
-        return
-    columns = len(shape) == 2 and (shape[1] == 1 or (dtype.kind == "f" and shape[1] > 1))
-    if len(shape) != 1 and not columns:
-        raise ValueError(
-            f"{name}: expected shape ({m},), or ({m}, k) for reals, or ({m}, {s}) for classes at steps, "
-            f"got {shape} {dtype}"
-        )
-    if shape[0] != m:
-        raise ValueError(f"{name}: expected {m} values, one for each sample, got {shape[0]}")
-
-
-def _class_names(archive: Archive) -> tuple[str, ...] | None:
-    header = archive.headers.get("class_names")
-    if header is None:
-        return None
-    if len(header.shape) != 1 or header.dtype.kind not in "SUiu":
-        raise ValueError(f"class_names: expected strings of shape (k,), got {header.dtype} of shape {header.shape}")
-    if header.shape[0] * header.dtype.itemsize > _MOST_NAMES:
-        raise ValueError(
-            f"class_names: expected at most {_MOST_NAMES} bytes of them, got {header.dtype} {header.shape}"
-        )
-    names = tuple(map(str, _decoded(archive.read("class_names"), "class_names").tolist()))
-    if len(set(names)) < len(names):
-        raise ValueError("class_names: expected every name once")
-    return names
-
-
-def _decoded(array: np.ndarray, name: str) -> np.ndarray:
-    """`array` with bytes as strings."""
-    if array.dtype.kind != "S":
-        return array
+def _parquet(path: Path) -> Table:
     try:
-        return np.char.decode(array, "utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{name}: expected strings in utf-8 ({error})") from None
+        import narwhals.stable.v2 as nw
+    except ImportError:
+        raise ImportError(f"{os.fspath(path)}: narwhals is missing: pip install narwhals polars") from None
+    for backend in ("polars", "pandas", "pyarrow"):
+        try:
+            importlib.import_module(backend)
+            frame = nw.read_parquet(os.fspath(path), backend=backend)
+        except ImportError:
+            continue
+        except Exception as error:  # each library has its own for what is damaged
+            raise ValueError(f"expected a Parquet file: {error}") from None
+        return table_of_frame(frame)
+    raise ImportError(f"{os.fspath(path)}: no library for Parquet is installed: pip install polars")
+
+
+# --- .npz, and targets ---
+
+
+def _chosen(data: Dataset, columns: Sequence[str]) -> Dataset:
+    if data.feature_names is None:
+        raise ValueError("columns: expected none without feature_names in the file, which say what there is, got some")
+    return with_features(data, columns)
+
+
+def _filled(data: Dataset, missing: str) -> Dataset:
+    """`data` with what is missing in it filled, if that was asked for; else whoever uses it says that it is missing."""
+    if missing == "refuse":
+        return data
+    splits, counts = {}, 0
+    for name, split in (("train", data.train), ("test", data.test)):
+        if split is not None and split.X.dtype.kind == "f":
+            X = np.array(split.X)
+            steps = np.full(len(X), X.shape[1]) if split.lengths is None else split.lengths
+            for i, x in enumerate(X):
+                counts = counts + gaps.filled(x[: steps[i]], missing)
+                lost = np.flatnonzero(np.isnan(x[0]))
+                if lost.size:
+                    where = f"sample {i}, element {lost[0]}"
+                    raise ValueError(f'x: expected a value at least in {where}, got none; missing="zero" fills it')
+            splits[name] = split._replace(X=X)
+    e = (data.train or data.test).X.shape[2]
+    names = data.feature_names or [f"element {j}:" for j in range(e)]
+    notes = gaps.said(np.zeros(e, np.intp) + counts, missing, names)
+    return data._replace(**splits, notes=(*data.notes, *notes))
+
+
+def _as_task(split: Split | None, task: str | None, table: bool) -> Split | None:
+    """The split with targets of the kind that was asked for."""
+    if split is None or split.y is None:
+        return split
+    y = split.y
+    if task == "regression" and y.dtype.kind != "f":
+        if y.dtype.kind not in "biu":
+            raise ValueError(f"task: expected classification of strings, such as {str(y.flat[0])!r}, got regression")
+        return split._replace(y=y.astype(np.float64))
+    if task == "classification" and y.dtype.kind == "f":
+        if y.ndim > 1 or not np.isfinite(y).all() or (y % 1).any():
+            raise ValueError("task: expected regression of reals that are not whole, got classification")
+        return split._replace(y=y.astype(np.int64))
+    if task is None and table and y.ndim == 1:
+        _check_kind(y)
+    return split
+
+
+def _check_kind(y: np.ndarray) -> None:
+    """ValueError where numbers in a table may be classes or may not."""
+    found, m = len(np.unique(y)), len(y)
+    cure = 'task="classification" or task="regression" settles it'
+    if y.dtype.kind in "iu" and found > max(MANY, m // 2):
+        raise ValueError(f"label: expected integers of some classes, got {found} different ones of {m}; {cure}")
+    if y.dtype.kind == "f" and not (y % 1).any() and found <= min(MANY, m // 2):
+        raise ValueError(f"label: expected reals, got {found} different ones that are whole; {cure}")

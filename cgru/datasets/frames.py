@@ -1,19 +1,27 @@
-"""Sequences out of a long table, a row for each step, as pandas or Polars has it."""
+"""Sequences out of tables: long ones, a row for each step, and wide ones, a row for each sequence."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Sequences", "from_frame"]
+from cgru.core.lengths import padded
+from cgru.datasets import gaps
+from cgru.datasets.roles import NUMBERED, Roles, as_names, check_names
+from cgru.datasets.table import Table, table_of_frame
+from cgru.datasets.times import ranks
+
+__all__ = ["Sequences", "from_frame", "long", "squared", "wide"]
 
 
 class Sequences(NamedTuple):
-    """What a long table holds, sequence by sequence in the order in which they first appear.
+    """What a table holds, sequence by sequence in the order in which they first appear.
 
-    `X` arrays (s_i, e); `y` (m,) or None; `ids` (m,); `columns` the names of the e elements.
+    `X` arrays (s_i, e); `y` (m,), (m, k) of several labels, (m, s) with a class for each step, or None; `ids` (m,);
+    `columns` the names of the e elements.
     """
 
     X: list[np.ndarray]
@@ -23,16 +31,30 @@ class Sequences(NamedTuple):
 
 
 def from_frame(
-    frame: Any, id: str, *, time: str | None = None, label: str | None = None, columns: Sequence[str] | None = None
+    frame: Any,
+    id: str | Sequence[str],
+    *,
+    time: str | None = None,
+    label: str | Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    per_step: bool = False,
+    missing: str = "refuse",
 ) -> Sequences:
     """The sequences in a long table, a row for each step.
 
     Args:
         frame: a DataFrame of pandas, Polars or whatever else narwhals reads.
-        id: the column that says which sequence a row belongs to; its rows may stand anywhere.
-        time: the column that the steps of a sequence are sorted by; None: they come as they stand.
-        label: the column with the target of a sequence, the same in all its rows; None: there is none.
+        id: the column that says which sequence a row belongs to, or several that say it together; its rows may stand
+            anywhere.
+        time: the column that the steps of a sequence are sorted by, of numbers, dates, or strings that are dates; None:
+            they come as they stand.
+        label: the column with the target of a sequence, the same in all its rows; several columns of numbers make
+            targets (m, k); None: there is none.
         columns: those with the elements of a step; None: all others, which must be numbers or booleans.
+        per_step: whether the label is a class for each step, which may change within a sequence.
+        missing: "refuse", or how elements without a value are filled: "forward", the last value before in the sequence
+            (at its beginning the first one after); "interpolate", on the line between the values before and after, by
+            the number of steps; or "zero".
 
     Raises:
         ImportError: narwhals is not installed.
@@ -40,70 +62,195 @@ def from_frame(
         ValueError: a column is missing, a value is, two steps of a sequence are of the same time, or a label is not the
             same in all rows of a sequence; with its place.
     """
-    try:
-        import narwhals.stable.v2 as nw
-    except ImportError:
-        raise ImportError("from_frame: narwhals is missing: pip install narwhals") from None
-    try:
-        table = nw.from_native(frame, eager_only=True)
-    except TypeError:
-        raise TypeError(f"frame: expected a DataFrame of pandas or Polars, got {type(frame).__name__}") from None
-    if not len(table):
-        raise ValueError("frame: expected at least one row, got none")
-    unnamed = [name for name in table.columns if not isinstance(name, str)]
-    if unnamed:
-        raise TypeError(f"frame: expected columns whose names are strings, got {unnamed[0]!r}")
-    roles = {"id": id, "time": time, "label": label}
-    taken = [name for name in roles.values() if name is not None]
-    if columns is None:
-        columns = [name for name in table.columns if name not in taken]
-    elif isinstance(columns, str):
+    table = table_of_frame(frame)
+    if isinstance(columns, str):
         raise TypeError(f"columns: expected a list of names, got {columns!r}")
-    for role, name in [*roles.items(), *(("columns", name) for name in columns)]:
-        if name is not None and name not in table.columns:
-            raise ValueError(f"{role}: expected one of the columns {', '.join(table.columns)}, got {name!r}")
-    if len(set(columns)) < len(columns) or set(columns) & set(taken):
-        raise ValueError(f"columns: expected each once, and none of {', '.join(taken)}, got {', '.join(columns)}")
-    if not columns:
+    ids, labels = as_names(id, "id"), () if label is None else as_names(label, "label")
+    taken = [*ids, *([] if time is None else [time]), *labels]
+    names = [name for name in table.names if name not in taken] if columns is None else columns
+    roles = {"id": ids, "time": () if time is None else (time,), "label": labels, "columns": names}
+    check_names(table, roles)
+    if not names:
         raise ValueError(f"columns: expected at least one beside {', '.join(taken)}, got none")
+    return long(table, Roles(ids, time, labels, tuple(names), wide=False), per_step, missing)[0]
 
-    def column(name: str) -> np.ndarray:
-        values = table[name]
-        missing = np.asarray(values.is_null().to_numpy())
-        if values.dtype.is_float():
-            missing = missing | np.asarray(values.is_nan().fill_null(True).to_numpy())
-        if missing.any():
-            raise ValueError(f"{name}: expected a value in each row, got none in row {np.flatnonzero(missing)[0]}")
-        return np.asarray(values.to_numpy())
 
-    try:
-        ids, first, place = np.unique(column(id), return_index=True, return_inverse=True)
-    except TypeError:
-        raise TypeError(f"{id}: expected values of one kind, got several") from None
-    rank = np.empty(len(ids), np.intp)
-    rank[np.argsort(first)] = np.arange(len(ids))
-    place = rank[place]
-    times = np.arange(len(place)) if time is None else np.unique(column(time), return_inverse=True)[1]
+# --- a row for each step ---
+
+
+def long(table: Table, roles: Roles, per_step: bool, missing: str) -> tuple[Sequences, np.ndarray]:
+    """The sequences in a long table, and how many values of each element were filled (e,); errors as `from_frame`."""
+    gaps.check_missing(missing)
+    ids, place = _groups(table, roles.id)
+    times = np.arange(table.rows) if roles.time is None else ranks(table.column(roles.time), roles.time)
     order = np.lexsort((times, place))
     place, times = place[order], times[order]
     again = np.flatnonzero((np.diff(place) == 0) & (np.diff(times) == 0))
     if again.size:
-        row = order[again[0] + 1]
-        raise ValueError(f"{time}: expected times that differ within a sequence, got one again in row {row}")
-
-    elements = np.empty((len(order), len(columns)))
-    for j, name in enumerate(columns):
-        dtype = table[name].dtype
-        if not (dtype.is_numeric() or dtype == nw.Boolean):
-            raise TypeError(f"{name}: expected numbers, got {dtype}; columns says which are elements")
-        elements[:, j] = column(name)[order]
+        row = table.place(int(order[again[0] + 1]))
+        raise ValueError(f"{roles.time}: expected times that differ within a sequence, got one again in {row}")
+    elements = np.empty((len(order), len(roles.columns)))
+    for j, name in enumerate(roles.columns):
+        elements[:, j] = _elements(table, name, missing)[order]
     starts = np.flatnonzero(np.diff(place, prepend=-1))
+    X = np.split(elements, starts[1:])
+    counts = _filled(X, missing, roles.columns, lambda i: f"{'/'.join(roles.id)} {ids[i]}")
     y = None
-    if label is not None:
-        values = column(label)[order]
-        y = values[starts]
-        other = np.flatnonzero(values != y[place])
-        if other.size:
-            row = order[other[0]]
-            raise ValueError(f"{label}: expected one value for each {id}, got another in row {row}")
-    return Sequences(np.split(elements, starts[1:]), y, ids[np.argsort(first)], list(columns))
+    if per_step:
+        y = _classes_of_steps(table, roles.label, order, starts)
+    elif roles.label:
+        y = _joined([_label(table, name, roles, order, starts, place) for name in roles.label])
+    return Sequences(X, y, ids, list(roles.columns)), counts
+
+
+def _groups(table: Table, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The ids (m,) in the order in which they first appear, and of each row which of them it has."""
+    values = [table.column(name) for name in names]
+    try:
+        codes = [np.unique(each, return_inverse=True)[1] for each in values]
+    except TypeError:
+        raise TypeError(f"{names[0]}: expected values of one kind, got several") from None
+    code = codes[0]
+    for other in codes[1:]:
+        code = np.unique(code * (other.max() + 1) + other, return_inverse=True)[1]
+    _, first, place = np.unique(code, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), np.intp)
+    rank[np.argsort(first)] = np.arange(len(first))
+    first.sort()
+    if len(values) == 1:
+        return values[0][first], rank[place]
+    return np.array(["/".join(map(str, row)) for row in zip(*(each[first] for each in values), strict=True)]), rank[
+        place
+    ]
+
+
+def _elements(table: Table, name: str, missing: str) -> np.ndarray:
+    """The numbers of a column (n,), NaN where they are missing and may be."""
+    try:
+        values = table.numbers(name)
+    except TypeError as error:
+        raise TypeError(f"{error}; columns says which are elements, unless it is the id, time or label") from None
+    gone = np.flatnonzero(np.isnan(values))
+    if gone.size and missing == "refuse":
+        row, cure = table.place(int(gone[0])), f'missing="{gaps.MISSING[1]}" fills it'
+        raise ValueError(f"{name}: expected a value in each row, got none in {row}; {cure}")
+    return values
+
+
+def _filled(X: Sequence[np.ndarray], missing: str, names: Sequence[str], where: Any) -> np.ndarray:
+    """How many values of each element were filled; ValueError where an element of a sequence has none at all."""
+    counts = np.zeros(len(names), np.intp)
+    for i, x in enumerate(X) if missing != "refuse" else ():
+        counts += gaps.filled(x, missing)
+        lost = np.flatnonzero(np.isnan(x[0]))
+        if lost.size:
+            raise ValueError(
+                f'{names[lost[0]]}: expected a value at least, got none in {where(i)}; missing="zero" fills it'
+            )
+    return counts
+
+
+def _label(
+    table: Table, name: str, roles: Roles, order: np.ndarray, starts: np.ndarray, place: np.ndarray
+) -> np.ndarray:
+    """The label of each sequence (m,)."""
+    values = table.column(name)[order]
+    y = values[starts]
+    other = np.flatnonzero(values != y[place])
+    if other.size:
+        row = table.place(int(order[other[0]]))
+        raise ValueError(
+            f"{name}: expected one value for each {'/'.join(roles.id)}, got another in {row}; per_step=True takes a "
+            "class for each step"
+        )
+    return _plain(y)
+
+
+def _classes_of_steps(table: Table, label: Sequence[str], order: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """The classes (m, s), padded with what stands for nothing."""
+    if len(label) != 1:
+        raise ValueError(f"per_step: expected one label, got {', '.join(label) or 'none'}")
+    values = _plain(table.column(label[0])[order])
+    if values.dtype.kind == "f":
+        raise ValueError(f"{label[0]}: expected a class for each step, integers or strings, got {values.dtype}")
+    parts = np.split(values, starts[1:])
+    y = np.zeros((len(parts), max(map(len, parts))), values.dtype)
+    for row, part in zip(y, parts, strict=True):
+        row[: len(part)] = part
+    return y
+
+
+def _joined(labels: Sequence[np.ndarray]) -> np.ndarray:
+    """One label (m,), or several numbers (m, k)."""
+    if len(labels) == 1:
+        return labels[0]
+    words = [each for each in labels if each.dtype.kind not in "iuf"]
+    if words:
+        raise ValueError(f"label: expected one, or several with numbers, got {str(words[0][0])!r}")
+    return np.stack(labels, axis=1).astype(np.float64)
+
+
+def _plain(values: np.ndarray) -> np.ndarray:
+    """Strings among objects as strings, stripped."""
+    if all(isinstance(value, str) for value in values):
+        return np.array([value.strip() for value in values])
+    return values
+
+
+# --- a row for each sequence ---
+
+
+def wide(table: Table, roles: Roles, missing: str) -> tuple[Sequences, np.ndarray, list[str]]:
+    """The sequences in a wide table, as `long`, and what was guessed of its columns.
+
+    Names that are alike but for a number at their end are the steps of one element, by that number; where all are so,
+    with the same numbers, there may be several elements. Empty cells at the end of a row end its sequence.
+    """
+    gaps.check_missing(missing)
+    names, columns, notes = _channels(roles.columns)
+    X = np.stack([table.numbers(name) for row in columns for name in row], axis=1)
+    X = X.reshape(table.rows, len(columns), len(names))
+    there = ~np.isnan(X).all(axis=2)
+    ends = np.where(there.any(axis=1), X.shape[1] - there[:, ::-1].argmax(axis=1), 0)
+    for i in np.flatnonzero(ends == 0):
+        raise ValueError(f"expected values in each row, got none in {table.place(int(i))}")
+    sequences = [x[:n].copy() for x, n in zip(X, ends.tolist(), strict=True)]
+    if missing == "refuse":
+        for i, x in enumerate(sequences):
+            for step, j in np.argwhere(np.isnan(x)):
+                raise ValueError(
+                    f"{columns[step][j]}: expected a value in each row, got none in {table.place(i)}; "
+                    f'missing="{gaps.MISSING[1]}" fills it'
+                )
+    if (ends < X.shape[1]).any():
+        notes.append(f"{(ends < X.shape[1]).sum()} sequences end before the last column")
+    called = names if len(names) > 1 else ["value"]
+    counts = _filled(sequences, missing, called, table.place)
+    ids = np.arange(table.rows) if not roles.id else _groups(table, roles.id)[0]
+    if len(ids) != table.rows:
+        raise ValueError(f"{roles.id[0]}: expected each id in one row, as wide=True says, got one in several")
+    y = _joined([_plain(table.column(name)) for name in roles.label]) if roles.label else None
+    return Sequences(sequences, y, ids, names), counts, notes
+
+
+def _channels(columns: Sequence[str]) -> tuple[list[str], list[tuple[str, ...]], list[str]]:
+    """The names of the elements, the columns of each step, and what was guessed."""
+    steps: dict[str, dict[int, str]] = {}
+    for name in columns:
+        match = re.fullmatch(NUMBERED, name)
+        if match:
+            steps.setdefault(match[1], {})[int(match[2])] = name
+    numbers = sorted(next(iter(steps.values()), {}))
+    if len(numbers) * len(steps) != len(columns) or any(sorted(each) != numbers for each in steps.values()):
+        return [""], [(name,) for name in columns], ["steps are in the order of the columns, all of one element"]
+    ordered = [tuple(each[number] for each in steps.values()) for number in numbers]
+    notes = [f"{len(steps)} elements a step by the columns' names: {', '.join(steps)}"] if len(steps) > 1 else []
+    if any([each[number] for number in numbers] != list(each.values()) for each in steps.values()):
+        notes.append(f"steps are in the order of the columns' numbers, {numbers[0]} to {numbers[-1]}")
+    return list(steps), ordered, notes
+
+
+def squared(sequences: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
+    """X (m, s, e) and the lengths (m,), None where all are s."""
+    X, lengths = padded(sequences)
+    return X, None if (lengths == X.shape[1]).all() else lengths

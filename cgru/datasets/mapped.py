@@ -40,7 +40,7 @@ class Folder:
                 raise ValueError(f"{file}: expected numbers or strings, as numpy.save has them ({error})") from None
             if array.dtype.kind not in PLAIN or array.dtype.itemsize == 0:
                 raise ValueError(f"{file}: expected numbers or strings, got dtype {array.dtype}")
-            if name.endswith("x") and array.ndim != 3:
+            if "x" in name.lower().split("_") and array.ndim != 3:
                 raise ValueError(f"{file}: expected shape (m, s, e), got {array.shape}")
             self.headers[name] = array
 

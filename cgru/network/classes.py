@@ -1,4 +1,4 @@
-"""The names of classes: given, or found in targets that are strings."""
+"""The names of classes, given or found in targets that are strings, and those of elements."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cgru.losses import Loss
 if TYPE_CHECKING:
     from cgru.network.network import Network
 
-__all__ = ["checked_names", "class_names", "numbered", "one_of_them", "strings_in"]
+__all__ = ["checked_features", "checked_names", "class_names", "numbered", "one_of_them", "strings_in"]
 
 
 def checked_names(names: Any, loss: str | Loss, k: int) -> tuple[str, ...] | None:
@@ -37,6 +37,19 @@ def class_names(net: Network) -> tuple[str, ...]:
     if net.class_names is not None:
         return tuple(net.class_names)
     return tuple(map(str, range(max(2, net.layers[-1].d["u"]))))
+
+
+def checked_features(names: Any, e: int | None) -> tuple[str, ...] | None:
+    """`feature_names` as a tuple, one for each of e elements; any number of them where e is None."""
+    if names is None:
+        return None
+    if isinstance(names, str) or not isinstance(names, Sequence | np.ndarray):
+        raise TypeError(f"feature_names: expected a sequence of strings or None, got {type(names).__name__}")
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError("feature_names: expected strings, got " + ", ".join(sorted({type(n).__name__ for n in names})))
+    if len(set(names)) < max(len(names), 1) or e not in (None, len(names)):
+        raise ValueError(f"feature_names: expected {'' if e is None else f'{e} '}different names, got {list(names)}")
+    return tuple(map(str, names))
 
 
 def numbered(net: Network, y: Any, names: tuple[str, ...] | None, steps: np.ndarray | None, name: str) -> Any:

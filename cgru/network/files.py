@@ -37,7 +37,7 @@ from cgru.quantized.layers import (
 )
 from cgru.variant import named as variant_named
 
-__all__ = ["FORMAT", "LONGEST", "judged", "packed", "read", "refused", "spelled_out", "unpacked", "write"]
+__all__ = ["FORMAT", "LONGEST", "SETTINGS", "judged", "packed", "read", "refused", "spelled_out", "unpacked", "write"]
 
 FORMAT = 1
 LONGEST = 1 << 22  # characters of the JSON text
@@ -112,7 +112,8 @@ _KINDS = {
         ),
     )
 }
-_SETTINGS = ("loss", "class_names", "seed")
+SETTINGS = ("loss", "class_names", "seed", "feature_names")
+_LATER = {"feature_names": None}  # which older files have not, and files without any need not have
 
 
 def refused(path: Path, why: Any, kind: str = "model") -> ValueError:
@@ -169,10 +170,12 @@ def packed(
     """A model as arrays: all that stand in its file but `format`. Errors are those of `write`."""
     if callable(settings.get("loss")):
         raise ValueError(f"loss: expected one by name, to be written into a file, got {settings['loss']!r}")
-    model = json.dumps({"layers": [_description(layer, i) for i, layer in enumerate(layers)], **settings})
+    kept = {name: value for name, value in settings.items() if name not in _LATER or value != _LATER[name]}
+    model = json.dumps({"layers": [_description(layer, i) for i, layer in enumerate(layers)], **kept})
     if len(model) > LONGEST:
         raise ValueError(
-            f"class_names, layers: expected a description of at most {LONGEST} characters, got {len(model)}"
+            f"class_names, feature_names, layers: expected a description of at most {LONGEST} characters, "
+            f"got {len(model)}"
         )
     arrays = {"model": np.array(model)}
     lowest, name = _first(layers)
@@ -296,7 +299,7 @@ def _unpacked(
     """The same as `unpacked`, of arrays that are judged by their headers before they are read."""
     model = _model(headers, read)
     layers = [_layer(description) for description in model["layers"]]
-    settings = {name: model[name] for name in _SETTINGS}
+    settings = {name: model[name] for name in SETTINGS}
     due, inputs = _due(layers, headers)
     for name, header in due.items():
         if headers[name] != header:
@@ -316,8 +319,8 @@ def _model(headers: Mapping[str, Header], read: Callable[[str], np.ndarray]) -> 
     model = spelled_out("model", headers, read)
     if not isinstance(model, dict) or not isinstance(model["layers"], list):
         raise ValueError("model: expected a JSON object with a list of layers")
-    _nothing_else(model.keys() - {"layers", *_SETTINGS}, "model")
-    return model
+    _nothing_else(model.keys() - {"layers", *SETTINGS}, "model")
+    return _LATER | model
 
 
 def spelled_out(

@@ -24,7 +24,7 @@ from cgru.losses import Loss
 from cgru.network import chain, files
 from cgru.network.blocks import batched, check_batches, gathered, is_batch, set_aside
 from cgru.network.checkpoint import Checkpoint
-from cgru.network.classes import checked_names
+from cgru.network.classes import checked_features, checked_names
 from cgru.network.fit import Fit, Settings, scores
 from cgru.network.history import Epoch, History
 from cgru.network.metrics import Metric, checked, measured
@@ -56,7 +56,8 @@ class Network:
     any time. `dtype` goes to all layers that were not given one of their own; None: that of those that were, else
     float64. All have one.
     `seed` makes the initial weights, the shuffling and the validation split repeatable; each layer gets a generator of
-    its own from it, except one that was given its own. `class_names` are kept with the model, one for each class.
+    its own from it, except one that was given its own. `class_names`, one for each class, and `feature_names`, one for
+    each element of a step, are kept with the model.
 
     Parameters are made at the first sight of data, for its number of elements; a layer that has parameters keeps them.
     Inputs are raw: once `fit` has measured a standardisation (`mean` and `scale`, (e,), else None), every method
@@ -74,6 +75,7 @@ class Network:
         class_names: Sequence[str] | None = None,
         *,
         dtype: DTypeLike | None = None,
+        feature_names: Sequence[str] | None = None,
     ) -> None:
         self.layers = chain.chain(layers)
         self.loss: str | Loss | None = None
@@ -84,6 +86,7 @@ class Network:
             self.class_names = checked_names(class_names, self.loss, k)
         elif loss is not None or class_names is not None:
             raise ValueError(f"loss: expected None, as class_names, without a Dense at the end, got {loss!r}")
+        self.feature_names = checked_features(feature_names, self.elements)
         self.optimizer = Adam() if optimizer is None else optimizers.named(optimizer)
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer)):
             raise TypeError(f"seed: expected an integer or None, got {type(seed).__name__}")
@@ -289,12 +292,9 @@ class Network:
         the history. RuntimeError where there are no parameters yet; ValueError for a layer, activation,
         initializer or loss that is not from this package, before any file is touched.
         """
-        files.write(
-            path,
-            self.layers,
-            {"loss": self.loss, "class_names": self.class_names, "seed": self.seed},
-            {} if self.mean is None else {"mean": self.mean, "scale": self.scale},
-        )
+        settings = {name: getattr(self, name) for name in files.SETTINGS}
+        standardisation = {} if self.mean is None else {"mean": self.mean, "scale": self.scale}
+        files.write(path, self.layers, settings, standardisation)
 
     def fit(
         self,

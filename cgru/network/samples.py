@@ -180,6 +180,9 @@ def taken(net: Network, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarra
         X, e = X if isinstance(X, Rows) else sequences(X, f"{name}X"), net.elements
         if e not in (None, X.shape[2]):
             raise ValueError(f"{name}X: expected shape (m, s, {e}), as the network was made for, got {X.shape}")
+        if net.feature_names is not None and len(net.feature_names) != X.shape[2]:
+            due = f"(m, s, {len(net.feature_names)}), as feature_names says"
+            raise ValueError(f"{name}X: expected shape {due}, got {X.shape}")
         if net.mean is not None and len(net.mean) != X.shape[2]:
             due = f"(m, s, {len(net.mean)}), as mean and scale were measured for"
             raise ValueError(f"{name}X: expected shape {due}, got {X.shape}; or set both to None")

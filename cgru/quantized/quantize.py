@@ -90,7 +90,8 @@ def quantize(
             if not noise(due, made.predict(A, steps), steps)["snr"] >= limit:  # NaN where not all is finite
                 made = _quantized(layer, "bfloat16", bound)
         layers.append(made)
-    small = Network(layers, net.loss, seed=net.seed, class_names=net.class_names)
+    names = {"class_names": net.class_names, "feature_names": net.feature_names}
+    small = Network(layers, net.loss, seed=net.seed, **names)
     small.mean, small.scale = copy.deepcopy((net.mean, net.scale))
     return small
 

@@ -9,11 +9,16 @@ import cgru
 from cgru import recipe
 from cgru.cli.arguments import RequestError, as_request_error, parser
 
+READING = dict.fromkeys(("id", "time", "label", "columns", "ignore", "wide", "per_step", "task", "decimal", "axes"))
+READING["missing"] = "refuse"
+
 
 def test_the_defaults_of_fit():
     assert vars(parser().parse_args(["fit"])) == {
         "command": "fit",
         "data": None,
+        "test": None,
+        **READING,
         "units": recipe.UNITS,
         "layers": 1,
         "bidirectional": True,
@@ -45,9 +50,11 @@ def test_the_defaults_of_the_others():
     def asked(*arguments):
         return vars(parser().parse_args(arguments))
 
-    assert asked("predict", "m", "d") == {"command": "predict", "model": "m", "data": "d", "output": None}
-    due = {"command": "evaluate", "model": "m", "data": None, "report": False, "html": None}
+    due = {"command": "predict", "model": "m", "data": "d", "output": None, **READING}
+    assert asked("predict", "m", "d") == due
+    due = {"command": "evaluate", "model": "m", "data": None, "report": False, "html": None, **READING}
     assert asked("evaluate", "m") == due
+    assert asked("data", "d") == {"command": "data", "data": "d", "test": None, **READING}
     due = {"results": None, "retry": False, "threads": None, "processes": None, "executor": None, "quiet": False}
     assert asked("many", "p") == {"command": "many", "plan": "p", **due}
     assert asked("info") == {"command": "info"}
@@ -138,9 +145,10 @@ def test_version_and_help(tmp_path):
 @pytest.mark.parametrize(
     ("command", "names"),
     [
-        ("fit", ["DATA.npz", "--units", "--output-dropout", "--validation", "--seed", "--plot", "--output", "--quiet"]),
-        ("predict", ["MODEL", "DATA.npz", "--output"]),
-        ("evaluate", ["MODEL", "DATA.npz", "--report", "--html"]),
+        ("fit", ["DATA", "--units", "--output-dropout", "--validation", "--seed", "--plot", "--output", "--quiet"]),
+        ("predict", ["MODEL", "DATA", "--output"]),
+        ("evaluate", ["MODEL", "DATA", "--report", "--html"]),
+        ("data", ["DATA", "--test", "--id", "--missing"]),
         ("export", ["MODEL", "--output", "--name", "--dtype"]),
         ("info", ["--help"]),
     ],
@@ -148,7 +156,7 @@ def test_version_and_help(tmp_path):
 def test_each_argument_has_its_words_and_each_option_of_fit_its_default(tmp_path, command, names):
     text, entries = helped(tmp_path, command)
     assert set(names) <= set(entries)
-    assert ("data files are .npz archives" in text) == (command in ("fit", "predict", "evaluate"))
+    assert ("A data file is, by its ending" in text) == (command in ("fit", "predict", "evaluate", "data"))
     for name, words in entries.items():
         about = re.sub(r"^[A-Z][\w.]*|^\{.*?\}", "", words).strip()  # after what stands for its value
         assert len(about) > 15 or name in ("x", "y"), (name, words)

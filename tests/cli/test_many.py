@@ -206,7 +206,7 @@ def test_data_that_has_changed(folder, name):
     [
         ([("units", "unit")], "plan.toml: [network] unit: expected one of units, "),
         ([('"data.npz"', '"none.npz"')], "none.npz: No such file"),
-        ([('"data.npz"', '"plan.toml"')], "plan.toml: expected an .npz file"),
+        ([('"data.npz"', '"plan.toml"')], "plan.toml: it is no .npz archive"),
         ([("validation = 0.25", "")], "plan.toml: validation: expected a share "),
         ([("validation = 0.25\nseeds = 2", ""), ("[2, 3]", "2")], "plan.toml: validation: expected a share "),
         (

@@ -198,7 +198,7 @@ def test_what_is_no_plan(tmp_path, text, words):
 
 
 def test_a_plan_without_data(tmp_path):
-    assert refused(tmp_path, 'results = "data = 3"') == "data: expected the name of an .npz file, got nothing"
+    assert refused(tmp_path, 'results = "data = 3"') == "data: expected the name of a data file, got nothing"
 
 
 def test_files_that_cannot_be_read(tmp_path):

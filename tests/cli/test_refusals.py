@@ -112,7 +112,7 @@ def test_settings_that_are_none(tmp_path, monkeypatch, value):
         (["predict", "model.npz", "data.npz", "-o", "out.txt"], ["out.txt", ".csv"]),
         (["predict", "model.npz", "data.npz", "-o", "no/out.csv"], ["no/out.csv", "does not exist"]),
         (["predict", "model.npz", "data.npz", "-o", "model.npz"], ["model.npz", "overwrite"]),
-        (["predict", "model.npz"], ["DATA.npz"]),
+        (["predict", "model.npz"], ["DATA"]),
         (["fit", "--clip-norm", "0"], ["--clip-norm"]),
         (["evaluate", "model.npz"], ["Japanese Vowels", "expected 3 elements", "model.npz", "got 12"]),
         (["evaluate", "text.npz"], ["text.npz", "not a cgru model"]),

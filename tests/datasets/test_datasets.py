@@ -57,7 +57,7 @@ def test_the_package_carries_source_and_licence():
 
 
 def test_equal_lengths(write):
-    train, test, class_names = read(write(x=X, y=[1, 0, 1, 0]))
+    train, test, class_names, *_ = read(write(x=X, y=[1, 0, 1, 0]))
     np.testing.assert_array_equal(train.X, X)
     assert train.X.dtype == X.dtype
     assert train.y.tolist() == [1, 0, 1, 0]
@@ -66,7 +66,7 @@ def test_equal_lengths(write):
 
 def test_frames_one_after_another(write):
     frames = rng.standard_normal((6, 2))
-    X, _, lengths = read(write(x=frames, lengths=np.array([1, 3, 2], np.uint8))).train
+    X, _, lengths, _ = read(write(x=frames, lengths=np.array([1, 3, 2], np.uint8))).train
     assert X.shape == (3, 3, 2)
     assert lengths.tolist() == [1, 3, 2]
     np.testing.assert_array_equal(np.concatenate([X[0, :1], X[1, :3], X[2, :2]]), frames)

@@ -58,7 +58,7 @@ def test_dates_and_a_fit(table):
         ({}, {"columns": ["x", "x"]}, ValueError, "columns: expected each once, and none of subject, got x, x"),
         ({}, {"columns": ["x", "subject"]}, ValueError, "columns: expected each once, and none of subject"),
         ({}, {"columns": []}, ValueError, "columns: expected at least one beside subject, got none"),
-        ({}, {}, TypeError, "group: expected numbers, got String; columns says which are elements"),
+        ({}, {}, TypeError, "group: expected numbers, got 'ill' in row 0; columns says which are elements"),
         ({"when": [2, 5, 1, 3, 3, 0]}, {"time": "when", "label": "group"}, ValueError,
          "when: expected times that differ within a sequence, got one again in row 4"),
         ({"group": ["ill", "well", "ill", "well", "ill", "ill"]}, {"label": "group"}, ValueError,
@@ -92,3 +92,46 @@ def test_what_is_no_table_is_refused(table, monkeypatch):
     monkeypatch.setitem(sys.modules, "narwhals.stable.v2", None)
     with pytest.raises(ImportError, match=r"^from_frame: narwhals is missing: pip install narwhals"):
         from_frame(table(ROWS), "subject")
+
+
+def test_several_columns_as_id_and_label(table):
+    rows = {
+        "who": ["a", "a", "b", "a"],
+        "trial": [1, 2, 1, 1],
+        "x": [1.0, 2.0, 3.0, 4.0],
+        "p": [5, 6, 7, 5],
+        "q": [0.5] * 4,
+    }
+    X, y, ids, columns = from_frame(table(rows), ["who", "trial"], label=["p", "q"])
+    assert ids.tolist() == ["a/1", "a/2", "b/1"]
+    assert [x.tolist() for x in X] == [[[1], [4]], [[2]], [[3]]]
+    assert y.tolist() == [[5, 0.5], [6, 0.5], [7, 0.5]]
+    assert columns == ["x"]
+
+
+def test_a_class_for_each_step(table):
+    y = from_frame(table(ROWS | {"group": list("xyxyxy")}), "subject", time="when", label="group", per_step=True).y
+    assert y.tolist() == [["x", "x", ""], ["y", "x", "y"], ["y", "", ""]]
+
+
+@pytest.mark.parametrize("nullable", [False, True])
+def test_what_is_missing_is_filled(table, nullable):
+    rows = {"subject": list("aab"), "x": [1, None, 3], "on": [None, True, None], "r": [0.5, None, np.nan]}
+    frame = table(rows)
+    if nullable and hasattr(frame, "convert_dtypes"):
+        frame = frame.convert_dtypes()
+    assert [x.tolist() for x in from_frame(frame, "subject", missing="zero").X] == [
+        [[1, 0, 0.5], [0, 1, 0]],
+        [[3, 0, 0]],
+    ]
+    with pytest.raises(ValueError, match=r"^on: expected a value at least, got none in subject b; missing="):
+        from_frame(frame, "subject", missing="forward")
+    with pytest.raises(ValueError, match=r"^missing: expected one of"):
+        from_frame(frame, "subject", missing="mean")
+
+
+def test_strings_that_are_dates_are_sorted_as_dates(table):
+    rows = {"id": [1, 1, 1], "when": ["1.2.2024", "31.12.2023", "10.1.2024"], "x": [3, 1, 2]}
+    assert from_frame(table(rows), "id", time="when").X[0][:, 0].tolist() == [1, 2, 3]
+    with pytest.raises(TypeError, match=r"^when: expected numbers, got '1.2.2024' in row 0"):
+        from_frame(table(rows), "id")

@@ -192,3 +192,54 @@ def test_one_unit_has_two_names():
     assert made(cgru.Dense(1), class_names=np.array(["no", "yes"])).class_names == ("no", "yes")
     with pytest.raises(ValueError, match=r"^class_names: expected 2 different names"):
         made(cgru.Dense(1), class_names=["no"])
+
+
+# --- the names of elements ---
+
+
+def test_names_of_elements_are_kept(tmp_path):
+    names = [f"e{i}" for i in range(E)]
+    for given in (names, tuple(names), np.array(names)):
+        net = made(feature_names=given)
+        assert net.feature_names == tuple(names)
+    net.fit(X, LABELS, epochs=1)
+    net.save(tmp_path / "named")
+    assert cgru.load(tmp_path / "named").feature_names == tuple(names)
+    assert cgru.quantize(net).feature_names == tuple(names)
+    assert made().feature_names is None
+    with np.load(tmp_path / "named") as archive:
+        assert "feature_names" in str(archive["model"])
+    net.feature_names = None
+    net.save(tmp_path / "plain")
+    with np.load(tmp_path / "plain") as archive:
+        assert "feature_names" not in str(archive["model"])  # so that it is what it was before there were any
+    assert cgru.load(tmp_path / "plain").feature_names is None
+    net.feature_names = tuple(names[1:])
+    net.save(tmp_path / "few")
+    with pytest.raises(ValueError, match=rf"few is not a cgru model: feature_names: expected {E} different names, got"):
+        cgru.load(tmp_path / "few")
+
+
+@pytest.mark.parametrize(
+    ("names", "error", "why"),
+    [
+        ("abc", TypeError, "feature_names: expected a sequence of strings or None, got str"),
+        ({"a"}, TypeError, "feature_names: expected a sequence of strings or None, got set"),
+        (["a", 1], TypeError, "feature_names: expected strings, got int, str"),
+        (["a", "a"], ValueError, "feature_names: expected different names, got ['a', 'a']"),
+        ([], ValueError, "feature_names: expected different names, got []"),
+    ],
+)
+def test_what_are_no_names_of_elements(names, error, why):
+    with pytest.raises(error, match="^" + re.escape(why)):
+        made(feature_names=names)
+
+
+def test_as_many_elements_as_names():
+    net = made(feature_names=["a"])
+    for call in (lambda: net.predict(X), lambda: net.fit(X, LABELS, epochs=1)):
+        with pytest.raises(
+            ValueError, match=rf"^X: expected shape \(m, s, 1\), as feature_names says, got \({M}, {S}, {E}\)"
+        ):
+            call()
+    assert made(feature_names=["a"]).predict(X[..., :1]).shape[0] == M

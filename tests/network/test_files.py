@@ -290,7 +290,7 @@ def test_a_description_that_is_too_long(tmp_path, monkeypatch):
             net.save(tmp_path / "other")
             cgru.load(tmp_path / "other")
         else:
-            with pytest.raises(ValueError, match=r"^class_names, layers: expected a description of at most"):
+            with pytest.raises(ValueError, match=r"^class_names, feature_names, layers: expected a description of"):
                 net.save(tmp_path / "other")
             refused(tmp_path / "other", "model: expected a text of at most")
 

@@ -1,0 +1,122 @@
+"""The data that the `cgru` command is given: read as it was asked for, and told what was guessed."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import shlex
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import cgru
+from cgru.cli.arguments import RequestError, as_request_error
+from cgru.datasets import Dataset, load_japanese_vowels, read
+from cgru.datasets.files import kind_of
+from cgru.datasets.summary import looks_swapped
+
+__all__ = ["READING", "data_of", "in_options", "notes_of", "read_as"]
+
+# The arguments of `cgru.datasets.read` that the command has as options, and a plan as keys.
+READING = ("id", "time", "label", "columns", "ignore", "wide", "per_step", "task", "missing", "decimal", "axes")
+EMBEDDED = "Japanese Vowels"
+OPTION = re.compile(rf"\b({'|'.join(READING)})=(\"[^\"]*\"|[^\s,;)]*)")
+
+
+def data_of(
+    arguments: argparse.Namespace, net: cgru.Network | None = None, targets: bool = True
+) -> tuple[Dataset, str]:
+    """The data set, and what to call it: for `net` the elements that it takes, by name where both have names."""
+    if arguments.data is None:
+        given = [name for name in (*READING, "test") if getattr(arguments, name, None) not in (None, "refuse")]
+        if given:
+            raise RequestError(f"argument {_option(given[0])}: needs DATA, the embedded {EMBEDDED} being what they are")
+        return load_japanese_vowels(), EMBEDDED
+    options = {name: getattr(arguments, name) for name in READING if getattr(arguments, name) is not None}
+    test, notes = getattr(arguments, "test", None), ()
+    if test is None and hasattr(arguments, "test"):
+        test = _beside(arguments.data)
+        notes = () if test is None else (f"{os.path.basename(test)}, which lies beside it, is to test on",)
+    features = None if net is None else net.feature_names
+    if net is not None and targets:
+        options |= _task(net, arguments.data) | options
+    data = read_as(arguments.data, {**options, "test": test, "features": features, "targets": targets})
+    data = data._replace(notes=notes + data.notes)
+    if net is not None:
+        return data._replace(notes=data.notes + _by_order(net, data)), arguments.data
+    return _with_axes(data, arguments, options), arguments.data
+
+
+def read_as(path: str, options: Mapping[str, Any]) -> Dataset:
+    """`cgru.datasets.read`, its errors in the words of the command."""
+    try:
+        with as_request_error():
+            return read(path, **options)
+    except ImportError as error:
+        raise RequestError(str(error)) from None
+    except RequestError as error:
+        raise RequestError(in_options(str(error))) from error.__cause__
+
+
+def notes_of(data: Dataset) -> list[str]:
+    """The notes as the command tells them."""
+    return [f"note: {in_options(note)}" for note in data.notes]
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def in_options(text: str) -> str:
+    """The text with the arguments that it advises spelled as options: id="a" as --id a."""
+
+    def spelled(found: re.Match) -> str:
+        name, value = found.groups()
+        if value in ("True", "False"):
+            return _option(name if value == "True" else f"no_{name}")
+        value = value.strip('"')
+        return f"{_option(name)} {shlex.quote(value)}"
+
+    return OPTION.sub(spelled, text)
+
+
+def _beside(path: str) -> str | None:
+    """NAME_TEST.ts where `path` is NAME_TRAIN.ts and both are there, as the archive has them."""
+    found = re.fullmatch(r"(.*)_TRAIN(\.ts(?:\.gz)?)", path)
+    other = f"{found[1]}_TEST{found[2]}" if found else ""
+    return other if other and os.path.exists(other) else None
+
+
+def _task(net: cgru.Network, path: str) -> dict[str, str]:
+    """What the targets of a table are for `net`; other files say it themselves."""
+    with contextlib.suppress(ValueError):  # reading it will say why
+        if kind_of(path) in ("text", "parquet"):
+            return {"task": "classification" if net.loss in cgru.losses.CLASSIFYING else "regression"}
+    return {}
+
+
+def _by_order(net: cgru.Network, data: Dataset) -> tuple[str, ...]:
+    """What to say where elements do not meet by name."""
+    ours, theirs = net.feature_names, data.feature_names
+    if ours is None and theirs is not None:
+        return (f"the model has no names of elements: they are taken in the order of the file, {', '.join(theirs)}",)
+    if ours is not None and theirs is None and len(ours) > 1:
+        return (f"the file has no names of elements: they are taken for the model's, {', '.join(ours)}",)
+    return ()
+
+
+def _with_axes(data: Dataset, arguments: argparse.Namespace, options: Mapping[str, Any]) -> Dataset:
+    """`data`, whose axes were asked about where they look swapped and nobody has said what they are."""
+    split = data.train or data.test
+    if arguments.axes is not None or split.ids is not None or not looks_swapped(split):
+        return data
+    m, s, e = split.X.shape
+    doubt = f"x ({m}, {s}, {e}) has more elements than steps, and looks like (m, e, s): {s} elements in {e} steps"
+    if sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty():
+        print(f"{arguments.data}: {doubt}. Is it? [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() in ("y", "yes"):
+            return read_as(arguments.data, {**options, "axes": "mes"})
+        return data
+    return data._replace(notes=(*data.notes, f"{doubt}; axes=mes takes it so, axes=mse says that it is right"))

@@ -1,0 +1,112 @@
+"""What the help of the `cgru` command says of data files, plans and series."""
+
+__all__ = ["DATA_HELP", "PLAN_HELP", "SERIES_HELP"]
+
+DATA_HELP = """
+A data file is, by its ending,
+
+.csv .tsv .txt   a table with a row for each step: a column that says which
+.parquet         sequence the row belongs to (--id), one to sort by (--time), one
+                 to be learned (--label), and all others, numbers, are elements of
+                 the step (--columns); or with a row for each sequence (--wide).
+                 What is not said is guessed from the names of the columns, and
+                 what was guessed is said; what is not clear is refused.
+.ts              a file of the UCR/UEA archive; of NAME_TRAIN.ts, NAME_TEST.ts is
+                 what fit tests on
+.npz             (numpy.savez)
+  x            (m, s, e): m sequences of s steps of e elements; or (n, e): the
+               steps of all sequences one after another, with lengths (m,) that
+               sum to n
+  y            (m,) integers or strings: classes; (m,) or (m, k) reals: numbers
+               to predict (regression); (m, s), or (n,) beside x (n, e), integers
+               or strings: a class for each step
+  lengths      optional beside x (m, s, e): how many steps of each are real
+  class_names, feature_names  optional: of classes 0, 1, ..., and of elements
+FOLDER           x.npy, (m, s, e), y.npy, ...: not read as a whole, and perhaps
+                 larger than the memory
+With a split they are train_x, train_y, ... and test_x, test_y, ...: fit trains
+on the one, the others use the other.
+
+A model keeps the names of the columns that it was trained on, and takes them by
+these names from a table.
+
+Classes are known by their names. Integers in y stand for the class_names in the
+same file, and where it has none for themselves: a model of classes no and yes
+takes no 0 and 1 without class_names that say which is which.
+
+A regression is trained on y in deviations from its mean, and its losses while
+it trains are of those; the RMSE, the square root of the mean squared error over
+all outputs, and the losses of evaluate are in the units of y.
+"""
+
+
+PLAN_HELP = """
+A plan, in TOML, says what is fitted, to what, and how it is judged:
+
+  data = "sessions.npz"     a data file as `cgru fit` takes it, beside the plan;
+                            of one with a split, what is for training
+  id, time, label, columns, ignore, wide, per_step, task, missing, decimal, axes
+                            how to read it, as the options of `cgru fit`; of
+                            several columns a list of names
+  results = "some.jsonl"    (default: PLAN.jsonl, beside the plan)
+  folds = 10                outer folds: each is held out once, for the test
+  inner_folds = 9           folds of the rest: each validates once
+  validation = 0.2          a share that validates in the place of inner folds
+  repeats = 1               how often the folds are drawn
+  seeds = 3                 starts of each fit, the best of which counts
+  groups = "subject"        an array (m,) in the data file, or a column of the
+                            table, strings or numbers: what has the same stays
+                            together
+
+  [network]                 what `cgru fit` builds, unless it says otherwise
+  units = [4, 8, 16]        a list is an axis: each of its values is fitted with
+                            all those of the others
+  bidirectional = false
+  learning_rate = [1e-3, 5e-3]
+
+  [fit]                     likewise, but for patience and shrink: none
+  epochs = 200
+  patience = 20
+  l1 = [0, {"0.V*" = 1e-3}] a table is one value
+
+Without folds, fits are of all samples but those that validate. More keys are,
+in [network], layers, pool, dropout, recurrent_dropout, zoneout, reset_after,
+layer_norm, learn_h0, loss (of a regression), optimizer (adam, sgd, rmsprop),
+schedule, weight_decay, clip_norm and float64; in [fit], batch_size, truncate,
+standardize, standardize_targets, shrink, shuffle, bucket, class_weight, l2,
+activity_l1 and activity_l2, as Network.fit takes them. No axis may be loss,
+standardize_targets, shrink or class_weight: losses could not be compared.
+
+Each result is a line of JSON as soon as it is there. Once stopped or killed, the
+same command does what is missing. A plan may get more values on an axis (on one
+with a single value: units = [4]), seeds and repeats meanwhile. Results of what
+else has changed, the data too, are refused.
+
+The table has a line a setting, means and spreads over outer folds, of the best
+start of each inner one. In each outer fold that setting is chosen whose
+validation loss is the lowest; the honest score is what its networks, one for
+each inner fold, reach in the test. Validation losses of a regression are of
+targets in deviations from their mean, those of a test in the units of y.
+
+On a cluster: --executor dask:tcp://HOST:8786, on a Dask that is there, or
+  mpiexec -n 5 python -m mpi4py.futures -m cgru many PLAN.toml --executor mpi
+"""
+
+
+SERIES_HELP = """
+SERIES.csv is a table with a line of names and a row for each time:
+  one series        a column of times and one of numbers
+  several beside    a column each; --target names those to forecast, one model
+                    learns all of them
+  several below     --id names the column that says which one a row belongs to
+Times are 1959-01, 1959-01-31, 1959-01-31 12:00, 1959Q1 or whole numbers; without
+them rows are steps. They are sorted, and must be regular: months, quarters,
+years, weekdays, or the same time apart. It is read by narwhals with pandas or
+Polars: pip install narwhals pandas.
+
+The forecast is that of eight small GRUs, averaged, half of which correct the
+last season repeated, half a linear model. Both, and the last value repeated,
+stand beside them in the table of errors, of forecasts made at several origins in
+the past from what lay before each. MASE is the mean absolute error over that of
+the seasonal naive forecast of the next value; below 1 is better than that.
+"""

@@ -1,0 +1,56 @@
+"""What a file of sequences holds. m samples, s steps, e elements per step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+__all__ = ["Dataset", "Split", "with_features"]
+
+
+class Split(NamedTuple):
+    """Samples of a data set: `X` (m, s, e); `lengths` (m,), None if all are s.
+
+    `y` is (m,), or (m, k) reals, or classes at steps (m, s), or None. `ids` (m,), of a table, say which sequence of it
+    each sample is.
+    """
+
+    X: np.ndarray
+    y: np.ndarray | None
+    lengths: np.ndarray | None
+    ids: np.ndarray | None = None
+
+
+class Dataset(NamedTuple):
+    """What a file holds. Without a split all of it is `train`; a file may hold the test split alone.
+
+    `class_names` are those in the file: the names of the classes 0, 1, ... in `y`, or those that `y` spells out.
+    `feature_names` (e,) are those of the elements of a step, such as the columns of a table. `notes` say what was
+    guessed, filled or left out; `cgru.datasets.described(data)` says all that was read.
+    """
+
+    train: Split | None
+    test: Split | None
+    class_names: tuple[str, ...] | None
+    feature_names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def with_features(data: Dataset, names: Sequence[str]) -> Dataset:
+    """`data` with the elements of these names alone, in this order; as it is where it has no names.
+
+    ValueError where some are not there.
+    """
+    there = data.feature_names
+    if there is None or there == tuple(names):
+        return data
+    lost = [name for name in names if name not in there]
+    if lost:
+        raise ValueError(
+            f"expected the elements {', '.join(names)}, got {', '.join(there)}, none called {', '.join(lost)}"
+        )
+    order = [there.index(name) for name in names]
+    train, test = (split and split._replace(X=split.X[:, :, order]) for split in (data.train, data.test))
+    return data._replace(train=train, test=test, feature_names=tuple(names))

@@ -1,0 +1,180 @@
+"""Data sets in `.npz` files, and in folders of `.npy`. m samples, s steps, e elements per step."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from cgru.core import checks
+from cgru.datasets.dataset import Dataset, Split
+from cgru.datasets.mapped import Folder
+from cgru.files import Archive, Header
+
+__all__ = ["read_npz"]
+
+_SPLITS = ("train_", "test_")
+NAMES = "feature_names"
+# How an array may be called: x or X, and of a split train_x, train_X, x_train, X_train.
+ALIASES = {
+    prefix + name: tuple(
+        form for each in forms for form in ((prefix + each, f"{each}_{prefix[:-1]}") if prefix else (each,))
+    )
+    for prefix in ("", *_SPLITS)
+    for name, forms in {"x": "xX", "y": "yY", "lengths": ("lengths",)}.items()
+}
+# Compressed, a name that is far too long takes next to no room in a file.
+_LONGEST = 1000  # characters of a class in y
+_MOST_NAMES = 1 << 24  # bytes
+
+
+def read_npz(path: str | os.PathLike[str], axes: str | None = None) -> Dataset:
+    """The data set in an `.npz`, or a folder of `.npy`, as `cgru.datasets.read` has it; with `axes` "mes" of (m, e, s)."""
+    wanted = {name for names in ALIASES.values() for name in names} | {"class_names", NAMES}
+    if os.path.isdir(path):
+        return _dataset(_Named(Folder(path, wanted)), axes == "mes")
+    with open(path, "rb") as file:
+        try:
+            archive = Archive(file, wanted)
+        except ValueError as error:
+            raise ValueError(f"expected an .npz file of plain arrays: {error}") from None
+        return _dataset(_Named(archive), axes == "mes")
+
+
+class _Named:
+    """The arrays of an archive by one name each: X is x, X_train is train_x."""
+
+    def __init__(self, archive: Archive | Folder) -> None:
+        self.headers: dict[str, Header | np.ndarray] = {}
+        self._archive, self._names = archive, {}
+        for name, aliases in ALIASES.items():
+            found = [alias for alias in aliases if alias in archive.headers]
+            if len(found) > 1:
+                raise ValueError(f"{name}: expected it once, got {' and '.join(found)}")
+            for alias in found:
+                self._names[name], self.headers[name] = alias, archive.headers[alias]
+        self.headers |= {name: archive.headers[name] for name in ("class_names", NAMES) if name in archive.headers}
+        self.others = list(archive.headers)
+
+    def read(self, name: str) -> np.ndarray:
+        """The array of that name."""
+        return self._archive.read(self._names.get(name, name))
+
+
+def _dataset(archive: _Named, swapped: bool) -> Dataset:
+    train, test = (_split(archive, prefix, swapped) for prefix in _SPLITS)
+    if train is None and test is None:
+        train = _split(archive, "", swapped)
+    if train is None and test is None:
+        names = ", ".join(archive.others) or "none of them"
+        raise ValueError(f"expected an array x, or train_x and test_x, got {names}")
+    if train and test and train.X.shape[2] != test.X.shape[2]:
+        raise ValueError(f"test_x: expected {train.X.shape[2]} elements as in train_x, got {test.X.shape[2]}")
+    features, e = _names_in(archive, NAMES), (train or test).X.shape[2]
+    if features is not None and len(features) != e:
+        raise ValueError(f"{NAMES}: expected {e} names, one for each element of a step, got {len(features)}")
+    return Dataset(train, test, _names_in(archive, "class_names"), features)
+
+
+def _split(archive: _Named, prefix: str, swapped: bool) -> Split | None:
+    """The arrays of a split, all found to fit each other before x and y are read."""
+    x, y = (archive.headers.get(prefix + name) for name in ("x", "y"))
+    if x is None:
+        return None
+    frames = len(x.shape) == 2
+    if swapped and len(x.shape) != 3:
+        raise ValueError(f"{prefix}x: expected shape (m, e, s), as axes says, got {x.shape}")
+    x = Header((x.shape[0], x.shape[2], x.shape[1]), x.dtype) if swapped else x
+    lengths = _lengths(archive, x.shape, prefix)
+    shape = (lengths.size, int(lengths.max(initial=0)), x.shape[1]) if frames else x.shape
+    checks.sequences(np.broadcast_to(np.zeros((), x.dtype), shape), prefix + "x")  # an array without memory
+    m, s, _ = shape
+    spread = frames and y is not None and y.shape == x.shape[:1] != (m,) and y.dtype.kind != "f"  # a class a frame
+    if y is not None:
+        _check_targets((m, s) if spread else y.shape, y.dtype, m, s, prefix + "y")
+    X = archive.read(prefix + "x")
+    X = np.ascontiguousarray(X.swapaxes(1, 2)) if swapped else X
+    X = checks.sequences(_padded(X, lengths) if frames else X, prefix + "x")
+    if y is None:
+        return Split(X, None, lengths)
+    y = _decoded(archive.read(prefix + "y"), prefix + "y")
+    if spread:
+        y = _padded(y, lengths)
+    elif y.dtype.kind != "f" and not _at_steps(y.shape, m, s):
+        y = y.reshape(m)
+    return Split(X, y, lengths)
+
+
+def _lengths(archive: _Named, shape: tuple[int, ...], prefix: str) -> np.ndarray | None:
+    """The lengths (m,) of the samples of an x of `shape`; for frames (n, e) they sum to n."""
+    name, header = prefix + "lengths", archive.headers.get(prefix + "lengths")
+    frames = len(shape) == 2
+    if header is None:
+        if frames:
+            raise ValueError(f"{prefix}x: expected shape (m, s, e), or (n, e) with {name}, got {shape} alone")
+        return None
+    if len(header.shape) != 1 or header.shape[0] > shape[0]:
+        raise ValueError(f"{name}: expected shape (m,), for m of {prefix}x {shape}, got {header.shape}")
+    lengths = checks.integers(archive.read(name), name)
+    if not frames:
+        return checks.lengths_of(lengths, *shape[:2], name) if len(shape) == 3 else lengths
+    lengths = checks.lengths_of(lengths, lengths.size, shape[0], name)
+    if lengths.sum() != shape[0]:
+        raise ValueError(f"{name}: expected a sum of {shape[0]}, the rows of {prefix}x, got {lengths.sum()}")
+    return lengths
+
+
+def _padded(frames: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Frames one after another (n, ...) as (m, s, ...), zero past each sample's length."""
+    s = lengths.max(initial=0)
+    padded = np.zeros((lengths.size, s, *frames.shape[1:]), frames.dtype)
+    padded[np.arange(s) < lengths[:, None]] = frames
+    return padded
+
+
+def _at_steps(shape: tuple[int, ...], m: int, s: int) -> bool:
+    """Whether classes of `shape` are a class for each step."""
+    return s > 1 and shape == (m, s)
+
+
+def _check_targets(shape: tuple[int, ...], dtype: np.dtype, m: int, s: int, name: str) -> None:
+    """Refuse a y that is none for m samples of s steps."""
+    if dtype.kind not in "biufSU":
+        raise ValueError(f"{name}: expected integers, strings or reals, got dtype {dtype}")
+    if dtype.kind in "SU" and dtype.itemsize > _LONGEST * dtype.alignment:
+        raise ValueError(f"{name}: expected names of at most {_LONGEST} characters, got dtype {dtype}")
+    if dtype.kind != "f" and _at_steps(shape, m, s):
+        return
+    columns = len(shape) == 2 and (shape[1] == 1 or (dtype.kind == "f" and shape[1] > 1))
+    if len(shape) != 1 and not columns:
+        raise ValueError(
+            f"{name}: expected shape ({m},), or ({m}, k) for reals, or ({m}, {s}) for classes at steps, "
+            f"got {shape} {dtype}"
+        )
+    if shape[0] != m:
+        raise ValueError(f"{name}: expected {m} values, one for each sample, got {shape[0]}")
+
+
+def _names_in(archive: _Named, name: str) -> tuple[str, ...] | None:
+    """The strings (k,) in the array of that name, each once; None where there is none."""
+    header = archive.headers.get(name)
+    if header is None:
+        return None
+    if len(header.shape) != 1 or header.dtype.kind not in "SUiu":
+        raise ValueError(f"{name}: expected strings of shape (k,), got {header.dtype} of shape {header.shape}")
+    if header.shape[0] * header.dtype.itemsize > _MOST_NAMES:
+        raise ValueError(f"{name}: expected at most {_MOST_NAMES} bytes of them, got {header.dtype} {header.shape}")
+    names = tuple(map(str, _decoded(archive.read(name), name).tolist()))
+    if len(set(names)) < len(names):
+        raise ValueError(f"{name}: expected every name once")
+    return names
+
+
+def _decoded(array: np.ndarray, name: str) -> np.ndarray:
+    """`array` with bytes as strings."""
+    if array.dtype.kind != "S":
+        return array
+    try:
+        return np.char.decode(array, "utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name}: expected strings in utf-8 ({error})") from None

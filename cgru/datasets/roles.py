@@ -1,0 +1,194 @@
+"""Which columns of a table are what: as it was asked for, or as their names say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from cgru.datasets.table import Table
+
+__all__ = ["NUMBERED", "Asked", "Roles", "as_names", "roles_of"]
+
+# What columns are called, in lower case. Patterns are compiled when they are used: that takes as long as all else here.
+IDS = (
+    "id|(subject|series|sequence|seq|case|sample|session|patient|participant|person|user|unit|trial|recording|record|"
+    "device|machine|engine|run|track)([ _]?(id|no|nr|number))?"
+)
+TIMES = "t|time|step|time[ _]?step|time[ _]?stamp|date|date[ _]?time|frame|tick|cycle|day|when|zeit|uhrzeit|datum"
+LABELS = "label|labels|class|target|category|outcome|klasse"
+NUMBERED = r"(.*?)[ _.\-]*(\d+)"
+STEPS = r"(t|time|step|lag)?[ _.\-]*\d+"  # of a table with a row a sequence
+
+
+class Asked(NamedTuple):
+    """What was said of the columns of a table; None: whatever their names say.
+
+    id, time, label: names of columns, of one for time; () for none.
+    columns: with the elements of a step; `ignore`: to be left out of these.
+    wide: whether a row is a whole sequence.
+    """
+
+    id: tuple[str, ...] | None = None
+    time: tuple[str, ...] | None = None
+    label: tuple[str, ...] | None = None
+    columns: tuple[str, ...] | None = None
+    ignore: tuple[str, ...] = ()
+    wide: bool | None = None
+
+
+class Roles(NamedTuple):
+    """Which columns say to which sequence a row belongs, when it comes, what is to be learned, and the elements."""
+
+    id: tuple[str, ...]
+    time: str | None
+    label: tuple[str, ...]
+    columns: tuple[str, ...]
+    wide: bool
+
+
+def as_names(value: str | Sequence[str], name: str) -> tuple[str, ...]:
+    """One name or several, as a tuple; none of "" or []."""
+    names = tuple(filter(None, (value,) if isinstance(value, str) else value))
+    if not all(isinstance(each, str) for each in names):
+        raise TypeError(f"{name}: expected names of columns, got {value!r}")
+    return names
+
+
+def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
+    """The roles of the columns, and what was guessed of them, in words.
+
+    ValueError, naming the option that settles it, where names say too little or too much, and for columns that are not
+    there.
+    """
+    given = {name: value or () for name, value in asked._asdict().items() if name != "wide"}
+    check_names(table, given)
+    used = {name for names in given.values() for name in names}
+    free = [name for name in table.names if name not in used]
+    notes: list[str] = []
+
+    def chosen(role: str, find: Callable[[], tuple[str, ...]], words: str) -> tuple[str, ...]:
+        """Those that were asked for, else those found, which are free no longer."""
+        if getattr(asked, role) is not None:
+            return getattr(asked, role)
+        found = find()
+        free[:] = [name for name in free if name not in found]
+        notes.extend(f'{name} {words} ({role}="{name}")' for name in found)
+        return found
+
+    id = chosen("id", lambda: _one("id", IDS, free), "says which sequence a row belongs to")
+    time = chosen("time", lambda: () if asked.wide else _one("time", TIMES, free), "is what steps are sorted by")
+    wide = _is_wide(table, asked, id, time, free) if asked.wide is None else asked.wide
+    if wide:
+        notes += [] if asked.wide else ["each row is a sequence of its own (wide=True)"]
+        if time:
+            raise ValueError(f"time: expected none where each row is a sequence of its own, got {time[0]}")
+    elif not id:
+        raise ValueError(
+            'expected a column such as id or subject that says which sequence a row belongs to: id="..." names it, '
+            f"wide=True says that each row is a sequence of its own; columns are {few(table.names)}"
+        )
+    elif not time and asked.time is None:
+        notes.append("steps come as rows do: no column of times")
+    label = chosen("label", lambda: _label(table, free, wide), "has the labels")
+    if asked.columns is None:
+        _check_left(free, wide)
+    columns = asked.columns or tuple(free)
+    if not columns:
+        raise ValueError(f"columns: expected at least one beside {', '.join((*id, *time, *label))}, got none")
+    return Roles(id, time[0] if time else None, label, columns, wide), notes
+
+
+def check_names(table: Table, roles: dict[str, Collection[str]]) -> None:
+    """ValueError where a column is not there, or has two roles."""
+    taken: list[str] = []
+    for role, names in roles.items():
+        before = list(taken)
+        for name in names:
+            if name not in table.names:
+                raise ValueError(f"{role}: expected one of the columns {few(table.names)}, got {name!r}")
+            if name in taken and not (role == "label" and name in roles["id"]):
+                others = f", and none of {', '.join(before)}" if before else ""
+                raise ValueError(f"{role}: expected each once{others}, got {', '.join(names)}")
+            taken.append(name)
+
+
+def few(names: Sequence[str]) -> str:
+    """The names, or the first of many."""
+    return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+
+
+def _called(name: str, pattern: str) -> bool:
+    return re.fullmatch(pattern, name.strip().lower()) is not None
+
+
+def _one(role: str, pattern: str, names: Sequence[str]) -> tuple[str, ...]:
+    """The column whose name fits; ValueError where several do."""
+    found = [name for name in names if _called(name, pattern)]
+    if len(found) > 1:
+        together = ", or several together," if role == "id" else ""
+        raise ValueError(
+            f'{role}: expected one column to be it, got {", ".join(found)}; {role}="{found[0]}"{together} settles it'
+        )
+    return tuple(found)
+
+
+def _label(table: Table, free: Sequence[str], wide: bool) -> tuple[str, ...]:
+    """The column with what is to be learned: by its name, or of a wide table the only one without numbers."""
+    found = _one("label", LABELS, free)
+    if not found and not {"x", "z"} & {name.lower() for name in free}:  # as the second axis of some it is an element
+        found = tuple(name for name in free if name.lower() == "y")[:1]
+    if found or not wide:
+        return found
+    words = tuple(name for name in free if not table.is_numeric(name))
+    if len(words) > 1:
+        raise ValueError(f'label: expected one column without numbers, got {few(words)}; label="{words[0]}" settles it')
+    if words or table.named:
+        return words
+    classes = [name for name in (free[0], free[-1]) if _are_classes(table, name)]
+    if len(classes) == 2:
+        cure = f'label="{classes[0]}" or "{classes[1]}", or label="" where there is none, settles it'
+        raise ValueError(f"label: expected the first or the last column to have classes, got both; {cure}")
+    return tuple(classes)
+
+
+def _are_classes(table: Table, name: str) -> bool:
+    """Whether a column looks like numbered classes: few whole numbers, each of them several times."""
+    values = table.numbers(name)
+    if np.isnan(values).any() or (values % 1).any():
+        return False
+    return len(np.unique(values)) * 2 <= len(values)
+
+
+def _is_wide(table: Table, asked: Asked, id: Sequence[str], time: Sequence[str], free: Sequence[str]) -> bool:
+    """Whether each row is a sequence: no id comes twice, and columns are numbered as steps are, or have no names."""
+    once = len(id) == 1 and table.rows > 1 and len(set(table.column(id[0]).tolist())) == table.rows
+    if time or asked.time == () or asked.id or (id and not once):
+        wide = False
+    elif table.named:
+        steps = [name for name in asked.columns or free if _called(name, STEPS)]
+        wide = len(steps) >= max(3, len(free) - 1)
+    else:
+        wide = len(free) >= 8
+    if once and not wide and not time:
+        raise ValueError(
+            f"{id[0]}: expected a sequence of several rows for an id, got each once; wide=True says that each row is "
+            "a sequence of its own, wide=False that it is a step"
+        )
+    return wide
+
+
+def _check_left(free: Sequence[str], wide: bool) -> None:
+    """ValueError for a column that is hardly an element of a step, or of a wide table hardly a step."""
+    if wide:
+        odd = [name for name in free if not _called(name, NUMBERED)]
+        odd = odd if 2 * len(odd) < len(free) else []
+    else:
+        odd = [name for name in free if _called(name, IDS) or _called(name, TIMES)]
+    for name in odd:
+        raise ValueError(
+            f"{name}: expected to know whether it is one of the {'steps' if wide else 'elements of a step'}: "
+            f'columns="..." names all that are, ignore="{name}" leaves it out, label="{name}" learns it'
+        )

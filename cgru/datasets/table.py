@@ -1,0 +1,111 @@
+"""A table: columns of values some of which are missing, and where a row of it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+__all__ = ["Table", "table_of_frame"]
+
+BOOLEANS = {"true": 1.0, "false": 0.0}
+
+
+class Table(NamedTuple):
+    """The columns of a table by name.
+
+    Attributes:
+        names: of the columns, each once.
+        rows: how many there are.
+        read: the values of a column (n,), and which of them are missing (n,).
+        place: where a row stands, in words.
+        number: a cell of text as a number, NaN where it says that one is missing; ValueError where it is none.
+        named: whether the file gave the columns their names.
+    """
+
+    names: list[str]
+    rows: int
+    read: Callable[[str], tuple[np.ndarray, np.ndarray]]
+    place: Callable[[int], str]
+    number: Callable[[Any], float] = float
+    named: bool = True
+
+    def column(self, name: str) -> np.ndarray:
+        """The values of a column (n,); ValueError where one is missing."""
+        values, missing = self.read(name)
+        if missing.any():
+            row = self.place(int(np.flatnonzero(missing)[0]))
+            raise ValueError(f"{name}: expected a value in each row, got none in {row}")
+        return values
+
+    def numbers(self, name: str) -> np.ndarray:
+        """The values of a column as float64 (n,), NaN where one is missing.
+
+        TypeError where they are no numbers or booleans, ValueError where they are not finite; with the place.
+        """
+        values, missing = self.read(name)
+        if values.dtype == object:
+            values = np.array(
+                [np.nan if gone else self._number(cell) for cell, gone in zip(values, missing, strict=True)]
+            )
+            wrong = np.flatnonzero(values == None)  # noqa: E711
+            if wrong.size:
+                got, row = self.read(name)[0][wrong[0]], self.place(int(wrong[0]))
+                raise TypeError(f"{name}: expected numbers, got {got!r} in {row}")
+            values = values.astype(np.float64)
+        if values.dtype.kind not in "biuf":
+            raise TypeError(f"{name}: expected numbers, got {values.dtype}")
+        numbers = np.where(missing, np.nan, values.astype(np.float64))
+        infinite = np.flatnonzero(np.isinf(numbers))
+        if infinite.size:
+            raise ValueError(f"{name}: expected finite numbers, got infinity in {self.place(int(infinite[0]))}")
+        return numbers
+
+    def is_numeric(self, name: str) -> bool:
+        """Whether a column has numbers or booleans alone."""
+        try:
+            self.numbers(name)
+        except (TypeError, ValueError):
+            return False
+        return True
+
+    def _number(self, cell: Any) -> float | None:
+        """A cell of a column of objects as a number; None where it is none."""
+        if isinstance(cell, str) and cell.strip().lower() in BOOLEANS:
+            return BOOLEANS[cell.strip().lower()]
+        try:
+            return self.number(cell)
+        except (TypeError, ValueError):
+            return None
+
+
+def table_of_frame(frame: Any) -> Table:
+    """The table that a DataFrame is; ImportError without narwhals, TypeError or ValueError where it is none."""
+    try:
+        import narwhals.stable.v2 as nw
+    except ImportError:
+        raise ImportError("from_frame: narwhals is missing: pip install narwhals") from None
+    try:
+        table = nw.from_native(frame, eager_only=True)
+    except TypeError:
+        raise TypeError(f"frame: expected a DataFrame of pandas or Polars, got {type(frame).__name__}") from None
+    if not len(table):
+        raise ValueError("frame: expected at least one row, got none")
+    unnamed = [name for name in table.columns if not isinstance(name, str)]
+    if unnamed:
+        raise TypeError(f"frame: expected columns whose names are strings, got {unnamed[0]!r}")
+
+    def read(name: str) -> tuple[np.ndarray, np.ndarray]:
+        column = table[name]
+        missing = np.asarray(column.is_null().to_numpy())
+        if column.dtype.is_float():
+            missing = missing | np.asarray(column.is_nan().fill_null(True).to_numpy())
+        if missing.any() and (column.dtype.is_numeric() or column.dtype == nw.Boolean):
+            column = column.cast(nw.Float64)
+        values = np.asarray(column.to_numpy())
+        if column.dtype.is_decimal():
+            values = values.astype(np.float64)
+        return values.astype(object) if values.dtype.kind in "UT" else values, missing
+
+    return Table(list(table.columns), len(table), read, lambda row: f"row {row}")

@@ -1,0 +1,257 @@
+"""A table in a text file, such as spreadsheets and programs write it: CSV in many dialects."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from cgru.datasets.table import Table
+
+__all__ = ["contents", "table_of_text"]
+
+CHUNK = 1 << 15  # records that are parsed at once
+LOOKED_AT = 1000  # records, to find out the dialect
+SEPARATORS = "\t;|,"  # a comma comes last: it may stand within numbers
+MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "?"}  # in numbers
+NO_TEXT = {"", "nan", "null", "#n/a", "?"}  # in names, where NA and none may be some
+NUMBER = r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?"
+WITH_COMMA = r"[+-]?\d*,\d+([eE][+-]?\d+)?"
+THOUSANDS = r"[+-]?[1-9]\d{0,2}(,\d{3})+"
+CODE = r"(?m)^\s*[+-]?0\d"  # 007 is no number but a name
+
+
+def contents(path: str | os.PathLike[str]) -> tuple[str, list[str]]:
+    """The text in a file, gzipped or not, and what had to be guessed; ValueError where it has none.
+
+    UTF-8 or UTF-16, as a mark at its beginning says; what is neither is taken for Windows-1252.
+    """
+    with open(path, "rb") as file:
+        raw = file.read()
+    if raw[:2] == b"\x1f\x8b":
+        import gzip
+
+        try:
+            raw = gzip.decompress(raw)
+        except (EOFError, OSError) as error:
+            raise ValueError(f"expected a whole gzip file: {error}") from None
+    if not raw.strip(b"\xef\xbb\xbf\xff\xfe\0 \r\n\t"):
+        raise ValueError("expected a table, got an empty file")
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return _decoded(raw, "utf-16"), []
+    if b"\0" in raw:
+        raise ValueError(f"expected text, got a binary file, with a zero at byte {raw.index(0)}")
+    try:
+        return raw.decode("utf-8-sig"), []
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        return _decoded(raw, "cp1252"), [f"it is no UTF-8 (line {line}): read as Windows-1252"]
+
+
+def _decoded(raw: bytes, encoding: str) -> str:
+    try:
+        return raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"expected text in UTF-8: {error}") from None
+
+
+def table_of_text(path: str | os.PathLike[str], decimal: str | None = None) -> tuple[Table, list[str]]:
+    """The table in a text file, and what was guessed of it: what separates, the decimal sign, whether it has a header.
+
+    Empty lines are left out, and so are rows and nameless columns without a value. `decimal` is "." or ",", None: as
+    the numbers look. ValueError, with the line as an editor numbers it, for anything that is not right.
+    """
+    text, notes = contents(path)
+    separator, skip = _separator(text)
+    if not text.strip(f"{SEPARATORS} \r\n"):
+        raise ValueError("expected a table, got no values")
+    first = list(itertools.islice(_records(text, separator, skip), LOOKED_AT))
+    named = _is_header(*first[0], notes)
+    names = [name.strip() for name in first[0][1]] if named else [f"column_{i + 1}" for i in range(len(first[0][1]))]
+    if named and len(first) == 1:
+        raise ValueError(f"expected rows below the header in line {first[0][0]}, got none")
+    sign = _decimal(first[named:], separator) if decimal is None else decimal
+    if separator == sign:
+        raise ValueError(f"decimal: expected another sign than {separator!r}, which separates the columns")
+    if not named:
+        notes.append(f"no header: the columns are called column_1 to column_{len(names)}")
+    if decimal is None and sign == ",":
+        notes.append("numbers have a decimal comma")
+    parts: list[list[np.ndarray]] = [[] for _ in names]
+    rows = 0
+    for chunk in _chunks(_records(text, separator, skip), named, len(names)):
+        rows += len(chunk)
+        for part, cells in zip(parts, zip(*chunk, strict=True), strict=True):
+            part.append(_parsed(cells, sign))
+    columns = dict(zip(_named(names, parts, notes), map(_joined, parts), strict=True))
+    columns.pop("", None)
+
+    def place(row: int) -> str:
+        line, _ = next(itertools.islice(_records(text, separator, skip), row + named, None))
+        return f"line {line}"
+
+    def read(name: str) -> tuple[np.ndarray, np.ndarray]:
+        values = columns[name]
+        if values.dtype == object:
+            return values, np.array([value.strip().lower() in NO_TEXT for value in values])
+        return values, np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
+
+    return Table(list(columns), rows, read, place, lambda cell: _number(cell, sign), named), notes
+
+
+# --- the dialect ---
+
+
+def _records(text: str, separator: str, skip: int) -> Iterator[tuple[int, list[str]]]:
+    """The records that are not empty, each with the line that it begins in, after so many that are skipped."""
+    import csv  # whose own import, as gzip's, would be a part of that of the package
+
+    lines = io.StringIO(text, newline="")
+    for _ in range(skip):
+        lines.readline()
+    reader = csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
+    before = skip
+    while True:
+        try:
+            record = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise ValueError(f"line {before + 1}: expected cells as CSV has them: {error}") from None
+        if any(map(str.strip, record)):
+            yield before + 1, record
+        before = skip + reader.line_num
+
+
+def _separator(text: str) -> tuple[str, int]:
+    """What separates the cells, and how many lines stand before the table: Excel's sep=; is one."""
+    said = re.match(r"sep=(.)\r?\n", text)
+    if said:
+        return said[1], 1
+    found = []
+    for separator in SEPARATORS:
+        try:
+            widths = [len(record) for _, record in itertools.islice(_records(text, separator, 0), 50)]
+        except ValueError:
+            continue
+        if widths and widths[0] > 1:
+            found.append((widths.count(widths[0]) == len(widths), separator))
+    return max(found, key=lambda each: each[0])[1] if found else ",", 0
+
+
+def _is_header(line: int, record: Sequence[str], notes: list[str]) -> bool:
+    """Whether a first record has names: no numbers, or such as count up; ValueError where that is not clear."""
+    numbers = [cell.strip() for cell in record if re.fullmatch(NUMBER, cell.strip())]
+    if not numbers:
+        return True
+    if len(numbers) > 2 and all(map(str.isdecimal, numbers)) and set(np.diff([*map(int, numbers)]).tolist()) == {1}:
+        notes.append(f"the first line, with {', '.join(numbers[:3])}, ..., is taken for a header")
+        return True
+    if len(numbers) < len(record) - 1:
+        raise ValueError(
+            f"line {line}: expected a header with names, or numbers but for a label, got {numbers[0]} in it"
+        )
+    return False
+
+
+def _decimal(records: Iterable[tuple[int, list[str]]], separator: str) -> str:
+    """The decimal sign; ValueError where commas may separate thousands."""
+    if separator == ",":
+        return "."
+    cells = [cell.strip() for _, record in records for cell in record if "," in cell]
+    some = [cell for cell in cells if re.fullmatch(WITH_COMMA, cell)]
+    if some and all(re.fullmatch(THOUSANDS, cell) for cell in some):
+        raise ValueError(
+            f'expected numbers with one reading, got {some[0]}, whose comma is decimal or not; decimal="," says that '
+            "it is, and without commas in the file there are none"
+        )
+    return "," if some else "."
+
+
+def _named(names: list[str], parts: Sequence[Sequence[np.ndarray]], notes: list[str]) -> list[str]:
+    """The names of the columns, "" for those to be left out; ValueError where others have none, or share one."""
+    kept = list(names)
+    for i, name in enumerate(names):
+        if name and not re.fullmatch(r"Unnamed: \d+", name):
+            if names.index(name) < i:
+                raise ValueError(
+                    f"expected columns of different names, got {name!r} as {names.index(name) + 1} and {i + 1}"
+                )
+            continue
+        kept[i], values = "", _joined(parts[i])
+        if i == 0 and values.dtype.kind == "i" and (np.diff(values) == 1).all() and values[0] in (0, 1):
+            notes.append("left out the first column, which has no name and counts the rows")
+        elif values.dtype == object or not np.isnan(values).all():
+            raise ValueError(f"expected a name for each column, got none for column {i + 1}")
+    return kept
+
+
+def _chunks(records: Iterator[tuple[int, list[str]]], named: bool, width: int) -> Iterator[list[list[str]]]:
+    """The records below the header, many at a time, all found to have as many cells."""
+    records = itertools.islice(records, int(named), None)
+    while True:
+        chunk = []
+        for line, record in itertools.islice(records, CHUNK):
+            if len(record) != width:
+                raise ValueError(f"line {line}: expected {width} cells, as in the first, got {len(record)}")
+            chunk.append(record)
+        if not chunk:
+            return
+        yield chunk
+
+
+# --- the cells ---
+
+
+def _number(cell: str, sign: str) -> float:
+    """What a cell says, NaN where it is missing; ValueError where it is no number."""
+    cell = cell.strip()
+    if cell.lower() in MISSING:
+        return math.nan
+    if "_" in cell or (sign == "," and "." in cell):
+        raise ValueError(cell)
+    return float(cell.replace(",", ".") if sign == "," else cell)
+
+
+def _parsed(cells: Sequence[str], sign: str) -> np.ndarray:
+    """Cells of a column as integers, as reals with NaN for what is missing, or where they are neither as text."""
+    joined, text = "\n".join(cells), np.array(cells, dtype=object)
+    if "_" in joined or re.search(CODE, joined):
+        return text
+    try:
+        return text.astype(np.int64)
+    except OverflowError:  # as numbers they could not be told apart
+        return text
+    except ValueError:
+        pass
+    try:
+        if sign == "." or not re.search("[.,]", joined):
+            return text.astype(np.float64)  # which is quick, where nothing is missing
+    except ValueError:
+        pass
+    try:
+        values = np.array([_number(cell, sign) for cell in cells])
+    except ValueError:
+        return text
+    words = np.isnan(values).all() and any(cell.strip().lower() not in NO_TEXT for cell in cells)
+    return text if words else values
+
+
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """The parts of a column as one: where some of it is text, all is."""
+    if any(part.dtype == object for part in parts):
+        parts = [
+            part if part.dtype == object else np.array(list(map(_spelled, part.tolist())), object) for part in parts
+        ]
+    return np.concatenate(parts)
+
+
+def _spelled(value: float) -> str:
+    if math.isnan(value):
+        return ""
+    return str(int(value)) if float(value).is_integer() else repr(value)

@@ -1,0 +1,66 @@
+"""Times to sort by: numbers, dates, and strings that are one or the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+__all__ = ["ranks"]
+
+# Day first and month first are told apart by the values alone, or not at all.
+DATES = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y", "%d.%m.%y", "%d/%m/%y", "%m/%d/%y")
+CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
+FORMATS = [day + clock for clock in CLOCKS for day in DATES] + [clock.strip() for clock in CLOCKS[1:]]
+
+
+def ranks(values: np.ndarray, name: str) -> np.ndarray:
+    """The rank of each time (n,): numbers by size, dates and strings that are dates by date.
+
+    ValueError, naming the column, for strings that are none, or that are dates in more than one reading.
+    """
+    if values.dtype.kind not in "OUT":
+        return np.unique(values, return_inverse=True)[1]
+    try:
+        distinct, place = np.unique(values, return_inverse=True)
+    except TypeError:
+        raise TypeError(f"{name}: expected values of one kind, got several") from None
+    if not all(isinstance(value, str) for value in distinct):
+        return place
+    return np.unique(_read(distinct.tolist(), name), return_inverse=True)[1][place]
+
+
+def _read(texts: list[str], name: str) -> np.ndarray:
+    """What the texts stand for, in values that sort."""
+    for read in (float, _iso):
+        found = _all(read, texts)
+        if found is not None:
+            return found
+    readings = [_all(lambda text, form=form: datetime.strptime(text, form), texts) for form in FORMATS]
+    readings = [found for found in readings if found is not None]
+    if not readings:
+        raise ValueError(f"{name}: expected numbers or dates such as 2024-12-31 or 31.12.2024 18:30, got {texts[0]!r}")
+    orders = [np.unique(found, return_inverse=True)[1] for found in readings]
+    if any((order != orders[0]).any() for order in orders):
+        raise ValueError(
+            f"{name}: expected dates with one reading, got {texts[0]!r}, whose day or month may come first; "
+            "write them as 2024-12-31"
+        )
+    return readings[0]
+
+
+def _iso(text: str) -> datetime:
+    """A date by ISO 8601, as a moment where it has a time zone."""
+    return datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith(("Z", "z")) else text)
+
+
+def _all(read: Callable[[str], Any], texts: list[str]) -> np.ndarray | None:
+    """All of them read; None where that is not possible, or some cannot be compared with others."""
+    try:
+        found = np.array([read(text.strip()) for text in texts])
+        np.sort(found)  # a TypeError where some have a time zone and others none
+    except (ValueError, TypeError):
+        return None
+    return found

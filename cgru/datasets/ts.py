@@ -1,0 +1,180 @@
+"""Data sets in `.ts` files, the format of the UCR/UEA archive of time series. s steps, e dimensions of a sample."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+
+import numpy as np
+
+from cgru.datasets import gaps
+from cgru.datasets.text import contents
+
+__all__ = ["read_ts"]
+
+TAGS = {
+    "problemname", "timestamps", "missing", "univariate", "dimension", "dimensions", "equallength", "serieslength",
+    "classlabel", "targetlabel",
+}  # fmt: skip
+
+Header = dict[str, tuple[int, list[str]]]  # of each tag the line and the words behind it
+
+
+def read_ts(
+    path: str | os.PathLike[str], missing: str, targets: bool = True
+) -> tuple[list[np.ndarray], np.ndarray | None, list[str]]:
+    """The samples (s_i, e) of a `.ts` file, their classes or targets (m,) or None, and notes.
+
+    `missing` as `cgru.datasets.read` has it; without `targets` nobody looks at these. ValueError with the line for
+    anything that is not right.
+    """
+    gaps.check_missing(missing)
+    text, notes = contents(path)
+    lines = _lines(text)
+    header = _header(lines)
+    classes, numbers = _flag(header, "classlabel"), _flag(header, "targetlabel")
+    if classes and numbers:
+        raise ValueError("@targetlabel: expected classes or targets, got both")
+    known = header["classlabel"][1][1:] if classes else []
+    X, y, places = [], [], []
+    for number, line in lines:
+        *parts, label = line.split(":") if classes or numbers else (*line.split(":"), "")
+        X.append(_sample(parts, number, missing))
+        places.append(number)
+        if targets and (classes or numbers):
+            y.append(_label(label.strip(), known, numbers, number))
+    if not X:
+        raise ValueError("expected samples below @data, got none")
+    e = _elements(header, X, places)
+    for x, number in zip(X, places, strict=True):
+        if x.shape[1] != e:
+            raise ValueError(f"line {number}: expected {e} dimensions{_as_said(header)}, got {x.shape[1]}")
+    steps = {len(x) for x in X}
+    if len(steps) > 1 and _flag(header, "equallength"):
+        notes.append(f"its header says that all series are as long; they have {min(steps)} to {max(steps)} steps")
+    counts = np.zeros(e, np.intp)
+    for x, number in zip(X, places, strict=True):
+        counts += gaps.filled(x, missing) if missing != "refuse" else 0
+        if np.isnan(x).any():
+            raise ValueError(
+                f'line {number}: expected a value at least in each dimension, got none; missing="zero" fills it'
+            )
+    names = ["values"] if e == 1 else [f"dimension {j + 1}:" for j in range(e)]
+    notes += gaps.said(counts, missing, names)
+    return X, _targets(y), notes
+
+
+def _targets(y: list[str | float]) -> np.ndarray | None:
+    """Targets, or classes as integers where all are some, else as strings."""
+    if y and all(isinstance(each, str) and re.fullmatch(r"0|-?[1-9]\d{0,17}", each) for each in y):
+        return np.array(list(map(int, y)))
+    return np.array(y) if y else None
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """The lines, with their numbers, that are neither empty nor comments."""
+    for number, line in enumerate(text.splitlines(), 1):
+        line = line.strip()
+        if line and line[0] not in "#%":
+            yield number, line
+
+
+def _header(lines: Iterator[tuple[int, str]]) -> Header:
+    """The tags up to @data, their names in lower case."""
+    header: Header = {}
+    for number, line in lines:
+        if not line.startswith("@"):
+            raise ValueError(f"line {number}: expected a tag such as @problemname, up to @data, got {line[:40]!r}")
+        tag, *words = line[1:].split()
+        tag = tag.lower()
+        if tag == "data":
+            if _flag(header, "timestamps"):
+                raise ValueError(
+                    f"line {header['timestamps'][0]}: @timestamps: expected false, got true: no series with times"
+                )
+            return header
+        if tag not in TAGS:
+            raise ValueError(f"line {number}: expected one of @{', @'.join(sorted(TAGS))}, got @{tag}")
+        header[tag] = number, words
+    raise ValueError("expected a line @data, got none")
+
+
+def _flag(header: Header, tag: str) -> bool:
+    """What a tag says, false where it is not there."""
+    number, words = header.get(tag, (0, ["false"]))
+    word = words[0].lower() if words else ""
+    if word not in ("true", "false"):
+        raise ValueError(f"line {number}: @{tag}: expected true or false, got {word!r}")
+    return word == "true"
+
+
+def _elements(header: Header, X: list[np.ndarray], places: list[int]) -> int:
+    """How many dimensions there are, as the header says or the first sample has it."""
+    for tag in ("dimensions", "dimension"):
+        if tag in header:
+            number, words = header[tag]
+            if len(words) != 1 or not words[0].isdecimal() or not int(words[0]):
+                raise ValueError(f"line {number}: @{tag}: expected how many there are, got {' '.join(words)!r}")
+            return int(words[0])
+    return 1 if _flag(header, "univariate") else X[0].shape[1]
+
+
+def _as_said(header: Header) -> str:
+    if "dimensions" in header or "dimension" in header:
+        return ", as @dimensions says"
+    return ", as @univariate says" if _flag(header, "univariate") else ""
+
+
+def _sample(parts: list[str], number: int, missing: str) -> np.ndarray:
+    """The dimensions of a line as (s, e); all have as many steps."""
+    rows = [_values(part, number, j, missing) for j, part in enumerate(parts, 1)]
+    steps = [len(row) for row in rows]
+    if len(set(steps)) != 1:
+        got = "none" if not steps else ", ".join(map(str, steps[:9]))
+        raise ValueError(f"line {number}: expected dimensions of as many steps, got {got}")
+    return np.stack(rows, axis=1)
+
+
+def _values(part: str, number: int, j: int, missing: str) -> np.ndarray:
+    """The numbers of a dimension (s,), NaN for what is missing and may be."""
+    cells = part.split(",")
+    try:
+        values = np.array(cells, dtype=object).astype(np.float64)
+    except ValueError:
+        values = np.array([_number(cell, number, j) for cell in cells])
+    if np.isinf(values).any():
+        raise ValueError(f"line {number}: expected finite numbers, got infinity in dimension {j}")
+    gone = np.flatnonzero(np.isnan(values))
+    if gone.size and missing == "refuse":
+        where = f"dimension {j}, step {gone[0] + 1}"
+        raise ValueError(
+            f'line {number}: expected a value for each step, got none in {where}; missing="forward" fills it'
+        )
+    return values
+
+
+def _number(cell: str, number: int, j: int) -> float:
+    if cell.strip() == "?":
+        return np.nan
+    try:
+        return float(cell)
+    except ValueError:
+        got = f"{cell.strip()!r} in dimension {j}"
+        times = ", which has times" if re.match(r"\s*\(", cell) else ""
+        raise ValueError(f"line {number}: expected numbers, or ? where one is missing, got {got}{times}") from None
+
+
+def _label(label: str, known: list[str], numbers: bool, number: int) -> str | float:
+    """The class or the target at the end of a line."""
+    if not numbers:
+        if not label or (known and label not in known):
+            raise ValueError(f"line {number}: expected a class, {', '.join(known[:9])}, got {label!r}")
+        return label
+    try:
+        value = float(label)
+    except ValueError:
+        value = np.nan
+    if not np.isfinite(value):
+        raise ValueError(f"line {number}: expected a number to be learned at the end, got {label!r}")
+    return value

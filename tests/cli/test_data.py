@@ -1,0 +1,333 @@
+"""Data as it lies: what the command reads from tables, and what it says of it."""
+
+import csv
+import os
+import sys
+
+import numpy as np
+import pytest
+from cli_cases import QUICK, posix, refused, run
+
+import cgru
+from cgru.cli.data import in_options
+
+rng = np.random.default_rng(0)
+
+
+def rows(first, count, classes=("ill", "well")):
+    """(id, day, temp, hum, label) of so many sequences, easily told apart."""
+    for i in range(first, first + count):
+        for day in range(1, 4 + i % 2):
+            yield [f"p{i}", f"2024-01-{day:02}", *(rng.normal(2 * (i % 2), 1, 2).round(3)), classes[i % 2]]
+
+
+def write(path, header, lines):
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows([header, *lines])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with train.csv, test.csv, model.npz fitted on them, and columns in another order in other.csv."""
+    folder = tmp_path_factory.mktemp("tables")
+    header = ["patient", "day", "temp", "hum", "label"]
+    train, test = list(rows(0, 20)), list(rows(50, 4))
+    write(folder / "train.csv", header, train)
+    write(folder / "test.csv", header, test)
+    write(
+        folder / "other.csv", ["hum", "note", "patient", "day", "temp"], [[h, "?", p, d, t] for p, d, t, h, _ in test]
+    )
+    run("fit", "train.csv", "--time", "day", "--test", "test.csv", *QUICK, "-o", "model.npz", cwd=folder)
+    return folder
+
+
+def test_what_was_read_is_said_before_the_training(folder, tmp_path):
+    _, err = run("fit", folder / "train.csv", "--time", "day", "--epochs", 1, cwd=tmp_path)
+    lines = err.splitlines()
+    assert lines[0] == f"{folder / 'train.csv'}: 2 classes, sequences of 3 to 4 steps of 2 elements"
+    assert lines[1:6] == [
+        "20 sequences to train on",
+        "elements: temp, hum",
+        "classes: ill 10, well 10",
+        "note: patient says which sequence a row belongs to (--id patient)",
+        "note: label has the labels (--label label)",
+    ]
+    assert lines[6].startswith("epoch 1/1")
+    assert cgru.load(tmp_path / "cgru-model.npz").feature_names == ("temp", "hum")
+    assert run("fit", folder / "train.csv", "--time", "day", "--epochs", 1, "-q", cwd=tmp_path)[1] == ""
+
+
+def test_data_says_it_and_trains_nothing(folder):
+    before = sorted(folder.iterdir())
+    out, err = run("data", "train.csv", "--time", "day", "--test", "test.csv", cwd=folder)
+    assert err == ""
+    assert out.splitlines()[:4] == [
+        "20 samples of 3 to 4 steps of 2 elements",
+        "4 to test on of 3 to 4 steps of 2 elements",
+        "elements: temp, hum",
+        "classes: ill 10, well 10",
+    ]
+    assert sorted(folder.iterdir()) == before
+
+
+def test_a_model_takes_columns_by_their_names(folder, tmp_path):
+    ordered = run("predict", "model.npz", "test.csv", "--time", "day", cwd=folder)[0]
+    assert run("predict", "model.npz", "other.csv", "--time", "day", cwd=folder)[0] == ordered
+    assert ordered.splitlines()[0].split("\t")[0] == "p50"
+    text = (folder / "other.csv").read_text().replace("temp", "heat")
+    (tmp_path / "other.csv").write_text(text)
+    error = refused("predict", folder / "model.npz", "other.csv", "--time", "day", cwd=tmp_path)
+    assert "expected the columns temp, hum, got hum, note, patient, day, heat, none called temp" in error
+    _, err = run("evaluate", "model.npz", "other.csv", "--time", "day", cwd=folder, code=2)
+    assert "other.csv: y is missing: there is nothing to compare with; of a table --label names the column" in err
+    out, err = run("evaluate", "model.npz", "test.csv", "--time", "day", cwd=folder)
+    assert "all of test.csv: loss" in out
+    assert "note: patient says" in err
+
+
+def test_predictions_have_their_ids(folder, tmp_path):
+    out, _ = run("predict", folder / "model.npz", folder / "other.csv", "--time", "day", cwd=tmp_path)
+    printed = [line.split("\t") for line in out.splitlines()]
+    assert [each[0] for each in printed] == ["p50", "p51", "p52", "p53"]
+    for name in ("out.csv", "out.npz"):
+        run("predict", folder / "model.npz", folder / "other.csv", "--time", "day", "-o", name, cwd=tmp_path)
+    with open(tmp_path / "out.csv", newline="") as file:
+        header, *lines = csv.reader(file)
+    assert header == ["id", "class", "ill", "well"]
+    assert [line[:2] for line in lines] == printed
+    with np.load(tmp_path / "out.npz") as found:
+        assert found["ids"].tolist() == ["p50", "p51", "p52", "p53"]
+
+
+def test_predictions_at_steps_have_their_ids(tmp_path):
+    lines = [[i, t, v, "high" if v > 0 else "low"] for i in (7, 3) for t, v in enumerate(rng.normal(size=i))]
+    write(tmp_path / "steps.csv", ["id", "t", "v", "label"], lines)
+    assert "per-step" in refused("fit", "steps.csv", *QUICK, cwd=tmp_path)
+    run("fit", "steps.csv", "--per-step", *QUICK, cwd=tmp_path)
+    out, _ = run("predict", "cgru-model.npz", "steps.csv", cwd=tmp_path)
+    first, second, _ = out.split("\n\n")
+    assert [line.split("\t")[0] for line in first.splitlines()] == ["7"] * 7
+    assert [line.split("\t")[0] for line in second.splitlines()] == ["3"] * 3
+    run("predict", "cgru-model.npz", "steps.csv", "-o", "out.csv", cwd=tmp_path)
+    with open(tmp_path / "out.csv", newline="") as file:
+        header, *found = csv.reader(file)
+    assert header[:3] == ["id", "step", "class"]
+    assert [each[:2] for each in found] == [[str(line[0]), str(line[1])] for line in lines]
+    assert "(10 of 10)" in run("evaluate", "cgru-model.npz", "steps.csv", "--per-step", cwd=tmp_path)[0]
+
+
+def test_names_go_on_into_a_quantised_model(folder, tmp_path):
+    options = ("--time", "day", "-o", tmp_path / "small.npz")
+    run("quantize", "model.npz", "test.csv", *options, cwd=folder)
+    assert cgru.load(tmp_path / "small.npz").feature_names == ("temp", "hum")
+
+
+def test_what_is_missing_is_refused_or_filled(folder, tmp_path):
+    text = (folder / "train.csv").read_text().splitlines()
+    cells = text[5].split(",")
+    text[5] = ",".join([*cells[:2], "", *cells[3:]])
+    (tmp_path / "gap.csv").write_text("\n".join(text))
+    error = refused("fit", "gap.csv", "--time", "day", cwd=tmp_path)
+    assert "gap.csv: temp: expected a value in each row, got none in line 6; --missing forward fills it" in error
+    _, err = run("fit", "gap.csv", "--time", "day", "--missing", "forward", "--epochs", 1, cwd=tmp_path)
+    assert "note: filled 1 missing values (forward): temp 1" in err
+
+
+def test_elements_that_do_not_meet_by_name(folder, tmp_path):
+    x = np.ones((4, 3, 2))
+    np.savez(tmp_path / "x.npz", x=x, y=["ill", "well"] * 2)
+    _, err = run("predict", folder / "model.npz", "x.npz", cwd=tmp_path)
+    assert err == "note: the file has no names of elements: they are taken for the model's, temp, hum\n"
+    run("fit", "x.npz", "--epochs", 1, cwd=tmp_path)
+    _, err = run("predict", "cgru-model.npz", folder / "other.csv", "--time", "day", "--ignore", "note", cwd=tmp_path)
+    assert "note: the model has no names of elements: they are taken in the order of the file, hum, temp\n" in err
+    np.savez(tmp_path / "x.npz", x=x[..., :1], y=["ill", "well"] * 2)
+    (tmp_path / "one.csv").write_text("id,t,a,label\n1,1,2,a\n1,2,2,a\n2,1,2,b\n")
+    run("fit", "one.csv", "--epochs", 1, cwd=tmp_path)
+    assert run("predict", "cgru-model.npz", "x.npz", cwd=tmp_path)[1] == ""  # one cannot be taken for another
+
+
+def test_a_model_knows_whether_its_targets_are_classes(tmp_path):
+    lines = [[i, t, 10 * i + rng.normal(), 20 + i] for i in range(30) for t in range(3)]
+    write(tmp_path / "x.csv", ["id", "t", "v", "age"], lines)
+    error = refused("fit", "x.csv", "--label", "age", *QUICK, cwd=tmp_path)
+    assert "label: expected integers of some classes, got 30 different ones of 30; --task classification or" in error
+    for task, score in (("regression", "RMSE"), ("classification", "accuracy")):
+        run("fit", "x.csv", "--label", "age", "--task", task, *QUICK, cwd=tmp_path)
+        assert score in run("evaluate", "cgru-model.npz", "x.csv", "--label", "age", cwd=tmp_path)[0]
+    (tmp_path / "x.json").write_text("{}")
+    assert "x.json: it is no .npz archive" in refused("evaluate", "cgru-model.npz", "x.json", cwd=tmp_path)
+
+
+# --- axes ---
+
+
+@pytest.fixture(scope="module")
+def swapped(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("swapped")
+    x = np.cumsum(np.random.default_rng(0).standard_normal((20, 3, 40)), axis=2)
+    np.savez(folder / "x.npz", X=x, Y=np.arange(20) % 2)
+    np.savez(folder / "one.npz", X=x[:, :1], Y=np.arange(20) % 2)
+    return folder
+
+
+def test_axes_that_look_swapped_are_told(swapped, tmp_path):
+    doubt = (
+        "note: x (20, 3, 40) has more elements than steps, and looks like (m, e, s): 3 elements in 40 steps; "
+        "--axes mes takes it so, --axes mse says that it is right"
+    )
+    assert doubt in run("data", "x.npz", cwd=swapped)[0].splitlines()
+    assert doubt in run("fit", swapped / "x.npz", "--epochs", 1, cwd=tmp_path)[1].splitlines()
+    assert run("data", "x.npz", "--axes", "mse", cwd=swapped)[0].startswith(
+        "20 samples of 3 steps of 40 elements\nclasses"
+    )
+    assert run("data", "x.npz", "--axes", "mes", cwd=swapped)[0].startswith(
+        "20 samples of 40 steps of 3 elements\nclasses"
+    )
+    run("fit", swapped / "one.npz", "--epochs", 1, cwd=tmp_path)  # without the library's own warning
+    run("fit", swapped / "x.npz", "--axes", "mes", "--epochs", 1, cwd=tmp_path)
+    error = refused("predict", "cgru-model.npz", swapped / "x.npz", cwd=tmp_path)
+    assert "got 40; --axes mes takes (m, e, s)" in error
+    assert run("predict", "cgru-model.npz", swapped / "x.npz", "--axes", "mes", cwd=tmp_path)[0].count("\n") == 20
+
+
+@posix
+@pytest.mark.parametrize(("answer", "steps"), [("y", 40), ("Yes", 40), ("n", 3), ("", 3)])
+def test_on_a_terminal_they_are_asked_about(swapped, answer, steps):
+    import pty
+
+    pid, terminal = pty.fork()
+    if not pid:
+        os.chdir(swapped)
+        os.execv(sys.executable, [sys.executable, "-m", "cgru", "data", "x.npz"])
+    said = b""
+    with open(terminal, "r+b", buffering=0) as file:
+        while b"[y/N]" not in said:
+            said += file.read(1)
+        file.write(f"{answer}\n".encode())
+        try:
+            while more := file.read(1000):
+                said += more
+        except OSError:  # the end of a terminal, on Linux
+            pass
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert f"20 samples of {steps} steps of".encode() in said
+    assert b"looks like (m, e, s): 3 elements in 40 steps. Is it? [y/N]" in said
+    assert b"note: x (" not in said
+
+
+# --- the archive's files ---
+
+
+def test_a_test_file_that_lies_beside(tmp_path):
+    text = "@univariate true\n@classLabel true a b\n@data\n" + "1,2,3:a\n3,2,1:b\n" * 5
+    (tmp_path / "Toy_TRAIN.ts").write_text(text)
+    assert "training loss" in run("fit", "Toy_TRAIN.ts", "--epochs", 1, cwd=tmp_path)[0]
+    (tmp_path / "Toy_TEST.ts").write_text(text)
+    out, err = run("fit", "Toy_TRAIN.ts", "--epochs", 1, cwd=tmp_path)
+    assert "test loss" in out
+    assert "note: Toy_TEST.ts, which lies beside it, is to test on\n" in err
+    assert run("evaluate", "cgru-model.npz", "Toy_TRAIN.ts", cwd=tmp_path)[0].startswith("all of Toy_TRAIN.ts: loss")
+    other = tmp_path / "other.ts"
+    other.write_text(text)
+    assert (
+        "to test on\n"
+        not in run("fit", "Toy_TRAIN.ts", "--test", other, "--epochs", 1, cwd=tmp_path)[1].partition("note")[2]
+    )
+
+
+# --- options ---
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["data"], ["DATA"]),
+        (["data", "none.csv"], ["none.csv", "No such file"]),
+        (["fit", "train.csv", "--time", ""], ["train.csv: day: expected to know", "--ignore day leaves it out"]),
+        (["fit", "train.csv", "--id", "who"], ["id: expected one of the columns patient, day, ", "got 'who'"]),
+        (["fit", "train.csv", "--columns", "temp,heat"], ["columns: expected one of", "'heat'"]),
+        (["fit", "train.csv", "--time", "day", "--label", "", "--ignore", "label"], ["y is missing", "--label names"]),
+        (["fit", "train.csv", "--time", "day", "--axes", "mes"], ["axes: expected nothing"]),
+        (["fit", "train.csv", "--time", "day", "--task", "regression"], ["task: expected classification of strings"]),
+        (["fit", "train.csv", "--task", "both"], ["--task", "'both'"]),
+        (["fit", "train.csv", "--missing", "mean"], ["--missing", "'mean'"]),
+        (["fit", "train.csv", "--decimal", ";"], ["--decimal", "';'"]),
+        (["fit", "train.csv", "--time", "day", "-o", "train.csv"], ["train.csv", "overwrite"]),
+        (["fit", "train.csv", "--test", "test.csv", "-o", "test.csv"], ["test.csv", "overwrite"]),
+        (["fit", "train.csv", "--test", "t.csv", "--checkpoint", "t.csv"], ["t.csv", "overwrite"]),
+        (["fit", "--id", "patient"], ["argument --id: needs DATA"]),
+        (["fit", "--test", "test.csv"], ["argument --test: needs DATA"]),
+        (["evaluate", "model.npz", "--per-step"], ["argument --per-step: needs DATA"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else value,
+)  # fmt: skip
+def test_refusals(folder, arguments, words):
+    error = refused(*arguments, cwd=folder)
+    for word in words:
+        assert word in error
+
+
+def test_without_a_library_for_parquet(tmp_path, monkeypatch):
+    (tmp_path / "x.parquet").write_bytes(b"PAR1")
+    monkeypatch.setitem(sys.modules, "narwhals.stable.v2", None)
+    assert "x.parquet: narwhals is missing: pip install narwhals polars" in refused("data", "x.parquet", cwd=tmp_path)
+
+
+def test_names_with_commas_and_spaces(tmp_path):
+    (tmp_path / "x.csv").write_text('id,"a,b",c d\n1,2,3\n1,4,5\n')
+    out, _ = run("data", "x.csv", "--columns", '"a,b", c d', cwd=tmp_path)
+    assert "elements: a,b, c d\n" in out
+
+
+def test_advice_is_told_as_options():
+    assert in_options('id="a b" settles it; wide=True, wide=False') == "--id 'a b' settles it; --wide, --no-wide"
+    assert in_options("(axes=mes) per_step=True; x=3") == "(--axes mes) --per-step; x=3"
+    assert in_options('label="" where') == "--label '' where"
+
+
+# --- many ---
+
+
+def test_a_plan_of_a_table(tmp_path):
+    lines = [
+        [s, t, k, *rng.normal(t % 2, 1, 2).round(3), "xy"[t % 2]] for s in range(4) for t in range(4) for k in range(3)
+    ]
+    write(tmp_path / "trials.csv", ["subject", "trial", "step", "a", "b", "label"], lines)
+    plan = (
+        'data = "trials.csv"\nfolds = 2\ninner_folds = 2\ngroups = "{}"\n{}\n[network]\nunits = 2\n[fit]\nepochs = 1\n'
+    )
+    together = plan.format("subject", 'id = ["subject", "trial"]')
+    (tmp_path / "plan.toml").write_text(together)
+    out, err = run("many", "plan.toml", cwd=tmp_path)
+    assert "honest score" in out
+    assert "note: step is what steps are sorted by (--time step)" in err
+    first = (tmp_path / "plan.jsonl").read_text()
+    (tmp_path / "other.toml").write_text(together.replace('groups = "subject"\n', ""))
+    run("many", "other.toml", cwd=tmp_path)
+    assert (tmp_path / "other.jsonl").read_text() != first
+    error = "trial: expected one value for each subject, got another in line 5"
+    (tmp_path / "plan.toml").write_text(
+        plan.format("trial", 'id = "subject"\ntime = ""\nignore = "step"\nper_step = true')
+    )
+    assert error in refused("many", "plan.toml", cwd=tmp_path)
+    (tmp_path / "plan.toml").write_text(plan.format("who", 'id = ["subject", "trial"]'))
+    assert "ignore: expected one of the columns" in refused("many", "plan.toml", cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("id = 3", "id: expected a string or a list of strings, got 3"),
+        ("columns = [1]", "columns: expected a string or a list of strings, got [1]"),
+        ("time = []", "time: expected a string, got []"),
+        ("wide = 1", "wide: expected"),
+        ('missing = "mean"', "missing: expected one of refuse, forward, interpolate, zero, got 'mean'"),
+        ('task = "both"', "task: expected one of classification, regression, got 'both'"),
+        ('axes = "sme"', "axes: expected one of mse, mes, got 'sme'"),
+        ('decimal = ";"', "decimal: expected one of ., ,, got ';'"),
+    ],
+)
+def test_plans_that_are_none(tmp_path, line, why):
+    (tmp_path / "plan.toml").write_text(f'data = "x.csv"\n{line}\n')
+    assert f"plan.toml: {why}" in refused("many", "plan.toml", cwd=tmp_path)

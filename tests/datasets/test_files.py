@@ -1,0 +1,275 @@
+"""What kind of file it is, options, files of their own to test on, names of elements, kinds of targets."""
+
+import importlib.util
+import sys
+
+import numpy as np
+import pytest
+
+from cgru.datasets import described, read
+
+LONG = "id,t,a,b,label\n1,2,3,4,x\n1,1,1,2,x\n2,1,5,6,y\n"
+
+
+def test_files_are_known_by_their_first_bytes_and_their_endings(reads, refused, tmp_path):
+    np.savez(tmp_path / "x.npz", x=np.ones((2, 3, 1)), y=[0, 1])
+    arrays = (tmp_path / "x.npz").read_bytes()
+    for name in ("data", "data.csv", "data.npz"):
+        assert reads(arrays, name).train.X.shape == (2, 3, 1)
+    for name in ("a.csv", "a.CSV", "a.tsv", "a.txt", "a.tab", "a.dat", "a.data", "a.csv.gz"):
+        assert reads(LONG, name).train.X.shape == (2, 2, 2)
+    for name in ("a.xlsx", "a.XLS", "a.ods"):
+        assert refused("PK", name) == "expected a text file, got a spreadsheet: save it as CSV"
+    for name in ("a.json", "a"):
+        assert refused(LONG, name).startswith("it is no .npz archive, and its name does not end in .parquet, .ts, .csv")
+    assert refused(LONG, "a.npz").startswith("expected an .npz file of plain arrays")
+    with pytest.raises(FileNotFoundError):
+        read(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"task": "both"}, "task: expected one of classification, regression, got 'both'"),
+        ({"decimal": ";"}, "decimal: expected one of ., ,, got ';'"),
+        ({"axes": "sme"}, "axes: expected one of mse, mes, got 'sme'"),
+        ({"missing": "mean"}, "missing: expected one of refuse, forward, interpolate, zero, got 'mean'"),
+        ({"axes": "mes"}, "axes: expected nothing, since it says nothing of such a file, text, got some"),
+    ],
+)
+def test_options_that_are_none(refused, options, why):
+    assert refused(LONG, **options) == why
+
+
+def test_names_are_strings(reads):
+    with pytest.raises(TypeError, match=r"^columns: expected names of columns, got \[1\]"):
+        reads(LONG, columns=[1])
+
+
+# --- a file of its own to test on ---
+
+
+def test_a_file_to_test_on(reads, tmp_path):
+    (tmp_path / "test.csv").write_text("label,b,a,t,id\ny,1,,1,7\ny,3,4,2,7\n")
+    data = reads(LONG, test=tmp_path / "test.csv", missing="zero")
+    assert data.test.X.tolist() == [[[0, 1], [4, 3]]]  # a, b
+    assert data.test.y.tolist() == ["y"]
+    assert data.test.ids.tolist() == [7]
+    assert data.train.X.shape == (2, 2, 2)
+    assert data.notes[-1] == "test.csv: filled 1 missing values (zero): a 1"
+    assert len(data.notes) == 4
+    lines = described(data)
+    assert lines[:2] == ["2 samples of 1 to 2 steps of 2 elements", "1 to test on of 2 steps of 2 elements"]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("id,t,a,label\n1,1,2,x\n", "expected the columns a, b, got id, t, a, label, none called b"),
+        ("id,t,c,d,label\n1,1,2,3,x\n", "expected the elements a, b, got c, d, none called a, b"),
+        ("id,t,a,b\n1,1,2,3\n", "expected something to learn, to test on, as the other file has, got none"),
+    ],
+)
+def test_a_file_that_is_none_to_test_on(refused, tmp_path, content, why):
+    path = tmp_path / "test.csv"
+    path.write_text(content)
+    assert refused(LONG, test=path) == f"{path}: {why}"
+
+
+def test_arrays_to_test_on(tmp_path):
+    def saved(name, **arrays):
+        np.savez(tmp_path / name, **arrays)
+        return tmp_path / name
+
+    x, y = np.ones((2, 3, 2)), [0, 1]
+    one = saved("one.npz", x=x, y=y, class_names=["a", "b"])
+    assert read(one, test=saved("two.npz", x=x, y=y)).test.y.tolist() == y
+    for name, arrays, why in (
+        (
+            "split.npz",
+            {"train_x": x, "train_y": y, "test_x": x, "test_y": y},
+            "expected no test split of its own where",
+        ),
+        (
+            "names.npz",
+            {"x": x, "y": y, "class_names": ["b", "a"]},
+            "class_names: expected those of the other file, got b, a",
+        ),
+        ("e.npz", {"x": x[:, :, :1], "y": y}, "expected 2 elements a step, as the other file has, got 1"),
+    ):
+        path = saved(name, **arrays)
+        with pytest.raises(ValueError, match=f"^{path}: {why}"):
+            read(one, test=path)
+
+
+# --- names of elements ---
+
+
+def test_elements_by_their_names(reads, refused):
+    for names in (["b", "a"], ("b",)):
+        data = reads(LONG, features=names)
+        assert data.feature_names == tuple(names)
+        assert data.train.X[0, 0].tolist() == [{"a": 1, "b": 2}[name] for name in names]
+    strange = LONG.replace("label", "comment").replace("6,y", "6,?")
+    assert reads(strange, features=["a", "b"]).train.X.shape == (2, 2, 2)  # others may be anything
+    assert refused(LONG, features=["a", "c"]) == "expected the columns a, c, got id, t, a, b, label, none called c"
+    assert refused(LONG, features=["a", "b"], columns=["a"]) == "expected the elements a, b, got a, none called b"
+
+
+def test_elements_of_arrays(tmp_path):
+    path, x = tmp_path / "x.npz", np.arange(12.0).reshape(2, 3, 2)
+    np.savez(path, X=x, Y=[0, 1], feature_names=["a", "b"])
+    assert read(path).feature_names == ("a", "b")
+    assert read(path, features=["b", "a"]).train.X.tolist() == x[:, :, ::-1].tolist()
+    assert read(path, columns=["b"]).train.X.tolist() == x[:, :, 1:].tolist()
+    np.savez(path, x=x, y=[0, 1])
+    assert read(path, features=["b", "a"]).train.X.tolist() == x.tolist()  # it has no names
+    with pytest.raises(ValueError, match=r"columns: expected none without feature_names in the file"):
+        read(path, columns=["b"])
+    np.savez(path, x=x, y=[0, 1], feature_names=["a"])
+    with pytest.raises(ValueError, match=r"feature_names: expected 2 names, one for each element of a step, got 1"):
+        read(path)
+    np.savez(path, x=x, y=[0, 1], feature_names=["a", "a"])
+    with pytest.raises(ValueError, match=r"feature_names: expected every name once"):
+        read(path)
+
+
+# --- arrays ---
+
+
+def test_arrays_by_other_names(tmp_path):
+    x, path = np.arange(12.0).reshape(2, 3, 2), tmp_path / "x.npz"
+    for names in (("X", "Y"), ("X", "y"), ("x", "Y")):
+        np.savez(path, **dict(zip(names, (x, [0, 1]), strict=True)))
+        assert read(path).train.y.tolist() == [0, 1]
+    for form in ("{}_X {}_Y", "X_{} y_{}", "x_{} y_{}"):
+        names = [each.format(split) for split in ("train", "test") for each in form.split()]
+        np.savez(path, **dict(zip(names, (x, [0, 1], x[:1], [1]), strict=True)))
+        assert read(path).test.y.tolist() == [1]
+    for names in ("xX", "yY"):
+        np.savez(path, **{"x": x, names[1]: x if names == "xX" else [0, 1], "y": [0, 1]})
+        with pytest.raises(ValueError, match=f"{names[0]}: expected it once, got {names[0]} and {names[1]}"):
+            read(path)
+
+
+def test_axes(tmp_path):
+    x, path = np.arange(12.0).reshape(2, 2, 3), tmp_path / "x.npz"
+    np.savez(path, x=x, y=[0, 1], lengths=[3, 1])
+    data = read(path, axes="mes")
+    np.testing.assert_array_equal(data.train.X, x.swapaxes(1, 2))
+    assert data.train.X.flags.c_contiguous
+    assert data.train.lengths.tolist() == [3, 1]
+    with pytest.raises(ValueError, match="lengths"):
+        read(path, axes="mse")
+    np.savez(path, x=x[0], y=[0, 1], lengths=[1, 1])
+    with pytest.raises(ValueError, match=r"x: expected shape \(m, e, s\), as axes says, got \(2, 3\)"):
+        read(path, axes="mes")
+
+
+def test_what_is_missing_in_arrays(tmp_path):
+    x, path = np.ones((2, 3, 2)), tmp_path / "x.npz"
+    x[0, 1, 0] = x[1, 2, 1] = x[1, 0, 1] = np.nan
+    np.savez(path, train_x=x, train_y=[0, 1], train_lengths=[3, 2], test_x=x, test_y=[0, 1])
+    assert np.isnan(read(path).train.X).sum() == 3
+    assert described(read(path))[-1] == (
+        'note: x has 2 NaN or infinities, the first in sample 0, step 1, element 0; missing="forward" fills NaN'
+    )
+    data = read(path, missing="forward")
+    assert np.isnan(data.train.X).sum() == 1  # past the length
+    assert not np.isnan(data.test.X).any()
+    assert data.notes == ("filled 5 missing values (forward): element 0: 2, element 1: 3",)
+    x[0, :, 1] = np.nan
+    np.savez(path, x=x, y=[0, 1])
+    with pytest.raises(
+        ValueError, match=r'x: expected a value at least in sample 0, element 1, got none; missing="zero"'
+    ):
+        read(path, missing="interpolate")
+    np.savez(path, x=np.ones((2, 3, 2), int), y=[0, 1])
+    assert read(path, missing="zero").train.X.dtype.kind == "i"
+
+
+# --- targets ---
+
+
+def table(*labels):
+    return "id,t,a,label\n" + "".join(f"{i},{t},{i},{label}\n" for i, label in enumerate(labels) for t in (0, 1))
+
+
+def test_kinds_of_targets(reads, refused):
+    assert reads(table(0, 1, 1)).train.y.dtype.kind == "i"
+    assert reads(table(0, 1, 1), task="classification").train.y.dtype.kind == "i"
+    assert reads(table(0, 1, 1), task="regression").train.y.tolist() == [0.0, 1.0, 1.0]
+    assert reads(table(0, 1, 1), task="regression").train.y.dtype == np.float64
+    assert reads(table(0.5, 1.5)).train.y.dtype.kind == "f"
+    assert reads(table("a", "b"), task="classification").train.y.tolist() == ["a", "b"]
+    assert reads(table(*range(20))).train.y.dtype.kind == "i"
+    why = "label: expected integers of some classes, got 21 different ones of 21; task="
+    assert refused(table(*range(21))).startswith(why)
+    assert reads(table(*range(21)), task="regression").train.y[20] == 20
+    assert reads(table(*range(21)), task="classification").train.y[20] == 20
+    assert reads(table(*range(21), *range(21))).train.y.dtype.kind == "i"
+    why = "label: expected reals, got 2 different ones that are whole; task="
+    assert refused(table("1.0", "2.0", "1.0", "2.0")).startswith(why)
+    assert reads(table("1.0", "2.0", "1.0")).train.y.tolist() == [1, 2, 1]
+    assert reads(table("1.0", "2.0", "1.0", "2.0"), task="classification").train.y.dtype.kind == "i"
+    assert reads(table("1.0", "2.0", "1.0", "2.0"), task="regression").train.y.dtype.kind == "f"
+    assert (
+        refused(table("a", "b"), task="regression")
+        == "task: expected classification of strings, such as 'a', got regression"
+    )
+    why = "task: expected regression of reals that are not whole, got classification"
+    assert refused(table(0.5, 1), task="classification") == why
+    assert reads(table("a", ""), targets=False).train.y is None
+    assert reads(table("a", ""), targets=False, task="regression").train.y is None
+
+
+# --- Parquet ---
+
+
+@pytest.fixture
+def parquet(tmp_path):
+    polars = pytest.importorskip("polars")
+    columns = {
+        "id": [1, 1, 2],
+        "t": [2, 1, 1],
+        "a": [1.0, 2.0, None],
+        "on": [True, False, None],
+        "label": ["x", "x", "y"],
+    }
+    polars.DataFrame(columns).write_parquet(tmp_path / "data.parquet")
+    return tmp_path / "data.parquet"
+
+
+@pytest.mark.parametrize("backend", ["polars", "pandas"])
+def test_parquet(parquet, monkeypatch, backend):
+    if backend == "pandas":
+        pytest.importorskip("pandas")
+        pytest.importorskip("pyarrow")
+        monkeypatch.setitem(sys.modules, "polars", None)
+    data = read(parquet, missing="zero")
+    assert data.train.X.tolist() == [[[2, 0], [1, 1]], [[0, 0], [0, 0]]]
+    assert data.train.y.tolist() == ["x", "y"]
+    with pytest.raises(ValueError, match=r"a: expected a value in each row, got none in row 2"):
+        read(parquet)
+    with pytest.raises(ValueError, match=r"decimal: expected nothing"):
+        read(parquet, decimal=",")
+    parquet.write_bytes(parquet.read_bytes()[:40])
+    with pytest.raises(ValueError, match=r"data.parquet: expected a Parquet file: "):
+        read(parquet)
+
+
+def test_parquet_without_a_library(parquet, monkeypatch):
+    for name in ("polars", "pandas", "pyarrow"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ImportError, match=r"data.parquet: no library for Parquet is installed: pip install polars"):
+        read(parquet)
+    monkeypatch.setitem(sys.modules, "narwhals.stable.v2", None)
+    with pytest.raises(ImportError, match=r"data.parquet: narwhals is missing: pip install narwhals polars"):
+        read(parquet)
+
+
+def test_text_needs_numpy_alone(reads, monkeypatch):
+    for name in ("polars", "pandas", "pyarrow", "narwhals"):
+        if importlib.util.find_spec(name):
+            monkeypatch.setitem(sys.modules, name, None)
+    assert reads(LONG).train.X.shape == (2, 2, 2)

@@ -1,0 +1,235 @@
+"""Which columns are what."""
+
+import pytest
+
+LONG = "id,t,a,b,label\n1,2,3,4,x\n1,1,1,2,x\n2,1,5,6,y\n"
+
+
+def told(data):
+    return [note.partition(" (")[2].rstrip(")") for note in data.notes]
+
+
+@pytest.mark.parametrize(
+    "name", ["id", "ID", "subject", "Patient", " series ", "sample_id", "case no", "machine number"]
+)
+def test_ids_by_name(reads, name):
+    data = reads(LONG.replace("id,", f"{name},"))
+    assert data.train.ids.tolist() == [1, 2]
+    assert data.feature_names == ("a", "b")
+    assert told(data)[0] == f'id="{name.strip()}"'
+
+
+@pytest.mark.parametrize("name", ["t", "T", "time", "Time Step", "timestamp", "date", "Datum", "frame"])
+def test_times_by_name(reads, name):
+    data = reads(LONG.replace(",t,", f",{name},"))
+    assert data.train.X[0].tolist() == [[1, 2], [3, 4]]
+    assert told(data)[1] == f'time="{name}"'
+
+
+@pytest.mark.parametrize("name", ["label", "Class", "target", "outcome", "category", "Klasse", "y", "Y"])
+def test_labels_by_name(reads, name):
+    data = reads(LONG.replace("label", name))
+    assert data.train.y.tolist() == ["x", "y"]
+    assert told(data)[2] == f'label="{name}"'
+
+
+def test_y_is_an_axis_beside_x_and_z(reads):
+    for others in ("x,y,z", "x,y,c", "b,y,z"):
+        data = reads(f"id,t,{others}\n1,1,2,3,4\n1,2,3,4,5\n")
+        assert data.feature_names == tuple(others.split(","))
+        assert data.train.y is None
+    data = reads("id,t,x,y,label\n1,1,2,3,4\n1,2,3,4,4\n")
+    assert data.feature_names == ("x", "y")
+    assert data.train.y.tolist() == [4]
+
+
+def test_without_times_rows_stay(reads):
+    data = reads(LONG.replace(",t,", ",c,"))
+    assert data.train.X[0].tolist() == [[2, 3, 4], [1, 1, 2]]
+    assert data.notes[1] == "steps come as rows do: no column of times"
+    data = reads(LONG, time="", ignore="t")
+    assert data.train.X[0].tolist() == [[3, 4], [1, 2]]
+    assert len(data.notes) == 2
+
+
+def test_what_is_asked_for_is_not_guessed(reads):
+    data = reads(LONG, id="id", time="t", label="label", columns=["b", "a"])
+    assert data.notes == ()
+    assert data.feature_names == ("b", "a")
+    assert data.train.X[0].tolist() == [[2, 1], [4, 3]]
+    assert reads(LONG, label="", ignore="label").train.y is None
+    assert reads(LONG, label="", ignore=["label", "a"]).feature_names == ("b",)
+    assert reads(LONG, ignore="b").feature_names == ("a",)
+    data = reads(LONG, id="label", time="", label="id", columns=["t"])
+    assert data.train.ids.tolist() == ["x", "y"]
+
+
+def test_several_columns_are_an_id_together(reads):
+    data = reads("subject,trial,t,a\ns1,1,1,2\ns1,2,1,3\ns2,1,1,4\ns1,1,2,5\n", id=["subject", "trial"])
+    assert data.train.ids.tolist() == ["s1/1", "s1/2", "s2/1"]
+    assert data.train.X[0].tolist() == [[2], [5]]
+
+
+def test_several_numbers_are_learned_together(reads, refused):
+    table = "id,t,a,p,q\n1,1,2,3,0.5\n1,2,2,3,0.5\n2,1,4,5,1\n"
+    data = reads(table, label=["q", "p"])
+    assert data.train.y.tolist() == [[0.5, 3], [1, 5]]
+    assert data.feature_names == ("a",)
+    words = table.replace("0.5", "z")
+    assert refused(words, label=["q", "p"]) == "label: expected one, or several with numbers, got 'z'"
+
+
+# --- a row for each sequence ---
+
+STEPS = "label,t0,t1,t2\nx,1,2,3\ny,4,5,6\n"
+
+
+def test_wide_tables_are_known_by_their_columns(reads):
+    data = reads(STEPS)
+    assert data.train.X[..., 0].tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert data.train.y.tolist() == ["x", "y"]
+    assert data.train.ids is None
+    assert data.feature_names is None
+    assert data.notes == ("each row is a sequence of its own (wide=True)", 'label has the labels (label="label")')
+    assert reads(STEPS.replace("label,t0,t1,t2", "name,0,1,2")).train.y.tolist() == ["x", "y"]  # that has no numbers
+    data = reads("id,t0,t1,t2\n7,1,2,3\n8,4,5,6\n")
+    assert data.train.ids.tolist() == [7, 8]
+    assert data.train.y is None
+    assert reads(STEPS, columns=["t1", "t0"], wide=True).train.X[..., 0].tolist() == [[1, 2], [4, 5]]
+
+
+def test_wide_where_asked(reads, refused):
+    sensors = STEPS.replace("t0,t1,t2", "ch0,ch1,ch2")
+    why = "expected a column such as id or subject that says which sequence a row belongs to: id="
+    assert refused(sensors).startswith(why)
+    data = reads(sensors, wide=True)
+    assert data.train.X.shape == (2, 3, 1)
+    assert data.notes == ('label has the labels (label="label")',)
+    assert refused(STEPS, wide=False).startswith(why)
+    assert refused("id,t,x\n1,2,3\n", wide=True, time="t") == (
+        "time: expected none where each row is a sequence of its own, got t"
+    )
+    assert refused(STEPS, wide=True, per_step=True).startswith("per_step: expected a row for each step")
+
+
+def test_steps_are_in_the_order_of_their_numbers(reads):
+    data = reads("label,t1,t10,t2\nx,1,10,2\n")
+    assert data.train.X[0, :, 0].tolist() == [1, 2, 10]
+    assert data.notes[-1] == "steps are in the order of the columns' numbers, 1 to 10"
+
+
+def test_several_elements_of_a_wide_table(reads):
+    for header, row in (("ax_1,ax_2,ay_1,ay_2", "1,2,3,4"), ("ax_1,ay_1,ax_2,ay_2", "1,3,2,4")):
+        data = reads(f"label,{header}\nx,{row}\n", wide=True)
+        assert data.train.X.tolist() == [[[1, 3], [2, 4]]]
+        assert data.feature_names == ("ax", "ay")
+        assert data.notes[-1] == "2 elements a step by the columns' names: ax, ay"
+    for header in ("ax_1,ax_2,ay_1,ay_3", "ax_1,ax_2,ay_1,ay_", "a1,a01,b1,b01"):
+        data = reads(f"label,{header}\nx,1,2,3,4\n", wide=True, columns=header.split(","))
+        assert data.train.X.tolist() == [[[1], [2], [3], [4]]]
+        assert data.notes[-1] == "steps are in the order of the columns, all of one element"
+        assert data.feature_names is None
+    data = reads("label,ay_1,ay_2,ax_1,ax_2\nx,1,2,3,4\n", wide=True, features=["ax", "ay"])
+    assert data.train.X.tolist() == [[[3, 1], [4, 2]]]
+
+
+def test_rows_that_end_early(reads, refused):
+    ragged = STEPS.replace("5,6", ",")
+    data = reads(ragged)
+    assert data.train.lengths.tolist() == [3, 1]
+    assert data.notes[-1] == "1 sequences end before the last column"
+    assert refused(STEPS.replace("4,5", ",5")).startswith(
+        't0: expected a value in each row, got none in line 3; missing="'
+    )
+    assert reads(STEPS.replace("4,5", ",5"), missing="forward").train.X[1, :, 0].tolist() == [5, 5, 6]
+    assert refused(STEPS.replace("4,5,6", ",,")) == "expected values in each row, got none in line 3"
+
+
+def test_no_header(reads, refused):
+    rows = ["1" + ",0.5" * 9, "2" + ",1.5" * 9] * 2
+    data = reads("\n".join(rows))
+    assert data.train.y.tolist() == [1, 2, 1, 2]
+    assert told(data)[-1] == 'label="column_1"'
+    last = "\n".join(row[2:] + "," + row[0] for row in rows)
+    assert told(reads(last))[-1] == 'label="column_10"'
+    both = "\n".join(f"{row},{row[0]}" for row in rows)
+    why = 'label: expected the first or the last column to have classes, got both; label="column_1" or "column_11"'
+    assert refused(both).startswith(why)
+    assert reads(both, label="column_1", ignore="column_11").train.X.shape == (4, 9, 1)
+    assert reads("\n".join(row[2:] for row in rows)).train.y is None
+    assert reads("\n".join(["0.5" + row[1:] for row in rows])).train.y is None
+    assert reads("\n".join(f"{i}{row[1:]}" for i, row in enumerate(rows))).train.y is None  # each once
+    assert reads("\n".join([",".join(["2.5"] * 8)] * 9)).train.X.shape == (9, 8, 1)
+    assert refused("\n".join([",".join(["2.5"] * 7)] * 9)).startswith("expected a column such as id")
+
+
+# --- what is not clear ---
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "why"),
+    [
+        ("subject,trial,t,a\n", {}, 'id: expected one column to be it, got subject, trial; id="subject", or several'),
+        ("id,t,time,a\n", {}, 'time: expected one column to be it, got t, time; time="t" settles it'),
+        ("id,t,class,label\n", {}, 'label: expected one column to be it, got class, label; label="class" settles it'),
+        ("subject,trial,t,a\n", {"id": "subject"}, "trial: expected to know whether it is one of the elements"),
+        ("id,t,time,a\n", {"time": "t"}, "time: expected to know whether it is one of the elements"),
+        ("id,t,a\n", {"id": "who"}, "id: expected one of the columns id, t, a, got 'who'"),
+        ("id,t,a\n", {"time": "who"}, "time: expected one of the columns"),
+        ("id,t,a\n", {"label": "who"}, "label: expected one of the columns"),
+        ("id,t,a\n", {"columns": ["who"]}, "columns: expected one of the columns"),
+        ("id,t,a\n", {"ignore": "who"}, "ignore: expected one of the columns"),
+        ("id,t,a\n", {"ignore": "a"}, "columns: expected at least one beside id, t, got none"),
+        ("id,t,a\n", {"columns": ["a", "t"], "time": "t"}, "columns: expected each once, and none of t, got a, t"),
+        ("id,t,a\n", {"columns": ["a", "a"]}, "columns: expected each once, got a, a"),
+        ("id,t,a\n", {"label": "a", "time": "a"}, "label: expected each once, and none of a, got a"),
+    ],
+)  # fmt: skip
+def test_what_is_not_clear_is_refused(refused, content, options, why):
+    width = content.count(",") + 1
+    rows = "".join(",".join([str(i)] * width) + "\n" for i in (1, 1, 2))
+    assert refused(content + rows, **options).startswith(why)
+
+
+def test_what_is_hardly_a_step_is_refused(reads, refused):
+    table = "t0,t1,t2,kind\n1,2,3,0\n4,5,6,1\n"
+    assert refused(table).startswith("kind: expected to know whether it is one of the steps: columns=")
+    assert reads(table, label="kind").train.y.tolist() == [0, 1]
+    assert reads(table, ignore="kind").train.X.shape == (2, 3, 1)
+    words = "t0,t1,t2,t3,p,q\n1,2,3,4,a,b\n4,5,6,7,a,b\n"
+    assert refused(words, wide=True).startswith(
+        'label: expected one column without numbers, got p, q; label="p" settles'
+    )
+
+
+def test_an_id_in_one_row_alone(reads, refused):
+    table = "id,a,b\n1,2,3\n2,4,5\n"
+    why = "id: expected a sequence of several rows for an id, got each once; wide=True says that each row is "
+    assert refused(table).startswith(why)
+    assert refused(table, id="id").startswith(why)
+    assert reads(table, wide=False).train.X.shape == (2, 1, 2)
+    assert reads(table, wide=True).train.X.shape == (2, 2, 1)
+    assert reads(table + "2,4,5\n").train.X.shape == (2, 2, 2)
+    assert reads("id,a,b\n1,2,3\n").train.X.shape == (1, 1, 2)
+    assert reads(table.replace("a,", "t,")).train.X.shape == (2, 1, 1)
+    assert refused(table.replace("2,4", "1,4"), wide=True).startswith(
+        "id: expected each id in one row, as wide=True says"
+    )
+
+
+def test_a_label_that_changes(reads, refused):
+    table = LONG.replace("1,2,x", "1,2,y")
+    assert refused(table).startswith(
+        "label: expected one value for each id, got another in line 2; per_step=True takes a"
+    )
+    data = reads(table, per_step=True)
+    assert data.train.y.tolist() == [["y", "x"], ["y", ""]]
+    assert reads(table.replace("x", "0").replace("y", "1"), per_step=True).train.y.tolist() == [[1, 0], [1, 0]]
+    assert refused(table.replace("x", "0.5").replace("y", "1"), per_step=True).startswith(
+        "label: expected a class for each step, integers or strings, got float64"
+    )
+    others = {"label": ["a", "b"], "ignore": "label", "columns": ["t"], "time": ""}
+    assert refused(table, per_step=True, **others).startswith("per_step: expected one label, got a, b")
+    assert refused(LONG.replace("label", "c"), per_step=True, ignore="c").startswith(
+        "per_step: expected one label, got none"
+    )

@@ -1,0 +1,112 @@
+"""What is said of a data set."""
+
+import numpy as np
+import pytest
+
+from cgru.datasets import Dataset, Split, described
+from cgru.datasets.summary import classes_in, looks_swapped
+
+X = np.arange(24.0).reshape(4, 3, 2)
+
+
+def lines(y=None, lengths=None, x=X, test=None, **more):
+    return described(Dataset(Split(x, y, lengths), test, more.pop("class_names", None), **more))
+
+
+def test_counts():
+    assert lines() == ["4 samples of 3 steps of 2 elements", "no targets"]
+    assert lines(lengths=np.array([1, 3, 2, 2]))[0] == "4 samples of 1 to 3 steps of 2 elements"
+    assert lines(lengths=np.array([2, 2, 2, 2]))[0] == "4 samples of 2 steps of 2 elements"
+    assert lines(test=Split(X[:1], None, None))[:2] == [
+        "4 samples of 3 steps of 2 elements",
+        "1 to test on of 3 steps of 2 elements",
+    ]
+    alone = described(Dataset(None, Split(X, np.array([0, 1, 1, 1]), None), None))
+    assert alone[:2] == ["4 samples, to test on of 3 steps of 2 elements", "classes: 0 1, 1 3"]
+
+
+def test_names_and_notes():
+    found = lines(feature_names=("a", "b"), notes=("one", "two"))
+    assert found[1:] == ["elements: a, b", "no targets", "note: one", "note: two"]
+    many = tuple(f"e{i}" for i in range(13))
+    assert lines(x=np.arange(156.0).reshape(4, 3, 13), feature_names=many)[1].endswith("e10, e11, ... (13 in all)")
+    assert lines(x=np.arange(144.0).reshape(4, 3, 12), feature_names=many[:12])[1].endswith("e10, e11")
+
+
+def test_classes():
+    assert lines(np.array([0, 1, 1, 1]))[1:] == ["classes: 0 1, 1 3", "note: few of a class: 0 1, 1 3"]
+    x = np.arange(60.0).reshape(10, 3, 2)
+    assert lines(np.array([0, 1] * 5), x=x)[1:] == ["classes: 0 5, 1 5"]
+    y = np.array(["a"] * 9 + ["b"])
+    most = "note: 90% are of class a; class weights (balanced) let all classes count the same"
+    assert lines(y, x=x)[1:] == ["classes: a 9, b 1", "note: few of a class: b 1", most]
+    assert lines(np.array([0] * 10), x=x)[1:] == ["classes: 0 10"]
+    assert len(lines(np.array([0] * 8 + [1] * 2), x=x)) == 3
+
+
+def test_names_of_classes():
+    split = Split(X, np.array([0, 1, 1, 2]), None)
+    assert classes_in(split, ("no", "yes")) == {"no": 1, "yes": 2, "2": 1}
+    assert classes_in(split, None) == {"0": 1, "1": 2, "2": 1}
+    assert classes_in(split._replace(y=np.array(["b", "a", "a", "a"])), ("x", "y")) == {"a": 3, "b": 1}
+
+
+def test_classes_of_steps():
+    y = np.array([[0, 1, 9], [0, 0, 0], [1, 9, 9], [1, 1, 9]])
+    lengths = np.array([2, 3, 1, 2])
+    assert lines(y, lengths)[1] == "classes, one a step: 0 4, 1 4"
+    assert lines(y)[1] == "classes, one a step: 0 4, 1 4, 9 4"
+
+
+def test_numbers():
+    assert lines(np.array([1.0, 2, 3, 6]))[1:] == ["targets: numbers from 1 to 6, mean 3"]
+    y = np.array([[1.0, 0], [2, 0], [3, 0], [6, 0]])
+    assert lines(y)[1] == "targets: numbers from 1 to 6, mean 3; from 0 to 0, mean 0"
+    y[1, 1] = np.inf
+    assert lines(y)[1] == "targets: some are no finite numbers"
+
+
+def test_what_never_changes():
+    x = X.copy()
+    x[..., 1] = 7
+    note = "note: always the same value: element {}"
+    assert lines(x=x)[-1] == note.format(1)
+    assert lines(x=x, feature_names=("a", "b"))[-1] == note.format("b")
+    x[3, 2, 1] = 8
+    assert lines(x=x)[-1] == "no targets"
+    assert lines(x=x, lengths=np.array([3, 3, 3, 2]))[-1] == note.format(1)
+    assert lines(x=x[:2])[-1] == note.format(1)
+    assert lines(x=x[:1])[-1] == "no targets"  # of a single sample that says nothing
+
+
+def test_what_is_missing():
+    x = X.copy()
+    x[1, 2, 0] = np.nan
+    x[2, 0, 1] = np.inf
+    note = 'note: x has 2 NaN or infinities, the first in sample 1, step 2, element 0; missing="forward" fills NaN'
+    assert lines(x=x)[-1] == note
+    assert lines(x=x, lengths=np.array([3, 2, 3, 3]))[-1].startswith(
+        "note: x has 1 NaN or infinities, the first in sample 2"
+    )
+    assert lines(test=Split(x, None, None))[-1].startswith("note: x to test on has 2")
+    assert described(Dataset(None, Split(x, None, None), None))[-1].startswith("note: x to test on has 2")
+
+
+@pytest.fixture(scope="module")
+def walks():
+    return np.cumsum(np.random.default_rng(0).standard_normal((20, 3, 40)), axis=2)
+
+
+def test_axes_that_look_swapped(walks):
+    def swapped(x, lengths=None):
+        return looks_swapped(Split(x, None, lengths))
+
+    assert swapped(walks)
+    assert not swapped(walks.swapaxes(1, 2))
+    assert swapped(walks[:, :1])
+    assert swapped(walks[:, :, :16])
+    assert not swapped(walks[:, :, :15])
+    assert not swapped(walks, np.full(20, 3))
+    assert not swapped(np.random.default_rng(0).standard_normal((20, 3, 40)))
+    wide = np.cumsum(np.random.default_rng(0).standard_normal((20, 20, 20)), axis=2)
+    assert not swapped(wide)  # as many of both

@@ -1,0 +1,203 @@
+"""Tables in text files: dialects, and where what is wrong stands."""
+
+import gzip
+
+import numpy as np
+import pytest
+
+LONG = "id,t,a,b,label\n1,2,3,4,x\n1,1,1,2,x\n2,1,5,6,y\n"
+NOTES = (
+    'id says which sequence a row belongs to (id="id")',
+    't is what steps are sorted by (time="t")',
+    'label has the labels (label="label")',
+)
+X = [[[1, 2], [3, 4]], [[5, 6], [0, 0]]]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        LONG,
+        LONG.replace(",", ";"),
+        LONG.replace(",", "\t"),
+        LONG.replace(",", "|"),
+        LONG.replace(",", ", "),
+        LONG.replace("\n", "\r\n"),
+        LONG.replace("\n", "\r"),
+        LONG.replace("\n", "\n\n"),
+        LONG.rstrip("\n"),
+        LONG + ",,,,\n" * 3,
+        LONG.replace("\n", ",\n"),
+        "\ufeff" + LONG,
+        LONG.encode("utf-16"),
+        LONG.encode("utf-16-be").join([b"\xfe\xff", b""]),
+        gzip.compress(LONG.encode()),
+        "sep=;\r\n" + LONG.replace(",", ";"),
+        LONG.replace("x", '"x"').replace("id", '"id"'),
+        ",id,t,a,b,label\n0,1,2,3,4,x\n1,1,1,1,2,x\n2,2,1,5,6,y\n",
+        "Unnamed: 0,"
+        + LONG.replace("\n1,2", "\n1,1,2").replace("\n1,1,1,2", "\n2,1,1,1,2").replace("\n2,1,5", "\n3,2,1,5"),
+    ],
+)
+def test_dialects(reads, content):
+    train, _, _, names, notes = reads(content)
+    assert train.X.tolist() == X
+    assert train.lengths.tolist() == [2, 1]
+    assert train.ids.tolist() == [1, 2]
+    assert train.y.tolist() == ["x", "y"]
+    assert names == ("a", "b")
+    assert notes[-3:] == NOTES
+
+
+def test_a_first_column_that_counts_is_left_out_and_said(reads, refused):
+    counted = ",id,t,a,label\n0,1,1,2,x\n1,2,1,3,y\n"
+    assert "left out the first column, which has no name and counts the rows" in reads(counted).notes
+    assert refused(counted.replace("\n1,2", "\n5,2")) == "expected a name for each column, got none for column 1"
+    assert refused("id,t,,label\n1,1,2,x\n") == "expected a name for each column, got none for column 3"
+    assert refused("id,t,,label\n1,1,0,x\n1,2,1,x\n") == "expected a name for each column, got none for column 3"
+
+
+def test_a_decimal_comma_is_found_and_said(reads, refused):
+    german = "id;t;a;label\n1;1;1,5;x\n1;2;-,25e1;x\n2;1;7;y\n"
+    data = reads(german)
+    assert data.train.X[..., 0].tolist() == [[1.5, -2.5], [7, 0]]
+    assert data.notes[0] == "numbers have a decimal comma"
+    assert reads(german.replace(",", "."), decimal=".").train.X[0, 1, 0] == -2.5
+    assert "numbers have a decimal comma" not in reads(german, decimal=",").notes
+    why = "a: expected numbers, got {} in line {}; columns says which are elements, unless it is the id, time or label"
+    assert refused(german, decimal=".") == why.format("'1,5'", 2)
+    assert refused(german.replace("7", "1.234,5")) == why.format("'1.234,5'", 4)
+    assert refused(german.replace("7", "1.234")) == why.format("'1.234'", 4)
+    assert refused('id,a,label\n1,"1,234",x\n') == why.format("'1,234'", 2)
+    assert refused('id,a,label\n1,"1,5",x\n', decimal=",").startswith("decimal: expected another sign than ','")
+
+
+def test_a_comma_that_may_be_for_thousands_is_refused(reads, refused):
+    text = "id;t;a;label\n1;1;1,234;x\n1;2;12,500;x\n"
+    assert refused(text).startswith(
+        "expected numbers with one reading, got 1,234, whose comma is decimal or not; decimal="
+    )
+    assert reads(text, decimal=",").train.X[0, :, 0].tolist() == [1.234, 12.5]
+    assert reads(text.replace("12,500", "0,500")).train.X[0, :, 0].tolist() == [1.234, 0.5]
+
+
+def test_what_is_not_utf_8(reads):
+    data = reads("id;t;Höhe;label\n1;1;2;ä\n".encode("cp1252"))
+    assert data.feature_names == ("Höhe",)
+    assert data.train.y.tolist() == ["ä"]
+    assert data.notes[0] == "it is no UTF-8 (line 1): read as Windows-1252"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("", "expected a table, got an empty file"),
+        ("\n \n", "expected a table, got an empty file"),
+        (b"\xef\xbb\xbf\n", "expected a table, got an empty file"),
+        (";;\n;;\n", "expected a table, got no values"),
+        ("id,t,a\n", "expected rows below the header in line 1, got none"),
+        ("\n\nid,t,a\n", "expected rows below the header in line 3, got none"),
+        (b"id,t\n\0\0,1\n", "expected text, got a binary file, with a zero at byte 5"),
+        (gzip.compress(LONG.encode())[:-9], "expected a whole gzip file"),
+        (b"\x81,\xff", "expected text in UTF-8"),
+        ("id,t,a\n1,2\n", "line 2: expected 3 cells, as in the first, got 2"),
+        ("id,t,a\n\n1,2,3\n\n1,2,3,4\n", "line 5: expected 3 cells, as in the first, got 4"),
+        ('id,t,a,label\n1,1,2,"x\ny"\n1,2,3\n', "line 4: expected 4 cells, as in the first, got 3"),
+        ('sep=,\nid,t,a,label\n1,1,2\n', "line 3: expected 4 cells, as in the first, got 3"),
+        ('id,t,a,label\n1,1,2,"x\n', "line 2: expected cells as CSV has them: unexpected end of data"),
+        ('id,t,a,label\n1,1,2,x\n1,2,3,"x"y\n', "line 3: expected cells as CSV has them"),
+        ("id,t,a,a\n1,1,2,3\n", "expected columns of different names, got 'a' as 3 and 4"),
+        ("id,t,1.5,b,c\n1,1,2,3,4\n", "line 1: expected a header with names, or numbers but for a label, got 1.5"),
+        (LONG.replace("5,6", "5,oops"), "b: expected numbers, got 'oops' in line 4; columns says which are"),
+        (LONG.replace("5,6", "5,1_000"), "b: expected numbers, got '1_000' in line 4"),
+        (LONG.replace("5,6", "5,inf"), "b: expected finite numbers, got infinity in line 4"),
+        (LONG.replace("5,6", "5,"), 'b: expected a value in each row, got none in line 4; missing="forward" fills it'),
+        (LONG.replace("5,6", "NA,6"), "a: expected a value in each row, got none in line 4"),
+        ('id,t,a,label\n1,1,2,"x\n\ny"\n2,2,?,z\n', "a: expected a value in each row, got none in line 5"),
+        ("\n" + LONG.replace("2,1,5", ",1,5"), "id: expected a value in each row, got none in line 5"),
+        (LONG.replace("6,y", "6,"), "label: expected a value in each row, got none in line 4"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told_with_its_line(refused, content, why):
+    assert refused(content).startswith(why)
+
+
+def test_words_for_what_is_missing(reads):
+    words = ["", "NA", "n/a", "#N/A", "NaN", "nan", "null", "None", "?"]
+    rows = "".join(f"1,{t},{word},x\n" for t, word in enumerate(words))
+    data = reads("id,t,a,label\n" + rows + "1,99,7,x\n", missing="zero")
+    assert data.train.X[0, :, 0].tolist() == [0] * len(words) + [7]
+    assert data.notes[-1] == f"filled {len(words)} missing values (zero): a {len(words)}"
+
+
+def test_names_are_not_missing_because_they_are_called_so(reads, refused):
+    data = reads("id,t,a,label\nNA,1,2,None\nb,1,3,na\n")
+    assert data.train.ids.tolist() == ["NA", "b"]
+    assert data.train.y.tolist() == ["None", "na"]
+    for word in ("", "nan", "NULL", "?"):
+        assert refused(f"id,t,a,label\na,1,2,{word}\nb,1,3,x\n").startswith("label: expected a value in each row")
+
+
+def test_codes_stay_what_they_are(reads):
+    data = reads("id,t,a,label\n007,1,1,01\n007,2,2,01\n7,1,05,1\n")
+    assert data.train.ids.tolist() == ["007", "7"]
+    assert data.train.y.tolist() == ["01", "1"]
+    assert data.train.X[..., 0].tolist() == [[1, 2], [5, 0]]
+    assert reads("id,t,a,label\n7,1,1,1\n8,1,05,0\n").train.ids.dtype.kind == "i"
+
+
+def test_kinds_of_numbers(reads):
+    def y(*labels, **options):
+        rows = "".join(f"{i},1,{i},{label}\n" for i, label in enumerate(labels))
+        return reads("id,t,a,label\n" + rows, wide=False, **options).train.y
+
+    assert y("1", "0", "1").dtype == np.int64
+    assert y("1.5", "0", "1").dtype == np.float64
+    assert y("1e0", "0.25", "2").tolist() == [1, 0.25, 2]
+    assert y("True", "False", "True").tolist() == ["True", "False", "True"]
+    assert y("1", "b", "2").tolist() == ["1", "b", "2"]
+
+
+def test_booleans_are_elements(reads):
+    data = reads("id,t,on,label\n1,1,True,x\n1,2,false,x\n2,1, TRUE,y\n2,2,,y\n", missing="forward")
+    assert data.train.X[..., 0].tolist() == [[1, 0], [1, 1]]
+
+
+def test_many_chunks(tmp_path, monkeypatch):
+    from cgru.datasets import text
+
+    monkeypatch.setattr(text, "CHUNK", 2)
+    path = tmp_path / "data.csv"
+    path.write_text("id,t,a,label\n1,1,2,x\n1,2,3.5,x\n2,1,4,y\n2,2,5,y\nb,1,inf,z\n")
+    table, _ = text.table_of_text(path)
+    assert table.rows == 5
+    assert table.column("id").tolist() == ["1", "1", "2", "2", "b"]  # some of it is text
+    assert table.column("a").tolist() == [2, 3.5, 4, 5, np.inf]
+    assert table.column("t").dtype == np.int64
+    assert [table.place(row) for row in (0, 4)] == ["line 2", "line 6"]
+    path.write_text("id,t,a,label\n1.5,1,2,x\n2,2,3.5,x\n,1,4,y\nb,2,5,y\n")
+    table, _ = text.table_of_text(path)
+    assert table.read("id")[0].tolist() == ["1.5", "2", "", "b"]
+    assert table.read("id")[1].tolist() == [False, False, True, False]
+
+
+def test_large_integers_are_exact(reads):
+    for each in (2**60, 2**80):
+        data = reads(f"id,t,a,label\n{each},1,{each},x\n{each + 1},1,{each},x\n")
+        assert list(map(int, data.train.ids)) == [each, each + 1]
+        assert data.train.X[0, 0, 0] == each
+
+
+def test_headers(reads):
+    numbered = "label," + ",".join(map(str, range(9))) + "\nx" + ",1" * 9 + "\ny" + ",2" * 9 + "\n"
+    data = reads(numbered)
+    assert data.train.X.shape == (2, 9, 1)
+    assert data.notes[0] == "the first line, with 0, 1, 2, ..., is taken for a header"
+    bare = "x" + ",1.5" * 9 + "\ny" + ",2" * 9 + "\n"
+    data = reads(bare)
+    assert data.train.y.tolist() == ["x", "y"]
+    assert data.train.X.shape == (2, 9, 1)
+    assert data.notes[0] == "no header: the columns are called column_1 to column_10"
+    train = reads(bare, label="column_1", columns=["column_2", "column_10"], wide=True).train
+    assert train.X.shape == (2, 2, 1)
+    assert train.y.tolist() == ["x", "y"]

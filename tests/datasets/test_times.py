@@ -1,0 +1,71 @@
+"""Times that steps are sorted by."""
+
+import re
+
+import numpy as np
+import pytest
+
+from cgru.datasets.times import ranks
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        [3, 10, 200],
+        [-0.5, 3.25, 10],
+        ["9", "10", "200"],
+        ["2023-12-31", "2024-01-02", "2024-11-01"],
+        ["2024-01-01", "2024-01-01T00:00:01", "2024-01-01 12:00"],
+        ["2024-01-01T23:00:00Z", "2024-01-01T23:30:00+00:00", "2024-01-02T02:00:00+02:00"],
+        ["31.12.2023", "1.2.2024", "01.11.2024"],
+        ["31.12.2023 23:59", "1.2.2024 8:00", "01.02.2024 10:00"],
+        ["31/12/2023", "01/02/2024", "02/01/2025"],
+        ["12/31/2023", "02/01/2024", "01/02/2025"],
+        ["12/31/2023 1:00 AM", "12/31/2023 11:00 AM", "12/31/2023 1:00 PM"],
+        ["9:05", "10:30", "23:59"],
+        ["9:05:00", "9:05:59", "10:00:00"],
+        ["2023/12/31", "2024/1/2"],
+        ["31.12.23", "01.02.24"],
+        [" 2024-01-01", "2024-01-02 "],
+        np.array(["2023-12-31", "2024-01-02"], "datetime64[D]"),
+        np.array([1, 5, 7], "timedelta64[s]"),
+    ],
+    ids=str,
+)
+def test_they_are_sorted_as_what_they_say(times):
+    times = np.array(times, dtype=object) if isinstance(times, list) and isinstance(times[0], str) else np.array(times)
+    for order in (np.arange(len(times)), np.arange(len(times))[::-1]):
+        assert ranks(times[order], "t").tolist() == order.tolist()
+
+
+def test_equal_times_have_one_rank():
+    times = np.array(["01.02.2024", "1.2.2024", "03.02.2024"], dtype=object)
+    assert ranks(times, "t").tolist() == [0, 0, 1]
+    assert ranks(np.array(["10", "9", "10"], dtype=object), "t").tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("times", "why"),
+    [
+        (["02/01/2024", "01/02/2024"], "when: expected dates with one reading, got '01/02/2024', whose day or month"),
+        (["monday", "tuesday"], "when: expected numbers or dates such as 2024-12-31 or 31.12.2024 18:30, got 'monday'"),
+        (["2024-01-01", "1"], "when: expected numbers or dates"),
+        (["2024-01-01T00:00", "2024-01-01T00:00Z"], "when: expected numbers or dates"),
+        (["2024-13-01", "2024-01-01"], "when: expected numbers or dates"),
+    ],
+)
+def test_refusals(times, why):
+    with pytest.raises(ValueError, match="^" + re.escape(why)):
+        ranks(np.array(times, dtype=object), "when")
+
+
+def test_what_has_no_order_is_refused():
+    with pytest.raises(TypeError, match=r"^when: expected values of one kind, got several"):
+        ranks(np.array(["a", 1], dtype=object), "when")
+
+
+def test_other_objects_that_sort():
+    import datetime
+
+    days = np.array([datetime.date(2024, 1, 2), datetime.date(2023, 1, 2)], dtype=object)
+    assert ranks(days, "t").tolist() == [1, 0]

@@ -1,0 +1,150 @@
+"""The format of the UCR/UEA archive."""
+
+import gzip
+import pathlib
+
+import numpy as np
+import pytest
+
+from cgru.datasets import read
+
+HEAD = """# A comment
+%another
+
+@problemName Toy
+@timeStamps false
+@missing false
+@univariate {univariate}
+{more}
+@data
+"""
+ONE = HEAD.format(univariate="true", more="@equalLength true\n@seriesLength 3\n@classLabel true up down")
+TWO = HEAD.format(univariate="false", more="@dimensions 2\n@equalLength false\n@classLabel true up down")
+REALS = HEAD.format(univariate="true", more="@targetlabel true")
+
+
+@pytest.fixture
+def ts(reads):
+    return lambda content, **options: reads(content, "data.ts", **options)
+
+
+@pytest.fixture
+def no_ts(refused):
+    return lambda content, **options: refused(content, "data.ts", **options)
+
+
+def test_one_dimension(ts):
+    data = ts(ONE + "1,2,3:up\n-1.5,2e-1,3:down\n")
+    assert data.train.X[..., 0].tolist() == [[1, 2, 3], [-1.5, 0.2, 3]]
+    assert data.train.y.tolist() == ["up", "down"]
+    assert (data.train.lengths, data.train.ids, data.test, data.class_names, data.notes) == (None, None, None, None, ())
+
+
+def test_several_dimensions_of_unlike_lengths(ts):
+    data = ts(TWO + "\n1,2,3:4,5,6:up\n# comment\n7:8:down \n")
+    assert data.train.X.tolist() == [[[1, 4], [2, 5], [3, 6]], [[7, 8], [0, 0], [0, 0]]]
+    assert data.train.lengths.tolist() == [3, 1]
+    assert data.train.y.tolist() == ["up", "down"]
+
+
+def test_targets_are_reals(ts):
+    data = ts(REALS + "1,2:0.5\n3,4:2\n")
+    assert data.train.y.tolist() == [0.5, 2]
+    assert data.train.y.dtype == np.float64
+
+
+def test_numbered_classes_are_integers(ts):
+    numbered = HEAD.format(univariate="true", more="@classLabel true 1 2 10")
+    assert ts(numbered + "1:1\n1:10\n2:2\n").train.y.tolist() == [1, 10, 2]
+    assert ts(numbered.replace("10", "02") + "1:1\n1:02\n").train.y.tolist() == ["1", "02"]
+
+
+def test_without_targets(ts):
+    for more in ("@classLabel false", "", "@targetlabel false"):
+        data = ts(HEAD.format(univariate="false", more=more) + "1,2:3,4\n")
+        assert data.train.y is None
+        assert data.train.X.tolist() == [[[1, 3], [2, 4]]]
+    assert ts(ONE + "1,2,3:?\n", targets=False).train.y is None
+
+
+def test_tags_in_any_case_gzip_and_windows(ts, tmp_path):
+    text = (ONE + "1,2,3:up\n").replace("@classLabel", "@CLASSLABEL").replace("true", "True").replace("\n", "\r\n")
+    assert ts(text).train.y.tolist() == ["up"]
+    (tmp_path / "x.ts.gz").write_bytes(gzip.compress(text.encode()))
+    assert read(tmp_path / "x.ts.gz").train.X.shape == (1, 3, 1)
+
+
+def test_what_is_missing(ts, no_ts):
+    text = TWO + "1,?,3:4,5,?:up\n?,8:8,9:down\n"
+    assert (
+        no_ts(text)
+        == 'line 12: expected a value for each step, got none in dimension 1, step 2; missing="forward" fills it'
+    )
+    data = ts(text, missing="interpolate")
+    assert data.train.X.tolist() == [[[1, 4], [2, 5], [3, 5]], [[8, 8], [8, 9], [0, 0]]]
+    assert data.notes == ("filled 3 missing values (interpolate): dimension 1: 2, dimension 2: 1",)
+    assert ts(ONE + "1,?,3:up\n", missing="zero").notes == ("filled 1 missing values (zero): values 1",)
+    why = 'line 12: expected a value at least in each dimension, got none; missing="zero" fills it'
+    assert no_ts(ONE + "?,?,?:up\n", missing="forward") == why
+    assert no_ts(ONE + "1,NaN,3:up\n").startswith(
+        "line 12: expected a value for each step, got none in dimension 1, step 2"
+    )
+
+
+def test_a_header_that_is_wrong_about_lengths_is_told(ts):
+    data = ts(ONE + "1,2,3:up\n1,2:up\n")
+    assert data.notes == ("its header says that all series are as long; they have 2 to 3 steps",)
+    assert data.train.lengths.tolist() == [3, 2]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("", "expected a table, got an empty file"),
+        ("1,2,3:up\n", "line 1: expected a tag such as @problemname, up to @data, got '1,2,3:up'"),
+        ("@problemname x\n", "expected a line @data, got none"),
+        ("@colour red\n@data\n", "line 1: expected one of @classlabel, "),
+        (ONE, "expected samples below @data, got none"),
+        (ONE.replace("s false", "s true", 1) + "(1,2):up", "line 5: @timestamps: expected false, got true"),
+        (ONE.replace("s false", "s maybe", 1) + "1:up", "line 5: @timestamps: expected true or false, got 'ma"),
+        (ONE.replace("s false", "s", 1) + "1:up", "line 5: @timestamps: expected true or false, got ''"),
+        (ONE + "(0,1),(1,2):up\n", "line 12: expected numbers, or ? where one is missing, got '(0' in dim"),
+        (ONE + "1,x,2:up\n", "line 12: expected numbers, or ? where one is missing, got 'x' in dimension 1"),
+        (ONE + "1,,2:up\n", "line 12: expected numbers, or ? where one is missing, got '' in dimension 1"),
+        (ONE + "1,inf,2:up\n", "line 12: expected finite numbers, got infinity in dimension 1"),
+        (ONE + "1,2,3:left\n", "line 12: expected a class, up, down, got 'left'"),
+        (ONE.replace(" up down", "") + "1,2,3:\n", "line 12: expected a class, "),
+        (ONE + "1,2,3\n", "line 12: expected dimensions of as many steps, got none"),
+        (ONE + "1,2,3:4,5,6:up\n", "line 12: expected 1 dimensions, as @univariate says, got 2"),
+        (TWO + "1,2:3,4:up\n1,2:up\n", "line 13: expected 2 dimensions, as @dimensions says, got 1"),
+        (TWO + "1,2:3:up\n", "line 12: expected dimensions of as many steps, got 2, 1"),
+        (TWO.replace("s 2", "s two") + "1:2:up\n", "line 8: @dimensions: expected how many there are, got 'two'"),
+        (TWO.replace("s 2", " 0") + "1:2:up\n", "line 8: @dimension: expected how many there are, got '0'"),
+        (TWO.replace("@dimensions 2\n", "") + "1:2:up\n1:up\n", "line 12: expected 2 dimensions, got 1"),
+        (REALS + "1,2:x\n", "line 10: expected a number to be learned at the end, got 'x'"),
+        (REALS + "1,2:inf\n", "line 10: expected a number to be learned at the end, got 'inf'"),
+        (REALS.replace("@data", "@classlabel true a\n@data") + "1:a", "@targetlabel: expected classes or targets"),
+    ],
+)  # fmt: skip
+def test_refusals(no_ts, content, why):
+    assert no_ts(content).startswith(why)
+
+
+def test_options_that_say_nothing_of_it(no_ts):
+    for name, value in {"id": "a", "time": "t", "wide": True, "per_step": True, "decimal": ",", "axes": "mes"}.items():
+        due = f"{name}: expected nothing, since it says nothing of such a file, ts, got some"
+        assert no_ts(ONE + "1,2,3:up\n", **{name: value}) == due
+
+
+def test_files_of_the_archive():
+    sktime = pytest.importorskip("importlib.util").find_spec("sktime")
+    if sktime is None:
+        pytest.skip("sktime, which has some, is not installed")
+    folder = pathlib.Path(sktime.origin).parent / "datasets" / "data"
+    data = read(
+        folder / "JapaneseVowels" / "JapaneseVowels_TRAIN.ts", test=folder / "JapaneseVowels" / "JapaneseVowels_TEST.ts"
+    )
+    assert data.train.X.shape == (270, 26, 12)
+    assert data.test.X.shape == (370, 29, 12)
+    assert np.unique(data.train.y).tolist() == list(range(1, 10))
+    assert (data.train.lengths.min(), data.test.lengths.max()) == (7, 29)
