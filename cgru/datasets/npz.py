@@ -29,7 +29,7 @@ _MOST_NAMES = 1 << 24  # bytes
 
 
 def read_npz(path: str | os.PathLike[str], axes: str | None = None) -> Dataset:
-    """The data set in an `.npz`, or a folder of `.npy`, as `cgru.datasets.read` has it; with `axes` "mes" of (m, e, s)."""
+    """The data set in an `.npz` or a folder of `.npy`, as `cgru.datasets.read` says; with `axes` "mes" of (m, e, s)."""
     wanted = {name for names in ALIASES.values() for name in names} | {"class_names", NAMES}
     if os.path.isdir(path):
         return _dataset(_Named(Folder(path, wanted)), axes == "mes")

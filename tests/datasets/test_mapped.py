@@ -28,7 +28,7 @@ def test_arrays_stay_in_their_files(tmp_path):
     assert data.test is None
     assert data.class_names == ("a", "b", "c")
     assert mapped(data.train.X)
-    for ours, due in zip(data.train, (X, Y, LENGTHS), strict=True):
+    for ours, due in zip(data.train[:3], (X, Y, LENGTHS), strict=True):
         np.testing.assert_array_equal(ours, due)
 
 
