@@ -589,5 +589,5 @@ print("done")
 @pytest.mark.parametrize("kind", ["<f4", "<f8", "<f2", ">i2", "tokens", "steps"])
 def test_memory_stays_flat(tmp_path, kind):
     command = [sys.executable, "-c", LIMITED, str(tmp_path), kind]
-    ran = subprocess.run(command, capture_output=True, text=True)
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert (ran.stdout, ran.stderr) == ("done\n", "")
