@@ -53,7 +53,8 @@ def read(
     (m, k). There may be a class for each step: (m, s), or beside x (n, e) also (n,); what stands past the lengths is
     not looked at. Where the file has a split, the names are `train_x`, `train_y`, `train_lengths` and `test_x`, ... .
     `class_names` (k,) and `feature_names` (e,) are optional. Other arrays are ignored; none is ever unpickled. In a
-    folder they are `x.npy`, (m, s, e), `y.npy`, ...: mapped into memory, not read (`numpy.memmap`).
+    folder they are `x.npy`, (m, s, e), `y.npy`, ...: mapped into memory, not read (`numpy.memmap`), but for x whose
+    missing values are filled, or whose elements are not all wanted, or in another order.
 
     A table has a row for each step (long) or for each sequence (wide). What its columns are is asked for by name, or
     guessed from their names, which `notes` of the result then say. Where that is not clear it is refused.
