@@ -72,6 +72,15 @@ def test_a_folder_that_is_wrong(tmp_path):
     run("fit", "data", *QUICK, "--epochs", "1", "-o", "model.npz", cwd=tmp_path)
 
 
+def test_no_array_of_a_folder_is_overwritten(tmp_path):
+    both(tmp_path, x=X, y=Y)
+    before = (tmp_path / "data" / "x.npy").read_bytes()
+    for options in (("-o", "data/x.npy"), ("--checkpoint", "data/x.npy")):
+        assert "data/x.npy: this would overwrite" in refused("fit", "data", *QUICK, *options, cwd=tmp_path)
+    assert (tmp_path / "data" / "x.npy").read_bytes() == before
+    run("fit", "data", *QUICK, "--epochs", "1", "-o", "data/model.npz", cwd=tmp_path)
+
+
 LIMITED = """
 import resource, sys
 from pathlib import Path
