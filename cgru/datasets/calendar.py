@@ -106,12 +106,12 @@ def _parsed(text: str, form: str, name: str, i: int) -> datetime.datetime:
 class Calendar(NamedTuple):
     """From one time to the next: `count` "months", "business days", "seconds" (any share of them) or "numbers".
 
-    `last` is whether times are the last days of their months.
+    `day` is that of the month, or the last where a month has fewer.
     """
 
     unit: str
     count: float
-    last: bool = False
+    day: int = 31
 
     def __str__(self) -> str:
         if self.unit == "numbers":
@@ -160,12 +160,9 @@ class Calendar(NamedTuple):
             return np.busday_offset(days, places).astype("datetime64[us]") + (first - days)
         if self.unit == "seconds":
             return first + (places * round(self.count * 1e6)).astype("timedelta64[us]")
-        month = np.datetime64(first, "M")
-        into = first - month.astype("datetime64[us]")
-        months = month + places * int(self.count)
-        if self.last:
-            return (months + 1).astype("datetime64[us]") - _DAY + into % _DAY
-        return months.astype("datetime64[us]") + into
+        months = np.datetime64(first, "M") + places * int(self.count)
+        days = months.astype("datetime64[D]") + np.minimum(self.day, _lengths(months)) - 1
+        return days.astype("datetime64[us]") + (first - np.datetime64(first, "D"))
 
 
 def calendar_of(times: np.ndarray, name: str) -> Calendar:
@@ -197,14 +194,19 @@ def _dated(times: np.ndarray) -> Calendar:
     days = times.astype("datetime64[D]")
     months = times.astype("datetime64[M]")
     alike = np.unique(times - days.astype("datetime64[us]")).size == 1
-    into = days - months.astype("datetime64[D]")
-    last = bool((((months + 1).astype("datetime64[D]") - days) == _DAY).all())
-    if alike and (last or np.unique(into).size == 1) and (apart := np.diff(months.astype(np.int64))).min() > 0:
-        return Calendar("months", int(_most(apart)), last)
+    into, lengths = (days - months.astype("datetime64[D]")).astype(int) + 1, _lengths(months)
+    day = 31 if (into == lengths).all() else int(into.max())  # of February or April alone the last is meant
+    if alike and (into == np.minimum(day, lengths)).all() and (apart := np.diff(months.astype(int))).min() > 0:
+        return Calendar("months", int(_most(apart)), day)
     step = _most(np.diff(times))
     if alike and step == _DAY and np.is_busday(days).all() and (np.diff(days) == 3 * _DAY).any():
         return Calendar("business days", 1)
     return Calendar("seconds", step / np.timedelta64(1, "us") / 1e6)
+
+
+def _lengths(months: np.ndarray) -> np.ndarray:
+    """How many days `months` (n,) have."""
+    return ((months + 1).astype("datetime64[D]") - months.astype("datetime64[D]")).astype(int)
 
 
 def _most(steps: np.ndarray) -> Any:
