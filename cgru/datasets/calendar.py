@@ -47,7 +47,7 @@ class Times(NamedTuple):
 
 
 def times_of(column: Sequence[Any], name: str, form: str | None = None) -> Times:
-    """The times in a column: strings, integers (years, or any count), or datetimes.
+    """The times in a column: strings, integers (years, or any count, but no 202401), or datetimes.
 
     Strings are 1959-01, 1959-01-31, 1959-01-31 12:00 (:00), with one zone or none, or 1959Q1; with `form`, of strptime,
     whatever that says. ValueError with the place for one that is not, so that no day is taken for a month.
@@ -55,12 +55,10 @@ def times_of(column: Sequence[Any], name: str, form: str | None = None) -> Times
     values = np.asarray(column)
     if values.dtype.kind == "M":
         return _datetimes(values.astype("datetime64[us]"), name)
-    if values.dtype.kind in "iu" and form is None:
-        return Times(values.astype(np.int64), "number")
-    if values.dtype.kind == "f" and form is None:
-        if not np.equal(values, np.floor(values)).all() or not (np.abs(values) < 2**53).all():
+    if values.dtype.kind in "iuf" and form is None:
+        if values.dtype.kind == "f" and not ((values == np.floor(values)) & (np.abs(values) < 2**53)).all():
             raise ValueError(f"{name}: expected times, such as 1959-01, or whole numbers, got others")
-        return Times(values.astype(np.int64), "number")
+        return Times(_counts(values.astype(np.int64), name), "number")
     texts = [str(value).strip() for value in values.tolist()]
     if form is not None:
         return Times(np.array([_parsed(text, form, name, i) for i, text in enumerate(texts)], "datetime64[us]"), form)
@@ -84,6 +82,24 @@ def times_of(column: Sequence[Any], name: str, form: str | None = None) -> Times
         raise ValueError(f"{name}: expected dates of the calendar: {error}") from None
     size = {7: "month", 10: "day", 16: "minute", 19: "second"}.get(len(texts[0]), "microsecond")
     return Times(parsed, "quarter" if quarter else size, zone)
+
+
+def _counts(values: np.ndarray, name: str) -> np.ndarray:
+    """`values` (n,), unless all may be dates: from 202312 to 202401 it is a month, not 89 of something."""
+    for form, *ends in (("%Y%m", 180001, 219912), ("%Y%m%d", 18000101, 21991231)):
+        if all(ends[0] <= value <= ends[1] and _is_date(str(value), form) for value in values.tolist()):
+            raise ValueError(
+                f"{name}: expected counts, or times like 1959-01, got {values[0]}; it needs its format, {form}"
+            )
+    return values
+
+
+def _is_date(text: str, form: str) -> bool:
+    try:
+        datetime.datetime.strptime(text, form)
+    except ValueError:
+        return False
+    return True
 
 
 def _datetimes(values: np.ndarray, name: str) -> Times:

@@ -71,6 +71,9 @@ def continued(texts, form=None):
         ),
         ([1700, 1701, 1702], "numbered", ["1703", "1704"]),
         ([1700.0, 1705.0, 1710.0], "every 5", ["1715", "1720"]),
+        ([202311, 202312, 202313], "numbered", ["202314", "202315"]),
+        ([179910, 179911, 179912], "numbered", ["179913", "179914"]),
+        ([20240228, 20240229, 20240230], "numbered", ["20240231", "20240232"]),
     ],
 )
 def test_times_are_read_and_continued(texts, step, due):
@@ -138,6 +141,8 @@ def test_seasons_that_are_likely(calendar, likely):
         (["2024-01-01 00:00Z", "2024-01-01 01:00+02:00"], r"of one zone, got \+02:00 and Z"),
         ([1.5, 2.5], "whole numbers"),
         ([2.0**53], "whole numbers"),
+        ([202310, 202311, 202312, 202401], "t: expected counts, .* got 202310; it needs its format, %Y%m$"),
+        ([20240129.0, 20240130.0, 20240131.0], "got 20240129; it needs its format, %Y%m%d$"),
         (np.array(["2024-01-01", "NaT"], "datetime64[D]"), "expected a time in each row, got none in row 1"),
     ],
 )
