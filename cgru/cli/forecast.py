@@ -56,8 +56,11 @@ def forecast(arguments: argparse.Namespace) -> int:
             found = backtest(
                 y, arguments.horizon, arguments.origins, X=X, season=season, likely=likely, **options, **running
             )
-        guessed = found.season if found else season or guess_season(max(y, key=len), likely)
+        guessed = season or guess_season(max(y, key=len), likely)
         print(f"season: {_season(guessed)}{'' if season else ', guessed; --season says otherwise'}")
+        if found and found.season != guessed:
+            earlier = _season(found.season)
+            print(f"season of the tests: {earlier}, guessed from what came before them; --season {guessed} tests that")
         if found:
             print(*_judged(found, arguments, series), sep="\n")
         model = Forecaster(arguments.horizon, season=guessed, **options).fit(y, X, **running)

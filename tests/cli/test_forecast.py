@@ -108,6 +108,19 @@ def test_without_tests(folder):
     assert "season: none\n" in out
 
 
+def test_the_forecast_has_the_season_that_the_tests_could_not_know(folder):
+    rows = (f"{2000 + i // 12}-{i % 12 + 1:02},{i % 12 + 0.1 * (i % 7)}" for i in range(40))
+    (folder / "short.csv").write_text("\n".join(["month,sales", *rows]))
+    out, _ = run("forecast", "short.csv", "--horizon", 10, "--origins", 2, cwd=folder)
+    assert out.splitlines()[1:3] == [
+        "season: 12 steps, guessed; --season says otherwise",
+        "season of the tests: none, guessed from what came before them; --season 12 tests that",
+    ]
+    assert "seasonal naive" not in out
+    january = numbers(forecast_in(out), "sales")[8]
+    assert january < 3
+
+
 def test_missing_values_and_times(folder):
     out, _ = run("forecast", "gap.csv", "--horizon", 2, "--origins", 2, "--missing", "interpolate", cwd=folder)
     assert "sales: 58 values and 2 missing, monthly" in out
