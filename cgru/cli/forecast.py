@@ -97,7 +97,7 @@ def _read(arguments: argparse.Namespace) -> list[Series]:
 
 
 def _check(series: list[Series], arguments: argparse.Namespace) -> None:
-    """Refuse missing values, unless they are to be filled, and, to be tested, series that do not end together."""
+    """Refuse missing values, unless they are to be filled, series of unlike steps, and to test unlike ends."""
     for each in series:
         for what, values in (("", each.y), (" inputs", each.X)):
             lost = [] if values is None else np.flatnonzero(np.isnan(values.reshape(len(values), -1)).any(axis=1))
@@ -107,6 +107,13 @@ def _check(series: list[Series], arguments: argparse.Namespace) -> None:
                     f"{arguments.series}: {each.name}{what}: expected a value at each step, got none at {place} "
                     f"(in all at {len(lost)}); --missing interpolate fills them"
                 )
+    steps = {str(each.calendar): each.name for each in series}
+    if len(steps) > 1:
+        (first, name), (other, different) = list(steps.items())[:2]
+        raise RequestError(
+            f"{arguments.series}: expected series of one step, as one model has one season, got {name}, {first}, and "
+            f"{different}, {other}"
+        )
     ends = {each.written([len(each.y) - 1])[0]: each.name for each in series}
     if arguments.origins and len(ends) > 1:
         (first, name), (other, late) = list(ends.items())[:2]

@@ -33,6 +33,7 @@ def folder(tmp_path_factory):
     write(folder / "hole.csv", month=TIMES[:9] + TIMES[11:N], sales=np.delete(Y, [9, 10]))
     write(folder / "wide.csv", month=TIMES[:N], a=Y, b=Y + X, x=X)
     write(folder / "long.csv", shop=["n"] * N + ["s"] * N, month=TIMES[:N] * 2, y=[*Y, *(Y + X)])
+    write(folder / "steps.csv", shop=["n"] * N + ["s"] * (N // 3), month=[*TIMES[:N], *TIMES[:N:3]], y=[*Y, *Y[::3]])
     write(folder / "uneven.csv", shop=["n"] * N + ["s"] * (N - 1), month=TIMES[:N] + TIMES[: N - 1], y=[*Y, *Y[1:]])
     return folder
 
@@ -253,6 +254,10 @@ def test_many_series_are_not_all_drawn(folder, tmp_path, monkeypatch):
             r"gap.csv: sales: expected a value at each step, got none at 2000-08 \(in all at 2\); --missing interpol",
         ),
         (("hole.csv", "--horizon", 3), "got a gap from 2000-09 to 2000-12; --missing interpolate fills it"),
+        (
+            ("steps.csv", "--horizon", 3, "--id", "shop", "--origins", 0),
+            "steps.csv: expected series of one step, as one model has one season, got n, monthly, and s, quarterly",
+        ),
         (
             ("uneven.csv", "--horizon", 3, "--id", "shop"),
             "series that end at one time, .* got n until 2004-12 and s until 2004-11; --origins 0 forecasts without",
