@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+import cgru.forecast
+import cgru.plot
+
 ROOT = Path(__file__).resolve().parent.parent
 if not (ROOT / "docs" / "index.md").is_file() or not (ROOT / "cgru" / "gru.py").is_file():
     pytest.skip("the source does not lie beside the tests", allow_module_level=True)
@@ -47,3 +50,12 @@ def test_the_menu_has_every_page_and_no_other():
     pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
     assert {page for page in menu if not page.startswith("../")} == pages
     assert len(menu) == len(set(menu))
+
+
+@pytest.mark.parametrize("module", [cgru, cgru.forecast, cgru.plot], ids=lambda module: module.__name__)
+def test_the_reference_has_every_public_name(module):
+    reference = set().union(*map(anchors, (ROOT / "docs" / "api").glob("*.md")))
+    for name in module.__all__:
+        value = getattr(module, name)
+        if callable(value):
+            assert {f"{module.__name__}.{name}", f"{value.__module__}.{name}", value.__module__} & reference, name

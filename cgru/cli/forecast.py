@@ -56,8 +56,11 @@ def forecast(arguments: argparse.Namespace) -> int:
             found = backtest(
                 y, arguments.horizon, arguments.origins, X=X, season=season, likely=likely, **options, **running
             )
-        guessed = found.season if found else season or guess_season(max(y, key=len), likely)
+        guessed = season or guess_season(max(y, key=len), likely)
         print(f"season: {_season(guessed)}{'' if season else ', guessed; --season says otherwise'}")
+        if found and found.season != guessed:
+            earlier = _season(found.season)
+            print(f"season of the tests: {earlier}, guessed from what came before them; --season {guessed} tests that")
         if found:
             print(*_judged(found, arguments, series), sep="\n")
         model = Forecaster(arguments.horizon, season=guessed, **options).fit(y, X, **running)
@@ -94,7 +97,7 @@ def _read(arguments: argparse.Namespace) -> list[Series]:
 
 
 def _check(series: list[Series], arguments: argparse.Namespace) -> None:
-    """Refuse missing values, unless they are to be filled, and, to be tested, series that do not end together."""
+    """Refuse missing values, unless they are to be filled, series of unlike steps, and to test unlike ends."""
     for each in series:
         for what, values in (("", each.y), (" inputs", each.X)):
             lost = [] if values is None else np.flatnonzero(np.isnan(values.reshape(len(values), -1)).any(axis=1))
@@ -104,6 +107,13 @@ def _check(series: list[Series], arguments: argparse.Namespace) -> None:
                     f"{arguments.series}: {each.name}{what}: expected a value at each step, got none at {place} "
                     f"(in all at {len(lost)}); --missing interpolate fills them"
                 )
+    steps = {str(each.calendar): each.name for each in series}
+    if len(steps) > 1:
+        (first, name), (other, different) = list(steps.items())[:2]
+        raise RequestError(
+            f"{arguments.series}: expected series of one step, as one model has one season, got {name}, {first}, and "
+            f"{different}, {other}"
+        )
     ends = {each.written([len(each.y) - 1])[0]: each.name for each in series}
     if arguments.origins and len(ends) > 1:
         (first, name), (other, late) = list(ends.items())[:2]

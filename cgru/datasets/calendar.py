@@ -47,7 +47,7 @@ class Times(NamedTuple):
 
 
 def times_of(column: Sequence[Any], name: str, form: str | None = None) -> Times:
-    """The times in a column: strings, integers (years, or any count), or datetimes.
+    """The times in a column: strings, integers (years, or any count, but no 202401), or datetimes.
 
     Strings are 1959-01, 1959-01-31, 1959-01-31 12:00 (:00), with one zone or none, or 1959Q1; with `form`, of strptime,
     whatever that says. ValueError with the place for one that is not, so that no day is taken for a month.
@@ -55,12 +55,10 @@ def times_of(column: Sequence[Any], name: str, form: str | None = None) -> Times
     values = np.asarray(column)
     if values.dtype.kind == "M":
         return _datetimes(values.astype("datetime64[us]"), name)
-    if values.dtype.kind in "iu" and form is None:
-        return Times(values.astype(np.int64), "number")
-    if values.dtype.kind == "f" and form is None:
-        if not np.equal(values, np.floor(values)).all() or not (np.abs(values) < 2**53).all():
+    if values.dtype.kind in "iuf" and form is None:
+        if values.dtype.kind == "f" and not ((values == np.floor(values)) & (np.abs(values) < 2**53)).all():
             raise ValueError(f"{name}: expected times, such as 1959-01, or whole numbers, got others")
-        return Times(values.astype(np.int64), "number")
+        return Times(_counts(values.astype(np.int64), name), "number")
     texts = [str(value).strip() for value in values.tolist()]
     if form is not None:
         return Times(np.array([_parsed(text, form, name, i) for i, text in enumerate(texts)], "datetime64[us]"), form)
@@ -86,6 +84,24 @@ def times_of(column: Sequence[Any], name: str, form: str | None = None) -> Times
     return Times(parsed, "quarter" if quarter else size, zone)
 
 
+def _counts(values: np.ndarray, name: str) -> np.ndarray:
+    """`values` (n,), unless all may be dates: from 202312 to 202401 it is a month, not 89 of something."""
+    for form, *ends in (("%Y%m", 180001, 219912), ("%Y%m%d", 18000101, 21991231)):
+        if all(ends[0] <= value <= ends[1] and _is_date(str(value), form) for value in values.tolist()):
+            raise ValueError(
+                f"{name}: expected counts, or times like 1959-01, got {values[0]}; it needs its format, {form}"
+            )
+    return values
+
+
+def _is_date(text: str, form: str) -> bool:
+    try:
+        datetime.datetime.strptime(text, form)
+    except ValueError:
+        return False
+    return True
+
+
 def _datetimes(values: np.ndarray, name: str) -> Times:
     lost = np.flatnonzero(np.isnat(values))
     if lost.size:
@@ -106,12 +122,12 @@ def _parsed(text: str, form: str, name: str, i: int) -> datetime.datetime:
 class Calendar(NamedTuple):
     """From one time to the next: `count` "months", "business days", "seconds" (any share of them) or "numbers".
 
-    `last` is whether times are the last days of their months.
+    `day` is that of the month, or the last where a month has fewer.
     """
 
     unit: str
     count: float
-    last: bool = False
+    day: int = 31
 
     def __str__(self) -> str:
         if self.unit == "numbers":
@@ -160,12 +176,9 @@ class Calendar(NamedTuple):
             return np.busday_offset(days, places).astype("datetime64[us]") + (first - days)
         if self.unit == "seconds":
             return first + (places * round(self.count * 1e6)).astype("timedelta64[us]")
-        month = np.datetime64(first, "M")
-        into = first - month.astype("datetime64[us]")
-        months = month + places * int(self.count)
-        if self.last:
-            return (months + 1).astype("datetime64[us]") - _DAY + into % _DAY
-        return months.astype("datetime64[us]") + into
+        months = np.datetime64(first, "M") + places * int(self.count)
+        days = months.astype("datetime64[D]") + np.minimum(self.day, _lengths(months)) - 1
+        return days.astype("datetime64[us]") + (first - np.datetime64(first, "D"))
 
 
 def calendar_of(times: np.ndarray, name: str) -> Calendar:
@@ -197,14 +210,19 @@ def _dated(times: np.ndarray) -> Calendar:
     days = times.astype("datetime64[D]")
     months = times.astype("datetime64[M]")
     alike = np.unique(times - days.astype("datetime64[us]")).size == 1
-    into = days - months.astype("datetime64[D]")
-    last = bool((((months + 1).astype("datetime64[D]") - days) == _DAY).all())
-    if alike and (last or np.unique(into).size == 1) and (apart := np.diff(months.astype(np.int64))).min() > 0:
-        return Calendar("months", int(_most(apart)), last)
+    into, lengths = (days - months.astype("datetime64[D]")).astype(int) + 1, _lengths(months)
+    day = 31 if (into == lengths).all() else int(into.max())  # of February or April alone the last is meant
+    if alike and (into == np.minimum(day, lengths)).all() and (apart := np.diff(months.astype(int))).min() > 0:
+        return Calendar("months", int(_most(apart)), day)
     step = _most(np.diff(times))
     if alike and step == _DAY and np.is_busday(days).all() and (np.diff(days) == 3 * _DAY).any():
         return Calendar("business days", 1)
     return Calendar("seconds", step / np.timedelta64(1, "us") / 1e6)
+
+
+def _lengths(months: np.ndarray) -> np.ndarray:
+    """How many days `months` (n,) have."""
+    return ((months + 1).astype("datetime64[D]") - months.astype("datetime64[D]")).astype(int)
 
 
 def _most(steps: np.ndarray) -> Any:

@@ -33,7 +33,7 @@ class Backtest:
         forecasts: of each model (k, h): "GRU", "linear", "naive", with a season "seasonal naive".
         errors: of each model its mean absolute error "MAE", the root of its mean squared error "RMSE", and "MASE", its
             MAE over that of the seasonal naive forecast of the next value within what was known, (k,) each. MASE is NaN
-            where that is 0.
+            where that is 0; all are where nothing of what came is known, and such an origin is judged nowhere.
         intervals: the quantiles of the GRU (k, h, q); None without `quantiles`.
         quantiles: their levels.
     """
@@ -49,7 +49,7 @@ class Backtest:
     @property
     def judge(self) -> str:
         """By which error the models are compared: "MASE", or "MAE" where that is not known everywhere."""
-        return "MASE" if all(np.isfinite(each["MASE"]).all() for each in self.errors.values()) else "MAE"
+        return "MASE" if all(np.isfinite(self._of(model, "MASE")).all() for model in self.errors) else "MAE"
 
     @property
     def best(self) -> str:
@@ -65,25 +65,29 @@ class Backtest:
         inside = (self.intervals[:, :, 0] <= self.actual) & (self.actual <= self.intervals[:, :, -1])
         return float(inside[known].mean())
 
+    def _of(self, model: str, error: str) -> np.ndarray:
+        """One error of the model, at all origins after which something is known."""
+        return self.errors[model][error][~np.isnan(self.errors[model]["MAE"])]
+
     def _mean(self, model: str) -> float:
-        return float(self.errors[model][self.judge].mean())
+        return float(self._of(model, self.judge).mean())
 
     def table(self) -> str:
         """The errors, mean ± standard deviation over the origins, a line a model, the best first."""
         lines = [["", *ERRORS]]
         for model in sorted(self.errors, key=self._mean):
-            errors = [self.errors[model][name] for name in ERRORS]
+            errors = [self._of(model, name) for name in ERRORS]
             lines.append([model, *(f"{each.mean():.4g} ± {each.std():.2g}" for each in errors)])
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
     def verdict(self) -> str:
         """In words, whether the GRU was better than the others, and how sure that is."""
-        k, judge = len(self.origins), self.judge
+        judge = self.judge
         other = min((model for model in self.errors if model != GRU), key=self._mean)
         ours, theirs = self._mean(GRU), self._mean(other)
-        wins = int((self.errors[GRU][judge] < self.errors[other][judge]).sum())
-        difference = self.errors[GRU][judge] - self.errors[other][judge]
+        difference = self._of(GRU, judge) - self._of(other, judge)
+        k, wins = len(difference), int((difference < 0).sum())
         sure = k > 2 and abs(difference.mean()) > 2 * difference.std(ddof=1) / np.sqrt(k)
         count = f"the GRU is better at {wins} of {k} origins" + ("" if sure else "; this may be chance")
         if ours < theirs:
@@ -134,6 +138,9 @@ def backtest(
     shortest = min(map(len, series))
     options["season"] = season = first.season or _season(series, shortest, first.horizon, k, step, likely)
     lefts = _lefts(shortest, first.horizon, k, step, needed(first.horizon, season, first.width))
+    actual = np.stack([each[len(each) - left :][: first.horizon] for left in lefts for each in series])
+    if np.isnan(actual).all():
+        raise ValueError(f"y: expected at least one value after {k} origins, got none")
 
     forecasters, jobs, known = [], [], []
     for left in lefts:
@@ -156,7 +163,6 @@ def backtest(
         scales += [_scale(each, season) for each in part]
     if season == 1:
         del said["seasonal naive"]  # which is the naive one
-    actual = np.stack([each[len(each) - left :][: first.horizon] for left in lefts for each in series])
     forecasts = {model: np.stack(values) for model, values in said.items()}
     errors = {model: _errors(values, actual, np.array(scales)) for model, values in forecasts.items()}
     origins_ = np.array([len(each) - left for left in lefts for each in series])

@@ -81,29 +81,30 @@ def seasonal_naive(past: np.ndarray, season: int, horizon: int) -> np.ndarray:
 
 
 def autocorrelation(y: np.ndarray) -> np.ndarray:
-    """Of y (n,) less its straight line, at lags 0 to n / 3; zeros where nothing is left of it."""
+    """Of y (n,) less its straight line, at lags 0 to n / 2; zeros where nothing is left of it."""
     n = len(y)
     t = np.arange(n) - (n - 1) / 2
     rest = y - y.mean()
     rest = rest - t * (t @ rest) / (t @ t or 1)
     if np.abs(rest).max() <= 1e-9 * np.abs(y).max():
-        return np.zeros(n // 3 + 1)
+        return np.zeros(n // 2 + 1)
     power = np.abs(np.fft.rfft(rest / np.abs(rest).max(), 2 * n)) ** 2
-    sums = np.fft.irfft(power)[: n // 3 + 1]
+    sums = np.fft.irfft(power)[: n // 2 + 1]
     return sums / sums[0] * n / (n - np.arange(len(sums)))
 
 
 def guess_season(y: Any, likely: Sequence[int] = ()) -> int:
     """How many steps a season of y (n,) has, by its autocorrelation; 1 where there is none.
 
-    Where some lags are `likely` (12 of months), the first at which the autocorrelation has a peak above 0.2, and no
-    other; else, of all its peaks above 0.3 and up to a third of the series, the first that chance may have kept below
-    the highest.
+    Where some lags are `likely` (12 of months), the first at which the autocorrelation has a peak above 0.2, or above
+    0.3 where there are but two such seasons, and no other; else, of all its peaks above 0.3 and up to a third of the
+    series, the first that chance may have kept below the highest.
     """
     r = autocorrelation(filled(checked(y, "y"), "interpolate", "y"))
     peaks = [k for k in range(2, len(r) - 1) if r[k] > max(r[k - 1], LIKELY) and r[k] >= r[k + 1]]
+    third = len(y) // 3
     if likely:
-        return next((k for k in likely if k in peaks), 1)
-    peaks = [k for k in peaks if r[k] > ANY]
+        return next((k for k in likely if k in peaks and (k < third or r[k] > ANY)), 1)
+    peaks = [k for k in peaks if k < third and r[k] > ANY]
     high = max((r[k] for k in peaks), default=0.0)
     return next((k for k in peaks if r[k] > high - 2 / np.sqrt(len(y))), 1)  # two standard errors of an autocorrelation

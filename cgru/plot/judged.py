@@ -167,8 +167,8 @@ def predicted(
         y: the targets, (m,) or (m, targets), at steps (m, s) or (m, s, targets).
         A: the outputs that `predict` returns, (m, k) or (m, s, k).
         lengths: (m,) the real steps of each sample, of outputs at steps; None: all.
-        loss: of the network, which says what the outputs are: of "gaussian" the mean is shown, of quantiles the middle
-            one, of "poisson" the rate.
+        loss: of the network, which says what the outputs are: of "gaussian" the mean is shown, of quantiles the one
+            nearest the median, of "poisson" the rate.
         axes: matplotlib's axes to draw into, one a target; None: those of a figure of its own.
 
     Raises:

@@ -126,6 +126,9 @@ def _of_numbers(outputs: Sequence[Numbers]) -> Iterator[Table]:
     note = "Bias: the mean of what is predicted less what is true. R2: 1 is perfect, 0 no better than the mean."
     if any(each["r2"] is None for each in outputs):
         note += " - is not defined: the target never changes."
+    if "quantiles" in outputs[0]:
+        judged = min((each["promised"] for each in outputs[0]["quantiles"]), key=lambda level: abs(level - 0.5))
+        note += f" Predicted is the quantile {judged:g}."  # as losses.point has it
     yield Table("Errors", ("", "RMSE", "MAE", "bias", "R2"), rows, note)
 
     shares = [f"{each['share']:.0%}" if each["share"] < 1 else "all" for each in outputs[0]["errors"]]

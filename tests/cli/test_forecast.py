@@ -33,6 +33,7 @@ def folder(tmp_path_factory):
     write(folder / "hole.csv", month=TIMES[:9] + TIMES[11:N], sales=np.delete(Y, [9, 10]))
     write(folder / "wide.csv", month=TIMES[:N], a=Y, b=Y + X, x=X)
     write(folder / "long.csv", shop=["n"] * N + ["s"] * N, month=TIMES[:N] * 2, y=[*Y, *(Y + X)])
+    write(folder / "steps.csv", shop=["n"] * N + ["s"] * (N // 3), month=[*TIMES[:N], *TIMES[:N:3]], y=[*Y, *Y[::3]])
     write(folder / "uneven.csv", shop=["n"] * N + ["s"] * (N - 1), month=TIMES[:N] + TIMES[: N - 1], y=[*Y, *Y[1:]])
     return folder
 
@@ -106,6 +107,19 @@ def test_without_tests(folder):
     out, _ = run("forecast", "one.csv", "--horizon", 2, "--origins", 1, "--season", 1, cwd=folder)
     assert "tested at 1 origins at 2004-11, 2 steps each" in out
     assert "season: none\n" in out
+
+
+def test_the_forecast_has_the_season_that_the_tests_could_not_know(folder):
+    rows = (f"{2000 + i // 12}-{i % 12 + 1:02},{i % 12 + 0.1 * (i % 7)}" for i in range(40))
+    (folder / "short.csv").write_text("\n".join(["month,sales", *rows]))
+    out, _ = run("forecast", "short.csv", "--horizon", 10, "--origins", 2, cwd=folder)
+    assert out.splitlines()[1:3] == [
+        "season: 12 steps, guessed; --season says otherwise",
+        "season of the tests: none, guessed from what came before them; --season 12 tests that",
+    ]
+    assert "seasonal naive" not in out
+    january = numbers(forecast_in(out), "sales")[8]
+    assert january < 3
 
 
 def test_missing_values_and_times(folder):
@@ -240,6 +254,10 @@ def test_many_series_are_not_all_drawn(folder, tmp_path, monkeypatch):
             r"gap.csv: sales: expected a value at each step, got none at 2000-08 \(in all at 2\); --missing interpol",
         ),
         (("hole.csv", "--horizon", 3), "got a gap from 2000-09 to 2000-12; --missing interpolate fills it"),
+        (
+            ("steps.csv", "--horizon", 3, "--id", "shop", "--origins", 0),
+            "steps.csv: expected series of one step, as one model has one season, got n, monthly, and s, quarterly",
+        ),
         (
             ("uneven.csv", "--horizon", 3, "--id", "shop"),
             "series that end at one time, .* got n until 2004-12 and s until 2004-11; --origins 0 forecasts without",

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -137,6 +139,21 @@ def test_values_that_are_missing_are_not_judged():
     assert np.isfinite(found.errors["naive"]["MASE"]).all()
     with pytest.raises(ValueError, match="y: expected a value at each step, got none at 117"):
         backtest(y, 6, 2, season=12, **QUICK)
+
+
+def test_an_origin_after_which_nothing_is_known_is_judged_nowhere():
+    y = NOISY.copy()
+    y[-2] = np.nan
+    found = backtest(y, 1, 3, season=12, missing="interpolate", **QUICK)
+    assert np.isnan(found.errors["linear"]["MAE"]).tolist() == [False, True, False]
+    assert found.judge == "MASE"
+    assert "nan" not in found.table()
+    assert found.table().count("±") == 12
+    assert re.search(r"better at \d of 2 origins", found.verdict())
+    assert f"{found.errors['naive']['MASE'][[0, 2]].mean():.4g} ± " in found.table()
+    y[-6:] = np.nan
+    with pytest.raises(ValueError, match="y: expected at least one value after 3 origins, got none"):
+        backtest(y, 2, 3, season=12, missing="interpolate", **QUICK)
 
 
 def test_without_a_season_there_is_no_seasonal_model():

@@ -192,7 +192,12 @@ def test_promises():
         "      80.0%\n"
         "y[0]  80.0%" in shown
     )
+    assert "than the mean. Predicted is the quantile 0.5.\n" in shown
+    outer = tables.text(of_numbers(y, np.tile([8.0, 1], (10, 1)), "quantile(0.75, 0.1)"))
+    assert "y[0]  4.528  3.7   3.5  -1.485" in outer.splitlines()  # of the outputs that say 8
+    assert "Predicted is the quantile 0.75." in outer
     shown = tables.text(of_numbers(y, np.tile([4.5, 0.0], (10, 1)), "gaussian"))
+    assert "quantile" not in shown
     assert "Intervals: the share of targets within them\n      50.0%  80.0%  90.0%  95.0%\n" in shown
     assert "Errors in units of the predicted deviation\n      root mean square\ny[0]             2.872\n" in shown
     shown = tables.text(of_numbers(y, np.full((10, 1), np.log(4.5)), "poisson"))
