@@ -209,8 +209,12 @@ def _add_reading(add: Add) -> None:
         help="values that are missing: refuse them, or take of their sequence the last one before, or the line between "
         "those before and after, or 0 (default: refuse)",
     )
-    add("--decimal", choices=(".", ","), help="the decimal sign of a text file (default: as its numbers look)")
+    _add_decimal(add)
     add("--axes", choices=("mse", "mes"), help="the axes of x in an .npz: samples, steps, elements (default: mse)")
+
+
+def _add_decimal(add: Add) -> None:
+    add("--decimal", choices=(".", ","), help="the decimal sign of a text file (default: as its numbers look)")
 
 
 def _add_training(add: Add) -> None:
@@ -336,7 +340,7 @@ def _add_evaluate(add: Add) -> None:
 
 
 def _add_forecast(add: Add) -> None:
-    add("series", metavar="SERIES.csv", help="the table, as below")
+    add("series", metavar="SERIES.csv", help="the table, as text or Parquet, as below")
     add("--horizon", type=_COUNT, required=True, metavar="N", help="how many values to forecast")
     add("--season", type=_COUNT, metavar="N", help="steps of a season, 1 for none (default: guessed, and said)")
     add(
@@ -344,9 +348,14 @@ def _add_forecast(add: Add) -> None:
     )
     add("--target", nargs="+", metavar="COL", help="what to forecast (default: the only column of numbers)")
     add("--inputs", nargs="+", metavar="COL", help="what else the model reads, up to the present (default: nothing)")
-    add("--time", metavar="COL", help="the times (default: a column with such a name, or dates in the first)")
+    add(
+        "--time",
+        metavar="COL",
+        help='the times, "" for none (default: a column with such a name, or words in the first)',
+    )
     add("--time-format", metavar="FORMAT", help="how times are written, such as %%d.%%m.%%Y (default: as below)")
     add("--id", metavar="COL", help="which series a row belongs to (default: all to one)")
+    _add_decimal(add)
     add(
         "--missing",
         choices=("refuse", "interpolate"),

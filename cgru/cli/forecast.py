@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from cgru.cli.arguments import RequestError, as_request_error
+from cgru.cli.data import in_options
 from cgru.cli.output import check_output, plotter
 from cgru.datasets.series import Series, read_series
 from cgru.files import replacing
@@ -24,7 +25,7 @@ from cgru.forecast import Backtest, Forecaster, backtest, guess_season
 __all__ = ["forecast"]
 
 MODELS = {"gru": "GRU", "linear": "linear", "seasonal": "seasonal naive", "naive": "naive"}
-_ROLE = re.compile("^(target|time|id|inputs)(?=: )")
+_ROLE = re.compile("^(target|time|id|inputs|decimal)(?=: )")
 PANELS = 6  # series that a plot shows at the most
 
 
@@ -38,6 +39,8 @@ def forecast(arguments: argparse.Namespace) -> int:
     if arguments.model != "gru" and arguments.quantiles:
         raise RequestError(f"argument --quantiles: needs --model gru, {arguments.model} has no intervals")
     series = _read(arguments)
+    for note in series[0].notes:
+        print(f"note: {note}")
     print(*(_described(each) for each in series), sep="\n")
     options = {
         "width": arguments.width,
@@ -84,13 +87,14 @@ def _read(arguments: argparse.Namespace) -> list[Series]:
             inputs=arguments.inputs or (),
             time_format=arguments.time_format,
             gaps=arguments.missing == "interpolate",
+            decimal=arguments.decimal,
         )
     except ImportError as error:
         raise RequestError(str(error)) from None
     except (TypeError, ValueError) as error:
         why = str(error).removeprefix(f"{arguments.series}: ").replace("needs its format", "needs its --time-format")
         why = why.replace("gaps=True", "--missing interpolate")
-        why = _ROLE.sub(r"argument --\1", why)
+        why = in_options(_ROLE.sub(r"argument --\1", why))
         raise RequestError(f"{arguments.series}: {why}") from error
     _check(series, arguments)
     return series

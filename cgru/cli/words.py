@@ -101,8 +101,9 @@ SERIES.csv is a table with a line of names and a row for each time:
   several below     --id names the column that says which one a row belongs to
 Times are 1959-01, 1959-01-31, 1959-01-31 12:00, 1959Q1 or whole numbers; without
 them rows are steps. They are sorted, and must be regular: months, quarters,
-years, weekdays, or the same time apart. It is read by narwhals with pandas or
-Polars: pip install narwhals pandas.
+years, weekdays, or the same time apart. The table is read as other commands read
+theirs: CSV in many dialects, also with semicolons and decimal commas, or Parquet;
+empty cells, NA and ? are values that are missing.
 
 The forecast is that of eight small GRUs, averaged, half of which correct the
 last season repeated, half a linear model. Both, and the last value repeated,

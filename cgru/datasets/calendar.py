@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,22 +46,28 @@ class Times(NamedTuple):
         return [f"{text.replace('T', ' ')}{self.zone}" for text in np.datetime_as_string(values, unit=unit).tolist()]
 
 
-def times_of(column: Sequence[Any], name: str, form: str | None = None) -> Times:
+def times_of(
+    column: Sequence[Any], name: str, form: str | None = None, place: Callable[[int], str] = "row {}".format
+) -> Times:
     """The times in a column: strings, integers (years, or any count, but no 202401), or datetimes.
 
     Strings are 1959-01, 1959-01-31, 1959-01-31 12:00 (:00), with one zone or none, or 1959Q1; with `form`, of strptime,
-    whatever that says. ValueError with the place for one that is not, so that no day is taken for a month.
+    whatever that says. ValueError for one that is not, with its `place`, so that no day is taken for a month.
     """
     values = np.asarray(column)
     if values.dtype.kind == "M":
-        return _datetimes(values.astype("datetime64[us]"), name)
+        return _datetimes(values.astype("datetime64[us]"), name, place)
     if values.dtype.kind in "iuf" and form is None:
         if values.dtype.kind == "f" and not ((values == np.floor(values)) & (np.abs(values) < 2**53)).all():
             raise ValueError(f"{name}: expected times, such as 1959-01, or whole numbers, got others")
         return Times(_counts(values.astype(np.int64), name), "number")
     texts = [str(value).strip() for value in values.tolist()]
     if form is not None:
-        return Times(np.array([_parsed(text, form, name, i) for i, text in enumerate(texts)], "datetime64[us]"), form)
+        parsed = [_parsed(text, form) for text in texts]
+        if None in parsed:
+            i = parsed.index(None)
+            raise ValueError(f"{name}: expected times of the form {form}, got {texts[i]!r} in {place(i)}")
+        return Times(np.array(parsed, "datetime64[us]"), form)
     zones = {found[0] if (found := _ZONE.search(text)) and ":" in text else "" for text in texts}
     if len(zones) > 1:
         raise ValueError(f"{name}: expected times of one zone, got {' and '.join(sorted(zones))}")
@@ -71,7 +77,7 @@ def times_of(column: Sequence[Any], name: str, form: str | None = None) -> Times
         if not (_ISO.fullmatch(text) or _QUARTER.fullmatch(text)) or len(text) != len(texts[0]):
             raise ValueError(
                 f"{name}: expected times like 1959-01, 1959-01-31, 1959-01-31 12:00, 1959Q1 or whole numbers, all of "
-                f"one form, got {text!r} in row {i}; any other needs its format, such as %d.%m.%Y"
+                f"one form, got {text!r} in {place(i)}; any other needs its format, such as %d.%m.%Y"
             )
     quarter = _QUARTER.fullmatch(texts[0])
     if quarter:
@@ -87,36 +93,28 @@ def times_of(column: Sequence[Any], name: str, form: str | None = None) -> Times
 def _counts(values: np.ndarray, name: str) -> np.ndarray:
     """`values` (n,), unless all may be dates: from 202312 to 202401 it is a month, not 89 of something."""
     for form, *ends in (("%Y%m", 180001, 219912), ("%Y%m%d", 18000101, 21991231)):
-        if all(ends[0] <= value <= ends[1] and _is_date(str(value), form) for value in values.tolist()):
+        if all(ends[0] <= value <= ends[1] and _parsed(str(value), form) for value in values.tolist()):
             raise ValueError(
                 f"{name}: expected counts, or times like 1959-01, got {values[0]}; it needs its format, {form}"
             )
     return values
 
 
-def _is_date(text: str, form: str) -> bool:
-    try:
-        datetime.datetime.strptime(text, form)
-    except ValueError:
-        return False
-    return True
-
-
-def _datetimes(values: np.ndarray, name: str) -> Times:
+def _datetimes(values: np.ndarray, name: str, place: Callable[[int], str]) -> Times:
     lost = np.flatnonzero(np.isnat(values))
     if lost.size:
-        raise ValueError(f"{name}: expected a time in each row, got none in row {lost[0]}")
+        raise ValueError(f"{name}: expected a time in each row, got none in {place(int(lost[0]))}")
     for form, unit in (("day", "D"), ("second", "s")):
         if (values.astype(f"datetime64[{unit}]") == values).all():
             return Times(values, form)
     return Times(values, "microsecond")
 
 
-def _parsed(text: str, form: str, name: str, i: int) -> datetime.datetime:
+def _parsed(text: str, form: str) -> datetime.datetime | None:
     try:
         return datetime.datetime.strptime(text, form)
     except ValueError:
-        raise ValueError(f"{name}: expected times of the form {form}, got {text!r} in row {i}") from None
+        return None
 
 
 class Calendar(NamedTuple):

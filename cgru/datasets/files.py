@@ -19,7 +19,7 @@ from cgru.datasets.table import Table, table_of_frame
 from cgru.datasets.text import table_of_text
 from cgru.datasets.ts import read_ts
 
-__all__ = ["kind_of", "read"]
+__all__ = ["check_decimal", "check_ids", "kind_of", "read", "table_of"]
 
 Path = str | os.PathLike[str]
 TABLES = (".csv", ".tsv", ".txt", ".tab", ".dat", ".data")
@@ -92,7 +92,8 @@ def read(
         ignore=as_names(ignore, "ignore"),
         wide=wide,
     )
-    for name, value, known in (("task", task, TASKS), ("decimal", decimal, ".,"), ("axes", axes, ("mse", "mes"))):
+    check_decimal(decimal)
+    for name, value, known in (("task", task, TASKS), ("axes", axes, ("mse", "mes"))):
         if value is not None and value not in known:
             raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
     gaps.check_missing(missing)
@@ -102,6 +103,12 @@ def read(
         return data
     other = _read(test, asked, features or data.feature_names, task, options)
     return _with_test(data, other, test)
+
+
+def check_decimal(decimal: str | None) -> None:
+    """ValueError for what is no decimal sign."""
+    if decimal not in (None, ".", ","):
+        raise ValueError(f"decimal: expected one of ., ,, got {decimal!r}")
 
 
 def _with_test(data: Dataset, other: Dataset, path: Path) -> Dataset:
@@ -156,7 +163,7 @@ def _read(
             X, lengths = squared(X)
             data = Dataset(Split(X, y, lengths), None, None, None, tuple(notes))
         else:
-            table, notes = table_of_text(path, options["decimal"]) if kind == "text" else (_parquet(path), [])
+            table, notes = table_of(path, options["decimal"])
             data = _of_table(table, notes, asked, features, options)
         data = data if features is None else with_features(data, features)
         splits = (_as_task(split, task, kind in ("text", "parquet")) for split in (data.train, data.test))
@@ -178,6 +185,18 @@ def _check_options(kind: str, asked: Asked, options: dict[str, Any]) -> None:
 # --- tables ---
 
 
+def table_of(path: Path, decimal: str | None = None, index: bool = False) -> tuple[Table, list[str]]:
+    """The table in a file of text, as `table_of_text`, or Parquet, and what was guessed of it; errors as `read`."""
+    kind = kind_of(path)
+    if kind == "text":
+        return table_of_text(path, decimal, index)
+    if kind != "parquet":
+        raise ValueError(f"expected a table as text or Parquet, got a file of another kind, {kind}")
+    if decimal is not None:
+        raise ValueError(f"decimal: expected nothing, since it says nothing of such a file, {kind}, got some")
+    return _parquet(path), []
+
+
 def _of_table(
     table: Table, notes: list[str], asked: Asked, features: Sequence[str] | None, options: dict[str, Any]
 ) -> Dataset:
@@ -189,7 +208,7 @@ def _of_table(
     roles, guessed = roles_of(table, asked)
     notes = notes + guessed
     for name in roles.id:
-        _check_ids(table.column(name), name)
+        check_ids(table.column(name), name)
     if not options["targets"]:
         roles = roles._replace(label=())
     per_step, missing = options["per_step"] and options["targets"], options["missing"]
@@ -205,7 +224,7 @@ def _of_table(
     return Dataset(_split(found, found.ids if roles.id else None), None, None, names, tuple(notes))
 
 
-def _check_ids(ids: np.ndarray, name: str) -> None:
+def check_ids(ids: np.ndarray, name: str) -> None:
     """ValueError for reals that may be spelled like others: 1.1 and 1.10, or integers with too many digits."""
     odd = ids[(ids % 1 != 0) | (np.abs(ids) >= 2**53)] if ids.dtype.kind == "f" else ids[:0]
     if odd.size:

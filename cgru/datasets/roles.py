@@ -10,7 +10,7 @@ import numpy as np
 
 from cgru.datasets.table import Table
 
-__all__ = ["NUMBERED", "Asked", "Roles", "as_names", "roles_of"]
+__all__ = ["NUMBERED", "TIMES", "Asked", "Roles", "as_names", "roles_of"]
 
 # What columns are called, in lower case. Patterns are compiled when they are used: that takes as long as all else here.
 IDS = (

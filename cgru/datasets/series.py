@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from cgru.datasets.calendar import Calendar, Times, calendar_of, times_of
+from cgru.datasets.files import check_decimal, check_ids, table_of
+from cgru.datasets.roles import TIMES
+from cgru.datasets.table import INDEX, Table, table_of_frame
 
 __all__ = ["Series", "read_series", "series_from_frame"]
 
-_VALUE = re.compile(r"[-+.\d][-+.:eETZQ \d]*")  # a number or a time
+TIMES_TOO = f"{TIMES}|month|quarter|week|year|period|monat|quartal|woche|jahr|tag"  # names, in lower case
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Series:
         times: (n,), regular; counted from 0 where the table has none.
         calendar: the step between them.
         time: the column that they come from, "step" without one.
+        notes: what was guessed of the file, in words.
     """
 
     name: str
@@ -36,6 +40,7 @@ class Series:
     times: Times
     calendar: Calendar
     time: str
+    notes: tuple[str, ...] = ()
 
     def times_at(self, places: Any) -> np.ndarray:
         """The times at these places, which may lie beyond the last."""
@@ -46,26 +51,36 @@ class Series:
         return self.times.written(self.times_at(places))
 
 
-def read_series(path: str | os.PathLike[str], **options: Any) -> list[Series]:
-    """The series in a CSV file, by pandas or else Polars; `options` as `series_from_frame`.
+class _Asked(NamedTuple):
+    """The options of `series_from_frame`."""
 
-    ImportError where narwhals or both of these are not installed; ValueError for a file that is no table.
+    target: str | Sequence[str] | None = None
+    time: str | None = None
+    id: str | None = None
+    inputs: Sequence[str] = ()
+    time_format: str | None = None
+    gaps: bool = False
+
+
+def read_series(path: str | os.PathLike[str], *, decimal: str | None = None, **options: Any) -> list[Series]:
+    """The series in a table as text (CSV in many dialects) or Parquet, read as `read` does; `options` as
+    `series_from_frame`.
+
+    `decimal` is the decimal sign of a text file, "." or ","; None: as its numbers look. Text needs NumPy alone.
+
+    OSError: the file cannot be opened. ImportError: no library for Parquet is installed. ValueError: anything else that
+    is wrong, with the file, and the line and column.
     """
-    nw = _narwhals("read_series")
-    for backend in ("pandas", "polars"):
-        try:
-            frame = nw.read_csv(os.fspath(path), backend=backend)
-        except ModuleNotFoundError:
-            continue
-        except OSError:
-            raise
-        except Exception as error:  # each backend has parsers' errors of its own
-            raise ValueError(f"{os.fspath(path)}: expected a CSV file with a line of names: {error}") from None
-        if all(_VALUE.fullmatch(name) for name in frame.columns):
-            got = ", ".join(frame.columns[:5])
-            raise ValueError(f"{os.fspath(path)}: expected a line of names at the top, got values: {got}")
-        return series_from_frame(frame.to_native(), **options)
-    raise ImportError("read_series: pandas is missing: pip install pandas")
+    check_decimal(decimal)
+    asked = _Asked(**options)
+    try:
+        table, notes = table_of(path, decimal, index=True)
+        if not table.named:
+            first = ", ".join(str(table.read(name)[0][0]) for name in table.names[:5])
+            raise ValueError(f"expected a line of names at the top, got values: {first}")
+        return [replace(each, notes=tuple(notes)) for each in _series(table, asked)]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{os.fspath(path)}: {error}") from None
 
 
 def series_from_frame(
@@ -84,138 +99,110 @@ def series_from_frame(
         frame: the table; its columns alone, an index of pandas becomes one by `reset_index()`.
         target: the column to forecast, or several, which are a series each; None: the one column of numbers that has
             no other role.
-        time: the column of times, as `times_of` takes them; None: the first that is called so (time, date, month,
-            year, ...) or holds datetimes, or the first of the table where it has strings or no name; where there is
-            none, rows are steps.
+        time: the column of times, as `times_of` takes them; None: of those without another role the first that is
+            called so (time, date, month, year, ...) or holds datetimes, or the first of all where it has strings or no
+            name; where there is none, and for "", rows are steps.
         id: the column that says which series a row belongs to; None: all belong to one.
-        inputs: columns that are known beside the target.
+        inputs: columns that are known beside the target. Of these, and of targets, true is 1 and false 0.
         time_format: how times are written, as for strptime, where they are not in ISO's form.
         gaps: whether times may be missing, as values may; else the first gap is refused, by place.
 
     ImportError: narwhals is not installed. ValueError or TypeError: a column is missing or has no numbers, a time is
     missing, twice there or between two steps; with the place.
     """
-    nw = _narwhals("series_from_frame")
-    try:
-        table = nw.from_native(frame, eager_only=True)
-    except TypeError:
-        raise TypeError(f"frame: expected a DataFrame of pandas or Polars, got {type(frame).__name__}") from None
-    if not len(table):
-        raise ValueError("frame: expected at least one row, got none")
-    time = _time(table, nw) if time is None else time
+    asked = _Asked(target, time, id, inputs, time_format, gaps)
+    return _series(table_of_frame(frame, "series_from_frame"), asked)
+
+
+def _series(table: Table, asked: _Asked) -> list[Series]:
+    id, inputs = asked.id, list(asked.inputs)
+    time = _time(table, asked) if asked.time is None else asked.time or None
     for role, name in (("time", time), ("id", id), *(("inputs", name) for name in inputs)):
-        if name is not None and name not in table.columns:
-            raise ValueError(f"{role}: expected one of the columns {', '.join(table.columns)}, got {name!r}")
-    targets = _targets(table, target, {time, id, *inputs})
+        if name is not None and name not in table.names:
+            raise ValueError(f"{role}: expected one of the columns {', '.join(table.names)}, got {name!r}")
+    targets = _targets(table, asked.target, {time, id, *inputs})
     if id is not None and len(targets) > 1:
         raise ValueError(f"target: expected one column beside id, got {', '.join(targets)}")
-    rows = {target: np.arange(len(table)) for target in targets}
-    names = {target: target for target in targets}
+    numbers = {name: table.numbers(name) for name in [*targets, *inputs]}
+    rows = {target: np.arange(table.rows) for target in targets}
     if id is not None:
-        labels = [str(label) for label in _whole(table[id], id)]
+        check_ids(table.column(id), id)
+        labels = [str(label) for label in table.column(id).tolist()]
         rows = {label: np.flatnonzero(np.array(labels) == label) for label in dict.fromkeys(labels)}
-        names = dict.fromkeys(rows, targets[0])
-    times = None if time is None else times_of(_whole(table[time], time), time, time_format)
-    if time is not None and getattr(table[time].dtype, "time_zone", None):
-        times = times._replace(form=times.form.replace("day", "second"), zone="Z")  # UTC, in which days have 24 hours
+    times = None if time is None else _times(table, time, asked)
     found = []
     for label, places in rows.items():
         where = time if id is None else f"{time} of {label}"
-        y = _numbers(table[names[label]], names[label])[places]
-        X = np.column_stack([_numbers(table[name], name)[places] for name in inputs]) if inputs else None
+        y = numbers[label if id is None else targets[0]][places]
+        X = np.column_stack([numbers[name][places] for name in inputs]) if inputs else None
         if times is None:
             own, calendar = Times(np.arange(len(y)), "number"), Calendar("numbers", 1)
         else:
             order = np.argsort(times.values[places], kind="stable")
             own = times._replace(values=times.values[places][order])
             calendar = calendar_of(own.values, where)
-            y, X, own = _regular(y[order], X if X is None else X[order], own, calendar, where, gaps)
-        found.append(_trimmed(label, y, X, own, calendar, _called(time)))
+            y, X, own = _regular(y[order], X if X is None else X[order], own, calendar, where, asked.gaps)
+        called = "step" if time is None else "time" if _is_index(time) else time
+        found.append(_trimmed(label, y, X, own, calendar, called))
     return found
-
-
-def _called(time: str | None) -> str:
-    if time is None:
-        return "step"
-    return "time" if _is_index(time) else time
-
-
-def _narwhals(caller: str) -> Any:
-    try:
-        import narwhals.stable.v2 as nw
-    except ImportError:
-        raise ImportError(f"{caller}: narwhals is missing: pip install narwhals pandas") from None
-    return nw
 
 
 def _is_index(name: str) -> bool:
     """Whether a column is the index of a frame that was written with it, as readers call it."""
-    return name.strip() in ("", "Unnamed: 0")
+    return name.strip() in ("", INDEX, "__index_level_0__")
 
 
-_TIMES = ("time", "date", "datetime", "timestamp", "month", "quarter", "week", "day", "year", "period")
-
-
-def _time(table: Any, nw: Any) -> str | None:
+def _time(table: Table, asked: _Asked) -> str | None:
     """The column of times, where one can be told."""
-    for name in table.columns:
-        if name.lower() in _TIMES or table[name].dtype in (nw.Datetime, nw.Date):
+    target = [asked.target] if isinstance(asked.target, str) else asked.target or []
+    free = [name for name in table.names if name not in (asked.id, *asked.inputs, *target)]
+    for name in free:
+        if re.fullmatch(TIMES_TOO, name.strip().lower()) or table.read(name)[0].dtype.kind == "M":
             return name
-    first = table.columns[0]
-    if len(table.columns) > 1 and (_is_index(first) or table[first].dtype == nw.String):
-        return first
+    if len(free) > (not target) and (_is_index(free[0]) or table.read(free[0])[0].dtype == object):
+        return free[0]
     return None
 
 
-def _targets(table: Any, target: str | Sequence[str] | None, taken: set[str | None]) -> list[str]:
+def _times(table: Table, time: str, asked: _Asked) -> Times:
+    try:
+        times = times_of(table.column(time), time, asked.time_format, table.place)
+    except ValueError as error:
+        cure = "" if asked.time else '; time="COL" names another column, time="" takes rows as steps'
+        raise ValueError(f"{error}{cure}") from None
+    if time in table.zoned:
+        times = times._replace(form=times.form.replace("day", "second"), zone="Z")  # UTC, in which days have 24 hours
+    return times
+
+
+def _targets(table: Table, target: str | Sequence[str] | None, taken: Collection[str | None]) -> list[str]:
     if target is not None:
         targets = [target] if isinstance(target, str) else list(target)
         for name in targets:
-            if name not in table.columns or name in taken:
-                due = ", ".join(each for each in table.columns if each not in taken)
+            if name not in table.names or name in taken:
+                due = ", ".join(each for each in table.names if each not in taken)
                 raise ValueError(f"target: expected one of the columns {due}, got {name!r}")
         if len(set(targets)) < len(targets):
             raise ValueError(f"target: expected each column once, got {', '.join(targets)}")
         return targets
-    others = [name for name in table.columns if name not in taken and not _is_index(name)]
-    numeric = [name for name in others if table[name].dtype.is_numeric()]
-    if len(numeric) != 1:
+    free = [name for name in table.names if name not in taken and not _is_index(name)]
+    numeric = [name for name in free if table.read(name)[0].dtype.kind in "iuf"]
+    if len(numeric) == 1 or len(free) == 1:  # of which its own words are told
+        return numeric or free
+    if numeric or not free:
         raise ValueError(f"target: expected the column to forecast, one of {', '.join(numeric) or 'none with numbers'}")
-    return numeric
+    raise ValueError(f"target: expected the column to forecast, of numbers alone, got {_words(table, free)}")
 
 
-def _whole(values: Any, name: str) -> Any:
-    lost = np.flatnonzero(_lost(values))
-    if lost.size:
-        raise ValueError(f"{name}: expected a value in each row, got none in row {lost[0]}")
-    return values.to_numpy()
-
-
-def _lost(values: Any) -> np.ndarray:
-    missing = np.asarray(values.is_null().to_numpy())
-    if values.dtype.is_float():
-        missing = missing | np.asarray(values.is_nan().fill_null(True).to_numpy())
-    return missing
-
-
-def _numbers(values: Any, name: str) -> np.ndarray:
-    if not values.dtype.is_numeric():
-        raise TypeError(f"{name}: expected numbers, got {_first_word(values)}")
-    lost = _lost(values)
-    numbers = np.full(len(lost), np.nan)
-    numbers[~lost] = values.filter((~lost).tolist()).to_numpy()
-    return numbers
-
-
-def _first_word(values: Any) -> str:
-    """What in a column is no number, with its row."""
-    for i, value in enumerate(values.to_list()):
+def _words(table: Table, names: Sequence[str]) -> str:
+    """What is no number in each of some columns, with its place."""
+    found = []
+    for name in names:
         try:
-            float(value)
-        except (TypeError, ValueError):
-            if value is not None:
-                return f"{value!r} in row {i}"
-    return str(values.dtype)
+            table.numbers(name)
+        except (TypeError, ValueError) as error:
+            found.append(str(error).replace(": expected numbers, got", " with"))
+    return "; ".join(found)
 
 
 def _regular(

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Table", "table_of_frame"]
+__all__ = ["INDEX", "Table", "table_of_frame"]
+
+INDEX = "Unnamed: 0"  # what pandas calls a first column without a name
 
 BOOLEANS = {"true": 1.0, "false": 0.0}
 
@@ -22,6 +24,7 @@ class Table(NamedTuple):
         place: where a row stands, in words.
         number: a cell of text as a number, NaN where it says that one is missing; ValueError where it is none.
         named: whether the file gave the columns their names.
+        zoned: columns of datetimes with a time zone, which are read in UTC.
     """
 
     names: list[str]
@@ -30,6 +33,7 @@ class Table(NamedTuple):
     place: Callable[[int], str]
     number: Callable[[Any], float] = float
     named: bool = True
+    zoned: frozenset[str] = frozenset()
 
     def column(self, name: str) -> np.ndarray:
         """The values of a column (n,); ValueError where one is missing."""
@@ -80,12 +84,12 @@ class Table(NamedTuple):
             return None
 
 
-def table_of_frame(frame: Any) -> Table:
+def table_of_frame(frame: Any, caller: str = "from_frame") -> Table:
     """The table that a DataFrame is; ImportError without narwhals, TypeError or ValueError where it is none."""
     try:
         import narwhals.stable.v2 as nw
     except ImportError:
-        raise ImportError("from_frame: narwhals is missing: pip install narwhals") from None
+        raise ImportError(f"{caller}: narwhals is missing: pip install narwhals") from None
     try:
         table = nw.from_native(frame, eager_only=True)
     except TypeError:
@@ -108,4 +112,5 @@ def table_of_frame(frame: Any) -> Table:
             values = values.astype(np.float64)
         return values.astype(object) if values.dtype.kind in "UT" else values, missing
 
-    return Table(list(table.columns), len(table), read, lambda row: f"row {row}")
+    zoned = frozenset(name for name in table.columns if getattr(table[name].dtype, "time_zone", None))
+    return Table(list(table.columns), len(table), read, lambda row: f"row {row}", zoned=zoned)

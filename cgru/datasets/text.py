@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from cgru.datasets.table import Table
+from cgru.datasets.table import INDEX, Table
 
 __all__ = ["contents", "table_of_text"]
 
@@ -60,11 +60,14 @@ def _decoded(raw: bytes, encoding: str) -> str:
         raise ValueError(f"expected text in UTF-8: {error}") from None
 
 
-def table_of_text(path: str | os.PathLike[str], decimal: str | None = None) -> tuple[Table, list[str]]:
+def table_of_text(
+    path: str | os.PathLike[str], decimal: str | None = None, index: bool = False
+) -> tuple[Table, list[str]]:
     """The table in a text file, and what was guessed of it: what separates, the decimal sign, whether it has a header.
 
     Empty lines are left out, and so are rows and nameless columns without a value. `decimal` is "." or ",", None: as
-    the numbers look. ValueError, with the line as an editor numbers it, for anything that is not right.
+    the numbers look. `index`: a first column without a name is kept, unless it counts the rows. ValueError, with the
+    line as an editor numbers it, for anything that is not right.
     """
     text, notes = contents(path)
     separator, skip = _separator(text)
@@ -97,7 +100,7 @@ def table_of_text(path: str | os.PathLike[str], decimal: str | None = None) -> t
         _stripped(record[i] for _, record in below(0)) if _mixed(part) else np.concatenate(part)
         for i, part in enumerate(parts)
     ]
-    columns = dict(zip(_named(names, joined, notes), joined, strict=True))
+    columns = dict(zip(_named(names, joined, notes, index), joined, strict=True))
     columns.pop("", None)
 
     def place(row: int) -> str:
@@ -157,8 +160,11 @@ def _is_header(line: int, record: Sequence[str], notes: list[str]) -> bool:
     numbers = [cell.strip() for cell in record if re.fullmatch(NUMBER, cell.strip())]
     if not numbers:
         return True
-    if len(numbers) > 2 and all(map(str.isdecimal, numbers)) and set(np.diff([*map(int, numbers)]).tolist()) == {1}:
-        notes.append(f"the first line, with {', '.join(numbers[:3])}, ..., is taken for a header")
+    columns = not record[0].strip() and numbers == [*map(str, range(len(record) - 1))]  # beside an index, of pandas
+    counts = len(numbers) > 2 and all(map(str.isdecimal, numbers)) and set(np.diff([*map(int, numbers)])) == {1}
+    if columns or counts:
+        shown = [*numbers[:3], *["..."] * (len(numbers) > 3)]
+        notes.append(f"the first line, with {', '.join(shown)}, is taken for a header")
         return True
     if len(numbers) < len(record) - 1:
         raise ValueError(
@@ -181,7 +187,7 @@ def _decimal(records: Iterable[tuple[int, list[str]]], separator: str) -> str:
     return "," if some else "."
 
 
-def _named(names: list[str], columns: Sequence[np.ndarray], notes: list[str]) -> list[str]:
+def _named(names: list[str], columns: Sequence[np.ndarray], notes: list[str], index: bool) -> list[str]:
     """The names of the columns, "" for those to be left out; ValueError where others have none, or share one."""
     kept = list(names)
     for i, name in enumerate(names):
@@ -195,7 +201,9 @@ def _named(names: list[str], columns: Sequence[np.ndarray], notes: list[str]) ->
         if i == 0 and values.dtype.kind == "i" and (np.diff(values) == 1).all() and values[0] in (0, 1):
             notes.append("left out the first column, which has no name and counts the rows")
         elif values.dtype == object or not np.isnan(values).all():
-            raise ValueError(f"expected a name for each column, got none for column {i + 1}")
+            if i or not index:
+                raise ValueError(f"expected a name for each column, got none for column {i + 1}")
+            kept[0] = INDEX
     return kept
 
 

@@ -226,8 +226,6 @@ def _packed(value: Any, arrays: Arrays) -> Any:
 
 def _described(archive: Archive, arrays: Arrays | None = None) -> dict[str, Any]:
     """What the text of a checkpoint says, with the `arrays` where it has them."""
-    if "model" in archive.headers:
-        raise ValueError("it is a model, which cgru.load reads")
 
     def filled(entry: dict[str, Any]) -> Any:
         return entry if arrays is None or entry.keys() != {"array"} else arrays[entry["array"]]

@@ -113,6 +113,7 @@ _KINDS = {
     )
 }
 SETTINGS = ("loss", "class_names", "seed", "feature_names")
+_READERS = {"model": "cgru.load", "forecaster": "cgru.forecast.load", "checkpoint": "Network.fit(resume=True)"}
 _LATER = {"feature_names": None}  # which older files have not, and files without any need not have
 
 
@@ -267,6 +268,7 @@ def judged(path: Path, kind: str, newest: int, unpack: Callable[[Archive], Any])
     with open(path, "rb") as file:
         try:
             archive = Archive(file, compressed=False)
+            _check_kind(archive, kind)
             _check_format(archive, newest)
             return unpack(archive)
         except MemoryError:
@@ -282,6 +284,13 @@ def judged(path: Path, kind: str, newest: int, unpack: Callable[[Archive], Any])
 def unpacked(arrays: Arrays) -> tuple[list[GRU | Layer], dict[str, Any], Arrays]:
     """What `packed` made these arrays of; KeyError for one that is missing, ValueError for one that does not fit."""
     return _unpacked({name: Header(array.shape, array.dtype) for name, array in arrays.items()}, arrays.__getitem__)
+
+
+def _check_kind(archive: Archive, kind: str) -> None:
+    """ValueError for another kind of file that is ours, too: what reads it."""
+    for other, reader in _READERS.items():
+        if kind not in archive.headers and other in archive.headers:
+            raise ValueError(f"it is a {other}, which {reader} reads")
 
 
 def _check_format(archive: Archive, newest: int) -> None:

@@ -9,8 +9,6 @@ from cli_cases import refused, run
 
 from cgru.forecast import Forecaster, backtest, load
 
-pytest.importorskip("narwhals")
-pytest.importorskip("pandas")
 rng = np.random.default_rng(0)
 N = 60
 TIMES = [f"{2000 + i // 12}-{i % 12 + 1:02}" for i in range(N + 12)]
@@ -291,10 +289,43 @@ def test_a_missing_input_is_told(folder):
     assert "y inputs: expected a value at each step, got none at 2000-01" in refused(*arguments, cwd=folder)
 
 
-def test_narwhals_is_asked_for(folder, monkeypatch):
-    for name in ("narwhals", "narwhals.stable.v2"):
+def test_a_text_file_needs_numpy_alone(folder, monkeypatch):
+    for name in ("narwhals", "narwhals.stable.v2", "pandas", "polars"):
         monkeypatch.setitem(sys.modules, name, None)
-    assert "pip install narwhals pandas" in refused("forecast", "one.csv", "--horizon", 3, cwd=folder)
+    run("forecast", "one.csv", "--horizon", 1, "--origins", 0, cwd=folder)
+    (folder / "one.parquet").write_bytes(b"PAR1")
+    assert "pip install narwhals polars" in refused("forecast", "one.parquet", "--horizon", 1, cwd=folder)
+
+
+def test_a_german_table(folder):
+    y = [f"{value:.2f}".replace(".", ",") for value in Y]
+    rows = [f"{time};{value};NA\n" for time, value in zip(TIMES, y, strict=False)]
+    (folder / "german.csv").write_text("".join(["month;Umsatz;Besucher\n", *rows]))
+    common = ("forecast", "german.csv", "--horizon", 2, "--origins", 0, "--season", 12)
+    out, _ = run(*common, "--target", "Umsatz", cwd=folder)
+    assert out.startswith("note: numbers have a decimal comma\nUmsatz: 60 values, monthly, 2000-01 to 2004-12\n")
+    due = Forecaster(2, season=12).fit(np.round(Y, 2)).predict(np.round(Y, 2))
+    np.testing.assert_allclose(numbers(forecast_in(out), "Umsatz"), due, rtol=1e-5)
+    said, _ = run(*common, "--target", "Umsatz", "--decimal", ",", cwd=folder)
+    assert said == out.split("\n", 1)[1]
+    assert "german.csv: Umsatz: expected numbers, got '5" in refused(
+        *common, "--target", "Umsatz", "--decimal", ".", cwd=folder
+    )
+    assert "Besucher: expected at least one value" in refused(*common, "--target", "Besucher", cwd=folder)
+    (folder / "two.csv").write_text("month;y\n2024-01;1,234\n2024-02;2,345\n")
+    assert "--decimal , says that it is" in refused("forecast", "two.csv", "--horizon", 1, cwd=folder)
+    assert "argument --decimal: invalid choice" in refused(*common, "--decimal", ";", cwd=folder)
+
+
+def test_the_times_are_named_where_a_guess_fails(folder):
+    (folder / "branch.csv").write_text("branch,opened,visitors\nA,2024-01,1\nA,2024-02,2\n")
+    why = refused("forecast", "branch.csv", "--horizon", 1, cwd=folder)
+    assert "branch: expected times like" in why
+    assert "in line 2" in why
+    assert "--time COL names another column, --time '' takes rows as steps" in why
+    assert "opened of A: expected at least 3 times" in refused(
+        "forecast", "branch.csv", "--horizon", 1, "--id", "branch", cwd=folder
+    )
 
 
 def test_help_says_what_a_table_is(folder):

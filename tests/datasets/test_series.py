@@ -1,5 +1,6 @@
 """Series out of tables."""
 
+import re
 import sys
 
 import numpy as np
@@ -7,19 +8,17 @@ import pytest
 
 from cgru.datasets.series import read_series, series_from_frame
 
-pytest.importorskip("narwhals")
 MONTHS = [f"2024-{month:02}" for month in range(1, 7)]
 
 
 @pytest.fixture(params=["pandas", "polars"])
 def table(request):
+    pytest.importorskip("narwhals")
     return pytest.importorskip(request.param).DataFrame
 
 
 @pytest.fixture
 def csv(tmp_path):
-    pytest.importorskip("pandas")
-
     def write(text):
         (tmp_path / "s.csv").write_text(text)
         return tmp_path / "s.csv"
@@ -93,8 +92,19 @@ def test_times_of_a_zone_are_told_in_utc(table):
 def test_the_first_column_without_a_name_is_the_index(csv):
     (one,) = read_series(csv(",0\n1821,5\n1822,6\n1823,7\n"))
     assert (one.name, one.time, one.written([3])) == ("0", "time", ["1824"])
+    (one,) = read_series(csv(",a\n2024-01,5\n2024-02,6\n2024-03,7\n"))
+    assert (one.name, one.time, one.written([3])) == ("a", "time", ["2024-04"])
     (one,) = read_series(csv(",quarter,y\n0,2024Q1,5\n1,2024Q2,6\n2,2024Q3,7\n"))
     assert (one.name, one.time, one.written([3])) == ("y", "quarter", ["2024Q4"])
+    assert one.notes == ("left out the first column, which has no name and counts the rows",)
+    (one,) = read_series(csv(",quarter,y\n7,2024Q1,5\n3,2024Q2,6\n4,2024Q3,7\n"))
+    assert (one.name, one.time) == ("y", "quarter")
+    assert refused(csv, "quarter,,y\n2024Q1,5,1\n") == "expected a name for each column, got none for column 2"
+
+
+def test_an_index_in_a_frame_is_no_target(table):
+    (one,) = series_from_frame(table({"Unnamed: 0": [1821, 1822, 1823], "y": [5, 6, 7]}))
+    assert (one.name, one.time, one.written([3])) == ("y", "time", ["1824"])
 
 
 def test_missing_values_are_nan_and_ends_are_cut(table):
@@ -129,7 +139,7 @@ def test_times_in_a_form_of_their_own(table):
     [
         ({}, "target: expected the column to forecast, one of y, x$"),
         ({"target": "z"}, "target: expected one of the columns shop, y, x, name, got 'z'"),
-        ({"target": "month"}, "target: expected one of the columns shop, y, x, name, got 'month'"),
+        ({"target": "month", "time": "month"}, "target: expected one of the columns shop, y, x, name, got 'month'"),
         ({"target": ["y", "y"]}, "target: expected each column once, got y, y"),
         ({"target": "y", "inputs": ["y"]}, "target: expected one of the columns shop, x, name, got 'y'"),
         ({"target": "y", "time": "z"}, "time: expected one of the columns month, shop, y, x, name, got 'z'"),
@@ -150,8 +160,10 @@ def test_what_is_missing_or_no_number_is_told_by_place(table):
     words = {"month": MONTHS[:3], "y": ["1", "2,5", None], "shop": ["a", None, "a"]}
     with pytest.raises(TypeError, match="y: expected numbers, got '2,5' in row 1"):
         series_from_frame(table(words), target="y")
-    with pytest.raises(TypeError, match="y: expected numbers, got "):
-        series_from_frame(table(words | {"y": [True, False, True]}), target="y")
+    with pytest.raises(TypeError, match="month: expected numbers, got '2024-01' in row 0"):
+        series_from_frame(table(words), target="month")
+    with pytest.raises(ValueError, match="y: expected finite numbers, got infinity in row 1"):
+        series_from_frame(table(words | {"y": [1.0, np.inf, 2.0]}))
     with pytest.raises(ValueError, match="shop: expected a value in each row, got none in row 1"):
         series_from_frame(table(words | {"y": [1, 2, 3]}), target="y", id="shop")
     with pytest.raises(ValueError, match="month: expected a value in each row, got none in row 2"):
@@ -165,40 +177,130 @@ def test_what_is_missing_or_no_number_is_told_by_place(table):
 
 
 def test_what_is_no_table():
+    pytest.importorskip("narwhals")
     with pytest.raises(TypeError, match="frame: expected a DataFrame of pandas or Polars, got list"):
         series_from_frame([1, 2])
 
 
+def test_true_and_false_are_numbers_but_no_target_by_themselves(table):
+    (one,) = series_from_frame(table({"month": MONTHS[:3], "y": [1, 2, 3], "open": [True, False, True]}))
+    assert one.name == "y"
+    (one,) = series_from_frame(
+        table({"month": MONTHS[:3], "y": [1, 2, 3], "open": [True, False, True]}), inputs=["open"]
+    )
+    assert one.X.tolist() == [[1], [0], [1]]
+
+
+def test_narwhals_is_asked_for_by_frames_alone(csv, monkeypatch):
+    for name in ("narwhals", "narwhals.stable.v2", "pandas", "polars"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert read_series(csv("y\n1\n2\n"))[0].y.tolist() == [1, 2]
+    with pytest.raises(ImportError, match=r"^series_from_frame: narwhals is missing: pip install narwhals"):
+        series_from_frame([1, 2])
+
+
+# --- files ---
+
+GERMAN = "Datum;Besucher;Umsatz\n01.03.2024;12;1550,00\n02.03.2024;NA;1490,5\n03.03.2024;15;?\n04.03.2024;9;1600\n"
+
+
+def refused(csv, text, **options):
+    """Why a file is not read, after its name."""
+    path = csv(text)
+    with pytest.raises(ValueError, match=r".") as caught:
+        read_series(path, **options)
+    assert str(caught.value).startswith(f"{path}: ")
+    return str(caught.value).removeprefix(f"{path}: ")
+
+
+def test_semicolons_decimal_commas_and_missing_values(csv):
+    one, other = read_series(csv(GERMAN), target=["Besucher", "Umsatz"], time_format="%d.%m.%Y")
+    np.testing.assert_array_equal(one.y, [12, np.nan, 15, 9])
+    np.testing.assert_array_equal(other.y, [1550, 1490.5, np.nan, 1600])
+    assert (one.time, one.written([4]), one.notes) == ("Datum", ["05.03.2024"], ("numbers have a decimal comma",))
+    assert refused(csv, GERMAN, time_format="%d.%m.%Y") == (
+        "target: expected the column to forecast, one of Besucher, Umsatz"
+    )
+
+
+def test_the_decimal_sign_settles_what_has_two_readings(csv):
+    text = "month;y\n2024-01;1,234\n2024-02;2,345\n2024-03;3,456\n"
+    assert 'decimal="," says that it is' in refused(csv, text)
+    (one,) = read_series(csv(text), decimal=",")
+    assert (one.y.tolist(), one.notes) == ([1.234, 2.345, 3.456], ())
+    with pytest.raises(ValueError, match=r"^decimal: expected one of \., ,, got ';'"):
+        read_series("nowhere.csv", decimal=";")
+
+
+def test_a_word_among_numbers_is_told_by_its_line(csv):
+    text = "month,visitors\n\n2024-01,3\n2024-02,closed\n2024-03,4\n"
+    for options in ({}, {"target": "visitors"}, {"gaps": True}):
+        assert refused(csv, text, **options) == "visitors: expected numbers, got 'closed' in line 4"
+    assert refused(csv, "month,a,b,c\n2024-01,3,x,true\n2024-02,closed,4,true\n") == (
+        "target: expected the column to forecast, of numbers alone, got a with 'closed' in line 3; b with 'x' in line 2"
+    )
+
+
+def test_times_are_told_by_their_lines(csv):
+    cure = '; time="COL" names another column, time="" takes rows as steps'
+    why = refused(csv, "month,y\n2024-01,1\nFebruary,2\n2024-03,3\n")
+    assert re.fullmatch(r"month: expected times like .*, got 'February' in line 3; any other needs .*" + cure, why)
+    why = refused(csv, "month,y\n2024-01,1\nFebruary,2\n2024-03,3\n", time="month", time_format="%Y-%m")
+    assert why == "month: expected times of the form %Y-%m, got 'February' in line 3"
+    assert refused(csv, "month,y\n2024-01,1\n,2\n2024-03,3\n") == (
+        f"month: expected a value in each row, got none in line 3{cure}"
+    )
+    assert refused(csv, "month,y,s\n2024-01,1,a\n2024-02,2,\n", id="s") == (
+        "s: expected a value in each row, got none in line 3"
+    )
+
+
+def test_columns_with_another_role_are_not_taken_for_the_times(csv):
+    text = "branch,opened,visitors\n" + "".join(f"{b},{month},{i}\n" for b in "AB" for i, month in enumerate(MONTHS))
+    one, other = read_series(csv(text), id="branch")
+    assert (one.name, other.name, one.time, one.y.tolist()) == ("A", "B", "opened", [*range(6)])
+    assert re.match(r"branch: expected times like .* got 'A' in line 2; .*; time=\"COL\" names", refused(csv, text))
+    (one,) = read_series(csv("day,y\n3,1\n5,2\n1,3\n"), target="day", inputs=["y"])
+    assert (one.y.tolist(), one.time) == ([3, 5, 1], "step")
+    (one,) = read_series(csv("year,when,y\n3,2024-01,1\n5,2024-02,2\n1,2024-03,3\n"), inputs=["year"])
+    assert (one.name, one.time) == ("y", "when")
+    (one,) = read_series(csv("shop,y\nA,1\nA,2\n"), id="shop")
+    assert (one.y.tolist(), one.time) == ([1, 2], "step")
+
+
+def test_rows_are_steps_where_it_is_said(csv):
+    text = "colour,y\nred,1\nblue,2\n"
+    assert 'time="" takes rows as steps' in refused(csv, text)
+    (one,) = read_series(csv(text), time="")
+    assert (one.time, one.y.tolist()) == ("step", [1, 2])
+
+
+def test_ids_that_may_be_the_same_are_refused(csv):
+    assert "s: expected integers or strings to tell sequences apart, got 1.1" in refused(
+        csv, "s,y\n1.1,1\n1.10,2\n", id="s"
+    )
+
+
+def test_a_parquet_file(tmp_path):
+    polars = pytest.importorskip("polars")
+    pytest.importorskip("narwhals")
+    path = tmp_path / "s.parquet"
+    polars.DataFrame({"month": MONTHS, "y": [1.0, None, 3, 4, 5, 6]}).write_parquet(path)
+    np.testing.assert_array_equal(read_series(path)[0].y, [1, np.nan, 3, 4, 5, 6])
+    with pytest.raises(ValueError, match=r"s.parquet: decimal: expected nothing, .*, parquet, got some"):
+        read_series(path, decimal=",")
+
+
 def test_files_that_are_no_tables(csv, tmp_path):
     for text in ("1949-01,112\n1949-02,118\n", "112\n118\n-1.5\n"):
-        with pytest.raises(ValueError, match=r"s.csv: expected a line of names at the top, got values: 1"):
-            read_series(csv(text))
-    with pytest.raises(ValueError, match=r"s.csv: expected a CSV file with a line of names"):
-        read_series(csv(""))
+        assert re.match(r"expected a line of names at the top, got values: (1949-01, )?112(.0)?$", refused(csv, text))
+    assert refused(csv, "") == "expected a table, got an empty file"
+    np.savez(tmp_path / "s.npz", x=1)
+    with pytest.raises(
+        ValueError, match=r"s.npz: expected a table as text or Parquet, got a file of another kind, npz"
+    ):
+        read_series(tmp_path / "s.npz")
     with pytest.raises(FileNotFoundError):
         read_series(tmp_path / "none.csv")
-
-
-def test_polars_reads_where_pandas_is_not(csv, monkeypatch):
-    pytest.importorskip("polars")
-    monkeypatch.setitem(sys.modules, "pandas", None)
-    (one,) = read_series(csv("month,y\n2024-01,1\n2024-02,\n2024-03,3\n"))
-    np.testing.assert_array_equal(one.y, [1, np.nan, 3])
-
-
-def test_without_either_pandas_is_asked_for(csv, monkeypatch):
-    import narwhals.stable.v2 as nw
-
-    def lacking(path, backend):
-        raise ModuleNotFoundError(backend)
-
-    monkeypatch.setattr(nw, "read_csv", lacking)
-    with pytest.raises(ImportError, match="read_series: pandas is missing: pip install pandas"):
-        read_series(csv("month,y\n2024-01,1\n"))
-
-
-def test_narwhals_is_asked_for(csv, monkeypatch):
-    monkeypatch.setitem(sys.modules, "narwhals", None)
-    monkeypatch.setitem(sys.modules, "narwhals.stable.v2", None)
-    with pytest.raises(ImportError, match="read_series: narwhals is missing: pip install narwhals pandas"):
-        read_series(csv("y\n1\n"))
+    with pytest.raises(TypeError, match="unexpected keyword argument 'wide'"):
+        read_series(csv("y\n1\n"), wide=True)

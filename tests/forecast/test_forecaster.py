@@ -294,8 +294,14 @@ def test_another_file_of_cgru_is_no_forecaster(tmp_path):
     net = cgru.Network([cgru.GRU(2), cgru.Dense(1, "identity")], seed=0)
     net.predict(np.zeros((1, 2, 1)))
     net.save(tmp_path / "net.npz")
-    with pytest.raises(ValueError, match="is not a cgru forecaster"):
+    with pytest.raises(ValueError, match=r"net.npz is not a cgru forecaster: it is a model, which cgru.load reads"):
         load(tmp_path / "net.npz")
+
+
+def test_a_forecaster_is_no_network(noisy, tmp_path):
+    noisy.save(tmp_path / "m.npz")
+    with pytest.raises(ValueError, match=r"m.npz is not a cgru model: it is a forecaster, which cgru.forecast.load"):
+        cgru.load(tmp_path / "m.npz")
 
 
 # --- refusals ---
