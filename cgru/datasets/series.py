@@ -63,10 +63,12 @@ class _Asked(NamedTuple):
 
 
 def read_series(path: str | os.PathLike[str], *, decimal: str | None = None, **options: Any) -> list[Series]:
-    """The series in a table as text (CSV in many dialects) or Parquet, read as `read` does; `options` as
-    `series_from_frame`.
+    """The series in a table, as text (NumPy alone reads it) or Parquet, by the same rules as `read`.
 
-    `decimal` is the decimal sign of a text file, "." or ","; None: as its numbers look. Text needs NumPy alone.
+    Args:
+        path: the file.
+        decimal: the decimal sign of a text file, "." or ","; None: as its numbers look.
+        options: those of `series_from_frame`.
 
     OSError: the file cannot be opened. ImportError: no library for Parquet is installed. ValueError: anything else that
     is wrong, with the file, and the line and column.
