@@ -167,8 +167,9 @@ def _time(table: Table, asked: _Asked) -> str | None:
 
 
 def _times(table: Table, time: str, asked: _Asked) -> Times:
+    values = table.column(time)
     try:
-        times = times_of(table.column(time), time, asked.time_format, table.place)
+        times = times_of(values, time, asked.time_format, table.place)
     except ValueError as error:
         cure = "" if asked.time else '; time="COL" names another column, time="" takes rows as steps'
         raise ValueError(f"{error}{cure}") from None

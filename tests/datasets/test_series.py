@@ -248,7 +248,7 @@ def test_times_are_told_by_their_lines(csv):
     why = refused(csv, "month,y\n2024-01,1\nFebruary,2\n2024-03,3\n", time="month", time_format="%Y-%m")
     assert why == "month: expected times of the form %Y-%m, got 'February' in line 3"
     assert refused(csv, "month,y\n2024-01,1\n,2\n2024-03,3\n") == (
-        f"month: expected a value in each row, got none in line 3{cure}"
+        "month: expected a value in each row, got none in line 3"
     )
     assert refused(csv, "month,y,s\n2024-01,1,a\n2024-02,2,\n", id="s") == (
         "s: expected a value in each row, got none in line 3"
