@@ -92,6 +92,9 @@ def test_times_of_a_zone_are_told_in_utc(table):
 def test_the_first_column_without_a_name_is_the_index(csv):
     (one,) = read_series(csv(",0\n1821,5\n1822,6\n1823,7\n"))
     assert (one.name, one.time, one.written([3])) == ("0", "time", ["1824"])
+    _, one = read_series(csv(",0,1\n1821,5,8\n1822,6,9\n1823,7,9\n"), target=["0", "1"])
+    assert (one.y.tolist(), one.notes) == ([8, 9, 9], ("the first line, with 0, 1, is taken for a header",))
+    assert refused(csv, ",0,2\n1821,5,8\n").startswith("expected a line of names at the top, got values: nan, 0, 2")
     (one,) = read_series(csv(",a\n2024-01,5\n2024-02,6\n2024-03,7\n"))
     assert (one.name, one.time, one.written([3])) == ("a", "time", ["2024-04"])
     (one,) = read_series(csv(",quarter,y\n0,2024Q1,5\n1,2024Q2,6\n2,2024Q3,7\n"))
