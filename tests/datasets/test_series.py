@@ -265,6 +265,8 @@ def test_columns_with_another_role_are_not_taken_for_the_times(csv):
     assert re.match(r"branch: expected times like .* got 'A' in line 2; .*; time=\"COL\" names", refused(csv, text))
     (one,) = read_series(csv("day,y\n3,1\n5,2\n1,3\n"), target="day", inputs=["y"])
     assert (one.y.tolist(), one.time) == ([3, 5, 1], "step")
+    one, _ = read_series(csv("day,y,month\n3,1,2024-01\n5,2,2024-02\n1,3,2024-03\n"), target=["day", "y"])
+    assert (one.y.tolist(), one.time) == ([3, 5, 1], "month")
     (one,) = read_series(csv("year,when,y\n3,2024-01,1\n5,2024-02,2\n1,2024-03,3\n"), inputs=["year"])
     assert (one.name, one.time) == ("y", "when")
     (one,) = read_series(csv("shop,y\nA,1\nA,2\n"), id="shop")
