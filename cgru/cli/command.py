@@ -113,6 +113,7 @@ def fit(arguments: argparse.Namespace) -> int:
     progress.say(*_described(data, task, source, arguments.validation or 0), *map(in_options, details(data)))
 
     net = _network(arguments, task, data.feature_names)
+    net.reading = data.reading
     with progress:
         interrupted = _train(net, train, held, task, arguments, progress, source)
     on = f"; --resume goes on from {arguments.checkpoint}" if arguments.checkpoint else ""

@@ -202,7 +202,10 @@ def _of_table(
         found, counts = long(table, roles, per_step, missing)
     names = tuple(found.columns) if len(found.columns) > 1 or not roles.wide else None
     notes += gaps.said(counts, missing, names or ["values"])
-    return Dataset(_split(found, found.ids if roles.id else None), None, None, names, tuple(notes))
+    reading = {"id": list(roles.id), "time": roles.time or "", "wide": roles.wide, "missing": missing}
+    if options["targets"]:
+        reading |= {"label": list(roles.label), "per_step": per_step}
+    return Dataset(_split(found, found.ids if roles.id else None), None, None, names, tuple(notes), reading)
 
 
 def _check_ids(ids: np.ndarray, name: str) -> None:

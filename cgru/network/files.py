@@ -112,8 +112,8 @@ _KINDS = {
         ),
     )
 }
-SETTINGS = ("loss", "class_names", "seed", "feature_names")
-_LATER = {"feature_names": None}  # which older files have not, and files without any need not have
+SETTINGS = ("loss", "class_names", "seed", "feature_names", "reading")
+_LATER = {"feature_names": None, "reading": None}  # which older files have not, and files without any need not have
 
 
 def refused(path: Path, why: Any, kind: str = "model") -> ValueError:
@@ -320,6 +320,8 @@ def _model(headers: Mapping[str, Header], read: Callable[[str], np.ndarray]) -> 
     if not isinstance(model, dict) or not isinstance(model["layers"], list):
         raise ValueError("model: expected a JSON object with a list of layers")
     _nothing_else(model.keys() - {"layers", *SETTINGS}, "model")
+    if not isinstance(model.get("reading"), dict | None):
+        raise ValueError(f"reading: expected a JSON object, got {model['reading']!r}")
     return _LATER | model
 
 

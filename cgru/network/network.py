@@ -56,8 +56,8 @@ class Network:
     any time. `dtype` goes to all layers that were not given one of their own; None: that of those that were, else
     float64. All have one.
     `seed` makes the initial weights, the shuffling and the validation split repeatable; each layer gets a generator of
-    its own from it, except one that was given its own. `class_names`, one for each class, and `feature_names`, one for
-    each element of a step, are kept with the model.
+    its own from it, except one that was given its own. `class_names`, one for each class, `feature_names`, one for each
+    element of a step, and `reading`, where it was set, as in `cgru.datasets.Dataset`, are kept with the model.
 
     Parameters are made at the first sight of data, for its number of elements; a layer that has parameters keeps them.
     Inputs are raw: once `fit` has measured a standardisation (`mean` and `scale`, (e,), else None), every method
@@ -87,6 +87,7 @@ class Network:
         elif loss is not None or class_names is not None:
             raise ValueError(f"loss: expected None, as class_names, without a Dense at the end, got {loss!r}")
         self.feature_names = checked_features(feature_names, self.elements)
+        self.reading: Mapping[str, Any] | None = None
         self.optimizer = Adam() if optimizer is None else optimizers.named(optimizer)
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer)):
             raise TypeError(f"seed: expected an integer or None, got {type(seed).__name__}")
@@ -476,16 +477,15 @@ class Network:
 def load(path: str | os.PathLike[str]) -> Network:
     """The network that `Network.save` wrote to `path`: it predicts bit for bit the same, and can be fitted further.
 
-    Its optimizer is `Adam()`; set `optimizer` for another. ValueError for a file that is damaged, foreign or of a
-    newer format; OSError (FileNotFoundError, ...) where it cannot be read.
+    Its optimizer is `Adam()`. ValueError for a damaged, foreign or newer file; OSError where it cannot be read.
     """
     layers, settings, standardisation = files.read(path)
+    reading = settings.pop("reading")
     try:
         net = Network(layers, **settings)
     except (TypeError, ValueError) as error:
         raise files.refused(path, error) from None
-    if standardisation:
-        net.mean, net.scale = standardisation["mean"], standardisation["scale"]
+    net.mean, net.scale, net.reading = standardisation.get("mean"), standardisation.get("scale"), reading
     return net
 
 

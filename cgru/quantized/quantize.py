@@ -92,7 +92,7 @@ def quantize(
         layers.append(made)
     names = {"class_names": net.class_names, "feature_names": net.feature_names}
     small = Network(layers, net.loss, seed=net.seed, **names)
-    small.mean, small.scale = copy.deepcopy((net.mean, net.scale))
+    small.mean, small.scale, small.reading = copy.deepcopy((net.mean, net.scale, net.reading))
     return small
 
 

@@ -9,8 +9,9 @@ import cgru
 from cgru import recipe
 from cgru.cli.arguments import RequestError, as_request_error, parser
 
-READING = dict.fromkeys(("id", "time", "label", "columns", "ignore", "wide", "per_step", "task", "decimal", "axes"))
-READING["missing"] = "refuse"
+READING = dict.fromkeys(
+    ("id", "time", "label", "columns", "ignore", "wide", "per_step", "task", "missing", "decimal", "axes")
+)
 
 
 def test_the_defaults_of_fit():
