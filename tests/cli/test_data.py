@@ -79,7 +79,7 @@ def test_a_model_takes_columns_by_their_names(folder, tmp_path):
     error = refused("predict", folder / "model.npz", "other.csv", "--time", "day", cwd=tmp_path)
     assert "expected the columns temp, hum, got hum, note, patient, day, heat, none called temp" in error
     _, err = run("evaluate", "model.npz", "other.csv", "--time", "day", cwd=folder, code=2)
-    assert "other.csv: y is missing: there is nothing to compare with; of a table --label names the column" in err
+    assert "label: expected one of the columns hum, note, patient, day, temp, got 'label'" in err
     out, err = run("evaluate", "model.npz", "test.csv", "--time", "day", cwd=folder)
     assert "all of test.csv: loss" in out
     assert "note: patient says" in err
@@ -88,7 +88,7 @@ def test_a_model_takes_columns_by_their_names(folder, tmp_path):
 def test_a_model_knows_how_its_data_were_read(tmp_path):
     """Columns whose names tell nothing, in rows of any order, some of them missing: said for the training, and kept."""
     lines = [
-        ["p%d" % i, f"2024-01-{t:02}", t * (-1) ** i + i, ["no", "yes"][i % 2]] for i in range(12) for t in range(1, 9)
+        [f"p{i}", f"2024-01-{t:02}", t * (-1) ** i + i, ["no", "yes"][i % 2]] for i in range(12) for t in range(1, 9)
     ]
     lines[30][2] = ""
     rng.shuffle(lines)
