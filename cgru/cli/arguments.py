@@ -291,6 +291,12 @@ def _add_running(add: Add) -> None:
     )
     add("--resume", action="store_true", help="go on from the --checkpoint, where there is one (default: begin anew)")
     add("--plot", metavar="CURVE.png", help="draw loss and accuracy over the epochs (png, pdf, svg; default: no)")
+    add(
+        "--html",
+        metavar="PAGE.html",
+        help="write a report as one page, as evaluate does: of the test data, else of what was held back, else of what "
+        "it was trained on (needs scikit-learn and matplotlib; default: no)",
+    )
     add("-q", "--quiet", action="store_true", help="no progress, results only (default: no)")
 
 

@@ -25,12 +25,12 @@ from cgru.cli.forecast import forecast
 from cgru.cli.many import many
 from cgru.cli.output import WRITERS, check_output, page_writer, plotter, require
 from cgru.cli.progress import Progress
-from cgru.cli.score import judged, score, scored, unsure
+from cgru.cli.score import judged, scored, unsure
 from cgru.cli.task import Task, at_steps, class_names, head, real_steps, targets, task_of
 from cgru.core.blocks import rows_of
 from cgru.datasets import Dataset, Split, described
 from cgru.datasets.summary import details
-from cgru.network.samples import held_back
+from cgru.network.samples import drawn, held_back
 from cgru.quantized.quantize import compared, noise
 from cgru.reports.tables import SEEN
 
@@ -89,6 +89,9 @@ def fit(arguments: argparse.Namespace) -> int:
     if arguments.checkpoint is not None:
         check_output(arguments.checkpoint, arguments.data, arguments.test, arguments.output, arguments.plot)
     draw = None if arguments.plot is None else plotter(arguments.plot, arguments.data, arguments.test, arguments.output)
+    write = None
+    if arguments.html is not None:
+        write = page_writer(arguments.html, arguments.data, arguments.test, arguments.output, arguments.checkpoint)
     if arguments.threads:
         with as_request_error("argument --threads: "):
             cgru.set_num_threads(arguments.threads)
@@ -117,9 +120,14 @@ def fit(arguments: argparse.Namespace) -> int:
         return _say(f"cgru: interrupted before the first epoch was over: nothing is saved{on}", 130)
     with as_request_error():
         net.save(arguments.output)
-    result = _result(net, data, held, task, arguments.epochs, interrupted)
+    split, which, note = _judging(data, held, task)
+    result = _result(net, split, which, note, arguments.epochs, interrupted)
     if draw:
         draw(net.history, f"{os.path.basename(source)}: {result}")
+    if write:
+        with as_request_error(f"{source}: "):
+            report = cgru.report(net, split.X, split.y, split.lengths)
+        write(report, arguments.output, f"{which} data of {source}", note)
     if interrupted:
         return _say(f"cgru: {result}, is in {arguments.output}{on}", 130)
     print(result)
@@ -130,34 +138,44 @@ def fit(arguments: argparse.Namespace) -> int:
             _say(f"note: nothing was learned: {note}; more --epochs, another --learning-rate{other} may help", 0)
     print(f"trained {len(net.history)} epochs in {sum(net.history.seconds):.1f} s")
     print(f"model in {arguments.output}")
+    if write:
+        print(f"report in {arguments.html}")
     return 0
 
 
 def _set_aside(data: Dataset, task: Task, arguments: argparse.Namespace) -> tuple[Split, Split | None]:
-    """What is trained on, classes as indices, and what of a regression is held back; of classes `fit` holds it back."""
+    """What is trained on, classes as indices, and what is held back, evenly over the classes of sequences."""
     train = data.train._replace(y=task.train)
     m = len(task.train)
-    if task.names is not None or not arguments.validation or m < 2:
+    if not arguments.validation or m < 2:
         return train, None
-    held = np.zeros(m, bool)
-    held[np.random.default_rng(arguments.seed).permutation(m)[: held_back(m, arguments.validation)]] = True
+    n = held_back(m, arguments.validation)
+    if task.names is None:
+        held = np.zeros(m, bool)
+        held[np.random.default_rng(arguments.seed).permutation(m)[:n]] = True
+    else:
+        classes = None if at_steps(task.train) else task.train
+        held = drawn(m, n, classes, np.random.SeedSequence(arguments.seed))
     parts = ([rows_of(array, np.flatnonzero(rows)) for array in train] for rows in (~held, held))
     return tuple(Split(*part) for part in parts)
 
 
-def _result(net: cgru.Network, data: Dataset, held: Split | None, task: Task, epochs: int, interrupted: bool) -> str:
-    """The scores of the model that was kept; after Ctrl-C which epoch's it is."""
-    validated = net.history[-1].validation_loss is not None
-    kept = min(net.history, key=lambda epoch: epoch.validation_loss) if validated else net.history[-1]
-    if interrupted:
-        return f"interrupted: the best model so far, of epoch {kept.epoch} of {epochs}"
+def _judging(data: Dataset, held: Split | None, task: Task) -> tuple[Split, str, str]:
+    """What a model is judged on, what that is called, and what keeps it from being held-out data, or ""."""
     if task.test is not None:
-        return f"test {scored(net, data.test, task.test)}"
-    if validated:
-        if held is not None:
-            return f"validation {scored(net, held, held.y)}"
-        return f"validation {score(kept.validation_loss, kept.validation_accuracy)}"
-    return f"training {scored(net, data.train, task.train)}; {SEEN}"
+        return data.test._replace(y=task.test), "test", ""
+    if held is not None:
+        return held, "validation", ""
+    return data.train._replace(y=task.train), "training", SEEN
+
+
+def _result(net: cgru.Network, split: Split, which: str, note: str, epochs: int, interrupted: bool) -> str:
+    """The scores of the model that was kept; after Ctrl-C which epoch's it is."""
+    if interrupted:
+        validated = net.history[-1].validation_loss is not None
+        kept = min(net.history, key=lambda epoch: epoch.validation_loss) if validated else net.history[-1]
+        return f"interrupted: the best model so far, of epoch {kept.epoch} of {epochs}"
+    return "; ".join(filter(None, (f"{which} {scored(net, split, split.y)}", note)))
 
 
 def _described(data: Dataset, task: Task, source: str, validation: float) -> list[str]:
@@ -224,7 +242,7 @@ def _train(
                 patience=arguments.patience,
                 standardize=True,
                 standardize_targets=regression and arguments.loss != "poisson",
-                shrink=held is not None and arguments.loss == "mean_squared_error",
+                shrink=regression and held is not None and arguments.loss == "mean_squared_error",
                 class_weight=arguments.class_weight,
                 callback=progress,
                 checkpoint=arguments.checkpoint,

@@ -24,12 +24,16 @@ MODULES = {"matplotlib": "matplotlib.figure", "scikit-learn": "sklearn"}  # by w
 def check_output(path: str, *others: str | None) -> None:
     """Refuse a `path` that could not be written in the end, or that is one of the `others`, which are in use.
 
+    Of a folder its arrays are.
+
     RequestError; OSError, with the path, for what the disk has against it.
     """
     with as_request_error():
         replaceable(path)
+    own = os.path.realpath(path)
+    used = {own, os.path.dirname(own)} if own.endswith(".npy") else {own}
     for other in others:
-        if other is not None and os.path.realpath(other) == os.path.realpath(path):
+        if other is not None and os.path.realpath(other) in used:
             raise RequestError(f"{path}: this would overwrite what the command reads or writes elsewhere")
 
 

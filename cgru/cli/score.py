@@ -8,7 +8,6 @@ from collections.abc import Callable
 import numpy as np
 
 import cgru
-from cgru.cli.task import real_steps
 from cgru.datasets import Split
 from cgru.network.progress import figure
 from cgru.reports.report import seen
@@ -23,7 +22,7 @@ def scored(net: cgru.Network, split: Split, y: np.ndarray) -> str:
     metrics = {"RMSE": rmse_of(net.loss)} if regression else None
     scores = net.evaluate(split.X, y, lengths=split.lengths, metrics=metrics)
     accuracy = scores.get("accuracy")
-    count = real_steps(split.X, split.lengths).sum() if net.per_step else len(y)
+    count = (y.size if split.lengths is None else split.lengths.sum()) if net.per_step else len(y)
     counted = "" if accuracy is None else f" ({round(accuracy * count)} of {count})"
     return score(scores["loss"], accuracy, scores.get("RMSE")) + counted
 

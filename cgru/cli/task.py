@@ -5,8 +5,8 @@ m sequences of s steps of e elements, k outputs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -68,17 +68,18 @@ def task_of(data: Dataset, source: str) -> Task:
             raise RequestError(f"{source}: {prefix}y: expected numbers up to 1e30, got {np.abs(wide).max():.3g}")
         return Task(None, wide, test, _note(y, f"{prefix}y"))
 
-    labels = _labels(_targeted(data.train), data.class_names)
-    names = data.class_names or tuple(map(str, np.unique(_targeted(data.train)).tolist()))
-    seen = set(labels)
+    values = _values(data.train)
+    names = data.class_names or tuple(map(str, values.tolist()))
+    seen = set(_labels(values, data.class_names))
     if len(seen) < 2:
-        raise RequestError(f"{source}: {prefix}y: expected at least two classes, got {labels[0]} alone")
-    train = _spread(_indices(labels, names, f"{source}: {prefix}y"), data.train)
+        raise RequestError(f"{source}: {prefix}y: expected at least two classes, got {seen.pop()} alone")
+    train = _indices(data.train, data.class_names, names, f"{source}: {prefix}y")
     if test is not None:
-        labels = _labels(_targeted(data.test), data.class_names)
         # Only what training saw: a class that merely has a name would be scored as if it could have been learned.
-        _indices(labels, [name for name in names if name in seen], f"{source}: test_y")
-        test = _spread(_indices(labels, names, f"{source}: test_y"), data.test)
+        _known(
+            _labels(_values(data.test), data.class_names), [name for name in names if name in seen], f"{source}: test_y"
+        )
+        test = _indices(data.test, data.class_names, names, f"{source}: test_y")
     return Task(names, train, test)
 
 
@@ -100,18 +101,16 @@ def real_steps(X: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
     return np.ones((m, s), bool) if lengths is None else mask(lengths, s)[:, :, 0]
 
 
-def _targeted(split: Split) -> np.ndarray:
-    """What is no padding in the classes `split.y`, in a row."""
-    return split.y[real_steps(split.X, split.lengths)] if at_steps(split.y) else split.y
+def _blocks(split: Split) -> Iterator[tuple[slice, Any]]:
+    """The samples of a split, some at a time, and where their classes are no padding."""
+    for rows in slices(split.X.shape[:2]):
+        lengths = None if split.lengths is None else split.lengths[rows]
+        yield rows, real_steps(split.X[rows], lengths) if at_steps(split.y) else slice(None)
 
 
-def _spread(indices: np.ndarray, split: Split) -> np.ndarray:
-    """Indices for what `_targeted` returned, in their places; 0 where there is padding."""
-    if not at_steps(split.y):
-        return indices
-    y = np.zeros(split.y.shape, indices.dtype)
-    y[real_steps(split.X, split.lengths)] = indices
-    return y
+def _values(split: Split) -> np.ndarray:
+    """The different classes in a split, in sorted order."""
+    return np.unique(np.concatenate([np.unique(split.y[rows][real]) for rows, real in _blocks(split)]))
 
 
 def _finite(split: Split) -> bool:
@@ -157,7 +156,7 @@ def targets(net: cgru.Network, split: Split, given: Sequence[str] | None, source
             f"{source}: y: expected the model's classes by name ({_few(names)}), got integers; "
             "an array class_names in the file would say what 0, 1, ... mean"
         )
-    return _spread(_indices(_labels(_targeted(split), given), names, f"{source}: y"), split)
+    return _indices(split, given, names, f"{source}: y")
 
 
 def _labels(y: np.ndarray, given: Sequence[str] | None) -> list[str]:
@@ -167,12 +166,23 @@ def _labels(y: np.ndarray, given: Sequence[str] | None) -> list[str]:
     return list(map(str, y.tolist()))
 
 
-def _indices(labels: Sequence[str], names: Sequence[str], where: str) -> np.ndarray:
-    index = {name: i for i, name in enumerate(names)}
+def _known(labels: Sequence[str], names: Sequence[str], where: str) -> None:
     unknown = sorted(set(labels) - set(names))
     if unknown:
         raise RequestError(f"{where}: expected the classes {_few(names)}, got {_few(unknown)}")
-    return np.array([index[label] for label in labels])
+
+
+def _indices(split: Split, given: Sequence[str] | None, names: Sequence[str], where: str) -> np.ndarray:
+    """The places in `names` of the classes in a split, 0 where there is padding."""
+    values, places = _values(split), {name: i for i, name in enumerate(names)}
+    labels = _labels(values, given)
+    _known(labels, names, where)
+    # There may be as many classes of steps as numbers in X.
+    found = np.zeros(split.y.shape, np.min_scalar_type(len(names)) if at_steps(split.y) else np.intp)
+    index = np.array([places[label] for label in labels], found.dtype)
+    for rows, real in _blocks(split):
+        found[rows][real] = index[np.searchsorted(values, split.y[rows][real])]
+    return found
 
 
 def _few(names: Sequence[str]) -> str:

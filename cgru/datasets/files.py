@@ -53,7 +53,8 @@ def read(
     (m, k). There may be a class for each step: (m, s), or beside x (n, e) also (n,); what stands past the lengths is
     not looked at. Where the file has a split, the names are `train_x`, `train_y`, `train_lengths` and `test_x`, ... .
     `class_names` (k,) and `feature_names` (e,) are optional. Other arrays are ignored; none is ever unpickled. In a
-    folder they are `x.npy`, (m, s, e), `y.npy`, ...: mapped into memory, not read (`numpy.memmap`).
+    folder they are `x.npy`, (m, s, e), `y.npy`, ...: mapped into memory, not read (`numpy.memmap`), but for x whose
+    missing values are filled, or whose elements are not all wanted, or in another order.
 
     A table has a row for each step (long) or for each sequence (wide). What its columns are is asked for by name, or
     guessed from their names, which `notes` of the result then say. Where that is not clear it is refused.
@@ -187,6 +188,8 @@ def _of_table(
         raise ValueError(f"expected the columns {few(features)}, got {few(table.names)}, none called {few(lost)}")
     roles, guessed = roles_of(table, asked)
     notes = notes + guessed
+    for name in roles.id:
+        _check_ids(table.column(name), name)
     if not options["targets"]:
         roles = roles._replace(label=())
     per_step, missing = options["per_step"] and options["targets"], options["missing"]
@@ -200,6 +203,16 @@ def _of_table(
     names = tuple(found.columns) if len(found.columns) > 1 or not roles.wide else None
     notes += gaps.said(counts, missing, names or ["values"])
     return Dataset(_split(found, found.ids if roles.id else None), None, None, names, tuple(notes))
+
+
+def _check_ids(ids: np.ndarray, name: str) -> None:
+    """ValueError for reals that may be spelled like others: 1.1 and 1.10, or integers with too many digits."""
+    odd = ids[(ids % 1 != 0) | (np.abs(ids) >= 2**53)] if ids.dtype.kind == "f" else ids[:0]
+    if odd.size:
+        raise ValueError(
+            f"{name}: expected integers or strings to tell sequences apart, got {odd[0]}, a real, as which 1.1 and "
+            "1.10 are the same; a letter before them makes them strings"
+        )
 
 
 def _split(found: Sequences, ids: np.ndarray | None) -> Split:

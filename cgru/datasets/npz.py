@@ -7,6 +7,7 @@ import os
 import numpy as np
 
 from cgru.core import checks
+from cgru.core.blocks import mapped
 from cgru.datasets.dataset import Dataset, Split
 from cgru.datasets.mapped import Folder
 from cgru.files import Archive, Header
@@ -93,7 +94,8 @@ def _split(archive: _Named, prefix: str, swapped: bool) -> Split | None:
     if y is not None:
         _check_targets((m, s) if spread else y.shape, y.dtype, m, s, prefix + "y")
     X = archive.read(prefix + "x")
-    X = np.ascontiguousarray(X.swapaxes(1, 2)) if swapped else X
+    if swapped:
+        X = X.swapaxes(1, 2) if mapped(X) else np.ascontiguousarray(X.swapaxes(1, 2))
     X = checks.sequences(_padded(X, lengths) if frames else X, prefix + "x")
     if y is None:
         return Split(X, None, lengths)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -42,15 +43,18 @@ def details(data: Dataset) -> list[str]:
 
 def classes_in(split: Split, class_names: tuple[str, ...] | None) -> dict[str, int]:
     """How many samples, or steps, of each class there are."""
-    y = split.y
-    if y.ndim == 2 and split.lengths is not None:
-        y = y[mask(split.lengths, split.X.shape[1])[:, :, 0]]
-    values, counts = np.unique(y, return_counts=True)
-    integers = values.dtype.kind in "iu" and class_names
-    names = [
-        class_names[value] if integers and 0 <= value < len(class_names) else str(value) for value in values.tolist()
-    ]
-    return dict(zip(names, counts.tolist(), strict=True))
+    y, found = split.y, Counter()
+    for rows in slices(y.shape):
+        block = y[rows]
+        if y.ndim == 2 and split.lengths is not None:
+            block = block[mask(split.lengths[rows], y.shape[1])[:, :, 0]]
+        values, counts = np.unique(block, return_counts=True)
+        found.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+    names = class_names if y.dtype.kind in "iu" and class_names else ()
+    return {
+        names[value] if names and 0 <= value < len(names) else str(value): count
+        for value, count in sorted(found.items())
+    }
 
 
 def looks_swapped(split: Split) -> bool:
@@ -58,9 +62,9 @@ def looks_swapped(split: Split) -> bool:
     X, (_, s, e) = split.X, split.X.shape
     if split.lengths is not None or e < LONG or e <= s:
         return False
-    X = X[:256].astype(np.float64)
     if s == 1:
         return True
+    X = X[next(slices(X.shape))][:256].astype(np.float64)
     along = [np.abs(np.diff(X, axis=axis)).mean() for axis in (1, 2)]
     return bool(along[1] < along[0] / 2)
 

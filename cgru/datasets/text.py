@@ -88,12 +88,20 @@ def table_of_text(path: str | os.PathLike[str], decimal: str | None = None) -> t
         rows += len(chunk)
         for part, cells in zip(parts, zip(*chunk, strict=True), strict=True):
             part.append(_parsed(cells, sign))
-    columns = dict(zip(_named(names, parts, notes), map(_joined, parts), strict=True))
+
+    def below(row: int) -> Iterator[tuple[int, list[str]]]:
+        """The records from that row on."""
+        return itertools.islice(_records(text, separator, skip), row + named, None)
+
+    joined = [
+        _stripped(record[i] for _, record in below(0)) if _mixed(part) else np.concatenate(part)
+        for i, part in enumerate(parts)
+    ]
+    columns = dict(zip(_named(names, joined, notes), joined, strict=True))
     columns.pop("", None)
 
     def place(row: int) -> str:
-        line, _ = next(itertools.islice(_records(text, separator, skip), row + named, None))
-        return f"line {line}"
+        return f"line {next(below(row))[0]}"
 
     def read(name: str) -> tuple[np.ndarray, np.ndarray]:
         values = columns[name]
@@ -173,7 +181,7 @@ def _decimal(records: Iterable[tuple[int, list[str]]], separator: str) -> str:
     return "," if some else "."
 
 
-def _named(names: list[str], parts: Sequence[Sequence[np.ndarray]], notes: list[str]) -> list[str]:
+def _named(names: list[str], columns: Sequence[np.ndarray], notes: list[str]) -> list[str]:
     """The names of the columns, "" for those to be left out; ValueError where others have none, or share one."""
     kept = list(names)
     for i, name in enumerate(names):
@@ -183,7 +191,7 @@ def _named(names: list[str], parts: Sequence[Sequence[np.ndarray]], notes: list[
                     f"expected columns of different names, got {name!r} as {names.index(name) + 1} and {i + 1}"
                 )
             continue
-        kept[i], values = "", _joined(parts[i])
+        kept[i], values = "", columns[i]
         if i == 0 and values.dtype.kind == "i" and (np.diff(values) == 1).all() and values[0] in (0, 1):
             notes.append("left out the first column, which has no name and counts the rows")
         elif values.dtype == object or not np.isnan(values).all():
@@ -222,11 +230,11 @@ def _parsed(cells: Sequence[str], sign: str) -> np.ndarray:
     """Cells of a column as integers, as reals with NaN for what is missing, or where they are neither as text."""
     joined, text = "\n".join(cells), np.array(cells, dtype=object)
     if "_" in joined or re.search(CODE, joined):
-        return text
+        return _stripped(cells)
     try:
         return text.astype(np.int64)
     except OverflowError:  # as numbers they could not be told apart
-        return text
+        return _stripped(cells)
     except ValueError:
         pass
     try:
@@ -237,21 +245,15 @@ def _parsed(cells: Sequence[str], sign: str) -> np.ndarray:
     try:
         values = np.array([_number(cell, sign) for cell in cells])
     except ValueError:
-        return text
+        return _stripped(cells)
     words = np.isnan(values).all() and any(cell.strip().lower() not in NO_TEXT for cell in cells)
-    return text if words else values
+    return _stripped(cells) if words else values
 
 
-def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """The parts of a column as one: where some of it is text, all is."""
-    if any(part.dtype == object for part in parts):
-        parts = [
-            part if part.dtype == object else np.array(list(map(_spelled, part.tolist())), object) for part in parts
-        ]
-    return np.concatenate(parts)
+def _stripped(cells: Iterable[str]) -> np.ndarray:
+    return np.array([cell.strip() for cell in cells], dtype=object)
 
 
-def _spelled(value: float) -> str:
-    if math.isnan(value):
-        return ""
-    return str(int(value)) if float(value).is_integer() else repr(value)
+def _mixed(parts: Sequence[np.ndarray]) -> bool:
+    """Whether some of a column is text, so that all is, as it stands in the file."""
+    return len({part.dtype == object for part in parts}) > 1

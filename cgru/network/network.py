@@ -289,12 +289,14 @@ class Network:
         """Write the model to `path`, exactly that name, for `cgru.load`: all that it needs to predict.
 
         An `.npz` without pickled objects, written beside and renamed. Left out are the optimizer with its state and
-        the history. RuntimeError where there are no parameters yet; ValueError for a layer, activation,
-        initializer or loss that is not from this package, before any file is touched.
+        the history. RuntimeError where there are no parameters yet; TypeError or ValueError for names that do not fit,
+        and a layer, activation, initializer or loss that is not from this package, before any file is touched.
         """
         settings = {name: getattr(self, name) for name in files.SETTINGS}
-        standardisation = {} if self.mean is None else {"mean": self.mean, "scale": self.scale}
-        files.write(path, self.layers, settings, standardisation)
+        settings["feature_names"] = checked_features(self.feature_names, self.elements)
+        if self.head is not None:
+            settings["class_names"] = checked_names(self.class_names, self.loss, self.head.d["u"])
+        files.write(path, self.layers, settings, {} if self.mean is None else {"mean": self.mean, "scale": self.scale})
 
     def fit(
         self,

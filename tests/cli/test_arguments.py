@@ -42,6 +42,7 @@ def test_the_defaults_of_fit():
         "checkpoint_seconds": 10.0,
         "resume": False,
         "plot": None,
+        "html": None,
         "quiet": False,
     }
 

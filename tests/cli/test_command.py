@@ -159,8 +159,47 @@ def test_fit_without_a_split(tmp_path):
     assert re.fullmatch(r"loss .*, accuracy .*% \(\d+ of 40\)", score.removesuffix(note))
     assert score.endswith(note)
 
-    out, _ = run("fit", "data.npz", *QUICK, "--epochs", 20, "--validation", 0.25, cwd=tmp_path)
-    assert out.startswith("validation loss")
+    out, err = run("fit", "data.npz", *QUICK, "--epochs", 20, "--validation", 0.25, cwd=tmp_path)
+    assert re.match(r"validation loss .* \(\d+ of 10\)\ntrained", out)
+    told = [line for line in err.splitlines() if line.startswith("epoch")]
+    best = min(told, key=lambda line: number_in(line, "validation"))
+    assert number_in(out, "loss") == pytest.approx(number_in(best, "validation"), rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "samples", "which", "note"),
+    [
+        ("data.npz", (), 10, "test", False),
+        ("data.npz", ("--validation", 0.2), 10, "test", False),
+        ("whole.npz", ("--validation", 0.25), 10, "validation", False),
+        ("whole.npz", (), 40, "training", True),
+        ("numbers.npz", (), 8, "validation", False),
+        ("numbers.npz", ("--validation", 0), 40, "training", True),
+    ],
+)
+def test_a_fit_with_its_report(toy, tmp_path, data, options, samples, which, note):
+    """One command from the data to a model and a page about it, with its curve."""
+    pytest.importorskip("sklearn")
+    np.savez(tmp_path / "whole.npz", x=X, y=Y)
+    path = tmp_path / data if data == "whole.npz" else toy / data
+    out, _ = run("fit", path, *QUICK, "--epochs", 2, *options, "--html", "page.html", cwd=tmp_path)
+    assert out.startswith(f"{which} loss")
+    assert out.endswith("model in cgru-model.npz\nreport in page.html\n")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert f"<title>cgru-model.npz: {which} data of {path}" in page
+    assert f"{samples} samples" in page
+    assert "Learning curve" in page
+    assert ("no held-out data" in page) is note
+
+
+def test_classes_are_held_back_evenly(tmp_path):
+    """Of a class of four and one of thirty-six, a quarter each."""
+    pytest.importorskip("sklearn")
+    np.savez(tmp_path / "data.npz", x=X, y=np.where(np.arange(40) % 10 == 0, "few", "many"))
+    run("fit", "data.npz", *QUICK, "--epochs", 1, "--validation", 0.25, "--html", "page.html", cwd=tmp_path)
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"<tr><t[hd][^>]*>(few|many)</t[hd]>(.*?)</tr>", page, re.DOTALL))
+    assert [re.findall(r">([^<>\s]+)<", rows[name])[3] for name in ("few", "many")] == ["1", "9"]
 
 
 @pytest.mark.parametrize("columns", [(), (1,), (2,)])

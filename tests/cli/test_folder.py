@@ -1,5 +1,8 @@
 """A folder of arrays in the place of an archive: the same results, and nothing of x in memory."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from cli_cases import QUICK, X, Y, refused, run
@@ -67,3 +70,51 @@ def test_a_folder_that_is_wrong(tmp_path):
     assert "data: test_x: expected finite numbers, got NaN or infinity" in refused("fit", "data", cwd=tmp_path)
     np.save(tmp_path / "data" / "test_lengths.npy", np.full(40, 2))
     run("fit", "data", *QUICK, "--epochs", "1", "-o", "model.npz", cwd=tmp_path)
+
+
+def test_no_array_of_a_folder_is_overwritten(tmp_path):
+    both(tmp_path, x=X, y=Y)
+    before = (tmp_path / "data" / "x.npy").read_bytes()
+    for options in (("-o", "data/x.npy"), ("--checkpoint", "data/x.npy")):
+        assert "data/x.npy: this would overwrite" in refused("fit", "data", *QUICK, *options, cwd=tmp_path)
+    assert (tmp_path / "data" / "x.npy").read_bytes() == before
+    run("fit", "data", *QUICK, "--epochs", "1", "-o", "data/model.npz", cwd=tmp_path)
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from cgru.cli.command import main
+
+lines = Path("/proc/self/status").read_text().splitlines()
+limit = next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmData:")) + (48 << 20)
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+sys.exit(main(sys.argv[1:]))
+"""
+SHAPES = {"many": (2048, 200, 64), "long": (256, 200, 512), "swapped": (2048, 64, 200), "steps": (4096, 1600, 4)}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits and /proc are Linux's")
+@pytest.mark.parametrize("kind", SHAPES)
+def test_memory_stays_flat(tmp_path, kind):
+    m, s, e = SHAPES[kind]
+    (tmp_path / "data").mkdir()
+    x = np.lib.format.open_memmap(tmp_path / "data" / "x.npy", "w+", np.float32, (m, s, e))  # no room on the disk
+    assert x.nbytes >= 2 * 48 << 20
+    at_steps = (m, s) if kind == "steps" else (m,)
+    y = np.lib.format.open_memmap(tmp_path / "data" / "y.npy", "w+", np.int8, at_steps)
+    y[0] = 1
+    y.flush()
+
+    def limited(*command):
+        ran = subprocess.run([sys.executable, "-c", LIMITED, *command], cwd=tmp_path, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+
+    axes = ["--axes", "mes"] if kind == "swapped" else []
+    limited("data", "data", *axes)
+    quick = ["--epochs", "1", "--units", "1", "--no-bidirectional", "--output-dropout", "0", "--recurrent-dropout", "0"]
+    limited("fit", "data", *axes, *quick, "-o", "model.npz")
+    limited("evaluate", "model.npz", "data", *axes)
+    if kind != "steps":  # whose outputs are as many
+        limited("predict", "model.npz", "data", *axes, "-o", "out.npz")

@@ -117,6 +117,8 @@ def test_settings_that_are_none(tmp_path, monkeypatch, value):
         (["evaluate", "model.npz"], ["Japanese Vowels", "expected 3 elements", "model.npz", "got 12"]),
         (["evaluate", "text.npz"], ["text.npz", "not a cgru model"]),
         (["evaluate", "model.npz", "data.npz", "--html", "page.txt"], ["--html", ".html", "page.txt"]),
+        (["fit", "data.npz", "--html", "page.txt"], ["--html", ".html", "page.txt"]),
+        (["fit", "data.npz", "-o", "page.html", "--html", "page.html"], ["page.html", "overwrite"]),
         (["evaluate", "model.npz", "data.npz", "--html", "no/page.html"], ["no/page.html", "does not exist"]),
         (["evaluate", "none.npz", "data.npz", "--html", "page.html"], ["none.npz", "No such file"]),
         (["export", "model.npz", "-o", "model.c"], ["model.npz", "a step at a time", "--no-bidirectional"]),

@@ -27,6 +27,18 @@ def test_files_are_known_by_their_first_bytes_and_their_endings(reads, refused, 
         read(tmp_path / "none.csv")
 
 
+@pytest.mark.parametrize("ids", [("1.1", "1.10", "1.2"), (f"{2**53}.0", f"{2**53 + 1}", "7")])
+def test_sequences_are_not_told_apart_by_reals(refused, reads, ids):
+    rows = [f"{id},{i},1,x\n" for i, id in enumerate(ids)]
+    why = refused("id,t,a,label\n" + "".join(rows))
+    assert why == (
+        f"id: expected integers or strings to tell sequences apart, got {float(ids[0])}, a real, as which 1.1 and 1.10 "
+        "are the same; a letter before them makes them strings"
+    )
+    assert len(reads("id,t,a,label\n" + "".join("s" + row for row in rows)).train.X) == 3
+    assert reads("id,t,a\n1.0,1,2\n2.0,1,2\n1.0,2,3\n").train.ids.tolist() == [1, 2]
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [

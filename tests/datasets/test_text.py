@@ -175,10 +175,16 @@ def test_many_chunks(tmp_path, monkeypatch):
     assert table.column("a").tolist() == [2, 3.5, 4, 5, np.inf]
     assert table.column("t").dtype == np.int64
     assert [table.place(row) for row in (0, 4)] == ["line 2", "line 6"]
-    path.write_text("id,t,a,label\n1.5,1,2,x\n2,2,3.5,x\n,1,4,y\nb,2,5,y\n")
+    path.write_text("id,t,a,label\n1.50,1,2,x\n+2 ,2,3.5,x\n,1,4,y\nb,2,5,y\n")
     table, _ = text.table_of_text(path)
-    assert table.read("id")[0].tolist() == ["1.5", "2", "", "b"]
+    assert table.read("id")[0].tolist() == ["1.50", "+2", "", "b"]  # as it stands there, whatever its chunk holds
     assert table.read("id")[1].tolist() == [False, False, True, False]
+
+
+def test_spaces_around_a_name_do_not_make_another(reads):
+    data = reads("id,t,a,label\nb ,1,2,x\nb,2,3,x\n c,1,4,y\n")
+    assert data.train.ids.tolist() == ["b", "c"]
+    assert data.train.lengths.tolist() == [2, 1]
 
 
 def test_large_integers_are_exact(reads):

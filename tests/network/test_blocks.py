@@ -12,6 +12,7 @@ from network_cases import same, weights
 import cgru
 from cgru.core import blocks as core
 from cgru.network import blocks, fit, samples
+from cgru.network.compiled import engine
 
 RNG = np.random.default_rng(0)
 M, S, E = 150, 7, 3
@@ -306,6 +307,24 @@ def test_batches_of_all_sizes(per_step):
         assert many[name] == pytest.approx(np.average([one[name] for one in each], weights=counts), rel=1e-6)
 
 
+def test_wide_batches_and_long_ones_do_not_add_up(monkeypatch):
+    """Room for the rows of the one and the steps of the other would be that of a far larger batch."""
+    taken, made = [], engine.Program
+
+    def program(net, e, steps, batch, scored, *more):
+        taken.append(max(rows * steps for rows, steps in (batch, scored)))
+        return made(net, e, steps, batch, scored, *more)
+
+    monkeypatch.setattr(engine, "Program", program)
+    rng, ours = np.random.default_rng(0), network()
+    given = [(rng.standard_normal((m, 1200 // m, E)), rng.integers(0, 3, m)) for m in (1200, 1, 40, 1200, 1)]
+    ours.fit(given, epochs=2, validation=given[::-1])
+    assert max(taken) == 1200
+    taken.clear()
+    ours.evaluate(given)
+    assert max(taken) == 1200
+
+
 def test_an_iterator_does_for_one_epoch():
     net = network()
     net.fit(iter(cut(X, CLASSES)), epochs=1)
@@ -589,5 +608,5 @@ print("done")
 @pytest.mark.parametrize("kind", ["<f4", "<f8", "<f2", ">i2", "tokens", "steps"])
 def test_memory_stays_flat(tmp_path, kind):
     command = [sys.executable, "-c", LIMITED, str(tmp_path), kind]
-    ran = subprocess.run(command, capture_output=True, text=True)
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert (ran.stdout, ran.stderr) == ("done\n", "")

@@ -214,8 +214,31 @@ def test_names_of_elements_are_kept(tmp_path):
     with np.load(tmp_path / "plain") as archive:
         assert "feature_names" not in str(archive["model"])  # so that it is what it was before there were any
     assert cgru.load(tmp_path / "plain").feature_names is None
-    net.feature_names = tuple(names[1:])
-    net.save(tmp_path / "few")
+    net.feature_names = np.array(names)
+    net.save(tmp_path / "named")
+    assert cgru.load(tmp_path / "named").feature_names == tuple(names)
+
+
+@pytest.mark.parametrize("attribute", ["feature_names", "class_names"])
+def test_names_that_do_not_fit_get_into_no_file(tmp_path, attribute):
+    net = made()
+    net.make(X)
+    for wrong, error in ((["a"], ValueError), ("abc", TypeError)):
+        setattr(net, attribute, wrong)
+        with pytest.raises(error, match=f"^{attribute}: expected "):
+            net.save(tmp_path / "net")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_whose_names_do_not_fit_is_no_model(tmp_path):
+    net = made(feature_names=("a", "b", "c", "d")[:E])
+    net.make(X)
+    net.save(tmp_path / "net")
+    with np.load(tmp_path / "net") as archive:
+        arrays = dict(archive)
+    arrays["model"] = np.array(str(arrays["model"]).replace('["a", ', "["))
+    with open(tmp_path / "few", "wb") as file:
+        np.savez(file, **arrays)
     with pytest.raises(ValueError, match=rf"few is not a cgru model: feature_names: expected {E} different names, got"):
         cgru.load(tmp_path / "few")
 

@@ -57,8 +57,8 @@ class Engine:
         self.carries, self.held_out = truncate is not None, held_out
         X = data.first.X
         self.e = X.shape[2] if X.ndim == 3 else 0
-        self.weights, self.room = None, (0,) * 5
-        self._make_room(self._trained(data), self._scored(held_out))
+        self.weights, self.room = None, {"trained": (0, 0, 0), "scored": (0, 0, 0)}
+        self._make_room(trained=self._trained(data), scored=self._scored(held_out))
         self.sources: dict[str, tuple[Data, Source]] = {}  # the last of each kind, which may be all there are
         self.kept, self.settings = False, None  # what others may see and change is looked at when it is shown
         self.measured = net.mean, net.scale  # as long as these are held no others have their ids
@@ -68,30 +68,31 @@ class Engine:
         m, steps = data.extent
         return min(self.batch_size, m), min(steps, self.truncate or steps), steps
 
-    def _scored(self, data: Data | None) -> tuple[int, int]:
-        """Rows and steps of one that is scored."""
+    def _scored(self, data: Data | None) -> tuple[int, int, int]:
+        """Likewise of one that is scored."""
         if data is None:
-            return 0, 0
+            return 0, 0, 0
         m, steps = data.extent
         least, most = ROWS
-        return min(m, max(least, min(most, SCORED // steps))), steps
+        return min(m, max(least, min(most, SCORED // steps))), steps, steps
 
-    def _make_room(self, trained: tuple[int, int, int] = (0, 0, 0), scored: tuple[int, int] = (0, 0)) -> None:
+    def _make_room(self, **pieces: tuple[int, int, int]) -> None:
         """Let the program have room for such pieces, too."""
-        due = tuple(map(max, self.room, trained + scored))
+        due = self.room | {kind: _joined(self.room[kind], piece) for kind, piece in pieces.items()}
         if due == self.room:
             return
-        m, s, steps, *scored = self.room = due
-        most, batch = max(steps, scored[1]), (m, s)
+        self.room = due
+        (m, s, trained), (rows, _, scored) = due["trained"], due["scored"]
         self.program = Program(
-            self.net, self.e, most, batch, tuple(scored), self.carries, None, self.penalties, self.weights
-        )
+            self.net, self.e, max(trained, scored), (m, s), (rows, scored), self.carries, None, self.penalties,
+            self.weights,
+        )  # fmt: skip
         self.weights = self.program.weights
 
     def _source(self, data: Data, kind: str) -> Source:
         """What the program, which has room for it, reads of samples that are "trained" on or "scored"."""
         if kind not in self.sources or self.sources[kind][0] is not data:
-            self._make_room(**{kind: self._trained(data) if kind == "trained" else self._scored(data)})
+            self._make_room(**{kind: getattr(self, f"_{kind}")(data)})
             net, k = self.net, self.net.head.d["u"]
             given = data.y.shape[-1] if data.y.ndim == 2 + data.per_step else k  # classes are rows of so many
             if given * losses.outputs(net.loss) != k:
@@ -156,6 +157,13 @@ class Engine:
     def leave(self) -> None:
         """Put the optimizer's state, as it is now, into the network, for who goes on in its place."""
         self.weights.show_state()
+
+
+def _joined(room: tuple[int, int, int], piece: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Room for all that has been; for the piece alone where rows of the one and steps of the other are far more."""
+    both = tuple(map(max, room, piece))
+    most = max(each[0] * each[2] for each in (room, piece))
+    return both if both[0] * both[2] <= 2 * most else piece
 
 
 def _settings(net: Network) -> tuple[Any, ...]:

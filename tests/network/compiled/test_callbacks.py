@@ -208,7 +208,7 @@ def test_how_many_rows_are_scored_at_once(m, s, rows):
     net = cgru.Network(CHAINS["last"](), seed=1)
     data = Data(np.broadcast_to(X[:1, :1], (m, s, E)), np.zeros(m, int), None)
     net.make(data.X)
-    assert Engine(net, data, data, 0, None).room[3] == rows
+    assert Engine(net, data, data, 0, None).room["scored"] == (rows, s, s)
 
 
 @pytest.mark.parametrize("loss", ["gaussian", "quantile(0.1, 0.5, 0.9)", "cross", None])
