@@ -85,8 +85,8 @@ def series_from_frame(
         target: the column to forecast, or several, which are a series each; None: the one column of numbers that has
             no other role.
         time: the column of times, as `times_of` takes them; None: the first that is called so (time, date, month,
-            year, ...) or holds datetimes, or the first of the table where it has strings or no name; where there is
-            none, rows are steps.
+            year, ...) or holds datetimes, or the first of the table where it has no numbers or no name; where
+            there is none, rows are steps.
         id: the column that says which series a row belongs to; None: all belong to one.
         inputs: columns that are known beside the target.
         time_format: how times are written, as for strptime, where they are not in ISO's form.
@@ -162,7 +162,8 @@ def _time(table: Any, nw: Any) -> str | None:
         if name.lower() in _TIMES or table[name].dtype in (nw.Datetime, nw.Date):
             return name
     first = table.columns[0]
-    if len(table.columns) > 1 and (_is_index(first) or table[first].dtype == nw.String):
+    kind = table[first].dtype
+    if len(table.columns) > 1 and (_is_index(first) or not (kind.is_numeric() or kind == nw.Boolean)):
         return first
     return None
 
