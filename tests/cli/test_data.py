@@ -82,7 +82,7 @@ def test_a_model_takes_columns_by_their_names(folder, tmp_path):
     assert "label: expected one of the columns hum, note, patient, day, temp, got 'label'" in err
     out, err = run("evaluate", "model.npz", "test.csv", "--time", "day", cwd=folder)
     assert "all of test.csv: loss" in out
-    assert "note: patient says" in err
+    assert "note: read as the model's own data were, --id patient, --label label" in err
 
 
 def test_a_model_knows_how_its_data_were_read(tmp_path):
