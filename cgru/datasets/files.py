@@ -15,7 +15,7 @@ from cgru.datasets.frames import Sequences, long, squared
 from cgru.datasets.frames import wide as wide_of
 from cgru.datasets.npz import read_npz
 from cgru.datasets.roles import Asked, as_names, few, roles_of
-from cgru.datasets.table import Table, table_of_frame
+from cgru.datasets.table import Table, check_ids, table_of_frame
 from cgru.datasets.text import table_of_text
 from cgru.datasets.ts import read_ts
 
@@ -189,7 +189,7 @@ def _of_table(
     roles, guessed = roles_of(table, asked)
     notes = notes + guessed
     for name in roles.id:
-        _check_ids(table.column(name), name)
+        check_ids(table.column(name), name)
     if not options["targets"]:
         roles = roles._replace(label=())
     per_step, missing = options["per_step"] and options["targets"], options["missing"]
@@ -206,16 +206,6 @@ def _of_table(
     if options["targets"]:
         reading |= {"label": list(roles.label), "per_step": per_step}
     return Dataset(_split(found, found.ids if roles.id else None), None, None, names, tuple(notes), reading)
-
-
-def _check_ids(ids: np.ndarray, name: str) -> None:
-    """ValueError for reals that may be spelled like others: 1.1 and 1.10, or integers with too many digits."""
-    odd = ids[(ids % 1 != 0) | (np.abs(ids) >= 2**53)] if ids.dtype.kind == "f" else ids[:0]
-    if odd.size:
-        raise ValueError(
-            f"{name}: expected integers or strings to tell sequences apart, got {odd[0]}, a real, as which 1.1 and "
-            "1.10 are the same; a letter before them makes them strings"
-        )
 
 
 def _split(found: Sequences, ids: np.ndarray | None) -> Split:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from cgru.datasets.calendar import Calendar, Times, calendar_of, times_of
+from cgru.datasets.table import check_ids
 
 __all__ = ["Series", "read_series", "series_from_frame"]
 
@@ -112,7 +113,9 @@ def series_from_frame(
     rows = {target: np.arange(len(table)) for target in targets}
     names = {target: target for target in targets}
     if id is not None:
-        labels = [str(label) for label in _whole(table[id], id)]
+        labels = _whole(table[id], id)
+        check_ids(labels, id)
+        labels = list(map(str, labels))
         rows = {label: np.flatnonzero(np.array(labels) == label) for label in dict.fromkeys(labels)}
         names = dict.fromkeys(rows, targets[0])
     times = None if time is None else times_of(_whole(table[time], time), time, time_format)

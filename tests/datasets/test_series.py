@@ -211,3 +211,11 @@ def test_narwhals_is_asked_for(csv, monkeypatch):
     monkeypatch.setitem(sys.modules, "narwhals.stable.v2", None)
     with pytest.raises(ImportError, match="read_series: narwhals is missing: pip install narwhals pandas"):
         read_series(csv("y\n1\n"))
+
+
+def test_series_are_not_told_apart_by_reals(csv):
+    with pytest.raises(
+        ValueError, match=r"^shop: expected integers or strings to tell sequences apart, got 1\.1, a real"
+    ):
+        read_series(csv("shop,y\n1.1,1\n1.1,2\n1.10,3\n1.10,4\n"), target="y", id="shop")
+    assert [one.name for one in read_series(csv("shop,y\n1,1\n1,2\n2,3\n2,4\n"), target="y", id="shop")] == ["1", "2"]
