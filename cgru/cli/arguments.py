@@ -205,9 +205,8 @@ def _add_reading(add: Add) -> None:
     add(
         "--missing",
         choices=MISSING,
-        default="refuse",
         help="values that are missing: refuse them, or take of their sequence the last one before, or the line between "
-        "those before and after, or 0 (default: refuse)",
+        "those before and after, or 0 (default: refuse, of a model as in its own training)",
     )
     _add_decimal(add)
     add("--axes", choices=("mse", "mes"), help="the axes of x in an .npz: samples, steps, elements (default: mse)")

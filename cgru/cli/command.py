@@ -31,7 +31,7 @@ from cgru.core.blocks import rows_of
 from cgru.datasets import Dataset, Split, described
 from cgru.datasets.summary import details
 from cgru.network.samples import drawn, held_back
-from cgru.quantized.quantize import compared, noise
+from cgru.quantized.quantize import changed, compared
 from cgru.reports.tables import SEEN
 
 __all__ = ["main"]
@@ -113,6 +113,7 @@ def fit(arguments: argparse.Namespace) -> int:
     progress.say(*_described(data, task, source, arguments.validation or 0), *map(in_options, details(data)))
 
     net = _network(arguments, task, data.feature_names)
+    net.reading = data.reading
     with progress:
         interrupted = _train(net, train, held, task, arguments, progress, source)
     on = f"; --resume goes on from {arguments.checkpoint}" if arguments.checkpoint else ""
@@ -360,7 +361,7 @@ def quantize(arguments: argparse.Namespace) -> int:
         small = cgru.quantize(net, arguments.weights, limit=arguments.limit, **seen)
     with as_request_error(f"{source}: "):
         layers = compared(net, small, split.X, split.lengths)
-        change = noise(*(each.predict(split.X, split.lengths) for each in (net, small)), split.lengths)
+        change = changed(net, small, split.X, split.lengths)
         before, after = judged(net, split, y, which), scored(small, split, y)
     with as_request_error():
         small.save(arguments.output)

@@ -30,7 +30,7 @@ def data_of(
 ) -> tuple[Dataset, str]:
     """The data set, and what to call it: for `net` the elements that it takes, by name where both have names."""
     if arguments.data is None:
-        given = [name for name in (*READING, "test") if getattr(arguments, name, None) not in (None, "refuse")]
+        given = [name for name in (*READING, "test") if getattr(arguments, name, None) is not None]
         if given:
             raise RequestError(f"argument {_option(given[0])}: needs DATA, the embedded {EMBEDDED} being what they are")
         return load_japanese_vowels(), EMBEDDED
@@ -39,10 +39,19 @@ def data_of(
     if test is None and hasattr(arguments, "test"):
         test = _beside(arguments.data)
         notes = () if test is None else (f"{os.path.basename(test)}, which lies beside it, is to test on",)
-    features = None if net is None else net.feature_names
-    if net is not None and targets:
-        options |= _task(net, arguments.data) | options
-    data = read_as(arguments.data, {**options, "test": test, "features": features, "targets": targets})
+    features, taken, said = None if net is None else net.feature_names, {}, ""
+    if net is not None:
+        known = _as_it_was_trained(net, arguments.data, targets)
+        taken = {name: value for name, value in known.items() if name not in options}
+        said = ", ".join(_spelled(name, value) for name, value in taken.items() if _worth_saying(name, value))
+        notes += (f"read as the model's own data were, {said}",) if said else ()
+        options |= taken
+    try:
+        data = read_as(arguments.data, {**options, "test": test, "features": features, "targets": targets})
+    except RequestError as error:
+        if said and any(f"{name}:" in str(error) for name in taken):
+            raise RequestError(f"{error}; the model's own data were read with {in_options(said)}") from error.__cause__
+        raise
     data = data._replace(notes=notes + data.notes)
     if net is not None:
         return data._replace(notes=data.notes + _by_order(net, data)), arguments.data
@@ -89,12 +98,23 @@ def _beside(path: str) -> str | None:
     return other if other and os.path.exists(other) else None
 
 
-def _task(net: cgru.Network, path: str) -> dict[str, str]:
-    """What the targets of a table are for `net`; other files say it themselves."""
+def _as_it_was_trained(net: cgru.Network, path: str, targets: bool) -> dict[str, Any]:
+    """How a table is read for `net` where nobody says: as what it was trained on; other files say it themselves."""
     with contextlib.suppress(ValueError):  # reading it will say why
         if kind_of(path) in ("text", "parquet"):
-            return {"task": "classification" if net.loss in cgru.losses.CLASSIFYING else "regression"}
+            task = "classification" if net.loss in cgru.losses.CLASSIFYING else "regression"
+            known = {name: value for name, value in (net.reading or {}).items() if name in READING} | {"task": task}
+            of_targets = () if targets else ("label", "per_step", "task")
+            return {name: value for name, value in known.items() if name not in of_targets}
     return {}
+
+
+def _spelled(name: str, value: Any) -> str:
+    return f"{name}={value}" if isinstance(value, bool) else f'{name}="{value if isinstance(value, str) else value[0]}"'
+
+
+def _worth_saying(name: str, value: Any) -> bool:
+    return name != "task" and value not in ("", [], False, "refuse")
 
 
 def _by_order(net: cgru.Network, data: Dataset) -> tuple[str, ...]:

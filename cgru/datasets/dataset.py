@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,7 +28,8 @@ class Dataset(NamedTuple):
 
     `class_names` are those in the file: the names of the classes 0, 1, ... in `y`, or those that `y` spells out.
     `feature_names` (e,) are those of the elements of a step, such as the columns of a table. `notes` say what was
-    guessed, filled or left out; `cgru.datasets.described(data)` says all that was read.
+    guessed, filled or left out; `cgru.datasets.described(data)` says all that was read. `reading`, of a table, has the
+    arguments of `cgru.datasets.read` by which another one is read as this was.
     """
 
     train: Split | None
@@ -36,6 +37,7 @@ class Dataset(NamedTuple):
     class_names: tuple[str, ...] | None
     feature_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    reading: Mapping[str, Any] | None = None
 
 
 def with_features(data: Dataset, names: Sequence[str]) -> Dataset:

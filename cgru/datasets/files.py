@@ -15,11 +15,11 @@ from cgru.datasets.frames import Sequences, long, squared
 from cgru.datasets.frames import wide as wide_of
 from cgru.datasets.npz import read_npz
 from cgru.datasets.roles import Asked, as_names, few, roles_of
-from cgru.datasets.table import Table, table_of_frame
+from cgru.datasets.table import Table, check_ids, table_of_frame
 from cgru.datasets.text import table_of_text
 from cgru.datasets.ts import read_ts
 
-__all__ = ["check_decimal", "check_ids", "kind_of", "read", "table_of"]
+__all__ = ["check_decimal", "kind_of", "read", "table_of"]
 
 Path = str | os.PathLike[str]
 TABLES = (".csv", ".tsv", ".txt", ".tab", ".dat", ".data")
@@ -221,17 +221,10 @@ def _of_table(
         found, counts = long(table, roles, per_step, missing)
     names = tuple(found.columns) if len(found.columns) > 1 or not roles.wide else None
     notes += gaps.said(counts, missing, names or ["values"])
-    return Dataset(_split(found, found.ids if roles.id else None), None, None, names, tuple(notes))
-
-
-def check_ids(ids: np.ndarray, name: str) -> None:
-    """ValueError for reals that may be spelled like others: 1.1 and 1.10, or integers with too many digits."""
-    odd = ids[(ids % 1 != 0) | (np.abs(ids) >= 2**53)] if ids.dtype.kind == "f" else ids[:0]
-    if odd.size:
-        raise ValueError(
-            f"{name}: expected integers or strings to tell sequences apart, got {odd[0]}, a real, as which 1.1 and "
-            "1.10 are the same; a letter before them makes them strings"
-        )
+    reading = {"id": list(roles.id), "time": roles.time or "", "wide": roles.wide, "missing": missing}
+    if options["targets"]:
+        reading |= {"label": list(roles.label), "per_step": per_step}
+    return Dataset(_split(found, found.ids if roles.id else None), None, None, names, tuple(notes), reading)
 
 
 def _split(found: Sequences, ids: np.ndarray | None) -> Split:

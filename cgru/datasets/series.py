@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cgru.datasets.calendar import Calendar, Times, calendar_of, times_of
-from cgru.datasets.files import check_decimal, check_ids, table_of
+from cgru.datasets.files import check_decimal, table_of
 from cgru.datasets.roles import TIMES
-from cgru.datasets.table import INDEX, Table, table_of_frame
+from cgru.datasets.table import INDEX, Table, check_ids, table_of_frame
 
 __all__ = ["Series", "read_series", "series_from_frame"]
 
@@ -102,8 +102,8 @@ def series_from_frame(
         target: the column to forecast, or several, which are a series each; None: the one column of numbers that has
             no other role.
         time: the column of times, as `times_of` takes them; None: of those without another role the first that is
-            called so (time, date, month, year, ...) or holds datetimes, or the first of all where it has strings or no
-            name; where there is none, and for "", rows are steps.
+            called so (time, date, month, year, ...) or holds datetimes, or the first of all where it has no numbers or
+            no name; where there is none, and for "", rows are steps.
         id: the column that says which series a row belongs to; None: all belong to one.
         inputs: columns that are known beside the target. Of these, and of targets, true is 1 and false 0.
         time_format: how times are written, as for strptime, where they are not in ISO's form.
@@ -161,7 +161,7 @@ def _time(table: Table, asked: _Asked) -> str | None:
     for name in free:
         if re.fullmatch(TIMES_TOO, name.strip().lower()) or table.read(name)[0].dtype.kind == "M":
             return name
-    if len(free) > (not target) and (_is_index(free[0]) or table.read(free[0])[0].dtype == object):
+    if len(free) > (not target) and (_is_index(free[0]) or table.read(free[0])[0].dtype.kind not in "biuf"):
         return free[0]
     return None
 

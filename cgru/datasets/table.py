@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["INDEX", "Table", "table_of_frame"]
+__all__ = ["INDEX", "Table", "check_ids", "table_of_frame"]
 
 INDEX = "Unnamed: 0"  # what pandas calls a first column without a name
 
@@ -114,3 +114,13 @@ def table_of_frame(frame: Any, caller: str = "from_frame") -> Table:
 
     zoned = frozenset(name for name in table.columns if getattr(table[name].dtype, "time_zone", None))
     return Table(list(table.columns), len(table), read, lambda row: f"row {row}", zoned=zoned)
+
+
+def check_ids(ids: np.ndarray, name: str) -> None:
+    """ValueError for reals that may be spelled like others: 1.1 and 1.10, or integers with too many digits."""
+    odd = ids[(ids % 1 != 0) | (np.abs(ids) >= 2**53)] if ids.dtype.kind == "f" else ids[:0]
+    if odd.size:
+        raise ValueError(
+            f"{name}: expected integers or strings to tell sequences apart, got {odd[0]}, a real, as which 1.1 and "
+            "1.10 are the same; a letter before them makes them strings"
+        )

@@ -21,7 +21,18 @@ from cgru.optimizers import Plateau
 if TYPE_CHECKING:
     from cgru.network.network import Network
 
-__all__ = ["Batches", "Mapped", "Samples", "batched", "check_batches", "gathered", "is_batch", "set_aside", "unpacked"]
+__all__ = [
+    "Batches",
+    "Mapped",
+    "Samples",
+    "batched",
+    "check_batches",
+    "gathered",
+    "handed",
+    "is_batch",
+    "set_aside",
+    "unpacked",
+]
 
 SET = "(X, y), (X, y, lengths) or (X, y, lengths, sample_weight)"
 
@@ -231,6 +242,14 @@ def is_batch(given: Any) -> bool:
         return False
     X = np.asarray(given[0])
     return X.ndim == 3 or (X.ndim == 2 and X.dtype.kind in "iu")
+
+
+def handed(batches: Iterable[Any], *beside: Any) -> Iterator[tuple[Any, Any]]:
+    """X and the lengths of each of batches to predict, X alone too; ValueError for anything `beside` them."""
+    if any(each is not None for each in beside):
+        raise ValueError("lengths, h0, return_state: expected none of them beside batches, got some")
+    given = ((*each, None, None) if is_batch(each) else (each, None, None) for each in batches)
+    return ((X, lengths) for X, _, lengths, *_ in given)
 
 
 def unpacked(batch: Any, due: str) -> tuple[Any, Any, Any, Any]:

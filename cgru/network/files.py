@@ -112,9 +112,9 @@ _KINDS = {
         ),
     )
 }
-SETTINGS = ("loss", "class_names", "seed", "feature_names")
+SETTINGS = ("loss", "class_names", "seed", "feature_names", "reading")
 _READERS = {"model": "cgru.load", "forecaster": "cgru.forecast.load", "checkpoint": "Network.fit(resume=True)"}
-_LATER = {"feature_names": None}  # which older files have not, and files without any need not have
+_LATER = {"feature_names": None, "reading": None}  # which older files have not, and files without any need not have
 
 
 def refused(path: Path, why: Any, kind: str = "model") -> ValueError:
@@ -329,6 +329,8 @@ def _model(headers: Mapping[str, Header], read: Callable[[str], np.ndarray]) -> 
     if not isinstance(model, dict) or not isinstance(model["layers"], list):
         raise ValueError("model: expected a JSON object with a list of layers")
     _nothing_else(model.keys() - {"layers", *SETTINGS}, "model")
+    if not isinstance(model.get("reading"), dict | None):
+        raise ValueError(f"reading: expected a JSON object, got {model['reading']!r}")
     return _LATER | model
 
 

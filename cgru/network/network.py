@@ -22,7 +22,7 @@ from cgru.layers.dense import Dense
 from cgru.layers.layer import Layer
 from cgru.losses import Loss
 from cgru.network import chain, files
-from cgru.network.blocks import batched, check_batches, gathered, is_batch, set_aside
+from cgru.network.blocks import batched, check_batches, gathered, handed, set_aside
 from cgru.network.checkpoint import Checkpoint
 from cgru.network.classes import checked_features, checked_names
 from cgru.network.fit import Fit, Settings, scores
@@ -56,8 +56,8 @@ class Network:
     any time. `dtype` goes to all layers that were not given one of their own; None: that of those that were, else
     float64. All have one.
     `seed` makes the initial weights, the shuffling and the validation split repeatable; each layer gets a generator of
-    its own from it, except one that was given its own. `class_names`, one for each class, and `feature_names`, one for
-    each element of a step, are kept with the model.
+    its own from it, except one that was given its own. `class_names`, one for each class, `feature_names`, one for each
+    element of a step, and `reading`, where it was set, as in `cgru.datasets.Dataset`, are kept with the model.
 
     Parameters are made at the first sight of data, for its number of elements; a layer that has parameters keeps them.
     Inputs are raw: once `fit` has measured a standardisation (`mean` and `scale`, (e,), else None), every method
@@ -87,6 +87,7 @@ class Network:
         elif loss is not None or class_names is not None:
             raise ValueError(f"loss: expected None, as class_names, without a Dense at the end, got {loss!r}")
         self.feature_names = checked_features(feature_names, self.elements)
+        self.reading: Mapping[str, Any] | None = None
         self.optimizer = Adam() if optimizer is None else optimizers.named(optimizer)
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer)):
             raise TypeError(f"seed: expected an integer or None, got {type(seed).__name__}")
@@ -212,10 +213,8 @@ class Network:
         Of batches, X or (X, y, lengths) as `fit` has them, an iterator: what comes of each, when it is asked for.
         """
         if batched(X):
-            if lengths is not None or h0 is not None or return_state:
-                raise ValueError("lengths, h0, return_state: expected none of them beside batches, got some")
-            given = ((*each, None, None)[:3] if is_batch(each) else (each, None, None) for each in X)
-            return (self.predict(X, lengths, batch_size=batch_size) for X, _, lengths in given)
+            given = handed(X, lengths, h0, return_state or None)
+            return (self.predict(X, lengths, batch_size=batch_size) for X, lengths in given)
         X, lengths = taken(self, X, lengths)
         size = at_once(X.shape) if batch_size is None else positive(batch_size, "batch_size")
         starts = chain.starts(self.body, h0, len(X)) if return_state or h0 is not None else None
@@ -230,14 +229,16 @@ class Network:
             return A
         return A, np.stack(states) if states and len({state.shape for state in states}) == 1 else states
 
-    def predict_classes(self, X: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
+    def predict_classes(self, X: Any, lengths: np.ndarray | None = None) -> Any:
         """The classes (m,) as integers, or as names where the network has `class_names`; (m, s) for outputs at steps.
 
         One sigmoid unit says 0 or 1, above 0.5; several say so each, (m, k) or (m, s, k), by number. At padded steps
-        stands -1, or the name "". ValueError for a regression, and where outputs are NaN.
+        stands -1, or the name "". ValueError for a regression, and where outputs are NaN. Of batches as `predict`.
         """
         if self.loss not in losses.CLASSIFYING:
             raise ValueError(f"predict_classes: expected a network with a cross-entropy loss, got {self.loss}")
+        if batched(X):
+            return (self.predict_classes(*each) for each in handed(X, lengths))
         X, lengths = taken(self, X, lengths)
         A = self.predict(X, lengths)
         lost = np.flatnonzero(np.isnan(A).reshape(len(A), -1).any(axis=1))
@@ -476,16 +477,15 @@ class Network:
 def load(path: str | os.PathLike[str]) -> Network:
     """The network that `Network.save` wrote to `path`: it predicts bit for bit the same, and can be fitted further.
 
-    Its optimizer is `Adam()`; set `optimizer` for another. ValueError for a file that is damaged, foreign or of a
-    newer format; OSError (FileNotFoundError, ...) where it cannot be read.
+    Its optimizer is `Adam()`. ValueError for a damaged, foreign or newer file; OSError where it cannot be read.
     """
     layers, settings, standardisation = files.read(path)
+    reading = settings.pop("reading")
     try:
         net = Network(layers, **settings)
     except (TypeError, ValueError) as error:
         raise files.refused(path, error) from None
-    if standardisation:
-        net.mean, net.scale = standardisation["mean"], standardisation["scale"]
+    net.mean, net.scale, net.reading = standardisation.get("mean"), standardisation.get("scale"), reading
     return net
 
 

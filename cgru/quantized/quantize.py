@@ -6,12 +6,13 @@ m samples, s steps, e elements per step, u units.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from cgru.bidirectional import Bidirectional
+from cgru.core.blocks import at_once
 from cgru.core.lengths import mask
 from cgru.gru import GRU
 from cgru.layers.dense import Dense
@@ -30,7 +31,7 @@ from cgru.quantized.layers import (
     named_weights,
 )
 
-__all__ = ["bytes_of", "compared", "noise", "quantize"]
+__all__ = ["bytes_of", "changed", "compared", "noise", "quantize"]
 
 Arrays = dict[str, np.ndarray]
 
@@ -80,19 +81,19 @@ def quantize(
         raise ValueError("lengths: expected None without calibration, whose samples they belong to, got some")
     for i, layer in enumerate(net.layers):
         _check(layer, i)
-    seen = None if calibration is None else _seen(net, calibration, lengths, "calibration ")
-    layers = []
-    for i, layer in enumerate(net.layers):
-        bound = 0.0 if seen is None else _largest(*seen[i][:2])
-        made = _quantized(layer, kinds[i], bound)
-        if limit is not None and isinstance(made, Quantized) and kinds[i] == "int8":
-            A, steps, due = seen[i]
-            if not noise(due, made.predict(A, steps), steps)["snr"] >= limit:  # NaN where not all is finite
-                made = _quantized(layer, "bfloat16", bound)
-        layers.append(made)
+    bounds = [0.0] * len(kinds)
+    if calibration is not None:
+        calibration, lengths = taken(net, calibration, lengths, "calibration ")
+        for block in _seen(net, calibration, lengths):
+            bounds = [max(bound, _largest(A, steps)) for bound, (A, steps, _) in zip(bounds, block, strict=True)]
+    layers = [_quantized(*each) for each in zip(net.layers, kinds, bounds, strict=True)]
+    if limit is not None:
+        for i, found in enumerate(_noises(net, layers, calibration, lengths)):
+            if kinds[i] == "int8" and isinstance(layers[i], Quantized) and not found["snr"] >= limit:  # NaN: not finite
+                layers[i] = _quantized(net.layers[i], "bfloat16", bounds[i])
     names = {"class_names": net.class_names, "feature_names": net.feature_names}
     small = Network(layers, net.loss, seed=net.seed, **names)
-    small.mean, small.scale = copy.deepcopy((net.mean, net.scale))
+    small.mean, small.scale, small.reading = copy.deepcopy((net.mean, net.scale, net.reading))
     return small
 
 
@@ -106,12 +107,20 @@ def compared(net: Network, small: Network, X: Any, lengths: Any = None) -> list[
     own dtype and `small_bytes`, and the `noise` of its outputs for the inputs that it has in `net`.
     """
     sizes, small_sizes, found = bytes_of(net), bytes_of(small), []
-    for i, (A, steps, due) in enumerate(_seen(net, X, lengths)):
-        layer = small.layers[i]
-        said = {"layer": type(net.layers[i]).__name__, "weights": getattr(layer, "weights", None)}
-        said |= {"bytes": sizes[i], "small_bytes": small_sizes[i]}
-        found.append(said | noise(due, layer.predict(A, steps), steps))
+    for i, apart in enumerate(_noises(net, small.layers, *taken(net, X, lengths))):
+        said = {"layer": type(net.layers[i]).__name__, "weights": getattr(small.layers[i], "weights", None)}
+        found.append(said | {"bytes": sizes[i], "small_bytes": small_sizes[i]} | apart)
     return found
+
+
+def changed(net: Network, small: Network, X: Any, lengths: Any = None) -> dict[str, float]:
+    """The `noise` of the outputs of `small` for those of `net`."""
+    X, lengths = taken(net, X, lengths)
+    found = _Noise()
+    for rows in _blocks(X):
+        steps = None if lengths is None else lengths[rows]
+        found.add(*(each.predict(X[rows], steps) for each in (net, small)), steps)
+    return found.result()
 
 
 def noise(due: np.ndarray, found: np.ndarray, lengths: np.ndarray | None = None) -> dict[str, float]:
@@ -120,14 +129,50 @@ def noise(due: np.ndarray, found: np.ndarray, lengths: np.ndarray | None = None)
     dB are 10 log10 of the sum of the squares of `due` over that of the differences; infinite where there are none, NaN
     where not all is finite.
     """
-    due, found = (np.asarray(A, np.float64) for A in (due, found))
-    if lengths is not None and due.ndim == 3:
-        real = mask(lengths, due.shape[1])[:, :, 0]
-        due, found = due[real], found[real]
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        difference = np.square(found - due)
-        snr = 10 * np.log10(np.square(due).sum() / difference.sum()) if difference.any() else np.inf
-    return {"largest": float(np.sqrt(difference.max())), "rms": float(np.sqrt(difference.mean())), "snr": float(snr)}
+    both = _Noise()
+    both.add(due, found, lengths)
+    return both.result()
+
+
+class _Noise:
+    """`noise` of what comes in blocks."""
+
+    def __init__(self) -> None:
+        self.signal = self.difference = self.largest = np.float64(0)
+        self.count = 0
+
+    def add(self, due: np.ndarray, found: np.ndarray, lengths: np.ndarray | None) -> None:
+        due, found = (np.asarray(A, np.float64) for A in (due, found))
+        if lengths is not None and due.ndim == 3:
+            real = mask(lengths, due.shape[1])[:, :, 0]
+            due, found = due[real], found[real]
+        with np.errstate(invalid="ignore", over="ignore"):
+            difference = np.square(found - due)
+            self.signal += np.square(due).sum()
+            self.difference += difference.sum()
+        self.largest = np.maximum(self.largest, difference.max())
+        self.count += difference.size
+
+    def result(self) -> dict[str, float]:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            snr = 10 * np.log10(self.signal / self.difference) if self.difference else np.inf
+            rms, largest = np.sqrt(self.difference / self.count), np.sqrt(self.largest)
+        return {"largest": float(largest), "rms": float(rms), "snr": float(snr)}
+
+
+def _blocks(X: np.ndarray) -> Iterator[slice]:
+    """Some samples at a time: what all layers make of all of them may not fit into memory."""
+    some = at_once(X.shape)
+    return (slice(start, start + some) for start in range(0, len(X), some))
+
+
+def _noises(net: Network, layers: Sequence[Layer], X: np.ndarray, lengths: np.ndarray | None) -> list[dict[str, float]]:
+    """Of each of the layers the `noise` of its outputs, for the inputs that it has in `net`."""
+    found = [_Noise() for _ in layers]
+    for block in _seen(net, X, lengths):
+        for apart, layer, (A, steps, due) in zip(found, layers, block, strict=True):
+            apart.add(due, layer.predict(A, steps), steps)
+    return [apart.result() for apart in found]
 
 
 def _kinds(net: Network, weights: Any) -> list[str]:
@@ -168,16 +213,16 @@ def _check(layer: Layer, i: int) -> None:
             )
 
 
-def _seen(net: Network, X: Any, lengths: Any, name: str = "") -> list[tuple[np.ndarray, np.ndarray | None, np.ndarray]]:
-    """Of each layer what it gets for X, with which lengths, and what it makes of it; `name` stands before theirs."""
-    X, steps = taken(net, X, lengths, name)
-    A, found = net.standardized(X), []
-    with np.errstate(over="ignore", invalid="ignore"):
-        for layer in net.layers:
-            before, A = A, layer.predict(A, steps)
-            found.append((before, steps, A))
-            steps = steps if A.ndim == 3 else None
-    return found
+def _seen(net: Network, X: np.ndarray, lengths: np.ndarray | None) -> Iterator[list[tuple]]:
+    """Block by block, of each layer what it gets for X, with which lengths, and what it makes of it."""
+    for rows in _blocks(X):
+        A, steps, found = net.standardized(X[rows]), None if lengths is None else lengths[rows], []
+        with np.errstate(over="ignore", invalid="ignore"):
+            for layer in net.layers:
+                before, A = A, layer.predict(A, steps)
+                found.append((before, steps, A))
+                steps = steps if A.ndim == 3 else None
+        yield found
 
 
 def _largest(A: np.ndarray, steps: np.ndarray | None) -> float:

@@ -8,9 +8,9 @@ from cli_cases import run
 import cgru
 from cgru import recipe
 from cgru.cli.arguments import RequestError, as_request_error, parser
+from cgru.cli.data import READING as NAMES
 
-READING = dict.fromkeys(("id", "time", "label", "columns", "ignore", "wide", "per_step", "task", "decimal", "axes"))
-READING["missing"] = "refuse"
+READING = dict.fromkeys(NAMES)
 
 
 def test_the_defaults_of_fit():

@@ -79,10 +79,45 @@ def test_a_model_takes_columns_by_their_names(folder, tmp_path):
     error = refused("predict", folder / "model.npz", "other.csv", "--time", "day", cwd=tmp_path)
     assert "expected the columns temp, hum, got hum, note, patient, day, heat, none called temp" in error
     _, err = run("evaluate", "model.npz", "other.csv", "--time", "day", cwd=folder, code=2)
-    assert "other.csv: y is missing: there is nothing to compare with; of a table --label names the column" in err
+    assert "label: expected one of the columns hum, note, patient, day, temp, got 'label'" in err
     out, err = run("evaluate", "model.npz", "test.csv", "--time", "day", cwd=folder)
     assert "all of test.csv: loss" in out
-    assert "note: patient says" in err
+    assert "note: read as the model's own data were, --id patient, --label label" in err
+
+
+def test_a_model_knows_how_its_data_were_read(tmp_path):
+    """Columns whose names tell nothing, in rows of any order, some of them missing: said for the training, and kept."""
+    lines = [
+        [f"p{i}", f"2024-01-{t:02}", t * (-1) ** i + i, ["no", "yes"][i % 2]] for i in range(12) for t in range(1, 9)
+    ]
+    lines[30][2] = ""
+    rng.shuffle(lines)
+    header = ["well", "measured", "level", "trend"]
+    write(tmp_path / "wells.csv", header, lines)
+    options = ("--id", "well", "--time", "measured", "--label", "trend", "--missing", "interpolate")
+    run("fit", "wells.csv", *options, *QUICK, "--epochs", 30, cwd=tmp_path)
+    net = cgru.load(tmp_path / "cgru-model.npz")
+    due = {"id": ["well"], "time": "measured", "wide": False, "missing": "interpolate"}
+    assert net.reading == due | {"label": ["trend"], "per_step": False}
+    asked, err = run("evaluate", "cgru-model.npz", "wells.csv", *options, cwd=tmp_path)
+    assert "as the model's own" not in err
+    out, err = run("evaluate", "cgru-model.npz", "wells.csv", cwd=tmp_path)
+    assert out == asked
+    told = "--id well, --time measured, --missing interpolate, --label trend"
+    assert f"note: read as the model's own data were, {told}\n" in err
+    data = cgru.datasets.read(tmp_path / "wells.csv", **net.reading)
+    np.testing.assert_array_equal(
+        run("predict", "cgru-model.npz", "wells.csv", cwd=tmp_path)[0].split()[1::2],
+        net.predict_classes(data.train.X, data.train.lengths),
+    )
+    write(tmp_path / "untimed.csv", ["well", "level"], [[well, level or 0] for well, _, level, _ in lines])
+    error = refused("predict", "cgru-model.npz", "untimed.csv", cwd=tmp_path)
+    assert "time: expected one of the columns well, level, got 'measured'" in error
+    assert error.endswith("were read with --id well, --time measured, --missing interpolate\n")
+    out, _ = run("predict", "cgru-model.npz", "untimed.csv", "--time", "", cwd=tmp_path)
+    assert len(out.splitlines()) == 12
+    run("quantize", "cgru-model.npz", "wells.csv", "-o", "small.npz", cwd=tmp_path)
+    assert cgru.load(tmp_path / "small.npz").reading == net.reading
 
 
 def test_predictions_have_their_ids(folder, tmp_path):

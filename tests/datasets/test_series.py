@@ -89,6 +89,15 @@ def test_times_of_a_zone_are_told_in_utc(table):
     assert (str(one.calendar), one.written([0, 6])) == ("hourly", ["2024-03-30 22:00:00Z", "2024-03-31 04:00:00Z"])
 
 
+def test_an_index_of_periods_is_the_time():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"y": [1, 2, 3]}, index=pandas.period_range("2024-01", periods=3, freq="M"))
+    (one,) = series_from_frame(frame.reset_index())
+    assert (str(one.calendar), one.written([0, 3])) == ("monthly", ["2024-01", "2024-04"])
+    (one,) = series_from_frame(pandas.DataFrame({"open": [True, False, True], "y": [1, 2, 3]}))
+    assert one.time == "step"
+
+
 def test_the_first_column_without_a_name_is_the_index(csv):
     (one,) = read_series(csv(",0\n1821,5\n1822,6\n1823,7\n"))
     assert (one.name, one.time, one.written([3])) == ("0", "time", ["1824"])
@@ -284,6 +293,7 @@ def test_ids_that_may_be_the_same_are_refused(csv):
     assert "s: expected integers or strings to tell sequences apart, got 1.1" in refused(
         csv, "s,y\n1.1,1\n1.10,2\n", id="s"
     )
+    assert [one.name for one in read_series(csv("shop,y\n1,1\n1,2\n2,3\n"), target="y", id="shop")] == ["1", "2"]
 
 
 def test_a_parquet_file(tmp_path):

@@ -345,8 +345,14 @@ def test_predictions_come_batch_by_batch():
     for ours, due in zip(found, (X[9:12, :4], X[:2], X[3:7], [X[0, :3], X[1]]), strict=True):
         np.testing.assert_array_equal(ours, net.predict(due))
     assert len(list(net.predict(cut(X, STEPS)))) == 5
-    with pytest.raises(ValueError, match=r"^lengths, h0, return_state: expected none of them beside batches"):
-        net.predict(iter(given), LENGTHS)
+    for call, beside in (
+        (net.predict_classes, {"lengths": LENGTHS}),
+        *((net.predict, {name: value}) for name, value in (("lengths", LENGTHS), ("h0", X), ("return_state", True))),
+    ):
+        with pytest.raises(ValueError, match=r"^lengths, h0, return_state: expected none of them beside batches"):
+            call(iter(given), **beside)
+    found = np.concatenate(list(net.predict_classes(cut(X, CLASSES, LENGTHS))))
+    np.testing.assert_array_equal(found, net.predict_classes(X, LENGTHS))
 
 
 def test_metrics_of_batches():

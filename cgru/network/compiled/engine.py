@@ -111,15 +111,13 @@ class Engine:
         self.net.reset_states()
         sums, batches = np.zeros(3), 0
         for part, order, fractions in parts:
-            rates, source = (
-                np.array([self.net.optimizer.rate(each) for each in fractions]),
-                self._source(part, "trained"),
-            )
+            rates = np.array([self.net.optimizer.rate(each) for each in fractions])
+            source = self._source(part, "trained")
             failed = self.program.epoch(source, order, self.batch_size, self.truncate, rates, sums, not batches)
             if failed is not None:
                 return failed[0], None, batches + failed[1]
             batches += -(-len(order) // self.batch_size)
-        return self._means(sums)[0], self._means(sums)[1], None
+        return *self._means(sums), None
 
     def scores(self) -> tuple[float, float | None]:
         """The loss and the accuracy on the samples that were held out."""
