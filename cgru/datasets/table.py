@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 
 __all__ = ["Table", "table_of_frame"]
 
+THOUSANDS = r"[+-]?\d{1,3}(([,.' \u00a0\u202f])\d{3}(\2\d{3})*)([.,]\d+)?"
 BOOLEANS = {"true": 1.0, "false": 0.0}
 
 
@@ -52,7 +54,9 @@ class Table(NamedTuple):
             wrong = np.flatnonzero(values == None)  # noqa: E711
             if wrong.size:
                 got, row = self.read(name)[0][wrong[0]], self.place(int(wrong[0]))
-                raise TypeError(f"{name}: expected numbers, got {got!r} in {row}")
+                thousands = isinstance(got, str) and re.fullmatch(THOUSANDS, got.strip())
+                why = ", with a separator of thousands, which none may have" if thousands else ""
+                raise TypeError(f"{name}: expected numbers, got {got!r} in {row}{why}")
             values = values.astype(np.float64)
         if values.dtype.kind not in "biuf":
             raise TypeError(f"{name}: expected numbers, got {values.dtype}")
@@ -69,6 +73,11 @@ class Table(NamedTuple):
         except (TypeError, ValueError):
             return False
         return True
+
+    def is_text(self, name: str) -> bool:
+        """Whether a column has no number at all."""
+        values, missing = self.read(name)
+        return values.dtype == object and all(self._number(cell) in (None, np.nan) for cell in values[~missing])
 
     def _number(self, cell: Any) -> float | None:
         """A cell of a column of objects as a number; None where it is none."""
