@@ -77,7 +77,10 @@ class Table(NamedTuple):
     def is_text(self, name: str) -> bool:
         """Whether a column has no number at all."""
         values, missing = self.read(name)
-        return values.dtype == object and all(self._number(cell) in (None, np.nan) for cell in values[~missing])
+        if values.dtype != object:
+            return False
+        numbers = [self._number(cell) for cell in values[~missing]]
+        return all(number is None or np.isnan(number) for number in numbers)
 
     def _number(self, cell: Any) -> float | None:
         """A cell of a column of objects as a number; None where it is none."""

@@ -73,7 +73,8 @@ def test_a_folder_that_is_wrong(tmp_path):
     assert error == f"cgru: error: data: test_x: expected finite numbers, got NaN or infinity{fills}\n"
     np.save(tmp_path / "data" / "test_lengths.npy", np.full(40, 2))
     run("fit", "data", *QUICK, "--epochs", "1", "-o", "model.npz", cwd=tmp_path)
-    both(tmp_path, x=wrong, y=Y)
+    np.save(tmp_path / "data" / "x.npy", wrong)
+    np.save(tmp_path / "data" / "y.npy", Y)
     for name in ("train_x", "test_x", "train_y", "test_y", "test_lengths"):
         (tmp_path / "data" / f"{name}.npy").unlink()
     for command in (("fit", "data"), ("evaluate", "model.npz", "data"), ("predict", "model.npz", "data")):

@@ -150,6 +150,7 @@ def test_of_a_wide_table_text_that_differs_in_each_row_is_the_id(reads, refused)
         'label: expected one column without numbers, got shop, kind, street; label="kind" settles it, '
         'id="shop" tells sequences by one that differs in each row'
     )
+    assert said in reads(SHOPS.replace("s2", "NA"), wide=True).notes
     labels = SHOPS.replace("shop,kind", "label,kind")
     assert reads(labels, wide=True, ignore=["kind"]).train.y.tolist() == ["s1", "s2", "s3"]
     assert reads(SHOPS.replace("s2", ""), wide=True, label="kind", ignore=["shop"]).train.ids is None
