@@ -42,7 +42,7 @@ def of_samples(source: str) -> Iterator[None]:
 
 def fillable(error: str) -> str:
     """The error; about NaN in X with what fills them."""
-    return f"{error}; --missing {MISSING[1]} fills NaN" if re.search(r"(\b|_)[xX]: expected finite", error) else error
+    return f"{error}; --missing {MISSING[1]} fills NaN" if re.search(r"(\b|_)[xX]: expected .*NaN", error) else error
 
 
 class _Parser(argparse.ArgumentParser):

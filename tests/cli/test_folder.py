@@ -79,7 +79,7 @@ def test_a_folder_that_is_wrong(tmp_path):
         (tmp_path / "data" / f"{name}.npy").unlink()
     for command in (("fit", "data"), ("evaluate", "model.npz", "data"), ("predict", "model.npz", "data")):
         error = run(*command, cwd=tmp_path, code=2)[1]
-        assert re.search(rf"error: data: X: expected finite numbers, got NaN or infinity.*{fills}\n$", error)
+        assert re.search(rf"error: data: X: expected .*, got NaN .*{fills}\n$", error)
     run("fit", "data", *QUICK, "--epochs", "1", "--missing", "forward", "-o", "model.npz", cwd=tmp_path)
     (tmp_path / "data" / "y.npy").rename(tmp_path / "data" / "labels.npy")
     error = refused("fit", "data", cwd=tmp_path)
