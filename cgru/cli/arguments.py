@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from cgru import losses, recipe
 from cgru.cli.words import DATA_HELP, PLAN_HELP, SERIES_HELP
 from cgru.datasets.gaps import MISSING
 
-__all__ = ["RequestError", "as_request_error", "parser"]
+__all__ = ["RequestError", "as_request_error", "fillable", "of_samples", "parser"]
 
 
 class RequestError(Exception):
@@ -27,6 +28,21 @@ def as_request_error(prefix: str = "") -> Iterator[None]:
         yield
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise RequestError(f"{prefix}{error}") from error
+
+
+@contextlib.contextmanager
+def of_samples(source: str) -> Iterator[None]:
+    """The library's errors about samples as the command's, with what fills those that are missing."""
+    try:
+        with as_request_error(f"{source}: "):
+            yield
+    except RequestError as error:
+        raise RequestError(fillable(str(error))) from error.__cause__
+
+
+def fillable(error: str) -> str:
+    """The error; about NaN in X with what fills them."""
+    return f"{error}; --missing {MISSING[1]} fills NaN" if re.search(r"(\b|_)[xX]: expected .*NaN", error) else error
 
 
 class _Parser(argparse.ArgumentParser):

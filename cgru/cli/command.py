@@ -19,13 +19,13 @@ import numpy as np
 
 import cgru
 from cgru import recipe
-from cgru.cli.arguments import RequestError, as_request_error, parser
+from cgru.cli.arguments import RequestError, as_request_error, of_samples, parser
 from cgru.cli.data import data_of, in_options, notes_of
 from cgru.cli.forecast import forecast
 from cgru.cli.many import many
 from cgru.cli.output import WRITERS, check_output, page_writer, plotter, require
 from cgru.cli.progress import Progress
-from cgru.cli.score import judged, scored, unsure
+from cgru.cli.score import alike, judged, scored, unsure
 from cgru.cli.task import Task, at_steps, class_names, head, real_steps, targets, task_of
 from cgru.core.blocks import rows_of
 from cgru.datasets import Dataset, Split, described
@@ -96,7 +96,7 @@ def fit(arguments: argparse.Namespace) -> int:
         with as_request_error("argument --threads: "):
             cgru.set_num_threads(arguments.threads)
     data, source = data_of(arguments)
-    task = task_of(data, source)
+    task = task_of(data, source, arguments.test)
     if arguments.pool not in (None, "last") and at_steps(task.train):
         raise RequestError(f"argument --pool: {source} has a class for each step, so that there is nothing to pool")
     if task.names is None and arguments.validation is None and len(task.train) >= recipe.HELD_FROM:
@@ -121,12 +121,12 @@ def fit(arguments: argparse.Namespace) -> int:
         return _say(f"cgru: interrupted before the first epoch was over: nothing is saved{on}", 130)
     with as_request_error():
         net.save(arguments.output)
-    split, which, note = _judging(data, held, task)
+    split, which, note = _judging(net, data, held, task)
     result = _result(net, split, which, note, arguments.epochs, interrupted)
     if draw:
         draw(net.history, f"{os.path.basename(source)}: {result}")
     if write:
-        with as_request_error(f"{source}: "):
+        with of_samples(source):
             report = cgru.report(net, split.X, split.y, split.lengths)
         write(report, arguments.output, f"{which} data of {source}", note)
     if interrupted:
@@ -161,10 +161,11 @@ def _set_aside(data: Dataset, task: Task, arguments: argparse.Namespace) -> tupl
     return tuple(Split(*part) for part in parts)
 
 
-def _judging(data: Dataset, held: Split | None, task: Task) -> tuple[Split, str, str]:
+def _judging(net: cgru.Network, data: Dataset, held: Split | None, task: Task) -> tuple[Split, str, str]:
     """What a model is judged on, what that is called, and what keeps it from being held-out data, or ""."""
     if task.test is not None:
-        return data.test._replace(y=task.test), "test", ""
+        again = held is not None and alike(data.train, data.test)  # of which the network was trained on a part
+        return data.test._replace(y=task.test), "test", SEEN if again else unsure(net, data.test, "test")
     if held is not None:
         return held, "validation", ""
     return data.train._replace(y=task.train), "training", SEEN
@@ -231,7 +232,7 @@ def _train(
     """Fit `net`; return whether Ctrl-C ended it."""
     regression = task.names is None
     try:
-        with as_request_error(f"{source}: "), warnings.catch_warnings():
+        with of_samples(source), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "X: .* sequences of one step")  # which was asked about already
             net.fit(
                 train.X,
@@ -280,7 +281,7 @@ def predict(arguments: argparse.Namespace) -> int:
     if which:
         _say(f"{which} of {source}", 0)
     outputs = classes = None
-    with as_request_error(f"{source}: "):
+    with of_samples(source):
         if write or net.loss not in cgru.losses.CLASSIFYING:
             outputs = net.predict(split.X, split.lengths)
         if net.loss in cgru.losses.CLASSIFYING:
@@ -318,7 +319,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     split, which = _used(data, source, net, arguments)
     y = targets(net, split, data.class_names, source)
     what = f"{which or 'all'} of {source}"
-    with as_request_error(f"{source}: "):
+    with of_samples(source):
         print(f"{what}: {judged(net, split, y, which)}")
         report = cgru.report(net, split.X, y, split.lengths) if arguments.report or write else None
     if arguments.report:
@@ -359,7 +360,7 @@ def quantize(arguments: argparse.Namespace) -> int:
         raise RequestError("argument --limit: needs --calibrate, to measure by")
     with as_request_error():
         small = cgru.quantize(net, arguments.weights, limit=arguments.limit, **seen)
-    with as_request_error(f"{source}: "):
+    with of_samples(source):
         layers = compared(net, small, split.X, split.lengths)
         change = changed(net, small, split.X, split.lengths)
         before, after = judged(net, split, y, which), scored(small, split, y)

@@ -28,7 +28,10 @@ OPTION = re.compile(rf"\b({'|'.join(READING)})=(\"[^\"]*\"|[^\s,;)]*)")
 def data_of(
     arguments: argparse.Namespace, net: cgru.Network | None = None, targets: bool = True
 ) -> tuple[Dataset, str]:
-    """The data set, and what to call it: for `net` the elements that it takes, by name where both have names."""
+    """The data set, and what to call it: for `net` the elements that it takes, by name where both have names.
+
+    `arguments.test` is then the file to test on that lies beside it, where none was asked for.
+    """
     if arguments.data is None:
         given = [name for name in (*READING, "test") if getattr(arguments, name, None) is not None]
         if given:
@@ -37,7 +40,7 @@ def data_of(
     options = {name: getattr(arguments, name) for name in READING if getattr(arguments, name) is not None}
     test, notes = getattr(arguments, "test", None), ()
     if test is None and hasattr(arguments, "test"):
-        test = _beside(arguments.data)
+        test = arguments.test = _beside(arguments.data)
         notes = () if test is None else (f"{os.path.basename(test)}, which lies beside it, is to test on",)
     features, taken, said = None if net is None else net.feature_names, {}, ""
     if net is not None:

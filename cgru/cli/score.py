@@ -10,10 +10,11 @@ import numpy as np
 import cgru
 from cgru.datasets import Split
 from cgru.network.progress import figure
+from cgru.network.samples import Data, statistics
 from cgru.reports.report import seen
 from cgru.reports.tables import SEEN
 
-__all__ = ["judged", "rmse_of", "score", "scored", "unsure"]
+__all__ = ["alike", "judged", "rmse_of", "score", "scored", "unsure"]
 
 
 def scored(net: cgru.Network, split: Split, y: np.ndarray) -> str:
@@ -32,6 +33,14 @@ def unsure(net: cgru.Network, split: Split, which: str) -> str:
     if seen(net, split.X, split.lengths):
         return SEEN
     return "" if which else "no test split: whether the model was trained on these is not known"
+
+
+def alike(one: Split, other: Split) -> bool:
+    """Whether elements have the same means and deviations in both, as the same samples have in any order."""
+    (mean, scale), (means, scales) = (
+        statistics(Data(each.X, np.zeros(len(each.X)), each.lengths)) for each in (one, other)
+    )
+    return bool((np.abs([mean - means, scale - scales]) <= 1e-9 * scale).all())
 
 
 def judged(net: cgru.Network, split: Split, y: np.ndarray, which: str) -> str:

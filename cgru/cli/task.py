@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import cgru
-from cgru.cli.arguments import RequestError
+from cgru.cli.arguments import RequestError, fillable
 from cgru.core.blocks import slices
 from cgru.core.lengths import mask
 from cgru.datasets import Dataset, Split
@@ -19,7 +19,7 @@ from cgru.network.classes import class_names
 
 __all__ = ["Task", "at_steps", "class_names", "head", "real_steps", "targets", "task_of"]
 
-CURE = "of a table --label names the column that is it"
+CURE = "of a table --label names the column, in a folder it is y.npy"
 
 
 class Task(NamedTuple):
@@ -41,24 +41,24 @@ class Task(NamedTuple):
         return 1 if self.train.ndim == 1 else self.train.shape[1]
 
 
-def task_of(data: Dataset, source: str) -> Task:
-    """What `data` asks to learn; refuses a test split that could not be scored in the end."""
+def task_of(data: Dataset, source: str, tested: str | None = None) -> Task:
+    """What `data` asks to learn; refuses a test split, which the file `tested` may hold, that could not be scored."""
     if data.train is None:
         raise RequestError(f"{source}: train_x is missing: there is nothing to train on")
-    prefix = "" if data.test is None else "train_"
+    prefix = "" if data.test is None or tested else "train_"
+    of_test = f"{source}: test_" if tested is None else f"{tested}: "
     y, test = data.train.y, None if data.test is None else data.test.y
     if y is None:
-        raise RequestError(
-            f"{source}: {prefix}y is missing: there is nothing to learn; of a table --label names the column"
-        )
+        raise RequestError(f"{source}: {prefix}y is missing: there is nothing to learn; {CURE}")
     if data.test is not None and not _finite(data.test):
-        raise RequestError(f"{source}: test_x: expected finite numbers, got NaN or infinity")
+        raise RequestError(fillable(f"{of_test}x: expected finite numbers, got NaN or infinity"))
     reals = y.dtype.kind == "f"
     if test is not None and (
         (test.dtype.kind == "f") != reals or test.ndim != y.ndim or (reals and test.shape[1:] != y.shape[1:])
     ):
+        learned = "train_y" if tested is None else f"y in {source}"
         due = f"{y.dtype} {('m', *y.shape[1:])}".replace("'", "")
-        raise RequestError(f"{source}: test_y: expected the kind of train_y, {due}, got {test.dtype} {test.shape}")
+        raise RequestError(f"{of_test}y: expected the kind of {learned}, {due}, got {test.dtype} {test.shape}")
 
     if reals:
         if not np.isfinite(y).all():
@@ -76,10 +76,9 @@ def task_of(data: Dataset, source: str) -> Task:
     train = _indices(data.train, data.class_names, names, f"{source}: {prefix}y")
     if test is not None:
         # Only what training saw: a class that merely has a name would be scored as if it could have been learned.
-        _known(
-            _labels(_values(data.test), data.class_names), [name for name in names if name in seen], f"{source}: test_y"
-        )
-        test = _indices(data.test, data.class_names, names, f"{source}: test_y")
+        learned = [name for name in names if name in seen]
+        _known(_labels(_values(data.test), data.class_names), learned, f"{of_test}y")
+        test = _indices(data.test, data.class_names, names, f"{of_test}y")
     return Task(names, train, test)
 
 
@@ -140,9 +139,7 @@ def targets(net: cgru.Network, split: Split, given: Sequence[str] | None, source
     if net.loss is None:
         raise RequestError("the model has no Dense at the end and so no loss: there is nothing to score")
     if y is None:
-        raise RequestError(
-            f"{source}: y is missing: there is nothing to compare with; of a table --label names the column"
-        )
+        raise RequestError(f"{source}: y is missing: there is nothing to compare with; {CURE}")
     if net.loss not in cgru.losses.CLASSIFYING:
         if y.dtype.kind != "f":
             raise RequestError(f"{source}: y: expected real numbers, as the model predicts, got dtype {y.dtype}")

@@ -164,6 +164,9 @@ def _read(
             data = Dataset(Split(X, y, lengths), None, None, None, tuple(notes))
         else:
             table, notes = table_of(path, options["decimal"])
+            if kind == "text" and len(table.names) == 1:
+                due = "expected columns that tabs, ;, |, commas or, on each line as many, spaces separate"
+                raise ValueError(f"{due}, got one, {table.names[0]}")
             data = _of_table(table, notes, asked, features, options)
         data = data if features is None else with_features(data, features)
         splits = (_as_task(split, task, kind in ("text", "parquet")) for split in (data.train, data.test))

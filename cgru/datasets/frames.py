@@ -12,9 +12,11 @@ from cgru.core.lengths import padded
 from cgru.datasets import gaps
 from cgru.datasets.roles import NUMBERED, Roles, as_names, check_names
 from cgru.datasets.table import Table, table_of_frame
-from cgru.datasets.times import ranks
+from cgru.datasets.times import are_times, ranks
 
 __all__ = ["Sequences", "from_frame", "long", "squared", "wide"]
+
+FEW = 20  # different words that may be classes
 
 
 class Sequences(NamedTuple):
@@ -87,11 +89,19 @@ def long(table: Table, roles: Roles, per_step: bool, missing: str) -> tuple[Sequ
     place, times = place[order], times[order]
     again = np.flatnonzero((np.diff(place) == 0) & (np.diff(times) == 0))
     if again.size:
-        row = table.place(int(order[again[0] + 1]))
-        raise ValueError(f"{roles.time}: expected times that differ within a sequence, got one again in {row}")
-    elements = np.empty((len(order), len(roles.columns)))
+        first, second = order[again[0] : again[0] + 2].tolist()
+        got = f"{table.column(roles.time)[second]} of {'/'.join(roles.id)} {ids[place[again[0]]]}"
+        where = f"{table.place(first)} and again in {table.place(second)}"
+        raise ValueError(f"{roles.time}: expected times that differ within a sequence, got {got} in {where}")
+    elements, wrong = np.empty((len(order), len(roles.columns))), []
     for j, name in enumerate(roles.columns):
-        elements[:, j] = _elements(table, name, missing)[order]
+        try:
+            elements[:, j] = _elements(table, name, missing)[order]
+        except TypeError as error:
+            wrong.append(f"{error}{_advice(table, name, roles)}")
+    if wrong:
+        cure = 'columns="..." says which are elements, unless it is the id, time or label'
+        raise TypeError("; ".join([*wrong, cure]))
     starts = np.flatnonzero(np.diff(place, prepend=-1))
     X = np.split(elements, starts[1:])
     counts = _filled(X, missing, roles.columns, lambda i: f"{'/'.join(roles.id)} {ids[i]}")
@@ -126,15 +136,23 @@ def _groups(table: Table, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]
 
 def _elements(table: Table, name: str, missing: str) -> np.ndarray:
     """The numbers of a column (n,), NaN where they are missing and may be."""
-    try:
-        values = table.numbers(name)
-    except TypeError as error:
-        raise TypeError(f"{error}; columns says which are elements, unless it is the id, time or label") from None
+    values = table.numbers(name)
     gone = np.flatnonzero(np.isnan(values))
     if gone.size and missing == "refuse":
         row, cure = table.place(int(gone[0])), f'missing="{gaps.MISSING[1]}" fills it'
         raise ValueError(f"{name}: expected a value in each row, got none in {row}; {cure}")
     return values
+
+
+def _advice(table: Table, name: str, roles: Roles) -> str:
+    """What a column without numbers may be, in words, or "": a time, or the classes where it has few values."""
+    values, missing = table.read(name)
+    if not roles.time and not missing.any() and are_times(values):
+        return f'; time="{name}" sorts by it'
+    words = {str(value) for value in values[~missing]}
+    if roles.label or not 1 < len(words) <= min(FEW, table.rows // 2) or not table.is_text(name):
+        return ""
+    return f'; label="{name}" learns it'
 
 
 def _filled(X: Sequence[np.ndarray], missing: str, names: Sequence[str], where: Any) -> np.ndarray:
@@ -245,6 +263,10 @@ def _channels(columns: Sequence[str]) -> tuple[list[str], list[tuple[str, ...]],
         return [""], [(name,) for name in columns], ["steps are in the order of the columns, all of one element"]
     ordered = [tuple(each[number] for each in steps.values()) for number in numbers]
     notes = [f"{len(steps)} elements a step by the columns' names: {', '.join(steps)}"] if len(steps) > 1 else []
+    apart = np.diff(numbers)
+    if (apart != apart[:1]).any():
+        i = int(apart.argmax())
+        notes.append(f"a step may be missing: {ordered[i + 1][0]} is the next one after {ordered[i][0]}")
     if any([each[number] for number in numbers] != list(each.values()) for each in steps.values()):
         notes.append(f"steps are in the order of the columns' numbers, {numbers[0]} to {numbers[-1]}")
     return list(steps), ordered, notes

@@ -21,6 +21,7 @@ class Folder:
 
     Attributes:
         headers: the arrays, whose numbers are in the files, by name.
+        there: the names of all `.npy` files, these and others.
 
     Raises:
         OSError: a file cannot be read.
@@ -30,9 +31,10 @@ class Folder:
 
     def __init__(self, path: str | os.PathLike[str], names: Container[str]) -> None:
         self.headers: dict[str, np.ndarray] = {}
-        for file in sorted(os.listdir(path)):
-            name, kind = os.path.splitext(file)
-            if kind != ".npy" or name not in names:
+        self.there = sorted(file for file in os.listdir(path) if file.endswith(".npy"))
+        for file in self.there:
+            name = file.removesuffix(".npy")
+            if name not in names:
                 continue
             try:
                 array = np.load(os.path.join(path, file), mmap_mode="r", allow_pickle=False)

@@ -10,6 +10,7 @@ from cgru.core import checks
 from cgru.core.blocks import mapped
 from cgru.datasets.dataset import Dataset, Split
 from cgru.datasets.mapped import Folder
+from cgru.datasets.roles import few
 from cgru.files import Archive, Header
 
 __all__ = ["read_npz"]
@@ -24,6 +25,7 @@ ALIASES = {
     for prefix in ("", *_SPLITS)
     for name, forms in {"x": "xX", "y": "yY", "lengths": ("lengths",)}.items()
 }
+WANTED = {name for names in ALIASES.values() for name in names} | {"class_names", NAMES}
 # Compressed, a name that is far too long takes next to no room in a file.
 _LONGEST = 1000  # characters of a class in y
 _MOST_NAMES = 1 << 24  # bytes
@@ -31,12 +33,11 @@ _MOST_NAMES = 1 << 24  # bytes
 
 def read_npz(path: str | os.PathLike[str], axes: str | None = None) -> Dataset:
     """The data set in an `.npz` or a folder of `.npy`, as `cgru.datasets.read` says; with `axes` "mes" of (m, e, s)."""
-    wanted = {name for names in ALIASES.values() for name in names} | {"class_names", NAMES}
     if os.path.isdir(path):
-        return _dataset(_Named(Folder(path, wanted)), axes == "mes")
+        return _dataset(_Named(Folder(path, WANTED)), axes == "mes")
     with open(path, "rb") as file:
         try:
-            archive = Archive(file, wanted)
+            archive = Archive(file, WANTED)
         except ValueError as error:
             raise ValueError(f"expected an .npz file of plain arrays: {error}") from None
         return _dataset(_Named(archive), axes == "mes")
@@ -47,15 +48,15 @@ class _Named:
 
     def __init__(self, archive: Archive | Folder) -> None:
         self.headers: dict[str, Header | np.ndarray] = {}
-        self._archive, self._names = archive, {}
+        self._archive, self._names, self.folder = archive, {}, isinstance(archive, Folder)
         for name, aliases in ALIASES.items():
             found = [alias for alias in aliases if alias in archive.headers]
             if len(found) > 1:
                 raise ValueError(f"{name}: expected it once, got {' and '.join(found)}")
             for alias in found:
                 self._names[name], self.headers[name] = alias, archive.headers[alias]
+        self.there = archive.there
         self.headers |= {name: archive.headers[name] for name in ("class_names", NAMES) if name in archive.headers}
-        self.others = list(archive.headers)
 
     def read(self, name: str) -> np.ndarray:
         """The array of that name."""
@@ -67,14 +68,16 @@ def _dataset(archive: _Named, swapped: bool) -> Dataset:
     if train is None and test is None:
         train = _split(archive, "", swapped)
     if train is None and test is None:
-        names = ", ".join(archive.others) or "none of them"
-        raise ValueError(f"expected an array x, or train_x and test_x, got {names}")
+        due = "x.npy, or train_x.npy and test_x.npy" if archive.folder else "an array x, or train_x and test_x"
+        raise ValueError(f"expected {due}, got {few(archive.there) or 'none of them'}")
     if train and test and train.X.shape[2] != test.X.shape[2]:
         raise ValueError(f"test_x: expected {train.X.shape[2]} elements as in train_x, got {test.X.shape[2]}")
     features, e = _names_in(archive, NAMES), (train or test).X.shape[2]
     if features is not None and len(features) != e:
         raise ValueError(f"{NAMES}: expected {e} names, one for each element of a step, got {len(features)}")
-    return Dataset(train, test, _names_in(archive, "class_names"), features)
+    others = [name for name in archive.there if archive.folder and name.removesuffix(".npy") not in WANTED]
+    notes = (f"not looked at: {few(others)}",) if others else ()
+    return Dataset(train, test, _names_in(archive, "class_names"), features, notes)
 
 
 def _split(archive: _Named, prefix: str, swapped: bool) -> Split | None:

@@ -92,9 +92,11 @@ def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
         )
     elif not time and asked.time is None:
         notes.append("steps come as rows do: no column of times")
+    if wide and not id:
+        id = chosen("id", lambda: _different(table, free), "says which sequence a row is, different in each")
     label = chosen("label", lambda: _label(table, free, wide), "has the labels")
     if asked.columns is None:
-        _check_left(free, wide)
+        _check_left(table, free, wide, bool(id))
     columns = asked.columns or tuple(free)
     if not columns:
         raise ValueError(f"columns: expected at least one beside {', '.join((*id, *time, *label))}, got none")
@@ -135,6 +137,19 @@ def _one(role: str, pattern: str, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _different(table: Table, free: Sequence[str]) -> tuple[str, ...]:
+    """The one column without numbers that differs in each row of several, and is called no label."""
+    words = [name for name in free if table.rows > 2 and not _called(name, LABELS) and table.is_text(name)]
+    found = [name for name in words if _differs(table, name)]
+    return tuple(found) if len(found) == 1 else ()
+
+
+def _differs(table: Table, name: str) -> bool:
+    """Whether a column has another value in each row."""
+    values, missing = table.read(name)
+    return not missing.any() and len(set(values.tolist())) == table.rows
+
+
 def _label(table: Table, free: Sequence[str], wide: bool) -> tuple[str, ...]:
     """The column with what is to be learned: by its name, or of a wide table the only one without numbers."""
     found = _one("label", LABELS, free)
@@ -143,8 +158,14 @@ def _label(table: Table, free: Sequence[str], wide: bool) -> tuple[str, ...]:
     if found or not wide:
         return found
     words = tuple(name for name in free if not table.is_numeric(name))
+    words = tuple(filter(table.is_text, words)) or words  # rather than numbers, one of which is wrong
     if len(words) > 1:
-        raise ValueError(f'label: expected one column without numbers, got {few(words)}; label="{words[0]}" settles it')
+        unlike = [name for name in words if _differs(table, name)]
+        cure = f', id="{unlike[0]}" tells sequences by one that differs in each row' if unlike else ""
+        first = next((name for name in words if name not in unlike), words[0])
+        raise ValueError(
+            f'label: expected one column without numbers, got {few(words)}; label="{first}" settles it{cure}'
+        )
     if words or table.named:
         return words
     classes = [name for name in (free[0], free[-1]) if _are_classes(table, name)]
@@ -180,7 +201,7 @@ def _is_wide(table: Table, asked: Asked, id: Sequence[str], time: Sequence[str],
     return wide
 
 
-def _check_left(free: Sequence[str], wide: bool) -> None:
+def _check_left(table: Table, free: Sequence[str], wide: bool, named: bool) -> None:
     """ValueError for a column that is hardly an element of a step, or of a wide table hardly a step."""
     if wide:
         odd = [name for name in free if not _called(name, NUMBERED)]
@@ -191,4 +212,5 @@ def _check_left(free: Sequence[str], wide: bool) -> None:
         raise ValueError(
             f"{name}: expected to know whether it is one of the {'steps' if wide else 'elements of a step'}: "
             f'columns="..." names all that are, ignore="{name}" leaves it out, label="{name}" learns it'
+            + ("" if named or not wide or not _differs(table, name) else f', id="{name}" tells sequences by it')
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ __all__ = ["INDEX", "Table", "check_ids", "table_of_frame"]
 
 INDEX = "Unnamed: 0"  # what pandas calls a first column without a name
 
+THOUSANDS = r"[+-]?\d{1,3}(([,.' \u00a0\u202f])\d{3}(\2\d{3})*)([.,]\d+)?"
 BOOLEANS = {"true": 1.0, "false": 0.0}
 
 
@@ -56,7 +58,9 @@ class Table(NamedTuple):
             wrong = np.flatnonzero(values == None)  # noqa: E711
             if wrong.size:
                 got, row = self.read(name)[0][wrong[0]], self.place(int(wrong[0]))
-                raise TypeError(f"{name}: expected numbers, got {got!r} in {row}")
+                thousands = isinstance(got, str) and re.fullmatch(THOUSANDS, got.strip())
+                why = ", with a separator of thousands, which none may have" if thousands else ""
+                raise TypeError(f"{name}: expected numbers, got {got!r} in {row}{why}")
             values = values.astype(np.float64)
         if values.dtype.kind not in "biuf":
             raise TypeError(f"{name}: expected numbers, got {values.dtype}")
@@ -73,6 +77,14 @@ class Table(NamedTuple):
         except (TypeError, ValueError):
             return False
         return True
+
+    def is_text(self, name: str) -> bool:
+        """Whether a column has no number at all."""
+        values, missing = self.read(name)
+        if values.dtype != object:
+            return False
+        numbers = [self._number(cell) for cell in values[~missing]]
+        return all(number is None or np.isnan(number) for number in numbers)
 
     def _number(self, cell: Any) -> float | None:
         """A cell of a column of objects as a number; None where it is none."""

@@ -71,6 +71,9 @@ def table_of_text(
     """
     text, notes = contents(path)
     separator, skip = _separator(text)
+    if not separator:
+        text, separator = _with_tabs(text), "\t"
+        notes.append("spaces separate the columns")
     if not text.strip(f"{SEPARATORS} \r\n"):
         raise ValueError("expected a table, got no values")
     first = list(itertools.islice(_records(text, separator, skip), LOOKED_AT))
@@ -140,7 +143,7 @@ def _records(text: str, separator: str, skip: int) -> Iterator[tuple[int, list[s
 
 
 def _separator(text: str) -> tuple[str, int]:
-    """What separates the cells, and how many lines stand before the table: Excel's sep=; is one."""
+    """What separates the cells, "" for spaces, and how many lines stand before the table: Excel's sep=; is one."""
     said = re.match(r"sep=(.)\r?\n", text)
     if said:
         return said[1], 1
@@ -152,7 +155,16 @@ def _separator(text: str) -> tuple[str, int]:
             continue
         if widths and widths[0] > 1:
             found.append((widths.count(widths[0]) == len(widths), separator))
-    return max(found, key=lambda each: each[0])[1] if found else ",", 0
+    if found:
+        return max(found, key=lambda each: each[0])[1], 0
+    lines = itertools.islice(io.StringIO(text.removeprefix("#")), 50)
+    widths = {len(line.split()) for line in lines if line.strip()}
+    return ("" if len(widths) == 1 and '"' not in text and max(widths) > 1 else ","), 0
+
+
+def _with_tabs(text: str) -> str:
+    """The text with a tab for the spaces between two cells, its lines where they were; `#` before a header is none."""
+    return "\n".join("\t".join(line.split()) for line in text.removeprefix("#").splitlines())
 
 
 def _is_header(line: int, record: Sequence[str], notes: list[str]) -> bool:

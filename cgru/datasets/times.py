@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime, time
 from typing import Any
 
 import numpy as np
 
-__all__ = ["ranks"]
+__all__ = ["are_times", "ranks"]
 
 # Day first and month first are told apart by the values alone, or not at all.
 DATES = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y", "%d.%m.%y", "%d/%m/%y", "%m/%d/%y")
@@ -32,14 +32,28 @@ def ranks(values: np.ndarray, name: str) -> np.ndarray:
     return np.unique(_read(distinct.tolist(), name), return_inverse=True)[1][place]
 
 
+def are_times(values: np.ndarray) -> bool:
+    """Whether all of some values (n,) that are no numbers can be sorted by as dates, times of day or spans."""
+    if values.dtype.kind in "mM":
+        return True
+    try:
+        ranks(values, "")
+    except (TypeError, ValueError):
+        return False
+    return all(isinstance(value, (str, date, time)) for value in values)
+
+
 def _read(texts: list[str], name: str) -> np.ndarray:
     """What the texts stand for, in values that sort."""
-    for read in (float, _iso):
+    for read in (_number, _iso):
         found = _all(read, texts)
         if found is not None:
             return found
     readings = [_all(lambda text, form=form: datetime.strptime(text, form), texts) for form in FORMATS]
     readings = [found for found in readings if found is not None]
+    if not readings and _all(_zoned, texts) is not None:
+        some = [next(text for text in texts if _zoned(text) == zoned) for zoned in (True, False)]
+        raise ValueError(f"{name}: expected a time zone in each row or in none, got {some[0]!r} and {some[1]!r}")
     if not readings:
         raise ValueError(f"{name}: expected numbers or dates such as 2024-12-31 or 31.12.2024 18:30, got {texts[0]!r}")
     orders = [np.unique(found, return_inverse=True)[1] for found in readings]
@@ -51,9 +65,20 @@ def _read(texts: list[str], name: str) -> np.ndarray:
     return readings[0]
 
 
+def _number(text: str) -> float:
+    if "_" in text:  # which separates digits for Python, and for others two numbers
+        raise ValueError(text)
+    return float(text)
+
+
 def _iso(text: str) -> datetime:
     """A date by ISO 8601, as a moment where it has a time zone."""
     return datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith(("Z", "z")) else text)
+
+
+def _zoned(text: str) -> bool:
+    """Whether a date by ISO 8601 has a time zone; ValueError where it is none."""
+    return _iso(text.strip()).tzinfo is not None
 
 
 def _all(read: Callable[[str], Any], texts: list[str]) -> np.ndarray | None:

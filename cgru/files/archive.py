@@ -38,6 +38,7 @@ class Archive:
 
     Attributes:
         headers: the shape and dtype of each array, by name.
+        there: the names of all arrays, these and others.
 
     Raises:
         ValueError: this is no such file, it is damaged, a name is there twice, or one says that it holds more than
@@ -51,6 +52,7 @@ class Archive:
             raise ValueError(f"it is no .npz archive, or only a part of one ({error})") from None
         self.headers: dict[str, Header] = {}
         self._members: dict[str, zipfile.ZipInfo] = {}
+        self.there = [name.removesuffix(".npy") for name in self._zip.namelist()]
         for member in self._zip.infolist():
             name = member.filename.removesuffix(".npy")
             if names is not None and name not in names:

@@ -260,6 +260,15 @@ def unpacked(batch: Any, due: str) -> tuple[Any, Any, Any, Any]:
     return (*batch, None, None)[:4]
 
 
+def _check_whole(given: Any) -> None:
+    """TypeError for a `Dataset` or `Split` of `cgru.datasets`, tuples both, in the place of what is in it."""
+    fields = getattr(given, "_fields", ())
+    if "train" in fields or "X" in fields:
+        split = "data.train" if "train" in fields else "split"
+        cure = f"its samples are {split}.X, {split}.y, lengths={split}.lengths"
+        raise TypeError(f"X: expected an array beside y, or batches, got a {type(given).__name__}; {cure}")
+
+
 def gathered(
     net: Network,
     X: Any,
@@ -365,6 +374,7 @@ def check_batches(net: Network, given: Mapping[str, Any]) -> None:
         _begin_anew(validation, "validation", asked, ("epochs", "metrics", "shrink", "checkpoint"))
     if given["y"] is not None:
         return
+    _check_whole(given["X"])
     if hasattr(given["X"], "__array__"):
         raise TypeError(f"y: expected targets beside X, an array, got None; batches, {SET}, go without")
     if not isinstance(given["X"], Iterable):

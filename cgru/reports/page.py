@@ -85,7 +85,7 @@ def _sections(
         yield _picture(plot.predicted(y[:, some], outputs, loss=net.loss), f"Predicted against true{left}")
         yield _picture(plot.residuals(y[:, some], outputs, loss=net.loss), f"Errors by fifths of the target{left}")
     else:
-        yield _picture(plot.calibration(y.astype(np.intp), A), "Calibration")
+        yield _picture(plot.calibration(y.astype(np.intp), A), "Reliability diagram")
     yield from map(_table, others)
     if net.history:
         yield _picture(plot.curve(net), "Learning curve")

@@ -258,6 +258,10 @@ def test_a_test_file_that_lies_beside(tmp_path):
     text = "@univariate true\n@classLabel true a b\n@data\n" + "1,2,3:a\n3,2,1:b\n" * 5
     (tmp_path / "Toy_TRAIN.ts").write_text(text)
     assert "training loss" in run("fit", "Toy_TRAIN.ts", "--epochs", 1, cwd=tmp_path)[0]
+    (tmp_path / "Toy_TEST.ts").write_text(text.replace(":b", ":c").replace("true a b", "true a c"))
+    assert refused("fit", "Toy_TRAIN.ts", cwd=tmp_path) == (
+        "cgru: error: Toy_TEST.ts: y: expected the classes a, b, got c\n"
+    )
     (tmp_path / "Toy_TEST.ts").write_text(text)
     out, err = run("fit", "Toy_TRAIN.ts", "--epochs", 1, cwd=tmp_path)
     assert "test loss" in out
@@ -301,6 +305,39 @@ def test_refusals(folder, arguments, words):
     error = refused(*arguments, cwd=folder)
     for word in words:
         assert word in error
+
+
+def test_columns_without_numbers_are_named_with_their_options(folder):
+    error = refused("data", "train.csv", "--ignore", "temp", "--columns", "day,label", cwd=folder)
+    assert "day: expected numbers, got '2024-01-01' in line 2; --time day sorts by it; label: expected" in error
+    assert "--label label learns it; --columns ... says which are elements" in error
+
+
+def test_errors_about_a_test_file_name_it(folder, tmp_path):
+    header = ["patient", "day", "temp", "hum", "label"]
+    write(tmp_path / "new.csv", header, rows(50, 4, ("ill", "flu")))
+    train = ("fit", folder / "train.csv", "--time", "day", "--test", "new.csv")
+    assert refused(*train, cwd=tmp_path) == "cgru: error: new.csv: y: expected the classes ill, well, got flu\n"
+    write(tmp_path / "new.csv", header, ([*row[:4], "0.5"] for row in rows(50, 4)))
+    error = refused(*train, "--task", "classification", cwd=tmp_path)
+    assert error.startswith("cgru: error: new.csv: task: expected regression")
+    error = refused(*train, cwd=tmp_path)
+    assert error.startswith(f"cgru: error: new.csv: y: expected the kind of y in {folder / 'train.csv'}, <U4 (m,), got")
+    assert refused(*train[:4], "--label", "", "--ignore", "label", "--test", "new.csv", cwd=tmp_path).startswith(
+        f"cgru: error: {folder / 'train.csv'}: y is missing"
+    )
+
+
+@pytest.mark.parametrize("options", [(), ("--validation", "0.2")])
+def test_a_test_on_what_was_trained_on_is_said(folder, tmp_path, options):
+    lines = (folder / "train.csv").read_text().splitlines(True)
+    (tmp_path / "same.csv").write_text("".join([lines[0], *lines[:0:-1]]))  # in another order
+    quick = ("--time", "day", "--epochs", 1, "--html", "page.html", *options)
+    out, _ = run("fit", folder / "train.csv", "--test", "same.csv", *quick, cwd=tmp_path)
+    assert out.splitlines()[0].endswith("; no held-out data: the model was trained on these")
+    assert "no held-out data" in (tmp_path / "page.html").read_text()
+    out, _ = run("fit", folder / "train.csv", "--test", folder / "test.csv", *quick, cwd=tmp_path)
+    assert "held-out" not in out
 
 
 def test_without_a_library_for_parquet(tmp_path, monkeypatch):

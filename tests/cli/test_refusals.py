@@ -102,7 +102,7 @@ def test_settings_that_are_none(tmp_path, monkeypatch, value):
         (["predict", "model.npz", "data.npz", "-o", ""], ["-o", "''"]),
         (["fit", "data.npz", "-o", "data.npz"], ["data.npz", "overwrite"]),
         (["fit", "none.npz"], ["none.npz", "No such file"]),
-        (["fit", "."], [".", "expected an array x"]),
+        (["fit", "."], [".", "expected x.npy, or train_x.npy"]),
         (["fit", "text.npz"], ["text.npz", ".npz"]),
         (["fit", "model.npz"], ["model.npz", "expected an array x"]),
         (["predict", "none.npz", "data.npz"], ["none.npz", "No such file"]),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import cgru
-from cgru.cli.score import score, scored, unsure
+from cgru.cli.score import alike, score, scored, unsure
 from cgru.datasets import Split
 from cgru.network.progress import figure
 
@@ -83,3 +83,12 @@ def test_what_was_trained_on_is_no_held_out_data():
     other = Split(X + 1e-6, Y, LENGTHS)
     assert unsure(net, other, "test split") == ""
     assert unsure(net, other, "") == "no test split: whether the model was trained on these is not known"
+
+
+def test_the_same_samples_in_any_order():
+    order = rng.permutation(10)
+    one = Split(X, Y, LENGTHS)
+    assert alike(one, Split(X[order], None, LENGTHS[order]))
+    assert not alike(one, Split(X[order], None, LENGTHS))
+    assert not alike(one, Split(X + 1e-6, Y, LENGTHS))
+    assert not alike(one, Split((X - X.mean()) * 1.001 + X.mean(), Y, LENGTHS))

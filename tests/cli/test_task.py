@@ -118,6 +118,20 @@ def test_what_cannot_be_learned(train, test, given, words):
     refused(words, task_of, Dataset(train, test, given), "here")
 
 
+@pytest.mark.parametrize(
+    ("train", "test", "words"),
+    [
+        (split(CLASSES), split(CLASSES, X=INFINITE), "^new: x: expected finite .*; --missing forward fills NaN$"),
+        (split(CLASSES), split(CLASSES / 2), r"^new: y: .* y in here, int64 \(m,\), got float64 \(3,\)"),
+        (split(CLASSES), split([3, 4, 3]), "^new: y: expected the classes 3, 5, got 4$"),
+        (split(None), split(CLASSES), "^here: y is missing"),
+        (split([1.0, np.inf, 0]), split([1.0, 2, 3]), "^here: y: expected finite"),
+    ],
+)
+def test_what_is_wrong_with_a_file_to_test_on(train, test, words):
+    refused(words, task_of, Dataset(train, test, None), "here", "new")
+
+
 def test_numbers_that_are_just_small_enough():
     assert task_of(Dataset(split([1.0, -1e30, 0]), None, None), "here").train.min() == -1e30
 

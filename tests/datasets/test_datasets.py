@@ -193,7 +193,7 @@ def test_a_single_array_is_no_archive(tmp_path):
 def test_no_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         read(tmp_path / "none.npz")
-    with pytest.raises(ValueError, match="expected an array x, or train_x and test_x, got none of them"):
+    with pytest.raises(ValueError, match=r"expected x\.npy, or train_x\.npy and test_x\.npy, got none of them"):
         read(tmp_path)
 
 

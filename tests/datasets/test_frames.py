@@ -58,9 +58,10 @@ def test_dates_and_a_fit(table):
         ({}, {"columns": ["x", "x"]}, ValueError, "columns: expected each once, and none of subject, got x, x"),
         ({}, {"columns": ["x", "subject"]}, ValueError, "columns: expected each once, and none of subject"),
         ({}, {"columns": []}, ValueError, "columns: expected at least one beside subject, got none"),
-        ({}, {}, TypeError, "group: expected numbers, got 'ill' in row 0; columns says which are elements"),
+        ({}, {}, TypeError,
+         "group: expected numbers, got 'ill' in row 0; label=\"group\" learns it; columns=\"...\" says which are"),
         ({"when": [2, 5, 1, 3, 3, 0]}, {"time": "when", "label": "group"}, ValueError,
-         "when: expected times that differ within a sequence, got one again in row 4"),
+         "when: expected times that differ within a sequence, got 3 of subject a in row 3 and again in row 4"),
         ({"group": ["ill", "well", "ill", "well", "ill", "ill"]}, {"label": "group"}, ValueError,
          "group: expected one value for each subject, got another in row 4"),
         ({"x": [1.0, 2.0, 3.0, None, 5.0, 6.0]}, {"label": "group"}, ValueError,
@@ -135,3 +136,11 @@ def test_strings_that_are_dates_are_sorted_as_dates(table):
     assert from_frame(table(rows), "id", time="when").X[0][:, 0].tolist() == [1, 2, 3]
     with pytest.raises(TypeError, match=r"^when: expected numbers, got '1.2.2024' in row 0"):
         from_frame(table(rows), "id")
+
+
+def test_times_of_a_frame_are_named(table):
+    days = np.array(ROWS["when"], "datetime64[D]").astype("datetime64[us]")
+    with pytest.raises(
+        TypeError, match=r'^when: expected numbers, got datetime64.*; time="when" sorts by it; columns='
+    ):
+        from_frame(table(ROWS | {"when": days}), "subject", label="group")

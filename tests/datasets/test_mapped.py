@@ -46,8 +46,8 @@ def test_a_folder_is_what_an_archive_is(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
-        ({}, "expected an array x, or train_x and test_x, got none of them"),
-        ({"y": Y}, "expected an array x, or train_x and test_x, got y"),
+        ({}, "expected x.npy, or train_x.npy and test_x.npy, got none of them"),
+        ({"y": Y, "labels": Y}, "expected x.npy, or train_x.npy and test_x.npy, got labels.npy, y.npy"),
         ({"x": X[0]}, "x.npy: expected shape (m, s, e), got (4, 2)"),
         ({"train_x": X[0], "lengths": LENGTHS}, "train_x.npy: expected shape (m, s, e), got (4, 2)"),
         ({"x": X, "y": Y[:3]}, "y: expected 6 values, one for each sample, got 3"),
@@ -70,6 +70,12 @@ def test_a_damaged_file_is_named(tmp_path, content):
     (tmp_path / "x.npy").write_bytes(whole[:-8] if content is None else content)
     with pytest.raises(ValueError, match=r": x\.npy: expected numbers or strings, as numpy\.save has them"):
         read(tmp_path)
+
+
+def test_arrays_by_other_names_are_said(tmp_path):
+    assert read(folder(tmp_path, x=X, y=Y)).notes == ()
+    (tmp_path / "labels.csv").write_text("0")
+    assert read(folder(tmp_path, labels=Y, feature_names=["a", "b"])).notes == ("not looked at: labels.npy",)
 
 
 def test_a_folder_that_is_not_there(tmp_path):

@@ -118,6 +118,61 @@ def test_steps_are_in_the_order_of_their_numbers(reads):
     assert data.notes[-1] == "steps are in the order of the columns' numbers, 1 to 10"
 
 
+def test_a_step_that_is_not_there_is_said(reads):
+    data = reads("label,t1,t2,t10,t11,t14\nx,1,10,2,3,4\n")
+    assert data.notes[-1] == "a step may be missing: t10 is the next one after t2"
+    data = reads("label,a0,b0,a1,b1,a3,b3\nx,1,2,3,4,5,6\n", wide=True)
+    assert data.notes[-1] == "a step may be missing: a3 is the next one after a1"
+    assert not any("missing" in note for note in reads("label,t0,t5,t10\nx,1,2,3\n").notes)
+
+
+SHOPS = "shop,kind,h0,h1,h2\ns1,a,1,2,3\ns2,b,4,5,6\ns3,a,7,8,9\n"
+
+
+def test_of_a_wide_table_text_that_differs_in_each_row_is_the_id(reads, refused):
+    said = 'shop says which sequence a row is, different in each (id="shop")'
+    for options in ({}, {"label": "kind"}):
+        data = reads(SHOPS, wide=True, **options)
+        assert data.train.ids.tolist() == ["s1", "s2", "s3"]
+        assert data.train.y.tolist() == ["a", "b", "a"]
+        assert said in data.notes
+    assert reads(SHOPS, wide=True, id="", label="kind", ignore=["shop"]).train.ids is None
+    two = "".join(SHOPS.splitlines(True)[:3])  # of two rows nobody knows
+    assert refused(two, wide=True) == (
+        'label: expected one column without numbers, got shop, kind; label="shop" settles it, '
+        'id="shop" tells sequences by one that differs in each row'
+    )
+    assert refused(SHOPS.replace("s2", "s1"), wide=True) == (
+        'label: expected one column without numbers, got shop, kind; label="shop" settles it'
+    )
+    streets = SHOPS.replace("h2", "street").replace("3\n", "x\n").replace("6\n", "y\n").replace("9\n", "z\n")
+    assert refused(streets, wide=True) == (
+        'label: expected one column without numbers, got shop, kind, street; label="kind" settles it, '
+        'id="shop" tells sequences by one that differs in each row'
+    )
+    assert said in reads(SHOPS.replace("s2", "NA"), wide=True).notes
+    labels = SHOPS.replace("shop,kind", "label,kind")
+    assert reads(labels, wide=True, ignore=["kind"]).train.y.tolist() == ["s1", "s2", "s3"]
+    assert reads(SHOPS.replace("s2", ""), wide=True, label="kind", ignore=["shop"]).train.ids is None
+
+
+def test_of_a_wide_table_an_id_of_numbers_is_advised(refused):
+    ids = SHOPS.replace("s1", "1").replace("s2", "2").replace("s3", "3")
+    cure = 'ignore="shop" leaves it out, label="shop" learns it'
+    known = 'shop: expected to know whether it is one of the steps: columns="..." names all that are, '
+    assert refused(ids, wide=True) == f'{known}{cure}, id="shop" tells sequences by it'
+    assert refused(ids.replace("\n2", "\n1"), wide=True) == f"{known}{cure}"
+    assert (
+        refused(ids.replace("kind", "id").replace("s3,a", "s3,c"), wide=True, id="h0", label="id") == f"{known}{cure}"
+    )
+
+
+def test_a_number_that_is_wrong_is_no_label(refused):
+    assert refused(SHOPS.replace("5", '"1,234"'), wide=True) == (
+        "h1: expected numbers, got '1,234' in line 3, with a separator of thousands, which none may have"
+    )
+
+
 def test_several_elements_of_a_wide_table(reads):
     for header, row in (("ax_1,ax_2,ay_1,ay_2", "1,2,3,4"), ("ax_1,ay_1,ax_2,ay_2", "1,3,2,4")):
         data = reads(f"label,{header}\nx,{row}\n", wide=True)

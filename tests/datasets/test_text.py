@@ -64,11 +64,12 @@ def test_a_decimal_comma_is_found_and_said(reads, refused):
     assert data.notes[0] == "numbers have a decimal comma"
     assert reads(german.replace(",", "."), decimal=".").train.X[0, 1, 0] == -2.5
     assert "numbers have a decimal comma" not in reads(german, decimal=",").notes
-    why = "a: expected numbers, got {} in line {}; columns says which are elements, unless it is the id, time or label"
-    assert refused(german, decimal=".") == why.format("'1,5'", 2)
-    assert refused(german.replace("7", "1.234,5")) == why.format("'1.234,5'", 4)
-    assert refused(german.replace("7", "1.234")) == why.format("'1.234'", 4)
-    assert refused('id,a,label\n1,"1,234",x\n') == why.format("'1,234'", 2)
+    why = 'a: expected numbers, got {} in line {}{}; columns="..." says which are elements, unless it is the id, time '
+    why, thousands = why + "or label", ", with a separator of thousands, which none may have"
+    assert refused(german, decimal=".") == why.format("'1,5'", 2, "")
+    assert refused(german.replace("7", "1.234,5")) == why.format("'1.234,5'", 4, thousands)
+    assert refused(german.replace("7", "1.234")) == why.format("'1.234'", 4, thousands)
+    assert refused('id,a,label\n1,"1,234",x\n') == why.format("'1,234'", 2, thousands)
     assert refused('id,a,label\n1,"1,5",x\n', decimal=",").startswith("decimal: expected another sign than ','")
 
 
@@ -108,7 +109,7 @@ def test_what_is_not_utf_8(reads):
         ('id,t,a,label\n1,1,2,x\n1,2,3,"x"y\n', "line 3: expected cells as CSV has them"),
         ("id,t,a,a\n1,1,2,3\n", "expected columns of different names, got 'a' as 3 and 4"),
         ("id,t,1.5,b,c\n1,1,2,3,4\n", "line 1: expected a header with names, or numbers but for a label, got 1.5"),
-        (LONG.replace("5,6", "5,oops"), "b: expected numbers, got 'oops' in line 4; columns says which are"),
+        (LONG.replace("5,6", "5,oops"), "b: expected numbers, got 'oops' in line 4; columns="),
         (LONG.replace("5,6", "5,1_000"), "b: expected numbers, got '1_000' in line 4"),
         (LONG.replace("5,6", "5,inf"), "b: expected finite numbers, got infinity in line 4"),
         (LONG.replace("5,6", "5,"), 'b: expected a value in each row, got none in line 4; missing="forward" fills it'),
@@ -207,3 +208,46 @@ def test_headers(reads):
     train = reads(bare, label="column_1", columns=["column_2", "column_10"], wide=True).train
     assert train.X.shape == (2, 2, 1)
     assert train.y.tolist() == ["x", "y"]
+
+
+SPACED = ["id a b", "  1  2.5   -3", "1 4 5 ", "", "2 6 7e-1"]
+
+
+@pytest.mark.parametrize("first", ["id a b", "# id a b", "#id a  b"])
+@pytest.mark.parametrize("name", ["data.txt", "data.dat", "data.csv"])
+def test_spaces_separate_where_nothing_else_does(reads, first, name):
+    data = reads("\n".join([first, *SPACED[1:]]), name)
+    assert data.train.X.tolist() == [[[2.5, -3], [4, 5]], [[6, 0.7], [0, 0]]]
+    assert data.notes[0] == "spaces separate the columns"
+    assert data.feature_names == ("a", "b")
+
+
+def test_what_spaces_do_not_separate(reads, refused):
+    assert refused("\n".join([*SPACED[:4], "x" + "\n2 6 7" * 60]), "a.txt").startswith("expected columns that tabs")
+    assert refused("\n".join(SPACED[:3] * 30 + ["2 6"]), "a.txt") == "line 91: expected 3 cells, as in the first, got 2"
+    one = "expected columns that tabs, ;, |, commas or, on each line as many, spaces separate, got one, "
+    assert refused("hello\nworld\n") == f"{one}hello"
+    assert refused("1\n2\n") == f"{one}column_1"
+    assert refused('"a b"\n"c d"\n').startswith(one)
+    assert reads("id,first name\n1,2\n1,3\n").feature_names == ("first name",)
+
+
+def test_all_columns_without_numbers_are_named_at_once(refused):
+    rows = [f"{i // 4},2024-01-0{i % 4 + 1},{'AB'[i % 2]},{i}.5,n{i}" for i in range(12)]
+    text = "\n".join(["id,charttime,ward,hr,note", *rows])
+    when = "charttime: expected numbers, got '2024-01-01' in line 2; time=\"charttime\" sorts by it; "
+    ward = "ward: expected numbers, got 'A' in line 2; label=\"ward\" learns it; "
+    note = "note: expected numbers, got 'n0' in line 2; "
+    end = 'columns="..." says which are elements, unless it is the id, time or label'
+    assert refused(text) == when + ward + note + end
+    assert refused(text, ignore=["note"], label="ward") == when + end
+    bare = ward.replace('; label="ward" learns it', "")
+    assert refused(text, time="charttime", label="hr") == bare + note + end
+    assert refused(text.replace("2024-01-01", ""), label="ward", ignore=["note"]).startswith(
+        "charttime: expected numbers, got '2024-01-02' in line 3; columns="
+    )
+    assert refused(text.replace(",A,", ",1,"), time="charttime", label="hr", ignore=["note"]).startswith(
+        "ward: expected n"
+    )
+    assert 'label="ward"' not in refused(text.replace(",A,", ",1,"), time="charttime", ignore=["note"])
+    assert 'label="ward"' not in refused(text.replace(",A,", ",B,"), time="charttime", ignore=["note"])

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from cgru.datasets.times import ranks
+from cgru.datasets.times import are_times, ranks
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,11 @@ def test_equal_times_have_one_rank():
         (["02/01/2024", "01/02/2024"], "when: expected dates with one reading, got '01/02/2024', whose day or month"),
         (["monday", "tuesday"], "when: expected numbers or dates such as 2024-12-31 or 31.12.2024 18:30, got 'monday'"),
         (["2024-01-01", "1"], "when: expected numbers or dates"),
-        (["2024-01-01T00:00", "2024-01-01T00:00Z"], "when: expected numbers or dates"),
+        (
+            ["2024-01-01T00:00", "2024-01-01T00:00Z"],
+            "when: expected a time zone in each row or in none, got '2024-01-01T00:00Z' and '2024-01-01T00:00'",
+        ),
+        (["1_2", "3_4"], "when: expected numbers or dates"),
         (["2024-13-01", "2024-01-01"], "when: expected numbers or dates"),
     ],
 )
@@ -69,3 +73,25 @@ def test_other_objects_that_sort():
 
     days = np.array([datetime.date(2024, 1, 2), datetime.date(2023, 1, 2)], dtype=object)
     assert ranks(days, "t").tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("values", "are"),
+    [
+        (["2024-01-02T03:00+00:00", "2024-01-01T03:00+00:00"], True),
+        (["31.12.2024 18:30", "1.1.2024 0:00"], True),
+        (["08:30", "9:15"], True),
+        (["a", "b"], False),
+        (["1_2", "3_4"], False),
+        ([(1, 2), (3, 4)], False),
+        (["2024-01-02", 3], False),
+        (np.array(["2024-01-02"], "datetime64[us]"), True),
+        (np.array([5], "timedelta64[s]"), True),
+    ],
+)
+def test_what_can_be_sorted_by(values, are):
+    if isinstance(values, list):
+        kept = np.empty(len(values), object)
+        kept[:] = values
+        values = kept
+    assert are_times(values) is are

@@ -11,6 +11,7 @@ from network_cases import same, weights
 
 import cgru
 from cgru.core import blocks as core
+from cgru.datasets import Dataset, Split
 from cgru.network import blocks, fit, samples
 from cgru.network.compiled import engine
 
@@ -441,6 +442,17 @@ def test_a_wrong_batch_is_named_and_touches_nothing(batch, words):
         ({"X": iter([GOOD]), "epochs": 1, "metrics": {"a": len}}, ValueError, "X: expected batches that begin anew"),
         ({"X": []}, ValueError, "batches: expected at least one, got none"),
         ({"X": X}, TypeError, "y: expected targets beside X, an array, got None"),
+        (
+            {"X": Dataset(Split(X, None, None), None, None)},
+            TypeError,
+            "X: expected an array beside y, or batches, got a Dataset; its samples are data.train.X, data.train.y, "
+            "lengths=data.train.lengths",
+        ),
+        (
+            {"X": Split(X, None, None)},
+            TypeError,
+            "X: expected an array beside y, or batches, got a Split; its samples are split.X, split.y, lengths=",
+        ),
         ({"X": 5}, TypeError, "X: expected an array beside y, or an iterable of batches, got int"),
     ],
 )

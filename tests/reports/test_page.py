@@ -83,7 +83,7 @@ def test_classes():
     assert not re.search(r"(src|href)=\"(?!data:)|url\(|@import|https?://", re.sub(r"base64,[\w+/=]+", "", text))
     assert "default-src 'none'" in text
     assert read.headings == [
-        "Classes", "Confusion matrix", "Most frequent mistakes", "Calibration",
+        "Classes", "Confusion matrix", "Most frequent mistakes", "Reliability diagram",
         f"Calibration: expected calibration error {report['calibration']['error']:.3f}",
         "States and gates over the steps of the first sample", "What this is",
     ]  # fmt: skip
@@ -120,7 +120,7 @@ def test_two_classes_and_labels():
     assert "Most frequent mistakes" not in read.headings
     _, _, read = paged(network(cgru.Dense(3)), RNG.integers(0, 2, (30, 3)))
     assert "Confusion matrix" not in read.headings
-    assert "Calibration" in pictures(read)
+    assert "Reliability diagram" in pictures(read)
 
 
 def test_steps():
