@@ -91,9 +91,9 @@ def _own(onnx: Any, proto: Any) -> Network | None:
         model = json.loads(mark.pop("model"))
         arrays, dtype = _unstacked(found, model["layers"])
         layers, settings, standardisation = files.unpacked({"model": np.array(json.dumps(model)), **arrays})
+        reading = settings.pop("reading")
         net = Network(layers, **settings)
-        if standardisation:
-            net.mean, net.scale = standardisation["mean"], standardisation["scale"]
+        net.mean, net.scale, net.reading = standardisation.get("mean"), standardisation.get("scale"), reading
         again = to_onnx(net, dtype=dtype, **mark)
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
         return None
