@@ -166,42 +166,6 @@ def test_fit_without_a_split(tmp_path):
     assert number_in(out, "loss") == pytest.approx(number_in(best, "validation"), rel=1e-2)
 
 
-@pytest.mark.parametrize(
-    ("data", "options", "samples", "which", "note"),
-    [
-        ("data.npz", (), 10, "test", False),
-        ("data.npz", ("--validation", 0.2), 10, "test", False),
-        ("whole.npz", ("--validation", 0.25), 10, "validation", False),
-        ("whole.npz", (), 40, "training", True),
-        ("numbers.npz", (), 8, "validation", False),
-        ("numbers.npz", ("--validation", 0), 40, "training", True),
-    ],
-)
-def test_a_fit_with_its_report(toy, tmp_path, data, options, samples, which, note):
-    """One command from the data to a model and a page about it, with its curve."""
-    pytest.importorskip("sklearn")
-    np.savez(tmp_path / "whole.npz", x=X, y=Y)
-    path = tmp_path / data if data == "whole.npz" else toy / data
-    out, _ = run("fit", path, *QUICK, "--epochs", 2, *options, "--html", "page.html", cwd=tmp_path)
-    assert out.startswith(f"{which} loss")
-    assert out.endswith("model in cgru-model.npz\nreport in page.html\n")
-    page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert f"<title>cgru-model.npz: {which} data of {path}" in page
-    assert f"{samples} samples" in page
-    assert "Learning curve" in page
-    assert ("no held-out data" in page) is note
-
-
-def test_classes_are_held_back_evenly(tmp_path):
-    """Of a class of four and one of thirty-six, a quarter each."""
-    pytest.importorskip("sklearn")
-    np.savez(tmp_path / "data.npz", x=X, y=np.where(np.arange(40) % 10 == 0, "few", "many"))
-    run("fit", "data.npz", *QUICK, "--epochs", 1, "--validation", 0.25, "--html", "page.html", cwd=tmp_path)
-    page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    rows = dict(re.findall(r"<tr><t[hd][^>]*>(few|many)</t[hd]>(.*?)</tr>", page, re.DOTALL))
-    assert [re.findall(r">([^<>\s]+)<", rows[name])[3] for name in ("few", "many")] == ["1", "9"]
-
-
 @pytest.mark.parametrize("columns", [(), (1,), (2,)])
 def test_regression(tmp_path, columns):
     y = (1000 + 50 * X.sum(axis=(1, 2))).reshape(-1, *(1 for _ in columns)) * np.ones(columns)
@@ -424,46 +388,6 @@ def test_integers_mean_the_classes_of_a_model_that_has_no_names(tmp_path):
     np.savez(tmp_path / "data.npz", x=X, y=Y)
     out, _ = run("evaluate", "model.npz", "data.npz", cwd=tmp_path)
     assert accuracy_in(out) == pytest.approx(100 * net.evaluate(X, Y)["accuracy"], abs=0.01)
-
-
-def test_a_report(toy, tmp_path):
-    pytest.importorskip("sklearn", reason="no scikit-learn")
-    asked = ("evaluate", toy / "model.npz", toy / "data.npz")
-    plain, _ = run(*asked, cwd=tmp_path)
-    out, err = run(*asked, "--report", "--html", "page.html", cwd=tmp_path)
-    net = cgru.load(toy / "model.npz")
-    assert (out, err) == (f"{plain}\n{cgru.report(net, X[30:], Y[30:])}\nreport in page.html\n", "")
-    page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert f"<h1>model.npz: test split of {toy / 'data.npz'}</h1>" in page
-    assert f"<dt>data</dt><dd>test split of {toy / 'data.npz'}</dd>" in page
-    assert '<p class="note">' not in page
-    assert run(*asked, "--html", "page.html", cwd=tmp_path)[0] == f"{plain}report in page.html\n"
-    assert run(*asked, "--report", cwd=tmp_path)[0] == out.removesuffix("report in page.html\n")
-
-
-def test_a_report_of_what_may_have_been_trained_on(toy, tmp_path):
-    pytest.importorskip("sklearn", reason="no scikit-learn")
-    names = np.array(["no", "yes"])
-    for rows, note in (
-        (slice(30), "no held-out data: the model was trained on these"),
-        (slice(20), "no test split: whether the model was trained on these is not known"),
-    ):
-        np.savez(tmp_path / "data.npz", x=X[rows], y=names[Y[rows]])
-        out, _ = run("evaluate", toy / "model.npz", "data.npz", "--html", "page.html", cwd=tmp_path)
-        assert out.splitlines()[0].endswith(f"; {note}")
-        assert f'<p class="note">{note}</p>' in (tmp_path / "page.html").read_text(encoding="utf-8")
-
-
-@posix
-def test_a_report_of_names_that_stdout_cannot_say(tmp_path, monkeypatch):
-    pytest.importorskip("sklearn", reason="no scikit-learn")
-    net = cgru.Network([cgru.GRU(2), cgru.Dense(2, "softmax")], seed=0, class_names=["ü", "日本"])
-    net.make(X)
-    net.save(tmp_path / "model.npz")
-    np.savez(tmp_path / "data.npz", x=X, y=np.array(["ü", "日本"])[Y])
-    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    _, err = ended(start("evaluate", "model.npz", "data.npz", "--report", cwd=tmp_path), code=2)
-    assert err.startswith("cgru: error: model.npz: 'ascii' codec can't encode")
 
 
 def test_info(tmp_path):
