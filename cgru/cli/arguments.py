@@ -314,7 +314,7 @@ def _add_running(add: Add) -> None:
         "--html",
         metavar="PAGE.html",
         help="write a report as one page, as evaluate does: of the test data, else of what was held back, else of what "
-        "it was trained on (needs scikit-learn and matplotlib; default: no)",
+        "it was trained on; not of a fit that was interrupted (needs scikit-learn and matplotlib; default: no)",
     )
     add("-q", "--quiet", action="store_true", help="no progress, results only (default: no)")
 

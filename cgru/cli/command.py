@@ -125,21 +125,20 @@ def fit(arguments: argparse.Namespace) -> int:
     result = _result(net, split, which, note, arguments.epochs, interrupted)
     if draw:
         draw(net.history, f"{os.path.basename(source)}: {result}")
-    if write:
-        with of_samples(source):
-            report = cgru.report(net, split.X, split.y, split.lengths)
-        write(report, arguments.output, f"{which} data of {source}", note)
     if interrupted:
         return _say(f"cgru: {result}, is in {arguments.output}{on}", 130)
     print(result)
     if not (arguments.class_weight or at_steps(task.train)):
-        note = recipe.nothing_learned(net, data.train.X, task.train, data.train.lengths)
-        if note:
+        why = recipe.nothing_learned(net, data.train.X, task.train, data.train.lengths)
+        if why:
             other = "" if held is None else ", or --validation 0"
-            _say(f"note: nothing was learned: {note}; more --epochs, another --learning-rate{other} may help", 0)
+            _say(f"note: nothing was learned: {why}; more --epochs, another --learning-rate{other} may help", 0)
     print(f"trained {len(net.history)} epochs in {sum(net.history.seconds):.1f} s")
     print(f"model in {arguments.output}")
     if write:
+        with of_samples(source):
+            report = cgru.report(net, split.X, split.y, split.lengths)
+        write(report, arguments.output, f"{which} data of {source}", note)
         print(f"report in {arguments.html}")
     return 0
 

@@ -113,7 +113,10 @@ def _as_it_was_trained(net: cgru.Network, path: str, targets: bool) -> dict[str,
 
 
 def _spelled(name: str, value: Any) -> str:
-    return f"{name}={value}" if isinstance(value, bool) else f'{name}="{value if isinstance(value, str) else value[0]}"'
+    if isinstance(value, bool):
+        return f"{name}={value}"
+    names = value if isinstance(value, str) else ",".join(value)
+    return f'{name}="{names}"'
 
 
 def _worth_saying(name: str, value: Any) -> bool:

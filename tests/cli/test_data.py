@@ -118,6 +118,10 @@ def test_a_model_knows_how_its_data_were_read(tmp_path):
     assert len(out.splitlines()) == 12
     run("quantize", "cgru-model.npz", "wells.csv", "-o", "small.npz", cwd=tmp_path)
     assert cgru.load(tmp_path / "small.npz").reading == net.reading
+    write(tmp_path / "sites.csv", ["site", *header], [["north", *line] for line in lines])
+    run("fit", "sites.csv", "--id", "site,well", *options[2:], *QUICK, "--epochs", 1, cwd=tmp_path)
+    _, err = run("evaluate", "cgru-model.npz", "sites.csv", cwd=tmp_path)
+    assert "were, --id site,well, --time measured," in err
 
 
 def test_predictions_have_their_ids(folder, tmp_path):
