@@ -41,7 +41,7 @@ def slow(**given):
 
 
 def slower():
-    time.sleep(0.5)
+    time.sleep(1.0)
     return made()
 
 

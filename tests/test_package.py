@@ -48,6 +48,29 @@ def test_import_needs_numpy_alone():
     assert not {"tqdm", "matplotlib", "scipy", "torch", "pandas", "sklearn", "onnx", "epynn"} & set(loaded)
 
 
+def test_what_is_not_of_the_core_is_imported_with_its_first_use():
+    later = {"datasets", "forecast", "interop", "many", "export", "reports"}
+    code = """
+import sys, cgru
+def loaded():
+    return {name.split('.')[1] for name in sys.modules if name.startswith('cgru.')}
+first = loaded()
+assert {*cgru.__all__, '__version__', '__file__'} <= set(dir(cgru))
+assert loaded() == first, 'dir imports nothing'
+everything = {}
+exec('from cgru import *', everything)
+assert set(cgru.__all__) <= everything.keys()
+print(*first, '|', *loaded() - first)
+"""
+    first, second = (set(part.split()) for part in python(code).split("|"))
+    assert not later & first
+    assert later <= second
+    assert cgru.fit_many is importlib.import_module("cgru.many").fit_many
+    assert cgru.datasets is sys.modules["cgru.datasets"]
+    with pytest.raises(AttributeError, match="module 'cgru' has no attribute 'fit_more'"):
+        cgru.fit_more  # noqa: B018
+
+
 def test_import_is_quick(monkeypatch):
     """No longer than NumPy's own import, by the least of five: others use the machine too."""
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)  # the first of them writes it
