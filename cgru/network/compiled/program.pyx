@@ -110,6 +110,7 @@ cdef class Program:
         size.m = self.rows = max(batch[0], scored[0])
         size.many = max(batch[0] * (batch[1] + 2), scored[0] * (scored[1] + 2))
         size.back = batch[0] * batch[1]
+        size.scratch = self._scratch(size.m, batch[0], steps)
         memset(&arena, 0, sizeof(Arena))
         self._lay(&arena, size, steps)
         memory = np.empty(arena.used + 64, np.uint8)
@@ -180,9 +181,22 @@ cdef class Program:
             parameter.place = name == "b" if type(layer) in (Dense, Embedding) else parameter_place(own)
         return 0
 
+    cdef Py_ssize_t _scratch(self, Py_ssize_t rows, Py_ssize_t trained, Py_ssize_t steps) except -1:
+        """Numbers that any stage takes while it runs, for pieces of up to so many rows, those `trained` on."""
+        cdef Py_ssize_t i, m, most = 0
+        cdef Stage *stage
+        for i in range(self.count):
+            stage = &self.stages[i]
+            for m in range(1, rows + 1):  # a smaller batch may take more
+                if stage.parts:
+                    most = max(most, recurrent_scratch(stage, m, steps, m <= trained))
+                else:
+                    most = max(most, plain_scratch(stage, m, steps, m <= trained))
+        return most
+
     cdef int _lay(self, Arena *arena, Size size, Py_ssize_t steps) except -1:
         """Find room for all."""
-        cdef Py_ssize_t i, most = 0, widest = 0, u, m
+        cdef Py_ssize_t i, widest = 0, u
         cdef Py_ssize_t rows = size.many if self.per_step else size.m
         cdef Stage *stage
         cdef bint below_few = False
@@ -197,15 +211,10 @@ cdef class Program:
             if type(self.net.layers[i]) is not Dropout:  # which may hand on what it gets
                 below_few = stage.parts > 0 and may_be_few(self.k, &stage.part[0].call)
             widest = max(widest, stage.u)
-            for m in range(1, size.m + 1):  # a smaller batch may take more
-                if stage.parts:
-                    most = max(most, recurrent_scratch(stage, m, steps, size.back > 0))
-                else:
-                    most = max(most, plain_scratch(stage, m, steps, size.back > 0))
         u = self.stages[self.count - 1].u
         self.between[0], self.between[1] = take(arena, size.back * widest, self.k.size), NULL
         self.between[1] = take(arena, size.back * widest, self.k.size)
-        cdef void *scratch = take(arena, most, self.k.size)
+        cdef void *scratch = take(arena, size.scratch, self.k.size)
         for i in range(self.count):
             self.stages[i].scratch = scratch
         self.X = take(arena, size.many * self.e, self.k.size)

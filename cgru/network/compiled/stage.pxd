@@ -116,9 +116,9 @@ cdef inline Py_ssize_t live(const Piece *piece, bint each, Py_ssize_t t) noexcep
 
 
 # What memory is wanted for: pieces of up to so many rows, so many rows times steps (and two steps more), and so many of
-# them that are gone back through.
+# them that are gone back through; numbers of scratch, which all stages share.
 cdef struct Size:
-    Py_ssize_t m, many, back
+    Py_ssize_t m, many, back, scratch
 
 
 # Memory: without a base it is only counted.
