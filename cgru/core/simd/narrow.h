@@ -65,32 +65,49 @@ INLINE void int8_tile(const int rows, const int width, const cgru_narrow *W, ptr
     }
 }
 
-/* Rows one after another run in two chains: those of the lower halves of words and those of the upper ones. */
-INLINE void bfloat16_tile(const int rows, const int width, const cgru_narrow *W, ptrdiff_t c, const T *x, ptrdiff_t ld,
-                          const seen_sums *sums) {
-    const int32_t *words = (const int32_t *)W->words + c * W->depth;
-    vec low[2][4], high[2][4];
-    UNROLL(2)
-    for (int i = 0; i < rows; i++) {
-        UNROLL(4)
-        for (int j = 0; j < width; j++) low[i][j] = load(sums->begin + i * sums->from + j * LANES), high[i][j] = ZERO;
-    }
-    for (ptrdiff_t n = 0; n < W->depth; n++, words += width * LANES, x += 2) {
-        UNROLL(4)
-        for (int j = 0; j < width; j++) {
-            const ints w = load_ints(words + j * LANES);
-            const vec first = NUMBERS((ints)((uints)w << 16)), second = NUMBERS(w & (INT)0xffff0000);
-            UNROLL(2)
-            for (int i = 0; i < rows; i++) {
-                low[i][j] = add_product(low[i][j], x[i * ld], first);
-                high[i][j] = add_product(high[i][j], x[i * ld + 1], second);
-            }
+/* low, high += the lower and the upper halves of a word of each column times the two numbers of each row */
+INLINE void add_pairs(const int rows, const int width, const int32_t *words, const T *x, ptrdiff_t ld, vec (*low)[4],
+                      vec (*high)[4]) {
+    UNROLL(4)
+    for (int j = 0; j < width; j++) {
+        const ints w = load_ints(words + j * LANES);
+        const vec first = NUMBERS((ints)((uints)w << 16)), second = NUMBERS(w & (INT)0xffff0000);
+        UNROLL(2)
+        for (int i = 0; i < rows; i++) {
+            low[i][j] = add_product(low[i][j], x[i * ld], first);
+            high[i][j] = add_product(high[i][j], x[i * ld + 1], second);
         }
     }
+}
+
+/* Rows one after another run in two chains, those of the lower halves of words and those of the upper ones; in four where
+ * few columns keep the processor waiting, of any number of rows, so that a row alone keeps its bits. */
+INLINE void bfloat16_tile(const int rows, const int width, const cgru_narrow *W, ptrdiff_t c, const T *x, ptrdiff_t ld,
+                          const seen_sums *sums) {
+    const int chains = width > 2 ? 1 : 2;
+    const int32_t *words = (const int32_t *)W->words + c * W->depth;
+    vec low[4][4], high[4][4];
+    UNROLL(4)
+    for (int i = 0; i < rows * chains; i++) {
+        UNROLL(4)
+        for (int j = 0; j < width; j++)
+            low[i][j] = i < rows ? load(sums->begin + i * sums->from + j * LANES) : ZERO, high[i][j] = ZERO;
+    }
+    ptrdiff_t n = 0;
+    for (; n + chains <= W->depth; n += chains) {
+        UNROLL(2)
+        for (int i = 0; i < rows * chains; i += rows, words += width * LANES, x += 2)
+            add_pairs(rows, width, words, x, ld, low + i, high + i);
+    }
+    if (n < W->depth) add_pairs(rows, width, words, x, ld, low, high);
     UNROLL(2)
     for (int i = 0; i < rows; i++) {
         UNROLL(4)
-        for (int j = 0; j < width; j++) store(sums->sum + i * sums->to + j * LANES, low[i][j] + high[i][j]);
+        for (int j = 0; j < width; j++) {
+            vec all = low[i][j] + high[i][j];
+            if (chains > 1) all += low[rows + i][j] + high[rows + i][j];
+            store(sums->sum + i * sums->to + j * LANES, all);
+        }
     }
 }
 
@@ -263,10 +280,14 @@ static ptrdiff_t narrow_room(const cgru_narrow_layer *layer, ptrdiff_t rows) {
            rows * (operand_bytes(kind, call->e) + 2 * operand_bytes(kind, call->u));
 }
 
-INLINE void see_states(int kind, const cgru_narrow_layer *layer, const T *states, ptrdiff_t ld, ptrdiff_t rows,
-                       const seen_rows *to) {
+/* The operand of rows, `ld` apart: numbers are seen where they stand, unless the last word reaches beyond them. */
+INLINE void see_rows(int kind, const T *x, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t k, double bound, seen_rows *to) {
+    if (kind == CGRU_BFLOAT16 && k % 2 == 0) {
+        to->rows = (char *)x, to->bytes = ld * (ptrdiff_t)sizeof(T);
+        return;
+    }
     for (ptrdiff_t row = 0; row < rows; row++)
-        see_row(kind, states + row * ld, layer->call->u, (T)layer->bound, to->rows + row * to->bytes, to->scale + row);
+        see_row(kind, x + row * ld, k, (T)bound, to->rows + row * to->bytes, to->scale + row);
 }
 
 /* Step t of rows from `row0` on of the call, the first of which is the first of the work; x: that of a single row, or NULL
@@ -276,26 +297,29 @@ INLINE void narrow_step(const int kind, const cgru_narrow_layer *layer, const na
     const cgru_call *call = layer->call;
     const ptrdiff_t up = call->up, ld = 4 * up;
     T *r_ = work->sums, *z_ = r_ + up, *hh_ = z_ + up, *c_ = hh_ + up;
-    for (ptrdiff_t row = 0; row < rows; row++)
-        see_row(kind, x ? x : AT(call->X, SAMPLE(call, row0 + row), t), call->e, (T)layer->x_bound,
-                work->x.rows + row * work->x.bytes, work->x.scale + row);
-    see_states(kind, layer, work->h, up, rows, &work->hp);
+    seen_rows seen = work->x, hp = work->hp, reset = work->reset;
+    if (rows == 1)
+        see_rows(kind, x ? x : AT(call->X, SAMPLE(call, row0), t), 0, 1, call->e, layer->x_bound, &seen);
+    for (ptrdiff_t row = 0; rows > 1 && row < rows; row++)
+        see_row(kind, AT(call->X, SAMPLE(call, row0 + row), t), call->e, (T)layer->x_bound, seen.rows + row * seen.bytes,
+                seen.scale + row);
+    see_rows(kind, work->h, up, rows, call->u, layer->bound, &hp);
     /* 1. r_, z_, hh_ = x U + b;  r_, z_ += hp V, and with `after` c = hp Vhh + chh */
-    add_seen(kind, &layer->U, &work->x, &layer->V, &work->hp, rows, (seen_sums){layer->b, 0, r_, ld});
+    add_seen(kind, &layer->U, &seen, &layer->V, &hp, rows, (seen_sums){layer->b, 0, r_, ld});
     if (call->after)
-        add_seen(kind, &layer->Vhh, &work->hp, NULL, NULL, rows, (seen_sums){(const T *)layer->b + 3 * up, 0, c_, ld});
+        add_seen(kind, &layer->Vhh, &hp, NULL, NULL, rows, (seen_sums){(const T *)layer->b + 3 * up, 0, c_, ld});
     /* 2. r = activate_reset(r_), r * hp or r * c;  z = activate_update(z_) */
     for (ptrdiff_t row = 0; row < rows; row++)
         for (ptrdiff_t c = 0; c < up; c += LANES) {
             const place at = place_of(call, SAMPLE(call, row0 + row), t, c);
             T *r = r_ + row * ld + c, *z = z_ + row * ld + c;
-            const vec reset = reset_gate(call, at, load(r), load(work->h + row * up + c));
+            const vec reset = reset_gate(call, at, load(r), load_some(work->h + row * up + c, at.n));
             store(r, call->after ? reset * load(c_ + row * ld + c) : reset);
             store(z, update_gate(call, at, load(z)));
         }
     if (!call->after) { /* hh_ += (r * hp) Vhh */
-        see_states(kind, layer, r_, ld, rows, &work->reset);
-        add_seen(kind, &layer->Vhh, &work->reset, NULL, NULL, rows, (seen_sums){hh_, ld, hh_, ld});
+        see_rows(kind, r_, ld, rows, call->u, layer->bound, &reset);
+        add_seen(kind, &layer->Vhh, &reset, NULL, NULL, rows, (seen_sums){hh_, ld, hh_, ld});
     }
     /* 3. hh = activate(hh_ + r * c), or activate(hh_);  h = z * hp + (1 - z) * hh */
     for (ptrdiff_t row = 0; row < rows; row++)
@@ -331,10 +355,9 @@ static void steps_of(const cgru_narrow_layer *layer, const narrow_work *work, co
 
 /* One step of a single sample, h (u) in and out. */
 static void narrow_single(const cgru_narrow_layer *layer, const void *x, void *h, void *memory) {
-    const narrow_work work = work_of(layer, 1, memory);
-    begin_rows(layer->call, work.h, h);
+    narrow_work work = work_of(layer, 1, memory);
+    work.h = h;
     steps_of(layer, &work, x, 0, 0, 1);
-    memcpy(h, work.h, layer->call->u * sizeof(T));
 }
 
 /* All steps of some rows of a call, h0 and `last` of which are where the states stand before and after. */
