@@ -230,20 +230,14 @@ INLINE void add_tile(int kind, const cgru_narrow *W, const seen_rows *seen, ptrd
     else bfloat16_tiles[rows - 1][width - 1](W, c, x, seen->bytes / (ptrdiff_t)sizeof(T), NULL, sums);
 }
 
-/* sum (rows, columns) = begin + the operand times W, and of the first columns, if there is one, another times V: weights of
- * up to four vectors of columns are read for all rows before those of the next. */
-INLINE void add_seen(int kind, const cgru_narrow *W, const seen_rows *seen, const cgru_narrow *V, const seen_rows *other,
-                     ptrdiff_t rows, seen_sums sums) {
+/* sum (rows, columns) = begin + the operand times W: weights of up to four vectors of columns are read for all rows before
+ * those of the next. */
+INLINE void add_seen(int kind, const cgru_narrow *W, const seen_rows *seen, ptrdiff_t rows, seen_sums sums) {
     const ptrdiff_t most = tile_rows(kind);
     for (ptrdiff_t c = 0; c < W->columns; c += 4 * LANES) {
         for (ptrdiff_t row = 0; row < rows; row += most) {
-            T *sum = sums.sum + row * sums.to + c;
-            const seen_sums part = {sums.begin + row * sums.from + c, sums.from, sum, sums.to};
+            const seen_sums part = {sums.begin + row * sums.from + c, sums.from, sums.sum + row * sums.to + c, sums.to};
             add_tile(kind, W, seen, row, min(most, rows - row), c, &part);
-            if (V && c < V->columns) {
-                const seen_sums more = {sum, sums.to, sum, sums.to};
-                add_tile(kind, V, other, row, min(most, rows - row), c, &more);
-            }
         }
     }
 }
@@ -305,9 +299,10 @@ INLINE void narrow_step(const int kind, const cgru_narrow_layer *layer, const na
                 seen.scale + row);
     see_rows(kind, work->h, up, rows, call->u, layer->bound, &hp);
     /* 1. r_, z_, hh_ = x U + b;  r_, z_ += hp V, and with `after` c = hp Vhh + chh */
-    add_seen(kind, &layer->U, &seen, &layer->V, &hp, rows, (seen_sums){layer->b, 0, r_, ld});
+    add_seen(kind, &layer->U, &seen, rows, (seen_sums){layer->b, 0, r_, ld});
+    add_seen(kind, &layer->V, &hp, rows, (seen_sums){r_, ld, r_, ld});
     if (call->after)
-        add_seen(kind, &layer->Vhh, &hp, NULL, NULL, rows, (seen_sums){(const T *)layer->b + 3 * up, 0, c_, ld});
+        add_seen(kind, &layer->Vhh, &hp, rows, (seen_sums){(const T *)layer->b + 3 * up, 0, c_, ld});
     /* 2. r = activate_reset(r_), r * hp or r * c;  z = activate_update(z_) */
     for (ptrdiff_t row = 0; row < rows; row++)
         for (ptrdiff_t c = 0; c < up; c += LANES) {
@@ -319,7 +314,7 @@ INLINE void narrow_step(const int kind, const cgru_narrow_layer *layer, const na
         }
     if (!call->after) { /* hh_ += (r * hp) Vhh */
         see_rows(kind, r_, ld, rows, call->u, layer->bound, &reset);
-        add_seen(kind, &layer->Vhh, &reset, NULL, NULL, rows, (seen_sums){hh_, ld, hh_, ld});
+        add_seen(kind, &layer->Vhh, &reset, rows, (seen_sums){hh_, ld, hh_, ld});
     }
     /* 3. hh = activate(hh_ + r * c), or activate(hh_);  h = z * hp + (1 - z) * hh */
     for (ptrdiff_t row = 0; row < rows; row++)
