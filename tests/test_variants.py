@@ -7,6 +7,7 @@ import pytest
 from helpers import ODD, TOLERANCE, assert_close, double, random_batch, random_layer
 
 from cgru import reference
+from cgru.core import kernels
 
 VARIANTS = [
     {"reset_after": True},
@@ -22,46 +23,65 @@ VARIANTS = [
 ]
 
 
-def check(m, s, e, u, dtype, ragged, variant, fresh=False):
+@pytest.fixture
+def all_levels():
+    """Each instruction set that this machine has, for use by `check`; afterwards the one that was in use is again."""
+    before = kernels.level()
+    yield kernels.levels()
+    kernels.use_level(before)
+
+
+def check(levels, m, s, e, u, dtype, ragged, variant, fresh=False):
+    """A layer of that kind against the reference, at each level."""
     layer = random_layer(e, u, dtype=dtype, sequences=True, **variant)
     X, lengths, h0 = random_batch(m, s, e, u, ragged, dtype)
     h0 = None if fresh else h0
+    p, clean = double(layer.p), np.where(np.isnan(X), 0, X).astype(np.float64)
     masked, variant = "recurrent_dropout" in variant, {k: v for k, v in variant.items() if k != "recurrent_dropout"}
+    expected = None
     if "zoneout" in variant:  # by a mask in training, its expectation in prediction
-        expected = reference.forward(double(layer.p), np.nan_to_num(X).astype(np.float64), h0, lengths, **variant)["h"]
-        got = layer.predict(X, lengths, h0)
-        real = slice(None) if lengths is None else reference.mask(lengths, s)[:, :, 0]
-        assert_close(got[real], expected[real], TOLERANCE[np.dtype(dtype)], (m, s, e, u, "expectation"))
-        layer.masks = {"zoneout": (np.random.default_rng(6).random((m, s, u)) < 0.3).astype(dtype)}
-        variant = variant | layer.masks
+        expected = reference.forward(p, clean, h0, lengths, **variant)["h"]
+        masks = {"zoneout": (np.random.default_rng(6).random((m, s, u)) < 0.3).astype(dtype)}
+    else:
+        masks = {}
     if masked:
         drawn = np.random.default_rng(7).random((3, m, u)) < 0.6
-        layer.masks = (layer.masks or {}) | {"recurrent_masks": (drawn / 0.6).astype(dtype)}
-        variant = variant | layer.masks
+        masks |= {"recurrent_masks": (drawn / 0.6).astype(dtype)}
+    variant = variant | masks
     rng = np.random.default_rng(5)
     dA, dstate = rng.standard_normal((m, s, u)).astype(dtype), rng.standard_normal((m, u)).astype(dtype)
-    A = layer.forward(X, lengths, h0)
-    layer.backward(dA, dstate)
-    layer.compute_gradients()
-
-    p, clean = double(layer.p), np.where(np.isnan(X), 0, X).astype(np.float64)
     fc = reference.forward(p, clean, h0, lengths, **variant)
     bc = reference.backward(p, fc, dA.astype(np.float64), lengths, dstate=dstate, **variant)
-    g = reference.gradients(p, fc, bc, lengths, **variant)
-    tolerance, where = TOLERANCE[np.dtype(dtype)], (m, s, e, u, ragged, variant)
+    due = fc, bc, reference.gradients(p, fc, bc, lengths, **variant)
+    for level in levels:
+        kernels.use_level(level)
+        compare(layer, (X, lengths, h0), (dA, dstate), masks, expected, due, (level, m, s, e, u, ragged, variant))
+
+
+def compare(layer, given, gradients, masks, expected, due, where):
+    """All that the layer computes, with and without masks, with what is due."""
+    (X, lengths, h0), (fc, bc, g) = given, due
+    tolerance = TOLERANCE[layer.dtype]
+    real = slice(None) if lengths is None else reference.mask(lengths, X.shape[1])[:, :, 0]
+    layer.sequences, layer.masks = True, None
+    if expected is not None:
+        assert_close(layer.predict(X, lengths, h0)[real], expected[real], tolerance, (where, "expectation"))
+    layer.masks = masks or None
+    A = layer.forward(X, lengths, h0)
+    layer.backward(*gradients)
+    layer.compute_gradients()
     tolerance *= 5 if layer.layer_norm else 1  # of three numbers whose variance may be next to nothing
-    real = slice(None) if lengths is None else reference.mask(lengths, s)[:, :, 0]
-    for name, due in fc.items():
+    for name, value in fc.items():
         if name in ("X", "zoneout"):
             continue
-        assert layer.fc[name].dtype == dtype
-        assert_close(layer.fc[name], due, tolerance, (where, name))
-    for name, due in bc.items():
-        assert_close(layer.bc[name], due, 10 * tolerance, (where, name))
-    for name, due in g.items():
-        assert_close(layer.g[name], due, 10 * tolerance, (where, name))
+        assert layer.fc[name].dtype == layer.dtype
+        assert_close(layer.fc[name], value, tolerance, (where, name))
+    for name, value in bc.items():
+        assert_close(layer.bc[name], value, 10 * tolerance, (where, name))
+    for name, value in g.items():
+        assert_close(layer.g[name], value, 10 * tolerance, (where, name))
     assert_close(A[real], fc["h"][real], tolerance, where)
-    if not layer.masks:
+    if not masks:
         np.testing.assert_array_equal(layer.predict(X, lengths, h0), A)
         layer.sequences = False
         np.testing.assert_array_equal(layer.predict(X, lengths, h0), layer.state)
@@ -70,28 +90,28 @@ def check(m, s, e, u, dtype, ragged, variant, fresh=False):
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 @pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_against_the_reference(level, dtype, ragged, variant):
+def test_against_the_reference(all_levels, dtype, ragged, variant):
     for e, u in itertools.product((1, 7, 17), ODD):
         for m, s in ((1, 1), (1, 9), (2, 7), (7, 5), (17, 3)):
-            check(m, s, e, u, dtype, ragged, variant)
+            check(all_levels, m, s, e, u, dtype, ragged, variant)
 
 
 @pytest.mark.parametrize("fresh", [False, True])
 @pytest.mark.parametrize("variant", [{}, *VARIANTS[:4]], ids=str)
 @pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_wide_layers_of_few_samples(level, dtype, ragged, variant, fresh):
+def test_wide_layers_of_few_samples(all_levels, dtype, ragged, variant, fresh):
     """Their inputs are multiplied many steps at a time: a block of them, a part of one, one and a part."""
     for (m, e, u), s in itertools.product(((1, 40, 50), (2, 100, 33), (3, 300, 17)), (1, 4, 32, 75)):
-        check(m, s, e, u, dtype, ragged, variant, fresh)
+        check(all_levels, m, s, e, u, dtype, ragged, variant, fresh)
 
 
 @pytest.mark.parametrize("variant", [{}, *VARIANTS], ids=str)
 @pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_without_an_initial_state(level, dtype, ragged, variant):
+def test_without_an_initial_state(all_levels, dtype, ragged, variant):
     for (m, s), (e, u) in itertools.product(((1, 1), (7, 1), (33, 1), (1, 5), (33, 3)), ((1, 7), (7, 33))):
-        check(m, s, e, u, dtype, ragged, variant, fresh=True)
+        check(all_levels, m, s, e, u, dtype, ragged, variant, fresh=True)
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
