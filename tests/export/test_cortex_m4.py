@@ -17,9 +17,12 @@ M4 = ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16", "-s
 NEWLIB = ("-nostartfiles", "--specs=rdimon.specs", "-T", BOARD / "board.ld", BOARD / "start.c")
 F4 = np.dtype(np.float32)
 
-pytestmark = pytest.mark.skipif(
-    None in (CC, ARM, QEMU) or not BOARD.exists(), reason="no arm-none-eabi-gcc, or no qemu-system-arm"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        None in (CC, ARM, QEMU) or not BOARD.exists(), reason="no arm-none-eabi-gcc, or no qemu-system-arm"
+    ),
+]
 
 
 def nets():
