@@ -230,10 +230,32 @@ INLINE void add_tile(int kind, const cgru_narrow *W, const seen_rows *seen, ptrd
     else bfloat16_tiles[rows - 1][width - 1](W, c, x, seen->bytes / (ptrdiff_t)sizeof(T), NULL, sums);
 }
 
+/* sum (columns) = begin + a row's operand times W, without a call for each tile: what else there is to a step is short. */
+#define ROW_OF(kind, ...)                                                                                            \
+    static void kind##_row(const cgru_narrow *W, const void *operand, const T *scale, const T *begin, T *sum) {      \
+        (void)scale;                                                                                                 \
+        for (ptrdiff_t c = 0; c < W->columns; c += 4 * LANES) {                                                      \
+            const seen_sums sums = {begin + c, 0, sum + c, 0};                                                       \
+            switch (VECTORS_OF(W->columns - c)) {                                                                    \
+            case 1: kind##_tile(1, 1, W, c, operand, 0, __VA_ARGS__); break;                                         \
+            case 2: kind##_tile(1, 2, W, c, operand, 0, __VA_ARGS__); break;                                         \
+            case 3: kind##_tile(1, 3, W, c, operand, 0, __VA_ARGS__); break;                                         \
+            default: kind##_tile(1, 4, W, c, operand, 0, __VA_ARGS__);                                               \
+            }                                                                                                        \
+        }                                                                                                            \
+    }
+ROW_OF(int8, scale, &sums)
+ROW_OF(bfloat16, &sums)
+
 /* sum (rows, columns) = begin + the operand times W: weights of up to four vectors of columns are read for all rows before
  * those of the next. */
 INLINE void add_seen(int kind, const cgru_narrow *W, const seen_rows *seen, ptrdiff_t rows, seen_sums sums) {
     const ptrdiff_t most = tile_rows(kind);
+    if (rows == 1 && kind != CGRU_ROUNDED) {
+        if (kind == CGRU_INT8) int8_row(W, seen->rows, seen->scale, sums.begin, sums.sum);
+        else bfloat16_row(W, seen->rows, NULL, sums.begin, sums.sum);
+        return;
+    }
     for (ptrdiff_t c = 0; c < W->columns; c += 4 * LANES) {
         for (ptrdiff_t row = 0; row < rows; row += most) {
             const seen_sums part = {sums.begin + row * sums.from + c, sums.from, sums.sum + row * sums.to + c, sums.to};
