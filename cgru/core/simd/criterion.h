@@ -1,6 +1,14 @@
 /* The activation of a head, its loss, and dL/d(what comes before the activation), in one sweep. A lane is a row: whatever
  * the number k of outputs, vectors are full. The formulas are those of cgru/losses.py. */
 
+#if LANES > 1
+typedef double doubles __attribute__((vector_size(LANES * 8)));
+#define TO_DOUBLES(x) __builtin_convertvector(x, doubles)
+#else
+typedef double doubles;
+#define TO_DOUBLES(x) ((double)(x))
+#endif
+
 /* Element j of n rows from `row` on, `at` being that of the first. */
 INLINE vec across(cgru_matrix Z, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n) {
     const T *at = (const T *)Z.data + row * Z.row + j * Z.column;
@@ -21,12 +29,19 @@ INLINE void put_across(cgru_matrix Z, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n, v
     for (ptrdiff_t i = 0; i < n; i++) at[i * Z.row] = lanes[i];
 }
 
+/* The classes of n rows. */
+INLINE vec classes_of(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n) {
+    ALIGNED T lanes[LANES] = {0};
+    for (ptrdiff_t i = 0; i < n; i++) lanes[i] = (T)c->classes[row + i];
+    return load(lanes);
+}
+
+/* 1 where x is 0, else 0 */
+INLINE vec is_zero(vec x) { return if_less(ZERO, x * x, ZERO, ZERO + 1); }
+
 /* Target j of n rows. */
 INLINE vec target(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n) {
-    if (!c->classes) return across(c->Y, row, j, n);
-    ALIGNED T lanes[LANES] = {0};
-    for (ptrdiff_t i = 0; i < n; i++) lanes[i] = c->classes[row + i] == j;
-    return load(lanes);
+    return c->classes ? is_zero(classes_of(c, row, n) - (T)j) : across(c->Y, row, j, n);
 }
 
 INLINE double weight_of(const cgru_criterion *c, ptrdiff_t row) { return c->weights ? c->weights[row] : 1; }
@@ -39,13 +54,31 @@ INLINE vec shares_of(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, double
     return load(lanes);
 }
 
-/* The sum of n rows' numbers, by their weights. */
-INLINE double sum_of(const cgru_criterion *c, ptrdiff_t row, vec x, ptrdiff_t n) {
-    ALIGNED T lanes[LANES];
-    double sum = 0;
-    store(lanes, x);
-    for (ptrdiff_t i = 0; i < n; i++) sum += weight_of(c, row + i) * lanes[i];
-    return sum;
+/* What rows add up to, in their lanes: their losses but for logarithms, and those of scalar code; and what is right. */
+typedef struct {
+    doubles losses, right;
+    double more;
+} sums;
+
+INLINE vec first_lanes(vec x, ptrdiff_t n, vec others) { /* n lanes of x, then others */
+    static const T index[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return n == LANES ? x : if_less(load(index), ZERO + (T)n, x, others);
+}
+
+/* sum += n rows' numbers, by their weights */
+INLINE void add_rows_to(doubles *sum, const cgru_criterion *c, ptrdiff_t row, vec x, ptrdiff_t n) {
+    doubles weights = TO_DOUBLES(ZERO) + 1;
+    if (c->weights) memcpy(&weights, c->weights + row, n * sizeof(double));
+    *sum += weights * TO_DOUBLES(first_lanes(x, n, ZERO));
+}
+
+/* Of all lanes, by halves. */
+INLINE double all_of(const doubles *sum) {
+    double lanes[LANES];
+    memcpy(lanes, sum, sizeof(lanes));
+    for (int half = LANES / 2; half; half /= 2)
+        for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
+    return lanes[0];
 }
 
 /* Sums of logarithms are logarithms of products, as long as these do not overflow: one logarithm for many rows, or, where
@@ -61,15 +94,18 @@ typedef struct {
 #define MOST_FACTORS 1e30
 
 INLINE void take_logs(logs *l) {
-    ALIGNED T lanes[LANES];
-    double product = 1;
-    store(lanes, l->factors);
+    double lanes[LANES], most = l->bound;
+    ptrdiff_t n = LANES;
+    const doubles factors = TO_DOUBLES(l->factors);
+    memcpy(lanes, &factors, sizeof(lanes));
     for (ptrdiff_t i = 0; i < l->n; i++) l->sum += l->weights[i] * log(lanes[i]);
-    for (ptrdiff_t i = 0; i < (l->n ? 0 : LANES); i++) {
-        product *= lanes[i];
-        if (product > 1e200) l->sum += log(product), product = 1;
+    if (!l->n) {
+        while (n > 1 && most * most < 1e300) { /* by halves */
+            n /= 2, most *= most;
+            for (ptrdiff_t i = 0; i < n; i++) lanes[i] *= lanes[i + n];
+        }
+        for (ptrdiff_t i = 0; i < n; i++) l->sum += log(lanes[i]);
     }
-    l->sum += log(product);
     l->factors = ZERO + 1;
     l->bound = 1;
 }
@@ -78,13 +114,6 @@ INLINE void add_log(logs *l, vec x, double bound) { /* of numbers from 1 to `bou
     if (l->bound * bound > MOST_FACTORS) take_logs(l);
     l->factors *= x;
     l->bound *= bound;
-}
-
-INLINE vec first_lanes(vec x, ptrdiff_t n, vec others) { /* n lanes of x, then others */
-    ALIGNED T index[LANES];
-    if (n == LANES) return x;
-    for (ptrdiff_t i = 0; i < LANES; i++) index[i] = i < n;
-    return if_less(ZERO, load(index), x, others);
 }
 
 /* A = softmax(Z / temperature) of n rows, and in `s` Z / temperature from its largest down; the sum of exp(s). */
@@ -105,21 +134,23 @@ INLINE vec softmax_of(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, T *s,
     return total;
 }
 
-/* How many of n rows have their largest output where the largest target is; the first of equal ones counts. */
-INLINE double largest_agree(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a) {
-    vec most = load(a), at = ZERO, due = target(c, row, 0, n), due_at = ZERO;
+/* Add how many of n rows have their largest output where the largest target is; the first of equal ones counts. */
+INLINE void largest_agree(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, vec classes, sums *to) {
+    vec most = load(a), at = ZERO, due = c->classes ? ZERO : target(c, row, 0, n), due_at = classes;
     for (ptrdiff_t j = 1; j < c->k; j++) {
-        const vec x = load(a + j * LANES), y = target(c, row, j, n);
+        const vec x = load(a + j * LANES);
         at = if_less(most, x, ZERO + (T)j, at);
         most = if_less(most, x, x, most);
+        if (c->classes) continue;
+        const vec y = target(c, row, j, n);
         due_at = if_less(due, y, ZERO + (T)j, due_at);
         due = if_less(due, y, y, due);
     }
-    const vec apart = (at - due_at) * (at - due_at);
-    return sum_of(c, row, if_less(ZERO, apart, ZERO, ZERO + 1), n);
+    add_rows_to(&to->right, c, row, is_zero(at - due_at), n);
 }
 
-INLINE double halves_agree(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a) {
+/* Of each output, so that it comes to k for a row. */
+INLINE void halves_agree(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, sums *to) {
     const vec half = ZERO + (T)0.5;
     vec right = ZERO;
     for (ptrdiff_t j = 0; j < c->k; j++) {
@@ -127,25 +158,25 @@ INLINE double halves_agree(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, 
         const vec due = if_less(half, target(c, row, j, n), ZERO + 1, ZERO);
         right += 1 - (said - due) * (said - due);
     }
-    return sum_of(c, row, right, n) / c->k;
+    add_rows_to(&to->right, c, row, right, n);
 }
 
 /* -log of the cross-entropy's probability, and dL/dZ, both from before the softmax. */
-INLINE double softmax_cross_entropy(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *s, const T *a,
-                                    vec total, logs *l) {
+INLINE void softmax_cross_entropy(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *s, const T *a,
+                                  vec classes, vec total, sums *to, logs *l) {
     const vec share = shares_of(c, row, n, c->share / c->activate.alpha);
     vec dot = ZERO;
     add_log(l, first_lanes(total, n, ZERO + 1), (double)c->k);
     for (ptrdiff_t j = 0; j < c->k; j++) {
-        const vec y = target(c, row, j, n), x = load(s + j * LANES);
+        const vec y = c->classes ? is_zero(classes - (T)j) : across(c->Y, row, j, n), x = load(s + j * LANES);
         dot += c->classes ? if_less(ZERO, y, x, ZERO) : y * x;
         if (c->dZ.data) put_across(c->dZ, row, j, n, (load(a + j * LANES) - y) * share);
     }
-    return -sum_of(c, row, dot, n);
+    add_rows_to(&to->losses, c, row, -dot, n);
 }
 
 /* max(z, 0) - z y + log(1 + exp(-|z|)) of each output, and dL/dZ */
-INLINE double sigmoid_cross_entropy(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, logs *l) {
+INLINE void sigmoid_cross_entropy(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, sums *to, logs *l) {
     const vec share = shares_of(c, row, n, c->share);
     vec sum = ZERO;
     for (ptrdiff_t j = 0; j < c->k; j++) {
@@ -155,22 +186,20 @@ INLINE double sigmoid_cross_entropy(const cgru_criterion *c, ptrdiff_t row, ptrd
         sum += at_least(z, ZERO) - z * y;
         if (c->dZ.data) put_across(c->dZ, row, j, n, (load(a + j * LANES) - y) * share);
     }
-    return sum_of(c, row, sum, n);
+    add_rows_to(&to->losses, c, row, sum, n);
 }
 
 /* The loss from the outputs, dL/dA in place of them in `d`. */
-INLINE double squared_error(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d) {
+INLINE void squared_error(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
     const vec share = shares_of(c, row, n, 2 * c->share);
-    double value = 0;
     for (ptrdiff_t j = 0; j < c->k; j++) {
         const vec error = load(a + j * LANES) - target(c, row, j, n);
-        value += sum_of(c, row, error * error, n);
+        add_rows_to(&to->losses, c, row, error * error, n);
         store(d + j * LANES, error * share);
     }
-    return value;
 }
 
-INLINE double binary_cross_entropy(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d) {
+INLINE void binary_cross_entropy(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
     const double low = sizeof(T) == 4 ? 1.1920928955078125e-7 : 2.220446049250313e-16, high = 1 - low;
     ALIGNED T y[LANES];
     double value = 0;
@@ -182,32 +211,28 @@ INLINE double binary_cross_entropy(const cgru_criterion *c, ptrdiff_t row, ptrdi
             d[j * LANES + i] = (T)((p - y[i]) / (p * (1 - p)) * (weight * c->share));
         }
     }
-    return value;
+    to->more += value;
 }
 
-INLINE double huber(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d) {
+INLINE void huber(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
     const vec share = shares_of(c, row, n, c->share), delta = ZERO + (T)c->numbers[0];
-    double value = 0;
     for (ptrdiff_t j = 0; j < c->k; j++) {
         const vec error = load(a + j * LANES) - target(c, row, j, n), above = at_least(error, -delta);
         const vec bounded = if_less(delta, above, delta, above);
-        value += sum_of(c, row, bounded * (error - bounded / 2), n);
+        add_rows_to(&to->losses, c, row, bounded * (error - bounded / 2), n);
         store(d + j * LANES, bounded * share);
     }
-    return value;
 }
 
-INLINE double quantile(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d) {
+INLINE void quantile(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
     const vec share = shares_of(c, row, n, c->share);
-    double value = 0;
     for (ptrdiff_t j = 0; j < c->k; j++) {
         const vec q = ZERO + (T)c->numbers[j % c->ways], under = ZERO + (T)(c->numbers[j % c->ways] - 1);
         const vec error = target(c, row, j / c->ways, n) - load(a + j * LANES);
         const vec slope = if_less(ZERO, error, q, if_less(error, ZERO, under, ZERO));
-        value += sum_of(c, row, error * if_less(error, ZERO, under, q), n);
+        add_rows_to(&to->losses, c, row, error * if_less(error, ZERO, under, q), n);
         store(d + j * LANES, -slope * share);
     }
-    return value;
 }
 
 /* `x` as dL/dA; where it is wanted and a T cannot hold it the loss is infinite, too: nothing can be learned from it. */
@@ -216,7 +241,7 @@ INLINE double put_slope(const cgru_criterion *c, T *d, double x) {
     return c->dZ.data && isinf(*d) ? INFINITY : 0;
 }
 
-INLINE double poisson(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d) {
+INLINE void poisson(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
     ALIGNED T y[LANES];
     double value = 0;
     for (ptrdiff_t j = 0; j < c->k; j++) {
@@ -227,10 +252,10 @@ INLINE double poisson(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const
             value += put_slope(c, d + j * LANES + i, (rate - y[i]) * (weight * c->share));
         }
     }
-    return value;
+    to->more += value;
 }
 
-INLINE double gaussian(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d) {
+INLINE void gaussian(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
     ALIGNED T y[LANES];
     double value = 0;
     for (ptrdiff_t j = 0; j < c->k; j += 2) { /* a mean, and a log-variance */
@@ -244,7 +269,7 @@ INLINE double gaussian(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, cons
             value += put_slope(c, d + (j + 1) * LANES + i, (1 - square) * (half * c->share));
         }
     }
-    return value;
+    to->more += value;
 }
 
 /* dL/dZ from dL/dA, in `d`: by the derivative of each output, or by softmax's Jacobian, which need not be built. */
@@ -261,12 +286,11 @@ INLINE void through_activation(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t
 }
 
 /* The outputs, or dL/dZ from dL/dA. */
-INLINE double no_loss(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d) {
+INLINE void no_loss(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d) {
     for (ptrdiff_t j = 0; j < c->k; j++) {
         if (c->A.data) put_across(c->A, row, j, n, load(a + j * LANES));
         if (c->dZ.data) store(d + j * LANES, across(c->Y, row, j, n));
     }
-    return 0;
 }
 
 INLINE int from_outputs(const cgru_criterion *c) { /* whether the loss has no dL/dZ of its own */
@@ -274,39 +298,44 @@ INLINE int from_outputs(const cgru_criterion *c) { /* whether the loss has no dL
              (c->loss == CGRU_BINARY_CROSS_ENTROPY && c->activate.code == CGRU_SIGMOID));
 }
 
-static void criterion(const cgru_criterion *c, ptrdiff_t row0, ptrdiff_t rows, double *value, double *right) {
+/* n rows, no more than there are lanes. */
+INLINE void few_rows(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, sums *to, logs *l) {
     T *s = c->work, *a = s + c->k * LANES;
-    logs l = {ZERO + 1, 1, 0, NULL, 0};
-    double sum = 0;
-    for (ptrdiff_t row = row0; row < row0 + rows; row += LANES) {
-        const ptrdiff_t n = min(row0 + rows - row, LANES);
-        vec total = ZERO;
-        if (c->weights) l.weights = c->weights + row, l.n = n;
-        if (c->activate.code == CGRU_SOFTMAX)
-            total = softmax_of(c, row, n, s, a);
-        else
-            for (ptrdiff_t j = 0; j < c->k; j++)
-                store(a + j * LANES, activate(c->activate, across(c->Z, row, j, n)));
-        switch (c->loss) {
-        case CGRU_CROSS_ENTROPY:
-            *right += largest_agree(c, row, n, a);
-            sum += softmax_cross_entropy(c, row, n, s, a, total, &l);
-            break;
-        case CGRU_BINARY_CROSS_ENTROPY:
-            *right += halves_agree(c, row, n, a);
-            sum += c->activate.code == CGRU_SIGMOID ? sigmoid_cross_entropy(c, row, n, a, &l)
-                                                    : binary_cross_entropy(c, row, n, a, s);
-            break;
-        case CGRU_MEAN_SQUARED_ERROR: sum += squared_error(c, row, n, a, s); break;
-        case CGRU_HUBER: sum += huber(c, row, n, a, s); break;
-        case CGRU_QUANTILE: sum += quantile(c, row, n, a, s); break;
-        case CGRU_POISSON: sum += poisson(c, row, n, a, s); break;
-        case CGRU_GAUSSIAN: sum += gaussian(c, row, n, a, s); break;
-        default: sum += no_loss(c, row, n, a, s);
-        }
-        if (c->dZ.data && from_outputs(c)) through_activation(c, row, n, a, s);
-        if (c->weights) take_logs(&l);
+    vec total = ZERO, classes = ZERO;
+    if (c->weights) l->weights = c->weights + row, l->n = n;
+    if (c->activate.code == CGRU_SOFTMAX)
+        total = softmax_of(c, row, n, s, a);
+    else
+        for (ptrdiff_t j = 0; j < c->k; j++) store(a + j * LANES, activate(c->activate, across(c->Z, row, j, n)));
+    switch (c->loss) {
+    case CGRU_CROSS_ENTROPY:
+        if (c->classes) classes = classes_of(c, row, n);
+        largest_agree(c, row, n, a, classes, to);
+        softmax_cross_entropy(c, row, n, s, a, classes, total, to, l);
+        break;
+    case CGRU_BINARY_CROSS_ENTROPY:
+        halves_agree(c, row, n, a, to);
+        if (c->activate.code == CGRU_SIGMOID) sigmoid_cross_entropy(c, row, n, a, to, l);
+        else binary_cross_entropy(c, row, n, a, s, to);
+        break;
+    case CGRU_MEAN_SQUARED_ERROR: squared_error(c, row, n, a, s, to); break;
+    case CGRU_HUBER: huber(c, row, n, a, s, to); break;
+    case CGRU_QUANTILE: quantile(c, row, n, a, s, to); break;
+    case CGRU_POISSON: poisson(c, row, n, a, s, to); break;
+    case CGRU_GAUSSIAN: gaussian(c, row, n, a, s, to); break;
+    default: no_loss(c, row, n, a, s);
     }
+    if (c->dZ.data && from_outputs(c)) through_activation(c, row, n, a, s);
+    if (c->weights) take_logs(l);
+}
+
+static void criterion(const cgru_criterion *c, ptrdiff_t row0, ptrdiff_t rows, double *value, double *right) {
+    logs l = {ZERO + 1, 1, 0, NULL, 0};
+    sums found = {TO_DOUBLES(ZERO), TO_DOUBLES(ZERO), 0};
+    ptrdiff_t row = row0;
+    for (; row + LANES <= row0 + rows; row += LANES) few_rows(c, row, LANES, &found, &l);
+    if (row < row0 + rows) few_rows(c, row, row0 + rows - row, &found, &l);
     take_logs(&l);
-    *value += (sum + l.sum) * c->share;
+    *value += (all_of(&found.losses) + found.more + l.sum) * c->share;
+    *right += all_of(&found.right) / (c->loss == CGRU_BINARY_CROSS_ENTROPY ? (double)c->k : 1);
 }

@@ -120,7 +120,7 @@ INLINE void few_step(const int plain, const int wide, const cgru_few *few, const
     for (ptrdiff_t v = 0; v < one; v += LANES) store(bias + v, ZERO + 1), store(again + v, ZERO + 1);
     for (ptrdiff_t v = 0; v < p->vectors && !wide; v++)
         load_columns(call->X, place_in(p, t, 0, v), e, x + v * LANES, one);
-    memcpy(x_again, x, e * one * sizeof(T));
+    for (ptrdiff_t v = 0; v < e * one; v += LANES) store(x_again + v, load(x + v)); /* which is short */
     few_product(p, few->gates, b + u + e, 2 * u, wide ? h : bias, rh);
     EACH_UNIT(p, u, unit, v) {
         const place at = place_in(p, t, unit, v);

@@ -28,12 +28,12 @@ from cgru.network.compiled.plain cimport (
     head_backward, head_forward, lay_plain, make_dense, make_dropout, make_embedding, make_flip, make_pool,
     plain_scratch,
 )
-from cgru.network.compiled.recurrent cimport lay_recurrent, make_recurrent, recurrent_scratch
+from cgru.network.compiled.recurrent cimport lay_recurrent, make_recurrent, recurrent_scratch, wants_lanes
 from cgru.network.compiled.samples cimport (
     Samples, Source, read_classes, read_targets, read_tokens, read_weights, read_X,
 )
 from cgru.network.compiled.stage cimport (
-    Arena, Parameter, Piece, Recurrent, Size, Stage, in_lanes, laid, nothing, take, timed,
+    Arena, Parameter, Piece, Recurrent, Size, Stage, in_lanes, laid, nothing, take,
 )
 from cgru.network.compiled.weights cimport Weights
 from cgru.network.penalties import NONE
@@ -232,8 +232,8 @@ cdef class Program:
         if first.tokens != NULL:
             read_tokens(samples, &self.batch.piece, self.batch.sample, self.batch.start, first.n, first.tokens)
         else:
-            read_X(samples, &self.batch.piece, self.batch.sample, self.batch.start, self.X, self.k.size)
-            first.X = timed(self.X, first.n, self.batch.piece.m)
+            first.X = laid(self.X, first.n, self.batch.piece.m, wants_lanes(first, &self.batch.piece))
+            read_X(samples, &self.batch.piece, self.batch.sample, self.batch.start, first.X, self.k.size)
 
     cdef void _point(self) noexcept nogil:
         """Where each stage has its parameters, and their gradients."""

@@ -2,7 +2,7 @@
 
 from cgru.core cimport backward, forward, gradients
 from cgru.core.kernels cimport (
-    CGRU_STEPS, array_place, cgru_array, cgru_call, may_be_few, new_call, samples_in_lanes,
+    CGRU_STEPS, along_e, array_place, cgru_array, cgru_call, may_be_few, new_call, samples_in_lanes,
 )
 from cgru.network.compiled.numbers cimport ADD, HALVE, MULTIPLY, add, combine, draw, in_rows, kept_by, move
 from cgru.network.compiled.random cimport generator
@@ -105,6 +105,26 @@ cdef Py_ssize_t recurrent_scratch(const Stage *stage, Py_ssize_t m, Py_ssize_t s
 
 # --- forward ---
 
+cdef bint wants_lanes(Stage *stage, const Piece *piece) noexcept nogil:
+    """Whether the samples of its input had better stand side by side, who can say how they lie."""
+    cdef cgru_call call
+    cdef int i
+    for i in range(stage.parts):
+        call = _call(stage, &stage.part[i], piece)
+        if not samples_in_lanes(stage.k, &call) or along_e(stage.k, &call):
+            return False
+    return stage.parts > 0
+
+
+cdef cgru_call _call(const Stage *stage, const Recurrent *part, const Piece *piece) noexcept nogil:
+    """Its sizes and masks."""
+    cdef cgru_call call = part.call
+    call.m, call.s, call.running = piece.m, piece.s, piece.running
+    if part.recurrent_dropout and piece.training:
+        call.recurrent = cgru_array(part.recurrent, call.u, piece.m * call.u, 1)
+    return call
+
+
 cdef int forward_recurrent(Stage *stage, const Piece *piece) except -1 nogil:
     """All parts, and their outputs merged."""
     cdef cgru_array first, second
@@ -144,10 +164,7 @@ cdef int _forward(Stage *stage, int i, const Piece *piece) except -1 nogil:
     cdef cgru_call *call = &part.now
     cdef Py_ssize_t m = piece.m, u = part.call.u, place
     cdef int size = stage.k.size
-    call[0] = part.call
-    call.m, call.s, call.running = m, piece.s, piece.running
-    if part.recurrent_dropout and piece.training:
-        call.recurrent = cgru_array(part.recurrent, u, m * u, 1)
+    call[0] = _call(stage, part, piece)
     call.few = samples_in_lanes(stage.k, call)
     call.X = stage.X if call.few else in_rows(stage, piece)
     part.every = laid(part.states, part.columns, m, call.few)

@@ -1,5 +1,6 @@
 """The samples that a compiled network reads."""
 
+from cgru.core.kernels cimport cgru_array
 from cgru.network.compiled.stage cimport Piece
 
 # Where the samples lie, in bytes from one to the next.
@@ -21,7 +22,7 @@ cdef struct Samples:
 cdef void read_tokens(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start,
                       Py_ssize_t most, Py_ssize_t *to) noexcept nogil
 cdef void read_X(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start,
-                 void *to, int size) noexcept nogil
+                 cgru_array to, int size) noexcept nogil
 cdef void read_classes(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start,
                        Py_ssize_t *to) noexcept nogil
 cdef void read_targets(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start,

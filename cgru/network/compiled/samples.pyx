@@ -72,33 +72,34 @@ cdef void read_tokens(const Samples *samples, const Piece *piece, const Py_ssize
             to[t * piece.m + i] = token if 0 <= token < most else 0
 
 
-cdef void _read_row(const Samples *samples, const char *source, number *to, number kind) noexcept nogil:
+cdef void _read_row(const Samples *samples, const char *source, number *to, Py_ssize_t column) noexcept nogil:
+    """The elements of a step, so far apart."""
     cdef Py_ssize_t c
     cdef double x
-    if samples.mean == NULL and samples.X_element == samples.X_size == sizeof(number):
+    if column == 1 and samples.mean == NULL and samples.X_element == samples.X_size == sizeof(number):
         memcpy(to, source, samples.e * sizeof(number))
         return
     for c in range(samples.e):
         x = (<const float *>source)[0] if samples.X_size == 4 else (<const double *>source)[0]
         if samples.mean != NULL:
             x = (x - samples.mean[c]) / samples.scale[c]
-        to[c] = <number>x
+        to[c * column] = <number>x
         source += samples.X_element
 
 
 cdef void read_X(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start,
-                 void *to, int size) noexcept nogil:
-    """(s, m, e), standardised."""
+                 cgru_array to, int size) noexcept nogil:
+    """(m, s, e), standardised."""
     cdef Py_ssize_t i, t, at
     cdef const char *source
     for i in range(piece.m):
         source = samples.X + sample[i] * samples.X_sample + start[i] * samples.X_step
         for t in range(piece.length[i]):
-            at = (t * piece.m + i) * samples.e
+            at = i * to.sample + t * to.step
             if size == 4:
-                _read_row[float](samples, source, <float *>to + at, 0)
+                _read_row[float](samples, source, <float *>to.data + at, to.column)
             else:
-                _read_row[double](samples, source, <double *>to + at, 0)
+                _read_row[double](samples, source, <double *>to.data + at, to.column)
             source += samples.X_step
 
 
