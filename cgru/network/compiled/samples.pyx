@@ -72,35 +72,41 @@ cdef void read_tokens(const Samples *samples, const Piece *piece, const Py_ssize
             to[t * piece.m + i] = token if 0 <= token < most else 0
 
 
-cdef void _read_row(const Samples *samples, const char *source, number *to, Py_ssize_t column) noexcept nogil:
-    """The elements of a step, so far apart."""
-    cdef Py_ssize_t c
+cdef void _read(const Samples *samples, const char *source, Py_ssize_t steps, number *to, Py_ssize_t step,
+                Py_ssize_t column) noexcept nogil:
+    """The steps of a sample; theirs, and the elements of each, stand so far apart in `to`."""
+    cdef bint plain = samples.mean == NULL and samples.X_element == samples.X_size == sizeof(number)
+    cdef Py_ssize_t t, c, e = samples.e
+    cdef const char *at
     cdef double x
-    if column == 1 and samples.mean == NULL and samples.X_element == samples.X_size == sizeof(number):
-        memcpy(to, source, samples.e * sizeof(number))
-        return
-    for c in range(samples.e):
-        x = (<const float *>source)[0] if samples.X_size == 4 else (<const double *>source)[0]
-        if samples.mean != NULL:
-            x = (x - samples.mean[c]) / samples.scale[c]
-        to[c * column] = <number>x
-        source += samples.X_element
+    for t in range(steps):
+        at = source + t * samples.X_step
+        if plain and column == 1:
+            memcpy(to, at, e * sizeof(number))
+        elif plain:
+            for c in range(e):
+                to[c * column] = (<const number *>at)[c]
+        else:
+            for c in range(e):
+                x = (<const float *>at)[0] if samples.X_size == 4 else (<const double *>at)[0]
+                if samples.mean != NULL:
+                    x = (x - samples.mean[c]) / samples.scale[c]
+                to[c * column] = <number>x
+                at += samples.X_element
+        to += step
 
 
 cdef void read_X(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start,
                  cgru_array to, int size) noexcept nogil:
     """(m, s, e), standardised."""
-    cdef Py_ssize_t i, t, at
+    cdef Py_ssize_t i
     cdef const char *source
     for i in range(piece.m):
         source = samples.X + sample[i] * samples.X_sample + start[i] * samples.X_step
-        for t in range(piece.length[i]):
-            at = i * to.sample + t * to.step
-            if size == 4:
-                _read_row[float](samples, source, <float *>to.data + at, to.column)
-            else:
-                _read_row[double](samples, source, <double *>to.data + at, to.column)
-            source += samples.X_step
+        if size == 4:
+            _read[float](samples, source, piece.length[i], <float *>to.data + i * to.sample, to.step, to.column)
+        else:
+            _read[double](samples, source, piece.length[i], <double *>to.data + i * to.sample, to.step, to.column)
 
 
 cdef inline const char *_target(const Samples *samples, Py_ssize_t sample, Py_ssize_t t) noexcept nogil:
@@ -111,9 +117,11 @@ cdef void read_classes(const Samples *samples, const Piece *piece, const Py_ssiz
                        Py_ssize_t *to) noexcept nogil:
     """The class of each row, or of each step of it."""
     cdef Py_ssize_t i, t
+    cdef const char *y
     for i in range(piece.m):
+        y = _target(samples, sample[i], start[i])
         for t in range(piece.length[i] if samples.per_step else 1):
-            to[t * piece.m + i] = (<const Py_ssize_t *>_target(samples, sample[i], start[i] + t))[0]
+            to[t * piece.m + i] = (<const Py_ssize_t *>(y + t * samples.y_step))[0]
 
 
 cdef void read_targets(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start,
