@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 
 from cgru.core.checks import positive
+from cgru.layers import Dropout, Layer
 from cgru.network.history import History
 from cgru.network.network import Network
 from cgru.optimizers import check_number
 
-__all__ = ["Job", "Result", "Running", "Samples", "cost_of", "run"]
+__all__ = ["Job", "Result", "Running", "Samples", "changed", "cost_of", "run"]
 
 _OWN = ("self", "X", "y", "lengths", "sample_weight", "progress")  # of what `fit` takes, what is none of the options
 _FIT = inspect.signature(Network.fit).parameters
@@ -67,10 +68,16 @@ class Samples:
         named = {name: os.path.abspath(value) for name, value in vars(self).items() if _is_name(value)}
         return Samples(**{name: named.get(name) or _opened(value, name) for name, value in vars(self).items()})
 
-    def __getitem__(self, rows: Any) -> tuple[Any, ...]:
-        """X, y, lengths and sample_weight of some samples; of all where `rows` is None."""
-        each = vars(self).values()
-        return tuple(value if value is None or rows is None else value[rows] for value in each)
+    def taken(self, rows: Any, per_step: bool) -> tuple[Any, ...]:
+        """X, y, lengths and sample_weight of some samples; of all where `rows` is None. `self` is opened.
+
+        Of a list of sequences, what stands at steps ends with the longest that is taken, as with the longest of all.
+        """
+        X, y, lengths, weights = (a if a is None or rows is None else a[rows] for a in vars(self).values())
+        if per_step and X.dtype == object:
+            whole, longest = (max(np.shape(x)[:1] for x in sequences) for sequences in (self.X, X))
+            y, weights = (a[:, slice(*longest)] if a is not None and a.shape[1:2] == whole else a for a in (y, weights))
+        return X, y, lengths, weights
 
 
 def _is_name(value: Any) -> bool:
@@ -80,9 +87,13 @@ def _is_name(value: Any) -> bool:
 def _opened(value: Any, name: str) -> Any:
     if _is_name(value):
         try:
-            return np.load(value, mmap_mode="r", allow_pickle=False)
+            array = np.load(value, mmap_mode="r", allow_pickle=False)
         except ValueError as error:
             raise ValueError(f"{name}: expected an .npy file without objects, got {value}: {error}") from None
+        if not isinstance(array, np.ndarray):
+            array.close()
+            raise ValueError(f"{name}: expected an .npy file, got an archive of several, {value}")
+        return array
     if value is None or isinstance(value, np.ndarray):
         return value
     if isinstance(value, list | tuple) and len({np.shape(x)[:1] for x in value}) > 1:  # sequences of unlike lengths
@@ -230,10 +241,14 @@ def _plain(name: Any) -> Any:
 
 @dataclass(frozen=True)
 class Running:
-    """The networks that are being fitted, by any thread, those that were made, and whether no other is to begin."""
+    """The networks that are being fitted, by any thread, and whether no other is to begin.
+
+    `made` has, by id, the networks that functions made, and what of them fits change; under `lock`.
+    """
 
     networks: set[Network] = field(default_factory=set)
-    made: weakref.WeakSet[Network] = field(default_factory=weakref.WeakSet)
+    made: weakref.WeakValueDictionary[int, Any] = field(default_factory=weakref.WeakValueDictionary)
+    lock: threading.Lock = field(default_factory=threading.Lock)
     over: threading.Event = field(default_factory=threading.Event)
 
     def stop(self) -> None:
@@ -282,7 +297,7 @@ def _scored(job: Job, shared: Samples, running: Running) -> tuple[Network, Histo
         _check_rows(getattr(job, each), len(samples.X), each)
     net, history, scores = _best(job, samples, running)
     if job.test_rows is not None:
-        X, y, lengths, weights = samples[job.test_rows]
+        X, y, lengths, weights = samples.taken(job.test_rows, net.per_step)
         found = net.evaluate(X, y, lengths, sample_weight=weights, metrics=job.options.get("metrics"))
         scores |= {f"test_{each}": value for each, value in found.items()}
     return net, history, scores
@@ -291,13 +306,13 @@ def _scored(job: Job, shared: Samples, running: Running) -> tuple[Network, Histo
 def _best(job: Job, samples: Samples, running: Running) -> tuple[Network, History, dict[str, float]]:
     """The same but for `test_rows`; of several starts the one with the lowest validation loss."""
     options, best, starts = dict(job.options), None, job.starts or 1
-    if job.validation_rows is not None:
-        options["validation"] = samples[job.validation_rows]
-    X, y, lengths, weights = samples[job.rows]
     for start in range(starts):
         if running.over.is_set():
             raise KeyboardInterrupt
         net = _network(job, start, running)
+        X, y, lengths, weights = samples.taken(job.rows, net.per_step)
+        if job.validation_rows is not None:
+            options["validation"] = samples.taken(job.validation_rows, net.per_step)
         running.networks.add(net)
         try:
             history = net.fit(X, y, lengths=lengths, sample_weight=weights, **options)
@@ -320,10 +335,31 @@ def _network(job: Job, start: int, running: Running) -> Network:
     net = job.network() if job.starts is None else job.network(start)
     if not isinstance(net, Network):
         raise TypeError(f"network: expected a function that makes a Network, got {type(net).__name__} of it")
-    if net in running.made:
-        raise ValueError("network: expected a function that makes another Network each time, got one a second time")
-    running.made.add(net)
+    own = list(changed(net))
+    with running.lock:
+        for name, part in own:
+            if id(part) in running.made:
+                kind = "Network" if part is net else "layer"
+                due = f"a function that makes another {kind} each time"
+                raise ValueError(f"{name}: expected {due}, got one a second time")
+        running.made.update((id(part), part) for _, part in own)
     return net
+
+
+def changed(net: Network) -> Iterator[tuple[str, Any]]:
+    """What a fit changes, by name: the network and its layers, with the GRUs in them, but for what is frozen."""
+    yield "network", net
+    for i, layer in enumerate(net.layers):
+        if _changes(layer):
+            yield from ((f"network.layers[{i}]", part) for part in (layer, *layer.cells))
+
+
+def _changes(layer: Layer) -> bool:
+    """Whether a fit changes the layer: its parameters, its state or its generator."""
+    if not layer.trains:
+        return False
+    draws = isinstance(layer, Dropout) or any(c.dropout or c.recurrent_dropout or c.zoneout for c in layer.cells)
+    return layer.trainable or layer.stateful or draws or bool(layer.parameter_names and not layer.p)
 
 
 def cost_of(job: Job, shared: Samples) -> float:

@@ -473,6 +473,7 @@ def unlike(units, seed):
         ({"X": None, "y": None}, ValueError, "X: expected samples, got None"),
         ({"X": [], "y": []}, ValueError, "X: expected samples, got none"),
         ({"y": LABELS[1:]}, ValueError, "y: expected as many as X has samples, 24, got 23"),
+        ({"y": [None, *LABELS[1:]]}, TypeError, "y: expected strings or numbers, got a mixture that has no order"),
     ],
 )
 def test_refused_before_any_fit(options, error, words):

@@ -135,6 +135,30 @@ def test_starts_need_networks_of_their_own():
     assert str(result.error).startswith("network: expected a function that makes another Network each time")
 
 
+@pytest.mark.parametrize("wrap", [lambda layer: layer, cgru.Bidirectional])
+def test_functions_make_layers_of_their_own(wrap):
+    shared = cgru.GRU(2)
+    jobs = [cgru.Job(lambda: cgru.Network([wrap(shared), cgru.Dense(3, "softmax")]), epochs=1) for _ in range(2)]
+    running = Running()
+    first, second = (run(job, 0, SHARED, running=running) for job in jobs)
+    assert first.error is None
+    due = "network.layers[0]: expected a function that makes another layer each time, got one a second time"
+    assert str(second.error) == due
+    del first
+    gc.collect()
+    assert str(run(jobs[0], 0, SHARED, running=running).error) == due  # the layer is still there
+    assert run(jobs[0], 0, SHARED, running=Running()).error is None
+
+
+def test_functions_may_share_what_no_fit_changes():
+    frozen = cgru.GRU(2, sequences=True, rng=0)
+    frozen.make(X)
+    frozen.trainable = False
+    job = cgru.Job(lambda: cgru.Network([frozen, cgru.Pool("mean"), cgru.Dense(3, "softmax")]), epochs=1)
+    running = Running()
+    assert [run(job, 0, SHARED, running=running).error for _ in range(2)] == [None, None]
+
+
 def test_two_sequences_of_unlike_lengths():
     job = cgru.Job(made(cgru.Dense(2, "softmax")), X=[X[0, :2], X[1]], y=[0, 1], rows=[1, 0], epochs=1)
     assert run(job, 0, Samples()).error is None
@@ -146,6 +170,38 @@ def test_a_list_of_sequences_has_rows():
         cgru.Job(made(), X=sequences, y=LABELS.tolist(), rows=TRAIN, validation_rows=HELD, **OPTIONS), 0, SHARED
     )
     assert same(weights(result.network), weights(alone(TRAIN, HELD)[0]))
+
+
+@pytest.mark.parametrize(
+    ("head", "y"), [("softmax", np.arange(M * 6).reshape(M, 6) % 3), ("identity", np.ones((M, 6, 3)))]
+)
+def test_what_stands_at_steps_ends_with_the_longest_sequence_that_is_taken(head, y):
+    lengths = np.where(np.arange(M) == 0, 6, np.arange(M) % 4 + 1)
+    sequences, weight = [x[:n] for x, n in zip(X, lengths, strict=True)], np.linspace(0, 1, M * 6).reshape(M, 6)
+    rows, held, test = np.arange(4, 12), np.arange(12, 18), np.arange(18, M)
+    assert max(lengths[1:]) == 4  # in all three
+
+    def net():
+        return cgru.Network([cgru.GRU(2, sequences=True, dropout=0.5), cgru.Dense(3, head)], seed=1)
+
+    def part(rows):
+        return [sequences[i] for i in rows], y[rows, :4], None, weight[rows, :4]
+
+    shared = Samples(sequences, y.tolist(), None, weight).opened()
+    result = run(cgru.Job(net, rows=rows, validation_rows=held, test_rows=test, **OPTIONS), 0, shared)
+    alone = net()
+    (x, own, _, w), validation, (X_test, y_test, *_, w_test) = map(part, (rows, held, test))
+    alone.fit(x, own, sample_weight=w, validation=validation, **OPTIONS)
+    assert same(weights(result.network), weights(alone))
+    assert result.scores["test_loss"] == alone.evaluate(X_test, y_test, sample_weight=w_test)["loss"]
+    longer = Samples(sequences, np.repeat(y, 2, axis=1)).opened()
+    assert "a target for each step, got (8, 12" in str(run(cgru.Job(net, rows=rows), 0, longer).error)
+
+
+def test_as_many_targets_as_steps_stay():
+    sequences, y = [x[: 1 + i % 2] for i, x in enumerate(X)], REALS
+    job = cgru.Job(made(cgru.Dense(2, "identity")), X=sequences, y=y, rows=slice(0, M, 2), epochs=1)
+    assert run(job, 0, Samples()).error is None
 
 
 def test_files_are_mapped(tmp_path):
@@ -160,6 +216,9 @@ def test_files_are_mapped(tmp_path):
     error = run(job, 0, Samples()).error
     assert isinstance(error, ValueError)
     assert str(error).startswith("X: expected an .npy file without objects")
+    with open(tmp_path / "x.npy", "wb") as file:
+        np.savez(file, X=X)
+    assert str(run(job, 0, Samples()).error) == f"X: expected an .npy file, got an archive of several, {files[0]}"
     (tmp_path / "x.npy").unlink()
     assert isinstance(run(job, 0, Samples()).error, FileNotFoundError)
 
