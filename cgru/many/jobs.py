@@ -243,7 +243,7 @@ def _plain(name: Any) -> Any:
 class Running:
     """The networks that are being fitted, by any thread, and whether no other is to begin.
 
-    `made` has, by id, the networks that functions made, and what of them fits change; under `lock`.
+    `made` has, by id, the networks that there were, and what of them fits change; under `lock`.
     """
 
     networks: set[Network] = field(default_factory=set)
@@ -330,9 +330,9 @@ def _best(job: Job, samples: Samples, running: Running) -> tuple[Network, Histor
 
 def _network(job: Job, start: int, running: Running) -> Network:
     """The network of a job, made where it is not yet."""
-    if isinstance(job.network, Network):
-        return job.network
-    net = job.network() if job.starts is None else job.network(start)
+    net = job.network
+    if not isinstance(net, Network):
+        net = net() if job.starts is None else net(start)
     if not isinstance(net, Network):
         raise TypeError(f"network: expected a function that makes a Network, got {type(net).__name__} of it")
     own = list(changed(net))

@@ -28,7 +28,7 @@ WINDOWS = (128, 32, 8, 1)  # parcels under way at once, where one of them was ne
 WEIGHT = 1 << 28  # bytes of these
 LOST = len(WINDOWS) - 1  # times after which a parcel runs alone, and as many again after which its job is given up
 FRUITLESS = 20  # pools, made one after the other, that broke before anything came back
-HERE = Running()  # what all parcels of this worker made
+HERE = Running()  # what the parcels of this worker have had
 GRACE = 1.0  # seconds in which workers that are interrupted, too, may still say what they have done
 
 _PICKLES = "a function of a module, or functools.partial of one, in the place of a lambda or local function"
