@@ -285,6 +285,11 @@ def test_what_fit_does_not_take_goes_to_a_make_of_anything():
     assert job.name == "units=4 repeat=0 fold=0"
 
 
+def test_a_range_is_an_axis():
+    jobs = grid_jobs(make, X, LABELS, inner_folds=2, units=range(1, 3))
+    assert [job.place["units"] for job in jobs[:2]] == [1, 2]
+
+
 def test_values_are_told_as_they_are():
     def kinds(of, seed):
         return make(2, seed)
