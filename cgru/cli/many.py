@@ -20,7 +20,7 @@ import numpy as np
 import cgru
 from cgru import recipe
 from cgru.cli.arguments import RequestError, as_request_error
-from cgru.cli.data import notes_of, read_as
+from cgru.cli.data import AXES, in_keys, notes_of, read_as, swapped
 from cgru.cli.output import check_output
 from cgru.cli.plan import FIT, NETWORK, Plan, read_plan
 from cgru.cli.progress import Fits
@@ -47,7 +47,7 @@ def many(arguments: argparse.Namespace) -> int:
     plan = read_plan(arguments.plan)
     path = plan.results if arguments.results is None else arguments.results
     check_output(path, plan.path, plan.data)
-    data = read_as(plan.data, _reading(plan))
+    data = read_as(plan.data, _reading(plan), in_keys)
     task = task_of(data, plan.data)
     samples = data.train._replace(y=task.train)
     groups = None if plan.groups is None else _groups(plan, data)
@@ -58,7 +58,7 @@ def many(arguments: argparse.Namespace) -> int:
         results = stack.enter_context(Results(path, header))
         left = [job for job in jobs if _is_left(results.records.get(identity(job.place)), arguments.retry)]
         progress = stack.enter_context(Fits(len(jobs), len(jobs) - len(left), arguments.quiet))
-        progress.say(*_described(plan, jobs, left, results), *notes_of(data))
+        progress.say(*_described(plan, jobs, left, results), *notes_of(_doubted(plan, data), in_keys))
         interrupted = _run(left, samples, results, progress, arguments.threads, executor)
         done = list(_records(jobs, results))
     failed = [record for record in done if record["error"] is not None]
@@ -191,6 +191,12 @@ def _reading(plan: Plan) -> dict[str, Any]:
     return plan.reading | {"ignore": (*plan.reading.get("ignore", ()), plan.groups)}
 
 
+def _doubted(plan: Plan, data: Dataset) -> Dataset:
+    """`data` with a note where its axes look swapped and the plan does not say what they are."""
+    doubt = None if "axes" in plan.reading else swapped(data)
+    return data if doubt is None else data._replace(notes=(*data.notes, f"{doubt}; {AXES}"))
+
+
 def _groups(plan: Plan, data: Dataset) -> np.ndarray:
     """The group of each sample (m,), by number."""
     with as_request_error(f"{plan.data}: "):
@@ -206,7 +212,7 @@ def _column(plan: Plan, data: Dataset) -> np.ndarray:
     own = {"label": (plan.groups,), "task": "classification", "per_step": False, "ignore": ()}
     if data.feature_names is not None:
         own["columns"] = data.feature_names
-    return read_as(plan.data, plan.reading | own).train.y
+    return read_as(plan.data, plan.reading | own, in_keys).train.y
 
 
 def _kind(plan: Plan) -> str:

@@ -257,6 +257,25 @@ def test_bad_numbers_in_the_data(folder):
     assert "cgru: error: data.npz: X: expected finite" in refused("many", "plan.toml", cwd=folder)
 
 
+def test_advice_on_reading_is_told_as_keys_of_the_plan(folder):
+    (folder / "data.csv").write_text("a,b,label\n" + "1,2,no\n,3,yes\n" * 20)
+    text = PLAN.replace("data.npz", "data.csv")
+    write(folder, text)
+    assert "wide = true says that each row is a sequence of its own" in refused("many", "plan.toml", cwd=folder)
+    write(folder, text, ("seeds", "wide = true\nlabel = 'label'\ncolumns = ['a', 'b']\nseeds"))
+    assert 'missing = "forward" fills it' in refused("many", "plan.toml", cwd=folder)
+    x = np.cumsum(np.random.default_rng(0).standard_normal((40, 3, 40)), axis=2)
+    np.savez(folder / "data.npz", x=x, y=Y)
+    note = (
+        "note: x (40, 3, 40) has more elements than steps, and looks like (m, e, s): 3 elements in 40 steps; "
+        'axes = "mes" takes it so, axes = "mse" says that it is right'
+    )
+    write(folder, PLAN)
+    assert note in run("many", "plan.toml", cwd=folder)[1].splitlines()
+    write(folder, PLAN, ("seeds", "axes = 'mse'\nseeds"))
+    assert "note" not in run("many", "plan.toml", cwd=folder)[1]
+
+
 @pytest.mark.parametrize("results", ["data.npz", "plan.toml", "missing/file", ".", ""])
 def test_results_where_there_can_be_none(folder, results):
     before = (folder / "data.npz").read_bytes(), (folder / "plan.toml").read_bytes()
