@@ -10,6 +10,7 @@ import contextlib
 import functools
 import hashlib
 import itertools
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ from cgru.cli.task import Task, at_steps, head, task_of
 from cgru.cli.workers import executor_of
 from cgru.datasets import Dataset, Split
 from cgru.datasets.files import kind_of
+from cgru.datasets.mapped import Folder
 from cgru.files import Archive
 from cgru.many import Result, fit_many
 from cgru.many.folds import Splittable, classes_of, groups_of
@@ -221,11 +223,14 @@ def _kind(plan: Plan) -> str:
 
 
 def _array(plan: Plan) -> np.ndarray:
-    with open(plan.data, "rb") as file:
-        archive = Archive(file, {plan.groups})
-        if plan.groups not in archive.headers:
+    with contextlib.ExitStack() as stack:
+        if os.path.isdir(plan.data):
+            arrays: Folder | Archive = Folder(plan.data, {plan.groups})
+        else:
+            arrays = Archive(stack.enter_context(open(plan.data, "rb")), {plan.groups})
+        if plan.groups not in arrays.headers:
             raise ValueError(f"{plan.groups} is missing, which {plan.path} has as groups")
-        return archive.read(plan.groups)
+        return arrays.read(plan.groups)
 
 
 def _digests(samples: Split, names: tuple[str, ...] | None, groups: np.ndarray | None) -> dict[str, str]:

@@ -127,6 +127,20 @@ def test_nested_folds(folder):
         assert f" test_loss {choice['test_loss']:.4g} +- " in fold
 
 
+def test_groups_in_a_folder_of_arrays(folder):
+    write(folder, NESTED, ("seeds", 'groups = "subject"\nseeds'))
+    run("many", "plan.toml", "-q", cwd=folder)
+    (folder / "arrays").mkdir()
+    for name, array in (("x", X), ("y", np.array(["no", "yes"])[Y]), ("subject", GROUPS)):
+        np.save(folder / "arrays" / name, array)
+    write(folder, NESTED, ("seeds", 'groups = "subject"\nseeds'), ("data.npz", "arrays"))
+    run("many", "plan.toml", "-q", "--results", "folder.jsonl", cwd=folder)
+    assert lines(folder, "folder.jsonl") == lines(folder)
+    (folder / "arrays" / "subject.npy").unlink()
+    error = refused("many", "plan.toml", cwd=folder)
+    assert "arrays: subject is missing, which plan.toml has as groups" in error
+
+
 def test_a_second_start_has_nothing_to_do(folder):
     out, _ = run("many", "plan.toml", cwd=folder)
     before = (folder / "plan.jsonl").read_bytes()
