@@ -20,6 +20,7 @@ import numpy as np
 
 from cgru.core.checks import positive
 from cgru.layers import Dropout, Layer
+from cgru.network.fit import DIVERGED
 from cgru.network.history import History
 from cgru.network.network import Network
 from cgru.optimizers import check_number
@@ -110,7 +111,8 @@ class Job:
     """One fit.
 
     Args:
-        network: a `Network`, or a function without arguments that makes one when its turn comes.
+        network: a `Network`, or a function without arguments that makes one, with layers of its own, when its turn
+            comes.
         name: what its result is called: a string, number, or tuple of them; None: its place among the jobs.
         X, y, lengths, sample_weight: samples of its own, as `fit` takes them, or the names of `.npy` files; None: those
             that all jobs share.
@@ -243,7 +245,7 @@ def _plain(name: Any) -> Any:
 class Running:
     """The networks that are being fitted, by any thread, and whether no other is to begin.
 
-    `made` has, by id, the networks that there were, and what of them fits change; under `lock`.
+    `made` has, by id, the networks that there were and what of them fits change; under `lock`.
     """
 
     networks: set[Network] = field(default_factory=set)
@@ -316,8 +318,8 @@ def _best(job: Job, samples: Samples, running: Running) -> tuple[Network, Histor
         running.networks.add(net)
         try:
             history = net.fit(X, y, lengths=lengths, sample_weight=weights, **options)
-        except RuntimeError:  # it diverged
-            if best is None and start == starts - 1:
+        except RuntimeError as error:
+            if not str(error).endswith(DIVERGED) or (best is None and start == starts - 1):
                 raise
             continue
         finally:

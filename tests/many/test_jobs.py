@@ -111,6 +111,22 @@ def test_of_several_starts_the_best_by_validation_is_kept():
     assert "diverged" in str(lost.error)
 
 
+@pytest.mark.parametrize("when", range(3))
+def test_an_error_of_the_users_own_is_no_start_that_diverged(when):
+    def make(start):
+        begun.append(start)
+        return made(seed=start)
+
+    def refuse(epoch):
+        if len(begun) == when + 1:
+            raise NotImplementedError("not yet")
+
+    begun = []
+    job = cgru.Job(make, starts=3, rows=TRAIN, validation_rows=HELD, callback=refuse, **OPTIONS)
+    assert str(run(job, 0, SHARED).error) == "not yet"
+    assert begun == list(range(when + 1))
+
+
 def test_a_start_that_diverged_is_let_go_at_once():
     begun = []
 
