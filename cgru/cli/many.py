@@ -281,7 +281,8 @@ def _run(
 
     options = {"lengths": samples.lengths, "threads": threads, "executor": executor, "keep": False}
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "fit_many: interrupted")
+        for said in ("fit_many: interrupted", "X: .* sequences of one step"):  # in words of the command
+            warnings.filterwarnings("ignore", said)
         try:
             found = fit_many(left, samples.X, samples.y, callback=note, **options)
         except KeyboardInterrupt:  # while it was ending
