@@ -19,8 +19,10 @@ from cgru.many.folds import Splittable, classes_of, groups_of
 from cgru.many.jobs import OPTIONS, Job, Result, Samples, cost_of
 from cgru.many.records import PLACE, TAKEN, TOLD, Grid
 from cgru.many.run import fit_many
+from cgru.network.blocks import gathered
 from cgru.network.fit import Settings
 from cgru.network.network import Network
+from cgru.network.samples import names_in
 from cgru.optimizers import check_number
 
 __all__ = ["GridJob", "grid", "grid_jobs"]
@@ -217,7 +219,10 @@ class _Plan:
         self.costs: list[float] = []
 
     def check(self, samples: Samples, validated: bool) -> Network:
-        """Make a network of each setting, to see what it costs and that they can be compared; return the first."""
+        """Make a network of each setting, to see what it costs and that they can be compared; return the first.
+
+        The samples are what it takes, or ValueError says where they are not.
+        """
         first = None
         for setting in self.settings:
             net = self.network(setting, self.seeds[0])()
@@ -229,6 +234,8 @@ class _Plan:
             options = self.options(setting)
             Settings.of(DEFAULTS | options | {"validation": validated or None})
             self.costs.append(cost_of(Job(net, **options), samples) / len(samples.X))
+        X, y, lengths, weights = samples.taken(None, first.per_step)
+        gathered(first, X, y, lengths, weights, names=names_in(first, X, y, lengths))  # by the places among all samples
         return first
 
     def network(self, setting: dict[str, Any], seed: int | None) -> Callable[[], Network]:
