@@ -32,7 +32,7 @@ _FIT = inspect.signature(Network.fit).parameters
 OPTIONS = frozenset(_FIT) - set(_OWN)  # what a job may say of its fit
 EPOCHS = _FIT["epochs"].default
 _SCORES = ("epoch", "loss", "accuracy", "validation_loss", "validation_accuracy")  # as a history has them
-_OTHERS = ("epochs", "start", "test_loss", "test_accuracy", "name", "seconds", "error")  # what a record has beside them
+_OTHERS = ("epochs", "start", "name", "seconds", "error")  # what a record has beside them
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,8 @@ class Job:
             with the lowest validation loss is kept. A start that diverges is none; where all do, the job has failed.
             Not beside a `checkpoint`, which is one file.
         cost: how long it takes, in a unit that all jobs share, so that the longest begin first; None: `cost_of` says.
-        options: all else that `Network.fit` takes, but for `progress`. No metric is called as a score of `Result`.
+        options: all else that `Network.fit` takes, but for `progress`. No metric is called as a score of `Result`, or
+            `test_...`: that is what it is called on `test_rows`.
 
     TypeError or ValueError for what cannot be one; what is wrong with the data is told by the job's result.
     """
@@ -156,7 +157,7 @@ class Job:
                 raise ValueError(f"rows: expected some beside {held}, which would train, too; slice(None) has all")
         metrics = options.get("metrics")
         for metric in metrics if isinstance(metrics, Mapping) else ():
-            if metric in (*_SCORES, *_OTHERS):
+            if metric in (*_SCORES, *_OTHERS) or str(metric).startswith("test_"):
                 raise ValueError(f"metrics: expected another name than {metric}, which results have of their own")
         if starts is not None:
             positive(starts, "starts")

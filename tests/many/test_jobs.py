@@ -376,6 +376,8 @@ def test_what_is_wrong_with_it_is_told_by_its_result(job, shared, due):
         ),
         ({"metrics": {"validation_loss": max}}, ValueError, "metrics: expected another name than validation_loss"),
         ({"metrics": {"epochs": max}}, ValueError, "metrics: expected another name than epochs"),
+        ({"metrics": {"test_loss": max}}, ValueError, "metrics: expected another name than test_loss"),
+        ({"metrics": {"test_f1": max}}, ValueError, "metrics: expected another name than test_f1"),
         ({"name": [1]}, TypeError, "name: expected a string, a number, a tuple of them or None, got list"),
         ({"name": (1, [2])}, TypeError, "name: expected a string, a number, a tuple of them or None, got tuple"),
         ({"cost": -1}, ValueError, "cost: expected a number of at least 0"),
