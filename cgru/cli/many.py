@@ -69,7 +69,7 @@ def many(arguments: argparse.Namespace) -> int:
         on = f"the same command goes on from {path}"
         return _say(f"cgru: interrupted: {len(done)} of {len(jobs)} fits are done; {on}", 130)
     if len(failed) == len(jobs):
-        raise RequestError(f"all {len(jobs)} fits failed{first}")
+        raise RequestError(f"all {len(jobs)} fits failed, which --retry runs again{first}")
     print(*_report(Grid(done), plan), sep="\n")
     if failed:
         _say(f"note: {len(failed)} of {len(jobs)} fits failed, which --retry runs again{first}", 0)

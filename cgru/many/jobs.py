@@ -89,7 +89,7 @@ def _opened(value: Any, name: str) -> Any:
     if _is_name(value):
         try:
             array = np.load(value, mmap_mode="r", allow_pickle=False)
-        except ValueError as error:
+        except (ValueError, EOFError) as error:
             raise ValueError(f"{name}: expected an .npy file without objects, got {value}: {error}") from None
         if not isinstance(array, np.ndarray):
             array.close()

@@ -405,7 +405,7 @@ def test_nothing_but_failures(folder, failing):
     failing[0] = lambda place: True
     error = refused("many", "plan.toml", "-q", cwd=folder)
     assert error == (
-        "cgru: error: all 8 fits failed; the first: units=2 l1=0.0 repeat=0 fold=0 seed=0: "
+        "cgru: error: all 8 fits failed, which --retry runs again; the first: units=2 l1=0.0 repeat=0 fold=0 seed=0: "
         "ZeroDivisionError: division by zero\n"
     )
 

@@ -228,10 +228,11 @@ def test_files_are_mapped(tmp_path):
     assert all(isinstance(value, np.memmap) for value in (opened.X, opened.y, opened.lengths))
     job = cgru.Job(made(), X=str(files[0]), y=files[1], lengths=files[2], rows=TRAIN, validation_rows=HELD, **OPTIONS)
     assert same(weights(run(job, 0, Samples()).network), weights(alone(TRAIN, HELD)[0]))
-    (tmp_path / "x.npy").write_bytes(b"nothing")
-    error = run(job, 0, Samples()).error
-    assert isinstance(error, ValueError)
-    assert str(error).startswith("X: expected an .npy file without objects")
+    for content in (b"nothing", b""):
+        (tmp_path / "x.npy").write_bytes(content)
+        error = run(job, 0, Samples()).error
+        assert isinstance(error, ValueError)
+        assert str(error).startswith("X: expected an .npy file without objects")
     with open(tmp_path / "x.npy", "wb") as file:
         np.savez(file, X=X)
     assert str(run(job, 0, Samples()).error) == f"X: expected an .npy file, got an archive of several, {files[0]}"
