@@ -20,6 +20,7 @@ import numpy as np
 
 from cgru.core.checks import positive
 from cgru.layers import Dropout, Layer
+from cgru.many.folds import Splittable, classes_of
 from cgru.network.fit import DIVERGED
 from cgru.network.history import History
 from cgru.network.network import Network
@@ -120,8 +121,8 @@ class Job:
         validation_rows: which to validate with, in the place of `validation`.
         test_rows: which to score the fitted network on.
         starts: how often to fit from anew: `network` is then a function of the number of the start, from 0, and the one
-            with the lowest validation loss is kept. A start that diverges is none; where all do, the job has failed.
-            Not beside a `checkpoint`, which is one file.
+            with the lowest validation loss is kept; all validate with the same samples, where that is a share, too. A
+            start that diverges is none; where all do, the job has failed. Not beside a `checkpoint`, which is one file.
         cost: how long it takes, in a unit that all jobs share, so that the longest begin first; None: `cost_of` says.
         options: all else that `Network.fit` takes, but for `progress`. No metric is called as a score of `Result`, or
             `test_...`: that is what it is called on `test_rows`.
@@ -313,9 +314,11 @@ def _best(job: Job, samples: Samples, running: Running) -> tuple[Network, Histor
         if running.over.is_set():
             raise KeyboardInterrupt
         net = _network(job, start, running)
-        X, y, lengths, weights = samples.taken(job.rows, net.per_step)
-        if job.validation_rows is not None:
-            options["validation"] = samples.taken(job.validation_rows, net.per_step)
+        if start == 0:
+            rows, held_out = _split(job, samples, net)
+        X, y, lengths, weights = samples.taken(rows, net.per_step)
+        if held_out is not None:
+            options["validation"] = samples.taken(held_out, net.per_step)
         running.networks.add(net)
         try:
             history = net.fit(X, y, lengths=lengths, sample_weight=weights, **options)
@@ -329,6 +332,18 @@ def _best(job: Job, samples: Samples, running: Running) -> tuple[Network, Histor
         if best is None or scores["validation_loss"] < best[2]["validation_loss"]:
             best = net, history, scores
     return best
+
+
+def _split(job: Job, samples: Samples, net: Network) -> tuple[Any, Any]:
+    """Which rows train, and which validate, None where `fit` knows.
+
+    Several starts would set a share aside each by its own seed, and their losses be of other samples.
+    """
+    share = job.options.get("validation")
+    if job.starts is None or not isinstance(share, float | np.floating) or not 0 < share < 1:
+        return job.rows, job.validation_rows
+    rows = np.arange(len(samples.X))[slice(None) if job.rows is None else job.rows]
+    return Splittable(samples.X, samples.y, classes_of(net, samples.y), rows=rows).share(share, [0])
 
 
 def _network(job: Job, start: int, running: Running) -> Network:

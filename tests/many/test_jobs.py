@@ -111,6 +111,39 @@ def test_of_several_starts_the_best_by_validation_is_kept():
     assert "diverged" in str(lost.error)
 
 
+def told_apart(start):
+    return made(cgru.Dense(1, "identity"), seed=start)
+
+
+@pytest.mark.parametrize("rows", [None, np.arange(3, M)[::-1], slice(0, 18)], ids=["all", "array", "slice"])
+def test_starts_that_set_a_share_aside_are_compared_on_the_same_samples(rows):
+    seen, y, own = [], np.arange(M), np.arange(M)[slice(None) if rows is None else rows]
+    shared = Samples(X, y, LENGTHS).opened()
+    look = {"look": lambda y, A: seen.append(y[:, 0].astype(int)) or 0.0}
+    result = run(cgru.Job(told_apart, rows=rows, starts=3, validation=1 / 3, metrics=look, epochs=1), 0, shared)
+    held = seen[0]
+    assert len(held) == len(set(held)) == len(own) // 3
+    assert set(held) < set(own)
+    assert all(np.array_equal(each, held) for each in seen)
+    rest = own[~np.isin(own, held)]
+    due = run(cgru.Job(told_apart, rows=rest, validation_rows=held, starts=3, metrics=look, epochs=1), 0, shared)
+    assert result.scores == due.scores
+    assert same(weights(result.network), weights(due.network))
+
+
+def test_such_a_share_is_even_over_the_classes():
+    seen = []
+    look = {"look": lambda y, A: seen.append(np.bincount(y).tolist()) or 0.0}
+    run(cgru.Job(lambda start: made(seed=start), starts=2, validation=0.25, metrics=look, epochs=1), 0, SHARED)
+    assert seen == [[2, 2, 2]] * 2
+
+
+@pytest.mark.parametrize("share", [1.5, 0.0, 2])
+def test_a_share_that_is_none(share):
+    job = cgru.Job(lambda start: made(seed=start), starts=2, validation=share, epochs=1)
+    assert str(run(job, 0, SHARED).error).startswith("validation: expected")
+
+
 @pytest.mark.parametrize("when", range(3))
 def test_an_error_of_the_users_own_is_no_start_that_diverged(when):
     def make(start):
