@@ -69,6 +69,14 @@ def interrupted():
     raise KeyboardInterrupt
 
 
+HERE = made()
+
+
+def again():
+    """The same one each time."""
+    return HERE
+
+
 class Unlike:
     """Is not read again as it was written."""
 

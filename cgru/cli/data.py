@@ -8,7 +8,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import cgru
@@ -17,11 +17,12 @@ from cgru.datasets import Dataset, load_japanese_vowels, read
 from cgru.datasets.files import kind_of
 from cgru.datasets.summary import looks_swapped
 
-__all__ = ["READING", "data_of", "in_options", "notes_of", "read_as"]
+__all__ = ["AXES", "READING", "data_of", "in_keys", "in_options", "notes_of", "read_as", "swapped"]
 
 # The arguments of `cgru.datasets.read` that the command has as options, and a plan as keys.
 READING = ("id", "time", "label", "columns", "ignore", "wide", "per_step", "task", "missing", "decimal", "axes")
 EMBEDDED = "Japanese Vowels"
+AXES = 'axes="mes" takes it so, axes="mse" says that it is right'
 OPTION = re.compile(rf"\b({'|'.join(READING)})=(\"[^\"]*\"|[^\s,;)]*)")
 
 
@@ -61,20 +62,20 @@ def data_of(
     return _with_axes(data, arguments, options), arguments.data
 
 
-def read_as(path: str, options: Mapping[str, Any]) -> Dataset:
-    """`cgru.datasets.read`, its errors in the words of the command."""
+def read_as(path: str, options: Mapping[str, Any], told: Callable[[str], str] | None = None) -> Dataset:
+    """`cgru.datasets.read`, its errors in the words of the command: `in_options`, unless they are `told` otherwise."""
     try:
         with as_request_error():
             return read(path, **options)
     except ImportError as error:
         raise RequestError(str(error)) from None
     except RequestError as error:
-        raise RequestError(in_options(str(error))) from error.__cause__
+        raise RequestError((told or in_options)(str(error))) from error.__cause__
 
 
-def notes_of(data: Dataset) -> list[str]:
+def notes_of(data: Dataset, told: Callable[[str], str] | None = None) -> list[str]:
     """The notes as the command tells them."""
-    return [f"note: {in_options(note)}" for note in data.notes]
+    return [f"note: {(told or in_options)(note)}" for note in data.notes]
 
 
 def _option(name: str) -> str:
@@ -92,6 +93,25 @@ def in_options(text: str) -> str:
         return f"{_option(name)} {shlex.quote(value)}"
 
     return OPTION.sub(spelled, text)
+
+
+def in_keys(text: str) -> str:
+    """The text with these arguments spelled as the keys of a plan: id="a" as id = "a"."""
+
+    def spelled(found: re.Match) -> str:
+        name, value = found.groups()
+        return f"{name} = {value.lower()}" if value in ("True", "False") else f"{name} = {value}"
+
+    return OPTION.sub(spelled, text)
+
+
+def swapped(data: Dataset) -> str | None:
+    """In words, that X looks like (m, e, s); None where it does not."""
+    split = data.train or data.test
+    if split.ids is not None or not looks_swapped(split):
+        return None
+    m, s, e = split.X.shape
+    return f"x ({m}, {s}, {e}) has more elements than steps, and looks like (m, e, s): {s} elements in {e} steps"
 
 
 def _beside(path: str) -> str | None:
@@ -135,14 +155,12 @@ def _by_order(net: cgru.Network, data: Dataset) -> tuple[str, ...]:
 
 def _with_axes(data: Dataset, arguments: argparse.Namespace, options: Mapping[str, Any]) -> Dataset:
     """`data`, whose axes were asked about where they look swapped and nobody has said what they are."""
-    split = data.train or data.test
-    if arguments.axes is not None or split.ids is not None or not looks_swapped(split):
+    doubt = swapped(data) if arguments.axes is None else None
+    if doubt is None:
         return data
-    m, s, e = split.X.shape
-    doubt = f"x ({m}, {s}, {e}) has more elements than steps, and looks like (m, e, s): {s} elements in {e} steps"
     if sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty():
         print(f"{arguments.data}: {doubt}. Is it? [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() in ("y", "yes"):
             return read_as(arguments.data, {**options, "axes": "mes"})
         return data
-    return data._replace(notes=(*data.notes, f"{doubt}; axes=mes takes it so, axes=mse says that it is right"))
+    return data._replace(notes=(*data.notes, f"{doubt}; {AXES}"))

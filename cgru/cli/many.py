@@ -10,6 +10,7 @@ import contextlib
 import functools
 import hashlib
 import itertools
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ import numpy as np
 import cgru
 from cgru import recipe
 from cgru.cli.arguments import RequestError, as_request_error
-from cgru.cli.data import notes_of, read_as
+from cgru.cli.data import AXES, in_keys, notes_of, read_as, swapped
 from cgru.cli.output import check_output
 from cgru.cli.plan import FIT, NETWORK, Plan, read_plan
 from cgru.cli.progress import Fits
@@ -29,6 +30,7 @@ from cgru.cli.task import Task, at_steps, head, task_of
 from cgru.cli.workers import executor_of
 from cgru.datasets import Dataset, Split
 from cgru.datasets.files import kind_of
+from cgru.datasets.mapped import Folder
 from cgru.files import Archive
 from cgru.many import Result, fit_many
 from cgru.many.folds import Splittable, classes_of, groups_of
@@ -47,7 +49,7 @@ def many(arguments: argparse.Namespace) -> int:
     plan = read_plan(arguments.plan)
     path = plan.results if arguments.results is None else arguments.results
     check_output(path, plan.path, plan.data)
-    data = read_as(plan.data, _reading(plan))
+    data = read_as(plan.data, _reading(plan), in_keys)
     task = task_of(data, plan.data)
     samples = data.train._replace(y=task.train)
     groups = None if plan.groups is None else _groups(plan, data)
@@ -58,7 +60,7 @@ def many(arguments: argparse.Namespace) -> int:
         results = stack.enter_context(Results(path, header))
         left = [job for job in jobs if _is_left(results.records.get(identity(job.place)), arguments.retry)]
         progress = stack.enter_context(Fits(len(jobs), len(jobs) - len(left), arguments.quiet))
-        progress.say(*_described(plan, jobs, left, results), *notes_of(data))
+        progress.say(*_described(plan, jobs, left, results), *notes_of(_doubted(plan, data), in_keys))
         interrupted = _run(left, samples, results, progress, arguments.threads, executor)
         done = list(_records(jobs, results))
     failed = [record for record in done if record["error"] is not None]
@@ -67,7 +69,7 @@ def many(arguments: argparse.Namespace) -> int:
         on = f"the same command goes on from {path}"
         return _say(f"cgru: interrupted: {len(done)} of {len(jobs)} fits are done; {on}", 130)
     if len(failed) == len(jobs):
-        raise RequestError(f"all {len(jobs)} fits failed{first}")
+        raise RequestError(f"all {len(jobs)} fits failed, which --retry runs again{first}")
     print(*_report(Grid(done), plan), sep="\n")
     if failed:
         _say(f"note: {len(failed)} of {len(jobs)} fits failed, which --retry runs again{first}", 0)
@@ -191,6 +193,12 @@ def _reading(plan: Plan) -> dict[str, Any]:
     return plan.reading | {"ignore": (*plan.reading.get("ignore", ()), plan.groups)}
 
 
+def _doubted(plan: Plan, data: Dataset) -> Dataset:
+    """`data` with a note where its axes look swapped and the plan does not say what they are."""
+    doubt = None if "axes" in plan.reading else swapped(data)
+    return data if doubt is None else data._replace(notes=(*data.notes, f"{doubt}; {AXES}"))
+
+
 def _groups(plan: Plan, data: Dataset) -> np.ndarray:
     """The group of each sample (m,), by number."""
     with as_request_error(f"{plan.data}: "):
@@ -206,7 +214,7 @@ def _column(plan: Plan, data: Dataset) -> np.ndarray:
     own = {"label": (plan.groups,), "task": "classification", "per_step": False, "ignore": ()}
     if data.feature_names is not None:
         own["columns"] = data.feature_names
-    return read_as(plan.data, plan.reading | own).train.y
+    return read_as(plan.data, plan.reading | own, in_keys).train.y
 
 
 def _kind(plan: Plan) -> str:
@@ -215,11 +223,14 @@ def _kind(plan: Plan) -> str:
 
 
 def _array(plan: Plan) -> np.ndarray:
-    with open(plan.data, "rb") as file:
-        archive = Archive(file, {plan.groups})
-        if plan.groups not in archive.headers:
+    with contextlib.ExitStack() as stack:
+        if os.path.isdir(plan.data):
+            arrays: Folder | Archive = Folder(plan.data, {plan.groups})
+        else:
+            arrays = Archive(stack.enter_context(open(plan.data, "rb")), {plan.groups})
+        if plan.groups not in arrays.headers:
             raise ValueError(f"{plan.groups} is missing, which {plan.path} has as groups")
-        return archive.read(plan.groups)
+        return arrays.read(plan.groups)
 
 
 def _digests(samples: Split, names: tuple[str, ...] | None, groups: np.ndarray | None) -> dict[str, str]:
@@ -270,7 +281,8 @@ def _run(
 
     options = {"lengths": samples.lengths, "threads": threads, "executor": executor, "keep": False}
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "fit_many: interrupted")
+        for said in ("fit_many: interrupted", "X: .* sequences of one step"):  # in words of the command
+            warnings.filterwarnings("ignore", said)
         try:
             found = fit_many(left, samples.X, samples.y, callback=note, **options)
         except KeyboardInterrupt:  # while it was ending

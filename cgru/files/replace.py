@@ -53,7 +53,7 @@ def replaceable(path: Any, argument: str = "path") -> tuple[str, int | None]:
     target = os.path.realpath(name)
     folder = os.path.dirname(target)
     try:
-        status = os.stat(target)
+        status = os.stat(name)  # which is told what no path leads to: a pipe that /dev/stdout stands for
     except FileNotFoundError:
         if not os.path.isdir(folder):
             raise FileNotFoundError(errno.ENOENT, f"the folder {folder} does not exist", name) from None

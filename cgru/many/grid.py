@@ -19,13 +19,16 @@ from cgru.many.folds import Splittable, classes_of, groups_of
 from cgru.many.jobs import OPTIONS, Job, Result, Samples, cost_of
 from cgru.many.records import PLACE, TAKEN, TOLD, Grid
 from cgru.many.run import fit_many
+from cgru.network.blocks import gathered
 from cgru.network.fit import Settings
 from cgru.network.network import Network
+from cgru.network.samples import names_in
 from cgru.optimizers import check_number
 
 __all__ = ["GridJob", "grid", "grid_jobs"]
 
 DEFAULTS = {name: each.default for name, each in inspect.signature(Network.fit).parameters.items()}
+AXIS = list | tuple | range  # of values; anything else is one
 UNLIKE = ("class_weight", "standardize_targets", "shrink", "metrics")  # options under which scores cannot be compared
 
 
@@ -79,8 +82,8 @@ def grid(
     fitted anew to all that the outer fold leaves: nothing would be left by which such a fit could stop, or be chosen
     among several, so that it would be another method than the one that was tested.
 
-    axes: a list or tuple has the values of an axis, anything else is one value for all. A name in the signature of
-        `make` goes there, as does the seed, as `seed`; else it goes to `Network.fit`, where that takes it (`epochs`,
+    axes: a list, tuple or range has the values of an axis, anything else is one value for all. A name in the signature
+        of `make` goes there, as does the seed, as `seed`; else it goes to `Network.fit`, where that takes it (`epochs`,
         `patience`, `l1`, `callback`, ...); and else to a `make` with `**options`.
     X, y, lengths, sample_weight, threads, executor, progress: as for `fit_many`.
     groups: (m,) strings or numbers; samples of one group are never on two sides.
@@ -195,7 +198,7 @@ class _Plan:
         for name, value in axes.items():
             if name == "seed":
                 raise TypeError("seed: expected no setting of that name; seeds= has the seeds")
-            if isinstance(value, list | tuple) and (name in TAKEN or name.startswith(TOLD)):
+            if isinstance(value, AXIS) and (name in TAKEN or name.startswith(TOLD)):
                 raise TypeError(f"{name}: expected another name for an axis, as results have this one")
             if name not in own and name not in OPTIONS and not anything:
                 due = (
@@ -205,7 +208,7 @@ class _Plan:
         self.to_fit = [name for name in axes if name not in own and name in OPTIONS]
         if "checkpoint" in self.to_fit:
             raise TypeError("checkpoint: expected none, as all fits would write that one file")
-        values = {name: _values(value, name) for name, value in axes.items() if isinstance(value, list | tuple)}
+        values = {name: _values(value, name) for name, value in axes.items() if isinstance(value, AXIS)}
         fixed = {name: value for name, value in axes.items() if name not in values}
         for name in UNLIKE:
             if name in self.to_fit and len(values.get(name, ())) > 1:
@@ -216,7 +219,10 @@ class _Plan:
         self.costs: list[float] = []
 
     def check(self, samples: Samples, validated: bool) -> Network:
-        """Make a network of each setting, to see what it costs and that they can be compared; return the first."""
+        """Make a network of each setting, to see what it costs and that they can be compared; return the first.
+
+        The samples are what it takes, or ValueError says where they are not.
+        """
         first = None
         for setting in self.settings:
             net = self.network(setting, self.seeds[0])()
@@ -228,6 +234,8 @@ class _Plan:
             options = self.options(setting)
             Settings.of(DEFAULTS | options | {"validation": validated or None})
             self.costs.append(cost_of(Job(net, **options), samples) / len(samples.X))
+        X, y, lengths, weights = samples.taken(None, first.per_step)
+        gathered(first, X, y, lengths, weights, names=names_in(first, X, y, lengths))  # by the places among all samples
         return first
 
     def network(self, setting: dict[str, Any], seed: int | None) -> Callable[[], Network]:

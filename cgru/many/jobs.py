@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,18 +19,21 @@ from typing import Any
 import numpy as np
 
 from cgru.core.checks import positive
+from cgru.layers import Dropout, Layer
+from cgru.many.folds import Splittable, classes_of
+from cgru.network.fit import DIVERGED
 from cgru.network.history import History
 from cgru.network.network import Network
 from cgru.optimizers import check_number
 
-__all__ = ["Job", "Result", "Running", "Samples", "cost_of", "run"]
+__all__ = ["Job", "Result", "Running", "Samples", "changed", "cost_of", "run"]
 
 _OWN = ("self", "X", "y", "lengths", "sample_weight", "progress")  # of what `fit` takes, what is none of the options
 _FIT = inspect.signature(Network.fit).parameters
 OPTIONS = frozenset(_FIT) - set(_OWN)  # what a job may say of its fit
 EPOCHS = _FIT["epochs"].default
 _SCORES = ("epoch", "loss", "accuracy", "validation_loss", "validation_accuracy")  # as a history has them
-_OTHERS = ("epochs", "start", "test_loss", "test_accuracy", "name", "seconds", "error")  # what a record has beside them
+_OTHERS = ("epochs", "start", "name", "seconds", "error")  # what a record has beside them
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,16 @@ class Samples:
         named = {name: os.path.abspath(value) for name, value in vars(self).items() if _is_name(value)}
         return Samples(**{name: named.get(name) or _opened(value, name) for name, value in vars(self).items()})
 
-    def __getitem__(self, rows: Any) -> tuple[Any, ...]:
-        """X, y, lengths and sample_weight of some samples; of all where `rows` is None."""
-        each = vars(self).values()
-        return tuple(value if value is None or rows is None else value[rows] for value in each)
+    def taken(self, rows: Any, per_step: bool) -> tuple[Any, ...]:
+        """X, y, lengths and sample_weight of some samples; of all where `rows` is None. `self` is opened.
+
+        Of a list of sequences, what stands at steps ends with the longest that is taken, as with the longest of all.
+        """
+        X, y, lengths, weights = (a if a is None or rows is None else a[rows] for a in vars(self).values())
+        if per_step and X.dtype == object:
+            whole, longest = (max(np.shape(x)[:1] for x in sequences) for sequences in (self.X, X))
+            y, weights = (a[:, slice(*longest)] if a is not None and a.shape[1:2] == whole else a for a in (y, weights))
+        return X, y, lengths, weights
 
 
 def _is_name(value: Any) -> bool:
@@ -80,9 +89,13 @@ def _is_name(value: Any) -> bool:
 def _opened(value: Any, name: str) -> Any:
     if _is_name(value):
         try:
-            return np.load(value, mmap_mode="r", allow_pickle=False)
-        except ValueError as error:
+            array = np.load(value, mmap_mode="r", allow_pickle=False)
+        except (ValueError, EOFError) as error:
             raise ValueError(f"{name}: expected an .npy file without objects, got {value}: {error}") from None
+        if not isinstance(array, np.ndarray):
+            array.close()
+            raise ValueError(f"{name}: expected an .npy file, got an archive of several, {value}")
+        return array
     if value is None or isinstance(value, np.ndarray):
         return value
     if isinstance(value, list | tuple) and len({np.shape(x)[:1] for x in value}) > 1:  # sequences of unlike lengths
@@ -99,7 +112,8 @@ class Job:
     """One fit.
 
     Args:
-        network: a `Network`, or a function without arguments that makes one when its turn comes.
+        network: a `Network`, or a function without arguments that makes one, with layers of its own, when its turn
+            comes.
         name: what its result is called: a string, number, or tuple of them; None: its place among the jobs.
         X, y, lengths, sample_weight: samples of its own, as `fit` takes them, or the names of `.npy` files; None: those
             that all jobs share.
@@ -107,10 +121,11 @@ class Job:
         validation_rows: which to validate with, in the place of `validation`.
         test_rows: which to score the fitted network on.
         starts: how often to fit from anew: `network` is then a function of the number of the start, from 0, and the one
-            with the lowest validation loss is kept. A start that diverges is none; where all do, the job has failed.
-            Not beside a `checkpoint`, which is one file.
+            with the lowest validation loss is kept; all validate with the same samples, where that is a share, too. A
+            start that diverges is none; where all do, the job has failed. Not beside a `checkpoint`, which is one file.
         cost: how long it takes, in a unit that all jobs share, so that the longest begin first; None: `cost_of` says.
-        options: all else that `Network.fit` takes, but for `progress`. No metric is called as a score of `Result`.
+        options: all else that `Network.fit` takes, but for `progress`. No metric is called as a score of `Result`, or
+            `test_...`: that is what it is called on `test_rows`.
 
     TypeError or ValueError for what cannot be one; what is wrong with the data is told by the job's result.
     """
@@ -143,7 +158,7 @@ class Job:
                 raise ValueError(f"rows: expected some beside {held}, which would train, too; slice(None) has all")
         metrics = options.get("metrics")
         for metric in metrics if isinstance(metrics, Mapping) else ():
-            if metric in (*_SCORES, *_OTHERS):
+            if metric in (*_SCORES, *_OTHERS) or str(metric).startswith("test_"):
                 raise ValueError(f"metrics: expected another name than {metric}, which results have of their own")
         if starts is not None:
             positive(starts, "starts")
@@ -230,10 +245,14 @@ def _plain(name: Any) -> Any:
 
 @dataclass(frozen=True)
 class Running:
-    """The networks that are being fitted, by any thread, those that were made, and whether no other is to begin."""
+    """The networks that are being fitted, by any thread, and whether no other is to begin.
+
+    `made` has, by id, the networks that there were and what of them fits change; under `lock`.
+    """
 
     networks: set[Network] = field(default_factory=set)
-    made: weakref.WeakSet[Network] = field(default_factory=weakref.WeakSet)
+    made: weakref.WeakValueDictionary[int, Any] = field(default_factory=weakref.WeakValueDictionary)
+    lock: threading.Lock = field(default_factory=threading.Lock)
     over: threading.Event = field(default_factory=threading.Event)
 
     def stop(self) -> None:
@@ -282,7 +301,7 @@ def _scored(job: Job, shared: Samples, running: Running) -> tuple[Network, Histo
         _check_rows(getattr(job, each), len(samples.X), each)
     net, history, scores = _best(job, samples, running)
     if job.test_rows is not None:
-        X, y, lengths, weights = samples[job.test_rows]
+        X, y, lengths, weights = samples.taken(job.test_rows, net.per_step)
         found = net.evaluate(X, y, lengths, sample_weight=weights, metrics=job.options.get("metrics"))
         scores |= {f"test_{each}": value for each, value in found.items()}
     return net, history, scores
@@ -291,18 +310,20 @@ def _scored(job: Job, shared: Samples, running: Running) -> tuple[Network, Histo
 def _best(job: Job, samples: Samples, running: Running) -> tuple[Network, History, dict[str, float]]:
     """The same but for `test_rows`; of several starts the one with the lowest validation loss."""
     options, best, starts = dict(job.options), None, job.starts or 1
-    if job.validation_rows is not None:
-        options["validation"] = samples[job.validation_rows]
-    X, y, lengths, weights = samples[job.rows]
     for start in range(starts):
         if running.over.is_set():
             raise KeyboardInterrupt
         net = _network(job, start, running)
+        if start == 0:
+            rows, held_out = _split(job, samples, net)
+        X, y, lengths, weights = samples.taken(rows, net.per_step)
+        if held_out is not None:
+            options["validation"] = samples.taken(held_out, net.per_step)
         running.networks.add(net)
         try:
             history = net.fit(X, y, lengths=lengths, sample_weight=weights, **options)
-        except RuntimeError:  # it diverged
-            if best is None and start == starts - 1:
+        except RuntimeError as error:
+            if not str(error).endswith(DIVERGED) or (best is None and start == starts - 1):
                 raise
             continue
         finally:
@@ -313,17 +334,50 @@ def _best(job: Job, samples: Samples, running: Running) -> tuple[Network, Histor
     return best
 
 
+def _split(job: Job, samples: Samples, net: Network) -> tuple[Any, Any]:
+    """Which rows train, and which validate, None where `fit` knows.
+
+    Several starts would set a share aside each by its own seed, and their losses be of other samples.
+    """
+    share = job.options.get("validation")
+    if job.starts is None or not isinstance(share, float | np.floating) or not 0 < share < 1:
+        return job.rows, job.validation_rows
+    rows = np.arange(len(samples.X))[slice(None) if job.rows is None else job.rows]
+    return Splittable(samples.X, samples.y, classes_of(net, samples.y), rows=rows).share(share, [0])
+
+
 def _network(job: Job, start: int, running: Running) -> Network:
     """The network of a job, made where it is not yet."""
-    if isinstance(job.network, Network):
-        return job.network
-    net = job.network() if job.starts is None else job.network(start)
+    net = job.network
+    if not isinstance(net, Network):
+        net = net() if job.starts is None else net(start)
     if not isinstance(net, Network):
         raise TypeError(f"network: expected a function that makes a Network, got {type(net).__name__} of it")
-    if net in running.made:
-        raise ValueError("network: expected a function that makes another Network each time, got one a second time")
-    running.made.add(net)
+    own = list(changed(net))
+    with running.lock:
+        for name, part in own:
+            if id(part) in running.made:
+                kind = "Network" if part is net else "layer"
+                due = f"a function that makes another {kind} each time"
+                raise ValueError(f"{name}: expected {due}, got one a second time")
+        running.made.update((id(part), part) for _, part in own)
     return net
+
+
+def changed(net: Network) -> Iterator[tuple[str, Any]]:
+    """What a fit changes, by name: the network and its layers, with the GRUs in them, but for what is frozen."""
+    yield "network", net
+    for i, layer in enumerate(net.layers):
+        if _changes(layer):
+            yield from ((f"network.layers[{i}]", part) for part in (layer, *layer.cells))
+
+
+def _changes(layer: Layer) -> bool:
+    """Whether a fit changes the layer: its parameters, its state or its generator."""
+    if not layer.trains:
+        return False
+    draws = isinstance(layer, Dropout) or any(c.dropout or c.recurrent_dropout or c.zoneout for c in layer.cells)
+    return layer.trainable or layer.stateful or draws or bool(layer.parameter_names and not layer.p)
 
 
 def cost_of(job: Job, shared: Samples) -> float:

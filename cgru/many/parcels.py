@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cgru.core.threads import alone
-from cgru.many.jobs import Job, Result, Samples, run
+from cgru.many.jobs import Job, Result, Running, Samples, run
 from cgru.network.history import History
 
 __all__ = ["Parcels", "fit_parcel"]
@@ -28,6 +28,7 @@ WINDOWS = (128, 32, 8, 1)  # parcels under way at once, where one of them was ne
 WEIGHT = 1 << 28  # bytes of these
 LOST = len(WINDOWS) - 1  # times after which a parcel runs alone, and as many again after which its job is given up
 FRUITLESS = 20  # pools, made one after the other, that broke before anything came back
+HERE = Running()  # what the parcels of this worker have had
 GRACE = 1.0  # seconds in which workers that are interrupted, too, may still say what they have done
 
 _PICKLES = "a function of a module, or functools.partial of one, in the place of a lambda or local function"
@@ -259,7 +260,7 @@ def _fitted(i: int, data: bytes, samples: Samples, keep: bool) -> Result:
     except Exception as error:
         text = "expected functions and classes of modules that the worker can import"
         return Result(i, error=RuntimeError(f"{text}, got {type(error).__name__}: {error}"))
-    return run(job, i, samples, keep)
+    return run(job, i, samples, keep, HERE)
 
 
 def _written(result: Result) -> bytes:

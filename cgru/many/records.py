@@ -92,8 +92,10 @@ class Grid(list[Record]):
     def score(self) -> dict[str, float]:
         """The honest score: mean and spread of `chosen`'s test scores over the outer `folds` of all repeats.
 
-        ValueError where there is a fold in which no setting could be chosen.
+        ValueError where fits are missing, which might have been chosen, and where in a fold no setting could be.
         """
+        if self.missing:
+            raise ValueError(f"score: expected all fits, got {self.missing} missing; table and chosen have the others")
         chosen = self.chosen()
         if not chosen:
             raise ValueError("score: expected one fold at least, got no records")

@@ -12,8 +12,8 @@ from typing import Any
 
 from cgru.core.checks import callable_, flag, positive
 from cgru.core.threads import alone, get_num_threads
-from cgru.layers import Dropout, Layer
-from cgru.many.jobs import Job, Result, Running, Samples, cost_of, run
+from cgru.layers import Layer
+from cgru.many.jobs import Job, Result, Running, Samples, changed, cost_of, run
 from cgru.many.parcels import Parcels
 from cgru.network.network import Network
 from cgru.network.progress import bar_kind
@@ -42,7 +42,7 @@ def fit_many(
 
     jobs: `Job`s, each with a name and a network of its own (layers and generators, but for what is frozen), and a
         checkpoint where there is one. A network is fitted in place; one that is given as a function is made when its
-        turn comes.
+        turn comes, with layers that no other has.
     X, y, lengths, sample_weight: the samples that jobs share, as `Network.fit` takes them, or the names of `.npy`
         files, which are mapped into memory. Of its `rows` a job takes a copy, while it runs.
     threads: how many jobs run at once, one a thread; None: `get_num_threads()`.
@@ -139,21 +139,10 @@ def _owned(job: Job) -> Iterator[tuple[str, Any]]:
         yield "checkpoint", os.path.realpath(checkpoint)
     if not isinstance(job.network, Network):
         return
-    yield "network", id(job.network)
-    for i, layer in enumerate(job.network.layers):
-        if _changes(layer):
-            yield f"network.layers[{i}]", id(layer)
-            for part in (layer, *layer.cells):
-                if "rng" in part.given:  # else the network has seen to it
-                    yield f"network.layers[{i}].np_rng", id(part.np_rng)
-
-
-def _changes(layer: Layer) -> bool:
-    """Whether a fit changes the layer: its parameters, its state or its generator."""
-    if not layer.trains:
-        return False
-    draws = isinstance(layer, Dropout) or any(c.dropout or c.recurrent_dropout or c.zoneout for c in layer.cells)
-    return layer.trainable or layer.stateful or draws or bool(layer.parameter_names and not layer.p)
+    for name, part in changed(job.network):
+        yield name, id(part)
+        if isinstance(part, Layer) and "rng" in part.given:  # else the network has seen to it
+            yield f"{name}.np_rng", id(part.np_rng)
 
 
 class Threads:

@@ -34,11 +34,11 @@ from cgru.optimizers import Plateau
 if TYPE_CHECKING:
     from cgru.network.network import Network
 
-__all__ = ["Fit", "Settings", "scores"]
+__all__ = ["DIVERGED", "Fit", "Settings", "scores"]
 
 BATCH_SIZE = 32  # where nobody says
 SORTED = 64  # batches whose samples are sorted by their lengths at once, with `bucket`
-_DIVERGED = "{}: training diverged; a lower learning rate or clip_norm may help"
+DIVERGED = "training diverged; a lower learning rate or clip_norm may help"
 
 
 @dataclass(frozen=True)
@@ -312,10 +312,10 @@ class Fit:
         if failed is not None:
             of = "" if self.batches is None else f" of {self.batches}"
             when = f"epoch {number}, batch {failed + 1}{of}"
-            raise RuntimeError(_DIVERGED.format(f"the loss is {loss} at {when}"))
+            raise RuntimeError(f"the loss is {loss} at {when}: {DIVERGED}")
         scored = (None, None) if self.held_out is None else engine.scores()
         if scored[0] is not None and not math.isfinite(scored[0]):
-            raise RuntimeError(_DIVERGED.format(f"the validation loss is {scored[0]} after epoch {number}"))
+            raise RuntimeError(f"the validation loss is {scored[0]} after epoch {number}: {DIVERGED}")
         rate, metrics = net.optimizer.rate(self.fraction), {}
         if self.settings.metrics:
             with self._shown():

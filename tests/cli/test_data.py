@@ -9,7 +9,7 @@ import pytest
 from cli_cases import QUICK, posix, refused, run
 
 import cgru
-from cgru.cli.data import in_options
+from cgru.cli.data import in_keys, in_options
 
 rng = np.random.default_rng(0)
 
@@ -362,6 +362,11 @@ def test_advice_is_told_as_options():
     assert in_options('label="" where') == "--label '' where"
 
 
+def test_advice_is_told_as_keys_of_a_plan():
+    told = in_keys('id="a b" settles it; (per_step=True, wide=False); x=3')
+    assert told == 'id = "a b" settles it; (per_step = true, wide = false); x=3'
+
+
 # --- many ---
 
 
@@ -377,7 +382,7 @@ def test_a_plan_of_a_table(tmp_path):
     (tmp_path / "plan.toml").write_text(together)
     out, err = run("many", "plan.toml", cwd=tmp_path)
     assert "honest score" in out
-    assert "note: step is what steps are sorted by (--time step)" in err
+    assert 'note: step is what steps are sorted by (time = "step")' in err
     first = (tmp_path / "plan.jsonl").read_text()
     (tmp_path / "other.toml").write_text(together.replace('groups = "subject"\n', ""))
     run("many", "other.toml", cwd=tmp_path)

@@ -127,6 +127,20 @@ def test_nested_folds(folder):
         assert f" test_loss {choice['test_loss']:.4g} +- " in fold
 
 
+def test_groups_in_a_folder_of_arrays(folder):
+    write(folder, NESTED, ("seeds", 'groups = "subject"\nseeds'))
+    run("many", "plan.toml", "-q", cwd=folder)
+    (folder / "arrays").mkdir()
+    for name, array in (("x", X), ("y", np.array(["no", "yes"])[Y]), ("subject", GROUPS)):
+        np.save(folder / "arrays" / name, array)
+    write(folder, NESTED, ("seeds", 'groups = "subject"\nseeds'), ("data.npz", "arrays"))
+    run("many", "plan.toml", "-q", "--results", "folder.jsonl", cwd=folder)
+    assert lines(folder, "folder.jsonl") == lines(folder)
+    (folder / "arrays" / "subject.npy").unlink()
+    error = refused("many", "plan.toml", cwd=folder)
+    assert "arrays: subject is missing, which plan.toml has as groups" in error
+
+
 def test_a_second_start_has_nothing_to_do(folder):
     out, _ = run("many", "plan.toml", cwd=folder)
     before = (folder / "plan.jsonl").read_bytes()
@@ -257,6 +271,29 @@ def test_bad_numbers_in_the_data(folder):
     assert "cgru: error: data.npz: X: expected finite" in refused("many", "plan.toml", cwd=folder)
 
 
+def test_advice_on_reading_is_told_as_keys_of_the_plan(folder):
+    (folder / "data.csv").write_text("a,b,label\n" + "1,2,no\n,3,yes\n" * 20)
+    text = PLAN.replace("data.npz", "data.csv")
+    write(folder, text)
+    assert "wide = true says that each row is a sequence of its own" in refused("many", "plan.toml", cwd=folder)
+    write(folder, text, ("seeds", "wide = true\nlabel = 'label'\ncolumns = ['a', 'b']\nseeds"))
+    assert 'missing = "forward" fills it' in refused("many", "plan.toml", cwd=folder)
+    x = np.cumsum(np.random.default_rng(0).standard_normal((40, 3, 40)), axis=2)
+    np.savez(folder / "data.npz", x=x, y=Y)
+    note = (
+        "note: x (40, 3, 40) has more elements than steps, and looks like (m, e, s): 3 elements in 40 steps; "
+        'axes = "mes" takes it so, axes = "mse" says that it is right'
+    )
+    write(folder, PLAN)
+    assert note in run("many", "plan.toml", cwd=folder)[1].splitlines()
+    np.savez(folder / "data.npz", x=x[:, :1], y=Y)
+    (folder / "plan.jsonl").unlink()
+    write(folder, PLAN, ("seeds", "axes = 'mse'\nseeds"))
+    err = run("many", "plan.toml", cwd=folder)[1]  # without the library's own warning
+    assert "note" not in err
+    assert "fit 8/8" in err
+
+
 @pytest.mark.parametrize("results", ["data.npz", "plan.toml", "missing/file", ".", ""])
 def test_results_where_there_can_be_none(folder, results):
     before = (folder / "data.npz").read_bytes(), (folder / "plan.toml").read_bytes()
@@ -368,7 +405,7 @@ def test_nothing_but_failures(folder, failing):
     failing[0] = lambda place: True
     error = refused("many", "plan.toml", "-q", cwd=folder)
     assert error == (
-        "cgru: error: all 8 fits failed; the first: units=2 l1=0.0 repeat=0 fold=0 seed=0: "
+        "cgru: error: all 8 fits failed, which --retry runs again; the first: units=2 l1=0.0 repeat=0 fold=0 seed=0: "
         "ZeroDivisionError: division by zero\n"
     )
 

@@ -183,6 +183,17 @@ def test_devices_and_pipes(tmp_path):
 
 
 @posix
+def test_a_pipe_that_has_no_path():
+    ends = os.pipe()
+    try:
+        with pytest.raises(OSError, match=r"no regular file|cannot be written to"):  # as root or not
+            replaceable(f"/dev/fd/{ends[1]}")
+    finally:
+        for end in ends:
+            os.close(end)
+
+
+@posix
 def test_a_read_only_file_is_left_alone_by_root_too(file):
     file.chmod(0o444)
     assert refused(file, PermissionError, "read-only").errno == errno.EACCES

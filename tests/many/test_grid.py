@@ -285,6 +285,11 @@ def test_what_fit_does_not_take_goes_to_a_make_of_anything():
     assert job.name == "units=4 repeat=0 fold=0"
 
 
+def test_a_range_is_an_axis():
+    jobs = grid_jobs(make, X, LABELS, inner_folds=2, units=range(1, 3))
+    assert [job.place["units"] for job in jobs[:2]] == [1, 2]
+
+
 def test_values_are_told_as_they_are():
     def kinds(of, seed):
         return make(2, seed)
@@ -473,6 +478,12 @@ def unlike(units, seed):
         ({"X": None, "y": None}, ValueError, "X: expected samples, got None"),
         ({"X": [], "y": []}, ValueError, "X: expected samples, got none"),
         ({"y": LABELS[1:]}, ValueError, "y: expected as many as X has samples, 24, got 23"),
+        ({"y": [None, *LABELS[1:]]}, TypeError, "y: expected real numbers, got dtype object"),
+        ({"y": LABELS + 1}, ValueError, "y: expected integers from 0 to 2 for cross_entropy, got 3"),
+        ({"y": np.where(LABELS > 0, "b", "a")}, ValueError, "y: expected the names of 3 classes, got 2"),
+        ({"X": np.where(np.arange(M)[:, None, None] == 20, np.nan, X)}, ValueError, "X: expected finite .* sample 20"),
+        ({"lengths": LENGTHS - 1}, ValueError, "lengths: expected integers from 1 to 6, the steps of the input, got 0"),
+        ({"sample_weight": -np.ones(M)}, ValueError, "sample_weight: expected finite numbers of at least 0"),
     ],
 )
 def test_refused_before_any_fit(options, error, words):

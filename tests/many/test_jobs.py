@@ -111,6 +111,55 @@ def test_of_several_starts_the_best_by_validation_is_kept():
     assert "diverged" in str(lost.error)
 
 
+def told_apart(start):
+    return made(cgru.Dense(1, "identity"), seed=start)
+
+
+@pytest.mark.parametrize("rows", [None, np.arange(3, M)[::-1], slice(0, 18)], ids=["all", "array", "slice"])
+def test_starts_that_set_a_share_aside_are_compared_on_the_same_samples(rows):
+    seen, y, own = [], np.arange(M), np.arange(M)[slice(None) if rows is None else rows]
+    shared = Samples(X, y, LENGTHS).opened()
+    look = {"look": lambda y, A: seen.append(y[:, 0].astype(int)) or 0.0}
+    result = run(cgru.Job(told_apart, rows=rows, starts=3, validation=1 / 3, metrics=look, epochs=1), 0, shared)
+    held = seen[0]
+    assert len(held) == len(set(held)) == len(own) // 3
+    assert set(held) < set(own)
+    assert all(np.array_equal(each, held) for each in seen)
+    rest = own[~np.isin(own, held)]
+    due = run(cgru.Job(told_apart, rows=rest, validation_rows=held, starts=3, metrics=look, epochs=1), 0, shared)
+    assert result.scores == due.scores
+    assert same(weights(result.network), weights(due.network))
+
+
+def test_such_a_share_is_even_over_the_classes():
+    seen = []
+    look = {"look": lambda y, A: seen.append(np.bincount(y).tolist()) or 0.0}
+    run(cgru.Job(lambda start: made(seed=start), starts=2, validation=0.25, metrics=look, epochs=1), 0, SHARED)
+    assert seen == [[2, 2, 2]] * 2
+
+
+@pytest.mark.parametrize("share", [1.5, 0.0, 2])
+def test_a_share_that_is_none(share):
+    job = cgru.Job(lambda start: made(seed=start), starts=2, validation=share, epochs=1)
+    assert str(run(job, 0, SHARED).error).startswith("validation: expected")
+
+
+@pytest.mark.parametrize("when", range(3))
+def test_an_error_of_the_users_own_is_no_start_that_diverged(when):
+    def make(start):
+        begun.append(start)
+        return made(seed=start)
+
+    def refuse(epoch):
+        if len(begun) == when + 1:
+            raise NotImplementedError("not yet")
+
+    begun = []
+    job = cgru.Job(make, starts=3, rows=TRAIN, validation_rows=HELD, callback=refuse, **OPTIONS)
+    assert str(run(job, 0, SHARED).error) == "not yet"
+    assert begun == list(range(when + 1))
+
+
 def test_a_start_that_diverged_is_let_go_at_once():
     begun = []
 
@@ -135,6 +184,30 @@ def test_starts_need_networks_of_their_own():
     assert str(result.error).startswith("network: expected a function that makes another Network each time")
 
 
+@pytest.mark.parametrize("wrap", [lambda layer: layer, cgru.Bidirectional])
+def test_functions_make_layers_of_their_own(wrap):
+    shared = cgru.GRU(2)
+    jobs = [cgru.Job(lambda: cgru.Network([wrap(shared), cgru.Dense(3, "softmax")]), epochs=1) for _ in range(2)]
+    running = Running()
+    first, second = (run(job, 0, SHARED, running=running) for job in jobs)
+    assert first.error is None
+    due = "network.layers[0]: expected a function that makes another layer each time, got one a second time"
+    assert str(second.error) == due
+    del first
+    gc.collect()
+    assert str(run(jobs[0], 0, SHARED, running=running).error) == due  # the layer is still there
+    assert run(jobs[0], 0, SHARED, running=Running()).error is None
+
+
+def test_functions_may_share_what_no_fit_changes():
+    frozen = cgru.GRU(2, sequences=True, rng=0)
+    frozen.make(X)
+    frozen.trainable = False
+    job = cgru.Job(lambda: cgru.Network([frozen, cgru.Pool("mean"), cgru.Dense(3, "softmax")]), epochs=1)
+    running = Running()
+    assert [run(job, 0, SHARED, running=running).error for _ in range(2)] == [None, None]
+
+
 def test_two_sequences_of_unlike_lengths():
     job = cgru.Job(made(cgru.Dense(2, "softmax")), X=[X[0, :2], X[1]], y=[0, 1], rows=[1, 0], epochs=1)
     assert run(job, 0, Samples()).error is None
@@ -148,6 +221,38 @@ def test_a_list_of_sequences_has_rows():
     assert same(weights(result.network), weights(alone(TRAIN, HELD)[0]))
 
 
+@pytest.mark.parametrize(
+    ("head", "y"), [("softmax", np.arange(M * 6).reshape(M, 6) % 3), ("identity", np.ones((M, 6, 3)))]
+)
+def test_what_stands_at_steps_ends_with_the_longest_sequence_that_is_taken(head, y):
+    lengths = np.where(np.arange(M) == 0, 6, np.arange(M) % 4 + 1)
+    sequences, weight = [x[:n] for x, n in zip(X, lengths, strict=True)], np.linspace(0, 1, M * 6).reshape(M, 6)
+    rows, held, test = np.arange(4, 12), np.arange(12, 18), np.arange(18, M)
+    assert max(lengths[1:]) == 4  # in all three
+
+    def net():
+        return cgru.Network([cgru.GRU(2, sequences=True, dropout=0.5), cgru.Dense(3, head)], seed=1)
+
+    def part(rows):
+        return [sequences[i] for i in rows], y[rows, :4], None, weight[rows, :4]
+
+    shared = Samples(sequences, y.tolist(), None, weight).opened()
+    result = run(cgru.Job(net, rows=rows, validation_rows=held, test_rows=test, **OPTIONS), 0, shared)
+    alone = net()
+    (x, own, _, w), validation, (X_test, y_test, *_, w_test) = map(part, (rows, held, test))
+    alone.fit(x, own, sample_weight=w, validation=validation, **OPTIONS)
+    assert same(weights(result.network), weights(alone))
+    assert result.scores["test_loss"] == alone.evaluate(X_test, y_test, sample_weight=w_test)["loss"]
+    longer = Samples(sequences, np.repeat(y, 2, axis=1)).opened()
+    assert "a target for each step, got (8, 12" in str(run(cgru.Job(net, rows=rows), 0, longer).error)
+
+
+def test_as_many_targets_as_steps_stay():
+    sequences, y = [x[: 1 + i % 2] for i, x in enumerate(X)], REALS
+    job = cgru.Job(made(cgru.Dense(2, "identity")), X=sequences, y=y, rows=slice(0, M, 2), epochs=1)
+    assert run(job, 0, Samples()).error is None
+
+
 def test_files_are_mapped(tmp_path):
     for name, array in (("x", X), ("y", LABELS), ("n", LENGTHS)):
         np.save(tmp_path / name, array)
@@ -156,10 +261,14 @@ def test_files_are_mapped(tmp_path):
     assert all(isinstance(value, np.memmap) for value in (opened.X, opened.y, opened.lengths))
     job = cgru.Job(made(), X=str(files[0]), y=files[1], lengths=files[2], rows=TRAIN, validation_rows=HELD, **OPTIONS)
     assert same(weights(run(job, 0, Samples()).network), weights(alone(TRAIN, HELD)[0]))
-    (tmp_path / "x.npy").write_bytes(b"nothing")
-    error = run(job, 0, Samples()).error
-    assert isinstance(error, ValueError)
-    assert str(error).startswith("X: expected an .npy file without objects")
+    for content in (b"nothing", b""):
+        (tmp_path / "x.npy").write_bytes(content)
+        error = run(job, 0, Samples()).error
+        assert isinstance(error, ValueError)
+        assert str(error).startswith("X: expected an .npy file without objects")
+    with open(tmp_path / "x.npy", "wb") as file:
+        np.savez(file, X=X)
+    assert str(run(job, 0, Samples()).error) == f"X: expected an .npy file, got an archive of several, {files[0]}"
     (tmp_path / "x.npy").unlink()
     assert isinstance(run(job, 0, Samples()).error, FileNotFoundError)
 
@@ -301,6 +410,8 @@ def test_what_is_wrong_with_it_is_told_by_its_result(job, shared, due):
         ),
         ({"metrics": {"validation_loss": max}}, ValueError, "metrics: expected another name than validation_loss"),
         ({"metrics": {"epochs": max}}, ValueError, "metrics: expected another name than epochs"),
+        ({"metrics": {"test_loss": max}}, ValueError, "metrics: expected another name than test_loss"),
+        ({"metrics": {"test_f1": max}}, ValueError, "metrics: expected another name than test_f1"),
         ({"name": [1]}, TypeError, "name: expected a string, a number, a tuple of them or None, got list"),
         ({"name": (1, [2])}, TypeError, "name: expected a string, a number, a tuple of them or None, got tuple"),
         ({"cost": -1}, ValueError, "cost: expected a number of at least 0"),

@@ -288,6 +288,14 @@ def test_what_cannot_come_back_is_told_alone(threads):
     assert network.error is None
 
 
+def test_a_network_that_a_worker_makes_twice():
+    results = cgru.fit_many([cgru.Job(cases.again, i, epochs=1) for i in range(3)], **SHARED, executor=pool(workers=1))
+    first, *others = sorted(results, key=lambda result: result.error is not None)
+    assert first.error is None
+    for result in others:
+        assert str(result.error).startswith("network: expected a function that makes another Network each time")
+
+
 def test_what_cannot_be_read_is_told_alone():
     net = cases.holding_here()
     jobs = [cgru.Job(net, "there"), cgru.Job(cases.holding_here, "here", epochs=1), *small(3)]

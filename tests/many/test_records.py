@@ -212,12 +212,21 @@ def test_all_failed():
 
 
 def test_no_records():
-    grid = Grid(missing=3)
+    grid = Grid()
     assert (grid.table(), grid.chosen(), grid.networks) == ([], [], {})
     with pytest.raises(ValueError, match="score: expected one fold at least, got no records"):
         grid.score()
-    assert repr(grid).startswith("Grid(0 fits, 3 missing; score")
+    assert repr(grid) == "Grid(0 fits; score: expected one fold at least, got no records)"
     assert "<table></table>" in grid._repr_html_()
+
+
+def test_what_is_missing_might_have_been_chosen():
+    grid = Grid(records()[1:], missing=1)
+    error = "score: expected all fits, got 1 missing; table and chosen have the others"
+    with pytest.raises(ValueError, match=f"^{error}$"):
+        grid.score()
+    assert repr(grid) == f"Grid(15 fits, 1 missing; {error})"
+    assert all(choice["error"] is None for choice in grid.chosen())
 
 
 def test_a_choice_needs_a_validation_loss():
@@ -234,7 +243,6 @@ def test_a_choice_needs_a_validation_loss():
 
 def test_repr():
     assert repr(Grid(records())) == "Grid(16 fits; test_loss 4.5 +- 1.5 over 2 folds)"
-    assert "15 fits, 1 missing;" in repr(Grid(records()[1:], missing=1))
 
 
 def test_html():

@@ -213,6 +213,13 @@ def test_a_network_that_is_made_twice():
     assert str(second.error).startswith("network: expected a function that makes another Network each time")
 
 
+def test_a_network_that_one_job_has_and_another_makes():
+    net = made()
+    first, second = cgru.fit_many([cgru.Job(net, epochs=1), cgru.Job(lambda: net, epochs=1)], X, LABELS, threads=1)
+    assert {type(first.error), type(second.error)} == {type(None), ValueError}
+    assert len(net.history) == 1
+
+
 def test_jobs_may_share_what_no_fit_changes():
     frozen, pool = cgru.GRU(2, sequences=True, rng=0), cgru.Pool("mean")
     frozen.make(X)
