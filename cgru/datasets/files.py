@@ -78,7 +78,8 @@ def read(
         axes: of x in an `.npz`: "mse", or "mes" for (m, e, s); None: "mse".
         features: the names of the elements that are wanted, in this order, such as `Network.feature_names`: where the
             file has names, they are taken by these, and others are left out.
-        targets: whether targets are wanted; without these `y` is None, and nobody looks at labels.
+        targets: whether targets are wanted; without these `y` is None, nobody looks at labels, and the file need not
+            have any.
 
     Raises:
         OSError: the file cannot be opened.
@@ -203,6 +204,9 @@ def table_of(path: Path, decimal: str | None = None, index: bool = False) -> tup
 def _of_table(
     table: Table, notes: list[str], asked: Asked, features: Sequence[str] | None, options: dict[str, Any]
 ) -> Dataset:
+    if asked.label and not options["targets"]:  # which need not be there, and are no elements where they are
+        asked = asked._replace(label=tuple(n for n in asked.label if n in table.names and n not in asked.ignore) or None)
+    chosen = {"columns": asked.columns, "ignore": asked.ignore}
     if features is not None and asked.columns is None and all(name in table.names for name in features):
         asked = asked._replace(columns=tuple(features), ignore=())
     elif features is not None and asked.columns is None and any(name in table.names for name in features):
@@ -225,6 +229,8 @@ def _of_table(
     names = tuple(found.columns) if len(found.columns) > 1 or not roles.wide else None
     notes += gaps.said(counts, missing, names or ["values"])
     reading = {"id": list(roles.id), "time": roles.time or "", "wide": roles.wide, "missing": missing}
+    if roles.wide:  # of a long one the names of the elements say it
+        reading |= {name: list(names) for name, names in chosen.items() if names}
     if options["targets"]:
         reading |= {"label": list(roles.label), "per_step": per_step}
     return Dataset(_split(found, found.ids if roles.id else None), None, None, names, tuple(notes), reading)

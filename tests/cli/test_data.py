@@ -124,6 +124,36 @@ def test_a_model_knows_how_its_data_were_read(tmp_path):
     assert "were, --id site,well, --time measured," in err
 
 
+@pytest.mark.parametrize(
+    "options", [("--ignore", "age1"), ("--columns", "t0,t1,t2,t3,t4,t5")], ids=["ignore", "columns"]
+)
+def test_a_model_of_wide_tables_knows_which_columns_are_steps(tmp_path, options):
+    """Else the labels of a table, and what was left out, were steps of it: a model takes any number of these."""
+    header = ["case", "class1", "age1", *(f"t{j}" for j in range(6))]
+    lines = [[f"p{i}", 1 + i % 2, 20 + 3 * i, *rng.normal(i % 2, 1, 6).round(3)] for i in range(20)]
+    write(tmp_path / "wide.csv", header, lines)
+    write(tmp_path / "unlabelled.csv", [header[0], *header[2:]], [[line[0], *line[2:]] for line in lines])
+    write(tmp_path / "steps.csv", [header[0], *header[3:]], [[line[0], *line[3:]] for line in lines])
+    fit = ("--wide", "--id", "case", "--label", "class1", *options)
+    trained, _ = run("fit", "wide.csv", *fit, *QUICK, "--epochs", 5, cwd=tmp_path)
+    out, err = run("evaluate", "cgru-model.npz", "wide.csv", cwd=tmp_path)
+    assert out.split(": ")[1].split(";")[0] == trained.split(";")[0].removeprefix("training ")
+    assert f"--wide, {' '.join(options)}, --label class1\n" in err
+    X = np.array([line[3:] for line in lines])[:, :, None]
+    due = [f"p{i}\t{name}" for i, name in enumerate(cgru.load(tmp_path / "cgru-model.npz").predict_classes(X))]
+    for name in ("wide.csv", "unlabelled.csv"):
+        out, err = run("predict", "cgru-model.npz", name, cwd=tmp_path)
+        assert out.splitlines() == due
+        assert "--label" not in err
+    out, _ = run("predict", "cgru-model.npz", "wide.csv", "--ignore", "age1,class1", "--columns", "", cwd=tmp_path)
+    assert out.splitlines() == due
+    if options[0] == "--ignore":
+        error = refused("predict", "cgru-model.npz", "steps.csv", cwd=tmp_path)
+        assert "ignore: expected one of the columns case, t0, t1, t2, t3, t4, t5, got 'age1'; the model's own" in error
+    out, _ = run("predict", "cgru-model.npz", "steps.csv", "--ignore", "", cwd=tmp_path)
+    assert out.splitlines() == due
+
+
 def test_predictions_have_their_ids(folder, tmp_path):
     out, _ = run("predict", folder / "model.npz", folder / "other.csv", "--time", "day", cwd=tmp_path)
     printed = [line.split("\t") for line in out.splitlines()]
