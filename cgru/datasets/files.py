@@ -205,7 +205,8 @@ def _of_table(
     table: Table, notes: list[str], asked: Asked, features: Sequence[str] | None, options: dict[str, Any]
 ) -> Dataset:
     if asked.label and not options["targets"]:  # which need not be there, and are no elements where they are
-        asked = asked._replace(label=tuple(n for n in asked.label if n in table.names and n not in asked.ignore) or None)
+        there = [name for name in table.names if name not in asked.ignore]
+        asked = asked._replace(label=tuple(name for name in asked.label if name in there) or None)
     chosen = {"columns": asked.columns, "ignore": asked.ignore}
     if features is not None and asked.columns is None and all(name in table.names for name in features):
         asked = asked._replace(columns=tuple(features), ignore=())

@@ -222,7 +222,8 @@ def wide(table: Table, roles: Roles, missing: str) -> tuple[Sequences, np.ndarra
     """The sequences in a wide table, as `long`, and what was guessed of its columns.
 
     Names that are alike but for a number at their end are the steps of one element, by that number; where all are so,
-    with the same numbers, there may be several elements. Empty cells at the end of a row end its sequence.
+    with the same numbers, there may be several elements, whose names have letters: 2023-12 and 2024-12 are of one.
+    Empty cells at the end of a row end its sequence.
     """
     gaps.check_missing(missing)
     names, columns, notes = _channels(roles.columns)
@@ -256,7 +257,7 @@ def _channels(columns: Sequence[str]) -> tuple[list[str], list[tuple[str, ...]],
     steps: dict[str, dict[int, str]] = {}
     for name in columns:
         match = re.fullmatch(NUMBERED, name)
-        if match:
+        if match and (not match[1] or re.search(r"[^\W\d_]", match[1])):
             steps.setdefault(match[1], {})[int(match[2])] = name
     numbers = sorted(next(iter(steps.values()), {}))
     if len(numbers) * len(steps) != len(columns) or any(sorted(each) != numbers for each in steps.values()):

@@ -24,6 +24,7 @@ NUMBER = r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?"
 WITH_COMMA = r"[+-]?\d*,\d+([eE][+-]?\d+)?"
 THOUSANDS = r"[+-]?[1-9]\d{0,2}(,\d{3})+"
 CODE = r"(?m)^\s*[+-]?0\d"  # 007 is no number but a name
+PLATE = r"(?m)^\s*\d+[eE]\d"  # and so is 1E2, another than 100, where nothing has a point
 
 
 def contents(path: str | os.PathLike[str]) -> tuple[str, list[str]]:
@@ -173,7 +174,7 @@ def _is_header(line: int, record: Sequence[str], notes: list[str]) -> bool:
     if not numbers:
         return True
     columns = not record[0].strip() and numbers == [*map(str, range(len(record) - 1))]  # beside an index, of pandas
-    counts = len(numbers) > 2 and all(map(str.isdecimal, numbers)) and set(np.diff([*map(int, numbers)])) == {1}
+    counts = len(numbers) > 2 and _rises_evenly(numbers)
     if columns or counts:
         shown = [*numbers[:3], *["..."] * (len(numbers) > 3)]
         notes.append(f"the first line, with {', '.join(shown)}, is taken for a header")
@@ -183,6 +184,12 @@ def _is_header(line: int, record: Sequence[str], notes: list[str]) -> bool:
             f"line {line}: expected a header with names, or numbers but for a label, got {numbers[0]} in it"
         )
     return False
+
+
+def _rises_evenly(numbers: Sequence[str]) -> bool:
+    """Whether each number is as much above the one before."""
+    steps = np.diff([float(number.replace(",", ".")) for number in numbers])
+    return bool(steps.min() > 0 and np.ptp(steps) < 1e-6 * steps.mean())
 
 
 def _decimal(records: Iterable[tuple[int, list[str]]], separator: str) -> str:
@@ -249,7 +256,8 @@ def _number(cell: str, sign: str) -> float:
 def _parsed(cells: Sequence[str], sign: str) -> np.ndarray:
     """Cells of a column as integers, as reals with NaN for what is missing, or where they are neither as text."""
     joined, text = "\n".join(cells), np.array(cells, dtype=object)
-    if "_" in joined or re.search(CODE, joined):
+    pointed = re.search("[.,]", joined)
+    if "_" in joined or re.search(CODE, joined) or (not pointed and re.search(PLATE, joined)):
         return _stripped(cells)
     try:
         return text.astype(np.int64)
@@ -258,7 +266,7 @@ def _parsed(cells: Sequence[str], sign: str) -> np.ndarray:
     except ValueError:
         pass
     try:
-        if sign == "." or not re.search("[.,]", joined):
+        if sign == "." or not pointed:
             return text.astype(np.float64)  # which is quick, where nothing is missing
     except ValueError:
         pass

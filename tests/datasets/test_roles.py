@@ -179,7 +179,14 @@ def test_several_elements_of_a_wide_table(reads):
         assert data.train.X.tolist() == [[[1, 3], [2, 4]]]
         assert data.feature_names == ("ax", "ay")
         assert data.notes[-1] == "2 elements a step by the columns' names: ax, ay"
-    for header in ("ax_1,ax_2,ay_1,ay_3", "ax_1,ax_2,ay_1,ay_", "a1,a01,b1,b01"):
+    for header in (
+        "2023-1,2023-2,2024-1,2024-2",
+        "0.0,0.5,1.0,1.5",
+        "00:00,00:30,01:00,01:30",
+        "ax_1,ax_2,ay_1,ay_3",
+        "ax_1,ax_2,ay_1,ay_",
+        "a1,a01,b1,b01",
+    ):
         data = reads(f"label,{header}\nx,1,2,3,4\n", wide=True, columns=header.split(","))
         assert data.train.X.tolist() == [[[1], [2], [3], [4]]]
         assert data.notes[-1] == "steps are in the order of the columns, all of one element"

@@ -145,6 +145,10 @@ def test_codes_stay_what_they_are(reads):
     assert data.train.y.tolist() == ["01", "1"]
     assert data.train.X[..., 0].tolist() == [[1, 2], [5, 0]]
     assert reads("id,t,a,label\n7,1,1,1\n8,1,05,0\n").train.ids.dtype.kind == "i"
+    data = reads("id,t,a,label\n1E2,1,1,3\n100,1,2e1,4\n10E1,1,5,3\n")  # wells of plates, which are no hundreds
+    assert data.train.ids.tolist() == ["1E2", "100", "10E1"]
+    assert data.train.X[:, 0, 0].tolist() == [1, 20, 5]
+    assert data.train.y.tolist() == [3, 4, 3]
 
 
 def test_kinds_of_numbers(reads):
@@ -200,6 +204,15 @@ def test_headers(reads):
     data = reads(numbered)
     assert data.train.X.shape == (2, 9, 1)
     assert data.notes[0] == "the first line, with 0, 1, 2, ..., is taken for a header"
+    for first, shown in ((400, "400, 402.5, 405"), (-0.1, "-0.1, 2.4, 4.9")):  # as of a spectrum
+        waves = "label;" + ";".join(f"{first + 2.5 * i:.4g}" for i in range(9)) + "\nx" + ";1,5" * 9 + "\ny" + ";2" * 9
+        for content in (waves, waves.replace(".", ",")):
+            data = reads(content, wide=True)
+            assert data.train.X.shape == (2, 9, 1)
+            assert data.train.y.tolist() == ["x", "y"]
+        assert reads(waves, wide=True).notes[0] == f"the first line, with {shown}, ..., is taken for a header"
+    for row in ("7,1.5,2,3", "7,6,5,4", "7,7,7,7", "7,1,2"):
+        assert reads(f"x,{row}\ny,{row}\n", wide=True, label="column_1").train.y.tolist() == ["x", "y"]
     bare = "x" + ",1.5" * 9 + "\ny" + ",2" * 9 + "\n"
     data = reads(bare)
     assert data.train.y.tolist() == ["x", "y"]
