@@ -84,7 +84,7 @@ def long(table: Table, roles: Roles, per_step: bool, missing: str) -> tuple[Sequ
     """The sequences in a long table, and how many values of each element were filled (e,); errors as `from_frame`."""
     gaps.check_missing(missing)
     ids, place = _groups(table, roles.id)
-    times = np.arange(table.rows) if roles.time is None else ranks(table.column(roles.time), roles.time)
+    times = np.arange(table.rows) if roles.time is None else ranks(table.column(roles.time), roles.time, table.place)
     order = np.lexsort((times, place))
     place, times = place[order], times[order]
     again = np.flatnonzero((np.diff(place) == 0) & (np.diff(times) == 0))

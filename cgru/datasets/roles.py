@@ -17,7 +17,10 @@ IDS = (
     "id|(subject|series|sequence|seq|case|sample|session|patient|participant|person|user|unit|trial|recording|record|"
     "device|machine|engine|run|track)([ _]?(id|no|nr|number))?"
 )
-TIMES = "t|time|step|time[ _]?step|time[ _]?stamp|date|date[ _]?time|frame|tick|cycle|day|when|zeit|uhrzeit|datum"
+TIMES = (
+    r"(t|time|step|time[ _]?step|time[ _]?stamp|date|date[ _]?time|frame|tick|cycle|day|when|zeit|uhrzeit|datum)"
+    r"( ?[(\[](ms|s|secs?|seconds|min|minutes|h|hrs?|hours|d|days|utc|gmt)[)\]])?"
+)
 LABELS = "label|labels|class|target|category|outcome|klasse"
 NUMBERED = r"(.*?)[ _.\-]*(\d+)"
 STEPS = r"(t|time|step|lag)?[ _.\-]*\d+"  # of a table with a row a sequence

@@ -19,7 +19,9 @@ def test_ids_by_name(reads, name):
     assert told(data)[0] == f'id="{name.strip()}"'
 
 
-@pytest.mark.parametrize("name", ["t", "T", "time", "Time Step", "timestamp", "date", "Datum", "frame"])
+@pytest.mark.parametrize(
+    "name", ["t", "T", "time", "Time Step", "timestamp", "date", "Datum", "frame", "Time (s)", "t [ms]"]
+)
 def test_times_by_name(reads, name):
     data = reads(LONG.replace(",t,", f",{name},"))
     assert data.train.X[0].tolist() == [[1, 2], [3, 4]]
@@ -41,6 +43,11 @@ def test_y_is_an_axis_beside_x_and_z(reads):
     data = reads("id,t,x,y,label\n1,1,2,3,4\n1,2,3,4,4\n")
     assert data.feature_names == ("x", "y")
     assert data.train.y.tolist() == [4]
+
+
+def test_other_units_tell_no_times(reads):
+    data = reads(LONG.replace(",t,", ",T (degC),"))
+    assert data.feature_names == ("T (degC)", "a", "b")
 
 
 def test_without_times_rows_stay(reads):

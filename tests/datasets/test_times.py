@@ -63,6 +63,23 @@ def test_refusals(times, why):
         ranks(np.array(times, dtype=object), "when")
 
 
+@pytest.mark.parametrize(
+    ("times", "wrong"),
+    [
+        (["2024-01-03", "2024-01-02", "n. a.", "2024-01-01", "x"], 2),
+        (["1", "2", "3.5", "later", "4"], 3),
+        (["1.2.2024", "31.12.2023 12:00", "2.2.2024"], 1),
+        (["2024-01-01", "1.2.2024", "2.2.2024", "3.2.2024", "30.2.2024"], 0),
+    ],
+)
+def test_the_one_that_is_unlike_the_others_is_told(times, wrong):
+    due = rf"^t: expected numbers or dates .* 18:30, got '{re.escape(times[wrong])}'"
+    with pytest.raises(ValueError, match=f"{due} in line {wrong + 2}$"):
+        ranks(np.array(times, dtype=object), "t", lambda row: f"line {row + 2}")
+    with pytest.raises(ValueError, match=f"{due}$"):
+        ranks(np.array(times, dtype=object), "t")
+
+
 def test_what_has_no_order_is_refused():
     with pytest.raises(TypeError, match=r"^when: expected values of one kind, got several"):
         ranks(np.array(["a", 1], dtype=object), "when")
