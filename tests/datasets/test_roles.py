@@ -6,7 +6,7 @@ LONG = "id,t,a,b,label\n1,2,3,4,x\n1,1,1,2,x\n2,1,5,6,y\n"
 
 
 def told(data):
-    return [note.partition(" (")[2].rstrip(")") for note in data.notes]
+    return [note.rpartition(" (")[2].rstrip(")") for note in data.notes]
 
 
 @pytest.mark.parametrize(
