@@ -1,12 +1,14 @@
 """Which columns are what."""
 
+import re
+
 import pytest
 
 LONG = "id,t,a,b,label\n1,2,3,4,x\n1,1,1,2,x\n2,1,5,6,y\n"
 
 
 def told(data):
-    return [note.rpartition(" (")[2].rstrip(")") for note in data.notes]
+    return [found[1] for found in (re.search(r"\((\w+=.*)\)$", note) for note in data.notes) if found]
 
 
 @pytest.mark.parametrize(
