@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -102,7 +103,8 @@ def read(
     data = _read(path, asked, features, task, options)
     if test is None:
         return data
-    other = _read(test, asked, features or data.feature_names, task, options)
+    steps = (data.reading or {}).get("columns", asked.columns)
+    other = _read(test, asked._replace(columns=steps), features or data.feature_names, task, options)
     return _with_test(data, other, test)
 
 
@@ -207,7 +209,6 @@ def _of_table(
     if asked.label and not options["targets"]:  # which need not be there, and are no elements where they are
         there = [name for name in table.names if name not in asked.ignore]
         asked = asked._replace(label=tuple(name for name in asked.label if name in there) or None)
-    chosen = {"columns": asked.columns, "ignore": asked.ignore}
     if features is not None and asked.columns is None and all(name in table.names for name in features):
         asked = asked._replace(columns=tuple(features), ignore=())
     elif features is not None and asked.columns is None and any(name in table.names for name in features):
@@ -231,6 +232,8 @@ def _of_table(
     notes += gaps.said(counts, missing, names or ["values"])
     reading = {"id": list(roles.id), "time": roles.time or "", "wide": roles.wide, "missing": missing}
     if roles.wide:  # of a long one the names of the elements say it
+        words = () if re.search(r"\d", "".join(roles.columns)) else roles.columns  # whose order names do not tell
+        chosen = {"columns": asked.columns or words, "ignore": asked.ignore}
         reading |= {name: list(names) for name, names in chosen.items() if names}
     if options["targets"]:
         reading |= {"label": list(roles.label), "per_step": per_step}

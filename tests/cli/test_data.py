@@ -154,6 +154,22 @@ def test_a_model_of_wide_tables_knows_which_columns_are_steps(tmp_path, options)
     assert out.splitlines() == due
 
 
+def test_steps_whose_names_have_no_order_are_taken_by_name(tmp_path):
+    lines = [[1 + i % 2, *rng.normal(i % 2, 1, 3).round(3)] for i in range(20)]
+    order = [3, 1, 0, 2]
+    write(tmp_path / "meals.csv", ["label", "morning", "noon", "night"], lines)
+    write(tmp_path / "other.csv", ["night", "morning", "label", "noon"], [[line[i] for i in order] for line in lines])
+    write(tmp_path / "fewer.csv", ["night", "morning"], [[line[3], line[1]] for line in lines])
+    run("fit", "meals.csv", "--wide", "--test", "other.csv", *QUICK, "--epochs", 3, cwd=tmp_path)
+    for command in ("evaluate", "predict"):
+        out, other = (run(command, "cgru-model.npz", f"{name}.csv", cwd=tmp_path)[0] for name in ("meals", "other"))
+        assert out.replace("meals", "other") == other
+    data = cgru.datasets.read(tmp_path / "meals.csv", wide=True, test=tmp_path / "other.csv")
+    np.testing.assert_array_equal(data.train.X, data.test.X)
+    error = refused("predict", "cgru-model.npz", "fewer.csv", cwd=tmp_path)
+    assert "columns: expected one of the columns night, morning, got 'noon'; the model's own data were read" in error
+
+
 def test_predictions_have_their_ids(folder, tmp_path):
     out, _ = run("predict", folder / "model.npz", folder / "other.csv", "--time", "day", cwd=tmp_path)
     printed = [line.split("\t") for line in out.splitlines()]
