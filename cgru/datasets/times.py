@@ -86,9 +86,10 @@ def _odd(texts: list[str]) -> str:
 
 
 def _number(text: str) -> float:
-    if "_" in text:  # which separates digits for Python, and for others two numbers
+    number = float(text)
+    if "_" in text or number != number:  # _ separates digits for Python, and for others two numbers; nan is no time
         raise ValueError(text)
-    return float(text)
+    return number
 
 
 def _iso(text: str) -> datetime:

@@ -55,6 +55,7 @@ def test_equal_times_have_one_rank():
             "when: expected a time zone in each row or in none, got '2024-01-01T00:00Z' and '2024-01-01T00:00'",
         ),
         (["1_2", "3_4"], "when: expected numbers or dates"),
+        (["1", "nan", "2"], "when: expected numbers or dates such as 2024-12-31 or 31.12.2024 18:30, got 'nan'"),
         (["2024-13-01", "2024-01-01"], "when: expected numbers or dates"),
     ],
 )
