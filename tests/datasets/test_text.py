@@ -123,6 +123,28 @@ def test_what_is_wrong_is_told_with_its_line(refused, content, why):
     assert refused(content).startswith(why)
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_comments_above_a_table(reads, refused, end):
+    left, two = (f"lines at the top that begin with # are left out: {n}" for n in (1, 2))
+    for content, note in (
+        ("# of the logger, 2024\n# by hand, too; or not, I mean\n" + LONG, two),
+        ("# of the logger\n\n" + LONG.replace(",", ";"), left),
+        ("\ufeff#\n" + LONG, left),
+        ("#" + LONG, NOTES[0]),
+        ("# of the logger, 2024\n# " + LONG, left),
+        ("#of the logger\n## " + LONG.replace(",", ";").replace(";3;", ";3,0;"), left),
+    ):
+        data = reads(content.replace("\n", end))
+        assert data.train.X.tolist() == X
+        assert data.notes[0] == note
+    assert refused("#\n" + LONG.replace("6", "oops")).startswith("b: expected numbers, got 'oops' in line 5")
+    bare = reads("# of the logger\n1,1,5,x\n1,2,3,x\n", id="column_1", time="column_2", label="column_4")
+    assert bare.train.X.tolist() == [[[5], [3]]]
+    assert reads("#,a\n1,2\n1,3\n", id="#").feature_names == ("a",)
+    assert reads("# a\n# id a  b\n1 2 3\n1 4 5\n").feature_names == ("a", "b")
+    assert reads("#1,2\n#2,3\n#3,5\n", id="", wide=True).train.y.tolist() == ["#1", "#2", "#3"]
+
+
 def test_words_for_what_is_missing(reads):
     words = ["", "NA", "n/a", "#N/A", "NaN", "nan", "null", "None", "?"]
     rows = "".join(f"1,{t},{word},x\n" for t, word in enumerate(words))
