@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
@@ -207,8 +208,9 @@ def _is_wide(table: Table, asked: Asked, id: Sequence[str], time: Sequence[str],
 def _check_left(table: Table, free: Sequence[str], wide: bool, named: bool) -> None:
     """ValueError for a column that is hardly an element of a step, or of a wide table hardly a step."""
     if wide:
-        odd = [name for name in free if not _called(name, NUMBERED)]
-        odd = odd if 2 * len(odd) < len(free) else []
+        (usual, _), *_ = Counter(map(_letters, free)).most_common(1) or [("", 0)]
+        odd = [name for name in free if not _called(name, NUMBERED)], [name for name in free if _letters(name) != usual]
+        odd = next((names for names in odd if 0 < 2 * len(names) < len(free)), [])
     else:
         odd = [name for name in free if _called(name, IDS) or _called(name, TIMES)]
     for name in odd:
@@ -217,3 +219,8 @@ def _check_left(table: Table, free: Sequence[str], wide: bool, named: bool) -> N
             f'columns="..." names all that are, ignore="{name}" leaves it out, label="{name}" learns it'
             + ("" if named or not wide or not _differs(table, name) else f', id="{name}" tells sequences by it')
         )
+
+
+def _letters(name: str) -> str:
+    """What is left of a name without its numbers, which steps of one element share."""
+    return re.sub(r"[\W\d_]+", "", name)

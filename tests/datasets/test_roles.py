@@ -304,3 +304,19 @@ def test_a_label_that_changes(reads, refused):
     assert refused(LONG.replace("label", "c"), per_step=True, ignore="c").startswith(
         "per_step: expected one label, got none"
     )
+
+
+def test_a_numbered_column_that_is_unlike_the_others_is_no_step_in_silence(reads, refused):
+    for odd, header in (
+        ("age1", "t0,t1,age1,t2"),
+        ("y1", "x 1,x 2,x 3,x 4,y1"),
+        ("b_1", "a_1,a_2,a_3,b_1,b_2"),
+        ("age1", "2023-1,2023-2,2024-1,age1"),
+    ):
+        row = ",".join("12345"[: header.count(",") + 1])
+        text = f"label,{header}\nx,{row}\nx,{row}\n"
+        cure = f'columns="..." names all that are, ignore="{odd}" leaves it out, label="{odd}" learns it'
+        assert refused(text, wide=True) == f"{odd}: expected to know whether it is one of the steps: {cure}"
+        assert reads(text, wide=True, columns=header.split(",")).train.X[0, :, 0].tolist() == list(map(int, row[::2]))
+    for header in ("t0,t1,age1,age2", "1 s,2 s,3 s,4 s", "may 23,june 23,july 23,may 24"):
+        assert reads(f"label,{header}\nx,1,2,3,4\n", wide=True).train.X.size == 4
