@@ -189,6 +189,8 @@ def _classes_of_steps(table: Table, label: Sequence[str], order: np.ndarray, sta
     if len(label) != 1:
         raise ValueError(f"per_step: expected one label, got {', '.join(label) or 'none'}")
     values = _plain(table.column(label[0])[order])
+    if values.dtype.kind == "f" and not (values % 1).any():
+        values = values.astype(np.int64)  # 1.0 is the class 1
     if values.dtype.kind == "f":
         raise ValueError(f"{label[0]}: expected a class for each step, integers or strings, got {values.dtype}")
     parts = np.split(values, starts[1:])

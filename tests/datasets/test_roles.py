@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 
 LONG = "id,t,a,b,label\n1,2,3,4,x\n1,1,1,2,x\n2,1,5,6,y\n"
@@ -296,6 +297,9 @@ def test_a_label_that_changes(reads, refused):
     data = reads(table, per_step=True)
     assert data.train.y.tolist() == [["y", "x"], ["y", ""]]
     assert reads(table.replace("x", "0").replace("y", "1"), per_step=True).train.y.tolist() == [[1, 0], [1, 0]]
+    data = reads(table.replace("x", "0.0").replace("y", "1"), per_step=True)
+    assert data.train.y.tolist() == [[1, 0], [1, 0]]
+    assert data.train.y.dtype == np.int64
     assert refused(table.replace("x", "0.5").replace("y", "1"), per_step=True).startswith(
         "label: expected a class for each step, integers or strings, got float64"
     )
