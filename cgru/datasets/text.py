@@ -275,8 +275,7 @@ def _number(cell: str, sign: str) -> float:
 def _parsed(cells: Sequence[str], sign: str) -> np.ndarray:
     """Cells of a column as integers, as reals with NaN for what is missing, or where they are neither as text."""
     joined, text = "\n".join(cells), np.array(cells, dtype=object)
-    pointed = re.search("[.,]", joined)
-    if "_" in joined or re.search(CODE, joined) or (not pointed and re.search(PLATE, joined)):
+    if "_" in joined or re.search(CODE, joined):
         return _stripped(cells)
     try:
         return text.astype(np.int64)
@@ -284,6 +283,9 @@ def _parsed(cells: Sequence[str], sign: str) -> np.ndarray:
         return _stripped(cells)
     except ValueError:
         pass
+    pointed = re.search("[.,]", joined)
+    if not pointed and re.search(PLATE, joined):
+        return _stripped(cells)
     try:
         if sign == "." or not pointed:
             return text.astype(np.float64)  # which is quick, where nothing is missing
