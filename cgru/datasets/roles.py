@@ -208,8 +208,11 @@ def _is_wide(table: Table, asked: Asked, id: Sequence[str], time: Sequence[str],
 def _check_left(table: Table, free: Sequence[str], wide: bool, named: bool) -> None:
     """ValueError for a column that is hardly an element of a step, or of a wide table hardly a step."""
     if wide:
-        (usual, _), *_ = Counter(map(_letters, free)).most_common(1) or [("", 0)]
-        odd = [name for name in free if not _called(name, NUMBERED)], [name for name in free if _letters(name) != usual]
+        usual = Counter(map(_letters, free)).most_common(1)
+        odd = (
+            [name for name in free if not _called(name, NUMBERED)],
+            [name for name in free if _letters(name) != usual[0][0]],
+        )
         odd = next((names for names in odd if 0 < 2 * len(names) < len(free)), [])
     else:
         odd = [name for name in free if _called(name, IDS) or _called(name, TIMES)]

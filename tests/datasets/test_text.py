@@ -233,7 +233,7 @@ def test_headers(reads):
             assert data.train.X.shape == (2, 9, 1)
             assert data.train.y.tolist() == ["x", "y"]
         assert reads(waves, wide=True).notes[0] == f"the first line, with {shown}, ..., is taken for a header"
-    for row in ("7,1.5,2,3", "7,6,5,4", "7,7,7,7", "7,1,2"):
+    for row in ("7,1.5,2,3", "1,2,4,9", "7,6,5,4", "7,7,7,7", "7,1,2"):
         assert reads(f"x,{row}\ny,{row}\n", wide=True, label="column_1").train.y.tolist() == ["x", "y"]
     bare = "x" + ",1.5" * 9 + "\ny" + ",2" * 9 + "\n"
     data = reads(bare)
