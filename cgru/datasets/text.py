@@ -193,7 +193,7 @@ def _is_header(line: int, record: Sequence[str], notes: list[str]) -> bool:
     if not numbers:
         return True
     columns = not record[0].strip() and numbers == [*map(str, range(len(record) - 1))]  # beside an index, of pandas
-    counts = len(numbers) > 2 and _rises_evenly(numbers)
+    counts = len(numbers) > 2 and _rises_evenly(numbers, whole=len(numbers) == len(record))
     if columns or counts:
         shown = [*numbers[:3], *["..."] * (len(numbers) > 3)]
         notes.append(f"the first line, with {', '.join(shown)}, is taken for a header")
@@ -205,10 +205,11 @@ def _is_header(line: int, record: Sequence[str], notes: list[str]) -> bool:
     return False
 
 
-def _rises_evenly(numbers: Sequence[str]) -> bool:
-    """Whether each number is as much above the one before."""
+def _rises_evenly(numbers: Sequence[str], whole: bool) -> bool:
+    """Whether each number is as much above the one before; `whole`, where no word stands beside them: 1, of integers."""
     steps = np.diff([float(number.replace(",", ".")) for number in numbers])
-    return bool(steps.min() > 0 and np.ptp(steps) < 1e-6 * steps.mean())
+    even = steps.min() > 0 and np.ptp(steps) < 1e-6 * steps.mean()
+    return bool(even and (not whole or (steps[0] == 1 and all(map(str.isdecimal, numbers)))))
 
 
 def _decimal(records: Iterable[tuple[int, list[str]]], separator: str) -> str:

@@ -233,6 +233,8 @@ def test_headers(reads):
             assert data.train.X.shape == (2, 9, 1)
             assert data.train.y.tolist() == ["x", "y"]
         assert reads(waves, wide=True).notes[0] == f"the first line, with {shown}, ..., is taken for a header"
+    for first, rows in (("0,0.5,1", 2), ("1.0,2.0,3.0", 2), ("10,20,30", 2), ("7,8,9", 1)):  # where no word is beside
+        assert reads(f"{first}\n1,2,4\n", wide=True, label="").train.X.shape == (rows, 3, 1)
     for row in ("7,1.5,2,3", "1,2,4,9", "7,6,5,4", "7,7,7,7", "7,1,2"):
         assert reads(f"x,{row}\ny,{row}\n", wide=True, label="column_1").train.y.tolist() == ["x", "y"]
     bare = "x" + ",1.5" * 9 + "\ny" + ",2" * 9 + "\n"
