@@ -206,7 +206,7 @@ def _is_header(line: int, record: Sequence[str], notes: list[str]) -> bool:
 
 
 def _rises_evenly(numbers: Sequence[str], whole: bool) -> bool:
-    """Whether each number is as much above the one before; `whole`, where no word stands beside them: 1, of integers."""
+    """Whether each number is as much above the one before; `whole`, where no word is beside: by 1, of integers."""
     steps = np.diff([float(number.replace(",", ".")) for number in numbers])
     even = steps.min() > 0 and np.ptp(steps) < 1e-6 * steps.mean()
     return bool(even and (not whole or (steps[0] == 1 and all(map(str.isdecimal, numbers)))))
