@@ -351,7 +351,7 @@ def compact(y: Any, m: int, k: int, loss: str, name: str) -> tuple[np.ndarray, n
     """What `targets` returns, but that for cross_entropy classes (m,) stand in the place of rows of 0 and 1 (m, k)."""
     array = _numbers(y, name)
     k = _targets(array, 1, k, loss)
-    whole = array.dtype.kind in ("iub" if loss == "binary_cross_entropy" else "iu")
+    whole = array.dtype.kind in "iub"
     if loss == "cross_entropy" and array.ndim == 1 and not whole:
         raise TypeError(
             f"{name}: expected integers (m,) or class probabilities (m, {k}), got {array.dtype} (m,); {_NUMBERS}"

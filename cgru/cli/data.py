@@ -47,7 +47,8 @@ def data_of(
     if net is not None:
         known = _as_it_was_trained(net, arguments.data, targets)
         taken = {name: value for name, value in known.items() if name not in options}
-        said = ", ".join(_spelled(name, value) for name, value in taken.items() if _worth_saying(name, value))
+        told = {name: value for name, value in taken.items() if targets or name != "label"}  # else left out if there
+        said = ", ".join(_spelled(name, value) for name, value in told.items() if _worth_saying(name, value))
         notes += (f"read as the model's own data were, {said}",) if said else ()
         options |= taken
     try:
@@ -127,7 +128,7 @@ def _as_it_was_trained(net: cgru.Network, path: str, targets: bool) -> dict[str,
         if kind_of(path) in ("text", "parquet"):
             task = "classification" if net.loss in cgru.losses.CLASSIFYING else "regression"
             known = {name: value for name, value in (net.reading or {}).items() if name in READING} | {"task": task}
-            of_targets = () if targets else ("label", "per_step", "task")
+            of_targets = () if targets else ("per_step", "task")
             return {name: value for name, value in known.items() if name not in of_targets}
     return {}
 

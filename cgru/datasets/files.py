@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -78,7 +79,8 @@ def read(
         axes: of x in an `.npz`: "mse", or "mes" for (m, e, s); None: "mse".
         features: the names of the elements that are wanted, in this order, such as `Network.feature_names`: where the
             file has names, they are taken by these, and others are left out.
-        targets: whether targets are wanted; without these `y` is None, and nobody looks at labels.
+        targets: whether targets are wanted; without these `y` is None, nobody looks at labels, and the file need not
+            have any.
 
     Raises:
         OSError: the file cannot be opened.
@@ -101,7 +103,8 @@ def read(
     data = _read(path, asked, features, task, options)
     if test is None:
         return data
-    other = _read(test, asked, features or data.feature_names, task, options)
+    steps = (data.reading or {}).get("columns", asked.columns)
+    other = _read(test, asked._replace(columns=steps), features or data.feature_names, task, options)
     return _with_test(data, other, test)
 
 
@@ -203,6 +206,9 @@ def table_of(path: Path, decimal: str | None = None, index: bool = False) -> tup
 def _of_table(
     table: Table, notes: list[str], asked: Asked, features: Sequence[str] | None, options: dict[str, Any]
 ) -> Dataset:
+    if asked.label and not options["targets"]:  # which need not be there, and are no elements where they are
+        there = [name for name in table.names if name not in asked.ignore]
+        asked = asked._replace(label=tuple(name for name in asked.label if name in there) or None)
     if features is not None and asked.columns is None and all(name in table.names for name in features):
         asked = asked._replace(columns=tuple(features), ignore=())
     elif features is not None and asked.columns is None and any(name in table.names for name in features):
@@ -225,6 +231,10 @@ def _of_table(
     names = tuple(found.columns) if len(found.columns) > 1 or not roles.wide else None
     notes += gaps.said(counts, missing, names or ["values"])
     reading = {"id": list(roles.id), "time": roles.time or "", "wide": roles.wide, "missing": missing}
+    if roles.wide:  # of a long one the names of the elements say it
+        words = () if re.search(r"\d", "".join(roles.columns)) else roles.columns  # whose order names do not tell
+        chosen = {"columns": asked.columns or words, "ignore": asked.ignore}
+        reading |= {name: list(names) for name, names in chosen.items() if names}
     if options["targets"]:
         reading |= {"label": list(roles.label), "per_step": per_step}
     return Dataset(_split(found, found.ids if roles.id else None), None, None, names, tuple(notes), reading)

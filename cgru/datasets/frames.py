@@ -84,7 +84,7 @@ def long(table: Table, roles: Roles, per_step: bool, missing: str) -> tuple[Sequ
     """The sequences in a long table, and how many values of each element were filled (e,); errors as `from_frame`."""
     gaps.check_missing(missing)
     ids, place = _groups(table, roles.id)
-    times = np.arange(table.rows) if roles.time is None else ranks(table.column(roles.time), roles.time)
+    times = np.arange(table.rows) if roles.time is None else ranks(table.column(roles.time), roles.time, table.place)
     order = np.lexsort((times, place))
     place, times = place[order], times[order]
     again = np.flatnonzero((np.diff(place) == 0) & (np.diff(times) == 0))
@@ -189,6 +189,8 @@ def _classes_of_steps(table: Table, label: Sequence[str], order: np.ndarray, sta
     if len(label) != 1:
         raise ValueError(f"per_step: expected one label, got {', '.join(label) or 'none'}")
     values = _plain(table.column(label[0])[order])
+    if values.dtype.kind == "f" and not (values % 1).any():
+        values = values.astype(np.int64)  # 1.0 is the class 1
     if values.dtype.kind == "f":
         raise ValueError(f"{label[0]}: expected a class for each step, integers or strings, got {values.dtype}")
     parts = np.split(values, starts[1:])
@@ -222,7 +224,8 @@ def wide(table: Table, roles: Roles, missing: str) -> tuple[Sequences, np.ndarra
     """The sequences in a wide table, as `long`, and what was guessed of its columns.
 
     Names that are alike but for a number at their end are the steps of one element, by that number; where all are so,
-    with the same numbers, there may be several elements. Empty cells at the end of a row end its sequence.
+    with the same numbers, there may be several elements, whose names have letters: 2023-12 and 2024-12 are of one.
+    Empty cells at the end of a row end its sequence.
     """
     gaps.check_missing(missing)
     names, columns, notes = _channels(roles.columns)
@@ -256,7 +259,7 @@ def _channels(columns: Sequence[str]) -> tuple[list[str], list[tuple[str, ...]],
     steps: dict[str, dict[int, str]] = {}
     for name in columns:
         match = re.fullmatch(NUMBERED, name)
-        if match:
+        if match and (not match[1] or re.search(r"[^\W\d_]", match[1])):
             steps.setdefault(match[1], {})[int(match[2])] = name
     numbers = sorted(next(iter(steps.values()), {}))
     if len(numbers) * len(steps) != len(columns) or any(sorted(each) != numbers for each in steps.values()):

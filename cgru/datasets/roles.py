@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
@@ -17,7 +18,10 @@ IDS = (
     "id|(subject|series|sequence|seq|case|sample|session|patient|participant|person|user|unit|trial|recording|record|"
     "device|machine|engine|run|track)([ _]?(id|no|nr|number))?"
 )
-TIMES = "t|time|step|time[ _]?step|time[ _]?stamp|date|date[ _]?time|frame|tick|cycle|day|when|zeit|uhrzeit|datum"
+TIMES = (
+    r"(t|time|step|time[ _]?step|time[ _]?stamp|date|date[ _]?time|frame|tick|cycle|day|when|zeit|uhrzeit|datum)"
+    r"( ?[(\[](ms|s|secs?|seconds|min|minutes|h|hrs?|hours|d|days|utc|gmt)[)\]])?"
+)
 LABELS = "label|labels|class|target|category|outcome|klasse"
 NUMBERED = r"(.*?)[ _.\-]*(\d+)"
 STEPS = r"(t|time|step|lag)?[ _.\-]*\d+"  # of a table with a row a sequence
@@ -204,8 +208,12 @@ def _is_wide(table: Table, asked: Asked, id: Sequence[str], time: Sequence[str],
 def _check_left(table: Table, free: Sequence[str], wide: bool, named: bool) -> None:
     """ValueError for a column that is hardly an element of a step, or of a wide table hardly a step."""
     if wide:
-        odd = [name for name in free if not _called(name, NUMBERED)]
-        odd = odd if 2 * len(odd) < len(free) else []
+        usual = Counter(map(_letters, free)).most_common(1)
+        odd = (
+            [name for name in free if not _called(name, NUMBERED)],
+            [name for name in free if _letters(name) != usual[0][0]],
+        )
+        odd = next((names for names in odd if 0 < 2 * len(names) < len(free)), [])
     else:
         odd = [name for name in free if _called(name, IDS) or _called(name, TIMES)]
     for name in odd:
@@ -214,3 +222,8 @@ def _check_left(table: Table, free: Sequence[str], wide: bool, named: bool) -> N
             f'columns="..." names all that are, ignore="{name}" leaves it out, label="{name}" learns it'
             + ("" if named or not wide or not _differs(table, name) else f', id="{name}" tells sequences by it')
         )
+
+
+def _letters(name: str) -> str:
+    """What is left of a name without its numbers, which steps of one element share."""
+    return re.sub(r"[\W\d_]+", "", name)

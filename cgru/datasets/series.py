@@ -190,11 +190,18 @@ def _targets(table: Table, target: str | Sequence[str] | None, taken: Collection
         return targets
     free = [name for name in table.names if name not in taken and not _is_index(name)]
     numeric = [name for name in free if table.read(name)[0].dtype.kind in "iuf"]
-    if len(numeric) == 1 or len(free) == 1:  # of which its own words are told
-        return numeric or free
+    both = [name for name in free if _has_both(table, name)]
+    if len(numeric + both) == 1 or len(free) == 1:  # of which its own words are told
+        return numeric or both or free
     if numeric or not free:
-        raise ValueError(f"target: expected the column to forecast, one of {', '.join(numeric) or 'none with numbers'}")
+        some = ", ".join(name for name in free if name in numeric + both)
+        raise ValueError(f"target: expected the column to forecast, one of {some or 'none with numbers'}")
     raise ValueError(f"target: expected the column to forecast, of numbers alone, got {_words(table, free)}")
+
+
+def _has_both(table: Table, name: str) -> bool:
+    """Whether a column has numbers and words, one of which may be a slip."""
+    return table.read(name)[0].dtype == object and not table.is_text(name) and not table.is_numeric(name)
 
 
 def _words(table: Table, names: Sequence[str]) -> str:

@@ -24,6 +24,7 @@ NUMBER = r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?"
 WITH_COMMA = r"[+-]?\d*,\d+([eE][+-]?\d+)?"
 THOUSANDS = r"[+-]?[1-9]\d{0,2}(,\d{3})+"
 CODE = r"(?m)^\s*[+-]?0\d"  # 007 is no number but a name
+PLATE = r"(?m)^\s*\d+[eE]\d"  # and so is 1E2, another than 100, where nothing has a point
 
 
 def contents(path: str | os.PathLike[str]) -> tuple[str, list[str]]:
@@ -70,6 +71,7 @@ def table_of_text(
     line as an editor numbers it, for anything that is not right.
     """
     text, notes = contents(path)
+    text = _uncommented(text, notes)
     separator, skip = _separator(text)
     if not separator:
         text, separator = _with_tabs(text), "\t"
@@ -121,6 +123,24 @@ def table_of_text(
 # --- the dialect ---
 
 
+def _uncommented(text: str, notes: list[str]) -> str:
+    """The text with empty lines in the place of those at its top that begin with #; one with the names keeps them."""
+    found = re.match(r"(#[^\r\n]*(\r\n|\r|\n))+", text)
+    below = re.compile(r"[^\r\n]*\S[^\r\n]*").search(text, found.end()) if found else None
+    if not below:
+        return text
+    (*above, last), first = found[0].splitlines(), below[0].strip()
+    alike = [last.count(separator) == first.count(separator) for separator in SEPARATORS if separator in first]
+    numbers = any(re.fullmatch(NUMBER, cell) for cell in re.split(rf"[{SEPARATORS} ]", first))
+    if numbers and (any(alike) if alike else len(last.strip("# ").split()) == len(first.split())):
+        last = re.sub(rf"^#+ *(?=[^{SEPARATORS} ])", "", last)  # a column may be called #
+    else:
+        above, last = [*above, last], ""
+    if above:
+        notes.append(f"lines at the top that begin with # are left out: {len(above)}")
+    return "\n" * len(above) + last + "\n" * bool(last) + text[found.end() :]
+
+
 def _records(text: str, separator: str, skip: int) -> Iterator[tuple[int, list[str]]]:
     """The records that are not empty, each with the line that it begins in, after so many that are skipped."""
     import csv  # whose own import, as gzip's, would be a part of that of the package
@@ -157,14 +177,14 @@ def _separator(text: str) -> tuple[str, int]:
             found.append((widths.count(widths[0]) == len(widths), separator))
     if found:
         return max(found, key=lambda each: each[0])[1], 0
-    lines = itertools.islice(io.StringIO(text.removeprefix("#")), 50)
+    lines = itertools.islice(io.StringIO(text), 50)
     widths = {len(line.split()) for line in lines if line.strip()}
     return ("" if len(widths) == 1 and '"' not in text and max(widths) > 1 else ","), 0
 
 
 def _with_tabs(text: str) -> str:
-    """The text with a tab for the spaces between two cells, its lines where they were; `#` before a header is none."""
-    return "\n".join("\t".join(line.split()) for line in text.removeprefix("#").splitlines())
+    """The text with a tab for the spaces between two cells, its lines where they were."""
+    return "\n".join("\t".join(line.split()) for line in text.splitlines())
 
 
 def _is_header(line: int, record: Sequence[str], notes: list[str]) -> bool:
@@ -173,7 +193,7 @@ def _is_header(line: int, record: Sequence[str], notes: list[str]) -> bool:
     if not numbers:
         return True
     columns = not record[0].strip() and numbers == [*map(str, range(len(record) - 1))]  # beside an index, of pandas
-    counts = len(numbers) > 2 and all(map(str.isdecimal, numbers)) and set(np.diff([*map(int, numbers)])) == {1}
+    counts = len(numbers) > 2 and _rises_evenly(numbers, whole=len(numbers) == len(record))
     if columns or counts:
         shown = [*numbers[:3], *["..."] * (len(numbers) > 3)]
         notes.append(f"the first line, with {', '.join(shown)}, is taken for a header")
@@ -183,6 +203,13 @@ def _is_header(line: int, record: Sequence[str], notes: list[str]) -> bool:
             f"line {line}: expected a header with names, or numbers but for a label, got {numbers[0]} in it"
         )
     return False
+
+
+def _rises_evenly(numbers: Sequence[str], whole: bool) -> bool:
+    """Whether each number is as much above the one before; `whole`, where no word is beside: by 1, of integers."""
+    steps = np.diff([float(number.replace(",", ".")) for number in numbers])
+    even = steps.min() > 0 and np.ptp(steps) < 1e-6 * steps.mean()
+    return bool(even and (not whole or (steps[0] == 1 and all(map(str.isdecimal, numbers)))))
 
 
 def _decimal(records: Iterable[tuple[int, list[str]]], separator: str) -> str:
@@ -257,8 +284,11 @@ def _parsed(cells: Sequence[str], sign: str) -> np.ndarray:
         return _stripped(cells)
     except ValueError:
         pass
+    pointed = re.search("[.,]", joined)
+    if not pointed and re.search(PLATE, joined):
+        return _stripped(cells)
     try:
-        if sign == "." or not re.search("[.,]", joined):
+        if sign == "." or not pointed:
             return text.astype(np.float64)  # which is quick, where nothing is missing
     except ValueError:
         pass

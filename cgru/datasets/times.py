@@ -13,23 +13,31 @@ __all__ = ["are_times", "ranks"]
 # Day first and month first are told apart by the values alone, or not at all.
 DATES = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y", "%d.%m.%y", "%d/%m/%y", "%m/%d/%y")
 CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
+LOOKED_AT = 100  # times, to find out what form most have
 FORMATS = [day + clock for clock in CLOCKS for day in DATES] + [clock.strip() for clock in CLOCKS[1:]]
 
 
-def ranks(values: np.ndarray, name: str) -> np.ndarray:
+def ranks(values: np.ndarray, name: str, place: Callable[[int], str] | None = None) -> np.ndarray:
     """The rank of each time (n,): numbers by size, dates and strings that are dates by date.
 
-    ValueError, naming the column, for strings that are none, or that are dates in more than one reading.
+    ValueError, naming the column, for strings that are none, with the `place` of the first that is not what most are,
+    or that are dates in more than one reading.
     """
     if values.dtype.kind not in "OUT":
         return np.unique(values, return_inverse=True)[1]
     try:
-        distinct, place = np.unique(values, return_inverse=True)
+        distinct, codes = np.unique(values, return_inverse=True)
     except TypeError:
         raise TypeError(f"{name}: expected values of one kind, got several") from None
     if not all(isinstance(value, str) for value in distinct):
-        return place
-    return np.unique(_read(distinct.tolist(), name), return_inverse=True)[1][place]
+        return codes
+    texts = distinct.tolist()
+    found = _read(texts, name)
+    if found is None:
+        row = int(np.flatnonzero(values == _odd(texts))[0])
+        got = f"{values[row]!r}{f' in {place(row)}' if place else ''}"
+        raise ValueError(f"{name}: expected numbers or dates such as 2024-12-31 or 31.12.2024 18:30, got {got}")
+    return np.unique(found, return_inverse=True)[1][codes]
 
 
 def are_times(values: np.ndarray) -> bool:
@@ -43,19 +51,19 @@ def are_times(values: np.ndarray) -> bool:
     return all(isinstance(value, (str, date, time)) for value in values)
 
 
-def _read(texts: list[str], name: str) -> np.ndarray:
-    """What the texts stand for, in values that sort."""
+def _read(texts: list[str], name: str) -> np.ndarray | None:
+    """What the texts stand for, in values that sort; None where they are no times of one form."""
     for read in (_number, _iso):
         found = _all(read, texts)
         if found is not None:
             return found
-    readings = [_all(lambda text, form=form: datetime.strptime(text, form), texts) for form in FORMATS]
+    readings = [_all(read, texts) for read in _written()]
     readings = [found for found in readings if found is not None]
     if not readings and _all(_zoned, texts) is not None:
         some = [next(text for text in texts if _zoned(text) == zoned) for zoned in (True, False)]
         raise ValueError(f"{name}: expected a time zone in each row or in none, got {some[0]!r} and {some[1]!r}")
     if not readings:
-        raise ValueError(f"{name}: expected numbers or dates such as 2024-12-31 or 31.12.2024 18:30, got {texts[0]!r}")
+        return None
     orders = [np.unique(found, return_inverse=True)[1] for found in readings]
     if any((order != orders[0]).any() for order in orders):
         raise ValueError(
@@ -65,10 +73,23 @@ def _read(texts: list[str], name: str) -> np.ndarray:
     return readings[0]
 
 
+def _written() -> list[Callable[[str], datetime]]:
+    """What reads a date by each of the formats."""
+    return [lambda text, form=form: datetime.strptime(text, form) for form in FORMATS]
+
+
+def _odd(texts: list[str]) -> str:
+    """The first that is no time in the form that most of the first ones have."""
+    readers = (_number, _iso, *_written())
+    read = max(readers, key=lambda read: sum(_all(read, [text]) is not None for text in texts[:LOOKED_AT]))
+    return next((text for text in texts if _all(read, [text]) is None), texts[0])
+
+
 def _number(text: str) -> float:
-    if "_" in text:  # which separates digits for Python, and for others two numbers
+    number = float(text)
+    if "_" in text or number != number:  # _ separates digits for Python, and for others two numbers; nan is no time
         raise ValueError(text)
-    return float(text)
+    return number
 
 
 def _iso(text: str) -> datetime:

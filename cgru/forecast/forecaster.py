@@ -129,13 +129,14 @@ class Forecaster:
         self.season_ = guess_season(longest) if self.season is None else self.season
         self.width_ = self._width(len(longest))
         found, future, late = self._windows(series, inputs)
-        self.input_mean_, self.input_scale_ = _moments(found.Z.reshape(-1, found.Z.shape[2]))
+        self.input_mean_, deviation = _moments(found.Z.reshape(-1, found.Z.shape[2]))
+        self.input_scale_ = _divisors(deviation)
         Z = (found.Z - self.input_mean_) / self.input_scale_
         self.linear_ = ridge(Z.reshape(len(Z), -1), (future - found.level) / found.scale, late)
         errors = [(future - simple) / found.scale for simple in self._simple(found, Z)]
         moments = [_moments(error) for error in errors]
         self.target_mean_, self.target_scale_ = (np.stack(each) for each in zip(*moments, strict=True))
-        targets = [(error - mean) / scale for error, (mean, scale) in zip(errors, moments, strict=True)]
+        targets = [(error - mean) / _divisors(scale) for error, (mean, scale) in zip(errors, moments, strict=True)]
         least, most = BATCHES
         options = {"epochs": self.epochs, "batch_size": min(most, max(least, len(Z) // 10))}
         return [
@@ -374,6 +375,11 @@ def _like(y: Any, values: list[np.ndarray]) -> Any:
 
 
 def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of each column; 1 for that of one in which nothing changes."""
+    """Mean and deviation of each column; 0 for that of one in which nothing changes, of which nothing is to be said."""
     mean, deviation = values.mean(axis=0), values.std(axis=0)
-    return mean, np.where(deviation > 1e-12 * np.abs(values).max(axis=0), deviation, 1)
+    return mean, np.where(deviation > 1e-12 * np.abs(values).max(axis=0), deviation, 0)
+
+
+def _divisors(deviation: np.ndarray) -> np.ndarray:
+    """Deviations, 1 in the place of 0."""
+    return np.where(deviation == 0, 1, deviation)

@@ -6,9 +6,11 @@ import numpy as np
 
 __all__ = ["Moments", "moments"]
 
+ROUNDING = 4 * np.finfo(np.float64).eps  # of a number; others that are no further from it should be the same
+
 
 def moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean and deviation of each column of rows (n, c); 1 for the deviation of one that never changes."""
+    """The mean and deviation of each column of rows (n, c), as `Moments.result`."""
     found = Moments()
     found.add(rows)
     return found.result()
@@ -46,9 +48,10 @@ class Moments:
         self.n, self.largest, self.low, self.high = n, top, np.minimum(self.low, low), np.maximum(self.high, high)
 
     def result(self) -> tuple[np.ndarray, np.ndarray]:
-        """The mean and deviation of each column, (c,); 1 for the deviation of one that never changes."""
+        """The mean and deviation of each column, (c,); 1 for that of one that never changes but for rounding."""
         unit = _unit(self.largest)
-        scale = np.where(self.low == self.high, 0.0, self.deviation) * unit  # of equal ones it may be a rounding
+        same = self.high / unit - self.low / unit <= ROUNDING  # as 0.3 and 0.1 + 0.2 are
+        scale = np.where(same, 0.0, self.deviation) * unit
         return self.mean * unit, np.where(scale == 0, 1.0, scale)
 
 

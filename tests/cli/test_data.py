@@ -124,6 +124,52 @@ def test_a_model_knows_how_its_data_were_read(tmp_path):
     assert "were, --id site,well, --time measured," in err
 
 
+@pytest.mark.parametrize(
+    "options", [("--ignore", "age1"), ("--columns", "t0,t1,t2,t3,t4,t5")], ids=["ignore", "columns"]
+)
+def test_a_model_of_wide_tables_knows_which_columns_are_steps(tmp_path, options):
+    """Else the labels of a table, and what was left out, were steps of it: a model takes any number of these."""
+    header = ["case", "class1", "age1", *(f"t{j}" for j in range(6))]
+    lines = [[f"p{i}", 1 + i % 2, 20 + 3 * i, *rng.normal(i % 2, 1, 6).round(3)] for i in range(20)]
+    write(tmp_path / "wide.csv", header, lines)
+    write(tmp_path / "unlabelled.csv", [header[0], *header[2:]], [[line[0], *line[2:]] for line in lines])
+    write(tmp_path / "steps.csv", [header[0], *header[3:]], [[line[0], *line[3:]] for line in lines])
+    fit = ("--wide", "--id", "case", "--label", "class1", *options)
+    trained, _ = run("fit", "wide.csv", *fit, *QUICK, "--epochs", 5, cwd=tmp_path)
+    out, err = run("evaluate", "cgru-model.npz", "wide.csv", cwd=tmp_path)
+    assert out.split(": ")[1].split(";")[0] == trained.split(";")[0].removeprefix("training ")
+    assert f"--wide, {' '.join(options)}, --label class1\n" in err
+    X = np.array([line[3:] for line in lines])[:, :, None]
+    due = [f"p{i}\t{name}" for i, name in enumerate(cgru.load(tmp_path / "cgru-model.npz").predict_classes(X))]
+    for name in ("wide.csv", "unlabelled.csv"):
+        out, err = run("predict", "cgru-model.npz", name, cwd=tmp_path)
+        assert out.splitlines() == due
+        assert "--label" not in err
+    out, _ = run("predict", "cgru-model.npz", "wide.csv", "--ignore", "age1,class1", "--columns", "", cwd=tmp_path)
+    assert out.splitlines() == due
+    if options[0] == "--ignore":
+        error = refused("predict", "cgru-model.npz", "steps.csv", cwd=tmp_path)
+        assert "ignore: expected one of the columns case, t0, t1, t2, t3, t4, t5, got 'age1'; the model's own" in error
+    out, _ = run("predict", "cgru-model.npz", "steps.csv", "--ignore", "", cwd=tmp_path)
+    assert out.splitlines() == due
+
+
+def test_steps_whose_names_have_no_order_are_taken_by_name(tmp_path):
+    lines = [[1 + i % 2, *rng.normal(i % 2, 1, 3).round(3)] for i in range(20)]
+    order = [3, 1, 0, 2]
+    write(tmp_path / "meals.csv", ["label", "morning", "noon", "night"], lines)
+    write(tmp_path / "other.csv", ["night", "morning", "label", "noon"], [[line[i] for i in order] for line in lines])
+    write(tmp_path / "fewer.csv", ["night", "morning"], [[line[3], line[1]] for line in lines])
+    run("fit", "meals.csv", "--wide", "--test", "other.csv", *QUICK, "--epochs", 3, cwd=tmp_path)
+    for command in ("evaluate", "predict"):
+        out, other = (run(command, "cgru-model.npz", f"{name}.csv", cwd=tmp_path)[0] for name in ("meals", "other"))
+        assert out.replace("meals", "other") == other
+    data = cgru.datasets.read(tmp_path / "meals.csv", wide=True, test=tmp_path / "other.csv")
+    np.testing.assert_array_equal(data.train.X, data.test.X)
+    error = refused("predict", "cgru-model.npz", "fewer.csv", cwd=tmp_path)
+    assert "columns: expected one of the columns night, morning, got 'noon'; the model's own data were read" in error
+
+
 def test_predictions_have_their_ids(folder, tmp_path):
     out, _ = run("predict", folder / "model.npz", folder / "other.csv", "--time", "day", cwd=tmp_path)
     printed = [line.split("\t") for line in out.splitlines()]

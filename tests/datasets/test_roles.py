@@ -1,12 +1,15 @@
 """Which columns are what."""
 
+import re
+
+import numpy as np
 import pytest
 
 LONG = "id,t,a,b,label\n1,2,3,4,x\n1,1,1,2,x\n2,1,5,6,y\n"
 
 
 def told(data):
-    return [note.partition(" (")[2].rstrip(")") for note in data.notes]
+    return [found[1] for found in (re.search(r"\((\w+=.*)\)$", note) for note in data.notes) if found]
 
 
 @pytest.mark.parametrize(
@@ -19,7 +22,9 @@ def test_ids_by_name(reads, name):
     assert told(data)[0] == f'id="{name.strip()}"'
 
 
-@pytest.mark.parametrize("name", ["t", "T", "time", "Time Step", "timestamp", "date", "Datum", "frame"])
+@pytest.mark.parametrize(
+    "name", ["t", "T", "time", "Time Step", "timestamp", "date", "Datum", "frame", "Time (s)", "t [ms]"]
+)
 def test_times_by_name(reads, name):
     data = reads(LONG.replace(",t,", f",{name},"))
     assert data.train.X[0].tolist() == [[1, 2], [3, 4]]
@@ -41,6 +46,11 @@ def test_y_is_an_axis_beside_x_and_z(reads):
     data = reads("id,t,x,y,label\n1,1,2,3,4\n1,2,3,4,4\n")
     assert data.feature_names == ("x", "y")
     assert data.train.y.tolist() == [4]
+
+
+def test_other_units_tell_no_times(reads):
+    data = reads(LONG.replace(",t,", ",T (degC),"))
+    assert data.feature_names == ("T (degC)", "a", "b")
 
 
 def test_without_times_rows_stay(reads):
@@ -179,7 +189,14 @@ def test_several_elements_of_a_wide_table(reads):
         assert data.train.X.tolist() == [[[1, 3], [2, 4]]]
         assert data.feature_names == ("ax", "ay")
         assert data.notes[-1] == "2 elements a step by the columns' names: ax, ay"
-    for header in ("ax_1,ax_2,ay_1,ay_3", "ax_1,ax_2,ay_1,ay_", "a1,a01,b1,b01"):
+    for header in (
+        "2023-1,2023-2,2024-1,2024-2",
+        "0.0,0.5,1.0,1.5",
+        "00:00,00:30,01:00,01:30",
+        "ax_1,ax_2,ay_1,ay_3",
+        "ax_1,ax_2,ay_1,ay_",
+        "a1,a01,b1,b01",
+    ):
         data = reads(f"label,{header}\nx,1,2,3,4\n", wide=True, columns=header.split(","))
         assert data.train.X.tolist() == [[[1], [2], [3], [4]]]
         assert data.notes[-1] == "steps are in the order of the columns, all of one element"
@@ -280,6 +297,9 @@ def test_a_label_that_changes(reads, refused):
     data = reads(table, per_step=True)
     assert data.train.y.tolist() == [["y", "x"], ["y", ""]]
     assert reads(table.replace("x", "0").replace("y", "1"), per_step=True).train.y.tolist() == [[1, 0], [1, 0]]
+    data = reads(table.replace("x", "0.0").replace("y", "1"), per_step=True)
+    assert data.train.y.tolist() == [[1, 0], [1, 0]]
+    assert data.train.y.dtype == np.int64
     assert refused(table.replace("x", "0.5").replace("y", "1"), per_step=True).startswith(
         "label: expected a class for each step, integers or strings, got float64"
     )
@@ -288,3 +308,19 @@ def test_a_label_that_changes(reads, refused):
     assert refused(LONG.replace("label", "c"), per_step=True, ignore="c").startswith(
         "per_step: expected one label, got none"
     )
+
+
+def test_a_numbered_column_that_is_unlike_the_others_is_no_step_in_silence(reads, refused):
+    for odd, header in (
+        ("age1", "t0,t1,age1,t2"),
+        ("y1", "x 1,x 2,x 3,x 4,y1"),
+        ("b_1", "a_1,a_2,a_3,b_1,b_2"),
+        ("age1", "2023-1,2023-2,2024-1,age1"),
+    ):
+        row = ",".join("12345"[: header.count(",") + 1])
+        text = f"label,{header}\nx,{row}\nx,{row}\n"
+        cure = f'columns="..." names all that are, ignore="{odd}" leaves it out, label="{odd}" learns it'
+        assert refused(text, wide=True) == f"{odd}: expected to know whether it is one of the steps: {cure}"
+        assert reads(text, wide=True, columns=header.split(",")).train.X[0, :, 0].tolist() == list(map(int, row[::2]))
+    for header in ("t0,t1,age1,age2", "1 s,2 s,3 s,4 s", "may 23,june 23,july 23,may 24"):
+        assert reads(f"label,{header}\nx,1,2,3,4\n", wide=True).train.X.size == 4

@@ -123,6 +123,28 @@ def test_what_is_wrong_is_told_with_its_line(refused, content, why):
     assert refused(content).startswith(why)
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_comments_above_a_table(reads, refused, end):
+    left, two = (f"lines at the top that begin with # are left out: {n}" for n in (1, 2))
+    for content, note in (
+        ("# of the logger, 2024\n# by hand, too; or not, I mean\n" + LONG, two),
+        ("# of the logger\n\n" + LONG.replace(",", ";"), left),
+        ("\ufeff#\n" + LONG, left),
+        ("#" + LONG, NOTES[0]),
+        ("# of the logger, 2024\n# " + LONG, left),
+        ("#of the logger\n## " + LONG.replace(",", ";").replace(";3;", ";3,0;"), left),
+    ):
+        data = reads(content.replace("\n", end))
+        assert data.train.X.tolist() == X
+        assert data.notes[0] == note
+    assert refused("#\n" + LONG.replace("6", "oops")).startswith("b: expected numbers, got 'oops' in line 5")
+    bare = reads("# of the logger\n1,1,5,x\n1,2,3,x\n", id="column_1", time="column_2", label="column_4")
+    assert bare.train.X.tolist() == [[[5], [3]]]
+    assert reads("#,a\n1,2\n1,3\n", id="#").feature_names == ("a",)
+    assert reads("# a\n# id a  b\n1 2 3\n1 4 5\n").feature_names == ("a", "b")
+    assert reads("#1,2\n#2,3\n#3,5\n", id="", wide=True).train.y.tolist() == ["#1", "#2", "#3"]
+
+
 def test_words_for_what_is_missing(reads):
     words = ["", "NA", "n/a", "#N/A", "NaN", "nan", "null", "None", "?"]
     rows = "".join(f"1,{t},{word},x\n" for t, word in enumerate(words))
@@ -145,6 +167,10 @@ def test_codes_stay_what_they_are(reads):
     assert data.train.y.tolist() == ["01", "1"]
     assert data.train.X[..., 0].tolist() == [[1, 2], [5, 0]]
     assert reads("id,t,a,label\n7,1,1,1\n8,1,05,0\n").train.ids.dtype.kind == "i"
+    data = reads("id,t,a,label\n1E2,1,1,3\n100,1,2e1,4\n10E1,1,5,3\n")  # wells of plates, which are no hundreds
+    assert data.train.ids.tolist() == ["1E2", "100", "10E1"]
+    assert data.train.X[:, 0, 0].tolist() == [1, 20, 5]
+    assert data.train.y.tolist() == [3, 4, 3]
 
 
 def test_kinds_of_numbers(reads):
@@ -200,6 +226,17 @@ def test_headers(reads):
     data = reads(numbered)
     assert data.train.X.shape == (2, 9, 1)
     assert data.notes[0] == "the first line, with 0, 1, 2, ..., is taken for a header"
+    for first, shown in ((400, "400, 402.5, 405"), (-0.1, "-0.1, 2.4, 4.9")):  # as of a spectrum
+        waves = "label;" + ";".join(f"{first + 2.5 * i:.4g}" for i in range(9)) + "\nx" + ";1,5" * 9 + "\ny" + ";2" * 9
+        for content in (waves, waves.replace(".", ",")):
+            data = reads(content, wide=True)
+            assert data.train.X.shape == (2, 9, 1)
+            assert data.train.y.tolist() == ["x", "y"]
+        assert reads(waves, wide=True).notes[0] == f"the first line, with {shown}, ..., is taken for a header"
+    for first, rows in (("0,0.5,1", 2), ("1.0,2.0,3.0", 2), ("10,20,30", 2), ("7,8,9", 1)):  # where no word is beside
+        assert reads(f"{first}\n1,2,4\n", wide=True, label="").train.X.shape == (rows, 3, 1)
+    for row in ("7,1.5,2,3", "1,2,4,9", "7,6,5,4", "7,7,7,7", "7,1,2"):
+        assert reads(f"x,{row}\ny,{row}\n", wide=True, label="column_1").train.y.tolist() == ["x", "y"]
     bare = "x" + ",1.5" * 9 + "\ny" + ",2" * 9 + "\n"
     data = reads(bare)
     assert data.train.y.tolist() == ["x", "y"]

@@ -55,12 +55,30 @@ def test_equal_times_have_one_rank():
             "when: expected a time zone in each row or in none, got '2024-01-01T00:00Z' and '2024-01-01T00:00'",
         ),
         (["1_2", "3_4"], "when: expected numbers or dates"),
+        (["1", "nan", "2"], "when: expected numbers or dates such as 2024-12-31 or 31.12.2024 18:30, got 'nan'"),
         (["2024-13-01", "2024-01-01"], "when: expected numbers or dates"),
     ],
 )
 def test_refusals(times, why):
     with pytest.raises(ValueError, match="^" + re.escape(why)):
         ranks(np.array(times, dtype=object), "when")
+
+
+@pytest.mark.parametrize(
+    ("times", "wrong"),
+    [
+        (["2024-01-03", "2024-01-02", "n. a.", "2024-01-01", "x"], 2),
+        (["1", "2", "3.5", "later", "4"], 3),
+        (["1.2.2024", "31.12.2023 12:00", "2.2.2024"], 1),
+        (["2024-01-01", "1.2.2024", "2.2.2024", "3.2.2024", "30.2.2024"], 0),
+    ],
+)
+def test_the_one_that_is_unlike_the_others_is_told(times, wrong):
+    due = rf"^t: expected numbers or dates .* 18:30, got '{re.escape(times[wrong])}'"
+    with pytest.raises(ValueError, match=f"{due} in line {wrong + 2}$"):
+        ranks(np.array(times, dtype=object), "t", lambda row: f"line {row + 2}")
+    with pytest.raises(ValueError, match=f"{due}$"):
+        ranks(np.array(times, dtype=object), "t")
 
 
 def test_what_has_no_order_is_refused():

@@ -47,6 +47,15 @@ def test_a_constant_stays(value):
     np.testing.assert_allclose(model.predict(np.full(60, value)), value, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("level", [0.0, 100.0, 1e9])
+def test_what_repeats_itself_exactly_goes_on(level):
+    """There is nothing to correct then; what networks say nevertheless was in units of the level."""
+    y = level + t % 4
+    model = Forecaster(4, season=4, quantiles=(0.1, 0.9), **QUICK).fit(y)
+    np.testing.assert_allclose(model.predict(y), y[:4], atol=1e-3)
+    np.testing.assert_allclose(model.predict_quantiles(y), y[:4, None] + [0.0, 0.0], atol=1e-3)
+
+
 def test_after_a_step_the_new_level():
     y = np.repeat([10.0, 20.0], [80, 40])
     model = Forecaster(4, season=1, networks=4).fit(y)

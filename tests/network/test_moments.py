@@ -48,6 +48,17 @@ def test_what_never_changes_has_a_deviation_of_one(value):
     np.testing.assert_array_equal(found.result()[1], 1)
 
 
+@pytest.mark.parametrize("unit", [1.0, -1e9, 5e307])
+def test_what_changes_by_rounding_alone_has_a_deviation_of_one(unit):
+    """Else a later value that was rounded otherwise would be many deviations away."""
+    rows = np.repeat([0.3, 0.1 + 0.2, 3 * 0.1], 5)[:, None] * unit
+    assert len(np.unique(rows)) > 1
+    np.testing.assert_array_equal(moments(rows)[1], 1)
+    rows[0] *= 1 + 1e-13
+    np.testing.assert_allclose(moments(rows)[1], (rows / unit).std(axis=0) * abs(unit), rtol=0.01)
+    assert moments(np.array([[1e308], [-1e308]]))[1] == 1e308
+
+
 def test_zeros_beside_the_smallest_numbers():
     found = Moments()
     found.add(np.zeros((10, 1)))
