@@ -366,7 +366,8 @@ def quantize(arguments: argparse.Namespace) -> int:
     with as_request_error():
         small.save(arguments.output)
     print(f"{which or 'all'} of {source}: {before}")
-    print(f"  with {arguments.weights} weights: {after}")
+    kinds = sorted({each["weights"] for each in layers if each["weights"]}, reverse=True)
+    print(f"  with {' and '.join(kinds)} weights: {after}")
     print(f"  outputs differ by {change['largest']:.2g} at most, RMS {change['rms']:.2g}: {change['snr']:.1f} dB")
     print(f"  {'layer':16}{'weights':10}{'bytes':>10}{'before':>10}{'dB':>7}")
     for each in layers:

@@ -283,12 +283,17 @@ class Forecaster:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to `path`, exactly that name, for `cgru.forecast.load`: an `.npz` without pickled objects.
 
-        RuntimeError before a fit; the errors of `Network.save` for the file.
+        RuntimeError before a fit, ValueError where settings or networks are no longer those of it; the errors of
+        `Network.save` for the file.
         """
         if not self.networks_:
             raise RuntimeError("save: expected a Forecaster that was fitted")
         given = {name: getattr(self, name) for name in _GIVEN}
         stacked = [dict(network.parameters()) for network in self.networks_]
+        due = {name: header for name, header in self._shapes(len(self.input_mean_)).items() if "." in name}
+        for each in stacked:
+            if {name: Header((self.networks, *array.shape), array.dtype) for name, array in each.items()} != due:
+                raise ValueError("networks_: expected those of fit, in float32 and as the settings say, got others")
         arrays = {name: np.stack([each[name] for each in stacked]) for name in stacked[0]}
         arrays |= {
             name: getattr(self, name + "_") for name in ("input_mean", "input_scale", "target_mean", "target_scale")

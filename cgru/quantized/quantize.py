@@ -77,6 +77,8 @@ def quantize(
         check_number(limit, "limit")
         if calibration is None:
             raise ValueError("limit: expected calibration beside it, to measure by, got None")
+        if "int8" not in kinds:
+            raise ValueError("limit: expected a layer of int8 beside it, which may keep bfloat16, got bfloat16 alone")
     if lengths is not None and calibration is None:
         raise ValueError("lengths: expected None without calibration, whose samples they belong to, got some")
     for i, layer in enumerate(net.layers):
@@ -204,8 +206,8 @@ def _check(layer: Layer, i: int) -> None:
     if type(layer) is Dense and layer.code is None:
         raise ValueError(f"net: {where}, has an activation of its own, expected cgru's")
     kinds = (GRU, Bidirectional, Dense, Embedding)
-    if isinstance(layer, kinds) and type(layer) not in kinds:
-        raise ValueError(f"net: {where}, is a class of its own, expected one of cgru's")
+    if any(isinstance(each, kinds) and type(each) not in kinds for each in (layer, *layer.cells)):
+        raise ValueError(f"net: {where}, is or has a class of its own, expected one of cgru's")
     for name, array in layer.p.items():
         if not (np.abs(array) <= LARGEST).all():
             raise ValueError(

@@ -48,7 +48,16 @@ def test_calibrated_and_mixed(folder):
     assert fixed.layers[0].halves[0].x_bound == np.float32(np.abs(net.standardized(X)).max())
     out, _ = run("quantize", "model.npz", "data.npz", "-o", "mixed.npz", "--calibrate", "--limit", 200, cwd=folder)
     assert {layer.weights for layer in cgru.load(folder / "mixed.npz").layers if layer.p} == {"bfloat16"}
-    assert len(re.findall("bfloat16", out)) == 2
+    assert len(re.findall("bfloat16", out)) == 3
+    assert out.splitlines()[1].startswith("  with bfloat16 weights: ")
+
+
+def test_a_layer_of_two_is_mixed(folder):
+    out, _ = run("quantize", "model.npz", "data.npz", "-o", "one.npz", "--calibrate", cwd=folder)
+    limit = np.mean([float(line.split()[-1]) for line in out.splitlines() if line.startswith(("  Bidir", "  Dense"))])
+    out, _ = run("quantize", "model.npz", "data.npz", "-o", "two.npz", "--calibrate", "--limit", limit, cwd=folder)
+    assert {layer.weights for layer in cgru.load(folder / "two.npz").layers if layer.p} == {"int8", "bfloat16"}
+    assert out.splitlines()[1].startswith("  with int8 and bfloat16 weights: ")
 
 
 @pytest.mark.parametrize(
@@ -56,6 +65,10 @@ def test_calibrated_and_mixed(folder):
     [
         (["model.npz", "data.npz", "-o", "model.npz"], "model.npz: this would overwrite"),
         (["model.npz", "data.npz", "-o", "x.npz", "--limit", "3"], "argument --limit: needs --calibrate"),
+        (
+            ["model.npz", "data.npz", "-o", "x.npz", "--calibrate", "--limit", "3", "--weights", "bfloat16"],
+            "limit: expected a layer of int8 beside it",
+        ),
         (["int8.npz", "data.npz", "-o", "x.npz"], "net: expected one of floats, got layer 0"),
         (["nowhere.npz", "data.npz", "-o", "x.npz"], "nowhere.npz: No such file"),
         (["model.npz", "-o", "x.npz"], "Japanese Vowels: expected 3 elements a step"),

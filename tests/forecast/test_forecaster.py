@@ -1,3 +1,4 @@
+import copy
 import json
 
 import numpy as np
@@ -363,6 +364,17 @@ def test_what_is_no_data(y, X, words):
         return
     with pytest.raises(ValueError, match=f"^{words}"):
         model.fit(y, X)
+
+
+@pytest.mark.parametrize("some", [slice(None), slice(1, None)])
+def test_quantised_networks_forecast_but_have_no_file(noisy, tmp_path, some):
+    small = copy.copy(noisy)
+    small.networks_ = list(noisy.networks_)
+    small.networks_[some] = [cgru.quantize(network) for network in noisy.networks_[some]]
+    np.testing.assert_allclose(small.predict(NOISY), noisy.predict(NOISY), atol=0.1)
+    with pytest.raises(ValueError, match=r"^networks_: expected those of fit, in float32"):
+        small.save(tmp_path / "m")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_it_is_fitted_first(tmp_path):

@@ -149,7 +149,8 @@ static T code_beyond(const T *x, ptrdiff_t k, int32_t bits, char *to) {
     const T most = ((cast){.bits = bits}).x;
     if (bits >= FINITE) {
         const int32_t nan = FINITE | 1 << 22;
-        return code_all(x, 0, 0, ((cast){.bits = nan}).x, to);
+        memset(to, 0, k * CODE);
+        return ((cast){.bits = nan}).x;
     }
     return most > NOTHING ? code_all(x, k, TOP / most, most / TOP, to) : code_all(x, k, 0, 0, to);
 }
