@@ -316,9 +316,9 @@ def _best(job: Job, samples: Samples, running: Running) -> tuple[Network, Histor
         net = _network(job, start, running)
         if start == 0:
             rows, held_out = _split(job, samples, net)
-        X, y, lengths, weights = samples.taken(rows, net.per_step)
-        if held_out is not None:
-            options["validation"] = samples.taken(held_out, net.per_step)
+            X, y, lengths, weights = samples.taken(rows, net.per_step)
+            if held_out is not None:
+                options["validation"] = samples.taken(held_out, net.per_step)
         running.networks.add(net)
         try:
             history = net.fit(X, y, lengths=lengths, sample_weight=weights, **options)
