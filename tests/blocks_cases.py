@@ -12,6 +12,8 @@ LENGTHS = RNG.integers(1, S + 1, M)
 CLASSES = RNG.integers(0, 3, M).astype(np.uint8)
 STEPS = RNG.integers(0, 3, (M, S))
 SOME = RNG.random(M)
+GOOD = (X, CLASSES)
+BEFORE = "expected (X, y), (X, y, lengths) or (X, y, lengths, sample_weight), got"
 
 
 def network(per_step=False, head=None, dtype=np.float32, **options):

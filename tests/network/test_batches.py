@@ -5,24 +5,15 @@ import re
 
 import numpy as np
 import pytest
-from blocks_cases import CLASSES, LENGTHS, RNG, SOME, STEPS, E, M, X, came_of, network
+from blocks_cases import BEFORE, CLASSES, GOOD, LENGTHS, RNG, SOME, STEPS, E, M, X, came_of, network
 from network_cases import same, weights
 
 import cgru
-from cgru.core import blocks as core
 from cgru.datasets import Dataset, Split
-from cgru.network import blocks, fit, samples
+from cgru.network import blocks, fit
 from cgru.network.compiled import engine
 
-GOOD = (X, CLASSES)
-BEFORE = "expected (X, y), (X, y, lengths) or (X, y, lengths, sample_weight), got"
-
-
-@pytest.fixture(autouse=True)
-def small_blocks(monkeypatch):
-    """So that there are many."""
-    for module in (core, blocks, samples):
-        monkeypatch.setattr(module, "BLOCK", 400)
+pytestmark = pytest.mark.usefixtures("small_blocks")
 
 
 class Again:

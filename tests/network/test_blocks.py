@@ -6,21 +6,25 @@ import sys
 
 import numpy as np
 import pytest
-from blocks_cases import CLASSES, LENGTHS, RNG, SOME, STEPS, M, S, X, assert_same, came_of, network
+from blocks_cases import (
+    BEFORE,
+    CLASSES,
+    LENGTHS,
+    RNG,
+    SOME,
+    STEPS,
+    M,
+    S,
+    X,
+    assert_same,
+    came_of,
+    network,
+)
 
 import cgru
-from cgru.core import blocks as core
-from cgru.network import blocks, fit, samples
+from cgru.network import fit
 
-GOOD = (X, CLASSES)
-BEFORE = "expected (X, y), (X, y, lengths) or (X, y, lengths, sample_weight), got"
-
-
-@pytest.fixture(autouse=True)
-def small_blocks(monkeypatch):
-    """So that there are many."""
-    for module in (core, blocks, samples):
-        monkeypatch.setattr(module, "BLOCK", 400)
+pytestmark = pytest.mark.usefixtures("small_blocks")
 
 
 @pytest.fixture
