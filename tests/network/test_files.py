@@ -11,15 +11,11 @@ import zipfile
 
 import numpy as np
 import pytest
+from file_cases import LABELS, LENGTHS, RNG, X, damaged, edited, member, refused, rewritten, with_member
 
 import cgru
 from cgru.network import files
 from cgru.variant import VARIANTS
-
-RNG = np.random.default_rng(0)
-X = RNG.standard_normal((10, 5, 3))
-LENGTHS = RNG.integers(1, 6, 10)
-LABELS = np.arange(10) % 3
 
 
 def made(dtype=np.float64, seed=3, **options):
@@ -39,21 +35,6 @@ def model(tmp_path):
     path = tmp_path / "model.npz"
     net.save(path)
     return net, path
-
-
-def rewritten(path, **changes):
-    """The file with other arrays; None leaves one out."""
-    with np.load(path) as npz:
-        arrays = {name: npz[name] for name in npz.files} | changes
-    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
-
-
-def edited(path, change):
-    """The file with `change` applied to its description."""
-    with np.load(path) as npz:
-        model = json.loads(str(npz["model"]))
-    change(model)
-    rewritten(path, model=np.array(json.dumps(model)))
 
 
 # --- what comes back ---
@@ -303,12 +284,6 @@ def test_no_layer_with_parameters():
 # --- what is refused ---
 
 
-def refused(path, words=""):
-    with pytest.raises(ValueError, match="is not a cgru model: .*" + words) as caught:
-        cgru.load(path)
-    assert str(path) in str(caught.value)
-
-
 def test_missing_files_and_folders(tmp_path):
     with pytest.raises(FileNotFoundError):
         cgru.load(tmp_path / "nowhere.npz")
@@ -422,20 +397,6 @@ def test_wrong_descriptions(model, change):
     refused(path)
 
 
-def member(shape, dtype="<f8"):
-    """An array's header."""
-    buffer = io.BytesIO()
-    np.lib.format.write_array_header_1_0(buffer, {"descr": dtype, "fortran_order": False, "shape": shape})
-    return buffer.getvalue()
-
-
-def with_member(path, name, content, how=zipfile.ZIP_STORED):
-    """The file with another array of that name, as bytes."""
-    rewritten(path, **{name: None})
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(name + ".npy", content, how)
-
-
 ZEROS = bytes(1 << 26)
 
 
@@ -520,23 +481,6 @@ def test_no_memory_is_no_damage(model, monkeypatch):
         cgru.load(model[1])
 
 
-def damaged(net, path, places):
-    """A file that ends there, or in which a bit is another, is refused, or it is the model."""
-    whole, due = path.read_bytes(), net.predict(X)
-    for place in places:
-        path.write_bytes(whole[:place])
-        refused(path)
-        flipped = bytearray(whole)
-        flipped[place] ^= 1 << int(RNG.integers(8))
-        path.write_bytes(flipped)
-        try:
-            twin = cgru.load(path)
-        except ValueError as error:
-            assert "is not a cgru model" in str(error)  # noqa: PT017
-        else:
-            np.testing.assert_array_equal(twin.predict(X), due)
-
-
 def test_damaged_files(model):
     """Cut anywhere, or with any byte flipped: refused, or (in a byte that carries nothing) the same network."""
     net, path = model
@@ -570,186 +514,3 @@ def test_a_loss_of_the_users_own_is_refused_and_one_by_name_comes_back(tmp_path)
         else:
             net.save(tmp_path / "net.npz")
             assert cgru.load(tmp_path / "net.npz").loss == loss
-
-
-# --- weights of fewer bytes ---
-
-
-def quantised(kind="int8", dtype=np.float64):
-    both = cgru.Bidirectional(cgru.GRU(4, cgru.lrelu, sequences=True, se_hPars={"LRELU_alpha": 0.2}), "mul")
-    layers = [
-        both,
-        cgru.Dropout(0.1),
-        cgru.GRU(5, activate_reset="tanh", reset_after=True, learn_h0=True, zoneout=0.25, reverse=True, sequences=True),
-        cgru.Pool("last+mean"),
-        cgru.Dense(3, "softmax", se_hPars={"softmax_temperature": 1.5}),
-    ]
-    net = cgru.Network(layers, seed=3, class_names=["a", "b", "c"], dtype=dtype)
-    net.predict(X)
-    net.mean, net.scale = np.arange(3.0), np.arange(1.0, 4)
-    for layer in net.layers:
-        for value in layer.p.values():
-            value += RNG.standard_normal(value.shape) * 0.1
-    return cgru.quantize(net, kind, calibration=X)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("kind", ["int8", "bfloat16"])
-def test_a_loaded_quantised_network_is_the_same(tmp_path, kind, dtype):
-    net = quantised(kind, dtype)
-    net.save(tmp_path / "model")
-    with np.load(tmp_path / "model", allow_pickle=False) as npz:
-        assert npz["format"] == files.FORMAT
-        assert npz["0.forward.Uz"].dtype == npz["4.W"].dtype == {"int8": np.int8, "bfloat16": np.uint16}[kind]
-        assert ("0.backward.scale_Vhh" in npz) == ("4.scale_W" in npz) == (kind == "int8")
-        description = json.loads(str(npz["model"]))
-    classes = ["QuantizedBidirectional", "Dropout", "QuantizedGRU", "Pool", "QuantizedDense"]
-    assert [layer["class"] for layer in description["layers"]] == classes
-    twin = cgru.load(tmp_path / "model")
-    np.testing.assert_array_equal(twin.predict(X, LENGTHS), net.predict(X, LENGTHS))
-    assert twin.evaluate(X, LABELS, LENGTHS) == net.evaluate(X, LABELS, LENGTHS)
-    for name in ("loss", "class_names", "seed", "dtype"):
-        assert getattr(twin, name) == getattr(net, name)
-    for ours, theirs in zip(net.layers, twin.layers, strict=True):
-        assert type(ours) is type(theirs)
-        assert ours.p.keys() == theirs.p.keys()
-        assert repr(ours) == repr(theirs)
-        assert getattr(ours, "x_bound", None) == getattr(theirs, "x_bound", None)
-        for name, array in ours.p.items():
-            np.testing.assert_array_equal(theirs.p[name], array)
-            assert theirs.p[name].dtype == array.dtype
-    middle = twin.layers[2]
-    assert (middle.zoneout, middle.reverse, middle.learn_h0, middle.reset_after) == (0.25, True, True, True)
-    assert (middle.activate_reset, twin.layers[0].halves[1].se_hPars) == (cgru.tanh, {"LRELU_alpha": 0.2})
-    assert twin.layers[0].halves[1].reverse
-    with pytest.raises(ValueError, match="expected layers that train"):
-        twin.fit(X, LABELS, epochs=1)
-    twin.save(tmp_path / "again")
-    np.testing.assert_array_equal(cgru.load(tmp_path / "again").predict(X), net.predict(X))
-
-
-@pytest.mark.parametrize("kind", ["int8", "bfloat16"])
-def test_a_quantised_network_of_tokens(tmp_path, kind):
-    net = cgru.Network([cgru.Embedding(11, 4), cgru.GRU(5)], seed=1)
-    tokens = RNG.integers(0, 11, (6, 5))
-    net.predict(tokens)
-    net = cgru.quantize(net, kind)
-    net.save(tmp_path / "model.npz")
-    twin = cgru.load(tmp_path / "model.npz")
-    np.testing.assert_array_equal(twin.predict(tokens), net.predict(tokens))
-    assert twin.layers[0].weights == kind
-    assert twin.layers[0].p.keys() == net.layers[0].p.keys()
-    rewritten(tmp_path / "model.npz", **{"0.E": np.zeros((11, 4))})
-    refused(tmp_path / "model.npz", r"0.E: expected (int8|uint16) \(11, 4\), got float64")
-
-
-@pytest.mark.parametrize("kind", ["int8", "bfloat16"])
-def test_a_quantised_network_in_the_other_byte_order(tmp_path, kind):
-    net = quantised(kind)
-    net.save(tmp_path / "model.npz")
-    with np.load(tmp_path / "model.npz") as npz:
-        swapped = {name: npz[name].astype(npz[name].dtype.newbyteorder("S")) for name in npz.files}
-    np.savez(tmp_path / "model.npz", **swapped)
-    np.testing.assert_array_equal(cgru.load(tmp_path / "model.npz").predict(X), net.predict(X))
-
-
-def test_a_quantised_network_without_parameters_or_with_others(tmp_path):
-    from cgru.quantized.layers import QuantizedGRU
-
-    with pytest.raises(RuntimeError, match="got no Uz in layer 0"):
-        cgru.Network([QuantizedGRU(3)]).save(tmp_path / "model")
-    net = quantised()
-    net.layers[2].p["Vz"] = net.layers[2].p["Vz"][:2]
-    with pytest.raises(ValueError, match=r"^layers: expected Vz of layer 2 with shape \(5, 5\), got \(2, 5\)"):
-        net.save(tmp_path / "model")
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"2.Uz": None}, "2.Uz"),
-        ({"2.scale_Uz": None}, "2.scale_Uz"),
-        ({"0.backward.scale_Vr": None}, "0.backward.scale_Vr"),
-        ({"0.forward.Uz": None}, "0.forward.Uz"),
-        ({"2.Vz": np.zeros((5, 4), np.int8)}, r"2.Vz: expected int8 \(5, 5\), got int8 \(5, 4\)"),
-        ({"2.Vz": np.zeros((5, 5), np.uint8)}, "2.Vz: expected int8 .* got uint8"),
-        ({"2.Vz": np.zeros((5, 5), np.uint16)}, "2.Vz: expected int8 .* got uint16"),
-        ({"2.Vz": np.zeros((5, 5), np.float32)}, "2.Vz: expected int8 .* got float32"),
-        ({"2.scale_Vz": np.zeros((5, 1), np.float32)}, r"2.scale_Vz: expected float32 \(1, 5\)"),
-        ({"2.scale_Vz": np.zeros((1, 5))}, "2.scale_Vz: expected float32 .* got float64"),
-        ({"2.h0": np.zeros((1, 5))}, "2.h0: expected float32 .* got float64"),
-        ({"4.b": np.zeros((1, 3))}, "4.b: expected float32 .* got float64"),
-        ({"4.scale_b": np.zeros((1, 3))}, "too many, 4.scale_b"),
-    ],
-)
-def test_wrong_arrays_of_a_quantised_network(tmp_path, changes, words):
-    quantised().save(tmp_path / "model.npz")
-    rewritten(tmp_path / "model.npz", **changes)
-    refused(tmp_path / "model.npz", words)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda layers: layers[0].pop("twin"),
-        lambda layers: layers[0].pop("layer"),
-        lambda layers: layers[0].pop("merge"),
-        lambda layers: layers[0].update(merge="least"),
-        lambda layers: layers[0].update(foreign=1),
-        lambda layers: layers[0].update(twin={"class": "GRU"}),
-        lambda layers: layers[0].update(layer=dict(layers[2])),
-        lambda layers: layers[0]["twin"].update(units=3),
-        lambda layers: layers[0]["twin"].update(reverse=False),
-        lambda layers: layers[0]["twin"].update(sequences=False),
-        lambda layers: layers[0]["twin"].update(weights="bfloat16"),
-        lambda layers: layers[2].update(weights="int4"),
-        lambda layers: layers[2].update(weights=["int8"]),
-        lambda layers: layers[2].update(weights=8),
-        lambda layers: layers[2].pop("weights") and layers[2].update(weights="bfloat16"),
-        lambda layers: layers[2].update(x_bound=-1),
-        lambda layers: layers[2].update(x_bound="1"),
-        lambda layers: layers[2].update(x_bound=True),
-        lambda layers: layers[2].update(x_bound=1e300),
-        lambda layers: layers[2].update(x_bound=float("nan")),
-        lambda layers: layers[2].update(units=10**12),
-        lambda layers: layers[2].update(activate="softmax"),
-        lambda layers: layers[2].update(activate="eval"),
-        lambda layers: layers[2].update(dtype="float32"),
-        lambda layers: layers[2].update(variant="reset_after"),
-        lambda layers: layers[2].update(stateful=True),
-        lambda layers: layers[2].update(reset_after=False),
-        lambda layers: layers[2].update(learn_h0=False),
-        lambda layers: layers[2].update(learn_h0=1),
-        lambda layers: layers[2].pop("zoneout") and layers[2].update(zoneout=1),
-        lambda layers: layers[2].update({"class": "GRU"}),
-        lambda layers: layers[4].update(units=4),
-        lambda layers: layers[4].update(zoneout=0.1),
-        lambda layers: layers[4].update({"class": "Dense"}),
-        lambda layers: layers[4].update({"class": "Quantized"}),
-        lambda layers: layers[4].pop("trainable"),
-    ],
-)
-def test_wrong_descriptions_of_a_quantised_network(tmp_path, change):
-    quantised().save(tmp_path / "model.npz")
-    edited(tmp_path / "model.npz", lambda model: change(model["layers"]))
-    refused(tmp_path / "model.npz")
-
-
-@pytest.mark.parametrize("kind", ["int8", "bfloat16"])
-def test_damaged_files_of_a_quantised_network(tmp_path, kind):
-    """As those of others: refused, or the same network."""
-    net, path = quantised(kind), tmp_path / "model"
-    net.save(path)
-    damaged(net, path, RNG.integers(0, path.stat().st_size, 60))
-
-
-def test_a_quantised_network_that_is_refused_takes_no_memory(tmp_path):
-    quantised().save(tmp_path / "model.npz")
-    edited(tmp_path / "model.npz", lambda model: model["layers"][2].update(units=10**9))
-    tracemalloc.start()
-    try:
-        refused(tmp_path / "model.npz", "2.Uz: expected int8 .*1000000000")
-        assert tracemalloc.get_traced_memory()[1] < 3e7
-    finally:
-        tracemalloc.stop()

@@ -1,0 +1,67 @@
+"""What the tests of model files share: samples, and files that are changed."""
+
+import io
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+import cgru
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((10, 5, 3))
+LENGTHS = RNG.integers(1, 6, 10)
+LABELS = np.arange(10) % 3
+
+
+def rewritten(path, **changes):
+    """The file with other arrays; None leaves one out."""
+    with np.load(path) as npz:
+        arrays = {name: npz[name] for name in npz.files} | changes
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+
+
+def edited(path, change):
+    """The file with `change` applied to its description."""
+    with np.load(path) as npz:
+        model = json.loads(str(npz["model"]))
+    change(model)
+    rewritten(path, model=np.array(json.dumps(model)))
+
+
+def refused(path, words=""):
+    with pytest.raises(ValueError, match="is not a cgru model: .*" + words) as caught:
+        cgru.load(path)
+    assert str(path) in str(caught.value)
+
+
+def member(shape, dtype="<f8"):
+    """An array's header."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return buffer.getvalue()
+
+
+def with_member(path, name, content, how=zipfile.ZIP_STORED):
+    """The file with another array of that name, as bytes."""
+    rewritten(path, **{name: None})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(name + ".npy", content, how)
+
+
+def damaged(net, path, places):
+    """A file that ends there, or in which a bit is another, is refused, or it is the model."""
+    whole, due = path.read_bytes(), net.predict(X)
+    for place in places:
+        path.write_bytes(whole[:place])
+        refused(path)
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << int(RNG.integers(8))
+        path.write_bytes(flipped)
+        try:
+            twin = cgru.load(path)
+        except ValueError as error:
+            assert "is not a cgru model" in str(error)  # noqa: PT017
+        else:
+            np.testing.assert_array_equal(twin.predict(X), due)
