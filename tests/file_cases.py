@@ -15,6 +15,15 @@ LENGTHS = RNG.integers(1, 6, 10)
 LABELS = np.arange(10) % 3
 
 
+def made(dtype=np.float64, seed=3, **options):
+    layers = [
+        cgru.GRU(4, cgru.lrelu, sequences=True, se_hPars={"LRELU_alpha": 0.2, "epochs": 3}, dtype=dtype),
+        cgru.GRU(5, activate_reset=cgru.identity, initialization=cgru.xavier, clip_gradients=True, dtype=dtype),
+        cgru.Dense(3, cgru.softmax, se_hPars={"softmax_temperature": 1.5}, dtype=dtype),
+    ]
+    return cgru.Network(layers, seed=seed, class_names=["a", "b", "ü\0\ud800"], **options)
+
+
 def rewritten(path, **changes):
     """The file with other arrays; None leaves one out."""
     with np.load(path) as npz:

@@ -1,41 +1,18 @@
-"""The model file: what comes back, how it is written, and what is refused."""
+"""The model file: what comes back, and what is refused."""
 
 import io
 import json
-import os
 import pickle
-import stat
-import sys
 import tracemalloc
 import zipfile
 
 import numpy as np
 import pytest
-from file_cases import LABELS, LENGTHS, RNG, X, damaged, edited, member, refused, rewritten, with_member
+from file_cases import LABELS, LENGTHS, RNG, X, damaged, edited, made, member, refused, rewritten, with_member
 
 import cgru
 from cgru.network import files
 from cgru.variant import VARIANTS
-
-
-def made(dtype=np.float64, seed=3, **options):
-    layers = [
-        cgru.GRU(4, cgru.lrelu, sequences=True, se_hPars={"LRELU_alpha": 0.2, "epochs": 3}, dtype=dtype),
-        cgru.GRU(5, activate_reset=cgru.identity, initialization=cgru.xavier, clip_gradients=True, dtype=dtype),
-        cgru.Dense(3, cgru.softmax, se_hPars={"softmax_temperature": 1.5}, dtype=dtype),
-    ]
-    return cgru.Network(layers, seed=seed, class_names=["a", "b", "ü\0\ud800"], **options)
-
-
-@pytest.fixture
-def model(tmp_path):
-    """A fitted network and its file."""
-    net = made()
-    net.fit(X, LABELS, lengths=LENGTHS, epochs=2, standardize=True)
-    path = tmp_path / "model.npz"
-    net.save(path)
-    return net, path
-
 
 # --- what comes back ---
 
@@ -128,157 +105,6 @@ def test_the_other_byte_order(model):
         swapped = {name: npz[name].astype(npz[name].dtype.newbyteorder("S")) for name in npz.files}
     np.savez(path, **swapped)
     np.testing.assert_array_equal(cgru.load(path).predict(X), net.predict(X))
-
-
-# --- how it is written ---
-
-
-@pytest.mark.parametrize("name", ["model", "model.npz", "model.bin"])
-def test_the_name_is_exactly_the_one_given(tmp_path, monkeypatch, model, name):
-    net, _ = model
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    net.save(name)
-    assert [path.name for path in folder.iterdir()] == [name]
-    cgru.load(name)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="modes and pipes of POSIX")
-def test_only_a_regular_file_is_replaced_and_keeps_its_mode(tmp_path, model):
-    net, path = model
-    path.chmod(0o600)
-    net.save(path)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    path.chmod(0o400)
-    with pytest.raises(PermissionError, match="read-only"):
-        net.save(path)
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(FileExistsError, match="no regular file"):
-        net.save(tmp_path / "pipe")
-
-
-@pytest.mark.parametrize(("path", "error"), [(b"x", TypeError), ("", ValueError), (3, TypeError)])
-def test_paths_that_are_none(model, path, error):
-    with pytest.raises(error, match=r"^path: expected"):
-        model[0].save(path)
-
-
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_a_save_cut_short_leaves_the_old_file_and_no_other(monkeypatch, model, error):
-    net, path = model
-    before, own = path.read_bytes(), np.savez
-
-    def cut(file, **arrays):
-        own(file, **arrays)
-        raise error
-
-    monkeypatch.setattr(np, "savez", cut)
-    with pytest.raises(type(error)) as caught:
-        net.save(path)
-    if isinstance(error, OSError):
-        assert caught.value.filename == str(path)
-    assert path.read_bytes() == before
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_a_folder_that_is_not_there(tmp_path, model):
-    net, _ = model
-    with pytest.raises(FileNotFoundError):
-        net.save(tmp_path / "nowhere" / "model")
-
-
-@pytest.mark.parametrize(
-    ("index", "role"),
-    [
-        (0, "activate"),
-        (0, "activate_update"),
-        (1, "activate_reset"),
-        (1, "initialization"),
-        (2, "activate"),
-        (2, "initialization"),
-    ],
-)
-def test_callables_that_are_not_ours(model, role, index):
-    net, path = model
-    layer, before = net.layers[index], path.read_bytes()
-
-    def sigmoid(*arguments, **options):  # a name of ours does not make it ours
-        raise AssertionError
-
-    setattr(layer, role, sigmoid)
-    with pytest.raises(ValueError, match=rf"^{role}: expected one of cgru's own.*sigmoid in layer {index}"):
-        net.save(path)
-    assert path.read_bytes() == before
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_layers_that_are_not_ours(model):
-    net, path = model
-
-    class Other(cgru.Dense):
-        pass
-
-    net.layers[2].__class__ = Other
-    with pytest.raises(ValueError, match="got Other as layer 2"):
-        net.save(path)
-
-
-def test_parameters_that_do_not_fit_the_layer(model):
-    net, path = model
-    before = path.read_bytes()
-    good = net.layers[1].p["Vz"]
-    for wrong in (good[:2], good[:, :3], "text", 3.0):
-        net.layers[1].p["Vz"] = wrong
-        with pytest.raises(ValueError, match=r"^layers: expected Vz of layer 1 with shape \(5, 5\), got \("):
-            net.save(path)
-    net.layers[1].p["Vz"] = good
-    net.mean = np.zeros(2)
-    with pytest.raises(ValueError, match=r"^mean: expected shape \(3,\), a number for each element, got \(2,\)"):
-        net.save(path)
-    assert path.read_bytes() == before
-
-
-def test_twins_that_are_not_alike(tmp_path):
-    def refused(change):
-        net = cgru.Network([cgru.Bidirectional(cgru.GRU(2))])
-        net.predict(X)
-        change(*net.layers[0].halves)
-        with pytest.raises(
-            ValueError, match=r"^layers: expected a twin like the other but for its direction.* layer 0"
-        ):
-            net.save(tmp_path / "model")
-
-    refused(lambda first, second: setattr(second, "zoneout", 0.5))
-    refused(lambda first, second: setattr(second, "trainable", False))
-    refused(lambda first, second: setattr(second, "reverse", False))
-    refused(lambda first, second: setattr(first, "reverse", True))
-    net = cgru.Network([cgru.Bidirectional(cgru.GRU(2, reverse=True))])
-    due = net.predict(X)
-    net.save(tmp_path / "model")
-    np.testing.assert_array_equal(cgru.load(tmp_path / "model").predict(X), due)
-
-
-def test_a_description_that_is_too_long(tmp_path, monkeypatch):
-    net = cgru.Network([cgru.GRU(2)])
-    net.predict(X)
-    net.save(tmp_path / "model")
-    with np.load(tmp_path / "model") as npz:
-        length = len(str(npz["model"]))
-    for longest in (length, length - 1):
-        monkeypatch.setattr(files, "LONGEST", longest)
-        if longest == length:
-            net.save(tmp_path / "other")
-            cgru.load(tmp_path / "other")
-        else:
-            with pytest.raises(ValueError, match=r"^class_names, feature_names, layers: expected a description of"):
-                net.save(tmp_path / "other")
-            refused(tmp_path / "other", "model: expected a text of at most")
-
-
-def test_no_layer_with_parameters():
-    with pytest.raises(ValueError, match=r"^layers: expected one that has parameters"):
-        files.packed([cgru.Flip()], {}, {})
 
 
 # --- what is refused ---
