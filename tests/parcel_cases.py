@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 from network_cases import LABELS, LENGTHS, REALS, X, made, same, weights
@@ -17,6 +18,16 @@ from network_cases import LABELS, LENGTHS, REALS, X, made, same, weights
 import cgru
 
 SHARED = {"X": X, "y": LABELS, "lengths": LENGTHS}
+METHODS = multiprocessing.get_all_start_methods()
+
+
+def pool(method=METHODS[0], workers=2):
+    """A function that makes one."""
+    return partial(ProcessPoolExecutor, workers, mp_context=multiprocessing.get_context(method))
+
+
+def small(n, **options):
+    return [cgru.Job(partial(made, seed=i), i, epochs=1, **options) for i in range(n)]
 
 
 def mixed(n=12, network=made):
@@ -194,8 +205,6 @@ def in_mpi():
 
 
 def interruptible():
-    from concurrent.futures import ProcessPoolExecutor
-
     cgru.fit_many(mixed(1), **SHARED, executor=partial(ProcessPoolExecutor, 2))
     print("begun", flush=True)
     results = cgru.fit_many(mixed(2000, slow), **SHARED, executor=partial(ProcessPoolExecutor, 2))
