@@ -1,62 +1,17 @@
-"""`cgru many`: what it fits, what it prints, what it refuses, and what is left of it when it is stopped."""
+"""`cgru many`: what it fits, what it prints, and what it refuses."""
 
-import json
-import random
 import re
-import signal
-import time
 
 import numpy as np
 import pytest
-from cli_cases import NUMBER, X, Y, ended, posix, refused, run, start
+from cli_cases import NUMBER, X, Y, refused, run
+from plan_cases import GROUPS, PLAN, lines, write
 
 import cgru
 from cgru.cli import many
-from cgru.cli.results import Results, identity
+from cgru.cli.results import identity
 
-PLAN = """
-data = "data.npz"
-validation = 0.25
-seeds = 2
-
-[network]
-units = [2, 3]
-bidirectional = false
-recurrent_dropout = 0
-dropout = 0
-
-[fit]
-epochs = 3
-l1 = [0, {"0.V*" = 0.01}]
-"""
 NESTED = PLAN.replace("validation = 0.25", "folds = 3\ninner_folds = 2")
-GROUPS = np.arange(40) // 4
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """A folder with data.npz, numbers.npz, steps.npz and plan.toml."""
-    np.savez(tmp_path / "data.npz", x=X, y=np.array(["no", "yes"])[Y], subject=GROUPS, alone=np.zeros(40))
-    np.savez(tmp_path / "numbers.npz", x=X, y=1000 + 50 * X.sum(axis=(1, 2)))
-    np.savez(tmp_path / "steps.npz", x=X, y=(X[:, :, 0] > 1).astype(int))
-    (tmp_path / "plan.toml").write_text(PLAN)
-    return tmp_path
-
-
-def write(folder, text, *changes):
-    for old, new in changes:
-        assert old in text
-        text = text.replace(old, new)
-    (folder / "plan.toml").write_text(text)
-
-
-def lines(folder, name="plan.jsonl"):
-    """The results in a file, by their names, without the seconds that they took."""
-    _, *found = map(json.loads, (folder / name).read_text().splitlines())
-    assert all(record.pop("seconds") > 0 for record in found)
-    records = {record["name"]: record for record in found}
-    assert len(records) == len(found)
-    return records
 
 
 def own(setting, seed, X=X, y=Y, **options):
@@ -408,95 +363,3 @@ def test_nothing_but_failures(folder, failing):
         "cgru: error: all 8 fits failed, which --retry runs again; the first: units=2 l1=0.0 repeat=0 fold=0 seed=0: "
         "ZeroDivisionError: division by zero\n"
     )
-
-
-# --- what is stopped ---
-
-LONG = PLAN.replace("seeds = 2", "seeds = 10").replace("epochs = 3", "epochs = 150")
-
-
-def kills(folder, times, epochs):
-    """How many lines there are after each kill, at a random moment; in the end all is as if there had been none."""
-    write(folder, LONG, ("epochs = 150", f"epochs = {epochs}"))
-    due, _ = ended(start("many", "plan.toml", "-q", "--results", "due.jsonl", cwd=folder))
-    found, path, rng = [], folder / "plan.jsonl", random.Random(times)
-    for i in range(times):
-        process = start("many", "plan.toml", "--threads", 2, cwd=folder)
-        if i % 4:
-            process.stderr.readline()  # from here on it fits
-        time.sleep(rng.uniform(0, 0.4))
-        process.kill()
-        process.communicate(timeout=60)
-        found.append(path.read_bytes().count(b"\n") if path.exists() else 0)
-    out, _ = ended(start("many", "plan.toml", "-q", cwd=folder))
-    assert out == due
-    assert lines(folder) == lines(folder, "due.jsonl")
-    return found
-
-
-@posix
-@pytest.mark.slow
-def test_kills(folder):
-    found = kills(folder, 4, 400)
-    assert found == sorted(found)
-    assert 0 < found[1] < 41
-
-
-@posix
-def test_interrupt(folder):
-    write(folder, LONG, ("epochs = 150", "epochs = 800"))
-    process = start("many", "plan.toml", "--threads", 2, cwd=folder)
-    seen = process.stderr.readline() + process.stderr.readline()  # the second is of a tenth of all
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert out == ""
-    assert seen.startswith("plan.toml: 40 fits, 0 of them done in plan.jsonl\nfit  4/40")
-    done = len(lines(folder))
-    assert 4 <= done < 40
-    last = f"cgru: interrupted: {done} of 40 fits are done; the same command goes on from plan.jsonl\n"
-    assert err.endswith(last)
-    assert "Traceback" not in err
-    assert "Warning" not in err
-    again = start("many", "plan.toml", cwd=folder)
-    assert again.stderr.readline() == f"plan.toml: 40 fits, {done} of them done in plan.jsonl\n"
-    again.kill()
-    again.communicate(timeout=60)
-
-
-@pytest.mark.parametrize("returned", [True, False])
-def test_results_that_come_with_an_interrupt(folder, monkeypatch, returned):
-    """What `fit_many` returns and has not called back with is noted, too; a second Ctrl-C is no harm."""
-    fit_many = many.fit_many
-
-    def interrupted(jobs, *samples, callback, **options):
-        found = fit_many(jobs, *samples, **options)
-        callback(found[0])
-        if not returned:
-            raise KeyboardInterrupt
-        stopped = [cgru.many.Result(job.name, error=KeyboardInterrupt()) for job in jobs[3:]]
-        return found[:3] + stopped
-
-    monkeypatch.setattr(many, "fit_many", interrupted)
-    _, err = run("many", "plan.toml", "-q", code=130, cwd=folder)
-    done = 3 if returned else 1
-    assert err == f"cgru: interrupted: {done} of 8 fits are done; the same command goes on from plan.jsonl\n"
-    assert len(lines(folder)) == done
-
-
-@posix
-def test_two_at_once(folder):
-    run("many", "plan.toml", "-q", cwd=folder)
-    header = json.loads((folder / "plan.jsonl").read_text().splitlines()[0])
-    with Results(str(folder / "plan.jsonl"), header):
-        assert "another command is writing to it" in refused("many", "plan.toml", cwd=folder)
-    run("many", "plan.toml", "-q", cwd=folder)
-
-
-def test_a_line_that_was_torn(folder):
-    run("many", "plan.toml", "-q", cwd=folder)
-    path, due = folder / "plan.jsonl", lines(folder)
-    path.write_bytes(path.read_bytes()[:-30])
-    _, err = run("many", "plan.toml", cwd=folder)
-    assert err.startswith("plan.toml: 8 fits, 7 of them done")
-    assert lines(folder) == due
