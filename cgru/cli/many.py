@@ -59,6 +59,8 @@ def many(arguments: argparse.Namespace) -> int:
         executor = stack.enter_context(executor_of(arguments))
         results = stack.enter_context(Results(path, header))
         left = [job for job in jobs if _is_left(results.records.get(identity(job.place)), arguments.retry)]
+        for job in left:
+            results.records.pop(identity(job.place), None)  # of a failure
         progress = stack.enter_context(Fits(len(jobs), len(jobs) - len(left), arguments.quiet))
         progress.say(*_described(plan, jobs, left, results), *notes_of(_doubted(plan, data), in_keys))
         interrupted = _run(left, samples, results, progress, arguments.threads, executor)
@@ -276,7 +278,7 @@ def _run(
     jobs = {job.name: job for job in left}
 
     def note(result: Result) -> None:
-        results.add(jobs.pop(result.name).record(result))
+        results.add(jobs[result.name].record(result))
         progress(result.error is not None)
 
     options = {"lengths": samples.lengths, "threads": threads, "executor": executor, "keep": False}
@@ -287,10 +289,10 @@ def _run(
             found = fit_many(left, samples.X, samples.y, callback=note, **options)
         except KeyboardInterrupt:  # while it was ending
             return True
-    for result in found:
-        if result.name in jobs and not isinstance(result.error, KeyboardInterrupt):
+    for job, result in zip(left, found, strict=True):
+        if identity(job.place) not in results.records and not isinstance(result.error, KeyboardInterrupt):
             note(result)
-    return bool(jobs)
+    return any(identity(job.place) not in results.records for job in left)
 
 
 # --- what it comes to ---

@@ -45,9 +45,10 @@ class Parcel:
 
 
 class Parcels:
-    """Runs jobs, (place, name, job), in this order, on an executor's workers; gives (place, result) as they come.
+    """Runs jobs, (place, name, job), in this order, on an executor's workers; gives results as they come.
 
-    `costs` are those of the jobs. `executor` is an Executor, or makes one.
+    `results` has them by place, each before it is given: a Ctrl-C between two lines loses none. `costs` are those of
+    the jobs. `executor` is an Executor, or makes one.
 
     A parcel whose worker died is sent again. Nobody says which parcel it was that killed a worker, so those that were
     under way are sent after all others, and with fewer beside them each time; one that was alone when its worker died
@@ -72,11 +73,12 @@ class Parcels:
         self.pending: dict[Future[Any], Parcel] = {}
         self.room = TemporaryDirectory(prefix="cgru-", ignore_cleanup_errors=True)  # a worker may still write there
         self.done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
-        self.ready = deque[tuple[int, Result]]()
+        self.results: dict[int, Result] = {}
+        self.ready = deque[Result]()  # those that are still to be given
         self.broken: BaseException | None = None  # why nothing more can be sent
         self.fruitless = 0
 
-    def __iter__(self) -> Iterator[tuple[int, Result]]:
+    def __iter__(self) -> Iterator[Result]:
         while True:
             while self._has_turn():
                 self._send()
@@ -87,22 +89,19 @@ class Parcels:
             while self.ready:
                 yield self.ready.popleft()
 
-    def stop(self) -> dict[int, Result]:
-        """Send no other parcel, cancel those that wait; the results that nobody has taken yet."""
+    def stop(self) -> None:
+        """Send no other parcel, cancel those that wait, and take what is done."""
         running = [future for future in self.pending if not future.cancel()]
         wait(running, GRACE)
         for future in running:
             if future.done():
                 self._take(future)
-        found = dict(self.ready)
-        self.ready.clear()
         self.fresh, self.again, self.turn = iter(()), [], None
         if self.make is not None and self.pool is not None:
             pool, self.pool = self.pool, None
             pool.shutdown(wait=not self.pending)
         self.pending.clear()
         self.room.cleanup()
-        return found
 
     def _has_turn(self) -> bool:
         if self.turn is None:
@@ -129,7 +128,7 @@ class Parcels:
                 sent.append((i, pickle.dumps(_portable(job))))
             except Exception as error:
                 text = f"job {name!r}: expected what can be pickled, {_PICKLES}, got: {error}"
-                self.ready.append((i, Result(name, error=TypeError(text))))
+                self._add(i, Result(name, error=TypeError(text)))
         if not sent:
             return None
         if self.pool is None:
@@ -148,16 +147,24 @@ class Parcels:
         future.add_done_callback(self.done.put)
         return None
 
+    def _add(self, i: int, result: Result) -> None:
+        self.results[i] = result
+        self.ready.append(result)
+
     def _take(self, future: Future[Any]) -> None:
-        parcel = self.pending.pop(future, None)
+        parcel = self.pending.get(future)
         if parcel is None:  # it was lost with its executor
             return
         error = CancelledError("its parcel was cancelled") if future.cancelled() else future.exception()
         if error is None:
             self.fruitless = 0
             names = {i: name for i, name, _ in parcel.tasks}
-            found = _fetched(future.result(), parcel.place)
-            self.ready.extend((i, replace(_read(i, data), name=names[i])) for i, data in found)
+            for i, data in _fetched(future.result(), parcel.place):
+                self._add(i, replace(_read(i, data), name=names[i]))
+        del self.pending[future]  # a Ctrl-C before this line has it taken once more
+        if error is None:
+            with suppress(OSError):  # where there is none, it came by itself
+                os.remove(parcel.place)
         elif isinstance(error, BrokenExecutor | CancelledError):
             self._lose(parcel, 1, error)
             self._break(error)
@@ -169,7 +176,8 @@ class Parcels:
             parcel.lost += 1
             self.again.append(parcel)
         else:
-            self.ready.extend((i, Result(name, error=error)) for i, name, _ in parcel.tasks)
+            for i, name, _ in parcel.tasks:
+                self._add(i, Result(name, error=error))
 
     def _break(self, error: BaseException) -> None:
         """The executor is of no more use; what is under way there is lost, though not all may ever say so."""
@@ -197,7 +205,7 @@ class Parcels:
         for i, name, _ in parcel.tasks:
             error = RuntimeError(f"job {name!r}: {text}")
             error.__cause__ = cause
-            self.ready.append((i, Result(name, error=error)))
+            self._add(i, Result(name, error=error))
 
 
 @dataclass(frozen=True)
@@ -247,11 +255,10 @@ def fit_parcel(letter: Letter) -> list[tuple[int, bytes]] | None:
 
 def _fetched(found: list[tuple[int, bytes]] | None, place: str) -> list[tuple[int, bytes]]:
     """What `fit_parcel` returned, or left in its `place`."""
-    if found is None:
-        with open(place, "rb") as file:
-            found = pickle.load(file)
-        os.remove(place)
-    return found
+    if found is not None:
+        return found
+    with open(place, "rb") as file:
+        return pickle.load(file)
 
 
 def _fitted(i: int, data: bytes, samples: Samples, keep: bool) -> Result:

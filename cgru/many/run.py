@@ -93,21 +93,20 @@ def fit_many(
         workers = Threads(tasks, opened, keep, threads)
     else:
         workers = Parcels(tasks, [costs[i] for i in order], shared, keep, executor)
-    results: dict[int, Result] = {}
     bar = None if kind is None else kind(total=len(jobs), unit="fit")
     try:
-        for i, result in workers:
-            results[i] = result
+        for result in workers:
             if bar is not None:
                 bar.update()
             if callback is not None:
                 callback(result)
     except KeyboardInterrupt:
-        results |= workers.stop()
+        pass  # results lack what is not done
     finally:
         workers.stop()
         if bar is not None:
             bar.close()
+    results = workers.results
     if len(results) < len(jobs):
         done = f"{len(results)} of {len(jobs)} jobs are done"
         warnings.warn(f"fit_many: interrupted; {done}", RuntimeWarning, stacklevel=2)
@@ -146,34 +145,32 @@ def _owned(job: Job) -> Iterator[tuple[str, Any]]:
 
 
 class Threads:
-    """Runs jobs, (place, name, job), in this order, one a thread; gives (place, result) as they come."""
+    """Runs jobs, (place, name, job), in this order, one a thread; gives results as they come.
+
+    `results` has them by place, each before it is given: a Ctrl-C between two lines loses none.
+    """
 
     def __init__(self, tasks: list[tuple[int, Any, Job]], shared: Samples, keep: bool, threads: int) -> None:
         self.tasks, self.shared, self.keep = tasks, shared, keep
-        self.next, self.done, self.running = iter(tasks), queue.SimpleQueue(), Running()
+        self.results: dict[int, Result] = {}
+        self.next, self.done, self.running = iter(tasks), queue.SimpleQueue[Result | None](), Running()
         self.threads = [threading.Thread(target=self._work, daemon=True) for _ in range(min(threads, len(tasks)))]
 
-    def __iter__(self) -> Iterator[tuple[int, Result]]:
+    def __iter__(self) -> Iterator[Result]:
         for thread in self.threads:
             thread.start()
         for _ in self.tasks:
-            i, result = self.done.get()
+            result = self.done.get()
             if result is not None:
-                yield i, result
+                yield result
 
-    def stop(self) -> dict[int, Result]:
-        """Begin no other job, stop those that run; the results that nobody has taken yet."""
+    def stop(self) -> None:
+        """Begin no other job, stop those that run."""
         self.running.stop()
         for thread in self.threads:
             while thread.ident is not None and thread.is_alive():
                 self.running.stop()
                 thread.join(0.01)
-        found = {}
-        while not self.done.empty():
-            i, result = self.done.get()
-            if result is not None:
-                found[i] = result
-        return found
 
     def _work(self) -> None:
         with alone():
@@ -184,4 +181,6 @@ class Threads:
                     result = None
                 if self.running.over.is_set():  # before its end, maybe
                     return
-                self.done.put((i, result))
+                if result is not None:
+                    self.results[i] = result
+                self.done.put(result)

@@ -6,6 +6,8 @@ import signal
 import sys
 import threading
 import time
+import warnings
+from concurrent.futures import Executor, Future
 from functools import partial
 
 import numpy as np
@@ -13,6 +15,8 @@ import pytest
 from network_cases import LABELS, LENGTHS, REALS, X, made, same, weights
 
 import cgru
+from cgru.many import parcels
+from cgru.many import run as many_run
 
 STEPS = np.random.default_rng(1).integers(0, 2, X.shape[:2])
 
@@ -311,6 +315,60 @@ def test_ctrl_c_returns_what_is_done():
     assert results[1].network is None
     assert 3 <= len(long.history) < 10**6  # stopped, not killed
     long.fit(X, LABELS, epochs=1)  # and usable
+
+
+class Inline(Executor):
+    def submit(self, work, *call):
+        future = Future()
+        future.set_result(work(*call))
+        return future
+
+
+@pytest.mark.parametrize(
+    ("module", "lines", "options"),
+    [
+        (many_run, {"__iter__"}, {"threads": 1}),
+        (parcels, {"__iter__", "_take", "_add"}, {"executor": Inline()}),
+    ],
+    ids=["threads", "executor"],
+)
+def test_ctrl_c_between_any_two_lines_loses_nothing_that_is_done(module, lines, options, monkeypatch):
+    done, left, run = [], 0, module.run
+
+    def counted(*call):
+        done.append(run(*call))
+        return done[-1]
+
+    def at_line(frame, event, _):
+        nonlocal left
+        while "threads" in options and 0 < len(done) < 3:
+            time.sleep(0.001)
+        if event == "line" and done:
+            left -= 1
+            if not left:
+                raise KeyboardInterrupt
+        return at_line
+
+    def at_call(frame, *_):
+        code = frame.f_code
+        return at_line if code.co_filename == module.__file__ and code.co_name in lines else None
+
+    monkeypatch.setattr(module, "run", counted)
+    monkeypatch.setattr(warnings, "warn", lambda *_, **__: None)
+    for place in range(1, 1000):
+        left = place
+        done.clear()
+        jobs = [cgru.Job(partial(made, seed=i), epochs=1) for i in range(3)]
+        sys.settrace(at_call)
+        try:
+            results = cgru.fit_many(jobs, X, LABELS, **options)
+        finally:
+            sys.settrace(None)
+        assert sum(result.error is None for result in results) == len(done)
+        if left > 0:  # there are no more lines
+            break
+    assert place > 5
+    assert len(done) == 3
 
 
 def test_a_quantised_network_is_refused_by_its_fit():
