@@ -279,13 +279,14 @@ def test_what_the_callback_raises_ends_it(stopping):
         begun.append(epoch.epoch)
         assert stopping.wait(60)
 
-    jobs = [cgru.Job(made(), n, epochs=2000, callback=wait) for n in range(3)]
-    jobs.append(cgru.Job(made(), "first", epochs=1, cost=1e9))
+    jobs = [cgru.Job(made(), n, epochs=10**6, callback=wait, cost=1) for n in range(3)]
+    jobs.append(cgru.Job(made(), "first", epochs=1, cost=2))
     before = threading.active_count()
     with pytest.raises(StopIteration, match="enough"):
         cgru.fit_many(jobs, X, LABELS, threads=2, callback=fail)
     assert threading.active_count() == before
-    assert begun in ([1], [1, 1])
+    assert 0 < begun.count(1) < 3
+    assert len(begun) < 10**6  # one that was just beginning goes on for a moment
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers here")
