@@ -51,8 +51,9 @@ def times_of(
 ) -> Times:
     """The times in a column: strings, integers (years, or any count, but no 202401), or datetimes.
 
-    Strings are 1959-01, 1959-01-31, 1959-01-31 12:00 (:00), with a zone or none, or 1959Q1; with `form`, of strptime, whatever
-    that says. Those of several zones are taken in UTC. ValueError for one that is not, with its `place`, so that no day is taken for a month.
+    Strings are 1959-01, 1959-01-31, 1959-01-31 12:00 (:00), with a zone or none, or 1959Q1; with `form`, of strptime,
+    whatever that says. Those of several zones are taken in UTC. ValueError for one that is not, with its `place`, so
+    that no day is taken for a month.
     """
     values = np.asarray(column)
     if values.dtype.kind == "M":
