@@ -17,7 +17,7 @@ from cgru.datasets.table import INDEX, Table, check_ids, table_of_frame
 
 __all__ = ["Series", "read_series", "series_from_frame"]
 
-TIMES_TOO = f"{TIMES}|ds|month|quarter|week|year|period|monat|quartal|woche|jahr|tag"  # names, in lower case
+TIMES_TOO = f"{TIMES}|month|quarter|week|year|period|monat|quartal|woche|jahr|tag"  # names, in lower case
 
 
 @dataclass(frozen=True)
