@@ -15,8 +15,8 @@ __all__ = ["NUMBERED", "TIMES", "Asked", "Roles", "as_names", "roles_of"]
 
 # What columns are called, in lower case. Patterns are compiled when they are used: that takes as long as all else here.
 IDS = (
-    "(unique[ _]?)?id|(subject|series|sequence|seq|case|sample|session|patient|participant|person|user|unit|trial|recording|record|"
-    "device|machine|engine|run|track)([ _]?(id|no|nr|number))?"
+    "(unique[ _]?)?id|(subject|series|sequence|seq|case|sample|session|patient|participant|person|user|unit|trial|"
+    "recording|record|device|machine|engine|run|track)([ _]?(id|no|nr|number))?"
 )
 TIMES = (
     r"(t|time|step|time[ _]?step|time[ _]?stamp|date|date[ _]?time|frame|tick|cycle|day|when|ds|zeit|uhrzeit|datum)"
