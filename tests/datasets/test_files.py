@@ -249,7 +249,7 @@ def test_reals_that_may_be_classes_are_told(tmp_path):
     assert noted([0.0, np.nan, 0.0, 1.0]) == ()
     hot = np.eye(3)
     assert noted(hot) == ("y looks one-hot, and is learned as numbers: y.argmax(axis=1) are the classes",)
-    assert noted(hot[:, ::2]) == noted(2 * hot) == noted(hot + [[1], [0], [0]]) == noted(np.ones((4, 1))) == ()
+    assert noted(hot[:, ::2]) == noted(2 * hot) == noted(hot + hot[::-1]) == noted(np.ones((4, 1))) == ()
     with pytest.raises(
         ValueError, match=r"got classification of y \(3, 3\), which y.argmax\(axis=1\) makes to classes"
     ):
