@@ -27,7 +27,7 @@ from cgru.many import fit_many
 __all__ = ["forecast"]
 
 MODELS = {"gru": "GRU", "linear": "linear", "seasonal": "seasonal naive", "naive": "naive"}
-_ROLE = re.compile("^(target|time|id|inputs|decimal)(?=: )")
+_ROLE = re.compile("^(target|time|id|inputs|decimal)(?=: expected (?:one of the|the|each|one) column|: .* sign )")
 _SERIES = re.compile(r"^y(?:\[(\d+)\])?(?=: )")
 PANELS = 6  # series that a plot shows at the most
 

@@ -256,7 +256,8 @@ def _regular(
         i = int(np.flatnonzero(np.diff(places) > 1)[0])
         last, following = times.written(times.values[i : i + 2])
         raise ValueError(
-            f"{where}: expected regular times, {calendar}, got a gap from {last} to {following}; gaps=True fills it"
+            f"{where}: expected regular times, {calendar}, got a gap from {last} to {following}; gaps=True fills it, "
+            'time="" takes rows as steps'
         )
     if n > 10 * len(y):
         raise ValueError(f"{where}: expected at least a tenth of all times, {calendar}, got {len(y)} of {n}")

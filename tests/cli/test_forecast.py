@@ -352,6 +352,17 @@ def test_a_forecast_keeps_the_digits_of_what_is_large(folder):
     np.testing.assert_allclose(numbers(forecast_in(out), "sales") - 1e9, due - 1e9, atol=0.01)
 
 
+def test_a_column_called_as_an_option_is_not_taken_for_it(folder):
+    write(folder / "called.csv", time=[*TIMES[: N - 1], "later"], target=Y)
+    why = refused("forecast", "called.csv", "--horizon", 1, cwd=folder)
+    assert why.startswith("cgru: error: called.csv: time: expected times like")
+    write(folder / "called.csv", time=TIMES[:N], target=[*Y[1:], "many"])
+    why = refused("forecast", "called.csv", "--horizon", 1, cwd=folder)
+    assert why.startswith("cgru: error: called.csv: target: expected numbers, got 'many' in line 61")
+    why = refused("forecast", "called.csv", "--horizon", 1, "--decimal", ",", cwd=folder)
+    assert why.startswith("cgru: error: called.csv: argument --decimal: expected another sign than ','")
+
+
 def test_help_says_what_a_table_is(folder):
     out, _ = run("forecast", "--help", cwd=folder)
     assert "SERIES.csv is a table" in out
