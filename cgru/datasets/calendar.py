@@ -68,8 +68,7 @@ def times_of(
         if None in parsed:
             i = parsed.index(None)
             raise ValueError(f"{name}: expected times of the form {form}, got {texts[i]!r} in {place(i)}")
-        if "%z" in form:
-            parsed = [time.astimezone(datetime.timezone.utc).replace(tzinfo=None) for time in parsed]
+        parsed = [time.replace(tzinfo=None) - (time.utcoffset() or datetime.timedelta()) for time in parsed]
         return Times(np.array(parsed, "datetime64[us]"), form)
     zones = [found[0] if (found := _ZONE.search(text)) and ":" in text else "" for text in texts]
     if "" in zones and any(zones):
