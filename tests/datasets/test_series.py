@@ -57,7 +57,7 @@ def test_series_below_each_other(table):
 
 def test_without_times_rows_are_steps(table):
     (one,) = series_from_frame(table({"y": [3, 1, 2]}))
-    assert one.y.tolist() == [3, 1, 2]
+    assert (one.y.tolist(), one.notes) == ([3, 1, 2], ())
     assert (one.time, str(one.calendar), one.written([0, 3])) == ("step", "numbered", ["0", "3"])
     (one,) = series_from_frame(table({"a": [1, 2], "y": [3, 1]}), target="y")
     assert one.time == "step"
