@@ -98,7 +98,7 @@ def series_from_frame(
     """The series in a table of pandas, Polars or whatever else narwhals reads, each sorted by time.
 
     Args:
-        frame: the table; its columns alone, an index of pandas becomes one by `reset_index()`.
+        frame: the table; an index of pandas that has times or a name is a column, too.
         target: the column to forecast, or several, which are a series each; None: the one column of numbers that has
             no other role.
         time: the column of times, as `times_of` takes them; None: of those without another role the first that is
@@ -113,7 +113,17 @@ def series_from_frame(
     missing, twice there or between two steps; with the place.
     """
     asked = _Asked(target, time, id, inputs, time_format, gaps)
-    return _series(table_of_frame(frame, "series_from_frame"), asked)
+    return _series(table_of_frame(_with_index(frame), "series_from_frame"), asked)
+
+
+def _with_index(frame: Any) -> Any:
+    """A frame of pandas with its index as columns, where that has times or names which no column has."""
+    index, columns = getattr(frame, "index", None), getattr(frame, "columns", None)
+    if columns is None:
+        return frame
+    names = set(getattr(index, "names", ())) - {None}
+    times = str(getattr(index, "dtype", "")).startswith(("datetime64", "period"))
+    return frame.reset_index() if (names or times) and not names & set(columns) else frame
 
 
 def _series(table: Table, asked: _Asked) -> list[Series]:

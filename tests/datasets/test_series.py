@@ -55,6 +55,24 @@ def test_series_below_each_other(table):
     assert one.written([3]) == ["4"]
 
 
+def test_an_index_of_pandas_has_the_times():
+    pytest.importorskip("narwhals")
+    pandas = pytest.importorskip("pandas")
+    days = pandas.DatetimeIndex(["2024-01-03", "2024-01-01", "2024-01-02"])
+    for index in (days, days.rename("seen"), days.to_period("D"), days.strftime("%Y-%m-%d").rename("seen")):
+        (one,) = series_from_frame(pandas.DataFrame({"y": [3, 1, 2]}, index))
+        assert (one.y.tolist(), one.written([3]), one.time) == ([1, 2, 3], ["2024-01-04"], index.name or "index")
+    shops = pandas.MultiIndex.from_product([["a", "b"], days], names=["shop", "day"])
+    one, other = series_from_frame(pandas.DataFrame({"y": range(6)}, shops), id="shop")
+    assert (one.name, one.y.tolist(), other.y.tolist(), other.time) == ("a", [1, 2, 0], [4, 5, 3], "day")
+    (one,) = series_from_frame(pandas.DataFrame({"y": [3, 1, 2]}, [7, 5, 6]))
+    assert (one.y.tolist(), one.time) == ([3, 1, 2], "step")
+    both = pandas.DataFrame({"day": days[::-1], "y": [2, 1, 3]}, days.rename("day"))
+    assert series_from_frame(both)[0].y.tolist() == [1, 2, 3]
+    with pytest.raises(TypeError, match="frame: expected a DataFrame of pandas or Polars, got Series"):
+        series_from_frame(pandas.Series([1, 2, 3], days))
+
+
 def test_without_times_rows_are_steps(table):
     (one,) = series_from_frame(table({"y": [3, 1, 2]}))
     assert (one.y.tolist(), one.notes) == ([3, 1, 2], ())
