@@ -118,12 +118,12 @@ def series_from_frame(
 
 def _with_index(frame: Any) -> Any:
     """A frame of pandas with its index as columns, where that has times or names which no column has."""
-    index, columns = getattr(frame, "index", None), getattr(frame, "columns", None)
-    if columns is None:
+    index = getattr(frame, "index", None)
+    if index is None or not hasattr(frame, "columns"):
         return frame
     names = set(getattr(index, "names", ())) - {None}
     times = str(getattr(index, "dtype", "")).startswith(("datetime64", "period"))
-    return frame.reset_index() if (names or times) and not names & set(columns) else frame
+    return frame.reset_index() if (names or times) and not names & set(frame.columns) else frame
 
 
 def _series(table: Table, asked: _Asked) -> list[Series]:

@@ -208,6 +208,8 @@ def test_what_is_missing_or_no_number_is_told_by_place(table):
 
 def test_what_is_no_table():
     pytest.importorskip("narwhals")
+    with pytest.raises(TypeError, match="frame: expected a DataFrame of pandas or Polars, got LazyFrame"):
+        series_from_frame(pytest.importorskip("polars").LazyFrame({"y": [1, 2]}))
     with pytest.raises(TypeError, match="frame: expected a DataFrame of pandas or Polars, got list"):
         series_from_frame([1, 2])
 
