@@ -327,7 +327,12 @@ def _check_kind(y: np.ndarray) -> None:
 
 def _few_whole(y: np.ndarray) -> bool:
     """Whether reals (m,) may well be the numbers of classes."""
-    return y.dtype.kind == "f" and not (y % 1).any() and len(np.unique(y)) <= min(MANY, len(y) // 2)
+    return (
+        y.dtype.kind == "f"
+        and np.isfinite(y).all()
+        and not (y % 1).any()
+        and len(np.unique(y)) <= min(MANY, len(y) // 2)
+    )
 
 
 def _doubts(split: Split) -> list[str]:

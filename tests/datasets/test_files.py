@@ -246,7 +246,7 @@ def test_reals_that_may_be_classes_are_told(tmp_path):
     assert noted([0.0, 1.0, 0.0, 1.0]) == (note,)
     assert noted([0.0, 1.0, 0.0]) == noted([0.0, 1.5, 0.0, 1.5]) == noted([0, 1, 0, 1]) == ()
     assert noted([0.0, 1.0, 0.0, 1.0], task="regression") == noted([0.0, 1.0, 0.0, 1.0], task="classification") == ()
-    assert noted([0.0, np.nan, 0.0, 1.0]) == ()
+    assert noted([0.0, np.nan, 0.0, 1.0]) == noted([0.0, np.inf, 0.0, 1.0]) == ()
     hot = np.eye(3)
     assert noted(hot) == ("y looks one-hot, and is learned as numbers: y.argmax(axis=1) are the classes",)
     assert noted(hot[:, ::2]) == noted(2 * hot) == noted(hot + hot[::-1]) == noted(np.ones((4, 1))) == ()
