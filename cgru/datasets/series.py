@@ -80,7 +80,7 @@ def read_series(path: str | os.PathLike[str], *, decimal: str | None = None, **o
         if not table.named:
             first = ", ".join(str(table.read(name)[0][0]) for name in table.names[:5])
             raise ValueError(f"expected a line of names at the top, got values: {first}")
-        return [replace(each, notes=tuple(notes)) for each in _series(table, asked)]
+        return [replace(each, notes=(*notes, *each.notes)) for each in _series(table, asked)]
     except (TypeError, ValueError) as error:
         raise ValueError(f"{os.fspath(path)}: {error}") from None
 
@@ -98,12 +98,12 @@ def series_from_frame(
     """The series in a table of pandas, Polars or whatever else narwhals reads, each sorted by time.
 
     Args:
-        frame: the table; its columns alone, an index of pandas becomes one by `reset_index()`.
+        frame: the table; an index of pandas that has times or a name is a column, too.
         target: the column to forecast, or several, which are a series each; None: the one column of numbers that has
             no other role.
         time: the column of times, as `times_of` takes them; None: of those without another role the first that is
-            called so (time, date, month, year, ...) or holds datetimes, or the first of all where it has no numbers or
-            no name; where there is none, and for "", rows are steps.
+            called so (time, date, month, year, ...) or holds datetimes, or whose words are times, or the first of all
+            where it has no numbers or no name; where there is none, and for "", rows are steps.
         id: the column that says which series a row belongs to; None: all belong to one.
         inputs: columns that are known beside the target. Of these, and of targets, true is 1 and false 0.
         time_format: how times are written, as for strptime, where they are not in ISO's form.
@@ -113,7 +113,17 @@ def series_from_frame(
     missing, twice there or between two steps; with the place.
     """
     asked = _Asked(target, time, id, inputs, time_format, gaps)
-    return _series(table_of_frame(frame, "series_from_frame"), asked)
+    return _series(table_of_frame(_with_index(frame), "series_from_frame"), asked)
+
+
+def _with_index(frame: Any) -> Any:
+    """A frame of pandas with its index as columns, where that has times or names which no column has."""
+    index = getattr(frame, "index", None)
+    if index is None or not hasattr(frame, "columns"):
+        return frame
+    names = set(getattr(index, "names", ())) - {None}
+    times = str(getattr(index, "dtype", "")).startswith(("datetime64", "period"))
+    return frame.reset_index() if (names or times) and not names & set(frame.columns) else frame
 
 
 def _series(table: Table, asked: _Asked) -> list[Series]:
@@ -132,6 +142,8 @@ def _series(table: Table, asked: _Asked) -> list[Series]:
         labels = [str(label) for label in table.column(id).tolist()]
         rows = {label: np.flatnonzero(np.array(labels) == label) for label in dict.fromkeys(labels)}
     times = None if time is None else _times(table, time, asked)
+    guessed = time is None and asked.time is None and len(table.names) > 1
+    notes = ('rows are steps, since no column has times (time="COL")',) if guessed else ()
     found = []
     for label, places in rows.items():
         where = time if id is None else f"{time} of {label}"
@@ -142,11 +154,23 @@ def _series(table: Table, asked: _Asked) -> list[Series]:
         else:
             order = np.argsort(times.values[places], kind="stable")
             own = times._replace(values=times.values[places][order])
-            calendar = calendar_of(own.values, where)
+            calendar = _calendar(own, where, id)
             y, X, own = _regular(y[order], X if X is None else X[order], own, calendar, where, asked.gaps)
         called = "step" if time is None else "time" if _is_index(time) else time
-        found.append(_trimmed(label, y, X, own, calendar, called))
+        found.append(_trimmed(label, y, X, own, calendar, called, notes))
     return found
+
+
+def _calendar(times: Times, where: str, id: str | None) -> Calendar:
+    """The step between them; the error says what helps where there is none."""
+    try:
+        return calendar_of(times.values, where)
+    except ValueError as error:
+        cures = ['time="" takes rows as steps']
+        if (times.values[1:] == times.values[:-1]).any():
+            cures = ['id="COL" tells several series apart'] if id is None else []
+            cures += ["an hour that clocks repeat is to be in UTC"] if times.form in ("minute", "second") else []
+        raise ValueError("; ".join([str(error), *cures])) from None
 
 
 def _is_index(name: str) -> bool:
@@ -161,9 +185,24 @@ def _time(table: Table, asked: _Asked) -> str | None:
     for name in free:
         if re.fullmatch(TIMES_TOO, name.strip().lower()) or table.read(name)[0].dtype.kind == "M":
             return name
+    for name in free:
+        if _has_times(table, name, asked.time_format):
+            return name
     if len(free) > (not target) and (_is_index(free[0]) or table.read(free[0])[0].dtype.kind not in "biuf"):
         return free[0]
     return None
+
+
+def _has_times(table: Table, name: str, form: str | None) -> bool:
+    """Whether the words of a column are times; of numbers nobody knows."""
+    values, missing = table.read(name)
+    if values.dtype != object or missing.any():
+        return False
+    try:
+        times_of(values, name, form)
+    except ValueError:
+        return False
+    return True
 
 
 def _times(table: Table, time: str, asked: _Asked) -> Times:
@@ -227,7 +266,8 @@ def _regular(
         i = int(np.flatnonzero(np.diff(places) > 1)[0])
         last, following = times.written(times.values[i : i + 2])
         raise ValueError(
-            f"{where}: expected regular times, {calendar}, got a gap from {last} to {following}; gaps=True fills it"
+            f"{where}: expected regular times, {calendar}, got a gap from {last} to {following}; gaps=True fills it, "
+            'time="" takes rows as steps'
         )
     if n > 10 * len(y):
         raise ValueError(f"{where}: expected at least a tenth of all times, {calendar}, got {len(y)} of {n}")
@@ -240,10 +280,13 @@ def _regular(
     return whole, beside, times._replace(values=calendar.at(times.values[0], np.arange(n)))
 
 
-def _trimmed(name: str, y: np.ndarray, X: np.ndarray | None, times: Times, calendar: Calendar, time: str) -> Series:
+def _trimmed(
+    name: str, y: np.ndarray, X: np.ndarray | None, times: Times, calendar: Calendar, time: str, notes: tuple[str, ...]
+) -> Series:
     """From the first value that is there to the last."""
     known = np.flatnonzero(~np.isnan(y))
     if not known.size:
         raise ValueError(f"{name}: expected at least one value, got none")
     part = slice(known[0], known[-1] + 1)
-    return Series(name, y[part], X if X is None else X[part], times._replace(values=times.values[part]), calendar, time)
+    times = times._replace(values=times.values[part])
+    return Series(name, y[part], X if X is None else X[part], times, calendar, time, notes)
