@@ -63,6 +63,18 @@ def test_the_last_steps_and_those_before_them(k, lengths):
     np.testing.assert_array_equal(last.y, np.arange(M))
 
 
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_few_sequences_of_integers_to_validate_with_are_no_batches(count):
+    sequences, y = [np.arange(3 * n).reshape(n, 3) for n in (2, 4, 3, 2)][:count], np.arange(count) % 3
+    data, lengths = labelled(made(), network_cases.X, network_cases.LABELS, None), np.array([2, 4, 3, 2])[:count]
+    _, held_out = set_aside(made(), data, (sequences, y), np.random.SeedSequence(0))
+    np.testing.assert_array_equal(held_out.steps, lengths)
+    np.testing.assert_array_equal(held_out.y, y)
+    batch = network_cases.X, network_cases.LABELS
+    _, batches = set_aside(made(), data, (list(batch), batch), np.random.SeedSequence(0))
+    assert not batches.whole
+
+
 def test_a_share_is_stratified_and_the_same_each_time():
     labels, seed = np.repeat([0, 1, 2], [12, 8, 4]), np.random.SeedSequence(0)
     net = made()
