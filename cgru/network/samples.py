@@ -193,7 +193,10 @@ def _ragged(X: Any) -> bool:
     """Whether X is a list of arrays of unlike lengths."""
     if isinstance(X, np.ndarray):
         return X.dtype == object and X.ndim == 1 and X.size > 0
-    return isinstance(X, list | tuple) and all(np.ndim(x) for x in X) and len(set(map(len, X))) > 1
+    try:
+        return isinstance(X, list | tuple) and all(np.ndim(x) for x in X) and len(set(map(len, X))) > 1
+    except ValueError:  # one that is itself ragged, which is refused by the name of X
+        return False
 
 
 def names_in(net: Network, X: Any, y: Any, lengths: Any) -> tuple[str, ...] | None:
