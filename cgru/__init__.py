@@ -25,7 +25,7 @@ from cgru.passes import Pass
 from cgru.stream import Stream
 
 if _TYPE_CHECKING:
-    from cgru import datasets, forecast, interop
+    from cgru import datasets, forecast, interop, plot
     from cgru.export import export_c
     from cgru.many import Grid, Job, Result, fit_many, grid
     from cgru.quantized.quantize import quantize
@@ -42,6 +42,7 @@ else:
         "forecast": "cgru.forecast",
         "grid": "cgru.many",
         "interop": "cgru.interop",
+        "plot": "cgru.plot",
         "quantize": "cgru.quantized.quantize",
         "report": "cgru.reports.report",
     }  # where each name is that is imported with its first use, which halves the time of `import cgru`
@@ -96,6 +97,7 @@ __all__ = [
     "lrelu",
     "optimizers",
     "orthogonal",
+    "plot",
     "quantize",
     "reference",
     "relu",

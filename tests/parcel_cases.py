@@ -61,6 +61,11 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def die_late():
+    time.sleep(0.3)
+    die()
+
+
 def die_once(path):
     """The first time."""
     try:

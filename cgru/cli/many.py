@@ -72,7 +72,9 @@ def many(arguments: argparse.Namespace) -> int:
         return _say(f"cgru: interrupted: {len(done)} of {len(jobs)} fits are done; {on}", 130)
     if len(failed) == len(jobs):
         raise RequestError(f"all {len(jobs)} fits failed, which --retry runs again{first}")
-    print(*_report(Grid(done), plan), sep="\n")
+    with as_request_error(f"{path}: "):
+        lines = list(_report(Grid(done), plan))
+    print(*lines, sep="\n")
     if failed:
         _say(f"note: {len(failed)} of {len(jobs)} fits failed, which --retry runs again{first}", 0)
     return 0

@@ -3,6 +3,7 @@
 Compiled because a call of the layer on a small input is over in microseconds, and checks some twenty arrays.
 """
 
+import sys
 from collections.abc import Mapping
 
 import numpy as np
@@ -39,6 +40,7 @@ cpdef cnp.ndarray real(value, name, tuple shape=None, cnp.dtype dtype=None):
     if type(value) is np.ndarray:
         array = value
     else:
+        _whole(value, name)
         try:
             array = np.asarray(value)
         except ValueError as error:  # rows of different lengths
@@ -51,6 +53,14 @@ cpdef cnp.ndarray real(value, name, tuple shape=None, cnp.dtype dtype=None):
         due = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
         raise ValueError(f"{_called(name)}: expected shape ({due}), got {np.shape(array)}")
     return array if dtype is None or (_has_dtype(array, dtype) and _counts_elements(array)) else array.astype(dtype)
+
+
+cdef int _whole(value, name) except -1:
+    """ValueError for an array of numpy.ma with masked numbers, of which asarray gives what stands below the mask."""
+    masked = sys.modules.get("numpy.ma")
+    if masked is not None and isinstance(value, masked.MaskedArray) and masked.is_masked(value):
+        raise ValueError(f"{_called(name)}: expected plain numbers, got some that are masked; fill them, or drop them")
+    return 0
 
 
 cdef str _called(name):
@@ -122,6 +132,7 @@ def sequences(value, name, cnp.dtype dtype=None):
 
 def integers(value, name):
     """`value` as an array of an integer dtype; TypeError for any other, booleans among them."""
+    _whole(value, name)
     try:
         array = np.asarray(value)
     except ValueError as error:

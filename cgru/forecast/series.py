@@ -15,7 +15,11 @@ LIKELY, ANY = 0.2, 0.3  # autocorrelations above which a season is believed: one
 
 
 def checked(values: Any, name: str, ndim: int = 1) -> np.ndarray:
-    """`values` (n,), or (n, e) for ndim 2, as float64, NaN where one is missing; TypeError or ValueError for others."""
+    """`values` (n,), or (n, e) for ndim 2, as float64, NaN where one is missing, or masked; TypeError or ValueError for
+    others.
+    """
+    if isinstance(values, np.ma.MaskedArray) and values.dtype.kind in "biuf":
+        values = values.astype(np.float64).filled(np.nan)
     array = np.asarray(values)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}")

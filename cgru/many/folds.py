@@ -54,14 +54,15 @@ class Splittable:
             return [
                 (self._whole(np.flatnonzero(fold != i)), self._whole(np.flatnonzero(fold == i))) for i in range(folds)
             ]
-        if hasattr(folds, "split") and not isinstance(folds, str):
+        if hasattr(folds, "split") and not isinstance(folds, str | type):
             y = self.y if self.classes is None or self.y.ndim == 1 else self.classes
             pairs = list(folds.split(self._of(self.X), self._of(y), self._of(self.groups)))
         elif isinstance(folds, list | tuple):
             pairs = list(folds)
         else:
             due = "an integer, a splitter of scikit-learn or a list of pairs (train, test)"
-            raise TypeError(f"{name}: expected {due}, got {type(folds).__name__}")
+            got = f"the class {folds.__name__}" if isinstance(folds, type) else type(folds).__name__
+            raise TypeError(f"{name}: expected {due}, got {got}")
         if not pairs:
             raise ValueError(f"{name}: expected one split at least, got none")
         return [self._checked(pair, f"{name}[{i}]") for i, pair in enumerate(pairs)]

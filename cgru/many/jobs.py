@@ -98,11 +98,11 @@ def _opened(value: Any, name: str) -> Any:
         return array
     if value is None or isinstance(value, np.ndarray):
         return value
-    if isinstance(value, list | tuple) and len({np.shape(x)[:1] for x in value}) > 1:  # sequences of unlike lengths
-        array = np.empty(len(value), object)
-        array[:] = [np.asarray(x) for x in value]
-        return array
     try:
+        if isinstance(value, list | tuple) and len({np.shape(x)[:1] for x in value}) > 1:  # sequences of unlike lengths
+            array = np.empty(len(value), object)
+            array[:] = [np.asarray(x) for x in value]
+            return array
         return np.asarray(value)
     except ValueError as error:  # a list of arrays that differ in something else than their lengths
         raise ValueError(f"{name}: expected an array, or arrays that differ in their lengths alone: {error}") from None
@@ -124,8 +124,8 @@ class Job:
             with the lowest validation loss is kept; all validate with the same samples, where that is a share, too. A
             start that diverges is none; where all do, the job has failed. Not beside a `checkpoint`, which is one file.
         cost: how long it takes, in a unit that all jobs share, so that the longest begin first; None: `cost_of` says.
-        options: all else that `Network.fit` takes, but for `progress`. No metric is called as a score of `Result`, or
-            `test_...`: that is what it is called on `test_rows`.
+        options: all else that `Network.fit` takes, but for `progress`. No metric is called as a score of `Result`,
+            `test_...`, which is what it is called on `test_rows`, or `..._spread`, as a `Grid` calls those of scores.
 
     TypeError or ValueError for what cannot be one; what is wrong with the data is told by the job's result.
     """
@@ -158,7 +158,7 @@ class Job:
                 raise ValueError(f"rows: expected some beside {held}, which would train, too; slice(None) has all")
         metrics = options.get("metrics")
         for metric in metrics if isinstance(metrics, Mapping) else ():
-            if metric in (*_SCORES, *_OTHERS) or str(metric).startswith("test_"):
+            if metric in (*_SCORES, *_OTHERS) or str(metric).startswith("test_") or str(metric).endswith("_spread"):
                 raise ValueError(f"metrics: expected another name than {metric}, which results have of their own")
         if starts is not None:
             positive(starts, "starts")
@@ -396,7 +396,7 @@ def cost_of(job: Job, shared: Samples) -> float:
         return float(
             steps * job.options.get("epochs", EPOCHS) * (job.starts or 1) * (64 + sum(u * (u + 4) for u in units))
         )
-    except (OSError, TypeError, ValueError, IndexError):  # which its result will tell
+    except (OSError, TypeError, ValueError, IndexError, OverflowError):  # which its result will tell
         return 0.0
 
 

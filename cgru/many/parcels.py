@@ -9,7 +9,7 @@ import queue
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, wait
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, InvalidStateError, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -91,17 +91,19 @@ class Parcels:
 
     def stop(self) -> None:
         """Send no other parcel, cancel those that wait, and take what is done."""
-        running = [future for future in self.pending if not future.cancel()]
-        wait(running, GRACE)
-        for future in running:
-            if future.done():
-                self._take(future)
-        self.fresh, self.again, self.turn = iter(()), [], None
-        if self.make is not None and self.pool is not None:
-            pool, self.pool = self.pool, None
-            pool.shutdown(wait=not self.pending)
-        self.pending.clear()
-        self.room.cleanup()
+        try:
+            running = [future for future in self.pending if not _cancelled(future)]
+            wait(running, GRACE)
+            for future in running:
+                if future.done():
+                    self._take(future)
+        finally:  # after a second Ctrl-C, too
+            self.fresh, self.again, self.turn = iter(()), [], None
+            if self.make is not None and self.pool is not None:
+                pool, self.pool = self.pool, None
+                pool.shutdown(wait=not self.pending)
+            self.pending.clear()
+            self.room.cleanup()
 
     def _has_turn(self) -> bool:
         if self.turn is None:
@@ -137,8 +139,9 @@ class Parcels:
         if not _is_pool(self.pool):  # which copies no more than its workers take
             parcel.weight += len(self.shared)
         parcel.place = os.path.join(self.room.name, os.urandom(16).hex())
+        letter = Letter(self.shared, sent, self.keep, parcel.place, near=_is_pool(self.pool))
         try:
-            future = self.pool.submit(fit_parcel, Letter(self.shared, sent, self.keep, parcel.place))
+            future = self.pool.submit(fit_parcel, letter)
         except BrokenExecutor as error:
             self.again.append(parcel)
             self._break(error)
@@ -210,7 +213,8 @@ class Parcels:
 
 @dataclass(frozen=True)
 class Letter:
-    """What travels to a worker: the samples that all share and jobs, (place, job), all pickled; where results may lie.
+    """What travels to a worker: the samples that all share and jobs, (place, job), all pickled; where results may lie,
+    and whether it is `near`, on the machine where that is.
 
     Jobs are pickled one by one, so that one which cannot be read is no other's misfortune.
     """
@@ -219,6 +223,7 @@ class Letter:
     jobs: list[tuple[int, bytes]]
     keep: bool
     place: str
+    near: bool = False
 
     def __dask_tokenize__(self) -> str:
         """What Dask knows it by, which would else read every byte; another each time: it takes equal calls for one."""
@@ -235,7 +240,7 @@ def fit_parcel(letter: Letter) -> list[tuple[int, bytes]] | None:
     gone nobody waits for results, and no other job begins.
     """
     found, room = [], os.path.dirname(letter.place)
-    seen = os.path.isdir(room)
+    seen = letter.near or os.path.isdir(room)
     with suppress(KeyboardInterrupt), alone():
         try:
             samples = pickle.loads(letter.shared).opened()
@@ -325,6 +330,22 @@ def _is_pool(executor: Executor) -> bool:
     from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor  # slow to import
 
     return isinstance(executor, ProcessPoolExecutor | ThreadPoolExecutor)
+
+
+def _cancelled(future: Future[Any]) -> bool:
+    """Cancel it; False where it runs, or is done.
+
+    Before Python 3.12 a pool of processes that breaks, as at a Ctrl-C that they get, too, tells its error to all that
+    wait, and dies of one that was cancelled: its pipe stays full, and the interpreter waits for that at its end.
+    """
+    tell = future.set_exception
+
+    def set_exception(error: BaseException | None) -> None:
+        with suppress(InvalidStateError):
+            tell(error)
+
+    future.set_exception = set_exception
+    return future.cancel()
 
 
 def _is_killed_worker(error: BaseException) -> bool:

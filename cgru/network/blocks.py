@@ -317,8 +317,9 @@ def set_aside(
     if validation is None:
         return data, None
     name = "validation "
-    if batched(validation) or isinstance(validation, tuple | list):
-        if batched(validation):
+    batches = batched(validation) and not _is_of_sequences(validation)
+    if batches or isinstance(validation, tuple | list):
+        if batches:
             held_out = gathered(net, validation, None, name=name, names=names)
         else:
             held_out = gathered(net, *unpacked(validation, f"validation: expected {SET}"), name, names)
@@ -342,6 +343,11 @@ def set_aside(
     if data.first.weights is not None and not all(part.count for part in parts):
         raise ValueError("sample_weight: expected some above 0 among what is set aside and among the others, got zeros")
     return parts
+
+
+def _is_of_sequences(given: Any) -> bool:
+    """Whether it is no batches but (X, y, ...), X a list of up to four sequences, which looks like one of them."""
+    return isinstance(given, tuple) and 2 <= len(given) <= 4 and not is_batch(given[1])
 
 
 # What batches have themselves, or cannot have.

@@ -218,8 +218,9 @@ def _check(layer: Layer, i: int) -> None:
 def _seen(net: Network, X: np.ndarray, lengths: np.ndarray | None) -> Iterator[list[tuple]]:
     """Block by block, of each layer what it gets for X, with which lengths, and what it makes of it."""
     for rows in _blocks(X):
-        A, steps, found = net.standardized(X[rows]), None if lengths is None else lengths[rows], []
+        steps, found = None if lengths is None else lengths[rows], []
         with np.errstate(over="ignore", invalid="ignore"):
+            A = net.standardized(X[rows])
             for layer in net.layers:
                 before, A = A, layer.predict(A, steps)
                 found.append((before, steps, A))

@@ -101,3 +101,12 @@ def test_a_line_that_was_torn(folder):
     _, err = run("many", "plan.toml", cwd=folder)
     assert err.startswith("plan.toml: 8 fits, 7 of them done")
     assert lines(folder) == due
+
+
+def test_a_line_that_lacks_what_is_chosen_by(folder):
+    run("many", "plan.toml", "-q", cwd=folder)
+    path = folder / "plan.jsonl"
+    header, first, *rest = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([header, first.replace("validation_loss", "loss_of_validation"), *rest]))
+    err = refused("many", "plan.toml", "-q", cwd=folder)
+    assert "plan.jsonl: records: expected a validation_loss, for a choice, got none for" in err

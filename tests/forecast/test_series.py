@@ -131,6 +131,7 @@ def test_a_series_is_taken_as_a_copy_in_double_precision():
     assert taken.dtype == np.float64
     assert checked([True, False], "y").tolist() == [1, 0]
     assert checked([1e100, np.nan], "y")[0] == 1e100
+    np.testing.assert_array_equal(checked(np.ma.masked_equal([3, 1], 1), "y"), [3, np.nan])
 
 
 def test_gaps_are_refused_by_place_or_filled():

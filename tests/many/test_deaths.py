@@ -6,9 +6,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import Counter
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -189,6 +191,7 @@ def test_no_job_begins_that_nobody_waits_for(tmp_path):
     letter = parcels.Letter(pickle.dumps(parcels.Samples(X, LABELS)), sent, False, str(room / "results"))
     assert [i for i, _ in parcels.fit_parcel(letter)] == [0, 1]
     assert [i for i, _ in parcels.fit_parcel(letter)] == [0, 1, 2]  # it was never there: on another machine
+    assert parcels.fit_parcel(replace(letter, near=True)) == []  # it began when all was over
 
 
 def test_an_interrupt_that_comes_as_an_error_is_no_result():
@@ -252,6 +255,34 @@ def test_an_interrupt_returns_what_is_done_and_cancels_the_rest():
     assert 6 <= len(done) < 100
     assert all(isinstance(result.error, KeyboardInterrupt) for result in results[len(done) :])
     assert sum(future.cancelled() for future in begun) > 50
+
+
+@unix
+@pytest.mark.slow
+@pytest.mark.parametrize("given", [True, False])
+def test_a_pool_that_breaks_while_the_rest_is_cancelled_comes_to_its_end(given, monkeypatch):
+    """As at a Ctrl-C that kills workers, too, while they begin; the samples fill the pipe to them."""
+    said = []
+    monkeypatch.setattr(threading, "excepthook", said.append)
+    jobs = [cgru.Job(made, "first", epochs=1, cost=3), cgru.Job(cases.die_late, "guilty", epochs=1, cost=2)]
+    X = [[[0.0]] * 20_000] * 9
+    with pool(workers=1)() as executor:
+        ends = {"executor": executor if given else pool(workers=1), "callback": interrupt}
+        with pytest.warns(RuntimeWarning, match="1 of 12 jobs are done"):
+            cgru.fit_many([*jobs, *small(10, cost=1)], X, [0, 1, 2] * 3, **ends)
+    assert not said
+
+
+def test_a_second_interrupt_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(parcels, "wait", interrupt)
+    with ThreadPoolExecutor(1) as executor, pytest.raises(KeyboardInterrupt):
+        cgru.fit_many(small(2), **SHARED, executor=executor, callback=interrupt)
+    assert not list(tmp_path.iterdir())
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
 
 
 @unix

@@ -107,6 +107,11 @@ def test_what_is_no_folds(folds):
         whole().splits(folds, [0], "folds")
 
 
+def test_the_class_of_a_splitter_is_none():
+    with pytest.raises(TypeError, match=r"folds: expected an integer, a splitter .* got the class Seen"):
+        whole().splits(Seen, [0], "folds")
+
+
 # --- pairs ---
 
 

@@ -362,6 +362,8 @@ def test_what_ends_a_thread_is_an_error_but_for_an_interrupt():
             SHARED,
             f"lengths: expected as many as X has samples, {M}, got",
         ),
+        ({"X": [[[1.0], [2.0, 3.0]]] * M, "y": LABELS}, SHARED, "X: expected an array, or arrays that differ in their"),
+        ({"X": [(X, LABELS)] * 2, "y": LABELS}, SHARED, "X: expected an array, or arrays that differ in their lengths"),
         ({"epochs": 0}, SHARED, "epochs: expected at least 1, got 0"),
         ({"network": list}, SHARED, "network: expected a function that makes a Network, got list of it"),
     ],
@@ -412,6 +414,7 @@ def test_what_is_wrong_with_it_is_told_by_its_result(job, shared, due):
         ({"metrics": {"epochs": max}}, ValueError, "metrics: expected another name than epochs"),
         ({"metrics": {"test_loss": max}}, ValueError, "metrics: expected another name than test_loss"),
         ({"metrics": {"test_f1": max}}, ValueError, "metrics: expected another name than test_f1"),
+        ({"metrics": {"f1_spread": max}}, ValueError, "metrics: expected another name than f1_spread"),
         ({"name": [1]}, TypeError, "name: expected a string, a number, a tuple of them or None, got list"),
         ({"name": (1, [2])}, TypeError, "name: expected a string, a number, a tuple of them or None, got tuple"),
         ({"cost": -1}, ValueError, "cost: expected a number of at least 0"),
@@ -438,6 +441,7 @@ def test_the_longest_cost_most():
     assert cost(small, cost=3) == 3
     assert cost(small, X="nowhere.npy", y="nowhere.npy") == 0
     assert cost(small, rows=[M]) == 0
+    assert cost(small, epochs=10**400) == 0
 
 
 def test_how_it_is_shown():

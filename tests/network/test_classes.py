@@ -166,6 +166,7 @@ def test_classes_of_lists_at_steps():
         ([X[0, :2], X[1, :0]], {}, f"X[1]: expected shape (steps, {E}), as X[0] has, at least one, got (0, {E})"),
         ([X[0, :2], X[1, :3]], {"lengths": [2, 3]}, "lengths: expected None beside a list of arrays"),
         ([X[0, :2, 0], X[1, :3, 0]], {}, "X: expected shape (m, s, e), got (2, 3)"),
+        ([[[1, 2], [3]], [[4, 5], [6]]], {}, "X: expected an array (s, e) for each sample, got a list of unlike"),
     ],
 )
 def test_lists_that_are_refused(parts, options, message):

@@ -63,6 +63,36 @@ def test_the_last_steps_and_those_before_them(k, lengths):
     np.testing.assert_array_equal(last.y, np.arange(M))
 
 
+@pytest.mark.parametrize("name", ["X", "y", "lengths", "sample_weight", "tokens"])
+def test_what_is_masked_is_no_number(name):
+    """As netCDF4 reads what is missing: below the mask stands 1e20 or the like."""
+    given = {"X": network_cases.X, "y": LABELS, "lengths": network_cases.LENGTHS, "sample_weight": REALS[:, 0] ** 2}
+    net = made()
+    if name == "tokens":
+        name, given["X"], net = (
+            "X",
+            np.ones(network_cases.X.shape[:2], int),
+            cgru.Network([cgru.Embedding(2, 3), *net.layers]),
+        )
+    given[name] = np.ma.masked_array(given[name])
+    net.fit(**given, epochs=1)
+    given[name][3] = np.ma.masked
+    with pytest.raises(ValueError, match=f"^{name}: expected plain numbers, got some that are masked; fill them"):
+        net.fit(**given, epochs=1)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_few_sequences_of_integers_to_validate_with_are_no_batches(count):
+    sequences, y = [np.arange(3 * n).reshape(n, 3) for n in (2, 4, 3, 2)][:count], np.arange(count) % 3
+    data, lengths = labelled(made(), network_cases.X, network_cases.LABELS, None), np.array([2, 4, 3, 2])[:count]
+    _, held_out = set_aside(made(), data, (sequences, y), np.random.SeedSequence(0))
+    np.testing.assert_array_equal(held_out.steps, lengths)
+    np.testing.assert_array_equal(held_out.y, y)
+    batch = network_cases.X, network_cases.LABELS
+    _, batches = set_aside(made(), data, (list(batch), batch), np.random.SeedSequence(0))
+    assert not batches.whole
+
+
 def test_a_share_is_stratified_and_the_same_each_time():
     labels, seed = np.repeat([0, 1, 2], [12, 8, 4]), np.random.SeedSequence(0)
     net = made()

@@ -476,6 +476,7 @@ def spoiled(layer, name, value, *others):
             )
             for A in (FULL * 1e39, FULL * 0 + np.finfo(np.float32).max)
         ),
+        (lambda: quantize(plain(dtype=np.float32), calibration=FULL * 1e39), ValueError, "calibration: expected"),
         (
             lambda: quantize(quantize(plain())),
             ValueError,
