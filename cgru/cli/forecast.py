@@ -25,7 +25,7 @@ from cgru.forecast import Backtest, Forecaster, backtest, guess_season
 __all__ = ["forecast"]
 
 MODELS = {"gru": "GRU", "linear": "linear", "seasonal": "seasonal naive", "naive": "naive"}
-_ROLE = re.compile("^(target|time|id|inputs|decimal)(?=: )")
+_ROLE = re.compile("^(target|time|id|inputs|na|decimal)(?=: )")
 PANELS = 6  # series that a plot shows at the most
 
 
@@ -39,8 +39,8 @@ def forecast(arguments: argparse.Namespace) -> int:
     if arguments.model != "gru" and arguments.quantiles:
         raise RequestError(f"argument --quantiles: needs --model gru, {arguments.model} has no intervals")
     series = _read(arguments)
-    for note in series[0].notes:
-        print(f"note: {note}")
+    for note in dict.fromkeys(note for each in series for note in each.notes):
+        print(f"note: {in_options(note)}")
     print(*(_described(each) for each in series), sep="\n")
     options = {
         "width": arguments.width,
@@ -88,6 +88,7 @@ def _read(arguments: argparse.Namespace) -> list[Series]:
             time_format=arguments.time_format,
             gaps=arguments.missing == "interpolate",
             decimal=arguments.decimal,
+            na=arguments.na,
         )
     except ImportError as error:
         raise RequestError(str(error)) from None

@@ -247,13 +247,16 @@ def test_the_decimal_sign_settles_what_has_two_readings(csv):
 def test_a_word_among_numbers_is_told_by_its_line(csv):
     text = "month,visitors\n\n2024-01,3\n2024-02,closed\n2024-03,4\n"
     for options in ({}, {"target": "visitors"}, {"gaps": True}):
-        assert refused(csv, text, **options) == "visitors: expected numbers, got 'closed' in line 4"
-    assert refused(csv, "month,a,b,c\n2024-01,3,x,true\n2024-02,closed,4,true\n") == (
-        "target: expected the column to forecast, of numbers alone, got a with 'closed' in line 3; b with 'x' in line 2"
+        assert refused(csv, text, **options) == (
+            "visitors: expected numbers, got 'closed' in line 4; na=\"closed\" takes it for missing"
+        )
+    assert refused(csv, "month,a,b,c\n2024-01,3,x,true\n2024-02,2,x 1,true\n2024-03,closed,4,true\n") == (
+        "target: expected the column to forecast, of numbers alone, got a with 'closed' in line 4; na=\"closed\" takes "
+        "it for missing; b with 'x' in line 2"
     )
     one = "month,a,b\n2024-01,3,1\n2024-02,x,4\n2024-03,5,6\n"
     assert refused(csv, one) == "target: expected the column to forecast, one of a, b"  # b is not all that may be meant
-    assert refused(csv, one, target="a") == "a: expected numbers, got 'x' in line 3"
+    assert refused(csv, one, target="a") == "a: expected numbers, got 'x' in line 3; na=\"x\" takes it for missing"
     for words in ("x,y,", "True,False,True", "0.5 kg,0.5 kg,1 kg"):
         text = "month,a,b\n" + "".join(f"2024-0{i + 1},{i},{word}\n" for i, word in enumerate(words.split(",")))
         assert read_series(csv(text))[0].name == "a"
