@@ -17,7 +17,7 @@ SENTINELS = (-99, -99.9, -200, -999, -999.9, -9999, -99999, 999, 9999, 99999)  #
 
 def as_words(na: NA | None) -> tuple[str, ...]:
     """Words that mean a missing value, one or several, numbers among them, as strings in lower case; None: none."""
-    words = [na] if isinstance(na, (str, Real)) else list(na or ())
+    words = [na] if isinstance(na, (str, bytes, Real)) else [] if na is None else list(na)
     wrong = [word for word in words if isinstance(word, (bool, np.bool_)) or not isinstance(word, (str, Real))]
     if wrong:
         raise TypeError(f"na: expected words that mean a missing value, strings or numbers, got {wrong[0]!r}")

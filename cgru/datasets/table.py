@@ -159,6 +159,7 @@ def table_of_frame(frame: Any, caller: str = "from_frame", na: Sequence[str] | N
 
     def read(name: str) -> tuple[np.ndarray, np.ndarray]:
         column = table[name]
+        kind = column.dtype
         missing = np.asarray(column.is_null().to_numpy())
         if column.dtype.is_float():
             missing = missing | np.asarray(column.is_nan().fill_null(True).to_numpy())
@@ -168,9 +169,9 @@ def table_of_frame(frame: Any, caller: str = "from_frame", na: Sequence[str] | N
         if column.dtype.is_decimal():
             values = values.astype(np.float64)
         values = values.astype(object) if values.dtype.kind in "UT" else values
-        if na and column.dtype.is_numeric():
+        if na and kind.is_numeric():
             with np.errstate(over="ignore"):
-                own = wanted.astype(np.float32) if column.dtype == nw.Float32 else wanted
+                own = wanted.astype(np.float32) if kind == nw.Float32 else wanted
             missing = missing | gaps.equal(values, own)
         elif na and values.dtype == object:
             missing = missing | [isinstance(value, str) and value.strip().lower() in na for value in values]
@@ -178,7 +179,7 @@ def table_of_frame(frame: Any, caller: str = "from_frame", na: Sequence[str] | N
 
     def number(cell: Any) -> float:
         value = float(cell)
-        return np.nan if value in wanted else value
+        return np.nan if value in wanted and not isinstance(cell, bool) else value
 
     zoned = frozenset(name for name in table.columns if getattr(table[name].dtype, "time_zone", None))
     return Table(list(table.columns), len(table), read, lambda row: f"row {row}", number, zoned=zoned, na=na)

@@ -78,7 +78,13 @@ def _read(texts: list[str], name: str) -> np.ndarray | None:
 
 def _written() -> list[Callable[[str], datetime]]:
     """What reads a date by each of the formats."""
-    return [lambda text, form=form: datetime.strptime(text, form) for form in FORMATS]
+    return [lambda text, form=form: _formed(text, form) for form in FORMATS]
+
+
+def _formed(text: str, form: str) -> datetime:
+    if form.endswith(DOTTED) and not re.search(r" \d\d?(\.\d\d){1,2}$", text):  # 18.5 may be half an hour
+        raise ValueError(text)
+    return datetime.strptime(text, form)
 
 
 def _odd(texts: list[str]) -> str:

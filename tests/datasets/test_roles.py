@@ -31,6 +31,67 @@ def test_times_by_name(reads, name):
     assert told(data)[1] == f'time="{name}"'
 
 
+POWER = """id;Time;power;Date;label
+1;18.30;1;31.12.2023;x
+1;0.05;2;1.1.2024;x
+1;09.30;3;1.1.2024;x
+1;18.05;4;31.12.2023;x
+2;00.00;5;2.1.2024;y
+"""
+
+
+def test_a_date_and_a_time_are_taken_together_and_said(reads):
+    data = reads(POWER)
+    assert data.train.X[..., 0].tolist() == [[4, 1, 2, 3], [5, 0, 0, 0]]
+    note = 'Date with Time is what steps are sorted by (time=["Date", "Time"])'
+    assert data.notes == (
+        'id says which sequence a row belongs to (id="id")',
+        note,
+        'label has the labels (label="label")',
+    )
+    assert data.reading["time"] == ["Date", "Time"]
+    again = reads(POWER, time=data.reading["time"])
+    assert again.train.X.tolist() == data.train.X.tolist()
+    assert note not in again.notes
+    for date, time in (("Datum", "Uhrzeit"), (" day", "ZEIT ")):
+        assert reads(POWER.replace("Date", date).replace("Time", time)).train.X.tolist() == data.train.X.tolist()
+
+
+def test_a_date_and_a_time_that_are_none_together_are_refused(reads, refused):
+    cure = 'time: expected one column to be it, got {}; time="{}", or both together, time=["Date", "{}"], settles it'
+    both = cure.format("Time, Date", "Time", "Time")
+    assert refused(POWER.replace("18.30", "x")) == both
+    assert refused(POWER.replace("31.12.2023", "1.2.2024").replace("1.1.2024", "2.1.2024").replace(".", "/")) == both
+    hours = re.sub(r";(\d+)\.\d+;", r";1\1;", POWER).replace("118", "12").replace("109", "15")
+    assert refused(hours) == both
+    assert refused(hours, time=["Date", "Time"]) == (
+        "Time: expected a date or a time of day beside another, got 12, a number"
+    )
+    assert refused(POWER.replace("power", "tick")).startswith(
+        "time: expected one column to be it, got Time, tick, Date; "
+    )
+    why = "Time Date: expected numbers or dates such as 2024-12-31 or 31.12.2024 18:30, got '0.05 1.1.2024' in line 3"
+    assert refused(POWER, time=["Time", "Date"]) == why
+    twice = POWER.replace("1;18.05", "1;18:30")
+    why = (
+        "Date Time: expected numbers or dates such as 2024-12-31 or 31.12.2024 18:30, got '31.12.2023 18:30' in line 5"
+    )
+    assert refused(twice, time=["Date", "Time"]) == why
+    assert refused(twice.replace("18:30", "18.30"), time=["Date", "Time"]) == (
+        "Date Time: expected times that differ within a sequence, got 31.12.2023 18.30 of id 1 in line 2 "
+        "and again in line 5"
+    )
+    assert refused(POWER.replace("1;0.05", "1;"), time=["Date", "Time"]) == (
+        "Time: expected a value in each row, got none in line 3"
+    )
+    assert refused(POWER, time=["Date", "Date"]) == "time: expected each once, got Date, Date"
+    assert refused(POWER.replace("18.05", "18.5"), time=["Date", "Time"]).endswith("got '31.12.2023 18.5' in line 5")
+    assert refused(POWER, time=["Date", "hour"]).startswith("time: expected one of the columns")
+    assert refused(POWER, time=["Date", "Time"], wide=True) == (
+        "time: expected none where each row is a sequence of its own, got Date, Time"
+    )
+
+
 @pytest.mark.parametrize("name", ["label", "Class", "target", "outcome", "category", "Klasse", "y", "Y"])
 def test_labels_by_name(reads, name):
     data = reads(LONG.replace("label", name))
