@@ -53,7 +53,7 @@ class _Parser(argparse.ArgumentParser):
         for each in sys.argv[1:] if args is None else args:
             if joined[-1:] == ["--na"] and re.match(r"-(?!-?[a-zA-Z])", each):
                 each = f"{joined.pop()}={each}"
-            joined.append(each)
+            joined.append("--na=--," if each == "--na=--" else each)  # of which argparse would leave nothing
         return super().parse_known_args(joined, namespace)
 
     def error(self, message: str):
