@@ -122,9 +122,10 @@ class Table(NamedTuple):
     def _only_word(self, name: str) -> str | None:
         """What stands, without a digit, wherever there is no number in a column that has some; None for others."""
         values, missing = self.read(name)
-        there = [cell for cell in values[~missing] if self._number(cell) is not None]
-        words = {cell for cell in values[~missing] if self._number(cell) is None}
-        return words.pop() if there and len(words) == 1 and not re.search(r'[\d,"]', str(min(words))) else None
+        cells = values[~missing].tolist()
+        words = {cell for cell in cells if self._number(cell) is None}
+        alone = len(words) == 1 and cells.count(*words) < len(cells)
+        return words.pop() if alone and not re.search(r'[\d,"]', str(*words)) else None
 
     def _number(self, cell: Any) -> float | None:
         """A cell of a column of objects as a number; None where it is none."""

@@ -82,7 +82,8 @@ def test_numbers_that_look_like_missing_ones():
         "another": np.where(t < 3, -998, t),
         "both": np.where(t < 3, -999, np.where(t < 7, -9999, t)),
         "alone": np.where(t < 3, N, -99),
-        "tenths": np.where(t < 3, -99.9, t),
+        "high up": np.where(t < 2, -999, 1000 + t),
+        "low down": np.where(t < 2, 999, t - 1000),
     }
     notes = gaps.doubted(np.column_stack(list(columns.values())), list(columns))
     assert notes == [
@@ -90,8 +91,12 @@ def test_numbers_that_look_like_missing_ones():
         'far above has 9999 2 times, far above all others (na="9999" takes it for missing)',
         'both has -9999 4 times, far below all others (na="-9999" takes it for missing)',
         'both has -999 3 times, far below all others (na="-999" takes it for missing)',
-        'tenths has -99.9 3 times, far below all others (na="-99.9" takes it for missing)',
+        'high up has -999 2 times, far below all others (na="-999" takes it for missing)',
+        'low down has 999 2 times, far above all others (na="999" takes it for missing)',
     ]
+    for word in (-99, -99.9, -200, -999, -999.9, -9999, -99999, 999, 9999, 99999):
+        (note,) = gaps.doubted(np.array([[word, 1, word, 2]]).T, ["a"])
+        assert f'(na="{word}" takes it for missing)' in note
     assert gaps.doubted(np.empty((0, 1)), ["none"]) == []
 
 

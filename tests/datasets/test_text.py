@@ -110,6 +110,8 @@ def test_what_is_not_utf_8(reads):
         ("id,t,a,a\n1,1,2,3\n", "expected columns of different names, got 'a' as 3 and 4"),
         ("id,t,1.5,b,c\n1,1,2,3,4\n", "line 1: expected a header with names, or numbers but for a label, got 1.5"),
         (LONG.replace("5,6", "5,x"), "b: expected numbers, got 'x' in line 4; na=\"x\" takes it for missing; columns="),
+        ("id,t,a\n1,1,x\n1,2,x\n", "a: expected numbers, got 'x' in line 2; columns="),
+        ("id,t,a\n1,1,x\n1,2,y\n1,3,1\n", "a: expected numbers, got 'x' in line 2; columns="),
         (LONG.replace("5,6", "5,2x"), "b: expected numbers, got '2x' in line 4; columns="),
         (LONG.replace("5,6", "5,1_000"), "b: expected numbers, got '1_000' in line 4"),
         (LONG.replace("5,6", "5,inf"), "b: expected finite numbers, got infinity in line 4"),
