@@ -144,7 +144,7 @@ def _one(role: str, pattern: str, names: Sequence[str]) -> tuple[str, ...]:
     """The column whose name fits; ValueError where several do."""
     found = [name for name in names if _called(name, pattern)]
     if len(found) > 1:
-        pair = date_and_time(found) if role == "time" else ()
+        pair = date_and_time(found)
         together = f", or both together, time={spelled(pair)}," if pair else ", or several together," * (role == "id")
         raise ValueError(
             f'{role}: expected one column to be it, got {", ".join(found)}; {role}="{found[0]}"{together} settles it'

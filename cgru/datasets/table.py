@@ -91,7 +91,7 @@ class Table(NamedTuple):
                 got, row = self.read(name)[0][wrong[0]], self.place(int(wrong[0]))
                 thousands = isinstance(got, str) and re.fullmatch(THOUSANDS, got.strip())
                 why = ", with a separator of thousands, which none may have" if thousands else ""
-                if self.na is not None and self._only_word(name) == got:
+                if self.na is not None and isinstance(got, str) and self._only_word(name) == got:
                     why = f'; na="{got}" takes it for missing'
                 raise TypeError(f"{name}: expected numbers, got {got!r} in {row}{why}")
             values = values.astype(np.float64)
