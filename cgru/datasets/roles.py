@@ -13,7 +13,7 @@ import numpy as np
 from cgru.datasets.table import Table
 from cgru.datasets.times import are_times
 
-__all__ = ["NUMBERED", "TIMES", "Asked", "Roles", "as_names", "date_and_time", "roles_of", "spelled"]
+__all__ = ["LOOKED_AT", "NUMBERED", "TIMES", "Asked", "Roles", "as_names", "date_and_time", "roles_of", "spelled"]
 
 # What columns are called, in lower case. Patterns are compiled when they are used: that takes as long as all else here.
 IDS = (
@@ -26,6 +26,7 @@ TIMES = (
 )
 DATES = "date|day|datum"  # and what may stand beside one of these, with the time of that day
 CLOCKS = "time|uhrzeit|zeit"
+LOOKED_AT = 1000  # rows, to find out whether both are what they are called: what else there is, is told later
 LABELS = "label|labels|class|target|category|outcome|klasse"
 NUMBERED = r"(.*?)[ _.\-]*(\d+)"
 STEPS = r"(t|time|step|lag)?[ _.\-]*\d+"  # of a table with a row a sequence
@@ -163,7 +164,8 @@ def _times(table: Table, free: Sequence[str]) -> tuple[str, ...]:
     pair = date_and_time(free)
     if pair and sum(_called(name, TIMES) for name in free) == 2:
         with contextlib.suppress(TypeError, ValueError):  # what is no date or time of day
-            if are_times(table.together(pair)):
+            together = table.together(pair)
+            if are_times(together[:: table.rows // LOOKED_AT + 1]) or are_times(together):
                 return pair
     return _one("time", TIMES, free)
 

@@ -14,7 +14,7 @@ import numpy as np
 from cgru.datasets import gaps as filling
 from cgru.datasets.calendar import Calendar, Times, calendar_of, times_of
 from cgru.datasets.files import check_decimal, table_of
-from cgru.datasets.roles import TIMES, as_names, date_and_time, spelled
+from cgru.datasets.roles import LOOKED_AT, TIMES, as_names, date_and_time, spelled
 from cgru.datasets.table import INDEX, Table, check_ids, table_of_frame
 
 __all__ = ["Series", "read_series", "series_from_frame"]
@@ -188,7 +188,7 @@ def _time(table: Table, asked: _Asked) -> tuple[tuple[str, ...], tuple[str, ...]
     pair = date_and_time(free)
     if len(called) == 2 and pair:
         with contextlib.suppress(TypeError, ValueError):  # they are read alone
-            _times(table, pair, asked)
+            _times(table, pair, asked, every=table.rows // LOOKED_AT + 1)
             return pair, (f"{' with '.join(pair)} is what steps are sorted by (time={spelled(pair)})",)
     for name in free:
         if name in called or table.read(name)[0].dtype.kind == "M":
@@ -198,8 +198,8 @@ def _time(table: Table, asked: _Asked) -> tuple[tuple[str, ...], tuple[str, ...]
     return (), ()
 
 
-def _times(table: Table, time: tuple[str, ...], asked: _Asked) -> Times:
-    values = table.together(time, whole=asked.time_format is not None)
+def _times(table: Table, time: tuple[str, ...], asked: _Asked, every: int = 1) -> Times:
+    values = table.together(time, whole=asked.time_format is not None)[::every]
     try:
         times = times_of(values, " ".join(time), asked.time_format, table.place)
     except ValueError as error:

@@ -385,3 +385,16 @@ def test_a_numbered_column_that_is_unlike_the_others_is_no_step_in_silence(reads
         assert reads(text, wide=True, columns=header.split(",")).train.X[0, :, 0].tolist() == list(map(int, row[::2]))
     for header in ("t0,t1,age1,age2", "1 s,2 s,3 s,4 s", "may 23,june 23,july 23,may 24"):
         assert reads(f"label,{header}\nx,1,2,3,4\n", wide=True).train.X.size == 4
+
+
+def test_a_date_and_a_time_are_known_by_some_rows(reads, refused, monkeypatch):
+    from cgru.datasets import roles
+
+    monkeypatch.setattr(roles, "LOOKED_AT", 2)
+    rows = [f"{1 + i // 24}/2/2024,{i % 24}:00,{i}\n" for i in range(480)]
+    text = "Date,Time,a,id\n" + "".join(rows).replace("\n", ",1\n")
+    assert reads(text).train.X[0, :, 0].tolist() == [*range(480)]
+    why = "Date Time: expected numbers or dates such as 2024-12-31 or 31.12.2024 18:30, got '1/2/2024 7h' in line 9"
+    assert refused(text.replace("7:00", "7h", 1)) == why
+    two = "id,Date,Time,a\n1,1/2/2024,1:00,2\n1,30/1/2024,1:00,1\n1,1/3/2024,2:00,3\n1,2/1/2024,1:00,0\n"
+    assert reads(two, id="id").train.X[0, :, 0].tolist() == [0, 1, 2, 3]  # that days come first, the second row says
