@@ -51,11 +51,6 @@ def slow(**given):
     return made(**given)
 
 
-def slower():
-    time.sleep(1.0)
-    return made()
-
-
 def removing(folder):
     if os.path.isdir(folder):
         os.rmdir(folder)
@@ -205,9 +200,13 @@ def in_mpi():
 
 
 def interruptible():
-    cgru.fit_many(mixed(1), **SHARED, executor=partial(ProcessPoolExecutor, 2))
-    print("begun", flush=True)
-    results = cgru.fit_many(mixed(2000, slow), **SHARED, executor=partial(ProcessPoolExecutor, 2))
+    def tell(result):
+        done.append(result)
+        if len(done) == 20:
+            print("begun", flush=True)
+
+    done = []
+    results = cgru.fit_many(mixed(2000, slow), **SHARED, executor=partial(ProcessPoolExecutor, 2), callback=tell)
     done = sum(result.error is None for result in results)
     not_done = sum(isinstance(result.error, KeyboardInterrupt) for result in results)
     print(done, not_done)

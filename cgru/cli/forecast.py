@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import codecs
+import contextlib
 import csv
 import os
 import re
@@ -21,11 +22,13 @@ from cgru.cli.output import check_output, plotter
 from cgru.datasets.series import Series, read_series
 from cgru.files import replacing
 from cgru.forecast import Backtest, Forecaster, backtest, guess_season
+from cgru.many import fit_many
 
 __all__ = ["forecast"]
 
 MODELS = {"gru": "GRU", "linear": "linear", "seasonal": "seasonal naive", "naive": "naive"}
-_ROLE = re.compile("^(target|time|id|inputs|na|decimal)(?=: )")
+_ROLE = re.compile("^(target|time|id|inputs|decimal)(?=: expected (?:one of the|the|each|one) column|: .* sign )")
+_SERIES = re.compile(r"^y(?:\[(\d+)\])?(?=: )")
 PANELS = 6  # series that a plot shows at the most
 
 
@@ -51,7 +54,7 @@ def forecast(arguments: argparse.Namespace) -> int:
     running = {"threads": arguments.threads, "progress": _shows_progress(arguments.quiet)}
     y = [each.y for each in series]
     X = None if series[0].X is None else [each.X for each in series]
-    with as_request_error(f"{path}: "), warnings.catch_warnings():
+    with _named(path, series), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "fit_many: interrupted", RuntimeWarning)  # what comes of it is raised
         found = None
         season, likely = arguments.season, series[0].calendar.likely
@@ -66,7 +69,15 @@ def forecast(arguments: argparse.Namespace) -> int:
             print(f"season of the tests: {earlier}, guessed from what came before them; --season {guessed} tests that")
         if found:
             print(*_judged(found, arguments, series), sep="\n")
-        model = Forecaster(arguments.horizon, season=guessed, **options).fit(y, X, **running)
+        model = Forecaster(arguments.horizon, season=guessed, **options)
+        jobs = model.jobs(y, X)
+        for each in series:  # learning would leave it out, and only then its forecast fail
+            if len(each.y) < model.width_:
+                raise ValueError(
+                    f"{each.name}: expected at least {model.width_} values, a window, got {len(each.y)}; without "
+                    "it, or with a smaller --width, the others are forecast"
+                )
+        model.take(fit_many(jobs, **running))
         values = _values(model, y, X, arguments.model)
     if arguments.save is not None:
         model.save(arguments.save)
@@ -99,6 +110,20 @@ def _read(arguments: argparse.Namespace) -> list[Series]:
         raise RequestError(f"{arguments.series}: {why}") from error
     _check(series, arguments)
     return series
+
+
+@contextlib.contextmanager
+def _named(path: str, series: list[Series]) -> Iterator[None]:
+    """The library's errors about y or y[2] as the command's, about the series of that name."""
+
+    def name(found: re.Match) -> str:
+        return series[int(found[1] or 0)].name
+
+    try:
+        with as_request_error():
+            yield
+    except RequestError as error:
+        raise RequestError(f"{path}: {_SERIES.sub(name, str(error))}") from error.__cause__
 
 
 def _check(series: list[Series], arguments: argparse.Namespace) -> None:
@@ -174,7 +199,7 @@ def _write(
     named = series[0].name if not many else "forecast"
     header = [*(["series"] if many else []), series[0].time, named, *(f"{named}_{level}" for level in quantiles)]
     rows = [
-        [*([each.name] if many else []), time, *(f"{value:.6g}" for value in row)]
+        [*([each.name] if many else []), time, *(f"{value:.12g}" for value in row)]
         for each, said in zip(series, values, strict=True)
         for time, row in zip(each.written(len(each.y) + np.arange(len(said))), said, strict=True)
     ]

@@ -38,7 +38,7 @@ class Times(NamedTuple):
         if self.form == "number":
             return [str(int(value)) for value in values]
         if "%" in self.form:
-            return [value.item().strftime(self.form) for value in values]
+            return [value.item().replace(tzinfo=datetime.timezone.utc).strftime(self.form) for value in values]
         if self.form == "quarter":
             months = values.astype("datetime64[M]").astype(int)
             return [f"{1970 + month // 12}Q{month % 12 // 3 + 1}" for month in months.tolist()]
@@ -51,8 +51,9 @@ def times_of(
 ) -> Times:
     """The times in a column: strings, integers (years, or any count, but no 202401), or datetimes.
 
-    Strings are 1959-01, 1959-01-31, 1959-01-31 12:00 (:00), with one zone or none, or 1959Q1; with `form`, of strptime,
-    whatever that says. ValueError for one that is not, with its `place`, so that no day is taken for a month.
+    Strings are 1959-01, 1959-01-31, 1959-01-31 12:00 (:00), with a zone or none, or 1959Q1; with `form`, of strptime,
+    whatever that says. Those of several zones are taken in UTC. ValueError for one that is not, with its `place`, so
+    that no day is taken for a month.
     """
     values = np.asarray(column)
     if values.dtype.kind == "M":
@@ -67,12 +68,14 @@ def times_of(
         if None in parsed:
             i = parsed.index(None)
             raise ValueError(f"{name}: expected times of the form {form}, got {texts[i]!r} in {place(i)}")
+        parsed = [time.replace(tzinfo=None) - (time.utcoffset() or datetime.timedelta()) for time in parsed]
         return Times(np.array(parsed, "datetime64[us]"), form)
-    zones = {found[0] if (found := _ZONE.search(text)) and ":" in text else "" for text in texts}
-    if len(zones) > 1:
-        raise ValueError(f"{name}: expected times of one zone, got {' and '.join(sorted(zones))}")
-    zone = zones.pop()
-    texts = [text.removesuffix(zone).strip() for text in texts]
+    zones = [found[0] if (found := _ZONE.search(text)) and ":" in text else "" for text in texts]
+    if "" in zones and any(zones):
+        i = zones.index("")
+        raise ValueError(f"{name}: expected a time zone in each row or in none, got {texts[i]!r} in {place(i)}")
+    several = len(set(zones)) > 1  # of a place whose clocks change
+    texts = [text.removesuffix(zone).strip() for text, zone in zip(texts, zones, strict=True)]
     for i, text in enumerate(texts):
         if not (_ISO.fullmatch(text) or _QUARTER.fullmatch(text)) or len(text) != len(texts[0]):
             raise ValueError(
@@ -87,7 +90,16 @@ def times_of(
     except ValueError as error:
         raise ValueError(f"{name}: expected dates of the calendar: {error}") from None
     size = {7: "month", 10: "day", 16: "minute", 19: "second"}.get(len(texts[0]), "microsecond")
-    return Times(parsed, "quarter" if quarter else size, zone)
+    if several:
+        size = "minute" if len(texts[0]) < 16 else size
+        return Times(parsed - np.array([_offset(zone) for zone in zones], "timedelta64[m]"), size, "Z")
+    return Times(parsed, "quarter" if quarter else size, zones[0])
+
+
+def _offset(zone: str) -> int:
+    """How many minutes "+02:00" is before UTC, or "+0200", or "Z"."""
+    digits = zone[1:].replace(":", "") or "0000"
+    return int(zone[0] + digits[:2]) * 60 + int(zone[0] + digits[2:]) if zone != "Z" else 0
 
 
 def _counts(values: np.ndarray, name: str) -> np.ndarray:

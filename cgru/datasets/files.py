@@ -177,8 +177,9 @@ def _read(
                 raise ValueError(f"{due}, got one, {table.names[0]}")
             data = _of_table(table, notes, asked, features, options)
         data = data if features is None else with_features(data, features)
+        notes = data.notes if task or kind in ("text", "parquet") else (*data.notes, *_doubts(data.train or data.test))
         splits = (_as_task(split, task, kind in ("text", "parquet")) for split in (data.train, data.test))
-        return data._replace(**dict(zip(("train", "test"), splits, strict=True)))
+        return data._replace(**dict(zip(("train", "test"), splits, strict=True)), notes=notes)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{os.fspath(path)}: {error}") from None
 
@@ -312,7 +313,10 @@ def _as_task(split: Split | None, task: str | None, table: bool) -> Split | None
             raise ValueError(f"task: expected classification of strings, such as {str(y.flat[0])!r}, got regression")
         return split._replace(y=y.astype(np.float64))
     if task == "classification" and y.dtype.kind == "f":
-        if y.ndim > 1 or not np.isfinite(y).all() or (y % 1).any():
+        if y.ndim > 1:
+            why = f"y {y.shape}, which y.argmax(axis=1) makes to classes if it is one-hot"
+            raise ValueError(f"task: expected regression of several numbers a sample, got classification of {why}")
+        if not np.isfinite(y).all() or (y % 1).any():
             raise ValueError("task: expected regression of reals that are not whole, got classification")
         return split._replace(y=y.astype(np.int64))
     if task is None and table and y.ndim == 1:
@@ -326,5 +330,27 @@ def _check_kind(y: np.ndarray) -> None:
     cure = 'task="classification" or task="regression" settles it'
     if y.dtype.kind in "iu" and found > max(MANY, m // 2):
         raise ValueError(f"label: expected integers of some classes, got {found} different ones of {m}; {cure}")
-    if y.dtype.kind == "f" and not (y % 1).any() and found <= min(MANY, m // 2):
+    if _few_whole(y):
         raise ValueError(f"label: expected reals, got {found} different ones that are whole; {cure}")
+
+
+def _few_whole(y: np.ndarray) -> bool:
+    """Whether reals (m,) may well be the numbers of classes."""
+    return (
+        y.dtype.kind == "f"
+        and np.isfinite(y).all()
+        and not (y % 1).any()
+        and len(np.unique(y)) <= min(MANY, len(y) // 2)
+    )
+
+
+def _doubts(split: Split) -> list[str]:
+    """What to say of reals that are learned as numbers, as their dtype says, and may be meant for classes."""
+    y = split.y
+    if y is None or y.dtype.kind != "f":
+        return []
+    if y.ndim == 1 and _few_whole(y):
+        return [f'y has {len(np.unique(y))} different numbers, all whole: task="classification" takes them for classes']
+    if y.ndim == 2 and y.shape[1] > 1 and ((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all():
+        return ["y looks one-hot, and is learned as numbers: y.argmax(axis=1) are the classes"]
+    return []

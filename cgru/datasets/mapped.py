@@ -37,7 +37,7 @@ class Folder:
             if name not in names:
                 continue
             try:
-                array = np.load(os.path.join(path, file), mmap_mode="r", allow_pickle=False)
+                array = np.lib.format.open_memmap(os.path.join(path, file), mode="r")
             except (ValueError, EOFError) as error:
                 raise ValueError(f"{file}: expected numbers or strings, as numpy.save has them ({error})") from None
             if array.dtype.kind not in PLAIN or array.dtype.itemsize == 0:

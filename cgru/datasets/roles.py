@@ -17,17 +17,18 @@ __all__ = ["LOOKED_AT", "NUMBERED", "TIMES", "Asked", "Roles", "as_names", "date
 
 # What columns are called, in lower case. Patterns are compiled when they are used: that takes as long as all else here.
 IDS = (
-    "id|(subject|series|sequence|seq|case|sample|session|patient|participant|person|user|unit|trial|recording|record|"
-    "device|machine|engine|run|track)([ _]?(id|no|nr|number))?"
+    "(unique[ _]?)?id|(subject|series|sequence|seq|case|sample|session|patient|participant|person|user|unit|trial|"
+    "recording|record|device|machine|engine|run|track)([ _]?(id|no|nr|number))?"
 )
 TIMES = (
-    r"(t|time|step|time[ _]?step|time[ _]?stamp|date|date[ _]?time|frame|tick|cycle|day|when|zeit|uhrzeit|datum)"
+    r"(t|time|step|time[ _]?step|time[ _]?stamp|date|date[ _]?time|frame|tick|cycle|day|when|ds|zeit|uhrzeit|datum)"
     r"( ?[(\[](ms|s|secs?|seconds|min|minutes|h|hrs?|hours|d|days|utc|gmt)[)\]])?"
 )
 DATES = "date|day|datum"  # and what may stand beside one of these, with the time of that day
 CLOCKS = "time|uhrzeit|zeit"
 LOOKED_AT = 1000  # rows, to find out whether both are what they are called: what else there is, is told later
 LABELS = "label|labels|class|target|category|outcome|klasse"
+ROWS = r"index|level_\d+|x(\.\d+)?|row([ _.]?(names?|id|no|nr|number))?"  # what pandas and R call the index of a frame
 NUMBERED = r"(.*?)[ _.\-]*(\d+)"
 STEPS = r"(t|time|step|lag)?[ _.\-]*\d+"  # of a table with a row a sequence
 
@@ -244,13 +245,21 @@ def _check_left(table: Table, free: Sequence[str], wide: bool, named: bool) -> N
         )
         odd = next((names for names in odd if 0 < 2 * len(names) < len(free)), [])
     else:
-        odd = [name for name in free if _called(name, IDS) or _called(name, TIMES)]
+        odd = [name for name in free if _called(name, IDS) or _called(name, TIMES) or _counts_rows(table, name)]
     for name in odd:
         raise ValueError(
             f"{name}: expected to know whether it is one of the {'steps' if wide else 'elements of a step'}: "
             f'columns="..." names all that are, ignore="{name}" leaves it out, label="{name}" learns it'
             + ("" if named or not wide or not _differs(table, name) else f', id="{name}" tells sequences by it')
         )
+
+
+def _counts_rows(table: Table, name: str) -> bool:
+    """Whether a column is the index of a frame, of which some rows may have been left out."""
+    if not _called(name, ROWS) or table.rows < 3:
+        return False
+    values, _ = table.read(name)
+    return bool(values.dtype.kind in "iu" and (np.diff(values.astype(np.int64)) > 0).all())
 
 
 def _letters(name: str) -> str:

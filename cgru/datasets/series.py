@@ -108,13 +108,13 @@ def series_from_frame(
     """The series in a table of pandas, Polars or whatever else narwhals reads, each sorted by time.
 
     Args:
-        frame: the table; its columns alone, an index of pandas becomes one by `reset_index()`.
+        frame: the table; an index of pandas that has times or a name is a column, too.
         target: the column to forecast, or several, which are a series each; None: the one column of numbers that has
             no other role.
         time: the column of times, as `times_of` takes them; None: of those without another role the first that is
-            called so (time, date, month, year, ...) or holds datetimes, or the first of all where it has no numbers or
-            no name; where there is none, and for "", rows are steps. Several, such as a date and a time of day, are
-            joined by a space.
+            called so (time, date, month, year, ...) or holds datetimes, or whose words are times, or the first of all
+            where it has no numbers or no name; where there is none, and for "", rows are steps.
+            Several, such as a date and a time of day, are joined by a space.
         id: the column that says which series a row belongs to; None: all belong to one.
         inputs: columns that are known beside the target. Of these, and of targets, true is 1 and false 0.
         time_format: how times are written, as for strptime, where they are not in ISO's form.
@@ -124,7 +124,17 @@ def series_from_frame(
     missing, twice there or between two steps; with the place.
     """
     asked = _Asked(target, time, id, inputs, time_format, gaps)
-    return _series(table_of_frame(frame, "series_from_frame"), asked)
+    return _series(table_of_frame(_with_index(frame), "series_from_frame"), asked)
+
+
+def _with_index(frame: Any) -> Any:
+    """A frame of pandas with its index as columns, where that has times or names which no column has."""
+    index = getattr(frame, "index", None)
+    if index is None or not hasattr(frame, "columns"):
+        return frame
+    names = set(getattr(index, "names", ())) - {None}
+    times = str(getattr(index, "dtype", "")).startswith(("datetime64", "period"))
+    return frame.reset_index() if (names or times) and not names & set(frame.columns) else frame
 
 
 def _series(table: Table, asked: _Asked) -> list[Series]:
@@ -148,6 +158,8 @@ def _series(table: Table, asked: _Asked) -> list[Series]:
     cure = f"; time={spelled(pair)} joins the two" if pair and time == pair[:1] else ""
     with _advised(cure):
         times = _times(table, time, asked) if time else None
+    if not time and asked.time is None and len(table.names) > 1:
+        notes = ('rows are steps, since no column has times (time="COL")',)
     found = []
     for label, places in rows.items():
         where = " ".join(time) if id is None else f"{' '.join(time)} of {label}"
@@ -159,10 +171,10 @@ def _series(table: Table, asked: _Asked) -> list[Series]:
             order = np.argsort(times.values[places], kind="stable")
             own = times._replace(values=times.values[places][order])
             with _advised(cure):
-                calendar = calendar_of(own.values, where)
+                calendar = calendar_of(own.values, where) if cure else _calendar(own, where, id)
             y, X, own = _regular(y[order], X if X is None else X[order], own, calendar, where, asked.gaps)
         called = "step" if not time else "time" if _is_index(time[0]) else " ".join(time)
-        found.append(replace(_trimmed(label, y, X, own, calendar, called), notes=notes))
+        found.append(_trimmed(label, y, X, own, calendar, called, notes))
     return found
 
 
@@ -173,6 +185,18 @@ def _advised(cure: str) -> Iterator[None]:
         yield
     except ValueError as error:
         raise ValueError(f"{error}{cure}") from None
+
+
+def _calendar(times: Times, where: str, id: str | None) -> Calendar:
+    """The step between them; the error says what helps where there is none."""
+    try:
+        return calendar_of(times.values, where)
+    except ValueError as error:
+        cures = ['time="" takes rows as steps']
+        if (times.values[1:] == times.values[:-1]).any():
+            cures = ['id="COL" tells several series apart'] if id is None else []
+            cures += ["an hour that clocks repeat is to be in UTC"] if times.form in ("minute", "second") else []
+        raise ValueError("; ".join([str(error), *cures])) from None
 
 
 def _is_index(name: str) -> bool:
@@ -193,9 +217,24 @@ def _time(table: Table, asked: _Asked) -> tuple[tuple[str, ...], tuple[str, ...]
     for name in free:
         if name in called or table.read(name)[0].dtype.kind == "M":
             return (name,), ()
+    for name in free:
+        if _has_times(table, name, asked.time_format):
+            return (name,), ()
     if len(free) > (not target) and (_is_index(free[0]) or table.read(free[0])[0].dtype.kind not in "biuf"):
         return (free[0],), ()
     return (), ()
+
+
+def _has_times(table: Table, name: str, form: str | None) -> bool:
+    """Whether the words of a column are times; of numbers nobody knows."""
+    values, missing = table.read(name)
+    if values.dtype != object or missing.any():
+        return False
+    try:
+        times_of(values, name, form)
+    except ValueError:
+        return False
+    return True
 
 
 def _times(table: Table, time: tuple[str, ...], asked: _Asked, every: int = 1) -> Times:
@@ -259,7 +298,8 @@ def _regular(
         i = int(np.flatnonzero(np.diff(places) > 1)[0])
         last, following = times.written(times.values[i : i + 2])
         raise ValueError(
-            f"{where}: expected regular times, {calendar}, got a gap from {last} to {following}; gaps=True fills it"
+            f"{where}: expected regular times, {calendar}, got a gap from {last} to {following}; gaps=True fills it, "
+            'time="" takes rows as steps'
         )
     if n > 10 * len(y):
         raise ValueError(f"{where}: expected at least a tenth of all times, {calendar}, got {len(y)} of {n}")
@@ -272,10 +312,13 @@ def _regular(
     return whole, beside, times._replace(values=calendar.at(times.values[0], np.arange(n)))
 
 
-def _trimmed(name: str, y: np.ndarray, X: np.ndarray | None, times: Times, calendar: Calendar, time: str) -> Series:
+def _trimmed(
+    name: str, y: np.ndarray, X: np.ndarray | None, times: Times, calendar: Calendar, time: str, notes: tuple[str, ...]
+) -> Series:
     """From the first value that is there to the last."""
     known = np.flatnonzero(~np.isnan(y))
     if not known.size:
         raise ValueError(f"{name}: expected at least one value, got none")
     part = slice(known[0], known[-1] + 1)
-    return Series(name, y[part], X if X is None else X[part], times._replace(values=times.values[part]), calendar, time)
+    times = times._replace(values=times.values[part])
+    return Series(name, y[part], X if X is None else X[part], times, calendar, time, notes)

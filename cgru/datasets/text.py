@@ -193,8 +193,12 @@ def _separator(text: str) -> tuple[str, int]:
             found.append((widths.count(widths[0]) == len(widths), separator))
     if found:
         return max(found, key=lambda each: each[0])[1], 0
-    lines = itertools.islice(io.StringIO(text), 50)
-    widths = {len(line.split()) for line in lines if line.strip()}
+    lines = [line for line in itertools.islice(io.StringIO(text), 50) if line.strip()]
+    if lines and re.match(r'\s*"[^"]*" +"', lines[0]):
+        raise ValueError(
+            "expected tabs, ;, | or commas to separate cells in quotes, got spaces; R has these by write.csv"
+        )
+    widths = {len(line.split()) for line in lines}
     return ("" if len(widths) == 1 and '"' not in text and max(widths) > 1 else ","), 0
 
 
@@ -257,7 +261,8 @@ def _named(names: list[str], columns: Sequence[np.ndarray], notes: list[str], in
             notes.append("left out the first column, which has no name and counts the rows")
         elif values.dtype == object or not np.isnan(values).all():
             if i or not index:
-                raise ValueError(f"expected a name for each column, got none for column {i + 1}")
+                cure = "; pandas leaves an index out by index=False" if i == 0 else ""
+                raise ValueError(f"expected a name for each column, got none for column {i + 1}{cure}")
             kept[0] = INDEX
     return kept
 

@@ -135,9 +135,9 @@ def backtest(
     for each, name in zip(series, names, strict=True):
         filled(each, first.missing, name)
     inputs = [None] * len(series) if X is None else list(X) if many else [X]
-    shortest = min(map(len, series))
-    options["season"] = season = first.season or _season(series, shortest, first.horizon, k, step, likely)
-    lefts = _lefts(shortest, first.horizon, k, step, needed(first.horizon, season, first.width))
+    name, shortest = min(zip(names, map(len, series), strict=True), key=lambda each: each[1])
+    options["season"] = season = first.season or _season(series, shortest, first.horizon, k, step, likely, name)
+    lefts = _lefts(shortest, first.horizon, k, step, needed(first.horizon, season, first.width), name)
     actual = np.stack([each[len(each) - left :][: first.horizon] for left in lefts for each in series])
     if np.isnan(actual).all():
         raise ValueError(f"y: expected at least one value after {k} origins, got none")
@@ -170,13 +170,13 @@ def backtest(
     return Backtest(origins_, season, actual, forecasts, errors, bands, first.quantiles)
 
 
-def _lefts(n: int, horizon: int, k: int, step: int | None, least: int) -> list[int]:
+def _lefts(n: int, horizon: int, k: int, step: int | None, least: int, name: str) -> list[int]:
     """How many values each of k origins leaves of n; at least that many are known at the first."""
     room = n - horizon - least  # from the first origin to the last
     if room < (k - 1) * (step or 1):
         raise ValueError(
-            f"y: expected at least {least + horizon + (k - 1) * (step or 1)} values for {k} origins and a horizon of "
-            f"{horizon}, got {n}; fewer origins, or a shorter horizon, season or width, need fewer"
+            f"{name}: expected at least {least + horizon + (k - 1) * (step or 1)} values for {k} origins and a horizon "
+            f"of {horizon}, got {n}; fewer origins, or a shorter horizon, season or width, need fewer"
         )
     if step is None and k > 1:
         step = min(horizon, max(1, min(room, n - horizon - n // 2) // (k - 1)))
@@ -184,10 +184,16 @@ def _lefts(n: int, horizon: int, k: int, step: int | None, least: int) -> list[i
 
 
 def _season(
-    series: list[np.ndarray], shortest: int, horizon: int, k: int, step: int | None, likely: Sequence[int]
+    series: list[np.ndarray],
+    shortest: int,
+    horizon: int,
+    k: int,
+    step: int | None,
+    likely: Sequence[int],
+    name: str,
 ) -> int:
     """Guessed from the longest series, of it what lies before the first origin as it would be without a season."""
-    left = _lefts(shortest, horizon, k, step, needed(horizon, 1))[0]
+    left = _lefts(shortest, horizon, k, step, needed(horizon, 1), name)[0]
     return guess_season(max(series, key=len)[:-left], likely)
 
 

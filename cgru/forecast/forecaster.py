@@ -361,6 +361,8 @@ def needed(horizon: int, season: int, width: int | None = None) -> int:
 
 
 def _levels(quantiles: Sequence[float] | None) -> tuple[float, ...]:
+    if quantiles is not None and not np.iterable(quantiles):
+        raise TypeError(f"quantiles: expected levels, such as (0.1, 0.9), got {quantiles!r}")
     levels = () if quantiles is None else tuple(quantiles)
     for level in levels:
         if isinstance(level, bool) or not isinstance(level, float | int) or not 0 < level < 1:

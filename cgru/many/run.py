@@ -166,7 +166,6 @@ class Threads:
 
     def stop(self) -> None:
         """Begin no other job, stop those that run."""
-        self.running.stop()
         for thread in self.threads:
             while thread.ident is not None and thread.is_alive():
                 self.running.stop()

@@ -170,7 +170,7 @@ def taken(net: Network, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarra
     A list of arrays whose lengths differ is padded.
     """
     first = net.layers[0]
-    if _ragged(X):
+    if _ragged(X, name):
         if lengths is not None:
             raise ValueError(f"{name}lengths: expected None beside a list of arrays, which have their own, got some")
         X, lengths = padded(X, f"{name}X")
@@ -189,11 +189,21 @@ def taken(net: Network, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarra
     return X, lengths_of(lengths, *X.shape[:2], f"{name}lengths")
 
 
-def _ragged(X: Any) -> bool:
-    """Whether X is a list of arrays of unlike lengths."""
+def _ragged(X: Any, name: str) -> bool:
+    """Whether X is a list of arrays of unlike lengths; ValueError for what no array is, such as batches."""
     if isinstance(X, np.ndarray):
         return X.dtype == object and X.ndim == 1 and X.size > 0
-    return isinstance(X, list | tuple) and all(np.ndim(x) for x in X) and len(set(map(len, X))) > 1
+    if not isinstance(X, list | tuple):
+        return False
+    for i, x in enumerate(X):
+        try:
+            np.ndim(x)
+        except ValueError:
+            raise ValueError(
+                f"{name}X: expected an array (s, e) for each sample, got a {type(x).__name__} of unlike parts for "
+                f"sample {i}; batches, (X, y), go to fit and evaluate without y beside them"
+            ) from None
+    return all(np.ndim(x) for x in X) and len(set(map(len, X))) > 1
 
 
 def names_in(net: Network, X: Any, y: Any, lengths: Any) -> tuple[str, ...] | None:

@@ -238,7 +238,7 @@ def test_many_series_are_not_all_drawn(folder, tmp_path, monkeypatch):
         (("one.csv", "--horizon", 3, "--model", "arima"), "argument --model"),
         (("one.csv", "--horizon", 3, "--missing", "drop"), "argument --missing"),
         (("none.csv", "--horizon", 3), "none.csv: No such file"),
-        (("one.csv", "--horizon", 40), "one.csv: y: expected at least"),
+        (("one.csv", "--horizon", 40), "one.csv: sales: expected at least"),
         (("one.csv", "--horizon", 3, "--season", 12, "--width", 11), "width: expected at least a season of 12, got 11"),
         (("wide.csv", "--horizon", 3), "wide.csv: argument --target: expected the column to forecast, one of a, b, x"),
         (("one.csv", "--horizon", 3, "--target", "z"), "argument --target: expected one of the columns sales, got 'z'"),
@@ -318,14 +318,49 @@ def test_a_german_table(folder):
 
 
 def test_the_times_are_named_where_a_guess_fails(folder):
-    (folder / "branch.csv").write_text("branch,opened,visitors\nA,2024-01,1\nA,2024-02,2\n")
+    (folder / "branch.csv").write_text("branch,opened,visitors\nA,01/24,1\nA,02/24,2\n")
     why = refused("forecast", "branch.csv", "--horizon", 1, cwd=folder)
     assert "branch: expected times like" in why
     assert "in line 2" in why
     assert "--time COL names another column, --time '' takes rows as steps" in why
-    assert "opened of A: expected at least 3 times" in refused(
-        "forecast", "branch.csv", "--horizon", 1, "--id", "branch", cwd=folder
+    common = ("forecast", "branch.csv", "--horizon", 1, "--id", "branch", "--time-format", "%m/%y")
+    assert "opened of A: expected at least 3 times" in refused(*common, cwd=folder)
+
+
+def test_rows_that_are_taken_for_steps_are_noted(folder):
+    write(folder / "step.csv", n=range(7, 7 + 2 * N, 2), sales=Y)
+    out, _ = run("forecast", "step.csv", "--horizon", 1, "--origins", 0, "--target", "sales", cwd=folder)
+    assert out.startswith("note: rows are steps, since no column has times (--time COL)\n")
+
+
+def test_a_series_that_is_too_short_is_named_before_anything_is_learned(folder, monkeypatch):
+    write(folder / "few.csv", shop=["n"] * N + ["new"] * 7, month=[*TIMES[:N], *TIMES[N - 7 : N]], y=[*Y, *Y[:7]])
+    common = ("forecast", "few.csv", "--horizon", 3, "--id", "shop", "--season", 12)
+    assert "few.csv: new: expected at least 27 values for 1 origins" in refused_late(
+        *common, "--origins", 1, cwd=folder
     )
+    assert "few.csv: new: expected at least" in refused_late(*common[:-2], "--origins", 1, cwd=folder)
+    monkeypatch.setattr("cgru.cli.forecast.fit_many", None)
+    why = refused_late(*common, "--origins", 0, cwd=folder)
+    assert "few.csv: new: expected at least 24 values, a window, got 7; without it, or with a smaller --width" in why
+
+
+def test_a_forecast_keeps_the_digits_of_what_is_large(folder):
+    write(folder / "large.csv", month=TIMES[:N], sales=1e9 + Y)
+    out, _ = run("forecast", "large.csv", "--horizon", 2, "--origins", 0, "--season", 12, cwd=folder)
+    due = Forecaster(2, season=12).fit(1e9 + Y).predict(1e9 + Y)
+    np.testing.assert_allclose(numbers(forecast_in(out), "sales") - 1e9, due - 1e9, atol=0.01)
+
+
+def test_a_column_called_as_an_option_is_not_taken_for_it(folder):
+    write(folder / "called.csv", time=[*TIMES[: N - 1], "later"], target=Y)
+    why = refused("forecast", "called.csv", "--horizon", 1, cwd=folder)
+    assert why.startswith("cgru: error: called.csv: time: expected times like")
+    write(folder / "called.csv", time=TIMES[:N], target=[*Y[1:], "many"])
+    why = refused("forecast", "called.csv", "--horizon", 1, cwd=folder)
+    assert why.startswith("cgru: error: called.csv: target: expected numbers, got 'many' in line 61")
+    why = refused("forecast", "called.csv", "--horizon", 1, "--decimal", ",", cwd=folder)
+    assert why.startswith("cgru: error: called.csv: argument --decimal: expected another sign than ','")
 
 
 def test_help_says_what_a_table_is(folder):

@@ -237,6 +237,29 @@ def test_kinds_of_targets(reads, refused):
     assert reads(table("a", ""), targets=False, task="regression").train.y is None
 
 
+def test_reals_that_may_be_classes_are_told(tmp_path):
+    path = tmp_path / "y.npz"
+
+    def noted(y, **options):
+        np.savez(path, x=np.ones((len(y), 3, 2)), y=np.array(y))
+        return read(path, **options).notes
+
+    note = 'y has 2 different numbers, all whole: task="classification" takes them for classes'
+    assert noted([0.0, 1.0, 0.0, 1.0]) == (note,)
+    assert noted([0.0, 1.0, 0.0]) == noted([0.0, 1.5, 0.0, 1.5]) == noted([0, 1, 0, 1]) == ()
+    assert noted([0.0, 1.0, 0.0, 1.0], task="regression") == noted([0.0, 1.0, 0.0, 1.0], task="classification") == ()
+    assert noted([0.0, np.nan, 0.0, 1.0]) == noted([0.0, np.inf, 0.0, 1.0]) == ()
+    hot = np.eye(3)
+    assert noted(hot) == ("y looks one-hot, and is learned as numbers: y.argmax(axis=1) are the classes",)
+    assert noted(hot[:, ::2]) == noted(2 * hot) == noted(hot + hot[::-1]) == noted(np.ones((4, 1))) == ()
+    with pytest.raises(
+        ValueError, match=r"got classification of y \(3, 3\), which y.argmax\(axis=1\) makes to classes"
+    ):
+        noted(hot, task="classification")
+    np.savez(path, test_x=np.ones((4, 3, 2)), test_y=np.array([0.0, 1.0, 0.0, 1.0]))
+    assert read(path).notes == (note,)
+
+
 # --- Parquet ---
 
 

@@ -1,5 +1,6 @@
 """A folder of arrays as a data set: they stay in their files, or are refused by name."""
 
+import pickle
 import re
 
 import numpy as np
@@ -70,6 +71,17 @@ def test_a_damaged_file_is_named(tmp_path, content):
     (tmp_path / "x.npy").write_bytes(whole[:-8] if content is None else content)
     with pytest.raises(ValueError, match=r": x\.npy: expected numbers or strings, as numpy\.save has them"):
         read(tmp_path)
+
+
+def test_an_archive_or_a_pickle_by_the_name_of_an_array_is_named(tmp_path):
+    folder(tmp_path, x=X)
+    for write in (lambda file: np.savez(file, x=X), lambda file: pickle.dump(X, file)):
+        with open(tmp_path / "x.npy", "wb") as file:
+            write(file)
+        with pytest.raises(
+            ValueError, match=r": x\.npy: expected numbers .* as numpy\.save has them \(the magic string"
+        ):
+            read(tmp_path)
 
 
 def test_arrays_by_other_names_are_said(tmp_path):

@@ -13,7 +13,8 @@ def told(data):
 
 
 @pytest.mark.parametrize(
-    "name", ["id", "ID", "subject", "Patient", " series ", "sample_id", "case no", "machine number"]
+    "name",
+    ["id", "ID", "subject", "Patient", " series ", "sample_id", "case no", "machine number", "unique_id", "UniqueID"],
 )
 def test_ids_by_name(reads, name):
     data = reads(LONG.replace("id,", f"{name},"))
@@ -23,7 +24,7 @@ def test_ids_by_name(reads, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["t", "T", "time", "Time Step", "timestamp", "date", "Datum", "frame", "Time (s)", "t [ms]"]
+    "name", ["t", "T", "time", "Time Step", "timestamp", "date", "Datum", "frame", "ds", "Time (s)", "t [ms]"]
 )
 def test_times_by_name(reads, name):
     data = reads(LONG.replace(",t,", f",{name},"))
@@ -97,6 +98,17 @@ def test_labels_by_name(reads, name):
     data = reads(LONG.replace("label", name))
     assert data.train.y.tolist() == ["x", "y"]
     assert told(data)[2] == f'label="{name}"'
+
+
+@pytest.mark.parametrize("name", ["index", "Index", "level_0", "X", "X.1", "row", "rownames", "row_id"])
+def test_the_index_of_a_frame_is_no_element_unless_it_is_said(reads, refused, name):
+    text = f"id,t,{name},a\n1,1,3,2\n1,2,5,3\n2,1,6,4\n"
+    assert refused(text).startswith(f"{name}: expected to know whether it is one of the elements of a step: columns=")
+    assert reads(text, columns=[name, "a"]).feature_names == (name, "a")
+    assert reads(text, ignore=name).feature_names == ("a",)
+    for other in (text.replace("2,1,6", "2,1,5"), text.replace("2,1,6", "2,1,6.5"), text.removesuffix("2,1,6,4\n")):
+        assert reads(other).feature_names == (name, "a")  # as an index of shares, an axis
+    assert reads(text.replace(name, "b")).feature_names == ("b", "a")
 
 
 def test_y_is_an_axis_beside_x_and_z(reads):

@@ -55,9 +55,27 @@ def test_series_below_each_other(table):
     assert one.written([3]) == ["4"]
 
 
+def test_an_index_of_pandas_has_the_times():
+    pytest.importorskip("narwhals")
+    pandas = pytest.importorskip("pandas")
+    days = pandas.DatetimeIndex(["2024-01-03", "2024-01-01", "2024-01-02"])
+    for index in (days, days.rename("seen"), days.to_period("D"), days.strftime("%Y-%m-%d").rename("seen")):
+        (one,) = series_from_frame(pandas.DataFrame({"y": [3, 1, 2]}, index))
+        assert (one.y.tolist(), one.written([3]), one.time) == ([1, 2, 3], ["2024-01-04"], index.name or "index")
+    shops = pandas.MultiIndex.from_product([["a", "b"], days], names=["shop", "day"])
+    one, other = series_from_frame(pandas.DataFrame({"y": range(6)}, shops), id="shop")
+    assert (one.name, one.y.tolist(), other.y.tolist(), other.time) == ("a", [1, 2, 0], [4, 5, 3], "day")
+    (one,) = series_from_frame(pandas.DataFrame({"y": [3, 1, 2]}, [7, 5, 6]))
+    assert (one.y.tolist(), one.time) == ([3, 1, 2], "step")
+    both = pandas.DataFrame({"day": days[::-1], "y": [2, 1, 3]}, days.rename("day"))
+    assert series_from_frame(both)[0].y.tolist() == [1, 2, 3]
+    with pytest.raises(TypeError, match="frame: expected a DataFrame of pandas or Polars, got Series"):
+        series_from_frame(pandas.Series([1, 2, 3], days))
+
+
 def test_without_times_rows_are_steps(table):
     (one,) = series_from_frame(table({"y": [3, 1, 2]}))
-    assert one.y.tolist() == [3, 1, 2]
+    assert (one.y.tolist(), one.notes) == ([3, 1, 2], ())
     assert (one.time, str(one.calendar), one.written([0, 3])) == ("step", "numbered", ["0", "3"])
     (one,) = series_from_frame(table({"a": [1, 2], "y": [3, 1]}), target="y")
     assert one.time == "step"
@@ -159,7 +177,7 @@ def test_times_in_a_form_of_their_own(table):
         ({"target": "y", "inputs": ["z"]}, "inputs: expected one of the columns"),
         ({"target": ["y", "x"], "id": "shop"}, "target: expected one column beside id, got y, x"),
         ({"target": "y"}, "month: expected each time once, got 2024-01-01 twice"),
-        ({"target": "y", "id": "name"}, "month of a: expected each time once, got 2024-01-01 twice"),
+        ({"target": "y", "id": "name"}, "month of a: expected each time once, got 2024-01-01 twice$"),
     ],
 )
 def test_refusals(table, options, words):
@@ -190,6 +208,8 @@ def test_what_is_missing_or_no_number_is_told_by_place(table):
 
 def test_what_is_no_table():
     pytest.importorskip("narwhals")
+    with pytest.raises(TypeError, match="frame: expected a DataFrame of pandas or Polars, got LazyFrame"):
+        series_from_frame(pytest.importorskip("polars").LazyFrame({"y": [1, 2]}))
     with pytest.raises(TypeError, match="frame: expected a DataFrame of pandas or Polars, got list"):
         series_from_frame([1, 2])
 
@@ -358,7 +378,7 @@ def test_columns_with_another_role_are_not_taken_for_the_times(csv):
     text = "branch,opened,visitors\n" + "".join(f"{b},{month},{i}\n" for b in "AB" for i, month in enumerate(MONTHS))
     one, other = read_series(csv(text), id="branch")
     assert (one.name, other.name, one.time, one.y.tolist()) == ("A", "B", "opened", [*range(6)])
-    assert re.match(r"branch: expected times like .* got 'A' in line 2; .*; time=\"COL\" names", refused(csv, text))
+    assert refused(csv, text).startswith("opened: expected each time once, got 2024-01-01 twice; id=")
     (one,) = read_series(csv("day,y\n3,1\n5,2\n1,3\n"), target="day", inputs=["y"])
     assert (one.y.tolist(), one.time) == ([3, 5, 1], "step")
     one, _ = read_series(csv("day,y,month\n3,1,2024-01\n5,2,2024-02\n1,3,2024-03\n"), target=["day", "y"])
@@ -374,6 +394,32 @@ def test_rows_are_steps_where_it_is_said(csv):
     assert 'time="" takes rows as steps' in refused(csv, text)
     (one,) = read_series(csv(text), time="")
     assert (one.time, one.y.tolist()) == ("step", [1, 2])
+
+
+def test_a_column_of_times_is_found_by_what_it_holds(csv):
+    text = "unique_id,seen,y\n1,2024-01,1\n1,2024-02,2\n1,2024-03,3\n"
+    (one,) = read_series(csv(text), target="y")
+    assert (one.time, one.y.tolist(), one.notes) == ("seen", [1, 2, 3], ())
+    (one,) = read_series(csv(text.replace("2024-", "1/")), target="y", time_format="%d/%m")
+    assert one.time == "seen"
+    (one,) = read_series(csv(text.replace("2024-03", "third")), target="y")  # by which nobody can sort
+    assert (one.time, one.notes) == ("step", ('rows are steps, since no column has times (time="COL")',))
+    (one,) = read_series(csv(text.replace("2024-03", "")), target="y", time="")
+    assert (one.time, one.notes) == ("step", ())
+    (one,) = read_series(csv(text.replace("seen", "ds").replace("2024-0", "")), target="y")
+    assert one.time == "ds"
+
+
+def test_times_that_are_no_series_say_what_helps(csv):
+    twice = "shop,time,y\na,2024-01-01 02:00,1\na,2024-01-01 02:00,2\na,2024-01-01 03:00,3\n"
+    clock = "; an hour that clocks repeat is to be in UTC"
+    assert refused(csv, twice).endswith('02:00:00 twice; id="COL" tells several series apart' + clock)
+    assert refused(csv, twice, id="shop").endswith("02:00:00 twice" + clock)
+    assert refused(csv, "time,y\n1,1\n1,2\n2,3\n").endswith('got 1 twice; id="COL" tells several series apart')
+    assert refused(csv, "time,y\n1,1\n2,2\n4,3\n3.5,4\n").endswith("got others; time=\"COL\" names another column, "
+        'time="" takes rows as steps')  # fmt: skip
+    days = "day,y\n2024-01-31,1\n2024-02-29,2\n2024-03-28,3\n2024-04-30,4\n"
+    assert refused(csv, days).endswith('time="" takes rows as steps')
 
 
 def test_ids_that_may_be_the_same_are_refused(csv):

@@ -49,10 +49,19 @@ def test_dialects(reads, content):
     assert notes[-3:] == NOTES
 
 
+def test_quotes_between_spaces_are_told(refused):
+    written = '"id" "t" "a"\n"1" 1 1 2\n"2" 1 2 3\n'
+    assert refused(written) == (
+        "expected tabs, ;, | or commas to separate cells in quotes, got spaces; R has these by write.csv"
+    )
+
+
 def test_a_first_column_that_counts_is_left_out_and_said(reads, refused):
     counted = ",id,t,a,label\n0,1,1,2,x\n1,2,1,3,y\n"
     assert "left out the first column, which has no name and counts the rows" in reads(counted).notes
-    assert refused(counted.replace("\n1,2", "\n5,2")) == "expected a name for each column, got none for column 1"
+    assert refused(counted.replace("\n1,2", "\n5,2")) == (
+        "expected a name for each column, got none for column 1; pandas leaves an index out by index=False"
+    )
     assert refused("id,t,,label\n1,1,2,x\n") == "expected a name for each column, got none for column 3"
     assert refused("id,t,,label\n1,1,0,x\n1,2,1,x\n") == "expected a name for each column, got none for column 3"
 

@@ -344,6 +344,11 @@ def test_arguments_that_cannot_be(arguments, words):
         Forecaster(**{"horizon": 3} | arguments)
 
 
+def test_one_level_is_no_sequence_of_levels():
+    with pytest.raises(TypeError, match=r"^quantiles: expected levels, such as \(0.1, 0.9\), got 0.5$"):
+        Forecaster(3, quantiles=0.5)
+
+
 @pytest.mark.parametrize(
     ("y", "X", "words"),
     [

@@ -1,3 +1,4 @@
+import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -5,6 +6,7 @@ import pytest
 from parcel_cases import SHARED, mixed
 
 import cgru
+from cgru.many.jobs import Running
 
 
 @pytest.fixture(scope="module")
@@ -24,3 +26,16 @@ def forks():
     with warnings.catch_warnings():  # Python may say that a fork beside threads is unsafe, which the pool has seen to
         warnings.filterwarnings("ignore", ".*fork", DeprecationWarning)
         yield
+
+
+@pytest.fixture
+def stopping(monkeypatch):
+    """Is set once fits have been told to stop: who waits for it in a fit needs no guess how long that takes."""
+    event, stop = threading.Event(), Running.stop
+
+    def told(running):
+        stop(running)
+        event.set()
+
+    monkeypatch.setattr(Running, "stop", told)
+    return event

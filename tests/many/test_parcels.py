@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
@@ -120,6 +121,15 @@ def test_dask_need_not_read_a_parcel_to_know_it():
 def test_what_is_not_kept_does_not_travel(in_threads):
     for result in cgru.fit_many(small(3), **SHARED, executor=in_threads, keep=False):
         assert (result.network, result.history, result.scores["epochs"]) == (None, [], 1)
+
+
+def test_results_that_were_left_for_us_do_not_stay(tmp_path, monkeypatch, in_threads):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left = []
+    jobs = small(5, cost=1)
+    cgru.fit_many(jobs, **SHARED, executor=in_threads, callback=lambda _: left.append(len(list(tmp_path.glob("*/*")))))
+    assert left[-1] == 0  # as it ends; the folder is still there
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_callback_and_bar_and_the_longest_first(capsys):

@@ -1,6 +1,7 @@
 """Batches that are handed out: the numbers of arrays in memory, or an error that says why not."""
 
 import copy
+import functools
 import re
 
 import numpy as np
@@ -262,6 +263,18 @@ def test_what_else_batches_cannot_be():
         network(True).evaluate([(X, STEPS)], each=True)
     with pytest.raises(ValueError, match=r"^X: expected batches that begin anew, which metrics need"):
         network().evaluate(iter([GOOD]), metrics={"a": lambda y, A: 0})
+
+
+def test_batches_beside_targets_are_told_apart_from_samples():
+    given = [GOOD] * 3
+    words = (
+        r"X: expected an array \(s, e\) for each sample, got a tuple of unlike parts for sample 0; batches, \(X, y\)"
+    )
+    for of in (network().fit, network().evaluate, functools.partial(cgru.report, network())):
+        with pytest.raises(ValueError, match=f"^{words}"):
+            of(given, given[0][1])
+    with pytest.raises(ValueError, match=r"got a list of unlike parts for sample 1"):
+        network().predict([[[1, 2, 3]], [[1, 2, 3], [1, 2]]])
 
 
 class Worn:

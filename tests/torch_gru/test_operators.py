@@ -392,7 +392,7 @@ def test_after_a_fork(torch_threads, threads):
     queue = context.SimpleQueue()
     child = context.Process(target=in_child, args=(gru, x, due, queue))
     child.start()
-    child.join(20)
+    child.join(120)
     if child.is_alive():
         child.kill()
     assert child.exitcode == 0
