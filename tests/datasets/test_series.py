@@ -327,7 +327,8 @@ def test_a_date_whose_time_stands_beside_it(csv):
     twice = "Date: expected each time once, got 2024-01-01 twice"
     assert refused(csv, HOURS, time="Date") == twice + cure
     assert refused(csv, HOURS.replace("load", "year"), time="Date", target="year") == twice + cure
-    assert refused(csv, HOURS.replace("Time", "when"), time="Date") == twice
+    apart = '; id="COL" tells several series apart'
+    assert refused(csv, HOURS.replace("Time", "when"), time="Date") == twice + apart
     assert refused(csv, HOURS.replace("load", "Day"), time="Date", target="Day") == twice + cure
     german = HOURS.replace("2024-01-01", "01.01.2024").replace("2024-01-02", "02.01.2024")
     assert refused(csv, german).endswith('; time="COL" names another column, time="" takes rows as steps' + cure)
