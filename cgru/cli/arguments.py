@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import csv
 import re
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -46,6 +47,15 @@ def fillable(error: str) -> str:
 
 
 class _Parser(argparse.ArgumentParser):
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """The same, though --na has an argument that begins as an option does, such as -999,- or --."""
+        joined: list[str] = []
+        for each in sys.argv[1:] if args is None else args:
+            if joined[-1:] == ["--na"] and re.match(r"-(?!-?[a-zA-Z])", each):
+                each = f"{joined.pop()}={each}"
+            joined.append("--na=--," if each == "--na=--" else each)  # of which argparse would leave nothing
+        return super().parse_known_args(joined, namespace)
+
     def error(self, message: str):
         raise RequestError(message)
 
@@ -190,6 +200,14 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for row in csv.reader([text], skipinitialspace=True) for name in row if name.strip())
 
 
+def _words(text: str) -> tuple[str, ...]:
+    """Words as names; refused where one number with a decimal comma would be two."""
+    if found := re.search(r"(?:^|,) *([+-]?\d+,\d+) *(?=,|$)", text):
+        one, two = found[1].replace(",", "."), found[1].replace(",", ", ")
+        raise argparse.ArgumentTypeError(f"expected {one} for one number, or {two!r} for two, got {text!r}")
+    return _names(text)
+
+
 def _add_reading(add: Add) -> None:
     """How a data file is read."""
     add(
@@ -198,7 +216,12 @@ def _add_reading(add: Add) -> None:
         metavar="NAME",
         help="column that says which sequence a row belongs to, or several, A,B (default: by its name)",
     )
-    add("--time", metavar="NAME", help='column that steps are sorted by; "": as rows come (default: by its name)')
+    add(
+        "--time",
+        type=_names,
+        metavar="NAME",
+        help='column that steps are sorted by, or a date and a time, A,B; "": as rows come (default: by its name)',
+    )
     add(
         "--label",
         type=_names,
@@ -224,11 +247,17 @@ def _add_reading(add: Add) -> None:
         help="values that are missing: refuse them, or take of their sequence the last one before, or the line between "
         "those before and after, or 0 (default: refuse, of a model as in its own training)",
     )
-    _add_decimal(add)
+    _add_cells(add)
     add("--axes", choices=("mse", "mes"), help="the axes of x in an .npz: samples, steps, elements (default: mse)")
 
 
-def _add_decimal(add: Add) -> None:
+def _add_cells(add: Add) -> None:
+    add(
+        "--na",
+        type=_words,
+        metavar="WORD,...",
+        help="words in a table that mean a missing value, too, such as -999,- (default: none beside empty, NA, ?, ...)",
+    )
     add("--decimal", choices=(".", ","), help="the decimal sign of a text file (default: as its numbers look)")
 
 
@@ -365,12 +394,14 @@ def _add_forecast(add: Add) -> None:
     add("--inputs", nargs="+", metavar="COL", help="what else the model reads, up to the present (default: nothing)")
     add(
         "--time",
+        type=_names,
         metavar="COL",
-        help='the times, "" for none (default: a column with such a name, or words in the first)',
+        help='the times, or a date and a time, A,B; "" for none (default: a column with such a name, or words in the '
+        "first)",
     )
     add("--time-format", metavar="FORMAT", help="how times are written, such as %%d.%%m.%%Y (default: as below)")
     add("--id", metavar="COL", help="which series a row belongs to (default: all to one)")
-    _add_decimal(add)
+    _add_cells(add)
     add(
         "--missing",
         choices=("refuse", "interpolate"),

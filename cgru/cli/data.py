@@ -20,10 +20,10 @@ from cgru.datasets.summary import looks_swapped
 __all__ = ["AXES", "READING", "data_of", "in_keys", "in_options", "notes_of", "read_as", "swapped"]
 
 # The arguments of `cgru.datasets.read` that the command has as options, and a plan as keys.
-READING = ("id", "time", "label", "columns", "ignore", "wide", "per_step", "task", "missing", "decimal", "axes")
+READING = ("id", "time", "label", "columns", "ignore", "wide", "per_step", "task", "missing", "na", "decimal", "axes")
 EMBEDDED = "Japanese Vowels"
 AXES = 'axes="mes" takes it so, axes="mse" says that it is right'
-OPTION = re.compile(rf"\b({'|'.join(READING)})=(\"[^\"]*\"|[^\s,;)]*)")
+OPTION = re.compile(rf"\b({'|'.join(READING)})=(\"[^\"]*\"|\[[^\]]*\]|[^\s,;)]*)")
 
 
 def data_of(
@@ -90,7 +90,7 @@ def in_options(text: str) -> str:
         name, value = found.groups()
         if value in ("True", "False"):
             return _option(name if value == "True" else f"no_{name}")
-        value = value.strip('"')
+        value = ",".join(re.findall(r'"([^"]*)"', value)) if value[:1] == "[" else value.strip('"')
         return f"{_option(name)} {shlex.quote(value)}"
 
     return OPTION.sub(spelled, text)

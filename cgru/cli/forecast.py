@@ -42,7 +42,7 @@ def forecast(arguments: argparse.Namespace) -> int:
     if arguments.model != "gru" and arguments.quantiles:
         raise RequestError(f"argument --quantiles: needs --model gru, {arguments.model} has no intervals")
     series = _read(arguments)
-    for note in series[0].notes:
+    for note in dict.fromkeys(note for each in series for note in each.notes):
         print(f"note: {in_options(note)}")
     print(*(_described(each) for each in series), sep="\n")
     options = {
@@ -99,6 +99,7 @@ def _read(arguments: argparse.Namespace) -> list[Series]:
             time_format=arguments.time_format,
             gaps=arguments.missing == "interpolate",
             decimal=arguments.decimal,
+            na=arguments.na,
         )
     except ImportError as error:
         raise RequestError(str(error)) from None

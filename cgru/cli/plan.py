@@ -13,7 +13,7 @@ from typing import Any
 from cgru import losses, recipe
 from cgru.cli.arguments import RequestError
 from cgru.core.checks import flag, positive, rate
-from cgru.datasets.gaps import MISSING
+from cgru.datasets.gaps import MISSING, as_words
 from cgru.layers import Pool
 from cgru.optimizers import NAMED, SCHEDULES, check_number
 
@@ -65,10 +65,8 @@ def _names(value: Any, name: str) -> tuple[str, ...]:
     return tuple(values)
 
 
-def _column(value: Any, name: str) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{name}: expected a string, got {value!r}")
-    return value
+def _words(value: Any, name: str) -> list[str]:
+    return list(as_words(value))
 
 
 def _pool(value: Any, name: str) -> str:
@@ -109,7 +107,7 @@ TOP: dict[str, tuple[Any, Check]] = {
 # How the data file is read, likewise.
 DATA: dict[str, tuple[Any, Check]] = {
     "id": (None, _names),
-    "time": (None, _column),
+    "time": (None, _names),
     "label": (None, _names),
     "columns": (None, _names),
     "ignore": (None, _names),
@@ -117,6 +115,7 @@ DATA: dict[str, tuple[Any, Check]] = {
     "per_step": (None, flag),
     "task": (None, _one_of(dict.fromkeys(("classification", "regression")))),
     "missing": (None, _one_of(dict.fromkeys(MISSING))),
+    "na": (None, _words),
     "decimal": (None, _one_of(dict.fromkeys(".,"))),
     "axes": (None, _one_of(dict.fromkeys(("mse", "mes")))),
 }

@@ -33,7 +33,7 @@ def read(
     *,
     test: Path | None = None,
     id: str | Sequence[str] | None = None,
-    time: str | None = None,
+    time: str | Sequence[str] | None = None,
     label: str | Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
     ignore: Sequence[str] = (),
@@ -41,6 +41,7 @@ def read(
     per_step: bool = False,
     task: str | None = None,
     missing: str = "refuse",
+    na: gaps.NA | None = None,
     decimal: str | None = None,
     axes: str | None = None,
     features: Sequence[str] | None = None,
@@ -64,7 +65,8 @@ def read(
         path: the file. Text and `.ts` may be gzipped.
         test: a file of the same kind with the test split.
         id: of a table, the column that says which sequence a row belongs to, or several together; "" for none.
-        time: the column that steps are sorted by; "": they come as rows do.
+        time: the column that steps are sorted by, or several, such as a date and a time of day, which are joined by a
+            space; "": they come as rows do.
         label: the column with what is to be learned, or several with numbers; "" for none.
         columns: those with the elements of a step, in this order; None: all that are left.
         ignore: columns that are no elements.
@@ -75,6 +77,8 @@ def read(
         missing: "refuse", or how values that are missing are filled, each from its own sequence: "forward", the last
             one before (at the beginning the first one after), "interpolate", on the line between those before and
             after, or "zero".
+        na: of a table, a word or several that mean a missing value too, such as "-" or -999, in any case; one that is a
+            number means all numbers of that value, -999.0 too. None: those that always do, empty cells, NA and others.
         decimal: the decimal sign of a text file, "." or ","; None: as its numbers look.
         axes: of x in an `.npz`: "mse", or "mes" for (m, e, s); None: "mse".
         features: the names of the elements that are wanted, in this order, such as `Network.feature_names`: where the
@@ -99,7 +103,8 @@ def read(
         if value is not None and value not in known:
             raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
     gaps.check_missing(missing)
-    options = {"per_step": per_step, "missing": missing, "decimal": decimal, "axes": axes, "targets": targets}
+    options = {"per_step": per_step, "missing": missing, "na": gaps.as_words(na), "decimal": decimal}
+    options |= {"axes": axes, "targets": targets}
     data = _read(path, asked, features, task, options)
     if test is None:
         return data
@@ -166,7 +171,7 @@ def _read(
             X, lengths = squared(X)
             data = Dataset(Split(X, y, lengths), None, None, None, tuple(notes))
         else:
-            table, notes = table_of(path, options["decimal"])
+            table, notes = table_of(path, options["decimal"], na=options["na"])
             if kind == "text" and len(table.names) == 1:
                 due = "expected columns that tabs, ;, |, commas or, on each line as many, spaces separate"
                 raise ValueError(f"{due}, got one, {table.names[0]}")
@@ -182,8 +187,8 @@ def _read(
 def _check_options(kind: str, asked: Asked, options: dict[str, Any]) -> None:
     """ValueError for what says nothing of such a file."""
     given = {name for name, value in asked._asdict().items() if value not in (None, ())}
-    given |= {name for name in ("per_step", "decimal", "axes") if options[name]}
-    table = {"id", "time", "label", "columns", "ignore", "wide", "per_step"}
+    given |= {name for name in ("per_step", "na", "decimal", "axes") if options[name]}
+    table = {"id", "time", "label", "columns", "ignore", "wide", "per_step", "na"}
     fits = {"npz": {"axes", "columns"}, "ts": set(), "parquet": table, "text": table | {"decimal"}}
     for name in sorted(given - fits[kind]):
         raise ValueError(f"{name}: expected nothing, since it says nothing of such a file, {kind}, got some")
@@ -192,16 +197,18 @@ def _check_options(kind: str, asked: Asked, options: dict[str, Any]) -> None:
 # --- tables ---
 
 
-def table_of(path: Path, decimal: str | None = None, index: bool = False) -> tuple[Table, list[str]]:
+def table_of(
+    path: Path, decimal: str | None = None, index: bool = False, na: Sequence[str] = ()
+) -> tuple[Table, list[str]]:
     """The table in a file of text, as `table_of_text`, or Parquet, and what was guessed of it; errors as `read`."""
     kind = kind_of(path)
     if kind == "text":
-        return table_of_text(path, decimal, index)
+        return table_of_text(path, decimal, index, na)
     if kind != "parquet":
         raise ValueError(f"expected a table as text or Parquet, got a file of another kind, {kind}")
     if decimal is not None:
         raise ValueError(f"decimal: expected nothing, since it says nothing of such a file, {kind}, got some")
-    return _parquet(path), []
+    return _parquet(path, na), []
 
 
 def _of_table(
@@ -226,12 +233,14 @@ def _of_table(
         if per_step:
             raise ValueError("per_step: expected a row for each step, got one for each sequence (wide=True)")
         found, counts, more = wide_of(table, roles, missing)
-        notes += more
     else:
-        found, counts = long(table, roles, per_step, missing)
+        found, counts, more = long(table, roles, per_step, missing)
     names = tuple(found.columns) if len(found.columns) > 1 or not roles.wide else None
-    notes += gaps.said(counts, missing, names or ["values"])
-    reading = {"id": list(roles.id), "time": roles.time or "", "wide": roles.wide, "missing": missing}
+    notes += more + gaps.said(counts, missing, names or ["values"])
+    time = list(roles.time) if len(roles.time) > 1 else "".join(roles.time)
+    reading = {"id": list(roles.id), "time": time, "wide": roles.wide, "missing": missing}
+    if options["na"]:
+        reading["na"] = list(options["na"])
     if roles.wide:  # of a long one the names of the elements say it
         words = () if re.search(r"\d", "".join(roles.columns)) else roles.columns  # whose order names do not tell
         chosen = {"columns": asked.columns or words, "ignore": asked.ignore}
@@ -246,7 +255,7 @@ def _split(found: Sequences, ids: np.ndarray | None) -> Split:
     return Split(X, found.y, lengths, ids)
 
 
-def _parquet(path: Path) -> Table:
+def _parquet(path: Path, na: Sequence[str]) -> Table:
     try:
         import narwhals.stable.v2 as nw
     except ImportError:
@@ -259,7 +268,7 @@ def _parquet(path: Path) -> Table:
             continue
         except Exception as error:  # each library has its own for what is damaged
             raise ValueError(f"expected a Parquet file: {error}") from None
-        return table_of_frame(frame)
+        return table_of_frame(frame, na=na)
     raise ImportError(f"{os.fspath(path)}: no library for Parquet is installed: pip install polars")
 
 

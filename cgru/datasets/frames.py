@@ -36,7 +36,7 @@ def from_frame(
     frame: Any,
     id: str | Sequence[str],
     *,
-    time: str | None = None,
+    time: str | Sequence[str] | None = None,
     label: str | Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
     per_step: bool = False,
@@ -48,8 +48,8 @@ def from_frame(
         frame: a DataFrame of pandas, Polars or whatever else narwhals reads.
         id: the column that says which sequence a row belongs to, or several that say it together; its rows may stand
             anywhere.
-        time: the column that the steps of a sequence are sorted by, of numbers, dates, or strings that are dates; None:
-            they come as they stand.
+        time: the column that the steps of a sequence are sorted by, of numbers, dates, or strings that are dates, or
+            several, such as a date and a time of day, which are joined; None: they come as they stand.
         label: the column with the target of a sequence, the same in all its rows; several columns of numbers make
             targets (m, k); None: there is none.
         columns: those with the elements of a step; None: all others, which must be numbers or booleans.
@@ -68,31 +68,36 @@ def from_frame(
     if isinstance(columns, str):
         raise TypeError(f"columns: expected a list of names, got {columns!r}")
     ids, labels = as_names(id, "id"), () if label is None else as_names(label, "label")
-    taken = [*ids, *([] if time is None else [time]), *labels]
+    times = () if time is None else as_names(time, "time")
+    taken = [*ids, *times, *labels]
     names = [name for name in table.names if name not in taken] if columns is None else columns
-    roles = {"id": ids, "time": () if time is None else (time,), "label": labels, "columns": names}
+    roles = {"id": ids, "time": times, "label": labels, "columns": names}
     check_names(table, roles)
     if not names:
         raise ValueError(f"columns: expected at least one beside {', '.join(taken)}, got none")
-    return long(table, Roles(ids, time, labels, tuple(names), wide=False), per_step, missing)[0]
+    return long(table, Roles(ids, times, labels, tuple(names), wide=False), per_step, missing)[0]
 
 
 # --- a row for each step ---
 
 
-def long(table: Table, roles: Roles, per_step: bool, missing: str) -> tuple[Sequences, np.ndarray]:
-    """The sequences in a long table, and how many values of each element were filled (e,); errors as `from_frame`."""
+def long(table: Table, roles: Roles, per_step: bool, missing: str) -> tuple[Sequences, np.ndarray, list[str]]:
+    """The sequences in a long table, how many values of each element were filled (e,), and what looks wrong, in words.
+
+    Errors as `from_frame`.
+    """
     gaps.check_missing(missing)
     ids, place = _groups(table, roles.id)
-    times = np.arange(table.rows) if roles.time is None else ranks(table.column(roles.time), roles.time, table.place)
+    written, called = table.together(roles.time) if roles.time else np.arange(table.rows), " ".join(roles.time)
+    times = ranks(written, called, table.place)
     order = np.lexsort((times, place))
     place, times = place[order], times[order]
     again = np.flatnonzero((np.diff(place) == 0) & (np.diff(times) == 0))
     if again.size:
         first, second = order[again[0] : again[0] + 2].tolist()
-        got = f"{table.column(roles.time)[second]} of {'/'.join(roles.id)} {ids[place[again[0]]]}"
+        got = f"{written[second]} of {'/'.join(roles.id)} {ids[place[again[0]]]}"
         where = f"{table.place(first)} and again in {table.place(second)}"
-        raise ValueError(f"{roles.time}: expected times that differ within a sequence, got {got} in {where}")
+        raise ValueError(f"{called}: expected times that differ within a sequence, got {got} in {where}")
     elements, wrong = np.empty((len(order), len(roles.columns))), []
     for j, name in enumerate(roles.columns):
         try:
@@ -102,6 +107,7 @@ def long(table: Table, roles: Roles, per_step: bool, missing: str) -> tuple[Sequ
     if wrong:
         cure = 'columns="..." says which are elements, unless it is the id, time or label'
         raise TypeError("; ".join([*wrong, cure]))
+    notes = gaps.doubted(elements, roles.columns)
     starts = np.flatnonzero(np.diff(place, prepend=-1))
     X = np.split(elements, starts[1:])
     counts = _filled(X, missing, roles.columns, lambda i: f"{'/'.join(roles.id)} {ids[i]}")
@@ -110,7 +116,8 @@ def long(table: Table, roles: Roles, per_step: bool, missing: str) -> tuple[Sequ
         y = _classes_of_steps(table, roles.label, order, starts)
     elif roles.label:
         y = _joined([_label(table, name, roles, order, starts, place) for name in roles.label])
-    return Sequences(X, y, ids, list(roles.columns)), counts
+        notes += _doubted(y, roles.label)
+    return Sequences(X, y, ids, list(roles.columns)), counts, notes
 
 
 def _groups(table: Table, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -210,6 +217,10 @@ def _joined(labels: Sequence[np.ndarray]) -> np.ndarray:
     return np.stack(labels, axis=1).astype(np.float64)
 
 
+def _doubted(y: np.ndarray | None, names: Sequence[str]) -> list[str]:
+    return [] if y is None or y.dtype.kind not in "if" else gaps.doubted(y.reshape(len(y), -1), names)
+
+
 def _plain(values: np.ndarray) -> np.ndarray:
     """Strings among objects as strings, stripped."""
     if all(isinstance(value, str) for value in values):
@@ -221,7 +232,7 @@ def _plain(values: np.ndarray) -> np.ndarray:
 
 
 def wide(table: Table, roles: Roles, missing: str) -> tuple[Sequences, np.ndarray, list[str]]:
-    """The sequences in a wide table, as `long`, and what was guessed of its columns.
+    """The sequences in a wide table, as `long`, and what was guessed of its columns, too.
 
     Names that are alike but for a number at their end are the steps of one element, by that number; where all are so,
     with the same numbers, there may be several elements, whose names have letters: 2023-12 and 2024-12 are of one.
@@ -231,6 +242,8 @@ def wide(table: Table, roles: Roles, missing: str) -> tuple[Sequences, np.ndarra
     names, columns, notes = _channels(roles.columns)
     X = np.stack([table.numbers(name) for row in columns for name in row], axis=1)
     X = X.reshape(table.rows, len(columns), len(names))
+    called = names if len(names) > 1 else ["value"]
+    notes += gaps.doubted(X.reshape(-1, len(names)), called)
     there = ~np.isnan(X).all(axis=2)
     ends = np.where(there.any(axis=1), X.shape[1] - there[:, ::-1].argmax(axis=1), 0)
     for i in np.flatnonzero(ends == 0):
@@ -245,13 +258,12 @@ def wide(table: Table, roles: Roles, missing: str) -> tuple[Sequences, np.ndarra
                 )
     if (ends < X.shape[1]).any():
         notes.append(f"{(ends < X.shape[1]).sum()} sequences end before the last column")
-    called = names if len(names) > 1 else ["value"]
     counts = _filled(sequences, missing, called, table.place)
     ids = np.arange(table.rows) if not roles.id else _groups(table, roles.id)[0]
     if len(ids) != table.rows:
         raise ValueError(f"{roles.id[0]}: expected each id in one row, as wide=True says, got one in several")
     y = _joined([_plain(table.column(name)) for name in roles.label]) if roles.label else None
-    return Sequences(sequences, y, ids, names), counts, notes
+    return Sequences(sequences, y, ids, names), counts, notes + _doubted(y, roles.label)
 
 
 def _channels(columns: Sequence[str]) -> tuple[list[str], list[tuple[str, ...]], list[str]]:

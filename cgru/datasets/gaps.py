@@ -1,14 +1,64 @@
-"""Values that are missing in sequences: filled from their own sequence, never from another."""
+"""Values that are missing: words that mean one, and how they are filled, from their own sequence alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
+from numbers import Real
 
 import numpy as np
 
-__all__ = ["MISSING", "check_missing", "filled", "said"]
+__all__ = ["MISSING", "NA", "as_words", "check_missing", "doubted", "equal", "filled", "numbers_in", "said"]
 
 MISSING = ("refuse", "forward", "interpolate", "zero")
+NA = str | float | Sequence[str | float]  # words that mean a missing value
+SENTINELS = (-99, -99.9, -200, -999, -999.9, -9999, -99999, 999, 9999, 99999)  # numbers that often stand for none
+
+
+def as_words(na: NA | None) -> tuple[str, ...]:
+    """Words that mean a missing value, one or several, numbers among them, as strings in lower case; None: none."""
+    words = [na] if isinstance(na, (str, bytes, Real)) else [] if na is None else list(na)
+    wrong = [word for word in words if isinstance(word, (bool, np.bool_)) or not isinstance(word, (str, Real))]
+    if wrong:
+        raise TypeError(f"na: expected words that mean a missing value, strings or numbers, got {wrong[0]!r}")
+    texts = [word if isinstance(word, str) else f"{float(word)!r}".removesuffix(".0") for word in words]
+    return tuple(filter(None, (text.strip().lower() for text in texts)))
+
+
+def numbers_in(words: Sequence[str], read: Callable[[str], float] = float) -> np.ndarray:
+    """Those words that are numbers, by `read` and as Python writes them."""
+    numbers = []
+    for reader in (read, float):
+        for word in words:
+            with contextlib.suppress(ValueError):
+                numbers.append(reader(word))
+    return np.array(numbers, np.float64)
+
+
+def equal(values: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Which of some values (n,), of any dtype, are one of the numbers; none where they are no numbers."""
+    return np.isin(values, numbers) if values.dtype.kind in "iuf" else np.zeros(len(values), bool)
+
+
+def doubted(values: np.ndarray, names: Sequence[str]) -> list[str]:
+    """Which numbers in the columns of values (n, e) look as if they stood for missing ones, in words.
+
+    One that often does, is there twice or more, and is further from all others than these are from each other.
+    """
+    notes = []
+    for name, column in zip(names, values.T, strict=True):
+        odd = np.isin(column, SENTINELS)
+        others = column[~(odd | np.isnan(column))] if odd.any() else odd[:0]
+        if not others.size:
+            continue
+        low, high = others.min(), others.max()
+        for word, count in zip(*np.unique(column[odd], return_counts=True), strict=True):
+            if count > 1 and max(low - word, word - high) > high - low:
+                where = "below" if word < low else "above"
+                notes.append(
+                    f'{name} has {word:g} {count} times, far {where} all others (na="{word:g}" takes it for missing)'
+                )
+    return notes
 
 
 def check_missing(missing: str) -> str:

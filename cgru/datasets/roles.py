@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
@@ -10,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from cgru.datasets.table import Table
+from cgru.datasets.times import are_times
 
-__all__ = ["NUMBERED", "TIMES", "Asked", "Roles", "as_names", "roles_of"]
+__all__ = ["LOOKED_AT", "NUMBERED", "TIMES", "Asked", "Roles", "as_names", "date_and_time", "roles_of", "spelled"]
 
 # What columns are called, in lower case. Patterns are compiled when they are used: that takes as long as all else here.
 IDS = (
@@ -22,6 +24,9 @@ TIMES = (
     r"(t|time|step|time[ _]?step|time[ _]?stamp|date|date[ _]?time|frame|tick|cycle|day|when|ds|zeit|uhrzeit|datum)"
     r"( ?[(\[](ms|s|secs?|seconds|min|minutes|h|hrs?|hours|d|days|utc|gmt)[)\]])?"
 )
+DATES = "date|day|datum"  # and what may stand beside one of these, with the time of that day
+CLOCKS = "time|uhrzeit|zeit"
+LOOKED_AT = 1000  # rows, to find out whether both are what they are called: what else there is, is told later
 LABELS = "label|labels|class|target|category|outcome|klasse"
 ROWS = r"index|level_\d+|x(\.\d+)?|row([ _.]?(names?|id|no|nr|number))?"  # what pandas and R call the index of a frame
 NUMBERED = r"(.*?)[ _.\-]*(\d+)"
@@ -31,7 +36,7 @@ STEPS = r"(t|time|step|lag)?[ _.\-]*\d+"  # of a table with a row a sequence
 class Asked(NamedTuple):
     """What was said of the columns of a table; None: whatever their names say.
 
-    id, time, label: names of columns, of one for time; () for none.
+    id, time, label: names of columns; () for none.
     columns: with the elements of a step; `ignore`: to be left out of these.
     wide: whether a row is a whole sequence.
     """
@@ -48,7 +53,7 @@ class Roles(NamedTuple):
     """Which columns say to which sequence a row belongs, when it comes, what is to be learned, and the elements."""
 
     id: tuple[str, ...]
-    time: str | None
+    time: tuple[str, ...]
     label: tuple[str, ...]
     columns: tuple[str, ...]
     wide: bool
@@ -80,16 +85,16 @@ def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
             return getattr(asked, role)
         found = find()
         free[:] = [name for name in free if name not in found]
-        notes.extend(f'{name} {words} ({role}="{name}")' for name in found)
+        notes.extend([f"{' with '.join(found)} {words} ({role}={spelled(found)})"] if found else [])
         return found
 
     id = chosen("id", lambda: _one("id", IDS, free), "says which sequence a row belongs to")
-    time = chosen("time", lambda: () if asked.wide else _one("time", TIMES, free), "is what steps are sorted by")
+    time = chosen("time", lambda: () if asked.wide else _times(table, free), "is what steps are sorted by")
     wide = _is_wide(table, asked, id, time, free) if asked.wide is None else asked.wide
     if wide:
         notes += [] if asked.wide else ["each row is a sequence of its own (wide=True)"]
         if time:
-            raise ValueError(f"time: expected none where each row is a sequence of its own, got {time[0]}")
+            raise ValueError(f"time: expected none where each row is a sequence of its own, got {', '.join(time)}")
     elif not id:
         raise ValueError(
             'expected a column such as id or subject that says which sequence a row belongs to: id="..." names it, '
@@ -105,7 +110,7 @@ def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
     columns = asked.columns or tuple(free)
     if not columns:
         raise ValueError(f"columns: expected at least one beside {', '.join((*id, *time, *label))}, got none")
-    return Roles(id, time[0] if time else None, label, columns, wide), notes
+    return Roles(id, time, label, columns, wide), notes
 
 
 def check_names(table: Table, roles: dict[str, Collection[str]]) -> None:
@@ -122,6 +127,12 @@ def check_names(table: Table, roles: dict[str, Collection[str]]) -> None:
             taken.append(name)
 
 
+def spelled(names: Sequence[str]) -> str:
+    """The names as an argument has them: "a", or of several ["a", "b"]."""
+    quoted = [f'"{name}"' for name in names]
+    return quoted[0] if len(names) == 1 else f"[{', '.join(quoted)}]"
+
+
 def few(names: Sequence[str]) -> str:
     """The names, or the first of many."""
     return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
@@ -135,11 +146,29 @@ def _one(role: str, pattern: str, names: Sequence[str]) -> tuple[str, ...]:
     """The column whose name fits; ValueError where several do."""
     found = [name for name in names if _called(name, pattern)]
     if len(found) > 1:
-        together = ", or several together," if role == "id" else ""
+        pair = date_and_time(found)
+        together = f", or both together, time={spelled(pair)}," if pair else ", or several together," * (role == "id")
         raise ValueError(
             f'{role}: expected one column to be it, got {", ".join(found)}; {role}="{found[0]}"{together} settles it'
         )
     return tuple(found)
+
+
+def date_and_time(names: Sequence[str]) -> tuple[str, ...]:
+    """The one column that is called a date and the one that is called a time of day; () unless there is one of each."""
+    found = [[name for name in names if _called(name, pattern)] for pattern in (DATES, CLOCKS)]
+    return tuple(name for names in found for name in names) if all(len(names) == 1 for names in found) else ()
+
+
+def _times(table: Table, free: Sequence[str]) -> tuple[str, ...]:
+    """The column called as times are, or two that are a date and the time of that day."""
+    pair = date_and_time(free)
+    if pair and sum(_called(name, TIMES) for name in free) == 2:
+        with contextlib.suppress(TypeError, ValueError):  # what is no date or time of day
+            together = table.together(pair)
+            if are_times(together[:: table.rows // LOOKED_AT + 1]) or are_times(together):
+                return pair
+    return _one("time", TIMES, free)
 
 
 def _different(table: Table, free: Sequence[str]) -> tuple[str, ...]:

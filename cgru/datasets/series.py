@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from cgru.datasets import gaps as filling
 from cgru.datasets.calendar import Calendar, Times, calendar_of, times_of
 from cgru.datasets.files import check_decimal, table_of
-from cgru.datasets.roles import TIMES
+from cgru.datasets.roles import LOOKED_AT, TIMES, as_names, date_and_time, spelled
 from cgru.datasets.table import INDEX, Table, check_ids, table_of_frame
 
 __all__ = ["Series", "read_series", "series_from_frame"]
@@ -30,7 +32,7 @@ class Series:
         X: what is known beside it at each step, (n, e); None: nothing.
         times: (n,), regular; counted from 0 where the table has none.
         calendar: the step between them.
-        time: the column that they come from, "step" without one.
+        time: the column that they come from, or several with spaces between, "step" without one.
         notes: what was guessed of the file, in words.
     """
 
@@ -55,41 +57,49 @@ class _Asked(NamedTuple):
     """The options of `series_from_frame`."""
 
     target: str | Sequence[str] | None = None
-    time: str | None = None
+    time: str | Sequence[str] | None = None
     id: str | None = None
     inputs: Sequence[str] = ()
     time_format: str | None = None
     gaps: bool = False
 
 
-def read_series(path: str | os.PathLike[str], *, decimal: str | None = None, **options: Any) -> list[Series]:
+def read_series(
+    path: str | os.PathLike[str], *, decimal: str | None = None, na: filling.NA | None = None, **options: Any
+) -> list[Series]:
     """The series in a table, as text (NumPy alone reads it) or Parquet, by the same rules as `read`.
 
     Args:
         path: the file.
         decimal: the decimal sign of a text file, "." or ","; None: as its numbers look.
+        na: a word or several that mean a missing value too, as of `read`.
         options: those of `series_from_frame`.
 
     OSError: the file cannot be opened. ImportError: no library for Parquet is installed. ValueError: anything else that
     is wrong, with the file, and the line and column.
     """
     check_decimal(decimal)
-    asked = _Asked(**options)
+    asked, words = _Asked(**options), filling.as_words(na)
     try:
-        table, notes = table_of(path, decimal, index=True)
+        table, notes = table_of(path, decimal, index=True, na=words)
         if not table.named:
             first = ", ".join(str(table.read(name)[0][0]) for name in table.names[:5])
             raise ValueError(f"expected a line of names at the top, got values: {first}")
-        return [replace(each, notes=(*notes, *each.notes)) for each in _series(table, asked)]
+        return [replace(each, notes=(*notes, *each.notes, *_doubted(each, asked))) for each in _series(table, asked)]
     except (TypeError, ValueError) as error:
         raise ValueError(f"{os.fspath(path)}: {error}") from None
+
+
+def _doubted(series: Series, asked: _Asked) -> list[str]:
+    beside = [] if series.X is None else filling.doubted(series.X, asked.inputs)
+    return filling.doubted(series.y[:, None], [series.name]) + beside
 
 
 def series_from_frame(
     frame: Any,
     *,
     target: str | Sequence[str] | None = None,
-    time: str | None = None,
+    time: str | Sequence[str] | None = None,
     id: str | None = None,
     inputs: Sequence[str] = (),
     time_format: str | None = None,
@@ -104,6 +114,7 @@ def series_from_frame(
         time: the column of times, as `times_of` takes them; None: of those without another role the first that is
             called so (time, date, month, year, ...) or holds datetimes, or whose words are times, or the first of all
             where it has no numbers or no name; where there is none, and for "", rows are steps.
+            Several, such as a date and a time of day, are joined by a space.
         id: the column that says which series a row belongs to; None: all belong to one.
         inputs: columns that are known beside the target. Of these, and of targets, true is 1 and false 0.
         time_format: how times are written, as for strptime, where they are not in ISO's form.
@@ -128,11 +139,13 @@ def _with_index(frame: Any) -> Any:
 
 def _series(table: Table, asked: _Asked) -> list[Series]:
     id, inputs = asked.id, list(asked.inputs)
-    time = _time(table, asked) if asked.time is None else asked.time or None
-    for role, name in (("time", time), ("id", id), *(("inputs", name) for name in inputs)):
+    time, notes = _time(table, asked) if asked.time is None else (as_names(asked.time, "time"), ())
+    for role, name in (*(("time", name) for name in time), ("id", id), *(("inputs", name) for name in inputs)):
         if name is not None and name not in table.names:
             raise ValueError(f"{role}: expected one of the columns {', '.join(table.names)}, got {name!r}")
-    targets = _targets(table, asked.target, {time, id, *inputs})
+    if len(set(time)) < len(time):
+        raise ValueError(f"time: expected each column once, got {', '.join(time)}")
+    targets = _targets(table, asked.target, {*time, id, *inputs})
     if id is not None and len(targets) > 1:
         raise ValueError(f"target: expected one column beside id, got {', '.join(targets)}")
     numbers = {name: table.numbers(name) for name in [*targets, *inputs]}
@@ -141,12 +154,15 @@ def _series(table: Table, asked: _Asked) -> list[Series]:
         check_ids(table.column(id), id)
         labels = [str(label) for label in table.column(id).tolist()]
         rows = {label: np.flatnonzero(np.array(labels) == label) for label in dict.fromkeys(labels)}
-    times = None if time is None else _times(table, time, asked)
-    guessed = time is None and asked.time is None and len(table.names) > 1
-    notes = ('rows are steps, since no column has times (time="COL")',) if guessed else ()
+    pair = date_and_time([name for name in table.names if name not in {id, *inputs, *targets}])
+    cure = f"; time={spelled(pair)} joins the two" if pair and time == pair[:1] else ""
+    with _advised(cure):
+        times = _times(table, time, asked) if time else None
+    if not time and asked.time is None and len(table.names) > 1:
+        notes = ('rows are steps, since no column has times (time="COL")',)
     found = []
     for label, places in rows.items():
-        where = time if id is None else f"{time} of {label}"
+        where = " ".join(time) if id is None else f"{' '.join(time)} of {label}"
         y = numbers[label if id is None else targets[0]][places]
         X = np.column_stack([numbers[name][places] for name in inputs]) if inputs else None
         if times is None:
@@ -154,11 +170,21 @@ def _series(table: Table, asked: _Asked) -> list[Series]:
         else:
             order = np.argsort(times.values[places], kind="stable")
             own = times._replace(values=times.values[places][order])
-            calendar = _calendar(own, where, id)
+            with _advised(cure):
+                calendar = calendar_of(own.values, where) if cure else _calendar(own, where, id)
             y, X, own = _regular(y[order], X if X is None else X[order], own, calendar, where, asked.gaps)
-        called = "step" if time is None else "time" if _is_index(time) else time
+        called = "step" if not time else "time" if _is_index(time[0]) else " ".join(time)
         found.append(_trimmed(label, y, X, own, calendar, called, notes))
     return found
+
+
+@contextlib.contextmanager
+def _advised(cure: str) -> Iterator[None]:
+    """What is wrong with times, with the cure."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{error}{cure}") from None
 
 
 def _calendar(times: Times, where: str, id: str | None) -> Calendar:
@@ -178,19 +204,25 @@ def _is_index(name: str) -> bool:
     return name.strip() in ("", INDEX, "__index_level_0__")
 
 
-def _time(table: Table, asked: _Asked) -> str | None:
-    """The column of times, where one can be told."""
+def _time(table: Table, asked: _Asked) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The column of times, or a date and the time of that day, where they can be told, and what was guessed."""
     target = [asked.target] if isinstance(asked.target, str) else asked.target or []
     free = [name for name in table.names if name not in (asked.id, *asked.inputs, *target)]
+    called = [name for name in free if re.fullmatch(TIMES_TOO, name.strip().lower())]
+    pair = date_and_time(free)
+    if len(called) == 2 and pair:
+        with contextlib.suppress(TypeError, ValueError):  # they are read alone
+            _times(table, pair, asked, every=table.rows // LOOKED_AT + 1)
+            return pair, (f"{' with '.join(pair)} is what steps are sorted by (time={spelled(pair)})",)
     for name in free:
-        if re.fullmatch(TIMES_TOO, name.strip().lower()) or table.read(name)[0].dtype.kind == "M":
-            return name
+        if name in called or table.read(name)[0].dtype.kind == "M":
+            return (name,), ()
     for name in free:
         if _has_times(table, name, asked.time_format):
-            return name
+            return (name,), ()
     if len(free) > (not target) and (_is_index(free[0]) or table.read(free[0])[0].dtype.kind not in "biuf"):
-        return free[0]
-    return None
+        return (free[0],), ()
+    return (), ()
 
 
 def _has_times(table: Table, name: str, form: str | None) -> bool:
@@ -205,14 +237,14 @@ def _has_times(table: Table, name: str, form: str | None) -> bool:
     return True
 
 
-def _times(table: Table, time: str, asked: _Asked) -> Times:
-    values = table.column(time)
+def _times(table: Table, time: tuple[str, ...], asked: _Asked, every: int = 1) -> Times:
+    values = table.together(time, whole=asked.time_format is not None)[::every]
     try:
-        times = times_of(values, time, asked.time_format, table.place)
+        times = times_of(values, " ".join(time), asked.time_format, table.place)
     except ValueError as error:
         cure = "" if asked.time else '; time="COL" names another column, time="" takes rows as steps'
         raise ValueError(f"{error}{cure}") from None
-    if time in table.zoned:
+    if time[0] in table.zoned:
         times = times._replace(form=times.form.replace("day", "second"), zone="Z")  # UTC, in which days have 24 hours
     return times
 

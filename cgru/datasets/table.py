@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from cgru.datasets import gaps
 
 __all__ = ["INDEX", "Table", "check_ids", "table_of_frame"]
 
@@ -27,6 +29,8 @@ class Table(NamedTuple):
         number: a cell of text as a number, NaN where it says that one is missing; ValueError where it is none.
         named: whether the file gave the columns their names.
         zoned: columns of datetimes with a time zone, which are read in UTC.
+        cells: the values of a column as they stand in the file (n,), strings; None where it is no text.
+        na: the words that were said to mean a missing value; None where none can be.
     """
 
     names: list[str]
@@ -36,14 +40,41 @@ class Table(NamedTuple):
     number: Callable[[Any], float] = float
     named: bool = True
     zoned: frozenset[str] = frozenset()
+    cells: Callable[[str], np.ndarray] | None = None
+    na: Sequence[str] | None = None
 
     def column(self, name: str) -> np.ndarray:
         """The values of a column (n,); ValueError where one is missing."""
         values, missing = self.read(name)
         if missing.any():
             row = self.place(int(np.flatnonzero(missing)[0]))
-            raise ValueError(f"{name}: expected a value in each row, got none in {row}")
+            which = ", or one that na takes for missing" if self.na else ""
+            raise ValueError(f"{name}: expected a value in each row, got none{which} in {row}")
         return values
+
+    def together(self, names: Sequence[str], whole: bool = False) -> np.ndarray:
+        """The values of a column (n,), or of several as strings, a space between them, such as a date and a time.
+
+        Of several none may have numbers, from which nobody could tell what they count, unless `whole` allows integers;
+        of text what stands in the file counts, where 18.30 may be a time.
+        """
+        if len(names) == 1:
+            return self.column(names[0])
+        return np.array(
+            [" ".join(row) for row in zip(*(self._texts(name, whole) for name in names), strict=True)], object
+        )
+
+    def _texts(self, name: str, whole: bool) -> list[str]:
+        values = self.column(name)
+        if values.dtype.kind == "M":
+            days = values.astype("datetime64[D]")
+            return np.datetime_as_string(days if (days == values).all() else values).tolist()
+        kind = values.dtype.kind
+        if (kind in "iub" and not whole) or (kind == "f" and self.cells is None):
+            raise TypeError(f"{name}: expected a date or a time of day beside another, got {values[0]}, a number")
+        if kind in "iuf" and self.cells is not None:
+            return self.cells(name).tolist()
+        return [str(value).strip() for value in values.tolist()]
 
     def numbers(self, name: str) -> np.ndarray:
         """The values of a column as float64 (n,), NaN where one is missing.
@@ -60,6 +91,8 @@ class Table(NamedTuple):
                 got, row = self.read(name)[0][wrong[0]], self.place(int(wrong[0]))
                 thousands = isinstance(got, str) and re.fullmatch(THOUSANDS, got.strip())
                 why = ", with a separator of thousands, which none may have" if thousands else ""
+                if self.na is not None and isinstance(got, str) and self._only_word(name) == got:
+                    why = f'; na="{got}" takes it for missing'
                 raise TypeError(f"{name}: expected numbers, got {got!r} in {row}{why}")
             values = values.astype(np.float64)
         if values.dtype.kind not in "biuf":
@@ -86,6 +119,14 @@ class Table(NamedTuple):
         numbers = [self._number(cell) for cell in values[~missing]]
         return all(number is None or np.isnan(number) for number in numbers)
 
+    def _only_word(self, name: str) -> str | None:
+        """What stands, without a digit, wherever there is no number in a column that has some; None for others."""
+        values, missing = self.read(name)
+        cells = values[~missing].tolist()
+        words = {cell for cell in cells if self._number(cell) is None}
+        alone = len(words) == 1 and cells.count(*words) < len(cells)
+        return words.pop() if alone and not re.search(r'[\d,"]', str(*words)) else None
+
     def _number(self, cell: Any) -> float | None:
         """A cell of a column of objects as a number; None where it is none."""
         if isinstance(cell, str) and cell.strip().lower() in BOOLEANS:
@@ -96,8 +137,11 @@ class Table(NamedTuple):
             return None
 
 
-def table_of_frame(frame: Any, caller: str = "from_frame") -> Table:
-    """The table that a DataFrame is; ImportError without narwhals, TypeError or ValueError where it is none."""
+def table_of_frame(frame: Any, caller: str = "from_frame", na: Sequence[str] | None = None) -> Table:
+    """The table that a DataFrame is, `na` words that mean a missing value, as `gaps.as_words` has them; None: none can.
+
+    ImportError without narwhals, TypeError or ValueError where it is none.
+    """
     try:
         import narwhals.stable.v2 as nw
     except ImportError:
@@ -112,8 +156,11 @@ def table_of_frame(frame: Any, caller: str = "from_frame") -> Table:
     if unnamed:
         raise TypeError(f"frame: expected columns whose names are strings, got {unnamed[0]!r}")
 
+    wanted = gaps.numbers_in(na or ())
+
     def read(name: str) -> tuple[np.ndarray, np.ndarray]:
         column = table[name]
+        kind = column.dtype
         missing = np.asarray(column.is_null().to_numpy())
         if column.dtype.is_float():
             missing = missing | np.asarray(column.is_nan().fill_null(True).to_numpy())
@@ -122,10 +169,21 @@ def table_of_frame(frame: Any, caller: str = "from_frame") -> Table:
         values = np.asarray(column.to_numpy())
         if column.dtype.is_decimal():
             values = values.astype(np.float64)
-        return values.astype(object) if values.dtype.kind in "UT" else values, missing
+        values = values.astype(object) if values.dtype.kind in "UT" else values
+        if na and kind.is_numeric():
+            with np.errstate(over="ignore"):
+                own = wanted.astype(np.float32) if kind == nw.Float32 else wanted
+            missing = missing | gaps.equal(values, own)
+        elif na and values.dtype == object:
+            missing = missing | [isinstance(value, str) and value.strip().lower() in na for value in values]
+        return values, missing
+
+    def number(cell: Any) -> float:
+        value = float(cell)
+        return np.nan if value in wanted and not isinstance(cell, bool) else value
 
     zoned = frozenset(name for name in table.columns if getattr(table[name].dtype, "time_zone", None))
-    return Table(list(table.columns), len(table), read, lambda row: f"row {row}", zoned=zoned)
+    return Table(list(table.columns), len(table), read, lambda row: f"row {row}", number, zoned=zoned, na=na)
 
 
 def check_ids(ids: np.ndarray, name: str) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from cgru.datasets import gaps
 from cgru.datasets.table import INDEX, Table
 
 __all__ = ["contents", "table_of_text"]
@@ -62,13 +63,14 @@ def _decoded(raw: bytes, encoding: str) -> str:
 
 
 def table_of_text(
-    path: str | os.PathLike[str], decimal: str | None = None, index: bool = False
+    path: str | os.PathLike[str], decimal: str | None = None, index: bool = False, na: Sequence[str] = ()
 ) -> tuple[Table, list[str]]:
     """The table in a text file, and what was guessed of it: what separates, the decimal sign, whether it has a header.
 
     Empty lines are left out, and so are rows and nameless columns without a value. `decimal` is "." or ",", None: as
-    the numbers look. `index`: a first column without a name is kept, unless it counts the rows. ValueError, with the
-    line as an editor numbers it, for anything that is not right.
+    the numbers look. `index`: a first column without a name is kept, unless it counts the rows. `na`: words that mean a
+    missing value, too, as `gaps.as_words` has them. ValueError, with the line as an editor numbers it, for anything
+    that is not right.
     """
     text, notes = contents(path)
     text = _uncommented(text, notes)
@@ -83,29 +85,35 @@ def table_of_text(
     names = [name.strip() for name in first[0][1]] if named else [f"column_{i + 1}" for i in range(len(first[0][1]))]
     if named and len(first) == 1:
         raise ValueError(f"expected rows below the header in line {first[0][0]}, got none")
-    sign = _decimal(first[named:], separator) if decimal is None else decimal
+
+    def below(row: int) -> Iterator[tuple[int, list[str]]]:
+        """The records from that row on, nothing in the cells that `na` takes for missing."""
+        for line, record in itertools.islice(_records(text, separator, skip), row + named, None):
+            yield line, ["" if cell.strip().lower() in na else cell for cell in record] if na else record
+
+    sign = _decimal(itertools.islice(below(0), LOOKED_AT), separator) if decimal is None else decimal
     if separator == sign:
         raise ValueError(f"decimal: expected another sign than {separator!r}, which separates the columns")
     if not named:
         notes.append(f"no header: the columns are called column_1 to column_{len(names)}")
     if decimal is None and sign == ",":
         notes.append("numbers have a decimal comma")
+    wanted = gaps.numbers_in(na, lambda word: _number(word, sign))
     parts: list[list[np.ndarray]] = [[] for _ in names]
     rows = 0
-    for chunk in _chunks(_records(text, separator, skip), named, len(names)):
+    for chunk in _chunks(below(0), len(names)):
         rows += len(chunk)
         for part, cells in zip(parts, zip(*chunk, strict=True), strict=True):
-            part.append(_parsed(cells, sign))
-
-    def below(row: int) -> Iterator[tuple[int, list[str]]]:
-        """The records from that row on."""
-        return itertools.islice(_records(text, separator, skip), row + named, None)
+            values = _parsed(cells, sign)
+            gone = gaps.equal(values, wanted)
+            part.append(np.where(gone, np.nan, values) if gone.any() else values)
 
     joined = [
         _stripped(record[i] for _, record in below(0)) if _mixed(part) else np.concatenate(part)
         for i, part in enumerate(parts)
     ]
-    columns = dict(zip(_named(names, joined, notes, index), joined, strict=True))
+    kept = _named(names, joined, notes, index)
+    columns = dict(zip(kept, joined, strict=True))
     columns.pop("", None)
 
     def place(row: int) -> str:
@@ -117,7 +125,15 @@ def table_of_text(
             return values, np.array([value.strip().lower() in NO_TEXT for value in values])
         return values, np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
 
-    return Table(list(columns), rows, read, place, lambda cell: _number(cell, sign), named), notes
+    def number(cell: str) -> float:
+        value = _number(cell, sign)
+        return math.nan if value in wanted else value
+
+    def cells(name: str) -> np.ndarray:
+        i = kept.index(name)
+        return _stripped(record[i] for _, record in below(0))
+
+    return Table(list(columns), rows, read, place, number, named, cells=cells, na=na), notes
 
 
 # --- the dialect ---
@@ -251,9 +267,8 @@ def _named(names: list[str], columns: Sequence[np.ndarray], notes: list[str], in
     return kept
 
 
-def _chunks(records: Iterator[tuple[int, list[str]]], named: bool, width: int) -> Iterator[list[list[str]]]:
-    """The records below the header, many at a time, all found to have as many cells."""
-    records = itertools.islice(records, int(named), None)
+def _chunks(records: Iterator[tuple[int, list[str]]], width: int) -> Iterator[list[list[str]]]:
+    """The records, many at a time, all found to have as many cells."""
     while True:
         chunk = []
         for line, record in itertools.islice(records, CHUNK):

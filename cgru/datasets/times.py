@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import date, datetime, time
 from typing import Any
@@ -11,10 +12,12 @@ import numpy as np
 __all__ = ["are_times", "ranks"]
 
 # Day first and month first are told apart by the values alone, or not at all.
-DATES = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y", "%d.%m.%y", "%d/%m/%y", "%m/%d/%y")
+DATES = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%Y-%m-%d", "%d-%m-%Y", "%m-%d-%Y", "%d.%m.%y", "%d/%m/%y",
+         "%m/%d/%y")  # fmt: skip
 CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
+DOTTED = (" %H.%M", " %H.%M.%S")  # behind a date alone: by itself 10.11.12 may be one
 LOOKED_AT = 100  # times, to find out what form most have
-FORMATS = [day + clock for clock in CLOCKS for day in DATES] + [clock.strip() for clock in CLOCKS[1:]]
+FORMATS = [day + clock for clock in CLOCKS + DOTTED for day in DATES] + [clock.strip() for clock in CLOCKS[1:]]
 
 
 def ranks(values: np.ndarray, name: str, place: Callable[[int], str] | None = None) -> np.ndarray:
@@ -75,7 +78,13 @@ def _read(texts: list[str], name: str) -> np.ndarray | None:
 
 def _written() -> list[Callable[[str], datetime]]:
     """What reads a date by each of the formats."""
-    return [lambda text, form=form: datetime.strptime(text, form) for form in FORMATS]
+    return [lambda text, form=form: _formed(text, form) for form in FORMATS]
+
+
+def _formed(text: str, form: str) -> datetime:
+    if form.endswith(DOTTED) and not re.search(r" \d\d?(\.\d\d){1,2}$", text):  # 18.5 may be half an hour
+        raise ValueError(text)
+    return datetime.strptime(text, form)
 
 
 def _odd(texts: list[str]) -> str:
@@ -94,6 +103,8 @@ def _number(text: str) -> float:
 
 def _iso(text: str) -> datetime:
     """A date by ISO 8601, as a moment where it has a time zone."""
+    if re.search(r"[T ]\d\d\.", text):  # whose dot Python takes for that of seconds
+        raise ValueError(text)
     return datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith(("Z", "z")) else text)
 
 

@@ -447,7 +447,8 @@ def test_a_plan_of_a_table(tmp_path):
     [
         ("id = 3", "id: expected a string or a list of strings, got 3"),
         ("columns = [1]", "columns: expected a string or a list of strings, got [1]"),
-        ("time = []", "time: expected a string, got []"),
+        ("time = 3", "time: expected a string or a list of strings, got 3"),
+        ("na = true", "na: expected words that mean a missing value, strings or numbers, got True"),
         ("wide = 1", "wide: expected"),
         ('missing = "mean"', "missing: expected one of refuse, forward, interpolate, zero, got 'mean'"),
         ('task = "both"', "task: expected one of classification, regression, got 'both'"),

@@ -56,6 +56,8 @@ def test_options_that_are_none(refused, options, why):
 def test_names_are_strings(reads):
     with pytest.raises(TypeError, match=r"^columns: expected names of columns, got \[1\]"):
         reads(LONG, columns=[1])
+    with pytest.raises(TypeError, match=r"^na: expected words that mean a missing value, strings or numbers, got None"):
+        reads(LONG, na=["-", None])
 
 
 # --- a file of its own to test on ---
@@ -291,6 +293,38 @@ def test_parquet(parquet, monkeypatch, backend):
     parquet.write_bytes(parquet.read_bytes()[:40])
     with pytest.raises(ValueError, match=r"data.parquet: expected a Parquet file: "):
         read(parquet)
+
+
+@pytest.mark.parametrize("backend", ["polars", "pandas"])
+def test_words_for_what_is_missing_in_parquet(tmp_path, monkeypatch, backend):
+    polars = pytest.importorskip("polars")
+    if backend == "pandas":
+        pytest.importorskip("pandas")
+        pytest.importorskip("pyarrow")
+        monkeypatch.setitem(sys.modules, "polars", None)
+    columns = {
+        "id": polars.Series([1, 1, 2, 2]),
+        "whole": polars.Series([-999, 7, 0, -9999], dtype=polars.Int16),
+        "null": polars.Series([None, -999, 3, 0], dtype=polars.Int64),
+        "single": polars.Series([-99.9, 2, None, float("nan")], dtype=polars.Float32),
+        "double": polars.Series([-99.9, -99.90000152587890625, 0, 1]),
+        "words": polars.Series(["1.5", " Missing", "-999.0", "2"]),
+        "on": polars.Series([True, False, None, True]),
+    }
+    path = tmp_path / "data.parquet"
+    polars.DataFrame(columns).write_parquet(path)
+    data = read(path, na=[-999, "-9999", -99.9, "missing", "none here", 1e300], missing="zero")
+    assert data.train.X.tolist() == [
+        [[0, 0, 0, 0, 1.5, 1], [7, 0, 2, -99.90000152587890625, 0, 0]],
+        [[0, 3, 0, 0, 0, 0], [0, 0, 0, 1, 2, 1]],
+    ]
+    assert data.reading["na"] == ["-999", "-9999", "-99.9", "missing", "none here", "1e+300"]
+    with pytest.raises(ValueError, match=r"id: expected a value in each row, got none, or one that na takes .* row 2"):
+        read(path, na=2, missing="zero")
+    with pytest.raises(ValueError, match=r"words: expected numbers, got ' Missing' in row 1; na=\" Missing\" takes it"):
+        read(path, na="-999", missing="zero")
+    zeros = read(path, na=0, missing="forward", columns=["whole", "on"], ignore=list(columns)[2:-1], id="id")
+    assert zeros.train.X.tolist() == [[[-999, 1], [7, 0]], [[-9999, 1], [-9999, 1]]]  # what is false is no number
 
 
 def test_parquet_without_a_library(parquet, monkeypatch):

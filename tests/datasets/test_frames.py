@@ -1,5 +1,6 @@
 """Long tables."""
 
+import datetime
 import re
 import sys
 
@@ -83,6 +84,24 @@ def test_what_only_pandas_has():
         from_frame(table({0: ["a"], 1: [2.0]}), 0)
     with pytest.raises(TypeError, match=r"^subject: expected values of one kind, got several"):
         from_frame(table({"subject": ["a", 1], "x": [1.0, 2.0]}), "subject")
+
+
+def test_a_date_and_a_time_in_two_columns(table):
+    days = np.array(["2024-02-01", "2024-01-31", "2024-02-01"], "datetime64[D]")
+    for date in (days.astype("datetime64[ms]"), ["2024-02-01", "2024-01-31", "2024-02-01"], list(days.tolist())):
+        for clock in (["09:30", "18:00", "00:30"], [datetime.time(9, 30), datetime.time(18), datetime.time(0, 30)]):
+            frame = table({"id": [1, 1, 1], "day": date, "clock": clock, "x": [3, 1, 2]})
+            X, *_, columns = from_frame(frame, "id", time=["day", "clock"])
+            assert (X[0][:, 0].tolist(), columns) == ([1, 2, 3], ["x"])
+    hours = {"id": [1, 1], "day": ["2024-02-01"] * 2, "x": [1, 2]}
+    for hour in ([9, 18], [9.5, 18.3], [True, False]):
+        with pytest.raises(
+            TypeError, match=rf"^hour: expected a date or a time of day beside another, got {hour[0]}, a"
+        ):
+            from_frame(table(hours | {"hour": hour}), "id", time=["day", "hour"])
+    seconds = np.array(["2024-02-01T09:30", "2024-02-01T00:30"], "datetime64[ms]")
+    with pytest.raises(ValueError, match=r"^when day: expected numbers or dates such as"):
+        from_frame(table(hours | {"when": seconds}), "id", time=["when", "day"])
 
 
 def test_what_is_no_table_is_refused(table, monkeypatch):

@@ -37,6 +37,69 @@ def test_what_is_said():
     assert gaps.said(np.ones(10, int), "zero", "abcdefghij")[0].endswith("i 1, ...")
 
 
+@pytest.mark.parametrize(
+    ("na", "words"),
+    [
+        (None, ()),
+        ("", ()),
+        ("-", ("-",)),
+        (["  Missing ", "", "-999"], ("missing", "-999")),
+        (-999, ("-999",)),
+        (0, ("0",)),
+        ((-999.0, -99.9, np.int8(-99), 1e300), ("-999", "-99.9", "-99", "1e+300")),
+        (np.array([-999, 7]), ("-999", "7")),
+    ],
+    ids=str,
+)
+def test_words_that_mean_a_missing_value(na, words):
+    assert gaps.as_words(na) == words
+
+
+@pytest.mark.parametrize(
+    ("na", "wrong"), [(True, "True"), (b"-", "b'-'"), (["-", None], "None"), ([b"-"], "b'-'"), ([["-"]], r"\['-'")]
+)
+def test_what_is_no_word(na, wrong):
+    with pytest.raises(TypeError, match=f"^na: expected words that mean a missing value, .* or numbers, got {wrong}"):
+        gaps.as_words(na)
+
+
+def test_words_that_are_numbers():
+    assert gaps.numbers_in(["-", "-999", "-9.5e1"]).tolist() == [-999, -95] * 2
+    assert gaps.numbers_in(["-99,5", "x"], lambda word: float(word.replace(",", "."))).tolist() == [-99.5]
+    assert gaps.numbers_in([]).dtype == np.float64
+    assert gaps.equal(np.array([1, 2, 3]), np.array([2.0, 9])).tolist() == [False, True, False]
+    assert gaps.equal(np.array(["2"], object), np.array([2.0])).tolist() == [False]
+
+
+def test_numbers_that_look_like_missing_ones():
+    t = np.arange(20.0)
+    columns = {
+        "far below": np.where(t < 3, -999, t),
+        "far above": np.where(t < 2, 9999, t + 0.5),
+        "once": np.where(t < 1, -999, t),
+        "near": np.where(t < 3, -99, 20 * t),
+        "just": np.where(t < 2, -99, np.where(t < 3, N, np.where(t < 4, 99, 0))),
+        "another": np.where(t < 3, -998, t),
+        "both": np.where(t < 3, -999, np.where(t < 7, -9999, t)),
+        "alone": np.where(t < 3, N, -99),
+        "high up": np.where(t < 2, -999, 1000 + t),
+        "low down": np.where(t < 2, 999, t - 1000),
+    }
+    notes = gaps.doubted(np.column_stack(list(columns.values())), list(columns))
+    assert notes == [
+        'far below has -999 3 times, far below all others (na="-999" takes it for missing)',
+        'far above has 9999 2 times, far above all others (na="9999" takes it for missing)',
+        'both has -9999 4 times, far below all others (na="-9999" takes it for missing)',
+        'both has -999 3 times, far below all others (na="-999" takes it for missing)',
+        'high up has -999 2 times, far below all others (na="-999" takes it for missing)',
+        'low down has 999 2 times, far above all others (na="999" takes it for missing)',
+    ]
+    for word in (-99, -99.9, -200, -999, -999.9, -9999, -99999, 999, 9999, 99999):
+        (note,) = gaps.doubted(np.array([[word, 1, word, 2]]).T, ["a"])
+        assert f'(na="{word}" takes it for missing)' in note
+    assert gaps.doubted(np.empty((0, 1)), ["none"]) == []
+
+
 def test_what_is_known():
     assert [gaps.check_missing(how) for how in gaps.MISSING] == list(gaps.MISSING)
     with pytest.raises(ValueError, match=r"^missing: expected one of refuse, forward, interpolate, zero, got 'mean'"):

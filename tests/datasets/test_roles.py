@@ -32,6 +32,67 @@ def test_times_by_name(reads, name):
     assert told(data)[1] == f'time="{name}"'
 
 
+POWER = """id;Time;power;Date;label
+1;18.30;1;31.12.2023;x
+1;0.05;2;1.1.2024;x
+1;09.30;3;1.1.2024;x
+1;18.05;4;31.12.2023;x
+2;00.00;5;2.1.2024;y
+"""
+
+
+def test_a_date_and_a_time_are_taken_together_and_said(reads):
+    data = reads(POWER)
+    assert data.train.X[..., 0].tolist() == [[4, 1, 2, 3], [5, 0, 0, 0]]
+    note = 'Date with Time is what steps are sorted by (time=["Date", "Time"])'
+    assert data.notes == (
+        'id says which sequence a row belongs to (id="id")',
+        note,
+        'label has the labels (label="label")',
+    )
+    assert data.reading["time"] == ["Date", "Time"]
+    again = reads(POWER, time=data.reading["time"])
+    assert again.train.X.tolist() == data.train.X.tolist()
+    assert note not in again.notes
+    for date, time in (("Datum", "Uhrzeit"), (" day", "ZEIT ")):
+        assert reads(POWER.replace("Date", date).replace("Time", time)).train.X.tolist() == data.train.X.tolist()
+
+
+def test_a_date_and_a_time_that_are_none_together_are_refused(reads, refused):
+    cure = 'time: expected one column to be it, got {}; time="{}", or both together, time=["Date", "{}"], settles it'
+    both = cure.format("Time, Date", "Time", "Time")
+    assert refused(POWER.replace("18.30", "x")) == both
+    assert refused(POWER.replace("31.12.2023", "1.2.2024").replace("1.1.2024", "2.1.2024").replace(".", "/")) == both
+    hours = re.sub(r";(\d+)\.\d+;", r";1\1;", POWER).replace("118", "12").replace("109", "15")
+    assert refused(hours) == both
+    assert refused(hours, time=["Date", "Time"]) == (
+        "Time: expected a date or a time of day beside another, got 12, a number"
+    )
+    assert refused(POWER.replace("power", "tick")).startswith(
+        "time: expected one column to be it, got Time, tick, Date; "
+    )
+    why = "Time Date: expected numbers or dates such as 2024-12-31 or 31.12.2024 18:30, got '0.05 1.1.2024' in line 3"
+    assert refused(POWER, time=["Time", "Date"]) == why
+    twice = POWER.replace("1;18.05", "1;18:30")
+    why = (
+        "Date Time: expected numbers or dates such as 2024-12-31 or 31.12.2024 18:30, got '31.12.2023 18:30' in line 5"
+    )
+    assert refused(twice, time=["Date", "Time"]) == why
+    assert refused(twice.replace("18:30", "18.30"), time=["Date", "Time"]) == (
+        "Date Time: expected times that differ within a sequence, got 31.12.2023 18.30 of id 1 in line 2 "
+        "and again in line 5"
+    )
+    assert refused(POWER.replace("1;0.05", "1;"), time=["Date", "Time"]) == (
+        "Time: expected a value in each row, got none in line 3"
+    )
+    assert refused(POWER, time=["Date", "Date"]) == "time: expected each once, got Date, Date"
+    assert refused(POWER.replace("18.05", "18.5"), time=["Date", "Time"]).endswith("got '31.12.2023 18.5' in line 5")
+    assert refused(POWER, time=["Date", "hour"]).startswith("time: expected one of the columns")
+    assert refused(POWER, time=["Date", "Time"], wide=True) == (
+        "time: expected none where each row is a sequence of its own, got Date, Time"
+    )
+
+
 @pytest.mark.parametrize("name", ["label", "Class", "target", "outcome", "category", "Klasse", "y", "Y"])
 def test_labels_by_name(reads, name):
     data = reads(LONG.replace("label", name))
@@ -336,3 +397,16 @@ def test_a_numbered_column_that_is_unlike_the_others_is_no_step_in_silence(reads
         assert reads(text, wide=True, columns=header.split(",")).train.X[0, :, 0].tolist() == list(map(int, row[::2]))
     for header in ("t0,t1,age1,age2", "1 s,2 s,3 s,4 s", "may 23,june 23,july 23,may 24"):
         assert reads(f"label,{header}\nx,1,2,3,4\n", wide=True).train.X.size == 4
+
+
+def test_a_date_and_a_time_are_known_by_some_rows(reads, refused, monkeypatch):
+    from cgru.datasets import roles
+
+    monkeypatch.setattr(roles, "LOOKED_AT", 2)
+    rows = [f"{1 + i // 24}/2/2024,{i % 24}:00,{i}\n" for i in range(480)]
+    text = "Date,Time,a,id\n" + "".join(rows).replace("\n", ",1\n")
+    assert reads(text).train.X[0, :, 0].tolist() == [*range(480)]
+    why = "Date Time: expected numbers or dates such as 2024-12-31 or 31.12.2024 18:30, got '1/2/2024 7h' in line 9"
+    assert refused(text.replace("7:00", "7h", 1)) == why
+    two = "id,Date,Time,a\n1,1/2/2024,1:00,2\n1,30/1/2024,1:00,1\n1,1/3/2024,2:00,3\n1,2/1/2024,1:00,0\n"
+    assert reads(two, id="id").train.X[0, :, 0].tolist() == [0, 1, 2, 3]  # that days come first, the second row says

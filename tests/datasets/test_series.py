@@ -267,13 +267,16 @@ def test_the_decimal_sign_settles_what_has_two_readings(csv):
 def test_a_word_among_numbers_is_told_by_its_line(csv):
     text = "month,visitors\n\n2024-01,3\n2024-02,closed\n2024-03,4\n"
     for options in ({}, {"target": "visitors"}, {"gaps": True}):
-        assert refused(csv, text, **options) == "visitors: expected numbers, got 'closed' in line 4"
-    assert refused(csv, "month,a,b,c\n2024-01,3,x,true\n2024-02,closed,4,true\n") == (
-        "target: expected the column to forecast, of numbers alone, got a with 'closed' in line 3; b with 'x' in line 2"
+        assert refused(csv, text, **options) == (
+            "visitors: expected numbers, got 'closed' in line 4; na=\"closed\" takes it for missing"
+        )
+    assert refused(csv, "month,a,b,c\n2024-01,3,x,true\n2024-02,2,x 1,true\n2024-03,closed,4,true\n") == (
+        "target: expected the column to forecast, of numbers alone, got a with 'closed' in line 4; na=\"closed\" takes "
+        "it for missing; b with 'x' in line 2"
     )
     one = "month,a,b\n2024-01,3,1\n2024-02,x,4\n2024-03,5,6\n"
     assert refused(csv, one) == "target: expected the column to forecast, one of a, b"  # b is not all that may be meant
-    assert refused(csv, one, target="a") == "a: expected numbers, got 'x' in line 3"
+    assert refused(csv, one, target="a") == "a: expected numbers, got 'x' in line 3; na=\"x\" takes it for missing"
     for words in ("x,y,", "True,False,True", "0.5 kg,0.5 kg,1 kg"):
         text = "month,a,b\n" + "".join(f"2024-0{i + 1},{i},{word}\n" for i, word in enumerate(words.split(",")))
         assert read_series(csv(text))[0].name == "a"
@@ -291,6 +294,85 @@ def test_times_are_told_by_their_lines(csv):
     assert refused(csv, "month,y,s\n2024-01,1,a\n2024-02,2,\n", id="s") == (
         "s: expected a value in each row, got none in line 3"
     )
+
+
+HOURS = "Date,Time,load\n" + "".join(f"2024-01-{1 + h // 24:02},{h % 24:02}:00,{h}\n" for h in range(21, 28))
+
+
+def test_a_date_and_a_time_in_two_columns(csv):
+    note = 'Date with Time is what steps are sorted by (time=["Date", "Time"])'
+    for options, notes in (({}, (note,)), ({"time": ["Date", "Time"]}, ()), ({"target": "load"}, (note,))):
+        (one,) = read_series(csv(HOURS), **options)
+        assert (one.name, one.time, str(one.calendar), one.notes) == ("load", "Date Time", "hourly", notes)
+        assert one.written([0, 7]) == ["2024-01-01 21:00", "2024-01-02 04:00"]
+    (one,) = read_series(csv(HOURS.replace("-01-", "/1/").replace(":", ".")), time_format="%Y/%m/%d %H.%M")
+    assert (one.time, one.written([7]), one.notes) == ("Date Time", ["2024/01/02 04.00"], (note,))
+    (one,) = read_series(csv(HOURS), time_format="%H:%M %Y-%m-%d", time=["Time", "Date"])
+    assert (one.time, one.written([7]), one.notes) == ("Time Date", ["04:00 2024-01-02"], ())
+    (one,) = read_series(
+        csv("y,M,D,v\n2024,1,30,1\n2024,1,31,2\n2024,2,1,3\n"), time=["y", "M", "D"], time_format="%Y %m %d"
+    )
+    assert (one.y.tolist(), str(one.calendar)) == ([1, 2, 3], "daily")
+
+
+def test_a_date_beside_what_is_no_time_of_day_is_read_alone(csv):
+    for clock in ("a", "5", "1.5", ""):
+        lines = "".join(f"2024-01-{d:02},{clock},{d}\n" for d in range(1, 5))
+        (one,) = read_series(csv("Date,Time,y,d\n" + lines.replace("\n", ",z\n")), target="y")
+        assert (one.time, str(one.calendar), one.notes) == ("Date", "daily", ())
+
+
+def test_a_date_whose_time_stands_beside_it(csv):
+    cure = '; time=["Date", "Time"] joins the two'
+    twice = "Date: expected each time once, got 2024-01-01 twice"
+    assert refused(csv, HOURS, time="Date") == twice + cure
+    assert refused(csv, HOURS.replace("load", "year"), time="Date", target="year") == twice + cure
+    apart = '; id="COL" tells several series apart'
+    assert refused(csv, HOURS.replace("Time", "when"), time="Date") == twice + apart
+    assert refused(csv, HOURS.replace("load", "Day"), time="Date", target="Day") == twice + cure
+    german = HOURS.replace("2024-01-01", "01.01.2024").replace("2024-01-02", "02.01.2024")
+    assert refused(csv, german).endswith('; time="COL" names another column, time="" takes rows as steps' + cure)
+    assert refused(csv, german, time_format="%d.%m.%Y") == twice + cure
+    why = (
+        "Date Time: expected times like 1959-01, 1959-01-31, 1959-01-31 12:00, 1959Q1 or whole numbers, all of one form"
+    )
+    assert refused(csv, german, time=["Date", "Time"]).startswith(f"{why}, got '01.01.2024 21:00' in line 2; any other")
+    (one,) = read_series(csv(german), time_format="%d.%m.%Y %H:%M")
+    assert str(one.calendar) == "hourly"
+
+
+def test_several_times_that_are_none(csv):
+    assert refused(csv, HOURS, time=["Date", "Date"]) == "time: expected each column once, got Date, Date"
+    assert (
+        refused(csv, HOURS, time=["Date", "Hour"]) == "time: expected one of the columns Date, Time, load, got 'Hour'"
+    )
+    whole = "Time: expected a date or a time of day beside another, got 21, a number"
+    assert refused(csv, HOURS.replace(":00", "").replace(",0", ","), time=["Date", "Time"]) == whole
+    assert refused(csv, HOURS.replace(",21:00", ","), time=["Date", "Time"]) == (
+        "Time: expected a value in each row, got none in line 2"
+    )
+    assert refused(csv, HOURS, time=["Date", "Time"], target="Time") == (
+        "target: expected one of the columns load, got 'Time'"
+    )
+
+
+def test_further_words_for_what_is_missing(csv):
+    text = GERMAN.replace("?", "-").replace("9;1600", "-999;1600")
+    given = {"time_format": "%d.%m.%Y", "na": ["-", -999]}
+    (one,) = read_series(csv(text), target="Besucher", inputs=["Umsatz"], **given)
+    np.testing.assert_array_equal(one.y, [12, np.nan, 15])
+    np.testing.assert_array_equal(one.X.ravel(), [1550, 1490.5, np.nan])
+    (one,) = read_series(csv(text.replace("12;", "-999;")), target="Besucher", time_format="%d.%m.%Y")
+    doubt = '{} has -999 2 times, far below all others (na="-999" takes it for missing)'
+    assert one.notes == ("numbers have a decimal comma", doubt.format("Besucher"))
+    beside = "month,y,x\n2024-01,1,-999\n2024-02,2,3\n2024-03,3,-999\n"
+    (one,) = read_series(csv(beside), target="y", inputs=["x"])
+    assert one.notes == (doubt.format("x"),)
+    assert refused(csv, beside, target="y", na="2024-02") == (
+        "month: expected a value in each row, got none, or one that na takes for missing in line 3"
+    )
+    with pytest.raises(TypeError, match=r"^na: expected words"):
+        read_series("nowhere.csv", na=[None])
 
 
 def test_columns_with_another_role_are_not_taken_for_the_times(csv):
@@ -354,6 +436,7 @@ def test_a_parquet_file(tmp_path):
     path = tmp_path / "s.parquet"
     polars.DataFrame({"month": MONTHS, "y": [1.0, None, 3, 4, 5, 6]}).write_parquet(path)
     np.testing.assert_array_equal(read_series(path)[0].y, [1, np.nan, 3, 4, 5, 6])
+    np.testing.assert_array_equal(read_series(path, na=4)[0].y, [1, np.nan, 3, np.nan, 5, 6])
     with pytest.raises(ValueError, match=r"s.parquet: decimal: expected nothing, .*, parquet, got some"):
         read_series(path, decimal=",")
 

@@ -118,7 +118,10 @@ def test_what_is_not_utf_8(reads):
         ('id,t,a,label\n1,1,2,x\n1,2,3,"x"y\n', "line 3: expected cells as CSV has them"),
         ("id,t,a,a\n1,1,2,3\n", "expected columns of different names, got 'a' as 3 and 4"),
         ("id,t,1.5,b,c\n1,1,2,3,4\n", "line 1: expected a header with names, or numbers but for a label, got 1.5"),
-        (LONG.replace("5,6", "5,oops"), "b: expected numbers, got 'oops' in line 4; columns="),
+        (LONG.replace("5,6", "5,x"), "b: expected numbers, got 'x' in line 4; na=\"x\" takes it for missing; columns="),
+        ("id,t,a\n1,1,x\n1,2,x\n", "a: expected numbers, got 'x' in line 2; columns="),
+        ("id,t,a\n1,1,x\n1,2,y\n1,3,1\n", "a: expected numbers, got 'x' in line 2; columns="),
+        (LONG.replace("5,6", "5,2x"), "b: expected numbers, got '2x' in line 4; columns="),
         (LONG.replace("5,6", "5,1_000"), "b: expected numbers, got '1_000' in line 4"),
         (LONG.replace("5,6", "5,inf"), "b: expected finite numbers, got infinity in line 4"),
         (LONG.replace("5,6", "5,"), 'b: expected a value in each row, got none in line 4; missing="forward" fills it'),
@@ -160,6 +163,90 @@ def test_words_for_what_is_missing(reads):
     data = reads("id,t,a,label\n" + rows + "1,99,7,x\n", missing="zero")
     assert data.train.X[0, :, 0].tolist() == [0] * len(words) + [7]
     assert data.notes[-1] == f"filled {len(words)} missing values (zero): a {len(words)}"
+
+
+NA = """id;t;a;b;label
+1;1;1,5;-;x
+1;2;-99,9;7;x
+1;3;" -99,90 ";-999;x
+1;4;2;--;x
+2;1;4;5;y
+2;2;Missing;-999,0;y
+2;3;5;.;y
+"""
+
+
+def test_further_words_for_what_is_missing(reads, refused):
+    words = ["-", "--", "-99.9", -999, "missing", "."]
+    data = reads(NA, na=words, missing="zero")
+    assert data.train.X.tolist() == [[[1.5, 0], [0, 7], [0, 0], [2, 0]], [[4, 5], [0, 0], [5, 0], [0, 0]]]
+    assert data.notes[-1] == "filled 8 missing values (zero): a 3, b 5"
+    assert data.reading["na"] == ["-", "--", "-99.9", "-999", "missing", "."]
+    again = reads(NA, missing="zero", na=[*data.reading["na"], "none here", "-99,9"])
+    assert again.train.X.tolist() == data.train.X.tolist()
+    assert reads(NA, na=words, missing="forward").train.X[0, :, 0].tolist() == [1.5, 1.5, 1.5, 2]
+    why = 'a: expected a value in each row, got none in line 3; missing="forward" fills it'
+    assert refused(NA, na=words) == why
+    assert refused(NA, na=words[2:], missing="zero").startswith("b: expected numbers, got '-' in line 2; columns=")
+    why = "b: expected numbers, got '-' in line 2; na=\"-\" takes it for missing; columns="
+    assert refused(NA, na=words[1:], missing="zero").startswith(why)
+    assert "na" not in reads(LONG).reading
+    for none in (None, "", [], [" "]):
+        assert reads(LONG, na=none).reading == reads(LONG).reading
+
+
+def test_a_word_that_is_a_number_means_its_value_and_nothing_near_it(reads):
+    rows = "id,t,a,c\n1,1,-999,1\n1,2,-999.0,007\n1,3,-9.99e2,-999\n1,4,999,2\n1,5,-998.9999,-999.0\n1,6,-9990,true\n"
+    for na in ("-999", -999, np.int64(-999), "-999.00", -999.0, np.float32(-999), ["-", "-9.99E+2"]):
+        data = reads(rows, na=na, missing="zero")
+        assert data.train.X[0, :, 0].tolist() == [0, 0, 0, 999, -998.9999, -9990]
+        assert data.train.X[0, :, 1].tolist() == [1, 7, 0, 2, 0, 1]
+    data = reads("id,t,a\n1,1,9\n1,2,10\n2,1,-9\n2,2,19\n", na=9, missing="zero")  # of integers alone
+    assert data.train.X[..., 0].tolist() == [[0, 10], [-9, 19]]
+    assert reads("id,t,a\n1,1,0\n1,2,1\n", na=0, missing="forward").train.X[0, :, 0].tolist() == [1, 1]
+    assert reads("id,t,a\n1,1,inf\n1,2,1\n", na="inf", missing="zero").train.X[0, :, 0].tolist() == [0, 1]
+
+
+def test_words_in_ids_times_and_labels(reads, refused):
+    why = "{}: expected a value in each row, got none, or one that na takes for missing in line {}"
+    assert refused(LONG.replace("2,1", "-9,1"), na=-9) == why.format("id", 4)
+    assert refused(LONG.replace("2,1", "b,1").replace("\n1,2", "\n-,2"), na="-") == why.format("id", 2)
+    assert refused(LONG.replace("1,2,3", "1,-9.0,3"), na="-9") == why.format("t", 2)
+    assert refused(LONG.replace("y", "Missing"), na="missing") == why.format("label", 4)
+    numbers = LONG.replace("x", "0.5").replace("y", "-999")
+    assert refused(numbers, na="-999.0") == why.format("label", 4)
+    assert refused(numbers.replace("0.5", "2"), na="-999", per_step=True) == why.format("label", 4)
+    assert reads(numbers).train.y.tolist() == [0.5, -999]
+    data = reads("id,t,a,label\n-9.0x,1,2,007\n-9.0x,2,-9,007\nb,1,3,-9x\n", na=["-9", 7], missing="forward")
+    assert data.train.ids.tolist() == ["-9.0x", "b"]  # a name is another than the number that it begins with
+    assert data.train.y.tolist() == ["007", "-9x"]
+
+
+def test_words_in_a_wide_table(reads, refused):
+    text = "label,t0,t1,t2,t3\nx,1,-999,3,4\ny,5,6,-,-999\n"
+    data = reads(text, na=["-999", "-"], missing="interpolate")
+    assert data.train.X[..., 0].tolist() == [[1, 2, 3, 4], [5, 6, 0, 0]]
+    assert data.train.lengths.tolist() == [4, 2]
+    assert refused(text, na=["-999", "-"]).startswith("t1: expected a value in each row, got none in line 2")
+    assert refused("label,t0,t1,t2\nx,1,2,3\ny,-,-,-\n", na="-") == "expected values in each row, got none in line 3"
+
+
+def test_words_do_not_touch_names_and_separators(reads):
+    data = reads("id,t,-,a\n1,1,5,-\n1,2,6,7\n", na="-", missing="zero")
+    assert data.feature_names == ("-", "a")
+    assert data.train.X.tolist() == [[[5, 0], [6, 7]]]
+    data = reads("id;t;a\n1;1;1.5\n1;2;-99,9\n", na="-99,9", missing="zero")  # the only comma is in it
+    assert (data.train.X.tolist(), data.notes[0]) == ([[[1.5], [0]]], NOTES[0])
+
+
+def test_a_word_far_down_makes_no_column_text(reads):
+    rows = [f"{i // 10},{i % 10},{i}" for i in range(70_000)]
+    rows[65_000] = "6500,0,-"
+    rows[10] = "1,0,-999"
+    data = reads("\n".join(["id,t,a", *rows]), na=["-", "-999"], missing="zero")
+    due = np.arange(70_000.0)
+    due[[10, 65_000]] = 0
+    assert (data.train.X[..., 0].ravel() == due).all()
 
 
 def test_names_are_not_missing_because_they_are_called_so(reads, refused):

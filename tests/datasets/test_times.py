@@ -26,6 +26,13 @@ from cgru.datasets.times import are_times, ranks
         ["9:05:00", "9:05:59", "10:00:00"],
         ["2023/12/31", "2024/1/2"],
         ["31.12.23", "01.02.24"],
+        ["10/12/2004 09.30.00", "10/12/2004 18.00.00", "13/01/2005 00.05.00"],
+        ["1.2.2004 9.05", "01.02.2004 9.30", "13.01.2005 10.00"],
+        ["31.12.04 18.00.59", "01.01.05 00.00.00"],
+        ["2024-01-31 9:05", "2024-01-31 10:00", "2024-2-1 0:00"],
+        ["2024-01-31 18.05", "2024-01-31 18.30", "2024-02-01 00.00"],
+        ["2024-01-31 18.05.30", "2024-01-31 18.30.00", "2024-02-01 00.00.00"],
+        ["2024-01-31 18:00:00.5", "2024-01-31 18:00:01"],
         [" 2024-01-01", "2024-01-02 "],
         np.array(["2023-12-31", "2024-01-02"], "datetime64[D]"),
         np.array([1, 5, 7], "timedelta64[s]"),
@@ -57,6 +64,11 @@ def test_equal_times_have_one_rank():
         (["1_2", "3_4"], "when: expected numbers or dates"),
         (["1", "nan", "2"], "when: expected numbers or dates such as 2024-12-31 or 31.12.2024 18:30, got 'nan'"),
         (["2024-13-01", "2024-01-01"], "when: expected numbers or dates"),
+        (["2.1.2024 18.25", "2.1.2024 18.5"], "when: expected numbers or dates"),  # of an hour
+        (["2.1.2024 18.25.10", "2.1.2024 18.25.1"], "when: expected numbers or dates"),
+        (["18.00.00", "09.30.00"], "when: expected numbers or dates"),  # a date and a time of day may look so, too
+        (["12.13.20", "01.02.21"], "when: expected numbers or dates"),
+        (["2024-01-31 18.3", "2024-01-31T18.05"], "when: expected numbers or dates"),
     ],
 )
 def test_refusals(times, why):
