@@ -89,7 +89,7 @@ def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
         return found
 
     id = chosen("id", lambda: _one("id", IDS, free), "says which sequence a row belongs to")
-    time = chosen("time", lambda: () if asked.wide else _times(table, free), "is what steps are sorted by")
+    time = chosen("time", lambda: () if asked.wide else _times(table, free, id), "is what steps are sorted by")
     wide = _is_wide(table, asked, id, time, free) if asked.wide is None else asked.wide
     if wide:
         notes += [] if asked.wide else ["each row is a sequence of its own (wide=True)"]
@@ -106,7 +106,7 @@ def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
         id = chosen("id", lambda: _different(table, free), "says which sequence a row is, different in each")
     label = chosen("label", lambda: _label(table, free, wide), "has the labels")
     if asked.columns is None:
-        _check_left(table, free, wide, bool(id))
+        _check_left(table, free, id, wide, bool(time))
     columns = asked.columns or tuple(free)
     if not columns:
         raise ValueError(f"columns: expected at least one beside {', '.join((*id, *time, *label))}, got none")
@@ -160,15 +160,17 @@ def date_and_time(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for names in found for name in names) if all(len(names) == 1 for names in found) else ()
 
 
-def _times(table: Table, free: Sequence[str]) -> tuple[str, ...]:
-    """The column called as times are, or two that are a date and the time of that day."""
-    pair = date_and_time(free)
-    if pair and sum(_called(name, TIMES) for name in free) == 2:
+def _times(table: Table, free: Sequence[str], id: Sequence[str]) -> tuple[str, ...]:
+    """The column called as times are, or two that are a date and the time of that day; T may be a temperature."""
+    found = [name for name in free if _called(name, TIMES)]
+    found = [name for name in found if not _wanders(table, name, id)] or found
+    pair = date_and_time(found)
+    if pair and len(found) == 2:
         with contextlib.suppress(TypeError, ValueError):  # what is no date or time of day
             together = table.together(pair)
             if are_times(together[:: table.rows // LOOKED_AT + 1]) or are_times(together):
                 return pair
-    return _one("time", TIMES, free)
+    return _one("time", TIMES, found)
 
 
 def _different(table: Table, free: Sequence[str]) -> tuple[str, ...]:
@@ -235,7 +237,7 @@ def _is_wide(table: Table, asked: Asked, id: Sequence[str], time: Sequence[str],
     return wide
 
 
-def _check_left(table: Table, free: Sequence[str], wide: bool, named: bool) -> None:
+def _check_left(table: Table, free: Sequence[str], id: Sequence[str], wide: bool, timed: bool) -> None:
     """ValueError for a column that is hardly an element of a step, or of a wide table hardly a step."""
     if wide:
         usual = Counter(map(_letters, free)).most_common(1)
@@ -245,13 +247,25 @@ def _check_left(table: Table, free: Sequence[str], wide: bool, named: bool) -> N
         )
         odd = next((names for names in odd if 0 < 2 * len(names) < len(free)), [])
     else:
+        free = [name for name in free if not (timed and _wanders(table, name, id))]
         odd = [name for name in free if _called(name, IDS) or _called(name, TIMES) or _counts_rows(table, name)]
     for name in odd:
         raise ValueError(
             f"{name}: expected to know whether it is one of the {'steps' if wide else 'elements of a step'}: "
             f'columns="..." names all that are, ignore="{name}" leaves it out, label="{name}" learns it'
-            + ("" if named or not wide or not _differs(table, name) else f', id="{name}" tells sequences by it')
+            + ("" if id or not wide or not _differs(table, name) else f', id="{name}" tells sequences by it')
         )
+
+
+def _wanders(table: Table, name: str, id: Sequence[str]) -> bool:
+    """Whether a column T goes up and down, as temperatures do, and not on, as times in most tables."""
+    if name.strip().lower() != "t" or not table.is_numeric(name):
+        return False
+    values = table.numbers(name)
+    there = ~np.isnan(values)
+    steps, ids = np.diff(values[there]), [table.column(each)[there] for each in id]
+    steps = steps[np.all([each[1:] == each[:-1] for each in ids], axis=0)] if ids else steps  # within a sequence
+    return bool(4 * (steps < 0).sum() > (steps > 0).sum())
 
 
 def _counts_rows(table: Table, name: str) -> bool:

@@ -32,6 +32,27 @@ def test_times_by_name(reads, name):
     assert told(data)[1] == f'time="{name}"'
 
 
+def test_a_column_called_t_beside_times_is_an_element_where_it_goes_up_and_down(reads):
+    text = "id,Date,Time,T,a\n1,2024-01-01,09:00,13.6,1\n1,2024-01-01,08:00,12,2\n2,2024-01-02,08:00,12.5,3\n"
+    data = reads(text)
+    assert data.feature_names == ("T", "a")
+    assert data.train.X[0].tolist() == [[12, 2], [13.6, 1]]
+    assert told(data)[1] == 'time=["Date", "Time"]'
+    assert reads(text, time=["Date", "Time"]).feature_names == ("T", "a")
+    gap = text.replace("1,2024-01-01,08:00", "1,2024-01-01,07:00,,0\n1,2024-01-01,08:00")
+    assert reads(gap, missing="forward").feature_names == ("T", "a")
+    assert reads("id,T,a\n1,2,0\n1,1,0\n").feature_names == ("a",)  # where no other is
+
+
+def test_a_column_called_t_that_goes_on_is_no_element_in_silence(refused):
+    text = "id,time,t,a\n" + "".join(f"1,{i},{10 * i},0\n" for i in range(6))
+    assert refused(text).startswith("time: expected one column to be it, got time, t")
+    error = "t: expected to know whether it is one of the elements of a step"
+    assert refused(text, time="time").startswith(error)
+    assert refused(text.replace("20,0", "2,0"), time="time").startswith(error)  # once down, as between sequences
+    assert refused(text.replace("20,0", "x,0"), time="time").startswith(error)
+
+
 POWER = """id;Time;power;Date;label
 1;18.30;1;31.12.2023;x
 1;0.05;2;1.1.2024;x
