@@ -316,6 +316,8 @@ class Fit:
         scored = (None, None) if self.held_out is None else engine.scores()
         if scored[0] is not None and not math.isfinite(scored[0]):
             raise RuntimeError(f"the validation loss is {scored[0]} after epoch {number}: {DIVERGED}")
+        if not engine.finite():
+            raise RuntimeError(f"the parameters are not all finite after epoch {number}: {DIVERGED}")
         rate, metrics = net.optimizer.rate(self.fraction), {}
         if self.settings.metrics:
             with self._shown():

@@ -403,8 +403,8 @@ class Network:
 
         Whatever is raised while it trains (KeyboardInterrupt too), the best weights so far are put in place first:
         by validation loss, without validation those of the last whole epoch, before the first those at the start.
-        RuntimeError where a loss is no longer finite, and where another thread trains this network; OSError where the
-        checkpoint cannot be written, before the training where that is known.
+        RuntimeError where a loss, or a parameter, is no longer finite, and where another thread trains this network;
+        OSError where the checkpoint cannot be written, before the training where that is known.
         """
         settings = Settings.of(locals())
         check_batches(self, locals())

@@ -301,6 +301,20 @@ def test_divergence_is_said_and_undone():
     assert np.isfinite(net.fit(X, REALS, epochs=1).loss[0])
 
 
+@pytest.mark.parametrize("loss", ["mean_squared_error", lambda A, Y: (((A - Y) ** 2).sum(axis=1), 2 * (A - Y))])
+def test_a_last_update_that_overflows_is_said_and_undone(loss):
+    net, seen = made(cgru.Dense(2, cgru.identity), loss=loss, optimizer=cgru.SGD(1e-9)), []
+
+    def leap(epoch):
+        seen.append(weights(net))
+        net.optimizer = cgru.SGD(1e308)
+
+    with pytest.raises(RuntimeError, match=r"^the parameters are not all finite after epoch 2: training diverged"):
+        net.fit(X, REALS * 1e3, epochs=2, callback=leap)
+    assert same(weights(net), seen[0])
+    assert len(net.history) == len(seen) == 1
+
+
 def test_the_optimizer_goes_back_with_the_parameters():
     net, validation = made(optimizer=cgru.Adam(0.1)), (X, (LABELS + 1) % 3)
     history = net.fit(X, LABELS, epochs=6, batch_size=8, validation=validation)

@@ -132,6 +132,10 @@ class Engine:
         weight, loss, right = sums.tolist()
         return loss / weight, right / weight if self.net.loss in losses.CLASSIFYING else None
 
+    def finite(self) -> bool:
+        """Whether all parameters, as they are now, are finite."""
+        return self.weights.finite()
+
     def keep(self) -> None:
         """What the parameters and the optimizer's state are now is what `restore` brings back."""
         self.weights.keep()

@@ -7,7 +7,7 @@ that what is to be kept is never copied: the first step after it goes from one i
 import numpy as np
 
 cimport numpy as cnp
-from libc.math cimport INFINITY, sqrt
+from libc.math cimport INFINITY, isfinite, sqrt
 from libc.string cimport memcpy, memset
 
 from cgru.core.kernels cimport kernels
@@ -130,6 +130,10 @@ cdef class Weights:
                 own[key] = [self.taken[buffer][i]]
                 for j in range(1, 1 + self.carried):
                     own[key].append(self._copy(buffer, self.weight[i].start + j * self.numbers, self.arrays[i]))
+
+    def finite(self):
+        """Whether all parameters, as they are now, are finite."""
+        return bool(isfinite(largest(self.current(), self.numbers, self.k.size)))
 
     def changed(self):
         """Whether the network's arrays are others than those that `show` put there."""
