@@ -169,6 +169,8 @@ def test_times_of_several_zones_are_in_utc(form):
 def test_days_of_several_zones_are_times_of_day():
     times = times_of(["2024-03-30+01:00", "2024-03-31+00:00"], "t")
     assert times.written(times.values) == ["2024-03-29 23:00Z", "2024-03-31 00:00Z"]
+    times = times_of(["2024-03-30 00:00Z", "2024-03-30 00:00-01:00"], "t")
+    assert times.written(times.values) == ["2024-03-30 00:00Z", "2024-03-30 01:00Z"]
 
 
 def test_what_is_not_of_the_form_that_was_said():

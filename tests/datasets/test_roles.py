@@ -53,6 +53,17 @@ def test_a_column_called_t_that_goes_on_is_no_element_in_silence(refused):
     assert refused(text.replace("20,0", "x,0"), time="time").startswith(error)
 
 
+def test_names_are_strings_and_many_are_shown_in_part(reads, refused):
+    with pytest.raises(TypeError, match=r"^time: expected names of columns, got \['t', 3\]"):
+        reads(LONG, time=["t", 3])
+    assert reads(LONG.replace("b,", "day,"), time="t", columns=["a"]).feature_names == ("a",)  # nobody asks of day
+    names = [f"c{i}" for i in range(13)]
+    table = ",".join(names[:12]) + "\n" + ",".join("1" * 12) + "\n"
+    assert refused(table, id="x").endswith(f"columns {', '.join(names[:12])}, got 'x'")
+    table = ",".join(names) + "\n" + ",".join("1" * 13) + "\n"
+    assert refused(table, id="x").endswith(f"columns {', '.join(names[:12])}, ..., got 'x'")
+
+
 POWER = """id;Time;power;Date;label
 1;18.30;1;31.12.2023;x
 1;0.05;2;1.1.2024;x
