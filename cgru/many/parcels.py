@@ -136,10 +136,11 @@ class Parcels:
         if self.pool is None:
             self.pool = _made(self.make)
         parcel.weight = sum(len(data) for _, data in sent)
-        if not _is_pool(self.pool):  # which copies no more than its workers take
+        near = _is_pool(self.pool)
+        if not near:  # a pool copies no more than its workers take
             parcel.weight += len(self.shared)
         parcel.place = os.path.join(self.room.name, os.urandom(16).hex())
-        letter = Letter(self.shared, sent, self.keep, parcel.place, near=_is_pool(self.pool))
+        letter = Letter(self.shared, sent, self.keep, parcel.place, near)
         try:
             future = self.pool.submit(fit_parcel, letter)
         except BrokenExecutor as error:

@@ -195,15 +195,16 @@ def _ragged(X: Any, name: str) -> bool:
         return X.dtype == object and X.ndim == 1 and X.size > 0
     if not isinstance(X, list | tuple):
         return False
+    dims = []
     for i, x in enumerate(X):
         try:
-            np.ndim(x)
+            dims.append(np.ndim(x))
         except ValueError:
             raise ValueError(
                 f"{name}X: expected an array (s, e) for each sample, got a {type(x).__name__} of unlike parts for "
                 f"sample {i}; batches, (X, y), go to fit and evaluate without y beside them"
             ) from None
-    return all(np.ndim(x) for x in X) and len(set(map(len, X))) > 1
+    return all(dims) and len(set(map(len, X))) > 1
 
 
 def names_in(net: Network, X: Any, y: Any, lengths: Any) -> tuple[str, ...] | None:

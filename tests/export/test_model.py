@@ -6,7 +6,6 @@ import stat
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,7 +34,6 @@ import cgru
 from cgru.activations import NAMED
 from cgru.export.source import number
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "plain_c"
 DTYPES = (np.float32, np.float64)
 SIZES = (1, 7, 17, 33)
 ELEMENTWISE = ("identity", "relu", "lrelu", "elu", "sigmoid", "tanh")

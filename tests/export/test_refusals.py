@@ -22,9 +22,6 @@ from helpers import random_layer
 import cgru
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "plain_c"
-DTYPES = (np.float32, np.float64)
-SIZES = (1, 7, 17, 33)
-ELEMENTWISE = ("identity", "relu", "lrelu", "elu", "sigmoid", "tanh")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="modes and pipes of POSIX")
