@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from quantized_cases import narrow_levels
 
@@ -15,6 +16,39 @@ from cgru.core import kernels, narrow
 def pytest_make_parametrize_id(val):
     """Names of cases that are the same in every run: those of options without the functions' addresses."""
     return re.sub(r" at 0x\w+", "", repr(val)) if isinstance(val, dict) else None
+
+
+WHOLE = ("test_house.py", "test_links.py", "test_package.py")  # which look at the tree, not at numbers
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects by markers
+def pytest_collection_modifyitems(items):
+    """Mark as `smoke` each test function once, with the first of its cases that is not slow, and the files in WHOLE."""
+    seen = set()
+    for item in items:
+        name = item.nodeid.partition("[")[0]
+        if item.get_closest_marker("slow") is None and (name not in seen or item.path.name in WHOLE):
+            seen.add(name)
+            item.add_marker("smoke")
+
+
+GENERATORS = []  # those of the tests' modules, each with its state before any test
+
+
+def pytest_collection_finish(session):
+    """Remember the state of each random generator that a module of tests, or of their cases, has made."""
+    modules = {item.module for item in session.items}
+    modules |= {module for name, module in sys.modules.items() if name.endswith("_cases")}
+    found = {id(value): value for module in modules for value in vars(module).values()}
+    generators = [value for value in found.values() if isinstance(value, np.random.Generator)]
+    GENERATORS[:] = [(generator, generator.bit_generator.state) for generator in generators]
+
+
+@pytest.hookimpl(tryfirst=True)  # before the test's fixtures
+def pytest_runtest_setup():
+    """Give each test the same random numbers, whichever tests ran before it."""
+    for generator, state in GENERATORS:
+        generator.bit_generator.state = state
 
 
 @pytest.fixture(params=kernels.levels())

@@ -20,6 +20,7 @@ def test_the_weights_are_the_least_of_what_is_penalised(monkeypatch):
 
 def test_more_inputs_than_windows_that_are_exact_lines():
     A = rng.standard_normal((10, 30))
+    A[late(10)] = A[:2]  # late rows that are known, so that no penalty is the best
     B = A[:, :2] + 5
     W, b = linear.ridge(A, B, late(10))
     assert np.abs(A @ W + b - B).max() < 0.01
