@@ -186,8 +186,8 @@ class Calendar(NamedTuple):
             return np.busday_offset(days, places).astype("datetime64[us]") + (first - days)
         if self.unit == "seconds":
             return first + (places * round(self.count * 1e6)).astype("timedelta64[us]")
-        months = np.datetime64(first, "M") + places * int(self.count)
-        days = months.astype("datetime64[D]") + np.minimum(self.day, _lengths(months)) - 1
+        months = np.datetime64(first, "M") + (places * int(self.count)).astype("timedelta64[M]")
+        days = months.astype("datetime64[D]") + (np.minimum(self.day, _lengths(months)) - 1).astype("timedelta64[D]")
         return days.astype("datetime64[us]") + (first - np.datetime64(first, "D"))
 
 
@@ -232,7 +232,7 @@ def _dated(times: np.ndarray) -> Calendar:
 
 def _lengths(months: np.ndarray) -> np.ndarray:
     """How many days `months` (n,) have."""
-    return ((months + 1).astype("datetime64[D]") - months.astype("datetime64[D]")).astype(int)
+    return ((months + np.timedelta64(1, "M")).astype("datetime64[D]") - months.astype("datetime64[D]")).astype(int)
 
 
 def _most(steps: np.ndarray) -> Any:
