@@ -56,9 +56,9 @@ class Table(NamedTuple):
         """The values of a column (n,), or of several as strings, a space between them, such as a date and a time.
 
         Of several none may have numbers, from which nobody could tell what they count, unless `whole` allows integers;
-        of text what stands in the file counts, where 18.30 may be a time.
+        of text what stands in the file counts, where 18.30 may be a time, with `whole` of one column, too.
         """
-        if len(names) == 1:
+        if len(names) == 1 and not (whole and self.cells):
             return self.column(names[0])
         return np.array(
             [" ".join(row) for row in zip(*(self._texts(name, whole) for name in names), strict=True)], object
