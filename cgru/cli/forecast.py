@@ -27,7 +27,9 @@ from cgru.many import fit_many
 __all__ = ["forecast"]
 
 MODELS = {"gru": "GRU", "linear": "linear", "seasonal": "seasonal naive", "naive": "naive"}
-_ROLE = re.compile("^(target|time|id|inputs|decimal)(?=: expected (?:one of the|the|each|one) column|: .* sign )")
+_ROLE = re.compile(
+    "^(target|time|id|inputs|decimal)(?=: expected (?:one of the|the|each|one) column|: .* sign )|^horizon(?=: )"
+)
 _SERIES = re.compile(r"^y(?:\[(\d+)\])?(?=: )")
 PANELS = 6  # series that a plot shows at the most
 
@@ -43,7 +45,7 @@ def forecast(arguments: argparse.Namespace) -> int:
         raise RequestError(f"argument --quantiles: needs --model gru, {arguments.model} has no intervals")
     series = _read(arguments)
     for note in dict.fromkeys(note for each in series for note in each.notes):
-        print(f"note: {in_options(note)}")
+        print(f"note: {_in_options(note)}")
     print(*(_described(each) for each in series), sep="\n")
     options = {
         "width": arguments.width,
@@ -101,15 +103,21 @@ def _read(arguments: argparse.Namespace) -> list[Series]:
             decimal=arguments.decimal,
             na=arguments.na,
         )
+        for each in series:  # which may be too late for a date
+            each.times_at(len(each.y) - 1 + arguments.horizon)
     except ImportError as error:
         raise RequestError(str(error)) from None
     except (TypeError, ValueError) as error:
         why = str(error).removeprefix(f"{arguments.series}: ").replace("needs its format", "needs its --time-format")
-        why = why.replace("gaps=True", "--missing interpolate")
-        why = in_options(_ROLE.sub(r"argument --\1", why))
+        why = _in_options(_ROLE.sub(r"argument --\g<0>", why))
         raise RequestError(f"{arguments.series}: {why}") from error
     _check(series, arguments)
     return series
+
+
+def _in_options(text: str) -> str:
+    """Return a text with the arguments that it advises spelled as options."""
+    return in_options(text.replace("gaps=True", "--missing interpolate"))
 
 
 @contextlib.contextmanager

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +29,7 @@ class Table(NamedTuple):
         place: where a row stands, in words.
         number: a cell of text as a number, NaN where it says that one is missing; ValueError where it is none.
         named: whether the file gave the columns their names.
-        zoned: columns of datetimes with a time zone, which are read in UTC.
+        zoned: the time zones of columns of datetimes that have one, which are read in UTC.
         cells: the values of a column as they stand in the file (n,), strings; None where it is no text.
         na: the words that were said to mean a missing value; None where none can be.
     """
@@ -39,7 +40,7 @@ class Table(NamedTuple):
     place: Callable[[int], str]
     number: Callable[[Any], float] = float
     named: bool = True
-    zoned: frozenset[str] = frozenset()
+    zoned: Mapping[str, str] = MappingProxyType({})
     cells: Callable[[str], np.ndarray] | None = None
     na: Sequence[str] | None = None
 
@@ -160,6 +161,8 @@ def table_of_frame(frame: Any, caller: str = "from_frame", na: Sequence[str] | N
 
     def read(name: str) -> tuple[np.ndarray, np.ndarray]:
         column = table[name]
+        if name in zoned and column.dtype == nw.Unknown:  # narwhals does not know pandas' America/New_York
+            column = nw.from_native(column.to_native().dt.tz_convert("UTC"), series_only=True)
         kind = column.dtype
         missing = np.asarray(column.is_null().to_numpy())
         if column.dtype.is_float():
@@ -182,8 +185,14 @@ def table_of_frame(frame: Any, caller: str = "from_frame", na: Sequence[str] | N
         value = float(cell)
         return np.nan if value in wanted and not isinstance(cell, bool) else value
 
-    zoned = frozenset(name for name in table.columns if getattr(table[name].dtype, "time_zone", None))
+    zoned = {name: zone for name in table.columns if (zone := _zone(table[name]))}
     return Table(list(table.columns), len(table), read, lambda row: f"row {row}", number, zoned=zoned, na=na)
+
+
+def _zone(column: Any) -> str:
+    """Return the name of the time zone of a column of narwhals; "" where it has none."""
+    own = getattr(column.to_native(), "dtype", None)
+    return str(getattr(column.dtype, "time_zone", None) or getattr(own, "tz", None) or "")
 
 
 def check_ids(ids: np.ndarray, name: str) -> None:

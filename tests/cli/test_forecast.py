@@ -246,7 +246,7 @@ def test_many_series_are_not_all_drawn(folder, tmp_path, monkeypatch):
         (("one.csv", "--horizon", 3, "--id", "z"), "argument --id: expected one of the columns"),
         (("one.csv", "--horizon", 3, "--inputs", "z"), "argument --inputs: expected one of the columns"),
         (("one.csv", "--horizon", 3, "--time-format", "%Y"), "month: expected times of the form %Y, got '2000-01'"),
-        (("long.csv", "--horizon", 3, "--target", "y"), "month: expected each time once, got 2000-01-01 twice"),
+        (("long.csv", "--horizon", 3, "--target", "y"), "month: expected each time once, got 2000-01 twice"),
         (
             ("gap.csv", "--horizon", 3),
             r"gap.csv: sales: expected a value at each step, got none at 2000-08 \(in all at 2\); --missing interpol",
@@ -281,6 +281,28 @@ def refused_late(*arguments, cwd):
     assert "MASE" not in out
     assert re.fullmatch(r"cgru: error: .+\n", err), err
     return err
+
+
+def test_times_past_the_year_9999_are_refused_before_anything_is_fitted(folder):
+    write(folder / "late.csv", day=[f"9999-12-{day}" for day in range(10, 31)], y=np.arange(21))
+    why = refused("forecast", "late.csv", "--horizon", 2, cwd=folder)
+    assert "late.csv: argument --horizon: expected times up to the year 9999, got steps beyond after 9999-12-30" in why
+    run("forecast", "late.csv", "--horizon", 1, "--origins", 0, "--model", "naive", cwd=folder)
+
+
+def test_holidays_and_changing_clocks_are_noted(folder):
+    days = [day for day in np.busday_offset("2024-01-01", np.arange(60)).astype(str) if day != "2024-03-08"]
+    write(folder / "stocks.csv", day=days, y=np.arange(59) % 5)
+    out, _ = run("forecast", "stocks.csv", "--horizon", 1, "--origins", 0, "--model", "naive", cwd=folder)
+    assert out.startswith("note: 1 weekdays that are not there, the first after 2024-03-07, are taken for holidays")
+    assert "--missing interpolate fills them\ny: 59 values, on weekdays, 2024-01-01 to 2024-03-22\n" in out
+    assert out.endswith("2024-03-25,3\n")
+    times = [f"2024-03-{day} 00:00:00+01:00" for day in range(10, 32)]
+    times += [f"2024-04-0{day} 00:00:00+02:00" for day in range(1, 4)]
+    write(folder / "local.csv", day=times, y=np.arange(25) % 5)
+    out, _ = run("forecast", "local.csv", "--horizon", 2, "--origins", 0, "--model", "naive", cwd=folder)
+    assert out.startswith("note: times to come have the offset from UTC of the last, 2024-04-03 00:00:00+02:00: ")
+    assert out.endswith("2024-04-04 00:00:00+02:00,4\n2024-04-05 00:00:00+02:00,4\n")
 
 
 def test_a_missing_input_is_told(folder):
