@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cgru.datasets import gaps
+from cgru.datasets.date_parts import join_parts, order_of_parts
 
 __all__ = ["INDEX", "Table", "check_ids", "table_of_frame"]
 
@@ -54,13 +55,18 @@ class Table(NamedTuple):
         return values
 
     def together(self, names: Sequence[str], whole: bool = False) -> np.ndarray:
-        """The values of a column (n,), or of several as strings, a space between them, such as a date and a time.
+        """Return the values of a column (n,), or what several say together, as times or strings.
 
-        Of several none may have numbers, from which nobody could tell what they count, unless `whole` allows integers;
-        of text what stands in the file counts, where 18.30 may be a time.
+        Parts of a date, a year, a month, ... are joined as `join_parts` does. Others, such as a date and a time, are
+        strings with a space between. Of these none may have numbers, from which nobody could tell what they count,
+        unless `whole` allows integers; of text what stands in the file counts, where 18.30 may be a time.
         """
         if len(names) == 1:
             return self.column(names[0])
+        columns = [self.column(name) for name in names]
+        parts = None if whole else order_of_parts(names, columns)
+        if parts:
+            return join_parts(parts, names, columns, self.place)
         return np.array(
             [" ".join(row) for row in zip(*(self._texts(name, whole) for name in names), strict=True)], object
         )
