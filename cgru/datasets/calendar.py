@@ -166,6 +166,8 @@ class Calendar(NamedTuple):
         week: of weekdays, which days from Monday to Sunday there are, as NumPy writes them.
         clock: where times, in UTC, follow each other by the clock on the wall, that clock; else None.
         hour: of such times, what the clock shows of the day; None: what it shows at the first.
+        per_year: of numbers, how many steps a year has; 0: nobody knows.
+        seasons: of numbers, how many steps a season may well have.
     """
 
     unit: str
@@ -176,8 +178,12 @@ class Calendar(NamedTuple):
     week: str = WEEKDAYS
     clock: Clock | None = None
     hour: np.timedelta64 | None = None
+    per_year: int = 0
+    seasons: tuple[int, ...] = ()
 
     def __str__(self) -> str:
+        if self.per_year:
+            return f"{self.per_year} a year"
         if self.unit == "numbers":
             return f"every {self.count}" if self.count > 1 else "numbered"
         if self.unit == "weekdays":
@@ -204,7 +210,7 @@ class Calendar(NamedTuple):
             return tuple(
                 int(span // self.count) for span in (day, week) if span % self.count == 0 and span > self.count
             )
-        return ()
+        return self.seasons
 
     def places(self, times: np.ndarray) -> np.ndarray:
         """Return how many steps after the first each of `times` (n,) is, as floats."""

@@ -14,6 +14,7 @@ import numpy as np
 from cgru.datasets import gaps as filling
 from cgru.datasets.calendar import Calendar, Times, calendar_of, times_of
 from cgru.datasets.clock import Clock, clock_of_offsets, clock_of_zone
+from cgru.datasets.decimal_years import DecimalYears, decimal_years, odd_year
 from cgru.datasets.files import check_decimal, table_of
 from cgru.datasets.roles import LOOKED_AT, TIMES, as_names, date_and_time, spelled
 from cgru.datasets.table import INDEX, Table, check_ids, table_of_frame
@@ -176,6 +177,8 @@ def _series(table: Table, asked: _Asked) -> list[Series]:
     zone = clock_of_zone(table.zoned[time[0]]) if time and time[0] in table.zoned else None
     if not time and asked.time is None and len(table.names) > 1:
         notes = ('rows are steps, since no column has times (time="COL")',)
+    if isinstance(times, DecimalYears):
+        notes = (*notes, f"{time[0]} has {times.note}")
     found = []
     for label, places in rows.items():
         where = " ".join(time) if id is None else f"{' '.join(time)} of {label}"
@@ -196,6 +199,8 @@ def _series(table: Table, asked: _Asked) -> list[Series]:
         quoted = _quotes(table, time, own, order, clock)
         with _advised(cure):
             calendar = _calendar(own, where, id, quoted, clock, bool(cure))
+        if isinstance(own, DecimalYears) and calendar == Calendar("numbers", 1):
+            calendar = own.calendar
         y, X = (None if values is None else values[sorting] for values in (y, X))
         one = Series(label, y, X, own, calendar, called, (*notes, *_moved(own)), clock)
         found.append(_trimmed(_regular(one, where, asked.gaps, quoted)))
@@ -271,7 +276,7 @@ def _time(table: Table, asked: _Asked) -> tuple[tuple[str, ...], tuple[str, ...]
         if name in called or table.read(name)[0].dtype.kind == "M":
             return (name,), ()
     for name in free:
-        if _has_times(table, name, asked.time_format):
+        if _has_times(table, name, asked.time_format) or _has_decimal_years(table, name, asked.time_format):
             return (name,), ()
     if len(free) > (not target) and (_is_index(free[0]) or table.read(free[0])[0].dtype.kind not in "biuf"):
         return (free[0],), ()
@@ -292,6 +297,13 @@ def _has_times(table: Table, name: str, form: str | None) -> bool:
 
 def _times(table: Table, time: tuple[str, ...], asked: _Asked, every: int = 1) -> Times:
     values = table.together(time, whole=asked.time_format is not None)[::every]
+    found = _decimal(table, time, asked.time_format)
+    if found is not None:
+        return found
+    odd = odd_year(values) if asked.time_format is None else None
+    if odd is not None:
+        got = f"{values[odd]:.12g} in {table.place(odd * every)}"
+        raise ValueError(f"{time[0]}: expected decimal years that are the same part of a month, got {got}")
     try:
         times = times_of(values, " ".join(time), asked.time_format, table.place)
     except ValueError as error:
@@ -300,6 +312,23 @@ def _times(table: Table, time: tuple[str, ...], asked: _Asked, every: int = 1) -
     if time[0] in table.zoned:
         times = times._replace(form=times.form.replace("day", "second"), zone="Z")
     return times
+
+
+def _has_decimal_years(table: Table, name: str, form: str | None) -> bool:
+    """Return whether a column has decimal years that are regular, which no measurement will be."""
+    found = _decimal(table, (name,), form)
+    try:
+        return found is not None and table.rows >= 8 and bool(calendar_of(np.unique(found.values), name))
+    except ValueError:
+        return False
+
+
+def _decimal(table: Table, time: tuple[str, ...], form: str | None) -> DecimalYears | None:
+    """Return what a column of times means as decimal years; None where it is none."""
+    values, missing = table.read(time[0])
+    if len(time) > 1 or form is not None or values.dtype.kind != "f" or missing.any():
+        return None
+    return decimal_years(values, None if table.cells is None else table.cells(time[0]))
 
 
 def _targets(table: Table, target: str | Sequence[str] | None, taken: Collection[str | None]) -> list[str]:
