@@ -105,11 +105,11 @@ def _read(arguments: argparse.Namespace) -> list[Series]:
             na=arguments.na,
         )
         for each in series:  # which may be too late for a date
-            each.times_at(len(each.y) - 1 + arguments.horizon)
+            each.written([len(each.y) - 1 + arguments.horizon])
     except ImportError as error:
         raise RequestError(str(error)) from None
     except (TypeError, ValueError) as error:
-        why = str(error).removeprefix(f"{arguments.series}: ").replace("needs its format", "needs its --time-format")
+        why = str(error).removeprefix(f"{arguments.series}: ")
         why = _in_options(_ROLE.sub(r"argument --\g<0>", why))
         raise RequestError(f"{arguments.series}: {why}") from error
     _check(series, arguments)

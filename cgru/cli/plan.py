@@ -117,6 +117,7 @@ DATA: dict[str, tuple[Any, Check]] = {
     "missing": (None, _one_of(dict.fromkeys(MISSING))),
     "na": (None, _words),
     "decimal": (None, _one_of(dict.fromkeys(".,"))),
+    "time_format": (None, _text),
     "axes": (None, _one_of(dict.fromkeys(("mse", "mes")))),
 }
 NETWORK: dict[str, tuple[Any, Check]] = {

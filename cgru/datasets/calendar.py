@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cgru.datasets.clock import Clock
 
-__all__ = ["Calendar", "Times", "calendar_of", "times_of"]
+__all__ = ["Calendar", "calendar_of"]
 
-_ISO = re.compile(r"\d{4}-\d\d(-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?)?")
-_QUARTER = re.compile(r"(\d{4})[ -]?Q([1-4])", re.IGNORECASE)
-_ZONE = re.compile(r"(Z|[+-]\d\d:?\d\d)$")
 _DAY, _MICROSECOND = np.timedelta64(1, "D"), np.timedelta64(1, "us")
 _END = np.datetime64("10000-01-01", "us")
 _SPANS = {"months": 12e4, "weekdays": 4e6, "seconds": 3.2e11}  # more than ten thousand years of each
@@ -25,133 +20,6 @@ _NAMES = {
     ("seconds", 3600): "hourly", ("seconds", 86400): "daily", ("seconds", 7 * 86400): "weekly",
 }  # fmt: skip
 _UNITS = (("day", 86400.0), ("hour", 3600.0), ("minute", 60.0), ("second", 1.0))
-
-
-class Times(NamedTuple):
-    """Times as they were read: `values` (n,), datetime64[us] or int64, and the `form` in which they are written.
-
-    `form` is "number", "month", "quarter", "day", "minute", "second", "microsecond", or a format of strftime; `zone` is
-    what stood behind each; `offsets` (n,), timedelta64[us], are from UTC, in which values then are.
-    """
-
-    values: np.ndarray
-    form: str
-    zone: str = ""
-    offsets: np.ndarray | None = None
-
-    def written(self, values: np.ndarray, offsets: np.ndarray | None = None) -> list[str]:
-        """Return `values` (k,), times like these, in the same form, with the `offsets` (k,) of a clock from UTC."""
-        if offsets is not None:
-            return self._written_with(values + offsets, offsets)
-        if self.form == "number":
-            return [str(int(value)) for value in values]
-        if "%" in self.form:
-            return [value.item().replace(tzinfo=datetime.timezone.utc).strftime(self.form) for value in values]
-        if self.form == "quarter":
-            months = values.astype("datetime64[M]").astype(int)
-            return [f"{1970 + month // 12}Q{month % 12 // 3 + 1}" for month in months.tolist()]
-        return [text + self.zone for text in self._plain(values)]
-
-    def _plain(self, values: np.ndarray) -> list[str]:
-        """Return dates and times (k,) in ISO's form, without a zone."""
-        unit = {"month": "M", "day": "D", "minute": "m", "second": "s", "microsecond": "us"}[self.form]
-        return [text.replace("T", " ") for text in np.datetime_as_string(values, unit=unit).tolist()]
-
-    def _written_with(self, walls: np.ndarray, offsets: np.ndarray) -> list[str]:
-        """Return what a clock shows, `walls` (k,), each with its offset from UTC."""
-        zones = [datetime.timezone(offset) for offset in offsets.tolist()]
-        if "%" in self.form:
-            return [
-                wall.replace(tzinfo=zone).strftime(self.form) for wall, zone in zip(walls.tolist(), zones, strict=True)
-            ]
-        offsets = [datetime.datetime(2000, 1, 1, tzinfo=zone).isoformat()[19:] for zone in zones]
-        return [text + offset for text, offset in zip(self._plain(walls), offsets, strict=True)]
-
-
-def times_of(
-    column: Sequence[Any], name: str, form: str | None = None, place: Callable[[int], str] = "row {}".format
-) -> Times:
-    """The times in a column: strings, integers (years, or any count, but no 202401), or datetimes.
-
-    Strings are 1959-01, 1959-01-31, 1959-01-31 12:00 (:00), with a zone or none, or 1959Q1; with `form`, of strptime,
-    whatever that says. Those of several zones are taken in UTC. ValueError for one that is not, with its `place`, so
-    that no day is taken for a month.
-    """
-    values = np.asarray(column)
-    if values.dtype.kind == "M":
-        return _datetimes(values.astype("datetime64[us]"), name, place)
-    if values.dtype.kind in "iuf" and form is None:
-        if values.dtype.kind == "f" and not ((values == np.floor(values)) & (np.abs(values) < 2**53)).all():
-            raise ValueError(f"{name}: expected times, such as 1959-01, or whole numbers, got others")
-        return Times(_counts(values.astype(np.int64), name), "number")
-    texts = [str(value).strip() for value in values.tolist()]
-    if form is not None:
-        parsed = [_parsed(text, form) for text in texts]
-        if None in parsed:
-            i = parsed.index(None)
-            raise ValueError(f"{name}: expected times of the form {form}, got {texts[i]!r} in {place(i)}")
-        zoned = parsed[0].tzinfo is not None
-        offsets = np.array([time.utcoffset() for time in parsed], "timedelta64[us]") if zoned else None
-        walls = np.array([time.replace(tzinfo=None) for time in parsed], "datetime64[us]")
-        return Times(walls - offsets if zoned else walls, form, offsets=offsets)
-    zones = [found[0] if (found := _ZONE.search(text)) and ":" in text else "" for text in texts]
-    if "" in zones and any(zones):
-        i = zones.index("")
-        raise ValueError(f"{name}: expected a time zone in each row or in none, got {texts[i]!r} in {place(i)}")
-    several = len(set(zones)) > 1  # of a place whose clocks change
-    texts = [text.removesuffix(zone).strip() for text, zone in zip(texts, zones, strict=True)]
-    for i, text in enumerate(texts):
-        if not (_ISO.fullmatch(text) or _QUARTER.fullmatch(text)) or len(text) != len(texts[0]):
-            raise ValueError(
-                f"{name}: expected times like 1959-01, 1959-01-31, 1959-01-31 12:00, 1959Q1 or whole numbers, all of "
-                f"one form, got {text!r} in {place(i)}; any other needs its format, such as %d.%m.%Y"
-            )
-    quarter = _QUARTER.fullmatch(texts[0])
-    if quarter:
-        texts = [f"{found[1]}-{3 * int(found[2]) - 2:02}" for found in map(_QUARTER.fullmatch, texts)]
-    try:
-        parsed = np.array(texts, "datetime64[us]")
-    except ValueError as error:
-        raise ValueError(f"{name}: expected dates of the calendar: {error}") from None
-    size = {7: "month", 10: "day", 16: "minute", 19: "second"}.get(len(texts[0]), "microsecond")
-    if several:
-        size = "minute" if len(texts[0]) < 16 else size
-        offsets = np.array([_offset(zone) for zone in zones], "timedelta64[m]").astype("timedelta64[us]")
-        return Times(parsed - offsets, size, "Z", offsets)
-    return Times(parsed, "quarter" if quarter else size, zones[0])
-
-
-def _offset(zone: str) -> int:
-    """How many minutes "+02:00" is before UTC, or "+0200", or "Z"."""
-    digits = zone[1:].replace(":", "") or "0000"
-    return int(zone[0] + digits[:2]) * 60 + int(zone[0] + digits[2:]) if zone != "Z" else 0
-
-
-def _counts(values: np.ndarray, name: str) -> np.ndarray:
-    """`values` (n,), unless all may be dates: from 202312 to 202401 it is a month, not 89 of something."""
-    for form, *ends in (("%Y%m", 180001, 219912), ("%Y%m%d", 18000101, 21991231)):
-        if all(ends[0] <= value <= ends[1] and _parsed(str(value), form) for value in values.tolist()):
-            raise ValueError(
-                f"{name}: expected counts, or times like 1959-01, got {values[0]}; it needs its format, {form}"
-            )
-    return values
-
-
-def _datetimes(values: np.ndarray, name: str, place: Callable[[int], str]) -> Times:
-    lost = np.flatnonzero(np.isnat(values))
-    if lost.size:
-        raise ValueError(f"{name}: expected a time in each row, got none in {place(int(lost[0]))}")
-    for form, unit in (("day", "D"), ("second", "s")):
-        if (values.astype(f"datetime64[{unit}]") == values).all():
-            return Times(values, form)
-    return Times(values, "microsecond")
-
-
-def _parsed(text: str, form: str) -> datetime.datetime | None:
-    try:
-        return datetime.datetime.strptime(text, form)
-    except ValueError:
-        return None
 
 
 class Calendar(NamedTuple):

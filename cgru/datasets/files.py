@@ -46,6 +46,7 @@ def read(
     axes: str | None = None,
     features: Sequence[str] | None = None,
     targets: bool = True,
+    time_format: str | None = None,
 ) -> Dataset:
     """Read the data set in an `.npz`, CSV and other text, Parquet, a `.ts` of the UCR/UEA archive, or a folder.
 
@@ -85,6 +86,8 @@ def read(
             file has names, they are taken by these, and others are left out.
         targets: whether targets are wanted; without these `y` is None, nobody looks at labels, and the file need not
             have any.
+        time_format: how the times of a table are written, as for strptime, such as "%d/%m/%Y"; None: in any of the
+            usual ways, where only one of them fits all.
 
     Raises:
         OSError: the file cannot be opened.
@@ -97,6 +100,7 @@ def read(
         **{name: None if value is None else as_names(value, name) for name, value in named.items()},
         ignore=as_names(ignore, "ignore"),
         wide=wide,
+        time_format=time_format,
     )
     check_decimal(decimal)
     for name, value, known in (("task", task, TASKS), ("axes", axes, ("mse", "mes"))):
@@ -188,7 +192,7 @@ def _check_options(kind: str, asked: Asked, options: dict[str, Any]) -> None:
     """ValueError for what says nothing of such a file."""
     given = {name for name, value in asked._asdict().items() if value not in (None, ())}
     given |= {name for name in ("per_step", "na", "decimal", "axes") if options[name]}
-    table = {"id", "time", "label", "columns", "ignore", "wide", "per_step", "na"}
+    table = {"id", "time", "label", "columns", "ignore", "wide", "per_step", "na", "time_format"}
     fits = {"npz": {"axes", "columns"}, "ts": set(), "parquet": table, "text": table | {"decimal"}}
     for name in sorted(given - fits[kind]):
         raise ValueError(f"{name}: expected nothing, since it says nothing of such a file, {kind}, got some")
@@ -241,6 +245,8 @@ def _of_table(
     reading = {"id": list(roles.id), "time": time, "wide": roles.wide, "missing": missing}
     if options["na"]:
         reading["na"] = list(options["na"])
+    if roles.time_format is not None:
+        reading["time_format"] = roles.time_format
     if roles.wide:  # of a long one the names of the elements say it
         words = () if re.search(r"\d", "".join(roles.columns)) else roles.columns  # whose order names do not tell
         chosen = {"columns": asked.columns or words, "ignore": asked.ignore}

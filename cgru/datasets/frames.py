@@ -41,6 +41,7 @@ def from_frame(
     columns: Sequence[str] | None = None,
     per_step: bool = False,
     missing: str = "refuse",
+    time_format: str | None = None,
 ) -> Sequences:
     """The sequences in a long table, a row for each step.
 
@@ -48,7 +49,7 @@ def from_frame(
         frame: a DataFrame of pandas, Polars or whatever else narwhals reads.
         id: the column that says which sequence a row belongs to, or several that say it together; its rows may stand
             anywhere.
-        time: the column that the steps of a sequence are sorted by, of numbers, dates, or strings that are dates, or
+        time: the column that the steps of a sequence are sorted by, of numbers, dates, or strings that are either, or
             several, such as a date and a time of day, which are joined; None: they come as they stand.
         label: the column with the target of a sequence, the same in all its rows; several columns of numbers make
             targets (m, k); None: there is none.
@@ -57,6 +58,8 @@ def from_frame(
         missing: "refuse", or how elements without a value are filled: "forward", the last value before in the sequence
             (at its beginning the first one after); "interpolate", on the line between the values before and after, by
             the number of steps; or "zero".
+        time_format: how times are written, as for strptime, such as "%d/%m/%Y"; None: in any of the usual ways, where
+            only one of them fits all.
 
     Raises:
         ImportError: narwhals is not installed.
@@ -71,11 +74,11 @@ def from_frame(
     times = () if time is None else as_names(time, "time")
     taken = [*ids, *times, *labels]
     names = [name for name in table.names if name not in taken] if columns is None else columns
-    roles = {"id": ids, "time": times, "label": labels, "columns": names}
-    check_names(table, roles)
+    check_names(table, {"id": ids, "time": times, "label": labels, "columns": names})
     if not names:
         raise ValueError(f"columns: expected at least one beside {', '.join(taken)}, got none")
-    return long(table, Roles(ids, times, labels, tuple(names), wide=False), per_step, missing)[0]
+    roles = Roles(ids, times, labels, tuple(names), wide=False, time_format=time_format)
+    return long(table, roles, per_step, missing)[0]
 
 
 # --- a row for each step ---
@@ -88,8 +91,9 @@ def long(table: Table, roles: Roles, per_step: bool, missing: str) -> tuple[Sequ
     """
     gaps.check_missing(missing)
     ids, place = _groups(table, roles.id)
-    written, called = table.together(roles.time) if roles.time else np.arange(table.rows), " ".join(roles.time)
-    times = ranks(written, called, table.place)
+    called, form = " ".join(roles.time), roles.time_format
+    written = table.together(roles.time, whole=form is not None) if roles.time else np.arange(table.rows)
+    times = ranks(written, called, table.place, form if roles.time else None)
     order = np.lexsort((times, place))
     place, times = place[order], times[order]
     again = np.flatnonzero((np.diff(place) == 0) & (np.diff(times) == 0))

@@ -39,6 +39,7 @@ class Asked(NamedTuple):
     id, time, label: names of columns; () for none.
     columns: with the elements of a step; `ignore`: to be left out of these.
     wide: whether a row is a whole sequence.
+    time_format: how times are written, as for strptime; None: as they look.
     """
 
     id: tuple[str, ...] | None = None
@@ -47,16 +48,21 @@ class Asked(NamedTuple):
     columns: tuple[str, ...] | None = None
     ignore: tuple[str, ...] = ()
     wide: bool | None = None
+    time_format: str | None = None
 
 
 class Roles(NamedTuple):
-    """Which columns say to which sequence a row belongs, when it comes, what is to be learned, and the elements."""
+    """Which columns say to which sequence a row belongs, when it comes, what is to be learned, and the elements.
+
+    `time_format` is how times are written, as for strptime; None: as they look.
+    """
 
     id: tuple[str, ...]
     time: tuple[str, ...]
     label: tuple[str, ...]
     columns: tuple[str, ...]
     wide: bool
+    time_format: str | None = None
 
 
 def as_names(value: str | Sequence[str], name: str) -> tuple[str, ...]:
@@ -73,7 +79,7 @@ def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
     ValueError, naming the option that settles it, where names say too little or too much, and for columns that are not
     there.
     """
-    given = {name: value or () for name, value in asked._asdict().items() if name != "wide"}
+    given = {name: value or () for name, value in asked._asdict().items() if name not in ("wide", "time_format")}
     check_names(table, given)
     used = {name for names in given.values() for name in names}
     free = [name for name in table.names if name not in used]
@@ -89,7 +95,9 @@ def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
         return found
 
     id = chosen("id", lambda: _one("id", IDS, free), "says which sequence a row belongs to")
-    time = chosen("time", lambda: () if asked.wide else _times(table, free, id), "is what steps are sorted by")
+    time = chosen(
+        "time", lambda: () if asked.wide else _times(table, free, id, asked.time_format), "is what steps are sorted by"
+    )
     wide = _is_wide(table, asked, id, time, free) if asked.wide is None else asked.wide
     if wide:
         notes += [] if asked.wide else ["each row is a sequence of its own (wide=True)"]
@@ -110,7 +118,9 @@ def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
     columns = asked.columns or tuple(free)
     if not columns:
         raise ValueError(f"columns: expected at least one beside {', '.join((*id, *time, *label))}, got none")
-    return Roles(id, time, label, columns, wide), notes
+    if asked.time_format is not None and not time:
+        raise ValueError('time_format: expected a column of times beside it, got none: time="..." names it')
+    return Roles(id, time, label, columns, wide, asked.time_format), notes
 
 
 def check_names(table: Table, roles: dict[str, Collection[str]]) -> None:
@@ -160,15 +170,15 @@ def date_and_time(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for names in found for name in names) if all(len(names) == 1 for names in found) else ()
 
 
-def _times(table: Table, free: Sequence[str], id: Sequence[str]) -> tuple[str, ...]:
+def _times(table: Table, free: Sequence[str], id: Sequence[str], form: str | None) -> tuple[str, ...]:
     """The column called as times are, or two that are a date and the time of that day; T may be a temperature."""
     found = [name for name in free if _called(name, TIMES)]
     found = [name for name in found if not _wanders(table, name, id)] or found
     pair = date_and_time(found)
     if pair and len(found) == 2:
         with contextlib.suppress(TypeError, ValueError):  # what is no date or time of day
-            together = table.together(pair)
-            if are_times(together[:: table.rows // LOOKED_AT + 1]) or are_times(together):
+            together = table.together(pair, whole=form is not None)
+            if are_times(together[:: table.rows // LOOKED_AT + 1], form) or are_times(together, form):
                 return pair
     return _one("time", TIMES, found)
 

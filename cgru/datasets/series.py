@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cgru.datasets import gaps as filling
-from cgru.datasets.calendar import Calendar, Times, calendar_of, times_of
+from cgru.datasets.calendar import Calendar, calendar_of
 from cgru.datasets.clock import Clock, clock_of_offsets, clock_of_zone
 from cgru.datasets.decimal_years import DecimalYears, decimal_years, odd_year
 from cgru.datasets.files import check_decimal, table_of
 from cgru.datasets.roles import LOOKED_AT, TIMES, as_names, date_and_time, spelled
 from cgru.datasets.table import INDEX, Table, check_ids, table_of_frame
+from cgru.datasets.times import Times, times_of
 
 __all__ = ["Series", "read_series", "series_from_frame"]
 
