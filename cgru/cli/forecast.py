@@ -21,13 +21,16 @@ from cgru.cli.data import in_options
 from cgru.cli.output import check_output, plotter
 from cgru.datasets.series import Series, read_series
 from cgru.files import replacing
-from cgru.forecast import Backtest, Forecaster, backtest, guess_season
+from cgru.forecast import Backtest, Forecaster, backtest
+from cgru.forecast.backtest import Settled, settled_season
 from cgru.many import fit_many
 
 __all__ = ["forecast"]
 
 MODELS = {"gru": "GRU", "linear": "linear", "seasonal": "seasonal naive", "naive": "naive"}
-_ROLE = re.compile("^(target|time|id|inputs|decimal)(?=: expected (?:one of the|the|each|one) column|: .* sign )")
+_ROLE = re.compile(
+    "^(target|time|id|inputs|decimal)(?=: expected (?:one of the|the|each|one) column|: .* sign )|^horizon(?=: )"
+)
 _SERIES = re.compile(r"^y(?:\[(\d+)\])?(?=: )")
 PANELS = 6  # series that a plot shows at the most
 
@@ -43,7 +46,7 @@ def forecast(arguments: argparse.Namespace) -> int:
         raise RequestError(f"argument --quantiles: needs --model gru, {arguments.model} has no intervals")
     series = _read(arguments)
     for note in dict.fromkeys(note for each in series for note in each.notes):
-        print(f"note: {in_options(note)}")
+        print(f"note: {_in_options(note)}")
     print(*(_described(each) for each in series), sep="\n")
     options = {
         "width": arguments.width,
@@ -56,20 +59,18 @@ def forecast(arguments: argparse.Namespace) -> int:
     X = None if series[0].X is None else [each.X for each in series]
     with _named(path, series), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "fit_many: interrupted", RuntimeWarning)  # what comes of it is raised
-        found = None
-        season, likely = arguments.season, series[0].calendar.likely
+        found, likely = None, series[0].calendar.likely
+        if arguments.season:
+            chosen = Settled(arguments.season, arguments.season, arguments.season)
+        else:
+            chosen = settled_season(y, arguments.horizon, arguments.origins, likely, arguments.width)
         if arguments.origins:
-            found = backtest(
-                y, arguments.horizon, arguments.origins, X=X, season=season, likely=likely, **options, **running
-            )
-        guessed = season or guess_season(max(y, key=len), likely)
-        print(f"season: {_season(guessed)}{'' if season else ', guessed; --season says otherwise'}")
-        if found and found.season != guessed:
-            earlier = _season(found.season)
-            print(f"season of the tests: {earlier}, guessed from what came before them; --season {guessed} tests that")
+            given = {"X": X, "season": chosen.tested, **options, **running}
+            found = backtest(y, arguments.horizon, arguments.origins, **given)
+        print(*_seasons(chosen, guessed=not arguments.season), sep="\n")
         if found:
             print(*_judged(found, arguments, series), sep="\n")
-        model = Forecaster(arguments.horizon, season=guessed, **options)
+        model = Forecaster(arguments.horizon, season=chosen.season, **options)
         jobs = model.jobs(y, X)
         for each in series:  # learning would leave it out, and only then its forecast fail
             if len(each.y) < model.width_:
@@ -77,6 +78,8 @@ def forecast(arguments: argparse.Namespace) -> int:
                     f"{each.name}: expected at least {model.width_} values, a window, got {len(each.y)}; without "
                     "it, or with a smaller --width, the others are forecast"
                 )
+        if found:
+            print(_tested(found, model))
         model.take(fit_many(jobs, **running))
         values = _values(model, y, X, arguments.model)
     if arguments.save is not None:
@@ -101,15 +104,21 @@ def _read(arguments: argparse.Namespace) -> list[Series]:
             decimal=arguments.decimal,
             na=arguments.na,
         )
+        for each in series:  # which may be too late for a date
+            each.written([len(each.y) - 1 + arguments.horizon])
     except ImportError as error:
         raise RequestError(str(error)) from None
     except (TypeError, ValueError) as error:
         why = str(error).removeprefix(f"{arguments.series}: ")
-        why = why.replace("gaps=True", "--missing interpolate")
-        why = in_options(_ROLE.sub(r"argument --\1", why))
+        why = _in_options(_ROLE.sub(r"argument --\g<0>", why))
         raise RequestError(f"{arguments.series}: {why}") from error
     _check(series, arguments)
     return series
+
+
+def _in_options(text: str) -> str:
+    """Return a text with the arguments that it advises spelled as options."""
+    return in_options(text.replace("gaps=True", "--missing interpolate"))
 
 
 @contextlib.contextmanager
@@ -163,6 +172,38 @@ def _described(each: Series) -> str:
 
 def _season(season: int) -> str:
     return "none" if season == 1 else f"{season} steps"
+
+
+def _seasons(chosen: Settled, guessed: bool) -> Iterator[str]:
+    """Yield which season the forecast has, and what else was guessed, in words."""
+    yield f"season: {_season(chosen.season)}{', guessed; --season says otherwise' if guessed else ''}"
+    if chosen.tested != chosen.season:
+        yield (
+            f"season of the tests: {_season(chosen.tested)}, as what lies before the first of them is too short for "
+            f"one of {chosen.season}"
+        )
+    elif chosen.whole != chosen.season:
+        yield (
+            f"note: this was guessed from before the first test; all values suggest {_season(chosen.whole)}, which "
+            f"--season {chosen.whole} tests and forecasts with"
+        )
+
+
+def _tested(found: Backtest, model: Forecaster) -> str:
+    """Say how the tests and the forecast were made, and where these differ."""
+    tests, own = _made(found.season, found.widths), _made(model.season_, np.array([model.width_]))
+    learned = f"learned from {_spanned(found.windows)} windows"
+    if tests == own:
+        return f"tests and forecast: {own}; tests {learned}, the forecast from {model.windows_}"
+    return f"tests: {tests}, as less lay before them, {learned}; the forecast: {own}, from {model.windows_}"
+
+
+def _made(season: int, widths: np.ndarray) -> str:
+    return f"{'no season' if season == 1 else f'season of {season}'}, windows of {_spanned(widths)} values"
+
+
+def _spanned(counts: np.ndarray) -> str:
+    return f"{counts.min()} to {counts.max()}" if np.ptp(counts) else f"{counts[0]}"
 
 
 def _judged(found: Backtest, arguments: argparse.Namespace, series: list[Series]) -> Iterator[str]:

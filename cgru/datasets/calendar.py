@@ -1,39 +1,66 @@
-"""The times of a regular series: checked, and continued."""
+"""The times of a regular series: read, checked, and continued."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from cgru.datasets.times import Times, times_of
+from cgru.datasets.clock import Clock
 
-__all__ = ["Calendar", "Times", "calendar_of", "times_of"]
+__all__ = ["Calendar", "calendar_of"]
 
-_DAY = np.timedelta64(1, "D")
+_DAY, _MICROSECOND = np.timedelta64(1, "D"), np.timedelta64(1, "us")
+_END = np.datetime64("10000-01-01", "us")
+_SPANS = {"months": 12e4, "weekdays": 4e6, "seconds": 3.2e11}  # more than ten thousand years of each
+WEEKDAYS = "1111100"
 _NAMES = {
-    ("months", 1): "monthly", ("months", 3): "quarterly", ("months", 12): "yearly", ("business days", 1): "on weekdays",
+    ("months", 1): "monthly", ("months", 3): "quarterly", ("months", 12): "yearly",
     ("seconds", 3600): "hourly", ("seconds", 86400): "daily", ("seconds", 7 * 86400): "weekly",
 }  # fmt: skip
 _UNITS = (("day", 86400.0), ("hour", 3600.0), ("minute", 60.0), ("second", 1.0))
 
 
 class Calendar(NamedTuple):
-    """From one time to the next: `count` "months", "business days", "seconds" (any share of them) or "numbers".
+    """The rule by which the times of a regular series follow each other.
 
-    `day` is that of the month, or the last where a month has fewer.
+    Attributes:
+        unit: "months", "weekdays", "seconds" (any share of them) or "numbers".
+        count: how many of these lie between one time and the next.
+        days: of months, the days of each that are taken, several only of single months; the last where it has fewer.
+        february: the last day that may be taken in a February.
+        roll: of months, "" or where a day is moved to that is no weekday: "preceding" or "following".
+        week: of weekdays, which days from Monday to Sunday there are, as NumPy writes them.
+        clock: where times, in UTC, follow each other by the clock on the wall, that clock; else None.
+        hour: of such times, what the clock shows of the day; None: what it shows at the first.
+        per_year: of numbers, how many steps a year has; 0: nobody knows.
+        seasons: of numbers, how many steps a season may well have.
     """
 
     unit: str
     count: float
-    day: int = 31
+    days: tuple[int, ...] = (31,)
+    february: int = 29
+    roll: str = ""
+    week: str = WEEKDAYS
+    clock: Clock | None = None
+    hour: np.timedelta64 | None = None
+    per_year: int = 0
+    seasons: tuple[int, ...] = ()
 
     def __str__(self) -> str:
+        if self.per_year:
+            return f"{self.per_year} a year"
         if self.unit == "numbers":
             return f"every {self.count}" if self.count > 1 else "numbered"
+        if self.unit == "weekdays":
+            return "on weekdays" if self.week == WEEKDAYS else f"on {self.week.count('1')} days a week"
+        if len(self.days) > 1:
+            return f"{len(self.days)} times a month"
         known = _NAMES.get((self.unit, self.count))
         if known or self.unit == "months":
-            return known or f"every {self.count} months"
+            return (known or f"every {self.count} months") + (", on weekdays" if self.roll else "")
         name, size = next((each for each in _UNITS if self.count % each[1] == 0), ("second", 1.0))
         return f"every {self.count / size:g} {name}s" if self.count != size else f"every {name}"
 
@@ -41,9 +68,9 @@ class Calendar(NamedTuple):
     def likely(self) -> tuple[int, ...]:
         """How many steps a season may well have: a year of months, a week of days, a day of hours."""
         if self.unit == "months":
-            return (12 // self.count,) if self.count in (1, 2, 3, 4, 6) else ()
-        if self.unit == "business days":
-            return (5,)
+            return (12 * len(self.days) // self.count,) if self.count in (1, 2, 3, 4, 6) else ()
+        if self.unit == "weekdays":
+            return (self.week.count("1"),)
         if self.unit == "seconds":
             day, week = 86400, 7 * 86400
             if self.count == week:
@@ -51,77 +78,228 @@ class Calendar(NamedTuple):
             return tuple(
                 int(span // self.count) for span in (day, week) if span % self.count == 0 and span > self.count
             )
-        return ()
+        return self.seasons
 
     def places(self, times: np.ndarray) -> np.ndarray:
-        """How many steps after the first each of `times` (n,) is, as floats."""
+        """Return how many steps after the first each of `times` (n,) is, as floats."""
         if self.unit == "numbers":
             return (times - times[0]) / self.count
-        if self.unit == "months":
-            months = times.astype("datetime64[M]").astype(np.int64)
-            return (months - months[0]) / self.count
-        if self.unit == "business days":
-            days = times.astype("datetime64[D]")
-            return np.busday_count(days[0], days).astype(float)
-        return (times - times[0]) / np.timedelta64(1, "us") / (self.count * 1e6)
-
-    def at(self, first: Any, places: np.ndarray) -> np.ndarray:
-        """The times so many steps after `first`, which is one of a series."""
-        places = np.asarray(places, np.int64)
-        if self.unit == "numbers":
-            return first + places * int(self.count)
-        if self.unit == "business days":
-            days = np.datetime64(first, "D")
-            return np.busday_offset(days, places).astype("datetime64[us]") + (first - days)
+        if self.clock is not None:
+            times = self.clock.local(times)
+            times = times if self.hour is None else _dates(times, self.hour) + self.hour
         if self.unit == "seconds":
-            return first + (places * round(self.count * 1e6)).astype("timedelta64[us]")
-        months = np.datetime64(first, "M") + (places * int(self.count)).astype("timedelta64[M]")
-        days = months.astype("datetime64[D]") + (np.minimum(self.day, _lengths(months)) - 1).astype("timedelta64[D]")
-        return days.astype("datetime64[us]") + (first - np.datetime64(first, "D"))
+            return (times - times[0]) / _MICROSECOND / (self.count * 1e6)
+        dates = times.astype("datetime64[D]")
+        if self.unit == "weekdays":
+            return np.busday_count(dates[0], dates, weekmask=self.week).astype(float)
+        months = times.astype("datetime64[M]")
+        slots = sum((dates >= self._dates(months, day)).astype(np.int64) for day in self.days[1:])
+        places = months.astype(np.int64) * len(self.days) + slots
+        return (places - places[0]) / self.count
+
+    def at(self, first: Any, places: Any) -> np.ndarray:
+        """Return the times so many steps after `first`, one of a series.
+
+        ValueError for times past the year 9999, and for numbers that 64 bits do not hold.
+        """
+        places = np.asarray(places, np.int64)
+        if self.clock is not None:
+            return self.clock.moments_of(self._shown(first, places))
+        far = int(np.abs(places).max(initial=0)) * self.count
+        if self.unit == "numbers":
+            if abs(int(first)) + far >= 2**63:
+                raise ValueError(f"horizon: expected numbers of 64 bits, got steps beyond after {first}")
+            return first + places * int(self.count)
+        if far > _SPANS[self.unit]:
+            raise _too_late(first)
+        if self.unit == "seconds":
+            times = first + (places * round(self.count * 1e6)).astype("timedelta64[us]")
+        else:
+            date = np.datetime64(first, "D")
+            times = self._dates_at(date, places).astype("datetime64[us]") + (first - date)
+        if (times >= _END).any():
+            raise _too_late(first)
+        return times
+
+    def fits(self, times: np.ndarray) -> np.ndarray:
+        """Return whether each of sorted `times` (n,) is one of those that follow the first by this rule."""
+        places = self.places(times)
+        whole = np.round(places).astype(np.int64)
+        if self.clock is None:
+            right = np.abs(places - whole) <= 1e-6
+            if self.unit in ("months", "weekdays"):
+                right &= (self.at(times[0], whole) == times) | self._drifts(times)
+        else:
+            walls = self._shown(times[0], whole)
+            right = np.any([self.clock.moments_of(walls, fold) == times for fold in (0, 1)], axis=0)
+        return right & (np.diff(whole, prepend=-1) > 0)
+
+    def _drifts(self, times: np.ndarray) -> bool:
+        """Return whether the day of the month, once a month has fewer, stays so and ends at that of `days`.
+
+        pandas makes 2023-01-31, 02-28, 03-28 of steps of `DateOffset(months=1)`.
+        """
+        if self.unit != "months":
+            return False
+        into, lengths = _into(times)
+        kept = (into[1:] == np.minimum(into[:-1], lengths[1:])).all()
+        return bool(kept) and self.days == (into[-1],)
+
+    def _shown(self, first: Any, places: np.ndarray) -> np.ndarray:
+        """Return what the clock shows so many steps after the moment `first`."""
+        wall = self.clock.local(np.array([first]))
+        wall = wall if self.hour is None else _dates(wall, self.hour) + self.hour
+        return _of_walls(self).at(wall[0], places)
+
+    def _dates_at(self, first: np.datetime64, places: np.ndarray) -> np.ndarray:
+        """Return the dates so many steps after that of `first`."""
+        if self.unit == "weekdays":
+            return np.busday_offset(first, places, roll="preceding", weekmask=self.week)
+        month, k = np.datetime64(first, "M"), len(self.days)
+        slot = sum(bool(first >= self._dates(np.array([month]), day)[0]) for day in self.days[1:])
+        steps = slot + places * int(self.count)
+        months = month + (steps // k).astype("timedelta64[M]")
+        return self._dates(months, np.array(self.days)[steps % k])
+
+    def _dates(self, months: np.ndarray, days: Any) -> np.ndarray:
+        """Return the dates of these `days` in `months` (n,)."""
+        start = months.astype("datetime64[D]")
+        last = np.where(
+            months.astype(np.int64) % 12 == 1, np.minimum(_lengths(months), self.february), _lengths(months)
+        )
+        dates = start + (np.minimum(days, last) - 1).astype("timedelta64[D]")
+        return np.busday_offset(dates, 0, roll=self.roll) if self.roll else dates
 
 
-def calendar_of(times: np.ndarray, name: str) -> Calendar:
-    """The step of sorted `times` (n,): the one that most of them are apart.
+def calendar_of(
+    times: np.ndarray, name: str, quoted: Callable[[int], str] | None = None, clock: Clock | None = None
+) -> Calendar:
+    """Return the rule that sorted `times` (n,), in UTC where they have a `clock`, follow: all of them, or most.
 
-    ValueError with the place for times that are there twice, and for one that lies between the steps.
+    Steps of less than a day are steps in UTC; others, and those that are irregular there, are steps of the clock.
+    ValueError, with times as they are `quoted` by their places, for times that are there twice, and for one that lies
+    between the steps.
     """
+    quoted = quoted or (lambda i: _said(times[i]))
     again = np.flatnonzero(times[1:] == times[:-1])
     if again.size:
-        raise ValueError(f"{name}: expected each time once, got {_said(times[again[0]])} twice")
+        raise ValueError(f"{name}: expected each time once, got {quoted(int(again[0]))} twice")
     if len(times) < 3:
         raise ValueError(f"{name}: expected at least 3 times, to know the step between them, got {len(times)}")
-    found = _numbered(times) if times.dtype.kind == "i" else _dated(times)
-    places = found.places(times)
-    off = np.flatnonzero(np.abs(places - np.round(places)) > 1e-6)
-    if not off.size:
-        off = np.flatnonzero(np.diff(np.round(places)) == 0) + 1
-    if off.size:
-        where = f"{_said(times[off[0]])} after {_said(times[off[0] - 1])}"
-        raise ValueError(f"{name}: expected regular times, {found} as most are, got {where}")
-    return found
+    best = None
+    for found in _candidates(times, clock):
+        wrong = np.flatnonzero(~found.fits(times))
+        if not wrong.size:
+            return found
+        if best is None or wrong.size < best[1].size:
+            best = found, wrong
+    found, wrong = best
+    i = int(wrong[0])
+    where = f"{quoted(i)} after {quoted(i - 1)}" if i else f"{quoted(0)} before {quoted(1)}"
+    raise ValueError(f"{name}: expected regular times, {found} as most are, got {where}")
 
 
-def _numbered(times: np.ndarray) -> Calendar:
-    return Calendar("numbers", int(_most(np.diff(times))))
+def _candidates(times: np.ndarray, clock: Clock | None) -> Iterator[Calendar]:
+    """Yield the rules that sorted `times` (n,) may follow, the most likely first."""
+    if times.dtype.kind == "i":
+        yield Calendar("numbers", int(_most(np.diff(times))))
+        return
+    elapsed = Calendar("seconds", _most(np.diff(times)) / _MICROSECOND / 1e6)
+    if clock is None:
+        yield from _by_date(times, times - times.astype("datetime64[D]"))
+        yield elapsed
+        return
+    walls = clock.local(times)
+    hours = walls - walls.astype("datetime64[D]")
+    hour = _most(hours)
+    shown = _dates(walls, hour)
+    step = _most(np.diff(shown)) / _MICROSECOND / 1e6
+    if elapsed.count < 86400:
+        yield elapsed
+    elif step:
+        for found in _by_date(shown + hour, np.array([hour])):
+            yield found._replace(clock=clock, hour=hour)
+        yield Calendar("seconds", step, clock=clock, hour=hour)
+        yield elapsed
+    yield Calendar("seconds", _most(np.diff(walls)) / _MICROSECOND / 1e6, clock=clock)
 
 
-def _dated(times: np.ndarray) -> Calendar:
-    days = times.astype("datetime64[D]")
+def _by_date(times: np.ndarray, hours: np.ndarray) -> Iterator[Calendar]:
+    """Yield the rules of months and weekdays that `times` (n,), at `hours` of their days, may follow."""
+    if (hours != hours[0]).any():
+        return
+    dates, months = times.astype("datetime64[D]"), times.astype("datetime64[M]")
+    apart = np.diff(months.astype(np.int64))
+    into, lengths = _into(times)
+    if apart.min() > 0:
+        count = int(_most(apart))
+        yield from (Calendar("months", count, **rule) for rule in _month_rules(into, lengths))
+    else:
+        yield from (Calendar("months", 1, days) for days in _days_of_months(into, lengths, apart))
+    if week := _week(dates):
+        yield Calendar("weekdays", 1, week=week)
+
+
+def _month_rules(into: np.ndarray, lengths: np.ndarray) -> Iterator[dict[str, Any]]:
+    """Yield which day of the month may be meant by the days `into` (n,) months of these `lengths` (n,)."""
+    if (into == lengths).all():  # of February or April alone the last is meant
+        yield {"days": (31,)}
+    highest, usual = int(into.max()), int(_most(into))
+    yield {"days": (highest,)}
+    yield {"days": (highest,), "february": 28}
+    yield {"days": (31,), "roll": "preceding"}
+    yield {"days": (1,), "roll": "following"}
+    yield {"days": (int(into[-1]),)}
+    yield {"days": (usual,)}
+    yield {"days": (31,)}
+
+
+def _days_of_months(into: np.ndarray, lengths: np.ndarray, apart: np.ndarray) -> Iterator[tuple[int, ...]]:
+    """Yield the two or three days of each month that times may fall on; none where too few are there to tell."""
+    starts = np.flatnonzero(np.r_[True, apart > 0])
+    sizes = np.diff(np.r_[starts, len(into)])
+    k = int(_most(sizes[1:-1])) if len(sizes) > 2 else 0
+    if k not in (2, 3) or len(into) < 3 * k:
+        return
+    whole = starts[sizes == k, None] + np.arange(k)
+    is_last = (into[whole] == lengths[whole]).all(axis=0)
+    for chosen in (_most, np.max):
+        yield tuple(31 if last else int(chosen(days)) for last, days in zip(is_last, into[whole].T, strict=True))
+
+
+def _week(dates: np.ndarray) -> str:
+    """Return the days of the week that sorted `dates` (n,) fall on, as NumPy writes them; "" for all, and few dates."""
+    if _most(np.diff(dates)) != _DAY:
+        return ""
+    there = np.isin(np.arange(7), (dates.astype(np.int64) + 3) % 7)  # 1970-01-01 was a Thursday
+    week = "".join("1" if day else "0" for day in there)
+    if not there[5:].any() and (np.diff(dates) == 3 * _DAY).any():
+        return WEEKDAYS
+    return week if week.count("1") in (5, 6) and len(dates) >= 3 * week.count("1") else ""
+
+
+def _of_walls(calendar: Calendar) -> Calendar:
+    """Return the rule for what the clock shows."""
+    return calendar._replace(clock=None)
+
+
+def _dates(walls: np.ndarray, hour: np.timedelta64) -> np.ndarray:
+    """Return the date that each of `walls` (n,) is nearest to the `hour` of, in microseconds."""
+    half = np.timedelta64(12, "h")
+    return (walls - hour + half).astype("datetime64[D]").astype("datetime64[us]")
+
+
+def _into(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the day of the month of each of `times` (n,), and how many days that month has."""
     months = times.astype("datetime64[M]")
-    alike = np.unique(times - days.astype("datetime64[us]")).size == 1
-    into, lengths = (days - months.astype("datetime64[D]")).astype(int) + 1, _lengths(months)
-    day = 31 if (into == lengths).all() else int(into.max())  # of February or April alone the last is meant
-    if alike and (into == np.minimum(day, lengths)).all() and (apart := np.diff(months.astype(int))).min() > 0:
-        return Calendar("months", int(_most(apart)), day)
-    step = _most(np.diff(times))
-    if alike and step == _DAY and np.is_busday(days).all() and (np.diff(days) == 3 * _DAY).any():
-        return Calendar("business days", 1)
-    return Calendar("seconds", step / np.timedelta64(1, "us") / 1e6)
+    days = times.astype("datetime64[D]") - months.astype("datetime64[D]")
+    return days.astype(np.int64) + 1, _lengths(months)
 
 
 def _lengths(months: np.ndarray) -> np.ndarray:
-    """How many days `months` (n,) have."""
-    return ((months + np.timedelta64(1, "M")).astype("datetime64[D]") - months.astype("datetime64[D]")).astype(int)
+    """Return how many days `months` (n,) have."""
+    following = months + np.timedelta64(1, "M")
+    return (following.astype("datetime64[D]") - months.astype("datetime64[D]")).astype(np.int64)
 
 
 def _most(steps: np.ndarray) -> Any:
@@ -131,3 +309,7 @@ def _most(steps: np.ndarray) -> Any:
 
 def _said(time: Any) -> str:
     return str(time).removesuffix(".000000").removesuffix("T00:00:00")
+
+
+def _too_late(first: Any) -> ValueError:
+    return ValueError(f"horizon: expected times up to the year 9999, got steps beyond after {_said(first)}")

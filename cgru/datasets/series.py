@@ -5,21 +5,25 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cgru.datasets import gaps as filling
-from cgru.datasets.calendar import Calendar, Times, calendar_of, times_of
+from cgru.datasets.calendar import Calendar, calendar_of
+from cgru.datasets.clock import Clock, clock_of_offsets, clock_of_zone
+from cgru.datasets.decimal_years import DecimalYears, decimal_years, odd_year
 from cgru.datasets.files import check_decimal, table_of
 from cgru.datasets.roles import LOOKED_AT, TIMES, as_names, date_and_time, spelled
 from cgru.datasets.table import INDEX, Table, check_ids, table_of_frame
+from cgru.datasets.times import Times, times_of
 
 __all__ = ["Series", "read_series", "series_from_frame"]
 
 TIMES_TOO = f"{TIMES}|month|quarter|week|year|period|monat|quartal|woche|jahr|tag"  # names, in lower case
+HOLIDAYS, HOLIDAYS_SHARE = 10, 0.1  # weekdays one after the other, and of all, that may be left out as holidays
 
 
 @dataclass(frozen=True)
@@ -30,10 +34,11 @@ class Series:
         name: the column, or the value of the id column.
         y: the values (n,), NaN where one is missing, the first and the last there.
         X: what is known beside it at each step, (n, e); None: nothing.
-        times: (n,), regular; counted from 0 where the table has none.
-        calendar: the step between them.
+        times: (n,), in UTC where they have a clock; counted from 0 where the table has none.
+        calendar: the rule by which they follow each other.
         time: the column that they come from, or several with spaces between, "step" without one.
         notes: what was guessed of the file, in words.
+        clock: that of the place of the times, where they have a time zone that is known, or offsets from UTC.
     """
 
     name: str
@@ -43,14 +48,26 @@ class Series:
     calendar: Calendar
     time: str
     notes: tuple[str, ...] = ()
+    clock: Clock | None = None
 
     def times_at(self, places: Any) -> np.ndarray:
-        """The times at these places, which may lie beyond the last."""
-        return self.calendar.at(self.times.values[0], np.asarray(places))
+        """Return the times at `places`, which may lie beyond the last, as the clock of their place shows them.
+
+        ValueError for times that cannot be written, past the year 9999.
+        """
+        moments = self._moments(np.asarray(places))
+        return moments if self.clock is None else self.clock.local(moments)
 
     def written(self, places: Any) -> list[str]:
-        """The same as the table has them."""
-        return self.times.written(self.times_at(places))
+        """Return the times at `places` as the table has them."""
+        moments = self._moments(np.asarray(places))
+        return self.times.written(moments, None if self.clock is None else self.clock.offsets_at(moments))
+
+    def _moments(self, places: np.ndarray) -> np.ndarray:
+        """Return the times at `places`: those of the table, and those that follow its last."""
+        known, last = self.times.values, len(self.times.values) - 1
+        times = self.calendar.at(known[last], np.maximum(places - last, 0))
+        return np.where(places <= last, known[np.minimum(places, last)], times)
 
 
 class _Asked(NamedTuple):
@@ -158,24 +175,62 @@ def _series(table: Table, asked: _Asked) -> list[Series]:
     cure = f"; time={spelled(pair)} joins the two" if pair and time == pair[:1] else ""
     with _advised(cure):
         times = _times(table, time, asked) if time else None
+    zone = clock_of_zone(table.zoned[time[0]]) if time and time[0] in table.zoned else None
     if not time and asked.time is None and len(table.names) > 1:
         notes = ('rows are steps, since no column has times (time="COL")',)
+    if isinstance(times, DecimalYears):
+        notes = (*notes, f"{time[0]} has {times.note}")
     found = []
     for label, places in rows.items():
         where = " ".join(time) if id is None else f"{' '.join(time)} of {label}"
         y = numbers[label if id is None else targets[0]][places]
         X = np.column_stack([numbers[name][places] for name in inputs]) if inputs else None
-        if times is None:
-            own, calendar = Times(np.arange(len(y)), "number"), Calendar("numbers", 1)
-        else:
-            order = np.argsort(times.values[places], kind="stable")
-            own = times._replace(values=times.values[places][order])
-            with _advised(cure):
-                calendar = calendar_of(own.values, where) if cure else _calendar(own, where, id)
-            y, X, own = _regular(y[order], X if X is None else X[order], own, calendar, where, asked.gaps)
         called = "step" if not time else "time" if _is_index(time[0]) else " ".join(time)
-        found.append(_trimmed(label, y, X, own, calendar, called, notes))
+        if times is None:
+            own = Times(np.arange(len(y)), "number")
+            found.append(_trimmed(Series(label, y, X, own, Calendar("numbers", 1), called, notes)))
+            continue
+        sorting = np.argsort(times.values[places], kind="stable")
+        order = places[sorting]
+        own = times._replace(values=times.values[order])
+        clock = zone
+        if times.offsets is not None:
+            own = own._replace(offsets=times.offsets[order])
+            clock = clock_of_offsets(own.values, own.offsets)
+        quoted = _quotes(table, time, own, order, clock)
+        with _advised(cure):
+            calendar = _calendar(own, where, id, quoted, clock, bool(cure))
+        if isinstance(own, DecimalYears) and calendar == Calendar("numbers", 1):
+            calendar = own.calendar
+        y, X = (None if values is None else values[sorting] for values in (y, X))
+        one = Series(label, y, X, own, calendar, called, (*notes, *_moved(own)), clock)
+        found.append(_trimmed(_regular(one, where, asked.gaps, quoted)))
     return found
+
+
+def _moved(times: Times) -> tuple[str, ...]:
+    """Return what to say of times whose offset from UTC changes, in words, since that of later ones is a guess."""
+    if times.offsets is None or (times.offsets == times.offsets[0]).all():
+        return ()
+    last = times.written(times.values[-1:], times.offsets[-1:])[0]
+    return (
+        f"times to come have the offset from UTC of the last, {last}: offsets do not tell when clocks change again",
+    )
+
+
+def _quotes(
+    table: Table, time: tuple[str, ...], times: Times, order: np.ndarray, clock: Clock | None
+) -> Callable[[int], str]:
+    """Return what quotes sorted `times` (n,), of the rows `order` (n,), by their places, as the table has them."""
+
+    def quoted(i: int) -> str:
+        cells = [table.read(name)[0][order[i]] for name in time]
+        if all(isinstance(cell, str) for cell in cells):
+            return " ".join(cell.strip() for cell in cells)
+        moments = times.values[i : i + 1]
+        return times.written(moments, None if clock is None else clock.offsets_at(moments))[0]
+
+    return quoted
 
 
 @contextlib.contextmanager
@@ -187,11 +242,15 @@ def _advised(cure: str) -> Iterator[None]:
         raise ValueError(f"{error}{cure}") from None
 
 
-def _calendar(times: Times, where: str, id: str | None) -> Calendar:
-    """The step between them; the error says what helps where there is none."""
+def _calendar(
+    times: Times, where: str, id: str | None, quoted: Callable[[int], str], clock: Clock | None, is_advised: bool
+) -> Calendar:
+    """Return the rule that `times` follow; the error says what helps where there is none, unless it `is_advised`."""
     try:
-        return calendar_of(times.values, where)
+        return calendar_of(times.values, where, quoted, clock)
     except ValueError as error:
+        if is_advised:
+            raise
         cures = ['time="" takes rows as steps']
         if (times.values[1:] == times.values[:-1]).any():
             cures = ['id="COL" tells several series apart'] if id is None else []
@@ -218,7 +277,7 @@ def _time(table: Table, asked: _Asked) -> tuple[tuple[str, ...], tuple[str, ...]
         if name in called or table.read(name)[0].dtype.kind == "M":
             return (name,), ()
     for name in free:
-        if _has_times(table, name, asked.time_format):
+        if _has_times(table, name, asked.time_format) or _has_decimal_years(table, name, asked.time_format):
             return (name,), ()
     if len(free) > (not target) and (_is_index(free[0]) or table.read(free[0])[0].dtype.kind not in "biuf"):
         return (free[0],), ()
@@ -239,14 +298,38 @@ def _has_times(table: Table, name: str, form: str | None) -> bool:
 
 def _times(table: Table, time: tuple[str, ...], asked: _Asked, every: int = 1) -> Times:
     values = table.together(time, whole=asked.time_format is not None)[::every]
+    found = _decimal(table, time, asked.time_format)
+    if found is not None:
+        return found
+    odd = odd_year(values) if asked.time_format is None else None
+    if odd is not None:
+        got = f"{values[odd]:.12g} in {table.place(odd * every)}"
+        raise ValueError(f"{time[0]}: expected decimal years that are the same part of a month, got {got}")
     try:
         times = times_of(values, " ".join(time), asked.time_format, table.place)
     except ValueError as error:
         cure = "" if asked.time else '; time="COL" names another column, time="" takes rows as steps'
         raise ValueError(f"{error}{cure}") from None
     if time[0] in table.zoned:
-        times = times._replace(form=times.form.replace("day", "second"), zone="Z")  # UTC, in which days have 24 hours
+        times = times._replace(form=times.form.replace("day", "second"), zone="Z")
     return times
+
+
+def _has_decimal_years(table: Table, name: str, form: str | None) -> bool:
+    """Return whether a column has decimal years that are regular, which no measurement will be."""
+    found = _decimal(table, (name,), form)
+    try:
+        return found is not None and table.rows >= 8 and bool(calendar_of(np.unique(found.values), name))
+    except ValueError:
+        return False
+
+
+def _decimal(table: Table, time: tuple[str, ...], form: str | None) -> DecimalYears | None:
+    """Return what a column of times means as decimal years; None where it is none."""
+    values, missing = table.read(time[0])
+    if len(time) > 1 or form is not None or values.dtype.kind != "f" or missing.any():
+        return None
+    return decimal_years(values, None if table.cells is None else table.cells(time[0]))
 
 
 def _targets(table: Table, target: str | Sequence[str] | None, taken: Collection[str | None]) -> list[str]:
@@ -286,39 +369,49 @@ def _words(table: Table, names: Sequence[str]) -> str:
     return "; ".join(found)
 
 
-def _regular(
-    y: np.ndarray, X: np.ndarray | None, times: Times, calendar: Calendar, where: str, gaps: bool
-) -> tuple[np.ndarray, np.ndarray | None, Times]:
-    """The same with NaN at the steps that the table lacks, which are refused unless `gaps`."""
+def _regular(series: Series, where: str, gaps: bool, quoted: Callable[[int], str]) -> Series:
+    """Return a series with NaN at the steps that the table lacks, which are refused unless `gaps`.
+
+    Weekdays without a few are taken as they are, and said to be.
+    """
+    times, calendar = series.times, series.calendar
     places = np.round(calendar.places(times.values)).astype(np.int64)
     n = int(places[-1]) + 1
-    if n == len(y):
-        return y, X, times
-    if not gaps:
-        i = int(np.flatnonzero(np.diff(places) > 1)[0])
-        last, following = times.written(times.values[i : i + 2])
-        raise ValueError(
-            f"{where}: expected regular times, {calendar}, got a gap from {last} to {following}; gaps=True fills it, "
-            'time="" takes rows as steps'
+    if n == len(places):
+        return series
+    lost = np.diff(places) - 1
+    first = int(np.flatnonzero(lost)[0])
+    if not gaps and calendar.unit == "weekdays" and lost.max() <= HOLIDAYS and n - len(places) <= n * HOLIDAYS_SHARE:
+        note = (
+            f"{n - len(places)} weekdays that are not there, the first after {quoted(first)}, are taken for holidays, "
+            "which are no steps; gaps=True fills them"
         )
-    if n > 10 * len(y):
-        raise ValueError(f"{where}: expected at least a tenth of all times, {calendar}, got {len(y)} of {n}")
-    whole = np.full(n, np.nan)
-    whole[places] = y
-    beside = None
-    if X is not None:
-        beside = np.full((n, X.shape[1]), np.nan)
-        beside[places] = X
-    return whole, beside, times._replace(values=calendar.at(times.values[0], np.arange(n)))
+        return replace(series, notes=(*series.notes, note))
+    if not gaps:
+        raise ValueError(
+            f"{where}: expected regular times, {calendar}, got a gap from {quoted(first)} to {quoted(first + 1)}; "
+            'gaps=True fills it, time="" takes rows as steps'
+        )
+    if n > 10 * len(places):
+        raise ValueError(f"{where}: expected at least a tenth of all times, {calendar}, got {len(places)} of {n}")
+    whole = calendar.at(times.values[0], np.arange(n))
+    whole[places] = times.values
+    y, X = (None if values is None else _spread(values, places, n) for values in (series.y, series.X))
+    return replace(series, y=y, X=X, times=times._replace(values=whole, offsets=None))
 
 
-def _trimmed(
-    name: str, y: np.ndarray, X: np.ndarray | None, times: Times, calendar: Calendar, time: str, notes: tuple[str, ...]
-) -> Series:
-    """From the first value that is there to the last."""
-    known = np.flatnonzero(~np.isnan(y))
+def _spread(values: np.ndarray, places: np.ndarray, n: int) -> np.ndarray:
+    """Return `values` (k, ...) at their `places` (k,) of `n`, with NaN at the others."""
+    spread = np.full((n, *values.shape[1:]), np.nan)
+    spread[places] = values
+    return spread
+
+
+def _trimmed(series: Series) -> Series:
+    """Return a series from the first value that is there to the last."""
+    known = np.flatnonzero(~np.isnan(series.y))
     if not known.size:
-        raise ValueError(f"{name}: expected at least one value, got none")
+        raise ValueError(f"{series.name}: expected at least one value, got none")
     part = slice(known[0], known[-1] + 1)
-    times = times._replace(values=times.values[part])
-    return Series(name, y[part], X if X is None else X[part], times, calendar, time, notes)
+    X = None if series.X is None else series.X[part]
+    return replace(series, y=series.y[part], X=X, times=series.times._replace(values=series.times.values[part]))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cgru.datasets import gaps
+from cgru.datasets.date_parts import join_parts, order_of_parts
 
 __all__ = ["INDEX", "Table", "check_ids", "table_of_frame"]
 
@@ -28,7 +30,7 @@ class Table(NamedTuple):
         place: where a row stands, in words.
         number: a cell of text as a number, NaN where it says that one is missing; ValueError where it is none.
         named: whether the file gave the columns their names.
-        zoned: columns of datetimes with a time zone, which are read in UTC.
+        zoned: the time zones of columns of datetimes that have one, which are read in UTC.
         cells: the values of a column as they stand in the file (n,), strings; None where it is no text.
         na: the words that were said to mean a missing value; None where none can be.
     """
@@ -39,7 +41,7 @@ class Table(NamedTuple):
     place: Callable[[int], str]
     number: Callable[[Any], float] = float
     named: bool = True
-    zoned: frozenset[str] = frozenset()
+    zoned: Mapping[str, str] = MappingProxyType({})
     cells: Callable[[str], np.ndarray] | None = None
     na: Sequence[str] | None = None
 
@@ -53,13 +55,19 @@ class Table(NamedTuple):
         return values
 
     def together(self, names: Sequence[str], whole: bool = False) -> np.ndarray:
-        """The values of a column (n,), or of several as strings, a space between them, such as a date and a time.
+        """Return the values of a column (n,), or what several say together, as times or strings.
 
-        Of several none may have numbers, from which nobody could tell what they count, unless `whole` allows integers;
-        of text what stands in the file counts, where 18.30 may be a time, with `whole` of one column, too.
+        Parts of a date, a year, a month, ... are joined as `join_parts` does. Others, such as a date and a time, are
+        strings with a space between. Of these none may have numbers, from which nobody could tell what they count,
+        unless `whole` allows integers; of text what stands in the file counts, where 18.30 may be a time,
+        with `whole` of one column, too.
         """
         if len(names) == 1 and not (whole and self.cells):
             return self.column(names[0])
+        columns = [self.column(name) for name in names]
+        parts = None if whole else order_of_parts(names, columns)
+        if parts:
+            return join_parts(parts, names, columns, self.place)
         return np.array(
             [" ".join(row) for row in zip(*(self._texts(name, whole) for name in names), strict=True)], object
         )
@@ -160,6 +168,8 @@ def table_of_frame(frame: Any, caller: str = "from_frame", na: Sequence[str] | N
 
     def read(name: str) -> tuple[np.ndarray, np.ndarray]:
         column = table[name]
+        if name in zoned and column.dtype == nw.Unknown:  # narwhals does not know pandas' America/New_York
+            column = nw.from_native(column.to_native().dt.tz_convert("UTC"), series_only=True)
         kind = column.dtype
         missing = np.asarray(column.is_null().to_numpy())
         if column.dtype.is_float():
@@ -182,8 +192,14 @@ def table_of_frame(frame: Any, caller: str = "from_frame", na: Sequence[str] | N
         value = float(cell)
         return np.nan if value in wanted and not isinstance(cell, bool) else value
 
-    zoned = frozenset(name for name in table.columns if getattr(table[name].dtype, "time_zone", None))
+    zoned = {name: zone for name in table.columns if (zone := _zone(table[name]))}
     return Table(list(table.columns), len(table), read, lambda row: f"row {row}", number, zoned=zoned, na=na)
+
+
+def _zone(column: Any) -> str:
+    """Return the name of the time zone of a column of narwhals; "" where it has none."""
+    own = getattr(column.to_native(), "dtype", None)
+    return str(getattr(column.dtype, "time_zone", None) or getattr(own, "tz", None) or "")
 
 
 def check_ids(ids: np.ndarray, name: str) -> None:

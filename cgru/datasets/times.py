@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import re
 from collections.abc import Callable, Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta, timezone
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -25,18 +25,25 @@ class Times(NamedTuple):
     """Times as they were read: `values` (n,), datetime64[us] or int64, and the `form` in which they are written.
 
     `form` is "number", "month", "quarter", "day", "minute", "second", "microsecond", or a format of strftime; `zone` is
-    what stood behind each.
+    what stood behind each. Where `values` are in UTC, `offsets` (n,), timedelta64[us], are what was written less these.
     """
 
     values: np.ndarray
     form: str
     zone: str = ""
+    offsets: np.ndarray | None = None
 
-    def written(self, values: np.ndarray) -> list[str]:
-        """Return `values`, times like these, in the same form; ValueError where that could not be read again."""
+    def written(self, values: np.ndarray, offsets: np.ndarray | None = None) -> list[str]:
+        """Return `values` (k,), times like these, in the same form, with `offsets` (k,) from UTC if there are some.
+
+        ValueError where that could not be read again.
+        """
         if self.form == "number":
             return [str(int(value)) for value in values]
         values = np.asarray(values, "datetime64[us]")
+        zones = [self.zone] * len(values)
+        if offsets is not None:
+            values, zones = values + offsets, [_zone(offset) for offset in offsets.tolist()]
         first, last = (1969, 2068) if "%y" in self.form else (1, 9999)
         years = values.astype("datetime64[Y]").astype(np.int64) + 1970
         wrong = years[(years < first) | (years > last)]
@@ -46,15 +53,22 @@ class Times(NamedTuple):
             months = values.astype("datetime64[M]").astype(int)
             return [f"{1970 + month // 12}Q{month % 12 // 3 + 1}" for month in months.tolist()]
         if "%" in self.form:
-            texts = [_written(value, self.form) for value in values.tolist()]
+            texts = [_written(value, self.form, zone) for value, zone in zip(values.tolist(), zones, strict=True)]
+            zones = [""] * len(texts) if "%z" in self.form else zones
         else:
             unit = {"month": "M", "day": "D", "minute": "m", "second": "s", "microsecond": "us"}[self.form]
             texts = [text.replace("T", " ") for text in np.datetime_as_string(values, unit=unit).tolist()]
-        return [f"{text}{self.zone}" for text in texts]
+        return [text + zone for text, zone in zip(texts, zones, strict=True)]
 
 
-def _written(moment: datetime, form: str) -> str:
-    return moment.strftime(form.replace("%Y", f"{moment.year:04}").replace("%z", "+0000").replace("%Z", "UTC"))
+def _written(moment: datetime, form: str, zone: str) -> str:
+    offset = zone.replace(":", "") or "+0000"
+    return moment.strftime(form.replace("%Y", f"{moment.year:04}").replace("%z", offset).replace("%Z", "UTC"))
+
+
+def _zone(offset: timedelta) -> str:
+    """Return an offset from UTC as ISO 8601 writes it."""
+    return datetime(2000, 1, 1, tzinfo=timezone(offset)).isoformat()[19:]
 
 
 def ranks(values: np.ndarray, name: str, place: Place | None = None, form: str | None = None) -> np.ndarray:
@@ -80,7 +94,7 @@ def ranks(values: np.ndarray, name: str, place: Place | None = None, form: str |
             raise TypeError(f"{name}: expected values of one kind, got several") from None
     column = _Column(cells, name, place)
     if form is not None:
-        return _ranked(_formatted(column, form))[column.codes]
+        return _ranked(_formatted(column, form)[0])[column.codes]
     numbers = _numbers(column.texts)
     if numbers is not None:
         return _ranked(numbers)[column.codes]
@@ -121,7 +135,8 @@ def times_of(column: Sequence[Any], name: str, form: str | None = None, place: P
         return Times(_counts(values.astype(np.int64), name), "number")
     rows = _Column([str(cell) for cell in _cells(values)], name, place)
     if form is not None:
-        return Times(_formatted(rows, form)[rows.codes], form)
+        utc, offsets = _formatted(rows, form)
+        return Times(utc[rows.codes], form, "", None if offsets is None else offsets[rows.codes])
     numbers = _numbers(rows.texts)
     if numbers is not None and not (dates_in(rows.texts) and all(map(_is_of_now, rows.texts))):
         return times_of(numbers[rows.codes], name, None, place)
@@ -137,7 +152,8 @@ def times_of(column: Sequence[Any], name: str, form: str | None = None, place: P
         raise ValueError(f"{name}: expected times of whole microseconds, got {rows.texts[i]!r} in {place(rows.row(i))}")
     if len(np.unique(dates.offsets)) > 1:  # of a place whose clocks change
         written = dates.written if re.search("second|%[HI]", dates.written) else "minute"
-        return Times(dates.utc.astype("datetime64[us]")[rows.codes], written, "Z")
+        offsets = (dates.microseconds - dates.utc).astype("timedelta64[us]")
+        return Times(dates.utc.astype("datetime64[us]")[rows.codes], written, "Z", offsets[rows.codes])
     return Times(dates.microseconds.astype("datetime64[us]")[rows.codes], dates.written, dates.zone)
 
 
@@ -249,8 +265,8 @@ def _is_of_now(text: str) -> bool:
     return 1800 <= int(text.strip()[:4]) < 2200
 
 
-def _formatted(column: _Column, form: str) -> np.ndarray:
-    """Return the times that texts are by a format of strptime, in UTC where they have a zone.
+def _formatted(column: _Column, form: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the times that texts are by a format of strptime, in UTC where they have a zone, and then their offsets.
 
     Names of months may be those of any language. ValueError for the first that is none, with its place.
     """
@@ -262,7 +278,11 @@ def _formatted(column: _Column, form: str) -> np.ndarray:
         found = [_parsed(text, english) for text in _in_english(column)]
     if None in found:
         raise ValueError(f"{column.name}: expected times of the form {form}, got {column.said(found.index(None))}")
-    return np.array([each.replace(tzinfo=None) - (each.utcoffset() or timedelta()) for each in found], "datetime64[us]")
+    times = np.array([each.replace(tzinfo=None) for each in found], "datetime64[us]")
+    if found[0].utcoffset() is None:
+        return times, None
+    offsets = np.array([each.utcoffset() for each in found], "timedelta64[us]")
+    return times - offsets, offsets
 
 
 def _in_english(column: _Column) -> list[str]:

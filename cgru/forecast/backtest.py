@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,10 +16,19 @@ from cgru.forecast.forecaster import Forecaster, needed, several
 from cgru.forecast.series import checked, filled, guess_season
 from cgru.many import fit_many
 
-__all__ = ["Backtest", "backtest"]
+__all__ = ["Backtest", "Settled", "backtest", "settled_season"]
 
 GRU = "GRU"
 ERRORS = ("MAE", "RMSE", "MASE")
+SHOWN = 3  # seasons in which one shows itself
+
+
+class Settled(NamedTuple):
+    """The season of a forecast, that of its tests, and that which is guessed from all values; 1 for none."""
+
+    season: int
+    tested: int
+    whole: int
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,8 @@ class Backtest:
     Attributes:
         origins: how many values of its series were known at each (k,).
         season: how many steps it has, 1 for none.
+        widths: how many values the networks read at a time (k,), fewer where little lay before an origin.
+        windows: from how many stretches of so many values they learned (k,).
         actual: what came after each origin (k, h), NaN where that is missing.
         forecasts: of each model (k, h): "GRU", "linear", "naive", with a season "seasonal naive".
         errors: of each model its mean absolute error "MAE", the root of its mean squared error "RMSE", and "MASE", its
@@ -40,6 +51,8 @@ class Backtest:
 
     origins: np.ndarray
     season: int
+    widths: np.ndarray
+    windows: np.ndarray
     actual: np.ndarray
     forecasts: dict[str, np.ndarray]
     errors: dict[str, dict[str, np.ndarray]]
@@ -136,13 +149,13 @@ def backtest(
         filled(each, first.missing, name)
     inputs = [None] * len(series) if X is None else list(X) if many else [X]
     name, shortest = min(zip(names, map(len, series), strict=True), key=lambda each: each[1])
-    options["season"] = season = first.season or _season(series, shortest, first.horizon, k, step, likely, name)
+    options["season"] = season = first.season or _season(series, first.horizon, k, step, likely, name)
     lefts = _lefts(shortest, first.horizon, k, step, needed(first.horizon, season, first.width), name)
     actual = np.stack([each[len(each) - left :][: first.horizon] for left in lefts for each in series])
     if np.isnan(actual).all():
         raise ValueError(f"y: expected at least one value after {k} origins, got none")
 
-    forecasters, jobs, known = [], [], []
+    forecasters, jobs, known, learned = [], [], [], []
     for left in lefts:
         part = [each[: len(each) - left] for each in series]
         beside = None if X is None else [each[: len(each) - left] for each in inputs]
@@ -150,6 +163,7 @@ def backtest(
         jobs += forecaster.jobs(part, beside, (left,))
         forecasters.append(forecaster)
         known.append((part, beside))
+        learned.append((forecaster.width_, forecaster.windows_))
     results = fit_many(jobs, threads=threads, progress=progress)
     size = first.networks
     said: dict[str, list[np.ndarray]] = {}
@@ -167,7 +181,8 @@ def backtest(
     errors = {model: _errors(values, actual, np.array(scales)) for model, values in forecasts.items()}
     origins_ = np.array([len(each) - left for left in lefts for each in series])
     bands = np.stack(intervals) if intervals else None
-    return Backtest(origins_, season, actual, forecasts, errors, bands, first.quantiles)
+    widths, windows = np.repeat(learned, len(series), axis=0).T
+    return Backtest(origins_, season, widths, windows, actual, forecasts, errors, bands, first.quantiles)
 
 
 def _lefts(n: int, horizon: int, k: int, step: int | None, least: int, name: str) -> list[int]:
@@ -183,18 +198,40 @@ def _lefts(n: int, horizon: int, k: int, step: int | None, least: int, name: str
     return [horizon + (step or 0) * i for i in reversed(range(k))]
 
 
-def _season(
-    series: list[np.ndarray],
-    shortest: int,
-    horizon: int,
-    k: int,
-    step: int | None,
-    likely: Sequence[int],
-    name: str,
-) -> int:
-    """Guessed from the longest series, of it what lies before the first origin as it would be without a season."""
-    left = _lefts(shortest, horizon, k, step, needed(horizon, 1), name)[0]
-    return guess_season(max(series, key=len)[:-left], likely)
+def _season(series: list[np.ndarray], horizon: int, k: int, step: int | None, likely: Sequence[int], name: str) -> int:
+    """Guess the season of the longest series from what lies before the first origin."""
+    return guess_season(_before(series, horizon, k, step, name), likely)
+
+
+def _before(series: list[np.ndarray], horizon: int, k: int, step: int | None, name: str) -> np.ndarray:
+    """Return what lies, of the longest series, before the first origin as it would be without a season."""
+    left = _lefts(min(map(len, series)), horizon, k, step, needed(horizon, 1), name)[0]
+    return max(series, key=len)[:-left]
+
+
+def settled_season(
+    y: Sequence[np.ndarray], horizon: int, origins: int, likely: Sequence[int] = (), width: int | None = None
+) -> Settled:
+    """Choose one season for the tests and the forecast of the series y, each (n,), that `likely` lags suggest.
+
+    It is the one that is guessed from before the first origin, as `backtest` does; without origins that of the whole.
+    Where so little lies there that it cannot show a likely season of the whole, that is taken, for the tests too if
+    there are values enough.
+    """
+    series = [checked(each, f"y[{i}]") for i, each in enumerate(y)]
+    whole = guess_season(max(series, key=len), likely)
+    if not origins:
+        return Settled(whole, whole, whole)
+    shortest = f"y[{min(range(len(series)), key=lambda i: len(series[i]))}]"
+    before = _before(series, horizon, origins, None, shortest)
+    guessed = guess_season(before, likely)
+    if guessed != 1 or whole not in likely or len(before) > SHOWN * whole:
+        return Settled(guessed, guessed, whole)
+    try:
+        _lefts(min(map(len, series)), horizon, origins, None, needed(horizon, whole, width), shortest)
+    except ValueError:
+        return Settled(whole, 1, whole)
+    return Settled(whole, whole, whole)
 
 
 def _scale(known: np.ndarray, season: int) -> float:

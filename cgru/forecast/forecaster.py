@@ -70,7 +70,8 @@ class Forecaster:
         units, epochs, networks: of each network; passes over the windows; how many networks.
         seed: makes a fit repeatable bit for bit, on any number of threads.
 
-    After a fit `season_` and `width_` are what was used. TypeError or ValueError for arguments that cannot be.
+    After a fit `season_` and `width_` are what was used, and `windows_` from how many windows it learned. TypeError or
+    ValueError for arguments that cannot be.
     """
 
     def __init__(
@@ -129,6 +130,7 @@ class Forecaster:
         self.season_ = guess_season(longest) if self.season is None else self.season
         self.width_ = self._width(len(longest))
         found, future, late = self._windows(series, inputs)
+        self.windows_ = len(future)
         self.input_mean_, deviation = _moments(found.Z.reshape(-1, found.Z.shape[2]))
         self.input_scale_ = _divisors(deviation)
         Z = (found.Z - self.input_mean_) / self.input_scale_

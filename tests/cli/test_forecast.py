@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from cli_cases import refused, run
 
-from cgru.forecast import Forecaster, backtest, load
+from cgru.forecast import Forecaster, backtest, guess_season, load
 
 rng = np.random.default_rng(0)
 N = 60
@@ -113,11 +113,58 @@ def test_the_forecast_has_the_season_that_the_tests_could_not_know(folder):
     out, _ = run("forecast", "short.csv", "--horizon", 10, "--origins", 2, cwd=folder)
     assert out.splitlines()[1:3] == [
         "season: 12 steps, guessed; --season says otherwise",
-        "season of the tests: none, guessed from what came before them; --season 12 tests that",
+        "season of the tests: none, as what lies before the first of them is too short for one of 12",
     ]
+    assert (
+        "\ntests: no season, windows of 1 to 11 values, as less lay before them, learned from 10 windows; "
+        "the forecast: season of 12, windows of 21 values, from 10\n"
+    ) in out
     assert "seasonal naive" not in out
     january = numbers(forecast_in(out), "sales")[8]
     assert january < 3
+
+
+def check_delivered(out, name, y, horizon, origins):
+    """Check that what was tested, as it was said, is the model of the forecast; return its season and width."""
+    said = re.search(
+        r"tests and forecast: (no season|season of \d+), windows of (\d+) values; tests learned from (.*)\n", out
+    )
+    season, width = int(re.sub(r"\D", "", said[1]) or 1), int(said[2])
+    found = backtest(y, horizon, origins, season=season, width=width)
+    assert found.table() in out
+    assert said[3].startswith(f"{found.windows[0]} to {found.windows[-1]} windows, the forecast from ")
+    assert said[3].endswith(f" {len(y) - width - horizon + 1}")
+    due = Forecaster(horizon, season=season, width=width).fit(y).predict(y)
+    np.testing.assert_allclose(numbers(forecast_in(out), name), due, rtol=1e-5)
+    return season, width
+
+
+@pytest.mark.parametrize(("seed", "season", "whole"), [(53, 1, "14 steps"), (4, 9, "none"), (0, 1, "")])
+def test_the_model_of_the_forecast_is_the_one_that_was_tested(folder, seed, season, whole):
+    y = np.round(1e3 + np.cumsum(np.random.default_rng(seed).standard_normal(100)), 2)
+    write(folder / "prices.csv", close=y)
+    out, _ = run("forecast", "prices.csv", "--horizon", 2, "--origins", 4, cwd=folder)
+    assert check_delivered(out, "close", y, 2, 4)[0] == season
+    assert season == guess_season(y[: int(re.search(r"4 origins from (\d+)", out)[1])])
+    note = f"\nnote: this was guessed from before the first test; all values suggest {whole}, which --season "
+    assert (note in out) == bool(whole)
+
+
+def test_a_season_that_the_tests_could_not_see_is_tested_where_there_are_values_enough(folder):
+    y = np.array([i % 12 + 0.1 * (i % 7) for i in range(42)])
+    write(folder / "seen.csv", month=TIMES[:42], sales=y)
+    out, _ = run("forecast", "seen.csv", "--horizon", 3, "--origins", 9, "--width", 12, cwd=folder)
+    assert guess_season(y[:21], (12,)) == 1
+    assert check_delivered(out, "sales", y, 3, 9) == (12, 12)
+    assert "note: " not in out
+
+
+def test_narrower_windows_of_tests_are_told(folder):
+    out, _ = run("forecast", "one.csv", "--horizon", 3, "--origins", 10, cwd=folder)
+    assert (
+        "\ntests: season of 12, windows of 18 to 24 values, as less lay before them, learned from 10 to 31 windows; "
+        "the forecast: season of 12, windows of 24 values, from 34\n"
+    ) in out
 
 
 def test_missing_values_and_times(folder):
@@ -246,7 +293,7 @@ def test_many_series_are_not_all_drawn(folder, tmp_path, monkeypatch):
         (("one.csv", "--horizon", 3, "--id", "z"), "argument --id: expected one of the columns"),
         (("one.csv", "--horizon", 3, "--inputs", "z"), "argument --inputs: expected one of the columns"),
         (("one.csv", "--horizon", 3, "--time-format", "%Y"), "month: expected times of the form %Y, got '2000-01'"),
-        (("long.csv", "--horizon", 3, "--target", "y"), "month: expected each time once, got 2000-01-01 twice"),
+        (("long.csv", "--horizon", 3, "--target", "y"), "month: expected each time once, got 2000-01 twice"),
         (
             ("gap.csv", "--horizon", 3),
             r"gap.csv: sales: expected a value at each step, got none at 2000-08 \(in all at 2\); --missing interpol",
@@ -281,6 +328,28 @@ def refused_late(*arguments, cwd):
     assert "MASE" not in out
     assert re.fullmatch(r"cgru: error: .+\n", err), err
     return err
+
+
+def test_times_past_the_year_9999_are_refused_before_anything_is_fitted(folder):
+    write(folder / "late.csv", day=[f"9999-12-{day}" for day in range(10, 31)], y=np.arange(21))
+    why = refused("forecast", "late.csv", "--horizon", 2, cwd=folder)
+    assert "late.csv: argument --horizon: expected times up to the year 9999, got steps beyond after 9999-12-30" in why
+    run("forecast", "late.csv", "--horizon", 1, "--origins", 0, "--model", "naive", cwd=folder)
+
+
+def test_holidays_and_changing_clocks_are_noted(folder):
+    days = [day for day in np.busday_offset("2024-01-01", np.arange(60)).astype(str) if day != "2024-03-08"]
+    write(folder / "stocks.csv", day=days, y=np.arange(59) % 5)
+    out, _ = run("forecast", "stocks.csv", "--horizon", 1, "--origins", 0, "--model", "naive", cwd=folder)
+    assert out.startswith("note: 1 weekdays that are not there, the first after 2024-03-07, are taken for holidays")
+    assert "--missing interpolate fills them\ny: 59 values, on weekdays, 2024-01-01 to 2024-03-22\n" in out
+    assert out.endswith("2024-03-25,3\n")
+    times = [f"2024-03-{day} 00:00:00+01:00" for day in range(10, 32)]
+    times += [f"2024-04-0{day} 00:00:00+02:00" for day in range(1, 4)]
+    write(folder / "local.csv", day=times, y=np.arange(25) % 5)
+    out, _ = run("forecast", "local.csv", "--horizon", 2, "--origins", 0, "--model", "naive", cwd=folder)
+    assert out.startswith("note: times to come have the offset from UTC of the last, 2024-04-03 00:00:00+02:00: ")
+    assert out.endswith("2024-04-04 00:00:00+02:00,4\n2024-04-05 00:00:00+02:00,4\n")
 
 
 def test_a_missing_input_is_told(folder):

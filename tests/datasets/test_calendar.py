@@ -5,17 +5,17 @@ import datetime
 import numpy as np
 import pytest
 
-from cgru.datasets.calendar import Calendar, calendar_of, times_of
+from cgru.datasets.calendar import Calendar, calendar_of
+from cgru.datasets.times import times_of
 
 
 def continued(texts, form=None):
     """How the step of these times is called, and the two that come after them."""
     times = times_of(texts, "t", form)
     calendar = calendar_of(times.values, "t")
-    places = calendar.places(times.values)
-    np.testing.assert_array_equal(calendar.at(times.values[0], np.round(places)), times.values)
-    n = int(places[-1]) + 1
-    return str(calendar), times.written(calendar.at(times.values[0], np.array([n, n + 1])))
+    n = int(calendar.places(times.values)[-1]) + 1
+    assert n == len(texts)
+    return str(calendar), times.written(calendar.at(times.values[-1], np.array([1, 2])))
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,62 @@ def continued(texts, form=None):
         (["1970 q3", "1970 q4", "1971 q1"], "quarterly", ["1971Q2", "1971Q3"]),
         (["2001-01-01", "2002-01-01", "2003-01-01"], "yearly", ["2004-01-01", "2005-01-01"]),
         (["2021-02-28", "2022-02-28", "2023-02-28"], "yearly", ["2024-02-29", "2025-02-28"]),
+        (["2023-12-29", "2024-01-29", "2024-02-28", "2024-03-29"], "monthly", ["2024-04-29", "2024-05-29"]),
+        (["2022-12-30", "2023-01-30", "2023-02-28", "2023-03-30"], "monthly", ["2023-04-30", "2023-05-30"]),
+        (
+            ["2022-12-31", "2023-01-31", "2023-02-28", "2023-03-28", "2023-04-28"],
+            "monthly",
+            ["2023-05-28", "2023-06-28"],
+        ),
+        (["2024-01-30", "2024-02-29", "2024-03-29", "2024-04-29"], "monthly", ["2024-05-29", "2024-06-29"]),
+        (
+            ["2022-12-30", "2023-01-31", "2023-02-28", "2023-03-31"],
+            "monthly, on weekdays",
+            ["2023-04-28", "2023-05-31"],
+        ),
+        (
+            ["2023-04-03", "2023-05-01", "2023-06-01", "2023-07-03"],
+            "monthly, on weekdays",
+            ["2023-08-01", "2023-09-01"],
+        ),
+        (["2023-06-30", "2023-09-29", "2023-12-29"], "quarterly, on weekdays", ["2024-03-29", "2024-06-28"]),
+        (
+            ["2022-01-03", "2022-04-01", "2022-07-01", "2022-10-03"],
+            "quarterly, on weekdays",
+            ["2023-01-02", "2023-04-03"],
+        ),
+        (["2020-12-31", "2021-12-31", "2022-12-30", "2023-12-29"], "yearly, on weekdays", ["2024-12-31", "2025-12-31"]),
+        (["2020-02-29", "2021-02-28", "2022-02-28"], "yearly", ["2023-02-28", "2024-02-29"]),
+        (
+            ["2023-12-30 17:00", "2024-01-30 17:00", "2024-02-28 17:00"],
+            "monthly",
+            ["2024-03-30 17:00", "2024-04-30 17:00"],
+        ),
+        (
+            ["2024-01-01", "2024-01-15", "2024-02-01", "2024-02-15", "2024-03-01", "2024-03-15"],
+            "2 times a month",
+            ["2024-04-01", "2024-04-15"],
+        ),
+        (
+            ["2023-12-31", "2024-01-15", "2024-01-31", "2024-02-15", "2024-02-29", "2024-03-15"],
+            "2 times a month",
+            ["2024-03-31", "2024-04-15"],
+        ),
+        (
+            [f"2024-{month:02}-{day:02}" for month in (1, 2, 3) for day in (1, 11, 21)],
+            "3 times a month",
+            ["2024-04-01", "2024-04-11"],
+        ),
+        (
+            [f"2024-03-{day:02}" for day in range(3, 22) if day % 7 not in (1, 2)],
+            "on 5 days a week",  # from Sunday to Thursday
+            ["2024-03-24", "2024-03-25"],
+        ),
+        (
+            [f"2024-01-{day:02}" for day in range(1, 28) if day % 7],
+            "on 6 days a week",
+            ["2024-01-29", "2024-01-30"],
+        ),
         (["2001-01", "2001-03", "2001-05"], "every 2 months", ["2001-07", "2001-09"]),
         (["1968-12-26", "1968-12-27", "1968-12-28"], "daily", ["1968-12-29", "1968-12-30"]),
         (["2024-02-14", "2024-02-21", "2024-02-28"], "weekly", ["2024-03-06", "2024-03-13"]),
@@ -118,7 +174,9 @@ def test_places_of_times_with_gaps():
         (Calendar("months", 12), ()),
         (Calendar("months", 5), ()),
         (Calendar("months", 6), (2,)),
-        (Calendar("business days", 1), (5,)),
+        (Calendar("weekdays", 1), (5,)),
+        (Calendar("weekdays", 1, week="1111110"), (6,)),
+        (Calendar("months", 1, (1, 15)), (24,)),
         (Calendar("seconds", 7 * 86400.0), (52,)),
         (Calendar("seconds", 86400.0), (7,)),
         (Calendar("seconds", 3600.0), (24, 168)),
@@ -193,6 +251,22 @@ def test_what_is_not_of_the_form_that_was_said():
             "t: expected regular times, daily as most are, got 2024-01-04T12:00:00 after 2024-01-03",
         ),
         ([0, 2, 4, 5], "t: expected regular times, every 2 as most are, got 5 after 4"),
+        (
+            ["2023-11-29", "2023-12-29", "2024-01-29", "2024-02-27", "2024-03-29", "2024-04-29"],
+            "t: expected regular times, monthly as most are, got 2024-02-27 after 2024-01-29",
+        ),
+        (
+            ["2023-11-28", "2023-12-31", "2024-01-31", "2024-02-29"],
+            "t: expected regular times, monthly as most are, got 2023-11-28 before 2023-12-31",
+        ),
+        (
+            ["2023-06-30", "2023-07-31", "2023-08-31", "2023-09-29", "2023-10-30", "2023-11-30", "2023-12-29"],
+            "monthly, on weekdays as most are, got 2023-10-30 after 2023-09-29",
+        ),
+        (
+            ["2024-01-01", "2024-01-15", "2024-02-01", "2024-02-16", "2024-03-01", "2024-03-15", "2024-04-01"],
+            "got 2024-02-16 after 2024-02-01",
+        ),
         (["2024-01", "2024-03", "2024-05", "2024-06"], "every 2 months as most are, got 2024-06-01 after 2024-05-01"),
     ],
 )
@@ -201,3 +275,28 @@ def test_times_that_are_not_regular(texts, words):
         texts = [f"{text} 00:00"[:16] for text in texts]
     with pytest.raises(ValueError, match=words):
         calendar_of(times_of(texts, "t").values, "t")
+
+
+@pytest.mark.parametrize(
+    ("values", "k"),
+    [
+        (["9998-10-31", "9998-11-30", "9998-12-31"], 12),
+        (["9999-12-25", "9999-12-26", "9999-12-27"], 4),
+        (["9999-12-13", "9999-12-14", "9999-12-15", "9999-12-16", "9999-12-17", "9999-12-20"], 9),
+        (["9997-01-01", "9998-01-01", "9999-01-01"], 0),
+    ],
+)
+def test_no_time_lies_past_the_year_9999(values, k):
+    times = times_of(values, "t").values
+    calendar = calendar_of(times, "t")
+    assert calendar.at(times[-1], [k])[0] < np.datetime64("10000-01-01")
+    for beyond in (k + 1, k + 10**9, 2**62):
+        with pytest.raises(ValueError, match=f"horizon: expected times up to the year 9999, got .* after {values[-1]}"):
+            calendar.at(times[-1], [1, beyond])
+
+
+def test_numbers_are_those_that_64_bits_hold():
+    numbers = np.array([2**63 - 5, 2**63 - 3])
+    assert Calendar("numbers", 2).at(numbers[-1], [1]).tolist() == [2**63 - 1]
+    with pytest.raises(ValueError, match="horizon: expected numbers of 64 bits"):
+        Calendar("numbers", 2).at(numbers[-1], [2])

@@ -96,7 +96,7 @@ def test_a_column_of_datetimes_is_found(table):
     assert (one.time, one.written([3])) == ("so", ["2024-01-04"])
 
 
-def test_times_of_a_zone_are_told_in_utc(table):
+def test_times_of_a_zone_are_told_as_its_clocks_show_them(table):
     utc = np.arange("2024-03-30T22", "2024-03-31T04", dtype="datetime64[h]").astype("datetime64[us]")
     frame = table({"t": utc, "y": range(6)})
     if hasattr(frame, "with_columns"):
@@ -104,7 +104,10 @@ def test_times_of_a_zone_are_told_in_utc(table):
     else:
         frame["t"] = frame["t"].dt.tz_localize("UTC").dt.tz_convert("Europe/Berlin")  # the hour that is left out in it
     (one,) = series_from_frame(frame)
-    assert (str(one.calendar), one.written([0, 6])) == ("hourly", ["2024-03-30 22:00:00Z", "2024-03-31 04:00:00Z"])
+    assert (str(one.calendar), one.written([0, 6])) == (
+        "hourly",
+        ["2024-03-30 23:00:00+01:00", "2024-03-31 06:00:00+02:00"],
+    )
 
 
 def test_an_index_of_periods_is_the_time():
@@ -178,8 +181,8 @@ def test_times_in_a_form_of_their_own(table):
         ({"target": "y", "id": "z"}, "id: expected one of the columns"),
         ({"target": "y", "inputs": ["z"]}, "inputs: expected one of the columns"),
         ({"target": ["y", "x"], "id": "shop"}, "target: expected one column beside id, got y, x"),
-        ({"target": "y"}, "month: expected each time once, got 2024-01-01 twice"),
-        ({"target": "y", "id": "name"}, "month of a: expected each time once, got 2024-01-01 twice$"),
+        ({"target": "y"}, "month: expected each time once, got 2024-01 twice"),
+        ({"target": "y", "id": "name"}, "month of a: expected each time once, got 2024-01 twice$"),
     ],
 )
 def test_refusals(table, options, words):
@@ -338,7 +341,7 @@ def test_a_date_whose_time_stands_beside_it(csv):
     assert str(read_series(csv(german))[0].calendar) == "hourly"
     words = german.replace(".01.2024", " of January")
     assert refused(csv, words).endswith('; time="COL" names another column, time="" takes rows as steps' + cure)
-    assert refused(csv, german, time_format="%d.%m.%Y") == twice + cure
+    assert refused(csv, german, time_format="%d.%m.%Y") == "Date: expected each time once, got 01.01.2024 twice" + cure
     why = (
         "Date Time: expected times like 1959-01, 1959-01-31, 1959-01-31 12:00, 1959Q1 or whole numbers, all of one form"
     )
@@ -387,7 +390,7 @@ def test_columns_with_another_role_are_not_taken_for_the_times(csv):
     text = "branch,opened,visitors\n" + "".join(f"{b},{month},{i}\n" for b in "AB" for i, month in enumerate(MONTHS))
     one, other = read_series(csv(text), id="branch")
     assert (one.name, other.name, one.time, one.y.tolist()) == ("A", "B", "opened", [*range(6)])
-    assert refused(csv, text).startswith("opened: expected each time once, got 2024-01-01 twice; id=")
+    assert refused(csv, text).startswith("opened: expected each time once, got 2024-01 twice; id=")
     (one,) = read_series(csv("day,y\n3,1\n5,2\n1,3\n"), target="day", inputs=["y"])
     assert (one.y.tolist(), one.time) == ([3, 5, 1], "step")
     one, _ = read_series(csv("day,y,month\n3,1,2024-01\n5,2,2024-02\n1,3,2024-03\n"), target=["day", "y"])
@@ -422,8 +425,8 @@ def test_a_column_of_times_is_found_by_what_it_holds(csv):
 def test_times_that_are_no_series_say_what_helps(csv):
     twice = "shop,time,y\na,2024-01-01 02:00,1\na,2024-01-01 02:00,2\na,2024-01-01 03:00,3\n"
     clock = "; an hour that clocks repeat is to be in UTC"
-    assert refused(csv, twice).endswith('02:00:00 twice; id="COL" tells several series apart' + clock)
-    assert refused(csv, twice, id="shop").endswith("02:00:00 twice" + clock)
+    assert refused(csv, twice).endswith('02:00 twice; id="COL" tells several series apart' + clock)
+    assert refused(csv, twice, id="shop").endswith("02:00 twice" + clock)
     assert refused(csv, "time,y\n1,1\n1,2\n2,3\n").endswith('got 1 twice; id="COL" tells several series apart')
     assert refused(csv, "time,y\n1,1\n2,2\n4,3\n3.5,4\n").endswith("got others; time=\"COL\" names another column, "
         'time="" takes rows as steps')  # fmt: skip
@@ -462,3 +465,54 @@ def test_files_that_are_no_tables(csv, tmp_path):
         read_series(tmp_path / "none.csv")
     with pytest.raises(TypeError, match="unexpected keyword argument 'wide'"):
         read_series(csv("y\n1\n"), wide=True)
+
+
+# --- weekdays without holidays ---
+
+
+def weekdays(count, without=(), start="2023-12-18"):
+    days = np.busday_offset(np.datetime64(start), np.arange(count)).astype(str)
+    return [day for i, day in enumerate(days.tolist()) if i not in without]
+
+
+def test_weekdays_without_holidays_are_taken_as_they_are(csv):
+    days = weekdays(60, without=(5, 6, 10, 40))
+    text = "day,close\n" + "".join(f"{day},{i}\n" for i, day in enumerate(days))
+    (one,) = read_series(csv(text))
+    assert (str(one.calendar), len(one.y), one.calendar.likely) == ("on weekdays", 56, (5,))
+    assert one.notes == (
+        "4 weekdays that are not there, the first after 2023-12-22, are taken for holidays, which are no steps; "
+        "gaps=True fills them",
+    )
+    assert one.written([0, 5, 55, 56, 57]) == ["2023-12-18", "2023-12-27", "2024-03-08", "2024-03-11", "2024-03-12"]
+    (filled,) = read_series(csv(text), gaps=True)
+    assert (len(filled.y), int(np.isnan(filled.y).sum()), filled.notes) == (60, 4, ())
+    assert filled.written([5, 60]) == ["2023-12-25", "2024-03-11"]
+
+
+@pytest.mark.parametrize("without", [range(20, 31), range(5, 35, 4)])
+def test_gaps_that_are_no_holidays_are_refused(csv, without):
+    days = weekdays(60, without=tuple(without))
+    i = without[0]
+    why = refused(csv, "day,close\n" + "".join(f"{day},{k}\n" for k, day in enumerate(days)))
+    assert f"on weekdays, got a gap from {days[i - 1]} to {days[i]}; gaps=True" in why
+
+
+def test_days_without_holidays_but_with_weekends_have_gaps(csv):
+    days = [f"2024-01-{day:02}" for day in range(1, 31) if day != 15]
+    why = refused(csv, "day,y\n" + "".join(f"{day},{i}\n" for i, day in enumerate(days)))
+    assert "daily, got a gap from 2024-01-14 to 2024-01-16" in why
+
+
+def test_times_that_cannot_be_continued_are_told(csv):
+    (one,) = read_series(csv("day,y\n9999-12-28,1\n9999-12-29,2\n9999-12-30,3\n"))
+    assert one.written([3]) == ["9999-12-31"]
+    with pytest.raises(ValueError, match="horizon: expected times up to the year 9999, got steps beyond after 9999-12"):
+        one.written([4])
+
+
+def test_times_are_quoted_as_they_stand_in_the_file(csv):
+    text = "when,y\n1.1.2024,1\n2.1.2024,2\n3.1.2024,3\n3.1.2024,4\n"
+    assert "got 3.1.2024 twice" in refused(csv, text, time_format="%d.%m.%Y")
+    text = text.replace("3.1.2024,4", "5.1.2024,4")
+    assert "got a gap from 3.1.2024 to 5.1.2024; " in refused(csv, text, time_format="%d.%m.%Y")

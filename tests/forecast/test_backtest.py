@@ -171,7 +171,7 @@ def made(k=4, judge="MASE", intervals=None, quantiles=(), actual=None, **means):
     for model, value in means.items():
         each = np.broadcast_to(np.asarray(value, float), k)
         errors[model] = {"MAE": 2 * each, "RMSE": 3 * each, "MASE": each if judge == "MASE" else each * np.nan}
-    return Backtest(np.arange(k), 12, actual, {}, errors, intervals, quantiles)
+    return Backtest(np.arange(k), 12, np.full(k, 24), np.arange(k), actual, {}, errors, intervals, quantiles)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,262 @@
+"""Parts of a date in several columns: year, month, day, hour, ... are found by their names, and joined."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+__all__ = ["join_parts", "month_of", "order_of_parts", "part_of", "parts_in", "plain", "words_of"]
+
+PARTS = ("year", "quarter", "month", "week", "yday", "day", "hour", "clock", "minute", "second")
+# What each part may be followed by, from the largest on.
+NEXT = {
+    "year": ("month", "quarter", "week", "yday"), "month": ("day",), "yday": ("hour", "clock"),
+    "day": ("hour", "clock"), "hour": ("minute",), "minute": ("second",),
+}  # fmt: skip
+# The words of English, German, French, Spanish, Portuguese, Italian, Dutch, Scandinavian, Polish, Czech, Turkish and
+# Russian, in lower case without accents.
+WORDS = {
+    "year": "year years yr yrs yyyy yy jahr annee an ano anno jaar ar rok yil год 年",
+    "quarter": "quarter quarters qtr quartal trimestre kwartaal kvartal kwartal квартал",
+    "month": "month months mon mth mo mm monat mois mes mese maand manad maned maaned miesiac mesic месяц 月",
+    "week": "week weeks wk kw woche semaine semana settimana vecka uke uge tydzien tyden hafta неделя",
+    "yday": "doy yday jday",
+    "day": "day days dy dd mday dom tag jour dia giorno dag dzien den gun день 日",
+    "hour": "hour hours hr hrs hh stunde heure hora ora uur timme godzina hodina saat час",
+    "clock": "time hhmm clock zeit uhrzeit",
+    "minute": "minute minutes min mins mi mn minuto minuta minuut minut dakika минута",
+    "second": "second seconds sec secs ss sekunde seconde segundo secondo sekund sekunda saniye секунда",
+}
+LETTERS = {"y": "year", "m": "month", "d": "day", "h": "hour", "s": "second"}  # names, where there are several
+OF = "of the|of|in|du|de l|de la|de|del|des|do|da|van de"  # day of month, jour du mois
+BESIDE = {"no", "nr", "num", "number", "name", "utc", "gmt", "local", "obs", "date", "start", "the"}
+
+RANGES = {
+    "year": (1, 9999), "quarter": (1, 4), "month": (1, 12), "week": (1, 53), "yday": (1, 366), "day": (1, 31),
+    "hour": (0, 24), "clock": (0, 86400), "minute": (0, 59), "second": (0, 59.999999),
+}  # fmt: skip
+SECONDS = {"week": 604800, "yday": 86400, "day": 86400, "hour": 3600, "clock": 1, "minute": 60, "second": 1}
+DUE = {"month": "a month", "clock": "a time of day such as 18:30 or 1830", "yday": "a day of the year, 1 to 366"}
+
+# Of the same languages, and of Swedish and Danish. A beginning of three letters or more that is of one month alone
+# means it, too.
+MONTHS = (
+    "january januar janvier enero janeiro gennaio januari janner styczen leden ocak январь",
+    "february februar fevrier febrero fevereiro febbraio februari feber luty unor subat февраль",
+    "march marz mars marzo marco maart mrt marts marzec brezen mart март",
+    "april avril abril aprile kwiecien duben nisan апрель",
+    "may mai mayo maio maggio mei maj kveten mayis май",
+    "june juni juin junio junho giugno czerwiec cerven haziran июнь",
+    "july juli juillet julio julho luglio lipiec cervenec temmuz июль",
+    "august aout agosto augustus augusti sierpien srpen agustos август",
+    "september septembre septiembre setembro settembre wrzesien zari eylul сентябрь",
+    "october oktober octobre octubre outubro ottobre pazdziernik rijen ekim октябрь",
+    "november novembre noviembre novembro listopad kasim ноябрь",
+    "december dezember decembre diciembre dezembro dicembre desember grudzien prosinec aralik декабрь",
+)
+
+
+def plain(text: str) -> str:
+    """Return the text in lower case, without accents, and without space around it."""
+    apart = unicodedata.normalize("NFKD", text.strip().casefold())
+    return unicodedata.normalize("NFC", "".join(each for each in apart if not unicodedata.combining(each)))
+
+
+PART = {plain(word): part for part, words in WORDS.items() for word in words.split()}
+MONTH = {plain(word): i for i, words in enumerate(MONTHS, 1) for word in words.split()}
+
+
+def month_of(text: str) -> int | None:
+    """Return the number of the month that a text names, Jan, février or 03; None where it names none."""
+    word = plain(text).rstrip(".")
+    digits = re.fullmatch(r"m?(\d\d?)月?", word)
+    if digits:
+        return int(digits[1]) if 1 <= int(digits[1]) <= 12 else None
+    if word in MONTH or len(word) < 3:
+        return MONTH.get(word)
+    found = {number for name, number in MONTH.items() if name.startswith(word)}
+    return found.pop() if len(found) == 1 else None
+
+
+def words_of(name: str) -> list[str]:
+    """Return the words in a column's name: `obs_Year`, `obsYear` and `Obs. year` have obs and year."""
+    parts = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.strip())
+    return [plain(word) for word in re.findall(r"[^\W\d_]+", parts)]
+
+
+def part_of(name: str) -> str | None:
+    """Return the part of a date that a column is called after; None where it is called after none."""
+    return _part(name)[0]
+
+
+def _part(name: str) -> tuple[str | None, tuple[str, ...]]:
+    """Return the part of a date that a name is of, or None, and the words beside it."""
+    text = " ".join(words_of(name))
+    phrase = re.fullmatch(rf"(.*\b)?(\w+) ({OF}) (\w+)", text)
+    if phrase and phrase[2] in PART and phrase[4] in PART:
+        inner, outer = PART[phrase[2]], PART[phrase[4]]
+        part = {("day", "week"): None, ("day", "year"): "yday"}.get((inner, outer), inner)
+        return part, tuple((phrase[1] or "").split())
+    words = text.replace("julian day", "yday").split()
+    parts = [PART.get(word) for word in words]
+    if len([part for part in parts if part]) != 1:
+        return None, ()
+    beside = tuple(word for word, part in zip(words, parts, strict=True) if not part and word not in BESIDE)
+    return next(filter(None, parts)), beside
+
+
+def parts_in(names: Sequence[str]) -> dict[str, str]:
+    """Return the columns that are parts of one date by their names, as {part: name}, from the largest part on.
+
+    Names may share words beside the part: `sale_year`, `sale_month`. There are several parts, without one left out
+    between; what is not joined to the largest is not returned. {}: no such columns, or more than one date.
+    """
+    groups: dict[tuple[str, ...], dict[str, str]] = {}
+    letters = {name: LETTERS[word] for name in names if (word := name.strip().lower()) in LETTERS}
+    if {"year", "month", "day"} > set(letters.values()) or len(set(letters.values())) < len(letters):
+        letters = {}
+    for name in sorted(names, key=lambda name: name.strip() == "mm"):  # where there is MM, too, that is the month
+        part, beside = (letters[name], ()) if name in letters else _part(name)
+        group = groups.setdefault(beside, {})
+        if part == "month" and part in group and name.strip().lower() == "mm":
+            part = "minute"  # as in YY MM DD hh mm
+        if part is None or (part == "minute" and any("max" in plain(each) for each in names)):  # min beside max
+            continue
+        if part in group:
+            return {}
+        group[part] = name
+    found = [chain for group in groups.values() if len(chain := _chain(group)) > 1]
+    return found[0] if len(found) == 1 else {}
+
+
+def _chain(group: Mapping[str, str]) -> dict[str, str]:
+    """Return the parts of a group from the largest on, as far as none is left out."""
+    part = next((part for part in PARTS if part in group), None)
+    chain = {}
+    while part is not None:
+        chain[part] = group[part]
+        part = next((part for part in NEXT.get(part, ()) if part in group), None)
+    return chain
+
+
+def order_of_parts(names: Sequence[str], columns: Sequence[np.ndarray]) -> list[str] | None:
+    """Return the part of a date that each of the columns (n,) is, which were said to be a time together.
+
+    Parts are known by their names, and others by their order: a year of four digits comes first, the next smaller part
+    behind. None: they are no parts, such as a date and the time of that day.
+    """
+    parts = [_part(name)[0] or LETTERS.get(name.strip().lower()) for name in names]
+    if parts.count("month") == 2 and "minute" not in parts:  # YY MM DD hh mm
+        second = max(i for i, part in enumerate(parts) if part == "month")
+        parts[second] = "minute"
+    before = None
+    for i, part in enumerate(parts):
+        if part is None:
+            due = [each for each in NEXT.get(before, ()) if each not in parts] if before else []
+            parts[i] = due[0] if due else "year" if not before and _are_years(columns[i]) else None
+        before = parts[i]
+    if None in parts or len(set(parts)) < len(parts) or len(_chain(dict(zip(parts, names, strict=True)))) < len(parts):
+        return None
+    return parts if all(map(_may_be, parts, columns)) else None
+
+
+def _are_years(column: np.ndarray) -> bool:
+    return column.dtype.kind in "iuf" and bool(((column >= 1000) & (column <= 9999)).all())
+
+
+def _may_be(part: str, column: np.ndarray) -> bool:
+    """Return whether a column is of the kind of a part: numbers, or the names of months or quarters."""
+    if column.dtype.kind in "iuf":
+        return True
+    return column.dtype == object and any(_number(part, value) is not None for value in set(column.tolist()))
+
+
+def _number(part: str, value: object) -> float | None:
+    """Return what a cell says, as a number of that part of a date, of a clock in seconds; None where it says none."""
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return None
+    if isinstance(value, str) and part == "month":
+        return month_of(value)
+    text = str(value).strip().lower().removesuffix(".0")
+    if part == "quarter":
+        text = re.sub(r"^[qt](?=[1-4]$)", "", text)
+    if part == "clock":
+        clock = re.fullmatch(r"(\d{1,2})[:.]([0-5]\d)([:.][0-5]\d)?|(\d{0,2}?)([0-5]?\d)", text)
+        if not clock:
+            return None
+        hours, minutes, seconds = clock[1] or clock[4], clock[2] or clock[5], clock[3] or ":0"
+        return 3600 * int(hours or 0) + 60 * int(minutes) + int(seconds[1:])
+    return float(text) if re.fullmatch(r"-?\d+(\.\d+)?", text) else None
+
+
+def join_parts(
+    parts: Sequence[str], names: Sequence[str], columns: Sequence[np.ndarray], place: Callable[[int], str]
+) -> np.ndarray:
+    """Return the times (n,) that the columns, each a part of a date, say together.
+
+    datetime64[us] where there is a year, else timedelta64[us], of months and days without a year from the beginning of
+    a leap year. A quarter is its first month, a week its Monday by ISO 8601; 1830 is a time of day, too, and 24 an
+    hour. ValueError, with the column and the `place`, for a value that is out of range, and for a day that its month
+    has not.
+    """
+    parts = list(map(_fitting, parts, columns))
+    called = dict(zip(parts, names, strict=True))
+    values = {}
+    for part, name, column in zip(parts, names, columns, strict=True):
+        values[part] = _checked(part, name, column, place, counts=part == "day" and "month" not in called)
+    year = values.get("year", np.full(len(columns[0]), 2000))
+    if (year < 100).any() and np.ptp(year) >= 50:
+        i = int(np.argmin(year))
+        raise ValueError(f"{called['year']}: expected years of four digits, got {year[i]} in {place(i)}")
+    month = values.get("month", 3 * values["quarter"] - 2 if "quarter" in values else 1)
+    months = (12 * (year - 1970) + month - 1).astype("datetime64[M]")
+    first = months.astype("datetime64[D]")
+    ends = {"day": _days(months, 1), "yday": _days(months, 12)}
+    if "week" in values:
+        first, ends["week"] = _monday(first), _monday(_days(months, 12))
+    times = first.astype("datetime64[us]")
+    for part in set(parts) & SECONDS.keys():
+        days = part in ends and (part != "day" or "month" in values)
+        if days:
+            size = (ends[part] - first).astype(np.int64) * 86400 // SECONDS[part]
+            wrong = np.flatnonzero(values[part] > size)
+            if wrong.size:
+                i = int(wrong[0])
+                whole = f"{part.replace('yday', 'day')} of {str(_days(months, 0)[i])[: 7 if part == 'day' else 4]}"
+                got = f"{values[part][i]} in {place(i)}"
+                raise ValueError(f"{called[part]}: expected a {whole}, at most {size[i]}, got {got}")
+        times = times + np.round((values[part] - days) * SECONDS[part] * 1e6).astype("timedelta64[us]")
+    return times if "year" in values else times - np.datetime64("2000-01-01", "us")
+
+
+def _fitting(part: str, column: np.ndarray) -> str:
+    """Return the part: hours that go beyond 24 are of a clock, 1830, and those of a clock up to 24 are hours."""
+    if part in ("hour", "clock") and column.dtype.kind in "iuf":
+        return "hour" if (column <= 24).all() else "clock"
+    return part
+
+
+def _days(months: np.ndarray, count: int) -> np.ndarray:
+    """Return the first day of the month that is `count` months later."""
+    return (months + np.timedelta64(count, "M")).astype("datetime64[D]")
+
+
+def _monday(days: np.ndarray) -> np.ndarray:
+    """Return the Monday of the first week of a year that begins on one of the days; it has the fourth of January."""
+    fourth = days + np.timedelta64(3, "D")
+    return fourth - ((fourth - np.datetime64("1970-01-05", "D")).astype(np.int64) % 7).astype("timedelta64[D]")
+
+
+def _checked(part: str, name: str, column: np.ndarray, place: Callable[[int], str], counts: bool) -> np.ndarray:
+    """Return the numbers in a column (n,), all in the range of that part of a date; days that are counted have none."""
+    low, high = (-np.inf, np.inf) if counts else RANGES[part]
+    distinct, codes = np.unique(column.astype(str) if column.dtype == object else column, return_inverse=True)
+    numbers = [_number(part, value) for value in distinct.tolist()]
+    for i, (value, number) in enumerate(zip(distinct.tolist(), numbers, strict=True)):
+        if number is None or not low <= number <= high or (part != "second" and number % 1):
+            due = "a whole number" if counts else DUE.get(part, f"a {part} from {low} to {int(high)}")
+            raise ValueError(f"{name}: expected {due}, got {value!r} in {place(int(np.flatnonzero(codes == i)[0]))}")
+    return np.array(numbers, np.float64)[codes] if part == "second" else np.array(numbers, np.int64)[codes]
