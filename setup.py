@@ -38,8 +38,11 @@ CHECKS = [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-g1"] if SANITIZ
 
 
 def flags(level: str) -> list[str]:
-    """Return the compiler's options. Some Pythons ask for -O3 and debug symbols themselves."""
-    return ["/O2", "/std:c11"] if MSVC else [level, "-pthread", *CHECKS]
+    """Return the compiler's options. Some Pythons ask for -O3 and debug symbols themselves.
+
+    With a sanitizer everything is compiled at -O1, which takes a third of the time of -O3.
+    """
+    return ["/O2", "/std:c11"] if MSVC else ["-O1" if SANITIZE else level, "-pthread", *CHECKS]
 
 
 # On Linux without symbols, which nobody needs and a wheel would carry.
