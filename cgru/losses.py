@@ -252,8 +252,9 @@ def point(A: np.ndarray, loss: str | Loss) -> np.ndarray:
 
 
 def chosen(loss: str | Loss | None, activate: Activation, k: int) -> str | Loss:
-    """The name of the loss for a head of `k` units: `loss` ("mse" for short), or by the activation where it is None.
+    """Return the name of the loss for a head of `k` units: `loss`, or by the activation where it is None.
 
+    One loss has one name: "mse" becomes "mean_squared_error", "huber(1)" becomes "huber", "huber(.5)" "huber(0.5)".
     A callable stays what it is. ValueError for an unknown name and for a pair that means nothing: a cross-entropy of
     what is no probability, half a target.
     """
@@ -265,6 +266,8 @@ def chosen(loss: str | Loss | None, activate: Activation, k: int) -> str | Loss:
     named(loss)
     if callable(loss):
         return loss
+    name, numbers = parts(loss)
+    loss = name if numbers == NUMBERS.get(name, ()) else f"{name}({', '.join(map(repr, numbers))})"
     if k % outputs(loss):
         raise ValueError(f"loss: expected a head of {outputs(loss)} units for each target of {loss}, got {k}")
     fits = {"cross_entropy": (softmax,), "binary_cross_entropy": (sigmoid, softmax)}.get(loss)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -288,6 +288,11 @@ class RMSprop(_Optimizer):
 def is_matrix(key: str) -> bool:
     """Whether `key`, such as `0.Uz` or `b`, names a matrix: those have capital letters, biases small ones."""
     return key.rpartition(".")[2][:1].isupper()
+
+
+def slowed(optimizer: Any, factor: float) -> Any:
+    """Return `optimizer` with its learning rate multiplied by `factor`; itself where that is 1."""
+    return optimizer if factor == 1 else replace(optimizer, learning_rate=optimizer.learning_rate * factor)
 
 
 NAMED: dict[str, type[_Optimizer]] = {"sgd": SGD, "adam": Adam, "rmsprop": RMSprop}  # all that are compiled, too

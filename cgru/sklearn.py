@@ -96,17 +96,17 @@ class _Estimator(BaseEstimator):
         """
         before = dict(vars(self))
         try:
-            note = self._trained(X, y, sample_weight, epochs, reset, classes)
+            notes = self._trained(X, y, sample_weight, epochs, reset, classes)
         except BaseException:
             vars(self).clear()
             vars(self).update(before)
             raise
-        if note:
-            words = f"{type(self).__name__}: nothing was learned: {note}"
+        for note in notes:
+            words = f"{type(self).__name__}: {note}"
             warnings.warn(words, ConvergenceWarning, stacklevel=4 if isinstance(self, ClassifierMixin) else 3)
 
-    def _trained(self, X: Any, y: Any, sample_weight: Any, epochs: int | None, reset: bool, classes: Any) -> str:
-        """Do that; in words, that nothing was learned, or ""."""
+    def _trained(self, X: Any, y: Any, sample_weight: Any, epochs: int | None, reset: bool, classes: Any) -> list[str]:
+        """Do that; return in words where it diverged, and that nothing was learned."""
         X, lengths, y = self._sequences(X, y, reset=reset)
         if sample_weight is not None:
             sample_weight = column_or_1d(sample_weight, dtype=np.float64, warn=False)
@@ -125,16 +125,17 @@ class _Estimator(BaseEstimator):
         if self.verbose:
             options["callback"] = _say
         with _threads(self.n_jobs):
-            history = net.fit(X, targets, standardize=self.standardize, **options)
-            note = (
-                recipe.nothing_learned(net, X, targets, lengths, options.get("sample_weight")) if epochs is None else ""
-            )
+            history = net.fit(X, targets, standardize=self.standardize, recover=True, **options)
+            notes = [history.problems()]
+            if epochs is None:
+                note = recipe.nothing_learned(net, X, targets, lengths, options.get("sample_weight"))
+                notes.append(note and f"nothing was learned: {note}")
         self.network_ = net  # not before it is trained
         self.loss_curve_ = ([] if reset else self.loss_curve_) + [epoch.loss for epoch in history]
         self.n_iter_ = len(self.loss_curve_)
         if held:
             self.validation_scores_ = [epoch.validation_loss for epoch in history]
-        return note
+        return list(filter(None, notes))
 
     def _network(self, targets: np.ndarray, schedule: Any) -> Network:
         layers = recipe.stack(
@@ -316,8 +317,8 @@ class GRURegressor(RegressorMixin, _Estimator):
             self._flat = y.ndim == 1
         y = y.reshape(len(y), -1)
         if reset:
-            weighs = slice(None) if sample_weight is None or not sample_weight.any() else sample_weight > 0
-            self.target_mean_, self.target_scale_ = moments(y[weighs])
+            weights = sample_weight if sample_weight is not None and sample_weight.any() else None
+            self.target_mean_, self.target_scale_ = moments(y, weights)
         elif y.shape[1] != len(self.target_mean_):
             raise ValueError(f"y: expected {len(self.target_mean_)} targets, as in the first fit, got {y.shape[1]}")
         return (y - self.target_mean_) / self.target_scale_

@@ -260,6 +260,14 @@ def test_chosen_by_the_head_or_by_name():
     for name in losses.LOSSES:
         assert losses.chosen(name, np.sin, 2) == name
     assert losses.chosen("mse", cgru.softmax, 2) == "mean_squared_error"
+    for spelled, due in {
+        "huber(1)": "huber",
+        "huber(1.0)": "huber",
+        "huber( .5 )": "huber(0.5)",
+        "quantile(5e-1)": "quantile",
+        "quantile(.1,.9)": "quantile(0.1, 0.9)",
+    }.items():
+        assert losses.chosen(spelled, cgru.identity, 2) == losses.chosen(due, cgru.identity, 2) == due
     assert losses.chosen("binary_cross_entropy", cgru.softmax, 2) == "binary_cross_entropy"
     assert losses.chosen(None, cgru.softmax, 3) == "cross_entropy"
     assert losses.chosen(None, cgru.sigmoid, 1) == "binary_cross_entropy"

@@ -117,7 +117,7 @@ def fit(arguments: argparse.Namespace) -> int:
     with progress:
         interrupted = _train(net, train, held, task, arguments, progress, source)
     on = f"; --resume goes on from {arguments.checkpoint}" if arguments.checkpoint else ""
-    if not net.history:
+    if interrupted and not net.history:
         return _say(f"cgru: interrupted before the first epoch was over: nothing is saved{on}", 130)
     with as_request_error():
         net.save(arguments.output)
@@ -233,7 +233,7 @@ def _train(
     try:
         with of_samples(source), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "X: .* sequences of one step")  # which was asked about already
-            net.fit(
+            history = net.fit(
                 train.X,
                 train.y,
                 lengths=train.lengths,
@@ -249,7 +249,10 @@ def _train(
                 checkpoint=arguments.checkpoint,
                 checkpoint_seconds=arguments.checkpoint_seconds,
                 resume=arguments.resume,
+                recover=True,
             )
+        if history.problems():
+            _say(f"note: {history.problems()}", 0)
         return False
     except KeyboardInterrupt:
         return True

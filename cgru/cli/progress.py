@@ -90,4 +90,6 @@ def long(epoch: Epoch) -> str:
         state += f", validation {figure(epoch.validation_loss)}"
     if epoch.validation_accuracy is not None:
         state += f", {epoch.validation_accuracy:.1%}"
+    if epoch.skipped:
+        state += ", an update left out" if epoch.skipped == 1 else f", {epoch.skipped} updates left out"
     return state

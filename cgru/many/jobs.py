@@ -322,6 +322,8 @@ def _best(job: Job, samples: Samples, running: Running) -> tuple[Network, Histor
         running.networks.add(net)
         try:
             history = net.fit(X, y, lengths=lengths, sample_weight=weights, **options)
+            if not history:  # with `recover`
+                raise RuntimeError(f"no epoch was over: {DIVERGED}")
         except RuntimeError as error:
             if not str(error).endswith(DIVERGED) or (best is None and start == starts - 1):
                 raise

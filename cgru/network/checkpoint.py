@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Checkpoint", "State"]
 
-FORMAT = 1
+FORMAT = 2  # 1 had no updates that were left out, and no returns
 KIND = "checkpoint"  # what the file is called, and its text
 STEPS = 1 << 20  # of samples that are digested at once
-NUMBERS = attrgetter(*(each.name for each in fields(Epoch) if each.name != "metrics"))
+NUMBERS = tuple(each.name for each in fields(Epoch) if each.name != "metrics")
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 Arrays = dict[str, np.ndarray]
@@ -45,7 +45,8 @@ Arrays = dict[str, np.ndarray]
 class State:
     """What a fit has come to at the end of an epoch.
 
-    `now` and `best` have `parameters`, `optimizer_state`, `mean` and `scale`; `best` is None where it is as now.
+    `now`, `best` and `fallback` have `parameters`, `optimizer_state`, `mean` and `scale`; `best` is None where it is as
+    now.
     """
 
     history: History  # of this fit
@@ -55,6 +56,9 @@ class State:
     generators: list[dict[str, Any]]  # their states
     now: dict[str, Any]
     best: dict[str, Any] | None
+    row: int = 0  # updates that were left out since the last one
+    lowest_loss: float = math.inf
+    fallback: dict[str, Any] | None = None  # of the epoch that had it; None where nobody asks
 
 
 class Checkpoint:
@@ -105,7 +109,7 @@ class Checkpoint:
     def taken(self, parameters: Arrays) -> State | None:
         """What was found, once; ValueError where it is not for these parameters."""
         found, self.found = self.found, None
-        for moment in () if found is None else (found.now, found.best or found.now):
+        for moment in () if found is None else filter(None, (found.now, found.best, found.fallback)):
             if _shapes(moment["parameters"]) != _shapes(parameters):
                 raise refused(self.path, "it has other parameters than the network", KIND)
         return found
@@ -242,21 +246,26 @@ def _unpacked(archive: Archive) -> tuple[dict[str, Any], State, np.random.SeedSe
 
 
 def _table(history: History) -> list[Any]:
-    """A row for each epoch, NaN for None, and the metrics of each, where there are any."""
+    """A row for each epoch, NaN for None, the metrics of each, where there are any, and the epochs that diverged."""
     metrics = history.metrics
     names = sorted(set().union(*metrics))
     values = np.array([[each.get(name, math.nan) for each in metrics] for name in names])
     there = np.array([[name in each for each in metrics] for name in names], bool)
-    return [np.array(list(map(NUMBERS, history)), np.float64), names, values, there]
+    table = np.array(list(map(attrgetter(*NUMBERS), history)), np.float64)
+    return [table, names, values, there, list(history.returns)]
 
 
 def _history(found: list[Any]) -> History:
-    table, names, values, there = found
+    table, names, values, there, *returns = found  # format 1 had no returns, and one column less
     rows = ([None if math.isnan(value) else value for value in row] for row in table.tolist())
     metrics = [{} for _ in table]
     for name, column, had in zip(names, values.tolist(), there.tolist(), strict=True):
         for i in np.flatnonzero(had):
             metrics[i][name] = column[i]
-    return History(
-        Epoch(int(epoch), int(epochs), *rest, own) for (epoch, epochs, *rest), own in zip(rows, metrics, strict=True)
-    )
+    history = History()
+    for row, own in zip(rows, metrics, strict=True):
+        told = dict(zip(NUMBERS, row, strict=False))
+        whole = {name: int(told[name]) for name in ("epoch", "epochs", "skipped") if name in told}
+        history.append(Epoch(**told | whole, metrics=own))
+    history.returns = tuple(*returns)
+    return history

@@ -12,17 +12,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cgru import optimizers
+from cgru import losses, optimizers
 from cgru.core.checks import callable_, flag, positive
 from cgru.network import chain, loop
 from cgru.network.blocks import Samples
 from cgru.network.checkpoint import Checkpoint, State
 from cgru.network.compiled.engine import Engine, compiles
-from cgru.network.history import Epoch, History
+from cgru.network.history import LEFT_OUT_IN_A_ROW, RETURNS, Epoch, History
 from cgru.network.loop import Kept, Loop
 from cgru.network.metrics import Metric, checked, measured, outputs
 from cgru.network.penalties import Penalties
@@ -34,11 +35,16 @@ from cgru.optimizers import Plateau
 if TYPE_CHECKING:
     from cgru.network.network import Network
 
-__all__ = ["DIVERGED", "Fit", "Settings", "scores"]
+__all__ = ["DIVERGED", "Diverged", "Fit", "Settings", "scores"]
 
 BATCH_SIZE = 32  # where nobody says
 SORTED = 64  # batches whose samples are sorted by their lengths at once, with `bucket`
 DIVERGED = "training diverged; a lower learning rate or clip_norm may help"
+SHARED = "which an update would change twice; a copy trains by itself"
+
+
+class Diverged(RuntimeError):
+    """A fit whose loss or parameters are no longer finite, or whose updates are left out one after another."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,7 @@ class Settings:
     standardize: bool
     standardize_targets: bool
     shrink: bool
+    recover: bool
     shuffle: bool
     bucket: bool
     patience: int | None
@@ -73,7 +80,7 @@ class Settings:
         for name in ("epochs", "batch_size", "patience", "truncate"):
             if name == "epochs" or getattr(self, name) is not None:
                 positive(getattr(self, name), name)
-        for name in ("standardize", "standardize_targets", "shrink", "shuffle", "bucket", "progress", "resume"):
+        for name in ("standardize", "standardize_targets", "shrink", "recover", "shuffle", "bucket", "progress", "resume"):
             flag(getattr(self, name), name)
         if self.progress:
             bar_kind()
@@ -91,8 +98,12 @@ class Settings:
         """ValueError where they fit neither net nor data."""
         if self.standardize and data.first.X.ndim == 2:
             raise ValueError("standardize: expected False for tokens, which have no mean, got True")
-        if self.shrink and net.loss not in ("mean_squared_error", "huber") and not callable(net.loss):
-            raise ValueError(f"shrink: expected False for {net.loss}, got True")
+        if self.shrink and not callable(net.loss):
+            if losses.parts(net.loss)[0] not in ("mean_squared_error", "huber"):
+                raise ValueError(f"shrink: expected False for {net.loss}, got True")
+        if self.recover and type(net.optimizer) not in optimizers.NAMED.values():
+            got = type(net.optimizer).__name__
+            raise ValueError(f"recover: expected False with an optimizer of your own, whose rate is its own, got {got}")
         if self.truncate is not None:
             whole = chain.uncarried(net.layers)
             if whole is not None:
@@ -123,7 +134,7 @@ class Settings:
 
     def described(self, penalties: Penalties) -> dict[str, Any]:
         """What decides how a fit goes, as a checkpoint has it."""
-        left_out = {"validation", "callback", "progress", "resume", "metrics"}
+        left_out = {"validation", "callback", "progress", "resume", "metrics", "recover"}
         found = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out}
         given = not isinstance(self.validation, float | int | np.number)
         share = None if self.validation is None or given else float(self.validation)
@@ -160,6 +171,9 @@ class Fit:
         self.truncate = min(truncate, data.extent[1]) if truncate is not None and data.whole else truncate
         self.history, self.lowest, self.stale = History(), math.inf, 0  # of validation losses; epochs since then
         self.best: Engine | Loop | Kept | None = None  # what restores the best parameters so far
+        # With `recover` and without validation: the parameters of the epoch with the lowest loss, and that loss.
+        self.fallback, self.lowest_loss = None, math.inf
+        self.row = 0  # how many updates were left out since the last one
         self.measured = net.mean, net.scale  # with these
 
     def __call__(self, fresh: bool, checkpoint: Checkpoint | None) -> History:
@@ -168,17 +182,16 @@ class Fit:
         `fresh`: the head's parameters are new, and so predict in no units yet.
         """
         net, settings = self.net, self.settings
-        for key, array in net.parameters().items():
-            if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or not array.flags.writeable:
-                raise TypeError(f"parameter {key}: expected a writable array of floats, got {_described(array)}")
+        self._check_parameters()
         found = None if checkpoint is None else checkpoint.taken(net.parameters())
         bar = Bar(self.epochs) if settings.progress else None
         with self._scaled(fresh, found is not None):
             try:
                 if found is not None:
                     self._resume(found)
-                elif checkpoint is not None or settings.metrics:
+                elif checkpoint is not None or settings.metrics or settings.recover:
                     self.best = Kept.of(net)  # what is shown before the first epoch is over is not to stay
+                self.fallback = self.fallback or self.best
                 if settings.standardize and net.mean is None:
                     net.mean, net.scale = statistics(self.data)
                 self.engine = self._engine()
@@ -186,7 +199,15 @@ class Fit:
                 if checkpoint is not None and not self._over():  # now, so that what is wrong with the file is known
                     checkpoint.write(net, self._state())
                 while not self._over():
-                    epoch = self._epoch(self.engine, len(self.history) + 1)
+                    try:
+                        epoch = self._epoch(self.engine, len(self.history) + 1)
+                    except Diverged:
+                        if not settings.recover:
+                            raise
+                        self._go_back()
+                        if checkpoint is not None and self._over():
+                            checkpoint.write(net, self._state())
+                        continue
                     self._score(epoch)
                     if bar is not None:
                         bar(epoch)
@@ -194,6 +215,7 @@ class Fit:
                         with self._shown():
                             settings.callback(epoch)
                         if not self.engine.stands():
+                            self._check_parameters()
                             self.leave()
                             self.engine = self._engine()
                     if checkpoint is not None and (self._over() or checkpoint.due()):
@@ -208,6 +230,42 @@ class Fit:
             if settings.shrink:
                 self._shrink()
         return self.history
+
+    def _check_parameters(self) -> None:
+        """Raise TypeError or ValueError where a parameter cannot be trained, or shares its memory with another."""
+        own = {f"{i}.{name}": layer.trainable for i, layer in enumerate(self.net.layers) for name in layer.p}
+        parameters = self.net.parameters()
+        for key, array in parameters.items():
+            if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or not array.flags.writeable:
+                raise TypeError(f"parameter {key}: expected a writable array of floats, got {_described(array)}")
+            if own[key] and _overlaps_itself(array):
+                raise ValueError(f"parameter {key}: expected memory of its own for each number, {SHARED}")
+        for (key, array), (other, another) in combinations(parameters.items(), 2):
+            if (own[key] or own[other]) and np.may_share_memory(array, another) and np.shares_memory(array, another):
+                raise ValueError(f"parameter {other}: expected memory of its own, got some of {key}'s, {SHARED}")
+
+    def _go_back(self) -> None:
+        """Put the best parameters so far in place, and halve the learning rate; after `RETURNS` times, the fit is over.
+
+        Those are of the epoch with the lowest validation loss, without validation of that with the lowest loss, before
+        the first epoch is over those at the start. RuntimeError where already their loss is not finite.
+        """
+        net = self.net
+        self.history.returns = (*self.history.returns, len(self.history) + 1)
+        self.engine = None  # whose optimizer's state the network would ask for
+        (self.fallback if self.held_out is None else self.best).restore()
+        if not self.history:
+            loss = scores(net, self.data)[0]
+            if not math.isfinite(loss):
+                raise RuntimeError(
+                    f"the loss is {loss} with the parameters at the start of the fit: expected X, y and parameters whose "
+                    f"loss {net.dtype} can hold; standardize=True or dtype=np.float64 may help"
+                )
+            self.measured = net.mean, net.scale
+        self.engine, self.row = self._engine(), 0
+        if self._over():
+            self.engine.keep()
+            self.best = self.engine
 
     def _shrink(self) -> None:
         """Pull what the head says towards the mean, which is 0 in the units of the fit."""
@@ -246,7 +304,8 @@ class Fit:
             self.engine = engine
 
     def _over(self) -> bool:
-        return self.stopped or len(self.history) >= self.epochs or self.stale == self.settings.patience
+        ended = len(self.history.returns) > RETURNS or self.stale == self.settings.patience
+        return self.stopped or len(self.history) >= self.epochs or ended
 
     def _score(self, epoch: Epoch) -> None:
         """Remember the epoch, and the parameters where they are the best so far."""
@@ -256,6 +315,9 @@ class Fit:
             self.engine.keep()
             self.best, self.measured = self.engine, (net.mean, net.scale)
             self.lowest, self.stale = epoch.validation_loss, 0
+        if self.settings.recover and self.held_out is None and epoch.loss < self.lowest_loss:
+            self.engine.show()
+            self.fallback, self.lowest_loss = Kept.of(net), epoch.loss
         net.history.append(epoch)
         self.history.append(epoch)
 
@@ -281,7 +343,13 @@ class Fit:
                 now.restore()
                 self.engine = engine
         generators = [generator.state for generator in self._generators()]
-        return State(self.history, net.history, self.lowest, self.stale, generators, _moment(now, measured), best)
+        fallback = None
+        if self.settings.recover and self.held_out is None:
+            fallback = _moment(self.fallback, measured)
+        return State(
+            self.history, net.history, self.lowest, self.stale, generators, _moment(now, measured), best,
+            self.row, self.lowest_loss, fallback,
+        )  # fmt: skip
 
     def _resume(self, found: State) -> None:
         """Go on from there."""
@@ -293,7 +361,9 @@ class Fit:
             Kept(net, moment["parameters"], moment["optimizer_state"]).restore()
             if self.best is None:
                 self.best, self.measured = Kept.of(net), (net.mean, net.scale)
-        self.resumed = True
+        if found.fallback is not None:
+            self.fallback = Kept(net, found.fallback["parameters"], found.fallback["optimizer_state"])
+        self.row, self.lowest_loss, self.resumed = found.row, found.lowest_loss, True
         self.history, self.lowest, self.stale = found.history, found.lowest, found.stale
         net.history[:] = found.all_history
 
@@ -303,26 +373,30 @@ class Fit:
         """What makes the updates of this network as it is now."""
         own = type(self.net.optimizer) in optimizers.NAMED.values() and compiles(self.net)
         kind = Engine if own else Loop
-        return kind(self.net, self.data, self.held_out, self.batch_size, self.truncate, self.penalties)
+        slowed = 0.5 ** len(self.history.returns)
+        return kind(self.net, self.data, self.held_out, self.batch_size, self.truncate, self.penalties, slowed)
 
     def _epoch(self, engine: Engine | Loop, number: int) -> Epoch:
         start = time.perf_counter()
         net = self.net
-        loss, accuracy, failed = engine.epoch(self._parts(number))
+        loss, accuracy, failed, skipped, self.row = engine.epoch(self._parts(number), self.row)
         if failed is not None:
             of = "" if self.batches is None else f" of {self.batches}"
-            when = f"epoch {number}, batch {failed + 1}{of}"
-            raise RuntimeError(f"the loss is {loss} at {when}: {DIVERGED}")
+            what = f"the loss is {loss}"
+            if math.isfinite(loss):
+                what = f"the gradients of {LEFT_OUT_IN_A_ROW} updates in a row are not finite"
+            raise Diverged(f"{what} at epoch {number}, batch {failed + 1}{of}: {DIVERGED}")
         scored = (None, None) if self.held_out is None else engine.scores()
         if scored[0] is not None and not math.isfinite(scored[0]):
-            raise RuntimeError(f"the validation loss is {scored[0]} after epoch {number}: {DIVERGED}")
+            raise Diverged(f"the validation loss is {scored[0]} after epoch {number}: {DIVERGED}")
         if not engine.finite():
-            raise RuntimeError(f"the parameters are not all finite after epoch {number}: {DIVERGED}")
-        rate, metrics = net.optimizer.rate(self.fraction), {}
+            raise Diverged(f"the parameters are not all finite after epoch {number}: {DIVERGED}")
+        rate, metrics = optimizers.slowed(net.optimizer, engine.slowed).rate(self.fraction), {}
         if self.settings.metrics:
             with self._shown():
                 metrics = measured(net, self.judged, self.settings.metrics)
-        return Epoch(number, self.epochs, loss, accuracy, *scored, rate, time.perf_counter() - start, metrics)
+        seconds = time.perf_counter() - start
+        return Epoch(number, self.epochs, loss, accuracy, *scored, rate, seconds, metrics, skipped)
 
     def _parts(self, number: int) -> Iterator[tuple[Data, np.ndarray, list[float]]]:
         """What an epoch is made of: samples, their order, and what share of the fit is done before each update."""
@@ -387,6 +461,16 @@ def _moment(kept: Kept, measured: tuple[np.ndarray | None, np.ndarray | None]) -
     """As a checkpoint has it."""
     mean, scale = measured
     return {"parameters": kept.parameters, "optimizer_state": kept.optimizer_state, "mean": mean, "scale": scale}
+
+
+def _overlaps_itself(array: np.ndarray) -> bool:
+    """Return whether two numbers of `array` share memory, as those of a broadcast view do."""
+    if array.flags.c_contiguous or array.flags.f_contiguous:
+        return False
+    places = np.zeros(1, np.intp)
+    for n, stride in zip(array.shape, array.strides, strict=True):
+        places = np.add.outer(places, np.arange(n) * stride)
+    return bool((np.diff(np.sort(places, axis=None)) < array.itemsize).any())
 
 
 def _described(value: Any) -> str:

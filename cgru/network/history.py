@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-__all__ = ["Epoch", "History"]
+__all__ = ["LEFT_OUT_IN_A_ROW", "RETURNS", "Epoch", "History", "Updates"]
+
+LEFT_OUT_IN_A_ROW = 10  # updates without a finite gradient that are a divergence
+RETURNS = 5  # to the best parameters, before a fit that diverges once more ends with them
+
+
+class Updates(NamedTuple):
+    """What came of the updates of an epoch; the mean loss and the accuracy are those before each update."""
+
+    loss: float  # the one that is not finite, where there is one
+    accuracy: float | None  # None: there are no classes
+    failed: int | None = None  # the batch, from 0, at which the fit diverged
+    skipped: int = 0  # updates that were left out, whose gradients were not finite
+    row: int = 0  # how many of these the last updates are
 
 
 @dataclass(frozen=True)
@@ -23,6 +37,7 @@ class Epoch:
     learning_rate: float  # of the last step
     seconds: float
     metrics: dict[str, float] = field(default_factory=dict)  # those that the fit was given
+    skipped: int = 0  # updates that were left out, because a gradient was not finite
 
 
 def _column(name: str) -> property:
@@ -30,7 +45,13 @@ def _column(name: str) -> property:
 
 
 class History(list[Epoch]):
-    """The epochs of a fit, `history[-1].loss`; and each of their entries as a list over the epochs, `history.loss`."""
+    """The epochs of a fit, `history[-1].loss`; and each of their entries as a list over the epochs, `history.loss`.
+
+    `skipped` is the number of updates that were left out, because a gradient was not finite. `returns` has, with
+    `recover` in `Network.fit`, the number of the epoch of each divergence.
+    """
+
+    returns: tuple[int, ...] = ()
 
     loss = _column("loss")
     accuracy = _column("accuracy")
@@ -39,6 +60,39 @@ class History(list[Epoch]):
     learning_rate = _column("learning_rate")
     seconds = _column("seconds")
     metrics = _column("metrics")
+
+    @property
+    def skipped(self) -> int:
+        """How many updates were left out in all epochs."""
+        return sum(epoch.skipped for epoch in self)
+
+    def problems(self) -> str:
+        """Say in words how many updates were left out and how often the fit diverged; "" where neither happened."""
+        parts = []
+        if self.skipped:
+            updates = "an update was" if self.skipped == 1 else f"{self.skipped} updates were"
+            parts.append(f"{updates} left out, because a gradient was not finite")
+        if self.returns:
+            epochs = f"epoch{'s' * (len(set(self.returns)) > 1)} {', '.join(map(str, dict.fromkeys(self.returns)))}"
+            went, rate = min(len(self.returns), RETURNS), 2 ** min(len(self.returns), RETURNS)
+            times = "once" if went == 1 else f"{went} times"
+            parts.append(
+                f"training diverged in {epochs}; it went back {times} to the best parameters so far, and on at "
+                f"1/{rate} of the learning rate in the end"
+            )
+        if len(self.returns) > RETURNS:
+            best = self.best()
+            kept = "those at its start" if best is None else f"those of epoch {self[best].epoch}"
+            parts.append(f"it diverged again and ended with the best parameters, {kept}; a lower learning rate may help")
+        return "; ".join(parts)
+
+    def best(self) -> int | None:
+        """Return the index of the epoch with the lowest validation loss, without validation with the lowest loss.
+
+        None where there are no epochs.
+        """
+        best = self._best()
+        return min(range(len(self)), key=self.loss.__getitem__, default=None) if best is None else best
 
     def __repr__(self) -> str:
         """One line: loss and accuracy in the first and in the last epoch, and where validation was at its best."""

@@ -16,8 +16,10 @@ import numpy as np
 from cgru import losses
 from cgru.activations import ours, parameter
 from cgru.layers.layer import Layer
+from cgru.network.history import LEFT_OUT_IN_A_ROW, Updates
 from cgru.network.penalties import NONE, Penalties, penalty
 from cgru.network.samples import Data
+from cgru.optimizers import slowed
 from cgru.passes import Pass
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ class Kept:
 
     def restore(self) -> None:
         """Put them back into the network."""
-        self.net.optimizer_state = self.optimizer_state
+        self.net.optimizer_state = copy.deepcopy(self.optimizer_state)  # which steps change in place
         for key, array in self.net.parameters().items():
             array[...] = self.parameters[key]
 
@@ -76,19 +78,20 @@ class Loop:
         batch_size: int,
         truncate: int | None,
         penalties: Penalties = NONE,
+        slowed: float = 1.0,
     ) -> None:
+        self.slowed, self.row = slowed, 0
         self.net, self.data, self.held_out = net, data, held_out
         self.batch_size, self.truncate, self.penalties = batch_size, truncate, penalties
         self.keep()
 
-    def epoch(self, parts: Parts) -> tuple[float, float | None, int | None]:
-        """An update for each batch of the samples of each part in their order, or each piece of one.
+    def epoch(self, parts: Parts, row: int = 0) -> Updates:
+        """Make an update for each batch of the samples of each part in their order, or each piece of one.
 
-        Returns:
-            The mean loss and the accuracy, both before each update (None: there are no classes), and None; where a loss
-            is not finite that loss, None, and the batch from 0.
+        The last `row` updates before these were left out.
         """
         net, size, batches = self.net, self.batch_size, 0
+        self.skipped, self.row = 0, row
         net.reset_states()
         loss, right, weight = 0.0, 0.0 if net.loss in losses.CLASSIFYING else None, 0.0
         for part, order, fractions in parts:
@@ -96,13 +99,14 @@ class Loop:
             for start in range(0, len(order), size):
                 for piece in self._pieces(part[order[start : start + size]]):
                     value, hits = self._step(piece, next(updates))
-                    if not math.isfinite(value):
-                        return value, None, batches
+                    if not math.isfinite(value) or self.row >= LEFT_OUT_IN_A_ROW:
+                        return Updates(value, None, batches)
                     loss, weight = loss + value * piece.data.count, weight + piece.data.count
                     right = None if right is None else right + hits
                 batches += 1
         net.reset_states()
-        return loss / weight, None if right is None else right / weight, None
+        accuracy = None if right is None else right / weight
+        return Updates(loss / weight, accuracy, None, self.skipped, self.row)
 
     def scores(self) -> tuple[float, float | None]:
         """The loss and the accuracy on the samples that were held out."""
@@ -147,7 +151,8 @@ class Loop:
         yield Piece(batch.last(k), states, np.arange(len(batch)), batch.steps <= k)
 
     def _step(self, piece: Piece, fraction: float) -> tuple[float, float | None]:
-        """One update of the parameters, none where the loss is not finite or nothing weighs; that, and the hits."""
+        """Update the parameters, unless the loss or a gradient is not finite or nothing weighs; return loss and hits.
+        """
         net, batch = self.net, piece.data
         with np.errstate(over="ignore", invalid="ignore"):  # a loss that is not finite says it better
             passes, A, lengths = self._forward(piece)
@@ -161,8 +166,13 @@ class Loop:
             if np.isinf(dA if dZ is None else dZ).any():  # the loss, in double, may be finite for all that
                 return math.inf, None
             g = self._backward(passes, batch, batch.unrowed(dZ), batch.unrowed(dA))
-            p = net.parameters()
-            net.optimizer.step({key: p[key] for key in g}, g, net.optimizer_state, fraction)
+            if all(np.isfinite(array).all() for array in g.values()):
+                p = net.parameters()
+                optimizer = slowed(net.optimizer, self.slowed)
+                optimizer.step({key: p[key] for key in g}, g, net.optimizer_state, fraction)
+                self.row = 0
+            else:
+                self.skipped, self.row = self.skipped + 1, self.row + 1
         return loss, losses.hits(A, Y, net.loss, batch.rows(batch.weights))
 
     def _forward(self, piece: Piece) -> tuple[list[Pass], np.ndarray, np.ndarray | None]:

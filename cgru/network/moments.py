@@ -9,10 +9,10 @@ __all__ = ["Moments", "moments"]
 ROUNDING = 4 * np.finfo(np.float64).eps  # of a number; others that are no further from it should be the same
 
 
-def moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean and deviation of each column of rows (n, c), as `Moments.result`."""
+def moments(rows: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean and deviation of each column of rows (n, c), weighted by weights (n,), as `Moments.result`."""
     found = Moments()
-    found.add(rows)
+    found.add(rows, weights)
     return found.result()
 
 
@@ -20,38 +20,56 @@ class Moments:
     """Those of all rows so far, joined as Chan, Golub and LeVeque do (1983, The American Statistician 37).
 
     Means and deviations are in units of the largest number of their column, so that no square overflows or vanishes.
+    With weights a row that weighs 2 counts as two rows do, and one that weighs 0 is no row.
     """
 
     def __init__(self) -> None:
-        self.n = 0
+        self.n: float = 0  # the rows, or what they weigh in units of 2 ** `exponent`
+        self.exponent: int | None = None
         self.largest = self.low = self.high = self.mean = self.deviation = np.zeros(0)
 
-    def add(self, rows: np.ndarray) -> None:
-        """Take rows (n, c) in."""
+    def add(self, rows: np.ndarray, weights: np.ndarray | None = None) -> None:
+        """Take in rows (n, c) with weights (n,); None: each weighs 1."""
+        if weights is not None:
+            counted = (weights > 0) & (weights < np.inf)
+            rows, weights = rows[counted], weights[counted]
         if not len(rows):
             return
-        rows = rows.astype(np.float64)
+        rows, count = rows.astype(np.float64), len(rows)
+        if weights is not None:
+            if self.exponent is None:
+                self.exponent = int(np.frexp(weights.max())[1])  # so that no sum of weights overflows
+            weights = np.ldexp(weights, -self.exponent)
+            count = weights.sum()
         low, high = rows.min(axis=0), rows.max(axis=0)
         largest = np.maximum(np.abs(low), np.abs(high))
         rows /= _unit(largest)
-        mean, deviation = rows.mean(axis=0), rows.std(axis=0)
+        if weights is None:
+            mean, deviation = rows.mean(axis=0), rows.std(axis=0)
+        else:
+            mean = np.average(rows, axis=0, weights=weights)
+            deviation = np.sqrt(np.average(np.square(rows - mean), axis=0, weights=weights))
         if not self.n:
-            self.n, self.largest, self.low, self.high = len(rows), largest, low, high
+            self.n, self.largest, self.low, self.high = count, largest, low, high
             self.mean, self.deviation = mean, deviation
             return
-        top, n = np.maximum(self.largest, largest), self.n + len(rows)
+        top, n = np.maximum(self.largest, largest), self.n + count
         ours, theirs = self.largest / _unit(top), largest / _unit(top)
-        apart, share = mean * theirs - self.mean * ours, len(rows) / n
+        apart, share = mean * theirs - self.mean * ours, count / n
         squares = (1 - share) * np.square(self.deviation * ours) + share * np.square(deviation * theirs)
         self.deviation = np.sqrt(squares + share * (1 - share) * np.square(apart))
         self.mean = self.mean * ours + share * apart
         self.n, self.largest, self.low, self.high = n, top, np.minimum(self.low, low), np.maximum(self.high, high)
 
-    def result(self) -> tuple[np.ndarray, np.ndarray]:
-        """The mean and deviation of each column, (c,); 1 for that of one that never changes but for rounding."""
+    def constant(self) -> np.ndarray:
+        """Return for each column (c,) whether it never changes but for rounding, as 0.3 and 0.1 + 0.2 differ."""
         unit = _unit(self.largest)
-        same = self.high / unit - self.low / unit <= ROUNDING  # as 0.3 and 0.1 + 0.2 are
-        scale = np.where(same, 0.0, self.deviation) * unit
+        return self.high / unit - self.low / unit <= ROUNDING
+
+    def result(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mean and deviation of each column, (c,); 1 for the deviation of one that is `constant`."""
+        unit = _unit(self.largest)
+        scale = np.where(self.constant(), 0.0, self.deviation) * unit
         return self.mean * unit, np.where(scale == 0, 1.0, scale)
 
 

@@ -317,6 +317,7 @@ class Network:
         class_weight: Mapping[Any, float] | str | None = None,
         standardize_targets: bool = False,
         shrink: bool = False,
+        recover: bool = False,
         bucket: bool = False,
         l1: float | Mapping[str, float] = 0.0,
         l2: float | Mapping[str, float] = 0.0,
@@ -360,6 +361,10 @@ class Network:
         shrink: at the end of such a fit, multiply what the outputs are from the mean by what the samples to validate
             with speak for, from 0 to 1 (`cgru.network.units.shrinkage`): where nothing can be learned it is the mean.
             The history is from before that.
+        recover: where training diverges, go back to the best parameters so far with the optimizer's state of that time,
+            halve the learning rate, and go on with the same epoch; where that has happened five times, end with them.
+            The best are those of the epoch with the lowest validation loss, without validation with the lowest loss.
+            `history.problems()` says what happened. For the package's own optimizers.
         shuffle: draw a new order of the samples for each epoch. The last, short batch is used.
         bucket: let the samples of a batch be of like length, which saves time where lengths differ: 64 batches at a
             time are sorted, and batches, not samples, come in random order.
@@ -403,8 +408,12 @@ class Network:
 
         Whatever is raised while it trains (KeyboardInterrupt too), the best weights so far are put in place first:
         by validation loss, without validation those of the last whole epoch, before the first those at the start.
-        RuntimeError where a loss, or a parameter, is no longer finite, and where another thread trains this network;
-        OSError where the checkpoint cannot be written, before the training where that is known.
+        An update with a gradient that is not finite is left out: parameters, optimizer's state and its steps stay what
+        they are, the schedule goes on, and `history.skipped` counts it. Ten such updates in a row, a loss or a parameter
+        that is not finite are a divergence: RuntimeError, with `recover` only where the loss is not finite with the
+        parameters at the start. RuntimeError, too, where another thread trains this network; ValueError where a
+        parameter that trains shares memory with another, or within itself; OSError where the checkpoint cannot be
+        written, before the training where that is known.
         """
         settings = Settings.of(locals())
         check_batches(self, locals())

@@ -61,7 +61,7 @@ def short(epoch: Epoch, columns: int = 80) -> str:
         state += f"/{epoch.validation_accuracy:.1%}"
     for name, value in epoch.metrics.items():
         state += f" {name} {figure(value, digits)}"
-    return state
+    return state + (f" {epoch.skipped} left out" if epoch.skipped else "")
 
 
 def figure(value: float, digits: int = 4) -> str:

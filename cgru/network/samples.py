@@ -121,6 +121,14 @@ class Data:
         """(m, s) booleans: which steps are no padding."""
         return mask(self.steps, self.X.shape[1])[:, :, 0]
 
+    @property
+    def weights_of_steps(self) -> np.ndarray | None:
+        """What each real step weighs, (n,); None: all weigh the same."""
+        if self.weights is None:
+            return None
+        weights = self.weights if self.per_step else self.weights[:, None]
+        return np.broadcast_to(weights, self.X.shape[:2])[self.real]
+
     def rows(self, A: np.ndarray | None) -> np.ndarray | None:
         """Of A (m, k) or (m, s, k) what has a target, one row for each (n, k); None stays None."""
         return A if A is None or not self.per_step else A[self.real]
@@ -415,16 +423,16 @@ def _scaled(exponent: int | None, data: Data) -> Data:
 
 
 def statistics(data: Data) -> tuple[np.ndarray, np.ndarray]:
-    """The mean and deviation of each element over the real steps; 1 for the deviation of one that never changes."""
-    return measured_over(data, lambda block: block.X[block.real])
+    """Return the weighted mean and deviation of each element over the real steps; 1 for a deviation of 0."""
+    return measured_over(data, lambda block: (block.X[block.real], block.weights_of_steps)).result()
 
 
-def measured_over(data: Data, rows: Callable[[Data], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Those of each column of the `rows` (n, c) in `data`."""
+def measured_over(data: Data, rows: Callable[[Data], tuple[np.ndarray, np.ndarray | None]]) -> Moments:
+    """Return the moments of each column of the rows (n, c), with their weights (n,) or None, that `rows` finds."""
     found = Moments()
     for block in data.blocks(_at_once(data)):
-        found.add(rows(block))
-    return found.result()
+        found.add(*rows(block))
+    return found
 
 
 def _at_once(data: Data) -> int:

@@ -43,14 +43,18 @@ class Units:
         columns = losses.outputs(net.loss)
         if net.loss in (*losses.CLASSIFYING, "poisson") or data.first.y.shape[-1] * columns != net.head.d["u"]:
             raise ValueError(f"standardize_targets: expected False for {net.loss}, got True")
-        mean, scale = measured_over(data, _counted)
-        limits = np.finfo(net.dtype)
-        if (np.abs(mean) * limits.eps > 0.01 * scale).any() or not (
-            (limits.tiny < scale) & (np.maximum(np.abs(mean), scale) < limits.max)
-        ).all():
+        found = measured_over(data, lambda block: (block.rows(block.y), block.rows(block.weights)))
+        mean, scale = found.result()
+        limits, changes = np.finfo(net.dtype), ~found.constant()
+        if not (np.maximum(np.abs(mean), scale) < limits.max).all():
+            raise ValueError(
+                f"y: expected targets below {limits.max:.2g}, which {net.dtype} can hold, got means {mean} and "
+                f"deviations {scale}; divide them, or train in float64"
+            )
+        if (changes & ((np.abs(mean) * limits.eps > 0.01 * scale) | (scale <= limits.tiny))).any():
             raise ValueError(
                 f"y: expected targets whose deviations {net.dtype} can tell beside their mean, got means {mean} and "
-                f"deviations {scale}; take their mean from them, or train in float64"
+                f"deviations {scale}; subtract their mean, or train in float64"
             )
         if net.loss == "gaussian":
             pairs = np.stack([scale, np.ones_like(scale)], axis=1), np.stack([mean, 2 * np.log(scale)], axis=1)
@@ -91,12 +95,6 @@ class Units:
             else:
                 p.update({name: np.array(array) for name, array in p.items()})  # those that were put there stay
                 self.enter(net)
-
-
-def _counted(data: Data) -> np.ndarray:
-    """The targets (n, k) that weigh anything."""
-    y, weights = data.rows(data.y), data.rows(data.weights)
-    return y if weights is None else y[weights > 0]
 
 
 def shrinkage(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:

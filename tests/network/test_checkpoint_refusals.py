@@ -191,7 +191,7 @@ def test_a_bit_that_turned(kept):
     [
         (lambda text, arrays: arrays.pop("3"), "'3' is missing"),
         (lambda text, arrays: arrays.pop("format"), "'format' is missing"),
-        (lambda text, arrays: arrays.update(format=np.array(2)), "its format 2 is newer than 1"),
+        (lambda text, arrays: arrays.update(format=np.array(3)), "its format 3 is newer than 2"),
         (lambda text, arrays: arrays.update(checkpoint=np.zeros(3)), "checkpoint: expected a text"),
         (lambda text, arrays: text.pop("settings"), "'settings' is missing"),
         (lambda text, arrays: text["state"].pop("stale"), "it is damaged"),

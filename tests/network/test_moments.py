@@ -23,6 +23,28 @@ def test_blocks_join_to_what_all_rows_say(size, scale):
     np.testing.assert_allclose(deviation / unit, (rows / unit).std(axis=0), rtol=1e-10)
 
 
+@pytest.mark.parametrize("size", [1, 7, 200])
+@pytest.mark.parametrize("unit", [1.0, 1e-290, 1e305])
+def test_weights_are_repetitions(size, unit):
+    """In whatever unit they are: ratios alone count."""
+    rows, times = RNG.standard_normal((200, 3)) + [0, 1e3, -5], RNG.integers(0, 4, 200)
+    rows[times == 0] = 1e9
+    found = Moments()
+    for start in range(0, len(rows), size):
+        found.add(rows[start : start + size], unit * times[start : start + size])
+    due = np.repeat(rows, times, axis=0)
+    np.testing.assert_allclose(found.result()[0], due.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(found.result()[1], due.std(axis=0), rtol=1e-10)
+
+
+def test_what_changes_only_where_nothing_weighs_is_constant():
+    rows = np.array([[1e9, 1.0], [1e9, 2.0], [5.0, 3.0]])
+    found = Moments()
+    found.add(rows, np.array([1.0, 2.0, 0.0]))
+    np.testing.assert_array_equal(found.constant(), [True, False])
+    np.testing.assert_allclose(found.result()[1], [1, np.sqrt(2) / 3])
+
+
 def test_one_block_is_numpy():
     rows = RNG.standard_normal((50, 3))
     largest = np.abs(rows).max(axis=0)

@@ -28,6 +28,36 @@ def test_standardization_is_measured_on_the_real_training_frames():
     assert net.evaluate(far, LABELS, LENGTHS)["loss"] == pytest.approx(-np.log(due[range(M), LABELS]).mean())
 
 
+@pytest.mark.parametrize("where", ["arrays", "files", "batches"])
+@pytest.mark.parametrize("by", ["sample", "step", "class"])
+def test_a_sample_that_weighs_twice_counts_as_two_do(tmp_path, where, by):
+    weights = 2.0 * (np.arange(M) % 3)
+    wild, options = X.copy(), {"epochs": 1, "standardize": True}
+    wild[weights == 0] = 1e5
+    net = cgru.Network([cgru.GRU(2, sequences=by == "step"), cgru.Dense(3, "softmax")], seed=1)
+    y, own = LABELS, weights
+    if by == "step":
+        y, own = np.repeat(LABELS[:, None], S, axis=1), np.repeat(weights[:, None], S, axis=1)
+        own[:, 2] = 0
+    if by == "class":  # LABELS are 0, 1, 2, 0, ...
+        options |= {"class_weight": {0: 0, 1: 2, 2: 4}}
+        own = None
+    if where == "files":
+        np.save(tmp_path / "X.npy", wild)
+        net.fit(np.load(tmp_path / "X.npy", mmap_mode="r"), y, lengths=LENGTHS, sample_weight=own, **options)
+    elif where == "batches":
+        parts = [np.arange(0, 9), np.arange(9, M)]
+        net.fit([(wild[i], y[i], LENGTHS[i], None if own is None else own[i]) for i in parts], **options)
+    else:
+        net.fit(wild, y, lengths=LENGTHS, sample_weight=own, **options)
+    times = np.repeat(weights.astype(int)[:, None] // 2, S, axis=1)
+    times[:, 2] = 0 if by == "step" else times[:, 2]
+    real = np.arange(S) < LENGTHS[:, None]
+    frames = np.repeat(wild[real], times[real], axis=0)
+    np.testing.assert_allclose(net.mean, frames.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(net.scale, frames.std(axis=0), rtol=1e-12)
+
+
 def test_standardization_stays_once_measured():
     net = made()
     net.fit(X, LABELS, epochs=1, standardize=True)

@@ -154,13 +154,33 @@ def test_refusals(net, message):
         net.fit(X, y, standardize_targets=1)
 
 
-@pytest.mark.parametrize(("y", "dtype"), [(1e9 + Y, np.float32), (1e39 * Y, np.float32), (1e-44 * Y, np.float32)])
-def test_units_that_a_dtype_has_not_are_refused(y, dtype):
-    net = made(dtype=dtype)
-    with pytest.raises(ValueError, match=r"^y: expected targets whose deviations float32 can tell beside their mean"):
+BESIDE = "whose deviations float32 can tell beside their mean, .*; subtract their mean, or train in float64"
+
+
+@pytest.mark.parametrize(
+    ("y", "words"),
+    [
+        (1e9 + Y, BESIDE),
+        (1e-44 * Y, BESIDE),
+        (1e39 * Y, r"below 3.4e\+38, which float32 can hold, .*; divide them, or train in float64"),
+        (np.full_like(Y, 1e39), r"below 3.4e\+38, which float32 can hold"),
+    ],
+)
+def test_units_that_a_dtype_has_not_are_refused(y, words):
+    net = made(dtype=np.float32)
+    with pytest.raises(ValueError, match=f"^y: expected targets {words}"):
         net.fit(X, y, standardize_targets=True)
     assert not net.head.p
-    made().fit(X, 1e9 + Y, standardize_targets=True, epochs=1)
+    made().fit(X, y, standardize_targets=True, epochs=1)
+
+
+@pytest.mark.parametrize("value", [1e9, -3e37, 0.1])
+def test_a_target_that_never_changes_is_predicted(value):
+    y = Y.copy()
+    y[:, 1] = value
+    net = made(dtype=np.float32)
+    net.fit(X, y, standardize_targets=True, shrink=True, validation=0.25, epochs=20)
+    np.testing.assert_allclose(net.predict(X)[:, 1], value, rtol=1e-6)
 
 
 def test_targets_that_weigh_nothing_do_not_decide_the_units():
@@ -170,6 +190,15 @@ def test_targets_that_weigh_nothing_do_not_decide_the_units():
     due.fit(X, FAR, epochs=3, standardize_targets=True, sample_weight=weights)
     net.fit(X, wild, epochs=3, standardize_targets=True, sample_weight=weights)
     np.testing.assert_allclose(net.predict(X), due.predict(X))
+
+
+@pytest.mark.parametrize("weights", [np.arange(M) % 3, np.repeat([[2, 0, 1, 3]], M // 4, axis=0).ravel()])
+def test_a_target_that_weighs_twice_counts_as_two_do(weights):
+    net, twin = made(), made()
+    net.fit(X, FAR, epochs=1, batch_size=500, standardize_targets=True, sample_weight=weights, shuffle=False)
+    rows = np.repeat(np.arange(M), weights)
+    twin.fit(X[rows], FAR[rows], epochs=1, batch_size=500, standardize_targets=True, shuffle=False)
+    np.testing.assert_allclose(net.predict(X), twin.predict(X), rtol=1e-9)
 
 
 @pytest.mark.parametrize("raised", [TypeError, KeyboardInterrupt])

@@ -18,8 +18,10 @@ from cgru.layers.layer import Layer
 from cgru.layers.pool import Pool
 from cgru.network.compiled.program import Program
 from cgru.network.compiled.samples import Source
+from cgru.network.history import Updates
 from cgru.network.penalties import NONE, Penalties
 from cgru.network.samples import Data
+from cgru.optimizers import slowed
 
 if TYPE_CHECKING:
     from cgru.network.network import Network
@@ -41,7 +43,7 @@ class Engine:
     """The updates of one fit of a network that `compiles`, and its scores; `batch_size` 0: it is scored alone.
 
     `data` and `held_out` are looked at for their kinds and shapes; what is trained on comes part by part. The network's
-    own arrays stay as they are until `show` or `restore`.
+    own arrays stay as they are until `show` or `restore`. The learning rates are multiplied by `slowed`.
     """
 
     def __init__(
@@ -52,7 +54,9 @@ class Engine:
         batch_size: int,
         truncate: int | None,
         penalties: Penalties = NONE,
+        slowed: float = 1.0,
     ) -> None:
+        self.slowed = slowed
         self.net, self.batch_size, self.truncate, self.penalties = net, batch_size, truncate or 0, penalties
         self.carries, self.held_out = truncate is not None, held_out
         X = data.first.X
@@ -101,23 +105,22 @@ class Engine:
             self.sources[kind] = data, source
         return self.sources[kind][1]
 
-    def epoch(self, parts: Parts) -> tuple[float, float | None, int | None]:
-        """An update for each batch of the samples of each part in their order, or each piece of one.
+    def epoch(self, parts: Parts, row: int = 0) -> Updates:
+        """Make an update for each batch of the samples of each part in their order, or each piece of one.
 
-        Returns:
-            The mean loss and the accuracy, both before each update (None: there are no classes), and None; where a loss
-            is not finite that loss, None, and the batch from 0.
+        The last `row` updates before these were left out.
         """
         self.net.reset_states()
-        sums, batches = np.zeros(3), 0
+        sums, batches = np.array([0.0, 0.0, 0.0, 0.0, row]), 0
         for part, order, fractions in parts:
-            rates = np.array([self.net.optimizer.rate(each) for each in fractions])
+            optimizer = slowed(self.net.optimizer, self.slowed)
+            rates = np.array([optimizer.rate(each) for each in fractions])
             source = self._source(part, "trained")
             failed = self.program.epoch(source, order, self.batch_size, self.truncate, rates, sums, not batches)
             if failed is not None:
-                return failed[0], None, batches + failed[1]
+                return Updates(failed[0], None, batches + failed[1])
             batches += -(-len(order) // self.batch_size)
-        return *self._means(sums), None
+        return Updates(*self._means(sums[:3]), None, *map(int, sums[3:]))
 
     def scores(self) -> tuple[float, float | None]:
         """The loss and the accuracy on the samples that were held out."""

@@ -36,6 +36,7 @@ from cgru.network.compiled.stage cimport (
     Arena, Parameter, Piece, Recurrent, Size, Stage, in_lanes, laid, nothing, take,
 )
 from cgru.network.compiled.weights cimport Weights
+from cgru.network import history
 from cgru.network.penalties import NONE
 
 cnp.import_array()
@@ -52,8 +53,13 @@ cdef dict LOSSES = {
 
 cdef struct Totals:
     Py_ssize_t updates, batch
-    double *sums  # what outputs weigh, their losses by that, and what those weigh that are right
+    double *sums  # see `Program.epoch`
 
+cdef enum:
+    LOST = 1
+    LEFT_OUT
+
+cdef double MOST_LEFT_OUT = history.LEFT_OUT_IN_A_ROW
 cdef double GLANCE = 1e9  # operations between two looks for a Ctrl-C: some ten milliseconds
 cdef double UPDATE = 1e5  # those of an update beside its products
 
@@ -67,7 +73,7 @@ cdef class Program:
         steps: those of a sample, at most.
         batch: rows and steps of a piece that is trained on, at most; (0, 0): it is scored alone.
         scored: those of a piece that is scored.
-        carries: whether the states of all cells go on from piece to piece; else those of `stateful` layers do.
+        carries: whether the states of all cells go on from piece to piece; else those of the `stateful` cells alone do.
         threads: how many may work on it; None: as many as are set.
         penalties: those of a fit.
         weights: those of another program of this network, to go on with; None: its parameters, as they are now.
@@ -98,7 +104,7 @@ cdef class Program:
         cdef Size size
         self.net, self.k = net, kernels(net.dtype.itemsize)
         self.threads = available() if threads is None else threads
-        self.carries, self.e = carries or net.stateful, e
+        self.carries, self.e = carries, e
         self.count = len(net.layers)
         stages = np.zeros(self.count * sizeof(Stage), np.uint8)
         self.stages, self.memory = <Stage *>cnp.PyArray_DATA(stages), [stages]
@@ -337,18 +343,21 @@ cdef class Program:
         return 0
 
     cdef int _update(self, const Samples *samples, double rate) except -1 nogil:
-        """One step of the parameters, none where all weighs 0; 1 where the loss is not finite, and nothing was changed.
+        """Take one step of the optimizer, none where all weighs 0.
+
+        Return LOST where the loss is not finite, LEFT_OUT where a gradient is not; nothing was changed then.
         """
-        self.batch.piece.training, self.batch.piece.carries = True, self.carries
+        cdef int how = 0
+        self.batch.piece.training = self.batch.piece.carries = True
         self._forward(samples)
         self._head(samples)
         if not isfinite(self.value):
-            return 1
+            return LOST
         if self.weight:
             self._backward()
-            self.weights.update(rate)
+            how = 0 if self.weights.update(rate) else LEFT_OUT
         self._look()
-        return 0
+        return how
 
     # --- epochs and scores ---
 
@@ -358,11 +367,13 @@ cdef class Program:
         piece of so many steps that has targets, by these learning rates; all of an epoch, or a part, the first of which
         `begins` with no states.
 
-        To `sums` (3,) is added what the outputs weigh, their losses by that, and what those weigh that are right, all
-        before each update.
+        To `sums` (5,) is added what the outputs weigh, their losses by that, and what those weigh that are right, all
+        before each update; then how many updates were left out, whose gradients were not finite. The last is how many
+        of these there were in a row.
 
         Returns:
-            None; where a loss is not finite, that and the batch, from 0.
+            None; where a loss is not finite, or too many updates in a row are left out, the last loss and the batch,
+            from 0.
         """
         cdef Totals totals
         cdef int failed
@@ -425,7 +436,7 @@ cdef class Program:
         while at < self.batch.whole[0] - truncate:
             window(&self.batch, at, truncate, truncate)
             cut(&self.batch, 0)
-            self.batch.piece.training, self.batch.piece.carries = True, True
+            self.batch.piece.training = self.batch.piece.carries = True
             self._forward(samples)
             self._look()
             at += truncate
@@ -436,12 +447,18 @@ cdef class Program:
         return 0
 
     cdef int _step(self, const Samples *samples, const double *rates, Totals *totals) except -1 nogil:
-        """An update, and what it adds to the totals."""
-        if self._update(samples, rates[totals.updates]):
+        """Make an update and add it to the totals; return whether the fit diverges."""
+        cdef int how = self._update(samples, rates[totals.updates])
+        if how == LOST:
             return 1
         totals.updates += 1
         self._count(totals)
-        return 0
+        if how == LEFT_OUT:
+            totals.sums[3] += 1
+            totals.sums[4] += 1
+        elif self.weight:
+            totals.sums[4] = 0
+        return totals.sums[4] >= MOST_LEFT_OUT
 
     cdef void _count(self, Totals *totals) noexcept nogil:
         """Add what the last piece was to the totals."""

@@ -30,6 +30,7 @@ cdef int make_recurrent(Stage *stage, list layers, str merge, bint steps_out) ex
         variant, u = layer.variant, layer.d["u"]
         part.call = new_call(1, 1, stage.n, u, stage.k.size, variant, layer.codes())
         part.call.reverse, part.call.padded, part.learned = layer.reverse, False, variant.learn_h0
+        part.stateful = layer.stateful
         for name in ("hh", "z", "r", *variant.caches, "dhh_", "dz_", "dr_", *variant.gradients):
             part.width[array_place(name)] = variant.width(name, u)
         if layer.training:
@@ -44,7 +45,7 @@ cdef int make_recurrent(Stage *stage, list layers, str merge, bint steps_out) ex
 
 
 cdef void lay_recurrent(Stage *stage, Arena *arena, Size size, bint carries) noexcept:
-    """Find room; `carries`: for states that go on from piece to piece as well."""
+    """Find room; with `carries`, or in a `stateful` cell, for states that go on from piece to piece as well."""
     cdef Py_ssize_t e = stage.n, u, place, outputs = size.many if stage.steps_out else size.m
     cdef int bytes = stage.k.size, i
     cdef Recurrent *part
@@ -56,9 +57,9 @@ cdef void lay_recurrent(Stage *stage, Arena *arena, Size size, bint carries) noe
         part.columns, part.column = stage.u if shared else u, i * u if shared else 0
         part.states = states if shared else take(arena, size.many * u, bytes)
         part.begins = <bint *>take(arena, size.m, sizeof(int))
-        if carries or part.learned:
+        if carries or part.stateful or part.learned:
             part.start = take(arena, size.m * u, bytes)
-        if carries:
+        if carries or part.stateful:
             part.carried, part.begun = take(arena, size.m * u, bytes), <bint *>take(arena, size.m, sizeof(int))
         if stage.merge > CONCAT and not stage.steps_out:
             part.last = take(arena, size.m * u, bytes)

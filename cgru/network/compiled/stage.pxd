@@ -47,10 +47,11 @@ cdef struct Recurrent:
     void *recurrent  # (3, m, u) of the gates hh, z, r
     void *kept  # (s, m, u)
     void *start  # (m, u) the states before the first step; going back, with `learned`, dL/d(these)
-    void *carried  # (slots, u) the states after the last one; NULL: each piece begins anew
+    void *carried  # (slots, u) the states after the last piece; NULL: each piece begins anew
     bint *begun  # (slots) whether there is any yet
     bint *begins  # (m) whether a row goes on from no piece before
     bint learned  # whether a sample begins at w.h0; else at zero
+    bint stateful  # whether a batch goes on from the one before
 
 
 # Where a parameter stands among the numbers of all, and as what a part of the stage has it.

@@ -36,9 +36,9 @@ cdef class Weights:
         return self.p[self.now]
 
     cdef void clear(self) noexcept nogil
-    cdef void update(self, double rate) noexcept nogil
+    cdef bint update(self, double rate) noexcept nogil
     cdef void _clip(self, Py_ssize_t start, Py_ssize_t numbers, double norm) noexcept nogil
-    cdef double _factor(self, Py_ssize_t start, Py_ssize_t numbers, double norm) noexcept nogil
+    cdef double _norm(self, Py_ssize_t start, Py_ssize_t numbers, double *unit) noexcept nogil
     cdef int _load_optimizer(self) except -1
     cdef int _put(self, int buffer, Py_ssize_t start, ndarray array) except -1
     cdef ndarray _copy(self, int buffer, Py_ssize_t start, ndarray like)

@@ -7,7 +7,7 @@ that what is to be kept is never copied: the first step after it goes from one i
 import numpy as np
 
 cimport numpy as cnp
-from libc.math cimport INFINITY, isfinite, sqrt
+from libc.math cimport INFINITY, NAN, isfinite, sqrt
 from libc.string cimport memcpy, memset
 
 from cgru.core.kernels cimport kernels
@@ -149,26 +149,34 @@ cdef class Weights:
         """No gradients."""
         memset(self.g, 0, self.numbers * self.k.size)
 
-    cdef double _factor(self, Py_ssize_t start, Py_ssize_t numbers, double norm) noexcept nogil:
-        """What brings the joint L2 norm of so many gradients down to `norm`; 1 where it is no larger, or not finite."""
+    cdef double _norm(self, Py_ssize_t start, Py_ssize_t numbers, double *unit) noexcept nogil:
+        """Return the joint L2 norm of so many gradients in units of `unit`, which is set so that no square overflows.
+
+        Return NaN where a gradient is not finite.
+        """
         cdef char *g = self.g + start * self.k.size
-        cdef double most = 1, found = self.k.squares(g, numbers, 1)
+        cdef double found = self.k.squares(g, numbers, 1)
+        unit[0] = 1
         if not LEAST < found < 1 / LEAST:  # squares may have vanished or overflown
-            most = largest(g, numbers, self.k.size)
-            if not 0 < most < INFINITY:
-                return 1
-            found = self.k.squares(g, numbers, most)
-        found = sqrt(found)
-        return norm / most / found if found > norm / most else 1
+            unit[0] = largest(g, numbers, self.k.size)
+            if unit[0] == 0:
+                return 0
+            if not isfinite(unit[0]):
+                return NAN
+            found = self.k.squares(g, numbers, unit[0])
+        return sqrt(found)
 
     cdef void _clip(self, Py_ssize_t start, Py_ssize_t numbers, double norm) noexcept nogil:
-        cdef double factor = self._factor(start, numbers, norm)
+        cdef double unit, factor, found = self._norm(start, numbers, &unit)
+        factor = clipping(found, unit, norm)
         if factor < 1:
             scale(self.g + start * self.k.size, numbers, factor, self.k.size)
 
-    cdef void update(self, double rate) noexcept nogil:
-        """One step of the optimizer, all gradients being there."""
+    cdef bint update(self, double rate) noexcept nogil:
+        """Take one step of the optimizer by the gradients; return False, and change nothing, where one is not finite.
+        """
         cdef Py_ssize_t i, j, at
+        cdef double unit, norm
         cdef int to = 1 - self.now if self.fresh else self.now
         cdef cgru_step step = self.step
         cdef long long taken
@@ -180,7 +188,10 @@ cdef class Weights:
                 penalise(self.current() + at, weight.l1, weight.l2, self.g + at, weight.numbers, self.k.size)
         for i in range(self.clipped.shape[0]):
             self._clip(self.clipped[i, 0], self.clipped[i, 1], MOST_NORM)
-        step.factor = 1 if self.clip_norm == INFINITY else self._factor(0, self.numbers, self.clip_norm)
+        norm = self._norm(0, self.numbers, &unit)
+        if not isfinite(norm):
+            return False
+        step.factor = clipping(norm, unit, self.clip_norm)
         for i in range(self.count):
             taken = self.taken[self.now][i]
             self.taken[to][i] = taken
@@ -197,6 +208,12 @@ cdef class Weights:
                 step.rate, step.root = rate / (1 - step.beta[0] ** taken), sqrt(1 - step.beta[1] ** taken)
             self.kernel(&step, self.weight[i].numbers)
         self.now, self.fresh = to, False
+        return True
+
+
+cdef inline double clipping(double found, double unit, double norm) noexcept nogil:
+    """Return the factor that brings a norm, `found` in units of `unit`, down to `norm`; 1 where it is no larger."""
+    return norm / unit / found if found > norm / unit else 1
 
 
 cdef double MOST_NORM = layers.MAX_NORM

@@ -1,0 +1,299 @@
+"""Updates that are left out, fits that diverge, and those that go back to the best parameters and on at half the rate."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+import cgru
+from cgru.network import fit
+from cgru.network.history import Epoch, History
+
+RNG = np.random.default_rng(7)
+M, S, SIZE = 48, 4, 4
+X = RNG.standard_normal((M, S, 2)).astype(np.float32)
+Y = RNG.standard_normal((M, 1))
+ENGINES = ["compiled", "loop"]
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request, monkeypatch):
+    if request.param == "loop":
+        monkeypatch.setattr(fit, "compiles", lambda net: False)
+    return request.param
+
+
+# --- updates that are left out ---
+
+
+def broken(*batches):
+    """X, y and weights whose batches of `SIZE` there have a finite loss and an infinite gradient."""
+    wild, y, weights = X.copy(), 0.01 * Y, np.ones(M)
+    wild[:, :, 1] = 0
+    for batch in batches:
+        rows = slice(batch * SIZE, (batch + 1) * SIZE)
+        wild[rows, :, 1], y[rows], weights[rows] = 3e38, 1e4, 0
+    return wild, y, weights
+
+
+def below(optimizer, **options):
+    """A layer whose weights of the second feature are 0: however large that is, the outputs do not show it."""
+    layers = [cgru.Dense(3, "tanh"), cgru.GRU(3, **options), cgru.Dense(1, "identity")]
+    net = cgru.Network(layers, optimizer=optimizer, seed=2, dtype=np.float32)
+    net.make(X)
+    net.layers[0].p["W"][1] = 0
+    return net
+
+
+OPTIMIZERS = [
+    cgru.SGD(0.1, momentum=0.9, schedule="linear"),
+    cgru.Adam(0.01, clip_norm=1.0, schedule="one_cycle"),
+    cgru.RMSprop(0.01, momentum=0.5),
+]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda optimizer: type(optimizer).__name__)
+def test_an_update_without_a_finite_gradient_is_left_out(engine, optimizer):
+    """Parameters and moments are those of a fit to whose batches nothing is to be learned from; the schedule goes on."""
+    wild, y, weights = broken(0, 3, 4, 11)
+    net, due = below(optimizer), below(optimizer)
+    options = {"epochs": 3, "batch_size": SIZE, "shuffle": False}
+    history = net.fit(wild, y, **options)
+    plain = due.fit(wild, y, sample_weight=weights, **options)
+    for key, array in due.parameters().items():
+        np.testing.assert_array_equal(net.parameters()[key], array, err_msg=key)
+    (ours,), (theirs,) = net.optimizer_state.values(), due.optimizer_state.values()
+    for key, (steps, *arrays) in theirs.items():
+        assert ours[key][0] == steps == 3 * 8
+        for one, other in zip(ours[key][1:], arrays, strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert history.learning_rate == plain.learning_rate
+    assert [epoch.skipped for epoch in history] == [4, 4, 4]
+    assert history.skipped == net.history.skipped == 12
+    assert plain.skipped == 0
+    assert history.problems() == "12 updates were left out, because a gradient was not finite"
+    assert np.isfinite(history.loss).all()
+
+
+def test_clipping_by_layers_and_penalties_do_not_hide_it(engine):
+    wild, y, _ = broken(2)
+    net = below(cgru.Adam(0.01), clip_gradients=True)
+    history = net.fit(wild, y, epochs=1, batch_size=SIZE, shuffle=False, l1=0.01, l2=0.01)
+    assert history.skipped == 1
+    assert all(np.isfinite(array).all() for array in net.parameters().values())
+    assert history.problems() == "an update was left out, because a gradient was not finite"
+
+
+def test_ten_in_a_row_are_a_divergence(engine):
+    for batches, words in {tuple(range(9)): None, tuple(range(10)): "epoch 1, batch 10 of 12"}.items():
+        wild, y, _ = broken(*batches)
+        net, options = below(cgru.SGD(0.01)), {"batch_size": SIZE, "shuffle": False}
+        if words is None:
+            assert net.fit(wild, y, epochs=2, **options).skipped == 18
+            continue
+        with pytest.raises(RuntimeError, match=f"^the gradients of 10 updates in a row are not finite at {words}: tr"):
+            net.fit(wild, y, epochs=2, **options)
+    # Also from one epoch to the next, where nothing comes between.
+    wild, y, _ = broken(0, 1, 2, 3, 4, 7, 8, 9, 10, 11)
+    with pytest.raises(RuntimeError, match="not finite at epoch 2, batch 5 of 12"):
+        below(cgru.SGD(0.01)).fit(wild, y, epochs=2, **options)
+
+
+def test_what_is_left_out_is_shown(engine, capsys):
+    from cgru.cli.progress import long
+    from cgru.network.progress import short
+
+    wild, y, _ = broken(1)
+    epoch = below(cgru.SGD(0.01)).fit(wild, y, epochs=1, batch_size=SIZE, shuffle=False)[0]
+    assert short(epoch).endswith(" 1 left out")
+    assert long(epoch).endswith(", an update left out")
+
+
+# --- back to the best parameters ---
+
+
+def line(rate, **options):
+    """A regression whose updates, at a rate of 1 or more, lead ever further away."""
+    net = cgru.Network([cgru.Pool("last"), cgru.Dense(1, "identity")], "mse", cgru.SGD(rate), seed=1, dtype=np.float32, **options)
+    net.make(X)
+    return net
+
+
+def parameters(net):
+    return {key: array.copy() for key, array in net.parameters().items()}
+
+
+def fitted(net, **options):
+    return net.fit(X, Y, **{"epochs": 400, "batch_size": M // 2, "recover": True} | options)
+
+
+@pytest.mark.parametrize("validation", [None, 0.25])
+def test_a_fit_that_diverges_goes_on_from_its_best_parameters(engine, validation):
+    net = line(4.0)
+    with pytest.raises(RuntimeError, match="training diverged; a lower learning rate or clip_norm may help$"):
+        fitted(line(4.0), recover=False, validation=validation)
+    history = fitted(net, validation=validation)
+    assert 1 <= len(history.returns) <= 5
+    assert [epoch.epoch for epoch in history] == list(range(1, 401))
+    assert history.learning_rate[-1] == 4.0 / 2 ** len(history.returns)
+    assert net.optimizer == cgru.SGD(4.0)
+    assert np.isfinite(net.predict(X)).all()
+    assert net.evaluate(X, Y)["loss"] < 10 * np.var(Y)
+    words = f"it went back {len(history.returns)} times to the best parameters so far, and on at "
+    assert words.replace("1 times", "once") in history.problems()
+    assert f"1/{2 ** len(history.returns)} of the learning rate" in history.problems()
+
+
+def test_after_five_returns_it_ends_with_the_best_parameters(engine):
+    """Here those at the start: no epoch is over."""
+    net = line(1e6)
+    before = parameters(net)
+    history = fitted(net, batch_size=1)
+    assert history.returns == (1,) * 6
+    assert list(history) == []
+    assert history.problems() == (
+        "training diverged in epoch 1; it went back 5 times to the best parameters so far, and on at 1/32 of the "
+        "learning rate in the end; it diverged again and ended with the best parameters, those at its start; a lower "
+        "learning rate may help"
+    )
+    for key, array in before.items():
+        np.testing.assert_array_equal(net.parameters()[key], array)
+    assert repr(history) == "History(no epochs)"
+
+
+@pytest.mark.parametrize("validation", [None, (X[:8], Y[:8])])
+def test_the_best_are_those_with_the_lowest_loss(engine, validation):
+    """Not those of the last epoch, which had come far on their way to infinity."""
+    net, seen = line(0.02), []
+
+    def faster(epoch):
+        seen.append((epoch.loss if validation is None else epoch.validation_loss, parameters(net)))
+        if epoch.epoch == 5:
+            net.optimizer = cgru.SGD(1e3)
+
+    history = fitted(net, callback=faster, validation=validation)
+    assert len(history.returns) == 6
+    assert max(history.loss) > 1e6
+    loss, best = min(seen, key=lambda each: each[0])
+    epoch = history[history.best()]
+    assert loss == (epoch.loss if validation is None else epoch.validation_loss)
+    assert f"ended with the best parameters, those of epoch {epoch.epoch};" in history.problems()
+    for key, array in best.items():
+        np.testing.assert_array_equal(net.parameters()[key], array)
+
+
+def test_a_fit_that_does_not_diverge_is_the_same(engine):
+    nets = [cgru.Network([cgru.GRU(3, dropout=0.2), cgru.Dense(1, "identity")], seed=1) for _ in range(2)]
+    histories = [net.fit(X, Y, epochs=3, recover=recover) for net, recover in zip(nets, (False, True), strict=True)]
+    assert histories[0].loss == histories[1].loss
+    assert histories[1].problems() == ""
+    assert histories[1].returns == ()
+    for key, array in nets[0].parameters().items():
+        np.testing.assert_array_equal(nets[1].parameters()[key], array)
+    for key, (steps, *arrays) in nets[0].optimizer_state["Adam"].items():
+        assert nets[1].optimizer_state["Adam"][key][0] == steps
+        for one, other in zip(arrays, nets[1].optimizer_state["Adam"][key][1:], strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(("validation", "rate"), [(None, 64.0), (0.25, 5.0)])
+def test_a_fit_that_was_killed_goes_on_to_the_same_bits(engine, tmp_path, validation, rate):
+    """Wherever it was killed: before, between and after its returns."""
+
+    def made():
+        net = cgru.Network(
+            [cgru.Dropout(0.1), cgru.Pool("last"), cgru.Dense(1, "identity")],
+            "mse",
+            cgru.SGD(rate, momentum=0.3, schedule="linear"),
+            seed=1,
+            dtype=np.float32,
+        )
+        net.make(X)
+        return net
+
+    options = {"epochs": 60, "batch_size": 8, "validation": validation, "checkpoint_seconds": 0, "standardize_targets": True}
+    due = made()
+    history = fitted(due, checkpoint=tmp_path / "whole", **options)
+    assert history.returns
+    for kill in {history.returns[0] - 1, history.returns[-1] - 1, len(history)} - {0}:
+        path = tmp_path / f"{kill}.npz"
+
+        def die(epoch, kill=kill):
+            if epoch.epoch == kill:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            fitted(made(), checkpoint=path, callback=die, **options)
+        net = made()
+        resumed = fitted(net, checkpoint=path, resume=True, **options)
+        assert resumed.returns == history.returns
+        assert resumed.loss == history.loss
+        for key, array in due.parameters().items():
+            np.testing.assert_array_equal(net.parameters()[key], array, err_msg=f"{kill} {key}")
+    again = made()  # of the one that is over
+    assert fitted(again, checkpoint=tmp_path / "whole", resume=True, **options).returns == history.returns
+    for key, array in due.parameters().items():
+        np.testing.assert_array_equal(again.parameters()[key], array)
+
+
+def test_updates_in_a_row_are_counted_over_a_kill(tmp_path):
+    wild, y, _ = broken(0, 1, 2, 3, 4, 7, 8, 9, 10, 11)
+    options = {"epochs": 2, "batch_size": SIZE, "shuffle": False, "checkpoint": tmp_path / "c", "checkpoint_seconds": 0}
+    with pytest.raises(RuntimeError, match="at epoch 2, batch 5 of 12"):
+        below(cgru.SGD(0.01)).fit(wild, y, **options)
+    with pytest.raises(RuntimeError, match="at epoch 2, batch 5 of 12"):
+        below(cgru.SGD(0.01)).fit(wild, y, resume=True, **options)
+
+
+def test_a_loss_that_is_not_finite_at_the_start_says_what_to_do(engine):
+    net = cgru.Network([cgru.Pool("last"), cgru.Dense(1, "identity")], "mse", seed=1, dtype=np.float32)
+    net.make(X)
+    net.layers[-1].p["W"][...] = 3e38
+    words = r"the loss is (inf|nan) with the parameters at the start of the fit: expected X, y and parameters whose loss float32"
+    with pytest.raises(RuntimeError, match=f"^{words} can hold; standardize=True or dtype=np.float64 may help$"):
+        net.fit(X, Y, recover=True, epochs=2)
+    np.testing.assert_array_equal(net.layers[-1].p["W"], np.float32(3e38))
+
+
+def test_validation_that_is_never_finite_ends_the_fit(engine):
+    held_out = np.full((4, S, 2), 3e38), Y[:4]
+    net = line(0.01)
+    net.layers[-1].p["W"][...] = 10
+    history = net.fit(X, Y, validation=held_out, recover=True, epochs=3, standardize_targets=True, shrink=True)
+    assert len(history.returns) == 6
+    assert np.isfinite(net.predict(X)).all()
+
+
+def test_what_cannot_be_slowed_is_refused():
+    class Mine:
+        def rate(self, fraction):
+            return 0.1
+
+        def step(self, p, g, state, fraction):
+            pass
+
+    net = cgru.Network([cgru.GRU(2), cgru.Dense(1, "identity")], optimizer=Mine())
+    with pytest.raises(ValueError, match=r"^recover: expected False with an optimizer of your own, .*, got Mine$"):
+        net.fit(X, Y, recover=True)
+    with pytest.raises(TypeError, match="^recover: expected"):
+        net.fit(X, Y, recover=1)
+
+
+def test_a_job_that_never_had_an_epoch_has_failed():
+    job = cgru.Job(lambda: line(1e6), epochs=3, batch_size=SIZE, recover=True)
+    (result,) = cgru.fit_many([job], X, Y)
+    assert isinstance(result.error, RuntimeError)
+    assert "training diverged" in str(result.error)
+
+
+def test_a_history_keeps_what_happened():
+    epoch = Epoch(3, 9, 0.5, None, None, None, 0.1, 1.0, skipped=2)
+    history = History([epoch])
+    history.returns = (1, 3, 3)
+    copy = pickle.loads(pickle.dumps(history))
+    assert (copy.returns, copy.skipped) == ((1, 3, 3), 2)
+    assert History().problems() == ""
+    assert history.problems() == (
+        "2 updates were left out, because a gradient was not finite; training diverged in epochs 1, 3; it went back 3 "
+        "times to the best parameters so far, and on at 1/8 of the learning rate in the end"
+    )

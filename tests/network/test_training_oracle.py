@@ -1,0 +1,82 @@
+"""`Network.fit`, compiled and in the loop, against a training in plain NumPy (training_oracle.py): random networks.
+
+What is carried from batch to batch, and from piece to piece, is the oracle's own; so are masks, losses and optimizers.
+"""
+
+import numpy as np
+import pytest
+from training_oracle import Oracle
+
+import cgru
+from cgru.network import fit
+
+OPTIMIZERS = (
+    lambda: cgru.SGD(0.05, momentum=0.9, nesterov=True),
+    lambda: cgru.SGD(0.1, clip_norm=0.05, schedule="linear"),
+    lambda: cgru.Adam(0.01, weight_decay=0.1, clip_norm=0.2, schedule="one_cycle"),
+    lambda: cgru.RMSprop(0.005, momentum=0.5, weight_decay=0.01, schedule="cosine"),
+)
+
+
+def network(rng, kind, per_step):
+    """One to three recurrent layers: of "stateful" ones some, of others none."""
+    layers, count = [], rng.integers(1, 4)
+    chosen = rng.random(count) < 0.5
+    chosen[rng.integers(count)] = True
+    for i in range(count):
+        gru = cgru.GRU(
+            int(rng.integers(1, 19)),
+            sequences=bool(per_step or i < count - 1),
+            reset_after=bool(rng.random() < 0.5),
+            layer_norm=bool(rng.random() < 0.3),
+            learn_h0=bool(rng.random() < 0.5),
+            reverse=bool(kind != "truncate" and rng.random() < 0.3),
+            stateful=bool(kind == "stateful" and chosen[i]),
+            dropout=float(rng.choice([0, 0.3])),
+            recurrent_dropout=float(rng.choice([0, 0.4])),
+            zoneout=float(rng.choice([0, 0.2])),
+        )
+        both = kind != "truncate" and rng.random() < 0.3
+        layers.append(cgru.Bidirectional(gru) if both else gru)
+    head = cgru.Dense(3, "softmax") if rng.random() < 0.5 else cgru.Dense(2, "identity")
+    optimizer = OPTIMIZERS[rng.integers(len(OPTIMIZERS))]()
+    return cgru.Network([*layers, head], optimizer=optimizer, seed=int(rng.integers(1000)))
+
+
+def case(kind, seed):
+    """A network with learned starts that are not zero, samples with lengths and weights, and options of a fit."""
+    rng = np.random.default_rng([seed, len(kind)])
+    per_step = bool(rng.random() < 0.5)
+    net = network(rng, kind, per_step)
+    batch_size = int(rng.integers(2, 6))
+    m = batch_size * int(rng.integers(2, 5)) + (0 if kind == "stateful" else int(rng.integers(0, 2)))
+    s, e = int(rng.integers(2, 9)), int(rng.integers(1, 4))
+    X = rng.standard_normal((m, s, e))
+    net.make(X)
+    for key, array in net.parameters().items():
+        if key.endswith("h0"):
+            array[...] = rng.standard_normal(array.shape)
+    rows = (m, s) if per_step else (m,)
+    y = rng.integers(0, 3, rows) if net.loss == "cross_entropy" else rng.standard_normal((*rows, 2))
+    lengths = rng.integers(1, s + 1, m) if rng.random() < 0.6 else np.full(m, s)
+    weights = rng.random(rows) + 0.1 if rng.random() < 0.5 else np.ones(rows)
+    return net, X, y, lengths, weights, batch_size, int(rng.integers(1, s + 1)) if kind == "truncate" else None
+
+
+@pytest.mark.parametrize("seed", range(14))
+@pytest.mark.parametrize("kind", ["stateful", "truncate", "plain"])
+def test_a_fit_is_that_of_the_oracle(monkeypatch, kind, seed):
+    for engine in ("compiled", "loop"):
+        net, X, y, lengths, weights, batch_size, truncate = case(kind, seed)
+        oracle = Oracle(net)
+        oracle.X = X
+        losses = oracle.fit(X, y, lengths, weights, 2, batch_size, truncate)
+        if engine == "loop":
+            monkeypatch.setattr(fit, "compiles", lambda net: False)
+        history = net.fit(
+            X, y, lengths=lengths, sample_weight=weights, epochs=2, batch_size=batch_size, truncate=truncate,
+            shuffle=False,
+        )  # fmt: skip
+        np.testing.assert_allclose(history.loss, losses, rtol=1e-9, err_msg=engine)
+        for key, due in oracle.parameters().items():
+            np.testing.assert_allclose(net.parameters()[key], due, rtol=1e-7, atol=1e-9, err_msg=f"{engine} {key}")

@@ -1,0 +1,213 @@
+"""A training in plain NumPy, an oracle for `Network.fit`: batches, pieces, states, masks, losses and optimizers.
+
+Its own are which states are carried where, what a piece is, what is averaged, clipped and updated. One GRU over one
+piece is that of cgru/reference.py, the definition of the layer. Batches come as the samples stand.
+
+m samples, s steps, e features of a step, u units.
+"""
+
+import copy
+import math
+
+import numpy as np
+
+import cgru
+from cgru import reference
+
+MASKS = ("input_mask", "recurrent_masks", "zoneout")  # in the order in which they are drawn
+
+
+class Cell:
+    """One GRU of a network: copies of its parameters and of its generator."""
+
+    def __init__(self, gru, key, generators):
+        self.gru, self.key = gru, key
+        self.p = {name: array.copy() for name, array in gru.p.items()}
+        self.rng = generators.setdefault(id(gru.np_rng), copy.deepcopy(gru.np_rng))
+        variant = gru.variant
+        names = ("reset_after", "layer_norm", "learn_h0")
+        self.options = {name: getattr(variant, name) for name in names} | {"reverse": gru.reverse}
+        self.carried = None  # (m, u) after the last run, of all samples of a batch
+
+    def start(self, m):
+        """The states (m, u) of samples before which nothing was."""
+        return np.zeros((m, self.gru.d["u"])) + self.p.get("h0", 0)
+
+    def draw(self, m, s, e):
+        u = self.gru.d["u"]
+        shapes = dict(zip(MASKS, ((m, e), (3, m, u), (m, s, u)), strict=True))
+        rates = dict(zip(MASKS, (self.gru.dropout, self.gru.recurrent_dropout, self.gru.zoneout), strict=True))
+        found = {}
+        for name, rate in rates.items():
+            if rate:
+                hit = self.rng.random(shapes[name]) < rate
+                found[name] = hit * 1.0 if name == "zoneout" else ~hit / (1 - rate)
+        return found
+
+    def forward(self, A, lengths, h0, begins):
+        """`begins` (m,): which samples start at the learned state."""
+        options = self.options | self.draw(*A.shape)
+        fc = reference.forward(self.p, A, h0, lengths, **options)
+        self.cache = fc, lengths, options, begins
+        last = fc["h"][:, 0 if self.gru.reverse else -1]
+        real = reference.mask(lengths, A.shape[1])
+        return (np.where(real, fc["h"], 0) if self.gru.sequences else last), last
+
+    def backward(self, dA):
+        fc, lengths, options, begins = self.cache
+        dstate = None
+        if not self.gru.sequences:
+            dA, dstate = np.zeros_like(fc["h"]), dA
+        bc = reference.backward(self.p, fc, dA, lengths, dstate=dstate, **options)
+        g = reference.gradients(self.p, fc, bc, lengths, begins=begins, **options)
+        return bc["dX"], {f"{self.key}.{name}": g["d" + name] for name in self.p}
+
+
+class Oracle:
+    """The parameters of `net`, by its keys, in training; see `fit`."""
+
+    def __init__(self, net):
+        self.net, generators = net, {}
+        self.stages = []  # the cells of each layer below the head
+        for i, layer in enumerate(net.layers[:-1]):
+            names = ("forward", "backward") if isinstance(layer, cgru.Bidirectional) else ("",)
+            keys = [f"{i}.{name}".rstrip(".") for name in names]
+            self.stages.append([Cell(gru, key, generators) for gru, key in zip(layer.cells, keys, strict=True)])
+        self.head = {name: array.copy() for name, array in net.head.p.items()}
+        self.state = {}
+
+    @property
+    def cells(self):
+        return [cell for stage in self.stages for cell in stage]
+
+    def parameters(self):
+        found = {f"{cell.key}.{name}": array for cell in self.cells for name, array in cell.p.items()}
+        return found | {f"{len(self.stages)}.{name}": array for name, array in self.head.items()}
+
+    # --- the course of a fit ---
+
+    def fit(self, X, y, lengths, weights, epochs, batch_size, truncate):
+        """The mean loss of each epoch, before each update."""
+        batches, losses = math.ceil(len(X) / batch_size), []
+        for epoch in range(epochs):
+            for cell in self.cells:
+                cell.carried = None
+            total = weight = 0.0
+            for batch in range(batches):
+                rows = np.arange(batch * batch_size, min(len(X), (batch + 1) * batch_size))
+                longest = lengths[rows].max()
+                for own, at, real, starts, begins in self._pieces(rows, lengths, X.shape[1], truncate):
+                    done = (epoch + (batch + (at / longest if self.net.per_step else 0)) / batches) / epochs
+                    loss, counted = self._update(X, y, weights, own, at, real, starts, begins, done)
+                    total, weight = total + loss * counted, weight + counted
+            losses.append(total / weight)
+        return losses
+
+    def _pieces(self, rows, lengths, s, truncate):
+        """What gets an update each: samples, the first step, the real steps, the states before, and which begin."""
+        if truncate is None:
+            starts = [cell.carried if cell.gru.stateful else None for cell in self.cells]
+            begins = [np.full(len(rows), start is None) for start in starts]
+            starts = [
+                cell.start(len(rows)) if start is None else start
+                for cell, start in zip(self.cells, starts, strict=True)
+            ]
+            lasts = yield from self._run(rows, np.zeros(len(rows), int), lengths[rows], s, starts, begins)
+            for cell, last in zip(self.cells, lasts, strict=True):
+                cell.carried = last
+            return
+        states, steps = [cell.start(len(rows)) for cell in self.cells], lengths[rows]
+        at = 0
+        held = 0 if self.net.per_step else truncate  # steps that are kept for the end
+        while at < steps.max() - held:
+            live = np.flatnonzero(steps - held > at)
+            real = np.minimum(steps[live] - held - at, truncate)
+            given = [state[live] for state in states], [np.full(len(live), at == 0)] * len(states)
+            if held:
+                lasts = self._forward(self.X[rows[live], at : at + real.max()], real, *given)[1]
+            else:
+                lasts = yield from self._run(rows[live], np.full(len(live), at), real, real.max(), *given)
+            for state, last in zip(states, lasts, strict=True):
+                state[live] = last
+            at += truncate
+        if held:
+            first, real = np.maximum(steps - truncate, 0), np.minimum(steps, truncate)
+            yield from self._run(rows, first, real, real.max(), states, [steps <= truncate] * len(states))
+
+    def _run(self, rows, first, real, s, starts, begins):
+        """Hand out a piece, and return what the states after it are."""
+        self.lasts = None
+        yield rows, int(first[0]) if self.net.per_step else first, (real, s), starts, begins
+        return self.lasts
+
+    # --- an update ---
+
+    def _forward(self, A, real, starts, begins):
+        lasts, given = [], iter(zip(starts, begins, strict=True))
+        for stage in self.stages:
+            outputs = []
+            for cell in stage:
+                start, begin = next(given)
+                out, last = cell.forward(A, real, start, begin)
+                outputs.append(out)
+                lasts.append(last)
+            A = np.concatenate(outputs, axis=-1)
+        return A, lasts
+
+    def _update(self, X, y, weights, rows, at, piece, starts, begins, done):
+        real, s = piece
+        columns = np.minimum(np.reshape(at, (-1, 1)) + np.arange(s), X.shape[1] - 1)
+        A, self.lasts = self._forward(X[rows[:, None], columns], real, starts, begins)
+        if self.net.per_step:
+            there = np.arange(s) < real[:, None]
+            Y, w = y[rows[:, None], columns][there], weights[rows[:, None], columns][there]
+        else:
+            there, Y, w = slice(None), y[rows], weights[rows]
+        if not w.sum():
+            return 0.0, 0.0
+        Z = A[there] @ self.head["W"] + self.head["b"]
+        share = (w / w.sum())[:, None]
+        if self.net.loss == "cross_entropy":
+            log = Z - Z.max(axis=1, keepdims=True)
+            log = log - np.log(np.exp(log).sum(axis=1, keepdims=True))
+            hot = np.eye(Z.shape[1])[Y]
+            loss, dZ = -(share * hot * log).sum(), share * (np.exp(log) - hot)
+        else:
+            loss, dZ = (share * np.square(Z - Y)).sum() / Z.shape[1], 2 * share * (Z - Y) / Z.shape[1]
+        last = len(self.stages)
+        g = {f"{last}.W": A[there].T @ dZ, f"{last}.b": dZ.sum(axis=0, keepdims=True)}
+        dA = np.zeros(A.shape)
+        dA[there] = dZ @ self.head["W"].T
+        for stage in reversed(self.stages):
+            parts = np.split(dA, len(stage), axis=-1)
+            dA = 0.0
+            for cell, part in zip(stage, parts, strict=True):
+                dX, own = cell.backward(part)
+                dA, g = dA + dX, g | own
+        self._step(g, done)
+        return loss, w.sum()
+
+    def _step(self, g, done):
+        """Update all parameters in place."""
+        optimizer = self.net.optimizer
+        rate = optimizer.learning_rate * (1.0 if optimizer.schedule is None else optimizer.schedule(done))
+        norm = math.sqrt(sum(np.square(each).sum() for each in g.values()))
+        factor = 1.0 if optimizer.clip_norm is None else min(1.0, optimizer.clip_norm / norm)
+        for key, p in self.parameters().items():
+            own = self.state.setdefault(key, {"t": 0, "v": np.zeros_like(p), "w": np.zeros_like(p)})
+            own["t"] += 1
+            d = factor * g[key].reshape(p.shape)
+            if key.rpartition(".")[2][0].isupper():
+                p *= 1 - rate * getattr(optimizer, "weight_decay", 0.0)
+            if isinstance(optimizer, cgru.SGD):
+                own["v"] = optimizer.momentum * own["v"] + d
+                p -= rate * (d + optimizer.momentum * own["v"] if optimizer.nesterov else own["v"])
+            elif isinstance(optimizer, cgru.Adam):
+                b, c = optimizer.beta_1, optimizer.beta_2
+                own["v"], own["w"] = b * own["v"] + (1 - b) * d, c * own["w"] + (1 - c) * d * d
+                mean, square = own["v"] / (1 - b ** own["t"]), own["w"] / (1 - c ** own["t"])
+                p -= rate * mean / (np.sqrt(square) + optimizer.epsilon)
+            else:
+                own["w"] = optimizer.rho * own["w"] + (1 - optimizer.rho) * d * d
+                own["v"] = optimizer.momentum * own["v"] + d / (np.sqrt(own["w"]) + optimizer.epsilon)
+                p -= rate * own["v"]
