@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -249,7 +249,8 @@ def _suffixes(loss: str | Loss) -> Sequence[str]:
     if callable(loss):
         return ("",)
     name, numbers = parts(loss)
-    found = {"gaussian": ("_mean", "_log_variance"), "poisson": ("_log_rate",), "quantile": [f"_{q:g}" for q in numbers]}
+    levels = [f"_{q:g}" for q in numbers]
+    found = {"quantile": levels, "gaussian": ("_mean", "_log_variance"), "poisson": ("_log_rate",)}
     return found.get(name, ("",))
 
 

@@ -1,4 +1,4 @@
-"""The names and values of classes, given or found in targets that are strings, and the names of features and targets."""
+"""The names and values of classes, given or found in targets, and the names of features and targets."""
 
 from __future__ import annotations
 
@@ -51,15 +51,15 @@ def checked_classes(values: Any, loss: str | Loss, k: int, per_step: bool) -> np
     array = np.array(values)
     words = array.dtype.kind == "U" or (array.dtype == object and all(isinstance(each, str) for each in array.flat))
     if not words and (array.dtype.kind not in "biuf" or array.dtype.itemsize > 8):
-        kinds = ", ".join(sorted({type(each).__name__ for each in array.flat})) if array.dtype == object else array.dtype
-        raise TypeError(f"classes: expected booleans, numbers of up to 64 bits or strings, got {kinds}")
+        got = sorted({type(each).__name__ for each in array.flat}) if array.dtype == object else [str(array.dtype)]
+        raise TypeError(f"classes: expected booleans, numbers of up to 64 bits or strings, got {', '.join(got)}")
     due = 2 if k == 1 else k
     if loss not in losses.CLASSIFYING or (loss == "binary_cross_entropy" and k > 1):
         raise ValueError(f"classes: expected None where outputs say no class each, got them for {loss} of {k} units")
     if array.shape != (due,) or len(set(array.tolist())) != due or (array != array).any():
         raise ValueError(f"classes: expected {due} different values, got {array.tolist()}")
     if per_step and not words:
-        raise ValueError("classes: expected strings or None with outputs at steps, whose padding has no class, got numbers")
+        raise ValueError("classes: expected strings or None with outputs at steps, which may be padded, got numbers")
     return array
 
 
@@ -115,7 +115,8 @@ def numbered(net: Network, y: Any, names: tuple[str, ...] | None, steps: np.ndar
         wrong, places = wrong & steps, np.where(steps, places, 0)
     if wrong.any():
         due = "names of classes" if net.classes is None else "classes"
-        raise ValueError(f"{name}y: expected {due}, {', '.join(map(str, known.tolist()))}, got {given[wrong][0].item()!r}")
+        some, got = ", ".join(map(str, known.tolist())), given[wrong][0].item()
+        raise ValueError(f"{name}y: expected {due}, {some}, got {got!r}")
     return places
 
 

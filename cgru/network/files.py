@@ -347,7 +347,8 @@ def _unpacked(
         if headers[name] != header:
             got = headers[name]
             raise ValueError(f"{name}: expected {header.dtype} {header.shape}, got {got.dtype} {got.shape}")
-    hashes = {} if settings["remembered"] is None else dict.fromkeys(_HASHES + name for name in ("trained", "validated"))
+    names = () if settings["remembered"] is None else ("trained", "validated")
+    hashes = dict.fromkeys(_HASHES + name for name in names)
     for name in hashes:
         shape, dtype = headers[name]
         if len(shape) != 1 or shape[0] > remembered.MOST or dtype != np.uint64:

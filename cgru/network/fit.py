@@ -74,7 +74,8 @@ class Settings:
         for name in ("epochs", "batch_size", "patience", "truncate"):
             if name == "epochs" or getattr(self, name) is not None:
                 positive(getattr(self, name), name)
-        for name in ("standardize", "standardize_targets", "shrink", "shuffle", "bucket", "progress", "resume", "remember_samples"):
+        flags = "standardize", "standardize_targets", "shrink", "shuffle", "bucket", "progress", "resume"
+        for name in (*flags, "remember_samples"):
             flag(getattr(self, name), name)
         if self.progress:
             bar_kind()

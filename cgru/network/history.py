@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from cgru.network.figures import figure
+
 __all__ = ["Epoch", "History"]
 
 
@@ -77,4 +79,4 @@ def _shown(epoch: Epoch, name: str) -> str:
     value = getattr(epoch, name)
     if value is None:
         return ""
-    return f"{value:.1%}" if name.endswith("accuracy") else f"{value:.4g}"
+    return f"{value:.1%}" if name.endswith("accuracy") else figure(value)

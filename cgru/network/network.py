@@ -246,8 +246,7 @@ class Network:
         return A, np.stack(states) if states and len({state.shape for state in states}) == 1 else states
 
     def predict_classes(self, X: Any, lengths: np.ndarray | None = None) -> Any:
-        """Return the classes (m,), or (m, s) for outputs at steps: values of `classes`, else names of `class_names`, else
-        integers.
+        """Return the classes (m,), or (m, s) for outputs at steps, as values of `classes`, else names, else integers.
 
         One sigmoid unit says 0 or 1, above 0.5; several say so each, (m, k) or (m, s, k), by number. At padded steps
         stands -1, or the name "". ValueError for a regression, and where outputs are NaN. Of batches as `predict`.
@@ -361,7 +360,8 @@ class Network:
         lengths: (m,) integers, the real steps of each sample; what stands past them is never looked at.
         y: for cross_entropy integers (m,) from 0 to k - 1, or class probabilities (m, k); for binary_cross_entropy
             0 and 1 (m,), or reals from 0 to 1 (m, k); for both names of classes (m,): those of `class_names`, which
-            become those in y, sorted, where the network has none; with `classes` values of these (m,); for others reals (m, k), or (m, n) for n targets.
+            become those in y, sorted, where the network has none; with `classes` values of these (m,); for others
+            reals (m, k), or (m, n) for n targets.
             (m,) does where k or n is 1.
             Where outputs are (m, s, k), (m, s) stands for (m,) in all this: a target for each step, looked at where
             the step is real. Loss and accuracy are then means over all real steps of a batch.
