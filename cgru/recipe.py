@@ -88,7 +88,7 @@ def nothing_learned(
     """
     if net.loss in losses.CLASSIFYING:
         right = net.evaluate(X, y, lengths, sample_weight=weights)["accuracy"]
-        share = (counts := np.bincount(np.unique(y, return_inverse=True)[1], weights)).max() / counts.sum()
+        share = (counts := np.bincount(y, weights)).max() / counts.sum()
         if right > share:
             return ""
         return f"the most frequent class alone is {share:.2%} of the training data, the model right in {right:.2%}"

@@ -119,7 +119,12 @@ _KINDS = {
 }
 _SECOND = ("classes", "target_names", "remembered")
 SETTINGS = ("loss", "class_names", "seed", "feature_names", "reading", *_SECOND)
-_READERS = {"model": "cgru.load", "forecaster": "cgru.forecast.load", "checkpoint": "Network.fit(resume=True)"}
+_READERS = {
+    "estimator": "load of its class in cgru.sklearn",
+    "model": "cgru.load",
+    "forecaster": "cgru.forecast.load",
+    "checkpoint": "Network.fit(resume=True)",
+}
 # Which older files have not, and files without any need not have.
 _LATER = dict.fromkeys(("feature_names", "reading", *_SECOND))
 _HASHES = "remembered."
@@ -323,7 +328,7 @@ def _check_kind(archive: Archive, kind: str) -> None:
     """ValueError for another kind of file that is ours, too: what reads it."""
     for other, reader in _READERS.items():
         if kind not in archive.headers and other in archive.headers:
-            raise ValueError(f"it is a {other}, which {reader} reads")
+            raise ValueError(f"it is a{'n' * (other[0] in 'aeiou')} {other}, which {reader} reads")
 
 
 def _check_format(archive: Archive, newest: int) -> None:

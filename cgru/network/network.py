@@ -32,7 +32,7 @@ from cgru.network.remembered import Remembered, Watch
 from cgru.network.samples import ask_about_axes, by_class, names_in, taken, weights_of_classes
 from cgru.optimizers import SGD, Adam, RMSprop
 
-__all__ = ["Network", "load", "restored"]
+__all__ = ["Network", "load", "parts", "restored"]
 
 Arrays = dict[str, np.ndarray]
 
@@ -86,14 +86,17 @@ class Network:
         self.layers = chain.chain(layers)
         self.loss: str | Loss | None = None
         self.class_names: tuple[str, ...] | None = None
+        self.classes: np.ndarray | None = None
+        self.target_names: tuple[str, ...] | None = None
         if self.head is not None:
             k = self.head.d["u"]
             self.loss = losses.chosen(loss, self.head.activate, k)
             self.class_names = checked_names(class_names, self.loss, k)
+            self.classes = checked_classes(classes, self.loss, k, self.per_step)
+            self.target_names = checked_targets(target_names, self.loss, k)
         elif any(given is not None for given in (loss, class_names, target_names, classes)):
             others = "class_names, target_names and classes"
             raise ValueError(f"loss: expected None, as {others}, without a Dense at the end, got {loss!r}")
-        self.classes, self.target_names = self._checked_outputs(classes, target_names)
         self.feature_names = checked_features(feature_names, self.elements)
         self.reading: Mapping[str, Any] | None = None
         self.remembered: Remembered | None = None
@@ -116,13 +119,6 @@ class Network:
             given = layer.given
             layer.dtype, layer.given = self.dtype, given  # it was given none for all that
             layer.seeded(own)
-
-    def _checked_outputs(self, classes: Any, names: Any) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
-        """`classes` and `target_names` as this network may have them."""
-        if self.head is None:
-            return None, None
-        k = self.head.d["u"]
-        return checked_classes(classes, self.loss, k, self.per_step), checked_targets(names, self.loss, k)
 
     def __repr__(self) -> str:
         return f"Network({list(self.layers)}, loss={self.loss!r}, optimizer={self.optimizer}, seed={self.seed})"
@@ -310,12 +306,7 @@ class Network:
         the history. RuntimeError where there are no parameters yet; TypeError or ValueError for names that do not fit,
         and a layer, activation, initializer or loss that is not from this package, before any file is touched.
         """
-        settings = {name: getattr(self, name) for name in files.SETTINGS}
-        settings["feature_names"] = checked_features(self.feature_names, self.elements)
-        if self.head is not None:
-            settings["class_names"] = checked_names(self.class_names, self.loss, self.head.d["u"])
-            settings["classes"], settings["target_names"] = self._checked_outputs(self.classes, self.target_names)
-        files.write(path, self.layers, settings, {} if self.mean is None else {"mean": self.mean, "scale": self.scale})
+        files.write(path, *parts(self))
 
     def fit(
         self,
@@ -513,6 +504,18 @@ def load(path: str | os.PathLike[str]) -> Network:
         return restored(*found)
     except (TypeError, ValueError) as error:
         raise files.refused(path, error) from None
+
+
+def parts(net: Network) -> tuple[tuple[Layer, ...], dict[str, Any], dict[str, np.ndarray]]:
+    """Return what `cgru.network.files` writes of a network, checked; TypeError or ValueError for what does not fit."""
+    settings = {name: getattr(net, name) for name in files.SETTINGS}
+    settings["feature_names"] = checked_features(net.feature_names, net.elements)
+    if net.head is not None:
+        k = net.head.d["u"]
+        settings["class_names"] = checked_names(net.class_names, net.loss, k)
+        settings["classes"] = checked_classes(net.classes, net.loss, k, net.per_step)
+        settings["target_names"] = checked_targets(net.target_names, net.loss, k)
+    return net.layers, settings, {} if net.mean is None else {"mean": net.mean, "scale": net.scale}
 
 
 def restored(layers: Sequence[Layer], settings: Mapping[str, Any], standardisation: Mapping[str, Any]) -> Network:
