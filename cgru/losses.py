@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -236,10 +236,22 @@ def _parts(loss: str) -> tuple[str, tuple[float, ...]] | None:
 
 def outputs(loss: str | Loss) -> int:
     """How many outputs one target has: so many quantiles, or mean and log-variance."""
+    return len(_suffixes(loss))
+
+
+def output_names(loss: str | Loss, targets: Sequence[str]) -> list[str]:
+    """Return a name for each output: that of its target, with a suffix where the output is not the target itself."""
+    return [target + suffix for target in targets for suffix in _suffixes(loss)]
+
+
+def _suffixes(loss: str | Loss) -> Sequence[str]:
+    """What each output of one target is, as the end of a name."""
     if callable(loss):
-        return 1
+        return ("",)
     name, numbers = parts(loss)
-    return {"quantile": len(numbers), "gaussian": 2}.get(name, 1)
+    levels = [f"_{q:g}" for q in numbers]
+    found = {"quantile": levels, "gaussian": ("_mean", "_log_variance"), "poisson": ("_log_rate",)}
+    return found.get(name, ("",))
 
 
 def point(A: np.ndarray, loss: str | Loss) -> np.ndarray:

@@ -18,6 +18,7 @@ from cgru.layers.dropout import Dropout
 from cgru.layers.layer import Layer
 from cgru.layers.pool import Pool
 from cgru.network import Network
+from cgru.network.figures import figures
 
 __all__ = [
     "DROPOUT", "EPOCHS", "HELD_FROM", "LEARNING_RATE", "PATIENCE", "POOL", "RECURRENT_DROPOUT", "SCHEDULE", "UNITS",
@@ -73,10 +74,17 @@ def budget(m: int, batch_size: int | None = None, epochs: int | None = None) -> 
 
 
 def nothing_learned(
-    net: Network, X: np.ndarray, y: np.ndarray, lengths: np.ndarray | None = None, weights: np.ndarray | None = None
+    net: Network,
+    X: np.ndarray,
+    y: np.ndarray,
+    lengths: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+    scale: np.ndarray | float = 1.0,
 ) -> str:
     """In words, that even the samples it was trained on are told no better than by their most frequent class, or their
     mean; "" where they are. Outputs are for whole samples.
+
+    Of a regression whose y are scaled, the errors in words are in units of y times `scale`, (k,).
     """
     if net.loss in losses.CLASSIFYING:
         right = net.evaluate(X, y, lengths, sample_weight=weights)["accuracy"]
@@ -86,8 +94,10 @@ def nothing_learned(
         return f"the most frequent class alone is {share:.2%} of the training data, the model right in {right:.2%}"
     y = y.reshape(len(y), -1)
     squares = np.square(losses.point(net.predict(X, lengths), net.loss) - y, dtype=np.float64)
-    error = np.sqrt(np.average(squares, axis=0, weights=weights).mean())
-    spread = np.sqrt(np.average(np.square(y - np.average(y, axis=0, weights=weights)), axis=0, weights=weights).mean())
-    if np.ptp(y, axis=0).max() == 0 or error < 0.98 * spread:  # any network is a little better by chance
+    errors = np.average(squares, axis=0, weights=weights)
+    spreads = np.average(np.square(y - np.average(y, axis=0, weights=weights)), axis=0, weights=weights)
+    if np.ptp(y, axis=0).max() == 0 or errors.mean() < 0.98**2 * spreads.mean():  # a little better by chance
         return ""
-    return f"the mean alone has an RMSE of {spread:.4g} on the training data, the model {error:.4g}"
+    spread, error = (np.sqrt((each * np.square(scale)).mean()) for each in (spreads, errors))
+    mean, model = figures((spread, error))
+    return f"the mean alone has an RMSE of {mean} on the training data, the model {model}"

@@ -10,6 +10,8 @@ m samples, s steps, e elements per step, k outputs. X is one of
 
 from __future__ import annotations
 
+import copy
+import json
 import os
 import warnings
 from collections.abc import Iterator
@@ -31,14 +33,19 @@ except ImportError:
 from cgru import recipe
 from cgru.core.lengths import padded
 from cgru.core.threads import get_num_threads, set_num_threads
+from cgru.files import Archive, replacing
 from cgru.layers.dense import Dense
-from cgru.network import Network
+from cgru.network import Network, files
 from cgru.network.history import Epoch
 from cgru.network.moments import moments
+from cgru.network.network import parts, restored
 from cgru.network.progress import short
+from cgru.network.units import in_units
 from cgru.optimizers import Adam
 
 __all__ = ["GRUClassifier", "GRURegressor"]
+
+FORMAT = 1  # of an estimator's file
 
 
 class _Estimator(BaseEstimator):
@@ -96,7 +103,10 @@ class _Estimator(BaseEstimator):
         """
         before = dict(vars(self))
         try:
+            if not reset:
+                self.network_ = self._inner
             notes = self._trained(X, y, sample_weight, epochs, reset, classes)
+            self._keep(self.network_, _names_of(y) if reset else before["network_"].target_names)
         except BaseException:
             vars(self).clear()
             vars(self).update(before)
@@ -115,6 +125,7 @@ class _Estimator(BaseEstimator):
         batch_size, chosen = recipe.budget(len(X), self.batch_size, self.epochs)
         net = self._network(targets, recipe.SCHEDULE if epochs is None else "constant") if reset else self.network_
         options: dict[str, Any] = {"lengths": lengths, "epochs": epochs or chosen, "batch_size": batch_size}
+        options["remember_samples"] = True
         held = (
             self.early_stopping and epochs is None and (len(X) >= recipe.HELD_FROM or isinstance(self, ClassifierMixin))
         )
@@ -128,7 +139,8 @@ class _Estimator(BaseEstimator):
             history = net.fit(X, targets, standardize=self.standardize, recover=True, **options)
             notes = [history.problems()]
             if epochs is None:
-                note = recipe.nothing_learned(net, X, targets, lengths, options.get("sample_weight"))
+                weights, scale = options.get("sample_weight"), getattr(self, "target_scale_", 1.0)
+                note = recipe.nothing_learned(net, X, targets, lengths, weights, scale)
                 notes.append(note and f"nothing was learned: {note}")
         self.network_ = net  # not before it is trained
         self.loss_curve_ = ([] if reset else self.loss_curve_) + [epoch.loss for epoch in history]
@@ -147,9 +159,11 @@ class _Estimator(BaseEstimator):
             dropout=self.dropout,
             recurrent_dropout=self.recurrent_dropout,
         )
-        adam = Adam(self.learning_rate, weight_decay=self.weight_decay, clip_norm=1.0, schedule=schedule)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        return Network(layers, optimizer=adam, seed=seed, dtype=np.float32)
+        return Network(layers, optimizer=self._adam(schedule), seed=seed, dtype=np.float32)
+
+    def _adam(self, schedule: Any) -> Adam:
+        return Adam(self.learning_rate, weight_decay=self.weight_decay, clip_norm=1.0, schedule=schedule)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """Train on X and y; `sample_weight` (m,) multiplies each sample's loss."""
@@ -165,7 +179,59 @@ class _Estimator(BaseEstimator):
         check_is_fitted(self, "network_")
         X, lengths, _ = self._sequences(X)
         with _threads(self.n_jobs):
-            return self.network_.predict(X, lengths)
+            return self._inner.predict(X, lengths)
+
+    # --- what is kept ---
+
+    def _keep(self, net: Network, names: tuple[str, ...] | None) -> None:
+        """Keep the network that was trained, and as `network_` one that takes and predicts y as it was given; `names`
+        are those of its targets.
+        """
+        self._inner, self.network_ = net, self._in_terms_of_y(net, names)
+
+    def _in_terms_of_y(self, net: Network, names: tuple[str, ...] | None) -> Network:
+        raise NotImplementedError
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the whole estimator to `path`, exactly that name, for `load` of its class: it predicts bit for bit the
+        same. An `.npz` without pickled objects, written beside and renamed; the optimizer's state is left out.
+
+        TypeError for a parameter that is no number, string or dict of these, and for classes that no such file can
+        hold, by name; OSError where it cannot be written.
+        """
+        check_is_fitted(self, "network_")
+        own = self.get_params(deep=False)
+        params = {name: _spelled(value, name) for name, value in own.items()}
+        kept = {name: value for name, value in vars(self).items() if name not in (*own, "_inner", "network_")}
+        attributes = {name: _spelled(value, name) for name, value in kept.items()}
+        schedule = self._inner.optimizer.schedule
+        text = {"class": type(self).__name__, "params": params, "attributes": attributes}
+        text |= {"target_names": self.network_.target_names, "schedule": schedule and schedule.__name__}
+        arrays = files.packed(*parts(self._inner))
+        with replacing(path) as file:
+            named = {f"network.{name}": array for name, array in arrays.items()}
+            np.savez(file, format=np.array(FORMAT), estimator=np.array(json.dumps(text)), **named)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Any:
+        """Return the estimator that `save` wrote to `path`. ValueError for a damaged, foreign or newer file, and for an
+        estimator of another class; OSError where it cannot be read.
+        """
+        return files.judged(path, "estimator", FORMAT, cls._from_archive)
+
+    @classmethod
+    def _from_archive(cls, archive: Archive) -> Any:
+        text = files.spelled_out("estimator", archive.headers, archive.read)
+        if text["class"] != cls.__name__:
+            raise ValueError(f"expected a {cls.__name__}, got a {text['class']}, which {text['class']}.load reads")
+        self = cls(**{name: _read(value) for name, value in text["params"].items()})
+        vars(self).update((name, _read(value)) for name, value in text["attributes"].items())
+        names = [name for name in archive.headers if name.startswith("network.")]
+        arrays = {name.removeprefix("network."): archive.read(name) for name in names}
+        net = restored(*files.unpacked(arrays))
+        net.optimizer = self._adam(text["schedule"])
+        self._keep(net, None if text["target_names"] is None else tuple(text["target_names"]))
+        return self
 
 
 class GRUClassifier(ClassifierMixin, _Estimator):
@@ -189,8 +255,9 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         verbose: whether each epoch is printed.
 
     Attributes:
-        classes_, n_features_in_ (s of (m, s), else e), network_ (the `cgru.Network`), loss_curve_, n_iter_,
-        validation_scores_ (losses, with early_stopping).
+        classes_, n_features_in_ (s of (m, s), else e), network_ (the `cgru.Network`, which knows the classes; of a
+        regressor a copy that predicts in the units of y), loss_curve_, n_iter_, validation_scores_ (losses, with
+        early_stopping).
     """
 
     def __init__(
@@ -239,6 +306,11 @@ class GRUClassifier(ClassifierMixin, _Estimator):
 
     def _head(self, targets: np.ndarray) -> Dense:
         return Dense(len(self.classes_), "softmax")
+
+    def _in_terms_of_y(self, net: Network, names: tuple[str, ...] | None) -> Network:
+        found = copy.copy(net)
+        found.classes = self.classes_
+        return found
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> GRUClassifier:
         """Train on X and the classes y (m,), numbers or strings; weights (m,) multiply each sample's loss."""
@@ -326,6 +398,11 @@ class GRURegressor(RegressorMixin, _Estimator):
     def _head(self, targets: np.ndarray) -> Dense:
         return Dense(targets.shape[1], "identity")
 
+    def _in_terms_of_y(self, net: Network, names: tuple[str, ...] | None) -> Network:
+        found = in_units(net, self.target_mean_, self.target_scale_)
+        found.target_names = names
+        return found
+
     def _held(self) -> dict[str, Any]:
         return {"standardize_targets": True, "shrink": True}  # towards the mean of what is not held out
 
@@ -338,6 +415,37 @@ class GRURegressor(RegressorMixin, _Estimator):
         """(m,), or (m, k) where y was."""
         A = self._outputs(X) * self.target_scale_ + self.target_mean_
         return A[:, 0] if self._flat else A
+
+
+def _names_of(y: Any) -> tuple[str, ...] | None:
+    """The names of the targets of a DataFrame or a Series; None where there are none."""
+    names = getattr(y, "columns", None)
+    names = [getattr(y, "name", None)] if names is None else list(names)
+    return tuple(names) if all(isinstance(name, str) for name in names) and len(set(names)) == len(names) else None
+
+
+def _spelled(value: Any, name: str) -> Any:
+    """A parameter or an attribute in JSON's types; TypeError by its name for what has none."""
+    value = value.item() if isinstance(value, np.generic) and value.dtype.kind in "biufU" else value
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, dict):
+        return {"dict": [[_spelled(each, name) for each in pair] for pair in value.items()]}
+    if isinstance(value, list | tuple):
+        return [_spelled(each, name) for each in value]
+    if isinstance(value, np.ndarray):
+        return {"array": files.plain(value, name)}
+    due = "a number, a string, None, or a list, dict or array of these"
+    raise TypeError(f"{name}: expected {due} to save, got {type(value).__name__}")
+
+
+def _read(value: Any) -> Any:
+    """What `_spelled` made this of."""
+    if isinstance(value, list):
+        return [_read(each) for each in value]
+    if isinstance(value, dict):
+        return files.array_of(value["array"]) if "array" in value else {k: _read(v) for k, v in value["dict"]}
+    return value
 
 
 def _say(epoch: Epoch) -> None:

@@ -23,16 +23,16 @@ from cgru.cli.arguments import RequestError, as_request_error, of_samples, parse
 from cgru.cli.data import data_of, in_options, notes_of
 from cgru.cli.forecast import forecast
 from cgru.cli.many import many
-from cgru.cli.output import WRITERS, check_output, page_writer, plotter, require
+from cgru.cli.output import WRITERS, check_output, name_of, page_writer, plotter, require
 from cgru.cli.progress import Progress
-from cgru.cli.score import alike, judged, scored, unsure
+from cgru.cli.score import judged, scored
 from cgru.cli.task import Task, at_steps, class_names, head, real_steps, targets, task_of
 from cgru.core.blocks import rows_of
 from cgru.datasets import Dataset, Split, described
 from cgru.datasets.summary import details
 from cgru.network.samples import drawn, held_back
 from cgru.quantized.quantize import changed, compared
-from cgru.reports.tables import SEEN
+from cgru.reports.comparison import outside, outside_in_words
 
 __all__ = ["main"]
 
@@ -106,13 +106,14 @@ def fit(arguments: argparse.Namespace) -> int:
     if arguments.class_weight and task.names is None:
         raise RequestError(f"argument --class-weight: {source} has numbers to predict and no classes")
     if arguments.loss != "mean_squared_error" and task.names is not None:
-        raise RequestError(f"argument --loss: {source} has classes, which are learned by cross-entropy")
+        cure = "; --task regression takes integers for numbers" if data.train.y.dtype.kind in "iub" else ""
+        raise RequestError(f"argument --loss: {source} has classes, which are learned by cross-entropy{cure}")
     train, held = _set_aside(data, task, arguments)
     arguments.batch_size, arguments.epochs = recipe.budget(len(train.y), arguments.batch_size, arguments.epochs)
     progress = Progress(arguments.epochs, arguments.quiet)
     progress.say(*_described(data, task, source, arguments.validation or 0), *map(in_options, details(data)))
 
-    net = _network(arguments, task, data.feature_names)
+    net = _network(arguments, task, data)
     net.reading = data.reading
     with progress:
         interrupted = _train(net, train, held, task, arguments, progress, source)
@@ -121,10 +122,10 @@ def fit(arguments: argparse.Namespace) -> int:
         return _say(f"cgru: interrupted before the first epoch was over: nothing is saved{on}", 130)
     with as_request_error():
         net.save(arguments.output)
-    split, which, note = _judging(net, data, held, task)
-    result = _result(net, split, which, note, arguments.epochs, interrupted)
+    split, which = _judging(data, held, task)
+    result = _result(net, split, which, arguments.epochs, interrupted)
     if draw:
-        draw(net.history, f"{os.path.basename(source)}: {result}")
+        draw(net.history, f"{name_of(source)}: {result}")
     if interrupted:
         return _say(f"cgru: {result}, is in {arguments.output}{on}", 130)
     print(result)
@@ -138,7 +139,7 @@ def fit(arguments: argparse.Namespace) -> int:
     if write:
         with of_samples(source):
             report = cgru.report(net, split.X, split.y, split.lengths)
-        write(report, arguments.output, f"{which} data of {source}", note)
+        write(report, arguments.output, f"{which} data", source)
         print(f"report in {arguments.html}")
     return 0
 
@@ -160,23 +161,25 @@ def _set_aside(data: Dataset, task: Task, arguments: argparse.Namespace) -> tupl
     return tuple(Split(*part) for part in parts)
 
 
-def _judging(net: cgru.Network, data: Dataset, held: Split | None, task: Task) -> tuple[Split, str, str]:
-    """What a model is judged on, what that is called, and what keeps it from being held-out data, or ""."""
+def _judging(data: Dataset, held: Split | None, task: Task) -> tuple[Split, str]:
+    """Choose the split to judge a model on: the test split if there is one, else what was held back, else all of it.
+
+    Return it and what it is called.
+    """
     if task.test is not None:
-        again = held is not None and alike(data.train, data.test)  # of which the network was trained on a part
-        return data.test._replace(y=task.test), "test", SEEN if again else unsure(net, data.test, "test")
+        return data.test._replace(y=task.test), "test"
     if held is not None:
-        return held, "validation", ""
-    return data.train._replace(y=task.train), "training", SEEN
+        return held, "validation"
+    return data.train._replace(y=task.train), "training"
 
 
-def _result(net: cgru.Network, split: Split, which: str, note: str, epochs: int, interrupted: bool) -> str:
+def _result(net: cgru.Network, split: Split, which: str, epochs: int, interrupted: bool) -> str:
     """The scores of the model that was kept; after Ctrl-C which epoch's it is."""
     if interrupted:
         validated = net.history[-1].validation_loss is not None
         kept = min(net.history, key=lambda epoch: epoch.validation_loss) if validated else net.history[-1]
         return f"interrupted: the best model so far, of epoch {kept.epoch} of {epochs}"
-    return "; ".join(filter(None, (f"{which} {scored(net, split, split.y)}", note)))
+    return f"{which} {judged(net, split, split.y)}"
 
 
 def _described(data: Dataset, task: Task, source: str, validation: float) -> list[str]:
@@ -197,7 +200,7 @@ def _described(data: Dataset, task: Task, source: str, validation: float) -> lis
     return list(filter(None, lines))
 
 
-def _network(arguments: argparse.Namespace, task: Task, features: Sequence[str] | None) -> cgru.Network:
+def _network(arguments: argparse.Namespace, task: Task, data: Dataset) -> cgru.Network:
     layers = recipe.stack(
         head(task.names, task.numbers, arguments.loss),
         units=arguments.units,
@@ -216,7 +219,8 @@ def _network(arguments: argparse.Namespace, task: Task, features: Sequence[str] 
     )
     dtype = np.float64 if arguments.float64 else np.float32
     loss = "cross_entropy" if task.names is not None else arguments.loss
-    return cgru.Network(layers, loss, adam, arguments.seed, task.names, dtype=dtype, feature_names=features)
+    names = {"feature_names": data.feature_names, "target_names": data.target_names}
+    return cgru.Network(layers, loss, adam, arguments.seed, task.names, dtype=dtype, **names)
 
 
 def _train(
@@ -250,6 +254,7 @@ def _train(
                 checkpoint_seconds=arguments.checkpoint_seconds,
                 resume=arguments.resume,
                 recover=True,
+                remember_samples=True,
             )
         if history.problems():
             _say(f"note: {history.problems()}", 0)
@@ -290,11 +295,18 @@ def predict(arguments: argparse.Namespace) -> int:
             classes = net.predict_classes(split.X, split.lengths)
     real = real_steps(split.X, split.lengths) if net.per_step else None
     if write:
-        write(arguments.output, outputs, classes, class_names(net), real, split.ids)
+        write(arguments.output, outputs, classes, _output_names(net), real, split.ids)
         return 0
     with as_request_error(f"{arguments.model}: "):  # a class name may be more than the encoding of stdout has
         _print_predictions(outputs if classes is None else classes, real, split.ids)
     return 0
+
+
+def _output_names(net: cgru.Network) -> Sequence[str]:
+    """The names of the outputs: of classes, or of targets and what is predicted of each; () where there are none."""
+    if net.loss in cgru.losses.CLASSIFYING:
+        return class_names(net)
+    return cgru.losses.output_names(net.loss, net.target_names) if net.target_names else ()
 
 
 def _print_predictions(values: np.ndarray, real: np.ndarray | None, ids: np.ndarray | None) -> None:
@@ -319,16 +331,16 @@ def evaluate(arguments: argparse.Namespace) -> int:
     net = _load(arguments.model)
     data, source = data_of(arguments, net)
     split, which = _used(data, source, net, arguments)
-    y = targets(net, split, data.class_names, source)
-    what = f"{which or 'all'} of {source}"
+    y = targets(net, split, data, source)
+    which = which or "all"
     with of_samples(source):
-        print(f"{what}: {judged(net, split, y, which)}")
+        print(f"{which} of {name_of(source)}: {judged(net, split, y)}")
         report = cgru.report(net, split.X, y, split.lengths) if arguments.report or write else None
     if arguments.report:
         with as_request_error(f"{arguments.model}: "):  # a class name may be more than the encoding of stdout has
             print(f"\n{report}")
     if write:
-        write(report, arguments.model, what, unsure(net, split, which))
+        write(report, arguments.model, which, source)
         print(f"report in {arguments.html}")
     return 0
 
@@ -356,7 +368,7 @@ def quantize(arguments: argparse.Namespace) -> int:
     net = _load(arguments.model)
     data, source = data_of(arguments, net)
     split, which = _used(data, source, net, arguments)
-    y = targets(net, split, data.class_names, source)
+    y = targets(net, split, data, source)
     seen = {"calibration": data.train.X, "lengths": data.train.lengths} if arguments.calibrate else {}
     if arguments.limit is not None and not arguments.calibrate:
         raise RequestError("argument --limit: needs --calibrate, to measure by")
@@ -365,10 +377,10 @@ def quantize(arguments: argparse.Namespace) -> int:
     with of_samples(source):
         layers = compared(net, small, split.X, split.lengths)
         change = changed(net, small, split.X, split.lengths)
-        before, after = judged(net, split, y, which), scored(small, split, y)
+        before, after = judged(net, split, y), scored(small, split, y)
     with as_request_error():
         small.save(arguments.output)
-    print(f"{which or 'all'} of {source}: {before}")
+    print(f"{which or 'all'} of {name_of(source)}: {before}")
     kinds = sorted({each["weights"] for each in layers if each["weights"]}, reverse=True)
     print(f"  with {' and '.join(kinds)} weights: {after}")
     print(f"  outputs differ by {change['largest']:.2g} at most, RMS {change['rms']:.2g}: {change['snr']:.1f} dB")
@@ -432,4 +444,6 @@ def _used(data: Dataset, source: str, net: cgru.Network, arguments: argparse.Nam
         advice = "" if arguments.data else "; name the DATA that it is for"
         advice += "; --axes mes takes (m, e, s)" if due == split.X.shape[1] else ""
         raise RequestError(f"{source}: expected {due} elements a step, as {arguments.model} takes, got {got}{advice}")
+    for line in outside_in_words(outside(net, split.X, split.lengths)):
+        _say(f"note: {line}", 0)
     return split, which

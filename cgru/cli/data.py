@@ -128,13 +128,19 @@ def _beside(path: str) -> str | None:
 
 
 def _as_it_was_trained(net: cgru.Network, path: str, targets: bool) -> dict[str, Any]:
-    """How a table is read for `net` where nobody says: as what it was trained on; other files say it themselves."""
+    """Return how a file is read for `net` where nobody says: as what it was trained on.
+
+    What files that are no tables have, they say themselves, but for missing values and the task.
+    """
     with contextlib.suppress(ValueError):  # reading it will say why
-        if kind_of(path) in ("text", "parquet"):
-            task = "classification" if net.loss in cgru.losses.CLASSIFYING else "regression"
-            known = {name: value for name, value in (net.reading or {}).items() if name in READING} | {"task": task}
-            of_targets = () if targets else ("per_step", "task")
-            return {name: value for name, value in known.items() if name not in of_targets}
+        known = {name: value for name, value in (net.reading or {}).items() if name in READING}
+        if kind_of(path) not in ("text", "parquet"):
+            known = {name: value for name, value in known.items() if name == "missing"}
+        elif net.target_names:
+            known.setdefault("label", list(net.target_names))
+        known["task"] = "classification" if net.loss in cgru.losses.CLASSIFYING else "regression"
+        of_targets = () if targets else ("per_step", "task")
+        return {name: value for name, value in known.items() if name not in of_targets}
     return {}
 
 

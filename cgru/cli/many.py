@@ -36,8 +36,8 @@ from cgru.many import Result, fit_many
 from cgru.many.folds import Splittable, classes_of, groups_of
 from cgru.many.grid import DEFAULTS, GridJob, grid_jobs
 from cgru.many.records import Grid
+from cgru.network.figures import figure
 from cgru.network.fit import Fit, Settings
-from cgru.network.progress import figure
 from cgru.network.samples import by_class, labelled, weights_of_classes
 from cgru.optimizers import NAMED
 

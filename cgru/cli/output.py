@@ -6,7 +6,7 @@ import codecs
 import csv
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from cgru.cli.arguments import RequestError, as_request_error
 from cgru.files import replaceable, replacing
 from cgru.reports.report import Report
 
-__all__ = ["WRITERS", "check_output", "page_writer", "plotter", "require"]
+__all__ = ["WRITERS", "check_output", "name_of", "page_writer", "plotter", "require"]
 
 MODULES = {"matplotlib": "matplotlib.figure", "scikit-learn": "sklearn"}  # by which packages are found
 
@@ -37,6 +37,11 @@ def check_output(path: str, *others: str | None) -> None:
             raise RequestError(f"{path}: this would overwrite what the command reads or writes elsewhere")
 
 
+def name_of(source: str) -> str:
+    """The name of a file or folder without the path to it."""
+    return os.path.basename(os.path.normpath(source))
+
+
 def require(option: str, *packages: str) -> None:
     """RequestError, with the cure, where a package that an option needs is not installed."""
     for package in packages:
@@ -54,7 +59,7 @@ def _write_npz(
     path: str,
     outputs: np.ndarray,
     classes: np.ndarray | None,
-    names: tuple[str, ...],
+    names: Sequence[str],
     real: np.ndarray | None,
     ids: np.ndarray | None = None,
 ) -> None:
@@ -69,7 +74,7 @@ def _write_csv(
     path: str,
     outputs: np.ndarray,
     classes: np.ndarray | None,
-    names: tuple[str, ...],
+    names: Sequence[str],
     real: np.ndarray | None,
     ids: np.ndarray | None = None,
 ) -> None:
@@ -83,7 +88,8 @@ def _write_csv(
     if classes is not None:
         header.append("class")
         columns.append(classes)
-    header += names if classes is not None and len(names) == k else [f"output_{i}" for i in range(k)]
+    names = names if len(names) == k else [f"output_{i}" for i in range(k)]
+    header += [f"predicted_{name}" if name in header else name for name in names]
     with replacing(path) as file:
         rows = csv.writer(codecs.getwriter("utf-8")(file))
         rows.writerow(header)
@@ -126,14 +132,17 @@ def plotter(
 
 
 def page_writer(path: str, *others: str | None) -> Callable[[Report, str, str, str], None]:
-    """What writes a report of a model on some data, with a note, into `path`; what it needs is looked for now."""
+    """Return what writes a report, given it, its model, which part of the data it is of and their source, into `path`.
+
+    RequestError where a package that it needs is not installed.
+    """
     require("--html", "matplotlib", "scikit-learn")
     if os.path.splitext(path)[1].lower() not in (".html", ".htm"):
         raise RequestError(f"argument --html: expected a name ending in .html, got {path!r}")
     check_output(path, *others)
 
-    def write(report: Report, model: str, data: str, note: str) -> None:
-        title = f"{os.path.basename(model)}: {data}"
-        report.save(path, title=title, about={"model": model, "data": data}, note=note)
+    def write(report: Report, model: str, which: str, source: str) -> None:
+        title = f"{name_of(model)}: {which} of {name_of(source)}"
+        report.save(path, title=title, about={"model": model, "data": f"{which} of {source}"})
 
     return write

@@ -7,8 +7,9 @@ import math
 import sys
 from typing import Any
 
+from cgru.network.figures import figure
 from cgru.network.history import Epoch
-from cgru.network.progress import Bar, drawn, figure
+from cgru.network.progress import Bar, drawn
 
 __all__ = ["Fits", "Progress"]
 

@@ -9,12 +9,10 @@ import numpy as np
 
 import cgru
 from cgru.datasets import Split
-from cgru.network.progress import figure
-from cgru.network.samples import Data, statistics
-from cgru.reports.report import seen
-from cgru.reports.tables import SEEN
+from cgru.network.figures import figure
+from cgru.reports.comparison import seen, seen_in_words
 
-__all__ = ["alike", "judged", "rmse_of", "score", "scored", "unsure"]
+__all__ = ["judged", "rmse_of", "score", "scored", "unsure"]
 
 
 def scored(net: cgru.Network, split: Split, y: np.ndarray) -> str:
@@ -28,24 +26,14 @@ def scored(net: cgru.Network, split: Split, y: np.ndarray) -> str:
     return score(scores["loss"], accuracy, scores.get("RMSE")) + counted
 
 
-def unsure(net: cgru.Network, split: Split, which: str) -> str:
-    """What keeps the scores on a split, `which` of a file, from being those of held-out data; "" where nothing does."""
-    if seen(net, split.X, split.lengths):
-        return SEEN
-    return "" if which else "no test split: whether the model was trained on these is not known"
+def unsure(net: cgru.Network, split: Split) -> str:
+    """Say how many samples of a split took part in the training of `net`, or that this is not known."""
+    return seen_in_words(seen(net, split.X, split.lengths))
 
 
-def alike(one: Split, other: Split) -> bool:
-    """Whether elements have the same means and deviations in both, as the same samples have in any order."""
-    (mean, scale), (means, scales) = (
-        statistics(Data(each.X, np.zeros(len(each.X)), each.lengths)) for each in (one, other)
-    )
-    return bool((np.abs([mean - means, scale - scales]) <= 1e-9 * scale).all())
-
-
-def judged(net: cgru.Network, split: Split, y: np.ndarray, which: str) -> str:
+def judged(net: cgru.Network, split: Split, y: np.ndarray) -> str:
     """What `scored` says, and beside it what `unsure` does."""
-    return "; ".join(filter(None, (scored(net, split, y), unsure(net, split, which))))
+    return f"{scored(net, split, y)}; {unsure(net, split)}"
 
 
 def score(loss: float, accuracy: float | None, rmse: float | None = None) -> str:

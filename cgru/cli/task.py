@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import cgru
-from cgru.cli.arguments import RequestError, fillable
+from cgru.cli.arguments import RequestError, as_request_error, fillable
 from cgru.core.blocks import slices
 from cgru.core.lengths import mask
 from cgru.datasets import Dataset, Split
+from cgru.datasets.dataset import with_targets
 from cgru.network.classes import class_names
 
 __all__ = ["Task", "at_steps", "class_names", "head", "real_steps", "targets", "task_of"]
@@ -58,7 +59,8 @@ def task_of(data: Dataset, source: str, tested: str | None = None) -> Task:
     ):
         learned = "train_y" if tested is None else f"y in {source}"
         due = f"{y.dtype} {('m', *y.shape[1:])}".replace("'", "")
-        raise RequestError(f"{of_test}y: expected the kind of {learned}, {due}, got {test.dtype} {test.shape}")
+        cure = "; --task regression takes integers for numbers" if "f" in test.dtype.kind + y.dtype.kind else ""
+        raise RequestError(f"{of_test}y: expected the kind of {learned}, {due}, got {test.dtype} {test.shape}{cure}")
 
     if reals:
         if not np.isfinite(y).all():
@@ -129,21 +131,24 @@ def _note(y: np.ndarray, name: str) -> str:
 # --- the targets of a model ---
 
 
-def targets(net: cgru.Network, split: Split, given: Sequence[str] | None, source: str) -> np.ndarray:
-    """`split.y` as `net` is scored on it: classes as its indices. `given` are the class names in the data file.
+def targets(net: cgru.Network, split: Split, data: Dataset, source: str) -> np.ndarray:
+    """Return `split.y`, of `data`, as `net` is scored on it: values of its `classes`, else their indices, or numbers.
 
-    Classes meet by name. Integers stand for the names that are given beside them and without these for themselves:
-    by mere position they could mean other classes than the model's.
+    Targets meet by name where both have names, and so do classes. Integers stand for the names that are given beside
+    them and without these for themselves: by mere position they could mean other classes than the model's.
     """
-    y = split.y
+    y, given = split.y, data.class_names
     if net.loss is None:
         raise RequestError("the model has no Dense at the end and so no loss: there is nothing to score")
     if y is None:
         raise RequestError(f"{source}: y is missing: there is nothing to compare with; {CURE}")
     if net.loss not in cgru.losses.CLASSIFYING:
         if y.dtype.kind != "f":
-            raise RequestError(f"{source}: y: expected real numbers, as the model predicts, got dtype {y.dtype}")
-        return y
+            cure = "" if y.dtype.kind == "U" else "; --task regression takes them for numbers"
+            raise RequestError(f"{source}: y: expected real numbers, as the model predicts, got dtype {y.dtype}{cure}")
+        with as_request_error(f"{source}: "):
+            whole = Dataset(split, None, None, target_names=data.target_names)
+            return with_targets(whole, net.target_names).train.y
     if at_steps(y) != net.per_step:
         due = "step, (m, s)" if net.per_step else "sequence, (m,)"
         raise RequestError(f"{source}: y: expected a class for each {due}, as the model predicts, got shape {y.shape}")
@@ -153,7 +158,8 @@ def targets(net: cgru.Network, split: Split, given: Sequence[str] | None, source
             f"{source}: y: expected the model's classes by name ({_few(names)}), got integers; "
             "an array class_names in the file would say what 0, 1, ... mean"
         )
-    return _indices(split, given, names, f"{source}: y")
+    found = _indices(split, given, names, f"{source}: y")
+    return found if net.classes is None else net.classes[found]
 
 
 def _labels(y: np.ndarray, given: Sequence[str] | None) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Dataset", "Split", "with_features"]
+__all__ = ["Dataset", "Split", "with_features", "with_targets"]
 
 
 class Split(NamedTuple):
@@ -28,8 +28,9 @@ class Dataset(NamedTuple):
 
     `class_names` are those in the file: the names of the classes 0, 1, ... in `y`, or those that `y` spells out.
     `feature_names` (e,) are those of the elements of a step, such as the columns of a table. `notes` say what was
-    guessed, filled or left out; `cgru.datasets.described(data)` says all that was read. `reading`, of a table, has the
-    arguments of `cgru.datasets.read` by which another one is read as this was.
+    guessed, filled or left out; `cgru.datasets.described(data)` says all that was read. `reading` has the arguments of
+    `cgru.datasets.read` by which another file is read as this was; None: there are none. `target_names` (k,) are those
+    of the targets of a regression, the columns of a table.
     """
 
     train: Split | None
@@ -38,6 +39,22 @@ class Dataset(NamedTuple):
     feature_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     reading: Mapping[str, Any] | None = None
+    target_names: tuple[str, ...] | None = None
+
+
+def with_targets(data: Dataset, names: Sequence[str] | None) -> Dataset:
+    """Return `data` with its targets in the order of these names; as it is where either has no names.
+
+    ValueError where they are not the same names.
+    """
+    there = data.target_names
+    if there is None or names is None or there == tuple(names):
+        return data
+    if sorted(there) != sorted(names):
+        raise ValueError(f"label: expected {', '.join(names)}, got {', '.join(there)}")
+    order = [there.index(name) for name in names]
+    train, test = (split and split._replace(y=split.y[:, order]) for split in (data.train, data.test))
+    return data._replace(train=train, test=test, target_names=tuple(names))
 
 
 def with_features(data: Dataset, names: Sequence[str]) -> Dataset:

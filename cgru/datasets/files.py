@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from cgru.datasets import gaps
-from cgru.datasets.dataset import Dataset, Split, with_features
+from cgru.datasets.dataset import Dataset, Split, with_features, with_targets
 from cgru.datasets.frames import Sequences, long, squared
 from cgru.datasets.frames import wide as wide_of
 from cgru.datasets.npz import read_npz
@@ -135,6 +135,10 @@ def _with_test(data: Dataset, other: Dataset, path: Path) -> Dataset:
     due, got = (each.train.X.shape[2] for each in (data, other) if each.train is not None)
     if due != got:
         raise ValueError(f"{where}: expected {due} elements a step, as the other file has, got {got}")
+    try:
+        other = with_targets(other, data.target_names)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}, which the other file has not") from None
     notes = tuple(f"{os.path.basename(where)}: {note}" for note in other.notes if note not in data.notes)
     return data._replace(test=other.train, notes=data.notes + notes)
 
@@ -180,10 +184,13 @@ def _read(
                 due = "expected columns that tabs, ;, |, commas or, on each line as many, spaces separate"
                 raise ValueError(f"{due}, got one, {table.names[0]}")
             data = _of_table(table, notes, asked, features, options)
+        if kind in ("npz", "ts") and options["missing"] != "refuse":
+            data = data._replace(reading={"missing": options["missing"]})
         data = data if features is None else with_features(data, features)
         notes = data.notes if task or kind in ("text", "parquet") else (*data.notes, *_doubts(data.train or data.test))
         splits = (_as_task(split, task, kind in ("text", "parquet")) for split in (data.train, data.test))
-        return data._replace(**dict(zip(("train", "test"), splits, strict=True)), notes=notes)
+        data = data._replace(**dict(zip(("train", "test"), splits, strict=True)), notes=notes)
+        return data if _has_numbers(data.train) else data._replace(target_names=None)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{os.fspath(path)}: {error}") from None
 
@@ -253,7 +260,8 @@ def _of_table(
         reading |= {name: list(names) for name, names in chosen.items() if names}
     if options["targets"]:
         reading |= {"label": list(roles.label), "per_step": per_step}
-    return Dataset(_split(found, found.ids if roles.id else None), None, None, names, tuple(notes), reading)
+    split, targets = _split(found, found.ids if roles.id else None), roles.label or None
+    return Dataset(split, None, None, names, tuple(notes), reading, targets)
 
 
 def _split(found: Sequences, ids: np.ndarray | None) -> Split:
@@ -309,6 +317,11 @@ def _filled(data: Dataset, missing: str) -> Dataset:
     return data._replace(**splits, notes=(*data.notes, *notes))
 
 
+def _has_numbers(split: Split | None) -> bool:
+    """Whether the targets of a split are numbers to predict."""
+    return split is not None and split.y is not None and split.y.dtype.kind == "f"
+
+
 def _as_task(split: Split | None, task: str | None, table: bool) -> Split | None:
     """The split with targets of the kind that was asked for."""
     if split is None or split.y is None:
@@ -353,7 +366,10 @@ def _few_whole(y: np.ndarray) -> bool:
 def _doubts(split: Split) -> list[str]:
     """What to say of reals that are learned as numbers, as their dtype says, and may be meant for classes."""
     y = split.y
-    if y is None or y.dtype.kind != "f":
+    if y is not None and y.dtype.kind in "iu" and y.ndim == 1 and len(np.unique(y)) > max(MANY, len(y) // 2):
+        many = f"y has {len(np.unique(y))} different integers of {len(y)}, which are learned as classes"
+        return [f'{many}: task="regression" learns them as numbers']
+    if not _has_numbers(split):
         return []
     if y.ndim == 1 and _few_whole(y):
         return [f'y has {len(np.unique(y))} different numbers, all whole: task="classification" takes them for classes']

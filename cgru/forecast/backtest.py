@@ -15,6 +15,7 @@ from cgru.core.checks import positive
 from cgru.forecast.forecaster import Forecaster, needed, several
 from cgru.forecast.series import checked, filled, guess_season
 from cgru.many import fit_many
+from cgru.network.figures import figure
 
 __all__ = ["Backtest", "Settled", "backtest", "settled_season"]
 
@@ -90,7 +91,7 @@ class Backtest:
         lines = [["", *ERRORS]]
         for model in sorted(self.errors, key=self._mean):
             errors = [self._of(model, name) for name in ERRORS]
-            lines.append([model, *(f"{each.mean():.4g} ± {each.std():.2g}" for each in errors)])
+            lines.append([model, *(f"{figure(each.mean())} ± {figure(each.std(), 2)}" for each in errors)])
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 

@@ -16,6 +16,7 @@ from cgru.bidirectional import PREFIXES
 from cgru.interop.gates import ONNX
 from cgru.interop.onnx_to import MARK, onnx_package, to_onnx
 from cgru.network import Network, files
+from cgru.network.network import restored
 from cgru.variant import named
 
 __all__ = ["from_onnx"]
@@ -91,9 +92,7 @@ def _own(onnx: Any, proto: Any) -> Network | None:
         model = json.loads(mark.pop("model"))
         arrays, dtype = _unstacked(found, model["layers"])
         layers, settings, standardisation = files.unpacked({"model": np.array(json.dumps(model)), **arrays})
-        reading = settings.pop("reading")
-        net = Network(layers, **settings)
-        net.mean, net.scale, net.reading = standardisation.get("mean"), standardisation.get("scale"), reading
+        net = restored(layers, settings, standardisation)
         again = to_onnx(net, dtype=dtype, **mark)
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
         return None

@@ -21,6 +21,7 @@ import numpy as np
 from cgru.core.checks import positive
 from cgru.layers import Dropout, Layer
 from cgru.many.folds import Splittable, classes_of
+from cgru.network.figures import figure
 from cgru.network.fit import DIVERGED
 from cgru.network.history import History
 from cgru.network.network import Network
@@ -230,7 +231,7 @@ class Result:
         return {"name": _plain(self.name), **self.scores, "seconds": self.seconds, "error": error}
 
     def __repr__(self) -> str:
-        said = [f"{name}={value:.4g}" for name, value in self.scores.items()]
+        said = [f"{name}={figure(value)}" for name, value in self.scores.items()]
         if self.error is not None:
             said = [f"error={self.error!r}"]
         return f"Result({', '.join([repr(self.name), *said])})"

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from cgru.network.figures import figure
 from cgru.network.network import Network
 
 __all__ = ["PLACE", "TAKEN", "TOLD", "Grid"]
@@ -127,7 +128,9 @@ class Grid(list[Record]):
         except ValueError as error:
             return f"Grid({', '.join(said)}; {error})"
         each = [
-            f"{name} {score[name]:.4g} +- {score[name + '_spread']:.2g}" for name in score if name + "_spread" in score
+            f"{name} {figure(score[name])} +- {figure(score[name + '_spread'], 2)}"
+            for name in score
+            if name + "_spread" in score
         ]
         return f"Grid({', '.join(said)}; {', '.join(each)} over {score['folds']} folds)"
 
@@ -232,4 +235,4 @@ def _sorted(values: Iterable[Any]) -> list[Any]:
 
 
 def _shown(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return figure(value) if isinstance(value, float) else str(value)

@@ -153,7 +153,7 @@ class Batches:
     def _data(self, batch: Any, number: int) -> Data:
         name = f"{self.name}batch {number}: "
         X, y, lengths, weights = unpacked(batch, f"{name}expected {SET}")
-        if not self.names and strings_in(y) is not None:
+        if not self.names and self.net.classes is None and strings_in(y) is not None:
             raise ValueError(f"{name}y: expected numbers, or strings for Network(class_names=[...]), got strings")
         found = targeted(self.net, inputs(self.net, X, lengths, name), y, weights, name, self.names)
         return _changed(found, self.changes)

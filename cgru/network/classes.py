@@ -1,4 +1,4 @@
-"""The names of classes, given or found in targets that are strings, and those of elements."""
+"""The names and values of classes, given or found in targets, and the names of features and targets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,16 @@ from cgru.losses import Loss
 if TYPE_CHECKING:
     from cgru.network.network import Network
 
-__all__ = ["checked_features", "checked_names", "class_names", "numbered", "one_of_them", "strings_in"]
+__all__ = [
+    "checked_classes",
+    "checked_features",
+    "checked_names",
+    "checked_targets",
+    "class_names",
+    "numbered",
+    "one_of_them",
+    "strings_in",
+]
 
 
 def checked_names(names: Any, loss: str | Loss, k: int) -> tuple[str, ...] | None:
@@ -32,39 +41,96 @@ def checked_names(names: Any, loss: str | Loss, k: int) -> tuple[str, ...] | Non
     return tuple(map(str, names))
 
 
+def checked_classes(values: Any, loss: str | Loss, k: int, per_step: bool) -> np.ndarray | None:
+    """Return `classes` as an array, one value for each class of a head of k units; TypeError or ValueError.
+
+    They are booleans, numbers of up to 64 bits or strings, which an array of objects may have, too.
+    """
+    if values is None:
+        return None
+    array = np.array(values)
+    words = array.dtype.kind == "U" or (array.dtype == object and all(isinstance(each, str) for each in array.flat))
+    if not words and (array.dtype.kind not in "biuf" or array.dtype.itemsize > 8):
+        got = sorted({type(each).__name__ for each in array.flat}) if array.dtype == object else [str(array.dtype)]
+        raise TypeError(f"classes: expected booleans, numbers of up to 64 bits or strings, got {', '.join(got)}")
+    due = 2 if k == 1 else k
+    if loss not in losses.CLASSIFYING or (loss == "binary_cross_entropy" and k > 1):
+        raise ValueError(f"classes: expected None where outputs say no class each, got them for {loss} of {k} units")
+    if array.shape != (due,) or len(set(array.tolist())) != due or (array != array).any():
+        raise ValueError(f"classes: expected {due} different values, got {array.tolist()}")
+    if per_step and not words:
+        raise ValueError("classes: expected strings or None with outputs at steps, which may be padded, got numbers")
+    return array
+
+
 def class_names(net: Network) -> tuple[str, ...]:
-    """The class names of a network, which are the indices where it has none."""
+    """Return the names of the classes of a network: its own, else its classes, else the places of these, as text."""
     if net.class_names is not None:
         return tuple(net.class_names)
+    if net.classes is not None:
+        return tuple(map(str, net.classes.tolist()))
     return tuple(map(str, range(max(2, net.layers[-1].d["u"]))))
 
 
 def checked_features(names: Any, e: int | None) -> tuple[str, ...] | None:
     """`feature_names` as a tuple, one for each of e elements; any number of them where e is None."""
+    return _different(names, e, "feature_names")
+
+
+def checked_targets(names: Any, loss: str | Loss, k: int) -> tuple[str, ...] | None:
+    """Return `target_names` as a tuple, one for each target of a regression whose head has k units."""
+    if names is not None and loss in losses.CLASSIFYING:
+        raise ValueError(f"target_names: expected None for {loss}, got {list(names)}")
+    return _different(names, None if names is None or callable(loss) else k // losses.outputs(loss), "target_names")
+
+
+def _different(names: Any, count: int | None, argument: str) -> tuple[str, ...] | None:
+    """The names as a tuple, `count` of them or, where that is None, any number; TypeError or ValueError."""
     if names is None:
         return None
     if isinstance(names, str) or not isinstance(names, Sequence | np.ndarray):
-        raise TypeError(f"feature_names: expected a sequence of strings or None, got {type(names).__name__}")
+        raise TypeError(f"{argument}: expected a sequence of strings or None, got {type(names).__name__}")
     if not all(isinstance(name, str) for name in names):
-        raise TypeError("feature_names: expected strings, got " + ", ".join(sorted({type(n).__name__ for n in names})))
-    if len(set(names)) < max(len(names), 1) or e not in (None, len(names)):
-        raise ValueError(f"feature_names: expected {'' if e is None else f'{e} '}different names, got {list(names)}")
+        raise TypeError(f"{argument}: expected strings, got " + ", ".join(sorted({type(n).__name__ for n in names})))
+    if len(set(names)) < max(len(names), 1) or count not in (None, len(names)):
+        due = "" if count is None else f"{count} "
+        raise ValueError(f"{argument}: expected {due}different names, got {list(names)}")
     return tuple(map(str, names))
 
 
 def numbered(net: Network, y: Any, names: tuple[str, ...] | None, steps: np.ndarray | None, name: str) -> Any:
-    """Strings as their places in `names`, 0 at steps (m, s) that are padded, None: none is; anything else as it is."""
-    strings = strings_in(y) if names and one_of_them(net) else None
-    if strings is None:
+    """Replace each class in `y` by its place in `net.classes`, or a string where it has none by that in `names`.
+
+    Steps (m, s) that are padded get 0; None: none is. Anything else, such as probabilities, is returned as it is.
+    """
+    known = names if net.classes is None else net.classes
+    given = None if known is None or not one_of_them(net) else _classes_in(y, np.asarray(known), steps)
+    if given is None:
         return y
-    order = np.argsort(names)
-    places = order[np.searchsorted(names, strings, sorter=order).clip(max=len(names) - 1)]
-    wrong = strings != np.array(names)[places]
-    if steps is not None and steps.shape == strings.shape:
+    known = np.asarray(known, given.dtype if given.dtype.kind != "U" else str)
+    order = np.argsort(known)
+    places = order[np.searchsorted(known, given, sorter=order).clip(max=len(known) - 1)]
+    wrong = given != known[places]
+    if steps is not None and steps.shape == given.shape:
         wrong, places = wrong & steps, np.where(steps, places, 0)
     if wrong.any():
-        raise ValueError(f"{name}y: expected names of classes, {', '.join(names)}, got {str(strings[wrong][0])!r}")
+        due = "names of classes" if net.classes is None else "classes"
+        some, got = ", ".join(map(str, known.tolist())), given[wrong][0].item()
+        raise ValueError(f"{name}y: expected {due}, {some}, got {got!r}")
     return places
+
+
+def _classes_in(y: Any, known: np.ndarray, steps: np.ndarray | None) -> np.ndarray | None:
+    """`y` as an array of classes like those `known`, strings or numbers one each; None where it is anything else."""
+    if known.dtype.kind in "UO":
+        return strings_in(y)
+    try:
+        array = np.asarray(y)
+    except ValueError:
+        return None
+    if array.dtype.kind not in "biuf" or array.ndim != 1 + (steps is not None):
+        return None
+    return array.astype(np.result_type(array, known), copy=False)
 
 
 def one_of_them(net: Network) -> bool:

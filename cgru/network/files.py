@@ -1,7 +1,8 @@
 """The model file: an `.npz` that loads with `allow_pickle=False`, none of its arrays compressed.
 
 Its arrays: `format`, the number of the format; `model`, a JSON text with the layers and the network's settings; the
-parameters of layer i as `i.name`; `mean` and `scale` where the model has a standardisation.
+parameters of layer i as `i.name`; `mean` and `scale` where the model has a standardisation; `remembered.trained` and
+`remembered.validated`, hashes of samples, where it remembers some.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from cgru.layers.flip import Flip
 from cgru.layers.layer import Layer
 from cgru.layers.pool import Pool
 from cgru.layers.scale import Scale
+from cgru.network import remembered
 from cgru.quantized.layers import (
     Quantized,
     QuantizedBidirectional,
@@ -37,9 +39,12 @@ from cgru.quantized.layers import (
 )
 from cgru.variant import named as variant_named
 
-__all__ = ["FORMAT", "LONGEST", "SETTINGS", "judged", "packed", "read", "refused", "spelled_out", "unpacked", "write"]
+__all__ = [
+    "FORMAT", "LONGEST", "SETTINGS", "array_of", "judged", "packed", "plain", "read", "refused", "spelled_out",
+    "unpacked", "write",
+]  # fmt: skip
 
-FORMAT = 1
+FORMAT = 2  # 1 has none of `_SECOND`
 LONGEST = 1 << 22  # characters of the JSON text
 
 Path = str | os.PathLike[str]
@@ -112,9 +117,17 @@ _KINDS = {
         ),
     )
 }
-SETTINGS = ("loss", "class_names", "seed", "feature_names", "reading")
-_READERS = {"model": "cgru.load", "forecaster": "cgru.forecast.load", "checkpoint": "Network.fit(resume=True)"}
-_LATER = {"feature_names": None, "reading": None}  # which older files have not, and files without any need not have
+_SECOND = ("classes", "target_names", "remembered")
+SETTINGS = ("loss", "class_names", "seed", "feature_names", "reading", *_SECOND)
+_READERS = {
+    "estimator": "load of its class in cgru.sklearn",
+    "model": "cgru.load",
+    "forecaster": "cgru.forecast.load",
+    "checkpoint": "Network.fit(resume=True)",
+}
+# Which older files have not, and files without any need not have.
+_LATER = dict.fromkeys(("feature_names", "reading", *_SECOND))
+_HASHES = "remembered."
 
 
 def refused(path: Path, why: Any, kind: str = "model") -> ValueError:
@@ -160,7 +173,8 @@ def write(
     ValueError for what is not from this package, RuntimeError for missing parameters, before a file is touched; the
     errors of `cgru.files.replacing` for the file.
     """
-    arrays = {"format": np.array(FORMAT), **packed(layers, settings, standardisation)}
+    second = any(settings.get(name) is not None for name in _SECOND)
+    arrays = {"format": np.array(FORMAT if second else 1), **packed(layers, settings, standardisation)}
     with replacing(path) as file:
         np.savez(file, **arrays)
 
@@ -171,14 +185,19 @@ def packed(
     """A model as arrays: all that stand in its file but `format`. Errors are those of `write`."""
     if callable(settings.get("loss")):
         raise ValueError(f"loss: expected one by name, to be written into a file, got {settings['loss']!r}")
-    kept = {name: value for name, value in settings.items() if name not in _LATER or value != _LATER[name]}
+    kept = {name: value for name, value in settings.items() if name not in _LATER or value is not None}
+    hashes = {}
+    if "remembered" in kept:
+        kept["remembered"], hashes = remembered.packed(kept["remembered"])
+    if "classes" in kept:
+        kept["classes"] = plain(kept["classes"], "classes")
     model = json.dumps({"layers": [_description(layer, i) for i, layer in enumerate(layers)], **kept})
     if len(model) > LONGEST:
         raise ValueError(
             f"class_names, feature_names, layers: expected a description of at most {LONGEST} characters, "
             f"got {len(model)}"
         )
-    arrays = {"model": np.array(model)}
+    arrays = {"model": np.array(model)} | {_HASHES + name: values for name, values in hashes.items()}
     lowest, name = _first(layers)
     e = len(layers[lowest].p[name])
     shape = _step(layers, e)
@@ -251,6 +270,25 @@ def _alike(layer: Bidirectional, i: int) -> dict[str, Any]:
     return first
 
 
+def plain(value: Any, name: str) -> dict[str, Any]:
+    """Return an array of booleans, numbers or strings as JSON has it; TypeError for others, by their `name`."""
+    array = np.asarray(value)
+    words = array.dtype == object and all(isinstance(each, str) for each in array.flat)
+    if not words and (array.dtype.kind not in "biufU" or (array.dtype.kind != "U" and array.dtype.itemsize > 8)):
+        kind = type(array.flat[0]).__name__ if array.dtype == object and array.size else array.dtype
+        raise TypeError(f"{name}: expected booleans, numbers of up to 64 bits or strings to save, got {kind}")
+    dtype = "object" if words else array.dtype.str[1:]
+    return {"dtype": dtype, "shape": list(array.shape), "values": array.ravel().tolist()}
+
+
+def array_of(text: Mapping[str, Any]) -> np.ndarray:
+    """Return the array that `plain` made this of; KeyError, TypeError or ValueError for anything else."""
+    dtype = np.dtype(text["dtype"])
+    if dtype.kind not in "biufUO":
+        raise ValueError(f"dtype: expected one of booleans, numbers or strings, got {text['dtype']!r}")
+    return np.array(text["values"], dtype).reshape(text["shape"])
+
+
 # --- reading ---
 
 
@@ -290,7 +328,7 @@ def _check_kind(archive: Archive, kind: str) -> None:
     """ValueError for another kind of file that is ours, too: what reads it."""
     for other, reader in _READERS.items():
         if kind not in archive.headers and other in archive.headers:
-            raise ValueError(f"it is a {other}, which {reader} reads")
+            raise ValueError(f"it is a{'n' * (other[0] in 'aeiou')} {other}, which {reader} reads")
 
 
 def _check_format(archive: Archive, newest: int) -> None:
@@ -314,12 +352,23 @@ def _unpacked(
         if headers[name] != header:
             got = headers[name]
             raise ValueError(f"{name}: expected {header.dtype} {header.shape}, got {got.dtype} {got.shape}")
-    for name in headers.keys() - due.keys() - {"model"}:
+    names = () if settings["remembered"] is None else ("trained", "validated")
+    hashes = dict.fromkeys(_HASHES + name for name in names)
+    for name in hashes:
+        shape, dtype = headers[name]
+        if len(shape) != 1 or shape[0] > remembered.MOST or dtype != np.uint64:
+            raise ValueError(f"{name}: expected up to {remembered.MOST} numbers of uint64, got {dtype} {shape}")
+    for name in headers.keys() - due.keys() - hashes.keys() - {"model"}:
         raise ValueError(f"it has an array too many, {name}")
     for i, layer in enumerate(layers):
         if not isinstance(layer, Quantized):
             layer.compute_shapes(np.zeros(inputs[i], np.intp))
         layer.p.update((name, read(f"{i}.{name}")) for name in _headers(layer, 1))
+    if hashes:
+        arrays = {name.removeprefix(_HASHES): read(name) for name in hashes}
+        settings["remembered"] = remembered.unpacked(settings["remembered"], arrays)
+    if settings["classes"] is not None:
+        settings["classes"] = array_of(settings["classes"])
     return layers, settings, {name: read(name) for name in ("mean", "scale") if name in due}
 
 

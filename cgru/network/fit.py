@@ -70,6 +70,7 @@ class Settings:
     callback: Callable[[Epoch], Any] | None
     progress: bool
     resume: bool
+    remember_samples: bool
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Settings:
@@ -80,7 +81,8 @@ class Settings:
         for name in ("epochs", "batch_size", "patience", "truncate"):
             if name == "epochs" or getattr(self, name) is not None:
                 positive(getattr(self, name), name)
-        for name in ("standardize", "standardize_targets", "shrink", "recover", "shuffle", "bucket", "progress", "resume"):
+        flags = "standardize", "standardize_targets", "shrink", "shuffle", "bucket", "progress", "resume", "recover"
+        for name in (*flags, "remember_samples"):
             flag(getattr(self, name), name)
         if self.progress:
             bar_kind()
@@ -134,7 +136,7 @@ class Settings:
 
     def described(self, penalties: Penalties) -> dict[str, Any]:
         """What decides how a fit goes, as a checkpoint has it."""
-        left_out = {"validation", "callback", "progress", "resume", "metrics", "recover"}
+        left_out = {"validation", "callback", "progress", "resume", "metrics", "recover", "remember_samples"}
         found = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out}
         given = not isinstance(self.validation, float | int | np.number)
         share = None if self.validation is None or given else float(self.validation)

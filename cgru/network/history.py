@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from cgru.network.figures import figure
+
 __all__ = ["LEFT_OUT_IN_A_ROW", "RETURNS", "Epoch", "History", "Updates"]
 
 LEFT_OUT_IN_A_ROW = 10  # updates without a finite gradient that are a divergence
@@ -83,7 +85,9 @@ class History(list[Epoch]):
         if len(self.returns) > RETURNS:
             best = self.best()
             kept = "those at its start" if best is None else f"those of epoch {self[best].epoch}"
-            parts.append(f"it diverged again and ended with the best parameters, {kept}; a lower learning rate may help")
+            parts.append(
+                f"it diverged again and ended with the best parameters, {kept}; a lower learning rate may help"
+            )
         return "; ".join(parts)
 
     def best(self) -> int | None:
@@ -131,4 +135,4 @@ def _shown(epoch: Epoch, name: str) -> str:
     value = getattr(epoch, name)
     if value is None:
         return ""
-    return f"{value:.1%}" if name.endswith("accuracy") else f"{value:.4g}"
+    return f"{value:.1%}" if name.endswith("accuracy") else figure(value)

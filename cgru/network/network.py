@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from cgru import losses, optimizers
 from cgru.core.blocks import at_once, slices
@@ -24,14 +24,15 @@ from cgru.losses import Loss
 from cgru.network import chain, files
 from cgru.network.blocks import batched, check_batches, gathered, handed, set_aside
 from cgru.network.checkpoint import Checkpoint
-from cgru.network.classes import checked_features, checked_names
+from cgru.network.classes import checked_classes, checked_features, checked_names, checked_targets
 from cgru.network.fit import Fit, Settings, scores
 from cgru.network.history import Epoch, History
 from cgru.network.metrics import Metric, checked, measured
+from cgru.network.remembered import Remembered, Watch
 from cgru.network.samples import ask_about_axes, by_class, names_in, taken, weights_of_classes
 from cgru.optimizers import SGD, Adam, RMSprop
 
-__all__ = ["Network", "load"]
+__all__ = ["Network", "load", "parts", "restored"]
 
 Arrays = dict[str, np.ndarray]
 
@@ -58,6 +59,9 @@ class Network:
     `seed` makes the initial weights, the shuffling and the validation split repeatable; each layer gets a generator of
     its own from it, except one that was given its own. `class_names`, one for each class, `feature_names`, one for each
     element of a step, and `reading`, where it was set, as in `cgru.datasets.Dataset`, are kept with the model.
+    So are `target_names`, one for each target of a regression, and `classes`, the values that stand for the classes in
+    y and in what `predict_classes` returns: booleans, numbers or strings; None: names, else 0 to k - 1. `remembered`
+    are hashes of the samples that it has seen, where `fit` was asked to remember them, else None.
 
     Parameters are made at the first sight of data, for its number of elements; a layer that has parameters keeps them.
     Inputs are raw: once `fit` has measured a standardisation (`mean` and `scale`, (e,), else None), every method
@@ -76,18 +80,26 @@ class Network:
         *,
         dtype: DTypeLike | None = None,
         feature_names: Sequence[str] | None = None,
+        target_names: Sequence[str] | None = None,
+        classes: ArrayLike | None = None,
     ) -> None:
         self.layers = chain.chain(layers)
         self.loss: str | Loss | None = None
         self.class_names: tuple[str, ...] | None = None
+        self.classes: np.ndarray | None = None
+        self.target_names: tuple[str, ...] | None = None
         if self.head is not None:
             k = self.head.d["u"]
             self.loss = losses.chosen(loss, self.head.activate, k)
             self.class_names = checked_names(class_names, self.loss, k)
-        elif loss is not None or class_names is not None:
-            raise ValueError(f"loss: expected None, as class_names, without a Dense at the end, got {loss!r}")
+            self.classes = checked_classes(classes, self.loss, k, self.per_step)
+            self.target_names = checked_targets(target_names, self.loss, k)
+        elif any(given is not None for given in (loss, class_names, target_names, classes)):
+            others = "class_names, target_names and classes"
+            raise ValueError(f"loss: expected None, as {others}, without a Dense at the end, got {loss!r}")
         self.feature_names = checked_features(feature_names, self.elements)
         self.reading: Mapping[str, Any] | None = None
+        self.remembered: Remembered | None = None
         self.optimizer = Adam() if optimizer is None else optimizers.named(optimizer)
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer)):
             raise TypeError(f"seed: expected an integer or None, got {type(seed).__name__}")
@@ -230,7 +242,7 @@ class Network:
         return A, np.stack(states) if states and len({state.shape for state in states}) == 1 else states
 
     def predict_classes(self, X: Any, lengths: np.ndarray | None = None) -> Any:
-        """The classes (m,) as integers, or as names where the network has `class_names`; (m, s) for outputs at steps.
+        """Return the classes (m,), or (m, s) for outputs at steps, as values of `classes`, else names, else integers.
 
         One sigmoid unit says 0 or 1, above 0.5; several say so each, (m, k) or (m, s, k), by number. At padded steps
         stands -1, or the name "". ValueError for a regression, and where outputs are NaN. Of batches as `predict`.
@@ -245,12 +257,13 @@ class Network:
         if lost.size:
             raise ValueError(f"X: expected samples that have a class, got NaN outputs for sample {lost[0]}")
         classes = losses.classes(A, self.loss)
-        named = self.class_names is not None
+        values = self.class_names if self.classes is None else self.classes
+        named = values is not None
         if self.loss == "binary_cross_entropy" and A.shape[-1] > 1:
             named = False
         else:
             classes = classes.reshape(A.shape[:-1])
-        classes = np.array(self.class_names)[classes] if named else classes
+        classes = np.array(values)[classes] if named else classes
         if A.ndim == 3 and lengths is not None:
             classes[~mask(lengths, A.shape[1])[:, :, 0]] = "" if named else -1
         return classes
@@ -293,11 +306,7 @@ class Network:
         the history. RuntimeError where there are no parameters yet; TypeError or ValueError for names that do not fit,
         and a layer, activation, initializer or loss that is not from this package, before any file is touched.
         """
-        settings = {name: getattr(self, name) for name in files.SETTINGS}
-        settings["feature_names"] = checked_features(self.feature_names, self.elements)
-        if self.head is not None:
-            settings["class_names"] = checked_names(self.class_names, self.loss, self.head.d["u"])
-        files.write(path, self.layers, settings, {} if self.mean is None else {"mean": self.mean, "scale": self.scale})
+        files.write(path, *parts(self))
 
     def fit(
         self,
@@ -328,6 +337,7 @@ class Network:
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_seconds: float = 10.0,
         resume: bool = False,
+        remember_samples: bool = False,
     ) -> History:
         """Train on X (m, s, e), or tokens (m, s), and y; return the history of this fit. A second call goes on there.
 
@@ -342,7 +352,8 @@ class Network:
         lengths: (m,) integers, the real steps of each sample; what stands past them is never looked at.
         y: for cross_entropy integers (m,) from 0 to k - 1, or class probabilities (m, k); for binary_cross_entropy
             0 and 1 (m,), or reals from 0 to 1 (m, k); for both names of classes (m,): those of `class_names`, which
-            become those in y, sorted, where the network has none; for others reals (m, k), or (m, n) for n targets.
+            become those in y, sorted, where the network has none; with `classes` values of these (m,); for others
+            reals (m, k), or (m, n) for n targets.
             (m,) does where k or n is 1.
             Where outputs are (m, s, k), (m, s) stands for (m,) in all this: a target for each step, looked at where
             the step is real. Loss and accuracy are then means over all real steps of a batch.
@@ -402,6 +413,9 @@ class Network:
             they were; of what is your own (a callable, a layer, an optimizer) only names and plain attributes are
             compared, and what it keeps elsewhere than in parameters, in the optimizer's state or in `np_rng` is not
             kept, nor is what a callback keeps.
+        remember_samples: keep a hash of each sample, and of each to validate with, up to 100,000 of both, and the range
+            of each feature in `remembered` and in the model's file. `cgru.report` and `cgru evaluate` then say how many
+            of their samples the network has seen. A network that remembers some goes on to, whatever this says.
 
         `stateful` layers go on, within an epoch, from batch to batch: sample i of a batch continues sample i of the one
         before. That needs shuffle=False and batches of one size; each epoch, and each validation, begins anew.
@@ -431,6 +445,10 @@ class Network:
                 file = Checkpoint(checkpoint, checkpoint_seconds, resume, seed)
                 seed = file.split_seed
             data, held_out = set_aside(self, data, validation, seed, per_class, names)
+            watch = Watch(self, shrink) if remember_samples or self.remembered is not None else None
+            if watch is not None:
+                data = watch.over(data, "trained")
+                held_out = None if held_out is None else watch.over(held_out, "validated")
             run = Fit(self, data, held_out, settings, self._shuffler)
             if file is not None:
                 file.belongs(self, data, held_out, settings.described(run.penalties))
@@ -445,6 +463,8 @@ class Network:
                 return run(fresh, file)
             finally:
                 self._run = outer
+                if watch is not None and run.history:
+                    self.remembered = watch.result()
         finally:
             self._lock.release()
 
@@ -488,13 +508,31 @@ def load(path: str | os.PathLike[str]) -> Network:
 
     Its optimizer is `Adam()`. ValueError for a damaged, foreign or newer file; OSError where it cannot be read.
     """
-    layers, settings, standardisation = files.read(path)
-    reading = settings.pop("reading")
+    found = files.read(path)
     try:
-        net = Network(layers, **settings)
+        return restored(*found)
     except (TypeError, ValueError) as error:
         raise files.refused(path, error) from None
-    net.mean, net.scale, net.reading = standardisation.get("mean"), standardisation.get("scale"), reading
+
+
+def parts(net: Network) -> tuple[tuple[Layer, ...], dict[str, Any], dict[str, np.ndarray]]:
+    """Return what `cgru.network.files` writes of a network, checked; TypeError or ValueError for what does not fit."""
+    settings = {name: getattr(net, name) for name in files.SETTINGS}
+    settings["feature_names"] = checked_features(net.feature_names, net.elements)
+    if net.head is not None:
+        k = net.head.d["u"]
+        settings["class_names"] = checked_names(net.class_names, net.loss, k)
+        settings["classes"] = checked_classes(net.classes, net.loss, k, net.per_step)
+        settings["target_names"] = checked_targets(net.target_names, net.loss, k)
+    return net.layers, settings, {} if net.mean is None else {"mean": net.mean, "scale": net.scale}
+
+
+def restored(layers: Sequence[Layer], settings: Mapping[str, Any], standardisation: Mapping[str, Any]) -> Network:
+    """Return the network of what `cgru.network.files` read; TypeError or ValueError where it does not fit together."""
+    apart = {name: settings[name] for name in ("reading", "remembered")}
+    net = Network(layers, **{name: value for name, value in settings.items() if name not in apart})
+    net.mean, net.scale = standardisation.get("mean"), standardisation.get("scale")
+    net.reading, net.remembered = apart["reading"], apart["remembered"]
     return net
 
 

@@ -6,9 +6,10 @@ import os
 import sys
 from typing import Any
 
+from cgru.network.figures import figure
 from cgru.network.history import Epoch
 
-__all__ = ["Bar", "bar_kind", "drawn", "figure", "short"]
+__all__ = ["Bar", "bar_kind", "drawn", "short"]
 
 
 def bar_kind() -> Any:
@@ -62,8 +63,3 @@ def short(epoch: Epoch, columns: int = 80) -> str:
     for name, value in epoch.metrics.items():
         state += f" {name} {figure(value, digits)}"
     return state + (f" {epoch.skipped} left out" if epoch.skipped else "")
-
-
-def figure(value: float, digits: int = 4) -> str:
-    """With as many significant `digits`; numbers up to a million are written out."""
-    return f"{value:.0f}" if 10**digits <= abs(value) < 1e6 else f"{value:.{digits}g}"

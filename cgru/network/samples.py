@@ -33,6 +33,7 @@ __all__ = [
     "by_class",
     "drawn",
     "held_back",
+    "in_blocks",
     "inputs",
     "labelled",
     "measured_over",
@@ -220,7 +221,7 @@ def names_in(net: Network, X: Any, y: Any, lengths: Any) -> tuple[str, ...] | No
 
     ValueError where they are not as many as there are classes.
     """
-    strings = None if net.class_names or y is None else strings_in(y)
+    strings = None if net.class_names or net.classes is not None or y is None else strings_in(y)
     if strings is None or not one_of_them(net):
         return net.class_names
     if net.per_step:
@@ -332,7 +333,7 @@ def weights_of_classes(
     weights = np.ones(max(net.head.d["u"], 2))
     if isinstance(class_weight, str) and class_weight == "balanced":
         counts = np.zeros(len(weights), np.intp)
-        for block in data.blocks(_at_once(data)):
+        for block in in_blocks(data):
             counts += np.bincount(block.rows(_classes(net, block)), minlength=len(weights))
         there = counts > 0
         weights[there] = counts.sum() / (there.sum() * counts[there])
@@ -340,12 +341,15 @@ def weights_of_classes(
     if not isinstance(class_weight, Mapping):
         got = repr(class_weight) if isinstance(class_weight, str) else type(class_weight).__name__
         raise TypeError(f'class_weight: expected a dict, "balanced" or None, got {got}')
-    numbers = {name: i for i, name in enumerate(names or ())}
-    keys = [numbers.get(key, key) for key in class_weight]
-    for key in keys:
+    known = (names or ()) if net.classes is None else net.classes.tolist()
+    numbers = {name: i for i, name in enumerate(known)}
+    values = net.classes is not None and net.classes.dtype.kind not in "UO"  # which numbers then mean
+    keys = [numbers.get(key, None if values else key) for key in class_weight]
+    for given, key in zip(class_weight, keys, strict=True):
         if isinstance(key, bool) or not isinstance(key, int | np.integer) or not 0 <= key < len(weights):
-            due = f"{', '.join(numbers)}, or " if numbers else ""
-            raise ValueError(f"class_weight: expected classes {due}from 0 to {len(weights) - 1}, got {key!r}")
+            places = [] if values else [f"from 0 to {len(weights) - 1}"]
+            due = ", or ".join(filter(None, [", ".join(map(str, numbers)), *places]))
+            raise ValueError(f"class_weight: expected classes {due}, got {given!r}")
     if len(set(keys)) < len(keys):
         raise ValueError(f"class_weight: expected each class once, got {list(class_weight)}")
     weights[keys] = _not_negative(real(list(class_weight.values()), "class_weight"), "class_weight")
@@ -407,7 +411,7 @@ def settled(data: Data, name: str = "") -> Data:
     """
     if not data.whole or data.first.weights is None:
         return data
-    weights = (block.rows(block.weights) for block in data.blocks(_at_once(data)))
+    weights = (block.rows(block.weights) for block in in_blocks(data))
     least, most = zip(*((each.min(), each.max()) for each in weights), strict=True)
     if max(most) == 0:
         raise ValueError(f"{name}sample_weight: expected a number above 0 for one output at least, got zeros")
@@ -430,12 +434,12 @@ def statistics(data: Data) -> tuple[np.ndarray, np.ndarray]:
 def measured_over(data: Data, rows: Callable[[Data], tuple[np.ndarray, np.ndarray | None]]) -> Moments:
     """Return the moments of each column of the rows (n, c), with their weights (n,) or None, that `rows` finds."""
     found = Moments()
-    for block in data.blocks(_at_once(data)):
+    for block in in_blocks(data):
         found.add(*rows(block))
     return found
 
 
-def _at_once(data: Data) -> int:
-    """How many samples are looked at as a block."""
+def in_blocks(data: Data) -> Iterator[Data]:
+    """Iterate over `data` in blocks that are small beside memory."""
     some = data.first
-    return max(1, BLOCK // max(1, *(math.prod(array.shape[1:]) for array in (some.X, some.y))))
+    return data.blocks(max(1, BLOCK // max(1, *(math.prod(array.shape[1:]) for array in (some.X, some.y)))))

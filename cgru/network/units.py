@@ -6,6 +6,7 @@ units of y like any other: nobody else need know. n targets, k outputs.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,12 +16,13 @@ import numpy as np
 
 from cgru import losses
 from cgru.activations import identity, name_of, ours
+from cgru.network import files
 from cgru.network.samples import Data, measured_over
 
 if TYPE_CHECKING:
     from cgru.network.network import Network
 
-__all__ = ["Units", "shrinkage"]
+__all__ = ["Units", "in_units", "shrinkage"]
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,22 @@ class Units:
             else:
                 p.update({name: np.array(array) for name, array in p.items()})  # those that were put there stay
                 self.enter(net)
+
+
+def in_units(net: Network, mean: np.ndarray, scale: np.ndarray) -> Network:
+    """Return a copy of `net`, which predicts (y - mean) / scale, that predicts y; mean and scale are (k,).
+
+    It is float64 where the dtype of `net` cannot hold y, or tell deviations from their mean.
+    """
+    found, limits = copy.deepcopy(net), np.finfo(net.dtype)
+    if (np.abs(mean) * limits.eps > 0.01 * scale).any() or not (np.abs(mean) + scale < limits.max).all():
+        arrays = files.packed(found.layers, dict.fromkeys(("loss", "class_names", "seed")), {})
+        model = str(arrays.pop("model")).replace(f'"dtype": "{net.dtype.name}"', '"dtype": "float64"')
+        wide = {name: array.astype(np.float64) for name, array in arrays.items()}
+        layers, _, _ = files.unpacked({"model": np.array(model), **wide})
+        found.layers, found.dtype = tuple(layers), np.dtype(np.float64)
+    Units(mean, scale, scale, mean).leave(found)
+    return found
 
 
 def shrinkage(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:

@@ -93,9 +93,10 @@ def quantize(
         for i, found in enumerate(_noises(net, layers, calibration, lengths)):
             if kinds[i] == "int8" and isinstance(layers[i], Quantized) and not found["snr"] >= limit:  # NaN: not finite
                 layers[i] = _quantized(net.layers[i], "bfloat16", bounds[i])
-    names = {"class_names": net.class_names, "feature_names": net.feature_names}
+    names = {name: getattr(net, name) for name in ("class_names", "classes", "feature_names", "target_names")}
     small = Network(layers, net.loss, seed=net.seed, **names)
     small.mean, small.scale, small.reading = copy.deepcopy((net.mean, net.scale, net.reading))
+    small.remembered = net.remembered
     return small
 
 

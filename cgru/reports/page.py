@@ -18,7 +18,8 @@ from cgru import losses, plot
 from cgru._version import __version__
 from cgru.network import Network
 from cgru.quantized.layers import Quantized
-from cgru.reports.tables import SEEN, Table, confusions, headline, least, scores
+from cgru.reports.comparison import is_held_out, outside_in_words, seen_in_words
+from cgru.reports.tables import Table, confusions, headline, least, scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,12 +51,14 @@ def page(
         about: of model and data what `net` does not know, by name.
         note: what must be known to judge the scores.
     """
-    note = note or (SEEN if report["seen"] else "")
+    words, held_out = seen_in_words(report["seen"]), is_held_out(report["seen"])
+    notes = filter(None, [note, "" if held_out else words, *outside_in_words(report["outside"])])
     body = [
         f"<h1>{html.escape(title)}</h1>",
         f'<p class="score">{html.escape(headline(report))}</p>',
         f'<p class="small">{html.escape(least(report))}</p>',
-        f'<p class="note">{html.escape(note)}</p>' if note else "",
+        f'<p class="small">{html.escape(words)}</p>' if held_out else "",
+        *(f'<p class="note">{html.escape(each)}</p>' for each in notes),
         *_sections(report, net, samples, rows),
         _facts({**about, **_about(net, report)}),
     ]

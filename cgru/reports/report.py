@@ -13,18 +13,21 @@ from cgru import losses
 from cgru.files import replacing
 from cgru.network import Network
 from cgru.network.classes import class_names
-from cgru.network.samples import Data, labelled, statistics, taken
+from cgru.network.samples import labelled, taken
 from cgru.reports import numbers
+from cgru.reports.comparison import outside, seen
 from cgru.reports.tables import text
 
-__all__ = ["Report", "report", "seen"]
+__all__ = ["Report", "report"]
 
 
 class Report(dict[str, Any]):
     """The numbers of a report by name, which `json.dumps` takes as they are; printed, it is text of 80 columns.
 
     In all: `task` ("classes", "labels" for several outputs that each say yes or no, or "regression"), `samples`,
-    `count` (those or, with outputs at steps, the real steps of all), `per_step`, `loss` and `loss_name`, and `seen`.
+    `count` (those or, with outputs at steps, the real steps of all), `per_step`, `loss` and `loss_name`; `seen`, how
+    many of the samples the network was trained on, None where it does not remember (`cgru.reports.comparison.seen`);
+    and `outside`, the features that lie far outside the range that it was trained on.
 
     Of classes and labels: `accuracy`; `classes`, a dict each with its name, precision, recall, f1, support and
     how often it was `predicted`; `averages` of these over the classes that are there, "macro" and "weighted";
@@ -103,6 +106,7 @@ def report(net: Network, X: ArrayLike, y: ArrayLike, lengths: ArrayLike | None =
         "loss": net.evaluate(X, y, lengths)["loss"],  # which lets states begin anew, too
         "loss_name": net.loss if isinstance(net.loss, str) else getattr(net.loss, "__name__", "a function"),
         "seen": seen(net, X, lengths),
+        "outside": outside(net, X, lengths),
     }
     if net.loss in losses.CLASSIFYING:
         one = net.loss == "cross_entropy" or A.shape[1] == 1
@@ -115,14 +119,6 @@ def report(net: Network, X: ArrayLike, y: ArrayLike, lengths: ArrayLike | None =
                 f"y: expected as many targets as {net!r} has outputs, {A.shape[1]}, to say how far they are apart, got "
                 f"{Y.shape[1]}"
             )
-        names = ["y"] if Y.shape[1] == 1 else [f"y[{i}]" for i in range(Y.shape[1])]
+        names = net.target_names or (["y"] if Y.shape[1] == 1 else [f"y[{i}]" for i in range(Y.shape[1])])
         scores = numbers.of_numbers(Y, A, net.loss, names)
     return Report(scores | found, net, X, lengths, Y, A)
-
-
-def seen(net: Network, X: np.ndarray, lengths: np.ndarray | None = None) -> bool:
-    """Whether the elements of X have the very means and deviations that `net` was trained on; False proves nothing."""
-    if net.mean is None:
-        return False
-    mean, scale = statistics(Data(X, np.zeros(len(X)), lengths))
-    return bool((np.abs([mean - net.mean, scale - net.scale]) <= 1e-9 * net.scale).all())

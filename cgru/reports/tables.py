@@ -7,11 +7,11 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from cgru.network.progress import figure
+from cgru.network.figures import figure, figures
+from cgru.reports.comparison import outside_in_words, seen_in_words
 
-__all__ = ["SEEN", "Table", "confusions", "headline", "least", "matrix", "scores", "shortened", "text"]
+__all__ = ["Table", "confusions", "headline", "least", "matrix", "scores", "shortened", "text"]
 
-SEEN = "no held-out data: the model was trained on these"
 COLUMNS, SHORTEST = 80, 12  # of a line, and of a name in it
 MOST = 20  # confusions that are listed
 Numbers = Mapping[str, Any]
@@ -137,8 +137,8 @@ def _of_numbers(outputs: Sequence[Numbers]) -> Iterator[Table]:
 
     rows = []
     for each in outputs:
-        for i, part in enumerate(each["by_target"]):
-            low, high = figure(part["low"]), figure(part["high"])
+        ends = iter(figures([part[end] for part in each["by_target"] for end in ("low", "high")]))
+        for i, (part, low, high) in enumerate(zip(each["by_target"], ends, ends, strict=True)):
             between = low if part["low"] == part["high"] else f"{low} to {high}"
             rows.append(("" if i else each["name"], between, f"{part['count']}", *(figure(part[s]) for s in sizes)))
     yield Table("Errors by fifths of the target", ("", "true", "count", "RMSE", "MAE", "bias"), rows, names=2)
@@ -190,7 +190,8 @@ def text(report: Numbers) -> str:
         counts = laid_out(matrix(report))
         fits = max(map(_width, counts.splitlines())) <= COLUMNS
         others.insert(0, counts if fits else laid_out(confusions(report)))
-    above = (headline(report), least(report), SEEN if report["seen"] else "")
+    notes = [seen_in_words(report["seen"]), *outside_in_words(report["outside"])]
+    above = [headline(report), least(report), *(textwrap.fill(note, COLUMNS) for note in notes)]
     return "\n\n".join(["\n".join(filter(None, above)), first, *others])
 
 

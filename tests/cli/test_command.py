@@ -155,12 +155,13 @@ def test_fit_without_a_split(tmp_path):
     assert tuple(cgru.load(tmp_path / "cgru-model.npz").class_names) == ("left", "right")
     score = out.splitlines()[0].removeprefix("training ")
     assert run("evaluate", "cgru-model.npz", "data.npz", cwd=tmp_path)[0] == f"all of data.npz: {score}\n"
-    note = "; no held-out data: the model was trained on these"
+    note = "; no held-out data: the model was trained on these 40 samples"
     assert re.fullmatch(r"loss .*, accuracy .*% \(\d+ of 40\)", score.removesuffix(note))
     assert score.endswith(note)
 
     out, err = run("fit", "data.npz", *QUICK, "--epochs", 20, "--validation", 0.25, cwd=tmp_path)
-    assert re.match(r"validation loss .* \(\d+ of 10\)\ntrained", out)
+    note = "these 10 samples chose the epoch: expect less of new data"
+    assert re.match(rf"validation loss .* \(\d+ of 10\); {note}\ntrained", out)
     told = [line for line in err.splitlines() if line.startswith("epoch")]
     best = min(told, key=lambda line: number_in(line, "validation"))
     assert number_in(out, "loss") == pytest.approx(number_in(best, "validation"), rel=1e-2)

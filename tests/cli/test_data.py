@@ -222,14 +222,15 @@ def test_elements_that_do_not_meet_by_name(folder, tmp_path):
     x = np.ones((4, 3, 2))
     np.savez(tmp_path / "x.npz", x=x, y=["ill", "well"] * 2)
     _, err = run("predict", folder / "model.npz", "x.npz", cwd=tmp_path)
-    assert err == "note: the file has no names of elements: they are taken for the model's, temp, hum\n"
+    assert err.startswith("note: the file has no names of elements: they are taken for the model's, temp, hum\n")
     run("fit", "x.npz", "--epochs", 1, cwd=tmp_path)
     _, err = run("predict", "cgru-model.npz", folder / "other.csv", "--time", "day", "--ignore", "note", cwd=tmp_path)
     assert "note: the model has no names of elements: they are taken in the order of the file, hum, temp\n" in err
     np.savez(tmp_path / "x.npz", x=x[..., :1], y=["ill", "well"] * 2)
     (tmp_path / "one.csv").write_text("id,t,a,label\n1,1,2,a\n1,2,2,a\n2,1,2,b\n")
     run("fit", "one.csv", "--epochs", 1, cwd=tmp_path)
-    assert run("predict", "cgru-model.npz", "x.npz", cwd=tmp_path)[1] == ""  # one cannot be taken for another
+    note = "note: a: 100 % of values lie below the training minimum, 2; is it in the same unit?\n"
+    assert run("predict", "cgru-model.npz", "x.npz", cwd=tmp_path)[1] == note  # one cannot be taken for another
 
 
 def test_a_model_knows_whether_its_targets_are_classes(tmp_path):
@@ -384,10 +385,13 @@ def test_a_test_on_what_was_trained_on_is_said(folder, tmp_path, options):
     (tmp_path / "same.csv").write_text("".join([lines[0], *lines[:0:-1]]))  # in another order
     quick = ("--time", "day", "--epochs", 1, "--html", "page.html", *options)
     out, _ = run("fit", folder / "train.csv", "--test", "same.csv", *quick, cwd=tmp_path)
-    assert out.splitlines()[0].endswith("; no held-out data: the model was trained on these")
-    assert "no held-out data" in (tmp_path / "page.html").read_text()
+    note = "no held-out data: the model was trained on these 20 samples"
+    if options:
+        note = "16 of 20 samples were among the training data; 4 of 20 samples chose the epoch: expect less of new data"
+    assert out.splitlines()[0].endswith(f"; {note}")
+    assert f'<p class="note">{note}</p>' in (tmp_path / "page.html").read_text()
     out, _ = run("fit", folder / "train.csv", "--test", folder / "test.csv", *quick, cwd=tmp_path)
-    assert "held-out" not in out
+    assert "; none of 4 samples was among the training data\n" in out
 
 
 def test_without_a_library_for_parquet(tmp_path, monkeypatch):

@@ -67,7 +67,8 @@ def test_npz(tmp_path):
 @pytest.mark.parametrize(
     ("classes", "names", "due"),
     [
-        (None, NAMES, [["output_0", "output_1"], ["0.0", "0.25"], ["0.5", "0.75"], ["1.0", "1.25"]]),
+        (None, (), [["output_0", "output_1"], ["0.0", "0.25"], ["0.5", "0.75"], ["1.0", "1.25"]]),
+        (None, NAMES, [[*NAMES], ["0.0", "0.25"], ["0.5", "0.75"], ["1.0", "1.25"]]),
         (
             np.array(["no", "ü", "yes"]),
             NAMES,
@@ -89,9 +90,9 @@ def test_csv(tmp_path, classes, names, due):
 def test_csv_of_steps(tmp_path, named):
     real = np.array([[True, False], [True, True]])
     outputs, classes = np.arange(4.0).reshape(2, 2, 1), np.array([["a", ""], ["b", "c"]])
-    WRITERS[".csv"](tmp_path / "out", outputs, classes if named else None, ("x",), real)
+    WRITERS[".csv"](tmp_path / "out", outputs, classes if named else None, ("step",), real)
     due = [
-        ["sequence", "step", *(["class", "x"] if named else ["output_0"])],
+        ["sequence", "step", *(["class"] if named else []), "predicted_step"],
         *(
             [*place, *([name] if named else []), value]
             for place, name, value in zip(

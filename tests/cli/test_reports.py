@@ -25,7 +25,10 @@ def test_a_report(toy, tmp_path):
     net = cgru.load(toy / "model.npz")
     assert (out, err) == (f"{plain}\n{cgru.report(net, X[30:], Y[30:])}\nreport in page.html\n", "")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert f"<h1>model.npz: test split of {toy / 'data.npz'}</h1>" in page
+    assert "<h1>model.npz: test split of data.npz</h1>" in page
+    assert '<p class="small">none of 10 samples was among the training data</p>' in page
+    assert plain.startswith("test split of data.npz: loss")
+    assert plain.endswith("; none of 10 samples was among the training data\n")
     assert f"<dt>data</dt><dd>test split of {toy / 'data.npz'}</dd>" in page
     assert '<p class="note">' not in page
     assert run(*asked, "--html", "page.html", cwd=tmp_path)[0] == f"{plain}report in page.html\n"
@@ -36,8 +39,9 @@ def test_a_report_of_what_may_have_been_trained_on(toy, tmp_path):
     pytest.importorskip("sklearn", reason="no scikit-learn")
     names = np.array(["no", "yes"])
     for rows, note in (
-        (slice(30), "no held-out data: the model was trained on these"),
-        (slice(20), "no test split: whether the model was trained on these is not known"),
+        (slice(30), "no held-out data: the model was trained on these 30 samples"),
+        (slice(20, 40), "10 of 20 samples were among the training data"),
+        (slice(29, 31), "1 of 2 samples was among the training data"),
     ):
         np.savez(tmp_path / "data.npz", x=X[rows], y=names[Y[rows]])
         out, _ = run("evaluate", toy / "model.npz", "data.npz", "--html", "page.html", cwd=tmp_path)
@@ -60,12 +64,12 @@ def test_a_report_of_names_that_stdout_cannot_say(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("data", "options", "samples", "which", "note"),
     [
-        ("data.npz", (), 10, "test", False),
-        ("data.npz", ("--validation", 0.2), 10, "test", False),
-        ("whole.npz", ("--validation", 0.25), 10, "validation", False),
-        ("whole.npz", (), 40, "training", True),
-        ("numbers.npz", (), 8, "validation", False),
-        ("numbers.npz", ("--validation", 0), 40, "training", True),
+        ("data.npz", (), 10, "test", "none of 10 samples was among the training data"),
+        ("data.npz", ("--validation", 0.2), 10, "test", "none of 10 samples was among the training data"),
+        ("whole.npz", ("--validation", 0.25), 10, "validation", "these 10 samples chose the epoch: expect less of"),
+        ("whole.npz", (), 40, "training", "no held-out data: the model was trained on these 40 samples"),
+        ("numbers.npz", (), 8, "validation", "these 8 samples chose the epoch and the shrinkage: expect less of"),
+        ("numbers.npz", ("--validation", 0), 40, "training", "no held-out data: the model was trained on these 40"),
     ],
 )
 def test_a_fit_with_its_report(toy, tmp_path, data, options, samples, which, note):
@@ -77,10 +81,15 @@ def test_a_fit_with_its_report(toy, tmp_path, data, options, samples, which, not
     assert out.startswith(f"{which} loss")
     assert out.endswith("model in cgru-model.npz\nreport in page.html\n")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert f"<title>cgru-model.npz: {which} data of {path}" in page
+    assert f"<title>cgru-model.npz: {which} data of {data}</title>" in page
+    assert f"<dd>{which} data of {path}</dd>" in page
+    again, _ = run("evaluate", "cgru-model.npz", path, cwd=tmp_path)
+    if which != "validation":
+        assert again.partition(": ")[2] == out.splitlines()[0].removeprefix(f"{which} ") + "\n"
     assert f"{samples} samples" in page
     assert "Learning curve" in page
-    assert ("no held-out data" in page) is note
+    assert note in page
+    assert f"; {note}" in out.splitlines()[0]
 
 
 def test_classes_are_held_back_evenly(tmp_path):

@@ -150,6 +150,11 @@ def model(*layers, **options):
     return cgru.Network([*(layers or [cgru.GRU(2), cgru.Dense(2, cgru.softmax)])], **options)
 
 
+def of(names=None, targets=None):
+    """A data set with these names of classes and targets."""
+    return Dataset(None, None, names, target_names=targets)
+
+
 def test_names_of_classes():
     assert class_names(model(class_names=["no", "yes"])) == ("no", "yes")
     assert class_names(model()) == ("0", "1")
@@ -167,23 +172,50 @@ def test_names_of_classes():
     ],
 )
 def test_classes_meet_by_name(names, y, given, due):
-    assert targets(model(class_names=names), split(y), given, "here").tolist() == due
+    assert targets(model(class_names=names), split(y), of(given), "here").tolist() == due
 
 
 def test_targets_at_steps():
     y = np.array([["a", "b", "a", "a"], ["b", "?", "?", "?"], ["a", "a", "b", "?"]])
     net = model(cgru.GRU(2, sequences=True), cgru.Dense(2, cgru.softmax), class_names=["a", "b"])
-    assert targets(net, split(y, LENGTHS), None, "here").tolist() == [[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0]]
-    refused(r"^here: y: expected a class for each step, \(m, s\), .*\(3,\)", targets, net, split(y[:, 0]), None, "here")
+    assert targets(net, split(y, LENGTHS), of(), "here").tolist() == [[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0]]
+    refused(r"^here: y: expected a class for each step, \(m, s\), .*\(3,\)", targets, net, split(y[:, 0]), of(), "here")
     refused(
-        r"^here: y: expected a class for each sequence, \(m,\), .*\(3, 4\)", targets, model(), split(y), None, "here"
+        r"^here: y: expected a class for each sequence, \(m,\), .*\(3, 4\)", targets, model(), split(y), of(), "here"
     )
 
 
 def test_targets_of_a_regression():
     net = model(cgru.GRU(2), cgru.Dense(1, cgru.identity))
-    assert targets(net, split([1.0, 2.0, 3.0]), None, "here").tolist() == [1, 2, 3]
-    refused("^here: y: expected real numbers.* int64", targets, net, split(CLASSES), None, "here")
+    assert targets(net, split([1.0, 2.0, 3.0]), of(), "here").tolist() == [1, 2, 3]
+    refused(
+        "^here: y: expected real numbers.* int64; --task regression takes them for numbers$",
+        targets,
+        net,
+        split(CLASSES),
+        of(),
+        "here",
+    )
+
+
+def test_targets_meet_by_name():
+    net = model(cgru.GRU(2), cgru.Dense(2, cgru.identity), target_names=["y", "z"])
+    Y = np.array([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]])
+    assert targets(net, split(Y), of(targets=("z", "y")), "here").tolist() == Y[:, ::-1].tolist()
+    for names in (None, ("y", "z")):
+        assert targets(net, split(Y), of(targets=names), "here").tolist() == Y.tolist()
+    for names in (("y", "w"), ("y",), ("z", "y", "w")):
+        words = f"^here: label: expected y, z, got {', '.join(names)}$"
+        refused(words, targets, net, split(Y[:, : len(names)]), of(targets=names), "here")
+    assert targets(model(cgru.GRU(2), cgru.Dense(2, cgru.identity)), split(Y), of(targets=names), "here") is Y
+
+
+def test_classes_that_are_numbers_are_scored_as_their_values():
+    net = model(classes=[5, 7])
+    assert class_names(net) == ("5", "7")
+    assert targets(net, split([7, 5, 7]), of(), "here").tolist() == [7, 5, 7]
+    assert targets(net, split(["7", "5", "7"]), of(), "here").tolist() == [7, 5, 7]
+    refused("^here: y: expected the classes 5, 7, got 0, 1$", targets, net, split([0, 1, 0]), of(), "here")
 
 
 @pytest.mark.parametrize(
@@ -198,8 +230,8 @@ def test_targets_of_a_regression():
     ],
 )
 def test_what_cannot_be_scored(y, given, words):
-    refused(words, targets, model(class_names=["no", "yes"]), split(y), given, "here")
+    refused(words, targets, model(class_names=["no", "yes"]), split(y), of(given), "here")
 
 
 def test_a_model_without_a_loss():
-    refused("no Dense at the end", targets, model(cgru.GRU(2)), split(CLASSES), None, "here")
+    refused("no Dense at the end", targets, model(cgru.GRU(2)), split(CLASSES), of(), "here")

@@ -9,7 +9,6 @@ import pytest
 
 import cgru
 from cgru import reference
-from cgru.reports.report import seen
 from cgru.reports.tables import text
 
 pytest.importorskip("sklearn", reason="no scikit-learn")
@@ -131,25 +130,29 @@ def test_tokens_and_small_weights():
     net = cgru.Network([cgru.Embedding(7, 3), cgru.GRU(4), cgru.Dense(3, "softmax")], seed=0, dtype=np.float32)
     net.make(tokens)
     report = cgru.report(net, tokens, CLASSES, LENGTHS)
-    assert (report["count"], report["seen"]) == (M, False)
+    assert (report["count"], report["seen"]) == (M, None)
     assert cgru.report(cgru.quantize(net), tokens, CLASSES, LENGTHS)["count"] == M
 
 
 def test_seen():
     net = network(cgru.Dense(3, "softmax"))
-    assert not seen(net, X)
-    net.fit(X, CLASSES, lengths=LENGTHS, epochs=1, standardize=True)
-    assert seen(net, X, LENGTHS) is True
-    assert cgru.report(net, X, CLASSES, LENGTHS)["seen"] is True
-    order = RNG.permutation(M)
-    assert seen(net, X[order], LENGTHS[order])
-    assert not seen(net, X)
-    assert not seen(net, X[:-1], LENGTHS[:-1])
-    assert not seen(net, X * [1, 1, 1 + 1e-6], LENGTHS)
-    assert seen(net, X.astype(np.float32), LENGTHS) is False
-    same = cgru.Network([cgru.GRU(2), cgru.Dense(3, "softmax")], seed=0)
-    same.fit(1e9 * X, CLASSES, epochs=1, standardize=True)
-    assert seen(same, 1e9 * X)
+    assert cgru.report(net, X, CLASSES, LENGTHS)["seen"] is None
+    net = cgru.Network([cgru.GRU(4), cgru.Dense(3, "softmax")], seed=0)
+    net.fit(X[:30], CLASSES[:30], lengths=LENGTHS[:30], epochs=1, remember_samples=True)
+    report = cgru.report(net, X, CLASSES, LENGTHS)
+    assert report["seen"] == net.remembered.compared(X, LENGTHS)
+    assert "\n30 of 40 samples were among the training data\n" in str(report)
+    assert report["outside"] == []
+    far = cgru.report(net, X * [1, 1, 100], CLASSES, LENGTHS)
+    assert [each["name"] for each in far["outside"]] == ["feature 2"]
+    assert "lie outside the training range" in str(far)
+    json.dumps(far, allow_nan=False)
+
+
+def test_names_of_targets():
+    net = network(cgru.Dense(4, "identity"), "gaussian", target_names=["height", "weight"])
+    report = cgru.report(net, X, RNG.random((M, 2)))
+    assert [each["name"] for each in report["outputs"]] == ["height", "weight"]
 
 
 def test_refused():

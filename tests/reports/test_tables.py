@@ -1,5 +1,6 @@
 """Reports in words: what stands where, in 80 columns whatever the classes are called."""
 
+import re
 import unicodedata
 
 import numpy as np
@@ -10,7 +11,16 @@ from cgru.reports import numbers, tables
 pytest.importorskip("sklearn", reason="no scikit-learn")
 
 RNG = np.random.default_rng(0)
-COMMON = {"samples": 8, "count": 8, "per_step": False, "loss": 0.25, "loss_name": "cross_entropy", "seen": False}
+NONE = {"samples": 8, "compared": 8, "trained": 0, "validated": 0, "whole": True, "shrunk": False}
+COMMON = {
+    "samples": 8,
+    "count": 8,
+    "per_step": False,
+    "loss": 0.25,
+    "loss_name": "cross_entropy",
+    "seen": NONE,
+    "outside": [],
+}
 
 
 def of_classes(names, n=8, **common):
@@ -31,6 +41,7 @@ def test_two_classes():
         """\
 8 samples, log loss 0.25, accuracy 75.00%
 always yes, the most frequent class: accuracy 62.50%
+none of 8 samples was among the training data
 
 Classes
                   precision  recall     F1  samples  predicted
@@ -55,13 +66,13 @@ By the probability of yes, its mean, and how often it came true."""
 def test_a_class_that_is_not_there():
     report = numbers.of_classes(np.array([0, 0, 1]), np.eye(3)[[0, 0, 2]], ["a", "b", "c"]) | COMMON
     lines = tables.text(report).splitlines()
-    assert lines[5:8] == [
+    assert lines[6:9] == [
         "a                     1.000   1.000  1.000        2          2",
         "b                         -   0.000  0.000        1          0",
         "c                     0.000       -  0.000        0          1",
     ]
     note = "- is not defined: there are none of that class, or none is predicted. Averages are over the 2 classes that"
-    assert " ".join(lines[10:12]).startswith(note)
+    assert " ".join(lines[11:13]).startswith(note)
     assert "0 a         2  .  ." in lines
     assert "By the probability of the class that is predicted" in tables.text(report)
     one = numbers.of_classes(np.array([0]), np.eye(3)[:1], ["a", "b", "c"]) | COMMON
@@ -120,14 +131,20 @@ def test_steps_and_labels():
     Y = np.array([[1, 0], [1, 1]])
     report = numbers.of_labels(Y, np.array([[0.9, 0.2], [0.3, 0.8]]), ["a", "b"]) | COMMON
     shown = tables.text(report | {"loss_name": "binary_cross_entropy"})
-    assert shown.startswith("8 samples, log loss 0.25, accuracy 75.00%\n\nOutputs\n")
+    assert shown.startswith(
+        "8 samples, log loss 0.25, accuracy 75.00%\nnone of 8 samples was among the training data\n\nOutputs\n"
+    )
     assert "Confusion" not in shown
     assert "By the probability of yes, its mean" in shown
 
 
 def test_what_was_trained_on():
-    assert tables.text(of_classes(["a", "b"], seen=True)).splitlines()[2] == tables.SEEN
-    assert tables.SEEN not in tables.text(of_classes(["a", "b"]))
+    for found, due in (
+        (NONE, "none of 8 samples was among the training data"),
+        (None, "whether the model was trained on these is not known"),
+        (NONE | {"trained": 8}, "no held-out data: the model was trained on these 8 samples"),
+    ):
+        assert tables.text(of_classes(["a", "b"], seen=found)).splitlines()[2] == due
 
 
 # --- numbers ---
@@ -144,33 +161,41 @@ def test_a_regression():
     assert (
         shown
         == """\
-8 samples, mean squared error 0.25, RMSE 1.414e+06, MAE 1e+06
+8 samples, mean squared error 0.25, RMSE 1414214, MAE 1000000
+none of 8 samples was among the training data
 
 Errors
-       RMSE    MAE    bias     R2
-y[0]      1      1       1  0.879
-y[1]  2e+06  2e+06  -2e+06  0.995
+         RMSE      MAE      bias     R2
+y[0]        1        1         1  0.879
+y[1]  2000000  2000000  -2000000  0.995
 Bias: the mean of what is predicted less what is true. R2: 1 is perfect, 0 no
 better than the mean.
 
 Errors are at most so large
-of      50%    75%    90%    95%    all
-y[0]      1      1      1      1      1
-y[1]  2e+06  2e+06  2e+06  2e+06  2e+06
+of        50%      75%      90%      95%      all
+y[0]        1        1        1        1        1
+y[1]  2000000  2000000  2000000  2000000  2000000
 
 Errors by fifths of the target
-      true              count   RMSE    MAE    bias
-y[0]  1 to 2                2      1      1       1
-      3 to 4                2      1      1       1
-      5 to 6                2      1      1       1
-      7 to 8                2      1      1       1
-      9 to 10               2      1      1       1
-y[1]  -1e+08 to -9e+07      2  2e+06  2e+06  -2e+06
-      -8e+07 to -7e+07      2  2e+06  2e+06  -2e+06
-      -6e+07 to -5e+07      2  2e+06  2e+06  -2e+06
-      -4e+07 to -3e+07      2  2e+06  2e+06  -2e+06
-      -2e+07 to -1e+07      2  2e+06  2e+06  -2e+06"""
+      true                     count     RMSE      MAE      bias
+y[0]  1 to 2                       2        1        1         1
+      3 to 4                       2        1        1         1
+      5 to 6                       2        1        1         1
+      7 to 8                       2        1        1         1
+      9 to 10                      2        1        1         1
+y[1]  -100000000 to -90000000      2  2000000  2000000  -2000000
+      -80000000 to -70000000       2  2000000  2000000  -2000000
+      -60000000 to -50000000       2  2000000  2000000  -2000000
+      -40000000 to -30000000       2  2000000  2000000  -2000000
+      -20000000 to -10000000       2  2000000  2000000  -2000000"""
     )
+
+
+def test_targets_far_from_zero_keep_the_digits_that_tell_them_apart():
+    y = 1e9 + np.arange(10.0)[:, None]
+    shown = tables.text(of_numbers(y, y + 0.5, "mean_squared_error"))
+    assert re.findall(r"(10000000\d+) to (10000000\d+)", shown)[0] == ("1000000000", "1000000001")
+    assert "e+09" not in shown
 
 
 def test_a_target_that_never_changes():
@@ -204,5 +229,5 @@ def test_promises():
     assert "Rates\n      mean deviance  dispersion\n" in shown
     assert "  1.833\nDispersion: squared errors over rates" in shown
     far = tables.text(of_numbers(y * 1e6, np.zeros((10, 2)), "gaussian"))
-    assert "y[0]         5.339e+06" in far.splitlines()
+    assert "y[0]           5338539" in far.splitlines()
     assert max(map(len, far.splitlines())) <= 80

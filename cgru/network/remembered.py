@@ -1,0 +1,209 @@
+"""What a network remembers of its training: a hash of each sample, by which later data are compared with them, and the
+range of each feature.
+
+m samples, s steps, e features of a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cgru.core.lengths import mask
+from cgru.network.samples import Data, in_blocks
+
+if TYPE_CHECKING:
+    from cgru.network.blocks import Samples
+    from cgru.network.network import Network
+
+__all__ = ["MOST", "Hashes", "Remembered", "Watch", "hashes_of", "packed", "unpacked"]
+
+MOST = 100_000  # hashes of a set that are kept
+AT_ONCE = 1 << 16  # numbers that are hashed at once: they stay in the cache
+FACTORS = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+SHIFTS = np.uint64(30), np.uint64(27), np.uint64(31)
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+# --- hashes ---
+
+
+def hashes_of(X: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
+    """Return a 64-bit hash of each sample of X (m, s, e), or of tokens (m, s), as (m,) uint64.
+
+    The hash is over the real steps, rounded to float32: copies in float64 and float32 have the same one. It is
+    h = mix(mix(s * e) + sum_i mix(x_i ^ mix(i))) over the bits x_i, where mix is the finalizer of splitmix64 (Steele,
+    Lea and Flood, 2014, OOPSLA): the same in each process, on each machine, and with any padding.
+    """
+    m, s = X.shape[:2]
+    e = 1 if X.ndim == 2 else X.shape[2]
+    numbers = s * e
+    places = _mixed(np.arange(1, numbers + 1, dtype=np.uint64) * GOLDEN)
+    steps = np.full(m, s) if lengths is None else np.asarray(lengths)
+    found, size = np.empty(m, np.uint64), max(1, AT_ONCE // max(1, numbers))
+    for start in range(0, m, size):
+        rows = slice(start, start + size)
+        mixed = _mixed(_bits(X[rows]).reshape(-1, numbers) ^ places)
+        if lengths is not None:
+            mixed *= mask(steps[rows] * e, numbers)[:, :, 0]
+        found[rows] = mixed.sum(axis=1, dtype=np.uint64)
+    return _mixed(found + _mixed(steps.astype(np.uint64) * np.uint64(e)))
+
+
+def _bits(X: np.ndarray) -> np.ndarray:
+    """The numbers as uint64: the bits of float32 numbers, of which -0.0 has those of 0.0; tokens as they are."""
+    if X.ndim == 2:
+        return np.asarray(X, np.int64).view(np.uint64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return (np.asarray(X, np.float32) + np.float32(0)).view(np.uint32).astype(np.uint64)
+
+
+def _mixed(z: np.ndarray) -> np.ndarray:
+    """Each of z (uint64) by the finalizer of splitmix64, in place."""
+    for shift, factor in zip(SHIFTS, FACTORS, strict=False):
+        z ^= z >> shift
+        z *= factor
+    z ^= z >> SHIFTS[2]
+    return z
+
+
+@dataclass(frozen=True)
+class Hashes:
+    """The different hashes of some samples, sorted: all of them, or where they are too many the smallest.
+
+    The smallest of all are the same in whatever order samples come; whether a sample is one of them is known for each
+    hash up to the `limit`.
+    """
+
+    values: np.ndarray
+    complete: bool = True
+
+    @property
+    def limit(self) -> np.uint64:
+        """The largest hash of which it is known whether it was there."""
+        return np.uint64(np.iinfo(np.uint64).max) if self.complete else self.values[-1]
+
+    def joined(self, others: np.ndarray) -> Hashes:
+        """These and `others`, as many as are kept."""
+        values = np.union1d(self.values, others[others <= self.limit])
+        return Hashes(values[:MOST], self.complete and len(values) <= MOST)
+
+
+NONE = Hashes(np.zeros(0, np.uint64))
+
+
+# --- what is kept with a network ---
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """What a network remembers of the samples that it has seen in its fits.
+
+    trained: hashes of those that it was trained on.
+    validated: hashes of those that chose its epoch.
+    whole: whether these are all: it was trained on no others before.
+    shrunk: whether `validated` chose its shrinkage, too.
+    low, high: (e,) the range of each feature over the real steps it was trained on; None of tokens.
+    """
+
+    trained: Hashes = NONE
+    validated: Hashes = NONE
+    whole: bool = True
+    shrunk: bool = False
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
+
+    def compared(self, X: np.ndarray, lengths: np.ndarray | None = None) -> dict[str, Any]:
+        """Count the samples of X that it has seen: how many "samples" there are, how many of them can be "compared",
+        which all can but for those of a set of more than 100,000, and how many of these it was "trained" on, and how
+        many others chose the epoch ("validated"); and `whole` and `shrunk`.
+        """
+        hashes = hashes_of(X, lengths)
+        known = hashes[hashes <= min(self.trained.limit, self.validated.limit)]
+        trained = np.isin(known, self.trained.values)
+        validated = np.isin(known, self.validated.values) & ~trained
+        counts = {"trained": int(trained.sum()), "validated": int(validated.sum())}
+        return {"samples": len(X), "compared": len(known), **counts, "whole": self.whole, "shrunk": self.shrunk}
+
+
+class Watch:
+    """Look at the samples of a fit while they go by, for what the network remembers of them afterwards.
+
+    Args:
+        net: the network; what it remembers already is joined.
+        shrunk: whether the fit chooses a shrinkage.
+    """
+
+    def __init__(self, net: Network, shrunk: bool) -> None:
+        untrained = not any(layer.p for layer in net.layers)
+        self.before = net.remembered or Remembered(whole=untrained)
+        self.shrunk = shrunk
+        self.sets = {"trained": self.before.trained, "validated": self.before.validated}
+        self.waiting: dict[str, list[np.ndarray]] = {name: [] for name in self.sets}
+        self.low, self.high = self.before.low, self.before.high
+
+    def over(self, data: Samples, which: str) -> Samples:
+        """`data`, looked at: at once, or batches as they are handed out."""
+        look = self._trained if which == "trained" else self._validated
+        if not data.whole:
+            return data.then(look)
+        for block in in_blocks(data):
+            look(block)
+        return data
+
+    def _trained(self, data: Data) -> Data:
+        if data.X.ndim == 3 and len(data):
+            real = data.X[data.real]
+            if len(real):
+                self.low = _joined(np.minimum, self.low, real.min(axis=0))
+                self.high = _joined(np.maximum, self.high, real.max(axis=0))
+        return self._hashed(data, "trained")
+
+    def _validated(self, data: Data) -> Data:
+        return self._hashed(data, "validated")
+
+    def _hashed(self, data: Data, which: str) -> Data:
+        self.waiting[which].append(hashes_of(data.X, data.lengths))
+        if sum(map(len, self.waiting[which])) >= MOST:
+            self._join(which)
+        return data
+
+    def _join(self, which: str) -> None:
+        if self.waiting[which]:
+            self.sets[which] = self.sets[which].joined(np.concatenate(self.waiting[which]))
+            self.waiting[which] = []
+
+    def result(self) -> Remembered:
+        """What the network remembers after the fit."""
+        for which in self.sets:
+            self._join(which)
+        shrunk = self.before.shrunk or self.shrunk
+        return Remembered(**self.sets, whole=self.before.whole, shrunk=shrunk, low=self.low, high=self.high)
+
+
+def _joined(join: Callable[..., np.ndarray], before: np.ndarray | None, now: np.ndarray) -> np.ndarray:
+    now = now.astype(np.float64)
+    return now if before is None else join(before, now)
+
+
+# --- as a file has it ---
+
+
+def packed(found: Remembered) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What JSON can say of it, and its arrays by name."""
+    ends = {name: None if (end := getattr(found, name)) is None else end.tolist() for name in ("low", "high")}
+    complete = {name: getattr(found, name).complete for name in ("trained", "validated")}
+    arrays = {name: getattr(found, name).values for name in complete}
+    return {"whole": found.whole, "shrunk": found.shrunk, "complete": complete, **ends}, arrays
+
+
+def unpacked(text: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Remembered:
+    """What `packed` made these of; KeyError, TypeError or ValueError for what it did not."""
+    ends = {name: None if text[name] is None else np.array(text[name], np.float64) for name in ("low", "high")}
+    sets = {name: Hashes(np.unique(values), bool(text["complete"][name])) for name, values in arrays.items()}
+    if not all(each.complete or len(each.values) for each in sets.values()):
+        raise ValueError("remembered: expected the smallest hashes where they are not complete, got none")
+    return Remembered(**sets, whole=bool(text["whole"]), shrunk=bool(text["shrunk"]), **ends)

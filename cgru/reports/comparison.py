@@ -1,0 +1,123 @@
+"""Samples beside those that a network was trained on: how many are the same, and which features lie far outside.
+
+m samples, s steps, e features of a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from cgru.core.blocks import slices
+from cgru.core.lengths import mask
+from cgru.network import Network
+from cgru.network.figures import figures
+
+__all__ = ["is_held_out", "outside", "outside_in_words", "seen", "seen_in_words"]
+
+SHARE = 0.25  # of a feature's values, from which on it is told that they lie outside
+MARGIN = 0.1  # of the training range: held-out data often lie a little outside
+ROUNDING = 1e-6  # of a value: float32 for float64
+FEW = 5  # features that are named
+
+
+def seen(net: Network, X: np.ndarray, lengths: np.ndarray | None = None) -> dict[str, Any] | None:
+    """Compare X with the samples that `net` has seen, as `Remembered.compared`; None where it remembers none."""
+    return None if net.remembered is None else net.remembered.compared(X, lengths)
+
+
+def is_held_out(found: Mapping[str, Any] | None) -> bool:
+    """Return whether it is known that none of the samples took part in the training."""
+    return bool(
+        found
+        and found["whole"]
+        and found["compared"] == found["samples"]
+        and not found["trained"]
+        and not found["validated"]
+    )
+
+
+def seen_in_words(found: Mapping[str, Any] | None) -> str:
+    """Say in one line what `seen` found: how many samples the network has seen, or that this is not known."""
+    if found is None:
+        return "whether the model was trained on these is not known"
+    m, n, trained, validated = (found[name] for name in ("samples", "compared", "trained", "validated"))
+    of = f"{n}" if n == m else f"the {n} of {m}"
+    samples = f"{'sample' if n == 1 else 'samples'}{'' if n == m else ' that can be compared'}"
+    chose = "chose the epoch and the shrinkage" if found["shrunk"] else "chose the epoch"
+    parts = []
+    if trained == n == m:
+        parts.append(f"no held-out data: the model was trained on {_all(m)}")
+    elif trained:
+        parts.append(f"{trained} of {of} {samples} {_were(trained)} among the training data")
+    if validated == n == m:
+        parts.append(f"{_all(m)} {chose}: expect less of new data")
+    elif validated:
+        parts.append(f"{validated} of {of} {samples} {chose}: expect less of new data")
+    if not parts and n:
+        parts.append(f"none of {of} {samples} was among the training data")
+    if not n:
+        parts.append(f"none of {m} samples can be compared with the training data")
+    if not found["whole"] and trained < n:
+        parts.append("whether it was trained on these before that is not known")
+    return "; ".join(parts)
+
+
+def _all(m: int) -> str:
+    return "this sample" if m == 1 else f"these {m} samples"
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"
+
+
+# --- features ---
+
+
+def outside(net: Network, X: np.ndarray, lengths: np.ndarray | None = None) -> list[dict[str, Any]]:
+    """Find the features of which a quarter of the values or more lie far outside the range that `net` was trained on.
+
+    Far is more than a tenth of that range. Each is a dict with its `name`, the training range `low` and `high`, and
+    which share of the values lies `below` and `above` that. Without `Network.remembered`, and of tokens, none is found.
+    """
+    kept = net.remembered
+    if kept is None or kept.low is None or X.ndim < 3 or len(kept.low) != X.shape[2]:
+        return []
+    low, high = kept.low, kept.high
+    far = np.maximum(MARGIN * (high - low), ROUNDING * np.maximum(np.abs(low), np.abs(high)))
+    counts, steps = np.zeros((3, len(low)), np.int64), 0  # far outside, below, above
+    for rows in slices(X.shape):
+        block = X[rows]
+        values = block.reshape(-1, len(low)) if lengths is None else block[mask(lengths[rows], X.shape[1])[:, :, 0]]
+        steps += len(values)
+        counts += [each.sum(axis=0) for each in (_outside(values, low - far, high + far), values < low, values > high)]
+    names = net.feature_names or [f"feature {j}" for j in range(len(low))]
+    return [
+        {"name": names[j], "low": float(low[j]), "high": float(high[j])}
+        | {"below": float(counts[1, j] / steps), "above": float(counts[2, j] / steps)}
+        for j in np.flatnonzero(counts[0] >= SHARE * steps)
+    ]
+
+
+def _outside(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    return (values < low) | (values > high)
+
+
+def outside_in_words(found: list[dict[str, Any]]) -> list[str]:
+    """Say what `outside` found, a line for each of a few features."""
+    lines = []
+    for each in found[:FEW]:
+        low, high = figures((each["low"], each["high"]))
+        above, below = (round(100 * each[side]) for side in ("above", "below"))
+        if above and below:
+            where = f"{above + below} % of values lie outside the training range, {low} to {high}"
+        elif above:
+            where = f"{above} % of values lie above the training maximum, {high}"
+        else:
+            where = f"{below} % of values lie below the training minimum, {low}"
+        lines.append(f"{each['name']}: {where}; is it in the same unit?")
+    if len(found) > FEW:
+        lines.append(f"{len(found) - FEW} more features lie as far outside")
+    return lines
