@@ -166,11 +166,14 @@ def dates_in(texts: Sequence[str], loose: bool = False, form: str | None = None)
         loose: whether ISO dates with and without a time of day may stand in one column.
         form: a form that some of the texts may not have, whose `valid` then says so; None: all forms of all texts.
     """
-    texts = [_plain(text) for text in texts]
-    shapes: dict[str, list[int]] = {}
-    for i, shape in enumerate([text.translate(_DIGITS) for text in texts]):
-        shapes.setdefault(shape, []).append(i)
-    known: list[tuple[list[int], dict[str, _Layout]]] = []
+    texts = _plain(texts)
+    written = "\n".join(texts).translate(_DIGITS).split("\n")
+    shapes: dict[str, Sequence[int]] = {written[0]: range(len(texts))} if texts else {}
+    if len(texts) > written.count(written[0]):
+        shapes = {}
+        for i, shape in enumerate(written):
+            shapes.setdefault(shape, []).append(i)
+    known: list[tuple[Sequence[int], dict[str, _Layout]]] = []
     forms: list[str] | None = None if form is None else [form]
     for shape, rows in shapes.items():
         layouts = {layout.form(loose): layout for layout in reversed(_layouts(shape))}
@@ -191,13 +194,17 @@ def dates_in(texts: Sequence[str], loose: bool = False, form: str | None = None)
 
 def forms_of(text: str, loose: bool = False) -> dict[str, str]:
     """Return the forms that a text may have, with the format of strptime for each."""
-    shape = _plain(text).translate(_DIGITS)
+    shape = _plain([text])[0].translate(_DIGITS)
     return {layout.form(loose): layout.written for layout in _layouts(shape)}
 
 
-def _plain(text: str) -> str:
-    text = " ".join(text.split())
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
+def _plain(texts: Sequence[str]) -> Sequence[str]:
+    """Return texts with single spaces, and letters in one piece with their accents."""
+    together = "\n".join(["", *texts, ""])
+    odd = ("  ", "\n ", " \n", *"\t\r\v\f\x1c\x1d\x1e\x1f")
+    if together.isascii() and not any(each in together for each in odd) and together.count("\n") == len(texts) + 1:
+        return texts
+    return [unicodedata.normalize("NFC", " ".join(text.split())) for text in texts]
 
 
 # --- what the digits of a shape mean ---
@@ -400,7 +407,7 @@ def months_by_name(names: set[str]) -> list[tuple[dict[str, int], bool]]:
 
 
 def _read(
-    texts: list[str], parts: list[tuple[list[int], _Layout]], form: str, months: dict[str, int], is_english: bool
+    texts: list[str], parts: list[tuple[Sequence[int], _Layout]], form: str, months: dict[str, int], is_english: bool
 ) -> Dates:
     """Read the texts, whose rows with a layout are given as `parts`."""
     n = len(texts)
@@ -410,7 +417,9 @@ def _read(
     is_fine = False
     for rows, layout in parts:
         some = texts if len(rows) == n else [texts[i] for i in rows]
-        digits = np.array(some, "U").view(np.uint32).reshape(len(some), -1)
+        together = "".join(some)
+        kind, coding = (np.uint8, "ascii") if together.isascii() else (np.uint32, "utf-32-le")
+        digits = np.frombuffer(together.encode(coding), kind).reshape(len(some), -1)
         found = _Digits(digits, layout.spans)
         days, right = _days(found, layout, months)
         time, rest, in_day = _time_of_day(found, layout)
@@ -450,6 +459,8 @@ def _written(layout: _Layout, is_fine: bool, is_english: bool, longest: int) -> 
     finest = "month" if layout.date in _PARTS else "day"
     finest = next((unit for role, unit in (("s", "second"), ("h", "minute")) if role in layout.spans), finest)
     precision = "microsecond" if is_fine else finest
+    if is_fine and "%f" not in form:
+        form = form.replace("%S", "%S.%f")
     of_iso = "%Y-%m" if precision == "month" else "%Y-%m-%d"
     clocks = {"day": "", "month": "", "minute": "%H:%M", "second": "%H:%M:%S", "microsecond": "%H:%M:%S.%f"}[precision]
     is_iso = form in (f"{of_iso}{sep}{clocks}".rstrip(" T") for sep in " T")
@@ -461,8 +472,6 @@ def _written(layout: _Layout, is_fine: bool, is_english: bool, longest: int) -> 
         or layout.clock.endswith("first")
     ):
         return precision
-    if is_fine and "%S" in form and "%f" not in form:
-        form = form.replace("%S", "%S.%f")
     return form.replace("%b", "%B") if longest > 4 else form
 
 
