@@ -14,15 +14,20 @@ import numpy as np
 from cgru.datasets import gaps as filling
 from cgru.datasets.calendar import Calendar, calendar_of
 from cgru.datasets.clock import Clock, clock_of_offsets, clock_of_zone
+from cgru.datasets.date_parts import order_of_parts, parts_in
 from cgru.datasets.decimal_years import DecimalYears, decimal_years, odd_year
 from cgru.datasets.files import check_decimal, table_of
-from cgru.datasets.roles import LOOKED_AT, TIMES, as_names, date_and_time, spelled
+from cgru.datasets.roles import LOOKED_AT, ROWS, TIMES, as_names, date_and_time, spelled
 from cgru.datasets.table import INDEX, Table, check_ids, table_of_frame
 from cgru.datasets.times import Times, times_of
+from cgru.datasets.year_tables import unfolded
 
 __all__ = ["Series", "read_series", "series_from_frame"]
 
 TIMES_TOO = f"{TIMES}|month|quarter|week|year|period|monat|quartal|woche|jahr|tag"  # names, in lower case
+# How times are written whose smallest part is one of these.
+SMALLEST = {"second": "second", "minute": "minute", "clock": "minute", "hour": "minute", "day": "day", "yday": "day",
+            "week": "day", "month": "month", "quarter": "quarter"}  # fmt: skip
 HOLIDAYS, HOLIDAYS_SHARE = 10, 0.1  # weekdays one after the other, and of all, that may be left out as holidays
 
 
@@ -155,8 +160,10 @@ def _with_index(frame: Any) -> Any:
 
 
 def _series(table: Table, asked: _Asked) -> list[Series]:
+    table, asked, noted = _by_steps(table, asked)
     id, inputs = asked.id, list(asked.inputs)
     time, notes = _time(table, asked) if asked.time is None else (as_names(asked.time, "time"), ())
+    notes = noted + notes
     for role, name in (*(("time", name) for name in time), ("id", id), *(("inputs", name) for name in inputs)):
         if name is not None and name not in table.names:
             raise ValueError(f"{role}: expected one of the columns {', '.join(table.names)}, got {name!r}")
@@ -177,7 +184,7 @@ def _series(table: Table, asked: _Asked) -> list[Series]:
         times = _times(table, time, asked) if time else None
     zone = clock_of_zone(table.zoned[time[0]]) if time and time[0] in table.zoned else None
     if not time and asked.time is None and len(table.names) > 1:
-        notes = ('rows are steps, since no column has times (time="COL")',)
+        notes = (*notes, 'rows are steps, since no column has times (time="COL")')
     if isinstance(times, DecimalYears):
         notes = (*notes, f"{time[0]} has {times.note}")
     found = []
@@ -233,6 +240,18 @@ def _quotes(
     return quoted
 
 
+def _by_steps(table: Table, asked: _Asked) -> tuple[Table, _Asked, tuple[str, ...]]:
+    """Return a table with a row for each step, the options for it, and what was guessed; others as they are."""
+    time = () if asked.time is None else as_names(asked.time, "time")
+    asked_otherwise = asked.target is not None or asked.inputs or asked.time_format or len(time) > 1 or asked.time == ""
+    if asked_otherwise or not {*time, *filter(None, [asked.id])} <= set(table.names):
+        return table, asked, ()
+    found = unfolded(table, asked.id, "".join(time) or None)
+    if found is None:
+        return table, asked, ()
+    return found.table, asked._replace(time=found.time, target=found.target), found.notes
+
+
 @contextlib.contextmanager
 def _advised(cure: str) -> Iterator[None]:
     """What is wrong with times, with the cure."""
@@ -268,20 +287,42 @@ def _time(table: Table, asked: _Asked) -> tuple[tuple[str, ...], tuple[str, ...]
     target = [asked.target] if isinstance(asked.target, str) else asked.target or []
     free = [name for name in table.names if name not in (asked.id, *asked.inputs, *target)]
     called = [name for name in free if re.fullmatch(TIMES_TOO, name.strip().lower())]
+    parts = tuple(parts_in(free).values())
     pair = date_and_time(free)
     if len(called) == 2 and pair:
         with contextlib.suppress(TypeError, ValueError):  # they are read alone
             _times(table, pair, asked, every=table.rows // LOOKED_AT + 1)
-            return pair, (f"{' with '.join(pair)} is what steps are sorted by (time={spelled(pair)})",)
-    for name in free:
-        if name in called or table.read(name)[0].dtype.kind == "M":
-            return (name,), ()
+            return pair, _joined(pair)
+    dated = [name for name in free if name in called or table.read(name)[0].dtype.kind == "M"]
+    choices = [*([parts] if parts else []), *((name,) for name in dated)]
+    chosen = next((names for names in choices if len(choices) == 1 or _differ(table, names, asked)), None)
+    chosen = chosen or (parts if set(dated) <= set(parts) else tuple(dated[:1]))
+    if chosen:
+        return chosen, _joined(chosen) if len(chosen) > 1 else ()
     for name in free:
         if _has_times(table, name, asked.time_format) or _has_decimal_years(table, name, asked.time_format):
             return (name,), ()
     if len(free) > (not target) and (_is_index(free[0]) or table.read(free[0])[0].dtype.kind not in "biuf"):
         return (free[0],), ()
     return (), ()
+
+
+def _joined(time: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what to say of columns that are a time together, in words."""
+    return (f"{' with '.join(time)} is what steps are sorted by (time={spelled(time)})",)
+
+
+def _differ(table: Table, time: tuple[str, ...], asked: _Asked) -> bool:
+    """Return whether columns have times, and none twice in a series."""
+    try:
+        values = _times(table, time, asked).values
+        ids = (
+            np.unique(table.column(asked.id).astype(str), return_inverse=True)[1] if asked.id else np.zeros(table.rows)
+        )
+    except (TypeError, ValueError, KeyError):
+        return False
+    order = np.lexsort((values, ids))
+    return not ((np.diff(values[order]).astype(np.int64) == 0) & (np.diff(ids[order]) == 0)).any()
 
 
 def _has_times(table: Table, name: str, form: str | None) -> bool:
@@ -305,11 +346,17 @@ def _times(table: Table, time: tuple[str, ...], asked: _Asked, every: int = 1) -
     if odd is not None:
         got = f"{values[odd]:.12g} in {table.place(odd * every)}"
         raise ValueError(f"{time[0]}: expected decimal years that are the same part of a month, got {got}")
+    if values.dtype.kind == "m":
+        raise ValueError(f"{' '.join(time)}: expected a year among the parts of a date, got none")
     try:
         times = times_of(values, " ".join(time), asked.time_format, table.place)
     except ValueError as error:
         cure = "" if asked.time else '; time="COL" names another column, time="" takes rows as steps'
         raise ValueError(f"{error}{cure}") from None
+    if len(time) > 1 and values.dtype.kind == "M":
+        parts = order_of_parts(time, [table.column(name) for name in time]) or ()
+        form = next((form for part, form in SMALLEST.items() if part in parts), times.form)
+        return times._replace(form=times.form if times.form == "microsecond" else form)
     if time[0] in table.zoned:
         times = times._replace(form=times.form.replace("day", "second"), zone="Z")
     return times
@@ -342,7 +389,7 @@ def _targets(table: Table, target: str | Sequence[str] | None, taken: Collection
         if len(set(targets)) < len(targets):
             raise ValueError(f"target: expected each column once, got {', '.join(targets)}")
         return targets
-    free = [name for name in table.names if name not in taken and not _is_index(name)]
+    free = [name for name in table.names if name not in taken and not _is_index(name) and not _counts(table, name)]
     numeric = [name for name in free if table.read(name)[0].dtype.kind in "iuf"]
     both = [name for name in free if _has_both(table, name)]
     if len(numeric + both) == 1 or len(free) == 1:  # of which its own words are told
@@ -351,6 +398,14 @@ def _targets(table: Table, target: str | Sequence[str] | None, taken: Collection
         some = ", ".join(name for name in free if name in numeric + both)
         raise ValueError(f"target: expected the column to forecast, one of {some or 'none with numbers'}")
     raise ValueError(f"target: expected the column to forecast, of numbers alone, got {_words(table, free)}")
+
+
+def _counts(table: Table, name: str) -> bool:
+    """Return whether a column is the index of a frame, as pandas and R call it, that counts the rows."""
+    values, _ = table.read(name)
+    if not re.fullmatch(ROWS, name.strip().lower()) or values.dtype.kind not in "iu" or len(table.names) < 2:
+        return False
+    return bool(values[0] == (name != "index") and (np.diff(values.astype(np.int64)) == 1).all())
 
 
 def _has_both(table: Table, name: str) -> bool:
