@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cgru.datasets import gaps
-from cgru.datasets.date_parts import join_parts, order_of_parts
+from cgru.datasets.date_parts import join_parts, order_of_parts, part_of
 
-__all__ = ["INDEX", "Table", "check_ids", "table_of_frame"]
+__all__ = ["INDEX", "Table", "check_ids", "groups", "table_of_frame"]
 
 INDEX = "Unnamed: 0"  # what pandas calls a first column without a name
 
@@ -76,6 +76,8 @@ class Table(NamedTuple):
             days = values.astype("datetime64[D]")
             return np.datetime_as_string(days if (days == values).all() else values).tolist()
         kind = values.dtype.kind
+        if part_of(name) == "hour" and kind in "iuf" and not whole and (np.isin(values, range(24))).all():
+            return [f"{hour:02}:00" for hour in values.astype(np.int64).tolist()]
         if (kind in "iub" and not whole) or (kind == "f" and self.cells is None):
             raise TypeError(f"{name}: expected a date or a time of day beside another, got {values[0]}, a number")
         if kind in "iuf" and self.cells is not None:
@@ -190,6 +192,27 @@ def table_of_frame(frame: Any, caller: str = "from_frame", na: Sequence[str] | N
 
     zoned = frozenset(name for name in table.columns if getattr(table[name].dtype, "time_zone", None))
     return Table(list(table.columns), len(table), read, lambda row: f"row {row}", number, zoned=zoned, na=na)
+
+
+def groups(table: Table, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ids (m,) in the order in which they first appear, and of each row which of them it has (n,)."""
+    values = [table.column(name) for name in names]
+    try:
+        codes = [np.unique(each, return_inverse=True)[1] for each in values]
+    except TypeError:
+        raise TypeError(f"{names[0]}: expected values of one kind, got several") from None
+    code = codes[0]
+    for other in codes[1:]:
+        code = np.unique(code * (other.max() + 1) + other, return_inverse=True)[1]
+    _, first, place = np.unique(code, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), np.intp)
+    rank[np.argsort(first)] = np.arange(len(first))
+    first.sort()
+    if len(values) == 1:
+        return values[0][first], rank[place]
+    return np.array(["/".join(map(str, row)) for row in zip(*(each[first] for each in values), strict=True)]), rank[
+        place
+    ]
 
 
 def check_ids(ids: np.ndarray, name: str) -> None:
