@@ -25,7 +25,7 @@ from cgru.datasets.column_names import (
 from cgru.datasets.date_parts import part_of, words_of
 from cgru.datasets.month_names import months_of, weekdays_of
 from cgru.datasets.table import Table, groups
-from cgru.datasets.time_columns import LOOKED_AT, find_time, one_of, rising, wanders
+from cgru.datasets.time_columns import LOOKED_AT, find_time, is_known, one_of, rising, wanders
 
 __all__ = [
     "LOOKED_AT",
@@ -100,6 +100,8 @@ def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
 
     id = chosen("id", lambda: one_of("id", IDS, free), "says which sequence a row belongs to")
     time = chosen("time", times, "is what steps are sorted by")
+    if asked.time is None and time and not is_known(time):
+        notes[-1] = notes[-1].replace(" is what", " rises within each sequence and is what")
     wide = _is_wide(table, asked, id, time, free) if asked.wide is None else asked.wide
     if wide:
         notes += [] if asked.wide else ["each row is a sequence of its own (wide=True)"]
@@ -147,11 +149,12 @@ def _candidates(table: Table, free: Sequence[str], time: Sequence[str]) -> str:
     alone = not time or _are_apart(table, time, ())
     for name in free:
         values, missing = table.read(name)
-        if called(name, LABELS) or missing.any() or not (table.is_text(name) or values.dtype.kind in "iu"):
+        words = table.is_text(name)
+        if called(name, LABELS) or missing.any() or not (words or values.dtype.kind in "iu"):
             continue
         ids, place = groups(table, (name,))
         blocks = len(ids) == 1 + np.count_nonzero(np.diff(place))
-        if 1 < len(ids) <= table.rows / 2 and (blocks if alone else _are_apart(table, time, (name,))):
+        if 1 < len(ids) <= table.rows / 2 and (words or blocks if alone else _are_apart(table, time, (name,))):
             found[name] = len(ids)
     names = sorted(found, key=lambda name: -found[name])
     cures = [f'id="{name}"' for name in names[:3]] or ['id="..." names it']

@@ -21,7 +21,7 @@ from cgru.datasets.date_parts import part_of, parts_in
 from cgru.datasets.table import Table, groups
 from cgru.datasets.times import are_times, ranks
 
-__all__ = ["LOOKED_AT", "Course", "course_of", "find_time", "one_of", "rising"]
+__all__ = ["LOOKED_AT", "Course", "course_of", "find_time", "is_known", "one_of", "rising"]
 
 LOOKED_AT = 1000  # rows, to find out whether columns are what they are called: what else there is, is told later
 ENOUGH = 8  # differences between rows of a sequence, in all, for a column to look like times by its values
@@ -34,6 +34,7 @@ class Course(NamedTuple):
     Attributes:
         kind: "dates", "whole" or "real" numbers.
         count: how many pairs of neighbours within a sequence there are.
+        longest: how many rows the longest sequence has.
         rises: whether each row has more than the one before.
         regular: whether no value is twice in a sequence, and most differences between sorted ones are the same, or all
             sequences have the same few values.
@@ -41,6 +42,7 @@ class Course(NamedTuple):
 
     kind: str
     count: int
+    longest: int
     rises: bool
     repeats: bool
     regular: bool
@@ -48,18 +50,18 @@ class Course(NamedTuple):
 
 def course_of(values: np.ndarray, place: np.ndarray, kind: str) -> Course:
     """Return how `values` (n,), numbers or ranks of dates, go on within the sequences `place` (n,) as rows stand."""
-    order = np.argsort(place, kind="stable")
+    order, lengths = np.argsort(place, kind="stable"), np.bincount(place)
     inside = place[order][1:] == place[order][:-1]
     apart = np.diff(values[order])[inside]
     rises = bool(apart.size and (apart > 0).all())
     if not rises:
         apart = np.diff(values[np.lexsort((values, place))])[inside]
     if not apart.size or (apart == 0).any():
-        return Course(kind, apart.size, rises, True, False)
-    lengths = np.bincount(place)
+        return Course(kind, apart.size, lengths.max(), rises, True, False)
     alike = len(lengths) > 2 and lengths.max() > 3 and len(np.unique(values)) <= 1.5 * lengths.max()
+    apart = np.round(apart / np.median(apart), 6)  # 0.1 thrice is no 0.3
     steps = np.unique(apart, return_counts=True)[1].max() / apart.size
-    return Course(kind, apart.size, rises, False, bool(alike or steps >= MOSTLY))
+    return Course(kind, apart.size, lengths.max(), rises, False, bool(alike or steps >= MOSTLY))
 
 
 def find_time(table: Table, free: Sequence[str], listed: Sequence[str], id: Sequence[str]) -> tuple[str, ...]:
@@ -69,7 +71,7 @@ def find_time(table: Table, free: Sequence[str], listed: Sequence[str], id: Sequ
     ValueError, with the options that settle it, where that is not clear.
     """
     place = groups(table, id)[1] if id else np.arange(table.rows)
-    found = _named(table, free, id) or _named(table, listed, id)
+    found = _named(table, free, id) or _named(table, [name for name in listed if table.is_numeric(name)], id)
     parts = _parts(table, [*free, *listed], found, place)
     others = [name for name in found if name not in parts]
     pair, why = date_and_time(found) if len(found) == 2 and not parts else (), ""
@@ -87,6 +89,11 @@ def find_time(table: Table, free: Sequence[str], listed: Sequence[str], id: Sequ
         got = f"{_listed(choices)}{f', which are none together ({why})' if why else ''}"
         raise ValueError(f"time: expected one column to be it, got {got}; {_cure(choices, free)} settles it")
     return parts
+
+
+def is_known(names: Sequence[str]) -> bool:
+    """Return whether columns of times are known by their names alone."""
+    return len(names) > 1 or called(names[0], TIMES)
 
 
 def one_of(role: str, pattern: str, names: Sequence[str]) -> tuple[str, ...]:
@@ -188,16 +195,9 @@ def _by_values(table: Table, free: Sequence[str], place: np.ndarray) -> tuple[st
             continue
         course = _course(table, (name,), place)
         known = is_like_time(name, course.kind != "real")
-        many = course.count >= ENOUGH
-        if (
-            course.count
-            and not course.repeats
-            and (
-                (known and course.rises and (many or course.kind == "whole"))
-                or (course.kind == "dates")
-                or (course.kind == "whole" and course.regular and (many or known))
-            )
-        ):
+        enough = (course.count >= ENOUGH and course.longest > 2) or (known and course.kind == "whole")
+        is_like = course.kind == "dates" or (enough and (course.regular or (known and course.rises)))
+        if course.count and not course.repeats and is_like:
             found[name] = course
     best = max((_likeness(name, course) for name, course in found.items() if course.rises), default=None)
     first = [name for name, course in found.items() if course.rises and _likeness(name, course) == best]
@@ -218,7 +218,7 @@ def _likeness(name: str, course: Course) -> tuple[bool, ...]:
 
 def _course(table: Table, names: tuple[str, ...], place: np.ndarray) -> Course:
     """Return how columns go on within sequences; they repeat where they are no numbers or dates without a gap."""
-    none = Course("", 0, rises=False, repeats=True, regular=False)
+    none = Course("", 0, 0, rises=False, repeats=True, regular=False)
     try:
         values = table.together(names)
     except (TypeError, ValueError):
