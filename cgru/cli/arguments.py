@@ -229,6 +229,7 @@ def _add_reading(add: Add) -> None:
         metavar="NAME",
         help='what is to be learned, or several numbers, A,B; "": nothing (default: by its name)',
     )
+    _add_time_format(add)
     add(
         "--columns",
         type=_names,
@@ -262,11 +263,15 @@ def _add_reading(add: Add) -> None:
     add(
         "--time-step",
         action=argparse.BooleanOptionalAction,
-        help="take the time since the row before for an element as well, 0 in the first row, in seconds where times are "
-        "dates (default: no, of a model as in its own training)",
+        help="take the time since the row before for an element as well, 0 in the first row, in seconds where times "
+        "are dates (default: no, of a model as in its own training)",
     )
     _add_cells(add)
     add("--axes", choices=("mse", "mes"), help="the axes of x in an .npz: samples, steps, elements (default: mse)")
+
+
+def _add_time_format(add: Add) -> None:
+    add("--time-format", metavar="FORMAT", help="how times are written, such as %%d.%%m.%%Y (default: as they look)")
 
 
 def _add_cells(add: Add) -> None:
@@ -417,7 +422,7 @@ def _add_forecast(add: Add) -> None:
         help='the times, or a date and a time, A,B; "" for none (default: a column with such a name, or words in the '
         "first)",
     )
-    add("--time-format", metavar="FORMAT", help="how times are written, such as %%d.%%m.%%Y (default: as below)")
+    _add_time_format(add)
     add("--id", metavar="COL", help="which series a row belongs to (default: all to one)")
     _add_cells(add)
     add(

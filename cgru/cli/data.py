@@ -21,8 +21,8 @@ __all__ = ["AXES", "READING", "data_of", "in_keys", "in_options", "notes_of", "r
 
 # The arguments of `cgru.datasets.read` that the command has as options, and a plan as keys.
 READING = (
-    "id", "time", "label", "columns", "ignore", "wide", "per_step", "task", "missing", "na", "split_at", "time_step",
-    "decimal", "axes",
+    "id", "time", "time_format", "label", "columns", "ignore", "wide", "per_step", "task", "missing", "na", "split_at",
+    "time_step", "decimal", "axes",
 )  # fmt: skip
 EMBEDDED = "Japanese Vowels"
 AXES = 'axes="mes" takes it so, axes="mse" says that it is right'
@@ -50,6 +50,8 @@ def data_of(
     if net is not None:
         known = _as_it_was_trained(net, arguments.data, targets)
         taken = {name: value for name, value in known.items() if name not in options}
+        if "time" in options:
+            taken.pop("time_format", None)  # which is that of another column
         told = {name: value for name, value in taken.items() if targets or name != "label"}  # else left out if there
         said = ", ".join(_spelled(name, value) for name, value in told.items() if _worth_saying(name, value))
         notes += (f"read as the model's own data were, {said}",) if said else ()

@@ -104,7 +104,7 @@ def _read(arguments: argparse.Namespace) -> list[Series]:
     except ImportError as error:
         raise RequestError(str(error)) from None
     except (TypeError, ValueError) as error:
-        why = str(error).removeprefix(f"{arguments.series}: ").replace("needs its format", "needs its --time-format")
+        why = str(error).removeprefix(f"{arguments.series}: ")
         why = why.replace("gaps=True", "--missing interpolate")
         why = in_options(_ROLE.sub(r"argument --\1", why))
         raise RequestError(f"{arguments.series}: {why}") from error

@@ -125,6 +125,7 @@ DATA: dict[str, tuple[Any, Check]] = {
     "split_at": (None, _gap),
     "time_step": (None, flag),
     "decimal": (None, _one_of(dict.fromkeys(".,"))),
+    "time_format": (None, _text),
     "axes": (None, _one_of(dict.fromkeys(("mse", "mes")))),
 }
 NETWORK: dict[str, tuple[Any, Check]] = {

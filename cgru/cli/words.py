@@ -7,7 +7,9 @@ A data file is, by its ending,
 
 .csv .tsv .txt   a table with a row for each step: a column that says which
 .parquet         sequence the row belongs to (--id), one to sort by, or a date and
-                 a time of day (--time), one to be learned (--label), and all
+                 a time of day (--time), as numbers or as dates in any usual form,
+                 also with names of months in many languages (--time-format where
+                 day or month might come first), one to be learned (--label), and all
                  others, numbers, are elements of the step (--columns); or with a
                  row for each sequence (--wide).
                  What is not said is guessed from the names of the columns, and
@@ -46,8 +48,9 @@ A plan, in TOML, says what is fitted, to what, and how it is judged:
 
   data = "sessions.npz"     a data file as `cgru fit` takes it, beside the plan;
                             of one with a split, what is for training
-  id, time, label, columns, ignore, wide, per_step, task, missing, na, split_at,
-  time_step, decimal, axes  how to read it, as the options of `cgru fit`; of
+  id, time, time_format, label, columns, ignore, wide, per_step, task, missing,
+  na, split_at, time_step, decimal, axes
+                            how to read it, as the options of `cgru fit`; of
                             several columns, or words, a list
   results = "some.jsonl"    (default: PLAN.jsonl, beside the plan)
   folds = 10                outer folds: each is held out once, for the test
@@ -100,12 +103,14 @@ SERIES.csv is a table with a line of names and a row for each time:
   several beside    a column each; --target names those to forecast, one model
                     learns all of them
   several below     --id names the column that says which one a row belongs to
-Times are 1959-01, 1959-01-31, 1959-01-31 12:00, 1959Q1 or whole numbers, also in
-two columns, a date and a time of day; without them rows are steps. They are
-sorted, and must be regular: months, quarters, years, weekdays, or the same time
-apart. The table is read as other commands read theirs: CSV in many dialects, also
-with semicolons and decimal commas, or Parquet; empty cells, NA and ? are values
-that are missing, and what --na says.
+Times are 1959-01, 1959-01-31, 1959-01-31 12:00, 31.01.1959, Jan 31 1959, 1959Q1
+and the like, with names of months in many languages, or whole numbers; what may
+be read in several ways needs --time-format. They may stand in two columns, a date
+and a time of day; without them rows are steps. They are sorted, and must be
+regular: months, quarters, years, weekdays, or the same time apart. The table is
+read as other commands read theirs: CSV in many dialects, also with semicolons and
+decimal commas, or Parquet; empty cells, NA and ? are values that are missing, and
+what --na says.
 
 The forecast is that of eight small GRUs, averaged, half of which correct the
 last season repeated, half a linear model. Both, and the last value repeated,

@@ -31,7 +31,8 @@ STEPS = r"(t|time|step|lag)?[ _.\-]*\d+"  # of a table with a row a sequence
 
 # Words of which one in a name says that the column may well have times, beside those of parts of a date.
 _LIKE_TIME = """
-time times timestamp ts epoch unix date dates datum dato fecha zeit zeitpunkt temps tiempo tempo tijd tijdstip czas vreme tid aika
+time times timestamp ts epoch unix date dates datum dato fecha zeit zeitpunkt temps tiempo tempo tijd tijdstip czas
+vreme tid aika
 age ages alter edad eta idade leeftijd wiek alder yas vek period periods periode periodo okres epoca elapsed
 semester trimester wave visit tick frame step schritt paso passo etape stap steg krok cycle zyklus ciclo
 """

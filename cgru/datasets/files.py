@@ -49,6 +49,7 @@ def read(
     axes: str | None = None,
     features: Sequence[str] | None = None,
     targets: bool = True,
+    time_format: str | None = None,
 ) -> Dataset:
     """Read the data set in an `.npz`, CSV and other text, Parquet, a `.ts` of the UCR/UEA archive, or a folder.
 
@@ -83,7 +84,7 @@ def read(
             after, or "zero".
         na: of a table, a word or several that mean a missing value too, such as "-" or -999, in any case; one that is a
             number means all numbers of that value, -999.0 too. None: those that always do, empty cells, NA and others.
-        split_at: of a long table, a gap in time; rows of one id that lie further apart are sequences of their own, whose
+        split_at: of a long table, a gap in time; rows of one id further apart are sequences of their own, whose
             ids are a/1, a/2, ... of a. A number in the unit of times that are numbers, of dates "30d", "6h", "10min",
             "2w" or "5s". None: none are.
         time_step: of a long table, whether the time since the row before is an element as well, called time_step, 0 in
@@ -94,6 +95,8 @@ def read(
             file has names, they are taken by these, and others are left out.
         targets: whether targets are wanted; without these `y` is None, nobody looks at labels, and the file need not
             have any.
+        time_format: how the times of a table are written, as for strptime, such as "%d/%m/%Y"; None: in any of the
+            usual ways, where only one of them fits all.
 
     Raises:
         OSError: the file cannot be opened.
@@ -106,6 +109,7 @@ def read(
         **{name: None if value is None else as_names(value, name) for name, value in named.items()},
         ignore=as_names(ignore, "ignore"),
         wide=wide,
+        time_format=time_format,
     )
     check_decimal(decimal)
     for name, value, known in (("task", task, TASKS), ("axes", axes, ("mse", "mes"))):
@@ -210,7 +214,8 @@ def _check_options(kind: str, asked: Asked, options: dict[str, Any]) -> None:
     """ValueError for what says nothing of such a file."""
     given = {name for name, value in asked._asdict().items() if value not in (None, ())}
     given |= {name for name in ("per_step", "na", "split_at", "time_step", "decimal", "axes") if options[name]}
-    table = {"id", "time", "label", "columns", "ignore", "wide", "per_step", "na", "split_at", "time_step"}
+    table = {"id", "time", "time_format", "label", "columns", "ignore", "wide"}
+    table |= {"per_step", "na", "split_at", "time_step"}
     fits = {"npz": {"axes", "columns"}, "ts": set(), "parquet": table, "text": table | {"decimal"}}
     for name in sorted(given - fits[kind]):
         raise ValueError(f"{name}: expected nothing, since it says nothing of such a file, {kind}, got some")
@@ -275,6 +280,8 @@ def _of_table(
     if options["na"]:
         reading["na"] = list(options["na"])
     reading |= {name: options[name] for name in ("split_at", "time_step") if options[name]}
+    if roles.time_format is not None:
+        reading["time_format"] = roles.time_format
     if roles.wide:  # of a long one the names of the elements say it
         words = () if re.search(r"\d", "".join(roles.columns)) else roles.columns  # whose order names do not tell
         chosen = {"columns": asked.columns or words, "ignore": asked.ignore}

@@ -47,6 +47,7 @@ def from_frame(
     na: gaps.NA | None = None,
     split_at: str | float | None = None,
     time_step: bool = False,
+    time_format: str | None = None,
 ) -> Sequences:
     """The sequences in a long table, a row for each step.
 
@@ -54,7 +55,7 @@ def from_frame(
         frame: a DataFrame of pandas, Polars or whatever else narwhals reads.
         id: the column that says which sequence a row belongs to, or several that say it together; its rows may stand
             anywhere.
-        time: the column that the steps of a sequence are sorted by, of numbers, dates, or strings that are dates, or
+        time: the column that the steps of a sequence are sorted by, of numbers, dates, or strings that are either, or
             several, such as a date and a time of day, which are joined; None: they come as they stand.
         label: the column with the target of a sequence, the same in all its rows; several columns of numbers make
             targets (m, k); None: there is none.
@@ -68,6 +69,8 @@ def from_frame(
         na: a word or several that mean a missing value too, as of `read`.
         split_at: a gap in time at which a sequence ends and another begins, as of `read`.
         time_step: whether the time since the row before is an element as well, as of `read`.
+        time_format: how times are written, as for strptime, such as "%d/%m/%Y"; None: in any of the usual ways, where
+            only one of them fits all.
 
     Raises:
         ImportError: narwhals is not installed.
@@ -85,7 +88,7 @@ def from_frame(
     check_names(table, {"id": ids, "time": times, "label": labels, "columns": names, "ignore": left})
     if not names:
         raise ValueError(f"columns: expected at least one beside {', '.join(taken)}, got none")
-    roles = Roles(ids, times, labels, tuple(names), False, split_at, time_step)
+    roles = Roles(ids, times, labels, tuple(names), False, time_format, split_at, time_step)
     return long(table, roles, per_step, missing)[0]
 
 
@@ -99,8 +102,9 @@ def long(table: Table, roles: Roles, per_step: bool, missing: str) -> tuple[Sequ
     """
     gaps.check_missing(missing)
     ids, place = groups(table, roles.id)
-    written, called = table.together(roles.time) if roles.time else np.arange(table.rows), " ".join(roles.time)
-    times = ranks(written, called, table.place)
+    called, form = " ".join(roles.time), roles.time_format
+    written = table.together(roles.time, whole=form is not None) if roles.time else np.arange(table.rows)
+    times = ranks(written, called, table.place, form if roles.time else None)
     order = np.lexsort((times, place))
     place, times = place[order], times[order]
     again = np.flatnonzero((np.diff(place) == 0) & (np.diff(times) == 0))
@@ -140,7 +144,7 @@ def _apart(roles: Roles, written: np.ndarray) -> tuple[np.ndarray, bool]:
             if getattr(roles, name):
                 raise ValueError(f"{name}: expected a column of times beside it, got none")
         return np.zeros(0), False
-    clock, seconds = clock_of(written)
+    clock, seconds = clock_of(written, roles.time_format)
     return np.diff(clock), seconds
 
 

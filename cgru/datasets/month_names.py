@@ -1,4 +1,5 @@
 """The names of months and weekdays in some thirty languages."""
+# ruff: noqa: RUF001
 
 from __future__ import annotations
 
@@ -10,7 +11,6 @@ __all__ = ["folded", "months_of", "weekdays_of"]
 # January to December; a slash stands between the names of one month. Any beginning of three letters or more that only
 # one month has is an abbreviation. Letters are as `folded` leaves them.
 _MONTHS = {
-    "en": "january february march april may june july august september october november december",
     "de": "januar/janner/jaenner februar/feber marz/maerz/mrz april mai juni/juno juli/julei august september oktober "
     "november dezember",
     "fr": "janvier fevrier mars avril mai juin juillet aout septembre octobre novembre decembre",
@@ -30,8 +30,8 @@ _MONTHS = {
     "srpen/srpna zari rijen/rijna listopad/listopadu prosinec/prosince",
     "sk": "januar/januara februar/februara marec/marca april/aprila maj/maja jun/juna jul/jula august/augusta "
     "september/septembra oktober/oktobra november/novembra december/decembra",
-    "sl": "januar/januarja februar/februarja marec/marca april/aprila maj/maja junij/junija julij/julija avgust/avgusta "
-    "september/septembra oktober/oktobra november/novembra december/decembra",
+    "sl": "januar/januarja februar/februarja marec/marca april/aprila maj/maja junij/junija julij/julija "
+    "avgust/avgusta september/septembra oktober/oktobra november/novembra december/decembra",
     "hr": "sijecanj/sijecnja veljaca/veljace ozujak/ozujka travanj/travnja svibanj/svibnja lipanj/lipnja srpanj/srpnja "
     "kolovoz/kolovoza rujan/rujna listopad/listopada studeni/studenoga/studenog prosinac/prosinca",
     "sr": "januar/januara/јануар/јануара februar/februara/фебруар/фебруара mart/marta/март/марта "
@@ -57,9 +57,16 @@ _MONTHS = {
     "ιουλιος/ιουλιου αυγουστος/αυγουστου σεπτεμβριος/σεπτεμβριου οκτωβριος/οκτωβριου νοεμβριος/νοεμβριου "
     "δεκεμβριος/δεκεμβριου",
 }
-# Their beginnings are no abbreviations: mar is March nearly everywhere, and not marraskuu, November.
-_WHOLE = {"fi": "tammi helmi maalis huhti touko kesa heina elo syys loka marras joulu"}
-_ENDINGS = ("", "k", "kuu", "kuuta", "kuun", "kuussa")
+# Other beginnings of these are no abbreviations: Januar is German, and mar is March nearly everywhere, not marraskuu.
+_WHOLE = {
+    "en": "january/jan february/feb march/mar april/apr may june/jun july/jul august/aug september/sep/sept "
+    "october/oct november/nov december/dec",
+    "fi": " ".join(
+        f"{name}/{name}k/{name}kuu/{name}kuuta/{name}kuun/{name}kuussa"
+        for name in ("tammi", "helmi", "maalis", "huhti", "touko", "kesa", "heina", "elo", "syys", "loka", "marras",
+                     "joulu")
+    ),
+}  # fmt: skip
 # Monday to Sunday; any beginning of two letters or more is an abbreviation.
 _WEEKDAYS = """
 monday tuesday wednesday thursday friday saturday sunday
@@ -104,35 +111,41 @@ def folded(word: str) -> str:
 @functools.lru_cache(4096)
 def months_of(word: str) -> dict[str, int]:
     """Return which month, 1 to 12, a folded word names in each language that knows it."""
-    found = {language: _begun(names, word, 3) for language, names in _tables()[0].items()}
-    return {language: months.pop() for language, months in found.items() if len(months) == 1}
+    names, whole, _ = _tables()
+    found = {language: _begun(each, word, 3) for language, each in names.items()}
+    found |= {language: _same(each, word) for language, each in whole.items()}
+    return {language: months[0] + 1 for language, months in found.items() if len(months) == 1}
 
 
 @functools.lru_cache(4096)
 def weekdays_of(word: str) -> frozenset[int]:
     """Return the weekdays, Monday 0 to Sunday 6, that a folded word names in any language."""
-    return frozenset().union(*(_begun(names, word, 2, 0) for names in _tables()[1]))
+    return frozenset(day for names in _tables()[2] for day in _begun(names, word, 2))
 
 
-@functools.lru_cache(4096)
-def _tables() -> tuple[dict[str, list[list[str]]], list[list[list[str]]]]:
-    """Return the names of the months by language, and those of the weekdays of each."""
-    months = {language: [_folded(name) for name in line.split()] for language, line in _MONTHS.items()}
-    weekdays = [[_folded(name) for name in line.split()] for line in _WEEKDAYS.strip().splitlines()]
-    whole = {
-        language: [[f"{name}{ending}" for ending in _ENDINGS] for name in line.split()]
-        for language, line in _WHOLE.items()
-    }
-    return {**months, **whole}, weekdays
+Names = list[list[str]]  # of a language, in order, each in several words
+
+
+@functools.cache
+def _tables() -> tuple[dict[str, Names], dict[str, Names], list[Names]]:
+    """Return the names of months that may be abbreviated and of others, by language, and those of weekdays."""
+    names, whole = (
+        {language: [_folded(name) for name in line.split()] for language, line in lines.items()}
+        for lines in (_MONTHS, _WHOLE)
+    )
+    return names, whole, [[_folded(name) for name in line.split()] for line in _WEEKDAYS.strip().splitlines()]
 
 
 def _folded(names: str) -> list[str]:
     return [folded(name) for name in names.split("/")]
 
 
-def _begun(names: list[list[str]], word: str, least: int, first: int = 1) -> set[int]:
-    """Return the places, counted from `first`, of the names that are `word` or begin with it, the same before others."""
-    same = {i for i, each in enumerate(names, first) if word in each}
-    if same or len(word) < least or "tammik" in names[0]:
-        return same
-    return {i for i, each in enumerate(names, first) if any(name.startswith(word) for name in each)}
+def _same(names: Names, word: str) -> list[int]:
+    """Return the places of the names that are `word`."""
+    return [i for i, each in enumerate(names) if word in each]
+
+
+def _begun(names: Names, word: str, least: int) -> list[int]:
+    """Return the places of the names that are `word`; without any those that begin with it, of `least` letters."""
+    begun = [i for i, each in enumerate(names) if len(word) >= least and any(name.startswith(word) for name in each)]
+    return _same(names, word) or begun

@@ -47,6 +47,7 @@ class Asked(NamedTuple):
     id, time, label: names of columns; () for none.
     columns: with the elements of a step; `ignore`: to be left out of these.
     wide: whether a row is a whole sequence.
+    time_format: how times are written, as for strptime; None: as they look.
     """
 
     id: tuple[str, ...] | None = None
@@ -55,11 +56,13 @@ class Asked(NamedTuple):
     columns: tuple[str, ...] | None = None
     ignore: tuple[str, ...] = ()
     wide: bool | None = None
+    time_format: str | None = None
 
 
 class Roles(NamedTuple):
     """Which columns say to which sequence a row belongs, when it comes, what is to be learned, and the elements.
 
+    time_format: how times are written, as for strptime; None: as they look.
     split_at: the gap in time that ends a sequence; None: none does.
     time_step: whether the time since the row before is an element, too.
     """
@@ -69,6 +72,7 @@ class Roles(NamedTuple):
     label: tuple[str, ...]
     columns: tuple[str, ...]
     wide: bool
+    time_format: str | None = None
     split_at: str | float | None = None
     time_step: bool = False
 
@@ -79,7 +83,7 @@ def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
     ValueError, naming the option that settles it, where names say too little or too much, and for columns that are not
     there.
     """
-    given = {name: value or () for name, value in asked._asdict().items() if name != "wide"}
+    given = {name: value or () for name, value in asked._asdict().items() if name not in ("wide", "time_format")}
     check_names(table, given)
     used = {name for names in given.values() for name in names}
     free = [name for name in table.names if name not in used]
@@ -96,7 +100,7 @@ def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
 
     def times() -> tuple[str, ...]:
         listed = [name for name in asked.columns or () if name not in (asked.label or ())]
-        return () if asked.wide else find_time(table, free, listed, id)
+        return () if asked.wide else find_time(table, free, listed, id, asked.time_format)
 
     id = chosen("id", lambda: one_of("id", IDS, free), "says which sequence a row belongs to")
     time = chosen("time", times, "is what steps are sorted by")
@@ -123,9 +127,11 @@ def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
     columns = asked.columns or tuple(free)
     if not columns:
         raise ValueError(f"columns: expected at least one beside {', '.join((*id, *time, *label))}, got none")
+    if asked.time_format is not None and not time:
+        raise ValueError('time_format: expected a column of times beside it, got none: time="..." names it')
     if asked.columns is None and not wide:
         notes += _on_rising(rising(table, columns, id), time)
-    return Roles(id, time, label, columns, wide), notes
+    return Roles(id, time, label, columns, wide, asked.time_format), notes
 
 
 def _on_rising(names: Sequence[str], time: Sequence[str]) -> list[str]:

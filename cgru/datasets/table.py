@@ -58,9 +58,10 @@ class Table(NamedTuple):
 
         Parts of a date, a year, a month, ... are joined as `join_parts` does. Others, such as a date and a time, are
         strings with a space between. Of these none may have numbers, from which nobody could tell what they count,
-        unless `whole` allows integers; of text what stands in the file counts, where 18.30 may be a time.
+        unless `whole` allows integers; of text what stands in the file counts, where 18.30 may be a time, with `whole`
+        of one column, too.
         """
-        if len(names) == 1:
+        if len(names) == 1 and not (whole and self.cells):
             return self.column(names[0])
         columns = [self.column(name) for name in names]
         parts = None if whole else order_of_parts(names, columns)

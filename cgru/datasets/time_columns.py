@@ -64,25 +64,28 @@ def course_of(values: np.ndarray, place: np.ndarray, kind: str) -> Course:
     return Course(kind, apart.size, lengths.max(), rises, False, bool(alike or steps >= MOSTLY))
 
 
-def find_time(table: Table, free: Sequence[str], listed: Sequence[str], id: Sequence[str]) -> tuple[str, ...]:
+def find_time(
+    table: Table, free: Sequence[str], listed: Sequence[str], id: Sequence[str], form: str | None = None
+) -> tuple[str, ...]:
     """Return the columns that steps are sorted by, by their names or values; () where none is known.
 
     `free` are names without a role. Columns that are `listed` as elements may be times as well, by their names alone.
-    ValueError, with the options that settle it, where that is not clear.
+    With `form`, of strptime, its times are written so, and no parts of a date are joined. ValueError, with the options
+    that settle it, where that is not clear.
     """
     place = groups(table, id)[1] if id else np.arange(table.rows)
     found = _named(table, free, id) or _named(table, [name for name in listed if table.is_numeric(name)], id)
-    parts = _parts(table, [*free, *listed], found, place)
+    parts = () if form else _parts(table, [*free, *listed], found, place)
     others = [name for name in found if name not in parts]
     pair, why = date_and_time(found) if len(found) == 2 and not parts else (), ""
     if pair:
-        why = _why_none(table, pair)
+        why = _why_none(table, pair, form)
         if not why:
             return pair
     if len(found) == 1 and not parts:
-        return _alone(table, found[0], free, place)
+        return tuple(found) if form else _alone(table, found[0], free, place)
     if not found and not parts:
-        return _by_values(table, free, place)
+        return _by_form(table, free, form) if form else _by_values(table, free, place)
     if others:
         choices = [*((name,) for name in others), *([parts] if parts else [])]
         choices.sort(key=lambda names: _course(table, names, place).repeats)  # a time that is there twice comes last
@@ -155,12 +158,12 @@ def _parts(table: Table, names: Sequence[str], found: Sequence[str], place: np.n
     return columns
 
 
-def _why_none(table: Table, pair: Sequence[str]) -> str:
+def _why_none(table: Table, pair: Sequence[str], form: str | None) -> str:
     """Return why two columns are not a date and the time of that day; "" where they are."""
     try:
-        together = table.together(pair)
-        if not are_times(together[:: table.rows // LOOKED_AT + 1]):
-            ranks(together, " ".join(pair), table.place)
+        together = table.together(pair, whole=form is not None)
+        if not are_times(together[:: table.rows // LOOKED_AT + 1], form):
+            ranks(together, " ".join(pair), table.place, form)
     except (TypeError, ValueError) as error:
         return str(error)
     return ""
@@ -185,6 +188,12 @@ def _check_rises(course: Course, names: Sequence[str]) -> None:
             f'sequence as rows stand: time={spelled(names)} sorts by it, time="" takes rows as they stand, '
             f"ignore={spelled(names)} leaves it out"
         )
+
+
+def _by_form(table: Table, free: Sequence[str], form: str) -> tuple[str, ...]:
+    """Return the only column whose cells are written in the form of times, or ()."""
+    found = [name for name in free if not _why_none(table, (name,), form)]
+    return tuple(found) if len(found) == 1 else ()
 
 
 def _by_values(table: Table, free: Sequence[str], place: np.ndarray) -> tuple[str, ...]:

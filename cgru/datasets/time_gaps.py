@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from cgru.datasets import times as forms
+from cgru.datasets.dates import dates_in
+from cgru.datasets.times import times_of
 
 __all__ = ["TIME_STEP", "as_gap", "clock_of", "on_gaps", "spoken"]
 
@@ -38,34 +39,25 @@ def as_gap(value: Any) -> tuple[float, bool]:
     return number * UNITS.get("min" if unit == "m" else unit, 1.0), unit is not None
 
 
-def clock_of(values: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Return times (n,) as numbers, and whether these are seconds, of dates; others keep their own unit.
+def clock_of(values: np.ndarray, form: str | None = None) -> tuple[np.ndarray, bool]:
+    """Return times (n,), which `ranks` takes, as numbers, and whether these are seconds, of dates and times of day.
 
-    ValueError where they are no times.
+    Times that are numbers keep their own unit. `form` is how they are written, as for strptime.
     """
-    if values.dtype.kind in "mM":
-        unit = f"{'datetime' if values.dtype.kind == 'M' else 'timedelta'}64[us]"
+    kind = values.dtype.kind
+    if kind in "mM":
+        unit = f"{'datetime' if kind == 'M' else 'timedelta'}64[us]"
         return values.astype(unit).astype(np.int64) / 1e6, True
-    if values.dtype.kind != "O":
+    if form is not None:
+        return times_of(values, "", form).values.astype(np.int64) / 1e6, True
+    if kind != "O":
         return values.astype(np.float64), False
     distinct, codes = np.unique(values, return_inverse=True)
     if not all(isinstance(value, str) for value in distinct):
         return np.array([_seconds(value) for value in distinct])[codes], True
     with contextlib.suppress(ValueError):
         return distinct.astype(np.float64)[codes], False
-    ranks = forms.ranks(distinct, "")
-    for form in (None, *forms.FORMATS):
-        with contextlib.suppress(ValueError):
-            found = np.array([_seconds(_parsed(text.strip(), form)) for text in distinct.tolist()])
-            if (np.unique(found, return_inverse=True)[1] == ranks).all():
-                return found[codes], True
-    raise ValueError(f"expected times, got {distinct[0]!r}")
-
-
-def _parsed(text: str, form: str | None) -> datetime:
-    if form is None:
-        return datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith(("Z", "z")) else text)
-    return datetime.strptime(text, form)
+    return dates_in(distinct.tolist(), loose=True)[0].utc[codes] / 1e6, True
 
 
 def _seconds(value: Any) -> float:
@@ -91,7 +83,7 @@ def spoken(gap: float, seconds: bool) -> str:
 
 
 def on_gaps(apart: np.ndarray, seconds: bool, names: str) -> list[str]:
-    """Return what to say of the differences (n,) between neighbours where one is far larger than usual: a line or none."""
+    """Return what to say of the differences (n,) of times where one is far larger than usual: a line or none."""
     if len(apart) < SEVERAL:
         return []
     usual, largest = float(np.median(apart)), float(apart.max())

@@ -1,123 +1,308 @@
-"""Times to sort by: numbers, dates, and strings that are one or the other."""
+"""Times out of columns: numbers, dates and times of day, to sort by (`ranks`) or to count with (`times_of`)."""
 
 from __future__ import annotations
 
+import collections
 import re
-from collections.abc import Callable
-from datetime import date, datetime, time
-from typing import Any
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, time, timedelta
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-__all__ = ["are_times", "ranks"]
+from cgru.datasets.dates import Dates, dates_in, forms_of, months_by_name
+from cgru.datasets.month_names import folded, months_of
 
-# Day first and month first are told apart by the values alone, or not at all.
-DATES = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%Y-%m-%d", "%d-%m-%Y", "%m-%d-%Y", "%d.%m.%y", "%d/%m/%y",
-         "%m/%d/%y")  # fmt: skip
-CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
-DOTTED = (" %H.%M", " %H.%M.%S")  # behind a date alone: by itself 10.11.12 may be one
-LOOKED_AT = 100  # times, to find out what form most have
-FORMATS = [day + clock for clock in CLOCKS + DOTTED for day in DATES] + [clock.strip() for clock in CLOCKS[1:]]
+__all__ = ["Times", "are_times", "ranks", "times_of"]
+
+LOOKED_AT = 100  # different times, to find out what form most have
+MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec"  # as strptime reads them
+COUNTED = (("%Y%m", 1), ("%Y%m%d", 100), ("%Y%m%d%H", 10**4), ("%Y%m%d%H%M", 10**6), ("%Y%m%d%H%M%S", 10**8))
+Place = Callable[[int], str]
 
 
-def ranks(values: np.ndarray, name: str, place: Callable[[int], str] | None = None) -> np.ndarray:
-    """The rank of each time (n,): numbers by size, dates and strings that are dates by date.
+class Times(NamedTuple):
+    """Times as they were read: `values` (n,), datetime64[us] or int64, and the `form` in which they are written.
 
-    ValueError, naming the column, for strings that are none, with the `place` of the first that is not what most are,
-    or that are dates in more than one reading.
+    `form` is "number", "month", "quarter", "day", "minute", "second", "microsecond", or a format of strftime; `zone` is
+    what stood behind each.
     """
-    if values.dtype.kind not in "OUT":
+
+    values: np.ndarray
+    form: str
+    zone: str = ""
+
+    def written(self, values: np.ndarray) -> list[str]:
+        """Return `values`, times like these, in the same form; ValueError where that could not be read again."""
+        if self.form == "number":
+            return [str(int(value)) for value in values]
+        values = np.asarray(values, "datetime64[us]")
+        first, last = (1969, 2068) if "%y" in self.form else (1, 9999)
+        years = values.astype("datetime64[Y]").astype(np.int64) + 1970
+        wrong = years[(years < first) | (years > last)]
+        if wrong.size:
+            raise ValueError(f"expected times from {first} to {last}, which can be written, got the year {wrong[0]}")
+        if self.form == "quarter":
+            months = values.astype("datetime64[M]").astype(int)
+            return [f"{1970 + month // 12}Q{month % 12 // 3 + 1}" for month in months.tolist()]
+        if "%" in self.form:
+            texts = [_written(value, self.form) for value in values.tolist()]
+        else:
+            unit = {"month": "M", "day": "D", "minute": "m", "second": "s", "microsecond": "us"}[self.form]
+            texts = [text.replace("T", " ") for text in np.datetime_as_string(values, unit=unit).tolist()]
+        return [f"{text}{self.zone}" for text in texts]
+
+
+def _written(moment: datetime, form: str) -> str:
+    return moment.strftime(form.replace("%Y", f"{moment.year:04}").replace("%z", "+0000").replace("%Z", "UTC"))
+
+
+def ranks(values: np.ndarray, name: str, place: Place | None = None, form: str | None = None) -> np.ndarray:
+    """Return the rank of each time (n,): of numbers by size, of dates and texts that are dates by date.
+
+    Args:
+        values: of a column (n,).
+        name: of the column, for errors.
+        place: says in words where a row stands.
+        form: how the times are written, as for strptime; None: as they look.
+
+    ValueError for texts that are no times, with the `place` of the first that is unlike most, and for dates that may
+    be read in several ways.
+    """
+    kind = values.dtype.kind
+    if kind not in "OUT" and (form is None or kind not in "iuf"):
         return np.unique(values, return_inverse=True)[1]
-    try:
-        distinct, codes = np.unique(values, return_inverse=True)
-    except TypeError:
-        raise TypeError(f"{name}: expected values of one kind, got several") from None
-    if not all(isinstance(value, str) for value in distinct):
-        return codes
-    texts = distinct.tolist()
-    found = _read(texts, name)
-    if found is None:
-        row = int(np.flatnonzero(values == _odd(texts))[0])
-        got = f"{values[row]!r}{f' in {place(row)}' if place else ''}"
-        raise ValueError(f"{name}: expected numbers or dates such as 2024-12-31 or 31.12.2024 18:30, got {got}")
-    return np.unique(found, return_inverse=True)[1][codes]
+    cells = _cells(values)
+    if not all(isinstance(cell, str) for cell in cells):
+        try:
+            return np.unique(values, return_inverse=True)[1]
+        except TypeError:
+            raise TypeError(f"{name}: expected values of one kind, got several") from None
+    column = _Column(cells, name, place)
+    if form is not None:
+        return _ranked(_formatted(column, form))[column.codes]
+    numbers = _numbers(column.texts)
+    if numbers is not None:
+        return _ranked(numbers)[column.codes]
+    found = [
+        (dates, _order(dates))
+        for dates in column.readings("numbers or dates such as 2024-12-31 or 31.12.2024 18:30", loose=True)
+    ]
+    for dates, order in found[1:]:
+        if (order != found[0][1]).any():
+            column.refuse_both(found[0][0], dates)
+    return found[0][1][column.codes]
 
 
-def are_times(values: np.ndarray) -> bool:
-    """Whether all of some values (n,) that are no numbers can be sorted by as dates, times of day or spans."""
+def are_times(values: np.ndarray, form: str | None = None) -> bool:
+    """Return whether some values (n,) that are no numbers can be sorted by as dates, times of day or spans."""
     if values.dtype.kind in "mM":
         return True
     try:
-        ranks(values, "")
+        ranks(values, "", form=form)
     except (TypeError, ValueError):
         return False
     return all(isinstance(value, (str, date, time)) for value in values)
 
 
-def _read(texts: list[str], name: str) -> np.ndarray | None:
-    """What the texts stand for, in values that sort; None where they are no times of one form."""
-    for read in (_number, _iso):
-        found = _all(read, texts)
-        if found is not None:
-            return found
-    readings = [_all(read, texts) for read in _written()]
-    readings = [found for found in readings if found is not None]
-    if not readings and _all(_zoned, texts) is not None:
-        some = [next(text for text in texts if _zoned(text) == zoned) for zoned in (True, False)]
-        raise ValueError(f"{name}: expected a time zone in each row or in none, got {some[0]!r} and {some[1]!r}")
-    if not readings:
-        return None
-    orders = [np.unique(found, return_inverse=True)[1] for found in readings]
-    if any((order != orders[0]).any() for order in orders):
+def times_of(column: Sequence[Any], name: str, form: str | None = None, place: Place = "row {}".format) -> Times:
+    """Return the times in a column: texts, integers (years, or any count, but no 202401), or datetimes.
+
+    Texts are dates in any form that `ranks` takes, all with the same parts; with `form`, of strptime, whatever that
+    says. Those of several zones are taken in UTC. ValueError for one that is not, with its `place`, and for dates that
+    may be read in several ways, so that no day is taken for a month.
+    """
+    values = np.asarray(column)
+    if values.dtype.kind == "M":
+        return _datetimes(values, name, place)
+    if values.dtype.kind in "iuf" and form is None:
+        if values.dtype.kind == "f" and not ((values == np.floor(values)) & (np.abs(values) < 2**53)).all():
+            raise ValueError(f"{name}: expected times, such as 1959-01, or whole numbers, got others")
+        return Times(_counts(values.astype(np.int64), name), "number")
+    rows = _Column([str(cell) for cell in _cells(values)], name, place)
+    if form is not None:
+        return Times(_formatted(rows, form)[rows.codes], form)
+    numbers = _numbers(rows.texts)
+    if numbers is not None and not (dates_in(rows.texts) and all(map(_is_of_now, rows.texts))):
+        return times_of(numbers[rows.codes], name, None, place)
+    found = rows.readings(
+        "times like 1959-01, 1959-01-31, 1959-01-31 12:00, 1959Q1 or whole numbers, all of one form", dated=True
+    )
+    for dates in found[1:]:
+        if (dates.utc != found[0].utc).any():
+            rows.refuse_both(found[0], dates)
+    dates = found[0]
+    if dates.nanoseconds.any():
+        i = int(np.flatnonzero(dates.nanoseconds)[0])
+        raise ValueError(f"{name}: expected times of whole microseconds, got {rows.texts[i]!r} in {place(rows.row(i))}")
+    if len(np.unique(dates.offsets)) > 1:  # of a place whose clocks change
+        written = dates.written if re.search("second|%[HI]", dates.written) else "minute"
+        return Times(dates.utc.astype("datetime64[us]")[rows.codes], written, "Z")
+    return Times(dates.microseconds.astype("datetime64[us]")[rows.codes], dates.written, dates.zone)
+
+
+class _Column:
+    """The different texts of a column, in the order in which they first appear, and which each row has (`codes`)."""
+
+    def __init__(self, cells: list[str], name: str, place: Place | None):
+        index = dict.fromkeys(cells)
+        index = dict(zip(index, range(len(index)), strict=True))
+        self.texts = list(index)
+        self.codes = np.fromiter(map(index.__getitem__, cells), np.intp, len(cells))
+        self.name, self.place = name, place
+
+    def row(self, i: int) -> int:
+        """Return the first row that has the text `i`."""
+        return int(np.argmax(self.codes == i))
+
+    def said(self, i: int) -> str:
+        """Return the text `i` and its place, in words."""
+        return f"{self.texts[i]!r}{f' in {self.place(self.row(i))}' if self.place else ''}"
+
+    def readings(self, due: str, loose: bool = False, dated: bool = False) -> list[Dates]:
+        """Return all readings as dates, at least one; ValueError, with what was `due`, where there is none.
+
+        Args:
+            due: what was expected, in words.
+            loose: whether ISO dates with and without a time of day may stand together.
+            dated: whether times of day alone are none.
+        """
+        found = [dates for dates in dates_in(self.texts, loose) if dates.dated or not dated]
+        for dates in found:
+            other = np.flatnonzero(dates.zoned != dates.zoned[0])
+            if other.size:
+                zone = "a time zone in each row or in none"
+                raise ValueError(f"{self.name}: expected {zone}, got {self.said(int(other[0]))}")
+        if not found:
+            i, usual = self._odd(loose, dated)
+            unlike = "" if usual is None else f", unlike {self.texts[usual]!r}"
+            forms = [form for form in forms_of(self.texts[i]).values() if "%" in form]
+            if forms and not re.search("%[by]", forms[0]) and not dates_in([self.texts[i]]):
+                unlike = ", which no calendar or clock has"
+            form = forms[0] if forms and not unlike else "%d.%m.%Y"
+            cure = f'any other needs its format: time_format="{form}"'
+            raise ValueError(f"{self.name}: expected {due}, got {self.said(i)}{unlike}; {cure}")
+        return found
+
+    def refuse_both(self, one: Dates, other: Dates) -> NoReturn:
+        """Raise ValueError: a text may be read in two ways."""
+        i = int(np.flatnonzero(one.utc != other.utc)[0])
+        moments = (each.utc[i].astype("datetime64[us]").astype("datetime64[m]") for each in (one, other))
+        may_be = " or ".join(str(moment).replace("T00:00", "") for moment in moments)
+        cure = "write months as numbers"
+        if "%" in one.written and one.written != other.written:
+            cure = f'time_format="{one.written}" or time_format="{other.written}" says which'
         raise ValueError(
-            f"{name}: expected dates with one reading, got {texts[0]!r}, whose day or month may come first; "
-            "write them as 2024-12-31"
+            f"{self.name}: expected dates with one reading, got {self.said(i)}, which may be {may_be}; {cure}"
         )
-    return readings[0]
+
+    def _odd(self, loose: bool, dated: bool) -> tuple[int, int | None]:
+        """Return the first text that is no time in the form that most of the first ones have, and the first that is."""
+        counts = collections.Counter()
+        for text in self.texts[:LOOKED_AT]:
+            counts.update({each.form for each in dates_in([text], loose) if each.dated or not dated})
+            counts.update(["number"] * (_numbers([text]) is not None))
+        if not counts:
+            return 0, None
+        form = max(counts, key=counts.__getitem__)
+        if form == "number":
+            right = np.array([_numbers([text]) is not None for text in self.texts])
+        else:
+            right = np.any([dates.valid for dates in dates_in(self.texts, loose, form)], axis=0)
+        return int(np.argmin(right)), int(np.argmax(right))
 
 
-def _written() -> list[Callable[[str], datetime]]:
-    """What reads a date by each of the formats."""
-    return [lambda text, form=form: _formed(text, form) for form in FORMATS]
+def _ranked(values: np.ndarray) -> np.ndarray:
+    return np.unique(values, return_inverse=True)[1]
 
 
-def _formed(text: str, form: str) -> datetime:
-    if form.endswith(DOTTED) and not re.search(r" \d\d?(\.\d\d){1,2}$", text):  # 18.5 may be half an hour
-        raise ValueError(text)
-    return datetime.strptime(text, form)
-
-
-def _odd(texts: list[str]) -> str:
-    """The first that is no time in the form that most of the first ones have."""
-    readers = (_number, _iso, *_written())
-    read = max(readers, key=lambda read: sum(_all(read, [text]) is not None for text in texts[:LOOKED_AT]))
-    return next((text for text in texts if _all(read, [text]) is None), texts[0])
-
-
-def _number(text: str) -> float:
-    number = float(text)
-    if "_" in text or number != number:  # _ separates digits for Python, and for others two numbers; nan is no time
-        raise ValueError(text)
-    return number
-
-
-def _iso(text: str) -> datetime:
-    """A date by ISO 8601, as a moment where it has a time zone."""
-    if re.search(r"[T ]\d\d\.", text):  # whose dot Python takes for that of seconds
-        raise ValueError(text)
-    return datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith(("Z", "z")) else text)
-
-
-def _zoned(text: str) -> bool:
-    """Whether a date by ISO 8601 has a time zone; ValueError where it is none."""
-    return _iso(text.strip()).tzinfo is not None
-
-
-def _all(read: Callable[[str], Any], texts: list[str]) -> np.ndarray | None:
-    """All of them read; None where that is not possible, or some cannot be compared with others."""
-    try:
-        found = np.array([read(text.strip()) for text in texts])
-        np.sort(found)  # a TypeError where some have a time zone and others none
-    except (ValueError, TypeError):
-        return None
+def _order(dates: Dates) -> np.ndarray:
+    """Return the rank of each date (n,)."""
+    if not dates.nanoseconds.any():
+        return _ranked(dates.utc)
+    order = np.lexsort((dates.nanoseconds, dates.utc))
+    differs = (np.diff(dates.utc[order]) != 0) | (np.diff(dates.nanoseconds[order]) != 0)
+    found = np.empty(len(order), np.intp)
+    found[order] = np.cumsum(np.concatenate([[False], differs]))
     return found
+
+
+def _cells(values: np.ndarray) -> list[Any]:
+    """Return the cells of a column; of numbers as they are written."""
+    if values.dtype.kind == "f":
+        return [f"{value:.0f}" if value % 1 == 0 else str(value) for value in values.tolist()]
+    return list(map(str, values.tolist())) if values.dtype.kind in "iu" else values.tolist()
+
+
+def _numbers(texts: list[str]) -> np.ndarray | None:
+    """Return the numbers that texts are; None where one is none, or NaN, which is no time."""
+    try:
+        found = np.array([float(text) for text in texts])
+    except ValueError:
+        return None
+    # _ separates digits for Python, and for others two numbers
+    return None if np.isnan(found).any() or any("_" in text for text in texts) else found
+
+
+def _is_of_now(text: str) -> bool:
+    """Return whether digits that begin with a year begin with one that is likely."""
+    return 1800 <= int(text.strip()[:4]) < 2200
+
+
+def _formatted(column: _Column, form: str) -> np.ndarray:
+    """Return the times that texts are by a format of strptime, in UTC where they have a zone.
+
+    Names of months may be those of any language. ValueError for the first that is none, with its place.
+    """
+    if not isinstance(form, str):
+        raise TypeError(f'time_format: expected a format of strptime, such as "%d.%m.%Y", got {form!r}')
+    found = [_parsed(text, form) for text in column.texts]
+    if None in found and re.search("%[bB]", form):
+        english = form.replace("%B", "%b")
+        found = [_parsed(text, english) for text in _in_english(column)]
+    if None in found:
+        raise ValueError(f"{column.name}: expected times of the form {form}, got {column.said(found.index(None))}")
+    return np.array([each.replace(tzinfo=None) - (each.utcoffset() or timedelta()) for each in found], "datetime64[us]")
+
+
+def _in_english(column: _Column) -> list[str]:
+    """Return the texts with the names of months as strptime knows them, where they have one meaning."""
+    words = {word for text in column.texts for word in re.findall(r"[^\W\d_]{3,}", text)}
+    words = {word for word in words if months_of(folded(word))}
+    found = months_by_name({folded(word) for word in words})
+    if len(found) > 1:
+        return column.texts
+    pattern = re.compile("|".join(sorted(map(re.escape, words), key=len, reverse=True)) or "(?!)")
+    names = {word: MONTHS.split()[found[0][0][folded(word)] - 1] for word in words}
+    return [pattern.sub(lambda word: names[word[0]], text) for text in column.texts]
+
+
+def _parsed(text: str, form: str) -> datetime | None:
+    """Return the time that a text is by a format of strptime; None where it is none."""
+    if not re.search("%[YyGcx]", form):  # a leap year, since the 29th of February may be meant
+        text, form = f"2000 {text}", f"%Y {form}"
+    try:
+        return datetime.strptime(text.strip(), form)
+    except ValueError:
+        return None
+
+
+def _counts(values: np.ndarray, name: str) -> np.ndarray:
+    """Return `values` (n,), unless all may be dates: from 202312 to 202401 it is a month, not 89 of something."""
+    for form, size in COUNTED:
+        in_range = ((values >= 180001 * size) & (values < 220001 * size)).all()
+        if in_range and all(_parsed(str(value), form) for value in np.unique(values).tolist()):
+            cure = f'it needs its format: time_format="{form}"'
+            raise ValueError(f"{name}: expected counts, or times like 1959-01, got {values[0]}; {cure}")
+    return values
+
+
+def _datetimes(values: np.ndarray, name: str, place: Place) -> Times:
+    lost = np.flatnonzero(np.isnat(values))
+    if lost.size:
+        raise ValueError(f"{name}: expected a time in each row, got none in {place(int(lost[0]))}")
+    for form, unit in (("day", "D"), ("second", "s"), ("microsecond", "us")):
+        if (values.astype(f"datetime64[{unit}]") == values).all():
+            return Times(values.astype("datetime64[us]"), form)
+    i = int(np.flatnonzero(values.astype("datetime64[us]") != values)[0])
+    raise ValueError(f"{name}: expected times of whole microseconds, got {values[i]} in {place(i)}")

@@ -134,19 +134,23 @@ def test_seasons_that_are_likely(calendar, likely):
 @pytest.mark.parametrize(
     ("texts", "words"),
     [
-        (["01/02/2024"], "t: expected times like 1959-01, .* got '01/02/2024' in row 0; any other needs its format"),
+        (["01.2024.02"], "t: expected times like 1959-01, .* got '01.2024.02' in row 0; any other needs its format"),
+        (["01/02/2024"], "t: expected dates with one reading, got '01/02/2024' in row 0, which may be 2024-02-01 or"),
         (["2024-01-01", "2024-01"], "got '2024-01' in row 1"),
         (["1959Q1", "1959-02"], "got '1959-02' in row 1"),
-        (["2024-01-01", "2024-02-30"], "t: expected dates of the calendar"),
-        (["2024-13"], "expected dates of the calendar"),
+        (["2024-01-01", "2024-02-30"], "got '2024-02-30' in row 1, which no calendar or clock has"),
+        (["2024-13"], "got '2024-13' in row 0, which no calendar or clock has"),
         (
             ["2024-01-01 00:00Z", "2024-01-01 01:00"],
             "a time zone in each row or in none, got '2024-01-01 01:00' in row 1",
         ),
         ([1.5, 2.5], "whole numbers"),
         ([2.0**53], "whole numbers"),
-        ([202310, 202311, 202312, 202401], "t: expected counts, .* got 202310; it needs its format, %Y%m$"),
-        ([20240129.0, 20240130.0, 20240131.0], "got 20240129; it needs its format, %Y%m%d$"),
+        (
+            [202310, 202311, 202312, 202401],
+            't: expected counts, .* got 202310; it needs its format: time_format="%Y%m"$',
+        ),
+        ([20240129.0, 20240130.0, 20240131.0], 'got 20240129; it needs its format: time_format="%Y%m%d"$'),
         (np.array(["2024-01-01", "NaT"], "datetime64[D]"), "expected a time in each row, got none in row 1"),
     ],
 )

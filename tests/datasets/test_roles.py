@@ -96,7 +96,9 @@ def test_a_date_and_a_time_that_are_none_together_are_refused(reads, refused):
         return f"time: expected one column to be it, got Time, Date, which are none together ({reason}); {one}"
 
     none = "Date Time: expected numbers or dates such as 2024-12-31 or 31.12.2024 18:30, got"
-    assert refused(POWER.replace("18.30", "x")) == why(f"{none} '31.12.2023 x' in line 2")
+    assert refused(POWER.replace("18.30", "x")).startswith(
+        why("").partition(")")[0] + f"{none} '31.12.2023 x' in line 2"
+    )
     slashes = POWER.replace("31.12.2023", "1.2.2024").replace("1.1.2024", "2.1.2024").replace(".", "/")
     assert refused(slashes).startswith(why("").partition(")")[0])
     hours = re.sub(r";(\d+)\.\d+;", r";1\1;", POWER).replace("118", "12").replace("109", "15")
@@ -107,11 +109,13 @@ def test_a_date_and_a_time_that_are_none_together_are_refused(reads, refused):
     assert refused(POWER.replace("power", "tick")).startswith(
         "time: expected one column to be it, got Time, tick, Date; "
     )
-    assert (
-        refused(POWER, time=["Time", "Date"]) == none.replace("Date Time", "Time Date") + " '0.05 1.1.2024' in line 3"
-    )
+    due = "expected numbers or dates such as 2024-12-31 or 31.12.2024 18:30"
+    cure = 'any other needs its format: time_format="%d.%m.%Y"'
+    why = f"Time Date: {due}, got '18.30 31.12.2023' in line 2; {cure}"
+    assert refused(POWER, time=["Time", "Date"]) == why
     twice = POWER.replace("1;18.05", "1;18:30")
-    assert refused(twice, time=["Date", "Time"]) == f"{none} '31.12.2023 18:30' in line 5"
+    why = f"Date Time: {due}, got '31.12.2023 18:30' in line 5, unlike '31.12.2023 18.30'; {cure}"
+    assert refused(twice, time=["Date", "Time"]) == why
     assert refused(twice.replace("18:30", "18.30"), time=["Date", "Time"]) == (
         "Date Time: expected times that differ within a sequence, got 31.12.2023 18.30 of id 1 in line 2 "
         "and again in line 5"
@@ -120,7 +124,9 @@ def test_a_date_and_a_time_that_are_none_together_are_refused(reads, refused):
         "Time: expected a value in each row, got none in line 3"
     )
     assert refused(POWER, time=["Date", "Date"]) == "time: expected each once, got Date, Date"
-    assert refused(POWER.replace("18.05", "18.5"), time=["Date", "Time"]).endswith("got '31.12.2023 18.5' in line 5")
+    assert refused(POWER.replace("18.05", "18.5"), time=["Date", "Time"]).startswith(
+        f"Date Time: {due}, got '31.12.2023 18.5'"
+    )
     assert refused(POWER, time=["Date", "hour"]).startswith("time: expected one of the columns")
     assert refused(POWER, time=["Date", "Time"], wide=True) == (
         "time: expected none where each row is a sequence of its own, got Date, Time"
@@ -360,9 +366,9 @@ def test_no_header(reads, refused):
         ("id,t,a\n", {"columns": ["who"]}, "columns: expected one of the columns"),
         ("id,t,a\n", {"ignore": "who"}, "ignore: expected one of the columns"),
         ("id,t,a\n", {"ignore": "a"}, "columns: expected at least one beside id, t, got none"),
-        ("id,t,a\n", {"columns": ["a", "id"], "id": "id"}, "columns: expected each once, and none of id, got a, id"),
+        ("id,t,a\n", {"columns": ["a", "id"], "id": "id"}, "columns: expected each once, and none of id"),
         ("id,t,a\n", {"columns": ["t", "t"], "time": "t"}, "columns: expected each once, and none of t, got t, t"),
-        ("id,t,a\n", {"columns": ["t", "a"], "ignore": "t"}, "ignore: expected each once, and none of t, a, got t"),
+        ("id,t,a\n", {"columns": ["t", "a"], "ignore": "t"}, "ignore: expected each once, and none of t"),
         ("id,t,a\n", {"columns": ["a", "a"]}, "columns: expected each once, got a, a"),
         ("id,t,a\n", {"label": "a", "time": "a"}, "label: expected each once, and none of a, got a"),
     ],
@@ -442,7 +448,7 @@ def test_a_date_and_a_time_are_known_by_some_rows(reads, refused, monkeypatch):
     rows = [f"{1 + i // 24}/2/2024,{i % 24}:00,{i}\n" for i in range(480)]
     text = "Date,Time,a,id\n" + "".join(rows).replace("\n", ",1\n")
     assert reads(text).train.X[0, :, 0].tolist() == [*range(480)]
-    why = "Date Time: expected numbers or dates such as 2024-12-31 or 31.12.2024 18:30, got '1/2/2024 7h' in line 9"
-    assert refused(text.replace("7:00", "7h", 1)) == why
+    why = "Date Time: expected .* 18:30, got '1/2/2024 7h' in line 9, unlike '1/2/2024 0:00'; any other needs "
+    assert re.match(why, refused(text.replace("7:00", "7h", 1)))
     two = "id,Date,Time,a\n1,1/2/2024,1:00,2\n1,30/1/2024,1:00,1\n1,1/3/2024,2:00,3\n1,2/1/2024,1:00,0\n"
     assert reads(two, id="id").train.X[0, :, 0].tolist() == [0, 1, 2, 3]  # that days come first, the second row says

@@ -160,8 +160,10 @@ def test_gaps_are_refused_by_place_or_become_missing_values(table):
 def test_times_in_a_form_of_their_own(table):
     frame = table({"day": ["1.1.2024", "2.1.2024", "3.1.2024"], "y": [1, 2, 3]})
     assert series_from_frame(frame, time_format="%d.%m.%Y")[0].written([3]) == ["04.01.2024"]
+    assert series_from_frame(frame)[0].written([3]) == ["04.01.2024"]
+    odd = table({"day": ["1;1;24", "2;1;24", "3;1;24"], "y": [1, 2, 3]})
     with pytest.raises(ValueError, match=r"day: expected times like .* any other needs its format"):
-        series_from_frame(frame)
+        series_from_frame(odd)
 
 
 @pytest.mark.parametrize(
@@ -285,7 +287,9 @@ def test_a_word_among_numbers_is_told_by_its_line(csv):
 def test_times_are_told_by_their_lines(csv):
     cure = '; time="COL" names another column, time="" takes rows as steps'
     why = refused(csv, "month,y\n2024-01,1\nFebruary,2\n2024-03,3\n")
-    assert re.fullmatch(r"month: expected times like .*, got 'February' in line 3; any other needs .*" + cure, why)
+    assert re.fullmatch(
+        r"month: expected times like .*, got 'February' in line 3, unlike '2024-01'; any other .*" + cure, why
+    )
     why = refused(csv, "month,y\n2024-01,1\nFebruary,2\n2024-03,3\n", time="month", time_format="%Y-%m")
     assert why == "month: expected times of the form %Y-%m, got 'February' in line 3"
     assert refused(csv, "month,y\n2024-01,1\n,2\n2024-03,3\n") == (
@@ -331,12 +335,16 @@ def test_a_date_whose_time_stands_beside_it(csv):
     assert refused(csv, HOURS.replace("Time", "when"), time="Date") == twice + apart
     assert refused(csv, HOURS.replace("load", "Day"), time="Date", target="Day") == twice + cure
     german = HOURS.replace("2024-01-01", "01.01.2024").replace("2024-01-02", "02.01.2024")
-    assert refused(csv, german).endswith('; time="COL" names another column, time="" takes rows as steps' + cure)
+    assert str(read_series(csv(german))[0].calendar) == "hourly"
+    words = german.replace(".01.2024", " of January")
+    assert refused(csv, words).endswith('; time="COL" names another column, time="" takes rows as steps' + cure)
     assert refused(csv, german, time_format="%d.%m.%Y") == twice + cure
     why = (
         "Date Time: expected times like 1959-01, 1959-01-31, 1959-01-31 12:00, 1959Q1 or whole numbers, all of one form"
     )
-    assert refused(csv, german, time=["Date", "Time"]).startswith(f"{why}, got '01.01.2024 21:00' in line 2; any other")
+    assert refused(csv, words, time=["Date", "Time"]).startswith(
+        f"{why}, got '01 of January 21:00' in line 2; any other"
+    )
     (one,) = read_series(csv(german), time_format="%d.%m.%Y %H:%M")
     assert str(one.calendar) == "hourly"
 

@@ -54,12 +54,15 @@ def test_equal_times_have_one_rank():
 @pytest.mark.parametrize(
     ("times", "why"),
     [
-        (["02/01/2024", "01/02/2024"], "when: expected dates with one reading, got '01/02/2024', whose day or month"),
+        (
+            ["02/01/2024", "01/02/2024"],
+            "when: expected dates with one reading, got '02/01/2024', which may be 2024-01-02 or ",
+        ),
         (["monday", "tuesday"], "when: expected numbers or dates such as 2024-12-31 or 31.12.2024 18:30, got 'monday'"),
         (["2024-01-01", "1"], "when: expected numbers or dates"),
         (
             ["2024-01-01T00:00", "2024-01-01T00:00Z"],
-            "when: expected a time zone in each row or in none, got '2024-01-01T00:00Z' and '2024-01-01T00:00'",
+            "when: expected a time zone in each row or in none, got '2024-01-01T00:00Z'",
         ),
         (["1_2", "3_4"], "when: expected numbers or dates"),
         (["1", "nan", "2"], "when: expected numbers or dates such as 2024-12-31 or 31.12.2024 18:30, got 'nan'"),
@@ -87,9 +90,11 @@ def test_refusals(times, why):
 )
 def test_the_one_that_is_unlike_the_others_is_told(times, wrong):
     due = rf"^t: expected numbers or dates .* 18:30, got '{re.escape(times[wrong])}'"
-    with pytest.raises(ValueError, match=f"{due} in line {wrong + 2}$"):
+    like = re.escape(times[1 if wrong == 0 else 0])
+    cure = f", unlike '{like}'; any other needs its format: time_format="
+    with pytest.raises(ValueError, match=f"{due} in line {wrong + 2}{cure}"):
         ranks(np.array(times, dtype=object), "t", lambda row: f"line {row + 2}")
-    with pytest.raises(ValueError, match=f"{due}$"):
+    with pytest.raises(ValueError, match=f"{due}{cure}"):
         ranks(np.array(times, dtype=object), "t")
 
 

@@ -1,0 +1,522 @@
+"""Dates and times of day as text: one grammar, and one form for all the texts of a column.
+
+The shape of a text has 0 for each digit: that of "31.12.2024 18:30" is "00.00.0000 00:00". A column has few shapes.
+What the digits of a shape may mean is found once (`_layouts`), and those of all its texts are read together (`_read`).
+"""
+# ruff: noqa: RUF001
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cgru.datasets.month_names import folded, months_of, weekdays_of
+
+__all__ = ["Dates", "dates_in", "forms_of", "months_by_name"]
+
+DAY = 86_400_000_000  # microseconds
+ISO = "Y-M-D"
+PIVOT = 69  # two digits of a year: 69 to 99 are of the 20th century, 00 to 68 of the 21st, as strptime has them
+
+# Patterns of a shape with B for the name of a month, A for that of a weekday, a and p for AM and PM, and Q, W, H, T and
+# Z for what these letters mean in dates. The groups are digits: year (Y, or y of two), Month, Day, quarter, week, day
+# of the week (u) or of the year (j); hour, minute, second, fraction; hours and minutes of a zone's offset.
+_COLONS = r"(?P<h>00?):(?P<m>00)(?::(?P<s>00)(?:[.,](?P<f>0{1,9}))?)?(?: ?(?P<half>[ap])| ?H)?"
+_BASIC = r"(?P<h>00)(?P<m>00)(?:(?P<s>00)(?:[.,](?P<f>0{1,9}))?)?"
+_BETWEEN = r"(?P<between>T|, ?| |_| - |:)"
+_ZONE = r"(?P<zone> ?Z? ?(?P<sign>[+-])(?P<oh>00?)(?::?(?P<om>00))?| ?Z)?"
+_CLOCKS = {"hm": _COLONS, "h12": r"(?P<h>00?) ?(?P<half>[ap])", "hH": r"(?P<h>00?) ?H(?: ?(?P<m>00))?"}
+_AFTER = {  # a date, by whether it is one of ISO's
+    False: {
+        **{kind: f"{_BETWEEN}{clock}{_ZONE}" for kind, clock in _CLOCKS.items()},
+        "h.m": r"(?P<between> )(?P<h>00?)\.(?P<m>00)(?:\.(?P<s>00))?",  # alone 10.11.12 may be a date
+        "": r"(?P<zone>Z|(?P<sign>[+-])(?P<oh>00):(?P<om>00))",
+    },
+    True: {"h": f"(?P<between>[T ])(?P<h>00){_ZONE}", "hms": f"(?P<between>T){_BASIC}{_ZONE}"},
+}
+_AFTER_DIGITS = {"hms": f"(?P<between>[T_ -]?){_BASIC}{_ZONE}"}  # and 20241231
+_S = r"(?P<sep>[-/.] ?| )"
+_DATES = {
+    ISO: rf"(?P<Y>0000){_S}(?P<M>00?)(?P=sep)(?P<D>00?)",
+    "D-M-Y": rf"(?P<D>00?){_S}(?P<M>00?)(?P=sep)(?P<Y>0000)",
+    "M-D-Y": r"(?P<M>00?)(?P<sep>[-/ ])(?P<D>00?)(?P=sep)(?P<Y>0000)",
+    "D-M-y": r"(?P<D>00?)(?P<sep>\. ?|/)(?P<M>00?)(?P=sep)(?P<y>00)",
+    "M-D-y": r"(?P<M>00?)(?P<sep>/)(?P<D>00?)(?P=sep)(?P<y>00)",
+    "D B Y": r"(?P<D>00?)[-/. ,]{0,2}B[-/. ,]{0,2}(?P<Y>0000)",
+    "D B y": r"(?P<D>00?)[-/. ]{0,2}B[-/. ']{0,2}(?P<y>00)",
+    "B D Y": r"B[-/. ]{0,2}(?P<D>00?)[-/. ,]{1,2}(?P<Y>0000)",
+    "B D y": r"B[-/. ]{0,2}(?P<D>00?), ?'?(?P<y>00)",
+    "Y B D": r"(?P<Y>0000)[-/. ,]{0,2}B[-/. ,]{0,2}(?P<D>00?)",
+    "YMD": r"(?P<Y>0000)(?P<M>00)(?P<D>00)",
+    "Y-j": r"(?P<Y>0000)-(?P<j>000)",
+    "Y-W-u": r"(?P<Y>0000)-?W(?P<w>00)-?(?P<u>0)",
+    "B D hm Y": rf"B (?P<D>00?),? {_COLONS}{_ZONE} (?P<Y>0000)",
+}
+_PARTS = {  # of a date, without a time of day
+    "Y-M": r"(?P<Y>0000)(?P<sep>[-/])(?P<M>00?)",
+    "M-Y": r"(?P<M>00?)(?P<sep>[-/])(?P<Y>0000)",
+    "YMm": r"(?P<Y>0000)[-: ]?M(?P<M>00?)",
+    "B Y": r"B[-/. ,]{0,2}(?P<Y>0000)",
+    "Y B": r"(?P<Y>0000)[-/. :,]{0,2}B",
+    "B 'y": r"B ?'(?P<y>00)",
+    "B y": r"B[-/. ]?(?P<y>00)",
+    "y B": r"(?P<y>00)[-/. ]?B",
+    "YQ": r"(?P<Y>0000)[-: /]{0,2}Q(?P<q>0)",
+    "QY": r"Q ?(?P<q>0)[-: /.,']{0,2}(?P<Y>0000)",
+    "qQY": r"(?P<q>0)[. ]{0,2}Q[-: /.,]{0,2}(?P<Y>0000)",
+    "Qy": r"Q(?P<q>0)[-/ '](?P<y>00)",
+    "qQy": r"(?P<q>0)Q[-/ ']?(?P<y>00)",
+    "Y-W": r"(?P<Y>0000)[- ]?W(?P<w>00)",
+}
+_DIGITS = str.maketrans({**dict.fromkeys("123456789", "0"), "−": "-", "’": "'"})
+_ZONES = {"utc": 0, "gmt": 0, "ut": 0, "z": 0, "wet": 0, "west": 1, "cet": 1, "mez": 1, "cest": 2, "mesz": 2, "eet": 2,
+          "eest": 3}  # fmt: skip
+_QUARTERS = "quarter quartal quartals trimestre trim kvartal kvartaal kwartaal kwartal kw квартал кв"
+_SIGNS = {"am": "a", "pm": "p", "t": "T", "w": "W", "q": "Q", "k": "Q", "h": "H", "m": "M", "uhr": "H"}
+_SIGNS |= {"年": "-", "년": "-", "月": "-", "월": "-", "日": " ", "일": " "}
+_SIGNS |= {"時": ":", "时": ":", "시": ":", "分": ":", "분": ":", "秒": "", "초": ""}
+_SIGNS |= dict.fromkeys(_QUARTERS.split(), "Q") | dict.fromkeys(_ZONES, "Z")
+_ORDINALS = "st nd rd th er re e"  # right behind digits
+_FILLERS = "de del d di of the den det der el le am um at a as alle les las kl klo o το στις la"  # before others
+_YEARS = "г года год р року r roku rok"
+
+
+class Dates(NamedTuple):
+    """The texts of a column, read in one form.
+
+    Attributes:
+        form: the form that all texts share.
+        valid: which texts are dates in that form (n,); what follows is meaningless for others.
+        microseconds: since 1970, as the clocks of the zone show them (n,).
+        nanoseconds: the rest (n,), 0 to 999.
+        offsets: how many minutes the zone is before UTC (n,).
+        zoned: whether a zone is written (n,).
+        zone: how it is written in the first text, or "".
+        written: "month", "quarter", "day", "minute", "second", "microsecond" for what ISO writes, else a format of
+            strftime.
+        dated: whether there is a date, and not a time of day alone.
+    """
+
+    form: str
+    valid: np.ndarray
+    microseconds: np.ndarray
+    nanoseconds: np.ndarray
+    offsets: np.ndarray
+    zoned: np.ndarray
+    zone: str
+    written: str
+    dated: bool
+
+    @property
+    def utc(self) -> np.ndarray:
+        """Return microseconds since 1970 in UTC (n,)."""
+        return self.microseconds - self.offsets * 60_000_000
+
+
+class _Layout(NamedTuple):
+    """What the digits of one shape mean.
+
+    `spans` has their places by role, `month` the name of the month, `weekdays` those that are named, `sign` that of the
+    zone's offset, `minutes` the offset of a zone that has a name.
+    """
+
+    date: str
+    sep: str
+    clock: str
+    spans: dict[str, tuple[int, int]]
+    month: str
+    weekdays: frozenset[int] | None
+    half: str
+    zone: tuple[int, int] | None
+    sign: str
+    minutes: int
+    written: str
+
+    def form(self, loose: bool) -> str:
+        """Return what all texts of a column must share; ISO dates with and without a time of day do where `loose`."""
+        is_iso = self.date == ISO and self.sep == "-"
+        return f"{self.date}{self.sep.strip()} {'' if loose and is_iso else self.clock}"
+
+
+def dates_in(texts: Sequence[str], loose: bool = False, form: str | None = None) -> list[Dates]:
+    """Return each reading of all texts as dates or times of day, of which a column may have several or none.
+
+    Args:
+        texts: as they stand in a column.
+        loose: whether ISO dates with and without a time of day may stand in one column.
+        form: a form that some of the texts may not have, whose `valid` then says so; None: all forms of all texts.
+    """
+    texts = [_plain(text) for text in texts]
+    shapes: dict[str, list[int]] = {}
+    for i, shape in enumerate([text.translate(_DIGITS) for text in texts]):
+        shapes.setdefault(shape, []).append(i)
+    known: list[tuple[list[int], dict[str, _Layout]]] = []
+    forms: list[str] | None = None if form is None else [form]
+    for shape, rows in shapes.items():
+        layouts = {layout.form(loose): layout for layout in reversed(_layouts(shape))}
+        if form is None:
+            forms = [each for each in (layouts if forms is None else forms) if each in layouts]
+            if not forms:
+                return []
+        known.append((rows, layouts))
+    found = []
+    for each in sorted(forms or ()):
+        parts = [(rows, layouts[each]) for rows, layouts in known if each in layouts]
+        for months, is_english in months_by_name({layout.month for _, layout in parts} - {""}):
+            dates = _read(texts, parts, each, months, is_english)
+            if form is not None or dates.valid.all():
+                found.append(dates)
+    return found
+
+
+def forms_of(text: str, loose: bool = False) -> dict[str, str]:
+    """Return the forms that a text may have, with the format of strptime for each."""
+    shape = _plain(text).translate(_DIGITS)
+    return {layout.form(loose): layout.written for layout in _layouts(shape)}
+
+
+def _plain(text: str) -> str:
+    text = " ".join(text.split())
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+# --- what the digits of a shape mean ---
+
+
+@functools.lru_cache(4096)
+def _layouts(shape: str) -> tuple[_Layout, ...]:
+    """Return what the digits of a shape may mean; () where it is no date."""
+    if "0" not in shape or len(shape) > 80:
+        return ()
+    found = {}
+    for canonical, places, words in _canonical(shape):
+        for date, kind, groups in _matches(canonical):
+            layout = _layout(date, kind, groups, canonical, places, words)
+            found.setdefault((layout.date, layout.sep, layout.clock, layout.month, layout.weekdays), layout)
+    return tuple(found.values())
+
+
+Groups = dict[str, tuple[int, int]]  # where in a text the groups of a pattern are
+
+
+def _matches(canonical: str) -> Iterator[tuple[str, str, Groups]]:
+    """Yield the date, the kind of clock, and the groups of each form that a shape with one letter a word has."""
+    dates, parts, after, alone = _patterns()
+    for date, pattern in dates.items():
+        match = pattern.match(canonical)
+        if match and match.end() == len(canonical):
+            yield date, "", _groups(match)
+        for kind, rest in after[date].items() if match else ():
+            clock = rest.fullmatch(canonical, match.end())
+            if clock:
+                yield date, kind, _groups(match) | _groups(clock)
+        first = alone["hm"].match(canonical)
+        between = re.compile(",? ").match(canonical, first.end()) if first else None
+        match = pattern.fullmatch(canonical, between.end()) if between else None
+        if match:
+            yield date, "hm first", _groups(first) | {"between": between.span()} | _groups(match)
+    for date, pattern in parts.items():
+        match = pattern.fullmatch(canonical)
+        if match:
+            yield date, "", _groups(match)
+    for kind, pattern in alone.items():
+        match = pattern.fullmatch(canonical)
+        if match:
+            yield "", kind, _groups(match)
+
+
+def _groups(match: re.Match) -> Groups:
+    return {role: match.span(role) for role, text in match.groupdict().items() if text}
+
+
+@functools.cache
+def _patterns() -> tuple[
+    dict[str, re.Pattern], dict[str, re.Pattern], dict[str, dict[str, re.Pattern]], dict[str, re.Pattern]
+]:
+    """Return the patterns of dates, parts of dates, what may stand after each date, and clocks alone, by name."""
+    dates = {
+        date: re.compile(rf"(?:A,? ?)?(?P<date>{pattern}){'' if date == 'YMD' else '(?!0)'}\.?(?: ?A| \(A\))?")
+        for date, pattern in _DATES.items()
+    }
+    parts = {part: re.compile(pattern) for part, pattern in _PARTS.items()}
+    usual, iso = ({kind: re.compile(rest) for kind, rest in _AFTER[is_iso].items()} for is_iso in (False, True))
+    basic = {kind: re.compile(rest) for kind, rest in _AFTER_DIGITS.items()}
+    after = {date: usual | (iso if date in (ISO, "YMD", "Y-j", "Y-W-u") else {}) for date in dates}
+    after["YMD"] |= basic
+    alone = {kind: re.compile(f"T?(?P<clock>{clock})") for kind, clock in _CLOCKS.items()}
+    return dates, parts, after, alone
+
+
+def _canonical(shape: str) -> Iterator[tuple[str, list[tuple[int, int]], dict[str, str]]]:
+    """Yield each way to write a shape with one letter a word: text, where each letter stands, the words by letter."""
+
+    def blank(found: re.Match) -> str:
+        return " " * len(found[0])
+
+    def halved(found: re.Match) -> str:
+        return f"{found[1]}m".ljust(len(found[0]))
+
+    shape = re.sub(r"(?i)\b([ap])\. ?m\b\.?", halved, shape)
+    shape = re.sub(r"(?<=0)[ ]?[\[(][^\d\])]*[\])]$", blank, shape)  # a place behind an offset
+    shape = re.sub(r"(?i)-feira\b", blank, shape)
+    tokens = [(found[0], found.start()) for found in re.finditer(r"0+|[^\W\d_]+|.", shape)]
+    before = ["", *(token for token, _ in tokens)]
+    words = [
+        _signs(token, follows=before[i][-1:], is_last=not re.search(r"\w", shape[start + len(token) :]))
+        if token[0].isalpha()
+        else (token,)
+        for i, (token, start) in enumerate(tokens)
+    ]
+    if not all(words) or sum(len(each) > 1 for each in words) > 4:
+        return
+    for signs in itertools.product(*words):
+        letters: list[tuple[str, tuple[int, int]]] = []
+        named = {}
+        after_word = False
+        for sign, (token, start) in zip(signs, tokens, strict=True):
+            if token[0].isalpha():
+                named[sign] = folded(token)
+                letters += [(sign, (start, start + len(token)))] if sign else []
+            elif not (after_word and token == "."):
+                letters += [(sign[i], (start + i, start + i + 1)) for i in range(len(sign))]
+            after_word = token[0].isalpha() and sign not in ("-", ":")
+        text, places = _tidy(letters)
+        yield text, places, named
+
+
+def _tidy(letters: list[tuple[str, tuple[int, int]]]) -> tuple[str, list[tuple[int, int]]]:
+    """Return letters as a text without needless spaces, and their places."""
+    kept: list[tuple[str, tuple[int, int]]] = []
+    for letter, place in letters:
+        if letter == " " and (not kept or kept[-1][0] == " "):
+            continue
+        if letter == "," and kept and kept[-1][0] == " ":
+            kept.pop()
+        kept.append((letter, place))
+    while kept and kept[-1][0] in " .,:-":
+        kept.pop()
+    return "".join(letter for letter, _ in kept), [place for _, place in kept]
+
+
+def _signs(word: str, follows: str, is_last: bool) -> tuple[str, ...]:
+    """Return the letters that a word behind another letter may stand for, "" for none; () for one that no date has."""
+    name = folded(word)
+    found = ["B"] if months_of(name) else []
+    found += ["A"] if weekdays_of(name) else []
+    is_filler = name in _YEARS.split() or (not is_last and name in _FILLERS.split())
+    found += [""] if is_filler or (follows == "0" and name in _ORDINALS.split()) else []
+    found += [_SIGNS[name]] if name in _SIGNS else []
+    found += ["Q"] if name == "t" else []  # of a trimester
+    return tuple(found)
+
+
+_ROLES = "Y y M D q w u j h m s f oh om"
+_CODES = {"Y": "%Y", "y": "%y", "M": "%m", "D": "%d", "j": "%j", "h": "%H", "m": "%M", "s": "%S", "f": "%f",
+          "half": "%p"}  # fmt: skip
+
+
+def _layout(
+    date: str, kind: str, groups: Groups, canonical: str, places: list[tuple[int, int]], words: dict[str, str]
+) -> _Layout:
+    def text(role: str) -> str:
+        return canonical[slice(*groups.get(role, (0, 0)))]
+
+    def span(role: str) -> tuple[int, int]:
+        start, end = groups[role]
+        return places[start][0], places[end - 1][1]
+
+    clock = "".join(role for role in "hms" if role in groups) + ("12" if "half" in groups else "")
+    return _Layout(
+        date,
+        text("sep"),
+        clock + {"h.m": ".", "hm first": " first"}.get(kind, ""),
+        {role: span(role) for role in groups if role in _ROLES.split()},
+        words["B"] if "B" in canonical else "",
+        weekdays_of(words["A"]) if "A" in canonical else None,
+        text("half"),
+        span("zone") if "zone" in groups else None,
+        text("sign"),
+        60 * _ZONES[words["Z"]] if "Z" in text("zone") else 0,
+        _format(groups, canonical),
+    )
+
+
+def _format(groups: Groups, canonical: str) -> str:
+    """Return what writes such a text: a format of strftime, with %b for the name of a month, or "quarter"; no zone."""
+    if "q" in groups:
+        return "quarter"
+    if "w" in groups:
+        return "%G-W%V" + ("-%u" if "u" in groups else "")
+    codes = _CODES | ({"h": "%I"} if "half" in groups else {})
+    ends = [(*groups[role], code) for role, code in codes.items() if role in groups]
+    ends += [(i, i + 1, "%b") for i, letter in enumerate(canonical) if letter == "B"]
+    ends += [(*groups["zone"], "")] if "zone" in groups else []
+    ends += [(i, i + 1, "h" * (letter == "H")) for i, letter in enumerate(canonical) if letter in "AH()"]
+    written, last = "", 0
+    for start, end, code in sorted(ends):
+        written, last = f"{written}{canonical[last:start]}{code}", max(end, last)
+    return (written + canonical[last:]).strip(" ,")
+
+
+# --- the digits of texts ---
+
+
+def months_by_name(names: set[str]) -> list[tuple[dict[str, int], bool]]:
+    """Return the months that the names of a column may mean together, and whether in English.
+
+    A column is of one language, so that each language that has all names says one thing. Names of several languages are
+    what each means in all of them.
+    """
+    if not names:
+        return [({}, True)]
+    known = {name: months_of(name) for name in names}
+    languages = set.intersection(*(set(each) for each in known.values()))
+    found = {tuple(known[name][each] for name in known): each for each in sorted(languages, key=lambda e: e == "en")}
+    if not found:
+        found = {tuple(end(each.values()) for each in known.values()): "" for end in (min, max)}
+    return [(dict(zip(known, months, strict=True)), language == "en") for months, language in found.items()]
+
+
+def _read(
+    texts: list[str], parts: list[tuple[list[int], _Layout]], form: str, months: dict[str, int], is_english: bool
+) -> Dates:
+    """Read the texts, whose rows with a layout are given as `parts`."""
+    n = len(texts)
+    valid, zoned = np.zeros(n, bool), np.zeros(n, bool)
+    microseconds, nanoseconds, offsets = (np.zeros(n, np.int64) for _ in range(3))
+    is_told = any(_tells(layout) for _, layout in parts)
+    is_fine = False
+    for rows, layout in parts:
+        some = texts if len(rows) == n else [texts[i] for i in rows]
+        digits = np.array(some, "U").view(np.uint32).reshape(len(some), -1)
+        found = _Digits(digits, layout.spans)
+        days, right = _days(found, layout, months)
+        time, rest, in_day = _time_of_day(found, layout)
+        offset = layout.minutes + (60 * found.number("oh") + found.number("om")) * (-1 if layout.sign == "-" else 1)
+        in_zone = (offset >= -12 * 60) & (offset <= 14 * 60) & (found.number("om") < 60)
+        at = slice(None) if len(rows) == n else np.array(rows)
+        valid[at] = right & in_day & in_zone
+        microseconds[at], nanoseconds[at], offsets[at] = days * DAY + time, rest, offset
+        zoned[at] = layout.zone is not None
+        is_fine = is_fine or "f" in layout.spans
+        if not is_told and "y" in layout.spans:  # Jan-12 may be a day, Jan-32 is none
+            y = found.number("y")
+            is_told = bool(((y > 31) | (y == 0)).any())
+    if not is_told:
+        valid[:] = False
+    rows, layout = parts[0]
+    first = texts[rows[0]]
+    zone = "" if layout.zone is None else first[slice(*layout.zone)]
+    written = _written(layout, is_fine, is_english, max(map(len, months), default=0))
+    dated = bool(layout.date)
+    return Dates(form, valid, microseconds, nanoseconds, offsets, zoned, zone, written, dated)
+
+
+def _tells(layout: _Layout) -> bool:
+    """Return whether a shape alone says what is the month and what the year."""
+    if layout.date in ("B y", "y B"):
+        return False
+    return layout.date not in ("Y-M", "M-Y") or layout.spans["M"][1] - layout.spans["M"][0] == 2  # else quarters
+
+
+def _written(layout: _Layout, is_fine: bool, is_english: bool, longest: int) -> str:
+    """Return `Dates.written`."""
+    form = layout.written
+    if form == "quarter" or form.startswith("%G"):
+        return form
+    finest = "month" if layout.date in _PARTS else "day"
+    finest = next((unit for role, unit in (("s", "second"), ("h", "minute")) if role in layout.spans), finest)
+    precision = "microsecond" if is_fine else finest
+    of_iso = "%Y-%m" if precision == "month" else "%Y-%m-%d"
+    clocks = {"day": "", "month": "", "minute": "%H:%M", "second": "%H:%M:%S", "microsecond": "%H:%M:%S.%f"}[precision]
+    is_iso = form in (f"{of_iso}{sep}{clocks}".rstrip(" T") for sep in " T")
+    if (
+        is_iso
+        or ("%b" in form and not is_english)
+        or layout.date == "B D hm Y"
+        or not layout.date
+        or layout.clock.endswith("first")
+    ):
+        return precision
+    if is_fine and "%S" in form and "%f" not in form:
+        form = form.replace("%S", "%S.%f")
+    return form.replace("%b", "%B") if longest > 4 else form
+
+
+class _Digits:
+    """The digits of texts of one shape, as numbers by role."""
+
+    def __init__(self, digits: np.ndarray, spans: dict[str, tuple[int, int]]):
+        self.digits, self.spans = digits, spans
+
+    def number(self, role: str, default: int = 0) -> Any:
+        """Return the number of each text (n,), or `default` where the shape has none."""
+        if role not in self.spans:
+            return default
+        total = np.zeros(len(self.digits), np.int64)
+        for i in range(*self.spans[role]):
+            total = 10 * total + self.digits[:, i] - ord("0")
+        return total
+
+
+def _days(found: _Digits, layout: _Layout, months: dict[str, int]) -> tuple[Any, Any]:
+    """Return the days since 1970 of each date (n,), and which of them the calendar has."""
+    if not layout.date:
+        return 0, True
+    year = found.number("Y")
+    if "y" in found.spans:
+        year = found.number("y")
+        year = year + np.where(year < PIVOT, 2000, 1900)
+    quarter = found.number("q", 1)
+    month = months[layout.month] if layout.month else found.number("M", 1) + 3 * (quarter - 1)
+    right = (year >= 1) & (month >= 1) & (month <= 12) & (quarter >= 1) & (quarter <= 4)
+    months_since = 12 * (year - 1970) + np.where(right, month, 1) - 1
+    first, next_one = (_first_days(months_since + i) for i in (0, 1))
+    if "w" in found.spans:
+        week, weekday = found.number("w"), found.number("u", 1)
+        fourth = first + 3  # of January, which is in the first week
+        monday = fourth - (fourth + 3) % 7 + 7 * (week - 1)
+        next_year = _first_days(months_since + 12)
+        days = monday + weekday - 1
+        right = right & (week >= 1) & (weekday >= 1) & (weekday <= 7) & (monday + 3 < next_year)
+    elif "j" in found.spans:
+        day = found.number("j")
+        days = first + day - 1
+        right = right & (day >= 1) & (days < _first_days(months_since + 12))
+    else:
+        day = found.number("D", 1)
+        days = first + day - 1
+        right = right & (day >= 1) & (days < next_one)
+    if layout.weekdays is not None:
+        right = right & np.isin((days + 3) % 7, list(layout.weekdays))
+    return days, right
+
+
+def _first_days(months: np.ndarray) -> np.ndarray:
+    """Return the first day of each month, months and days counted from 1970."""
+    return months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+
+
+def _time_of_day(found: _Digits, layout: _Layout) -> tuple[Any, Any, Any]:
+    """Return microseconds since midnight, the nanoseconds of the rest, and which clocks show that.
+
+    24:00 is the midnight after that day.
+    """
+    hour, minute, second = (found.number(role) for role in "hms")
+    fraction = 0
+    if "f" in found.spans:
+        start, end = found.spans["f"]
+        fraction = found.number("f") * 10 ** (9 - end + start)
+    right = (minute < 60) & (second < 60)
+    if layout.half:
+        right = right & (hour >= 1) & (hour <= 12)
+        hour = hour % 12 + (12 if layout.half == "p" else 0)
+    late = (hour == 24) & (minute == 0) & (second == 0) & (fraction == 0) & ("m" in found.spans)
+    right = right & ((hour < 24) | late)
+    return ((hour * 60 + minute) * 60 + second) * 1_000_000 + fraction // 1000, fraction % 1000, right
