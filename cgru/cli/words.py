@@ -49,7 +49,8 @@ A plan, in TOML, says what is fitted, to what, and how it is judged:
   data = "sessions.npz"     a data file as `cgru fit` takes it, beside the plan;
                             of one with a split, what is for training
   id, time, time_format, label, columns, ignore, wide, per_step, task, missing,
-  na, decimal, axes         how to read it, as the options of `cgru fit`; of
+  na, split_at, time_step, decimal, axes
+                            how to read it, as the options of `cgru fit`; of
                             several columns, or words, a list
   results = "some.jsonl"    (default: PLAN.jsonl, beside the plan)
   folds = 10                outer folds: each is held out once, for the test

@@ -22,8 +22,8 @@ WORDS = {
     "year": "year years yr yrs yyyy yy jahr annee an ano anno jaar ar rok yil god godina tahun vuosi ev metai aasta "
     "год рік ετος 年",
     "quarter": "quarter quarters qtr quartal trimestre kwartaal kvartal kwartal квартал 季度",
-    "month": "month months mon mth mo mm monat mois mes mese maand manad maned maaned miesiac mesic mesiac mjesec mesec "
-    "bulan kuukausi kk honap luna menuo kuu месяц місяць месец μηνας 月",
+    "month": "month months mon mth mo mm monat mois mes mese maand manad maned maaned miesiac mesic mesiac mjesec "
+    "mesec bulan kuukausi kk honap luna menuo kuu месяц місяць месец μηνας 月",
     "week": "week weeks wk kw woche semaine semana settimana setmana vecka uke uge tydzien tyden tyzden tjedan hafta "
     "minggu viikko het saptamana savaite неделя тиждень седмица εβδομαδα 周",
     "yday": "doy yday jday",
@@ -32,7 +32,7 @@ WORDS = {
     "hour": "hour hours hr hrs hh stunde heure hora ora uur timme godzina hodina saat sat jam tunti valanda tund "
     "час година ωρα 时",
     "clock": "time hhmm clock zeit uhrzeit",
-    "minute": "minute minutes min mins mi mn minuto minuta minuut minut minuutti perc dakika menit минута хвилина λεπτο",
+    "minute": "minute minutes min mins mi mn minuto minuta minuut minut minuutti perc dakika минута хвилина λεπτο",
     "second": "second seconds sec secs ss sekunde seconde segundo secondo sekund sekunda sekunti saniye detik секунда",
 }
 LETTERS = {"y": "year", "m": "month", "d": "day", "h": "hour", "s": "second"}  # names, where there are several
@@ -160,7 +160,7 @@ def _may_be(part: str, column: np.ndarray) -> bool:
 
 
 def _numbers(part: str, values: Sequence[object]) -> list[float | None]:
-    """Return what each cell says, as a number of that part of a date, of a clock in seconds; None where it says none."""
+    """Return the number of that part of a date in each cell, of a clock in seconds; None where there is none."""
     texts = [value for value in values if isinstance(value, str)] if part == "month" else []
     months = months_in(texts) or {text: number for text in texts for number in months_in([text]).values()}
     return [

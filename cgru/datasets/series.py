@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -14,11 +13,12 @@ import numpy as np
 from cgru.datasets import gaps as filling
 from cgru.datasets.calendar import Calendar, calendar_of
 from cgru.datasets.clock import Clock, clock_of_offsets, clock_of_zone
+from cgru.datasets.column_names import ROWS, TIMES, as_names, called, date_and_time, is_like_time, spelled
 from cgru.datasets.date_parts import order_of_parts, parts_in
 from cgru.datasets.decimal_years import DecimalYears, decimal_years, odd_year
 from cgru.datasets.files import check_decimal, table_of
-from cgru.datasets.roles import LOOKED_AT, ROWS, TIMES, as_names, date_and_time, spelled
 from cgru.datasets.table import INDEX, Table, check_ids, table_of_frame
+from cgru.datasets.time_columns import LOOKED_AT
 from cgru.datasets.times import Times, times_of
 from cgru.datasets.year_tables import unfolded
 
@@ -192,10 +192,10 @@ def _series(table: Table, asked: _Asked) -> list[Series]:
         where = " ".join(time) if id is None else f"{' '.join(time)} of {label}"
         y = numbers[label if id is None else targets[0]][places]
         X = np.column_stack([numbers[name][places] for name in inputs]) if inputs else None
-        called = "step" if not time else "time" if _is_index(time[0]) else " ".join(time)
+        header = "step" if not time else "time" if _is_index(time[0]) else " ".join(time)
         if times is None:
             own = Times(np.arange(len(y)), "number")
-            found.append(_trimmed(Series(label, y, X, own, Calendar("numbers", 1), called, notes)))
+            found.append(_trimmed(Series(label, y, X, own, Calendar("numbers", 1), header, notes)))
             continue
         sorting = np.argsort(times.values[places], kind="stable")
         order = places[sorting]
@@ -210,7 +210,7 @@ def _series(table: Table, asked: _Asked) -> list[Series]:
         if isinstance(own, DecimalYears) and calendar == Calendar("numbers", 1):
             calendar = own.calendar
         y, X = (None if values is None else values[sorting] for values in (y, X))
-        one = Series(label, y, X, own, calendar, called, (*notes, *_moved(own)), clock)
+        one = Series(label, y, X, own, calendar, header, (*notes, *_moved(own)), clock)
         found.append(_trimmed(_regular(one, where, asked.gaps, quoted)))
     return found
 
@@ -286,14 +286,14 @@ def _time(table: Table, asked: _Asked) -> tuple[tuple[str, ...], tuple[str, ...]
     """The column of times, or a date and the time of that day, where they can be told, and what was guessed."""
     target = [asked.target] if isinstance(asked.target, str) else asked.target or []
     free = [name for name in table.names if name not in (asked.id, *asked.inputs, *target)]
-    called = [name for name in free if re.fullmatch(TIMES_TOO, name.strip().lower())]
+    named = [name for name in free if _is_called_time(table, name, alone=len(free) <= (not target))]
     parts = tuple(parts_in(free).values())
     pair = date_and_time(free)
-    if len(called) == 2 and pair:
+    if len(named) == 2 and pair:
         with contextlib.suppress(TypeError, ValueError):  # they are read alone
             _times(table, pair, asked, every=table.rows // LOOKED_AT + 1)
             return pair, _joined(pair)
-    dated = [name for name in free if name in called or table.read(name)[0].dtype.kind == "M"]
+    dated = [name for name in free if name in named or table.read(name)[0].dtype.kind == "M"]
     choices = [*([parts] if parts else []), *((name,) for name in dated)]
     chosen = next((names for names in choices if len(choices) == 1 or _differ(table, names, asked)), None)
     chosen = chosen or (parts if set(dated) <= set(parts) else tuple(dated[:1]))
@@ -305,6 +305,13 @@ def _time(table: Table, asked: _Asked) -> tuple[tuple[str, ...], tuple[str, ...]
     if len(free) > (not target) and (_is_index(free[0]) or table.read(free[0])[0].dtype.kind not in "biuf"):
         return (free[0],), ()
     return (), ()
+
+
+def _is_called_time(table: Table, name: str, alone: bool) -> bool:
+    """Return whether a column is called as times are; where it is not `alone`, and has no reals, in any language."""
+    if called(name, TIMES_TOO):
+        return True
+    return not alone and table.read(name)[0].dtype.kind in "iuOM" and is_like_time(name)
 
 
 def _joined(time: tuple[str, ...]) -> tuple[str, ...]:
@@ -403,7 +410,7 @@ def _targets(table: Table, target: str | Sequence[str] | None, taken: Collection
 def _counts(table: Table, name: str) -> bool:
     """Return whether a column is the index of a frame, as pandas and R call it, that counts the rows."""
     values, _ = table.read(name)
-    if not re.fullmatch(ROWS, name.strip().lower()) or values.dtype.kind not in "iu" or len(table.names) < 2:
+    if not called(name, ROWS) or values.dtype.kind not in "iu" or len(table.names) < 2:
         return False
     return bool(values[0] == (name != "index") and (np.diff(values.astype(np.int64)) == 1).all())
 

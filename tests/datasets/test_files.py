@@ -81,7 +81,7 @@ def test_a_file_to_test_on(reads, tmp_path):
     [
         ("id,t,a,label\n1,1,2,x\n", "expected the columns a, b, got id, t, a, label, none called b"),
         ("id,t,c,d,label\n1,1,2,3,x\n", "expected the elements a, b, got c, d, none called a, b"),
-        ("id,t,a,b\n1,1,2,3\n", "expected something to learn, to test on, as the other file has, got none"),
+        ("id,t,a,b\n1,1,2,3\n", "label: expected one of the columns id, t, a, b, got 'label'"),
     ],
 )
 def test_a_file_that_is_none_to_test_on(refused, tmp_path, content, why):
@@ -286,7 +286,9 @@ def test_parquet(parquet, monkeypatch, backend):
     data = read(parquet, missing="zero")
     assert data.train.X.tolist() == [[[2, 0], [1, 1]], [[0, 0], [0, 0]]]
     assert data.train.y.tolist() == ["x", "y"]
-    with pytest.raises(ValueError, match=r"a: expected a value in each row, got none in row 2"):
+    with pytest.raises(
+        ValueError, match=r"a, on: expected a value in each row, got none in row 2 \(missing: a 1, on 1\)"
+    ):
         read(parquet)
     with pytest.raises(ValueError, match=r"decimal: expected nothing"):
         read(parquet, decimal=",")

@@ -516,3 +516,16 @@ def test_times_are_quoted_as_they_stand_in_the_file(csv):
     assert "got 3.1.2024 twice" in refused(csv, text, time_format="%d.%m.%Y")
     text = text.replace("3.1.2024,4", "5.1.2024,4")
     assert "got a gap from 3.1.2024 to 5.1.2024; " in refused(csv, text, time_format="%d.%m.%Y")
+
+
+@pytest.mark.parametrize("name", ["Año", "obs_year", "Fecha", "miesiąc", "Periodo", "datum_tid"])
+def test_times_are_found_by_their_names_in_other_languages(csv, name):
+    (one,) = read_series(csv(f"y,{name}\n3,2003\n2,2002\n1,2001\n"), target="y")
+    assert (one.time, one.y.tolist()) == (name, [1, 2, 3])
+    (one,) = read_series(csv(f"{name}\n3\n2\n1\n"))
+    assert (one.name, one.time) == (name, "step")
+
+
+def test_a_measurement_that_is_called_as_a_time_is_none(csv):
+    (one,) = read_series(csv("temps,month\n3.5,2024-03\n2.5,2024-02\n1.5,2024-01\n"))
+    assert (one.name, one.time) == ("temps", "month")
