@@ -14,13 +14,15 @@ class Split(NamedTuple):
     """Samples of a data set: `X` (m, s, e); `lengths` (m,), None if all are s.
 
     `y` is (m,), or (m, k) reals, or classes at steps (m, s), or None. `ids` (m,), of a table, say which sequence of it
-    each sample is.
+    each sample is; `times` (m, s), of a table to predict from, are those of its steps as they stand there, "" where a
+    sample has no step.
     """
 
     X: np.ndarray
     y: np.ndarray | None
     lengths: np.ndarray | None
     ids: np.ndarray | None = None
+    times: np.ndarray | None = None
 
 
 class Dataset(NamedTuple):

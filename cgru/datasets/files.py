@@ -12,7 +12,7 @@ import numpy as np
 
 from cgru.datasets import gaps
 from cgru.datasets.dataset import Dataset, Split, with_features
-from cgru.datasets.frames import Sequences, long, notes_on_ids, squared
+from cgru.datasets.frames import long, notes_on_ids, squared
 from cgru.datasets.frames import wide as wide_of
 from cgru.datasets.npz import read_npz
 from cgru.datasets.roles import Asked, as_names, few, roles_of
@@ -20,6 +20,7 @@ from cgru.datasets.table import Table, check_ids, table_of_frame
 from cgru.datasets.text import table_of_text
 from cgru.datasets.time_gaps import TIME_STEP, as_gap
 from cgru.datasets.ts import read_ts
+from cgru.datasets.written import as_written
 
 __all__ = ["check_decimal", "kind_of", "read", "table_of", "test_beside"]
 
@@ -288,12 +289,19 @@ def _of_table(
         reading |= {name: list(names) for name, names in chosen.items() if names}
     if options["targets"]:
         reading |= {"label": list(roles.label), "per_step": per_step}
-    return Dataset(_split(found, found.ids if roles.id else None), None, None, names, tuple(notes), reading)
-
-
-def _split(found: Sequences, ids: np.ndarray | None) -> Split:
     X, lengths = squared(found.X)
-    return Split(X, found.y, lengths, ids)
+    written = () if options["targets"] or not roles.time or found.rows is None else as_written(table, roles.time)
+    times = _times_of_steps(found.rows, written, X.shape[:2]) if written else None
+    split = Split(X, found.y, lengths, found.ids if roles.id else None, times)
+    return Dataset(split, None, None, names, tuple(notes), reading)
+
+
+def _times_of_steps(rows: Sequence[np.ndarray], written: Sequence[str], shape: tuple[int, int]) -> np.ndarray:
+    """Return the times (m, s) of the steps that are in these rows of a table."""
+    texts, times = np.array(written, object), np.full(shape, "", object)
+    for i, each in enumerate(rows):
+        times[i, : len(each)] = texts[each]
+    return times
 
 
 def _parquet(path: Path, na: Sequence[str]) -> Table:

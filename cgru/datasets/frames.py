@@ -25,13 +25,14 @@ class Sequences(NamedTuple):
     """What a table holds, sequence by sequence in the order in which they first appear.
 
     `X` arrays (s_i, e); `y` (m,), (m, k) of several labels, (m, s) with a class for each step, or None; `ids` (m,);
-    `columns` the names of the e elements.
+    `columns` the names of the e elements; `rows`, of a long table, which of its rows the steps of each are (s_i,).
     """
 
     X: list[np.ndarray]
     y: np.ndarray | None
     ids: np.ndarray
     columns: list[str]
+    rows: list[np.ndarray] | None = None
 
 
 def from_frame(
@@ -134,7 +135,7 @@ def long(table: Table, roles: Roles, per_step: bool, missing: str) -> tuple[Sequ
     elif roles.label:
         y = _joined([_label(table, name, roles, order, starts, place) for name in roles.label])
         notes += _doubted(y, roles.label)
-    return Sequences(X, y, ids, columns), counts, notes
+    return Sequences(X, y, ids, columns, np.split(order, starts[1:])), counts, notes
 
 
 def _apart(roles: Roles, written: np.ndarray) -> tuple[np.ndarray, bool]:

@@ -20,6 +20,7 @@ from cgru.datasets.files import check_decimal, table_of
 from cgru.datasets.table import INDEX, Table, check_ids, table_of_frame
 from cgru.datasets.time_columns import LOOKED_AT
 from cgru.datasets.times import Times, times_of
+from cgru.datasets.written import as_written, in_zone
 from cgru.datasets.year_tables import unfolded
 
 __all__ = ["Series", "read_series", "series_from_frame"]
@@ -204,7 +205,7 @@ def _series(table: Table, asked: _Asked) -> list[Series]:
         if times.offsets is not None:
             own = own._replace(offsets=times.offsets[order])
             clock = clock_of_offsets(own.values, own.offsets)
-        quoted = _quotes(table, time, own, order, clock)
+        quoted = _quotes(table, time, order)
         with _advised(cure):
             calendar = _calendar(own, where, id, quoted, clock, bool(cure))
         if isinstance(own, DecimalYears) and calendar == Calendar("numbers", 1):
@@ -225,19 +226,9 @@ def _moved(times: Times) -> tuple[str, ...]:
     )
 
 
-def _quotes(
-    table: Table, time: tuple[str, ...], times: Times, order: np.ndarray, clock: Clock | None
-) -> Callable[[int], str]:
-    """Return what quotes sorted `times` (n,), of the rows `order` (n,), by their places, as the table has them."""
-
-    def quoted(i: int) -> str:
-        cells = [table.read(name)[0][order[i]] for name in time]
-        if all(isinstance(cell, str) for cell in cells):
-            return " ".join(cell.strip() for cell in cells)
-        moments = times.values[i : i + 1]
-        return times.written(moments, None if clock is None else clock.offsets_at(moments))[0]
-
-    return quoted
+def _quotes(table: Table, time: tuple[str, ...], order: np.ndarray) -> Callable[[int], str]:
+    """Return what quotes the times of the rows `order` (n,) by their places, as the table has them."""
+    return lambda i: as_written(table, time)[order[i]]
 
 
 def _by_steps(table: Table, asked: _Asked) -> tuple[Table, _Asked, tuple[str, ...]]:
@@ -364,9 +355,7 @@ def _times(table: Table, time: tuple[str, ...], asked: _Asked, every: int = 1) -
         parts = order_of_parts(time, [table.column(name) for name in time]) or ()
         form = next((form for part, form in SMALLEST.items() if part in parts), times.form)
         return times._replace(form=times.form if times.form == "microsecond" else form)
-    if time[0] in table.zoned:
-        times = times._replace(form=times.form.replace("day", "second"), zone="Z")
-    return times
+    return in_zone(table, time[0], times)
 
 
 def _has_decimal_years(table: Table, name: str, form: str | None) -> bool:
