@@ -419,8 +419,8 @@ def _add_forecast(add: Add) -> None:
         "--time",
         type=_names,
         metavar="COL",
-        help='the times, or several columns that say them together, a date and a time or a year and a month, A,B; "" for '
-        "none (default: by their names, or what they hold)",
+        help="the times, or several columns that say them together, a date and a time or a year and a month, A,B; "
+        '"" for none (default: by their names, or what they hold)',
     )
     _add_time_format(add)
     add("--id", metavar="COL", help="which series a row belongs to (default: all to one)")
