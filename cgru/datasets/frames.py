@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -193,12 +194,19 @@ def _elements(table: Table, roles: Roles, missing: str) -> np.ndarray:
     names = [name for name, count in counts.items() if count]
     if names and missing == "refuse":
         row = table.place(int(gone[:, roles.columns.index(names[0])].argmax()))
-        several = f" (missing: {few([f'{name} {counts[name]}' for name in names])})" if sum(counts.values()) > 1 else ""
         empty = [name for name in names if counts[name] == table.rows]
-        cures = [f"ignore={spelled(empty)} leaves out what has no value"] if empty else []
-        cures += [f'missing="{gaps.MISSING[1]}" fills {"them" if several else "it"}'] if len(names) > len(empty) else []
-        raise ValueError(f"{few(names)}: expected a value in each row, got none in {row}{several}; {', '.join(cures)}")
+        raise ValueError(_on_missing({name: counts[name] for name in names}, names[0], row, empty))
     return elements
+
+
+def _on_missing(counts: Mapping[str, int], first: str, row: str, empty: Sequence[str]) -> str:
+    """Return what to say of columns with missing values: `counts` of each, the row of the first, those without any."""
+    one = sum(counts.values()) == 1
+    several = "" if one else f" (missing: {few([f'{name} {count}' for name, count in counts.items()])})"
+    cures = [f"ignore={spelled(empty)} leaves out what has no value"] if empty else []
+    cures += [f'missing="{gaps.MISSING[1]}" fills {"it" if one else "them"}'] if len(counts) > len(empty) else []
+    names = few([first, *(name for name in counts if name != first)])
+    return f"{names}: expected a value in each row, got none in {row}{several}; {', '.join(cures)}"
 
 
 def _advice(table: Table, name: str, roles: Roles) -> str:
@@ -288,6 +296,7 @@ def notes_on_ids(table: Table, roles: Roles, found: Sequences) -> list[str]:
     notes = []
     if max(map(len, found.X)) > 1 and len(found.X) > 1:
         still = np.all([(x == x[0]).all(axis=0) for x in found.X], axis=0)
+        still &= np.any([x[0] != found.X[0][0] for x in found.X], axis=0)  # else it is told that nothing changes
         names = [name for name, is_still in zip(found.columns, still, strict=True) if is_still]
         if names:
             verb, cure = ("does", "it") if len(names) == 1 else ("do", "them")
@@ -324,13 +333,10 @@ def wide(table: Table, roles: Roles, missing: str) -> tuple[Sequences, np.ndarra
     for i in np.flatnonzero(ends == 0):
         raise ValueError(f"expected values in each row, got none in {table.place(int(i))}")
     sequences = [x[:n].copy() for x, n in zip(X, ends.tolist(), strict=True)]
-    if missing == "refuse":
-        for i, x in enumerate(sequences):
-            for step, j in np.argwhere(np.isnan(x)):
-                raise ValueError(
-                    f"{columns[step][j]}: expected a value in each row, got none in {table.place(i)}; "
-                    f'missing="{gaps.MISSING[1]}" fills it'
-                )
+    lost = [(columns[step][j], i) for i, x in enumerate(sequences) for step, j in np.argwhere(np.isnan(x))]
+    if lost and missing == "refuse":
+        counts = Counter(name for name, _ in lost)
+        raise ValueError(_on_missing(counts, lost[0][0], table.place(lost[0][1]), []))
     if (ends < X.shape[1]).any():
         notes.append(f"{(ends < X.shape[1]).sum()} sequences end before the last column")
     counts = _filled(sequences, missing, called, table.place)

@@ -18,6 +18,7 @@ from cgru.datasets.column_names import (
     spelled,
 )
 from cgru.datasets.date_parts import part_of, parts_in
+from cgru.datasets.dates import dates_in
 from cgru.datasets.table import Table, groups
 from cgru.datasets.times import are_times, ranks
 
@@ -51,9 +52,14 @@ class Course(NamedTuple):
 def course_of(values: np.ndarray, place: np.ndarray, kind: str) -> Course:
     """Return how `values` (n,), numbers or ranks of dates, go on within the sequences `place` (n,) as rows stand."""
     order, lengths = np.argsort(place, kind="stable"), np.bincount(place)
+    some = order[:LOOKED_AT]
     inside = place[order][1:] == place[order][:-1]
     apart = np.diff(values[order])[inside]
     rises = bool(apart.size and (apart > 0).all())
+    if not rises and len(some) < len(order):  # of a long table the first rows say most
+        first = course_of(values[some], np.unique(place[some], return_inverse=True)[1], kind)
+        if first.repeats or not first.regular:
+            return first._replace(rises=False)
     if not rises:
         apart = np.diff(values[np.lexsort((values, place))])[inside]
     if not apart.size or (apart == 0).any():
@@ -175,9 +181,19 @@ def _alone(table: Table, name: str, free: Sequence[str], place: np.ndarray) -> t
     if called(name, DATES) and len(hours) == 1 and _course(table, (name,), place).repeats:
         if not _course(table, (name, *hours), place).repeats:
             return name, *hours
-    elif part_of(name) not in (None, "clock"):  # a day is that of a month, perhaps
+    elif part_of(name) not in (None, "clock") or _begins_anew(table, name):  # a day is that of a month, perhaps
         _check_rises(_course(table, (name,), place), (name,))
     return (name,)
+
+
+def _begins_anew(table: Table, name: str) -> bool:
+    """Return whether times are those of a day, 18:30 or 1830, after which they begin anew."""
+    values = table.column(name)
+    if values.dtype.kind in "iu":
+        return bool((values > 99).any() and ((values >= 0) & (values <= 2400) & (values % 100 < 60)).all())
+    texts = [value for value in values[:LOOKED_AT].tolist() if isinstance(value, str)]
+    readings = dates_in(texts) if texts else []
+    return bool(readings) and not readings[0].dated
 
 
 def _check_rises(course: Course, names: Sequence[str]) -> None:

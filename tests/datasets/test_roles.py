@@ -96,9 +96,8 @@ def test_a_date_and_a_time_that_are_none_together_are_refused(reads, refused):
         return f"time: expected one column to be it, got Time, Date, which are none together ({reason}); {one}"
 
     none = "Date Time: expected numbers or dates such as 2024-12-31 or 31.12.2024 18:30, got"
-    assert refused(POWER.replace("18.30", "x")).startswith(
-        why("").partition(")")[0] + f"{none} '31.12.2023 x' in line 2"
-    )
+    begin = why("").partition(")")[0]
+    assert refused(POWER.replace("18.30", "x")).startswith(f"{begin}{none} '31.12.2023 x' in line 2")
     slashes = POWER.replace("31.12.2023", "1.2.2024").replace("1.1.2024", "2.1.2024").replace(".", "/")
     assert refused(slashes).startswith(begin)
     hours = re.sub(r";(\d+)\.\d+;", r";1\1;", POWER).replace("118", "12").replace("109", "15")
