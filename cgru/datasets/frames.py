@@ -215,8 +215,8 @@ def _advice(table: Table, name: str, roles: Roles) -> str:
     if missing.any():
         return ""
     together = len(groups(table, (*roles.id, name))[0])
-    if not roles.time and together == table.rows and are_times(values):
-        return f'; time="{name}" sorts by it'
+    if are_times(values):
+        return f'; time="{name}" sorts by it' if not roles.time and together == table.rows else ""
     classes = len(set(map(str, values)))
     if roles.label or not 1 < classes <= min(FEW, table.rows // 2) or not table.is_text(name):
         return ""

@@ -14,8 +14,8 @@ from cgru.datasets.column_names import (
     TIMES,
     called,
     date_and_time,
-    is_like_time,
     spelled,
+    time_likeness,
 )
 from cgru.datasets.date_parts import part_of, parts_in
 from cgru.datasets.dates import dates_in
@@ -26,6 +26,7 @@ __all__ = ["LOOKED_AT", "Course", "course_of", "find_time", "is_known", "one_of"
 
 LOOKED_AT = 1000  # rows, to find out whether columns are what they are called: what else there is, is told later
 ENOUGH = 8  # differences between rows of a sequence, in all, for a column to look like times by its values
+CALENDAR = ("year", "quarter", "month", "week", "day")
 MOSTLY = 0.75  # of the differences between sorted times are one step
 
 
@@ -219,10 +220,7 @@ def _by_values(table: Table, free: Sequence[str], place: np.ndarray) -> tuple[st
         if called(name, LABELS) or called(name, IDS):
             continue
         course = _course(table, (name,), place)
-        known = is_like_time(name, course.kind != "real")
-        enough = (course.count >= ENOUGH and course.longest > 2) or (known and course.kind == "whole")
-        is_like = course.kind == "dates" or (enough and (course.regular or (known and course.rises)))
-        if course.count and not course.repeats and is_like:
+        if course.count and not course.repeats and _is_like(course, name):
             found[name] = course
     best = max((_likeness(name, course) for name, course in found.items() if course.rises), default=None)
     first = [name for name, course in found.items() if course.rises and _likeness(name, course) == best]
@@ -236,9 +234,20 @@ def _by_values(table: Table, free: Sequence[str], place: np.ndarray) -> tuple[st
     return tuple(first)
 
 
-def _likeness(name: str, course: Course) -> tuple[bool, ...]:
+def _is_like(course: Course, name: str) -> bool:
+    """Return whether a column looks like times; numbers whose name says little need be many."""
+    likeness, many = time_likeness(name), course.count >= ENOUGH and course.longest > 2
+    whole = course.kind == "whole"
+    if course.kind == "dates" or (course.regular and (many or (whole and likeness))):
+        return True
+    if course.rises and ((whole and likeness) or (many and likeness > 1)):
+        return True
+    return whole and (part_of(name) in CALENDAR or (many and likeness == 3))
+
+
+def _likeness(name: str, course: Course) -> tuple[int, ...]:
     """Return what speaks for a column of times; the most telling comes first."""
-    return course.kind == "dates", is_like_time(name), course.kind == "whole", course.regular
+    return course.kind == "dates", time_likeness(name), course.kind == "whole", course.regular
 
 
 def _course(table: Table, names: tuple[str, ...], place: np.ndarray) -> Course:
