@@ -10,7 +10,8 @@ from cgru.datasets.month_names import months_of, weekdays_of
 
 __all__ = [
     "CLOCKS", "DATES", "IDS", "LABELS", "NUMBERED", "ROWS", "STEPS", "TIMES", "as_names", "called", "date_and_time",
-    "few", "is_like_step", "spelled", "time_likeness",
+    "few", "is_like_step",
+    "is_part_of_date", "spelled", "time_likeness",
 ]  # fmt: skip
 
 # In lower case. Patterns are compiled when they are used: that takes as long as all else here.
@@ -57,6 +58,12 @@ def time_likeness(name: str) -> int:
 def is_like_step(name: str) -> bool:
     """Return whether a name may be one of the steps of a wide table: it has a number, a month or a weekday."""
     return any(map(str.isdecimal, name)) or any(months_of(word) or weekdays_of(word) for word in words_of(name))
+
+
+def is_part_of_date(name: str) -> bool:
+    """Return whether what stands before a number in a name is a month, a weekday, a quarter or a year: Jan, 2001Q."""
+    dated = re.fullmatch(r"q[1-4]|(18|19|20)\d\d[ _-]*[a-z]", name.strip().lower())
+    return dated is not None or any(months_of(word) or weekdays_of(word) for word in words_of(name))
 
 
 def as_names(value: str | Sequence[str], name: str) -> tuple[str, ...]:

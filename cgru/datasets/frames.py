@@ -11,7 +11,7 @@ import numpy as np
 
 from cgru.core.lengths import padded
 from cgru.datasets import gaps
-from cgru.datasets.column_names import NUMBERED, as_names, few, spelled
+from cgru.datasets.column_names import NUMBERED, as_names, few, is_part_of_date, spelled
 from cgru.datasets.roles import Roles, check_names
 from cgru.datasets.table import Table, groups, table_of_frame
 from cgru.datasets.time_gaps import TIME_STEP, as_gap, clock_of, on_gaps
@@ -319,7 +319,8 @@ def wide(table: Table, roles: Roles, missing: str) -> tuple[Sequences, np.ndarra
     """The sequences in a wide table, as `long`, and what was guessed of its columns, too.
 
     Names that are alike but for a number at their end are the steps of one element, by that number; where all are so,
-    with the same numbers, there may be several elements, whose names have letters: 2023-12 and 2024-12 are of one.
+    with the same numbers, there may be several elements, whose names have letters: 2023-12 and 2024-12 are of one, and
+    so are Jan 23 and 2024Q1.
     Empty cells at the end of a row end its sequence.
     """
     gaps.check_missing(missing)
@@ -355,7 +356,8 @@ def _channels(columns: Sequence[str]) -> tuple[list[str], list[tuple[str, ...]],
         if match and (not match[1] or re.search(r"[^\W\d_]", match[1])):
             steps.setdefault(match[1], {})[int(match[2])] = name
     numbers = sorted(next(iter(steps.values()), {}))
-    if len(numbers) * len(steps) != len(columns) or any(sorted(each) != numbers for each in steps.values()):
+    alike = len(numbers) * len(steps) == len(columns) and all(sorted(each) == numbers for each in steps.values())
+    if not alike or (len(steps) > 1 and all(map(is_part_of_date, steps))):
         return [""], [(name,) for name in columns], ["steps are in the order of the columns, all of one element"]
     ordered = [tuple(each[number] for each in steps.values()) for number in numbers]
     notes = [f"{len(steps)} elements a step by the columns' names: {', '.join(steps)}"] if len(steps) > 1 else []
