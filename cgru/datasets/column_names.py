@@ -10,7 +10,8 @@ from cgru.datasets.month_names import months_of, weekdays_of
 
 __all__ = [
     "CLOCKS", "DATES", "IDS", "LABELS", "NUMBERED", "ROWS", "STEPS", "TIMES", "as_names", "called", "date_and_time",
-    "few", "is_like_step", "is_like_time", "spelled",
+    "few", "is_like_step",
+    "is_part_of_date", "spelled", "time_likeness",
 ]  # fmt: skip
 
 # In lower case. Patterns are compiled when they are used: that takes as long as all else here.
@@ -30,13 +31,15 @@ NUMBERED = r"(.*?)[ _.\-]*(\d+)"
 STEPS = r"(t|time|step|lag)?[ _.\-]*\d+"  # of a table with a row a sequence
 
 # Words of which one in a name says that the column may well have times, beside those of parts of a date.
-_LIKE_TIME = """
+_TIME_WORDS = """
 time times timestamp ts epoch unix date dates datum dato fecha zeit zeitpunkt temps tiempo tempo tijd tijdstip czas
-vreme tid aika
-age ages alter edad eta idade leeftijd wiek alder yas vek period periods periode periodo okres epoca elapsed
-semester trimester wave visit tick frame step schritt paso passo etape stap steg krok cycle zyklus ciclo
+vreme tid aika elapsed
 """
-LIKE_TIME = frozenset(_LIKE_TIME.split())
+_OTHER_WORDS = """
+age ages alter edad eta idade leeftijd wiek alder yas vek period periods periode periodo okres epoca semester trimester
+wave visit tick frame step schritt paso passo etape stap steg krok cycle zyklus ciclo
+"""
+TIME_WORDS, OTHER_WORDS = frozenset(_TIME_WORDS.split()), frozenset(_OTHER_WORDS.split())
 
 
 def called(name: str, pattern: str) -> bool:
@@ -44,17 +47,23 @@ def called(name: str, pattern: str) -> bool:
     return re.fullmatch(pattern, name.strip().lower()) is not None
 
 
-def is_like_time(name: str, whole: bool = True) -> bool:
-    """Return whether a name has a word for a time or for a part of a date, such as `Days`, `TIME0`, `âge`.
-
-    Short ones, such as min and hr, say so of `whole` numbers alone.
-    """
-    return any(word in LIKE_TIME or (word in PART and (whole or len(word) > 3)) for word in words_of(name))
+def time_likeness(name: str) -> int:
+    """Return how surely a name says that a column has times: 3 for Days and TIME0, 2 for age, 1 for hr, 0."""
+    words = words_of(name)
+    if any(word in TIME_WORDS or (word in PART and len(word) > 3) for word in words):
+        return 3
+    return 2 if any(word in OTHER_WORDS for word in words) else int(any(word in PART for word in words))
 
 
 def is_like_step(name: str) -> bool:
     """Return whether a name may be one of the steps of a wide table: it has a number, a month or a weekday."""
     return any(map(str.isdecimal, name)) or any(months_of(word) or weekdays_of(word) for word in words_of(name))
+
+
+def is_part_of_date(name: str) -> bool:
+    """Return whether what stands before a number in a name is a month, a weekday, a quarter or a year: Jan, 2001Q."""
+    dated = re.fullmatch(r"q[1-4]|(18|19|20)\d\d[ _-]*[a-z]", name.strip().lower())
+    return dated is not None or any(months_of(word) or weekdays_of(word) for word in words_of(name))
 
 
 def as_names(value: str | Sequence[str], name: str) -> tuple[str, ...]:

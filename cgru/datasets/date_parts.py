@@ -19,21 +19,23 @@ NEXT = {
 }  # fmt: skip
 # Words of some twenty languages, as `folded` leaves them.
 WORDS = {
-    "year": "year years yr yrs yyyy yy jahr annee an ano anno jaar ar rok yil god godina tahun vuosi ev metai aasta "
-    "год рік ετος 年",
+    "year": "year years yr yrs yyyy yy jahr jahre annee annees an ans ano anos anno anni jaar jaren ar rok roky lata "
+    "rik yil god godina tahun vuosi ev metai aasta год рік ετος 年",
     "quarter": "quarter quarters qtr quartal trimestre kwartaal kvartal kwartal квартал 季度",
-    "month": "month months mon mth mo mm monat mois mes mese maand manad maned maaned miesiac mesic mesiac mjesec "
-    "mesec bulan kuukausi kk honap luna menuo kuu месяц місяць месец μηνας 月",
-    "week": "week weeks wk kw woche semaine semana settimana setmana vecka uke uge tydzien tyden tyzden tjedan hafta "
-    "minggu viikko het saptamana savaite неделя тиждень седмица εβδομαδα 周",
+    "month": "month months mon mth mo mm monat monate mois mes meses mese mesi maand maanden manad maned maaned "
+    "miesiac mesic mesiac mjesec mesec bulan kuukausi kk honap luna menuo kuu месяц місяць месец μηνας 月",
+    "week": "week weeks wk kw woche wochen semaine semaines semana semanas settimana settimane setmana weken vecka "
+    "uke uge tydzien tyden tyzden tjedan hafta minggu viikko het saptamana savaite неделя тиждень седмица εβδομαδα 周",
     "yday": "doy yday jday",
-    "day": "day days dy dd mday dom tag jour dia giorno dag dzien den dan gun hari paiva nap ziua diena paev день ден "
-    "ημερα 日",
-    "hour": "hour hours hr hrs hh stunde heure hora ora uur timme godzina hodina saat sat jam tunti valanda tund "
-    "час година ωρα 时",
+    "day": "day days dy dd mday dom tag tage jour jours dia dias giorno giorni dag dagen dagar dager dage dzien dni "
+    "den dny dan gun hari paiva nap ziua diena paev день дни ден ημερα 日",
+    "hour": "hour hours hr hrs hh stunde stunden heure heures hora horas ora ore uur uren timme timmar godzina godziny "
+    "hodina saat sat jam tunti valanda tund час часы година ωρα 时",
     "clock": "time hhmm clock zeit uhrzeit",
-    "minute": "minute minutes min mins mi mn minuto minuta minuut minut minuutti perc dakika минута хвилина λεπτο",
-    "second": "second seconds sec secs ss sekunde seconde segundo secondo sekund sekunda sekunti saniye detik секунда",
+    "minute": "minute minutes min mins mi mn minuten minuto minutos minuti minuta minuut minut minutter minuutti perc "
+    "dakika минута хвилина λεπτο",
+    "second": "second seconds sec secs ss sekunde sekunden seconde secondes segundo segundos secondo secondi sekund "
+    "sekunda sekunti saniye detik секунда",
 }
 LETTERS = {"y": "year", "m": "month", "d": "day", "h": "hour", "s": "second"}  # names, where there are several
 OF = "of the|of|in|du|de l|de la|de|del|des|do|da|van de"  # day of month, jour du mois
@@ -175,11 +177,10 @@ def _number(part: str, value: object) -> float | None:
     if part == "quarter":
         text = re.sub(r"^[qt](?=[1-4]$)", "", text)
     if part == "clock":
-        clock = re.fullmatch(r"(\d{1,2})[:.]([0-5]\d)([:.][0-5]\d)?|(\d{0,2}?)([0-5]?\d)", text)
-        if not clock:
-            return None
-        hours, minutes, seconds = clock[1] or clock[4], clock[2] or clock[5], clock[3] or ":0"
-        return 3600 * int(hours or 0) + 60 * int(minutes) + int(seconds[1:])
+        for pattern in (r"(\d\d?)[:.]([0-5]\d)(?:[:.]([0-5]\d))?", r"(?:(\d\d?)(?=\d\d))?([0-5]?\d)"):
+            if clock := re.fullmatch(pattern, text):
+                return sum(int(count or 0) * size for count, size in zip(clock.groups(), (3600, 60, 1), strict=False))
+        return None
     return float(text) if re.fullmatch(r"-?\d+(\.\d+)?", text) else None
 
 

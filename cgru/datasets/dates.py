@@ -30,13 +30,14 @@ PIVOT = 69  # two digits of a year: 69 to 99 are of the 20th century, 00 to 68 o
 _COLONS = r"(?P<h>00?):(?P<m>00)(?::(?P<s>00)(?:[.,](?P<f>0{1,9}))?)?(?: ?(?P<half>[ap])| ?H)?"
 _BASIC = r"(?P<h>00)(?P<m>00)(?:(?P<s>00)(?:[.,](?P<f>0{1,9}))?)?"
 _BETWEEN = r"(?P<between>T|, ?| |_| - |:)"
-_ZONE = r"(?P<zone> ?Z? ?(?P<sign>[+-])(?P<oh>00?)(?::?(?P<om>00))?| ?Z)?"
+_ZONE = r"(?P<zone> ?(?P<named>Z? ?(?P<sign>[+-])(?P<oh>00?)(?::?(?P<om>00))?|Z))?"
 _CLOCKS = {"hm": _COLONS, "h12": r"(?P<h>00?) ?(?P<half>[ap])", "hH": r"(?P<h>00?) ?H(?: ?(?P<m>00))?"}
 _AFTER = {  # a date, by whether it is one of ISO's
     False: {
         **{kind: f"{_BETWEEN}{clock}{_ZONE}" for kind, clock in _CLOCKS.items()},
-        "h.m": r"(?P<between> )(?P<h>00?)\.(?P<m>00)(?:\.(?P<s>00))?",  # alone 10.11.12 may be a date
-        "": r"(?P<zone>Z|(?P<sign>[+-])(?P<oh>00):(?P<om>00))",
+        "h.m": r"(?P<between> )(?P<h>00?)\.(?P<m>00)(?:\.(?P<s>00))?"  # alone 10.11.12 may be a date
+        + _ZONE,
+        "": r"(?P<zone>(?P<named>Z|(?P<sign>[+-])(?P<oh>00):(?P<om>00)))",
     },
     True: {"h": f"(?P<between>[T ])(?P<h>00){_ZONE}", "hms": f"(?P<between>T){_BASIC}{_ZONE}"},
 }
@@ -53,6 +54,7 @@ _DATES = {
     "B D Y": r"B[-/. ]{0,2}(?P<D>00?)[-/. ,]{1,2}(?P<Y>0000)",
     "B D y": r"B[-/. ]{0,2}(?P<D>00?), ?'?(?P<y>00)",
     "Y B D": r"(?P<Y>0000)[-/. ,]{0,2}B[-/. ,]{0,2}(?P<D>00?)",
+    "Y D B": r"(?P<Y>0000)[-/. ,]{1,2}(?P<D>00?)[-/. ,]{0,2}B",
     "YMD": r"(?P<Y>0000)(?P<M>00)(?P<D>00)",
     "Y-j": r"(?P<Y>0000)-(?P<j>000)",
     "Y-W-u": r"(?P<Y>0000)-?W(?P<w>00)-?(?P<u>0)",
@@ -78,13 +80,25 @@ _DIGITS = str.maketrans({**dict.fromkeys("123456789", "0"), "−": "-", "’": "
 _ZONES = {"utc": 0, "gmt": 0, "ut": 0, "z": 0, "wet": 0, "west": 1, "cet": 1, "mez": 1, "cest": 2, "mesz": 2, "eet": 2,
           "eest": 3}  # fmt: skip
 _QUARTERS = "quarter quartal quartals trimestre trim kvartal kvartaal kwartaal kwartal kw квартал кв"
-_SIGNS = {"am": "a", "pm": "p", "t": "T", "w": "W", "q": "Q", "k": "Q", "h": "H", "m": "M", "uhr": "H"}
+_SIGNS = {
+    "am": "a",
+    "pm": "p",
+    "πm": "a",
+    "μm": "p",
+    "t": "T",
+    "w": "W",
+    "q": "Q",
+    "k": "Q",
+    "h": "H",
+    "m": "M",
+    "uhr": "H",
+}
 _SIGNS |= {"年": "-", "년": "-", "月": "-", "월": "-", "日": " ", "일": " "}
 _SIGNS |= {"時": ":", "时": ":", "시": ":", "分": ":", "분": ":", "秒": "", "초": ""}
 _SIGNS |= dict.fromkeys(_QUARTERS.split(), "Q") | dict.fromkeys(_ZONES, "Z")
 _ORDINALS = "st nd rd th er re e"  # right behind digits
 _FILLERS = "de del d di of the den det der el le am um at a as alle les las kl klo o το στις la"  # before others
-_YEARS = "г года год р року r roku rok"
+_YEARS = "г года год р року r roku rok gada m d"  # behind digits
 
 
 class Dates(NamedTuple):
@@ -152,11 +166,14 @@ def dates_in(texts: Sequence[str], loose: bool = False, form: str | None = None)
         loose: whether ISO dates with and without a time of day may stand in one column.
         form: a form that some of the texts may not have, whose `valid` then says so; None: all forms of all texts.
     """
-    texts = [_plain(text) for text in texts]
-    shapes: dict[str, list[int]] = {}
-    for i, shape in enumerate([text.translate(_DIGITS) for text in texts]):
-        shapes.setdefault(shape, []).append(i)
-    known: list[tuple[list[int], dict[str, _Layout]]] = []
+    texts = _plain(texts)
+    written = "\n".join(texts).translate(_DIGITS).split("\n")
+    shapes: dict[str, Sequence[int]] = {written[0]: range(len(texts))} if texts else {}
+    if len(texts) > written.count(written[0]):
+        shapes = {}
+        for i, shape in enumerate(written):
+            shapes.setdefault(shape, []).append(i)
+    known: list[tuple[Sequence[int], dict[str, _Layout]]] = []
     forms: list[str] | None = None if form is None else [form]
     for shape, rows in shapes.items():
         layouts = {layout.form(loose): layout for layout in reversed(_layouts(shape))}
@@ -177,13 +194,17 @@ def dates_in(texts: Sequence[str], loose: bool = False, form: str | None = None)
 
 def forms_of(text: str, loose: bool = False) -> dict[str, str]:
     """Return the forms that a text may have, with the format of strptime for each."""
-    shape = _plain(text).translate(_DIGITS)
+    shape = _plain([text])[0].translate(_DIGITS)
     return {layout.form(loose): layout.written for layout in _layouts(shape)}
 
 
-def _plain(text: str) -> str:
-    text = " ".join(text.split())
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
+def _plain(texts: Sequence[str]) -> Sequence[str]:
+    """Return texts with single spaces, and letters in one piece with their accents."""
+    together = "\n".join(["", *texts, ""])
+    odd = ("  ", "\n ", " \n", *"\t\r\v\f\x1c\x1d\x1e\x1f")
+    if together.isascii() and not any(each in together for each in odd) and together.count("\n") == len(texts) + 1:
+        return texts
+    return [unicodedata.normalize("NFC", " ".join(text.split())) for text in texts]
 
 
 # --- what the digits of a shape mean ---
@@ -241,7 +262,7 @@ def _patterns() -> tuple[
 ]:
     """Return the patterns of dates, parts of dates, what may stand after each date, and clocks alone, by name."""
     dates = {
-        date: re.compile(rf"(?:A,? ?)?(?P<date>{pattern}){'' if date == 'YMD' else '(?!0)'}\.?(?: ?A| \(A\))?")
+        date: re.compile(rf"(?:A,? ?)?(?P<date>{pattern}){'' if date == 'YMD' else '(?!0)'}\.?(?:,? ?A| \(A\))?")
         for date, pattern in _DATES.items()
     }
     parts = {part: re.compile(pattern) for part, pattern in _PARTS.items()}
@@ -262,16 +283,14 @@ def _canonical(shape: str) -> Iterator[tuple[str, list[tuple[int, int]], dict[st
     def halved(found: re.Match) -> str:
         return f"{found[1]}m".ljust(len(found[0]))
 
-    shape = re.sub(r"(?i)\b([ap])\. ?m\b\.?", halved, shape)
-    shape = re.sub(r"(?<=0)[ ]?[\[(][^\d\])]*[\])]$", blank, shape)  # a place behind an offset
-    shape = re.sub(r"(?i)-feira\b", blank, shape)
-    tokens = [(found[0], found.start()) for found in re.finditer(r"0+|[^\W\d_]+|.", shape)]
-    before = ["", *(token for token, _ in tokens)]
+    shape = re.sub(r"(?i)\b([apπμ])\. ?[mμ]\b\.?", halved, shape)
+    place = re.search(r"[+-]00:?00(?: ?[\[(][^\d\])]*[\])])$", shape)  # behind an offset
+    shape = re.sub(r" ?[\[(][^(\[]*$", blank, shape) if place else shape
+    shape = re.sub(r"(?i)-feira\b|\bd'(?=[^\W\d_])", blank, shape)
+    tokens = [(found[0], found.start()) for found in re.finditer(r"0+|(?:[^\W\d_][\u0300-\u036f]*)+|.", shape)]
     words = [
-        _signs(token, follows=before[i][-1:], is_last=not re.search(r"\w", shape[start + len(token) :]))
-        if token[0].isalpha()
-        else (token,)
-        for i, (token, start) in enumerate(tokens)
+        _signs(token, shape[:start], shape[start + len(token) :]) if token[0].isalpha() else (token,)
+        for token, start in tokens
     ]
     if not all(words) or sum(len(each) > 1 for each in words) > 4:
         return
@@ -304,14 +323,18 @@ def _tidy(letters: list[tuple[str, tuple[int, int]]]) -> tuple[str, list[tuple[i
     return "".join(letter for letter, _ in kept), [place for _, place in kept]
 
 
-def _signs(word: str, follows: str, is_last: bool) -> tuple[str, ...]:
-    """Return the letters that a word behind another letter may stand for, "" for none; () for one that no date has."""
+def _signs(word: str, before: str, after: str) -> tuple[str, ...]:
+    """Return the letters that a word between two texts may stand for, "" for none; () for one that no date has."""
     name = folded(word)
     found = ["B"] if months_of(name) else []
     found += ["A"] if weekdays_of(name) else []
-    is_filler = name in _YEARS.split() or (not is_last and name in _FILLERS.split())
-    found += [""] if is_filler or (follows == "0" and name in _ORDINALS.split()) else []
-    found += [_SIGNS[name]] if name in _SIGNS else []
+    is_filler = (
+        (name in _FILLERS.split() and re.search(r"\w", after))
+        or (name in _YEARS.split() and re.search(r"0[. ]*$", before))
+        or (name in _ORDINALS.split() and before.endswith("0"))
+    )
+    found += [""] if is_filler else []
+    found += [_SIGNS[each] for each in dict.fromkeys((word.casefold(), name)) if each in _SIGNS]
     found += ["Q"] if name == "t" else []  # of a trimester
     return tuple(found)
 
@@ -340,7 +363,7 @@ def _layout(
         words["B"] if "B" in canonical else "",
         weekdays_of(words["A"]) if "A" in canonical else None,
         text("half"),
-        span("zone") if "zone" in groups else None,
+        span("named") if "named" in groups else None,
         text("sign"),
         60 * _ZONES[words["Z"]] if "Z" in text("zone") else 0,
         _format(groups, canonical),
@@ -384,7 +407,7 @@ def months_by_name(names: set[str]) -> list[tuple[dict[str, int], bool]]:
 
 
 def _read(
-    texts: list[str], parts: list[tuple[list[int], _Layout]], form: str, months: dict[str, int], is_english: bool
+    texts: list[str], parts: list[tuple[Sequence[int], _Layout]], form: str, months: dict[str, int], is_english: bool
 ) -> Dates:
     """Read the texts, whose rows with a layout are given as `parts`."""
     n = len(texts)
@@ -394,7 +417,9 @@ def _read(
     is_fine = False
     for rows, layout in parts:
         some = texts if len(rows) == n else [texts[i] for i in rows]
-        digits = np.array(some, "U").view(np.uint32).reshape(len(some), -1)
+        together = "".join(some)
+        kind, coding = (np.uint8, "ascii") if together.isascii() else (np.uint32, "utf-32-le")
+        digits = np.frombuffer(together.encode(coding), kind).reshape(len(some), -1)
         found = _Digits(digits, layout.spans)
         days, right = _days(found, layout, months)
         time, rest, in_day = _time_of_day(found, layout)
@@ -412,7 +437,8 @@ def _read(
         valid[:] = False
     rows, layout = parts[0]
     first = texts[rows[0]]
-    zone = "" if layout.zone is None else first[slice(*layout.zone)]
+    start, end = layout.zone or (0, 0)
+    zone = first[start:end] if first[start - 1 : start] != " " else f" {first[start:end]}"
     written = _written(layout, is_fine, is_english, max(map(len, months), default=0))
     dated = bool(layout.date)
     return Dates(form, valid, microseconds, nanoseconds, offsets, zoned, zone, written, dated)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cgru.core.lengths import padded
 from cgru.datasets import gaps
-from cgru.datasets.column_names import NUMBERED, as_names, few, spelled
+from cgru.datasets.column_names import NUMBERED, as_names, few, is_part_of_date, spelled
 from cgru.datasets.roles import Roles, check_names
 from cgru.datasets.table import Table, groups, table_of_frame
 from cgru.datasets.time_gaps import TIME_STEP, as_gap, clock_of, on_gaps
@@ -194,12 +195,19 @@ def _elements(table: Table, roles: Roles, missing: str) -> np.ndarray:
     names = [name for name, count in counts.items() if count]
     if names and missing == "refuse":
         row = table.place(int(gone[:, roles.columns.index(names[0])].argmax()))
-        several = f" (missing: {few([f'{name} {counts[name]}' for name in names])})" if sum(counts.values()) > 1 else ""
         empty = [name for name in names if counts[name] == table.rows]
-        cures = [f"ignore={spelled(empty)} leaves out what has no value"] if empty else []
-        cures += [f'missing="{gaps.MISSING[1]}" fills {"them" if several else "it"}'] if len(names) > len(empty) else []
-        raise ValueError(f"{few(names)}: expected a value in each row, got none in {row}{several}; {', '.join(cures)}")
+        raise ValueError(_on_missing({name: counts[name] for name in names}, names[0], row, empty))
     return elements
+
+
+def _on_missing(counts: Mapping[str, int], first: str, row: str, empty: Sequence[str]) -> str:
+    """Return what to say of columns with missing values: `counts` of each, the row of the first, those without any."""
+    one = sum(counts.values()) == 1
+    several = "" if one else f" (missing: {few([f'{name} {count}' for name, count in counts.items()])})"
+    cures = [f"ignore={spelled(empty)} leaves out what has no value"] if empty else []
+    cures += [f'missing="{gaps.MISSING[1]}" fills {"it" if one else "them"}'] if len(counts) > len(empty) else []
+    names = few([first, *(name for name in counts if name != first)])
+    return f"{names}: expected a value in each row, got none in {row}{several}; {', '.join(cures)}"
 
 
 def _advice(table: Table, name: str, roles: Roles) -> str:
@@ -208,8 +216,8 @@ def _advice(table: Table, name: str, roles: Roles) -> str:
     if missing.any():
         return ""
     together = len(groups(table, (*roles.id, name))[0])
-    if not roles.time and together == table.rows and are_times(values):
-        return f'; time="{name}" sorts by it'
+    if are_times(values):
+        return f'; time="{name}" sorts by it' if not roles.time and together == table.rows else ""
     classes = len(set(map(str, values)))
     if roles.label or not 1 < classes <= min(FEW, table.rows // 2) or not table.is_text(name):
         return ""
@@ -289,6 +297,7 @@ def notes_on_ids(table: Table, roles: Roles, found: Sequences) -> list[str]:
     notes = []
     if max(map(len, found.X)) > 1 and len(found.X) > 1:
         still = np.all([(x == x[0]).all(axis=0) for x in found.X], axis=0)
+        still &= np.any([x[0] != found.X[0][0] for x in found.X], axis=0)  # else it is told that nothing changes
         names = [name for name, is_still in zip(found.columns, still, strict=True) if is_still]
         if names:
             verb, cure = ("does", "it") if len(names) == 1 else ("do", "them")
@@ -311,7 +320,8 @@ def wide(table: Table, roles: Roles, missing: str) -> tuple[Sequences, np.ndarra
     """The sequences in a wide table, as `long`, and what was guessed of its columns, too.
 
     Names that are alike but for a number at their end are the steps of one element, by that number; where all are so,
-    with the same numbers, there may be several elements, whose names have letters: 2023-12 and 2024-12 are of one.
+    with the same numbers, there may be several elements, whose names have letters: 2023-12 and 2024-12 are of one, and
+    so are Jan 23 and 2024Q1.
     Empty cells at the end of a row end its sequence.
     """
     gaps.check_missing(missing)
@@ -325,13 +335,10 @@ def wide(table: Table, roles: Roles, missing: str) -> tuple[Sequences, np.ndarra
     for i in np.flatnonzero(ends == 0):
         raise ValueError(f"expected values in each row, got none in {table.place(int(i))}")
     sequences = [x[:n].copy() for x, n in zip(X, ends.tolist(), strict=True)]
-    if missing == "refuse":
-        for i, x in enumerate(sequences):
-            for step, j in np.argwhere(np.isnan(x)):
-                raise ValueError(
-                    f"{columns[step][j]}: expected a value in each row, got none in {table.place(i)}; "
-                    f'missing="{gaps.MISSING[1]}" fills it'
-                )
+    lost = [(columns[step][j], i) for i, x in enumerate(sequences) for step, j in np.argwhere(np.isnan(x))]
+    if lost and missing == "refuse":
+        counts = Counter(name for name, _ in lost)
+        raise ValueError(_on_missing(counts, lost[0][0], table.place(lost[0][1]), []))
     if (ends < X.shape[1]).any():
         notes.append(f"{(ends < X.shape[1]).sum()} sequences end before the last column")
     counts = _filled(sequences, missing, called, table.place)
@@ -350,7 +357,8 @@ def _channels(columns: Sequence[str]) -> tuple[list[str], list[tuple[str, ...]],
         if match and (not match[1] or re.search(r"[^\W\d_]", match[1])):
             steps.setdefault(match[1], {})[int(match[2])] = name
     numbers = sorted(next(iter(steps.values()), {}))
-    if len(numbers) * len(steps) != len(columns) or any(sorted(each) != numbers for each in steps.values()):
+    alike = len(numbers) * len(steps) == len(columns) and all(sorted(each) == numbers for each in steps.values())
+    if not alike or (len(steps) > 1 and all(map(is_part_of_date, steps))):
         return [""], [(name,) for name in columns], ["steps are in the order of the columns, all of one element"]
     ordered = [tuple(each[number] for each in steps.values()) for number in numbers]
     notes = [f"{len(steps)} elements a step by the columns' names: {', '.join(steps)}"] if len(steps) > 1 else []

@@ -91,9 +91,10 @@ hetfo kedd szerda csutortok pentek szombat vasarnap
 luni marti miercuri joi vineri sambata/simbata duminica
 esmaspaev teisipaev kolmapaev neljapaev reede laupaev puhapaev
 pirmdiena otrdiena tresdiena ceturtdiena piektdiena/pk sestdiena svetdiena
-pirmadienis antradienis treciadienis ketvirtadienis/kt penktadienis/pn sestadienis/st sekmadienis/sk
+pirmadienis/pr antradienis treciadienis ketvirtadienis/kt penktadienis/pn sestadienis/st sekmadienis/sk
 pazartesi/pzt sali carsamba persembe cuma cumartesi/cmt pazar
 senin selasa rabu kamis jumat sabtu minggu
+isnin selasa rabu khamis jumaat sabtu ahad
 понедельник/пн вторник/вт среда/ср четверг/чт пятница/пт суббота/сб воскресенье/вс
 понеділок/пн вівторок/вт середа/ср четвер/чт пятниця/пт субота/сб неділя/нд
 понеделник/пн вторник/вт сряда/ср четвъртък/чт петък/пт събота/сб неделя/нд

@@ -41,6 +41,9 @@ __all__ = [
 ]
 
 
+COUNTED = 10  # rows whose numbers in any order are those of rows and no measurements
+
+
 class Asked(NamedTuple):
     """What was said of the columns of a table; None: whatever their names say.
 
@@ -284,7 +287,8 @@ def _counts_rows(table: Table, name: str) -> bool:
     if values.dtype.kind not in "iu":
         return False
     values = values.astype(np.int64)
-    return bool((np.diff(values) > 0).all() or (np.diff(np.sort(values)) == 1).all())
+    counted = len(values) >= COUNTED and values.min() in (0, 1) and (np.diff(np.sort(values)) == 1).all()
+    return bool((np.diff(values) > 0).all() or counted)
 
 
 def _letters(name: str) -> str:

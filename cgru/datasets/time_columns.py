@@ -14,10 +14,11 @@ from cgru.datasets.column_names import (
     TIMES,
     called,
     date_and_time,
-    is_like_time,
     spelled,
+    time_likeness,
 )
 from cgru.datasets.date_parts import part_of, parts_in
+from cgru.datasets.dates import dates_in
 from cgru.datasets.table import Table, groups
 from cgru.datasets.times import are_times, ranks
 
@@ -25,6 +26,7 @@ __all__ = ["LOOKED_AT", "Course", "course_of", "find_time", "is_known", "one_of"
 
 LOOKED_AT = 1000  # rows, to find out whether columns are what they are called: what else there is, is told later
 ENOUGH = 8  # differences between rows of a sequence, in all, for a column to look like times by its values
+CALENDAR = ("year", "quarter", "month", "week", "day")
 MOSTLY = 0.75  # of the differences between sorted times are one step
 
 
@@ -51,9 +53,14 @@ class Course(NamedTuple):
 def course_of(values: np.ndarray, place: np.ndarray, kind: str) -> Course:
     """Return how `values` (n,), numbers or ranks of dates, go on within the sequences `place` (n,) as rows stand."""
     order, lengths = np.argsort(place, kind="stable"), np.bincount(place)
+    some = order[:LOOKED_AT]
     inside = place[order][1:] == place[order][:-1]
     apart = np.diff(values[order])[inside]
     rises = bool(apart.size and (apart > 0).all())
+    if not rises and len(some) < len(order):  # of a long table the first rows say most
+        first = course_of(values[some], np.unique(place[some], return_inverse=True)[1], kind)
+        if first.repeats or not first.regular:
+            return first._replace(rises=False)
     if not rises:
         apart = np.diff(values[np.lexsort((values, place))])[inside]
     if not apart.size or (apart == 0).any():
@@ -175,9 +182,19 @@ def _alone(table: Table, name: str, free: Sequence[str], place: np.ndarray) -> t
     if called(name, DATES) and len(hours) == 1 and _course(table, (name,), place).repeats:
         if not _course(table, (name, *hours), place).repeats:
             return name, *hours
-    elif part_of(name) not in (None, "clock"):  # a day is that of a month, perhaps
+    elif part_of(name) not in (None, "clock") or _begins_anew(table, name):  # a day is that of a month, perhaps
         _check_rises(_course(table, (name,), place), (name,))
     return (name,)
+
+
+def _begins_anew(table: Table, name: str) -> bool:
+    """Return whether times are those of a day, 18:30 or 1830, after which they begin anew."""
+    values = table.column(name)
+    if values.dtype.kind in "iu":
+        return bool((values > 99).any() and ((values >= 0) & (values <= 2400) & (values % 100 < 60)).all())
+    texts = [value for value in values[:LOOKED_AT].tolist() if isinstance(value, str)]
+    readings = dates_in(texts) if texts else []
+    return bool(readings) and not readings[0].dated
 
 
 def _check_rises(course: Course, names: Sequence[str]) -> None:
@@ -203,10 +220,7 @@ def _by_values(table: Table, free: Sequence[str], place: np.ndarray) -> tuple[st
         if called(name, LABELS) or called(name, IDS):
             continue
         course = _course(table, (name,), place)
-        known = is_like_time(name, course.kind != "real")
-        enough = (course.count >= ENOUGH and course.longest > 2) or (known and course.kind == "whole")
-        is_like = course.kind == "dates" or (enough and (course.regular or (known and course.rises)))
-        if course.count and not course.repeats and is_like:
+        if course.count and not course.repeats and _is_like(course, name):
             found[name] = course
     best = max((_likeness(name, course) for name, course in found.items() if course.rises), default=None)
     first = [name for name, course in found.items() if course.rises and _likeness(name, course) == best]
@@ -220,9 +234,20 @@ def _by_values(table: Table, free: Sequence[str], place: np.ndarray) -> tuple[st
     return tuple(first)
 
 
-def _likeness(name: str, course: Course) -> tuple[bool, ...]:
+def _is_like(course: Course, name: str) -> bool:
+    """Return whether a column looks like times; numbers whose name says little need be many."""
+    likeness, many = time_likeness(name), course.count >= ENOUGH and course.longest > 2
+    whole = course.kind == "whole"
+    if course.kind == "dates" or (course.regular and (many or (whole and likeness))):
+        return True
+    if course.rises and ((whole and likeness) or (many and likeness > 1)):
+        return True
+    return whole and (part_of(name) in CALENDAR or (many and likeness == 3))
+
+
+def _likeness(name: str, course: Course) -> tuple[int, ...]:
     """Return what speaks for a column of times; the most telling comes first."""
-    return course.kind == "dates", is_like_time(name), course.kind == "whole", course.regular
+    return course.kind == "dates", time_likeness(name), course.kind == "whole", course.regular
 
 
 def _course(table: Table, names: tuple[str, ...], place: np.ndarray) -> Course:

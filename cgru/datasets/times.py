@@ -133,7 +133,8 @@ def times_of(column: Sequence[Any], name: str, form: str | None = None, place: P
         if values.dtype.kind == "f" and not ((values == np.floor(values)) & (np.abs(values) < 2**53)).all():
             raise ValueError(f"{name}: expected times, such as 1959-01, or whole numbers, got others")
         return Times(_counts(values.astype(np.int64), name), "number")
-    rows = _Column([str(cell) for cell in _cells(values)], name, place)
+    cells = _cells(values)
+    rows = _Column(cells if values.dtype.kind in "UT" else list(map(str, cells)), name, place)
     if form is not None:
         utc, offsets = _formatted(rows, form)
         return Times(utc[rows.codes], form, "", None if offsets is None else offsets[rows.codes])
@@ -158,13 +159,19 @@ def times_of(column: Sequence[Any], name: str, form: str | None = None, place: P
 
 
 class _Column:
-    """The different texts of a column, in the order in which they first appear, and which each row has (`codes`)."""
+    """The texts of a column, in the order of the file, and which of them each row has (`codes`).
+
+    Where many rows have the same text it is there once.
+    """
 
     def __init__(self, cells: list[str], name: str, place: Place | None):
-        index = dict.fromkeys(cells)
-        index = dict(zip(index, range(len(index)), strict=True))
-        self.texts = list(index)
-        self.codes = np.fromiter(map(index.__getitem__, cells), np.intp, len(cells))
+        some = cells[:: len(cells) // LOOKED_AT + 1]
+        if 2 * len(set(some)) > len(some):
+            self.texts, self.codes = cells, np.arange(len(cells))
+        else:
+            index = {text: i for i, text in enumerate(dict.fromkeys(cells))}
+            self.texts = list(index)
+            self.codes = np.fromiter(map(index.__getitem__, cells), np.intp, len(cells))
         self.name, self.place = name, place
 
     def row(self, i: int) -> int:
@@ -272,6 +279,10 @@ def _formatted(column: _Column, form: str) -> tuple[np.ndarray, np.ndarray | Non
     """
     if not isinstance(form, str):
         raise TypeError(f'time_format: expected a format of strptime, such as "%d.%m.%Y", got {form!r}')
+    forms = forms_of(column.texts[0])
+    fast = [dates for dates in dates_in(column.texts) if forms.get(dates.form) == form.replace("%B", "%b")]
+    if len(fast) == 1 and fast[0].dated and not fast[0].zoned.any() and not fast[0].nanoseconds.any():
+        return fast[0].utc.astype("datetime64[us]")
     found = [_parsed(text, form) for text in column.texts]
     if None in found and re.search("%[bB]", form):
         english = form.replace("%B", "%b")

@@ -459,3 +459,40 @@ def test_a_plan_of_a_table(tmp_path):
 def test_plans_that_are_none(tmp_path, line, why):
     (tmp_path / "plan.toml").write_text(f'data = "x.csv"\n{line}\n')
     assert f"plan.toml: {why}" in refused("many", "plan.toml", cwd=tmp_path)
+
+
+def test_a_format_of_times_is_kept_with_the_model(tmp_path):
+    """Days first, 3 of 4 of which could be months: what is learned is the order of the steps."""
+    steps = [("03/01/2024", 1.0), ("01/02/2024", 2.0), ("02/03/2024", 3.0)]
+    lines = [
+        [f"p{i}", when, value if i % 2 else -value, "up" if i % 2 else "down"]
+        for i in range(20)
+        for when, value in (steps if i % 3 else steps[::-1])
+    ]
+    write(tmp_path / "visits.csv", ["patient", "date", "value", "label"], lines)
+    why = refused("fit", "visits.csv", cwd=tmp_path)
+    cure = "; --time-format %d/%m/%Y or --time-format %m/%d/%Y says which"
+    assert "visits.csv: date: expected dates with one reading, got '02/03/2024' in line 2, which may be " in why
+    assert why.rstrip().endswith(cure)
+    assert cure in refused("data", "visits.csv", cwd=tmp_path)
+    out, _ = run("data", "visits.csv", "--time-format", "%d/%m/%Y", cwd=tmp_path)
+    assert "date is what steps are sorted by" in out
+    run("fit", "visits.csv", "--time-format", "%d/%m/%Y", *QUICK, "-o", "model.npz", cwd=tmp_path)
+    net = cgru.load(tmp_path / "model.npz")
+    assert net.reading["time_format"] == "%d/%m/%Y"
+    data = cgru.datasets.read(tmp_path / "visits.csv", **net.reading)
+    assert data.train.X[:2, :, 0].tolist() == [[-1, -2, -3], [1, 2, 3]]
+    for command in ("predict", "evaluate"):
+        _, err = run(command, "model.npz", "visits.csv", cwd=tmp_path)
+        assert "--time-format %d/%m/%Y" in err
+    err = refused("predict", "model.npz", "visits.csv", "--time-format", "%Y-%m-%d", cwd=tmp_path)
+    assert "visits.csv: date: expected times of the form %Y-%m-%d, got '02/03/2024' in line 2" in err
+    names = ["--time", "day"]  # another column, whose form is its own
+    write(tmp_path / "other.csv", ["patient", "day", "value", "label"], [[p, w[:2], v, c] for p, w, v, c in lines])
+    _, err = run("evaluate", "model.npz", "other.csv", *names, cwd=tmp_path)
+    assert "time-format" not in err
+
+
+def test_a_plan_has_a_format_of_times():
+    assert in_keys('time_format="%d/%m/%Y" says which') == 'time_format = "%d/%m/%Y" says which'
+    assert in_options('time_format="%d. %B %Y" reads it') == "--time-format '%d. %B %Y' reads it"

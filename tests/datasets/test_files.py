@@ -344,3 +344,81 @@ def test_text_needs_numpy_alone(reads, monkeypatch):
         if importlib.util.find_spec(name):
             monkeypatch.setitem(sys.modules, name, None)
     assert reads(LONG).train.X.shape == (2, 2, 2)
+
+
+def test_a_test_file_that_lies_beside_is_told(tmp_path):
+    content = "@dimensions 1\n@classLabel true a b\n@data\n1,2,3:a\n4,5,6:b\n"
+    for name in ("X_TRAIN.ts", "X_TEST.ts", "Y_TRAIN.ts"):
+        (tmp_path / name).write_text(content)
+    path = tmp_path / "X_TRAIN.ts"
+    assert read(path).notes[-1] == f'X_TEST.ts lies beside it: test="{tmp_path / "X_TEST.ts"}" tests on it'
+    both = read(path, test=tmp_path / "X_TEST.ts")
+    assert both.test.X.shape == (2, 3, 1)
+    for data in (both, read(tmp_path / "Y_TRAIN.ts"), read(tmp_path / "X_TEST.ts")):
+        assert not any("beside" in note for note in data.notes)
+
+
+def test_all_columns_with_missing_values_are_named(reads, refused):
+    table = "id,t,a,b,c,e\n1,1,,2,3,\n1,2,4,,3,\n1,3,4,,3,\n"
+    assert refused(table, ignore="e") == (
+        'a, b: expected a value in each row, got none in line 2 (missing: a 1, b 2); missing="forward" fills them'
+    )
+    assert refused(table) == (
+        "a, b, e: expected a value in each row, got none in line 2 (missing: a 1, b 2, e 3); "
+        'ignore="e" leaves out what has no value, missing="forward" fills them'
+    )
+    assert refused(table, columns=["c", "e"]) == (
+        'e: expected a value in each row, got none in line 2 (missing: e 3); ignore="e" leaves out what has no value'
+    )
+    wide = "label,t0,t1,t2\nx,1,,3\ny,,5,6\nx,,5,6\n"
+    assert refused(wide) == (
+        't1, t0: expected a value in each row, got none in line 2 (missing: t1 1, t0 2); missing="forward" fills them'
+    )
+
+
+AMBIGUOUS = "id,when,a\n1,03/01/2024,3\n1,01/02/2024,1\n1,02/03/2024,2\n"
+
+
+def test_a_format_of_times(reads, refused):
+    why = refused(AMBIGUOUS, id="id", time="when")
+    assert why == (
+        "when: expected dates with one reading, got '03/01/2024' in line 2, which may be 2024-01-03 or 2024-03-01; "
+        'time_format="%d/%m/%Y" or time_format="%m/%d/%Y" says which'
+    )
+    for form, due in (("%d/%m/%Y", [3, 1, 2]), ("%m/%d/%Y", [1, 2, 3])):
+        data = reads(AMBIGUOUS, id="id", time="when", time_format=form)
+        assert data.train.X[0, :, 0].tolist() == due
+        assert data.reading["time_format"] == form
+        again = reads(AMBIGUOUS, **data.reading)
+        assert again.train.X[0, :, 0].tolist() == due
+    assert "time_format" not in reads(AMBIGUOUS.replace("03/01", "31/01"), id="id", time="when").reading
+
+
+def test_a_format_of_times_in_two_columns_and_of_numbers(reads, refused):
+    pair = "id,date,time,a\n1,20240131,1830,3\n1,20240131,0905,1\n1,20240201,0000,2\n"
+    assert reads(pair, time_format="%Y%m%d %H%M").train.X[0, :, 0].tolist() == [1, 3, 2]
+    dotted = "id,month,a\n1,10.2023,3\n1,2.2024,1\n1,12.2023,2\n"  # which are numbers, too
+    assert reads(dotted, time="month", time_format="%m.%Y").train.X[0, :, 0].tolist() == [3, 2, 1]
+    why = refused(dotted, time="month", time_format="%Y-%m")
+    assert why == "month: expected times of the form %Y-%m, got '10.2023' in line 2"
+
+
+def test_a_format_without_times(refused, reads):
+    why = 'time_format: expected a column of times beside it, got none: time="..." names it'
+    assert refused("id,a\n1,2\n1,3\n", time_format="%Y") == why
+    assert refused("a,b,c,d,label\n1,2,3,4,x\n", wide=True, time_format="%Y") == why
+    assert refused("@data\n1,2:0\n", "x.ts", time_format="%Y").startswith(
+        "time_format: expected nothing, since it says"
+    )
+
+
+def test_dates_in_words(reads):
+    for first, second, third in (
+        ("01-Apr-2012", "11-Apr-2012", "02-May-2012"),
+        ("Jan 9 2000", "Jan 10 2000", "Feb 1 2000"),
+        ("9. März 2024", "10. März 2024", "1. Mai 2024"),
+        ("2012/01/09", "2012/01/10", "2012/02/01"),
+        ("9 stycznia 2024", "10 stycznia 2024", "1 maja 2024"),
+    ):
+        text = f"id,date,a\n1,{third},3\n1,{first},1\n1,{second},2\n"
+        assert reads(text).train.X[0, :, 0].tolist() == [1, 2, 3]

@@ -164,3 +164,14 @@ def test_times_of_a_frame_are_named(table):
         TypeError, match=r'^when: expected numbers, got datetime64.*; time="when" sorts by it; columns='
     ):
         from_frame(table(ROWS | {"when": days}), "subject", label="group")
+
+
+def test_a_format_of_times(table):
+    rows = {"id": [1, 1, 1], "when": ["03/01/2024", "01/02/2024", "02/03/2024"], "a": [3, 1, 2]}
+    with pytest.raises(ValueError, match=r"^when: expected dates with one reading, .*; time_format="):
+        from_frame(table(rows), "id", time="when")
+    for form, due in (("%d/%m/%Y", [3, 1, 2]), ("%m/%d/%Y", [1, 2, 3])):
+        assert from_frame(table(rows), "id", time="when", time_format=form).X[0][:, 0].tolist() == due
+    whole = rows | {"when": [20240301, 20240102, 20240203]}
+    assert from_frame(table(whole), "id", time="when", time_format="%Y%d%m").X[0][:, 0].tolist() == [3, 1, 2]
+    assert from_frame(table(rows | {"when": [3, 1, 2]}), "id", time="when").X[0][:, 0].tolist() == [1, 2, 3]

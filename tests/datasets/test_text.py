@@ -1,7 +1,6 @@
 """Tables in text files: dialects, and where what is wrong stands."""
 
 import gzip
-import re
 
 import numpy as np
 import pytest
@@ -371,13 +370,12 @@ def test_all_columns_without_numbers_are_named_at_once(refused):
     right = "\n".join(["id,charttime,ward,hr,note", *rows])
     rows[3] = rows[3].replace("01-04", "01-01")
     text = "\n".join(["id,charttime,ward,hr,note", *rows])
-    when = "charttime: expected numbers, got '2024-01-01' in line 2; label=\"charttime\" with per_step=True learns it; "
+    when = "charttime: expected numbers, got '2024-01-01' in line 2; "
     ward = "ward: expected numbers, got 'A' in line 2; label=\"ward\" with per_step=True learns it; "
     note = "note: expected numbers, got 'n0' in line 2; "
     end = 'columns="..." says which are elements, unless it is the id, time or label, '
     assert refused(text) == when + ward + note + end + 'ignore=["charttime", "ward", "note"] leaves them out'
-    bare = re.sub("; label=.* learns it", "", when)
-    assert refused(text, ignore=["note"], label="ward") == bare + end + 'ignore="charttime" leaves it out'
+    assert refused(text, ignore=["note"], label="ward") == when + end + 'ignore="charttime" leaves it out'
     assert refused(text.replace("2024-01-01", ""), label="ward", ignore=["note"]).startswith(
         "charttime: expected numbers, got '2024-01-02' in line 3; columns="
     )

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from cgru.datasets.times import are_times, ranks
+from cgru.datasets.times import Times, are_times, ranks, times_of
 
 
 @pytest.mark.parametrize(
@@ -130,3 +130,131 @@ def test_what_can_be_sorted_by(values, are):
         kept[:] = values
         values = kept
     assert are_times(values) is are
+
+
+def objects(*values):
+    return np.array(values, object)
+
+
+@pytest.mark.parametrize(
+    ("form", "texts"),
+    [
+        ("%d/%m/%Y", ["03/01/2024", "01/02/2024", "02/03/2024"]),
+        ("%m/%d/%Y", ["01/03/2024", "02/01/2024", "03/02/2024"]),
+        ("%b-%y", ["Jan-11", "Mar-11", "Jan-12"]),
+        ("%d. %B %Y", ["17. Mai 2023", "1. Juni 2023", "2. Dezember 2023"]),
+        ("%d/%m", ["28/02", "29/02", "01/03"]),
+        ("%H h", ["9 h", "10 h", "23 h"]),
+    ],
+)
+def test_a_format_says_how_times_are_written(form, texts):
+    assert ranks(objects(*texts), "t", form=form).tolist() == [0, 1, 2]
+    times = times_of(texts, "t", form)
+    assert (np.diff(times.values) > np.timedelta64(0, "us")).all()
+    assert are_times(objects(*texts), form)
+    assert not are_times(objects(*texts, "x"), form)
+
+
+def test_numbers_with_a_format_are_digits():
+    for kind in (np.int64, np.float64):
+        days = np.array([2024060, 2025001, 2023365], kind)  # a year and the day of it
+        assert ranks(days, "t", form="%Y%j").tolist() == [1, 2, 0]
+        due = ["2024-02-29", "2025-01-01", "2023-12-31"]
+        assert times_of(days, "t", "%Y%j").values.astype("datetime64[D]").astype(str).tolist() == due
+    assert ranks(np.array([1.5, 1.25]), "t", form="%H.%M").tolist() == [0, 1]
+
+
+def test_what_has_not_the_format():
+    values = objects("01/02/2024", "2024-01-31", "x")
+    with pytest.raises(ValueError, match=r"^t: expected times of the form %d/%m/%Y, got '2024-01-31' in line 3$"):
+        ranks(values, "t", lambda row: f"line {row + 2}", "%d/%m/%Y")
+    with pytest.raises(TypeError, match=r"^time_format: expected a format of strptime, such as .* got 5"):
+        ranks(values, "t", form=5)
+
+
+def test_dates_and_other_kinds_need_no_format():
+    days = np.array(["2024-01-02", "2023-01-02"], "datetime64[D]")
+    assert ranks(days, "t", form="%d").tolist() == [1, 0]
+    assert times_of(days, "t", "%d").form == "day"
+
+
+def test_the_first_that_is_no_time_is_named_in_the_order_of_the_file():
+    rows = [f"2024-01-{day:02}" for day in range(31, 0, -1)]
+    rows[7], rows[20] = "soon", "later"
+    with pytest.raises(ValueError, match=r"got 'soon' in line 9, unlike '2024-01-31'; .*time_format="):
+        ranks(objects(*rows), "t", lambda row: f"line {row + 2}")
+    with pytest.raises(ValueError, match=r"got 'soon' in row 7, unlike '2024-01-31'"):
+        times_of(rows, "t")
+
+
+@pytest.mark.parametrize("reads", [ranks, times_of])
+def test_what_may_be_read_in_two_ways_is_refused_with_the_cure(reads):
+    cure = 'time_format="%d/%m/%Y" or time_format="%m/%d/%Y" says which'
+    why = (
+        f"t: expected dates with one reading, got '02/01/2024' in line 3, which may be 2024-01-02 or 2024-02-01; {cure}"
+    )
+    values = objects("01/01/2024", "02/01/2024", "01/03/2024")
+    with pytest.raises(ValueError, match=f"^{re.escape(why)}$"):
+        reads(values, "t", place=lambda row: f"line {row + 2}")
+    assert reads(objects(*values, "31/01/2024"), "t") is not None
+
+
+def test_a_year_of_two_digits_that_may_be_a_day_needs_a_format():
+    with pytest.raises(ValueError, match=r"got 'Jan-11' in row 0; any other needs its format: time_format=\"%b-%y\"$"):
+        times_of(["Jan-11", "Feb-11"], "t")
+    assert times_of(["Jan-99", "Feb-99"], "t").written(np.array(["2011-03"], "datetime64[us]")) == ["Mar-11"]
+
+
+def test_zones():
+    local = ["2024-03-31 01:00 CET", "2024-03-31 03:00 CEST"]
+    assert times_of(local, "t").written(times_of(local, "t").values) == ["2024-03-31 00:00Z", "2024-03-31 01:00Z"]
+    assert ranks(objects("2024-01-01 10:00+0300", "2024-01-01 09:00+01"), "t").tolist() == [0, 1]
+    for text in ("01.02.2024 10:00+01:00", "2024-02-01 10:00 UTC", "1 Feb 2024 9:05 PM UTC"):
+        times = times_of([text, text], "t")
+        (back,) = set(times.written(times.values))
+        assert (times_of([back], "t").values[0], times.zone) == (times.values[0], times.zone)
+    days = times_of(["01.02.2024Z", "01.02.2024+01:00"], "t")
+    assert days.written(days.values) == ["2024-02-01 00:00Z", "2024-01-31 23:00Z"]
+
+
+def test_nanoseconds_sort_and_are_no_step_of_a_calendar():
+    fine = ["2024-01-01 00:00:00.000000002", "2024-01-01 00:00:00.000000001", "2024-01-01 00:00:00.000000002"]
+    assert ranks(objects(*fine), "t").tolist() == [1, 0, 1]
+    with pytest.raises(ValueError, match=r"expected times of whole microseconds, got '.*2' in row 0"):
+        times_of(fine, "t")
+    with pytest.raises(ValueError, match=r"expected times of whole microseconds, got 2024-.*1 in row 1"):
+        times_of(np.array(["2024-01-01", "2024-01-01T00:00:00.000000001"], "datetime64[ns]"), "t")
+    assert times_of(["2024-01-01T00:00:00.1230000"], "t").form == "microsecond"
+
+
+def test_texts_of_digits():
+    assert times_of(["1959", "1960"], "t")[1:] == ("number", "")
+    assert times_of(["20240131", "20240201"], "t").written(np.array(["2024-02-02"], "datetime64[us]")) == ["20240202"]
+    assert times_of(["99990101", "99990102"], "t").form == "number"
+    for texts, form in ((["202401", "202402"], "%Y%m"), (["2024013118", "2024013119"], "%Y%m%d%H")):
+        with pytest.raises(ValueError, match=f'needs its format: time_format="{form}"'):
+            times_of(texts, "t")
+    for number, form in ((202401311830, "%Y%m%d%H%M"), (20240131183000, "%Y%m%d%H%M%S")):
+        with pytest.raises(ValueError, match=f'needs its format: time_format="{form}"'):
+            times_of([number], "t")
+    assert ranks(objects("1.5", "1.25"), "t").tolist() == [1, 0]
+    with pytest.raises(ValueError, match=r"expected times like 1959-01, .* got '9:05' in row 0"):
+        times_of(["9:05", "9:10"], "t")
+
+
+@pytest.mark.parametrize("form", ["month", "quarter", "day", "minute", "second", "microsecond", "%d.%m.%Y", "%G-W%V"])
+def test_times_that_could_not_be_read_again_are_not_written(form):
+    far = np.array(["9999-12-31", "10000-01-01"], "datetime64[us]")
+    with pytest.raises(ValueError, match=r"expected times from 1 to 9999, which can be written, got the year 10000"):
+        Times(far, form).written(far)
+    assert len(Times(far, form).written(far[:1])) == 1
+    early = np.array(["0987-05-06"], "datetime64[us]")
+    assert Times(early, "%d.%m.%Y").written(early) == ["06.05.0987"]
+
+
+def test_two_digits_of_a_year_are_written_only_where_they_are_read_so():
+    ends = np.array(["1969-01-01", "2068-12-31"], "datetime64[us]")
+    assert Times(ends, "%d.%m.%y").written(ends) == ["01.01.69", "31.12.68"]
+    for year in ("1968-12-31", "2069-01-01"):
+        with pytest.raises(ValueError, match="expected times from 1969 to 2068"):
+            Times(ends, "%d.%m.%y").written(np.array([year], "datetime64[us]"))
