@@ -288,11 +288,11 @@ def predict(arguments: argparse.Namespace) -> int:
             classes = net.predict_classes(split.X, split.lengths)
     real = real_steps(split.X, split.lengths) if net.per_step else None
     if write:
-        times = None if real is None or split.times is None else (_time_of(data), split.times)
+        times = None if real is None or data.times is None else (_time_of(data), data.times)
         write(arguments.output, outputs, classes, class_names(net), real, split.ids, times)
         return 0
     with as_request_error(f"{arguments.model}: "):  # a class name may be more than the encoding of stdout has
-        _print_predictions(outputs if classes is None else classes, real, split.ids, split.times)
+        _print_predictions(outputs if classes is None else classes, real, split.ids, data.times)
     return 0
 
 

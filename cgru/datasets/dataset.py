@@ -14,15 +14,13 @@ class Split(NamedTuple):
     """Samples of a data set: `X` (m, s, e); `lengths` (m,), None if all are s.
 
     `y` is (m,), or (m, k) reals, or classes at steps (m, s), or None. `ids` (m,), of a table, say which sequence of it
-    each sample is; `times` (m, s), of a table to predict from, are those of its steps as they stand there, "" where a
-    sample has no step.
+    each sample is.
     """
 
     X: np.ndarray
     y: np.ndarray | None
     lengths: np.ndarray | None
     ids: np.ndarray | None = None
-    times: np.ndarray | None = None
 
 
 class Dataset(NamedTuple):
@@ -31,7 +29,8 @@ class Dataset(NamedTuple):
     `class_names` are those in the file: the names of the classes 0, 1, ... in `y`, or those that `y` spells out.
     `feature_names` (e,) are those of the elements of a step, such as the columns of a table. `notes` say what was
     guessed, filled or left out; `cgru.datasets.described(data)` says all that was read. `reading`, of a table, has the
-    arguments of `cgru.datasets.read` by which another one is read as this was.
+    arguments of `cgru.datasets.read` by which another one is read as this was. `times` (m, s), of a table that was read
+    without targets, are those of the steps of `train` as they stand there, "" where a sample has no step.
     """
 
     train: Split | None
@@ -40,6 +39,7 @@ class Dataset(NamedTuple):
     feature_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     reading: Mapping[str, Any] | None = None
+    times: np.ndarray | None = None
 
 
 def with_features(data: Dataset, names: Sequence[str]) -> Dataset:

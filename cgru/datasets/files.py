@@ -272,7 +272,7 @@ def _of_table(
         if time_step and TIME_STEP in roles.columns:
             raise ValueError(f"time_step: expected no column of elements that is called so, got {TIME_STEP}")
         roles = roles._replace(split_at=split_at, time_step=time_step)
-        found, counts, more = long(table, roles, per_step, missing)
+        found, counts, more, rows = long(table, roles, per_step, missing)
         more = more if trained else more + notes_on_ids(table, roles, found)
     names = tuple(found.columns) if len(found.columns) > 1 or not roles.wide else None
     notes += more + gaps.said(counts, missing, names or ["values"])
@@ -290,10 +290,10 @@ def _of_table(
     if options["targets"]:
         reading |= {"label": list(roles.label), "per_step": per_step}
     X, lengths = squared(found.X)
-    written = () if options["targets"] or not roles.time or found.rows is None else as_written(table, roles.time)
-    times = _times_of_steps(found.rows, written, X.shape[:2]) if written else None
-    split = Split(X, found.y, lengths, found.ids if roles.id else None, times)
-    return Dataset(split, None, None, names, tuple(notes), reading)
+    is_timed = roles.time and not options["targets"]
+    times = _times_of_steps(rows, as_written(table, roles.time), X.shape[:2]) if is_timed else None
+    split = Split(X, found.y, lengths, found.ids if roles.id else None)
+    return Dataset(split, None, None, names, tuple(notes), reading, times)
 
 
 def _times_of_steps(rows: Sequence[np.ndarray], written: Sequence[str], shape: tuple[int, int]) -> np.ndarray:

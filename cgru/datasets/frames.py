@@ -26,14 +26,13 @@ class Sequences(NamedTuple):
     """What a table holds, sequence by sequence in the order in which they first appear.
 
     `X` arrays (s_i, e); `y` (m,), (m, k) of several labels, (m, s) with a class for each step, or None; `ids` (m,);
-    `columns` the names of the e elements; `rows`, of a long table, which of its rows the steps of each are (s_i,).
+    `columns` the names of the e elements.
     """
 
     X: list[np.ndarray]
     y: np.ndarray | None
     ids: np.ndarray
     columns: list[str]
-    rows: list[np.ndarray] | None = None
 
 
 def from_frame(
@@ -97,10 +96,13 @@ def from_frame(
 # --- a row for each step ---
 
 
-def long(table: Table, roles: Roles, per_step: bool, missing: str) -> tuple[Sequences, np.ndarray, list[str]]:
-    """The sequences in a long table, how many values of each element were filled (e,), and what looks wrong, in words.
+def long(
+    table: Table, roles: Roles, per_step: bool, missing: str
+) -> tuple[Sequences, np.ndarray, list[str], list[np.ndarray]]:
+    """Return the sequences in a long table, and what is to be said of them.
 
-    Errors as `from_frame`.
+    That is how many values of each element were filled (e,), what looks wrong, in words, and of each sequence which
+    rows of the table its steps are (s_i,). Errors as `from_frame`.
     """
     gaps.check_missing(missing)
     ids, place = groups(table, roles.id)
@@ -136,7 +138,7 @@ def long(table: Table, roles: Roles, per_step: bool, missing: str) -> tuple[Sequ
     elif roles.label:
         y = _joined([_label(table, name, roles, order, starts, place) for name in roles.label])
         notes += _doubted(y, roles.label)
-    return Sequences(X, y, ids, columns, np.split(order, starts[1:])), counts, notes
+    return Sequences(X, y, ids, columns), counts, notes, np.split(order, starts[1:])
 
 
 def _apart(roles: Roles, written: np.ndarray) -> tuple[np.ndarray, bool]:

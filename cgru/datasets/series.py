@@ -13,7 +13,7 @@ import numpy as np
 from cgru.datasets import gaps as filling
 from cgru.datasets.calendar import Calendar, calendar_of
 from cgru.datasets.clock import Clock, clock_of_offsets, clock_of_zone
-from cgru.datasets.column_names import ROWS, TIMES, as_names, called, date_and_time, is_like_time, spelled
+from cgru.datasets.column_names import ROWS, TIMES, as_names, called, date_and_time, spelled, time_likeness
 from cgru.datasets.date_parts import order_of_parts, parts_in
 from cgru.datasets.decimal_years import DecimalYears, decimal_years, odd_year
 from cgru.datasets.files import check_decimal, table_of
@@ -302,7 +302,7 @@ def _is_called_time(table: Table, name: str, alone: bool) -> bool:
     """Return whether a column is called as times are; where it is not `alone`, and has no reals, in any language."""
     if called(name, TIMES_TOO):
         return True
-    return not alone and table.read(name)[0].dtype.kind in "iuOM" and is_like_time(name)
+    return not alone and table.read(name)[0].dtype.kind in "iuOM" and time_likeness(name) > 0
 
 
 def _joined(time: tuple[str, ...]) -> tuple[str, ...]:

@@ -282,7 +282,7 @@ def _formatted(column: _Column, form: str) -> tuple[np.ndarray, np.ndarray | Non
     forms = forms_of(column.texts[0])
     fast = [dates for dates in dates_in(column.texts) if forms.get(dates.form) == form.replace("%B", "%b")]
     if len(fast) == 1 and fast[0].dated and not fast[0].zoned.any() and not fast[0].nanoseconds.any():
-        return fast[0].utc.astype("datetime64[us]")
+        return fast[0].utc.astype("datetime64[us]"), None
     found = [_parsed(text, form) for text in column.texts]
     if None in found and re.search("%[bB]", form):
         english = form.replace("%B", "%b")

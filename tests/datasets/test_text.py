@@ -40,7 +40,7 @@ X = [[[1, 2], [3, 4]], [[5, 6], [0, 0]]]
     ],
 )
 def test_dialects(reads, content):
-    train, _, _, names, notes, _ = reads(content)
+    train, _, _, names, notes, *_ = reads(content)
     assert train.X.tolist() == X
     assert train.lengths.tolist() == [2, 1]
     assert train.ids.tolist() == [1, 2]
