@@ -15,6 +15,7 @@ _DAY, _MICROSECOND = np.timedelta64(1, "D"), np.timedelta64(1, "us")
 _END = np.datetime64("10000-01-01", "us")
 _SPANS = {"months": 12e4, "weekdays": 4e6, "seconds": 3.2e11}  # more than ten thousand years of each
 WEEKDAYS = "1111100"
+HOLIDAYS = 5  # weekdays one after the other
 NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 NTH = ("first", "second", "third", "fourth", "fifth", "last")
 _NAMES = {
@@ -138,11 +139,23 @@ class Calendar(NamedTuple):
         if self.clock is None:
             right = np.abs(places - whole) <= 1e-6
             if self.unit in ("months", "weekdays"):
-                right &= (self.at(times[0], whole) == times) | self._drifts(times)
+                due = self.at(times[0], whole)
+                right &= (due == times) | self._drifts(times) | self._holidays(times, due)
         else:
             walls = self._shown(times[0], whole)
             right = np.any([self.clock.moments_of(walls, fold) == times for fold in (0, 1)], axis=0)
         return right & (np.diff(whole, prepend=-1) > 0)
+
+    def _holidays(self, times: np.ndarray, due: np.ndarray) -> np.ndarray:
+        """Return where holidays explain that `times` (n,) are before a last weekday that is `due`, or behind a first.
+
+        They do for a few days, and for a third of six times or more at most.
+        """
+        dates, expected = times.astype("datetime64[D]"), due.astype("datetime64[D]")
+        if not self.roll or len(times) < 6 or 3 * (dates != expected).sum() > len(times):
+            return np.zeros(len(times), bool)
+        late = np.busday_count(expected, dates) * (1 if self.roll == "following" else -1)
+        return np.is_busday(dates) & (late >= 0) & (late <= HOLIDAYS)
 
     def _drifts(self, times: np.ndarray) -> bool:
         """Return whether the day of the month, once a month has fewer, stays so and ends at that of `days`.

@@ -428,6 +428,15 @@ def _regular(series: Series, where: str, gaps: bool, quoted: Callable[[int], str
     times, calendar = series.times, series.calendar
     places = np.round(calendar.places(times.values)).astype(np.int64)
     n = int(places[-1]) + 1
+    if calendar.roll and calendar.clock is None:
+        moved = np.flatnonzero(calendar.at(times.values[0], places) != times.values)
+        which = "last" if calendar.roll == "preceding" else "first"
+        note = (
+            f"{len(moved)} times are not the {which} weekday, as if that were a holiday: {quoted(int(moved[0]))}"
+            if moved.size
+            else ""
+        )
+        series = replace(series, notes=(*series.notes, *filter(None, [note])))
     if n == len(places):
         return series
     lost = np.diff(places) - 1
