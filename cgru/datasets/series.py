@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -128,16 +129,19 @@ def series_from_frame(
     time_format: str | None = None,
     gaps: bool = False,
 ) -> list[Series]:
-    """The series in a table of pandas, Polars or whatever else narwhals reads, each sorted by time.
+    """Return the series in a table of pandas, Polars or whatever else narwhals reads, each sorted by time.
+
+    A table of years by months, or by quarters, is one series, unless a target is named.
 
     Args:
         frame: the table; an index of pandas that has times or a name is a column, too.
         target: the column to forecast, or several, which are a series each; None: the one column of numbers that has
             no other role.
-        time: the column of times, as `times_of` takes them; None: of those without another role the first that is
-            called so (time, date, month, year, ...) or holds datetimes, or whose words are times, or the first of all
-            where it has no numbers or no name; where there is none, and for "", rows are steps.
-            Several, such as a date and a time of day, are joined by a space.
+        time: the column of times, as `times_of` takes them, or of decimal years; None: of those without another role the
+            first that is called so (time, date, month, year, ...) or holds datetimes and has none twice, or whose words
+            are times, or decimal years, or the first of all where it has no numbers or no name; where there is none,
+            and for "", rows are steps. Several are joined: parts of a date, such as a year and a month, to one, others,
+            such as a date and a time of day, by a space.
         id: the column that says which series a row belongs to; None: all belong to one.
         inputs: columns that are known beside the target. Of these, and of targets, true is 1 and false 0.
         time_format: how times are written, as for strptime, where they are not in ISO's form.
@@ -188,6 +192,7 @@ def _series(table: Table, asked: _Asked) -> list[Series]:
         notes = (*notes, 'rows are steps, since no column has times (time="COL")')
     if isinstance(times, DecimalYears):
         notes = (*notes, f"{time[0]} has {times.note}")
+    written = functools.cache(functools.partial(as_written, table, time))
     found = []
     for label, places in rows.items():
         where = " ".join(time) if id is None else f"{' '.join(time)} of {label}"
@@ -205,7 +210,7 @@ def _series(table: Table, asked: _Asked) -> list[Series]:
         if times.offsets is not None:
             own = own._replace(offsets=times.offsets[order])
             clock = clock_of_offsets(own.values, own.offsets)
-        quoted = _quotes(table, time, order)
+        quoted = _quotes(written, order)
         with _advised(cure):
             calendar = _calendar(own, where, id, quoted, clock, bool(cure))
         if isinstance(own, DecimalYears) and calendar == Calendar("numbers", 1):
@@ -226,9 +231,9 @@ def _moved(times: Times) -> tuple[str, ...]:
     )
 
 
-def _quotes(table: Table, time: tuple[str, ...], order: np.ndarray) -> Callable[[int], str]:
-    """Return what quotes the times of the rows `order` (n,) by their places, as the table has them."""
-    return lambda i: as_written(table, time)[order[i]]
+def _quotes(written: Callable[[], list[str]], order: np.ndarray) -> Callable[[int], str]:
+    """Return what quotes the times of the rows `order` (n,) by their places, as the table has them written."""
+    return lambda i: written()[order[i]]
 
 
 def _by_steps(table: Table, asked: _Asked) -> tuple[Table, _Asked, tuple[str, ...]]:
