@@ -137,11 +137,11 @@ def series_from_frame(
         frame: the table; an index of pandas that has times or a name is a column, too.
         target: the column to forecast, or several, which are a series each; None: the one column of numbers that has
             no other role.
-        time: the column of times, as `times_of` takes them, or of decimal years; None: of those without another role the
-            first that is called so (time, date, month, year, ...) or holds datetimes and has none twice, or whose words
-            are times, or decimal years, or the first of all where it has no numbers or no name; where there is none,
-            and for "", rows are steps. Several are joined: parts of a date, such as a year and a month, to one, others,
-            such as a date and a time of day, by a space.
+        time: the column of times, as `times_of` takes them, or of decimal years; None: of those without another role
+            the first that is called so (time, date, month, year, ...) or holds datetimes and has none twice, or whose
+            words are times, or decimal years, or the first of all where it has no numbers or no name; where there is
+            none, and for "", rows are steps. Several are joined: parts of a date, such as a year and a month, to one,
+            others, such as a date and a time of day, by a space.
         id: the column that says which series a row belongs to; None: all belong to one.
         inputs: columns that are known beside the target. Of these, and of targets, true is 1 and false 0.
         time_format: how times are written, as for strptime, where they are not in ISO's form.
