@@ -220,7 +220,8 @@ def _add_reading(add: Add) -> None:
         "--time",
         type=_names,
         metavar="NAME",
-        help='column that steps are sorted by, or a date and a time, A,B; "": as rows come (default: by its name)',
+        help="column that steps are sorted by, or several that say it together, such as year,month,day or a date and a "
+        'time; "": as rows come (default: by its name, or its values)',
     )
     add(
         "--label",
@@ -229,7 +230,12 @@ def _add_reading(add: Add) -> None:
         help='what is to be learned, or several numbers, A,B; "": nothing (default: by its name)',
     )
     _add_time_format(add)
-    add("--columns", type=_names, metavar="A,B", help="columns with the elements of a step (default: all others)")
+    add(
+        "--columns",
+        type=_names,
+        metavar="A,B",
+        help="columns with the elements of a step, also the time (default: all others)",
+    )
     add("--ignore", type=_names, metavar="A,B", help="columns that are no elements of a step (default: none)")
     add(
         "--wide",
@@ -247,6 +253,18 @@ def _add_reading(add: Add) -> None:
         choices=MISSING,
         help="values that are missing: refuse them, or take of their sequence the last one before, or the line between "
         "those before and after, or 0 (default: refuse, of a model as in its own training)",
+    )
+    add(
+        "--split-at",
+        metavar="GAP",
+        help="make rows of one id that lie further apart in time sequences of their own: a number where times are "
+        "numbers, else 30d, 6h, 10min, ... (default: none, of a model as in its own training)",
+    )
+    add(
+        "--time-step",
+        action=argparse.BooleanOptionalAction,
+        help="take the time since the row before for an element as well, 0 in the first row, in seconds where times "
+        "are dates (default: no, of a model as in its own training)",
     )
     _add_cells(add)
     add("--axes", choices=("mse", "mes"), help="the axes of x in an .npz: samples, steps, elements (default: mse)")
@@ -401,8 +419,8 @@ def _add_forecast(add: Add) -> None:
         "--time",
         type=_names,
         metavar="COL",
-        help='the times, or a date and a time, A,B; "" for none (default: a column with such a name, or words in the '
-        "first)",
+        help="the times, or several columns that say them together, a date and a time or a year and a month, A,B; "
+        '"" for none (default: by their names, or what they hold)',
     )
     _add_time_format(add)
     add("--id", metavar="COL", help="which series a row belongs to (default: all to one)")

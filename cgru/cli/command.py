@@ -29,6 +29,7 @@ from cgru.cli.score import judged, scored
 from cgru.cli.task import Task, at_steps, class_names, head, real_steps, targets, task_of
 from cgru.core.blocks import rows_of
 from cgru.datasets import Dataset, Split, described
+from cgru.datasets.column_names import as_names
 from cgru.datasets.summary import details
 from cgru.network.samples import drawn, held_back
 from cgru.quantized.quantize import changed, compared
@@ -295,10 +296,11 @@ def predict(arguments: argparse.Namespace) -> int:
             classes = net.predict_classes(split.X, split.lengths)
     real = real_steps(split.X, split.lengths) if net.per_step else None
     if write:
-        write(arguments.output, outputs, classes, _output_names(net), real, split.ids)
+        times = None if real is None or data.times is None else (_time_of(data), data.times)
+        write(arguments.output, outputs, classes, _output_names(net), real, split.ids, times)
         return 0
     with as_request_error(f"{arguments.model}: "):  # a class name may be more than the encoding of stdout has
-        _print_predictions(outputs if classes is None else classes, real, split.ids)
+        _print_predictions(outputs if classes is None else classes, real, split.ids, data.times)
     return 0
 
 
@@ -309,18 +311,29 @@ def _output_names(net: cgru.Network) -> Sequence[str]:
     return cgru.losses.output_names(net.loss, net.target_names) if net.target_names else ()
 
 
-def _print_predictions(values: np.ndarray, real: np.ndarray | None, ids: np.ndarray | None) -> None:
-    """One a line, behind its id and a tab where there are ids.
+def _time_of(data: Dataset) -> str:
+    """Return what the times of a table are called together."""
+    return " ".join(as_names((data.reading or {}).get("time", ""), "time"))
 
-    Of values at steps those that are `real` (m, s), and an empty line after each sequence.
+
+def _print_predictions(
+    values: np.ndarray, real: np.ndarray | None, ids: np.ndarray | None, times: np.ndarray | None
+) -> None:
+    """Print predictions, one a line, behind the id and a tab where there are ids.
+
+    Of values at steps print those that are `real` (m, s), each behind its time and a tab where there are `times` (m,
+    s), and an empty line after each sequence.
     """
     values = values.reshape(*values.shape[: 1 if real is None else 2], -1)
     for i, row in enumerate(values):
         first = "" if ids is None else f"{ids[i]}\t"
-        for step in [row] if real is None else row[real[i]]:
-            print(first + " ".join(map(str, step)))
-        if real is not None:
-            print()
+        if real is None:
+            print(first + " ".join(map(str, row)))
+            continue
+        for step in np.flatnonzero(real[i]):
+            time = "" if times is None else f"{times[i, step]}\t"
+            print(first + time + " ".join(map(str, row[step])))
+        print()
 
 
 def evaluate(arguments: argparse.Namespace) -> int:

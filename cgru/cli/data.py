@@ -14,19 +14,19 @@ from typing import Any
 import cgru
 from cgru.cli.arguments import RequestError, as_request_error
 from cgru.datasets import Dataset, load_japanese_vowels, read
-from cgru.datasets.files import kind_of
+from cgru.datasets.files import kind_of, test_beside
 from cgru.datasets.summary import looks_swapped
 
 __all__ = ["AXES", "READING", "data_of", "in_keys", "in_options", "notes_of", "read_as", "swapped"]
 
 # The arguments of `cgru.datasets.read` that the command has as options, and a plan as keys.
 READING = (
-    "id", "time", "time_format", "label", "columns", "ignore", "wide", "per_step", "task", "missing", "na", "decimal",
-    "axes",
+    "id", "time", "time_format", "label", "columns", "ignore", "wide", "per_step", "task", "missing", "na", "split_at",
+    "time_step", "decimal", "axes",
 )  # fmt: skip
 EMBEDDED = "Japanese Vowels"
 AXES = 'axes="mes" takes it so, axes="mse" says that it is right'
-OPTION = re.compile(rf"\b({'|'.join(READING)})=(\"[^\"]*\"|\[[^\]]*\]|[^\s,;)]*)")
+OPTION = re.compile(rf"\b({'|'.join((*READING, 'test', 'groups'))})=(\"[^\"]*\"|\[[^\]]*\]|[^\s,;)]*)")
 
 
 def data_of(
@@ -44,7 +44,7 @@ def data_of(
     options = {name: getattr(arguments, name) for name in READING if getattr(arguments, name) is not None}
     test, notes = getattr(arguments, "test", None), ()
     if test is None and hasattr(arguments, "test"):
-        test = arguments.test = _beside(arguments.data)
+        test = arguments.test = test_beside(arguments.data)
         notes = () if test is None else (f"{os.path.basename(test)}, which lies beside it, is to test on",)
     features, taken, said = None if net is None else net.feature_names, {}, ""
     if net is not None:
@@ -62,9 +62,10 @@ def data_of(
         if said and any(f"{name}:" in str(error) for name in taken):
             raise RequestError(f"{error}; the model's own data were read with {in_options(said)}") from error.__cause__
         raise
-    data = data._replace(notes=notes + data.notes)
     if net is not None:
-        return data._replace(notes=data.notes + _by_order(net, data)), arguments.data
+        own = tuple(note for note in data.notes if not re.search(r"\b(test|groups)=", note))  # which training takes
+        return data._replace(notes=notes + own + _by_order(net, data)), arguments.data
+    data = data._replace(notes=notes + data.notes)
     return _with_axes(data, arguments, options), arguments.data
 
 
@@ -120,13 +121,6 @@ def swapped(data: Dataset) -> str | None:
     return f"x ({m}, {s}, {e}) has more elements than steps, and looks like (m, e, s): {s} elements in {e} steps"
 
 
-def _beside(path: str) -> str | None:
-    """NAME_TEST.ts where `path` is NAME_TRAIN.ts and both are there, as the archive has them."""
-    found = re.fullmatch(r"(.*)_TRAIN(\.ts(?:\.gz)?)", path)
-    other = f"{found[1]}_TEST{found[2]}" if found else ""
-    return other if other and os.path.exists(other) else None
-
-
 def _as_it_was_trained(net: cgru.Network, path: str, targets: bool) -> dict[str, Any]:
     """Return how a file is read for `net` where nobody says: as what it was trained on.
 
@@ -145,7 +139,7 @@ def _as_it_was_trained(net: cgru.Network, path: str, targets: bool) -> dict[str,
 
 
 def _spelled(name: str, value: Any) -> str:
-    if isinstance(value, bool):
+    if isinstance(value, (bool, int, float)):
         return f"{name}={value}"
     names = value if isinstance(value, str) else ",".join(value)
     return f'{name}="{names}"'

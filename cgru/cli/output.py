@@ -52,7 +52,7 @@ def require(option: str, *packages: str) -> None:
 
 
 # --- predictions: all outputs (m, k), and the classes (m,) where there are any; or (m, s, k) and (m, s), of which the
-# --- steps `real` (m, s) are no padding; with the `ids` (m,) of a table ---
+# --- steps `real` (m, s) are no padding; with the `ids` (m,) and the `times`, their name and (m, s), of a table ---
 
 
 def _write_npz(
@@ -62,10 +62,13 @@ def _write_npz(
     names: Sequence[str],
     real: np.ndarray | None,
     ids: np.ndarray | None = None,
+    times: tuple[str, np.ndarray] | None = None,
 ) -> None:
     arrays = {} if classes is None else {"classes": np.asarray(classes).astype(str)}
     if ids is not None:
         arrays["ids"] = ids if ids.dtype.kind in "iuf" else ids.astype(str)
+    if times is not None:
+        arrays["times"] = times[1].astype(str)
     with replacing(path) as file:
         np.savez(file, outputs=outputs, **arrays)
 
@@ -77,13 +80,17 @@ def _write_csv(
     names: Sequence[str],
     real: np.ndarray | None,
     ids: np.ndarray | None = None,
+    times: tuple[str, np.ndarray] | None = None,
 ) -> None:
     k = outputs.shape[-1]
     header, columns = ([], []) if ids is None else (["id"], [ids])
     if real is not None:
         sequences, steps = np.nonzero(real)
-        header = ["sequence" if ids is None else "id", "step"]
-        columns = [sequences if ids is None else ids[sequences], steps]
+        named = (
+            {"step": steps} if times is None else {"step": steps, times[0]: times[1][real]}
+        )  # which may be step, too
+        header = ["sequence" if ids is None else "id", *named]
+        columns = [sequences if ids is None else ids[sequences], *named.values()]
         outputs, classes = outputs[real], classes if classes is None else classes[real]
     if classes is not None:
         header.append("class")

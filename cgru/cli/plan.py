@@ -14,6 +14,7 @@ from cgru import losses, recipe
 from cgru.cli.arguments import RequestError
 from cgru.core.checks import flag, positive, rate
 from cgru.datasets.gaps import MISSING, as_words
+from cgru.datasets.time_gaps import as_gap
 from cgru.layers import Pool
 from cgru.optimizers import NAMED, SCHEDULES, check_number
 
@@ -69,6 +70,11 @@ def _words(value: Any, name: str) -> list[str]:
     return list(as_words(value))
 
 
+def _gap(value: Any, name: str) -> Any:
+    as_gap(value)
+    return value
+
+
 def _pool(value: Any, name: str) -> str:
     return Pool(value).how
 
@@ -116,6 +122,8 @@ DATA: dict[str, tuple[Any, Check]] = {
     "task": (None, _one_of(dict.fromkeys(("classification", "regression")))),
     "missing": (None, _one_of(dict.fromkeys(MISSING))),
     "na": (None, _words),
+    "split_at": (None, _gap),
+    "time_step": (None, flag),
     "decimal": (None, _one_of(dict.fromkeys(".,"))),
     "time_format": (None, _text),
     "axes": (None, _one_of(dict.fromkeys(("mse", "mes")))),

@@ -49,7 +49,8 @@ A plan, in TOML, says what is fitted, to what, and how it is judged:
   data = "sessions.npz"     a data file as `cgru fit` takes it, beside the plan;
                             of one with a split, what is for training
   id, time, time_format, label, columns, ignore, wide, per_step, task, missing,
-  na, decimal, axes         how to read it, as the options of `cgru fit`; of
+  na, split_at, time_step, decimal, axes
+                            how to read it, as the options of `cgru fit`; of
                             several columns, or words, a list
   results = "some.jsonl"    (default: PLAN.jsonl, beside the plan)
   folds = 10                outer folds: each is held out once, for the test
@@ -104,10 +105,13 @@ SERIES.csv is a table with a line of names and a row for each time:
   several below     --id names the column that says which one a row belongs to
 Times are 1959-01, 1959-01-31, 1959-01-31 12:00, 31.01.1959, Jan 31 1959, 1959Q1
 and the like, with names of months in many languages, or whole numbers; what may
-be read in several ways needs --time-format. They may stand in two columns, a date
-and a time of day; without them rows are steps. They are sorted, and must be
-regular: months, quarters, years, weekdays, or the same time apart. The table is
-read as other commands read theirs: CSV in many dialects, also with semicolons and
+be read in several ways needs --time-format; decimal years, 1959.0833, are months.
+They may stand in several columns, a date and a time of day, or a year and a month;
+without them rows are steps. They are sorted, and must be regular: months,
+quarters, years, the first or last weekday of each, weekdays with or without
+holidays, days of a place whose clocks change, or the same time apart. A row for
+each year and a column for each month or quarter are one series. The table is read
+as other commands read theirs: CSV in many dialects, also with semicolons and
 decimal commas, or Parquet; empty cells, NA and ? are values that are missing, and
 what --na says.
 

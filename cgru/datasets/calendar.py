@@ -15,6 +15,9 @@ _DAY, _MICROSECOND = np.timedelta64(1, "D"), np.timedelta64(1, "us")
 _END = np.datetime64("10000-01-01", "us")
 _SPANS = {"months": 12e4, "weekdays": 4e6, "seconds": 3.2e11}  # more than ten thousand years of each
 WEEKDAYS = "1111100"
+HOLIDAYS = 5  # weekdays one after the other
+NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+NTH = ("first", "second", "third", "fourth", "fifth", "last")
 _NAMES = {
     ("months", 1): "monthly", ("months", 3): "quarterly", ("months", 12): "yearly",
     ("seconds", 3600): "hourly", ("seconds", 86400): "daily", ("seconds", 7 * 86400): "weekly",
@@ -32,6 +35,7 @@ class Calendar(NamedTuple):
         february: the last day that may be taken in a February.
         roll: of months, "" or where a day is moved to that is no weekday: "preceding" or "following".
         week: of weekdays, which days from Monday to Sunday there are, as NumPy writes them.
+        nth: of months, which of the days in `week` it is, 0 the first and -1 the last; None: it is one of `days`.
         clock: where times, in UTC, follow each other by the clock on the wall, that clock; else None.
         hour: of such times, what the clock shows of the day; None: what it shows at the first.
         per_year: of numbers, how many steps a year has; 0: nobody knows.
@@ -44,6 +48,7 @@ class Calendar(NamedTuple):
     february: int = 29
     roll: str = ""
     week: str = WEEKDAYS
+    nth: int | None = None
     clock: Clock | None = None
     hour: np.timedelta64 | None = None
     per_year: int = 0
@@ -60,9 +65,15 @@ class Calendar(NamedTuple):
             return f"{len(self.days)} times a month"
         known = _NAMES.get((self.unit, self.count))
         if known or self.unit == "months":
-            return (known or f"every {self.count} months") + (", on weekdays" if self.roll else "")
+            return (known or f"every {self.count} months") + self._restricted
         name, size = next((each for each in _UNITS if self.count % each[1] == 0), ("second", 1.0))
         return f"every {self.count / size:g} {name}s" if self.count != size else f"every {name}"
+
+    @property
+    def _restricted(self) -> str:
+        if self.nth is not None:
+            return f", on the {NTH[self.nth]} {NAMES[self.week.index('1')]}"
+        return ", on weekdays" if self.roll else ""
 
     @property
     def likely(self) -> tuple[int, ...]:
@@ -128,11 +139,23 @@ class Calendar(NamedTuple):
         if self.clock is None:
             right = np.abs(places - whole) <= 1e-6
             if self.unit in ("months", "weekdays"):
-                right &= (self.at(times[0], whole) == times) | self._drifts(times)
+                due = self.at(times[0], whole)
+                right &= (due == times) | self._drifts(times) | self._holidays(times, due)
         else:
             walls = self._shown(times[0], whole)
             right = np.any([self.clock.moments_of(walls, fold) == times for fold in (0, 1)], axis=0)
         return right & (np.diff(whole, prepend=-1) > 0)
+
+    def _holidays(self, times: np.ndarray, due: np.ndarray) -> np.ndarray:
+        """Return where holidays explain that `times` (n,) are before a last weekday that is `due`, or behind a first.
+
+        They do for a few days, and for a third of six times or more at most.
+        """
+        dates, expected = times.astype("datetime64[D]"), due.astype("datetime64[D]")
+        if not self.roll or len(times) < 6 or 3 * (dates != expected).sum() > len(times):
+            return np.zeros(len(times), bool)
+        late = np.busday_count(expected, dates) * (1 if self.roll == "following" else -1)
+        return np.is_busday(dates) & (late >= 0) & (late <= HOLIDAYS)
 
     def _drifts(self, times: np.ndarray) -> bool:
         """Return whether the day of the month, once a month has fewer, stays so and ends at that of `days`.
@@ -163,6 +186,9 @@ class Calendar(NamedTuple):
 
     def _dates(self, months: np.ndarray, days: Any) -> np.ndarray:
         """Return the dates of these `days` in `months` (n,)."""
+        if self.nth is not None:
+            start = months + np.timedelta64(self.nth < 0, "M")
+            return np.busday_offset(start.astype("datetime64[D]"), self.nth, roll="forward", weekmask=self.week)
         start = months.astype("datetime64[D]")
         last = np.where(
             months.astype(np.int64) % 12 == 1, np.minimum(_lengths(months), self.february), _lengths(months)
@@ -233,15 +259,16 @@ def _by_date(times: np.ndarray, hours: np.ndarray) -> Iterator[Calendar]:
     into, lengths = _into(times)
     if apart.min() > 0:
         count = int(_most(apart))
-        yield from (Calendar("months", count, **rule) for rule in _month_rules(into, lengths))
+        rules = _month_rules(into, lengths, (dates.astype(np.int64) + 3) % 7)  # 1970-01-01 was a Thursday
+        yield from (Calendar("months", count, **rule) for rule in rules)
     else:
         yield from (Calendar("months", 1, days) for days in _days_of_months(into, lengths, apart))
     if week := _week(dates):
         yield Calendar("weekdays", 1, week=week)
 
 
-def _month_rules(into: np.ndarray, lengths: np.ndarray) -> Iterator[dict[str, Any]]:
-    """Yield which day of the month may be meant by the days `into` (n,) months of these `lengths` (n,)."""
+def _month_rules(into: np.ndarray, lengths: np.ndarray, weekdays: np.ndarray) -> Iterator[dict[str, Any]]:
+    """Yield which day of the month may be meant by days (n,) `into` months of these `lengths`, on `weekdays`."""
     if (into == lengths).all():  # of February or April alone the last is meant
         yield {"days": (31,)}
     highest, usual = int(into.max()), int(_most(into))
@@ -249,6 +276,9 @@ def _month_rules(into: np.ndarray, lengths: np.ndarray) -> Iterator[dict[str, An
     yield {"days": (highest,), "february": 28}
     yield {"days": (31,), "roll": "preceding"}
     yield {"days": (1,), "roll": "following"}
+    week = "".join("1" if day == _most(weekdays) else "0" for day in range(7))
+    yield {"week": week, "nth": int(_most((into - 1) // 7))}
+    yield {"week": week, "nth": -1}
     yield {"days": (int(into[-1]),)}
     yield {"days": (usual,)}
     yield {"days": (31,)}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-__all__ = ["join_parts", "month_of", "order_of_parts", "part_of", "parts_in", "plain", "words_of"]
+from cgru.datasets.month_names import folded, months_of
+
+__all__ = ["PART", "join_parts", "months_in", "order_of_parts", "part_of", "parts_in", "words_of"]
 
 PARTS = ("year", "quarter", "month", "week", "yday", "day", "hour", "clock", "minute", "second")
 # What each part may be followed by, from the largest on.
@@ -16,19 +17,25 @@ NEXT = {
     "year": ("month", "quarter", "week", "yday"), "month": ("day",), "yday": ("hour", "clock"),
     "day": ("hour", "clock"), "hour": ("minute",), "minute": ("second",),
 }  # fmt: skip
-# The words of English, German, French, Spanish, Portuguese, Italian, Dutch, Scandinavian, Polish, Czech, Turkish and
-# Russian, in lower case without accents.
+# Words of some twenty languages, as `folded` leaves them.
 WORDS = {
-    "year": "year years yr yrs yyyy yy jahr annee an ano anno jaar ar rok yil год 年",
-    "quarter": "quarter quarters qtr quartal trimestre kwartaal kvartal kwartal квартал",
-    "month": "month months mon mth mo mm monat mois mes mese maand manad maned maaned miesiac mesic месяц 月",
-    "week": "week weeks wk kw woche semaine semana settimana vecka uke uge tydzien tyden hafta неделя",
+    "year": "year years yr yrs yyyy yy jahr jahre annee annees an ans ano anos anno anni jaar jaren ar rok roky lata "
+    "rik yil god godina tahun vuosi ev metai aasta год рік ετος 年",
+    "quarter": "quarter quarters qtr quartal trimestre kwartaal kvartal kwartal квартал 季度",
+    "month": "month months mon mth mo mm monat monate mois mes meses mese mesi maand maanden manad maned maaned "
+    "miesiac mesic mesiac mjesec mesec bulan kuukausi kk honap luna menuo kuu месяц місяць месец μηνας 月",
+    "week": "week weeks wk kw woche wochen semaine semaines semana semanas settimana settimane setmana weken vecka "
+    "uke uge tydzien tyden tyzden tjedan hafta minggu viikko het saptamana savaite неделя тиждень седмица εβδομαδα 周",
     "yday": "doy yday jday",
-    "day": "day days dy dd mday dom tag jour dia giorno dag dzien den gun день 日",
-    "hour": "hour hours hr hrs hh stunde heure hora ora uur timme godzina hodina saat час",
+    "day": "day days dy dd mday dom tag tage jour jours dia dias giorno giorni dag dagen dagar dager dage dzien dni "
+    "den dny dan gun hari paiva nap ziua diena paev день дни ден ημερα 日",
+    "hour": "hour hours hr hrs hh stunde stunden heure heures hora horas ora ore uur uren timme timmar godzina godziny "
+    "hodina saat sat jam tunti valanda tund час часы година ωρα 时",
     "clock": "time hhmm clock zeit uhrzeit",
-    "minute": "minute minutes min mins mi mn minuto minuta minuut minut dakika минута",
-    "second": "second seconds sec secs ss sekunde seconde segundo secondo sekund sekunda saniye секунда",
+    "minute": "minute minutes min mins mi mn minuten minuto minutos minuti minuta minuut minut minutter minuutti perc "
+    "dakika минута хвилина λεπτο",
+    "second": "second seconds sec secs ss sekunde sekunden seconde secondes segundo segundos secondo secondi sekund "
+    "sekunda sekunti saniye detik секунда",
 }
 LETTERS = {"y": "year", "m": "month", "d": "day", "h": "hour", "s": "second"}  # names, where there are several
 OF = "of the|of|in|du|de l|de la|de|del|des|do|da|van de"  # day of month, jour du mois
@@ -41,50 +48,29 @@ RANGES = {
 SECONDS = {"week": 604800, "yday": 86400, "day": 86400, "hour": 3600, "clock": 1, "minute": 60, "second": 1}
 DUE = {"month": "a month", "clock": "a time of day such as 18:30 or 1830", "yday": "a day of the year, 1 to 366"}
 
-# Of the same languages, and of Swedish and Danish. A beginning of three letters or more that is of one month alone
-# means it, too.
-MONTHS = (
-    "january januar janvier enero janeiro gennaio januari janner styczen leden ocak январь",
-    "february februar fevrier febrero fevereiro febbraio februari feber luty unor subat февраль",
-    "march marz mars marzo marco maart mrt marts marzec brezen mart март",
-    "april avril abril aprile kwiecien duben nisan апрель",
-    "may mai mayo maio maggio mei maj kveten mayis май",
-    "june juni juin junio junho giugno czerwiec cerven haziran июнь",
-    "july juli juillet julio julho luglio lipiec cervenec temmuz июль",
-    "august aout agosto augustus augusti sierpien srpen agustos август",
-    "september septembre septiembre setembro settembre wrzesien zari eylul сентябрь",
-    "october oktober octobre octubre outubro ottobre pazdziernik rijen ekim октябрь",
-    "november novembre noviembre novembro listopad kasim ноябрь",
-    "december dezember decembre diciembre dezembro dicembre desember grudzien prosinec aralik декабрь",
-)
+PART = {folded(word): part for part, words in WORDS.items() for word in words.split()}
 
 
-def plain(text: str) -> str:
-    """Return the text in lower case, without accents, and without space around it."""
-    apart = unicodedata.normalize("NFKD", text.strip().casefold())
-    return unicodedata.normalize("NFC", "".join(each for each in apart if not unicodedata.combining(each)))
+def months_in(texts: Sequence[str]) -> dict[str, int]:
+    """Return the number of the month that each text means, as Jan, février, M03 and 3 do; {} unless all mean one.
 
-
-PART = {plain(word): part for part, words in WORDS.items() for word in words.split()}
-MONTH = {plain(word): i for i, words in enumerate(MONTHS, 1) for word in words.split()}
-
-
-def month_of(text: str) -> int | None:
-    """Return the number of the month that a text names, Jan, février or 03; None where it names none."""
-    word = plain(text).rstrip(".")
-    digits = re.fullmatch(r"m?(\d\d?)月?", word)
-    if digits:
-        return int(digits[1]) if 1 <= int(digits[1]) <= 12 else None
-    if word in MONTH or len(word) < 3:
-        return MONTH.get(word)
-    found = {number for name, number in MONTH.items() if name.startswith(word)}
-    return found.pop() if len(found) == 1 else None
+    The names are of one language; of those in which all are months the first counts.
+    """
+    words = {text: folded(text.strip()).rstrip(".") for text in texts}
+    numbers = {text: int(found[1]) for text, word in words.items() if (found := re.fullmatch(r"m?(\d\d?)月?", word))}
+    named = {text: months_of(word) for text, word in words.items() if text not in numbers}
+    shared = [
+        language for language in next(iter(named.values()), {}) if all(language in each for each in named.values())
+    ]
+    if (named and not shared) or not all(1 <= number <= 12 for number in numbers.values()):
+        return {}
+    return {**numbers, **{text: each[shared[0]] for text, each in named.items()}}
 
 
 def words_of(name: str) -> list[str]:
     """Return the words in a column's name: `obs_Year`, `obsYear` and `Obs. year` have obs and year."""
     parts = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.strip())
-    return [plain(word) for word in re.findall(r"[^\W\d_]+", parts)]
+    return [folded(word) for word in re.findall(r"[^\W\d_]+", parts)]
 
 
 def part_of(name: str) -> str | None:
@@ -123,7 +109,7 @@ def parts_in(names: Sequence[str]) -> dict[str, str]:
         group = groups.setdefault(beside, {})
         if part == "month" and part in group and name.strip().lower() == "mm":
             part = "minute"  # as in YY MM DD hh mm
-        if part is None or (part == "minute" and any("max" in plain(each) for each in names)):  # min beside max
+        if part is None or (part == "minute" and any("max" in folded(each) for each in names)):  # min beside max
             continue
         if part in group:
             return {}
@@ -171,24 +157,30 @@ def _may_be(part: str, column: np.ndarray) -> bool:
     """Return whether a column is of the kind of a part: numbers, or the names of months or quarters."""
     if column.dtype.kind in "iuf":
         return True
-    return column.dtype == object and any(_number(part, value) is not None for value in set(column.tolist()))
+    values = set(column.tolist())
+    return column.dtype == object and any(each is not None for value in values for each in _numbers(part, [value]))
+
+
+def _numbers(part: str, values: Sequence[object]) -> list[float | None]:
+    """Return the number of that part of a date in each cell, of a clock in seconds; None where there is none."""
+    texts = [value for value in values if isinstance(value, str)] if part == "month" else []
+    months = months_in(texts) or {text: number for text in texts for number in months_in([text]).values()}
+    return [
+        months.get(value) if isinstance(value, str) and part == "month" else _number(part, value) for value in values
+    ]
 
 
 def _number(part: str, value: object) -> float | None:
-    """Return what a cell says, as a number of that part of a date, of a clock in seconds; None where it says none."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return None
-    if isinstance(value, str) and part == "month":
-        return month_of(value)
     text = str(value).strip().lower().removesuffix(".0")
     if part == "quarter":
         text = re.sub(r"^[qt](?=[1-4]$)", "", text)
     if part == "clock":
-        clock = re.fullmatch(r"(\d{1,2})[:.]([0-5]\d)([:.][0-5]\d)?|(\d{0,2}?)([0-5]?\d)", text)
-        if not clock:
-            return None
-        hours, minutes, seconds = clock[1] or clock[4], clock[2] or clock[5], clock[3] or ":0"
-        return 3600 * int(hours or 0) + 60 * int(minutes) + int(seconds[1:])
+        for pattern in (r"(\d\d?)[:.]([0-5]\d)(?:[:.]([0-5]\d))?", r"(?:(\d\d?)(?=\d\d))?([0-5]?\d)"):
+            if clock := re.fullmatch(pattern, text):
+                return sum(int(count or 0) * size for count, size in zip(clock.groups(), (3600, 60, 1), strict=False))
+        return None
     return float(text) if re.fullmatch(r"-?\d+(\.\d+)?", text) else None
 
 
@@ -254,7 +246,7 @@ def _checked(part: str, name: str, column: np.ndarray, place: Callable[[int], st
     """Return the numbers in a column (n,), all in the range of that part of a date; days that are counted have none."""
     low, high = (-np.inf, np.inf) if counts else RANGES[part]
     distinct, codes = np.unique(column.astype(str) if column.dtype == object else column, return_inverse=True)
-    numbers = [_number(part, value) for value in distinct.tolist()]
+    numbers = _numbers(part, distinct.tolist())
     for i, (value, number) in enumerate(zip(distinct.tolist(), numbers, strict=True)):
         if number is None or not low <= number <= high or (part != "second" and number % 1):
             due = "a whole number" if counts else DUE.get(part, f"a {part} from {low} to {int(high)}")

@@ -12,15 +12,17 @@ import numpy as np
 
 from cgru.datasets import gaps
 from cgru.datasets.dataset import Dataset, Split, with_features, with_targets
-from cgru.datasets.frames import Sequences, long, squared
+from cgru.datasets.frames import long, notes_on_ids, squared
 from cgru.datasets.frames import wide as wide_of
 from cgru.datasets.npz import read_npz
 from cgru.datasets.roles import Asked, as_names, few, roles_of
 from cgru.datasets.table import Table, check_ids, table_of_frame
 from cgru.datasets.text import table_of_text
+from cgru.datasets.time_gaps import TIME_STEP, as_gap
 from cgru.datasets.ts import read_ts
+from cgru.datasets.written import as_written
 
-__all__ = ["check_decimal", "kind_of", "read", "table_of"]
+__all__ = ["check_decimal", "kind_of", "read", "table_of", "test_beside"]
 
 Path = str | os.PathLike[str]
 TABLES = (".csv", ".tsv", ".txt", ".tab", ".dat", ".data")
@@ -42,6 +44,8 @@ def read(
     task: str | None = None,
     missing: str = "refuse",
     na: gaps.NA | None = None,
+    split_at: str | float | None = None,
+    time_step: bool = False,
     decimal: str | None = None,
     axes: str | None = None,
     features: Sequence[str] | None = None,
@@ -66,10 +70,11 @@ def read(
         path: the file. Text and `.ts` may be gzipped.
         test: a file of the same kind with the test split.
         id: of a table, the column that says which sequence a row belongs to, or several together; "" for none.
-        time: the column that steps are sorted by, or several, such as a date and a time of day, which are joined by a
-            space; "": they come as rows do.
+        time: the column that steps are sorted by, or several, which are joined: a date and a time of day, or parts of a
+            date, such as year, month and day, by their names or in this order; "": they come as rows do.
         label: the column with what is to be learned, or several with numbers; "" for none.
-        columns: those with the elements of a step, in this order; None: all that are left.
+        columns: those with the elements of a step, in this order, a time of numbers among them, too; None: all that are
+            left.
         ignore: columns that are no elements.
         wide: whether each row is a sequence.
         per_step: whether the label is a class for each step, which may change within a sequence.
@@ -80,6 +85,11 @@ def read(
             after, or "zero".
         na: of a table, a word or several that mean a missing value too, such as "-" or -999, in any case; one that is a
             number means all numbers of that value, -999.0 too. None: those that always do, empty cells, NA and others.
+        split_at: of a long table, a gap in time; rows of one id further apart are sequences of their own, whose
+            ids are a/1, a/2, ... of a. A number in the unit of times that are numbers, of dates "30d", "6h", "10min",
+            "2w" or "5s". None: none are.
+        time_step: of a long table, whether the time since the row before is an element as well, called time_step, 0 in
+            the first row: in seconds where times are dates, else in their own unit.
         decimal: the decimal sign of a text file, "." or ","; None: as its numbers look.
         axes: of x in an `.npz`: "mse", or "mes" for (m, e, s); None: "mse".
         features: the names of the elements that are wanted, in this order, such as `Network.feature_names`: where the
@@ -108,13 +118,26 @@ def read(
             raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
     gaps.check_missing(missing)
     options = {"per_step": per_step, "missing": missing, "na": gaps.as_words(na), "decimal": decimal}
-    options |= {"axes": axes, "targets": targets}
+    options |= {"axes": axes, "targets": targets, "split_at": split_at, "time_step": time_step}
+    if split_at is not None:
+        as_gap(split_at)
     data = _read(path, asked, features, task, options)
     if test is None:
-        return data
-    steps = (data.reading or {}).get("columns", asked.columns)
-    other = _read(test, asked._replace(columns=steps), features or data.feature_names, task, options)
+        beside = test_beside(path)
+        note = f'{os.path.basename(beside or "")} lies beside it: test="{beside}" tests on it'
+        return data._replace(notes=(*data.notes, note)) if beside else data
+    known = data.reading or {}  # what was guessed of the one holds for the other
+    decided = {name: as_names(known[name], name) for name in ("id", "time", "label", "columns") if name in known}
+    decided |= {"wide": known["wide"]} if "wide" in known else {}
+    other = _read(test, asked._replace(**decided), features or data.feature_names, task, options)
     return _with_test(data, other, test)
+
+
+def test_beside(path: Path) -> str | None:
+    """Return NAME_TEST.ts where `path` is NAME_TRAIN.ts and both are there, as the archive has them; else None."""
+    found = re.fullmatch(r"(.*)_TRAIN(\.ts(?:\.gz)?)", os.fspath(path))
+    other = f"{found[1]}_TEST{found[2]}" if found else ""
+    return other if other and os.path.exists(other) else None
 
 
 def check_decimal(decimal: str | None) -> None:
@@ -198,8 +221,9 @@ def _read(
 def _check_options(kind: str, asked: Asked, options: dict[str, Any]) -> None:
     """ValueError for what says nothing of such a file."""
     given = {name for name, value in asked._asdict().items() if value not in (None, ())}
-    given |= {name for name in ("per_step", "na", "decimal", "axes") if options[name]}
-    table = {"id", "time", "label", "columns", "ignore", "wide", "per_step", "na", "time_format"}
+    given |= {name for name in ("per_step", "na", "split_at", "time_step", "decimal", "axes") if options[name]}
+    table = {"id", "time", "time_format", "label", "columns", "ignore", "wide"}
+    table |= {"per_step", "na", "split_at", "time_step"}
     fits = {"npz": {"axes", "columns"}, "ts": set(), "parquet": table, "text": table | {"decimal"}}
     for name in sorted(given - fits[kind]):
         raise ValueError(f"{name}: expected nothing, since it says nothing of such a file, {kind}, got some")
@@ -228,6 +252,12 @@ def _of_table(
     if asked.label and not options["targets"]:  # which need not be there, and are no elements where they are
         there = [name for name in table.names if name not in asked.ignore]
         asked = asked._replace(label=tuple(name for name in asked.label if name in there) or None)
+    split_at, time_step = options["split_at"], options["time_step"]
+    trained = features is not None
+    if time_step:  # which no column has
+        features = None if features is None else [name for name in features if name != TIME_STEP]
+        columns = None if asked.columns is None else tuple(name for name in asked.columns if name != TIME_STEP)
+        asked = asked._replace(columns=columns)
     if features is not None and asked.columns is None and all(name in table.names for name in features):
         asked = asked._replace(columns=tuple(features), ignore=())
     elif features is not None and asked.columns is None and any(name in table.names for name in features):
@@ -241,17 +271,23 @@ def _of_table(
         roles = roles._replace(label=())
     per_step, missing = options["per_step"] and options["targets"], options["missing"]
     if roles.wide:
-        if per_step:
-            raise ValueError("per_step: expected a row for each step, got one for each sequence (wide=True)")
+        for name in ("per_step", "split_at", "time_step"):
+            if options[name] and (name != "per_step" or per_step):
+                raise ValueError(f"{name}: expected a row for each step, got one for each sequence (wide=True)")
         found, counts, more = wide_of(table, roles, missing)
     else:
-        found, counts, more = long(table, roles, per_step, missing)
+        if time_step and TIME_STEP in roles.columns:
+            raise ValueError(f"time_step: expected no column of elements that is called so, got {TIME_STEP}")
+        roles = roles._replace(split_at=split_at, time_step=time_step)
+        found, counts, more, rows = long(table, roles, per_step, missing)
+        more = more if trained else more + notes_on_ids(table, roles, found)
     names = tuple(found.columns) if len(found.columns) > 1 or not roles.wide else None
     notes += more + gaps.said(counts, missing, names or ["values"])
     time = list(roles.time) if len(roles.time) > 1 else "".join(roles.time)
     reading = {"id": list(roles.id), "time": time, "wide": roles.wide, "missing": missing}
     if options["na"]:
         reading["na"] = list(options["na"])
+    reading |= {name: options[name] for name in ("split_at", "time_step") if options[name]}
     if roles.time_format is not None:
         reading["time_format"] = roles.time_format
     if roles.wide:  # of a long one the names of the elements say it
@@ -260,13 +296,19 @@ def _of_table(
         reading |= {name: list(names) for name, names in chosen.items() if names}
     if options["targets"]:
         reading |= {"label": list(roles.label), "per_step": per_step}
-    split, targets = _split(found, found.ids if roles.id else None), roles.label or None
-    return Dataset(split, None, None, names, tuple(notes), reading, targets)
-
-
-def _split(found: Sequences, ids: np.ndarray | None) -> Split:
     X, lengths = squared(found.X)
-    return Split(X, found.y, lengths, ids)
+    is_timed = roles.time and not options["targets"]
+    times = _times_of_steps(rows, as_written(table, roles.time), X.shape[:2]) if is_timed else None
+    split = Split(X, found.y, lengths, found.ids if roles.id else None)
+    return Dataset(split, None, None, names, tuple(notes), reading, roles.label or None, times)
+
+
+def _times_of_steps(rows: Sequence[np.ndarray], written: Sequence[str], shape: tuple[int, int]) -> np.ndarray:
+    """Return the times (m, s) of the steps that are in these rows of a table."""
+    texts, times = np.array(written, object), np.full(shape, "", object)
+    for i, each in enumerate(rows):
+        times[i, : len(each)] = texts[each]
+    return times
 
 
 def _parquet(path: Path, na: Sequence[str]) -> Table:

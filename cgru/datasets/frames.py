@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cgru.core.lengths import padded
 from cgru.datasets import gaps
-from cgru.datasets.roles import NUMBERED, Roles, as_names, check_names
-from cgru.datasets.table import Table, table_of_frame
+from cgru.datasets.column_names import NUMBERED, as_names, few, is_part_of_date, spelled
+from cgru.datasets.roles import Roles, check_names
+from cgru.datasets.table import Table, groups, table_of_frame
+from cgru.datasets.time_gaps import TIME_STEP, as_gap, clock_of, on_gaps
 from cgru.datasets.times import are_times, ranks
 
 __all__ = ["Sequences", "from_frame", "long", "squared", "wide"]
@@ -39,8 +42,12 @@ def from_frame(
     time: str | Sequence[str] | None = None,
     label: str | Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
+    ignore: str | Sequence[str] = (),
     per_step: bool = False,
     missing: str = "refuse",
+    na: gaps.NA | None = None,
+    split_at: str | float | None = None,
+    time_step: bool = False,
     time_format: str | None = None,
 ) -> Sequences:
     """The sequences in a long table, a row for each step.
@@ -53,11 +60,16 @@ def from_frame(
             several, such as a date and a time of day, which are joined; None: they come as they stand.
         label: the column with the target of a sequence, the same in all its rows; several columns of numbers make
             targets (m, k); None: there is none.
-        columns: those with the elements of a step; None: all others, which must be numbers or booleans.
+        columns: those with the elements of a step, a time of numbers among them, too; None: all others, which must be
+            numbers or booleans.
+        ignore: columns that are no elements.
         per_step: whether the label is a class for each step, which may change within a sequence.
         missing: "refuse", or how elements without a value are filled: "forward", the last value before in the sequence
             (at its beginning the first one after); "interpolate", on the line between the values before and after, by
             the number of steps; or "zero".
+        na: a word or several that mean a missing value too, as of `read`.
+        split_at: a gap in time at which a sequence ends and another begins, as of `read`.
+        time_step: whether the time since the row before is an element as well, as of `read`.
         time_format: how times are written, as for strptime, such as "%d/%m/%Y"; None: in any of the usual ways, where
             only one of them fits all.
 
@@ -67,30 +79,33 @@ def from_frame(
         ValueError: a column is missing, a value is, two steps of a sequence are of the same time, or a label is not the
             same in all rows of a sequence; with its place.
     """
-    table = table_of_frame(frame)
+    table = table_of_frame(frame, na=gaps.as_words(na))
     if isinstance(columns, str):
         raise TypeError(f"columns: expected a list of names, got {columns!r}")
     ids, labels = as_names(id, "id"), () if label is None else as_names(label, "label")
-    times = () if time is None else as_names(time, "time")
-    taken = [*ids, *times, *labels]
+    times, left = () if time is None else as_names(time, "time"), as_names(ignore, "ignore")
+    taken = [*ids, *times, *labels, *left]
     names = [name for name in table.names if name not in taken] if columns is None else columns
-    check_names(table, {"id": ids, "time": times, "label": labels, "columns": names})
+    check_names(table, {"id": ids, "time": times, "label": labels, "columns": names, "ignore": left})
     if not names:
         raise ValueError(f"columns: expected at least one beside {', '.join(taken)}, got none")
-    roles = Roles(ids, times, labels, tuple(names), wide=False, time_format=time_format)
+    roles = Roles(ids, times, labels, tuple(names), False, time_format, split_at, time_step)
     return long(table, roles, per_step, missing)[0]
 
 
 # --- a row for each step ---
 
 
-def long(table: Table, roles: Roles, per_step: bool, missing: str) -> tuple[Sequences, np.ndarray, list[str]]:
-    """The sequences in a long table, how many values of each element were filled (e,), and what looks wrong, in words.
+def long(
+    table: Table, roles: Roles, per_step: bool, missing: str
+) -> tuple[Sequences, np.ndarray, list[str], list[np.ndarray]]:
+    """Return the sequences in a long table, and what is to be said of them.
 
-    Errors as `from_frame`.
+    That is how many values of each element were filled (e,), what looks wrong, in words, and of each sequence which
+    rows of the table its steps are (s_i,). Errors as `from_frame`.
     """
     gaps.check_missing(missing)
-    ids, place = _groups(table, roles.id)
+    ids, place = groups(table, roles.id)
     called, form = " ".join(roles.time), roles.time_format
     written = table.together(roles.time, whole=form is not None) if roles.time else np.arange(table.rows)
     times = ranks(written, called, table.place, form if roles.time else None)
@@ -102,68 +117,115 @@ def long(table: Table, roles: Roles, per_step: bool, missing: str) -> tuple[Sequ
         got = f"{written[second]} of {'/'.join(roles.id)} {ids[place[again[0]]]}"
         where = f"{table.place(first)} and again in {table.place(second)}"
         raise ValueError(f"{called}: expected times that differ within a sequence, got {got} in {where}")
-    elements, wrong = np.empty((len(order), len(roles.columns))), []
-    for j, name in enumerate(roles.columns):
-        try:
-            elements[:, j] = _elements(table, name, missing)[order]
-        except TypeError as error:
-            wrong.append(f"{error}{_advice(table, name, roles)}")
-    if wrong:
-        cure = 'columns="..." says which are elements, unless it is the id, time or label'
-        raise TypeError("; ".join([*wrong, cure]))
+    elements = _elements(table, roles, missing)[order]
     notes = gaps.doubted(elements, roles.columns)
+    columns = list(roles.columns)
+    apart, seconds = _apart(roles, written[order])
+    if roles.split_at is not None:
+        ids, place = _split(ids, place, apart > _gap(roles, seconds))
+    inside = np.diff(place) == 0
+    if apart.size:
+        notes += on_gaps(apart[inside], seconds, called)
+    if roles.time_step:
+        elements = np.column_stack([elements, np.append(0.0, np.where(inside, apart, 0.0))])
+        columns.append(TIME_STEP)
     starts = np.flatnonzero(np.diff(place, prepend=-1))
     X = np.split(elements, starts[1:])
-    counts = _filled(X, missing, roles.columns, lambda i: f"{'/'.join(roles.id)} {ids[i]}")
+    counts = _filled(X, missing, columns, lambda i: f"{'/'.join(roles.id)} {ids[i]}")
     y = None
     if per_step:
         y = _classes_of_steps(table, roles.label, order, starts)
     elif roles.label:
         y = _joined([_label(table, name, roles, order, starts, place) for name in roles.label])
         notes += _doubted(y, roles.label)
-    return Sequences(X, y, ids, list(roles.columns)), counts, notes
+    return Sequences(X, y, ids, columns), counts, notes, np.split(order, starts[1:])
 
 
-def _groups(table: Table, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The ids (m,) in the order in which they first appear, and of each row which of them it has."""
-    values = [table.column(name) for name in names]
-    try:
-        codes = [np.unique(each, return_inverse=True)[1] for each in values]
-    except TypeError:
-        raise TypeError(f"{names[0]}: expected values of one kind, got several") from None
-    code = codes[0]
-    for other in codes[1:]:
-        code = np.unique(code * (other.max() + 1) + other, return_inverse=True)[1]
-    _, first, place = np.unique(code, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), np.intp)
-    rank[np.argsort(first)] = np.arange(len(first))
-    first.sort()
-    if len(values) == 1:
-        return values[0][first], rank[place]
-    return np.array(["/".join(map(str, row)) for row in zip(*(each[first] for each in values), strict=True)]), rank[
-        place
-    ]
+def _apart(roles: Roles, written: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Return how far each time (n,) is from the one before (n - 1,), and whether in seconds; () where nobody knows."""
+    if not roles.time:
+        for name in ("split_at", "time_step"):
+            if getattr(roles, name):
+                raise ValueError(f"{name}: expected a column of times beside it, got none")
+        return np.zeros(0), False
+    clock, seconds = clock_of(written, roles.time_format)
+    return np.diff(clock), seconds
 
 
-def _elements(table: Table, name: str, missing: str) -> np.ndarray:
-    """The numbers of a column (n,), NaN where they are missing and may be."""
-    values = table.numbers(name)
-    gone = np.flatnonzero(np.isnan(values))
-    if gone.size and missing == "refuse":
-        row, cure = table.place(int(gone[0])), f'missing="{gaps.MISSING[1]}" fills it'
-        raise ValueError(f"{name}: expected a value in each row, got none in {row}; {cure}")
-    return values
+def _gap(roles: Roles, seconds: bool) -> float:
+    """Return the gap that cuts sequences, in the unit of the times."""
+    gap, timed = as_gap(roles.split_at)
+    if timed != seconds:
+        due = "a time such as 30d or 6h, since {} has dates" if seconds else "a number, since {} has numbers"
+        raise ValueError(f"split_at: expected {due.format(' '.join(roles.time))}, got {roles.split_at!r}")
+    return gap
+
+
+def _split(ids: np.ndarray, place: np.ndarray, far: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ids, and of each row its sequence, where sequences are cut at `far` (n - 1,): a/1, a/2, ... of a."""
+    begins = np.append(True, far | (np.diff(place) != 0))
+    whole = place[begins]
+    number = np.arange(len(whole)) - np.searchsorted(whole, whole) + 1
+    cut = np.bincount(whole)[whole] > 1
+    if not cut.any():
+        return ids, place
+    known = set(map(str, ids.tolist()))
+    sep = next(sep for sep in ("/", "#", "//", "##") if not any(f"{ids[i]}{sep}1" in known for i in whole[cut]))
+    texts = [f"{ids[i]}{sep}{j}" if c else f"{ids[i]}" for i, j, c in zip(whole, number, cut, strict=True)]
+    return np.array(texts), np.cumsum(begins) - 1
+
+
+def _elements(table: Table, roles: Roles, missing: str) -> np.ndarray:
+    """Return the numbers in the columns of the elements (n, e), NaN where they are missing and may be.
+
+    TypeError or ValueError that names all columns without numbers, or with missing values, and what helps.
+    """
+    elements, wrong, words = np.empty((table.rows, len(roles.columns))), [], []
+    for j, name in enumerate(roles.columns):
+        try:
+            elements[:, j] = table.numbers(name)
+        except TypeError as error:
+            wrong.append(f"{error}{_advice(table, name, roles)}")
+            words.append(name)
+    if wrong:
+        cure = 'columns="..." says which are elements, unless it is the id, time or label'
+        raise TypeError(
+            "; ".join([*wrong, f"{cure}, ignore={spelled(words)} leaves {'it' if len(words) == 1 else 'them'} out"])
+        )
+    gone = np.isnan(elements)
+    counts = dict(zip(roles.columns, gone.sum(axis=0).tolist(), strict=True))
+    names = [name for name, count in counts.items() if count]
+    if names and missing == "refuse":
+        row = table.place(int(gone[:, roles.columns.index(names[0])].argmax()))
+        empty = [name for name in names if counts[name] == table.rows]
+        raise ValueError(_on_missing({name: counts[name] for name in names}, names[0], row, empty))
+    return elements
+
+
+def _on_missing(counts: Mapping[str, int], first: str, row: str, empty: Sequence[str]) -> str:
+    """Return what to say of columns with missing values: `counts` of each, the row of the first, those without any."""
+    one = sum(counts.values()) == 1
+    several = "" if one else f" (missing: {few([f'{name} {count}' for name, count in counts.items()])})"
+    cures = [f"ignore={spelled(empty)} leaves out what has no value"] if empty else []
+    cures += [f'missing="{gaps.MISSING[1]}" fills {"it" if one else "them"}'] if len(counts) > len(empty) else []
+    names = few([first, *(name for name in counts if name != first)])
+    return f"{names}: expected a value in each row, got none in {row}{several}; {', '.join(cures)}"
 
 
 def _advice(table: Table, name: str, roles: Roles) -> str:
     """What a column without numbers may be, in words, or "": a time, or the classes where it has few values."""
     values, missing = table.read(name)
-    if not roles.time and not missing.any() and are_times(values):
-        return f'; time="{name}" sorts by it'
-    words = {str(value) for value in values[~missing]}
-    if roles.label or not 1 < len(words) <= min(FEW, table.rows // 2) or not table.is_text(name):
+    if missing.any():
         return ""
-    return f'; label="{name}" learns it'
+    together = len(groups(table, (*roles.id, name))[0])
+    if are_times(values):
+        return f'; time="{name}" sorts by it' if not roles.time and together == table.rows else ""
+    classes = len(set(map(str, values)))
+    if roles.label or not 1 < classes <= min(FEW, table.rows // 2) or not table.is_text(name):
+        return ""
+    if together == len(groups(table, roles.id)[0]):
+        return f'; label="{name}" learns it'
+    return f'; label="{name}" with per_step=True learns it'
 
 
 def _filled(X: Sequence[np.ndarray], missing: str, names: Sequence[str], where: Any) -> np.ndarray:
@@ -232,6 +294,27 @@ def _plain(values: np.ndarray) -> np.ndarray:
     return values
 
 
+def notes_on_ids(table: Table, roles: Roles, found: Sequences) -> list[str]:
+    """Return what to say of elements that do not change within a sequence, and of an id of two columns, in words."""
+    notes = []
+    if max(map(len, found.X)) > 1 and len(found.X) > 1:
+        still = np.all([(x == x[0]).all(axis=0) for x in found.X], axis=0)
+        still &= np.any([x[0] != found.X[0][0] for x in found.X], axis=0)  # else it is told that nothing changes
+        names = [name for name, is_still in zip(found.columns, still, strict=True) if is_still]
+        if names:
+            verb, cure = ("does", "it") if len(names) == 1 else ("do", "them")
+            notes.append(
+                f"{few(names)} {verb} not change within any sequence, as codes and names do: "
+                f"ignore={spelled(names)} leaves {cure} out"
+            )
+    if len(roles.id) == 2 and len(groups(table, roles.id[:1])[0]) < len(found.X):
+        notes.append(
+            f"is {roles.id[0]} a group, whose sequences are alike? groups={spelled(roles.id[:1])} keeps them together "
+            "where some are held back"
+        )
+    return notes
+
+
 # --- a row for each sequence ---
 
 
@@ -239,7 +322,8 @@ def wide(table: Table, roles: Roles, missing: str) -> tuple[Sequences, np.ndarra
     """The sequences in a wide table, as `long`, and what was guessed of its columns, too.
 
     Names that are alike but for a number at their end are the steps of one element, by that number; where all are so,
-    with the same numbers, there may be several elements, whose names have letters: 2023-12 and 2024-12 are of one.
+    with the same numbers, there may be several elements, whose names have letters: 2023-12 and 2024-12 are of one, and
+    so are Jan 23 and 2024Q1.
     Empty cells at the end of a row end its sequence.
     """
     gaps.check_missing(missing)
@@ -253,17 +337,14 @@ def wide(table: Table, roles: Roles, missing: str) -> tuple[Sequences, np.ndarra
     for i in np.flatnonzero(ends == 0):
         raise ValueError(f"expected values in each row, got none in {table.place(int(i))}")
     sequences = [x[:n].copy() for x, n in zip(X, ends.tolist(), strict=True)]
-    if missing == "refuse":
-        for i, x in enumerate(sequences):
-            for step, j in np.argwhere(np.isnan(x)):
-                raise ValueError(
-                    f"{columns[step][j]}: expected a value in each row, got none in {table.place(i)}; "
-                    f'missing="{gaps.MISSING[1]}" fills it'
-                )
+    lost = [(columns[step][j], i) for i, x in enumerate(sequences) for step, j in np.argwhere(np.isnan(x))]
+    if lost and missing == "refuse":
+        counts = Counter(name for name, _ in lost)
+        raise ValueError(_on_missing(counts, lost[0][0], table.place(lost[0][1]), []))
     if (ends < X.shape[1]).any():
         notes.append(f"{(ends < X.shape[1]).sum()} sequences end before the last column")
     counts = _filled(sequences, missing, called, table.place)
-    ids = np.arange(table.rows) if not roles.id else _groups(table, roles.id)[0]
+    ids = np.arange(table.rows) if not roles.id else groups(table, roles.id)[0]
     if len(ids) != table.rows:
         raise ValueError(f"{roles.id[0]}: expected each id in one row, as wide=True says, got one in several")
     y = _joined([_plain(table.column(name)) for name in roles.label]) if roles.label else None
@@ -278,7 +359,8 @@ def _channels(columns: Sequence[str]) -> tuple[list[str], list[tuple[str, ...]],
         if match and (not match[1] or re.search(r"[^\W\d_]", match[1])):
             steps.setdefault(match[1], {})[int(match[2])] = name
     numbers = sorted(next(iter(steps.values()), {}))
-    if len(numbers) * len(steps) != len(columns) or any(sorted(each) != numbers for each in steps.values()):
+    alike = len(numbers) * len(steps) == len(columns) and all(sorted(each) == numbers for each in steps.values())
+    if not alike or (len(steps) > 1 and all(map(is_part_of_date, steps))):
         return [""], [(name,) for name in columns], ["steps are in the order of the columns, all of one element"]
     ordered = [tuple(each[number] for each in steps.values()) for number in numbers]
     notes = [f"{len(steps)} elements a step by the columns' names: {', '.join(steps)}"] if len(steps) > 1 else []

@@ -1,8 +1,7 @@
-"""Which columns of a table are what: as it was asked for, or as their names say."""
+"""Which columns of a table are what: as it was asked for, or as their names and values say."""
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
@@ -10,27 +9,39 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cgru.datasets.table import Table
-from cgru.datasets.times import are_times
-
-__all__ = ["LOOKED_AT", "NUMBERED", "TIMES", "Asked", "Roles", "as_names", "date_and_time", "roles_of", "spelled"]
-
-# What columns are called, in lower case. Patterns are compiled when they are used: that takes as long as all else here.
-IDS = (
-    "(unique[ _]?)?id|(subject|series|sequence|seq|case|sample|session|patient|participant|person|user|unit|trial|"
-    "recording|record|device|machine|engine|run|track)([ _]?(id|no|nr|number))?"
+from cgru.datasets.column_names import (
+    IDS,
+    LABELS,
+    ROWS,
+    STEPS,
+    TIMES,
+    as_names,
+    called,
+    date_and_time,
+    few,
+    is_like_step,
+    spelled,
 )
-TIMES = (
-    r"(t|time|step|time[ _]?step|time[ _]?stamp|date|date[ _]?time|frame|tick|cycle|day|when|ds|zeit|uhrzeit|datum)"
-    r"( ?[(\[](ms|s|secs?|seconds|min|minutes|h|hrs?|hours|d|days|utc|gmt)[)\]])?"
-)
-DATES = "date|day|datum"  # and what may stand beside one of these, with the time of that day
-CLOCKS = "time|uhrzeit|zeit"
-LOOKED_AT = 1000  # rows, to find out whether both are what they are called: what else there is, is told later
-LABELS = "label|labels|class|target|category|outcome|klasse"
-ROWS = r"index|level_\d+|x(\.\d+)?|row([ _.]?(names?|id|no|nr|number))?"  # what pandas and R call the index of a frame
-NUMBERED = r"(.*?)[ _.\-]*(\d+)"
-STEPS = r"(t|time|step|lag)?[ _.\-]*\d+"  # of a table with a row a sequence
+from cgru.datasets.date_parts import part_of, words_of
+from cgru.datasets.month_names import months_of, weekdays_of
+from cgru.datasets.table import Table, groups
+from cgru.datasets.time_columns import LOOKED_AT, find_time, is_known, one_of, rising, wanders
+
+__all__ = [
+    "LOOKED_AT",
+    "TIMES",
+    "Asked",
+    "Roles",
+    "as_names",
+    "check_names",
+    "date_and_time",
+    "few",
+    "roles_of",
+    "spelled",
+]
+
+
+COUNTED = 10  # rows whose numbers in any order are those of rows and no measurements
 
 
 class Asked(NamedTuple):
@@ -54,7 +65,9 @@ class Asked(NamedTuple):
 class Roles(NamedTuple):
     """Which columns say to which sequence a row belongs, when it comes, what is to be learned, and the elements.
 
-    `time_format` is how times are written, as for strptime; None: as they look.
+    time_format: how times are written, as for strptime; None: as they look.
+    split_at: the gap in time that ends a sequence; None: none does.
+    time_step: whether the time since the row before is an element, too.
     """
 
     id: tuple[str, ...]
@@ -63,14 +76,8 @@ class Roles(NamedTuple):
     columns: tuple[str, ...]
     wide: bool
     time_format: str | None = None
-
-
-def as_names(value: str | Sequence[str], name: str) -> tuple[str, ...]:
-    """One name or several, as a tuple; none of "" or []."""
-    names = tuple(filter(None, (value,) if isinstance(value, str) else value))
-    if not all(isinstance(each, str) for each in names):
-        raise TypeError(f"{name}: expected names of columns, got {value!r}")
-    return names
+    split_at: str | float | None = None
+    time_step: bool = False
 
 
 def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
@@ -86,7 +93,7 @@ def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
     notes: list[str] = []
 
     def chosen(role: str, find: Callable[[], tuple[str, ...]], words: str) -> tuple[str, ...]:
-        """Those that were asked for, else those found, which are free no longer."""
+        """Return the columns that were asked for, else those found, which are free no longer."""
         if getattr(asked, role) is not None:
             return getattr(asked, role)
         found = find()
@@ -94,10 +101,14 @@ def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
         notes.extend([f"{' with '.join(found)} {words} ({role}={spelled(found)})"] if found else [])
         return found
 
-    id = chosen("id", lambda: _one("id", IDS, free), "says which sequence a row belongs to")
-    time = chosen(
-        "time", lambda: () if asked.wide else _times(table, free, id, asked.time_format), "is what steps are sorted by"
-    )
+    def times() -> tuple[str, ...]:
+        listed = [name for name in asked.columns or () if name not in (asked.label or ())]
+        return () if asked.wide else find_time(table, free, listed, id, asked.time_format)
+
+    id = chosen("id", lambda: one_of("id", IDS, free), "says which sequence a row belongs to")
+    time = chosen("time", times, "is what steps are sorted by")
+    if asked.time is None and time and not is_known(time):
+        notes[-1] = notes[-1].replace(" is what", " rises within each sequence and is what")
     wide = _is_wide(table, asked, id, time, free) if asked.wide is None else asked.wide
     if wide:
         notes += [] if asked.wide else ["each row is a sequence of its own (wide=True)"]
@@ -105,8 +116,9 @@ def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
             raise ValueError(f"time: expected none where each row is a sequence of its own, got {', '.join(time)}")
     elif not id:
         raise ValueError(
-            'expected a column such as id or subject that says which sequence a row belongs to: id="..." names it, '
-            f"wide=True says that each row is a sequence of its own; columns are {few(table.names)}"
+            "expected a column such as id or subject that says which sequence a row belongs to: "
+            f"{_candidates(table, free, time)}, wide=True says that each row is a sequence of its own; columns are "
+            f"{few(table.names)}"
         )
     elif not time and asked.time is None:
         notes.append("steps come as rows do: no column of times")
@@ -120,7 +132,49 @@ def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
         raise ValueError(f"columns: expected at least one beside {', '.join((*id, *time, *label))}, got none")
     if asked.time_format is not None and not time:
         raise ValueError('time_format: expected a column of times beside it, got none: time="..." names it')
+    if asked.columns is None and not wide:
+        notes += _on_rising(rising(table, columns, id), time)
     return Roles(id, time, label, columns, wide, asked.time_format), notes
+
+
+def _on_rising(names: Sequence[str], time: Sequence[str]) -> list[str]:
+    """Return what to say of elements that rise within each sequence as times do: a line or none."""
+    if not names:
+        return []
+    one = len(names) == 1
+    cure = f"ignore={spelled(names)} leaves {'it' if one else 'them'} out"
+    cure += "" if time else f", time={spelled(names[:1])} sorts by it"
+    what = (
+        "rises within each sequence, as times do, and is an element"
+        if one
+        else ("rise within each sequence, as times do, and are elements")
+    )
+    return [f"{few(names)} {what} ({cure})"]
+
+
+def _candidates(table: Table, free: Sequence[str], time: Sequence[str]) -> str:
+    """Return what may settle which sequence a row belongs to: columns whose values come again, in blocks or in time."""
+    found = {}
+    alone = not time or _are_apart(table, time, ())
+    for name in free:
+        values, missing = table.read(name)
+        words = table.is_text(name)
+        if called(name, LABELS) or missing.any() or not (words or values.dtype.kind in "iu"):
+            continue
+        ids, place = groups(table, (name,))
+        blocks = len(ids) == 1 + np.count_nonzero(np.diff(place))
+        if 1 < len(ids) <= table.rows / 2 and (words or blocks if alone else _are_apart(table, time, (name,))):
+            found[name] = len(ids)
+    names = sorted(found, key=lambda name: -found[name])
+    cures = [f'id="{name}"' for name in names[:3]] or ['id="..." names it']
+    one = "" if names else ", one series alone is what `cgru forecast` takes"
+    return f"{' or '.join(cures)}{' may be it' if names else ''}{one}"
+
+
+def _are_apart(table: Table, time: Sequence[str], id: Sequence[str]) -> bool:
+    """Return whether no time is twice in a sequence."""
+    ids, _ = groups(table, (*id, *time))
+    return len(ids) == table.rows
 
 
 def check_names(table: Table, roles: dict[str, Collection[str]]) -> None:
@@ -128,64 +182,19 @@ def check_names(table: Table, roles: dict[str, Collection[str]]) -> None:
     taken: list[str] = []
     for role, names in roles.items():
         before = list(taken)
-        for name in names:
+        for i, name in enumerate(names):
             if name not in table.names:
                 raise ValueError(f"{role}: expected one of the columns {few(table.names)}, got {name!r}")
-            if name in taken and not (role == "label" and name in roles["id"]):
+            twice = {"label": roles["id"], "columns": roles["time"]}.get(role, ())  # where it may stand as well
+            if name in tuple(names)[:i] or (name in before and name not in twice):
                 others = f", and none of {', '.join(before)}" if before else ""
                 raise ValueError(f"{role}: expected each once{others}, got {', '.join(names)}")
             taken.append(name)
 
 
-def spelled(names: Sequence[str]) -> str:
-    """The names as an argument has them: "a", or of several ["a", "b"]."""
-    quoted = [f'"{name}"' for name in names]
-    return quoted[0] if len(names) == 1 else f"[{', '.join(quoted)}]"
-
-
-def few(names: Sequence[str]) -> str:
-    """The names, or the first of many."""
-    return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
-
-
-def _called(name: str, pattern: str) -> bool:
-    return re.fullmatch(pattern, name.strip().lower()) is not None
-
-
-def _one(role: str, pattern: str, names: Sequence[str]) -> tuple[str, ...]:
-    """The column whose name fits; ValueError where several do."""
-    found = [name for name in names if _called(name, pattern)]
-    if len(found) > 1:
-        pair = date_and_time(found)
-        together = f", or both together, time={spelled(pair)}," if pair else ", or several together," * (role == "id")
-        raise ValueError(
-            f'{role}: expected one column to be it, got {", ".join(found)}; {role}="{found[0]}"{together} settles it'
-        )
-    return tuple(found)
-
-
-def date_and_time(names: Sequence[str]) -> tuple[str, ...]:
-    """The one column that is called a date and the one that is called a time of day; () unless there is one of each."""
-    found = [[name for name in names if _called(name, pattern)] for pattern in (DATES, CLOCKS)]
-    return tuple(name for names in found for name in names) if all(len(names) == 1 for names in found) else ()
-
-
-def _times(table: Table, free: Sequence[str], id: Sequence[str], form: str | None) -> tuple[str, ...]:
-    """The column called as times are, or two that are a date and the time of that day; T may be a temperature."""
-    found = [name for name in free if _called(name, TIMES)]
-    found = [name for name in found if not _wanders(table, name, id)] or found
-    pair = date_and_time(found)
-    if pair and len(found) == 2:
-        with contextlib.suppress(TypeError, ValueError):  # what is no date or time of day
-            together = table.together(pair, whole=form is not None)
-            if are_times(together[:: table.rows // LOOKED_AT + 1], form) or are_times(together, form):
-                return pair
-    return _one("time", TIMES, found)
-
-
 def _different(table: Table, free: Sequence[str]) -> tuple[str, ...]:
     """The one column without numbers that differs in each row of several, and is called no label."""
-    words = [name for name in free if table.rows > 2 and not _called(name, LABELS) and table.is_text(name)]
+    words = [name for name in free if table.rows > 2 and not called(name, LABELS) and table.is_text(name)]
     found = [name for name in words if _differs(table, name)]
     return tuple(found) if len(found) == 1 else ()
 
@@ -198,7 +207,7 @@ def _differs(table: Table, name: str) -> bool:
 
 def _label(table: Table, free: Sequence[str], wide: bool) -> tuple[str, ...]:
     """The column with what is to be learned: by its name, or of a wide table the only one without numbers."""
-    found = _one("label", LABELS, free)
+    found = one_of("label", LABELS, free)
     if not found and not {"x", "z"} & {name.lower() for name in free}:  # as the second axis of some it is an element
         found = tuple(name for name in free if name.lower() == "y")[:1]
     if found or not wide:
@@ -235,7 +244,7 @@ def _is_wide(table: Table, asked: Asked, id: Sequence[str], time: Sequence[str],
     if time or asked.time == () or asked.id or (id and not once):
         wide = False
     elif table.named:
-        steps = [name for name in asked.columns or free if _called(name, STEPS)]
+        steps = [name for name in asked.columns or free if called(name, STEPS)]
         wide = len(steps) >= max(3, len(free) - 1)
     else:
         wide = len(free) >= 8
@@ -248,44 +257,44 @@ def _is_wide(table: Table, asked: Asked, id: Sequence[str], time: Sequence[str],
 
 
 def _check_left(table: Table, free: Sequence[str], id: Sequence[str], wide: bool, timed: bool) -> None:
-    """ValueError for a column that is hardly an element of a step, or of a wide table hardly a step."""
+    """ValueError for columns that are hardly elements of a step, or of a wide table hardly steps."""
     if wide:
         usual = Counter(map(_letters, free)).most_common(1)
-        odd = (
-            [name for name in free if not _called(name, NUMBERED)],
-            [name for name in free if _letters(name) != usual[0][0]],
-        )
-        odd = next((names for names in odd if 0 < 2 * len(names) < len(free)), [])
+        odd = [name for name in free if not is_like_step(name)]
+        if not 0 < 2 * len(odd) <= len(free):
+            odd = [name for name in free if _letters(name) != usual[0][0]]
+            odd = odd if 2 * len(odd) < len(free) else []
     else:
-        free = [name for name in free if not (timed and _wanders(table, name, id))]
-        odd = [name for name in free if _called(name, IDS) or _called(name, TIMES) or _counts_rows(table, name)]
-    for name in odd:
+        free = [name for name in free if not (timed and wanders(table, name, id))]
+        odd = [name for name in free if called(name, IDS) or called(name, TIMES) or _counts_rows(table, name)]
+    if odd:
+        what = f"{'it is one' if len(odd) == 1 else 'they are some'} of the {'steps' if wide else 'elements of a step'}"
+        unlike = [name for name in odd if wide and not id and _differs(table, name)]
+        years = [name for name in odd if wide and part_of(name) == "year"]
         raise ValueError(
-            f"{name}: expected to know whether it is one of the {'steps' if wide else 'elements of a step'}: "
-            f'columns="..." names all that are, ignore="{name}" leaves it out, label="{name}" learns it'
-            + ("" if id or not wide or not _differs(table, name) else f', id="{name}" tells sequences by it')
+            f'{few(odd)}: expected to know whether {what}: columns="..." names all that are, '
+            f"ignore={spelled(odd)} leaves {'it' if len(odd) == 1 else 'them'} out, label={spelled(odd[:1])} learns it"
+            + "".join(f", id={spelled((name,))} tells sequences by it" for name in unlike[:1])
+            + "; a series with a row for each year is what `cgru forecast` takes" * bool(years)
         )
-
-
-def _wanders(table: Table, name: str, id: Sequence[str]) -> bool:
-    """Whether a column T goes up and down, as temperatures do, and not on, as times in most tables."""
-    if name.strip().lower() != "t" or not table.is_numeric(name):
-        return False
-    values = table.numbers(name)
-    there = ~np.isnan(values)
-    steps, ids = np.diff(values[there]), [table.column(each)[there] for each in id]
-    steps = steps[np.all([each[1:] == each[:-1] for each in ids], axis=0)] if ids else steps  # within a sequence
-    return bool(4 * (steps < 0).sum() > (steps > 0).sum())
 
 
 def _counts_rows(table: Table, name: str) -> bool:
-    """Whether a column is the index of a frame, of which some rows may have been left out."""
-    if not _called(name, ROWS) or table.rows < 3:
+    """Return whether a column is the index of a frame, of which some rows may have been left out or moved."""
+    if not called(name, ROWS) or table.rows < 3:
         return False
     values, _ = table.read(name)
-    return bool(values.dtype.kind in "iu" and (np.diff(values.astype(np.int64)) > 0).all())
+    if values.dtype.kind not in "iu":
+        return False
+    values = values.astype(np.int64)
+    counted = len(values) >= COUNTED and values.min() in (0, 1) and (np.diff(np.sort(values)) == 1).all()
+    return bool((np.diff(values) > 0).all() or counted)
 
 
 def _letters(name: str) -> str:
-    """What is left of a name without its numbers, which steps of one element share."""
+    """Return what steps of one element share: their name without its numbers, one for all months, one for weekdays."""
+    words = words_of(name)
+    for kind, known in (("month", months_of), ("weekday", weekdays_of)):
+        if any(map(known, words)):
+            return " ".join(kind if known(word) else word for word in words)
     return re.sub(r"[\W\d_]+", "", name)

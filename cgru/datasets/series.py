@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
-import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -14,15 +14,22 @@ import numpy as np
 from cgru.datasets import gaps as filling
 from cgru.datasets.calendar import Calendar, calendar_of
 from cgru.datasets.clock import Clock, clock_of_offsets, clock_of_zone
+from cgru.datasets.column_names import ROWS, TIMES, as_names, called, date_and_time, spelled, time_likeness
+from cgru.datasets.date_parts import order_of_parts, parts_in
 from cgru.datasets.decimal_years import DecimalYears, decimal_years, odd_year
 from cgru.datasets.files import check_decimal, table_of
-from cgru.datasets.roles import LOOKED_AT, TIMES, as_names, date_and_time, spelled
 from cgru.datasets.table import INDEX, Table, check_ids, table_of_frame
+from cgru.datasets.time_columns import LOOKED_AT
 from cgru.datasets.times import Times, times_of
+from cgru.datasets.written import as_written, in_zone
+from cgru.datasets.year_tables import unfolded
 
 __all__ = ["Series", "read_series", "series_from_frame"]
 
 TIMES_TOO = f"{TIMES}|month|quarter|week|year|period|monat|quartal|woche|jahr|tag"  # names, in lower case
+# How times are written whose smallest part is one of these.
+SMALLEST = {"second": "second", "minute": "minute", "clock": "minute", "hour": "minute", "day": "day", "yday": "day",
+            "week": "day", "month": "month", "quarter": "quarter"}  # fmt: skip
 HOLIDAYS, HOLIDAYS_SHARE = 10, 0.1  # weekdays one after the other, and of all, that may be left out as holidays
 
 
@@ -122,16 +129,19 @@ def series_from_frame(
     time_format: str | None = None,
     gaps: bool = False,
 ) -> list[Series]:
-    """The series in a table of pandas, Polars or whatever else narwhals reads, each sorted by time.
+    """Return the series in a table of pandas, Polars or whatever else narwhals reads, each sorted by time.
+
+    A table of years by months, or by quarters, is one series, unless a target is named.
 
     Args:
         frame: the table; an index of pandas that has times or a name is a column, too.
         target: the column to forecast, or several, which are a series each; None: the one column of numbers that has
             no other role.
-        time: the column of times, as `times_of` takes them; None: of those without another role the first that is
-            called so (time, date, month, year, ...) or holds datetimes, or whose words are times, or the first of all
-            where it has no numbers or no name; where there is none, and for "", rows are steps.
-            Several, such as a date and a time of day, are joined by a space.
+        time: the column of times, as `times_of` takes them, or of decimal years; None: of those without another role
+            the first that is called so (time, date, month, year, ...) or holds datetimes and has none twice, or whose
+            words are times, or decimal years, or the first of all where it has no numbers or no name; where there is
+            none, and for "", rows are steps. Several are joined: parts of a date, such as a year and a month, to one,
+            others, such as a date and a time of day, by a space.
         id: the column that says which series a row belongs to; None: all belong to one.
         inputs: columns that are known beside the target. Of these, and of targets, true is 1 and false 0.
         time_format: how times are written, as for strptime, where they are not in ISO's form.
@@ -155,8 +165,10 @@ def _with_index(frame: Any) -> Any:
 
 
 def _series(table: Table, asked: _Asked) -> list[Series]:
+    table, asked, noted = _by_steps(table, asked)
     id, inputs = asked.id, list(asked.inputs)
     time, notes = _time(table, asked) if asked.time is None else (as_names(asked.time, "time"), ())
+    notes = noted + notes
     for role, name in (*(("time", name) for name in time), ("id", id), *(("inputs", name) for name in inputs)):
         if name is not None and name not in table.names:
             raise ValueError(f"{role}: expected one of the columns {', '.join(table.names)}, got {name!r}")
@@ -177,18 +189,19 @@ def _series(table: Table, asked: _Asked) -> list[Series]:
         times = _times(table, time, asked) if time else None
     zone = clock_of_zone(table.zoned[time[0]]) if time and time[0] in table.zoned else None
     if not time and asked.time is None and len(table.names) > 1:
-        notes = ('rows are steps, since no column has times (time="COL")',)
+        notes = (*notes, 'rows are steps, since no column has times (time="COL")')
     if isinstance(times, DecimalYears):
         notes = (*notes, f"{time[0]} has {times.note}")
+    written = functools.cache(functools.partial(as_written, table, time))
     found = []
     for label, places in rows.items():
         where = " ".join(time) if id is None else f"{' '.join(time)} of {label}"
         y = numbers[label if id is None else targets[0]][places]
         X = np.column_stack([numbers[name][places] for name in inputs]) if inputs else None
-        called = "step" if not time else "time" if _is_index(time[0]) else " ".join(time)
+        header = "step" if not time else "time" if _is_index(time[0]) else " ".join(time)
         if times is None:
             own = Times(np.arange(len(y)), "number")
-            found.append(_trimmed(Series(label, y, X, own, Calendar("numbers", 1), called, notes)))
+            found.append(_trimmed(Series(label, y, X, own, Calendar("numbers", 1), header, notes)))
             continue
         sorting = np.argsort(times.values[places], kind="stable")
         order = places[sorting]
@@ -197,13 +210,13 @@ def _series(table: Table, asked: _Asked) -> list[Series]:
         if times.offsets is not None:
             own = own._replace(offsets=times.offsets[order])
             clock = clock_of_offsets(own.values, own.offsets)
-        quoted = _quotes(table, time, own, order, clock)
+        quoted = _quotes(written, order)
         with _advised(cure):
             calendar = _calendar(own, where, id, quoted, clock, bool(cure))
         if isinstance(own, DecimalYears) and calendar == Calendar("numbers", 1):
             calendar = own.calendar
         y, X = (None if values is None else values[sorting] for values in (y, X))
-        one = Series(label, y, X, own, calendar, called, (*notes, *_moved(own)), clock)
+        one = Series(label, y, X, own, calendar, header, (*notes, *_moved(own)), clock)
         found.append(_trimmed(_regular(one, where, asked.gaps, quoted)))
     return found
 
@@ -218,19 +231,21 @@ def _moved(times: Times) -> tuple[str, ...]:
     )
 
 
-def _quotes(
-    table: Table, time: tuple[str, ...], times: Times, order: np.ndarray, clock: Clock | None
-) -> Callable[[int], str]:
-    """Return what quotes sorted `times` (n,), of the rows `order` (n,), by their places, as the table has them."""
+def _quotes(written: Callable[[], list[str]], order: np.ndarray) -> Callable[[int], str]:
+    """Return what quotes the times of the rows `order` (n,) by their places, as the table has them written."""
+    return lambda i: written()[order[i]]
 
-    def quoted(i: int) -> str:
-        cells = [table.read(name)[0][order[i]] for name in time]
-        if all(isinstance(cell, str) for cell in cells):
-            return " ".join(cell.strip() for cell in cells)
-        moments = times.values[i : i + 1]
-        return times.written(moments, None if clock is None else clock.offsets_at(moments))[0]
 
-    return quoted
+def _by_steps(table: Table, asked: _Asked) -> tuple[Table, _Asked, tuple[str, ...]]:
+    """Return a table with a row for each step, the options for it, and what was guessed; others as they are."""
+    time = () if asked.time is None else as_names(asked.time, "time")
+    asked_otherwise = asked.target is not None or asked.inputs or asked.time_format or len(time) > 1 or asked.time == ""
+    if asked_otherwise or not {*time, *filter(None, [asked.id])} <= set(table.names):
+        return table, asked, ()
+    found = unfolded(table, asked.id, "".join(time) or None)
+    if found is None:
+        return table, asked, ()
+    return found.table, asked._replace(time=found.time, target=found.target), found.notes
 
 
 @contextlib.contextmanager
@@ -267,21 +282,50 @@ def _time(table: Table, asked: _Asked) -> tuple[tuple[str, ...], tuple[str, ...]
     """The column of times, or a date and the time of that day, where they can be told, and what was guessed."""
     target = [asked.target] if isinstance(asked.target, str) else asked.target or []
     free = [name for name in table.names if name not in (asked.id, *asked.inputs, *target)]
-    called = [name for name in free if re.fullmatch(TIMES_TOO, name.strip().lower())]
+    named = [name for name in free if _is_called_time(table, name, alone=len(free) <= (not target))]
+    parts = tuple(parts_in(free).values())
     pair = date_and_time(free)
-    if len(called) == 2 and pair:
+    if len(named) == 2 and pair:
         with contextlib.suppress(TypeError, ValueError):  # they are read alone
             _times(table, pair, asked, every=table.rows // LOOKED_AT + 1)
-            return pair, (f"{' with '.join(pair)} is what steps are sorted by (time={spelled(pair)})",)
-    for name in free:
-        if name in called or table.read(name)[0].dtype.kind == "M":
-            return (name,), ()
+            return pair, _joined(pair)
+    dated = [name for name in free if name in named or table.read(name)[0].dtype.kind == "M"]
+    choices = [*([parts] if parts else []), *((name,) for name in dated)]
+    chosen = next((names for names in choices if len(choices) == 1 or _differ(table, names, asked)), None)
+    chosen = chosen or (parts if set(dated) <= set(parts) else tuple(dated[:1]))
+    if chosen:
+        return chosen, _joined(chosen) if len(chosen) > 1 else ()
     for name in free:
         if _has_times(table, name, asked.time_format) or _has_decimal_years(table, name, asked.time_format):
             return (name,), ()
     if len(free) > (not target) and (_is_index(free[0]) or table.read(free[0])[0].dtype.kind not in "biuf"):
         return (free[0],), ()
     return (), ()
+
+
+def _is_called_time(table: Table, name: str, alone: bool) -> bool:
+    """Return whether a column is called as times are; where it is not `alone`, and has no reals, in any language."""
+    if called(name, TIMES_TOO):
+        return True
+    return not alone and table.read(name)[0].dtype.kind in "iuOM" and time_likeness(name) > 0
+
+
+def _joined(time: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what to say of columns that are a time together, in words."""
+    return (f"{' with '.join(time)} is what steps are sorted by (time={spelled(time)})",)
+
+
+def _differ(table: Table, time: tuple[str, ...], asked: _Asked) -> bool:
+    """Return whether columns have times, and none twice in a series."""
+    try:
+        values = _times(table, time, asked).values
+        ids = (
+            np.unique(table.column(asked.id).astype(str), return_inverse=True)[1] if asked.id else np.zeros(table.rows)
+        )
+    except (TypeError, ValueError, KeyError):
+        return False
+    order = np.lexsort((values, ids))
+    return not ((np.diff(values[order]).astype(np.int64) == 0) & (np.diff(ids[order]) == 0)).any()
 
 
 def _has_times(table: Table, name: str, form: str | None) -> bool:
@@ -305,14 +349,18 @@ def _times(table: Table, time: tuple[str, ...], asked: _Asked, every: int = 1) -
     if odd is not None:
         got = f"{values[odd]:.12g} in {table.place(odd * every)}"
         raise ValueError(f"{time[0]}: expected decimal years that are the same part of a month, got {got}")
+    if values.dtype.kind == "m":
+        raise ValueError(f"{' '.join(time)}: expected a year among the parts of a date, got none")
     try:
         times = times_of(values, " ".join(time), asked.time_format, table.place)
     except ValueError as error:
         cure = "" if asked.time else '; time="COL" names another column, time="" takes rows as steps'
         raise ValueError(f"{error}{cure}") from None
-    if time[0] in table.zoned:
-        times = times._replace(form=times.form.replace("day", "second"), zone="Z")
-    return times
+    if len(time) > 1 and values.dtype.kind == "M":
+        parts = order_of_parts(time, [table.column(name) for name in time]) or ()
+        form = next((form for part, form in SMALLEST.items() if part in parts), times.form)
+        return times._replace(form=times.form if times.form == "microsecond" else form)
+    return in_zone(table, time[0], times)
 
 
 def _has_decimal_years(table: Table, name: str, form: str | None) -> bool:
@@ -342,7 +390,7 @@ def _targets(table: Table, target: str | Sequence[str] | None, taken: Collection
         if len(set(targets)) < len(targets):
             raise ValueError(f"target: expected each column once, got {', '.join(targets)}")
         return targets
-    free = [name for name in table.names if name not in taken and not _is_index(name)]
+    free = [name for name in table.names if name not in taken and not _is_index(name) and not _counts(table, name)]
     numeric = [name for name in free if table.read(name)[0].dtype.kind in "iuf"]
     both = [name for name in free if _has_both(table, name)]
     if len(numeric + both) == 1 or len(free) == 1:  # of which its own words are told
@@ -351,6 +399,14 @@ def _targets(table: Table, target: str | Sequence[str] | None, taken: Collection
         some = ", ".join(name for name in free if name in numeric + both)
         raise ValueError(f"target: expected the column to forecast, one of {some or 'none with numbers'}")
     raise ValueError(f"target: expected the column to forecast, of numbers alone, got {_words(table, free)}")
+
+
+def _counts(table: Table, name: str) -> bool:
+    """Return whether a column is the index of a frame, as pandas and R call it, that counts the rows."""
+    values, _ = table.read(name)
+    if not called(name, ROWS) or values.dtype.kind not in "iu" or len(table.names) < 2:
+        return False
+    return bool(values[0] == (name != "index") and (np.diff(values.astype(np.int64)) == 1).all())
 
 
 def _has_both(table: Table, name: str) -> bool:
@@ -377,6 +433,15 @@ def _regular(series: Series, where: str, gaps: bool, quoted: Callable[[int], str
     times, calendar = series.times, series.calendar
     places = np.round(calendar.places(times.values)).astype(np.int64)
     n = int(places[-1]) + 1
+    if calendar.roll and calendar.clock is None:
+        moved = np.flatnonzero(calendar.at(times.values[0], places) != times.values)
+        which = "last" if calendar.roll == "preceding" else "first"
+        note = (
+            f"{len(moved)} times are not the {which} weekday, as if that were a holiday: {quoted(int(moved[0]))}"
+            if moved.size
+            else ""
+        )
+        series = replace(series, notes=(*series.notes, *filter(None, [note])))
     if n == len(places):
         return series
     lost = np.diff(places) - 1

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cgru.datasets import gaps
-from cgru.datasets.date_parts import join_parts, order_of_parts
+from cgru.datasets.date_parts import join_parts, order_of_parts, part_of
 
-__all__ = ["INDEX", "Table", "check_ids", "table_of_frame"]
+__all__ = ["INDEX", "Table", "check_ids", "groups", "table_of_frame"]
 
 INDEX = "Unnamed: 0"  # what pandas calls a first column without a name
 
@@ -59,8 +59,8 @@ class Table(NamedTuple):
 
         Parts of a date, a year, a month, ... are joined as `join_parts` does. Others, such as a date and a time, are
         strings with a space between. Of these none may have numbers, from which nobody could tell what they count,
-        unless `whole` allows integers; of text what stands in the file counts, where 18.30 may be a time,
-        with `whole` of one column, too.
+        unless `whole` allows integers; of text what stands in the file counts, where 18.30 may be a time, with `whole`
+        of one column, too.
         """
         if len(names) == 1 and not (whole and self.cells):
             return self.column(names[0])
@@ -78,6 +78,8 @@ class Table(NamedTuple):
             days = values.astype("datetime64[D]")
             return np.datetime_as_string(days if (days == values).all() else values).tolist()
         kind = values.dtype.kind
+        if part_of(name) == "hour" and kind in "iuf" and not whole and (np.isin(values, range(24))).all():
+            return [f"{hour:02}:00" for hour in values.astype(np.int64).tolist()]
         if (kind in "iub" and not whole) or (kind == "f" and self.cells is None):
             raise TypeError(f"{name}: expected a date or a time of day beside another, got {values[0]}, a number")
         if kind in "iuf" and self.cells is not None:
@@ -200,6 +202,27 @@ def _zone(column: Any) -> str:
     """Return the name of the time zone of a column of narwhals; "" where it has none."""
     own = getattr(column.to_native(), "dtype", None)
     return str(getattr(column.dtype, "time_zone", None) or getattr(own, "tz", None) or "")
+
+
+def groups(table: Table, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ids (m,) in the order in which they first appear, and of each row which of them it has (n,)."""
+    values = [table.column(name) for name in names]
+    try:
+        codes = [np.unique(each, return_inverse=True)[1] for each in values]
+    except TypeError:
+        raise TypeError(f"{names[0]}: expected values of one kind, got several") from None
+    code = codes[0]
+    for other in codes[1:]:
+        code = np.unique(code * (other.max() + 1) + other, return_inverse=True)[1]
+    _, first, place = np.unique(code, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), np.intp)
+    rank[np.argsort(first)] = np.arange(len(first))
+    first.sort()
+    if len(values) == 1:
+        return values[0][first], rank[place]
+    return np.array(["/".join(map(str, row)) for row in zip(*(each[first] for each in values), strict=True)]), rank[
+        place
+    ]
 
 
 def check_ids(ids: np.ndarray, name: str) -> None:

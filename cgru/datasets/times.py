@@ -25,13 +25,15 @@ class Times(NamedTuple):
     """Times as they were read: `values` (n,), datetime64[us] or int64, and the `form` in which they are written.
 
     `form` is "number", "month", "quarter", "day", "minute", "second", "microsecond", or a format of strftime; `zone` is
-    what stood behind each. Where `values` are in UTC, `offsets` (n,), timedelta64[us], are what was written less these.
+    what stood behind each. Where `values` are in UTC, `offsets` (n,), timedelta64[us], are what was written less these;
+    `zones` is how the first of them was.
     """
 
     values: np.ndarray
     form: str
     zone: str = ""
     offsets: np.ndarray | None = None
+    zones: str = "+00:00"
 
     def written(self, values: np.ndarray, offsets: np.ndarray | None = None) -> list[str]:
         """Return `values` (k,), times like these, in the same form, with `offsets` (k,) from UTC if there are some.
@@ -43,7 +45,7 @@ class Times(NamedTuple):
         values = np.asarray(values, "datetime64[us]")
         zones = [self.zone] * len(values)
         if offsets is not None:
-            values, zones = values + offsets, [_zone(offset) for offset in offsets.tolist()]
+            values, zones = values + offsets, [_zone(offset, self.zones) for offset in offsets.tolist()]
         first, last = (1969, 2068) if "%y" in self.form else (1, 9999)
         years = values.astype("datetime64[Y]").astype(np.int64) + 1970
         wrong = years[(years < first) | (years > last)]
@@ -66,9 +68,11 @@ def _written(moment: datetime, form: str, zone: str) -> str:
     return moment.strftime(form.replace("%Y", f"{moment.year:04}").replace("%z", offset).replace("%Z", "UTC"))
 
 
-def _zone(offset: timedelta) -> str:
-    """Return an offset from UTC as ISO 8601 writes it."""
-    return datetime(2000, 1, 1, tzinfo=timezone(offset)).isoformat()[19:]
+def _zone(offset: timedelta, like: str) -> str:
+    """Return an offset from UTC as ISO 8601 writes it, with a space before it or without a colon in it like another."""
+    text = datetime(2000, 1, 1, tzinfo=timezone(offset)).isoformat()[19:]
+    text = text if ":" in like or "Z" in like else text.replace(":", "")
+    return f" {text}" if like[:1] == " " else text
 
 
 def ranks(values: np.ndarray, name: str, place: Place | None = None, form: str | None = None) -> np.ndarray:
@@ -154,7 +158,7 @@ def times_of(column: Sequence[Any], name: str, form: str | None = None, place: P
     if len(np.unique(dates.offsets)) > 1:  # of a place whose clocks change
         written = dates.written if re.search("second|%[HI]", dates.written) else "minute"
         offsets = (dates.microseconds - dates.utc).astype("timedelta64[us]")
-        return Times(dates.utc.astype("datetime64[us]")[rows.codes], written, "Z", offsets[rows.codes])
+        return Times(dates.utc.astype("datetime64[us]")[rows.codes], written, "Z", offsets[rows.codes], dates.zone)
     return Times(dates.microseconds.astype("datetime64[us]")[rows.codes], dates.written, dates.zone)
 
 
@@ -284,7 +288,7 @@ def _formatted(column: _Column, form: str) -> tuple[np.ndarray, np.ndarray | Non
     forms = forms_of(column.texts[0])
     fast = [dates for dates in dates_in(column.texts) if forms.get(dates.form) == form.replace("%B", "%b")]
     if len(fast) == 1 and fast[0].dated and not fast[0].zoned.any() and not fast[0].nanoseconds.any():
-        return fast[0].utc.astype("datetime64[us]")
+        return fast[0].utc.astype("datetime64[us]"), None
     found = [_parsed(text, form) for text in column.texts]
     if None in found and re.search("%[bB]", form):
         english = form.replace("%B", "%b")

@@ -196,8 +196,8 @@ def test_predictions_at_steps_have_their_ids(tmp_path):
     run("predict", "cgru-model.npz", "steps.csv", "-o", "out.csv", cwd=tmp_path)
     with open(tmp_path / "out.csv", newline="") as file:
         header, *found = csv.reader(file)
-    assert header[:3] == ["id", "step", "class"]
-    assert [each[:2] for each in found] == [[str(line[0]), str(line[1])] for line in lines]
+    assert header[:4] == ["id", "step", "t", "class"]
+    assert [[each[0], each[2]] for each in found] == [[str(line[0]), str(line[1])] for line in lines]
     assert "(10 of 10)" in run("evaluate", "cgru-model.npz", "steps.csv", "--per-step", cwd=tmp_path)[0]
 
 

@@ -164,3 +164,12 @@ def test_a_clock_there_and_back():
     late = np.array(["2030-01-01"], "datetime64[us]")
     assert seen.offsets_at(late) == np.timedelta64(630, "m")
     assert clock.offsets_at(late) == np.timedelta64(660, "m")
+
+
+@pytest.mark.parametrize("form", ["%d.%m.%Y %H:%M %z", "%Y-%m-%dT%H:%M%z"])
+def test_offsets_are_written_as_they_were(tmp_path, form):
+    times = midnights("Europe/Berlin", "2024-03-31")
+    rows = [f"{time.strftime(form)},{i % 5}\n" for i, time in enumerate(times[:-2])]
+    (tmp_path / "s.csv").write_text("".join(["when,y\n", *rows]))
+    (one,) = read_series(tmp_path / "s.csv")
+    assert one.written([20, 21]) == [time.strftime(form).replace("T", " ") for time in times[-2:]]

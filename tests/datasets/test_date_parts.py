@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cgru.datasets.date_parts import join_parts, month_of, order_of_parts, part_of, parts_in
+from cgru.datasets.date_parts import join_parts, months_in, order_of_parts, part_of, parts_in
 
 
 def joined(names, *columns):
@@ -68,8 +68,12 @@ def test_what_a_part_is_called():
 
 def test_months_by_name():
     words = "January jan. mars März août déc. sept enero 07 3月 M05 mrt Okt ott maj янв. kwi Ağustos juil"
-    assert [month_of(word) for word in words.split()] == [1, 1, 3, 3, 8, 12, 9, 1, 7, 3, 5, 3, 10, 10, 5, 1, 4, 8, 7]
-    assert [month_of(word) for word in ("13", "0", "jui", "ju", "total", "", "Marching")] == [None] * 7
+    found = [months_in([word])[word] for word in words.split()]
+    assert found == [1, 1, 3, 3, 8, 12, 9, 1, 7, 3, 5, 3, 10, 10, 5, 1, 4, 8, 7]
+    assert [months_in([word]) for word in ("13", "0", "jui", "ju", "total", "", "Marching")] == [{}] * 7
+    assert months_in(["lis", "lip", "3"]) == {"lis": 11, "lip": 7, "3": 3}  # in Polish
+    assert months_in(["lis", "lip", "stu"]) == {"lis": 10, "lip": 6, "stu": 11}  # in Croatian
+    assert months_in(["lis", "March"]) == {}
 
 
 def test_parts_are_joined_in_any_order():

@@ -81,7 +81,7 @@ def test_a_file_to_test_on(reads, tmp_path):
     [
         ("id,t,a,label\n1,1,2,x\n", "expected the columns a, b, got id, t, a, label, none called b"),
         ("id,t,c,d,label\n1,1,2,3,x\n", "expected the elements a, b, got c, d, none called a, b"),
-        ("id,t,a,b\n1,1,2,3\n", "expected something to learn, to test on, as the other file has, got none"),
+        ("id,t,a,b\n1,1,2,3\n", "label: expected one of the columns id, t, a, b, got 'label'"),
     ],
 )
 def test_a_file_that_is_none_to_test_on(refused, tmp_path, content, why):
@@ -286,7 +286,9 @@ def test_parquet(parquet, monkeypatch, backend):
     data = read(parquet, missing="zero")
     assert data.train.X.tolist() == [[[2, 0], [1, 1]], [[0, 0], [0, 0]]]
     assert data.train.y.tolist() == ["x", "y"]
-    with pytest.raises(ValueError, match=r"a: expected a value in each row, got none in row 2"):
+    with pytest.raises(
+        ValueError, match=r"a, on: expected a value in each row, got none in row 2 \(missing: a 1, on 1\)"
+    ):
         read(parquet)
     with pytest.raises(ValueError, match=r"decimal: expected nothing"):
         read(parquet, decimal=",")
@@ -342,6 +344,36 @@ def test_text_needs_numpy_alone(reads, monkeypatch):
         if importlib.util.find_spec(name):
             monkeypatch.setitem(sys.modules, name, None)
     assert reads(LONG).train.X.shape == (2, 2, 2)
+
+
+def test_a_test_file_that_lies_beside_is_told(tmp_path):
+    content = "@dimensions 1\n@classLabel true a b\n@data\n1,2,3:a\n4,5,6:b\n"
+    for name in ("X_TRAIN.ts", "X_TEST.ts", "Y_TRAIN.ts"):
+        (tmp_path / name).write_text(content)
+    path = tmp_path / "X_TRAIN.ts"
+    assert read(path).notes[-1] == f'X_TEST.ts lies beside it: test="{tmp_path / "X_TEST.ts"}" tests on it'
+    both = read(path, test=tmp_path / "X_TEST.ts")
+    assert both.test.X.shape == (2, 3, 1)
+    for data in (both, read(tmp_path / "Y_TRAIN.ts"), read(tmp_path / "X_TEST.ts")):
+        assert not any("beside" in note for note in data.notes)
+
+
+def test_all_columns_with_missing_values_are_named(reads, refused):
+    table = "id,t,a,b,c,e\n1,1,,2,3,\n1,2,4,,3,\n1,3,4,,3,\n"
+    assert refused(table, ignore="e") == (
+        'a, b: expected a value in each row, got none in line 2 (missing: a 1, b 2); missing="forward" fills them'
+    )
+    assert refused(table) == (
+        "a, b, e: expected a value in each row, got none in line 2 (missing: a 1, b 2, e 3); "
+        'ignore="e" leaves out what has no value, missing="forward" fills them'
+    )
+    assert refused(table, columns=["c", "e"]) == (
+        'e: expected a value in each row, got none in line 2 (missing: e 3); ignore="e" leaves out what has no value'
+    )
+    wide = "label,t0,t1,t2\nx,1,,3\ny,,5,6\nx,,5,6\n"
+    assert refused(wide) == (
+        't1, t0: expected a value in each row, got none in line 2 (missing: t1 1, t0 2); missing="forward" fills them'
+    )
 
 
 AMBIGUOUS = "id,when,a\n1,03/01/2024,3\n1,01/02/2024,1\n1,02/03/2024,2\n"

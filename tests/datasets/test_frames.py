@@ -96,9 +96,10 @@ def test_a_date_and_a_time_in_two_columns(table):
     hours = {"id": [1, 1], "day": ["2024-02-01"] * 2, "x": [1, 2]}
     for hour in ([9, 18], [9.5, 18.3], [True, False]):
         with pytest.raises(
-            TypeError, match=rf"^hour: expected a date or a time of day beside another, got {hour[0]}, a"
+            TypeError, match=rf"^clock: expected a date or a time of day beside another, got {hour[0]}, a"
         ):
-            from_frame(table(hours | {"hour": hour}), "id", time=["day", "hour"])
+            from_frame(table(hours | {"clock": hour}), "id", time=["day", "clock"])
+    assert from_frame(table(hours | {"hour": [18, 9]}), "id", time=["day", "hour"]).X[0].tolist() == [[2], [1]]
     seconds = np.array(["2024-02-01T09:30", "2024-02-01T00:30"], "datetime64[ms]")
     with pytest.raises(ValueError, match=r"^when day: expected numbers or dates such as"):
         from_frame(table(hours | {"when": seconds}), "id", time=["when", "day"])

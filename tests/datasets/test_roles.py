@@ -91,12 +91,17 @@ def test_a_date_and_a_time_are_taken_together_and_said(reads):
 
 
 def test_a_date_and_a_time_that_are_none_together_are_refused(reads, refused):
-    cure = 'time: expected one column to be it, got {}; time="{}", or both together, time=["Date", "{}"], settles it'
-    both = cure.format("Time, Date", "Time", "Time")
-    assert refused(POWER.replace("18.30", "x")) == both
-    assert refused(POWER.replace("31.12.2023", "1.2.2024").replace("1.1.2024", "2.1.2024").replace(".", "/")) == both
+    def why(reason):
+        one = 'time="Time" with ignore="Date" settles it'
+        return f"time: expected one column to be it, got Time, Date, which are none together ({reason}); {one}"
+
+    none = "Date Time: expected numbers or dates such as 2024-12-31 or 31.12.2024 18:30, got"
+    begin = why("").partition(")")[0]
+    assert refused(POWER.replace("18.30", "x")).startswith(f"{begin}{none} '31.12.2023 x' in line 2")
+    slashes = POWER.replace("31.12.2023", "1.2.2024").replace("1.1.2024", "2.1.2024").replace(".", "/")
+    assert refused(slashes).startswith(begin)
     hours = re.sub(r";(\d+)\.\d+;", r";1\1;", POWER).replace("118", "12").replace("109", "15")
-    assert refused(hours) == both
+    assert refused(hours) == why("Time: expected a date or a time of day beside another, got 12, a number")
     assert refused(hours, time=["Date", "Time"]) == (
         "Time: expected a date or a time of day beside another, got 12, a number"
     )
@@ -348,9 +353,10 @@ def test_no_header(reads, refused):
 @pytest.mark.parametrize(
     ("content", "options", "why"),
     [
-        ("subject,trial,t,a\n", {}, 'id: expected one column to be it, got subject, trial; id="subject", or several'),
-        ("id,t,time,a\n", {}, 'time: expected one column to be it, got t, time; time="t" settles it'),
-        ("id,t,class,label\n", {}, 'label: expected one column to be it, got class, label; label="class" settles it'),
+        ("subject,trial,t,a\n", {}, 'id: expected one column to be it, got subject, trial; id="subject" with ignore='
+         '"trial", or together, id=["subject", "trial"], settles it'),
+        ("id,t,time,a\n", {}, 'time: expected one column to be it, got t, time; time="t" with ignore="time" settles'),
+        ("id,t,class,label\n", {}, 'label: expected one column to be it, got class, label; label="class" with ignore='),
         ("subject,trial,t,a\n", {"id": "subject"}, "trial: expected to know whether it is one of the elements"),
         ("id,t,time,a\n", {"time": "t"}, "time: expected to know whether it is one of the elements"),
         ("id,t,a\n", {"id": "who"}, "id: expected one of the columns id, t, a, got 'who'"),
@@ -359,7 +365,9 @@ def test_no_header(reads, refused):
         ("id,t,a\n", {"columns": ["who"]}, "columns: expected one of the columns"),
         ("id,t,a\n", {"ignore": "who"}, "ignore: expected one of the columns"),
         ("id,t,a\n", {"ignore": "a"}, "columns: expected at least one beside id, t, got none"),
-        ("id,t,a\n", {"columns": ["a", "t"], "time": "t"}, "columns: expected each once, and none of t, got a, t"),
+        ("id,t,a\n", {"columns": ["a", "id"], "id": "id"}, "columns: expected each once, and none of id"),
+        ("id,t,a\n", {"columns": ["t", "t"], "time": "t"}, "columns: expected each once, and none of t, got t, t"),
+        ("id,t,a\n", {"columns": ["t", "a"], "ignore": "t"}, "ignore: expected each once, and none of t"),
         ("id,t,a\n", {"columns": ["a", "a"]}, "columns: expected each once, got a, a"),
         ("id,t,a\n", {"label": "a", "time": "a"}, "label: expected each once, and none of a, got a"),
     ],
@@ -421,7 +429,6 @@ def test_a_numbered_column_that_is_unlike_the_others_is_no_step_in_silence(reads
     for odd, header in (
         ("age1", "t0,t1,age1,t2"),
         ("y1", "x 1,x 2,x 3,x 4,y1"),
-        ("b_1", "a_1,a_2,a_3,b_1,b_2"),
         ("age1", "2023-1,2023-2,2024-1,age1"),
     ):
         row = ",".join("12345"[: header.count(",") + 1])
@@ -434,9 +441,9 @@ def test_a_numbered_column_that_is_unlike_the_others_is_no_step_in_silence(reads
 
 
 def test_a_date_and_a_time_are_known_by_some_rows(reads, refused, monkeypatch):
-    from cgru.datasets import roles
+    from cgru.datasets import time_columns
 
-    monkeypatch.setattr(roles, "LOOKED_AT", 2)
+    monkeypatch.setattr(time_columns, "LOOKED_AT", 2)
     rows = [f"{1 + i // 24}/2/2024,{i % 24}:00,{i}\n" for i in range(480)]
     text = "Date,Time,a,id\n" + "".join(rows).replace("\n", ",1\n")
     assert reads(text).train.X[0, :, 0].tolist() == [*range(480)]
@@ -444,3 +451,106 @@ def test_a_date_and_a_time_are_known_by_some_rows(reads, refused, monkeypatch):
     assert re.match(why, refused(text.replace("7:00", "7h", 1)))
     two = "id,Date,Time,a\n1,1/2/2024,1:00,2\n1,30/1/2024,1:00,1\n1,1/3/2024,2:00,3\n1,2/1/2024,1:00,0\n"
     assert reads(two, id="id").train.X[0, :, 0].tolist() == [0, 1, 2, 3]  # that days come first, the second row says
+
+
+MONTHS = {
+    "English": "Jan,Feb,Mar,Apr,May,Jun,Jul,Aug,Sep,Oct,Nov,Dec",
+    "German": "Januar,Februar,März,April,Mai,Juni,Juli,August,September,Oktober,November,Dezember",
+    "French": "janv.,févr.,mars,avr.,mai,juin,juil.,août,sept.,oct.,nov.,déc.",
+    "Spanish": "ene,feb,mar,abr,may,jun,jul,ago,sep,oct,nov,dic",
+    "Polish": "sty,lut,mar,kwi,maj,cze,lip,sie,wrz,paź,lis,gru",
+    "with years": ",".join(f"Jan {year}" for year in range(2001, 2013)),
+    "numbers": ",".join(map(str, range(1, 13))),
+    "years": ",".join(map(str, range(2001, 2013))),
+    "dates": ",".join(f"2001-{month:02}" for month in range(1, 13)),
+    "R's": ",".join(f"V{i}" for i in range(1, 13)),
+    "quarters": ",".join(f"{year}Q{i}" for year in (2001, 2002, 2003) for i in range(1, 5)),
+    "t": ",".join(f"t{i}" for i in range(12)),
+    "x_": ",".join(f"x_{i}" for i in range(12)),
+}
+
+
+@pytest.mark.parametrize("kind", MONTHS)
+def test_a_column_that_is_no_step_beside_steps_is_asked_about(reads, refused, kind):
+    """As in R's nottem, by year, with what is computed from the months."""
+    rows = "".join(f"{1949 + i},{','.join(str(10 * i + j) for j in range(12))},{5 * i},ab{i % 2}\n" for i in range(4))
+    for first, last in (("Year", "Annual"), ("Jahr", "Total"), ("station", "Mean"), ("v", "Summe")):
+        table = f"{first},{MONTHS[kind]},{last},label\n{rows}"
+        error = refused(table, wide=True)
+        assert error.startswith(f"{first}, {last}: expected to know whether they are some of the steps: columns=")
+        assert f'ignore=["{first}", "{last}"] leaves them out, label="{first}" learns it' in error
+        assert f'id="{first}" tells sequences by it' in error
+        data = reads(table, wide=True, id=first, ignore=last)
+        assert data.train.X[1, :, 0].tolist() == [*range(10, 22)]
+        assert reads(table, wide=True, ignore=[first, last]).train.X.shape == (4, 12, 1)
+        alone = "\n".join(line.split(",", 1)[1] for line in table.splitlines())
+        assert refused(alone, wide=True).startswith(f"{last}: expected to know whether it is one of the steps")
+    steps = f"{MONTHS[kind]},label\n" + f"{','.join('5' * 12)},a\n" * 4
+    assert reads(steps, wide=True).train.X.shape == (4, 12, 1)
+
+
+@pytest.mark.parametrize(
+    "header", ["Jan 01,Feb 01,Jan 02,Feb 02", "2001Q1,2001Q2,2002Q1,2002Q2", "Q1 01,Q2 01,Q1 02,Q2 02"]
+)
+def test_dates_are_steps_of_one_element(reads, header):
+    data = reads(f"label,{header}\nx,1,2,3,4\n", wide=True)
+    assert data.train.X.tolist() == [[[1], [2], [3], [4]]]
+
+
+def test_elements_that_are_called_as_a_month_is(reads):
+    data = reads("label,mag_1,mag_2,acc_1,acc_2\nx,1,2,3,4\n", wide=True)
+    assert data.feature_names == ("mag", "acc")
+
+
+def test_two_kinds_of_steps_are_asked_about(refused):
+    table = "label,a_1,a_2,a_3,b_1,b_2\nx,1,2,3,4,5\nx,1,2,3,4,5\n"
+    assert refused(table, wide=True).startswith("b_1, b_2: expected to know whether they are some of the steps")
+
+
+CODES = "id,t,code,const,a,sex\n" + "".join(
+    f"{i},{t},{7 * i},5,{t * i % 3},{i % 2}\n" for i in (1, 2, 3) for t in range(3)
+)
+
+
+def test_what_does_not_change_within_a_sequence_is_said(reads):
+    note = 'code, sex do not change within any sequence, as codes and names do: ignore=["code", "sex"] leaves them out'
+    data = reads(CODES)
+    assert data.notes[-1] == note
+    assert data.feature_names == ("code", "const", "a", "sex")
+    assert not any("change" in note for note in reads(CODES, ignore=["code", "sex"]).notes)
+    one = reads(CODES, ignore="sex")
+    assert one.notes[-1] == (
+        'code does not change within any sequence, as codes and names do: ignore="code" leaves it out'
+    )
+    assert not any("change" in note for note in reads(CODES, features=("a", "code")).notes)  # as a model takes them
+    assert reads(CODES.replace("1,2,7,5", "1,2,8,5")).notes[-1].startswith("sex does not change")
+    single = "id,a,b\n" + "".join(f"{i},{i * 7 % 5},{i % 3}\n" for i in range(9))
+    assert not any("change" in note for note in reads(single, wide=False).notes)
+    assert not any("change" in note for note in reads(CODES.replace("\n2,", "\n1,9").replace("\n3,", "\n1,8")).notes)
+
+
+def test_an_id_of_two_columns_may_have_groups(reads):
+    table = "subject,trial,t,a\n" + "".join(f"s{i % 2},{i // 2},{t},{t * i % 5}\n" for i in range(6) for t in range(2))
+    data = reads(table, id=["subject", "trial"])
+    assert data.notes[-1] == (
+        'is subject a group, whose sequences are alike? groups="subject" keeps them together where some are held back'
+    )
+    assert "group" not in " ".join(reads(table, id=["trial", "subject"], features=("a",)).notes)
+    alone = "subject,trial,t,a\ns1,1,1,2\ns1,1,2,3\ns2,1,1,4\ns2,1,2,2\n"
+    assert "group" not in " ".join(reads(alone, id=["subject", "trial"]).notes)
+
+
+def test_an_index_whose_rows_were_moved_is_asked_about(reads, refused):
+    moved = [3, 1, 2, 8, 10, 5, 4, 6, 7, 9]
+    table = "rownames,id,t,a\n" + "".join(f"{row},{i // 5},{i % 5},{i * 3 % 4}\n" for i, row in enumerate(moved))
+    assert refused(table).startswith("rownames: expected to know whether it is one of the elements")
+    assert reads(table.replace("\n10,", "\n12,")).feature_names == ("rownames", "a")
+    assert reads("\n".join(table.splitlines()[:10]).replace("\n10,", "\n9,")).feature_names == ("rownames", "a")
+
+
+def test_all_that_is_in_doubt_is_named_at_once(refused):
+    table = "id,time,t,day,patient,a\n1,1,1,1,1,2\n1,2,2,2,2,3\n"
+    assert refused(table, id="id", time="time") == (
+        "t, day, patient: expected to know whether they are some of the elements of a step: "
+        'columns="..." names all that are, ignore=["t", "day", "patient"] leaves them out, label="t" learns it'
+    )

@@ -516,3 +516,34 @@ def test_times_are_quoted_as_they_stand_in_the_file(csv):
     assert "got 3.1.2024 twice" in refused(csv, text, time_format="%d.%m.%Y")
     text = text.replace("3.1.2024,4", "5.1.2024,4")
     assert "got a gap from 3.1.2024 to 5.1.2024; " in refused(csv, text, time_format="%d.%m.%Y")
+
+
+@pytest.mark.parametrize("name", ["Año", "obs_year", "Fecha", "miesiąc", "Periodo", "datum_tid"])
+def test_times_are_found_by_their_names_in_other_languages(csv, name):
+    (one,) = read_series(csv(f"y,{name}\n3,2003\n2,2002\n1,2001\n"), target="y")
+    assert (one.time, one.y.tolist()) == (name, [1, 2, 3])
+    (one,) = read_series(csv(f"{name}\n3\n2\n1\n"))
+    assert (one.name, one.time) == (name, "step")
+
+
+def test_a_measurement_that_is_called_as_a_time_is_none(csv):
+    (one,) = read_series(csv("temps,month\n3.5,2024-03\n2.5,2024-02\n1.5,2024-01\n"))
+    assert (one.name, one.time) == ("temps", "month")
+
+
+def test_the_last_weekday_of_a_month_may_be_a_holiday(csv):
+    ends = ["2023-12-29", "2024-01-31", "2024-02-29", "2024-03-28", "2024-04-30", "2024-05-31"]
+    text = "day,close\n" + "".join(f"{day},{i}\n" for i, day in enumerate(ends))
+    (one,) = read_series(csv(text))
+    assert (str(one.calendar), one.written([3, 6, 7])) == (
+        "monthly, on weekdays",
+        ["2024-03-28", "2024-06-28", "2024-07-31"],
+    )
+    assert one.notes == ("1 times are not the last weekday, as if that were a holiday: 2024-03-28",)
+    starts = ["2023-09-01", "2023-10-02", "2023-11-01", "2023-12-01", "2024-01-02", "2024-02-01"]
+    (one,) = read_series(csv("day,close\n" + "".join(f"{day},{i}\n" for i, day in enumerate(starts))))
+    assert one.notes == ("1 times are not the first weekday, as if that were a holiday: 2024-01-02",)
+    assert "got 2024-03-20 after 2024-02-29" in refused(csv, text.replace("2024-03-28", "2024-03-20"))
+    assert "expected regular times" in refused(
+        csv, text.replace("31,", "30,").replace("29,", "28,").replace("30,", "29,")
+    )

@@ -74,7 +74,7 @@ def test_a_decimal_comma_is_found_and_said(reads, refused):
     assert reads(german.replace(",", "."), decimal=".").train.X[0, 1, 0] == -2.5
     assert "numbers have a decimal comma" not in reads(german, decimal=",").notes
     why = 'a: expected numbers, got {} in line {}{}; columns="..." says which are elements, unless it is the id, time '
-    why, thousands = why + "or label", ", with a separator of thousands, which none may have"
+    why, thousands = why + 'or label, ignore="a" leaves it out', ", with a separator of thousands, which none may have"
     assert refused(german, decimal=".") == why.format("'1,5'", 2, "")
     assert refused(german.replace("7", "1.234,5")) == why.format("'1.234,5'", 4, thousands)
     assert refused(german.replace("7", "1.234")) == why.format("'1.234'", 4, thousands)
@@ -185,7 +185,7 @@ def test_further_words_for_what_is_missing(reads, refused):
     again = reads(NA, missing="zero", na=[*data.reading["na"], "none here", "-99,9"])
     assert again.train.X.tolist() == data.train.X.tolist()
     assert reads(NA, na=words, missing="forward").train.X[0, :, 0].tolist() == [1.5, 1.5, 1.5, 2]
-    why = 'a: expected a value in each row, got none in line 3; missing="forward" fills it'
+    why = 'a, b: expected a value in each row, got none in line 3 (missing: a 3, b 5); missing="forward" fills them'
     assert refused(NA, na=words) == why
     assert refused(NA, na=words[2:], missing="zero").startswith("b: expected numbers, got '-' in line 2; columns=")
     why = "b: expected numbers, got '-' in line 2; na=\"-\" takes it for missing; columns="
@@ -367,20 +367,20 @@ def test_what_spaces_do_not_separate(reads, refused):
 
 def test_all_columns_without_numbers_are_named_at_once(refused):
     rows = [f"{i // 4},2024-01-0{i % 4 + 1},{'AB'[i % 2]},{i}.5,n{i}" for i in range(12)]
+    right = "\n".join(["id,charttime,ward,hr,note", *rows])
+    rows[3] = rows[3].replace("01-04", "01-01")
     text = "\n".join(["id,charttime,ward,hr,note", *rows])
-    when = "charttime: expected numbers, got '2024-01-01' in line 2; time=\"charttime\" sorts by it; "
-    ward = "ward: expected numbers, got 'A' in line 2; label=\"ward\" learns it; "
+    when = "charttime: expected numbers, got '2024-01-01' in line 2; "
+    ward = "ward: expected numbers, got 'A' in line 2; label=\"ward\" with per_step=True learns it; "
     note = "note: expected numbers, got 'n0' in line 2; "
-    end = 'columns="..." says which are elements, unless it is the id, time or label'
-    assert refused(text) == when + ward + note + end
-    assert refused(text, ignore=["note"], label="ward") == when + end
-    bare = ward.replace('; label="ward" learns it', "")
-    assert refused(text, time="charttime", label="hr") == bare + note + end
+    end = 'columns="..." says which are elements, unless it is the id, time or label, '
+    assert refused(text) == when + ward + note + end + 'ignore=["charttime", "ward", "note"] leaves them out'
+    assert refused(text, ignore=["note"], label="ward") == when + end + 'ignore="charttime" leaves it out'
     assert refused(text.replace("2024-01-01", ""), label="ward", ignore=["note"]).startswith(
         "charttime: expected numbers, got '2024-01-02' in line 3; columns="
     )
-    assert refused(text.replace(",A,", ",1,"), time="charttime", label="hr", ignore=["note"]).startswith(
+    assert refused(right.replace(",A,", ",1,"), time="charttime", label="hr", ignore=["note"]).startswith(
         "ward: expected n"
     )
-    assert 'label="ward"' not in refused(text.replace(",A,", ",1,"), time="charttime", ignore=["note"])
-    assert 'label="ward"' not in refused(text.replace(",A,", ",B,"), time="charttime", ignore=["note"])
+    assert 'label="ward"' not in refused(right.replace(",A,", ",1,"), time="charttime", ignore=["note"])
+    assert 'label="ward"' not in refused(right.replace(",A,", ",B,"), time="charttime", ignore=["note"])

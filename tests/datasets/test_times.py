@@ -238,7 +238,7 @@ def test_nanoseconds_sort_and_are_no_step_of_a_calendar():
 
 
 def test_texts_of_digits():
-    assert times_of(["1959", "1960"], "t")[1:] == ("number", "")
+    assert times_of(["1959", "1960"], "t")[1:3] == ("number", "")
     assert times_of(["20240131", "20240201"], "t").written(np.array(["2024-02-02"], "datetime64[us]")) == ["20240202"]
     assert times_of(["99990101", "99990102"], "t").form == "number"
     for texts, form in ((["202401", "202402"], "%Y%m"), (["2024013118", "2024013119"], "%Y%m%d%H")):

@@ -1,0 +1,91 @@
+"""What columns are called that have a role, and how names stand in messages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from cgru.datasets.date_parts import PART, words_of
+from cgru.datasets.month_names import months_of, weekdays_of
+
+__all__ = [
+    "CLOCKS", "DATES", "IDS", "LABELS", "NUMBERED", "ROWS", "STEPS", "TIMES", "as_names", "called", "date_and_time",
+    "few", "is_like_step",
+    "is_part_of_date", "spelled", "time_likeness",
+]  # fmt: skip
+
+# In lower case. Patterns are compiled when they are used: that takes as long as all else here.
+IDS = (
+    "(unique[ _]?)?id|(subject|series|sequence|seq|case|sample|session|patient|participant|person|user|unit|trial|"
+    "recording|record|device|machine|engine|run|track)([ _]?(id|no|nr|number))?"
+)
+TIMES = (
+    r"(t|time|step|time[ _]?step|time[ _]?stamp|date|date[ _]?time|frame|tick|cycle|day|when|ds|zeit|uhrzeit|datum)"
+    r"( ?[(\[](ms|s|secs?|seconds|min|minutes|h|hrs?|hours|d|days|utc|gmt)[)\]])?"
+)
+DATES = "date|day|datum"  # and what may stand beside one of these, with the time of that day
+CLOCKS = "time|uhrzeit|zeit"
+LABELS = "label|labels|class|target|category|outcome|klasse"
+ROWS = r"index|level_\d+|x(\.\d+)?|row([ _.]?(names?|id|no|nr|number))?"  # what pandas and R call the index of a frame
+NUMBERED = r"(.*?)[ _.\-]*(\d+)"
+STEPS = r"(t|time|step|lag)?[ _.\-]*\d+"  # of a table with a row a sequence
+
+# Words of which one in a name says that the column may well have times, beside those of parts of a date.
+_TIME_WORDS = """
+time times timestamp ts epoch unix date dates datum dato fecha zeit zeitpunkt temps tiempo tempo tijd tijdstip czas
+vreme tid aika elapsed
+"""
+_OTHER_WORDS = """
+age ages alter edad eta idade leeftijd wiek alder yas vek period periods periode periodo okres epoca semester trimester
+wave visit tick frame step schritt paso passo etape stap steg krok cycle zyklus ciclo
+"""
+TIME_WORDS, OTHER_WORDS = frozenset(_TIME_WORDS.split()), frozenset(_OTHER_WORDS.split())
+
+
+def called(name: str, pattern: str) -> bool:
+    """Return whether a column is called so, in any case."""
+    return re.fullmatch(pattern, name.strip().lower()) is not None
+
+
+def time_likeness(name: str) -> int:
+    """Return how surely a name says that a column has times: 3 for Days and TIME0, 2 for age, 1 for hr, 0."""
+    words = words_of(name)
+    if any(word in TIME_WORDS or (word in PART and len(word) > 3) for word in words):
+        return 3
+    return 2 if any(word in OTHER_WORDS for word in words) else int(any(word in PART for word in words))
+
+
+def is_like_step(name: str) -> bool:
+    """Return whether a name may be one of the steps of a wide table: it has a number, a month or a weekday."""
+    return any(map(str.isdecimal, name)) or any(months_of(word) or weekdays_of(word) for word in words_of(name))
+
+
+def is_part_of_date(name: str) -> bool:
+    """Return whether what stands before a number in a name is a month, a weekday, a quarter or a year: Jan, 2001Q."""
+    dated = re.fullmatch(r"q[1-4]|(18|19|20)\d\d[ _-]*[a-z]", name.strip().lower())
+    return dated is not None or any(months_of(word) or weekdays_of(word) for word in words_of(name))
+
+
+def as_names(value: str | Sequence[str], name: str) -> tuple[str, ...]:
+    """Return one name or several as a tuple, () for "" or []."""
+    names = tuple(filter(None, (value,) if isinstance(value, str) else value))
+    if not all(isinstance(each, str) for each in names):
+        raise TypeError(f"{name}: expected names of columns, got {value!r}")
+    return names
+
+
+def date_and_time(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the one column that is called a date and the one that is called a time of day; () unless one of each."""
+    found = [[name for name in names if called(name, pattern)] for pattern in (DATES, CLOCKS)]
+    return tuple(name for names in found for name in names) if all(len(names) == 1 for names in found) else ()
+
+
+def spelled(names: Sequence[str]) -> str:
+    """Return the names as an argument has them: "a", or of several ["a", "b"]."""
+    quoted = [f'"{name}"' for name in names]
+    return quoted[0] if len(names) == 1 else f"[{', '.join(quoted)}]"
+
+
+def few(names: Sequence[str]) -> str:
+    """Return the names, or the first of many, in words."""
+    return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")

@@ -1,0 +1,274 @@
+"""Which column has the times, where nobody says: tables as R and others have them, under other names, and shuffled."""
+
+import numpy as np
+import pytest
+
+RNG = np.random.default_rng(7)
+AGES = (118, 484, 664, 1004, 1231, 1372, 1582)
+
+
+def text(header, rows):
+    return "\n".join([header, *(",".join(map(str, row)) for row in rows)]) + "\n"
+
+
+def shuffled(table):
+    header, *rows = table.strip().splitlines()
+    return "\n".join([header, *(rows[i] for i in np.random.default_rng(1).permutation(len(rows)))]) + "\n"
+
+
+def growth(name, times, of=6, noise=3.0):
+    """Chicks, weighed at the same times."""
+    rng = np.random.default_rng(2)
+    return text(
+        f"chick,{name},weight,diet",
+        ((f"c{i}", t, round(40 + 3 * k + rng.normal(0, noise), 1), "AB"[i % 2]) for i in range(of) for k, t in times),
+    )
+
+
+def orderly(table, name, reads, **options):
+    """The table is sorted by the column and the note says so; shuffled it is asked about, or read the same."""
+    data = reads(table, **options)
+    assert data.reading["time"] == name
+    assert any(f'(time="{name}")' in note for note in data.notes)
+    return data
+
+
+OPTIONS = {"id": "chick", "label": "diet"}
+EVERY_DAY = list(enumerate(range(8)))
+NAMES = [
+    "Days", "Week", "year", "month", "hour", "age", "period", "TIME0", "quarter", "Alter", "Tage", "âge", "jours",
+    "edad", "días", "mese", "päivä", "wiek", "dzień", "день", "visit", "Elapsed (s)", "xyz", "nr",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_times_by_their_values_whatever_they_are_called(reads, refused, name):
+    table = growth(name, EVERY_DAY)
+    data = orderly(table, name, reads, **OPTIONS)
+    assert data.feature_names == ("weight",)
+    error = refused(shuffled(table), **OPTIONS)
+    assert error.startswith(
+        f"{name}: expected to know whether steps are sorted by it, since it falls within a sequence"
+    )
+    assert f'time="{name}" sorts by it, time="" takes rows as they stand, ignore="{name}" leaves it out' in error
+    again = reads(shuffled(table), **OPTIONS, time=name).train
+    order = np.argsort(again.ids)
+    assert again.X[order].tolist() == data.train.X.tolist()
+    assert reads(shuffled(table), **OPTIONS, time="", ignore=name).feature_names == ("weight",)
+
+
+@pytest.mark.parametrize("steps", [AGES, (0, 2, 4, 6, 8, 10, 12, 13), (0, 0.25, 0.5, 1, 2, 4, 9, 24)])
+def test_the_same_times_in_all_sequences(reads, refused, steps):
+    table = growth("Messung", list(enumerate(steps)))
+    assert orderly(table, "Messung", reads, **OPTIONS).feature_names == ("weight",)
+    assert refused(shuffled(table), **OPTIONS).startswith("Messung: expected to know")
+
+
+def test_irregular_times_are_known_by_their_names(reads, refused):
+    def irregular(name, real=0.0):
+        rng = np.random.default_rng(3)
+        rows = (
+            (i, round(t + real, 2), round(rng.normal(), 2)) for i in range(5) for t in np.cumsum(rng.integers(1, 9, 6))
+        )
+        return text(f"id,{name},a", rows)
+
+    for name in ("Tage", "semaines", "uren", "Zeitpunkt"):
+        assert orderly(irregular(name), name, reads).feature_names == ("a",)
+        assert refused(shuffled(irregular(name))).startswith(f"{name}: expected to know")
+    assert orderly(irregular("Zeitpunkt", 0.5), "Zeitpunkt", reads).feature_names == ("a",)
+    data = reads(irregular("q"))
+    assert data.feature_names == ("q", "a")
+    note = (
+        'q rises within each sequence, as times do, and is an element (ignore="q" leaves it out, time="q" sorts by it)'
+    )
+    assert data.notes[1:] == ("steps come as rows do: no column of times", note)
+
+
+def test_dates_are_times_whatever_they_are_called(reads, refused):
+    table = text("id,logged,a", ((i, f"2024-01-{1 + d * d:02}", i + d) for i in range(2) for d in range(4)))
+    assert orderly(table, "logged", reads).train.X[0, :, 0].tolist() == [0, 1, 2, 3]
+    newest = "\n".join(["id,logged,a", *table.strip().splitlines()[:0:-1]])
+    assert refused(newest).startswith("logged: expected to know whether steps are sorted by it")
+    twice = table.replace("2024-01-02", "2024-01-01")
+    assert refused(twice).startswith("logged: expected numbers, got '2024-01-01' in line 2; columns=")
+
+
+def test_of_two_columns_of_times_one_is_asked_for_by_name(reads, refused):
+    table = text("id,year,age,a", ((i, 2000 + d, 30 + i + d, d % 3) for i in range(3) for d in range(6)))
+    error = refused(table.replace("age", "Tage"))
+    assert error == 'time: expected one column to be it, got year, Tage; time="year" settles it, time="" takes none'
+    data = orderly(table, "year", reads)
+    assert data.feature_names == ("age", "a")
+    assert (
+        data.notes[-1] == 'age rises within each sequence, as times do, and is an element (ignore="age" leaves it out)'
+    )
+    table = table.replace("age", "count").replace("year", "Jahr")
+    assert orderly(table, "Jahr", reads).feature_names == ("count", "a")
+
+
+KINDS = {
+    "integers": lambda rng, n: rng.integers(0, 10, n),
+    "many integers": lambda rng, n: rng.integers(0, 1000, n),
+    "few integers": lambda rng, n: rng.integers(1, 5, n),
+    "flags": lambda rng, n: rng.permutation(np.arange(n) % 2),
+    "counts": lambda rng, n: rng.poisson(4, n),
+    "normal": lambda rng, n: rng.normal(20, 3, n).round(2),
+    "rounded": lambda rng, n: rng.normal(20, 3, n).round(),
+    "halves": lambda rng, n: rng.integers(0, 20, n) / 2,
+    "walk": lambda rng, n: rng.normal(size=n).cumsum(),
+    "walk of integers": lambda rng, n: rng.integers(-2, 3, n).cumsum(),
+    "trend": lambda rng, n: np.arange(n) * 0.5 + rng.normal(size=n),
+    "cumulative sum": lambda rng, n: rng.random(n).cumsum(),
+    "counter": lambda rng, n: rng.poisson(1, n).cumsum(),
+    "heart rate": lambda rng, n: (70 + rng.normal(0, 2, n).cumsum()).round(),
+    "what runs out": lambda rng, n: 100 - rng.poisson(2, n).cumsum(),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ordinary_measurements_are_elements_and_nobody_asks(reads, kind):
+    rng, noted = np.random.default_rng(5), 0
+    for m, n in ((1, 30), (40, 1), (30, 2), (30, 3), (12, 5), (6, 12), (3, 60)):
+        rows = [(f"i{i}", 1, x) for i in range(m) for x in KINDS[kind](rng, n)]
+        data = reads(text("id,b,value", [*rows, ("other", 1, 0), ("other", 1, 0)]), ignore="b")
+        assert data.feature_names == ("value",)
+        assert data.reading["time"] == ""
+        noted += any("value rises" in note for note in data.notes)
+    assert noted <= 5 * (kind == "cumulative sum")
+
+
+@pytest.mark.parametrize("name", ["t", "hr", "min", "age", "period", "frame", "wave"])
+def test_measurements_with_names_of_times(reads, name):
+    rng = np.random.default_rng(6)
+    rows = [(f"i{i}", 1, x) for i in range(30) for x in rng.normal(50, 9, 6).round(2)]
+    if name == "t":
+        data = reads(text(f"id,b,{name}", rows).replace(",t", ",T"), time="", ignore="b", columns=["T"])
+        assert data.feature_names == ("T",)
+    elif name not in ("frame",):
+        assert reads(text(f"id,b,{name}", rows), ignore="b").feature_names == (name,)
+
+
+STORMS = (
+    "name,year,month,day,hour,wind\nAmy,1975,6,30,18,3\nAmy,1975,7,1,0,4\nAmy,1975,6,30,0,1\nBob,1999,12,31,18,5\n"
+    "Bob,2000,1,1,0,6\n"
+)
+
+
+@pytest.mark.parametrize(
+    "names", ["year,month,day,hour", "Jahr,Monat,Tag,Stunde", "año,mes,día,hora", "YYYY,MM,DD,HH", "Yr,Mo,Dy,Hr"]
+)
+def test_parts_of_a_date_are_taken_together(reads, names):
+    data = reads(STORMS.replace("year,month,day,hour", names), id="name")
+    parts = names.split(",")
+    assert data.reading["time"] == parts
+    assert data.train.X[..., 0].tolist() == [[1, 3, 4], [5, 6, 0]]
+    said = ", ".join(f'"{part}"' for part in parts)
+    assert data.notes[0] == f"{' with '.join(parts)} is what steps are sorted by (time=[{said}])"
+    columns = STORMS.replace("year,month,day,hour", names).splitlines()
+    moved = "\n".join(",".join(line.split(",")[::-1]) for line in columns) + "\n"
+    assert reads(moved, id="name").train.X.tolist() == data.train.X.tolist()
+
+
+def test_parts_of_a_date_that_are_wrong_are_refused(refused, reads):
+    error = refused(STORMS.replace("6,30,0", "6,31,0"), id="name")
+    assert error.startswith("day: expected a day of 1975-06, at most 30, got 31 in line 4; ignore=")
+    both = refused(STORMS.replace("wind", "date"), id="name")
+    assert both == (
+        "time: expected one column to be it, got date, year with month with day with hour; "
+        'time="date" with ignore=["year", "month", "day", "hour"], or '
+        'time=["year", "month", "day", "hour"] with ignore="date" settles it'
+    )
+    births = "id,birth_year,birth_month,t,a\n1,1990,3,1,2\n1,1990,3,2,3\n2,1991,4,1,2\n2,1991,4,2,2\n"
+    assert reads(births).reading["time"] == "t"
+    assert reads(births.replace(",t,", ",b,")).feature_names == ("birth_year", "birth_month", "b", "a")
+
+
+def test_a_day_alone_that_falls_is_not_the_order(reads, refused):
+    """As rows stand the month changes."""
+    table = "id,day,a\n1,29,1\n1,30,2\n1,1,3\n2,5,1\n2,6,2\n"
+    for name in ("day", "Tag", "month", "Jour"):
+        error = refused(table.replace("day", name))
+        assert error.startswith(f"{name}: expected to know whether steps are sorted by it, since it falls"), name
+        assert reads(table.replace("day", name), time="", ignore=name).train.X[0, :, 0].tolist() == [1, 2, 3]
+        assert reads(table.replace("1,1,3", "1,31,3").replace("day", name)).reading["time"] == name
+    clocks = "id,time,a\n1,22:00,1\n1,23:00,2\n1,0:30,3\n"
+    for falls in (clocks, clocks.replace(":", "").replace("030", "30")):
+        assert refused(falls).startswith("time: expected to know whether steps are sorted by it")
+    assert reads(clocks.replace("22:00", "5").replace("23:00", "7").replace("0:30", "3")).train.X[0, 0, 0] == 3
+
+
+def test_days_and_clocks_as_numbers(reads, refused):
+    """As in R's beaver1."""
+    clock = [(346 + h // 24, h % 24 * 100 + m, 36.5) for h in range(20, 28) for m in (0, 10)]
+    table = text("day,time,temp,id", ((*row, 1) for row in clock))
+    assert reads(table).reading["time"] == ["day", "time"]
+    assert "cgru forecast" in refused(table.replace(",id", ",kind"))
+    error = refused(table.replace(",10,", ",77,"))
+    assert error.startswith("time: expected one column to be it, got time, day, which are none together (")
+
+
+def test_months_and_days_without_a_year(reads, refused):
+    """As in R's airquality."""
+    table = text("site,Month,Day,ozone", (("a", m, d, m + d) for m in (5, 6) for d in (1, 2, 30)))
+    assert reads(table, id="site").reading["time"] == ["Month", "Day"]
+    assert refused(shuffled(table), id="site").startswith("Month with Day: expected to know whether steps are sorted")
+
+
+def test_a_date_with_the_hour_of_that_day(reads):
+    table = text("id,date,hr,a", ((1, f"2011-01-0{d}", h, 10 * d + h) for d in (2, 1) for h in (5, 0, 23)))
+    data = reads(table)
+    assert data.reading["time"] == ["date", "hr"]
+    assert data.train.X[0, :, 0].tolist() == [10, 15, 33, 20, 25, 43]
+
+
+def test_a_time_may_be_an_element_too(reads, refused):
+    table = "id,v,t\n1,10,3\n1,20,1\n2,30,5\n2,5,9\n"
+    for options in ({"time": "t", "columns": ["v", "t"]}, {"columns": ["v", "t"]}):
+        data = reads(table, **options)
+        assert data.reading["time"] == "t"
+        assert data.train.X.tolist() == [[[20, 1], [10, 3]], [[30, 5], [5, 9]]]
+    assert reads(table, time="", columns=["v", "t"]).train.X[0, 0].tolist() == [10, 3]
+    parts = "id,year,month,v\n1,2001,2,1\n1,2001,1,2\n"
+    assert reads(parts, columns=["month", "v"]).train.X[0].tolist() == [[1, 2], [2, 1]]
+    dates = table.replace(",3\n", ",2001-01-03\n").replace(",1\n", ",2001-01-01\n")
+    assert refused(dates, time="t", columns=["v", "t"]).startswith("t: expected numbers")
+
+
+def test_what_was_decided_in_training_holds_for_the_test_file(reads, tmp_path):
+    table = growth("Besuch", EVERY_DAY)
+    (tmp_path / "test.csv").write_text(shuffled(table))
+    data = reads(table, **OPTIONS, test=tmp_path / "test.csv")
+    order = np.argsort(data.test.ids)
+    assert data.test.X[order].tolist() == data.train.X.tolist()
+    one = [line for line in shuffled(table).splitlines(True) if line.startswith(("chick", "c3"))]
+    (tmp_path / "test.csv").write_text("".join(one))
+    assert reads(table, **OPTIONS, test=tmp_path / "test.csv").test.X[0].tolist() == data.train.X[3].tolist()
+
+
+@pytest.mark.parametrize(
+    ("table", "cure"),
+    [
+        (text("rownames,g,Time,Chick,Diet", ((i, i * 7 % 9, i % 6, i // 6, i // 12) for i in range(36))), 'id="Chick"'),
+        (text("Plant,Type,conc", ((f"Q{i // 6}", "ab"[i // 18], i) for i in range(36))), 'id="Plant" or id="Type"'),
+        (text("date,symbol,close", ((f"2024-01-{i // 3 + 1:02}", "ABC"[i % 3], i) for i in range(36))), 'id="symbol"'),
+        (text("year,country,gdp", ((2000 + i % 9, "ABCD"[i // 9], i) for i in range(36))), 'id="country"'),
+        (text("time,cow,milk", ((i // 4, i % 4, i * i % 17) for i in range(36))), 'id="cow"'),
+    ],
+)  # fmt: skip
+def test_what_may_be_the_id_is_named(refused, table, cure):
+    error = refused(table)
+    assert error.startswith(
+        f"expected a column such as id or subject that says which sequence a row belongs to: {cure} may"
+    )
+
+
+def test_one_series_hears_of_forecasts(refused):
+    months = "Year,Jan,Feb,Mar,Apr,May,Jun,Jul,Aug,Sep,Oct,Nov,Dec"
+    year = text(months, ([1949 + i, *RNG.integers(100, 200, 12)] for i in range(4)))
+    for table in (
+        text("date,DAX,SMI", ((f"2024-01-{i + 1:02}", 10 * i % 7, i) for i in range(20))),
+        text("a,b", RNG.normal(size=(20, 2)).round(2)),
+        year,
+    ):
+        assert "one series alone is what `cgru forecast` takes" in refused(table)
+    assert refused(year, wide=True).endswith("a series with a row for each year is what `cgru forecast` takes")
