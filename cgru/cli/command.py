@@ -252,7 +252,7 @@ def _train(
                 recover=True,
             )
         if history.problems():
-            _say(f"note: {history.problems()}", 0)
+            _say(f"note: {history.problems().replace('a lower learning rate', 'a lower --learning-rate')}", 0)
         return False
     except KeyboardInterrupt:
         return True
@@ -261,9 +261,8 @@ def _train(
             raise RequestError(str(error.__cause__)) from error  # which is not the data file's doing either
         if not isinstance(error.__cause__, RuntimeError):
             raise
-        # Training diverged, which is the options' doing and not the data file's.
-        why = str(error.__cause__).replace("learning rate", "--learning-rate").replace("clip_norm", "--clip-norm")
-        raise RequestError(why) from error
+        # What the network cannot hold is the dtype's doing and not the data file's.
+        raise RequestError(str(error.__cause__).replace("standardize=True or dtype=np.float64", "--float64")) from error
 
 
 # --- predict, evaluate, export, info ---

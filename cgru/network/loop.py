@@ -151,8 +151,7 @@ class Loop:
         yield Piece(batch.last(k), states, np.arange(len(batch)), batch.steps <= k)
 
     def _step(self, piece: Piece, fraction: float) -> tuple[float, float | None]:
-        """Update the parameters, unless the loss or a gradient is not finite or nothing weighs; return loss and hits.
-        """
+        """Update the parameters unless nothing weighs, or loss or gradient are not finite; return loss and hits."""
         net, batch = self.net, piece.data
         with np.errstate(over="ignore", invalid="ignore"):  # a loss that is not finite says it better
             passes, A, lengths = self._forward(piece)

@@ -409,11 +409,11 @@ class Network:
         Whatever is raised while it trains (KeyboardInterrupt too), the best weights so far are put in place first:
         by validation loss, without validation those of the last whole epoch, before the first those at the start.
         An update with a gradient that is not finite is left out: parameters, optimizer's state and its steps stay what
-        they are, the schedule goes on, and `history.skipped` counts it. Ten such updates in a row, a loss or a parameter
-        that is not finite are a divergence: RuntimeError, with `recover` only where the loss is not finite with the
-        parameters at the start. RuntimeError, too, where another thread trains this network; ValueError where a
-        parameter that trains shares memory with another, or within itself; OSError where the checkpoint cannot be
-        written, before the training where that is known.
+        they are, the schedule goes on, and `history.skipped` counts it. Ten such updates in a row, a loss or a
+        parameter that is not finite are a divergence: RuntimeError, with `recover` only where the loss is not finite
+        with the parameters at the start. RuntimeError, too, where another thread trains this network; ValueError where
+        a parameter that trains shares memory with another, or within itself, as tied weights do: an update would change
+        it twice. OSError where the checkpoint cannot be written, before the training where that is known.
         """
         settings = Settings.of(locals())
         check_batches(self, locals())
