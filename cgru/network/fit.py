@@ -40,6 +40,7 @@ __all__ = ["DIVERGED", "Fit", "Settings", "scores"]
 BATCH_SIZE = 32  # where nobody says
 SORTED = 64  # batches whose samples are sorted by their lengths at once, with `bucket`
 DIVERGED = "training diverged; a lower learning rate or clip_norm may help"
+SUSPECT = 1e10  # parameters above may make outputs overflow, below they do not
 SHARED = "which an update would change twice; a copy trains by itself"
 
 
@@ -405,8 +406,13 @@ class Fit:
         scored = (None, None) if self.held_out is None else engine.scores()
         if scored[0] is not None and not math.isfinite(scored[0]):
             raise _DivergenceError(f"the validation loss is {scored[0]} after epoch {number}: {DIVERGED}")
-        if not engine.finite():
+        largest = engine.largest()
+        if not math.isfinite(largest):
             raise _DivergenceError(f"the parameters are not all finite after epoch {number}: {DIVERGED}")
+        if largest > SUSPECT and self.settings.recover and self.held_out is None:
+            engine.show()
+            if not math.isfinite(scores(net, self.data)[0]):  # the last update went wrong
+                raise _DivergenceError(f"the loss is not finite after epoch {number}: {DIVERGED}")
         rate, metrics = optimizers.slowed(net.optimizer, engine.slowed).rate(self.fraction), {}
         if self.settings.metrics:
             with self._shown():

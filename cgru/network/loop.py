@@ -112,9 +112,9 @@ class Loop:
         """The loss and the accuracy on the samples that were held out."""
         return scores(self.net, self.held_out)[:2]
 
-    def finite(self) -> bool:
-        """Whether all parameters, as they are now, are finite."""
-        return all(np.isfinite(array).all() for array in self.net.parameters().values())
+    def largest(self) -> float:
+        """Return the largest magnitude of all parameters, as they are now; NaN where there is one."""
+        return float(np.max([np.abs(array).max(initial=0) for array in self.net.parameters().values()]))
 
     def keep(self) -> None:
         """What the parameters and the optimizer's state are now is what `restore` brings back."""
