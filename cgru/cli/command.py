@@ -173,9 +173,7 @@ def _judging(net: cgru.Network, data: Dataset, held: Split | None, task: Task) -
 def _result(net: cgru.Network, split: Split, which: str, note: str, epochs: int, interrupted: bool) -> str:
     """The scores of the model that was kept; after Ctrl-C which epoch's it is."""
     if interrupted:
-        validated = net.history[-1].validation_loss is not None
-        kept = min(net.history, key=lambda epoch: epoch.validation_loss) if validated else net.history[-1]
-        return f"interrupted: the best model so far, of epoch {kept.epoch} of {epochs}"
+        return f"interrupted: the best model so far, of epoch {net.history.kept().epoch} of {epochs}"
     return "; ".join(filter(None, (f"{which} {scored(net, split, split.y)}", note)))
 
 

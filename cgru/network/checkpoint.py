@@ -267,5 +267,5 @@ def _history(found: list[Any]) -> History:
         told = dict(zip(NUMBERS, row, strict=False))
         whole = {name: int(told[name]) for name in ("epoch", "epochs", "skipped") if name in told}
         history.append(Epoch(**told | whole, metrics=own))
-    history.returns = tuple(map(tuple, *returns))
+    history.returns = tuple(map(tuple, returns[0] if returns else ()))
     return history

@@ -112,6 +112,15 @@ class History(list[Epoch]):
         lines = ("".join(f"<td>{cell}</td>" for cell in line) for line in cells)
         return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
+    def kept(self) -> Epoch | None:
+        """Return the epoch whose parameters the fit left in place; None where they are those at its start."""
+        best = self.best()
+        if best is not None:
+            return self[best]
+        if len(self.returns) <= RETURNS:
+            return self[-1] if self else None
+        return next((epoch for epoch in self if epoch.epoch == self.returns[-1][1]), None)
+
     def best(self) -> int | None:
         """Return the index of the epoch with the lowest validation loss; None where there was no validation."""
         losses = {i: loss for i, loss in enumerate(self.validation_loss) if loss is not None}

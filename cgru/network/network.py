@@ -153,8 +153,8 @@ class Network:
 
     @property
     def stateful(self) -> bool:
-        """Whether a layer goes on from call to call."""
-        return any(layer.stateful for layer in self.layers)
+        """Whether a layer, or one direction of it, goes on from call to call."""
+        return any(part.stateful for layer in self.layers for part in (layer, *layer.cells))
 
     def parameters(self) -> Arrays:
         """The parameters of all layers, by keys like `0.Uz`: the arrays themselves."""
@@ -186,7 +186,7 @@ class Network:
     def reset_states(self) -> None:
         """Let all `stateful` layers begin anew."""
         for layer in self.layers:
-            if layer.stateful:
+            if any(part.stateful for part in (layer, *layer.cells)):
                 layer.reset_state()
 
     # --- use ---

@@ -1,5 +1,6 @@
 """Updates that are left out, fits that diverge, and those that go back to their best parameters."""
 
+import json
 import pickle
 
 import numpy as np
@@ -261,6 +262,35 @@ def test_a_fit_that_was_killed_goes_on_to_the_same_bits(engine, tmp_path, valida
         np.testing.assert_array_equal(again.parameters()[key], array)
 
 
+def test_a_checkpoint_of_the_format_before(tmp_path):
+    """It had no updates that were left out, and nothing to go back to."""
+    path, due = tmp_path / "run.npz", line(0.1)
+    options = {"epochs": 6, "checkpoint": path, "checkpoint_seconds": 0, "validation": 0.25}
+
+    def die(epoch):
+        if epoch.epoch == 3:
+            raise KeyboardInterrupt
+
+    fitted(due, **options | {"checkpoint": None})
+    with pytest.raises(KeyboardInterrupt):
+        fitted(line(0.1), callback=die, **options)
+    with np.load(path) as file:
+        arrays = dict(file)
+    text = json.loads(str(arrays["checkpoint"]))
+    state = text["state"]
+    for name in ("row", "lowest_loss", "fallback"):
+        del state[name]
+    for name in ("history", "all_history"):
+        table, *rest = state[name][:4]
+        arrays[table["array"]] = arrays[table["array"]][:, :-1]
+        state[name] = [table, *rest]
+    np.savez(path, **arrays | {"format": np.array(1), "checkpoint": np.array(json.dumps(text))})
+    net = line(0.1)
+    assert fitted(net, resume=True, **options).skipped == 0
+    for key, array in due.parameters().items():
+        np.testing.assert_array_equal(net.parameters()[key], array)
+
+
 def test_updates_in_a_row_are_counted_over_a_kill(tmp_path):
     wild, y, _ = broken(0, 1, 2, 3, 4, 7, 8, 9, 10, 11)
     options = {"epochs": 2, "batch_size": SIZE, "shuffle": False, "checkpoint": tmp_path / "c", "checkpoint_seconds": 0}
@@ -311,6 +341,36 @@ def test_a_job_that_never_had_an_epoch_has_failed():
     (result,) = cgru.fit_many([job], X, Y)
     assert isinstance(result.error, RuntimeError)
     assert "training diverged" in str(result.error)
+
+
+def test_batches_that_cannot_begin_anew_cannot_be_gone_back_to():
+    batches = [(X[i : i + 8], Y[i : i + 8]) for i in range(0, M, 8)]
+    with pytest.raises(
+        ValueError, match=r"^X: expected batches that begin anew, which recover need, got a list_iterator"
+    ):
+        line(0.01).fit(iter(batches), epochs=1, recover=True)
+    history = line(1e6).fit(batches, epochs=3, recover=True)
+    assert len(history.returns) == 6
+
+
+def test_which_epoch_was_kept():
+    def history(losses, validation, *returns):
+        found = History(
+            Epoch(i + 1, 9, loss, None, held, None, 0.1, 1.0)
+            for i, (loss, held) in enumerate(zip(losses, validation, strict=True))
+        )
+        found.returns = returns
+        return found
+
+    none = [None] * 3
+    assert History().kept() is None
+    assert history([3, 1, 2], none).kept().epoch == 3
+    assert history([3, 1, 2], [5, 4, 6]).kept().epoch == 2
+    assert history([3, 1, 2], none, (2, 1)).kept().epoch == 3
+    assert history([3, 1, 2], none, *[(4, 2)] * 5).kept().epoch == 3
+    assert history([3, 1, 2], none, *[(4, 2)] * 6).kept().epoch == 2
+    assert history([3, 1, 2], none, *[(4, 0)] * 6).kept() is None
+    assert history([3, 1, 2], [5, 4, 6], *[(4, 2)] * 6).kept().epoch == 2
 
 
 def test_a_history_keeps_what_happened():
