@@ -258,7 +258,7 @@ def _train(
         if arguments.checkpoint is not None and str(error.__cause__).startswith(arguments.checkpoint):
             raise RequestError(str(error.__cause__)) from error  # which is not the data file's doing either
         if not isinstance(error.__cause__, RuntimeError):
-            raise
+            raise RequestError(str(error).replace("train in float64", "--float64")) from error.__cause__
         # What the network cannot hold is the dtype's doing and not the data file's.
         raise RequestError(str(error.__cause__).replace("standardize=True or dtype=np.float64", "--float64")) from error
 

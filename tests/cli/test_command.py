@@ -278,6 +278,17 @@ def test_a_fit_goes_on_after_a_divergence(toy, tmp_path):
     assert out.splitlines()[0] == again.splitlines()[0]
 
 
+def test_targets_far_from_zero(tmp_path):
+    """A number that never changes is learned; small changes beside it need more digits, and the message says which."""
+    np.savez(tmp_path / "same.npz", x=X, y=np.full(40, 1e9))
+    np.savez(tmp_path / "near.npz", x=X, y=1e9 + X[:, 0, 0])
+    out, _ = run("fit", "same.npz", *QUICK, cwd=tmp_path)
+    assert out.startswith("validation loss 0, RMSE 0\n")
+    error = refused("fit", "near.npz", *QUICK, "-q", cwd=tmp_path)
+    assert error.endswith("; subtract their mean, or --float64\n")
+    run("fit", "near.npz", *QUICK, "--float64", cwd=tmp_path)
+
+
 def test_numbers_that_the_dtype_cannot_hold(tmp_path):
     """A feature that never changes but for rounding is far beyond float32 all the same."""
     wide = np.full((20, 3, 8), 1e300)

@@ -363,6 +363,7 @@ def test_which_epoch_was_kept():
         return found
 
     none = [None] * 3
+    assert history([3, 1, 2], none).skipped == 0
     assert History().kept() is None
     assert history([3, 1, 2], none).kept().epoch == 3
     assert history([3, 1, 2], [5, 4, 6]).kept().epoch == 2
