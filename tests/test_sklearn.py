@@ -4,6 +4,7 @@ import importlib
 import os
 import pickle
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -126,6 +127,87 @@ def test_weights():
     assert set(one.predict(X)) == {"up"}
     even = GRUClassifier(**SMALL, random_state=0, class_weight="balanced").fit(X, y)
     assert even.score(X, y) > 0.9
+
+
+def test_what_weighs_nothing_decides_no_scale():
+    X, _ = waves()
+    y, weights = X[:, :, 1].mean(axis=1), np.tile([1.0, 2.0, 0.0], 20)
+    wild, far = X.copy(), y.copy()
+    wild[2::3], far[2::3] = 1e3, 1e6
+    model = GRURegressor(units=2, epochs=1, early_stopping=False, random_state=0).fit(wild, far, weights)
+    rows = np.repeat(np.arange(60), weights.astype(int))
+    assert_close(model.target_mean_, [y[rows].mean()], 1e-12)
+    assert_close(model.target_scale_, [y[rows].std()], 1e-12)
+    assert_close(model.network_.scale, X[rows].reshape(-1, X.shape[2]).std(axis=0), 1e-9)
+
+
+@pytest.mark.parametrize("value", [1e9, -1e30, 7.0])
+def test_a_target_that_never_changes(value):
+    X, _ = waves()
+    model = GRURegressor(units=2, epochs=2, random_state=0).fit(X, np.full(60, value))
+    assert_close(model.predict(X) / value, np.ones(60), 1e-6)
+    near = value * (1 + 1e-12 * np.arange(60))  # float32 has no such digits
+    assert np.isfinite(GRURegressor(units=2, epochs=2, random_state=0).fit(X, near).predict(X)).all()
+
+
+# --- fits that diverge ---
+
+
+def tails(m=24, s=300):
+    """Standardised series as a metered household's: from about -1 on, a few steps far above the others; 4 classes."""
+    rng, y = np.random.default_rng(0), np.arange(m) % 4
+    X = np.tile(rng.standard_normal((4, 4))[y], (1, s // 4)) + (rng.random((m, s)) < 0.01) * rng.exponential(9, (m, s))
+    return (X - X.mean(axis=1, keepdims=True)) / X.std(axis=1, keepdims=True), y
+
+
+@pytest.mark.parametrize("rate", [1.0, 1e8, 1e20, 3e38])
+@pytest.mark.parametrize("early", [False, True])
+@pytest.mark.parametrize("kind", [GRUClassifier, GRURegressor])
+def test_a_fit_never_raises_however_it_diverges(kind, early, rate):
+    X, y = tails()
+    model = kind(units=3, epochs=8, learning_rate=rate, early_stopping=early, random_state=0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X, y)
+        if kind is GRUClassifier:
+            assert np.isfinite(model.predict_proba(X)).all()
+        assert np.isfinite(model.predict(X)).all()
+    said = [str(warning.message) for warning in caught if "diverged" in str(warning.message)]
+    history = model.network_.history
+    if rate > 1e30:
+        assert len(said) == 1
+        assert said[0].startswith(f"{kind.__name__}: ")
+    assert {warning.category for warning in caught} <= {ConvergenceWarning}
+    assert {warning.filename for warning in caught} <= {__file__}
+    assert len(model.loss_curve_) == model.n_iter_ == len(history)
+    assert model.network_.optimizer.learning_rate == rate
+
+
+def test_going_on_after_a_divergence():
+    """Each call begins at the rate that was given, from the parameters that the one before ended with."""
+    X, y = tails()
+    model = GRUClassifier(units=3, epochs=4, learning_rate=3e38, random_state=0, warm_start=True)
+    for _ in range(2):
+        with pytest.warns(ConvergenceWarning, match="^GRUClassifier: .*training diverged in epoch"):
+            model.fit(X, y)
+    for _ in range(3):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.partial_fit(X, y)
+    assert np.isfinite(model.predict_proba(X)).all()
+
+
+def test_held_out_samples_beyond_all_bounds():
+    """A feature that never changes in training is 1e38 in one sample that is held out: finite, and no validation is."""
+    X, _ = waves()
+    y = X[:, :, 1].mean(axis=1)
+    for sample in range(0, 60, 7):
+        wild = np.concatenate([X, np.zeros((*X.shape[:2], 1))], axis=2)
+        wild[sample, 3, -1] = 1e38
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model = GRURegressor(units=2, epochs=3, random_state=0).fit(wild, y)
+        assert np.isfinite(model.predict(wild[1:5])).all()
 
 
 def test_going_on():

@@ -177,9 +177,7 @@ def _judging(data: Dataset, held: Split | None, task: Task) -> tuple[Split, str]
 def _result(net: cgru.Network, split: Split, which: str, epochs: int, interrupted: bool) -> str:
     """The scores of the model that was kept; after Ctrl-C which epoch's it is."""
     if interrupted:
-        validated = net.history[-1].validation_loss is not None
-        kept = min(net.history, key=lambda epoch: epoch.validation_loss) if validated else net.history[-1]
-        return f"interrupted: the best model so far, of epoch {kept.epoch} of {epochs}"
+        return f"interrupted: the best model so far, of epoch {net.history.kept().epoch} of {epochs}"
     return f"{which} {judged(net, split, split.y)}"
 
 
@@ -258,7 +256,7 @@ def _train(
                 remember_samples=True,
             )
         if history.problems():
-            _say(f"note: {history.problems()}", 0)
+            _say(f"note: {history.problems().replace('a lower learning rate', 'a lower --learning-rate')}", 0)
         return False
     except KeyboardInterrupt:
         return True
@@ -266,10 +264,9 @@ def _train(
         if arguments.checkpoint is not None and str(error.__cause__).startswith(arguments.checkpoint):
             raise RequestError(str(error.__cause__)) from error  # which is not the data file's doing either
         if not isinstance(error.__cause__, RuntimeError):
-            raise
-        # Training diverged, which is the options' doing and not the data file's.
-        why = str(error.__cause__).replace("learning rate", "--learning-rate").replace("clip_norm", "--clip-norm")
-        raise RequestError(why) from error
+            raise RequestError(str(error).replace("train in float64", "--float64")) from error.__cause__
+        # What the network cannot hold is the dtype's doing and not the data file's.
+        raise RequestError(str(error.__cause__).replace("standardize=True or dtype=np.float64", "--float64")) from error
 
 
 # --- predict, evaluate, export, info ---

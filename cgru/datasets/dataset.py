@@ -30,8 +30,8 @@ class Dataset(NamedTuple):
     `feature_names` (e,) are those of the elements of a step, such as the columns of a table. `notes` say what was
     guessed, filled or left out; `cgru.datasets.described(data)` says all that was read. `reading` has the arguments of
     `cgru.datasets.read` by which another file is read as this was; None: there are none. `target_names` (k,) are those
-    of the targets of a regression, the columns of a table. `times` (m, s), of a table that was read without targets, are
-    those of the steps of `train` as they stand there, "" where a sample has no step.
+    of the targets of a regression, the columns of a table. `times` (m, s), of a table that was read without targets,
+    are those of the steps of `train` as they stand there, "" where a sample has no step.
     """
 
     train: Split | None

@@ -323,8 +323,8 @@ def _best(job: Job, samples: Samples, running: Running) -> tuple[Network, Histor
         running.networks.add(net)
         try:
             history = net.fit(X, y, lengths=lengths, sample_weight=weights, **options)
-            if not history:  # with `recover`
-                raise RuntimeError(f"no epoch was over: {DIVERGED}")
+            if history.kept() is None:  # with `recover`
+                raise RuntimeError(f"the parameters at the start are the best: {DIVERGED}")
         except RuntimeError as error:
             if not str(error).endswith(DIVERGED) or (best is None and start == starts - 1):
                 raise
@@ -415,8 +415,7 @@ def _check_rows(rows: Any, m: int, name: str) -> None:
 
 
 def _kept(history: History) -> dict[str, float]:
-    """The scores of the epoch that was kept, the one with the lowest validation loss or the last."""
-    validated = history[-1].validation_loss is not None
-    kept = min(history, key=lambda epoch: epoch.validation_loss) if validated else history[-1]
+    """Return the scores of the epoch that was kept."""
+    kept = history.kept()
     found = {name: getattr(kept, name) for name in _SCORES}
     return {name: value for name, value in found.items() if value is not None} | kept.metrics | {"epochs": len(history)}

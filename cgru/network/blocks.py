@@ -359,7 +359,7 @@ ALONE = {
     "checkpoint": (None, "whose order in epochs to come nobody knows; that of arrays in files is known"),
 }
 # What goes through all of them, more than once or beside the training.
-AGAIN = ("epochs", "standardize", "standardize_targets", "class_weight", "metrics", "shrink", "checkpoint")
+AGAIN = ("epochs", "standardize", "standardize_targets", "class_weight", "metrics", "shrink", "checkpoint", "recover")
 
 
 def check_batches(net: Network, given: Mapping[str, Any]) -> None:
@@ -389,7 +389,7 @@ def check_batches(net: Network, given: Mapping[str, Any]) -> None:
         if given.get(name, due) is not due:
             got = given[name] if isinstance(given[name], str | int | float) else type(given[name]).__name__
             raise ValueError(f"{name}: expected {due} beside batches, {why}, got {got}")
-    used = ("epochs", "standardize", "standardize_targets", "class_weight", "schedule")
+    used = ("epochs", "standardize", "standardize_targets", "class_weight", "schedule", "recover")
     _begin_anew(given["X"], "X", asked, used if validation is not None else (*used, "metrics"))
 
 

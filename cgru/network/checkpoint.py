@@ -13,7 +13,7 @@ import os
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -45,8 +45,8 @@ Arrays = dict[str, np.ndarray]
 class State:
     """What a fit has come to at the end of an epoch.
 
-    `now`, `best` and `fallback` have `parameters`, `optimizer_state`, `mean` and `scale`; `best` is None where it is as
-    now.
+    `now`, `best` and each of `fallback` have `parameters`, `optimizer_state`, `mean` and `scale`; `best` is None where
+    it is as now.
     """
 
     history: History  # of this fit
@@ -58,7 +58,7 @@ class State:
     best: dict[str, Any] | None
     row: int = 0  # updates that were left out since the last one
     lowest_loss: float = math.inf
-    fallback: dict[str, Any] | None = None  # of the epoch that had it; None where nobody asks
+    fallback: list[dict[str, Any]] = field(default_factory=list)  # to go back to, with the `epoch` of each
 
 
 class Checkpoint:
@@ -109,7 +109,7 @@ class Checkpoint:
     def taken(self, parameters: Arrays) -> State | None:
         """What was found, once; ValueError where it is not for these parameters."""
         found, self.found = self.found, None
-        for moment in () if found is None else filter(None, (found.now, found.best, found.fallback)):
+        for moment in () if found is None else (found.now, found.best or found.now, *found.fallback):
             if _shapes(moment["parameters"]) != _shapes(parameters):
                 raise refused(self.path, "it has other parameters than the network", KIND)
         return found
@@ -252,7 +252,7 @@ def _table(history: History) -> list[Any]:
     values = np.array([[each.get(name, math.nan) for each in metrics] for name in names])
     there = np.array([[name in each for each in metrics] for name in names], bool)
     table = np.array(list(map(attrgetter(*NUMBERS), history)), np.float64)
-    return [table, names, values, there, list(history.returns)]
+    return [table, names, values, there, list(map(list, history.returns))]
 
 
 def _history(found: list[Any]) -> History:
@@ -267,5 +267,5 @@ def _history(found: list[Any]) -> History:
         told = dict(zip(NUMBERS, row, strict=False))
         whole = {name: int(told[name]) for name in ("epoch", "epochs", "skipped") if name in told}
         history.append(Epoch(**told | whole, metrics=own))
-    history.returns = tuple(*returns)
+    history.returns = tuple(map(tuple, returns[0] if returns else ()))
     return history

@@ -35,15 +35,16 @@ from cgru.optimizers import Plateau
 if TYPE_CHECKING:
     from cgru.network.network import Network
 
-__all__ = ["DIVERGED", "Diverged", "Fit", "Settings", "scores"]
+__all__ = ["DIVERGED", "Fit", "Settings", "scores"]
 
 BATCH_SIZE = 32  # where nobody says
 SORTED = 64  # batches whose samples are sorted by their lengths at once, with `bucket`
 DIVERGED = "training diverged; a lower learning rate or clip_norm may help"
+SUSPECT = 1e10  # parameters above may make outputs overflow, below they do not
 SHARED = "which an update would change twice; a copy trains by itself"
 
 
-class Diverged(RuntimeError):
+class _DivergenceError(Exception):
     """A fit whose loss or parameters are no longer finite, or whose updates are left out one after another."""
 
 
@@ -81,9 +82,9 @@ class Settings:
         for name in ("epochs", "batch_size", "patience", "truncate"):
             if name == "epochs" or getattr(self, name) is not None:
                 positive(getattr(self, name), name)
-        flags = "standardize", "standardize_targets", "shrink", "shuffle", "bucket", "progress", "resume", "recover"
-        for name in (*flags, "remember_samples"):
-            flag(getattr(self, name), name)
+        for each in fields(self):
+            if each.type == "bool":
+                flag(getattr(self, each.name), each.name)
         if self.progress:
             bar_kind()
         if self.callback is not None:
@@ -100,9 +101,9 @@ class Settings:
         """ValueError where they fit neither net nor data."""
         if self.standardize and data.first.X.ndim == 2:
             raise ValueError("standardize: expected False for tokens, which have no mean, got True")
-        if self.shrink and not callable(net.loss):
-            if losses.parts(net.loss)[0] not in ("mean_squared_error", "huber"):
-                raise ValueError(f"shrink: expected False for {net.loss}, got True")
+        loss = None if callable(net.loss) else losses.parts(net.loss)[0]
+        if self.shrink and loss not in (None, "mean_squared_error", "huber"):
+            raise ValueError(f"shrink: expected False for {net.loss}, got True")
         if self.recover and type(net.optimizer) not in optimizers.NAMED.values():
             got = type(net.optimizer).__name__
             raise ValueError(f"recover: expected False with an optimizer of your own, whose rate is its own, got {got}")
@@ -173,8 +174,10 @@ class Fit:
         self.truncate = min(truncate, data.extent[1]) if truncate is not None and data.whole else truncate
         self.history, self.lowest, self.stale = History(), math.inf, 0  # of validation losses; epochs since then
         self.best: Engine | Loop | Kept | None = None  # what restores the best parameters so far
-        # With `recover` and without validation: the parameters of the epoch with the lowest loss, and that loss.
-        self.fallback, self.lowest_loss = None, math.inf
+        # With `recover` and without validation: the number of an epoch and the parameters after it, first of what the
+        # fit began with or went back to last, then of the epoch with the lowest loss since then; and that loss.
+        self.fallback: list[tuple[int, Any]] = []
+        self.lowest_loss = math.inf
         self.row = 0  # how many updates were left out since the last one
         self.measured = net.mean, net.scale  # with these
 
@@ -193,7 +196,7 @@ class Fit:
                     self._resume(found)
                 elif checkpoint is not None or settings.metrics or settings.recover:
                     self.best = Kept.of(net)  # what is shown before the first epoch is over is not to stay
-                self.fallback = self.fallback or self.best
+                self.fallback = self.fallback or [(len(self.history), self.best)]
                 if settings.standardize and net.mean is None:
                     net.mean, net.scale = statistics(self.data)
                 self.engine = self._engine()
@@ -203,9 +206,9 @@ class Fit:
                 while not self._over():
                     try:
                         epoch = self._epoch(self.engine, len(self.history) + 1)
-                    except Diverged:
+                    except _DivergenceError as error:
                         if not settings.recover:
-                            raise
+                            raise RuntimeError(str(error)) from None
                         self._go_back()
                         if checkpoint is not None and self._over():
                             checkpoint.write(net, self._state())
@@ -216,8 +219,8 @@ class Fit:
                     if settings.callback is not None:
                         with self._shown():
                             settings.callback(epoch)
+                        self._check_parameters()
                         if not self.engine.stands():
-                            self._check_parameters()
                             self.leave()
                             self.engine = self._engine()
                     if checkpoint is not None and (self._over() or checkpoint.due()):
@@ -249,22 +252,35 @@ class Fit:
     def _go_back(self) -> None:
         """Put the best parameters so far in place, and halve the learning rate; after `RETURNS` times, the fit is over.
 
-        Those are of the epoch with the lowest validation loss, without validation of that with the lowest loss, before
-        the first epoch is over those at the start. RuntimeError where already their loss is not finite.
+        Those are of the epoch with the lowest validation loss, before the first epoch is over those at the start.
+        Without validation they are of the epoch with the lowest loss, or those before it where these score lower: a
+        loss is measured before its update, and the last update of an epoch may be the one that went wrong.
+        RuntimeError where the loss of those at the start is not finite.
         """
         net = self.net
-        self.history.returns = (*self.history.returns, len(self.history) + 1)
         self.engine = None  # whose optimizer's state the network would ask for
-        (self.fallback if self.held_out is None else self.best).restore()
-        if not self.history:
+        found = self.fallback
+        if self.held_out is not None:
+            best = self.history.best()
+            found = [(0 if best is None else self.history[best].epoch, self.best)]
+        scored = []
+        for _, kept in found:
+            kept.restore()
             loss = scores(net, self.data)[0]
-            if not math.isfinite(loss):
-                raise RuntimeError(
-                    f"the loss is {loss} with the parameters at the start of the fit: expected X, y and parameters whose "
-                    f"loss {net.dtype} can hold; standardize=True or dtype=np.float64 may help"
-                )
+            scored.append(loss if math.isfinite(loss) else math.inf)
+        chosen = scored.index(min(scored))
+        number, kept = found[chosen]
+        if number == 0 and not math.isfinite(scored[chosen]):
+            raise RuntimeError(
+                "the loss is not finite with the parameters at the start of the fit: expected X, y and parameters "
+                f"whose loss {net.dtype} can hold; standardize=True or dtype=np.float64 may help"
+            )
+        kept.restore()
+        self.history.returns = (*self.history.returns, (len(self.history) + 1, number))
+        self.fallback, self.lowest_loss, self.row = [found[chosen]], math.inf, 0
+        if not self.history:
             self.measured = net.mean, net.scale
-        self.engine, self.row = self._engine(), 0
+        self.engine = self._engine()
         if self._over():
             self.engine.keep()
             self.best = self.engine
@@ -319,7 +335,7 @@ class Fit:
             self.lowest, self.stale = epoch.validation_loss, 0
         if self.settings.recover and self.held_out is None and epoch.loss < self.lowest_loss:
             self.engine.show()
-            self.fallback, self.lowest_loss = Kept.of(net), epoch.loss
+            self.fallback[1:], self.lowest_loss = [(epoch.epoch, Kept.of(net))], epoch.loss
         net.history.append(epoch)
         self.history.append(epoch)
 
@@ -345,9 +361,9 @@ class Fit:
                 now.restore()
                 self.engine = engine
         generators = [generator.state for generator in self._generators()]
-        fallback = None
+        fallback = []
         if self.settings.recover and self.held_out is None:
-            fallback = _moment(self.fallback, measured)
+            fallback = [_moment(kept, measured) | {"epoch": number} for number, kept in self.fallback]
         return State(
             self.history, net.history, self.lowest, self.stale, generators, _moment(now, measured), best,
             self.row, self.lowest_loss, fallback,
@@ -363,8 +379,8 @@ class Fit:
             Kept(net, moment["parameters"], moment["optimizer_state"]).restore()
             if self.best is None:
                 self.best, self.measured = Kept.of(net), (net.mean, net.scale)
-        if found.fallback is not None:
-            self.fallback = Kept(net, found.fallback["parameters"], found.fallback["optimizer_state"])
+        for each in found.fallback:
+            self.fallback.append((each["epoch"], Kept(net, each["parameters"], each["optimizer_state"])))
         self.row, self.lowest_loss, self.resumed = found.row, found.lowest_loss, True
         self.history, self.lowest, self.stale = found.history, found.lowest, found.stale
         net.history[:] = found.all_history
@@ -387,12 +403,17 @@ class Fit:
             what = f"the loss is {loss}"
             if math.isfinite(loss):
                 what = f"the gradients of {LEFT_OUT_IN_A_ROW} updates in a row are not finite"
-            raise Diverged(f"{what} at epoch {number}, batch {failed + 1}{of}: {DIVERGED}")
+            raise _DivergenceError(f"{what} at epoch {number}, batch {failed + 1}{of}: {DIVERGED}")
         scored = (None, None) if self.held_out is None else engine.scores()
         if scored[0] is not None and not math.isfinite(scored[0]):
-            raise Diverged(f"the validation loss is {scored[0]} after epoch {number}: {DIVERGED}")
-        if not engine.finite():
-            raise Diverged(f"the parameters are not all finite after epoch {number}: {DIVERGED}")
+            raise _DivergenceError(f"the validation loss is {scored[0]} after epoch {number}: {DIVERGED}")
+        largest = engine.largest()
+        if not math.isfinite(largest):
+            raise _DivergenceError(f"the parameters are not all finite after epoch {number}: {DIVERGED}")
+        if largest > SUSPECT and self.settings.recover and self.held_out is None:
+            engine.show()
+            if not math.isfinite(scores(net, self.data)[0]):  # the last update went wrong
+                raise _DivergenceError(f"the loss is not finite after epoch {number}: {DIVERGED}")
         rate, metrics = optimizers.slowed(net.optimizer, engine.slowed).rate(self.fraction), {}
         if self.settings.metrics:
             with self._shown():

@@ -49,11 +49,12 @@ def _column(name: str) -> property:
 class History(list[Epoch]):
     """The epochs of a fit, `history[-1].loss`; and each of their entries as a list over the epochs, `history.loss`.
 
-    `skipped` is the number of updates that were left out, because a gradient was not finite. `returns` has, with
-    `recover` in `Network.fit`, the number of the epoch of each divergence.
+    `skipped` is the number of updates that were left out, because a gradient was not finite. With `recover` in
+    `Network.fit`, `returns` has for each divergence the epoch in which it was and the one whose parameters it went back
+    to, 0 for those at the start.
     """
 
-    returns: tuple[int, ...] = ()
+    returns: tuple[tuple[int, int], ...] = ()
 
     loss = _column("loss")
     accuracy = _column("accuracy")
@@ -75,7 +76,8 @@ class History(list[Epoch]):
             updates = "an update was" if self.skipped == 1 else f"{self.skipped} updates were"
             parts.append(f"{updates} left out, because a gradient was not finite")
         if self.returns:
-            epochs = f"epoch{'s' * (len(set(self.returns)) > 1)} {', '.join(map(str, dict.fromkeys(self.returns)))}"
+            numbers = list(dict.fromkeys(number for number, _ in self.returns))
+            epochs = f"epoch{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
             went, rate = min(len(self.returns), RETURNS), 2 ** min(len(self.returns), RETURNS)
             times = "once" if went == 1 else f"{went} times"
             parts.append(
@@ -83,20 +85,10 @@ class History(list[Epoch]):
                 f"1/{rate} of the learning rate in the end"
             )
         if len(self.returns) > RETURNS:
-            best = self.best()
-            kept = "those at its start" if best is None else f"those of epoch {self[best].epoch}"
-            parts.append(
-                f"it diverged again and ended with the best parameters, {kept}; a lower learning rate may help"
-            )
+            best = self.returns[-1][1]
+            kept = f"those of epoch {best}" if best else "those at its start"
+            parts.append(f"it diverged again and ended with the best parameters, {kept}; try a lower learning rate")
         return "; ".join(parts)
-
-    def best(self) -> int | None:
-        """Return the index of the epoch with the lowest validation loss, without validation with the lowest loss.
-
-        None where there are no epochs.
-        """
-        best = self._best()
-        return min(range(len(self)), key=self.loss.__getitem__, default=None) if best is None else best
 
     def __repr__(self) -> str:
         """One line: loss and accuracy in the first and in the last epoch, and where validation was at its best."""
@@ -107,7 +99,7 @@ class History(list[Epoch]):
             ends = [_shown(epoch, name) for epoch in (self[0], self[-1])]
             if ends[1]:
                 parts.append(f"{name} {ends[0]} to {ends[1]}")
-        best = self._best()
+        best = self.best()
         if best is not None:
             scores = [_shown(self[best], "validation_loss"), _shown(self[best], "validation_accuracy")]
             parts.append(f"validation at best {', '.join(filter(None, scores))} in epoch {best + 1}")
@@ -115,15 +107,24 @@ class History(list[Epoch]):
 
     def _repr_html_(self) -> str:
         """A table of the first epoch, the last, and the one in which the validation loss was lowest."""
-        rows = sorted({0, self._best() or 0, len(self) - 1}) if self else []
+        rows = sorted({0, self.best() or 0, len(self) - 1}) if self else []
         columns = [name for name in _COLUMNS if any(_shown(self[i], name) for i in rows)]
         cells = [["epoch", *(name.replace("_", " ") for name in columns)]]
         cells += [[f"{i + 1}", *(_shown(self[i], name) for name in columns)] for i in rows]
         lines = ("".join(f"<td>{cell}</td>" for cell in line) for line in cells)
         return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
-    def _best(self) -> int | None:
-        """The index of the epoch with the lowest validation loss; None where there was no validation."""
+    def kept(self) -> Epoch | None:
+        """Return the epoch whose parameters the fit left in place; None where they are those at its start."""
+        best = self.best()
+        if best is not None:
+            return self[best]
+        if len(self.returns) <= RETURNS:
+            return self[-1] if self else None
+        return next((epoch for epoch in self if epoch.epoch == self.returns[-1][1]), None)
+
+    def best(self) -> int | None:
+        """Return the index of the epoch with the lowest validation loss; None where there was no validation."""
         losses = {i: loss for i, loss in enumerate(self.validation_loss) if loss is not None}
         return min(losses, key=losses.get, default=None)
 

@@ -112,9 +112,9 @@ class Loop:
         """The loss and the accuracy on the samples that were held out."""
         return scores(self.net, self.held_out)[:2]
 
-    def finite(self) -> bool:
-        """Whether all parameters, as they are now, are finite."""
-        return all(np.isfinite(array).all() for array in self.net.parameters().values())
+    def largest(self) -> float:
+        """Return the largest magnitude of all parameters, as they are now; NaN where there is one."""
+        return float(np.max([np.abs(array).max(initial=0) for array in self.net.parameters().values()]))
 
     def keep(self) -> None:
         """What the parameters and the optimizer's state are now is what `restore` brings back."""
@@ -151,8 +151,7 @@ class Loop:
         yield Piece(batch.last(k), states, np.arange(len(batch)), batch.steps <= k)
 
     def _step(self, piece: Piece, fraction: float) -> tuple[float, float | None]:
-        """Update the parameters, unless the loss or a gradient is not finite or nothing weighs; return loss and hits.
-        """
+        """Update the parameters unless nothing weighs, or loss or gradient are not finite; return loss and hits."""
         net, batch = self.net, piece.data
         with np.errstate(over="ignore", invalid="ignore"):  # a loss that is not finite says it better
             passes, A, lengths = self._forward(piece)

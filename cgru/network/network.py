@@ -165,8 +165,8 @@ class Network:
 
     @property
     def stateful(self) -> bool:
-        """Whether a layer goes on from call to call."""
-        return any(layer.stateful for layer in self.layers)
+        """Whether a layer, or one direction of it, goes on from call to call."""
+        return any(part.stateful for layer in self.layers for part in (layer, *layer.cells))
 
     def parameters(self) -> Arrays:
         """The parameters of all layers, by keys like `0.Uz`: the arrays themselves."""
@@ -198,7 +198,7 @@ class Network:
     def reset_states(self) -> None:
         """Let all `stateful` layers begin anew."""
         for layer in self.layers:
-            if layer.stateful:
+            if any(part.stateful for part in (layer, *layer.cells)):
                 layer.reset_state()
 
     # --- use ---
@@ -423,11 +423,11 @@ class Network:
         Whatever is raised while it trains (KeyboardInterrupt too), the best weights so far are put in place first:
         by validation loss, without validation those of the last whole epoch, before the first those at the start.
         An update with a gradient that is not finite is left out: parameters, optimizer's state and its steps stay what
-        they are, the schedule goes on, and `history.skipped` counts it. Ten such updates in a row, a loss or a parameter
-        that is not finite are a divergence: RuntimeError, with `recover` only where the loss is not finite with the
-        parameters at the start. RuntimeError, too, where another thread trains this network; ValueError where a
-        parameter that trains shares memory with another, or within itself; OSError where the checkpoint cannot be
-        written, before the training where that is known.
+        they are, the schedule goes on, and `history.skipped` counts it. Ten such updates in a row, a loss or a
+        parameter that is not finite are a divergence: RuntimeError, with `recover` only where the loss is not finite
+        with the parameters at the start. RuntimeError, too, where another thread trains this network; ValueError where
+        a parameter that trains shares memory with another, or within itself, as tied weights do: an update would change
+        it twice. OSError where the checkpoint cannot be written, before the training where that is known.
         """
         settings = Settings.of(locals())
         check_batches(self, locals())

@@ -211,7 +211,7 @@ def test_losses_of_numbers(tmp_path, loss):
     options = (*QUICK, "--epochs", 60, "--loss", loss, "--validation", 0)
     fitted, _ = run("fit", "data.npz", *options, cwd=tmp_path)
     net = cgru.load(tmp_path / "cgru-model.npz")
-    assert (net.loss, net.head.d["u"]) == (loss, {"q": 3, "g": 2}.get(loss[0], 1))
+    assert (net.loss, net.head.d["u"]) == (loss.replace(",", ", "), {"q": 3, "g": 2}.get(loss[0], 1))
     assert number_in(fitted, "RMSE") < 0.5 * y.std()
     out, _ = run("evaluate", "cgru-model.npz", "data.npz", cwd=tmp_path)
     assert number_in(out, "RMSE") == number_in(fitted, "RMSE")
@@ -257,10 +257,49 @@ def test_a_note_on_numbers_that_may_be_classes(tmp_path):
 
 
 def test_training_that_diverges(toy, tmp_path):
-    options = ("--learning-rate", 3e38, "--clip-norm", 1e30)
-    error = refused("fit", toy / "data.npz", *QUICK, *options, "-q", cwd=tmp_path)
-    assert error.startswith("cgru: error: the loss is ")
-    assert error.endswith("a lower --learning-rate or --clip-norm may help\n")
+    """It goes back to the best parameters, and on; in the end the file has these, and a note says so."""
+    pytest.importorskip("matplotlib")
+    options = ("--learning-rate", 3e38, "--clip-norm", 1e30, "-q", "--plot", "curve.png", "--html", "page.html")
+    for more in ((), ("--batch-size", 1)):
+        out, err = run("fit", toy / "data.npz", *QUICK, *options, *more, cwd=tmp_path)
+        assert err.startswith("note: training diverged in epoch")
+        assert "; it diverged again and ended with the best parameters, those " in err
+        assert "; try a lower --learning-rate\n" in err
+        assert out.startswith("test loss ")
+        assert "nan" not in out.lower()
+        run("predict", "cgru-model.npz", toy / "data.npz", cwd=tmp_path)
+
+
+def test_a_fit_goes_on_after_a_divergence(toy, tmp_path):
+    options = ("--learning-rate", 3e38, "--clip-norm", 1e30, "--validation", 0.3, "--checkpoint", "run.npz")
+    out, err = run("fit", toy / "numbers.npz", *QUICK, *options, "--epochs", 12, cwd=tmp_path)
+    again, noted = run("fit", toy / "numbers.npz", *QUICK, *options, "--epochs", 12, "--resume", cwd=tmp_path)
+    assert "note: training diverged" in err
+    assert "note: training diverged" in noted
+    assert out.splitlines()[0] == again.splitlines()[0]
+
+
+def test_targets_far_from_zero(tmp_path):
+    """A number that never changes is learned; small changes beside it need more digits, and the message says which."""
+    np.savez(tmp_path / "same.npz", x=X, y=np.full(40, 1e9))
+    np.savez(tmp_path / "near.npz", x=X, y=1e9 + X[:, 0, 0])
+    out, _ = run("fit", "same.npz", *QUICK, cwd=tmp_path)
+    assert out.startswith("validation loss 0, RMSE 0\n")
+    error = refused("fit", "near.npz", *QUICK, "-q", cwd=tmp_path)
+    assert error.endswith("; subtract their mean, or --float64\n")
+    run("fit", "near.npz", *QUICK, "--float64", cwd=tmp_path)
+
+
+def test_numbers_that_the_dtype_cannot_hold(tmp_path):
+    """A feature that never changes but for rounding is far beyond float32 all the same."""
+    wide = np.full((20, 3, 8), 1e300)
+    wide[::2] *= 1 + 2e-16
+    np.savez(tmp_path / "data.npz", train_x=wide, train_y=np.arange(20) % 2)
+    error = refused("fit", "data.npz", *QUICK, "-q", cwd=tmp_path)
+    assert error.startswith(
+        "cgru: error: the loss is not finite with the parameters at the start of the fit: expected X, y"
+    )
+    assert error.endswith(" whose loss float32 can hold; --float64 may help\n")
 
 
 def test_the_curve(toy, tmp_path):

@@ -1,5 +1,6 @@
-"""Updates that are left out, fits that diverge, and those that go back to the best parameters and on at half the rate."""
+"""Updates that are left out, fits that diverge, and those that go back to their best parameters."""
 
+import json
 import pickle
 
 import numpy as np
@@ -54,7 +55,7 @@ OPTIMIZERS = [
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda optimizer: type(optimizer).__name__)
 def test_an_update_without_a_finite_gradient_is_left_out(engine, optimizer):
-    """Parameters and moments are those of a fit to whose batches nothing is to be learned from; the schedule goes on."""
+    """Parameters and moments are those of a fit in which such batches weigh nothing; the schedule goes on."""
     wild, y, weights = broken(0, 3, 4, 11)
     net, due = below(optimizer), below(optimizer)
     options = {"epochs": 3, "batch_size": SIZE, "shuffle": False}
@@ -114,7 +115,9 @@ def test_what_is_left_out_is_shown(engine, capsys):
 
 def line(rate, **options):
     """A regression whose updates, at a rate of 1 or more, lead ever further away."""
-    net = cgru.Network([cgru.Pool("last"), cgru.Dense(1, "identity")], "mse", cgru.SGD(rate), seed=1, dtype=np.float32, **options)
+    net = cgru.Network(
+        [cgru.Pool("last"), cgru.Dense(1, "identity")], "mse", cgru.SGD(rate), seed=1, dtype=np.float32, **options
+    )
     net.make(X)
     return net
 
@@ -130,7 +133,7 @@ def fitted(net, **options):
 @pytest.mark.parametrize("validation", [None, 0.25])
 def test_a_fit_that_diverges_goes_on_from_its_best_parameters(engine, validation):
     net = line(4.0)
-    with pytest.raises(RuntimeError, match="training diverged; a lower learning rate or clip_norm may help$"):
+    with pytest.raises(RuntimeError, match=r"training diverged; a lower learning rate or clip_norm may help$"):
         fitted(line(4.0), recover=False, validation=validation)
     history = fitted(net, validation=validation)
     assert 1 <= len(history.returns) <= 5
@@ -149,12 +152,12 @@ def test_after_five_returns_it_ends_with_the_best_parameters(engine):
     net = line(1e6)
     before = parameters(net)
     history = fitted(net, batch_size=1)
-    assert history.returns == (1,) * 6
+    assert history.returns == ((1, 0),) * 6
     assert list(history) == []
     assert history.problems() == (
         "training diverged in epoch 1; it went back 5 times to the best parameters so far, and on at 1/32 of the "
-        "learning rate in the end; it diverged again and ended with the best parameters, those at its start; a lower "
-        "learning rate may help"
+        "learning rate in the end; it diverged again and ended with the best parameters, those at its start; try a "
+        "lower learning rate"
     )
     for key, array in before.items():
         np.testing.assert_array_equal(net.parameters()[key], array)
@@ -175,11 +178,28 @@ def test_the_best_are_those_with_the_lowest_loss(engine, validation):
     assert len(history.returns) == 6
     assert max(history.loss) > 1e6
     loss, best = min(seen, key=lambda each: each[0])
-    epoch = history[history.best()]
-    assert loss == (epoch.loss if validation is None else epoch.validation_loss)
-    assert f"ended with the best parameters, those of epoch {epoch.epoch};" in history.problems()
+    kept = history.returns[-1][1]
+    assert loss == (history.loss if validation is None else history.validation_loss)[kept - 1]
+    assert f"ended with the best parameters, those of epoch {kept};" in history.problems()
     for key, array in best.items():
         np.testing.assert_array_equal(net.parameters()[key], array)
+
+
+def test_an_epoch_whose_last_update_went_wrong_is_not_the_best(engine):
+    """Its loss, measured before that update, is the lowest; what it left predicts nothing that is finite."""
+    net = line(0.05)
+
+    def spoil(epoch):
+        if epoch.epoch == 3:
+            net.layers[-1].p["W"][...] = np.float32(3e38)
+        if epoch.epoch == 2:
+            before.update(parameters(net))
+
+    before = {}
+    history = fitted(net, epochs=4, callback=spoil)
+    assert history.returns[0][0] == 4
+    assert np.isfinite(net.predict(X)).all()
+    assert net.evaluate(X, Y)["loss"] < 2
 
 
 def test_a_fit_that_does_not_diverge_is_the_same(engine):
@@ -211,11 +231,17 @@ def test_a_fit_that_was_killed_goes_on_to_the_same_bits(engine, tmp_path, valida
         net.make(X)
         return net
 
-    options = {"epochs": 60, "batch_size": 8, "validation": validation, "checkpoint_seconds": 0, "standardize_targets": True}
+    options = {
+        "epochs": 60,
+        "batch_size": 8,
+        "validation": validation,
+        "checkpoint_seconds": 0,
+        "standardize_targets": True,
+    }
     due = made()
     history = fitted(due, checkpoint=tmp_path / "whole", **options)
     assert history.returns
-    for kill in {history.returns[0] - 1, history.returns[-1] - 1, len(history)} - {0}:
+    for kill in {history.returns[0][0] - 1, history.returns[-1][0] - 1, len(history)} - {0}:
         path = tmp_path / f"{kill}.npz"
 
         def die(epoch, kill=kill):
@@ -236,6 +262,35 @@ def test_a_fit_that_was_killed_goes_on_to_the_same_bits(engine, tmp_path, valida
         np.testing.assert_array_equal(again.parameters()[key], array)
 
 
+def test_a_checkpoint_of_the_format_before(tmp_path):
+    """It had no updates that were left out, and nothing to go back to."""
+    path, due = tmp_path / "run.npz", line(0.1)
+    options = {"epochs": 6, "checkpoint": path, "checkpoint_seconds": 0, "validation": 0.25}
+
+    def die(epoch):
+        if epoch.epoch == 3:
+            raise KeyboardInterrupt
+
+    fitted(due, **options | {"checkpoint": None})
+    with pytest.raises(KeyboardInterrupt):
+        fitted(line(0.1), callback=die, **options)
+    with np.load(path) as file:
+        arrays = dict(file)
+    text = json.loads(str(arrays["checkpoint"]))
+    state = text["state"]
+    for name in ("row", "lowest_loss", "fallback"):
+        del state[name]
+    for name in ("history", "all_history"):
+        table, *rest = state[name][:4]
+        arrays[table["array"]] = arrays[table["array"]][:, :-1]
+        state[name] = [table, *rest]
+    np.savez(path, **arrays | {"format": np.array(1), "checkpoint": np.array(json.dumps(text))})
+    net = line(0.1)
+    assert fitted(net, resume=True, **options).skipped == 0
+    for key, array in due.parameters().items():
+        np.testing.assert_array_equal(net.parameters()[key], array)
+
+
 def test_updates_in_a_row_are_counted_over_a_kill(tmp_path):
     wild, y, _ = broken(0, 1, 2, 3, 4, 7, 8, 9, 10, 11)
     options = {"epochs": 2, "batch_size": SIZE, "shuffle": False, "checkpoint": tmp_path / "c", "checkpoint_seconds": 0}
@@ -249,8 +304,10 @@ def test_a_loss_that_is_not_finite_at_the_start_says_what_to_do(engine):
     net = cgru.Network([cgru.Pool("last"), cgru.Dense(1, "identity")], "mse", seed=1, dtype=np.float32)
     net.make(X)
     net.layers[-1].p["W"][...] = 3e38
-    words = r"the loss is (inf|nan) with the parameters at the start of the fit: expected X, y and parameters whose loss float32"
-    with pytest.raises(RuntimeError, match=f"^{words} can hold; standardize=True or dtype=np.float64 may help$"):
+    words = (
+        r"^the loss is not finite with the parameters at the start of the fit: .*; standardize=True or dtype=np.float64"
+    )
+    with pytest.raises(RuntimeError, match=words):
         net.fit(X, Y, recover=True, epochs=2)
     np.testing.assert_array_equal(net.layers[-1].p["W"], np.float32(3e38))
 
@@ -275,7 +332,7 @@ def test_what_cannot_be_slowed_is_refused():
     net = cgru.Network([cgru.GRU(2), cgru.Dense(1, "identity")], optimizer=Mine())
     with pytest.raises(ValueError, match=r"^recover: expected False with an optimizer of your own, .*, got Mine$"):
         net.fit(X, Y, recover=True)
-    with pytest.raises(TypeError, match="^recover: expected"):
+    with pytest.raises(TypeError, match=r"^recover: expected"):
         net.fit(X, Y, recover=1)
 
 
@@ -286,12 +343,43 @@ def test_a_job_that_never_had_an_epoch_has_failed():
     assert "training diverged" in str(result.error)
 
 
+def test_batches_that_cannot_begin_anew_cannot_be_gone_back_to():
+    batches = [(X[i : i + 8], Y[i : i + 8]) for i in range(0, M, 8)]
+    with pytest.raises(
+        ValueError, match=r"^X: expected batches that begin anew, which recover need, got a list_iterator"
+    ):
+        line(0.01).fit(iter(batches), epochs=1, recover=True)
+    history = line(1e6).fit(batches, epochs=3, recover=True)
+    assert len(history.returns) == 6
+
+
+def test_which_epoch_was_kept():
+    def history(losses, validation, *returns):
+        found = History(
+            Epoch(i + 1, 9, loss, None, held, None, 0.1, 1.0)
+            for i, (loss, held) in enumerate(zip(losses, validation, strict=True))
+        )
+        found.returns = returns
+        return found
+
+    none = [None] * 3
+    assert history([3, 1, 2], none).skipped == 0
+    assert History().kept() is None
+    assert history([3, 1, 2], none).kept().epoch == 3
+    assert history([3, 1, 2], [5, 4, 6]).kept().epoch == 2
+    assert history([3, 1, 2], none, (2, 1)).kept().epoch == 3
+    assert history([3, 1, 2], none, *[(4, 2)] * 5).kept().epoch == 3
+    assert history([3, 1, 2], none, *[(4, 2)] * 6).kept().epoch == 2
+    assert history([3, 1, 2], none, *[(4, 0)] * 6).kept() is None
+    assert history([3, 1, 2], [5, 4, 6], *[(4, 2)] * 6).kept().epoch == 2
+
+
 def test_a_history_keeps_what_happened():
     epoch = Epoch(3, 9, 0.5, None, None, None, 0.1, 1.0, skipped=2)
     history = History([epoch])
-    history.returns = (1, 3, 3)
+    history.returns = (1, 0), (3, 2), (3, 2)
     copy = pickle.loads(pickle.dumps(history))
-    assert (copy.returns, copy.skipped) == ((1, 3, 3), 2)
+    assert (copy.returns, copy.skipped) == (((1, 0), (3, 2), (3, 2)), 2)
     assert History().problems() == ""
     assert history.problems() == (
         "2 updates were left out, because a gradient was not finite; training diverged in epochs 1, 3; it went back 3 "

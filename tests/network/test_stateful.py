@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import cgru
+from cgru.network import fit
 
 RNG = np.random.default_rng(0)
 
@@ -37,6 +38,43 @@ def test_validation_and_evaluation_start_from_nothing():
     due = plain.fit(X, y, epochs=1, batch_size=4, shuffle=False, validation=validation)
     np.testing.assert_allclose(got[0].validation_loss, due[0].validation_loss, rtol=1e-12)
     np.testing.assert_allclose(net.evaluate(X, y)["loss"], plain.evaluate(X, y)["loss"], rtol=1e-12)
+
+
+@pytest.mark.parametrize("goes_on", [(True, False), (False, True)])
+def test_a_layer_beside_stateful_ones_begins_anew(monkeypatch, tmp_path, goes_on):
+    """Whatever happens between epochs: validation, callbacks that change the net, checkpoints, a kill."""
+    X, y = RNG.standard_normal((12, 5, 4)), RNG.standard_normal((12, 5, 2))
+    options = {"epochs": 4, "batch_size": 4, "shuffle": False, "validation": (X[:3], y[:3])}
+
+    def fitted(die=0, **more):
+        net = network()
+        for layer, on in zip(net.layers, goes_on, strict=False):
+            layer.stateful = on
+
+        def change(epoch):
+            if epoch.epoch == die:
+                raise KeyboardInterrupt
+            if epoch.epoch == 2:
+                net.layers[0].p["Vz"] *= 0.5
+
+        history = net.fit(X, y, callback=change, **options, **more)
+        assert [layer.state for layer in net.layers[:2]] == [None, None]
+        return history, net
+
+    history, net = fitted()
+    kept = {"checkpoint": tmp_path / "run.npz", "checkpoint_seconds": 0, "resume": True}
+    with pytest.raises(KeyboardInterrupt):
+        fitted(4, **kept)
+    resumed, again = fitted(**kept)
+    assert resumed.loss == history.loss
+    for key, array in net.parameters().items():
+        np.testing.assert_array_equal(again.parameters()[key], array)
+    monkeypatch.setattr(fit, "compiles", lambda net: False)
+    due, loop = fitted()
+    np.testing.assert_allclose(history.loss, due.loss, rtol=1e-10)
+    np.testing.assert_allclose(history.validation_loss, due.validation_loss, rtol=1e-10)
+    for key, array in loop.parameters().items():
+        np.testing.assert_allclose(net.parameters()[key], array, rtol=1e-8, atol=1e-12)
 
 
 def test_evaluate_leaves_no_state_and_its_batches_do_not_continue():

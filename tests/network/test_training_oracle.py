@@ -38,6 +38,8 @@ def network(rng, kind, per_step):
         )
         both = kind != "truncate" and rng.random() < 0.3
         layers.append(cgru.Bidirectional(gru) if both else gru)
+        if both and kind == "stateful" and rng.random() < 0.5:  # one direction goes on, the other does not
+            layers[-1].backward_layer.stateful = not gru.stateful
     head = cgru.Dense(3, "softmax") if rng.random() < 0.5 else cgru.Dense(2, "identity")
     optimizer = OPTIMIZERS[rng.integers(len(OPTIMIZERS))]()
     return cgru.Network([*layers, head], optimizer=optimizer, seed=int(rng.integers(1000)))

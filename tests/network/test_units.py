@@ -257,6 +257,17 @@ def test_a_resumed_fit_ends_in_the_same_bits(tmp_path):
 # --- shrinking ---
 
 
+@pytest.mark.parametrize("loss", ["mse", "huber", "huber(1.0)", "huber(2)", "huber(0.5)"])
+def test_every_spelling_of_a_loss_shrinks_or_not(loss):
+    options = {"validation": 0.25, "standardize_targets": True, "epochs": 1}
+    made(loss).fit(X, FAR, shrink=True, **options)
+    net = made()
+    net.loss = loss.replace("mse", "mean_squared_error")  # which may be set, too
+    net.fit(X, FAR, shrink=True, **options)
+    with pytest.raises(ValueError, match=r"^shrink: expected False for quantile\(0.2\), got True"):
+        made("quantile(0.2)").fit(X, FAR, shrink=True, **options)
+
+
 def test_shrinkage_is_the_slope_less_its_error_where_that_is_sure():
     A = RNG.standard_normal((200, 4))
     Y = np.stack(

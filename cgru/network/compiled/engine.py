@@ -135,9 +135,9 @@ class Engine:
         weight, loss, right = sums.tolist()
         return loss / weight, right / weight if self.net.loss in losses.CLASSIFYING else None
 
-    def finite(self) -> bool:
-        """Whether all parameters, as they are now, are finite."""
-        return self.weights.finite()
+    def largest(self) -> float:
+        """Return the largest magnitude of all parameters, as they are now; NaN where there is one."""
+        return self.weights.largest()
 
     def keep(self) -> None:
         """What the parameters and the optimizer's state are now is what `restore` brings back."""

@@ -131,9 +131,9 @@ cdef class Weights:
                 for j in range(1, 1 + self.carried):
                     own[key].append(self._copy(buffer, self.weight[i].start + j * self.numbers, self.arrays[i]))
 
-    def finite(self):
-        """Whether all parameters, as they are now, are finite."""
-        return bool(isfinite(largest(self.current(), self.numbers, self.k.size)))
+    def largest(self):
+        """Return the largest magnitude of all parameters, as they are now; NaN where there is one."""
+        return largest(self.current(), self.numbers, self.k.size)
 
     def changed(self):
         """Whether the network's arrays are others than those that `show` put there."""
