@@ -17,7 +17,7 @@ from cgru.datasets import Dataset, load_japanese_vowels, read
 from cgru.datasets.files import kind_of
 from cgru.datasets.summary import looks_swapped
 
-__all__ = ["AXES", "READING", "data_of", "in_keys", "in_options", "notes_of", "read_as", "swapped"]
+__all__ = ["AXES", "READING", "data_of", "in_keys", "in_options", "notes_of", "read_as", "reading_in_words", "swapped"]
 
 # The arguments of `cgru.datasets.read` that the command has as options, and a plan as keys.
 READING = ("id", "time", "label", "columns", "ignore", "wide", "per_step", "task", "missing", "na", "decimal", "axes")
@@ -48,7 +48,7 @@ def data_of(
         known = _as_it_was_trained(net, arguments.data, targets)
         taken = {name: value for name, value in known.items() if name not in options}
         told = {name: value for name, value in taken.items() if targets or name != "label"}  # else left out if there
-        said = ", ".join(_spelled(name, value) for name, value in told.items() if _worth_saying(name, value))
+        said = reading_in_words(told)
         notes += (f"read as the model's own data were, {said}",) if said else ()
         options |= taken
     try:
@@ -137,6 +137,11 @@ def _as_it_was_trained(net: cgru.Network, path: str, targets: bool) -> dict[str,
         of_targets = () if targets else ("per_step", "task")
         return {name: value for name, value in known.items() if name not in of_targets}
     return {}
+
+
+def reading_in_words(reading: Mapping[str, Any]) -> str:
+    """The arguments of `cgru.datasets.read` by which a file is read, those that say anything, as they are written."""
+    return ", ".join(_spelled(name, value) for name, value in reading.items() if _worth_saying(name, value))
 
 
 def _spelled(name: str, value: Any) -> str:
