@@ -129,11 +129,13 @@ def _as_it_was_trained(net: cgru.Network, path: str, targets: bool) -> dict[str,
     """
     with contextlib.suppress(ValueError):  # reading it will say why
         known = {name: value for name, value in (net.reading or {}).items() if name in READING}
-        if kind_of(path) not in ("text", "parquet"):
+        table, classifying = kind_of(path) in ("text", "parquet"), net.loss in cgru.losses.CLASSIFYING
+        if not table:
             known = {name: value for name, value in known.items() if name == "missing"}
         elif net.target_names:
             known.setdefault("label", list(net.target_names))
-        known["task"] = "classification" if net.loss in cgru.losses.CLASSIFYING else "regression"
+        if table or not classifying:
+            known["task"] = "classification" if classifying else "regression"
         of_targets = () if targets else ("per_step", "task")
         return {name: value for name, value in known.items() if name not in of_targets}
     return {}
