@@ -450,9 +450,7 @@ def test_what_cannot_be_saved_or_loaded(tmp_path):
     model.fit(X, y).save(tmp_path / "model.npz")
     with pytest.raises(ValueError, match=r"model.npz is not a cgru model: it is an estimator, which load of its class"):
         cgru.load(tmp_path / "model.npz")
-    with pytest.raises(
-        ValueError, match=r"expected a GRURegressor, got a GRUClassifier, which GRUClassifier.load reads"
-    ):
+    with pytest.raises(ValueError, match=r"expected a GRURegressor, got a GRUClassifier, which GRUClassifier.load"):
         GRURegressor.load(tmp_path / "model.npz")
     model.network_.save(tmp_path / "net.npz")
     with pytest.raises(ValueError, match=r"net.npz is not a cgru estimator: it is a model, which cgru.load reads"):
@@ -467,8 +465,6 @@ def test_what_cannot_be_saved_or_loaded(tmp_path):
             model.set_params(**change).save(tmp_path / "other.npz")
         model.set_params(random_state=0, class_weight=None)
     model.classes_ = np.array([None, 1], object)
-    with pytest.raises(
-        TypeError, match=r"^classes_: expected booleans, numbers of up to 64 bits or strings to save, got N"
-    ):
+    with pytest.raises(TypeError, match=r"^classes_: expected booleans, numbers of up to 64 bits or strings"):
         model.save(tmp_path / "other.npz")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.npz", "net.npz"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cgru
 from cgru.cli.data import in_options, reading_in_words
 from cgru.cli.task import class_names
-from cgru.network.figures import figures
+from cgru.core.figures import figures
 
 __all__ = ["about"]
 

@@ -14,6 +14,7 @@ from typing import Any
 import cgru
 from cgru.cli.arguments import RequestError, as_request_error
 from cgru.datasets import Dataset, load_japanese_vowels, read
+from cgru.datasets.dataset import with_targets
 from cgru.datasets.files import kind_of
 from cgru.datasets.summary import looks_swapped
 
@@ -29,7 +30,7 @@ OPTION = re.compile(rf"\b({'|'.join(READING)})=(\"[^\"]*\"|\[[^\]]*\]|[^\s,;)]*)
 def data_of(
     arguments: argparse.Namespace, net: cgru.Network | None = None, targets: bool = True
 ) -> tuple[Dataset, str]:
-    """The data set, and what to call it: for `net` the elements that it takes, by name where both have names.
+    """The data set, and what to call it: for `net` the elements and targets that it has, by name where both have names.
 
     `arguments.test` is then the file to test on that lies beside it, where none was asked for.
     """
@@ -59,6 +60,8 @@ def data_of(
         raise
     data = data._replace(notes=notes + data.notes)
     if net is not None:
+        with as_request_error(f"{arguments.data}: "):
+            data = with_targets(data, net.target_names)
         return data._replace(notes=data.notes + _by_order(net, data)), arguments.data
     return _with_axes(data, arguments, options), arguments.data
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from cgru.network.figures import figure
+from cgru.core.figures import figure
 
 __all__ = ["Epoch", "History"]
 

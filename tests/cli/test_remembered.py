@@ -174,9 +174,8 @@ def test_how_missing_values_are_filled_is_remembered(tmp_path, kind):
     if kind == "npz":
         np.savez(tmp_path / "d.npz", x=x, y=y)
     else:
-        lines = [
-            ",".join("?" if np.isnan(v) else f"{v}" for v in row[:, 0]) + f":{c}" for row, c in zip(x, y, strict=True)
-        ]
+        words = np.where(np.isnan(x[:, :, 0]), "?", x[:, :, 0].astype(str))
+        lines = [f"{','.join(row)}:{c}" for row, c in zip(words, y, strict=True)]
         (tmp_path / "d.ts").write_text("\n".join(["@classLabel true 0 1", "@data", *lines]) + "\n")
     name = f"d.{kind}"
     fitted, _ = run("fit", name, "--missing", "interpolate", *SHORT, cwd=tmp_path)

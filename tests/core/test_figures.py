@@ -2,7 +2,7 @@
 
 import pytest
 
-from cgru.network.figures import figures
+from cgru.core.figures import figures
 
 
 @pytest.mark.parametrize(
