@@ -8,7 +8,8 @@ from network_cases import LABELS, LENGTHS, REALS, M, S, X, made, padded
 
 import cgru
 from cgru.network import remembered
-from cgru.network.remembered import Hashes, hashes_of
+from cgru.network.blocks import Batches
+from cgru.network.remembered import Hashes, Watch, hashes_of
 
 
 def compared(net, X, lengths=None):
@@ -200,6 +201,16 @@ def test_more_than_are_kept(monkeypatch, tmp_path):
     np.testing.assert_array_equal(batches.remembered.trained.values, net.remembered.trained.values)
     net.save(tmp_path / "net.npz")
     assert cgru.load(tmp_path / "net.npz").remembered.compared(X) == found
+
+
+def test_batches_without_an_end_take_no_more_memory(monkeypatch):
+    monkeypatch.setattr(remembered, "MOST", 8)
+    watch = Watch(made(), shrunk=False)
+    batches = watch.over(Batches(made(), [(X[i : i + 4], LABELS[i : i + 4]) for i in range(0, 24, 4)]), "trained")
+    for _ in range(3):
+        for _ in batches:
+            assert sum(map(len, watch.waiting["trained"])) < 8
+    assert len(watch.result().trained.values) == 8
 
 
 def test_it_stays_with_the_network(tmp_path):
