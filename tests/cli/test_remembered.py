@@ -37,6 +37,8 @@ def table(path, first, count, names, temperature=lambda t: t):
 
 
 def test_series_that_are_normalised_one_by_one_are_told_apart(tmp_path):
+    pytest.importorskip("sklearn")
+    pytest.importorskip("matplotlib")
     (x, y), (other, labels) = normalised(40, 0), normalised(30, 1)
     np.savez(tmp_path / "d.npz", train_x=x, train_y=y, test_x=other, test_y=labels)
     out, _ = run("fit", "d.npz", *SHORT, "--html", "p.html", cwd=tmp_path)
@@ -93,6 +95,7 @@ def folder(tmp_path_factory):
 
 
 def test_targets_meet_by_name(folder, tmp_path):
+    pytest.importorskip("sklearn")
     due, _ = run("evaluate", "model.npz", "later.csv", cwd=folder)
     for label in ("z,y", "y,z"):
         out, _ = run("evaluate", "model.npz", "later.csv", "--label", label, "--report", cwd=folder)
@@ -148,6 +151,8 @@ def test_a_model_says_what_it_is(folder):
 
 
 def test_features_far_outside_are_noted(folder, tmp_path):
+    pytest.importorskip("sklearn")
+    pytest.importorskip("matplotlib")
     table(tmp_path / "f.csv", 60, 20, ["y", "z"], lambda t: 1.8 * t + 32)
     high = cgru.load(folder / "model.npz").remembered.high[0]
     for command in ("predict", "evaluate"):
