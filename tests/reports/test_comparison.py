@@ -81,6 +81,12 @@ def told(net, *given):
     return outside_in_words(outside(net, *given))
 
 
+def test_what_was_trained_on_is_counted(net):
+    assert seen(net, X)["trained"] == seen(net, X)["compared"] == 60
+    assert not is_held_out(seen(net, X))
+    assert is_held_out(seen(net, X + 1))
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_ordinary_data_are_not_questioned(net, seed):
     rng = np.random.default_rng(seed)
@@ -102,6 +108,8 @@ def test_other_units_are_noted(net):
     assert " % of values lie outside the training range, " in note
     (note,) = told(net, X + np.array([0, 1]))
     assert note.startswith("bias: 100 % of values lie above the training maximum, 0.1; ")
+    (note,) = told(net, X - np.array([0, 0.001]))
+    assert note.startswith("bias: 100 % of values lie below the training minimum, 0.1; ")
 
 
 def test_a_quarter_of_the_values_far_outside(net):
