@@ -12,13 +12,13 @@ import numpy as np
 from cgru import losses
 from cgru.bidirectional import Bidirectional
 from cgru.core.checks import positive
+from cgru.core.figures import figures
 from cgru.gru import GRU
 from cgru.layers.dense import Dense
 from cgru.layers.dropout import Dropout
 from cgru.layers.layer import Layer
 from cgru.layers.pool import Pool
 from cgru.network import Network
-from cgru.network.figures import figures
 
 __all__ = [
     "DROPOUT", "EPOCHS", "HELD_FROM", "LEARNING_RATE", "PATIENCE", "POOL", "RECURRENT_DROPOUT", "SCHEDULE", "UNITS",

@@ -217,10 +217,10 @@ class _Estimator(BaseEstimator):
         """Return the estimator that `save` wrote to `path`. ValueError for a damaged, foreign or newer file, and for an
         estimator of another class; OSError where it cannot be read.
         """
-        return files.judged(path, "estimator", FORMAT, cls._from_archive)
+        return files.judged(path, "estimator", FORMAT, cls._from_file)
 
     @classmethod
-    def _from_archive(cls, archive: Archive) -> Any:
+    def _from_file(cls, archive: Archive) -> Any:
         text = files.spelled_out("estimator", archive.headers, archive.read)
         if text["class"] != cls.__name__:
             raise ValueError(f"expected a {cls.__name__}, got a {text['class']}, which {text['class']}.load reads")

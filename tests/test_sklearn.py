@@ -215,7 +215,7 @@ def test_going_on():
     model = GRUClassifier(**SMALL, random_state=0, warm_start=True).fit(X, y)
     net, first = model.network_, model.loss_curve_[-1]
     model.fit(X, y)
-    assert model.network_ is net
+    assert model.network_.layers is net.layers
     assert model.n_iter_ == 40
     assert model.loss_curve_[-1] < first
     parts = GRUClassifier(**SMALL, random_state=0)
@@ -406,3 +406,147 @@ def test_in_the_tools_of_scikit_learn():
     assert chained.score(X[:, :, 0], y) > 0.9
     sure = CalibratedClassifierCV(GRUClassifier(**SMALL, random_state=0), cv=2).fit(X, y)
     assert sure.predict_proba(X).shape == (60, 2)
+
+
+# --- what is kept ---
+
+CLASSES = [
+    np.array([1, 2, 3, 4]),
+    np.array([-1, 1], np.int8),
+    np.array([0, 2, 3], np.uint16),
+    np.array([False, True]),
+    np.array([1.0, 2.0], np.float32),
+    np.array(["a", "bcd"], "U7"),
+    np.array(["no", "yes"], object),
+]
+
+
+@pytest.mark.parametrize("classes", CLASSES, ids=lambda classes: classes.dtype.str)
+def test_a_saved_classifier_has_the_classes_of_y(tmp_path, classes):
+    """In the file of its network, and in its own, which holds no pickle."""
+    X, _ = waves()
+    y = classes[np.arange(60) % len(classes)]
+    weights = dict.fromkeys(classes.tolist(), 2.0)
+    model = GRUClassifier(units=3, epochs=2, random_state=0, class_weight=weights, early_stopping=True).fit(X, y)
+    model.network_.save(tmp_path / "net.npz")
+    net = cgru.load(tmp_path / "net.npz")
+    assert net.predict_classes(X).dtype == y.dtype
+    np.testing.assert_array_equal(net.predict_classes(X), model.predict(X))
+    assert net.evaluate(X, y)["accuracy"] == pytest.approx(model.score(X, y))
+    assert cgru.report(net, X, y)["classes"][0]["name"] == str(classes.tolist()[0])
+    model.save(tmp_path / "model.npz")
+    twin = GRUClassifier.load(tmp_path / "model.npz")
+    np.testing.assert_array_equal(twin.predict_proba(X), model.predict_proba(X))
+    assert twin.predict(X).dtype == y.dtype
+    for name in ("classes_", "n_features_in_", "loss_curve_", "n_iter_", "validation_scores_"):
+        np.testing.assert_array_equal(getattr(twin, name), getattr(model, name))
+    assert twin.get_params() == model.get_params()
+    assert twin.network_.remembered.compared(X) == model.network_.remembered.compared(X)
+    for path in ("net.npz", "model.npz"):
+        with np.load(tmp_path / path, allow_pickle=False) as npz:
+            assert all(npz[name].dtype.kind != "O" for name in npz.files)
+
+
+def test_a_saved_regressor_predicts_in_the_units_of_y(tmp_path):
+    X, _ = waves()
+    level = X[:, :, 1].mean(axis=1)
+    for y in (
+        1e6 + 1e4 * level,
+        np.column_stack([5 + level, 1e3 * level]),
+        1e9 + level,
+        np.full(60, 1e9),
+        1e60 * level,
+    ):
+        for early_stopping in (False, True):
+            model = GRURegressor(units=3, epochs=8, random_state=0, early_stopping=early_stopping).fit(X, y)
+            due = model.predict(X)
+            net = model.network_
+            net.save(tmp_path / "net.npz")
+            for predicts in (net.predict(X), cgru.load(tmp_path / "net.npz").predict(X)):
+                tolerance = 1e-4 * np.ptp(due) + 1e-7 * np.abs(due).max() * (net.dtype == np.float32)
+                assert_close(predicts.reshape(due.shape), due, tolerance)
+            model.save(tmp_path / "model.npz")
+            twin = GRURegressor.load(tmp_path / "model.npz")
+            np.testing.assert_array_equal(twin.predict(X), due)
+            np.testing.assert_array_equal(twin.network_.predict(X), net.predict(X))
+            model.partial_fit(X, y)
+            assert np.isfinite(twin.partial_fit(X, y).predict(X)).all()
+
+
+def test_what_goes_on_after_loading_learns_at_its_own_rate(tmp_path):
+    X, y = waves()
+    model = GRUClassifier(units=3, epochs=2, learning_rate=0.25, random_state=0).partial_fit(X, y)
+    model.save(tmp_path / "model.npz")
+    twin = GRUClassifier.load(tmp_path / "model.npz").partial_fit(X[:20], y[:20])
+    assert twin.network_.optimizer == model.network_.optimizer
+    assert twin.n_iter_ == 2
+
+
+def test_what_an_estimator_has_seen_in_several_calls():
+    X, y = waves()
+    model = GRUClassifier(units=3, random_state=0).partial_fit(X[:20], y[:20]).partial_fit(X[20:35], y[20:35])
+    found = model.network_.remembered.compared(X)
+    assert (found["trained"], found["validated"], found["whole"]) == (35, 0, True)
+    model = GRUClassifier(units=3, epochs=1, early_stopping=True, validation_fraction=0.25, random_state=0).fit(X, y)
+    found = model.network_.remembered.compared(X)
+    assert (found["trained"], found["validated"]) == (45, 15)
+
+
+def test_names_of_targets(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    X, _ = waves()
+    Y = pandas.DataFrame(np.random.default_rng(0).standard_normal((60, 2)), columns=["height", "weight"])
+    model = GRURegressor(units=3, epochs=1, random_state=0).fit(X, Y)
+    model.save(tmp_path / "model.npz")
+    for each in (model, GRURegressor.load(tmp_path / "model.npz"), model.partial_fit(X, Y.to_numpy())):
+        assert each.network_.target_names == ("height", "weight")
+    assert cgru.report(model.network_, X, Y.to_numpy())["outputs"][1]["name"] == "weight"
+    assert GRURegressor(units=3, epochs=1).fit(X, Y["height"]).network_.target_names == ("height",)
+    unnamed = (Y.to_numpy(), Y.set_axis([0, 1], axis=1), Y["height"].rename(None))
+    for y in unnamed:
+        assert GRURegressor(units=3, epochs=1).fit(X, y).network_.target_names is None
+    flat = pandas.DataFrame(X[:, :, 0], columns=[f"t{i}" for i in range(12)])
+    model = GRURegressor(units=3, epochs=1, random_state=0).fit(flat, Y["height"])
+    model.save(tmp_path / "model.npz")
+    twin = GRURegressor.load(tmp_path / "model.npz")
+    assert twin.feature_names_in_.tolist() == list(flat)
+    np.testing.assert_array_equal(twin.predict(flat), model.predict(flat))
+
+
+def test_nothing_was_learned_is_said_in_the_units_of_y():
+    X = np.random.default_rng(0).standard_normal((60, 5, 1))
+    y = 5000 * np.random.default_rng(1).standard_normal(60)
+    with pytest.warns(ConvergenceWarning, match="the mean alone has an RMSE of ") as caught:
+        GRURegressor(units=2, epochs=1, random_state=0).fit(X, y)
+    (said,) = (str(each.message) for each in caught if "RMSE" in str(each.message))
+    numbers = [float(word.strip(",")) for word in said.split() if word.strip(",").replace(".", "").isdigit()]
+    assert numbers[0] == pytest.approx(y.std(), rel=1e-3)
+    assert numbers[1] > 0.9 * numbers[0]
+
+
+def test_what_cannot_be_saved_or_loaded(tmp_path):
+    X, y = waves()
+    model = GRUClassifier(units=3, epochs=1, random_state=0)
+    with pytest.raises(NotFittedError):
+        model.save(tmp_path / "model.npz")
+    model.fit(X, y).save(tmp_path / "model.npz")
+    with pytest.raises(ValueError, match=r"model.npz is not a cgru model: it is an estimator, which load of its class"):
+        cgru.load(tmp_path / "model.npz")
+    with pytest.raises(ValueError, match=r"expected a GRURegressor, got a GRUClassifier, which GRUClassifier.load"):
+        GRURegressor.load(tmp_path / "model.npz")
+    model.network_.save(tmp_path / "net.npz")
+    with pytest.raises(ValueError, match=r"net.npz is not a cgru estimator: it is a model, which cgru.load reads"):
+        GRUClassifier.load(tmp_path / "net.npz")
+    with pytest.raises(FileNotFoundError):
+        GRUClassifier.load(tmp_path / "nowhere.npz")
+    for change, words in (
+        ({"random_state": np.random.RandomState(0)}, "random_state: expected a number, .* got RandomState"),
+        ({"class_weight": {"up": object()}}, "class_weight: expected .* got object"),
+    ):
+        with pytest.raises(TypeError, match=f"^{words}$"):
+            model.set_params(**change).save(tmp_path / "other.npz")
+        model.set_params(random_state=0, class_weight=None)
+    model.classes_ = np.array([None, 1], object)
+    with pytest.raises(TypeError, match=r"^classes_: expected booleans, numbers of up to 64 bits or strings"):
+        model.save(tmp_path / "other.npz")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.npz", "net.npz"]

@@ -153,7 +153,13 @@ def parser() -> argparse.ArgumentParser:
     add("data", metavar="DATA", help="the data set that would be read")
     _add_test(add)
     _add_reading(add)
-    command("info", "Print the version, the instruction set and the threads in use.", epilog=None)
+    add = command(
+        "info",
+        "Print the version, the instruction set and the threads in use; or of a MODEL what it reads, predicts and was "
+        "trained on.",
+        epilog=None,
+    )
+    add("model", nargs="?", metavar="MODEL", help=_MODEL_HELP)
     return whole
 
 

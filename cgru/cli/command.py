@@ -19,6 +19,7 @@ import numpy as np
 
 import cgru
 from cgru import recipe
+from cgru.cli.about import about
 from cgru.cli.arguments import RequestError, as_request_error, of_samples, parser
 from cgru.cli.data import data_of, in_options, notes_of
 from cgru.cli.forecast import forecast
@@ -412,6 +413,11 @@ def show(arguments: argparse.Namespace) -> int:
 
 def info(arguments: argparse.Namespace) -> int:
     """`cgru info`."""
+    if arguments.model is not None:
+        with as_request_error(f"{arguments.model}: "):  # a name may be more than the encoding of stdout has
+            for name, value in about(_load(arguments.model)).items():
+                print(f"{name:16} {value}")
+        return 0
     for name, value in {
         "cgru": cgru.__version__,
         "instruction set": cgru.core.kernels.level(),

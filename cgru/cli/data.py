@@ -14,10 +14,11 @@ from typing import Any
 import cgru
 from cgru.cli.arguments import RequestError, as_request_error
 from cgru.datasets import Dataset, load_japanese_vowels, read
+from cgru.datasets.dataset import with_targets
 from cgru.datasets.files import kind_of, test_beside
 from cgru.datasets.summary import looks_swapped
 
-__all__ = ["AXES", "READING", "data_of", "in_keys", "in_options", "notes_of", "read_as", "swapped"]
+__all__ = ["AXES", "READING", "data_of", "in_keys", "in_options", "notes_of", "read_as", "reading_in_words", "swapped"]
 
 # The arguments of `cgru.datasets.read` that the command has as options, and a plan as keys.
 READING = (
@@ -32,7 +33,7 @@ OPTION = re.compile(rf"\b({'|'.join((*READING, 'test', 'groups'))})=(\"[^\"]*\"|
 def data_of(
     arguments: argparse.Namespace, net: cgru.Network | None = None, targets: bool = True
 ) -> tuple[Dataset, str]:
-    """The data set, and what to call it: for `net` the elements that it takes, by name where both have names.
+    """The data set, and what to call it: for `net` the elements and targets that it has, by name where both have names.
 
     `arguments.test` is then the file to test on that lies beside it, where none was asked for.
     """
@@ -53,7 +54,7 @@ def data_of(
         if "time" in options:
             taken.pop("time_format", None)  # which is that of another column
         told = {name: value for name, value in taken.items() if targets or name != "label"}  # else left out if there
-        said = ", ".join(_spelled(name, value) for name, value in told.items() if _worth_saying(name, value))
+        said = reading_in_words(told)
         notes += (f"read as the model's own data were, {said}",) if said else ()
         options |= taken
     try:
@@ -63,6 +64,8 @@ def data_of(
             raise RequestError(f"{error}; the model's own data were read with {in_options(said)}") from error.__cause__
         raise
     if net is not None:
+        with as_request_error(f"{arguments.data}: "):
+            data = with_targets(data, net.target_names)
         own = tuple(note for note in data.notes if not re.search(r"\b(test|groups)=", note))  # which training takes
         return data._replace(notes=notes + own + _by_order(net, data)), arguments.data
     data = data._replace(notes=notes + data.notes)
@@ -128,14 +131,21 @@ def _as_it_was_trained(net: cgru.Network, path: str, targets: bool) -> dict[str,
     """
     with contextlib.suppress(ValueError):  # reading it will say why
         known = {name: value for name, value in (net.reading or {}).items() if name in READING}
-        if kind_of(path) not in ("text", "parquet"):
+        table, classifying = kind_of(path) in ("text", "parquet"), net.loss in cgru.losses.CLASSIFYING
+        if not table:
             known = {name: value for name, value in known.items() if name == "missing"}
         elif net.target_names:
             known.setdefault("label", list(net.target_names))
-        known["task"] = "classification" if net.loss in cgru.losses.CLASSIFYING else "regression"
+        if table or not classifying:
+            known["task"] = "classification" if classifying else "regression"
         of_targets = () if targets else ("per_step", "task")
         return {name: value for name, value in known.items() if name not in of_targets}
     return {}
+
+
+def reading_in_words(reading: Mapping[str, Any]) -> str:
+    """The arguments of `cgru.datasets.read` by which a file is read, those that say anything, as they are written."""
+    return ", ".join(_spelled(name, value) for name, value in reading.items() if _worth_saying(name, value))
 
 
 def _spelled(name: str, value: Any) -> str:

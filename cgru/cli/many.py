@@ -28,6 +28,7 @@ from cgru.cli.progress import Fits
 from cgru.cli.results import Results, identity
 from cgru.cli.task import Task, at_steps, head, task_of
 from cgru.cli.workers import executor_of
+from cgru.core.figures import figure
 from cgru.datasets import Dataset, Split
 from cgru.datasets.files import kind_of
 from cgru.datasets.mapped import Folder
@@ -36,7 +37,6 @@ from cgru.many import Result, fit_many
 from cgru.many.folds import Splittable, classes_of, groups_of
 from cgru.many.grid import DEFAULTS, GridJob, grid_jobs
 from cgru.many.records import Grid
-from cgru.network.figures import figure
 from cgru.network.fit import Fit, Settings
 from cgru.network.samples import by_class, labelled, weights_of_classes
 from cgru.optimizers import NAMED

@@ -7,7 +7,7 @@ import math
 import sys
 from typing import Any
 
-from cgru.network.figures import figure
+from cgru.core.figures import figure
 from cgru.network.history import Epoch
 from cgru.network.progress import Bar, drawn
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 
 import cgru
+from cgru.core.figures import figure
 from cgru.datasets import Split
-from cgru.network.figures import figure
 from cgru.reports.comparison import seen, seen_in_words
 
 __all__ = ["judged", "rmse_of", "score", "scored", "unsure"]

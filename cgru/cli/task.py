@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import cgru
-from cgru.cli.arguments import RequestError, as_request_error, fillable
+from cgru.cli.arguments import RequestError, fillable
 from cgru.core.blocks import slices
 from cgru.core.lengths import mask
 from cgru.datasets import Dataset, Split
-from cgru.datasets.dataset import with_targets
 from cgru.network.classes import class_names
 
 __all__ = ["Task", "at_steps", "class_names", "head", "real_steps", "targets", "task_of"]
@@ -134,8 +133,8 @@ def _note(y: np.ndarray, name: str) -> str:
 def targets(net: cgru.Network, split: Split, data: Dataset, source: str) -> np.ndarray:
     """Return `split.y`, of `data`, as `net` is scored on it: values of its `classes`, else their indices, or numbers.
 
-    Targets meet by name where both have names, and so do classes. Integers stand for the names that are given beside
-    them and without these for themselves: by mere position they could mean other classes than the model's.
+    Classes meet by name. Integers stand for the names that are given beside them and without these for themselves: by
+    mere position they could mean other classes than the model's.
     """
     y, given = split.y, data.class_names
     if net.loss is None:
@@ -146,9 +145,7 @@ def targets(net: cgru.Network, split: Split, data: Dataset, source: str) -> np.n
         if y.dtype.kind != "f":
             cure = "" if y.dtype.kind == "U" else "; --task regression takes them for numbers"
             raise RequestError(f"{source}: y: expected real numbers, as the model predicts, got dtype {y.dtype}{cure}")
-        with as_request_error(f"{source}: "):
-            whole = Dataset(split, None, None, target_names=data.target_names)
-            return with_targets(whole, net.target_names).train.y
+        return y
     if at_steps(y) != net.per_step:
         due = "step, (m, s)" if net.per_step else "sequence, (m,)"
         raise RequestError(f"{source}: y: expected a class for each {due}, as the model predicts, got shape {y.shape}")

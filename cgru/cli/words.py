@@ -30,8 +30,9 @@ FOLDER           x.npy, (m, s, e), y.npy, ...: not read as a whole, and perhaps
 With a split they are train_x, train_y, ... and test_x, test_y, ...: fit trains
 on the one, the others use the other.
 
-A model keeps the names of the columns that it was trained on, and takes them by
-these names from a table.
+A model keeps the names of the columns that it was trained on, targets of a
+regression too, and takes them by these names from a table; and how missing
+values were filled.
 
 Classes are known by their names. Integers in y stand for the class_names in the
 same file, and where it has none for themselves: a model of classes no and yes

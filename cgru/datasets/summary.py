@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from cgru.core.blocks import slices
+from cgru.core.figures import figures
 from cgru.core.lengths import mask
 from cgru.datasets.dataset import Dataset, Split
 
@@ -32,7 +33,7 @@ def details(data: Dataset) -> list[str]:
     if data.feature_names is not None:
         lines.append(f"elements: {_few(data.feature_names)}")
     split = data.train or data.test
-    lines += _targets(split, data.class_names)
+    lines += _targets(split, data)
     lines += [f"note: {note}" for note in (*data.notes, *_lost(data))]
     still = _still(split)
     if still.size and len(split.X) > 1:
@@ -76,15 +77,19 @@ def _counted(split: Split, what: str) -> str:
     return f"{m} {what} of {steps} steps of {e} elements"
 
 
-def _targets(split: Split, class_names: tuple[str, ...] | None) -> list[str]:
-    y = split.y
+def _targets(split: Split, data: Dataset) -> list[str]:
+    y, class_names = split.y, data.class_names
     if y is None:
         return ["no targets"]
     if y.dtype.kind == "f":
         if not np.isfinite(y).all():
             return ["targets: some are no finite numbers"]
         columns = y.reshape(len(y), -1).T
-        found = [f"from {column.min():.4g} to {column.max():.4g}, mean {column.mean():.4g}" for column in columns]
+        names = data.target_names if len(columns) > 1 else None
+        found = []
+        for name, column in zip(names or [""] * len(columns), columns, strict=True):
+            low, high, mean = figures((column.min(), column.max(), column.mean()))
+            found.append(f"{name} from {low} to {high}, mean {mean}".lstrip())
         return [f"targets: numbers {'; '.join(found[:SHOWN])}"]
     counts = classes_in(split, class_names)
     lines = [f"classes{', one a step' if y.ndim == 2 else ''}: {_few([f'{name} {n}' for name, n in counts.items()])}"]

@@ -21,6 +21,7 @@ from cgru.export.source import with_functions
 from cgru.files import replaceable, replacing
 from cgru.layers.embedding import Embedding
 from cgru.network import Network
+from cgru.network.classes import class_names
 from cgru.quantized.layers import Quantized
 
 __all__ = ["export_c"]
@@ -117,10 +118,10 @@ def _outputs(net: AnyNet) -> tuple[bool, str]:
     """Whether `predict` gives outputs for every step, and what the outputs are."""
     if not isinstance(net, Network):
         return bool(net.sequences), "the state of the layer"
-    if net.class_names is None:
+    if net.class_names is None and net.classes is None:
         return net.per_step, "those of the head"
     # In a comment nothing but plain characters, and none that could end it.
-    return net.per_step, "one for each class, " + re.sub(r"[*/?\\]", "_", ascii(list(net.class_names)))
+    return net.per_step, "one for each class, " + re.sub(r"[*/?\\]", "_", ascii(list(class_names(net))))
 
 
 _HEADER = Template("""\

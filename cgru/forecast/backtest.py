@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cgru.core.checks import positive
+from cgru.core.figures import figure
 from cgru.forecast.forecaster import Forecaster, needed, several
 from cgru.forecast.series import checked, filled, guess_season
 from cgru.many import fit_many
-from cgru.network.figures import figure
 
 __all__ = ["Backtest", "Settled", "backtest", "settled_season"]
 

@@ -77,7 +77,8 @@ def to_onnx(
     if isinstance(layout, bool) or layout not in (0, 1):
         raise ValueError(f"layout: expected 0 or 1, got {layout!r}")
     with_parameters(layers)
-    settings, mean, scale = {"loss": None, "class_names": None, "seed": None}, None, None
+    settings = dict.fromkeys(("loss", "class_names", "classes", "target_names", "seed"))
+    mean = scale = None
     if isinstance(net, Network):
         settings, mean, scale = {name: getattr(net, name) for name in settings}, net.mean, net.scale
     model = str(files.packed(layers, settings, {})["model"])

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from cgru.core.checks import positive
+from cgru.core.figures import figure
 from cgru.layers import Dropout, Layer
 from cgru.many.folds import Splittable, classes_of
-from cgru.network.figures import figure
 from cgru.network.fit import DIVERGED
 from cgru.network.history import History
 from cgru.network.network import Network

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cgru.network.figures import figure
+from cgru.core.figures import figure
 from cgru.network.network import Network
 
 __all__ = ["PLACE", "TAKEN", "TOLD", "Grid"]

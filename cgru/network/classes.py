@@ -54,7 +54,7 @@ def checked_classes(values: Any, loss: str | Loss, k: int, per_step: bool) -> np
         got = sorted({type(each).__name__ for each in array.flat}) if array.dtype == object else [str(array.dtype)]
         raise TypeError(f"classes: expected booleans, numbers of up to 64 bits or strings, got {', '.join(got)}")
     due = 2 if k == 1 else k
-    if loss not in losses.CLASSIFYING or (loss == "binary_cross_entropy" and k > 1):
+    if not _says_one(loss, k):
         raise ValueError(f"classes: expected None where outputs say no class each, got them for {loss} of {k} units")
     if array.shape != (due,) or len(set(array.tolist())) != due or (array != array).any():
         raise ValueError(f"classes: expected {due} different values, got {array.tolist()}")
@@ -135,7 +135,12 @@ def _classes_in(y: Any, known: np.ndarray, steps: np.ndarray | None) -> np.ndarr
 
 def one_of_them(net: Network) -> bool:
     """Whether each output says one class, which can have a name."""
-    return net.loss == "cross_entropy" or (net.loss == "binary_cross_entropy" and net.head.d["u"] == 1)
+    return _says_one(net.loss, net.head.d["u"])
+
+
+def _says_one(loss: str | Loss, k: int) -> bool:
+    """Return whether k outputs together say one class."""
+    return loss == "cross_entropy" or (loss == "binary_cross_entropy" and k == 1)
 
 
 def strings_in(y: Any) -> np.ndarray | None:

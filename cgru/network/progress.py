@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any
 
-from cgru.network.figures import figure
+from cgru.core.figures import figure
 from cgru.network.history import Epoch
 
 __all__ = ["Bar", "bar_kind", "drawn", "short"]

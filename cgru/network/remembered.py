@@ -47,9 +47,8 @@ def hashes_of(X: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
     for start in range(0, m, size):
         rows = slice(start, start + size)
         mixed = _mixed(_bits(X[rows]).reshape(-1, numbers) ^ places)
-        if lengths is not None:
-            mixed *= mask(steps[rows] * e, numbers)[:, :, 0]
-        found[rows] = mixed.sum(axis=1, dtype=np.uint64)
+        mixed *= mask(steps[rows] * e, numbers)[:, :, 0]
+        found[rows] = mixed.sum(axis=1)
     return _mixed(found + _mixed(steps.astype(np.uint64) * np.uint64(e)))
 
 
@@ -57,7 +56,7 @@ def _bits(X: np.ndarray) -> np.ndarray:
     """The numbers as uint64: the bits of float32 numbers, of which -0.0 has those of 0.0; tokens as they are."""
     if X.ndim == 2:
         return np.asarray(X, np.int64).view(np.uint64)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore"):
         return (np.asarray(X, np.float32) + np.float32(0)).view(np.uint32).astype(np.uint64)
 
 

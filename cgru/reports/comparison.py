@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from cgru.core.blocks import slices
+from cgru.core.figures import figures
 from cgru.core.lengths import mask
 from cgru.network import Network
-from cgru.network.figures import figures
 
 __all__ = ["is_held_out", "outside", "outside_in_words", "seen", "seen_in_words"]
 
@@ -44,24 +44,24 @@ def seen_in_words(found: Mapping[str, Any] | None) -> str:
     if found is None:
         return "whether the model was trained on these is not known"
     m, n, trained, validated = (found[name] for name in ("samples", "compared", "trained", "validated"))
-    of = f"{n}" if n == m else f"the {n} of {m}"
-    samples = f"{'sample' if n == 1 else 'samples'}{'' if n == m else ' that can be compared'}"
+    of = f"{n} sample" if n == 1 else f"{n} samples"
     chose = "chose the epoch and the shrinkage" if found["shrunk"] else "chose the epoch"
     parts = []
-    if trained == n == m:
+    if trained == m:
         parts.append(f"no held-out data: the model was trained on {_all(m)}")
     elif trained:
-        parts.append(f"{trained} of {of} {samples} {_were(trained)} among the training data")
-    if validated == n == m:
-        parts.append(f"{_all(m)} {chose}: expect less of new data")
-    elif validated:
-        parts.append(f"{validated} of {of} {samples} {chose}: expect less of new data")
-    if not parts and n:
-        parts.append(f"none of {of} {samples} was among the training data")
-    if not n:
-        parts.append(f"none of {m} samples can be compared with the training data")
-    if not found["whole"] and trained < n:
+        parts.append(f"{trained} of {of} {_were(trained)} among the training data")
+    if validated:
+        which = _all(m) if validated == m else f"{validated} of {of}"
+        parts.append(f"{which} {chose}: expect less of new data")
+    if n and not parts:
+        parts.append(f"none of {of} was among the training data")
+    if not found["whole"] and trained < m:
         parts.append("whether it was trained on these before that is not known")
+    if n < m:
+        parts.append(
+            f"the other {m - n} of {m} cannot be compared" if n else "they cannot be compared with the training data"
+        )
     return "; ".join(parts)
 
 

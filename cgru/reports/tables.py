@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from cgru.network.figures import figure, figures
+from cgru.core.figures import figure, figures
 from cgru.reports.comparison import outside_in_words, seen_in_words
 
 __all__ = ["Table", "confusions", "headline", "least", "matrix", "scores", "shortened", "text"]

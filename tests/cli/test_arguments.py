@@ -58,7 +58,7 @@ def test_the_defaults_of_the_others():
     assert asked("data", "d") == {"command": "data", "data": "d", "test": None, **READING}
     due = {"results": None, "retry": False, "threads": None, "processes": None, "executor": None, "quiet": False}
     assert asked("many", "p") == {"command": "many", "plan": "p", **due}
-    assert asked("info") == {"command": "info"}
+    assert asked("info") == {"command": "info", "model": None}
     due = {"command": "export", "model": "m", "output": "x.c", "name": None, "dtype": None}
     assert asked("export", "m", "-o", "x.c") == due
     assert asked() == {"command": None}

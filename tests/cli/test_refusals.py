@@ -191,11 +191,29 @@ def test_data_that_cannot_be_evaluated(toy, tmp_path, arrays, words):
         assert word in error
 
 
-@pytest.mark.parametrize("y", [Y, np.ones((40, 2))])
+@pytest.mark.parametrize("y", [Y.astype(str), np.ones((40, 2))])
 def test_numbers_that_cannot_be_evaluated(toy, tmp_path, y):
     run("fit", toy / "numbers.npz", *QUICK, "--epochs", 1, cwd=tmp_path)
     np.savez(tmp_path / "data.npz", x=X, y=y)
-    assert "y: " in refused("evaluate", "cgru-model.npz", "data.npz", cwd=tmp_path)
+    assert "data.npz: " in refused("evaluate", "cgru-model.npz", "data.npz", cwd=tmp_path)
+    np.savez(tmp_path / "data.npz", x=X, y=Y)  # integers are numbers where the model predicts some
+    whole = run("evaluate", "cgru-model.npz", "data.npz", cwd=tmp_path)
+    np.savez(tmp_path / "data.npz", x=X, y=Y.astype(float))
+    assert run("evaluate", "cgru-model.npz", "data.npz", cwd=tmp_path)[0] == whole[0]
+
+
+def test_integers_as_targets_of_a_regression(tmp_path):
+    np.savez(tmp_path / "data.npz", x=X, y=np.arange(40) * 10)
+    _, err = run("fit", "data.npz", *QUICK, "--epochs", 1, cwd=tmp_path)
+    note = "note: y has 40 different integers of 40, which are learned as classes: --task regression learns them as"
+    assert note in err
+    error = refused("fit", "data.npz", "--loss", "huber", cwd=tmp_path)
+    assert error.endswith("which are learned by cross-entropy; --task regression takes integers for numbers\n")
+    run("fit", "data.npz", "--task", "regression", "--loss", "huber", *QUICK, "--epochs", 1, cwd=tmp_path)
+    assert cgru.load(tmp_path / "cgru-model.npz").loss == "huber"
+    np.savez(tmp_path / "data.npz", train_x=X, train_y=np.arange(40) / 4, test_x=X, test_y=np.arange(40))
+    error = refused("fit", "data.npz", cwd=tmp_path)
+    assert error.endswith("got int64 (40,); --task regression takes integers for numbers\n")
 
 
 def test_an_unwritable_folder(tmp_path):

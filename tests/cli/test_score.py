@@ -5,8 +5,8 @@ import pytest
 
 import cgru
 from cgru.cli.score import judged, score, scored, unsure
+from cgru.core.figures import figure
 from cgru.datasets import Split
-from cgru.network.figures import figure
 
 rng = np.random.default_rng(0)
 X, Y = rng.standard_normal((10, 4, 2)), np.arange(10) % 2

@@ -150,9 +150,9 @@ def model(*layers, **options):
     return cgru.Network([*(layers or [cgru.GRU(2), cgru.Dense(2, cgru.softmax)])], **options)
 
 
-def of(names=None, targets=None):
-    """A data set with these names of classes and targets."""
-    return Dataset(None, None, names, target_names=targets)
+def of(names=None):
+    """A data set with these names of classes."""
+    return Dataset(None, None, names)
 
 
 def test_names_of_classes():
@@ -196,18 +196,6 @@ def test_targets_of_a_regression():
         of(),
         "here",
     )
-
-
-def test_targets_meet_by_name():
-    net = model(cgru.GRU(2), cgru.Dense(2, cgru.identity), target_names=["y", "z"])
-    Y = np.array([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]])
-    assert targets(net, split(Y), of(targets=("z", "y")), "here").tolist() == Y[:, ::-1].tolist()
-    for names in (None, ("y", "z")):
-        assert targets(net, split(Y), of(targets=names), "here").tolist() == Y.tolist()
-    for names in (("y", "w"), ("y",), ("z", "y", "w")):
-        words = f"^here: label: expected y, z, got {', '.join(names)}$"
-        refused(words, targets, net, split(Y[:, : len(names)]), of(targets=names), "here")
-    assert targets(model(cgru.GRU(2), cgru.Dense(2, cgru.identity)), split(Y), of(targets=names), "here") is Y
 
 
 def test_classes_that_are_numbers_are_scored_as_their_values():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cgru.datasets import described, read
+from cgru.datasets.dataset import with_targets
 
 LONG = "id,t,a,b,label\n1,2,3,4,x\n1,1,1,2,x\n2,1,5,6,y\n"
 
@@ -422,3 +423,25 @@ def test_dates_in_words(reads):
     ):
         text = f"id,date,a\n1,{third},3\n1,{first},1\n1,{second},2\n"
         assert reads(text).train.X[0, :, 0].tolist() == [1, 2, 3]
+
+
+def test_targets_have_the_names_of_their_columns(tmp_path):
+    path, other = tmp_path / "a.csv", tmp_path / "b.csv"
+    path.write_text("id,t,v,y,z\n1,1,0.5,1.5,10\n1,2,0.5,1.5,10\n2,1,0.5,2.5,20\n2,2,0.5,2.5,20\n")
+    other.write_text("id,t,v,z,y\n1,1,0.5,10,1.5\n1,2,0.5,10,1.5\n")
+    data = read(path, label=["y", "z"], test=other)
+    assert data.target_names == ("y", "z")
+    assert data.test.y.tolist() == [[1.5, 10]]
+    assert read(path, label="y", ignore="z").target_names == ("y",)
+    assert read(path, label="", ignore=["y", "z"]).target_names is None
+    assert (
+        read(path, label="z", ignore="y", task="classification").target_names is None
+    )  # classes have names of their own
+    turned = with_targets(data, ["z", "y"])
+    assert turned.train.y.tolist() == [[10, 1.5], [20, 2.5]]
+    assert turned.test.y.tolist() == [[10, 1.5]]
+    assert turned.target_names == ("z", "y")
+    assert with_targets(data, None) is with_targets(data, ("y", "z")) is data
+    for names in (("y", "w"), ("y",), ("w", "y", "z")):
+        with pytest.raises(ValueError, match=rf"^label: expected {', '.join(names)}, got y, z$"):
+            with_targets(data, names)

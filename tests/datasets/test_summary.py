@@ -62,6 +62,9 @@ def test_numbers():
     assert lines(np.array([1.0, 2, 3, 6]))[1:] == ["targets: numbers from 1 to 6, mean 3"]
     y = np.array([[1.0, 0], [2, 0], [3, 0], [6, 0]])
     assert lines(y)[1] == "targets: numbers from 1 to 6, mean 3; from 0 to 0, mean 0"
+    named = Dataset(Split(np.zeros((4, 2, 1)), y, None), None, None, target_names=("y", "z"))
+    assert described(named)[1] == "targets: numbers y from 1 to 6, mean 3; z from 0 to 0, mean 0"
+    assert lines(1e9 + np.arange(4.0))[1] == "targets: numbers from 1000000000 to 1000000003, mean 1000000002"
     y[1, 1] = np.inf
     assert lines(y)[1] == "targets: some are no finite numbers"
 

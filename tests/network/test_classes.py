@@ -267,3 +267,106 @@ def test_as_many_elements_as_names():
         ):
             call()
     assert made(feature_names=["a"]).predict(X[..., :1]).shape[0] == M
+
+
+# --- values of classes ---
+
+VALUES = [
+    np.array([1, 2, 3]),
+    np.array([-1, 1, 4], np.int8),
+    np.array([0, 2, 3], np.uint64),
+    np.array([False, True]),
+    np.array([0.5, 1.0, 2.25], np.float32),
+    np.array(["b", "a", "c d"], "U9"),
+    np.array(["b", "a\0", "ü"], object),
+]
+
+
+@pytest.mark.parametrize("values", VALUES, ids=lambda values: values.dtype.str)
+def test_classes_come_back_as_their_own_values(tmp_path, values):
+    k = len(values)
+    places = LABELS % k
+    due = made(cgru.Dense(k, "softmax"))
+    options = {"epochs": 3, "validation": (X[:9], places[:9]), "class_weight": {0: 3.0}}
+    history = due.fit(X, places, **options)
+    net = made(cgru.Dense(k, "softmax"), classes=values)
+    y = values[places]
+    options |= {"validation": (X[:9], y[:9]), "class_weight": {values.tolist()[0]: 3.0}}
+    assert net.fit(X, y, **options).validation_loss == history.validation_loss
+    assert same(weights(net), weights(due))
+    assert net.class_names is None
+    net.save(tmp_path / "net.npz")
+    with np.load(tmp_path / "net.npz", allow_pickle=False) as npz:
+        assert all(npz[name].dtype.kind in "fiU" for name in npz.files)
+    for twin in (net, cgru.load(tmp_path / "net.npz"), cgru.quantize(net)):
+        found = twin.predict_classes(X)
+        assert found.dtype == values.dtype
+        assert twin.classes.tolist() == values.tolist()
+        if twin.layers[0].trains:
+            np.testing.assert_array_equal(found, values[due.predict_classes(X)])
+    twin = cgru.load(tmp_path / "net.npz")
+    assert twin.evaluate(X, y) == due.evaluate(X, places)
+    assert twin.evaluate(X, y.tolist()) == due.evaluate(X, places)
+    assert twin.evaluate(X, np.eye(k)[places]) == due.evaluate(X, np.eye(k)[places])
+    twin.fit(X, y, epochs=1)
+    batches = made(cgru.Dense(k, "softmax"), classes=values)
+    batches.fit([(X, y)], epochs=1)
+
+
+def test_classes_of_other_numbers_are_refused():
+    net = made(classes=[1, 2, 4])
+    for y, due in ((LABELS, "1, 2, 4, got 0"), (LABELS + 0.5, "1.0, 2.0, 4.0, got 0.5")):
+        with pytest.raises(ValueError, match=rf"^y: expected classes, {due}$"):
+            net.fit(X, y)
+    with pytest.raises(ValueError, match=r"^class_weight: expected classes 1, 2, 4, got 0$"):
+        net.fit(X, np.array([1, 2, 4])[LABELS], class_weight={0: 1.0})
+    assert net.evaluate(X, np.array([1.0, 2.0, 4.0])[LABELS])["loss"] > 0  # the same in another dtype
+    one = made(cgru.Dense(1, "sigmoid"), classes=[-1, 1])
+    one.fit(X, np.where(LABELS == 1, 1, -1), epochs=1)
+    assert set(one.predict_classes(X)) <= {-1, 1}
+
+
+def test_classes_at_steps():
+    net = cgru.Network([cgru.GRU(2, sequences=True), cgru.Dense(2, "softmax")], classes=["b", "a"], seed=0)
+    y = np.where(np.arange(M * S).reshape(M, S) % 3 == 1, "a", "b")
+    y[np.arange(S) >= LENGTHS[:, None]] = "?"
+    net.fit(X, y, lengths=LENGTHS, epochs=1)
+    found = net.predict_classes(X, LENGTHS)
+    assert set(found[np.arange(S) >= LENGTHS[:, None]]) <= {""}
+
+
+@pytest.mark.parametrize(
+    ("classes", "error", "words"),
+    [
+        ([1, 2], ValueError, "expected 3 different values, got [1, 2]"),
+        ([1, 2, 2], ValueError, "expected 3 different values, got [1, 2, 2]"),
+        ([1.0, 2.0, np.nan], ValueError, "expected 3 different values"),
+        ([None, 1, "a"], TypeError, "expected booleans, numbers of up to 64 bits or strings, got NoneType, int, str"),
+        (np.array(["2024-01-01"] * 3, "M8[D]"), TypeError, "strings, got datetime64[D]"),
+        (np.arange(3, dtype=np.longdouble), TypeError, "numbers of up to 64 bits or strings, got "),
+        ([1j, 2, 3], TypeError, "strings, got complex128"),
+    ],
+)
+def test_what_classes_cannot_be(classes, error, words):
+    with pytest.raises(error, match="^classes: .*" + re.escape(words)):
+        made(classes=classes)
+
+
+def test_classes_where_there_are_none():
+    with pytest.raises(ValueError, match=r"^classes: expected None where outputs say no class each"):
+        made(cgru.Dense(3, "sigmoid"), classes=[1, 2, 3])
+    with pytest.raises(ValueError, match=r"^classes: expected None where outputs say no class each"):
+        made(cgru.Dense(3, "identity"), classes=[1, 2, 3])
+    with pytest.raises(ValueError, match=r"^classes: expected strings or None with outputs at steps"):
+        cgru.Network([cgru.GRU(2, sequences=True), cgru.Dense(2, "softmax")], classes=[1, 2])
+    with pytest.raises(ValueError, match=r"^loss: expected None, as class_names, target_names and classes, without"):
+        cgru.Network([cgru.GRU(2)], classes=[1, 2])
+
+
+def test_objects_that_cannot_be_saved(tmp_path):
+    net = made()
+    net.fit(X, LABELS, epochs=1)
+    net.classes = np.array([None, 1, "a"], object)
+    with pytest.raises(TypeError, match=r"^classes: .* got NoneType, int, str$"):
+        net.save(tmp_path / "net.npz")
+    assert list(tmp_path.iterdir()) == []

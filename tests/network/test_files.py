@@ -5,6 +5,7 @@ import json
 import pickle
 import tracemalloc
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -107,7 +108,84 @@ def test_the_other_byte_order(model):
     np.testing.assert_array_equal(cgru.load(path).predict(X), net.predict(X))
 
 
+BEFORE = Path(__file__).parent / "before.npz"
+
+
+def test_a_file_of_an_earlier_version():
+    """Written before there were classes, names of targets and hashes of samples in a file."""
+    net = cgru.load(BEFORE)
+    x = [[0.1257302210933933, -0.1321048632913019], [0.6404226504432821, 0.10490011715303971]]
+    x = np.array([[*x, [-0.535669373161111, 0.36159505490948474]]])
+    np.testing.assert_allclose(net.predict(x), [[0.43816840648651123, 0.5618316531181335]], rtol=1e-6)
+    assert (net.class_names, net.feature_names) == (("no", "yes"), ("a", "b"))
+    assert net.reading["missing"] == "forward"
+    assert net.classes is net.target_names is net.remembered is None
+
+
+def test_names_of_targets(tmp_path):
+    layers = [cgru.GRU(2), cgru.Dense(4, "identity")]
+    net = cgru.Network(layers, "gaussian", target_names=["y", "z"], seed=0)
+    net.make(X)
+    net.save(tmp_path / "net.npz")
+    with np.load(tmp_path / "net.npz") as npz:
+        assert npz["format"] == files.FORMAT
+    assert cgru.load(tmp_path / "net.npz").target_names == ("y", "z")
+    assert cgru.losses.output_names("gaussian", ("y",)) == ["y_mean", "y_log_variance"]
+    assert cgru.losses.output_names("quantile(0.1, 0.9)", ("y", "z")) == ["y_0.1", "y_0.9", "z_0.1", "z_0.9"]
+    assert cgru.losses.output_names("poisson", ("y",)) == ["y_log_rate"]
+    assert cgru.losses.output_names("huber", ("y", "z")) == ["y", "z"]
+    for names, words in ((["y"], "expected 2 different names, got"), (["y", "y"], "expected 2 different names, got")):
+        with pytest.raises(ValueError, match=f"^target_names: {words}"):
+            cgru.Network(layers, "gaussian", target_names=names)
+    with pytest.raises(TypeError, match=r"^target_names: expected strings, got int$"):
+        cgru.Network(layers, "gaussian", target_names=[1, 2])
+    with pytest.raises(ValueError, match=r"^target_names: expected None for cross_entropy, got \['y'\]$"):
+        cgru.Network([cgru.GRU(2), cgru.Dense(2, "softmax")], target_names=["y"])
+
+
 # --- what is refused ---
+
+
+@pytest.fixture
+def remembering(tmp_path):
+    """A network with all that a file may hold, and its file."""
+    net = cgru.Network([cgru.GRU(2), cgru.Dense(3, "softmax")], classes=[1, 2, 4], seed=0)
+    net.fit(X, np.array([1, 2, 4])[LABELS], epochs=1, validation=0.2, remember_samples=True)
+    net.save(tmp_path / "model.npz")
+    return net, tmp_path / "model.npz"
+
+
+def test_damaged_hashes_and_classes(remembering):
+    _, path = remembering
+    whole = path.read_bytes()
+    for change, words in (
+        (lambda model: model["classes"].update(dtype="M8[D]"), "damaged|dtype: expected"),
+        (lambda model: model["classes"].update(dtype="M8"), "dtype: expected one of booleans, numbers or strings"),
+        (lambda model: model["classes"].update(shape=[4]), "cannot reshape"),
+        (lambda model: model["classes"].update(values=[1, 2, 2]), "classes: expected 3 different values"),
+        (lambda model: model["classes"].pop("values"), "missing"),
+        (lambda model: model.update(classes=3), "damaged"),
+        (lambda model: model["remembered"].pop("whole"), "missing"),
+        (lambda model: model["remembered"].update(low=["a"]), "could not convert"),
+        (lambda model: model.pop("remembered"), "it has an array too many, remembered"),
+        (lambda model: model.update(target_names=["y"]), "target_names: expected None"),
+    ):
+        path.write_bytes(whole)
+        edited(path, change)
+        refused(path, words)
+    for array, words in (
+        (None, "remembered.trained.* is missing"),
+        (np.zeros(3), "expected up to 100000 numbers of uint64, got float64"),
+        (np.zeros((1, 3), np.uint64), "expected up to 100000 numbers of uint64, got uint64"),
+        (np.zeros(100_001, np.uint64), "expected up to 100000 numbers of uint64"),
+    ):
+        path.write_bytes(whole)
+        rewritten(path, **{"remembered.trained": array})
+        refused(path, words)
+    path.write_bytes(whole)
+    rewritten(path, **{"remembered.trained": np.zeros(0, np.uint64)})
+    edited(path, lambda model: model["remembered"]["complete"].update(trained=False))
+    refused(path, "remembered: expected the smallest hashes where they are not complete")
 
 
 def test_missing_files_and_folders(tmp_path):
@@ -140,8 +218,8 @@ def test_newer_formats_and_variants(model):
     _, path = model
     edited(path, lambda model: model["layers"][0].update(variant="reset_inside"))
     refused(path, "variant: expected one of reset_before, reset_after, layer_norm, got 'reset_inside'")
-    rewritten(path, format=np.array(2))
-    refused(path, "format 2 is newer than 1")
+    rewritten(path, format=np.array(3))
+    refused(path, "format 3 is newer than 2")
     for number in (np.array(0), np.array(1.0), np.array([1]), np.array("1")):
         rewritten(path, format=number)
         refused(path, "format")

@@ -1,0 +1,52 @@
+"""A model in words, as `cgru info MODEL` tells them."""
+
+from __future__ import annotations
+
+import cgru
+from cgru.cli.data import in_options, reading_in_words
+from cgru.cli.task import class_names
+from cgru.core.figures import figures
+
+__all__ = ["about"]
+
+
+def about(net: cgru.Network) -> dict[str, str]:
+    """Return by name what a model consists of, predicts, reads and was trained on."""
+    found = {"layers": ", ".join(map(repr, net.layers))}
+    found["parameters"] = f"{sum(array.size for array in net.parameters().values())} of {net.dtype}"
+    if net.loss is not None:
+        found["loss"] = str(net.loss)
+    if net.loss in cgru.losses.CLASSIFYING:
+        found["classes"] = ", ".join(class_names(net))
+    if net.target_names:
+        found["targets"] = ", ".join(net.target_names)
+    found |= _features(net)
+    if net.reading:
+        found["reads with"] = in_options(reading_in_words(net.reading)) or "no options"
+    found["trained on"] = _samples(net)
+    return found
+
+
+def _features(net: cgru.Network) -> dict[str, str]:
+    """The features of a step, with the range that each was trained on where that is known."""
+    kept = net.remembered
+    if kept is None or kept.low is None:
+        names = ", ".join(net.feature_names or ()) or (f"{net.elements}" if net.elements else "")
+        return {"features": names} if names else {}
+    names = net.feature_names or [f"feature {j}" for j in range(len(kept.low))]
+    ranges = (figures(pair) for pair in zip(kept.low.tolist(), kept.high.tolist(), strict=True))
+    return {"features": ", ".join(f"{name} {low} to {high}" for name, (low, high) in zip(names, ranges, strict=True))}
+
+
+def _samples(net: cgru.Network) -> str:
+    """How many samples it was trained on, as far as that is known."""
+    kept = net.remembered
+    if kept is None:
+        return "samples that it does not remember"
+    counts = [
+        f"{'' if hashes.complete else 'more than '}{len(hashes.values)}" for hashes in (kept.trained, kept.validated)
+    ]
+    chose = "the epoch and the shrinkage" if kept.shrunk else "the epoch"
+    held = f", {counts[1]} more chose {chose}" if len(kept.validated.values) else ""
+    earlier = "" if kept.whole else ", and perhaps on others before"
+    return f"{counts[0]} different samples{held}{earlier}"
