@@ -91,7 +91,7 @@ def long(table: Table, roles: Roles, per_step: bool, missing: str) -> tuple[Sequ
     written, called = table.together(roles.time) if roles.time else np.arange(table.rows), " ".join(roles.time)
     times = ranks(written, called, table.place)
     order = np.lexsort((times, place))
-    place, times = place[order], times[order]
+    sequence, place, times = place, place[order], times[order]
     again = np.flatnonzero((np.diff(place) == 0) & (np.diff(times) == 0))
     if again.size:
         first, second = order[again[0] : again[0] + 2].tolist()
@@ -101,7 +101,7 @@ def long(table: Table, roles: Roles, per_step: bool, missing: str) -> tuple[Sequ
     elements, wrong = np.empty((len(order), len(roles.columns))), []
     for j, name in enumerate(roles.columns):
         try:
-            elements[:, j] = _elements(table, name, missing)[order]
+            elements[:, j] = _elements(table, name, missing, sequence)[order]
         except TypeError as error:
             wrong.append(f"{error}{_advice(table, name, roles)}")
     if wrong:
@@ -141,12 +141,12 @@ def _groups(table: Table, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]
     ]
 
 
-def _elements(table: Table, name: str, missing: str) -> np.ndarray:
-    """The numbers of a column (n,), NaN where they are missing and may be."""
+def _elements(table: Table, name: str, missing: str, sequence: np.ndarray) -> np.ndarray:
+    """Return the numbers of a column (n,), NaN where they are missing and may be; `sequence` (n,) is that of each."""
     values = table.numbers(name)
-    gone = np.flatnonzero(np.isnan(values))
-    if gone.size and missing == "refuse":
-        row, cure = table.place(int(gone[0])), f'missing="{gaps.MISSING[1]}" fills it'
+    gone = np.isnan(values)
+    if gone.any() and missing == "refuse":
+        row, cure = table.place(int(gone.argmax())), gaps.cures(gone[:, None], sequence, [name])
         raise ValueError(f"{name}: expected a value in each row, got none in {row}; {cure}")
     return values
 
@@ -170,7 +170,8 @@ def _filled(X: Sequence[np.ndarray], missing: str, names: Sequence[str], where: 
         lost = np.flatnonzero(np.isnan(x[0]))
         if lost.size:
             raise ValueError(
-                f'{names[lost[0]]}: expected a value at least, got none in {where(i)}; missing="zero" fills it'
+                f'{names[lost[0]]}: expected a value at least, got none in {where(i)}; missing="zero" fills it, '
+                'ignore="NAME" leaves a column out'
             )
     return counts
 
@@ -252,9 +253,10 @@ def wide(table: Table, roles: Roles, missing: str) -> tuple[Sequences, np.ndarra
     if missing == "refuse":
         for i, x in enumerate(sequences):
             for step, j in np.argwhere(np.isnan(x)):
+                how = "zero" if np.isnan(x[:, j]).all() else gaps.MISSING[1]
                 raise ValueError(
                     f"{columns[step][j]}: expected a value in each row, got none in {table.place(i)}; "
-                    f'missing="{gaps.MISSING[1]}" fills it'
+                    f'missing="{how}" fills it'
                 )
     if (ends < X.shape[1]).any():
         notes.append(f"{(ends < X.shape[1]).sum()} sequences end before the last column")

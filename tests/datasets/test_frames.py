@@ -163,3 +163,14 @@ def test_times_of_a_frame_are_named(table):
         TypeError, match=r'^when: expected numbers, got datetime64.*; time="when" sorts by it; columns='
     ):
         from_frame(table(ROWS | {"when": days}), "subject", label="group")
+
+
+def test_two_columns_of_one_name_are_refused_by_it():
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    frame = pandas.DataFrame([[1, 1, 2.0, 3.0]], columns=["id", "t", "a", "a"])
+    with pytest.raises(ValueError, match=r"^frame: expected columns of different names, got 'a' as 3 and 4$"):
+        from_frame(frame, "id", time="t")
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    table = pyarrow.table([pyarrow.array([1.0])] * 3, names=["b", "b", "id"])
+    with pytest.raises(ValueError, match=r"^frame: expected columns of different names, got 'b' as 1 and 2$"):
+        from_frame(table, "id")

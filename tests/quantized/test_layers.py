@@ -504,9 +504,7 @@ def widest(rows, code=127):
 def test_more_rows_of_int8_than_sums_have_bits_for_are_refused_at_every_door(monkeypatch, tmp_path):
     """By hand, in a file, by a stream, a cell and an exported model."""
     rows = 133_145
-    words = (
-        r"expected at most 133144 rows of int8, .* got 133145; weights=\"bfloat16\" takes more"
-    )
+    words = r"expected at most 133144 rows of int8, .* got 133145; weights=\"bfloat16\" takes more"
     head, gru = widest(rows)
     X = np.ones((1, 1, rows), np.float32)
     with monkeypatch.context() as patch:
