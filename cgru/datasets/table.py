@@ -51,7 +51,7 @@ class Table(NamedTuple):
             row = self.place(int(np.flatnonzero(missing)[0]))
             which = ", or one that na takes for missing" if self.na else ""
             raise ValueError(f"{name}: expected a value in each row, got none{which} in {row}")
-        if values.dtype == object:
+        if values.dtype == object and self.cells is None:
             for row, value in enumerate(values):
                 if isinstance(value, bytes):  # what is UTF-8 has been decoded
                     raise ValueError(f"{name}: expected text in UTF-8, got {value!r} in {self.place(row)}")
