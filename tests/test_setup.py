@@ -1,0 +1,75 @@
+"""setup.py: what CGRU_SANITIZE builds. Nothing is compiled here."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SETUP = Path(__file__).parents[1] / "setup.py"
+# Runs setup.py with what would build put aside, and prints what it asks for.
+ASK = """
+import json, runpy, sys
+import Cython.Build, setuptools
+asked = {}
+Cython.Build.cythonize = lambda modules, **options: asked.update(modules=modules, build=options["build_dir"])
+setuptools.setup = lambda **options: asked.update(options)
+names = runpy.run_path(sys.argv[1])
+modules = {each.name: [each.extra_compile_args, each.extra_link_args] for each in asked["modules"]}
+base, force = asked["options"]["build"]["build_base"], asked["options"]["build_ext"]["force"]
+print(json.dumps([modules, names["flags"]("-O3"), base, asked["build"], force]))
+"""
+
+pytest.importorskip("Cython", reason="Cython is not installed")
+pytest.importorskip("setuptools.modified", reason="setuptools is not installed, or old")
+pytestmark = pytest.mark.skipif(
+    not SETUP.is_file() or sys.platform == "win32", reason="there is no setup.py, or no sanitizer"
+)
+
+
+def ran(arguments, **environment):
+    bare = {name: value for name, value in os.environ.items() if name not in ("CGRU_DEBUG", "CGRU_SANITIZE")}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=SETUP.parent, env=bare | environment, capture_output=True, text=True
+    )
+
+
+def asked(**environment):
+    import json
+
+    done = ran(["-c", ASK, str(SETUP)], **environment)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("sanitizer", ["address", "undefined", "thread"])
+def test_a_sanitizer_is_in_all_modules_and_kernels(sanitizer):
+    modules, kernels, base, sources, force = asked(CGRU_SANITIZE=sanitizer)
+    assert len(modules) > 20
+    for compiled, linked in modules.values():
+        assert f"-fsanitize={sanitizer}" in compiled
+        assert f"-fsanitize={sanitizer}" in linked
+        assert "-Wl,-s" not in linked
+    assert f"-fsanitize={sanitizer}" in kernels
+    assert base == sources == os.path.join("build", sanitizer)
+    assert force
+
+
+def test_without_one_nothing_is_sanitized():
+    modules, kernels, base, sources, force = asked()
+    assert "sanitize" not in str([modules, kernels])
+    assert (base, sources, force) == ("build", "build", False)
+
+
+def test_ways_to_build_have_folders_of_their_own():
+    """What one of them compiled is not taken for the other's."""
+    ways = [{}, {"CGRU_DEBUG": "1"}, {"CGRU_SANITIZE": "address"}, {"CGRU_DEBUG": "1", "CGRU_SANITIZE": "address"}]
+    assert len({asked(**way)[2] for way in ways}) == len(ways)
+
+
+@pytest.mark.parametrize("value", ["adress", "memory", "ADDRESS", "address,undefined", "1"])
+def test_an_unknown_sanitizer_is_refused(value):
+    done = ran([str(SETUP), "--version"], CGRU_SANITIZE=value)
+    assert done.returncode != 0
+    assert f"CGRU_SANITIZE: expected one of address, undefined, thread, got {value!r}" in done.stderr
