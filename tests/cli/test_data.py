@@ -535,7 +535,7 @@ def test_times_gaps_and_differences_are_kept_with_the_model(tmp_path):
         'data = "train.csv"\nid = "cow"\nlabel = "kind"\nignore = "farm"\nsplit_at = 31\ntime_step = true\nfolds = 2\n'
         "[network]\nunits = 2\n[fit]\nepochs = 1\n"
     )
-    assert "elements: milk, time_step" in run("many", "plan.toml", cwd=tmp_path)[1]
+    assert '(time = "Woche")' in run("many", "plan.toml", cwd=tmp_path)[1]
     (tmp_path / "plan.toml").write_text('data = "train.csv"\nsplit_at = "3x"\nfolds = 2\n')
     assert "split_at: expected a number, or a time such as 30d" in refused("many", "plan.toml", cwd=tmp_path)
 
