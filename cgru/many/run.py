@@ -28,6 +28,7 @@ def fit_many(
     *,
     lengths: Any = None,
     sample_weight: Any = None,
+    groups: Any = None,
     threads: int | None = None,
     executor: Executor | Callable[[], Executor] | None = None,
     keep: bool = True,
@@ -43,7 +44,7 @@ def fit_many(
     jobs: `Job`s, each with a name and a network of its own (layers and generators, but for what is frozen), and a
         checkpoint where there is one. A network is fitted in place; one that is given as a function is made when its
         turn comes, with layers that no other has.
-    X, y, lengths, sample_weight: the samples that jobs share, as `Network.fit` takes them, or the names of `.npy`
+    X, y, lengths, sample_weight, groups: what jobs share, as `Network.fit` takes it, or the names of `.npy`
         files, which are mapped into memory. Of its `rows` a job takes a copy, while it runs.
     threads: how many jobs run at once, one a thread; None: `get_num_threads()`.
     executor: fit on its workers in the place of threads: an Executor as of `concurrent.futures` (processes, Dask's
@@ -78,7 +79,7 @@ def fit_many(
     if executor is not None and not isinstance(executor, Executor) and not callable(executor):
         raise TypeError(f"executor: expected an Executor or a function that makes one, got {type(executor).__name__}")
     threads = get_num_threads() if threads is None else positive(threads, "threads")
-    shared = Samples(X, y, lengths, sample_weight)
+    shared = Samples(X, y, lengths, sample_weight, groups)
     opened = shared.opened()
     if not isinstance(jobs, Iterable):
         raise TypeError(f"jobs: expected Jobs, got {type(jobs).__name__}")

@@ -31,8 +31,6 @@ __all__ = [
     "Data",
     "ask_about_axes",
     "by_class",
-    "drawn",
-    "held_back",
     "inputs",
     "labelled",
     "measured_over",
@@ -281,21 +279,6 @@ def targeted(
         Y, classes = losses.compact(y, len(X), k, net.loss, f"{name}y")
         data = Data(X, Y, lengths, classes)
     return data if sample_weight is None else _times(data, _weights(sample_weight, data, name))
-
-
-def drawn(m: int, n: int, classes: np.ndarray | None, seed: np.random.SeedSequence) -> np.ndarray:
-    """(m,) booleans: n of m samples at random, evenly over the classes (m,)."""
-    order = np.random.default_rng(seed).permutation(m)
-    if classes is not None:
-        order = order[np.argsort(classes[order], kind="stable")]
-    chosen = np.zeros(m, bool)
-    chosen[order[((np.arange(n) + 0.5) * m / n).astype(np.intp)]] = True
-    return chosen
-
-
-def held_back(m: int, share: float) -> int:
-    """How many of m samples such a share is: one at least, and not all."""
-    return min(max(round(share * m), 1), m - 1)
 
 
 def ask_about_axes(data: Data) -> None:
