@@ -36,6 +36,7 @@ from cgru.network import Network
 from cgru.network.history import Epoch
 from cgru.network.moments import moments
 from cgru.network.progress import short
+from cgru.network.split import groups_of
 from cgru.optimizers import Adam
 
 __all__ = ["GRUClassifier", "GRURegressor"]
@@ -90,13 +91,22 @@ class _Estimator(BaseEstimator):
 
     # --- training ---
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, epochs: int | None, reset: bool, classes: Any = None) -> None:
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        epochs: int | None,
+        reset: bool,
+        classes: Any = None,
+        groups: Any = None,
+    ) -> None:
         """Train on X and y, from the start or, without `reset`, from where the network stands; whatever is raised, the
         estimator is what it was.
         """
         before = dict(vars(self))
         try:
-            note = self._trained(X, y, sample_weight, epochs, reset, classes)
+            note = self._trained(X, y, sample_weight, epochs, reset, classes, groups)
         except BaseException:
             vars(self).clear()
             vars(self).update(before)
@@ -105,12 +115,15 @@ class _Estimator(BaseEstimator):
             words = f"{type(self).__name__}: nothing was learned: {note}"
             warnings.warn(words, ConvergenceWarning, stacklevel=4 if isinstance(self, ClassifierMixin) else 3)
 
-    def _trained(self, X: Any, y: Any, sample_weight: Any, epochs: int | None, reset: bool, classes: Any) -> str:
+    def _trained(
+        self, X: Any, y: Any, sample_weight: Any, epochs: int | None, reset: bool, classes: Any, groups: Any
+    ) -> str:
         """Do that; in words, that nothing was learned, or ""."""
         X, lengths, y = self._sequences(X, y, reset=reset)
         if sample_weight is not None:
             sample_weight = column_or_1d(sample_weight, dtype=np.float64, warn=False)
             check_consistent_length(X, sample_weight)
+        groups = groups_of(groups, len(X))
         targets = self._targets(y, reset, classes, sample_weight)
         batch_size, chosen = recipe.budget(len(X), self.batch_size, self.epochs)
         net = self._network(targets, recipe.SCHEDULE if epochs is None else "constant") if reset else self.network_
@@ -120,6 +133,7 @@ class _Estimator(BaseEstimator):
         )
         if held:
             options |= {"validation": self.validation_fraction, "patience": self.n_iter_no_change, **self._held()}
+            options["groups"] = groups
         if sample_weight is not None:
             options["sample_weight"] = sample_weight
         if self.verbose:
@@ -150,9 +164,14 @@ class _Estimator(BaseEstimator):
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         return Network(layers, optimizer=adam, seed=seed, dtype=np.float32)
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
-        """Train on X and y; `sample_weight` (m,) multiplies each sample's loss."""
-        self._fit(X, y, sample_weight, None, not (self.warm_start and hasattr(self, "network_")))
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Any:
+        """Train on X and y; `sample_weight` (m,) multiplies each sample's loss.
+
+        `groups` (m,), such as the subject of each sample, are held out whole by `early_stopping`, and without it no
+        matter. In a search or a cross-validation `set_fit_request(groups=True)` has them passed on.
+        """
+        again = self.warm_start and hasattr(self, "network_")
+        self._fit(X, y, sample_weight, None, not again, groups=groups)
         return self
 
     def _held(self) -> dict[str, Any]:
@@ -239,9 +258,13 @@ class GRUClassifier(ClassifierMixin, _Estimator):
     def _head(self, targets: np.ndarray) -> Dense:
         return Dense(len(self.classes_), "softmax")
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> GRUClassifier:
-        """Train on X and the classes y (m,), numbers or strings; weights (m,) multiply each sample's loss."""
-        return super().fit(X, y, self._weighted(y, sample_weight))
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> GRUClassifier:
+        """Train on X and the classes y (m,), numbers or strings; weights (m,) multiply each sample's loss.
+
+        `groups` (m,), such as the subject of each sample, are held out whole by `early_stopping`, and without it no
+        matter. In a search or a cross-validation `set_fit_request(groups=True)` has them passed on.
+        """
+        return super().fit(X, y, self._weighted(y, sample_weight), groups)
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> GRUClassifier:
         """One epoch on X and y; `classes`, all that there will be, in the first call."""

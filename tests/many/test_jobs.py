@@ -498,9 +498,9 @@ def test_a_group_on_two_sides_is_refused(what):
 
 
 def test_groups_of_others_than_the_samples():
-    with pytest.raises(ValueError, match="^groups: expected as many as X has samples, 24, got 5$"):
+    with pytest.raises(ValueError, match=r"^groups: expected as many as X has samples, 24, got 5$"):
         cgru.fit_many([cgru.Job(made())], X, LABELS, groups=SUBJECTS[:5])
-    with pytest.raises(ValueError, match="^X: expected samples beside groups, got None$"):
+    with pytest.raises(ValueError, match=r"^X: expected samples beside groups, got None$"):
         cgru.Job(made(), groups=SUBJECTS)
 
 

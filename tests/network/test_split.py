@@ -162,5 +162,5 @@ def test_groups_that_a_fit_refuses(options, error, words):
 
 
 def test_batches_have_no_groups():
-    with pytest.raises(ValueError, match="^groups: expected None beside batches"):
+    with pytest.raises(ValueError, match=r"^groups: expected None beside batches"):
         made().fit([(X, LABELS)], groups=SUBJECTS)
