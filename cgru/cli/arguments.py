@@ -231,6 +231,13 @@ def _add_reading(add: Add) -> None:
     add("--columns", type=_names, metavar="A,B", help="columns with the elements of a step (default: all others)")
     add("--ignore", type=_names, metavar="A,B", help="columns that are no elements of a step (default: none)")
     add(
+        "--groups",
+        type=_names,
+        metavar="NAME",
+        help="column, or array of an .npz, that says which sequences belong together, such as a subject: whole groups "
+        "are held back (default: none)",
+    )
+    add(
         "--wide",
         action=argparse.BooleanOptionalAction,
         help="each row of the table is a sequence (default: by its columns)",

@@ -20,7 +20,7 @@ import numpy as np
 import cgru
 from cgru import recipe
 from cgru.cli.arguments import RequestError, as_request_error, of_samples, parser
-from cgru.cli.data import data_of, in_options, notes_of
+from cgru.cli.data import data_of, grouped, in_options, notes_of
 from cgru.cli.forecast import forecast
 from cgru.cli.many import many
 from cgru.cli.output import WRITERS, check_output, page_writer, plotter, require
@@ -30,7 +30,7 @@ from cgru.cli.task import Task, at_steps, class_names, head, real_steps, targets
 from cgru.core.blocks import rows_of
 from cgru.datasets import Dataset, Split, described
 from cgru.datasets.summary import details
-from cgru.network.samples import drawn, held_back
+from cgru.network.split import drawn, groups_of, held_back
 from cgru.quantized.quantize import changed, compared
 from cgru.reports.tables import SEEN
 
@@ -107,10 +107,12 @@ def fit(arguments: argparse.Namespace) -> int:
         raise RequestError(f"argument --class-weight: {source} has numbers to predict and no classes")
     if arguments.loss != "mean_squared_error" and task.names is not None:
         raise RequestError(f"argument --loss: {source} has classes, which are learned by cross-entropy")
-    train, held = _set_aside(data, task, arguments)
+    if arguments.groups and not arguments.validation:
+        raise RequestError("argument --groups: needs --validation SHARE")
+    train, held, notes = _set_aside(data, task, arguments, source)
     arguments.batch_size, arguments.epochs = recipe.budget(len(train.y), arguments.batch_size, arguments.epochs)
     progress = Progress(arguments.epochs, arguments.quiet)
-    progress.say(*_described(data, task, source, arguments.validation or 0), *map(in_options, details(data)))
+    progress.say(*_described(data, task, source, held), *notes, *map(in_options, details(data)))
 
     net = _network(arguments, task, data.feature_names)
     net.reading = data.reading
@@ -143,21 +145,33 @@ def fit(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _set_aside(data: Dataset, task: Task, arguments: argparse.Namespace) -> tuple[Split, Split | None]:
-    """What is trained on, classes as indices, and what is held back, evenly over the classes of sequences."""
+def _set_aside(
+    data: Dataset, task: Task, arguments: argparse.Namespace, source: str
+) -> tuple[Split, Split | None, list[str]]:
+    """Split the training data, classes as indices; return what is trained on, what is held back, and notes on that."""
     train = data.train._replace(y=task.train)
-    m = len(task.train)
-    if not arguments.validation or m < 2:
-        return train, None
-    n = held_back(m, arguments.validation)
-    if task.names is None:
+    m, share = len(task.train), arguments.validation
+    if not share or m < 2:
+        return train, None, []
+    classes = None if task.names is None or at_steps(task.train) else task.train
+    if task.names is None and data.groups is None:
         held = np.zeros(m, bool)
-        held[np.random.default_rng(arguments.seed).permutation(m)[:n]] = True
+        held[np.random.default_rng(arguments.seed).permutation(m)[: held_back(m, share)]] = True
     else:
-        classes = None if at_steps(task.train) else task.train
-        held = drawn(m, n, classes, np.random.SeedSequence(arguments.seed))
-    parts = ([rows_of(array, np.flatnonzero(rows)) for array in train] for rows in (~held, held))
-    return tuple(Split(*part) for part in parts)
+        with as_request_error(f"{source}: "):
+            groups = groups_of(data.groups, m)
+            held = drawn(m, share, np.random.SeedSequence(arguments.seed), classes, groups)
+    kept, out = (Split(*(rows_of(array, np.flatnonzero(rows)) for array in train)) for rows in (~held, held))
+    notes = []
+    if data.groups is not None:
+        found, of_all = (len(np.unique(data.groups[rows])) for rows in (held, slice(None)))
+        of = ", ".join(arguments.groups)
+        notes.append(f"held back {found} of {of_all} groups ({of}), {len(out.y)} of {m} sequences")
+    notes += [f"note: {in_options(question)}" for question in grouped(data)]
+    for i in () if classes is None else np.flatnonzero(np.bincount(classes) == 1):
+        where = "held back, so that nothing is learned of it" if held[classes == i].all() else "trained on"
+        notes.append(f"note: class {task.names[i]} has one sequence, which is {where}")
+    return kept, out, notes
 
 
 def _judging(net: cgru.Network, data: Dataset, held: Split | None, task: Task) -> tuple[Split, str, str]:
@@ -179,7 +193,7 @@ def _result(net: cgru.Network, split: Split, which: str, note: str, epochs: int,
     return "; ".join(filter(None, (f"{which} {scored(net, split, split.y)}", note)))
 
 
-def _described(data: Dataset, task: Task, source: str, validation: float) -> list[str]:
+def _described(data: Dataset, task: Task, source: str, held_out: Split | None) -> list[str]:
     m, s, e = data.train.X.shape
     lengths = data.train.lengths
     low, high = (s, s) if lengths is None else (lengths.min(), lengths.max())
@@ -187,7 +201,7 @@ def _described(data: Dataset, task: Task, source: str, validation: float) -> lis
     goal = "regression" if task.names is None else f"{len(task.names)} classes"
     if at_steps(task.train):
         goal += ", one a step"
-    held = held_back(m, validation) if validation else 0
+    held = 0 if held_out is None else len(held_out.y)
     counts = [f"{m - held} sequences to train on"]
     if held:
         counts.append(f"{held} held back")

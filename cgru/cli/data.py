@@ -17,10 +17,13 @@ from cgru.datasets import Dataset, load_japanese_vowels, read
 from cgru.datasets.files import kind_of
 from cgru.datasets.summary import looks_swapped
 
-__all__ = ["AXES", "READING", "data_of", "in_keys", "in_options", "notes_of", "read_as", "swapped"]
+__all__ = ["AXES", "READING", "data_of", "grouped", "in_keys", "in_options", "notes_of", "read_as", "swapped"]
 
 # The arguments of `cgru.datasets.read` that the command has as options, and a plan as keys.
-READING = ("id", "time", "label", "columns", "ignore", "wide", "per_step", "task", "missing", "na", "decimal", "axes")
+READING = (
+    "id", "time", "label", "columns", "ignore", "groups", "wide", "per_step", "task", "missing", "na", "decimal",
+    "axes",
+)  # fmt: skip
 EMBEDDED = "Japanese Vowels"
 AXES = 'axes="mes" takes it so, axes="mse" says that it is right'
 OPTION = re.compile(rf"\b({'|'.join(READING)})=(\"[^\"]*\"|\[[^\]]*\]|[^\s,;)]*)")
@@ -47,12 +50,20 @@ def data_of(
     if net is not None:
         known = _as_it_was_trained(net, arguments.data, targets)
         taken = {name: value for name, value in known.items() if name not in options}
-        told = {name: value for name, value in taken.items() if targets or name != "label"}  # else left out if there
+        told = {
+            name: value for name, value in taken.items() if name != "groups" and (targets or name != "label")
+        }  # else left out if there
         said = ", ".join(_spelled(name, value) for name, value in told.items() if _worth_saying(name, value))
         notes += (f"read as the model's own data were, {said}",) if said else ()
         options |= taken
+    wanted = {"test": test, "features": features, "targets": targets}
     try:
-        data = read_as(arguments.data, {**options, "test": test, "features": features, "targets": targets})
+        try:
+            data = read_as(arguments.data, options | wanted)
+        except RequestError as error:
+            if "groups" not in taken or "groups: expected one of" not in str(error):
+                raise
+            data = read_as(arguments.data, options | wanted | {"groups": None})  # which training alone asks for
     except RequestError as error:
         if said and any(f"{name}:" in str(error) for name in taken):
             raise RequestError(f"{error}; the model's own data were read with {in_options(said)}") from error.__cause__
@@ -77,6 +88,14 @@ def read_as(path: str, options: Mapping[str, Any], told: Callable[[str], str] | 
 def notes_of(data: Dataset, told: Callable[[str], str] | None = None) -> list[str]:
     """The notes as the command tells them."""
     return [f"note: {(told or in_options)(note)}" for note in data.notes]
+
+
+def grouped(data: Dataset) -> list[str]:
+    """Ask, in words, whether the first of two columns of the id is a group; [] where there is nothing to ask."""
+    first, *others = (data.reading or {}).get("id") or [""]
+    if not others or data.groups is not None:
+        return []
+    return [f'is {first} a group, whose sequences belong together? groups="{first}" holds them back together']
 
 
 def _option(name: str) -> str:

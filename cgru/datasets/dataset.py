@@ -29,7 +29,8 @@ class Dataset(NamedTuple):
     `class_names` are those in the file: the names of the classes 0, 1, ... in `y`, or those that `y` spells out.
     `feature_names` (e,) are those of the elements of a step, such as the columns of a table. `notes` say what was
     guessed, filled or left out; `cgru.datasets.described(data)` says all that was read. `reading`, of a table, has the
-    arguments of `cgru.datasets.read` by which another one is read as this was.
+    arguments of `cgru.datasets.read` by which another one is read as this was. `groups` (m,), strings or numbers, say
+    which samples of `train` belong together, where that was asked for.
     """
 
     train: Split | None
@@ -38,6 +39,7 @@ class Dataset(NamedTuple):
     feature_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     reading: Mapping[str, Any] | None = None
+    groups: np.ndarray | None = None
 
 
 def with_features(data: Dataset, names: Sequence[str]) -> Dataset:

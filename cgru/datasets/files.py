@@ -37,6 +37,7 @@ def read(
     label: str | Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
     ignore: Sequence[str] = (),
+    groups: str | None = None,
     wide: bool | None = None,
     per_step: bool = False,
     task: str | None = None,
@@ -70,6 +71,9 @@ def read(
         label: the column with what is to be learned, or several with numbers; "" for none.
         columns: those with the elements of a step, in this order; None: all that are left.
         ignore: columns that are no elements.
+        groups: the column that says which sequences belong together, such as the subject, the same in all rows of a
+            sequence, or in an `.npz` or folder the array (m,) of that name, with a split train_NAME; it may be in `id`,
+            too, and is no element. `groups` of the result has them, of the samples to train on.
         wide: whether each row is a sequence.
         per_step: whether the label is a class for each step, which may change within a sequence.
         task: "classification" or "regression", where integers are numbers or reals are classes; None: integers,
@@ -97,18 +101,22 @@ def read(
         **{name: None if value is None else as_names(value, name) for name, value in named.items()},
         ignore=as_names(ignore, "ignore"),
         wide=wide,
+        groups=() if groups is None else as_names(groups, "groups"),
     )
+    if len(asked.groups) > 1:
+        raise ValueError(f"groups: expected one name, got {', '.join(asked.groups)}")
     check_decimal(decimal)
     for name, value, known in (("task", task, TASKS), ("axes", axes, ("mse", "mes"))):
         if value is not None and value not in known:
             raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
     gaps.check_missing(missing)
     options = {"per_step": per_step, "missing": missing, "na": gaps.as_words(na), "decimal": decimal}
-    options |= {"axes": axes, "targets": targets}
+    options |= {"axes": axes, "targets": targets, "grouped": targets}
     data = _read(path, asked, features, task, options)
     if test is None:
         return data
     steps = (data.reading or {}).get("columns", asked.columns)
+    options["grouped"] = False
     other = _read(test, asked._replace(columns=steps), features or data.feature_names, task, options)
     return _with_test(data, other, test)
 
@@ -164,7 +172,8 @@ def _read(
         kind = kind_of(path)
         _check_options(kind, asked, options)
         if kind == "npz":
-            data = _filled(read_npz(path, options["axes"]), options["missing"])
+            name = "".join(asked.groups)
+            data = _filled(read_npz(path, options["axes"], name, options["grouped"]), options["missing"])
             data = data if asked.columns is None else _chosen(data, asked.columns)
         elif kind == "ts":
             X, y, notes = read_ts(path, options["missing"], options["targets"])
@@ -188,8 +197,8 @@ def _check_options(kind: str, asked: Asked, options: dict[str, Any]) -> None:
     """ValueError for what says nothing of such a file."""
     given = {name for name, value in asked._asdict().items() if value not in (None, ())}
     given |= {name for name in ("per_step", "na", "decimal", "axes") if options[name]}
-    table = {"id", "time", "label", "columns", "ignore", "wide", "per_step", "na"}
-    fits = {"npz": {"axes", "columns"}, "ts": set(), "parquet": table, "text": table | {"decimal"}}
+    table = {"id", "time", "label", "columns", "ignore", "wide", "per_step", "na", "groups"}
+    fits = {"npz": {"axes", "columns", "groups"}, "ts": set(), "parquet": table, "text": table | {"decimal"}}
     for name in sorted(given - fits[kind]):
         raise ValueError(f"{name}: expected nothing, since it says nothing of such a file, {kind}, got some")
 
@@ -217,6 +226,8 @@ def _of_table(
     if asked.label and not options["targets"]:  # which need not be there, and are no elements where they are
         there = [name for name in table.names if name not in asked.ignore]
         asked = asked._replace(label=tuple(name for name in asked.label if name in there) or None)
+    if not options["grouped"]:
+        asked = asked._replace(groups=tuple(name for name in asked.groups if name in table.names))
     if features is not None and asked.columns is None and all(name in table.names for name in features):
         asked = asked._replace(columns=tuple(features), ignore=())
     elif features is not None and asked.columns is None and any(name in table.names for name in features):
@@ -232,9 +243,9 @@ def _of_table(
     if roles.wide:
         if per_step:
             raise ValueError("per_step: expected a row for each step, got one for each sequence (wide=True)")
-        found, counts, more = wide_of(table, roles, missing)
+        found, counts, more, groups = wide_of(table, roles, missing)
     else:
-        found, counts, more = long(table, roles, per_step, missing)
+        found, counts, more, groups = long(table, roles, per_step, missing)
     names = tuple(found.columns) if len(found.columns) > 1 or not roles.wide else None
     notes += more + gaps.said(counts, missing, names or ["values"])
     time = list(roles.time) if len(roles.time) > 1 else "".join(roles.time)
@@ -243,11 +254,11 @@ def _of_table(
         reading["na"] = list(options["na"])
     if roles.wide:  # of a long one the names of the elements say it
         words = () if re.search(r"\d", "".join(roles.columns)) else roles.columns  # whose order names do not tell
-        chosen = {"columns": asked.columns or words, "ignore": asked.ignore}
+        chosen = {"columns": asked.columns or words, "ignore": asked.ignore, "groups": asked.groups}
         reading |= {name: list(names) for name, names in chosen.items() if names}
     if options["targets"]:
         reading |= {"label": list(roles.label), "per_step": per_step}
-    return Dataset(_split(found, found.ids if roles.id else None), None, None, names, tuple(notes), reading)
+    return Dataset(_split(found, found.ids if roles.id else None), None, None, names, tuple(notes), reading, groups)
 
 
 def _split(found: Sequences, ids: np.ndarray | None) -> Split:

@@ -81,8 +81,11 @@ def from_frame(
 # --- a row for each step ---
 
 
-def long(table: Table, roles: Roles, per_step: bool, missing: str) -> tuple[Sequences, np.ndarray, list[str]]:
-    """The sequences in a long table, how many values of each element were filled (e,), and what looks wrong, in words.
+def long(
+    table: Table, roles: Roles, per_step: bool, missing: str
+) -> tuple[Sequences, np.ndarray, list[str], np.ndarray | None]:
+    """The sequences in a long table, how many values of each element were filled (e,), what looks wrong, in words, and
+    the group of each sequence (m,), None where there are no groups.
 
     Errors as `from_frame`.
     """
@@ -115,9 +118,13 @@ def long(table: Table, roles: Roles, per_step: bool, missing: str) -> tuple[Sequ
     if per_step:
         y = _classes_of_steps(table, roles.label, order, starts)
     elif roles.label:
-        y = _joined([_label(table, name, roles, order, starts, place) for name in roles.label])
+        cure = "per_step=True takes a class for each step"
+        y = _joined([_constant(table, name, roles, order, starts, place, cure) for name in roles.label])
         notes += _doubted(y, roles.label)
-    return Sequences(X, y, ids, list(roles.columns)), counts, notes
+    together = None
+    for name in roles.groups:
+        together = _constant(table, name, roles, order, starts, place, "a sequence belongs to one group")
+    return Sequences(X, y, ids, list(roles.columns)), counts, notes, together
 
 
 def _groups(table: Table, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -175,19 +182,16 @@ def _filled(X: Sequence[np.ndarray], missing: str, names: Sequence[str], where: 
     return counts
 
 
-def _label(
-    table: Table, name: str, roles: Roles, order: np.ndarray, starts: np.ndarray, place: np.ndarray
+def _constant(
+    table: Table, name: str, roles: Roles, order: np.ndarray, starts: np.ndarray, place: np.ndarray, cure: str
 ) -> np.ndarray:
-    """The label of each sequence (m,)."""
+    """Return the one value of a column for each sequence (m,); ValueError, with the `cure`, where one has several."""
     values = table.column(name)[order]
     y = values[starts]
     other = np.flatnonzero(values != y[place])
     if other.size:
         row = table.place(int(order[other[0]]))
-        raise ValueError(
-            f"{name}: expected one value for each {'/'.join(roles.id)}, got another in {row}; per_step=True takes a "
-            "class for each step"
-        )
+        raise ValueError(f"{name}: expected one value for each {'/'.join(roles.id)}, got another in {row}; {cure}")
     return _plain(y)
 
 
@@ -231,8 +235,8 @@ def _plain(values: np.ndarray) -> np.ndarray:
 # --- a row for each sequence ---
 
 
-def wide(table: Table, roles: Roles, missing: str) -> tuple[Sequences, np.ndarray, list[str]]:
-    """The sequences in a wide table, as `long`, and what was guessed of its columns, too.
+def wide(table: Table, roles: Roles, missing: str) -> tuple[Sequences, np.ndarray, list[str], np.ndarray | None]:
+    """The sequences in a wide table, as `long`, and among the notes what was guessed of its columns.
 
     Names that are alike but for a number at their end are the steps of one element, by that number; where all are so,
     with the same numbers, there may be several elements, whose names have letters: 2023-12 and 2024-12 are of one.
@@ -263,7 +267,8 @@ def wide(table: Table, roles: Roles, missing: str) -> tuple[Sequences, np.ndarra
     if len(ids) != table.rows:
         raise ValueError(f"{roles.id[0]}: expected each id in one row, as wide=True says, got one in several")
     y = _joined([_plain(table.column(name)) for name in roles.label]) if roles.label else None
-    return Sequences(sequences, y, ids, names), counts, notes + _doubted(y, roles.label)
+    together = _plain(table.column(roles.groups[0])) if roles.groups else None
+    return Sequences(sequences, y, ids, names), counts, notes + _doubted(y, roles.label), together
 
 
 def _channels(columns: Sequence[str]) -> tuple[list[str], list[tuple[str, ...]], list[str]]:

@@ -30,6 +30,7 @@ LOOKED_AT = 1000  # rows, to find out whether both are what they are called: wha
 LABELS = "label|labels|class|target|category|outcome|klasse"
 ROWS = r"index|level_\d+|x(\.\d+)?|row([ _.]?(names?|id|no|nr|number))?"  # what pandas and R call the index of a frame
 NUMBERED = r"(.*?)[ _.\-]*(\d+)"
+SHARED = {"label": ("id",), "groups": ("id", "ignore")}  # roles of which a column may have both
 STEPS = r"(t|time|step|lag)?[ _.\-]*\d+"  # of a table with a row a sequence
 
 
@@ -39,6 +40,7 @@ class Asked(NamedTuple):
     id, time, label: names of columns; () for none.
     columns: with the elements of a step; `ignore`: to be left out of these.
     wide: whether a row is a whole sequence.
+    groups: of the column that says which sequences belong together, such as the subject, of whom there are several.
     """
 
     id: tuple[str, ...] | None = None
@@ -47,16 +49,21 @@ class Asked(NamedTuple):
     columns: tuple[str, ...] | None = None
     ignore: tuple[str, ...] = ()
     wide: bool | None = None
+    groups: tuple[str, ...] = ()
 
 
 class Roles(NamedTuple):
-    """Which columns say to which sequence a row belongs, when it comes, what is to be learned, and the elements."""
+    """Which columns say to which sequence a row belongs, when it comes, what is to be learned, and the elements.
+
+    `groups` is the column that says which sequences belong together, () for none.
+    """
 
     id: tuple[str, ...]
     time: tuple[str, ...]
     label: tuple[str, ...]
     columns: tuple[str, ...]
     wide: bool
+    groups: tuple[str, ...] = ()
 
 
 def as_names(value: str | Sequence[str], name: str) -> tuple[str, ...]:
@@ -88,7 +95,7 @@ def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
         notes.extend([f"{' with '.join(found)} {words} ({role}={spelled(found)})"] if found else [])
         return found
 
-    id = chosen("id", lambda: _one("id", IDS, free), "says which sequence a row belongs to")
+    id = chosen("id", lambda: _ids(free, asked.groups), "says which sequence a row belongs to")
     time = chosen("time", lambda: () if asked.wide else _times(table, free, id), "is what steps are sorted by")
     wide = _is_wide(table, asked, id, time, free) if asked.wide is None else asked.wide
     if wide:
@@ -110,7 +117,7 @@ def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
     columns = asked.columns or tuple(free)
     if not columns:
         raise ValueError(f"columns: expected at least one beside {', '.join((*id, *time, *label))}, got none")
-    return Roles(id, time, label, columns, wide), notes
+    return Roles(id, time, label, columns, wide, asked.groups), notes
 
 
 def check_names(table: Table, roles: dict[str, Collection[str]]) -> None:
@@ -121,7 +128,7 @@ def check_names(table: Table, roles: dict[str, Collection[str]]) -> None:
         for name in names:
             if name not in table.names:
                 raise ValueError(f"{role}: expected one of the columns {few(table.names)}, got {name!r}")
-            if name in taken and not (role == "label" and name in roles["id"]):
+            if name in taken and not any(name in roles[other] for other in SHARED.get(role, ())):
                 others = f", and none of {', '.join(before)}" if before else ""
                 raise ValueError(f"{role}: expected each once{others}, got {', '.join(names)}")
             taken.append(name)
@@ -152,6 +159,15 @@ def _one(role: str, pattern: str, names: Sequence[str]) -> tuple[str, ...]:
             f'{role}: expected one column to be it, got {", ".join(found)}; {role}="{found[0]}"{together} settles it'
         )
     return tuple(found)
+
+
+def _ids(free: Sequence[str], groups: Sequence[str]) -> tuple[str, ...]:
+    """Find the column called as ids are; beside that of `groups`, if that is called so too, both together.
+
+    In each group ids may begin anew: trial 1 of one subject is not trial 1 of another.
+    """
+    found = _one("id", IDS, free)
+    return (*(name for name in groups if _called(name, IDS)), *found) if found else ()
 
 
 def date_and_time(names: Sequence[str]) -> tuple[str, ...]:
@@ -221,7 +237,8 @@ def _are_classes(table: Table, name: str) -> bool:
 
 def _is_wide(table: Table, asked: Asked, id: Sequence[str], time: Sequence[str], free: Sequence[str]) -> bool:
     """Whether each row is a sequence: no id comes twice, and columns are numbered as steps are, or have no names."""
-    once = len(id) == 1 and table.rows > 1 and len(set(table.column(id[0]).tolist())) == table.rows
+    rows = zip(*(table.column(name).tolist() for name in id), strict=True)
+    once = bool(id) and table.rows > 1 and len(set(rows)) == table.rows
     if time or asked.time == () or asked.id or (id and not once):
         wide = False
     elif table.named:
@@ -231,8 +248,8 @@ def _is_wide(table: Table, asked: Asked, id: Sequence[str], time: Sequence[str],
         wide = len(free) >= 8
     if once and not wide and not time:
         raise ValueError(
-            f"{id[0]}: expected a sequence of several rows for an id, got each once; wide=True says that each row is "
-            "a sequence of its own, wide=False that it is a step"
+            f"{'/'.join(id)}: expected a sequence of several rows for an id, got each once; wide=True says that each "
+            "row is a sequence of its own, wide=False that it is a step"
         )
     return wide
 
