@@ -31,6 +31,7 @@ from cgru.datasets import Dataset, Split
 from cgru.many import Result, fit_many
 from cgru.many.folds import Splittable, classes_of
 from cgru.many.grid import DEFAULTS, GridJob, grid_jobs
+from cgru.many.parcels import OtherVersionError
 from cgru.many.records import Grid
 from cgru.network.fit import Fit, Settings
 from cgru.network.progress import figure
@@ -244,7 +245,12 @@ def _run(
     """Fit what is left, and note what becomes of it; return whether Ctrl-C ended it."""
     jobs = {job.name: job for job in left}
 
+    refused = []  # by workers of another version, so that these jobs are still to be done
+
     def note(result: Result) -> None:
+        if isinstance(result.error, OtherVersionError):
+            refused.append(result.error)
+            return
         results.add(jobs[result.name].record(result))
         progress(result.error is not None)
 
@@ -259,6 +265,8 @@ def _run(
     for job, result in zip(left, found, strict=True):
         if identity(job.place) not in results.records and not isinstance(result.error, KeyboardInterrupt):
             note(result)
+    if refused:
+        raise RequestError(str(refused[0].__cause__))
     return any(identity(job.place) not in results.records for job in left)
 
 

@@ -62,7 +62,8 @@ def fit_many(
     pickled is refused by that job's result. A worker that dies costs time alone, since its parcel is sent again, and a
     job that kills its workers again and again has a RuntimeError; but where an Executor that was given breaks for good,
     as one of processes does at the first death, all that is not yet done has that error. Where a Dask cluster has lost
-    all workers, it waits for new ones; MPI ends as a whole when a rank dies.
+    all workers, it waits for new ones; MPI ends as a whole when a rank dies. A worker with another version of cgru, or
+    other code under the same number, does nothing: all that is not yet done has a RuntimeError that names both.
 
     Ctrl-C ends it: fits that are under way stop after their epoch, parcels that wait are not begun, and what is done
     is returned under a RuntimeWarning that says how much that is; the other results have a KeyboardInterrupt as their

@@ -3,12 +3,13 @@
 import errno
 import os
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from cgru.files import replaceable, replacing
+from cgru.files import PREFIX, replaceable, replacing
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="modes, links and devices of POSIX")
 
@@ -210,3 +211,93 @@ def test_what_the_user_may_not_write_to(file, monkeypatch, closed):
 def test_where_a_path_leads(file):
     assert replaceable(file) == (str(file.resolve()), mode(file))
     assert replaceable(str(file) + "2") == (str(file.resolve()) + "2", None)
+
+
+# --- what processes that were killed have left ---
+
+HALF = """
+import os, signal, sys
+from cgru.files import replacing
+with replacing(sys.argv[1]) as file:
+    file.write(b"half")
+    file.flush()
+    print(flush=True)
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def half(path):
+    """A process that has written half a file there, which it does not go on with."""
+    process = subprocess.Popen([sys.executable, "-c", HALF, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process.stdout.readline()
+    return process
+
+
+@posix
+def test_the_next_save_removes_what_a_killed_one_has_left(tmp_path):
+    file = tmp_path / "file"
+    with half(file) as killed, half(tmp_path / "other") as living:
+        killed.stdin.close()
+        killed.wait()
+        assert len(list(tmp_path.iterdir())) == 2
+        write(file)
+        assert len(list(tmp_path.iterdir())) == 2  # the file, and what the living one has written so far
+        living.stdin.close()
+        living.wait()
+    (tmp_path / ".cgru-0123456789abcdef.tmp").touch()  # of another machine, as its name says
+    (tmp_path / f".{PREFIX}link").symlink_to(tmp_path / "file")
+    write(file)
+    assert {path.name for path in tmp_path.iterdir()} == {"file", ".cgru-0123456789abcdef.tmp", f".{PREFIX}link"}
+
+
+@posix
+def test_saves_that_meet_do_not_touch_each_other(file):
+    with replacing(file) as first:
+        first.write(b"first")
+        first.flush()
+        write(file, b"second")
+        write(file.parent / "third")
+    assert file.read_bytes() == b"first"
+    assert len(list(file.parent.iterdir())) == 2
+
+
+@posix
+def test_a_new_file_that_is_swept_before_it_is_locked_gets_another_name(file, monkeypatch):
+    """By removing it, or while another looks at it."""
+    import fcntl
+
+    own, calls = fcntl.flock, []
+
+    def flock(descriptor, how):
+        calls.append(descriptor)
+        if len(calls) == 1:
+            os.remove(next(path for path in file.parent.iterdir() if path != file))
+        if len(calls) == 2:
+            raise BlockingIOError
+        own(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    write(file)
+    assert len(calls) == 3
+    assert file.read_bytes() == b"new"
+
+
+@posix
+@pytest.mark.parametrize("kind", ["no fcntl", "no locks"])
+def test_where_nothing_can_be_locked_nothing_is_removed(file, monkeypatch, kind):
+    with half(file) as killed:
+        killed.stdin.close()
+        killed.wait()
+    import fcntl
+
+    if kind == "no fcntl":
+        monkeypatch.setitem(sys.modules, "fcntl", None)
+    else:
+        monkeypatch.setattr(fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOLCK, "no locks")))
+    write(file)
+    assert file.read_bytes() == b"new"
+    assert len(list(file.parent.iterdir())) == 2
+    monkeypatch.undo()
+    write(file)
+    assert list(file.parent.iterdir()) == [file]
