@@ -315,10 +315,9 @@ def _add_training(add: Add) -> None:
     add(
         "--loss",
         type=_loss,
-        default="mean_squared_error",
         metavar="LOSS",
         help="of a regression: mean_squared_error, huber, quantile, poisson or gaussian, with numbers as in huber(0.5) "
-        "or quantile(0.1,0.5,0.9) (default: %(default)s)",
+        f"or quantile(0.1,0.5,0.9); classes are learned by cross-entropy (default: {recipe.LOSS})",
     )
     add(
         "--class-weight",

@@ -26,7 +26,7 @@ from cgru.cli.many import many
 from cgru.cli.output import WRITERS, check_output, page_writer, plotter, require
 from cgru.cli.progress import Progress
 from cgru.cli.score import alike, judged, scored, unsure
-from cgru.cli.task import Task, at_steps, class_names, head, real_steps, targets, task_of
+from cgru.cli.task import Task, at_steps, class_names, head, loss_of, real_steps, targets, task_of
 from cgru.core.blocks import rows_of
 from cgru.datasets import Dataset, Split, described
 from cgru.datasets.summary import details
@@ -105,8 +105,7 @@ def fit(arguments: argparse.Namespace) -> int:
         raise RequestError("argument --patience: needs --validation SHARE")
     if arguments.class_weight and task.names is None:
         raise RequestError(f"argument --class-weight: {source} has numbers to predict and no classes")
-    if arguments.loss != "mean_squared_error" and task.names is not None:
-        raise RequestError(f"argument --loss: {source} has classes, which are learned by cross-entropy")
+    arguments.loss = loss_of(task.names, arguments.loss, f"argument --loss: {source}")
     if arguments.groups and not arguments.validation:
         raise RequestError("argument --groups: needs --validation SHARE")
     train, held, notes = _set_aside(data, task, arguments, source)
@@ -229,8 +228,7 @@ def _network(arguments: argparse.Namespace, task: Task, features: Sequence[str] 
         schedule=recipe.SCHEDULE,
     )
     dtype = np.float64 if arguments.float64 else np.float32
-    loss = "cross_entropy" if task.names is not None else arguments.loss
-    return cgru.Network(layers, loss, adam, arguments.seed, task.names, dtype=dtype, feature_names=features)
+    return cgru.Network(layers, arguments.loss, adam, arguments.seed, task.names, dtype=dtype, feature_names=features)
 
 
 def _train(
@@ -257,7 +255,7 @@ def _train(
                 patience=arguments.patience,
                 standardize=True,
                 standardize_targets=regression and arguments.loss != "poisson",
-                shrink=regression and held is not None and arguments.loss == "mean_squared_error",
+                shrink=regression and held is not None and arguments.loss == recipe.LOSS,
                 class_weight=arguments.class_weight,
                 callback=progress,
                 checkpoint=arguments.checkpoint,

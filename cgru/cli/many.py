@@ -25,7 +25,7 @@ from cgru.cli.output import check_output
 from cgru.cli.plan import FIT, NETWORK, Plan, read_plan
 from cgru.cli.progress import Fits
 from cgru.cli.results import Results, identity
-from cgru.cli.task import Task, at_steps, head, task_of
+from cgru.cli.task import Task, at_steps, head, loss_of, task_of
 from cgru.cli.workers import executor_of
 from cgru.datasets import Dataset, Split
 from cgru.many import Result, fit_many
@@ -99,7 +99,7 @@ def build(
             raise ValueError(f"weight_decay: expected 0 with sgd, which has none, got {decay}")
         rates["weight_decay"] = decay
     layers = recipe.stack(head(names, numbers, loss), steps=steps, **given)
-    return cgru.Network(layers, loss if names is None else "cross_entropy", kind(**rates), seed, names, dtype=dtype)
+    return cgru.Network(layers, loss, kind(**rates), seed, names, dtype=dtype)
 
 
 def _jobs(plan: Plan, task: Task, samples: Split, groups: np.ndarray | None) -> list[GridJob]:
@@ -150,8 +150,7 @@ def _of_fit(fixed: dict[str, Any], setting: dict[str, Any]) -> dict[str, Any]:
 def _resolved(plan: Plan, task: Task) -> dict[str, Any]:
     """The values that are no axes, with those that hang on the data; RequestError where these do not fit it."""
     fixed = dict(plan.fixed)
-    if task.names is not None and fixed["loss"] != "mean_squared_error":
-        raise RequestError(f"{plan.path}: [network] loss: {plan.data} has classes, which are learned by cross-entropy")
+    fixed["loss"] = loss_of(task.names, fixed["loss"], f"{plan.path}: [network] loss: {plan.data}")
     if at_steps(task.train) and fixed.get("pool", "axis") not in (None, "last"):
         raise RequestError(f"{plan.path}: [network] pool: {plan.data} has a class for each step: nothing is pooled")
     if "pool" in fixed:

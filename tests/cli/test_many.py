@@ -195,6 +195,10 @@ def test_data_that_has_changed(folder, name):
         ([("epochs = 3", "epochs = 3\nclass_weight = {maybe = 1}")], "class_weight: expected classes no, yes, "),
         ([("epochs = 3", "batch_size = [4, 8]")], "plan.toml: [fit] epochs: expected a number beside several of batch"),
         ([("dropout = 0\n\n", 'dropout = 0\nloss = "huber"\n\n')], "[network] loss: data.npz has classes, "),
+        (
+            [("dropout = 0\n\n", 'dropout = 0\nloss = "mse"\n\n')],
+            "[network] loss: data.npz has classes, which are learned by cross-entropy, got mean_squared_error; leave it",
+        ),
         ([("dropout = 0\n\n", 'optimizer = "sgd"\nweight_decay = 1\n')], "weight_decay: expected 0 with sgd, "),
         ([("data.npz", "steps.npz"), ("units", 'pool = ["max", "mean"]\nunits')], "[network] pool: steps.npz has a cl"),
     ],
