@@ -20,8 +20,8 @@ from cgru.layers.pool import Pool
 from cgru.network import Network
 
 __all__ = [
-    "DROPOUT", "EPOCHS", "HELD_FROM", "LEARNING_RATE", "LOSS", "PATIENCE", "POOL", "RECURRENT_DROPOUT", "SCHEDULE", "UNITS",
-    "UPDATES", "VALIDATION", "WEIGHT_DECAY", "budget", "nothing_learned", "stack",
+    "DROPOUT", "EPOCHS", "HELD_FROM", "LEARNING_RATE", "LOSS", "PATIENCE", "POOL", "RECURRENT_DROPOUT", "SCHEDULE",
+    "UNITS", "UPDATES", "VALIDATION", "WEIGHT_DECAY", "budget", "nothing_learned", "stack",
 ]  # fmt: skip
 
 UNITS, POOL, DROPOUT, RECURRENT_DROPOUT = 48, "last+mean+max", 0.3, 0.2

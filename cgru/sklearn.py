@@ -29,6 +29,7 @@ except ImportError:
     raise ImportError("cgru.sklearn: scikit-learn is missing: pip install scikit-learn") from None
 
 from cgru import recipe
+from cgru.core.dataframes import check_not_nested, is_indexed, refuse_indexed
 from cgru.core.lengths import padded
 from cgru.core.threads import get_num_threads, set_num_threads
 from cgru.layers.dense import Dense
@@ -60,6 +61,11 @@ class _Estimator(BaseEstimator):
     def _sequences(self, X: Any, y: Any = None, reset: bool = False) -> tuple[np.ndarray, np.ndarray | None, Any]:
         """X (m, s, e), how many steps of each sample are real (None: all), and y as scikit-learn checks it."""
         lengths = None
+        check_not_nested(X, "X")
+        if is_indexed(X):  # which may be a DataFrame (m, s) for all that
+            fits = np.shape(y)[:1] == (len(X),) if reset else self.network_.elements == 1
+            if not fits or X.shape[1:] <= (1,) or not (reset or X.shape[1] == self.n_features_in_):
+                refuse_indexed(X, "X")
         if isinstance(X, list | tuple) and len(X) and np.ndim(X[0]) == 2:
             parts = [
                 check_array(np.transpose(x) if self.channels_first else x, input_name=f"X[{i}]")

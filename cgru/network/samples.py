@@ -19,6 +19,7 @@ import numpy as np
 from cgru import losses
 from cgru.core.blocks import BLOCK, Rows, slices
 from cgru.core.checks import lengths_of, real, sequences
+from cgru.core.dataframes import check_not_nested, is_indexed, refuse_indexed
 from cgru.core.lengths import mask, padded
 from cgru.layers.embedding import Embedding
 from cgru.network.classes import numbered, one_of_them, strings_in
@@ -168,6 +169,9 @@ def taken(net: Network, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarra
     A list of arrays whose lengths differ is padded.
     """
     first = net.layers[0]
+    check_not_nested(X, f"{name}X")
+    if is_indexed(X) and not (isinstance(first, Embedding) and X.shape[1:] > (1,)):  # tokens (m, s) may be a DataFrame
+        refuse_indexed(X, f"{name}X")
     if _ragged(X, name):
         if lengths is not None:
             raise ValueError(f"{name}lengths: expected None beside a list of arrays, which have their own, got some")

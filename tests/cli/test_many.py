@@ -197,7 +197,7 @@ def test_data_that_has_changed(folder, name):
         ([("dropout = 0\n\n", 'dropout = 0\nloss = "huber"\n\n')], "[network] loss: data.npz has classes, "),
         (
             [("dropout = 0\n\n", 'dropout = 0\nloss = "mse"\n\n')],
-            "[network] loss: data.npz has classes, which are learned by cross-entropy, got mean_squared_error; leave it",
+            "[network] loss: data.npz has classes, which are learned by cross-entropy, got mean_squared_error",
         ),
         ([("dropout = 0\n\n", 'optimizer = "sgd"\nweight_decay = 1\n')], "weight_decay: expected 0 with sgd, "),
         ([("data.npz", "steps.npz"), ("units", 'pool = ["max", "mean"]\nunits')], "[network] pool: steps.npz has a cl"),
