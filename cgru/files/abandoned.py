@@ -23,25 +23,25 @@ def claimed(path: str, descriptor: int) -> contextlib.ExitStack | None:
 
     Where nothing can be locked, that is nothing. None where `sweep` was there first: another name is needed.
     """
-    held, is_locked = contextlib.ExitStack(), _is_locked(descriptor)
+    is_locked = _is_locked(descriptor)
+    if is_locked is None or not os.path.exists(path):
+        return None
+    held = contextlib.ExitStack()
     if is_locked:
         held.callback(os.close, os.dup(descriptor))
-    if is_locked is None or not os.path.exists(path):
-        held.close()
-        return None
     return held
 
 
-def sweep(folder: str, hidden: bool = False) -> None:
-    """Remove from `folder` what begins with `PREFIX`, behind a dot if `hidden`, and has no living writer.
+def sweep(folder: str, prefix: str) -> None:
+    """Remove from `folder` each file and folder whose name begins with `prefix` and whose writer does not live.
 
-    What cannot be opened, locked or removed stays.
+    What cannot be opened, locked or removed stays, and so does a link.
     """
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith("." * hidden + PREFIX):
+            if entry.name.startswith(prefix):
                 with contextlib.suppress(OSError):
-                    _remove_abandoned(entry.path, entry.is_dir(follow_symlinks=False))
+                    _remove_abandoned(entry.path, os.path.isdir(entry.path))
 
 
 def _remove_abandoned(path: str, is_folder: bool) -> None:

@@ -24,7 +24,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """
     target, mode = replaceable(path)
     folder = os.path.dirname(target)
-    sweep(folder, hidden=True)
+    sweep(folder, f".{PREFIX}")
     try:
         with contextlib.ExitStack() as held:
             claim = None

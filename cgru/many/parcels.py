@@ -365,7 +365,7 @@ def _room() -> tuple[TemporaryDirectory[str], ExitStack]:
     """Make a folder for results, and what claims it; remove those of processes that were killed."""
     from tempfile import TemporaryDirectory, gettempdir  # which takes some milliseconds to import
 
-    sweep(gettempdir())
+    sweep(gettempdir(), PREFIX)
     while True:
         room = TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)  # a worker may still write there
         try:

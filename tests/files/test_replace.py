@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cgru.files import PREFIX, replaceable, replacing
+from cgru.files import PREFIX, claimed, replaceable, replacing, sweep
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="modes, links and devices of POSIX")
 
@@ -301,3 +301,57 @@ def test_where_nothing_can_be_locked_nothing_is_removed(file, monkeypatch, kind)
     monkeypatch.undo()
     write(file)
     assert list(file.parent.iterdir()) == [file]
+
+
+def descriptors():
+    """How many files this process has open."""
+    try:
+        return len(os.listdir("/proc/self/fd"))
+    except FileNotFoundError:
+        return 0
+
+
+@posix
+@pytest.mark.parametrize("nfs", [False, True])
+def test_files_and_folders_that_nobody_claims(tmp_path, monkeypatch, nfs):
+    """On NFS a lock needs a file that is open for writing, as no folder can be."""
+    import fcntl
+
+    own = fcntl.flock
+
+    def flock(descriptor, how):
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "not for writing")
+        own(descriptor, how)
+
+    if nfs:
+        monkeypatch.setattr(fcntl, "flock", flock)
+    before = descriptors()
+    for name in ("file", "other", "folder", "living"):
+        path = tmp_path / f"{PREFIX}{name}"
+        if name == "folder":
+            path.mkdir()
+            (path / "inside").touch()
+            (tmp_path / f"{PREFIX}link").symlink_to(path)
+        else:
+            path.touch()
+    with open(tmp_path / f"{PREFIX}living", "r+b") as file, claimed(file.name, file.fileno()):
+        sweep(str(tmp_path), PREFIX)
+    left = {path.name.removeprefix(PREFIX) for path in tmp_path.iterdir()}
+    assert left == ({"living", "link", "folder"} if nfs else {"living", "link"})
+    sweep(str(tmp_path), PREFIX)
+    assert not (tmp_path / f"{PREFIX}living").exists()
+    assert descriptors() == before
+    sweep(str(tmp_path / "none"), PREFIX)
+
+
+@posix
+def test_a_claim_outlives_the_file_that_was_written(tmp_path):
+    path = str(tmp_path / f"{PREFIX}new")
+    with open(path, "xb") as file:
+        claim = claimed(path, file.fileno())
+    sweep(str(tmp_path), PREFIX)
+    assert os.path.exists(path)
+    claim.close()
+    sweep(str(tmp_path), PREFIX)
+    assert not os.path.exists(path)

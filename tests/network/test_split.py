@@ -88,6 +88,30 @@ def test_no_class_loses_its_last_sample(share):
         assert held.sum() == min(round(share * 21), 21 - 5)
 
 
+def test_a_class_of_two_may_spare_one_of_them():
+    """In the place of the only one of another."""
+    for seed in range(20):
+        held = drawn(3, 0.3, [seed], np.array([0, 0, 1]))
+        assert np.flatnonzero(held).tolist() in ([0], [1])
+
+
+def test_shares_are_spread_over_the_classes():
+    classes = np.repeat(np.arange(5), 4)
+    for seed in range(5):
+        assert np.bincount(classes[drawn(20, 0.25, [seed], classes)]).tolist() == [1] * 5
+        assert np.bincount(classes[drawn(20, 0.5, [seed], classes)]).tolist() == [2] * 5
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array])
+def test_the_group_that_is_missing_is_no_group(kind):
+    assert groups_of(None, 3) is None
+    assert groups_of(kind(["b", "a", "b"]), 3).tolist() == [1, 0, 1]
+    with pytest.raises(ValueError, match=r"^groups: expected a string or number for each sample, got nan"):
+        groups_of(kind([1.0, float("nan"), 2.0]), 3)
+    with pytest.raises(ValueError, match=r"^groups: expected shape \(4,\), one for each sample, got \(3,\)"):
+        groups_of(kind([1, 2, 3]), 4)
+
+
 def test_where_each_class_has_one_sample_one_is_held_back_for_all_that():
     assert drawn(4, 0.5, [0], np.arange(4)).sum() == 1
 
