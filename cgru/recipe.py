@@ -21,12 +21,12 @@ from cgru.layers.pool import Pool
 from cgru.network import Network
 
 __all__ = [
-    "DROPOUT", "EPOCHS", "HELD_FROM", "LEARNING_RATE", "PATIENCE", "POOL", "RECURRENT_DROPOUT", "SCHEDULE", "UNITS",
-    "UPDATES", "VALIDATION", "WEIGHT_DECAY", "budget", "nothing_learned", "stack",
+    "DROPOUT", "EPOCHS", "HELD_FROM", "LEARNING_RATE", "LOSS", "PATIENCE", "POOL", "RECURRENT_DROPOUT", "SCHEDULE",
+    "UNITS", "UPDATES", "VALIDATION", "WEIGHT_DECAY", "budget", "nothing_learned", "stack",
 ]  # fmt: skip
 
 UNITS, POOL, DROPOUT, RECURRENT_DROPOUT = 48, "last+mean+max", 0.3, 0.2
-LEARNING_RATE, SCHEDULE, WEIGHT_DECAY = 5e-3, "one_cycle", 0.0
+LEARNING_RATE, SCHEDULE, WEIGHT_DECAY, LOSS = 5e-3, "one_cycle", 0.0, "mean_squared_error"
 UPDATES, EPOCHS, BATCHES = 1200, 30, (16, 64)  # at the least; samples of a batch at the least and at most
 VALIDATION, PATIENCE, HELD_FROM = 0.2, 20, 20  # of a regression; of so many samples on
 

@@ -31,6 +31,7 @@ except ImportError:
     raise ImportError("cgru.sklearn: scikit-learn is missing: pip install scikit-learn") from None
 
 from cgru import recipe
+from cgru.core.dataframes import check_not_nested, is_indexed, refuse_indexed
 from cgru.core.lengths import padded
 from cgru.core.threads import get_num_threads, set_num_threads
 from cgru.files import Archive, replacing
@@ -40,6 +41,7 @@ from cgru.network.history import Epoch
 from cgru.network.moments import moments
 from cgru.network.network import parts, restored
 from cgru.network.progress import short
+from cgru.network.split import groups_of
 from cgru.network.units import in_units
 from cgru.optimizers import Adam
 
@@ -66,6 +68,11 @@ class _Estimator(BaseEstimator):
     def _sequences(self, X: Any, y: Any = None, reset: bool = False) -> tuple[np.ndarray, np.ndarray | None, Any]:
         """X (m, s, e), how many steps of each sample are real (None: all), and y as scikit-learn checks it."""
         lengths = None
+        check_not_nested(X, "X")
+        if is_indexed(X):  # which may be a DataFrame (m, s) for all that
+            fits = np.shape(y)[:1] == (len(X),) if reset else self.network_.elements == 1
+            if not fits or X.shape[1:] <= (1,) or not (reset or X.shape[1] == self.n_features_in_):
+                refuse_indexed(X, "X")
         if isinstance(X, list | tuple) and len(X) and np.ndim(X[0]) == 2:
             parts = [
                 check_array(np.transpose(x) if self.channels_first else x, input_name=f"X[{i}]")
@@ -97,7 +104,16 @@ class _Estimator(BaseEstimator):
 
     # --- training ---
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, epochs: int | None, reset: bool, classes: Any = None) -> None:
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        epochs: int | None,
+        reset: bool,
+        classes: Any = None,
+        groups: Any = None,
+    ) -> None:
         """Train on X and y, from the start or, without `reset`, from where the network stands; whatever is raised, the
         estimator is what it was.
         """
@@ -105,7 +121,7 @@ class _Estimator(BaseEstimator):
         try:
             if not reset:
                 self.network_ = self._inner
-            notes = self._trained(X, y, sample_weight, epochs, reset, classes)
+            notes = self._trained(X, y, sample_weight, epochs, reset, classes, groups)
             self._keep(self.network_, _names_of(y) if reset else before["network_"].target_names)
         except BaseException:
             vars(self).clear()
@@ -115,12 +131,15 @@ class _Estimator(BaseEstimator):
             words = f"{type(self).__name__}: {note}"
             warnings.warn(words, ConvergenceWarning, stacklevel=4 if isinstance(self, ClassifierMixin) else 3)
 
-    def _trained(self, X: Any, y: Any, sample_weight: Any, epochs: int | None, reset: bool, classes: Any) -> list[str]:
+    def _trained(
+        self, X: Any, y: Any, sample_weight: Any, epochs: int | None, reset: bool, classes: Any, groups: Any
+    ) -> list[str]:
         """Do that; return in words where it diverged, and that nothing was learned."""
         X, lengths, y = self._sequences(X, y, reset=reset)
         if sample_weight is not None:
             sample_weight = column_or_1d(sample_weight, dtype=np.float64, warn=False)
             check_consistent_length(X, sample_weight)
+        groups = groups_of(groups, len(X))
         targets = self._targets(y, reset, classes, sample_weight)
         batch_size, chosen = recipe.budget(len(X), self.batch_size, self.epochs)
         net = self._network(targets, recipe.SCHEDULE if epochs is None else "constant") if reset else self.network_
@@ -131,6 +150,7 @@ class _Estimator(BaseEstimator):
         )
         if held:
             options |= {"validation": self.validation_fraction, "patience": self.n_iter_no_change, **self._held()}
+            options["groups"] = groups
         if sample_weight is not None:
             options["sample_weight"] = sample_weight
         if self.verbose:
@@ -165,9 +185,14 @@ class _Estimator(BaseEstimator):
     def _adam(self, schedule: Any) -> Adam:
         return Adam(self.learning_rate, weight_decay=self.weight_decay, clip_norm=1.0, schedule=schedule)
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
-        """Train on X and y; `sample_weight` (m,) multiplies each sample's loss."""
-        self._fit(X, y, sample_weight, None, not (self.warm_start and hasattr(self, "network_")))
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Any:
+        """Train on X and y; `sample_weight` (m,) multiplies each sample's loss.
+
+        `groups` (m,), such as the subject of each sample, are held out whole by `early_stopping`, and without it no
+        matter. In a search or a cross-validation `set_fit_request(groups=True)` has them passed on.
+        """
+        again = self.warm_start and hasattr(self, "network_")
+        self._fit(X, y, sample_weight, None, not again, groups=groups)
         return self
 
     def _held(self) -> dict[str, Any]:
@@ -312,9 +337,13 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         found.classes = self.classes_
         return found
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> GRUClassifier:
-        """Train on X and the classes y (m,), numbers or strings; weights (m,) multiply each sample's loss."""
-        return super().fit(X, y, self._weighted(y, sample_weight))
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> GRUClassifier:
+        """Train on X and the classes y (m,), numbers or strings; weights (m,) multiply each sample's loss.
+
+        `groups` (m,), such as the subject of each sample, are held out whole by `early_stopping`, and without it no
+        matter. In a search or a cross-validation `set_fit_request(groups=True)` has them passed on.
+        """
+        return super().fit(X, y, self._weighted(y, sample_weight), groups)
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> GRUClassifier:
         """One epoch on X and y; `classes`, all that there will be, in the first call."""

@@ -15,7 +15,7 @@ sklearn = pytest.importorskip("sklearn", reason="no scikit-learn")
 from sklearn.base import clone  # noqa: E402
 from sklearn.calibration import CalibratedClassifierCV  # noqa: E402
 from sklearn.exceptions import ConvergenceWarning, NotFittedError  # noqa: E402
-from sklearn.model_selection import GridSearchCV, cross_val_score  # noqa: E402
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score  # noqa: E402
 from sklearn.pipeline import make_pipeline  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
 from sklearn.utils.estimator_checks import check_estimator  # noqa: E402
@@ -550,3 +550,55 @@ def test_what_cannot_be_saved_or_loaded(tmp_path):
     with pytest.raises(TypeError, match=r"^classes_: expected booleans, numbers of up to 64 bits or strings"):
         model.save(tmp_path / "other.npz")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.npz", "net.npz"]
+
+
+# --- groups ---
+
+
+def seen_by_fit(monkeypatch):
+    """The groups that `Network.fit` gets, call by call."""
+    seen, own = [], cgru.Network.fit
+
+    def fit(self, *given, **options):
+        seen.append(options.get("groups"))
+        return own(self, *given, **options)
+
+    monkeypatch.setattr(cgru.Network, "fit", fit)
+    return seen
+
+
+def test_early_stopping_holds_out_whole_groups():
+    """Here each group is a sample four times, so that one which is split would be known by heart."""
+    rng = np.random.default_rng(0)
+    X, y = np.repeat(rng.standard_normal((15, 6, 2)), 4, axis=0), np.repeat(rng.standard_normal(15), 4)
+    options = {"epochs": 60, "random_state": 0, "dropout": 0.0, "recurrent_dropout": 0.0, "n_iter_no_change": 60}
+    split, whole = (GRURegressor(**options).fit(X, y, groups=g) for g in (None, np.repeat(np.arange(15), 4)))
+    assert min(split.validation_scores_) < 0.1 < 0.5 < min(whole.validation_scores_)
+
+
+def test_groups_are_no_matter_where_nothing_is_held_out():
+    X, y = waves()
+    due, model = (GRUClassifier(4, epochs=2, random_state=0).fit(X, y, groups=g) for g in (None, np.arange(60) // 4))
+    np.testing.assert_array_equal(model.predict_proba(X), due.predict_proba(X))
+    with pytest.raises(ValueError, match=r"^groups: expected shape \(60,\), one for each sample, got \(3,\)"):
+        model.fit(X, y, groups=[1, 2, 3])
+
+
+def test_searches_and_pipelines_pass_groups_on(monkeypatch):
+    X, y = waves(e=1)
+    groups = np.array([f"s{i // 4}" for i in range(60)])
+    options = {"early_stopping": True, "epochs": 2, "random_state": 0}
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = make_pipeline(StandardScaler(), GRUClassifier(4, **options).set_fit_request(groups=True))
+        search = GridSearchCV(model, {"gruclassifier__units": [2, 3]}, cv=GroupKFold(3), refit=False)
+        seen = seen_by_fit(monkeypatch)
+        search.fit(X[:, :, 0], y, groups=groups)
+        assert [len(set(found)) for found in seen] == [10] * 6  # of 15, those that train
+        seen.clear()
+        scores = cross_val_score(model, X[:, :, 0], y, cv=GroupKFold(3), params={"groups": groups})
+        assert len(scores) == len(seen) == 3
+        assert all(found is not None for found in seen)
+        model[-1].set_fit_request(groups=False)
+        seen.clear()
+        search.fit(X[:, :, 0], y, groups=groups)
+        assert seen == [None] * 6

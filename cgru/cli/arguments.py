@@ -244,6 +244,13 @@ def _add_reading(add: Add) -> None:
     )
     add("--ignore", type=_names, metavar="A,B", help="columns that are no elements of a step (default: none)")
     add(
+        "--groups",
+        type=_names,
+        metavar="NAME",
+        help="column, or array of an .npz, that says which sequences belong together, such as a subject: whole groups "
+        "are held back (default: none)",
+    )
+    add(
         "--wide",
         action=argparse.BooleanOptionalAction,
         help="each row of the table is a sequence (default: by its columns)",
@@ -337,10 +344,9 @@ def _add_training(add: Add) -> None:
     add(
         "--loss",
         type=_loss,
-        default="mean_squared_error",
         metavar="LOSS",
         help="of a regression: mean_squared_error, huber, quantile, poisson or gaussian, with numbers as in huber(0.5) "
-        "or quantile(0.1,0.5,0.9) (default: %(default)s)",
+        f"or quantile(0.1,0.5,0.9); classes are learned by cross-entropy (default: {recipe.LOSS})",
     )
     add(
         "--class-weight",

@@ -27,12 +27,12 @@ from cgru.cli.many import many
 from cgru.cli.output import WRITERS, check_output, name_of, page_writer, plotter, require
 from cgru.cli.progress import Progress
 from cgru.cli.score import judged, scored
-from cgru.cli.task import Task, at_steps, class_names, head, real_steps, targets, task_of
+from cgru.cli.task import Task, at_steps, class_names, head, loss_of, real_steps, targets, task_of
 from cgru.core.blocks import rows_of
 from cgru.datasets import Dataset, Split, described
 from cgru.datasets.column_names import as_names
 from cgru.datasets.summary import details
-from cgru.network.samples import drawn, held_back
+from cgru.network.split import drawn, groups_of, held_back
 from cgru.quantized.quantize import changed, compared
 from cgru.reports.comparison import outside, outside_in_words
 
@@ -107,13 +107,14 @@ def fit(arguments: argparse.Namespace) -> int:
         raise RequestError("argument --patience: needs --validation SHARE")
     if arguments.class_weight and task.names is None:
         raise RequestError(f"argument --class-weight: {source} has numbers to predict and no classes")
-    if arguments.loss != "mean_squared_error" and task.names is not None:
-        cure = "; --task regression takes integers for numbers" if data.train.y.dtype.kind in "iub" else ""
-        raise RequestError(f"argument --loss: {source} has classes, which are learned by cross-entropy{cure}")
-    train, held = _set_aside(data, task, arguments)
+    cure = "leave it out" + ", or --task regression takes integers for numbers" * (data.train.y.dtype.kind in "iub")
+    arguments.loss = loss_of(task.names, arguments.loss, f"argument --loss: {source}", cure)
+    if arguments.groups and not arguments.validation:
+        raise RequestError("argument --groups: needs --validation SHARE")
+    train, held, notes = _set_aside(data, task, arguments, source)
     arguments.batch_size, arguments.epochs = recipe.budget(len(train.y), arguments.batch_size, arguments.epochs)
     progress = Progress(arguments.epochs, arguments.quiet)
-    progress.say(*_described(data, task, source, arguments.validation or 0), *map(in_options, details(data)))
+    progress.say(*_described(data, task, source, held), *notes, *map(in_options, details(data)))
 
     net = _network(arguments, task, data)
     net.reading = data.reading
@@ -146,21 +147,32 @@ def fit(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _set_aside(data: Dataset, task: Task, arguments: argparse.Namespace) -> tuple[Split, Split | None]:
-    """What is trained on, classes as indices, and what is held back, evenly over the classes of sequences."""
+def _set_aside(
+    data: Dataset, task: Task, arguments: argparse.Namespace, source: str
+) -> tuple[Split, Split | None, list[str]]:
+    """Split the training data, classes as indices; return what is trained on, what is held back, and notes on that."""
     train = data.train._replace(y=task.train)
-    m = len(task.train)
-    if not arguments.validation or m < 2:
-        return train, None
-    n = held_back(m, arguments.validation)
-    if task.names is None:
+    m, share = len(task.train), arguments.validation
+    if not share or m < 2:
+        return train, None, []
+    classes = None if task.names is None or at_steps(task.train) else task.train
+    if task.names is None and data.groups is None:
         held = np.zeros(m, bool)
-        held[np.random.default_rng(arguments.seed).permutation(m)[:n]] = True
+        held[np.random.default_rng(arguments.seed).permutation(m)[: held_back(m, share)]] = True
     else:
-        classes = None if at_steps(task.train) else task.train
-        held = drawn(m, n, classes, np.random.SeedSequence(arguments.seed))
-    parts = ([rows_of(array, np.flatnonzero(rows)) for array in train] for rows in (~held, held))
-    return tuple(Split(*part) for part in parts)
+        with as_request_error(f"{source}: "):
+            groups = groups_of(data.groups, m)
+            held = drawn(m, share, np.random.SeedSequence(arguments.seed), classes, groups)
+    kept, out = (Split(*(rows_of(array, np.flatnonzero(rows)) for array in train)) for rows in (~held, held))
+    notes = []
+    if data.groups is not None:
+        found, of_all = (len(np.unique(data.groups[rows])) for rows in (held, slice(None)))
+        of = ", ".join(arguments.groups)
+        notes.append(f"held back {found} of {of_all} groups ({of}), {len(out.y)} of {m} sequences")
+    for i in () if classes is None else np.flatnonzero(np.bincount(classes) == 1):
+        where = "held back, so that nothing is learned of it" if held[classes == i].all() else "trained on"
+        notes.append(f"note: class {task.names[i]} has one sequence, which is {where}")
+    return kept, out, notes
 
 
 def _judging(data: Dataset, held: Split | None, task: Task) -> tuple[Split, str]:
@@ -182,7 +194,7 @@ def _result(net: cgru.Network, split: Split, which: str, epochs: int, interrupte
     return f"{which} {judged(net, split, split.y)}"
 
 
-def _described(data: Dataset, task: Task, source: str, validation: float) -> list[str]:
+def _described(data: Dataset, task: Task, source: str, held_out: Split | None) -> list[str]:
     m, s, e = data.train.X.shape
     lengths = data.train.lengths
     low, high = (s, s) if lengths is None else (lengths.min(), lengths.max())
@@ -190,7 +202,7 @@ def _described(data: Dataset, task: Task, source: str, validation: float) -> lis
     goal = "regression" if task.names is None else f"{len(task.names)} classes"
     if at_steps(task.train):
         goal += ", one a step"
-    held = held_back(m, validation) if validation else 0
+    held = 0 if held_out is None else len(held_out.y)
     counts = [f"{m - held} sequences to train on"]
     if held:
         counts.append(f"{held} held back")
@@ -218,9 +230,8 @@ def _network(arguments: argparse.Namespace, task: Task, data: Dataset) -> cgru.N
         schedule=recipe.SCHEDULE,
     )
     dtype = np.float64 if arguments.float64 else np.float32
-    loss = "cross_entropy" if task.names is not None else arguments.loss
     names = {"feature_names": data.feature_names, "target_names": data.target_names}
-    return cgru.Network(layers, loss, adam, arguments.seed, task.names, dtype=dtype, **names)
+    return cgru.Network(layers, arguments.loss, adam, arguments.seed, task.names, dtype=dtype, **names)
 
 
 def _train(
@@ -247,7 +258,7 @@ def _train(
                 patience=arguments.patience,
                 standardize=True,
                 standardize_targets=regression and arguments.loss != "poisson",
-                shrink=regression and held is not None and arguments.loss == "mean_squared_error",
+                shrink=regression and held is not None and arguments.loss == recipe.LOSS,
                 class_weight=arguments.class_weight,
                 callback=progress,
                 checkpoint=arguments.checkpoint,

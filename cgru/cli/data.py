@@ -22,12 +22,12 @@ __all__ = ["AXES", "READING", "data_of", "in_keys", "in_options", "notes_of", "r
 
 # The arguments of `cgru.datasets.read` that the command has as options, and a plan as keys.
 READING = (
-    "id", "time", "time_format", "label", "columns", "ignore", "wide", "per_step", "task", "missing", "na", "split_at",
-    "time_step", "decimal", "axes",
+    "id", "time", "time_format", "label", "columns", "ignore", "groups", "wide", "per_step", "task", "missing", "na",
+    "split_at", "time_step", "decimal", "axes",
 )  # fmt: skip
 EMBEDDED = "Japanese Vowels"
 AXES = 'axes="mes" takes it so, axes="mse" says that it is right'
-OPTION = re.compile(rf"\b({'|'.join((*READING, 'test', 'groups'))})=(\"[^\"]*\"|\[[^\]]*\]|[^\s,;)]*)")
+OPTION = re.compile(rf"\b({'|'.join((*READING, 'test'))})=(\"[^\"]*\"|\[[^\]]*\]|[^\s,;)]*)")
 
 
 def data_of(
@@ -53,12 +53,18 @@ def data_of(
         taken = {name: value for name, value in known.items() if name not in options}
         if "time" in options:
             taken.pop("time_format", None)  # which is that of another column
-        told = {name: value for name, value in taken.items() if targets or name != "label"}  # else left out if there
-        said = reading_in_words(told)
+        unsaid = {"groups"} if targets else {"groups", "label"}  # the label is left out if it is there
+        said = reading_in_words({name: value for name, value in taken.items() if name not in unsaid})
         notes += (f"read as the model's own data were, {said}",) if said else ()
         options |= taken
+    wanted = {"test": test, "features": features, "targets": targets}
     try:
-        data = read_as(arguments.data, {**options, "test": test, "features": features, "targets": targets})
+        try:
+            data = read_as(arguments.data, options | wanted)
+        except RequestError as error:
+            if "groups" not in taken or "groups: expected one of" not in str(error):
+                raise
+            data = read_as(arguments.data, options | wanted | {"groups": None})  # which training alone asks for
     except RequestError as error:
         if said and any(f"{name}:" in str(error) for name in taken):
             raise RequestError(f"{error}; the model's own data were read with {in_options(said)}") from error.__cause__

@@ -10,7 +10,6 @@ import contextlib
 import functools
 import hashlib
 import itertools
-import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -26,19 +25,18 @@ from cgru.cli.output import check_output
 from cgru.cli.plan import FIT, NETWORK, Plan, read_plan
 from cgru.cli.progress import Fits
 from cgru.cli.results import Results, identity
-from cgru.cli.task import Task, at_steps, head, task_of
+from cgru.cli.task import Task, at_steps, head, loss_of, task_of
 from cgru.cli.workers import executor_of
 from cgru.core.figures import figure
 from cgru.datasets import Dataset, Split
-from cgru.datasets.files import kind_of
-from cgru.datasets.mapped import Folder
-from cgru.files import Archive
 from cgru.many import Result, fit_many
-from cgru.many.folds import Splittable, classes_of, groups_of
+from cgru.many.folds import Splittable, classes_of
 from cgru.many.grid import DEFAULTS, GridJob, grid_jobs
+from cgru.many.parcels import OtherVersionError
 from cgru.many.records import Grid
 from cgru.network.fit import Fit, Settings
 from cgru.network.samples import by_class, labelled, weights_of_classes
+from cgru.network.split import groups_of
 from cgru.optimizers import NAMED
 
 __all__ = ["many"]
@@ -49,10 +47,11 @@ def many(arguments: argparse.Namespace) -> int:
     plan = read_plan(arguments.plan)
     path = plan.results if arguments.results is None else arguments.results
     check_output(path, plan.path, plan.data)
-    data = read_as(plan.data, _reading(plan), in_keys)
+    data = read_as(plan.data, {**plan.reading, "groups": plan.groups}, in_keys)
     task = task_of(data, plan.data)
     samples = data.train._replace(y=task.train)
-    groups = None if plan.groups is None else _groups(plan, data)
+    with as_request_error(f"{plan.data}: "):
+        groups = groups_of(data.groups, len(samples.X))
     jobs = _jobs(plan, task, samples, groups)
     header = {"cgru": cgru.__version__, "plan": plan.described(), "data": _digests(samples, task.names, groups)}
     with contextlib.ExitStack() as stack:
@@ -62,7 +61,7 @@ def many(arguments: argparse.Namespace) -> int:
         for job in left:
             results.records.pop(identity(job.place), None)  # of a failure
         progress = stack.enter_context(Fits(len(jobs), len(jobs) - len(left), arguments.quiet))
-        progress.say(*_described(plan, jobs, left, results), *notes_of(_doubted(plan, data), in_keys))
+        progress.say(*_described(plan, jobs, left, results, groups), *notes_of(_doubted(plan, data), in_keys))
         interrupted = _run(left, samples, results, progress, arguments.threads, executor)
         done = list(_records(jobs, results))
     failed = [record for record in done if record["error"] is not None]
@@ -100,7 +99,7 @@ def build(
             raise ValueError(f"weight_decay: expected 0 with sgd, which has none, got {decay}")
         rates["weight_decay"] = decay
     layers = recipe.stack(head(names, numbers, loss), steps=steps, **given)
-    return cgru.Network(layers, loss if names is None else "cross_entropy", kind(**rates), seed, names, dtype=dtype)
+    return cgru.Network(layers, loss, kind(**rates), seed, names, dtype=dtype)
 
 
 def _jobs(plan: Plan, task: Task, samples: Split, groups: np.ndarray | None) -> list[GridJob]:
@@ -151,8 +150,7 @@ def _of_fit(fixed: dict[str, Any], setting: dict[str, Any]) -> dict[str, Any]:
 def _resolved(plan: Plan, task: Task) -> dict[str, Any]:
     """The values that are no axes, with those that hang on the data; RequestError where these do not fit it."""
     fixed = dict(plan.fixed)
-    if task.names is not None and fixed["loss"] != "mean_squared_error":
-        raise RequestError(f"{plan.path}: [network] loss: {plan.data} has classes, which are learned by cross-entropy")
+    fixed["loss"] = loss_of(task.names, fixed["loss"], f"{plan.path}: [network] loss: {plan.data}")
     if at_steps(task.train) and fixed.get("pool", "axis") not in (None, "last"):
         raise RequestError(f"{plan.path}: [network] pool: {plan.data} has a class for each step: nothing is pooled")
     if "pool" in fixed:
@@ -189,52 +187,10 @@ def _check(
             Fit(net, by_class(net, data, weights), None, Settings.of(given), np.random.default_rng())
 
 
-def _reading(plan: Plan) -> dict[str, Any]:
-    """How the data file is read: a column of groups is no element."""
-    named = {name for value in plan.reading.values() if isinstance(value, tuple) for name in value}
-    if plan.groups is None or plan.groups in named or _kind(plan) == "npz":
-        return plan.reading
-    return plan.reading | {"ignore": (*plan.reading.get("ignore", ()), plan.groups)}
-
-
 def _doubted(plan: Plan, data: Dataset) -> Dataset:
-    """`data` with a note where its axes look swapped and the plan does not say what they are."""
+    """Return `data` with a note on axes that look swapped, where the plan does not say which they are."""
     doubt = None if "axes" in plan.reading else swapped(data)
     return data if doubt is None else data._replace(notes=(*data.notes, f"{doubt}; {AXES}"))
-
-
-def _groups(plan: Plan, data: Dataset) -> np.ndarray:
-    """The group of each sample (m,), by number."""
-    with as_request_error(f"{plan.data}: "):
-        values = _array(plan) if _kind(plan) == "npz" else _column(plan, data)
-        try:
-            return groups_of(values, len(data.train.X))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{plan.groups}: as {error}") from None
-
-
-def _column(plan: Plan, data: Dataset) -> np.ndarray:
-    """The column of a table with a group for each sequence, read as if it were what is to be learned."""
-    own = {"label": (plan.groups,), "task": "classification", "per_step": False, "ignore": ()}
-    if data.feature_names is not None:
-        own["columns"] = data.feature_names
-    return read_as(plan.data, plan.reading | own, in_keys).train.y
-
-
-def _kind(plan: Plan) -> str:
-    with as_request_error(f"{plan.data}: "):
-        return kind_of(plan.data)
-
-
-def _array(plan: Plan) -> np.ndarray:
-    with contextlib.ExitStack() as stack:
-        if os.path.isdir(plan.data):
-            arrays: Folder | Archive = Folder(plan.data, {plan.groups})
-        else:
-            arrays = Archive(stack.enter_context(open(plan.data, "rb")), {plan.groups})
-        if plan.groups not in arrays.headers:
-            raise ValueError(f"{plan.groups} is missing, which {plan.path} has as groups")
-        return arrays.read(plan.groups)
 
 
 def _digests(samples: Split, names: tuple[str, ...] | None, groups: np.ndarray | None) -> dict[str, str]:
@@ -266,8 +222,14 @@ def _records(jobs: list[GridJob], results: Results) -> Iterator[dict[str, Any]]:
             yield record | {"name": job.name, "place": job.place}
 
 
-def _described(plan: Plan, jobs: list[GridJob], left: list[GridJob], results: Results) -> Iterator[str]:
+def _described(
+    plan: Plan, jobs: list[GridJob], left: list[GridJob], results: Results, groups: np.ndarray | None
+) -> Iterator[str]:
     yield f"{plan.path}: {len(jobs)} fits, {len(jobs) - len(left)} of them done in {results.path}"
+    if groups is not None and plan.folds is None:
+        rows = jobs[0].validation_rows
+        counts = f"{len(set(groups[rows]))} of {len(set(groups))} groups ({plan.groups})"
+        yield f"held back {counts}, {len(rows)} of {len(groups)} sequences"
     others = len(results.records.keys() - {identity(job.place) for job in jobs})
     if others:
         yield f"note: {others} more results there are of values that the plan no longer has"
@@ -279,7 +241,12 @@ def _run(
     """Fit what is left, and note what becomes of it; return whether Ctrl-C ended it."""
     jobs = {job.name: job for job in left}
 
+    refused = []  # by workers of another version, so that these jobs are still to be done
+
     def note(result: Result) -> None:
+        if isinstance(result.error, OtherVersionError):
+            refused.append(result.error)
+            return
         results.add(jobs[result.name].record(result))
         progress(result.error is not None)
 
@@ -294,6 +261,8 @@ def _run(
     for job, result in zip(left, found, strict=True):
         if identity(job.place) not in results.records and not isinstance(result.error, KeyboardInterrupt):
             note(result)
+    if refused:
+        raise RequestError(str(refused[0].__cause__))
     return any(identity(job.place) not in results.records for job in left)
 
 

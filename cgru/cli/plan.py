@@ -139,7 +139,7 @@ NETWORK: dict[str, tuple[Any, Check]] = {
     "reset_after": (False, flag),
     "layer_norm": (False, flag),
     "learn_h0": (False, flag),
-    "loss": ("mean_squared_error", _loss),
+    "loss": (None, _loss),
     "optimizer": ("adam", _one_of(NAMED)),
     "learning_rate": (recipe.LEARNING_RATE, _above),
     "schedule": (recipe.SCHEDULE, _one_of(SCHEDULES)),
@@ -201,6 +201,7 @@ class Plan:
             "grouped": self.groups is not None,
             "axes": sorted(self.axes),
             **self.fixed,
+            "loss": self.fixed["loss"] or recipe.LOSS,
         }
 
 

@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import cgru
+from cgru import recipe
 from cgru.cli.arguments import RequestError, fillable
 from cgru.core.blocks import slices
 from cgru.core.lengths import mask
 from cgru.datasets import Dataset, Split
 from cgru.network.classes import class_names
 
-__all__ = ["Task", "at_steps", "class_names", "head", "real_steps", "targets", "task_of"]
+__all__ = ["Task", "at_steps", "class_names", "head", "loss_of", "real_steps", "targets", "task_of"]
 
 CURE = "of a table --label names the column, in a folder it is y.npy"
 
@@ -88,6 +89,18 @@ def head(names: Sequence[str] | None, numbers: int, loss: str) -> cgru.Dense:
     if names is not None:
         return cgru.Dense(len(names), "softmax")
     return cgru.Dense(numbers * cgru.losses.outputs(loss), "identity")
+
+
+def loss_of(names: Sequence[str] | None, asked: str | None, where: str, cure: str = "leave it out") -> str:
+    """Return the loss to train with: cross-entropy for classes, which have `names`; for numbers the one `asked` for.
+
+    RequestError, with `where` before it and the `cure` behind, where a loss of numbers was asked for beside classes.
+    """
+    if names is None:
+        return asked or recipe.LOSS
+    if asked is not None and asked not in cgru.losses.CLASSIFYING:
+        raise RequestError(f"{where} has classes, which are learned by cross-entropy, got {asked}; {cure}")
+    return "cross_entropy"
 
 
 def at_steps(y: np.ndarray) -> bool:

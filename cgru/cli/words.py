@@ -25,6 +25,8 @@ A data file is, by its ending,
                or strings: a class for each step
   lengths      optional beside x (m, s, e): how many steps of each are real
   class_names, feature_names  optional: of classes 0, 1, ..., and of elements
+  groups       or any other name, for --groups: (m,), which of them belong
+               together
 FOLDER           x.npy, (m, s, e), y.npy, ...: not read as a whole, and perhaps
                  larger than the memory
 With a split they are train_x, train_y, ... and test_x, test_y, ...: fit trains

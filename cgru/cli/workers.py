@@ -7,6 +7,9 @@ import contextlib
 import functools
 import multiprocessing
 import os
+import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -14,6 +17,10 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from cgru.cli.arguments import RequestError, as_request_error
 
 __all__ = ["executor_of"]
+
+BEGIN = 60.0  # seconds within which MPI begins its workers
+SPAWN = "from mpi4py.futures import MPIPoolExecutor as Pool; Pool(1).submit(int).result()"
+MPI_CURE = "mpiexec -n 4 python -m mpi4py.futures -m cgru many PLAN --executor mpi has three workers"
 
 
 @contextlib.contextmanager
@@ -64,4 +71,25 @@ def _mpi() -> Callable[[], Executor]:
         from mpi4py.futures import MPIPoolExecutor
     except ImportError:
         raise RequestError("argument --executor: mpi4py is not installed; pip install mpi4py") from None
+    from mpi4py import MPI
+
+    managed = any(name.startswith(("PMI_", "PMIX_", "OMPI_")) for name in os.environ)  # begun by mpiexec, or by srun
+    if MPI.COMM_WORLD.Get_size() == 1 and not managed:
+        _check_spawn()
     return MPIPoolExecutor
+
+
+def _check_spawn() -> None:
+    """Refuse where MPI cannot begin a worker by itself: mpi4py would wait for it for ever, and hold all other threads.
+
+    A process of its own tries that.
+    """
+    if shutil.which("mpiexec") is None:
+        raise RequestError(f"argument --executor: expected mpiexec on the PATH, to begin workers, got none; {MPI_CURE}")
+    silent = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    try:
+        subprocess.run([sys.executable, "-c", SPAWN], **silent, env=dict(os.environ), timeout=BEGIN, check=True)
+    except subprocess.SubprocessError:
+        raise RequestError(
+            f"argument --executor: expected MPI to begin a worker within {BEGIN:g} s, got none; {MPI_CURE}"
+        ) from None

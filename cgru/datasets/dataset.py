@@ -31,7 +31,8 @@ class Dataset(NamedTuple):
     guessed, filled or left out; `cgru.datasets.described(data)` says all that was read. `reading` has the arguments of
     `cgru.datasets.read` by which another file is read as this was; None: there are none. `target_names` (k,) are those
     of the targets of a regression, the columns of a table. `times` (m, s), of a table that was read without targets,
-    are those of the steps of `train` as they stand there, "" where a sample has no step.
+    are those of the steps of `train` as they stand there, "" where a sample has no step. `groups` (m,), strings or
+    numbers, say which samples of `train` belong together, where that was asked for.
     """
 
     train: Split | None
@@ -42,6 +43,7 @@ class Dataset(NamedTuple):
     reading: Mapping[str, Any] | None = None
     target_names: tuple[str, ...] | None = None
     times: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
 
 def with_targets(data: Dataset, names: Sequence[str] | None) -> Dataset:

@@ -40,6 +40,7 @@ def read(
     label: str | Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
     ignore: Sequence[str] = (),
+    groups: str | None = None,
     wide: bool | None = None,
     per_step: bool = False,
     task: str | None = None,
@@ -77,6 +78,9 @@ def read(
         columns: those with the elements of a step, in this order, a time of numbers among them, too; None: all that are
             left.
         ignore: columns that are no elements.
+        groups: the column that says which sequences belong together, such as the subject, the same in all rows of a
+            sequence, or in an `.npz` or folder the array (m,) of that name, with a split train_NAME; it may be in `id`,
+            too, and is no element. `groups` of the result has them, of the samples to train on.
         wide: whether each row is a sequence.
         per_step: whether the label is a class for each step, which may change within a sequence.
         task: "classification" or "regression", where integers are numbers or reals are classes; None: integers,
@@ -112,14 +116,17 @@ def read(
         ignore=as_names(ignore, "ignore"),
         wide=wide,
         time_format=time_format,
+        groups=() if groups is None else as_names(groups, "groups"),
     )
+    if len(asked.groups) > 1:
+        raise ValueError(f"groups: expected one name, got {', '.join(asked.groups)}")
     check_decimal(decimal)
     for name, value, known in (("task", task, TASKS), ("axes", axes, ("mse", "mes"))):
         if value is not None and value not in known:
             raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
     gaps.check_missing(missing)
     options = {"per_step": per_step, "missing": missing, "na": gaps.as_words(na), "decimal": decimal}
-    options |= {"axes": axes, "targets": targets, "split_at": split_at, "time_step": time_step}
+    options |= {"axes": axes, "targets": targets, "grouped": targets, "split_at": split_at, "time_step": time_step}
     if split_at is not None:
         as_gap(split_at)
     data = _read(path, asked, features, task, options)
@@ -130,6 +137,7 @@ def read(
     known = data.reading or {}  # what was guessed of the one holds for the other
     decided = {name: as_names(known[name], name) for name in ("id", "time", "label", "columns") if name in known}
     decided |= {"wide": known["wide"]} if "wide" in known else {}
+    options["grouped"] = False
     other = _read(test, asked._replace(**decided), features or data.feature_names, task, options)
     return _with_test(data, other, test)
 
@@ -200,7 +208,8 @@ def _read(
         kind = kind_of(path)
         _check_options(kind, asked, options)
         if kind == "npz":
-            data = _filled(read_npz(path, options["axes"]), options["missing"])
+            name = "".join(asked.groups)
+            data = _filled(read_npz(path, options["axes"], name, options["grouped"]), options["missing"])
             data = data if asked.columns is None else _chosen(data, asked.columns)
         elif kind == "ts":
             X, y, notes = read_ts(path, options["missing"], options["targets"])
@@ -227,9 +236,9 @@ def _check_options(kind: str, asked: Asked, options: dict[str, Any]) -> None:
     """ValueError for what says nothing of such a file."""
     given = {name for name, value in asked._asdict().items() if value not in (None, ())}
     given |= {name for name in ("per_step", "na", "split_at", "time_step", "decimal", "axes") if options[name]}
-    table = {"id", "time", "time_format", "label", "columns", "ignore", "wide"}
+    table = {"id", "time", "time_format", "label", "columns", "ignore", "groups", "wide"}
     table |= {"per_step", "na", "split_at", "time_step"}
-    fits = {"npz": {"axes", "columns"}, "ts": set(), "parquet": table, "text": table | {"decimal"}}
+    fits = {"npz": {"axes", "columns", "groups"}, "ts": set(), "parquet": table, "text": table | {"decimal"}}
     for name in sorted(given - fits[kind]):
         raise ValueError(f"{name}: expected nothing, since it says nothing of such a file, {kind}, got some")
 
@@ -263,6 +272,8 @@ def _of_table(
         features = None if features is None else [name for name in features if name != TIME_STEP]
         columns = None if asked.columns is None else tuple(name for name in asked.columns if name != TIME_STEP)
         asked = asked._replace(columns=columns)
+    if not options["grouped"]:
+        asked = asked._replace(groups=tuple(name for name in asked.groups if name in table.names))
     if features is not None and asked.columns is None and all(name in table.names for name in features):
         asked = asked._replace(columns=tuple(features), ignore=())
     elif features is not None and asked.columns is None and any(name in table.names for name in features):
@@ -279,12 +290,12 @@ def _of_table(
         for name in ("per_step", "split_at", "time_step"):
             if options[name] and (name != "per_step" or per_step):
                 raise ValueError(f"{name}: expected a row for each step, got one for each sequence (wide=True)")
-        found, counts, more = wide_of(table, roles, missing)
+        found, counts, more, groups, rows = wide_of(table, roles, missing)
     else:
         if time_step and TIME_STEP in roles.columns:
             raise ValueError(f"time_step: expected no column of elements that is called so, got {TIME_STEP}")
         roles = roles._replace(split_at=split_at, time_step=time_step)
-        found, counts, more, rows = long(table, roles, per_step, missing)
+        found, counts, more, groups, rows = long(table, roles, per_step, missing)
         more = more if trained else more + notes_on_ids(table, roles, found)
     names = tuple(found.columns) if len(found.columns) > 1 or not roles.wide else None
     notes += more + gaps.said(counts, missing, names or ["values"])
@@ -297,7 +308,7 @@ def _of_table(
         reading["time_format"] = roles.time_format
     if roles.wide:  # of a long one the names of the elements say it
         words = () if re.search(r"\d", "".join(roles.columns)) else roles.columns  # whose order names do not tell
-        chosen = {"columns": asked.columns or words, "ignore": asked.ignore}
+        chosen = {"columns": asked.columns or words, "ignore": asked.ignore, "groups": asked.groups}
         reading |= {name: list(names) for name, names in chosen.items() if names}
     if options["targets"]:
         reading |= {"label": list(roles.label), "per_step": per_step}
@@ -305,7 +316,7 @@ def _of_table(
     is_timed = roles.time and not options["targets"]
     times = _times_of_steps(rows, as_written(table, roles.time), X.shape[:2]) if is_timed else None
     split = Split(X, found.y, lengths, found.ids if roles.id else None)
-    return Dataset(split, None, None, names, tuple(notes), reading, roles.label or None, times)
+    return Dataset(split, None, None, names, tuple(notes), reading, roles.label or None, times, groups)
 
 
 def _times_of_steps(rows: Sequence[np.ndarray], written: Sequence[str], shape: tuple[int, int]) -> np.ndarray:

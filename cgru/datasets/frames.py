@@ -96,14 +96,22 @@ def from_frame(
 # --- a row for each step ---
 
 
-def long(
-    table: Table, roles: Roles, per_step: bool, missing: str
-) -> tuple[Sequences, np.ndarray, list[str], list[np.ndarray]]:
-    """Return the sequences in a long table, and what is to be said of them.
+class Framed(NamedTuple):
+    """Sequences that were read from a table, how many values of each element were filled (e,), and notes in words.
 
-    That is how many values of each element were filled (e,), what looks wrong, in words, and of each sequence which
-    rows of the table its steps are (s_i,). Errors as `from_frame`.
+    `groups` (m,) is None where there are none. `rows` says of each sequence which rows of the table its steps are
+    (s_i,); None: each row is a sequence.
     """
+
+    sequences: Sequences
+    counts: np.ndarray
+    notes: list[str]
+    groups: np.ndarray | None
+    rows: list[np.ndarray] | None = None
+
+
+def long(table: Table, roles: Roles, per_step: bool, missing: str) -> Framed:
+    """Return the sequences in a long table, and what is to be said of them. Errors as `from_frame`."""
     gaps.check_missing(missing)
     ids, place = groups(table, roles.id)
     called, form = " ".join(roles.time), roles.time_format
@@ -136,9 +144,13 @@ def long(
     if per_step:
         y = _classes_of_steps(table, roles.label, order, starts)
     elif roles.label:
-        y = _joined([_label(table, name, roles, order, starts, place) for name in roles.label])
+        cure = "per_step=True takes a class for each step"
+        y = _joined([_constant(table, name, roles, order, starts, place, cure) for name in roles.label])
         notes += _doubted(y, roles.label)
-    return Sequences(X, y, ids, columns), counts, notes, np.split(order, starts[1:])
+    together = None
+    for name in roles.groups:
+        together = _constant(table, name, roles, order, starts, place, "a sequence belongs to one group")
+    return Framed(Sequences(X, y, ids, columns), counts, notes, together, np.split(order, starts[1:]))
 
 
 def _apart(roles: Roles, written: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -178,7 +190,8 @@ def _split(ids: np.ndarray, place: np.ndarray, far: np.ndarray) -> tuple[np.ndar
 def _elements(table: Table, roles: Roles, missing: str, sequence: np.ndarray) -> np.ndarray:
     """Return the numbers in the columns of the elements (n, e), NaN where they are missing and may be.
 
-    `sequence` (n,) numbers the sequence of each row. TypeError or ValueError that names all columns without numbers, or with missing values, and what helps.
+    `sequence` (n,) numbers the sequence of each row. TypeError or ValueError that names all columns without numbers, or
+    with missing values, and what helps.
     """
     elements, wrong, words = np.empty((table.rows, len(roles.columns))), [], []
     for j, name in enumerate(roles.columns):
@@ -239,19 +252,16 @@ def _filled(X: Sequence[np.ndarray], missing: str, names: Sequence[str], where: 
     return counts
 
 
-def _label(
-    table: Table, name: str, roles: Roles, order: np.ndarray, starts: np.ndarray, place: np.ndarray
+def _constant(
+    table: Table, name: str, roles: Roles, order: np.ndarray, starts: np.ndarray, place: np.ndarray, cure: str
 ) -> np.ndarray:
-    """The label of each sequence (m,)."""
+    """Return the one value of a column for each sequence (m,); ValueError, with the `cure`, where one has several."""
     values = table.column(name)[order]
     y = values[starts]
     other = np.flatnonzero(values != y[place])
     if other.size:
         row = table.place(int(order[other[0]]))
-        raise ValueError(
-            f"{name}: expected one value for each {'/'.join(roles.id)}, got another in {row}; per_step=True takes a "
-            "class for each step"
-        )
+        raise ValueError(f"{name}: expected one value for each {'/'.join(roles.id)}, got another in {row}; {cure}")
     return _plain(y)
 
 
@@ -305,7 +315,7 @@ def notes_on_ids(table: Table, roles: Roles, found: Sequences) -> list[str]:
                 f"{few(names)} {verb} not change within any sequence, as codes and names do: "
                 f"ignore={spelled(names)} leaves {cure} out"
             )
-    if len(roles.id) == 2 and len(groups(table, roles.id[:1])[0]) < len(found.X):
+    if len(roles.id) == 2 and not roles.groups and len(groups(table, roles.id[:1])[0]) < len(found.X):
         notes.append(
             f"is {roles.id[0]} a group, whose sequences are alike? groups={spelled(roles.id[:1])} keeps them together "
             "where some are held back"
@@ -316,8 +326,8 @@ def notes_on_ids(table: Table, roles: Roles, found: Sequences) -> list[str]:
 # --- a row for each sequence ---
 
 
-def wide(table: Table, roles: Roles, missing: str) -> tuple[Sequences, np.ndarray, list[str]]:
-    """The sequences in a wide table, as `long`, and what was guessed of its columns, too.
+def wide(table: Table, roles: Roles, missing: str) -> Framed:
+    """The sequences in a wide table, as `long`, and among the notes what was guessed of its columns.
 
     Names that are alike but for a number at their end are the steps of one element, by that number; where all are so,
     with the same numbers, there may be several elements, whose names have letters: 2023-12 and 2024-12 are of one, and
@@ -347,7 +357,8 @@ def wide(table: Table, roles: Roles, missing: str) -> tuple[Sequences, np.ndarra
     if len(ids) != table.rows:
         raise ValueError(f"{roles.id[0]}: expected each id in one row, as wide=True says, got one in several")
     y = _joined([_plain(table.column(name)) for name in roles.label]) if roles.label else None
-    return Sequences(sequences, y, ids, names), counts, notes + _doubted(y, roles.label)
+    together = _plain(table.column(roles.groups[0])) if roles.groups else None
+    return Framed(Sequences(sequences, y, ids, names), counts, notes + _doubted(y, roles.label), together)
 
 
 def _channels(columns: Sequence[str]) -> tuple[list[str], list[tuple[str, ...]], list[str]]:

@@ -17,53 +17,66 @@ __all__ = ["read_npz"]
 
 _SPLITS = ("train_", "test_")
 NAMES = "feature_names"
-# How an array may be called: x or X, and of a split train_x, train_X, x_train, X_train.
-ALIASES = {
-    prefix + name: tuple(
-        form for each in forms for form in ((prefix + each, f"{each}_{prefix[:-1]}") if prefix else (each,))
-    )
-    for prefix in ("", *_SPLITS)
-    for name, forms in {"x": "xX", "y": "yY", "lengths": ("lengths",)}.items()
-}
-WANTED = {name for names in ALIASES.values() for name in names} | {"class_names", NAMES}
+FORMS = {"x": ("x", "X"), "y": ("y", "Y"), "lengths": ("lengths",)}
 # Compressed, a name that is far too long takes next to no room in a file.
 _LONGEST = 1000  # characters of a class in y
 _MOST_NAMES = 1 << 24  # bytes
 
 
-def read_npz(path: str | os.PathLike[str], axes: str | None = None) -> Dataset:
-    """The data set in an `.npz` or a folder of `.npy`, as `cgru.datasets.read` says; with `axes` "mes" of (m, e, s)."""
+def read_npz(path: str | os.PathLike[str], axes: str | None = None, groups: str = "", grouped: bool = True) -> Dataset:
+    """The data set in an `.npz` or a folder of `.npy`, as `cgru.datasets.read` says; with `axes` "mes" of (m, e, s).
+
+    `groups` is the name of the array of groups, "" for none; ValueError where it is `grouped` and has none.
+    """
+    known = _aliases(groups)
+    wanted = {alias for aliases in known.values() for alias in aliases}
     if os.path.isdir(path):
-        return _dataset(_Named(Folder(path, WANTED)), axes == "mes")
+        return _dataset(_Named(Folder(path, wanted), known), axes == "mes", groups if grouped else "")
     with open(path, "rb") as file:
         try:
-            archive = Archive(file, WANTED)
+            archive = Archive(file, wanted)
         except ValueError as error:
             raise ValueError(f"expected an .npz file of plain arrays: {error}") from None
-        return _dataset(_Named(archive), axes == "mes")
+        return _dataset(_Named(archive, known), axes == "mes", groups if grouped else "")
+
+
+def _aliases(groups: str) -> dict[str, tuple[str, ...]]:
+    """Return how each array may be called in a file: X for x, and of a split train_x, train_X, x_train, X_train.
+
+    The array of `groups` goes by the name of the file, which with a split may stand alone for those of training.
+    """
+    known: dict[str, tuple[str, ...]] = {name: (name,) for name in ("class_names", NAMES)}
+    for name, forms in (FORMS | ({"groups": (groups,)} if groups else {})).items():
+        known[name] = forms
+        for prefix in _SPLITS:
+            known[prefix + name] = tuple(form for each in forms for form in (prefix + each, f"{each}_{prefix[:-1]}"))
+    if groups:
+        known["train_groups"] += (groups,)
+    return known
 
 
 class _Named:
     """The arrays of an archive by one name each: X is x, X_train is train_x."""
 
-    def __init__(self, archive: Archive | Folder) -> None:
+    def __init__(self, archive: Archive | Folder, known: dict[str, tuple[str, ...]]) -> None:
         self.headers: dict[str, Header | np.ndarray] = {}
         self._archive, self._names, self.folder = archive, {}, isinstance(archive, Folder)
-        for name, aliases in ALIASES.items():
+        self.there = archive.there
+        wanted = {alias for aliases in known.values() for alias in aliases}
+        self.others = [name for name in self.there if self.folder and name.removesuffix(".npy") not in wanted]
+        for name, aliases in known.items():
             found = [alias for alias in aliases if alias in archive.headers]
             if len(found) > 1:
                 raise ValueError(f"{name}: expected it once, got {' and '.join(found)}")
             for alias in found:
                 self._names[name], self.headers[name] = alias, archive.headers[alias]
-        self.there = archive.there
-        self.headers |= {name: archive.headers[name] for name in ("class_names", NAMES) if name in archive.headers}
 
     def read(self, name: str) -> np.ndarray:
         """The array of that name."""
         return self._archive.read(self._names.get(name, name))
 
 
-def _dataset(archive: _Named, swapped: bool) -> Dataset:
+def _dataset(archive: _Named, swapped: bool, groups: str) -> Dataset:
     train, test = (_split(archive, prefix, swapped) for prefix in _SPLITS)
     if train is None and test is None:
         train = _split(archive, "", swapped)
@@ -75,9 +88,9 @@ def _dataset(archive: _Named, swapped: bool) -> Dataset:
     features, e = _names_in(archive, NAMES), (train or test).X.shape[2]
     if features is not None and len(features) != e:
         raise ValueError(f"{NAMES}: expected {e} names, one for each element of a step, got {len(features)}")
-    others = [name for name in archive.there if archive.folder and name.removesuffix(".npy") not in WANTED]
-    notes = (f"not looked at: {few(others)}",) if others else ()
-    return Dataset(train, test, _names_in(archive, "class_names"), features, notes)
+    notes = (f"not looked at: {few(archive.others)}",) if archive.others else ()
+    found = _groups(archive, train, groups)
+    return Dataset(train, test, _names_in(archive, "class_names"), features, notes, groups=found)
 
 
 def _split(archive: _Named, prefix: str, swapped: bool) -> Split | None:
@@ -108,6 +121,20 @@ def _split(archive: _Named, prefix: str, swapped: bool) -> Split | None:
     elif y.dtype.kind != "f" and not _at_steps(y.shape, m, s):
         y = y.reshape(m)
     return Split(X, y, lengths)
+
+
+def _groups(archive: _Named, train: Split | None, groups: str) -> np.ndarray | None:
+    """Return the group of each sample to train on (m,); None where none are asked for."""
+    if not groups or train is None:
+        return None
+    name = next((name for name in ("train_groups", "groups") if name in archive.headers), None)
+    if name is None:
+        there = [name.removesuffix(".npy") for name in archive.there]
+        raise ValueError(f"groups: expected one of the arrays {few(there)}, got {groups!r}")
+    due, got = (len(train.X),), archive.headers[name].shape
+    if got != due:
+        raise ValueError(f"groups: expected shape {due}, one for each sample, got {got} of {groups}")
+    return _decoded(archive.read(name), groups)
 
 
 def _lengths(archive: _Named, shape: tuple[int, ...], prefix: str) -> np.ndarray | None:

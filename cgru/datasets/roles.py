@@ -42,6 +42,7 @@ __all__ = [
 
 
 COUNTED = 10  # rows whose numbers in any order are those of rows and no measurements
+SHARED = {"label": ("id",), "groups": ("id", "ignore"), "columns": ("time",)}  # roles of which a column may have both
 
 
 class Asked(NamedTuple):
@@ -51,6 +52,7 @@ class Asked(NamedTuple):
     columns: with the elements of a step; `ignore`: to be left out of these.
     wide: whether a row is a whole sequence.
     time_format: how times are written, as for strptime; None: as they look.
+    groups: of the column that says which sequences belong together, such as the subject, of whom there are several.
     """
 
     id: tuple[str, ...] | None = None
@@ -60,6 +62,7 @@ class Asked(NamedTuple):
     ignore: tuple[str, ...] = ()
     wide: bool | None = None
     time_format: str | None = None
+    groups: tuple[str, ...] = ()
 
 
 class Roles(NamedTuple):
@@ -68,6 +71,7 @@ class Roles(NamedTuple):
     time_format: how times are written, as for strptime; None: as they look.
     split_at: the gap in time that ends a sequence; None: none does.
     time_step: whether the time since the row before is an element, too.
+    groups: the column that says which sequences belong together, () for none.
     """
 
     id: tuple[str, ...]
@@ -78,6 +82,7 @@ class Roles(NamedTuple):
     time_format: str | None = None
     split_at: str | float | None = None
     time_step: bool = False
+    groups: tuple[str, ...] = ()
 
 
 def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
@@ -105,7 +110,7 @@ def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
         listed = [name for name in asked.columns or () if name not in (asked.label or ())]
         return () if asked.wide else find_time(table, free, listed, id, asked.time_format)
 
-    id = chosen("id", lambda: one_of("id", IDS, free), "says which sequence a row belongs to")
+    id = chosen("id", lambda: _ids(free, asked.groups), "says which sequence a row belongs to")
     time = chosen("time", times, "is what steps are sorted by")
     if asked.time is None and time and not is_known(time):
         notes[-1] = notes[-1].replace(" is what", " rises within each sequence and is what")
@@ -134,7 +139,7 @@ def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
         raise ValueError('time_format: expected a column of times beside it, got none: time="..." names it')
     if asked.columns is None and not wide:
         notes += _on_rising(rising(table, columns, id), time)
-    return Roles(id, time, label, columns, wide, asked.time_format), notes
+    return Roles(id, time, label, columns, wide, asked.time_format, groups=asked.groups), notes
 
 
 def _on_rising(names: Sequence[str], time: Sequence[str]) -> list[str]:
@@ -185,11 +190,20 @@ def check_names(table: Table, roles: dict[str, Collection[str]]) -> None:
         for i, name in enumerate(names):
             if name not in table.names:
                 raise ValueError(f"{role}: expected one of the columns {few(table.names)}, got {name!r}")
-            twice = {"label": roles["id"], "columns": roles["time"]}.get(role, ())  # where it may stand as well
-            if name in tuple(names)[:i] or (name in before and name not in twice):
+            twice = any(name in roles.get(other, ()) for other in SHARED.get(role, ()))  # where it may stand as well
+            if name in tuple(names)[:i] or (name in before and not twice):
                 others = f", and none of {', '.join(before)}" if before else ""
                 raise ValueError(f"{role}: expected each once{others}, got {', '.join(names)}")
             taken.append(name)
+
+
+def _ids(free: Sequence[str], groups: Sequence[str]) -> tuple[str, ...]:
+    """Find the column called as ids are; beside that of `groups`, if that is called so too, both together.
+
+    In each group ids may begin anew: trial 1 of one subject is not trial 1 of another.
+    """
+    found = one_of("id", IDS, free)
+    return (*(name for name in groups if called(name, IDS)), *found) if found else ()
 
 
 def _different(table: Table, free: Sequence[str]) -> tuple[str, ...]:
@@ -240,7 +254,8 @@ def _are_classes(table: Table, name: str) -> bool:
 
 def _is_wide(table: Table, asked: Asked, id: Sequence[str], time: Sequence[str], free: Sequence[str]) -> bool:
     """Whether each row is a sequence: no id comes twice, and columns are numbered as steps are, or have no names."""
-    once = len(id) == 1 and table.rows > 1 and len(set(table.column(id[0]).tolist())) == table.rows
+    rows = zip(*(table.column(name).tolist() for name in id), strict=True)
+    once = bool(id) and table.rows > 1 and len(set(rows)) == table.rows
     if time or asked.time == () or asked.id or (id and not once):
         wide = False
     elif table.named:
@@ -250,8 +265,8 @@ def _is_wide(table: Table, asked: Asked, id: Sequence[str], time: Sequence[str],
         wide = len(free) >= 8
     if once and not wide and not time:
         raise ValueError(
-            f"{id[0]}: expected a sequence of several rows for an id, got each once; wide=True says that each row is "
-            "a sequence of its own, wide=False that it is a step"
+            f"{'/'.join(id)}: expected a sequence of several rows for an id, got each once; wide=True says that each "
+            "row is a sequence of its own, wide=False that it is a step"
         )
     return wide
 

@@ -9,6 +9,8 @@ import stat
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+from cgru.files.abandoned import PREFIX, claimed, sweep
+
 __all__ = ["replaceable", "replacing"]
 
 
@@ -17,18 +19,27 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A new file beside `path` that takes its place once all is written, so that no half of one ever stands there.
 
     A file that is replaced leaves its mode to the new one, and a link stays a link. Errors are those of `replaceable`,
-    and OSError for what goes wrong later, always with `path` as its `filename`.
+    and OSError for what goes wrong later, always with `path` as its `filename`. New files that processes left in the
+    folder of `path` when they were killed are removed.
     """
     target, mode = replaceable(path)
-    temporary = os.path.join(os.path.dirname(target), f".cgru-{os.urandom(8).hex()}.tmp")
+    folder = os.path.dirname(target)
+    sweep(folder, f".{PREFIX}")
     try:
-        with open(temporary, "xb") as file:
+        with contextlib.ExitStack() as held:
+            claim = None
+            while claim is None:
+                temporary = os.path.join(folder, f".{PREFIX}{os.urandom(8).hex()}.tmp")
+                file = held.enter_context(open(temporary, "xb"))
+                claim = claimed(temporary, file.fileno())
+            held.enter_context(claim)  # until the file has its name
             if mode is not None:
                 os.chmod(temporary, mode)
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+            file.close()
+            os.replace(temporary, target)
     except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.remove(temporary)

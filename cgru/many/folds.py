@@ -13,9 +13,9 @@ import numpy as np
 
 from cgru.network.classes import one_of_them
 from cgru.network.network import Network
-from cgru.network.samples import held_back
+from cgru.network.split import drawn
 
-__all__ = ["Splittable", "classes_of", "groups_of"]
+__all__ = ["Splittable", "classes_of"]
 
 Seed = Sequence[int]
 Split = tuple[np.ndarray, np.ndarray]  # the rows to train on, and those held out
@@ -68,17 +68,8 @@ class Splittable:
         return [self._checked(pair, f"{name}[{i}]") for i, pair in enumerate(pairs)]
 
     def share(self, share: float, seed: Seed) -> Split:
-        """Such a share held out at random, evenly over the classes; of groups, where there are any."""
-        rng = np.random.default_rng(seed)
-        groups = self._of(self.groups)
-        names, which = (None, np.arange(len(self))) if groups is None else np.unique(groups, return_inverse=True)
-        items = len(self) if names is None else len(names)
-        if items < 2:
-            what = "samples" if names is None else "groups"
-            raise ValueError(f"validation: expected at least 2 {what} to set some aside, got {items}")
-        n = held_back(items, share)
-        order = self._shuffled(rng) if names is None else rng.permutation(items)
-        out = np.isin(which, order[((np.arange(n) + 0.5) * items / n).astype(np.intp)])
+        """Such a share held out at random, as `Network.fit` sets it aside: even in classes, of whole groups."""
+        out = drawn(len(self), share, seed, self._of(self.classes), self._of(self.groups))
         return self._whole(np.flatnonzero(~out)), self._whole(np.flatnonzero(out))
 
     def _of(self, array: Any) -> Any:
@@ -145,24 +136,6 @@ def _indices(value: Any, m: int, name: str) -> np.ndarray:
     if len(np.unique(rows)) < len(rows):
         raise ValueError(f"{name}: expected each row once, got some more often")
     return rows.astype(np.intp, copy=False)
-
-
-def groups_of(value: Any, m: int) -> np.ndarray | None:
-    """`groups`, strings or numbers (m,), as integers (m,) from 0 on; None stays None."""
-    if value is None:
-        return None
-    # Of a list as it is: as an array of strings it would have NaN as one of them.
-    array = np.asarray(value, object) if isinstance(value, list | tuple) else np.asarray(value)
-    if array.shape != (m,):
-        raise ValueError(f"groups: expected shape ({m},), one for each sample, got {array.shape}")
-    try:
-        lost = array != array  # NaN, and what else stands for nothing
-        if lost.any():
-            raise ValueError(f"groups: expected a string or number for each sample, got {array[lost][0]}")
-        return np.unique(array, return_inverse=True)[1]
-    except TypeError:
-        what = "a mixture that has no order, or some are missing"
-        raise TypeError(f"groups: expected strings or numbers, got {what}") from None
 
 
 def classes_of(net: Network, y: np.ndarray) -> np.ndarray | None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from cgru.core.checks import callable_, integers, positive
-from cgru.many.folds import Splittable, classes_of, groups_of
+from cgru.many.folds import Splittable, classes_of
 from cgru.many.jobs import OPTIONS, Job, Result, Samples, cost_of
 from cgru.many.records import PLACE, TAKEN, TOLD, Grid
 from cgru.many.run import fit_many
@@ -23,6 +23,7 @@ from cgru.network.blocks import gathered
 from cgru.network.fit import Settings
 from cgru.network.network import Network
 from cgru.network.samples import names_in
+from cgru.network.split import groups_of
 from cgru.optimizers import check_number
 
 __all__ = ["GridJob", "grid", "grid_jobs"]

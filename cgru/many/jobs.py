@@ -25,11 +25,20 @@ from cgru.many.folds import Splittable, classes_of
 from cgru.network.fit import DIVERGED
 from cgru.network.history import History
 from cgru.network.network import Network
+from cgru.network.split import groups_of
 from cgru.optimizers import check_number
 
 __all__ = ["Job", "Result", "Running", "Samples", "changed", "cost_of", "run"]
 
-_OWN = ("self", "X", "y", "lengths", "sample_weight", "progress")  # of what `fit` takes, what is none of the options
+_OWN = (
+    "self",
+    "X",
+    "y",
+    "lengths",
+    "sample_weight",
+    "groups",
+    "progress",
+)  # of what `fit` takes, what is none of the options
 _FIT = inspect.signature(Network.fit).parameters
 OPTIONS = frozenset(_FIT) - set(_OWN)  # what a job may say of its fit
 EPOCHS = _FIT["epochs"].default
@@ -45,11 +54,12 @@ class Samples:
     y: Any = None
     lengths: Any = None
     sample_weight: Any = None
+    groups: Any = None
 
     def __post_init__(self) -> None:
         if self.y is None and self.X is not None:
             raise ValueError("y: expected targets beside X, got None")
-        for name in ("y", "lengths", "sample_weight"):
+        for name in ("y", "lengths", "sample_weight", "groups"):
             if self.X is None and getattr(self, name) is not None:
                 raise ValueError(f"X: expected samples beside {name}, got None")
 
@@ -76,7 +86,8 @@ class Samples:
 
         Of a list of sequences, what stands at steps ends with the longest that is taken, as with the longest of all.
         """
-        X, y, lengths, weights = (a if a is None or rows is None else a[rows] for a in vars(self).values())
+        given = (self.X, self.y, self.lengths, self.sample_weight)
+        X, y, lengths, weights = (a if a is None or rows is None else a[rows] for a in given)
         if per_step and X.dtype == object:
             whole, longest = (max(np.shape(x)[:1] for x in sequences) for sequences in (self.X, X))
             y, weights = (a[:, slice(*longest)] if a is not None and a.shape[1:2] == whole else a for a in (y, weights))
@@ -104,7 +115,7 @@ def _opened(value: Any, name: str) -> Any:
             array = np.empty(len(value), object)
             array[:] = [np.asarray(x) for x in value]
             return array
-        return np.asarray(value)
+        return np.asarray(value, object if name == "groups" else None)  # else NaN beside strings would be one of them
     except ValueError as error:  # a list of arrays that differ in something else than their lengths
         raise ValueError(f"{name}: expected an array, or arrays that differ in their lengths alone: {error}") from None
 
@@ -116,8 +127,8 @@ class Job:
         network: a `Network`, or a function without arguments that makes one, with layers of its own, when its turn
             comes.
         name: what its result is called: a string, number, or tuple of them; None: its place among the jobs.
-        X, y, lengths, sample_weight: samples of its own, as `fit` takes them, or the names of `.npy` files; None: those
-            that all jobs share.
+        X, y, lengths, sample_weight, groups: samples of its own, as `fit` takes them, or the names of `.npy` files;
+            None: those that all jobs share. No sample of a group trains where another of it is held out.
         rows: which of the samples to train on: integers, booleans (m,) or a slice; None, where none are held out: all.
         validation_rows: which to validate with, in the place of `validation`.
         test_rows: which to score the fitted network on.
@@ -140,6 +151,7 @@ class Job:
         y: Any = None,
         lengths: Any = None,
         sample_weight: Any = None,
+        groups: Any = None,
         rows: Any = None,
         validation_rows: Any = None,
         test_rows: Any = None,
@@ -174,7 +186,7 @@ class Job:
         if cost is not None:
             check_number(cost, "cost")
         self.network, self.name, self.starts, self.cost, self.options = network, name, starts, cost, options
-        self.samples = Samples(X, y, lengths, sample_weight)
+        self.samples = Samples(X, y, lengths, sample_weight, groups)
         self.rows = _rows(rows, "rows")
         self.validation_rows = _rows(validation_rows, "validation_rows")
         self.test_rows = _rows(test_rows, "test_rows")
@@ -300,6 +312,7 @@ def _scored(job: Job, shared: Samples, running: Running) -> tuple[Network, Histo
         raise ValueError("X: expected samples, the job's own or those that all share, got None")
     for each in ("rows", "validation_rows", "test_rows"):
         _check_rows(getattr(job, each), len(samples.X), each)
+    _check_groups(job, samples)
     net, history, scores = _best(job, samples, running)
     if job.test_rows is not None:
         X, y, lengths, weights = samples.taken(job.test_rows, net.per_step)
@@ -318,6 +331,8 @@ def _best(job: Job, samples: Samples, running: Running) -> tuple[Network, Histor
         if start == 0:
             rows, held_out = _split(job, samples, net)
             X, y, lengths, weights = samples.taken(rows, net.per_step)
+            if samples.groups is not None and held_out is None and _is_share(options.get("validation")):
+                options["groups"] = samples.groups if rows is None else samples.groups[rows]
             if held_out is not None:
                 options["validation"] = samples.taken(held_out, net.per_step)
         running.networks.add(net)
@@ -343,10 +358,16 @@ def _split(job: Job, samples: Samples, net: Network) -> tuple[Any, Any]:
     Several starts would set a share aside each by its own seed, and their losses be of other samples.
     """
     share = job.options.get("validation")
-    if job.starts is None or not isinstance(share, float | np.floating) or not 0 < share < 1:
+    if job.starts is None or not _is_share(share):
         return job.rows, job.validation_rows
     rows = np.arange(len(samples.X))[slice(None) if job.rows is None else job.rows]
-    return Splittable(samples.X, samples.y, classes_of(net, samples.y), rows=rows).share(share, [0])
+    groups = groups_of(samples.groups, len(samples.X))
+    return Splittable(samples.X, samples.y, classes_of(net, samples.y), groups, rows).share(share, [0])
+
+
+def _is_share(validation: Any) -> bool:
+    """Return whether `validation` is a share of the samples."""
+    return isinstance(validation, float | np.floating) and 0 < validation < 1
 
 
 def _network(job: Job, start: int, running: Running) -> Network:
@@ -412,6 +433,17 @@ def _check_rows(rows: Any, m: int, name: str) -> None:
     elif rows.min() < 0 or rows.max() >= m:
         wrong = rows[(rows < 0) | (rows >= m)][0]
         raise ValueError(f"{name}: expected integers from 0 to {m - 1}, got {wrong}")
+
+
+def _check_groups(job: Job, samples: Samples) -> None:
+    """ValueError where a group has samples among the job's `rows` and among those that it holds out."""
+    groups = groups_of(samples.groups, len(samples.X))
+    for name in ("validation_rows", "test_rows") if groups is not None else ():
+        rows = getattr(job, name)
+        both = () if rows is None else np.intersect1d(groups[job.rows], groups[rows])
+        if len(both):
+            which = np.asarray(samples.groups)[groups == both[0]][0]
+            raise ValueError(f"{name}: expected groups that are not among rows, too, got {which}")
 
 
 def _kept(history: History) -> dict[str, float]:

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
 import pickle
 import queue
 import sys
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, InvalidStateError, wait
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from cgru._version import __version__
 from cgru.core.threads import alone
+from cgru.files import PREFIX, claimed, sweep
 from cgru.many.jobs import Job, Result, Running, Samples, run
 from cgru.network.history import History
 
-__all__ = ["Parcels", "fit_parcel"]
+if TYPE_CHECKING:
+    from tempfile import TemporaryDirectory
+
+__all__ = ["OtherVersionError", "Parcels", "fit_parcel"]
 
 Task = tuple[int, Any, Job]  # place, name, job
 
@@ -31,7 +39,22 @@ FRUITLESS = 20  # pools, made one after the other, that broke before anything ca
 HERE = Running()  # what the parcels of this worker have had
 GRACE = 1.0  # seconds in which workers that are interrupted, too, may still say what they have done
 
+CURE = "install the same on all machines; what was not done is left to be done"
+
 _PICKLES = "a function of a module, or functools.partial of one, in the place of a lambda or local function"
+
+
+class OtherVersionError(RuntimeError):
+    """A worker has another version of cgru than the process that sends it jobs."""
+
+
+@functools.cache
+def package() -> str:
+    """Return the version of cgru, with a checksum of its Python code, by which two of one number are told apart."""
+    code, root = 0, Path(__file__).parent.parent
+    for path in sorted(root.rglob("*.py"), key=lambda path: path.relative_to(root).as_posix()):
+        code = zlib.crc32(path.read_bytes().replace(b"\r\n", b"\n"), code)
+    return f"{__version__} (code {code:08x})"
 
 
 @dataclass(eq=False)
@@ -63,15 +86,13 @@ class Parcels:
         keep: bool,
         executor: Executor | Callable[[], Executor],
     ) -> None:
-        from tempfile import TemporaryDirectory  # which takes some milliseconds to import
-
         self.make = None if isinstance(executor, Executor) else executor
         self.pool = executor if isinstance(executor, Executor) else None
         self.shared, self.keep = pickle.dumps(shared.portable()), keep
         self.fresh, self.again = _parcels(tasks, costs), list[Parcel]()
         self.turn: Parcel | None = None  # the next to be sent
         self.pending: dict[Future[Any], Parcel] = {}
-        self.room = TemporaryDirectory(prefix="cgru-", ignore_cleanup_errors=True)  # a worker may still write there
+        self.room, self.claim = _room()
         self.done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self.results: dict[int, Result] = {}
         self.ready = deque[Result]()  # those that are still to be given
@@ -104,6 +125,7 @@ class Parcels:
                 pool.shutdown(wait=not self.pending)
             self.pending.clear()
             self.room.cleanup()
+            self.claim.close()
 
     def _has_turn(self) -> bool:
         if self.turn is None:
@@ -119,6 +141,8 @@ class Parcels:
 
     def _send(self) -> None:
         parcel, self.turn = self.turn, None
+        if isinstance(self.broken, OtherVersionError):
+            return self._refuse(parcel, str(self.broken), self.broken)
         if self.broken is not None:
             cure = "an executor that broke cannot go on; give a function that makes one in its place"
             if self.make is not None:
@@ -160,6 +184,9 @@ class Parcels:
         if parcel is None:  # it was lost with its executor
             return
         error = CancelledError("its parcel was cancelled") if future.cancelled() else future.exception()
+        if error is None and isinstance(future.result(), str):
+            due = f"executor: expected workers with cgru {package()}, as here, got one with {future.result()}; {CURE}"
+            self.broken = error = OtherVersionError(due)
         if error is None:
             self.fruitless = 0
             names = {i: name for i, name, _ in parcel.tasks}
@@ -169,6 +196,8 @@ class Parcels:
         if error is None:
             with suppress(OSError):  # where there is none, it came by itself
                 os.remove(parcel.place)
+        elif isinstance(error, OtherVersionError):
+            self._refuse(parcel, str(error), error)
         elif isinstance(error, BrokenExecutor | CancelledError):
             self._lose(parcel, 1, error)
             self._break(error)
@@ -207,7 +236,8 @@ class Parcels:
 
     def _refuse(self, parcel: Parcel, text: str, cause: BaseException) -> None:
         for i, name, _ in parcel.tasks:
-            error = RuntimeError(f"job {name!r}: {text}")
+            kind = OtherVersionError if isinstance(cause, OtherVersionError) else RuntimeError
+            error = kind(f"job {name!r}: {text}")
             error.__cause__ = cause
             self._add(i, Result(name, error=error))
 
@@ -215,7 +245,7 @@ class Parcels:
 @dataclass(frozen=True)
 class Letter:
     """What travels to a worker: the samples that all share and jobs, (place, job), all pickled; where results may lie,
-    and whether it is `near`, on the machine where that is.
+    whether it is `near`, on the machine where that is, and what cgru they were made with.
 
     Jobs are pickled one by one, so that one which cannot be read is no other's misfortune.
     """
@@ -225,14 +255,17 @@ class Letter:
     keep: bool
     place: str
     near: bool = False
+    package: str = field(default_factory=package)
 
     def __dask_tokenize__(self) -> str:
         """What Dask knows it by, which would else read every byte; another each time: it takes equal calls for one."""
         return self.place
 
 
-def fit_parcel(letter: Letter) -> list[tuple[int, bytes]] | None:
+def fit_parcel(letter: Letter) -> list[tuple[int, bytes]] | str | None:
     """What a worker does: fit jobs, each on one thread; (place, result), pickled, of those that were done.
+
+    Where its `package` is another than that of the letter it does nothing, and returns that.
 
     It raises nothing, so that what is raised is the executor's; a KeyboardInterrupt ends it with those that it has.
 
@@ -240,6 +273,8 @@ def fit_parcel(letter: Letter) -> list[tuple[int, bytes]] | None:
     through a pipe would leave half of it there, for whose rest a pool of processes waits for ever. Once that folder is
     gone nobody waits for results, and no other job begins.
     """
+    if package() != letter.package:
+        return package()
     found, room = [], os.path.dirname(letter.place)
     seen = letter.near or os.path.isdir(room)
     with suppress(KeyboardInterrupt), alone():
@@ -324,6 +359,24 @@ def _made(make: Callable[[], Executor]) -> Executor:
     if not isinstance(executor, Executor):
         raise TypeError(f"executor: expected a function that makes an Executor, got {type(executor).__name__} of it")
     return executor
+
+
+def _room() -> tuple[TemporaryDirectory[str], ExitStack]:
+    """Make a folder for results, and what claims it; remove those of processes that were killed."""
+    from tempfile import TemporaryDirectory, gettempdir  # which takes some milliseconds to import
+
+    sweep(gettempdir(), PREFIX)
+    while True:
+        room = TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)  # a worker may still write there
+        try:
+            descriptor = os.open(room.name, os.O_RDONLY)
+        except OSError:  # on Windows, which opens no folders
+            return room, ExitStack()
+        claim = claimed(room.name, descriptor)
+        os.close(descriptor)
+        if claim is not None:
+            return room, claim
+        room.cleanup()
 
 
 def _is_pool(executor: Executor) -> bool:

@@ -26,7 +26,10 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What became of a setting in an outer fold; `kept` has the best start of each inner one, None where one failed."""
+    """What became of a setting in an outer fold; `kept` has the best start of each inner one.
+
+    It is None where a start failed, or all of an inner fold have NaN for their validation loss.
+    """
 
     setting: dict[str, Any]
     at: tuple[int, int]  # repeat and fold
@@ -81,8 +84,8 @@ class Grid(list[Record]):
 
         It has `repeat` and `fold`; the values of the setting; means and spreads over inner folds, `test_loss` that on
         samples that had no say in anything; `kept`, the names of the fits that these are of; `left_out`, the settings
-        that could not be chosen since a fit of theirs failed, or is missing; and `error`, None or in words that none
-        could be: all else is then None.
+        that could not be chosen since a fit of theirs failed or is missing, or their validation loss is NaN; and
+        `error`, None or in words that none could be: all else is then None.
         """
         folds: dict[tuple[int, int], list[_Outcome]] = {}
         for outcome in self._outcomes():
@@ -167,7 +170,8 @@ class Grid(list[Record]):
                 records = found[at].get(key, {})
                 starts = [[records.get((inner, seed)) for seed in seeds] for inner in inners]
                 well = all(record is not None and record["error"] is None for each in starts for record in each)
-                kept = [_lowest(each, _validation) for each in starts] if well else None
+                kept = [_best(each) for each in starts] if well else [None]
+                kept = None if None in kept else kept
                 outcomes.append(_Outcome(settings[key], at, list(records.values()), kept))
         return outcomes
 
@@ -187,19 +191,30 @@ def _choice(at: tuple[int, int], outcomes: list[_Outcome], names: list[str]) -> 
     whole = [outcome for outcome in outcomes if outcome.kept is not None]
     left_out = [outcome.setting for outcome in outcomes if outcome.kept is None]
     if whole:
-        best = _lowest(whole, _Outcome.loss)
+        best = min(whole, key=_Outcome.loss) if len(whole) > 1 else whole[0]  # one that is alone needs no loss
         setting, scores, kept, error = best.setting, best.scores(), [record["name"] for record in best.kept], None
     else:
         setting, scores, kept = dict.fromkeys(outcomes[0].setting), {name: [] for name in names}, None
-        errors = [record["error"] for outcome in outcomes for record in outcome.records if record["error"] is not None]
+        records = [record for outcome in outcomes for record in outcome.records]
+        errors = [record["error"] for record in records if record["error"] is not None]
+        errors += [f"the validation loss of {record['name']} is nan" for record in records if _is_nan(record)]
         error = ": ".join(["of each setting a fit failed or is missing", *errors[:1]])
     rest = {"kept": kept, "left_out": left_out, "error": error}
     return {"repeat": at[0], "fold": at[1]} | setting | _spread(scores) | rest
 
 
-def _lowest(items: list[Any], loss: Any) -> Any:
-    """The first with the lowest loss; one that is alone needs none."""
-    return min(items, key=loss) if len(items) > 1 else items[0]
+def _best(starts: list[Record]) -> Record | None:
+    """Choose the first start with the lowest validation loss, which is not NaN; None where there is none.
+
+    One that is alone needs no validation loss.
+    """
+    if len(starts) == 1 and "validation_loss" not in starts[0]["scores"]:
+        return starts[0]
+    return min((record for record in starts if not _is_nan(record)), key=_validation, default=None)
+
+
+def _is_nan(record: Record) -> bool:
+    return bool(np.isnan(record["scores"].get("validation_loss", 0.0)))
 
 
 def _validation(record: Record) -> float:

@@ -28,6 +28,7 @@ def fit_many(
     *,
     lengths: Any = None,
     sample_weight: Any = None,
+    groups: Any = None,
     threads: int | None = None,
     executor: Executor | Callable[[], Executor] | None = None,
     keep: bool = True,
@@ -43,7 +44,7 @@ def fit_many(
     jobs: `Job`s, each with a name and a network of its own (layers and generators, but for what is frozen), and a
         checkpoint where there is one. A network is fitted in place; one that is given as a function is made when its
         turn comes, with layers that no other has.
-    X, y, lengths, sample_weight: the samples that jobs share, as `Network.fit` takes them, or the names of `.npy`
+    X, y, lengths, sample_weight, groups: what jobs share, as `Network.fit` takes it, or the names of `.npy`
         files, which are mapped into memory. Of its `rows` a job takes a copy, while it runs.
     threads: how many jobs run at once, one a thread; None: `get_num_threads()`.
     executor: fit on its workers in the place of threads: an Executor as of `concurrent.futures` (processes, Dask's
@@ -61,7 +62,8 @@ def fit_many(
     pickled is refused by that job's result. A worker that dies costs time alone, since its parcel is sent again, and a
     job that kills its workers again and again has a RuntimeError; but where an Executor that was given breaks for good,
     as one of processes does at the first death, all that is not yet done has that error. Where a Dask cluster has lost
-    all workers, it waits for new ones; MPI ends as a whole when a rank dies.
+    all workers, it waits for new ones; MPI ends as a whole when a rank dies. A worker with another version of cgru, or
+    other code under the same number, does nothing: all that is not yet done has a RuntimeError that names both.
 
     Ctrl-C ends it: fits that are under way stop after their epoch, parcels that wait are not begun, and what is done
     is returned under a RuntimeWarning that says how much that is; the other results have a KeyboardInterrupt as their
@@ -78,7 +80,7 @@ def fit_many(
     if executor is not None and not isinstance(executor, Executor) and not callable(executor):
         raise TypeError(f"executor: expected an Executor or a function that makes one, got {type(executor).__name__}")
     threads = get_num_threads() if threads is None else positive(threads, "threads")
-    shared = Samples(X, y, lengths, sample_weight)
+    shared = Samples(X, y, lengths, sample_weight, groups)
     opened = shared.opened()
     if not isinstance(jobs, Iterable):
         raise TypeError(f"jobs: expected Jobs, got {type(jobs).__name__}")

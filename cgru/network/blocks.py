@@ -15,7 +15,8 @@ import numpy as np
 
 from cgru.core.blocks import BLOCK, mapped, rows_of
 from cgru.network.classes import strings_in
-from cgru.network.samples import Data, by_class, drawn, held_back, inputs, labelled, settled, targeted
+from cgru.network.samples import Data, by_class, inputs, labelled, settled, targeted
+from cgru.network.split import drawn, groups_of
 from cgru.optimizers import Plateau
 
 if TYPE_CHECKING:
@@ -309,11 +310,15 @@ def set_aside(
     seed: np.random.SeedSequence,
     per_class: np.ndarray | None = None,
     names: tuple[str, ...] | None = None,
+    groups: Any = None,
 ) -> tuple[Samples, Samples | None]:
     """The samples to train on and those to validate with (None: none): drawn by `seed`, or given, likewise checked.
 
-    What is drawn keeps its weights; what is given gets those `per_class`.
+    What is drawn keeps its weights, and `groups` (m,) whole; what is given gets those `per_class`.
     """
+    if groups is not None and (validation is None or batched(validation) or isinstance(validation, tuple | list)):
+        got = "none" if validation is None else "a set"
+        raise ValueError(f"groups: expected None unless validation is a share, of which they decide, got {got}")
     if validation is None:
         return data, None
     name = "validation "
@@ -334,12 +339,10 @@ def set_aside(
         raise TypeError(f"validation: expected {due}, got {type(validation).__name__}")
     if not data.whole:
         raise ValueError(f"validation: expected a set beside batches, (X, y) or batches, got the share {validation}")
-    m = len(data)
     if not 0 < validation < 1:
         raise ValueError(f"validation: expected a share above 0 and below 1, got {validation}")
-    if m < 2:
-        raise ValueError(f"validation: expected at least 2 samples to set some aside, got {m} sample")
-    parts = data.split(drawn(m, held_back(m, validation), data.classes, seed))
+    m = len(data)
+    parts = data.split(drawn(m, validation, seed, data.classes, groups_of(groups, m)))
     if data.first.weights is not None and not all(part.count for part in parts):
         raise ValueError("sample_weight: expected some above 0 among what is set aside and among the others, got zeros")
     return parts
@@ -354,6 +357,7 @@ def _is_of_sequences(given: Any) -> bool:
 ALONE = {
     "lengths": (None, "which have their own, (X, y, lengths)"),
     "sample_weight": (None, "which have their own, (X, y, lengths, sample_weight)"),
+    "groups": (None, "of which no share is set aside"),
     "batch_size": (None, "each of which makes an update"),
     "bucket": (False, "which come as they are handed out"),
     "checkpoint": (None, "whose order in epochs to come nobody knows; that of arrays in files is known"),

@@ -317,6 +317,7 @@ class Network:
         epochs: int = 50,
         batch_size: int | None = None,
         validation: Any = None,
+        groups: Any = None,
         standardize: bool = False,
         shuffle: bool = True,
         patience: int | None = None,
@@ -360,8 +361,12 @@ class Network:
         batch_size: samples that make an update. None: 32.
         validation: (X, y), (X, y, lengths) or (X, y, lengths, sample_weight), where None stands for lengths or weights
             that are not there; batches of these; or the share of the samples, in (0, 1), to set aside for it: at
-            random, the same ones in each fit of as many samples, and evenly over the classes. With validation, the
-            weights of the epoch with the lowest validation loss are in place at the end.
+            random, the same ones in each fit of as many samples, and evenly over the classes, each of which keeps a
+            sample to train on where that can be. With validation, the weights of the epoch with the lowest validation
+            loss are in place at the end.
+        groups: (m,) strings or numbers, such as the subject of each sample: a share that is set aside has whole groups,
+            of which as many as come nearest to the share, in all and of each class. ValueError where there are fewer
+            than two, or each has all samples of some class.
         standardize: measure the mean and deviation of each element over the real training frames and train on
             (X - mean) / scale; a deviation of 0 counts as 1. It is measured once: a network that has `mean` and
             `scale` uses them whatever this says (set both to None to have them measured anew).
@@ -444,7 +449,7 @@ class Network:
             if checkpoint is not None:
                 file = Checkpoint(checkpoint, checkpoint_seconds, resume, seed)
                 seed = file.split_seed
-            data, held_out = set_aside(self, data, validation, seed, per_class, names)
+            data, held_out = set_aside(self, data, validation, seed, per_class, names, groups)
             watch = Watch(self, shrink) if remember_samples or self.remembered is not None else None
             if watch is not None:
                 data = watch.over(data, "trained")

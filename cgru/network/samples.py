@@ -19,6 +19,7 @@ import numpy as np
 from cgru import losses
 from cgru.core.blocks import BLOCK, Rows, slices
 from cgru.core.checks import lengths_of, real, sequences
+from cgru.core.dataframes import check_not_nested, is_indexed, refuse_indexed
 from cgru.core.lengths import mask, padded
 from cgru.layers.embedding import Embedding
 from cgru.network.classes import numbered, one_of_them, strings_in
@@ -31,8 +32,6 @@ __all__ = [
     "Data",
     "ask_about_axes",
     "by_class",
-    "drawn",
-    "held_back",
     "in_blocks",
     "inputs",
     "labelled",
@@ -179,6 +178,9 @@ def taken(net: Network, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarra
     A list of arrays whose lengths differ is padded.
     """
     first = net.layers[0]
+    check_not_nested(X, f"{name}X")
+    if is_indexed(X) and not (isinstance(first, Embedding) and X.shape[1:] > (1,)):  # tokens (m, s) may be a DataFrame
+        refuse_indexed(X, f"{name}X")
     if _ragged(X, name):
         if lengths is not None:
             raise ValueError(f"{name}lengths: expected None beside a list of arrays, which have their own, got some")
@@ -290,21 +292,6 @@ def targeted(
         Y, classes = losses.compact(y, len(X), k, net.loss, f"{name}y")
         data = Data(X, Y, lengths, classes)
     return data if sample_weight is None else _times(data, _weights(sample_weight, data, name))
-
-
-def drawn(m: int, n: int, classes: np.ndarray | None, seed: np.random.SeedSequence) -> np.ndarray:
-    """(m,) booleans: n of m samples at random, evenly over the classes (m,)."""
-    order = np.random.default_rng(seed).permutation(m)
-    if classes is not None:
-        order = order[np.argsort(classes[order], kind="stable")]
-    chosen = np.zeros(m, bool)
-    chosen[order[((np.arange(n) + 0.5) * m / n).astype(np.intp)]] = True
-    return chosen
-
-
-def held_back(m: int, share: float) -> int:
-    """How many of m samples such a share is: one at least, and not all."""
-    return min(max(round(share * m), 1), m - 1)
 
 
 def ask_about_axes(data: Data) -> None:

@@ -33,7 +33,7 @@ def test_the_defaults_of_fit():
         "clip_norm": 1.0,
         "validation": None,
         "patience": None,
-        "loss": "mean_squared_error",
+        "loss": None,
         "class_weight": None,
         "seed": 0,
         "threads": None,

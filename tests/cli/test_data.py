@@ -443,7 +443,7 @@ def test_a_plan_of_a_table(tmp_path):
     )
     assert error in refused("many", "plan.toml", cwd=tmp_path)
     (tmp_path / "plan.toml").write_text(plan.format("who", 'id = ["subject", "trial"]'))
-    assert "ignore: expected one of the columns" in refused("many", "plan.toml", cwd=tmp_path)
+    assert "groups: expected one of the columns" in refused("many", "plan.toml", cwd=tmp_path)
 
 
 @pytest.mark.parametrize(

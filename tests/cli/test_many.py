@@ -93,7 +93,7 @@ def test_groups_in_a_folder_of_arrays(folder):
     assert lines(folder, "folder.jsonl") == lines(folder)
     (folder / "arrays" / "subject.npy").unlink()
     error = refused("many", "plan.toml", cwd=folder)
-    assert "arrays: subject is missing, which plan.toml has as groups" in error
+    assert "arrays: groups: expected one of the arrays x, y, got 'subject'" in error
 
 
 def test_a_second_start_has_nothing_to_do(folder):
@@ -186,8 +186,8 @@ def test_data_that_has_changed(folder, name):
         ([("validation = 0.25", "folds = 3")], "plan.toml: inner_folds: expected some, or validation"),
         ([("validation", "folds = 3\ninner_folds = 3\nvalidation")], "plan.toml: validation: expected None beside"),
         ([("validation = 0.25", "folds = 50\ninner_folds = 3")], "plan.toml: folds: expected at most 40"),
-        ([("seeds", 'groups = "who"\nseeds')], "data.npz: who is missing, which plan.toml has as groups"),
-        ([("seeds", 'groups = "x"\nseeds')], "data.npz: x: as groups: expected shape (40,), "),
+        ([("seeds", 'groups = "who"\nseeds')], "data.npz: groups: expected one of the arrays x, y, "),
+        ([("seeds", 'groups = "x"\nseeds')], "data.npz: groups: expected shape (40,), one for each sample, got"),
         ([("seeds", 'groups = "alone"\nseeds')], "plan.toml: validation: expected at least 2 groups"),
         ([("0.V*", "0.W")], "plan.toml: units=2 l1={'0.W': 0.01}: l1: expected keys that match"),
         ([("epochs = 3", "epochs = 3\ntruncate = 2")], "plan.toml: units=2 l1=0.0: truncate: expected layers"),
@@ -195,6 +195,10 @@ def test_data_that_has_changed(folder, name):
         ([("epochs = 3", "epochs = 3\nclass_weight = {maybe = 1}")], "class_weight: expected classes no, yes, "),
         ([("epochs = 3", "batch_size = [4, 8]")], "plan.toml: [fit] epochs: expected a number beside several of batch"),
         ([("dropout = 0\n\n", 'dropout = 0\nloss = "huber"\n\n')], "[network] loss: data.npz has classes, "),
+        (
+            [("dropout = 0\n\n", 'dropout = 0\nloss = "mse"\n\n')],
+            "[network] loss: data.npz has classes, which are learned by cross-entropy, got mean_squared_error",
+        ),
         ([("dropout = 0\n\n", 'optimizer = "sgd"\nweight_decay = 1\n')], "weight_decay: expected 0 with sgd, "),
         ([("data.npz", "steps.npz"), ("units", 'pool = ["max", "mean"]\nunits')], "[network] pool: steps.npz has a cl"),
     ],

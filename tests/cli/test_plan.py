@@ -77,12 +77,17 @@ def test_the_defaults(tmp_path):
     assert plan(tmp_path, "").fixed == {
         "units": recipe.UNITS, "layers": 1, "bidirectional": True, "pool": None, "dropout": recipe.DROPOUT,
         "recurrent_dropout": recipe.RECURRENT_DROPOUT, "zoneout": 0.0, "reset_after": False, "layer_norm": False,
-        "learn_h0": False, "loss": "mean_squared_error", "optimizer": "adam", "learning_rate": recipe.LEARNING_RATE,
+        "learn_h0": False, "loss": None, "optimizer": "adam", "learning_rate": recipe.LEARNING_RATE,
         "schedule": recipe.SCHEDULE, "weight_decay": recipe.WEIGHT_DECAY, "clip_norm": 1.0, "float64": False,
         "epochs": None, "batch_size": None, "patience": None, "truncate": None, "standardize": True,
         "standardize_targets": None, "shrink": False, "shuffle": True, "bucket": False, "class_weight": None,
         "l1": 0.0, "l2": 0.0, "activity_l1": 0.0, "activity_l2": 0.0,
     }  # fmt: skip
+
+
+def test_results_know_a_loss_that_is_not_told_by_its_name(tmp_path):
+    assert plan(tmp_path, "").described() == plan(tmp_path, '[network]\nloss = "mse"').described()
+    assert plan(tmp_path, "").described()["loss"] == recipe.LOSS
 
 
 def test_names_of_things(tmp_path):

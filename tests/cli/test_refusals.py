@@ -232,3 +232,12 @@ def test_a_full_disk_under_stdout(toy):
         _, err = process.communicate(timeout=60)
     assert process.returncode == 2
     assert re.search(r"cgru: error: .*space.*\n$", err)
+
+
+@pytest.mark.parametrize("loss", ["mse", "mean_squared_error", "huber", "poisson", "quantile(0.1,0.9)"])
+def test_a_loss_of_numbers_is_refused_beside_classes(toy, tmp_path, loss):
+    """The default, too, where it was asked for."""
+    error = refused("fit", toy / "data.npz", "--loss", loss, cwd=tmp_path)
+    assert "argument --loss: " in error
+    assert "data.npz has classes, which are learned by cross-entropy, got " in error
+    assert error.endswith("; leave it out\n")

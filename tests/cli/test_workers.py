@@ -1,8 +1,10 @@
 """`cgru many` on other workers than its own threads: the same results, and what is not to be had."""
 
+import contextlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,11 +12,13 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
+import parcel_cases
 import pytest
 from cli_cases import X, Y, ended, posix, refused, run, start
 
+import cgru
 from cgru.cli import workers
-from cgru.cli.arguments import parser
+from cgru.cli.arguments import RequestError, parser
 from cgru.cli.workers import executor_of
 
 PLAN = """
@@ -166,3 +170,77 @@ def test_the_end_of_the_parent(monkeypatch):
     while len(calls) < 2:
         assert time.monotonic() < end
     assert calls == ["join", 1]
+
+
+@posix
+def test_a_worker_of_another_version_is_refused(folder, monkeypatch):
+    """Nothing of its is kept, so that the same command goes on with the right workers."""
+
+    @contextlib.contextmanager
+    def elsewhere(arguments):
+        with parcel_cases.Elsewhere(folder) as executor:
+            yield executor
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cgru.cli.many.executor_of", elsewhere)
+        out, err = run("many", "plan.toml", "--results", "results.jsonl", cwd=folder, code=2)
+    *_, error = err.splitlines()
+    assert re.match(
+        rf"cgru: error: executor: expected workers with cgru {cgru.__version__} \(code \w+\), as here, got one with "
+        r"9\.8\.7 \(code \w+\); install the same",
+        error,
+    )
+    assert out == ""
+    assert lines(folder / "results.jsonl") == []
+    assert same(folder, run("many", "plan.toml", "-q", "--results", "results.jsonl", cwd=folder)[0])
+
+
+class World:
+    """mpi4py with so many processes of MPI, which mpiexec has begun."""
+
+    def __init__(self, size):
+        self.COMM_WORLD = self.MPI = self
+        self.Get_size = lambda: size
+        self.MPIPoolExecutor = ProcessPoolExecutor
+
+
+@pytest.mark.parametrize(
+    ("size", "managed", "begins", "due"),
+    [
+        (
+            1,
+            False,
+            None,
+            "expected mpiexec on the PATH, to begin workers, got none; mpiexec -n 4 python -m mpi4py.futures",
+        ),
+        (1, False, "raise SystemExit(1)", "expected MPI to begin a worker within 60 s, got none; mpiexec -n 4"),
+        (1, False, "", None),
+        (1, True, None, None),
+        (3, False, None, None),
+    ],
+)
+def test_mpi_that_cannot_begin_workers_is_refused(monkeypatch, size, managed, begins, due):
+    world = World(size)
+    for name in ("mpi4py", "mpi4py.futures"):
+        monkeypatch.setitem(sys.modules, name, world)
+    for name in list(os.environ):
+        if name.startswith(("PMI_", "PMIX_", "OMPI_")):
+            monkeypatch.delenv(name)
+    if managed:
+        monkeypatch.setenv("PMI_RANK", "0")
+    monkeypatch.setattr(shutil, "which", lambda name: None if begins is None else name)
+    monkeypatch.setattr(workers, "SPAWN", begins)
+    if due is None:
+        with asked("--executor", "mpi") as make:
+            assert make is ProcessPoolExecutor
+    else:
+        with pytest.raises(RequestError, match=f"^argument --executor: {due}"), asked("--executor", "mpi"):
+            pass
+
+
+def test_mpi_that_begins_no_worker_in_time_is_refused(monkeypatch):
+    monkeypatch.setattr(shutil, "which", str)
+    monkeypatch.setattr(workers, "BEGIN", 0.2)
+    monkeypatch.setattr(workers, "SPAWN", "import time; time.sleep(60)")
+    with pytest.raises(RequestError, match=r"expected MPI to begin a worker within 0\.2 s, got none"):
+        workers._check_spawn()

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 import cgru
-from cgru.many.folds import Splittable, classes_of, groups_of
+from cgru.many.folds import Splittable, classes_of
+from cgru.network.split import groups_of
 
 
 def whole(m=12, classes=None, groups=None):

@@ -450,3 +450,61 @@ def test_how_it_is_shown():
     assert repr(result) == f"Result('a', epoch=3, loss={result.scores['loss']:.4g}, " + (
         f"accuracy={result.scores['accuracy']:.4g}, epochs=3)"
     )
+
+
+# --- groups ---
+
+SUBJECTS = np.arange(M) // 3
+
+
+def validated(job, shared=SHARED):
+    """The targets that it validated with."""
+    seen = []
+    job.options["metrics"] = {"y": lambda y, A: seen.append(y) or 0.0}
+    assert run(job, 0, shared).error is None
+    return seen[0]
+
+
+@pytest.mark.parametrize("rows", [None, np.arange(M) >= 6])
+@pytest.mark.parametrize("starts", [None, 2])
+def test_a_share_of_whole_groups(rows, starts):
+    """The shared ones and a job's own alike, of its rows alone."""
+    head = partial(cgru.Dense, 2, "identity")
+    options = {"rows": rows, "starts": starts, "epochs": 1, "validation": 0.4}
+    shared = Samples(X, REALS, LENGTHS, groups=SUBJECTS).opened()
+    own = {"X": X, "y": REALS, "lengths": LENGTHS, "groups": SUBJECTS.tolist()}
+    found = []
+    for more, samples in (({}, shared), (own, Samples())):
+        job = cgru.Job((lambda start: made(head(), seed=start)) if starts else made(head()), **options, **more)
+        found.append(validated(job, samples))
+    assert np.array_equal(*found)
+    held = np.array([(y == found[0]).all(axis=1).any() for y in REALS])
+    assert len(held[held]) == (6 if rows is not None else 9)
+    assert not set(SUBJECTS[held]) & set(SUBJECTS[~held])
+    assert rows is None or not (held & ~rows).any()
+
+
+def test_groups_are_no_matter_where_no_share_is_set_aside():
+    shared = Samples(X, LABELS, LENGTHS, groups=SUBJECTS).opened()
+    for options in ({}, {"validation": (X, LABELS)}, {"rows": range(12), "validation_rows": range(12, 24)}):
+        assert run(cgru.Job(made(), epochs=1, **options), 0, shared).error is None
+
+
+@pytest.mark.parametrize("what", ["validation_rows", "test_rows"])
+def test_a_group_on_two_sides_is_refused(what):
+    shared = Samples(X, LABELS, LENGTHS, groups=SUBJECTS).opened()
+    job = cgru.Job(made(), epochs=1, rows=range(11), **{what: range(11, 24)})
+    assert str(run(job, 0, shared).error) == f"{what}: expected groups that are not among rows, too, got 3"
+
+
+def test_groups_of_others_than_the_samples():
+    with pytest.raises(ValueError, match=r"^groups: expected as many as X has samples, 24, got 5$"):
+        cgru.fit_many([cgru.Job(made())], X, LABELS, groups=SUBJECTS[:5])
+    with pytest.raises(ValueError, match=r"^X: expected samples beside groups, got None$"):
+        cgru.Job(made(), groups=SUBJECTS)
+
+
+def test_a_group_that_is_missing_is_none():
+    shared = Samples(X, LABELS, LENGTHS, groups=[*"ab" * 11, "c", np.nan]).opened()
+    error = run(cgru.Job(made(), epochs=1, validation=0.2), 0, shared).error
+    assert str(error) == "groups: expected a string or number for each sample, got nan"

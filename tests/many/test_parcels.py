@@ -1,9 +1,12 @@
 """Fits on executors: the bits of threads, parcels, and whatever cannot travel."""
 
 import os
+import re
+import subprocess
 import sys
 import tempfile
 import threading
+import zlib
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
@@ -308,3 +311,80 @@ def test_a_file_that_a_worker_does_not_find_is_told_by_all_results(tmp_path):
 def test_refused(given, error, due):
     with pytest.raises(error, match=f"^{due}$"):
         cgru.fit_many(small(1), **SHARED, **given)
+
+
+# --- workers of another version ---
+
+
+@cases.posix
+def test_a_worker_of_another_version_does_nothing(tmp_path):
+    with cases.Elsewhere(tmp_path) as executor:
+        results = cgru.fit_many(small(3, cost=1), **SHARED, executor=executor)
+    assert [result.name for result in results] == [0, 1, 2]
+    for result in results:
+        assert isinstance(result.error, RuntimeError)
+        due = rf"cgru {cgru.__version__} \(code \w+\), as here, got one with 9\.8\.7 \(code \w+\); install the same"
+        assert re.search(due, str(result.error))
+        assert result.scores == {}
+
+
+@cases.posix
+def test_what_workers_of_the_same_version_have_done_stays(tmp_path, monkeypatch):
+    """Nothing more is sent once one of another has answered."""
+    monkeypatch.setattr(parcels, "WINDOWS", (3, 3, 3, 1))
+    with cases.Elsewhere(tmp_path) as other:
+
+        class Both(ThreadPoolExecutor):
+            calls = 0
+
+            def submit(self, *call):
+                self.calls += 1
+                return super().submit(*call) if self.calls == 1 else other.submit(*call)
+
+        with Both(1) as executor:
+            results = cgru.fit_many(small(200), **SHARED, executor=executor)
+        assert 2 <= executor.calls <= 4
+    done = [result for result in results if result.error is None]
+    assert 0 < len(done) < 200
+    assert all(isinstance(result.error, parcels.OtherVersionError) for result in results if result not in done)
+
+
+@pytest.mark.parametrize("line_ends", [b"\n", b"\r\n"])
+def test_code_of_the_same_number_is_told_apart(tmp_path, monkeypatch, line_ends):
+    def code(text):
+        (tmp_path / "many").mkdir(exist_ok=True)
+        (tmp_path / "many" / "parcels.py").write_bytes(text.replace(b"\n", line_ends))
+        monkeypatch.setattr(parcels, "__file__", str(tmp_path / "many" / "parcels.py"))
+        return parcels.package.__wrapped__()
+
+    assert code(b"a = 1\n") == code(b"a = 1\n") != code(b"a = 2\n")
+    assert code(b"a = 1\n") == f"{cgru.__version__} (code {zlib.crc32(b'a = 1' + bytes([10])):08x})"
+
+
+# --- what processes that were killed have left ---
+
+
+@cases.posix
+def test_the_folder_of_one_that_was_killed_goes_with_the_next(tmp_path, monkeypatch, in_threads):
+    code = (
+        "import os, signal, sys, cgru; from concurrent.futures import ThreadPoolExecutor; from network_cases import *\n"
+        "def die(result): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "cgru.fit_many([cgru.Job(make, 0, epochs=1)], X, LABELS, executor=ThreadPoolExecutor(1), callback=die)"
+    )
+    path = os.pathsep.join([str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path, "TMPDIR": str(tmp_path)}, check=False)
+    assert done.returncode == -9
+    assert len(list(tmp_path.iterdir())) == 1
+    (tmp_path / "cgru-other").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    there = []
+    cgru.fit_many(small(2), **SHARED, executor=in_threads, callback=lambda _: there.append(set(tmp_path.iterdir())))
+    assert [len(each) for each in there] == [2, 2]  # its own, and what was never of this kind
+
+    def meanwhile(_):
+        cgru.fit_many(small(1), **SHARED, executor=in_threads, callback=lambda _: there.append(set(tmp_path.iterdir())))
+
+    cgru.fit_many(small(1), **SHARED, executor=in_threads, callback=meanwhile)
+    assert len(there[-1]) == 3  # that of a living one stays
+    assert list(tmp_path.iterdir()) == [tmp_path / "cgru-other"]

@@ -273,3 +273,33 @@ def test_to_pandas_without_pandas(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match="to_pandas: pandas is missing: pip install pandas"):
         Grid(records()).to_pandas()
+
+
+# --- NaN ---
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_nan_never_wins(first):
+    """Neither among starts nor among settings, wherever it comes."""
+    nan = float("nan")
+    starts = [record(1, 0, 0, seed, loss, 1.0) for seed, loss in ((0, nan), (1, 2.0), (2, nan))]
+    settings = [record(u, 0, 0, 0, loss, 1.0) for u, loss in ((1, nan), (2, 5.0), (3, nan), (4, 3.0))]
+    order = slice(None, None, 1 if first else -1)
+    (choice,) = Grid(starts[order]).chosen()
+    assert (choice["kept"], choice["validation_loss"]) == (["u=1 repeat=0 fold=0 inner=0 seed=1"], 2.0)
+    grid = Grid(settings[order])
+    (choice,) = grid.chosen()
+    assert (choice["u"], choice["validation_loss"], choice["error"]) == (4, 3.0, None)
+    assert choice["left_out"] == [{"u": 1}, {"u": 3}]
+    assert [row["folds"] for row in grid.table()] == [0, 1, 0, 1]
+    assert grid.score()["test_loss"] == 1.0
+
+
+@pytest.mark.parametrize("settings", [1, 2])
+def test_nothing_is_chosen_where_all_are_nan(settings):
+    grid = Grid(record(u, 0, 0, 0, float("nan"), 1.0) for u in range(settings))
+    (choice,) = grid.chosen()
+    due = "of each setting a fit failed or is missing: the validation loss of u=0 repeat=0 fold=0 inner=0 seed=0 is nan"
+    assert (choice["error"], choice["kept"], choice["u"]) == (due, None, None)
+    with pytest.raises(ValueError, match=r"is nan$"):
+        grid.score()

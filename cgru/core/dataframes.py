@@ -1,0 +1,47 @@
+"""DataFrames that hold sequences otherwise than as arrays: refused with what makes arrays of them.
+
+They are known by what they can do: no library of theirs is imported.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import numpy as np
+
+__all__ = ["check_not_nested", "is_indexed", "refuse_indexed"]
+
+
+def check_not_nested(X: Any, name: str) -> None:
+    """Raise TypeError where cells of a DataFrame, a Series or an array of objects hold whole series."""
+    if not hasattr(X, "head") and not (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 2):
+        return
+    first = np.asarray(X[:1] if isinstance(X, np.ndarray) else X.head(1))
+    cells = [cell for cell in first.flat if hasattr(cell, "__len__") and not isinstance(cell, str | bytes)]
+    if first.dtype != object or not cells:
+        return
+    kind, what = type(X).__name__, type(cells[0]).__name__
+    if first.ndim == 1:
+        cure = f"[np.asarray(x) for x in {name}]" if np.ndim(cells[0]) > 1 else f"[np.c_[x] for x in {name}]"
+    else:
+        rows = name if isinstance(X, np.ndarray) else f"{name}.to_numpy()"
+        cure = f"[np.stack(list(map(np.asarray, row)), axis=-1) for row in {rows}]"
+    got = f"{what} in the cells of a {kind}"
+    raise TypeError(f"{name}: expected numbers, got {got}; {cure} is a list of arrays (s, e)")
+
+
+def is_indexed(X: Any) -> bool:
+    """Return whether X is a DataFrame of pandas whose index has several levels, as one with a row for each step has."""
+    return getattr(getattr(X, "index", None), "nlevels", 1) > 1
+
+
+def refuse_indexed(X: Any, name: str) -> NoReturn:
+    """Raise TypeError for X that `is_indexed`, with what makes sequences of a row for each step."""
+    *ids, time = (f"level_{i}" if own is None else str(own) for i, own in enumerate(X.index.names))
+    rows = f"{name}.reset_index()" if hasattr(X, "columns") else f'{name}.rename("{name}").reset_index()'
+    cure = f"cgru.datasets.from_frame({rows}.rename(columns=str), id={ids}, time={time!r}).X"
+    got = f"a {type(X).__name__} of {len(X)} rows whose index has {len(ids) + 1} levels"
+    raise TypeError(
+        f"{name}: expected a sequence for each sample, got {got}; {cure} is a list of arrays (s, e), or "
+        f"{name}.to_numpy() where each row is a sample"
+    )

@@ -1,0 +1,120 @@
+"""Which samples are held back for validation: a share at random, even in classes, or whole groups.
+
+m samples, g groups, k classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+__all__ = ["drawn", "groups_of", "held_back"]
+
+Seed = np.random.SeedSequence | Sequence[int]
+DRAWS = 16  # random orders of the groups, of which the one that splits the samples best is taken
+LOOKS = 30_000  # groups that are looked at in all draws together, so that many groups take no longer
+
+
+def held_back(m: int, share: float) -> int:
+    """Return how many of m samples such a share is: at least one, and not all."""
+    return min(max(round(share * m), 1), m - 1)
+
+
+def drawn(
+    m: int, share: float, seed: Seed, classes: np.ndarray | None = None, groups: np.ndarray | None = None
+) -> np.ndarray:
+    """Draw the samples to hold back, such a share of m; return (m,) booleans.
+
+    Classes (m,), integers from 0 on, are kept as even as can be, and no class loses its last sample for training where
+    that can be avoided. With `groups` (m,), whole groups are held back; which ones does not depend on the order of the
+    samples.
+
+    ValueError where there are fewer than two samples or groups, or each group has all samples of some class.
+    """
+    which = np.arange(m) if groups is None else np.unique(groups, return_inverse=True)[1]
+    count = int(which.max(initial=-1)) + 1
+    if count < 2:
+        what = "sample" if groups is None else "group"
+        raise ValueError(f"validation: expected at least 2 {what}s to set some aside, got {count} {what}")
+    if groups is not None:
+        return _groups_drawn(which, share, seed, classes)[which]
+    n, order = held_back(m, share), np.random.default_rng(seed).permutation(m)
+    if classes is not None:
+        order = order[np.argsort(classes[order], kind="stable")]
+    chosen = np.zeros(m, bool)
+    chosen[order[((np.arange(n) + 0.5) * m / n).astype(np.intp)]] = True
+    if classes is not None:
+        _spare(chosen, classes, order)
+    return chosen
+
+
+def _spare(chosen: np.ndarray, classes: np.ndarray, order: np.ndarray) -> None:
+    """Train on one sample of each class all of whose samples were `chosen` (m,), which is changed in place.
+
+    A sample of the class with most samples left is held back instead; where none has two, fewer are held back, but one
+    at least.
+    """
+    for lost in np.setdiff1d(classes[chosen], classes[~chosen]):
+        left = np.bincount(classes[~chosen], minlength=classes.max() + 1)
+        others = order[~chosen[order] & (left[classes[order]] > 1)]
+        if others.size or chosen.sum() > 1:
+            chosen[order[classes[order] == lost][0]] = False
+            chosen[others[left[classes[others]].argsort()[-1:]]] = True
+
+
+def _groups_drawn(which: np.ndarray, share: float, seed: Seed, classes: np.ndarray | None) -> np.ndarray:
+    """Draw the groups to hold back, (g,) booleans; `which` (m,) is the group of each sample.
+
+    Groups come in random order; each is taken that brings what is held back nearer to the share, of all samples and of
+    each class. Of several such draws the nearest is taken.
+    """
+    kinds = np.zeros(len(which), np.intp) if classes is None else np.unique(classes, return_inverse=True)[1]
+    sizes = np.zeros((which.max() + 1, kinds.max() + 1))  # samples of each class in each group
+    np.add.at(sizes, (which, kinds), 1)
+    total = sizes.sum(axis=0)
+    fitting = np.flatnonzero((sizes < total).all(axis=1))
+    if not fitting.size:
+        cure = "validation=(X, y), a set of your own, is free to"
+        raise ValueError(f"groups: expected one at least that does not have all samples of a class, got none; {cure}")
+
+    def distance(held: np.ndarray) -> np.ndarray:
+        return np.abs(held.sum(axis=-1) / len(which) - share) + np.abs(held / total - share).mean(axis=-1)
+
+    rng, draws = np.random.default_rng(seed), []
+    for _ in range(max(1, min(DRAWS, LOOKS // len(sizes)))):
+        order = rng.permutation(fitting)
+        first = order[distance(sizes[order]).argmin()]  # one must be taken, though it may be too large
+        taken, held = [], np.zeros(len(total))
+        now = distance(held)
+        for group in order:
+            more = held + sizes[group]
+            if (then := distance(more)) < now and (more < total).all():
+                taken.append(group)
+                held, now = more, then
+        draws.append((taken, held) if taken else ([first], sizes[first]))
+    chosen = np.zeros(len(sizes), bool)
+    chosen[min(draws, key=lambda draw: distance(draw[1]))[0]] = True
+    return chosen
+
+
+def groups_of(value: Any, m: int) -> np.ndarray | None:
+    """Return `groups`, strings or numbers (m,), as integers (m,) from 0 on; None stays None.
+
+    TypeError or ValueError where there is not one for each sample.
+    """
+    if value is None:
+        return None
+    # Of a list as it is: as an array of strings it would have NaN as one of them.
+    array = np.asarray(value, object) if isinstance(value, list | tuple) else np.asarray(value)
+    if array.shape != (m,):
+        raise ValueError(f"groups: expected shape ({m},), one for each sample, got {array.shape}")
+    try:
+        lost = array != array  # NaN, and what else stands for nothing
+        if lost.any():
+            raise ValueError(f"groups: expected a string or number for each sample, got {array[lost][0]}")
+        return np.unique(array, return_inverse=True)[1]
+    except TypeError:
+        what = "a mixture that has no order, or some are missing"
+        raise TypeError(f"groups: expected strings or numbers, got {what}") from None

@@ -1,0 +1,137 @@
+"""`--groups`: whole groups are held back, and what came of it is said."""
+
+import csv
+import re
+
+import numpy as np
+import pytest
+from cli_cases import X, Y, refused, run
+
+import cgru
+
+SUBJECTS = np.array([f"s{i // 5}" for i in range(40)])  # eight, of whom each has sequences of both classes
+SHORT = ("--units", 2, "--epochs", 1, "--batch-size", 8)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    np.savez(tmp_path / "data.npz", x=X, y=Y, subject=SUBJECTS)
+    with open(tmp_path / "long.csv", "w") as file:
+        rows = csv.writer(file)
+        rows.writerow(["subject", "trial", "t", "a", "b", "c", "label"])
+        for i, x in enumerate(X):
+            rows.writerows([SUBJECTS[i], i % 5, t, *step.round(3), "xy"[Y[i]]] for t, step in enumerate(x))
+    with open(tmp_path / "wide.csv", "w") as file:
+        rows = csv.writer(file)
+        rows.writerow(["subject", "label", *(f"t{i}" for i in range(5))])
+        rows.writerows([SUBJECTS[i], "xy"[Y[i]], *x[:, 0].round(3)] for i, x in enumerate(X))
+    return tmp_path
+
+
+def held(folder, *arguments, monkeypatch, code=0):
+    """What the command says, and the samples that a fit of its validates with."""
+    seen, own = [], cgru.Network.fit
+
+    def fit(self, X, y, **options):
+        seen.append(options["validation"])
+        return own(self, X, y, **options)
+
+    monkeypatch.setattr(cgru.Network, "fit", fit)
+    err = run("fit", *arguments, *SHORT, cwd=folder, code=code)[1]
+    monkeypatch.undo()
+    return err, seen[0]
+
+
+@pytest.mark.parametrize(
+    ("source", "options"),
+    [
+        ("data.npz", ()),
+        ("long.csv", ("--id", "subject,trial")),
+        ("long.csv", ()),
+        ("wide.csv", ()),
+        ("wide.csv", ("--wide",)),
+        ("data.npz", ("--task", "regression")),
+    ],
+)
+def test_whole_groups_are_held_back(folder, monkeypatch, source, options):
+    given = ("--groups", "subject", "--validation", 0.25, *options)
+    err, (x, *_) = held(folder, source, *given, monkeypatch=monkeypatch)
+    assert "held back 2 of 8 groups (subject), 10 of 40 sequences\n" in err
+    assert "30 sequences to train on, 10 held back\n" in err
+    assert "is subject a group" not in err
+    found = [i for i in range(40) if np.isclose(x[:, 0, 0], X[i, 0, 0], atol=6e-4).any()]
+    assert sorted(np.unique(SUBJECTS[found], return_counts=True)[1]) == [5, 5]
+    assert held(folder, source, *given, monkeypatch=monkeypatch)[1][0].tolist() == x.tolist()
+    assert held(folder, source, *given, "--seed", 5, monkeypatch=monkeypatch)[1][0].tolist() != x.tolist()
+
+
+def test_an_id_of_two_columns_is_asked_about(folder):
+    words = "note: is subject a group, whose sequences are alike? --groups subject keeps them together"
+    two = ("long.csv", "--id", "subject,trial", *SHORT)
+    assert words in run("fit", *two, "--validation", 0.25, cwd=folder)[1]
+    assert words not in run("fit", *two, "--validation", 0.25, "--groups", "subject", cwd=folder)[1]
+    plan = 'data = "long.csv"\nid = ["subject", "trial"]\n{}\n[network]\nunits = 2\n[fit]\nepochs = 1\n'
+    for text in ("validation = 0.25", 'validation = 0.25\ngroups = "subject"'):
+        (folder / "plan.toml").write_text(plan.format(text))
+        err = run("many", "plan.toml", "--results", f"{len(text)}.jsonl", cwd=folder)[1]
+        assert ('is subject a group, whose sequences are alike? groups = "subject" keeps' in err) is ("groups" not in text)
+        assert ("held back 2 of 8 groups (subject), 10 of 40 sequences" in err) is ("groups" in text)
+
+
+def test_a_model_of_groups_needs_none_to_be_used(folder):
+    """Whether the column is there or not: it is no step either."""
+    run("fit", "wide.csv", "--groups", "subject", "--validation", 0.25, *SHORT, cwd=folder)
+    due = run("evaluate", "cgru-model.npz", "wide.csv", cwd=folder)[0]
+    lines = [line.split(",", 1)[1] for line in (folder / "wide.csv").read_text().splitlines()]
+    (folder / "bare.csv").write_text("\n".join(lines) + "\n")
+    out, err = run("evaluate", "cgru-model.npz", "bare.csv", cwd=folder)
+    assert out == due.replace("wide.csv", "bare.csv")
+    assert "groups" not in err
+    (names, with_it), (_, without) = (
+        run("predict", "cgru-model.npz", name, cwd=folder)[::-1] for name in ("wide.csv", "bare.csv")
+    )
+    assert with_it == without
+    assert "groups" not in names
+    assert "groups: expected one of the columns" in refused(
+        "evaluate", "cgru-model.npz", "bare.csv", "--groups", "who", cwd=folder
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("data.npz", "--groups", "subject"), "argument --groups: needs --validation SHARE"),
+        (("data.npz", "--groups", "subject", "--validation", 0), "argument --groups: needs --validation SHARE"),
+        (("data.npz", "--groups", "y", "--validation", 0.2), "data.npz: groups: expected one at least that does not"),
+        (("data.npz", "--groups", "one", "--validation", 0.2), "one.npz: validation: expected at least 2 groups"),
+        (("data.npz", "--groups", "who", "--validation", 0.2), "groups: expected one of the arrays x, y, subject, got"),
+        (("long.csv", "--groups", "a,b", "--validation", 0.2), "groups: expected one name, got a, b"),
+        (("long.csv", "--groups", "t", "--time", "t", "--validation", 0.2), "groups: expected each once"),
+        (("--groups", "subject", "--validation", 0.2), "argument --groups: needs DATA, the embedded"),
+    ],
+)
+def test_refused(folder, arguments, words):
+    if "one" in arguments:
+        np.savez(folder / "one.npz", x=X, y=Y, one=np.zeros(40))
+        arguments = ("one.npz", *arguments[1:])
+    assert words in refused("fit", *arguments, *SHORT, cwd=folder)
+
+
+def test_a_class_of_one_sequence_is_trained_on(folder, monkeypatch):
+    y = np.array(["x", "y"])[Y]
+    y[7] = "z"
+    np.savez(folder / "data.npz", x=X, y=y)
+    for seed in range(3):
+        given = ("data.npz", "--validation", 0.4, "--seed", seed)
+        err, (_, labels, _) = held(folder, *given, monkeypatch=monkeypatch)
+        assert "note: class z has one sequence, which is trained on\n" in err
+        assert 2 not in labels
+    assert "has one sequence" not in run("fit", "data.npz", *SHORT, cwd=folder)[1]
+
+
+def test_a_class_of_one_sequence_that_must_be_held_back(folder, monkeypatch):
+    np.savez(folder / "data.npz", x=X[:3], y=["x", "y", "z"])
+    err, (_, labels, _) = held(folder, "data.npz", "--validation", 0.4, monkeypatch=monkeypatch)
+    found = re.findall("note: class (.) has one sequence, which is held back, so that nothing is learned of it\n", err)
+    assert found == ["xyz"[label] for label in labels]
+    assert len(found) == 1

@@ -1,0 +1,190 @@
+"""Which samples are held back: shares that are even in classes, and whole groups."""
+
+import numpy as np
+import pytest
+from network_cases import LABELS, LENGTHS, REALS, X, made, same, weights
+
+import cgru
+from cgru.network.split import drawn, groups_of
+
+RNG = np.random.default_rng(5)
+SUBJECTS = np.repeat([f"s{i}" for i in range(8)], 3)  # of the 24 samples of `network_cases`
+
+
+def uneven(seed, kinds=2):
+    """The groups of some 160 samples, and their classes, one a group."""
+    sizes = np.random.default_rng(seed).integers(5, 25, 12)
+    return np.repeat(np.arange(12), sizes), np.repeat(np.arange(12) % kinds, sizes)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_whole_groups_that_come_near_the_share_of_each_class(seed):
+    groups, classes = uneven(seed)
+    for held in (drawn(len(groups), 0.25, [seed], classes, groups), drawn(len(groups), 0.25, [seed], None, groups)):
+        assert not set(groups[held]) & set(groups[~held])
+        assert held.mean() == pytest.approx(0.25, abs=0.06)
+    held = drawn(len(groups), 0.25, [seed], classes, groups)
+    assert np.abs(np.bincount(classes[held]) / np.bincount(classes) - 0.25).max() < 0.15
+
+
+def test_the_order_of_samples_and_the_names_of_groups_in_order_do_not_matter():
+    groups, classes = uneven(1, 3)
+    held = drawn(len(groups), 0.3, [7], classes, groups)
+    order = RNG.permutation(len(groups))
+    assert np.array_equal(drawn(len(groups), 0.3, [7], classes[order], groups[order]), held[order])
+    names = np.array([f"subject {i:02}" for i in groups])
+    assert np.array_equal(drawn(len(groups), 0.3, [7], classes, groups_of(names, len(names))), held)
+
+
+def test_seeds_draw_other_groups():
+    groups, classes = uneven(2)
+    found = {tuple(np.unique(groups[drawn(len(groups), 0.25, [seed], classes, groups)])) for seed in range(12)}
+    assert len(found) > 3
+
+
+def test_the_only_group_of_a_class_trains():
+    groups, classes = np.repeat(np.arange(6), 4), np.repeat([0, 0, 1, 1, 1, 2], 4)
+    for seed in range(20):
+        held = drawn(24, 0.5, [seed], classes, groups)
+        assert set(classes[~held]) == {0, 1, 2}
+        assert held.any()
+
+
+def test_one_group_is_held_back_though_each_is_too_large():
+    """The smallest, and never all."""
+    assert np.flatnonzero(drawn(10, 0.1, [0], None, np.repeat([0, 1], [6, 4]))).tolist() == [6, 7, 8, 9]
+    for share in (0.01, 0.99):
+        assert 0 < drawn(9, share, [0], None, np.repeat([0, 1, 2], 3)).sum() < 9
+
+
+def test_many_groups_take_no_longer_than_some():
+    groups = np.arange(9000) // 2
+    held = drawn(9000, 0.2, [0], groups % 3, groups)
+    assert held.mean() == pytest.approx(0.2, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("groups", "classes", "words"),
+    [
+        ([3, 3, 3, 3], None, "^validation: expected at least 2 groups to set some aside, got 1 group$"),
+        (
+            [0, 0, 1, 1],
+            [0, 0, 1, 1],
+            "^groups: expected one at least that does not have all samples of a class, got none",
+        ),
+    ],
+)
+def test_groups_that_cannot_be_split(groups, classes, words):
+    with pytest.raises(ValueError, match=words):
+        drawn(4, 0.5, [0], classes if classes is None else np.array(classes), np.array(groups))
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_no_class_loses_its_last_sample(share):
+    classes = np.array([0] * 9 + [1] * 8 + [2, 3, 4, 4])
+    for seed in range(20):
+        held = drawn(21, share, [seed], classes)
+        assert set(classes[~held]) == {0, 1, 2, 3, 4}
+        assert held.sum() == min(round(share * 21), 21 - 5)
+
+
+def test_a_class_of_two_may_spare_one_of_them():
+    """In the place of the only one of another."""
+    for seed in range(20):
+        held = drawn(3, 0.3, [seed], np.array([0, 0, 1]))
+        assert np.flatnonzero(held).tolist() in ([0], [1])
+
+
+def test_shares_are_spread_over_the_classes():
+    classes = np.repeat(np.arange(5), 4)
+    for seed in range(5):
+        assert np.bincount(classes[drawn(20, 0.25, [seed], classes)]).tolist() == [1] * 5
+        assert np.bincount(classes[drawn(20, 0.5, [seed], classes)]).tolist() == [2] * 5
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array])
+def test_the_group_that_is_missing_is_no_group(kind):
+    assert groups_of(None, 3) is None
+    assert groups_of(kind(["b", "a", "b"]), 3).tolist() == [1, 0, 1]
+    with pytest.raises(ValueError, match=r"^groups: expected a string or number for each sample, got nan"):
+        groups_of(kind([1.0, float("nan"), 2.0]), 3)
+    with pytest.raises(ValueError, match=r"^groups: expected shape \(4,\), one for each sample, got \(3,\)"):
+        groups_of(kind([1, 2, 3]), 4)
+
+
+def test_where_each_class_has_one_sample_one_is_held_back_for_all_that():
+    assert drawn(4, 0.5, [0], np.arange(4)).sum() == 1
+
+
+# --- in a fit ---
+
+
+def fitted(rows=slice(None), **options):
+    """A network of numbers, and the samples that it validated with, which their targets tell apart."""
+    net, seen = made(cgru.Dense(2, "identity")), []
+    options |= {"epochs": 2, "shuffle": False, "metrics": {"y": lambda y, A: seen.append(y) or 0.0}}
+    net.fit(X[rows], REALS[rows], lengths=LENGTHS[rows], **options)
+    return net, np.array([(REALS[i] == seen[0]).all(axis=1).any() for i in range(len(X))])
+
+
+@pytest.mark.parametrize("kind", [list, np.array, lambda groups: np.array(groups, object)])
+def test_a_fit_holds_back_whole_groups(kind):
+    """To the bits of one that is given the same samples to validate with."""
+    net, held = fitted(validation=0.25, groups=kind(SUBJECTS))
+    assert len(set(SUBJECTS[held])) == 2
+    assert not set(SUBJECTS[held]) & set(SUBJECTS[~held])
+    other, _ = fitted(~held, validation=(X[held], REALS[held], LENGTHS[held]))
+    assert other.history.validation_loss == net.history.validation_loss
+    assert same(weights(other), weights(net))
+
+
+def test_groups_are_even_in_the_classes_of_a_fit():
+    seen = []
+    subjects = np.repeat(np.arange(12), 2)
+    y = np.repeat([0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 2], 2)
+    made().fit(X, y, epochs=1, validation=0.5, groups=subjects, metrics={"y": lambda y, A: seen.append(y) or 0.0})
+    assert np.bincount(seen[0]).tolist() == [8, 2, 2]
+
+
+def test_a_fit_with_groups_goes_on_from_its_checkpoint(tmp_path):
+    options = {"lengths": LENGTHS, "validation": 0.25, "groups": SUBJECTS}
+    whole, half = made(), made()
+    whole.fit(X, LABELS, epochs=4, **options)
+    file = tmp_path / "fit.npz"
+
+    def stop(epoch):
+        if epoch.epoch == 2:
+            half.stop()
+
+    half.fit(X, LABELS, epochs=4, callback=stop, checkpoint=file, **options)
+    other = made()
+    with pytest.raises(ValueError, match="is the checkpoint of another fit"):
+        other.fit(X, LABELS, epochs=4, checkpoint=file, resume=True, **options | {"groups": SUBJECTS[::-1]})
+    other.fit(X, LABELS, epochs=4, checkpoint=file, resume=True, **options)
+    assert same(weights(other), weights(whole))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({}, ValueError, "groups: expected None unless validation is a share, .* got none"),
+        ({"validation": (X, LABELS)}, ValueError, "groups: expected None unless validation is a share, .* got a set"),
+        ({"validation": [(X, LABELS)]}, ValueError, "groups: expected None unless validation is a share, .* got a set"),
+        ({"validation": 0.2, "groups": SUBJECTS[:5]}, ValueError, r"groups: expected shape \(24,\), .* got \(5,\)"),
+        ({"validation": 0.2, "groups": [*SUBJECTS[1:], None]}, TypeError, "groups: expected strings or numbers"),
+        ({"validation": 0.2, "groups": [np.nan] * 24}, ValueError, "groups: expected a string or number for each"),
+        ({"validation": 0.2, "groups": np.zeros(24)}, ValueError, "validation: expected at least 2 groups"),
+        ({"validation": 0.2, "groups": LABELS}, ValueError, "groups: expected one at least that does not have all"),
+    ],
+)
+def test_groups_that_a_fit_refuses(options, error, words):
+    net = made()
+    with pytest.raises(error, match=f"^{words}"):
+        net.fit(X, LABELS, **{"groups": SUBJECTS, **options})
+    assert not net.head.p
+    assert net.history == []
+
+
+def test_batches_have_no_groups():
+    with pytest.raises(ValueError, match=r"^groups: expected None beside batches"):
+        made().fit([(X, LABELS)], groups=SUBJECTS)
