@@ -44,11 +44,8 @@ class Moments:
         low, high = rows.min(axis=0), rows.max(axis=0)
         largest = np.maximum(np.abs(low), np.abs(high))
         rows /= _unit(largest)
-        if weights is None:
-            mean, deviation = rows.mean(axis=0), rows.std(axis=0)
-        else:
-            mean = np.average(rows, axis=0, weights=weights)
-            deviation = np.sqrt(np.average(np.square(rows - mean), axis=0, weights=weights))
+        mean = np.average(rows, axis=0, weights=weights)
+        deviation = np.sqrt(np.average(np.square(rows - mean), axis=0, weights=weights))
         if not self.n:
             self.n, self.largest, self.low, self.high = count, largest, low, high
             self.mean, self.deviation = mean, deviation

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -377,6 +378,16 @@ def test_which_epoch_was_kept():
 def test_a_history_keeps_what_happened():
     epoch = Epoch(3, 9, 0.5, None, None, None, 0.1, 1.0, skipped=2)
     history = History([epoch])
+    history.returns = (1, 0), (3, 2), (3, 2)
+    for count, words in {
+        1: "went back once to the",
+        4: "went back 4 times",
+        5: "5 times .* 1/32 of",
+        6: "5 times .* 1/32",
+    }.items():
+        history.returns = ((1, 0),) * count
+        assert re.search(words, history.problems())
+        assert ("ended with the best parameters, those at its start" in history.problems()) == (count == 6)
     history.returns = (1, 0), (3, 2), (3, 2)
     copy = pickle.loads(pickle.dumps(history))
     assert (copy.returns, copy.skipped) == (((1, 0), (3, 2), (3, 2)), 2)
