@@ -22,3 +22,7 @@ from cgru.core.figures import figures
 )
 def test_values_that_belong_together(values, digits, texts):
     assert figures(values, digits) == texts
+
+
+def test_four_digits_at_the_least():
+    assert figures((1.23456, 2.0)) == ["1.235", "2"]
