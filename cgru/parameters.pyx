@@ -181,9 +181,12 @@ cdef void _descend_plain(floating *p, const floating *g, Py_ssize_t n, double lr
 
 
 cdef int _update(cnp.ndarray p, cnp.ndarray g, double lrate) except -1:
-    """p -= lrate * g: over memoryviews, over plain memory where both arrays are that, else (odd dtypes) in NumPy."""
+    """p -= lrate * g: over memoryviews, over plain memory where both arrays are that, else in NumPy.
+
+    That is for odd dtypes, and addresses that are no multiple of a number's size.
+    """
     cdef int kind = cnp.PyArray_TYPE(p)
-    cdef bint same = kind == cnp.PyArray_TYPE(g) and cnp.PyArray_ISNOTSWAPPED(p) and cnp.PyArray_ISNOTSWAPPED(g)
+    cdef bint same = kind == cnp.PyArray_TYPE(g) and cnp.PyArray_ISBEHAVED_RO(p) and cnp.PyArray_ISBEHAVED_RO(g)
     cdef bint table = cnp.PyArray_NDIM(p) == 2
     if _plain(p, g) and kind == cnp.NPY_FLOAT:
         _descend_plain(<float *>cnp.PyArray_DATA(p), <const float *>cnp.PyArray_DATA(g), cnp.PyArray_SIZE(p), lrate)

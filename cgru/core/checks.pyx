@@ -77,6 +77,15 @@ cdef bint _counts_elements(cnp.ndarray array) noexcept:
     return cnp.PyArray_ISALIGNED(array)
 
 
+def aligned(array, dtype=None):
+    """Return `array` in C order and aligned to its numbers, as C reads it, cast to `dtype` where given.
+
+    No copy is made where none is needed. `numpy.ascontiguousarray` leaves an address that is no multiple of a number's
+    size as it is: a field of packed records, a buffer from an odd byte on.
+    """
+    return np.require(array, dtype, ("C", "A"))
+
+
 cpdef cnp.ndarray rows(cnp.ndarray array):
     """`array`, copied only where its last axis is not contiguous."""
     cdef int last = cnp.PyArray_NDIM(array) - 1

@@ -9,6 +9,7 @@ cimport numpy as cnp
 from libc.string cimport memcpy, memset
 
 from cgru.core import kernels as levels_of
+from cgru.core.checks import aligned
 from cgru.core.lengths import by_length
 from cgru.core.kernels cimport (
     CGRU_BFLOAT16, CGRU_INT8, CGRU_ROUNDED, cgru_activation, cgru_array, cgru_call, cgru_narrow, cgru_narrow_kernels,
@@ -70,7 +71,7 @@ cdef int _pack(const cgru_narrow_kernels *k, cgru_narrow *to, int kind, cnp.ndar
     cdef void *words
     cdef void *begin = NULL
     cdef float *scales = NULL
-    W = np.ascontiguousarray(W)
+    W = aligned(W)
     rows, columns = cnp.PyArray_DIM(W, 0), cnp.PyArray_DIM(W, 1)
     width = _padded(k, columns)
     words = memory.take(4 * width * k.depth(kind, rows))
@@ -86,7 +87,7 @@ cdef int _put(cnp.ndarray row, Py_ssize_t n, float *to, Py_ssize_t width) except
     """A row of n numbers, None for zeros, padded."""
     memset(to, 0, 4 * width)
     if row is not None:
-        row = np.ascontiguousarray(row, np.float32)
+        row = aligned(row, np.float32)
         memcpy(to, cnp.PyArray_DATA(row), 4 * n)
     return 0
 

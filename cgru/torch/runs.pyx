@@ -27,6 +27,7 @@ from cgru.core.kernels cimport (
 
 from torch import float32, float64, from_numpy, int64
 
+from cgru.core.checks import aligned
 from cgru.gru import GRU
 from cgru.variant import RESET_AFTER
 
@@ -131,7 +132,7 @@ def are_sizes(sizes, Py_ssize_t n):
     """Whether these are the numbers of samples of packed steps with n rows in all."""
     if sizes.dtype is not int64 or sizes.dim() != 1 or not sizes.is_cpu or sizes.size(0) == 0:
         return False
-    cdef const long long[:] each = sizes.numpy()
+    cdef const long long[:] each = aligned(sizes.numpy())
     cdef long long last = each[0], left = n
     cdef Py_ssize_t t
     for t in range(each.shape[0]):
@@ -254,10 +255,12 @@ cdef inline void put(number *to, const number *x, number by, Py_ssize_t n, bint 
 # --- tensors as the kernels see them ---
 
 cdef inline char *start(tensor) except? NULL:
-    """Where its numbers begin."""
+    """Return where its numbers begin; ValueError where there are none, or they are not aligned."""
     cdef size_t place = tensor.data_ptr()
     if place == 0:
         raise ValueError("a tensor: expected one with memory, got one whose storage is gone")
+    if place & 7 and place % <size_t>tensor.element_size():
+        raise ValueError("a tensor: expected memory aligned to its numbers, got some at an odd byte; clone() copies it")
     return <char *>place
 
 

@@ -5,7 +5,7 @@ import numpy as np
 cimport numpy as cnp
 from libc.string cimport memcpy, memset
 
-from cgru.core.checks import real
+from cgru.core.checks import aligned, real
 
 cnp.import_array()
 
@@ -32,7 +32,7 @@ cdef class Source:
         memset(to, 0, sizeof(Samples))
         to.m, to.s = X.shape[0], X.shape[1]
         if X.ndim == 2:
-            X = np.ascontiguousarray(X, np.intp)
+            X = aligned(X, np.intp)
         elif X.dtype not in (np.float32, np.float64) or not X.flags.aligned:
             X = X.astype(np.float64)
         held = X
@@ -40,11 +40,11 @@ cdef class Source:
         if held.ndim == 3:
             to.e, to.X_element, to.X_size = held.shape[2], held.strides[2], cnp.PyArray_ITEMSIZE(held)
         if mean is not None:
-            mean = np.ascontiguousarray(real(mean, "mean", (to.e,)), np.float64)
-            scale = np.ascontiguousarray(real(scale, "scale", (to.e,)), np.float64)
+            mean = aligned(real(mean, "mean", (to.e,)), np.float64)
+            scale = aligned(real(scale, "scale", (to.e,)), np.float64)
             to.mean, to.scale = <double *>cnp.PyArray_DATA(mean), <double *>cnp.PyArray_DATA(scale)
         if lengths is not None:
-            lengths = np.ascontiguousarray(lengths, np.intp)
+            lengths = aligned(lengths, np.intp)
             to.lengths = <Py_ssize_t *>cnp.PyArray_DATA(lengths)
         classes = y.ndim == (2 if per_step else 1)
         y = np.asarray(y, np.intp if classes else np.float64)
@@ -56,7 +56,7 @@ cdef class Source:
         to.y_step = held.strides[1] if per_step else 0
         to.y_output = 0 if classes else held.strides[held.ndim - 1]
         if weights is not None:
-            weights = np.ascontiguousarray(weights, np.float64)
+            weights = aligned(weights, np.float64)
             to.weights = <double *>cnp.PyArray_DATA(weights)
         self.held = X, y, lengths, mean, scale, weights
 
