@@ -212,7 +212,10 @@ def _advice(table: Table, name: str, roles: Roles) -> str:
     values, missing = table.read(name)
     if missing.any():
         return ""
-    together = len(groups(table, (*roles.id, name))[0])
+    try:
+        together = len(groups(table, (*roles.id, name))[0])
+    except (TypeError, ValueError):  # what is no table has series in its cells
+        return ""
     if are_times(values):
         return f'; time="{name}" sorts by it' if not roles.time and together == table.rows else ""
     classes = len(set(map(str, values)))
