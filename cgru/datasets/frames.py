@@ -11,7 +11,7 @@ import numpy as np
 
 from cgru.core.lengths import padded
 from cgru.datasets import gaps
-from cgru.datasets.column_names import NUMBERED, as_names, few, is_part_of_date, spelled
+from cgru.datasets.column_names import NUMBERED, as_names, is_part_of_date, listed, spelled
 from cgru.datasets.roles import Roles, check_names
 from cgru.datasets.table import Table, groups, table_of_frame
 from cgru.datasets.time_gaps import TIME_STEP, as_gap, clock_of, on_gaps
@@ -202,8 +202,8 @@ def _elements(table: Table, roles: Roles, missing: str, sequence: np.ndarray) ->
 
 def _on_missing(counts: Mapping[str, int], first: str, row: str, cures: str) -> str:
     """Return what to say of columns with missing values: `counts` of each, the row of the first, and what helps."""
-    several = f" (missing: {few([f'{name} {count}' for name, count in counts.items()])})"
-    names = few([first, *(name for name in counts if name != first)])
+    several = f" (missing: {listed([f'{name} {count}' for name, count in counts.items()])})"
+    names = listed([first, *(name for name in counts if name != first)])
     return f"{names}: expected a value in each row, got none in {row}{several * (sum(counts.values()) > 1)}; {cures}"
 
 
@@ -303,7 +303,7 @@ def notes_on_ids(table: Table, roles: Roles, found: Sequences) -> list[str]:
         if names:
             verb, cure = ("does", "it") if len(names) == 1 else ("do", "them")
             notes.append(
-                f"{few(names)} {verb} not change within any sequence, as codes and names do: "
+                f"{listed(names)} {verb} not change within any sequence, as codes and names do: "
                 f"ignore={spelled(names)} leaves {cure} out"
             )
     if len(roles.id) == 2 and len(groups(table, roles.id[:1])[0]) < len(found.X):

@@ -8,9 +8,9 @@ import numpy as np
 
 from cgru.core import checks
 from cgru.core.blocks import mapped
+from cgru.datasets.column_names import listed
 from cgru.datasets.dataset import Dataset, Split
 from cgru.datasets.mapped import Folder
-from cgru.datasets.roles import few
 from cgru.files import Archive, Header
 
 __all__ = ["read_npz"]
@@ -69,14 +69,14 @@ def _dataset(archive: _Named, swapped: bool) -> Dataset:
         train = _split(archive, "", swapped)
     if train is None and test is None:
         due = "x.npy, or train_x.npy and test_x.npy" if archive.folder else "an array x, or train_x and test_x"
-        raise ValueError(f"expected {due}, got {few(archive.there) or 'none of them'}")
+        raise ValueError(f"expected {due}, got {listed(archive.there) or 'none of them'}")
     if train and test and train.X.shape[2] != test.X.shape[2]:
         raise ValueError(f"test_x: expected {train.X.shape[2]} elements as in train_x, got {test.X.shape[2]}")
     features, e = _names_in(archive, NAMES), (train or test).X.shape[2]
     if features is not None and len(features) != e:
         raise ValueError(f"{NAMES}: expected {e} names, one for each element of a step, got {len(features)}")
     others = [name for name in archive.there if archive.folder and name.removesuffix(".npy") not in WANTED]
-    notes = (f"not looked at: {few(others)}",) if others else ()
+    notes = (f"not looked at: {listed(others)}",) if others else ()
     return Dataset(train, test, _names_in(archive, "class_names"), features, notes)
 
 
