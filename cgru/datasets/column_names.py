@@ -9,9 +9,22 @@ from cgru.datasets.date_parts import PART, words_of
 from cgru.datasets.month_names import months_of, weekdays_of
 
 __all__ = [
-    "CLOCKS", "DATES", "IDS", "LABELS", "NUMBERED", "ROWS", "STEPS", "TIMES", "as_names", "called", "date_and_time",
-    "few", "is_like_step",
-    "is_part_of_date", "spelled", "time_likeness",
+    "CLOCKS",
+    "DATES",
+    "IDS",
+    "LABELS",
+    "NUMBERED",
+    "ROWS",
+    "STEPS",
+    "TIMES",
+    "as_names",
+    "called",
+    "date_and_time",
+    "is_like_step",
+    "is_part_of_date",
+    "listed",
+    "spelled",
+    "time_likeness",
 ]  # fmt: skip
 
 # In lower case. Patterns are compiled when they are used: that takes as long as all else here.
@@ -86,6 +99,6 @@ def spelled(names: Sequence[str]) -> str:
     return quoted[0] if len(names) == 1 else f"[{', '.join(quoted)}]"
 
 
-def few(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     """Return the names, or the first of many, in words."""
     return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")

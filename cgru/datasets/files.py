@@ -15,7 +15,7 @@ from cgru.datasets.dataset import Dataset, Split, with_features, with_targets
 from cgru.datasets.frames import long, notes_on_ids, squared
 from cgru.datasets.frames import wide as wide_of
 from cgru.datasets.npz import read_npz
-from cgru.datasets.roles import Asked, as_names, few, roles_of
+from cgru.datasets.roles import Asked, as_names, listed, roles_of
 from cgru.datasets.table import Table, check_ids, table_of_frame
 from cgru.datasets.text import table_of_text
 from cgru.datasets.time_gaps import TIME_STEP, as_gap
@@ -161,7 +161,9 @@ def _with_test(data: Dataset, other: Dataset, path: Path) -> Dataset:
     if data.test is not None or other.test is not None:
         raise ValueError(f"{where}: expected no test split of its own where test names a file, got one")
     if None not in (data.class_names, other.class_names) and data.class_names != other.class_names:
-        raise ValueError(f"{where}: class_names: expected those of the other file, got {few(other.class_names or ())}")
+        raise ValueError(
+            f"{where}: class_names: expected those of the other file, got {listed(other.class_names or ())}"
+        )
     if data.train is not None and data.train.y is not None and other.train.y is None:
         raise ValueError(f"{where}: expected something to learn, to test on, as the other file has, got none")
     due, got = (each.train.X.shape[2] for each in (data, other) if each.train is not None)
@@ -278,7 +280,9 @@ def _of_table(
         asked = asked._replace(columns=tuple(features), ignore=())
     elif features is not None and asked.columns is None and any(name in table.names for name in features):
         lost = [name for name in features if name not in table.names]
-        raise ValueError(f"expected the columns {few(features)}, got {few(table.names)}, none called {few(lost)}")
+        raise ValueError(
+            f"expected the columns {listed(features)}, got {listed(table.names)}, none called {listed(lost)}"
+        )
     roles, guessed = roles_of(table, asked)
     notes = notes + guessed + table.notes_on_texts(roles.columns)
     for name in roles.id:

@@ -11,7 +11,7 @@ import numpy as np
 
 from cgru.core.lengths import padded
 from cgru.datasets import gaps
-from cgru.datasets.column_names import NUMBERED, as_names, few, is_part_of_date, spelled
+from cgru.datasets.column_names import NUMBERED, as_names, is_part_of_date, listed, spelled
 from cgru.datasets.roles import Roles, check_names
 from cgru.datasets.table import Table, groups, table_of_frame
 from cgru.datasets.time_gaps import TIME_STEP, as_gap, clock_of, on_gaps
@@ -217,8 +217,9 @@ def _elements(table: Table, roles: Roles, missing: str, sequence: np.ndarray) ->
 
 def _on_missing(counts: Mapping[str, int], first: str, row: str, cure: str) -> str:
     """Return what to say of columns with missing values: `counts` of each, the row of the first, and what helps."""
-    several = "" if sum(counts.values()) == 1 else f" (missing: {few([f'{name} {n}' for name, n in counts.items()])})"
-    names = few([first, *(name for name in counts if name != first)])
+    each = listed([f"{name} {count}" for name, count in counts.items()])
+    several = "" if sum(counts.values()) == 1 else f" (missing: {each})"
+    names = listed([first, *(name for name in counts if name != first)])
     return f"{names}: expected a value in each row, got none in {row}{several}; {cure}"
 
 
@@ -227,7 +228,10 @@ def _advice(table: Table, name: str, roles: Roles) -> str:
     values, missing = table.read(name)
     if missing.any():
         return ""
-    together = len(groups(table, (*roles.id, name))[0])
+    try:
+        together = len(groups(table, (*roles.id, name))[0])
+    except (TypeError, ValueError):  # what is no table has series in its cells
+        return ""
     if are_times(values):
         return f'; time="{name}" sorts by it' if not roles.time and together == table.rows else ""
     classes = len(set(map(str, values)))
@@ -312,7 +316,7 @@ def notes_on_ids(table: Table, roles: Roles, found: Sequences) -> list[str]:
         if names:
             verb, cure = ("does", "it") if len(names) == 1 else ("do", "them")
             notes.append(
-                f"{few(names)} {verb} not change within any sequence, as codes and names do: "
+                f"{listed(names)} {verb} not change within any sequence, as codes and names do: "
                 f"ignore={spelled(names)} leaves {cure} out"
             )
     if len(roles.id) == 2 and not roles.groups and len(groups(table, roles.id[:1])[0]) < len(found.X):

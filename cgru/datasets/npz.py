@@ -8,9 +8,9 @@ import numpy as np
 
 from cgru.core import checks
 from cgru.core.blocks import mapped
+from cgru.datasets.column_names import listed
 from cgru.datasets.dataset import Dataset, Split
 from cgru.datasets.mapped import Folder
-from cgru.datasets.roles import few
 from cgru.files import Archive, Header
 
 __all__ = ["read_npz"]
@@ -82,13 +82,13 @@ def _dataset(archive: _Named, swapped: bool, groups: str) -> Dataset:
         train = _split(archive, "", swapped)
     if train is None and test is None:
         due = "x.npy, or train_x.npy and test_x.npy" if archive.folder else "an array x, or train_x and test_x"
-        raise ValueError(f"expected {due}, got {few(archive.there) or 'none of them'}")
+        raise ValueError(f"expected {due}, got {listed(archive.there) or 'none of them'}")
     if train and test and train.X.shape[2] != test.X.shape[2]:
         raise ValueError(f"test_x: expected {train.X.shape[2]} elements as in train_x, got {test.X.shape[2]}")
     features, e = _names_in(archive, NAMES), (train or test).X.shape[2]
     if features is not None and len(features) != e:
         raise ValueError(f"{NAMES}: expected {e} names, one for each element of a step, got {len(features)}")
-    notes = (f"not looked at: {few(archive.others)}",) if archive.others else ()
+    notes = (f"not looked at: {listed(archive.others)}",) if archive.others else ()
     found = _groups(archive, train, groups)
     return Dataset(train, test, _names_in(archive, "class_names"), features, notes, groups=found)
 
@@ -130,7 +130,7 @@ def _groups(archive: _Named, train: Split | None, groups: str) -> np.ndarray | N
     name = next((name for name in ("train_groups", "groups") if name in archive.headers), None)
     if name is None:
         there = [name.removesuffix(".npy") for name in archive.there]
-        raise ValueError(f"groups: expected one of the arrays {few(there)}, got {groups!r}")
+        raise ValueError(f"groups: expected one of the arrays {listed(there)}, got {groups!r}")
     due, got = (len(train.X),), archive.headers[name].shape
     if got != due:
         raise ValueError(f"groups: expected shape {due}, one for each sample, got {got} of {groups}")

@@ -18,8 +18,8 @@ from cgru.datasets.column_names import (
     as_names,
     called,
     date_and_time,
-    few,
     is_like_step,
+    listed,
     spelled,
 )
 from cgru.datasets.date_parts import part_of, words_of
@@ -35,7 +35,7 @@ __all__ = [
     "as_names",
     "check_names",
     "date_and_time",
-    "few",
+    "listed",
     "roles_of",
     "spelled",
 ]
@@ -107,8 +107,8 @@ def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
         return found
 
     def times() -> tuple[str, ...]:
-        listed = [name for name in asked.columns or () if name not in (asked.label or ())]
-        return () if asked.wide else find_time(table, free, listed, id, asked.time_format)
+        given = [name for name in asked.columns or () if name not in (asked.label or ())]
+        return () if asked.wide else find_time(table, free, given, id, asked.time_format)
 
     id = chosen("id", lambda: _ids(free, asked.groups), "says which sequence a row belongs to")
     time = chosen("time", times, "is what steps are sorted by")
@@ -123,7 +123,7 @@ def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
         raise ValueError(
             "expected a column such as id or subject that says which sequence a row belongs to: "
             f"{_candidates(table, free, time)}, wide=True says that each row is a sequence of its own; columns are "
-            f"{few(table.names)}"
+            f"{listed(table.names)}"
         )
     elif not time and asked.time is None:
         notes.append("steps come as rows do: no column of times")
@@ -154,7 +154,7 @@ def _on_rising(names: Sequence[str], time: Sequence[str]) -> list[str]:
         if one
         else ("rise within each sequence, as times do, and are elements")
     )
-    return [f"{few(names)} {what} ({cure})"]
+    return [f"{listed(names)} {what} ({cure})"]
 
 
 def _candidates(table: Table, free: Sequence[str], time: Sequence[str]) -> str:
@@ -189,7 +189,7 @@ def check_names(table: Table, roles: dict[str, Collection[str]]) -> None:
         before = list(taken)
         for i, name in enumerate(names):
             if name not in table.names:
-                raise ValueError(f"{role}: expected one of the columns {few(table.names)}, got {name!r}")
+                raise ValueError(f"{role}: expected one of the columns {listed(table.names)}, got {name!r}")
             twice = any(name in roles.get(other, ()) for other in SHARED.get(role, ()))  # where it may stand as well
             if name in tuple(names)[:i] or (name in before and not twice):
                 others = f", and none of {', '.join(before)}" if before else ""
@@ -233,7 +233,7 @@ def _label(table: Table, free: Sequence[str], wide: bool) -> tuple[str, ...]:
         cure = f', id="{unlike[0]}" tells sequences by one that differs in each row' if unlike else ""
         first = next((name for name in words if name not in unlike), words[0])
         raise ValueError(
-            f'label: expected one column without numbers, got {few(words)}; label="{first}" settles it{cure}'
+            f'label: expected one column without numbers, got {listed(words)}; label="{first}" settles it{cure}'
         )
     if words or table.named:
         return words
@@ -287,7 +287,7 @@ def _check_left(table: Table, free: Sequence[str], id: Sequence[str], wide: bool
         unlike = [name for name in odd if wide and not id and _differs(table, name)]
         years = [name for name in odd if wide and part_of(name) == "year"]
         raise ValueError(
-            f'{few(odd)}: expected to know whether {what}: columns="..." names all that are, '
+            f'{listed(odd)}: expected to know whether {what}: columns="..." names all that are, '
             f"ignore={spelled(odd)} leaves {'it' if len(odd) == 1 else 'them'} out, label={spelled(odd[:1])} learns it"
             + "".join(f", id={spelled((name,))} tells sequences by it" for name in unlike[:1])
             + "; a series with a row for each year is what `cgru forecast` takes" * bool(years)

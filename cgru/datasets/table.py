@@ -111,7 +111,9 @@ class Table(NamedTuple):
                 why = ", with a separator of thousands, which none may have" if thousands else ""
                 if self.na is not None and isinstance(got, str) and self._only_word(name) == got:
                     why = f'; na="{got}" takes it for missing'
-                raise TypeError(f"{name}: expected numbers, got {got!r} in {row}{why}")
+                nested = hasattr(got, "__len__") and not isinstance(got, str)
+                shown = f"a {type(got).__name__}, with several values," if nested else repr(got)
+                raise TypeError(f"{name}: expected numbers, got {shown} in {row}{why}")
             values = values.astype(np.float64)
         if values.dtype.kind not in "biuf":
             raise TypeError(f"{name}: expected numbers, got {values.dtype}")

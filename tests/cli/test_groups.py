@@ -74,7 +74,8 @@ def test_an_id_of_two_columns_is_asked_about(folder):
     for text in ("validation = 0.25", 'validation = 0.25\ngroups = "subject"'):
         (folder / "plan.toml").write_text(plan.format(text))
         err = run("many", "plan.toml", "--results", f"{len(text)}.jsonl", cwd=folder)[1]
-        assert ('is subject a group, whose sequences are alike? groups = "subject" keeps' in err) is ("groups" not in text)
+        asked = 'is subject a group, whose sequences are alike? groups = "subject" keeps' in err
+        assert asked is ("groups" not in text)
         assert ("held back 2 of 8 groups (subject), 10 of 40 sequences" in err) is ("groups" in text)
 
 

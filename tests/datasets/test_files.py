@@ -60,9 +60,8 @@ def test_a_column_that_cannot_be_filled_is_not_said_to_be_fillable(refused, read
             assert refused(text, missing=missing).endswith('missing="zero" fills it, ignore="NAME" leaves a column out')
     assert reads(part, missing="zero").train.X[0, :, 1].tolist() == [0, 0]
     wide = "id,a0,a1,b0,b1,label\n1,1,2,,,u\n2,1,2,3,4,v\n"
-    assert refused(wide, wide=True) == (
-        'b0, b1: expected a value in each row, got none in line 2 (missing: b0 1, b1 1); missing="zero" fills them'
-    )
+    why = "b0, b1: expected a value in each row, got none in line 2 (missing: b0 1, b1 1); "
+    assert refused(wide, wide=True) == f'{why}missing="zero" fills them'
     assert refused(wide.replace(",,,", ",,3,"), wide=True).endswith('missing="forward" fills it')
     assert reads(wide, wide=True, missing="zero").train.X[0, :, 1].tolist() == [0, 0]
 
@@ -401,16 +400,14 @@ def test_a_test_file_that_lies_beside_is_told(tmp_path):
 def test_all_columns_with_missing_values_are_named(reads, refused):
     table = "id,t,a,b,c,e\n1,1,,2,3,\n1,2,4,,3,\n1,3,4,,3,\n"
     assert refused(table, ignore="e") == (
-        'a, b: expected a value in each row, got none in line 2 (missing: a 1, b 2); missing="forward" fills them'
+        'a, b: expected a value in each row, got none in line 2 (missing: a 1, b 2); missing="forward" fills a, b'
     )
     assert refused(table) == (
         "a, b, e: expected a value in each row, got none in line 2 (missing: a 1, b 2, e 3); "
         'e has no value at all, ignore="e" leaves it out; missing="forward" fills a, b'
     )
-    assert refused(table, columns=["c", "e"]) == (
-        "e: expected a value in each row, got none in line 2 (missing: e 3); "
-        'e has no value at all, ignore="e" leaves it out'
-    )
+    end = 'got none in line 2 (missing: e 3); e has no value at all, ignore="e" leaves it out'
+    assert refused(table, columns=["c", "e"]) == f"e: expected a value in each row, {end}"
     wide = "label,t0,t1,t2\nx,1,,3\ny,,5,6\nx,,5,6\n"
     assert refused(wide) == (
         't1, t0: expected a value in each row, got none in line 2 (missing: t1 1, t0 2); missing="forward" fills them'

@@ -10,6 +10,7 @@ from cgru.datasets.time_gaps import as_gap, clock_of, spoken
 
 pd = pytest.importorskip("pandas")
 
+UTC, EAST = datetime.timezone.utc, datetime.timezone(datetime.timedelta(hours=2))
 HOURS = [f"2024-01-{1 + h // 24:02} {h % 24:02}:00" for h in range(0, 60, 6)]
 YEARS_LATER = [text.replace("2024", "2029") for text in HOURS[:4]]
 STORMS = "name,date,wind\n" + "".join(f"Amy,{time},{i}\n" for i, time in enumerate(HOURS + YEARS_LATER))
@@ -108,6 +109,7 @@ def test_gaps_as_numbers_and_in_words():
         (np.array([1, 61], "timedelta64[s]"), 60),
         ([datetime.date(2024, 1, 1), datetime.date(2024, 2, 1)], 31 * 86400),
         ([datetime.datetime(2024, 1, 1), datetime.datetime(2024, 1, 1, 1)], 3600),
+        ([datetime.datetime(2024, 1, 1, tzinfo=UTC), datetime.datetime(2024, 1, 1, 3, tzinfo=EAST)], 3600),
         ([datetime.time(8), datetime.time(9, 0, 1, 500000)], 3601.5),
         ([datetime.timedelta(0), datetime.timedelta(minutes=1)], 60),
         (np.array([3, 5]), 2),
@@ -164,3 +166,8 @@ def test_the_same_of_frames():
         from_frame(frame, "id", time="t", ignore="y")
     with pytest.raises(TypeError, match=r'ignore="note" leaves it out$'):
         from_frame(frame, "id", time="t")
+    nested = pd.DataFrame({"id": [1, 2], "dim_0": [pd.Series([1.0, 2.0]), pd.Series([3.0, 4.0])]})
+    with pytest.raises(
+        TypeError, match=r"^dim_0: expected numbers, got a Series, with several values, in row 0; columns="
+    ):
+        from_frame(nested, "id")
