@@ -129,8 +129,8 @@ def _groups(archive: _Named, train: Split | None, groups: str) -> np.ndarray | N
         return None
     name = next((name for name in ("train_groups", "groups") if name in archive.headers), None)
     if name is None:
-        there = [name.removesuffix(".npy") for name in archive.there]
-        raise ValueError(f"groups: expected one of the arrays {few(there)}, got {groups!r}")
+        there = ", ".join(name.removesuffix(".npy") for name in archive.there)
+        raise ValueError(f"groups: expected one of the arrays {there}, got {groups!r}")
     due, got = (len(train.X),), archive.headers[name].shape
     if got != due:
         raise ValueError(f"groups: expected shape {due}, one for each sample, got {got} of {groups}")
