@@ -17,12 +17,12 @@ def check_not_nested(X: Any, name: str) -> None:
     if not hasattr(X, "head") and not (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 2):
         return
     first = np.asarray(X[:1] if isinstance(X, np.ndarray) else X.head(1))
-    cells = [cell for cell in first.flat if hasattr(cell, "__len__") and not isinstance(cell, str | bytes)]
+    cells = [cell for cell in first.flat if isinstance(cell, list | tuple) or getattr(cell, "ndim", 0)]
     if first.dtype != object or not cells:
         return
     kind, what = type(X).__name__, type(cells[0]).__name__
     if first.ndim == 1:
-        cure = f"[np.asarray(x) for x in {name}]" if np.ndim(cells[0]) > 1 else f"[np.c_[x] for x in {name}]"
+        cure = f"[np.c_[x] for x in {name}]"  # of one element a step a column
     else:
         rows = name if isinstance(X, np.ndarray) else f"{name}.to_numpy()"
         cure = f"[np.stack(list(map(np.asarray, row)), axis=-1) for row in {rows}]"

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import shutil
 import zlib
 
 __all__ = ["PREFIX", "claimed", "sweep"]
 
-HOST = os.uname().nodename if hasattr(os, "uname") else ""
-PREFIX = f"cgru-{zlib.crc32(HOST.encode()):08x}-"
+PREFIX = f"cgru-{zlib.crc32(platform.node().encode()):08x}-"
 
 
 def claimed(path: str, descriptor: int) -> contextlib.ExitStack | None:

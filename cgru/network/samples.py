@@ -178,14 +178,15 @@ def taken(net: Network, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarra
     A list of arrays whose lengths differ is padded.
     """
     first = net.layers[0]
+    tokens = isinstance(first, Embedding)
     check_not_nested(X, f"{name}X")
-    if is_indexed(X) and not (isinstance(first, Embedding) and X.shape[1:] > (1,)):  # tokens (m, s) may be a DataFrame
+    if is_indexed(X) and not (tokens and X.shape[1:] > (1,)):  # a DataFrame (m, s) of tokens
         refuse_indexed(X, f"{name}X")
     if _ragged(X, name):
         if lengths is not None:
             raise ValueError(f"{name}lengths: expected None beside a list of arrays, which have their own, got some")
         X, lengths = padded(X, f"{name}X")
-    if isinstance(first, Embedding):
+    if tokens:
         X = first.checked(X, lengths, f"{name}X")
     else:
         X, e = X if isinstance(X, Rows) else sequences(X, f"{name}X"), net.elements

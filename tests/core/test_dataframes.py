@@ -125,6 +125,16 @@ def test_no_library_is_needed_to_look_at_others():
     """What merely has such names is left to those who know it."""
     from cgru.core.dataframes import check_not_nested, is_indexed
 
-    for given in (SimpleNamespace(), [1], np.array(["a", "b"], object), np.zeros((2, 2)), pd.DataFrame({"a": ["x"]})):
+    cells = np.array([["a", 1.0], [np.float64(1), {"b": 2}]], object)
+    for given in (
+        SimpleNamespace(),
+        [1],
+        cells,
+        cells[0],
+        pd.DataFrame(cells),
+        pd.DataFrame(cells[1:]),
+        np.zeros((2, 2)),
+        pd.DataFrame({"a": ["x"]}),
+    ):
         assert check_not_nested(given, "X") is None
         assert not is_indexed(given)
