@@ -1,6 +1,7 @@
 """Regular times of places whose clocks are put forward and back."""
 
 import datetime
+import time
 import zoneinfo
 
 import numpy as np
@@ -150,6 +151,18 @@ def test_zones_that_are_fixed_or_not_known():
     assert one.written([0, 5]) == ["2024-01-31 00:00:00-03:30", "2024-02-05 00:00:00-03:30"]
     (one,) = series_from_frame(pandas.DataFrame({"y": range(5)}, times.tz_convert("UTC")))
     assert one.written([0, 5]) == ["2024-01-31 03:30:00Z", "2024-02-05 03:30:00Z"]
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the zone of the machine cannot be set")
+def test_the_zone_of_the_machine_does_not_matter(monkeypatch):
+    moments = np.arange("2024-03-31", "2024-04-01", dtype="datetime64[h]").astype("datetime64[us]")
+    due = clock_of_zone("Europe/Berlin").offsets_at(moments)
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        there = clock_of_zone("Europe/Berlin").offsets_at(moments)
+    time.tzset()
+    assert there.tolist() == due.tolist() == [datetime.timedelta(hours=1)] + [datetime.timedelta(hours=2)] * 23
 
 
 def test_a_clock_there_and_back():
