@@ -174,6 +174,13 @@ def test_a_clock_there_and_back():
     assert (second >= first).all()
     seen = clock_of_offsets(moments, clock.offsets_at(moments))
     np.testing.assert_array_equal(seen.local(moments), walls)
+    for zone in ("America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"):
+        days = np.array(
+            [each.astimezone(datetime.timezone.utc).replace(tzinfo=None) for each in midnights(zone, "2024-11-03")],
+            "datetime64[us]",
+        )
+        known = clock_of_offsets(days, clock_of_zone(zone).offsets_at(days))
+        np.testing.assert_array_equal(known.moments_of(known.local(days)), days)
     late = np.array(["2030-01-01"], "datetime64[us]")
     assert seen.offsets_at(late) == np.timedelta64(630, "m")
     assert clock.offsets_at(late) == np.timedelta64(660, "m")
