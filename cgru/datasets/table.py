@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cgru.datasets import gaps
-from cgru.datasets.date_parts import join_parts, order_of_parts, part_of
+from cgru.datasets.date_parts import join_parts, months_in, order_of_parts, part_of
 
 __all__ = ["INDEX", "Table", "check_ids", "groups", "table_of_frame"]
 
@@ -57,13 +57,16 @@ class Table(NamedTuple):
     def together(self, names: Sequence[str], whole: bool = False) -> np.ndarray:
         """Return the values of a column (n,), or what several say together, as times or strings.
 
-        Parts of a date, a year, a month, ... are joined as `join_parts` does. Others, such as a date and a time, are
-        strings with a space between. Of these none may have numbers, from which nobody could tell what they count,
-        unless `whole` allows integers; of text what stands in the file counts, where 18.30 may be a time, with `whole`
-        of one column, too.
+        Names of months in one column that is called month are numbers. Parts of a date, a year, a month, ... are joined
+        as `join_parts` does. Others, such as a date and a time, are strings with a space between. Of these none may
+        have numbers, from which nobody could tell what they count, unless `whole` allows integers; of text what stands
+        in the file counts, where 18.30 may be a time, with `whole` of one column, too.
         """
         if len(names) == 1 and not (whole and self.cells):
-            return self.column(names[0])
+            values = self.column(names[0])
+            words = values.dtype == object and part_of(names[0]) == "month" and not whole
+            months = months_in(list(map(str, values))) if words else {}
+            return np.array([months[str(value)] for value in values]) if months else values
         columns = [self.column(name) for name in names]
         parts = None if whole else order_of_parts(names, columns)
         if parts:

@@ -178,13 +178,20 @@ def _why_none(table: Table, pair: Sequence[str], form: str | None) -> str:
 
 def _alone(table: Table, name: str, free: Sequence[str], place: np.ndarray) -> tuple[str, ...]:
     """Return the only column that is called a time, or a date with the hour of that day."""
-    hours = [each for each in free if part_of(each) == "hour"]
-    if called(name, DATES) and len(hours) == 1 and _course(table, (name,), place).repeats:
-        if not _course(table, (name, *hours), place).repeats:
-            return name, *hours
-    elif part_of(name) not in (None, "clock") or _begins_anew(table, name):  # a day is that of a month, perhaps
+    hour = _hour_of(table, name, free, place) if called(name, DATES) else ()
+    if not hour and (
+        part_of(name) not in (None, "clock") or _begins_anew(table, name)
+    ):  # a day is that of a month, perhaps
         _check_rises(_course(table, (name,), place), (name,))
-    return (name,)
+    return name, *hour
+
+
+def _hour_of(table: Table, name: str, free: Sequence[str], place: np.ndarray) -> tuple[str, ...]:
+    """Return the column with the hour of the day in a column of dates that come again within a sequence; or ()."""
+    hours = tuple(each for each in free if part_of(each) == "hour")
+    if len(hours) != 1 or not _course(table, (name,), place).repeats:
+        return ()
+    return () if _course(table, (name, *hours), place).repeats else hours
 
 
 def _begins_anew(table: Table, name: str) -> bool:
@@ -200,10 +207,15 @@ def _begins_anew(table: Table, name: str) -> bool:
 def _check_rises(course: Course, names: Sequence[str]) -> None:
     """ValueError for times that fall within a sequence as rows stand, which may mean another order."""
     if course.count and not course.rises and not course.repeats:
+        known = any(called(name, TIMES) for name in names)  # which would be asked about as elements, too
+        rest = (
+            f"with ignore={spelled(names)} leaves it out"
+            if known
+            else (f"takes it for an element, ignore={spelled(names)} leaves it out")
+        )
         raise ValueError(
             f"{' with '.join(names)}: expected to know whether steps are sorted by it, since it falls within a "
-            f'sequence as rows stand: time={spelled(names)} sorts by it, time="" takes rows as they stand, '
-            f"ignore={spelled(names)} leaves it out"
+            f'sequence as rows stand: time={spelled(names)} sorts by it, time="" {rest}'
         )
 
 
@@ -217,6 +229,8 @@ def _by_values(table: Table, free: Sequence[str], place: np.ndarray) -> tuple[st
     """Return the column that looks like times by its values, and perhaps by its name, which rises as rows stand."""
     found: dict[str, Course] = {}
     for name in free:
+        if _has_dates(table, name) and (hour := _hour_of(table, name, free, place)):
+            return name, *hour
         if called(name, LABELS) or called(name, IDS):
             continue
         course = _course(table, (name,), place)
@@ -264,6 +278,12 @@ def _course(table: Table, names: tuple[str, ...], place: np.ndarray) -> Course:
     if values.dtype.kind not in "OmM" or not are_times(values[:LOOKED_AT]) or not are_times(values):
         return none
     return course_of(ranks(values, ""), place, "dates")
+
+
+def _has_dates(table: Table, name: str) -> bool:
+    """Return whether a column has dates, as some of its rows say."""
+    values, missing = table.read(name)
+    return values.dtype.kind in "OM" and not missing.any() and are_times(values[:LOOKED_AT])
 
 
 def _listed(choices: Sequence[Sequence[str]]) -> str:

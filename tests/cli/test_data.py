@@ -496,3 +496,71 @@ def test_a_format_of_times_is_kept_with_the_model(tmp_path):
 def test_a_plan_has_a_format_of_times():
     assert in_keys('time_format="%d/%m/%Y" says which') == 'time_format = "%d/%m/%Y" says which'
     assert in_options('time_format="%d. %B %Y" reads it') == "--time-format '%d. %B %Y' reads it"
+
+
+def weighed(shuffle=False, cows=range(24)):
+    """(cow, week, farm, milk, kind) with irregular weeks; each cow comes twice, years apart."""
+    own, found = np.random.default_rng(4), []
+    for cow in cows:
+        for week in (*np.cumsum(own.integers(1, 4, 6)), *(500 + np.cumsum(own.integers(1, 4, 6)))):
+            found.append([f"c{cow}", week, 7 * cow, round(20 + cow % 2 * 5 + own.normal(), 1), "ab"[cow % 2]])
+    order = own.permutation(len(found)) if shuffle else range(len(found))
+    return [found[i] for i in order]
+
+
+def test_times_gaps_and_differences_are_kept_with_the_model(tmp_path):
+    header = ["cow", "Woche", "farm", "milk", "kind"]
+    write(tmp_path / "train.csv", header, weighed())
+    write(tmp_path / "moved.csv", header[::-1], [row[::-1] for row in weighed(shuffle=True)])
+    write(tmp_path / "one.csv", header[:4], [row[:4] for row in weighed(shuffle=True) if row[0] == "c3"])
+    said = run("data", "train.csv", "--id", "cow", "--label", "kind", cwd=tmp_path)[0].splitlines()
+    assert "note: Woche rises within each sequence and is what steps are sorted by (--time Woche)" in said
+    assert (
+        said[-1] == "note: farm does not change within any sequence, as codes and names do: --ignore farm leaves it out"
+    )
+    assert any(line.endswith("--split-at 31.5 makes sequences of what lies further apart") for line in said)
+    fit = ("fit", "train.csv", "--id", "cow", "--label", "kind", "--ignore", "farm", "--split-at", "31", "--time-step")
+    run(*fit, *QUICK, "-o", "m.npz", cwd=tmp_path)
+    net = cgru.load(tmp_path / "m.npz")
+    assert net.feature_names == ("milk", "time_step")
+    assert net.reading | {"time": "Woche", "split_at": "31", "time_step": True} == net.reading
+    outs = [run("evaluate", "m.npz", name, cwd=tmp_path) for name in ("train.csv", "moved.csv")]
+    assert outs[0][0].partition(":")[2] == outs[1][0].partition(":")[2]
+    taken = "note: read as the model's own data were, --id cow, --time Woche, --split-at 31, --time-step, --label kind"
+    assert taken in outs[1][1].splitlines()
+    assert not any("farm" in line for line in outs[1][1].splitlines())
+    assert run("predict", "m.npz", "one.csv", cwd=tmp_path)[0].split() == ["c3/1", "b", "c3/2", "b"]
+    assert refused(*fit[:-2], "3d", cwd=tmp_path).endswith("a number, since Woche has numbers, got '3d'\n")
+    (tmp_path / "plan.toml").write_text(
+        'data = "train.csv"\nid = "cow"\nlabel = "kind"\nignore = "farm"\nsplit_at = 31\ntime_step = true\nfolds = 2\n'
+        "[network]\nunits = 2\n[fit]\nepochs = 1\n"
+    )
+    assert '(time = "Woche")' in run("many", "plan.toml", cwd=tmp_path)[1]
+    (tmp_path / "plan.toml").write_text('data = "train.csv"\nsplit_at = "3x"\nfolds = 2\n')
+    assert "split_at: expected a number, or a time such as 30d" in refused("many", "plan.toml", cwd=tmp_path)
+
+
+def test_what_training_alone_can_do_is_not_advised_elsewhere(tmp_path):
+    header = ["farm", "cow", "week", "milk", "kind"]
+    lines = [[row[0][-1], row[0], *row[1:2], *row[3:]] for row in weighed()]
+    write(tmp_path / "train.csv", header, lines)
+    two = ("--id", "farm,cow", "--time", "week", "--label", "kind")
+    assert (
+        "note: is farm a group, whose sequences are alike? --groups farm"
+        in run("data", "train.csv", *two, cwd=tmp_path)[0]
+    )
+    run("fit", "train.csv", *two, *QUICK, "-o", "m.npz", cwd=tmp_path)
+    assert "group" not in run("evaluate", "m.npz", "train.csv", cwd=tmp_path)[1]
+    content = "@dimensions 1\n@classLabel true a b\n@data\n1,2,3:a\n4,5,6:b\n"
+    for name in ("X_TRAIN.ts", "X_TEST.ts"):
+        (tmp_path / name).write_text(content)
+    run("fit", "X_TRAIN.ts", *QUICK, "-o", "x.npz", cwd=tmp_path)
+    assert "beside" not in run("evaluate", "x.npz", "X_TRAIN.ts", cwd=tmp_path)[1]
+
+
+def test_one_series_hears_of_forecasts(tmp_path):
+    header = ["Year", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+    write(tmp_path / "air.csv", header, [[1949 + i, *range(12 * i, 12 * i + 12)] for i in range(5)])
+    write(tmp_path / "eu.csv", ["date", "DAX"], [[f"2024-01-{i:02}", i] for i in range(1, 29)])
+    for command, name in (("fit", "air.csv"), ("data", "air.csv"), ("fit", "eu.csv"), ("data", "eu.csv")):
+        assert "one series alone is what `cgru forecast` takes" in refused(command, name, cwd=tmp_path)

@@ -50,7 +50,8 @@ def test_times_by_their_values_whatever_they_are_called(reads, refused, name):
     assert error.startswith(
         f"{name}: expected to know whether steps are sorted by it, since it falls within a sequence"
     )
-    assert f'time="{name}" sorts by it, time="" takes rows as they stand, ignore="{name}" leaves it out' in error
+    assert f'time="{name}" sorts by it, time="" takes it for an element, ignore="{name}" leaves it out' in error
+    assert reads(shuffled(table), **OPTIONS, time="").feature_names == (name, "weight")
     again = reads(shuffled(table), **OPTIONS, time=name).train
     order = np.argsort(again.ids)
     assert again.X[order].tolist() == data.train.X.tolist()
@@ -189,6 +190,7 @@ def test_a_day_alone_that_falls_is_not_the_order(reads, refused):
     for name in ("day", "Tag", "month", "Jour"):
         error = refused(table.replace("day", name))
         assert error.startswith(f"{name}: expected to know whether steps are sorted by it, since it falls"), name
+        assert ('time="" with ignore="day" leaves it out' in error) == (name == "day")
         assert reads(table.replace("day", name), time="", ignore=name).train.X[0, :, 0].tolist() == [1, 2, 3]
         assert reads(table.replace("1,1,3", "1,31,3").replace("day", name)).reading["time"] == name
     clocks = "id,time,a\n1,22:00,1\n1,23:00,2\n1,0:30,3\n"
@@ -272,3 +274,18 @@ def test_one_series_hears_of_forecasts(refused):
     ):
         assert "one series alone is what `cgru forecast` takes" in refused(table)
     assert refused(year, wide=True).endswith("a series with a row for each year is what `cgru forecast` takes")
+
+
+def test_a_date_of_any_name_with_the_hour_of_that_day(reads):
+    table = text("id,dteday,hr,a", ((1, f"2011-01-0{d}", h, 10 * d + h) for d in (2, 1) for h in (5, 0, 23)))
+    data = reads(table)
+    assert data.reading["time"] == ["dteday", "hr"]
+    assert data.train.X[0, :, 0].tolist() == [10, 15, 33, 20, 25, 43]
+
+
+def test_months_by_name_alone(reads, refused):
+    table = text("id,mes,a", ((i, m, k) for i in (1, 2) for k, m in enumerate(("ene", "feb", "mar", "abr"))))
+    assert orderly(table, "mes", reads).train.X[0, :, 0].tolist() == [0, 1, 2, 3]
+    assert refused(shuffled(table)).startswith("mes: expected to know whether steps are sorted by it")
+    again = reads(shuffled(table), time="mes")
+    assert again.train.X[0, :, 0].tolist() == [0, 1, 2, 3]
