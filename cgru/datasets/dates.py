@@ -459,6 +459,8 @@ def _written(layout: _Layout, is_fine: bool, is_english: bool, longest: int) -> 
     finest = "month" if layout.date in _PARTS else "day"
     finest = next((unit for role, unit in (("s", "second"), ("h", "minute")) if role in layout.spans), finest)
     precision = "microsecond" if is_fine else finest
+    if is_fine and "%f" not in form:
+        form = form.replace("%S", "%S.%f")
     of_iso = "%Y-%m" if precision == "month" else "%Y-%m-%d"
     clocks = {"day": "", "month": "", "minute": "%H:%M", "second": "%H:%M:%S", "microsecond": "%H:%M:%S.%f"}[precision]
     is_iso = form in (f"{of_iso}{sep}{clocks}".rstrip(" T") for sep in " T")
@@ -470,8 +472,6 @@ def _written(layout: _Layout, is_fine: bool, is_english: bool, longest: int) -> 
         or layout.clock.endswith("first")
     ):
         return precision
-    if is_fine and "%S" in form and "%f" not in form:
-        form = form.replace("%S", "%S.%f")
     return form.replace("%b", "%B") if longest > 4 else form
 
 

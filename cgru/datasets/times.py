@@ -204,7 +204,9 @@ class _Column:
             i, usual = self._odd(loose, dated)
             unlike = "" if usual is None else f", unlike {self.texts[usual]!r}"
             forms = [form for form in forms_of(self.texts[i]).values() if "%" in form]
-            if forms and not re.search("%[by]", forms[0]) and not dates_in([self.texts[i]]):
+            # Jan-12 may be a day or a year, and 1/2024 a month or a quarter.
+            is_part = forms and "%d" not in forms[0] and re.search(r"^\d\D|\D\d |%y", f"{self.texts[i]} {forms[0]}")
+            if forms and not is_part and not dates_in([self.texts[i]]):
                 unlike = ", which no calendar or clock has"
             form = forms[0] if forms and not unlike else "%d.%m.%Y"
             cure = f'any other needs its format: time_format="{form}"'

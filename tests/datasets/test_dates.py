@@ -181,3 +181,28 @@ def test_two_digits_of_a_year_are_those_of_strptime():
     for year in ("68", "69", "99", "00"):
         due = datetime.datetime.strptime(f"01.12.{year}", "%d.%m.%y")
         assert read(f"01.12.{year}") == [due.isoformat()]
+
+
+@pytest.mark.parametrize(
+    ("zone", "minutes"),
+    [("UT", 0), ("utc", 0), ("GMT", 0), ("Z", 0), ("WET", 0), ("WEST", 60), ("CET", 60), ("MEZ", 60), ("CEST", 120),
+     ("MESZ", 120), ("EET", 120), ("EEST", 180), ("+14:00", 840), ("-12:00", -720), ("+0545", 345), ("UTC-3", -180)],
+)  # fmt: skip
+def test_offsets_of_zones(zone, minutes):
+    (dates,) = dates_in([f"2024-01-31 18:00 {zone}"])
+    assert (dates.offsets[0], dates.zone, dates.zoned[0]) == (minutes, f" {zone}", True)
+    assert dates.utc[0] == dates.microseconds[0] - minutes * 60_000_000
+
+
+@pytest.mark.parametrize("zone", ["+14:01", "-12:01", "+25:00", "+01:60"])
+def test_offsets_that_no_zone_has(zone):
+    assert dates_in([f"2024-01-31 18:00{zone}"]) == []
+
+
+def test_what_is_of_one_form_but_for_a_part():
+    assert dates_in(["1/30/2024 6:30", "1/30/2024 6:30 PM"]) == []
+    assert dates_in(["30.1.2024 6:30", "30.1.2024 6.30"]) == []
+    assert dates_in(["30.1.2024 6:30", "6:30 30.1.2024"]) == []
+    assert dates_in([".2024-01-31"]) == []
+    assert dates_in(["3/4/2024 13:30 PM", "3/4/2024 1:30 PM"]) == []
+    assert read("12:00 AM 3/14/2024", "12:59 PM 3/14/2024") == ["2024-03-14T00:00:00", "2024-03-14T12:59:00"]

@@ -205,6 +205,14 @@ def test_a_year_of_two_digits_that_may_be_a_day_needs_a_format():
     assert times_of(["Jan-99", "Feb-99"], "t").written(np.array(["2011-03"], "datetime64[us]")) == ["Mar-11"]
 
 
+def test_a_month_that_may_be_a_quarter_needs_a_format():
+    with pytest.raises(ValueError, match=r"got '1/2024' in row 0; any other needs its format: time_format=\"%m/%Y\"$"):
+        times_of(["1/2024", "2/2024"], "t")
+    with pytest.raises(ValueError, match=r"got '13/2024' in row 1, which no calendar or clock has"):
+        times_of(["12/2024", "13/2024"], "t")
+    assert times_of(["1/2024", "2/2024"], "t", "%m/%Y").values[1].item().month == 2
+
+
 def test_zones():
     local = ["2024-03-31 01:00 CET", "2024-03-31 03:00 CEST"]
     assert times_of(local, "t").written(times_of(local, "t").values) == ["2024-03-31 00:00Z", "2024-03-31 01:00Z"]
@@ -225,6 +233,8 @@ def test_nanoseconds_sort_and_are_no_step_of_a_calendar():
     with pytest.raises(ValueError, match=r"expected times of whole microseconds, got 2024-.*1 in row 1"):
         times_of(np.array(["2024-01-01", "2024-01-01T00:00:00.000000001"], "datetime64[ns]"), "t")
     assert times_of(["2024-01-01T00:00:00.1230000"], "t").form == "microsecond"
+    assert times_of(["2024-01-01 00:00:00", "2024-01-01 00:00:00.5"], "t").form == "microsecond"
+    assert times_of(["01.02.2024 00:00:00", "01.02.2024 00:00:00.5"], "t").form == "%d.%m.%Y %H:%M:%S.%f"
 
 
 def test_texts_of_digits():
