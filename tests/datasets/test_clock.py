@@ -193,3 +193,22 @@ def test_offsets_are_written_as_they_were(tmp_path, form):
     (tmp_path / "s.csv").write_text("".join(["when,y\n", *rows]))
     (one,) = read_series(tmp_path / "s.csv")
     assert one.written([20, 21]) == [time.strftime(form).replace("T", " ") for time in times[-2:]]
+
+
+def test_text_that_ends_with_a_change_goes_on_from_it(tmp_path):
+    texts = [str(time) for time in midnights("America/New_York", "2024-03-10")][:14]
+    (tmp_path / "s.csv").write_text("".join(["when,y\n", *(f"{text},1\n" for text in texts)]))
+    (one,) = read_series(tmp_path / "s.csv")
+    assert one.written([12, 13, 14]) == [
+        "2024-03-10 00:00:00-05:00",
+        "2024-03-11 00:00:00-04:00",
+        "2024-03-12 00:00:00-04:00",
+    ]
+
+
+def test_a_midnight_that_is_not_there_may_be_an_hour_earlier_too(tmp_path):
+    texts = [str(time) for time in midnights("America/Sao_Paulo", "2017-10-15")]
+    texts[12] = "2017-10-14 23:00:00-03:00"  # as Polars makes it
+    (tmp_path / "s.csv").write_text("".join(["when,y\n", *(f"{text},1\n" for text in texts[:-1])]))
+    (one,) = read_series(tmp_path / "s.csv")
+    assert (str(one.calendar), one.written([12, 21])) == ("daily", [texts[12], texts[21]])
