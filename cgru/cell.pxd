@@ -1,9 +1,10 @@
 """One GRU cell for other compiled code: no GIL, no allocation, no exception. docs/inside.md shows it in use.
 
 Letters: m samples, s steps, e elements per step, u unit cells. All arrays are C-contiguous, batch-major, and of the
-dtype in the function's name, which must be the cell's. Every function answers with a `cell_code`; on all but CELL_OK
-nothing has been written. Reading functions may share a cell between any number of threads, each with a workspace of
-its own; `update_*` may not run beside any other call on that cell.
+dtype in the function's name, which must be the cell's. Every address, a workspace's and a cache's too, is a multiple
+of the size of that dtype. Every function answers with a `cell_code`; on all but CELL_OK nothing has been written.
+Reading functions may share a cell between any number of threads, each with a workspace of its own; `update_*` may not
+run beside any other call on that cell.
 """
 
 cdef extern from *:
@@ -20,6 +21,7 @@ cdef enum cell_code:
     CELL_ROOM  # fewer bytes of workspace or cache than were asked for
     CELL_READ_ONLY  # the cell was not made from arrays that it may write to
     CELL_QUANTIZED  # the cell is of a quantised layer, which does not train
+    CELL_ALIGNMENT  # an address is no multiple of 4 (float) or 8 (double)
 
 # The cell of a `cgru.Cell`; it lives as long as that object. NULL, with a TypeError, for anything else.
 cdef cgru_cell *pointer(object cell) except NULL

@@ -77,12 +77,17 @@ cdef void _caches(const Inside *inside, cgru_call *call, const void *cache) noex
 
 
 cdef int _wrong(const Inside *cell, int size, Py_ssize_t m, Py_ssize_t s, const void *a, const void *b,
-                const void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """What is wrong with a call, of which a and b are needed: CELL_OK if nothing."""
+                size_t optional, const void *workspace, Py_ssize_t bytes) noexcept nogil:
+    """Return the code of what is wrong with a call, or CELL_OK.
+
+    The arrays a and b are needed; `optional` joins the addresses of all others by OR, 0 for a missing one.
+    """
     if cell == NULL or a == NULL or b == NULL or workspace == NULL:
         return CELL_NULL
     if cell.k.size != size:
         return CELL_DTYPE
+    if (<size_t>a | <size_t>b | <size_t>workspace | optional) & (size - 1):
+        return CELL_ALIGNMENT
     cdef Py_ssize_t due = workspace_bytes(<const cgru_cell *>cell, m, s)
     if due == 0:
         return CELL_SIZE
@@ -90,9 +95,10 @@ cdef int _wrong(const Inside *cell, int size, Py_ssize_t m, Py_ssize_t s, const 
 
 
 cdef int _wrong_with(const Inside *cell, int size, Py_ssize_t m, Py_ssize_t s, const void *a, const void *b,
-                     const void *cache, Py_ssize_t room, const void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """The same for a call that has a cache."""
-    cdef int wrong = _wrong(cell, size, m, s, a, b, workspace, bytes)
+                     size_t optional, const void *cache, Py_ssize_t room, const void *workspace,
+                     Py_ssize_t bytes) noexcept nogil:
+    """Return the same for a call that has a cache."""
+    cdef int wrong = _wrong(cell, size, m, s, a, b, optional | <size_t>cache, workspace, bytes)
     if wrong != CELL_OK:
         return wrong
     if cell.narrow != NULL:
@@ -155,6 +161,8 @@ cdef int _step(const cgru_cell *cell, Py_ssize_t m, const floating *x, floating 
         return CELL_NULL
     if inside.k.size != sizeof(floating):
         return CELL_DTYPE
+    if (<size_t>x | <size_t>h | <size_t>workspace) & (sizeof(floating) - 1):
+        return CELL_ALIGNMENT
     if bytes < inside.step_bytes:  # too few, or not a step that single.h has
         return _sequence(cell, 1, 1, x, h, <floating *>NULL, workspace, bytes)
     if inside.narrow != NULL:
@@ -167,7 +175,7 @@ cdef int _step(const cgru_cell *cell, Py_ssize_t m, const floating *x, floating 
 cdef int _sequence(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *h, floating *H,
                    void *workspace, Py_ssize_t bytes) noexcept nogil:
     cdef Inside *inside = <Inside *>cell
-    cdef int wrong = _wrong(inside, sizeof(floating), m, s, X, h, workspace, bytes)
+    cdef int wrong = _wrong(inside, sizeof(floating), m, s, X, h, <size_t>H, workspace, bytes)
     if wrong != CELL_OK:
         return wrong
     if inside.narrow != NULL:
@@ -190,7 +198,7 @@ cdef void _forward(const Inside *inside, cgru_call *call, const void *X, void *h
 cdef int _forward_cached(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *h, floating *H,
                          void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
     cdef Inside *inside = <Inside *>cell
-    cdef int wrong = _wrong_with(inside, sizeof(floating), m, s, X, h, cache, room, workspace, bytes)
+    cdef int wrong = _wrong_with(inside, sizeof(floating), m, s, X, h, <size_t>H, cache, room, workspace, bytes)
     if wrong != CELL_OK:
         return wrong
     cdef cgru_call call = _call(inside, m, s)
@@ -208,7 +216,8 @@ cdef int _forward_cached(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, cons
 cdef int _backward(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *dH, floating *dh, floating *dX,
                    void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
     cdef Inside *inside = <Inside *>cell
-    cdef int wrong = _wrong_with(inside, sizeof(floating), m, s, dh, cache, cache, room, workspace, bytes)
+    cdef size_t optional = <size_t>dH | <size_t>dX
+    cdef int wrong = _wrong_with(inside, sizeof(floating), m, s, dh, cache, optional, cache, room, workspace, bytes)
     if wrong != CELL_OK:
         return wrong
     cdef cgru_call call = _call(inside, m, s)
@@ -237,7 +246,7 @@ cdef cgru_gradients _gradients_of(const Inside *inside, const void *g) noexcept 
 cdef int _gradients(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *g,
                     const void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
     cdef Inside *inside = <Inside *>cell
-    cdef int wrong = _wrong_with(inside, sizeof(floating), m, s, X, g, cache, room, workspace, bytes)
+    cdef int wrong = _wrong_with(inside, sizeof(floating), m, s, X, g, 0, cache, room, workspace, bytes)
     if wrong != CELL_OK:
         return wrong
     cdef cgru_call call = _call(inside, m, s)
@@ -265,6 +274,8 @@ cdef int _update(cgru_cell *cell, const floating *g, double rate) noexcept nogil
         return CELL_NULL
     if inside.k.size != sizeof(floating):
         return CELL_DTYPE
+    if <size_t>g & (sizeof(floating) - 1):
+        return CELL_ALIGNMENT
     if not inside.writes:
         return CELL_READ_ONLY if inside.narrow == NULL else CELL_QUANTIZED
     cdef cgru_gradients of = _gradients_of(inside, g)

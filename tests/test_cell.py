@@ -2,6 +2,8 @@
 
 import ctypes
 import itertools
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +15,8 @@ from cgru import cell as module
 from cgru.quantized.layers import QuantizedBidirectional, QuantizedGRU
 from cgru.variant import RESET_AFTER, VARIANTS
 
-OK, NULL, DTYPE, SIZE, ROOM, READ_ONLY, QUANTIZED = range(7)
+CODES = ("OK", "NULL", "DTYPE", "SIZE", "ROOM", "READ_ONLY", "QUANTIZED", "ALIGNMENT")
+OK, NULL, DTYPE, SIZE, ROOM, READ_ONLY, QUANTIZED, ALIGNMENT = range(len(CODES))
 DTYPES = (np.float32, np.float64)
 
 
@@ -214,6 +217,69 @@ def test_wrong_calls_are_answered_and_write_nothing(dtype):
     np.testing.assert_array_equal(h, 1)
 
 
+def moved(array, offset):
+    """A copy of an array whose address is `offset` bytes beyond a cache line."""
+    room = np.empty(array.nbytes + 128, np.uint8)
+    start = -room.ctypes.data % 64 + offset
+    copy = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+@pytest.mark.parametrize("m", [1, 2])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_addresses_that_are_no_multiple_of_an_element_are_refused(dtype, m):
+    """Each array of each function alone, at each offset within an element; nothing is written."""
+    cell, size = cgru.Cell(random_layer(3, 4, dtype=dtype), batch=m), np.dtype(dtype).itemsize
+    rng = np.random.default_rng(0)
+    x, X, h, H = (rng.standard_normal(shape).astype(dtype) for shape in ((m, 3), (m, 5, 3), (m, 4), (m, 5, 4)))
+    g = np.ones(3 * 8 * 4, dtype)
+    work, cache = room("workspace", cell, m, 5), room("cache", cell, m, 5)
+    work[...], cache[...] = 0, 0
+    memory = (cache, cache.nbytes, work, work.nbytes)
+    calls = {
+        "step": (cell, m, x, h, work, work.nbytes),
+        "sequence": (cell, m, 5, X, h, H, work, work.nbytes),
+        "forward": (cell, m, 5, X, h, H, *memory),
+        "backward": (cell, m, 5, H, h, X, *memory),
+        "gradients": (cell, m, 5, X, g, *memory),
+        "update": (cell, g, 0.25),
+    }
+    before = {name: value.copy() for name, value in cell.p.items()}
+    for name, given in calls.items():
+        for place in [i for i, value in enumerate(given) if isinstance(value, np.ndarray)]:
+            for offset in range(1, 2 * size):
+                ours = [
+                    moved(value, offset if i == place else 0) if isinstance(value, np.ndarray) else value
+                    for i, value in enumerate(given)
+                ]
+                code = typed(name, dtype)(*ours)
+                if offset == size:
+                    assert code == OK, (name, place)
+                    for key, value in before.items():
+                        cell.p[key][...] = value
+                    cell.refresh()
+                    continue
+                assert code == ALIGNMENT, (name, place, offset)
+                for mine, value in zip(ours, given, strict=True):
+                    np.testing.assert_array_equal(mine, value)
+    for key, value in before.items():
+        np.testing.assert_array_equal(cell.p[key], value)
+
+
+def test_addresses_that_are_no_multiple_of_an_element_are_refused_of_a_quantised_cell():
+    cell = cgru.Cell(random_quantized_gru(3, 4, "int8"), batch=2)
+    X, h, H = (np.ones(shape, np.float32) for shape in ((2, 5, 3), (2, 4), (2, 5, 4)))
+    work = room("workspace", cell, 2, 5)
+    for place, m in itertools.product(range(3), (1, 2)):
+        x, state, space = (moved(a, 2 * (i == place)) for i, a in enumerate((X, h, work)))
+        assert typed("step", np.float32)(cell, m, x, state, space, work.nbytes) == ALIGNMENT
+        assert typed("sequence", np.float32)(cell, m, 5, x, state, None, space, work.nbytes) == ALIGNMENT
+        np.testing.assert_array_equal(state, 1)
+    assert typed("sequence", np.float32)(cell, 2, 5, X, h, moved(H, 2), work, work.nbytes) == ALIGNMENT
+    np.testing.assert_array_equal(h, 1)
+
+
 def test_variants_and_activations_have_names():
     p = random_parameters(RESET_AFTER, 3, 4)
     cell = cgru.Cell(p, RESET_AFTER, activate="relu", activate_reset=cgru.tanh)
@@ -279,6 +345,18 @@ def test_refused(make, error, words):
         make()
     for word in words:
         assert word in str(caught.value)
+
+
+def test_all_that_the_declarations_name_is_cimported_from_the_package_itself():
+    """cgru/__init__.pxd has each name of cgru/cell.pxd, where the codes' numbers are those of this file."""
+    package = Path(cgru.__file__).parent
+    declared = (package / "cell.pxd").read_text()
+    codes = re.search(r"cdef enum cell_code:\n((?:    .*\n)+)", declared)[1]
+    names = re.findall(r"^ +(CELL_\w+)", codes, re.M)
+    assert names == [f"CELL_{name}" for name in CODES]
+    names += re.findall(r"^cdef \w+ \*?(\w+)\(", declared, re.M)
+    public = set(re.findall(r"\w+", (package / "__init__.pxd").read_text().split("(")[1]))
+    assert public == {*names, "cgru_cell"}
 
 
 def test_it_does_not_pickle():

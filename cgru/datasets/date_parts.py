@@ -171,8 +171,6 @@ def _numbers(part: str, values: Sequence[object]) -> list[float | None]:
 
 
 def _number(part: str, value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        return None
     text = str(value).strip().lower().removesuffix(".0")
     if part == "quarter":
         text = re.sub(r"^[qt](?=[1-4]$)", "", text)
@@ -225,9 +223,9 @@ def join_parts(
 
 
 def _fitting(part: str, column: np.ndarray) -> str:
-    """Return the part: hours that go beyond 24 are of a clock, 1830, and those of a clock up to 24 are hours."""
+    """Return the part: hours of 100 and more are of a clock, 1830, and those of a clock up to 24 are hours."""
     if part in ("hour", "clock") and column.dtype.kind in "iuf":
-        return "hour" if (column <= 24).all() else "clock"
+        return "hour" if (column <= (24 if part == "clock" else 99)).all() else "clock"
     return part
 
 
@@ -249,6 +247,10 @@ def _checked(part: str, name: str, column: np.ndarray, place: Callable[[int], st
     numbers = _numbers(part, distinct.tolist())
     for i, (value, number) in enumerate(zip(distinct.tolist(), numbers, strict=True)):
         if number is None or not low <= number <= high or (part != "second" and number % 1):
-            due = "a whole number" if counts else DUE.get(part, f"a {part} from {low} to {int(high)}")
+            due = (
+                "a whole number"
+                if counts
+                else DUE.get(part, f"{'an' if part == 'hour' else 'a'} {part} from {low} to {int(high)}")
+            )
             raise ValueError(f"{name}: expected {due}, got {value!r} in {place(int(np.flatnonzero(codes == i)[0]))}")
     return np.array(numbers, np.float64)[codes] if part == "second" else np.array(numbers, np.int64)[codes]

@@ -27,6 +27,7 @@ __all__ = ["check_decimal", "kind_of", "read", "table_of", "test_beside"]
 Path = str | os.PathLike[str]
 TABLES = (".csv", ".tsv", ".txt", ".tab", ".dat", ".data")
 TASKS = ("classification", "regression")
+TWICE = r"column with name '(.*)' has more than one|Multiple matches for \S*?\((.*?)\)"  # Polars, PyArrow: columns
 MANY = 20  # different integers that may be classes
 
 
@@ -173,6 +174,10 @@ def kind_of(path: Path) -> str:
     with open(path, "rb") as file:
         first = file.read(4)
     ending = os.path.splitext(name)[1]
+    if not first and ending not in (".npz", ".ts", *TABLES):  # whose readers say so themselves
+        raise ValueError("expected a data set, got an empty file")
+    if ending == ".parquet" and first[:4] != b"PAR1":
+        raise ValueError("expected a Parquet file, got one that does not begin with PAR1, as those do")
     if ending in (".xlsx", ".xls", ".ods"):
         raise ValueError("expected a text file, got a spreadsheet: save it as CSV")
     if first[:4] == b"PAR1":
@@ -257,7 +262,7 @@ def _of_table(
         lost = [name for name in features if name not in table.names]
         raise ValueError(f"expected the columns {few(features)}, got {few(table.names)}, none called {few(lost)}")
     roles, guessed = roles_of(table, asked)
-    notes = notes + guessed
+    notes = notes + guessed + table.notes_on_texts(roles.columns)
     for name in roles.id:
         check_ids(table.column(name), name)
     if not options["targets"]:
@@ -316,6 +321,12 @@ def _parquet(path: Path, na: Sequence[str]) -> Table:
         except ImportError:
             continue
         except Exception as error:  # each library has its own for what is damaged
+            twice = re.search(
+                r"column with name '(.*)' has more than one|Multiple matches for \S*?\((.*?)\)", str(error)
+            )
+            if twice:  # of Polars and of PyArrow
+                name = twice[1] or twice[2]
+                raise ValueError(f"expected columns of different names, got {name!r} twice") from None
             raise ValueError(f"expected a Parquet file: {error}") from None
         return table_of_frame(frame, na=na)
     raise ImportError(f"{os.fspath(path)}: no library for Parquet is installed: pip install polars")

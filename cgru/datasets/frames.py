@@ -110,14 +110,14 @@ def long(
     written = table.together(roles.time, whole=form is not None) if roles.time else np.arange(table.rows)
     times = ranks(written, called, table.place, form if roles.time else None)
     order = np.lexsort((times, place))
-    place, times = place[order], times[order]
+    sequence, place, times = place, place[order], times[order]
     again = np.flatnonzero((np.diff(place) == 0) & (np.diff(times) == 0))
     if again.size:
         first, second = order[again[0] : again[0] + 2].tolist()
         got = f"{written[second]} of {'/'.join(roles.id)} {ids[place[again[0]]]}"
         where = f"{table.place(first)} and again in {table.place(second)}"
         raise ValueError(f"{called}: expected times that differ within a sequence, got {got} in {where}")
-    elements = _elements(table, roles, missing)[order]
+    elements = _elements(table, roles, missing, sequence)[order]
     notes = gaps.doubted(elements, roles.columns)
     columns = list(roles.columns)
     apart, seconds = _apart(roles, written[order])
@@ -175,10 +175,11 @@ def _split(ids: np.ndarray, place: np.ndarray, far: np.ndarray) -> tuple[np.ndar
     return np.array(texts), np.cumsum(begins) - 1
 
 
-def _elements(table: Table, roles: Roles, missing: str) -> np.ndarray:
+def _elements(table: Table, roles: Roles, missing: str, sequence: np.ndarray) -> np.ndarray:
     """Return the numbers in the columns of the elements (n, e), NaN where they are missing and may be.
 
-    TypeError or ValueError that names all columns without numbers, or with missing values, and what helps.
+    `sequence` (n,) is that of each row. TypeError or ValueError that names all columns without numbers, or with missing
+    values, and what helps.
     """
     elements, wrong, words = np.empty((table.rows, len(roles.columns))), [], []
     for j, name in enumerate(roles.columns):
@@ -197,19 +198,16 @@ def _elements(table: Table, roles: Roles, missing: str) -> np.ndarray:
     names = [name for name, count in counts.items() if count]
     if names and missing == "refuse":
         row = table.place(int(gone[:, roles.columns.index(names[0])].argmax()))
-        empty = [name for name in names if counts[name] == table.rows]
-        raise ValueError(_on_missing({name: counts[name] for name in names}, names[0], row, empty))
+        cures = gaps.cures(gone, sequence, roles.columns)
+        raise ValueError(_on_missing({name: counts[name] for name in names}, names[0], row, cures))
     return elements
 
 
-def _on_missing(counts: Mapping[str, int], first: str, row: str, empty: Sequence[str]) -> str:
-    """Return what to say of columns with missing values: `counts` of each, the row of the first, those without any."""
-    one = sum(counts.values()) == 1
-    several = "" if one else f" (missing: {few([f'{name} {count}' for name, count in counts.items()])})"
-    cures = [f"ignore={spelled(empty)} leaves out what has no value"] if empty else []
-    cures += [f'missing="{gaps.MISSING[1]}" fills {"it" if one else "them"}'] if len(counts) > len(empty) else []
+def _on_missing(counts: Mapping[str, int], first: str, row: str, cures: str) -> str:
+    """Return what to say of columns with missing values: `counts` of each, the row of the first, and what helps."""
+    several = f" (missing: {few([f'{name} {count}' for name, count in counts.items()])})"
     names = few([first, *(name for name in counts if name != first)])
-    return f"{names}: expected a value in each row, got none in {row}{several}; {', '.join(cures)}"
+    return f"{names}: expected a value in each row, got none in {row}{several * (sum(counts.values()) > 1)}; {cures}"
 
 
 def _advice(table: Table, name: str, roles: Roles) -> str:
@@ -217,7 +215,10 @@ def _advice(table: Table, name: str, roles: Roles) -> str:
     values, missing = table.read(name)
     if missing.any():
         return ""
-    together = len(groups(table, (*roles.id, name))[0])
+    try:
+        together = len(groups(table, (*roles.id, name))[0])
+    except (TypeError, ValueError):  # what is no table has series in its cells
+        return ""
     if are_times(values):
         return f'; time="{name}" sorts by it' if not roles.time and together == table.rows else ""
     classes = len(set(map(str, values)))
@@ -236,7 +237,8 @@ def _filled(X: Sequence[np.ndarray], missing: str, names: Sequence[str], where: 
         lost = np.flatnonzero(np.isnan(x[0]))
         if lost.size:
             raise ValueError(
-                f'{names[lost[0]]}: expected a value at least, got none in {where(i)}; missing="zero" fills it'
+                f'{names[lost[0]]}: expected a value at least, got none in {where(i)}; missing="zero" fills it, '
+                'ignore="NAME" leaves a column out'
             )
     return counts
 
@@ -337,10 +339,12 @@ def wide(table: Table, roles: Roles, missing: str) -> tuple[Sequences, np.ndarra
     for i in np.flatnonzero(ends == 0):
         raise ValueError(f"expected values in each row, got none in {table.place(int(i))}")
     sequences = [x[:n].copy() for x, n in zip(X, ends.tolist(), strict=True)]
-    lost = [(columns[step][j], i) for i, x in enumerate(sequences) for step, j in np.argwhere(np.isnan(x))]
+    lost = [(i, step, j) for i, x in enumerate(sequences) for step, j in np.argwhere(np.isnan(x)).tolist()]
     if lost and missing == "refuse":
-        counts = Counter(name for name, _ in lost)
-        raise ValueError(_on_missing(counts, lost[0][0], table.place(lost[0][1]), []))
+        counts = Counter(columns[step][j] for _, step, j in lost)
+        i, step, j = lost[0]
+        how = "zero" if any(np.isnan(x).all(axis=0).any() for x in sequences) else gaps.MISSING[1]
+        raise ValueError(_on_missing(counts, columns[step][j], table.place(i), f'missing="{how}" fills it'))
     if (ends < X.shape[1]).any():
         notes.append(f"{(ends < X.shape[1]).sum()} sequences end before the last column")
     counts = _filled(sequences, missing, called, table.place)

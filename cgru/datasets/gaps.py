@@ -8,7 +8,7 @@ from numbers import Real
 
 import numpy as np
 
-__all__ = ["MISSING", "NA", "as_words", "check_missing", "doubted", "equal", "filled", "numbers_in", "said"]
+__all__ = ["MISSING", "NA", "as_words", "check_missing", "cures", "doubted", "equal", "filled", "numbers_in", "said"]
 
 MISSING = ("refuse", "forward", "interpolate", "zero")
 NA = str | float | Sequence[str | float]  # words that mean a missing value
@@ -59,6 +59,28 @@ def doubted(values: np.ndarray, names: Sequence[str]) -> list[str]:
                     f'{name} has {word:g} {count} times, far {where} all others (na="{word:g}" takes it for missing)'
                 )
     return notes
+
+
+def cures(gone: np.ndarray, sequence: np.ndarray, names: Sequence[str]) -> str:
+    """Return what helps where values (n, e) are `gone`, in words; `sequence` (n,) numbers the sequence of each row.
+
+    A value is filled from others of its sequence. A column that has none in some sequence can be left out, or have
+    zeros there; one that has none at all can be left out.
+    """
+    found, filled = [], []
+    counts = np.bincount(sequence)
+    for name, column in zip(names, gone.T, strict=True):
+        empty = int((np.bincount(sequence[column], minlength=len(counts)) == counts).sum())
+        if column.all():
+            found.append(f'{name} has no value at all, ignore="{name}" leaves it out')
+        elif empty:
+            where = f"{name} has no value in {empty} of {len(counts)} sequences"
+            found.append(f'{where}, missing="zero" fills it, ignore="{name}" leaves it out')
+        elif column.any():
+            filled.append(name)
+    if filled:
+        found.append(f'missing="{MISSING[1]}" fills {", ".join(filled) if found or len(filled) > 1 else "it"}')
+    return "; ".join(found)
 
 
 def check_missing(missing: str) -> str:

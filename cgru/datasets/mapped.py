@@ -36,6 +36,8 @@ class Folder:
             name = file.removesuffix(".npy")
             if name not in names:
                 continue
+            if not os.path.getsize(os.path.join(path, file)):
+                raise ValueError(f"{file}: expected numbers or strings, as numpy.save has them, got an empty file")
             try:
                 array = np.lib.format.open_memmap(os.path.join(path, file), mode="r")
             except (ValueError, EOFError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -52,6 +53,10 @@ class Table(NamedTuple):
             row = self.place(int(np.flatnonzero(missing)[0]))
             which = ", or one that na takes for missing" if self.na else ""
             raise ValueError(f"{name}: expected a value in each row, got none{which} in {row}")
+        if values.dtype == object:
+            for row, value in enumerate(values):
+                if isinstance(value, bytes):  # what is UTF-8 has been decoded
+                    raise ValueError(f"{name}: expected text in UTF-8, got {value!r} in {self.place(row)}")
         return values
 
     def together(self, names: Sequence[str], whole: bool = False) -> np.ndarray:
@@ -106,7 +111,9 @@ class Table(NamedTuple):
                 why = ", with a separator of thousands, which none may have" if thousands else ""
                 if self.na is not None and isinstance(got, str) and self._only_word(name) == got:
                     why = f'; na="{got}" takes it for missing'
-                raise TypeError(f"{name}: expected numbers, got {got!r} in {row}{why}")
+                nested = hasattr(got, "__len__") and not isinstance(got, str)
+                shown = f"a {type(got).__name__}, with several values," if nested else repr(got)
+                raise TypeError(f"{name}: expected numbers, got {shown} in {row}{why}")
             values = values.astype(np.float64)
         if values.dtype.kind not in "biuf":
             raise TypeError(f"{name}: expected numbers, got {values.dtype}")
@@ -115,6 +122,11 @@ class Table(NamedTuple):
         if infinite.size:
             raise ValueError(f"{name}: expected finite numbers, got infinity in {self.place(int(infinite[0]))}")
         return numbers
+
+    def notes_on_texts(self, names: Sequence[str]) -> list[str]:
+        """Return what to say, in words, of columns of a frame whose strings are taken for numbers: a line or none."""
+        texts = [name for name in names if self.cells is None and any(isinstance(x, str) for x in self.read(name)[0])]
+        return [f"strings in {', '.join(texts)} are taken for numbers"] if texts else []
 
     def is_numeric(self, name: str) -> bool:
         """Whether a column has numbers or booleans alone."""
@@ -163,6 +175,12 @@ def table_of_frame(frame: Any, caller: str = "from_frame", na: Sequence[str] | N
         table = nw.from_native(frame, eager_only=True)
     except TypeError:
         raise TypeError(f"frame: expected a DataFrame of pandas or Polars, got {type(frame).__name__}") from None
+    except nw.exceptions.DuplicateError:
+        columns = frame.columns if hasattr(frame, "iloc") else frame.column_names  # of pandas, or else of PyArrow
+        names = list(map(str, columns))
+        twice = next(name for name in names if names.count(name) > 1)
+        places = " and ".join(str(i + 1) for i, name in enumerate(names) if name == twice)
+        raise ValueError(f"frame: expected columns of different names, got {twice!r} as {places}") from None
     if not len(table):
         raise ValueError("frame: expected at least one row, got none")
     unnamed = [name for name in table.columns if not isinstance(name, str)]
@@ -184,7 +202,7 @@ def table_of_frame(frame: Any, caller: str = "from_frame", na: Sequence[str] | N
         values = np.asarray(column.to_numpy())
         if column.dtype.is_decimal():
             values = values.astype(np.float64)
-        values = values.astype(object) if values.dtype.kind in "UT" else values
+        values = _decoded(values.astype(object)) if values.dtype.kind in "USTO" else values
         if na and kind.is_numeric():
             with np.errstate(over="ignore"):
                 own = wanted.astype(np.float32) if kind == nw.Float32 else wanted
@@ -226,6 +244,16 @@ def groups(table: Table, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     return np.array(["/".join(map(str, row)) for row in zip(*(each[first] for each in values), strict=True)]), rank[
         place
     ]
+
+
+def _decoded(values: np.ndarray) -> np.ndarray:
+    """Return objects (n,) with strings for bytes that are UTF-8, as Parquet keeps text without a type."""
+    kept = values.copy()
+    for i, value in enumerate(values):
+        if isinstance(value, bytes):
+            with contextlib.suppress(UnicodeDecodeError):
+                kept[i] = value.decode()
+    return kept
 
 
 def check_ids(ids: np.ndarray, name: str) -> None:

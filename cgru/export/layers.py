@@ -26,7 +26,7 @@ from cgru.layers.layer import Layer
 from cgru.layers.pool import Pool
 from cgru.layers.scale import Scale
 from cgru.network import Network
-from cgru.quantized.layers import Quantized, QuantizedDense, QuantizedEmbedding, QuantizedGRU
+from cgru.quantized.layers import Quantized, QuantizedDense, QuantizedEmbedding, QuantizedGRU, check_numbers
 from cgru.variant import RESET_AFTER, RESET_BEFORE
 
 __all__ = ["Part", "layers_of", "parts_of"]
@@ -431,12 +431,9 @@ def _parameters(
             p[name] = _narrowed(real(value, what, shape, layer.dtype), what, dtype)
         elif (value.shape, value.dtype) != (shape, kept):
             raise ValueError(f"{what}: expected {kept} {shape}, got {value.dtype} {value.shape}")
-        elif kept.kind == "u" and ((value & _INFINITE) == _INFINITE).any():
-            raise ValueError(f"{what}: expected finite numbers in bfloat16, got NaN or infinity")
+        else:
+            check_numbers(value, what)
     return p
-
-
-_INFINITE = np.uint16(0x7F80)  # the exponent of what is not finite
 
 
 def _narrowed(values: np.ndarray, name: str, dtype: np.dtype) -> np.ndarray:

@@ -41,11 +41,13 @@ class Archive:
         there: the names of all arrays, these and others.
 
     Raises:
-        ValueError: this is no such file, it is damaged, a name is there twice, or one says that it holds more than
-            it can.
+        ValueError: this is no such file, it is empty or damaged, a name is there twice, or one says that it holds more
+            than it can.
     """
 
     def __init__(self, file: BinaryIO, names: Container[str] | None = None, *, compressed: bool = True) -> None:
+        if not file.seek(0, io.SEEK_END):
+            raise ValueError("it is an empty file")
         try:
             self._zip = zipfile.ZipFile(file)
         except Exception as error:  # zipfile, like zlib and NumPy's parser, fails in more ways than can be listed

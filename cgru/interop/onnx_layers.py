@@ -24,7 +24,7 @@ TUNED = {"LeakyRelu": (lrelu, "LRELU_alpha", 0.01), "Elu": (elu, "ELU_alpha", 1.
 
 def _constant(node: Node, place: int) -> np.ndarray | None:
     """An input that is a constant; None where it is left out."""
-    name = node.inputs[place] if place < len(node.inputs) else ""
+    name = node.input(place)
     if name and name not in node.arrays:
         raise Unproved(f"its input {name!r} is no constant")
     return node.arrays[name] if name else None

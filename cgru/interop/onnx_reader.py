@@ -144,17 +144,17 @@ class Reader:
             return [self.layer(node, place)]
         if node.kind in ("ReduceMean", "ReduceMax"):
             return [self.reduced(node, place)]
-        if node.kind in ("Gather", "Slice") and node.inputs[0] in self.values:
+        if node.kind in ("Gather", "Slice") and node.input(0) in self.values:
             last = self.last_step(node, place)
             if last is not None:
                 return [last]
-        if node.kind == "Gather" and node.inputs[0] in self.arrays:
+        if node.kind == "Gather" and node.input(0) in self.arrays:
             return [self.looked_up(node, place)]
         if node.kind == "Concat":
             return [joined([self.known(name) for name in node.inputs], node.attributes.get("axis", 1))]
         if node.kind not in MOVES:
             raise Unproved("nothing of its kind may stand there")
-        return MOVES[node.kind](self.known(node.inputs[0]), node)
+        return MOVES[node.kind](self.known(node.input(0)), node)
 
     def known(self, name: str) -> Value:
         """The value of that name; Unproved where nothing is known of it."""
@@ -197,7 +197,8 @@ class Reader:
 
     def is_newest(self, value: Value) -> bool:
         """Whether a value is all of the output of the newest layer, or its last states."""
-        whole = value.parts is None or value.parts == self.parts(len(self.recurrent) - 1)
+        part_of = self.parts(len(self.recurrent) - 1) if self.recurrent else ()  # of the newest GRU
+        whole = value.parts in (None, part_of)
         if value.kind == "ends":
             axes = (self.samples, self.out)
             return whole and value.origin == self.chain.count and long_axes(value.axes) == long_axes(axes)
@@ -229,11 +230,11 @@ class Reader:
 
     def looked_up(self, node: Node, place: str) -> Value:
         """The vectors of tokens, which are an input of the graph."""
-        value = self.known(node.inputs[1])
+        value = self.known(node.input(1))
         tokens = value.kind == "input" and value.parts is None and len(value.axes) == 2 and value.dtype in (6, 7)
         if self.chain.count or not tokens or node.attributes.get("axis", 0) != 0:
             raise Unproved("it looks up no whole input of the graph, integers (m, s)")
-        layer = embedding(self.arrays[node.inputs[0]], node.inputs[0], Unproved)
+        layer = embedding(self.arrays[node.input(0)], node.input(0), Unproved)
         dtype = self.onnx.helper.np_dtype_to_tensor_dtype(layer.dtype)
         return replace(self.put(layer, value, place, (*value.axes, Axis("n", layer.d["u"]))), dtype=dtype)
 
@@ -254,7 +255,7 @@ class Reader:
 
     def reduced(self, node: Node, place: str) -> Value:
         """The mean or the largest of all steps."""
-        value = self.known(node.inputs[0])
+        value = self.known(node.input(0))
         axes = node.numbers("axes", 1)
         if axes is None or len(axes) != 1 or not self.step_axis(value, axes[0]):
             raise Unproved("it is not over the steps, and them alone, of the layer below it")
@@ -263,9 +264,9 @@ class Reader:
 
     def last_step(self, node: Node, place: str) -> Value | None:
         """What a node makes that takes the last step; None where it does something else."""
-        value = self.values[node.inputs[0]]
+        value = self.values[node.input(0)]
         if node.kind == "Gather":
-            at, indices = node.attributes.get("axis", 0), node.arrays.get(node.inputs[1])
+            at, indices = node.attributes.get("axis", 0), node.arrays.get(node.input(1))
             if indices is None or np.ravel(indices).tolist() != [-1] or indices.ndim > 1:
                 return None
             keep = indices.ndim == 1

@@ -72,11 +72,15 @@ class Node:
     arrays: Mapping[str, np.ndarray]
     opset: int
 
+    def input(self, place: int) -> str:
+        """Return the name of an input, or "", as ONNX calls one that is left out, where the node has fewer."""
+        return self.inputs[place] if place < len(self.inputs) else ""
+
     def numbers(self, key: str, place: int) -> list[int] | None:
         """The integers of an attribute, or of the input that came in its place in later versions; None for neither."""
         value = self.attributes.get(key)
-        if value is None and place < len(self.inputs) and self.inputs[place]:
-            value = self.arrays.get(self.inputs[place])
+        if value is None and self.input(place):
+            value = self.arrays.get(self.input(place))
             if value is None:
                 raise Unproved(f"its {key} are no constants")
         return None if value is None else [int(n) for n in np.ravel(value)]
@@ -109,7 +113,7 @@ def _dropout(value: Value, node: Node) -> list[Value]:
     """Nothing, in inference: which is what all versions from 7 on do unless told otherwise, and older ones if told."""
     if node.opset < 7 and not node.attributes.get("is_test"):
         raise Unproved("it drops out")
-    training = node.inputs[2] if len(node.inputs) > 2 else ""
+    training = node.input(2)
     if training and (training not in node.arrays or np.any(node.arrays[training])):
         raise Unproved("it may drop out")
     return [value]  # and a mask, of which nothing is known
@@ -250,8 +254,8 @@ def _split(value: Value, node: Node) -> list[Value]:
     size, count = value.axes[at].size, len(node.outputs)
     sizes = node.numbers("split", 1)
     if sizes is None:
-        if size is None:
-            raise Unproved("it splits an axis whose size is not known")
+        if size is None or not count:
+            raise Unproved("it splits an axis whose size is not known, or into nothing")
         each = -(-size // count)
         sizes = [each] * (count - 1) + [size - each * (count - 1)]
     ends = np.cumsum([0, *sizes]).tolist()
@@ -262,7 +266,7 @@ def _split(value: Value, node: Node) -> list[Value]:
 
 def _gather(value: Value, node: Node) -> list[Value]:
     at = _place(node.attributes.get("axis", 0), len(value.axes))
-    indices = node.arrays.get(node.inputs[1])
+    indices = node.arrays.get(node.input(1))
     size = value.axes[at].size
     if indices is None or indices.ndim > 1:
         raise Unproved("its indices are no plain constants")

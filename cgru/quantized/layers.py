@@ -24,11 +24,13 @@ from cgru.quantized import reference
 from cgru.variant import variant_of
 
 __all__ = ["BOUNDED", "WEIGHTS", "Quantized", "QuantizedBidirectional", "QuantizedDense", "QuantizedEmbedding",
-           "QuantizedGRU", "named_weights"]  # fmt: skip
+           "QuantizedGRU", "check_numbers", "named_weights"]  # fmt: skip
 
 WEIGHTS = {"int8": np.dtype(np.int8), "bfloat16": np.dtype(np.uint16)}  # what they are called, and how they are kept
 BOUNDED = (activations.tanh, activations.sigmoid)  # activations that give no more than 1
 FLOAT32 = np.dtype(np.float32)
+MOST = (2**31 - 1) // 127**2  # rows of int8 weights whose sums of products of codes 32 bits hold
+INFINITE = np.uint16(0x7F80)  # the exponent of what is not finite in bfloat16
 
 
 def named_weights(value: Any) -> str:
@@ -36,6 +38,14 @@ def named_weights(value: Any) -> str:
     if not isinstance(value, str) or value not in WEIGHTS:
         raise ValueError(f"weights: expected one of {', '.join(WEIGHTS)}, got {value!r}")
     return str(value)  # NumPy has strings of its own
+
+
+def check_numbers(array: np.ndarray, name: str) -> None:
+    """Raise ValueError where an array has a code below -127, which sums leave no room for, or no finite bfloat16."""
+    if array.dtype == WEIGHTS["int8"] and (array < -127).any():
+        raise ValueError(f"{name}: expected codes from -127 to 127, got -128")
+    if array.dtype == WEIGHTS["bfloat16"] and ((array & INFINITE) == INFINITE).any():
+        raise ValueError(f"{name}: expected finite numbers in bfloat16, got NaN or infinity")
 
 
 class Quantized(Layer):
@@ -87,7 +97,12 @@ class Quantized(Layer):
             raise RuntimeError(f"{type(self).__name__}: expected parameters, as cgru.quantize makes them, got none")
 
     def _weights(self, W: str, shape: tuple[int, int]) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-        """Those of one matrix."""
+        """Return those of one matrix; ValueError where it has more rows than sums of int8 have bits for."""
+        if self.weights == "int8" and (shape[0] or 0) > MOST:
+            raise ValueError(
+                f"{W}: expected at most {MOST} rows of int8, whose sums have 32 bits, got {shape[0]}; "
+                'weights="bfloat16" takes more'
+            )
         scale = {f"scale_{W}": ((1, shape[1]), FLOAT32)} if self.weights == "int8" else {}
         return {W: (shape, WEIGHTS[self.weights]), **scale}
 
@@ -101,6 +116,7 @@ class Quantized(Layer):
                 if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != dtype:
                     got = type(array).__name__ if not isinstance(array, np.ndarray) else f"{array.dtype} {array.shape}"
                     raise ValueError(f"p[{name!r}]: expected {dtype} {shape}, got {got}")
+                check_numbers(array, f"p[{name!r}]")
                 array.flags.writeable = False  # what is written into it would not count
             self._packed = key, self._made(), tuple(self.p.values())  # which live on: no other has their ids
         return self._packed[1]

@@ -35,7 +35,6 @@ __all__ = ["bytes_of", "changed", "compared", "noise", "quantize"]
 
 Arrays = dict[str, np.ndarray]
 
-MOST = (2**31 - 1) // 127**2  # codes of a sum that 32 bits hold
 LARGEST = reference.floats(np.uint16(0x7F7F))  # bfloat16 beside what is infinite
 
 
@@ -255,6 +254,7 @@ def _quantized(layer: Layer, weights: str, bound: float) -> Layer:
         made = QuantizedEmbedding(layer.d["v"], layer.d["u"], weights=weights)
     else:
         return _in_float32(layer)
+    made.arrays(layer.elements or 1)  # refuses more rows than there may be
     for name, array in layer.p.items():
         made.p |= _coded(name, array, weights) if name[0] in "UVWE" else {name: np.array(array, np.float32)}
     made.packed()  # which finds out what is missing, or has another shape
@@ -268,8 +268,6 @@ def _coded(name: str, W: np.ndarray, weights: str) -> Arrays:
     if name == "E":
         codes, scale = reference.code_columns(W.T)
         return {name: np.ascontiguousarray(codes.T), f"scale_{name}": scale.T.copy()}
-    if np.ndim(W) and len(W) > MOST:
-        raise ValueError(f"net: expected at most {MOST} rows of {name} for int8, whose sums have 32 bits, got {len(W)}")
     codes, scale = reference.code_columns(W)
     return {name: codes, f"scale_{name}": scale}
 

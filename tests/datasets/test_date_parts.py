@@ -83,6 +83,10 @@ def test_parts_are_joined_in_any_order():
     assert (joined(["A", "B", "C"], [1975.0, 1976.0], [6, 2], [27, 29]) == due).all()
     assert (joined(["year", "B", "day"], [1975, 1976], ["Jun", "Feb"], ["27", "29"]) == due).all()
     assert joined(["A", "B", "C"], [75, 76], [6, 2], [27, 29]) is None
+    assert joined(["A", "B"], [999], [6]) is None
+    assert joined(["A", "B"], [1000], [6])[0] == np.datetime64("1000-06-01")
+    assert joined(["A", "B"], [9999], [6])[0] == np.datetime64("9999-06-01")
+    assert joined(["A", "B"], [10000], [6]) is None
     assert joined(["day", "time"], ["2024-01-01"], ["08:00"]) is None
     assert joined(["day", "year"], [1], [2024]) is None
     assert joined(["year", "year "], [2024], [2024]) is None
@@ -124,6 +128,10 @@ def test_without_a_year_times_are_counted():
     ("names", "rows", "why"),
     [
         ("year month day", [(2023, 2, 29)], "day: expected a day of 2023-02, at most 28, got 29 in row 0"),
+        ("year month day", [(2023, 1, 32)], "day: expected a day from 1 to 31, got 32 in row 0"),
+        ("year month day", [(2023, 1, 0)], "day: expected a day from 1 to 31, got 0 in row 0"),
+        ("day hour", [(1, 25)], "hour: expected an hour from 0 to 24, got 25 in row 0"),
+        ("year month", [(0, 1)], "year: expected a year from 1 to 9999, got 0 in row 0"),
         ("year month", [(2023, 2), (2023, 13)], "month: expected a month, got 13 in row 1"),
         ("year month", [(2023, "May"), (2023, "Mya")], "month: expected a month, got 'Mya' in row 1"),
         ("year month", [(2023.5, 1)], "year: expected a year from 1 to 9999, got 2023.5 in row 0"),

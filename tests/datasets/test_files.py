@@ -27,6 +27,44 @@ def test_files_are_known_by_their_first_bytes_and_their_endings(reads, refused, 
         read(tmp_path / "none.csv")
 
 
+@pytest.mark.parametrize("ending", ["parquet", "csv", "tsv", "txt", "ts", "csv.gz", "npz", "npy", "xlsx", "json", ""])
+def test_an_empty_file_of_any_kind_is_said_to_be_empty(refused, ending):
+    assert refused("", f"data.{ending}").endswith("an empty file")
+
+
+def test_an_empty_array_in_a_folder_is_said_to_be_empty(tmp_path):
+    (tmp_path / "x.npy").touch()
+    with pytest.raises(ValueError, match=r"x\.npy: .*got an empty file$"):
+        read(tmp_path)
+
+
+def test_what_is_called_parquet_and_is_none_is_said_to_be_none(refused):
+    for content in (LONG, "PAR", "\n"):
+        assert (
+            refused(content, "a.parquet")
+            == "expected a Parquet file, got one that does not begin with PAR1, as those do"
+        )
+
+
+def test_a_column_that_cannot_be_filled_is_not_said_to_be_fillable(refused, reads):
+    """Empty everywhere, or in one sequence; what is advised helps."""
+    empty = "id,t,a,b,label\n1,1,2,,u\n1,2,3,,u\n2,1,4,,v\n2,2,5,,v\n"
+    part = empty.replace("2,1,4,", "2,1,4,7").replace("2,2,5,", "2,2,5,8")
+    why = "b: expected a value in each row, got none in line 2 (missing: b {}); b has no value"
+    assert refused(empty) == f'{why.format(4)} at all, ignore="b" leaves it out'
+    assert refused(part) == f'{why.format(2)} in 1 of 2 sequences, missing="zero" fills it, ignore="b" leaves it out'
+    for text in (empty, part):
+        assert reads(text, ignore=["b"]).feature_names == ("a",)
+        for missing in ("forward", "interpolate"):
+            assert refused(text, missing=missing).endswith('missing="zero" fills it, ignore="NAME" leaves a column out')
+    assert reads(part, missing="zero").train.X[0, :, 1].tolist() == [0, 0]
+    wide = "id,a0,a1,b0,b1,label\n1,1,2,,,u\n2,1,2,3,4,v\n"
+    why = "b0, b1: expected a value in each row, got none in line 2 (missing: b0 1, b1 1); "
+    assert refused(wide, wide=True) == f'{why}missing="zero" fills it'
+    assert refused(wide.replace(",,,", ",,3,"), wide=True).endswith('missing="forward" fills it')
+    assert reads(wide, wide=True, missing="zero").train.X[0, :, 1].tolist() == [0, 0]
+
+
 @pytest.mark.parametrize("ids", [("1.1", "1.10", "1.2"), (f"{2**53}.0", f"{2**53 + 1}", "7")])
 def test_sequences_are_not_told_apart_by_reals(refused, reads, ids):
     rows = [f"{id},{i},1,x\n" for i, id in enumerate(ids)]
@@ -361,18 +399,17 @@ def test_a_test_file_that_lies_beside_is_told(tmp_path):
 def test_all_columns_with_missing_values_are_named(reads, refused):
     table = "id,t,a,b,c,e\n1,1,,2,3,\n1,2,4,,3,\n1,3,4,,3,\n"
     assert refused(table, ignore="e") == (
-        'a, b: expected a value in each row, got none in line 2 (missing: a 1, b 2); missing="forward" fills them'
+        'a, b: expected a value in each row, got none in line 2 (missing: a 1, b 2); missing="forward" fills a, b'
     )
     assert refused(table) == (
         "a, b, e: expected a value in each row, got none in line 2 (missing: a 1, b 2, e 3); "
-        'ignore="e" leaves out what has no value, missing="forward" fills them'
+        'e has no value at all, ignore="e" leaves it out; missing="forward" fills a, b'
     )
-    assert refused(table, columns=["c", "e"]) == (
-        'e: expected a value in each row, got none in line 2 (missing: e 3); ignore="e" leaves out what has no value'
-    )
+    end = 'got none in line 2 (missing: e 3); e has no value at all, ignore="e" leaves it out'
+    assert refused(table, columns=["c", "e"]) == f"e: expected a value in each row, {end}"
     wide = "label,t0,t1,t2\nx,1,,3\ny,,5,6\nx,,5,6\n"
     assert refused(wide) == (
-        't1, t0: expected a value in each row, got none in line 2 (missing: t1 1, t0 2); missing="forward" fills them'
+        't1, t0: expected a value in each row, got none in line 2 (missing: t1 1, t0 2); missing="forward" fills it'
     )
 
 
@@ -422,3 +459,47 @@ def test_dates_in_words(reads):
     ):
         text = f"id,date,a\n1,{third},3\n1,{first},1\n1,{second},2\n"
         assert reads(text).train.X[0, :, 0].tolist() == [1, 2, 3]
+
+
+def test_binary_text_in_parquet_is_text(tmp_path):
+    """Ids and classes; where it is no UTF-8 it is refused, unless nobody asks for it."""
+    polars = pytest.importorskip("polars", reason="polars is not installed")
+    columns = {"id": [b"k\xc3\xa91", b"k\xc3\xa91", b"k2", b"k2"], "t": [1, 2, 1, 2], "a": [1.0, 2, 3, 4]}
+    columns |= {"label": [b"u", b"u", b"v", b"v"], "raw": [b"x", b"\xff", None, b""]}
+    polars.DataFrame(columns).write_parquet(tmp_path / "data.parquet")
+    data = read(tmp_path / "data.parquet", ignore=["raw"])
+    assert data.train.ids.tolist() == ["k\u00e91", "k2"]
+    assert data.train.y.tolist() == ["u", "v"]
+    columns["raw"][2] = b"z"
+    polars.DataFrame(columns).write_parquet(tmp_path / "data.parquet")
+    with pytest.raises(ValueError, match=r"raw: expected text in UTF-8, got b'\\xff' in row 1$"):
+        read(tmp_path / "data.parquet", id="raw", ignore=["id"])
+
+
+def test_strings_of_a_frame_that_are_taken_for_numbers_are_noted(tmp_path, reads):
+    """Ids and classes stay what they are; cells of a text file are text anyway."""
+    polars = pytest.importorskip("polars", reason="polars is not installed")
+    columns = {"id": ["007", "007", "8", "8"], "t": [1, 2, 1, 2], "a": ["1", "2.5", "-3", "4"], "b": [1.0, 2, 3, 4]}
+    columns |= {"c": ["1", "2", None, "4"], "label": ["01", "01", "1", "1"]}
+    polars.DataFrame(columns).write_parquet(tmp_path / "data.parquet")
+    data = read(tmp_path / "data.parquet", missing="zero")
+    assert "strings in a, c are taken for numbers" in data.notes
+    assert data.train.X[0].tolist() == [[1, 1, 1], [2.5, 2, 2]]
+    assert data.train.ids.tolist() == ["007", "8"]
+    assert data.train.y.tolist() == ["01", "1"]
+    assert not any("strings" in note for note in read(tmp_path / "data.parquet", ignore=["a", "c"]).notes)
+    assert not any("strings" in note for note in reads(LONG).notes)
+
+
+@pytest.mark.parametrize("backend", ["polars", "pandas", "pyarrow"])
+def test_parquet_with_two_columns_of_one_name_is_refused_by_it(tmp_path, monkeypatch, backend):
+    pyarrow = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    pytest.importorskip(backend, reason=f"{backend} is not installed")
+    import pyarrow as pa
+
+    pyarrow.write_table(pa.table([pa.array([1, 2])] * 3, names=["id", "a", "a"]), tmp_path / "data.parquet")
+    for other in {"polars", "pandas", "pyarrow"} - {backend}:
+        if backend != "pandas" or other != "pyarrow":  # by which pandas reads
+            monkeypatch.setitem(sys.modules, other, None)
+    with pytest.raises(ValueError, match=r"data\.parquet: expected columns of different names, got 'a' twice$"):
+        read(tmp_path / "data.parquet")

@@ -175,3 +175,14 @@ def test_a_format_of_times(table):
     whole = rows | {"when": [20240301, 20240102, 20240203]}
     assert from_frame(table(whole), "id", time="when", time_format="%Y%d%m").X[0][:, 0].tolist() == [3, 1, 2]
     assert from_frame(table(rows | {"when": [3, 1, 2]}), "id", time="when").X[0][:, 0].tolist() == [1, 2, 3]
+
+
+def test_two_columns_of_one_name_are_refused_by_it():
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    frame = pandas.DataFrame([[1, 1, 2.0, 3.0]], columns=["id", "t", "a", "a"])
+    with pytest.raises(ValueError, match=r"^frame: expected columns of different names, got 'a' as 3 and 4$"):
+        from_frame(frame, "id", time="t")
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    table = pyarrow.table([pyarrow.array([1.0])] * 3, names=["b", "b", "id"])
+    with pytest.raises(ValueError, match=r"^frame: expected columns of different names, got 'b' as 1 and 2$"):
+        from_frame(table, "id")

@@ -104,3 +104,17 @@ def test_what_is_known():
     assert [gaps.check_missing(how) for how in gaps.MISSING] == list(gaps.MISSING)
     with pytest.raises(ValueError, match=r"^missing: expected one of refuse, forward, interpolate, zero, got 'mean'"):
         gaps.check_missing("mean")
+
+
+def test_what_is_advised_is_what_helps():
+    """By the rows of each sequence, wherever they stand."""
+    sequence = np.array([0, 1, 0, 1])
+    gone = np.array([[0, 1, 0, 1], [0, 1, 1, 0], [0, 1, 0, 1], [0, 1, 0, 0]], bool)
+    whole = 'b has no value at all, ignore="b" leaves it out'
+    part = 'd has no value in 1 of 2 sequences, missing="zero" fills it, ignore="d" leaves it out'
+    assert gaps.cures(gone[:, :1], sequence, "a") == ""
+    assert gaps.cures(gone[:, 1:2], sequence, "b") == whole
+    assert gaps.cures(gone[:, 2:3], sequence, "c") == 'missing="forward" fills it'
+    assert gaps.cures(gone[:, 3:], sequence, "d") == part
+    assert gaps.cures(gone[:, [2, 2]], sequence, "ce") == 'missing="forward" fills c, e'
+    assert gaps.cures(gone, sequence, "abcd") == f'{whole}; {part}; missing="forward" fills c'

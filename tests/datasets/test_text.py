@@ -124,7 +124,8 @@ def test_what_is_not_utf_8(reads):
         (LONG.replace("5,6", "5,2x"), "b: expected numbers, got '2x' in line 4; columns="),
         (LONG.replace("5,6", "5,1_000"), "b: expected numbers, got '1_000' in line 4"),
         (LONG.replace("5,6", "5,inf"), "b: expected finite numbers, got infinity in line 4"),
-        (LONG.replace("5,6", "5,"), 'b: expected a value in each row, got none in line 4; missing="forward" fills it'),
+        (LONG.replace("5,6", "5,"), "b: expected a value in each row, got none in line 4; b has no value in 1 of 2 "),
+        (LONG.replace("3,4", "3,"), 'b: expected a value in each row, got none in line 2; missing="forward" fills it'),
         (LONG.replace("5,6", "NA,6"), "a: expected a value in each row, got none in line 4"),
         ('id,t,a,label\n1,1,2,"x\n\ny"\n2,2,?,z\n', "a: expected a value in each row, got none in line 5"),
         ("\n" + LONG.replace("2,1,5", ",1,5"), "id: expected a value in each row, got none in line 5"),
@@ -185,7 +186,7 @@ def test_further_words_for_what_is_missing(reads, refused):
     again = reads(NA, missing="zero", na=[*data.reading["na"], "none here", "-99,9"])
     assert again.train.X.tolist() == data.train.X.tolist()
     assert reads(NA, na=words, missing="forward").train.X[0, :, 0].tolist() == [1.5, 1.5, 1.5, 2]
-    why = 'a, b: expected a value in each row, got none in line 3 (missing: a 3, b 5); missing="forward" fills them'
+    why = 'a, b: expected a value in each row, got none in line 3 (missing: a 3, b 5); missing="forward" fills a, b'
     assert refused(NA, na=words) == why
     assert refused(NA, na=words[2:], missing="zero").startswith("b: expected numbers, got '-' in line 2; columns=")
     why = "b: expected numbers, got '-' in line 2; na=\"-\" takes it for missing; columns="

@@ -289,3 +289,21 @@ def test_months_by_name_alone(reads, refused):
     assert refused(shuffled(table)).startswith("mes: expected to know whether steps are sorted by it")
     again = reads(shuffled(table), time="mes")
     assert again.train.X[0, :, 0].tolist() == [0, 1, 2, 3]
+
+
+def test_a_column_is_looked_at_to_its_end(reads):
+    """Of more rows than say what most columns are."""
+    rows = [("a", t * t, 0) for t in range(1200)]
+    table = text("id,Tage,x1", [*rows, ("b", 5, 0), ("b", 3, 1)])
+    assert "Tage" in reads(table, time="", ignore="x1").feature_names
+    assert not any("rises" in note for note in reads(table, time="").notes)
+    assert any("Tage rises" in note for note in reads(table.replace("b,3,1", "b,7,1")).notes)
+
+
+def test_the_same_values_in_two_sequences_or_in_short_ones_may_be_chance(reads):
+    for m, steps in ((2, (1, 2, 9, 20, 21)), (8, (1, 5, 20))):
+        table = text("id,q,a", ((i, t, (i + t) % 3) for i in range(m) for t in steps))
+        assert reads(table).feature_names == ("q", "a")
+        assert reads(text("id,q,a", ((i, t, (i + t) % 3) for i in range(9) for t in (1, 2, 9, 20)))).feature_names == (
+            "a",
+        )

@@ -164,3 +164,8 @@ def test_the_same_of_frames():
         from_frame(frame, "id", time="t", ignore="y")
     with pytest.raises(TypeError, match=r'ignore="note" leaves it out$'):
         from_frame(frame, "id", time="t")
+    nested = pd.DataFrame({"id": [1, 2], "dim_0": [pd.Series([1.0, 2.0]), pd.Series([3.0, 4.0])]})
+    with pytest.raises(
+        TypeError, match=r"^dim_0: expected numbers, got a Series, with several values, in row 0; columns="
+    ):
+        from_frame(nested, "id")

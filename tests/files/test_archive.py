@@ -85,7 +85,7 @@ def refused(file, words, **options):
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"hello", bytes(1000), saved(x=X).getvalue()[:-30]])
+@pytest.mark.parametrize("content", [b"PK\x03\x04", b"hello", bytes(1000), saved(x=X).getvalue()[:-30]])
 def test_what_is_no_archive(content):
     refused(io.BytesIO(content), "it is no .npz archive, or only a part of one")
 
@@ -224,3 +224,8 @@ def test_the_densest_that_there_is():
     zeros = np.zeros(1 << 22)
     assert len(zlib.compress(zeros.tobytes(), 9)) * 1000 < zeros.nbytes
     assert not Archive(saved(np.savez_compressed, x=zeros)).read("x").any()
+
+
+def test_an_empty_file_is_said_to_be_empty():
+    with pytest.raises(ValueError, match=r"^it is an empty file$"):
+        Archive(io.BytesIO())

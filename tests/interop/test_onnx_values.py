@@ -250,3 +250,13 @@ def test_axes_that_are_alike():
     assert not alike((S, M), (M, S))
     assert not alike((S, M), (S, M, ONE))
     assert not alike((S, Axis("x")), (S, Axis("y")))
+
+
+def test_inputs_that_are_missing_are_left_out_ones():
+    bare = Node("Gather", [], [], {}, {}, 18)
+    assert bare.input(0) == bare.input(1) == ""
+    assert node("Gather", [1]).input(1) == "c0"
+    with pytest.raises(Unproved, match="indices"):
+        MOVES["Gather"](STATES, bare)
+    with pytest.raises(Unproved, match="into nothing"):
+        MOVES["Split"](STATES, node("Split", outputs=0))

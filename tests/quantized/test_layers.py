@@ -488,3 +488,72 @@ def test_what_all_have_in_common_is_no_layer_of_its_own():
     both = QuantizedBidirectional(made(), made(reverse=True))
     with pytest.raises(NotImplementedError):
         both.packed()  # of which each half has its own
+
+
+def widest(rows, code=127):
+    """A quantised head and GRU of so many rows of codes, by hand, and the largest row that can come."""
+    head = QuantizedDense(1, "identity")
+    head.p |= {"W": np.full((rows, 1), code, np.int8), "scale_W": np.ones((1, 1), np.float32)}
+    head.p["b"] = np.zeros((1, 1), np.float32)
+    gru = random_quantized_gru(3, 1, "int8")
+    for name in ("Uz", "Ur", "Uhh"):
+        gru.p[name] = np.full((rows, 1), code, np.int8)
+    return head, gru
+
+
+def test_more_rows_of_int8_than_sums_have_bits_for_are_refused_at_every_door(monkeypatch, tmp_path):
+    """By hand, in a file, by a stream, a cell and an exported model."""
+    rows = 133_145
+    words = r"expected at most 133144 rows of int8, .* got 133145; weights=\"bfloat16\" takes more"
+    head, gru = widest(rows)
+    X = np.ones((1, 1, rows), np.float32)
+    with monkeypatch.context() as patch:
+        patch.setattr("cgru.quantized.layers.MOST", rows)
+        cgru.Network([head]).save(tmp_path / "head.npz")
+        cgru.Network([gru]).save(tmp_path / "gru.npz")
+    doors = [
+        lambda: head.predict(X[0]),
+        lambda: cgru.Network([head]).predict(X),
+        lambda: cgru.Network([head]).save(tmp_path / "again.npz"),
+        lambda: cgru.load(tmp_path / "head.npz"),
+        lambda: cgru.load(tmp_path / "gru.npz"),
+        lambda: gru.predict(X),
+        lambda: cgru.Stream(gru),
+        lambda: cgru.Cell(gru),
+        lambda: cgru.export_c(gru, tmp_path / "model.c"),
+    ]
+    for door in doors:
+        with pytest.raises(ValueError, match=words):
+            door()
+    assert {path.name for path in tmp_path.iterdir()} == {"head.npz", "gru.npz"}
+
+
+def test_as_many_rows_as_there_may_be_make_no_sum_wrap(narrow_level):
+    head, _ = widest(133_144)
+    assert head.predict(np.ones((1, 133_144), np.float32))[0, 0] == np.float32(127 * 133_144)
+
+
+@pytest.mark.parametrize(
+    ("kind", "number", "words"),
+    [
+        ("int8", -128, "expected codes from -127 to 127, got -128"),
+        ("bfloat16", 0x7F80, "expected finite numbers in bfloat16, got NaN or infinity"),
+        ("bfloat16", 0xFFC1, "expected finite numbers in bfloat16, got NaN or infinity"),
+    ],
+)
+def test_numbers_that_quantize_never_makes_are_refused(kind, number, words, tmp_path):
+    """Codes that sums have no room for, and what is not finite: by hand, from a file, exported."""
+    gru = random_quantized_gru(3, 4, kind)
+    wrong = gru.p["Vhh"].copy()
+    wrong[2, 1] = number
+    gru.p["Vhh"] = wrong
+    net = cgru.Network([gru])
+    net.save(tmp_path / "model.npz")
+    for door in (
+        lambda: gru.predict(np.ones((1, 2, 3), np.float32)),
+        lambda: cgru.load(tmp_path / "model.npz").predict(np.ones((1, 2, 3), np.float32)),
+        lambda: cgru.Stream(gru),
+        lambda: cgru.export_c(gru, tmp_path / "model.c"),
+    ):
+        with pytest.raises(ValueError, match=rf"^p\['Vhh'\].*{words}"):
+            door()
