@@ -19,7 +19,9 @@ class Clock:
     zone: the time zone; None: `moments` (n,), sorted, have the `offsets` (n,), and others that of the last one before.
     """
 
-    def __init__(self, zone: datetime.tzinfo | None, moments: np.ndarray, offsets: np.ndarray) -> None:
+    def __init__(
+        self, zone: datetime.tzinfo | None, moments: np.ndarray | None = None, offsets: np.ndarray | None = None
+    ) -> None:
         self.zone, self.moments, self.offsets = zone, moments, offsets
 
     def offsets_at(self, moments: np.ndarray) -> np.ndarray:
@@ -66,7 +68,7 @@ def clock_of_zone(name: str) -> Clock | None:
         )
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         return None
-    return Clock(zone, np.empty(0, "datetime64[us]"), np.empty(0, "timedelta64[us]"))
+    return Clock(zone)
 
 
 def clock_of_offsets(moments: np.ndarray, offsets: np.ndarray) -> Clock:

@@ -141,12 +141,14 @@ def _parts(values: np.ndarray, digits: int, spelled: Callable[[np.ndarray], list
     """Return the equal parts of years that lie one behind the other."""
     known, places = np.unique(values, return_inverse=True)
     first, n = known[0], len(known)
-    if known[-1] - first < 1 or n < 8:
+    if n < 8 or not 1 <= known[-1] - first < (n - 1) / 1.5:
         return None
     count = (n - 1) / (known[-1] - first)
     whole = round(count)
+    exact = round(first * whole) / whole  # of which 15 digits may be there
+    first = exact if abs(exact - first) <= 10.0**-digits else first
     for per_year in (whole, count):
-        if per_year > 1 and (np.abs(first + np.arange(n) / per_year - known) <= 10.0**-digits + 1e-9).all():
+        if (np.abs(first + np.arange(n) / per_year - known) <= 10.0**-digits + 1e-9).all():
             calendar = Calendar("numbers", 1, per_year=whole, seasons=PARTS.get(whole, (whole,)))
             note = f"decimal years, {whole} steps in each"
             return DecimalYears(places, lambda times, f=per_year: spelled(first + times / f), note, calendar)

@@ -1,6 +1,7 @@
 """Regular times of places whose clocks are put forward and back."""
 
 import datetime
+import time
 import zoneinfo
 
 import numpy as np
@@ -152,6 +153,18 @@ def test_zones_that_are_fixed_or_not_known():
     assert one.written([0, 5]) == ["2024-01-31 03:30:00Z", "2024-02-05 03:30:00Z"]
 
 
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the zone of the machine cannot be set")
+def test_the_zone_of_the_machine_does_not_matter(monkeypatch):
+    moments = np.arange("2024-03-31", "2024-04-01", dtype="datetime64[h]").astype("datetime64[us]")
+    due = clock_of_zone("Europe/Berlin").offsets_at(moments)
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        there = clock_of_zone("Europe/Berlin").offsets_at(moments)
+    time.tzset()
+    assert there.tolist() == due.tolist() == [datetime.timedelta(hours=1)] + [datetime.timedelta(hours=2)] * 23
+
+
 def test_a_clock_there_and_back():
     clock = clock_of_zone("Australia/Lord_Howe")
     moments = np.arange("2024-04-05", "2024-04-08", dtype="datetime64[h]").astype("datetime64[us]")
@@ -161,6 +174,13 @@ def test_a_clock_there_and_back():
     assert (second >= first).all()
     seen = clock_of_offsets(moments, clock.offsets_at(moments))
     np.testing.assert_array_equal(seen.local(moments), walls)
+    for zone in ("America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"):
+        days = np.array(
+            [each.astimezone(datetime.timezone.utc).replace(tzinfo=None) for each in midnights(zone, "2024-11-03")],
+            "datetime64[us]",
+        )
+        known = clock_of_offsets(days, clock_of_zone(zone).offsets_at(days))
+        np.testing.assert_array_equal(known.moments_of(known.local(days)), days)
     late = np.array(["2030-01-01"], "datetime64[us]")
     assert seen.offsets_at(late) == np.timedelta64(630, "m")
     assert clock.offsets_at(late) == np.timedelta64(660, "m")
@@ -173,3 +193,22 @@ def test_offsets_are_written_as_they_were(tmp_path, form):
     (tmp_path / "s.csv").write_text("".join(["when,y\n", *rows]))
     (one,) = read_series(tmp_path / "s.csv")
     assert one.written([20, 21]) == [time.strftime(form).replace("T", " ") for time in times[-2:]]
+
+
+def test_text_that_ends_with_a_change_goes_on_from_it(tmp_path):
+    texts = [str(time) for time in midnights("America/New_York", "2024-03-10")][:14]
+    (tmp_path / "s.csv").write_text("".join(["when,y\n", *(f"{text},1\n" for text in texts)]))
+    (one,) = read_series(tmp_path / "s.csv")
+    assert one.written([12, 13, 14]) == [
+        "2024-03-10 00:00:00-05:00",
+        "2024-03-11 00:00:00-04:00",
+        "2024-03-12 00:00:00-04:00",
+    ]
+
+
+def test_a_midnight_that_is_not_there_may_be_an_hour_earlier_too(tmp_path):
+    texts = [str(time) for time in midnights("America/Sao_Paulo", "2017-10-15")]
+    texts[12] = "2017-10-14 23:00:00-03:00"  # as Polars makes it
+    (tmp_path / "s.csv").write_text("".join(["when,y\n", *(f"{text},1\n" for text in texts[:-1])]))
+    (one,) = read_series(tmp_path / "s.csv")
+    assert (str(one.calendar), one.written([12, 21])) == ("daily", [texts[12], texts[21]])

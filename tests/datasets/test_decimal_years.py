@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cgru.datasets.decimal_years import decimal_years
+from cgru.datasets.decimal_years import decimal_years, odd_year
 from cgru.datasets.series import read_series, series_from_frame
 
 
@@ -67,10 +67,12 @@ def test_decimal_years_are_months(tmp_path, times, step, first):
     [(52, "52 a year", (52,)), (260, "260 a year", (260,)), (365.25, "365 a year", (7, 365)), (24, "24 a year", (24,))],
 )
 def test_other_parts_of_years_are_counted(tmp_path, per_year, name, likely):
-    times = as_r(1991.5 + np.arange(900) / per_year)
+    times = as_r(1991.5 + np.arange(130, 1030) / per_year)
     one = read(tmp_path, times[:-10])
     assert (str(one.calendar), one.calendar.likely) == (name, likely)
     assert one.notes == (f"time has decimal years, {round(per_year)} steps in each",)
+    if per_year % 1 == 0:
+        assert one.written(range(900)) == times
     np.testing.assert_allclose(np.array(one.written(range(900)), float), np.array(times, float), rtol=1e-13)
     again = read(tmp_path, times[:-10][::-1])
     assert again.written([0, 899]) == one.written([0, 899])
@@ -110,6 +112,8 @@ def test_gaps_and_repeats_of_decimal_years(tmp_path):
         [1949.0, 1950.0, 1951.0],
         [0.1, 0.2, 0.3],
         [1949.0, 1949.5],
+        [3949.0, 3949.5, 3950.0, 3950.5],
+        [949.0, 949.5, 950.0, 950.5],
         [1949.0, np.nan, 1949.5],
         [1949.1, 1949.37, 1950.9, 1951.33, 1952.02, 1953.3, 1954.2, 1954.99],
         [1949.0, 1949.01, 1949.02, 1949.03, 1949.04, 1949.05, 1949.06, 1949.07, 1949.08],
@@ -117,6 +121,20 @@ def test_gaps_and_repeats_of_decimal_years(tmp_path):
 )
 def test_what_are_no_decimal_years(values):
     assert decimal_years(np.array(values)) is None
+
+
+def test_the_one_that_is_no_month():
+    values = 1949 + K / 12
+    values[7] += 0.04
+    assert odd_year(values) == 7
+    for others in (
+        values + 2000,
+        values - 1000,
+        1949 + K,
+        values.astype(int),
+        1949 + np.random.default_rng(0).random(60),
+    ):
+        assert odd_year(others) is None
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
