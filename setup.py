@@ -77,11 +77,15 @@ class Build(build_ext):
         super().build_extension(ext)
 
     def kernels(self, source: str) -> str:
-        """The object file of one of them. GCC and Clang have vectors: there the scalar ones are for the tests."""
-        (target,) = self.compiler.object_filenames([source], output_dir=self.build_temp)
+        """Compile a kernel and return its object file, which knows nothing of Python: all versions share it.
+
+        GCC and Clang have vectors: there the scalar ones are for the tests.
+        """
+        folder = os.path.join(FOLDER, f"kernels.{self.plat_name}")
+        (target,) = self.compiler.object_filenames([source], output_dir=folder)
         if self.force or newer_group([source, *HEADERS, __file__], target):
             level = "-O1" if "scalar" in source else "-O3"
-            self.compiler.compile([source], output_dir=self.build_temp, extra_postargs=flags(level))
+            self.compiler.compile([source], output_dir=folder, extra_postargs=flags(level))
         return target
 
 
