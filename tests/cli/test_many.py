@@ -236,7 +236,7 @@ def test_advice_on_reading_is_told_as_keys_of_the_plan(folder):
     write(folder, text)
     assert "wide = true says that each row is a sequence of its own" in refused("many", "plan.toml", cwd=folder)
     write(folder, text, ("seeds", "wide = true\nlabel = 'label'\ncolumns = ['a', 'b']\nseeds"))
-    assert 'missing = "forward" fills it' in refused("many", "plan.toml", cwd=folder)
+    assert 'missing = "forward" fills them' in refused("many", "plan.toml", cwd=folder)
     x = np.cumsum(np.random.default_rng(0).standard_normal((40, 3, 40)), axis=2)
     np.savez(folder / "data.npz", x=x, y=Y)
     note = (

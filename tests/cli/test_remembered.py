@@ -120,7 +120,7 @@ def test_a_test_file_with_another_target_is_refused(folder, tmp_path):
     (tmp_path / "one.csv").write_text(text.replace(",num", ",target"))
     (tmp_path / "other.csv").write_text(text.replace(",num", ",label"))
     error = refused("fit", "one.csv", "--test", "other.csv", "--task", "regression", *SHORT, cwd=tmp_path)
-    assert "other.csv: label: expected target, got label" in error
+    assert "other.csv: label: expected one of the columns id, t, temp, hum, label, got 'target'" in error
 
 
 def test_predictions_have_the_names_of_targets(folder):

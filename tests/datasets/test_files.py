@@ -400,7 +400,7 @@ def test_a_test_file_that_lies_beside_is_told(tmp_path):
 def test_all_columns_with_missing_values_are_named(reads, refused):
     table = "id,t,a,b,c,e\n1,1,,2,3,\n1,2,4,,3,\n1,3,4,,3,\n"
     assert refused(table, ignore="e") == (
-        'a, b: expected a value in each row, got none in line 2 (missing: a 1, b 2); missing="forward" fills a, b'
+        'a, b: expected a value in each row, got none in line 2 (missing: a 1, b 2); missing="forward" fills them'
     )
     assert refused(table) == (
         "a, b, e: expected a value in each row, got none in line 2 (missing: a 1, b 2, e 3); "

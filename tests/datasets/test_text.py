@@ -186,7 +186,7 @@ def test_further_words_for_what_is_missing(reads, refused):
     again = reads(NA, missing="zero", na=[*data.reading["na"], "none here", "-99,9"])
     assert again.train.X.tolist() == data.train.X.tolist()
     assert reads(NA, na=words, missing="forward").train.X[0, :, 0].tolist() == [1.5, 1.5, 1.5, 2]
-    why = 'a, b: expected a value in each row, got none in line 3 (missing: a 3, b 5); missing="forward" fills a, b'
+    why = 'a, b: expected a value in each row, got none in line 3 (missing: a 3, b 5); missing="forward" fills them'
     assert refused(NA, na=words) == why
     assert refused(NA, na=words[2:], missing="zero").startswith("b: expected numbers, got '-' in line 2; columns=")
     why = "b: expected numbers, got '-' in line 2; na=\"-\" takes it for missing; columns="

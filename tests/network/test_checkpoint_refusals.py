@@ -171,7 +171,8 @@ def test_a_part_of_a_file(kept, share):
     path, options = kept
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
-    refused(path, options, "fit is not a cgru checkpoint: it is no .npz archive, or only a part of one")
+    why = "it is no .npz archive, or only a part of one" if share else "it is an empty file"
+    refused(path, options, f"fit is not a cgru checkpoint: {why}")
     with pytest.raises(ValueError, match="is not a cgru checkpoint"):  # nor is it replaced
         made().fit(X, **options)
 
