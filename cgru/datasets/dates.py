@@ -32,7 +32,7 @@ _BASIC = r"(?P<h>00)(?P<m>00)(?:(?P<s>00)(?:[.,](?P<f>0{1,9}))?)?"
 _BETWEEN = r"(?P<between>T|, ?| |_| - |:)"
 _ZONE = r"(?P<zone> ?(?P<named>Z? ?(?P<sign>[+-])(?P<oh>00?)(?::?(?P<om>00))?|Z))?"
 _CLOCKS = {"hm": _COLONS, "h12": r"(?P<h>00?) ?(?P<half>[ap])", "hH": r"(?P<h>00?) ?H(?: ?(?P<m>00))?"}
-_AFTER = {  # a date, by whether it is one of ISO's
+_FOLLOWING = {  # a date, by whether it is one of ISO's
     False: {
         **{kind: f"{_BETWEEN}{clock}{_ZONE}" for kind, clock in _CLOCKS.items()},
         "h.m": r"(?P<between> )(?P<h>00?)\.(?P<m>00)(?:\.(?P<s>00))?"  # alone 10.11.12 may be a date
@@ -152,18 +152,18 @@ class _Layout(NamedTuple):
     minutes: int
     written: str
 
-    def form(self, loose: bool) -> str:
-        """Return what all texts of a column must share; ISO dates with and without a time of day do where `loose`."""
+    def form(self, mixed: bool) -> str:
+        """Return what all texts of a column must share; ISO dates with and without a time of day do where `mixed`."""
         is_iso = self.date == ISO and self.sep == "-"
-        return f"{self.date}{self.sep.strip()} {'' if loose and is_iso else self.clock}"
+        return f"{self.date}{self.sep.strip()} {'' if mixed and is_iso else self.clock}"
 
 
-def dates_in(texts: Sequence[str], loose: bool = False, form: str | None = None) -> list[Dates]:
+def dates_in(texts: Sequence[str], mixed: bool = False, form: str | None = None) -> list[Dates]:
     """Return each reading of all texts as dates or times of day, of which a column may have several or none.
 
     Args:
         texts: as they stand in a column.
-        loose: whether ISO dates with and without a time of day may stand in one column.
+        mixed: whether ISO dates with and without a time of day may stand in one column.
         form: a form that some of the texts may not have, whose `valid` then says so; None: all forms of all texts.
     """
     texts = _plain(texts)
@@ -176,7 +176,7 @@ def dates_in(texts: Sequence[str], loose: bool = False, form: str | None = None)
     known: list[tuple[Sequence[int], dict[str, _Layout]]] = []
     forms: list[str] | None = None if form is None else [form]
     for shape, rows in shapes.items():
-        layouts = {layout.form(loose): layout for layout in reversed(_layouts(shape))}
+        layouts = {layout.form(mixed): layout for layout in reversed(_layouts(shape))}
         if form is None:
             forms = [each for each in (layouts if forms is None else forms) if each in layouts]
             if not forms:
@@ -192,10 +192,10 @@ def dates_in(texts: Sequence[str], loose: bool = False, form: str | None = None)
     return found
 
 
-def forms_of(text: str, loose: bool = False) -> dict[str, str]:
+def forms_of(text: str, mixed: bool = False) -> dict[str, str]:
     """Return the forms that a text may have, with the format of strptime for each."""
     shape = _plain([text])[0].translate(_DIGITS)
-    return {layout.form(loose): layout.written for layout in _layouts(shape)}
+    return {layout.form(mixed): layout.written for layout in _layouts(shape)}
 
 
 def _plain(texts: Sequence[str]) -> Sequence[str]:
@@ -266,7 +266,7 @@ def _patterns() -> tuple[
         for date, pattern in _DATES.items()
     }
     parts = {part: re.compile(pattern) for part, pattern in _PARTS.items()}
-    usual, iso = ({kind: re.compile(rest) for kind, rest in _AFTER[is_iso].items()} for is_iso in (False, True))
+    usual, iso = ({kind: re.compile(rest) for kind, rest in _FOLLOWING[is_iso].items()} for is_iso in (False, True))
     basic = {kind: re.compile(rest) for kind, rest in _AFTER_DIGITS.items()}
     after = {date: usual | (iso if date in (ISO, "YMD", "Y-j", "Y-W-u") else {}) for date in dates}
     after["YMD"] |= basic

@@ -57,7 +57,7 @@ def clock_of(values: np.ndarray, form: str | None = None) -> tuple[np.ndarray, b
         return np.array([_seconds(value) for value in distinct])[codes], True
     with contextlib.suppress(ValueError):
         return distinct.astype(np.float64)[codes], False
-    return dates_in(distinct.tolist(), loose=True)[0].utc[codes] / 1e6, True
+    return dates_in(distinct.tolist(), mixed=True)[0].utc[codes] / 1e6, True
 
 
 def _seconds(value: Any) -> float:

@@ -104,7 +104,7 @@ def ranks(values: np.ndarray, name: str, place: Place | None = None, form: str |
         return _ranked(numbers)[column.codes]
     found = [
         (dates, _order(dates))
-        for dates in column.readings("numbers or dates such as 2024-12-31 or 31.12.2024 18:30", loose=True)
+        for dates in column.readings("numbers or dates such as 2024-12-31 or 31.12.2024 18:30", mixed=True)
     ]
     for dates, order in found[1:]:
         if (order != found[0][1]).any():
@@ -186,22 +186,22 @@ class _Column:
         """Return the text `i` and its place, in words."""
         return f"{self.texts[i]!r}{f' in {self.place(self.row(i))}' if self.place else ''}"
 
-    def readings(self, due: str, loose: bool = False, dated: bool = False) -> list[Dates]:
+    def readings(self, due: str, mixed: bool = False, dated: bool = False) -> list[Dates]:
         """Return all readings as dates, at least one; ValueError, with what was `due`, where there is none.
 
         Args:
             due: what was expected, in words.
-            loose: whether ISO dates with and without a time of day may stand together.
+            mixed: whether ISO dates with and without a time of day may stand together.
             dated: whether times of day alone are none.
         """
-        found = [dates for dates in dates_in(self.texts, loose) if dates.dated or not dated]
+        found = [dates for dates in dates_in(self.texts, mixed) if dates.dated or not dated]
         for dates in found:
             other = np.flatnonzero(dates.zoned != dates.zoned[0])
             if other.size:
                 zone = "a time zone in each row or in none"
                 raise ValueError(f"{self.name}: expected {zone}, got {self.said(int(other[0]))}")
         if not found:
-            i, usual = self._odd(loose, dated)
+            i, usual = self._odd(mixed, dated)
             unlike = "" if usual is None else f", unlike {self.texts[usual]!r}"
             forms = [form for form in forms_of(self.texts[i]).values() if "%" in form]
             # Jan-12 may be a day or a year, and 1/2024 a month or a quarter.
@@ -225,11 +225,11 @@ class _Column:
             f"{self.name}: expected dates with one reading, got {self.said(i)}, which may be {may_be}; {cure}"
         )
 
-    def _odd(self, loose: bool, dated: bool) -> tuple[int, int | None]:
+    def _odd(self, mixed: bool, dated: bool) -> tuple[int, int | None]:
         """Return the first text that is no time in the form that most of the first ones have, and the first that is."""
         counts = collections.Counter()
         for text in self.texts[:LOOKED_AT]:
-            counts.update({each.form for each in dates_in([text], loose) if each.dated or not dated})
+            counts.update({each.form for each in dates_in([text], mixed) if each.dated or not dated})
             counts.update(["number"] * (_numbers([text]) is not None))
         if not counts:
             return 0, None
@@ -237,7 +237,7 @@ class _Column:
         if form == "number":
             right = np.array([_numbers([text]) is not None for text in self.texts])
         else:
-            right = np.any([dates.valid for dates in dates_in(self.texts, loose, form)], axis=0)
+            right = np.any([dates.valid for dates in dates_in(self.texts, mixed, form)], axis=0)
         return int(np.argmin(right)), int(np.argmax(right))
 
 

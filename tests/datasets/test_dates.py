@@ -165,7 +165,7 @@ def test_texts_of_several_forms_are_no_column():
     ):  # fmt: skip,
         assert dates_in(texts) == []
     assert dates_in(["2024-01-31", "2024-01-31 12:00"]) == []
-    assert len(dates_in(["2024-01-31", "2024-01-31 12:00"], loose=True)) == 1
+    assert len(dates_in(["2024-01-31", "2024-01-31 12:00"], mixed=True)) == 1
     assert len(dates_in(["2024-01-31 12:00:00", "2024-01-31 12:00:00.5"])) == 1
 
 
