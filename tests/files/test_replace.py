@@ -229,7 +229,8 @@ with replacing(sys.argv[1]) as file:
 
 def half(path):
     """A process that has written half a file there, which it does not go on with."""
-    process = subprocess.Popen([sys.executable, "-c", HALF, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    command, pipe = [sys.executable, "-c", HALF, path], subprocess.PIPE
+    process = subprocess.Popen(command, cwd=Path(__file__).parent, stdin=pipe, stdout=pipe)
     process.stdout.readline()
     return process
 

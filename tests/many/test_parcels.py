@@ -371,9 +371,9 @@ def test_the_folder_of_one_that_was_killed_goes_with_the_next(tmp_path, monkeypa
         "def die(result): os.kill(os.getpid(), signal.SIGKILL)\n"
         "cgru.fit_many([cgru.Job(make, 0, epochs=1)], X, LABELS, executor=ThreadPoolExecutor(1), callback=die)"
     )
-    path = os.pathsep.join([str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path, "TMPDIR": str(tmp_path)}, check=False)
+    path = os.pathsep.join(filter(None, [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH")]))
+    command, env = [sys.executable, "-c", code], os.environ | {"PYTHONPATH": path, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(command, cwd=Path(__file__).parent, env=env, check=False)
     assert done.returncode == -9
     assert len(list(tmp_path.iterdir())) == 1
     (tmp_path / "cgru-other").mkdir()
