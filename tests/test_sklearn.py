@@ -3,6 +3,7 @@
 import importlib
 import os
 import pickle
+import re
 import sys
 import warnings
 
@@ -522,14 +523,17 @@ def test_names_of_targets(tmp_path):
     np.testing.assert_array_equal(twin.predict(flat), model.predict(flat))
 
 
-def test_nothing_was_learned_is_said_in_the_units_of_y():
+@pytest.mark.parametrize("unit", [5000.0, 1e200, np.array([2.0, 400.0])])
+def test_nothing_was_learned_is_said_in_the_units_of_y(unit):
     X = np.random.default_rng(0).standard_normal((60, 5, 1))
-    y = 5000 * np.random.default_rng(1).standard_normal(60)
+    y = np.random.default_rng(1).standard_normal((60, np.size(unit)))
     with pytest.warns(ConvergenceWarning, match="the mean alone has an RMSE of ") as caught:
-        GRURegressor(units=2, epochs=1, random_state=0).fit(X, y)
+        GRURegressor(units=2, epochs=1, random_state=0).fit(X, unit * y)
     (said,) = (str(each.message) for each in caught if "RMSE" in str(each.message))
-    numbers = [float(word.strip(",")) for word in said.split() if word.strip(",").replace(".", "").isdigit()]
-    assert numbers[0] == pytest.approx(y.std(), rel=1e-3)
+    numbers = [float(found) for found in re.findall(r"\d[\d.]*(?:e\+\d+)?", said)]
+    largest = np.max(unit)
+    due = largest * np.sqrt(np.square(unit / largest * y.std(axis=0)).mean())
+    assert numbers[0] == pytest.approx(due, rel=1e-3)
     assert numbers[1] > 0.9 * numbers[0]
 
 
