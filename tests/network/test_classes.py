@@ -274,6 +274,7 @@ def test_as_many_elements_as_names():
 VALUES = [
     np.array([1, 2, 3]),
     np.array([-1, 1, 4], np.int8),
+    np.array([10, 20, 30], ">i4"),
     np.array([0, 2, 3], np.uint64),
     np.array([False, True]),
     np.array([0.5, 1.0, 2.25], np.float32),
