@@ -98,6 +98,6 @@ def nothing_learned(
     spreads = np.average(np.square(y - np.average(y, axis=0, weights=weights)), axis=0, weights=weights)
     if np.ptp(y, axis=0).max() == 0 or errors.mean() < 0.98**2 * spreads.mean():  # a little better by chance
         return ""
-    spread, error = (np.sqrt((each * np.square(scale)).mean()) for each in (spreads, errors))
-    mean, model = figures((spread, error))
+    both = (np.hypot.reduce(np.sqrt(each) * scale) for each in (spreads, errors))  # no square of which overflows
+    mean, model = figures([norm / np.sqrt(y.shape[1]) for norm in both])
     return f"the mean alone has an RMSE of {mean} on the training data, the model {model}"

@@ -219,7 +219,8 @@ class _Estimator(BaseEstimator):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the whole estimator to `path`, exactly that name, for `load` of its class: it predicts bit for bit the
-        same. An `.npz` without pickled objects, written beside and renamed; the optimizer's state is left out.
+        same. An `.npz` without pickled objects, written beside and renamed; the optimizer's state is left out, and what
+        `set_fit_request` and its like asked for.
 
         TypeError for a parameter that is no number, string or dict of these, and for classes that no such file can
         hold, by name; OSError where it cannot be written.
@@ -227,7 +228,8 @@ class _Estimator(BaseEstimator):
         check_is_fitted(self, "network_")
         own = self.get_params(deep=False)
         params = {name: _spelled(value, name) for name, value in own.items()}
-        kept = {name: value for name, value in vars(self).items() if name not in (*own, "_inner", "network_")}
+        left_out = (*own, "_inner", "network_", "_metadata_request")
+        kept = {name: value for name, value in vars(self).items() if name not in left_out}
         attributes = {name: _spelled(value, name) for name, value in kept.items()}
         schedule = self._inner.optimizer.schedule
         text = {"class": type(self).__name__, "params": params, "attributes": attributes}

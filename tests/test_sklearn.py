@@ -3,6 +3,7 @@
 import importlib
 import os
 import pickle
+import re
 import sys
 import warnings
 
@@ -492,6 +493,15 @@ def test_what_an_estimator_has_seen_in_several_calls():
     assert (found["trained"], found["validated"]) == (45, 15)
 
 
+def test_a_fit_in_many_parts_copies_no_epoch(monkeypatch):
+    X, y = waves()
+    model = GRURegressor(units=2, random_state=0).partial_fit(X, 1.0 * (y == "up"))
+    monkeypatch.setattr(cgru.network.history.Epoch, "__reduce_ex__", pytest.fail)
+    model.partial_fit(X, 1.0 * (y == "up"))
+    assert len(model.network_.history) == 2
+    assert model.network_.history is not model._inner.history
+
+
 def test_names_of_targets(tmp_path):
     pandas = pytest.importorskip("pandas")
     X, _ = waves()
@@ -513,14 +523,17 @@ def test_names_of_targets(tmp_path):
     np.testing.assert_array_equal(twin.predict(flat), model.predict(flat))
 
 
-def test_nothing_was_learned_is_said_in_the_units_of_y():
+@pytest.mark.parametrize("unit", [5000.0, 1e200, np.array([2.0, 400.0])])
+def test_nothing_was_learned_is_said_in_the_units_of_y(unit):
     X = np.random.default_rng(0).standard_normal((60, 5, 1))
-    y = 5000 * np.random.default_rng(1).standard_normal(60)
+    y = np.random.default_rng(1).standard_normal((60, np.size(unit)))
     with pytest.warns(ConvergenceWarning, match="the mean alone has an RMSE of ") as caught:
-        GRURegressor(units=2, epochs=1, random_state=0).fit(X, y)
+        GRURegressor(units=2, epochs=1, random_state=0).fit(X, unit * y)
     (said,) = (str(each.message) for each in caught if "RMSE" in str(each.message))
-    numbers = [float(word.strip(",")) for word in said.split() if word.strip(",").replace(".", "").isdigit()]
-    assert numbers[0] == pytest.approx(y.std(), rel=1e-3)
+    numbers = [float(found) for found in re.findall(r"\d[\d.]*(?:e\+\d+)?", said)]
+    largest = np.max(unit)
+    due = largest * np.sqrt(np.square(unit / largest * y.std(axis=0)).mean())
+    assert numbers[0] == pytest.approx(due, rel=1e-3)
     assert numbers[1] > 0.9 * numbers[0]
 
 
@@ -584,7 +597,7 @@ def test_groups_are_no_matter_where_nothing_is_held_out():
         model.fit(X, y, groups=[1, 2, 3])
 
 
-def test_searches_and_pipelines_pass_groups_on(monkeypatch):
+def test_searches_and_pipelines_pass_groups_on(monkeypatch, tmp_path):
     X, y = waves(e=1)
     groups = np.array([f"s{i // 4}" for i in range(60)])
     options = {"early_stopping": True, "epochs": 2, "random_state": 0}
@@ -599,6 +612,8 @@ def test_searches_and_pipelines_pass_groups_on(monkeypatch):
         assert len(scores) == len(seen) == 3
         assert all(found is not None for found in seen)
         model[-1].set_fit_request(groups=False)
+        model[-1].fit(X, y).save(tmp_path / "model.npz")  # what was asked for is none of the model's
+        np.testing.assert_array_equal(GRUClassifier.load(tmp_path / "model.npz").predict(X), model[-1].predict(X))
         seen.clear()
         search.fit(X[:, :, 0], y, groups=groups)
         assert seen == [None] * 6

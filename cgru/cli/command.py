@@ -127,8 +127,10 @@ def fit(arguments: argparse.Namespace) -> int:
         net.save(arguments.output)
     split, which = _judging(data, held, task)
     result = _result(net, split, which, arguments.epochs, interrupted)
-    if draw:
+    if draw and net.history:
         draw(net.history, f"{name_of(source)}: {result}")
+    elif draw:
+        _say(f"note: {arguments.plot} is not written: training diverged in the first epoch", 0)
     if interrupted:
         return _say(f"cgru: {result}, is in {arguments.output}{on}", 130)
     print(result)

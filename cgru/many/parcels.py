@@ -184,13 +184,15 @@ class Parcels:
         if parcel is None:  # it was lost with its executor
             return
         error = CancelledError("its parcel was cancelled") if future.cancelled() else future.exception()
-        if error is None and isinstance(future.result(), str):
-            due = f"executor: expected workers with cgru {package()}, as here, got one with {future.result()}; {CURE}"
-            self.broken = error = OtherVersionError(due)
+        if error is None:
+            version, found = _answered(future.result())
+            if version != package():
+                due = f"executor: expected workers with cgru {package()}, as here, got one with {version}; {CURE}"
+                self.broken = error = OtherVersionError(due)
         if error is None:
             self.fruitless = 0
             names = {i: name for i, name, _ in parcel.tasks}
-            for i, data in _fetched(future.result(), parcel.place):
+            for i, data in _fetched(found, parcel.place):
                 self._add(i, replace(_read(i, data), name=names[i]))
         del self.pending[future]  # a Ctrl-C before this line has it taken once more
         if error is None:
@@ -262,26 +264,27 @@ class Letter:
         return self.place
 
 
-def fit_parcel(letter: Letter) -> list[tuple[int, bytes]] | str | None:
-    """What a worker does: fit jobs, each on one thread; (place, result), pickled, of those that were done.
+def fit_parcel(letter: Letter) -> tuple[str, list[tuple[int, bytes]] | None]:
+    """What a worker does: fit jobs, each on one thread. Return its `package`, and (place, result), pickled, of those
+    that were done.
 
-    Where its `package` is another than that of the letter it does nothing, and returns that.
+    Where its `package` is another than that of the letter it does nothing.
 
     It raises nothing, so that what is raised is the executor's; a KeyboardInterrupt ends it with those that it has.
 
-    A worker that sees the folder of `place` leaves them there, and returns None: one that is killed while it sends much
-    through a pipe would leave half of it there, for whose rest a pool of processes waits for ever. Once that folder is
-    gone nobody waits for results, and no other job begins.
+    A worker that sees the folder of `place` leaves them there, and returns None for them: one that is killed while it
+    sends much through a pipe would leave half of it there, for whose rest a pool of processes waits for ever. Once that
+    folder is gone nobody waits for results, and no other job begins.
     """
     if package() != letter.package:
-        return package()
+        return package(), None
     found, room = [], os.path.dirname(letter.place)
     seen = letter.near or os.path.isdir(room)
     with suppress(KeyboardInterrupt), alone():
         try:
             samples = pickle.loads(letter.shared).opened()
         except Exception as error:
-            return [(i, _written(Result(i, error=error))) for i, _ in letter.jobs]
+            return package(), [(i, _written(Result(i, error=error))) for i, _ in letter.jobs]
         for i, data in letter.jobs:
             if seen and not os.path.isdir(room):
                 break
@@ -290,12 +293,17 @@ def fit_parcel(letter: Letter) -> list[tuple[int, bytes]] | str | None:
         with open(letter.place, "xb") as file:
             pickle.dump(found, file)
     except OSError:  # it is on another machine
-        return found
-    return None
+        return package(), found
+    return package(), None
+
+
+def _answered(answer: Any) -> tuple[str, list[tuple[int, bytes]] | None]:
+    """What `fit_parcel` returned; of a worker whose cgru does not say which it is, that it is older."""
+    return answer if isinstance(answer, tuple) else ("an older version, which does not say its number", None)
 
 
 def _fetched(found: list[tuple[int, bytes]] | None, place: str) -> list[tuple[int, bytes]]:
-    """What `fit_parcel` returned, or left in its `place`."""
+    """The results that `fit_parcel` returned, or left in its `place`."""
     if found is not None:
         return found
     with open(place, "rb") as file:

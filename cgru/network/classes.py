@@ -49,6 +49,8 @@ def checked_classes(values: Any, loss: str | Loss, k: int, per_step: bool) -> np
     if values is None:
         return None
     array = np.array(values)
+    if array.dtype.kind == "U" and not isinstance(values, np.ndarray):
+        array = np.array(values, None if all(isinstance(each, str) for each in values) else object)  # no 1 beside "1"
     words = array.dtype.kind == "U" or (array.dtype == object and all(isinstance(each, str) for each in array.flat))
     if not words and (array.dtype.kind not in "biuf" or array.dtype.itemsize > 8):
         got = sorted({type(each).__name__ for each in array.flat}) if array.dtype == object else [str(array.dtype)]
@@ -115,7 +117,7 @@ def numbered(net: Network, y: Any, names: tuple[str, ...] | None, steps: np.ndar
         wrong, places = wrong & steps, np.where(steps, places, 0)
     if wrong.any():
         due = "names of classes" if net.classes is None else "classes"
-        some, got = ", ".join(map(str, known.tolist())), given[wrong][0].item()
+        some, got = ", ".join(map(str, known.tolist())), given[wrong].tolist()[0]
         raise ValueError(f"{name}y: expected {due}, {some}, got {got!r}")
     return places
 
@@ -130,7 +132,9 @@ def _classes_in(y: Any, known: np.ndarray, steps: np.ndarray | None) -> np.ndarr
         return None
     if array.dtype.kind not in "biuf" or array.ndim != 1 + (steps is not None):
         return None
-    return array.astype(np.result_type(array, known), copy=False)
+    both = np.result_type(array, known)
+    exact = both.kind in "biu" or "f" in array.dtype.kind + known.dtype.kind
+    return array.astype(both if exact else object, copy=False)  # no float holds all of int64 and uint64
 
 
 def one_of_them(net: Network) -> bool:

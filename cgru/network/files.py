@@ -277,7 +277,7 @@ def plain(value: Any, name: str) -> dict[str, Any]:
     if not words and (array.dtype.kind not in "biufU" or (array.dtype.kind != "U" and array.dtype.itemsize > 8)):
         kind = type(array.flat[0]).__name__ if array.dtype == object and array.size else array.dtype
         raise TypeError(f"{name}: expected booleans, numbers of up to 64 bits or strings to save, got {kind}")
-    dtype = "object" if words else array.dtype.str[1:]
+    dtype = "object" if words else array.dtype.str
     return {"dtype": dtype, "shape": list(array.shape), "values": array.ravel().tolist()}
 
 

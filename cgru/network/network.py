@@ -463,13 +463,14 @@ class Network:
             self._split_seed, self.class_names = seed, names
             self.make(data.first.X)
             self._optimizer_state, outer = self.optimizer_state, self._run  # a callback may have called
+            before = len(self.history)
             try:
                 self._run = run
                 return run(fresh, file)
             finally:
                 self._run = outer
-                if watch is not None and run.history:
-                    self.remembered = watch.result()
+                if watch is not None and run.history:  # a checkpoint may have brought epochs of earlier fits
+                    self.remembered = watch.result(len(self.history) - len(run.history) > before)
         finally:
             self._lock.release()
 

@@ -142,6 +142,7 @@ class Watch:
         self.shrunk = shrunk
         self.sets = {"trained": self.before.trained, "validated": self.before.validated}
         self.waiting: dict[str, list[np.ndarray]] = {name: [] for name in self.sets}
+        self.count = dict.fromkeys(self.sets, 0)  # of the hashes that wait
         self.low, self.high = self.before.low, self.before.high
 
     def over(self, data: Samples, which: str) -> Samples:
@@ -166,21 +167,22 @@ class Watch:
 
     def _hashed(self, data: Data, which: str) -> Data:
         self.waiting[which].append(hashes_of(data.X, data.lengths))
-        if sum(map(len, self.waiting[which])) >= MOST:
+        self.count[which] += len(data)
+        if self.count[which] >= MOST:
             self._join(which)
         return data
 
     def _join(self, which: str) -> None:
         if self.waiting[which]:
             self.sets[which] = self.sets[which].joined(np.concatenate(self.waiting[which]))
-            self.waiting[which] = []
+            self.waiting[which], self.count[which] = [], 0
 
-    def result(self) -> Remembered:
-        """What the network remembers after the fit."""
+    def result(self, others: bool = False) -> Remembered:
+        """Return what the network remembers after the fit; `others`: it went on from fits of which nothing is known."""
         for which in self.sets:
             self._join(which)
-        shrunk = self.before.shrunk or self.shrunk
-        return Remembered(**self.sets, whole=self.before.whole, shrunk=shrunk, low=self.low, high=self.high)
+        shrunk, whole = self.before.shrunk or self.shrunk, self.before.whole and not others
+        return Remembered(**self.sets, whole=whole, shrunk=shrunk, low=self.low, high=self.high)
 
 
 def _joined(join: Callable[..., np.ndarray], before: np.ndarray | None, now: np.ndarray) -> np.ndarray:

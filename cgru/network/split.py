@@ -76,8 +76,10 @@ def _groups_drawn(which: np.ndarray, share: float, seed: Seed, classes: np.ndarr
     total = sizes.sum(axis=0)
     fitting = np.flatnonzero((sizes < total).all(axis=1))
     if not fitting.size:
-        cure = "validation=(X, y), a set of your own, is free to"
-        raise ValueError(f"groups: expected one at least that does not have all samples of a class, got none; {cure}")
+        raise ValueError(
+            "groups: expected one at least that does not have all samples of a class, got none; choose the samples to "
+            "validate with yourself"
+        )
 
     def distance(held: np.ndarray) -> np.ndarray:
         return np.abs(held.sum(axis=-1) / len(which) - share) + np.abs(held / total - share).mean(axis=-1)

@@ -104,7 +104,8 @@ def in_units(net: Network, mean: np.ndarray, scale: np.ndarray) -> Network:
 
     It is float64 where the dtype of `net` cannot hold y, or tell deviations from their mean.
     """
-    found, limits = copy.deepcopy(net), np.finfo(net.dtype)
+    # Epochs never change: a copy of each would take longer and longer in a fit of many parts.
+    found, limits = copy.deepcopy(net, {id(net.history): copy.copy(net.history)}), np.finfo(net.dtype)
     if (np.abs(mean) * limits.eps > 0.01 * scale).any() or not (np.abs(mean) + scale < limits.max).all():
         arrays = files.packed(found.layers, dict.fromkeys(("loss", "class_names", "seed")), {})
         model = str(arrays.pop("model")).replace(f'"dtype": "{net.dtype.name}"', '"dtype": "float64"')

@@ -271,6 +271,17 @@ def test_training_that_diverges(tmp_path):
         run("predict", "cgru-model.npz", "data.npz", cwd=tmp_path)
 
 
+def test_training_that_diverges_in_its_first_epoch(toy, tmp_path):
+    """There is no curve then, and a note says so."""
+    pytest.importorskip("matplotlib")
+    options = ("--learning-rate", 1e300, "-q", "--plot", "curve.png", "--html", "page.html")
+    out, err = run("fit", toy / "numbers.npz", *QUICK, *options, cwd=tmp_path)
+    assert "ended with the best parameters, those at its start" in err
+    assert "note: curve.png is not written: training diverged in the first epoch\n" in err
+    assert "trained 0 epochs" in out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cgru-model.npz", "page.html"]
+
+
 def test_a_fit_goes_on_after_a_divergence(toy, tmp_path):
     options = ("--learning-rate", 3e38, "--clip-norm", 1e30, "--validation", 0.3, "--checkpoint", "run.npz")
     out, err = run("fit", toy / "numbers.npz", *QUICK, *options, "--epochs", 12, cwd=tmp_path)

@@ -328,6 +328,22 @@ def test_a_worker_of_another_version_does_nothing(tmp_path):
         assert result.scores == {}
 
 
+@pytest.mark.parametrize("left", [True, False])  # in the folder for results, or returned
+def test_a_worker_that_says_no_version_is_refused(monkeypatch, left):
+    work = parcels.fit_parcel
+
+    def older(letter):
+        _, found = work(letter)
+        return found if left else []
+
+    monkeypatch.setattr(parcels, "fit_parcel", older)
+    with ThreadPoolExecutor(1) as executor:
+        results = cgru.fit_many(small(2), **SHARED, executor=executor)
+    for result in results:
+        assert isinstance(result.error, parcels.OtherVersionError)
+        assert "as here, got one with an older version" in str(result.error)
+
+
 @cases.posix
 def test_what_workers_of_the_same_version_have_done_stays(tmp_path, monkeypatch):
     """Nothing more is sent once one of another has answered."""

@@ -274,6 +274,7 @@ def test_as_many_elements_as_names():
 VALUES = [
     np.array([1, 2, 3]),
     np.array([-1, 1, 4], np.int8),
+    np.array([10, 20, 30], ">i4"),
     np.array([0, 2, 3], np.uint64),
     np.array([False, True]),
     np.array([0.5, 1.0, 2.25], np.float32),
@@ -326,6 +327,17 @@ def test_classes_of_other_numbers_are_refused():
     assert set(one.predict_classes(X)) <= {-1, 1}
 
 
+def test_large_classes_of_another_dtype_are_told_apart():
+    """NumPy compares int64 with uint64 as floats, which do not hold them all."""
+    values = 2**53 + np.arange(3)
+    net = made(classes=values)
+    net.fit(X, values[LABELS], epochs=1)
+    y = values[LABELS].astype(np.uint64)
+    assert net.evaluate(X, y) == net.evaluate(X, values[LABELS])
+    with pytest.raises(ValueError, match=rf"^y: expected classes, .*, got {2**53 + 3}$"):
+        net.evaluate(X, y + np.uint64(1))
+
+
 def test_classes_at_steps():
     net = cgru.Network([cgru.GRU(2, sequences=True), cgru.Dense(2, "softmax")], classes=["b", "a"], seed=0)
     y = np.where(np.arange(M * S).reshape(M, S) % 3 == 1, "a", "b")
@@ -341,6 +353,7 @@ def test_classes_at_steps():
         ([1, 2], ValueError, "expected 3 different values, got [1, 2]"),
         ([1, 2, 2], ValueError, "expected 3 different values, got [1, 2, 2]"),
         ([1.0, 2.0, np.nan], ValueError, "expected 3 different values"),
+        ([1, "a", 2.5], TypeError, "expected booleans, numbers of up to 64 bits or strings, got float, int, str"),
         ([None, 1, "a"], TypeError, "expected booleans, numbers of up to 64 bits or strings, got NoneType, int, str"),
         (np.array(["2024-01-01"] * 3, "M8[D]"), TypeError, "strings, got datetime64[D]"),
         (np.arange(3, dtype=np.longdouble), TypeError, "numbers of up to 64 bits or strings, got "),

@@ -230,3 +230,17 @@ def test_a_resumed_fit_remembers(tmp_path):
         net = made()
         net.fit(X, LABELS, **{**options, **extra}, resume=True)
         assert compared(net, X) == (M, 0)
+
+
+def test_a_resumed_fit_of_a_network_that_had_others(tmp_path):
+    """Of the samples of fits before the one that goes on, a new network knows nothing."""
+    options = {"epochs": 4, "checkpoint": tmp_path / "c", "checkpoint_seconds": 0, "remember_samples": True}
+    net = made()
+    net.fit(X[:10], LABELS[:10], epochs=2, remember_samples=True)
+    net.fit(X[10:], LABELS[10:], **options)
+    net.fit(X[10:], LABELS[10:], **options, resume=True)
+    assert net.remembered.whole
+    again = made()
+    again.fit(X[10:], LABELS[10:], **options, resume=True)
+    assert compared(again, X) == (M - 10, 0)
+    assert not again.remembered.whole
