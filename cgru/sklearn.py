@@ -50,6 +50,19 @@ __all__ = ["GRUClassifier", "GRURegressor"]
 FORMAT = 1  # of an estimator's file
 
 
+@contextmanager
+def _advising() -> Iterator[None]:
+    """Say what fills missing values of X, where scikit-learn advises other estimators."""
+    try:
+        yield
+    except ValueError as error:
+        first = str(error).splitlines()[0]
+        if "contains NaN" not in first or "Input y" in first:
+            raise
+        cure = 'missing="forward" of cgru.datasets.read and from_frame fills what is missing, or leave such samples out'
+        raise ValueError(f"{first} {cure}") from None
+
+
 class _Estimator(BaseEstimator):
     """What both have: a network of bidirectional GRU layers, a pool over their states and a head."""
 
@@ -65,6 +78,7 @@ class _Estimator(BaseEstimator):
 
     # --- what is given ---
 
+    @_advising()
     def _sequences(self, X: Any, y: Any = None, reset: bool = False) -> tuple[np.ndarray, np.ndarray | None, Any]:
         """X (m, s, e), how many steps of each sample are real (None: all), and y as scikit-learn checks it."""
         lengths = None

@@ -409,6 +409,21 @@ def test_in_the_tools_of_scikit_learn():
     assert sure.predict_proba(X).shape == (60, 2)
 
 
+@pytest.mark.parametrize("in_a_list", [False, True])
+def test_missing_values_are_refused_with_what_fills_them(in_a_list):
+    """In the place of other estimators, which scikit-learn advises."""
+    X, y = waves()
+    model = GRUClassifier(units=3, epochs=1).fit(X, y)
+    X[3, 2, 1] = np.nan
+    given = list(X) if in_a_list else X
+    for call in (lambda: model.fit(given, y), lambda: model.predict(given)):
+        with pytest.raises(ValueError, match=r'^Input .*contains NaN. missing="forward" of') as caught:
+            call()
+        assert "HistGradientBoosting" not in str(caught.value)
+    with pytest.raises(ValueError, match="Input X contains infinity"):
+        model.fit(np.where(np.isnan(X), np.inf, X), y)
+
+
 # --- what is kept ---
 
 CLASSES = [
