@@ -15,7 +15,7 @@ from cgru.datasets.column_names import NUMBERED, as_names, is_part_of_date, list
 from cgru.datasets.roles import Roles, check_names
 from cgru.datasets.table import Table, groups, table_of_frame
 from cgru.datasets.time_gaps import TIME_STEP, as_gap, clock_of, on_gaps
-from cgru.datasets.times import are_times, ranks
+from cgru.datasets.times import Place, are_times, ranks
 
 __all__ = ["Sequences", "from_frame", "long", "squared", "wide"]
 
@@ -128,7 +128,7 @@ def long(table: Table, roles: Roles, per_step: bool, missing: str) -> Framed:
     elements = _elements(table, roles, missing, sequence)[order]
     notes = gaps.doubted(elements, roles.columns)
     columns = list(roles.columns)
-    apart, seconds = _apart(roles, written[order])
+    apart, seconds = _apart(roles, written[order], lambda i: table.place(int(order[i])))
     if roles.split_at is not None:
         ids, place = _split(ids, place, apart > _gap(roles, seconds))
     inside = np.diff(place) == 0
@@ -153,14 +153,23 @@ def long(table: Table, roles: Roles, per_step: bool, missing: str) -> Framed:
     return Framed(Sequences(X, y, ids, columns), counts, notes, together, np.split(order, starts[1:]))
 
 
-def _apart(roles: Roles, written: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Return how far each time (n,) is from the one before (n - 1,), and whether in seconds; () where nobody knows."""
+def _apart(roles: Roles, written: np.ndarray, place: Place) -> tuple[np.ndarray, bool]:
+    """Return how far each time (n,) is from the one before (n - 1,), and whether in seconds; () where nobody knows.
+
+    ValueError, with the `place`, where that is to be known.
+    """
+    asked = roles.split_at is not None or roles.time_step
     if not roles.time:
         for name in ("split_at", "time_step"):
             if getattr(roles, name):
                 raise ValueError(f"{name}: expected a column of times beside it, got none")
         return np.zeros(0), False
-    clock, seconds = clock_of(written, roles.time_format)
+    try:
+        clock, seconds = clock_of(written, roles.time_format, " ".join(roles.time), place)
+    except ValueError:
+        if asked:
+            raise
+        return np.zeros(0), False
     return np.diff(clock), seconds
 
 

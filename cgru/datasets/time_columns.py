@@ -22,7 +22,7 @@ from cgru.datasets.dates import dates_in
 from cgru.datasets.table import Table, groups
 from cgru.datasets.times import are_times, ranks
 
-__all__ = ["LOOKED_AT", "Course", "course_of", "find_time", "is_known", "one_of", "rising"]
+__all__ = ["LOOKED_AT", "Course", "course_of", "find_time", "hour_of", "id_candidates", "is_known", "one_of", "rising"]
 
 LOOKED_AT = 1000  # rows, to find out whether columns are what they are called: what else there is, is told later
 ENOUGH = 8  # differences between rows of a sequence, in all, for a column to look like times by its values
@@ -101,6 +101,37 @@ def find_time(
     return parts
 
 
+def id_candidates(table: Table, free: Sequence[str], time: Sequence[str]) -> list[str]:
+    """Return the columns that may say which sequence a row belongs to, the likeliest first.
+
+    Their values come again, in blocks of rows, or without a time twice in a sequence. Numbers in no blocks are none
+    beside others.
+    """
+    timed = [name for name in free if time_likeness(name) > 1]
+    times = [tuple(time)] if time else [(name,) for name in timed if not table.read(name)[1].any()]
+    apart = [names for names in times if not _are_apart(table, names)]
+    found = {}
+    for name in free:
+        values, missing = table.read(name)
+        words = table.is_text(name)
+        if name in timed or called(name, LABELS) or missing.any() or not (words or values.dtype.kind in "iu"):
+            continue
+        if words and are_times(values[:LOOKED_AT]):
+            continue
+        ids, place = groups(table, (name,))
+        blocks = len(ids) == 1 + np.count_nonzero(np.diff(place))
+        likely = any(_are_apart(table, (name, *names)) for names in apart) if apart else words or blocks
+        if likely and 1 < len(ids) <= table.rows / 2:
+            found[name] = (blocks, words, len(ids))
+    sure = [name for name in found if any(found[name][:2])]
+    return sorted(sure or found, key=found.__getitem__, reverse=True)
+
+
+def _are_apart(table: Table, names: Sequence[str]) -> bool:
+    """Return whether no row has the same in these columns as another."""
+    return len(groups(table, names)[0]) == table.rows
+
+
 def is_known(names: Sequence[str]) -> bool:
     """Return whether columns of times are known by their names alone."""
     return len(names) > 1 or called(names[0], TIMES)
@@ -161,7 +192,7 @@ def _parts(table: Table, names: Sequence[str], found: Sequence[str], place: np.n
     if course.count and course.repeats and not set(found) & set(columns):  # such as those of a birth
         return ()
     if "year" not in parts:
-        _check_rises(course, columns)
+        _check_rises(table, course, columns)
     return columns
 
 
@@ -178,20 +209,32 @@ def _why_none(table: Table, pair: Sequence[str], form: str | None) -> str:
 
 def _alone(table: Table, name: str, free: Sequence[str], place: np.ndarray) -> tuple[str, ...]:
     """Return the only column that is called a time, or a date with the hour of that day."""
-    hour = _hour_of(table, name, free, place) if called(name, DATES) else ()
+    hour = hour_of(table, name, free, place) if called(name, DATES) else ()
     if not hour and (
         part_of(name) not in (None, "clock") or _begins_anew(table, name)
     ):  # a day is that of a month, perhaps
-        _check_rises(_course(table, (name,), place), (name,))
+        _check_rises(table, _course(table, (name,), place), (name,))
     return name, *hour
 
 
-def _hour_of(table: Table, name: str, free: Sequence[str], place: np.ndarray) -> tuple[str, ...]:
-    """Return the column with the hour of the day in a column of dates that come again within a sequence; or ()."""
-    hours = tuple(each for each in free if part_of(each) == "hour")
-    if len(hours) != 1 or not _course(table, (name,), place).repeats:
+def hour_of(table: Table, name: str, free: Sequence[str], place: np.ndarray) -> tuple[str, ...]:
+    """Return the columns with the time of day beside a column of dates that come again within a sequence; or ().
+
+    They are an hour, perhaps a minute and a second, or a clock of numbers such as 1830.
+    """
+    parts: dict[str | None, list[str]] = {}
+    for each in free:
+        parts.setdefault(part_of(each), []).append(each)
+    hours: tuple[str, ...] = ()
+    if not _course(table, (name,), place).repeats:
         return ()
-    return () if _course(table, (name, *hours), place).repeats else hours
+    for part in ("hour" if "hour" in parts else "clock", "minute", "second"):
+        if len(parts.get(part, ())) != 1:
+            break
+        hours = (*hours, *parts[part])
+        if not _course(table, (name, *hours), place).repeats:
+            return hours
+    return ()
 
 
 def _begins_anew(table: Table, name: str) -> bool:
@@ -204,13 +247,13 @@ def _begins_anew(table: Table, name: str) -> bool:
     return bool(readings) and not readings[0].dated
 
 
-def _check_rises(course: Course, names: Sequence[str]) -> None:
+def _check_rises(table: Table, course: Course, names: Sequence[str]) -> None:
     """ValueError for times that fall within a sequence as rows stand, which may mean another order."""
     if course.count and not course.rises and not course.repeats:
-        known = any(called(name, TIMES) for name in names)  # which would be asked about as elements, too
+        none = any(called(name, TIMES) or not table.is_numeric(name) for name in names)  # refused as elements, too
         rest = (
             f"with ignore={spelled(names)} leaves it out"
-            if known
+            if none
             else (f"takes it for an element, ignore={spelled(names)} leaves it out")
         )
         raise ValueError(
@@ -229,7 +272,7 @@ def _by_values(table: Table, free: Sequence[str], place: np.ndarray) -> tuple[st
     """Return the column that looks like times by its values, and perhaps by its name, which rises as rows stand."""
     found: dict[str, Course] = {}
     for name in free:
-        if _has_dates(table, name) and (hour := _hour_of(table, name, free, place)):
+        if _has_dates(table, name) and (hour := hour_of(table, name, free, place)):
             return name, *hour
         if called(name, LABELS) or called(name, IDS):
             continue
@@ -244,7 +287,7 @@ def _by_values(table: Table, free: Sequence[str], place: np.ndarray) -> tuple[st
         raise ValueError(f'time: expected one column to be it, got {_listed(choices)}; {cure}, time="" takes none')
     for name, course in found.items():
         if not first:
-            _check_rises(course, (name,))
+            _check_rises(table, course, (name,))
     return tuple(first)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cgru.datasets.dates import dates_in
-from cgru.datasets.times import times_of
+from cgru.datasets.times import Place, times_of
 
 __all__ = ["TIME_STEP", "as_gap", "clock_of", "on_gaps", "spoken"]
 
@@ -39,10 +39,13 @@ def as_gap(value: Any) -> tuple[float, bool]:
     return number * UNITS.get("min" if unit == "m" else unit, 1.0), unit is not None
 
 
-def clock_of(values: np.ndarray, form: str | None = None) -> tuple[np.ndarray, bool]:
+def clock_of(
+    values: np.ndarray, form: str | None = None, name: str = "", place: Place | None = None
+) -> tuple[np.ndarray, bool]:
     """Return times (n,), which `ranks` takes, as numbers, and whether these are seconds, of dates and times of day.
 
-    Times that are numbers keep their own unit. `form` is how they are written, as for strptime.
+    Times that are numbers keep their own unit. `form` is how they are written, as for strptime. ValueError, with the
+    `name` and the `place`, for dates whose readings lie differently far apart, though they have one order.
     """
     kind = values.dtype.kind
     if kind in "mM":
@@ -57,7 +60,10 @@ def clock_of(values: np.ndarray, form: str | None = None) -> tuple[np.ndarray, b
         return np.array([_seconds(value) for value in distinct])[codes], True
     with contextlib.suppress(ValueError):
         return distinct.astype(np.float64)[codes], False
-    return dates_in(distinct.tolist(), mixed=True)[0].utc[codes] / 1e6, True
+    readings = [dates.utc for dates in dates_in(distinct.tolist(), mixed=True)]
+    if any((np.diff(each) != np.diff(readings[0])).any() for each in readings):
+        times_of(values, name, None, place or "row {}".format)  # which says what they may be
+    return readings[0][codes] / 1e6, True
 
 
 def _seconds(value: Any) -> float:

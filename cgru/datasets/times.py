@@ -13,7 +13,7 @@ import numpy as np
 from cgru.datasets.dates import Dates, dates_in, forms_of, months_by_name
 from cgru.datasets.month_names import folded, months_of
 
-__all__ = ["Times", "are_times", "ranks", "times_of"]
+__all__ = ["Place", "Times", "are_times", "ranks", "times_of"]
 
 LOOKED_AT = 100  # different times, to find out what form most have
 MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec"  # as strptime reads them

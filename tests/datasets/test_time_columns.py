@@ -323,3 +323,43 @@ def test_the_earlier_of_several_times_by_name_is_one_that_differs(refused):
         'time="tick" with ignore=["year", "month", "step"], or time=["year", "month"] with ignore=["tick", "step"] '
         "settles it"
     )
+
+
+@pytest.mark.parametrize("day", ["{}. März 2024", "{}-Apr-2012", "2024-03-{:02}"])
+def test_dates_are_never_said_to_be_elements(reads, refused, day):
+    table = shuffled(text("id,gemessen,a", ((i, day.format(d), d) for i in (1, 2) for d in range(11, 19))))
+    error = refused(table)
+    assert error.endswith('time="gemessen" sorts by it, time="" with ignore="gemessen" leaves it out')
+    assert reads(table, time="", ignore="gemessen").feature_names == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("clock", "times"),
+    [
+        ("hhmm", [(30,), (730,), (1830,)]),
+        ("Time", [(0,), (15,), (1200,)]),
+        ("hora", [(1,), (12,), (24,)]),
+        ("Stunde,Minute", [(0, 30), (7, 0), (7, 30)]),
+        ("hour,minute,second", [(7, 0, 5), (7, 0, 10), (7, 1, 0)]),
+    ],
+)
+def test_a_date_with_numbers_that_are_a_time_of_day(reads, clock, times):
+    rows = [(i, f"2024-02-{d:02}", *time, 3 * d + k) for i in (1, 2) for d in (3, 4) for k, time in enumerate(times)]
+    table = text(f"id,date,{clock},a", rows)
+    for options in ({"time": ["date", *clock.split(",")]}, {}):
+        data = reads(shuffled(table), **options)
+        assert data.reading["time"] == ["date", *clock.split(",")]
+        assert data.train.X[:, :, 0].tolist() == [[9, 10, 11, 12, 13, 14]] * 2
+
+
+def test_an_id_of_numbers_is_named_where_rows_are_in_no_order(refused):
+    rows = [(i, d, 60 + i % 3, 80 + d) for i in range(9) for d in range(1, 8)]
+    error = refused(shuffled(text("pacjent,dzień,wiek,tętno", rows)))
+    assert ': id="pacjent" may be it, wide=True' in error
+    rows = [(i, f"2024-01-{d:02}", "ab"[i % 2]) for i in range(6) for d in range(1, 8)]
+    assert ': id="x" or id="y" may be it, wide=True' in refused(text("x,Messtag,y", rows))
+
+
+def test_words_beside_one_series_do_not_hide_forecasts(refused):
+    table = text("date,rain,weather", ((f"2012/01/{d:02}", d % 3, ("sun", "rain")[d % 2]) for d in range(1, 20)))
+    assert 'id="weather" may be it, one series alone is what `cgru forecast` takes' in refused(table)

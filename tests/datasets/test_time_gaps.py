@@ -171,3 +171,15 @@ def test_the_same_of_frames():
         TypeError, match=r"^dim_0: expected numbers, got a Series, with several values, in row 0; columns="
     ):
         from_frame(nested, "id")
+
+
+def test_dates_of_one_order_may_lie_differently_far_apart(reads, refused):
+    """Days of one month, or the first days of several."""
+    table = "id,date,a\n" + "".join(f"x,{d:02}/02/2024,{d % 3}\n" for d in range(1, 12))
+    assert len(reads(table).notes) == 2
+    for options in ({"time_step": True}, {"split_at": "3d"}):
+        error = refused(table, **options)
+        assert error.startswith("date: expected dates with one reading, got '01/02/2024' in line 2, which may be")
+        assert 'time_format="%d/%m/%Y" or time_format="%m/%d/%Y" says which' in error
+    for form, step in (("%d/%m/%Y", 1), ("%m/%d/%Y", 31)):
+        assert reads(table, time_step=True, time_format=form).train.X[0, 1, 1] == step * 86400
