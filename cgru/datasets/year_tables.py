@@ -27,12 +27,12 @@ class Unfolded(NamedTuple):
 
 
 class _Cells(NamedTuple):
-    """Where the steps stand: of each, the row, the column, and the time; the columns that have another role."""
+    """Where the steps stand: of each, the row, the column, and the time; the column of years or months."""
 
     rows: np.ndarray
     columns: list[str]
     times: list[str]
-    used: set[str]
+    used: str
 
 
 def unfolded(table: Table, id: str | None = None, time: str | None = None) -> Unfolded | None:
@@ -61,8 +61,12 @@ def unfolded(table: Table, id: str | None = None, time: str | None = None) -> Un
 
     years = "rows are years and columns" if found.columns[0] != found.columns[1] else "columns are years and rows"
     notes = [f"{years} are {step}s: read as one series"]
-    left = [name for name in table.names if name not in {*found.columns, *found.used, id}]
+    left = [name for name in table.names if name not in {*found.columns, found.used, id}]
     notes += [f"left out, as no {step} is called so: {', '.join(left)}"] if left else []
+    over = [
+        f"{_texts(table, found.used)[i]} in {table.place(i)}" for i in range(table.rows) if i not in set(found.rows)
+    ]
+    notes += [f"left out, as no {found.used or 'row'} is called so: {', '.join(over)}"] if over else []
     return Unfolded(Table(list(called), len(values), read, place, na=table.na), step, "value", tuple(notes))
 
 
@@ -71,29 +75,29 @@ def _by_years(table: Table, free: Sequence[str], time: str | None) -> _Cells | N
     columns = _steps(free)
     rest = [name for name in free if name not in columns]
     named = [name for name in rest if part_of(name) == "year"] or [name for name in rest[:1] if name in table.names[:1]]
-    year = time or next((name for name in named if _has_years(table, name)), None)
-    if not columns or year is None or not _has_years(table, year):
+    found = ((name, _years(table, name)) for name in ([time] if time else named))
+    year, years = next(((name, years) for name, years in found if years), ("", {}))
+    if not columns or not years:
         return None
-    years = table.column(year).astype(np.int64)
-    rows = np.repeat(np.arange(table.rows), len(columns))
-    times = [f"{years[row]}{step}" for row in range(table.rows) for step in columns.values()]
-    return _Cells(rows, list(columns) * table.rows, times, {year})
+    rows = np.repeat(list(years), len(columns))
+    times = [f"{each}{step}" for each in years.values() for step in columns.values()]
+    return _Cells(rows, list(columns) * len(years), times, year)
 
 
 def _by_months(table: Table, free: Sequence[str], time: str | None) -> _Cells | None:
     """Return the steps of a table with a column for each year, whose rows are all twelve months, or four quarters."""
     years = [name for name in free if re.fullmatch(YEAR, name.strip())]
     rest = [name for name in free if name not in years]
-    if len(years) < 2 or table.rows not in (4, 12):
+    if len(years) < 2:
         return None
     for name in [time] if time else rest:
-        values, missing = table.read(name)
-        texts = [str(value).strip().removesuffix(".0") for value in values.tolist()]
-        steps = {} if missing.any() else _steps(texts)
-        if len(steps) == table.rows:
+        texts = _texts(table, name)
+        steps = _steps(texts)
+        others = [text for text in texts if text not in steps]
+        if steps and len(steps) + len(others) == table.rows and _are_sums(others, table.rows):
             rows = np.tile([texts.index(text) for text in steps], len(years))
             columns = [year for year in years for _ in steps]
-            return _Cells(rows, columns, [f"{year.strip()}{step}" for year in years for step in steps.values()], {name})
+            return _Cells(rows, columns, [f"{year.strip()}{step}" for year in years for step in steps.values()], name)
     return None
 
 
@@ -109,9 +113,20 @@ def _steps(names: Sequence[str]) -> dict[str, str]:
     return {}
 
 
-def _has_years(table: Table, name: str) -> bool:
-    """Return whether a column has whole numbers that may be years."""
+def _texts(table: Table, name: str) -> list[str]:
+    """Return the cells of a column as texts, "" where one is missing."""
     values, missing = table.read(name)
-    if values.dtype.kind not in "iuf" or missing.any():
-        return False
-    return bool(((values % 1 == 0) & (values >= 1000) & (values < 3000)).all())
+    texts = [str(value).strip().removesuffix(".0") for value in values.tolist()]
+    return ["" if gone else text for text, gone in zip(texts, missing, strict=True)]
+
+
+def _are_sums(texts: Sequence[str], rows: int) -> bool:
+    """Return whether the rows of a table that are no steps are few, and called as means and totals are."""
+    return 4 * len(texts) <= rows and all(re.search(r"[^\W\d_]", text) and not re.search(r"\d", text) for text in texts)
+
+
+def _years(table: Table, name: str) -> dict[int, int]:
+    """Return the year that each row of a column has, but for a few with means or totals; {} where others have none."""
+    texts = _texts(table, name)
+    years = {i: int(text) for i, text in enumerate(texts) if re.fullmatch(r"[12]\d{3}", text)}
+    return years if _are_sums([text for i, text in enumerate(texts) if i not in years], table.rows) else {}

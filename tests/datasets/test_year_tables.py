@@ -213,3 +213,28 @@ def test_the_index_that_r_writes_is_not_to_be_forecast(read):
     assert "one of rownames, value" in refused(
         read, "".join(["rownames,time,value\n", *rows[:5], *rows[6:]]), gaps=True
     )
+
+
+@pytest.mark.parametrize("word", ["Mean", "Total", "Média", "Summe"])
+def test_rows_of_means_are_left_out_and_said(read, word):
+    below = by_years() + f"{word},{','.join(['7'] * 12)}\n"
+    (one,) = read(below)
+    assert one.y.tolist() == list(range(60))
+    assert one.notes == (NOTE, f"left out, as no Year is called so: {word} in line 7")
+    across = "Month,1990,1991,1992\n" + "".join(f"{name},{i},{12 + i},{24 + i}\n" for i, name in enumerate(ENGLISH))
+    (one,) = read(across + f"{word},66,210,9\n")
+    assert one.y.tolist() == list(range(36))
+    assert one.notes[-1] == f"left out, as no Month is called so: {word} in line 14"
+
+
+def test_other_rows_without_a_year_make_another_table(read):
+    for row in ("195x", "", "1954a", "1954.5"):
+        with pytest.raises(ValueError, match=r"s.csv: "):
+            read(by_years() + f"{row},{','.join(['7'] * 12)}\n")
+    words = "".join(f"{word},{','.join(['7'] * 12)}\n" for word in ("Mean", "Median", "Total"))
+    with pytest.raises(ValueError, match=r"s.csv: "):
+        read(by_years() + words)
+    across = "Month,1990,1991,1992\n" + "".join(f"{name},{i},{12 + i},{24 + i}\n" for i, name in enumerate(ENGLISH))
+    for row in ("Jan,1,2,3\n", "13,1,2,3\n"):
+        with pytest.raises(ValueError, match=r"s.csv: "):
+            read(across + row)
