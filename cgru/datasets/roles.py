@@ -110,7 +110,7 @@ def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
         given = [name for name in asked.columns or () if name not in (asked.label or ())]
         return () if asked.wide else find_time(table, free, given, id, asked.time_format)
 
-    id = chosen("id", lambda: _ids(free, asked.groups), "says which sequence a row belongs to")
+    id = chosen("id", lambda: _ids(table, free, asked.groups), "says which sequence a row belongs to")
     time = chosen("time", times, "is what steps are sorted by")
     if asked.time is None and time and not is_known(time):
         notes[-1] = notes[-1].replace(" is what", " rises within each sequence and is what")
@@ -181,13 +181,20 @@ def check_names(table: Table, roles: dict[str, Collection[str]]) -> None:
             taken.append(name)
 
 
-def _ids(free: Sequence[str], groups: Sequence[str]) -> tuple[str, ...]:
-    """Find the column called as ids are; beside that of `groups`, if that is called so too, both together.
+def _ids(table: Table, free: Sequence[str], group: Sequence[str]) -> tuple[str, ...]:
+    """Find the column called as ids are; beside that of the `group`, if that is called so too, both together.
 
-    In each group ids may begin anew: trial 1 of one subject is not trial 1 of another.
+    In each group ids may begin anew: trial 1 of one subject is not trial 1 of another. ValueError where several are
+    called so.
     """
+    named = [name for name in free if called(name, IDS)]
+    rows = zip(*(table.read(name)[0].tolist() for name in named), strict=True)
+    if len(named) > 1 and len(set(rows)) == table.rows:  # the last is that of a step
+        *ids, step = named
+        cure = f"id={spelled(ids)} with time={spelled((step,))} or with ignore={spelled((step,))} settles it"
+        raise ValueError(f"id: expected one column to be it, got {', '.join(named)}; {cure}")
     found = one_of("id", IDS, free)
-    return (*(name for name in groups if called(name, IDS)), *found) if found else ()
+    return (*(name for name in group if called(name, IDS)), *found) if found else ()
 
 
 def _different(table: Table, free: Sequence[str]) -> tuple[str, ...]:

@@ -83,7 +83,7 @@ class Table(NamedTuple):
     def _clock(self, names: Sequence[str], columns: Sequence[np.ndarray]) -> list[str] | None:
         """Return the time of day that columns of numbers say, an hour, a minute, ... or 1830; None for others."""
         parts = order_of_parts(names, columns) if all(column.dtype.kind in "iuf" for column in columns) else None
-        if not parts or parts[0] not in ("hour", "clock") or (parts[0] == "clock" and (columns[0] <= 99).all()):
+        if not parts or parts[0] not in ("hour", "clock") or (parts[0] == "clock" and (columns[0] < 1000).all()):
             return None
         seconds = join_parts(parts, names, columns, self.place).astype("timedelta64[s]").astype(np.int64).tolist()
         form = "{:02}:{:02}:{:02}" if "second" in parts else "{:02}:{:02}"

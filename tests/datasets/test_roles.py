@@ -554,3 +554,12 @@ def test_all_that_is_in_doubt_is_named_at_once(refused):
         "t, day, patient: expected to know whether they are some of the elements of a step: "
         'columns="..." names all that are, ignore=["t", "day", "patient"] leaves them out, label="t" learns it'
     )
+
+
+def test_of_two_ids_that_are_together_in_each_row_once_the_last_may_be_the_time(reads, refused):
+    rows = [(i, k // 3, k, 300 + k * k % 5) for i in range(5) for k in range(6)]
+    table = "participant,block,trial,rt\n" + "".join(f"{i},{block},{k},{rt}\n" for i, block, k, rt in rows)
+    start, cure = "id: expected one column to be it, got participant, trial; ", 'id="participant" with time="trial"'
+    assert refused(table) == f'{start}{cure} or with ignore="trial" settles it'
+    assert reads(table, id="participant", time="trial").train.X.shape == (5, 6, 2)
+    assert reads(table, id="participant", ignore="trial").train.X.shape == (5, 6, 2)
