@@ -34,7 +34,7 @@ class Course(NamedTuple):
     """How a column goes on within the sequences of a table.
 
     Attributes:
-        kind: "dates", "whole" or "real" numbers.
+        kind: "dates", "whole" or "real" numbers, or "epoch" for whole ones that are as many as since 1970.
         count: how many pairs of neighbours within a sequence there are.
         longest: how many rows the longest sequence has.
         rises: whether each row has more than the one before.
@@ -295,7 +295,7 @@ def _is_like(course: Course, name: str) -> bool:
     """Return whether a column looks like times; numbers whose name says little need be many."""
     likeness, many = time_likeness(name), course.count >= ENOUGH and course.longest > 2
     whole = course.kind == "whole"
-    if course.kind == "dates" or (course.regular and (many or (whole and likeness))):
+    if course.kind in ("dates", "epoch") or (course.regular and (many or (whole and likeness))):
         return True
     if course.rises and ((whole and likeness) or (many and likeness > 1)):
         return True
@@ -304,7 +304,7 @@ def _is_like(course: Course, name: str) -> bool:
 
 def _likeness(name: str, course: Course) -> tuple[int, ...]:
     """Return what speaks for a column of times; the most telling comes first."""
-    return course.kind == "dates", time_likeness(name), course.kind == "whole", course.regular
+    return course.kind == "dates", course.kind == "epoch", time_likeness(name), course.kind == "whole", course.regular
 
 
 def _course(table: Table, names: tuple[str, ...], place: np.ndarray) -> Course:
@@ -315,12 +315,17 @@ def _course(table: Table, names: tuple[str, ...], place: np.ndarray) -> Course:
     except (TypeError, ValueError):
         return none
     if values.dtype.kind in "iu":
-        return course_of(values.astype(np.int64), place, "whole")
+        return course_of(values.astype(np.int64), place, "epoch" if _are_since_1970(values) else "whole")
     if values.dtype.kind == "f" and np.isfinite(values).all():
         return course_of(values, place, "real" if (values % 1).any() else "whole")
     if values.dtype.kind not in "OmM" or not are_times(values[:LOOKED_AT]) or not are_times(values):
         return none
     return course_of(ranks(values, ""), place, "dates")
+
+
+def _are_since_1970(values: np.ndarray) -> bool:
+    """Return whether whole numbers (n,) may be times from 1995 to 2040 in seconds, or thousandths of these, ..."""
+    return any(bool(((values >= 8e8 * size) & (values < 2.2e9 * size)).all()) for size in (1, 1e3, 1e6, 1e9))
 
 
 def _has_dates(table: Table, name: str) -> bool:

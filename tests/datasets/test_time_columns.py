@@ -363,3 +363,13 @@ def test_an_id_of_numbers_is_named_where_rows_are_in_no_order(refused):
 def test_words_beside_one_series_do_not_hide_forecasts(refused):
     table = text("date,rain,weather", ((f"2012/01/{d:02}", d % 3, ("sun", "rain")[d % 2]) for d in range(1, 20)))
     assert 'id="weather" may be it, one series alone is what `cgru forecast` takes' in refused(table)
+
+
+@pytest.mark.parametrize("unit", [1, 1000, 1_000_000])
+def test_times_since_1970_are_known_at_any_distance(reads, refused, unit):
+    times = np.cumsum(np.random.default_rng(5).integers(1, 10**6, 14)) + 1_600_000_000
+    table = text("device,recorded,v", ((i, t * unit, k % 3) for i in (1, 2) for k, t in enumerate(times.tolist())))
+    assert orderly(table, "recorded", reads).train.X.shape == (2, 14, 1)
+    assert refused(shuffled(table)).startswith("recorded: expected to know whether steps are sorted by it")
+    sales = text("device,sales,v", ((i, t // 4, k % 3) for i in (1, 2) for k, t in enumerate(times)))
+    assert reads(shuffled(sales)).feature_names == ("sales", "v")
