@@ -199,21 +199,10 @@ def _split(ids: np.ndarray, place: np.ndarray, far: np.ndarray) -> tuple[np.ndar
 def _elements(table: Table, roles: Roles, missing: str, sequence: np.ndarray) -> np.ndarray:
     """Return the numbers in the columns of the elements (n, e), NaN where they are missing and may be.
 
-    `sequence` (n,) numbers the sequence of each row. TypeError or ValueError that names all columns without numbers, or
-    with missing values, and what helps.
+    `sequence` (n,) numbers the sequence of each row. Errors as `_numbers`, and ValueError that names all columns with
+    missing values, and what helps.
     """
-    elements, wrong, words = np.empty((table.rows, len(roles.columns))), [], []
-    for j, name in enumerate(roles.columns):
-        try:
-            elements[:, j] = table.numbers(name)
-        except TypeError as error:
-            wrong.append(f"{error}{_advice(table, name, roles)}")
-            words.append(name)
-    if wrong:
-        cure = 'columns="..." says which are elements, unless it is the id, time or label'
-        raise TypeError(
-            "; ".join([*wrong, f"{cure}, ignore={spelled(words)} leaves {'it' if len(words) == 1 else 'them'} out"])
-        )
+    elements = np.column_stack(list(_numbers(table, roles).values()))
     gone = np.isnan(elements)
     counts = dict(zip(roles.columns, gone.sum(axis=0).tolist(), strict=True))
     lost = {name: count for name, count in counts.items() if count}
@@ -222,6 +211,24 @@ def _elements(table: Table, roles: Roles, missing: str, sequence: np.ndarray) ->
         row = table.place(int(gone[:, roles.columns.index(first)].argmax()))
         raise ValueError(_on_missing(lost, first, row, gaps.cures(gone, sequence, roles.columns)))
     return elements
+
+
+def _numbers(table: Table, roles: Roles) -> dict[str, np.ndarray]:
+    """Return the numbers in each column of elements (n,); TypeError that names all without, and what helps."""
+    numbers, wrong = {}, {}
+    for name in roles.columns:
+        try:
+            numbers[name] = table.numbers(name)
+        except TypeError as error:
+            wrong[name] = f"{error}{'' if roles.wide else _advice(table, name, roles)}"
+    words = [name for name in wrong if not roles.wide or table.is_text(name)]  # else a step with a slip
+    if wrong and not words:
+        raise TypeError("; ".join(wrong.values()))
+    if wrong:
+        cure = f'columns="..." says which are elements, unless it is the id{"" if roles.wide else ", time"} or label'
+        left = f"ignore={spelled(words)} leaves {'it' if len(words) == 1 else 'them'} out"
+        raise TypeError("; ".join([*wrong.values(), f"{cure}, {left}"]))
+    return numbers
 
 
 def _on_missing(counts: Mapping[str, int], first: str, row: str, cure: str) -> str:
@@ -324,9 +331,10 @@ def notes_on_ids(table: Table, roles: Roles, found: Sequences) -> list[str]:
         names = [name for name, is_still in zip(found.columns, still, strict=True) if is_still]
         if names:
             verb, cure = ("does", "it") if len(names) == 1 else ("do", "them")
+            learns = "" if roles.label else f", label={spelled(names[-1:])} learns {names[-1] if names[1:] else 'it'}"
             notes.append(
                 f"{listed(names)} {verb} not change within any sequence, as codes and names do: "
-                f"ignore={spelled(names)} leaves {cure} out"
+                f"ignore={spelled(names)} leaves {cure} out{learns}"
             )
     if len(roles.id) == 2 and not roles.groups and len(groups(table, roles.id[:1])[0]) < len(found.X):
         notes.append(
@@ -349,7 +357,8 @@ def wide(table: Table, roles: Roles, missing: str) -> Framed:
     """
     gaps.check_missing(missing)
     names, columns, notes = _channels(roles.columns)
-    X = np.stack([table.numbers(name) for row in columns for name in row], axis=1)
+    numbers = _numbers(table, roles)
+    X = np.stack([numbers[name] for row in columns for name in row], axis=1)
     X = X.reshape(table.rows, len(columns), len(names))
     called = names if len(names) > 1 else ["value"]
     notes += gaps.doubted(X.reshape(-1, len(names)), called)

@@ -295,6 +295,13 @@ def test_a_number_that_is_wrong_is_no_label(refused):
     )
 
 
+def test_columns_of_words_in_a_wide_table_may_be_left_out(reads, refused):
+    table = "land,rain,sun,wind,class\na,1,2,3,x\na,4,5,6,y\n"
+    cure = 'columns="..." says which are elements, unless it is the id or label, ignore="land" leaves it out'
+    assert refused(table, wide=True, label="class") == f"land: expected numbers, got 'a' in line 2; {cure}"
+    assert reads(table, wide=True, label="class", ignore="land").train.X.shape == (2, 3, 1)
+
+
 def test_several_elements_of_a_wide_table(reads):
     for header, row in (("ax_1,ax_2,ay_1,ay_2", "1,2,3,4"), ("ax_1,ay_1,ax_2,ay_2", "1,3,2,4")):
         data = reads(f"label,{header}\nx,{row}\n", wide=True)
@@ -514,14 +521,17 @@ CODES = "id,t,code,const,a,sex\n" + "".join(
 
 def test_what_does_not_change_within_a_sequence_is_said(reads):
     note = 'code, sex do not change within any sequence, as codes and names do: ignore=["code", "sex"] leaves them out'
+    note += ', label="sex" learns sex'
     data = reads(CODES)
     assert data.notes[-1] == note
     assert data.feature_names == ("code", "const", "a", "sex")
     assert not any("change" in note for note in reads(CODES, ignore=["code", "sex"]).notes)
     one = reads(CODES, ignore="sex")
     assert one.notes[-1] == (
-        'code does not change within any sequence, as codes and names do: ignore="code" leaves it out'
+        'code does not change within any sequence, as codes and names do: ignore="code" leaves it out, '
+        'label="code" learns it'
     )
+    assert reads(CODES, label="sex").notes[-1].endswith('ignore="code" leaves it out')
     assert not any("change" in note for note in reads(CODES, features=("a", "code")).notes)  # as a model takes them
     assert reads(CODES.replace("1,2,7,5", "1,2,8,5")).notes[-1].startswith("sex does not change")
     single = "id,a,b\n" + "".join(f"{i},{i * 7 % 5},{i % 3}\n" for i in range(9))
