@@ -31,7 +31,7 @@ WORDS = {
     "den dny dan gun hari paiva nap ziua diena paev день дни ден ημερα 日",
     "hour": "hour hours hr hrs hh stunde stunden heure heures hora horas ora ore uur uren timme timmar godzina godziny "
     "hodina saat sat jam tunti valanda tund час часы година ωρα 时",
-    "clock": "time hhmm clock zeit uhrzeit",
+    "clock": "time hhmm clock zeit uhrzeit uhr tijd tid czas aika vreme",
     "minute": "minute minutes min mins mi mn minuten minuto minutos minuti minuta minuut minut minutter minuutti perc "
     "dakika минута хвилина λεπτο",
     "second": "second seconds sec secs ss sekunde sekunden seconde secondes segundo segundos secondo secondi sekund "

@@ -124,7 +124,8 @@ def long(table: Table, roles: Roles, per_step: bool, missing: str) -> Framed:
         first, second = order[again[0] : again[0] + 2].tolist()
         got = f"{written[second]} of {'/'.join(roles.id)} {ids[place[again[0]]]}"
         where = f"{table.place(first)} and again in {table.place(second)}"
-        raise ValueError(f"{called}: expected times that differ within a sequence, got {got} in {where}")
+        cure = f'time="" with ignore={spelled(roles.time)} takes rows as they stand'
+        raise ValueError(f"{called}: expected times that differ within a sequence, got {got} in {where}; {cure}")
     elements = _elements(table, roles, missing, sequence)[order]
     notes = gaps.doubted(elements, roles.columns)
     columns = list(roles.columns)

@@ -59,6 +59,16 @@ class Table(NamedTuple):
                     raise ValueError(f"{name}: expected text in UTF-8, got {value!r} in {self.place(row)}")
         return values
 
+    def part(self, rows: np.ndarray) -> Table:
+        """Return the table with some of its rows (k,) alone."""
+        cells = self.cells
+        return self._replace(
+            rows=len(rows),
+            read=lambda name: tuple(each[rows] for each in self.read(name)),
+            place=lambda i: self.place(int(rows[i])),
+            cells=None if cells is None else lambda name: cells(name)[rows],
+        )
+
     def together(self, names: Sequence[str], whole: bool = False) -> np.ndarray:
         """Return the values of a column (n,), or what several say together, as times or strings.
 

@@ -209,6 +209,7 @@ def _why_none(table: Table, pair: Sequence[str], form: str | None) -> str:
 
 def _alone(table: Table, name: str, free: Sequence[str], place: np.ndarray) -> tuple[str, ...]:
     """Return the only column that is called a time, or a date with the hour of that day."""
+    _check_there(table, name)
     hour = hour_of(table, name, free, place) if called(name, DATES) else ()
     if not hour and (
         part_of(name) not in (None, "clock") or _begins_anew(table, name)
@@ -220,14 +221,14 @@ def _alone(table: Table, name: str, free: Sequence[str], place: np.ndarray) -> t
 def hour_of(table: Table, name: str, free: Sequence[str], place: np.ndarray) -> tuple[str, ...]:
     """Return the columns with the time of day beside a column of dates that come again within a sequence; or ().
 
-    They are an hour, perhaps a minute and a second, or a clock of numbers such as 1830.
+    They are an hour, perhaps a minute and a second, or a clock, 18:30 or 1830.
     """
-    parts: dict[str | None, list[str]] = {}
-    for each in free:
-        parts.setdefault(part_of(each), []).append(each)
-    hours: tuple[str, ...] = ()
     if not _course(table, (name,), place).repeats:
         return ()
+    parts: dict[str | None, list[str]] = {}
+    for each in free:
+        parts.setdefault("clock" if _has_clock(table, each) else part_of(each), []).append(each)
+    hours: tuple[str, ...] = ()
     for part in ("hour" if "hour" in parts else "clock", "minute", "second"):
         if len(parts.get(part, ())) != 1:
             break
@@ -242,7 +243,12 @@ def _begins_anew(table: Table, name: str) -> bool:
     values = table.column(name)
     if values.dtype.kind in "iu":
         return bool((values > 99).any() and ((values >= 0) & (values <= 2400) & (values % 100 < 60)).all())
-    texts = [value for value in values[:LOOKED_AT].tolist() if isinstance(value, str)]
+    return _has_clock(table, name)
+
+
+def _has_clock(table: Table, name: str) -> bool:
+    """Return whether the words of a column are times of day."""
+    texts = [value for value in table.read(name)[0][:LOOKED_AT].tolist() if isinstance(value, str)]
     readings = dates_in(texts) if texts else []
     return bool(readings) and not readings[0].dated
 
@@ -250,16 +256,26 @@ def _begins_anew(table: Table, name: str) -> bool:
 def _check_rises(table: Table, course: Course, names: Sequence[str]) -> None:
     """ValueError for times that fall within a sequence as rows stand, which may mean another order."""
     if course.count and not course.rises and not course.repeats:
-        none = any(called(name, TIMES) or not table.is_numeric(name) for name in names)  # refused as elements, too
-        rest = (
-            f"with ignore={spelled(names)} leaves it out"
-            if none
-            else (f"takes it for an element, ignore={spelled(names)} leaves it out")
-        )
         raise ValueError(
             f"{' with '.join(names)}: expected to know whether steps are sorted by it, since it falls within a "
-            f'sequence as rows stand: time={spelled(names)} sorts by it, time="" {rest}'
+            f"sequence as rows stand: time={spelled(names)} sorts by it, {_otherwise(table, names)}"
         )
+
+
+def _check_there(table: Table, name: str) -> None:
+    """ValueError for times some of which are missing."""
+    if table.read(name)[1].any():
+        try:
+            table.column(name)
+        except ValueError as error:
+            raise ValueError(f"{error}; {_otherwise(table, (name,))}") from None
+
+
+def _otherwise(table: Table, names: Sequence[str]) -> str:
+    """Return what to pass where columns are no times; what would be refused as an element is left out."""
+    if any(called(name, TIMES) or not table.is_numeric(name) for name in names):
+        return f'time="" with ignore={spelled(names)} leaves it out'
+    return f'time="" takes it for an element, ignore={spelled(names)} leaves it out'
 
 
 def _by_form(table: Table, free: Sequence[str], form: str) -> tuple[str, ...]:
@@ -288,6 +304,12 @@ def _by_values(table: Table, free: Sequence[str], place: np.ndarray) -> tuple[st
     for name, course in found.items():
         if not first:
             _check_rises(table, course, (name,))
+    for name in free if not found else ():
+        rows = np.flatnonzero(~table.read(name)[1])
+        if table.rows / 2 < len(rows) < table.rows and not called(name, f"{LABELS}|{IDS}"):
+            course = _course(table.part(rows), (name,), place[rows])
+            if course.count >= (1 if time_likeness(name) else ENOUGH) and not course.repeats and _is_like(course, name):
+                _check_there(table, name)
     return tuple(first)
 
 

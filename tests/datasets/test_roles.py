@@ -117,7 +117,7 @@ def test_a_date_and_a_time_that_are_none_together_are_refused(reads, refused):
     assert refused(twice, time=["Date", "Time"]) == why
     assert refused(twice.replace("18:30", "18.30"), time=["Date", "Time"]) == (
         "Date Time: expected times that differ within a sequence, got 31.12.2023 18.30 of id 1 in line 2 "
-        "and again in line 5"
+        'and again in line 5; time="" with ignore=["Date", "Time"] takes rows as they stand'
     )
     assert refused(POWER.replace("1;0.05", "1;"), time=["Date", "Time"]) == (
         "Time: expected a value in each row, got none in line 3"

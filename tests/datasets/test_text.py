@@ -212,7 +212,9 @@ def test_words_in_ids_times_and_labels(reads, refused):
     why = "{}: expected a value in each row, got none, or one that na takes for missing in line {}"
     assert refused(LONG.replace("2,1", "-9,1"), na=-9) == why.format("id", 4)
     assert refused(LONG.replace("2,1", "b,1").replace("\n1,2", "\n-,2"), na="-") == why.format("id", 2)
-    assert refused(LONG.replace("1,2,3", "1,-9.0,3"), na="-9") == why.format("t", 2)
+    assert refused(LONG.replace("1,2,3", "1,-9.0,3"), na="-9") == (
+        f'{why.format("t", 2)}; time="" with ignore="t" leaves it out'
+    )
     assert refused(LONG.replace("y", "Missing"), na="missing") == why.format("label", 4)
     numbers = LONG.replace("x", "0.5").replace("y", "-999")
     assert refused(numbers, na="-999.0") == why.format("label", 4)

@@ -373,3 +373,31 @@ def test_times_since_1970_are_known_at_any_distance(reads, refused, unit):
     assert refused(shuffled(table)).startswith("recorded: expected to know whether steps are sorted by it")
     sales = text("device,sales,v", ((i, t // 4, k % 3) for i in (1, 2) for k, t in enumerate(times)))
     assert reads(shuffled(sales)).feature_names == ("sales", "v")
+
+
+@pytest.mark.parametrize(
+    ("name", "time", "cure"),
+    [
+        ("date", "2024-01-{:02}", 'time="" with ignore="date" leaves it out'),
+        ("fecha", "{}-Apr-2012", 'time="" with ignore="fecha" leaves it out'),
+        ("semana", "{}", 'time="" takes it for an element, ignore="semana" leaves it out'),
+    ],
+)
+def test_times_some_of_which_are_missing_are_asked_about(reads, refused, name, time, cure):
+    rows = [(i, "" if (i, k) == (2, 4) else time.format(k + 1), k * k % 7) for i in (1, 2, 3) for k in range(9)]
+    table = text(f"id,{name},v", rows)
+    assert refused(table) == f"{name}: expected a value in each row, got none in line 15; {cure}"
+    assert reads(table, time="", ignore=name).feature_names == ("v",)
+    assert reads(text("id,v,w", ((i, v, t) for i, t, v in rows)), ignore="w").feature_names == ("v",)
+    noise = text("id,a,v", ((i, "" if (i, k) == (2, 4) else k * k % 11, k) for i in (1, 2, 3) for k in range(9)))
+    assert reads(noise, missing="zero", ignore="v").feature_names == ("a",)
+
+
+def test_a_date_with_a_time_of_day_whatever_they_are_called(reads):
+    rows = [(i, f"{d}-3-2024", f"{h:02}:15", 10 * d + h) for i in (1, 2) for d in (3, 4) for h in (0, 9, 18)]
+    for names in ("dag,tijd", "dia,momento", "Messtag,Uhr", "x1,x2"):
+        data = reads(shuffled(text(f"id,{names},a", rows)))
+        assert data.reading["time"] == names.split(",")
+        assert data.train.X[0, :, 0].tolist() == [30, 39, 48, 40, 49, 58]
+    dots = text("id,day,Uhr,a", ((i, day, clock.replace(":", "."), a) for i, day, clock, a in rows))
+    assert reads(dots).reading["time"] == ["day", "Uhr"]
