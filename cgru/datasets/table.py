@@ -13,7 +13,7 @@ import numpy as np
 from cgru.datasets import gaps
 from cgru.datasets.date_parts import join_parts, months_in, order_of_parts, part_of
 
-__all__ = ["INDEX", "Table", "check_ids", "groups", "table_of_frame"]
+__all__ = ["INDEX", "Table", "check_ids", "groups", "part_of_rows", "table_of_frame"]
 
 INDEX = "Unnamed: 0"  # what pandas calls a first column without a name
 
@@ -58,16 +58,6 @@ class Table(NamedTuple):
                 if isinstance(value, bytes):  # what is UTF-8 has been decoded
                     raise ValueError(f"{name}: expected text in UTF-8, got {value!r} in {self.place(row)}")
         return values
-
-    def part(self, rows: np.ndarray) -> Table:
-        """Return the table with some of its rows (k,) alone."""
-        cells = self.cells
-        return self._replace(
-            rows=len(rows),
-            read=lambda name: tuple(each[rows] for each in self.read(name)),
-            place=lambda i: self.place(int(rows[i])),
-            cells=None if cells is None else lambda name: cells(name)[rows],
-        )
 
     def together(self, names: Sequence[str], whole: bool = False) -> np.ndarray:
         """Return the values of a column (n,), or what several say together, as times or strings.
@@ -240,6 +230,17 @@ def _zone(column: Any) -> str:
     """Return the name of the time zone of a column of narwhals; "" where it has none."""
     own = getattr(column.to_native(), "dtype", None)
     return str(getattr(column.dtype, "time_zone", None) or getattr(own, "tz", None) or "")
+
+
+def part_of_rows(table: Table, rows: np.ndarray) -> Table:
+    """Return a table with some of the rows (k,) of another."""
+    cells = table.cells
+    return table._replace(
+        rows=len(rows),
+        read=lambda name: tuple(each[rows] for each in table.read(name)),
+        place=lambda i: table.place(int(rows[i])),
+        cells=None if cells is None else lambda name: cells(name)[rows],
+    )
 
 
 def groups(table: Table, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -19,7 +19,7 @@ from cgru.datasets.column_names import (
 )
 from cgru.datasets.date_parts import part_of, parts_in
 from cgru.datasets.dates import dates_in
-from cgru.datasets.table import Table, groups
+from cgru.datasets.table import Table, groups, part_of_rows
 from cgru.datasets.times import are_times, ranks
 
 __all__ = ["LOOKED_AT", "Course", "course_of", "find_time", "hour_of", "id_candidates", "is_known", "one_of", "rising"]
@@ -307,7 +307,7 @@ def _by_values(table: Table, free: Sequence[str], place: np.ndarray) -> tuple[st
     for name in free if not found else ():
         rows = np.flatnonzero(~table.read(name)[1])
         if table.rows / 2 < len(rows) < table.rows and not called(name, f"{LABELS}|{IDS}"):
-            course = _course(table.part(rows), (name,), place[rows])
+            course = _course(part_of_rows(table, rows), (name,), place[rows])
             if course.count >= (1 if time_likeness(name) else ENOUGH) and not course.repeats and _is_like(course, name):
                 _check_there(table, name)
     return tuple(first)
