@@ -86,6 +86,11 @@ def from_frame(
     times, left = () if time is None else as_names(time, "time"), as_names(ignore, "ignore")
     taken = [*ids, *times, *labels, *left]
     names = [name for name in table.names if name not in taken] if columns is None else columns
+    index = [name for name in getattr(getattr(frame, "index", None), "names", ()) if name not in table.names]
+    if lost := [name for name in taken if name in index]:
+        raise ValueError(
+            f"frame: expected {listed(lost)} among its columns, got an index; frame.reset_index() has it there"
+        )
     check_names(table, {"id": ids, "time": times, "label": labels, "columns": names, "ignore": left})
     if not names:
         raise ValueError(f"columns: expected at least one beside {', '.join(taken)}, got none")

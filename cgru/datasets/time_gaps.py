@@ -45,7 +45,8 @@ def clock_of(
     """Return times (n,), which `ranks` takes, as numbers, and whether these are seconds, of dates and times of day.
 
     Times that are numbers keep their own unit. `form` is how they are written, as for strptime. ValueError, with the
-    `name` and the `place`, for dates whose readings lie differently far apart, though they have one order.
+    `name` and the `place`, for dates whose readings lie differently far apart, though they have one order, and for what
+    has no difference.
     """
     kind = values.dtype.kind
     if kind in "mM":
@@ -57,7 +58,11 @@ def clock_of(
         return values.astype(np.float64), False
     distinct, codes = np.unique(values, return_inverse=True)
     if not all(isinstance(value, str) for value in distinct):
-        return np.array([_seconds(value) for value in distinct])[codes], True
+        try:
+            return np.array([_seconds(value) for value in distinct])[codes], True
+        except AttributeError:
+            got = type(distinct[0]).__name__
+            raise ValueError(f"{name}: expected dates or numbers, which are so far apart, got {got}") from None
     with contextlib.suppress(ValueError):
         return distinct.astype(np.float64)[codes], False
     readings = [dates.utc for dates in dates_in(distinct.tolist(), mixed=True)]
@@ -67,7 +72,8 @@ def clock_of(
 
 
 def _seconds(value: Any) -> float:
-    """Return a date, a moment, a time of day or a span in seconds."""
+    """Return a date, a moment, a time of day, a span or the start of a period of pandas in seconds."""
+    value = getattr(value, "start_time", value)
     if hasattr(value, "total_seconds"):
         return value.total_seconds()
     if isinstance(value, datetime):

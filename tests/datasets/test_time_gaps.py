@@ -183,3 +183,27 @@ def test_dates_of_one_order_may_lie_differently_far_apart(reads, refused):
         assert 'time_format="%d/%m/%Y" or time_format="%m/%d/%Y" says which' in error
     for form, step in (("%d/%m/%Y", 1), ("%m/%d/%Y", 31)):
         assert reads(table, time_step=True, time_format=form).train.X[0, 1, 1] == step * 86400
+
+
+def test_periods_of_pandas_are_as_far_apart_as_their_starts():
+    months = pd.period_range("2024-01", periods=3, freq="M")
+    frame = pd.DataFrame({"id": 1, "month": months[::-1], "a": range(3)})
+    assert from_frame(frame, "id", time="month").X[0].tolist() == [[2], [1], [0]]
+    assert from_frame(frame, "id", time="month", time_step=True).X[0][:, 1].tolist() == [0, 31 * 86400, 29 * 86400]
+
+
+def test_times_without_differences_are_sorted_by_alone():
+    class Lap(int):
+        """What is no number for NumPy's objects."""
+
+    frame = pd.DataFrame({"id": 1, "lap": np.array([Lap(2), Lap(1)], object), "a": range(2)})
+    assert from_frame(frame, "id", time="lap").X[0].tolist() == [[1], [0]]
+    with pytest.raises(ValueError, match="lap: expected dates or numbers, which are so far apart, got Lap"):
+        from_frame(frame, "id", time="lap", time_step=True)
+
+
+def test_an_index_is_no_column():
+    frame = pd.DataFrame({"id": [1, 1], "t": [2, 1], "a": [3, 4]}).set_index(["id", "t"])
+    with pytest.raises(ValueError, match=r"frame: expected id, t among its columns, got an index; frame.reset_index"):
+        from_frame(frame, "id", time="t")
+    assert from_frame(frame.reset_index(), "id", time="t").X[0].tolist() == [[4], [3]]
