@@ -288,6 +288,10 @@ def _of_table(
     for name in roles.id:
         check_ids(table.column(name), name)
     if not options["targets"]:
+        if asked.label and not table.named:  # which may be a file without labels
+            notes.append(
+                f'{listed(roles.label)} has labels, as in training, and is left out (label="" takes all columns)'
+            )
         roles = roles._replace(label=())
     per_step, missing = options["per_step"] and options["targets"], options["missing"]
     if roles.wide:

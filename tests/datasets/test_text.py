@@ -387,3 +387,16 @@ def test_all_columns_without_numbers_are_named_at_once(refused):
     )
     assert 'label="ward"' not in refused(right.replace(",A,", ",1,"), time="charttime", ignore=["note"])
     assert 'label="ward"' not in refused(right.replace(",A,", ",B,"), time="charttime", ignore=["note"])
+
+
+def test_a_label_of_no_name_that_is_left_out_is_said(reads):
+    """A file without labels has as many columns as another with them and a step less."""
+    table = "".join(f"{i % 2},{','.join(str(i * k % 7 / 2) for k in range(9))}\n" for i in range(6))
+    note = 'column_1 has labels, as in training, and is left out (label="" takes all columns)'
+    asked = {"label": "column_1", "wide": True, "targets": False}
+    assert note in reads(table, **asked).notes
+    assert reads(table, **asked).train.X.shape == (6, 9, 1)
+    assert reads(table, **asked | {"label": ""}).train.X.shape == (6, 10, 1)
+    assert note not in reads(table, **asked | {"targets": True}).notes
+    named = "column_1," + ",".join(f"t{k}" for k in range(9)) + "\n" + table
+    assert note not in reads(named, **asked).notes
