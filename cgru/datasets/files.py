@@ -347,9 +347,7 @@ def _parquet(path: Path, na: Sequence[str]) -> Table:
         except ImportError:
             continue
         except Exception as error:  # each library has its own for what is damaged
-            twice = re.search(
-                r"column with name '(.*)' has more than one|Multiple matches for \S*?\((.*?)\)", str(error)
-            )
+            twice = re.search(TWICE, str(error))
             if twice:  # of Polars and of PyArrow
                 name = twice[1] or twice[2]
                 raise ValueError(f"expected columns of different names, got {name!r} twice") from None

@@ -15,7 +15,7 @@ from cgru.datasets.column_names import NUMBERED, as_names, is_part_of_date, list
 from cgru.datasets.roles import Roles, check_names
 from cgru.datasets.table import Table, groups, table_of_frame
 from cgru.datasets.time_gaps import TIME_STEP, as_gap, clock_of, on_gaps
-from cgru.datasets.times import Place, are_times, ranks
+from cgru.datasets.times import Place, are_times, ranks, slip_in
 
 __all__ = ["Sequences", "from_frame", "long", "squared", "wide"]
 
@@ -226,7 +226,9 @@ def _numbers(table: Table, roles: Roles) -> dict[str, np.ndarray]:
         try:
             numbers[name] = table.numbers(name)
         except TypeError as error:
-            wrong[name] = f"{error}{'' if roles.wide else _advice(table, name, roles)}"
+            values, missing = table.read(name)
+            slip = "" if missing.any() else slip_in(values, name, table.place)
+            wrong[name] = slip or f"{error}{'' if roles.wide else _advice(table, name, roles)}"
     words = [name for name in wrong if not roles.wide or table.is_text(name)]  # else a step with a slip
     if wrong and not words:
         raise TypeError("; ".join(wrong.values()))

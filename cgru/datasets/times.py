@@ -13,7 +13,7 @@ import numpy as np
 from cgru.datasets.dates import Dates, dates_in, forms_of, months_by_name
 from cgru.datasets.month_names import folded, months_of
 
-__all__ = ["Place", "Times", "are_times", "ranks", "times_of"]
+__all__ = ["Place", "Times", "are_times", "ranks", "slip_in", "times_of"]
 
 LOOKED_AT = 100  # different times, to find out what form most have
 MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec"  # as strptime reads them
@@ -121,6 +121,18 @@ def are_times(values: np.ndarray, form: str | None = None) -> bool:
     except (TypeError, ValueError):
         return False
     return all(isinstance(value, (str, date, time)) for value in values)
+
+
+def slip_in(values: np.ndarray, name: str, place: Place) -> str:
+    """Return what is wrong, in words, with the first text of a column (n,) that is no time where most are; "" else."""
+    some = [value for value in values[:LOOKED_AT].tolist() if isinstance(value, str)]
+    if 2 * sum(bool(dates_in([text])) for text in some) <= len(some):
+        return ""
+    try:
+        ranks(values, name, place)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def times_of(column: Sequence[Any], name: str, form: str | None = None, place: Place = "row {}".format) -> Times:

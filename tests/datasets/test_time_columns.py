@@ -401,3 +401,13 @@ def test_a_date_with_a_time_of_day_whatever_they_are_called(reads):
         assert data.train.X[0, :, 0].tolist() == [30, 39, 48, 40, 49, 58]
     dots = text("id,day,Uhr,a", ((i, day, clock.replace(":", "."), a) for i, day, clock, a in rows))
     assert reads(dots).reading["time"] == ["day", "Uhr"]
+
+
+@pytest.mark.parametrize("name", ["fecha", "gemessen", "x"])
+@pytest.mark.parametrize("slip", ["2024-13-45", "mañana", "31-Feb-2024"])
+def test_of_dates_the_first_that_is_none_is_named(refused, name, slip):
+    rows = [(i, slip if (i, d) == (2, 13) else f"{d}-Jan-2024", d % 4) for i in (1, 2) for d in range(11, 19)]
+    error = refused(text(f"id,{name},v", rows))
+    assert error.startswith(f"{name}: expected numbers or dates such as 2024-12-31 or 31.12.2024 18:30, got '{slip}'")
+    assert f"'{slip}' in line 12, " in error
+    assert error.endswith(f'ignore="{name}" leaves it out')
