@@ -22,7 +22,7 @@ from cgru.datasets.table import INDEX, Table, check_ids, groups, table_of_frame
 from cgru.datasets.time_columns import LOOKED_AT, hour_of, id_candidates
 from cgru.datasets.times import Times, times_of
 from cgru.datasets.written import as_written, in_zone
-from cgru.datasets.year_tables import unfolded
+from cgru.datasets.year_tables import Unfolded, unfolded
 
 __all__ = ["Series", "read_series", "series_from_frame"]
 
@@ -165,10 +165,13 @@ def _with_index(frame: Any) -> Any:
 
 
 def _series(table: Table, asked: _Asked) -> list[Series]:
-    table, asked, noted = _by_steps(table, asked)
+    by_steps = _by_steps(table, asked)
+    if by_steps is not None:
+        time = "" if _takes_rows(asked) else by_steps.time
+        source, table, asked = table, by_steps.table, asked._replace(time=time, target=by_steps.target)
     id, inputs = asked.id, list(asked.inputs)
     time, notes = _time(table, asked) if asked.time is None else (as_names(asked.time, "time"), ())
-    notes = noted + notes
+    notes = notes if by_steps is None else by_steps.notes + notes
     for role, name in (*(("time", name) for name in time), ("id", id), *(("inputs", name) for name in inputs)):
         if name is not None and name not in table.names:
             raise ValueError(f"{role}: expected one of the columns {', '.join(table.names)}, got {name!r}")
@@ -195,7 +198,8 @@ def _series(table: Table, asked: _Asked) -> list[Series]:
         notes = (*notes, f"{time[0]} has {times.note}")
     written = functools.cache(functools.partial(as_written, table, time))
     others = [name for name in table.names if name not in {*time, *targets, *inputs}]
-    tells = functools.partial(id_candidates, table, others, time) if id is None else None
+    looked_at = (table, others, time) if by_steps is None else (source, by_steps.left, (by_steps.years,))
+    tells = functools.partial(id_candidates, *looked_at) if id is None else None
     found = []
     for label, places in rows.items():
         where = " ".join(time) if id is None else f"{' '.join(time)} of {label}"
@@ -239,16 +243,18 @@ def _quotes(written: Callable[[], list[str]], order: np.ndarray) -> Callable[[in
     return lambda i: written()[order[i]]
 
 
-def _by_steps(table: Table, asked: _Asked) -> tuple[Table, _Asked, tuple[str, ...]]:
-    """Return a table with a row for each step, the options for it, and what was guessed; others as they are."""
+def _by_steps(table: Table, asked: _Asked) -> Unfolded | None:
+    """Return a table of years with a row for each step; None for another, or where its columns were asked for."""
     time = () if asked.time is None else as_names(asked.time, "time")
-    asked_otherwise = asked.target is not None or asked.inputs or asked.time_format or len(time) > 1 or asked.time == ""
+    asked_otherwise = asked.target is not None or asked.inputs or asked.time_format or len(time) > 1
     if asked_otherwise or not {*time, *filter(None, [asked.id])} <= set(table.names):
-        return table, asked, ()
-    found = unfolded(table, asked.id, "".join(time) or None)
-    if found is None:
-        return table, asked, ()
-    return found.table, asked._replace(time=found.time, target=found.target), found.notes
+        return None
+    return unfolded(table, asked.id, "".join(time) or None, timed=not _takes_rows(asked))
+
+
+def _takes_rows(asked: _Asked) -> bool:
+    """Return whether no column of times was asked for."""
+    return asked.time is not None and not as_names(asked.time, "time")
 
 
 @contextlib.contextmanager
