@@ -12,6 +12,7 @@ import numpy as np
 from cgru.core.lengths import padded
 from cgru.datasets import gaps
 from cgru.datasets.column_names import NUMBERED, as_names, is_part_of_date, listed, spelled
+from cgru.datasets.date_parts import join_parts
 from cgru.datasets.roles import Roles, check_names
 from cgru.datasets.table import Table, groups, table_of_frame
 from cgru.datasets.time_gaps import TIME_STEP, as_gap, clock_of, on_gaps
@@ -171,6 +172,8 @@ def _apart(roles: Roles, written: np.ndarray, place: Place) -> tuple[np.ndarray,
                 raise ValueError(f"{name}: expected a column of times beside it, got none")
         return np.zeros(0), False
     try:
+        if "hhmm" in roles.time[0].lower() and written.dtype.kind in "iu" and roles.time_format is None:
+            written = join_parts(["clock"], roles.time, [written], place)  # 100 is an hour after 0, and 60 none
         clock, seconds = clock_of(written, roles.time_format, " ".join(roles.time), place)
     except ValueError:
         if asked:

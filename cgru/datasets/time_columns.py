@@ -221,7 +221,7 @@ def _alone(table: Table, name: str, free: Sequence[str], place: np.ndarray) -> t
 def hour_of(table: Table, name: str, free: Sequence[str], place: np.ndarray) -> tuple[str, ...]:
     """Return the columns with the time of day beside a column of dates that come again within a sequence; or ().
 
-    They are an hour, perhaps a minute and a second, or a clock, 18:30 or 1830.
+    They are an hour, perhaps a minute and a second, or a clock, 18:30 or 1830. ValueError for several clocks.
     """
     if not _course(table, (name,), place).repeats:
         return ()
@@ -230,9 +230,13 @@ def hour_of(table: Table, name: str, free: Sequence[str], place: np.ndarray) -> 
         parts.setdefault("clock" if _has_clock(table, each) else part_of(each), []).append(each)
     hours: tuple[str, ...] = ()
     for part in ("hour" if "hour" in parts else "clock", "minute", "second"):
-        if len(parts.get(part, ())) != 1:
+        found = parts.get(part, ())
+        if len(found) > 1 and part == "clock" and not _course(table, (name, found[0]), place).repeats:
+            cure = f"time={spelled((name, found[0]))} settles it"
+            raise ValueError(f"time: expected one time of day beside {name}, got {', '.join(found)}; {cure}")
+        if len(found) != 1:
             break
-        hours = (*hours, *parts[part])
+        hours = (*hours, *found)
         if not _course(table, (name, *hours), place).repeats:
             return hours
     return ()

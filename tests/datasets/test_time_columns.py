@@ -411,3 +411,13 @@ def test_of_dates_the_first_that_is_none_is_named(refused, name, slip):
     assert error.startswith(f"{name}: expected numbers or dates such as 2024-12-31 or 31.12.2024 18:30, got '{slip}'")
     assert f"'{slip}' in line 12, " in error
     assert error.endswith(f'ignore="{name}" leaves it out')
+
+
+def test_of_two_times_of_day_beside_a_date_one_is_asked_for(reads, refused):
+    rows = [(i, f"{d}.3.2024", f"{h:02}:00", f"{h:02}:30", 10 * d + h) for i in (1, 2) for d in (3, 4) for h in (0, 9)]
+    table = text("id,Datum,Beginn,Ende,v", rows)
+    why = "time: expected one time of day beside Datum, got Beginn, Ende"
+    assert refused(table) == f'{why}; time=["Datum", "Beginn"] settles it'
+    assert reads(shuffled(table), time=["Datum", "Beginn"], ignore="Ende").train.X[0, :, 0].tolist() == [30, 39, 40, 49]
+    daily = text("id,Datum,auf,unter,v", ((i, f"{d}.3.2024", "6:30", "18:30", d) for i in (1, 2) for d in range(1, 9)))
+    assert reads(daily, ignore=["auf", "unter"]).reading["time"] == "Datum"

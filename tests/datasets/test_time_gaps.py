@@ -207,3 +207,10 @@ def test_an_index_is_no_column():
     with pytest.raises(ValueError, match=r"frame: expected id, t among its columns, got an index; frame.reset_index"):
         from_frame(frame, "id", time="t")
     assert from_frame(frame.reset_index(), "id", time="t").X[0].tolist() == [[4], [3]]
+
+
+def test_a_clock_without_a_colon_counts_minutes_and_hours(reads, refused):
+    table = "id,hhmm,a\n" + "".join(f"x,{clock},{i % 3}\n" for i, clock in enumerate((930, 1000, 1030, 1200)))
+    assert reads(table, time_step=True).train.X[0, :, 1].tolist() == [0, 1800, 1800, 5400]
+    assert reads(table, split_at="1h").train.ids.tolist() == ["x/1", "x/2"]
+    assert refused(table.replace("1030", "1090"), time_step=True).startswith("hhmm: expected a time of day such as")
