@@ -16,7 +16,7 @@ from cgru.datasets.date_parts import join_parts
 from cgru.datasets.roles import Roles, check_names
 from cgru.datasets.table import Table, groups, table_of_frame
 from cgru.datasets.time_gaps import TIME_STEP, as_gap, clock_of, on_gaps
-from cgru.datasets.times import Place, are_times, ranks, slip_in
+from cgru.datasets.times import Place, are_times, form_of_counts, ranks, slip_in
 
 __all__ = ["Sequences", "from_frame", "long", "squared", "wide"]
 
@@ -135,6 +135,12 @@ def long(table: Table, roles: Roles, per_step: bool, missing: str) -> Framed:
     elements = _elements(table, roles, missing, sequence)[order]
     notes = gaps.doubted(elements, roles.columns)
     columns = list(roles.columns)
+    if form is None and len(roles.time) == 1 and written.dtype.kind in "iu":
+        guessed = form_of_counts(written)
+        if guessed not in ("", "%Y%m"):  # those may be any numbers
+            roles = roles._replace(time_format=guessed)
+            if roles.time_step or roles.split_at is not None:
+                notes.append(f'{called} has dates such as {written[0]} (time_format="{guessed}")')
     apart, seconds = _apart(roles, written[order], lambda i: table.place(int(order[i])))
     if roles.split_at is not None:
         ids, place = _split(ids, place, apart > _gap(roles, seconds))

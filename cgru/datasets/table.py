@@ -12,6 +12,7 @@ import numpy as np
 
 from cgru.datasets import gaps
 from cgru.datasets.date_parts import join_parts, months_in, order_of_parts, part_of
+from cgru.datasets.times import form_of_counts
 
 __all__ = ["INDEX", "Table", "check_ids", "groups", "part_of_rows", "table_of_frame"]
 
@@ -77,7 +78,8 @@ class Table(NamedTuple):
         if parts:
             return join_parts(parts, names, columns, self.place)
         clock = None if whole else self._clock(names[1:], columns[1:])
-        texts = [self._texts(name, whole) for name in (names if clock is None else names[:1])]
+        days = clock is not None and columns[0].dtype.kind in "iu" and form_of_counts(columns[0]) == "%Y%m%d"
+        texts = [self._texts(name, whole or days) for name in (names if clock is None else names[:1])]
         return np.array([" ".join(row) for row in zip(*texts, *filter(None, [clock]), strict=True)], object)
 
     def _clock(self, names: Sequence[str], columns: Sequence[np.ndarray]) -> list[str] | None:

@@ -20,7 +20,7 @@ from cgru.datasets.column_names import (
 from cgru.datasets.date_parts import part_of, parts_in
 from cgru.datasets.dates import dates_in
 from cgru.datasets.table import Table, groups, part_of_rows
-from cgru.datasets.times import are_times, ranks
+from cgru.datasets.times import are_times, form_of_counts, ranks
 
 __all__ = ["LOOKED_AT", "Course", "course_of", "find_time", "hour_of", "id_candidates", "is_known", "one_of", "rising"]
 
@@ -34,7 +34,7 @@ class Course(NamedTuple):
     """How a column goes on within the sequences of a table.
 
     Attributes:
-        kind: "dates", "whole" or "real" numbers, or "epoch" for whole ones that are as many as since 1970.
+        kind: "dates", "whole" or "real" numbers, or "epoch" for whole ones that are dates or since 1970.
         count: how many pairs of neighbours within a sequence there are.
         longest: how many rows the longest sequence has.
         rises: whether each row has more than the one before.
@@ -341,7 +341,7 @@ def _course(table: Table, names: tuple[str, ...], place: np.ndarray) -> Course:
     except (TypeError, ValueError):
         return none
     if values.dtype.kind in "iu":
-        return course_of(values.astype(np.int64), place, "epoch" if _are_since_1970(values) else "whole")
+        return course_of(values.astype(np.int64), place, "epoch" if _are_moments(values) else "whole")
     if values.dtype.kind == "f" and np.isfinite(values).all():
         return course_of(values, place, "real" if (values % 1).any() else "whole")
     if values.dtype.kind not in "OmM" or not are_times(values[:LOOKED_AT]) or not are_times(values):
@@ -349,14 +349,17 @@ def _course(table: Table, names: tuple[str, ...], place: np.ndarray) -> Course:
     return course_of(ranks(values, ""), place, "dates")
 
 
-def _are_since_1970(values: np.ndarray) -> bool:
-    """Return whether whole numbers (n,) may be times from 1995 to 2040 in seconds, or thousandths of these, ..."""
-    return any(bool(((values >= 8e8 * size) & (values < 2.2e9 * size)).all()) for size in (1, 1e3, 1e6, 1e9))
+def _are_moments(values: np.ndarray) -> bool:
+    """Return whether whole numbers (n,) may be days, 20240131, or seconds from 1995 to 2040, or thousandths, ..."""
+    since = any(bool(((values >= 8e8 * size) & (values < 2.2e9 * size)).all()) for size in (1, 1e3, 1e6, 1e9))
+    return since or form_of_counts(values) not in ("", "%Y%m")
 
 
 def _has_dates(table: Table, name: str) -> bool:
     """Return whether a column has dates, as some of its rows say."""
     values, missing = table.read(name)
+    if values.dtype.kind in "iu":
+        return form_of_counts(values) == "%Y%m%d"
     return values.dtype.kind in "OM" and not missing.any() and are_times(values[:LOOKED_AT])
 
 

@@ -54,6 +54,8 @@ def clock_of(
         return values.astype(unit).astype(np.int64) / 1e6, True
     if form is not None:
         return times_of(values, "", form).values.astype(np.int64) / 1e6, True
+    if kind in "iu":
+        times_of(values, name, None, place or "row {}".format)  # which refuses dates, such as 20240131
     if kind != "O":
         return values.astype(np.float64), False
     distinct, codes = np.unique(values, return_inverse=True)

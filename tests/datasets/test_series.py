@@ -564,6 +564,8 @@ def test_a_date_with_numbers_that_are_a_time_of_day(csv, clock, step):
     (one,) = read_series(csv(text))
     assert (one.time, str(one.calendar)) == (f"fecha {clock}", "hourly")
     assert one.written([72]) == ["2024-01-04 00:00"]
+    (one,) = read_series(csv(text.replace("fecha", "YYYYMMDD").replace("2024-01-0", "2024010")))
+    assert (one.time, one.written([72])) == (f"YYYYMMDD {clock}", ["20240104 00:00"])
 
 
 def test_times_without_a_year_are_no_steps_but_rows_are(csv):

@@ -421,3 +421,15 @@ def test_of_two_times_of_day_beside_a_date_one_is_asked_for(reads, refused):
     assert reads(shuffled(table), time=["Datum", "Beginn"], ignore="Ende").train.X[0, :, 0].tolist() == [30, 39, 40, 49]
     daily = text("id,Datum,auf,unter,v", ((i, f"{d}.3.2024", "6:30", "18:30", d) for i in (1, 2) for d in range(1, 9)))
     assert reads(daily, ignore=["auf", "unter"]).reading["time"] == "Datum"
+
+
+@pytest.mark.parametrize("name", ["yyyymmdd", "MESS_DATUM", "x"])
+def test_dates_without_separators_are_known(reads, refused, name):
+    days = [f"2024{month:02}{day}" for month in (1, 2, 3) for day in (10, 20, 28)]
+    table = text(f"id,{name},v", ((i, day, k * k % 7) for i in (1, 2) for k, day in enumerate(days)))
+    orderly(table, name, reads)
+    assert refused(shuffled(table)).startswith(f"{name}: expected to know whether steps are sorted by it")
+    hours = text(f"id,{name},HH,v", ((i, day, h, k + h) for i in (1, 2) for k, day in enumerate(days) for h in (6, 24)))
+    data = reads(shuffled(hours), time_step=True)
+    assert data.reading["time"] == [name, "HH"]
+    assert data.train.X[0, 1:3, 1].tolist() == [18 * 3600, (9 * 24 + 6) * 3600]

@@ -214,3 +214,17 @@ def test_a_clock_without_a_colon_counts_minutes_and_hours(reads, refused):
     assert reads(table, time_step=True).train.X[0, :, 1].tolist() == [0, 1800, 1800, 5400]
     assert reads(table, split_at="1h").train.ids.tolist() == ["x/1", "x/2"]
     assert refused(table.replace("1030", "1090"), time_step=True).startswith("hhmm: expected a time of day such as")
+
+
+def test_dates_without_separators_are_days_apart(reads, refused):
+    days = [f"2024{month:02}{day}" for month in (1, 2, 3) for day in (10, 20, 28)]
+    table = "id,date,a\n" + "".join(f"x,{day},{i % 3}\n" for i, day in enumerate(days))
+    assert not any("dates such as" in note for note in reads(table).notes)
+    data = reads(table, time_step=True)
+    assert (data.train.X[0, 1:, 1] / 86400).tolist() == [10, 8, 13, 10, 8, 11, 10, 8]
+    assert 'date has dates such as 20240110 (time_format="%Y%m%d")' in data.notes
+    assert reads(table, split_at="12d").train.ids.tolist() == ["x/1", "x/2"]
+    later = table + "".join(f"x,2031010{i},{i}\n" for i in range(1, 5))
+    assert any('split_at="' in note and 'd" makes' in note for note in reads(later).notes)
+    months = "id,date,a\n" + "".join(f"x,2024{month:02},{month % 3}\n" for month in range(1, 12))
+    assert refused(months, time_step=True).endswith('it needs its format: time_format="%Y%m"')
