@@ -8,12 +8,13 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import cgru
 from cgru.cli.arguments import RequestError, as_request_error
 from cgru.datasets import Dataset, load_japanese_vowels, read
+from cgru.datasets.column_names import spelled
 from cgru.datasets.dataset import with_targets
 from cgru.datasets.files import kind_of, test_beside
 from cgru.datasets.summary import looks_swapped
@@ -25,6 +26,7 @@ READING = (
     "id", "time", "time_format", "label", "columns", "ignore", "groups", "wide", "per_step", "task", "missing", "na",
     "split_at", "time_step", "decimal", "axes",
 )  # fmt: skip
+SEVERAL = ("id", "time", "label", "columns", "ignore", "groups", "na")  # of these, which take several with commas
 EMBEDDED = "Japanese Vowels"
 AXES = 'axes="mes" takes it so, axes="mse" says that it is right'
 OPTION = re.compile(rf"\b({'|'.join((*READING, 'test'))})=(\"[^\"]*\"|\[[^\]]*\]|[^\s,;)]*)")
@@ -98,15 +100,20 @@ def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def in_options(text: str) -> str:
-    """The text with the arguments that it advises spelled as options: id="a" as --id a."""
+def in_options(text: str, several: Collection[str] = SEVERAL) -> str:
+    """The text with the arguments that it advises spelled as options: id="a" as --id a.
+
+    Options that take `several` names have those with a comma in quotes.
+    """
 
     def spelled(found: re.Match) -> str:
         name, value = found.groups()
         if value in ("True", "False"):
             return _option(name if value == "True" else f"no_{name}")
-        value = ",".join(re.findall(r'"([^"]*)"', value)) if value[:1] == "[" else value.strip('"')
-        return f"{_option(name)} {shlex.quote(value)}"
+        names = re.findall(r'"([^"]*)"', value) if value[:1] in ("[", '"') else [value]
+        quoted = [f'"{each}"' if "," in each and name in several else each for each in names]
+        text = shlex.quote(",".join(quoted))
+        return f"{_option(name)}{'=' if text[:1] == '-' and name != 'na' else ' '}{text}"
 
     return OPTION.sub(spelled, text)
 
@@ -157,8 +164,7 @@ def reading_in_words(reading: Mapping[str, Any]) -> str:
 def _spelled(name: str, value: Any) -> str:
     if isinstance(value, (bool, int, float)):
         return f"{name}={value}"
-    names = value if isinstance(value, str) else ",".join(value)
-    return f'{name}="{names}"'
+    return f"{name}={spelled([value] if isinstance(value, str) else value)}"
 
 
 def _worth_saying(name: str, value: Any) -> bool:

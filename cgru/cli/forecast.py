@@ -118,7 +118,7 @@ def _read(arguments: argparse.Namespace) -> list[Series]:
 
 def _in_options(text: str) -> str:
     """Return a text with the arguments that it advises spelled as options."""
-    return in_options(text.replace("gaps=True", "--missing interpolate"))
+    return in_options(text.replace("gaps=True", "--missing interpolate"), several=("time", "na"))
 
 
 @contextlib.contextmanager

@@ -46,7 +46,7 @@ STEPS = r"(t|time|step|lag)?[ _.\-]*\d+"  # of a table with a row a sequence
 # Words of which one in a name says that the column may well have times, beside those of parts of a date.
 _TIME_WORDS = """
 time times timestamp ts epoch unix date dates datum dato fecha zeit zeitpunkt temps tiempo tempo tijd tijdstip czas
-vreme tid aika elapsed
+vreme tid aika elapsed yyyymm yyyymmdd
 """
 _OTHER_WORDS = """
 age ages alter edad eta idade leeftijd wiek alder yas vek period periods periode periodo okres epoca semester trimester

@@ -31,7 +31,7 @@ WORDS = {
     "den dny dan gun hari paiva nap ziua diena paev день дни ден ημερα 日",
     "hour": "hour hours hr hrs hh stunde stunden heure heures hora horas ora ore uur uren timme timmar godzina godziny "
     "hodina saat sat jam tunti valanda tund час часы година ωρα 时",
-    "clock": "time hhmm clock zeit uhrzeit",
+    "clock": "time hhmm clock zeit uhrzeit uhr tijd tid czas aika vreme",
     "minute": "minute minutes min mins mi mn minuten minuto minutos minuti minuta minuut minut minutter minuutti perc "
     "dakika минута хвилина λεπτο",
     "second": "second seconds sec secs ss sekunde sekunden seconde secondes segundo segundos secondo secondi sekund "
@@ -48,16 +48,19 @@ RANGES = {
 SECONDS = {"week": 604800, "yday": 86400, "day": 86400, "hour": 3600, "clock": 1, "minute": 60, "second": 1}
 DUE = {"month": "a month", "clock": "a time of day such as 18:30 or 1830", "yday": "a day of the year, 1 to 366"}
 
+ROMAN = ["i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii"]  # of months
+
 PART = {folded(word): part for part, words in WORDS.items() for word in words.split()}
 
 
 def months_in(texts: Sequence[str]) -> dict[str, int]:
-    """Return the number of the month that each text means, as Jan, février, M03 and 3 do; {} unless all mean one.
+    """Return the number of the month that each text means, as Jan, février, M03, III and 3 do; {} unless all mean one.
 
     The names are of one language; of those in which all are months the first counts.
     """
     words = {text: folded(text.strip()).rstrip(".") for text in texts}
     numbers = {text: int(found[1]) for text, word in words.items() if (found := re.fullmatch(r"m?(\d\d?)月?", word))}
+    numbers |= {text: ROMAN.index(word) + 1 for text, word in words.items() if word in ROMAN}
     named = {text: months_of(word) for text, word in words.items() if text not in numbers}
     shared = [
         language for language in next(iter(named.values()), {}) if all(language in each for each in named.values())

@@ -74,12 +74,15 @@ _PARTS = {  # of a date, without a time of day
     "qQY": r"(?P<q>0)[. ]{0,2}Q[-: /.,]{0,2}(?P<Y>0000)",
     "Qy": r"Q(?P<q>0)[-/ '](?P<y>00)",
     "qQy": r"(?P<q>0)Q[-/ ']?(?P<y>00)",
-    "Y-W": r"(?P<Y>0000)[- ]?W(?P<w>00)",
+    "Y-W": r"(?P<Y>0000)[-/ ]?W ?(?P<w>00?)",
+    "WY": r"W ?(?P<w>00?)[-: /.,]{0,2}(?P<Y>0000)",
+    "wWY": r"(?P<w>00?)[. ]{0,2}W[-: /.,]{0,2}(?P<Y>0000)",
 }
 _DIGITS = str.maketrans({**dict.fromkeys("123456789", "0"), "−": "-", "’": "'"})
 _ZONES = {"utc": 0, "gmt": 0, "ut": 0, "z": 0, "wet": 0, "west": 1, "cet": 1, "mez": 1, "cest": 2, "mesz": 2, "eet": 2,
           "eest": 3}  # fmt: skip
 _QUARTERS = "quarter quartal quartals trimestre trim kvartal kvartaal kwartaal kwartal kw квартал кв"
+_WEEKS = "week wk kw woche semaine semana settimana uke uge vecka tydzien tyden"  # KW is a quarter in Polish, too
 _SIGNS = {
     "am": "a",
     "pm": "p",
@@ -336,6 +339,7 @@ def _signs(word: str, before: str, after: str) -> tuple[str, ...]:
     found += [""] if is_filler else []
     found += [_SIGNS[each] for each in dict.fromkeys((word.casefold(), name)) if each in _SIGNS]
     found += ["Q"] if name == "t" else []  # of a trimester
+    found += ["W"] if name in _WEEKS.split() else []
     return tuple(found)
 
 

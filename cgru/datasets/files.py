@@ -288,6 +288,10 @@ def _of_table(
     for name in roles.id:
         check_ids(table.column(name), name)
     if not options["targets"]:
+        if asked.label and not table.named:  # which may be a file without labels
+            notes.append(
+                f'{listed(roles.label)} has labels, as in training, and is left out (label="" takes all columns)'
+            )
         roles = roles._replace(label=())
     per_step, missing = options["per_step"] and options["targets"], options["missing"]
     if roles.wide:
@@ -343,9 +347,7 @@ def _parquet(path: Path, na: Sequence[str]) -> Table:
         except ImportError:
             continue
         except Exception as error:  # each library has its own for what is damaged
-            twice = re.search(
-                r"column with name '(.*)' has more than one|Multiple matches for \S*?\((.*?)\)", str(error)
-            )
+            twice = re.search(TWICE, str(error))
             if twice:  # of Polars and of PyArrow
                 name = twice[1] or twice[2]
                 raise ValueError(f"expected columns of different names, got {name!r} twice") from None

@@ -12,10 +12,11 @@ import numpy as np
 from cgru.core.lengths import padded
 from cgru.datasets import gaps
 from cgru.datasets.column_names import NUMBERED, as_names, is_part_of_date, listed, spelled
+from cgru.datasets.date_parts import join_parts
 from cgru.datasets.roles import Roles, check_names
 from cgru.datasets.table import Table, groups, table_of_frame
 from cgru.datasets.time_gaps import TIME_STEP, as_gap, clock_of, on_gaps
-from cgru.datasets.times import are_times, ranks
+from cgru.datasets.times import Place, are_times, form_of_counts, ranks, slip_in
 
 __all__ = ["Sequences", "from_frame", "long", "squared", "wide"]
 
@@ -86,6 +87,11 @@ def from_frame(
     times, left = () if time is None else as_names(time, "time"), as_names(ignore, "ignore")
     taken = [*ids, *times, *labels, *left]
     names = [name for name in table.names if name not in taken] if columns is None else columns
+    index = [name for name in getattr(getattr(frame, "index", None), "names", ()) if name not in table.names]
+    if lost := [name for name in taken if name in index]:
+        raise ValueError(
+            f"frame: expected {listed(lost)} among its columns, got an index; frame.reset_index() has it there"
+        )
     check_names(table, {"id": ids, "time": times, "label": labels, "columns": names, "ignore": left})
     if not names:
         raise ValueError(f"columns: expected at least one beside {', '.join(taken)}, got none")
@@ -124,11 +130,18 @@ def long(table: Table, roles: Roles, per_step: bool, missing: str) -> Framed:
         first, second = order[again[0] : again[0] + 2].tolist()
         got = f"{written[second]} of {'/'.join(roles.id)} {ids[place[again[0]]]}"
         where = f"{table.place(first)} and again in {table.place(second)}"
-        raise ValueError(f"{called}: expected times that differ within a sequence, got {got} in {where}")
+        cure = f'time="" with ignore={spelled(roles.time)} takes rows as they stand'
+        raise ValueError(f"{called}: expected times that differ within a sequence, got {got} in {where}; {cure}")
     elements = _elements(table, roles, missing, sequence)[order]
     notes = gaps.doubted(elements, roles.columns)
     columns = list(roles.columns)
-    apart, seconds = _apart(roles, written[order])
+    if form is None and len(roles.time) == 1 and written.dtype.kind in "iu":
+        guessed = form_of_counts(written)
+        if guessed not in ("", "%Y%m"):  # those may be any numbers
+            roles = roles._replace(time_format=guessed)
+            if roles.time_step or roles.split_at is not None:
+                notes.append(f'{called} has dates such as {written[0]} (time_format="{guessed}")')
+    apart, seconds = _apart(roles, written[order], lambda i: table.place(int(order[i])))
     if roles.split_at is not None:
         ids, place = _split(ids, place, apart > _gap(roles, seconds))
     inside = np.diff(place) == 0
@@ -153,14 +166,25 @@ def long(table: Table, roles: Roles, per_step: bool, missing: str) -> Framed:
     return Framed(Sequences(X, y, ids, columns), counts, notes, together, np.split(order, starts[1:]))
 
 
-def _apart(roles: Roles, written: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Return how far each time (n,) is from the one before (n - 1,), and whether in seconds; () where nobody knows."""
+def _apart(roles: Roles, written: np.ndarray, place: Place) -> tuple[np.ndarray, bool]:
+    """Return how far each time (n,) is from the one before (n - 1,), and whether in seconds; () where nobody knows.
+
+    ValueError, with the `place`, where that is to be known.
+    """
+    asked = roles.split_at is not None or roles.time_step
     if not roles.time:
         for name in ("split_at", "time_step"):
             if getattr(roles, name):
                 raise ValueError(f"{name}: expected a column of times beside it, got none")
         return np.zeros(0), False
-    clock, seconds = clock_of(written, roles.time_format)
+    try:
+        if "hhmm" in roles.time[0].lower() and written.dtype.kind in "iu" and roles.time_format is None:
+            written = join_parts(["clock"], roles.time, [written], place)  # 100 is an hour after 0, and 60 none
+        clock, seconds = clock_of(written, roles.time_format, " ".join(roles.time), place)
+    except ValueError:
+        if asked:
+            raise
+        return np.zeros(0), False
     return np.diff(clock), seconds
 
 
@@ -190,21 +214,10 @@ def _split(ids: np.ndarray, place: np.ndarray, far: np.ndarray) -> tuple[np.ndar
 def _elements(table: Table, roles: Roles, missing: str, sequence: np.ndarray) -> np.ndarray:
     """Return the numbers in the columns of the elements (n, e), NaN where they are missing and may be.
 
-    `sequence` (n,) numbers the sequence of each row. TypeError or ValueError that names all columns without numbers, or
-    with missing values, and what helps.
+    `sequence` (n,) numbers the sequence of each row. Errors as `_numbers`, and ValueError that names all columns with
+    missing values, and what helps.
     """
-    elements, wrong, words = np.empty((table.rows, len(roles.columns))), [], []
-    for j, name in enumerate(roles.columns):
-        try:
-            elements[:, j] = table.numbers(name)
-        except TypeError as error:
-            wrong.append(f"{error}{_advice(table, name, roles)}")
-            words.append(name)
-    if wrong:
-        cure = 'columns="..." says which are elements, unless it is the id, time or label'
-        raise TypeError(
-            "; ".join([*wrong, f"{cure}, ignore={spelled(words)} leaves {'it' if len(words) == 1 else 'them'} out"])
-        )
+    elements = np.column_stack(list(_numbers(table, roles).values()))
     gone = np.isnan(elements)
     counts = dict(zip(roles.columns, gone.sum(axis=0).tolist(), strict=True))
     lost = {name: count for name, count in counts.items() if count}
@@ -213,6 +226,26 @@ def _elements(table: Table, roles: Roles, missing: str, sequence: np.ndarray) ->
         row = table.place(int(gone[:, roles.columns.index(first)].argmax()))
         raise ValueError(_on_missing(lost, first, row, gaps.cures(gone, sequence, roles.columns)))
     return elements
+
+
+def _numbers(table: Table, roles: Roles) -> dict[str, np.ndarray]:
+    """Return the numbers in each column of elements (n,); TypeError that names all without, and what helps."""
+    numbers, wrong = {}, {}
+    for name in roles.columns:
+        try:
+            numbers[name] = table.numbers(name)
+        except TypeError as error:
+            values, missing = table.read(name)
+            slip = "" if missing.any() else slip_in(values, name, table.place)
+            wrong[name] = slip or f"{error}{'' if roles.wide else _advice(table, name, roles)}"
+    words = [name for name in wrong if not roles.wide or table.is_text(name)]  # else a step with a slip
+    if wrong and not words:
+        raise TypeError("; ".join(wrong.values()))
+    if wrong:
+        cure = f'columns="..." says which are elements, unless it is the id{"" if roles.wide else ", time"} or label'
+        left = f"ignore={spelled(words)} leaves {'it' if len(words) == 1 else 'them'} out"
+        raise TypeError("; ".join([*wrong.values(), f"{cure}, {left}"]))
+    return numbers
 
 
 def _on_missing(counts: Mapping[str, int], first: str, row: str, cure: str) -> str:
@@ -315,9 +348,10 @@ def notes_on_ids(table: Table, roles: Roles, found: Sequences) -> list[str]:
         names = [name for name, is_still in zip(found.columns, still, strict=True) if is_still]
         if names:
             verb, cure = ("does", "it") if len(names) == 1 else ("do", "them")
+            learns = "" if roles.label else f", label={spelled(names[-1:])} learns {names[-1] if names[1:] else 'it'}"
             notes.append(
                 f"{listed(names)} {verb} not change within any sequence, as codes and names do: "
-                f"ignore={spelled(names)} leaves {cure} out"
+                f"ignore={spelled(names)} leaves {cure} out{learns}"
             )
     if len(roles.id) == 2 and not roles.groups and len(groups(table, roles.id[:1])[0]) < len(found.X):
         notes.append(
@@ -340,7 +374,8 @@ def wide(table: Table, roles: Roles, missing: str) -> Framed:
     """
     gaps.check_missing(missing)
     names, columns, notes = _channels(roles.columns)
-    X = np.stack([table.numbers(name) for row in columns for name in row], axis=1)
+    numbers = _numbers(table, roles)
+    X = np.stack([numbers[name] for row in columns for name in row], axis=1)
     X = X.reshape(table.rows, len(columns), len(names))
     called = names if len(names) > 1 else ["value"]
     notes += gaps.doubted(X.reshape(-1, len(names)), called)

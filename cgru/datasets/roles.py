@@ -25,7 +25,7 @@ from cgru.datasets.column_names import (
 from cgru.datasets.date_parts import part_of, words_of
 from cgru.datasets.month_names import months_of, weekdays_of
 from cgru.datasets.table import Table, groups
-from cgru.datasets.time_columns import LOOKED_AT, find_time, is_known, one_of, rising, wanders
+from cgru.datasets.time_columns import LOOKED_AT, find_time, id_candidates, is_known, one_of, rising, wanders
 
 __all__ = [
     "LOOKED_AT",
@@ -110,7 +110,7 @@ def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
         given = [name for name in asked.columns or () if name not in (asked.label or ())]
         return () if asked.wide else find_time(table, free, given, id, asked.time_format)
 
-    id = chosen("id", lambda: _ids(free, asked.groups), "says which sequence a row belongs to")
+    id = chosen("id", lambda: _ids(table, free, asked.groups), "says which sequence a row belongs to")
     time = chosen("time", times, "is what steps are sorted by")
     if asked.time is None and time and not is_known(time):
         notes[-1] = notes[-1].replace(" is what", " rises within each sequence and is what")
@@ -158,28 +158,12 @@ def _on_rising(names: Sequence[str], time: Sequence[str]) -> list[str]:
 
 
 def _candidates(table: Table, free: Sequence[str], time: Sequence[str]) -> str:
-    """Return what may settle which sequence a row belongs to: columns whose values come again, in blocks or in time."""
-    found = {}
-    alone = not time or _are_apart(table, time, ())
-    for name in free:
-        values, missing = table.read(name)
-        words = table.is_text(name)
-        if called(name, LABELS) or missing.any() or not (words or values.dtype.kind in "iu"):
-            continue
-        ids, place = groups(table, (name,))
-        blocks = len(ids) == 1 + np.count_nonzero(np.diff(place))
-        if 1 < len(ids) <= table.rows / 2 and (words or blocks if alone else _are_apart(table, time, (name,))):
-            found[name] = len(ids)
-    names = sorted(found, key=lambda name: -found[name])
+    """Return what may settle which sequence a row belongs to, in words."""
+    names = id_candidates(table, free, time)
     cures = [f'id="{name}"' for name in names[:3]] or ['id="..." names it']
-    one = "" if names else ", one series alone is what `cgru forecast` takes"
+    alone = not names or (time and len(groups(table, time)[0]) == table.rows)
+    one = ", one series alone is what `cgru forecast` takes" if alone else ""
     return f"{' or '.join(cures)}{' may be it' if names else ''}{one}"
-
-
-def _are_apart(table: Table, time: Sequence[str], id: Sequence[str]) -> bool:
-    """Return whether no time is twice in a sequence."""
-    ids, _ = groups(table, (*id, *time))
-    return len(ids) == table.rows
 
 
 def check_names(table: Table, roles: dict[str, Collection[str]]) -> None:
@@ -197,13 +181,20 @@ def check_names(table: Table, roles: dict[str, Collection[str]]) -> None:
             taken.append(name)
 
 
-def _ids(free: Sequence[str], groups: Sequence[str]) -> tuple[str, ...]:
-    """Find the column called as ids are; beside that of `groups`, if that is called so too, both together.
+def _ids(table: Table, free: Sequence[str], group: Sequence[str]) -> tuple[str, ...]:
+    """Find the column called as ids are; beside that of the `group`, if that is called so too, both together.
 
-    In each group ids may begin anew: trial 1 of one subject is not trial 1 of another.
+    In each group ids may begin anew: trial 1 of one subject is not trial 1 of another. ValueError where several are
+    called so.
     """
+    named = [name for name in free if called(name, IDS)]
+    rows = zip(*(table.read(name)[0].tolist() for name in named), strict=True)
+    if len(named) > 1 and len(set(rows)) == table.rows:  # the last is that of a step
+        *ids, step = named
+        cure = f"id={spelled(ids)} with time={spelled((step,))} or with ignore={spelled((step,))} settles it"
+        raise ValueError(f"id: expected one column to be it, got {', '.join(named)}; {cure}")
     found = one_of("id", IDS, free)
-    return (*(name for name in groups if called(name, IDS)), *found) if found else ()
+    return (*(name for name in group if called(name, IDS)), *found) if found else ()
 
 
 def _different(table: Table, free: Sequence[str]) -> tuple[str, ...]:

@@ -18,11 +18,11 @@ from cgru.datasets.column_names import ROWS, TIMES, as_names, called, date_and_t
 from cgru.datasets.date_parts import order_of_parts, parts_in
 from cgru.datasets.decimal_years import DecimalYears, decimal_years, odd_year
 from cgru.datasets.files import check_decimal, table_of
-from cgru.datasets.table import INDEX, Table, check_ids, table_of_frame
-from cgru.datasets.time_columns import LOOKED_AT
+from cgru.datasets.table import INDEX, Table, check_ids, groups, table_of_frame
+from cgru.datasets.time_columns import LOOKED_AT, hour_of, id_candidates
 from cgru.datasets.times import Times, times_of
 from cgru.datasets.written import as_written, in_zone
-from cgru.datasets.year_tables import unfolded
+from cgru.datasets.year_tables import Unfolded, unfolded
 
 __all__ = ["Series", "read_series", "series_from_frame"]
 
@@ -165,16 +165,20 @@ def _with_index(frame: Any) -> Any:
 
 
 def _series(table: Table, asked: _Asked) -> list[Series]:
-    table, asked, noted = _by_steps(table, asked)
+    by_steps = _by_steps(table, asked)
+    if by_steps is not None:
+        time = "" if _takes_rows(asked) else by_steps.time
+        source, table, asked = table, by_steps.table, asked._replace(time=time, target=by_steps.target)
     id, inputs = asked.id, list(asked.inputs)
     time, notes = _time(table, asked) if asked.time is None else (as_names(asked.time, "time"), ())
-    notes = noted + notes
+    notes = notes if by_steps is None else by_steps.notes + notes
     for role, name in (*(("time", name) for name in time), ("id", id), *(("inputs", name) for name in inputs)):
         if name is not None and name not in table.names:
             raise ValueError(f"{role}: expected one of the columns {', '.join(table.names)}, got {name!r}")
     if len(set(time)) < len(time):
         raise ValueError(f"time: expected each column once, got {', '.join(time)}")
-    targets = _targets(table, asked.target, {*time, id, *inputs})
+    left = _time(table, asked)[0] if asked.target is None and not time and len(table.names) > 1 else ()
+    targets = _targets(table, asked.target, {*time, *left, id, *inputs})
     if id is not None and len(targets) > 1:
         raise ValueError(f"target: expected one column beside id, got {', '.join(targets)}")
     numbers = {name: table.numbers(name) for name in [*targets, *inputs]}
@@ -193,6 +197,9 @@ def _series(table: Table, asked: _Asked) -> list[Series]:
     if isinstance(times, DecimalYears):
         notes = (*notes, f"{time[0]} has {times.note}")
     written = functools.cache(functools.partial(as_written, table, time))
+    others = [name for name in table.names if name not in {*time, *targets, *inputs}]
+    looked_at = (table, others, time) if by_steps is None else (source, by_steps.left, (by_steps.years,))
+    tells = functools.partial(id_candidates, *looked_at) if id is None else None
     found = []
     for label, places in rows.items():
         where = " ".join(time) if id is None else f"{' '.join(time)} of {label}"
@@ -212,7 +219,7 @@ def _series(table: Table, asked: _Asked) -> list[Series]:
             clock = clock_of_offsets(own.values, own.offsets)
         quoted = _quotes(written, order)
         with _advised(cure):
-            calendar = _calendar(own, where, id, quoted, clock, bool(cure))
+            calendar = _calendar(own, where, tells, quoted, clock, bool(cure))
         if isinstance(own, DecimalYears) and calendar == Calendar("numbers", 1):
             calendar = own.calendar
         y, X = (None if values is None else values[sorting] for values in (y, X))
@@ -236,16 +243,18 @@ def _quotes(written: Callable[[], list[str]], order: np.ndarray) -> Callable[[in
     return lambda i: written()[order[i]]
 
 
-def _by_steps(table: Table, asked: _Asked) -> tuple[Table, _Asked, tuple[str, ...]]:
-    """Return a table with a row for each step, the options for it, and what was guessed; others as they are."""
+def _by_steps(table: Table, asked: _Asked) -> Unfolded | None:
+    """Return a table of years with a row for each step; None for another, or where its columns were asked for."""
     time = () if asked.time is None else as_names(asked.time, "time")
-    asked_otherwise = asked.target is not None or asked.inputs or asked.time_format or len(time) > 1 or asked.time == ""
+    asked_otherwise = asked.target is not None or asked.inputs or asked.time_format or len(time) > 1
     if asked_otherwise or not {*time, *filter(None, [asked.id])} <= set(table.names):
-        return table, asked, ()
-    found = unfolded(table, asked.id, "".join(time) or None)
-    if found is None:
-        return table, asked, ()
-    return found.table, asked._replace(time=found.time, target=found.target), found.notes
+        return None
+    return unfolded(table, asked.id, "".join(time) or None, timed=not _takes_rows(asked))
+
+
+def _takes_rows(asked: _Asked) -> bool:
+    """Return whether no column of times was asked for."""
+    return asked.time is not None and not as_names(asked.time, "time")
 
 
 @contextlib.contextmanager
@@ -258,9 +267,17 @@ def _advised(cure: str) -> Iterator[None]:
 
 
 def _calendar(
-    times: Times, where: str, id: str | None, quoted: Callable[[int], str], clock: Clock | None, is_advised: bool
+    times: Times,
+    where: str,
+    tells: Callable[[], list[str]] | None,
+    quoted: Callable[[int], str],
+    clock: Clock | None,
+    is_advised: bool,
 ) -> Calendar:
-    """Return the rule that `times` follow; the error says what helps where there is none, unless it `is_advised`."""
+    """Return the rule that `times` follow; the error says what helps where there is none, unless it `is_advised`.
+
+    `tells` finds the columns that may tell several series apart; None: one does.
+    """
     try:
         return calendar_of(times.values, where, quoted, clock)
     except ValueError as error:
@@ -268,7 +285,9 @@ def _calendar(
             raise
         cures = ['time="" takes rows as steps']
         if (times.values[1:] == times.values[:-1]).any():
-            cures = ['id="COL" tells several series apart'] if id is None else []
+            names = tells()[:3] if tells else []
+            cures = [" or ".join(f'id="{name}"' for name in names or ["COL"]) + " tells several series apart"]
+            cures = cures if tells else []
             cures += ["an hour that clocks repeat is to be in UTC"] if times.form in ("minute", "second") else []
         raise ValueError("; ".join([str(error), *cures])) from None
 
@@ -292,7 +311,12 @@ def _time(table: Table, asked: _Asked) -> tuple[tuple[str, ...], tuple[str, ...]
     dated = [name for name in free if name in named or table.read(name)[0].dtype.kind == "M"]
     choices = [*([parts] if parts else []), *((name,) for name in dated)]
     chosen = next((names for names in choices if len(choices) == 1 or _differ(table, names, asked)), None)
-    chosen = chosen or (parts if set(dated) <= set(parts) else tuple(dated[:1]))
+    chosen = chosen or (parts if set(dated) <= set(parts) or _are_read(table, parts, asked) else tuple(dated[:1]))
+    if set(chosen) < set(parts):  # such as a clock that begins anew each day
+        chosen = parts
+    if len(chosen) == 1 and asked.time_format is None:
+        place = groups(table, (asked.id,))[1] if asked.id in table.names else np.zeros(table.rows, np.intp)
+        chosen += hour_of(table, chosen[0], [name for name in free if name not in chosen], place)
     if chosen:
         return chosen, _joined(chosen) if len(chosen) > 1 else ()
     for name in free:
@@ -313,6 +337,14 @@ def _is_called_time(table: Table, name: str, alone: bool) -> bool:
 def _joined(time: tuple[str, ...]) -> tuple[str, ...]:
     """Return what to say of columns that are a time together, in words."""
     return (f"{' with '.join(time)} is what steps are sorted by (time={spelled(time)})",)
+
+
+def _are_read(table: Table, time: tuple[str, ...], asked: _Asked) -> bool:
+    """Return whether columns, of which there are some, have times."""
+    try:
+        return bool(time) and len(_times(table, time, asked).values) > 0
+    except (TypeError, ValueError):
+        return False
 
 
 def _differ(table: Table, time: tuple[str, ...], asked: _Asked) -> bool:
@@ -350,7 +382,8 @@ def _times(table: Table, time: tuple[str, ...], asked: _Asked, every: int = 1) -
         got = f"{values[odd]:.12g} in {table.place(odd * every)}"
         raise ValueError(f"{time[0]}: expected decimal years that are the same part of a month, got {got}")
     if values.dtype.kind == "m":
-        raise ValueError(f"{' '.join(time)}: expected a year among the parts of a date, got none")
+        cure = 'time="" takes rows as steps'
+        raise ValueError(f"{' '.join(time)}: expected a year among the parts of a date, got none; {cure}")
     try:
         times = times_of(values, " ".join(time), asked.time_format, table.place)
     except ValueError as error:

@@ -12,8 +12,9 @@ import numpy as np
 
 from cgru.datasets import gaps
 from cgru.datasets.date_parts import join_parts, months_in, order_of_parts, part_of
+from cgru.datasets.times import form_of_counts
 
-__all__ = ["INDEX", "Table", "check_ids", "groups", "table_of_frame"]
+__all__ = ["INDEX", "Table", "check_ids", "groups", "part_of_rows", "table_of_frame"]
 
 INDEX = "Unnamed: 0"  # what pandas calls a first column without a name
 
@@ -76,9 +77,19 @@ class Table(NamedTuple):
         parts = None if whole else order_of_parts(names, columns)
         if parts:
             return join_parts(parts, names, columns, self.place)
-        return np.array(
-            [" ".join(row) for row in zip(*(self._texts(name, whole) for name in names), strict=True)], object
-        )
+        clock = None if whole else self._clock(names[1:], columns[1:])
+        days = clock is not None and columns[0].dtype.kind in "iu" and form_of_counts(columns[0]) == "%Y%m%d"
+        texts = [self._texts(name, whole or days) for name in (names if clock is None else names[:1])]
+        return np.array([" ".join(row) for row in zip(*texts, *filter(None, [clock]), strict=True)], object)
+
+    def _clock(self, names: Sequence[str], columns: Sequence[np.ndarray]) -> list[str] | None:
+        """Return the time of day that columns of numbers say, an hour, a minute, ... or 1830; None for others."""
+        parts = order_of_parts(names, columns) if all(column.dtype.kind in "iuf" for column in columns) else None
+        if not parts or parts[0] not in ("hour", "clock") or (parts[0] == "clock" and (columns[0] < 1000).all()):
+            return None
+        seconds = join_parts(parts, names, columns, self.place).astype("timedelta64[s]").astype(np.int64).tolist()
+        form = "{:02}:{:02}:{:02}" if "second" in parts else "{:02}:{:02}"
+        return [form.format(each // 3600, each // 60 % 60, each % 60) for each in seconds]
 
     def _texts(self, name: str, whole: bool) -> list[str]:
         values = self.column(name)
@@ -86,8 +97,6 @@ class Table(NamedTuple):
             days = values.astype("datetime64[D]")
             return np.datetime_as_string(days if (days == values).all() else values).tolist()
         kind = values.dtype.kind
-        if part_of(name) == "hour" and kind in "iuf" and not whole and (np.isin(values, range(24))).all():
-            return [f"{hour:02}:00" for hour in values.astype(np.int64).tolist()]
         if (kind in "iub" and not whole) or (kind == "f" and self.cells is None):
             raise TypeError(f"{name}: expected a date or a time of day beside another, got {values[0]}, a number")
         if kind in "iuf" and self.cells is not None:
@@ -223,6 +232,17 @@ def _zone(column: Any) -> str:
     """Return the name of the time zone of a column of narwhals; "" where it has none."""
     own = getattr(column.to_native(), "dtype", None)
     return str(getattr(column.dtype, "time_zone", None) or getattr(own, "tz", None) or "")
+
+
+def part_of_rows(table: Table, rows: np.ndarray) -> Table:
+    """Return a table with some of the rows (k,) of another."""
+    cells = table.cells
+    return table._replace(
+        rows=len(rows),
+        read=lambda name: tuple(each[rows] for each in table.read(name)),
+        place=lambda i: table.place(int(rows[i])),
+        cells=None if cells is None else lambda name: cells(name)[rows],
+    )
 
 
 def groups(table: Table, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

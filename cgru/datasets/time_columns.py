@@ -19,10 +19,10 @@ from cgru.datasets.column_names import (
 )
 from cgru.datasets.date_parts import part_of, parts_in
 from cgru.datasets.dates import dates_in
-from cgru.datasets.table import Table, groups
-from cgru.datasets.times import are_times, ranks
+from cgru.datasets.table import Table, groups, part_of_rows
+from cgru.datasets.times import are_times, form_of_counts, ranks
 
-__all__ = ["LOOKED_AT", "Course", "course_of", "find_time", "is_known", "one_of", "rising"]
+__all__ = ["LOOKED_AT", "Course", "course_of", "find_time", "hour_of", "id_candidates", "is_known", "one_of", "rising"]
 
 LOOKED_AT = 1000  # rows, to find out whether columns are what they are called: what else there is, is told later
 ENOUGH = 8  # differences between rows of a sequence, in all, for a column to look like times by its values
@@ -34,7 +34,7 @@ class Course(NamedTuple):
     """How a column goes on within the sequences of a table.
 
     Attributes:
-        kind: "dates", "whole" or "real" numbers.
+        kind: "dates", "whole" or "real" numbers, or "epoch" for whole ones that are dates or since 1970.
         count: how many pairs of neighbours within a sequence there are.
         longest: how many rows the longest sequence has.
         rises: whether each row has more than the one before.
@@ -101,6 +101,37 @@ def find_time(
     return parts
 
 
+def id_candidates(table: Table, free: Sequence[str], time: Sequence[str]) -> list[str]:
+    """Return the columns that may say which sequence a row belongs to, the likeliest first.
+
+    Their values come again, in blocks of rows, or without a time twice in a sequence. Numbers in no blocks are none
+    beside others.
+    """
+    timed = [name for name in free if time_likeness(name) > 1]
+    times = [tuple(time)] if time else [(name,) for name in timed if not table.read(name)[1].any()]
+    apart = [names for names in times if not _are_apart(table, names)]
+    found = {}
+    for name in free:
+        values, missing = table.read(name)
+        words = table.is_text(name)
+        if name in timed or called(name, LABELS) or missing.any() or not (words or values.dtype.kind in "iu"):
+            continue
+        if words and are_times(values[:LOOKED_AT]):
+            continue
+        ids, place = groups(table, (name,))
+        blocks = len(ids) == 1 + np.count_nonzero(np.diff(place))
+        likely = any(_are_apart(table, (name, *names)) for names in apart) if apart else words or blocks
+        if likely and 1 < len(ids) <= table.rows / 2:
+            found[name] = (blocks, words, len(ids))
+    sure = [name for name in found if any(found[name][:2])]
+    return sorted(sure or found, key=found.__getitem__, reverse=True)
+
+
+def _are_apart(table: Table, names: Sequence[str]) -> bool:
+    """Return whether no row has the same in these columns as another."""
+    return len(groups(table, names)[0]) == table.rows
+
+
 def is_known(names: Sequence[str]) -> bool:
     """Return whether columns of times are known by their names alone."""
     return len(names) > 1 or called(names[0], TIMES)
@@ -161,7 +192,7 @@ def _parts(table: Table, names: Sequence[str], found: Sequence[str], place: np.n
     if course.count and course.repeats and not set(found) & set(columns):  # such as those of a birth
         return ()
     if "year" not in parts:
-        _check_rises(course, columns)
+        _check_rises(table, course, columns)
     return columns
 
 
@@ -178,20 +209,37 @@ def _why_none(table: Table, pair: Sequence[str], form: str | None) -> str:
 
 def _alone(table: Table, name: str, free: Sequence[str], place: np.ndarray) -> tuple[str, ...]:
     """Return the only column that is called a time, or a date with the hour of that day."""
-    hour = _hour_of(table, name, free, place) if called(name, DATES) else ()
+    _check_there(table, name)
+    hour = hour_of(table, name, free, place) if called(name, DATES) else ()
     if not hour and (
         part_of(name) not in (None, "clock") or _begins_anew(table, name)
     ):  # a day is that of a month, perhaps
-        _check_rises(_course(table, (name,), place), (name,))
+        _check_rises(table, _course(table, (name,), place), (name,))
     return name, *hour
 
 
-def _hour_of(table: Table, name: str, free: Sequence[str], place: np.ndarray) -> tuple[str, ...]:
-    """Return the column with the hour of the day in a column of dates that come again within a sequence; or ()."""
-    hours = tuple(each for each in free if part_of(each) == "hour")
-    if len(hours) != 1 or not _course(table, (name,), place).repeats:
+def hour_of(table: Table, name: str, free: Sequence[str], place: np.ndarray) -> tuple[str, ...]:
+    """Return the columns with the time of day beside a column of dates that come again within a sequence; or ().
+
+    They are an hour, perhaps a minute and a second, or a clock, 18:30 or 1830. ValueError for several clocks.
+    """
+    if not _course(table, (name,), place).repeats:
         return ()
-    return () if _course(table, (name, *hours), place).repeats else hours
+    parts: dict[str | None, list[str]] = {}
+    for each in free:
+        parts.setdefault("clock" if _has_clock(table, each) else part_of(each), []).append(each)
+    hours: tuple[str, ...] = ()
+    for part in ("hour" if "hour" in parts else "clock", "minute", "second"):
+        found = parts.get(part, ())
+        if len(found) > 1 and part == "clock" and not _course(table, (name, found[0]), place).repeats:
+            cure = f"time={spelled((name, found[0]))} settles it"
+            raise ValueError(f"time: expected one time of day beside {name}, got {', '.join(found)}; {cure}")
+        if len(found) != 1:
+            break
+        hours = (*hours, *found)
+        if not _course(table, (name, *hours), place).repeats:
+            return hours
+    return ()
 
 
 def _begins_anew(table: Table, name: str) -> bool:
@@ -199,24 +247,39 @@ def _begins_anew(table: Table, name: str) -> bool:
     values = table.column(name)
     if values.dtype.kind in "iu":
         return bool((values > 99).any() and ((values >= 0) & (values <= 2400) & (values % 100 < 60)).all())
-    texts = [value for value in values[:LOOKED_AT].tolist() if isinstance(value, str)]
+    return _has_clock(table, name)
+
+
+def _has_clock(table: Table, name: str) -> bool:
+    """Return whether the words of a column are times of day."""
+    texts = [value for value in table.read(name)[0][:LOOKED_AT].tolist() if isinstance(value, str)]
     readings = dates_in(texts) if texts else []
     return bool(readings) and not readings[0].dated
 
 
-def _check_rises(course: Course, names: Sequence[str]) -> None:
+def _check_rises(table: Table, course: Course, names: Sequence[str]) -> None:
     """ValueError for times that fall within a sequence as rows stand, which may mean another order."""
     if course.count and not course.rises and not course.repeats:
-        known = any(called(name, TIMES) for name in names)  # which would be asked about as elements, too
-        rest = (
-            f"with ignore={spelled(names)} leaves it out"
-            if known
-            else (f"takes it for an element, ignore={spelled(names)} leaves it out")
-        )
         raise ValueError(
             f"{' with '.join(names)}: expected to know whether steps are sorted by it, since it falls within a "
-            f'sequence as rows stand: time={spelled(names)} sorts by it, time="" {rest}'
+            f"sequence as rows stand: time={spelled(names)} sorts by it, {_otherwise(table, names)}"
         )
+
+
+def _check_there(table: Table, name: str) -> None:
+    """ValueError for times some of which are missing."""
+    if table.read(name)[1].any():
+        try:
+            table.column(name)
+        except ValueError as error:
+            raise ValueError(f"{error}; {_otherwise(table, (name,))}") from None
+
+
+def _otherwise(table: Table, names: Sequence[str]) -> str:
+    """Return what to pass where columns are no times; what would be refused as an element is left out."""
+    if any(called(name, TIMES) or not table.is_numeric(name) for name in names):
+        return f'time="" with ignore={spelled(names)} leaves it out'
+    return f'time="" takes it for an element, ignore={spelled(names)} leaves it out'
 
 
 def _by_form(table: Table, free: Sequence[str], form: str) -> tuple[str, ...]:
@@ -229,7 +292,7 @@ def _by_values(table: Table, free: Sequence[str], place: np.ndarray) -> tuple[st
     """Return the column that looks like times by its values, and perhaps by its name, which rises as rows stand."""
     found: dict[str, Course] = {}
     for name in free:
-        if _has_dates(table, name) and (hour := _hour_of(table, name, free, place)):
+        if _has_dates(table, name) and (hour := hour_of(table, name, free, place)):
             return name, *hour
         if called(name, LABELS) or called(name, IDS):
             continue
@@ -244,7 +307,13 @@ def _by_values(table: Table, free: Sequence[str], place: np.ndarray) -> tuple[st
         raise ValueError(f'time: expected one column to be it, got {_listed(choices)}; {cure}, time="" takes none')
     for name, course in found.items():
         if not first:
-            _check_rises(course, (name,))
+            _check_rises(table, course, (name,))
+    for name in free if not found else ():
+        rows = np.flatnonzero(~table.read(name)[1])
+        if table.rows / 2 < len(rows) < table.rows and not called(name, f"{LABELS}|{IDS}"):
+            course = _course(part_of_rows(table, rows), (name,), place[rows])
+            if course.count >= (1 if time_likeness(name) else ENOUGH) and not course.repeats and _is_like(course, name):
+                _check_there(table, name)
     return tuple(first)
 
 
@@ -252,7 +321,7 @@ def _is_like(course: Course, name: str) -> bool:
     """Return whether a column looks like times; numbers whose name says little need be many."""
     likeness, many = time_likeness(name), course.count >= ENOUGH and course.longest > 2
     whole = course.kind == "whole"
-    if course.kind == "dates" or (course.regular and (many or (whole and likeness))):
+    if course.kind in ("dates", "epoch") or (course.regular and (many or (whole and likeness))):
         return True
     if course.rises and ((whole and likeness) or (many and likeness > 1)):
         return True
@@ -261,7 +330,7 @@ def _is_like(course: Course, name: str) -> bool:
 
 def _likeness(name: str, course: Course) -> tuple[int, ...]:
     """Return what speaks for a column of times; the most telling comes first."""
-    return course.kind == "dates", time_likeness(name), course.kind == "whole", course.regular
+    return course.kind == "dates", course.kind == "epoch", time_likeness(name), course.kind == "whole", course.regular
 
 
 def _course(table: Table, names: tuple[str, ...], place: np.ndarray) -> Course:
@@ -272,7 +341,7 @@ def _course(table: Table, names: tuple[str, ...], place: np.ndarray) -> Course:
     except (TypeError, ValueError):
         return none
     if values.dtype.kind in "iu":
-        return course_of(values.astype(np.int64), place, "whole")
+        return course_of(values.astype(np.int64), place, "epoch" if _are_moments(values) else "whole")
     if values.dtype.kind == "f" and np.isfinite(values).all():
         return course_of(values, place, "real" if (values % 1).any() else "whole")
     if values.dtype.kind not in "OmM" or not are_times(values[:LOOKED_AT]) or not are_times(values):
@@ -280,9 +349,17 @@ def _course(table: Table, names: tuple[str, ...], place: np.ndarray) -> Course:
     return course_of(ranks(values, ""), place, "dates")
 
 
+def _are_moments(values: np.ndarray) -> bool:
+    """Return whether whole numbers (n,) may be days, 20240131, or seconds from 1995 to 2040, or thousandths, ..."""
+    since = any(bool(((values >= 8e8 * size) & (values < 2.2e9 * size)).all()) for size in (1, 1e3, 1e6, 1e9))
+    return since or form_of_counts(values) not in ("", "%Y%m")
+
+
 def _has_dates(table: Table, name: str) -> bool:
     """Return whether a column has dates, as some of its rows say."""
     values, missing = table.read(name)
+    if values.dtype.kind in "iu":
+        return form_of_counts(values) == "%Y%m%d"
     return values.dtype.kind in "OM" and not missing.any() and are_times(values[:LOOKED_AT])
 
 

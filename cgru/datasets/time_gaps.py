@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cgru.datasets.dates import dates_in
-from cgru.datasets.times import times_of
+from cgru.datasets.times import Place, times_of
 
 __all__ = ["TIME_STEP", "as_gap", "clock_of", "on_gaps", "spoken"]
 
@@ -39,10 +39,14 @@ def as_gap(value: Any) -> tuple[float, bool]:
     return number * UNITS.get("min" if unit == "m" else unit, 1.0), unit is not None
 
 
-def clock_of(values: np.ndarray, form: str | None = None) -> tuple[np.ndarray, bool]:
+def clock_of(
+    values: np.ndarray, form: str | None = None, name: str = "", place: Place | None = None
+) -> tuple[np.ndarray, bool]:
     """Return times (n,), which `ranks` takes, as numbers, and whether these are seconds, of dates and times of day.
 
-    Times that are numbers keep their own unit. `form` is how they are written, as for strptime.
+    Times that are numbers keep their own unit. `form` is how they are written, as for strptime. ValueError, with the
+    `name` and the `place`, for dates whose readings lie differently far apart, though they have one order, and for what
+    has no difference.
     """
     kind = values.dtype.kind
     if kind in "mM":
@@ -50,18 +54,28 @@ def clock_of(values: np.ndarray, form: str | None = None) -> tuple[np.ndarray, b
         return values.astype(unit).astype(np.int64) / 1e6, True
     if form is not None:
         return times_of(values, "", form).values.astype(np.int64) / 1e6, True
+    if kind in "iu":
+        times_of(values, name, None, place or "row {}".format)  # which refuses dates, such as 20240131
     if kind != "O":
         return values.astype(np.float64), False
     distinct, codes = np.unique(values, return_inverse=True)
     if not all(isinstance(value, str) for value in distinct):
-        return np.array([_seconds(value) for value in distinct])[codes], True
+        try:
+            return np.array([_seconds(value) for value in distinct])[codes], True
+        except AttributeError:
+            got = type(distinct[0]).__name__
+            raise ValueError(f"{name}: expected dates or numbers, which are so far apart, got {got}") from None
     with contextlib.suppress(ValueError):
         return distinct.astype(np.float64)[codes], False
-    return dates_in(distinct.tolist(), mixed=True)[0].utc[codes] / 1e6, True
+    readings = [dates.utc for dates in dates_in(distinct.tolist(), mixed=True)]
+    if any((np.diff(each) != np.diff(readings[0])).any() for each in readings):
+        times_of(values, name, None, place or "row {}".format)  # which says what they may be
+    return readings[0][codes] / 1e6, True
 
 
 def _seconds(value: Any) -> float:
-    """Return a date, a moment, a time of day or a span in seconds."""
+    """Return a date, a moment, a time of day, a span or the start of a period of pandas in seconds."""
+    value = getattr(value, "start_time", value)
     if hasattr(value, "total_seconds"):
         return value.total_seconds()
     if isinstance(value, datetime):

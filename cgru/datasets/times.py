@@ -13,7 +13,7 @@ import numpy as np
 from cgru.datasets.dates import Dates, dates_in, forms_of, months_by_name
 from cgru.datasets.month_names import folded, months_of
 
-__all__ = ["Times", "are_times", "ranks", "times_of"]
+__all__ = ["Place", "Times", "are_times", "form_of_counts", "ranks", "slip_in", "times_of"]
 
 LOOKED_AT = 100  # different times, to find out what form most have
 MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec"  # as strptime reads them
@@ -121,6 +121,18 @@ def are_times(values: np.ndarray, form: str | None = None) -> bool:
     except (TypeError, ValueError):
         return False
     return all(isinstance(value, (str, date, time)) for value in values)
+
+
+def slip_in(values: np.ndarray, name: str, place: Place) -> str:
+    """Return what is wrong, in words, with the first text of a column (n,) that is no time where most are; "" else."""
+    some = [value for value in values[:LOOKED_AT].tolist() if isinstance(value, str)]
+    if 2 * sum(bool(dates_in([text])) for text in some) <= len(some):
+        return ""
+    try:
+        ranks(values, name, place)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def times_of(column: Sequence[Any], name: str, form: str | None = None, place: Place = "row {}".format) -> Times:
@@ -326,12 +338,20 @@ def _parsed(text: str, form: str) -> datetime | None:
 
 def _counts(values: np.ndarray, name: str) -> np.ndarray:
     """Return `values` (n,), unless all may be dates: from 202312 to 202401 it is a month, not 89 of something."""
+    form = form_of_counts(values)
+    if form:
+        cure = f'it needs its format: time_format="{form}"'
+        raise ValueError(f"{name}: expected counts, or times like 1959-01, got {values[0]}; {cure}")
+    return values
+
+
+def form_of_counts(values: np.ndarray) -> str:
+    """Return the format of dates that whole numbers (n,) may all be, 202401 or 20240131; "" where one is none."""
     for form, size in COUNTED:
         in_range = ((values >= 180001 * size) & (values < 220001 * size)).all()
         if in_range and all(_parsed(str(value), form) for value in np.unique(values).tolist()):
-            cure = f'it needs its format: time_format="{form}"'
-            raise ValueError(f"{name}: expected counts, or times like 1959-01, got {values[0]}; {cure}")
-    return values
+            return form
+    return ""
 
 
 def _datetimes(values: np.ndarray, name: str, place: Place) -> Times:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,37 +14,50 @@ from cgru.datasets.table import Table
 __all__ = ["Unfolded", "unfolded"]
 
 YEAR = r"1[4-9]\d\d|20\d\d|21\d\d"
+TWO_YEARS = r"[12]\d{3} ?[-/\u2013] ?(?:\d\d)?\d\d"  # that a fiscal year has a part of
 QUARTER = r"(?i)(?:q|qtr|quarter|quartal|trim|t)[ ._-]?([1-4])|([1-4])\.? ?(?:q|qtr|quarter|quartal|trim)"
 
 
 class Unfolded(NamedTuple):
-    """A table with a row for each step, its columns of times and values, and what was guessed, in words."""
+    """A table with a row for each step, its columns of times and values, and what was guessed, in words.
+
+    `years` is the column of years or months of the other table, `left` has those that are no steps.
+    """
 
     table: Table
     time: str
     target: str
     notes: tuple[str, ...]
+    years: str
+    left: list[str]
 
 
 class _Cells(NamedTuple):
-    """Where the steps stand: of each, the row, the column, and the time; the columns that have another role."""
+    """Where the steps stand: of each, the row, the column, and the time; the column of years or months.
+
+    `doubt` says why the years of some steps are not known, "" where they are.
+    """
 
     rows: np.ndarray
     columns: list[str]
     times: list[str]
-    used: set[str]
+    used: str
+    doubt: str = ""
 
 
-def unfolded(table: Table, id: str | None = None, time: str | None = None) -> Unfolded | None:
+def unfolded(table: Table, id: str | None = None, time: str | None = None, timed: bool = True) -> Unfolded | None:
     """Return the table with a row for each month or quarter, where it has a row for each year or a column for each.
 
     `id` is the column that says which series a row belongs to, `time` that with the years or months; None: whatever
-    looks so. None where the table is another. TypeError or ValueError, with the place, for a cell that is no number.
+    looks so. None where the table is another. TypeError or ValueError, with the place, for a cell that is no number,
+    and, where it is `timed`, for months of which some may be of another year.
     """
     free = [name for name in table.names if name not in (id, time)]
     found = _by_years(table, free, time) or (_by_months(table, free, time) if id is None else None)
     if found is None:
         return None
+    if found.doubt and timed:
+        raise ValueError(f'{found.used}: expected {found.doubt}; time="" takes cells as steps')
     step = "quarter" if "Q" in found.times[0] else "month"
     numbers = {name: table.numbers(name) for name in dict.fromkeys(found.columns)}
     values = np.array([numbers[name][row] for row, name in zip(found.rows, found.columns, strict=True)])
@@ -61,9 +74,14 @@ def unfolded(table: Table, id: str | None = None, time: str | None = None) -> Un
 
     years = "rows are years and columns" if found.columns[0] != found.columns[1] else "columns are years and rows"
     notes = [f"{years} are {step}s: read as one series"]
-    left = [name for name in table.names if name not in {*found.columns, *found.used, id}]
+    left = [name for name in table.names if name not in {*found.columns, found.used, id}]
     notes += [f"left out, as no {step} is called so: {', '.join(left)}"] if left else []
-    return Unfolded(Table(list(called), len(values), read, place, na=table.na), step, "value", tuple(notes))
+    texts = _texts(table, found.used)
+    over = [f"{texts[i]} in {table.place(i)}" for i in sorted(set(range(table.rows)) - set(found.rows.tolist()))]
+    notes += [f"left out, as no {found.used or 'row'} is called so: {', '.join(over)}"] if over else []
+    return Unfolded(
+        Table(list(called), len(values), read, place, na=table.na), step, "value", tuple(notes), found.used, left
+    )
 
 
 def _by_years(table: Table, free: Sequence[str], time: str | None) -> _Cells | None:
@@ -71,30 +89,48 @@ def _by_years(table: Table, free: Sequence[str], time: str | None) -> _Cells | N
     columns = _steps(free)
     rest = [name for name in free if name not in columns]
     named = [name for name in rest if part_of(name) == "year"] or [name for name in rest[:1] if name in table.names[:1]]
-    year = time or next((name for name in named if _has_years(table, name)), None)
-    if not columns or year is None or not _has_years(table, year):
+    found = ((name, _years(table, name)) for name in ([time] if time else named))
+    year, years = next(((name, years) for name, years in found if years), ("", {}))
+    if not columns or not years:
         return None
-    years = table.column(year).astype(np.int64)
-    rows = np.repeat(np.arange(table.rows), len(columns))
-    times = [f"{years[row]}{step}" for row in range(table.rows) for step in columns.values()]
-    return _Cells(rows, list(columns) * table.rows, times, {year})
+    ordered, doubt = _as_they_stand(free, columns)
+    rows = sorted(years, key=years.__getitem__)
+    two = next((text for text in _texts(table, year) if re.fullmatch(TWO_YEARS, text)), "")
+    doubt = f"a year in each row, got {two}, of which months may be of either" if two else doubt
+    times = [f"{years[row]}{step}" for row in rows for step in ordered.values()]
+    return _Cells(np.repeat(rows, len(columns)), list(ordered) * len(years), times, year, doubt)
 
 
 def _by_months(table: Table, free: Sequence[str], time: str | None) -> _Cells | None:
     """Return the steps of a table with a column for each year, whose rows are all twelve months, or four quarters."""
     years = [name for name in free if re.fullmatch(YEAR, name.strip())]
     rest = [name for name in free if name not in years]
-    if len(years) < 2 or table.rows not in (4, 12):
+    if len(years) < 2:
         return None
     for name in [time] if time else rest:
-        values, missing = table.read(name)
-        texts = [str(value).strip().removesuffix(".0") for value in values.tolist()]
-        steps = {} if missing.any() else _steps(texts)
-        if len(steps) == table.rows:
+        texts = _texts(table, name)
+        steps = _steps(texts)
+        others = [text for text in texts if text not in steps]
+        if steps and len(steps) + len(others) == table.rows and _are_sums(others, table.rows):
+            steps, doubt = _as_they_stand(texts, steps)
             rows = np.tile([texts.index(text) for text in steps], len(years))
             columns = [year for year in years for _ in steps]
-            return _Cells(rows, columns, [f"{year.strip()}{step}" for year in years for step in steps.values()], {name})
+            times = [f"{year.strip()}{step}" for year in years for step in steps.values()]
+            return _Cells(rows, columns, times, name, doubt)
     return None
+
+
+def _as_they_stand(names: Sequence[str], steps: Mapping[str, str]) -> tuple[dict[str, str], str]:
+    """Return the steps of a year in their order, and "", or as they stand among `names`, and why that may be meant.
+
+    Years of farms, rivers and taxes begin with other months, those of the next calendar year behind.
+    """
+    known, there = list(steps), [name for name in names if name in steps]
+    first = known.index(there[0])
+    if first == 0 or there != known[first:] + known[:first]:
+        return dict(steps), ""
+    got = f"got {there[0]} to {there[-1]}, of which some may be of another year"
+    return {name: steps[name] for name in there}, f"steps from {known[0]} to {known[-1]}, {got}"
 
 
 def _steps(names: Sequence[str]) -> dict[str, str]:
@@ -109,9 +145,20 @@ def _steps(names: Sequence[str]) -> dict[str, str]:
     return {}
 
 
-def _has_years(table: Table, name: str) -> bool:
-    """Return whether a column has whole numbers that may be years."""
+def _texts(table: Table, name: str) -> list[str]:
+    """Return the cells of a column as texts, "" where one is missing."""
     values, missing = table.read(name)
-    if values.dtype.kind not in "iuf" or missing.any():
-        return False
-    return bool(((values % 1 == 0) & (values >= 1000) & (values < 3000)).all())
+    texts = [str(value).strip().removesuffix(".0") for value in values.tolist()]
+    return ["" if gone else text for text, gone in zip(texts, missing, strict=True)]
+
+
+def _are_sums(texts: Sequence[str], rows: int) -> bool:
+    """Return whether the rows of a table that are no steps are few, and called as means and totals are."""
+    return 4 * len(texts) <= rows and all(re.search(r"[^\W\d_]", text) and not re.search(r"\d", text) for text in texts)
+
+
+def _years(table: Table, name: str) -> dict[int, int]:
+    """Return the year that each row of a column has, but for a few with means or totals; {} where others have none."""
+    texts = _texts(table, name)
+    years = {i: int(text[:4]) for i, text in enumerate(texts) if re.fullmatch(rf"[12]\d{{3}}|{TWO_YEARS}", text)}
+    return years if _are_sums([text for i, text in enumerate(texts) if i not in years], table.rows) else {}

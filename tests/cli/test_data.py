@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shlex
 import sys
 
 import numpy as np
@@ -568,3 +569,19 @@ def test_one_series_hears_of_forecasts(tmp_path):
     write(tmp_path / "eu.csv", ["date", "DAX"], [[f"2024-01-{i:02}", i] for i in range(1, 29)])
     for command, name in (("fit", "air.csv"), ("data", "air.csv"), ("fit", "eu.csv"), ("data", "eu.csv")):
         assert "one series alone is what `cgru forecast` takes" in refused(command, name, cwd=tmp_path)
+
+
+def test_names_with_commas_and_dashes_are_quoted_in_what_is_advised(tmp_path):
+    rows = [[f"c{i}", week, f"{week % 3}", "ab"[i % 2]] for i in range(6) for week in (3, 1, 2, 5, 4)]
+    write(tmp_path / "a.csv", ["cow", "-week", "milk, kg", "breed, old"], rows)
+    error = run("data", "a.csv", "--id", "cow", cwd=tmp_path, code=2)[1]
+    assert "--time=-week sorts by it" in error
+    option = shlex.split(error.partition("rows stand: ")[2].partition(" sorts by it")[0])
+    error = run("data", "a.csv", "--id", "cow", *option, cwd=tmp_path, code=2)[1]
+    label = shlex.split(error.partition("; ")[2].partition(" learns it")[0])
+    asked = ("a.csv", "--id", "cow", *option, *label)
+    assert "elements: milk, kg" in run("data", *asked, cwd=tmp_path)[0]
+    run("fit", *asked, *QUICK, "-o", "m.npz", cwd=tmp_path)
+    said = run("info", "m.npz", cwd=tmp_path)[0]
+    assert """--id cow, --time=-week, --label '"breed, old"'""" in said
+    assert "read as the model's own data were" in run("predict", "m.npz", "a.csv", cwd=tmp_path)[1]

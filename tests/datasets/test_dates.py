@@ -206,3 +206,16 @@ def test_what_is_of_one_form_but_for_a_part():
     assert dates_in([".2024-01-31"]) == []
     assert dates_in(["3/4/2024 13:30 PM", "3/4/2024 1:30 PM"]) == []
     assert read("12:00 AM 3/14/2024", "12:59 PM 3/14/2024") == ["2024-03-14T00:00:00", "2024-03-14T12:59:00"]
+
+
+@pytest.mark.parametrize(
+    "form", ["KW {}/2022", "KW{:02} 2022", "{}. KW 2022", "Woche {} 2022", "2022 KW {}", "W{}-2022"]
+)
+def test_weeks_in_words(form):
+    weeks = read(*(form.format(week) for week in range(1, 53)))
+    assert (weeks[0], weeks[51]) == ("2022-01-03T00:00:00", "2022-12-26T00:00:00")
+
+
+def test_the_first_weeks_of_a_year_may_be_quarters():
+    """KW is a week in German, and a quarter in Polish."""
+    assert {dates.written for dates in dates_in(["KW 1/2022", "KW 2/2022"])} == {"quarter", "%G-W%V"}

@@ -117,7 +117,7 @@ def test_a_date_and_a_time_that_are_none_together_are_refused(reads, refused):
     assert refused(twice, time=["Date", "Time"]) == why
     assert refused(twice.replace("18:30", "18.30"), time=["Date", "Time"]) == (
         "Date Time: expected times that differ within a sequence, got 31.12.2023 18.30 of id 1 in line 2 "
-        "and again in line 5"
+        'and again in line 5; time="" with ignore=["Date", "Time"] takes rows as they stand'
     )
     assert refused(POWER.replace("1;0.05", "1;"), time=["Date", "Time"]) == (
         "Time: expected a value in each row, got none in line 3"
@@ -293,6 +293,13 @@ def test_a_number_that_is_wrong_is_no_label(refused):
     assert refused(SHOPS.replace("5", '"1,234"'), wide=True) == (
         "h1: expected numbers, got '1,234' in line 3, with a separator of thousands, which none may have"
     )
+
+
+def test_columns_of_words_in_a_wide_table_may_be_left_out(reads, refused):
+    table = "land,rain,sun,wind,class\na,1,2,3,x\na,4,5,6,y\n"
+    cure = 'columns="..." says which are elements, unless it is the id or label, ignore="land" leaves it out'
+    assert refused(table, wide=True, label="class") == f"land: expected numbers, got 'a' in line 2; {cure}"
+    assert reads(table, wide=True, label="class", ignore="land").train.X.shape == (2, 3, 1)
 
 
 def test_several_elements_of_a_wide_table(reads):
@@ -514,14 +521,17 @@ CODES = "id,t,code,const,a,sex\n" + "".join(
 
 def test_what_does_not_change_within_a_sequence_is_said(reads):
     note = 'code, sex do not change within any sequence, as codes and names do: ignore=["code", "sex"] leaves them out'
+    note += ', label="sex" learns sex'
     data = reads(CODES)
     assert data.notes[-1] == note
     assert data.feature_names == ("code", "const", "a", "sex")
     assert not any("change" in note for note in reads(CODES, ignore=["code", "sex"]).notes)
     one = reads(CODES, ignore="sex")
     assert one.notes[-1] == (
-        'code does not change within any sequence, as codes and names do: ignore="code" leaves it out'
+        'code does not change within any sequence, as codes and names do: ignore="code" leaves it out, '
+        'label="code" learns it'
     )
+    assert reads(CODES, label="sex").notes[-1].endswith('ignore="code" leaves it out')
     assert not any("change" in note for note in reads(CODES, features=("a", "code")).notes)  # as a model takes them
     assert reads(CODES.replace("1,2,7,5", "1,2,8,5")).notes[-1].startswith("sex does not change")
     single = "id,a,b\n" + "".join(f"{i},{i * 7 % 5},{i % 3}\n" for i in range(9))
@@ -554,3 +564,12 @@ def test_all_that_is_in_doubt_is_named_at_once(refused):
         "t, day, patient: expected to know whether they are some of the elements of a step: "
         'columns="..." names all that are, ignore=["t", "day", "patient"] leaves them out, label="t" learns it'
     )
+
+
+def test_of_two_ids_that_are_together_in_each_row_once_the_last_may_be_the_time(reads, refused):
+    rows = [(i, k // 3, k, 300 + k * k % 5) for i in range(5) for k in range(6)]
+    table = "participant,block,trial,rt\n" + "".join(f"{i},{block},{k},{rt}\n" for i, block, k, rt in rows)
+    start, cure = "id: expected one column to be it, got participant, trial; ", 'id="participant" with time="trial"'
+    assert refused(table) == f'{start}{cure} or with ignore="trial" settles it'
+    assert reads(table, id="participant", time="trial").train.X.shape == (5, 6, 2)
+    assert reads(table, id="participant", ignore="trial").train.X.shape == (5, 6, 2)

@@ -547,3 +547,31 @@ def test_the_last_weekday_of_a_month_may_be_a_holiday(csv):
     assert "expected regular times" in refused(
         csv, text.replace("31,", "30,").replace("29,", "28,").replace("30,", "29,")
     )
+
+
+def test_columns_that_may_tell_several_series_apart_are_named(csv):
+    months = [f"{2000 + i // 12},{i % 12 + 1}" for i in range(24)]
+    text = "series,year,month,rate,date\n"
+    text += "".join(f"{name},{month},{i},2000-01-01\n" for name in ("Gov", "Min") for i, month in enumerate(months))
+    error = refused(csv, text, target="rate")
+    assert error == 'year month: expected each time once, got 2000 1 twice; id="series" tells several series apart'
+    assert [each.name for each in read_series(csv(text), target="rate", id="series")] == ["Gov", "Min"]
+
+
+@pytest.mark.parametrize(("clock", "step"), [("hour", 1), ("hora", 1), ("hhmm", 100)])
+def test_a_date_with_numbers_that_are_a_time_of_day(csv, clock, step):
+    text = f"fecha,{clock},y\n" + "".join(f"2024-01-0{1 + i // 24},{i % 24 * step},{i}\n" for i in range(72))
+    (one,) = read_series(csv(text))
+    assert (one.time, str(one.calendar)) == (f"fecha {clock}", "hourly")
+    assert one.written([72]) == ["2024-01-04 00:00"]
+    (one,) = read_series(csv(text.replace("fecha", "YYYYMMDD").replace("2024-01-0", "2024010")))
+    assert (one.time, one.written([72])) == (f"YYYYMMDD {clock}", ["20240104 00:00"])
+
+
+def test_times_without_a_year_are_no_steps_but_rows_are(csv):
+    """As in R's beaver1, where a clock begins anew at midnight."""
+    times = [(346 + m // 1440, m % 1440 // 60 * 100 + m % 60) for m in range(520, 1660, 10)]
+    text = "day,time,temp\n" + "".join(f"{day},{clock},{i}\n" for i, (day, clock) in enumerate(times))
+    error = refused(csv, text)
+    assert error == 'day time: expected a year among the parts of a date, got none; time="" takes rows as steps'
+    assert read_series(csv(text), time="")[0].y.tolist() == list(range(len(times)))

@@ -212,7 +212,9 @@ def test_words_in_ids_times_and_labels(reads, refused):
     why = "{}: expected a value in each row, got none, or one that na takes for missing in line {}"
     assert refused(LONG.replace("2,1", "-9,1"), na=-9) == why.format("id", 4)
     assert refused(LONG.replace("2,1", "b,1").replace("\n1,2", "\n-,2"), na="-") == why.format("id", 2)
-    assert refused(LONG.replace("1,2,3", "1,-9.0,3"), na="-9") == why.format("t", 2)
+    assert refused(LONG.replace("1,2,3", "1,-9.0,3"), na="-9") == (
+        f'{why.format("t", 2)}; time="" with ignore="t" leaves it out'
+    )
     assert refused(LONG.replace("y", "Missing"), na="missing") == why.format("label", 4)
     numbers = LONG.replace("x", "0.5").replace("y", "-999")
     assert refused(numbers, na="-999.0") == why.format("label", 4)
@@ -385,3 +387,16 @@ def test_all_columns_without_numbers_are_named_at_once(refused):
     )
     assert 'label="ward"' not in refused(right.replace(",A,", ",1,"), time="charttime", ignore=["note"])
     assert 'label="ward"' not in refused(right.replace(",A,", ",B,"), time="charttime", ignore=["note"])
+
+
+def test_a_label_of_no_name_that_is_left_out_is_said(reads):
+    """A file without labels has as many columns as another with them and a step less."""
+    table = "".join(f"{i % 2},{','.join(str(i * k % 7 / 2) for k in range(9))}\n" for i in range(6))
+    note = 'column_1 has labels, as in training, and is left out (label="" takes all columns)'
+    asked = {"label": "column_1", "wide": True, "targets": False}
+    assert note in reads(table, **asked).notes
+    assert reads(table, **asked).train.X.shape == (6, 9, 1)
+    assert reads(table, **asked | {"label": ""}).train.X.shape == (6, 10, 1)
+    assert note not in reads(table, **asked | {"targets": True}).notes
+    named = "column_1," + ",".join(f"t{k}" for k in range(9)) + "\n" + table
+    assert note not in reads(named, **asked).notes

@@ -323,3 +323,113 @@ def test_the_earlier_of_several_times_by_name_is_one_that_differs(refused):
         'time="tick" with ignore=["year", "month", "step"], or time=["year", "month"] with ignore=["tick", "step"] '
         "settles it"
     )
+
+
+@pytest.mark.parametrize("day", ["{}. März 2024", "{}-Apr-2012", "2024-03-{:02}"])
+def test_dates_are_never_said_to_be_elements(reads, refused, day):
+    table = shuffled(text("id,gemessen,a", ((i, day.format(d), d) for i in (1, 2) for d in range(11, 19))))
+    error = refused(table)
+    assert error.endswith('time="gemessen" sorts by it, time="" with ignore="gemessen" leaves it out')
+    assert reads(table, time="", ignore="gemessen").feature_names == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("clock", "times"),
+    [
+        ("hhmm", [(30,), (730,), (1830,)]),
+        ("Time", [(0,), (15,), (1200,)]),
+        ("hora", [(1,), (12,), (24,)]),
+        ("Stunde,Minute", [(0, 30), (7, 0), (7, 30)]),
+        ("hour,minute,second", [(7, 0, 5), (7, 0, 10), (7, 1, 0)]),
+    ],
+)
+def test_a_date_with_numbers_that_are_a_time_of_day(reads, clock, times):
+    rows = [(i, f"2024-02-{d:02}", *time, 3 * d + k) for i in (1, 2) for d in (3, 4) for k, time in enumerate(times)]
+    table = text(f"id,date,{clock},a", rows)
+    for options in ({"time": ["date", *clock.split(",")]}, {}):
+        data = reads(shuffled(table), **options)
+        assert data.reading["time"] == ["date", *clock.split(",")]
+        assert data.train.X[:, :, 0].tolist() == [[9, 10, 11, 12, 13, 14]] * 2
+
+
+def test_an_id_of_numbers_is_named_where_rows_are_in_no_order(refused):
+    rows = [(i, d, 60 + i % 3, 80 + d) for i in range(9) for d in range(1, 8)]
+    error = refused(shuffled(text("pacjent,dzień,wiek,tętno", rows)))
+    assert ': id="pacjent" may be it, wide=True' in error
+    rows = [(i, f"2024-01-{d:02}", "ab"[i % 2]) for i in range(6) for d in range(1, 8)]
+    assert ': id="x" or id="y" may be it, wide=True' in refused(text("x,Messtag,y", rows))
+
+
+def test_words_beside_one_series_do_not_hide_forecasts(refused):
+    table = text("date,rain,weather", ((f"2012/01/{d:02}", d % 3, ("sun", "rain")[d % 2]) for d in range(1, 20)))
+    assert 'id="weather" may be it, one series alone is what `cgru forecast` takes' in refused(table)
+
+
+@pytest.mark.parametrize("unit", [1, 1000, 1_000_000])
+def test_times_since_1970_are_known_at_any_distance(reads, refused, unit):
+    times = np.cumsum(np.random.default_rng(5).integers(1, 10**6, 14)) + 1_600_000_000
+    table = text("device,recorded,v", ((i, t * unit, k % 3) for i in (1, 2) for k, t in enumerate(times.tolist())))
+    assert orderly(table, "recorded", reads).train.X.shape == (2, 14, 1)
+    assert refused(shuffled(table)).startswith("recorded: expected to know whether steps are sorted by it")
+    sales = text("device,sales,v", ((i, t // 4, k % 3) for i in (1, 2) for k, t in enumerate(times)))
+    assert reads(shuffled(sales)).feature_names == ("sales", "v")
+
+
+@pytest.mark.parametrize(
+    ("name", "time", "cure"),
+    [
+        ("date", "2024-01-{:02}", 'time="" with ignore="date" leaves it out'),
+        ("fecha", "{}-Apr-2012", 'time="" with ignore="fecha" leaves it out'),
+        ("semana", "{}", 'time="" takes it for an element, ignore="semana" leaves it out'),
+    ],
+)
+def test_times_some_of_which_are_missing_are_asked_about(reads, refused, name, time, cure):
+    rows = [(i, "" if (i, k) == (2, 4) else time.format(k + 1), k * k % 7) for i in (1, 2, 3) for k in range(9)]
+    table = text(f"id,{name},v", rows)
+    assert refused(table) == f"{name}: expected a value in each row, got none in line 15; {cure}"
+    assert reads(table, time="", ignore=name).feature_names == ("v",)
+    assert reads(text("id,v,w", ((i, v, t) for i, t, v in rows)), ignore="w").feature_names == ("v",)
+    noise = text("id,a,v", ((i, "" if (i, k) == (2, 4) else k * k % 11, k) for i in (1, 2, 3) for k in range(9)))
+    assert reads(noise, missing="zero", ignore="v").feature_names == ("a",)
+
+
+def test_a_date_with_a_time_of_day_whatever_they_are_called(reads):
+    rows = [(i, f"{d}-3-2024", f"{h:02}:15", 10 * d + h) for i in (1, 2) for d in (3, 4) for h in (0, 9, 18)]
+    for names in ("dag,tijd", "dia,momento", "Messtag,Uhr", "x1,x2"):
+        data = reads(shuffled(text(f"id,{names},a", rows)))
+        assert data.reading["time"] == names.split(",")
+        assert data.train.X[0, :, 0].tolist() == [30, 39, 48, 40, 49, 58]
+    dots = text("id,day,Uhr,a", ((i, day, clock.replace(":", "."), a) for i, day, clock, a in rows))
+    assert reads(dots).reading["time"] == ["day", "Uhr"]
+
+
+@pytest.mark.parametrize("name", ["fecha", "gemessen", "x"])
+@pytest.mark.parametrize("slip", ["2024-13-45", "mañana", "31-Feb-2024"])
+def test_of_dates_the_first_that_is_none_is_named(refused, name, slip):
+    rows = [(i, slip if (i, d) == (2, 13) else f"{d}-Jan-2024", d % 4) for i in (1, 2) for d in range(11, 19)]
+    error = refused(text(f"id,{name},v", rows))
+    assert error.startswith(f"{name}: expected numbers or dates such as 2024-12-31 or 31.12.2024 18:30, got '{slip}'")
+    assert f"'{slip}' in line 12, " in error
+    assert error.endswith(f'ignore="{name}" leaves it out')
+
+
+def test_of_two_times_of_day_beside_a_date_one_is_asked_for(reads, refused):
+    rows = [(i, f"{d}.3.2024", f"{h:02}:00", f"{h:02}:30", 10 * d + h) for i in (1, 2) for d in (3, 4) for h in (0, 9)]
+    table = text("id,Datum,Beginn,Ende,v", rows)
+    why = "time: expected one time of day beside Datum, got Beginn, Ende"
+    assert refused(table) == f'{why}; time=["Datum", "Beginn"] settles it'
+    assert reads(shuffled(table), time=["Datum", "Beginn"], ignore="Ende").train.X[0, :, 0].tolist() == [30, 39, 40, 49]
+    daily = text("id,Datum,auf,unter,v", ((i, f"{d}.3.2024", "6:30", "18:30", d) for i in (1, 2) for d in range(1, 9)))
+    assert reads(daily, ignore=["auf", "unter"]).reading["time"] == "Datum"
+
+
+@pytest.mark.parametrize("name", ["yyyymmdd", "MESS_DATUM", "x"])
+def test_dates_without_separators_are_known(reads, refused, name):
+    days = [f"2024{month:02}{day}" for month in (1, 2, 3) for day in (10, 20, 28)]
+    table = text(f"id,{name},v", ((i, day, k * k % 7) for i in (1, 2) for k, day in enumerate(days)))
+    orderly(table, name, reads)
+    assert refused(shuffled(table)).startswith(f"{name}: expected to know whether steps are sorted by it")
+    hours = text(f"id,{name},HH,v", ((i, day, h, k + h) for i in (1, 2) for k, day in enumerate(days) for h in (6, 24)))
+    data = reads(shuffled(hours), time_step=True)
+    assert data.reading["time"] == [name, "HH"]
+    assert data.train.X[0, 1:3, 1].tolist() == [18 * 3600, (9 * 24 + 6) * 3600]

@@ -171,3 +171,60 @@ def test_the_same_of_frames():
         TypeError, match=r"^dim_0: expected numbers, got a Series, with several values, in row 0; columns="
     ):
         from_frame(nested, "id")
+
+
+def test_dates_of_one_order_may_lie_differently_far_apart(reads, refused):
+    """Days of one month, or the first days of several."""
+    table = "id,date,a\n" + "".join(f"x,{d:02}/02/2024,{d % 3}\n" for d in range(1, 12))
+    assert len(reads(table).notes) == 2
+    for options in ({"time_step": True}, {"split_at": "3d"}):
+        error = refused(table, **options)
+        assert error.startswith("date: expected dates with one reading, got '01/02/2024' in line 2, which may be")
+        assert 'time_format="%d/%m/%Y" or time_format="%m/%d/%Y" says which' in error
+    for form, step in (("%d/%m/%Y", 1), ("%m/%d/%Y", 31)):
+        assert reads(table, time_step=True, time_format=form).train.X[0, 1, 1] == step * 86400
+
+
+def test_periods_of_pandas_are_as_far_apart_as_their_starts():
+    months = pd.period_range("2024-01", periods=3, freq="M")
+    frame = pd.DataFrame({"id": 1, "month": months[::-1], "a": range(3)})
+    assert from_frame(frame, "id", time="month").X[0].tolist() == [[2], [1], [0]]
+    assert from_frame(frame, "id", time="month", time_step=True).X[0][:, 1].tolist() == [0, 31 * 86400, 29 * 86400]
+
+
+def test_times_without_differences_are_sorted_by_alone():
+    class Lap(int):
+        """What is no number for NumPy's objects."""
+
+    frame = pd.DataFrame({"id": 1, "lap": np.array([Lap(2), Lap(1)], object), "a": range(2)})
+    assert from_frame(frame, "id", time="lap").X[0].tolist() == [[1], [0]]
+    with pytest.raises(ValueError, match="lap: expected dates or numbers, which are so far apart, got Lap"):
+        from_frame(frame, "id", time="lap", time_step=True)
+
+
+def test_an_index_is_no_column():
+    frame = pd.DataFrame({"id": [1, 1], "t": [2, 1], "a": [3, 4]}).set_index(["id", "t"])
+    with pytest.raises(ValueError, match=r"frame: expected id, t among its columns, got an index; frame.reset_index"):
+        from_frame(frame, "id", time="t")
+    assert from_frame(frame.reset_index(), "id", time="t").X[0].tolist() == [[4], [3]]
+
+
+def test_a_clock_without_a_colon_counts_minutes_and_hours(reads, refused):
+    table = "id,hhmm,a\n" + "".join(f"x,{clock},{i % 3}\n" for i, clock in enumerate((930, 1000, 1030, 1200)))
+    assert reads(table, time_step=True).train.X[0, :, 1].tolist() == [0, 1800, 1800, 5400]
+    assert reads(table, split_at="1h").train.ids.tolist() == ["x/1", "x/2"]
+    assert refused(table.replace("1030", "1090"), time_step=True).startswith("hhmm: expected a time of day such as")
+
+
+def test_dates_without_separators_are_days_apart(reads, refused):
+    days = [f"2024{month:02}{day}" for month in (1, 2, 3) for day in (10, 20, 28)]
+    table = "id,date,a\n" + "".join(f"x,{day},{i % 3}\n" for i, day in enumerate(days))
+    assert not any("dates such as" in note for note in reads(table).notes)
+    data = reads(table, time_step=True)
+    assert (data.train.X[0, 1:, 1] / 86400).tolist() == [10, 8, 13, 10, 8, 11, 10, 8]
+    assert 'date has dates such as 20240110 (time_format="%Y%m%d")' in data.notes
+    assert reads(table, split_at="12d").train.ids.tolist() == ["x/1", "x/2"]
+    later = table + "".join(f"x,2031010{i},{i}\n" for i in range(1, 5))
+    assert any('split_at="' in note and 'd" makes' in note for note in reads(later).notes)
+    months = "id,date,a\n" + "".join(f"x,2024{month:02},{month % 3}\n" for month in range(1, 12))
+    assert refused(months, time_step=True).endswith('it needs its format: time_format="%Y%m"')

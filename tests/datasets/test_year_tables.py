@@ -213,3 +213,70 @@ def test_the_index_that_r_writes_is_not_to_be_forecast(read):
     assert "one of rownames, value" in refused(
         read, "".join(["rownames,time,value\n", *rows[:5], *rows[6:]]), gaps=True
     )
+
+
+@pytest.mark.parametrize("word", ["Mean", "Total", "Média", "Summe"])
+def test_rows_of_means_are_left_out_and_said(read, word):
+    below = by_years() + f"{word},{','.join(['7'] * 12)}\n"
+    (one,) = read(below)
+    assert one.y.tolist() == list(range(60))
+    assert one.notes == (NOTE, f"left out, as no Year is called so: {word} in line 7")
+    across = "Month,1990,1991,1992\n" + "".join(f"{name},{i},{12 + i},{24 + i}\n" for i, name in enumerate(ENGLISH))
+    (one,) = read(across + f"{word},66,210,9\n")
+    assert one.y.tolist() == list(range(36))
+    assert one.notes[-1] == f"left out, as no Month is called so: {word} in line 14"
+
+
+def test_other_rows_without_a_year_make_another_table(read):
+    for row in ("195x", "", "1954a", "1954.5"):
+        with pytest.raises(ValueError, match=r"s.csv: "):
+            read(by_years() + f"{row},{','.join(['7'] * 12)}\n")
+    words = "".join(f"{word},{','.join(['7'] * 12)}\n" for word in ("Mean", "Median", "Total"))
+    with pytest.raises(ValueError, match=r"s.csv: "):
+        read(by_years() + words)
+    across = "Month,1990,1991,1992\n" + "".join(f"{name},{i},{12 + i},{24 + i}\n" for i, name in enumerate(ENGLISH))
+    for row in ("Jan,1,2,3\n", "13,1,2,3\n"):
+        with pytest.raises(ValueError, match=r"s.csv: "):
+            read(across + row)
+
+
+@pytest.mark.parametrize(("year", "first"), [("Year", 3), ("WY", 9), ("Jahr", 6)])
+def test_years_that_begin_with_another_month_are_asked_about(read, year, first):
+    names = ENGLISH[first:] + ENGLISH[:first]
+    why = f"expected steps from Jan to Dec, got {names[0]} to {names[-1]}, of which some may be of another year"
+    table = by_years(names, year=year)
+    assert refused(read, table) == f'{year}: {why}; time="" takes cells as steps'
+    (one,) = read(table, time="")
+    assert (one.y.tolist(), one.time) == (list(range(60)), "step")
+    across = "Month,1990,1991,1992\n" + "".join(f"{name},{i},{12 + i},{24 + i}\n" for i, name in enumerate(names))
+    assert refused(read, across).startswith("Month: expected steps from Jan to Dec")
+    assert read(across, time="")[0].y.tolist() == list(range(36))
+    assert read(by_years(ENGLISH[::-1]))[0].y[:2].tolist() == [11, 10]  # no year begins in December and ends in January
+
+
+@pytest.mark.parametrize("form", ["{}-{:02}", "{}/{}", "{}\u2013{:02}"])
+def test_years_that_are_two_are_asked_about(read, form):
+    years = [form.format(1949 + i, 50 + i) for i in range(5)]
+    why = f'FY: expected a year in each row, got {years[0]}, of which months may be of either; time="" takes cells'
+    assert refused(read, by_years(years=years, year="FY")).startswith(why)
+    assert read(by_years(years=years, year="FY"), time="")[0].y.tolist() == list(range(60))
+
+
+def test_a_gap_between_years_as_steps(read):
+    table = by_years(years=[1949, 1950, 1953])
+    assert refused(read, table).endswith('gaps=True fills it, time="" takes rows as steps')
+    assert read(table, time="")[0].y.tolist() == list(range(36))
+
+
+def test_months_in_roman_numbers(read):
+    roman = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"]
+    assert read(by_years(roman, year="Rok"))[0].notes == (NOTE,)
+    (one,) = read("rok,miesiąc,y\n" + "".join(f"{2000 + i // 12},{roman[i % 12]},{i}\n" for i in range(24)))
+    assert str(one.calendar) == "monthly"
+
+
+def test_columns_that_tell_years_of_several_series_apart_are_named(read):
+    rows = [f"{name},{row}\n" for name in ("A", "B") for row in by_years().splitlines()[1:]]
+    table = "Station," + by_years().splitlines()[0] + "\n" + "".join(rows)
+    assert refused(read, table).endswith('id="Station" tells several series apart')
+    assert [each.name for each in read(table, id="Station")] == ["A", "B"]
