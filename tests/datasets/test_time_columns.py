@@ -433,3 +433,18 @@ def test_dates_without_separators_are_known(reads, refused, name):
     data = reads(shuffled(hours), time_step=True)
     assert data.reading["time"] == [name, "HH"]
     assert data.train.X[0, 1:3, 1].tolist() == [18 * 3600, (9 * 24 + 6) * 3600]
+
+
+def test_a_time_of_numbers_that_are_no_clock_is_sorted_by(reads, refused):
+    table = text("id,time,v", ((i, 25 * k, k * k % 7) for i in (1, 2) for k in range(40)))
+    assert reads(shuffled(table)).train.X[0, :4, 0].tolist() == [0, 1, 4, 2]
+    clock = text("id,time,v", ((i, 100 * k + 30, k * k % 7) for i in (1, 2) for k in range(20)))
+    assert refused(shuffled(clock)).startswith("time: expected to know whether steps are sorted by it")
+
+
+def test_of_two_columns_in_a_format_none_is_taken(reads, refused):
+    table = text("id,von,bis,v", ((1, f"{d}_01_2024", f"{d + 1}_01_2024", d % 3) for d in range(1, 9)))
+    error = refused(table, time_format="%d_%m_%Y")
+    assert error == 'time_format: expected a column of times beside it, got none: time="..." names it'
+    assert reads(table, time="von", ignore="bis", time_format="%d_%m_%Y").reading["time"] == "von"
+    assert reads(table, ignore="bis", time_format="%d_%m_%Y").reading["time"] == "von"

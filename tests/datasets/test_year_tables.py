@@ -280,3 +280,29 @@ def test_columns_that_tell_years_of_several_series_apart_are_named(read):
     table = "Station," + by_years().splitlines()[0] + "\n" + "".join(rows)
     assert refused(read, table).endswith('id="Station" tells several series apart')
     assert [each.name for each in read(table, id="Station")] == ["A", "B"]
+
+
+def test_quarters_are_all_four_and_may_begin_with_their_number(read):
+    table = "Jahr,{}\n" + "".join(f"{2000 + i},{4 * i},{4 * i + 1},{4 * i + 2},{4 * i + 3}\n" for i in range(3))
+    for names in ("1Q,2Q,3Q,4Q", "1. Quartal,2. Quartal,3. Quartal,4. Quartal"):
+        assert read(table.format(names))[0].y.tolist() == list(range(12))
+    assert refused(read, table.format("Q1,Q2,Q3,Sum")).startswith("target: expected the column to forecast")
+
+
+def test_one_row_of_means_below_three_years(read):
+    below = by_years(years=range(1949, 1952)) + f"Mean,{','.join(['7'] * 12)}\n"
+    assert read(below)[0].y.tolist() == list(range(36))
+
+
+def test_years_are_in_the_first_column_or_called_so(read):
+    rows = [f"{i},{row}\n" for i, row in enumerate(by_years().splitlines()[1:])]
+    table = ",".join(["n", "{}", *ENGLISH]) + "\n" + "".join(rows)
+    assert read(table.format("Jahr"))[0].notes[0] == NOTE
+    assert refused(read, table.format("m")).startswith("target: expected the column to forecast")
+
+
+def test_a_column_of_months_is_chosen_among_two(read):
+    rows = "".join(f"{i + 1},{ENGLISH[::-1][i]},{i},{12 + i},{24 + i}\n" for i in range(12))
+    table = "k,n,1990,1991,1992\n" + rows
+    assert read(table, time="k")[0].y.tolist() == list(range(36))
+    assert read(table, time="n")[0].y[:12].tolist() == list(range(11, -1, -1))
