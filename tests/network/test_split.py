@@ -5,7 +5,7 @@ import pytest
 from network_cases import LABELS, LENGTHS, REALS, X, made, same, weights
 
 import cgru
-from cgru.network.split import drawn, groups_of
+from cgru.network.split import drawn, groups_of, held_back
 
 RNG = np.random.default_rng(5)
 SUBJECTS = np.repeat([f"s{i}" for i in range(8)], 3)  # of the 24 samples of `network_cases`
@@ -110,6 +110,20 @@ def test_the_group_that_is_missing_is_no_group(kind):
         groups_of(kind([1.0, float("nan"), 2.0]), 3)
     with pytest.raises(ValueError, match=r"^groups: expected shape \(4,\), one for each sample, got \(3,\)"):
         groups_of(kind([1, 2, 3]), 4)
+
+
+def test_a_list_of_strings_in_which_one_is_missing():
+    with pytest.raises((TypeError, ValueError), match=r"^groups: expected"):
+        groups_of(["a", float("nan"), "b"], 3)
+    assert groups_of(np.array([7, 5, 7]), 3).tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize(("m", "share", "due"), [(2, 0.01, 1), (2, 0.99, 1), (3, 0.9, 2), (10, 0.25, 2), (10, 0.31, 3)])
+def test_a_share_is_one_sample_at_least_and_not_all(m, share, due):
+    assert held_back(m, share) == due
+    held = [drawn(m, share, [seed]) for seed in range(8)]
+    assert {each.sum() for each in held} == {due}
+    assert len({tuple(each) for each in held}) > 1
 
 
 def test_where_each_class_has_one_sample_one_is_held_back_for_all_that():
