@@ -47,6 +47,8 @@ def refused(names, *columns):
         ("year day", ""),
         ("day_of_week hour", ""),
         ("x y z d", ""),
+        ("y m", ""),
+        ("Y y m d", ""),
         ("ax ay az month", ""),
         ("year1 month1 year2 month2", ""),
         ("start_year start_month birth_year birth_month", ""),
@@ -116,6 +118,10 @@ def test_quarters_weeks_and_days_of_the_year():
     assert joined(["year", "doy"], [2020], [366])[0] == np.datetime64("2020-12-31")
 
 
+def test_years_of_two_digits_of_one_half_of_a_century_come_in_their_order():
+    assert (np.diff(joined(["year", "month"], [1, 2, 50], [1, 1, 1])) > np.timedelta64(0, "us")).all()
+
+
 def test_without_a_year_times_are_counted():
     hours = np.timedelta64(1, "h")
     assert (joined(["day", "time"], [346, 347], [2350, 0]) / hours).tolist() == [346 * 24 + 23 + 50 / 60, 347 * 24]
@@ -136,6 +142,9 @@ def test_without_a_year_times_are_counted():
         ("year month", [(2023, "May"), (2023, "Mya")], "month: expected a month, got 'Mya' in row 1"),
         ("year month", [(2023.5, 1)], "year: expected a year from 1 to 9999, got 2023.5 in row 0"),
         ("year month", [(98, 1), (3, 1)], "year: expected years of four digits, got 3 in row 1"),
+        ("year month", [(110, 1), (60, 1)], "year: expected years of four digits, got 60 in row 1"),
+        ("day hour", [("1", "7"), ("1", "q3")], "hour: expected an hour from 0 to 24, got 'q3' in row 1"),
+        ("day hour", [(1, 99), (1, 100)], "hour: expected a time of day such as 18:30 or 1830, got 99 in row 0"),
         ("year quarter", [(2023, 5)], "quarter: expected a quarter from 1 to 4, got 5 in row 0"),
         ("year week", [(2021, 53)], "week: expected a week of 2021, at most 52, got 53 in row 0"),
         ("year doy", [(2021, 366)], "doy: expected a day of 2021, at most 365, got 366 in row 0"),
