@@ -50,6 +50,7 @@ LAST = [f"{1871 + i // 12}.{i % 12 + 1:02}" for i in K]
         (by_days("1749-01", 60, 3, share=0.5), "monthly", "1749.042 is 1749-01"),  # as sunspots
         (by_days("2019-11", 60, 5), "monthly", "2019.83288 is 2019-11"),
         (by_days("2019-01", 60, 5, share=1, day=-1), "monthly", "2019.08219 is 2019-01"),
+        ([f"{2001 + (k + 0.3) / 12:.6f}" for k in K], "monthly", "2001.025000 is 2001-01"),
         (LAST, "monthly", "1871.01 is 1871-01"),
         ([each.removesuffix("0") for each in LAST], "monthly", "1871.01 is 1871-01"),
     ],
