@@ -85,9 +85,8 @@ def test_a_fit_that_was_killed_is_resumed(toy, tmp_path):
     fit = ("fit", toy / "data.npz", *QUICK, "--output-dropout", 0.3, "--epochs", 600)
     kept = ("--checkpoint", "run.npz", "--resume", "-o", "model.npz")
     process = start(*fit, *kept, "--checkpoint-seconds", 0, cwd=tmp_path)
-    for _ in range(3):  # the third line is of the first epoch
-        process.stderr.readline()
-    time.sleep(0.2)
+    while not process.stderr.readline().startswith("epoch  60/600"):
+        assert process.poll() is None
     process.kill()
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
