@@ -270,17 +270,21 @@ def test_a_job_that_interrupts_itself_is_not_done():
 
 
 def test_what_the_callback_raises_ends_it(stopping):
-    begun = []
+    begun, another = [], threading.Event()
 
     def fail(result):
         raise StopIteration("enough")
 
     def wait(epoch):
         begun.append(epoch.epoch)
+        another.set()
         assert stopping.wait(60)
 
+    def after_another(epoch):
+        assert another.wait(60)
+
     jobs = [cgru.Job(made(), n, epochs=10**6, callback=wait, cost=1) for n in range(3)]
-    jobs.append(cgru.Job(made(), "first", epochs=1, cost=2))
+    jobs.append(cgru.Job(made(), "first", epochs=1, callback=after_another, cost=2))
     before = threading.active_count()
     with pytest.raises(StopIteration, match="enough"):
         cgru.fit_many(jobs, X, LABELS, threads=2, callback=fail)
