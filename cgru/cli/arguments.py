@@ -82,13 +82,11 @@ _SHARE = _number(float, "a share of at least 0 and below 1", lambda value: 0 <= 
 
 
 def _loss(text: str) -> str:
-    known = losses.LOSSES.keys() - set(losses.CLASSIFYING)
-    name = losses.SHORT.get(text, text)
     with contextlib.suppress(ValueError):
-        losses.named(name)
-        if name.partition("(")[0] in known:
-            return name
-    raise argparse.ArgumentTypeError(f"expected one of {', '.join(sorted(known))}, got {text!r}")
+        if not losses.classifies(text):
+            return losses.SHORT.get(text, text)
+    known = sorted(name for name, kind in losses.LOSSES.items() if not kind.classifies)
+    raise argparse.ArgumentTypeError(f"expected one of {', '.join(known)}, got {text!r}")
 
 
 def _executor(text: str) -> str:

@@ -156,7 +156,7 @@ def _resolved(plan: Plan, task: Task) -> dict[str, Any]:
     if "pool" in fixed:
         fixed["pool"] = fixed["pool"] or recipe.POOL
     if fixed["standardize_targets"] is None:
-        fixed["standardize_targets"] = task.names is None and fixed["loss"] != "poisson"
+        fixed["standardize_targets"] = cgru.losses.named(fixed["loss"]).can_standardize
     size, epochs = (fixed.get(name) for name in ("batch_size", "epochs"))
     if "batch_size" in plan.axes and "epochs" not in plan.axes and epochs is None:
         raise RequestError(f"{plan.path}: [fit] epochs: expected a number beside several of batch_size, got none")

@@ -118,8 +118,7 @@ cdef extern from "simd/cgru.h" nogil:
 
     cdef enum:
         CGRU_SOFTMAX, CGRU_SIGMOID
-        CGRU_NO_LOSS, CGRU_CROSS_ENTROPY, CGRU_BINARY_CROSS_ENTROPY, CGRU_MEAN_SQUARED_ERROR
-        CGRU_HUBER, CGRU_QUANTILE, CGRU_POISSON, CGRU_GAUSSIAN
+        CGRU_NO_LOSS
 
     ctypedef struct cgru_criterion:
         int loss

@@ -101,8 +101,7 @@ class Settings:
         """ValueError where they fit neither net nor data."""
         if self.standardize and data.first.X.ndim == 2:
             raise ValueError("standardize: expected False for tokens, which have no mean, got True")
-        loss = None if callable(net.loss) else losses.parts(net.loss)[0]
-        if self.shrink and loss not in (None, "mean_squared_error", "huber"):
+        if self.shrink and not losses.named(net.loss).can_shrink:
             raise ValueError(f"shrink: expected False for {net.loss}, got True")
         if self.recover and type(net.optimizer) not in optimizers.NAMED.values():
             got = type(net.optimizer).__name__

@@ -128,7 +128,7 @@ def _of_numbers(outputs: Sequence[Numbers]) -> Iterator[Table]:
         note += " - is not defined: the target never changes."
     if "quantiles" in outputs[0]:
         judged = min((each["promised"] for each in outputs[0]["quantiles"]), key=lambda level: abs(level - 0.5))
-        note += f" Predicted is the quantile {judged:g}."  # as losses.point has it
+        note += f" Predicted is the quantile {judged:g}."  # as Loss.point has it
     yield Table("Errors", ("", "RMSE", "MAE", "bias", "R2"), rows, note)
 
     shares = [f"{each['share']:.0%}" if each["share"] < 1 else "all" for each in outputs[0]["errors"]]
