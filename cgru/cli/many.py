@@ -94,9 +94,9 @@ def build(
     kind, dtype = NAMED[optimizer], np.float64 if given.pop("float64") else np.float32
     rates = {name: given.pop(name) for name in ("learning_rate", "schedule", "clip_norm")}
     decay = given.pop("weight_decay")
-    if decay or kind is not cgru.SGD:
-        if kind is cgru.SGD:
-            raise ValueError(f"weight_decay: expected 0 with sgd, which has none, got {decay}")
+    if decay:
+        if not hasattr(kind, "weight_decay"):
+            raise ValueError(f"weight_decay: expected 0 with {optimizer}, which has none, got {decay}")
         rates["weight_decay"] = decay
     layers = recipe.stack(head(names, numbers, loss), steps=steps, **given)
     return cgru.Network(layers, loss, kind(**rates), seed, names, dtype=dtype)

@@ -30,7 +30,7 @@ from cgru.network.history import Epoch, History
 from cgru.network.metrics import Metric, checked, measured
 from cgru.network.remembered import Remembered, Watch
 from cgru.network.samples import ask_about_axes, by_class, names_in, taken, weights_of_classes
-from cgru.optimizers import SGD, Adam, RMSprop
+from cgru.optimizers import Adam, Optimizer
 
 __all__ = ["Network", "load", "parts", "restored"]
 
@@ -74,7 +74,7 @@ class Network:
         self,
         layers: Sequence[Layer],
         loss: str | Function | None = None,
-        optimizer: SGD | Adam | RMSprop | str | None = None,
+        optimizer: Optimizer | str | None = None,
         seed: int | None = None,
         class_names: Sequence[str] | None = None,
         *,
