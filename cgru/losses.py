@@ -269,43 +269,38 @@ class Loss:
 
     # --- its targets ---
 
-    def compact(self, y: Any, m: int, k: int, name: str = "y") -> tuple[np.ndarray, np.ndarray | None]:
-        """Check `y`; return it as float64 (m, targets) or integers (m,), and as classes (m,), None where it has none.
+    def compact(
+        self, y: Any, m: int, k: int, name: str = "y", real: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Check the targets `y` of m samples; return them as the compiled code takes them, and as classes (m,).
 
         Cross-entropy takes integers (m,) from 0 to k - 1, which stay integers, or class probabilities (m, k); binary
         cross-entropy 0 and 1 (m,) or reals from 0 to 1 (m, k); any other loss reals (m, targets), poisson those of at
-        least 0. (m,) does for (m, 1). TypeError or ValueError for anything else, NaN and infinity among it.
-        """
-        array = _numbers(y, name)
-        n = self._check_shape(array, (m,), k, name)
-        if not np.isfinite(array).all():
-            raise ValueError(f"{name}: expected finite numbers, got {array[~np.isfinite(array)][0]}")
-        return self._taken(array, n, name)
+        least 0. (m,) does for (m, 1). Returned are float64 (m, targets), or integers (m,), and None for the classes
+        where a target is none. TypeError or ValueError for anything else, NaN and infinity among it.
 
-    def _check_shape(self, array: np.ndarray, rows: tuple[int, ...], k: int, name: str, what: str = "") -> int:
-        """Raise ValueError where `array` has not the targets of so many `rows`; return how many a row has."""
+        real: (m, s) booleans, of outputs at all steps: those that are no padding. What holds for a sample then holds
+        for a step; `y` is not looked at elsewhere, and zero there in what is returned, without classes beside it.
+        """
+        array, rows = _numbers(y, name), (m,) if real is None else real.shape
         n = self.targets(k) or (array.shape[-1] if array.ndim == len(rows) + 1 else 1)
         due = [rows, (*rows, n)] if n == 1 or self.takes_class_numbers else [(*rows, n)]
         if array.shape not in due:
+            what = "" if real is None else ", a target for each step"
             raise ValueError(f"{name}: expected shape {' or '.join(map(str, due))}{what}, got {array.shape}")
-        return n
+        array = array if real is None else array[real]
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name}: expected finite numbers, got {array[~np.isfinite(array)][0]}")
+        Y, classes = self._taken(array, n, name)
+        if real is None:
+            return Y, classes
+        at_steps = np.zeros((*rows, *Y.shape[1:]), Y.dtype)
+        at_steps[real] = Y
+        return at_steps, None
 
     def _taken(self, array: np.ndarray, n: int, name: str) -> tuple[np.ndarray, np.ndarray | None]:
         """Check the finite targets in `array`, n a row; return what `compact` does."""
         return array.reshape(len(array), n).astype(np.float64), None
-
-    def step_targets(self, y: Any, real: np.ndarray, k: int, name: str = "y") -> np.ndarray:
-        """Check `y` for outputs at all steps; return integer classes (m, s), else float64 (m, s, targets).
-
-        real: (m, s) booleans, the steps that are no padding; `y` is not looked at elsewhere, and zero there in the
-        result. What `compact` takes for a sample holds here for a step.
-        """
-        array = _numbers(y, name)
-        self._check_shape(array, real.shape, k, name, ", a target for each step")
-        rows, _ = self.compact(array[real], np.count_nonzero(real), k, name)
-        Y = np.zeros((*real.shape, *rows.shape[1:]), rows.dtype)
-        Y[real] = rows
-        return Y
 
     # --- its classes ---
 
@@ -379,14 +374,10 @@ class _CrossEntropy(_OfClasses):
             other = binary_cross_entropy.__name__
             raise ValueError(f"loss: expected a head of at least 2 units for {self}, got 1 (see {other})")
 
-    def compact(self, y: Any, m: int, k: int, name: str = "y") -> tuple[np.ndarray, np.ndarray | None]:
-        array = _numbers(y, name)
-        if array.ndim == 1 and array.dtype.kind not in "iub":
-            due = f"integers (m,) or class probabilities (m, {k})"
-            raise TypeError(f"{name}: expected {due}, got {array.dtype} (m,); {_NUMBERS}")
-        return super().compact(array, m, k, name)
-
     def _taken(self, array: np.ndarray, n: int, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+        if array.ndim == 1 and array.dtype.kind not in "iub":
+            due = f"integers (m,) or class probabilities (m, {n})"
+            raise TypeError(f"{name}: expected {due}, got {array.dtype} (m,); {_NUMBERS}")
         self._within(array, n - 1 if array.ndim == 1 else 1, name)
         if array.ndim == 1:
             classes = array.astype(np.intp)

@@ -422,7 +422,7 @@ def test_the_cure_is_named(loss, k, y, words):
 
 
 def test_errors_call_the_targets_what_they_are_told():
-    for call in (targets, lambda y, m, k, loss, name: losses.named(loss).step_targets(y, REAL, k, name)):
+    for call in (targets, lambda y, m, k, loss, name: losses.named(loss).compact(y, 3, k, name, REAL)):
         with pytest.raises(ValueError, match=r"^validation y: expected shape"):
             call(np.zeros((1, 1)), 2, 2, "cross_entropy", "validation y")
 
@@ -456,7 +456,8 @@ STEPS = np.array([[0, 3], [1, 99], [1, 2]])
 )
 def test_targets_at_steps(loss, k, y, due):
     y = np.where(REAL if y.ndim == 2 else REAL[:, :, None], y, np.nan if y.dtype.kind == "f" else 99)
-    got = losses.named(loss).step_targets(y, REAL, k)
+    got, classes = losses.named(loss).compact(y, 3, k, real=REAL)
+    assert classes is None
     due = np.reshape(
         due, (3, 2) if loss == "cross_entropy" and y.ndim == 2 else (3, 2, k // losses.named(loss).outputs)
     )
@@ -478,7 +479,7 @@ def test_targets_at_steps(loss, k, y, due):
 )
 def test_refused_targets_at_steps(loss, k, y, error, words):
     with pytest.raises(error, match=rf"^y: .*{words}"):
-        losses.named(loss).step_targets(y, REAL, k)
+        losses.named(loss).compact(y, 3, k, real=REAL)
 
 
 def test_classes():
@@ -503,7 +504,7 @@ def test_hits():
 def test_names_of_classes_are_refused_with_the_way_out(y):
     for call in (
         lambda: targets(y, 2, 2, "cross_entropy"),
-        lambda: losses.named("cross_entropy").step_targets([y], np.ones((1, 2), bool), 2),
+        lambda: losses.named("cross_entropy").compact([y], 1, 2, real=np.ones((1, 2), bool)),
     ):
         with pytest.raises(
             TypeError, match=r"y: expected real numbers, got strings; .*np\.unique\(y, return_inverse=True\)"

@@ -27,18 +27,11 @@ __all__ = [
 
 def checked_names(names: Any, loss: str | Function, k: int) -> tuple[str, ...] | None:
     """`class_names` as a tuple, one for each class of a head of k units."""
-    if names is None:
-        return None
-    if isinstance(names, str) or not isinstance(names, Sequence | np.ndarray):
-        raise TypeError(f"class_names: expected a sequence of strings or None, got {type(names).__name__}")
-    if not all(isinstance(name, str) for name in names):
-        raise TypeError("class_names: expected strings, got " + ", ".join(sorted({type(n).__name__ for n in names})))
-    if not losses.classifies(loss):
-        raise ValueError(f"class_names: expected None for {loss}, got {len(names)} names")
-    classes = 2 if k == 1 else k
-    if len(names) != classes or len(set(names)) != classes:
-        raise ValueError(f"class_names: expected {classes} different names, got {list(names)}")
-    return tuple(map(str, names))
+    classifies = losses.classifies(loss)
+    found = _different(names, (2 if k == 1 else k) if classifies else None, "class_names")
+    if found is not None and not classifies:
+        raise ValueError(f"class_names: expected None for {loss}, got {len(found)} names")
+    return found
 
 
 def checked_classes(values: Any, loss: str | Function, k: int, per_step: bool) -> np.ndarray | None:

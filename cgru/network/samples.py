@@ -287,11 +287,8 @@ def targeted(
     if net.per_step:
         steps = np.ones(X.shape[:2], bool) if lengths is None else mask(lengths, X.shape[1])[:, :, 0]
     y = numbered(net, y, names or net.class_names, steps, name)
-    if net.per_step:
-        data = Data(X, loss.step_targets(y, steps, k, f"{name}y"), lengths, per_step=True)
-    else:
-        Y, classes = loss.compact(y, len(X), k, f"{name}y")
-        data = Data(X, Y, lengths, classes)
+    Y, classes = loss.compact(y, len(X), k, f"{name}y", steps)
+    data = Data(X, Y, lengths, classes, per_step=net.per_step)
     return data if sample_weight is None else _times(data, _weights(sample_weight, data, name))
 
 
