@@ -313,8 +313,9 @@ class Loss:
         return None
 
     def classes(self, A: np.ndarray) -> np.ndarray:
-        """Return whether each output A (..., k) is above 0.5, as 0 or 1."""
-        return (A > 0.5).astype(np.intp)
+        """Return the classes that outputs A (..., k) say: 0 or 1, above 0.5, of each; of a single one (...)."""
+        said = (A > 0.5).astype(np.intp)
+        return said[..., 0] if A.shape[-1] == 1 else said
 
     def hits(self, A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -> float | None:
         """Return how many rows of A (m, k) are right; of several binary outputs each counts by its share of a row.
@@ -393,7 +394,7 @@ class _CrossEntropy(_OfClasses):
         return Y if Y.dtype.kind == "i" else None
 
     def classes(self, A: np.ndarray) -> np.ndarray:
-        """Return the place of the largest output of A (..., k)."""
+        """Return the class that outputs A (..., k) say, the place of the largest."""
         return A.argmax(axis=-1)
 
 

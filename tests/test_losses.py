@@ -485,7 +485,8 @@ def test_refused_targets_at_steps(loss, k, y, error, words):
 def test_classes():
     """Half is not more than half, and the first of equals is the largest."""
     A = np.array([[0.5], [np.nextafter(0.5, 1)], [0.49], [1], [0]])
-    assert losses.named("binary_cross_entropy").classes(A).tolist() == [[0], [1], [0], [1], [0]]
+    assert losses.named("binary_cross_entropy").classes(A).tolist() == [0, 1, 0, 1, 0]
+    assert losses.named("binary_cross_entropy").classes(A.reshape(1, 5)).tolist() == [[0, 1, 0, 1, 0]]
     assert losses.named("cross_entropy").classes(np.array([[0.3, 0.3, 0.1], [0, 0.1, 0.2]])).tolist() == [0, 2]
     assert losses.named("cross_entropy").classes(np.array([[[0.3, 0.7], [0.9, 0.1]]])).tolist() == [[1, 0]]
     assert losses.named("binary_cross_entropy").classes(A).dtype.kind == "i"

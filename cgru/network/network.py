@@ -256,11 +256,9 @@ class Network:
         lost = np.flatnonzero(np.isnan(A).reshape(len(A), -1).any(axis=1))
         if lost.size:
             raise ValueError(f"X: expected samples that have a class, got NaN outputs for sample {lost[0]}")
-        loss = losses.named(self.loss)
-        classes, one = loss.classes(A), loss.says_one(A.shape[-1])
+        classes = losses.named(self.loss).classes(A)
         values = self.class_names if self.classes is None else self.classes
-        named = one and values is not None
-        classes = classes.reshape(A.shape[:-1]) if one else classes
+        named = classes.ndim < A.ndim and values is not None
         classes = np.array(values)[classes] if named else classes
         if A.ndim == 3 and lengths is not None:
             classes[~mask(lengths, A.shape[1])[:, :, 0]] = "" if named else -1

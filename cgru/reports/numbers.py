@@ -14,7 +14,7 @@ import numpy as np
 
 from cgru import losses
 
-__all__ = ["BINS", "calibration", "fifths", "of_classes", "of_labels", "of_numbers"]
+__all__ = ["BINS", "calibration", "fifths", "of_classes", "of_numbers"]
 
 BINS = 10  # of probabilities, of the same width
 SHARES = (0.5, 0.75, 0.9, 0.95, 1.0)  # of the rows, by the size of their errors
@@ -38,33 +38,21 @@ def _plain(value: Any) -> Any:
 
 
 def of_classes(y: np.ndarray, A: np.ndarray, loss: losses.Loss, names: Sequence[str]) -> dict[str, Any]:
-    """Scores of classes y (n,) and the probabilities A (n, k), or (n, 1) of the second of two, of a `loss`.
+    """Return scores of classes y (n,) and probabilities A (n, k), or (n, 1) of the second of two, of a `loss`.
 
-    Averages are over the classes that `y` has, "macro" all alike and "weighted" by how many rows they have; there the
-    precision of a class that is never predicted counts as 0.
+    Or of k outputs that each say yes or no: y (n, k) of 0 and 1, A (n, k). Averages are over the classes that `y` has,
+    "macro" all alike and "weighted" by how many rows they have; there the precision of a class that is never predicted
+    counts as 0.
     """
-    predicted = loss.classes(A).reshape(len(y))
-    counts = _metrics().confusion_matrix(y, predicted, labels=range(len(names)))
-    rows = counts.sum(axis=1)
-    return {
-        "task": "classes",
-        "accuracy": float(np.trace(counts) / len(y)),
-        "most_frequent": {"name": names[rows.argmax()], "share": float(rows.max() / len(y))},
-        **_by_class(y, predicted, names, np.flatnonzero(rows)),
-        "confusion": counts.tolist(),
-        "calibration": calibration(y, A),
-    }
-
-
-def of_labels(Y: np.ndarray, A: np.ndarray, loss: losses.Loss, names: Sequence[str]) -> dict[str, Any]:
-    """Scores of k outputs that each say yes or no, Y (n, k) of 0 and 1 and the probabilities A (n, k), of a `loss`."""
-    predicted = loss.classes(A)
-    return {
-        "task": "labels",
-        "accuracy": float((predicted == Y).mean()),
-        **_by_class(Y, predicted, names, np.flatnonzero(Y.any(axis=0))),
-        "calibration": calibration(Y, A),
-    }
+    predicted, labels = loss.classes(A), y.ndim > 1
+    rows = y.sum(axis=0) if labels else np.bincount(y, minlength=len(names))
+    found = {"task": "labels" if labels else "classes", "accuracy": float((predicted == y).mean())}
+    if not labels:
+        found["most_frequent"] = {"name": names[rows.argmax()], "share": float(rows.max() / len(y))}
+    found |= _by_class(y, predicted, names, np.flatnonzero(rows))
+    if not labels:
+        found["confusion"] = _metrics().confusion_matrix(y, predicted, labels=range(len(names))).tolist()
+    return found | {"calibration": calibration(y, A)}
 
 
 def _by_class(y: np.ndarray, predicted: np.ndarray, names: Sequence[str], present: np.ndarray) -> dict[str, Any]:

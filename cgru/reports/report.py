@@ -110,10 +110,8 @@ def report(net: Network, X: ArrayLike, y: ArrayLike, lengths: ArrayLike | None =
         "outside": outside(net, X, lengths),
     }
     if loss.classifies:
-        one = loss.says_one(A.shape[1])
         Y = Y if Y.ndim == 1 else loss.classes(Y)
-        Y = Y.reshape(len(A)) if one else Y
-        scores = (numbers.of_classes if one else numbers.of_labels)(Y, A, loss, class_names(net))
+        scores = numbers.of_classes(Y, A, loss, class_names(net))
     else:
         if A.shape[1] != Y.shape[1] * loss.outputs:
             raise ValueError(

@@ -32,9 +32,10 @@ def headline(report: Numbers) -> str:
     parts = [_counted(report["samples"], "sample")]
     if report["per_step"]:
         parts = [f"{_counted(report['count'], 'step')} of {parts[0]}"]
-    loss = report["loss_name"].replace("_", " ").replace("binary cross entropy", "log loss")
-    parts.append(f"{loss.replace('cross entropy', 'log loss')} {figure(report['loss'])}")
-    if report["task"] == "regression":
+    regression = report["task"] == "regression"
+    name = report["loss_name"].replace("_", " ") if regression else "log loss"
+    parts.append(f"{name} {figure(report['loss'])}")
+    if regression:
         parts += [f"RMSE {figure(report['rmse'])}", f"MAE {figure(report['mae'])}"]
     else:
         parts.append(f"accuracy {report['accuracy']:.2%}")

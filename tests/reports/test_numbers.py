@@ -75,7 +75,7 @@ def test_two_classes_of_two_outputs():
 def test_labels():
     Y = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 0]])
     A = np.array([[0.9, 0.1, 0.1], [0.2, 0.8, 0.1], [0.3, 0.7, 0.6], [0.1, 0.9, 0.2]])
-    found = numbers.of_labels(Y, A, losses.named("binary_cross_entropy"), ["a", "b", "c"])
+    found = numbers.of_classes(Y, A, losses.named("binary_cross_entropy"), ["a", "b", "c"])
     json.dumps(found, allow_nan=False)
     assert found["task"] == "labels"
     assert found["accuracy"] == pytest.approx(9 / 12)
@@ -85,7 +85,7 @@ def test_labels():
     assert (c["precision"], c["recall"], c["support"], c["predicted"]) == (0, None, 0, 1)
     assert found["averages"]["macro"]["recall"] == 0.75
     assert sum(each["count"] for each in found["calibration"]["bins"]) == 12
-    none = numbers.of_labels(0 * Y, A, losses.named("binary_cross_entropy"), ["a", "b", "c"])
+    none = numbers.of_classes(0 * Y, A, losses.named("binary_cross_entropy"), ["a", "b", "c"])
     assert none["averages"]["macro"] == {"precision": None, "recall": None, "f1": None}
 
 
@@ -212,5 +212,5 @@ def test_a_loss_of_the_users_own():
 def test_without_scikit_learn(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(ImportError, match=r"^cgru\.report: scikit-learn is missing: pip install scikit-learn$"):
-        numbers.of_labels(np.ones((1, 2)), np.ones((1, 2)), losses.named("binary_cross_entropy"), "ab")
+        numbers.of_classes(np.ones((1, 2)), np.ones((1, 2)), losses.named("binary_cross_entropy"), "ab")
     assert numbers.calibration(np.ones(1, int), np.ones((1, 1)))["error"] == 0  # which pictures need

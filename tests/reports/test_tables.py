@@ -142,7 +142,7 @@ def test_steps_and_labels():
     assert "F1  steps  predicted" in tables.text(report)
     Y = np.array([[1, 0], [1, 1]])
     report = (
-        numbers.of_labels(Y, np.array([[0.9, 0.2], [0.3, 0.8]]), losses.named("binary_cross_entropy"), ["a", "b"])
+        numbers.of_classes(Y, np.array([[0.9, 0.2], [0.3, 0.8]]), losses.named("binary_cross_entropy"), ["a", "b"])
         | COMMON
     )
     shown = tables.text(report | {"loss_name": "binary_cross_entropy"})
