@@ -1,5 +1,7 @@
 """The losses: against their definitions, central differences and extremes; and what they take as targets."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -256,6 +258,82 @@ def test_hits_by_weight():
 
 
 # --- which loss ---
+
+
+def test_an_object_is_found_by_what_a_network_has():
+    loss = losses.named("huber(.5)")
+    assert losses.named(loss) is loss is losses.named("huber(.5)")
+    assert (loss.name, str(loss), loss.given, loss.numbers) == ("huber(0.5)", "huber(0.5)", "huber(0.5)", (0.5,))
+
+    def own(A, Y):
+        return (A - Y).mean(axis=1), A
+
+    loss = losses.named(own)
+    assert (loss.name, str(loss), loss.given, loss.numbers) == ("own", str(own), own, ())
+    assert losses.named(functools.partial(own)).name == "a function"
+    for wrong in (None, 3, "mse(1)"):
+        with pytest.raises(ValueError, match=r"^loss: expected "):
+            losses.named(wrong)
+
+
+@pytest.mark.parametrize(
+    ("loss", "classifies", "standardize", "shrink", "names", "terms"),
+    [
+        ("cross_entropy", True, False, False, ["y"], 1),
+        ("binary_cross_entropy", True, False, False, ["y"], 6),
+        ("mse", False, True, True, ["y"], 6),
+        ("huber(2)", False, True, True, ["y"], 6),
+        ("quantile(0.1, 0.9)", False, True, False, ["y_0.1", "y_0.9"], 6),
+        ("poisson", False, False, False, ["y_log_rate"], 6),
+        ("gaussian", False, True, False, ["y_mean", "y_log_variance"], 3),
+        (lambda A, Y: None, False, True, True, ["y"], 6),
+    ],
+)
+def test_what_a_loss_says_about_itself(loss, classifies, standardize, shrink, names, terms):
+    found = losses.named(loss)
+    assert (found.classifies, found.can_standardize, found.can_shrink) == (classifies, standardize, shrink)
+    assert losses.classifies(loss) is classifies
+    assert found.output_names(["y"]) == names
+    assert found.outputs == len(names)
+    assert found.terms(6) == terms
+    assert found.targets(6) == (None if callable(loss) else 6 // len(names))
+    assert found.code == (None if callable(loss) else 1 + list(losses.LOSSES).index(found.name.partition("(")[0]))
+    assert [found.says_one(k) for k in (1, 3)] == [classifies, found.name == "cross_entropy"]
+
+
+def test_without_a_head_there_are_no_classes():
+    assert losses.classifies(None) is False
+
+
+def test_what_outputs_say_of_a_target():
+    A = np.array([[1.0, 2, 3, 4]])
+    assert losses.named("quantile(0.9, 0.4)").point(A).tolist() == [[2, 4]]
+    assert losses.named("gaussian").point(A).tolist() == [[1, 3]]
+    np.testing.assert_array_equal(losses.named("poisson").point(A), np.exp(A))
+    assert losses.named("huber").point(A).tolist() == A.tolist()
+
+
+@pytest.mark.parametrize("loss", ["mse", "quantile(0.1, 0.9)", "gaussian"])
+def test_scaling_brings_outputs_to_the_units_of_y(loss):
+    """At the outputs that are least for scaled targets, the scaled outputs are least for the targets."""
+    loss, mean, scale = losses.named(loss), np.array([5.0, -1.0]), np.array([2.0, 0.1])
+    y = RNG.standard_normal((7, 2))
+    A = RNG.standard_normal((7, 2 * loss.outputs))
+    factor, shift = loss.scaling(mean, scale)
+    np.testing.assert_allclose(loss.point(A * factor + shift), loss.point(A) * scale + mean)
+    slope = loss(A, y, each=True)[1] / factor
+    unit = np.repeat(scale, loss.outputs) ** (2 if loss.name == "mean_squared_error" else 1)
+    scaled = loss(A * factor + shift, y * scale + mean, each=True)[1]
+    np.testing.assert_allclose(scaled, slope * (1 if loss.name == "gaussian" else unit), rtol=1e-9)
+
+
+def test_the_class_of_a_target():
+    cross, binary = losses.named("cross_entropy"), losses.named("binary_cross_entropy")
+    assert cross.classes_in(LABELS) is LABELS
+    assert cross.classes_in(SOFT) is None
+    assert binary.classes_in(np.array([[0.0], [1.0]])).tolist() == [0, 1]
+    assert binary.classes_in(np.array([[0.0], [0.5]])) is binary.classes_in(np.eye(2)) is None
+    assert losses.named("mse").classes_in(np.ones((2, 1))) is None
 
 
 def test_chosen_by_the_head_or_by_name():
