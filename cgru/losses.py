@@ -12,11 +12,11 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from cgru.activations import Activation, ours, sigmoid, softmax
+from cgru.activations import Activation, ours, parameter, sigmoid, softmax
 from cgru.core import checks
 
 __all__ = [
@@ -31,15 +31,15 @@ __all__ = [
     "softmax_cross_entropy",
 ]
 
-Loss = Callable[..., tuple[Any, np.ndarray]]
+Graded = tuple[Any, np.ndarray]  # a loss and its gradient
+Function = Callable[..., Graded]
+LEVELS = (0.5, 0.8, 0.9, 0.95)  # of a gaussian's intervals
 
 
 # --- from the outputs, for any head: (loss, dL/dA) ---
 
 
-def cross_entropy(
-    A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False
-) -> tuple[Any, np.ndarray]:
+def cross_entropy(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False) -> Graded:
     """-sum(Y log A) / m, for probabilities A; those under the dtype's epsilon count as epsilon."""
     A = np.maximum(A, np.finfo(A.dtype).eps)
     return _mean(-(Y * np.log(A, dtype=np.float64)).sum(axis=1, keepdims=True), -Y / A, A, weights, each)
@@ -47,7 +47,7 @@ def cross_entropy(
 
 def binary_cross_entropy(
     A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False
-) -> tuple[Any, np.ndarray]:
+) -> Graded:
     """-mean(Y log A + (1 - Y) log(1 - A)) over samples and outputs, A kept the dtype's epsilon away from 0 and 1."""
     eps = np.finfo(A.dtype).eps
     A = np.clip(A, eps, 1 - eps)
@@ -57,7 +57,7 @@ def binary_cross_entropy(
 
 def mean_squared_error(
     A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False
-) -> tuple[Any, np.ndarray]:
+) -> Graded:
     """mean((A - Y)^2) over samples and outputs."""
     E = A - Y
     return _mean(np.square(E, dtype=np.float64), 2 * E, A, weights, each)
@@ -65,7 +65,7 @@ def mean_squared_error(
 
 def huber(
     A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, delta: float = 1.0, *, each: bool = False
-) -> tuple[Any, np.ndarray]:
+) -> Graded:
     """(A - Y)^2 / 2 up to an error of delta, delta (|A - Y| - delta / 2) beyond; mean over samples and outputs."""
     E = A.astype(np.float64) - Y
     G = np.clip(E, -delta, delta)
@@ -79,7 +79,7 @@ def quantile(
     quantiles: tuple[float, ...] = (0.5,),
     *,
     each: bool = False,
-) -> tuple[Any, np.ndarray]:
+) -> Graded:
     """max(q (Y - A), (q - 1) (Y - A)), whose least is at the quantile q of Y; mean over samples and outputs.
 
     Of each target all quantiles stand side by side: A is (m, targets x quantiles).
@@ -89,17 +89,13 @@ def quantile(
     return _mean(np.maximum(q * E, (q - 1) * E), (E < 0) - q * (E != 0), A, weights, each)
 
 
-def poisson(
-    A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False
-) -> tuple[Any, np.ndarray]:
+def poisson(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False) -> Graded:
     """exp(A) - Y A: -log of the probability of counts Y at rates exp(A), but for a constant; mean over all outputs."""
     rate = np.exp(A, dtype=np.float64)
     return _mean(rate - Y * A, rate - Y, A, weights, each)
 
 
-def gaussian(
-    A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False
-) -> tuple[Any, np.ndarray]:
+def gaussian(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False) -> Graded:
     """(v + (Y - mean)^2 / exp(v)) / 2 with the log-variance v: -log of a normal density, but for a constant.
 
     Of each target mean and log-variance stand side by side: A is (m, 2 x targets). Mean over samples and targets.
@@ -110,25 +106,7 @@ def gaussian(
     return _mean((v + E * E * precision) / 2, G.reshape(A.shape), A, weights, each)
 
 
-def of_rows(
-    loss: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
-    A: np.ndarray,
-    Y: np.ndarray,
-    weights: np.ndarray | None = None,
-    *,
-    each: bool = False,
-) -> tuple[Any, np.ndarray]:
-    """The mean of a loss of the user's own, loss(A, Y) -> (the values of the rows (m,), their gradients (m, k))."""
-    values, G = map(np.asarray, loss(A, Y))
-    if values.shape != A.shape[:1] or G.shape != A.shape:
-        due = f"values {A.shape[:1]} and gradients {A.shape}"
-        raise ValueError(f"loss: expected {due} from {loss!r}, got {values.shape} and {G.shape}")
-    return _mean(values[:, None], G, A, weights, each)
-
-
-def _mean(
-    values: np.ndarray, G: np.ndarray, A: np.ndarray, weights: np.ndarray | None, each: bool
-) -> tuple[Any, np.ndarray]:
+def _mean(values: np.ndarray, G: np.ndarray, A: np.ndarray, weights: np.ndarray | None, each: bool) -> Graded:
     """The mean of values (m, n), by the weights of their rows, and its gradient from theirs, G, in the dtype of A.
 
     With `each` the mean of each row, (m,), and the gradients of these.
@@ -152,7 +130,7 @@ def softmax_cross_entropy(
     weights: np.ndarray | None = None,
     *,
     each: bool = False,
-) -> tuple[Any, np.ndarray]:
+) -> Graded:
     """The cross-entropy of softmax(Z / temperature), by log-sum-exp: it neither overflows nor vanishes.
 
     Rows of Y sum to 1. A is softmax(Z / temperature) where the caller has it already.
@@ -172,7 +150,7 @@ def sigmoid_cross_entropy(
     weights: np.ndarray | None = None,
     *,
     each: bool = False,
-) -> tuple[Any, np.ndarray]:
+) -> Graded:
     """The binary cross-entropy of sigmoid(Z), as max(Z, 0) - Z Y + log(1 + exp(-|Z|)), averaged over all outputs.
 
     A is sigmoid(Z) where the caller has it already; `temperature` is softmax's alone and not looked at.
@@ -183,139 +161,179 @@ def sigmoid_cross_entropy(
     return _mean(np.maximum(z, 0) - z * Y + np.log1p(np.exp(-np.abs(z))), A - Y, Z, weights, each)
 
 
-# --- which one is meant ---
-
-CLASSIFYING = ("cross_entropy", "binary_cross_entropy")  # those with an accuracy
-LOSSES: dict[str, Loss] = {
-    f.__name__: f for f in (cross_entropy, binary_cross_entropy, mean_squared_error, huber, quantile, poisson, gaussian)
-}
-SHORT = {"mse": "mean_squared_error"}
-NUMBERS = {"huber": (1.0,), "quantile": (0.5,)}  # by the name alone
-CANONICAL: dict[tuple[str, Activation], Loss] = {
-    ("cross_entropy", softmax): softmax_cross_entropy,
-    ("binary_cross_entropy", sigmoid): sigmoid_cross_entropy,
-}
+# --- one object a loss, which says all about it ---
 
 
-def named(loss: str | Loss) -> Loss:
-    """The function (A, Y, weights, each) of a loss by its name, "huber(0.5)" and "quantile(0.1, 0.9)" with numbers.
+class Loss:
+    """One loss with its numbers. Whoever has to know something about a loss asks this object, which `named` finds.
 
-    One of the user's own is averaged. ValueError for an unknown name, and for numbers that it does not take.
+    Called with outputs, targets and weights it returns its value and dL/dA, as the functions above do. `name` is the
+    canonical one, with the numbers in parentheses; `given` is what a `Network` has as its `loss`: the name, or the
+    callable of the user.
+
+    A new loss is its function, a subclass, a place in `LOSSES`, and its C code in simd/criterion.h.
     """
-    if callable(loss):
-        return functools.partial(of_rows, loss)
-    name, numbers = parts(loss)
-    if not numbers:
-        return LOSSES[name]
-    if name == "huber" and len(numbers) == 1 and 0 < numbers[0] < np.inf:
-        return functools.partial(huber, delta=numbers[0])
-    if name == "quantile" and all(0 < q < 1 for q in numbers):
-        return functools.partial(quantile, quantiles=numbers)
-    raise ValueError(f'loss: expected "huber(delta)" with delta > 0 or "quantile(q, ...)" with 0 < q < 1, got {loss!r}')
 
+    function: ClassVar[Function]
+    default: ClassVar[tuple[float, ...]] = ()  # the numbers of the name alone
+    # Of a loss with numbers: how they are written, which they may be, and whether some given ones are.
+    takes: ClassVar[tuple[str, str, Callable[[tuple[float, ...]], bool]] | None] = None
+    classifies: ClassVar[bool] = False  # whether it has an accuracy
+    takes_class_numbers: ClassVar[bool] = False  # whether a target may be one of k classes, an integer
+    can_standardize: ClassVar[bool] = True  # whether targets may be standardised, and outputs scaled back
+    can_shrink: ClassVar[bool] = False  # whether outputs may be shrunk towards the mean
+    # The activations of a head; none: any. The first takes this loss by default. A function: the loss from Z.
+    suits: ClassVar[dict[Activation, Function | None]] = {}
+    suffixes: Sequence[str] = ("",)  # what each output of one target is, as the end of a name
+    middle = 0  # the output of a target that predicts its value
 
-def parts(loss: Any) -> tuple[str, tuple[float, ...]]:
-    """The name of a loss and its numbers: those in its parentheses, or those that it has without any."""
-    found = _parts(loss) if isinstance(loss, str) else None
-    if found is None:
-        raise ValueError(f"loss: expected one of {', '.join(LOSSES)}, a callable or None, got {loss!r}")
-    return found
+    def __init__(self, numbers: tuple[float, ...] = ()) -> None:
+        self.numbers = numbers or self.default
+        name = self.function.__name__
+        self.name = name if self.numbers == self.default else f"{name}({', '.join(map(repr, self.numbers))})"
+        self.given: str | Function = self.name
+        self.arguments: tuple[Any, ...] = self.numbers
 
+    def __str__(self) -> str:
+        return str(self.given)
 
-@functools.lru_cache(64)
-def _parts(loss: str) -> tuple[str, tuple[float, ...]] | None:
-    found = re.fullmatch(r"(\w+)(?:\(([^()]+)\))?", loss)
-    if not found or found[1] not in LOSSES:
+    # --- its value ---
+
+    def __call__(
+        self, A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False
+    ) -> Graded:
+        return self.function(A, Y, weights, *self.arguments, each=each)
+
+    def of_head(
+        self, head: Any, Z: np.ndarray, A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None,
+        *, each: bool = False,
+    ) -> tuple[Any, np.ndarray | None, np.ndarray | None]:  # fmt: skip
+        """Return the loss, dL/dZ and dL/dA of the outputs A of `head`, a Dense; one of the gradients is None.
+
+        dL/dZ is there where loss and activation are a pair that has one in closed form.
+        """
+        pair = self.suits.get(ours(head.activate))
+        if pair is not None:
+            temperature = parameter(head.se_hPars, "softmax_temperature")
+            return *pair(Z, Y, A, temperature, weights, each=each), None
+        value, dA = self(A, Y, weights, each=each)
+        return value, None, dA
+
+    @property
+    def code(self) -> int | None:
+        """The number of the loss in simd/cgru.h; None where no compiled code computes it."""
+        return 1 + [*LOSSES].index(self.function.__name__)
+
+    def terms(self, k: int) -> int:
+        """Return how many values the loss of one row averages, of k outputs."""
+        return k
+
+    # --- its outputs ---
+
+    @property
+    def outputs(self) -> int:
+        """How many outputs one target has."""
+        return len(self.suffixes)
+
+    def output_names(self, targets: Sequence[str]) -> list[str]:
+        """Return a name for each output: that of its target, with a suffix where the output is not the target."""
+        return [target + suffix for target in targets for suffix in self.suffixes]
+
+    def targets(self, k: int) -> int | None:
+        """Return how many targets a row has, of k outputs; None: any number."""
+        return k // self.outputs
+
+    def point(self, A: np.ndarray) -> np.ndarray:
+        """Return what outputs A (..., k) predict of each target: its mean, rate, median, or the output itself."""
+        return A.reshape(*A.shape[:-1], -1, self.outputs)[..., self.middle]
+
+    def certainty(self, y: np.ndarray, A: np.ndarray, metrics: Any) -> dict[str, Any]:
+        """Return what the outputs A (n, outputs) promise of one target y (n,), and what of it came true.
+
+        {} where there is one output, the target itself. `metrics` is `sklearn.metrics`.
+        """
+        return {}
+
+    def scaling(self, mean: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return factor and shift (k,) that bring the outputs for targets (y - mean) / scale to those for y."""
+        return np.repeat(scale, self.outputs), np.repeat(mean, self.outputs)
+
+    def check(self, activate: Activation, k: int) -> None:
+        """Raise ValueError where a head of k units with this activation does not fit the loss."""
+        if k % self.outputs:
+            raise ValueError(f"loss: expected a head of {self.outputs} units for each target of {self}, got {k}")
+        known = ours(activate)
+        if self.suits and known is not None and known not in self.suits:
+            names = " or ".join(f'activate="{f.__name__}"' for f in self.suits)
+            raise ValueError(f"loss: expected a head with {names} for {self}, got {known.__name__}")
+
+    # --- its targets ---
+
+    def compact(
+        self, y: Any, m: int, k: int, name: str = "y", real: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Check the targets `y` of m samples; return them as the compiled code takes them, and as classes (m,).
+
+        Cross-entropy takes integers (m,) from 0 to k - 1, which stay integers, or class probabilities (m, k); binary
+        cross-entropy 0 and 1 (m,) or reals from 0 to 1 (m, k); any other loss reals (m, targets), poisson those of at
+        least 0. (m,) does for (m, 1). Returned are float64 (m, targets), or integers (m,), and None for the classes
+        where a target is none. TypeError or ValueError for anything else, NaN and infinity among it.
+
+        real: (m, s) booleans, of outputs at all steps: those that are no padding. What holds for a sample then holds
+        for a step; `y` is not looked at elsewhere, and zero there in what is returned, without classes beside it.
+        """
+        array, rows = _numbers(y, name), (m,) if real is None else real.shape
+        n = self.targets(k) or (array.shape[-1] if array.ndim == len(rows) + 1 else 1)
+        due = [rows, (*rows, n)] if n == 1 or self.takes_class_numbers else [(*rows, n)]
+        if array.shape not in due:
+            what = "" if real is None else ", a target for each step"
+            raise ValueError(f"{name}: expected shape {' or '.join(map(str, due))}{what}, got {array.shape}")
+        array = array if real is None else array[real]
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name}: expected finite numbers, got {array[~np.isfinite(array)][0]}")
+        Y, classes = self._taken(array, n, name)
+        if real is None:
+            return Y, classes
+        at_steps = np.zeros((*rows, *Y.shape[1:]), Y.dtype)
+        at_steps[real] = Y
+        return at_steps, None
+
+    def _taken(self, array: np.ndarray, n: int, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+        """Check the finite targets in `array`, n a row; return what `compact` does."""
+        return array.reshape(len(array), n).astype(np.float64), None
+
+    # --- its classes ---
+
+    def says_one(self, k: int) -> bool:
+        """Return whether k outputs together say one class."""
+        return self.takes_class_numbers or (self.classifies and k == 1)
+
+    def classes_in(self, Y: np.ndarray) -> np.ndarray | None:
+        """Return the class of each row or step of the targets that `compact` has checked; None where one has none."""
         return None
-    try:
-        numbers = tuple(map(float, found[2].split(","))) if found[2] else ()
-    except ValueError:
-        return None
-    return found[1], numbers or NUMBERS.get(found[1], ())
+
+    def classes(self, A: np.ndarray) -> np.ndarray:
+        """Return the classes that outputs A (..., k) say: 0 or 1, above 0.5, of each; of a single one (...)."""
+        said = (A > 0.5).astype(np.intp)
+        return said[..., 0] if A.shape[-1] == 1 else said
+
+    def hits(self, A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -> float | None:
+        """Return how many rows of A (m, k) are right; of several binary outputs each counts by its share of a row.
+
+        With weights (m,) what those weigh that are right. None for a loss that has no classes.
+        """
+        if not self.classifies:
+            return None
+        right = self.classes(A) == self.classes(Y)
+        right = right if right.ndim == 1 else right.mean(axis=1)
+        return float((right if weights is None else weights * right).sum())
 
 
-def outputs(loss: str | Loss) -> int:
-    """How many outputs one target has: so many quantiles, or mean and log-variance."""
-    return len(_suffixes(loss))
-
-
-def output_names(loss: str | Loss, targets: Sequence[str]) -> list[str]:
-    """Return a name for each output: that of its target, with a suffix where the output is not the target itself."""
-    return [target + suffix for target in targets for suffix in _suffixes(loss)]
-
-
-def _suffixes(loss: str | Loss) -> Sequence[str]:
-    """What each output of one target is, as the end of a name."""
-    if callable(loss):
-        return ("",)
-    name, numbers = parts(loss)
-    levels = [f"_{q:g}" for q in numbers]
-    found = {"quantile": levels, "gaussian": ("_mean", "_log_variance"), "poisson": ("_log_rate",)}
-    return found.get(name, ("",))
-
-
-def point(A: np.ndarray, loss: str | Loss) -> np.ndarray:
-    """What outputs A (..., k) say of each target: the quantile nearest the median, the mean, the rate, or A itself."""
-    middle = 0
-    if isinstance(loss, str) and loss.startswith("quantile"):
-        middle = int(np.abs(np.subtract(parts(loss)[1], 0.5)).argmin())
-    A = A.reshape(*A.shape[:-1], -1, outputs(loss))[..., middle]
-    return np.exp(A) if loss == "poisson" else A
-
-
-def chosen(loss: str | Loss | None, activate: Activation, k: int) -> str | Loss:
-    """Return the name of the loss for a head of `k` units: `loss`, or by the activation where it is None.
-
-    One loss has one name: "mse" becomes "mean_squared_error", "huber(1)" becomes "huber", "huber(.5)" "huber(0.5)".
-    A callable stays what it is. ValueError for an unknown name and for a pair that means nothing: a cross-entropy of
-    what is no probability, half a target.
-    """
-    known = ours(activate)
-    if loss is None:
-        loss = {softmax: "cross_entropy", sigmoid: "binary_cross_entropy"}.get(known, "mean_squared_error")
-    if isinstance(loss, str):
-        loss = SHORT.get(loss, loss)
-    named(loss)
-    if callable(loss):
-        return loss
-    name, numbers = parts(loss)
-    loss = name if numbers == NUMBERS.get(name, ()) else f"{name}({', '.join(map(repr, numbers))})"
-    if k % outputs(loss):
-        raise ValueError(f"loss: expected a head of {outputs(loss)} units for each target of {loss}, got {k}")
-    fits = {"cross_entropy": (softmax,), "binary_cross_entropy": (sigmoid, softmax)}.get(loss)
-    if fits and known is not None and known not in fits:
-        names = " or ".join(f'activate="{f.__name__}"' for f in fits)
-        raise ValueError(f"loss: expected a head with {names} for {loss}, got {known.__name__}")
-    if loss == "cross_entropy" and k < 2:
-        raise ValueError(
-            "loss: expected a head of at least 2 units for cross_entropy, got 1 (see binary_cross_entropy)"
-        )
-    return loss
-
-
-def targets(y: Any, m: int, k: int, loss: str, name: str = "y") -> tuple[np.ndarray, np.ndarray | None]:
-    """`y` as Y (m, k) float64, and as integer classes (m,) where it gives them, else None.
-
-    cross_entropy takes integers (m,) from 0 to k - 1 or class probabilities (m, k); binary_cross_entropy 0 and 1 (m,)
-    or reals from 0 to 1 (m, k); any other reals (m, k), poisson those of at least 0. (m,) does for (m, k) where k is 1.
-    Where a target has several outputs k counts the targets here; a callable gets any number of them, (m, n). TypeError
-    or ValueError for anything else, NaN and infinity among it.
-    """
-    Y, classes = compact(y, m, k, loss, name)
-    return spelled_out(Y, k), classes
-
-
-def spelled_out(Y: np.ndarray, k: int) -> np.ndarray:
-    """Targets as the losses take them, float64: classes (n,), which are integers, as rows (n, k) of 0 and 1."""
-    if Y.ndim > 1:
-        return Y
-    rows = np.zeros((len(Y), k))
-    rows[np.arange(len(Y)), Y] = 1
-    return rows
+_NUMBERS = 'numbers to predict need a head with activate="identity"'
 
 
 def _numbers(y: Any, name: str) -> np.ndarray:
-    """`y` as real numbers; TypeError, with the way from names to numbers, for strings."""
+    """Return `y` as real numbers; TypeError, with the way from names to numbers, for strings."""
     try:
         return checks.real(y, name)
     except TypeError:
@@ -327,93 +345,240 @@ def _numbers(y: Any, name: str) -> np.ndarray:
         ) from None
 
 
-def step_targets(y: Any, real: np.ndarray, k: int, loss: str, name: str = "y") -> np.ndarray:
-    """`y` for outputs at all steps: integer classes (m, s), else float64 (m, s, k).
+class _OfClasses(Loss):
+    """A loss whose targets are probabilities, or classes."""
 
-    real: (m, s) booleans, the steps that are no padding; `y` is not looked at elsewhere, and zero there in the result.
+    classifies = True
+    can_standardize = False
+    cure: ClassVar[str]  # for integers that are too large
 
-    What `targets` takes for a sample holds here for a step: cross_entropy takes integers (m, s) or probabilities
-    (m, s, k), and so on.
-    """
-    array = _numbers(y, name)
-    units, k = k, _targets(array, 2, k, loss)
-    flat = array.ndim == 2 and (k == 1 or loss == "cross_entropy")
-    if array.shape != (*real.shape, k) and not (flat and array.shape == real.shape):
-        m, s = real.shape
-        due = f"({m}, {s}) or ({m}, {s}, {k})" if k == 1 or loss == "cross_entropy" else f"({m}, {s}, {k})"
-        raise ValueError(f"{name}: expected shape {due}, a target for each step, got {array.shape}")
-    rows, _ = compact(array[real], np.count_nonzero(real), units, loss, name)
-    Y = np.zeros((*real.shape, *rows.shape[1:]), rows.dtype)
-    Y[real] = rows
-    return Y
+    def _within(self, array: np.ndarray, top: int, name: str) -> None:
+        """Raise ValueError where a target is not from 0 to `top`."""
+        wrong = array[(array < 0) | (array > top)]
+        if wrong.size:
+            what, cure = ("integers", self.cure) if array.dtype.kind in "iub" else ("reals", _NUMBERS)
+            raise ValueError(f"{name}: expected {what} from 0 to {top} for {self}, got {wrong[0]}; {cure}")
 
 
-def _targets(y: np.ndarray, rows: int, k: int, loss: str | Loss) -> int:
-    """How many targets a row has, of k outputs; for a callable as many as stand in `y`, of `rows` axes and one."""
-    if callable(loss):
-        return y.shape[rows] if y.ndim == rows + 1 else 1
-    return k // outputs(loss)
+class _CrossEntropy(_OfClasses):
+    function = staticmethod(cross_entropy)
+    takes_class_numbers = True
+    suits: ClassVar = {softmax: softmax_cross_entropy}
+    cure = "N classes need a head of N units"
+
+    def terms(self, k: int) -> int:
+        return 1
+
+    def check(self, activate: Activation, k: int) -> None:
+        super().check(activate, k)
+        if k < 2:
+            other = binary_cross_entropy.__name__
+            raise ValueError(f"loss: expected a head of at least 2 units for {self}, got 1 (see {other})")
+
+    def _taken(self, array: np.ndarray, n: int, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+        if array.ndim == 1 and array.dtype.kind not in "iub":
+            due = f"integers (m,) or class probabilities (m, {n})"
+            raise TypeError(f"{name}: expected {due}, got {array.dtype} (m,); {_NUMBERS}")
+        self._within(array, n - 1 if array.ndim == 1 else 1, name)
+        if array.ndim == 1:
+            classes = array.astype(np.intp)
+            return classes, classes
+        sums = array.sum(axis=1, dtype=np.float64)
+        wrong = sums[np.abs(sums - 1) > 1e-3]
+        if wrong.size:
+            due = "class probabilities, each row with sum 1"
+            raise ValueError(f"{name}: expected {due}, got a row with sum {wrong[0]:.6g}")
+        return array / sums[:, None], None
+
+    def classes_in(self, Y: np.ndarray) -> np.ndarray | None:
+        return Y if Y.dtype.kind == "i" else None
+
+    def classes(self, A: np.ndarray) -> np.ndarray:
+        """Return the class that outputs A (..., k) say, the place of the largest."""
+        return A.argmax(axis=-1)
 
 
-_NUMBERS = 'numbers to predict need a head with activate="identity"'
-_CLASSES = {
-    "cross_entropy": "N classes need a head of N units",
-    "binary_cross_entropy": f'N classes need a head of N units with activate="softmax", {_NUMBERS}',
-}
+class _BinaryCrossEntropy(_OfClasses):
+    function = staticmethod(binary_cross_entropy)
+    suits: ClassVar = {sigmoid: sigmoid_cross_entropy, softmax: None}
+    cure = f'N classes need a head of N units with activate="softmax", {_NUMBERS}'
+
+    def _taken(self, array: np.ndarray, n: int, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+        self._within(array, 1, name)
+        whole = array.dtype.kind in "iub" and n == 1
+        return super()._taken(array, n, name)[0], array.reshape(-1).astype(np.intp) if whole else None
+
+    def classes_in(self, Y: np.ndarray) -> np.ndarray | None:
+        return Y[..., 0].astype(np.intp) if Y.shape[-1] == 1 and np.isin(Y, (0, 1)).all() else None
 
 
-def compact(y: Any, m: int, k: int, loss: str, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """What `targets` returns, but that for cross_entropy classes (m,) stand in the place of rows of 0 and 1 (m, k)."""
-    array = _numbers(y, name)
-    k = _targets(array, 1, k, loss)
-    whole = array.dtype.kind in "iub"
-    if loss == "cross_entropy" and array.ndim == 1 and not whole:
-        raise TypeError(
-            f"{name}: expected integers (m,) or class probabilities (m, {k}), got {array.dtype} (m,); {_NUMBERS}"
-        )
-    flat = array.shape == (m,) and (k == 1 or loss == "cross_entropy")
-    if not flat and array.shape != (m, k):
-        due = f"({m},) or ({m}, {k})" if k == 1 or loss == "cross_entropy" else f"({m}, {k})"
-        raise ValueError(f"{name}: expected shape {due}, got {array.shape}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name}: expected finite numbers, got {array[~np.isfinite(array)][0]}")
-
-    if loss not in CLASSIFYING:
-        if loss == "poisson" and (array < 0).any():
-            raise ValueError(f"{name}: expected numbers of at least 0 for poisson, got {array[array < 0][0]}")
-        return array.reshape(m, k).astype(np.float64), None
-    top = k - 1 if flat and loss == "cross_entropy" else 1
-    wrong = array[(array < 0) | (array > top)]
-    if wrong.size:
-        what = "integers" if whole else "reals"
-        cure = _CLASSES[loss] if whole else _NUMBERS
-        raise ValueError(f"{name}: expected {what} from 0 to {top} for {loss}, got {wrong[0]}; {cure}")
-    if loss == "binary_cross_entropy":
-        return array.reshape(m, k).astype(np.float64), array.reshape(m).astype(np.intp) if whole and k == 1 else None
-    if flat:
-        classes = array.astype(np.intp)
-        return classes, classes
-    sums = array.sum(axis=1, dtype=np.float64)
-    wrong = sums[np.abs(sums - 1) > 1e-3]
-    if wrong.size:
-        raise ValueError(
-            f"{name}: expected class probabilities, each row with sum 1, got a row with sum {wrong[0]:.6g}"
-        )
-    return array / sums[:, None], None
+class _MeanSquaredError(Loss):
+    function = staticmethod(mean_squared_error)
+    can_shrink = True
 
 
-def classes(A: np.ndarray, loss: str) -> np.ndarray:
-    """The classes that outputs A (m, k) say: the largest, (m,), for cross_entropy; else whether above 0.5, (m, k)."""
-    return A.argmax(axis=-1) if loss == "cross_entropy" else (A > 0.5).astype(np.intp)
+class _Huber(Loss):
+    function = staticmethod(huber)
+    default = (1.0,)
+    takes = "delta", "delta > 0", lambda numbers: len(numbers) == 1 and 0 < numbers[0] < np.inf
+    can_shrink = True
 
 
-def hits(A: np.ndarray, Y: np.ndarray, loss: str, weights: np.ndarray | None = None) -> float | None:
-    """How many of the samples in A (m, k) are right; of several binary outputs each counts by its share of them.
+class _Quantile(Loss):
+    function = staticmethod(quantile)
+    default = (0.5,)
+    takes = "q, ...", "0 < q < 1", lambda numbers: all(0 < q < 1 for q in numbers)
 
-    With weights (m,) what those weigh that are right. None for a loss that has no classes.
-    """
-    if loss not in CLASSIFYING:
+    def __init__(self, numbers: tuple[float, ...] = ()) -> None:
+        super().__init__(numbers)
+        self.suffixes = [f"_{q:g}" for q in self.numbers]
+        self.middle = int(np.abs(np.subtract(self.numbers, 0.5)).argmin())  # the quantile nearest the median
+        self.arguments = (self.numbers,)
+
+    def certainty(self, y: np.ndarray, A: np.ndarray, metrics: Any) -> dict[str, Any]:
+        """How many targets are at most as large as each quantile, and lie between the outermost two."""
+        q = self.numbers
+        below = [{"promised": level, "found": float((y <= a).mean())} for level, a in zip(q, A.T, strict=True)]
+        low, high = np.argmin(q), np.argmax(q)
+        inside = (A[:, low] <= y) & (y <= A[:, high])
+        between = {"promised": q[high] - q[low], "found": float(inside.mean())}
+        return {"quantiles": below} | ({"between": between} if low != high else {})
+
+
+class _Poisson(Loss):
+    function = staticmethod(poisson)
+    suffixes = ("_log_rate",)
+    can_standardize = False
+
+    def point(self, A: np.ndarray) -> np.ndarray:
+        return np.exp(super().point(A))
+
+    def certainty(self, y: np.ndarray, A: np.ndarray, metrics: Any) -> dict[str, Any]:
+        """The mean deviance, and the dispersion, which should be 1: the squared errors over the rates, on average."""
+        rate = np.maximum(np.exp(A[:, 0]), np.finfo(np.float64).tiny)
+        return {
+            "deviance": metrics.mean_poisson_deviance(y, rate),
+            "dispersion": (np.square(y - rate) / rate).mean(),
+        }
+
+    def _taken(self, array: np.ndarray, n: int, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+        if (array < 0).any():
+            raise ValueError(f"{name}: expected numbers of at least 0 for {self}, got {array[array < 0][0]}")
+        return super()._taken(array, n, name)
+
+
+class _Gaussian(Loss):
+    function = staticmethod(gaussian)
+    suffixes = ("_mean", "_log_variance")
+
+    def terms(self, k: int) -> int:
+        return k // 2
+
+    def certainty(self, y: np.ndarray, A: np.ndarray, metrics: Any) -> dict[str, Any]:
+        """How many targets lie in central intervals, and the deviation of errors in units of the predicted one."""
+        from statistics import NormalDist  # which takes a while to import
+
+        z = (y - A[:, 0]) * np.exp(-A[:, 1] / 2)
+        limits = [NormalDist().inv_cdf((1 + level) / 2) for level in LEVELS]
+        found = [float((np.abs(z) <= limit).mean()) for limit in limits]
+        return {
+            "intervals": [{"promised": p, "found": f} for p, f in zip(LEVELS, found, strict=True)],
+            "deviation": np.sqrt(np.square(z).mean()),
+        }
+
+    def scaling(self, mean: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        pairs = np.stack([scale, np.ones_like(scale)], axis=1), np.stack([mean, 2 * np.log(scale)], axis=1)
+        return pairs[0].ravel(), pairs[1].ravel()
+
+
+class _Own(Loss):
+    """A callable of the user's: loss(A, Y) -> (the values of the rows (m,), their gradients (m, k))."""
+
+    can_shrink = True
+    code = None
+
+    def __init__(self, given: Function) -> None:
+        self.given, self.numbers, self.name = given, (), getattr(given, "__name__", "a function")
+
+    def __call__(
+        self, A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False
+    ) -> Graded:
+        values, G = map(np.asarray, self.given(A, Y))
+        if values.shape != A.shape[:1] or G.shape != A.shape:
+            due = f"values {A.shape[:1]} and gradients {A.shape}"
+            raise ValueError(f"loss: expected {due} from {self.given!r}, got {values.shape} and {G.shape}")
+        return _mean(values[:, None], G, A, weights, each)
+
+    def targets(self, k: int) -> int | None:
         return None
-    right = classes(A, loss) == classes(Y, loss)
-    right = right if loss == "cross_entropy" else right.mean(axis=1)
-    return float((right if weights is None else weights * right).sum())
+
+
+# --- which one is meant ---
+
+# By name, in the order of the enum in simd/cgru.h.
+LOSSES: dict[str, type[Loss]] = {
+    kind.function.__name__: kind
+    for kind in (_CrossEntropy, _BinaryCrossEntropy, _MeanSquaredError, _Huber, _Quantile, _Poisson, _Gaussian)
+}
+SHORT = {"mse": mean_squared_error.__name__}
+
+
+def named(loss: Any) -> Loss:
+    """Return the object of a loss that is given by its name, as "huber(0.5)" with numbers, or as a callable.
+
+    A `Loss` is returned as it is. ValueError for an unknown name, and for numbers that the loss does not take.
+    """
+    if isinstance(loss, Loss):
+        return loss
+    if callable(loss):
+        return _Own(loss)
+    found = _known(loss) if isinstance(loss, str) else None
+    if found is None:
+        raise ValueError(f"loss: expected one of {', '.join(LOSSES)}, a callable or None, got {loss!r}")
+    return found
+
+
+@functools.lru_cache(64)
+def _known(loss: str) -> Loss | None:
+    found = re.fullmatch(r"(\w+)(?:\(([^()]+)\))?", SHORT.get(loss, loss))
+    if not found or found[1] not in LOSSES:
+        return None
+    try:
+        numbers = tuple(map(float, found[2].split(","))) if found[2] else ()
+    except ValueError:
+        return None
+    kind = LOSSES[found[1]]
+    if numbers and not (kind.takes and kind.takes[2](numbers)):
+        takes = [(name, *each.takes) for name, each in LOSSES.items() if each.takes]
+        due = " or ".join(f'"{name}({written})" with {may_be}' for name, written, may_be, _ in takes)
+        raise ValueError(f"loss: expected {due}, got {loss!r}")
+    return kind(numbers)
+
+
+def classifies(loss: Any) -> bool:
+    """Return whether a network with this `loss` tells classes; None, of one without a head, does not."""
+    return loss is not None and named(loss).classifies
+
+
+def chosen(loss: str | Function | None, activate: Activation, k: int) -> str | Function:
+    """Return the name of the loss for a head of `k` units: `loss`, or by the activation where it is None.
+
+    One loss has one name: "mse" becomes "mean_squared_error", "huber(1)" becomes "huber", "huber(.5)" "huber(0.5)".
+    A callable stays what it is. ValueError for an unknown name and for a pair that means nothing: a cross-entropy of
+    what is no probability, half a target.
+    """
+    if loss is None:
+        known = ours(activate)
+        loss = next((name for name, kind in LOSSES.items() if known in [*kind.suits][:1]), _MeanSquaredError())
+    found = named(loss)
+    found.check(activate, k)
+    return found.given
+
+
+def spelled_out(Y: np.ndarray, k: int) -> np.ndarray:
+    """Return targets as the losses take them, float64: classes (n,), which are integers, as rows (n, k) of 0 and 1."""
+    if Y.ndim > 1:
+        return Y
+    rows = np.zeros((len(Y), k))
+    rows[np.arange(len(Y)), Y] = 1
+    return rows

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -96,13 +96,34 @@ SCHEDULES["plateau"] = Plateau()
 # --- optimizers ---
 
 
-class _Optimizer:
-    """What the optimizers share: the rate of a step, clipping, and the state of each parameter."""
+class Optimizer:
+    """An optimizer of this module: the rate of a step, clipping, weight decay, and the state of each parameter.
+
+    A new one is a subclass, a place in `NAMED`, and its C code in simd/update.h.
+    """
 
     learning_rate: float
     clip_norm: float | None
     schedule: Schedule | None
     arrays: ClassVar[int]  # how many arrays of state a parameter has
+    beta: ClassVar[tuple[str, ...]]  # the settings that are `beta` in C's cgru_step
+    debiased: ClassVar[bool] = False  # whether means are divided by 1 - beta^step
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value, above = getattr(self, each.name), each.name in ("learning_rate", "clip_norm", "epsilon")
+            if each.name == "momentum":
+                above = bool(getattr(self, "nesterov", False))
+            if each.type == "float" or (each.type == "float | None" and value is not None):
+                below = 1.0 if each.name in ("momentum", "beta_1", "beta_2", "rho") else math.inf
+                check_number(value, each.name, below, above)
+        if self.schedule is not None:
+            object.__setattr__(self, "schedule", names.named(self.schedule, "schedule", SCHEDULES))
+
+    @property
+    def code(self) -> int:
+        """The place of the optimizer's step in C, among `cgru_kernels.steps`."""
+        return [*NAMED.values()].index(type(self))
 
     def rate(self, fraction: float = 0.0) -> float:
         """The learning rate when `fraction` of the fit is done: `learning_rate` times the schedule's factor."""
@@ -132,17 +153,13 @@ class _Optimizer:
             if key not in own or own[key][1].shape != gradient.shape:
                 own[key] = [0, *(np.zeros_like(gradient) for _ in range(self.arrays))]
             own[key][0] += 1
-            self._update(key, parameter, gradient, rate, *own[key])
+            decay = getattr(self, "weight_decay", 0.0)
+            if decay and is_matrix(key):
+                parameter *= 1 - rate * float(decay)
+            self._update(parameter, gradient, rate, *own[key])
 
-    def _update(self, key: str, p: np.ndarray, g: np.ndarray, rate: float, step: int, *arrays: np.ndarray) -> None:
+    def _update(self, p: np.ndarray, g: np.ndarray, rate: float, step: int, *arrays: np.ndarray) -> None:
         raise NotImplementedError
-
-    def _check_shared(self) -> None:
-        check_number(self.learning_rate, "learning_rate", above=True)
-        if self.clip_norm is not None:
-            check_number(self.clip_norm, "clip_norm", above=True)
-        if self.schedule is not None:
-            object.__setattr__(self, "schedule", names.named(self.schedule, "schedule", SCHEDULES))
 
 
 def _gradients(layer: Any) -> dict[str, np.ndarray]:
@@ -175,7 +192,7 @@ def clip_factor(g: Mapping[str, np.ndarray], clip_norm: float) -> float:
 
 
 @dataclass(frozen=True)
-class SGD(_Optimizer):
+class SGD(Optimizer):
     """Gradient descent: v = momentum v + g; p -= learning_rate v, or with `nesterov` learning_rate (g + momentum v).
 
     `clip_norm` scales all gradients by one factor, so that their joint L2 norm is at most that. `schedule` maps the
@@ -190,12 +207,9 @@ class SGD(_Optimizer):
     schedule: Schedule | str | None = None
 
     arrays: ClassVar[int] = 1
+    beta: ClassVar[tuple[str, ...]] = ("momentum",)
 
-    def __post_init__(self) -> None:
-        self._check_shared()
-        check_number(self.momentum, "momentum", above=bool(self.nesterov), below=1.0)
-
-    def _update(self, key: str, p: np.ndarray, g: np.ndarray, rate: float, step: int, *arrays: np.ndarray) -> None:
+    def _update(self, p: np.ndarray, g: np.ndarray, rate: float, step: int, *arrays: np.ndarray) -> None:
         if not self.momentum:
             p -= rate * g
             return
@@ -206,7 +220,7 @@ class SGD(_Optimizer):
 
 
 @dataclass(frozen=True)
-class Adam(_Optimizer):
+class Adam(Optimizer):
     """Adam (Kingma and Ba, 2015, arXiv:1412.6980), by running means of the gradient and of its square.
 
     `weight_decay` is decoupled from the gradient (Loshchilov and Hutter, 2019, arXiv:1711.05101): each step shrinks
@@ -225,20 +239,13 @@ class Adam(_Optimizer):
     schedule: Schedule | str | None = None
 
     arrays: ClassVar[int] = 2
+    beta: ClassVar[tuple[str, ...]] = ("beta_1", "beta_2")
+    debiased: ClassVar[bool] = True
 
-    def __post_init__(self) -> None:
-        self._check_shared()
-        check_number(self.beta_1, "beta_1", below=1.0)
-        check_number(self.beta_2, "beta_2", below=1.0)
-        check_number(self.epsilon, "epsilon", above=True)
-        check_number(self.weight_decay, "weight_decay")
-
-    def _update(self, key: str, p: np.ndarray, g: np.ndarray, rate: float, step: int, *arrays: np.ndarray) -> None:
+    def _update(self, p: np.ndarray, g: np.ndarray, rate: float, step: int, *arrays: np.ndarray) -> None:
         mean, square = arrays
         mean += (1 - float(self.beta_1)) * (g - mean)
         square += (1 - float(self.beta_2)) * (g * g - square)
-        if self.weight_decay and is_matrix(key):
-            p *= 1 - rate * float(self.weight_decay)
         root = np.sqrt(square)
         root /= math.sqrt(1 - self.beta_2**step)
         root += float(self.epsilon)
@@ -246,7 +253,7 @@ class Adam(_Optimizer):
 
 
 @dataclass(frozen=True)
-class RMSprop(_Optimizer):
+class RMSprop(Optimizer):
     """RMSprop (Tieleman and Hinton, 2012), by the running mean of the gradient's square, with PyTorch's defaults.
 
     square = rho square + (1 - rho) g^2; v = momentum v + g / (sqrt(square) + epsilon); p -= learning_rate v.
@@ -264,19 +271,11 @@ class RMSprop(_Optimizer):
     schedule: Schedule | str | None = None
 
     arrays: ClassVar[int] = 2
+    beta: ClassVar[tuple[str, ...]] = ("momentum", "rho")
 
-    def __post_init__(self) -> None:
-        self._check_shared()
-        check_number(self.rho, "rho", below=1.0)
-        check_number(self.epsilon, "epsilon", above=True)
-        check_number(self.momentum, "momentum", below=1.0)
-        check_number(self.weight_decay, "weight_decay")
-
-    def _update(self, key: str, p: np.ndarray, g: np.ndarray, rate: float, step: int, *arrays: np.ndarray) -> None:
+    def _update(self, p: np.ndarray, g: np.ndarray, rate: float, step: int, *arrays: np.ndarray) -> None:
         v, square = arrays
         square += (1 - float(self.rho)) * (g * g - square)
-        if self.weight_decay and is_matrix(key):
-            p *= 1 - rate * float(self.weight_decay)
         down = g / (np.sqrt(square) + float(self.epsilon))
         if self.momentum:
             v *= float(self.momentum)
@@ -290,12 +289,24 @@ def is_matrix(key: str) -> bool:
     return key.rpartition(".")[2][:1].isupper()
 
 
+def scheduled(optimizer: Any) -> bool:
+    """Return whether the rate depends on the share of a fit that is done; so may that of an optimizer of your own."""
+    schedule = getattr(optimizer, "schedule", ...)
+    return schedule is not None and not isinstance(schedule, Plateau)
+
+
+def ours(optimizer: Any) -> bool:
+    """Return whether `optimizer` is one of this module's: it is compiled, and its rate may be slowed."""
+    return type(optimizer) in NAMED.values()
+
+
 def slowed(optimizer: Any, factor: float) -> Any:
     """Return `optimizer` with its learning rate multiplied by `factor`; itself where that is 1."""
     return optimizer if factor == 1 else replace(optimizer, learning_rate=optimizer.learning_rate * factor)
 
 
-NAMED: dict[str, type[_Optimizer]] = {"sgd": SGD, "adam": Adam, "rmsprop": RMSprop}  # all that are compiled, too
+# By name, in the order of cgru_kernels.steps in simd/cgru.h.
+NAMED: dict[str, type[Optimizer]] = {kind.__name__.lower(): kind for kind in (SGD, Adam, RMSprop)}
 
 
 def named(value: Any, argument: str = "optimizer") -> Any:

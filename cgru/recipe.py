@@ -86,14 +86,14 @@ def nothing_learned(
 
     Of a regression whose y are scaled, the errors in words are in units of y times `scale`, (k,).
     """
-    if net.loss in losses.CLASSIFYING:
+    if losses.classifies(net.loss):
         right = net.evaluate(X, y, lengths, sample_weight=weights)["accuracy"]
         share = (counts := np.bincount(y, weights)).max() / counts.sum()
         if right > share:
             return ""
         return f"the most frequent class alone is {share:.2%} of the training data, the model right in {right:.2%}"
     y = y.reshape(len(y), -1)
-    squares = np.square(losses.point(net.predict(X, lengths), net.loss) - y, dtype=np.float64)
+    squares = np.square(losses.named(net.loss).point(net.predict(X, lengths)) - y, dtype=np.float64)
     errors = np.average(squares, axis=0, weights=weights)
     spreads = np.average(np.square(y - np.average(y, axis=0, weights=weights)), axis=0, weights=weights)
     if np.ptp(y, axis=0).max() == 0 or errors.mean() < 0.98**2 * spreads.mean():  # a little better by chance

@@ -1,5 +1,7 @@
 """The losses: against their definitions, central differences and extremes; and what they take as targets."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -102,7 +104,7 @@ def test_sums_are_double():
     A = np.random.default_rng(1).random((40_000, 2)).astype(np.float32)
     Y = np.random.default_rng(2).integers(0, 2, A.shape)
     wide = A.astype(np.float64)
-    for loss in (*losses.LOSSES.values(), *losses.CANONICAL.values()):
+    for loss in FROM:
         y = Y[:, :1] if loss is losses.gaussian else Y
         value, gradient = loss(A, y)
         assert value == pytest.approx(loss(wide, y)[0], rel=3e-7)
@@ -118,7 +120,7 @@ def test_outputs_that_the_caller_has_are_not_computed_again():
 
 
 def test_nan_stays_nan():
-    for loss in (*losses.LOSSES.values(), *losses.CANONICAL.values()):
+    for loss in FROM:
         assert np.isnan(loss(np.full((2, 2), np.nan), np.eye(2)[:, : 1 + (loss is not losses.gaussian)])[0])
 
 
@@ -159,12 +161,14 @@ def test_losses_of_several_outputs_a_target(weights):
 
 
 def test_what_a_name_alone_means():
-    for name, numbers in losses.NUMBERS.items():
-        assert losses.parts(name) == losses.parts(f"{name}({numbers[0]})") == (name, numbers)
-        for got, due in zip(losses.named(name)(Z, SHARES), losses.LOSSES[name](Z, SHARES), strict=True):
-            np.testing.assert_array_equal(got, due)
-    assert losses.parts("quantile(0.1, 0.9)") == ("quantile", (0.1, 0.9))
-    assert losses.parts("poisson") == ("poisson", ())
+    for function, number in ((losses.huber, 1.0), (losses.quantile, 0.5)):
+        name = function.__name__
+        for loss in map(losses.named, (name, f"{name}({number})")):
+            assert (loss.name, loss.numbers) == (name, (number,))
+            for got, due in zip(loss(Z, SHARES), function(Z, SHARES), strict=True):
+                np.testing.assert_array_equal(got, due)
+    assert losses.named("quantile(.1, 0.9)").name == "quantile(0.1, 0.9)"
+    assert losses.named("poisson").numbers == ()
 
 
 def test_at_the_quantile_the_loss_is_least():
@@ -247,13 +251,89 @@ def test_each_row_by_itself(loss, dtype):
 
 
 def test_hits_by_weight():
-    assert losses.hits(SOFT, SOFT, "cross_entropy", WEIGHTS) == 6
-    assert losses.hits(np.roll(ONE_HOT, 1, axis=1), ONE_HOT, "cross_entropy", WEIGHTS) == 0
+    assert losses.named("cross_entropy").hits(SOFT, SOFT, WEIGHTS) == 6
+    assert losses.named("cross_entropy").hits(np.roll(ONE_HOT, 1, axis=1), ONE_HOT, WEIGHTS) == 0
     A, Y = np.array([[0.6, 0.6], [0.4, 0.4]]), np.array([[1, 0], [0, 0]])
-    assert losses.hits(A, Y, "binary_cross_entropy", np.array([3.0, 0.5])) == 2
+    assert losses.named("binary_cross_entropy").hits(A, Y, np.array([3.0, 0.5])) == 2
 
 
 # --- which loss ---
+
+
+def test_an_object_is_found_by_what_a_network_has():
+    loss = losses.named("huber(.5)")
+    assert losses.named(loss) is loss is losses.named("huber(.5)")
+    assert (loss.name, str(loss), loss.given, loss.numbers) == ("huber(0.5)", "huber(0.5)", "huber(0.5)", (0.5,))
+
+    def own(A, Y):
+        return (A - Y).mean(axis=1), A
+
+    loss = losses.named(own)
+    assert (loss.name, str(loss), loss.given, loss.numbers) == ("own", str(own), own, ())
+    assert losses.named(functools.partial(own)).name == "a function"
+    for wrong in (None, 3, "mse(1)"):
+        with pytest.raises(ValueError, match=r"^loss: expected "):
+            losses.named(wrong)
+
+
+@pytest.mark.parametrize(
+    ("loss", "classifies", "standardize", "shrink", "names", "terms"),
+    [
+        ("cross_entropy", True, False, False, ["y"], 1),
+        ("binary_cross_entropy", True, False, False, ["y"], 6),
+        ("mse", False, True, True, ["y"], 6),
+        ("huber(2)", False, True, True, ["y"], 6),
+        ("quantile(0.1, 0.9)", False, True, False, ["y_0.1", "y_0.9"], 6),
+        ("poisson", False, False, False, ["y_log_rate"], 6),
+        ("gaussian", False, True, False, ["y_mean", "y_log_variance"], 3),
+        (lambda A, Y: None, False, True, True, ["y"], 6),
+    ],
+)
+def test_what_a_loss_says_about_itself(loss, classifies, standardize, shrink, names, terms):
+    found = losses.named(loss)
+    assert (found.classifies, found.can_standardize, found.can_shrink) == (classifies, standardize, shrink)
+    assert losses.classifies(loss) is classifies
+    assert found.output_names(["y"]) == names
+    assert found.outputs == len(names)
+    assert found.terms(6) == terms
+    assert found.targets(6) == (None if callable(loss) else 6 // len(names))
+    assert found.code == (None if callable(loss) else 1 + list(losses.LOSSES).index(found.name.partition("(")[0]))
+    assert [found.says_one(k) for k in (1, 3)] == [classifies, found.name == "cross_entropy"]
+
+
+def test_without_a_head_there_are_no_classes():
+    assert losses.classifies(None) is False
+
+
+def test_what_outputs_say_of_a_target():
+    A = np.array([[1.0, 2, 3, 4]])
+    assert losses.named("quantile(0.9, 0.4)").point(A).tolist() == [[2, 4]]
+    assert losses.named("gaussian").point(A).tolist() == [[1, 3]]
+    np.testing.assert_array_equal(losses.named("poisson").point(A), np.exp(A))
+    assert losses.named("huber").point(A).tolist() == A.tolist()
+
+
+@pytest.mark.parametrize("loss", ["mse", "quantile(0.1, 0.9)", "gaussian"])
+def test_scaling_brings_outputs_to_the_units_of_y(loss):
+    """At the outputs that are least for scaled targets, the scaled outputs are least for the targets."""
+    loss, mean, scale = losses.named(loss), np.array([5.0, -1.0]), np.array([2.0, 0.1])
+    y = RNG.standard_normal((7, 2))
+    A = RNG.standard_normal((7, 2 * loss.outputs))
+    factor, shift = loss.scaling(mean, scale)
+    np.testing.assert_allclose(loss.point(A * factor + shift), loss.point(A) * scale + mean)
+    slope = loss(A, y, each=True)[1] / factor
+    unit = np.repeat(scale, loss.outputs) ** (2 if loss.name == "mean_squared_error" else 1)
+    scaled = loss(A * factor + shift, y * scale + mean, each=True)[1]
+    np.testing.assert_allclose(scaled, slope * (1 if loss.name == "gaussian" else unit), rtol=1e-9)
+
+
+def test_the_class_of_a_target():
+    cross, binary = losses.named("cross_entropy"), losses.named("binary_cross_entropy")
+    assert cross.classes_in(LABELS) is LABELS
+    assert cross.classes_in(SOFT) is None
+    assert binary.classes_in(np.array([[0.0], [1.0]])).tolist() == [0, 1]
+    assert binary.classes_in(np.array([[0.0], [0.5]])) is binary.classes_in(np.eye(2)) is None
+    assert losses.named("mse").classes_in(np.ones((2, 1))) is None
 
 
 def test_chosen_by_the_head_or_by_name():
@@ -286,6 +366,7 @@ def test_chosen_by_the_head_or_by_name():
         ("huber(1, 2)", cgru.identity, 2, r'"huber\(delta\)"'),
         ("huber(nan)", cgru.identity, 2, r'"huber\(delta\)"'),
         ("quantile(0.5, 1)", cgru.identity, 2, r'"huber\(delta\)" .* "quantile\(q, ...\)"'),
+        ("quantile(0, 0.5)", cgru.identity, 2, r'"huber\(delta\)" .* "quantile\(q, ...\)"'),
         ("poisson(2)", cgru.identity, 2, r'"huber\(delta\)"'),
         ("quantile(0.1, 0.9)", cgru.identity, 3, r"a head of 2 units for each target of quantile\(0.1, 0.9\), got 3"),
         ("gaussian", cgru.identity, 1, "a head of 2 units for each target of gaussian, got 1"),
@@ -305,6 +386,11 @@ def test_refused_losses(loss, activate, k, words):
 
 
 # --- targets ---
+
+
+def targets(y, m, k, loss, name="y"):
+    Y, classes = losses.named(loss).compact(y, m, k, name)
+    return losses.spelled_out(Y, k), classes
 
 
 @pytest.mark.parametrize(
@@ -330,7 +416,7 @@ def test_refused_losses(loss, activate, k, words):
     ],
 )
 def test_targets(loss, k, y, Y, classes):
-    got, labels = losses.targets(y, 5, k, loss)
+    got, labels = targets(y, 5, k, loss)
     assert got.dtype == np.float64
     np.testing.assert_allclose(got, Y, rtol=1e-12)
     if classes is None:
@@ -357,7 +443,7 @@ def test_targets(loss, k, y, Y, classes):
         ("mean_squared_error", 4, Z[:, 0], ValueError, "shape"),
         ("gaussian", 4, Z, ValueError, r"shape \(5, 2\), got \(5, 4\)"),
         ("quantile(0.2, 0.4)", 2, Z, ValueError, r"shape \(5,\) or \(5, 1\), got \(5, 4\)"),
-        ("poisson", 1, LABELS - 1, ValueError, "at least 0 for poisson, got -1"),
+        ("poisson", 1, [2, 0, -1, 0, 1], ValueError, "at least 0 for poisson, got -1"),
         (lambda A, Y: None, 4, Z[:3], ValueError, "shape"),
         ("mean_squared_error", 4, Z[:, :3], ValueError, "shape"),
         ("mean_squared_error", 4, Z * np.nan, ValueError, "finite"),
@@ -367,15 +453,15 @@ def test_targets(loss, k, y, Y, classes):
 )
 def test_refused_targets(loss, k, y, error, words):
     with pytest.raises(error, match=rf"^y: .*{words}"):
-        losses.targets(y, 5, k, loss)
+        targets(y, 5, k, loss)
 
 
 def test_probabilities_that_nearly_sum_to_one_come_back_normalised():
     near = SOFT * np.array([[1.0004], [0.9996], [1], [1], [1]])
-    np.testing.assert_allclose(losses.targets(near, 5, 4, "cross_entropy")[0].sum(axis=1), 1, rtol=1e-15)
+    np.testing.assert_allclose(targets(near, 5, 4, "cross_entropy")[0].sum(axis=1), 1, rtol=1e-15)
     far = SOFT * np.array([[1], [1], [0.998], [1], [1]])
     with pytest.raises(ValueError, match=r"^y: expected class probabilities, .* sum 0\.998$"):
-        losses.targets(far, 5, 4, "cross_entropy")
+        targets(far, 5, 4, "cross_entropy")
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -383,10 +469,10 @@ def test_a_sum_that_is_just_near_enough(sign):
     for off, taken in ((0.9e-3, True), (1.1e-3, False)):
         y = np.array([[0.25, 0.75 + sign * off]])
         if taken:
-            assert losses.targets(y, 1, 2, "cross_entropy")[0].sum() == pytest.approx(1, rel=1e-15)
+            assert targets(y, 1, 2, "cross_entropy")[0].sum() == pytest.approx(1, rel=1e-15)
         else:
             with pytest.raises(ValueError, match="sum"):
-                losses.targets(y, 1, 2, "cross_entropy")
+                targets(y, 1, 2, "cross_entropy")
 
 
 NUMBERS = r'; numbers to predict need a head with activate="identity"$'
@@ -411,24 +497,24 @@ NUMBERS = r'; numbers to predict need a head with activate="identity"$'
 )
 def test_the_cure_is_named(loss, k, y, words):
     with pytest.raises((TypeError, ValueError), match=f"^y: expected {words}"):
-        losses.targets(np.array(y), 2, k, loss)
+        targets(np.array(y), 2, k, loss)
 
 
 def test_errors_call_the_targets_what_they_are_told():
-    for call in (losses.targets, lambda y, m, k, loss, name: losses.step_targets(y, REAL, k, loss, name)):
+    for call in (targets, lambda y, m, k, loss, name: losses.named(loss).compact(y, 3, k, name, REAL)):
         with pytest.raises(ValueError, match=r"^validation y: expected shape"):
             call(np.zeros((1, 1)), 2, 2, "cross_entropy", "validation y")
 
 
 def test_compact_targets():
-    Y, classes = losses.compact(LABELS.astype(np.int8), 5, 4, "cross_entropy", "y")
+    Y, classes = losses.named("cross_entropy").compact(LABELS.astype(np.int8), 5, 4)
     assert Y.dtype == classes.dtype == np.intp
     np.testing.assert_array_equal(Y, LABELS)
     np.testing.assert_array_equal(losses.spelled_out(Y, 4), ONE_HOT)
     assert losses.spelled_out(SOFT, 4) is SOFT
-    assert losses.compact(np.ones((5, 1), int), 5, 1, "binary_cross_entropy", "y")[1].shape == (5,)
-    assert losses.compact(np.ones((5, 1)), 5, 1, "binary_cross_entropy", "y")[1] is None
-    assert losses.compact(np.ones((5, 2), int), 5, 2, "binary_cross_entropy", "y")[1] is None
+    assert losses.named("binary_cross_entropy").compact(np.ones((5, 1), int), 5, 1)[1].shape == (5,)
+    assert losses.named("binary_cross_entropy").compact(np.ones((5, 1)), 5, 1)[1] is None
+    assert losses.named("binary_cross_entropy").compact(np.ones((5, 2), int), 5, 2)[1] is None
 
 
 REAL = np.array([[True, True], [True, False], [True, True]])
@@ -449,8 +535,11 @@ STEPS = np.array([[0, 3], [1, 99], [1, 2]])
 )
 def test_targets_at_steps(loss, k, y, due):
     y = np.where(REAL if y.ndim == 2 else REAL[:, :, None], y, np.nan if y.dtype.kind == "f" else 99)
-    got = losses.step_targets(y, REAL, k, loss)
-    due = np.reshape(due, (3, 2) if loss == "cross_entropy" and y.ndim == 2 else (3, 2, k // losses.outputs(loss)))
+    got, classes = losses.named(loss).compact(y, 3, k, real=REAL)
+    assert classes is None
+    due = np.reshape(
+        due, (3, 2) if loss == "cross_entropy" and y.ndim == 2 else (3, 2, k // losses.named(loss).outputs)
+    )
     assert got.dtype == (np.intp if due.ndim == 2 else np.float64)
     np.testing.assert_allclose(got, np.where(REAL if due.ndim == 2 else REAL[:, :, None], due, 0), rtol=1e-12)
 
@@ -469,30 +558,33 @@ def test_targets_at_steps(loss, k, y, due):
 )
 def test_refused_targets_at_steps(loss, k, y, error, words):
     with pytest.raises(error, match=rf"^y: .*{words}"):
-        losses.step_targets(y, REAL, k, loss)
+        losses.named(loss).compact(y, 3, k, real=REAL)
 
 
 def test_classes():
     """Half is not more than half, and the first of equals is the largest."""
     A = np.array([[0.5], [np.nextafter(0.5, 1)], [0.49], [1], [0]])
-    assert losses.classes(A, "binary_cross_entropy").tolist() == [[0], [1], [0], [1], [0]]
-    assert losses.classes(np.array([[0.3, 0.3, 0.1], [0, 0.1, 0.2]]), "cross_entropy").tolist() == [0, 2]
-    assert losses.classes(np.array([[[0.3, 0.7], [0.9, 0.1]]]), "cross_entropy").tolist() == [[1, 0]]
-    assert losses.classes(A, "binary_cross_entropy").dtype.kind == "i"
+    assert losses.named("binary_cross_entropy").classes(A).tolist() == [0, 1, 0, 1, 0]
+    assert losses.named("binary_cross_entropy").classes(A.reshape(1, 5)).tolist() == [[0, 1, 0, 1, 0]]
+    assert losses.named("cross_entropy").classes(np.array([[0.3, 0.3, 0.1], [0, 0.1, 0.2]])).tolist() == [0, 2]
+    assert losses.named("cross_entropy").classes(np.array([[[0.3, 0.7], [0.9, 0.1]]])).tolist() == [[1, 0]]
+    assert losses.named("binary_cross_entropy").classes(A).dtype.kind == "i"
 
 
 def test_hits():
-    assert losses.hits(SOFT, SOFT, "cross_entropy") == 5
-    assert losses.hits(np.roll(ONE_HOT, 1, axis=1), ONE_HOT, "cross_entropy") == 0
-    assert losses.hits(np.array([[0.6, 0.6], [0.4, 0.4]]), np.array([[1, 0], [0, 0]]), "binary_cross_entropy") == 1.5
-    assert losses.hits(Z, Z, "mean_squared_error") is None
+    assert losses.named("cross_entropy").hits(SOFT, SOFT) == 5
+    assert losses.named("cross_entropy").hits(np.roll(ONE_HOT, 1, axis=1), ONE_HOT) == 0
+    assert (
+        losses.named("binary_cross_entropy").hits(np.array([[0.6, 0.6], [0.4, 0.4]]), np.array([[1, 0], [0, 0]])) == 1.5
+    )
+    assert losses.named("mean_squared_error").hits(Z, Z) is None
 
 
 @pytest.mark.parametrize("y", [np.array(["up", "down"]), ["up", "down"], np.array([b"up", b"down"])])
 def test_names_of_classes_are_refused_with_the_way_out(y):
     for call in (
-        lambda: losses.targets(y, 2, 2, "cross_entropy"),
-        lambda: losses.step_targets([y], np.ones((1, 2), bool), 2, "cross_entropy"),
+        lambda: targets(y, 2, 2, "cross_entropy"),
+        lambda: losses.named("cross_entropy").compact([y], 1, 2, real=np.ones((1, 2), bool)),
     ):
         with pytest.raises(
             TypeError, match=r"y: expected real numbers, got strings; .*np\.unique\(y, return_inverse=True\)"

@@ -341,3 +341,22 @@ def test_one_optimizer_serves_many_and_keeps_nothing():
 def test_refused_settings(kind, options, error):
     with pytest.raises(error, match=rf"^{next(iter(options))}: expected"):
         kind(**options)
+
+
+def test_which_optimizers_are_the_packages_own():
+    class Mine(cgru.Adam):
+        pass
+
+    for place, kind in enumerate((cgru.SGD, cgru.Adam, cgru.RMSprop)):
+        assert optimizers.ours(kind())
+        assert kind().code == place
+        assert optimizers.NAMED[kind.__name__.lower()] is kind
+    assert not optimizers.ours(Mine())
+    assert not optimizers.ours(cgru.Adam)
+
+
+def test_which_rates_depend_on_the_share_of_a_fit():
+    assert not optimizers.scheduled(cgru.Adam())
+    assert optimizers.scheduled(cgru.SGD(schedule="constant"))
+    assert not optimizers.scheduled(cgru.SGD(schedule="plateau"))
+    assert optimizers.scheduled(object())  # who knows

@@ -71,7 +71,7 @@ def test_classes_that_were_not_learned():
 @pytest.mark.parametrize(("loss", "k"), [("mse", 1), ("gaussian", 2), ("poisson", 1), ("quantile(0.1, 0.5, 0.9)", 3)])
 def test_numbers_that_were_not_learned(loss, k):
     net = cgru.Network([cgru.GRU(3), cgru.Dense(k, "identity")], loss, seed=0)
-    A = cgru.losses.point(net.predict(X), net.loss)
+    A = cgru.losses.named(net.loss).point(net.predict(X))
     assert recipe.nothing_learned(net, X, A[:, 0]) == recipe.nothing_learned(net, X, A) == ""
     y = A - 50
     due = f"the mean alone has an RMSE of {y.std():.4g} on the training data, the model 50"

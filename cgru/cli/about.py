@@ -16,7 +16,7 @@ def about(net: cgru.Network) -> dict[str, str]:
     found["parameters"] = f"{sum(array.size for array in net.parameters().values())} of {net.dtype}"
     if net.loss is not None:
         found["loss"] = str(net.loss)
-    if net.loss in cgru.losses.CLASSIFYING:
+    if cgru.losses.classifies(net.loss):
         found["classes"] = ", ".join(class_names(net))
     if net.target_names:
         found["targets"] = ", ".join(net.target_names)

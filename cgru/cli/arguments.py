@@ -82,13 +82,10 @@ _SHARE = _number(float, "a share of at least 0 and below 1", lambda value: 0 <= 
 
 
 def _loss(text: str) -> str:
-    known = losses.LOSSES.keys() - set(losses.CLASSIFYING)
-    name = losses.SHORT.get(text, text)
     with contextlib.suppress(ValueError):
-        losses.named(name)
-        if name.partition("(")[0] in known:
-            return name
-    raise argparse.ArgumentTypeError(f"expected one of {', '.join(sorted(known))}, got {text!r}")
+        if not losses.classifies(text):
+            return losses.SHORT.get(text, text)
+    raise argparse.ArgumentTypeError(f"expected one of {', '.join(sorted(_REGRESSIONS))}, got {text!r}")
 
 
 def _executor(text: str) -> str:
@@ -98,6 +95,7 @@ def _executor(text: str) -> str:
     raise argparse.ArgumentTypeError(f"expected dask:ADDRESS or mpi, got {text!r}")
 
 
+_REGRESSIONS = [name for name, kind in losses.LOSSES.items() if not kind.classifies]
 _MODEL_HELP = "a file that `cgru fit` or Network.save wrote"
 _VOWELS = "(default: the embedded Japanese Vowels)"
 Add = Callable[..., Any]
@@ -345,8 +343,8 @@ def _add_training(add: Add) -> None:
         "--loss",
         type=_loss,
         metavar="LOSS",
-        help="of a regression: mean_squared_error, huber, quantile, poisson or gaussian, with numbers as in huber(0.5) "
-        f"or quantile(0.1,0.5,0.9); classes are learned by cross-entropy (default: {recipe.LOSS})",
+        help=f"of a regression: {', '.join(_REGRESSIONS[:-1])} or {_REGRESSIONS[-1]}, with numbers as in huber(0.5) or "
+        f"quantile(0.1,0.5,0.9); classes are learned by cross-entropy (default: {recipe.LOSS})",
     )
     add(
         "--class-weight",

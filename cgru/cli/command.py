@@ -259,7 +259,7 @@ def _train(
                 validation=arguments.validation or None if held is None else (held.X, held.y, held.lengths),
                 patience=arguments.patience,
                 standardize=True,
-                standardize_targets=regression and arguments.loss != "poisson",
+                standardize_targets=cgru.losses.named(net.loss).can_standardize,
                 shrink=regression and held is not None and arguments.loss == recipe.LOSS,
                 class_weight=arguments.class_weight,
                 callback=progress,
@@ -301,9 +301,9 @@ def predict(arguments: argparse.Namespace) -> int:
         _say(f"{which} of {source}", 0)
     outputs = classes = None
     with of_samples(source):
-        if write or net.loss not in cgru.losses.CLASSIFYING:
+        if write or not cgru.losses.classifies(net.loss):
             outputs = net.predict(split.X, split.lengths)
-        if net.loss in cgru.losses.CLASSIFYING:
+        if cgru.losses.classifies(net.loss):
             classes = net.predict_classes(split.X, split.lengths)
     real = real_steps(split.X, split.lengths) if net.per_step else None
     if write:
@@ -317,9 +317,9 @@ def predict(arguments: argparse.Namespace) -> int:
 
 def _output_names(net: cgru.Network) -> Sequence[str]:
     """The names of the outputs: of classes, or of targets and what is predicted of each; () where there are none."""
-    if net.loss in cgru.losses.CLASSIFYING:
+    if cgru.losses.classifies(net.loss):
         return class_names(net)
-    return cgru.losses.output_names(net.loss, net.target_names) if net.target_names else ()
+    return cgru.losses.named(net.loss).output_names(net.target_names) if net.target_names else ()
 
 
 def _time_of(data: Dataset) -> str:

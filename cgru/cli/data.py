@@ -144,7 +144,7 @@ def _as_it_was_trained(net: cgru.Network, path: str, targets: bool) -> dict[str,
     """
     with contextlib.suppress(ValueError):  # reading it will say why
         known = {name: value for name, value in (net.reading or {}).items() if name in READING}
-        table, classifying = kind_of(path) in ("text", "parquet"), net.loss in cgru.losses.CLASSIFYING
+        table, classifying = kind_of(path) in ("text", "parquet"), cgru.losses.classifies(net.loss)
         if not table:
             known = {name: value for name, value in known.items() if name == "missing"}
         elif net.target_names:

@@ -94,9 +94,9 @@ def build(
     kind, dtype = NAMED[optimizer], np.float64 if given.pop("float64") else np.float32
     rates = {name: given.pop(name) for name in ("learning_rate", "schedule", "clip_norm")}
     decay = given.pop("weight_decay")
-    if decay or kind is not cgru.SGD:
-        if kind is cgru.SGD:
-            raise ValueError(f"weight_decay: expected 0 with sgd, which has none, got {decay}")
+    if decay:
+        if not hasattr(kind, "weight_decay"):
+            raise ValueError(f"weight_decay: expected 0 with {optimizer}, which has none, got {decay}")
         rates["weight_decay"] = decay
     layers = recipe.stack(head(names, numbers, loss), steps=steps, **given)
     return cgru.Network(layers, loss, kind(**rates), seed, names, dtype=dtype)
@@ -156,7 +156,7 @@ def _resolved(plan: Plan, task: Task) -> dict[str, Any]:
     if "pool" in fixed:
         fixed["pool"] = fixed["pool"] or recipe.POOL
     if fixed["standardize_targets"] is None:
-        fixed["standardize_targets"] = task.names is None and fixed["loss"] != "poisson"
+        fixed["standardize_targets"] = cgru.losses.named(fixed["loss"]).can_standardize
     size, epochs = (fixed.get(name) for name in ("batch_size", "epochs"))
     if "batch_size" in plan.axes and "epochs" not in plan.axes and epochs is None:
         raise RequestError(f"{plan.path}: [fit] epochs: expected a number beside several of batch_size, got none")

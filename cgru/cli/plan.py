@@ -80,11 +80,9 @@ def _pool(value: Any, name: str) -> str:
 
 
 def _loss(value: Any, name: str) -> str:
-    found = losses.SHORT.get(_text(value, name), value)
-    losses.named(found)
-    if found in losses.CLASSIFYING:
+    if losses.classifies(_text(value, name)):
         raise ValueError(f"{name}: expected one of a regression, classes being learned by cross-entropy, got {value!r}")
-    return found
+    return losses.SHORT.get(value, value)
 
 
 def _each(value: Mapping[str, Any], name: str) -> dict[str, float]:

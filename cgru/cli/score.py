@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 import cgru
+from cgru import losses
 from cgru.core.figures import figure
 from cgru.datasets import Split
 from cgru.reports.comparison import seen, seen_in_words
@@ -17,8 +18,7 @@ __all__ = ["judged", "rmse_of", "score", "scored", "unsure"]
 
 def scored(net: cgru.Network, split: Split, y: np.ndarray) -> str:
     """The scores of `net` on a split with the targets y, and how many of them are right."""
-    regression = net.loss not in cgru.losses.CLASSIFYING
-    metrics = {"RMSE": rmse_of(net.loss)} if regression else None
+    metrics = None if losses.classifies(net.loss) else {"RMSE": rmse_of(net.loss)}
     scores = net.evaluate(split.X, y, lengths=split.lengths, metrics=metrics)
     accuracy = scores.get("accuracy")
     count = (y.size if split.lengths is None else split.lengths.sum()) if net.per_step else len(y)
@@ -44,6 +44,6 @@ def score(loss: float, accuracy: float | None, rmse: float | None = None) -> str
     return ", ".join(parts)
 
 
-def rmse_of(loss: str | cgru.losses.Loss) -> Callable[[np.ndarray, np.ndarray], float]:
+def rmse_of(loss: str | losses.Function) -> Callable[[np.ndarray, np.ndarray], float]:
     """The root of the mean squared error of what outputs trained by `loss` say."""
-    return lambda y, A: math.sqrt(np.square(cgru.losses.point(A, loss) - y, dtype=np.float64).mean())
+    return lambda y, A: math.sqrt(np.square(losses.named(loss).point(A) - y, dtype=np.float64).mean())

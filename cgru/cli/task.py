@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import cgru
-from cgru import recipe
+from cgru import losses, recipe
 from cgru.cli.arguments import RequestError, fillable
 from cgru.core.blocks import slices
 from cgru.core.lengths import mask
@@ -88,7 +88,7 @@ def head(names: Sequence[str] | None, numbers: int, loss: str) -> cgru.Dense:
     """What a network ends in that learns classes by their `names`, or by that `loss` so many `numbers`."""
     if names is not None:
         return cgru.Dense(len(names), "softmax")
-    return cgru.Dense(numbers * cgru.losses.outputs(loss), "identity")
+    return cgru.Dense(numbers * losses.named(loss).outputs, "identity")
 
 
 def loss_of(names: Sequence[str] | None, asked: str | None, where: str, cure: str = "leave it out") -> str:
@@ -98,9 +98,9 @@ def loss_of(names: Sequence[str] | None, asked: str | None, where: str, cure: st
     """
     if names is None:
         return asked or recipe.LOSS
-    if asked is not None and asked not in cgru.losses.CLASSIFYING:
+    if asked is not None and not losses.classifies(asked):
         raise RequestError(f"{where} has classes, which are learned by cross-entropy, got {asked}; {cure}")
-    return "cross_entropy"
+    return str(losses.chosen(None, cgru.softmax, 2))
 
 
 def at_steps(y: np.ndarray) -> bool:
@@ -154,7 +154,7 @@ def targets(net: cgru.Network, split: Split, data: Dataset, source: str) -> np.n
         raise RequestError("the model has no Dense at the end and so no loss: there is nothing to score")
     if y is None:
         raise RequestError(f"{source}: y is missing: there is nothing to compare with; {CURE}")
-    if net.loss not in cgru.losses.CLASSIFYING:
+    if not losses.classifies(net.loss):
         if y.dtype.kind != "f":
             cure = "" if y.dtype.kind == "U" else "; --task regression takes them for numbers"
             raise RequestError(f"{source}: y: expected real numbers, as the model predicts, got dtype {y.dtype}{cure}")

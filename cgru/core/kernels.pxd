@@ -118,8 +118,7 @@ cdef extern from "simd/cgru.h" nogil:
 
     cdef enum:
         CGRU_SOFTMAX, CGRU_SIGMOID
-        CGRU_NO_LOSS, CGRU_CROSS_ENTROPY, CGRU_BINARY_CROSS_ENTROPY, CGRU_MEAN_SQUARED_ERROR
-        CGRU_HUBER, CGRU_QUANTILE, CGRU_POISSON, CGRU_GAUSSIAN
+        CGRU_NO_LOSS
 
     ctypedef struct cgru_criterion:
         int loss
@@ -219,9 +218,7 @@ cdef extern from "simd/cgru.h" nogil:
         void (*few_linear)(const cgru_few_linear *, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*few_linear_sums)(const cgru_few_linear *, Py_ssize_t, Py_ssize_t, const Py_ssize_t *, void *,
                                 void *) noexcept nogil
-        void (*descend)(const cgru_step *, Py_ssize_t) noexcept nogil
-        void (*adapt)(const cgru_step *, Py_ssize_t) noexcept nogil
-        void (*rescale)(const cgru_step *, Py_ssize_t) noexcept nogil
+        void (*steps[3])(const cgru_step *, Py_ssize_t) noexcept nogil
         double (*squares)(const void *, Py_ssize_t, double) noexcept nogil
         void (*few_forward)(const cgru_few *, Py_ssize_t, Py_ssize_t, int, int) noexcept nogil
         void (*few_backward)(const cgru_few *, Py_ssize_t, Py_ssize_t, int, int) noexcept nogil

@@ -17,7 +17,7 @@ from cgru.core.blocks import BLOCK, mapped, rows_of
 from cgru.network.classes import strings_in
 from cgru.network.samples import Data, by_class, inputs, labelled, settled, targeted
 from cgru.network.split import drawn, groups_of
-from cgru.optimizers import Plateau
+from cgru.optimizers import scheduled
 
 if TYPE_CHECKING:
     from cgru.network.network import Network
@@ -378,8 +378,7 @@ def check_batches(net: Network, given: Mapping[str, Any]) -> None:
     asked["epochs"] = None if asked["epochs"] == 1 else asked["epochs"]
     asked["standardize"] = asked["standardize"] and net.mean is None
     asked["class_weight"] = asked["class_weight"] == "balanced"
-    schedule = getattr(net.optimizer, "schedule", ...)
-    asked["schedule"] = "epochs" in given and schedule is not None and not isinstance(schedule, Plateau)
+    asked["schedule"] = "epochs" in given and scheduled(net.optimizer)
     if validation is not None:
         _begin_anew(validation, "validation", asked, ("epochs", "metrics", "shrink", "checkpoint"))
     if given["y"] is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cgru import losses
-from cgru.losses import Loss
+from cgru.losses import Function
 
 if TYPE_CHECKING:
     from cgru.network.network import Network
@@ -25,23 +25,16 @@ __all__ = [
 ]
 
 
-def checked_names(names: Any, loss: str | Loss, k: int) -> tuple[str, ...] | None:
+def checked_names(names: Any, loss: str | Function, k: int) -> tuple[str, ...] | None:
     """`class_names` as a tuple, one for each class of a head of k units."""
-    if names is None:
-        return None
-    if isinstance(names, str) or not isinstance(names, Sequence | np.ndarray):
-        raise TypeError(f"class_names: expected a sequence of strings or None, got {type(names).__name__}")
-    if not all(isinstance(name, str) for name in names):
-        raise TypeError("class_names: expected strings, got " + ", ".join(sorted({type(n).__name__ for n in names})))
-    if loss not in losses.CLASSIFYING:
-        raise ValueError(f"class_names: expected None for {loss}, got {len(names)} names")
-    classes = 2 if k == 1 else k
-    if len(names) != classes or len(set(names)) != classes:
-        raise ValueError(f"class_names: expected {classes} different names, got {list(names)}")
-    return tuple(map(str, names))
+    classifies = losses.classifies(loss)
+    found = _different(names, (2 if k == 1 else k) if classifies else None, "class_names")
+    if found is not None and not classifies:
+        raise ValueError(f"class_names: expected None for {loss}, got {len(found)} names")
+    return found
 
 
-def checked_classes(values: Any, loss: str | Loss, k: int, per_step: bool) -> np.ndarray | None:
+def checked_classes(values: Any, loss: str | Function, k: int, per_step: bool) -> np.ndarray | None:
     """Return `classes` as an array, one value for each class of a head of k units; TypeError or ValueError.
 
     They are booleans, numbers of up to 64 bits or strings, which an array of objects may have, too.
@@ -56,7 +49,7 @@ def checked_classes(values: Any, loss: str | Loss, k: int, per_step: bool) -> np
         got = sorted({type(each).__name__ for each in array.flat}) if array.dtype == object else [str(array.dtype)]
         raise TypeError(f"classes: expected booleans, numbers of up to 64 bits or strings, got {', '.join(got)}")
     due = 2 if k == 1 else k
-    if not _says_one(loss, k):
+    if not losses.named(loss).says_one(k):
         raise ValueError(f"classes: expected None where outputs say no class each, got them for {loss} of {k} units")
     if array.shape != (due,) or len(set(array.tolist())) != due or (array != array).any():
         raise ValueError(f"classes: expected {due} different values, got {array.tolist()}")
@@ -79,11 +72,11 @@ def checked_features(names: Any, e: int | None) -> tuple[str, ...] | None:
     return _different(names, e, "feature_names")
 
 
-def checked_targets(names: Any, loss: str | Loss, k: int) -> tuple[str, ...] | None:
+def checked_targets(names: Any, loss: str | Function, k: int) -> tuple[str, ...] | None:
     """Return `target_names` as a tuple, one for each target of a regression whose head has k units."""
-    if names is not None and loss in losses.CLASSIFYING:
+    if names is not None and losses.classifies(loss):
         raise ValueError(f"target_names: expected None for {loss}, got {list(names)}")
-    return _different(names, None if names is None or callable(loss) else k // losses.outputs(loss), "target_names")
+    return _different(names, losses.named(loss).targets(k), "target_names")
 
 
 def _different(names: Any, count: int | None, argument: str) -> tuple[str, ...] | None:
@@ -139,12 +132,7 @@ def _classes_in(y: Any, known: np.ndarray, steps: np.ndarray | None) -> np.ndarr
 
 def one_of_them(net: Network) -> bool:
     """Whether each output says one class, which can have a name."""
-    return _says_one(net.loss, net.head.d["u"])
-
-
-def _says_one(loss: str | Loss, k: int) -> bool:
-    """Return whether k outputs together say one class."""
-    return loss == "cross_entropy" or (loss == "binary_cross_entropy" and k == 1)
+    return losses.named(net.loss).says_one(net.head.d["u"])
 
 
 def strings_in(y: Any) -> np.ndarray | None:

@@ -101,10 +101,9 @@ class Settings:
         """ValueError where they fit neither net nor data."""
         if self.standardize and data.first.X.ndim == 2:
             raise ValueError("standardize: expected False for tokens, which have no mean, got True")
-        loss = None if callable(net.loss) else losses.parts(net.loss)[0]
-        if self.shrink and loss not in (None, "mean_squared_error", "huber"):
+        if self.shrink and not losses.named(net.loss).can_shrink:
             raise ValueError(f"shrink: expected False for {net.loss}, got True")
-        if self.recover and type(net.optimizer) not in optimizers.NAMED.values():
+        if self.recover and not optimizers.ours(net.optimizer):
             got = type(net.optimizer).__name__
             raise ValueError(f"recover: expected False with an optimizer of your own, whose rate is its own, got {got}")
         if self.truncate is not None:
@@ -167,7 +166,7 @@ class Fit:
             self.batch_size = min(self.batch_size, len(data))
             self.batches = -(-len(data) // self.batch_size)
         else:
-            self.batches = data.number(count=self._scheduled())
+            self.batches = data.number(count=optimizers.scheduled(net.optimizer))
         self.fraction = 0.0  # of the fit that was over before the last update
         self.shuffler = shuffler if settings.shuffle and data.whole else None
         truncate = settings.truncate
@@ -389,8 +388,7 @@ class Fit:
 
     def _engine(self) -> Engine | Loop:
         """What makes the updates of this network as it is now."""
-        own = type(self.net.optimizer) in optimizers.NAMED.values() and compiles(self.net)
-        kind = Engine if own else Loop
+        kind = Engine if optimizers.ours(self.net.optimizer) and compiles(self.net) else Loop
         slowed = 0.5 ** len(self.history.returns)
         return kind(self.net, self.data, self.held_out, self.batch_size, self.truncate, self.penalties, slowed)
 
@@ -460,17 +458,12 @@ class Fit:
         if isinstance(schedule, Plateau):
             losses = self.history.loss if self.held_out is None else self.history.validation_loss
             return [schedule.stalls(losses)] * sum(map(len, within))
-        if self._scheduled() and batches >= self.batches:
+        if optimizers.scheduled(self.net.optimizer) and batches >= self.batches:
             raise ValueError(f"X: expected {self.batches} batches, as there were or len() says, got more")
         total = self.batches or batches + 1  # where nobody asks
         return [
             (epochs + (batches + batch + at) / total) / self.epochs for batch, part in enumerate(within) for at in part
         ]
-
-    def _scheduled(self) -> bool:
-        """Whether the optimizer asks what share of the fit is done."""
-        schedule = getattr(self.net.optimizer, "schedule", ...)
-        return schedule is not None and not isinstance(schedule, Plateau)
 
 
 def scores(net: Network, data: Samples, each: bool = False) -> tuple[float, float | None, np.ndarray | None]:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cgru import losses
-from cgru.activations import ours, parameter
 from cgru.layers.layer import Layer
 from cgru.network.history import LEFT_OUT_IN_A_ROW, Updates
 from cgru.network.penalties import NONE, Penalties, penalty
@@ -93,7 +92,7 @@ class Loop:
         net, size, batches = self.net, self.batch_size, 0
         self.skipped, self.row = 0, row
         net.reset_states()
-        loss, right, weight = 0.0, 0.0 if net.loss in losses.CLASSIFYING else None, 0.0
+        loss, right, weight = 0.0, 0.0 if losses.classifies(net.loss) else None, 0.0
         for part, order, fractions in parts:
             updates = iter(fractions)
             for start in range(0, len(order), size):
@@ -152,14 +151,14 @@ class Loop:
 
     def _step(self, piece: Piece, fraction: float) -> tuple[float, float | None]:
         """Update the parameters unless nothing weighs, or loss or gradient are not finite; return loss and hits."""
-        net, batch = self.net, piece.data
+        net, batch, judge = self.net, piece.data, losses.named(self.net.loss)
         with np.errstate(over="ignore", invalid="ignore"):  # a loss that is not finite says it better
             passes, A, lengths = self._forward(piece)
             if not batch.count:
                 return 0.0, 0.0
             passes.append(net.head.run(A, lengths))
             A, Z, Y = batch.rows(passes[-1].A), batch.rows(passes[-1].fc["Z"]), _targets(net, batch)
-            loss, dZ, dA = criterion(net, Z, A, Y, batch.rows(batch.weights))
+            loss, dZ, dA = judge.of_head(net.head, Z, A, Y, batch.rows(batch.weights))
             if not math.isfinite(loss):
                 return loss, None
             if np.isinf(dA if dZ is None else dZ).any():  # the loss, in double, may be finite for all that
@@ -172,7 +171,7 @@ class Loop:
                 self.row = 0
             else:
                 self.skipped, self.row = self.skipped + 1, self.row + 1
-        return loss, losses.hits(A, Y, net.loss, batch.rows(batch.weights))
+        return loss, judge.hits(A, Y, batch.rows(batch.weights))
 
     def _forward(self, piece: Piece) -> tuple[list[Pass], np.ndarray, np.ndarray | None]:
         """The passes of the layers below the head, what it gets, and its lengths; the piece then has later states."""
@@ -218,7 +217,7 @@ class Loop:
 
 def scores(net: Network, data: Data, rows: bool = False) -> tuple[float, float | None, np.ndarray | None]:
     """The loss and the accuracy on `data`, from no state and leaving none; with `rows` the loss of each, too."""
-    each, loss, right, weight = [], 0.0, 0.0, 0.0
+    judge, each, loss, right, weight = losses.named(net.loss), [], 0.0, 0.0, 0.0
     size = max(1, 1024 * 1024 // max(1024, data.extent[1]))  # fewer of long samples, for the memory's sake
     net.reset_states()
     with np.errstate(over="ignore", invalid="ignore"):
@@ -227,32 +226,12 @@ def scores(net: Network, data: Data, rows: bool = False) -> tuple[float, float |
             net.reset_states()  # no sample continues one of the batch before
             top = net.head.run(batch.rows(below))
             A, Y, weights = top.A, _targets(net, batch), batch.rows(batch.weights)
-            values = criterion(net, top.fc["Z"], A, Y, each=True)[0]
-            hits = losses.hits(A, Y, net.loss, weights)
+            values = judge.of_head(net.head, top.fc["Z"], A, Y, each=True)[0]
+            hits = judge.hits(A, Y, weights)
             loss, weight = loss + (values if weights is None else weights * values).sum(), weight + batch.count
             right = None if hits is None else right + hits
             each += [values] if rows else []
     return float(loss / weight), None if right is None else right / weight, np.concatenate(each) if rows else None
-
-
-def criterion(
-    net: Network,
-    Z: np.ndarray,
-    A: np.ndarray,
-    Y: np.ndarray,
-    weights: np.ndarray | None = None,
-    *,
-    each: bool = False,
-) -> tuple[Any, np.ndarray | None, np.ndarray | None]:
-    """The loss and dL/dZ, or dL/dA where loss and activation are no pair that has a dL/dZ of its own.
-
-    With `each` those of each row; see `cgru.losses`.
-    """
-    pair = None if callable(net.loss) else losses.CANONICAL.get((net.loss, ours(net.head.activate)))
-    if pair is not None:
-        return *pair(Z, Y, A, parameter(net.head.se_hPars, "softmax_temperature"), weights, each=each), None
-    loss, dA = losses.named(net.loss)(A, Y, weights, each=each)
-    return loss, None, dA
 
 
 def _starts(layer: Layer, m: int) -> np.ndarray:

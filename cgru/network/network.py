@@ -20,7 +20,7 @@ from cgru.core.checks import flag, positive
 from cgru.core.lengths import mask
 from cgru.layers.dense import Dense
 from cgru.layers.layer import Layer
-from cgru.losses import Loss
+from cgru.losses import Function
 from cgru.network import chain, files
 from cgru.network.blocks import batched, check_batches, gathered, handed, set_aside
 from cgru.network.checkpoint import Checkpoint
@@ -30,7 +30,7 @@ from cgru.network.history import Epoch, History
 from cgru.network.metrics import Metric, checked, measured
 from cgru.network.remembered import Remembered, Watch
 from cgru.network.samples import ask_about_axes, by_class, names_in, taken, weights_of_classes
-from cgru.optimizers import SGD, Adam, RMSprop
+from cgru.optimizers import Adam, Optimizer
 
 __all__ = ["Network", "load", "parts", "restored"]
 
@@ -73,8 +73,8 @@ class Network:
     def __init__(
         self,
         layers: Sequence[Layer],
-        loss: str | Loss | None = None,
-        optimizer: SGD | Adam | RMSprop | str | None = None,
+        loss: str | Function | None = None,
+        optimizer: Optimizer | str | None = None,
         seed: int | None = None,
         class_names: Sequence[str] | None = None,
         *,
@@ -84,7 +84,7 @@ class Network:
         classes: ArrayLike | None = None,
     ) -> None:
         self.layers = chain.chain(layers)
-        self.loss: str | Loss | None = None
+        self.loss: str | Function | None = None
         self.class_names: tuple[str, ...] | None = None
         self.classes: np.ndarray | None = None
         self.target_names: tuple[str, ...] | None = None
@@ -247,7 +247,7 @@ class Network:
         One sigmoid unit says 0 or 1, above 0.5; several say so each, (m, k) or (m, s, k), by number. At padded steps
         stands -1, or the name "". ValueError for a regression, and where outputs are NaN. Of batches as `predict`.
         """
-        if self.loss not in losses.CLASSIFYING:
+        if not losses.classifies(self.loss):
             raise ValueError(f"predict_classes: expected a network with a cross-entropy loss, got {self.loss}")
         if batched(X):
             return (self.predict_classes(*each) for each in handed(X, lengths))
@@ -256,13 +256,9 @@ class Network:
         lost = np.flatnonzero(np.isnan(A).reshape(len(A), -1).any(axis=1))
         if lost.size:
             raise ValueError(f"X: expected samples that have a class, got NaN outputs for sample {lost[0]}")
-        classes = losses.classes(A, self.loss)
+        classes = losses.named(self.loss).classes(A)
         values = self.class_names if self.classes is None else self.classes
-        named = values is not None
-        if self.loss == "binary_cross_entropy" and A.shape[-1] > 1:
-            named = False
-        else:
-            classes = classes.reshape(A.shape[:-1])
+        named = classes.ndim < A.ndim and values is not None
         classes = np.array(values)[classes] if named else classes
         if A.ndim == 3 and lengths is not None:
             classes[~mask(lengths, A.shape[1])[:, :, 0]] = "" if named else -1

@@ -283,15 +283,12 @@ def targeted(
 ) -> Data:
     """The samples that `inputs` found, with their targets and weights, whose sums may yet overflow; likewise."""
     X, lengths = given
-    steps, k = None, net.head.d["u"]
+    steps, k, loss = None, net.head.d["u"], losses.named(net.loss)
     if net.per_step:
         steps = np.ones(X.shape[:2], bool) if lengths is None else mask(lengths, X.shape[1])[:, :, 0]
     y = numbered(net, y, names or net.class_names, steps, name)
-    if net.per_step:
-        data = Data(X, losses.step_targets(y, steps, k, net.loss, f"{name}y"), lengths, per_step=True)
-    else:
-        Y, classes = losses.compact(y, len(X), k, net.loss, f"{name}y")
-        data = Data(X, Y, lengths, classes)
+    Y, classes = loss.compact(y, len(X), k, f"{name}y", steps)
+    data = Data(X, Y, lengths, classes, per_step=net.per_step)
     return data if sample_weight is None else _times(data, _weights(sample_weight, data, name))
 
 
@@ -357,12 +354,10 @@ def _by_class(net: Network, per_class: np.ndarray, name: str, data: Data) -> Dat
 
 def _classes(net: Network, data: Data, name: str = "") -> np.ndarray:
     """The class of each sample or step; ValueError where there is none."""
-    y = data.y
-    if net.loss == "cross_entropy" and y.dtype.kind == "i":
-        return y
-    if net.loss == "binary_cross_entropy" and y.shape[-1] == 1 and np.isin(y, (0, 1)).all():
-        return y[..., 0].astype(np.intp)
-    raise ValueError(f"class_weight: expected None where {name}y is not one class each, got it for {net.loss}")
+    classes = losses.named(net.loss).classes_in(data.y)
+    if classes is None:
+        raise ValueError(f"class_weight: expected None where {name}y is not one class each, got it for {net.loss}")
+    return classes
 
 
 def _weights(value: Any, data: Data, name: str) -> np.ndarray:

@@ -42,8 +42,8 @@ class Units:
             raise ValueError(
                 f'standardize_targets: expected False without a head with activate="identity", got True for {got}'
             )
-        columns = losses.outputs(net.loss)
-        if net.loss in (*losses.CLASSIFYING, "poisson") or data.first.y.shape[-1] * columns != net.head.d["u"]:
+        loss = losses.named(net.loss)
+        if not loss.can_standardize or data.first.y.shape[-1] * loss.outputs != net.head.d["u"]:
             raise ValueError(f"standardize_targets: expected False for {net.loss}, got True")
         found = measured_over(data, lambda block: (block.rows(block.y), block.rows(block.weights)))
         mean, scale = found.result()
@@ -58,10 +58,7 @@ class Units:
                 f"y: expected targets whose deviations {net.dtype} can tell beside their mean, got means {mean} and "
                 f"deviations {scale}; subtract their mean, or train in float64"
             )
-        if net.loss == "gaussian":
-            pairs = np.stack([scale, np.ones_like(scale)], axis=1), np.stack([mean, 2 * np.log(scale)], axis=1)
-            return cls(mean, scale, *(pair.ravel() for pair in pairs))
-        return cls(mean, scale, np.repeat(scale, columns), np.repeat(mean, columns))
+        return cls(mean, scale, *loss.scaling(mean, scale))
 
     def scaled(self, data: Data) -> Data:
         """`data` with its targets in these units; at padded steps too, where nobody looks."""

@@ -156,7 +156,7 @@ def predicted(
     A: ArrayLike,
     lengths: ArrayLike | None = None,
     *,
-    loss: str | losses.Loss = "mean_squared_error",
+    loss: str | losses.Function = "mean_squared_error",
     axes: Any = None,
 ) -> Figure:
     """A picture of numbers predicted against the true ones: a panel a target, on the dashed line what is right.
@@ -202,7 +202,7 @@ def residuals(
     A: ArrayLike,
     lengths: ArrayLike | None = None,
     *,
-    loss: str | losses.Loss = "mean_squared_error",
+    loss: str | losses.Function = "mean_squared_error",
     axes: Any = None,
 ) -> Figure:
     """A picture of the errors of numbers, predicted less true, by fifths of the true ones: a panel a target.
@@ -275,16 +275,15 @@ def _places(
     return names, *np.split(both.astype(np.intp), 2)
 
 
-def _targets(y: Any, A: Any, lengths: Any, loss: str | losses.Loss) -> tuple[np.ndarray, np.ndarray]:
+def _targets(y: Any, A: Any, lengths: Any, given: str | losses.Function) -> tuple[np.ndarray, np.ndarray]:
     """Targets and what outputs say of them, (n, targets) both."""
     y, A = real(y, "y").astype(np.float64), real(A, "A").astype(np.float64)
     A = A[:, None] if A.ndim == 1 else A
-    loss = losses.SHORT.get(loss, loss)
-    losses.named(loss)
-    due = losses.outputs(loss)
-    if A.ndim not in (2, 3) or not A.size or A.shape[-1] % due:
-        raise ValueError(f"A: expected (m, k) or (m, s, k), {due} outputs of each target of {loss}, got {A.shape}")
-    points = losses.point(A, loss)
+    loss = losses.named(given)
+    if A.ndim not in (2, 3) or not A.size or A.shape[-1] % loss.outputs:
+        due = f"{loss.outputs} outputs of each target of {loss}"
+        raise ValueError(f"A: expected (m, k) or (m, s, k), {due}, got {A.shape}")
+    points = loss.point(A)
     if y.size != points.size or y.shape not in (points.shape, points.shape[:-1]):
         raise ValueError(f"y: expected {points.shape}, a target for each of the outputs, got {y.shape}")
     steps = _real(A.shape[:-1], lengths, 2)

@@ -14,11 +14,10 @@ import numpy as np
 
 from cgru import losses
 
-__all__ = ["BINS", "calibration", "fifths", "of_classes", "of_labels", "of_numbers"]
+__all__ = ["BINS", "calibration", "fifths", "of_classes", "of_numbers"]
 
 BINS = 10  # of probabilities, of the same width
 SHARES = (0.5, 0.75, 0.9, 0.95, 1.0)  # of the rows, by the size of their errors
-LEVELS = (0.5, 0.8, 0.9, 0.95)  # of a gaussian's intervals
 AVERAGES = ("macro", "weighted")
 
 
@@ -38,34 +37,22 @@ def _plain(value: Any) -> Any:
 # --- classes ---
 
 
-def of_classes(y: np.ndarray, A: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
-    """Scores of classes y (n,) and the probabilities A (n, k), or (n, 1) of the second of two.
+def of_classes(y: np.ndarray, A: np.ndarray, loss: losses.Loss, names: Sequence[str]) -> dict[str, Any]:
+    """Return scores of classes y (n,) and probabilities A (n, k), or (n, 1) of the second of two, of a `loss`.
 
-    Averages are over the classes that `y` has, "macro" all alike and "weighted" by how many rows they have; there the
-    precision of a class that is never predicted counts as 0.
+    Or of k outputs that each say yes or no: y (n, k) of 0 and 1, A (n, k). Averages are over the classes that `y` has,
+    "macro" all alike and "weighted" by how many rows they have; there the precision of a class that is never predicted
+    counts as 0.
     """
-    predicted = losses.classes(A, "cross_entropy" if A.shape[1] > 1 else "binary_cross_entropy").reshape(len(y))
-    counts = _metrics().confusion_matrix(y, predicted, labels=range(len(names)))
-    rows = counts.sum(axis=1)
-    return {
-        "task": "classes",
-        "accuracy": float(np.trace(counts) / len(y)),
-        "most_frequent": {"name": names[rows.argmax()], "share": float(rows.max() / len(y))},
-        **_by_class(y, predicted, names, np.flatnonzero(rows)),
-        "confusion": counts.tolist(),
-        "calibration": calibration(y, A),
-    }
-
-
-def of_labels(Y: np.ndarray, A: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
-    """Scores of k outputs that each say yes or no, Y (n, k) of 0 and 1 and the probabilities A (n, k)."""
-    predicted = losses.classes(A, "binary_cross_entropy")
-    return {
-        "task": "labels",
-        "accuracy": float((predicted == Y).mean()),
-        **_by_class(Y, predicted, names, np.flatnonzero(Y.any(axis=0))),
-        "calibration": calibration(Y, A),
-    }
+    predicted, labels = loss.classes(A), y.ndim > 1
+    rows = y.sum(axis=0) if labels else np.bincount(y, minlength=len(names))
+    found = {"task": "labels" if labels else "classes", "accuracy": float((predicted == y).mean())}
+    if not labels:
+        found["most_frequent"] = {"name": names[rows.argmax()], "share": float(rows.max() / len(y))}
+    found |= _by_class(y, predicted, names, np.flatnonzero(rows))
+    if not labels:
+        found["confusion"] = _metrics().confusion_matrix(y, predicted, labels=range(len(names))).tolist()
+    return found | {"calibration": calibration(y, A)}
 
 
 def _by_class(y: np.ndarray, predicted: np.ndarray, names: Sequence[str], present: np.ndarray) -> dict[str, Any]:
@@ -118,15 +105,16 @@ def calibration(y: np.ndarray, A: np.ndarray) -> dict[str, Any]:
 # --- numbers ---
 
 
-def of_numbers(Y: np.ndarray, A: np.ndarray, loss: str | losses.Loss, names: Sequence[str]) -> dict[str, Any]:
+def of_numbers(Y: np.ndarray, A: np.ndarray, loss: losses.Loss, names: Sequence[str]) -> dict[str, Any]:
     """Errors of what outputs A (n, k) of a `loss` say of the targets Y (n, targets), and of how sure they are."""
     metrics = _metrics()
-    points = losses.point(A.astype(np.float64), loss)
+    points = loss.point(A.astype(np.float64))
     each = A.astype(np.float64).reshape(*Y.shape, -1)
-    outputs = [
-        {"name": name, **_errors(Y[:, i], points[:, i], metrics), **_certainty(Y[:, i], each[:, i], loss, metrics)}
-        for i, name in enumerate(names)
-    ]
+    outputs = []
+    for i, name in enumerate(names):
+        promised = loss.certainty(Y[:, i], each[:, i], metrics).items()
+        kept = {key: _plain(value) if isinstance(value, float) else value for key, value in promised}
+        outputs.append({"name": name, **_errors(Y[:, i], points[:, i], metrics), **kept})
     return {
         "task": "regression",
         "rmse": float(metrics.root_mean_squared_error(Y.ravel(), points.ravel())),
@@ -162,36 +150,3 @@ def fifths(y: np.ndarray) -> list[np.ndarray]:
     """Which rows (n,) are the lowest fifth of y (n,), the next, ...; fewer where many are the same."""
     places = np.searchsorted(np.quantile(y, (0.2, 0.4, 0.6, 0.8)), y)
     return [places == i for i in np.unique(places)]
-
-
-def _certainty(y: np.ndarray, A: np.ndarray, loss: str | losses.Loss, metrics: Any) -> dict[str, Any]:
-    """What a loss that predicts more than one number promises of a target (n,), outputs A (n, k), and what comes true.
-
-    Of quantiles: how many targets are at most so large, and lie between the outermost two. Of a gaussian: how many lie
-    in its central intervals, and the deviation of the errors in units of the predicted one, which should be 1. Of
-    rates: the mean deviance, and the dispersion, which should be 1: the squared errors over the rates, on average.
-    """
-    from statistics import NormalDist  # which takes a while to import
-
-    name, numbers = ("", ()) if callable(loss) else losses.parts(loss)
-    if name == "quantile":
-        below = [{"promised": q, "found": float((y <= a).mean())} for q, a in zip(numbers, A.T, strict=True)]
-        low, high = np.argmin(numbers), np.argmax(numbers)
-        inside = (A[:, low] <= y) & (y <= A[:, high])
-        between = {"promised": numbers[high] - numbers[low], "found": float(inside.mean())}
-        return {"quantiles": below} | ({"between": between} if low != high else {})
-    if name == "gaussian":
-        z = (y - A[:, 0]) * np.exp(-A[:, 1] / 2)
-        limits = [NormalDist().inv_cdf((1 + level) / 2) for level in LEVELS]
-        found = [float((np.abs(z) <= limit).mean()) for limit in limits]
-        return {
-            "intervals": [{"promised": p, "found": f} for p, f in zip(LEVELS, found, strict=True)],
-            "deviation": _plain(np.sqrt(np.square(z).mean())),
-        }
-    if name == "poisson":
-        rate = np.maximum(np.exp(A[:, 0]), np.finfo(np.float64).tiny)
-        return {
-            "deviance": _plain(metrics.mean_poisson_deviance(y, rate)),
-            "dispersion": _plain((np.square(y - rate) / rate).mean()),
-        }
-    return {}

@@ -77,7 +77,7 @@ def _sections(
     y, A = rows
     names = [each["name"] for each in report.get("classes", ())]
     if report["task"] == "classes":
-        guessed = losses.classes(A, net.loss).reshape(len(y))
+        guessed = losses.named(net.loss).classes(A)
         yield _picture(plot.confusion(y, guessed, class_names=names), "Confusion matrix")
         if len(names) > 2:
             yield _table(confusions(report))

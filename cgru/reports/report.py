@@ -99,26 +99,25 @@ def report(net: Network, X: ArrayLike, y: ArrayLike, lengths: ArrayLike | None =
     A, Y = data.rows(net.predict(X, lengths)), data.rows(data.y)
     if not np.isfinite(A).all():
         raise ValueError("X: expected samples whose outputs are finite, got NaN or infinity among the outputs")
+    loss = losses.named(net.loss)
     found = {
         "samples": len(X),
         "count": len(A),
         "per_step": net.per_step,
         "loss": net.evaluate(X, y, lengths)["loss"],  # which lets states begin anew, too
-        "loss_name": net.loss if isinstance(net.loss, str) else getattr(net.loss, "__name__", "a function"),
+        "loss_name": loss.name,
         "seen": seen(net, X, lengths),
         "outside": outside(net, X, lengths),
     }
-    if net.loss in losses.CLASSIFYING:
-        one = net.loss == "cross_entropy" or A.shape[1] == 1
-        Y = Y if Y.ndim == 1 else losses.classes(Y, net.loss)
-        Y = Y.reshape(len(A)) if one else Y
-        scores = (numbers.of_classes if one else numbers.of_labels)(Y, A, class_names(net))
+    if loss.classifies:
+        Y = Y if Y.ndim == 1 else loss.classes(Y)
+        scores = numbers.of_classes(Y, A, loss, class_names(net))
     else:
-        if A.shape[1] != Y.shape[1] * losses.outputs(net.loss):
+        if A.shape[1] != Y.shape[1] * loss.outputs:
             raise ValueError(
                 f"y: expected as many targets as {net!r} has outputs, {A.shape[1]}, to say how far they are apart, got "
                 f"{Y.shape[1]}"
             )
         names = net.target_names or (["y"] if Y.shape[1] == 1 else [f"y[{i}]" for i in range(Y.shape[1])])
-        scores = numbers.of_numbers(Y, A, net.loss, names)
+        scores = numbers.of_numbers(Y, A, loss, names)
     return Report(scores | found, net, X, lengths, Y, A)

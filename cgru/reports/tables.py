@@ -32,9 +32,10 @@ def headline(report: Numbers) -> str:
     parts = [_counted(report["samples"], "sample")]
     if report["per_step"]:
         parts = [f"{_counted(report['count'], 'step')} of {parts[0]}"]
-    loss = report["loss_name"].replace("_", " ").replace("binary cross entropy", "log loss")
-    parts.append(f"{loss.replace('cross entropy', 'log loss')} {figure(report['loss'])}")
-    if report["task"] == "regression":
+    regression = report["task"] == "regression"
+    name = report["loss_name"].replace("_", " ") if regression else "log loss"
+    parts.append(f"{name} {figure(report['loss'])}")
+    if regression:
         parts += [f"RMSE {figure(report['rmse'])}", f"MAE {figure(report['mae'])}"]
     else:
         parts.append(f"accuracy {report['accuracy']:.2%}")
@@ -128,7 +129,7 @@ def _of_numbers(outputs: Sequence[Numbers]) -> Iterator[Table]:
         note += " - is not defined: the target never changes."
     if "quantiles" in outputs[0]:
         judged = min((each["promised"] for each in outputs[0]["quantiles"]), key=lambda level: abs(level - 0.5))
-        note += f" Predicted is the quantile {judged:g}."  # as losses.point has it
+        note += f" Predicted is the quantile {judged:g}."  # as Loss.point has it
     yield Table("Errors", ("", "RMSE", "MAE", "bias", "R2"), rows, note)
 
     shares = [f"{each['share']:.0%}" if each["share"] < 1 else "all" for each in outputs[0]["errors"]]

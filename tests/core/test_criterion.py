@@ -10,7 +10,6 @@ from cgru import losses
 from cgru.activations import bind
 from cgru.network import fit
 from cgru.network.compiled.engine import compiles
-from cgru.network.loop import criterion
 
 RNG = np.random.default_rng(5)
 ODD = (1, 2, 6, 7, 17, 33)
@@ -53,7 +52,7 @@ def targets(loss, m, s, k):
         return RNG.integers(0, k, (m, s)), RNG.dirichlet(np.full(k, 0.3), (m, s))
     if loss == "binary_cross_entropy":
         return RNG.integers(0, 2, (m, s, k)), RNG.random((m, s, k))
-    n = k // losses.outputs(loss)
+    n = k // losses.named(loss).outputs
     return (RNG.poisson(2.0, (m, s, n)),) if loss == "poisson" else (RNG.random((m, s, n)),)
 
 
@@ -65,7 +64,8 @@ def due(net, X, y, dtype, weights=None):
     Z = H @ head.p["W"].astype(np.float64) + head.p["b"].astype(np.float64)
     f = bind(head.activate, head.se_hPars)
     A, Y = f(Z), losses.spelled_out(y.reshape(-1) if y.ndim == 2 else y.reshape(-1, y.shape[2]), k)
-    loss, dZ, dA = criterion(net, Z, A.astype(dtype) if net.loss == "binary_cross_entropy" else A, Y, weights)
+    A_of_loss = A.astype(dtype) if net.loss == "binary_cross_entropy" else A
+    loss, dZ, dA = losses.named(net.loss).of_head(head, Z, A_of_loss, Y, weights)
     if dZ is None and head.activate is cgru.softmax:
         dZ = A * (dA - (A * dA).sum(axis=1, keepdims=True)) / head.se_hPars["softmax_temperature"]
     elif dZ is None:
@@ -80,11 +80,11 @@ def test_loss_and_gradient_are_those_of_the_losses(level, activate, loss, temper
     for (m, s, u), k in itertools.product(
         ((1, 1, 5), (7, 3, 5), (17, 5, 2), (33, 2, 40)), ODD[loss == "cross_entropy" :]
     ):
-        X, k = RNG.standard_normal((m, s, 3)), k * losses.outputs(loss)
+        X, k = RNG.standard_normal((m, s, 3)), k * losses.named(loss).outputs
         for y in targets(loss, m, s, k):
             net = network(activate, loss, temperature, k, SIZES.get(loss, 10), dtype, u)
             H, A, Y, value, dZ = due(net, X, y, net.dtype)
-            hits, scores = losses.hits(A, Y, net.loss), net.evaluate(X, y)
+            hits, scores = losses.named(net.loss).hits(A, Y), net.evaluate(X, y)
             assert scores["loss"] == pytest.approx(value, rel=tolerance, abs=tolerance)
             assert hits is None or scores["accuracy"] * len(Y) == pytest.approx(hits)
             before = {name: array.copy() for name, array in net.layers[1].p.items()}
@@ -106,11 +106,14 @@ def test_rows_have_weights(level, activate, loss, temperature, dtype):
     for (m, s, u), k in itertools.product(((3, 1, 5), (17, 5, 2), (33, 2, 40)), (2, 17, 120)):
         X, weights = RNG.standard_normal((m, s, 3)), RNG.integers(0, 4, (m, s)).astype(float)
         weights[:2, 0] = 1, 3  # so that some are not 0
-        k *= losses.outputs(loss)
+        k *= losses.named(loss).outputs
         for y in targets(loss, m, s, k):
             net = network(activate, loss, temperature, k, SIZES.get(loss, 10), dtype, u)
             H, A, Y, value, dZ = due(net, X, y, net.dtype, weights.reshape(-1))
-            hits, scores = losses.hits(A, Y, net.loss, weights.reshape(-1)), net.evaluate(X, y, sample_weight=weights)
+            hits, scores = (
+                losses.named(net.loss).hits(A, Y, weights.reshape(-1)),
+                net.evaluate(X, y, sample_weight=weights),
+            )
             assert scores["loss"] == pytest.approx(value, rel=tolerance, abs=tolerance)
             assert hits is None or scores["accuracy"] * weights.sum() == pytest.approx(hits)
             before = {name: array.copy() for name, array in net.layers[1].p.items()}

@@ -130,10 +130,10 @@ def test_names_of_targets(tmp_path):
     with np.load(tmp_path / "net.npz") as npz:
         assert npz["format"] == files.FORMAT
     assert cgru.load(tmp_path / "net.npz").target_names == ("y", "z")
-    assert cgru.losses.output_names("gaussian", ("y",)) == ["y_mean", "y_log_variance"]
-    assert cgru.losses.output_names("quantile(0.1, 0.9)", ("y", "z")) == ["y_0.1", "y_0.9", "z_0.1", "z_0.9"]
-    assert cgru.losses.output_names("poisson", ("y",)) == ["y_log_rate"]
-    assert cgru.losses.output_names("huber", ("y", "z")) == ["y", "z"]
+    assert cgru.losses.named("gaussian").output_names(("y",)) == ["y_mean", "y_log_variance"]
+    assert cgru.losses.named("quantile(0.1, 0.9)").output_names(("y", "z")) == ["y_0.1", "y_0.9", "z_0.1", "z_0.9"]
+    assert cgru.losses.named("poisson").output_names(("y",)) == ["y_log_rate"]
+    assert cgru.losses.named("huber").output_names(("y", "z")) == ["y", "z"]
     for names, words in ((["y"], "expected 2 different names, got"), (["y", "y"], "expected 2 different names, got")):
         with pytest.raises(ValueError, match=f"^target_names: {words}"):
             cgru.Network(layers, "gaussian", target_names=names)

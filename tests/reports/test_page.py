@@ -140,7 +140,7 @@ def test_steps():
 )
 def test_a_regression(loss, k):
     net = network(cgru.Dense(k, "identity"), loss)
-    n = k // cgru.losses.outputs(loss)
+    n = k // cgru.losses.named(loss).outputs
     _, _, read = paged(net, RNG.random((30, n)))
     left = ", of the first 12 targets" if n > 12 else ""
     assert list(pictures(read))[:2] == [f"Predicted against true{left}", f"Errors by fifths of the target{left}"]

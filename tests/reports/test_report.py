@@ -90,7 +90,7 @@ def test_numbers(loss, k, key):
     Y = RNG.random((M, 2))
     report = cgru.report(net, X, Y, LENGTHS)
     json.dumps(report, allow_nan=False)
-    point = cgru.losses.point(net.predict(X, LENGTHS), loss)
+    point = cgru.losses.named(loss).point(net.predict(X, LENGTHS))
     assert report["rmse"] == pytest.approx(np.sqrt(np.square(point - Y).mean()))
     assert report["loss"] == net.evaluate(X, Y, LENGTHS)["loss"]
     assert [each["name"] for each in report["outputs"]] == ["y[0]", "y[1]"]

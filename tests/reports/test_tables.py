@@ -6,6 +6,7 @@ import unicodedata
 import numpy as np
 import pytest
 
+from cgru import losses
 from cgru.reports import numbers, tables
 
 pytest.importorskip("sklearn", reason="no scikit-learn")
@@ -27,7 +28,12 @@ def of_classes(names, n=8, **common):
     k = len(names)
     y = RNG.integers(0, k, n)
     A = RNG.random((n, k)) + 1.5 * np.eye(k)[y]
-    return numbers.of_classes(y, A / A.sum(axis=1, keepdims=True), names) | COMMON | {"samples": n, "count": n} | common
+    return (
+        numbers.of_classes(y, A / A.sum(axis=1, keepdims=True), losses.named("cross_entropy"), names)
+        | COMMON
+        | {"samples": n, "count": n}
+        | common
+    )
 
 
 def width(line):
@@ -36,7 +42,10 @@ def width(line):
 
 def test_two_classes():
     A = np.array([[0.1], [0.1], [0.1], [0.9], [0.9], [0.9], [0.9], [0.9]])
-    report = numbers.of_classes(np.array([0, 0, 1, 1, 1, 1, 1, 0]), A, ["no", "yes"]) | COMMON
+    report = (
+        numbers.of_classes(np.array([0, 0, 1, 1, 1, 1, 1, 0]), A, losses.named("binary_cross_entropy"), ["no", "yes"])
+        | COMMON
+    )
     assert tables.text(report) == (
         """\
 8 samples, log loss 0.25, accuracy 75.00%
@@ -64,7 +73,10 @@ By the probability of yes, its mean, and how often it came true."""
 
 
 def test_a_class_that_is_not_there():
-    report = numbers.of_classes(np.array([0, 0, 1]), np.eye(3)[[0, 0, 2]], ["a", "b", "c"]) | COMMON
+    report = (
+        numbers.of_classes(np.array([0, 0, 1]), np.eye(3)[[0, 0, 2]], losses.named("cross_entropy"), ["a", "b", "c"])
+        | COMMON
+    )
     lines = tables.text(report).splitlines()
     assert lines[6:9] == [
         "a                     1.000   1.000  1.000        2          2",
@@ -75,7 +87,7 @@ def test_a_class_that_is_not_there():
     assert " ".join(lines[11:13]).startswith(note)
     assert "0 a         2  .  ." in lines
     assert "By the probability of the class that is predicted" in tables.text(report)
-    one = numbers.of_classes(np.array([0]), np.eye(3)[:1], ["a", "b", "c"]) | COMMON
+    one = numbers.of_classes(np.array([0]), np.eye(3)[:1], losses.named("cross_entropy"), ["a", "b", "c"]) | COMMON
     assert "over the 1 class that" in tables.text(one).replace("\n", " ")
 
 
@@ -129,7 +141,10 @@ def test_steps_and_labels():
     assert tables.headline(report).startswith("8 steps of 1 sample, log loss 0.25, accuracy ")
     assert "F1  steps  predicted" in tables.text(report)
     Y = np.array([[1, 0], [1, 1]])
-    report = numbers.of_labels(Y, np.array([[0.9, 0.2], [0.3, 0.8]]), ["a", "b"]) | COMMON
+    report = (
+        numbers.of_classes(Y, np.array([[0.9, 0.2], [0.3, 0.8]]), losses.named("binary_cross_entropy"), ["a", "b"])
+        | COMMON
+    )
     shown = tables.text(report | {"loss_name": "binary_cross_entropy"})
     assert shown.startswith(
         "8 samples, log loss 0.25, accuracy 75.00%\nnone of 8 samples was among the training data\n\nOutputs\n"
@@ -152,7 +167,7 @@ def test_what_was_trained_on():
 
 def of_numbers(Y, A, loss):
     names = [f"y[{i}]" for i in range(Y.shape[1])]
-    return numbers.of_numbers(Y, A, loss, names) | COMMON | {"loss_name": loss}
+    return numbers.of_numbers(Y, A, losses.named(loss), names) | COMMON | {"loss_name": loss}
 
 
 def test_a_regression():

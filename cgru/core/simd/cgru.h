@@ -323,9 +323,7 @@ typedef struct {
     void (*few_linear)(const cgru_few_linear *linear, ptrdiff_t t, ptrdiff_t samples);
     void (*few_linear_sums)(const cgru_few_linear *linear, ptrdiff_t m, ptrdiff_t s, const ptrdiff_t *running, void *dW,
                             void *db);
-    void (*descend)(const cgru_step *step, ptrdiff_t n);
-    void (*adapt)(const cgru_step *step, ptrdiff_t n);
-    void (*rescale)(const cgru_step *step, ptrdiff_t n);
+    void (*steps[3])(const cgru_step *step, ptrdiff_t n); /* of the optimizers, in the order of cgru/optimizers.py */
     double (*squares)(const void *g, ptrdiff_t n, double unit);
 
     /* All steps of some rows; whether these are the `first` ones of the sequence to run, and the `last`. */

@@ -99,8 +99,9 @@ class Engine:
             self._make_room(**{kind: getattr(self, f"_{kind}")(data)})
             net, k = self.net, self.net.head.d["u"]
             given = data.y.shape[-1] if data.y.ndim == 2 + data.per_step else k  # classes are rows of so many
-            if given * losses.outputs(net.loss) != k:
-                raise ValueError(f"y: expected {k // losses.outputs(net.loss)} targets for {net.loss}, got {given}")
+            due = losses.named(net.loss).targets(k)
+            if given != due:
+                raise ValueError(f"y: expected {due} targets for {net.loss}, got {given}")
             source = Source(data.X, data.y, data.lengths, data.per_step, net.mean, net.scale, data.weights)
             self.sources[kind] = data, source
         return self.sources[kind][1]
@@ -133,7 +134,7 @@ class Engine:
 
     def _means(self, sums: np.ndarray) -> tuple[float, float | None]:
         weight, loss, right = sums.tolist()
-        return loss / weight, right / weight if self.net.loss in losses.CLASSIFYING else None
+        return loss / weight, right / weight if losses.classifies(self.net.loss) else None
 
     def largest(self) -> float:
         """Return the largest magnitude of all parameters, as they are now; NaN where there is one."""
@@ -186,7 +187,7 @@ def compiles(net: Network) -> bool:
     And its loss none of the user's.
     """
     own = all(_own(layer) and (layer.dtype == net.dtype or not layer.parameter_names) for layer in net.layers)
-    return own and isinstance(net.loss, str)
+    return own and net.loss is not None and losses.named(net.loss).code is not None
 
 
 def _own(layer: Layer) -> bool:

@@ -13,8 +13,7 @@ from cgru import losses
 from cgru.bidirectional import Bidirectional
 from cgru.core.checks import parameters, real
 from cgru.core.kernels cimport (
-    CGRU_BINARY_CROSS_ENTROPY, CGRU_CROSS_ENTROPY, CGRU_GAUSSIAN, CGRU_HUBER, CGRU_MEAN_SQUARED_ERROR, CGRU_POISSON,
-    CGRU_QUANTILE, cgru_criterion, cgru_kernels, cgru_matrix, kernels, look_for_signals, may_be_few, parameter_place,
+    cgru_criterion, cgru_kernels, cgru_matrix, kernels, look_for_signals, may_be_few, parameter_place,
 )
 from cgru.core.threads cimport available
 from cgru.gru import GRU
@@ -40,16 +39,6 @@ from cgru.network import history
 from cgru.network.penalties import NONE
 
 cnp.import_array()
-
-cdef dict LOSSES = {
-    "cross_entropy": CGRU_CROSS_ENTROPY,
-    "binary_cross_entropy": CGRU_BINARY_CROSS_ENTROPY,
-    "mean_squared_error": CGRU_MEAN_SQUARED_ERROR,
-    "huber": CGRU_HUBER,
-    "quantile": CGRU_QUANTILE,
-    "poisson": CGRU_POISSON,
-    "gaussian": CGRU_GAUSSIAN,
-}
 
 cdef struct Totals:
     Py_ssize_t updates, batch
@@ -84,7 +73,8 @@ cdef class Program:
     cdef object memory, generators, net
     cdef Stage *stages
     cdef int count, loss, threads
-    cdef Py_ssize_t e, rows, ways  # elements of the input; rows of a piece at most; outputs of a target
+    cdef Py_ssize_t e, rows  # elements of the input; rows of a piece at most
+    cdef Py_ssize_t ways, terms  # outputs of a target; values that the loss of a row averages
     cdef const double *numbers  # of the loss
     cdef bint per_step, carries, draws
     cdef Batch batch
@@ -110,7 +100,8 @@ cdef class Program:
         self.stages, self.memory = <Stage *>cnp.PyArray_DATA(stages), [stages]
         self.generators, self.weights = [], weights or Weights(net, batch[0] > 0, penalties)
         self.activity_l1, self.activity_l2 = penalties.activity_l1, penalties.activity_l2
-        self._load_loss(losses.chosen(net.loss, net.head.activate, net.head.d["u"]))
+        outputs = net.head.d["u"]
+        self._load_loss(losses.named(losses.chosen(net.loss, net.head.activate, outputs)), outputs)
         self._make(e)
         self.per_step = self.stages[self.count - 1].steps_out
         size.m = self.rows = max(batch[0], scored[0])
@@ -124,12 +115,12 @@ cdef class Program:
         arena = Arena(<char *>((<size_t>cnp.PyArray_DATA(memory) + 63) // 64 * 64), 0)
         self._lay(&arena, size, steps)
 
-    cdef int _load_loss(self, str loss) except -1:
+    cdef int _load_loss(self, loss, Py_ssize_t outputs) except -1:
         """The loss and its numbers."""
-        name, given = losses.parts(loss)
-        cdef cnp.ndarray numbers = np.array(given, np.float64)
+        cdef cnp.ndarray numbers = np.array(loss.numbers, np.float64)
         self.memory.append(numbers)
-        self.loss, self.ways, self.numbers = LOSSES[name], losses.outputs(loss), <double *>cnp.PyArray_DATA(numbers)
+        self.loss, self.ways, self.numbers = loss.code, loss.outputs, <double *>cnp.PyArray_DATA(numbers)
+        self.terms = loss.terms(outputs)
         return 0
 
     cdef int _make(self, Py_ssize_t e) except -1:
@@ -282,11 +273,9 @@ cdef class Program:
             self.value = self.right = 0
             return 0
         criterion.loss, criterion.ways, criterion.numbers = self.loss, self.ways, self.numbers
-        criterion.share = 1.0 / self.weight
+        criterion.share = 1.0 / self.weight / self.terms
         if samples.weights != NULL:
             criterion.weights = self.row_weights
-        if self.loss != CGRU_CROSS_ENTROPY:
-            criterion.share /= head.u // 2 if self.loss == CGRU_GAUSSIAN else head.u
         if samples.y_output == 0:
             criterion.classes = self.classes
             read_classes(samples, &self.batch.piece, self.batch.sample, self.batch.start, self.classes)

@@ -29,7 +29,7 @@ cdef class Weights:
     cdef cgru_step step
     cdef void (*kernel)(const cgru_step *, Py_ssize_t) noexcept nogil
     cdef int carried  # how many arrays of state a parameter has
-    cdef bint adam
+    cdef bint debiased
     cdef double weight_decay, clip_norm
 
     cdef inline char *current(self) noexcept nogil:

@@ -14,7 +14,7 @@ from cgru.core.kernels cimport kernels
 from cgru.layers import layer as layers
 from cgru.network.compiled.numbers cimport largest, penalise, scale
 from cgru.network.penalties import NONE
-from cgru.optimizers import SGD, Adam, is_matrix
+from cgru.optimizers import is_matrix
 
 cnp.import_array()
 
@@ -76,14 +76,12 @@ cdef class Weights:
         optimizer = self.net.optimizer
         own = self.net.optimizer_state.get(type(optimizer).__name__, {})
         self.optimizer = type(optimizer).__name__
-        self.carried, self.adam = optimizer.arrays, type(optimizer) is Adam
-        if type(optimizer) is SGD:
-            self.kernel, self.step.beta[0], self.step.nesterov = self.k.descend, optimizer.momentum, optimizer.nesterov
-        else:
-            self.step.epsilon, self.weight_decay = optimizer.epsilon, optimizer.weight_decay
-            self.kernel = self.k.adapt if self.adam else self.k.rescale
-            self.step.beta[0] = optimizer.beta_1 if self.adam else optimizer.momentum
-            self.step.beta[1] = optimizer.beta_2 if self.adam else optimizer.rho
+        self.carried, self.debiased, self.kernel = optimizer.arrays, optimizer.debiased, self.k.steps[optimizer.code]
+        for i, name in enumerate(optimizer.beta):
+            self.step.beta[i] = getattr(optimizer, name)
+        self.step.nesterov = getattr(optimizer, "nesterov", False)
+        self.step.epsilon = getattr(optimizer, "epsilon", 0)
+        self.weight_decay = getattr(optimizer, "weight_decay", 0)
         self.clip_norm = INFINITY if optimizer.clip_norm is None else optimizer.clip_norm
         for i, (key, array) in enumerate(zip(self.keys, self.arrays, strict=True)):
             steps, *state = own.get(key, (0,))
@@ -204,7 +202,7 @@ cdef class Weights:
                 step.old[j] = self.p[self.now] + (at + j * self.numbers) * self.k.size
                 step.fresh[j] = self.p[to] + (at + j * self.numbers) * self.k.size
             step.rate, step.decay = rate, 1 - rate * self.weight_decay if self.weight[i].matrix else 1
-            if self.adam:
+            if self.debiased:
                 step.rate, step.root = rate / (1 - step.beta[0] ** taken), sqrt(1 - step.beta[1] ** taken)
             self.kernel(&step, self.weight[i].numbers)
         self.now, self.fresh = to, False

@@ -116,7 +116,7 @@ HEADS = [
 
 def units(loss, y):
     """How many a head has for targets `y`, classes or numbers."""
-    return 3 if y.ndim == 1 else y.shape[1] * (1 if loss in (None, "mse") else losses.outputs(loss))
+    return 3 if y.ndim == 1 else y.shape[1] * (1 if loss in (None, "mse") else losses.named(loss).outputs)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
