@@ -40,6 +40,7 @@ from cgru.network import Network, files
 from cgru.network.history import Epoch
 from cgru.network.moments import moments
 from cgru.network.network import parts, restored
+from cgru.network.options import OPTIONS
 from cgru.network.progress import short
 from cgru.network.split import groups_of
 from cgru.network.units import in_units
@@ -118,24 +119,17 @@ class _Estimator(BaseEstimator):
 
     # --- training ---
 
-    def _fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        epochs: int | None,
-        reset: bool,
-        classes: Any = None,
-        groups: Any = None,
-    ) -> None:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, reset: bool, **given: Any) -> None:
         """Train on X and y, from the start or, without `reset`, from where the network stands; whatever is raised, the
         estimator is what it was.
+
+        `given`: groups; or of a `partial_fit` the epochs, and the classes.
         """
         before = dict(vars(self))
         try:
             if not reset:
                 self.network_ = self._inner
-            notes = self._trained(X, y, sample_weight, epochs, reset, classes, groups)
+            notes = self._trained(X, y, sample_weight, reset, **given)
             self._keep(self.network_, _names_of(y) if reset else before["network_"].target_names)
         except BaseException:
             vars(self).clear()
@@ -146,7 +140,15 @@ class _Estimator(BaseEstimator):
             warnings.warn(words, ConvergenceWarning, stacklevel=4 if isinstance(self, ClassifierMixin) else 3)
 
     def _trained(
-        self, X: Any, y: Any, sample_weight: Any, epochs: int | None, reset: bool, classes: Any, groups: Any
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        reset: bool,
+        *,
+        epochs: Any = None,
+        classes: Any = None,
+        groups: Any = None,
     ) -> list[str]:
         """Do that; return in words where it diverged, and that nothing was learned."""
         X, lengths, y = self._sequences(X, y, reset=reset)
@@ -157,24 +159,23 @@ class _Estimator(BaseEstimator):
         targets = self._targets(y, reset, classes, sample_weight)
         batch_size, chosen = recipe.budget(len(X), self.batch_size, self.epochs)
         net = self._network(targets, recipe.SCHEDULE if epochs is None else "constant") if reset else self.network_
-        options: dict[str, Any] = {"lengths": lengths, "epochs": epochs or chosen, "batch_size": batch_size}
-        options["remember_samples"] = True
+        options = {name: value for name, value in self.get_params(deep=False).items() if name in OPTIONS}
+        options.pop("class_weight", None)  # which the weights of the samples have
+        options |= {"epochs": epochs or chosen, "batch_size": batch_size, "remember_samples": True}
         held = (
             self.early_stopping and epochs is None and (len(X) >= recipe.HELD_FROM or isinstance(self, ClassifierMixin))
         )
         if held:
             options |= {"validation": self.validation_fraction, "patience": self.n_iter_no_change, **self._held()}
             options["groups"] = groups
-        if sample_weight is not None:
-            options["sample_weight"] = sample_weight
-        if self.verbose:
-            options["callback"] = _say
         with _threads(self.n_jobs):
-            history = net.fit(X, targets, standardize=self.standardize, recover=True, **options)
+            callback = _say if self.verbose else None
+            samples = {"lengths": lengths, "sample_weight": sample_weight}
+            history = net.fit(X, targets, recover=True, callback=callback, **samples, **options)
             notes = [history.problems()]
             if epochs is None:
-                weights, scale = options.get("sample_weight"), getattr(self, "target_scale_", 1.0)
-                note = recipe.nothing_learned(net, X, targets, lengths, weights, scale)
+                scale = getattr(self, "target_scale_", 1.0)
+                note = recipe.nothing_learned(net, X, targets, lengths, sample_weight, scale)
                 notes.append(note and f"nothing was learned: {note}")
         self.network_ = net  # not before it is trained
         self.loss_curve_ = ([] if reset else self.loss_curve_) + [epoch.loss for epoch in history]
@@ -206,7 +207,7 @@ class _Estimator(BaseEstimator):
         matter. In a search or a cross-validation `set_fit_request(groups=True)` has them passed on.
         """
         again = self.warm_start and hasattr(self, "network_")
-        self._fit(X, y, sample_weight, None, not again, groups=groups)
+        self._fit(X, y, sample_weight, not again, groups=groups)
         return self
 
     def _held(self) -> dict[str, Any]:
@@ -364,7 +365,7 @@ class GRUClassifier(ClassifierMixin, _Estimator):
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> GRUClassifier:
         """One epoch on X and y; `classes`, all that there will be, in the first call."""
         first = not hasattr(self, "network_")
-        self._fit(X, y, self._weighted(y, sample_weight), 1, first, classes)
+        self._fit(X, y, self._weighted(y, sample_weight), first, epochs=1, classes=classes)
         return self
 
     def _weighted(self, y: Any, sample_weight: Any) -> Any:
@@ -453,7 +454,7 @@ class GRURegressor(RegressorMixin, _Estimator):
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> GRURegressor:
         """One epoch on X and y; targets are scaled as in the first call."""
-        self._fit(X, y, sample_weight, 1, not hasattr(self, "network_"))
+        self._fit(X, y, sample_weight, not hasattr(self, "network_"), epochs=1)
         return self
 
     def predict(self, X: Any) -> np.ndarray:

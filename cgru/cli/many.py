@@ -31,10 +31,11 @@ from cgru.core.figures import figure
 from cgru.datasets import Dataset, Split
 from cgru.many import Result, fit_many
 from cgru.many.folds import Splittable, classes_of
-from cgru.many.grid import DEFAULTS, GridJob, grid_jobs
+from cgru.many.grid import GridJob, grid_jobs
 from cgru.many.parcels import OtherVersionError
 from cgru.many.records import Grid
-from cgru.network.fit import Fit, Settings
+from cgru.network.fit import Fit
+from cgru.network.options import Settings
 from cgru.network.samples import by_class, labelled, weights_of_classes
 from cgru.network.split import groups_of
 from cgru.optimizers import NAMED
@@ -183,8 +184,8 @@ def _check(
                 with as_request_error(f"{plan.data}: "):
                     data = labelled(net, samples.X, samples.y, samples.lengths)
             weights = weights_of_classes(net, data, options["class_weight"], net.class_names)
-            given = DEFAULTS | options | {"validation": 0.5 if judged else None}
-            Fit(net, by_class(net, data, weights), None, Settings.of(given), np.random.default_rng())
+            asked = Settings(**options, validation=0.5 if judged else None)
+            Fit(net, by_class(net, data, weights), None, asked, np.random.default_rng())
 
 
 def _doubted(plan: Plan, data: Dataset) -> Dataset:

@@ -16,6 +16,7 @@ from cgru.core.checks import flag, positive, rate
 from cgru.datasets.gaps import MISSING, as_words
 from cgru.datasets.time_gaps import as_gap
 from cgru.layers import Pool
+from cgru.network.options import OPTIONS, Settings, Trait
 from cgru.optimizers import NAMED, SCHEDULES, check_number
 
 __all__ = ["FIT", "NETWORK", "Plan", "read_plan"]
@@ -87,18 +88,6 @@ def _loss(value: Any, name: str) -> str:
     return found
 
 
-def _each(value: Mapping[str, Any], name: str) -> dict[str, float]:
-    return {key: _number(own, f"{name}.{key}") for key, own in value.items()}
-
-
-def _penalty(value: Any, name: str) -> Any:
-    return _each(value, name) if isinstance(value, dict) else _number(value, name)
-
-
-def _class_weight(value: Any, name: str) -> Any:
-    return _each(value, name) if isinstance(value, dict) else _one_of({"balanced": None})(value, name)
-
-
 # What the keys of each table are by default, and what judges their values.
 TOP: dict[str, tuple[Any, Check]] = {
     "data": (None, _text),
@@ -148,22 +137,11 @@ NETWORK: dict[str, tuple[Any, Check]] = {
     "float64": (False, flag),
 }
 FIT: dict[str, tuple[Any, Check]] = {
-    "epochs": (None, positive),
-    "batch_size": (None, positive),
-    "patience": (None, positive),
-    "truncate": (None, positive),
-    "standardize": (True, flag),
-    "standardize_targets": (None, flag),
-    "shrink": (False, flag),
-    "shuffle": (True, flag),
-    "bucket": (False, flag),
-    "class_weight": (None, _class_weight),
-    "l1": (0.0, _penalty),
-    "l2": (0.0, _penalty),
-    "activity_l1": (0.0, _number),
-    "activity_l2": (0.0, _number),
+    name: (getattr(Settings, name) if each.recipe is ... else each.recipe, each.check)
+    for name, each in OPTIONS.items()
+    if Trait.PLAN in each.traits
 }
-ALONE = ("loss", "standardize_targets", "shrink", "class_weight")  # losses could not be compared among their values
+ALONE = ("loss", *(name for name, each in OPTIONS.items() if Trait.UNLIKE in each.traits))
 
 
 @dataclass(frozen=True)
