@@ -185,20 +185,10 @@ class _Estimator(BaseEstimator):
         return list(filter(None, notes))
 
     def _network(self, targets: np.ndarray, schedule: Any) -> Network:
-        layers = recipe.stack(
-            self._head(targets),
-            units=self.units,
-            layers=self.layers,
-            bidirectional=self.bidirectional,
-            pool=self.pool,
-            dropout=self.dropout,
-            recurrent_dropout=self.recurrent_dropout,
-        )
+        names = ("units", "layers", "bidirectional", "pool", "dropout", "recurrent_dropout")
+        options = {name: getattr(self, name) for name in (*names, "learning_rate", "weight_decay")}
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        return Network(layers, optimizer=self._adam(schedule), seed=seed, dtype=np.float32)
-
-    def _adam(self, schedule: Any) -> Adam:
-        return Adam(self.learning_rate, weight_decay=self.weight_decay, clip_norm=1.0, schedule=schedule)
+        return recipe.network(self._head(targets), seed=seed, schedule=schedule, **options)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Any:
         """Train on X and y; `sample_weight` (m,) multiplies each sample's loss.
@@ -271,7 +261,9 @@ class _Estimator(BaseEstimator):
         names = [name for name in archive.headers if name.startswith("network.")]
         arrays = {name.removeprefix("network."): archive.read(name) for name in names}
         net = restored(*files.unpacked(arrays))
-        net.optimizer = self._adam(text["schedule"])
+        net.optimizer = Adam(
+            self.learning_rate, weight_decay=self.weight_decay, clip_norm=1.0, schedule=text["schedule"]
+        )
         self._keep(net, None if text["target_names"] is None else tuple(text["target_names"]))
         return self
 

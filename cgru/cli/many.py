@@ -5,12 +5,10 @@ m samples.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import functools
 import hashlib
 import itertools
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,11 +17,11 @@ import numpy as np
 
 import cgru
 from cgru import recipe
-from cgru.cli.arguments import RequestError, as_request_error
+from cgru.cli.arguments import ManyRequest, RequestError, as_request_error
 from cgru.cli.data import AXES, in_keys, notes_of, read_as, swapped
 from cgru.cli.output import check_output
 from cgru.cli.plan import FIT, NETWORK, Plan, read_plan
-from cgru.cli.progress import Fits
+from cgru.cli.progress import Fits, say
 from cgru.cli.results import Results, identity
 from cgru.cli.task import Task, at_steps, head, loss_of, task_of
 from cgru.cli.workers import executor_of
@@ -38,15 +36,14 @@ from cgru.network.fit import Fit
 from cgru.network.options import Settings
 from cgru.network.samples import by_class, labelled, weights_of_classes
 from cgru.network.split import groups_of
-from cgru.optimizers import NAMED
 
 __all__ = ["many"]
 
 
-def many(arguments: argparse.Namespace) -> int:
+def many(request: ManyRequest) -> int:
     """`cgru many`: whatever can be wrong is found out before the first fit."""
-    plan = read_plan(arguments.plan)
-    path = plan.results if arguments.results is None else arguments.results
+    plan = read_plan(request.plan)
+    path = plan.results if request.results is None else request.results
     check_output(path, plan.path, plan.data)
     data = read_as(plan.data, {**plan.reading, "groups": plan.groups}, in_keys)
     task = task_of(data, plan.data)
@@ -56,51 +53,38 @@ def many(arguments: argparse.Namespace) -> int:
     jobs = _jobs(plan, task, samples, groups)
     header = {"cgru": cgru.__version__, "plan": plan.described(), "data": _digests(samples, task.names, groups)}
     with contextlib.ExitStack() as stack:
-        executor = stack.enter_context(executor_of(arguments))
+        executor = stack.enter_context(executor_of(request.threads, request.processes, request.executor))
         results = stack.enter_context(Results(path, header))
-        left = [job for job in jobs if _is_left(results.records.get(identity(job.place)), arguments.retry)]
+        left = [job for job in jobs if _is_left(results.records.get(identity(job.place)), request.retry)]
         for job in left:
             results.records.pop(identity(job.place), None)  # of a failure
-        progress = stack.enter_context(Fits(len(jobs), len(jobs) - len(left), arguments.quiet))
+        progress = stack.enter_context(Fits(len(jobs), len(jobs) - len(left), request.quiet))
         progress.say(*_described(plan, jobs, left, results, groups), *notes_of(_doubted(plan, data), in_keys))
-        interrupted = _run(left, samples, results, progress, arguments.threads, executor)
+        interrupted = _run(left, samples, results, progress, request.threads, executor)
         done = list(_records(jobs, results))
     failed = [record for record in done if record["error"] is not None]
     first = f"; the first: {failed[0]['name']}: {failed[0]['error']}" if failed else ""
     if interrupted:
         on = f"the same command goes on from {path}"
-        return _say(f"cgru: interrupted: {len(done)} of {len(jobs)} fits are done; {on}", 130)
+        return say(f"cgru: interrupted: {len(done)} of {len(jobs)} fits are done; {on}", 130)
     if len(failed) == len(jobs):
         raise RequestError(f"all {len(jobs)} fits failed, which --retry runs again{first}")
     with as_request_error(f"{path}: "):
         lines = list(_report(Grid(done), plan))
     print(*lines, sep="\n")
     if failed:
-        _say(f"note: {len(failed)} of {len(jobs)} fits failed, which --retry runs again{first}", 0)
+        say(f"note: {len(failed)} of {len(jobs)} fits failed, which --retry runs again{first}")
     return 0
-
-
-def _say(message: str, code: int) -> int:
-    print(" ".join(message.split()), file=sys.stderr)
-    return code
 
 
 # --- what is to be fitted ---
 
 
 def build(
-    names: tuple[str, ...] | None, numbers: int, steps: bool, *, seed: int, loss: str, optimizer: str, **given: Any
+    names: tuple[str, ...] | None, numbers: int, steps: bool, *, seed: int, loss: str, **given: Any
 ) -> cgru.Network:
     """The network of a setting, whose other values are `given`, for classes by their `names` or so many `numbers`."""
-    kind, dtype = NAMED[optimizer], np.float64 if given.pop("float64") else np.float32
-    rates = {name: given.pop(name) for name in ("learning_rate", "schedule", "clip_norm")}
-    decay = given.pop("weight_decay")
-    if decay or kind is not cgru.SGD:
-        if kind is cgru.SGD:
-            raise ValueError(f"weight_decay: expected 0 with sgd, which has none, got {decay}")
-        rates["weight_decay"] = decay
-    layers = recipe.stack(head(names, numbers, loss), steps=steps, **given)
-    return cgru.Network(layers, loss, kind(**rates), seed, names, dtype=dtype)
+    return recipe.network(head(names, numbers, loss), names=names, steps=steps, seed=seed, loss=loss, **given)
 
 
 def _jobs(plan: Plan, task: Task, samples: Split, groups: np.ndarray | None) -> list[GridJob]:

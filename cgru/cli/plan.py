@@ -6,14 +6,14 @@ A list of values for a key is an axis. A setting has one value of each key.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 from cgru import losses, recipe
-from cgru.cli.arguments import RequestError
+from cgru.cli.arguments import Reading, RequestError
 from cgru.core.checks import flag, positive, rate
-from cgru.datasets.gaps import MISSING, as_words
+from cgru.datasets.gaps import as_words
 from cgru.datasets.time_gaps import as_gap
 from cgru.layers import Pool
 from cgru.network.options import OPTIONS, Settings, Trait
@@ -51,7 +51,7 @@ def _text(value: Any, name: str) -> str:
     return value
 
 
-def _one_of(known: Mapping[str, Any]) -> Check:
+def _one_of(known: Collection[str]) -> Check:
     def check(value: Any, name: str) -> str:
         if not isinstance(value, str) or value not in known:
             raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
@@ -99,23 +99,19 @@ TOP: dict[str, tuple[Any, Check]] = {
     "groups": (None, _text),
     "validation": (None, _share),
 }
+
+
+def _read(declared: Mapping[str, Any]) -> Check:
+    """What judges an option of how data are read, as a request declares it."""
+    if "choices" in declared:
+        return _one_of(declared["choices"])
+    checks = {None: flag, "NAME": _names, "A,B": _names, "WORD,...": _words, "GAP": _gap}
+    return checks.get(declared.get("metavar"), _text)
+
+
 # How the data file is read, likewise.
 DATA: dict[str, tuple[Any, Check]] = {
-    "id": (None, _names),
-    "time": (None, _names),
-    "label": (None, _names),
-    "columns": (None, _names),
-    "ignore": (None, _names),
-    "wide": (None, flag),
-    "per_step": (None, flag),
-    "task": (None, _one_of(dict.fromkeys(("classification", "regression")))),
-    "missing": (None, _one_of(dict.fromkeys(MISSING))),
-    "na": (None, _words),
-    "split_at": (None, _gap),
-    "time_step": (None, flag),
-    "decimal": (None, _one_of(dict.fromkeys(".,"))),
-    "time_format": (None, _text),
-    "axes": (None, _one_of(dict.fromkeys(("mse", "mes")))),
+    each.name: (None, _read(each.metadata)) for each in fields(Reading) if each.name != "groups"
 }
 NETWORK: dict[str, tuple[Any, Check]] = {
     "units": (recipe.UNITS, positive),

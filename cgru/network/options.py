@@ -61,7 +61,7 @@ class Option:
     check: Callable[[Any, str], Any] | None
     help: str
     traits: Trait = NONE
-    command: tuple[str, str] | None = None
+    command: tuple[str | tuple[str, ...], str] | None = None
     alone: str = ""
     recipe: Any = ...
 
@@ -162,7 +162,7 @@ class Settings:
             _class_weight,
             "let all classes count the same, however many sequences they have",
             PLAN | UNLIKE | REREADS,
-            ("", "no"),
+            (("balanced",), "no"),
         ),
     ] = None
     standardize_targets: Annotated[
