@@ -126,19 +126,29 @@ def positional(metavar: str, text: str, **rest: Any) -> Any:
     return field(metadata={"metavar": metavar, "help": text, **rest})
 
 
-def option(text: str, read: Any = None, metavar: str | None = None, default: Any = None, **rest: Any) -> Any:
+def option(text: str, read: Any, default: Any = None, metavar: str | None = None, **rest: Any) -> Any:
     """Declare an option, called as its field: `output_dropout` is --output-dropout.
 
     Args:
-        text: the help.
-        read: makes a value of its text, None: the text; or a tuple of choices; or an action of argparse.
-        metavar: what stands for the value in the help.
+        text: the help, to which a default is added that it does not tell.
+        read: makes a value of its text; or what stands for a text in the help; or a tuple of choices; or bool, for a
+            flag, or an action of argparse.
         default: the value where the option is not given.
+        metavar: what stands for the value in the help, where `read` does not know.
         rest: for argparse; `short`: another name.
     """
-    kind = "choices" if isinstance(read, tuple) else "type" if read is None or metavar else "action"
-    shown = {} if metavar is None else {"metavar": metavar}
-    return field(metadata={"short": None, "help": text, kind: read, "default": default, **shown, **rest})
+    if isinstance(read, tuple):
+        known = {"choices": read}
+    elif isinstance(read, str):
+        known = {"metavar": read}
+    elif read is bool or read is _YES_NO:
+        known = {"action": "store_true" if read is bool else read}
+    else:
+        known = {"type": read, "metavar": metavar or _METAVARS[read]}
+    default = default or False if read is bool else default
+    if default is not None and "default: " not in text:
+        text += " (default: no)" if read is bool else " (default: %(default)s)"
+    return field(metadata={"short": None, "help": text, "default": default, **known, **rest})
 
 
 def part(request: type) -> Any:
@@ -170,6 +180,10 @@ def _made(request: type, found: argparse.Namespace) -> Any:
 
 
 _YES_NO = argparse.BooleanOptionalAction
+_METAVARS = {
+    _COUNT: "N", _FROM_0: "N", _SECONDS: "S", _QUANTILE: "Q", _RATE: "RATE", _DECAY: "RATE", _SHARE: "RATE",
+    _names: "NAME", _words: "WORD,...", _loss: "LOSS", _executor: "WHERE", float: "DB",
+}  # fmt: skip
 _VOWELS = "(default: the embedded Japanese Vowels)"
 
 
@@ -185,15 +199,15 @@ def _scored_data() -> Any:
 
 
 def _test() -> Any:
-    return option("test on what is in FILE, which is read as DATA is (default: what DATA says)", metavar="FILE")
+    return option("test on what is in FILE, which is read as DATA is (default: what DATA says)", "FILE")
 
 
 def _threads() -> Any:
-    return option("fits at once (default: {threads} here)", _COUNT, "N")
+    return option("fits at once (default: {threads} here)", _COUNT)
 
 
 def _quiet() -> Any:
-    return option("no progress, results only (default: no)", "store_true", default=False, short="-q")
+    return option("no progress, results only", bool, short="-q")
 
 
 # --- parts of requests ---
@@ -203,49 +217,37 @@ def _quiet() -> Any:
 class Building:
     """What `cgru fit` builds, as `cgru.recipe.network` takes it."""
 
-    units: int = option("units of a GRU layer (default: %(default)s)", _COUNT, "N", recipe.UNITS)
-    layers: int = option("GRU layers (default: %(default)s)", _COUNT, "N", 1)
+    units: int = option("units of a GRU layer", _COUNT, recipe.UNITS)
+    layers: int = option("GRU layers", _COUNT, 1)
     bidirectional: bool = option(
         "run each layer in both directions, with as many units in each; a model for streams or for C needs "
         "--no-bidirectional (default: yes)",
         _YES_NO,
-        default=True,
+        True,
     )
     output_dropout: float = option(
-        "share of what the head gets, and the layers above the first, to drop in training (default: %(default)s)",
-        _SHARE,
-        "RATE",
-        recipe.DROPOUT,
+        "share of what the head gets, and the layers above the first, to drop in training", _SHARE, recipe.DROPOUT
     )
     recurrent_dropout: float = option(
-        "share of the states to drop in training on their way from step to step (default: %(default)s)",
-        _SHARE,
-        "RATE",
-        recipe.RECURRENT_DROPOUT,
+        "share of the states to drop in training on their way from step to step", _SHARE, recipe.RECURRENT_DROPOUT
     )
     pool: str | None = option(
         "what the head gets of all states: the last, their mean, the largest, or all three (default: {POOL}; with a "
         "class for each step there is nothing to pool)",
         ("last", "mean", "max", "last+mean+max"),
     )
-    float64: bool = option("train in double precision (default: single)", "store_true", default=False)
+    float64: bool = option("train in double precision (default: single)", bool)
     learning_rate: float = option(
-        "Adam's at its height: it rises to that in the first third and falls to 0 (default: %(default)s)",
-        _RATE,
-        "RATE",
-        recipe.LEARNING_RATE,
+        "Adam's at its height: it rises to that in the first third and falls to 0", _RATE, recipe.LEARNING_RATE
     )
-    weight_decay: float = option("decoupled, AdamW (default: %(default)s)", _DECAY, "RATE", recipe.WEIGHT_DECAY)
-    clip_norm: float = option(
-        "scale the gradients of a step down to this joint L2 norm (default: %(default)s)", _RATE, "NORM", 1.0
-    )
+    weight_decay: float = option("decoupled, AdamW", _DECAY, recipe.WEIGHT_DECAY)
+    clip_norm: float = option("scale the gradients of a step down to this joint L2 norm", _RATE, 1.0, "NORM")
     loss: str | None = option(
-        "of a regression: mean_squared_error, huber, quantile, poisson or gaussian, with numbers as in huber(0.5) "
-        "or quantile(0.1,0.5,0.9); classes are learned by cross-entropy (default: {LOSS})",
+        "of a regression: mean_squared_error, huber, quantile, poisson or gaussian, with numbers as in huber(0.5) or "
+        "quantile(0.1,0.5,0.9); classes are learned by cross-entropy (default: {LOSS})",
         _loss,
-        "LOSS",
     )
-    seed: int = option("of weights and shuffling (default: %(default)s)", _FROM_0, "N", 0)
+    seed: int = option("of weights and shuffling", _FROM_0, 0)
 
 
 @dataclass(frozen=True)
@@ -255,12 +257,9 @@ class Cells:
     na: tuple[str, ...] | None = option(
         "words in a table that mean a missing value, too, such as -999,- (default: none beside empty, NA, ?, ...)",
         _words,
-        "WORD,...",
     )
     decimal: str | None = option("the decimal sign of a text file (default: as its numbers look)", (".", ","))
-    time_format: str | None = option(
-        "how times are written, such as %%d.%%m.%%Y (default: as they look)", metavar="FORMAT"
-    )
+    time_format: str | None = option("how times are written, such as %%d.%%m.%%Y (default: as they look)", "FORMAT")
 
 
 @dataclass(frozen=True)
@@ -268,29 +267,29 @@ class Reading(Cells):
     """How a data file is read, as `cgru.datasets.read` takes it; None: as that does where nobody says."""
 
     id: tuple[str, ...] | None = option(
-        "column that says which sequence a row belongs to, or several, A,B (default: by its name)", _names, "NAME"
+        "column that says which sequence a row belongs to, or several, A,B (default: by its name)", _names
     )
     time: tuple[str, ...] | None = option(
         "column that steps are sorted by, or several that say it together, such as year,month,day or a date and a "
         'time; "": as rows come (default: by its name, or its values)',
         _names,
-        "NAME",
     )
     label: tuple[str, ...] | None = option(
-        'what is to be learned, or several numbers, A,B; "": nothing (default: by its name)', _names, "NAME"
+        'what is to be learned, or several numbers, A,B; "": nothing (default: by its name)', _names
     )
     columns: tuple[str, ...] | None = option(
-        "columns with the elements of a step, also the time (default: all others)", _names, "A,B"
+        "columns with the elements of a step, also the time (default: all others)", _names, metavar="A,B"
     )
-    ignore: tuple[str, ...] | None = option("columns that are no elements of a step (default: none)", _names, "A,B")
+    ignore: tuple[str, ...] | None = option(
+        "columns that are no elements of a step (default: none)", _names, metavar="A,B"
+    )
     groups: tuple[str, ...] | None = option(
         "column, or array of an .npz, that says which sequences belong together, such as a subject: whole groups are "
         "held back (default: none)",
         _names,
-        "NAME",
     )
     wide: bool | None = option("each row of the table is a sequence (default: by its columns)", _YES_NO)
-    per_step: bool | None = option("the label is a class for each step (default: no)", "store_true")
+    per_step: bool | None = option("the label is a class for each step (default: no)", _YES_NO)
     task: str | None = option(
         "take targets for classes, or for numbers (default: integers and strings are classes, reals are numbers)",
         ("classification", "regression"),
@@ -303,7 +302,7 @@ class Reading(Cells):
     split_at: str | None = option(
         "make rows of one id that lie further apart in time sequences of their own: a number where times are numbers, "
         "else 30d, 6h, 10min, ... (default: none, of a model as in its own training)",
-        metavar="GAP",
+        "GAP",
     )
     time_step: bool | None = option(
         "take the time since the row before for an element as well, 0 in the first row, in seconds where times are "
@@ -316,11 +315,9 @@ class Reading(Cells):
 def _of_fit(name: str) -> Any:
     """Declare an option of `Network.fit`."""
     shown, unsaid = OPTIONS[name].command
-    read = {"": "store_true", "N": _COUNT, "SHARE": _SHARE, "S": _SECONDS, "FILE": None}
-    text, default = f"{OPTIONS[name].help} (default: {unsaid})", getattr(Settings, name)
-    if isinstance(shown, tuple):
-        return option(text, shown)
-    return option(text, read[shown], shown or None, None if name == "epochs" else default)
+    known = {"": bool, "N": _COUNT, "SHARE": _SHARE, "S": _SECONDS}
+    text, default = f"{OPTIONS[name].help} (default: {unsaid})", None if name == "epochs" else getattr(Settings, name)
+    return option(text, known.get(shown, shown), default, "SHARE" if shown == "SHARE" else None)
 
 
 # The options of `Network.fit` that the command has.
@@ -344,15 +341,13 @@ class FitRequest:
     building: Building = part(Building)
     reading: Reading = part(Reading)
     training: Any = part(Training)
-    threads: int | None = option("threads to run on (default: {threads} here)", _COUNT, "N")
-    output: str = option("the model's file (default: %(default)s)", None, "MODEL", "cgru-model.npz", short="-o")
-    plot: str | None = option(
-        "draw loss and accuracy over the epochs (png, pdf, svg; default: no)", metavar="CURVE.png"
-    )
+    threads: int | None = option("threads to run on (default: {threads} here)", _COUNT)
+    output: str = option("the model's file", "MODEL", "cgru-model.npz", short="-o")
+    plot: str | None = option("draw loss and accuracy over the epochs (png, pdf, svg; default: no)", "CURVE.png")
     html: str | None = option(
         "write a report as one page, as evaluate does: of the test data, else of what was held back, else of what it "
         "was trained on; not of a fit that was interrupted (needs scikit-learn and matplotlib; default: no)",
-        metavar="PAGE.html",
+        "PAGE.html",
     )
     quiet: bool = _quiet()
 
@@ -362,11 +357,11 @@ class ManyRequest:
     """Do the fits of a PLAN, many at once, and say which setting is best."""
 
     plan: str = positional("PLAN.toml", "what is to be fitted, as below")
-    results: str | None = option("where results are kept and found again (default: as the plan says)", metavar="FILE")
-    retry: bool = option("run again what failed (default: no)", "store_true", default=False)
+    results: str | None = option("where results are kept and found again (default: as the plan says)", "FILE")
+    retry: bool = option("run again what failed", bool)
     threads: int | None = _threads()
-    processes: int | None = option("fit in so many processes in the place of threads", _COUNT, "N")
-    executor: str | None = option("fit elsewhere: dask:ADDRESS, of a scheduler, or mpi", _executor, "WHERE")
+    processes: int | None = option("fit in so many processes in the place of threads", _COUNT)
+    executor: str | None = option("fit elsewhere: dask:ADDRESS, of a scheduler, or mpi", _executor)
     quiet: bool = _quiet()
 
 
@@ -381,7 +376,7 @@ class PredictRequest:
     reading: Reading = part(Reading)
     output: str | None = option(
         "write all outputs of the network to OUT, ending in .npz or .csv (default: predictions to stdout)",
-        metavar="OUT",
+        "OUT",
         short="-o",
     )
 
@@ -395,13 +390,10 @@ class EvaluateRequest:
     reading: Reading = part(Reading)
     report: bool = option(
         "print what becomes of each class, which are taken for which, and how far probabilities can be believed; of a "
-        "regression errors by fifths of the target (needs scikit-learn; default: no)",
-        "store_true",
-        default=False,
+        "regression errors by fifths of the target (needs scikit-learn)",
+        bool,
     )
-    html: str | None = option(
-        "write that with pictures as one page (needs matplotlib, too; default: no)", metavar="PAGE.html"
-    )
+    html: str | None = option("write that with pictures as one page (needs matplotlib, too; default: no)", "PAGE.html")
 
 
 @dataclass(frozen=True)
@@ -411,42 +403,34 @@ class ForecastRequest:
     """
 
     series: str = positional("SERIES.csv", "the table, as text or Parquet, as below")
-    horizon: int = option("how many values to forecast", _COUNT, "N", required=True)
-    season: int | None = option("steps of a season, 1 for none (default: guessed, and said)", _COUNT, "N")
-    origins: int = option("tests in the past, 0 for none (default: %(default)s)", _FROM_0, "N", 10)
-    target: list[str] | None = option(
-        "what to forecast (default: the only column of numbers)", metavar="COL", nargs="+"
-    )
+    horizon: int = option("how many values to forecast", _COUNT, required=True)
+    season: int | None = option("steps of a season, 1 for none (default: guessed, and said)", _COUNT)
+    origins: int = option("tests in the past, 0 for none", _FROM_0, 10)
+    target: list[str] | None = option("what to forecast (default: the only column of numbers)", "COL", nargs="+")
     inputs: list[str] | None = option(
-        "what else the model reads, up to the present (default: nothing)", metavar="COL", nargs="+"
+        "what else the model reads, up to the present (default: nothing)", "COL", nargs="+"
     )
     time: tuple[str, ...] | None = option(
-        "the times, or several columns that say them together, a date and a time or a year and a month, A,B; "
-        '"" for none (default: by their names, or what they hold)',
+        'the times, or several columns that say them together, a date and a time or a year and a month, A,B; "" for '
+        "none (default: by their names, or what they hold)",
         _names,
-        "COL",
+        metavar="COL",
     )
-    id: str | None = option("which series a row belongs to (default: all to one)", metavar="COL")
+    id: str | None = option("which series a row belongs to (default: all to one)", "COL")
     cells: Cells = part(Cells)
-    missing: str = option(
-        "what to do about values and times that are missing (default: %(default)s)",
-        ("refuse", "interpolate"),
-        default="refuse",
-    )
+    missing: str = option("what to do about values and times that are missing", ("refuse", "interpolate"), "refuse")
     quantiles: list[float] | None = option(
-        "forecast these as well, such as 0.1 0.9 (default: none)", _QUANTILE, "Q", nargs="+"
+        "forecast these as well, such as 0.1 0.9 (default: none)", _QUANTILE, nargs="+"
     )
-    width: int | None = option("values that the model reads (default: two seasons)", _COUNT, "N")
+    width: int | None = option("values that the model reads (default: two seasons)", _COUNT)
     model: str = option(
-        "which of those that are compared makes the forecast (default: %(default)s)",
-        ("gru", "linear", "seasonal", "naive"),
-        default="gru",
+        "which of those that are compared makes the forecast", ("gru", "linear", "seasonal", "naive"), "gru"
     )
-    seed: int = option("of the networks (default: %(default)s)", _FROM_0, "N", 0)
+    seed: int = option("of the networks", _FROM_0, 0)
     threads: int | None = _threads()
-    output: str | None = option("write the forecast to a file (default: to stdout)", metavar="FORECAST.csv", short="-o")
-    plot: str | None = option("draw the series and its forecast (png, pdf, svg; default: no)", metavar="F.png")
-    save: str | None = option("keep the model for cgru.forecast.load (default: no)", metavar="MODEL")
+    output: str | None = option("write the forecast to a file (default: to stdout)", "FORECAST.csv", short="-o")
+    plot: str | None = option("draw the series and its forecast (png, pdf, svg; default: no)", "F.png")
+    save: str | None = option("keep the model for cgru.forecast.load (default: no)", "MODEL")
     quiet: bool = _quiet()
 
 
@@ -455,8 +439,8 @@ class ExportRequest:
     """Write a saved MODEL as one C file and a header, to run without Python."""
 
     model: str = _model()
-    output: str = option("the C file; NAME.h is written beside it", metavar="NAME.c", short="-o", required=True)
-    name: str | None = option("what public names in C begin with (default: NAME)")
+    output: str = option("the C file; NAME.h is written beside it", "NAME.c", short="-o", required=True)
+    name: str | None = option("what public names in C begin with (default: NAME)", "NAME")
     dtype: str | None = option("the numbers it computes with (default: the model's own)", ("float32", "float64"))
 
 
@@ -469,18 +453,15 @@ class QuantizeRequest:
     model: str = _model()
     data: str | None = _scored_data()
     reading: Reading = part(Reading)
-    output: str = option("the file to write", metavar="SMALL", short="-o", required=True)
-    weights: str = option("of what (default: %(default)s)", ("int8", "bfloat16"), default="int8")
+    output: str = option("the file to write", "SMALL", short="-o", required=True)
+    weights: str = option("of what", ("int8", "bfloat16"), "int8")
     calibrate: bool = option(
         "give all inputs of a layer one scale, of the largest in DATA (with a split in what is for training), in the "
         "place of one for each step",
-        "store_true",
-        default=False,
+        bool,
     )
     limit: float | None = option(
-        "let a layer keep bfloat16 weights whose outputs in int8 have a lower signal-to-noise ratio on that data",
-        float,
-        "DB",
+        "let a layer keep bfloat16 weights whose outputs in int8 have a lower signal-to-noise ratio on that data", float
     )
 
 

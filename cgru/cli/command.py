@@ -26,7 +26,16 @@ from cgru.cli.arguments import Building, Reading, RequestError, as_request_error
 from cgru.cli.data import data_for, data_of, in_options, notes_of
 from cgru.cli.forecast import forecast
 from cgru.cli.many import many
-from cgru.cli.output import WRITERS, check_output, name_of, page_writer, plotter, require
+from cgru.cli.output import (
+    WRITERS,
+    Predictions,
+    check_output,
+    name_of,
+    page_writer,
+    plotter,
+    print_predictions,
+    require,
+)
 from cgru.cli.progress import Progress, say
 from cgru.cli.score import judged, scored
 from cgru.cli.task import Task, at_steps, class_names, head, loss_of, real_steps, targets, task_of
@@ -268,12 +277,14 @@ def predict(request: arguments.PredictRequest) -> None:
         if net.loss in cgru.losses.CLASSIFYING:
             classes = net.predict_classes(split.X, split.lengths)
     real = real_steps(split.X, split.lengths) if net.per_step else None
+    called = " ".join(as_names((data.reading or {}).get("time", ""), "time"))
+    times = None if real is None or data.times is None else (called, data.times)
+    found = Predictions(outputs, classes, _output_names(net), real, split.ids, times)
     if write:
-        times = None if real is None or data.times is None else (_time_of(data), data.times)
-        write(output, outputs, classes, _output_names(net), real, split.ids, times)
-        return
-    with as_request_error(f"{request.model}: "):  # a class name may be more than the encoding of stdout has
-        _print_predictions(outputs if classes is None else classes, real, split.ids, data.times)
+        write(output, found)
+    else:
+        with as_request_error(f"{request.model}: "):  # a class name may be more than the encoding of stdout has
+            print_predictions(found)
 
 
 def _output_names(net: cgru.Network) -> Sequence[str]:
@@ -281,31 +292,6 @@ def _output_names(net: cgru.Network) -> Sequence[str]:
     if net.loss in cgru.losses.CLASSIFYING:
         return class_names(net)
     return cgru.losses.output_names(net.loss, net.target_names) if net.target_names else ()
-
-
-def _time_of(data: Dataset) -> str:
-    """Return what the times of a table are called together."""
-    return " ".join(as_names((data.reading or {}).get("time", ""), "time"))
-
-
-def _print_predictions(
-    values: np.ndarray, real: np.ndarray | None, ids: np.ndarray | None, times: np.ndarray | None
-) -> None:
-    """Print predictions, one a line, behind the id and a tab where there are ids.
-
-    Of values at steps print those that are `real` (m, s), each behind its time and a tab where there are `times` (m,
-    s), and an empty line after each sequence.
-    """
-    values = values.reshape(*values.shape[: 1 if real is None else 2], -1)
-    for i, row in enumerate(values):
-        first = "" if ids is None else f"{ids[i]}\t"
-        if real is None:
-            print(first + " ".join(map(str, row)))
-            continue
-        for step in np.flatnonzero(real[i]):
-            time = "" if times is None else f"{times[i, step]}\t"
-            print(first + time + " ".join(map(str, row[step])))
-        print()
 
 
 def evaluate(request: arguments.EvaluateRequest) -> None:

@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -87,12 +87,28 @@ def build(
     return recipe.network(head(names, numbers, loss), names=names, steps=steps, seed=seed, loss=loss, **given)
 
 
+class Setting(NamedTuple):
+    """Values of a plan: on its axes, and all that make a network, and of the options of its fit."""
+
+    place: dict[str, Any]
+    network: dict[str, Any]
+    fit: dict[str, Any]
+
+    @classmethod
+    def of(cls, place: dict[str, Any], fixed: dict[str, Any]) -> Setting:
+        """Take the setting at a place among those of all `fixed` values."""
+        values = fixed | place
+        return cls(place, *({name: values[name] for name in known if name in values} for known in (NETWORK, FIT)))
+
+
 def _jobs(plan: Plan, task: Task, samples: Split, groups: np.ndarray | None) -> list[GridJob]:
     """All jobs of the plan; RequestError where one of them could not be fitted to the samples."""
     fixed = _resolved(plan, task)
     make = functools.partial(build, task.names, task.numbers, at_steps(task.train))
-    settings = [dict(zip(plan.axes, values, strict=True)) for values in itertools.product(*plan.axes.values())]
-    _check(plan, make, fixed, settings, samples)
+    settings = [
+        Setting.of(dict(zip(plan.axes, each, strict=True)), fixed) for each in itertools.product(*plan.axes.values())
+    ]
+    _check(plan, make, settings, samples)
     with as_request_error(f"{plan.path}: "):
         if plan.folds is not None:
             split = {name: getattr(plan, name) for name in ("folds", "inner_folds", "repeats", "seeds", "validation")}
@@ -100,36 +116,21 @@ def _jobs(plan: Plan, task: Task, samples: Split, groups: np.ndarray | None) -> 
             return grid_jobs(make, samples.X, samples.y, **split, **fixed, **plan.axes)
         if plan.validation is None and len(settings) * plan.seeds > 1:
             raise ValueError("validation: expected a share by which to choose among fits, or folds, got none")
-        return list(_unfolded(plan, make, fixed, settings, samples, groups))
-
-
-def _unfolded(
-    plan: Plan,
-    make: Callable[..., cgru.Network],
-    fixed: dict[str, Any],
-    settings: list[dict[str, Any]],
-    samples: Split,
-    groups: np.ndarray | None,
-) -> Iterator[GridJob]:
-    """Fits of all samples but those that validate, the same for all."""
-    rows = held_out = None
-    if plan.validation is not None:
-        classes = classes_of(make(seed=0, **_of_network(fixed, settings[0])), samples.y)
-        rows, held_out = Splittable(samples.X, samples.y, classes, groups).share(plan.validation, [0, 1])
-    for setting in settings:
-        network, options = _of_network(fixed, setting), _of_fit(fixed, setting)
-        for seed in range(plan.seeds):
-            place = {**setting, "repeat": 0, "fold": 0, "inner": None, "seed": seed}
-            made = functools.partial(make, seed=seed, **network)
-            yield GridJob(place, made, rows=rows, validation_rows=held_out, **options)
-
-
-def _of_network(fixed: dict[str, Any], setting: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in {**fixed, **setting}.items() if name in NETWORK}
-
-
-def _of_fit(fixed: dict[str, Any], setting: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in {**fixed, **setting}.items() if name in FIT}
+        rows = held_out = None  # of all fits the same
+        if plan.validation is not None:
+            classes = classes_of(make(seed=0, **settings[0].network), samples.y)
+            rows, held_out = Splittable(samples.X, samples.y, classes, groups).share(plan.validation, [0, 1])
+        return [
+            GridJob(
+                {**setting.place, "repeat": 0, "fold": 0, "inner": None, "seed": seed},
+                functools.partial(make, seed=seed, **setting.network),
+                rows=rows,
+                validation_rows=held_out,
+                **setting.fit,
+            )
+            for setting in settings
+            for seed in range(plan.seeds)
+        ]
 
 
 def _resolved(plan: Plan, task: Task) -> dict[str, Any]:
@@ -149,26 +150,19 @@ def _resolved(plan: Plan, task: Task) -> dict[str, Any]:
     return fixed | {name: value for name, value in (("batch_size", size), ("epochs", epochs)) if name in fixed}
 
 
-def _check(
-    plan: Plan,
-    make: Callable[..., cgru.Network],
-    fixed: dict[str, Any],
-    settings: list[dict[str, Any]],
-    samples: Split,
-) -> None:
+def _check(plan: Plan, make: Callable[..., cgru.Network], settings: list[Setting], samples: Split) -> None:
     """RequestError where a setting, or the data, is what a fit would refuse."""
     judged = plan.inner_folds is not None or plan.validation is not None
     data = None
     for setting in settings:
-        said = "".join(f"{name}={value} " for name, value in setting.items())
-        with as_request_error(f"{plan.path}: {said.strip() + ': ' if said else ''}"):
-            net = make(seed=0, **_of_network(fixed, setting))
-            options = _of_fit(fixed, setting)
+        said = " ".join(f"{name}={value}" for name, value in setting.place.items())
+        with as_request_error(f"{plan.path}: {said}{': ' if said else ''}"):
+            net = make(seed=0, **setting.network)
             if data is None:  # which hangs on nothing that settings differ in
                 with as_request_error(f"{plan.data}: "):
                     data = labelled(net, samples.X, samples.y, samples.lengths)
-            weights = weights_of_classes(net, data, options["class_weight"], net.class_names)
-            asked = Settings(**options, validation=0.5 if judged else None)
+            asked = Settings(**setting.fit, validation=0.5 if judged else None)
+            weights = weights_of_classes(net, data, asked.class_weight, net.class_names)
             Fit(net, by_class(net, data, weights), None, asked, np.random.default_rng())
 
 

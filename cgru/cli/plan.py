@@ -24,19 +24,12 @@ __all__ = ["FIT", "NETWORK", "Plan", "read_plan"]
 Check = Callable[[Any, str], Any]
 
 
-def _number(value: Any, name: str) -> float:
-    check_number(value, name)
-    return float(value)
+def _number(**bounds: Any) -> Check:
+    def check(value: Any, name: str) -> float:
+        check_number(value, name, **bounds)
+        return float(value)
 
-
-def _above(value: Any, name: str) -> float:
-    check_number(value, name, above=True)
-    return float(value)
-
-
-def _share(value: Any, name: str) -> float:
-    check_number(value, name, below=1, above=True)
-    return float(value)
+    return check
 
 
 def _folds(value: Any, name: str) -> int:
@@ -97,7 +90,7 @@ TOP: dict[str, tuple[Any, Check]] = {
     "repeats": (1, positive),
     "seeds": (1, positive),
     "groups": (None, _text),
-    "validation": (None, _share),
+    "validation": (None, _number(below=1, above=True)),
 }
 
 
@@ -126,10 +119,10 @@ NETWORK: dict[str, tuple[Any, Check]] = {
     "learn_h0": (False, flag),
     "loss": (None, _loss),
     "optimizer": ("adam", _one_of(NAMED)),
-    "learning_rate": (recipe.LEARNING_RATE, _above),
+    "learning_rate": (recipe.LEARNING_RATE, _number(above=True)),
     "schedule": (recipe.SCHEDULE, _one_of(SCHEDULES)),
-    "weight_decay": (recipe.WEIGHT_DECAY, _number),
-    "clip_norm": (1.0, _above),
+    "weight_decay": (recipe.WEIGHT_DECAY, _number()),
+    "clip_norm": (1.0, _number(above=True)),
     "float64": (False, flag),
 }
 FIT: dict[str, tuple[Any, Check]] = {

@@ -149,9 +149,9 @@ class Settings:
         int | None,
         Option(
             positive,
-            "stop after N epochs without a better validation loss; needs --validation",
+            "stop after N epochs without a better validation loss",
             PLAN | RESUME,
-            ("N", "never, of a regression {PATIENCE}"),
+            ("N", "never, of a regression {PATIENCE}; needs --validation"),
         ),
     ] = None
     callback: Annotated[Callable[[Epoch], Any] | None, Option(callable_, "a function of each epoch")] = None
@@ -166,7 +166,7 @@ class Settings:
         ),
     ] = None
     standardize_targets: Annotated[
-        bool, Option(flag, "scale targets likewise", PLAN | RESUME | UNLIKE | REREADS, recipe=None)
+        bool, Option(flag, "scale targets to mean 0 and deviation 1", PLAN | RESUME | UNLIKE | REREADS, recipe=None)
     ] = False
     shrink: Annotated[
         bool, Option(flag, "pull outputs towards the mean", PLAN | RESUME | UNLIKE | REREADS_VALIDATION)
