@@ -4,12 +4,14 @@ They are `Network.fit`, whose signature and docstring a test compares with it, f
 estimators of `cgru.sklearn`, the command, its plans, and the jobs of many fits.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import Flag, auto
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +28,7 @@ __all__ = ["OPTIONS", "Metric", "Option", "Settings", "Trait"]
 BATCH_SIZE = 32  # where nobody says
 
 Metric = Callable[[np.ndarray, np.ndarray], Any]
+Check = Callable[[Any, str], Any]
 
 
 class Trait(Flag):
@@ -58,12 +61,17 @@ class Option:
         recipe: the default of estimators, the command and plans; ... where it is that of `Network.fit`.
     """
 
-    check: Callable[[Any, str], Any] | None
+    check: Check | None
     help: str
     traits: Trait = NONE
     command: tuple[str | tuple[str, ...], str] | None = None
     alone: str = ""
     recipe: Any = ...
+
+
+def _option(default: Any, check: Check | None, about: str, *rest: Any, **more: Any) -> Any:
+    """Declare an option by its default, and as `Option` has it."""
+    return field(default=default, metadata={"option": Option(check, about, *rest, **more)})
 
 
 def _progress(value: Any, name: str) -> bool:
@@ -72,8 +80,7 @@ def _progress(value: Any, name: str) -> bool:
     return bool(value)
 
 
-def checked(value: Any, name: str) -> dict[str, Metric]:
-    """Return metrics as a dict; TypeError or ValueError where they are not functions by names."""
+def _metrics(value: Any, name: str) -> dict[str, Metric]:
     if not isinstance(value, Mapping) or not all(isinstance(each, str) for each in value):
         raise TypeError(f"{name}: expected a dict of functions by name, got {type(value).__name__}")
     for each, metric in value.items():
@@ -116,92 +123,79 @@ def _seconds(value: Any, name: str) -> float:
 class Settings:
     """The options of one fit, checked; TypeError or ValueError for what cannot be."""
 
-    epochs: Annotated[
-        int,
-        Option(
-            positive,
-            "passes over the data",
-            PLAN | RESUME | REREADS | REREADS_VALIDATION,
-            ("N", "as many as make {UPDATES} updates, {EPOCHS} at the least"),
-            recipe=None,
-        ),
-    ] = 50
-    batch_size: Annotated[
-        int | None,
-        Option(
-            positive, "sequences an update", PLAN, ("N", "a fortieth of all, 16 to 64"), "each of which makes an update"
-        ),
-    ] = None
-    validation: Annotated[
-        Any,
-        Option(
-            None,
-            "share of the training data to hold back; the weights that do best on it are kept, and a regression by "
-            "squared error is shrunk towards the mean by it",
-            command=("SHARE", "0, of a regression {VALIDATION}"),
-        ),
-    ] = None
-    standardize: Annotated[
-        bool, Option(flag, "scale features to mean 0 and deviation 1", PLAN | RESUME | REREADS, recipe=True)
-    ] = False
-    shuffle: Annotated[bool, Option(flag, "draw a new order of the sequences for each epoch", PLAN | RESUME)] = True
-    patience: Annotated[
-        int | None,
-        Option(
-            positive,
-            "stop after N epochs without a better validation loss",
-            PLAN | RESUME,
-            ("N", "never, of a regression {PATIENCE}; needs --validation"),
-        ),
-    ] = None
-    callback: Annotated[Callable[[Epoch], Any] | None, Option(callable_, "a function of each epoch")] = None
-    truncate: Annotated[int | None, Option(positive, "backpropagate through N steps", PLAN | RESUME)] = None
-    class_weight: Annotated[
-        Mapping[Any, float] | str | None,
-        Option(
-            _class_weight,
-            "let all classes count the same, however many sequences they have",
-            PLAN | UNLIKE | REREADS,
-            (("balanced",), "no"),
-        ),
-    ] = None
-    standardize_targets: Annotated[
-        bool, Option(flag, "scale targets to mean 0 and deviation 1", PLAN | RESUME | UNLIKE | REREADS, recipe=None)
-    ] = False
-    shrink: Annotated[
-        bool, Option(flag, "pull outputs towards the mean", PLAN | RESUME | UNLIKE | REREADS_VALIDATION)
-    ] = False
-    recover: Annotated[bool, Option(flag, "where training diverges, go back", REREADS)] = False
-    bucket: Annotated[
-        bool,
-        Option(flag, "make batches of like lengths", PLAN | RESUME, alone="which come as they are handed out"),
-    ] = False
-    l1: Annotated[Any, Option(_factors, "penalty on |p| of matrices, or by keys", PLAN | RESUME)] = 0.0
-    l2: Annotated[Any, Option(_factors, "penalty on p^2, likewise", PLAN | RESUME)] = 0.0
-    activity_l1: Annotated[float, Option(_factor, "penalty on |h| of recurrent layers", PLAN | RESUME)] = 0.0
-    activity_l2: Annotated[float, Option(_factor, "penalty on h^2 of these", PLAN | RESUME)] = 0.0
-    metrics: Annotated[Mapping[str, Metric] | None, Option(checked, "functions by name", UNLIKE | JUDGES)] = None
-    progress: Annotated[bool, Option(_progress, "show a bar")] = False
-    checkpoint: Annotated[
-        str | os.PathLike[str] | None,
-        Option(
-            None,
-            "keep in FILE what --resume goes on from, should this be stopped",
-            REREADS_VALIDATION,
-            ("FILE", "no"),
-            "whose order in epochs to come nobody knows; that of arrays in files is known",
-        ),
-    ] = None
-    checkpoint_seconds: Annotated[
-        float, Option(_seconds, "write it at most every S seconds, at the end of an epoch", command=("S", "10"))
-    ] = 10.0
-    resume: Annotated[
-        bool, Option(flag, "go on from the --checkpoint, where there is one", command=("", "begin anew"))
-    ] = False
-    remember_samples: Annotated[bool, Option(flag, "keep hashes of the samples in the model")] = False
+    epochs: int = _option(
+        50,
+        positive,
+        "passes over the data",
+        PLAN | RESUME | REREADS | REREADS_VALIDATION,
+        ("N", "as many as make {UPDATES} updates, {EPOCHS} at the least"),
+        recipe=None,
+    )
+    batch_size: int | None = _option(
+        None,
+        positive,
+        "sequences an update",
+        PLAN,
+        ("N", "a fortieth of all, 16 to 64"),
+        "each of which makes an update",
+    )
+    validation: Any = _option(
+        None,
+        None,
+        "share of the training data to hold back; the weights that do best on it are kept, and a regression "
+        "by squared error is shrunk towards the mean by it",
+        command=("SHARE", "0, of a regression {VALIDATION}"),
+    )
+    standardize: bool = _option(
+        False, flag, "scale features to mean 0 and deviation 1", PLAN | RESUME | REREADS, recipe=True
+    )
+    shuffle: bool = _option(True, flag, "draw a new order of the sequences for each epoch", PLAN | RESUME)
+    patience: int | None = _option(
+        None,
+        positive,
+        "stop after N epochs without a better validation loss",
+        PLAN | RESUME,
+        ("N", "never, of a regression {PATIENCE}; needs --validation"),
+    )
+    callback: Callable[[Epoch], Any] | None = _option(None, callable_, "a function of each epoch")
+    truncate: int | None = _option(None, positive, "backpropagate through N steps", PLAN | RESUME)
+    class_weight: Mapping[Any, float] | str | None = _option(
+        None,
+        _class_weight,
+        "let all classes count the same, however many sequences they have",
+        PLAN | UNLIKE | REREADS,
+        (("balanced",), "no"),
+    )
+    standardize_targets: bool = _option(
+        False, flag, "scale targets to mean 0 and deviation 1", PLAN | RESUME | UNLIKE | REREADS, recipe=None
+    )
+    shrink: bool = _option(False, flag, "pull outputs towards the mean", PLAN | RESUME | UNLIKE | REREADS_VALIDATION)
+    recover: bool = _option(False, flag, "where training diverges, go back", REREADS)
+    bucket: bool = _option(
+        False, flag, "make batches of like lengths", PLAN | RESUME, alone="which come as they are handed out"
+    )
+    l1: Any = _option(0.0, _factors, "penalty on |p| of matrices, or by keys", PLAN | RESUME)
+    l2: Any = _option(0.0, _factors, "penalty on p^2, likewise", PLAN | RESUME)
+    activity_l1: float = _option(0.0, _factor, "penalty on |h| of recurrent layers", PLAN | RESUME)
+    activity_l2: float = _option(0.0, _factor, "penalty on h^2 of these", PLAN | RESUME)
+    metrics: Mapping[str, Metric] | None = _option(None, _metrics, "functions by name", UNLIKE | JUDGES)
+    progress: bool = _option(False, _progress, "show a bar")
+    checkpoint: str | os.PathLike[str] | None = _option(
+        None,
+        None,
+        "keep in FILE what --resume goes on from, should this be stopped",
+        REREADS_VALIDATION,
+        ("FILE", "no"),
+        "whose order in epochs to come nobody knows; that of arrays in files is known",
+    )
+    checkpoint_seconds: float = _option(
+        10.0, _seconds, "write it at most every S seconds, at the end of an epoch", command=("S", "%(default)g")
+    )
+    resume: bool = _option(False, flag, "go on from the --checkpoint, where there is one", command=("", "begin anew"))
+    remember_samples: bool = _option(False, flag, "keep hashes of the samples in the model")
 
     @classmethod
-    def of(cls, given: Mapping[str, Any]) -> "Settings":
+    def of(cls, given: Mapping[str, Any]) -> Settings:
         """Take the options from among what was `given`."""
         return cls(**{name: given[name] for name in OPTIONS})
 
@@ -219,7 +213,7 @@ class Settings:
         if self.resume and self.checkpoint is None:
             raise ValueError("resume: expected a checkpoint beside it, got checkpoint=None")
 
-    def size(self, data: "Samples") -> int:
+    def size(self, data: Samples) -> int:
         """Return how many samples make an update: of batches all, however many."""
         return (self.batch_size or BATCH_SIZE) if data.whole else sys.maxsize
 
@@ -231,4 +225,4 @@ class Settings:
         return found | {"batch_size": size, "validation": share, "metrics": metrics}
 
 
-OPTIONS: dict[str, Option] = {each.name: each.type.__metadata__[0] for each in fields(Settings)}
+OPTIONS: dict[str, Option] = {each.name: each.metadata["option"] for each in fields(Settings)}
