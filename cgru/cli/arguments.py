@@ -255,8 +255,7 @@ class Cells:
     """How the cells of a table are read."""
 
     na: tuple[str, ...] | None = option(
-        "words in a table that mean a missing value, too, such as -999,- (default: none beside empty, NA, ?, ...)",
-        _words,
+        "words that mean a missing value, too, such as -999,- (default: none beside empty, NA, ?, ...)", _words
     )
     decimal: str | None = option("the decimal sign of a text file (default: as its numbers look)", (".", ","))
     time_format: str | None = option("how times are written, such as %%d.%%m.%%Y (default: as they look)", "FORMAT")
@@ -291,7 +290,7 @@ class Reading(Cells):
     wide: bool | None = option("each row of the table is a sequence (default: by its columns)", _YES_NO)
     per_step: bool | None = option("the label is a class for each step (default: no)", _YES_NO)
     task: str | None = option(
-        "take targets for classes, or for numbers (default: integers and strings are classes, reals are numbers)",
+        "what targets are (default: integers and strings are classes, reals are numbers)",
         ("classification", "regression"),
     )
     missing: str | None = option(

@@ -26,16 +26,7 @@ from cgru.cli.arguments import Building, Reading, RequestError, as_request_error
 from cgru.cli.data import data_for, data_of, in_options, notes_of
 from cgru.cli.forecast import forecast
 from cgru.cli.many import many
-from cgru.cli.output import (
-    WRITERS,
-    Predictions,
-    check_output,
-    name_of,
-    page_writer,
-    plotter,
-    print_predictions,
-    require,
-)
+from cgru.cli.output import Predictions, check_output, name_of, page_writer, plotter, predictions_writer, require
 from cgru.cli.progress import Progress, say
 from cgru.cli.score import judged, scored
 from cgru.cli.task import Task, at_steps, class_names, head, loss_of, real_steps, targets, task_of
@@ -227,9 +218,9 @@ def _described(data: Dataset, task: Task, source: str, held_out: Split | None) -
 
 
 def _network(building: Building, task: Task, data: Dataset) -> cgru.Network:
-    options = vars(building)
-    dropout, last = options.pop("output_dropout"), head(task.names, task.numbers, building.loss)
-    net = recipe.network(last, names=task.names, steps=at_steps(task.train), dropout=dropout, **options)
+    last, options = head(task.names, task.numbers, building.loss), dict(vars(building))
+    options["dropout"] = options.pop("output_dropout")
+    net = recipe.network(last, names=task.names, steps=at_steps(task.train), **options)
     net.feature_names, net.target_names, net.reading = data.feature_names, data.target_names, data.reading
     return net
 
@@ -261,30 +252,21 @@ def _train(net: cgru.Network, train: Split, options: Mapping[str, Any], source: 
 
 def predict(request: arguments.PredictRequest) -> None:
     """`cgru predict`."""
-    write, output = None, request.output
-    if output is not None:
-        write = WRITERS.get(os.path.splitext(output)[1].lower())
-        if write is None:
-            raise RequestError(f"argument -o: expected a name ending in .npz or .csv, got {output!r}")
-        check_output(output, request.data, request.model)
+    write = predictions_writer(request.output, request.data, request.model)
     net, data, source, split, which = _read(request.model, request.data, request.reading, targets=False)
     if which:
         say(f"{which} of {source}")
     outputs = classes = None
     with of_samples(source):
-        if write or net.loss not in cgru.losses.CLASSIFYING:
+        if request.output or net.loss not in cgru.losses.CLASSIFYING:
             outputs = net.predict(split.X, split.lengths)
         if net.loss in cgru.losses.CLASSIFYING:
             classes = net.predict_classes(split.X, split.lengths)
     real = real_steps(split.X, split.lengths) if net.per_step else None
     called = " ".join(as_names((data.reading or {}).get("time", ""), "time"))
     times = None if real is None or data.times is None else (called, data.times)
-    found = Predictions(outputs, classes, _output_names(net), real, split.ids, times)
-    if write:
-        write(output, found)
-    else:
-        with as_request_error(f"{request.model}: "):  # a class name may be more than the encoding of stdout has
-            print_predictions(found)
+    with as_request_error(f"{request.model}: "):  # a class name may be more than the encoding of stdout has
+        write(Predictions(outputs, classes, _output_names(net), real, split.ids, times))
 
 
 def _output_names(net: cgru.Network) -> Sequence[str]:

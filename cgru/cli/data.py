@@ -20,17 +20,9 @@ from cgru.datasets.files import kind_of, test_beside
 from cgru.datasets.summary import looks_swapped
 
 __all__ = [
-    "AXES",
-    "READING",
-    "data_for",
-    "data_of",
-    "in_keys",
-    "in_options",
-    "notes_of",
-    "read_as",
-    "reading_in_words",
+    "AXES", "READING", "data_for", "data_of", "in_keys", "in_options", "notes_of", "read_as", "reading_in_words",
     "swapped",
-]
+]  # fmt: skip
 
 READING = tuple(each.name for each in fields(Reading))
 SEVERAL = tuple(each.name for each in fields(Reading) if each.type.startswith("tuple"))  # which may be several names

@@ -7,6 +7,7 @@ import csv
 import importlib
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,16 +17,7 @@ from cgru.cli.arguments import RequestError, as_request_error
 from cgru.files import replaceable, replacing
 from cgru.reports.report import Report
 
-__all__ = [
-    "WRITERS",
-    "Predictions",
-    "check_output",
-    "name_of",
-    "page_writer",
-    "plotter",
-    "print_predictions",
-    "require",
-]
+__all__ = ["Predictions", "check_output", "name_of", "page_writer", "plotter", "predictions_writer", "require"]
 
 MODULES = {"matplotlib": "matplotlib.figure", "scikit-learn": "sklearn"}  # by which packages are found
 
@@ -114,7 +106,7 @@ def _write_csv(path: str, found: Predictions) -> None:
         rows.writerows([*first, *row] for *first, row in zip(*columns, outputs, strict=True))
 
 
-def print_predictions(found: Predictions) -> None:
+def _print(found: Predictions) -> None:
     """Print the classes, or the outputs where there are none, one a line, behind the id and a tab where there are ids.
 
     Of steps print those that are real, each behind its time and a tab where there are times, and an empty line after
@@ -133,7 +125,16 @@ def print_predictions(found: Predictions) -> None:
         print()
 
 
-WRITERS = {".npz": _write_npz, ".csv": _write_csv}
+def predictions_writer(path: str | None, *others: str | None) -> Callable[[Predictions], None]:
+    """Return what writes predictions into `path`, by its ending, or without one prints them."""
+    if path is None:
+        return _print
+    writers = {".npz": _write_npz, ".csv": _write_csv}
+    write = writers.get(os.path.splitext(path)[1].lower())
+    if write is None:
+        raise RequestError(f"argument -o: expected a name ending in .npz or .csv, got {path!r}")
+    check_output(path, *others)
+    return partial(write, path)
 
 
 # --- pictures ---

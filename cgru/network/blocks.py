@@ -387,13 +387,9 @@ def check_batches(
         raise TypeError(f"y: expected targets beside X, an array, got None; batches, {SET}, go without")
     if not isinstance(X, Iterable):
         raise TypeError(f"X: expected an array beside y, or an iterable of batches, got {type(X).__name__}")
-    alone = {name: (None, APART[name], value) for name, value in apart.items()}
-    alone |= {
-        name: (getattr(Settings, name), option.alone, getattr(settings, name))
-        for name, option in OPTIONS.items()
-        if option.alone
-    }
-    for name, (due, why, value) in alone.items():
+    alone = APART | {name: option.alone for name, option in OPTIONS.items() if option.alone}
+    for name, why in alone.items():
+        due, value = getattr(Settings, name, None), (vars(settings) | apart).get(name)
         if value is not due:
             got = value if isinstance(value, str | int | float) else type(value).__name__
             raise ValueError(f"{name}: expected {due} beside batches, {why}, got {got}")

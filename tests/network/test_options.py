@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -58,6 +59,13 @@ def test_settings_are_checked_and_converted():
     ):
         with pytest.raises((TypeError, ValueError), match="^" + re.escape(words)):
             Settings(**given)
+
+
+def test_a_bar_needs_tqdm(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    with pytest.raises(ImportError, match="^progress: tqdm is missing"):
+        Settings(progress=True)
+    assert not Settings(progress=np.False_).progress
 
 
 def test_what_a_checkpoint_compares():
