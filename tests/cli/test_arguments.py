@@ -1,14 +1,17 @@
 """What the command can be asked, what is the default, and which words of the library's errors reach the user."""
 
 import re
+from dataclasses import FrozenInstanceError
+from pathlib import Path
 
 import pytest
 from cli_cases import run
 
 import cgru
-from cgru import recipe
-from cgru.cli.arguments import RequestError, as_request_error, parser
+from cgru import cli, recipe
+from cgru.cli.arguments import RequestError, as_request_error, parser, requested
 from cgru.cli.data import READING as NAMES
+from cgru.network.options import OPTIONS, Settings
 
 READING = dict.fromkeys(NAMES)
 
@@ -62,6 +65,33 @@ def test_the_defaults_of_the_others():
     due = {"command": "export", "model": "m", "output": "x.c", "name": None, "dtype": None}
     assert asked("export", "m", "-o", "x.c") == due
     assert asked() == {"command": None}
+
+
+def test_a_request_has_its_parts_and_stays_as_it_is():
+    name, request = requested(["fit", "d.csv", "--units", "3", "--id", "a,b", "--patience", "4", "--time-format", "%Y"])
+    assert (name, request.data, request.test, request.output) == ("fit", "d.csv", None, "cgru-model.npz")
+    assert (request.building.units, request.building.loss, request.training.patience) == (3, None, 4)
+    assert (request.reading.id, request.reading.time_format, request.reading.wide) == (("a", "b"), "%Y", None)
+    with pytest.raises(FrozenInstanceError):
+        request.building.units = 4
+    assert requested([]) == (None, None)
+    for command in (["data", "d"], ["evaluate", "m"], ["forecast", "s", "--horizon", "2"], ["info"], ["many", "p"]):
+        name, request = requested(command)
+        assert type(request).__name__.lower() == f"{name}request"
+
+
+def test_fit_has_the_options_that_the_description_gives_to_the_command():
+    training = vars(requested(["fit"])[1].training)
+    assert training.keys() == {name for name, option in OPTIONS.items() if option.command is not None}
+    for name, value in training.items():
+        assert value == (None if name == "epochs" else getattr(Settings, name))
+
+
+def test_no_namespace_leaves_the_parser():
+    folder = Path(cli.__file__).parent
+    assert [path.name for path in folder.glob("*.py") if "argparse" in path.read_text(encoding="utf-8")] == [
+        "arguments.py"
+    ]
 
 
 def test_losses():

@@ -52,6 +52,8 @@ def test_settings_are_checked_and_converted():
     assert (type(found.epochs), found.l1, type(found.checkpoint_seconds)) == (int, {"a": 1.0}, float)
     for given, words in (
         ({"epochs": None}, "epochs: expected an integer, got NoneType"),
+        ({"shrink": True, "validation": 0.5}, "shrink: expected False without validation and standardize_targets=True"),
+        ({"shrink": True, "standardize_targets": True}, "shrink: expected False without validation"),
         ({"resume": True}, "resume: expected a checkpoint beside it, got checkpoint=None"),
         ({"checkpoint_seconds": -1}, "checkpoint_seconds: expected at least 0, got -1"),
         ({"class_weight": {"a": "b"}}, "class_weight['a']: expected a number, got str"),
@@ -63,7 +65,7 @@ def test_settings_are_checked_and_converted():
 
 def test_a_bar_needs_tqdm(monkeypatch):
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
-    with pytest.raises(ImportError, match="^progress: tqdm is missing"):
+    with pytest.raises(ImportError, match=r"^progress: tqdm is missing"):
         Settings(progress=True)
     assert not Settings(progress=np.False_).progress
 
