@@ -50,18 +50,21 @@ def many(request: ManyRequest) -> int:
     samples = data.train._replace(y=task.train)
     with as_request_error(f"{plan.data}: "):
         groups = groups_of(data.groups, len(samples.X))
-    jobs = _jobs(plan, task, samples, groups)
+    jobs = {identity(job.place): job for job in _jobs(plan, task, samples, groups)}
     header = {"cgru": cgru.__version__, "plan": plan.described(), "data": _digests(samples, task.names, groups)}
     with contextlib.ExitStack() as stack:
         executor = stack.enter_context(executor_of(request.threads, request.processes, request.executor))
         results = stack.enter_context(Results(path, header))
-        left = [job for job in jobs if _is_left(results.records.get(identity(job.place)), request.retry)]
-        for job in left:
-            results.records.pop(identity(job.place), None)  # of a failure
+        known = results.records
+        if request.retry:
+            for place in [place for place in jobs if place in known and known[place]["error"] is not None]:
+                del known[place]
+        left = {place: job for place, job in jobs.items() if place not in known}
         progress = stack.enter_context(Fits(len(jobs), len(jobs) - len(left), request.quiet))
         progress.say(*_described(plan, jobs, left, results, groups), *notes_of(_doubted(plan, data), in_keys))
         interrupted = _run(left, samples, results, progress, request.threads, executor)
-        done = list(_records(jobs, results))
+        # With the plan's own order of keys.
+        done = [known[place] | {"name": job.name, "place": job.place} for place, job in jobs.items() if place in known]
     failed = [record for record in done if record["error"] is not None]
     first = f"; the first: {failed[0]['name']}: {failed[0]['error']}" if failed else ""
     if interrupted:
@@ -188,38 +191,24 @@ def _digest(array: np.ndarray) -> str:
 # --- running it ---
 
 
-def _is_left(record: dict[str, Any] | None, retry: bool) -> bool:
-    """Whether a job of that record is still to be run."""
-    return record is None or (retry and record["error"] is not None)
-
-
-def _records(jobs: list[GridJob], results: Results) -> Iterator[dict[str, Any]]:
-    """Those of the jobs that are done, with the plan's own order of keys."""
-    for job in jobs:
-        record = results.records.get(identity(job.place))
-        if record is not None:
-            yield record | {"name": job.name, "place": job.place}
-
-
 def _described(
-    plan: Plan, jobs: list[GridJob], left: list[GridJob], results: Results, groups: np.ndarray | None
+    plan: Plan, jobs: dict[str, GridJob], left: dict[str, GridJob], results: Results, groups: np.ndarray | None
 ) -> Iterator[str]:
     yield f"{plan.path}: {len(jobs)} fits, {len(jobs) - len(left)} of them done in {results.path}"
     if groups is not None and plan.folds is None:
-        rows = jobs[0].validation_rows
+        rows = next(iter(jobs.values())).validation_rows
         counts = f"{len(set(groups[rows]))} of {len(set(groups))} groups ({plan.groups})"
         yield f"held back {counts}, {len(rows)} of {len(groups)} sequences"
-    others = len(results.records.keys() - {identity(job.place) for job in jobs})
+    others = len(results.records.keys() - jobs.keys())
     if others:
         yield f"note: {others} more results there are of values that the plan no longer has"
 
 
 def _run(
-    left: list[GridJob], samples: Split, results: Results, progress: Fits, threads: int | None, executor: Any
+    left: dict[str, GridJob], samples: Split, results: Results, progress: Fits, threads: int | None, executor: Any
 ) -> bool:
     """Fit what is left, and note what becomes of it; return whether Ctrl-C ended it."""
-    jobs = {job.name: job for job in left}
-
+    jobs = {job.name: job for job in left.values()}
     refused = []  # by workers of another version, so that these jobs are still to be done
 
     def note(result: Result) -> None:
@@ -234,15 +223,15 @@ def _run(
         for said in ("fit_many: interrupted", "X: .* sequences of one step"):  # in words of the command
             warnings.filterwarnings("ignore", said)
         try:
-            found = fit_many(left, samples.X, samples.y, callback=note, **options)
+            found = fit_many(list(left.values()), samples.X, samples.y, callback=note, **options)
         except KeyboardInterrupt:  # while it was ending
             return True
-    for job, result in zip(left, found, strict=True):
-        if identity(job.place) not in results.records and not isinstance(result.error, KeyboardInterrupt):
+    for place, result in zip(left, found, strict=True):
+        if place not in results.records and not isinstance(result.error, KeyboardInterrupt):
             note(result)
     if refused:
         raise RequestError(str(refused[0].__cause__))
-    return any(identity(job.place) not in results.records for job in left)
+    return any(place not in results.records for place in left)
 
 
 # --- what it comes to ---

@@ -1,7 +1,7 @@
 """What the command can be asked, what is the default, and which words of the library's errors reach the user."""
 
+import dataclasses
 import re
-from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
@@ -72,12 +72,29 @@ def test_a_request_has_its_parts_and_stays_as_it_is():
     assert (name, request.data, request.test, request.output) == ("fit", "d.csv", None, "cgru-model.npz")
     assert (request.building.units, request.building.loss, request.training.patience) == (3, None, 4)
     assert (request.reading.id, request.reading.time_format, request.reading.wide) == (("a", "b"), "%Y", None)
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(dataclasses.FrozenInstanceError):
         request.building.units = 4
     assert requested([]) == (None, None)
-    for command in (["data", "d"], ["evaluate", "m"], ["forecast", "s", "--horizon", "2"], ["info"], ["many", "p"]):
+    for command in (
+        ["data", "d"], ["evaluate", "m"], ["export", "m", "-o", "c"], ["forecast", "s", "--horizon", "2"], ["info"],
+        ["many", "p"], ["predict", "m", "d"], ["quantize", "m", "-o", "q"],
+    ):  # fmt: skip
         name, request = requested(command)
         assert type(request).__name__.lower() == f"{name}request"
+        name = dataclasses.fields(request)[0].name
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(request, name, "other")
+
+
+def test_what_must_be_said_and_what_may_be_several():
+    for command in (["export", "m"], ["quantize", "m"], ["forecast", "s"], ["predict", "m"], ["data"], ["many"]):
+        with pytest.raises(RequestError, match="required"):
+            requested(command)
+    _, request = requested(["forecast", "s", "--horizon", "2", "--quantiles", "0.1", "0.9", "--inputs", "a", "b"])
+    assert (request.quantiles, request.inputs, request.cells.na) == ([0.1, 0.9], ["a", "b"], None)
+    for text in ("0", "1", "nan"):
+        with pytest.raises(RequestError, match="argument --quantiles: expected a number between 0 and 1"):
+            requested(["forecast", "s", "--horizon", "2", "--quantiles", text])
 
 
 def test_fit_has_the_options_that_the_description_gives_to_the_command():
@@ -192,4 +209,4 @@ def test_each_argument_has_its_words_and_each_option_of_fit_its_default(tmp_path
         about = re.sub(r"^[A-Z][\w.]*|^\{.*?\}", "", words).strip()  # after what stands for its value
         assert len(about) > 15 or name in ("x", "y"), (name, words)
         if command == "fit" and name.startswith("--") and name != "--help":
-            assert "default: " in words, name
+            assert words.count("default: ") == 1, name
