@@ -125,7 +125,7 @@ class _Estimator(BaseEstimator):
 
         `given`: groups; or of a `partial_fit` the epochs, and the classes.
         """
-        before = dict(vars(self))
+        before, sample_weight = dict(vars(self)), self._weighted(y, sample_weight)
         try:
             if not reset:
                 self.network_ = self._inner
@@ -136,8 +136,7 @@ class _Estimator(BaseEstimator):
             vars(self).update(before)
             raise
         for note in notes:
-            words = f"{type(self).__name__}: {note}"
-            warnings.warn(words, ConvergenceWarning, stacklevel=4 if isinstance(self, ClassifierMixin) else 3)
+            warnings.warn(f"{type(self).__name__}: {note}", ConvergenceWarning, stacklevel=3)
 
     def _trained(
         self,
@@ -191,7 +190,7 @@ class _Estimator(BaseEstimator):
         return recipe.network(self._head(targets), seed=seed, schedule=schedule, **options)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Any:
-        """Train on X and y; `sample_weight` (m,) multiplies each sample's loss.
+        """Train on X and y, classes or numbers; `sample_weight` (m,) multiplies the loss of each sample.
 
         `groups` (m,), such as the subject of each sample, are held out whole by `early_stopping`, and without it no
         matter. In a search or a cross-validation `set_fit_request(groups=True)` has them passed on.
@@ -203,6 +202,10 @@ class _Estimator(BaseEstimator):
     def _held(self) -> dict[str, Any]:
         """What else a fit does that holds samples out."""
         return {}
+
+    def _weighted(self, y: Any, sample_weight: Any) -> Any:
+        """Return the weights of the samples, times those of their classes."""
+        return sample_weight
 
     def _outputs(self, X: Any) -> np.ndarray:
         """What the network makes of X, (m, k)."""
@@ -346,18 +349,9 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         found.classes = self.classes_
         return found
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> GRUClassifier:
-        """Train on X and the classes y (m,), numbers or strings; weights (m,) multiply each sample's loss.
-
-        `groups` (m,), such as the subject of each sample, are held out whole by `early_stopping`, and without it no
-        matter. In a search or a cross-validation `set_fit_request(groups=True)` has them passed on.
-        """
-        return super().fit(X, y, self._weighted(y, sample_weight), groups)
-
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> GRUClassifier:
         """One epoch on X and y; `classes`, all that there will be, in the first call."""
-        first = not hasattr(self, "network_")
-        self._fit(X, y, self._weighted(y, sample_weight), first, epochs=1, classes=classes)
+        self._fit(X, y, sample_weight, not hasattr(self, "network_"), epochs=1, classes=classes)
         return self
 
     def _weighted(self, y: Any, sample_weight: Any) -> Any:

@@ -111,6 +111,13 @@ def test_no_namespace_leaves_the_parser():
     ]
 
 
+def test_a_default_is_told_once_and_where_there_is_one(tmp_path):
+    for command in ("many", "forecast", "quantize", "evaluate"):
+        text, entries = helped(tmp_path, command)
+        assert "default: None" not in text
+        assert all(words.count("(default: ") <= 1 for name, words in entries.items() if name.startswith("--"))
+
+
 def test_losses():
     def asked(text):
         return parser().parse_args(["fit", "--loss", text]).loss
