@@ -5,11 +5,12 @@ How they were chosen stands in benchmarks/README.md.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from cgru import losses
+from cgru import losses, optimizers
 from cgru.bidirectional import Bidirectional
 from cgru.core.checks import positive
 from cgru.core.figures import figures
@@ -22,7 +23,7 @@ from cgru.network import Network
 
 __all__ = [
     "DROPOUT", "EPOCHS", "HELD_FROM", "LEARNING_RATE", "LOSS", "PATIENCE", "POOL", "RECURRENT_DROPOUT", "SCHEDULE",
-    "UNITS", "UPDATES", "VALIDATION", "WEIGHT_DECAY", "budget", "nothing_learned", "stack",
+    "UNITS", "UPDATES", "VALIDATION", "WEIGHT_DECAY", "budget", "network", "nothing_learned", "stack",
 ]  # fmt: skip
 
 UNITS, POOL, DROPOUT, RECURRENT_DROPOUT = 48, "last+mean+max", 0.3, 0.2
@@ -58,6 +59,31 @@ def stack(
     made += [Pool(pool)] if pooled else []
     made += [Dropout(dropout)] if dropout else []
     return [*made, head]
+
+
+def network(
+    head: Dense,
+    *,
+    seed: int | None,
+    names: Sequence[str] | None = None,
+    loss: str | None = None,
+    optimizer: str = "adam",
+    schedule: Any = SCHEDULE,
+    learning_rate: float,
+    weight_decay: float,
+    clip_norm: float = 1.0,
+    float64: bool = False,
+    pool: str | None = None,
+    **layers: Any,
+) -> Network:
+    """Build a network of a `stack` of `layers`, whose classes have `names`. ValueError for a decay that SGD has not."""
+    kind, rates = optimizers.NAMED[optimizer], {"clip_norm": clip_norm, "schedule": schedule}
+    if hasattr(kind, "weight_decay"):
+        rates["weight_decay"] = weight_decay
+    elif weight_decay:
+        raise ValueError(f"weight_decay: expected 0 with {optimizer}, which has none, got {weight_decay}")
+    made, dtype = stack(head, pool=pool or POOL, **layers), np.float64 if float64 else np.float32
+    return Network(made, loss, kind(learning_rate, **rates), seed, names, dtype=dtype)
 
 
 def budget(m: int, batch_size: int | None = None, epochs: int | None = None) -> tuple[int, int]:

@@ -40,6 +40,7 @@ from cgru.network import Network, files
 from cgru.network.history import Epoch
 from cgru.network.moments import moments
 from cgru.network.network import parts, restored
+from cgru.network.options import OPTIONS
 from cgru.network.progress import short
 from cgru.network.split import groups_of
 from cgru.network.units import in_units
@@ -118,35 +119,35 @@ class _Estimator(BaseEstimator):
 
     # --- training ---
 
-    def _fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        epochs: int | None,
-        reset: bool,
-        classes: Any = None,
-        groups: Any = None,
-    ) -> None:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, reset: bool, **given: Any) -> None:
         """Train on X and y, from the start or, without `reset`, from where the network stands; whatever is raised, the
         estimator is what it was.
+
+        `given`: groups; or of a `partial_fit` the epochs, and the classes.
         """
-        before = dict(vars(self))
+        before, sample_weight = dict(vars(self)), self._weighted(y, sample_weight)
         try:
             if not reset:
                 self.network_ = self._inner
-            notes = self._trained(X, y, sample_weight, epochs, reset, classes, groups)
+            notes = self._trained(X, y, sample_weight, reset, **given)
             self._keep(self.network_, _names_of(y) if reset else before["network_"].target_names)
         except BaseException:
             vars(self).clear()
             vars(self).update(before)
             raise
         for note in notes:
-            words = f"{type(self).__name__}: {note}"
-            warnings.warn(words, ConvergenceWarning, stacklevel=4 if isinstance(self, ClassifierMixin) else 3)
+            warnings.warn(f"{type(self).__name__}: {note}", ConvergenceWarning, stacklevel=3)
 
     def _trained(
-        self, X: Any, y: Any, sample_weight: Any, epochs: int | None, reset: bool, classes: Any, groups: Any
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        reset: bool,
+        *,
+        epochs: Any = None,
+        classes: Any = None,
+        groups: Any = None,
     ) -> list[str]:
         """Do that; return in words where it diverged, and that nothing was learned."""
         X, lengths, y = self._sequences(X, y, reset=reset)
@@ -157,24 +158,23 @@ class _Estimator(BaseEstimator):
         targets = self._targets(y, reset, classes, sample_weight)
         batch_size, chosen = recipe.budget(len(X), self.batch_size, self.epochs)
         net = self._network(targets, recipe.SCHEDULE if epochs is None else "constant") if reset else self.network_
-        options: dict[str, Any] = {"lengths": lengths, "epochs": epochs or chosen, "batch_size": batch_size}
-        options["remember_samples"] = True
+        options = {name: value for name, value in self.get_params(deep=False).items() if name in OPTIONS}
+        options.pop("class_weight", None)  # which the weights of the samples have
+        options |= {"epochs": epochs or chosen, "batch_size": batch_size, "remember_samples": True}
         held = (
             self.early_stopping and epochs is None and (len(X) >= recipe.HELD_FROM or isinstance(self, ClassifierMixin))
         )
         if held:
             options |= {"validation": self.validation_fraction, "patience": self.n_iter_no_change, **self._held()}
             options["groups"] = groups
-        if sample_weight is not None:
-            options["sample_weight"] = sample_weight
-        if self.verbose:
-            options["callback"] = _say
         with _threads(self.n_jobs):
-            history = net.fit(X, targets, standardize=self.standardize, recover=True, **options)
+            callback = _say if self.verbose else None
+            samples = {"lengths": lengths, "sample_weight": sample_weight}
+            history = net.fit(X, targets, recover=True, callback=callback, **samples, **options)
             notes = [history.problems()]
             if epochs is None:
-                weights, scale = options.get("sample_weight"), getattr(self, "target_scale_", 1.0)
-                note = recipe.nothing_learned(net, X, targets, lengths, weights, scale)
+                scale = getattr(self, "target_scale_", 1.0)
+                note = recipe.nothing_learned(net, X, targets, lengths, sample_weight, scale)
                 notes.append(note and f"nothing was learned: {note}")
         self.network_ = net  # not before it is trained
         self.loss_curve_ = ([] if reset else self.loss_curve_) + [epoch.loss for epoch in history]
@@ -184,34 +184,28 @@ class _Estimator(BaseEstimator):
         return list(filter(None, notes))
 
     def _network(self, targets: np.ndarray, schedule: Any) -> Network:
-        layers = recipe.stack(
-            self._head(targets),
-            units=self.units,
-            layers=self.layers,
-            bidirectional=self.bidirectional,
-            pool=self.pool,
-            dropout=self.dropout,
-            recurrent_dropout=self.recurrent_dropout,
-        )
+        names = ("units", "layers", "bidirectional", "pool", "dropout", "recurrent_dropout")
+        options = {name: getattr(self, name) for name in (*names, "learning_rate", "weight_decay")}
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        return Network(layers, optimizer=self._adam(schedule), seed=seed, dtype=np.float32)
-
-    def _adam(self, schedule: Any) -> Adam:
-        return Adam(self.learning_rate, weight_decay=self.weight_decay, clip_norm=1.0, schedule=schedule)
+        return recipe.network(self._head(targets), seed=seed, schedule=schedule, **options)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Any:
-        """Train on X and y; `sample_weight` (m,) multiplies each sample's loss.
+        """Train on X and y, classes or numbers; `sample_weight` (m,) multiplies the loss of each sample.
 
         `groups` (m,), such as the subject of each sample, are held out whole by `early_stopping`, and without it no
         matter. In a search or a cross-validation `set_fit_request(groups=True)` has them passed on.
         """
         again = self.warm_start and hasattr(self, "network_")
-        self._fit(X, y, sample_weight, None, not again, groups=groups)
+        self._fit(X, y, sample_weight, not again, groups=groups)
         return self
 
     def _held(self) -> dict[str, Any]:
         """What else a fit does that holds samples out."""
         return {}
+
+    def _weighted(self, y: Any, sample_weight: Any) -> Any:
+        """Return the weights of the samples, times those of their classes."""
+        return sample_weight
 
     def _outputs(self, X: Any) -> np.ndarray:
         """What the network makes of X, (m, k)."""
@@ -270,7 +264,9 @@ class _Estimator(BaseEstimator):
         names = [name for name in archive.headers if name.startswith("network.")]
         arrays = {name.removeprefix("network."): archive.read(name) for name in names}
         net = restored(*files.unpacked(arrays))
-        net.optimizer = self._adam(text["schedule"])
+        net.optimizer = Adam(
+            self.learning_rate, weight_decay=self.weight_decay, clip_norm=1.0, schedule=text["schedule"]
+        )
         self._keep(net, None if text["target_names"] is None else tuple(text["target_names"]))
         return self
 
@@ -353,18 +349,9 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         found.classes = self.classes_
         return found
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> GRUClassifier:
-        """Train on X and the classes y (m,), numbers or strings; weights (m,) multiply each sample's loss.
-
-        `groups` (m,), such as the subject of each sample, are held out whole by `early_stopping`, and without it no
-        matter. In a search or a cross-validation `set_fit_request(groups=True)` has them passed on.
-        """
-        return super().fit(X, y, self._weighted(y, sample_weight), groups)
-
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> GRUClassifier:
         """One epoch on X and y; `classes`, all that there will be, in the first call."""
-        first = not hasattr(self, "network_")
-        self._fit(X, y, self._weighted(y, sample_weight), 1, first, classes)
+        self._fit(X, y, sample_weight, not hasattr(self, "network_"), epochs=1, classes=classes)
         return self
 
     def _weighted(self, y: Any, sample_weight: Any) -> Any:
@@ -453,7 +440,7 @@ class GRURegressor(RegressorMixin, _Estimator):
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> GRURegressor:
         """One epoch on X and y; targets are scaled as in the first call."""
-        self._fit(X, y, sample_weight, 1, not hasattr(self, "network_"))
+        self._fit(X, y, sample_weight, not hasattr(self, "network_"), epochs=1)
         return self
 
     def predict(self, X: Any) -> np.ndarray:

@@ -1,4 +1,7 @@
-"""What the `cgru` command can be asked: its arguments, and the error for a request that cannot be met."""
+"""What the `cgru` command can be asked: a request for each subcommand, and the error for one that cannot be met.
+
+The fields of a request declare its arguments: those of argparse, its help, and what the command takes are one.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,21 @@ import contextlib
 import csv
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, make_dataclass
 from typing import Any
 
 import cgru
 from cgru import losses, recipe
 from cgru.cli.words import DATA_HELP, PLAN_HELP, SERIES_HELP
 from cgru.datasets.gaps import MISSING
+from cgru.network.options import OPTIONS, Settings
 
-__all__ = ["RequestError", "as_request_error", "fillable", "of_samples", "parser"]
+__all__ = [
+    "Building", "DataRequest", "EvaluateRequest", "ExportRequest", "FitRequest", "ForecastRequest", "InfoRequest",
+    "ManyRequest", "PredictRequest", "QuantizeRequest", "Reading", "RequestError", "Training", "as_request_error",
+    "fillable", "of_samples", "parser", "requested",
+]  # fmt: skip
 
 
 class RequestError(Exception):
@@ -73,8 +82,7 @@ def _number(kind: type, what: str, allowed: Callable[[Any], bool]) -> Callable[[
 
 _COUNT = _number(int, "an integer of at least 1", lambda value: value >= 1)
 _SECONDS = _number(float, "a number of at least 0", lambda value: value >= 0)
-_SEED = _number(int, "an integer of at least 0", lambda value: value >= 0)
-_ORIGINS = _number(int, "an integer of at least 0", lambda value: value >= 0)
+_FROM_0 = _number(int, "an integer of at least 0", lambda value: value >= 0)
 _QUANTILE = _number(float, "a number between 0 and 1", lambda value: 0 < value < 1)
 _RATE = _number(float, "a number above 0", lambda value: 0 < value < float("inf"))
 _DECAY = _number(float, "a number of at least 0", lambda value: 0 <= value < float("inf"))
@@ -95,111 +103,6 @@ def _executor(text: str) -> str:
     raise argparse.ArgumentTypeError(f"expected dask:ADDRESS or mpi, got {text!r}")
 
 
-_REGRESSIONS = [name for name, kind in losses.LOSSES.items() if not kind.classifies]
-_MODEL_HELP = "a file that `cgru fit` or Network.save wrote"
-_VOWELS = "(default: the embedded Japanese Vowels)"
-Add = Callable[..., Any]
-
-
-def parser() -> argparse.ArgumentParser:
-    """The parser; `command` is the name of one of the commands, or None."""
-    whole = _Parser(prog="cgru", description="Train and run recurrent networks (GRU) on the CPU.", allow_abbrev=False)
-    whole.add_argument("--version", action="version", version=f"cgru {cgru.__version__}")
-    commands = whole.add_subparsers(metavar="COMMAND", title="commands", dest="command")
-
-    def command(name: str, summary: str, epilog: str | None = DATA_HELP) -> Add:
-        texts = {"help": summary, "description": summary, "epilog": epilog}
-        form = argparse.RawDescriptionHelpFormatter
-        return commands.add_parser(name, **texts, formatter_class=form, allow_abbrev=False).add_argument
-
-    add = command("fit", "Train a network on DATA, or on the embedded Japanese Vowels, and save it.")
-    _add_model(add)
-    _add_test(add)
-    _add_reading(add)
-    _add_training(add)
-    _add_running(add)
-    _add_many(command("many", "Do the fits of a PLAN, many at once, and say which setting is best.", epilog=PLAN_HELP))
-    _add_predict(
-        command(
-            "predict",
-            "Run a saved MODEL on DATA: one prediction a line, with predictions at each step an empty line after "
-            "each sequence; or a file with all outputs.",
-        )
-    )
-    _add_evaluate(
-        command("evaluate", "Print the loss and the accuracy (of a regression the RMSE) of a saved MODEL on DATA.")
-    )
-    _add_forecast(
-        command(
-            "forecast",
-            "Forecast the next values of a series, and say what such forecasts would have been worth in its past, "
-            "beside those of simpler models.",
-            epilog=SERIES_HELP,
-        )
-    )
-    _add_export(
-        command("export", "Write a saved MODEL as one C file and a header, to run without Python.", epilog=None)
-    )
-    _add_quantize(
-        command(
-            "quantize",
-            "Write a saved MODEL with int8 or bfloat16 weights, a quarter or half as large, and say what that changes "
-            "on DATA.",
-        )
-    )
-    add = command("data", "Say what would be read from DATA, and train nothing.")
-    add("data", metavar="DATA", help="the data set that would be read")
-    _add_test(add)
-    _add_reading(add)
-    add = command(
-        "info",
-        "Print the version, the instruction set and the threads in use; or of a MODEL what it reads, predicts and was "
-        "trained on.",
-        epilog=None,
-    )
-    add("model", nargs="?", metavar="MODEL", help=_MODEL_HELP)
-    return whole
-
-
-def _add_model(add: Add) -> None:
-    """What `cgru fit` trains, and on what."""
-    add("data", nargs="?", metavar="DATA", help=f"the data set {_VOWELS}")
-    add("--units", type=_COUNT, default=recipe.UNITS, metavar="N", help="units of a GRU layer (default: %(default)s)")
-    add("--layers", type=_COUNT, default=1, metavar="N", help="GRU layers (default: %(default)s)")
-    add(
-        "--bidirectional",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="run each layer in both directions, with as many units in each; a model for streams or for C needs "
-        "--no-bidirectional (default: yes)",
-    )
-    add(
-        "--output-dropout",
-        type=_SHARE,
-        default=recipe.DROPOUT,
-        metavar="RATE",
-        help="share of what the head gets, and the layers above the first, to drop in training (default: %(default)s)",
-    )
-    add(
-        "--recurrent-dropout",
-        type=_SHARE,
-        default=recipe.RECURRENT_DROPOUT,
-        metavar="RATE",
-        help="share of the states to drop in training on their way from step to step (default: %(default)s)",
-    )
-    add(
-        "--pool",
-        choices=("last", "mean", "max", "last+mean+max"),
-        help="what the head gets of all states: the last, their mean, the largest, or all three (default: "
-        f"{recipe.POOL}; with a class for each step there is nothing to pool)",
-    )
-    add("--float64", action="store_true", help="train in double precision (default: single)")
-
-
-def _add_test(add: Add) -> None:
-    add("--test", metavar="FILE", help="test on what is in FILE, which is read as DATA is (default: what DATA says)")
-
-
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for row in csv.reader([text], skipinitialspace=True) for name in row if name.strip())
 
@@ -212,279 +115,399 @@ def _words(text: str) -> tuple[str, ...]:
     return _names(text)
 
 
-def _add_reading(add: Add) -> None:
-    """How a data file is read."""
-    add(
-        "--id",
-        type=_names,
-        metavar="NAME",
-        help="column that says which sequence a row belongs to, or several, A,B (default: by its name)",
+# --- how a request declares its arguments ---
+
+
+def positional(metavar: str, text: str, **rest: Any) -> Any:
+    """Declare an argument without a name; `rest` is for argparse."""
+    return field(metadata={"metavar": metavar, "help": text, **rest})
+
+
+def option(text: str, read: Any, default: Any = None, metavar: str | None = None, **rest: Any) -> Any:
+    """Declare an option, called as its field: `output_dropout` is --output-dropout.
+
+    Args:
+        text: the help, to which a default is added that it does not tell.
+        read: makes a value of its text; or what stands for a text in the help; or a tuple of choices; or bool, for a
+            flag, or an action of argparse.
+        default: the value where the option is not given.
+        metavar: what stands for the value in the help, where `read` does not know.
+        rest: for argparse; `short`: another name.
+    """
+    if isinstance(read, tuple):
+        known = {"choices": read}
+    elif isinstance(read, str):
+        known = {"metavar": read}
+    elif read is bool or read is _YES_NO:
+        known = {"action": "store_true" if read is bool else read}
+    else:
+        known = {"type": read, "metavar": metavar or _METAVARS[read]}
+    default = default or False if read is bool else default
+    if default is not None and "default: " not in text:
+        text += " (default: no)" if read is bool else " (default: %(default)s)"
+    return field(metadata={"short": None, "help": text, "default": default, **known, **rest})
+
+
+def part(request: type) -> Any:
+    """Declare a request within a request."""
+    return field(metadata={"part": request})
+
+
+def _declare(parser: argparse.ArgumentParser, request: type) -> None:
+    """Add the arguments of a request to the parser, those that it inherits behind its own."""
+    names = vars(recipe) | {"threads": cgru.get_num_threads()}
+    inherited = getattr(request.__base__, "__dataclass_fields__", ())
+    for each in sorted(fields(request), key=lambda each: each.name in inherited):
+        known = dict(each.metadata)
+        if "part" in known:
+            _declare(parser, known["part"])
+            continue
+        known["help"] = known["help"].format(**names)
+        if "short" in known:
+            called = (known.pop("short"), f"--{each.name.replace('_', '-')}")
+            parser.add_argument(*filter(None, called), **known)
+        else:
+            parser.add_argument(each.name, **known)
+
+
+def _made(request: type, found: argparse.Namespace) -> Any:
+    """Make a request of what the parser found."""
+    parts = {each.name: each.metadata.get("part") for each in fields(request)}
+    return request(**{name: _made(own, found) if own else getattr(found, name) for name, own in parts.items()})
+
+
+_YES_NO = argparse.BooleanOptionalAction
+_REGRESSIONS = [name for name, kind in losses.LOSSES.items() if not kind.classifies]
+_METAVARS = {
+    _COUNT: "N", _FROM_0: "N", _SECONDS: "S", _QUANTILE: "Q", _RATE: "RATE", _DECAY: "RATE", _SHARE: "RATE",
+    _names: "NAME", _words: "WORD,...", _loss: "LOSS", _executor: "WHERE", float: "DB",
+}  # fmt: skip
+_VOWELS = "(default: the embedded Japanese Vowels)"
+
+
+# --- arguments that several have ---
+
+
+def _model(**rest: Any) -> Any:
+    return positional("MODEL", "a file that `cgru fit` or Network.save wrote", **rest)
+
+
+def _scored_data() -> Any:
+    return positional("DATA", f"the data set; of a file with a split, the test split {_VOWELS}", nargs="?")
+
+
+def _test() -> Any:
+    return option("test on what is in FILE, which is read as DATA is (default: what DATA says)", "FILE")
+
+
+def _threads() -> Any:
+    return option("fits at once (default: {threads} here)", _COUNT)
+
+
+def _quiet() -> Any:
+    return option("no progress, results only", bool, short="-q")
+
+
+# --- parts of requests ---
+
+
+@dataclass(frozen=True)
+class Building:
+    """What `cgru fit` builds, as `cgru.recipe.network` takes it."""
+
+    units: int = option("units of a GRU layer", _COUNT, recipe.UNITS)
+    layers: int = option("GRU layers", _COUNT, 1)
+    bidirectional: bool = option(
+        "run each layer in both directions, with as many units in each; a model for streams or for C needs "
+        "--no-bidirectional (default: yes)",
+        _YES_NO,
+        True,
     )
-    add(
-        "--time",
-        type=_names,
-        metavar="NAME",
-        help="column that steps are sorted by, or several that say it together, such as year,month,day or a date and a "
+    output_dropout: float = option(
+        "share of what the head gets, and the layers above the first, to drop in training", _SHARE, recipe.DROPOUT
+    )
+    recurrent_dropout: float = option(
+        "share of the states to drop in training on their way from step to step", _SHARE, recipe.RECURRENT_DROPOUT
+    )
+    pool: str | None = option(
+        "what the head gets of all states: the last, their mean, the largest, or all three (default: {POOL}; with a "
+        "class for each step there is nothing to pool)",
+        ("last", "mean", "max", "last+mean+max"),
+    )
+    float64: bool = option("train in double precision (default: single)", bool)
+    learning_rate: float = option(
+        "Adam's at its height: it rises to that in the first third and falls to 0", _RATE, recipe.LEARNING_RATE
+    )
+    weight_decay: float = option("decoupled, AdamW", _DECAY, recipe.WEIGHT_DECAY)
+    clip_norm: float = option("scale the gradients of a step down to this joint L2 norm", _RATE, 1.0, "NORM")
+    loss: str | None = option(
+        f"of a regression: {', '.join(_REGRESSIONS[:-1])} or {_REGRESSIONS[-1]}, with numbers as in huber(0.5) or "
+        "quantile(0.1,0.5,0.9); classes are learned by cross-entropy (default: {LOSS})",
+        _loss,
+    )
+    seed: int = option("of weights and shuffling", _FROM_0, 0)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """How the cells of a table are read."""
+
+    na: tuple[str, ...] | None = option(
+        "words that mean a missing value, too, such as -999,- (default: none beside empty, NA, ?, ...)", _words
+    )
+    decimal: str | None = option("the decimal sign of a text file (default: as its numbers look)", (".", ","))
+    time_format: str | None = option("how times are written, such as %%d.%%m.%%Y (default: as they look)", "FORMAT")
+
+
+@dataclass(frozen=True)
+class Reading(Cells):
+    """How a data file is read, as `cgru.datasets.read` takes it; None: as that does where nobody says."""
+
+    id: tuple[str, ...] | None = option(
+        "column that says which sequence a row belongs to, or several, A,B (default: by its name)", _names
+    )
+    time: tuple[str, ...] | None = option(
+        "column that steps are sorted by, or several that say it together, such as year,month,day or a date and a "
         'time; "": as rows come (default: by its name, or its values)',
+        _names,
     )
-    add(
-        "--label",
-        type=_names,
-        metavar="NAME",
-        help='what is to be learned, or several numbers, A,B; "": nothing (default: by its name)',
+    label: tuple[str, ...] | None = option(
+        'what is to be learned, or several numbers, A,B; "": nothing (default: by its name)', _names
     )
-    _add_time_format(add)
-    add(
-        "--columns",
-        type=_names,
-        metavar="A,B",
-        help="columns with the elements of a step, also the time (default: all others)",
+    columns: tuple[str, ...] | None = option(
+        "columns with the elements of a step, also the time (default: all others)", _names, metavar="A,B"
     )
-    add("--ignore", type=_names, metavar="A,B", help="columns that are no elements of a step (default: none)")
-    add(
-        "--groups",
-        type=_names,
-        metavar="NAME",
-        help="column, or array of an .npz, that says which sequences belong together, such as a subject: whole groups "
-        "are held back (default: none)",
+    ignore: tuple[str, ...] | None = option(
+        "columns that are no elements of a step (default: none)", _names, metavar="A,B"
     )
-    add(
-        "--wide",
-        action=argparse.BooleanOptionalAction,
-        help="each row of the table is a sequence (default: by its columns)",
+    groups: tuple[str, ...] | None = option(
+        "column, or array of an .npz, that says which sequences belong together, such as a subject: whole groups are "
+        "held back (default: none)",
+        _names,
     )
-    add("--per-step", action="store_true", default=None, help="the label is a class for each step (default: no)")
-    add(
-        "--task",
-        choices=("classification", "regression"),
-        help="take targets for classes, or for numbers (default: integers and strings are classes, reals are numbers)",
+    wide: bool | None = option("each row of the table is a sequence (default: by its columns)", _YES_NO)
+    per_step: bool | None = option("the label is a class for each step (default: no)", _YES_NO)
+    task: str | None = option(
+        "what targets are (default: integers and strings are classes, reals are numbers)",
+        ("classification", "regression"),
     )
-    add(
-        "--missing",
-        choices=MISSING,
-        help="values that are missing: refuse them, or take of their sequence the last one before, or the line between "
+    missing: str | None = option(
+        "values that are missing: refuse them, or take of their sequence the last one before, or the line between "
         "those before and after, or 0 (default: refuse, of a model as in its own training)",
+        MISSING,
     )
-    add(
-        "--split-at",
-        metavar="GAP",
-        help="make rows of one id that lie further apart in time sequences of their own: a number where times are "
-        "numbers, else 30d, 6h, 10min, ... (default: none, of a model as in its own training)",
+    split_at: str | None = option(
+        "make rows of one id that lie further apart in time sequences of their own: a number where times are numbers, "
+        "else 30d, 6h, 10min, ... (default: none, of a model as in its own training)",
+        "GAP",
     )
-    add(
-        "--time-step",
-        action=argparse.BooleanOptionalAction,
-        help="take the time since the row before for an element as well, 0 in the first row, in seconds where times "
-        "are dates (default: no, of a model as in its own training)",
+    time_step: bool | None = option(
+        "take the time since the row before for an element as well, 0 in the first row, in seconds where times are "
+        "dates (default: no, of a model as in its own training)",
+        _YES_NO,
     )
-    _add_cells(add)
-    add("--axes", choices=("mse", "mes"), help="the axes of x in an .npz: samples, steps, elements (default: mse)")
+    axes: str | None = option("the axes of x in an .npz: samples, steps, elements (default: mse)", ("mse", "mes"))
 
 
-def _add_time_format(add: Add) -> None:
-    add("--time-format", metavar="FORMAT", help="how times are written, such as %%d.%%m.%%Y (default: as they look)")
+def _of_fit(name: str) -> Any:
+    """Declare an option of `Network.fit`."""
+    shown, unsaid = OPTIONS[name].command
+    known = {"": bool, "N": _COUNT, "SHARE": _SHARE, "S": _SECONDS}
+    text, default = f"{OPTIONS[name].help} (default: {unsaid})", None if name == "epochs" else getattr(Settings, name)
+    return option(text, known.get(shown, shown), default, "SHARE" if shown == "SHARE" else None)
 
 
-def _add_cells(add: Add) -> None:
-    add(
-        "--na",
-        type=_words,
-        metavar="WORD,...",
-        help="words in a table that mean a missing value, too, such as -999,- (default: none beside empty, NA, ?, ...)",
-    )
-    add("--decimal", choices=(".", ","), help="the decimal sign of a text file (default: as its numbers look)")
+# The options of `Network.fit` that the command has.
+Training = make_dataclass(
+    "Training",
+    [(name, Any, _of_fit(name)) for name, each in OPTIONS.items() if each.command is not None],
+    frozen=True,
+    namespace={"__doc__": "How `cgru fit` trains, by the options of `Network.fit`."},
+)
 
 
-def _add_training(add: Add) -> None:
-    """How `cgru fit` trains."""
-    add(
-        "--epochs",
-        type=_COUNT,
-        metavar="N",
-        help=f"passes over the data (default: as many as make {recipe.UPDATES} updates, {recipe.EPOCHS} at the least)",
-    )
-    add("--batch-size", type=_COUNT, metavar="N", help="sequences an update (default: a fortieth of all, 16 to 64)")
-    add(
-        "--learning-rate",
-        type=_RATE,
-        default=recipe.LEARNING_RATE,
-        metavar="RATE",
-        help="Adam's at its height: it rises to that in the first third and falls to 0 (default: %(default)s)",
-    )
-    add(
-        "--weight-decay",
-        type=_DECAY,
-        default=recipe.WEIGHT_DECAY,
-        metavar="RATE",
-        help="decoupled, AdamW (default: %(default)s)",
-    )
-    add(
-        "--clip-norm",
-        type=_RATE,
-        default=1.0,
-        metavar="NORM",
-        help="scale the gradients of a step down to this joint L2 norm (default: %(default)s)",
-    )
-    add(
-        "--validation",
-        type=_SHARE,
-        metavar="SHARE",
-        help="share of the training data to hold back; the weights that do best on it are kept, and a regression by "
-        f"squared error is shrunk towards the mean by it (default: 0, of a regression {recipe.VALIDATION})",
-    )
-    add(
-        "--patience",
-        type=_COUNT,
-        metavar="N",
-        help="stop after N epochs without a better validation loss; needs --validation (default: never, of a "
-        f"regression {recipe.PATIENCE})",
-    )
-    add(
-        "--loss",
-        type=_loss,
-        metavar="LOSS",
-        help=f"of a regression: {', '.join(_REGRESSIONS[:-1])} or {_REGRESSIONS[-1]}, with numbers as in huber(0.5) or "
-        f"quantile(0.1,0.5,0.9); classes are learned by cross-entropy (default: {recipe.LOSS})",
-    )
-    add(
-        "--class-weight",
-        choices=("balanced",),
-        help="let all classes count the same, however many sequences they have (default: no)",
-    )
-    add("--seed", type=_SEED, default=0, metavar="N", help="of weights and shuffling (default: %(default)s)")
+# --- requests ---
 
 
-def _add_running(add: Add) -> None:
-    """What `cgru fit` takes and leaves."""
-    add("--threads", type=_COUNT, metavar="N", help=f"threads to run on (default: {cgru.get_num_threads()} here)")
-    add("-o", "--output", default="cgru-model.npz", metavar="MODEL", help="the model's file (default: %(default)s)")
-    add(
-        "--checkpoint",
-        metavar="FILE",
-        help="keep in FILE what --resume goes on from, should this be stopped (default: no)",
+@dataclass(frozen=True)
+class FitRequest:
+    """Train a network on DATA, or on the embedded Japanese Vowels, and save it."""
+
+    data: str | None = positional("DATA", f"the data set {_VOWELS}", nargs="?")
+    test: str | None = _test()
+    building: Building = part(Building)
+    reading: Reading = part(Reading)
+    training: Any = part(Training)
+    threads: int | None = option("threads to run on (default: {threads} here)", _COUNT)
+    output: str = option("the model's file", "MODEL", "cgru-model.npz", short="-o")
+    plot: str | None = option("draw loss and accuracy over the epochs (png, pdf, svg; default: no)", "CURVE.png")
+    html: str | None = option(
+        "write a report as one page, as evaluate does: of the test data, else of what was held back, else of what it "
+        "was trained on; not of a fit that was interrupted (needs scikit-learn and matplotlib; default: no)",
+        "PAGE.html",
     )
-    add(
-        "--checkpoint-seconds",
-        type=_SECONDS,
-        default=10.0,
-        metavar="S",
-        help="write it at most every S seconds, at the end of an epoch (default: %(default)g)",
-    )
-    add("--resume", action="store_true", help="go on from the --checkpoint, where there is one (default: begin anew)")
-    add("--plot", metavar="CURVE.png", help="draw loss and accuracy over the epochs (png, pdf, svg; default: no)")
-    add(
-        "--html",
-        metavar="PAGE.html",
-        help="write a report as one page, as evaluate does: of the test data, else of what was held back, else of what "
-        "it was trained on; not of a fit that was interrupted (needs scikit-learn and matplotlib; default: no)",
-    )
-    add("-q", "--quiet", action="store_true", help="no progress, results only (default: no)")
+    quiet: bool = _quiet()
 
 
-def _add_many(add: Add) -> None:
-    add("plan", metavar="PLAN.toml", help="what is to be fitted, as below")
-    add("--results", metavar="FILE", help="where results are kept and found again (default: as the plan says)")
-    add("--retry", action="store_true", help="run again what failed (default: no)")
-    add("--threads", type=_COUNT, metavar="N", help=f"fits at once (default: {cgru.get_num_threads()} here)")
-    add("--processes", type=_COUNT, metavar="N", help="fit in so many processes in the place of threads")
-    add("--executor", type=_executor, metavar="WHERE", help="fit elsewhere: dask:ADDRESS, of a scheduler, or mpi")
-    add("-q", "--quiet", action="store_true", help="no progress, results only (default: no)")
+@dataclass(frozen=True)
+class ManyRequest:
+    """Do the fits of a PLAN, many at once, and say which setting is best."""
+
+    plan: str = positional("PLAN.toml", "what is to be fitted, as below")
+    results: str | None = option("where results are kept and found again (default: as the plan says)", "FILE")
+    retry: bool = option("run again what failed", bool)
+    threads: int | None = _threads()
+    processes: int | None = option("fit in so many processes in the place of threads", _COUNT)
+    executor: str | None = option("fit elsewhere: dask:ADDRESS, of a scheduler, or mpi", _executor)
+    quiet: bool = _quiet()
 
 
-def _add_predict(add: Add) -> None:
-    add("model", metavar="MODEL", help=_MODEL_HELP)
-    add("data", metavar="DATA", help="the sequences; of a file with a split, the test split")
-    _add_reading(add)
-    add(
-        "-o",
-        "--output",
-        metavar="OUT",
-        help="write all outputs of the network to OUT, ending in .npz or .csv (default: predictions to stdout)",
+@dataclass(frozen=True)
+class PredictRequest:
+    """Run a saved MODEL on DATA: one prediction a line, with predictions at each step an empty line after each
+    sequence; or a file with all outputs.
+    """
+
+    model: str = _model()
+    data: str = positional("DATA", "the sequences; of a file with a split, the test split")
+    reading: Reading = part(Reading)
+    output: str | None = option(
+        "write all outputs of the network to OUT, ending in .npz or .csv (default: predictions to stdout)",
+        "OUT",
+        short="-o",
     )
 
 
-def _add_evaluate(add: Add) -> None:
-    add("model", metavar="MODEL", help=_MODEL_HELP)
-    add("data", nargs="?", metavar="DATA", help=f"the data set; of a file with a split, the test split {_VOWELS}")
-    _add_reading(add)
-    add(
-        "--report",
-        action="store_true",
-        help="print what becomes of each class, which are taken for which, and how far probabilities can be believed; "
-        "of a regression errors by fifths of the target (needs scikit-learn; default: no)",
+@dataclass(frozen=True)
+class EvaluateRequest:
+    """Print the loss and the accuracy (of a regression the RMSE) of a saved MODEL on DATA."""
+
+    model: str = _model()
+    data: str | None = _scored_data()
+    reading: Reading = part(Reading)
+    report: bool = option(
+        "print what becomes of each class, which are taken for which, and how far probabilities can be believed; of a "
+        "regression errors by fifths of the target (needs scikit-learn)",
+        bool,
     )
-    add("--html", metavar="PAGE.html", help="write that with pictures as one page (needs matplotlib, too; default: no)")
+    html: str | None = option("write that with pictures as one page (needs matplotlib, too; default: no)", "PAGE.html")
 
 
-def _add_forecast(add: Add) -> None:
-    add("series", metavar="SERIES.csv", help="the table, as text or Parquet, as below")
-    add("--horizon", type=_COUNT, required=True, metavar="N", help="how many values to forecast")
-    add("--season", type=_COUNT, metavar="N", help="steps of a season, 1 for none (default: guessed, and said)")
-    add(
-        "--origins", type=_ORIGINS, default=10, metavar="N", help="tests in the past, 0 for none (default: %(default)s)"
+@dataclass(frozen=True)
+class ForecastRequest:
+    """Forecast the next values of a series, and say what such forecasts would have been worth in its past, beside
+    those of simpler models.
+    """
+
+    series: str = positional("SERIES.csv", "the table, as text or Parquet, as below")
+    horizon: int = option("how many values to forecast", _COUNT, required=True)
+    season: int | None = option("steps of a season, 1 for none (default: guessed, and said)", _COUNT)
+    origins: int = option("tests in the past, 0 for none", _FROM_0, 10)
+    target: list[str] | None = option("what to forecast (default: the only column of numbers)", "COL", nargs="+")
+    inputs: list[str] | None = option(
+        "what else the model reads, up to the present (default: nothing)", "COL", nargs="+"
     )
-    add("--target", nargs="+", metavar="COL", help="what to forecast (default: the only column of numbers)")
-    add("--inputs", nargs="+", metavar="COL", help="what else the model reads, up to the present (default: nothing)")
-    add(
-        "--time",
-        type=_names,
+    time: tuple[str, ...] | None = option(
+        'the times, or several columns that say them together, a date and a time or a year and a month, A,B; "" for '
+        "none (default: by their names, or what they hold)",
+        _names,
         metavar="COL",
-        help="the times, or several columns that say them together, a date and a time or a year and a month, A,B; "
-        '"" for none (default: by their names, or what they hold)',
     )
-    _add_time_format(add)
-    add("--id", metavar="COL", help="which series a row belongs to (default: all to one)")
-    _add_cells(add)
-    add(
-        "--missing",
-        choices=("refuse", "interpolate"),
-        default="refuse",
-        help="what to do about values and times that are missing (default: %(default)s)",
+    id: str | None = option("which series a row belongs to (default: all to one)", "COL")
+    cells: Cells = part(Cells)
+    missing: str = option("what to do about values and times that are missing", ("refuse", "interpolate"), "refuse")
+    quantiles: list[float] | None = option(
+        "forecast these as well, such as 0.1 0.9 (default: none)", _QUANTILE, nargs="+"
     )
-    add(
-        "--quantiles",
-        nargs="+",
-        type=_QUANTILE,
-        metavar="Q",
-        help="forecast these as well, such as 0.1 0.9 (default: none)",
+    width: int | None = option("values that the model reads (default: two seasons)", _COUNT)
+    model: str = option(
+        "which of those that are compared makes the forecast", ("gru", "linear", "seasonal", "naive"), "gru"
     )
-    add("--width", type=_COUNT, metavar="N", help="values that the model reads (default: two seasons)")
-    add(
-        "--model",
-        choices=("gru", "linear", "seasonal", "naive"),
-        default="gru",
-        help="which of those that are compared makes the forecast (default: %(default)s)",
-    )
-    add("--seed", type=_SEED, default=0, metavar="N", help="of the networks (default: %(default)s)")
-    add("--threads", type=_COUNT, metavar="N", help=f"fits at once (default: {cgru.get_num_threads()} here)")
-    add("-o", "--output", metavar="FORECAST.csv", help="write the forecast to a file (default: to stdout)")
-    add("--plot", metavar="F.png", help="draw the series and its forecast (png, pdf, svg; default: no)")
-    add("--save", metavar="MODEL", help="keep the model for cgru.forecast.load (default: no)")
-    add("-q", "--quiet", action="store_true", help="no progress, results only (default: no)")
+    seed: int = option("of the networks", _FROM_0, 0)
+    threads: int | None = _threads()
+    output: str | None = option("write the forecast to a file (default: to stdout)", "FORECAST.csv", short="-o")
+    plot: str | None = option("draw the series and its forecast (png, pdf, svg; default: no)", "F.png")
+    save: str | None = option("keep the model for cgru.forecast.load (default: no)", "MODEL")
+    quiet: bool = _quiet()
 
 
-def _add_export(add: Add) -> None:
-    add("model", metavar="MODEL", help=_MODEL_HELP)
-    add("-o", "--output", required=True, metavar="NAME.c", help="the C file; NAME.h is written beside it")
-    add("--name", help="what public names in C begin with (default: NAME)")
-    add("--dtype", choices=("float32", "float64"), help="the numbers it computes with (default: the model's own)")
+@dataclass(frozen=True)
+class ExportRequest:
+    """Write a saved MODEL as one C file and a header, to run without Python."""
+
+    model: str = _model()
+    output: str = option("the C file; NAME.h is written beside it", "NAME.c", short="-o", required=True)
+    name: str | None = option("what public names in C begin with (default: NAME)", "NAME")
+    dtype: str | None = option("the numbers it computes with (default: the model's own)", ("float32", "float64"))
 
 
-def _add_quantize(add: Add) -> None:
-    add("model", metavar="MODEL", help=_MODEL_HELP)
-    add("data", nargs="?", metavar="DATA", help=f"the data set; of a file with a split, the test split {_VOWELS}")
-    _add_reading(add)
-    add("-o", "--output", required=True, metavar="SMALL", help="the file to write")
-    add("--weights", choices=("int8", "bfloat16"), default="int8", help="of what (default: %(default)s)")
-    add(
-        "--calibrate",
-        action="store_true",
-        help="give all inputs of a layer one scale, of the largest in DATA (with a split in what is for training), "
-        "in the place of one for each step",
+@dataclass(frozen=True)
+class QuantizeRequest:
+    """Write a saved MODEL with int8 or bfloat16 weights, a quarter or half as large, and say what that changes on
+    DATA.
+    """
+
+    model: str = _model()
+    data: str | None = _scored_data()
+    reading: Reading = part(Reading)
+    output: str = option("the file to write", "SMALL", short="-o", required=True)
+    weights: str = option("of what", ("int8", "bfloat16"), "int8")
+    calibrate: bool = option(
+        "give all inputs of a layer one scale, of the largest in DATA (with a split in what is for training), in the "
+        "place of one for each step",
+        bool,
     )
-    add(
-        "--limit",
-        type=float,
-        metavar="DB",
-        help="let a layer keep bfloat16 weights whose outputs in int8 have a lower signal-to-noise ratio on that data",
+    limit: float | None = option(
+        "let a layer keep bfloat16 weights whose outputs in int8 have a lower signal-to-noise ratio on that data", float
     )
+
+
+@dataclass(frozen=True)
+class DataRequest:
+    """Say what would be read from DATA, and train nothing."""
+
+    data: str = positional("DATA", "the data set that would be read")
+    test: str | None = _test()
+    reading: Reading = part(Reading)
+
+
+@dataclass(frozen=True)
+class InfoRequest:
+    """Print the version, the instruction set and the threads in use; or of a MODEL what it reads, predicts and was
+    trained on.
+    """
+
+    model: str | None = _model(nargs="?")
+
+
+# Each subcommand's request, and what its help ends with.
+REQUESTS = {
+    "fit": (FitRequest, DATA_HELP),
+    "many": (ManyRequest, PLAN_HELP),
+    "predict": (PredictRequest, DATA_HELP),
+    "evaluate": (EvaluateRequest, DATA_HELP),
+    "forecast": (ForecastRequest, SERIES_HELP),
+    "export": (ExportRequest, None),
+    "quantize": (QuantizeRequest, DATA_HELP),
+    "data": (DataRequest, DATA_HELP),
+    "info": (InfoRequest, None),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser; `command` is the name of one of the commands, or None."""
+    whole = _Parser(prog="cgru", description="Train and run recurrent networks (GRU) on the CPU.", allow_abbrev=False)
+    whole.add_argument("--version", action="version", version=f"cgru {cgru.__version__}")
+    commands = whole.add_subparsers(metavar="COMMAND", title="commands", dest="command")
+    for name, (request, epilog) in REQUESTS.items():
+        summary = " ".join(request.__doc__.split())
+        texts = {"help": summary, "description": summary, "epilog": epilog}
+        form = argparse.RawDescriptionHelpFormatter
+        _declare(commands.add_parser(name, **texts, formatter_class=form, allow_abbrev=False), request)
+    return whole
+
+
+def requested(arguments: Sequence[str] | None) -> tuple[str | None, Any]:
+    """Parse the arguments, None: the process's own; return the subcommand and its request, None where there is none."""
+    found = parser().parse_args(arguments)
+    return found.command, None if found.command is None else _made(REQUESTS[found.command][0], found)

@@ -2,82 +2,94 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import re
 import shlex
 import sys
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import fields
 from typing import Any
 
 import cgru
-from cgru.cli.arguments import RequestError, as_request_error
+from cgru.cli.arguments import Reading, RequestError, as_request_error
 from cgru.datasets import Dataset, load_japanese_vowels, read
 from cgru.datasets.column_names import spelled
 from cgru.datasets.dataset import with_targets
 from cgru.datasets.files import kind_of, test_beside
 from cgru.datasets.summary import looks_swapped
 
-__all__ = ["AXES", "READING", "data_of", "in_keys", "in_options", "notes_of", "read_as", "reading_in_words", "swapped"]
+__all__ = [
+    "AXES", "READING", "data_for", "data_of", "in_keys", "in_options", "notes_of", "read_as", "reading_in_words",
+    "swapped",
+]  # fmt: skip
 
-# The arguments of `cgru.datasets.read` that the command has as options, and a plan as keys.
-READING = (
-    "id", "time", "time_format", "label", "columns", "ignore", "groups", "wide", "per_step", "task", "missing", "na",
-    "split_at", "time_step", "decimal", "axes",
-)  # fmt: skip
-SEVERAL = ("id", "time", "label", "columns", "ignore", "groups", "na")  # of these, which take several with commas
+READING = tuple(each.name for each in fields(Reading))
+SEVERAL = tuple(each.name for each in fields(Reading) if each.type.startswith("tuple"))  # which may be several names
 EMBEDDED = "Japanese Vowels"
 AXES = 'axes="mes" takes it so, axes="mse" says that it is right'
 OPTION = re.compile(rf"\b({'|'.join((*READING, 'test'))})=(\"[^\"]*\"|\[[^\]]*\]|[^\s,;)]*)")
 
 
-def data_of(
-    arguments: argparse.Namespace, net: cgru.Network | None = None, targets: bool = True
-) -> tuple[Dataset, str]:
-    """The data set, and what to call it: for `net` the elements and targets that it has, by name where both have names.
+def data_of(path: str | None, reading: Reading, test: str | None) -> tuple[Dataset, str, str | None]:
+    """Read the data set to train on; return it, what to call it, and the file to test on.
 
-    `arguments.test` is then the file to test on that lies beside it, where none was asked for.
+    That is `test`, else one that lies beside `path`, else None. Without a path it is the embedded data set.
     """
-    if arguments.data is None:
-        given = [name for name in (*READING, "test") if getattr(arguments, name, None) is not None]
-        if given:
-            raise RequestError(f"argument {_option(given[0])}: needs DATA, the embedded {EMBEDDED} being what they are")
-        return load_japanese_vowels(), EMBEDDED
-    options = {name: getattr(arguments, name) for name in READING if getattr(arguments, name) is not None}
-    test, notes = getattr(arguments, "test", None), ()
-    if test is None and hasattr(arguments, "test"):
-        test = arguments.test = test_beside(arguments.data)
+    options, notes = _said(reading), ()
+    if path is None:
+        return _embedded(options if test is None else {**options, "test": test}), EMBEDDED, None
+    if test is None:
+        test = test_beside(path)
         notes = () if test is None else (f"{os.path.basename(test)}, which lies beside it, is to test on",)
-    features, taken, said = None if net is None else net.feature_names, {}, ""
-    if net is not None:
-        known = _as_it_was_trained(net, arguments.data, targets)
-        taken = {name: value for name, value in known.items() if name not in options}
-        if "time" in options:
-            taken.pop("time_format", None)  # which is that of another column
-        unsaid = {"groups"} if targets else {"groups", "label"}  # the label is left out if it is there
-        said = reading_in_words({name: value for name, value in taken.items() if name not in unsaid})
-        notes += (f"read as the model's own data were, {said}",) if said else ()
-        options |= taken
-    wanted = {"test": test, "features": features, "targets": targets}
+    options["test"] = test
+    data = read_as(path, options)
+    return _with_axes(data._replace(notes=notes + data.notes), path, options), path, test
+
+
+def data_for(net: cgru.Network, path: str | None, reading: Reading, targets: bool = True) -> tuple[Dataset, str]:
+    """Read the data set with the features and targets that `net` has, by name where both have names.
+
+    Return it, and what to call it; without a path it is the embedded data set.
+    """
+    options = _said(reading)
+    if path is None:
+        return _embedded(options), EMBEDDED
+    known = _as_it_was_trained(net, path, targets)
+    taken = {name: value for name, value in known.items() if name not in options}
+    if "time" in options:
+        taken.pop("time_format", None)  # which is that of another column
+    unsaid = {"groups"} if targets else {"groups", "label"}  # the label is left out if it is there
+    said = reading_in_words({name: value for name, value in taken.items() if name not in unsaid})
+    options |= {**taken, "features": net.feature_names, "targets": targets}
     try:
         try:
-            data = read_as(arguments.data, options | wanted)
+            data = read_as(path, options)
         except RequestError as error:
             if "groups" not in taken or "groups: expected one of" not in str(error):
                 raise
-            data = read_as(arguments.data, options | wanted | {"groups": None})  # which training alone asks for
+            data = read_as(path, options | {"groups": None})  # which training alone asks for
     except RequestError as error:
         if said and any(f"{name}:" in str(error) for name in taken):
             raise RequestError(f"{error}; the model's own data were read with {in_options(said)}") from error.__cause__
         raise
-    if net is not None:
-        with as_request_error(f"{arguments.data}: "):
-            data = with_targets(data, net.target_names)
-        own = tuple(note for note in data.notes if not re.search(r"\b(test|groups)=", note))  # which training takes
-        return data._replace(notes=notes + own + _by_order(net, data)), arguments.data
-    data = data._replace(notes=notes + data.notes)
-    return _with_axes(data, arguments, options), arguments.data
+    with as_request_error(f"{path}: "):
+        data = with_targets(data, net.target_names)
+    notes = (f"read as the model's own data were, {said}",) if said else ()
+    own = tuple(note for note in data.notes if not re.search(r"\b(test|groups)=", note))  # which training takes
+    return data._replace(notes=notes + own + _by_order(net, data)), path
+
+
+def _said(reading: Reading) -> dict[str, Any]:
+    """Return what the user says of how to read a file."""
+    return {name: value for name, value in vars(reading).items() if value is not None}
+
+
+def _embedded(said: Mapping[str, Any]) -> Dataset:
+    """Load the embedded data set, of which nothing may be `said`."""
+    for name in said:
+        raise RequestError(f"argument {_option(name)}: needs DATA, the embedded {EMBEDDED} being what they are")
+    return load_japanese_vowels()
 
 
 def read_as(path: str, options: Mapping[str, Any], told: Callable[[str], str] | None = None) -> Dataset:
@@ -181,14 +193,14 @@ def _by_order(net: cgru.Network, data: Dataset) -> tuple[str, ...]:
     return ()
 
 
-def _with_axes(data: Dataset, arguments: argparse.Namespace, options: Mapping[str, Any]) -> Dataset:
+def _with_axes(data: Dataset, path: str, options: Mapping[str, Any]) -> Dataset:
     """`data`, whose axes were asked about where they look swapped and nobody has said what they are."""
-    doubt = swapped(data) if arguments.axes is None else None
+    doubt = None if "axes" in options else swapped(data)
     if doubt is None:
         return data
     if sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty():
-        print(f"{arguments.data}: {doubt}. Is it? [y/N] ", end="", file=sys.stderr, flush=True)
+        print(f"{path}: {doubt}. Is it? [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() in ("y", "yes"):
-            return read_as(arguments.data, {**options, "axes": "mes"})
+            return read_as(path, {**options, "axes": "mes"})
         return data
     return data._replace(notes=(*data.notes, f"{doubt}; {AXES}"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import codecs
 import contextlib
 import csv
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from cgru.cli.arguments import RequestError, as_request_error
+from cgru.cli.arguments import ForecastRequest, RequestError, as_request_error
 from cgru.cli.data import in_options
 from cgru.cli.output import check_output, plotter
 from cgru.datasets.series import Series, read_series
@@ -35,42 +34,37 @@ _SERIES = re.compile(r"^y(?:\[(\d+)\])?(?=: )")
 PANELS = 6  # series that a plot shows at the most
 
 
-def forecast(arguments: argparse.Namespace) -> int:
+def forecast(request: ForecastRequest) -> int:
     """`cgru forecast`: whatever can be wrong is found out before a network is fitted."""
-    path, outputs = arguments.series, (arguments.output, arguments.plot, arguments.save)
+    path, outputs = request.series, (request.output, request.plot, request.save)
     for i, output in enumerate(outputs):
         if output is not None:
             check_output(output, path, *outputs[:i])
-    draw = None if arguments.plot is None else plotter(arguments.plot, path, draw=_draw)
-    if arguments.model != "gru" and arguments.quantiles:
-        raise RequestError(f"argument --quantiles: needs --model gru, {arguments.model} has no intervals")
-    series = _read(arguments)
+    draw = None if request.plot is None else plotter(request.plot, path, draw=_draw)
+    if request.model != "gru" and request.quantiles:
+        raise RequestError(f"argument --quantiles: needs --model gru, {request.model} has no intervals")
+    series = _read(request)
     for note in dict.fromkeys(note for each in series for note in each.notes):
         print(f"note: {_in_options(note)}")
     print(*(_described(each) for each in series), sep="\n")
-    options = {
-        "width": arguments.width,
-        "quantiles": arguments.quantiles,
-        "missing": arguments.missing,
-        "seed": arguments.seed,
-    }
-    running = {"threads": arguments.threads, "progress": _shows_progress(arguments.quiet)}
+    options = {name: getattr(request, name) for name in ("width", "quantiles", "missing", "seed")}
+    running = {"threads": request.threads, "progress": _shows_progress(request.quiet)}
     y = [each.y for each in series]
     X = None if series[0].X is None else [each.X for each in series]
     with _named(path, series), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "fit_many: interrupted", RuntimeWarning)  # what comes of it is raised
         found, likely = None, series[0].calendar.likely
-        if arguments.season:
-            chosen = Settled(arguments.season, arguments.season, arguments.season)
+        if request.season:
+            chosen = Settled(request.season, request.season, request.season)
         else:
-            chosen = settled_season(y, arguments.horizon, arguments.origins, likely, arguments.width)
-        if arguments.origins:
+            chosen = settled_season(y, request.horizon, request.origins, likely, request.width)
+        if request.origins:
             given = {"X": X, "season": chosen.tested, **options, **running}
-            found = backtest(y, arguments.horizon, arguments.origins, **given)
-        print(*_seasons(chosen, guessed=not arguments.season), sep="\n")
+            found = backtest(y, request.horizon, request.origins, **given)
+        print(*_seasons(chosen, guessed=not request.season), sep="\n")
         if found:
-            print(*_judged(found, arguments, series), sep="\n")
-        model = Forecaster(arguments.horizon, season=chosen.season, **options)
+            print(*_judged(found, request, series), sep="\n")
+        model = Forecaster(request.horizon, season=chosen.season, **options)
         jobs = model.jobs(y, X)
         for each in series:  # learning would leave it out, and only then its forecast fail
             if len(each.y) < model.width_:
@@ -81,38 +75,36 @@ def forecast(arguments: argparse.Namespace) -> int:
         if found:
             print(_tested(found, model))
         model.take(fit_many(jobs, **running))
-        values = _values(model, y, X, arguments.model)
-    if arguments.save is not None:
-        model.save(arguments.save)
-        print(f"model in {arguments.save}")
+        values = _values(model, y, X, request.model)
+    if request.save is not None:
+        model.save(request.save)
+        print(f"model in {request.save}")
     if draw:
-        draw((series, values, model), f"{os.path.basename(path)}: {arguments.horizon} steps by {arguments.model}")
-    _write(arguments, series, values, model.quantiles)
+        draw((series, values, model), f"{os.path.basename(path)}: {request.horizon} steps by {request.model}")
+    _write(request, series, values, model.quantiles)
     return 0
 
 
-def _read(arguments: argparse.Namespace) -> list[Series]:
+def _read(request: ForecastRequest) -> list[Series]:
     try:
         series = read_series(
-            arguments.series,
-            target=arguments.target,
-            time=arguments.time,
-            id=arguments.id,
-            inputs=arguments.inputs or (),
-            time_format=arguments.time_format,
-            gaps=arguments.missing == "interpolate",
-            decimal=arguments.decimal,
-            na=arguments.na,
+            request.series,
+            target=request.target,
+            time=request.time,
+            id=request.id,
+            inputs=request.inputs or (),
+            gaps=request.missing == "interpolate",
+            **vars(request.cells),
         )
         for each in series:  # which may be too late for a date
-            each.written([len(each.y) - 1 + arguments.horizon])
+            each.written([len(each.y) - 1 + request.horizon])
     except ImportError as error:
         raise RequestError(str(error)) from None
     except (TypeError, ValueError) as error:
-        why = str(error).removeprefix(f"{arguments.series}: ")
+        why = str(error).removeprefix(f"{request.series}: ")
         why = _in_options(_ROLE.sub(r"argument --\g<0>", why))
-        raise RequestError(f"{arguments.series}: {why}") from error
-    _check(series, arguments)
+        raise RequestError(f"{request.series}: {why}") from error
+    _check(series, request)
     return series
 
 
@@ -135,29 +127,29 @@ def _named(path: str, series: list[Series]) -> Iterator[None]:
         raise RequestError(f"{path}: {_SERIES.sub(name, str(error))}") from error.__cause__
 
 
-def _check(series: list[Series], arguments: argparse.Namespace) -> None:
+def _check(series: list[Series], request: ForecastRequest) -> None:
     """Refuse missing values, unless they are to be filled, series of unlike steps, and to test unlike ends."""
     for each in series:
         for what, values in (("", each.y), (" inputs", each.X)):
             lost = [] if values is None else np.flatnonzero(np.isnan(values.reshape(len(values), -1)).any(axis=1))
-            if len(lost) and arguments.missing == "refuse":
+            if len(lost) and request.missing == "refuse":
                 place = each.written([lost[0]])[0]
                 raise RequestError(
-                    f"{arguments.series}: {each.name}{what}: expected a value at each step, got none at {place} "
+                    f"{request.series}: {each.name}{what}: expected a value at each step, got none at {place} "
                     f"(in all at {len(lost)}); --missing interpolate fills them"
                 )
     steps = {str(each.calendar): each.name for each in series}
     if len(steps) > 1:
         (first, name), (other, different) = list(steps.items())[:2]
         raise RequestError(
-            f"{arguments.series}: expected series of one step, as one model has one season, got {name}, {first}, and "
+            f"{request.series}: expected series of one step, as one model has one season, got {name}, {first}, and "
             f"{different}, {other}"
         )
     ends = {each.written([len(each.y) - 1])[0]: each.name for each in series}
-    if arguments.origins and len(ends) > 1:
+    if request.origins and len(ends) > 1:
         (first, name), (other, late) = list(ends.items())[:2]
         raise RequestError(
-            f"{arguments.series}: expected series that end at one time, so that none is tested on what another was "
+            f"{request.series}: expected series that end at one time, so that none is tested on what another was "
             f"trained on, got {name} until {first} and {late} until {other}; --origins 0 forecasts without tests"
         )
 
@@ -206,17 +198,17 @@ def _spanned(counts: np.ndarray) -> str:
     return f"{counts.min()} to {counts.max()}" if np.ptp(counts) else f"{counts[0]}"
 
 
-def _judged(found: Backtest, arguments: argparse.Namespace, series: list[Series]) -> Iterator[str]:
+def _judged(found: Backtest, request: ForecastRequest, series: list[Series]) -> Iterator[str]:
     """What the backtest says, in lines."""
     each, many = series[0], len(series)
     places = found.origins[::many]
     first, last = each.written([places[0], places[-1]])
     at = f"from {first} to {last}" if len(places) > 1 else f"at {first}"
     of = f", of {many} series each" if many > 1 else ""
-    yield f"tested at {len(places)} origins {at}{of}, {arguments.horizon} steps each; mean ± deviation:"
+    yield f"tested at {len(places)} origins {at}{of}, {request.horizon} steps each; mean ± deviation:"
     yield found.table()
     best = next(option for option, name in MODELS.items() if name == found.best)
-    yield found.verdict() + ("" if best == arguments.model else f"; --model {best} forecasts by the best")
+    yield found.verdict() + ("" if best == request.model else f"; --model {best} forecasts by the best")
     if found.coverage is not None:
         low, high = found.quantiles[0], found.quantiles[-1]
         yield f"{100 * found.coverage:.0f}% of the values lay between the quantiles {low} and {high}"
@@ -233,10 +225,10 @@ def _values(model: Forecaster, y: list[np.ndarray], X: Any, name: str) -> list[n
 
 
 def _write(
-    arguments: argparse.Namespace, series: list[Series], values: list[np.ndarray], quantiles: tuple[float, ...]
+    request: ForecastRequest, series: list[Series], values: list[np.ndarray], quantiles: tuple[float, ...]
 ) -> None:
     """The forecast as CSV, a row for each time and series, into the file or to stdout."""
-    many = len(series) > 1 or arguments.id is not None
+    many = len(series) > 1 or request.id is not None
     named = series[0].name if not many else "forecast"
     header = [*(["series"] if many else []), series[0].time, named, *(f"{named}_{level}" for level in quantiles)]
     rows = [
@@ -244,12 +236,12 @@ def _write(
         for each, said in zip(series, values, strict=True)
         for time, row in zip(each.written(len(each.y) + np.arange(len(said))), said, strict=True)
     ]
-    if arguments.output is None:
+    if request.output is None:
         csv.writer(sys.stdout, lineterminator="\n").writerows([header, *rows])
         return
-    with replacing(arguments.output) as file:
+    with replacing(request.output) as file:
         csv.writer(codecs.getwriter("utf-8")(file)).writerows([header, *rows])
-    print(f"forecast in {arguments.output}")
+    print(f"forecast in {request.output}")
 
 
 def _shows_progress(quiet: bool) -> bool:

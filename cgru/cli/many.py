@@ -5,25 +5,23 @@ m samples.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import functools
 import hashlib
 import itertools
-import sys
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import cgru
 from cgru import recipe
-from cgru.cli.arguments import RequestError, as_request_error
+from cgru.cli.arguments import ManyRequest, RequestError, as_request_error
 from cgru.cli.data import AXES, in_keys, notes_of, read_as, swapped
 from cgru.cli.output import check_output
 from cgru.cli.plan import FIT, NETWORK, Plan, read_plan
-from cgru.cli.progress import Fits
+from cgru.cli.progress import Fits, say
 from cgru.cli.results import Results, identity
 from cgru.cli.task import Task, at_steps, head, loss_of, task_of
 from cgru.cli.workers import executor_of
@@ -31,83 +29,89 @@ from cgru.core.figures import figure
 from cgru.datasets import Dataset, Split
 from cgru.many import Result, fit_many
 from cgru.many.folds import Splittable, classes_of
-from cgru.many.grid import DEFAULTS, GridJob, grid_jobs
+from cgru.many.grid import GridJob, grid_jobs
 from cgru.many.parcels import OtherVersionError
 from cgru.many.records import Grid
-from cgru.network.fit import Fit, Settings
+from cgru.network.fit import Fit
+from cgru.network.options import Settings
 from cgru.network.samples import by_class, labelled, weights_of_classes
 from cgru.network.split import groups_of
-from cgru.optimizers import NAMED
 
 __all__ = ["many"]
 
 
-def many(arguments: argparse.Namespace) -> int:
+def many(request: ManyRequest) -> int:
     """`cgru many`: whatever can be wrong is found out before the first fit."""
-    plan = read_plan(arguments.plan)
-    path = plan.results if arguments.results is None else arguments.results
+    plan = read_plan(request.plan)
+    path = plan.results if request.results is None else request.results
     check_output(path, plan.path, plan.data)
     data = read_as(plan.data, {**plan.reading, "groups": plan.groups}, in_keys)
     task = task_of(data, plan.data)
     samples = data.train._replace(y=task.train)
     with as_request_error(f"{plan.data}: "):
         groups = groups_of(data.groups, len(samples.X))
-    jobs = _jobs(plan, task, samples, groups)
+    jobs = {identity(job.place): job for job in _jobs(plan, task, samples, groups)}
     header = {"cgru": cgru.__version__, "plan": plan.described(), "data": _digests(samples, task.names, groups)}
     with contextlib.ExitStack() as stack:
-        executor = stack.enter_context(executor_of(arguments))
+        executor = stack.enter_context(executor_of(request.threads, request.processes, request.executor))
         results = stack.enter_context(Results(path, header))
-        left = [job for job in jobs if _is_left(results.records.get(identity(job.place)), arguments.retry)]
-        for job in left:
-            results.records.pop(identity(job.place), None)  # of a failure
-        progress = stack.enter_context(Fits(len(jobs), len(jobs) - len(left), arguments.quiet))
+        known = results.records
+        if request.retry:
+            for place in [place for place in jobs if place in known and known[place]["error"] is not None]:
+                del known[place]
+        left = {place: job for place, job in jobs.items() if place not in known}
+        progress = stack.enter_context(Fits(len(jobs), len(jobs) - len(left), request.quiet))
         progress.say(*_described(plan, jobs, left, results, groups), *notes_of(_doubted(plan, data), in_keys))
-        interrupted = _run(left, samples, results, progress, arguments.threads, executor)
-        done = list(_records(jobs, results))
+        interrupted = _run(left, samples, results, progress, request.threads, executor)
+        # With the plan's own order of keys.
+        done = [known[place] | {"name": job.name, "place": job.place} for place, job in jobs.items() if place in known]
     failed = [record for record in done if record["error"] is not None]
     first = f"; the first: {failed[0]['name']}: {failed[0]['error']}" if failed else ""
     if interrupted:
         on = f"the same command goes on from {path}"
-        return _say(f"cgru: interrupted: {len(done)} of {len(jobs)} fits are done; {on}", 130)
+        return say(f"cgru: interrupted: {len(done)} of {len(jobs)} fits are done; {on}", 130)
     if len(failed) == len(jobs):
         raise RequestError(f"all {len(jobs)} fits failed, which --retry runs again{first}")
     with as_request_error(f"{path}: "):
         lines = list(_report(Grid(done), plan))
     print(*lines, sep="\n")
     if failed:
-        _say(f"note: {len(failed)} of {len(jobs)} fits failed, which --retry runs again{first}", 0)
+        say(f"note: {len(failed)} of {len(jobs)} fits failed, which --retry runs again{first}")
     return 0
-
-
-def _say(message: str, code: int) -> int:
-    print(" ".join(message.split()), file=sys.stderr)
-    return code
 
 
 # --- what is to be fitted ---
 
 
 def build(
-    names: tuple[str, ...] | None, numbers: int, steps: bool, *, seed: int, loss: str, optimizer: str, **given: Any
+    names: tuple[str, ...] | None, numbers: int, steps: bool, *, seed: int, loss: str, **given: Any
 ) -> cgru.Network:
     """The network of a setting, whose other values are `given`, for classes by their `names` or so many `numbers`."""
-    kind, dtype = NAMED[optimizer], np.float64 if given.pop("float64") else np.float32
-    rates = {name: given.pop(name) for name in ("learning_rate", "schedule", "clip_norm")}
-    decay = given.pop("weight_decay")
-    if decay:
-        if not hasattr(kind, "weight_decay"):
-            raise ValueError(f"weight_decay: expected 0 with {optimizer}, which has none, got {decay}")
-        rates["weight_decay"] = decay
-    layers = recipe.stack(head(names, numbers, loss), steps=steps, **given)
-    return cgru.Network(layers, loss, kind(**rates), seed, names, dtype=dtype)
+    return recipe.network(head(names, numbers, loss), names=names, steps=steps, seed=seed, loss=loss, **given)
+
+
+class Setting(NamedTuple):
+    """Values of a plan: on its axes, and all that make a network, and of the options of its fit."""
+
+    place: dict[str, Any]
+    network: dict[str, Any]
+    fit: dict[str, Any]
+
+    @classmethod
+    def of(cls, place: dict[str, Any], fixed: dict[str, Any]) -> Setting:
+        """Take the setting at a place among those of all `fixed` values."""
+        values = fixed | place
+        return cls(place, *({name: values[name] for name in known if name in values} for known in (NETWORK, FIT)))
 
 
 def _jobs(plan: Plan, task: Task, samples: Split, groups: np.ndarray | None) -> list[GridJob]:
     """All jobs of the plan; RequestError where one of them could not be fitted to the samples."""
     fixed = _resolved(plan, task)
     make = functools.partial(build, task.names, task.numbers, at_steps(task.train))
-    settings = [dict(zip(plan.axes, values, strict=True)) for values in itertools.product(*plan.axes.values())]
-    _check(plan, make, fixed, settings, samples)
+    settings = [
+        Setting.of(dict(zip(plan.axes, each, strict=True)), fixed) for each in itertools.product(*plan.axes.values())
+    ]
+    _check(plan, make, settings, samples)
     with as_request_error(f"{plan.path}: "):
         if plan.folds is not None:
             split = {name: getattr(plan, name) for name in ("folds", "inner_folds", "repeats", "seeds", "validation")}
@@ -115,36 +119,21 @@ def _jobs(plan: Plan, task: Task, samples: Split, groups: np.ndarray | None) -> 
             return grid_jobs(make, samples.X, samples.y, **split, **fixed, **plan.axes)
         if plan.validation is None and len(settings) * plan.seeds > 1:
             raise ValueError("validation: expected a share by which to choose among fits, or folds, got none")
-        return list(_unfolded(plan, make, fixed, settings, samples, groups))
-
-
-def _unfolded(
-    plan: Plan,
-    make: Callable[..., cgru.Network],
-    fixed: dict[str, Any],
-    settings: list[dict[str, Any]],
-    samples: Split,
-    groups: np.ndarray | None,
-) -> Iterator[GridJob]:
-    """Fits of all samples but those that validate, the same for all."""
-    rows = held_out = None
-    if plan.validation is not None:
-        classes = classes_of(make(seed=0, **_of_network(fixed, settings[0])), samples.y)
-        rows, held_out = Splittable(samples.X, samples.y, classes, groups).share(plan.validation, [0, 1])
-    for setting in settings:
-        network, options = _of_network(fixed, setting), _of_fit(fixed, setting)
-        for seed in range(plan.seeds):
-            place = {**setting, "repeat": 0, "fold": 0, "inner": None, "seed": seed}
-            made = functools.partial(make, seed=seed, **network)
-            yield GridJob(place, made, rows=rows, validation_rows=held_out, **options)
-
-
-def _of_network(fixed: dict[str, Any], setting: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in {**fixed, **setting}.items() if name in NETWORK}
-
-
-def _of_fit(fixed: dict[str, Any], setting: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in {**fixed, **setting}.items() if name in FIT}
+        rows = held_out = None  # of all fits the same
+        if plan.validation is not None:
+            classes = classes_of(make(seed=0, **settings[0].network), samples.y)
+            rows, held_out = Splittable(samples.X, samples.y, classes, groups).share(plan.validation, [0, 1])
+        return [
+            GridJob(
+                {**setting.place, "repeat": 0, "fold": 0, "inner": None, "seed": seed},
+                functools.partial(make, seed=seed, **setting.network),
+                rows=rows,
+                validation_rows=held_out,
+                **setting.fit,
+            )
+            for setting in settings
+            for seed in range(plan.seeds)
+        ]
 
 
 def _resolved(plan: Plan, task: Task) -> dict[str, Any]:
@@ -164,27 +153,20 @@ def _resolved(plan: Plan, task: Task) -> dict[str, Any]:
     return fixed | {name: value for name, value in (("batch_size", size), ("epochs", epochs)) if name in fixed}
 
 
-def _check(
-    plan: Plan,
-    make: Callable[..., cgru.Network],
-    fixed: dict[str, Any],
-    settings: list[dict[str, Any]],
-    samples: Split,
-) -> None:
+def _check(plan: Plan, make: Callable[..., cgru.Network], settings: list[Setting], samples: Split) -> None:
     """RequestError where a setting, or the data, is what a fit would refuse."""
     judged = plan.inner_folds is not None or plan.validation is not None
     data = None
     for setting in settings:
-        said = "".join(f"{name}={value} " for name, value in setting.items())
-        with as_request_error(f"{plan.path}: {said.strip() + ': ' if said else ''}"):
-            net = make(seed=0, **_of_network(fixed, setting))
-            options = _of_fit(fixed, setting)
+        said = " ".join(f"{name}={value}" for name, value in setting.place.items())
+        with as_request_error(f"{plan.path}: {said}{': ' if said else ''}"):
+            net = make(seed=0, **setting.network)
             if data is None:  # which hangs on nothing that settings differ in
                 with as_request_error(f"{plan.data}: "):
                     data = labelled(net, samples.X, samples.y, samples.lengths)
-            weights = weights_of_classes(net, data, options["class_weight"], net.class_names)
-            given = DEFAULTS | options | {"validation": 0.5 if judged else None}
-            Fit(net, by_class(net, data, weights), None, Settings.of(given), np.random.default_rng())
+            asked = Settings(**setting.fit, validation=0.5 if judged else None)
+            weights = weights_of_classes(net, data, asked.class_weight, net.class_names)
+            Fit(net, by_class(net, data, weights), None, asked, np.random.default_rng())
 
 
 def _doubted(plan: Plan, data: Dataset) -> Dataset:
@@ -209,38 +191,24 @@ def _digest(array: np.ndarray) -> str:
 # --- running it ---
 
 
-def _is_left(record: dict[str, Any] | None, retry: bool) -> bool:
-    """Whether a job of that record is still to be run."""
-    return record is None or (retry and record["error"] is not None)
-
-
-def _records(jobs: list[GridJob], results: Results) -> Iterator[dict[str, Any]]:
-    """Those of the jobs that are done, with the plan's own order of keys."""
-    for job in jobs:
-        record = results.records.get(identity(job.place))
-        if record is not None:
-            yield record | {"name": job.name, "place": job.place}
-
-
 def _described(
-    plan: Plan, jobs: list[GridJob], left: list[GridJob], results: Results, groups: np.ndarray | None
+    plan: Plan, jobs: dict[str, GridJob], left: dict[str, GridJob], results: Results, groups: np.ndarray | None
 ) -> Iterator[str]:
     yield f"{plan.path}: {len(jobs)} fits, {len(jobs) - len(left)} of them done in {results.path}"
     if groups is not None and plan.folds is None:
-        rows = jobs[0].validation_rows
+        rows = next(iter(jobs.values())).validation_rows
         counts = f"{len(set(groups[rows]))} of {len(set(groups))} groups ({plan.groups})"
         yield f"held back {counts}, {len(rows)} of {len(groups)} sequences"
-    others = len(results.records.keys() - {identity(job.place) for job in jobs})
+    others = len(results.records.keys() - jobs.keys())
     if others:
         yield f"note: {others} more results there are of values that the plan no longer has"
 
 
 def _run(
-    left: list[GridJob], samples: Split, results: Results, progress: Fits, threads: int | None, executor: Any
+    left: dict[str, GridJob], samples: Split, results: Results, progress: Fits, threads: int | None, executor: Any
 ) -> bool:
     """Fit what is left, and note what becomes of it; return whether Ctrl-C ended it."""
-    jobs = {job.name: job for job in left}
-
+    jobs = {job.name: job for job in left.values()}
     refused = []  # by workers of another version, so that these jobs are still to be done
 
     def note(result: Result) -> None:
@@ -255,15 +223,15 @@ def _run(
         for said in ("fit_many: interrupted", "X: .* sequences of one step"):  # in words of the command
             warnings.filterwarnings("ignore", said)
         try:
-            found = fit_many(left, samples.X, samples.y, callback=note, **options)
+            found = fit_many(list(left.values()), samples.X, samples.y, callback=note, **options)
         except KeyboardInterrupt:  # while it was ending
             return True
-    for job, result in zip(left, found, strict=True):
-        if identity(job.place) not in results.records and not isinstance(result.error, KeyboardInterrupt):
+    for place, result in zip(left, found, strict=True):
+        if place not in results.records and not isinstance(result.error, KeyboardInterrupt):
             note(result)
     if refused:
         raise RequestError(str(refused[0].__cause__))
-    return any(identity(job.place) not in results.records for job in left)
+    return any(place not in results.records for place in left)
 
 
 # --- what it comes to ---

@@ -7,7 +7,8 @@ import csv
 import importlib
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from cgru.cli.arguments import RequestError, as_request_error
 from cgru.files import replaceable, replacing
 from cgru.reports.report import Report
 
-__all__ = ["WRITERS", "check_output", "name_of", "page_writer", "plotter", "require"]
+__all__ = ["Predictions", "check_output", "name_of", "page_writer", "plotter", "predictions_writer", "require"]
 
 MODULES = {"matplotlib": "matplotlib.figure", "scikit-learn": "sklearn"}  # by which packages are found
 
@@ -51,44 +52,46 @@ def require(option: str, *packages: str) -> None:
             raise RequestError(f"argument {option}: {package} is not installed; pip install {package}") from None
 
 
-# --- predictions: all outputs (m, k), and the classes (m,) where there are any; or (m, s, k) and (m, s), of which the
-# --- steps `real` (m, s) are no padding; with the `ids` (m,) and the `times`, their name and (m, s), of a table ---
+# --- predictions ---
 
 
-def _write_npz(
-    path: str,
-    outputs: np.ndarray,
-    classes: np.ndarray | None,
-    names: Sequence[str],
-    real: np.ndarray | None,
-    ids: np.ndarray | None = None,
-    times: tuple[str, np.ndarray] | None = None,
-) -> None:
-    arrays = {} if classes is None else {"classes": np.asarray(classes).astype(str)}
-    if ids is not None:
-        arrays["ids"] = ids if ids.dtype.kind in "iuf" else ids.astype(str)
-    if times is not None:
-        arrays["times"] = times[1].astype(str)
+class Predictions(NamedTuple):
+    """What a model says of m samples, and of each of their s steps where it says something of steps.
+
+    Attributes:
+        outputs: (m, k) or (m, s, k).
+        classes: (m,) or (m, s); None where there are none.
+        names: of the outputs, () where there are none.
+        real: (m, s) booleans, which steps are no padding; None where outputs are of samples.
+        ids: (m,), of a table.
+        times: (m, s), of a table, beside what these are called.
+    """
+
+    outputs: np.ndarray | None
+    classes: np.ndarray | None
+    names: Sequence[str] = ()
+    real: np.ndarray | None = None
+    ids: np.ndarray | None = None
+    times: tuple[str, np.ndarray] | None = None
+
+
+def _write_npz(path: str, found: Predictions) -> None:
+    arrays = {} if found.classes is None else {"classes": np.asarray(found.classes).astype(str)}
+    if found.ids is not None:
+        arrays["ids"] = found.ids if found.ids.dtype.kind in "iuf" else found.ids.astype(str)
+    if found.times is not None:
+        arrays["times"] = found.times[1].astype(str)
     with replacing(path) as file:
-        np.savez(file, outputs=outputs, **arrays)
+        np.savez(file, outputs=found.outputs, **arrays)
 
 
-def _write_csv(
-    path: str,
-    outputs: np.ndarray,
-    classes: np.ndarray | None,
-    names: Sequence[str],
-    real: np.ndarray | None,
-    ids: np.ndarray | None = None,
-    times: tuple[str, np.ndarray] | None = None,
-) -> None:
+def _write_csv(path: str, found: Predictions) -> None:
+    outputs, classes, names, real, ids, times = found
     k = outputs.shape[-1]
     header, columns = ([], []) if ids is None else (["id"], [ids])
     if real is not None:
         sequences, steps = np.nonzero(real)
-        named = (
-            {"step": steps} if times is None else {"step": steps, times[0]: times[1][real]}
-        )  # which may be step, too
+        named = {"step": steps} | ({} if times is None else {times[0]: times[1][real]})  # which may be step, too
         header = ["sequence" if ids is None else "id", *named]
         columns = [sequences if ids is None else ids[sequences], *named.values()]
         outputs, classes = outputs[real], classes if classes is None else classes[real]
@@ -103,7 +106,35 @@ def _write_csv(
         rows.writerows([*first, *row] for *first, row in zip(*columns, outputs, strict=True))
 
 
-WRITERS = {".npz": _write_npz, ".csv": _write_csv}
+def _print(found: Predictions) -> None:
+    """Print the classes, or the outputs where there are none, one a line, behind the id and a tab where there are ids.
+
+    Of steps print those that are real, each behind its time and a tab where there are times, and an empty line after
+    each sequence.
+    """
+    values = found.outputs if found.classes is None else found.classes
+    values = values.reshape(*values.shape[: 1 if found.real is None else 2], -1)
+    for i, row in enumerate(values):
+        first = "" if found.ids is None else f"{found.ids[i]}\t"
+        if found.real is None:
+            print(first + " ".join(map(str, row)))
+            continue
+        for step in np.flatnonzero(found.real[i]):
+            time = "" if found.times is None else f"{found.times[1][i, step]}\t"
+            print(first + time + " ".join(map(str, row[step])))
+        print()
+
+
+def predictions_writer(path: str | None, *others: str | None) -> Callable[[Predictions], None]:
+    """Return what writes predictions into `path`, by its ending, or without one prints them."""
+    if path is None:
+        return _print
+    writers = {".npz": _write_npz, ".csv": _write_csv}
+    write = writers.get(os.path.splitext(path)[1].lower())
+    if write is None:
+        raise RequestError(f"argument -o: expected a name ending in .npz or .csv, got {path!r}")
+    check_output(path, *others)
+    return partial(write, path)
 
 
 # --- pictures ---

@@ -6,16 +6,17 @@ A list of values for a key is an axis. A setting has one value of each key.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 from cgru import losses, recipe
-from cgru.cli.arguments import RequestError
+from cgru.cli.arguments import Reading, RequestError
 from cgru.core.checks import flag, positive, rate
-from cgru.datasets.gaps import MISSING, as_words
+from cgru.datasets.gaps import as_words
 from cgru.datasets.time_gaps import as_gap
 from cgru.layers import Pool
+from cgru.network.options import OPTIONS, Settings, Trait
 from cgru.optimizers import NAMED, SCHEDULES, check_number
 
 __all__ = ["FIT", "NETWORK", "Plan", "read_plan"]
@@ -23,19 +24,12 @@ __all__ = ["FIT", "NETWORK", "Plan", "read_plan"]
 Check = Callable[[Any, str], Any]
 
 
-def _number(value: Any, name: str) -> float:
-    check_number(value, name)
-    return float(value)
+def _number(**bounds: Any) -> Check:
+    def check(value: Any, name: str) -> float:
+        check_number(value, name, **bounds)
+        return float(value)
 
-
-def _above(value: Any, name: str) -> float:
-    check_number(value, name, above=True)
-    return float(value)
-
-
-def _share(value: Any, name: str) -> float:
-    check_number(value, name, below=1, above=True)
-    return float(value)
+    return check
 
 
 def _folds(value: Any, name: str) -> int:
@@ -50,7 +44,7 @@ def _text(value: Any, name: str) -> str:
     return value
 
 
-def _one_of(known: Mapping[str, Any]) -> Check:
+def _one_of(known: Collection[str]) -> Check:
     def check(value: Any, name: str) -> str:
         if not isinstance(value, str) or value not in known:
             raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
@@ -85,18 +79,6 @@ def _loss(value: Any, name: str) -> str:
     return losses.SHORT.get(value, value)
 
 
-def _each(value: Mapping[str, Any], name: str) -> dict[str, float]:
-    return {key: _number(own, f"{name}.{key}") for key, own in value.items()}
-
-
-def _penalty(value: Any, name: str) -> Any:
-    return _each(value, name) if isinstance(value, dict) else _number(value, name)
-
-
-def _class_weight(value: Any, name: str) -> Any:
-    return _each(value, name) if isinstance(value, dict) else _one_of({"balanced": None})(value, name)
-
-
 # What the keys of each table are by default, and what judges their values.
 TOP: dict[str, tuple[Any, Check]] = {
     "data": (None, _text),
@@ -106,25 +88,21 @@ TOP: dict[str, tuple[Any, Check]] = {
     "repeats": (1, positive),
     "seeds": (1, positive),
     "groups": (None, _text),
-    "validation": (None, _share),
+    "validation": (None, _number(below=1, above=True)),
 }
+
+
+def _read(declared: Mapping[str, Any]) -> Check:
+    """What judges an option of how data are read, as a request declares it."""
+    if "choices" in declared:
+        return _one_of(declared["choices"])
+    checks = {None: flag, "NAME": _names, "A,B": _names, "WORD,...": _words, "GAP": _gap}
+    return checks.get(declared.get("metavar"), _text)
+
+
 # How the data file is read, likewise.
 DATA: dict[str, tuple[Any, Check]] = {
-    "id": (None, _names),
-    "time": (None, _names),
-    "label": (None, _names),
-    "columns": (None, _names),
-    "ignore": (None, _names),
-    "wide": (None, flag),
-    "per_step": (None, flag),
-    "task": (None, _one_of(dict.fromkeys(("classification", "regression")))),
-    "missing": (None, _one_of(dict.fromkeys(MISSING))),
-    "na": (None, _words),
-    "split_at": (None, _gap),
-    "time_step": (None, flag),
-    "decimal": (None, _one_of(dict.fromkeys(".,"))),
-    "time_format": (None, _text),
-    "axes": (None, _one_of(dict.fromkeys(("mse", "mes")))),
+    each.name: (None, _read(each.metadata)) for each in fields(Reading) if each.name != "groups"
 }
 NETWORK: dict[str, tuple[Any, Check]] = {
     "units": (recipe.UNITS, positive),
@@ -139,29 +117,18 @@ NETWORK: dict[str, tuple[Any, Check]] = {
     "learn_h0": (False, flag),
     "loss": (None, _loss),
     "optimizer": ("adam", _one_of(NAMED)),
-    "learning_rate": (recipe.LEARNING_RATE, _above),
+    "learning_rate": (recipe.LEARNING_RATE, _number(above=True)),
     "schedule": (recipe.SCHEDULE, _one_of(SCHEDULES)),
-    "weight_decay": (recipe.WEIGHT_DECAY, _number),
-    "clip_norm": (1.0, _above),
+    "weight_decay": (recipe.WEIGHT_DECAY, _number()),
+    "clip_norm": (1.0, _number(above=True)),
     "float64": (False, flag),
 }
 FIT: dict[str, tuple[Any, Check]] = {
-    "epochs": (None, positive),
-    "batch_size": (None, positive),
-    "patience": (None, positive),
-    "truncate": (None, positive),
-    "standardize": (True, flag),
-    "standardize_targets": (None, flag),
-    "shrink": (False, flag),
-    "shuffle": (True, flag),
-    "bucket": (False, flag),
-    "class_weight": (None, _class_weight),
-    "l1": (0.0, _penalty),
-    "l2": (0.0, _penalty),
-    "activity_l1": (0.0, _number),
-    "activity_l2": (0.0, _number),
+    name: (getattr(Settings, name) if each.recipe is ... else each.recipe, each.check)
+    for name, each in OPTIONS.items()
+    if Trait.PLAN in each.traits
 }
-ALONE = ("loss", "standardize_targets", "shrink", "class_weight")  # losses could not be compared among their values
+ALONE = ("loss", *(name for name, each in OPTIONS.items() if Trait.UNLIKE in each.traits))
 
 
 @dataclass(frozen=True)

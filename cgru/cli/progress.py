@@ -11,7 +11,13 @@ from cgru.core.figures import figure
 from cgru.network.history import Epoch
 from cgru.network.progress import Bar, drawn
 
-__all__ = ["Fits", "Progress"]
+__all__ = ["Fits", "Progress", "say"]
+
+
+def say(message: str, code: int = 0) -> int:
+    """Print a message as one line; return the exit code of the command that ends with it."""
+    print(" ".join(message.split()), file=sys.stderr)
+    return code
 
 
 class _Shown:

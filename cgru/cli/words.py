@@ -1,5 +1,9 @@
 """What the help of the `cgru` command says of data files, plans and series."""
 
+import textwrap
+
+from cgru.network.options import OPTIONS, Trait
+
 __all__ = ["DATA_HELP", "PLAN_HELP", "SERIES_HELP"]
 
 DATA_HELP = """
@@ -46,6 +50,11 @@ all outputs, and the losses of evaluate are in the units of y.
 """
 
 
+def _key(name: str) -> str:
+    """Return the lines on a key of [fit]."""
+    return textwrap.fill(OPTIONS[name].help, 79, initial_indent=f"  {name:20}", subsequent_indent=22 * " ")
+
+
 PLAN_HELP = """
 A plan, in TOML, says what is fitted, to what, and how it is judged:
 
@@ -79,10 +88,12 @@ A plan, in TOML, says what is fitted, to what, and how it is judged:
 Without folds, fits are of all samples but those that validate. More keys are,
 in [network], layers, pool, dropout, recurrent_dropout, zoneout, reset_after,
 layer_norm, learn_h0, loss (of a regression), optimizer (adam, sgd, rmsprop),
-schedule, weight_decay, clip_norm and float64; in [fit], batch_size, truncate,
-standardize, standardize_targets, shrink, shuffle, bucket, class_weight, l2,
-activity_l1 and activity_l2, as Network.fit takes them. No axis may be loss,
-standardize_targets, shrink or class_weight: losses could not be compared.
+schedule, weight_decay, clip_norm and float64; in [fit], as Network.fit takes them,
+
+FIT_KEYS
+
+No axis may be loss, or a key under whose values losses cannot be compared:
+standardize_targets, shrink and the weights of classes.
 
 Each result is a line of JSON as soon as it is there. Once stopped or killed, the
 same command does what is missing. A plan may get more values on an axis (on one
@@ -97,7 +108,7 @@ targets in deviations from their mean, those of a test in the units of y.
 
 On a cluster: --executor dask:tcp://HOST:8786, on a Dask that is there, or
   mpiexec -n 5 python -m mpi4py.futures -m cgru many PLAN.toml --executor mpi
-"""
+""".replace("FIT_KEYS", "\n".join(_key(name) for name, each in OPTIONS.items() if Trait.PLAN in each.traits))
 
 
 SERIES_HELP = """

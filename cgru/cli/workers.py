@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import functools
 import multiprocessing
@@ -24,20 +23,21 @@ MPI_CURE = "mpiexec -n 4 python -m mpi4py.futures -m cgru many PLAN --executor m
 
 
 @contextlib.contextmanager
-def executor_of(arguments: argparse.Namespace) -> Iterator[Executor | Callable[[], Executor] | None]:
+def executor_of(
+    threads: int | None, processes: int | None, executor: str | None
+) -> Iterator[Executor | Callable[[], Executor] | None]:
     """What `fit_many` takes as its executor; None: none, it has threads."""
-    given = {name: value for name in ("threads", "processes", "executor") if (value := getattr(arguments, name))}
+    given = [name for name, value in locals().items() if value is not None]
     if len(given) > 1:
-        first, second, *_ = given
-        raise RequestError(f"argument --{second}: expected none beside --{first}")
-    kind, _, address = (arguments.executor or "").partition(":")
-    if arguments.processes:
+        raise RequestError(f"argument --{given[1]}: expected none beside --{given[0]}")
+    kind, _, address = (executor or "").partition(":")
+    if processes:
         # Anew, as a fork would hold the lock on the results after this process was killed.
         context = multiprocessing.get_context("spawn")
-        yield functools.partial(ProcessPoolExecutor, arguments.processes, context, _end_with_parent)
+        yield functools.partial(ProcessPoolExecutor, processes, context, _end_with_parent)
     elif kind == "dask":
-        with _dask(address) as executor:
-            yield executor
+        with _dask(address) as found:
+            yield found
     elif kind == "mpi":
         yield _mpi()
     else:

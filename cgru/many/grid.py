@@ -16,21 +16,19 @@ import numpy as np
 
 from cgru.core.checks import callable_, integers, positive
 from cgru.many.folds import Splittable, classes_of
-from cgru.many.jobs import OPTIONS, Job, Result, Samples, cost_of
+from cgru.many.jobs import OWN, Job, Result, Samples, cost_of
 from cgru.many.records import PLACE, TAKEN, TOLD, Grid
 from cgru.many.run import fit_many
 from cgru.network.blocks import gathered
-from cgru.network.fit import Settings
 from cgru.network.network import Network
+from cgru.network.options import OPTIONS, Settings, Trait
 from cgru.network.samples import names_in
 from cgru.network.split import groups_of
 from cgru.optimizers import check_number
 
 __all__ = ["GridJob", "grid", "grid_jobs"]
 
-DEFAULTS = {name: each.default for name, each in inspect.signature(Network.fit).parameters.items()}
 AXIS = list | tuple | range  # of values; anything else is one
-UNLIKE = ("class_weight", "standardize_targets", "shrink", "metrics")  # options under which scores cannot be compared
 
 
 class GridJob(Job):
@@ -201,18 +199,16 @@ class _Plan:
                 raise TypeError("seed: expected no setting of that name; seeds= has the seeds")
             if isinstance(value, AXIS) and (name in TAKEN or name.startswith(TOLD)):
                 raise TypeError(f"{name}: expected another name for an axis, as results have this one")
-            if name not in own and name not in OPTIONS and not anything:
-                due = (
-                    f"a parameter of make ({', '.join(own)}) or an option of Network.fit ({', '.join(sorted(OPTIONS))})"
-                )
+            if name not in own and name not in OWN and not anything:
+                due = f"a parameter of make ({', '.join(own)}) or an option of Network.fit ({', '.join(sorted(OWN))})"
                 raise TypeError(f"{name}: expected {due}")
-        self.to_fit = [name for name in axes if name not in own and name in OPTIONS]
+        self.to_fit = [name for name in axes if name not in own and name in OWN]
         if "checkpoint" in self.to_fit:
             raise TypeError("checkpoint: expected none, as all fits would write that one file")
         values = {name: _values(value, name) for name, value in axes.items() if isinstance(value, AXIS)}
         fixed = {name: value for name, value in axes.items() if name not in values}
-        for name in UNLIKE:
-            if name in self.to_fit and len(values.get(name, ())) > 1:
+        for name in self.to_fit:
+            if Trait.UNLIKE in OPTIONS[name].traits and len(values.get(name, ())) > 1:
                 raise ValueError(f"{name}: expected one value, as scores under several cannot be compared")
         self.places = [dict(zip(values, each, strict=True)) for each in itertools.product(*values.values())]
         self.settings = [fixed | place for place in self.places]
@@ -233,7 +229,7 @@ class _Plan:
             if net.loss != first.loss:
                 raise ValueError(f"make: expected the same loss for all settings, got {first.loss} and {net.loss}")
             options = self.options(setting)
-            Settings.of(DEFAULTS | options | {"validation": validated or None})
+            Settings(**options, validation=validated or None)
             self.costs.append(cost_of(Job(net, **options), samples) / len(samples.X))
         X, y, lengths, weights = samples.taken(None, first.per_step)
         gathered(first, X, y, lengths, weights, names=names_in(first, X, y, lengths))  # by the places among all samples

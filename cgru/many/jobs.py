@@ -5,7 +5,6 @@ m samples, s steps, e elements, u units.
 
 from __future__ import annotations
 
-import inspect
 import os
 import threading
 import time
@@ -25,23 +24,13 @@ from cgru.many.folds import Splittable, classes_of
 from cgru.network.fit import DIVERGED
 from cgru.network.history import History
 from cgru.network.network import Network
+from cgru.network.options import OPTIONS, Settings
 from cgru.network.split import groups_of
 from cgru.optimizers import check_number
 
 __all__ = ["Job", "Result", "Running", "Samples", "changed", "cost_of", "run"]
 
-_OWN = (
-    "self",
-    "X",
-    "y",
-    "lengths",
-    "sample_weight",
-    "groups",
-    "progress",
-)  # of what `fit` takes, what is none of the options
-_FIT = inspect.signature(Network.fit).parameters
-OPTIONS = frozenset(_FIT) - set(_OWN)  # what a job may say of its fit
-EPOCHS = _FIT["epochs"].default
+OWN = OPTIONS.keys() - {"progress"}  # what a job may say of its fit
 _SCORES = ("epoch", "loss", "accuracy", "validation_loss", "validation_accuracy")  # as a history has them
 _OTHERS = ("epochs", "start", "name", "seconds", "error")  # what a record has beside them
 
@@ -161,9 +150,9 @@ class Job:
     ) -> None:
         if not isinstance(network, Network) and not callable(network):
             raise TypeError(f"network: expected a Network or a function that makes one, got {type(network).__name__}")
-        unknown = sorted(options.keys() - OPTIONS)
+        unknown = sorted(options.keys() - OWN)
         if unknown:
-            raise TypeError(f"{unknown[0]}: expected what Network.fit takes, {', '.join(sorted(OPTIONS))}")
+            raise TypeError(f"{unknown[0]}: expected what Network.fit takes, {', '.join(sorted(OWN))}")
         if validation_rows is not None and options.get("validation") is not None:
             raise ValueError("validation: expected None beside validation_rows, got some")
         for held, given in (("validation_rows", validation_rows), ("test_rows", test_rows)):
@@ -418,7 +407,10 @@ def cost_of(job: Job, shared: Samples) -> float:
         layers = job.network.layers if isinstance(job.network, Network) else ()
         units = [cell.d["u"] for layer in layers for cell in layer.cells]
         return float(
-            steps * job.options.get("epochs", EPOCHS) * (job.starts or 1) * (64 + sum(u * (u + 4) for u in units))
+            steps
+            * job.options.get("epochs", Settings.epochs)
+            * (job.starts or 1)
+            * (64 + sum(u * (u + 4) for u in units))
         )
     except (OSError, TypeError, ValueError, IndexError, OverflowError):  # which its result will tell
         return 0.0

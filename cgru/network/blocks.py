@@ -15,9 +15,9 @@ import numpy as np
 
 from cgru.core.blocks import BLOCK, mapped, rows_of
 from cgru.network.classes import strings_in
+from cgru.network.options import OPTIONS, Settings, Trait
 from cgru.network.samples import Data, by_class, inputs, labelled, settled, targeted
 from cgru.network.split import drawn, groups_of
-from cgru.optimizers import scheduled
 
 if TYPE_CHECKING:
     from cgru.network.network import Network
@@ -353,52 +353,54 @@ def _is_of_sequences(given: Any) -> bool:
     return isinstance(given, tuple) and 2 <= len(given) <= 4 and not is_batch(given[1])
 
 
-# What batches have themselves, or cannot have.
-ALONE = {
-    "lengths": (None, "which have their own, (X, y, lengths)"),
-    "sample_weight": (None, "which have their own, (X, y, lengths, sample_weight)"),
-    "groups": (None, "of which no share is set aside"),
-    "batch_size": (None, "each of which makes an update"),
-    "bucket": (False, "which come as they are handed out"),
-    "checkpoint": (None, "whose order in epochs to come nobody knows; that of arrays in files is known"),
+# What batches have themselves, or cannot have, beside options.
+APART = {
+    "lengths": "which have their own, (X, y, lengths)",
+    "sample_weight": "which have their own, (X, y, lengths, sample_weight)",
+    "groups": "of which no share is set aside",
 }
-# What goes through all of them, more than once or beside the training.
-AGAIN = ("epochs", "standardize", "standardize_targets", "class_weight", "metrics", "shrink", "checkpoint", "recover")
 
 
-def check_batches(net: Network, given: Mapping[str, Any]) -> None:
-    """ValueError where batches among the arguments of a fit or a score cannot be used as the others ask for.
+def check_batches(
+    settings: Settings, X: Any, y: Any, *, measured: bool = False, scheduled: bool = False, **apart: Any
+) -> None:
+    """Raise ValueError where `settings`, or the samples' arrays `apart` from X and y, do not go with batches.
 
-    X are batches where y is None; TypeError where they cannot be.
+    X are batches where y is None; TypeError where they cannot be. `measured`: the standardisation is known.
+    `scheduled`: the learning rate depends on the share of the fit that is done.
     """
-    validation = given.get("validation")
-    if given["y"] is not None and not isinstance(validation, Iterator):
+    validation = settings.validation
+    if y is not None and not isinstance(validation, Iterator):
         return
-    asked = {name: given.get(name) for name in AGAIN}
-    asked["epochs"] = None if asked["epochs"] == 1 else asked["epochs"]
-    asked["standardize"] = asked["standardize"] and net.mean is None
-    asked["class_weight"] = asked["class_weight"] == "balanced"
-    asked["schedule"] = "epochs" in given and scheduled(net.optimizer)
+    used = vars(settings) | {"epochs": settings.epochs > 1, "class_weight": settings.class_weight == "balanced"}
+    used["standardize"] = settings.standardize and not measured
+
+    def again(trait: Trait) -> list[str]:
+        return [name for name, option in OPTIONS.items() if option.traits & trait and used[name]]
+
     if validation is not None:
-        _begin_anew(validation, "validation", asked, ("epochs", "metrics", "shrink", "checkpoint"))
-    if given["y"] is not None:
+        _begin_anew(validation, "validation", again(Trait.REREADS_VALIDATION | Trait.JUDGES))
+    if y is not None:
         return
-    _check_whole(given["X"])
-    if hasattr(given["X"], "__array__"):
+    _check_whole(X)
+    if hasattr(X, "__array__"):
         raise TypeError(f"y: expected targets beside X, an array, got None; batches, {SET}, go without")
-    if not isinstance(given["X"], Iterable):
-        raise TypeError(f"X: expected an array beside y, or an iterable of batches, got {type(given['X']).__name__}")
-    for name, (due, why) in ALONE.items():
-        if given.get(name, due) is not due:
-            got = given[name] if isinstance(given[name], str | int | float) else type(given[name]).__name__
+    if not isinstance(X, Iterable):
+        raise TypeError(f"X: expected an array beside y, or an iterable of batches, got {type(X).__name__}")
+    alone = APART | {name: option.alone for name, option in OPTIONS.items() if option.alone}
+    for name, why in alone.items():
+        due, value = getattr(Settings, name, None), (vars(settings) | apart).get(name)
+        if value is not due:
+            got = value if isinstance(value, str | int | float) else type(value).__name__
             raise ValueError(f"{name}: expected {due} beside batches, {why}, got {got}")
-    used = ("epochs", "standardize", "standardize_targets", "class_weight", "schedule", "recover")
-    _begin_anew(given["X"], "X", asked, used if validation is not None else (*used, "metrics"))
+    reread = again(Trait.REREADS | Trait.JUDGES if validation is None else Trait.REREADS)
+    if scheduled:
+        reread.append("schedule")
+    _begin_anew(X, "X", reread)
 
 
-def _begin_anew(batches: Any, name: str, asked: Mapping[str, Any], used: Iterable[str]) -> None:
-    """ValueError for an iterator where something is asked for that goes through the batches once more."""
-    again = [each for each in used if asked[each]]
+def _begin_anew(batches: Any, name: str, again: list[str]) -> None:
+    """ValueError for an iterator where `again` names what goes through the batches once more."""
     if again and isinstance(batches, Iterator):
         got = type(batches).__name__
         raise ValueError(

@@ -78,10 +78,6 @@ class Checkpoint:
     """
 
     def __init__(self, path: Any, seconds: float, resume: bool, split_seed: np.random.SeedSequence) -> None:
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float | np.integer | np.floating):
-            raise TypeError(f"checkpoint_seconds: expected a number, got {type(seconds).__name__}")
-        if not seconds >= 0:
-            raise ValueError(f"checkpoint_seconds: expected at least 0, got {seconds}")
         replaceable(path, KIND)
         self.path, self.seconds, self.split_seed = path, seconds, split_seed
         self.found: State | None = None

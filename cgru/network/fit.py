@@ -7,27 +7,25 @@ own stands in the network.
 from __future__ import annotations
 
 import math
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, fields
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cgru import losses, optimizers
-from cgru.core.checks import callable_, flag, positive
 from cgru.network import chain, loop
 from cgru.network.blocks import Samples
 from cgru.network.checkpoint import Checkpoint, State
 from cgru.network.compiled.engine import Engine, compiles
 from cgru.network.history import LEFT_OUT_IN_A_ROW, RETURNS, Epoch, History
 from cgru.network.loop import Kept, Loop
-from cgru.network.metrics import Metric, checked, measured, outputs
+from cgru.network.metrics import measured, outputs
+from cgru.network.options import Settings
 from cgru.network.penalties import Penalties
-from cgru.network.progress import Bar, bar_kind
+from cgru.network.progress import Bar
 from cgru.network.samples import Data, statistics
 from cgru.network.units import Units, shrinkage
 from cgru.optimizers import Plateau
@@ -35,9 +33,8 @@ from cgru.optimizers import Plateau
 if TYPE_CHECKING:
     from cgru.network.network import Network
 
-__all__ = ["DIVERGED", "Fit", "Settings", "scores"]
+__all__ = ["DIVERGED", "Fit", "scores"]
 
-BATCH_SIZE = 32  # where nobody says
 SORTED = 64  # batches whose samples are sorted by their lengths at once, with `bucket`
 DIVERGED = "training diverged; a lower learning rate or clip_norm may help"
 SUSPECT = 1e10  # parameters above may make outputs overflow, below they do not
@@ -48,112 +45,16 @@ class _DivergenceError(Exception):
     """A fit whose loss or parameters are no longer finite, or whose updates are left out one after another."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What `Network.fit` was asked for, but for the samples. TypeError or ValueError for what it cannot be."""
-
-    epochs: int
-    batch_size: int | None
-    validation: Any
-    standardize: bool
-    standardize_targets: bool
-    shrink: bool
-    recover: bool
-    shuffle: bool
-    bucket: bool
-    patience: int | None
-    truncate: int | None
-    l1: Any
-    l2: Any
-    activity_l1: float
-    activity_l2: float
-    metrics: Mapping[str, Metric]
-    callback: Callable[[Epoch], Any] | None
-    progress: bool
-    resume: bool
-    remember_samples: bool
-
-    @classmethod
-    def of(cls, given: Mapping[str, Any]) -> Settings:
-        """Those that are among what was `given`."""
-        return cls(**{each.name: given[each.name] for each in fields(cls)})
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "patience", "truncate"):
-            if name == "epochs" or getattr(self, name) is not None:
-                positive(getattr(self, name), name)
-        for each in fields(self):
-            if each.type == "bool":
-                flag(getattr(self, each.name), each.name)
-        if self.progress:
-            bar_kind()
-        if self.callback is not None:
-            callable_(self.callback, "callback")
-        object.__setattr__(self, "metrics", checked(self.metrics))
-        if self.patience is not None and self.validation is None:
-            raise ValueError("patience: expected a validation share or set beside it, got validation=None")
-        if self.shrink and (self.validation is None or not self.standardize_targets):
-            raise ValueError("shrink: expected False without validation and standardize_targets=True, got True")
-        if self.bucket and not self.shuffle:
-            raise ValueError("bucket: expected False with shuffle=False, got True")
-
-    def check(self, net: Network, data: Samples) -> None:
-        """ValueError where they fit neither net nor data."""
-        if self.standardize and data.first.X.ndim == 2:
-            raise ValueError("standardize: expected False for tokens, which have no mean, got True")
-        if self.shrink and not losses.named(net.loss).can_shrink:
-            raise ValueError(f"shrink: expected False for {net.loss}, got True")
-        if self.recover and not optimizers.ours(net.optimizer):
-            got = type(net.optimizer).__name__
-            raise ValueError(f"recover: expected False with an optimizer of your own, whose rate is its own, got {got}")
-        if self.truncate is not None:
-            whole = chain.uncarried(net.layers)
-            if whole is not None:
-                raise ValueError(f"truncate: expected layers that can run piece by piece, got {whole}")
-        for i, layer in enumerate(net.layers):
-            if not layer.trains:
-                raise ValueError(
-                    f"layers: expected layers that train, got {layer!r} as layer {i}; fit the network that it was made "
-                    "of, and quantize that again"
-                )
-        if not any(layer.trainable for layer in net.layers):
-            raise ValueError("layers: expected at least one that is trainable, got none")
-        if net.stateful:
-            for name, due in (("shuffle", False), ("truncate", None)):
-                if getattr(self, name) != due:
-                    raise ValueError(f"{name}: expected {due} with stateful layers, got {getattr(self, name)}")
-            if not data.whole:
-                raise ValueError("layers: expected none that is stateful with batches, which need not be of one size")
-            if len(data) % self.size(data):
-                raise ValueError(
-                    f"batch_size: expected a divisor of the {len(data)} samples with stateful layers, got "
-                    f"{self.size(data)}"
-                )
-
-    def size(self, data: Samples) -> int:
-        """How many samples make an update: of batches all, however many."""
-        return (self.batch_size or BATCH_SIZE) if data.whole else sys.maxsize
-
-    def described(self, penalties: Penalties) -> dict[str, Any]:
-        """What decides how a fit goes, as a checkpoint has it."""
-        left_out = {"validation", "callback", "progress", "resume", "metrics", "recover", "remember_samples"}
-        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out}
-        given = not isinstance(self.validation, float | int | np.number)
-        share = None if self.validation is None or given else float(self.validation)
-        found["batch_size"] = self.batch_size or BATCH_SIZE
-        return found | {"validation": share, "metrics": sorted(self.metrics)} | vars(penalties)
-
-
 class Fit:
     """One fit of a network to samples, which fit each other and the settings; ValueError where they do not."""
 
     def __init__(
         self, net: Network, data: Samples, held_out: Samples | None, settings: Settings, shuffler: np.random.Generator
     ) -> None:
-        settings.check(net, data)
+        check(settings, net, data)
         self.net, self.settings = net, settings
         self.judged = data if held_out is None else held_out  # by the metrics
-        self.penalties = Penalties.of(net, settings.l1, settings.l2, settings.activity_l1, settings.activity_l2)
+        self.penalties = Penalties.of(net, settings)
         self.units = Units.of(net, data) if settings.standardize_targets else None
         self.data, self.held_out = (
             part if part is None or self.units is None else part.then(self.units.scaled) for part in (data, held_out)
@@ -471,6 +372,40 @@ def scores(net: Network, data: Samples, each: bool = False) -> tuple[float, floa
     if each or not compiles(net):
         return loop.scores(net, data, each)
     return *Engine(net, data, data, 0, None).scores(), None
+
+
+def check(settings: Settings, net: Network, data: Samples) -> None:
+    """Raise ValueError where the options do not go with each other in this network, or with the data."""
+    if settings.standardize and data.first.X.ndim == 2:
+        raise ValueError("standardize: expected False for tokens, which have no mean, got True")
+    if settings.shrink and not losses.named(net.loss).can_shrink:
+        raise ValueError(f"shrink: expected False for {net.loss}, got True")
+    if settings.recover and not optimizers.ours(net.optimizer):
+        got = type(net.optimizer).__name__
+        raise ValueError(f"recover: expected False with an optimizer of your own, whose rate is its own, got {got}")
+    if settings.truncate is not None:
+        whole = chain.uncarried(net.layers)
+        if whole is not None:
+            raise ValueError(f"truncate: expected layers that can run piece by piece, got {whole}")
+    for i, layer in enumerate(net.layers):
+        if not layer.trains:
+            raise ValueError(
+                f"layers: expected layers that train, got {layer!r} as layer {i}; fit the network that it was made "
+                "of, and quantize that again"
+            )
+    if not any(layer.trainable for layer in net.layers):
+        raise ValueError("layers: expected at least one that is trainable, got none")
+    if net.stateful:
+        for name, due in (("shuffle", False), ("truncate", None)):
+            if getattr(settings, name) != due:
+                raise ValueError(f"{name}: expected {due} with stateful layers, got {getattr(settings, name)}")
+        if not data.whole:
+            raise ValueError("layers: expected none that is stateful with batches, which need not be of one size")
+        if len(data) % settings.size(data):
+            raise ValueError(
+                f"batch_size: expected a divisor of the {len(data)} samples with stateful layers, got "
+                f"{settings.size(data)}"
+            )
 
 
 def _moment(kept: Kept, measured: tuple[np.ndarray | None, np.ndarray | None]) -> dict[str, Any]:

@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cgru.core.blocks import at_once
-from cgru.core.checks import callable_
+from cgru.network.options import Metric
 from cgru.network.samples import Data
 
 if TYPE_CHECKING:
     from cgru.network.network import Network
 
-__all__ = ["Metric", "checked", "measured", "outputs"]
-
-Metric = Callable[[np.ndarray, np.ndarray], Any]
+__all__ = ["measured", "outputs"]
 
 
-def checked(metrics: Mapping[str, Metric] | None) -> dict[str, Metric]:
-    """`metrics` as a dict; TypeError or ValueError where they are not functions by names."""
-    if metrics is None:
-        return {}
-    if not isinstance(metrics, Mapping) or not all(isinstance(name, str) for name in metrics):
-        raise TypeError(f"metrics: expected a dict of functions by name, got {type(metrics).__name__}")
-    for name, metric in metrics.items():
-        callable_(metric, f"metrics[{name!r}]")
-        if name in ("loss", "accuracy", "losses"):
-            raise ValueError(f"metrics: expected another name than loss, accuracy and losses, got {name!r}")
-    return dict(metrics)
-
-
-def measured(net: Network, data: Data, metrics: Mapping[str, Metric]) -> dict[str, float]:
+def measured(net: Network, data: Data, metrics: Mapping[str, Metric] | None) -> dict[str, float]:
     """Each metric of the targets in `data` and the outputs, one row for each sample or real step."""
     if not metrics:
         return {}

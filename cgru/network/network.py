@@ -25,9 +25,10 @@ from cgru.network import chain, files
 from cgru.network.blocks import batched, check_batches, gathered, handed, set_aside
 from cgru.network.checkpoint import Checkpoint
 from cgru.network.classes import checked_classes, checked_features, checked_names, checked_targets
-from cgru.network.fit import Fit, Settings, scores
+from cgru.network.fit import Fit, scores
 from cgru.network.history import Epoch, History
-from cgru.network.metrics import Metric, checked, measured
+from cgru.network.metrics import measured
+from cgru.network.options import Metric, Settings
 from cgru.network.remembered import Remembered, Watch
 from cgru.network.samples import ask_about_axes, by_class, names_in, taken, weights_of_classes
 from cgru.optimizers import Adam, Optimizer
@@ -283,8 +284,8 @@ class Network:
         (m, s), zero where it is padding; for a cross-entropy minus the log-likelihood. "loss" is their mean, by
         `sample_weight`, which they are not multiplied by.
         """
-        check_batches(self, locals())
-        functions, each = checked(metrics), flag(each, "each")
+        settings, each = Settings(epochs=1, metrics=metrics), flag(each, "each")
+        check_batches(settings, X, y, lengths=lengths, sample_weight=sample_weight)
         if each and y is None and self.per_step:
             raise ValueError("each: expected False for batches with outputs at steps, got True")
         data = gathered(self, X, y, lengths, sample_weight, names=self.class_names)
@@ -293,7 +294,7 @@ class Network:
         found = {"loss": loss} if accuracy is None else {"loss": loss, "accuracy": accuracy}
         if each:
             found["losses"] = data.unrowed(rows[:, None])[..., 0]
-        return found | measured(self, data, functions)
+        return found | measured(self, data, settings.metrics)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to `path`, exactly that name, for `cgru.load`: all that it needs to predict.
@@ -354,6 +355,7 @@ class Network:
             (m,) does where k or n is 1.
             Where outputs are (m, s, k), (m, s) stands for (m,) in all this: a target for each step, looked at where
             the step is real. Loss and accuracy are then means over all real steps of a batch.
+        epochs: passes over the samples.
         batch_size: samples that make an update. None: 32.
         validation: (X, y), (X, y, lengths) or (X, y, lengths, sample_weight), where None stands for lengths or weights
             that are not there; batches of these; or the share of the samples, in (0, 1), to set aside for it: at
@@ -431,17 +433,16 @@ class Network:
         it twice. OSError where the checkpoint cannot be written, before the training where that is known.
         """
         settings = Settings.of(locals())
-        check_batches(self, locals())
+        known = {"measured": self.mean is not None, "scheduled": optimizers.scheduled(self.optimizer)}
+        check_batches(settings, X, y, **known, lengths=lengths, sample_weight=sample_weight, groups=groups)
         if not self._lock.acquire(blocking=False):
             raise RuntimeError("fit: another thread is inside this network; give each thread a network of its own")
         try:
             names = names_in(self, X, y, lengths)
             data = gathered(self, X, y, lengths, sample_weight, names=names)
-            per_class = weights_of_classes(self, data, class_weight, names)
+            per_class = weights_of_classes(self, data, settings.class_weight, names)
             data = by_class(self, data, per_class)
             file, seed = None, self._split_seed
-            if resume and checkpoint is None:
-                raise ValueError("resume: expected a checkpoint beside it, got checkpoint=None")
             if checkpoint is not None:
                 file = Checkpoint(checkpoint, checkpoint_seconds, resume, seed)
                 seed = file.split_seed
@@ -452,7 +453,7 @@ class Network:
                 held_out = None if held_out is None else watch.over(held_out, "validated")
             run = Fit(self, data, held_out, settings, self._shuffler)
             if file is not None:
-                file.belongs(self, data, held_out, settings.described(run.penalties))
+                file.belongs(self, data, held_out, settings.compared() | vars(run.penalties))
             fresh = not self.head.p
             if fresh:
                 ask_about_axes(data)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cgru.optimizers import check_number, is_matrix
+from cgru.network.options import Settings
+from cgru.optimizers import is_matrix
 
 if TYPE_CHECKING:
     from cgru.network.network import Network
@@ -33,14 +34,10 @@ class Penalties:
     activity_l2: float = 0.0
 
     @classmethod
-    def of(cls, net: Network, l1: Any, l2: Any, activity_l1: Any, activity_l2: Any) -> Penalties:
-        """What they are in `net`; TypeError or ValueError for what is neither a number nor a dict of them."""
-        return cls(
-            _by_key(net, l1, "l1"),
-            _by_key(net, l2, "l2"),
-            _factor(activity_l1, "activity_l1"),
-            _factor(activity_l2, "activity_l2"),
-        )
+    def of(cls, net: Network, given: Settings) -> Penalties:
+        """Return those of a fit of `net`; ValueError for a key that no parameter has."""
+        by_key = (_by_key(net, getattr(given, name), name) for name in ("l1", "l2"))
+        return cls(*by_key, given.activity_l1, given.activity_l2)
 
     def of_parameter(self, key: str) -> tuple[float, float]:
         """The two factors of a parameter."""
@@ -54,17 +51,11 @@ def _by_key(net: Network, value: Any, name: str) -> dict[str, float]:
     layers = enumerate(net.layers)
     keys = [f"{i}.{own}" for i, layer in layers if layer.trainable for own in layer.parameter_names]
     if not isinstance(value, Mapping):
-        factor = _factor(value, name)
-        return {key: factor for key in keys if is_matrix(key)} if factor else {}
+        return {key: value for key in keys if is_matrix(key)} if value else {}
     found = {}
     for pattern, each in value.items():
         matched = [key for key in keys if isinstance(pattern, str) and fnmatchcase(key, pattern)]
         if not matched:
             raise ValueError(f"{name}: expected keys that match some of {', '.join(keys)}, got {pattern!r}")
-        found |= dict.fromkeys(matched, _factor(each, f"{name}[{pattern!r}]"))
+        found |= dict.fromkeys(matched, each)
     return found
-
-
-def _factor(value: Any, name: str) -> float:
-    check_number(value, name)
-    return float(value)

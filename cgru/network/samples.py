@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -316,16 +316,13 @@ def weights_of_classes(
     if class_weight is None:
         return None
     weights = np.ones(max(net.head.d["u"], 2))
-    if isinstance(class_weight, str) and class_weight == "balanced":
+    if class_weight == "balanced":
         counts = np.zeros(len(weights), np.intp)
         for block in in_blocks(data):
             counts += np.bincount(block.rows(_classes(net, block)), minlength=len(weights))
         there = counts > 0
         weights[there] = counts.sum() / (there.sum() * counts[there])
         return weights
-    if not isinstance(class_weight, Mapping):
-        got = repr(class_weight) if isinstance(class_weight, str) else type(class_weight).__name__
-        raise TypeError(f'class_weight: expected a dict, "balanced" or None, got {got}')
     known = (names or ()) if net.classes is None else net.classes.tolist()
     numbers = {name: i for i, name in enumerate(known)}
     values = net.classes is not None and net.classes.dtype.kind not in "UO"  # which numbers then mean
@@ -337,7 +334,7 @@ def weights_of_classes(
             raise ValueError(f"class_weight: expected classes {due}, got {given!r}")
     if len(set(keys)) < len(keys):
         raise ValueError(f"class_weight: expected each class once, got {list(class_weight)}")
-    weights[keys] = _not_negative(real(list(class_weight.values()), "class_weight"), "class_weight")
+    weights[keys] = list(class_weight.values())
     return weights
 
 

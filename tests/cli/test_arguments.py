@@ -1,14 +1,17 @@
 """What the command can be asked, what is the default, and which words of the library's errors reach the user."""
 
+import dataclasses
 import re
+from pathlib import Path
 
 import pytest
 from cli_cases import run
 
 import cgru
-from cgru import recipe
-from cgru.cli.arguments import RequestError, as_request_error, parser
+from cgru import cli, recipe
+from cgru.cli.arguments import RequestError, as_request_error, parser, requested
 from cgru.cli.data import READING as NAMES
+from cgru.network.options import OPTIONS, Settings
 
 READING = dict.fromkeys(NAMES)
 
@@ -62,6 +65,57 @@ def test_the_defaults_of_the_others():
     due = {"command": "export", "model": "m", "output": "x.c", "name": None, "dtype": None}
     assert asked("export", "m", "-o", "x.c") == due
     assert asked() == {"command": None}
+
+
+def test_a_request_has_its_parts_and_stays_as_it_is():
+    name, request = requested(["fit", "d.csv", "--units", "3", "--id", "a,b", "--patience", "4", "--time-format", "%Y"])
+    assert (name, request.data, request.test, request.output) == ("fit", "d.csv", None, "cgru-model.npz")
+    assert (request.building.units, request.building.loss, request.training.patience) == (3, None, 4)
+    assert (request.reading.id, request.reading.time_format, request.reading.wide) == (("a", "b"), "%Y", None)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        request.building.units = 4
+    assert requested([]) == (None, None)
+    for command in (
+        ["data", "d"], ["evaluate", "m"], ["export", "m", "-o", "c"], ["forecast", "s", "--horizon", "2"], ["info"],
+        ["many", "p"], ["predict", "m", "d"], ["quantize", "m", "-o", "q"],
+    ):  # fmt: skip
+        name, request = requested(command)
+        assert type(request).__name__.lower() == f"{name}request"
+        name = dataclasses.fields(request)[0].name
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(request, name, "other")
+
+
+def test_what_must_be_said_and_what_may_be_several():
+    for command in (["export", "m"], ["quantize", "m"], ["forecast", "s"], ["predict", "m"], ["data"], ["many"]):
+        with pytest.raises(RequestError, match="required"):
+            requested(command)
+    _, request = requested(["forecast", "s", "--horizon", "2", "--quantiles", "0.1", "0.9", "--inputs", "a", "b"])
+    assert (request.quantiles, request.inputs, request.cells.na) == ([0.1, 0.9], ["a", "b"], None)
+    for text in ("0", "1", "nan"):
+        with pytest.raises(RequestError, match="argument --quantiles: expected a number between 0 and 1"):
+            requested(["forecast", "s", "--horizon", "2", "--quantiles", text])
+
+
+def test_fit_has_the_options_that_the_description_gives_to_the_command():
+    training = vars(requested(["fit"])[1].training)
+    assert training.keys() == {name for name, option in OPTIONS.items() if option.command is not None}
+    for name, value in training.items():
+        assert value == (None if name == "epochs" else getattr(Settings, name))
+
+
+def test_no_namespace_leaves_the_parser():
+    folder = Path(cli.__file__).parent
+    assert [path.name for path in folder.glob("*.py") if "argparse" in path.read_text(encoding="utf-8")] == [
+        "arguments.py"
+    ]
+
+
+def test_a_default_is_told_once_and_where_there_is_one(tmp_path):
+    for command in ("many", "forecast", "quantize", "evaluate"):
+        text, entries = helped(tmp_path, command)
+        assert "default: None" not in text
+        assert all(words.count("(default: ") <= 1 for name, words in entries.items() if name.startswith("--"))
 
 
 def test_losses():
@@ -162,4 +216,4 @@ def test_each_argument_has_its_words_and_each_option_of_fit_its_default(tmp_path
         about = re.sub(r"^[A-Z][\w.]*|^\{.*?\}", "", words).strip()  # after what stands for its value
         assert len(about) > 15 or name in ("x", "y"), (name, words)
         if command == "fit" and name.startswith("--") and name != "--help":
-            assert "default: " in words, name
+            assert words.count("default: ") == 1, name

@@ -10,7 +10,7 @@ from cli_cases import posix
 
 from cgru import Epoch
 from cgru.cli.arguments import RequestError
-from cgru.cli.output import WRITERS, check_output, page_writer, plotter, require
+from cgru.cli.output import Predictions, check_output, page_writer, plotter, predictions_writer, require
 
 OUTPUTS = np.arange(6.0).reshape(3, 2) / 4
 NAMES = ("no", "yes")
@@ -54,12 +54,12 @@ def lines(path):
 
 
 def test_npz(tmp_path):
-    path = tmp_path / "out"
-    WRITERS[".npz"](path, OUTPUTS, None, NAMES, None)
+    path = tmp_path / "out.npz"
+    predictions_writer(str(path))(Predictions(OUTPUTS, None, NAMES))
     with np.load(path) as written:
         assert written.files == ["outputs"]
         np.testing.assert_array_equal(written["outputs"], OUTPUTS)
-    WRITERS[".npz"](path, OUTPUTS, np.array([1, 0, 1]), NAMES, None)
+    predictions_writer(str(path))(Predictions(OUTPUTS, np.array([1, 0, 1]), NAMES))
     with np.load(path) as written:
         assert written["classes"].tolist() == ["1", "0", "1"]
 
@@ -82,15 +82,15 @@ def test_npz(tmp_path):
     ],
 )
 def test_csv(tmp_path, classes, names, due):
-    WRITERS[".csv"](tmp_path / "out", OUTPUTS, classes, names, None)
-    assert lines(tmp_path / "out") == due
+    predictions_writer(str(tmp_path / "out.csv"))(Predictions(OUTPUTS, classes, names))
+    assert lines(tmp_path / "out.csv") == due
 
 
 @pytest.mark.parametrize("named", [False, True])
 def test_csv_of_steps(tmp_path, named):
     real = np.array([[True, False], [True, True]])
     outputs, classes = np.arange(4.0).reshape(2, 2, 1), np.array([["a", ""], ["b", "c"]])
-    WRITERS[".csv"](tmp_path / "out", outputs, classes if named else None, ("step",), real)
+    predictions_writer(str(tmp_path / "out.csv"))(Predictions(outputs, classes if named else None, ("step",), real))
     due = [
         ["sequence", "step", *(["class"] if named else []), "predicted_step"],
         *(
@@ -100,7 +100,7 @@ def test_csv_of_steps(tmp_path, named):
             )
         ),
     ]
-    assert lines(tmp_path / "out") == due
+    assert lines(tmp_path / "out.csv") == due
 
 
 # --- the learning curve ---

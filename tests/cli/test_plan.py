@@ -186,15 +186,15 @@ def test_what_results_depend_on(tmp_path):
         ("[fit]\npatience = 0", "[fit] patience: expected at least 1, got 0"),
         ("[fit]\ntruncate = 0.5", "[fit] truncate: expected an integer, got float"),
         ("[fit]\nstandardize = 0", "[fit] standardize: expected True or False, got int"),
-        ('[fit]\nclass_weight = "even"', "[fit] class_weight: expected one of balanced, got 'even'"),
-        ("[fit]\nclass_weight = {a = -1}", "[fit] class_weight.a: expected a number of at least 0"),
+        ('[fit]\nclass_weight = "even"', "[fit] class_weight: expected a dict, \"balanced\" or None, got 'even'"),
+        ("[fit]\nclass_weight = {a = -1}", "[fit] class_weight['a']: expected a number of at least 0"),
         (
             '[network]\nloss = ["mse"]',
             "[network] loss: expected one value, so that losses can be compared, got [",
         ),
         ("[fit]\nshrink = [true, false]", "[fit] shrink: expected one value, so that"),
         ("[fit]\nl1 = -1", "[fit] l1: expected a number of at least 0"),
-        ('[fit]\nl1 = [0, {"0.V*" = "a"}]', "[fit] l1[1].0.V*: expected a number, got str"),
+        ('[fit]\nl1 = [0, {"0.V*" = "a"}]', "[fit] l1[1]['0.V*']: expected a number, got str"),
         ("[fit]\nactivity_l2 = {a = 1}", "[fit] activity_l2: expected a number, got dict"),
     ],
 )

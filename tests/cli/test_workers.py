@@ -18,7 +18,7 @@ from cli_cases import X, Y, ended, posix, refused, run, start
 
 import cgru
 from cgru.cli import workers
-from cgru.cli.arguments import RequestError, parser
+from cgru.cli.arguments import RequestError, requested
 from cgru.cli.workers import executor_of
 
 PLAN = """
@@ -111,7 +111,8 @@ def children(process):
 
 
 def asked(*options):
-    return executor_of(parser().parse_args(["many", "plan.toml", *options]))
+    _, request = requested(["many", "plan.toml", *options])
+    return executor_of(request.threads, request.processes, request.executor)
 
 
 def test_threads_need_no_executor():
@@ -177,7 +178,7 @@ def test_a_worker_of_another_version_is_refused(folder, monkeypatch):
     """Nothing of its is kept, so that the same command goes on with the right workers."""
 
     @contextlib.contextmanager
-    def elsewhere(arguments):
+    def elsewhere(*given):
         with parcel_cases.Elsewhere(folder) as executor:
             yield executor
 

@@ -288,8 +288,8 @@ ZEROS = np.zeros(24)
         ({"class_weight": {3: 1}}, ValueError, "class_weight: expected classes from 0 to 2, got 3"),
         ({"class_weight": {"a": 1}}, ValueError, "class_weight: expected classes from 0 to 2, got 'a'"),
         ({"class_weight": {True: 1}}, ValueError, "class_weight: expected classes from 0 to 2, got True"),
-        ({"class_weight": {1: -1}}, ValueError, "class_weight: expected finite numbers of at least 0, got -1"),
-        ({"class_weight": {1: "a"}}, TypeError, "class_weight: expected real numbers"),
+        ({"class_weight": {1: -1}}, ValueError, "class_weight[1]: expected a number of at least 0"),
+        ({"class_weight": {1: "a"}}, TypeError, "class_weight[1]: expected a number, got str"),
         ({"class_weight": "even"}, TypeError, "class_weight: expected a dict, \"balanced\" or None, got 'even'"),
         ({"class_weight": [1, 2, 3]}, TypeError, 'class_weight: expected a dict, "balanced" or None, got list'),
         (

@@ -1,0 +1,228 @@
+"""The options of a fit: one entry for each, which says all that others ask about it.
+
+They are `Network.fit`, whose signature and docstring a test compares with it, fits by batches, checkpoints, the
+estimators of `cgru.sklearn`, the command, its plans, and the jobs of many fits.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from enum import Flag, auto
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cgru.core.checks import callable_, flag, positive
+from cgru.network.history import Epoch
+from cgru.network.progress import bar_kind
+from cgru.optimizers import check_number
+
+if TYPE_CHECKING:
+    from cgru.network.blocks import Samples
+
+__all__ = ["OPTIONS", "Metric", "Option", "Settings", "Trait"]
+
+BATCH_SIZE = 32  # where nobody says
+
+Metric = Callable[[np.ndarray, np.ndarray], Any]
+Check = Callable[[Any, str], Any]
+
+
+class Trait(Flag):
+    """What may hold of an option."""
+
+    PLAN = auto()  # [fit] of a plan has it as a key
+    RESUME = auto()  # a fit with another value does not go on from a checkpoint
+    UNLIKE = auto()  # losses of fits with different values cannot be compared
+    REREADS = auto()  # a fit goes once more through the batches that it trains on
+    REREADS_VALIDATION = auto()  # likewise, through those that it validates with
+    JUDGES = auto()  # likewise, through these or, without validation, through those that it trains on
+
+
+PLAN, RESUME, UNLIKE, REREADS, REREADS_VALIDATION, JUDGES = Trait
+NONE = Trait(0)
+
+
+@dataclass(frozen=True)
+class Option:
+    """What is known of an option beside its name, type and default.
+
+    Attributes:
+        check: of a value, with the name; it returns the value as it is used, or raises TypeError or ValueError. A
+            default of None is not checked.
+        help: what the option does; names of `cgru.recipe` stand in braces.
+        traits: what else holds of it.
+        command: what the command shows for a value, "" for a flag, and what it says of the default; None where the
+            command does not have the option.
+        alone: why batches cannot be used with it; "" where they can.
+        recipe: the default of estimators, the command and plans; ... where it is that of `Network.fit`.
+    """
+
+    check: Check | None
+    help: str
+    traits: Trait = NONE
+    command: tuple[str | tuple[str, ...], str] | None = None
+    alone: str = ""
+    recipe: Any = ...
+
+
+def _option(default: Any, check: Check | None, about: str, *rest: Any, **more: Any) -> Any:
+    """Declare an option by its default, and as `Option` has it."""
+    return field(default=default, metadata={"option": Option(check, about, *rest, **more)})
+
+
+def _progress(value: Any, name: str) -> bool:
+    if flag(value, name):
+        bar_kind()
+    return bool(value)
+
+
+def _metrics(value: Any, name: str) -> dict[str, Metric]:
+    if not isinstance(value, Mapping) or not all(isinstance(each, str) for each in value):
+        raise TypeError(f"{name}: expected a dict of functions by name, got {type(value).__name__}")
+    for each, metric in value.items():
+        callable_(metric, f"{name}[{each!r}]")
+        if each in ("loss", "accuracy", "losses"):
+            raise ValueError(f"{name}: expected another name than loss, accuracy and losses, got {each!r}")
+    return dict(value)
+
+
+def _factor(value: Any, name: str) -> float:
+    check_number(value, name)
+    return float(value)
+
+
+def _factors(value: Any, name: str) -> Any:
+    """Check a number, or a dict of them."""
+    if not isinstance(value, Mapping):
+        return _factor(value, name)
+    return {key: _factor(each, f"{name}[{key!r}]") for key, each in value.items()}
+
+
+def _class_weight(value: Any, name: str) -> Any:
+    if isinstance(value, str) and value == "balanced":
+        return value
+    if not isinstance(value, Mapping):
+        got = repr(value) if isinstance(value, str) else type(value).__name__
+        raise TypeError(f'{name}: expected a dict, "balanced" or None, got {got}')
+    return _factors(value, name)
+
+
+def _seconds(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
+    if not value >= 0:
+        raise ValueError(f"{name}: expected at least 0, got {value}")
+    return float(value)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of one fit, checked; TypeError or ValueError for what cannot be."""
+
+    epochs: int = _option(
+        50,
+        positive,
+        "passes over the data",
+        PLAN | RESUME | REREADS | REREADS_VALIDATION,
+        ("N", "as many as make {UPDATES} updates, {EPOCHS} at the least"),
+        recipe=None,
+    )
+    batch_size: int | None = _option(
+        None,
+        positive,
+        "sequences an update",
+        PLAN,
+        ("N", "a fortieth of all, 16 to 64"),
+        "each of which makes an update",
+    )
+    validation: Any = _option(
+        None,
+        None,
+        "share of the training data to hold back; the weights that do best on it are kept, and a regression "
+        "by squared error is shrunk towards the mean by it",
+        command=("SHARE", "0, of a regression {VALIDATION}"),
+    )
+    standardize: bool = _option(
+        False, flag, "scale features to mean 0 and deviation 1", PLAN | RESUME | REREADS, recipe=True
+    )
+    shuffle: bool = _option(True, flag, "draw a new order of the sequences for each epoch", PLAN | RESUME)
+    patience: int | None = _option(
+        None,
+        positive,
+        "stop after N epochs without a better validation loss",
+        PLAN | RESUME,
+        ("N", "never, of a regression {PATIENCE}; needs --validation"),
+    )
+    callback: Callable[[Epoch], Any] | None = _option(None, callable_, "a function of each epoch")
+    truncate: int | None = _option(None, positive, "backpropagate through N steps", PLAN | RESUME)
+    class_weight: Mapping[Any, float] | str | None = _option(
+        None,
+        _class_weight,
+        "let all classes count the same, however many sequences they have",
+        PLAN | UNLIKE | REREADS,
+        (("balanced",), "no"),
+    )
+    standardize_targets: bool = _option(
+        False, flag, "scale targets to mean 0 and deviation 1", PLAN | RESUME | UNLIKE | REREADS, recipe=None
+    )
+    shrink: bool = _option(False, flag, "pull outputs towards the mean", PLAN | RESUME | UNLIKE | REREADS_VALIDATION)
+    recover: bool = _option(False, flag, "where training diverges, go back", REREADS)
+    bucket: bool = _option(
+        False, flag, "make batches of like lengths", PLAN | RESUME, alone="which come as they are handed out"
+    )
+    l1: Any = _option(0.0, _factors, "penalty on |p| of matrices, or by keys", PLAN | RESUME)
+    l2: Any = _option(0.0, _factors, "penalty on p^2, likewise", PLAN | RESUME)
+    activity_l1: float = _option(0.0, _factor, "penalty on |h| of recurrent layers", PLAN | RESUME)
+    activity_l2: float = _option(0.0, _factor, "penalty on h^2 of these", PLAN | RESUME)
+    metrics: Mapping[str, Metric] | None = _option(None, _metrics, "functions by name", UNLIKE | JUDGES)
+    progress: bool = _option(False, _progress, "show a bar")
+    checkpoint: str | os.PathLike[str] | None = _option(
+        None,
+        None,
+        "keep in FILE what --resume goes on from, should this be stopped",
+        REREADS_VALIDATION,
+        ("FILE", "no"),
+        "whose order in epochs to come nobody knows; that of arrays in files is known",
+    )
+    checkpoint_seconds: float = _option(
+        10.0, _seconds, "write it at most every S seconds, at the end of an epoch", command=("S", "%(default)g")
+    )
+    resume: bool = _option(False, flag, "go on from the --checkpoint, where there is one", command=("", "begin anew"))
+    remember_samples: bool = _option(False, flag, "keep hashes of the samples in the model")
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Settings:
+        """Take the options from among what was `given`."""
+        return cls(**{name: given[name] for name in OPTIONS})
+
+    def __post_init__(self) -> None:
+        for name, option in OPTIONS.items():
+            value = getattr(self, name)
+            if option.check is not None and (value is not None or getattr(Settings, name) is not None):
+                object.__setattr__(self, name, option.check(value, name))
+        if self.patience is not None and self.validation is None:
+            raise ValueError("patience: expected a validation share or set beside it, got validation=None")
+        if self.shrink and (self.validation is None or not self.standardize_targets):
+            raise ValueError("shrink: expected False without validation and standardize_targets=True, got True")
+        if self.bucket and not self.shuffle:
+            raise ValueError("bucket: expected False with shuffle=False, got True")
+        if self.resume and self.checkpoint is None:
+            raise ValueError("resume: expected a checkpoint beside it, got checkpoint=None")
+
+    def size(self, data: Samples) -> int:
+        """Return how many samples make an update: of batches all, however many."""
+        return (self.batch_size or BATCH_SIZE) if data.whole else sys.maxsize
+
+    def compared(self) -> dict[str, Any]:
+        """Return what decides how a fit goes, as a checkpoint compares it."""
+        found = {name: getattr(self, name) for name, option in OPTIONS.items() if RESUME in option.traits}
+        share = float(self.validation) if isinstance(self.validation, float | int | np.number) else None
+        size, metrics = self.batch_size or BATCH_SIZE, sorted(self.metrics or ())
+        return found | {"batch_size": size, "validation": share, "metrics": metrics}
+
+
+OPTIONS: dict[str, Option] = {each.name: each.metadata["option"] for each in fields(Settings)}

@@ -1,0 +1,82 @@
+"""The description of the options of a fit, and all that is said of them elsewhere."""
+
+import inspect
+import re
+import sys
+
+import numpy as np
+import pytest
+
+import cgru
+from cgru import recipe
+from cgru.network.options import OPTIONS, Settings, Trait
+
+SAMPLES = ["self", "X", "y", "lengths", "groups", "sample_weight"]
+ESTIMATORS = {"validation": "validation_fraction", "patience": "n_iter_no_change"}  # scikit-learn's names
+
+
+def test_fit_has_all_options_with_their_defaults():
+    parameters = inspect.signature(cgru.Network.fit).parameters
+    assert {name: each.default for name, each in parameters.items() if name not in SAMPLES} == vars(Settings())
+    assert set(SAMPLES) < set(parameters)
+    for name in OPTIONS:
+        assert re.search(rf"\b{name}\b", cgru.Network.fit.__doc__), name
+
+
+def test_each_option_says_what_it_does():
+    for name, option in OPTIONS.items():
+        text = option.help.format(**vars(recipe))
+        assert re.match("[a-z].{7,}[^.]$", text), name
+        default = getattr(Settings, name)
+        if option.check is not None and default is not None:
+            assert option.check(default, name) == default
+
+
+def test_estimators_have_the_defaults_of_the_recipe():
+    pytest.importorskip("sklearn")
+    from cgru.sklearn import GRUClassifier, GRURegressor
+
+    for estimator in (GRUClassifier, GRURegressor):
+        parameters = inspect.signature(estimator).parameters
+        assert parameters["validation_fraction"].default == recipe.VALIDATION
+        assert parameters["n_iter_no_change"].default == recipe.PATIENCE
+        shared = OPTIONS.keys() & parameters.keys()
+        assert shared - {"class_weight"} == {"epochs", "batch_size", "standardize"}
+        for name in shared:
+            option = OPTIONS[name]
+            assert parameters[name].default == (getattr(Settings, name) if option.recipe is ... else option.recipe)
+
+
+def test_settings_are_checked_and_converted():
+    found = Settings(epochs=np.int64(3), l1={"a": 1}, checkpoint_seconds=3, metrics={"n": len})
+    assert (type(found.epochs), found.l1, type(found.checkpoint_seconds)) == (int, {"a": 1.0}, float)
+    for given, words in (
+        ({"epochs": None}, "epochs: expected an integer, got NoneType"),
+        ({"shrink": True, "validation": 0.5}, "shrink: expected False without validation and standardize_targets=True"),
+        ({"shrink": True, "standardize_targets": True}, "shrink: expected False without validation"),
+        ({"resume": True}, "resume: expected a checkpoint beside it, got checkpoint=None"),
+        ({"checkpoint_seconds": -1}, "checkpoint_seconds: expected at least 0, got -1"),
+        ({"class_weight": {"a": "b"}}, "class_weight['a']: expected a number, got str"),
+        ({"metrics": {"loss": len}}, "metrics: expected another name than loss"),
+    ):
+        with pytest.raises((TypeError, ValueError), match="^" + re.escape(words)):
+            Settings(**given)
+
+
+def test_a_bar_needs_tqdm(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    with pytest.raises(ImportError, match=r"^progress: tqdm is missing"):
+        Settings(progress=True)
+    assert not Settings(progress=np.False_).progress
+
+
+def test_what_a_checkpoint_compares():
+    """All that decides how a fit goes; what is shown or kept beside it may differ."""
+    one, other = Settings().compared(), Settings(epochs=7, validation=0.5, l2=1, recover=True, metrics={"a": len})
+    assert {name for name, value in other.compared().items() if value != one[name]} == {
+        "epochs", "validation", "l2", "metrics"
+    }  # fmt: skip
+    assert one["batch_size"] == 32
+    assert Settings(validation=(1, 2)).compared()["validation"] is None
+    resumed = {name for name, option in OPTIONS.items() if Trait.RESUME in option.traits}
+    assert {*resumed, "batch_size", "validation", "metrics"} == one.keys()
