@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from cgru import layers as plain
 from cgru.bidirectional import PREFIXES
 from cgru.interop.gates import ONNX
 from cgru.interop.onnx_to import MARK, onnx_package, to_onnx
@@ -113,17 +114,14 @@ def _unstacked(found: Arrays, layers: list[dict[str, Any]]) -> tuple[Arrays, np.
         part = layer.get("layer", layer)
         if "dtype" in part:
             part["dtype"] = dtype.name
-        if part["class"] == "GRU":
-            W, R, B = (found[f"{i}.{name}"] for name in "WRB")
-            for d, prefix in enumerate(PREFIXES if part is not layer else ("",)):
-                p = ONNX.ours(W[d], R[d], *np.split(B[d], 2), named(part["variant"]))
-                arrays |= {f"{i}.{prefix}{name}": value for name, value in p.items()}
-                if part.get("learn_h0"):
-                    arrays[f"{i}.{prefix}h0"] = found[f"{i}.h0"].reshape(len(W), 1, -1)[d]
-        elif part["class"] == "Dense":
-            arrays |= {f"{i}.W": found[f"{i}.W"], f"{i}.b": found[f"{i}.b"][None]}
-        elif part["class"] == "Scale":
-            arrays |= {f"{i}.{name}": found[f"{i}.{name}"][None] for name in ("scale", "shift")}
-        elif part["class"] == "Embedding":
-            arrays[f"{i}.E"] = found[f"{i}.E"]
+        if part["class"] != "GRU":
+            names = getattr(plain, part["class"]).parameter_names
+            arrays |= {f"{i}.{name}": np.atleast_2d(found[f"{i}.{name}"]) for name in names}
+            continue
+        W, R, B = (found[f"{i}.{name}"] for name in "WRB")
+        for d, prefix in enumerate(PREFIXES if part is not layer else ("",)):
+            p = ONNX.ours(W[d], R[d], *np.split(B[d], 2), named(part["variant"]))
+            if part.get("learn_h0"):
+                p["h0"] = found[f"{i}.h0"].reshape(len(W), 1, -1)[d]
+            arrays |= {f"{i}.{prefix}{name}": value for name, value in p.items()}
     return arrays, dtype

@@ -8,18 +8,17 @@ with the node that it comes from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from cgru.interop.gates import ONNX, array, cells, filled
-from cgru.interop.onnx_gru import options
-from cgru.interop.onnx_layers import LAYERS
+from cgru.interop.gates import ONNX, Refusal, array, filled, refusal
+from cgru.interop.onnx_layers import LAYERS, gru_options
 from cgru.interop.onnx_values import MOVES, ONE, Axis, Node, Unproved, Value, alike, joined, long_axes
 from cgru.interop.pieces import Pieces, embedding
-from cgru.layers.pool import Pool
+from cgru.layers import Pool
 
 __all__ = ["Reader"]
 
@@ -28,8 +27,6 @@ DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
 STANDARD = ("", "ai.onnx")  # domains
 FOLDED = {*MOVES, "Constant", "Concat"} - {"Dropout"}  # what is computed where all inputs are constants
 CLEAN = {*FOLDED, "Expand", "Tile"}  # what makes zeros of zeros
-
-Refusal = Callable[[str], Exception]
 
 
 class Reader:
@@ -285,11 +282,7 @@ class Reader:
     def gru(self, node: Node, place: str) -> None:
         """Make a layer of a node."""
         X, W, R, B, lengths, h0 = (*node.inputs, *[""] * 6)[:6]
-
-        def refuse(why: str) -> Exception:
-            return ValueError(f"source: {place} cannot be had here: {why}")
-
-        attributes = node.attributes
+        refuse, attributes = refusal(f"source: {place} cannot be had here"), node.attributes
         unknown = attributes.keys() - ATTRIBUTES - ONNX.options(ONNX.variant({})).keys()
         if unknown:
             raise refuse(f"its attribute {sorted(unknown)[0]} is unknown")
@@ -307,7 +300,7 @@ class Reader:
         self.starts.append((place, self.start(h0, layout, D, refuse)))
         self.lengths.append(self.steps_of(lengths, refuse))
         self.recurrent.append(
-            filled(parts, variant, sequences=True, reverse=direction == "reverse", **options(attributes, D, refuse))
+            filled(parts, variant, sequences=True, reverse=direction == "reverse", **gru_options(attributes, D, refuse))
         )
         self.chain.put(self.recurrent[-1], place)
         self.note(node, place, layout, Axis("d", D), Axis("u", u))
@@ -356,7 +349,7 @@ class Reader:
 
     def parts(self, number: int) -> tuple[tuple[int, int], ...]:
         """The directions of a layer, as they are among the parts of its states."""
-        return tuple((number, d) for d, _ in enumerate(cells(self.recurrent[number])))
+        return tuple((number, d) for d, _ in enumerate(self.recurrent[number].cells))
 
     def start(self, h0: str, layout: int, D: int, refuse: Refusal) -> Value | None:
         """What a node starts from: zeros (None), or an input of the graph or layers of it; else it is refused."""

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from cgru.activations import ours, sigmoid, tanh
 from cgru.bidirectional import Bidirectional
 from cgru.gru import GRU
-from cgru.interop.gates import TORCH, cell_of, cells, dtype_of, in_layers
+from cgru.interop.gates import TORCH, Refusal, cell_of, dtype_of, in_layers, refusal
 from cgru.interop.torch_gru import KEY, KEYS, SUFFIXES, gru_layers
-from cgru.layers.dropout import Dropout
 from cgru.network import Network
 
 __all__ = ["from_torch", "to_torch"]
@@ -72,17 +70,16 @@ def to_torch(net: Network | GRU | Bidirectional | list | tuple) -> Any:
     except ImportError:
         raise ImportError("to_torch: PyTorch is missing: pip install torch") from None
 
-    recurrent = [layer for layer in layers if not isinstance(layer, Dropout)]
-    dtype = dtype_of(layers)
-    first = cells(recurrent[0])[0]
-    e, u = first.p["Uz"].shape
+    recurrent = [layer for layer in layers if layer.cells]
+    dtype, first = dtype_of(layers), recurrent[0].cells
+    e, u = first[0].p["Uz"].shape
     module = torch.nn.GRU(
-        e, u, len(recurrent), batch_first=True, dropout=rate, bidirectional=isinstance(recurrent[0], Bidirectional),
+        e, u, len(recurrent), batch_first=True, dropout=rate, bidirectional=len(first) > 1,
         dtype=getattr(torch, dtype.name),
     )  # fmt: skip
     state = {}
     for number, layer in enumerate(recurrent):
-        for suffix, half in zip(SUFFIXES, cells(layer), strict=False):
+        for suffix, half in zip(SUFFIXES, layer.cells, strict=False):
             for key, value in zip(KEYS, TORCH.theirs(half.p), strict=True):
                 state[f"{key}_l{number}{suffix}"] = torch.from_numpy(value)
     module.load_state_dict(state)
@@ -93,34 +90,28 @@ def to_torch(net: Network | GRU | Bidirectional | list | tuple) -> Any:
     return module
 
 
-def _refusal(i: int, layer: Any) -> Callable[[str], Exception]:
-    return lambda why: ValueError(f"net: layer {i}, {layer!r}, cannot be a torch.nn.GRU: {why}")
-
-
 def _checked(layers: tuple[Any, ...], net: Any) -> float:
     """The rate of the dropout between the layers; refused where they are more than torch.nn.GRU can express."""
     if isinstance(net, Network) and net.mean is not None:
         raise ValueError("net: cannot be a torch.nn.GRU: it standardises its input")
-    recurrent, rates = {}, []
+    recurrent, rates = [i for i, layer in enumerate(layers) if layer.cells], []
+    refusals = [refusal(f"net: layer {i}, {layer!r}, cannot be a torch.nn.GRU") for i, layer in enumerate(layers)]
     for i, layer in enumerate(layers):
-        if type(layer) in (GRU, Bidirectional):
-            recurrent[i] = layer
-        elif type(layer) is Dropout and 0 < i < len(layers) - 1 and i - 1 in recurrent:
+        if hasattr(layer, "rate") and 0 < i < len(layers) - 1 and i - 1 in recurrent:
             rates.append(layer.rate)
-        else:
-            raise _refusal(i, layer)("expected GRU or Bidirectional layers, and Dropout only between two of them")
-    first = recurrent[0]
-    for i, layer in recurrent.items():
-        refuse = _refusal(i, layer)
-        _check_layer(layer, refuse)
-        if type(layer) is not type(first) or cells(layer)[0].d["u"] != cells(first)[0].d["u"]:
-            raise refuse("all layers have one width and the same directions there")
+        elif not layer.cells:
+            raise refusals[i]("expected GRU or Bidirectional layers, and Dropout only between two of them")
+    first = layers[recurrent[0]].cells
+    for i in recurrent:
+        _check_layer(layers[i], refusals[i])
+        if len(layers[i].cells) != len(first) or layers[i].cells[0].d["u"] != first[0].d["u"]:
+            raise refusals[i]("all layers have one width and the same directions there")
     if len(set(rates)) > 1 or len(rates) not in (0, len(recurrent) - 1):
         raise ValueError("net: cannot be a torch.nn.GRU: expected Dropout of one rate between all layers, or none")
     return rates[0] if rates else 0.0
 
 
-def _check_layer(layer: GRU | Bidirectional, refuse: Callable[[str], Exception]) -> None:
+def _check_layer(layer: GRU | Bidirectional, refuse: Refusal) -> None:
     """Refuse what no layer of a torch.nn.GRU is."""
     cell = cell_of(layer, refuse)
     if (ours(cell.activate), ours(cell.activate_update)) != (tanh, sigmoid):
@@ -132,7 +123,7 @@ def _check_layer(layer: GRU | Bidirectional, refuse: Callable[[str], Exception])
     for name in ("dropout", "recurrent_dropout", "stateful", "masks"):
         if getattr(cell, name):
             raise refuse(f"it has {name}, which there is none of")
-    if isinstance(layer, GRU) and layer.reverse:
+    if cell.reverse:
         raise refuse("it runs in reverse, which a single direction does not there")
-    if isinstance(layer, Bidirectional) and layer.merge != "concat":
+    if getattr(layer, "merge", "concat") != "concat":
         raise refuse(f"the directions are concatenated there, not merged by {layer.merge}")

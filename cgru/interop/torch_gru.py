@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from cgru.interop.gates import TORCH, array, filled, rebound
-from cgru.layers.dropout import Dropout
+from cgru.interop.gates import TORCH, Refusal, array, filled, rebound, refusal
+from cgru.layers import Dropout
 
 __all__ = ["KEY", "KEYS", "SUFFIXES", "check_calls", "check_plain", "gru_layers", "kind_of"]
 
@@ -40,13 +40,13 @@ def gru_layers(source: Any) -> list[Any]:
     return layers
 
 
-def kind_of(module: Any) -> type:
-    """The class of a module, for which `cgru.torch` is what it stands in for."""
-    kind = type(module)
+def kind_of(value: Any) -> type:
+    """The class of a tensor or a module, for which `cgru.torch` is what it stands in for."""
+    kind = type(value)
     return kind.__mro__[1] if kind.__module__ == "cgru.torch.modules" else kind
 
 
-def check_calls(module: Any, refuse: Callable[[str], Exception]) -> None:
+def check_calls(module: Any, refuse: Refusal) -> None:
     """Refuse a module whose call may do something else than its class says."""
     for hooks in HOOKS:
         for hook in getattr(module, hooks, None) or ():
@@ -56,13 +56,13 @@ def check_calls(module: Any, refuse: Callable[[str], Exception]) -> None:
         raise refuse(f"its {rebound(module)} is another than that of its class")
 
 
-def check_plain(module: Any, due: list[str], refuse: Callable[[str], Exception]) -> None:
+def check_plain(module: Any, due: list[str], refuse: Refusal) -> None:
     """Refuse a module that has other parameters than those that are due, or any that are not plain tensors."""
     torch, parameters = sys.modules["torch"], dict(module.named_parameters())
     if sorted(parameters) != sorted(due):
         raise refuse(f"expected the parameters {', '.join(due)}, got {', '.join(parameters)}")
     for name, parameter in parameters.items():
-        if type(parameter) is not torch.nn.Parameter or type(parameter.data) is not torch.Tensor:
+        if kind_of(parameter) is not torch.nn.Parameter or kind_of(parameter.data) is not torch.Tensor:
             kinds = f"{type(parameter).__name__} of a {type(parameter.data).__name__}"
             raise refuse(f"{name} is no plain parameter, but a {kinds}")
         if parameter._backward_hooks or parameter._post_accumulate_grad_hooks:
@@ -76,10 +76,7 @@ def _parameters(module: Any) -> dict[str, Any]:
         quantized = ", the quantized one: convert the module of floats" if "quantized" in kind.__module__ else ""
         got = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
         raise TypeError(f"source: expected a torch.nn.GRU, a GRUCell or a state dict, got {got}{quantized}")
-
-    def refuse(why: str) -> Exception:
-        return ValueError(f"source: {module} cannot be had here: {why}")
-
+    refuse = refusal(f"source: {module} cannot be had here")
     check_calls(module, refuse)
     parameters = dict(module.named_parameters())
     layers = range(getattr(module, "num_layers", 1))

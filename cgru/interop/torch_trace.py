@@ -13,13 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from cgru.activations import elu, identity, lrelu, relu, sigmoid, softmax, tanh
-from cgru.interop.gates import array
-from cgru.interop.pieces import Pieces, activation, dense, embedding, per_element, scale
+from cgru.activations import identity, softmax
+from cgru.interop.gates import FUNCTIONS, array
+from cgru.interop.pieces import Pieces, affine, dense, embedding, per_element
 from cgru.interop.torch_gru import check_plain, gru_layers, kind_of
-from cgru.layers.clip import Clip
-from cgru.layers.dropout import Dropout
-from cgru.layers.pool import Pool
+from cgru.layers import Activation, Clip, Dropout, Pool
 
 __all__ = ["Trace"]
 
@@ -45,7 +43,7 @@ TAKES: dict[str, dict[str, Any]] = {
     "amax": {"dim": None, "keepdim": False},
     "max": {"dim": None, "keepdim": False},
 }
-PLAIN = {"relu": relu, "sigmoid": sigmoid, "tanh": tanh}
+NAMES = {function.name: function for function in FUNCTIONS if function.own not in (identity, softmax)}
 SIGNS = {"add": "add", "iadd": "add", "sub": "sub", "isub": "sub", "mul": "mul", "imul": "mul", "truediv": "div",
          "itruediv": "div", "div": "div"}  # fmt: skip
 SIZES = ("size", "dim")  # methods
@@ -86,7 +84,7 @@ class Trace:
         called = [self.modules[node.target] for node in graph.nodes if node.op == "call_module"]
         sizes = (getattr(module, "in_features", getattr(module, "input_size", None)) for module in called)
         self.n = next((size for size in sizes if size is not None), None)
-        tokens = any(type(module) is torch.nn.Embedding for module in called)
+        tokens = any(kind_of(module) is torch.nn.Embedding for module in called)
         for i, node in enumerate(graph.nodes):
             self.place = f"node {i}, {self.named(node)}"
             if node.op == "placeholder":
@@ -182,7 +180,7 @@ class Trace:
         """A tensor: one of the model's buffers, or zeros that forward makes; what else it makes may be noise."""
         owner, _, name = node.target.rpartition(".")
         value = getattr(self.modules[owner] if owner else self.whole, name, None)
-        if type(value) is not self.torch.Tensor:
+        if kind_of(value) is not self.torch.Tensor:
             raise self.refuse(f"expected a buffer, got a {type(value).__name__}")
         if not owner and not bool(value.any()):
             return Known("zeros")
@@ -344,14 +342,10 @@ class Trace:
         """What an operation makes of an array, by name."""
         if given.get("dtype") is not None or given.get("_stacklevel", 3) != 3:
             raise self.refuse("expected no dtype")
-        if kind in PLAIN:
-            return self.put(activation(PLAIN[kind]), value.axes)
-        if kind in ("leaky_relu", "elu"):
-            f, key = (lrelu, "LRELU_alpha") if kind == "leaky_relu" else (elu, "ELU_alpha")
-            alpha = float(given["negative_slope" if f is lrelu else "alpha"])
-            if f is lrelu and alpha > 1:
-                raise self.refuse(f"its negative_slope is at most 1 here, got {alpha:g}")
-            return self.put(activation(f, (key, alpha)), value.axes)
+        if kind in NAMES:
+            key = "negative_slope" if kind == "leaky_relu" else "alpha"
+            alpha = NAMES[kind].tuned(given.get(key), f"its {key} is", self.refuse)
+            return self.put(Activation(NAMES[kind].own, alpha or None), value.axes)
         if kind in ("relu6", "hardtanh", "clamp"):
             names = ("min", "max") if kind == "clamp" else ("min_val", "max_val")
             bounds = (0, 6) if kind == "relu6" else [given[name] for name in names]
@@ -363,11 +357,11 @@ class Trace:
             if given["dim"] is None or value.axes[self.position(value, given["dim"])] != "n":
                 raise self.refuse(f"expected dim to be that of the elements, got {given['dim']} of {value.axes}")
             self.rows(value, self.n or 0)
-            return self.put(activation(softmax), value.axes)
+            return self.put(Activation(softmax), value.axes)
         if kind == "dropout":
             if given["training"]:
                 raise self.refuse("it drops in inference too; expected training=self.training")
-            return self.put(Dropout(given["p"]) if given["p"] else activation(identity), value.axes)
+            return self.put(Dropout(given["p"]) if given["p"] else Activation(identity), value.axes)
         if kind in ("mean", "amax", "max"):
             return self.pooled(kind, value, given["dim"], given["keepdim"])
         return self.reshaped(kind, value, given)
@@ -454,8 +448,7 @@ class Trace:
         self.n = n
         if sign == "div" and (at or not np.isfinite(1 / c[c != 0]).all() or not c.all()):
             raise self.refuse("it divides by zero, or by what is no constant")
-        times, plus = {"add": (1, c), "mul": (c, 0), "sub": (-1, c) if at else (1, -c)}.get(sign) or (1 / c, 0)
-        layer = scale(times, plus, n, dtype)
+        layer = affine(sign, c, at, n, dtype)
         layer.trainable = False
         return self.put(layer, value.axes)
 
