@@ -155,9 +155,8 @@ def refusal(start: str) -> Refusal:
 def array(value: Any, name: str) -> np.ndarray:
     """A tensor of theirs, or an array, as an array of float32 or float64; TypeError for what is no such numbers."""
     kinds = ("quantized", "sparse", "meta")
-    odd = next((kind for kind in kinds if getattr(value, f"is_{kind}", False) is True), None)
-    if odd is None and isinstance(value, np.ma.MaskedArray):
-        odd = "masked"
+    masked = "masked" if isinstance(value, np.ma.MaskedArray) else None
+    odd = next((kind for kind in kinds if getattr(value, f"is_{kind}", False) is True), masked)
     if odd is not None:
         raise TypeError(f"{name}: expected plain numbers, got a {odd} {type(value).__name__}; convert it first")
     for step in ("detach", "cpu"):
@@ -217,15 +216,14 @@ def in_layers(source: Any) -> tuple[Any, ...]:
         source = source.layers
     layers = chain.chain(source if isinstance(source, list | tuple) else [source])
     for i, layer in enumerate(layers):
+        refuse = refusal(f"net: layer {i}, {layer!r}")
         if isinstance(layer, Quantized):
-            raise ValueError(
-                f"net: layer {i}, {layer!r}: expected weights of floats; give the network that it was made of"
-            )
+            raise refuse("expected weights of floats; give the network that it was made of")
         for part in (layer, *layer.cells):
             if type(part) not in OWN:
-                raise ValueError(f"net: layer {i}, {layer!r}: expected one of cgru's own, got {type(part).__name__}")
+                raise refuse(f"expected one of cgru's own, got {type(part).__name__}")
             if rebound(part):
-                raise ValueError(f"net: layer {i}, {layer!r}: expected its own methods, got another {rebound(part)}")
+                raise refuse(f"expected its own methods, got another {rebound(part)}")
     return layers
 
 

@@ -62,7 +62,7 @@ def from_keras(source: Any) -> Network:
         got = f"{type(source).__module__}.{type(source).__qualname__}"
         raise TypeError(f"source: expected a layer or a model of Keras's own, got {got}")
     if kind in ("GRU", "Bidirectional"):
-        return Network(_recurrent(source, refuse, every=True))
+        return Network(_converted(source, "", every=True))
     if not hasattr(source, "layers"):
         raise refuse("expected a GRU, a Bidirectional or a model")
     layers = _chained(source, refuse)
@@ -159,20 +159,26 @@ def _check_dtypes(model: Any, layers: list[Any]) -> None:
             raise _refusal(model)(f"expected an input of {dtype}, or integers for tokens, got {given.dtype}")
 
 
-def _converted(layer: Any, place: str) -> list[Any]:
+def _converted(layer: Any, place: str, **options: bool) -> list[Any]:
     """A layer of a model as one or two of ours."""
     refuse = _refusal(layer, place)
     _check(layer, refuse)
     for name, due, why in REQUIRED.get(_kind(layer), ()):
         if getattr(layer, name, due) != due:
             raise refuse(why.format(getattr(layer, name)))
-    if _kind(layer) != "TimeDistributed":
-        return READERS[_kind(layer)](layer, refuse)
-    if _kind(layer.layer) != "Dense":
-        raise refuse(f"expected a Dense in it, got {type(layer.layer).__name__}")
-    if layer.layer.compute_dtype != layer.compute_dtype:
-        raise refuse(f"it computes in {layer.compute_dtype}, its Dense in {layer.layer.compute_dtype}")
-    return _converted(layer.layer, place)
+    if _kind(layer) == "TimeDistributed":
+        if _kind(layer.layer) != "Dense":
+            raise refuse(f"expected a Dense in it, got {type(layer.layer).__name__}")
+        if layer.layer.compute_dtype != layer.compute_dtype:
+            raise refuse(f"it computes in {layer.compute_dtype}, its Dense in {layer.layer.compute_dtype}")
+        return _converted(layer.layer, place)
+    made = READERS[_kind(layer)](layer, refuse, **options)
+    if made[0].p:
+        trained = len(layer.trainable_weights)
+        if trained not in (0, len(layer.weights)):
+            raise refuse("a layer is trainable as a whole here, or not at all")
+        made[0].trainable = trained > 0
+    return made
 
 
 def _function(layer: Any, refuse: Refusal) -> list[Any]:
@@ -180,18 +186,10 @@ def _function(layer: Any, refuse: Refusal) -> list[Any]:
     return [Activation(f, alpha or None)]
 
 
-def _embedding(layer: Any, refuse: Refusal) -> list[Any]:
-    made = embedding(_weight(layer, "embeddings"), "embeddings", refuse)
-    made.trainable = _trainable(layer, refuse)
-    return [made]
-
-
 def _dense(layer: Any, refuse: Refusal) -> list[Any]:
     W, b = _weight(layer, "kernel"), _weight(layer, "bias")
     activate, alpha = _activation(layer.activation, layer, refuse)
-    made = dense(W, b, "kernel", refuse, activate, alpha or None)
-    made.trainable = _trainable(layer, refuse)
-    return [made]
+    return [dense(W, b, "kernel", refuse, activate, alpha or None)]
 
 
 def _recurrent(layer: Any, refuse: Refusal, every: bool = False) -> list[Any]:
@@ -199,7 +197,7 @@ def _recurrent(layer: Any, refuse: Refusal, every: bool = False) -> list[Any]:
     halves = (layer,) if _kind(layer) == "GRU" else (layer.forward_layer, layer.backward_layer)
     if any(_kind(half) != "GRU" or _kind(half.cell) != "GRUCell" for half in halves):
         raise refuse("expected one of GRU layers")
-    for part in {id(part): part for half in halves for part in (layer, half, half.cell)}.values():
+    for part in (part for half in halves for part in (half, half.cell)):
         _check(part, refuse)
         if part.compute_dtype != layer.compute_dtype:
             raise refuse(f"it computes in {layer.compute_dtype}, its {part.name!r} in {part.compute_dtype}")
@@ -214,7 +212,6 @@ def _recurrent(layer: Any, refuse: Refusal, every: bool = False) -> list[Any]:
             raise refuse(f"merge_mode is one of {', '.join(MERGES)} here, got {layer.merge_mode!r}")
         options["merge"] = MERGES[layer.merge_mode]
     made = gates.filled([_parameters(half, variant) for half in halves], variant, reverse=reverse, **options)
-    made.trainable = _trainable(layer, refuse)
     for own, half in zip(made.cells, halves, strict=True):
         states = [array(state, "states") for state in half.states or ()]
         if any(state.any() for state in states):
@@ -267,19 +264,11 @@ def _parameters(layer: Any, variant: Variant) -> dict[str, np.ndarray]:
     return KERAS.ours(W, R, *both, variant)
 
 
-def _trainable(layer: Any, refuse: Refusal) -> bool:
-    """Whether the weights of a layer are to be trained; refused where some are and some are not."""
-    trained = len(layer.trainable_weights)
-    if trained not in (0, len(layer.weights)):
-        raise refuse("a layer is trainable as a whole here, or not at all")
-    return trained > 0
-
-
 # By class, the layers that one of Keras is here.
-READERS: dict[str, Callable[[Any, Refusal], list[Any]]] = {
+READERS: dict[str, Callable[..., list[Any]]] = {
     "GRU": _recurrent,
     "Bidirectional": _recurrent,
-    "Embedding": _embedding,
+    "Embedding": lambda layer, refuse: [embedding(_weight(layer, "embeddings"), "embeddings", refuse)],
     "Dropout": lambda layer, refuse: [Dropout(layer.rate)],
     "Dense": _dense,
     "TimeDistributed": _dense,

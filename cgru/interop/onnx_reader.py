@@ -16,7 +16,7 @@ import numpy as np
 
 from cgru.interop.gates import ONNX, Refusal, array, filled, refusal
 from cgru.interop.onnx_layers import LAYERS, gru_options
-from cgru.interop.onnx_values import MOVES, ONE, Axis, Node, Unproved, Value, alike, joined, long_axes
+from cgru.interop.onnx_values import ENDLESS, MOVES, ONE, Axis, Node, Unproved, Value, alike, joined, long_axes
 from cgru.interop.pieces import Pieces, embedding
 from cgru.layers import Pool
 
@@ -26,6 +26,7 @@ ATTRIBUTES = {"activations", "activation_alpha", "activation_beta", "clip", "dir
 DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
 STANDARD = ("", "ai.onnx")  # domains
 FOLDED = {*MOVES, "Constant", "Concat"} - {"Dropout"}  # what is computed where all inputs are constants
+WRONG = refusal("source")
 CLEAN = {*FOLDED, "Expand", "Tile"}  # what makes zeros of zeros
 
 
@@ -60,7 +61,7 @@ class Reader:
             self.read(node, f"node {i}, {node.op_type} {node.name!r}")
         if not self.recurrent:
             kinds = ", ".join(sorted({node.op_type for node in graph.node})) or "none at all"
-            raise ValueError(f"source: expected a GRU node of ONNX's own in the graph itself, got {kinds}")
+            raise WRONG(f"expected a GRU node of ONNX's own in the graph itself, got {kinds}")
         self.check_starts()
         self.check_roles()
         for value in graph.output:
@@ -70,8 +71,8 @@ class Reader:
         """The constants of the graph by name."""
         for tensor in graph.initializer:
             if tensor.data_location == self.onnx.TensorProto.EXTERNAL:
-                raise ValueError(
-                    f"source: expected initializers with their data, got {tensor.name!r}, whose data are in another "
+                raise WRONG(
+                    f"expected initializers with their data, got {tensor.name!r}, whose data are in another "
                     "file: give the path of the model, not what was read from it"
                 )
         return {tensor.name: self.onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
@@ -82,7 +83,7 @@ class Reader:
         """Note what a node makes: constants, zeros, a known value, a layer, or what only its name is known of."""
         for name in proto.output:
             if name and (name in self.arrays or name in self.values or name in self.zeros or name in self.foreign):
-                raise ValueError(f"source: expected each array to be made once, got {name!r} from {place} again")
+                raise WRONG(f"expected each array to be made once, got {name!r} from {place} again")
         attributes = {a.name: self.onnx.helper.get_attribute_value(a) for a in proto.attribute}
         own = proto.domain in STANDARD and ("", proto.op_type) not in self.functions
         kind = proto.op_type if own else f"{proto.domain}.{proto.op_type}"
@@ -106,7 +107,7 @@ class Reader:
             evaluator = self.onnx.reference.ReferenceEvaluator(plain, opsets=self.opsets)
             return evaluator.run(None, {name: self.arrays[name] for name in proto.input if name})
         except Exception as error:  # it fails in as many ways as there are nodes
-            raise ValueError(f"source: {place} of constants cannot be computed: {error}") from None
+            raise WRONG(f"{place} of constants cannot be computed: {error}") from None
 
     def makes_zeros(self, node: Node) -> bool:
         """Whether a node makes zeros, of whatever shape, as exporters do for an h0 that nobody gave."""
@@ -270,9 +271,7 @@ class Reader:
         else:
             starts, ends = node.numbers("starts", 1), node.numbers("ends", 2)
             axes, strides = node.numbers("axes", 3) or [0], node.numbers("steps", 4) or [1]
-            if starts != [-1] or ends is None or len(ends) != 1 or ends[0] < 2**31 - 1 or strides != [1]:
-                return None
-            if len(axes) != 1:
+            if starts != [-1] or strides != [1] or len(axes) != 1 or len(ends or ()) != 1 or ends[0] < ENDLESS:
                 return None
             at, keep = axes[0], True
         return self.pooled(value, at, keep, place, "last") if self.step_axis(value, at) else None
@@ -412,15 +411,15 @@ class Reader:
             count = len(self.parts(number))
             due = tuple(range(at, at + count))
             if value is None or value.parts != due or name not in (None, value.origin):
-                raise ValueError(
-                    "source: expected initial_h of all GRU nodes to be the layers of one input in their order, or an "
+                raise WRONG(
+                    "expected initial_h of all GRU nodes to be the layers of one input in their order, or an "
                     f"input for each, got another at {place}: {'zeros' if value is None else self.came(value)}"
                 )
             name, at = value.origin, at + count
             size = next((axis.size for axis in self.values[str(name)].axes if axis.name == value.stack), None)
         if size not in (None, at):
-            raise ValueError(
-                f"source: expected states of {at} layers and directions, got {size}, in {self.came(self.starts[-1][1])}"
+            raise WRONG(
+                f"expected states of {at} layers and directions, got {size}, in {self.came(self.starts[-1][1])}"
             )
 
     def check_roles(self) -> None:
@@ -429,13 +428,11 @@ class Reader:
             got = ", ".join(
                 f"{name or 'none'} at {place}" for name, (place, _) in zip(self.lengths, self.starts, strict=True)
             )
-            raise ValueError(
-                f"source: expected sequence_lens of all GRU nodes to be one input, or none of any, got {got}"
-            )
+            raise WRONG(f"expected sequence_lens of all GRU nodes to be one input, or none of any, got {got}")
         above = self.chain.above_recurrent()
         if above is not None and self.lengths[0]:
-            raise ValueError(
-                f"source: expected nothing but GRU nodes above one where sequence_lens is an input, got {above}: at "
+            raise WRONG(
+                f"expected nothing but GRU nodes above one where sequence_lens is an input, got {above}: at "
                 "padded steps it would see zeros, which are no part of a sequence here"
             )
         roles = {"X": {self.input}, "initial_h": {v.origin for _, v in self.starts if v}, "lengths": set(self.lengths)}
@@ -443,16 +440,15 @@ class Reader:
         for name in found:
             if found.count(name) > 1:
                 both = " and ".join(role for role, names in roles.items() if name in names)
-                raise ValueError(f"source: expected an input for one thing, got {name!r} for {both}")
+                raise WRONG(f"expected an input for one thing, got {name!r} for {both}")
 
     def check_output(self, name: str) -> None:
         """That an output is all that the newest layer gives, or last states of layers one after the other."""
         value, last = self.values.get(name), len(self.recurrent) - 1
         every = [part for number in range(last + 1) for part in self.parts(number)]
         if value is not None and value.kind in ("made", "states") and not self.is_newest(value):
-            raise ValueError(
-                f"source: expected outputs of the last layer, {self.chain.newest}, got {name!r}, "
-                f"from {self.whence(name)}"
+            raise WRONG(
+                f"expected outputs of the last layer, {self.chain.newest}, got {name!r}, from {self.whence(name)}"
             )
         if value is not None and value.kind == "made":
             if value.axes and (value.axes[-1].size == 1 or value.axes[-1].name == self.out.name):
@@ -464,8 +460,8 @@ class Reader:
             units = ("u",) if value.kind == "ends" else ("u", self.out.name)
             if parts == due and value.axes and (value.axes[-1].size == 1 or value.axes[-1].name in units):
                 return
-        raise ValueError(
-            "source: expected outputs that are the states of the last GRU node, or last states, got "
+        raise WRONG(
+            "expected outputs that are the states of the last GRU node, or last states, got "
             f"{name!r}, from {self.whence(name)}"
         )
 

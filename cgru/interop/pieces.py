@@ -5,6 +5,7 @@ m samples, s steps, n elements of a step, u units. Only what gives the same numb
 
 from __future__ import annotations
 
+from itertools import dropwhile
 from typing import Any
 
 import numpy as np
@@ -60,12 +61,8 @@ class Pieces:
 
     def above_recurrent(self) -> str | None:
         """Where the lowest piece above a recurrent layer came from that is none itself; None: there is none."""
-        recurrent = False
-        for place, cells in self.places:
-            recurrent = recurrent or cells
-            if recurrent and not cells:
-                return place
-        return None
+        above = dropwhile(lambda piece: not piece[1], self.places)
+        return next((place for place, recurrent in above if not recurrent), None)
 
 
 def _activated(below: Dense, layer: Activation) -> bool:

@@ -44,7 +44,7 @@ def from_torch(source: Any) -> Network:
     if torch is not None and isinstance(source, torch.nn.Module):
         recurrent = isinstance(source, torch.nn.RNNBase | torch.nn.RNNCellBase)
         if not recurrent and "quantized" not in type(source).__module__:
-            from cgru.interop.torch_chain import chained  # whose import would cost everybody's
+            from cgru.interop.torch_trace import chained  # whose import would cost everybody's
 
             return Network(chained(source))
     return Network(gru_layers(source))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from cgru.interop.gates import TORCH, Refusal, array, filled, rebound, refusal
 from cgru.layers import Dropout
 
-__all__ = ["KEY", "KEYS", "SUFFIXES", "check_calls", "check_plain", "gru_layers", "kind_of"]
+__all__ = ["KEY", "KEYS", "SUFFIXES", "check_calls", "check_plain", "gru_layers", "kind_of", "trained"]
 
 KEYS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 KEY = re.compile(rf"({'|'.join(KEYS)})(?:_l(\d+)(_reverse)?)?")
@@ -29,12 +29,13 @@ def gru_layers(source: Any) -> list[Any]:
     depth, directions = 1 + max(layer for layer, _ in found), 1 + max(direction for _, direction in found)
     if len(found) != depth * directions:
         raise ValueError(f"source: expected all layers and directions, got {len(found)} of {depth * directions}")
-    trained = {number: _trained(tensors, number) for number in range(depth)} if module is not None else {}
     layers: list[Any] = []
     for number in range(depth):
         parts = [_ours(found[number, d], number) for d in range(directions)]
         layers.append(filled(parts, TORCH.variant({}), sequences=True))
-        layers[-1].trainable = trained.get(number, True)
+        if module is not None:
+            own = (p for key, p in tensors.items() if int(KEY.fullmatch(key).group(2) or 0) == number)
+            layers[-1].trainable = trained(own, f"layer {number}", refusal("source"))
         if rate and number < depth - 1:
             layers.append(Dropout(rate))
     return layers
@@ -95,11 +96,11 @@ def _parameters(module: Any) -> dict[str, Any]:
     return parameters
 
 
-def _trained(parameters: Mapping[str, Any], number: int) -> bool:
-    """Whether the parameters of a layer are to be trained; refused where some are and some are not."""
-    flags = {bool(p.requires_grad) for key, p in parameters.items() if int(KEY.fullmatch(key).group(2) or 0) == number}
+def trained(parameters: Iterable[Any], whose: str, refuse: Refusal) -> bool:
+    """Return whether parameters are to be trained; refused where some are and some are not."""
+    flags = {bool(parameter.requires_grad) for parameter in parameters}
     if len(flags) > 1:
-        raise ValueError(f"source: expected requires_grad of all parameters of layer {number} or of none, got both")
+        raise refuse(f"expected requires_grad of all parameters of {whose} or of none, got both")
     return flags.pop()
 
 

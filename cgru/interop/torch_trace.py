@@ -1,4 +1,4 @@
-"""A trace of `torch.fx`, read node by node.
+"""A module of PyTorch's as a chain: its trace by `torch.fx`, read node by node.
 
 m samples, s steps, n elements of a step. Nothing is taken on trust, as in `cgru.interop.onnx_reader`: an array is known
 where it is all the output of the newest layer, axis by axis; a node that does anything else with it is refused.
@@ -6,20 +6,21 @@ where it is all the output of the newest layer, axis by axis; a node that does a
 
 from __future__ import annotations
 
+import copy
 import operator
-from collections.abc import Callable
+import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from cgru.activations import identity, softmax
-from cgru.interop.gates import FUNCTIONS, array
+from cgru.interop.gates import FUNCTIONS, Refusal, array, refusal
 from cgru.interop.pieces import Pieces, affine, dense, embedding, per_element
-from cgru.interop.torch_gru import check_plain, gru_layers, kind_of
+from cgru.interop.torch_gru import check_calls, check_plain, gru_layers, kind_of, trained
 from cgru.layers import Activation, Clip, Dropout, Pool
 
-__all__ = ["Trace"]
+__all__ = ["chained"]
 
 # The operations and what they take after the array, by function, method and, "name_" of a method in place, its name.
 TAKES: dict[str, dict[str, Any]] = {
@@ -73,7 +74,7 @@ class Known:
 class Trace:
     """Goes through the graph in its order; `chain` is what it comes to."""
 
-    def __init__(self, torch: Any, source: Any, whole: Any, graph: Any, refuse: Callable[[str], Exception]) -> None:
+    def __init__(self, torch: Any, source: Any, whole: Any, graph: Any, refuse: Refusal) -> None:
         self.torch, self.whole, self.chain = torch, whole, Pieces()
         self.modules = {f"model.{path}".rstrip("."): module for path, module in source.named_modules()}
         self.source = source
@@ -140,16 +141,12 @@ class Trace:
         """A function of PyTorch's, or an operator."""
         torch, name = self.torch, getattr(node.target, "__name__", "")
         given = [self.known.get(value) for value in node.all_input_nodes]
-        if node.target is torch.zeros and all(value.kind == "size" for value in given):
+        zeros = node.target is torch.zeros and all(value.kind == "size" for value in given)
+        if zeros or node.target is torch.zeros_like:
             return Known("zeros")
-        if node.target is torch.zeros_like:
-            return Known("zeros")
-        if node.target is getattr:
-            return self.attribute(node)
-        if node.target is operator.getitem:
-            return self.item(node)
-        if node.target is torch.cat:
-            return self.joined(node)
+        readers = {getattr: self.attribute, operator.getitem: self.item, torch.cat: self.joined}
+        if node.target in readers:
+            return readers[node.target](node)
         if node.target in (getattr(operator, name, None), getattr(torch, name, None)) and name in SIGNS:
             return self.arithmetic(SIGNS[name], node)
         functional = torch.nn.functional
@@ -161,7 +158,7 @@ class Trace:
     def call_method(self, node: Any) -> Known:
         """A method of a tensor."""
         name = node.target
-        first = self.known[node.args[0]] if node.args and node.args[0] in self.known else None
+        first = self.known.get(node.args[0]) if node.args else None
         if first is None:
             raise self.refuse("nothing of its kind may stand there")
         if name == "new_zeros":
@@ -250,22 +247,18 @@ class Trace:
             raise self.refuse(f"expected one dimension of {rank}, got {dim}")
         return dim % rank
 
-    def trained(self, module: Any) -> bool:
-        """Whether a module's parameters are to be trained; refused where some are and some are not."""
-        flags = {bool(parameter.requires_grad) for parameter in module.parameters()}
-        if len(flags) > 1:
-            raise self.refuse("expected requires_grad of all parameters of a layer or of none, got both")
-        return flags.pop()
+    def weighted(self, layer: Any, module: Any, axes: tuple[str, ...]) -> Known:
+        """Put a layer that has the parameters of a module upon the others."""
+        layer.trainable = trained(module.parameters(), "a layer", self.refuse)
+        self.n = layer.d["u"]
+        return self.put(layer, axes)
 
     def linear(self, value: Known, module: Any) -> Known:
         """X W + b."""
         check_plain(module, ["weight", "bias"] if module.bias is not None else ["weight"], self.refuse)
         W = array(module.weight, f"{self.place}, weight").T
         self.rows(value, len(W))
-        layer = dense(W, module.bias, f"{self.place}, weight", self.refuse)
-        layer.trainable = self.trained(module)
-        self.n = layer.d["u"]
-        return self.put(layer, value.axes)
+        return self.weighted(dense(W, module.bias, f"{self.place}, weight", self.refuse), module, value.axes)
 
     def embedding(self, value: Known, module: Any) -> Known:
         """The vectors of tokens."""
@@ -275,9 +268,7 @@ class Trace:
         if module.max_norm is not None:
             raise self.refuse("expected max_norm None, for it changes the weights in a call")
         layer = embedding(module.weight, f"{self.place}, weight", self.refuse)
-        layer.trainable = self.trained(module)
-        self.n = layer.d["u"]
-        return self.put(layer, (*value.axes, "n"))
+        return self.weighted(layer, module, (*value.axes, "n"))
 
     def gru(self, node: Any, module: Any) -> Known:
         """All layers of a GRU module."""
@@ -463,20 +454,14 @@ class Trace:
         """That the output is that of the newest layer; beside it the last states of the only GRU may stand."""
         first, *rest = output if isinstance(output, tuple | list) else [output]
         value = self.known.get(first) if isinstance(first, self.torch.fx.Node) else None
-        if value is not None and value.kind == "output":
-            value = value.value[0]
+        states = value is not None and value.kind == "output"
+        value = value.value[0] if states else value
         ends = [self.known.get(other) for other in rest]
-        if (
-            len(ends) > 1
-            or any(end is None or end.kind != "ends" for end in ends)
-            or (ends and len(self.recurrent) > 1)
-        ):
+        if any(end is None or end.kind != "ends" for end in ends) or len(ends) > 1 or (ends and self.recurrent[1:]):
             raise self.refuse("expected one output, and beside it at most the last states of the only GRU")
-        if value is None or value.kind not in ("array", "end"):
+        if value is None or value.kind not in ("array", "end") or (states and value.count != self.chain.count):
             raise self.refuse(f"expected the output of the newest layer, {self.chain.newest}, got {first}")
-        value = self.array(first) if self.known[first].kind != "output" else value
-        if value.count != self.chain.count:
-            raise self.refuse(f"expected the output of the newest layer, {self.chain.newest}, got {first}")
+        value = value if states else self.array(first)
         if "n" in value.axes and value.axes[-1] != "n":
             raise self.refuse(f"expected the elements in the last axis, got axes {value.axes}")
 
@@ -484,3 +469,46 @@ class Trace:
 def array_of(tensor: Any) -> np.ndarray:
     """A tensor's numbers."""
     return tensor.detach().cpu().numpy()
+
+
+def chained(source: Any) -> list[Any]:
+    """The layers of a module; TypeError or ValueError where it is no chain of them."""
+    torch = sys.modules["torch"]
+    import torch.fx as fx
+
+    start = f"source: {type(source).__name__} cannot be had here"
+    refuse = refusal(start)
+    for path, module in source.named_modules():
+        check_calls(module, refusal(f"{start}: {type(module).__name__} {path!r}"))
+
+    class Whole(torch.nn.Module):
+        """What forward takes beside x is its default here."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = copy.deepcopy(source).eval()
+
+        def forward(self, x: Any) -> Any:
+            return self.model(x)
+
+    try:
+        whole = Whole()
+        before = _attributes(whole.model)
+        graph = fx.Tracer().trace(whole)
+    except Exception as error:  # whatever the module raises where it is given no tensor
+        raise refuse(f"torch.fx cannot trace it: {type(error).__name__}: {error}") from None
+    after = _attributes(whole.model)
+    for name in before | after:
+        if name not in before or before[name] is not after.get(name):
+            raise refuse(f"its forward sets {name}, so that the next call may do something else")
+    return Trace(torch, source, whole, graph, refuse).chain.layers
+
+
+def _attributes(model: Any) -> dict[str, Any]:
+    """All that the modules of a model hold, by name."""
+    found = {}
+    for path, module in model.named_modules():
+        for name, value in vars(module).items():
+            parts = value.items() if isinstance(value, dict) else [("", value)]
+            found |= {".".join(filter(None, (path, name, str(key)))): part for key, part in parts}
+    return found
