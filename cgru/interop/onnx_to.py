@@ -150,7 +150,10 @@ class Graph:
     def layer(self, A: str, layer: Any, i: int) -> str:
         """What a layer makes of A, by the method of its class's name."""
         refuse = gates.refusal(f"net: layer {i}, {layer!r}, cannot be had in ONNX")
-        return getattr(self, type(layer).__name__.lower())(A, layer, i, refuse)
+        write = getattr(self, type(layer).__name__.lower(), None)
+        if write is None:
+            raise refuse("there is no such layer")
+        return write(A, layer, i, refuse)
 
     def weights(self, layer: Any, i: int) -> list[str]:
         """Add the parameters of a layer that is no GRU as constants; return their names."""

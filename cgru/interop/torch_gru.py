@@ -88,9 +88,7 @@ def _parameters(module: Any) -> dict[str, Any]:
         due = [f"{key}_l{number}{suffix}" for number in layers for suffix in suffixes for key in keys]
         if module.proj_size:
             raise refuse(f"expected proj_size 0, got {module.proj_size}")
-        if len(module._flat_weights) != len(due) or any(
-            used is not parameters.get(name) for used, name in zip(module._flat_weights, due, strict=True)
-        ):
+        if [*map(id, module._flat_weights)] != [id(parameters.get(name)) for name in due]:
             raise refuse(f"it computes with other tensors than its parameters {', '.join(due)}")
     check_plain(module, due, refuse)
     return parameters
