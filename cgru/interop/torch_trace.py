@@ -49,6 +49,7 @@ SIGNS = {"add": "add", "iadd": "add", "sub": "sub", "isub": "sub", "mul": "mul",
          "itruediv": "div", "div": "div"}  # fmt: skip
 SIZES = ("size", "dim")  # methods
 LOOKS = ("shape", "device", "dtype")  # attributes
+TURNED_IN_PLACE = ("transpose_", "squeeze_", "unsqueeze_")  # after which another node has other axes
 MOVED_ZEROS = ("to", "type_as", "float", "double", "contiguous", "requires_grad_")
 
 
@@ -169,6 +170,8 @@ class Trace:
             return first
         if name.rstrip("_") in SIGNS:
             return self.arithmetic(SIGNS[name.rstrip("_")], node)
+        if name in TURNED_IN_PLACE and len(node.args[0].users) > 1:
+            raise self.refuse("it turns an array in place that is used again")
         if name in ("permute", "swapaxes") or name.removesuffix("_") in TAKES:
             return self.called(name.removesuffix("_"), node)
         raise self.refuse("nothing of its kind may stand there")

@@ -91,6 +91,7 @@ ACCEPTED = {
     "turned": lambda: head(lambda self, y, h: y.transpose(0, 1)[-1]),
     "turned back": lambda: head(lambda self, y, h: y.permute(1, 0, 2).swapaxes(0, 1).contiguous()),
     "turned elements": lambda: head(lambda self, y, h: torch.tanh(y.transpose(1, 2)).transpose(-1, -2)),
+    "turned in place": lambda: head(lambda self, y, h: y.transpose_(0, 1).unsqueeze_(0).squeeze_(0)[-1]),
     "flat": lambda: head(lambda self, y, h: torch.flatten(h[-1].unsqueeze(1), 1)),
     "functions": lambda: head(lambda self, y, h: F.elu(F.leaky_relu(y, 0.2), alpha=0.5).sigmoid()),
     "in place": lambda: head(lambda self, y, h: F.relu(y, inplace=True).tanh_()),
@@ -285,6 +286,8 @@ REFUSED = {
     "a parametrisation": (lambda: orthogonal(), "cannot be had"),
     "a dead layer": (of(lambda self, y, h: (F.relu(y, inplace=True), y)[1]),
                      "Linear 'out'.* not the output of the layer below"),
+    "turned in place": (of(lambda self, y, h: (y.transpose_(0, 1), y[-1])[1]), "transpose_ .* in place .* used again"),
+    "an axis in place": (of(lambda self, y, h: (h.unsqueeze_(0), h[-1])[1]), "unsqueeze_ "),
     "no GRU": (lambda: nn.Sequential(nn.Linear(5, 5)), "expected a torch.nn.GRU in it"),
 }  # fmt: skip
 
