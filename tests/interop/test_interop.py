@@ -11,7 +11,7 @@ from interop_cases import assert_same_layers, parameters, recurrent
 import cgru
 from cgru import activations, interop, layers
 from cgru.interop import onnx_to
-from cgru.interop.gates import FUNCTIONS, KERAS, ONNX, TORCH, refusal, tuning
+from cgru.interop.gates import FUNCTIONS, KERAS, ONNX, TORCH, cell_of, dtype_of, gate_options, refusal, tuning
 from cgru.layers.layer import Layer
 from cgru.variant import RESET_AFTER, RESET_BEFORE
 
@@ -51,6 +51,45 @@ def test_every_activation_is_in_the_table():
         assert keys == [key for key in ("LRELU_alpha", "ELU_alpha") if tuning(function.own, {key: 0.75}) == 0.75]
         assert function.tuned(np.float32(0.5), "its alpha is", refusal("f")) == dict.fromkeys(keys, 0.5)
         assert tuning(function.own, None) == (activations.parameter(None, function.key) if keys else 0)
+
+
+def test_the_alphas_where_none_is_given():
+    """Of Keras's functions by their names, and of ONNX's nodes; the names differ in the identity alone."""
+    assert {function.name: (function.keras, function.onnx) for function in FUNCTIONS if function.key} == {
+        "leaky_relu": (0.2, 0.01),
+        "elu": (1.0, 1.0),
+    }
+
+
+def test_two_activations_of_one_gru():
+    lrelu, elu, tanh = activations.lrelu, activations.elu, activations.tanh
+    both = gate_options((lrelu, {"LRELU_alpha": 0.3}), (elu, {"ELU_alpha": 2.0}), refusal("f"))
+    assert both == {
+        "activate": lrelu,
+        "activate_update": elu,
+        "activate_reset": elu,
+        "se_hPars": {"LRELU_alpha": 0.3, "ELU_alpha": 2.0},
+    }
+    assert gate_options((tanh, {}), (elu, {"ELU_alpha": 2.0}), refusal("f"))["se_hPars"] == {"ELU_alpha": 2.0}
+    assert gate_options((tanh, {}), (tanh, {}), refusal("f"))["se_hPars"] is None
+    with pytest.raises(ValueError, match=r"^f: its two activations have the same alpha here$"):
+        gate_options((elu, {"ELU_alpha": 1.0}), (elu, {"ELU_alpha": 2.0}), refusal("f"))
+
+
+@pytest.mark.parametrize("reverse", [(True, True), (False, False), (True, False)])
+def test_directions_that_do_not_run_onward_and_back(reverse):
+    layer = recurrent(RNG, 3, 4, 2, "float32")
+    cell_of(layer, refusal("f"))
+    for half, back in zip(layer.halves, reverse, strict=True):
+        half.reverse = back
+    with pytest.raises(ValueError, match=r"^f: its first layer does not run onward and the second back$"):
+        cell_of(layer, refusal("f"))
+
+
+def test_layers_of_two_dtypes():
+    pair = [recurrent(RNG, 3, 4, 1, "float32"), recurrent(RNG, 4, 4, 1, "float64")]
+    with pytest.raises(ValueError, match=r"^net: expected layers of one dtype, got float32 and float64$"):
+        dtype_of(tuple(pair))
 
 
 def test_a_steep_slope_is_another_function_elsewhere():
