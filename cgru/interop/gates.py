@@ -1,4 +1,4 @@
-"""The one table of how others lay out a GRU's weights, and what the ways from it to ours and back share.
+"""The tables of how others lay out a GRU's weights and name activations, and what the ways from there and back share.
 
 e elements per step, u unit cells. Ours are the arrays of a `Variant`: Uz, Ur, Uhh (e, u), Vz, Vr, Vhh (u, u), bz, br,
 bhh (1, u) and, with the reset gate after the product, chh (1, u). Theirs are W and R, the gates of the input's and of
@@ -13,40 +13,40 @@ from typing import Any
 
 import numpy as np
 
-from cgru.activations import Activation as Function
-from cgru.activations import elu, lrelu, ours, parameter
+from cgru import layers as plain
+from cgru.activations import Activation, elu, identity, lrelu, ours, parameter, relu, sigmoid, softmax, tanh
 from cgru.bidirectional import Bidirectional
 from cgru.gru import GRU
-from cgru.layers.activation import Activation
-from cgru.layers.clip import Clip
-from cgru.layers.dense import Dense
-from cgru.layers.dropout import Dropout
-from cgru.layers.embedding import Embedding
-from cgru.layers.flip import Flip
-from cgru.layers.pool import Pool
-from cgru.layers.scale import Scale
 from cgru.network import Network, chain
 from cgru.quantized.layers import Quantized
-from cgru.variant import RESET_AFTER, RESET_BEFORE, Variant
+from cgru.variant import Variant, variant_of
 
 __all__ = [
+    "FUNCTIONS",
     "KERAS",
     "ONNX",
     "TORCH",
+    "Function",
     "Order",
+    "Refusal",
     "array",
     "cell_of",
-    "cells",
     "dtype_of",
     "filled",
+    "gate_options",
     "in_layers",
     "rebound",
+    "refusal",
+    "takes_tokens",
     "tuning",
+    "values",
     "with_parameters",
 ]
 
 Arrays = dict[str, np.ndarray]
-OWN = (GRU, Bidirectional, Activation, Clip, Dense, Dropout, Embedding, Flip, Pool, Scale)
+Refusal = Callable[[str], Exception]  # the error for a reason
+ROWS = ("b", "scale", "shift")  # of the layers that are no GRU: (1, n) here, (n,) everywhere else
+OWN = {GRU, Bidirectional, *(getattr(plain, name) for name in plain.__all__)} - {plain.Layer}
 ROLES = ("activate", "activate_update", "activate_reset")
 ALIKE = (*ROLES, "variant", "dtype", "trainable", "dropout", "recurrent_dropout", "zoneout", "stateful", "sequences")
 
@@ -63,44 +63,39 @@ class Order:
     flag: str | None
 
     def variant(self, options: Mapping[str, Any]) -> Variant:
-        """The variant of a layer that has these options there."""
-        return RESET_AFTER if self.flag is None or options.get(self.flag) else RESET_BEFORE
-
-    def both(self, variant: Variant) -> bool:
-        """Whether a layer of this variant has two biases for a gate here."""
-        return variant.step is RESET_AFTER
+        """Return the variant of a layer that has these options there."""
+        return variant_of(reset_after=self.flag is None or bool(options.get(self.flag)))
 
     def options(self, variant: Variant) -> dict[str, bool]:
-        """What says there that a layer is of this variant."""
+        """Return the options that say there that a layer is of this variant."""
         return {} if self.flag is None else {self.flag: self.both(variant)}
 
+    def both(self, variant: Variant) -> bool:
+        """Return whether a layer of this variant has two biases for a gate here."""
+        return variant.reset_after
+
     def ours(self, W: Any, R: Any, into: Any, back: Any, variant: Variant) -> Arrays:
-        """Our parameters from their W, R and biases `into` and `back`, (3u,) each or None for zeros.
+        """Return our parameters from their W, R and biases `into` and `back`, (3u,) each or None for zeros.
 
         Their two biases of a gate are added where the variant has one.
         """
-        u = R.shape[1] if self.rows else R.shape[0]
-        zeros = np.zeros(3 * u, W.dtype)
-        blocks = (self._blocks(W), self._blocks(R), *(zeros if b is None else b for b in (into, back)))
+        zeros = np.zeros(3 * R.shape[int(self.rows)], W.dtype)
+        stacked = (W, R, *(zeros if b is None else b for b in (into, back)))
+        blocks = (np.split(a.T if self.rows else a, 3, axis=-1) for a in stacked)
         p = {}
-        for gate, U, V, b, c in zip(self.gates, *blocks[:2], *(np.split(b, 3) for b in blocks[2:]), strict=True):
-            p["U" + gate], p["V" + gate] = U, V
-            if "c" + gate in variant.names:
-                p["b" + gate], p["c" + gate] = b[None], c[None]
-            else:
-                p["b" + gate] = np.where(c == 0, b, b + c)[None]  # -0.0 stays what it is
+        for gate, U, V, b, c in zip(self.gates, *blocks, strict=True):
+            if "c" + gate not in variant.names:
+                b = np.where(c == 0, b, b + c)  # -0.0 stays what it is
+            p |= {"U" + gate: U, "V" + gate: V, "b" + gate: b[None], "c" + gate: c[None]}
         return {name: np.array(p[name], order="C") for name in variant.names}
 
     def theirs(self, p: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Their W, R and two biases (3u,) from our parameters: where we have one bias, the second is zero."""
+        """Return their W, R and two biases (3u,) from our parameters: where we have one bias, the second is zero."""
         zero = np.zeros_like(p["bhh"])
-        W, R = (np.concatenate([p[kind + gate] for gate in self.gates], axis=1) for kind in "UV")
-        into = np.concatenate([p["b" + gate][0] for gate in self.gates])
-        back = np.concatenate([p.get("c" + gate, zero)[0] for gate in self.gates])
-        return (*(np.ascontiguousarray(a.T) if self.rows else a for a in (W, R)), into, back)
-
-    def _blocks(self, weights: np.ndarray) -> list[np.ndarray]:
-        return np.split(weights.T if self.rows else weights, 3, axis=1)
+        W, R, into, back = (
+            np.concatenate([p.get(kind + gate, zero) for gate in self.gates], axis=1) for kind in "UVbc"
+        )
+        return (*(np.ascontiguousarray(a.T) if self.rows else a for a in (W, R)), into[0], back[0])
 
 
 # weight_ih (3u, e), weight_hh (3u, u), bias_ih (3u,), bias_hh (3u,)
@@ -111,15 +106,57 @@ KERAS = Order(("z", "r", "hh"), rows=False, flag="reset_after")
 ONNX = Order(("z", "r", "hh"), rows=True, flag="linear_before_reset")
 
 
+@dataclass(frozen=True)
+class Function:
+    """One of our activations by its names elsewhere.
+
+    Attributes:
+        own: ours.
+        name: the name of the function in Keras; but for the identity PyTorch's has it, too.
+        node: the kind of the node in ONNX.
+        key: the name in `se_hPars` of its alpha, "" where it has none.
+        keras, onnx: the alpha where none is given there.
+    """
+
+    own: Activation
+    name: str
+    node: str
+    key: str = ""
+    keras: float = 0.0
+    onnx: float = 0.0
+
+    def tuned(self, alpha: Any, what: str, refuse: Refusal) -> dict[str, float]:
+        """Return an alpha as `se_hPars` has it, refused with `what` it is there if no function here has it."""
+        if self.own is lrelu and alpha > 1:
+            raise refuse(f"{what} at most 1 here, got {alpha:g}")
+        return {self.key: float(alpha)} if self.key else {}
+
+
+FUNCTIONS = (
+    Function(tanh, "tanh", "Tanh"),
+    Function(sigmoid, "sigmoid", "Sigmoid"),
+    Function(relu, "relu", "Relu"),
+    Function(identity, "linear", "Identity"),
+    Function(softmax, "softmax", "Softmax"),
+    Function(lrelu, "leaky_relu", "LeakyRelu", "LRELU_alpha", keras=0.2, onnx=0.01),
+    Function(elu, "elu", "Elu", "ELU_alpha", keras=1.0, onnx=1.0),
+)
+KEYS = {function.own: function.key for function in FUNCTIONS if function.key}
+
+
 # --- what comes in ---
+
+
+def refusal(start: str) -> Refusal:
+    """Return what makes the error for a reason, which stands behind `start`."""
+    return lambda why: ValueError(f"{start}: {why}")
 
 
 def array(value: Any, name: str) -> np.ndarray:
     """A tensor of theirs, or an array, as an array of float32 or float64; TypeError for what is no such numbers."""
     kinds = ("quantized", "sparse", "meta")
-    odd = next((kind for kind in kinds if getattr(value, f"is_{kind}", False) is True), None)
-    if odd is None and isinstance(value, np.ma.MaskedArray):
-        odd = "masked"
+    masked = "masked" if isinstance(value, np.ma.MaskedArray) else None
+    odd = next((kind for kind in kinds if getattr(value, f"is_{kind}", False) is True), masked)
     if odd is not None:
         raise TypeError(f"{name}: expected plain numbers, got a {odd} {type(value).__name__}; convert it first")
     for step in ("detach", "cpu"):
@@ -149,17 +186,22 @@ def filled(
     gru = GRU(u, dtype=dtype, reverse=reverse, **variant.options, **options)
     layer = gru if len(directions) == 1 else Bidirectional(gru, merge)
     layer.compute_shapes(np.empty((1, 1, e)))
-    for half, p in zip(cells(layer), directions, strict=True):
+    for half, p in zip(layer.cells, directions, strict=True):
         half.p.update(p)
     return layer
 
 
+def gate_options(
+    activate: tuple[Activation, dict[str, float]], gates: tuple[Activation, dict[str, float]], refuse: Refusal
+) -> dict[str, Any]:
+    """Return the arguments of a GRU for the function of hh and that of z and r, each with its alpha."""
+    (f, alphas), (g, more) = activate, gates
+    if any(alphas.get(key, alpha) != alpha for key, alpha in more.items()):
+        raise refuse("its two activations have the same alpha here")
+    return {"activate": f, "activate_update": g, "activate_reset": g, "se_hPars": (alphas | more) or None}
+
+
 # --- what goes out ---
-
-
-def cells(layer: GRU | Bidirectional) -> tuple[GRU, ...]:
-    """The one or two GRUs of a layer."""
-    return layer.halves if isinstance(layer, Bidirectional) else (layer,)
 
 
 def in_layers(source: Any) -> tuple[Any, ...]:
@@ -174,15 +216,14 @@ def in_layers(source: Any) -> tuple[Any, ...]:
         source = source.layers
     layers = chain.chain(source if isinstance(source, list | tuple) else [source])
     for i, layer in enumerate(layers):
+        refuse = refusal(f"net: layer {i}, {layer!r}")
         if isinstance(layer, Quantized):
-            raise ValueError(
-                f"net: layer {i}, {layer!r}: expected weights of floats; give the network that it was made of"
-            )
-        for part in (layer, *cells(layer)):
+            raise refuse("expected weights of floats; give the network that it was made of")
+        for part in (layer, *layer.cells):
             if type(part) not in OWN:
-                raise ValueError(f"net: layer {i}, {layer!r}: expected one of cgru's own, got {type(part).__name__}")
+                raise refuse(f"expected one of cgru's own, got {type(part).__name__}")
             if rebound(part):
-                raise ValueError(f"net: layer {i}, {layer!r}: expected its own methods, got another {rebound(part)}")
+                raise refuse(f"expected its own methods, got another {rebound(part)}")
     return layers
 
 
@@ -192,7 +233,7 @@ def with_parameters(layers: tuple[Any, ...]) -> list[Any]:
     for i, layer in found:
         if not layer.p:
             raise RuntimeError(f"net: expected parameters, got none yet in {layer!r}: fit or predict first")
-        for half in cells(layer) if isinstance(layer, GRU | Bidirectional) else ():
+        for half in layer.cells:
             e = half.elements
             for name, due in half.variant.shapes(e, half.d["u"]).items():
                 if np.shape(half.p.get(name)) != due:
@@ -208,9 +249,19 @@ def dtype_of(layers: tuple[Any, ...]) -> np.dtype:
     return dtypes.pop()
 
 
-def cell_of(layer: GRU | Bidirectional, refuse: Callable[[str], Exception]) -> GRU:
+def takes_tokens(layers: tuple[Any, ...]) -> bool:
+    """Return whether the first of the layers looks tokens up."""
+    return hasattr(layers[0], "tokens")
+
+
+def values(layer: Any) -> dict[str, np.ndarray]:
+    """Return the parameters of a layer that is no GRU in the shapes that they have elsewhere."""
+    return {name: layer.p[name][0] if name in ROWS else layer.p[name] for name in layer.parameter_names}
+
+
+def cell_of(layer: GRU | Bidirectional, refuse: Refusal) -> GRU:
     """The GRU whose options are those of the whole layer; refused where the two directions differ in more than that."""
-    first, *rest = cells(layer)
+    first, *rest = layer.cells
     for second in rest:
         if first.reverse or not second.reverse:
             raise refuse("its first layer does not run onward and the second back")
@@ -220,7 +271,7 @@ def cell_of(layer: GRU | Bidirectional, refuse: Callable[[str], Exception]) -> G
         for f in (first.activate, first.activate_update):
             if tuning(f, first.se_hPars) != tuning(f, second.se_hPars):
                 raise refuse("its directions differ in the alpha of an activation")
-    if first.variant.step not in (RESET_BEFORE, RESET_AFTER):
+    if first.variant.layer_norm:
         raise refuse(f"its variant is {first.variant}, which is known here alone")
     if first.zoneout:
         raise refuse("it has zoneout, whose expectation is no GRU step")
@@ -232,7 +283,7 @@ def cell_of(layer: GRU | Bidirectional, refuse: Callable[[str], Exception]) -> G
     return first
 
 
-def tuning(f: Function, se_hPars: Mapping[str, Any] | None) -> float:
-    """The alpha of an activation; 0 where it has none."""
-    key = {lrelu: "LRELU_alpha", elu: "ELU_alpha"}.get(ours(f))
+def tuning(f: Activation, se_hPars: Mapping[str, Any] | None) -> float:
+    """Return the alpha of an activation; 0 where it has none."""
+    key = KEYS.get(ours(f))
     return 0.0 if key is None else parameter(se_hPars, key)

@@ -4,38 +4,37 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from cgru.activations import Activation as Function
-from cgru.activations import elu, identity, lrelu, ours, parameter, relu, sigmoid, softmax, tanh
+from cgru.activations import ours, parameter, softmax
 from cgru.bidirectional import Bidirectional
 from cgru.gru import GRU
-from cgru.interop.gates import KERAS, array, cell_of, cells, dtype_of, filled, in_layers, rebound, tuning
-from cgru.interop.pieces import Pieces
-from cgru.layers.activation import Activation
-from cgru.layers.dense import Dense
-from cgru.layers.dropout import Dropout
-from cgru.layers.embedding import Embedding
-from cgru.layers.flip import Flip
-from cgru.layers.pool import Pool
+from cgru.interop import gates
+from cgru.interop.gates import KERAS, Refusal, array, refusal
+from cgru.interop.pieces import Pieces, dense, embedding
+from cgru.layers import Activation, Dense, Dropout, Embedding, Flip, Pool
 from cgru.network import Network
 from cgru.variant import Variant
 
 __all__ = ["from_keras", "to_keras"]
 
-NAMES: dict[str, Function] = {"tanh": tanh, "sigmoid": sigmoid, "relu": relu, "linear": identity, "softmax": softmax}
-NAMES |= {"leaky_relu": lrelu, "elu": elu}
-ALPHAS = {"leaky_relu": 0.2, "elu": 1.0}  # of the functions by these names
+NAMES = {function.name: function for function in gates.FUNCTIONS}
 CLASSES = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu"}  # layers, which may stand for a function
-KEYS = {"leaky_relu": "LRELU_alpha", "elu": "ELU_alpha"}
 MERGES = {"concat": "concat", "sum": "sum", "ave": "mean", "mul": "mul"}
 POOLS = {"GlobalAveragePooling1D": "mean", "GlobalMaxPooling1D": "max"}
-FUNCTIONS = ("Activation", "Softmax", *CLASSES)
-KINDS = ("GRU", "Bidirectional", "Embedding", "Dropout", "Dense", "TimeDistributed", *FUNCTIONS, *POOLS)
 
-Refusal = Callable[[str], Exception]
+LAST = "keepdims is False and the elements come last here"
+# By class, the options that have one value here, and what a refusal says of another.
+REQUIRED: dict[str, tuple[tuple[str, Any, str], ...]] = {
+    "Softmax": (("axis", -1, "expected axis -1, that of the elements, got {}"),),
+    "Dropout": (("noise_shape", None, "noise_shape is None here, got {}"),),
+    "Embedding": (("mask_zero", False, "mask_zero is False here, where lengths say which steps are real"),),
+    **dict.fromkeys(POOLS, (("keepdims", False, LAST), ("data_format", "channels_last", LAST))),
+}
 
 # --- from there ---
 
@@ -63,14 +62,14 @@ def from_keras(source: Any) -> Network:
         got = f"{type(source).__module__}.{type(source).__qualname__}"
         raise TypeError(f"source: expected a layer or a model of Keras's own, got {got}")
     if kind in ("GRU", "Bidirectional"):
-        return Network(_recurrent(source, refuse, every=True))
+        return Network(_converted(source, "", every=True))
     if not hasattr(source, "layers"):
         raise refuse("expected a GRU, a Bidirectional or a model")
     layers = _chained(source, refuse)
     _check_dtypes(source, layers)
     chain = Pieces()
     for i, layer in enumerate(layers):
-        for own in _converted(layer, i):
+        for own in _converted(layer, f"layer {i}, "):
             chain.put(own, f"layer {i}")
     return Network(chain.layers)
 
@@ -84,13 +83,12 @@ def _kind(layer: Any) -> str:
 
 
 def _refusal(layer: Any, place: str = "") -> Refusal:
-    kind, name = type(layer).__name__, getattr(layer, "name", "?")
-    return lambda why: ValueError(f"source: {place}{kind} {name!r} cannot be had here: {why}")
+    return refusal(f"source: {place}{type(layer).__name__} {getattr(layer, 'name', '?')!r} cannot be had here")
 
 
 def _check(layer: Any, refuse: Refusal) -> None:
     """Refuse a layer that may compute something else than its class and its numbers say."""
-    other = rebound(layer, ("build", "quantize"))  # which Keras wraps in every layer
+    other = gates.rebound(layer, ("build", "quantize"))  # which Keras wraps in every layer
     if other:
         raise refuse(f"its {other} is another than that of its class")
     if getattr(layer, "quantization_mode", None) or getattr(layer, "lora_enabled", False):
@@ -108,8 +106,8 @@ def _chained(model: Any, refuse: Refusal) -> list[Any]:
     if len(set(map(id, layers))) < len(layers):
         raise refuse("expected each layer once, got one that stands in two places")
     for i, layer in enumerate(layers):
-        if _kind(layer) not in KINDS:
-            raise _refusal(layer, f"layer {i}, ")(f"expected one of {', '.join(KINDS)}")
+        if _kind(layer) not in READERS:
+            raise _refusal(layer, f"layer {i}, ")(f"expected one of {', '.join(READERS)}")
     if _kind(model) == "Sequential":
         return layers
     if _kind(model) != "Functional":
@@ -161,54 +159,45 @@ def _check_dtypes(model: Any, layers: list[Any]) -> None:
             raise _refusal(model)(f"expected an input of {dtype}, or integers for tokens, got {given.dtype}")
 
 
-def _converted(layer: Any, i: int) -> list[Any]:
-    """Layer i of a model as one or two of ours."""
-    kind, refuse = _kind(layer), _refusal(layer, f"layer {i}, ")
-    if kind in ("GRU", "Bidirectional"):
-        return _recurrent(layer, refuse, every=False)
+def _converted(layer: Any, place: str, **options: bool) -> list[Any]:
+    """A layer of a model as one or two of ours."""
+    refuse = _refusal(layer, place)
     _check(layer, refuse)
-    if kind == "TimeDistributed":
+    for name, due, why in REQUIRED.get(_kind(layer), ()):
+        if getattr(layer, name, due) != due:
+            raise refuse(why.format(getattr(layer, name)))
+    if _kind(layer) == "TimeDistributed":
         if _kind(layer.layer) != "Dense":
             raise refuse(f"expected a Dense in it, got {type(layer.layer).__name__}")
         if layer.layer.compute_dtype != layer.compute_dtype:
             raise refuse(f"it computes in {layer.compute_dtype}, its Dense in {layer.layer.compute_dtype}")
-        return _converted(layer.layer, i)
-    if kind in FUNCTIONS:
-        if kind == "Softmax" and layer.axis != -1:
-            raise refuse(f"expected axis -1, that of the elements, got {layer.axis}")
-        if kind == "Softmax":
-            return [Activation(softmax)]
-        f, alpha = _activation(layer.activation if kind == "Activation" else layer, layer, refuse)
-        return [Activation(f, alpha or None)]
-    if kind == "Dropout":
-        if getattr(layer, "noise_shape", None) is not None:
-            raise refuse(f"noise_shape is None here, got {layer.noise_shape}")
-        return [Dropout(layer.rate)]
-    if kind in POOLS:
-        if layer.keepdims or layer.data_format != "channels_last":
-            raise refuse("keepdims is False and the elements come last here")
-        return [Pool(POOLS[kind])]
-    if kind == "Embedding":
-        if layer.mask_zero:
-            raise refuse("mask_zero is False here, where lengths say which steps are real")
-        E = _weight(layer, "embeddings")
-        made = Embedding(*E.shape, dtype=E.dtype)
-        made.p["E"] = E.copy()
-    else:
-        W, b = _weight(layer, "kernel"), _weight(layer, "bias")
-        activate, alpha = _activation(layer.activation, layer, refuse)
-        made = Dense(W.shape[1], activate, se_hPars=alpha or None, dtype=W.dtype)
-        made.p |= {"W": W.copy(), "b": np.zeros((1, W.shape[1]), W.dtype) if b is None else b[None].copy()}
-    made.trainable = _trainable(layer, refuse)
-    return [made]
+        return _converted(layer.layer, place)
+    made = READERS[_kind(layer)](layer, refuse, **options)
+    if made[0].p:
+        trained = len(layer.trainable_weights)
+        if trained not in (0, len(layer.weights)):
+            raise refuse("a layer is trainable as a whole here, or not at all")
+        made[0].trainable = trained > 0
+    return made
 
 
-def _recurrent(layer: Any, refuse: Refusal, every: bool) -> list[Any]:
+def _function(layer: Any, refuse: Refusal) -> list[Any]:
+    f, alpha = _activation(layer.activation if _kind(layer) == "Activation" else layer, layer, refuse)
+    return [Activation(f, alpha or None)]
+
+
+def _dense(layer: Any, refuse: Refusal) -> list[Any]:
+    W, b = _weight(layer, "kernel"), _weight(layer, "bias")
+    activate, alpha = _activation(layer.activation, layer, refuse)
+    return [dense(W, b, "kernel", refuse, activate, alpha or None)]
+
+
+def _recurrent(layer: Any, refuse: Refusal, every: bool = False) -> list[Any]:
     """A GRU or a Bidirectional, and where its outputs come in the order of processing a Flip."""
     halves = (layer,) if _kind(layer) == "GRU" else (layer.forward_layer, layer.backward_layer)
     if any(_kind(half) != "GRU" or _kind(half.cell) != "GRUCell" for half in halves):
         raise refuse("expected one of GRU layers")
-    for part in {id(part): part for half in halves for part in (layer, half, half.cell)}.values():
+    for part in (part for half in halves for part in (half, half.cell)):
         _check(part, refuse)
         if part.compute_dtype != layer.compute_dtype:
             raise refuse(f"it computes in {layer.compute_dtype}, its {part.name!r} in {part.compute_dtype}")
@@ -222,9 +211,8 @@ def _recurrent(layer: Any, refuse: Refusal, every: bool) -> list[Any]:
         if layer.merge_mode not in MERGES:
             raise refuse(f"merge_mode is one of {', '.join(MERGES)} here, got {layer.merge_mode!r}")
         options["merge"] = MERGES[layer.merge_mode]
-    made = filled([_parameters(half, variant) for half in halves], variant, reverse=reverse, **options)
-    made.trainable = _trainable(layer, refuse)
-    for own, half in zip(cells(made), halves, strict=True):
+    made = gates.filled([_parameters(half, variant) for half in halves], variant, reverse=reverse, **options)
+    for own, half in zip(made.cells, halves, strict=True):
         states = [array(state, "states") for state in half.states or ()]
         if any(state.any() for state in states):
             own.state = states[0].copy()
@@ -232,19 +220,12 @@ def _recurrent(layer: Any, refuse: Refusal, every: bool) -> list[Any]:
 
 
 def _options(layer: Any, refuse: Refusal) -> dict[str, Any]:
-    activate, alphas = _activation(layer.activation, layer, refuse)
-    gates, more = _activation(layer.recurrent_activation, layer, refuse)
-    if softmax in (activate, gates):
+    functions = [_activation(f, layer, refuse) for f in (layer.activation, layer.recurrent_activation)]
+    if softmax in dict(functions):
         raise refuse("softmax is for a Dense layer here")
-    if any(alphas.get(key, alpha) != alpha for key, alpha in more.items()):
-        raise refuse("its two activations have the same alpha here")
-    return {
+    return gates.gate_options(*functions, refuse) | {
         "variant": KERAS.variant({KERAS.flag: getattr(layer, str(KERAS.flag))}),
         "sequences": bool(layer.return_sequences),
-        "activate": activate,
-        "activate_update": gates,
-        "activate_reset": gates,
-        "se_hPars": (alphas | more) or None,
         "dropout": float(layer.dropout),
         "recurrent_dropout": float(layer.recurrent_dropout),
         "stateful": bool(layer.stateful),
@@ -254,6 +235,7 @@ def _options(layer: Any, refuse: Refusal) -> dict[str, Any]:
 def _activation(f: Any, layer: Any, refuse: Refusal) -> tuple[Function, dict[str, float]]:
     """Our activation for that of a layer, and its alpha as `se_hPars` has it."""
     name = CLASSES.get(_kind(f), getattr(f, "__name__", None))
+    known = NAMES.get(name)
     if _kind(f) in CLASSES:
         alpha = getattr(f, "alpha", getattr(f, "negative_slope", None))
         _check(f, refuse)
@@ -261,13 +243,11 @@ def _activation(f: Any, layer: Any, refuse: Refusal) -> tuple[Function, dict[str
             raise refuse(f"it computes in {layer.compute_dtype}, its activation in {f.compute_dtype}")
         if name == "relu" and (f.max_value is not None or f.negative_slope or f.threshold):
             raise refuse("a ReLU has no max_value, negative_slope or threshold here")
-    elif name not in NAMES or f is not getattr(sys.modules["keras"].activations, name):
+    elif known is None or f is not getattr(sys.modules["keras"].activations, name):
         raise refuse(f"its activations are some of {', '.join(NAMES)} here, got {name or f!r}")
     else:
-        alpha = ALPHAS.get(name)
-    if name == "leaky_relu" and alpha > 1:
-        raise refuse(f"leaky_relu has a negative_slope of at most 1 here, got {alpha:g}")
-    return NAMES[name], {KEYS[name]: float(alpha)} if name in KEYS else {}
+        alpha = known.keras
+    return known.own, known.tuned(alpha, f"{name} has a negative_slope of", refuse)
 
 
 def _weight(layer: Any, name: str) -> np.ndarray | None:
@@ -284,13 +264,19 @@ def _parameters(layer: Any, variant: Variant) -> dict[str, np.ndarray]:
     return KERAS.ours(W, R, *both, variant)
 
 
-def _trainable(layer: Any, refuse: Refusal) -> bool:
-    """Whether the weights of a layer are to be trained; refused where some are and some are not."""
-    trained = len(layer.trainable_weights)
-    if trained not in (0, len(layer.weights)):
-        raise refuse("a layer is trainable as a whole here, or not at all")
-    return trained > 0
-
+# By class, the layers that one of Keras is here.
+READERS: dict[str, Callable[..., list[Any]]] = {
+    "GRU": _recurrent,
+    "Bidirectional": _recurrent,
+    "Embedding": lambda layer, refuse: [embedding(_weight(layer, "embeddings"), "embeddings", refuse)],
+    "Dropout": lambda layer, refuse: [Dropout(layer.rate)],
+    "Dense": _dense,
+    "TimeDistributed": _dense,
+    "Activation": _function,
+    "Softmax": lambda layer, refuse: [Activation(softmax)],
+    **dict.fromkeys(CLASSES, _function),
+    **dict.fromkeys(POOLS, lambda layer, refuse: [Pool(POOLS[_kind(layer)])]),
+}
 
 # --- to there ---
 
@@ -308,69 +294,57 @@ def to_keras(net: Network | GRU | Bidirectional | list | tuple) -> Any:
         RuntimeError: there are no parameters yet.
         TypeError, ValueError: something that Keras cannot express, with the reason.
     """
-    layers = in_layers(net)
+    layers = gates.in_layers(net)
     if isinstance(net, Network) and net.mean is not None:
         raise ValueError("net: cannot be a Keras model: it standardises its input, for which there is no exact layer")
-    dtype = dtype_of(layers).name
+    dtype = gates.dtype_of(layers).name
     try:
         import keras
     except ImportError:
         raise ImportError("to_keras: Keras is missing: pip install keras, and one of its backends") from None
 
-    made, weights = [], []
+    made, kinds = [], [*map(type, layers)]
     for i, layer in enumerate(layers):
-        if type(layer) is Flip and i and type(layers[i - 1]) is GRU:
+        if kinds[i - 1 : i + 1] == [GRU, Flip]:
             continue  # go_backwards of the layer below
-        theirs, values = _built(keras, layers, i, dtype)
-        made.append(theirs)
-        weights.append((values, bool(layer.trainable)))
-    e = None if isinstance(layers[0], Embedding) else next(_rows(layer) for layer in layers if layer.p)
+        refuse = refusal(f"net: layer {i}, {layer!r}, cannot be one of Keras")
+        flipped = kinds[i + 1 : i + 2] == [Flip]
+        made.append((_written(keras, layer, flipped, dtype, refuse), layer))
+    e = None if gates.takes_tokens(layers) else next(layer.elements for layer in layers if layer.p)
     if len(made) == 1:
-        made[0].build((None, None) if e is None else (None, None, e))
-        result = made[0]
+        result = made[0][0]
+        result.build((None, None) if e is None else (None, None, e))
     else:
         given = keras.Input((None,), dtype="int32") if e is None else keras.Input((None, e), dtype=dtype)
-        result = keras.Sequential([given, *made])
-    for theirs, (values, trainable) in zip(made, weights, strict=True):
-        if values:
-            theirs.set_weights(values)
-            theirs.trainable = trainable
+        result = keras.Sequential([given, *(theirs for theirs, _ in made)])
+    for theirs, layer in made:
+        if layer.p:
+            theirs.set_weights(_weights(layer))
+            theirs.trainable = bool(layer.trainable)
     return result
 
 
-def _rows(layer: Any) -> int:
-    """How many elements a layer takes at each step."""
-    return next(len(value) for value in layer.p.values())
+def _written(keras: Any, layer: Any, flipped: bool, dtype: str, refuse: Refusal) -> Any:
+    """A layer as one of Keras, its weights not set; `flipped`: whether a Flip follows."""
+    make = keras.layers
+    writers: dict[Any, Callable[[], Any]] = {
+        GRU: lambda: _written_recurrent(keras, layer, flipped, dtype, refuse),
+        Bidirectional: lambda: _written_recurrent(keras, layer, flipped, dtype, refuse),
+        Dense: lambda: make.Dense(
+            layer.d["u"], _named(keras, layer.activate, layer.se_hPars, dtype, refuse), dtype=dtype
+        ),
+        Embedding: lambda: make.Embedding(layer.d["v"], layer.d["u"], dtype=dtype),
+        Dropout: lambda: make.Dropout(layer.rate, dtype=dtype),
+    }
+    pools = {(Pool, how): partial(getattr(make, kind), dtype=dtype) for kind, how in POOLS.items()}
+    writer = writers.get(type(layer)) or pools.get((type(layer), getattr(layer, "how", None)))
+    if writer is None:
+        raise refuse("there is no such layer")
+    return writer()
 
 
-def _built(keras: Any, layers: tuple[Any, ...], i: int, dtype: str) -> tuple[Any, list[np.ndarray]]:
-    """Layer i as one of Keras, and the weights that it is to get."""
-    layer, make = layers[i], keras.layers
-
-    def refuse(why: str) -> Exception:
-        return ValueError(f"net: layer {i}, {layer!r}, cannot be one of Keras: {why}")
-
-    if type(layer) in (GRU, Bidirectional):
-        flipped = type((*layers, None)[i + 1]) is Flip
-        return _built_recurrent(keras, layer, flipped, dtype, refuse)
-    if type(layer) is Dense:
-        activation = _named(keras, layer.activate, layer.se_hPars, dtype, refuse)
-        return make.Dense(layer.d["u"], activation, dtype=dtype), [layer.p["W"], layer.p["b"][0]]
-    if type(layer) is Embedding:
-        return make.Embedding(layer.d["v"], layer.d["u"], dtype=dtype), [layer.p["E"]]
-    if type(layer) is Dropout:
-        return make.Dropout(layer.rate, dtype=dtype), []
-    kinds = {how: kind for kind, how in POOLS.items()}
-    if type(layer) is Pool and layer.how in kinds:
-        return getattr(make, kinds[layer.how])(dtype=dtype), []
-    raise refuse("there is no such layer")
-
-
-def _built_recurrent(
-    keras: Any, layer: GRU | Bidirectional, flipped: bool, dtype: str, refuse: Refusal
-) -> tuple[Any, list[np.ndarray]]:
-    """The same of a recurrent layer; `flipped`: whether a Flip follows."""
-    cell = cell_of(layer, refuse)
+def _written_recurrent(keras: Any, layer: GRU | Bidirectional, flipped: bool, dtype: str, refuse: Refusal) -> Any:
+    cell = gates.cell_of(layer, refuse)
     if cell.masks:
         raise refuse("it has masks of its own, which are drawn there")
     if cell.learn_h0:
@@ -390,30 +364,33 @@ def _built_recurrent(
         dtype=dtype,
         **KERAS.options(cell.variant),
     )
-    values = [value for half in cells(layer) for value in _theirs(half)]
-    if isinstance(layer, GRU):
-        return gru, values
+    if len(layer.cells) == 1:
+        return gru
     modes = {merge: mode for mode, merge in MERGES.items()}
-    return keras.layers.Bidirectional(gru, modes[layer.merge], dtype=dtype), values
+    return keras.layers.Bidirectional(gru, modes[layer.merge], dtype=dtype)
 
 
-def _theirs(half: GRU) -> list[np.ndarray]:
-    W, R, into, back = KERAS.theirs(half.p)
-    return [W, R, np.stack([into, back]) if KERAS.both(half.variant) else into]
+def _weights(layer: Any) -> list[np.ndarray]:
+    """The parameters of a layer as `set_weights` takes them."""
+    found = [] if layer.cells else [*gates.values(layer).values()]
+    for half in layer.cells:
+        W, R, into, back = KERAS.theirs(half.p)
+        found += [W, R, np.stack([into, back]) if KERAS.both(half.variant) else into]
+    return found
 
 
 def _named(keras: Any, f: Function, se_hPars: Mapping[str, Any] | None, dtype: str, refuse: Refusal) -> Any:
     """Their activation for ours."""
-    name = next((name for name, own in NAMES.items() if own is ours(f)), None)
-    if name is None:
+    known = next((function for function in gates.FUNCTIONS if function.own is ours(f)), None)
+    if known is None:
         raise refuse(f"{f!r} is not one of cgru's own activations")
-    if name == "softmax" and parameter(se_hPars, "softmax_temperature") != 1:
+    if known.own is softmax and parameter(se_hPars, "softmax_temperature") != 1:
         raise refuse("softmax has no temperature there")
-    alpha = tuning(f, se_hPars)
-    if name == "leaky_relu" and alpha > 1:
+    alpha = gates.tuning(f, se_hPars)
+    if known.name == "leaky_relu" and alpha > 1:
         raise refuse(f"leaky_relu with a slope above 1, {alpha:g}, is another function there")
-    if name not in ALPHAS or alpha == ALPHAS[name]:
-        return name
-    if name == "elu":
+    if alpha == known.keras:
+        return known.name
+    if known.name == "elu":
         return keras.layers.ELU(alpha, dtype=dtype)
     return keras.layers.LeakyReLU(negative_slope=alpha, dtype=dtype)

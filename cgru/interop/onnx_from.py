@@ -1,20 +1,28 @@
 """An ONNX model as a network: what `to_onnx` wrote as it was, any other as the chain of layers that it is.
 
-m samples, s steps, e elements per step, u units, D directions.
+m samples, s steps, e elements per step, u units, D directions. Nothing of a foreign graph is taken on trust: an array
+counts as X, as the output of a layer, as an initial state, as lengths or as an output only where all the nodes behind
+it are layers here (`cgru.interop.onnx_layers`) or are known to keep its numbers (`cgru.interop.onnx_values`); anything
+else is refused with the node that it comes from.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from cgru import layers as plain
 from cgru.bidirectional import PREFIXES
-from cgru.interop.gates import ONNX
+from cgru.interop.gates import ONNX, Refusal, array, filled, refusal
+from cgru.interop.onnx_layers import LAYERS, gru_options
 from cgru.interop.onnx_to import MARK, onnx_package, to_onnx
+from cgru.interop.onnx_values import ENDLESS, MOVES, ONE, Axis, Node, Unproved, Value, alike, joined, long_axes
+from cgru.interop.pieces import Pieces, embedding
 from cgru.network import Network, files
 from cgru.network.network import restored
 from cgru.variant import named
@@ -22,6 +30,12 @@ from cgru.variant import named
 __all__ = ["from_onnx"]
 
 Arrays = dict[str, np.ndarray]
+ATTRIBUTES = {"activations", "activation_alpha", "activation_beta", "clip", "direction", "hidden_size", "layout"}
+DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
+STANDARD = ("", "ai.onnx")  # domains
+FOLDED = {*MOVES, "Constant", "Concat"} - {"Dropout"}  # what is computed where all inputs are constants
+WRONG = refusal("source")
+CLEAN = {*FOLDED, "Expand", "Tile"}  # what makes zeros of zeros
 
 
 def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
@@ -66,8 +80,6 @@ def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
         source = onnx.helper.make_graph([source], "node", inputs, outputs)
     if not isinstance(source, onnx.GraphProto):
         raise TypeError(f"source: expected an ONNX model, graph or node, or a path, got {type(source).__name__}")
-    from cgru.interop.onnx_reader import Reader  # whose import would cost everybody's
-
     return Network(Reader(onnx, source, dict(weights or {}), opsets, functions).chain.layers)
 
 
@@ -113,17 +125,462 @@ def _unstacked(found: Arrays, layers: list[dict[str, Any]]) -> tuple[Arrays, np.
         part = layer.get("layer", layer)
         if "dtype" in part:
             part["dtype"] = dtype.name
-        if part["class"] == "GRU":
-            W, R, B = (found[f"{i}.{name}"] for name in "WRB")
-            for d, prefix in enumerate(PREFIXES if part is not layer else ("",)):
-                p = ONNX.ours(W[d], R[d], *np.split(B[d], 2), named(part["variant"]))
-                arrays |= {f"{i}.{prefix}{name}": value for name, value in p.items()}
-                if part.get("learn_h0"):
-                    arrays[f"{i}.{prefix}h0"] = found[f"{i}.h0"].reshape(len(W), 1, -1)[d]
-        elif part["class"] == "Dense":
-            arrays |= {f"{i}.W": found[f"{i}.W"], f"{i}.b": found[f"{i}.b"][None]}
-        elif part["class"] == "Scale":
-            arrays |= {f"{i}.{name}": found[f"{i}.{name}"][None] for name in ("scale", "shift")}
-        elif part["class"] == "Embedding":
-            arrays[f"{i}.E"] = found[f"{i}.E"]
+        if part["class"] != "GRU":
+            names = getattr(plain, part["class"]).parameter_names
+            arrays |= {f"{i}.{name}": np.atleast_2d(found[f"{i}.{name}"]) for name in names}
+            continue
+        W, R, B = (found[f"{i}.{name}"] for name in "WRB")
+        for d, prefix in enumerate(PREFIXES if part is not layer else ("",)):
+            p = ONNX.ours(W[d], R[d], *np.split(B[d], 2), named(part["variant"]))
+            if part.get("learn_h0"):
+                p["h0"] = found[f"{i}.h0"].reshape(len(W), 1, -1)[d]
+            arrays |= {f"{i}.{prefix}{name}": value for name, value in p.items()}
     return arrays, dtype
+
+
+# --- any other ---
+
+
+class Reader:
+    """Goes through a graph in its order. `layers` are what it comes to; ValueError where they would not be the same.
+
+    `arrays` are the weights that are inputs of the graph, `opsets` the versions by domain, `functions` what the model
+    defines itself, by domain and name.
+    """
+
+    def __init__(
+        self, onnx: Any, graph: Any, arrays: dict[str, Any], opsets: dict[str, int], functions: set[tuple[str, str]]
+    ) -> None:
+        self.onnx, self.opsets, self.functions = onnx, opsets, functions
+        self.chain = Pieces()
+        self.recurrent: list[Any] = []
+        self.steps, self.samples = Axis("s"), Axis("m")  # of X, as soon as a GRU says which they are
+        self.starts: list[tuple[str, Value | None]] = []  # of each layer, what its node is called and what its h0 is
+        self.lengths: list[str] = []  # the input that they are, "" for none, of each layer
+        self.arrays: dict[str, np.ndarray] = self.initializers(graph) | arrays
+        self.computed: dict[str, str] = {}  # those of them that are made in the graph: where
+        self.zeros: set[str] = set()
+        self.values: dict[str, Value] = {}
+        self.foreign = {tensor.values.name: "a sparse initializer" for tensor in graph.sparse_initializer}
+        for given in graph.input:
+            if given.name not in self.arrays and given.name not in self.foreign:
+                self.values[given.name] = _input(given)
+        unknown = arrays.keys() - {given.name for given in graph.input}
+        if unknown:
+            raise ValueError(f"weights: expected the names of inputs, got {sorted(unknown)[0]!r}, which is none")
+        for i, node in enumerate(graph.node):
+            self.read(node, f"node {i}, {node.op_type} {node.name!r}")
+        if not self.recurrent:
+            kinds = ", ".join(sorted({node.op_type for node in graph.node})) or "none at all"
+            raise WRONG(f"expected a GRU node of ONNX's own in the graph itself, got {kinds}")
+        self.check_starts()
+        self.check_roles()
+        for value in graph.output:
+            self.check_output(value.name)
+
+    def initializers(self, graph: Any) -> dict[str, np.ndarray]:
+        """The constants of the graph by name."""
+        for tensor in graph.initializer:
+            if tensor.data_location == self.onnx.TensorProto.EXTERNAL:
+                raise WRONG(
+                    f"expected initializers with their data, got {tensor.name!r}, whose data are in another "
+                    "file: give the path of the model, not what was read from it"
+                )
+        return {tensor.name: self.onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+
+    # --- what a node makes ---
+
+    def read(self, proto: Any, place: str) -> None:
+        """Note what a node makes: constants, zeros, a known value, a layer, or what only its name is known of."""
+        for name in proto.output:
+            if name and (name in self.arrays or name in self.values or name in self.zeros or name in self.foreign):
+                raise WRONG(f"expected each array to be made once, got {name!r} from {place} again")
+        attributes = {a.name: self.onnx.helper.get_attribute_value(a) for a in proto.attribute}
+        own = proto.domain in STANDARD and ("", proto.op_type) not in self.functions
+        kind = proto.op_type if own else f"{proto.domain}.{proto.op_type}"
+        node = Node(kind, proto.input, proto.output, attributes, self.arrays, self.opsets.get("", 0))
+        if kind == "GRU":
+            self.gru(node, place)
+        elif kind in FOLDED and all(name in self.arrays for name in node.inputs if name):
+            self.arrays |= zip(node.outputs, self.folded(proto, place), strict=True)
+            self.computed |= dict.fromkeys(node.outputs, place)
+        elif self.makes_zeros(node):
+            self.zeros |= set(node.outputs)
+        else:
+            self.move(node, place)
+
+    def folded(self, proto: Any, place: str) -> list[Any]:
+        """The constants that a node makes of constants."""
+        plain = self.onnx.NodeProto()
+        plain.CopyFrom(proto)
+        plain.domain = ""
+        try:
+            evaluator = self.onnx.reference.ReferenceEvaluator(plain, opsets=self.opsets)
+            return evaluator.run(None, {name: self.arrays[name] for name in proto.input if name})
+        except Exception as error:  # it fails in as many ways as there are nodes
+            raise WRONG(f"{place} of constants cannot be computed: {error}") from None
+
+    def makes_zeros(self, node: Node) -> bool:
+        """Whether a node makes zeros, of whatever shape, as exporters do for an h0 that nobody gave."""
+        if node.kind == "ConstantOfShape":
+            value = node.attributes.get("value")
+            return value is None or not self.onnx.numpy_helper.to_array(value).any()
+        data = node.inputs if node.kind == "Concat" else node.inputs[:1]
+        return node.kind in CLEAN and len(data) > 0 and all(map(self.is_zero, data))
+
+    def is_zero(self, name: str) -> bool:
+        """Whether an array is known to be zeros."""
+        return name in self.zeros or (name in self.arrays and not np.any(self.arrays[name]))
+
+    def move(self, node: Node, place: str) -> None:
+        """Follow a value through a node that keeps its numbers; what any other makes is foreign from here on."""
+        self.foreign |= dict.fromkeys(filter(None, node.outputs), place)
+        behind = next((self.foreign[name] for name in node.inputs if name in self.foreign), None)
+        try:
+            made = self.moved(node, place)
+        except Unproved as why:
+            taken = [f", of {self.whence(name)}" for name in node.inputs if name in self.values]
+            self.foreign |= dict.fromkeys(filter(None, node.outputs), behind or f"{place} ({why}{''.join(taken)})")
+            return
+        for name, value in zip(node.outputs, made, strict=False):
+            if name:
+                del self.foreign[name]
+                self.values[name] = replace(value, path=(*value.path, place))
+
+    def moved(self, node: Node, place: str) -> list[Value]:
+        """The values that a node makes, perhaps by a new layer; Unproved where nothing is known of them."""
+        if node.kind in LAYERS:
+            return [self.layer(node, place)]
+        if node.kind in ("ReduceMean", "ReduceMax"):
+            return [self.reduced(node, place)]
+        if node.kind in ("Gather", "Slice") and node.input(0) in self.values:
+            last = self.last_step(node, place)
+            if last is not None:
+                return [last]
+        if node.kind == "Gather" and node.input(0) in self.arrays:
+            return [self.looked_up(node, place)]
+        if node.kind == "Concat":
+            return [joined([self.known(name) for name in node.inputs], node.attributes.get("axis", 1))]
+        if node.kind not in MOVES:
+            raise Unproved("nothing of its kind may stand there")
+        return MOVES[node.kind](self.known(node.input(0)), node)
+
+    def known(self, name: str) -> Value:
+        """The value of that name; Unproved where nothing is known of it."""
+        if name not in self.values:
+            raise Unproved(f"of its input {name!r} nothing is known")
+        return self.values[name]
+
+    def whence(self, name: str) -> str:
+        """Where an array comes from, for an error."""
+        if name in self.values:
+            return self.came(self.values[name])
+        if name in self.arrays or name in self.zeros:
+            return f"a constant of {self.computed[name]}" if name in self.computed else "a constant"
+        return self.foreign.get(name, "nowhere")
+
+    def came(self, value: Value) -> str:
+        """The same of a value."""
+        what = {"states": "all states", "ends": "last states", "made": "a layer"}.get(value.kind)
+        what = what or f"the input {value.origin!r}"
+        return " by way of ".join([what, *value.path])
+
+    # --- layers that are no GRU ---
+
+    def row(self, value: Value) -> int | None:
+        """How many elements the last axis of the newest output has, None where that is not known.
+
+        Unproved where the value is anything else than all that the newest layer gives, or X where there is none.
+        """
+        if self.chain.count == 0:
+            if value.kind != "input" or value.parts is not None or len(value.axes) != 3:
+                raise Unproved("it does not take a whole input of the graph, (m, s, e)")
+            if value.axes[-1].name != self.last_axis(str(value.origin)):
+                raise Unproved("the elements are not the last axis of what it takes")
+            return value.axes[-1].size
+        if not self.is_newest(value):
+            raise Unproved(f"it does not take the output of the layer below it, {self.chain.newest}")
+        if value.axes[-1].name != self.out.name and not value.axes[-1].size == self.out.size == 1:
+            raise Unproved("the elements are not the last axis of what it takes")
+        return self.out.size
+
+    def is_newest(self, value: Value) -> bool:
+        """Whether a value is all of the output of the newest layer, or its last states."""
+        part_of = self.parts(len(self.recurrent) - 1) if self.recurrent else ()  # of the newest GRU
+        whole = value.parts in (None, part_of)
+        if value.kind == "ends":
+            axes = (self.samples, self.out)
+            return whole and value.origin == self.chain.count and long_axes(value.axes) == long_axes(axes)
+        return whole and value.kind in ("states", "made") and value.origin == self.chain.count
+
+    def put(self, layer: Any, value: Value, place: str, axes: tuple[Axis, ...]) -> Value:
+        """A layer upon the newest; what is known of its output."""
+        if self.chain.count == 0:
+            self.input = value.origin
+        elif value.kind == "ends":
+            self.chain.ends(place)
+        if layer is not None:
+            self.chain.put(layer, place)
+        self.out = axes[-1]
+        return Value("made", self.chain.count, axes, value.dtype)
+
+    def layer(self, node: Node, place: str) -> Value:
+        """What a node makes that is a layer here."""
+        known = [i for i, name in enumerate(node.inputs) if name in self.values]
+        if len(known) != 1:
+            raise Unproved(f"it takes {len(known)} arrays that are neither constants nor foreign")
+        value = self.values[node.inputs[known[0]]]
+        if value.dtype not in (self.onnx.TensorProto.FLOAT, self.onnx.TensorProto.DOUBLE):
+            raise Unproved("it does not take float32 or float64")
+        n = self.row(value)
+        layer = LAYERS[node.kind](node, known[0], n, len(value.axes))
+        width = layer.d.get("u", layer.elements or n)
+        return self.put(layer, value, place, (*value.axes[:-1], Axis("n", width)))
+
+    def looked_up(self, node: Node, place: str) -> Value:
+        """The vectors of tokens, which are an input of the graph."""
+        value = self.known(node.input(1))
+        tokens = value.kind == "input" and value.parts is None and len(value.axes) == 2 and value.dtype in (6, 7)
+        if self.chain.count or not tokens or node.attributes.get("axis", 0) != 0:
+            raise Unproved("it looks up no whole input of the graph, integers (m, s)")
+        layer = embedding(self.arrays[node.input(0)], node.input(0), Unproved)
+        dtype = self.onnx.helper.np_dtype_to_tensor_dtype(layer.dtype)
+        return replace(self.put(layer, value, place, (*value.axes, Axis("n", layer.d["u"]))), dtype=dtype)
+
+    def step_axis(self, value: Value, at: int) -> bool:
+        """Whether an axis is that of the steps, of all that the newest layer gives."""
+        known = bool(self.recurrent) and value.kind in ("states", "made") and -len(value.axes) <= at < len(value.axes)
+        return known and self.is_newest(value) and value.axes[at].name == self.steps.name != ""
+
+    def pooled(self, value: Value, at: int, keep: bool, place: str, how: str) -> Value:
+        """What is left of the steps."""
+        self.row(value)
+        at %= len(value.axes)
+        axes = (*value.axes[:at], *([ONE] if keep else []), *value.axes[at + 1 :])
+        if how == "last":
+            self.chain.last(place)
+            return self.put(None, value, place, axes)
+        return self.put(plain.Pool(how), value, place, axes)
+
+    def reduced(self, node: Node, place: str) -> Value:
+        """The mean or the largest of all steps."""
+        value = self.known(node.input(0))
+        axes = node.numbers("axes", 1)
+        if axes is None or len(axes) != 1 or not self.step_axis(value, axes[0]):
+            raise Unproved("it is not over the steps, and them alone, of the layer below it")
+        keep, how = bool(node.attributes.get("keepdims", 1)), "mean" if node.kind == "ReduceMean" else "max"
+        return self.pooled(value, axes[0], keep, place, how)
+
+    def last_step(self, node: Node, place: str) -> Value | None:
+        """What a node makes that takes the last step; None where it does something else."""
+        value = self.values[node.input(0)]
+        if node.kind == "Gather":
+            at, indices = node.attributes.get("axis", 0), node.arrays.get(node.input(1))
+            if indices is None or np.ravel(indices).tolist() != [-1] or indices.ndim > 1:
+                return None
+            keep = indices.ndim == 1
+        else:
+            starts, ends = node.numbers("starts", 1), node.numbers("ends", 2)
+            axes, strides = node.numbers("axes", 3) or [0], node.numbers("steps", 4) or [1]
+            if starts != [-1] or strides != [1] or len(axes) != 1 or len(ends or ()) != 1 or ends[0] < ENDLESS:
+                return None
+            at, keep = axes[0], True
+        return self.pooled(value, at, keep, place, "last") if self.step_axis(value, at) else None
+
+    # --- GRU nodes ---
+
+    def gru(self, node: Node, place: str) -> None:
+        """Make a layer of a node."""
+        X, W, R, B, lengths, h0 = (*node.inputs, *[""] * 6)[:6]
+        refuse, attributes = refusal(f"source: {place} cannot be had here"), node.attributes
+        unknown = attributes.keys() - ATTRIBUTES - ONNX.options(ONNX.variant({})).keys()
+        if unknown:
+            raise refuse(f"its attribute {sorted(unknown)[0]} is unknown")
+        layout, direction = attributes.get("layout", 0), attributes.get("direction", b"forward").decode()
+        if direction not in DIRECTIONS or layout not in (0, 1):
+            raise refuse(f"direction {direction!r} or layout {layout} is unknown")
+        if "clip" in attributes:
+            raise refuse("it has a clip, which no layer here does")
+        D, variant = DIRECTIONS[direction], ONNX.variant(attributes)
+        parts = [ONNX.ours(*part, variant) for part in self.weights(W, R, B, D, refuse)]
+        e, u = parts[0]["Uz"].shape
+        if attributes.get("hidden_size", u) != u:
+            raise refuse(f"its hidden_size is {attributes['hidden_size']}, that of R {u}")
+        self.check_input(X, W, layout, e, refuse)
+        self.starts.append((place, self.start(h0, layout, D, refuse)))
+        self.lengths.append(self.steps_of(lengths, refuse))
+        self.recurrent.append(
+            filled(parts, variant, sequences=True, reverse=direction == "reverse", **gru_options(attributes, D, refuse))
+        )
+        self.chain.put(self.recurrent[-1], place)
+        self.note(node, place, layout, Axis("d", D), Axis("u", u))
+
+    def note(self, node: Node, place: str, layout: int, d: Axis, u: Axis) -> None:
+        """What is known of the outputs of the newest layer."""
+        number, dtype = len(self.recurrent) - 1, self.onnx.helper.np_dtype_to_tensor_dtype(self.recurrent[-1].dtype)
+        axes = (self.samples, self.steps, d, u) if layout else (self.steps, d, self.samples, u)
+        last = (self.samples, d, u) if layout else (d, self.samples, u)
+        for name, kind, own in zip(node.outputs, ("states", "ends"), (axes, last), strict=False):
+            if name:
+                self.values[name] = Value(kind, self.chain.count, own, dtype, "d", self.parts(number), (place,))
+        self.out = u if d.size == 1 else d if u.size == 1 else Axis("d u", d.size * u.size)  # of what goes further up
+
+    def check_input(self, X: str, W: str, layout: int, e: int, refuse: Refusal) -> None:
+        """That X is the output of the layer below, or of the first layer an input of the graph."""
+        value = self.values.get(X)
+        if value is None:
+            raise refuse(f"its input {X!r} comes from {self.whence(X)}; expected a chain of layers")
+        if self.chain.count == 0:
+            if value.kind != "input" or value.parts is not None or len(value.axes) != 3:
+                raise refuse(f"expected {X!r} to be a whole input of the graph, (m, s, e), got {self.whence(X)}")
+            self.samples, self.steps, elements = (value.axes[i] for i in ((0, 1, 2) if layout else (1, 0, 2)))
+            if elements.size not in (None, e):
+                raise refuse(f"{X!r} has {elements.size} elements, {W!r} takes {e}: {self.whence(W)}")
+            if e > 1 and elements.name != self.last_axis(str(value.origin)):
+                raise refuse(f"expected the elements to be the last axis of {X!r}, got {self.whence(X)}")
+            self.input = value.origin
+            return
+        if value.kind == "ends" or not self.is_newest(value):
+            due = f"all the output of the layer below it, {self.chain.newest}"
+            raise refuse(f"its input {X!r} comes from {self.whence(X)}; expected {due}")
+        if self.out.size not in (None, e):
+            raise refuse(f"the layer below it gives {self.out.size} elements, {W!r} takes {e}: {self.whence(W)}")
+        if not self.recurrent and len(value.axes) == 3:
+            self.samples, self.steps = (value.axes[i] for i in ((0, 1) if layout else (1, 0)))
+        due = (self.samples, self.steps, self.out) if layout else (self.steps, self.samples, self.out)
+        if not alike(value.axes, due):
+            raise refuse(
+                f"its input {X!r}, {self.whence(X)}, does not have the axes of the output of the node below it"
+            )
+
+    def last_axis(self, name: str) -> str:
+        """The name of the last axis of an input of the graph, as it came in."""
+        return self.values[name].axes[-1].name
+
+    def parts(self, number: int) -> tuple[tuple[int, int], ...]:
+        """The directions of a layer, as they are among the parts of its states."""
+        return tuple((number, d) for d, _ in enumerate(self.recurrent[number].cells))
+
+    def start(self, h0: str, layout: int, D: int, refuse: Refusal) -> Value | None:
+        """What a node starts from: zeros (None), or an input of the graph or layers of it; else it is refused."""
+        if not h0 or self.is_zero(h0):
+            return None
+        value = self.values.get(h0)
+        if value is None or value.kind != "input":
+            due = "initial_h to be zeros or an input of the graph, or layers of one"
+            raise refuse(f"expected {due}, got {h0!r} from {self.whence(h0)}")
+        if len(value.axes) != 3:
+            raise refuse(f"expected {h0!r} with 3 axes, got {len(value.axes)} from {self.whence(h0)}")
+        at = 1 if layout else 0
+        others = [axis.name for i, axis in enumerate(value.axes) if i != at and axis.size != 1]
+        names = sorted(axis.name for axis in self.values[str(value.origin)].axes)
+        turned = others != sorted(others) or (value.axes[2].size != 1 and value.axes[2].name != names[-1])
+        aside = value.parts is not None and value.stack in (*others, names[-1])
+        if turned or aside or value.axes[at].size not in (None, D):
+            raise refuse(
+                f"{h0!r}, {self.whence(h0)}, is not made of its layers as they are: its axes or sizes are others"
+            )
+        return value
+
+    def steps_of(self, lengths: str, refuse: Refusal) -> str:
+        """The input that lengths are; refused for anything else."""
+        if not lengths:
+            return ""
+        value = self.values.get(lengths)
+        if value is None or value.kind != "input" or value.parts is not None:
+            raise refuse(
+                f"expected sequence_lens to be an input of the graph, got {lengths!r} from {self.whence(lengths)}"
+            )
+        return str(value.origin)
+
+    def weights(self, W: str, R: str, B: str, D: int, refuse: Refusal) -> Iterator[tuple[Any, ...]]:
+        """W, R and the two biases of each direction, checked."""
+        for name in (W, R, *filter(None, [B])):
+            if name not in self.arrays:
+                got = f"it comes from {self.whence(name)}"
+                raise refuse(f"{name!r} is neither an initializer nor among the weights that were given: {got}")
+        Ws, Rs = array(self.arrays[W], W), array(self.arrays[R], R)
+        e, u = ((value.shape or (0,))[-1] for value in (Ws, Rs))
+        Bs = array(self.arrays[B], B) if B else np.zeros((D, 6 * u), Ws.dtype)
+        for name, value, due in ((W, Ws, (D, 3 * u, e)), (R, Rs, (D, 3 * u, u)), (B, Bs, (D, 6 * u))):
+            if value.shape != due or value.dtype != Ws.dtype:
+                got = f"{value.dtype} {value.shape}, {self.whence(name)}"
+                raise refuse(f"expected {name!r} {Ws.dtype} {due}, got {got}")
+        return ((Ws[d], Rs[d], *np.split(Bs[d], 2)) for d in range(D))
+
+    # --- the whole ---
+
+    def check_starts(self) -> None:
+        """That the initial states are the layers of one input in their order, or an input for each, or all zeros."""
+        if all(value is None for _, value in self.starts):
+            return
+        name, at = None, 0
+        whole = [value.origin for _, value in self.starts if value is not None and value.parts is None]
+        if len(whole) == len(self.starts) == len(set(whole)):
+            return
+        for number, (place, value) in enumerate(self.starts):
+            count = len(self.parts(number))
+            due = tuple(range(at, at + count))
+            if value is None or value.parts != due or name not in (None, value.origin):
+                raise WRONG(
+                    "expected initial_h of all GRU nodes to be the layers of one input in their order, or an "
+                    f"input for each, got another at {place}: {'zeros' if value is None else self.came(value)}"
+                )
+            name, at = value.origin, at + count
+            size = next((axis.size for axis in self.values[str(name)].axes if axis.name == value.stack), None)
+        if size not in (None, at):
+            raise WRONG(
+                f"expected states of {at} layers and directions, got {size}, in {self.came(self.starts[-1][1])}"
+            )
+
+    def check_roles(self) -> None:
+        """That no input of the graph is two things at once, and that all nodes have the same lengths."""
+        if len(set(self.lengths)) > 1:
+            got = ", ".join(
+                f"{name or 'none'} at {place}" for name, (place, _) in zip(self.lengths, self.starts, strict=True)
+            )
+            raise WRONG(f"expected sequence_lens of all GRU nodes to be one input, or none of any, got {got}")
+        above = self.chain.above_recurrent()
+        if above is not None and self.lengths[0]:
+            raise WRONG(
+                f"expected nothing but GRU nodes above one where sequence_lens is an input, got {above}: at "
+                "padded steps it would see zeros, which are no part of a sequence here"
+            )
+        roles = {"X": {self.input}, "initial_h": {v.origin for _, v in self.starts if v}, "lengths": set(self.lengths)}
+        found = [name for names in roles.values() for name in names if name]
+        for name in found:
+            if found.count(name) > 1:
+                both = " and ".join(role for role, names in roles.items() if name in names)
+                raise WRONG(f"expected an input for one thing, got {name!r} for {both}")
+
+    def check_output(self, name: str) -> None:
+        """That an output is all that the newest layer gives, or last states of layers one after the other."""
+        value, last = self.values.get(name), len(self.recurrent) - 1
+        every = [part for number in range(last + 1) for part in self.parts(number)]
+        if value is not None and value.kind in ("made", "states") and not self.is_newest(value):
+            raise WRONG(
+                f"expected outputs of the last layer, {self.chain.newest}, got {name!r}, from {self.whence(name)}"
+            )
+        if value is not None and value.kind == "made":
+            if value.axes and (value.axes[-1].size == 1 or value.axes[-1].name == self.out.name):
+                return
+        elif value is not None and value.kind != "input":
+            parts = list(value.parts)
+            at = every.index(parts[0])
+            due = every[at : at + len(parts)] if value.kind == "ends" else list(self.parts(last))
+            units = ("u",) if value.kind == "ends" else ("u", self.out.name)
+            if parts == due and value.axes and (value.axes[-1].size == 1 or value.axes[-1].name in units):
+                return
+        raise WRONG(
+            "expected outputs that are the states of the last GRU node, or last states, got "
+            f"{name!r}, from {self.whence(name)}"
+        )
+
+
+def _input(given: Any) -> Value:
+    """An input of the graph; where nothing is said of its axes there are three, for it is of use nowhere else."""
+    tensor = given.type.tensor_type
+    sizes = [dim.dim_value if dim.dim_value > 0 else None for dim in tensor.shape.dim]
+    sizes = sizes if tensor.HasField("shape") else [None] * 3
+    axes = tuple(Axis(str(i), size) for i, size in enumerate(sizes))
+    return Value("input", given.name, axes, tensor.elem_type)

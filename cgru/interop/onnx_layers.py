@@ -1,4 +1,5 @@
-"""The nodes of a foreign ONNX graph that are layers here: products, functions, affine maps and bounds.
+"""The nodes of a foreign ONNX graph that are layers here: products, functions, affine maps and bounds; and what the
+attributes of a GRU node say of its activations.
 
 n elements of a step, u units. What a node is depends on one array alone, the others that it takes are constants.
 """
@@ -10,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from cgru.activations import elu, lrelu, relu, sigmoid, softmax, tanh
+from cgru.activations import identity, softmax
+from cgru.interop.gates import FUNCTIONS, Refusal, gate_options
 from cgru.interop.onnx_values import Node, Unproved
-from cgru.interop.pieces import activation, dense, per_element, scale
-from cgru.layers.clip import Clip
-from cgru.layers.layer import Layer
+from cgru.interop.pieces import affine, dense, per_element
+from cgru.layers import Activation, Clip, Layer
 
-__all__ = ["LAYERS"]
+__all__ = ["LAYERS", "gru_options"]
 
-PLAIN = {"Relu": relu, "Sigmoid": sigmoid, "Tanh": tanh}
-TUNED = {"LeakyRelu": (lrelu, "LRELU_alpha", 0.01), "Elu": (elu, "ELU_alpha", 1.0)}
+NODES = {function.node: function for function in FUNCTIONS if function.own not in (identity, softmax)}
+GATES = NODES | {"Affine": next(function for function in FUNCTIONS if function.own is identity)}
 
 
 def _constant(node: Node, place: int) -> np.ndarray | None:
@@ -72,29 +73,18 @@ def _affine(node: Node, at: int, n: int | None, rank: int) -> Layer:
     if found is None or constant is None or constant.dtype not in (np.float32, np.float64):
         raise Unproved("it takes no constant that is one number, or one for each element")
     c, n = found
-    if node.kind == "Add":
-        return scale(1, c, n, c.dtype)
-    if node.kind == "Sub":
-        return scale(-1, c, n, c.dtype) if at else scale(1, -c, n, c.dtype)
-    if node.kind == "Mul":
-        return scale(c, 0, n, c.dtype)
-    if at:
+    if node.kind == "Div" and at:
         raise Unproved("it divides by what is no constant")
     with np.errstate(over="ignore", divide="ignore"):
-        inverse = 1 / c
-    if not np.isfinite(inverse).all() or not np.isfinite(c).all():
-        raise Unproved("it divides by zero")
-    return scale(inverse, 0, n, c.dtype)
+        if node.kind == "Div" and not (np.isfinite(1 / c).all() and np.isfinite(c).all()):
+            raise Unproved("it divides by zero")
+    return affine(node.kind.lower(), c, at, n, c.dtype)
 
 
 def _function(node: Node, at: int, n: int | None, rank: int) -> Layer:
-    if node.kind in PLAIN:
-        return activation(PLAIN[node.kind])
-    f, key, default = TUNED[node.kind]
-    alpha = node.attributes.get("alpha", default)
-    if f is lrelu and alpha > 1:
-        raise Unproved(f"its alpha is at most 1 here, got {alpha:g}")
-    return activation(f, (key, float(alpha)))
+    function = NODES[node.kind]
+    alpha = function.tuned(node.attributes.get("alpha", function.onnx), "its alpha is", Unproved)
+    return Activation(function.own, alpha or None)
 
 
 def _softmax(node: Node, at: int, n: int | None, rank: int) -> Layer:
@@ -102,7 +92,7 @@ def _softmax(node: Node, at: int, n: int | None, rank: int) -> Layer:
     axis = node.attributes.get("axis", -1 if node.opset >= 13 else 1)
     if axis not in (-1, rank - 1):
         raise Unproved("it is not over the elements of a step")
-    return activation(softmax)
+    return Activation(softmax)
 
 
 def _clip(node: Node, at: int, n: int | None, rank: int) -> Layer:
@@ -120,7 +110,28 @@ LAYERS: dict[str, Callable[[Node, int, Any, int], Layer]] = {
     "MatMul": _matmul,
     "Gemm": _gemm,
     **dict.fromkeys(("Add", "Sub", "Mul", "Div"), _affine),
-    **dict.fromkeys((*PLAIN, *TUNED), _function),
+    **dict.fromkeys(NODES, _function),
     "Softmax": _softmax,
     "Clip": _clip,
 }
+
+
+def gru_options(attributes: Any, D: int, refuse: Refusal) -> dict[str, Any]:
+    """The activations of a node of D directions, with their alphas, as arguments of `cgru.GRU`."""
+    names = [name.decode() for name in attributes.get("activations", [])] or ["Sigmoid", "Tanh"] * D
+    alphas, betas = (list(attributes.get(f"activation_{kind}", [])) for kind in ("alpha", "beta"))
+    found = []
+    for name in names:
+        known = next((own for own in GATES if own.lower() == name.lower()), None)
+        if known is None:
+            raise refuse(f"its activations are some of {', '.join(GATES)} here, got {name}")
+        function = GATES[known]
+        # Where none is given for Affine, ONNX names none, ONNX Runtime takes 0.
+        alpha = alphas.pop(0) if alphas and (function.key or known == "Affine") else function.onnx
+        beta = betas.pop(0) if known == "Affine" and betas else 0.0
+        if known == "Affine" and (alpha, beta) != (1.0, 0.0):
+            raise refuse(f"Affine is the identity here, with alpha 1 and beta 0, got {alpha:g} and {beta:g}")
+        found.append((function.own, function.tuned(alpha, f"{known} has an alpha of", refuse)))
+    if len(found) != 2 * D or found[:2] * D != found:
+        raise refuse(f"its directions have the same two activations here, got {names}")
+    return gate_options(found[1], found[0], refuse)

@@ -12,26 +12,20 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from cgru.activations import Activation as Function
-from cgru.activations import elu, identity, lrelu, ours, parameter, relu, sigmoid, softmax, tanh
+from cgru.activations import identity, lrelu, ours, parameter, softmax
 from cgru.bidirectional import Bidirectional
 from cgru.core.checks import flag, float_dtype
 from cgru.gru import GRU
-from cgru.interop.gates import ONNX, cell_of, cells, in_layers, tuning, with_parameters
-from cgru.layers.activation import Activation
-from cgru.layers.clip import Clip
-from cgru.layers.dense import Dense
-from cgru.layers.dropout import Dropout
-from cgru.layers.embedding import Embedding
-from cgru.layers.flip import Flip
-from cgru.layers.pool import Pool
-from cgru.layers.scale import Scale
+from cgru.interop import gates
+from cgru.interop.gates import FUNCTIONS, ONNX, Refusal
+from cgru.layers import Activation, Clip, Dense, Dropout, Embedding, Flip, Pool, Scale
 from cgru.network import Network, chain, files
 
-__all__ = ["ACTIVATIONS", "MARK", "onnx_package", "to_onnx"]
+__all__ = ["MARK", "onnx_package", "to_onnx"]
 
 OPSET, IR = 18, 8  # which ONNX Runtime has since 1.14
 MARK = "cgru"  # the entry of the metadata that says what the graph was made of
-ACTIVATIONS: dict[Function, str] = {tanh: "Tanh", sigmoid: "Sigmoid", relu: "Relu", lrelu: "LeakyRelu", elu: "Elu"}
+OURS = {function.own: function for function in FUNCTIONS}
 REDUCTIONS = {"sum": "ReduceSum", "mean": "ReduceMean", "mul": "ReduceProd"}
 
 
@@ -72,11 +66,11 @@ def to_onnx(
         TypeError, ValueError: an argument is not what it should be, or ONNX cannot express a layer, with the reason.
     """
     onnx = onnx_package()
-    layers = in_layers(net)
+    layers = gates.in_layers(net)
     dtype, lengths, states = float_dtype(dtype), flag(lengths, "lengths"), flag(states, "states")
     if isinstance(layout, bool) or layout not in (0, 1):
         raise ValueError(f"layout: expected 0 or 1, got {layout!r}")
-    with_parameters(layers)
+    gates.with_parameters(layers)
     settings = dict.fromkeys(("loss", "class_names", "classes", "target_names", "seed"))
     mean = scale = None
     if isinstance(net, Network):
@@ -103,6 +97,7 @@ class Graph:
 
     def __init__(self, onnx: Any, dtype: np.dtype, layout: int, lengths: bool, states: bool) -> None:
         self.onnx, self.dtype, self.layout, self.states = onnx, dtype, layout, states
+        self.number = onnx.helper.np_dtype_to_tensor_dtype(dtype)
         self.nodes: list[Any] = []
         self.arrays: dict[str, np.ndarray] = {}
         self.ragged = lengths
@@ -147,26 +142,30 @@ class Graph:
         """The input as the first layer takes it, computed in float64 as here."""
         if mean is None:
             return X
-        numbers = self.onnx.TensorProto
-        X = self.op("Cast", X, to=numbers.DOUBLE)
+        X = self.op("Cast", X, to=self.onnx.TensorProto.DOUBLE)
         X = self.op("Div", self.op("Sub", X, self.array("mean", mean, np.float64)),
                     self.array("scale", scale, np.float64))  # fmt: skip
-        return self.op("Cast", X, to=numbers.FLOAT if self.dtype == np.float32 else numbers.DOUBLE)
+        return self.op("Cast", X, to=self.number)
 
     def layer(self, A: str, layer: Any, i: int) -> str:
-        """What a layer makes of A."""
+        """What a layer makes of A, by the method of its class's name."""
+        refuse = gates.refusal(f"net: layer {i}, {layer!r}, cannot be had in ONNX")
+        write = getattr(self, type(layer).__name__.lower(), None)
+        if write is None:
+            raise refuse("there is no such layer")
+        return write(A, layer, i, refuse)
 
-        def refuse(why: str) -> Exception:
-            return ValueError(f"net: layer {i}, {layer!r}, cannot be had in ONNX: {why}")
+    def weights(self, layer: Any, i: int) -> list[str]:
+        """Add the parameters of a layer that is no GRU as constants; return their names."""
+        return [self.array(f"{i}.{name}", value) for name, value in gates.values(layer).items()]
 
-        kinds = {GRU: self.gru, Bidirectional: self.gru, Dense: self.dense, Embedding: self.embedding}
-        kinds |= {Pool: self.pool, Flip: self.flip, Dropout: lambda A, layer, i, refuse: A}
-        kinds |= {Activation: self.activation, Clip: self.clip, Scale: self.scale}
-        return kinds[type(layer)](A, layer, i, refuse)
+    def dropout(self, A: str, layer: Dropout, i: int, refuse: Refusal) -> str:
+        """A as it is, as in inference."""
+        return A
 
-    def gru(self, A: str, layer: GRU | Bidirectional, i: int, refuse: Any) -> str:
+    def gru(self, A: str, layer: GRU | Bidirectional, i: int, refuse: Refusal) -> str:
         """A GRU node, its input and output turned to its layout and back, its directions merged."""
-        cell, halves = cell_of(layer, refuse), cells(layer)
+        cell, halves = gates.cell_of(layer, refuse), layer.cells
         if cell.stateful:
             raise refuse("a graph keeps no state from call to call")
         D, first = len(halves), len(self.recurrent)
@@ -205,38 +204,39 @@ class Graph:
             return self.op("Reshape", A, self.integers(0, 0, -1) if cell.sequences else self.integers(0, -1))
         return self.op(REDUCTIONS[layer.merge], A, self.integers(-2), keepdims=0)
 
-    def activations(self, cell: GRU, D: int, refuse: Any) -> dict[str, Any]:
+    bidirectional = gru
+
+    def activations(self, cell: GRU, D: int, refuse: Refusal) -> dict[str, Any]:
         """The attributes for the activations of z and r and of hh, where they are not what a node has anyway."""
-        functions = [ours(cell.activate_update), ours(cell.activate)]
-        if functions == [sigmoid, tanh]:
+        functions = [OURS[ours(f)] for f in (cell.activate_update, cell.activate)]
+        names = ["Affine" if function.own is identity else function.node for function in functions]
+        if names == ["Sigmoid", "Tanh"]:
             return {}
-        names, alphas, betas = [], [], []  # a node hands alphas and betas out in order, to those that take one
-        for f in functions:
-            names.append(ACTIVATIONS.get(f, "Affine"))
-            if f is identity:
-                alphas.append(1.0)
-                betas.append(0.0)
-            elif f in (lrelu, elu):
-                alphas.append(self.alpha(f, cell.se_hPars, refuse))
+        # A node hands alphas and betas out in order, to those that take one.
+        alphas = [
+            1.0 if function.own is identity else self.alpha(function.own, cell.se_hPars, refuse)
+            for function in functions
+            if function.own is identity or function.key
+        ]
+        betas = [0.0] * names.count("Affine")
         found = {"activations": names * D, "activation_alpha": alphas * D, "activation_beta": betas * D}
         return {name: values for name, values in found.items() if values}
 
-    def alpha(self, f: Function, se_hPars: Any, refuse: Any) -> float:
+    def alpha(self, f: Function, se_hPars: Any, refuse: Refusal) -> float:
         """The alpha of an activation, which stands in a float32 there."""
-        alpha = tuning(f, se_hPars)
+        alpha = gates.tuning(f, se_hPars)
         if self.dtype == np.float64 and float(np.float32(alpha)) != alpha:
             raise refuse(f"an alpha is a float32 there, which {alpha!r} is not; expected dtype=float32")
         if f is lrelu and alpha > 1:
             raise refuse(f"lrelu with a slope above 1, {alpha:g}, is another function there")
         return alpha
 
-    def dense(self, A: str, layer: Dense, i: int, refuse: Any) -> str:
+    def dense(self, A: str, layer: Dense, i: int, refuse: Refusal) -> str:
         """activate(A W + b), zero at padded steps."""
-        Z = self.op("MatMul", A, self.array(f"{i}.W", layer.p["W"]))
-        Z = self.op("Add", Z, self.array(f"{i}.b", layer.p["b"][0]))
-        return self.activation(Z, layer, i, refuse)
+        W, b = self.weights(layer, i)
+        return self.activation(self.op("Add", self.op("MatMul", A, W), b), layer, i, refuse)
 
-    def activation(self, Z: str, layer: Activation | Dense, i: int, refuse: Any) -> str:
+    def activation(self, Z: str, layer: Activation | Dense, i: int, refuse: Refusal) -> str:
         """activate(Z), zero at padded steps."""
         f = ours(layer.activate)
         if f is None:
@@ -247,29 +247,29 @@ class Graph:
         elif f is identity:
             A = Z
         else:
-            options = {"alpha": self.alpha(f, layer.se_hPars, refuse)} if f in (lrelu, elu) else {}
-            A = self.op(ACTIVATIONS[f], Z, **options)
+            options = {"alpha": self.alpha(f, layer.se_hPars, refuse)} if OURS[f].key else {}
+            A = self.op(OURS[f].node, Z, **options)
         return self.real(A)
 
-    def clip(self, A: str, layer: Clip, i: int, refuse: Any) -> str:
+    def clip(self, A: str, layer: Clip, i: int, refuse: Refusal) -> str:
         """A within the bounds, zero at padded steps."""
         bounds = {"low": layer.low, "high": layer.high}
         names = ["" if bound is None else self.array(f"{i}.{name}", bound) for name, bound in bounds.items()]
         return self.real(self.op("Clip", A, *names))
 
-    def scale(self, A: str, layer: Scale, i: int, refuse: Any) -> str:
+    def scale(self, A: str, layer: Scale, i: int, refuse: Refusal) -> str:
         """A * scale + shift, zero at padded steps."""
-        A = self.op("Mul", A, self.array(f"{i}.scale", layer.p["scale"][0]))
-        return self.real(self.op("Add", A, self.array(f"{i}.shift", layer.p["shift"][0])))
+        times, plus = self.weights(layer, i)
+        return self.real(self.op("Add", self.op("Mul", A, times), plus))
 
-    def embedding(self, A: str, layer: Embedding, i: int, refuse: Any) -> str:
+    def embedding(self, A: str, layer: Embedding, i: int, refuse: Refusal) -> str:
         """A row of E for each token, zeros at padded steps, where tokens may be anything."""
         if self.steps:
             real = self.op("Squeeze", self.mask(), self.integers(2))
             A = self.op("Where", real, A, self.array("no_token", 0, np.int64))
-        return self.real(self.op("Gather", self.array(f"{i}.E", layer.p["E"]), A))
+        return self.real(self.op("Gather", *self.weights(layer, i), A))
 
-    def pool(self, A: str, layer: Pool, i: int, refuse: Any) -> str:
+    def pool(self, A: str, layer: Pool, i: int, refuse: Refusal) -> str:
         """The mean, the largest or the last of the real steps, or several of these side by side."""
         parts = [self.pooled(A, how) for how in layer.parts]
         self.steps = False
@@ -286,12 +286,11 @@ class Graph:
             return self.op("Gather", A, self.array("end", -1, np.int64), axis=1)
         if not self.steps:
             return self.op("ReduceMean", A, self.integers(1), keepdims=0)
-        numbers = self.onnx.TensorProto
-        count = self.op("Cast", "lengths", to=numbers.FLOAT if self.dtype == np.float32 else numbers.DOUBLE)
+        count = self.op("Cast", "lengths", to=self.number)
         A = self.op("ReduceSum", self.real(A), self.integers(1), keepdims=0)
         return self.op("Div", A, self.op("Unsqueeze", count, self.integers(1)))
 
-    def flip(self, A: str, layer: Flip, i: int, refuse: Any) -> str:
+    def flip(self, A: str, layer: Flip, i: int, refuse: Refusal) -> str:
         """The steps of each sample in the opposite order, within its length."""
         if self.steps:
             lengths = self.op("Cast", "lengths", to=self.onnx.TensorProto.INT64)
@@ -304,9 +303,9 @@ class Graph:
     def finished(self, A: str, layers: tuple[Any, ...]) -> Any:
         """The graph that ends with A."""
         helper, numbers = self.onnx.helper, self.onnx.TensorProto
-        value, real = helper.make_tensor_value_info, numbers.FLOAT if self.dtype == np.float32 else numbers.DOUBLE
-        tokens = isinstance(layers[0], Embedding)
+        value, real = helper.make_tensor_value_info, self.number
         e = next((layer.elements for layer in layers if layer.elements), "e")
+        tokens = gates.takes_tokens(layers)
         inputs = [value("X", numbers.INT64, ["m", "s"]) if tokens else value("X", real, ["m", "s", e])]
         *shape, n = chain.shape_of(layers)
         self.nodes.append(helper.make_node("Identity", [A], ["Y"], name="Y"))

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["MOVES", "ONE", "Axis", "Node", "Unproved", "Value", "alike", "joined", "long_axes"]
+__all__ = ["ENDLESS", "MOVES", "ONE", "Axis", "Node", "Unproved", "Value", "alike", "joined", "long_axes"]
 
 ENDLESS = 2**31 - 1  # an end of a slice that means all there is
 MOST = 1024  # layers and directions

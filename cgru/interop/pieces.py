@@ -5,23 +5,16 @@ m samples, s steps, n elements of a step, u units. Only what gives the same numb
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from itertools import dropwhile
 from typing import Any
 
 import numpy as np
 
-from cgru.activations import Activation as Function
 from cgru.activations import identity
-from cgru.gru import GRU
-from cgru.interop.gates import array
-from cgru.layers.activation import Activation
-from cgru.layers.dense import Dense
-from cgru.layers.embedding import Embedding
-from cgru.layers.layer import Layer
-from cgru.layers.pool import Pool
-from cgru.layers.scale import Scale
+from cgru.interop.gates import Refusal, array
+from cgru.layers import Activation, Dense, Embedding, Layer, Pool, Scale
 
-__all__ = ["Pieces", "activation", "dense", "embedding", "per_element", "scale"]
+__all__ = ["Pieces", "affine", "dense", "embedding", "per_element"]
 
 
 class Pieces:
@@ -48,13 +41,15 @@ class Pieces:
         """A layer upon the others, or into the newest of them."""
         self.places.append((place, bool(layer.cells)))
         below = self.layers[-1] if self.layers else None
-        if not _absorbed(below, layer):
+        nothing = below is not None and getattr(layer, "activate", None) is identity and not layer.p
+        join = JOINED.get((type(below), type(layer)))
+        if not nothing and (join is None or not join(below, layer)):
             self.layers.append(layer)
 
     def last(self, place: str) -> None:
         """The last step of all that the newest layer gives."""
         newest = self.layers[-1]
-        if type(newest) is GRU and not newest.reverse and newest.sequences:
+        if newest.cells == (newest,) and not newest.reverse and newest.sequences:
             self.ends(place)
         else:
             self.put(Pool("last"), place)
@@ -66,47 +61,45 @@ class Pieces:
 
     def above_recurrent(self) -> str | None:
         """Where the lowest piece above a recurrent layer came from that is none itself; None: there is none."""
-        recurrent = False
-        for place, cells in self.places:
-            recurrent = recurrent or cells
-            if recurrent and not cells:
-                return place
-        return None
+        above = dropwhile(lambda piece: not piece[1], self.places)
+        return next((place for place, recurrent in above if not recurrent), None)
 
 
-def _absorbed(below: Any, layer: Layer) -> bool:
-    """Whether the layer below, changed if need be, now does what both did."""
-    if type(layer) is Activation and layer.activate is identity:
-        return below is not None
-    if type(below) is Dense and below.activate is identity:
-        if type(layer) is Activation:
-            below.activate, below.se_hPars = layer.activate, layer.se_hPars
-            return True
-        row, of = below.p["b"], "b"
-    elif type(below) is Scale:
-        row, of = below.p["shift"], "shift"
-    else:
+def _activated(below: Dense, layer: Activation) -> bool:
+    """Give the layer below the function, if it has none; return whether it has it now."""
+    if below.activate is not identity:
         return False
-    if type(layer) is not Scale or layer.trainable != below.trainable:
-        return False
-    if row.any() or (layer.p["scale"] != 1).any():
-        return False
-    below.p[of] = layer.p["shift"]
+    below.activate, below.se_hPars = layer.activate, layer.se_hPars
     return True
 
 
-def dense(W: Any, b: Any, name: str, refuse: Callable[[str], Exception]) -> Dense:
+def _shifted(below: Dense | Scale, layer: Scale) -> bool:
+    """Give the layer below the shift, if neither it nor the layer does anything else; return whether it has it now."""
+    row = below.parameter_names[1]
+    if getattr(below, "activate", identity) is not identity or layer.trainable != below.trainable:
+        return False
+    if below.p[row].any() or (layer.p["scale"] != 1).any():
+        return False
+    below.p[row] = layer.p["shift"]
+    return True
+
+
+# By the layer below and the one upon it: what makes one of them, where that gives the same numbers.
+JOINED = {(Dense, Activation): _activated, (Dense, Scale): _shifted, (Scale, Scale): _shifted}
+
+
+def dense(W: Any, b: Any, name: str, refuse: Refusal, activate: Any = identity, se_hPars: Any = None) -> Dense:
     """X W + b for W (n, u) and b (u,), (1, u), one number or None for zeros; refused where they do not fit."""
     W = array(W, name)
     b = np.zeros(1, W.dtype) if b is None else array(b, f"{name}, its bias")
     if W.ndim != 2 or 0 in W.shape or b.dtype != W.dtype or b.shape not in ((), (1,), W.shape[1:], (1, W.shape[1])):
         raise refuse(f"expected weights (n, u) and a bias (u,), got {W.dtype} {W.shape} and {b.dtype} {b.shape}")
-    layer = Dense(W.shape[1], identity, dtype=W.dtype)
+    layer = Dense(W.shape[1], activate, se_hPars=se_hPars, dtype=W.dtype)
     layer.p |= {"W": np.array(W, order="C"), "b": np.array(np.broadcast_to(b, (1, W.shape[1])))}
     return layer
 
 
-def embedding(E: Any, name: str, refuse: Callable[[str], Exception]) -> Embedding:
+def embedding(E: Any, name: str, refuse: Refusal) -> Embedding:
     """The rows of E (v, u)."""
     E = array(E, name)
     if E.ndim != 2 or 0 in E.shape:
@@ -116,13 +109,9 @@ def embedding(E: Any, name: str, refuse: Callable[[str], Exception]) -> Embeddin
     return layer
 
 
-def activation(f: Function, alpha: tuple[str, float] | None = None) -> Activation:
-    """f of each number, with the parameter that `alpha` names."""
-    return Activation(f, None if alpha is None else dict([alpha]))
-
-
-def scale(times: Any, plus: Any, n: int, dtype: np.dtype) -> Scale:
-    """X times plus plus, numbers or (n,) each."""
+def affine(sign: str, c: np.ndarray, first: Any, n: int, dtype: np.dtype) -> Scale:
+    """Return x + c, x - c, x * c or x / c, c numbers or (n,), as a layer; with c `first` c + x, c - x or c * x."""
+    times, plus = {"add": (1, c), "sub": (-1, c) if first else (1, -c), "mul": (c, 0)}.get(sign) or (1 / c, 0)
     rows = (np.array(np.broadcast_to(np.asarray(value, dtype), (n,))) for value in (times, plus))
     return Scale(*rows, dtype=dtype)
 

@@ -9,8 +9,9 @@ from helpers import assert_close, random_batch, run_python
 from interop_cases import assert_same_layers, parameters, recurrent
 
 import cgru
-from cgru import interop
-from cgru.interop.gates import KERAS, ONNX, TORCH
+from cgru import activations, interop, layers
+from cgru.interop import onnx_to
+from cgru.interop.gates import FUNCTIONS, KERAS, ONNX, TORCH, cell_of, dtype_of, gate_options, refusal, tuning
 from cgru.layers.layer import Layer
 from cgru.variant import RESET_AFTER, RESET_BEFORE
 
@@ -41,6 +42,76 @@ def test_the_table(order, variant, dtype):
     added = order.ours(W, R, into, back + 1, variant)
     np.testing.assert_array_equal(added["br"], p["br"] + 1)
     np.testing.assert_array_equal(added["bhh"], p["bhh"] + (variant is RESET_BEFORE))
+
+
+def test_every_activation_is_in_the_table():
+    assert {function.own for function in FUNCTIONS} == {*activations.NAMED.values()}
+    for function in FUNCTIONS:
+        keys = [function.key] if function.key else []
+        assert keys == [key for key in ("LRELU_alpha", "ELU_alpha") if tuning(function.own, {key: 0.75}) == 0.75]
+        assert function.tuned(np.float32(0.5), "its alpha is", refusal("f")) == dict.fromkeys(keys, 0.5)
+        assert tuning(function.own, None) == (activations.parameter(None, function.key) if keys else 0)
+
+
+def test_the_alphas_where_none_is_given():
+    """Of Keras's functions by their names, and of ONNX's nodes; the names differ in the identity alone."""
+    assert {function.name: (function.keras, function.onnx) for function in FUNCTIONS if function.key} == {
+        "leaky_relu": (0.2, 0.01),
+        "elu": (1.0, 1.0),
+    }
+
+
+def test_two_activations_of_one_gru():
+    lrelu, elu, tanh = activations.lrelu, activations.elu, activations.tanh
+    both = gate_options((lrelu, {"LRELU_alpha": 0.3}), (elu, {"ELU_alpha": 2.0}), refusal("f"))
+    assert both == {
+        "activate": lrelu,
+        "activate_update": elu,
+        "activate_reset": elu,
+        "se_hPars": {"LRELU_alpha": 0.3, "ELU_alpha": 2.0},
+    }
+    assert gate_options((tanh, {}), (elu, {"ELU_alpha": 2.0}), refusal("f"))["se_hPars"] == {"ELU_alpha": 2.0}
+    assert gate_options((tanh, {}), (tanh, {}), refusal("f"))["se_hPars"] is None
+    with pytest.raises(ValueError, match=r"^f: its two activations have the same alpha here$"):
+        gate_options((elu, {"ELU_alpha": 1.0}), (elu, {"ELU_alpha": 2.0}), refusal("f"))
+
+
+@pytest.mark.parametrize("reverse", [(True, True), (False, False), (True, False)])
+def test_directions_that_do_not_run_onward_and_back(reverse):
+    layer = recurrent(RNG, 3, 4, 2, "float32")
+    cell_of(layer, refusal("f"))
+    for half, back in zip(layer.halves, reverse, strict=True):
+        half.reverse = back
+    with pytest.raises(ValueError, match=r"^f: its first layer does not run onward and the second back$"):
+        cell_of(layer, refusal("f"))
+
+
+def test_layers_of_two_dtypes():
+    pair = [recurrent(RNG, 3, 4, 1, "float32"), recurrent(RNG, 4, 4, 1, "float64")]
+    with pytest.raises(ValueError, match=r"^net: expected layers of one dtype, got float32 and float64$"):
+        dtype_of(tuple(pair))
+
+
+def test_a_steep_slope_is_another_function_elsewhere():
+    for function in FUNCTIONS:
+        if function.own is not activations.lrelu:
+            function.tuned(1.5, "its alpha is", refusal("f"))
+            continue
+        assert function.tuned(1, "its alpha is", refusal("f")) == {"LRELU_alpha": 1.0}
+        with pytest.raises(ValueError, match=r"^f: its alpha is at most 1 here, got 1\.5$"):
+            function.tuned(1.5, "its alpha is", refusal("f"))
+
+
+def test_every_layer_has_a_way_to_onnx():
+    names = {"GRU", "Bidirectional", *layers.__all__} - {"Layer"}
+    assert [name for name in sorted(names) if not callable(getattr(onnx_to.Graph, name.lower(), None))] == []
+
+
+def test_a_layer_that_onnx_has_not_is_refused_by_name(monkeypatch):
+    pytest.importorskip("onnx")
+    monkeypatch.delattr(onnx_to.Graph, "clip")
+    with pytest.raises(ValueError, match=r"^net: layer 1, Clip\(0\.0, 1\.0\), cannot be had in ONNX: there is no such"):
+        interop.to_onnx([recurrent(RNG, 3, 4, 1, "float32"), cgru.Clip(0, 1)])
 
 
 def state_dict(rng, e, u, depth=1, directions=1, dtype="float64"):

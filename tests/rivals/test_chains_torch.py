@@ -68,6 +68,16 @@ def zeros(self, x):
     return torch.zeros(2, x.size(0), self.gru.hidden_size, device=x.device, dtype=x.dtype)
 
 
+def best(self, y, h):
+    value, _ = y.max(1)
+    return value
+
+
+def sized(self, x):
+    size = (x.size(0) + 2 - 2) * self.gru.num_layers
+    return self.gru(x, torch.zeros(self.gru.num_layers, size, 6, dtype=x.dtype))[0]
+
+
 ACCEPTED = {
     "every step": lambda: head(lambda self, y, h: y),
     "last step": lambda: head(lambda self, y, h: y[:, -1]),
@@ -86,11 +96,14 @@ ACCEPTED = {
     "max": lambda: head(lambda self, y, h: y.max(dim=1)[0]),
     "max by name": lambda: head(lambda self, y, h: torch.max(y, 1).values),
     "max of both": lambda: head(lambda self, y, h: y.max(1)[0], bidirectional=True),
+    "max unpacked": lambda: head(best),
     "amax": lambda: head(lambda self, y, h: torch.amax(y, dim=-2)),
     "amax of a tuple": lambda: head(lambda self, y, h: y.amax((1,))),
     "turned": lambda: head(lambda self, y, h: y.transpose(0, 1)[-1]),
     "turned back": lambda: head(lambda self, y, h: y.permute(1, 0, 2).swapaxes(0, 1).contiguous()),
     "turned elements": lambda: head(lambda self, y, h: torch.tanh(y.transpose(1, 2)).transpose(-1, -2)),
+    "nothing squeezed": lambda: head(lambda self, y, h: y.squeeze(2)),
+    "turned in place": lambda: head(lambda self, y, h: y.transpose_(0, 1).unsqueeze_(0).squeeze_(0)[-1]),
     "flat": lambda: head(lambda self, y, h: torch.flatten(h[-1].unsqueeze(1), 1)),
     "functions": lambda: head(lambda self, y, h: F.elu(F.leaky_relu(y, 0.2), alpha=0.5).sigmoid()),
     "in place": lambda: head(lambda self, y, h: F.relu(y, inplace=True).tanh_()),
@@ -98,9 +111,13 @@ ACCEPTED = {
     "bounds": lambda: head(lambda self, y, h: F.relu6(F.hardtanh(y).clamp(min=-0.2))),
     "dropout": lambda: head(lambda self, y, h: F.dropout(y, 0.3, self.training)),
     "numbers": lambda: head(lambda self, y, h: 1 - (2 * y + 0.25) / 3),
+    "counted from the last": lambda: Model(lambda self, x: self.gru(self.b(x)[-2])[-1][-1], b=gru(), gru=gru(6)),
     "the two outputs": lambda: Model(lambda self, x: self.gru(x), gru=gru()),
     "output and states": lambda: Model(with_states, gru=gru(), out=nn.Linear(6, 2)),
     "zeros": lambda: Model(lambda self, x: self.gru(x, zeros(self, x))[0], gru=gru(num_layers=2)),
+    "zeros of sizes that are computed": lambda: Model(sized, gru=gru()),
+    "zeros of a size": lambda: Model(lambda self, x: self.gru(x, torch.zeros(1, 3, 6).to(x))[0], gru=gru()),
+    "a method for a sign": lambda: head(lambda self, y, h: y.mul(2).add(0.5)),
     "zeros like x": lambda: Model(lambda self, x: self.gru(x, x.new_zeros(1, x.shape[0], 6))[0], gru=gru()),
     "zeros of twice": lambda: Model(
         lambda self, x: self.gru(x, hx=torch.zeros(1 * 2, x.size(0), 6).to(x.device).to(x))[0], gru=gru(num_layers=2)
@@ -228,6 +245,11 @@ def over_samples():
     return Model(lambda self, x: self.b(self.a(x)[0])[0], a=gru(5, 5), b=nn.GRU(5, 6))
 
 
+def three(self, x):
+    y, h = self.gru(x)
+    return y, h, h
+
+
 def learned():
     return Model(lambda self, x: self.gru(x, self.h)[0], gru=gru(), h=nn.Parameter(torch.zeros(1, 3, 6)))
 
@@ -263,6 +285,8 @@ REFUSED = {
     "flat": (of(lambda self, y, h: y.flatten(0, 1)), "flatten 'flatten'.* several axes"),
     "squeeze": (of(lambda self, y, h: y.squeeze()), "squeeze 'squeeze'"),
     "squeezed steps": (of(lambda self, y, h: y.squeeze(1)), "squeeze 'squeeze'.* need not be 1"),
+    "squeezed steps beside one element": (lambda: Model(lambda self, x: self.gru(x)[0].squeeze(1), gru=gru(5, 1)),
+                                          "squeeze 'squeeze'.* need not be 1"),
     "turned elements": (of(lambda self, y, h: y.transpose(1, 2)), "Linear 'out'.* elements in the last axis"),
     "each step apart": (of(lambda self, y, h: y + torch.arange(4.0)[:, None]), "expected a buffer, got a tensor that"),
     "over the samples": (over_samples, "GRU 'b'.* over the samples"),
@@ -285,6 +309,33 @@ REFUSED = {
     "a parametrisation": (lambda: orthogonal(), "cannot be had"),
     "a dead layer": (of(lambda self, y, h: (F.relu(y, inplace=True), y)[1]),
                      "Linear 'out'.* not the output of the layer below"),
+    "turned in place": (of(lambda self, y, h: (y.transpose_(0, 1), y[-1])[1]), "transpose_ .* in place .* used again"),
+    "several arguments": (lambda: Model(lambda self, x: self.d(self.gru(x)[0], x), gru=gru(), d=nn.ReLU()), "cannot"),
+    "an attribute": (of(lambda self, y, h: y.T), "getattr .* attribute T may not stand there"),
+    "a part of sizes alone": (of(lambda self, y, h: torch.zeros_like(y)[0]), "takes a part of what is not known"),
+    "an array of zeros": (of(lambda self, y, h: torch.zeros_like(y)), "expected all the output of the layer below"),
+    "tokens twice": (lambda: Model(lambda self, x: self.gru(self.m(self.k(x)))[0], gru=gru(), k=nn.Embedding(9, 5),
+                                   m=nn.Embedding(9, 5)), "Embedding 'm'.* expected it first"),
+    "a GRU of last states": (lambda: Model(lambda self, x: self.b(self.a(x)[0][:, -1])[0], a=gru(), b=gru(6)),
+                             "GRU 'b'.* expected all steps"),
+    "joined states": (of(lambda self, y, h: torch.cat((y, y), -1)), "joins what are no last states"),
+    "too many arguments": (of(lambda self, y, h: y.tanh(1)), "tanh 'tanh'.* expected the arguments of an array alone"),
+    "a computed dimension": (of(lambda self, y, h: y.flatten(y.dim())), "expected numbers beside the array"),
+    "a dimension twice": (of(lambda self, y, h: y.permute(0, 0, 1)), "expected each dimension once"),
+    "dimensions that are none": (of(lambda self, y, h: y.permute(dims=3)), "expected the dimensions in an order"),
+    "an old last step": (of(lambda self, y, h: (y.relu(), y[:, -1])[1]), "not take the output of the layer below"),
+    "a sum with a factor": (of(lambda self, y, h: torch.add(y, 1, alpha=2)), "expected two arguments and no others"),
+    "another dtype": (lambda: Model(lambda self, x: self.gru(x + self.c)[0], gru=gru(), c=torch.ones(5).double()),
+                      "expected float32, got float64"),
+    "a row too long": (lambda: Model(lambda self, x: self.gru(x)[0] + self.c, gru=gru(), c=torch.ones(7)),
+                       "expected one number, or one for each of 6 elements"),
+    "by zero": (of(lambda self, y, h: y / 0), "divides by zero"),
+    "by the states": (of(lambda self, y, h: 1 / y), "divides by zero, or by what is no constant"),
+    "three outputs": (lambda: Model(three, gru=gru()), "expected one output"),
+    "an output of sizes": (lambda: Model(lambda self, x: self.gru(x)[0].size(0), gru=gru()), "expected the output of"),
+    "elements aside": (lambda: Model(lambda self, x: self.gru(x)[0].transpose(1, 2), gru=gru()),
+                       "expected the elements in the last axis"),
+    "an axis in place": (of(lambda self, y, h: (h.unsqueeze_(0), h[-1])[1]), "unsqueeze_ "),
     "no GRU": (lambda: nn.Sequential(nn.Linear(5, 5)), "expected a torch.nn.GRU in it"),
 }  # fmt: skip
 
