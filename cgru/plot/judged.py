@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cgru import losses
+from cgru.core import bins
 from cgru.core.checks import lengths_of, real
+from cgru.core.figures import shortened
 from cgru.core.lengths import mask
 from cgru.network import Epoch, Network
 from cgru.plot.panels import given, made, needed
-from cgru.reports import numbers
-from cgru.reports.tables import shortened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -148,7 +148,7 @@ def calibration(y: ArrayLike, A: ArrayLike, lengths: ArrayLike | None = None, *,
     labels = ("predicted probability", "how often it came true")
     if y.ndim == 1 and A.shape[1] > 2:
         labels = ("confidence in the predicted class", "how often it was right")
-    return _calibration(numbers.calibration(y, A), labels, axes)
+    return _calibration(bins.calibration(y, A), labels, axes)
 
 
 def predicted(
@@ -214,7 +214,7 @@ def residuals(
     Y, points = _targets(y, A, lengths, loss)
     panels = _panels(Y.shape[1], axes, (4.6, 3.4))
     for i, (panel, true, point) in enumerate(zip(panels, Y.T, points.T, strict=True)):
-        parts = numbers.fifths(true)
+        parts = bins.fifths(true)
         lines = {"color": "black", "linewidth": 1}
         panel.boxplot(
             [(point - true)[rows] for rows in parts],
