@@ -1,10 +1,11 @@
-"""Numbers as text, for tables, reports and progress."""
+"""Numbers and names as text, for tables, reports and progress."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
-__all__ = ["figure", "figures"]
+__all__ = ["figure", "figures", "shortened", "width_of"]
 
 MOST = 12  # digits that tell values apart
 
@@ -29,3 +30,20 @@ def figures(values: Sequence[float], digits: int = 4) -> list[str]:
         if len(set(found)) == told:
             break
     return found
+
+
+def shortened(name: str, columns: int) -> str:
+    """A name on one line of at most so many columns, ending in ... where it was longer."""
+    name = "".join(letter if letter.isprintable() else "?" for letter in name)
+    if width_of(name) <= columns:
+        return name
+    while width_of(name) > columns - 3:
+        name = name[:-1]
+    return name + "..."
+
+
+def width_of(line: str) -> int:
+    """Columns of a terminal: letters of East Asia take two, accents none."""
+    return sum(
+        0 if unicodedata.combining(letter) else 1 + (unicodedata.east_asian_width(letter) in "WF") for letter in line
+    )

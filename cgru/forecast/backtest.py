@@ -13,8 +13,8 @@ import numpy as np
 
 from cgru.core.checks import positive
 from cgru.core.figures import figure
-from cgru.forecast.forecaster import Forecaster, needed, several
-from cgru.forecast.series import checked, filled, guess_season
+from cgru.forecast.forecaster import Forecaster, named, needed, several
+from cgru.forecast.series import filled, guess_season
 from cgru.many import fit_many
 
 __all__ = ["Backtest", "Settled", "backtest", "settled_season"]
@@ -143,14 +143,15 @@ def backtest(
     if step is not None:
         positive(step, "step")
     first = Forecaster(horizon, **options)
-    many = several(y)
-    names = [f"y[{i}]" for i in range(len(y))] if many else ["y"]
-    series = [checked(each, name) for each, name in zip(y if many else [y], names, strict=True)]
-    for each, name in zip(series, names, strict=True):
+    found = named(y)
+    for name, each in found.items():
         filled(each, first.missing, name)
-    inputs = [None] * len(series) if X is None else list(X) if many else [X]
-    name, shortest = min(zip(names, map(len, series), strict=True), key=lambda each: each[1])
-    options["season"] = season = first.season or _season(series, first.horizon, k, step, likely, name)
+    series = list(found.values())
+    inputs = [None] * len(series) if X is None else list(X) if several(y) else [X]
+    name = min(found, key=lambda name: len(found[name]))
+    shortest = len(found[name])
+    season = first.season or guess_season(_before(series, first.horizon, k, step, name), likely)
+    options["season"] = season
     lefts = _lefts(shortest, first.horizon, k, step, needed(first.horizon, season, first.width), name)
     actual = np.stack([each[len(each) - left :][: first.horizon] for left in lefts for each in series])
     if np.isnan(actual).all():
@@ -199,11 +200,6 @@ def _lefts(n: int, horizon: int, k: int, step: int | None, least: int, name: str
     return [horizon + (step or 0) * i for i in reversed(range(k))]
 
 
-def _season(series: list[np.ndarray], horizon: int, k: int, step: int | None, likely: Sequence[int], name: str) -> int:
-    """Guess the season of the longest series from what lies before the first origin."""
-    return guess_season(_before(series, horizon, k, step, name), likely)
-
-
 def _before(series: list[np.ndarray], horizon: int, k: int, step: int | None, name: str) -> np.ndarray:
     """Return what lies, of the longest series, before the first origin as it would be without a season."""
     left = _lefts(min(map(len, series)), horizon, k, step, needed(horizon, 1), name)[0]
@@ -219,11 +215,12 @@ def settled_season(
     Where so little lies there that it cannot show a likely season of the whole, that is taken, for the tests too if
     there are values enough.
     """
-    series = [checked(each, f"y[{i}]") for i, each in enumerate(y)]
+    found = named(y)
+    series = list(found.values())
     whole = guess_season(max(series, key=len), likely)
     if not origins:
         return Settled(whole, whole, whole)
-    shortest = f"y[{min(range(len(series)), key=lambda i: len(series[i]))}]"
+    shortest = min(found, key=lambda name: len(found[name]))
     before = _before(series, horizon, origins, None, shortest)
     guessed = guess_season(before, likely)
     if guessed != 1 or whole not in likely or len(before) > SHOWN * whole:

@@ -24,7 +24,7 @@ from cgru.network.files import judged, spelled_out
 from cgru.network.network import Network
 from cgru.optimizers import Adam
 
-__all__ = ["Forecaster", "load", "needed", "several"]
+__all__ = ["Forecaster", "load", "named", "needed", "several"]
 
 FORMAT = 1
 _GIVEN = ("horizon", "season", "width", "quantiles", "missing", "units", "epochs", "networks", "seed")
@@ -181,19 +181,15 @@ class Forecaster:
 
     def _given(self, y: Any, X: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """The series (n,) and the inputs (n, e) of each, e = 0 where there are none, without NaN."""
-        many = several(y)
-        names = [f"y[{i}]" for i in range(len(y))] if many else ["y"]
-        series = [
-            filled(checked(each, name), self.missing, name)
-            for each, name in zip(y if many else [y], names, strict=True)
-        ]
+        found = named(y)
+        series = [filled(each, self.missing, name) for name, each in found.items()]
         if X is None:
             return series, [np.empty((len(each), 0)) for each in series]
-        X = list(X) if many else [X]
+        X = list(X) if several(y) else [X]
         if len(X) != len(series):
             raise ValueError(f"X: expected inputs for each of {len(series)} series, got {len(X)}")
         inputs = []
-        for each, values, name in zip(series, X, [name.replace("y", "X") for name in names], strict=True):
+        for each, values, name in zip(series, X, [name.replace("y", "X") for name in found], strict=True):
             values = filled(checked(values, name, 2), self.missing, name)
             if len(values) != len(each) or values.shape[1] != (inputs or [values])[0].shape[1]:
                 due = (len(each), (inputs or [values])[0].shape[1])
@@ -297,9 +293,7 @@ class Forecaster:
             if {name: Header((self.networks, *array.shape), array.dtype) for name, array in each.items()} != due:
                 raise ValueError("networks_: expected those of fit, in float32 and as the settings say, got others")
         arrays = {name: np.stack([each[name] for each in stacked]) for name in stacked[0]}
-        arrays |= {
-            name: getattr(self, name + "_") for name in ("input_mean", "input_scale", "target_mean", "target_scale")
-        }
+        arrays |= {name: getattr(self, name + "_") for name in _MOMENTS}
         arrays |= dict(zip(("weights", "bias"), self.linear_, strict=True))
         text = json.dumps({**given, "season_": self.season_, "width_": self.width_})
         with replacing(path) as file:
@@ -377,6 +371,12 @@ def _levels(quantiles: Sequence[float] | None) -> tuple[float, ...]:
 def several(y: Any) -> bool:
     """Whether y is a list of series."""
     return isinstance(y, list | tuple) and len(y) > 0 and np.ndim(y[0]) > 0
+
+
+def named(y: Any) -> dict[str, np.ndarray]:
+    """Return each series of y, as `checked`, by its name in errors."""
+    series = {f"y[{i}]": each for i, each in enumerate(y)} if several(y) else {"y": y}
+    return {name: checked(each, name) for name, each in series.items()}
 
 
 def _like(y: Any, values: list[np.ndarray]) -> Any:

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cgru import losses
+from cgru.core import bins
 from cgru.core.checks import lengths_of, real
+from cgru.core.figures import shortened
 from cgru.core.lengths import mask
 from cgru.network import Epoch, Network
 from cgru.plot.panels import given, made, needed
-from cgru.reports import numbers
-from cgru.reports.tables import shortened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +49,7 @@ def curve(history: Network | Sequence[Epoch], *, axes: Any = None) -> Figure:
         raise TypeError(f"history: expected a network or the epochs of a fit, got {type(history).__name__}")
     if not epochs:
         raise ValueError("history: expected one epoch at least, got none: a model from a file has no history")
-    left = (made(1, 1, (7, 4.5)) if axes is None else given(axes, 1, 1))[0, 0]
+    left = _panels(1, axes, (7, 4.5))[0]
     left.set(xlabel="epoch", ylabel="loss")
     left.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     panels = {"loss": left}
@@ -107,7 +107,7 @@ def confusion(
     true, guessed = np.asarray(y), np.asarray(predicted)
     if true.shape != guessed.shape or true.ndim not in (1, 2) or not true.size:
         raise ValueError(f"predicted: expected the shape of y, (m,) or (m, s), got {guessed.shape} beside {true.shape}")
-    steps = _real(true.shape, lengths, 2)
+    steps = _real(true.shape, lengths)
     names, true, guessed = _places(true[steps], guessed[steps], class_names)
     k = len(names)
     counts = np.bincount(true * k + guessed, minlength=k * k).reshape(k, k)
@@ -140,7 +140,7 @@ def calibration(y: ArrayLike, A: ArrayLike, lengths: ArrayLike | None = None, *,
         raise ValueError(f"y: expected a class for each of the outputs, got {y.shape} beside {A.shape}")
     if not (A >= 0).all() or not (A <= 1).all():
         raise ValueError("A: expected probabilities from 0 to 1, as of a softmax or sigmoid head, got others")
-    steps = _real(A.shape[:-1], lengths, 2)
+    steps = _real(A.shape[:-1], lengths)
     y, A = y[steps], A[steps]
     top = A.shape[1] if y.ndim == 1 and A.shape[1] > 1 else 2
     if y.min() < 0 or y.max() >= top:
@@ -148,7 +148,7 @@ def calibration(y: ArrayLike, A: ArrayLike, lengths: ArrayLike | None = None, *,
     labels = ("predicted probability", "how often it came true")
     if y.ndim == 1 and A.shape[1] > 2:
         labels = ("confidence in the predicted class", "how often it was right")
-    return _calibration(numbers.calibration(y, A), labels, axes)
+    return _calibration(bins.calibration(y, A), labels, axes)
 
 
 def predicted(
@@ -214,7 +214,7 @@ def residuals(
     Y, points = _targets(y, A, lengths, loss)
     panels = _panels(Y.shape[1], axes, (4.6, 3.4))
     for i, (panel, true, point) in enumerate(zip(panels, Y.T, points.T, strict=True)):
-        parts = numbers.fifths(true)
+        parts = bins.fifths(true)
         lines = {"color": "black", "linewidth": 1}
         panel.boxplot(
             [(point - true)[rows] for rows in parts],
@@ -239,9 +239,9 @@ def residuals(
 # --- what is given ---
 
 
-def _real(shape: tuple[int, ...], lengths: Any, axes: int) -> np.ndarray:
-    """Which rows of (m,) or (m, s), the latter of so many `axes`, are no padding."""
-    if len(shape) == axes:
+def _real(shape: tuple[int, ...], lengths: Any) -> np.ndarray:
+    """Return which of samples (m,), or of their steps (m, s), are no padding."""
+    if len(shape) == 2:
         lengths = lengths_of(lengths, *shape, "lengths")
         return np.ones(shape, bool) if lengths is None else mask(lengths, shape[1])[:, :, 0]
     if lengths is not None:
@@ -286,7 +286,7 @@ def _targets(y: Any, A: Any, lengths: Any, given: str | losses.Function) -> tupl
     points = loss.point(A)
     if y.size != points.size or y.shape not in (points.shape, points.shape[:-1]):
         raise ValueError(f"y: expected {points.shape}, a target for each of the outputs, got {y.shape}")
-    steps = _real(A.shape[:-1], lengths, 2)
+    steps = _real(A.shape[:-1], lengths)
     Y, points = y.reshape(points.shape)[steps], points[steps]
     if not (np.isfinite(Y).all() and np.isfinite(points).all()):
         raise ValueError("y, A: expected finite numbers, got NaN or infinity")
@@ -313,7 +313,7 @@ def _confusion(counts: np.ndarray, names: list[str], axes: Any) -> Figure:
     short = [shortened(name, LETTERS) for name in names]
     side, letters = min(max(0.5 * k, 2.4), max(0.22 * k, 6.0)), max(map(len, short))
     margin = 0.5 + (0.075 if k <= COUNTED else 0.06) * letters
-    panel = (made(1, 1, (side + margin + 1.1, side + margin)) if axes is None else given(axes, 1, 1))[0, 0]
+    panel = _panels(1, axes, (side + margin + 1.1, side + margin))[0]
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = panel.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="none")
     if k <= COUNTED:
@@ -335,7 +335,7 @@ def _confusion(counts: np.ndarray, names: list[str], axes: Any) -> Figure:
 
 
 def _calibration(found: dict[str, Any], labels: tuple[str, str], axes: Any) -> Figure:
-    panel = (made(1, 1, (5.0, 4.4)) if axes is None else given(axes, 1, 1))[0, 0]
+    panel = _panels(1, axes, (5.0, 4.4))[0]
     for each in found["bins"]:
         width = each["high"] - each["low"]
         middle = each["low"] + width / 2

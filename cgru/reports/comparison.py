@@ -50,7 +50,7 @@ def seen_in_words(found: Mapping[str, Any] | None) -> str:
     if trained == m:
         parts.append(f"no held-out data: the model was trained on {_all(m)}")
     elif trained:
-        parts.append(f"{trained} of {of} {_were(trained)} among the training data")
+        parts.append(f"{trained} of {of} {'was' if trained == 1 else 'were'} among the training data")
     if validated:
         which = _all(m) if validated == m else f"{validated} of {of}"
         parts.append(f"{which} {chose}: expect less of new data")
@@ -67,10 +67,6 @@ def seen_in_words(found: Mapping[str, Any] | None) -> str:
 
 def _all(m: int) -> str:
     return "this sample" if m == 1 else f"these {m} samples"
-
-
-def _were(count: int) -> str:
-    return "was" if count == 1 else "were"
 
 
 # --- features ---
@@ -92,17 +88,14 @@ def outside(net: Network, X: np.ndarray, lengths: np.ndarray | None = None) -> l
         block = X[rows]
         values = block.reshape(-1, len(low)) if lengths is None else block[mask(lengths[rows], X.shape[1])[:, :, 0]]
         steps += len(values)
-        counts += [each.sum(axis=0) for each in (_outside(values, low - far, high + far), values < low, values > high)]
+        is_far = (values < low - far) | (values > high + far)
+        counts += [each.sum(axis=0) for each in (is_far, values < low, values > high)]
     names = net.feature_names or [f"feature {j}" for j in range(len(low))]
     return [
         {"name": names[j], "low": float(low[j]), "high": float(high[j])}
         | {"below": float(counts[1, j] / steps), "above": float(counts[2, j] / steps)}
         for j in np.flatnonzero(counts[0] >= SHARE * steps)
     ]
-
-
-def _outside(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    return (values < low) | (values > high)
 
 
 def outside_in_words(found: list[dict[str, Any]]) -> list[str]:

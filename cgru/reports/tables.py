@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from cgru.core.figures import figure, figures
+from cgru.core.figures import figure, figures, shortened, width_of
 from cgru.reports.comparison import outside_in_words, seen_in_words
 
-__all__ = ["Table", "confusions", "headline", "least", "matrix", "scores", "shortened", "text"]
+__all__ = ["Table", "confusions", "headline", "least", "matrix", "scores", "text"]
 
 COLUMNS, SHORTEST = 80, 12  # of a line, and of a name in it
 MOST = 20  # confusions that are listed
@@ -189,7 +188,7 @@ def text(report: Numbers) -> str:
     first, *others = map(laid_out, scores(report))
     if report["task"] == "classes":
         counts = laid_out(matrix(report))
-        fits = max(map(_width, counts.splitlines())) <= COLUMNS
+        fits = max(map(width_of, counts.splitlines())) <= COLUMNS
         others.insert(0, counts if fits else laid_out(confusions(report)))
     notes = [seen_in_words(report["seen"]), *outside_in_words(report["outside"])]
     above = [headline(report), least(report), *(textwrap.fill(note, COLUMNS) for note in notes)]
@@ -199,7 +198,7 @@ def text(report: Numbers) -> str:
 def laid_out(table: Table) -> str:
     """A table as lines, its names on the left and its figures on the right of their columns."""
     lines = [list(table.header), *map(list, table.rows)]
-    widths = [max(_width(line[i]) for line in lines) for i in range(len(table.header))]
+    widths = [max(width_of(line[i]) for line in lines) for i in range(len(table.header))]
     most, names = max(widths), table.names
     room = COLUMNS - sum(widths[names:]) - 2 * (len(widths) - 1)
     while most > SHORTEST and sum(min(width, most) for width in widths[:names]) > room:
@@ -210,25 +209,8 @@ def laid_out(table: Table) -> str:
     shown = [table.title]
     for line in lines:
         cells = [
-            cell + " " * (width - _width(cell)) if i < names else " " * (width - _width(cell)) + cell
+            cell + " " * (width - width_of(cell)) if i < names else " " * (width - width_of(cell)) + cell
             for i, (cell, width) in enumerate(zip(line, widths, strict=True))
         ]
         shown.append("  ".join(cells).rstrip())
     return "\n".join([*shown, *textwrap.wrap(table.note, COLUMNS)])
-
-
-def shortened(name: str, columns: int) -> str:
-    """A name on one line of at most so many columns, ending in ... where it was longer."""
-    name = "".join(letter if letter.isprintable() else "?" for letter in name)
-    if _width(name) <= columns:
-        return name
-    while _width(name) > columns - 3:
-        name = name[:-1]
-    return name + "..."
-
-
-def _width(line: str) -> int:
-    """Columns of a terminal: letters of East Asia take two, accents none."""
-    return sum(
-        0 if unicodedata.combining(letter) else 1 + (unicodedata.east_asian_width(letter) in "WF") for letter in line
-    )

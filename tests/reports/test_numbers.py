@@ -89,32 +89,6 @@ def test_labels():
     assert none["averages"]["macro"] == {"precision": None, "recall": None, "f1": None}
 
 
-def test_calibration():
-    A = np.array([[0.95], [1.0], [0.92], [0.15], [0.1], [0.0]])
-    found = numbers.calibration(np.array([1, 1, 0, 1, 0, 0]), A)
-    low, some, high = found["bins"]
-    assert low == {"low": 0.0, "high": 0.1, "confidence": 0.0, "accuracy": 0.0, "count": 1}
-    assert some == {"low": 0.1, "high": 0.2, "confidence": pytest.approx(0.125), "accuracy": 0.5, "count": 2}
-    assert (high["low"], high["high"], high["count"]) == (0.9, 1.0, 3)
-    assert high["confidence"] == pytest.approx(2.87 / 3)
-    assert high["accuracy"] == pytest.approx(2 / 3)
-    assert found["error"] == pytest.approx((2 * 0.375 + 0.87) / 6)
-
-
-def test_calibration_of_the_predicted_class():
-    found = numbers.calibration(np.array([0, 1, 2]), rows(0, 1, 0).astype(np.float32))
-    assert found["bins"] == [
-        {"low": 0.8, "high": 0.9, "confidence": pytest.approx(0.8), "accuracy": pytest.approx(2 / 3), "count": 3}
-    ]
-    assert found["error"] == pytest.approx(0.8 - 2 / 3)
-
-
-def test_what_is_calibrated_is_found_to_be():
-    A = RNG.random((20000, 1))
-    assert numbers.calibration((RNG.random(20000) < A[:, 0]).astype(int), A)["error"] < 0.02
-    assert numbers.calibration((RNG.random(20000) < A[:, 0] ** 2).astype(int), A)["error"] > 0.1
-
-
 # --- numbers ---
 
 
@@ -153,14 +127,6 @@ def test_targets_that_are_all_alike():
     assert [(part["low"], part["high"], part["count"]) for part in each["by_target"]] == [(2, 2, 4)]
     (each,) = numbers.of_numbers(np.ones((1, 1)), np.ones((1, 1)), losses.named("huber"), ["y"])["outputs"]
     assert (each["rmse"], each["r2"]) == (0, None)
-
-
-def test_fifths():
-    y = np.array([5.0, 0, 0, 0, 0, 0, 0, 1, 2, 9])
-    parts = numbers.fifths(y)
-    assert sum(part.sum() for part in parts) == 10
-    assert [sorted(y[part]) for part in parts] == [[0] * 6, [1, 2], [5, 9]]
-    assert [part.sum() for part in numbers.fifths(RNG.permutation(100))] == [20] * 5
 
 
 # --- what losses promise ---
@@ -213,4 +179,3 @@ def test_without_scikit_learn(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(ImportError, match=r"^cgru\.report: scikit-learn is missing: pip install scikit-learn$"):
         numbers.of_classes(np.ones((1, 2)), np.ones((1, 2)), losses.named("binary_cross_entropy"), "ab")
-    assert numbers.calibration(np.ones(1, int), np.ones((1, 1)))["error"] == 0  # which pictures need

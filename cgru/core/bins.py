@@ -1,0 +1,44 @@
+"""Rows put in bins: of probabilities by their confidence, of numbers by the target."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+__all__ = ["calibration", "fifths"]
+
+BINS = 10  # of probabilities, of the same width
+
+
+def calibration(y: np.ndarray, A: np.ndarray) -> dict[str, Any]:
+    """How often what was predicted with some confidence came true, in 10 bins of that confidence.
+
+    Of several classes, y (n,) and A (n, k), it is the probability of the one that is predicted; of two, A (n, 2) or
+    (n, 1), the probability of the second; of outputs that each say yes or no, y (n, k), the probability of yes. The
+    expected calibration error is the mean of |confidence - accuracy| over the bins, by their counts.
+    """
+    if y.ndim == 1 and A.shape[1] == 2:
+        A = A[:, 1:]
+    if y.ndim == 1 and A.shape[1] > 1:
+        confidence, true = A.max(axis=1), A.argmax(axis=1) == y
+    else:
+        confidence, true = A.ravel(), y.ravel()
+    confidence = confidence.astype(np.float64)
+    bins = np.minimum((confidence * BINS).astype(np.intp), BINS - 1)
+    counts = np.bincount(bins, minlength=BINS)
+    found = []
+    for i in np.flatnonzero(counts):
+        there = bins == i
+        found.append(
+            {"low": float(i / BINS), "high": float((i + 1) / BINS), "confidence": float(confidence[there].mean())}
+            | {"accuracy": float(true[there].mean()), "count": int(counts[i])}
+        )
+    error = sum(each["count"] * abs(each["confidence"] - each["accuracy"]) for each in found) / len(bins)
+    return {"error": error, "bins": found}
+
+
+def fifths(y: np.ndarray) -> list[np.ndarray]:
+    """Which rows (n,) are the lowest fifth of y (n,), the next, ...; fewer where many are the same."""
+    places = np.searchsorted(np.quantile(y, (0.2, 0.4, 0.6, 0.8)), y)
+    return [places == i for i in np.unique(places)]
