@@ -72,7 +72,6 @@ def test_json(small, folder):
         assert row["quartiles"]["cgru"][0] <= row["ms"]["cgru"] <= row["quartiles"]["cgru"][1]
         if about["peak"]["float32"]:
             assert 0 < row["share"] < 1
-            assert row["share"] == pytest.approx(row["flop"] / row["ms"]["cgru"] / 1e6 / row["peak"], rel=0.5)
     full = {row["work"]: row["flop"] for row in rows if row["shape"] == "3, 5, 2, 4"}
     assert full == {"inference": 2 * 15 * 12 * 6, "training": 3 * 2 * 15 * 12 * 6}
     ragged = next(row["flop"] for row in rows if "ragged" in row["shape"])
