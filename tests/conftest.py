@@ -3,10 +3,12 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pairs import pairwise
 from quantized_cases import narrow_levels
 
 import cgru
@@ -19,17 +21,37 @@ def pytest_make_parametrize_id(val):
 
 
 WHOLE = ("test_house.py", "test_links.py", "test_package.py")  # which look at the tree, not at numbers
+# What no Python and no NumPy changes: what C compilers make of exported models, the benchmarks, what a browser does.
+ONCE = ("export", "benchmarks", "rivals", "torch_gru", "test_browser.py", "test_setup.py")
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects by markers
 def pytest_collection_modifyitems(items):
-    """Mark as `smoke` each test function once, with the first of its cases that is not slow, and the files in WHOLE."""
-    seen = set()
+    """Mark the cases that are nightly, and those of the smoke set; put the files that take longest first.
+
+    Of a function that is marked `pairwise` those cases are nightly that give no pair of values anew. The smoke set is
+    each test function once, with the first of its cases that is neither slow nor nightly, and the files in WHOLE.
+    """
+    functions = {}
     for item in items:
-        name = item.nodeid.partition("[")[0]
-        if item.get_closest_marker("slow") is None and (name not in seen or item.path.name in WHOLE):
-            seen.add(name)
-            item.add_marker("smoke")
+        functions.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for cases in functions.values():
+        if cases[0].get_closest_marker("pairwise"):
+            chosen = pairwise([{name: id(value) for name, value in case.callspec.params.items()} for case in cases])
+            for number, case in enumerate(cases):
+                if number not in chosen:
+                    case.add_marker("nightly")
+        quick = [case for case in cases if not any(map(case.get_closest_marker, ("slow", "nightly")))]
+        if cases[0].path.name in WHOLE:
+            kept = quick
+        elif set(cases[0].path.parts) & set(ONCE):
+            kept = []
+        else:
+            kept = quick[:1]
+        for case in kept:
+            case.add_marker("smoke")
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])  # a worker that gets one of them last would work on alone
 
 
 GENERATORS = []  # those of the tests' modules, each with its state before any test

@@ -40,6 +40,7 @@ def halves_of(p):
 @pytest.mark.parametrize("sequences", [False, True], ids=["last", "all"])
 @pytest.mark.parametrize("reset_after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["double", "single"])
+@pytest.mark.pairwise
 def test_against_the_reference(dtype, reset_after, sequences, ragged, merge):
     m, s, e, u = 5, 6, 3, 7
     layer = random_pair(e, u, merge, dtype=dtype, sequences=sequences, reset_after=reset_after)

@@ -292,6 +292,7 @@ def test_a_link_plays_one(fragment, least, most, html, tmp_path):
 
 
 @needs_clang
+@pytest.mark.slow
 def test_the_committed_page_is_what_is_built(html, built):
     """To the last byte of the module where the compiler is the same one."""
     old, new = model_of(html), model_of(built)
@@ -309,6 +310,7 @@ def shares(example):
     return example.train.right(example.net)
 
 
+@pytest.mark.slow
 def test_what_the_page_says_of_the_model(html, example, shares):
     assert set(shares) == set(example.gestures.NAMES) == set(model_of(html)["kinds"])
     assert min(shares.values()) > 0.94

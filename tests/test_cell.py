@@ -50,6 +50,7 @@ def room(name, *given):
 @pytest.mark.parametrize("variant", [{}, {"reset_after": True}, {"zoneout": 0.25}], ids=str)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("m", [1, 2, 7, 33])
+@pytest.mark.pairwise
 def test_steps_and_sequences_are_those_of_the_layer(level, dtype, m, variant):
     for e, u in itertools.product((1, 7, 16, 70), (1, 7, 8, 17, 33, 64)):
         layer = random_layer(e, u, dtype=dtype, sequences=True, **variant)
@@ -388,6 +389,7 @@ def test_a_cache_may_be_moved():
 
 @pytest.mark.parametrize("options", [{}, {"reset_after": True}, {"zoneout": 0.25}, {"activate": "elu"}], ids=str)
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.pairwise
 def test_steps_and_sequences_are_those_of_a_quantised_layer(narrow_level, kind, options):
     for m, (e, u) in itertools.product((1, 2, 7), ((1, 1), (7, 17), (16, 64), (33, 5), (120, 50))):
         layer = random_quantized_gru(e, u, kind, sequences=True, x_bound=1.5, **options)

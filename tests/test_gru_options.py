@@ -77,6 +77,7 @@ def assert_as_reference(layer, X, lengths, h0, dstate, tolerance):
 @pytest.mark.parametrize("reverse", [False, True], ids=["onward", "reverse"])
 @pytest.mark.parametrize("reset_after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["double", "single"])
+@pytest.mark.pairwise
 def test_every_combination(dtype, reset_after, reverse, sequences, ragged, dropped):
     m, s, e, u = 5, 6, 3, 7
     layer = random_layer(e, u, dtype=dtype, reset_after=reset_after, reverse=reverse, sequences=sequences, **dropped)
@@ -101,6 +102,7 @@ def test_every_combination(dtype, reset_after, reverse, sequences, ragged, dropp
 @pytest.mark.parametrize("ended", [False, True], ids=["", "dstate"])
 @pytest.mark.parametrize("u", ODD)
 @pytest.mark.parametrize("options", [{}, {"reverse": True}, {"reset_after": True}, {"reset_after": True, **RATES}])
+@pytest.mark.pairwise
 def test_odd_sizes(options, u, ended):
     for m, s, e, ragged in ((1, 5, 1, False), (7, 3, 17, True), (33, 4, 7, True), (17, 1, 33, False)):
         layer = random_layer(e, u, sequences=bool(m % 3), **options)

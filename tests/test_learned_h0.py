@@ -114,6 +114,7 @@ def check(m, s, e, u, dtype, ragged, reverse, kind, dropped=False):
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 @pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.pairwise
 def test_against_the_reference(level, dtype, ragged, kind):
     """Each u with each (m, s) in both directions, of which each e has one."""
     shapes = itertools.product((1, 7), ODD, ((1, 1), (2, 7), (17, 3)))

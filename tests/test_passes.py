@@ -271,6 +271,7 @@ def rebound(cache, name):
 @pytest.mark.parametrize("options", [{}, {"zoneout": 0.3, "dropout": 0.2}, {"recurrent_dropout": 0.3}, SWISH])
 @pytest.mark.parametrize(("m", "s", "ragged"), [(31, 5, False), (31, 5, True), (1, 7, False), (9, 1, False)])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.pairwise
 def test_nothing_that_is_done_to_the_dicts_reaches_a_pass(do, variant, options, m, s, ragged):
     harmed = []
 

@@ -75,6 +75,7 @@ def run(p, X, h0, lengths, dA, dstate, activations=(), **options):
 @pytest.mark.parametrize("functions", FUNCTIONS)
 @pytest.mark.parametrize("ragged", [False, True])
 @pytest.mark.parametrize(("m", "s", "e", "u"), [(1, 1, 1, 1), (2, 5, 3, 4), (4, 3, 2, 7)])
+@pytest.mark.pairwise
 def test_gradients(m, s, e, u, ragged, functions):
     activations = FUNCTIONS[functions]
     p = random_layer(e, u).p
@@ -108,6 +109,7 @@ def test_gradients(m, s, e, u, ragged, functions):
 @pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
 @pytest.mark.parametrize("reverse", [False, True], ids=["onward", "reverse"])
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=str)
+@pytest.mark.pairwise
 def test_gradients_of_every_option(variant, reverse, ragged, inputs, recurrent, zoneout, ended):
     """Along one dense direction for each array: an error in any entry shows.
 
@@ -157,6 +159,7 @@ def test_gradients_of_every_option(variant, reverse, ragged, inputs, recurrent, 
 @pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
 @pytest.mark.parametrize("reverse", [False, True], ids=["onward", "reverse"])
 @pytest.mark.parametrize("variant", LEARNED.values(), ids=str)
+@pytest.mark.pairwise
 def test_gradients_of_a_learned_h0(variant, reverse, ragged, masks):
     """Of all samples, of those that `begins` names, of none; p["h0"] is then what all parameters are checked at."""
     m, s, e, u = 3, 4, 2, 3

@@ -62,6 +62,7 @@ def test_without_one_nothing_is_sanitized():
     assert (base, sources, force) == ("build", "build", False)
 
 
+@pytest.mark.slow
 def test_ways_to_build_have_folders_of_their_own():
     """What one of them compiled is not taken for the other's."""
     ways = [{}, {"CGRU_DEBUG": "1"}, {"CGRU_SANITIZE": "address"}, {"CGRU_DEBUG": "1", "CGRU_SANITIZE": "address"}]

@@ -261,6 +261,7 @@ def test_a_state_that_is_none_for_several_layers():
 @pytest.mark.parametrize("options", [{}, {"reset_after": True}, {"zoneout": 0.25}, {"activate": "relu"}], ids=str)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.pairwise
 def test_a_quantised_layer(narrow_level, batch, kind, options):
     for e, u in ((1, 1), (3, 8), (7, 17), (120, 50)):
         layer = random_quantized_gru(e, u, kind, sequences=True, x_bound=1.5, **options)

@@ -90,6 +90,7 @@ def compare(layer, given, gradients, masks, expected, due, where):
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 @pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.pairwise
 def test_against_the_reference(all_levels, dtype, ragged, variant):
     for e, u in itertools.product((1, 7, 17), ODD):
         for m, s in ((1, 1), (1, 9), (2, 7), (7, 5), (17, 3)):
@@ -100,6 +101,7 @@ def test_against_the_reference(all_levels, dtype, ragged, variant):
 @pytest.mark.parametrize("variant", [{}, *VARIANTS[:4]], ids=str)
 @pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.pairwise
 def test_wide_layers_of_few_samples(all_levels, dtype, ragged, variant, fresh):
     """Their inputs are multiplied many steps at a time: a block of them, a part of one, one and a part."""
     for (m, e, u), s in itertools.product(((1, 40, 50), (2, 100, 33), (3, 300, 17)), (1, 4, 32, 75)):
@@ -109,6 +111,7 @@ def test_wide_layers_of_few_samples(all_levels, dtype, ragged, variant, fresh):
 @pytest.mark.parametrize("variant", [{}, *VARIANTS], ids=str)
 @pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.pairwise
 def test_without_an_initial_state(all_levels, dtype, ragged, variant):
     for (m, s), (e, u) in itertools.product(((1, 1), (7, 1), (33, 1), (1, 5), (33, 3)), ((1, 7), (7, 33))):
         check(all_levels, m, s, e, u, dtype, ragged, variant, fresh=True)

@@ -34,6 +34,7 @@ def rows(table):
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
 
 
+@pytest.mark.slow
 def test_alternatives_are_cross_validated(run):
     done = run("-c", MADE_UP.replace("ARGUMENTS", repr(NAMES)))
     head, _, well = rows(done.stdout)
@@ -44,6 +45,7 @@ def test_alternatives_are_cross_validated(run):
     assert "unit_cells: expected at least 1, got 0" in done.stderr  # each is tried with its own options
 
 
+@pytest.mark.slow
 def test_the_test_splits(run):
     done = run("-c", MADE_UP.replace("ARGUMENTS", repr([*NAMES, "--test", "--seeds", "2"])))
     assert done.returncode == 0, done.stderr
@@ -57,6 +59,7 @@ def test_the_test_splits(run):
     assert head[1] == "cgru"
 
 
+@pytest.mark.slow
 def test_each_sample_is_held_out_once(run):
     code = """
 import numpy as np
@@ -83,6 +86,7 @@ defaults.main()
 """
 
 
+@pytest.mark.slow
 def test_all_that_is_shipped(run, tmp_path):
     """Each file once, whatever its format; missing values are refused, and anything else that is raised counts."""
     rng = np.random.default_rng(0)

@@ -257,6 +257,7 @@ def test_a_note_on_numbers_that_may_be_classes(tmp_path):
         assert "regression" in err.splitlines()[0]
 
 
+@pytest.mark.slow
 def test_training_that_diverges(tmp_path):
     """It goes back to the best parameters, and on; in the end the file has these, and a note says so."""
     pytest.importorskip("matplotlib")

@@ -381,6 +381,7 @@ def test_errors_about_a_test_file_name_it(folder, tmp_path):
 
 
 @pytest.mark.parametrize("options", [(), ("--validation", "0.2")])
+@pytest.mark.slow
 def test_a_test_on_what_was_trained_on_is_said(folder, tmp_path, options):
     lines = (folder / "train.csv").read_text().splitlines(True)
     (tmp_path / "same.csv").write_text("".join([lines[0], *lines[:0:-1]]))  # in another order

@@ -44,6 +44,7 @@ def test_kills(folder):
 
 
 @posix
+@pytest.mark.slow
 def test_interrupt(folder):
     write(folder, LONG, ("epochs = 150", "epochs = 800"))
     process = start("many", "plan.toml", "--threads", 2, cwd=folder)

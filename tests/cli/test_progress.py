@@ -79,6 +79,7 @@ def test_a_bar_without_tqdm_is_refused(monkeypatch):
 
 @posix
 @pytest.mark.parametrize("columns", [60, 80, 100])
+@pytest.mark.slow
 def test_the_bar_fits(toy, tmp_path, columns):
     pytest.importorskip("tqdm")
     options = ("--epochs", 100, "--validation", 0.2)

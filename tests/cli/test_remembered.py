@@ -36,6 +36,7 @@ def table(path, first, count, names, temperature=lambda t: t):
 # --- held-out data ---
 
 
+@pytest.mark.slow
 def test_series_that_are_normalised_one_by_one_are_told_apart(tmp_path):
     pytest.importorskip("sklearn")
     pytest.importorskip("matplotlib")
@@ -150,6 +151,7 @@ def test_a_model_says_what_it_is(folder):
 # --- units of features ---
 
 
+@pytest.mark.slow
 def test_features_far_outside_are_noted(folder, tmp_path):
     pytest.importorskip("sklearn")
     pytest.importorskip("matplotlib")

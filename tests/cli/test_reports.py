@@ -17,6 +17,7 @@ from cli_cases import (
 import cgru
 
 
+@pytest.mark.slow
 def test_a_report(toy, tmp_path):
     pytest.importorskip("sklearn", reason="no scikit-learn")
     asked = ("evaluate", toy / "model.npz", toy / "data.npz")
@@ -35,6 +36,7 @@ def test_a_report(toy, tmp_path):
     assert run(*asked, "--report", cwd=tmp_path)[0] == out.removesuffix("report in page.html\n")
 
 
+@pytest.mark.slow
 def test_a_report_of_what_may_have_been_trained_on(toy, tmp_path):
     pytest.importorskip("sklearn", reason="no scikit-learn")
     names = np.array(["no", "yes"])
@@ -50,6 +52,7 @@ def test_a_report_of_what_may_have_been_trained_on(toy, tmp_path):
 
 
 @posix
+@pytest.mark.slow
 def test_a_report_of_names_that_stdout_cannot_say(tmp_path, monkeypatch):
     pytest.importorskip("sklearn", reason="no scikit-learn")
     net = cgru.Network([cgru.GRU(2), cgru.Dense(2, "softmax")], seed=0, class_names=["ü", "日本"])
@@ -72,6 +75,7 @@ def test_a_report_of_names_that_stdout_cannot_say(tmp_path, monkeypatch):
         ("numbers.npz", ("--validation", 0), 40, "training", "no held-out data: the model was trained on these 40"),
     ],
 )
+@pytest.mark.slow
 def test_a_fit_with_its_report(toy, tmp_path, data, options, samples, which, note):
     """One command from the data to a model and a page about it, with its curve."""
     pytest.importorskip("sklearn")
@@ -92,6 +96,7 @@ def test_a_fit_with_its_report(toy, tmp_path, data, options, samples, which, not
     assert f"; {note}" in out.splitlines()[0]
 
 
+@pytest.mark.slow
 def test_classes_are_held_back_evenly(tmp_path):
     """Of a class of four and one of thirty-six, a quarter each."""
     pytest.importorskip("sklearn")

@@ -35,6 +35,7 @@ def test_interrupt_keeps_the_best_model(toy, tmp_path, validation):
 
 
 @posix
+@pytest.mark.slow
 def test_interrupt_before_there_is_a_model(tmp_path):
     model = tmp_path / "cgru-model.npz"
     model.write_text("an older model, better than nothing")
@@ -81,6 +82,7 @@ def test_a_fit_that_was_interrupted_is_resumed(toy, tmp_path, monkeypatch, data,
 
 
 @posix
+@pytest.mark.slow
 def test_a_fit_that_was_killed_is_resumed(toy, tmp_path):
     fit = ("fit", toy / "data.npz", *QUICK, "--output-dropout", 0.3, "--epochs", 600)
     kept = ("--checkpoint", "run.npz", "--resume", "-o", "model.npz")

@@ -174,6 +174,7 @@ def test_the_end_of_the_parent(monkeypatch):
 
 
 @posix
+@pytest.mark.slow
 def test_a_worker_of_another_version_is_refused(folder, monkeypatch):
     """Nothing of its is kept, so that the same command goes on with the right workers."""
 

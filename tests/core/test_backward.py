@@ -20,6 +20,7 @@ def expected_backward(layer, fc, dA, lengths):
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.pairwise
 def test_caches_over_odd_sizes(level, dtype, ragged):
     for i, (m, s, e, u) in enumerate(SHAPES):  # each pair (e, u), and each (m, s), with either kind of output
         sequences = i % 2 == 0

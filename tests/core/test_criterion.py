@@ -75,6 +75,7 @@ def due(net, X, y, dtype, weights=None):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(("activate", "loss", "temperature"), HEADS)
+@pytest.mark.pairwise
 def test_loss_and_gradient_are_those_of_the_losses(level, activate, loss, temperature, dtype):
     tolerance = 1e-11 if dtype == "float64" else 2e-4
     for (m, s, u), k in itertools.product(
@@ -101,6 +102,7 @@ def test_loss_and_gradient_are_those_of_the_losses(level, activate, loss, temper
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(("activate", "loss", "temperature"), HEADS)
+@pytest.mark.pairwise
 def test_rows_have_weights(level, activate, loss, temperature, dtype):
     tolerance = 1e-11 if dtype == "float64" else 2e-4
     for (m, s, u), k in itertools.product(((3, 1, 5), (17, 5, 2), (33, 2, 40)), (2, 17, 120)):
@@ -137,6 +139,7 @@ def test_many_classes_and_rows_in_one_logarithm_do_not_overflow(level, dtype):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("size", [1e3, 1e15])
 @pytest.mark.parametrize(("activate", "loss"), [(a, b) for a, b, t in HEADS if t == 1.0 and b not in UNBOUNDED])
+@pytest.mark.pairwise
 def test_outputs_that_are_saturated(level, activate, loss, size, dtype):
     """Probabilities of exactly 0 and 1, and exponentials that vanish: a loss that is finite, as in NumPy."""
     X, k = RNG.standard_normal((19, 3, 3)), 3
@@ -151,6 +154,7 @@ def test_outputs_that_are_saturated(level, activate, loss, size, dtype):
 @pytest.mark.parametrize("engine", ["compiled", "loop"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(("loss", "outputs"), [("poisson", [[0.0, 100.0]]), ("gaussian", [[3.0, -100.0]])])
+@pytest.mark.pairwise
 def test_what_overflows_is_no_step(level, monkeypatch, loss, outputs, dtype, engine):
     """A float32 does not hold e^100, which a loss is in double: it is scored, and is nothing to train by."""
     if engine == "loop":

@@ -89,6 +89,7 @@ def test_samples_in_lanes_are_the_reference(level, lanes, variant, dtype):
 @pytest.mark.parametrize("reverse", [False, True], ids=["onward", "reverse"])
 @pytest.mark.parametrize("zoneout", [None, "mask", 0.3])
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.pairwise
 def test_every_option_with_samples_in_lanes(lanes, variant, zoneout, reverse, ragged, dtype):
     lanes(True)
     for m, s in ((2, 7), (17, 1), (50, 7)):
@@ -98,6 +99,7 @@ def test_every_option_with_samples_in_lanes(lanes, variant, zoneout, reverse, ra
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("reverse", [False, True], ids=["onward", "reverse"])
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.pairwise
 def test_states_past_a_samples_steps_are_not_looked_at(level, lanes, variant, reverse, dtype):
     lanes(True)
     p, X, h0, lengths, *rest = case(variant, 50, 7, 3, 5, dtype, ragged=True)
@@ -112,6 +114,7 @@ def test_states_past_a_samples_steps_are_not_looked_at(level, lanes, variant, re
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("ragged", [False, True], ids=["even", "ragged"])
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.pairwise
 def test_either_way_gives_the_same_bits_but_for_the_sums_of_gradients(level, lanes, variant, ragged, dtype):
     p, X, *rest = case(variant, 50, 9, 3, 5, dtype, ragged)
     lanes(False)

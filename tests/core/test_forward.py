@@ -23,6 +23,7 @@ CACHES = ("h", "hp", "hh_", "hh", "z", "z_", "r", "r_")
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.pairwise
 def test_caches_over_odd_sizes(level, dtype, ragged):
     for m, s, e, u in SHAPES:
         layer = random_layer(e, u, dtype=dtype, sequences=True)
@@ -142,6 +143,7 @@ def test_one_step_at_a_time_gives_the_bits_of_the_sequence(level, dtype):
 
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=str)
 @pytest.mark.parametrize("shape", [(1, 1), (1, 4), (1, 5), (3, 2)])
+@pytest.mark.pairwise
 def test_every_parameter_lies_as_it_likes(level, variant, shape):
     """Read where they lie or packed: one row or one number for all, other rows and columns between, turned around."""
     e, u = 3, 9

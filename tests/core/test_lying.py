@@ -71,6 +71,7 @@ def test_odd_sizes(level, lying, variant, dtype):
 @pytest.mark.parametrize("reverse", [False, True], ids=["onward", "reverse"])
 @pytest.mark.parametrize("state", [False, True], ids=["from zero", "from h0"])
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.pairwise
 def test_every_option(lying, variant, state, reverse, ragged, dtype):
     for m, s, zoneout, dh in ((1, 1, None, True), (1, 40, 0.3, True), (5, 3, 0.3, False), (4, 1, None, False)):
         given = case(variant, m, s, 50, 33, dtype, ragged, state)

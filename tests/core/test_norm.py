@@ -46,6 +46,7 @@ def check(m, s, e, u, dtype, ragged, reverse, zoneout):
 
 @pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.pairwise
 def test_against_the_reference(level, dtype, ragged):
     """Each shape in both directions; each u, and each (m, s), meets each zoneout in each direction."""
     ways = itertools.cycle(itertools.product((None, "mask", "rate"), (False, True)))
@@ -56,6 +57,7 @@ def test_against_the_reference(level, dtype, ragged):
 
 @pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.pairwise
 def test_any_number_of_threads_gives_the_same_bits(threads, level, dtype, ragged):
     p, X, h0, lengths, dA, dstate, kept = case(67, 31, 33, 65, dtype, ragged, "mask")
     results = []

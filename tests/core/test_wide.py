@@ -70,6 +70,7 @@ def test_ragged_and_in_reverse(setting, variant, reverse, dtype):
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.pairwise
 def test_the_bits_depend_on_nothing_but_the_shape(level, setting, threads, variant, dtype):
     for (m, s), ragged in itertools.product(((1, 41), (3, 41), (33, 23)), (False, True)):
         given, first = case(variant, m, s, 161, 3, dtype, ragged), {}

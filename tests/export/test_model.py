@@ -260,6 +260,7 @@ def distance(got, due):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ["sigmoid", "tanh", "elu", "lrelu", "relu"])
 @pytest.mark.parametrize("flag", ["-O1", "-O3"])
+@pytest.mark.pairwise
 def test_activations_are_accurate_over_their_whole_range(tmp_path, name, dtype, flag):
     model = made(tmp_path, bare(NAMED[name], dtype), flag)
     x = np.concatenate([sign * np.logspace(-12, 3, 20001) for sign in (1, -1)]).astype(dtype)

@@ -335,6 +335,7 @@ CHANGES += [
 
 
 @pytest.mark.parametrize(("change", "other", "place"), CHANGES)
+@pytest.mark.pairwise
 def test_a_layer_that_was_changed(change, other, place):
     need(other)
     layers = stack(*CHAINS[other]())

@@ -14,6 +14,7 @@ SIZES = [(1, 1, 1), (7, 3, 17), (17, 5, 33), (2, 9, 7)]
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [*SIZES, (7, 33)])
 @pytest.mark.parametrize("name", NAMED)
+@pytest.mark.pairwise
 def test_forward_and_back(name, shape, dtype):
     X, dA = 2 * RNG.standard_normal((2, *shape)).astype(dtype)
     tuning = {"LRELU_alpha": 0.2, "ELU_alpha": 0.7, "softmax_temperature": 1.5}

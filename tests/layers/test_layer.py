@@ -80,6 +80,7 @@ def emptied(cache, key):
 @pytest.mark.parametrize("harm", [deleted, rebound, foreign, reshaped, restrided, grown, emptied])
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
 @pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.pairwise
 def test_what_is_done_to_the_dicts_does_not_reach_the_pass(name, lengths, harm):
     """Each entry of each dict, between the calls."""
     due = LAYERS[name]()

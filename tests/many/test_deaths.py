@@ -64,6 +64,7 @@ class Fragile(Executor):
         assert wait != self.broken
 
 
+@pytest.mark.slow
 def test_a_guilty_job_is_found_and_stops_no_other():
     beside = []
     results = cgru.fit_many(small(300), **SHARED, executor=lambda: Fragile({17, 140}, beside), keep=False)

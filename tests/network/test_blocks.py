@@ -55,6 +55,7 @@ OPTIONS = {
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
 @pytest.mark.parametrize("y", [CLASSES, STEPS, np.array(["a", "b", "c"])[CLASSES]], ids=["classes", "steps", "names"])
+@pytest.mark.pairwise
 def test_a_fit_of_files_has_the_bits_of_one_in_memory(in_file, y, lengths, options):
     if y.dtype.kind == "U" and options.get("class_weight") == {1: 0.5}:
         options = options | {"class_weight": {"b": 0.5}}

@@ -69,7 +69,9 @@ def never_stopped(case):
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("stop", range(1, EPOCHS + 1))
+@pytest.mark.parametrize(
+    "stop", [1, pytest.param(2, marks=pytest.mark.nightly), 3, pytest.param(4, marks=pytest.mark.nightly), EPOCHS]
+)
 def test_a_resumed_fit_ends_in_the_bits_of_one_never_stopped(tmp_path, case, stop):
     make, options = CASES[case]
     options = {"epochs": EPOCHS, **options}

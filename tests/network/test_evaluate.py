@@ -80,6 +80,7 @@ def by_rows(case, net, y):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("every", [False, True])
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.pairwise
 def test_the_loss_of_each(case, every, dtype):
     net, y = network(case, dtype, every), CASES[case][2]
     y, weights = (y, WEIGHTS) if every else (y[:, 0], WEIGHTS[:, 0])

@@ -60,6 +60,7 @@ def loss_of(net, y, lengths, factors):
 @pytest.mark.parametrize("engine", ["compiled", "loop"])
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
 @pytest.mark.parametrize("layers", LAYERS)
+@pytest.mark.pairwise
 def test_a_step_is_down_the_loss_and_all_penalties(monkeypatch, layers, lengths, engine):
     if engine == "loop":
         monkeypatch.setattr(fit, "compiles", lambda net: False)

@@ -233,6 +233,7 @@ def test_values_without_limits(axes):
     figure.canvas.draw()
 
 
+@pytest.mark.slow
 def test_pyplot_is_left_alone(axes):
     done = run_python(
         """

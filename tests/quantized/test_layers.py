@@ -49,6 +49,7 @@ def made(kind="int8", **options):
     {"activate": "sigmoid"}, {"activate_update": "tanh", "activate_reset": "elu", "se_hPars": {"ELU_alpha": 0.5}},
 ], ids=str)  # fmt: skip
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.pairwise
 def test_a_gru_is_the_definition(narrow_level, kind, options):
     for sequences, ragged, start in itertools.product(BOTH, BOTH, BOTH):
         layer = made(kind, sequences=sequences, **options)
@@ -182,6 +183,7 @@ def test_both_ways(kind, merge):
 
 @pytest.mark.parametrize("activate", ["identity", "relu", "lrelu", "elu", "sigmoid", "tanh", "softmax"])
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.pairwise
 def test_dense(narrow_level, kind, activate):
     options = {"LRELU_alpha": 0.2, "ELU_alpha": 0.5, "softmax_temperature": 2.0}
     f = cgru.activations.bind(cgru.activations.named(activate, "activate"), options)

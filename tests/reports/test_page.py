@@ -112,6 +112,7 @@ def test_classes():
     assert "always &lt;script&gt;" in text
 
 
+@pytest.mark.slow
 def test_two_classes_and_labels():
     report, _, read = paged(network(cgru.Dense(1)), np.arange(30) % 2)
     counts = [f"{count}" for row in report["confusion"] for count in row if count]
@@ -157,6 +158,7 @@ def test_pictures_too_wide_for_a_narrow_screen_scroll():
     assert re.findall(r'width="(\d+)"', text)[2] == str(13 * 96)
 
 
+@pytest.mark.slow
 def test_notes_curves_and_what_has_no_states():
     net = cgru.Network([cgru.Pool(), cgru.Dense(3, "softmax")], seed=0)
     net.fit(X, np.arange(30) % 3, epochs=2, standardize=True, remember_samples=True)

@@ -73,6 +73,7 @@ def check(monkeypatch, make, X, y, *, dtype="float64", optimizer=None, loss=None
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
 @pytest.mark.parametrize("chain", CHAINS)
+@pytest.mark.pairwise
 def test_every_chain_trains_as_its_passes_do(monkeypatch, chain, lengths, dtype):
     def make():
         layers = CHAINS[chain]()
@@ -123,6 +124,7 @@ def units(loss, y):
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
 @pytest.mark.parametrize("per_step", [False, True])
 @pytest.mark.parametrize(("activate", "loss", "y", "step_y"), HEADS)
+@pytest.mark.pairwise
 def test_every_head(monkeypatch, activate, loss, y, step_y, per_step, lengths, dtype):
     k = units(loss, y)
     y = step_y if per_step else y
@@ -137,6 +139,7 @@ def test_every_head(monkeypatch, activate, loss, y, step_y, per_step, lengths, d
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
 @pytest.mark.parametrize("per_step", [False, True])
 @pytest.mark.parametrize(("activate", "loss", "y", "step_y"), HEADS)
+@pytest.mark.pairwise
 def test_every_head_by_weights(monkeypatch, activate, loss, y, step_y, per_step, lengths, dtype):
     k = units(loss, y)
     y, weights = (step_y, STEP_WEIGHTS) if per_step else (y, WEIGHTS)
@@ -166,6 +169,7 @@ def test_losses_of_numbers_piece_by_piece(monkeypatch, level, loss, truncate):
 @pytest.mark.parametrize("truncate", [None, 1, 3, 20])
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
 @pytest.mark.parametrize("weights", [None, WEIGHTS, STEP_WEIGHTS], ids=["each", "by sample", "by step"])
+@pytest.mark.pairwise
 def test_pieces_by_weights(monkeypatch, weights, lengths, truncate, size):
     """Those that weigh nothing among them, which are run for their states and their masks alone."""
     every = weights is not None
@@ -219,6 +223,7 @@ def test_gradients_of_any_size_are_clipped(monkeypatch, scale, dtype):
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
 @pytest.mark.parametrize("every", [False, True])
 @pytest.mark.parametrize("learn_h0", [False, True])
+@pytest.mark.pairwise
 def test_truncated(monkeypatch, truncate, lengths, every, learn_h0):
     def make():
         return [states(4, dropout=0.2, learn_h0=learn_h0), cgru.Dropout(0.1),
@@ -249,6 +254,7 @@ def test_stateful(monkeypatch, lengths, reverse, learn_h0):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
 @pytest.mark.parametrize("truncate", [None, 2])
+@pytest.mark.pairwise
 def test_wide_layers_and_wide_inputs(monkeypatch, m, e, u, dtype, lengths, truncate):
     wide = np.random.default_rng(1).standard_normal((M, S, e))
 
@@ -287,6 +293,7 @@ def test_small_batches(monkeypatch, m, size):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
 @pytest.mark.parametrize("chain", ["last", "after", "norm", "both twice", "dropouts", "dropped dense"])
+@pytest.mark.pairwise
 def test_every_level(monkeypatch, level, chain, lengths, dtype):
     optimizer = cgru.Adam(0.01, clip_norm=0.1) if chain == "last" else cgru.SGD(0.1, momentum=0.5, nesterov=True)
     check(monkeypatch, CHAINS[chain], X, CLASSES, lengths=lengths, dtype=dtype, optimizer=optimizer, validation=0.3)

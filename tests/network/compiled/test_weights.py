@@ -38,6 +38,7 @@ def gradients(net):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("u", [1, 7, 17])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=range(len(OPTIMIZERS)))
+@pytest.mark.pairwise
 def test_steps_are_those_of_the_optimizer(level, optimizer, u, dtype):
     net, state = network(optimizer, dtype, u), {}
     due = {key: array.astype(np.float64) for key, array in net.parameters().items()}
