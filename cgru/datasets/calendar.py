@@ -96,16 +96,14 @@ class Calendar(NamedTuple):
         if self.unit == "numbers":
             return (times - times[0]) / self.count
         if self.clock is not None:
-            times = self.clock.local(times)
-            times = times if self.hour is None else _dates(times, self.hour) + self.hour
+            times = self._walls(times)
         if self.unit == "seconds":
             return (times - times[0]) / _MICROSECOND / (self.count * 1e6)
         dates = times.astype("datetime64[D]")
         if self.unit == "weekdays":
             return np.busday_count(dates[0], dates, weekmask=self.week).astype(float)
         months = times.astype("datetime64[M]")
-        slots = sum((dates >= self._dates(months, day)).astype(np.int64) for day in self.days[1:])
-        places = months.astype(np.int64) * len(self.days) + slots
+        places = months.astype(np.int64) * len(self.days) + self._slots(dates, months)
         return (places - places[0]) / self.count
 
     def at(self, first: Any, places: Any) -> np.ndarray:
@@ -170,19 +168,25 @@ class Calendar(NamedTuple):
 
     def _shown(self, first: Any, places: np.ndarray) -> np.ndarray:
         """Return what the clock shows so many steps after the moment `first`."""
-        wall = self.clock.local(np.array([first]))
-        wall = wall if self.hour is None else _dates(wall, self.hour) + self.hour
-        return _of_walls(self).at(wall[0], places)
+        return Calendar._replace(self, clock=None).at(self._walls(np.array([first]))[0], places)
+
+    def _walls(self, moments: np.ndarray) -> np.ndarray:
+        """Return what the clock shows at `moments` (n,), at its `hour` of the nearest day where it has one."""
+        walls = self.clock.local(moments)
+        return walls if self.hour is None else _dates(walls, self.hour) + self.hour
 
     def _dates_at(self, first: np.datetime64, places: np.ndarray) -> np.ndarray:
         """Return the dates so many steps after that of `first`."""
         if self.unit == "weekdays":
             return np.busday_offset(first, places, roll="preceding", weekmask=self.week)
         month, k = np.datetime64(first, "M"), len(self.days)
-        slot = sum(bool(first >= self._dates(np.array([month]), day)[0]) for day in self.days[1:])
-        steps = slot + places * int(self.count)
+        steps = self._slots(np.array([first]), np.array([month])) + places * int(self.count)
         months = month + (steps // k).astype("timedelta64[M]")
         return self._dates(months, np.array(self.days)[steps % k])
+
+    def _slots(self, dates: np.ndarray, months: np.ndarray) -> Any:
+        """Return which of the `days` of its month each of `dates` (n,) has reached, 0 for the first."""
+        return sum((dates >= self._dates(months, day)).astype(np.int64) for day in self.days[1:])
 
     def _dates(self, months: np.ndarray, days: Any) -> np.ndarray:
         """Return the dates of these `days` in `months` (n,)."""
@@ -190,9 +194,7 @@ class Calendar(NamedTuple):
             start = months + np.timedelta64(self.nth < 0, "M")
             return np.busday_offset(start.astype("datetime64[D]"), self.nth, roll="forward", weekmask=self.week)
         start = months.astype("datetime64[D]")
-        last = np.where(
-            months.astype(np.int64) % 12 == 1, np.minimum(_lengths(months), self.february), _lengths(months)
-        )
+        last = np.minimum(_lengths(months), np.where(months.astype(np.int64) % 12 == 1, self.february, 31))
         dates = start + (np.minimum(days, last) - 1).astype("timedelta64[D]")
         return np.busday_offset(dates, 0, roll=self.roll) if self.roll else dates
 
@@ -306,11 +308,6 @@ def _week(dates: np.ndarray) -> str:
     if not there[5:].any() and (np.diff(dates) == 3 * _DAY).any():
         return WEEKDAYS
     return week if week.count("1") in (5, 6) and len(dates) >= 3 * week.count("1") else ""
-
-
-def _of_walls(calendar: Calendar) -> Calendar:
-    """Return the rule for what the clock shows."""
-    return calendar._replace(clock=None)
 
 
 def _dates(walls: np.ndarray, hour: np.timedelta64) -> np.ndarray:

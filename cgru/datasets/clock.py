@@ -63,12 +63,11 @@ def clock_of_zone(name: str) -> Clock | None:
         return None
     try:
         fixed = re.fullmatch(r"(?:UTC)?([+-]\d\d:\d\d)", name)
-        zone = (
-            datetime.datetime.fromisoformat(f"2000-01-01T00:00{fixed[1]}").tzinfo if fixed else zoneinfo.ZoneInfo(name)
-        )
+        if fixed:
+            return Clock(datetime.datetime.fromisoformat(f"2000-01-01T00:00{fixed[1]}").tzinfo)
+        return Clock(zoneinfo.ZoneInfo(name))
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         return None
-    return Clock(zone)
 
 
 def clock_of_offsets(moments: np.ndarray, offsets: np.ndarray) -> Clock:

@@ -62,9 +62,8 @@ def months_in(texts: Sequence[str]) -> dict[str, int]:
     numbers = {text: int(found[1]) for text, word in words.items() if (found := re.fullmatch(r"m?(\d\d?)月?", word))}
     numbers |= {text: ROMAN.index(word) + 1 for text, word in words.items() if word in ROMAN}
     named = {text: months_of(word) for text, word in words.items() if text not in numbers}
-    shared = [
-        language for language in next(iter(named.values()), {}) if all(language in each for each in named.values())
-    ]
+    first = next(iter(named.values()), {})
+    shared = [language for language in first if all(language in each for each in named.values())]
     if (named and not shared) or not all(1 <= number <= 12 for number in numbers.values()):
         return {}
     return {**numbers, **{text: each[shared[0]] for text, each in named.items()}}
@@ -250,10 +249,8 @@ def _checked(part: str, name: str, column: np.ndarray, place: Callable[[int], st
     numbers = _numbers(part, distinct.tolist())
     for i, (value, number) in enumerate(zip(distinct.tolist(), numbers, strict=True)):
         if number is None or not low <= number <= high or (part != "second" and number % 1):
-            due = (
-                "a whole number"
-                if counts
-                else DUE.get(part, f"{'an' if part == 'hour' else 'a'} {part} from {low} to {int(high)}")
-            )
+            due = "a whole number"
+            if not counts:
+                due = DUE.get(part, f"{'an' if part == 'hour' else 'a'} {part} from {low} to {int(high)}")
             raise ValueError(f"{name}: expected {due}, got {value!r} in {place(int(np.flatnonzero(codes == i)[0]))}")
     return np.array(numbers, np.float64)[codes] if part == "second" else np.array(numbers, np.int64)[codes]

@@ -195,10 +195,10 @@ def dates_in(texts: Sequence[str], mixed: bool = False, form: str | None = None)
     return found
 
 
-def forms_of(text: str, mixed: bool = False) -> dict[str, str]:
+def forms_of(text: str) -> dict[str, str]:
     """Return the forms that a text may have, with the format of strptime for each."""
     shape = _plain([text])[0].translate(_DIGITS)
-    return {layout.form(mixed): layout.written for layout in _layouts(shape)}
+    return {layout.form(mixed=False): layout.written for layout in _layouts(shape)}
 
 
 def _plain(texts: Sequence[str]) -> Sequence[str]:

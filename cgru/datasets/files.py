@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from cgru.datasets import gaps
+from cgru.datasets.column_names import as_names, listed
 from cgru.datasets.dataset import Dataset, Split, with_features, with_targets
 from cgru.datasets.frames import long, notes_on_ids, squared
 from cgru.datasets.frames import wide as wide_of
 from cgru.datasets.npz import read_npz
-from cgru.datasets.roles import Asked, as_names, listed, roles_of
+from cgru.datasets.roles import Asked, roles_of
 from cgru.datasets.table import Table, check_ids, table_of_frame
 from cgru.datasets.text import table_of_text
 from cgru.datasets.time_gaps import TIME_STEP, as_gap
@@ -161,9 +162,8 @@ def _with_test(data: Dataset, other: Dataset, path: Path) -> Dataset:
     if data.test is not None or other.test is not None:
         raise ValueError(f"{where}: expected no test split of its own where test names a file, got one")
     if None not in (data.class_names, other.class_names) and data.class_names != other.class_names:
-        raise ValueError(
-            f"{where}: class_names: expected those of the other file, got {listed(other.class_names or ())}"
-        )
+        got = listed(other.class_names)
+        raise ValueError(f"{where}: class_names: expected those of the other file, got {got}")
     if data.train is not None and data.train.y is not None and other.train.y is None:
         raise ValueError(f"{where}: expected something to learn, to test on, as the other file has, got none")
     due, got = (each.train.X.shape[2] for each in (data, other) if each.train is not None)
@@ -276,13 +276,13 @@ def _of_table(
         asked = asked._replace(columns=columns)
     if not options["grouped"]:
         asked = asked._replace(groups=tuple(name for name in asked.groups if name in table.names))
-    if features is not None and asked.columns is None and all(name in table.names for name in features):
-        asked = asked._replace(columns=tuple(features), ignore=())
-    elif features is not None and asked.columns is None and any(name in table.names for name in features):
+    if features is not None and asked.columns is None:
         lost = [name for name in features if name not in table.names]
-        raise ValueError(
-            f"expected the columns {listed(features)}, got {listed(table.names)}, none called {listed(lost)}"
-        )
+        if not lost:
+            asked = asked._replace(columns=tuple(features), ignore=())
+        elif len(lost) < len(features):
+            got = f"{listed(table.names)}, none called {listed(lost)}"
+            raise ValueError(f"expected the columns {listed(features)}, got {got}")
     roles, guessed = roles_of(table, asked)
     notes = notes + guessed + table.notes_on_texts(roles.columns)
     for name in roles.id:
@@ -309,9 +309,8 @@ def _of_table(
     notes += more + gaps.said(counts, missing, names or ["values"])
     time = list(roles.time) if len(roles.time) > 1 else "".join(roles.time)
     reading = {"id": list(roles.id), "time": time, "wide": roles.wide, "missing": missing}
-    if options["na"]:
-        reading["na"] = list(options["na"])
-    reading |= {name: options[name] for name in ("split_at", "time_step") if options[name]}
+    optional = {"na": list(options["na"]), "split_at": split_at, "time_step": time_step}
+    reading |= {name: value for name, value in optional.items() if value}
     if roles.time_format is not None:
         reading["time_format"] = roles.time_format
     if roles.wide:  # of a long one the names of the elements say it
@@ -369,21 +368,18 @@ def _filled(data: Dataset, missing: str) -> Dataset:
     """`data` with what is missing in it filled, if that was asked for; else whoever uses it says that it is missing."""
     if missing == "refuse":
         return data
-    splits, counts = {}, 0
+    e = (data.train or data.test).X.shape[2]
+    splits, counts = {}, np.zeros(e, np.intp)
     for name, split in (("train", data.train), ("test", data.test)):
         if split is not None and split.X.dtype.kind == "f":
             X = np.array(split.X)
             steps = np.full(len(X), X.shape[1]) if split.lengths is None else split.lengths
-            for i, x in enumerate(X):
-                counts = counts + gaps.filled(x[: steps[i]], missing)
-                lost = np.flatnonzero(np.isnan(x[0]))
-                if lost.size:
-                    where = f"sample {i}, element {lost[0]}"
-                    raise ValueError(f'x: expected a value at least in {where}, got none; missing="zero" fills it')
+            real = (x[:n] for x, n in zip(X, steps, strict=True))
+            wrong = 'x: expected a value at least in sample {}, element {}, got none; missing="zero" fills it'.format
+            counts += gaps.fill_each(real, missing, e, wrong)
             splits[name] = split._replace(X=X)
-    e = (data.train or data.test).X.shape[2]
     names = data.feature_names or [f"element {j}:" for j in range(e)]
-    notes = gaps.said(np.zeros(e, np.intp) + counts, missing, names)
+    notes = gaps.said(counts, missing, names)
     return data._replace(**splits, notes=(*data.notes, *notes))
 
 
@@ -415,34 +411,35 @@ def _as_task(split: Split | None, task: str | None, table: bool) -> Split | None
 
 def _check_kind(y: np.ndarray) -> None:
     """ValueError where numbers in a table may be classes or may not."""
-    found, m = len(np.unique(y)), len(y)
+    if not _is_doubtful(y):
+        return
+    due, kind = ("reals", "that are whole") if y.dtype.kind == "f" else ("integers of some classes", f"of {len(y)}")
     cure = 'task="classification" or task="regression" settles it'
-    if y.dtype.kind in "iu" and found > max(MANY, m // 2):
-        raise ValueError(f"label: expected integers of some classes, got {found} different ones of {m}; {cure}")
-    if _few_whole(y):
-        raise ValueError(f"label: expected reals, got {found} different ones that are whole; {cure}")
+    raise ValueError(f"label: expected {due}, got {len(np.unique(y))} different ones {kind}; {cure}")
 
 
-def _few_whole(y: np.ndarray) -> bool:
-    """Whether reals (m,) may well be the numbers of classes."""
-    return (
-        y.dtype.kind == "f"
-        and np.isfinite(y).all()
-        and not (y % 1).any()
-        and len(np.unique(y)) <= min(MANY, len(y) // 2)
-    )
+def _is_doubtful(y: np.ndarray) -> bool:
+    """Return whether targets (m,) may be classes or numbers: integers that are many, or whole reals that are not."""
+    if y.dtype.kind in "iu":
+        return len(np.unique(y)) > max(MANY, len(y) // 2)
+    is_whole = y.dtype.kind == "f" and np.isfinite(y).all() and not (y % 1).any()
+    return is_whole and len(np.unique(y)) <= min(MANY, len(y) // 2)
 
 
 def _doubts(split: Split) -> list[str]:
     """What to say of reals that are learned as numbers, as their dtype says, and may be meant for classes."""
     y = split.y
-    if y is not None and y.dtype.kind in "iu" and y.ndim == 1 and len(np.unique(y)) > max(MANY, len(y) // 2):
-        many = f"y has {len(np.unique(y))} different integers of {len(y)}, which are learned as classes"
-        return [f'{many}: task="regression" learns them as numbers']
-    if not _has_numbers(split):
-        return []
-    if y.ndim == 1 and _few_whole(y):
-        return [f'y has {len(np.unique(y))} different numbers, all whole: task="classification" takes them for classes']
-    if y.ndim == 2 and y.shape[1] > 1 and ((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all():
+    if y is not None and y.ndim == 1 and _is_doubtful(y):
+        found = f"y has {len(np.unique(y))} different"
+        if y.dtype.kind == "f":
+            return [f'{found} numbers, all whole: task="classification" takes them for classes']
+        return [f'{found} integers of {len(y)}, which are learned as classes: task="regression" learns them as numbers']
+    if (
+        _has_numbers(split)
+        and y.ndim == 2
+        and y.shape[1] > 1
+        and ((y == 0) | (y == 1)).all()
+        and (y.sum(axis=1) == 1).all()
+    ):
         return ["y looks one-hot, and is learned as numbers: y.argmax(axis=1) are the classes"]
     return []

@@ -277,16 +277,10 @@ def _advice(table: Table, name: str, roles: Roles) -> str:
 
 def _filled(X: Sequence[np.ndarray], missing: str, names: Sequence[str], where: Any) -> np.ndarray:
     """How many values of each element were filled; ValueError where an element of a sequence has none at all."""
-    counts = np.zeros(len(names), np.intp)
-    for i, x in enumerate(X) if missing != "refuse" else ():
-        counts += gaps.filled(x, missing)
-        lost = np.flatnonzero(np.isnan(x[0]))
-        if lost.size:
-            raise ValueError(
-                f'{names[lost[0]]}: expected a value at least, got none in {where(i)}; missing="zero" fills it, '
-                'ignore="NAME" leaves a column out'
-            )
-    return counts
+    cure = 'missing="zero" fills it, ignore="NAME" leaves a column out'
+    return gaps.fill_each(
+        X, missing, len(names), lambda i, j: f"{names[j]}: expected a value at least, got none in {where(i)}; {cure}"
+    )
 
 
 def _constant(
@@ -372,7 +366,6 @@ def wide(table: Table, roles: Roles, missing: str) -> Framed:
     so are Jan 23 and 2024Q1.
     Empty cells at the end of a row end its sequence.
     """
-    gaps.check_missing(missing)
     names, columns, notes = _channels(roles.columns)
     numbers = _numbers(table, roles)
     X = np.stack([numbers[name] for row in columns for name in row], axis=1)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Real
 
 import numpy as np
 
-__all__ = ["MISSING", "NA", "as_words", "check_missing", "cures", "doubted", "equal", "filled", "numbers_in", "said"]
+__all__ = [
+    "MISSING", "NA", "as_words", "check_missing", "cures", "doubted", "equal", "fill_each", "filled", "numbers_in",
+    "said",
+]  # fmt: skip
 
 MISSING = ("refuse", "forward", "interpolate", "zero")
 NA = str | float | Sequence[str | float]  # words that mean a missing value
@@ -91,6 +94,20 @@ def check_missing(missing: str) -> str:
     return missing
 
 
+def fill_each(sequences: Iterable[np.ndarray], how: str, e: int, wrong: Callable[[int, int], str]) -> np.ndarray:
+    """Fill the NaN of each sequence (s_i, e), in place; return how many of each element were filled (e,).
+
+    ValueError, in the words of `wrong`, where a sequence i has no value at all of an element j.
+    """
+    counts = np.zeros(e, np.intp)
+    for i, sequence in enumerate(sequences if how != "refuse" else ()):
+        counts += filled(sequence, how)
+        lost = np.flatnonzero(np.isnan(sequence[:1]).any(axis=0))
+        if lost.size:
+            raise ValueError(wrong(i, int(lost[0])))
+    return counts
+
+
 def filled(sequence: np.ndarray, how: str) -> np.ndarray:
     """The NaN of a sequence (s, e) filled, in place; how many of each element were (e,).
 
@@ -114,5 +131,5 @@ def filled(sequence: np.ndarray, how: str) -> np.ndarray:
 def said(counts: np.ndarray, how: str, names: Sequence[str]) -> list[str]:
     """What was filled, in words: a line or none."""
     some = [f"{name} {count}" for name, count in zip(names, counts.tolist(), strict=True) if count]
-    few = ", ".join(some[:9]) + (", ..." if len(some) > 9 else "")
-    return [f"filled {counts.sum()} missing values ({how}): {few}"] if some else []
+    shown = ", ".join(some[:9]) + (", ..." if len(some) > 9 else "")
+    return [f"filled {counts.sum()} missing values ({how}): {shown}"] if some else []

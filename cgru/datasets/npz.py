@@ -62,8 +62,7 @@ class _Named:
         self.headers: dict[str, Header | np.ndarray] = {}
         self._archive, self._names, self.folder = archive, {}, isinstance(archive, Folder)
         self.there = archive.there
-        wanted = {alias for aliases in known.values() for alias in aliases}
-        self.others = [name for name in self.there if self.folder and name.removesuffix(".npy") not in wanted]
+        self.others = [name for name in self.there if self.folder and name.removesuffix(".npy") not in archive.headers]
         for name, aliases in known.items():
             found = [alias for alias in aliases if alias in archive.headers]
             if len(found) > 1:

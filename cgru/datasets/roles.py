@@ -9,36 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cgru.datasets.column_names import (
-    IDS,
-    LABELS,
-    ROWS,
-    STEPS,
-    TIMES,
-    as_names,
-    called,
-    date_and_time,
-    is_like_step,
-    listed,
-    spelled,
-)
+from cgru.datasets.column_names import IDS, LABELS, ROWS, STEPS, TIMES, called, is_like_step, listed, spelled
 from cgru.datasets.date_parts import part_of, words_of
 from cgru.datasets.month_names import months_of, weekdays_of
 from cgru.datasets.table import Table, groups
-from cgru.datasets.time_columns import LOOKED_AT, find_time, id_candidates, is_known, one_of, rising, wanders
+from cgru.datasets.time_columns import find_time, id_candidates, is_known, one_of, rising, wanders
 
-__all__ = [
-    "LOOKED_AT",
-    "TIMES",
-    "Asked",
-    "Roles",
-    "as_names",
-    "check_names",
-    "date_and_time",
-    "listed",
-    "roles_of",
-    "spelled",
-]
+__all__ = ["Asked", "Roles", "check_names", "roles_of"]
 
 
 COUNTED = 10  # rows whose numbers in any order are those of rows and no measurements
@@ -149,12 +126,8 @@ def _on_rising(names: Sequence[str], time: Sequence[str]) -> list[str]:
     one = len(names) == 1
     cure = f"ignore={spelled(names)} leaves {'it' if one else 'them'} out"
     cure += "" if time else f", time={spelled(names[:1])} sorts by it"
-    what = (
-        "rises within each sequence, as times do, and is an element"
-        if one
-        else ("rise within each sequence, as times do, and are elements")
-    )
-    return [f"{listed(names)} {what} ({cure})"]
+    rise, are = ("rises", "is an element") if one else ("rise", "are elements")
+    return [f"{listed(names)} {rise} within each sequence, as times do, and {are} ({cure})"]
 
 
 def _candidates(table: Table, free: Sequence[str], time: Sequence[str]) -> str:

@@ -304,14 +304,12 @@ def _time(table: Table, asked: _Asked) -> tuple[tuple[str, ...], tuple[str, ...]
     named = [name for name in free if _is_called_time(table, name, alone=len(free) <= (not target))]
     parts = tuple(parts_in(free).values())
     pair = date_and_time(free)
-    if len(named) == 2 and pair:
-        with contextlib.suppress(TypeError, ValueError):  # they are read alone
-            _times(table, pair, asked, every=table.rows // LOOKED_AT + 1)
-            return pair, _joined(pair)
+    if len(named) == 2 and pair and _read_times(table, pair, asked, every=table.rows // LOOKED_AT + 1):
+        return pair, _joined(pair)  # else they are read alone
     dated = [name for name in free if name in named or table.read(name)[0].dtype.kind == "M"]
     choices = [*([parts] if parts else []), *((name,) for name in dated)]
     chosen = next((names for names in choices if len(choices) == 1 or _differ(table, names, asked)), None)
-    chosen = chosen or (parts if set(dated) <= set(parts) or _are_read(table, parts, asked) else tuple(dated[:1]))
+    chosen = chosen or (parts if set(dated) <= set(parts) or _read_times(table, parts, asked) else tuple(dated[:1]))
     if set(chosen) < set(parts):  # such as a clock that begins anew each day
         chosen = parts
     if len(chosen) == 1 and asked.time_format is None:
@@ -339,12 +337,11 @@ def _joined(time: tuple[str, ...]) -> tuple[str, ...]:
     return (f"{' with '.join(time)} is what steps are sorted by (time={spelled(time)})",)
 
 
-def _are_read(table: Table, time: tuple[str, ...], asked: _Asked) -> bool:
-    """Return whether columns, of which there are some, have times."""
-    try:
-        return bool(time) and len(_times(table, time, asked).values) > 0
-    except (TypeError, ValueError):
-        return False
+def _read_times(table: Table, time: tuple[str, ...], asked: _Asked, every: int = 1) -> Times | DecimalYears | None:
+    """Return the times in columns; None where they have none, and without columns."""
+    with contextlib.suppress(TypeError, ValueError):
+        return _times(table, time, asked, every) if time else None
+    return None
 
 
 def _differ(table: Table, time: tuple[str, ...], asked: _Asked) -> bool:
@@ -468,13 +465,10 @@ def _regular(series: Series, where: str, gaps: bool, quoted: Callable[[int], str
     n = int(places[-1]) + 1
     if calendar.roll and calendar.clock is None:
         moved = np.flatnonzero(calendar.at(times.values[0], places) != times.values)
-        which = "last" if calendar.roll == "preceding" else "first"
-        note = (
-            f"{len(moved)} times are not the {which} weekday, as if that were a holiday: {quoted(int(moved[0]))}"
-            if moved.size
-            else ""
-        )
-        series = replace(series, notes=(*series.notes, *filter(None, [note])))
+        if moved.size:
+            which = "last" if calendar.roll == "preceding" else "first"
+            said = f"{len(moved)} times are not the {which} weekday, as if that were a holiday"
+            series = replace(series, notes=(*series.notes, f"{said}: {quoted(int(moved[0]))}"))
     if n == len(places):
         return series
     lost = np.diff(places) - 1

@@ -14,7 +14,7 @@ from cgru.datasets.dataset import Dataset, Split
 
 __all__ = ["classes_in", "described", "details", "looks_swapped"]
 
-FEW = 5  # samples of a class
+RARE = 5  # samples of a class, of which more are to be had
 MOST = 0.9  # of all samples
 SHOWN = 12  # names
 LONG = 16  # elements
@@ -31,14 +31,14 @@ def details(data: Dataset) -> list[str]:
     """The same but for the counts of samples and steps."""
     lines = []
     if data.feature_names is not None:
-        lines.append(f"elements: {_few(data.feature_names)}")
+        lines.append(f"elements: {_listed(data.feature_names)}")
     split = data.train or data.test
     lines += _targets(split, data)
     lines += [f"note: {note}" for note in (*data.notes, *_lost(data))]
     still = _still(split)
     if still.size and len(split.X) > 1:
         names = data.feature_names or [str(j) for j in range(split.X.shape[2])]
-        lines.append(f"note: always the same value: element {_few([names[j] for j in still])}")
+        lines.append(f"note: always the same value: element {_listed([names[j] for j in still])}")
     return lines
 
 
@@ -92,10 +92,12 @@ def _targets(split: Split, data: Dataset) -> list[str]:
             found.append(f"{name} from {low} to {high}, mean {mean}".lstrip())
         return [f"targets: numbers {'; '.join(found[:SHOWN])}"]
     counts = classes_in(split, class_names)
-    lines = [f"classes{', one a step' if y.ndim == 2 else ''}: {_few([f'{name} {n}' for name, n in counts.items()])}"]
-    few = [f"{name} {n}" for name, n in counts.items() if n < FEW]
-    if few:
-        lines.append(f"note: few of a class: {_few(few)}")
+    lines = [
+        f"classes{', one a step' if y.ndim == 2 else ''}: {_listed([f'{name} {n}' for name, n in counts.items()])}"
+    ]
+    rare = [f"{name} {n}" for name, n in counts.items() if n < RARE]
+    if rare:
+        lines.append(f"note: few of a class: {_listed(rare)}")
     most = max(counts, key=lambda name: counts[name])
     share = counts[most] / sum(counts.values())
     if len(counts) > 1 and share >= MOST:
@@ -137,5 +139,5 @@ def _blocks(split: Split) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         yield rows.start, X, mask(steps, s)
 
 
-def _few(names: list[str] | tuple[str, ...]) -> str:
+def _listed(names: list[str] | tuple[str, ...]) -> str:
     return ", ".join(names[:SHOWN]) + (f", ... ({len(names)} in all)" if len(names) > SHOWN else "")

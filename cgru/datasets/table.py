@@ -110,9 +110,8 @@ class Table(NamedTuple):
         """
         values, missing = self.read(name)
         if values.dtype == object:
-            values = np.array(
-                [np.nan if gone else self._number(cell) for cell, gone in zip(values, missing, strict=True)]
-            )
+            cells = zip(values, missing, strict=True)
+            values = np.array([np.nan if gone else self._number(cell) for cell, gone in cells])
             wrong = np.flatnonzero(values == None)  # noqa: E711
             if wrong.size:
                 got, row = self.read(name)[0][wrong[0]], self.place(int(wrong[0]))
@@ -259,11 +258,9 @@ def groups(table: Table, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     rank = np.empty(len(first), np.intp)
     rank[np.argsort(first)] = np.arange(len(first))
     first.sort()
-    if len(values) == 1:
-        return values[0][first], rank[place]
-    return np.array(["/".join(map(str, row)) for row in zip(*(each[first] for each in values), strict=True)]), rank[
-        place
-    ]
+    ids = [each[first] for each in values]
+    names = ids[0] if len(ids) == 1 else np.array(["/".join(map(str, row)) for row in zip(*ids, strict=True)])
+    return names, rank[place]
 
 
 def _decoded(values: np.ndarray) -> np.ndarray:

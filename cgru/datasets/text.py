@@ -76,7 +76,7 @@ def table_of_text(
     text = _uncommented(text, notes)
     separator, skip = _separator(text)
     if not separator:
-        text, separator = _with_tabs(text), "\t"
+        text, separator = "\n".join("\t".join(line.split()) for line in text.splitlines()), "\t"
         notes.append("spaces separate the columns")
     if not text.strip(f"{SEPARATORS} \r\n"):
         raise ValueError("expected a table, got no values")
@@ -195,16 +195,10 @@ def _separator(text: str) -> tuple[str, int]:
         return max(found, key=lambda each: each[0])[1], 0
     lines = [line for line in itertools.islice(io.StringIO(text), 50) if line.strip()]
     if lines and re.match(r'\s*"[^"]*" +"', lines[0]):
-        raise ValueError(
-            "expected tabs, ;, | or commas to separate cells in quotes, got spaces; R has these by write.csv"
-        )
+        due = "tabs, ;, | or commas to separate cells in quotes"
+        raise ValueError(f"expected {due}, got spaces; R has these by write.csv")
     widths = {len(line.split()) for line in lines}
     return ("" if len(widths) == 1 and '"' not in text and max(widths) > 1 else ","), 0
-
-
-def _with_tabs(text: str) -> str:
-    """The text with a tab for the spaces between two cells, its lines where they were."""
-    return "\n".join("\t".join(line.split()) for line in text.splitlines())
 
 
 def _is_header(line: int, record: Sequence[str], notes: list[str]) -> bool:
@@ -219,9 +213,8 @@ def _is_header(line: int, record: Sequence[str], notes: list[str]) -> bool:
         notes.append(f"the first line, with {', '.join(shown)}, is taken for a header")
         return True
     if len(numbers) < len(record) - 1:
-        raise ValueError(
-            f"line {line}: expected a header with names, or numbers but for a label, got {numbers[0]} in it"
-        )
+        due = "a header with names, or numbers but for a label"
+        raise ValueError(f"line {line}: expected {due}, got {numbers[0]} in it")
     return False
 
 

@@ -7,16 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cgru.datasets.column_names import (
-    DATES,
-    IDS,
-    LABELS,
-    TIMES,
-    called,
-    date_and_time,
-    spelled,
-    time_likeness,
-)
+from cgru.datasets.column_names import DATES, IDS, LABELS, TIMES, called, date_and_time, spelled, time_likeness
 from cgru.datasets.date_parts import part_of, parts_in
 from cgru.datasets.dates import dates_in
 from cgru.datasets.table import Table, groups, part_of_rows
@@ -92,7 +83,10 @@ def find_time(
     if len(found) == 1 and not parts:
         return tuple(found) if form else _alone(table, found[0], free, place)
     if not found and not parts:
-        return _by_form(table, free, form) if form else _by_values(table, free, place)
+        if form is None:
+            return _by_values(table, free, place)
+        written = [name for name in free if not _why_none(table, (name,), form)]
+        return tuple(written) if len(written) == 1 else ()
     if others:
         choices = [*((name,) for name in others), *([parts] if parts else [])]
         choices.sort(key=lambda names: _course(table, names, place).repeats)  # a time that is there twice comes last
@@ -211,9 +205,8 @@ def _alone(table: Table, name: str, free: Sequence[str], place: np.ndarray) -> t
     """Return the only column that is called a time, or a date with the hour of that day."""
     _check_there(table, name)
     hour = hour_of(table, name, free, place) if called(name, DATES) else ()
-    if not hour and (
-        part_of(name) not in (None, "clock") or _begins_anew(table, name)
-    ):  # a day is that of a month, perhaps
+    is_part = part_of(name) not in (None, "clock")  # a day is that of a month, perhaps
+    if not hour and (is_part or _begins_anew(table, name)):
         _check_rises(table, _course(table, (name,), place), (name,))
     return name, *hour
 
@@ -280,12 +273,6 @@ def _otherwise(table: Table, names: Sequence[str]) -> str:
     if any(called(name, TIMES) or not table.is_numeric(name) for name in names):
         return f'time="" with ignore={spelled(names)} leaves it out'
     return f'time="" takes it for an element, ignore={spelled(names)} leaves it out'
-
-
-def _by_form(table: Table, free: Sequence[str], form: str) -> tuple[str, ...]:
-    """Return the only column whose cells are written in the form of times, or ()."""
-    found = [name for name in free if not _why_none(table, (name,), form)]
-    return tuple(found) if len(found) == 1 else ()
 
 
 def _by_values(table: Table, free: Sequence[str], place: np.ndarray) -> tuple[str, ...]:

@@ -25,9 +25,8 @@ def as_gap(value: Any) -> tuple[float, bool]:
 
     TypeError or ValueError for what is none.
     """
-    found = (
-        re.fullmatch(r"(\d+\.?\d*|\.\d+) *(w|d|h|min|m|s)?", value.strip().lower()) if isinstance(value, str) else None
-    )
+    text = value.strip().lower() if isinstance(value, str) else ""
+    found = re.fullmatch(r"(\d+\.?\d*|\.\d+) *(w|d|h|min|m|s)?", text)
     if found:
         number, unit = float(found[1]), found[2]
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -40,7 +39,7 @@ def as_gap(value: Any) -> tuple[float, bool]:
 
 
 def clock_of(
-    values: np.ndarray, form: str | None = None, name: str = "", place: Place | None = None
+    values: np.ndarray, form: str | None = None, name: str = "", place: Place = "row {}".format
 ) -> tuple[np.ndarray, bool]:
     """Return times (n,), which `ranks` takes, as numbers, and whether these are seconds, of dates and times of day.
 
@@ -55,7 +54,7 @@ def clock_of(
     if form is not None:
         return times_of(values, "", form).values.astype(np.int64) / 1e6, True
     if kind in "iu":
-        times_of(values, name, None, place or "row {}".format)  # which refuses dates, such as 20240131
+        times_of(values, name, None, place)  # which refuses dates, such as 20240131
     if kind != "O":
         return values.astype(np.float64), False
     distinct, codes = np.unique(values, return_inverse=True)
@@ -69,7 +68,7 @@ def clock_of(
         return distinct.astype(np.float64)[codes], False
     readings = [dates.utc for dates in dates_in(distinct.tolist(), mixed=True)]
     if any((np.diff(each) != np.diff(readings[0])).any() for each in readings):
-        times_of(values, name, None, place or "row {}".format)  # which says what they may be
+        times_of(values, name, None, place)  # which says what they may be
     return readings[0][codes] / 1e6, True
 
 

@@ -89,11 +89,11 @@ def ranks(values: np.ndarray, name: str, place: Place | None = None, form: str |
     """
     kind = values.dtype.kind
     if kind not in "OUT" and (form is None or kind not in "iuf"):
-        return np.unique(values, return_inverse=True)[1]
+        return _ranked(values)
     cells = _cells(values)
     if not all(isinstance(cell, str) for cell in cells):
         try:
-            return np.unique(values, return_inverse=True)[1]
+            return _ranked(values)
         except TypeError:
             raise TypeError(f"{name}: expected values of one kind, got several") from None
     column = _Column(cells, name, place)
@@ -102,14 +102,12 @@ def ranks(values: np.ndarray, name: str, place: Place | None = None, form: str |
     numbers = _numbers(column.texts)
     if numbers is not None:
         return _ranked(numbers)[column.codes]
-    found = [
-        (dates, _order(dates))
-        for dates in column.readings("numbers or dates such as 2024-12-31 or 31.12.2024 18:30", mixed=True)
-    ]
-    for dates, order in found[1:]:
-        if (order != found[0][1]).any():
-            column.refuse_both(found[0][0], dates)
-    return found[0][1][column.codes]
+    first, *others = column.readings("numbers or dates such as 2024-12-31 or 31.12.2024 18:30", mixed=True)
+    order = _order(first)
+    for dates in others:
+        if (_order(dates) != order).any():
+            column.refuse_both(first, dates)
+    return order[column.codes]
 
 
 def are_times(values: np.ndarray, form: str | None = None) -> bool:
@@ -157,13 +155,11 @@ def times_of(column: Sequence[Any], name: str, form: str | None = None, place: P
     numbers = _numbers(rows.texts)
     if numbers is not None and not (dates_in(rows.texts) and all(map(_is_of_now, rows.texts))):
         return times_of(numbers[rows.codes], name, None, place)
-    found = rows.readings(
-        "times like 1959-01, 1959-01-31, 1959-01-31 12:00, 1959Q1 or whole numbers, all of one form", dated=True
-    )
-    for dates in found[1:]:
-        if (dates.utc != found[0].utc).any():
-            rows.refuse_both(found[0], dates)
-    dates = found[0]
+    due = "times like 1959-01, 1959-01-31, 1959-01-31 12:00, 1959Q1 or whole numbers, all of one form"
+    dates, *others = rows.readings(due, dated=True)
+    for other in others:
+        if (other.utc != dates.utc).any():
+            rows.refuse_both(dates, other)
     if dates.nanoseconds.any():
         i = int(np.flatnonzero(dates.nanoseconds)[0])
         raise ValueError(f"{name}: expected times of whole microseconds, got {rows.texts[i]!r} in {place(rows.row(i))}")

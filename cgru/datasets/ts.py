@@ -29,7 +29,6 @@ def read_ts(
     `missing` as `cgru.datasets.read` has it; without `targets` nobody looks at these. ValueError with the line for
     anything that is not right.
     """
-    gaps.check_missing(missing)
     text, notes = contents(path)
     lines = _lines(text)
     header = _header(lines)
@@ -53,13 +52,8 @@ def read_ts(
     steps = {len(x) for x in X}
     if len(steps) > 1 and _flag(header, "equallength"):
         notes.append(f"its header says that all series are as long; they have {min(steps)} to {max(steps)} steps")
-    counts = np.zeros(e, np.intp)
-    for x, number in zip(X, places, strict=True):
-        counts += gaps.filled(x, missing) if missing != "refuse" else 0
-        if np.isnan(x).any():
-            raise ValueError(
-                f'line {number}: expected a value at least in each dimension, got none; missing="zero" fills it'
-            )
+    due = 'expected a value at least in each dimension, got none; missing="zero" fills it'
+    counts = gaps.fill_each(X, missing, e, lambda i, _: f"line {places[i]}: {due}")
     names = ["values"] if e == 1 else [f"dimension {j + 1}:" for j in range(e)]
     notes += gaps.said(counts, missing, names)
     return X, _targets(y), notes
@@ -90,9 +84,8 @@ def _header(lines: Iterator[tuple[int, str]]) -> Header:
         tag = tag.lower()
         if tag == "data":
             if _flag(header, "timestamps"):
-                raise ValueError(
-                    f"line {header['timestamps'][0]}: @timestamps: expected false, got true: no series with times"
-                )
+                where = f"line {header['timestamps'][0]}: @timestamps"
+                raise ValueError(f"{where}: expected false, got true: no series with times")
             return header
         if tag not in TAGS:
             raise ValueError(f"line {number}: expected one of @{', @'.join(sorted(TAGS))}, got @{tag}")
@@ -147,10 +140,8 @@ def _values(part: str, number: int, j: int, missing: str) -> np.ndarray:
         raise ValueError(f"line {number}: expected finite numbers, got infinity in dimension {j}")
     gone = np.flatnonzero(np.isnan(values))
     if gone.size and missing == "refuse":
-        where = f"dimension {j}, step {gone[0] + 1}"
-        raise ValueError(
-            f'line {number}: expected a value for each step, got none in {where}; missing="forward" fills it'
-        )
+        got = f'none in dimension {j}, step {gone[0] + 1}; missing="forward" fills it'
+        raise ValueError(f"line {number}: expected a value for each step, got {got}")
     return values
 
 
