@@ -51,9 +51,7 @@ class Splittable:
         """
         if isinstance(folds, int | np.integer) and not isinstance(folds, bool):
             fold = self._dealt(int(folds), seed, name)
-            return [
-                (self._whole(np.flatnonzero(fold != i)), self._whole(np.flatnonzero(fold == i))) for i in range(folds)
-            ]
+            return [self._sides(fold == i) for i in range(folds)]
         if hasattr(folds, "split") and not isinstance(folds, str | type):
             y = self.y if self.classes is None or self.y.ndim == 1 else self.classes
             pairs = list(folds.split(self._of(self.X), self._of(y), self._of(self.groups)))
@@ -69,7 +67,10 @@ class Splittable:
 
     def share(self, share: float, seed: Seed) -> Split:
         """Such a share held out at random, as `Network.fit` sets it aside: even in classes, of whole groups."""
-        out = drawn(len(self), share, seed, self._of(self.classes), self._of(self.groups))
+        return self._sides(drawn(len(self), share, seed, self._of(self.classes), self._of(self.groups)))
+
+    def _sides(self, out: np.ndarray) -> Split:
+        """Return the rows to train on and those that are held `out` (n,)."""
         return self._whole(np.flatnonzero(~out)), self._whole(np.flatnonzero(out))
 
     def _of(self, array: Any) -> Any:

@@ -35,10 +35,8 @@ class GridJob(Job):
     """A job of a grid; its `place` is its setting with repeat, fold, inner (None without inner folds) and seed."""
 
     def __init__(self, place: dict[str, Any], network: Callable[[], Network], **rest: Any) -> None:
-        name = " ".join(
-            f"{name}={_said(value)}" for name, value in place.items() if name not in PLACE or value is not None
-        )
-        super().__init__(network, name, **rest)
+        said = {name: value for name, value in place.items() if name not in PLACE or value is not None}
+        super().__init__(network, " ".join(f"{name}={_said(value)}" for name, value in said.items()), **rest)
         self.place = place
 
     def record(self, result: Result) -> dict[str, Any]:
@@ -170,8 +168,7 @@ def _inner(
 ) -> Iterator[tuple[int | None, np.ndarray, np.ndarray | None]]:
     """Of what an outer fold leaves: the inner fold's number, the rows to train on and those to validate with."""
     if folds is not None:
-        for i, (rows, held_out) in enumerate(part.splits(folds, seed, "inner_folds")):
-            yield i, rows, held_out
+        yield from ((i, *split) for i, split in enumerate(part.splits(folds, seed, "inner_folds")))
     elif validation is not None:
         yield None, *part.share(validation, seed)
     else:

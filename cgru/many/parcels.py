@@ -41,6 +41,7 @@ GRACE = 1.0  # seconds in which workers that are interrupted, too, may still say
 
 CURE = "install the same on all machines; what was not done is left to be done"
 
+IMPORTED = "expected a result whose classes can be imported here"
 _PICKLES = "a function of a module, or functools.partial of one, in the place of a lambda or local function"
 
 
@@ -193,7 +194,7 @@ class Parcels:
             self.fruitless = 0
             names = {i: name for i, name, _ in parcel.tasks}
             for i, data in _fetched(found, parcel.place):
-                self._add(i, replace(_read(i, data), name=names[i]))
+                self._add(i, replace(_unpickled(i, data, IMPORTED), name=names[i]))
         del self.pending[future]  # a Ctrl-C before this line has it taken once more
         if error is None:
             with suppress(OSError):  # where there is none, it came by itself
@@ -311,12 +312,8 @@ def _fetched(found: list[tuple[int, bytes]] | None, place: str) -> list[tuple[in
 
 
 def _fitted(i: int, data: bytes, samples: Samples, keep: bool) -> Result:
-    try:
-        job = pickle.loads(data)
-    except Exception as error:
-        text = "expected functions and classes of modules that the worker can import"
-        return Result(i, error=RuntimeError(f"{text}, got {type(error).__name__}: {error}"))
-    return run(job, i, samples, keep, HERE)
+    job = _unpickled(i, data, "expected functions and classes of modules that the worker can import")
+    return job if isinstance(job, Result) else run(job, i, samples, keep, HERE)
 
 
 def _written(result: Result) -> bytes:
@@ -333,12 +330,12 @@ def _written(result: Result) -> bytes:
         return pickle.dumps(replace(result, network=None, history=History(), error=told))
 
 
-def _read(i: int, data: bytes) -> Result:
+def _unpickled(i: int, data: bytes, due: str) -> Any:
+    """Return a job or a result; where it cannot be read, a result of job `i` that says what was `due`."""
     try:
         return pickle.loads(data)
     except Exception as error:
-        text = "expected a result whose classes can be imported here"
-        return Result(i, error=RuntimeError(f"{text}, got {type(error).__name__}: {error}"))
+        return Result(i, error=RuntimeError(f"{due}, got {type(error).__name__}: {error}"))
 
 
 def _portable(job: Job) -> Job:

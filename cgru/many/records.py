@@ -130,11 +130,8 @@ class Grid(list[Record]):
             score = self.score()
         except ValueError as error:
             return f"Grid({', '.join(said)}; {error})"
-        each = [
-            f"{name} {figure(score[name])} +- {figure(score[name + '_spread'], 2)}"
-            for name in score
-            if name + "_spread" in score
-        ]
+        spreads = {name: score[f"{name}_spread"] for name in score if f"{name}_spread" in score}
+        each = [f"{name} {figure(score[name])} +- {figure(spread, 2)}" for name, spread in spreads.items()]
         return f"Grid({', '.join(said)}; {', '.join(each)} over {score['folds']} folds)"
 
     def _repr_html_(self) -> str:
@@ -180,9 +177,8 @@ def _row(outcomes: list[_Outcome], names: list[str]) -> dict[str, Any]:
     """What the table says of a setting."""
     records = [record for outcome in outcomes for record in outcome.records]
     whole = [_means(outcome.scores()) for outcome in outcomes if outcome.kept is not None]
-    counts = {
-        "fits": len(records), "failed": sum(record["error"] is not None for record in records), "folds": len(whole),
-    }  # fmt: skip
+    failed = sum(record["error"] is not None for record in records)
+    counts = {"fits": len(records), "failed": failed, "folds": len(whole)}
     return outcomes[0].setting | counts | _spread({name: [each[name] for each in whole] for name in names})
 
 

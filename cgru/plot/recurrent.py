@@ -112,12 +112,12 @@ def states(
     for name, row in zip(names, panels, strict=True):
         parts = [arrays[side + name][0] for side in sides]
         u = parts[0].shape[1]
-        few = u <= LINES
+        draw = _lines if u <= LINES else _map
         for panel, part in zip(row, parts, strict=True):
-            _lines(panel, part, _limits(name, parts)) if few else _map(panel, part, _limits(name, parts))
+            draw(panel, part, _limits(name, parts))
             panel.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
-        row[0].set_ylabel(NAMES[name] if few else "unit")
-        if not few:
+        row[0].set_ylabel(NAMES[name] if draw is _lines else "unit")
+        if draw is _map:
             row[0].figure.colorbar(row[0].images[0], ax=list(row), label=NAMES[name])
     for panel, side in zip(panels[0], sides, strict=True):
         if side:
@@ -125,7 +125,7 @@ def states(
     for panel in panels[-1]:
         panel.set_xlabel("step")
     lines = panels[0, -1].lines[-u:]
-    if few and u > 1:
+    if draw is _lines and u > 1:
         if axes is None:
             panels[0, 0].figure.legend(handles=lines, loc="outside right upper", handlelength=4)
         else:

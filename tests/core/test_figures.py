@@ -2,7 +2,7 @@
 
 import pytest
 
-from cgru.core.figures import figures
+from cgru.core.figures import figures, shortened, width_of
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,15 @@ def test_values_that_belong_together(values, digits, texts):
 
 def test_four_digits_at_the_least():
     assert figures((1.23456, 2.0)) == ["1.235", "2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "shown"),
+    [("abc", 3, "abc"), ("abcd", 4, "abcd"), ("abcdef", 5, "ab..."), ("a\nb", 9, "a?b"), ("日本語日本", 8, "日本...")],
+)
+def test_names_are_shortened_to_columns_of_a_terminal(name, columns, shown):
+    assert shortened(name, columns) == shown
+
+
+def test_columns_of_a_terminal():
+    assert [width_of(line) for line in ("", "abc", "日本", "e\u0301")] == [0, 3, 4, 1]

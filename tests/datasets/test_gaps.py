@@ -118,3 +118,12 @@ def test_what_is_advised_is_what_helps():
     assert gaps.cures(gone[:, 3:], sequence, "d") == part
     assert gaps.cures(gone[:, [2, 2]], sequence, "ce") == 'missing="forward" fills them'
     assert gaps.cures(gone, sequence, "abcd") == f'{whole}; {part}; missing="forward" fills c'
+
+
+def test_each_sequence_is_filled_from_itself_or_refused_by_its_place():
+    some = [np.array([[1, np.nan], [np.nan, 2]]), np.array([[3.0, 4.0]])]
+    assert gaps.fill_each(some, "forward", 2, "{} {}".format).tolist() == [1, 1]
+    assert [x.tolist() for x in some] == [[[1, 2], [1, 2]], [[3, 4]]]
+    with pytest.raises(ValueError, match=r"^1 2$"):
+        gaps.fill_each([np.ones((2, 3)), np.array([[1, 2, np.nan]])], "forward", 3, "{} {}".format)
+    assert gaps.fill_each([np.array([[np.nan]])], "refuse", 1, "{} {}".format).tolist() == [0]
