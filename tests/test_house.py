@@ -1,6 +1,8 @@
 """CONTRIBUTING's picture of the house is what the imports do, and no module reads another's private names."""
 
+import io
 import re
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -31,9 +33,14 @@ def without(pattern, code):
     return pattern.sub(lambda found: "''" + "\n" * found[0].count("\n"), code)
 
 
+def whole_code_of(path):
+    """The source without its strings and comments."""
+    return without(STRINGS_AND_COMMENTS, path.read_text(encoding="utf-8"))
+
+
 def code_of(path):
     """The source without its strings and comments, and without imports that only a type checker sees."""
-    return without(FOR_TYPES, without(STRINGS_AND_COMMENTS, path.read_text(encoding="utf-8")))
+    return without(FOR_TYPES, whole_code_of(path))
 
 
 def name_of(path):
@@ -99,3 +106,113 @@ def test_a_file_has_one_subject():
     files = [path for path in HOUSE.rglob("*") if path.suffix in (".py", ".pyx", ".pxd", ".pyi", ".c", ".h")]
     lines = {str(path.relative_to(HOUSE)): len(path.read_text(encoding="utf-8").splitlines()) for path in files}
     assert {name: count for name, count in lines.items() if count >= LINES} == {}
+
+
+# --- circles ---
+
+IN_A_CIRCLE = 15  # modules, at most
+
+
+def reached(start, arrows):
+    """Return all that arrows lead to from `start`, by one step or more."""
+    found, ahead = set(), list(arrows.get(start, ()))
+    while ahead:
+        if (each := ahead.pop()) not in found:
+            found.add(each)
+            ahead += arrows.get(each, ())
+    return found
+
+
+def test_what_stands_in_a_circle_reaches_itself():
+    arrows = {"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}
+    assert [name for name in arrows if name in reached(name, arrows)] == ["b", "c"]
+
+
+def test_no_more_files_stand_in_a_circle():
+    """Imports that only a type checker sees count, too."""
+    arrows = {}
+    for path in SOURCES:
+        arrows.setdefault(name_of(path), set()).update(module for module, _ in imports(whole_code_of(path)))
+    for name, others in arrows.items():
+        others.discard(name)
+    assert len(found := [name for name in arrows if name in reached(name, arrows)]) <= IN_A_CIRCLE, found
+
+
+# --- one place for each decision ---
+
+KINDS = "GRU|Dense|Pool|Bidirectional|Embedding|Dropout|Flip|Scale|Clip|Activation"
+LOSSES = "cross_entropy|binary_cross_entropy|mean_squared_error|huber|quantile|poisson|gaussian"
+PLACES = {  # a decision: the lines of code that take part in it, in at most so many places in so many files
+    "which way a call goes": (
+        r"\bfew\b|is_single|hoists|is_brief|along_e|lie_of|let_lie|\bloose\b|samples_in_lanes",
+        166,
+        28,
+    ),
+    "which GRU it is": (
+        r"""reset_after|RESET_AFTER|AFTER\b|(->|[.])after\b|int after\b|chh|CGRU_C\b|"dc"|gates == """,
+        92,
+        25,
+    ),
+    "which loss it is": (rf'"({LOSSES})"', 44, 15),
+    "which layer it is": (rf"(isinstance|issubclass)\([^)]*\b({KINDS})\b|type\([a-z_]+\) (is|in|==)", 66, 28),
+}
+C_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
+TOO_LONG = re.compile(r'"""(.*?)"""', re.DOTALL)
+ENDS = (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.NL)
+
+
+def blank(found):
+    """Return spaces in the place of what was found, its lines kept."""
+    return re.sub(r"[^\n]", " ", found[0])
+
+
+def lines_of_code(text, suffix):
+    """Return the lines of a source with blanks in the place of comments and docstrings; other strings stay."""
+    if suffix in (".c", ".h"):
+        return C_COMMENT.sub(blank, text).split("\n")
+    lines = text.split("\n")
+    try:
+        last, drop = tokenize.NEWLINE, []
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            alone = token.type == tokenize.STRING and last in ENDS and token.string.startswith(('"""', "'''", 'r"""'))
+            if alone or token.type == tokenize.COMMENT:
+                drop.append((token.start, token.end))
+            if token.type not in (tokenize.NL, tokenize.COMMENT):
+                last = token.type
+    except (tokenize.TokenError, SyntaxError):  # Cython's own grammar
+        return [re.sub(r"(?<!['\"])#.*", "", line) for line in TOO_LONG.sub(blank, text).split("\n")]
+    for (top, left), (bottom, right) in reversed(drop):
+        for row in range(top, bottom + 1):
+            start, end = left if row == top else 0, right if row == bottom else len(lines[row - 1])
+            lines[row - 1] = lines[row - 1][:start] + " " * (end - start) + lines[row - 1][end:]
+    return lines
+
+
+def places(pattern, lines):
+    """Return the numbers of the lines where the pattern is found, from 1; of adjacent ones the first."""
+    hits = [number for number, line in enumerate(lines, 1) if re.search(pattern, line)]
+    return [number for number in hits if number - 1 not in hits]
+
+
+@pytest.fixture(scope="module")
+def sources():
+    """The lines of code of each file of the package, stubs and C among them."""
+    suffixes = (".py", ".pyx", ".pxd", ".pyi", ".c", ".h")
+    files = [path for path in sorted(HOUSE.rglob("*")) if path.suffix in suffixes]
+    return {path: lines_of_code(path.read_text(encoding="utf-8"), path.suffix) for path in files}
+
+
+@pytest.mark.parametrize("decision", PLACES)
+def test_a_decision_is_taken_in_no_more_places(sources, decision):
+    """A count that falls because a word was renamed is no fall: give the pattern the new word."""
+    pattern, most, files = PLACES[decision]
+    found = {str(path.relative_to(HOUSE)): places(pattern, lines) for path, lines in sources.items()}
+    found = {path: numbers for path, numbers in found.items() if numbers}
+    assert (sum(map(len, found.values())) <= most, len(found) <= files) == (True, True), found
+
+
+def test_adjacent_lines_are_one_place_and_comments_none():
+    text = '"""huber"""\nx = "huber"\ny = "huber"  # why\n\n# "huber"\nz = f("huber")\n'
+    assert places('"huber"', lines_of_code(text, ".py")) == [2, 6]
+    assert places("few", lines_of_code("/* few\nfew */ int few; // few\nint x; // few\n", ".h")) == [2]
+    assert places("few", lines_of_code('cdef int f():\n    """few"""\n    few = 1  # few\n', ".pyx")) == [3]
