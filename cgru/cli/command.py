@@ -375,7 +375,7 @@ def export(arguments: argparse.Namespace) -> int:
     for path in (arguments.output, header):
         check_output(path, arguments.model)
     net = _load(arguments.model)
-    if any(isinstance(layer, cgru.Bidirectional) for layer in net.layers):
+    if any(len(layer.cells) > 1 for layer in net.layers):
         raise RequestError(
             f"{arguments.model}: expected a model that runs a step at a time, as `cgru fit --no-bidirectional` makes "
             "it, got a bidirectional one"
