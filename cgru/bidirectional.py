@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from cgru.core.checks import real
 from cgru.gru import GRU
-from cgru.layers.layer import Layer, LayerPass, Shape
+from cgru.layers.layer import Fields, Layer, LayerPass, Shape
 from cgru.parameters import gru_update_parameters
 from cgru.variant import RESET_BEFORE
 
@@ -120,6 +120,7 @@ class Bidirectional(Layer):
     np_rng, given, trainable, training, lrate, e = OfBoth(), OfBoth(), OfBoth(), OfBoth(), OfBoth(), OfBoth()
     _dtype = OfBoth()
     piecewise = False
+    fields = Fields(halves=("layer",), half="GRU")
 
     def __init__(self, layer: GRU, merge: str = "concat") -> None:
         if not isinstance(layer, GRU):
@@ -156,6 +157,16 @@ class Bidirectional(Layer):
     def elements(self) -> int | None:
         """e, which the parameters are made for; None where there are none yet."""
         return self.forward_layer.elements
+
+    def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        """Return the shape and dtype of each parameter, for inputs of e elements."""
+        parts = zip(PREFIXES, self.halves, strict=True)
+        return {prefix + name: value for prefix, half in parts for name, value in half.arrays(e).items()}
+
+    @property
+    def stage(self) -> dict[str, Any]:
+        """What `Layer.stage` says; those of the two stand in `cells`."""
+        return {"kind": "recurrent", "merge": self.merge, "sequences": bool(self.sequences)}
 
     @property
     def cells(self) -> tuple[GRU, GRU]:

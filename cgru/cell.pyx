@@ -12,8 +12,6 @@ from libc.string cimport memcpy, memset
 
 from cgru.activations import compiled
 from cgru.core.checks import parameters, positive
-from cgru.gru import GRU
-from cgru.quantized.layers import QuantizedGRU
 from cgru.variant import RESET_BEFORE
 from cgru.variant import named as variant_named
 from cgru.core cimport backward, forward, gradients
@@ -345,13 +343,13 @@ cdef class Cell:
         memset(&self.inside, 0, sizeof(Inside))
         given = {"activate": activate, "activate_update": activate_update, "activate_reset": activate_reset}
         zoneout = 0.0
-        if isinstance(source, (GRU, QuantizedGRU)):
+        if getattr(source, "stream", None) == "recurrent":
             for name, value in {"variant": variant, **given, "se_hPars": se_hPars}.items():
                 if value is not None:
                     raise TypeError(f"{name}: expected None beside a layer, which has its own, got {value!r}")
             if source.reverse:
                 raise ValueError("source: expected a layer that runs a step at a time, got one in reverse")
-            if isinstance(source, QuantizedGRU):
+            if not source.trains:
                 self._narrow(source, positive(batch, "batch"))
                 return
             functions = {name: getattr(source, name) for name in given}

@@ -20,7 +20,7 @@ from cgru.core.checks import callable_, flag, lengths_of, mapping, parameters, p
 from cgru.core.lengths import ends, mask
 from cgru.core.memory import Buffers
 from cgru.initializers import orthogonal
-from cgru.layers.layer import Layer, Shape
+from cgru.layers.layer import Fields, Layer, Shape
 from cgru.parameters import gru_compute_shapes, gru_initialize_parameters
 from cgru.passes import GRUPass, predict
 from cgru.variant import Kind, Variant, variant_of
@@ -111,6 +111,15 @@ class GRU(Layer):
         TypeError, ValueError: an argument is not what it should be; nothing is made.
     """
 
+    stream = "recurrent"
+    fields = Fields(
+        {"units": "u"},
+        ("activate", "activate_update", "activate_reset", "initialization"),
+        ("sequences", "clip_gradients"),
+        ("reverse", "dropout", "recurrent_dropout", "zoneout", "stateful", "learn_h0"),
+        dtype=True,
+        variant=True,
+    )
     reset_after, layer_norm, learn_h0 = Kind(), Kind(), Kind()
     reverse = Option(flag, False)
     dropout = Option(rate, 0.0)
@@ -189,6 +198,23 @@ class GRU(Layer):
     def elements(self) -> int | None:
         """e, which the parameters are made for; None where there are none."""
         return len(self.p["Uz"]) if np.ndim(self.p.get("Uz")) else None
+
+    def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        """Return the shape and dtype of each parameter, for inputs of e elements."""
+        return {name: (shape, self.dtype) for name, shape in self.variant.shapes(e, self.d["u"]).items()}
+
+    @property
+    def draws(self) -> bool:
+        """Whether a training step draws masks."""
+        return bool(self.dropout or self.recurrent_dropout or self.zoneout)
+
+    @property
+    def stage(self) -> dict[str, Any] | None:
+        """What `Layer.stage` says; None where an activation or the masks are the user's."""
+        codes = self.codes()
+        if codes is None or self.masks is not None:
+            return None
+        return {"kind": "recurrent", "merge": None, "sequences": bool(self.sequences)}
 
     @property
     def cells(self) -> tuple[GRU, ...]:

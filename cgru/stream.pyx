@@ -6,27 +6,18 @@ m samples at once, e elements per step, k outputs. The cells of cell.pyx run the
 import numpy as np
 
 cimport numpy as cnp
-from cython cimport floating
 from libc.string cimport memcpy
 
 from cgru.activations import name_of
 from cgru.cell import Cell
 from cgru.core.checks import positive, real
-from cgru.layers.activation import Activation
-from cgru.layers.clip import Clip
-from cgru.layers.dense import Dense
-from cgru.layers.dropout import Dropout
-from cgru.layers.embedding import Embedding
-from cgru.gru import GRU
 from cgru.network import Network
-from cgru.layers.pool import Pool
-from cgru.quantized.layers import QuantizedDense, QuantizedGRU
-from cgru.layers.scale import Scale
 from cgru.cell cimport cgru_cell, pointer, step_double, step_float, workspace_bytes
 from cgru.core.kernels cimport cgru_activation, cgru_kernels, kernels
 from cgru.core.linear cimport Linear, LinearCall, activated, execute
 from cgru.core.memory cimport LINE, first_line
 from cgru.core.narrow cimport NarrowLinear, narrow_product, product_room
+from cgru.network.compiled.numbers cimport bound
 
 cnp.import_array()
 
@@ -87,7 +78,7 @@ cdef class _Linear(_Stage):
     cdef LinearCall call
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
-        self.linear = Linear(*layer.weights(), layer.code)
+        self.linear = Linear(*layer.checked_parameters(), layer.code)
         _Stage.__init__(self, m, self.linear.n, self.linear.u, layer.dtype, given)
         cdef void *out = cnp.PyArray_DATA(self.out)
         self.linear.prepare(&self.call, cnp.PyArray_DATA(self.given), self.n, m, out, out)
@@ -118,70 +109,40 @@ cdef class _Narrow(_Stage):
         activated(self.k, self.f, out, out, self.m, self.u)
 
 
-cdef class _Activation(_Stage):
+cdef class _Elementwise(_Stage):
+    """An activation, or a scale and bounds of each number."""
+
     cdef const cgru_kernels *k
     cdef cgru_activation f
-
-    def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
-        _Stage.__init__(self, m, given.shape[1], given.shape[1], given.dtype, given)
-        self.k = kernels(cnp.PyArray_ITEMSIZE(given))
-        self.f.code, self.f.alpha = layer.code
-
-    cdef void run(self) noexcept:
-        activated(self.k, self.f, cnp.PyArray_DATA(self.given), cnp.PyArray_DATA(self.out), self.m, self.n)
-
-
-cdef class _Scale(_Stage):
+    cdef bint activates
+    cdef double low, high
     cdef cnp.ndarray scale, shift
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
-        rows = [np.array(row) for row in layer.rows()]
-        self.scale, self.shift = rows
-        _Stage.__init__(self, m, self.scale.size, self.scale.size, layer.dtype, given)
+        said, rows = layer.stage, [np.array(row) for row in layer.checked_parameters()]
+        n = layer.elements or given.shape[1]
+        _Stage.__init__(self, m, n, n, layer.dtype if given is None else given.dtype, given)
+        self.k, self.activates = kernels(cnp.PyArray_ITEMSIZE(self.given)), "activate" in said
+        if self.activates:
+            self.f.code, self.f.alpha = said["activate"]
+        if rows:
+            self.scale, self.shift = rows
+        low, high = said.get("low"), said.get("high")
+        self.low, self.high = -np.inf if low is None else low, np.inf if high is None else high
 
     cdef void run(self) noexcept:
-        if cnp.PyArray_ITEMSIZE(self.out) == 4:
-            scaled[float](self, <float *>cnp.PyArray_DATA(self.given), <float *>cnp.PyArray_DATA(self.out))
+        cdef void *x = cnp.PyArray_DATA(self.given)
+        cdef void *out = cnp.PyArray_DATA(self.out)
+        if self.activates:
+            activated(self.k, self.f, x, out, self.m, self.n)
+        elif self.scale is None:
+            bound(x, self.n, NULL, NULL, self.low, self.high, out, self.m, self.n, self.k.size)
         else:
-            scaled[double](self, <double *>cnp.PyArray_DATA(self.given), <double *>cnp.PyArray_DATA(self.out))
+            bound(x, self.n, cnp.PyArray_DATA(self.scale), cnp.PyArray_DATA(self.shift), self.low, self.high, out,
+                  self.m, self.n, self.k.size)
 
 
-cdef void scaled(_Scale stage, const floating *x, floating *out) noexcept:
-    cdef const floating *scale = <floating *>cnp.PyArray_DATA(stage.scale)
-    cdef const floating *shift = <floating *>cnp.PyArray_DATA(stage.shift)
-    cdef Py_ssize_t i, j, n = stage.n
-    for i in range(stage.m):
-        for j in range(n):
-            out[i * n + j] = x[i * n + j] * scale[j] + shift[j]
-
-
-cdef class _Clip(_Stage):
-    cdef double low, high
-
-    def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
-        _Stage.__init__(self, m, given.shape[1], given.shape[1], given.dtype, given)
-        self.low = -np.inf if layer.low is None else layer.low
-        self.high = np.inf if layer.high is None else layer.high
-
-    cdef void run(self) noexcept:
-        if cnp.PyArray_ITEMSIZE(self.out) == 4:
-            clipped[float](self, <float *>cnp.PyArray_DATA(self.given), <float *>cnp.PyArray_DATA(self.out))
-        else:
-            clipped[double](self, <double *>cnp.PyArray_DATA(self.given), <double *>cnp.PyArray_DATA(self.out))
-
-
-cdef void clipped(_Clip stage, const floating *x, floating *out) noexcept:
-    """NaN is neither below nor above."""
-    cdef floating low = <floating>stage.low, high = <floating>stage.high
-    cdef Py_ssize_t i
-    for i in range(stage.m * stage.n):
-        out[i] = low if x[i] < low else high if x[i] > high else x[i]
-
-
-cdef dict KINDS = {
-    GRU: _Recurrent, QuantizedGRU: _Recurrent, QuantizedDense: _Narrow, Dense: _Linear, Activation: _Activation,
-    Scale: _Scale, Clip: _Clip,
-}
+cdef dict KINDS = {"recurrent": _Recurrent, "narrow": _Narrow, "linear": _Linear, "elementwise": _Elementwise}
 
 
 cdef class Stream:
@@ -220,14 +181,13 @@ cdef class Stream:
         cdef _Stage stage = None, first
         layers = _layers(source)
         self.source, self.batch, self.stages = source, positive(batch, "batch"), []
-        self.embedding = layers.pop(0) if isinstance(layers[0], Embedding) else None
+        self.embedding = layers[0] if layers[0].tokens_in else None
         if isinstance(source, Network):
             width = source.elements if self.embedding is None else self.embedding.d["u"]
             given = np.empty((self.batch, width), source.dtype)
-        for layer in layers:
+        for layer in filter(lambda layer: layer.stream, layers):
             before = None if given is None else given.shape[1]
-            kind = next(KINDS[each] for each in KINDS if isinstance(layer, each))
-            stage = kind(layer, self.batch, given)
+            stage = KINDS[layer.stream](layer, self.batch, given)
             if before is not None and stage.n != before:
                 raise ValueError(f"source: expected parameters for {before} elements in {layer!r}, got {stage.n}")
             self.stages.append(stage)
@@ -348,22 +308,18 @@ cdef class Stream:
 
 
 def _layers(source):
-    """The layers that have anything to do at a step; ValueError with the reason where one cannot run so."""
-    if isinstance(source, (GRU, QuantizedGRU)):
-        layers = [source]
-    elif isinstance(source, Network):
-        layers = list(source.layers)
-    else:
+    """Return the layers of `source`; ValueError with the reason where one cannot run a step at a time."""
+    if not isinstance(source, Network) and getattr(source, "stream", None) != "recurrent":
         raise TypeError(f"source: expected a cgru.GRU or a cgru.Network, got {type(source).__name__}")
+    layers = source.layers if isinstance(source, Network) else (source,)
     for i, layer in enumerate(layers):
         what = f"source: layer {i}, {layer!r}, cannot run a step at a time"
-        if not layer.piecewise or not isinstance(layer, (*KINDS, Dropout, Embedding, Pool)):
+        if not layer.piecewise or layer.stream is None:
             raise ValueError(f"{what}: it needs all steps of a sequence, or it is no layer of this package")
         if not layer.p and layer.parameter_names:
             raise RuntimeError(f"source: layer {i}, {layer!r}, has no parameters yet")
-        if isinstance(layer, (Activation, Dense)) and layer.code is None:
+        if getattr(layer, "code", ()) is None:
             raise ValueError(f"{what}: expected one of cgru's own activations, got {name_of(layer.activate)}")
-    layers = [layer for layer in layers if not isinstance(layer, (Dropout, Pool))]
-    if not any([isinstance(layer, (GRU, QuantizedGRU)) for layer in layers]):
+    if not any([layer.cells for layer in layers]):
         raise ValueError(f"source: expected at least one GRU, which has a state to carry, got {source!r}")
     return layers

@@ -73,6 +73,22 @@ CHAINS = {
     "other activations": lambda: [
         cgru.GRU(5, cgru.relu, cgru.tanh, cgru.elu), cgru.Dense(3, "softmax", se_hPars={"softmax_temperature": 2.5})
     ],
+    "scale first": lambda: [cgru.Scale(), cgru.GRU(4), cgru.Dense(3, "softmax")],
+    "elementwise first": lambda: [
+        cgru.Clip(-0.5), cgru.Activation("tanh"), states(4), cgru.GRU(2), cgru.Dense(3, "softmax"),
+    ],
+    "elementwise between": lambda: [
+        both(states(3)), cgru.Scale(), cgru.Activation("elu"), cgru.Clip(-0.2, 0.3), cgru.GRU(33),
+        cgru.Dense(3, "softmax"),
+    ],
+    "elementwise last": lambda: [
+        states(4), cgru.Dropout(0.2), cgru.Pool("mean+max"), cgru.Activation("softmax", {"softmax_temperature": 0.5}),
+        cgru.Scale(), cgru.Clip(None, 0.4), cgru.Dense(3, "softmax"),
+    ],
+    "elementwise wide": lambda: [
+        states(17), cgru.Scale(), states(33, reverse=True), cgru.Activation("relu"), cgru.Flip(), cgru.Scale(),
+        cgru.GRU(2), cgru.Clip(-0.1, 0.1), cgru.Dense(3, "softmax"),
+    ],
     "learned start": lambda: [cgru.GRU(5, learn_h0=True), cgru.Dense(3, "softmax")],
     "learned, wide": lambda: [cgru.GRU(33, learn_h0=True, reverse=True), cgru.Dense(3, "softmax")],
     "learned, all": lambda: [

@@ -63,6 +63,30 @@ class Cell:
         return bc["dX"], {f"{self.key}.{name}": g["d" + name] for name in self.p}
 
 
+class Elementwise:
+    """A `Scale`, `Clip` or `Activation` of a network; a copy of its parameters. What stands at padded steps is zero."""
+
+    def __init__(self, layer, key):
+        self.layer, self.key = layer, key
+        self.p = {name: array.copy() for name, array in layer.p.items()}
+
+    def forward(self, X):
+        self.X, layer = X, self.layer
+        if isinstance(layer, cgru.Scale):
+            return X * self.p["scale"] + self.p["shift"]
+        return np.tanh(X) if isinstance(layer, cgru.Activation) else np.clip(X, layer.low, layer.high)
+
+    def backward(self, dA):
+        X, layer = self.X, self.layer
+        if isinstance(layer, cgru.Scale):
+            sums = tuple(range(dA.ndim - 1))
+            g = {"scale": (dA * X).sum(axis=sums), "shift": dA.sum(axis=sums)}
+            return dA * self.p["scale"], {f"{self.key}.{name}": value for name, value in g.items()}
+        if isinstance(layer, cgru.Activation):
+            return dA * (1 - np.tanh(X) ** 2), {}
+        return dA * ((layer.low <= X) & (layer.high >= X)), {}
+
+
 class Oracle:
     """The parameters of `net`, by its keys, in training; see `fit`."""
 
@@ -70,6 +94,9 @@ class Oracle:
         self.net, generators = net, {}
         self.stages = []  # the cells of each layer below the head
         for i, layer in enumerate(net.layers[:-1]):
+            if not layer.cells:
+                self.stages.append(Elementwise(layer, f"{i}"))
+                continue
             names = ("forward", "backward") if isinstance(layer, cgru.Bidirectional) else ("",)
             keys = [f"{i}.{name}".rstrip(".") for name in names]
             self.stages.append([Cell(gru, key, generators) for gru, key in zip(layer.cells, keys, strict=True)])
@@ -78,10 +105,11 @@ class Oracle:
 
     @property
     def cells(self):
-        return [cell for stage in self.stages for cell in stage]
+        return [cell for stage in self.stages if isinstance(stage, list) for cell in stage]
 
     def parameters(self):
-        found = {f"{cell.key}.{name}": array for cell in self.cells for name, array in cell.p.items()}
+        others = [stage for stage in self.stages if not isinstance(stage, list)]
+        found = {f"{own.key}.{name}": array for own in (*self.cells, *others) for name, array in own.p.items()}
         return found | {f"{len(self.stages)}.{name}": array for name, array in self.head.items()}
 
     # --- the course of a fit ---
@@ -146,6 +174,9 @@ class Oracle:
         lasts, given = [], iter(zip(starts, begins, strict=True))
         for stage in self.stages:
             outputs = []
+            if isinstance(stage, Elementwise):
+                A = stage.forward(A)
+                continue
             for cell in stage:
                 start, begin = next(given)
                 out, last = cell.forward(A, real, start, begin)
@@ -179,6 +210,10 @@ class Oracle:
         dA = np.zeros(A.shape)
         dA[there] = dZ @ self.head["W"].T
         for stage in reversed(self.stages):
+            if isinstance(stage, Elementwise):
+                dA, own = stage.backward(dA)
+                g |= own
+                continue
             parts = np.split(dA, len(stage), axis=-1)
             dA = 0.0
             for cell, part in zip(stage, parts, strict=True):

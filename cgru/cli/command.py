@@ -300,7 +300,7 @@ def export(request: arguments.ExportRequest) -> None:
     for path in (request.output, header):
         check_output(path, request.model)
     net = _load(request.model)
-    if any(isinstance(layer, cgru.Bidirectional) for layer in net.layers):
+    if any(len(layer.cells) > 1 for layer in net.layers):
         raise RequestError(
             f"{request.model}: expected a model that runs a step at a time, as `cgru fit --no-bidirectional` makes "
             "it, got a bidirectional one"

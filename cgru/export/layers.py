@@ -59,14 +59,14 @@ def layers_of(net: Any) -> Sequence[AnyLayer]:
         raise TypeError(f"net: expected a Network or a GRU, got {type(net).__name__}")
     layers = net.layers if isinstance(net, Network) else (net,)
     for i, layer in enumerate(layers):
-        if not layer.piecewise and not isinstance(layer, Pool):
+        if not layer.piecewise and layer.stream != "":
             raise ValueError(
                 f"net: expected layers that run a step at a time, got {layer!r} as layer {i}, which begins at the end "
                 "of a sequence"
             )
         if type(layer) not in _KINDS:
             raise ValueError(f"net: expected cgru's own layers to export, got {type(layer).__name__} as layer {i}")
-        if isinstance(layer, GRU) and layer.variant.step not in _VARIANTS:
+        if layer.stream == "recurrent" and layer.variant.step not in _VARIANTS:
             due = " or ".join(map(str, _VARIANTS))
             raise ValueError(f"net: expected GRUs of the variant {due} to export, got {layer.variant} as layer {i}")
         if not layer.p and layer.parameter_names:
@@ -77,7 +77,7 @@ def layers_of(net: Any) -> Sequence[AnyLayer]:
 def parts_of(net: AnyNet, layers: Sequence[AnyLayer], dtype: np.dtype) -> list[Part]:
     """The parts, input first, each reading what the one before it gives; ValueError where none has a state."""
     e = next(layer for layer in layers if layer.p).elements
-    if isinstance(layers[0], Embedding):
+    if layers[0].tokens_in:
         parts = [Part(f"input: a token from 0 to {layers[0].d['v'] - 1}", 1, "x")]
     elif getattr(net, "mean", None) is None:
         parts = [Part(f"input: {e} elements", e, "x")]
@@ -124,7 +124,7 @@ ${constants}static void layer_$i(real *y, int token) {
 
 def _embedding(layer: Embedding, i: int, x: str, e: int, dtype: np.dtype) -> Part:
     v, u = layer.d["v"], layer.d["u"]
-    p = _parameters(layer, i, e, {"E": (v, u)}, dtype)
+    p = _parameters(layer, i, e, dtype)
     about = f"Embedding, {v} tokens, {u} units{_kept(layer)}"
     constants = "".join(
         array(name, p[which]) for name, which in ((f"table_{i}", "E"), (f"scales_{i}", "scale_E")) if which in p
@@ -218,7 +218,7 @@ def _gru(layer: GRU | QuantizedGRU, i: int, x: str, e: int, dtype: np.dtype) -> 
     weights, u = _weights(layer, dtype), layer.d["u"]
     up = weights.padded(u)
     template, matrices, biases, _ = _VARIANTS[layer.variant.step]
-    p = _parameters(layer, i, e, layer.variant.shapes(e, u), dtype)
+    p = _parameters(layer, i, e, dtype)
     about = _about(layer, e, u)
     k = number(layer.dtype.type(layer.zoneout).astype(dtype).item(), dtype)
     values = {
@@ -274,7 +274,7 @@ static void layer_$i(real *y, const real *x) {
 def _dense(layer: Dense, i: int, x: str, n: int, dtype: np.dtype) -> Part:
     weights, k = _weights(layer, dtype), layer.d["u"]
     columns = weights.padded(k)
-    p = _parameters(layer, i, n, {"W": (n, k), "b": (1, k)}, dtype)
+    p = _parameters(layer, i, n, dtype)
     about = f"Dense, {n} inputs, {k} outputs; activate {_described(layer, 'activate')}{_kept(layer)}"
     code = _DENSE.substitute(
         i=i,
@@ -331,7 +331,7 @@ def _clip(layer: Clip, i: int, x: str, n: int, dtype: np.dtype) -> Part:
 
 
 def _scale(layer: Scale, i: int, x: str, n: int, dtype: np.dtype) -> Part:
-    p = _parameters(layer, i, n, {"scale": (1, n), "shift": (1, n)}, dtype)
+    p = _parameters(layer, i, n, dtype)
     constants = [array(f"{name}_{i}", values) for name, values in p.items()]
     value = f"x[i] * scale_{i}.values[i] + shift_{i}.values[i]"
     return _elementwise(i, x, n, f"Scale, {n} elements", value, constants)
@@ -414,15 +414,10 @@ _KINDS: dict[type, Callable[..., Part]] = {
 # --- what layers are made of ---
 
 
-def _parameters(
-    layer: AnyLayer, i: int, e: int, shapes: dict[str, tuple[int, int]], dtype: np.dtype
-) -> dict[str, np.ndarray]:
+def _parameters(layer: AnyLayer, i: int, e: int, dtype: np.dtype) -> dict[str, np.ndarray]:
     """The parameters: floats in the layer's dtype as it runs and then in that of the file, codes as they are."""
-    arrays = (
-        layer.arrays(e) if isinstance(layer, Quantized) else {name: (shape, dtype) for name, shape in shapes.items()}
-    )
     p = {}
-    for name, (shape, kept) in arrays.items():
+    for name, (shape, kept) in layer.arrays(e).items():
         what = f"p[{name!r}] of layer {i}"
         if name not in layer.p:
             raise ValueError(f"{what}: missing; expected an array of shape {shape}")

@@ -19,7 +19,6 @@ from cgru.export.layers import AnyNet, Part, layers_of, parts_of
 from cgru.export.products import FLOAT32, functions
 from cgru.export.source import with_functions
 from cgru.files import replaceable, replacing
-from cgru.layers.embedding import Embedding
 from cgru.network import Network
 from cgru.network.classes import class_names
 from cgru.quantized.layers import Quantized
@@ -76,7 +75,7 @@ def export_c(net: AnyNet, path: str | os.PathLike[str], *, name: str | None = No
         replaceable(file)
     layers = layers_of(net)
     dtype = _dtype(layers, dtype)
-    tokens = layers[0].d["v"] if isinstance(layers[0], Embedding) else None
+    tokens = layers[0].d["v"] if layers[0].tokens_in else None
     texts = _texts(name, source, parts_of(net, layers, dtype), dtype, tokens, *_outputs(net))
     with replacing(header) as first:
         first.write(os.fsencode(texts[0]))

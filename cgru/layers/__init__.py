@@ -10,4 +10,6 @@ from cgru.layers.layer import Layer
 from cgru.layers.pool import Pool
 from cgru.layers.scale import Scale
 
-__all__ = ["Activation", "Clip", "Dense", "Dropout", "Embedding", "Flip", "Layer", "Pool", "Scale"]
+__all__ = ["KINDS", "Activation", "Clip", "Dense", "Dropout", "Embedding", "Flip", "Layer", "Pool", "Scale"]
+
+KINDS = (Activation, Clip, Dense, Dropout, Embedding, Flip, Pool, Scale)

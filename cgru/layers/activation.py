@@ -10,7 +10,7 @@ import numpy as np
 from cgru import activations
 from cgru.core.checks import mapping, real
 from cgru.core.kernels import activation as compiled
-from cgru.layers.layer import Layer, LayerPass, code_with_softmax, flat, floats, kept, through, unflat, unpadded
+from cgru.layers.layer import Fields, Layer, LayerPass, code_with_softmax, flat, floats, kept, through, unflat, unpadded
 
 __all__ = ["Activation"]
 
@@ -32,6 +32,9 @@ class Activation(Layer):
         TypeError, ValueError: an argument is not what it should be.
     """
 
+    stream = "elementwise"
+    fields = Fields(callables=("activate",))
+
     def __init__(
         self, activate: activations.Activation | str, se_hPars: MutableMapping[str, Any] | None = None
     ) -> None:
@@ -46,6 +49,11 @@ class Activation(Layer):
     def code(self) -> tuple[int, float] | None:
         """What a `Stream` calls the activation as it is now; None for a callable that is not cgru's own."""
         return code_with_softmax(self.activate, self.se_hPars)
+
+    @property
+    def stage(self) -> dict[str, Any] | None:
+        """A function of each number, or softmax, where it is compiled."""
+        return None if self.code is None else {"kind": "elementwise", "activate": self.code}
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> ActivationPass:
         """activate(A), of which sample i has `lengths[i]` real steps (None: all)."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
-from cgru.layers.layer import Layer, LayerPass, floats, kept, unpadded
+from cgru.layers.layer import Fields, Layer, LayerPass, floats, kept, unpadded
 
 __all__ = ["Clip"]
 
@@ -25,6 +26,9 @@ class Clip(Layer):
         TypeError, ValueError: a bound is no finite number, or `low` is above `high`.
     """
 
+    stream = "elementwise"
+    fields = Fields({"low": None, "high": None})
+
     def __init__(self, low: float | None = None, high: float | None = None) -> None:
         super().__init__()
         self.low, self.high = _bound(low, "low"), _bound(high, "high")
@@ -33,6 +37,11 @@ class Clip(Layer):
 
     def __repr__(self) -> str:
         return f"Clip({self.low}, {self.high})"
+
+    @property
+    def stage(self) -> dict[str, Any]:
+        """The bounds of each number."""
+        return {"kind": "elementwise", "low": self.low, "high": self.high}
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> ClipPass:
         """A within the bounds, of which sample i has `lengths[i]` real steps (None: all)."""

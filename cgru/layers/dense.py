@@ -17,6 +17,7 @@ from cgru import activations, initializers
 from cgru.core.checks import mapping, positive, real
 from cgru.core.linear import SOFTMAX_CODE, Linear
 from cgru.layers.layer import (
+    Fields,
     Layer,
     LayerPass,
     Shape,
@@ -51,6 +52,9 @@ class Dense(Layer):
     """
 
     parameter_names = ("W", "b")
+    stream = "linear"
+    is_head = True
+    fields = Fields({"units": "u"}, ("activate", "initialization"), dtype=True)
 
     def __init__(
         self,
@@ -127,7 +131,16 @@ class Dense(Layer):
         """What the compiled layer calls the activation as it is now; None for a callable that is not cgru's own."""
         return code_with_softmax(self.activate, self.se_hPars)
 
-    def weights(self) -> tuple[np.ndarray, np.ndarray]:
+    @property
+    def stage(self) -> dict[str, Any] | None:
+        """A product and an activation, where that is compiled."""
+        return None if self.code is None else {"kind": "dense", "units": self.d["u"], "activate": self.code}
+
+    def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        """Return the shape and dtype of each parameter, for inputs of e elements."""
+        return {"W": ((e, self.d["u"]), self.dtype), "b": ((1, self.d["u"]), self.dtype)}
+
+    def checked_parameters(self) -> tuple[np.ndarray, np.ndarray]:
         """W (n, u) and b (1, u) as they stand in `p`, in the layer's dtype, refused where they do not fit."""
         return _weights(self.p, "n", self.d["u"], self.dtype)
 
@@ -140,7 +153,7 @@ class Dense(Layer):
         X, steps = unpadded(floats(A, self.dtype), lengths)
         self.code  # noqa: B018 - which may be refused, as long as nothing is made
         self.make(X)
-        W, b = self.weights()
+        W, b = self.checked_parameters()
         if X.shape[-1] != len(W):
             due = "(m, s, {})" if X.ndim == 3 else "(m, {})"
             raise ValueError(f"A: expected shape {due.format(len(W))}, the rows of W, got {X.shape}")

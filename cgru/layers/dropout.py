@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from cgru.core import checks
 from cgru.core.checks import real
-from cgru.layers.layer import Layer, LayerPass, floats, unpadded
+from cgru.layers.layer import Fields, Layer, LayerPass, floats, unpadded
 
 __all__ = ["Dropout"]
 
@@ -31,6 +33,10 @@ class Dropout(Layer):
         TypeError, ValueError: an argument is not what it should be.
     """
 
+    draws = True
+    fields = Fields({"rate": None})
+    stream = ""
+
     def __init__(self, rate: float = 0.5, *, rng: np.random.Generator | int | None = None) -> None:
         super().__init__(rng)
         self.rate = checks.rate(rate, "rate")
@@ -39,6 +45,11 @@ class Dropout(Layer):
 
     def __repr__(self) -> str:
         return f"Dropout({self.rate:g})"
+
+    @property
+    def stage(self) -> dict[str, Any] | None:
+        """The share to drop, None where nothing is; no stage where the mask is the user's."""
+        return {"kind": "dropout", "rate": self.rate if self.training else None} if self.mask is None else None
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> DropoutPass:
         """A times the mask while `training`, else A; with `lengths` zero at padded steps."""

@@ -11,7 +11,7 @@ from cgru.core.blocks import Rows, slices
 from cgru.core.checks import integers, lengths_of, positive, real
 from cgru.core.lengths import mask
 from cgru.initializers import Initializer, named, standard_normal
-from cgru.layers.layer import Layer, LayerPass, Shape, flat
+from cgru.layers.layer import Fields, Layer, LayerPass, Shape, flat
 
 __all__ = ["Embedding"]
 
@@ -38,6 +38,9 @@ class Embedding(Layer):
     """
 
     parameter_names = ("E",)
+    stream = ""
+    tokens_in = True
+    fields = Fields({"tokens": "v", "units": "u"}, ("initialization",), dtype=True)
 
     def __init__(
         self,
@@ -66,6 +69,11 @@ class Embedding(Layer):
         if len(shape) != 2:
             raise ValueError("expected integer tokens (m, s)")
         return *shape, self.d["u"]
+
+    @property
+    def stage(self) -> dict[str, Any]:
+        """The rows and columns of E."""
+        return {"kind": "embedding", "tokens": self.d["v"], "units": self.d["u"]}
 
     def compute_shapes(self, A: np.ndarray) -> None:
         """Set `d` and the shapes of X and E in `fs` for tokens A (m, s)."""
@@ -106,6 +114,17 @@ class Embedding(Layer):
                 raise ValueError(f"{name}: expected tokens from 0 to {top}, got {block[sample, step]} in {where}")
         return X
 
+    def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        """Return the shape and dtype of each parameter, for inputs of e elements."""
+        return {"E": ((self.d["v"], self.d["u"]), self.dtype)}
+
+    def checked_parameters(self) -> tuple[np.ndarray]:
+        """E (v, u) as it stands in `p`, in the layer's dtype, refused where it does not fit."""
+        due = self.d["v"], self.d["u"]
+        if "E" not in self.p:
+            raise ValueError(f"p['E']: missing; expected an array of shape {due}")
+        return (real(self.p["E"], "p['E']", due, self.dtype),)
+
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> EmbeddingPass:
         """The vectors (m, s, u) of the tokens A (m, s), zero past the lengths."""
         X = self.tokens(A, lengths)
@@ -119,9 +138,7 @@ class Embedding(Layer):
     def _looked_up(self, X: np.ndarray, lengths: Any) -> tuple[np.ndarray, np.ndarray | None]:
         """A (m, s, u), and which of its steps are real."""
         self.make(X)
-        if "E" not in self.p:
-            raise ValueError(f"p['E']: missing; expected an array of shape {(self.d['v'], self.d['u'])}")
-        E = real(self.p["E"], "p['E']", (self.d["v"], self.d["u"]), self.dtype)
+        (E,) = self.checked_parameters()
         A = E[X.T].swapaxes(0, 1)  # time-major, as a GRU reads it
         if lengths is None:
             return A, None

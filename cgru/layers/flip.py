@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import numpy as np
 
-from cgru.layers.layer import Layer, LayerPass, Shape, all_steps, unpadded
+from cgru.layers.layer import Fields, Layer, LayerPass, Shape, all_steps, unpadded
 
 __all__ = ["Flip"]
 
@@ -19,6 +21,8 @@ class Flip(Layer):
     """
 
     piecewise = False
+    fields = Fields()
+    stage: ClassVar[dict[str, Any]] = {"kind": "flip"}
 
     def __repr__(self) -> str:
         return "Flip()"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -25,12 +26,37 @@ from cgru.optimizers import clip_factor
 from cgru.parameters import gru_update_parameters
 from cgru.passes import Pass
 
-__all__ = ["Layer", "LayerPass", "code_with_softmax", "flat", "floats", "kept", "through", "unflat", "unpadded"]
+__all__ = [
+    "Fields",
+    "Layer",
+    "LayerPass",
+    "code_with_softmax",
+    "flat",
+    "floats",
+    "kept",
+    "through",
+    "unflat",
+    "unpadded",
+]
 
 Arrays = dict[str, np.ndarray]
 Shape = tuple[int | str, ...]  # a letter where a dimension is not known
 MAX_NORM = 0.25  # of all gradients together, with clip_gradients
 CACHES = ("fc", "bc", "bs", "g")
+
+
+@dataclass(frozen=True)
+class Fields:
+    """The arguments that a layer of one class is made of, as they stand in a file."""
+
+    first: Mapping[str, str | None] = field(default_factory=dict)  # by position; their letters in `d`, None: attributes
+    callables: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()  # left out where they are off
+    dtype: bool = False  # whether it is one of them
+    variant: bool = False  # whether the options of a `Variant` are
+    halves: tuple[str, ...] = ()  # of two layers joined: what those are called; where one is, the other is its twin
+    half: str = ""  # their class
 
 
 class Layer:
@@ -64,7 +90,15 @@ class Layer:
     piecewise: bool = True  # whether pieces of a sequence may come one after another, the states carried over
     clip_gradients: bool = False
     stateful: bool = False
+    fields: Fields | None = None  # how a layer of just this class is saved; None: it is not
+    tokens_in: bool = False  # whether it reads integer tokens (m, s), at the bottom of a network
+    is_head: bool = False  # whether it may stand at the top of a network, under a loss
     trains: bool = True  # whether it can go back at all
+    draws: bool = False  # whether a training step draws from `np_rng`
+    # The stage that runs it in a compiled fit, as plain data, with its `kind`; None: a fit runs it in Python. A class
+    # says it for itself alone: what is built on it may do something else.
+    stage: Any = None
+    stream: str | None = None  # the kind of stage that runs it in a `Stream`; "": none, it is left out; None: it cannot
 
     def __init__(self, rng: np.random.Generator | int | None = None, dtype: DTypeLike | None = None) -> None:
         self._dtype = float_dtype(dtype)  # None is float64
@@ -133,6 +167,14 @@ class Layer:
 
     def initialize_parameters(self) -> None:
         """There are no parameters."""
+
+    def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        """Return the shape and dtype of each parameter, for inputs of e elements."""
+        return {}
+
+    def checked_parameters(self) -> tuple[np.ndarray, ...]:
+        """Return the parameters, checked, in the order of `parameter_names`."""
+        return ()
 
     def make(self, A: np.ndarray) -> None:
         """Make the parameters for inputs such as A, where there are none and there are to be some."""

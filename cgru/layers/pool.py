@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cgru.layers.layer import Layer, LayerPass, Shape, all_steps, unpadded
+from cgru.layers.layer import Fields, Layer, LayerPass, Shape, all_steps, unpadded
 
 __all__ = ["Pool"]
 
@@ -36,6 +36,14 @@ class Pool(Layer):
 
     def __repr__(self) -> str:
         return f"Pool({self.how!r})"
+
+    stream = ""
+    fields = Fields({"how": None})
+
+    @property
+    def stage(self) -> dict[str, Any]:
+        """What is taken of the steps."""
+        return {"kind": "pool", "parts": self.parts}
 
     @property
     def parts(self) -> tuple[str, ...]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from cgru.core.checks import real
-from cgru.layers.layer import Layer, LayerPass, flat, floats, kept, unpadded
+from cgru.layers.layer import Fields, Layer, LayerPass, flat, floats, kept, unpadded
 
 __all__ = ["Scale"]
 
@@ -34,6 +34,9 @@ class Scale(Layer):
     """
 
     parameter_names = ("scale", "shift")
+    stream = "elementwise"
+    fields = Fields(dtype=True)
+    stage: ClassVar[dict[str, Any]] = {"kind": "elementwise"}
 
     def __init__(
         self, scale: ArrayLike | None = None, shift: ArrayLike | None = None, *, dtype: DTypeLike | None = None
@@ -78,13 +81,17 @@ class Scale(Layer):
         """A * scale + shift, of which sample i has `lengths[i]` real steps (None: all)."""
         X, steps = unpadded(floats(A, self.dtype), lengths)
         self.make(X)
-        scale, shift = self.rows()
+        scale, shift = self.checked_parameters()
         if X.shape[-1] != scale.size:
             due = "(m, s, {})" if X.ndim == 3 else "(m, {})"
             raise ValueError(f"A: expected shape {due.format(scale.size)}, the numbers of scale, got {X.shape}")
         return ScalePass(scale, steps, X=X, A=kept(X * scale + shift, steps))
 
-    def rows(self) -> tuple[np.ndarray, np.ndarray]:
+    def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        """Return the shape and dtype of each parameter, for inputs of e elements."""
+        return dict.fromkeys(self.parameter_names, ((1, e), self.dtype))
+
+    def checked_parameters(self) -> tuple[np.ndarray, np.ndarray]:
         """scale and shift (1, n) as they stand in `p`, in the layer's dtype, refused where they do not fit."""
         found: list[Any] = []
         for name in self.parameter_names:

@@ -19,7 +19,7 @@ import numpy as np
 
 from cgru.core.checks import positive
 from cgru.core.figures import figure
-from cgru.layers import Dropout, Layer
+from cgru.layers import Layer
 from cgru.many.folds import Splittable, classes_of
 from cgru.network.fit import DIVERGED
 from cgru.network.history import History
@@ -389,7 +389,7 @@ def _changes(layer: Layer) -> bool:
     """Whether a fit changes the layer: its parameters, its state or its generator."""
     if not layer.trains:
         return False
-    draws = isinstance(layer, Dropout) or any(c.dropout or c.recurrent_dropout or c.zoneout for c in layer.cells)
+    draws = any(each.draws for each in (layer, *layer.cells))
     return layer.trainable or layer.stateful or draws or bool(layer.parameter_names and not layer.p)
 
 

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from cgru.core.checks import float_dtype, real
-from cgru.layers.embedding import Embedding
 from cgru.layers.layer import Layer, Shape
 
 __all__ = ["chain", "dtype_of", "shape_of", "starts", "uncarried"]
@@ -36,11 +35,11 @@ def chain(layers: Any) -> tuple[Layer, ...]:
 
 def shape_of(layers: Any) -> Shape:
     """The shape of what comes out at the end, by letters; ValueError where a layer does not fit what comes to it."""
-    shape: Shape = ("m", "s") if isinstance(layers[0], Embedding) else ("m", "s", "e")
+    shape: Shape = ("m", "s") if layers[0].tokens_in else ("m", "s", "e")
     for i, layer in enumerate(layers):
         name = f"layer {i}, {type(layer).__name__}"
         got = "(" + ", ".join(map(str, shape)) + ")"
-        if isinstance(layer, Embedding) and i > 0:
+        if layer.tokens_in and i > 0:
             raise ValueError(f"layers: expected integer tokens (m, s), which come in at layer 0, for {name}, got {got}")
         due = layer.elements
         if i > 0 and due is not None and shape[-1] not in ("e", due):

@@ -10,33 +10,20 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from cgru import activations, initializers
-from cgru.bidirectional import PREFIXES, Bidirectional
+from cgru.bidirectional import Bidirectional
 from cgru.core.checks import flag
 from cgru.files import Archive, Header, replacing
 from cgru.gru import GRU
-from cgru.layers.activation import Activation
-from cgru.layers.clip import Clip
-from cgru.layers.dense import Dense
-from cgru.layers.dropout import Dropout
-from cgru.layers.embedding import Embedding
-from cgru.layers.flip import Flip
+from cgru.layers import KINDS as LAYERS
 from cgru.layers.layer import Layer
-from cgru.layers.pool import Pool
-from cgru.layers.scale import Scale
 from cgru.network import remembered
-from cgru.quantized.layers import (
-    Quantized,
-    QuantizedBidirectional,
-    QuantizedDense,
-    QuantizedEmbedding,
-    QuantizedGRU,
-)
+from cgru.optimizers import is_matrix
+from cgru.quantized.layers import KINDS as QUANTIZED
 from cgru.variant import named as variant_named
 
 __all__ = [
@@ -49,74 +36,10 @@ LONGEST = 1 << 22  # characters of the JSON text
 
 Path = str | os.PathLike[str]
 Arrays = dict[str, np.ndarray]
-Shapes = dict[str, tuple[int, ...]]
 Headers = dict[str, Header]
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """How a layer of one class stands in a file."""
-
-    type: type
-    sizes: dict[str, Callable[[Any], Any]]  # the arguments that come first, and where a layer keeps them
-    callables: tuple[str, ...] = ()
-    flags: tuple[str, ...] = ()
-    options: tuple[str, ...] = ()  # arguments that are left out where they are off
-    shapes: Callable[[Any, int], Shapes] | None = None  # of the parameters, for e elements
-
-
-def _units(layer: GRU | Layer) -> int:
-    return layer.d["u"]
-
-
-_GATES = ("activate", "activate_update", "activate_reset")
-_OPTIONS = ("reverse", "dropout", "recurrent_dropout", "zoneout", "stateful", "learn_h0")
-_KINDS = {
-    kind.type.__name__: kind
-    for kind in (
-        _Kind(
-            GRU,
-            {"units": _units},
-            (*_GATES, "initialization"),
-            ("sequences", "clip_gradients"),
-            _OPTIONS,
-            lambda layer, e: layer.variant.shapes(e, layer.d["u"]),
-        ),
-        _Kind(Bidirectional, {}),
-        _Kind(
-            Dense,
-            {"units": _units},
-            ("activate", "initialization"),
-            shapes=lambda layer, e: {"W": (e, layer.d["u"]), "b": (1, layer.d["u"])},
-        ),
-        _Kind(
-            Embedding,
-            {"tokens": lambda layer: layer.d["v"], "units": _units},
-            ("initialization",),
-            shapes=lambda layer, e: {"E": (layer.d["v"], layer.d["u"])},
-        ),
-        _Kind(Dropout, {"rate": lambda layer: layer.rate}),
-        _Kind(Flip, {}),
-        _Kind(Activation, {}, ("activate",)),
-        _Kind(Clip, {"low": lambda layer: layer.low, "high": lambda layer: layer.high}),
-        _Kind(Scale, {}, shapes=lambda layer, e: {"scale": (1, e), "shift": (1, e)}),
-        _Kind(Pool, {"how": lambda layer: layer.how}),
-        _Kind(
-            QuantizedGRU,
-            {"units": _units},
-            _GATES,
-            ("sequences",),
-            ("weights", "x_bound", "reset_after", "learn_h0", "reverse", "zoneout"),
-        ),
-        _Kind(QuantizedBidirectional, {}),
-        _Kind(QuantizedDense, {"units": _units}, ("activate",), options=("weights", "x_bound")),
-        _Kind(
-            QuantizedEmbedding,
-            {"tokens": lambda layer: layer.d["v"], "units": _units},
-            options=("weights",),
-        ),
-    )
-}
+_KINDS = {kind.__name__: kind for kind in (GRU, Bidirectional, *LAYERS, *QUANTIZED)}
 _SECOND = ("classes", "target_names", "remembered")
 SETTINGS = ("loss", "class_names", "seed", "feature_names", "reading", *_SECOND)
 _READERS = {
@@ -135,38 +58,29 @@ def refused(path: Path, why: Any, kind: str = "model") -> ValueError:
     return ValueError(f"{os.fspath(path)} is not a cgru {kind}: {why}")
 
 
-def _headers(layer: GRU | Layer, e: int) -> Headers:
+def _headers(layer: Layer, e: int) -> Headers:
     """The shape and dtype of each parameter of a layer that gets `e` elements."""
-    if isinstance(layer, Quantized):
-        return {name: Header(*each) for name, each in layer.arrays(e).items()}
-    if isinstance(layer, Bidirectional):
-        own = _headers(layer.forward_layer, e)
-        return {prefix + name: header for prefix in PREFIXES for name, header in own.items()}
-    shapes = _KINDS[type(layer).__name__].shapes
-    return {} if shapes is None else {name: Header(shape, layer.dtype) for name, shape in shapes(layer, e).items()}
+    return {name: Header(*each) for name, each in layer.arrays(e).items()}
 
 
-def _first(layers: Sequence[GRU | Layer]) -> tuple[int, str]:
-    """The lowest layer with a parameter that has a row for each element of the input, by index, and that parameter.
-
-    A `Scale` has none, and lets all elements through.
-    """
+def _first(layers: Sequence[Layer]) -> tuple[int, str]:
+    """The lowest layer with a matrix, which has a row for each element of the input, by index, and that parameter."""
     for i, layer in enumerate(layers):
-        for name in () if isinstance(layer, Scale) else _headers(layer, 1):
+        for name in filter(is_matrix, layer.arrays(1)):
             return i, name
     raise ValueError("layers: expected one that has parameters, got none")
 
 
-def _step(layers: Sequence[GRU | Layer], e: int) -> tuple[int, ...]:
+def _step(layers: Sequence[Layer], e: int) -> tuple[int, ...]:
     """The shape of one step of one sample as it comes in."""
-    return (1, 1) if isinstance(layers[0], Embedding) else (1, 1, e)
+    return (1, 1) if layers[0].tokens_in else (1, 1, e)
 
 
 # --- writing ---
 
 
 def write(
-    path: Path, layers: Sequence[GRU | Layer], settings: Mapping[str, Any], standardisation: Mapping[str, np.ndarray]
+    path: Path, layers: Sequence[Layer], settings: Mapping[str, Any], standardisation: Mapping[str, np.ndarray]
 ) -> None:
     """Write a model to exactly `path`, whole or not at all.
 
@@ -179,9 +93,7 @@ def write(
         np.savez(file, **arrays)
 
 
-def packed(
-    layers: Sequence[GRU | Layer], settings: Mapping[str, Any], standardisation: Mapping[str, np.ndarray]
-) -> Arrays:
+def packed(layers: Sequence[Layer], settings: Mapping[str, Any], standardisation: Mapping[str, np.ndarray]) -> Arrays:
     """A model as arrays: all that stand in its file but `format`. Errors are those of `write`."""
     if callable(settings.get("loss")):
         raise ValueError(f"loss: expected one by name, to be written into a file, got {settings['loss']!r}")
@@ -215,38 +127,37 @@ def packed(
     return arrays
 
 
-def _description(layer: GRU | Layer, i: int) -> dict[str, Any]:
+def _description(layer: Layer, i: int) -> dict[str, Any]:
     """What a layer is made of, in JSON's types."""
-    name = type(layer).__name__
-    kind = _KINDS.get(name)
-    if kind is None or kind.type is not type(layer):
+    name, fields = type(layer).__name__, layer.fields
+    if fields is None or _KINDS.get(name) is not type(layer):
         raise ValueError(f"layers: expected cgru's own to save, got {name} as layer {i}")
-    if kind.type is Bidirectional:
-        return {"class": name, "merge": layer.merge, "layer": _alike(layer, i)}
-    if kind.type is QuantizedBidirectional:
-        layers = dict(zip(("layer", "twin"), (_description(half, i) for half in layer.halves), strict=True))
-        return {"class": name, "merge": layer.merge, **layers}
-    missing = [parameter for parameter in _headers(layer, 1) if parameter not in layer.p]
+    if fields.halves:
+        halves = [_description(half, i) for half in layer.halves]
+        if len(fields.halves) < len(halves):
+            _check_alike(layer, halves, i)
+        return {"class": name, "merge": layer.merge, **dict(zip(fields.halves, halves, strict=False))}
+    missing = [parameter for parameter in layer.arrays(1) if parameter not in layer.p]
     if missing:
         raise RuntimeError(
             f"layers: expected parameters to save, got no {missing[0]} in layer {i}: fit or predict first"
         )
     description = {"class": name, "trainable": bool(layer.trainable)}
-    description |= {size: get(layer) for size, get in kind.sizes.items()}
-    description |= {role: _name(layer, role, i) for role in kind.callables}
-    description |= {name: bool(getattr(layer, name)) for name in kind.flags}
-    description |= {name: getattr(layer, name) for name in kind.options if getattr(layer, name)}
-    if kind.shapes is not None:
+    description |= {key: layer.d[at] if at else getattr(layer, key) for key, at in fields.first.items()}
+    description |= {role: _name(layer, role, i) for role in fields.callables}
+    description |= {key: bool(getattr(layer, key)) for key in fields.flags}
+    description |= {key: getattr(layer, key) for key in fields.options if getattr(layer, key)}
+    if fields.dtype:
         description["dtype"] = layer.dtype.name
-    if "activate" in kind.callables and layer.se_hPars is not None:
+    if "activate" in fields.callables and layer.se_hPars is not None:
         numbers = (key for key in activations.DEFAULTS if key in layer.se_hPars)
         description["se_hPars"] = {key: activations.parameter(layer.se_hPars, key) for key in numbers}
-    if kind.type is GRU:
+    if fields.variant:
         description["variant"] = layer.variant.name
     return description
 
 
-def _name(layer: GRU | Layer, role: str, i: int) -> str:
+def _name(layer: Layer, role: str, i: int) -> str:
     """What the file calls a callable of the layer."""
     f = getattr(layer, role)
     if role == "initialization":
@@ -259,15 +170,13 @@ def _name(layer: GRU | Layer, role: str, i: int) -> str:
     return name
 
 
-def _alike(layer: Bidirectional, i: int) -> dict[str, Any]:
-    """The description of the first of the two layers; ValueError where the twin is not made like it."""
-    first, second = (_description(half, i) for half in layer.halves)
-    flags = first.get("reverse", False), second.pop("reverse", False)
-    if flags[0] == flags[1] or second != {key: value for key, value in first.items() if key != "reverse"}:
+def _check_alike(layer: Any, halves: Sequence[dict[str, Any]], i: int) -> None:
+    """ValueError where the second of two layers, by their descriptions, is not made like the first."""
+    first, second = ({key: value for key, value in half.items() if key != "reverse"} for half in halves)
+    if first != second or halves[0].get("reverse", False) == halves[1].get("reverse", False):
         raise ValueError(
             f"layers: expected a twin like the other but for its direction, got {layer.halves} in layer {i}"
         )
-    return first
 
 
 def plain(value: Any, name: str) -> dict[str, Any]:
@@ -292,7 +201,7 @@ def array_of(text: Mapping[str, Any]) -> np.ndarray:
 # --- reading ---
 
 
-def read(path: Path) -> tuple[list[GRU | Layer], dict[str, Any], Arrays]:
+def read(path: Path) -> tuple[list[Layer], dict[str, Any], Arrays]:
     """The layers with their parameters, the network's settings and its standardisation, as `write` got them.
 
     ValueError for a file that is damaged, foreign or newer; OSError where it cannot be opened. Before an array is read
@@ -319,7 +228,7 @@ def judged(path: Path, kind: str, newest: int, unpack: Callable[[Archive], Any])
             raise refused(path, f"it is damaged ({type(error).__name__}: {error})", kind) from None
 
 
-def unpacked(arrays: Arrays) -> tuple[list[GRU | Layer], dict[str, Any], Arrays]:
+def unpacked(arrays: Arrays) -> tuple[list[Layer], dict[str, Any], Arrays]:
     """What `packed` made these arrays of; KeyError for one that is missing, ValueError for one that does not fit."""
     return _unpacked({name: Header(array.shape, array.dtype) for name, array in arrays.items()}, arrays.__getitem__)
 
@@ -342,7 +251,7 @@ def _check_format(archive: Archive, newest: int) -> None:
 
 def _unpacked(
     headers: Mapping[str, Header], read: Callable[[str], np.ndarray]
-) -> tuple[list[GRU | Layer], dict[str, Any], Arrays]:
+) -> tuple[list[Layer], dict[str, Any], Arrays]:
     """The same as `unpacked`, of arrays that are judged by their headers before they are read."""
     model = _model(headers, read)
     layers = [_layer(description) for description in model["layers"]]
@@ -361,7 +270,7 @@ def _unpacked(
     for name in headers.keys() - due.keys() - hashes.keys() - {"model"}:
         raise ValueError(f"it has an array too many, {name}")
     for i, layer in enumerate(layers):
-        if not isinstance(layer, Quantized):
+        if layer.trains:
             layer.compute_shapes(np.zeros(inputs[i], np.intp))
         layer.p.update((name, read(f"{i}.{name}")) for name in _headers(layer, 1))
     if hashes:
@@ -399,7 +308,7 @@ def spelled_out(
         raise ValueError(f"{name}: expected JSON of a few levels, got it nested too deeply") from None
 
 
-def _due(layers: Sequence[GRU | Layer], headers: Mapping[str, Header]) -> tuple[dict[str, Header], list[tuple]]:
+def _due(layers: Sequence[Layer], headers: Mapping[str, Header]) -> tuple[dict[str, Header], list[tuple]]:
     """What arrays the layers ask for, and the shape of one step as each of them gets it."""
     first, name = _first(layers)
     e = headers[f"{first}.{name}"].shape[0]
@@ -417,36 +326,31 @@ def _due(layers: Sequence[GRU | Layer], headers: Mapping[str, Header]) -> tuple[
     return due, inputs
 
 
-def _layer(description: Mapping[str, Any]) -> GRU | Layer:
+def _layer(description: Mapping[str, Any]) -> Layer:
     """A layer without parameters."""
     options = dict(description)
     kind = _KINDS[options.pop("class")]
-    if kind.type is Bidirectional:
-        inner, merge = options.pop("layer"), options.pop("merge")
-        _nothing_else(options, "Bidirectional")
-        if inner["class"] != "GRU":
-            raise ValueError(f"layer: expected a GRU in a Bidirectional, got {inner['class']}")
-        return Bidirectional(_layer(inner), merge)
-    if kind.type is QuantizedBidirectional:
-        halves, merge = [options.pop("layer"), options.pop("twin")], options.pop("merge")
-        _nothing_else(options, "QuantizedBidirectional")
+    fields = kind.fields
+    if fields.halves:
+        halves, merge = [options.pop(half) for half in fields.halves], options.pop("merge")
+        _nothing_else(options, kind.__name__)
         for half in halves:
-            if half["class"] != "QuantizedGRU":
-                raise ValueError(f"layer: expected QuantizedGRUs in a QuantizedBidirectional, got {half['class']}")
-        return QuantizedBidirectional(*map(_layer, halves), merge)
-    sizes, trainable = [options.pop(size) for size in kind.sizes], flag(options.pop("trainable"), "trainable")
-    made = {role: _named(role, options.pop(role)) for role in kind.callables}
-    made |= {name: flag(options.pop(name), name) for name in kind.flags}
-    made |= {name: options.pop(name) for name in kind.options if name in options}
-    if kind.shapes is not None:
+            if half["class"] != fields.half:
+                raise ValueError(f"layer: expected a {fields.half} in a {kind.__name__}, got {half['class']}")
+        return kind(*map(_layer, halves), merge)
+    first, trainable = [options.pop(name) for name in fields.first], flag(options.pop("trainable"), "trainable")
+    made = {role: _named(role, options.pop(role)) for role in fields.callables}
+    made |= {name: flag(options.pop(name), name) for name in fields.flags}
+    made |= {name: options.pop(name) for name in fields.options if name in options}
+    if fields.dtype:
         made["dtype"] = options.pop("dtype")
-    if "se_hPars" in options and "activate" in kind.callables:
+    if "se_hPars" in options and "activate" in fields.callables:
         numbers = options.pop("se_hPars")
         made["se_hPars"] = {key: activations.parameter(numbers, key) for key in numbers}
-    if kind.type is GRU:
+    if fields.variant:
         made = variant_named(options.pop("variant")).options | made
-    _nothing_else(options, kind.type.__name__)
-    layer = kind.type(*sizes, **made)
+    _nothing_else(options, kind.__name__)
+    layer = kind(*first, **made)
     layer.trainable = trainable
     return layer
 

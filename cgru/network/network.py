@@ -147,7 +147,7 @@ class Network:
     @property
     def head(self) -> Dense | None:
         """The `Dense` at the end; None where there is none."""
-        return self.layers[-1] if isinstance(self.layers[-1], Dense) else None
+        return self.layers[-1] if self.layers[-1].is_head else None
 
     @property
     def body(self) -> tuple[Layer, ...]:

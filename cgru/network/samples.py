@@ -21,7 +21,6 @@ from cgru.core.blocks import BLOCK, Rows, slices
 from cgru.core.checks import lengths_of, real, sequences
 from cgru.core.dataframes import check_not_nested, is_indexed, refuse_indexed
 from cgru.core.lengths import mask, padded
-from cgru.layers.embedding import Embedding
 from cgru.network.classes import numbered, one_of_them, strings_in
 from cgru.network.moments import Moments
 
@@ -178,7 +177,7 @@ def taken(net: Network, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarra
     A list of arrays whose lengths differ is padded.
     """
     first = net.layers[0]
-    tokens = isinstance(first, Embedding)
+    tokens = first.tokens_in
     check_not_nested(X, f"{name}X")
     if is_indexed(X) and not (tokens and X.shape[1:] > (1,)):  # a DataFrame (m, s) of tokens
         refuse_indexed(X, f"{name}X")

@@ -138,7 +138,7 @@ def states(
 
 def _place(net: Any, layer: int | None) -> tuple[Network, int]:
     """The network, made around a layer alone, and the index of the layer; refused where it cannot be looked at."""
-    if isinstance(net, GRU | Bidirectional):
+    if isinstance(net, Layer) and net.cells and net.trains:
         net = Network([copy.deepcopy(net)])
     if not isinstance(net, Network):
         raise TypeError(f"net: expected a Network, a GRU or a Bidirectional, got {type(net).__name__}")

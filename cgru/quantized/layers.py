@@ -18,12 +18,12 @@ from cgru.core.checks import flag, lengths_of, mapping, positive, rate, real, se
 from cgru.core.narrow import NarrowGRU, NarrowLinear, level
 from cgru.layers.dense import Dense
 from cgru.layers.embedding import Embedding
-from cgru.layers.layer import Layer, LayerPass, Shape, flat, floats, kept, unflat, unpadded
+from cgru.layers.layer import Fields, Layer, LayerPass, Shape, flat, floats, kept, unflat, unpadded
 from cgru.optimizers import check_number
 from cgru.quantized import reference
 from cgru.variant import variant_of
 
-__all__ = ["BOUNDED", "WEIGHTS", "Quantized", "QuantizedBidirectional", "QuantizedDense", "QuantizedEmbedding",
+__all__ = ["BOUNDED", "KINDS", "WEIGHTS", "Quantized", "QuantizedBidirectional", "QuantizedDense", "QuantizedEmbedding",
            "QuantizedGRU", "check_numbers", "named_weights"]  # fmt: skip
 
 WEIGHTS = {"int8": np.dtype(np.int8), "bfloat16": np.dtype(np.uint16)}  # what they are called, and how they are kept
@@ -137,6 +137,14 @@ class QuantizedGRU(Quantized):
         activate, activate_update, activate_reset: cgru's own, or their names; the others as of a GRU.
     """
 
+    stream = "recurrent"
+    fields = Fields(
+        {"units": "u"},
+        ("activate", "activate_update", "activate_reset"),
+        ("sequences",),
+        ("weights", "x_bound", "reset_after", "learn_h0", "reverse", "zoneout"),
+    )
+
     def __init__(
         self,
         units: int,
@@ -241,6 +249,7 @@ class QuantizedBidirectional(Quantized):
     """A `QuantizedGRU` and its twin in the other direction, their outputs merged as those of a `Bidirectional`."""
 
     piecewise = False
+    fields = Fields(halves=("layer", "twin"), half="QuantizedGRU")
 
     def __init__(self, layer: QuantizedGRU, twin: QuantizedGRU, merge: str = "concat") -> None:
         super().__init__(dtype=np.float32)
@@ -292,6 +301,9 @@ class QuantizedBidirectional(Quantized):
 
 class QuantizedDense(Quantized, Dense):
     """A `Dense` of such weights."""
+
+    stream = "narrow"
+    fields = Fields({"units": "u"}, ("activate",), options=("weights", "x_bound"))
 
     def __init__(
         self,
@@ -349,6 +361,8 @@ class _OneWay(LayerPass):
 class QuantizedEmbedding(Quantized, Embedding):
     """An `Embedding` whose table is of such numbers; of int8 each token has a scale."""
 
+    fields = Fields({"tokens": "v", "units": "u"}, options=("weights",))
+
     def __init__(self, tokens: int, units: int, *, weights: str = "int8") -> None:
         super().__init__(tokens, units, dtype=np.float32)
         self._set(weights, 0.0)
@@ -378,3 +392,6 @@ class QuantizedEmbedding(Quantized, Embedding):
 
     def _made(self) -> bool:
         return True
+
+
+KINDS = (QuantizedGRU, QuantizedBidirectional, QuantizedDense, QuantizedEmbedding)

@@ -35,6 +35,12 @@ __all__ = ["bytes_of", "changed", "compared", "noise", "quantize"]
 
 Arrays = dict[str, np.ndarray]
 
+_QUANTIZED = {
+    GRU: QuantizedGRU,
+    Bidirectional: QuantizedBidirectional,
+    Dense: QuantizedDense,
+    Embedding: QuantizedEmbedding,
+}
 LARGEST = reference.floats(np.uint16(0x7F7F))  # bfloat16 beside what is infinite
 
 
@@ -203,9 +209,9 @@ def _check(layer: Layer, i: int) -> None:
             raise ValueError(f"net: {where}, is stateful, expected one that is not; a Stream carries states")
         if cell.codes() is None:
             raise ValueError(f"net: {where}, has an activation of its own, expected cgru's")
-    if type(layer) is Dense and layer.code is None:
+    kinds = tuple(_QUANTIZED)
+    if type(layer) in kinds and getattr(layer, "code", ()) is None:
         raise ValueError(f"net: {where}, has an activation of its own, expected cgru's")
-    kinds = (GRU, Bidirectional, Dense, Embedding)
     if any(isinstance(each, kinds) and type(each) not in kinds for each in (layer, *layer.cells)):
         raise ValueError(f"net: {where}, is or has a class of its own, expected one of cgru's")
     for name, array in layer.p.items():
@@ -241,20 +247,15 @@ def _largest(A: np.ndarray, steps: np.ndarray | None) -> float:
 
 def _quantized(layer: Layer, weights: str, bound: float) -> Layer:
     """The layer with such weights, or where it has none that are multiplied a copy in float32."""
-    if isinstance(layer, Bidirectional):
-        return QuantizedBidirectional(*(_quantized(half, weights, bound) for half in layer.halves), layer.merge)
-    if isinstance(layer, GRU):
-        made: Quantized = QuantizedGRU(
-            layer.d["u"], layer.activate, layer.activate_update, layer.activate_reset, layer.se_hPars,
-            weights=weights, x_bound=bound, sequences=layer.sequences, reset_after=layer.variant.reset_after,
-            learn_h0=layer.learn_h0, reverse=layer.reverse, zoneout=layer.zoneout,
-        )  # fmt: skip
-    elif isinstance(layer, Dense):
-        made = QuantizedDense(layer.d["u"], layer.activate, layer.se_hPars, weights=weights, x_bound=bound)
-    elif isinstance(layer, Embedding):
-        made = QuantizedEmbedding(layer.d["v"], layer.d["u"], weights=weights)
-    else:
+    kind = _QUANTIZED.get(type(layer))
+    if kind is None:
         return _in_float32(layer)
+    fields, own = kind.fields, {"weights": weights, "x_bound": bound}
+    if fields.halves:
+        return kind(*(_quantized(half, weights, bound) for half in layer.halves), layer.merge)
+    names = (*fields.callables, *fields.flags, *fields.options, *("se_hPars",) * bool(fields.callables))
+    first = (layer.d[letter] for letter in fields.first.values())
+    made = kind(*first, **{name: own[name] if name in own else getattr(layer, name) for name in names})
     made.arrays(layer.elements or 1)  # refuses more rows than there may be
     for name, array in layer.p.items():
         made.p |= _coded(name, array, weights) if name[0] in "UVWE" else {name: np.array(array, np.float32)}

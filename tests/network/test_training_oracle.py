@@ -41,6 +41,9 @@ def network(rng, kind, per_step):
         if both and kind == "stateful" and rng.random() < 0.5:  # one direction goes on, the other does not
             layers[-1].backward_layer.stateful = not gru.stateful
     head = cgru.Dense(3, "softmax") if rng.random() < 0.5 else cgru.Dense(2, "identity")
+    elementwise = (cgru.Scale, lambda: cgru.Clip(-0.6, 0.5), lambda: cgru.Activation("tanh"))
+    for _ in range(rng.integers(0, 4)):
+        layers.insert(int(rng.integers(0, len(layers) + 1)), elementwise[rng.integers(3)]())
     optimizer = OPTIMIZERS[rng.integers(len(OPTIMIZERS))]()
     return cgru.Network([*layers, head], optimizer=optimizer, seed=int(rng.integers(1000)))
 
@@ -56,7 +59,7 @@ def case(kind, seed):
     X = rng.standard_normal((m, s, e))
     net.make(X)
     for key, array in net.parameters().items():
-        if key.endswith("h0"):
+        if key.endswith(("h0", "scale", "shift")):
             array[...] = rng.standard_normal(array.shape)
     rows = (m, s) if per_step else (m,)
     y = rng.integers(0, 3, rows) if net.loss == "cross_entropy" else rng.standard_normal((*rows, 2))

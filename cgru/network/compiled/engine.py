@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cgru import losses
-from cgru.bidirectional import Bidirectional
-from cgru.gru import GRU
-from cgru.layers.dense import Dense
-from cgru.layers.dropout import Dropout
-from cgru.layers.embedding import Embedding
-from cgru.layers.flip import Flip
 from cgru.layers.layer import Layer
-from cgru.layers.pool import Pool
 from cgru.network.compiled.program import Program
 from cgru.network.compiled.samples import Source
 from cgru.network.history import Updates
@@ -32,11 +25,6 @@ SCORED = 1 << 14  # steps that are scored at once, of all rows together
 ROWS = 8, 1024  # at least and at most
 
 Parts = Iterable[tuple[Data, np.ndarray, list[float]]]  # samples, their order, what is done before each update
-
-METHODS = {
-    kind: frozenset(name for name in dir(kind) if callable(getattr(kind, name)))
-    for kind in (GRU, Bidirectional, Dense, Dropout, Embedding, Flip, Pool)
-}
 
 
 class Engine:
@@ -175,7 +163,13 @@ def _joined(room: tuple[int, int, int], piece: tuple[int, int, int]) -> tuple[in
 def _settings(net: Network) -> tuple[Any, ...]:
     """What of a network a callback may set and the compiled one has looked at, its parameters apart."""
     layers = [
-        (repr(layer), layer.trainable, layer.clip_gradients, [(repr(cell), cell.training) for cell in layer.cells])
+        (
+            repr(layer),
+            layer.stage,
+            layer.trainable,
+            layer.clip_gradients,
+            [(repr(cell), cell.training) for cell in layer.cells],
+        )
         for layer in net.layers
     ]
     return net.optimizer, net.loss, id(net.mean), id(net.scale), compiles(net), layers
@@ -186,21 +180,13 @@ def compiles(net: Network) -> bool:
 
     And its loss none of the user's.
     """
-    own = all(_own(layer) and (layer.dtype == net.dtype or not layer.parameter_names) for layer in net.layers)
-    return own and net.loss is not None and losses.named(net.loss).code is not None
+    dtypes = {layer.dtype for layer in net.layers if layer.parameter_names}
+    own = all(_own(each) for layer in net.layers for each in {layer, *layer.cells})
+    return own and dtypes <= {net.dtype} and net.loss is not None and losses.named(net.loss).code is not None
 
 
 def _own(layer: Layer) -> bool:
+    """Return whether the layer's class says itself what stage it is, and no method of that was replaced."""
     kind = type(layer)
-    if kind not in METHODS or not METHODS[kind].isdisjoint(vars(layer)):
-        return False
-    if kind is Dense:
-        return layer.code is not None
-    if kind is Dropout:
-        return layer.mask is None
-    return all(map(_own_cell, layer.cells))
-
-
-def _own_cell(cell: GRU) -> bool:
-    own = type(cell) is GRU and METHODS[GRU].isdisjoint(vars(cell)) and cell.codes() is not None
-    return own and cell.masks is None
+    replaced = any(callable(getattr(kind, name, None)) for name in vars(layer))
+    return "stage" in vars(kind) and not replaced and layer.stage is not None

@@ -19,6 +19,8 @@ cdef void move(cgru_array source, Py_ssize_t i, Py_ssize_t t, cgru_array to, Py_
                Py_ssize_t n, int size) noexcept nogil
 cdef void add(void *to, const void *a, Py_ssize_t n, int size) noexcept nogil
 cdef double largest(const void *a, Py_ssize_t n, int size) noexcept nogil
+cdef void bound(const void *x, Py_ssize_t sample, const void *scale, const void *shift, double low, double high,
+                void *to, Py_ssize_t rows, Py_ssize_t n, int size) noexcept nogil
 cdef void scale(void *a, Py_ssize_t n, double factor, int size) noexcept nogil
 cdef void penalise(const void *a, double l1, double l2, void *g, Py_ssize_t n, int size) noexcept nogil
 cdef void penalise_each(cgru_array a, double l1, double l2, cgru_array g, const Piece *piece, bint each, Py_ssize_t n,

@@ -116,6 +116,29 @@ cdef double largest(const void *a, Py_ssize_t n, int size) noexcept nogil:
     return _largest[float](<const float *>a, n) if size == 4 else _largest[double](<const double *>a, n)
 
 
+cdef void _bound(const floating *x, Py_ssize_t sample, const floating *scale, const floating *shift, floating low,
+                 floating high, floating *to, Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i, c
+    cdef floating y
+    for i in range(rows):
+        for c in range(n):
+            y = x[i * sample + c]
+            if scale != NULL:
+                y = y * scale[c] + shift[c]
+            to[i * n + c] = low if y < low else high if y > high else y  # NaN is neither below nor above
+
+
+cdef void bound(const void *x, Py_ssize_t sample, const void *scale, const void *shift, double low, double high,
+                void *to, Py_ssize_t rows, Py_ssize_t n, int size) noexcept nogil:
+    """to (rows, n) = min(max(x scale + shift, low), high) of rows that lie `sample` apart; no scale: of x."""
+    if size == 4:
+        _bound[float](<const float *>x, sample, <const float *>scale, <const float *>shift, <float>low, <float>high,
+                      <float *>to, rows, n)
+    else:
+        _bound[double](<const double *>x, sample, <const double *>scale, <const double *>shift, low, high,
+                       <double *>to, rows, n)
+
+
 cdef void scale(void *a, Py_ssize_t n, double factor, int size) noexcept nogil:
     """a *= factor"""
     cdef Py_ssize_t j

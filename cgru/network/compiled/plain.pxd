@@ -1,14 +1,11 @@
-"""What is no GRU as stages: Embedding, Dropout, Pool, Flip, and Dense, among others as the head."""
+"""The stages that are no GRU: Embedding, Dropout, Pool, Flip, elementwise ones, and Dense, among others as the head."""
 
 from cgru.core.kernels cimport cgru_criterion
 from cgru.network.compiled.stage cimport Arena, Piece, Size, Stage
 
 
-cdef int make_dropout(Stage *stage, layer) except -1
-cdef int make_pool(Stage *stage, tuple parts) except -1
-cdef int make_flip(Stage *stage) except -1
-cdef int make_embedding(Stage *stage, Py_ssize_t tokens, Py_ssize_t u) except -1
-cdef int make_dense(Stage *stage, Py_ssize_t u, tuple code) except -1
+# Make a stage, but for its memory, of what a layer says of it; `random` is what a Dropout draws from.
+cdef int make_plain(Stage *stage, dict said, random) except -1
 cdef void lay_plain(Stage *stage, Arena *arena, Size size) noexcept
 cdef Py_ssize_t plain_scratch(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) noexcept
 

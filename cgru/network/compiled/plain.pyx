@@ -1,6 +1,7 @@
-"""What is no GRU as stages of a compiled network: Embedding, Dropout, Pool, Flip and Dense, which may be the head."""
+"""The stages of a compiled network that are no GRU; a Dense may be the head."""
 
 from cython cimport floating
+from libc.math cimport INFINITY
 from libc.string cimport memcpy, memset
 
 from cgru.core cimport gradients
@@ -9,7 +10,7 @@ from cgru.core.kernels cimport (
     cgru_kernels, cgru_matrix, cgru_product, new_product, pack, pack_bias, transpose, whole_lines,
 )
 from cgru.core.threads cimport share, worth
-from cgru.network.compiled.numbers cimport COPY, MULTIPLY, add, combine, draw, in_rows, kept_by
+from cgru.network.compiled.numbers cimport COPY, MULTIPLY, add, bound, combine, draw, in_rows, kept_by
 from cgru.network.compiled.random cimport generator
 from cgru.network.compiled.stage cimport Arena, Piece, Size, Stage, in_lanes, laid, live, take, timed
 
@@ -20,40 +21,33 @@ cdef enum:
 cdef dict HOW = {"mean": AVERAGE, "max": LARGEST, "last": LAST}
 
 
-cdef int make_dropout(Stage *stage, layer) except -1:
-    stage.forward, stage.backward = _drop, _drop_back
-    stage.u, stage.steps_out = stage.n, stage.steps_in
-    if layer.training:
-        stage.rate, stage.random = layer.rate, generator(layer.np_rng)
-    return 0
-
-
-cdef int make_pool(Stage *stage, tuple parts) except -1:
-    cdef int i
-    stage.forward, stage.backward = _pool, _pool_back
-    stage.hows = len(parts)
-    for i in range(stage.hows):
-        stage.how[i] = HOW[parts[i]]
-    stage.u, stage.steps_out = stage.hows * stage.n, False
-    return 0
-
-
-cdef int make_flip(Stage *stage) except -1:
-    stage.forward, stage.backward = _flip, _flip_back
-    stage.u, stage.steps_out = stage.n, True
-    return 0
-
-
-cdef int make_embedding(Stage *stage, Py_ssize_t tokens, Py_ssize_t u) except -1:
-    stage.forward, stage.backward = _look_up, _add_up
-    stage.n, stage.u, stage.steps_out = tokens, u, True
-    return 0
-
-
-cdef int make_dense(Stage *stage, Py_ssize_t u, tuple code) except -1:
-    stage.forward, stage.backward = _dense, _dense_back
-    stage.u, stage.steps_out = u, stage.steps_in
-    stage.activate.code, stage.activate.alpha = code
+cdef int make_plain(Stage *stage, dict said, random) except -1:
+    kind = said["kind"]
+    stage.u, stage.steps_out = said.get("units", stage.n), stage.steps_in
+    stage.activates = "activate" in said
+    if stage.activates:
+        stage.activate.code, stage.activate.alpha = said["activate"]
+    if kind == "dense":
+        stage.forward, stage.backward = _dense, _dense_back
+    elif kind == "elementwise":
+        stage.forward, stage.backward = _each, _each_back
+        low, high = said.get("low"), said.get("high")
+        stage.low, stage.high = -INFINITY if low is None else low, INFINITY if high is None else high
+    elif kind == "dropout":
+        stage.forward, stage.backward, stage.hands_on = _drop, _drop_back, True
+        if said["rate"] is not None:
+            stage.rate, stage.random = said["rate"], generator(random)
+    elif kind == "pool":
+        stage.forward, stage.backward, stage.steps_out = _pool, _pool_back, False
+        for how in said["parts"]:
+            stage.how[stage.hows] = HOW[how]
+            stage.hows += 1
+        stage.u = stage.hows * stage.n
+    elif kind == "embedding":
+        stage.forward, stage.backward, stage.steps_out = _look_up, _add_up, True
+        stage.n = said["tokens"]
+    else:
+        stage.forward, stage.backward = _flip, _flip_back
     return 0
 
 
@@ -289,13 +283,16 @@ cdef Py_ssize_t _criterion_room(const cgru_kernels *k, Py_ssize_t outputs) noexc
 
 cdef void _run(Work *work) noexcept nogil:
     cdef const Stage *stage = work.stage
-    cdef double flop = 2.0 * stage.n * stage.u * _rows_of(work.piece.m, work.piece.s, stage.steps_in)
+    cdef double flop = 2.0 * (stage.n if stage.forward == _dense else 8) * stage.u
+    flop *= _rows_of(work.piece.m, work.piece.s, stage.steps_in)
     share(_multiply, work, _parts(stage, work.piece), worth(flop, stage.threads))
 
 
 cdef Py_ssize_t _packed_room(const Stage *stage) noexcept nogil:
     """W or its transpose, packed, and b."""
     cdef Py_ssize_t lanes = stage.k.lanes
+    if stage.forward != _dense:
+        return 0
     return whole_lines(max((stage.n + 1) * (stage.u + lanes), stage.u * (stage.n + lanes)), stage.k.size)
 
 
@@ -304,12 +301,14 @@ cdef Py_ssize_t plain_scratch(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bi
     cdef Piece piece
     cdef cgru_call call
     cdef Py_ssize_t parts, room
-    if stage.forward != _dense:
+    if not stage.activates:
         return 0
     memset(&piece, 0, sizeof(Piece))
     piece.m, piece.s = m, s
     parts = max(s, _parts(stage, &piece))
     room = _packed_room(stage) + parts * (_criterion_room(stage.k, stage.u) + 2 * sizeof(double))
+    if stage.forward != _dense:
+        return room
     call = _sums(stage, &piece)
     return max(room, gradients.room(stage.k, &call, stage.threads)) if back else room
 
@@ -377,6 +376,85 @@ cdef int _dense_back(Stage *stage, const Piece *piece) except -1 nogil:
     _finish(stage, piece, &work)
     return head_backward(stage, piece)
 
+
+# --- elementwise ---
+
+cdef Work _elementwise(Stage *stage, const Piece *piece) noexcept nogil:
+    """The activation of rows X."""
+    cdef Work work
+    memset(&work, 0, sizeof(Work))
+    work.stage, work.piece = stage, piece
+    work.criterion = _activation(stage, stage.n)
+    work.criterion.Z = cgru_matrix(stage.X.data, stage.X.sample, 1)
+    return work
+
+
+cdef int _each(Stage *stage, const Piece *piece) except -1 nogil:
+    """A = activate(X), or X scale + shift within the bounds."""
+    cdef Work work
+    cdef Py_ssize_t t, n = stage.n, m = piece.m
+    cdef int size = stage.k.size
+    in_rows(stage, piece)
+    stage.A = timed(stage.out, n, m)
+    if stage.activates:
+        work = _elementwise(stage, piece)
+        work.criterion.A = cgru_matrix(stage.out, n, 1)
+        _finish(stage, piece, &work)
+        return 0
+    for t in range(piece.s if stage.steps_in else 1):
+        bound(_at(stage.X, 0, t, size), stage.X.sample, stage.W, stage.b, stage.low, stage.high,
+              _at(stage.A, 0, t, size), live(piece, stage.steps_in, t), n, size)
+    return 0
+
+
+cdef void _bounded_back(const Stage *stage, const floating *x, const floating *d, floating *dx,
+                        Py_ssize_t rows) noexcept nogil:
+    """One step of a stage with a scale, or bounds, within which the derivative is 1."""
+    cdef const floating *scale = <floating *>stage.W
+    cdef floating *dscale = <floating *>stage.dW
+    cdef floating *dshift = <floating *>stage.db
+    cdef floating low = <floating>stage.low, high = <floating>stage.high, slope
+    cdef Py_ssize_t i, c, n = stage.n
+    for i in range(rows):
+        for c in range(n):
+            if scale != NULL:
+                slope = scale[c]
+            else:
+                slope = x[c] >= low and x[c] <= high
+            if dx != NULL:
+                dx[i * n + c] = d[c] * slope
+            if stage.trainable:
+                dscale[c] += d[c] * x[c]
+                dshift[c] += d[c]
+        x += stage.X.sample
+        d += stage.dA.sample
+
+
+cdef int _each_back(Stage *stage, const Piece *piece) except -1 nogil:
+    """dX = dA times the derivative; of a scale the gradients."""
+    cdef Work work
+    cdef Py_ssize_t t, rows
+    cdef int size = stage.k.size
+    cdef char *dx
+    if stage.activates:
+        work = _elementwise(stage, piece)
+        work.criterion.Y = cgru_matrix(stage.dA.data, stage.dA.sample, 1)
+        work.criterion.dZ = cgru_matrix(stage.dX.data, stage.n, 1)
+        _finish(stage, piece, &work)
+        return 0
+    for t in range(piece.s if stage.steps_in else 1):
+        rows = live(piece, stage.steps_in, t)
+        dx = NULL if stage.dX.data == NULL else _at(stage.dX, 0, t, size)
+        if size == 4:
+            _bounded_back[float](stage, <float *>_at(stage.X, 0, t, size), <float *>_at(stage.dA, 0, t, size),
+                                 <float *>dx, rows)
+        else:
+            _bounded_back[double](stage, <double *>_at(stage.X, 0, t, size), <double *>_at(stage.dA, 0, t, size),
+                                  <double *>dx, rows)
+    return 0
+
+
+# --- a head ---
 
 cdef int head_forward(Stage *stage, const Piece *piece, const cgru_criterion *criterion, bint back, double *value,
                       double *right) except -1 nogil:

@@ -10,23 +10,14 @@ from libc.math cimport isfinite
 from libc.string cimport memset
 
 from cgru import losses
-from cgru.bidirectional import Bidirectional
-from cgru.core.checks import parameters, real
+from cgru.core.checks import parameters
 from cgru.core.kernels cimport (
     cgru_criterion, cgru_kernels, cgru_matrix, kernels, look_for_signals, may_be_few, parameter_place,
 )
 from cgru.core.threads cimport available
-from cgru.gru import GRU
-from cgru.layers.dense import Dense
-from cgru.layers.dropout import Dropout
-from cgru.layers.embedding import Embedding
-from cgru.layers.pool import Pool
 from cgru.network.compiled.batch cimport Batch, arrange, cut, lay_batch, window
 from cgru.network.compiled.numbers cimport penalise_each
-from cgru.network.compiled.plain cimport (
-    head_backward, head_forward, lay_plain, make_dense, make_dropout, make_embedding, make_flip, make_pool,
-    plain_scratch,
-)
+from cgru.network.compiled.plain cimport head_backward, head_forward, lay_plain, make_plain, plain_scratch
 from cgru.network.compiled.recurrent cimport lay_recurrent, make_recurrent, recurrent_scratch, wants_lanes
 from cgru.network.compiled.samples cimport (
     Samples, Source, read_classes, read_targets, read_tokens, read_weights, read_X,
@@ -132,28 +123,19 @@ cdef class Program:
             stage = &self.stages[i]
             stage.k, stage.threads, stage.n, stage.steps_in = self.k, self.threads, n, steps
             stage.trainable = layer.trainable and len(layer.parameter_names) > 0
-            kind = type(layer)
-            if kind is GRU or kind is Bidirectional:
+            said = layer.stage
+            if said["kind"] == "recurrent":
                 for cell in layer.cells:
                     parameters(cell.p, n, cell.d["u"], self.net.dtype, cell.variant, "A")
-                    drops = cell.dropout or cell.recurrent_dropout or cell.zoneout
-                    self._draws(cell, cell.training and drops, cell.zoneout)
-                make_recurrent(stage, list(layer.cells), getattr(layer, "merge", None), bool(layer.sequences))
-            elif kind is Dense:
-                W, _ = layer.weights()
-                if len(W) != n:
-                    raise ValueError(f"A: expected {len(W)} elements, the rows of W, in layer {i}, got {n}")
-                make_dense(stage, layer.d["u"], layer.code)
-            elif kind is Embedding:
-                real(layer.p["E"], "p['E']", (layer.d["v"], layer.d["u"]), layer.dtype)
-                make_embedding(stage, layer.d["v"], layer.d["u"])
-            elif kind is Dropout:
-                self._draws(layer, layer.training, steps)
-                make_dropout(stage, layer)
-            elif kind is Pool:
-                make_pool(stage, layer.parts)
+                    self._draws(cell, cell.training and cell.draws, cell.zoneout)
+                make_recurrent(stage, list(layer.cells), said["merge"], said["sequences"])
             else:
-                make_flip(stage)
+                layer.checked_parameters()
+                if layer.elements not in (None, n):
+                    name = layer.parameter_names[0]
+                    raise ValueError(f"A: expected {layer.elements} elements, as {name} has, in layer {i}, got {n}")
+                self._draws(layer, layer.draws and layer.training, steps)
+                make_plain(stage, said, layer.np_rng if layer.draws else None)
             self._name(stage, i, layer)
             n, steps = stage.u, stage.steps_out
         return 0
@@ -175,7 +157,7 @@ cdef class Program:
             parameter.columns = array.shape[array.ndim - 1]
             half, _, own = name.rpartition(".")
             parameter.part = half == "backward"
-            parameter.place = name == "b" if type(layer) in (Dense, Embedding) else parameter_place(own)
+            parameter.place = parameter_place(own) if stage.parts else layer.parameter_names.index(name)
         return 0
 
     cdef Py_ssize_t _scratch(self, Py_ssize_t rows, Py_ssize_t trained, Py_ssize_t steps) except -1:
@@ -205,7 +187,7 @@ cdef class Program:
                 lay_plain(stage, arena, size)
             if below_few:
                 stage.turned = take(arena, size.many * stage.n, self.k.size)
-            if type(self.net.layers[i]) is not Dropout:  # which may hand on what it gets
+            if not stage.hands_on:
                 below_few = stage.parts > 0 and may_be_few(self.k, &stage.part[0].call)
             widest = max(widest, stage.u)
         u = self.stages[self.count - 1].u

@@ -83,8 +83,11 @@ cdef struct Stage:
     int how[3]  # of the parts of a Pool
     int hows  # how many
     Py_ssize_t *chosen  # (m, u) the steps that were taken
-    cgru_activation activate  # of a Dense
-    char *W  # of a Dense or an Embedding
+    cgru_activation activate  # of a Dense, or of an elementwise stage that has `activates`
+    bint activates
+    double low, high  # bounds of an elementwise stage
+    bint hands_on  # whether A may be X itself
+    char *W  # of a Dense or an Embedding; the scale of an elementwise stage, NULL: none
     char *b
     char *dW
     char *db

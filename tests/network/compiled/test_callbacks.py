@@ -1,5 +1,6 @@
 """A compiled fit and what is the user's: callbacks, layers and parameters, threads, Ctrl-C."""
 
+import copy
 import signal
 import threading
 import time
@@ -299,6 +300,41 @@ def test_what_is_the_users_own_does_not_compile(where, what):
     layer = net.layers[where]
     what(layer.cells[-1] if where == 3 and what is not mixed else layer)
     assert not compiles(net)
+
+
+@pytest.mark.parametrize("layer", [cgru.Scale(), cgru.Clip(0, 1), cgru.Activation("relu"), cgru.Pool("last")])
+def test_a_class_built_on_a_layer_of_ours_does_not_compile(layer):
+    def made(layer):
+        return cgru.Network([cgru.GRU(3, sequences=True), layer, cgru.Dense(2)], "mse")
+
+    assert compiles(made(copy.deepcopy(layer)))
+    layer.__class__ = type("Own", (type(layer),), {})
+    assert not compiles(made(layer))
+
+
+def test_an_activation_of_the_users_does_not_compile():
+    def own(x, deriv=False):
+        return np.ones_like(x) if deriv else x
+
+    layers = [cgru.GRU(3, sequences=True), cgru.Activation("tanh"), cgru.GRU(2), cgru.Dense(2)]
+    net = cgru.Network(layers, "mse")
+    assert compiles(net)
+    net.layers[1].activate = own
+    assert not compiles(net)
+
+
+def tighten(clip):
+    clip.low = 0.1
+
+
+def test_a_bound_that_a_callback_sets_holds_from_then_on(monkeypatch):
+    found = []
+    for loop in (False, True):
+        if loop:
+            monkeypatch.setattr(fit, "compiles", lambda net: False)
+        net = cgru.Network([cgru.GRU(3), cgru.Clip(-0.1), cgru.Dense(3, "softmax")], seed=1)
+        found.append(net.fit(X, CLASSES, epochs=4, callback=lambda epoch, clip=net.layers[1]: tighten(clip)).loss)
+    assert found[0] == pytest.approx(found[1], rel=1e-9)
 
 
 def test_all_losses_that_have_a_name_compile():
