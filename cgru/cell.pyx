@@ -72,7 +72,7 @@ cdef void _caches(const Inside *inside, cgru_call *call, const void *cache) noex
     call.hp, call.h = cgru_array(h, call.u, step, 1), cgru_array(h + step * size, call.u, step, 1)
     for i in range(inside.cache_count):
         width = inside.caches[i].columns
-        (&call.h0)[inside.caches[i].place] = cgru_array(free, width, call.m * width, 1)
+        call.array[inside.caches[i].place] = cgru_array(free, width, call.m * width, 1)
         free += call.s * call.m * width * size
 
 

@@ -437,7 +437,7 @@ cdef class GRUPass(Pass):
               "z": self._own(call.z), "r": self._own(call.r), "hh_": self._own(call.hh_), "z_": self._own(call.z_),
               "r_": self._own(call.r_)}
         for name in self.variant.caches:
-            fc[name] = self._own((&call.h0)[array_place(name)], self.variant.width(name, call.u))
+            fc[name] = self._own(call.array[array_place(name)], self.variant.width(name, call.u))
         return fc
 
     cdef tuple _shape(self):

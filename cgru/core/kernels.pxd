@@ -29,6 +29,9 @@ cdef extern from "simd/cgru.h" nogil:
         void *data
         Py_ssize_t sample, step, column
 
+    cdef enum:
+        CGRU_PLACES, CGRU_PLACE_hh, CGRU_PLACE_z, CGRU_PLACE_dhh_, CGRU_PLACE_dz_
+
     ctypedef struct cgru_call:
         Py_ssize_t m, s, e, u
         const Py_ssize_t *order
@@ -36,8 +39,10 @@ cdef extern from "simd/cgru.h" nogil:
         cgru_activation activate, activate_update, activate_reset
         int after, reverse
         double zoneout
+        # Those of CGRU_ARRAYS that are asked for here by name, and all of them by their places there.
         cgru_array h0, X, h, hp, hh, z, r, c, hh_, z_, r_, kept, last
-        cgru_array dA, dh_, dh, dhh_, dz_, dr_, dc, dX, nU, nV, iU, iV, dU_, dV_, recurrent
+        cgru_array dA, dh_, dh, dhh_, dz_, dr_, dc, dX, nU, nV, dU_, dV_, recurrent
+        cgru_array array[CGRU_PLACES]
         void *rows
         Py_ssize_t ld, up, ep, pre, seen
         int padded, fresh, norm, linear, loose, few
@@ -291,7 +296,7 @@ cdef int targets(cgru_gradients *to, dict g) except -1
 
 # The call of that `arrays`, a dict with X and whatever else is to be bound, and of their "zoneout".
 cdef cgru_call call_of(variant, Py_ssize_t u, dict arrays, tuple activations, order, running) except *
-# Where an array stands among those of cgru_call, from h0 on; and a parameter in cgru_weights and cgru_gradients.
+# Where an array stands among those of cgru_call; and a parameter in cgru_weights and cgru_gradients.
 cdef int array_place(str name) except -1
 cdef int parameter_place(str name) except -1
 # The mask of a gate, CGRU_R, CGRU_Z or CGRU_HH, among call.recurrent; no array where there is none.

@@ -20,6 +20,14 @@ cnp.import_array()
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1
 
+cdef extern from *:
+    """
+    #include "simd/cgru.h"
+    #define NAME(name) #name,
+    static const char *const names_of_arrays[] = {CGRU_ARRAYS(NAME)};
+    """
+    const char *const *names_of_arrays
+
 cdef extern from "simd/cgru.h":
     const cgru_kernels *cgru_level(const char *level, int itemsize)
     const cgru_narrow_kernels *cgru_narrow_level(const char *level)
@@ -40,11 +48,8 @@ cdef int _lanes = -1  # whether lanes are samples: 1 wherever they can be, 0 nev
 cdef int _lying = -1  # whether weights are read where they lie, likewise
 cdef double PIECE = 4e9  # operations of a piece: some tens of milliseconds
 
-# The arrays of a cgru_call, from h0 on, and the parameters in cgru_weights and cgru_gradients, as they stand there.
-cdef dict ARRAYS = {name: place for place, name in enumerate((
-    "h0", "X", "h", "hp", "hh", "z", "r", "c", "hh_", "z_", "r_", "kept", "last",
-    "dA", "dh_", "dh", "dhh_", "dz_", "dr_", "dc", "dX", "nU", "nV", "iU", "iV", "dU_", "dV_", "recurrent",
-))}
+# The arrays of a cgru_call, and the parameters in cgru_weights and cgru_gradients, as they stand there.
+cdef dict ARRAYS = {names_of_arrays[place].decode(): place for place in range(CGRU_PLACES)}
 cdef dict PARAMETERS = {name: place for place, name in enumerate((
     "Ur", "Uz", "Uhh", "Vr", "Vz", "Vhh", "br", "bz", "bhh", "chh", "gU", "gV", "h0",
 ))}
@@ -136,7 +141,7 @@ cdef cgru_call new_call(Py_ssize_t m, Py_ssize_t s, Py_ssize_t e, Py_ssize_t u, 
 
 
 cdef int bind(cgru_call *call, str name, cnp.ndarray array) except -1:
-    (&call.h0)[array_place(name)] = cgru_array(NULL, 0, 0, 1) if array is None else view(array)
+    call.array[array_place(name)] = cgru_array(NULL, 0, 0, 1) if array is None else view(array)
     return 0
 
 
@@ -166,7 +171,7 @@ cdef cgru_call call_of(variant, Py_ssize_t u, dict arrays, tuple activations, or
     for name, array in arrays.items():
         place = PyDict_GetItem(ARRAYS, name)
         if place != NULL and array is not None:
-            (&call.h0)[<Py_ssize_t>PyLong_AsLong(<object>place)] = view(array)
+            call.array[<Py_ssize_t>PyLong_AsLong(<object>place)] = view(array)
     call.few = samples_in_lanes(k, &call) and (_lanes == 1 or call.r.sample == 1)
     return call
 
@@ -199,16 +204,16 @@ cdef Py_ssize_t steps_of_piece(const cgru_call *call, Py_ssize_t m) noexcept nog
 
 
 cdef void narrow(cgru_call *call, const cgru_call *whole, Py_ssize_t start, Py_ssize_t steps, int size) noexcept nogil:
-    """Make `call` one of some steps of a whole call: all arrays begin at the first of them."""
+    """Make `call` one of some steps of a whole call: all arrays that have steps begin at the first of them."""
+    cdef int place
     call[0] = whole[0]
     call.s = steps
     if call.running != NULL:
         call.running += start
-    cdef cgru_array *each = &call.h0
-    while each <= &call.dV_:
-        if each.data != NULL:
-            each.data = <char *>each.data + start * each.step * size
-        each += 1
+    for place in range(CGRU_PLACES):
+        if call.array[place].data != NULL:
+            call.array[place].data = <char *>call.array[place].data + start * call.array[place].step * size
+    call.recurrent = whole.recurrent
 
 
 cdef int look_for_signals() except -1 nogil:

@@ -2,18 +2,18 @@
 
 from cgru.core cimport backward, forward, gradients
 from cgru.core.kernels cimport (
-    CGRU_STEPS, along_e, array_place, cgru_array, cgru_call, may_be_few, new_call, samples_in_lanes,
+    CGRU_PLACE_dhh_, CGRU_PLACE_dz_, CGRU_PLACE_hh, CGRU_PLACE_z, CGRU_PLACES, CGRU_STEPS, along_e, array_place,
+    cgru_array, cgru_call, may_be_few, new_call, samples_in_lanes,
 )
 from cgru.network.compiled.numbers cimport ADD, HALVE, MULTIPLY, add, combine, draw, in_rows, kept_by, move
 from cgru.network.compiled.random cimport generator
 from cgru.network.compiled.stage cimport (
-    PLACES, Arena, Piece, Recurrent, Size, Stage, in_lanes, laid, nothing, take, timed,
+    Arena, Piece, Recurrent, Size, Stage, in_lanes, laid, nothing, take, timed,
 )
 
 cdef enum:
     ONE, CONCAT, SUM, MEAN, MUL
 
-cdef Py_ssize_t HH = array_place("hh"), Z = array_place("z"), DHH_ = array_place("dhh_"), DZ_ = array_place("dz_")
 cdef dict MERGES = {None: ONE, "concat": CONCAT, "sum": SUM, "mean": MEAN, "mul": MUL}
 
 
@@ -69,9 +69,9 @@ cdef void lay_recurrent(Stage *stage, Arena *arena, Size size, bint carries) noe
             part.recurrent = take(arena, 3 * size.m * u, bytes)
         if part.zoneout:
             part.kept = take(arena, size.back * u, bytes)
-        for place in range(PLACES):
-            if place == DHH_ or place == DZ_:  # each is written where the other is read for the last time
-                part.memory[place] = part.memory[HH if place == DHH_ else Z]
+        for place in range(CGRU_PLACES):
+            if place == CGRU_PLACE_dhh_ or place == CGRU_PLACE_dz_:  # written where hh and z are read for the last time
+                part.memory[place] = part.memory[CGRU_PLACE_hh if place == CGRU_PLACE_dhh_ else CGRU_PLACE_z]
             elif part.width[place]:
                 part.memory[place] = take(arena, size.back * part.width[place], bytes)
     if stage.merge > CONCAT or not stage.steps_out:
@@ -185,9 +185,9 @@ cdef int _forward(Stage *stage, int i, const Piece *piece) except -1 nogil:
         call.hp = part.every
         if call.reverse:
             call.hp.data = <char *>call.hp.data + 2 * call.hp.step * size
-        for place in range(PLACES):
+        for place in range(CGRU_PLACES):
             if part.width[place]:
-                (&call.h0)[place] = laid(part.memory[place], part.width[place], m, call.few)
+                call.array[place] = laid(part.memory[place], part.width[place], m, call.few)
     _begin(stage, part, piece)
     if not stage.steps_out:
         call.last = timed(part.last, u, m)
