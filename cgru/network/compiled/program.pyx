@@ -14,8 +14,9 @@ from cgru.bidirectional import Bidirectional
 from cgru.core.checks import parameters, real
 from cgru.core.kernels cimport (
     CGRU_BINARY_CROSS_ENTROPY, CGRU_CROSS_ENTROPY, CGRU_GAUSSIAN, CGRU_HUBER, CGRU_MEAN_SQUARED_ERROR, CGRU_POISSON,
-    CGRU_QUANTILE, cgru_criterion, cgru_kernels, cgru_matrix, kernels, look_for_signals, may_be_few, parameter_place,
+    CGRU_QUANTILE, cgru_criterion, cgru_kernels, cgru_matrix, kernels, look_for_signals, parameter_place,
 )
+from cgru.core.plan cimport may_have_samples_in_lanes
 from cgru.core.threads cimport available
 from cgru.gru import GRU
 from cgru.layers.dense import Dense
@@ -189,15 +190,15 @@ cdef class Program:
 
     cdef Py_ssize_t _scratch(self, Py_ssize_t rows, Py_ssize_t trained, Py_ssize_t steps) except -1:
         """Numbers that any stage takes while it runs, for pieces of up to so many rows, those `trained` on."""
-        cdef Py_ssize_t i, m, most = 0
+        cdef Py_ssize_t (*scratch)(const Stage *, Py_ssize_t, Py_ssize_t, bint) noexcept
+        cdef Py_ssize_t i, most = 0
         cdef Stage *stage
         for i in range(self.count):
             stage = &self.stages[i]
-            for m in range(1, rows + 1):  # a smaller batch may take more
-                if stage.parts:
-                    most = max(most, recurrent_scratch(stage, m, steps, m <= trained))
-                else:
-                    most = max(most, plain_scratch(stage, m, steps, m <= trained))
+            scratch = recurrent_scratch if stage.parts else plain_scratch
+            most = max(most, scratch(stage, rows, steps, False))
+            if trained:
+                most = max(most, scratch(stage, trained, steps, True))
         return most
 
     cdef int _lay(self, Arena *arena, Size size, Py_ssize_t steps) except -1:
@@ -215,7 +216,7 @@ cdef class Program:
             if below_few:
                 stage.turned = take(arena, size.many * stage.n, self.k.size)
             if type(self.net.layers[i]) is not Dropout:  # which may hand on what it gets
-                below_few = stage.parts > 0 and may_be_few(self.k, &stage.part[0].call)
+                below_few = stage.parts > 0 and may_have_samples_in_lanes(self.k, &stage.part[0].call)
             widest = max(widest, stage.u)
         u = self.stages[self.count - 1].u
         self.between[0], self.between[1] = take(arena, size.back * widest, self.k.size), NULL
