@@ -96,6 +96,8 @@ setup(
             extension("core.checks"),
             extension("core.memory"),
             extension("core.threads", "cgru/core/thread_pool.c"),
+            extension("core.plan"),
+            extension("core.driver"),
             extension("core.forward"),
             extension("core.backward"),
             extension("core.gradients"),

@@ -15,14 +15,14 @@ from cgru.core.checks import parameters, positive
 from cgru.variant import RESET_BEFORE
 from cgru.variant import named as variant_named
 from cgru.core cimport backward, forward, gradients
-from cgru.core.backward cimport Backward
-from cgru.core.forward cimport Forward
-from cgru.core.gradients cimport Sums, gradients_room
+from cgru.core.driver cimport Run, sequence
+from cgru.core.gradients cimport Sums
 from cgru.core.kernels cimport (
     array_place, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_weights, kernels, new_call,
     parameter_place, weights,
 )
 from cgru.core.memory cimport LINE, Workspace, first_line, fits, lines_of
+from cgru.core.plan cimport BACKWARD, FORWARD, GRADIENTS, Direction, Plan, packed_rows, plan_of
 from cgru.core.narrow cimport NarrowCell, NarrowGRU, narrow_room, narrow_sequence
 
 cnp.import_array()
@@ -50,7 +50,7 @@ cdef struct Inside:
     Py_ssize_t width  # of all caches
     bint writes  # whether the arrays may be written to
     void *packed[4]  # weights for one sample and for several, forward and backward
-    Forward one  # for single steps
+    Run one  # for single steps
     Py_ssize_t step_bytes  # of their workspace, where single.h has them whole
     const NarrowCell *narrow  # in the place of all packs, of a quantised layer
 
@@ -59,6 +59,11 @@ cdef cgru_call _call(const Inside *cell, Py_ssize_t m, Py_ssize_t s) noexcept no
     cdef cgru_call call = cell.call
     call.m, call.s = m, s
     return call
+
+
+cdef Plan _plan(const Inside *cell, const cgru_call *call, Direction direction) noexcept nogil:
+    """The plan of a call whose weights are packed, on one thread."""
+    return plan_of(cell.k, call, NULL, direction, 1)
 
 
 cdef void _caches(const Inside *inside, cgru_call *call, const void *cache) noexcept nogil:
@@ -70,7 +75,7 @@ cdef void _caches(const Inside *inside, cgru_call *call, const void *cache) noex
     call.hp, call.h = cgru_array(h, call.u, step, 1), cgru_array(h + step * size, call.u, step, 1)
     for i in range(inside.cache_count):
         width = inside.caches[i].columns
-        (&call.h0)[inside.caches[i].place] = cgru_array(free, width, call.m * width, 1)
+        call.array[inside.caches[i].place] = cgru_array(free, width, call.m * width, 1)
         free += call.s * call.m * width * size
 
 
@@ -128,8 +133,7 @@ cdef Py_ssize_t workspace_bytes(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t 
         return LINE + narrow_room(inside.narrow, m)
     if not fits(<double>m * 128 * (call.up + call.ep), inside.k.size):  # more than the rows take
         return 0
-    cdef Py_ssize_t rows = max(forward.rows_room(inside.k, &call), backward.rows_room(inside.k, &call))
-    return LINE + lines_of(max(rows, gradients_room(&call, 1)), inside.k.size)
+    return LINE + lines_of(packed_rows(inside.k, &call), inside.k.size)
 
 
 cdef Py_ssize_t cache_bytes(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s) noexcept nogil:
@@ -186,11 +190,13 @@ cdef int _sequence(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floa
 
 
 cdef void _forward(const Inside *inside, cgru_call *call, const void *X, void *h, void *workspace) noexcept nogil:
-    cdef Forward f
+    cdef Run run
+    cdef Plan plan
     call.X = cgru_array(<void *>X, call.s * call.e, call.e, 1)
     call.h0 = call.last = cgru_array(h, call.u, 0, 1)
-    forward.prepare(&f, inside.k, call, inside.packed[call.m > 1], first_line(workspace), NULL)
-    forward.sequence(&f, True, True)
+    plan = _plan(inside, call, FORWARD)
+    forward.prepare(&run, &plan, call, inside.packed[call.m > 1], first_line(workspace), NULL)
+    sequence(&run, True, True)
 
 
 cdef int _forward_cached(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *h, floating *H,
@@ -219,13 +225,15 @@ cdef int _backward(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floa
     if wrong != CELL_OK:
         return wrong
     cdef cgru_call call = _call(inside, m, s)
-    cdef Backward b
+    cdef Run run
+    cdef Plan plan
     _caches(inside, &call, cache)
     call.dA = cgru_array(<void *>dH, s * call.u, call.u, 1)
     call.dX = cgru_array(dX, s * call.e, call.e, 1)
     call.h0 = call.last = cgru_array(dh, call.u, 0, 1)
-    backward.prepare(&b, inside.k, &call, inside.packed[2 + (m > 1)], first_line(workspace), NULL)
-    backward.sequence(&b, True, True)
+    plan = _plan(inside, &call, BACKWARD)
+    backward.prepare(&run, &plan, &call, inside.packed[2 + (m > 1)], first_line(workspace), NULL)
+    sequence(&run, True, True)
     return CELL_OK
 
 
@@ -250,9 +258,11 @@ cdef int _gradients(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const flo
     cdef cgru_call call = _call(inside, m, s)
     cdef cgru_gradients to = _gradients_of(inside, g)
     cdef Sums sums
+    cdef Plan plan
     _caches(inside, &call, cache)
     call.X = cgru_array(<void *>X, s * call.e, call.e, 1)
-    gradients.prepare(&sums, inside.k, &call, &to, 1, first_line(workspace))
+    plan = _plan(inside, &call, GRADIENTS)
+    gradients.prepare(&sums, &plan, &call, &to, first_line(workspace))
     gradients.sequence(&sums, True, True)
     return CELL_OK
 
@@ -290,13 +300,15 @@ cdef int _update(cgru_cell *cell, const floating *g, double rate) noexcept nogil
 cdef void _pack(Inside *inside) noexcept nogil:
     """Pack the weights as they stand in the arrays."""
     cdef cgru_call call
-    cdef Forward f
-    cdef Backward b
+    cdef Run run
+    cdef Plan plan
     cdef int several
     for several in range(1 if inside.call.m == 1 else 2):
         call = _call(inside, 1 + several, 1)
-        forward.prepare(&f, inside.k, &call, inside.packed[several], NULL, &inside.weights)
-        backward.prepare(&b, inside.k, &call, inside.packed[2 + several], NULL, &inside.weights)
+        plan = _plan(inside, &call, FORWARD)
+        forward.prepare(&run, &plan, &call, inside.packed[several], NULL, &inside.weights)
+        plan = _plan(inside, &call, BACKWARD)
+        backward.prepare(&run, &plan, &call, inside.packed[2 + several], NULL, &inside.weights)
 
 
 cdef class Cell:
@@ -386,7 +398,7 @@ cdef class Cell:
         """Keep the arrays, find room for their packs and fill it."""
         cdef Inside *inside = &self.inside
         cdef cgru_call *call = &inside.call
-        cdef Py_ssize_t room, i, e, u
+        cdef Py_ssize_t forth, back, i, e, u
         e, u = np.shape(checked["Uz"])
         self.p, self.variant, self.lent = checked, self.kind.name, tuple([each.view() for each in checked.values()])
         call[0] = new_call(1, 1, e, u, self.dtype.itemsize, self.kind, codes)
@@ -399,14 +411,14 @@ cdef class Cell:
             inside.k = NULL
             raise ValueError(f"batch: expected fewer samples, whose rows memory could hold, got {batch}")
         call.m = batch
-        room = forward.pack_room(call) + backward.pack_room(call)
-        self.memory = Workspace(2 * room, inside.k.size)
+        forth, back = _plan(inside, call, FORWARD).packed, _plan(inside, call, BACKWARD).packed
+        self.memory = Workspace(2 * (forth + back), inside.k.size)
         for i in range(1 if batch == 1 else 2):
-            inside.packed[i] = self.memory.take(forward.pack_room(call))
-            inside.packed[2 + i] = self.memory.take(backward.pack_room(call))
+            inside.packed[i], inside.packed[2 + i] = self.memory.take(forth), self.memory.take(back)
         self.refresh()
         cdef cgru_call one = _call(inside, 1, 1)
-        forward.prepare(&inside.one, inside.k, &one, inside.packed[0], NULL, NULL)
+        cdef Plan plan = _plan(inside, &one, FORWARD)
+        forward.prepare(&inside.one, &plan, &one, inside.packed[0], NULL, NULL)
         inside.one.call = inside.one.single.call = call  # which has no `pre`: a step takes its input as it comes
         inside.step_bytes = PY_SSIZE_T_MAX if one.norm else workspace_bytes(<cgru_cell *>inside, 1, 1)
 

@@ -20,10 +20,11 @@ from cgru.core.lengths import by_length, ends, mask
 from cgru.core cimport backward, forward, gradients
 from cgru.core.checks cimport real, rows
 from cgru.core.kernels cimport (
-    along_e, array_place, bind, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights, kernels, new_call,
-    samples_in_lanes, set_lengths, set_zoneout, targets, view, weights,
+    array_place, bind, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights, kernels, new_call,
+    set_lengths, set_zoneout, targets, view, weights,
 )
 from cgru.core.memory cimport Buffers, time_major
+from cgru.core.plan cimport choose_lanes, has_inputs_in_lanes
 
 cnp.import_array()
 
@@ -188,7 +189,8 @@ cdef class GRUPass(Pass):
             set_zoneout(&call, self._masks["zoneout"])
         if "recurrent_masks" in self._masks:
             call.recurrent = view(self._masks["recurrent_masks"].swapaxes(0, 1))
-        call.few = self.compiled and samples_in_lanes(kernels(cnp.PyArray_ITEMSIZE(X)), &call)
+        if self.compiled:
+            choose_lanes(kernels(cnp.PyArray_ITEMSIZE(X)), &call)
         return call
 
     cdef int _run(self, dict p) except -1:
@@ -354,7 +356,7 @@ cdef class GRUPass(Pass):
         for name in self.variant.gradients:
             bc[name] = self.buffers.take(name, m, s, self.variant.width(name, u), dtype, call.few)
             bind(&call, name, bc[name])
-        bc["dX"] = dX = self.buffers.take("dX", m, s, call.e, dtype, call.few and not along_e(kernels(size), &call))
+        bc["dX"] = dX = self.buffers.take("dX", m, s, call.e, dtype, has_inputs_in_lanes(kernels(size), &call))
         call.dA, call.dh, call.dX = view(dA), view(dh), view(dX)
         call.dh_, call.dhh_, call.dz_, call.dr_ = view(bc["dh_"]), view(bc["dhh_"]), view(bc["dz_"]), view(bc["dr_"])
         weights(&w, p, self.variant.names)
@@ -437,7 +439,7 @@ cdef class GRUPass(Pass):
               "z": self._own(call.z), "r": self._own(call.r), "hh_": self._own(call.hh_), "z_": self._own(call.z_),
               "r_": self._own(call.r_)}
         for name in self.variant.caches:
-            fc[name] = self._own((&call.h0)[array_place(name)], self.variant.width(name, call.u))
+            fc[name] = self._own(call.array[array_place(name)], self.variant.width(name, call.u))
         return fc
 
     cdef tuple _shape(self):
@@ -477,7 +479,7 @@ def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, va
     if lengths is not None:
         ragged = by_length(lengths, s)
         set_lengths(&call, ragged[0], ragged[1])
-    call.few = samples_in_lanes(kernels(size), &call)
+    choose_lanes(kernels(size), &call)
     if not call.few:
         X = rows(X)
     call.X = view(X)

@@ -18,35 +18,13 @@ h0, `call.fresh` says so: then the products with V of the step that ran first ar
 and its part of the gradients of V.
 """
 
-from cgru.core.kernels cimport cgru_call, cgru_few, cgru_kernels, cgru_norm, cgru_product, cgru_single, cgru_weights
+from cgru.core.driver cimport Run
+from cgru.core.kernels cimport cgru_call, cgru_kernels, cgru_weights
+from cgru.core.plan cimport Plan
 
-
-cdef struct Backward:
-    const cgru_kernels *k
-    cgru_call *call
-    cgru_product reset, dX
-    cgru_product state[3]  # of all gates, or, where each saw another hp, of one after the other
-    int parts  # how many
-    cgru_product no_reset  # in place of `reset`, where hp is zero and its dh is not wanted
-    bint later  # whether dX is that of many steps at once
-    cgru_norm norm
-    cgru_single single  # instead of the first two, where there is one sample
-    cgru_few few  # instead of all, where lanes are samples
-    Py_ssize_t start, stop  # the samples to run
-    Py_ssize_t rows  # of a block
-    int threads
-    bint ragged
-    bint lies  # whether the weights are read where they lie
-    bint first, last  # whether the steps to run are the first ones to go back through, and the last
-
-
-cdef Py_ssize_t pack_room(const cgru_call *call) noexcept nogil
-cdef Py_ssize_t row_room(const cgru_kernels *k, const cgru_call *call) noexcept nogil
-cdef Py_ssize_t rows_room(const cgru_kernels *k, const cgru_call *call) noexcept nogil
-cdef void prepare(Backward *b, const cgru_kernels *k, cgru_call *call, void *packed, void *rows,
+# What these do says driver.pxd; the plan is one of this direction.
+cdef void prepare(Run *run, const Plan *plan, cgru_call *call, void *packed, void *rows,
                   const cgru_weights *w) noexcept nogil
-cdef void sequence(Backward *b, bint first, bint last) noexcept nogil
-cdef Py_ssize_t room(const cgru_kernels *k, const cgru_call *call) noexcept nogil
 cdef int perform(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, void *memory,
                  int most) except -1 nogil
 cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) except -1

@@ -6,31 +6,23 @@ of the variant. With `call.linear` it reads X and dr_ and adds to Ur and br alon
 """
 
 from cgru.core.kernels cimport cgru_call, cgru_few_sums, cgru_gradients, cgru_kernels, cgru_outer, cgru_seen, cgru_term
-
-cdef enum:
-    MOST_SHARES = 64
-    MOST_TERMS = 16
-    FEW_PARTS = 8  # of the samples, where they are lanes: as many for any number of threads
+from cgru.core.plan cimport FEW_PARTS, MOST_SHARES, MOST_TERMS, Plan
 
 
 cdef struct Sums:
-    const cgru_kernels *k
+    Plan plan
     const cgru_call *call
     const cgru_gradients *g
     cgru_term terms[MOST_TERMS]
     cgru_seen seen[3]  # hp as the terms' gates saw it
     cgru_outer outer[MOST_SHARES]  # one for each share of the terms' columns
     cgru_few_sums few[FEW_PARTS]  # instead, where lanes are samples: one for each share of the samples
-    int shares, threads
-    bint in_lanes  # whether it has the latter
     bint first, last  # whether the steps to run are the first ones of the sum, and the last
 
 
-cdef Py_ssize_t gradients_room(const cgru_call *call, int shares) noexcept nogil
-cdef void prepare(Sums *sums, const cgru_kernels *k, const cgru_call *call, const cgru_gradients *g, int shares,
+cdef void prepare(Sums *sums, const Plan *plan, const cgru_call *call, const cgru_gradients *g,
                   void *memory) noexcept nogil
 cdef void sequence(Sums *sums, bint first, bint last) noexcept nogil
-cdef Py_ssize_t room(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil
 cdef int perform(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k, void *memory,
                  int most) except -1 nogil
 cdef int execute(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k) except -1

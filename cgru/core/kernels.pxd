@@ -13,9 +13,9 @@ wants.
 
 The structs own nothing: whoever fills them holds the arrays until the call is over.
 
-Where `samples_in_lanes(k, &call)`, the call is faster with `call.few` set: lanes are then samples. Its arrays may have
-any strides, but a read or write of one whose samples are not neighbours takes as many steps as there are lanes: they
-should lie as (s, n, m), shown as (m, s, n). Without `few` the last axis of each must be contiguous.
+Where `choose_lanes(k, &call)` of plan.pxd sets `call.few`, lanes are samples. Arrays may then have any strides, but a
+read or write of one whose samples are not neighbours takes as many steps as there are lanes: they should lie as
+(s, n, m), shown as (m, s, n). Without it the last axis of each must be contiguous.
 """
 
 cimport numpy as cnp
@@ -29,6 +29,9 @@ cdef extern from "simd/cgru.h" nogil:
         void *data
         Py_ssize_t sample, step, column
 
+    cdef enum:
+        CGRU_PLACES, CGRU_PLACE_hh, CGRU_PLACE_z, CGRU_PLACE_dhh_, CGRU_PLACE_dz_
+
     ctypedef struct cgru_call:
         Py_ssize_t m, s, e, u
         const Py_ssize_t *order
@@ -36,8 +39,10 @@ cdef extern from "simd/cgru.h" nogil:
         cgru_activation activate, activate_update, activate_reset
         int after, reverse
         double zoneout
+        # Those of CGRU_ARRAYS that are asked for here by name, and all of them by their places there.
         cgru_array h0, X, h, hp, hh, z, r, c, hh_, z_, r_, kept, last
-        cgru_array dA, dh_, dh, dhh_, dz_, dr_, dc, dX, nU, nV, iU, iV, dU_, dV_, recurrent
+        cgru_array dA, dh_, dh, dhh_, dz_, dr_, dc, dX, nU, nV, dU_, dV_, recurrent
+        cgru_array array[CGRU_PLACES]
         void *rows
         Py_ssize_t ld, up, ep, pre, seen
         int padded, fresh, norm, linear, loose, few
@@ -262,6 +267,9 @@ cdef extern from "simd/cgru.h" nogil:
 # Runs the steps of a call as it stands; whether they are its first ones, and its last.
 ctypedef void run_piece(void *work, bint first, bint last) noexcept nogil
 
+cdef int lanes_choice  # whether lanes are samples: 1 wherever they can be, 0 never, -1 by the model
+cdef int lying_choice  # whether weights are read where they lie, likewise
+
 cdef const cgru_kernels *kernels(Py_ssize_t itemsize) noexcept nogil
 # Those for weights of fewer bytes, of that level; NULL where this build or this machine lacks it.
 cdef const cgru_narrow_kernels *narrow_kernels(str name) except? NULL
@@ -286,40 +294,30 @@ cdef int set_zoneout(cgru_call *call, object zoneout) except -1
 cdef int weights(cgru_weights *w, dict p, tuple names) except -1
 cdef int targets(cgru_gradients *to, dict g) except -1
 
-# The call of that `arrays`, a dict with X and whatever else is to be bound, and of their "zoneout".
-cdef cgru_call call_of(variant, Py_ssize_t u, dict arrays, tuple activations, order, running) except *
-# Where an array stands among those of cgru_call, from h0 on; and a parameter in cgru_weights and cgru_gradients.
+# Where an array stands among those of cgru_call; and a parameter in cgru_weights and cgru_gradients.
 cdef int array_place(str name) except -1
 cdef int parameter_place(str name) except -1
 # The mask of a gate, CGRU_R, CGRU_Z or CGRU_HH, among call.recurrent; no array where there is none.
 cdef cgru_array mask_of(const cgru_call *call, int gate, int size) noexcept nogil
 cdef cgru_array view(cnp.ndarray source) noexcept
 cdef cgru_matrix matrix(cnp.ndarray W) noexcept
-# Whether lanes should be samples in a call, and `n` of its samples, rounded up to whole vectors if they are.
-cdef bint may_be_few(const cgru_kernels *k, const cgru_call *call) noexcept nogil
-cdef bint samples_in_lanes(const cgru_kernels *k, const cgru_call *call) noexcept nogil
-cdef Py_ssize_t whole(const cgru_kernels *k, const cgru_call *call, Py_ssize_t n) noexcept nogil
 cdef Py_ssize_t samples_at_once(Py_ssize_t m, Py_ssize_t row_bytes) noexcept nogil
-# Whether weights should be read where they lie, and how U and V do. What reads them as a product does takes them as
-# `by_rows` gives them, and `across` where that made transposes of them.
-cdef bint is_brief(const cgru_kernels *k, const cgru_call *call, Py_ssize_t packing) noexcept nogil
-cdef enum Lie:
-    ANYHOW, IN_ROWS, IN_COLUMNS
-cdef Lie lie_of(const cgru_weights *w, Py_ssize_t e, Py_ssize_t u) noexcept nogil
-cdef cgru_weights by_rows(const cgru_weights *w, Lie lie) noexcept nogil
-# Let a product read matrices of so many columns, those of an operand one after another, in place of packed weights.
-cdef void let_lie(cgru_product *product, Py_ssize_t width, bint across, void *sums, const cgru_matrix *first,
-                  const cgru_matrix *second, const cgru_matrix *third) noexcept nogil
-# Whether lanes are elements in the products with U; whether those of many steps are taken at once; whether single.h
-# runs the call, and how many steps it has then; how many of the CGRU_STEPS steps from `first` on a row has.
-cdef bint along_e(const cgru_kernels *k, const cgru_call *call) noexcept nogil
-cdef bint hoists(const cgru_kernels *k, const cgru_call *call) noexcept nogil
-cdef bint is_single(const cgru_call *call) noexcept nogil
+# How many steps a single sample has; how many of the CGRU_STEPS steps from `first` on a row has.
 cdef Py_ssize_t steps_of_single(const cgru_call *call) noexcept nogil
 cdef Py_ssize_t steps_of_row(const cgru_call *call, Py_ssize_t row, Py_ssize_t first) noexcept nogil
 
-cdef Py_ssize_t whole_lines(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nogil
-cdef Py_ssize_t odd_lines(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nogil
+
+cdef inline Py_ssize_t whole_lines(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nogil:
+    """`numbers`, padded to whole cache lines: what comes after them begins at one."""
+    return (numbers * itemsize + 63) // 64 * 64 // itemsize
+
+
+cdef inline Py_ssize_t odd_lines(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nogil:
+    """`numbers`, padded to an odd number of cache lines: the same column of several rows then lies in several sets."""
+    cdef Py_ssize_t lines = (numbers * itemsize + 63) // 64
+    return (lines + (lines + 1) % 2) * 64 // itemsize
+
+
 cdef cgru_matrix transpose(cgru_matrix W) noexcept nogil
 cdef cgru_product new_product(const cgru_kernels *k, const cgru_call *call, cgru_epilogue *epilogue, Py_ssize_t columns,
                               const void *weights, const void *bias) noexcept nogil

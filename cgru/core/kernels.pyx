@@ -10,15 +10,20 @@ import os
 import numpy as np
 
 cimport numpy as cnp
-from cpython.dict cimport PyDict_GetItem
-from cpython.long cimport PyLong_AsLong
-from cpython.object cimport PyObject
 from libc.string cimport memset
 
 cnp.import_array()
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1
+
+cdef extern from *:
+    """
+    #include "simd/cgru.h"
+    #define NAME(name) #name,
+    static const char *const names_of_arrays[] = {CGRU_ARRAYS(NAME)};
+    """
+    const char *const *names_of_arrays
 
 cdef extern from "simd/cgru.h":
     const cgru_kernels *cgru_level(const char *level, int itemsize)
@@ -29,22 +34,12 @@ LEVELS = ("avx512", "avx2", "baseline", "scalar")
 cdef enum:
     MOST_STEPS = 4096  # of a piece
     ROWS_ROOM = 1 << 26  # bytes
-    L1 = 32 << 10  # bytes
-    L2 = 1 << 20  # likewise
-    READ = 32  # bytes a cycle that an L2 cache gives
-    ACTIVATIONS = 60  # of the three gates of a vector, and what stands around them, in products
-    TRANSPOSED = 8  # a vector of the inputs of so many samples, likewise
-    ADDED_UP = 8  # the lanes of a vector, in products, and half a product for each lane
 cdef Py_ssize_t _most_steps = MOST_STEPS, _rows_room = ROWS_ROOM
-cdef int _lanes = -1  # whether lanes are samples: 1 wherever they can be, 0 never, -1 by the model
-cdef int _lying = -1  # whether weights are read where they lie, likewise
+lanes_choice = lying_choice = -1
 cdef double PIECE = 4e9  # operations of a piece: some tens of milliseconds
 
-# The arrays of a cgru_call, from h0 on, and the parameters in cgru_weights and cgru_gradients, as they stand there.
-cdef dict ARRAYS = {name: place for place, name in enumerate((
-    "h0", "X", "h", "hp", "hh", "z", "r", "c", "hh_", "z_", "r_", "kept", "last",
-    "dA", "dh_", "dh", "dhh_", "dz_", "dr_", "dc", "dX", "nU", "nV", "iU", "iV", "dU_", "dV_", "recurrent",
-))}
+# The arrays of a cgru_call, and the parameters in cgru_weights and cgru_gradients, as they stand there.
+cdef dict ARRAYS = {names_of_arrays[place].decode(): place for place in range(CGRU_PLACES)}
 cdef dict PARAMETERS = {name: place for place, name in enumerate((
     "Ur", "Uz", "Uhh", "Vr", "Vz", "Vhh", "br", "bz", "bhh", "chh", "gU", "gV", "h0",
 ))}
@@ -92,14 +87,14 @@ def use_pieces(steps=None, rows_room=None):
 
 def use_samples_in_lanes(choice=None):
     """From now on True: let lanes be samples wherever they can be; False: never; None: as at first. For the tests."""
-    global _lanes
-    _lanes = -1 if choice is None else choice
+    global lanes_choice
+    lanes_choice = -1 if choice is None else choice
 
 
 def use_weights_where_they_lie(choice=None):
     """From now on True: read weights where they lie wherever it can be; False: never; None: as at first. For tests."""
-    global _lying
-    _lying = -1 if choice is None else choice
+    global lying_choice
+    lying_choice = -1 if choice is None else choice
 
 
 def activation(int code, double alpha, x):
@@ -136,7 +131,7 @@ cdef cgru_call new_call(Py_ssize_t m, Py_ssize_t s, Py_ssize_t e, Py_ssize_t u, 
 
 
 cdef int bind(cgru_call *call, str name, cnp.ndarray array) except -1:
-    (&call.h0)[array_place(name)] = cgru_array(NULL, 0, 0, 1) if array is None else view(array)
+    call.array[array_place(name)] = cgru_array(NULL, 0, 0, 1) if array is None else view(array)
     return 0
 
 
@@ -153,22 +148,6 @@ cdef int set_zoneout(cgru_call *call, object zoneout) except -1:
     elif zoneout is not None:
         call.zoneout = zoneout
     return 0
-
-
-cdef cgru_call call_of(variant, Py_ssize_t u, dict arrays, tuple activations, order, running) except *:
-    cdef cnp.ndarray X = arrays["X"]
-    cdef cgru_call call = new_call(cnp.PyArray_DIM(X, 0), cnp.PyArray_DIM(X, 1), cnp.PyArray_DIM(X, 2), u,
-                                   cnp.PyArray_ITEMSIZE(X), variant, activations)
-    set_lengths(&call, order, running)
-    set_zoneout(&call, arrays.get("zoneout"))
-    cdef PyObject *place
-    cdef const cgru_kernels *k = kernels(cnp.PyArray_ITEMSIZE(X))
-    for name, array in arrays.items():
-        place = PyDict_GetItem(ARRAYS, name)
-        if place != NULL and array is not None:
-            (&call.h0)[<Py_ssize_t>PyLong_AsLong(<object>place)] = view(array)
-    call.few = samples_in_lanes(k, &call) and (_lanes == 1 or call.r.sample == 1)
-    return call
 
 
 cdef cgru_array mask_of(const cgru_call *call, int gate, int size) noexcept nogil:
@@ -199,16 +178,16 @@ cdef Py_ssize_t steps_of_piece(const cgru_call *call, Py_ssize_t m) noexcept nog
 
 
 cdef void narrow(cgru_call *call, const cgru_call *whole, Py_ssize_t start, Py_ssize_t steps, int size) noexcept nogil:
-    """Make `call` one of some steps of a whole call: all arrays begin at the first of them."""
+    """Make `call` one of some steps of a whole call: all arrays that have steps begin at the first of them."""
+    cdef int place
     call[0] = whole[0]
     call.s = steps
     if call.running != NULL:
         call.running += start
-    cdef cgru_array *each = &call.h0
-    while each <= &call.dV_:
-        if each.data != NULL:
-            each.data = <char *>each.data + start * each.step * size
-        each += 1
+    for place in range(CGRU_PLACES):
+        if call.array[place].data != NULL:
+            call.array[place].data = <char *>call.array[place].data + start * call.array[place].step * size
+    call.recurrent = whole.recurrent
 
 
 cdef int look_for_signals() except -1 nogil:
@@ -271,76 +250,6 @@ cdef cgru_matrix transpose(cgru_matrix W) noexcept nogil:
     return cgru_matrix(W.data, W.column, W.row)
 
 
-cdef bint along_e(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
-    """Whether lanes are elements in the products with U, of few units under wide inputs; for any number of samples.
-
-    By the vectors that a row multiplies: three for each element, or three for each unit and vector of elements, and
-    the time in which their lanes are added up.
-    """
-    if call.norm or call.recurrent.data != NULL or call.up > k.lanes or call.e <= 2 * k.lanes:
-        return False
-    return call.u * (call.ep // k.lanes + ADDED_UP + k.lanes // 2) < call.e
-
-
-cdef bint hoists(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
-    """Whether U meets the inputs of CGRU_STEPS steps at once, or those of each step with its state.
-
-    Where the weights outgrow L1 a step with few rows waits for them, at READ bytes a cycle, longer than it
-    multiplies, at two vectors a cycle. Many steps at once only multiply, and write and read again what comes out.
-    """
-    cdef double row = 3.0 * call.u * k.size  # bytes of U for each element, and of what comes out for each sample
-    cdef double multiply = call.m * call.e * row / (2 * k.lanes * k.size)
-    if call.norm or call.few or call.recurrent.data != NULL:
-        return False
-    if along_e(k, call):
-        return True
-    if (call.e + call.u) * row < L1:
-        return False
-    return call.e * row / READ > multiply + 2 * call.m * row / READ
-
-
-cdef bint is_brief(const cgru_kernels *k, const cgru_call *call, Py_ssize_t packing) noexcept nogil:
-    """Whether a call is over before it pays to pack its weights, which are then read where they lie.
-
-    A step of m rows then takes longer, by about m + 2 of some unit of time, m for sums that wait in a cache and 2 for
-    rows that begin anywhere in a cache line. Packing takes `packing` units, half as much again where the weights leave
-    the cache in between.
-    """
-    cdef Py_ssize_t bytes = 3 * (call.e + call.u) * call.u * k.size
-    if call.norm or call.few or call.recurrent.data != NULL or call.m > CGRU_STEPS or _lying == 0 or along_e(k, call):
-        return False
-    return _lying == 1 or bytes > L1 and call.s * (call.m + 2) < packing * (1.5 if bytes > L2 else 1)
-
-
-cdef Lie lie_of(const cgru_weights *w, Py_ssize_t e, Py_ssize_t u) noexcept nogil:
-    """Whether all rows of U and V are contiguous, or all columns."""
-    cdef bint rows = True, columns = True
-    cdef int gate
-    for gate in range(3):
-        rows &= w.U[gate].column == w.V[gate].column == 1 and w.U[gate].row >= u and w.V[gate].row >= u
-        columns &= w.U[gate].row == w.V[gate].row == 1 and w.U[gate].column >= e and w.V[gate].column >= u
-    return IN_ROWS if rows else IN_COLUMNS if columns else ANYHOW
-
-
-cdef cgru_weights by_rows(const cgru_weights *w, Lie lie) noexcept nogil:
-    """The weights, or, where they lie in columns, their transposes."""
-    cdef cgru_weights turned = w[0]
-    cdef int gate
-    for gate in range(3 if lie == IN_COLUMNS else 0):
-        turned.U[gate], turned.V[gate] = transpose(w.U[gate]), transpose(w.V[gate])
-    return turned
-
-
-cdef void let_lie(cgru_product *product, Py_ssize_t width, bint across, void *sums, const cgru_matrix *first,
-                  const cgru_matrix *second, const cgru_matrix *third) noexcept nogil:
-    product.lies[0], product.lies[1], product.lies[2] = first, second, third
-    product.width, product.across, product.sums = width, across, sums
-
-
-cdef bint is_single(const cgru_call *call) noexcept nogil:
-    return call.m == 1 and not call.norm and call.recurrent.data == NULL
-
-
 cdef Py_ssize_t steps_of_row(const cgru_call *call, Py_ssize_t row, Py_ssize_t first) noexcept nogil:
     cdef Py_ssize_t steps = min(<Py_ssize_t>CGRU_STEPS, call.s - first)
     while call.running != NULL and steps > 0 and call.running[first + steps - 1] <= row:
@@ -348,51 +257,11 @@ cdef Py_ssize_t steps_of_row(const cgru_call *call, Py_ssize_t row, Py_ssize_t f
     return steps
 
 
-cdef bint may_be_few(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
-    """Whether lanes may be samples, however many there are and of whatever lengths."""
-    return not call.norm and call.recurrent.data == NULL and (call.u <= 3 * k.lanes or _lanes == 1)
-
-
-cdef bint samples_in_lanes(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
-    """By the vectors of work of a step. With units in lanes a row takes for each vector of its units three columns of
-    e + u products, and three activations; with samples in lanes a vector of samples takes that for each unit, a fifth
-    more since its caches lie further apart, and its e inputs have to be transposed. Rows leave a ragged batch where
-    their samples end; lanes wait for the last.
-    """
-    if call.m == 1 or _lanes == 0 or not may_be_few(k, call):
-        return False
-    if _lanes == 1:
-        return True
-    cdef Py_ssize_t vectors = (call.m + k.lanes - 1) // k.lanes, t
-    cdef Py_ssize_t e = 0 if along_e(k, call) else call.e  # that cost what they cost
-    cdef double each = 3.0 * (e + call.u) + ACTIVATIONS, rows = call.m
-    if call.running != NULL:
-        rows = 0
-        for t in range(call.s):
-            rows += <double>call.running[t] / call.s
-    return vectors * (1.2 * call.u * each + TRANSPOSED * e) < rows * (call.up // k.lanes) * each
-
-
-cdef Py_ssize_t whole(const cgru_kernels *k, const cgru_call *call, Py_ssize_t n) noexcept nogil:
-    return (n + k.lanes - 1) // k.lanes * k.lanes if call.few else n
-
-
 cdef Py_ssize_t steps_of_single(const cgru_call *call) noexcept nogil:
     cdef Py_ssize_t steps = call.s
     while call.running != NULL and steps > 0 and call.running[steps - 1] == 0:
         steps -= 1
     return steps
-
-
-cdef Py_ssize_t whole_lines(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nogil:
-    """`numbers`, padded to whole cache lines: what comes after them begins at one."""
-    return (numbers * itemsize + 63) // 64 * 64 // itemsize
-
-
-cdef Py_ssize_t odd_lines(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nogil:
-    """`numbers`, padded to an odd number of cache lines: the same column of several rows then lies in several sets."""
-    cdef Py_ssize_t lines = (numbers * itemsize + 63) // 64
-    return (lines + (lines + 1) % 2) * 64 // itemsize
 
 
 cdef cgru_product new_product(const cgru_kernels *k, const cgru_call *call, cgru_epilogue *epilogue, Py_ssize_t columns,

@@ -22,8 +22,8 @@ from cgru.core cimport forward as forth
 from cgru.core cimport gradients
 from cgru.core.kernels cimport (
     CGRU_C, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_weights, kernels, new_call,
-    samples_in_lanes,
 )
+from cgru.core.plan cimport choose_lanes
 
 from torch import float32, float64, from_numpy, int64
 
@@ -303,7 +303,7 @@ cdef cgru_call new_run(x, weight_hh, cnp.ndarray running, Py_ssize_t m, bint rev
     call.reverse, call.padded, call.loose = reverse, False, True
     if running is not None:
         call.running = <Py_ssize_t *>cnp.PyArray_DATA(running)
-    call.few = samples_in_lanes(kernels(size), &call)
+    choose_lanes(kernels(size), &call)
     return call
 
 

@@ -22,6 +22,23 @@ typedef struct {
     ptrdiff_t sample, step, column;
 } cgru_array;
 
+/* The arrays of a call, for a macro that takes their names one by one: the one list of what `cgru_call` has and of what
+ * Python binds. */
+#define CGRU_ARRAYS(ARRAY)                                                                                              \
+    /* Forward: h0 and X in, the rest out. Backward: X not read, the others in. hp is h one step earlier. */            \
+    ARRAY(h0) ARRAY(X) ARRAY(h) ARRAY(hp) ARRAY(hh) ARRAY(z) ARRAY(r) ARRAY(c) ARRAY(hh_) ARRAY(z_) ARRAY(r_)           \
+    ARRAY(kept) /* (m, s, u) in place of `zoneout`, in both directions */                                               \
+    ARRAY(last) /* (m, 1, u) the state after a row's last step */                                                       \
+    /* Backward: dA in, the rest out. h0 is dL/d(last state), `last` dL/dh0. NULL where not wanted: dA, dh_, dh, dX. */ \
+    ARRAY(dA) ARRAY(dh_) ARRAY(dh) ARRAY(dhh_) ARRAY(dz_) ARRAY(dr_) ARRAY(dc) ARRAY(dX)                                \
+    /* With `norm`, (m, s, 3 u), columns of z, r and hh: the products, normalised, of X and of hp, and dL/d(what they   \
+     * were before); (m, s, 1): the factors 1 / sqrt(variance + eps). */                                                \
+    ARRAY(nU) ARRAY(nV) ARRAY(iU) ARRAY(iV) ARRAY(dU_) ARRAY(dV_)                                                       \
+    ARRAY(recurrent) /* (m, 3, u) what hp is multiplied by in the products of hh, z and r, at all steps */
+
+#define CGRU_PLACE(name) CGRU_PLACE_##name,
+enum { CGRU_ARRAYS(CGRU_PLACE) CGRU_PLACES };
+
 /* One call of the layer, forward or backward: the arrays of its caches and the rows that it works on. */
 typedef struct {
     ptrdiff_t m, s, e, u;
@@ -32,16 +49,11 @@ typedef struct {
     int reverse; /* steps run from the last to the first */
     double zoneout; /* h = zoneout * hp + (1 - zoneout) * what it would be */
 
-    /* Forward: h0 and X in, the rest out. Backward: X not read, the others in. hp is h one step earlier. */
-    cgru_array h0, X, h, hp, hh, z, r, c, hh_, z_, r_;
-    cgru_array kept; /* (m, s, u) in place of `zoneout`, in both directions */
-    cgru_array last; /* (m, 1, u) the state after a row's last step */
-    /* Backward: dA in, the rest out. h0 is dL/d(last state), `last` dL/dh0. NULL where not wanted: dA, dh_, dh, dX. */
-    cgru_array dA, dh_, dh, dhh_, dz_, dr_, dc, dX;
-    /* With `norm`, (m, s, 3 u), columns of z, r and hh: the products, normalised, of X and of hp, and dL/d(what they were
-     * before); (m, s, 1): the factors 1 / sqrt(variance + eps). */
-    cgru_array nU, nV, iU, iV, dU_, dV_;
-    cgru_array recurrent; /* (m, 3, u) what hp is multiplied by in the products of hh, z and r, at all steps */
+#define CGRU_FIELD(name) cgru_array name;
+    union {
+        struct { CGRU_ARRAYS(CGRU_FIELD) };
+        cgru_array array[CGRU_PLACES]; /* the same by their places */
+    };
 
     /* (m, ld) the work of each row, side by side, each part padded to whole vectors:
      * forward h | x | r * h | z, backward dh | dhh_ | dz_ | dr_ | dc; of a single sample see single.h, with `norm` norm.h.

@@ -9,6 +9,7 @@ from cgru.core.kernels cimport (
     CGRU_NO_LOSS, CGRU_R, add_operand, cgru_array, cgru_call, cgru_criterion, cgru_few_linear, cgru_gradients,
     cgru_kernels, cgru_matrix, cgru_product, new_product, pack, pack_bias, transpose, whole_lines,
 )
+from cgru.core.plan cimport GRADIENTS, most_numbers
 from cgru.core.threads cimport share, worth
 from cgru.network.compiled.numbers cimport COPY, MULTIPLY, add, bound, combine, draw, in_rows, kept_by
 from cgru.network.compiled.random cimport generator
@@ -310,7 +311,7 @@ cdef Py_ssize_t plain_scratch(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bi
     if stage.forward != _dense:
         return room
     call = _sums(stage, &piece)
-    return max(room, gradients.room(stage.k, &call, stage.threads)) if back else room
+    return max(room, most_numbers(stage.k, &call, GRADIENTS, stage.threads)) if back else room
 
 
 cdef Work _product(Stage *stage, const Piece *piece, cgru_array X, bint back, cgru_call *call) noexcept nogil:

@@ -12,8 +12,9 @@ from libc.string cimport memset
 from cgru import losses
 from cgru.core.checks import parameters
 from cgru.core.kernels cimport (
-    cgru_criterion, cgru_kernels, cgru_matrix, kernels, look_for_signals, may_be_few, parameter_place,
+    cgru_criterion, cgru_kernels, cgru_matrix, kernels, look_for_signals, parameter_place,
 )
+from cgru.core.plan cimport may_have_samples_in_lanes
 from cgru.core.threads cimport available
 from cgru.network.compiled.batch cimport Batch, arrange, cut, lay_batch, window
 from cgru.network.compiled.numbers cimport penalise_each
@@ -162,15 +163,15 @@ cdef class Program:
 
     cdef Py_ssize_t _scratch(self, Py_ssize_t rows, Py_ssize_t trained, Py_ssize_t steps) except -1:
         """Numbers that any stage takes while it runs, for pieces of up to so many rows, those `trained` on."""
-        cdef Py_ssize_t i, m, most = 0
+        cdef Py_ssize_t (*scratch)(const Stage *, Py_ssize_t, Py_ssize_t, bint) noexcept
+        cdef Py_ssize_t i, most = 0
         cdef Stage *stage
         for i in range(self.count):
             stage = &self.stages[i]
-            for m in range(1, rows + 1):  # a smaller batch may take more
-                if stage.parts:
-                    most = max(most, recurrent_scratch(stage, m, steps, m <= trained))
-                else:
-                    most = max(most, plain_scratch(stage, m, steps, m <= trained))
+            scratch = recurrent_scratch if stage.parts else plain_scratch
+            most = max(most, scratch(stage, rows, steps, False))
+            if trained:
+                most = max(most, scratch(stage, trained, steps, True))
         return most
 
     cdef int _lay(self, Arena *arena, Size size, Py_ssize_t steps) except -1:
@@ -188,7 +189,7 @@ cdef class Program:
             if below_few:
                 stage.turned = take(arena, size.many * stage.n, self.k.size)
             if not stage.hands_on:
-                below_few = stage.parts > 0 and may_be_few(self.k, &stage.part[0].call)
+                below_few = stage.parts > 0 and may_have_samples_in_lanes(self.k, &stage.part[0].call)
             widest = max(widest, stage.u)
         u = self.stages[self.count - 1].u
         self.between[0], self.between[1] = take(arena, size.back * widest, self.k.size), NULL

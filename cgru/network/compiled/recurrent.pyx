@@ -2,18 +2,19 @@
 
 from cgru.core cimport backward, forward, gradients
 from cgru.core.kernels cimport (
-    CGRU_STEPS, along_e, array_place, cgru_array, cgru_call, may_be_few, new_call, samples_in_lanes,
+    CGRU_PLACE_dhh_, CGRU_PLACE_dz_, CGRU_PLACE_hh, CGRU_PLACE_z, CGRU_PLACES, array_place, cgru_array, cgru_call,
+    new_call,
 )
+from cgru.core.plan cimport BACKWARD, FORWARD, GRADIENTS, choose_lanes, has_inputs_in_lanes, most_numbers
 from cgru.network.compiled.numbers cimport ADD, HALVE, MULTIPLY, add, combine, draw, in_rows, kept_by, move
 from cgru.network.compiled.random cimport generator
 from cgru.network.compiled.stage cimport (
-    PLACES, Arena, Piece, Recurrent, Size, Stage, in_lanes, laid, nothing, take, timed,
+    Arena, Piece, Recurrent, Size, Stage, in_lanes, laid, nothing, take, timed,
 )
 
 cdef enum:
     ONE, CONCAT, SUM, MEAN, MUL
 
-cdef Py_ssize_t HH = array_place("hh"), Z = array_place("z"), DHH_ = array_place("dhh_"), DZ_ = array_place("dz_")
 cdef dict MERGES = {None: ONE, "concat": CONCAT, "sum": SUM, "mean": MEAN, "mul": MUL}
 
 
@@ -69,9 +70,9 @@ cdef void lay_recurrent(Stage *stage, Arena *arena, Size size, bint carries) noe
             part.recurrent = take(arena, 3 * size.m * u, bytes)
         if part.zoneout:
             part.kept = take(arena, size.back * u, bytes)
-        for place in range(PLACES):
-            if place == DHH_ or place == DZ_:  # each is written where the other is read for the last time
-                part.memory[place] = part.memory[HH if place == DHH_ else Z]
+        for place in range(CGRU_PLACES):
+            if place == CGRU_PLACE_dhh_ or place == CGRU_PLACE_dz_:  # written where hh and z are read for the last time
+                part.memory[place] = part.memory[CGRU_PLACE_hh if place == CGRU_PLACE_dhh_ else CGRU_PLACE_z]
             elif part.width[place]:
                 part.memory[place] = take(arena, size.back * part.width[place], bytes)
     if stage.merge > CONCAT or not stage.steps_out:
@@ -83,24 +84,19 @@ cdef void lay_recurrent(Stage *stage, Arena *arena, Size size, bint carries) noe
 
 
 cdef Py_ssize_t recurrent_scratch(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) noexcept:
-    """Numbers of memory that a piece of up to s steps takes while it runs, in whichever of the ways that there are."""
+    """Numbers of memory that a piece of up to m rows and s steps takes while it runs."""
     cdef Py_ssize_t most = 0
     cdef cgru_call call
-    cdef int i, way
-    for i in range(2 * stage.parts):  # with the masks that only training has, and without
+    cdef int i
+    for i in range(2 * stage.parts):  # without the masks that only training has, and with them
         call = stage.part[i // 2].call
         call.m, call.s = m, s
-        if i % 2:
-            if not stage.part[i // 2].recurrent_dropout:
-                continue
+        if i % 2 and stage.part[i // 2].recurrent_dropout:
             call.recurrent.data = &call
-        for way in range(4 if may_be_few(stage.k, &call) else 1):  # a ragged batch may be what another is not
-            call.few, call.X.column, call.dX.column = way // 2, 1 + way % 2, 1 + way % 2
-            # What a shorter piece takes that reads its weights where they lie comes on top.
-            most = max(most, forward.room(stage.k, &call) + 6 * CGRU_STEPS * call.up)
-            if back:
-                most = max(most, backward.room(stage.k, &call) + CGRU_STEPS * max(call.up, call.ep))
-                most = max(most, gradients.room(stage.k, &call, stage.threads))
+        most = max(most, most_numbers(stage.k, &call, FORWARD, stage.threads))
+        if back:
+            most = max(most, most_numbers(stage.k, &call, BACKWARD, stage.threads))
+            most = max(most, most_numbers(stage.k, &call, GRADIENTS, stage.threads))
     return most
 
 
@@ -112,7 +108,8 @@ cdef bint wants_lanes(Stage *stage, const Piece *piece) noexcept nogil:
     cdef int i
     for i in range(stage.parts):
         call = _call(stage, &stage.part[i], piece)
-        if not samples_in_lanes(stage.k, &call) or along_e(stage.k, &call):
+        choose_lanes(stage.k, &call)
+        if not has_inputs_in_lanes(stage.k, &call):
             return False
     return stage.parts > 0
 
@@ -166,7 +163,7 @@ cdef int _forward(Stage *stage, int i, const Piece *piece) except -1 nogil:
     cdef Py_ssize_t m = piece.m, u = part.call.u, place
     cdef int size = stage.k.size
     call[0] = _call(stage, part, piece)
-    call.few = samples_in_lanes(stage.k, call)
+    choose_lanes(stage.k, call)
     call.X = stage.X if call.few else in_rows(stage, piece)
     part.every = laid(part.states, part.columns, m, call.few)
     part.every.data = <char *>part.every.data + part.column * part.every.column * size
@@ -185,9 +182,9 @@ cdef int _forward(Stage *stage, int i, const Piece *piece) except -1 nogil:
         call.hp = part.every
         if call.reverse:
             call.hp.data = <char *>call.hp.data + 2 * call.hp.step * size
-        for place in range(PLACES):
+        for place in range(CGRU_PLACES):
             if part.width[place]:
-                (&call.h0)[place] = laid(part.memory[place], part.width[place], m, call.few)
+                call.array[place] = laid(part.memory[place], part.width[place], m, call.few)
     _begin(stage, part, piece)
     if not stage.steps_out:
         call.last = timed(part.last, u, m)

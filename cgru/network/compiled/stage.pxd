@@ -10,10 +10,11 @@ steps of it; its rows stand by their lengths, the longest first.
 
 from numpy.random cimport bitgen_t
 
-from cgru.core.kernels cimport cgru_activation, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights
+from cgru.core.kernels cimport (
+    CGRU_PLACES, cgru_activation, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights,
+)
 
 cdef enum:
-    PLACES = 27  # arrays of a cgru_call
     MOST_PARAMETERS = 26  # of a stage
 
 
@@ -34,8 +35,8 @@ cdef struct Recurrent:
     cgru_call now  # the call of this one
     cgru_weights w
     cgru_gradients g
-    void *memory[PLACES]  # of those arrays of the call that lie here, and their columns
-    Py_ssize_t width[PLACES]
+    void *memory[CGRU_PLACES]  # of those arrays of the call that lie here, and their columns
+    Py_ssize_t width[CGRU_PLACES]
     void *states  # (s + 2, m, columns): the state after step t at t + 1, from `column` on
     cgru_array every  # these, of this piece
     Py_ssize_t columns, column  # columns in all, and the first of its own
