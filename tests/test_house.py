@@ -110,7 +110,7 @@ def test_a_file_has_one_subject():
 
 # --- circles ---
 
-IN_A_CIRCLE = 15  # modules, at most
+IN_A_CIRCLE = 16  # modules, at most
 
 
 def reached(start, arrows):
@@ -145,16 +145,16 @@ LOSSES = "cross_entropy|binary_cross_entropy|mean_squared_error|huber|quantile|p
 PLACES = {  # a decision: the lines of code that take part in it, in at most so many places in so many files
     "which way a call goes": (
         r"\bfew\b|is_single|hoists|is_brief|along_e|lie_of|let_lie|\bloose\b|samples_in_lanes",
-        166,
-        28,
+        120,
+        29,
     ),
     "which GRU it is": (
         r"""reset_after|RESET_AFTER|AFTER\b|(->|[.])after\b|int after\b|chh|CGRU_C\b|"dc"|gates == """,
-        92,
-        25,
+        85,
+        24,
     ),
-    "which loss it is": (rf'"({LOSSES})"', 44, 15),
-    "which layer it is": (rf"(isinstance|issubclass)\([^)]*\b({KINDS})\b|type\([a-z_]+\) (is|in|==)", 66, 28),
+    "which loss it is": (rf'"({LOSSES})"', 5, 4),
+    "which layer it is": (rf"(isinstance|issubclass)\([^)]*\b({KINDS})\b|type\([a-z_]+\) (is|in|==)", 14, 10),
 }
 C_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
 TOO_LONG = re.compile(r'"""(.*?)"""', re.DOTALL)

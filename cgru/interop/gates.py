@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from cgru import layers as plain
 from cgru.activations import Activation, elu, identity, lrelu, ours, parameter, relu, sigmoid, softmax, tanh
 from cgru.bidirectional import Bidirectional
 from cgru.gru import GRU
+from cgru.layers import KINDS
 from cgru.network import Network, chain
 from cgru.quantized.layers import Quantized
 from cgru.variant import Variant, variant_of
@@ -46,7 +46,7 @@ __all__ = [
 Arrays = dict[str, np.ndarray]
 Refusal = Callable[[str], Exception]  # the error for a reason
 ROWS = ("b", "scale", "shift")  # of the layers that are no GRU: (1, n) here, (n,) everywhere else
-OWN = {GRU, Bidirectional, *(getattr(plain, name) for name in plain.__all__)} - {plain.Layer}
+OWN = {GRU, Bidirectional, *KINDS}
 ROLES = ("activate", "activate_update", "activate_reset")
 ALIKE = (*ROLES, "variant", "dtype", "trainable", "dropout", "recurrent_dropout", "zoneout", "stateful", "sequences")
 
