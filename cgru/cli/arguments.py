@@ -165,7 +165,8 @@ def _declare(parser: argparse.ArgumentParser, request: type) -> None:
         known["help"] = known["help"].format(**names)
         if "short" in known:
             called = (known.pop("short"), f"--{each.name.replace('_', '-')}")
-            parser.add_argument(*filter(None, called), **known)
+            added = parser.add_argument(*filter(None, called), **known)
+            added.help = known["help"]  # up to Python 3.12 some say their default a second time
         else:
             parser.add_argument(each.name, **known)
 

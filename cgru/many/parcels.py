@@ -26,7 +26,7 @@ from cgru.network.history import History
 if TYPE_CHECKING:
     from tempfile import TemporaryDirectory
 
-__all__ = ["OtherVersionError", "Parcels", "fit_parcel"]
+__all__ = ["OtherVersionError", "Parcels", "fit_parcel", "taken"]
 
 Task = tuple[int, Any, Job]  # place, name, job
 
@@ -37,6 +37,7 @@ WEIGHT = 1 << 28  # bytes of these
 LOST = len(WINDOWS) - 1  # times after which a parcel runs alone, and as many again after which its job is given up
 FRUITLESS = 20  # pools, made one after the other, that broke before anything came back
 HERE = Running()  # what the parcels of this worker have had
+LOOK = 1.0  # seconds
 GRACE = 1.0  # seconds in which workers that are interrupted, too, may still say what they have done
 
 CURE = "install the same on all machines; what was not done is left to be done"
@@ -47,6 +48,13 @@ _PICKLES = "a function of a module, or functools.partial of one, in the place of
 
 class OtherVersionError(RuntimeError):
     """A worker has another version of cgru than the process that sends it jobs."""
+
+
+def taken(done: queue.SimpleQueue[Any]) -> Any:
+    """Wait for what is put into `done` next, LOOK seconds at a time: a wait does not see a Ctrl-C just before it."""
+    while True:
+        with suppress(queue.Empty):
+            return done.get(timeout=LOOK)
 
 
 @functools.cache
@@ -107,7 +115,7 @@ class Parcels:
             if not self.ready and not self.pending:
                 return
             if not self.ready:
-                self._take(self.done.get())
+                self._take(taken(self.done))
             while self.ready:
                 yield self.ready.popleft()
 

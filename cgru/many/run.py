@@ -14,7 +14,7 @@ from cgru.core.checks import callable_, flag, positive
 from cgru.core.threads import alone, get_num_threads
 from cgru.layers import Layer
 from cgru.many.jobs import Job, Result, Running, Samples, changed, cost_of, run
-from cgru.many.parcels import Parcels
+from cgru.many.parcels import Parcels, taken
 from cgru.network.network import Network
 from cgru.network.progress import bar_kind
 
@@ -162,7 +162,7 @@ class Threads:
         for thread in self.threads:
             thread.start()
         for _ in self.tasks:
-            result = self.done.get()
+            result = taken(self.done)
             if result is not None:
                 yield result
 

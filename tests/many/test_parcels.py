@@ -1,6 +1,7 @@
 """Fits on executors: the bits of threads, parcels, and whatever cannot travel."""
 
 import os
+import queue
 import re
 import subprocess
 import sys
@@ -35,6 +36,19 @@ def test_processes_find_the_same_bits(due, method):
         assert equal(cgru.fit_many(mixed(), **SHARED, executor=pool(method)), due)
     finally:
         cgru.set_num_threads(before)
+
+
+def test_a_wait_ends_now_and_then_so_that_a_ctrl_c_before_it_is_seen():
+    class Late:
+        def get(self, timeout):
+            waited.append(timeout)
+            if len(waited) < 3:
+                raise queue.Empty
+            return "result"
+
+    waited = []
+    assert parcels.taken(Late()) == "result"
+    assert waited == [parcels.LOOK] * 3
 
 
 def test_a_given_executor_stays_open_and_a_made_one_does_not(due):
