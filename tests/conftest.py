@@ -20,7 +20,7 @@ def pytest_make_parametrize_id(val):
     return re.sub(r" at 0x\w+", "", repr(val)) if isinstance(val, dict) else None
 
 
-WHOLE = ("test_house.py", "test_links.py", "test_package.py")  # which look at the tree, not at numbers
+WHOLE = ("test_house.py", "test_links.py", "test_package.py", "test_ways.py")  # which look at the tree, not at numbers
 # What no Python and no NumPy changes: what C compilers make of exported models, the benchmarks, what a browser does.
 ONCE = ("export", "benchmarks", "rivals", "torch_gru", "test_browser.py", "test_setup.py")
 

@@ -3,12 +3,10 @@
 import io
 import re
 import tokenize
-from pathlib import Path
 
 import pytest
+from house import HOUSE, name_of, picture
 
-ROOT = Path(__file__).resolve().parent.parent
-HOUSE = ROOT / "cgru"
 if not (HOUSE / "gru.py").is_file():
     pytest.skip("the source does not lie beside the tests", allow_module_level=True)
 
@@ -43,12 +41,6 @@ def code_of(path):
     return without(FOR_TYPES, whole_code_of(path))
 
 
-def name_of(path):
-    """The module that a file is part of, `cgru.core.kernels`; a room is its `__init__.py`."""
-    parts = path.relative_to(HOUSE.parent).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
 MODULES = {name_of(path) for path in SOURCES}
 MAKERS = {path: {name for found in MADE.findall(code_of(path)) for name in found if name} for path in SOURCES}
 
@@ -62,19 +54,6 @@ def imports(code):
                 yield f"{found['of']}.{name}", None
             elif name:
                 yield (found["of"], name) if found["of"] else (name, None)
-
-
-def picture():
-    """The modules of CONTRIBUTING's picture, each with its height; those of one line lie side by side."""
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    lines = re.search(r"^    cgru/\n((?:    .*\n)+)", text, re.MULTILINE)[1].splitlines()
-    heights, room = {}, []
-    for height, line in zip(range(len(lines), 0, -1), lines, strict=True):
-        indent, names = re.match(r"    ( +)((?:\w+(?:/|\.py|\.pyx|\.pxd)(?: +|$))*)", line).groups()
-        for name in names.split():
-            room[len(indent) // 2 - 1 :] = [re.match(r"\w+", name)[0]]
-            heights[".".join(["cgru", *room]).removesuffix(".__init__")] = height
-    return heights
 
 
 def test_the_picture_shows_every_module_and_no_other():

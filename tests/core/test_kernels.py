@@ -1,8 +1,12 @@
-"""Single kernels: the choice of the instruction set, and the activations over their whole range."""
+"""Single kernels: the list of all, the choice of the instruction set, and the activations over their whole range."""
+
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers import run_python
+from kernel_list import KERNELS, errors
 
 import cgru
 from cgru.activations import CODES
@@ -59,6 +63,46 @@ def test_activations_at_the_extremes(level, dtype):
 def test_activation_writes_no_more_than_it_is_given(level, n):
     x = np.linspace(-2, 2, n)
     np.testing.assert_allclose(kernels.activation(CODES[cgru.tanh], 0, x), np.tanh(x), rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [(name, each) for name, kernel in KERNELS.items() for each in kernel.dtypes]
+)
+def test_every_kernel_at_every_level(level, name, dtype):
+    """Those of the list that `python -m benchmarks.kernels` tests and times."""
+    found = dict(errors(KERNELS[name], level, dtype))
+    assert {shape: error for shape, error in found.items() if not error <= 1} == {}
+
+
+def entries(header, table):
+    """The functions of a table of cgru.h."""
+    body = re.search(rf"typedef struct {{([^}}]*)}} {table};", header)[1]
+    code = re.sub(r"/\*.*?\*/", "", body, flags=re.DOTALL)
+    return re.findall(r"\(\*(\w+)", code) + [
+        name for found in re.findall(r"cgru_epilogue ([^;]*);", code) for name in re.findall(r"\*(\w+)", found)
+    ]
+
+
+def test_the_functions_of_a_table():
+    header = """typedef struct { int size; } other;
+typedef struct {
+    const char *level;
+    /* (*none)(void), or */
+    void (*pack)(const void *W,
+                 int n);
+    cgru_epilogue *gates, *put;
+    void (*steps[3])(void);
+} cgru_kernels;"""
+    assert entries(header, "cgru_kernels") == ["pack", "steps", "gates", "put"]
+
+
+def test_the_list_has_every_entry_of_the_tables():
+    source = Path(__file__).resolve().parents[2] / "cgru/core/simd/cgru.h"
+    if not source.is_file():
+        pytest.skip("the source does not lie beside the tests")
+    header = source.read_text(encoding="utf-8")
+    due = {*entries(header, "cgru_kernels"), *(f"narrow.{name}" for name in entries(header, "cgru_narrow_kernels"))}
+    assert {name for kernel in KERNELS.values() for name in kernel.entries} == due
 
 
 def run(level):

@@ -187,6 +187,6 @@ def compiles(net: Network) -> bool:
 
 def _own(layer: Layer) -> bool:
     """Return whether the layer's class says itself what stage it is, and no method of that was replaced."""
-    kind = type(layer)
-    replaced = any(callable(getattr(kind, name, None)) for name in vars(layer))
+    kind, own = type(layer), vars(layer).keys()
+    replaced = any(callable(getattr(kind, name)) for each in kind.__mro__ for name in own & vars(each).keys())
     return "stage" in vars(kind) and not replaced and layer.stage is not None

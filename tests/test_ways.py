@@ -1,0 +1,153 @@
+"""The way of an array, and of a request: which functions get it, and which of their calls climb.
+
+A call climbs where it leads into a file that stands higher in CONTRIBUTING's picture than the caller's: a function has
+got an object from above, and asks it. Compiled functions are not seen.
+"""
+
+import sys
+from inspect import CO_VARARGS, CO_VARKEYWORDS
+from pathlib import Path
+
+import numpy as np
+import pytest
+from house import HOUSE, name_of, picture
+
+import cgru
+from cgru.cli.command import main
+
+if not (HOUSE / "gru.py").is_file():
+    pytest.skip("the source does not lie beside the tests", allow_module_level=True)
+
+PACKAGE = Path(cgru.__file__).parent  # which may be an installed one
+
+
+def arguments(frame):
+    """Return the arguments of a call that begins, those of *args and **kwargs one by one."""
+    code = frame.f_code
+    rest = bool(code.co_flags & CO_VARARGS) + bool(code.co_flags & CO_VARKEYWORDS)
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + rest]
+    found = []
+    for name in names:
+        value = frame.f_locals.get(name)
+        found += value if isinstance(value, tuple) else value.values() if type(value) is dict else [value]
+    return found
+
+
+def function(frame):
+    """Return module and name of a frame's function; None outside the package."""
+    path = Path(frame.f_code.co_filename)
+    if PACKAGE not in path.parents:
+        return None
+    return name_of(path, PACKAGE), getattr(frame.f_code, "co_qualname", frame.f_code.co_name)  # Python 3.10 has no such
+
+
+def followed(call, wanted):
+    """Return the functions that get what is wanted among their arguments, and the calls that these make in the package.
+
+    Calls through functions of other packages, and from a comprehension, are those of the function around them.
+    """
+    way, calls, frames = [], [], {}
+
+    def look(frame, event, _):
+        if event != "call" or id(frame) in frames or (here := function(frame)) is None:
+            return
+        caller = frame.f_back
+        while caller and (function(caller) is None or caller.f_code.co_name.startswith("<")):
+            caller = caller.f_back
+        if caller and frames.get(id(caller)) is caller:
+            calls.append((function(caller), here))
+        if any(map(wanted, arguments(frame))):
+            frames[id(frame)] = frame  # kept, so that no other one gets its number
+            way.append(here)
+
+    before = sys.getprofile()
+    sys.setprofile(look)
+    try:
+        call()
+    finally:
+        sys.setprofile(before)
+    return list(dict.fromkeys(way)), list(dict.fromkeys(calls))
+
+
+def climbs(calls, heights):
+    """Return the calls that lead into a file that stands higher than the caller's."""
+    return [f"{'.'.join(a)} -> {'.'.join(b)}" for a, b in calls if heights[a[0]] < heights[b[0]]]
+
+
+# --- the ways ---
+
+
+@pytest.fixture
+def samples():
+    return np.random.default_rng(0).standard_normal((12, 5, 3)), np.arange(12) % 3
+
+
+def network():
+    return cgru.Network([cgru.GRU(4, sequences=True), cgru.GRU(4), cgru.Dense(3, "softmax")], seed=0)
+
+
+def test_X_through_forward(samples):
+    X, _ = samples
+    layer = cgru.GRU(4, rng=0)
+    layer.forward(X)  # which makes the parameters
+    way, calls = followed(lambda: layer.forward(X), lambda value: value is X)
+    assert way[:2] == [("cgru.gru", "GRU.forward"), ("cgru.gru", "GRU._checked")] or sys.version_info < (3, 11)
+    assert climbs(calls, picture()) == []
+
+
+IN_A_FIT = 4  # at most
+
+
+def test_X_through_a_fit(samples):
+    X, y = samples
+    net = network()
+    way, calls = followed(lambda: net.fit(X, y, epochs=2, validation=0.25), lambda value: value is X)
+    assert len(way) > 5, way
+    assert len(found := climbs(calls, picture())) <= IN_A_FIT, found
+
+
+def test_a_request_through_the_command(samples, tmp_path, capsys):
+    """The path, and the request that it becomes part of."""
+    path, model = str(tmp_path / "data.npz"), str(tmp_path / "model.npz")
+    np.savez(path, X=samples[0], y=samples[1])
+    arguments = ["fit", path, "--epochs", "2", "--validation", "0.25", "--quiet", "-o", model]
+
+    def wanted(value):
+        return value is path or type(value).__module__ == "cgru.cli.arguments"
+
+    way, calls = followed(lambda: main(arguments), wanted)
+    assert Path(model).is_file()
+    assert {("cgru.cli.command", "fit"), ("cgru.cli.command", "_train")} <= set(way) or sys.version_info < (3, 11)
+    assert climbs(calls, picture()) == []
+
+
+# --- how they are followed ---
+
+HIGH = """
+class Owner:
+    def asked(self):
+        return 1
+
+def start(owner, x, low):
+    return low["pass_on"](owner, *[x]) + low["other"](owner)
+"""
+LOW = """
+def pass_on(owner, *all):
+    return sum(owner.asked() for _ in all) + keep(**{"x": all[0]})
+
+def keep(**named):
+    return 0
+
+def other(owner):
+    return owner.asked()
+"""
+
+
+def test_what_gets_the_object_may_not_climb():
+    """Nor by a comprehension; what does not get it may."""
+    heights, high, low, x = {"cgru.high": 2, "cgru.low": 1}, {}, {}, object()
+    exec(compile(HIGH, str(PACKAGE / "high.py"), "exec"), high)
+    exec(compile(LOW, str(PACKAGE / "low.py"), "exec"), low)
+    way, calls = followed(lambda: high["start"](high["Owner"](), x, low), lambda value: value is x)
+    assert way == [("cgru.high", "start"), ("cgru.low", "pass_on"), ("cgru.low", "keep")]
+    assert [each.rpartition(".")[2] for each in climbs(calls, heights)] == ["asked"]
