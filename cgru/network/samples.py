@@ -34,11 +34,12 @@ __all__ = [
     "in_blocks",
     "inputs",
     "labelled",
-    "measured_over",
     "names_in",
+    "scaled_targets",
     "settled",
     "statistics",
     "taken",
+    "target_moments",
     "targeted",
     "weights_of_classes",
 ]
@@ -407,15 +408,23 @@ def _scaled(exponent: int | None, data: Data) -> Data:
 
 def statistics(data: Data) -> tuple[np.ndarray, np.ndarray]:
     """Return the weighted mean and deviation of each element over the real steps; 1 for a deviation of 0."""
-    return measured_over(data, lambda block: (block.X[block.real], block.weights_of_steps)).result()
-
-
-def measured_over(data: Data, rows: Callable[[Data], tuple[np.ndarray, np.ndarray | None]]) -> Moments:
-    """Return the moments of each column of the rows (n, c), with their weights (n,) or None, that `rows` finds."""
     found = Moments()
     for block in in_blocks(data):
-        found.add(*rows(block))
+        found.add(block.X[block.real], block.weights_of_steps)
+    return found.result()
+
+
+def target_moments(data: Data) -> Moments:
+    """Return the weighted moments of each target, over the samples or their real steps."""
+    found = Moments()
+    for block in in_blocks(data):
+        found.add(block.rows(block.y), block.rows(block.weights))
     return found
+
+
+def scaled_targets(mean: np.ndarray, scale: np.ndarray, data: Data) -> Data:
+    """Return `data` with targets (y - mean) / scale; at padded steps too, where nobody looks."""
+    return replace(data, y=(data.y - mean) / scale)
 
 
 def in_blocks(data: Data) -> Iterator[Data]:
