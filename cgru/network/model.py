@@ -60,17 +60,20 @@ class Model:
     @property
     def elements(self) -> int | None:
         """e, which the parameters are made for; None where there are none yet, or the inputs are tokens."""
-        return next(layer for layer in self.layers if "u" in layer.d).elements
+        for layer in self.layers:
+            if "u" in layer.d:
+                return layer.elements
+        return None
 
     @property
     def per_step(self) -> bool:
         """Whether outputs are (m, s, k)."""
-        return len(chain.shape_of(self.layers)) == 3
+        return chain.per_step(self.layers)
 
     @property
     def stateful(self) -> bool:
         """Whether a layer, or one direction of it, goes on from call to call."""
-        return any(map(_is_stateful, self.layers))
+        return any(part.stateful for layer in self.layers for part in (layer, *layer.cells))
 
     def parameters(self) -> Arrays:
         """The parameters of all layers, by keys like `0.Uz`: the arrays themselves."""
@@ -91,8 +94,9 @@ class Model:
 
     def reset_states(self) -> None:
         """Let all `stateful` layers begin anew."""
-        for layer in filter(_is_stateful, self.layers):
-            layer.reset_state()
+        for layer in self.layers:
+            if any(part.stateful for part in (layer, *layer.cells)):
+                layer.reset_state()
 
     def below(
         self, X: np.ndarray, lengths: np.ndarray | None, size: int, starts: Sequence[np.ndarray | None] | None = None
@@ -127,10 +131,6 @@ class Model:
                 parts = [A if self.head is None else self.head.predict(A, steps), *states]
                 joined = [_put(part, whole, rows, len(X)) for part, whole in zip(parts, joined, strict=True)]
         return joined[0], joined[1:]
-
-
-def _is_stateful(layer: Layer) -> bool:
-    return any(part.stateful for part in (layer, *layer.cells))
 
 
 def _put(part: np.ndarray, whole: np.ndarray | None, rows: slice, m: int) -> np.ndarray:

@@ -25,6 +25,7 @@ from cgru.network import chain, files
 from cgru.network.blocks import batched, check_batches, gathered, handed, set_aside
 from cgru.network.checkpoint import Checkpoint
 from cgru.network.classes import checked_classes, checked_features, checked_names, checked_targets
+from cgru.network.data_spec import DataSpec
 from cgru.network.fit import Fit, scores
 from cgru.network.history import Epoch, History
 from cgru.network.metrics import measured
@@ -139,6 +140,14 @@ class Network(Model):
     def optimizer_state(self, value: dict[str, Any]) -> None:
         self.carried = value
 
+    @property
+    def data_spec(self) -> DataSpec:
+        """What samples and targets it takes, as it is now."""
+        return DataSpec(
+            self.layers, self.elements, None if self.mean is None else len(self.mean), self.loss,
+            self.feature_names, self.class_names, self.classes,
+        )  # fmt: skip
+
     def make(self, X: np.ndarray) -> None:
         """Make the parameters that are missing, for inputs such as X: (m, s, e), or tokens (m, s)."""
         if all(layer.p or not layer.parameter_names for layer in self.layers):
@@ -177,7 +186,7 @@ class Network(Model):
         if batched(X):
             given = handed(X, lengths, h0, return_state or None)
             return (self.predict(X, lengths, batch_size=batch_size) for X, lengths in given)
-        X, lengths = taken(self, X, lengths)
+        X, lengths = taken(self.data_spec, X, lengths)
         size = at_once(X.shape) if batch_size is None else positive(batch_size, "batch_size")
         starts = chain.starts(self.body, h0, len(X)) if return_state or h0 is not None else None
         self.make(X)
@@ -196,7 +205,7 @@ class Network(Model):
             raise ValueError(f"predict_classes: expected a network with a cross-entropy loss, got {self.loss}")
         if batched(X):
             return (self.predict_classes(*each) for each in handed(X, lengths))
-        X, lengths = taken(self, X, lengths)
+        X, lengths = taken(self.data_spec, X, lengths)
         A = self.predict(X, lengths)
         lost = np.flatnonzero(np.isnan(A).reshape(len(A), -1).any(axis=1))
         if lost.size:
@@ -232,7 +241,7 @@ class Network(Model):
         check_batches(settings, X, y, lengths=lengths, sample_weight=sample_weight)
         if each and y is None and self.per_step:
             raise ValueError("each: expected False for batches with outputs at steps, got True")
-        data = gathered(self, X, y, lengths, sample_weight, names=self.class_names)
+        data = gathered(self.data_spec, X, y, lengths, sample_weight)
         self.make(data.first.X)
         loss, accuracy, rows = scores(self, data, each)
         found = {"loss": loss} if accuracy is None else {"loss": loss, "accuracy": accuracy}
@@ -382,15 +391,16 @@ class Network(Model):
         if not self._lock.acquire(blocking=False):
             raise RuntimeError("fit: another thread is inside this network; give each thread a network of its own")
         try:
-            names = names_in(self, X, y, lengths)
-            data = gathered(self, X, y, lengths, sample_weight, names=names)
-            per_class = weights_of_classes(self, data, settings.class_weight, names)
-            data = by_class(self, data, per_class)
+            spec = self.data_spec
+            spec = spec._replace(class_names=names_in(spec, X, y, lengths))
+            data = gathered(spec, X, y, lengths, sample_weight)
+            per_class = weights_of_classes(spec, data, settings.class_weight)
+            data = by_class(spec.judge, data, per_class)
             file, seed = None, self._split_seed
             if checkpoint is not None:
                 file = Checkpoint(checkpoint, checkpoint_seconds, resume, seed)
                 seed = file.split_seed
-            data, held_out = set_aside(self, data, validation, seed, per_class, names, groups)
+            data, held_out = set_aside(spec, data, validation, seed, per_class, groups)
             watch = None
             if remember_samples or self.remembered is not None:
                 watch = Watch(self.remembered or Remembered(whole=not self.parameters()), shrink)
@@ -403,7 +413,7 @@ class Network(Model):
             fresh = not self.head.p
             if fresh:
                 ask_about_axes(data)
-            self._split_seed, self.class_names = seed, names
+            self._split_seed, self.class_names = seed, spec.class_names
             self.make(data.first.X)
             self.carried, outer = self.optimizer_state, self._run  # a callback may have called
             before = len(self.history)
