@@ -29,7 +29,6 @@ from cgru.network.penalties import Penalties
 from cgru.network.progress import Bar
 from cgru.network.samples import Data, statistics
 from cgru.network.units import Units, shrinkage
-from cgru.network.updater import Updater
 from cgru.optimizers import Plateau
 
 __all__ = ["DIVERGED", "Fit", "scores"]
@@ -58,7 +57,7 @@ class Fit:
         self.data, self.held_out = (
             part if part is None or self.units is None else part.then(self.units.change) for part in (data, held_out)
         )
-        self.engine: Updater | None = None  # what makes the updates
+        self.engine: Engine | Loop | None = None  # what makes the updates
         self.resumed = False  # the network is what a checkpoint says
         self.stopped = False  # somebody has asked for the end
         self.epochs, self.batch_size = settings.epochs, settings.size(data.whole)
@@ -72,7 +71,7 @@ class Fit:
         truncate = settings.truncate
         self.truncate = min(truncate, data.extent[1]) if truncate is not None and data.whole else truncate
         self.history, self.lowest, self.stale = History(), math.inf, 0  # of validation losses; epochs since then
-        self.best: Updater | Kept | None = None  # what restores the best parameters so far
+        self.best: Engine | Loop | Kept | None = None  # what restores the best parameters so far
         # With `recover` and without validation: the number of an epoch and the parameters after it, first of what the
         # fit began with or went back to last, then of the epoch with the lowest loss since then; and that loss.
         self.fallback: list[tuple[int, Any]] = []
@@ -286,13 +285,15 @@ class Fit:
 
     # --- an epoch ---
 
-    def _engine(self) -> Updater:
+    def _engine(self) -> Engine | Loop:
         """What makes the updates of this network as it is now."""
-        kind = Engine if optimizers.ours(self.model.optimizer) and compiles(self.model) else Loop
-        slowed = 0.5 ** len(self.history.returns)
-        return kind(self.model, self.data, self.held_out, self.batch_size, self.truncate, self.penalties, slowed)
+        model, slowed = self.model, 0.5 ** len(self.history.returns)
+        how = self.held_out, self.batch_size, self.truncate, self.penalties, slowed
+        if optimizers.ours(model.optimizer) and compiles(model):
+            return Engine(model, self.data, *how)
+        return Loop(model, *how)
 
-    def _epoch(self, engine: Updater, number: int) -> Epoch:
+    def _epoch(self, engine: Engine | Loop, number: int) -> Epoch:
         start = time.perf_counter()
         model = self.model
         loss, accuracy, failed, skipped, self.row = engine.epoch(self._parts(number), self.row)

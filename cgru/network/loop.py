@@ -67,7 +67,8 @@ class Piece:
 class Loop(Updater):
     """The updates in Python. They are made in the model's own arrays, and each looks at the model anew."""
 
-    def _begin(self, data: Data) -> None:
+    def __init__(self, model: Model, *how: Any) -> None:
+        super().__init__(model, *how)
         self.row = 0
         self.keep()
 

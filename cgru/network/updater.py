@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,6 +16,7 @@ __all__ = ["Parts", "Updater"]
 Parts = Iterable[tuple[Data, np.ndarray, list[float]]]  # samples, their order, what is done before each update
 
 
+@dataclass(eq=False)
 class Updater:
     """The updates of one fit of `model`, and its scores; `batch_size` 0: it is scored alone.
 
@@ -22,22 +24,12 @@ class Updater:
     only after `show` or `restore`, the optimizer's state after `leave` or `restore`.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        data: Data,
-        held_out: Data | None,
-        batch_size: int,
-        truncate: int | None,
-        penalties: Penalties = NONE,
-        slowed: float = 1.0,
-    ) -> None:
-        self.model, self.held_out, self.batch_size, self.truncate = model, held_out, batch_size, truncate
-        self.penalties, self.slowed = penalties, slowed
-        self._begin(data)
-
-    def _begin(self, data: Data) -> None:
-        """Make what updates with samples like `data` need."""
+    model: Model
+    held_out: Data | None
+    batch_size: int
+    truncate: int | None
+    penalties: Penalties = NONE
+    slowed: float = 1.0
 
     def show(self) -> None:
         """Put the parameters, as they are now, into the model."""

@@ -25,17 +25,19 @@ ROWS = 8, 1024  # at least and at most
 class Engine(Updater):
     """The updates in compiled code, of a model that `compiles`.
 
-    `data` and `held_out` are looked at for their kinds and shapes; what is trained on comes part by part.
+    `data` and what is held out are looked at for their kinds and shapes; what is trained on comes part by part. The
+    others are the arguments of an `Updater`.
     """
 
-    def _begin(self, data: Data) -> None:
+    def __init__(self, model: Model, data: Data, *how: Any) -> None:
+        super().__init__(model, *how)
         X = data.first.X
         self.e = X.shape[2] if X.ndim == 3 else 0
         self.weights, self.room = None, {"trained": (0, 0, 0), "scored": (0, 0, 0)}
         self._make_room(trained=self._trained(data), scored=self._scored(self.held_out))
         self.sources: dict[str, tuple[Data, Source]] = {}  # the last of each kind, which may be all there are
         self.kept, self.settings = False, None  # what others may see and change is looked at when it is shown
-        self.measured = self.model.mean, self.model.scale  # as long as these are held no others have their ids
+        self.measured = model.mean, model.scale  # as long as these are held no others have their ids
 
     def _trained(self, data: Data) -> tuple[int, int, int]:
         """Rows and steps of a piece of `data` that is trained on, and the steps of a sample."""
