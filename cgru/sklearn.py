@@ -39,11 +39,10 @@ from cgru.layers.dense import Dense
 from cgru.network import Network, files
 from cgru.network.history import Epoch
 from cgru.network.moments import moments
-from cgru.network.network import parts, restored
+from cgru.network.network import in_units, parts, restored
 from cgru.network.options import OPTIONS
 from cgru.network.progress import short
 from cgru.network.split import groups_of
-from cgru.network.units import in_units
 from cgru.optimizers import Adam
 
 __all__ = ["GRUClassifier", "GRURegressor"]

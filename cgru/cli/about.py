@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import cgru
 from cgru.cli.data import in_options, reading_in_words
-from cgru.cli.task import class_names
 from cgru.core.figures import figures
 
 __all__ = ["about"]
@@ -17,7 +16,7 @@ def about(net: cgru.Network) -> dict[str, str]:
     if net.loss is not None:
         found["loss"] = str(net.loss)
     if cgru.losses.classifies(net.loss):
-        found["classes"] = ", ".join(class_names(net))
+        found["classes"] = ", ".join(net.data_spec.labels)
     if net.target_names:
         found["targets"] = ", ".join(net.target_names)
     found |= _features(net)

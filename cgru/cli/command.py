@@ -29,7 +29,7 @@ from cgru.cli.many import many
 from cgru.cli.output import Predictions, check_output, name_of, page_writer, plotter, predictions_writer, require
 from cgru.cli.progress import Progress, say
 from cgru.cli.score import judged, scored
-from cgru.cli.task import Task, at_steps, class_names, head, loss_of, real_steps, targets, task_of
+from cgru.cli.task import Task, at_steps, head, loss_of, real_steps, targets, task_of
 from cgru.core.blocks import rows_of
 from cgru.datasets import Dataset, Split, described
 from cgru.datasets.column_names import as_names
@@ -272,7 +272,7 @@ def predict(request: arguments.PredictRequest) -> None:
 def _output_names(net: cgru.Network) -> Sequence[str]:
     """The names of the outputs: of classes, or of targets and what is predicted of each; () where there are none."""
     if cgru.losses.classifies(net.loss):
-        return class_names(net)
+        return net.data_spec.labels
     return cgru.losses.named(net.loss).output_names(net.target_names) if net.target_names else ()
 
 

@@ -163,10 +163,10 @@ def _check(plan: Plan, make: Callable[..., cgru.Network], settings: list[Setting
             net = make(seed=0, **setting.network)
             if data is None:  # which hangs on nothing that settings differ in
                 with as_request_error(f"{plan.data}: "):
-                    data = labelled(net, samples.X, samples.y, samples.lengths)
+                    data = labelled(net.data_spec, samples.X, samples.y, samples.lengths)
             asked = Settings(**setting.fit, validation=0.5 if judged else None)
-            weights = weights_of_classes(net, data, asked.class_weight, net.class_names)
-            Fit(net, by_class(net, data, weights), None, asked, np.random.default_rng())
+            weights = weights_of_classes(net.data_spec, data, asked.class_weight)
+            Fit(net, by_class(cgru.losses.named(net.loss), data, weights), None, asked, np.random.default_rng())
 
 
 def _doubted(plan: Plan, data: Dataset) -> Dataset:

@@ -16,9 +16,8 @@ from cgru.cli.arguments import RequestError, fillable
 from cgru.core.blocks import slices
 from cgru.core.lengths import mask
 from cgru.datasets import Dataset, Split
-from cgru.network.classes import class_names
 
-__all__ = ["Task", "at_steps", "class_names", "head", "loss_of", "real_steps", "targets", "task_of"]
+__all__ = ["Task", "at_steps", "head", "loss_of", "real_steps", "targets", "task_of"]
 
 CURE = "of a table --label names the column, in a folder it is y.npy"
 
@@ -162,7 +161,7 @@ def targets(net: cgru.Network, split: Split, data: Dataset, source: str) -> np.n
     if at_steps(y) != net.per_step:
         due = "step, (m, s)" if net.per_step else "sequence, (m,)"
         raise RequestError(f"{source}: y: expected a class for each {due}, as the model predicts, got shape {y.shape}")
-    names = class_names(net)
+    names = net.data_spec.labels
     if y.dtype.kind in "iu" and not given and not any(name.lstrip("-").isdecimal() for name in names):
         raise RequestError(
             f"{source}: y: expected the model's classes by name ({_few(names)}), got integers; "

@@ -20,7 +20,6 @@ from cgru.export.products import FLOAT32, functions
 from cgru.export.source import with_functions
 from cgru.files import replaceable, replacing
 from cgru.network import Network
-from cgru.network.classes import class_names
 from cgru.quantized.layers import Quantized
 
 __all__ = ["export_c"]
@@ -120,7 +119,7 @@ def _outputs(net: AnyNet) -> tuple[bool, str]:
     if net.class_names is None and net.classes is None:
         return net.per_step, "those of the head"
     # In a comment nothing but plain characters, and none that could end it.
-    return net.per_step, "one for each class, " + re.sub(r"[*/?\\]", "_", ascii(list(class_names(net))))
+    return net.per_step, "one for each class, " + re.sub(r"[*/?\\]", "_", ascii(list(net.data_spec.labels)))
 
 
 _HEADER = Template("""\

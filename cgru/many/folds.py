@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from cgru.network.classes import one_of_them
 from cgru.network.network import Network
 from cgru.network.split import drawn
 
@@ -141,7 +140,7 @@ def _indices(value: Any, m: int, name: str) -> np.ndarray:
 
 def classes_of(net: Network, y: np.ndarray) -> np.ndarray | None:
     """The class of each sample, (m,) integers from 0 on, where `net` says one and y has one for each; else None."""
-    if net.per_step or not one_of_them(net):
+    if net.per_step or not net.data_spec.says_one:
         return None
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]

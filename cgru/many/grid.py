@@ -229,7 +229,9 @@ class _Plan:
             Settings(**options, validation=validated or None)
             self.costs.append(cost_of(Job(net, **options), samples) / len(samples.X))
         X, y, lengths, weights = samples.taken(None, first.per_step)
-        gathered(first, X, y, lengths, weights, names=names_in(first, X, y, lengths))  # by the places among all samples
+        spec = first.data_spec
+        spec = spec._replace(class_names=names_in(spec, X, y, lengths))
+        gathered(spec, X, y, lengths, weights)  # by the places among all samples
         return first
 
     def network(self, setting: dict[str, Any], seed: int | None) -> Callable[[], Network]:

@@ -9,18 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from cgru.core.blocks import BLOCK, mapped, rows_of
 from cgru.network.classes import strings_in
+from cgru.network.data_spec import DataSpec
 from cgru.network.options import OPTIONS, Settings, Trait
 from cgru.network.samples import Data, by_class, inputs, labelled, settled, targeted
 from cgru.network.split import drawn, groups_of
-
-if TYPE_CHECKING:
-    from cgru.network.network import Network
 
 __all__ = [
     "Batches",
@@ -127,10 +125,9 @@ class Batches:
     """Batches that somebody hands out: each is what an update is made of.
 
     Args:
-        net: the network that they are for.
+        spec: what the network takes that they are for; elements that it does not know are those of the first batch.
         given: an iterable of (X, y), (X, y, lengths) or (X, y, lengths, sample_weight).
         name: what stands before the name of a batch in errors.
-        names: of classes.
 
     Attributes:
         first: the first batch.
@@ -138,10 +135,8 @@ class Batches:
 
     whole = False
 
-    def __init__(
-        self, net: Network, given: Iterable[Any], name: str = "", names: tuple[str, ...] | None = None
-    ) -> None:
-        self.net, self.given, self.name, self.names = net, given, name, names
+    def __init__(self, spec: DataSpec, given: Iterable[Any], name: str = "") -> None:
+        self.spec, self.given, self.name = spec, given, name
         self.changes: tuple[Callable[[Data], Data], ...] = ()
         iterator = iter(given)
         nothing = object()
@@ -150,13 +145,15 @@ class Batches:
             raise ValueError(f"{name}batches: expected at least one, got none")
         self.begun = [(batch, iterator)]  # by who looked for the first one; shared with those that `then` makes
         self.first = self._data(batch, 1)
+        if self.first.X.ndim == 3:
+            self.spec = spec._replace(elements=self.first.X.shape[2])
 
     def _data(self, batch: Any, number: int) -> Data:
         name = f"{self.name}batch {number}: "
         X, y, lengths, weights = unpacked(batch, f"{name}expected {SET}")
-        if not self.names and self.net.classes is None and strings_in(y) is not None:
+        if not self.spec.class_names and self.spec.classes is None and strings_in(y) is not None:
             raise ValueError(f"{name}y: expected numbers, or strings for Network(class_names=[...]), got strings")
-        found = targeted(self.net, inputs(self.net, X, lengths, name), y, weights, name, self.names)
+        found = targeted(self.spec, inputs(self.spec, X, lengths, name), y, weights, name)
         return _changed(found, self.changes)
 
     def __iter__(self) -> Iterator[Data]:
@@ -270,46 +267,37 @@ def _check_whole(given: Any) -> None:
         raise TypeError(f"X: expected an array beside y, or batches, got a {type(given).__name__}; {cure}")
 
 
-def gathered(
-    net: Network,
-    X: Any,
-    y: Any,
-    lengths: Any = None,
-    sample_weight: Any = None,
-    name: str = "",
-    names: tuple[str, ...] | None = None,
-) -> Samples:
+def gathered(spec: DataSpec, X: Any, y: Any, lengths: Any = None, sample_weight: Any = None, name: str = "") -> Samples:
     """What `labelled` finds, of arrays in files too, which stay there; without `y` X are batches."""
     if y is None:
-        return Batches(net, X, name, names)
+        return Batches(spec, X, name)
     if not (mapped(X) or mapped(y)):
-        return labelled(net, X, y, lengths, sample_weight, name, names)
-    X, lengths = inputs(net, X, lengths, name)
+        return labelled(spec, X, y, lengths, sample_weight, name)
+    X, lengths = inputs(spec, X, lengths, name)
     m, s = X.shape[:2]
     y = np.asarray(y)
     if y.shape[:1] != (m,):
         raise ValueError(f"{name}y: expected {m} of them, one for each sample, got shape {y.shape}")
     weights = None if sample_weight is None else np.asarray(sample_weight)
-    due = [(m,), (m, s)][: 1 + net.per_step]
+    due = [(m,), (m, s)][: 1 + spec.per_step]
     if weights is not None and weights.shape not in due:
         raise ValueError(f"{name}sample_weight: expected shape {' or '.join(map(str, due))}, got {weights.shape}")
-    data = Mapped(Data(X, y, lengths, None, net.per_step, weights), (partial(_targeted, net, name, names),))
+    data = Mapped(Data(X, y, lengths, None, spec.per_step, weights), (partial(_targeted, spec, name),))
     for _ in data.blocks(max(1, BLOCK // (s * max(1, int(np.prod(y.shape[1:])))))):
         pass  # each is checked
     return settled(data, name)
 
 
-def _targeted(net: Network, name: str, names: tuple[str, ...] | None, data: Data) -> Data:
-    return targeted(net, (data.X, data.lengths), data.y, data.weights, name, names)
+def _targeted(spec: DataSpec, name: str, data: Data) -> Data:
+    return targeted(spec, (data.X, data.lengths), data.y, data.weights, name)
 
 
 def set_aside(
-    net: Network,
+    spec: DataSpec,
     data: Samples,
     validation: Any,
     seed: np.random.SeedSequence,
     per_class: np.ndarray | None = None,
-    names: tuple[str, ...] | None = None,
     groups: Any = None,
 ) -> tuple[Samples, Samples | None]:
     """The samples to train on and those to validate with (None: none): drawn by `seed`, or given, likewise checked.
@@ -325,10 +313,10 @@ def set_aside(
     batches = batched(validation) and not _is_of_sequences(validation)
     if batches or isinstance(validation, tuple | list):
         if batches:
-            held_out = gathered(net, validation, None, name=name, names=names)
+            held_out = gathered(spec, validation, None, name=name)
         else:
-            held_out = gathered(net, *unpacked(validation, f"validation: expected {SET}"), name, names)
-        held_out = by_class(net, held_out, per_class, name)
+            held_out = gathered(spec, *unpacked(validation, f"validation: expected {SET}"), name)
+        held_out = by_class(spec.judge, held_out, per_class, name)
         due, X = data.first.X.shape[2:], held_out.first.X
         if X.shape[2:] != due:
             shape = (*held_out.extent, *X.shape[2:])

@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike
 from cgru.core.checks import float_dtype, real
 from cgru.layers.layer import Layer, Shape
 
-__all__ = ["chain", "dtype_of", "shape_of", "starts", "uncarried"]
+__all__ = ["chain", "dtype_of", "per_step", "shape_of", "starts", "uncarried"]
 
 
 def chain(layers: Any) -> tuple[Layer, ...]:
@@ -50,6 +50,11 @@ def shape_of(layers: Any) -> Shape:
             advice = "; sequences=True returns all" if hasattr(layers[i - 1], "sequences") else ""
             raise ValueError(f"layers: expected a chain that fits: {name}: {error}, got {got}{advice}") from None
     return shape
+
+
+def per_step(layers: Any) -> bool:
+    """Return whether what comes out at the end is (m, s, k)."""
+    return len(shape_of(layers)) == 3
 
 
 def dtype_of(layers: Sequence[Layer], dtype: DTypeLike | None) -> np.dtype:

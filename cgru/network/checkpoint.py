@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -24,11 +24,9 @@ from cgru.files import Archive, replaceable, replacing
 from cgru.layers.layer import Layer
 from cgru.network.files import LONGEST, judged, refused, spelled_out
 from cgru.network.history import Epoch, History
+from cgru.network.model import Model
 from cgru.network.samples import Data
 from cgru.optimizers import Plateau
-
-if TYPE_CHECKING:
-    from cgru.network.network import Network
 
 __all__ = ["Checkpoint", "State"]
 
@@ -88,13 +86,13 @@ class Checkpoint:
             if resume:
                 self._theirs, self.found, self.split_seed = found
 
-    def belongs(self, net: Network, data: Data, held_out: Data | None, options: Mapping[str, Any]) -> None:
-        """It is that of a fit of `net` to these samples; ValueError where what was found is that of another."""
+    def belongs(self, model: Model, data: Data, held_out: Data | None, options: Mapping[str, Any]) -> None:
+        """It is that of a fit of `model` to these samples; ValueError where what was found is that of another."""
         self._options = {name: _plain(value) for name, value in options.items()}
         self._data = _digests(data) | ({} if held_out is None else _digests(held_out, "validation "))
         if self.found is None:
             return
-        ours, theirs = self._settings(net), self._theirs
+        ours, theirs = self._settings(model), self._theirs
         for name in {**ours, **theirs}:
             if ours.get(name) != theirs.get(name):
                 due, got = theirs.get(name), ours.get(name)
@@ -114,14 +112,14 @@ class Checkpoint:
         """Whether it is time to write."""
         return time.monotonic() >= self._due
 
-    def write(self, net: Network, state: State) -> None:
-        """Write what the fit of `net` has come to, whole or not at all; errors are those of `cgru.files.replacing`."""
+    def write(self, model: Model, state: State) -> None:
+        """Write what the fit has come to, whole or not at all; errors are those of `cgru.files.replacing`."""
         seed = {"entropy": self.split_seed.entropy, "spawn_key": list(self.split_seed.spawn_key)}
         arrays: Arrays = {}
         histories = {name: _table(getattr(state, name)) for name in ("history", "all_history")}
         text = json.dumps(
             {
-                "settings": self._settings(net),
+                "settings": self._settings(model),
                 "state": _packed(vars(state) | histories, arrays),
                 "split_seed": seed,
             }
@@ -132,26 +130,25 @@ class Checkpoint:
             np.savez(file, **arrays, **{"format": np.array(FORMAT), KIND: np.array(text)})
         self._due = time.monotonic() + self.seconds
 
-    def _settings(self, net: Network) -> dict[str, Any]:
+    def _settings(self, model: Model) -> dict[str, Any]:
         """All that makes this fit the one that it is, with the network as a callback may have changed it by now."""
-        return self._options | _settings(net) | self._data
+        return self._options | _settings(model) | self._data
 
 
 # --- what fit it is of ---
 
 
-def _settings(net: Network) -> dict[str, Any]:
-    """What of a network decides how it trains, its parameters apart, in JSON's types."""
+def _settings(model: Model) -> dict[str, Any]:
+    """What of a model decides how it trains, its parameters apart, in JSON's types."""
     settings = {
-        "seed": net.seed,
-        "loss": _plain(net.loss),
-        "dtype": net.dtype.name,
-        "optimizer": type(net.optimizer).__name__,
+        "loss": _plain(model.loss),
+        "dtype": model.dtype.name,
+        "optimizer": type(model.optimizer).__name__,
     }
-    options = getattr(net.optimizer, "__dict__", {})
+    options = getattr(model.optimizer, "__dict__", {})
     settings |= {f"optimizer.{name}": _plain(value) for name, value in options.items()}
-    settings |= {f"layer {i}": _layer(layer) for i, layer in enumerate(net.layers)}
-    drawn = [id(layer.np_rng.bit_generator) for layer in net.layers]
+    settings |= {f"layer {i}": _layer(layer) for i, layer in enumerate(model.layers)}
+    drawn = [id(layer.np_rng.bit_generator) for layer in model.layers]
     return settings | {"layers that share a generator": [drawn.index(each) for each in drawn]}
 
 

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from cgru import losses
 from cgru.losses import Function
 
-if TYPE_CHECKING:
-    from cgru.network.network import Network
-
 __all__ = [
     "checked_classes",
     "checked_features",
     "checked_names",
     "checked_targets",
-    "class_names",
     "numbered",
-    "one_of_them",
     "strings_in",
 ]
 
@@ -58,15 +53,6 @@ def checked_classes(values: Any, loss: str | Function, k: int, per_step: bool) -
     return array
 
 
-def class_names(net: Network) -> tuple[str, ...]:
-    """Return the names of the classes of a network: its own, else its classes, else the places of these, as text."""
-    if net.class_names is not None:
-        return tuple(net.class_names)
-    if net.classes is not None:
-        return tuple(map(str, net.classes.tolist()))
-    return tuple(map(str, range(max(2, net.layers[-1].d["u"]))))
-
-
 def checked_features(names: Any, e: int | None) -> tuple[str, ...] | None:
     """`feature_names` as a tuple, one for each of e elements; any number of them where e is None."""
     return _different(names, e, "feature_names")
@@ -93,13 +79,15 @@ def _different(names: Any, count: int | None, argument: str) -> tuple[str, ...] 
     return tuple(map(str, names))
 
 
-def numbered(net: Network, y: Any, names: tuple[str, ...] | None, steps: np.ndarray | None, name: str) -> Any:
-    """Replace each class in `y` by its place in `net.classes`, or a string where it has none by that in `names`.
+def numbered(
+    y: Any, names: tuple[str, ...] | None, classes: np.ndarray | None, steps: np.ndarray | None, name: str
+) -> Any:
+    """Replace each class in `y` by its place in `classes`, or where these are None a string by that in `names`.
 
     Steps (m, s) that are padded get 0; None: none is. Anything else, such as probabilities, is returned as it is.
     """
-    known = names if net.classes is None else net.classes
-    given = None if known is None or not one_of_them(net) else _classes_in(y, np.asarray(known), steps)
+    known = names if classes is None else classes
+    given = None if known is None else _classes_in(y, np.asarray(known), steps)
     if given is None:
         return y
     known = np.asarray(known, given.dtype if given.dtype.kind != "U" else str)
@@ -109,7 +97,7 @@ def numbered(net: Network, y: Any, names: tuple[str, ...] | None, steps: np.ndar
     if steps is not None and steps.shape == given.shape:
         wrong, places = wrong & steps, np.where(steps, places, 0)
     if wrong.any():
-        due = "names of classes" if net.classes is None else "classes"
+        due = "names of classes" if classes is None else "classes"
         some, got = ", ".join(map(str, known.tolist())), given[wrong].tolist()[0]
         raise ValueError(f"{name}y: expected {due}, {some}, got {got!r}")
     return places
@@ -128,11 +116,6 @@ def _classes_in(y: Any, known: np.ndarray, steps: np.ndarray | None) -> np.ndarr
     both = np.result_type(array, known)
     exact = both.kind in "biu" or "f" in array.dtype.kind + known.dtype.kind
     return array.astype(both if exact else object, copy=False)  # no float holds all of int64 and uint64
-
-
-def one_of_them(net: Network) -> bool:
-    """Whether each output says one class, which can have a name."""
-    return losses.named(net.loss).says_one(net.head.d["u"])
 
 
 def strings_in(y: Any) -> np.ndarray | None:

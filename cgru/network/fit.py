@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -23,15 +23,13 @@ from cgru.network.compiled.engine import Engine, compiles
 from cgru.network.history import LEFT_OUT_IN_A_ROW, RETURNS, Epoch, History
 from cgru.network.loop import Kept, Loop
 from cgru.network.metrics import measured, outputs
+from cgru.network.model import Model
 from cgru.network.options import Settings
 from cgru.network.penalties import Penalties
 from cgru.network.progress import Bar
 from cgru.network.samples import Data, statistics
 from cgru.network.units import Units, shrinkage
 from cgru.optimizers import Plateau
-
-if TYPE_CHECKING:
-    from cgru.network.network import Network
 
 __all__ = ["DIVERGED", "Fit", "scores"]
 
@@ -49,25 +47,25 @@ class Fit:
     """One fit of a network to samples, which fit each other and the settings; ValueError where they do not."""
 
     def __init__(
-        self, net: Network, data: Samples, held_out: Samples | None, settings: Settings, shuffler: np.random.Generator
+        self, model: Model, data: Samples, held_out: Samples | None, settings: Settings, shuffler: np.random.Generator
     ) -> None:
-        check(settings, net, data)
-        self.net, self.settings = net, settings
+        check(settings, model, data)
+        self.model, self.settings = model, settings
         self.judged = data if held_out is None else held_out  # by the metrics
-        self.penalties = Penalties.of(net, settings)
-        self.units = Units.of(net, data) if settings.standardize_targets else None
+        self.penalties = Penalties.of(model.layers, settings)
+        self.units = Units.of(model.head, losses.named(model.loss), data) if settings.standardize_targets else None
         self.data, self.held_out = (
-            part if part is None or self.units is None else part.then(self.units.scaled) for part in (data, held_out)
+            part if part is None or self.units is None else part.then(self.units.change) for part in (data, held_out)
         )
         self.engine: Engine | Loop | None = None  # what makes the updates
         self.resumed = False  # the network is what a checkpoint says
         self.stopped = False  # somebody has asked for the end
-        self.epochs, self.batch_size = settings.epochs, settings.size(data)
+        self.epochs, self.batch_size = settings.epochs, settings.size(data.whole)
         if data.whole:
             self.batch_size = min(self.batch_size, len(data))
             self.batches = -(-len(data) // self.batch_size)
         else:
-            self.batches = data.number(count=optimizers.scheduled(net.optimizer))
+            self.batches = data.number(count=optimizers.scheduled(model.optimizer))
         self.fraction = 0.0  # of the fit that was over before the last update
         self.shuffler = shuffler if settings.shuffle and data.whole else None
         truncate = settings.truncate
@@ -79,30 +77,30 @@ class Fit:
         self.fallback: list[tuple[int, Any]] = []
         self.lowest_loss = math.inf
         self.row = 0  # how many updates were left out since the last one
-        self.measured = net.mean, net.scale  # with these
+        self.measured = model.mean, model.scale  # with these
 
     def __call__(self, fresh: bool, checkpoint: Checkpoint | None) -> History:
         """Train, and return the history; whatever is raised, the best parameters so far are in place.
 
         `fresh`: the head's parameters are new, and so predict in no units yet.
         """
-        net, settings = self.net, self.settings
+        model, settings = self.model, self.settings
         self._check_parameters()
-        found = None if checkpoint is None else checkpoint.taken(net.parameters())
+        found = None if checkpoint is None else checkpoint.taken(model.parameters())
         bar = Bar(self.epochs) if settings.progress else None
         with self._scaled(fresh, found is not None):
             try:
                 if found is not None:
                     self._resume(found)
                 elif checkpoint is not None or settings.metrics or settings.recover:
-                    self.best = Kept.of(net)  # what is shown before the first epoch is over is not to stay
+                    self.best = Kept.of(model)  # what is shown before the first epoch is over is not to stay
                 self.fallback = self.fallback or [(len(self.history), self.best)]
-                if settings.standardize and net.mean is None:
-                    net.mean, net.scale = statistics(self.data)
+                if settings.standardize and model.mean is None:
+                    model.mean, model.scale = statistics(self.data)
                 self.engine = self._engine()
                 self.best = self.best or self.engine
                 if checkpoint is not None and not self._over():  # now, so that what is wrong with the file is known
-                    checkpoint.write(net, self._state())
+                    checkpoint.write(model, self._state())
                 while not self._over():
                     try:
                         epoch = self._epoch(self.engine, len(self.history) + 1)
@@ -111,7 +109,7 @@ class Fit:
                             raise RuntimeError(str(error)) from None
                         self._go_back()
                         if checkpoint is not None and self._over():
-                            checkpoint.write(net, self._state())
+                            checkpoint.write(model, self._state())
                         continue
                     self._score(epoch)
                     if bar is not None:
@@ -124,10 +122,10 @@ class Fit:
                             self.leave()
                             self.engine = self._engine()
                     if checkpoint is not None and (self._over() or checkpoint.due()):
-                        checkpoint.write(net, self._state())
+                        checkpoint.write(model, self._state())
             finally:
                 self.engine = None
-                net.mean, net.scale = self.measured
+                model.mean, model.scale = self.measured
                 if self.best is not None:
                     self.best.restore()
                 if bar is not None:
@@ -138,8 +136,8 @@ class Fit:
 
     def _check_parameters(self) -> None:
         """Raise TypeError or ValueError where a parameter cannot be trained, or shares its memory with another."""
-        own = {f"{i}.{name}": layer.trainable for i, layer in enumerate(self.net.layers) for name in layer.p}
-        parameters = self.net.parameters()
+        own = {f"{i}.{name}": layer.trainable for i, layer in enumerate(self.model.layers) for name in layer.p}
+        parameters = self.model.parameters()
         for key, array in parameters.items():
             if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or not array.flags.writeable:
                 raise TypeError(f"parameter {key}: expected a writable array of floats, got {_described(array)}")
@@ -157,8 +155,7 @@ class Fit:
         loss is measured before its update, and the last update of an epoch may be the one that went wrong.
         RuntimeError where the loss of those at the start is not finite.
         """
-        net = self.net
-        self.engine = None  # whose optimizer's state the network would ask for
+        model = self.model
         found = self.fallback
         if self.held_out is not None:
             best = self.history.best()
@@ -166,20 +163,20 @@ class Fit:
         scored = []
         for _, kept in found:
             kept.restore()
-            loss = scores(net, self.data)[0]
+            loss = scores(model, self.data)[0]
             scored.append(loss if math.isfinite(loss) else math.inf)
         chosen = scored.index(min(scored))
         number, kept = found[chosen]
         if number == 0 and not math.isfinite(scored[chosen]):
             raise RuntimeError(
                 "the loss is not finite with the parameters at the start of the fit: expected X, y and parameters "
-                f"whose loss {net.dtype} can hold; standardize=True or dtype=np.float64 may help"
+                f"whose loss {model.dtype} can hold; standardize=True or dtype=np.float64 may help"
             )
         kept.restore()
         self.history.returns = (*self.history.returns, (len(self.history) + 1, number))
         self.fallback, self.lowest_loss, self.row = [found[chosen]], math.inf, 0
         if not self.history:
-            self.measured = net.mean, net.scale
+            self.measured = model.mean, model.scale
         self.engine = self._engine()
         if self._over():
             self.engine.keep()
@@ -187,22 +184,22 @@ class Fit:
 
     def _shrink(self) -> None:
         """Pull what the head says towards the mean, which is 0 in the units of the fit."""
-        k = shrinkage(*outputs(self.net, self.held_out))
+        k = shrinkage(*outputs(self.model, self.held_out))
         for name in ("W", "b"):
-            self.net.head.p[name] *= k
+            self.model.head.p[name] *= k
 
     @contextmanager
     def _scaled(self, fresh: bool, resumed: bool) -> Iterator[None]:
         """Meanwhile the head predicts in the units of the fit: a `fresh` one does so, one that is resumed will."""
-        units, head = self.units, self.net.head
+        units, head = self.units, self.model.head
         before = {name: array.copy() for name, array in head.p.items()}
         if units is not None and not fresh and not resumed:
-            units.enter(self.net)
+            units.enter(head)
         try:
             yield
         finally:
             if units is not None and (fresh or self.history or self.resumed):
-                units.leave(self.net)
+                units.leave(head)
             elif units is not None:
                 for name, array in before.items():  # to the bit
                     head.p[name][...] = array
@@ -211,15 +208,18 @@ class Fit:
     def _shown(self) -> Iterator[None]:
         """Meanwhile the network has its parameters as they are now, in the units of y."""
         self.engine.show()
-        with nullcontext() if self.units is None else self.units.left(self.net):
+        with nullcontext() if self.units is None else self.units.left(self.model.head):
             yield
 
     def leave(self) -> None:
         """Put the optimizer's state, as it is now, into the network."""
-        engine, self.engine = self.engine, None
-        if engine is not None:
-            engine.leave()
-            self.engine = engine
+        if self.engine is not None:
+            self.engine.leave()
+
+    def _put_in(self) -> None:
+        """Put the parameters and the optimizer's state, as they are now, into the model."""
+        self.engine.show()
+        self.engine.leave()
 
     def _over(self) -> bool:
         ended = len(self.history.returns) > RETURNS or self.stale == self.settings.patience
@@ -227,75 +227,75 @@ class Fit:
 
     def _score(self, epoch: Epoch) -> None:
         """Remember the epoch, and the parameters where they are the best so far."""
-        net = self.net
+        model = self.model
         self.stale += 1
         if self.held_out is None or epoch.validation_loss < self.lowest:
             self.engine.keep()
-            self.best, self.measured = self.engine, (net.mean, net.scale)
+            self.best, self.measured = self.engine, (model.mean, model.scale)
             self.lowest, self.stale = epoch.validation_loss, 0
         if self.settings.recover and self.held_out is None and epoch.loss < self.lowest_loss:
-            self.engine.show()
-            self.fallback[1:], self.lowest_loss = [(epoch.epoch, Kept.of(net))], epoch.loss
-        net.history.append(epoch)
+            self._put_in()
+            self.fallback[1:], self.lowest_loss = [(epoch.epoch, Kept.of(model))], epoch.loss
+        model.history.append(epoch)
         self.history.append(epoch)
 
     # --- for a checkpoint ---
 
     def _generators(self) -> list[np.random.BitGenerator]:
         """All that draw, the order of the samples first."""
-        layers = [part for layer in self.net.layers for part in (layer, *layer.cells)]
+        layers = [part for layer in self.model.layers for part in (layer, *layer.cells)]
         found = [part.np_rng.bit_generator for part in layers]
         return found if self.shuffler is None else [self.shuffler.bit_generator, *found]
 
     def _state(self) -> State:
         """What it has come to; the network then shows the training as it is now."""
-        net, engine = self.net, self.engine
-        engine.show()
-        now, measured, best = Kept.of(net), (net.mean, net.scale), None
+        model, engine = self.model, self.engine
+        self._put_in()
+        now, measured, best = Kept.of(model), (model.mean, model.scale), None
         if self.stale or self.best is not engine or not isinstance(engine, Engine):  # else nothing has moved since
-            self.engine = None  # whose optimizer's state the network would ask for
             try:
                 self.best.restore()
-                best = _moment(Kept.of(net), self.measured)
+                best = _moment(Kept.of(model), self.measured)
             finally:
                 now.restore()
-                self.engine = engine
         generators = [generator.state for generator in self._generators()]
         fallback = []
         if self.settings.recover and self.held_out is None:
             fallback = [_moment(kept, measured) | {"epoch": number} for number, kept in self.fallback]
         return State(
-            self.history, net.history, self.lowest, self.stale, generators, _moment(now, measured), best,
+            self.history, model.history, self.lowest, self.stale, generators, _moment(now, measured), best,
             self.row, self.lowest_loss, fallback,
         )  # fmt: skip
 
     def _resume(self, found: State) -> None:
         """Go on from there."""
-        net = self.net
+        model = self.model
         for generator, state in zip(self._generators(), found.generators, strict=True):
             generator.state = state
         for moment in (found.best or found.now, found.now):
-            net.mean, net.scale = moment["mean"], moment["scale"]
-            Kept(net, moment["parameters"], moment["optimizer_state"]).restore()
+            model.mean, model.scale = moment["mean"], moment["scale"]
+            Kept(model, moment["parameters"], moment["optimizer_state"]).restore()
             if self.best is None:
-                self.best, self.measured = Kept.of(net), (net.mean, net.scale)
+                self.best, self.measured = Kept.of(model), (model.mean, model.scale)
         for each in found.fallback:
-            self.fallback.append((each["epoch"], Kept(net, each["parameters"], each["optimizer_state"])))
+            self.fallback.append((each["epoch"], Kept(model, each["parameters"], each["optimizer_state"])))
         self.row, self.lowest_loss, self.resumed = found.row, found.lowest_loss, True
         self.history, self.lowest, self.stale = found.history, found.lowest, found.stale
-        net.history[:] = found.all_history
+        model.history[:] = found.all_history
 
     # --- an epoch ---
 
     def _engine(self) -> Engine | Loop:
         """What makes the updates of this network as it is now."""
-        kind = Engine if optimizers.ours(self.net.optimizer) and compiles(self.net) else Loop
-        slowed = 0.5 ** len(self.history.returns)
-        return kind(self.net, self.data, self.held_out, self.batch_size, self.truncate, self.penalties, slowed)
+        model, slowed = self.model, 0.5 ** len(self.history.returns)
+        how = self.held_out, self.batch_size, self.truncate, self.penalties, slowed
+        if optimizers.ours(model.optimizer) and compiles(model):
+            return Engine(model, self.data, *how)
+        return Loop(model, *how)
 
     def _epoch(self, engine: Engine | Loop, number: int) -> Epoch:
         start = time.perf_counter()
-        net = self.net
+        model = self.model
         loss, accuracy, failed, skipped, self.row = engine.epoch(self._parts(number), self.row)
         if failed is not None:
             of = "" if self.batches is None else f" of {self.batches}"
@@ -311,12 +311,12 @@ class Fit:
             raise _DivergenceError(f"the parameters are not all finite after epoch {number}: {DIVERGED}")
         if largest > SUSPECT and self.settings.recover and self.held_out is None:
             engine.show()
-            if not math.isfinite(scores(net, self.data)[0]):  # the last update went wrong
+            if not math.isfinite(scores(model, self.data)[0]):  # the last update went wrong
                 raise _DivergenceError(f"the loss is not finite after epoch {number}: {DIVERGED}")
-        rate, metrics = optimizers.slowed(net.optimizer, engine.slowed).rate(self.fraction), {}
+        rate, metrics = optimizers.slowed(model.optimizer, engine.slowed).rate(self.fraction), {}
         if self.settings.metrics:
             with self._shown():
-                metrics = measured(net, self.judged, self.settings.metrics)
+                metrics = measured(model, self.judged, self.settings.metrics)
         seconds = time.perf_counter() - start
         return Epoch(number, self.epochs, loss, accuracy, *scored, rate, seconds, metrics, skipped)
 
@@ -350,7 +350,7 @@ class Fit:
 
         So many `epochs` are over, and so many `batches` of the next. For a `Plateau` how often the loss stood still.
         """
-        size, schedule = self.batch_size, getattr(self.net.optimizer, "schedule", None)
+        size, schedule = self.batch_size, getattr(self.model.optimizer, "schedule", None)
         starts = range(0, len(order), size)
         within = [(0.0,)] * len(starts)
         if self.truncate is not None and part.per_step:
@@ -359,7 +359,7 @@ class Fit:
         if isinstance(schedule, Plateau):
             losses = self.history.loss if self.held_out is None else self.history.validation_loss
             return [schedule.stalls(losses)] * sum(map(len, within))
-        if optimizers.scheduled(self.net.optimizer) and batches >= self.batches:
+        if optimizers.scheduled(self.model.optimizer) and batches >= self.batches:
             raise ValueError(f"X: expected {self.batches} batches, as there were or len() says, got more")
         total = self.batches or batches + 1  # where nobody asks
         return [
@@ -367,44 +367,44 @@ class Fit:
         ]
 
 
-def scores(net: Network, data: Samples, each: bool = False) -> tuple[float, float | None, np.ndarray | None]:
+def scores(model: Model, data: Samples, each: bool = False) -> tuple[float, float | None, np.ndarray | None]:
     """The loss and the accuracy on `data`, from no state and leaving none; with `each` the loss of each row, too."""
-    if each or not compiles(net):
-        return loop.scores(net, data, each)
-    return *Engine(net, data, data, 0, None).scores(), None
+    if each or not compiles(model):
+        return loop.scores(model, data, each)
+    return *Engine(model, data, data, 0, None).scores(), None
 
 
-def check(settings: Settings, net: Network, data: Samples) -> None:
+def check(settings: Settings, model: Model, data: Samples) -> None:
     """Raise ValueError where the options do not go with each other in this network, or with the data."""
     if settings.standardize and data.first.X.ndim == 2:
         raise ValueError("standardize: expected False for tokens, which have no mean, got True")
-    if settings.shrink and not losses.named(net.loss).can_shrink:
-        raise ValueError(f"shrink: expected False for {net.loss}, got True")
-    if settings.recover and not optimizers.ours(net.optimizer):
-        got = type(net.optimizer).__name__
+    if settings.shrink and not losses.named(model.loss).can_shrink:
+        raise ValueError(f"shrink: expected False for {model.loss}, got True")
+    if settings.recover and not optimizers.ours(model.optimizer):
+        got = type(model.optimizer).__name__
         raise ValueError(f"recover: expected False with an optimizer of your own, whose rate is its own, got {got}")
     if settings.truncate is not None:
-        whole = chain.uncarried(net.layers)
+        whole = chain.uncarried(model.layers)
         if whole is not None:
             raise ValueError(f"truncate: expected layers that can run piece by piece, got {whole}")
-    for i, layer in enumerate(net.layers):
+    for i, layer in enumerate(model.layers):
         if not layer.trains:
             raise ValueError(
                 f"layers: expected layers that train, got {layer!r} as layer {i}; fit the network that it was made "
                 "of, and quantize that again"
             )
-    if not any(layer.trainable for layer in net.layers):
+    if not any(layer.trainable for layer in model.layers):
         raise ValueError("layers: expected at least one that is trainable, got none")
-    if net.stateful:
+    if model.stateful:
         for name, due in (("shuffle", False), ("truncate", None)):
             if getattr(settings, name) != due:
                 raise ValueError(f"{name}: expected {due} with stateful layers, got {getattr(settings, name)}")
         if not data.whole:
             raise ValueError("layers: expected none that is stateful with batches, which need not be of one size")
-        if len(data) % settings.size(data):
+        if len(data) % settings.size(True):
             raise ValueError(
                 f"batch_size: expected a divisor of the {len(data)} samples with stateful layers, got "
-                f"{settings.size(data)}"
+                f"{settings.size(True)}"
             )
 
 

@@ -7,48 +7,46 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from cgru import losses
 from cgru.layers.layer import Layer
 from cgru.network.history import LEFT_OUT_IN_A_ROW, Updates
-from cgru.network.penalties import NONE, Penalties, penalty
+from cgru.network.model import Model
+from cgru.network.penalties import penalty
 from cgru.network.samples import Data
+from cgru.network.updater import Parts, Updater
 from cgru.optimizers import slowed
 from cgru.passes import Pass
-
-if TYPE_CHECKING:
-    from cgru.network.network import Network
 
 __all__ = ["Kept", "Loop", "scores"]
 
 Arrays = dict[str, np.ndarray]
-Parts = Iterable[tuple[Data, np.ndarray, list[float]]]  # samples, their order, what is done before each update
 States = dict[int, np.ndarray]  # of the recurrent layers, by index, (m, u)
 
 
 @dataclass
 class Kept:
-    """What the parameters of a network and the state of its optimizer were at one time."""
+    """What the parameters of a model and the state of its optimizer were at one time."""
 
-    net: Network
+    model: Model
     parameters: Arrays
     optimizer_state: dict[str, Any]
 
     @classmethod
-    def of(cls, net: Network) -> Kept:
+    def of(cls, model: Model) -> Kept:
         """As they are now."""
-        parameters = {key: array.copy() for key, array in net.parameters().items()}
-        return cls(net, parameters, copy.deepcopy(net.optimizer_state))
+        parameters = {key: array.copy() for key, array in model.parameters().items()}
+        return cls(model, parameters, copy.deepcopy(model.carried))
 
     def restore(self) -> None:
-        """Put them back into the network."""
-        self.net.optimizer_state = copy.deepcopy(self.optimizer_state)  # which steps change in place
-        for key, array in self.net.parameters().items():
+        """Put them back into the model."""
+        self.model.carried = copy.deepcopy(self.optimizer_state)  # which steps change in place
+        for key, array in self.model.parameters().items():
             array[...] = self.parameters[key]
 
 
@@ -66,22 +64,12 @@ class Piece:
     begins: np.ndarray | bool = False
 
 
-class Loop:
-    """The updates of one fit; see `cgru.network.compiled.engine.Engine`, which does the same."""
+class Loop(Updater):
+    """The updates in Python. They are made in the model's own arrays, and each looks at the model anew."""
 
-    def __init__(
-        self,
-        net: Network,
-        data: Data,
-        held_out: Data | None,
-        batch_size: int,
-        truncate: int | None,
-        penalties: Penalties = NONE,
-        slowed: float = 1.0,
-    ) -> None:
-        self.slowed, self.row = slowed, 0
-        self.net, self.data, self.held_out = net, data, held_out
-        self.batch_size, self.truncate, self.penalties = batch_size, truncate, penalties
+    def __init__(self, model: Model, *how: Any) -> None:
+        super().__init__(model, *how)
+        self.row = 0
         self.keep()
 
     def epoch(self, parts: Parts, row: int = 0) -> Updates:
@@ -89,10 +77,10 @@ class Loop:
 
         The last `row` updates before these were left out.
         """
-        net, size, batches = self.net, self.batch_size, 0
+        model, size, batches = self.model, self.batch_size, 0
         self.skipped, self.row = 0, row
-        net.reset_states()
-        loss, right, weight = 0.0, 0.0 if losses.classifies(net.loss) else None, 0.0
+        model.reset_states()
+        loss, right, weight = 0.0, 0.0 if losses.classifies(model.loss) else None, 0.0
         for part, order, fractions in parts:
             updates = iter(fractions)
             for start in range(0, len(order), size):
@@ -103,35 +91,25 @@ class Loop:
                     loss, weight = loss + value * piece.data.count, weight + piece.data.count
                     right = None if right is None else right + hits
                 batches += 1
-        net.reset_states()
+        model.reset_states()
         accuracy = None if right is None else right / weight
         return Updates(loss / weight, accuracy, None, self.skipped, self.row)
 
     def scores(self) -> tuple[float, float | None]:
-        """The loss and the accuracy on the samples that were held out."""
-        return scores(self.net, self.held_out)[:2]
+        """Return the loss and the accuracy on the samples that were held out."""
+        return scores(self.model, self.held_out)[:2]
 
     def largest(self) -> float:
         """Return the largest magnitude of all parameters, as they are now; NaN where there is one."""
-        return float(np.max([np.abs(array).max(initial=0) for array in self.net.parameters().values()]))
+        return float(np.max([np.abs(array).max(initial=0) for array in self.model.parameters().values()]))
 
     def keep(self) -> None:
-        """What the parameters and the optimizer's state are now is what `restore` brings back."""
-        self.kept = Kept.of(self.net)
+        """Keep the parameters and the optimizer's state, as they are now, for `restore`."""
+        self.kept = Kept.of(self.model)
 
     def restore(self) -> None:
-        """Put what was kept into the network."""
+        """Put what was kept into the model."""
         self.kept.restore()
-
-    def show(self) -> None:
-        """The network has its parameters as they are."""
-
-    def stands(self) -> bool:
-        """Whether it can go on after a callback, whatever that did: each step looks at the network anew."""
-        return True
-
-    def leave(self) -> None:
-        """The network has all."""
 
     def _pieces(self, batch: Data) -> Iterator[Piece]:
         """What gets an update each."""
@@ -139,7 +117,7 @@ class Loop:
         if k is None:
             yield Piece(batch)
             return
-        states = {i: _starts(layer, len(batch)) for i, layer in enumerate(self.net.layers) if layer.cells}
+        states = {i: _starts(layer, len(batch)) for i, layer in enumerate(self.model.layers) if layer.cells}
         if batch.per_step:
             for at, rows, data in batch.spans(k):
                 yield Piece(data, states, rows, at == 0)
@@ -151,23 +129,23 @@ class Loop:
 
     def _step(self, piece: Piece, fraction: float) -> tuple[float, float | None]:
         """Update the parameters unless nothing weighs, or loss or gradient are not finite; return loss and hits."""
-        net, batch, judge = self.net, piece.data, losses.named(self.net.loss)
+        model, batch, judge = self.model, piece.data, losses.named(self.model.loss)
         with np.errstate(over="ignore", invalid="ignore"):  # a loss that is not finite says it better
             passes, A, lengths = self._forward(piece)
             if not batch.count:
                 return 0.0, 0.0
-            passes.append(net.head.run(A, lengths))
-            A, Z, Y = batch.rows(passes[-1].A), batch.rows(passes[-1].fc["Z"]), _targets(net, batch)
-            loss, dZ, dA = judge.of_head(net.head, Z, A, Y, batch.rows(batch.weights))
+            passes.append(model.head.run(A, lengths))
+            A, Z, Y = batch.rows(passes[-1].A), batch.rows(passes[-1].fc["Z"]), _targets(model, batch)
+            loss, dZ, dA = judge.of_head(model.head, Z, A, Y, batch.rows(batch.weights))
             if not math.isfinite(loss):
                 return loss, None
             if np.isinf(dA if dZ is None else dZ).any():  # the loss, in double, may be finite for all that
                 return math.inf, None
             g = self._backward(passes, batch, batch.unrowed(dZ), batch.unrowed(dA))
             if all(np.isfinite(array).all() for array in g.values()):
-                p = net.parameters()
-                optimizer = slowed(net.optimizer, self.slowed)
-                optimizer.step({key: p[key] for key in g}, g, net.optimizer_state, fraction)
+                p = model.parameters()
+                optimizer = slowed(model.optimizer, self.slowed)
+                optimizer.step({key: p[key] for key in g}, g, model.carried, fraction)
                 self.row = 0
             else:
                 self.skipped, self.row = self.skipped + 1, self.row + 1
@@ -175,8 +153,8 @@ class Loop:
 
     def _forward(self, piece: Piece) -> tuple[list[Pass], np.ndarray, np.ndarray | None]:
         """The passes of the layers below the head, what it gets, and its lengths; the piece then has later states."""
-        A, lengths, passes = self.net.standardized(piece.data.X), piece.data.lengths, []
-        for i, layer in enumerate(self.net.body):
+        A, lengths, passes = self.model.standardized(piece.data.X), piece.data.lengths, []
+        for i, layer in enumerate(self.model.body):
             if layer.cells:
                 start = None if piece.states is None else piece.states[i][piece.rows]
                 ran = layer.run(A, lengths, start, preactivations=layer.preactivations is True)
@@ -193,7 +171,7 @@ class Loop:
 
     def _backward(self, passes: list[Pass], batch: Data, dZ: np.ndarray | None, dA: np.ndarray | None) -> Arrays:
         """All gradients, down to the lowest layer that trains, by keys like `0.Uz`."""
-        layers, found = self.net.layers, {}
+        layers, found = self.model.layers, {}
         lowest = next(i for i, layer in enumerate(layers) if layer.trainable)
         for i in range(len(layers) - 1, lowest - 1, -1):
             if layers[i].cells and (self.penalties.activity_l1 or self.penalties.activity_l2):
@@ -215,18 +193,18 @@ class Loop:
         return penalty(A, self.penalties.activity_l1 / rows, self.penalties.activity_l2 / rows)[1]
 
 
-def scores(net: Network, data: Data, rows: bool = False) -> tuple[float, float | None, np.ndarray | None]:
+def scores(model: Model, data: Data, rows: bool = False) -> tuple[float, float | None, np.ndarray | None]:
     """The loss and the accuracy on `data`, from no state and leaving none; with `rows` the loss of each, too."""
-    judge, each, loss, right, weight = losses.named(net.loss), [], 0.0, 0.0, 0.0
+    judge, each, loss, right, weight = losses.named(model.loss), [], 0.0, 0.0, 0.0
     size = max(1, 1024 * 1024 // max(1024, data.extent[1]))  # fewer of long samples, for the memory's sake
-    net.reset_states()
+    model.reset_states()
     with np.errstate(over="ignore", invalid="ignore"):
         for batch in data.blocks(size):
-            ((below, *_),) = net.below(batch.X, batch.lengths, size)
-            net.reset_states()  # no sample continues one of the batch before
-            top = net.head.run(batch.rows(below))
-            A, Y, weights = top.A, _targets(net, batch), batch.rows(batch.weights)
-            values = judge.of_head(net.head, top.fc["Z"], A, Y, each=True)[0]
+            ((below, *_),) = model.below(batch.X, batch.lengths, size)
+            model.reset_states()  # no sample continues one of the batch before
+            top = model.head.run(batch.rows(below))
+            A, Y, weights = top.A, _targets(model, batch), batch.rows(batch.weights)
+            values = judge.of_head(model.head, top.fc["Z"], A, Y, each=True)[0]
             hits = judge.hits(A, Y, weights)
             loss, weight = loss + (values if weights is None else weights * values).sum(), weight + batch.count
             right = None if hits is None else right + hits
@@ -241,6 +219,6 @@ def _starts(layer: Layer, m: int) -> np.ndarray:
     return states
 
 
-def _targets(net: Network, batch: Data) -> np.ndarray:
+def _targets(model: Model, batch: Data) -> np.ndarray:
     """The targets as a loss takes them, one row for each output."""
-    return losses.spelled_out(batch.rows(batch.y), net.head.d["u"])
+    return losses.spelled_out(batch.rows(batch.y), model.head.d["u"])

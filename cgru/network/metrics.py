@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from cgru.core.blocks import at_once
+from cgru.network.model import Model
 from cgru.network.options import Metric
 from cgru.network.samples import Data
-
-if TYPE_CHECKING:
-    from cgru.network.network import Network
 
 __all__ = ["measured", "outputs"]
 
 
-def measured(net: Network, data: Data, metrics: Mapping[str, Metric] | None) -> dict[str, float]:
+def measured(model: Model, data: Data, metrics: Mapping[str, Metric] | None) -> dict[str, float]:
     """Each metric of the targets in `data` and the outputs, one row for each sample or real step."""
     if not metrics:
         return {}
-    A, y, _ = outputs(net, data)
+    A, y, _ = outputs(model, data)
     return {name: _number(metric(y, A), name) for name, metric in metrics.items()}
 
 
-def outputs(net: Network, data: Data) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def outputs(model: Model, data: Data) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """The outputs (n, k), the targets and the weights (n,), None where all are 1: of n samples or real steps."""
     found = []
     for block in [data] if isinstance(data, Data) else data.blocks(at_once(data.first.X.shape)):
-        net.reset_states()
-        A = net.predict(block.X, block.lengths)
+        model.reset_states()
+        A, _ = model.outputs(block.X, block.lengths, at_once(block.X.shape))
         found.append([block.rows(each) for each in (A, block.y, block.weights)])
-    net.reset_states()
+    model.reset_states()
     A, y, weights = zip(*found, strict=True)
     return np.concatenate(A), np.concatenate(y), None if weights[0] is None else np.concatenate(weights)
 

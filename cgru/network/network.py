@@ -6,39 +6,40 @@ fit.py.
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from cgru import losses, optimizers
-from cgru.core.blocks import at_once, slices
+from cgru.core.blocks import at_once
 from cgru.core.checks import flag, positive
 from cgru.core.lengths import mask
-from cgru.layers.dense import Dense
 from cgru.layers.layer import Layer
 from cgru.losses import Function
 from cgru.network import chain, files
 from cgru.network.blocks import batched, check_batches, gathered, handed, set_aside
 from cgru.network.checkpoint import Checkpoint
 from cgru.network.classes import checked_classes, checked_features, checked_names, checked_targets
+from cgru.network.data_spec import DataSpec
 from cgru.network.fit import Fit, scores
 from cgru.network.history import Epoch, History
 from cgru.network.metrics import measured
+from cgru.network.model import Model
 from cgru.network.options import Metric, Settings
 from cgru.network.remembered import Remembered, Watch
 from cgru.network.samples import ask_about_axes, by_class, names_in, taken, weights_of_classes
+from cgru.network.units import Units
 from cgru.optimizers import Adam, Optimizer
 
-__all__ = ["Network", "load", "parts", "restored"]
-
-Arrays = dict[str, np.ndarray]
+__all__ = ["Network", "in_units", "load", "parts", "restored"]
 
 
-class Network:
+class Network(Model):
     """Layers in a chain, each taking what the one below it returns, and a `Dense` head at the end.
 
     Without that head it has no loss: it predicts and is saved, but not trained.
@@ -84,8 +85,7 @@ class Network:
         target_names: Sequence[str] | None = None,
         classes: ArrayLike | None = None,
     ) -> None:
-        self.layers = chain.chain(layers)
-        self.loss: str | Function | None = None
+        super().__init__(layers)
         self.class_names: tuple[str, ...] | None = None
         self.classes: np.ndarray | None = None
         self.target_names: tuple[str, ...] | None = None
@@ -108,10 +108,6 @@ class Network:
             raise ValueError(f"seed: expected at least 0, got {seed}")
         self.dtype = chain.dtype_of(self.layers, dtype)
         self.seed = None if seed is None else int(seed)
-        self.mean: np.ndarray | None = None
-        self.scale: np.ndarray | None = None
-        self.history = History()
-        self._optimizer_state: dict[str, Any] = {}
         self._run: Fit | None = None  # which has the optimizer's state while it trains
         *self._layer_seeds, self._split_seed, shuffle_seed = np.random.SeedSequence(seed).spawn(len(self.layers) + 2)
         self._shuffler = np.random.default_rng(shuffle_seed)
@@ -125,7 +121,7 @@ class Network:
         return f"Network({list(self.layers)}, loss={self.loss!r}, optimizer={self.optimizer}, seed={self.seed})"
 
     def __getstate__(self) -> dict[str, Any]:
-        state = vars(self) | {"_optimizer_state": self.optimizer_state}
+        state = vars(self) | {"carried": self.optimizer_state}
         return {name: value for name, value in state.items() if name not in ("_lock", "_run")}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
@@ -138,40 +134,19 @@ class Network:
         """What the optimizer carries along, by its class, then by the parameter: its steps and its arrays."""
         if self._run is not None:
             self._run.leave()
-        return self._optimizer_state
+        return self.carried
 
     @optimizer_state.setter
     def optimizer_state(self, value: dict[str, Any]) -> None:
-        self._optimizer_state = value
+        self.carried = value
 
     @property
-    def head(self) -> Dense | None:
-        """The `Dense` at the end; None where there is none."""
-        return self.layers[-1] if self.layers[-1].is_head else None
-
-    @property
-    def body(self) -> tuple[Layer, ...]:
-        """The layers below the head."""
-        return self.layers if self.head is None else self.layers[:-1]
-
-    @property
-    def elements(self) -> int | None:
-        """e, which the parameters are made for; None where there are none yet, or the inputs are tokens."""
-        return next(layer for layer in self.layers if "u" in layer.d).elements
-
-    @property
-    def per_step(self) -> bool:
-        """Whether outputs are (m, s, k)."""
-        return len(chain.shape_of(self.layers)) == 3
-
-    @property
-    def stateful(self) -> bool:
-        """Whether a layer, or one direction of it, goes on from call to call."""
-        return any(part.stateful for layer in self.layers for part in (layer, *layer.cells))
-
-    def parameters(self) -> Arrays:
-        """The parameters of all layers, by keys like `0.Uz`: the arrays themselves."""
-        return {f"{i}.{name}": array for i, layer in enumerate(self.layers) for name, array in layer.p.items()}
+    def data_spec(self) -> DataSpec:
+        """What samples and targets it takes, as it is now."""
+        return DataSpec(
+            self.layers, self.elements, None if self.mean is None else len(self.mean), self.loss,
+            self.feature_names, self.class_names, self.classes,
+        )  # fmt: skip
 
     def make(self, X: np.ndarray) -> None:
         """Make the parameters that are missing, for inputs such as X: (m, s, e), or tokens (m, s)."""
@@ -184,23 +159,6 @@ class Network:
                     layer.seeded(seed)
                     layer.make(np.zeros(shape, np.intp))
                 shape = layer.output_shape(shape)
-
-    def standardized(self, X: np.ndarray) -> np.ndarray:
-        """X as the first layer takes it: standardised, and in the network's dtype; tokens as they are."""
-        if X.ndim == 2:
-            return X
-        if self.mean is None:
-            return X.astype(self.dtype, copy=False)
-        A = np.empty(X.shape, self.dtype)
-        for rows in slices(X.shape):
-            A[rows] = (X[rows] - self.mean) / self.scale
-        return A
-
-    def reset_states(self) -> None:
-        """Let all `stateful` layers begin anew."""
-        for layer in self.layers:
-            if any(part.stateful for part in (layer, *layer.cells)):
-                layer.reset_state()
 
     # --- use ---
 
@@ -228,16 +186,11 @@ class Network:
         if batched(X):
             given = handed(X, lengths, h0, return_state or None)
             return (self.predict(X, lengths, batch_size=batch_size) for X, lengths in given)
-        X, lengths = taken(self, X, lengths)
+        X, lengths = taken(self.data_spec, X, lengths)
         size = at_once(X.shape) if batch_size is None else positive(batch_size, "batch_size")
         starts = chain.starts(self.body, h0, len(X)) if return_state or h0 is not None else None
         self.make(X)
-        joined: list[np.ndarray | None] = [None] * (1 + len(starts or ()))  # the outputs, and the states
-        with np.errstate(over="ignore", invalid="ignore"):
-            for A, steps, rows, states in self.below(X, lengths, size, starts):
-                parts = [A if self.head is None else self.head.predict(A, steps), *states]
-                joined = [_put(part, whole, rows, len(X)) for part, whole in zip(parts, joined, strict=True)]
-        A, *states = joined
+        A, states = self.outputs(X, lengths, size, starts)
         if not return_state:
             return A
         return A, np.stack(states) if states and len({state.shape for state in states}) == 1 else states
@@ -252,7 +205,7 @@ class Network:
             raise ValueError(f"predict_classes: expected a network with a cross-entropy loss, got {self.loss}")
         if batched(X):
             return (self.predict_classes(*each) for each in handed(X, lengths))
-        X, lengths = taken(self, X, lengths)
+        X, lengths = taken(self.data_spec, X, lengths)
         A = self.predict(X, lengths)
         lost = np.flatnonzero(np.isnan(A).reshape(len(A), -1).any(axis=1))
         if lost.size:
@@ -288,7 +241,7 @@ class Network:
         check_batches(settings, X, y, lengths=lengths, sample_weight=sample_weight)
         if each and y is None and self.per_step:
             raise ValueError("each: expected False for batches with outputs at steps, got True")
-        data = gathered(self, X, y, lengths, sample_weight, names=self.class_names)
+        data = gathered(self.data_spec, X, y, lengths, sample_weight)
         self.make(data.first.X)
         loss, accuracy, rows = scores(self, data, each)
         found = {"loss": loss} if accuracy is None else {"loss": loss, "accuracy": accuracy}
@@ -438,28 +391,31 @@ class Network:
         if not self._lock.acquire(blocking=False):
             raise RuntimeError("fit: another thread is inside this network; give each thread a network of its own")
         try:
-            names = names_in(self, X, y, lengths)
-            data = gathered(self, X, y, lengths, sample_weight, names=names)
-            per_class = weights_of_classes(self, data, settings.class_weight, names)
-            data = by_class(self, data, per_class)
+            spec = self.data_spec
+            spec = spec._replace(class_names=names_in(spec, X, y, lengths))
+            data = gathered(spec, X, y, lengths, sample_weight)
+            per_class = weights_of_classes(spec, data, settings.class_weight)
+            data = by_class(spec.judge, data, per_class)
             file, seed = None, self._split_seed
             if checkpoint is not None:
                 file = Checkpoint(checkpoint, checkpoint_seconds, resume, seed)
                 seed = file.split_seed
-            data, held_out = set_aside(self, data, validation, seed, per_class, names, groups)
-            watch = Watch(self, shrink) if remember_samples or self.remembered is not None else None
+            data, held_out = set_aside(spec, data, validation, seed, per_class, groups)
+            watch = None
+            if remember_samples or self.remembered is not None:
+                watch = Watch(self.remembered or Remembered(whole=not self.parameters()), shrink)
             if watch is not None:
                 data = watch.over(data, "trained")
                 held_out = None if held_out is None else watch.over(held_out, "validated")
             run = Fit(self, data, held_out, settings, self._shuffler)
             if file is not None:
-                file.belongs(self, data, held_out, settings.compared() | vars(run.penalties))
+                file.belongs(self, data, held_out, settings.compared() | vars(run.penalties) | {"seed": self.seed})
             fresh = not self.head.p
             if fresh:
                 ask_about_axes(data)
-            self._split_seed, self.class_names = seed, names
+            self._split_seed, self.class_names = seed, spec.class_names
             self.make(data.first.X)
-            self._optimizer_state, outer = self.optimizer_state, self._run  # a callback may have called
+            self.carried, outer = self.optimizer_state, self._run  # a callback may have called
             before = len(self.history)
             try:
                 self._run = run
@@ -480,31 +436,6 @@ class Network:
         if run is not None:
             run.stopped = True
 
-    # --- what runs in it ---
-
-    def below(
-        self, X: np.ndarray, lengths: np.ndarray | None, size: int, starts: Sequence[np.ndarray | None] | None = None
-    ) -> Iterator[tuple[np.ndarray, np.ndarray | None, slice, list[np.ndarray]]]:
-        """What the head gets, its lengths, for which samples, `size` of them at a time, and the last states of these.
-
-        No cache is kept. `starts` are the states before, for each cell; without them no states are looked for.
-        """
-        if self.stateful:
-            size = max(size, len(X))
-        for start in range(0, len(X), size):
-            rows = slice(start, start + size)
-            A, steps = self.standardized(X[rows]), None if lengths is None else lengths[rows]
-            before, after = iter(starts or ()), []
-            for layer in self.body:
-                if starts is None:
-                    A = layer.predict(A, steps)
-                else:
-                    own = [None if h is None else h[rows] for _, h in zip(layer.cells, before, strict=False)]
-                    A, last = layer.predict_on(A, steps, own)
-                    after += last
-                steps = steps if A.ndim == 3 else None
-            yield A, steps, rows, after
-
 
 def load(path: str | os.PathLike[str]) -> Network:
     """The network that `Network.save` wrote to `path`: it predicts bit for bit the same, and can be fitted further.
@@ -516,6 +447,23 @@ def load(path: str | os.PathLike[str]) -> Network:
         return restored(*found)
     except (TypeError, ValueError) as error:
         raise files.refused(path, error) from None
+
+
+def in_units(net: Network, mean: np.ndarray, scale: np.ndarray) -> Network:
+    """Return a copy of `net`, which predicts (y - mean) / scale, that predicts y; mean and scale are (k,).
+
+    It is float64 where the dtype of `net` cannot hold y, or tell deviations from their mean.
+    """
+    # Epochs never change: a copy of each would take longer and longer in a fit of many parts.
+    found, limits = copy.deepcopy(net, {id(net.history): copy.copy(net.history)}), np.finfo(net.dtype)
+    if (np.abs(mean) * limits.eps > 0.01 * scale).any() or not (np.abs(mean) + scale < limits.max).all():
+        arrays = files.packed(found.layers, dict.fromkeys(("loss", "class_names", "seed")), {})
+        model = str(arrays.pop("model")).replace(f'"dtype": "{net.dtype.name}"', '"dtype": "float64"')
+        wide = {name: array.astype(np.float64) for name, array in arrays.items()}
+        layers, _, _ = files.unpacked({"model": np.array(model), **wide})
+        found.layers, found.dtype = tuple(layers), np.dtype(np.float64)
+    Units(mean, scale, scale, mean).leave(found.head)
+    return found
 
 
 def parts(net: Network) -> tuple[tuple[Layer, ...], dict[str, Any], dict[str, np.ndarray]]:
@@ -537,13 +485,3 @@ def restored(layers: Sequence[Layer], settings: Mapping[str, Any], standardisati
     net.mean, net.scale = standardisation.get("mean"), standardisation.get("scale")
     net.reading, net.remembered = apart["reading"], apart["remembered"]
     return net
-
-
-def _put(part: np.ndarray, whole: np.ndarray | None, rows: slice, m: int) -> np.ndarray:
-    """`whole` (m, ...) with what belongs to `rows` in its place; the first part makes it, and is it where it is all."""
-    if whole is None:
-        if len(part) == m:
-            return part
-        whole = np.empty((m, *part.shape[1:]), part.dtype)
-    whole[rows] = part
-    return whole

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import Flag, auto
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,9 +19,6 @@ from cgru.core.checks import callable_, flag, positive
 from cgru.network.history import Epoch
 from cgru.network.progress import bar_kind
 from cgru.optimizers import check_number
-
-if TYPE_CHECKING:
-    from cgru.network.blocks import Samples
 
 __all__ = ["OPTIONS", "Metric", "Option", "Settings", "Trait"]
 
@@ -213,9 +210,9 @@ class Settings:
         if self.resume and self.checkpoint is None:
             raise ValueError("resume: expected a checkpoint beside it, got checkpoint=None")
 
-    def size(self, data: Samples) -> int:
-        """Return how many samples make an update: of batches all, however many."""
-        return (self.batch_size or BATCH_SIZE) if data.whole else sys.maxsize
+    def size(self, whole: bool) -> int:
+        """Return how many samples make an update; of batches, which are not `whole`, all, however many."""
+        return (self.batch_size or BATCH_SIZE) if whole else sys.maxsize
 
     def compared(self) -> dict[str, Any]:
         """Return what decides how a fit goes, as a checkpoint compares it."""

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from cgru.layers.layer import Layer
 from cgru.network.options import Settings
 from cgru.optimizers import is_matrix
-
-if TYPE_CHECKING:
-    from cgru.network.network import Network
 
 __all__ = ["NONE", "Penalties", "penalty"]
 
@@ -34,9 +32,9 @@ class Penalties:
     activity_l2: float = 0.0
 
     @classmethod
-    def of(cls, net: Network, given: Settings) -> Penalties:
-        """Return those of a fit of `net`; ValueError for a key that no parameter has."""
-        by_key = (_by_key(net, getattr(given, name), name) for name in ("l1", "l2"))
+    def of(cls, layers: Sequence[Layer], given: Settings) -> Penalties:
+        """Return those of a fit of `layers`; ValueError for a key that no parameter has."""
+        by_key = (_by_key(layers, getattr(given, name), name) for name in ("l1", "l2"))
         return cls(*by_key, given.activity_l1, given.activity_l2)
 
     def of_parameter(self, key: str) -> tuple[float, float]:
@@ -47,9 +45,8 @@ class Penalties:
 NONE = Penalties()
 
 
-def _by_key(net: Network, value: Any, name: str) -> dict[str, float]:
-    layers = enumerate(net.layers)
-    keys = [f"{i}.{own}" for i, layer in layers if layer.trainable for own in layer.parameter_names]
+def _by_key(layers: Sequence[Layer], value: Any, name: str) -> dict[str, float]:
+    keys = [f"{i}.{own}" for i, layer in enumerate(layers) if layer.trainable for own in layer.parameter_names]
     if not isinstance(value, Mapping):
         return {key: value for key in keys if is_matrix(key)} if value else {}
     found = {}

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from cgru.core.lengths import mask
+from cgru.network.blocks import Samples
 from cgru.network.samples import Data, in_blocks
-
-if TYPE_CHECKING:
-    from cgru.network.blocks import Samples
-    from cgru.network.network import Network
 
 __all__ = ["MOST", "Hashes", "Remembered", "Watch", "hashes_of", "packed", "unpacked"]
 
@@ -132,14 +129,12 @@ class Watch:
     """Look at the samples of a fit while they go by, for what the network remembers of them afterwards.
 
     Args:
-        net: the network; what it remembers already is joined.
+        before: what the network remembers already, which is joined.
         shrunk: whether the fit chooses a shrinkage.
     """
 
-    def __init__(self, net: Network, shrunk: bool) -> None:
-        untrained = not any(layer.p for layer in net.layers)
-        self.before = net.remembered or Remembered(whole=untrained)
-        self.shrunk = shrunk
+    def __init__(self, before: Remembered, shrunk: bool) -> None:
+        self.before, self.shrunk = before, shrunk
         self.sets = {"trained": self.before.trained, "validated": self.before.validated}
         self.waiting: dict[str, list[np.ndarray]] = {name: [] for name in self.sets}
         self.count = dict.fromkeys(self.sets, 0)  # of the hashes that wait

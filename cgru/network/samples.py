@@ -12,20 +12,18 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from cgru import losses
 from cgru.core.blocks import BLOCK, Rows, slices
 from cgru.core.checks import lengths_of, real, sequences
 from cgru.core.dataframes import check_not_nested, is_indexed, refuse_indexed
 from cgru.core.lengths import mask, padded
-from cgru.network.classes import numbered, one_of_them, strings_in
+from cgru.losses import Loss
+from cgru.network.classes import numbered, strings_in
+from cgru.network.data_spec import DataSpec
 from cgru.network.moments import Moments
-
-if TYPE_CHECKING:
-    from cgru.network.network import Network
 
 __all__ = [
     "Data",
@@ -34,11 +32,12 @@ __all__ = [
     "in_blocks",
     "inputs",
     "labelled",
-    "measured_over",
     "names_in",
+    "scaled_targets",
     "settled",
     "statistics",
     "taken",
+    "target_moments",
     "targeted",
     "weights_of_classes",
 ]
@@ -171,13 +170,12 @@ def _lengths(steps: np.ndarray) -> np.ndarray | None:
 # --- from what a caller gives ---
 
 
-def taken(net: Network, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
-    """X and the lengths as `net` takes them; TypeError or ValueError where it cannot. `name` stands before theirs.
+def taken(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
+    """X and the lengths as `spec` asks for them; TypeError or ValueError for others. `name` stands before theirs.
 
     A list of arrays whose lengths differ is padded.
     """
-    first = net.layers[0]
-    tokens = first.tokens_in
+    tokens = spec.layers[0].tokens_in
     check_not_nested(X, f"{name}X")
     if is_indexed(X) and not (tokens and X.shape[1:] > (1,)):  # a DataFrame (m, s) of tokens
         refuse_indexed(X, f"{name}X")
@@ -186,16 +184,16 @@ def taken(net: Network, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarra
             raise ValueError(f"{name}lengths: expected None beside a list of arrays, which have their own, got some")
         X, lengths = padded(X, f"{name}X")
     if tokens:
-        X = first.checked(X, lengths, f"{name}X")
+        X = spec.layers[0].checked(X, lengths, f"{name}X")
     else:
-        X, e = X if isinstance(X, Rows) else sequences(X, f"{name}X"), net.elements
+        X, e = X if isinstance(X, Rows) else sequences(X, f"{name}X"), spec.elements
         if e not in (None, X.shape[2]):
             raise ValueError(f"{name}X: expected shape (m, s, {e}), as the network was made for, got {X.shape}")
-        if net.feature_names is not None and len(net.feature_names) != X.shape[2]:
-            due = f"(m, s, {len(net.feature_names)}), as feature_names says"
+        if spec.feature_names is not None and len(spec.feature_names) != X.shape[2]:
+            due = f"(m, s, {len(spec.feature_names)}), as feature_names says"
             raise ValueError(f"{name}X: expected shape {due}, got {X.shape}")
-        if net.mean is not None and len(net.mean) != X.shape[2]:
-            due = f"(m, s, {len(net.mean)}), as mean and scale were measured for"
+        if spec.standardized not in (None, X.shape[2]):
+            due = f"(m, s, {spec.standardized}), as mean and scale were measured for"
             raise ValueError(f"{name}X: expected shape {due}, got {X.shape}; or set both to None")
     return X, lengths_of(lengths, *X.shape[:2], f"{name}lengths")
 
@@ -218,19 +216,19 @@ def _ragged(X: Any, name: str) -> bool:
     return all(dims) and len(set(map(len, X))) > 1
 
 
-def names_in(net: Network, X: Any, y: Any, lengths: Any) -> tuple[str, ...] | None:
-    """The names of the classes of `net`: its own, or where it has none and `y` is strings those, in sorted order.
+def names_in(spec: DataSpec, X: Any, y: Any, lengths: Any) -> tuple[str, ...] | None:
+    """The names of the classes: those of `spec`, or where it has none and `y` is strings those, in sorted order.
 
     ValueError where they are not as many as there are classes.
     """
-    strings = None if net.class_names or net.classes is not None or y is None else strings_in(y)
-    if strings is None or not one_of_them(net):
-        return net.class_names
-    if net.per_step:
-        X, lengths = taken(net, X, lengths)
+    strings = None if spec.class_names or spec.classes is not None or y is None else strings_in(y)
+    if strings is None or not spec.says_one:
+        return spec.class_names
+    if spec.per_step:
+        X, lengths = taken(spec, X, lengths)
         if lengths is not None and strings.shape == X.shape[:2]:  # else `labelled` refuses it
             strings = strings[mask(lengths, X.shape[1])[:, :, 0]]
-    found, k = np.unique(strings).tolist(), max(net.head.d["u"], 2)
+    found, k = np.unique(strings).tolist(), max(spec.k, 2)
     if len(found) != k:
         some = ", ".join(map(repr, found[:9])) + (", ..." if len(found) > 9 else "")
         cure = "class_names says which are missing" if len(found) < k else "N classes need a head of N units"
@@ -238,27 +236,16 @@ def names_in(net: Network, X: Any, y: Any, lengths: Any) -> tuple[str, ...] | No
     return tuple(found)
 
 
-def labelled(
-    net: Network,
-    X: Any,
-    y: Any,
-    lengths: Any,
-    sample_weight: Any = None,
-    name: str = "",
-    names: tuple[str, ...] | None = None,
-) -> Data:
-    """Samples with targets that fit the loss of `net`, all that is real of them finite, and weights; likewise.
-
-    Classes that are strings go by the `names`.
-    """
-    return settled(targeted(net, inputs(net, X, lengths, name), y, sample_weight, name, names), name)
+def labelled(spec: DataSpec, X: Any, y: Any, lengths: Any, sample_weight: Any = None, name: str = "") -> Data:
+    """Samples with targets that fit the loss of `spec`, all that is real of them finite, and weights; likewise."""
+    return settled(targeted(spec, inputs(spec, X, lengths, name), y, sample_weight, name), name)
 
 
-def inputs(net: Network, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
+def inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
     """X, all that is real of it finite, and the lengths; likewise, and ValueError for a network without a loss."""
-    if net.head is None:
-        raise ValueError(f"layers: expected a Dense at the end for a loss, got {net.layers[-1]!r}")
-    X, lengths = taken(net, X, lengths, name)
+    if spec.loss is None:
+        raise ValueError(f"layers: expected a Dense at the end for a loss, got {spec.layers[-1]!r}")
+    X, lengths = taken(spec, X, lengths, name)
     for rows in slices(X.shape) if X.dtype.kind == "f" else ():
         finite = np.isfinite(X[rows])
         if not finite.all():
@@ -273,21 +260,17 @@ def inputs(net: Network, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarr
 
 
 def targeted(
-    net: Network,
-    given: tuple[np.ndarray, np.ndarray | None],
-    y: Any,
-    sample_weight: Any = None,
-    name: str = "",
-    names: tuple[str, ...] | None = None,
+    spec: DataSpec, given: tuple[np.ndarray, np.ndarray | None], y: Any, sample_weight: Any = None, name: str = ""
 ) -> Data:
     """The samples that `inputs` found, with their targets and weights, whose sums may yet overflow; likewise."""
     X, lengths = given
-    steps, k, loss = None, net.head.d["u"], losses.named(net.loss)
-    if net.per_step:
+    steps = None
+    if spec.per_step:
         steps = np.ones(X.shape[:2], bool) if lengths is None else mask(lengths, X.shape[1])[:, :, 0]
-    y = numbered(net, y, names or net.class_names, steps, name)
-    Y, classes = loss.compact(y, len(X), k, f"{name}y", steps)
-    data = Data(X, Y, lengths, classes, per_step=net.per_step)
+    if spec.says_one:
+        y = numbered(y, spec.class_names, spec.classes, steps, name)
+    Y, classes = spec.judge.compact(y, len(X), spec.k, f"{name}y", steps)
+    data = Data(X, Y, lengths, classes, per_step=spec.per_step)
     return data if sample_weight is None else _times(data, _weights(sample_weight, data, name))
 
 
@@ -305,26 +288,24 @@ def ask_about_axes(data: Data) -> None:
 # --- weights ---
 
 
-def weights_of_classes(
-    net: Network, data: Data, class_weight: Any, names: tuple[str, ...] | None = None
-) -> np.ndarray | None:
+def weights_of_classes(spec: DataSpec, data: Data, class_weight: Any) -> np.ndarray | None:
     """The weight of each class (k,), as `class_weight` has it or as `data` is "balanced"; None stays None.
 
-    Classes go by number, or by their `names`.
+    Classes go by number, or by their names.
     """
     if class_weight is None:
         return None
-    weights = np.ones(max(net.head.d["u"], 2))
+    weights = np.ones(max(spec.k, 2))
     if class_weight == "balanced":
         counts = np.zeros(len(weights), np.intp)
         for block in in_blocks(data):
-            counts += np.bincount(block.rows(_classes(net, block)), minlength=len(weights))
+            counts += np.bincount(block.rows(_classes(spec.judge, block)), minlength=len(weights))
         there = counts > 0
         weights[there] = counts.sum() / (there.sum() * counts[there])
         return weights
-    known = (names or ()) if net.classes is None else net.classes.tolist()
+    known = (spec.class_names or ()) if spec.classes is None else spec.classes.tolist()
     numbers = {name: i for i, name in enumerate(known)}
-    values = net.classes is not None and net.classes.dtype.kind not in "UO"  # which numbers then mean
+    values = spec.classes is not None and spec.classes.dtype.kind not in "UO"  # which numbers then mean
     keys = [numbers.get(key, None if values else key) for key in class_weight]
     for given, key in zip(class_weight, keys, strict=True):
         if isinstance(key, bool) or not isinstance(key, int | np.integer) or not 0 <= key < len(weights):
@@ -337,22 +318,22 @@ def weights_of_classes(
     return weights
 
 
-def by_class(net: Network, data: Data, per_class: np.ndarray | None, name: str = "") -> Data:
+def by_class(loss: Loss, data: Data, per_class: np.ndarray | None, name: str = "") -> Data:
     """`data` whose outputs weigh by their classes, too."""
     if per_class is None:
         return data
-    return settled(data.then(partial(_by_class, net, per_class, name)), name)
+    return settled(data.then(partial(_by_class, loss, per_class, name)), name)
 
 
-def _by_class(net: Network, per_class: np.ndarray, name: str, data: Data) -> Data:
-    return _times(data, per_class[_classes(net, data, name)])
+def _by_class(loss: Loss, per_class: np.ndarray, name: str, data: Data) -> Data:
+    return _times(data, per_class[_classes(loss, data, name)])
 
 
-def _classes(net: Network, data: Data, name: str = "") -> np.ndarray:
+def _classes(loss: Loss, data: Data, name: str = "") -> np.ndarray:
     """The class of each sample or step; ValueError where there is none."""
-    classes = losses.named(net.loss).classes_in(data.y)
+    classes = loss.classes_in(data.y)
     if classes is None:
-        raise ValueError(f"class_weight: expected None where {name}y is not one class each, got it for {net.loss}")
+        raise ValueError(f"class_weight: expected None where {name}y is not one class each, got it for {loss}")
     return classes
 
 
@@ -407,15 +388,23 @@ def _scaled(exponent: int | None, data: Data) -> Data:
 
 def statistics(data: Data) -> tuple[np.ndarray, np.ndarray]:
     """Return the weighted mean and deviation of each element over the real steps; 1 for a deviation of 0."""
-    return measured_over(data, lambda block: (block.X[block.real], block.weights_of_steps)).result()
-
-
-def measured_over(data: Data, rows: Callable[[Data], tuple[np.ndarray, np.ndarray | None]]) -> Moments:
-    """Return the moments of each column of the rows (n, c), with their weights (n,) or None, that `rows` finds."""
     found = Moments()
     for block in in_blocks(data):
-        found.add(*rows(block))
+        found.add(block.X[block.real], block.weights_of_steps)
+    return found.result()
+
+
+def target_moments(data: Data) -> Moments:
+    """Return the weighted moments of each target, over the samples or their real steps."""
+    found = Moments()
+    for block in in_blocks(data):
+        found.add(block.rows(block.y), block.rows(block.weights))
     return found
+
+
+def scaled_targets(mean: np.ndarray, scale: np.ndarray, data: Data) -> Data:
+    """Return `data` with targets (y - mean) / scale; at padded steps too, where nobody looks."""
+    return replace(data, y=(data.y - mean) / scale)
 
 
 def in_blocks(data: Data) -> Iterator[Data]:

@@ -6,23 +6,19 @@ units of y like any other: nobody else need know. n targets, k outputs.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from cgru import losses
 from cgru.activations import identity, name_of, ours
-from cgru.network import files
-from cgru.network.samples import Data, measured_over
+from cgru.layers.dense import Dense
+from cgru.losses import Loss
+from cgru.network.samples import Data, scaled_targets, target_moments
 
-if TYPE_CHECKING:
-    from cgru.network.network import Network
-
-__all__ = ["Units", "in_units", "shrinkage"]
+__all__ = ["Units", "shrinkage"]
 
 
 @dataclass(frozen=True)
@@ -35,82 +31,65 @@ class Units:
     shift: np.ndarray
 
     @classmethod
-    def of(cls, net: Network, data: Data) -> Units:
-        """Those of the targets in `data`; ValueError where outputs cannot be brought into them."""
-        if ours(net.head.activate) is not identity:
-            got = name_of(net.head.activate)
+    def of(cls, head: Dense, loss: Loss, data: Data) -> Units:
+        """Those of the targets in `data`; ValueError where the outputs of `head` cannot be brought into them."""
+        if ours(head.activate) is not identity:
+            got = name_of(head.activate)
             raise ValueError(
                 f'standardize_targets: expected False without a head with activate="identity", got True for {got}'
             )
-        loss = losses.named(net.loss)
-        if not loss.can_standardize or data.first.y.shape[-1] * loss.outputs != net.head.d["u"]:
-            raise ValueError(f"standardize_targets: expected False for {net.loss}, got True")
-        found = measured_over(data, lambda block: (block.rows(block.y), block.rows(block.weights)))
+        if not loss.can_standardize or data.first.y.shape[-1] * loss.outputs != head.d["u"]:
+            raise ValueError(f"standardize_targets: expected False for {loss}, got True")
+        found = target_moments(data)
         mean, scale = found.result()
-        limits, changes = np.finfo(net.dtype), ~found.constant()
+        limits, changes = np.finfo(head.dtype), ~found.constant()
         if not (np.maximum(np.abs(mean), scale) < limits.max).all():
             raise ValueError(
-                f"y: expected targets below {limits.max:.2g}, which {net.dtype} can hold, got means {mean} and "
+                f"y: expected targets below {limits.max:.2g}, which {head.dtype} can hold, got means {mean} and "
                 f"deviations {scale}; divide them, or train in float64"
             )
         if (changes & ((np.abs(mean) * limits.eps > 0.01 * scale) | (scale <= limits.tiny))).any():
             raise ValueError(
-                f"y: expected targets whose deviations {net.dtype} can tell beside their mean, got means {mean} and "
+                f"y: expected targets whose deviations {head.dtype} can tell beside their mean, got means {mean} and "
                 f"deviations {scale}; subtract their mean, or train in float64"
             )
         return cls(mean, scale, *loss.scaling(mean, scale))
 
-    def scaled(self, data: Data) -> Data:
-        """`data` with its targets in these units; at padded steps too, where nobody looks."""
-        return replace(data, y=(data.y - self.mean) / self.scale)
+    @property
+    def change(self) -> Callable[[Data], Data]:
+        """What brings the targets of samples into these units."""
+        return partial(scaled_targets, self.mean, self.scale)
 
-    def enter(self, net: Network) -> None:
+    def enter(self, head: Dense) -> None:
         """Let the head predict in these units, which predicts in those of y."""
-        W, b = (net.head.p[name] for name in ("W", "b"))
+        W, b = head.p["W"], head.p["b"]
         W /= self.factor
         b -= self.shift
         b /= self.factor
 
-    def leave(self, net: Network) -> None:
+    def leave(self, head: Dense) -> None:
         """The other way."""
-        W, b = (net.head.p[name] for name in ("W", "b"))
+        W, b = head.p["W"], head.p["b"]
         W *= self.factor
         b *= self.factor
         b += self.shift
 
     @contextmanager
-    def left(self, net: Network) -> Iterator[None]:
+    def left(self, head: Dense) -> Iterator[None]:
         """For a while; what nobody changed is afterwards what it was, to the bit."""
-        before = {name: array.copy() for name, array in net.head.p.items()}
-        self.leave(net)
-        shown = {name: array.copy() for name, array in net.head.p.items()}
+        before = {name: array.copy() for name, array in head.p.items()}
+        self.leave(head)
+        shown = {name: array.copy() for name, array in head.p.items()}
         try:
             yield
         finally:
-            p = net.head.p
+            p = head.p
             if all(np.array_equal(p.get(name), array) for name, array in shown.items()):
                 for name, array in before.items():
                     p[name][...] = array
             else:
                 p.update({name: np.array(array) for name, array in p.items()})  # those that were put there stay
-                self.enter(net)
-
-
-def in_units(net: Network, mean: np.ndarray, scale: np.ndarray) -> Network:
-    """Return a copy of `net`, which predicts (y - mean) / scale, that predicts y; mean and scale are (k,).
-
-    It is float64 where the dtype of `net` cannot hold y, or tell deviations from their mean.
-    """
-    # Epochs never change: a copy of each would take longer and longer in a fit of many parts.
-    found, limits = copy.deepcopy(net, {id(net.history): copy.copy(net.history)}), np.finfo(net.dtype)
-    if (np.abs(mean) * limits.eps > 0.01 * scale).any() or not (np.abs(mean) + scale < limits.max).all():
-        arrays = files.packed(found.layers, dict.fromkeys(("loss", "class_names", "seed")), {})
-        model = str(arrays.pop("model")).replace(f'"dtype": "{net.dtype.name}"', '"dtype": "float64"')
-        wide = {name: array.astype(np.float64) for name, array in arrays.items()}
-        layers, _, _ = files.unpacked({"model": np.array(model), **wide})
-        found.layers, found.dtype = tuple(layers), np.dtype(np.float64)
-    Units(mean, scale, scale, mean).leave(found)
-    return found
+                self.enter(head)
 
 
 def shrinkage(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:

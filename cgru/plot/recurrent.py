@@ -53,7 +53,7 @@ def gates(
         RuntimeError: there are no parameters yet.
     """
     net, layer = _place(net, layer)
-    X, lengths = taken(net, X, lengths)
+    X, lengths = taken(net.data_spec, X, lengths)
     A = net.standardized(X)
     for below in net.layers[:layer]:
         A = _still(below).predict(A, lengths)
@@ -101,7 +101,7 @@ def states(
     if not names or not all(isinstance(name, str) and name in NAMES for name in names):
         raise ValueError(f"what: expected some of {', '.join(NAMES)}, got {what!r}")
     net, layer = _place(net, layer)
-    X, lengths = taken(net, X, lengths)
+    X, lengths = taken(net.data_spec, X, lengths)
     sample = _index(sample, "sample", range(len(X)))
     s = X.shape[1] if lengths is None else lengths[sample]
     arrays = gates(net, X[[sample], :s], layer=layer)

@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 from cgru import losses
 from cgru.files import replacing
 from cgru.network import Network
-from cgru.network.classes import class_names
 from cgru.network.samples import labelled, taken
 from cgru.reports import numbers
 from cgru.reports.comparison import outside, seen
@@ -93,8 +92,8 @@ def report(net: Network, X: ArrayLike, y: ArrayLike, lengths: ArrayLike | None =
     """
     if not isinstance(net, Network):
         raise TypeError(f"net: expected a Network, got {type(net).__name__}")
-    X, lengths = taken(net, X, lengths)
-    data = labelled(net, X, y, lengths)
+    X, lengths = taken(net.data_spec, X, lengths)
+    data = labelled(net.data_spec, X, y, lengths)
     net.reset_states()
     A, Y = data.rows(net.predict(X, lengths)), data.rows(data.y)
     if not np.isfinite(A).all():
@@ -111,7 +110,7 @@ def report(net: Network, X: ArrayLike, y: ArrayLike, lengths: ArrayLike | None =
     }
     if loss.classifies:
         Y = Y if Y.ndim == 1 else loss.classes(Y)
-        scores = numbers.of_classes(Y, A, loss, class_names(net))
+        scores = numbers.of_classes(Y, A, loss, net.data_spec.labels)
     else:
         if A.shape[1] != Y.shape[1] * loss.outputs:
             raise ValueError(

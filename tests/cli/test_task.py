@@ -5,7 +5,7 @@ import pytest
 
 import cgru
 from cgru.cli.arguments import RequestError
-from cgru.cli.task import at_steps, class_names, real_steps, targets, task_of
+from cgru.cli.task import at_steps, real_steps, targets, task_of
 from cgru.datasets import Dataset, Split
 
 rng = np.random.default_rng(0)
@@ -156,10 +156,10 @@ def of(names=None):
 
 
 def test_names_of_classes():
-    assert class_names(model(class_names=["no", "yes"])) == ("no", "yes")
-    assert class_names(model()) == ("0", "1")
-    assert class_names(model(cgru.GRU(2), cgru.Dense(1))) == ("0", "1")
-    assert class_names(model(cgru.GRU(2), cgru.Dense(3, cgru.softmax))) == ("0", "1", "2")
+    assert model(class_names=["no", "yes"]).data_spec.labels == ("no", "yes")
+    assert model().data_spec.labels == ("0", "1")
+    assert model(cgru.GRU(2), cgru.Dense(1)).data_spec.labels == ("0", "1")
+    assert model(cgru.GRU(2), cgru.Dense(3, cgru.softmax)).data_spec.labels == ("0", "1", "2")
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_targets_of_a_regression():
 
 def test_classes_that_are_numbers_are_scored_as_their_values():
     net = model(classes=[5, 7])
-    assert class_names(net) == ("5", "7")
+    assert net.data_spec.labels == ("5", "7")
     assert targets(net, split([7, 5, 7]), of(), "here").tolist() == [7, 5, 7]
     assert targets(net, split(["7", "5", "7"]), of(), "here").tolist() == [7, 5, 7]
     refused("^here: y: expected the classes 5, 7, got 0, 1$", targets, net, split([0, 1, 0]), of(), "here")

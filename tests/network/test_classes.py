@@ -7,7 +7,6 @@ import pytest
 from network_cases import LABELS, LENGTHS, RNG, E, M, S, X, made, same, weights
 
 import cgru
-from cgru.network.classes import class_names
 
 NAMES = np.array(["cat", "ape", "bee"])  # in no order
 STRINGS = NAMES[LABELS]
@@ -25,10 +24,10 @@ def kinds_of(strings):
 
 def test_classes_without_names_are_numbers():
     for head, due in ((cgru.Dense(1, "sigmoid"), ("0", "1")), (cgru.Dense(3, "softmax"), ("0", "1", "2"))):
-        assert class_names(cgru.Network([cgru.GRU(2), head])) == due
+        assert cgru.Network([cgru.GRU(2), head]).data_spec.labels == due
     named = {"class_names": ["a", "b", "c"]}
-    assert class_names(cgru.Network([cgru.GRU(2), cgru.Dense(3, "softmax")], **named)) == ("a", "b", "c")
-    assert class_names(cgru.Network([cgru.GRU(2), cgru.Dense(2, "softmax")], classes=[-1, 1])) == ("-1", "1")
+    assert cgru.Network([cgru.GRU(2), cgru.Dense(3, "softmax")], **named).data_spec.labels == ("a", "b", "c")
+    assert cgru.Network([cgru.GRU(2), cgru.Dense(2, "softmax")], classes=[-1, 1]).data_spec.labels == ("-1", "1")
 
 
 def test_strings_train_as_their_places_do():

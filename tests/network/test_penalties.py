@@ -119,8 +119,8 @@ def test_which_parameters():
     net = cgru.Network([cgru.Embedding(5, 2), both(cgru.GRU(4)), cgru.Dense(3, "softmax")])
     net.layers[0].trainable = False
     keys = [f"1.{half}.{name}{gate}" for half in ("forward", "backward") for name in "UV" for gate in ("hh", "r", "z")]
-    assert Penalties.of(net, Settings(l1=0.5, l2={})).l1 == dict.fromkeys([*keys, "2.W"], 0.5)
-    assert Penalties.of(net, Settings(l2={"1.f*.V*": 1, "*.b": 2.0}, activity_l2=0.25)) == Penalties(
+    assert Penalties.of(net.layers, Settings(l1=0.5, l2={})).l1 == dict.fromkeys([*keys, "2.W"], 0.5)
+    assert Penalties.of(net.layers, Settings(l2={"1.f*.V*": 1, "*.b": 2.0}, activity_l2=0.25)) == Penalties(
         {}, {"1.forward.Vhh": 1.0, "1.forward.Vr": 1.0, "1.forward.Vz": 1.0, "2.b": 2.0}, 0.0, 0.25
     )
 

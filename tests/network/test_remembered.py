@@ -9,7 +9,7 @@ from network_cases import LABELS, LENGTHS, REALS, M, S, X, made, padded
 import cgru
 from cgru.network import remembered
 from cgru.network.blocks import Batches
-from cgru.network.remembered import Hashes, Watch, hashes_of
+from cgru.network.remembered import Hashes, Remembered, Watch, hashes_of
 
 
 def compared(net, X, lengths=None):
@@ -205,8 +205,10 @@ def test_more_than_are_kept(monkeypatch, tmp_path):
 
 def test_batches_without_an_end_take_no_more_memory(monkeypatch):
     monkeypatch.setattr(remembered, "MOST", 8)
-    watch = Watch(made(), shrunk=False)
-    batches = watch.over(Batches(made(), [(X[i : i + 4], LABELS[i : i + 4]) for i in range(0, 24, 4)]), "trained")
+    watch = Watch(Remembered(), shrunk=False)
+    batches = watch.over(
+        Batches(made().data_spec, [(X[i : i + 4], LABELS[i : i + 4]) for i in range(0, 24, 4)]), "trained"
+    )
     for _ in range(3):
         for _ in batches:
             assert sum(map(len, watch.waiting["trained"])) < 8

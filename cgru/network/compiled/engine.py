@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,48 +11,33 @@ from cgru.layers.layer import Layer
 from cgru.network.compiled.program import Program
 from cgru.network.compiled.samples import Source
 from cgru.network.history import Updates
-from cgru.network.penalties import NONE, Penalties
+from cgru.network.model import Model
 from cgru.network.samples import Data
+from cgru.network.updater import Parts, Updater
 from cgru.optimizers import slowed
-
-if TYPE_CHECKING:
-    from cgru.network.network import Network
 
 __all__ = ["Engine", "compiles"]
 
 SCORED = 1 << 14  # steps that are scored at once, of all rows together
 ROWS = 8, 1024  # at least and at most
 
-Parts = Iterable[tuple[Data, np.ndarray, list[float]]]  # samples, their order, what is done before each update
 
+class Engine(Updater):
+    """The updates in compiled code, of a model that `compiles`.
 
-class Engine:
-    """The updates of one fit of a network that `compiles`, and its scores; `batch_size` 0: it is scored alone.
-
-    `data` and `held_out` are looked at for their kinds and shapes; what is trained on comes part by part. The network's
-    own arrays stay as they are until `show` or `restore`. The learning rates are multiplied by `slowed`.
+    `data` and what is held out are looked at for their kinds and shapes; what is trained on comes part by part. The
+    others are the arguments of an `Updater`.
     """
 
-    def __init__(
-        self,
-        net: Network,
-        data: Data,
-        held_out: Data | None,
-        batch_size: int,
-        truncate: int | None,
-        penalties: Penalties = NONE,
-        slowed: float = 1.0,
-    ) -> None:
-        self.slowed = slowed
-        self.net, self.batch_size, self.truncate, self.penalties = net, batch_size, truncate or 0, penalties
-        self.carries, self.held_out = truncate is not None, held_out
+    def __init__(self, model: Model, data: Data, *how: Any) -> None:
+        super().__init__(model, *how)
         X = data.first.X
         self.e = X.shape[2] if X.ndim == 3 else 0
         self.weights, self.room = None, {"trained": (0, 0, 0), "scored": (0, 0, 0)}
-        self._make_room(trained=self._trained(data), scored=self._scored(held_out))
+        self._make_room(trained=self._trained(data), scored=self._scored(self.held_out))
         self.sources: dict[str, tuple[Data, Source]] = {}  # the last of each kind, which may be all there are
         self.kept, self.settings = False, None  # what others may see and change is looked at when it is shown
-        self.measured = net.mean, net.scale  # as long as these are held no others have their ids
+        self.measured = model.mean, model.scale  # as long as these are held no others have their ids
 
     def _trained(self, data: Data) -> tuple[int, int, int]:
         """Rows and steps of a piece of `data` that is trained on, and the steps of a sample."""
@@ -76,8 +60,8 @@ class Engine:
         self.room = due
         (m, s, trained), (rows, _, scored) = due["trained"], due["scored"]
         self.program = Program(
-            self.net, self.e, max(trained, scored), (m, s), (rows, scored), self.carries, None, self.penalties,
-            self.weights,
+            self.model, self.e, max(trained, scored), (m, s), (rows, scored), self.truncate is not None, None,
+            self.penalties, self.weights,
         )  # fmt: skip
         self.weights = self.program.weights
 
@@ -85,12 +69,12 @@ class Engine:
         """What the program, which has room for it, reads of samples that are "trained" on or "scored"."""
         if kind not in self.sources or self.sources[kind][0] is not data:
             self._make_room(**{kind: getattr(self, f"_{kind}")(data)})
-            net, k = self.net, self.net.head.d["u"]
+            model, k = self.model, self.model.head.d["u"]
             given = data.y.shape[-1] if data.y.ndim == 2 + data.per_step else k  # classes are rows of so many
-            due = losses.named(net.loss).targets(k)
+            due = losses.named(model.loss).targets(k)
             if given != due:
-                raise ValueError(f"y: expected {due} targets for {net.loss}, got {given}")
-            source = Source(data.X, data.y, data.lengths, data.per_step, net.mean, net.scale, data.weights)
+                raise ValueError(f"y: expected {due} targets for {model.loss}, got {given}")
+            source = Source(data.X, data.y, data.lengths, data.per_step, model.mean, model.scale, data.weights)
             self.sources[kind] = data, source
         return self.sources[kind][1]
 
@@ -99,21 +83,21 @@ class Engine:
 
         The last `row` updates before these were left out.
         """
-        self.net.reset_states()
+        self.model.reset_states()
         sums, batches = np.array([0.0, 0.0, 0.0, 0.0, row]), 0
         for part, order, fractions in parts:
-            optimizer = slowed(self.net.optimizer, self.slowed)
+            optimizer = slowed(self.model.optimizer, self.slowed)
             rates = np.array([optimizer.rate(each) for each in fractions])
             source = self._source(part, "trained")
-            failed = self.program.epoch(source, order, self.batch_size, self.truncate, rates, sums, not batches)
+            failed = self.program.epoch(source, order, self.batch_size, self.truncate or 0, rates, sums, not batches)
             if failed is not None:
                 return Updates(failed[0], None, batches + failed[1])
             batches += -(-len(order) // self.batch_size)
         return Updates(*self._means(sums[:3]), None, *map(int, sums[3:]))
 
     def scores(self) -> tuple[float, float | None]:
-        """The loss and the accuracy on the samples that were held out."""
-        self.net.reset_states()
+        """Return the loss and the accuracy on the samples that were held out."""
+        self.model.reset_states()
         sums = np.zeros(3)
         for part, _ in self.held_out.parts(self._scored(self.held_out)[0]):
             source = self._source(part, "scored")
@@ -122,34 +106,34 @@ class Engine:
 
     def _means(self, sums: np.ndarray) -> tuple[float, float | None]:
         weight, loss, right = sums.tolist()
-        return loss / weight, right / weight if losses.classifies(self.net.loss) else None
+        return loss / weight, right / weight if losses.classifies(self.model.loss) else None
 
     def largest(self) -> float:
         """Return the largest magnitude of all parameters, as they are now; NaN where there is one."""
         return self.weights.largest()
 
     def keep(self) -> None:
-        """What the parameters and the optimizer's state are now is what `restore` brings back."""
+        """Keep the parameters and the optimizer's state, as they are now, for `restore`."""
         self.weights.keep()
         self.kept = True
 
     def restore(self) -> None:
-        """Put what was kept into the network."""
+        """Put what was kept into the model."""
         if self.kept:
             self.weights.show(kept=True)
             self.weights.show_state(kept=True)
 
     def show(self) -> None:
-        """Put the parameters, as they are now, into the network."""
-        self.settings = self.settings or _settings(self.net)
+        """Put the parameters, as they are now, into the model."""
+        self.settings = self.settings or _settings(self.model)
         self.weights.show()
 
     def stands(self) -> bool:
-        """Whether it can go on after a callback that may have changed the network."""
-        return self.settings == _settings(self.net) and not self.weights.changed()
+        """Return whether it can go on after a callback that may have changed the model."""
+        return self.settings == _settings(self.model) and not self.weights.changed()
 
     def leave(self) -> None:
-        """Put the optimizer's state, as it is now, into the network, for who goes on in its place."""
+        """Put the optimizer's state, as it is now, into the model."""
         self.weights.show_state()
 
 
@@ -160,7 +144,7 @@ def _joined(room: tuple[int, int, int], piece: tuple[int, int, int]) -> tuple[in
     return both if both[0] * both[2] <= 2 * most else piece
 
 
-def _settings(net: Network) -> tuple[Any, ...]:
+def _settings(model: Model) -> tuple[Any, ...]:
     """What of a network a callback may set and the compiled one has looked at, its parameters apart."""
     layers = [
         (
@@ -170,19 +154,19 @@ def _settings(net: Network) -> tuple[Any, ...]:
             layer.clip_gradients,
             [(repr(cell), cell.training) for cell in layer.cells],
         )
-        for layer in net.layers
+        for layer in model.layers
     ]
-    return net.optimizer, net.loss, id(net.mean), id(net.scale), compiles(net), layers
+    return model.optimizer, model.loss, id(model.mean), id(model.scale), compiles(model), layers
 
 
-def compiles(net: Network) -> bool:
+def compiles(model: Model) -> bool:
     """Whether all of a network is the package's own: no layer, activation or mask of the user's, no method replaced.
 
     And its loss none of the user's.
     """
-    dtypes = {layer.dtype for layer in net.layers if layer.parameter_names}
-    own = all(_own(each) for layer in net.layers for each in {layer, *layer.cells})
-    return own and dtypes <= {net.dtype} and net.loss is not None and losses.named(net.loss).code is not None
+    dtypes = {layer.dtype for layer in model.layers if layer.parameter_names}
+    own = all(_own(each) for layer in model.layers for each in {layer, *layer.cells})
+    return own and dtypes <= {model.dtype} and model.loss is not None and losses.named(model.loss).code is not None
 
 
 def _own(layer: Layer) -> bool:

@@ -3,7 +3,7 @@ from typing_extensions import disjoint_base
 
 from cgru.network.compiled.samples import Source
 from cgru.network.compiled.weights import Weights
-from cgru.network.network import Network
+from cgru.network.model import Model
 from cgru.network.penalties import Penalties
 
 @disjoint_base
@@ -12,7 +12,7 @@ class Program:
 
     def __init__(
         self,
-        net: Network,
+        model: Model,
         e: int,
         steps: int,
         batch: tuple[int, int],

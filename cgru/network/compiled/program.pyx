@@ -49,7 +49,7 @@ cdef class Program:
     """A network for data of one kind.
 
     Args:
-        net: a network with a head and parameters, that `compiles`.
+        model: a network with a head and parameters, that `compiles`.
         e: the elements of its input; of tokens 0.
         steps: those of a sample, at most.
         batch: rows and steps of a piece that is trained on, at most; (0, 0): it is scored alone.
@@ -62,7 +62,7 @@ cdef class Program:
 
     cdef const cgru_kernels *k
     cdef readonly Weights weights
-    cdef object memory, generators, net
+    cdef object memory, generators, model
     cdef Stage *stages
     cdef int count, loss, threads
     cdef Py_ssize_t e, rows  # elements of the input; rows of a piece at most
@@ -79,21 +79,21 @@ cdef class Program:
     cdef double weight, value, right  # of the last piece
     cdef double activity_l1, activity_l2  # penalties
 
-    def __init__(self, net, Py_ssize_t e, Py_ssize_t steps, tuple batch, tuple scored=(0, 0), bint carries=False,
+    def __init__(self, model, Py_ssize_t e, Py_ssize_t steps, tuple batch, tuple scored=(0, 0), bint carries=False,
                  threads=None, penalties=NONE, weights=None):
         cdef cnp.ndarray memory, stages
         cdef Arena arena
         cdef Size size
-        self.net, self.k = net, kernels(net.dtype.itemsize)
+        self.model, self.k = model, kernels(model.dtype.itemsize)
         self.threads = available() if threads is None else threads
         self.carries, self.e = carries, e
-        self.count = len(net.layers)
+        self.count = len(model.layers)
         stages = np.zeros(self.count * sizeof(Stage), np.uint8)
         self.stages, self.memory = <Stage *>cnp.PyArray_DATA(stages), [stages]
-        self.generators, self.weights = [], weights or Weights(net, batch[0] > 0, penalties)
+        self.generators, self.weights = [], weights or Weights(model, batch[0] > 0, penalties)
         self.activity_l1, self.activity_l2 = penalties.activity_l1, penalties.activity_l2
-        outputs = net.head.d["u"]
-        self._load_loss(losses.named(losses.chosen(net.loss, net.head.activate, outputs)), outputs)
+        outputs = model.head.d["u"]
+        self._load_loss(losses.named(losses.chosen(model.loss, model.head.activate, outputs)), outputs)
         self._make(e)
         self.per_step = self.stages[self.count - 1].steps_out
         size.m = self.rows = max(batch[0], scored[0])
@@ -120,14 +120,14 @@ cdef class Program:
         cdef Stage *stage
         cdef Py_ssize_t n = e
         cdef bint steps = True
-        for i, layer in enumerate(self.net.layers):
+        for i, layer in enumerate(self.model.layers):
             stage = &self.stages[i]
             stage.k, stage.threads, stage.n, stage.steps_in = self.k, self.threads, n, steps
             stage.trainable = layer.trainable and len(layer.parameter_names) > 0
             said = layer.stage
             if said["kind"] == "recurrent":
                 for cell in layer.cells:
-                    parameters(cell.p, n, cell.d["u"], self.net.dtype, cell.variant, "A")
+                    parameters(cell.p, n, cell.d["u"], self.model.dtype, cell.variant, "A")
                     self._draws(cell, cell.training and cell.draws, cell.zoneout)
                 make_recurrent(stage, list(layer.cells), said["merge"], said["sequences"])
             else:

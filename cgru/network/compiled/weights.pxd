@@ -12,7 +12,7 @@ cdef struct Weight:
 
 cdef class Weights:
     cdef const cgru_kernels *k
-    cdef object net, memory, weight_memory
+    cdef object model, memory, weight_memory
     cdef str optimizer  # the name of its class
     cdef readonly list keys
     cdef list arrays

@@ -1,6 +1,6 @@
 from typing_extensions import disjoint_base
 
-from cgru.network.network import Network
+from cgru.network.model import Model
 from cgru.network.penalties import Penalties
 
 @disjoint_base
@@ -8,7 +8,7 @@ class Weights:
     keys: list[str]
     start: dict[str, int]
 
-    def __init__(self, net: Network, trains: bool = True, penalties: Penalties = ...) -> None: ...
+    def __init__(self, model: Model, trains: bool = True, penalties: Penalties = ...) -> None: ...
     def keep(self) -> None: ...
     def show(self, kept: bool = False) -> None: ...
     def show_state(self, kept: bool = False) -> None: ...

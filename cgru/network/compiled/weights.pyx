@@ -24,17 +24,17 @@ cdef enum:
 
 
 cdef class Weights:
-    """The parameters of `net`, which are made, and the state of its optimizer, one of the package's own; without
+    """The parameters of `model`, which are made, and the state of its optimizer, one of the package's own; without
     `trains` the parameters alone. `penalties` are those of the fit.
     """
 
-    def __init__(self, net, bint trains=True, penalties=NONE):
-        cdef Py_ssize_t i, size = net.dtype.itemsize
+    def __init__(self, model, bint trains=True, penalties=NONE):
+        cdef Py_ssize_t i, size = model.dtype.itemsize
         cdef cnp.ndarray memory, weights, taken
-        self.net, self.keys, self.arrays, self.start = net, [], [], {}
+        self.model, self.keys, self.arrays, self.start = model, [], [], {}
         self.k, self.type = kernels(size), cnp.NPY_FLOAT32 if size == 4 else cnp.NPY_FLOAT64
         trained, clipped = [], []
-        for number, layer in enumerate(net.layers):
+        for number, layer in enumerate(model.layers):
             first = self.numbers
             for name, array in layer.p.items():
                 key = f"{number}.{name}"
@@ -73,8 +73,8 @@ cdef class Weights:
     cdef int _load_optimizer(self) except -1:
         """Take the settings of the network's optimizer and its state, as they are now."""
         cdef Py_ssize_t i, j
-        optimizer = self.net.optimizer
-        own = self.net.optimizer_state.get(type(optimizer).__name__, {})
+        optimizer = self.model.optimizer
+        own = self.model.carried.get(type(optimizer).__name__, {})
         self.optimizer = type(optimizer).__name__
         self.carried, self.debiased, self.kernel = optimizer.arrays, optimizer.debiased, self.k.steps[optimizer.code]
         for i, name in enumerate(optimizer.beta):
@@ -112,7 +112,7 @@ cdef class Weights:
         """Put the parameters into the network's arrays: as they are now, or as they were `kept`."""
         cdef int buffer = self.kept if kept else self.now
         cdef Py_ssize_t i
-        shown = self.net.parameters()
+        shown = self.model.parameters()
         for i, (key, own) in enumerate(zip(self.keys, self.arrays, strict=True)):
             array = shown.get(key)
             if array is not None and array.shape == own.shape:  # else it is a callback's doing
@@ -122,7 +122,7 @@ cdef class Weights:
         """Put what the optimizer carries along into the network, likewise."""
         cdef int buffer = self.kept if kept else self.now
         cdef Py_ssize_t i
-        own = self.net.optimizer_state.setdefault(self.optimizer, {})
+        own = self.model.carried.setdefault(self.optimizer, {})
         for i, key in enumerate(self.keys):
             if self.weight[i].trained:
                 own[key] = [self.taken[buffer][i]]
@@ -135,7 +135,7 @@ cdef class Weights:
 
     def changed(self):
         """Whether the network's arrays are others than those that `show` put there."""
-        shown = self.net.parameters()
+        shown = self.model.parameters()
         return any(
             array is not shown.get(key) or not np.array_equal(array, self._copy(self.now, self.start[key], array))
             for key, array in zip(self.keys, self.arrays, strict=True)
