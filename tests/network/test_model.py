@@ -58,6 +58,11 @@ def test_outputs_do_not_depend_on_how_many_samples_run_at_once():
     assert ours.outputs(X, lengths, 12)[1] == []
 
 
+def test_tokens_are_not_standardized():
+    tokens = RNG.integers(0, 9, (4, 5))
+    assert cgru.Network([cgru.Embedding(9, 2), cgru.GRU(4)]).standardized(tokens) is tokens
+
+
 def test_its_elements_are_those_of_the_first_layer_with_units():
     net = cgru.Network([cgru.Dropout(0.1), cgru.GRU(4), cgru.Dense(2, "softmax")], seed=1)
     assert net.elements is None
