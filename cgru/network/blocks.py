@@ -6,6 +6,7 @@ What is taken of them is checked and converted then, and so is a `Data`. m sampl
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -208,8 +209,8 @@ class Batches:
 
     def then(self, change: Callable[[Data], Data]) -> Batches:
         """What a function makes of them, which looks at each sample by itself."""
-        made = object.__new__(Batches)
-        vars(made).update(vars(self), changes=(*self.changes, change), first=change(self.first))
+        made = copy.copy(self)
+        made.changes, made.first = (*self.changes, change), change(self.first)
         return made
 
 

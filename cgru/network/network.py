@@ -404,7 +404,6 @@ class Network(Model):
             watch = None
             if remember_samples or self.remembered is not None:
                 watch = Watch(self.remembered or Remembered(whole=not self.parameters()), shrink)
-            if watch is not None:
                 data = watch.over(data, "trained")
                 held_out = None if held_out is None else watch.over(held_out, "validated")
             run = Fit(self, data, held_out, settings, self._shuffler)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -142,25 +143,19 @@ class Watch:
 
     def over(self, data: Samples, which: str) -> Samples:
         """`data`, looked at: at once, or batches as they are handed out."""
-        look = self._trained if which == "trained" else self._validated
+        look = partial(self._look, which)
         if not data.whole:
             return data.then(look)
         for block in in_blocks(data):
             look(block)
         return data
 
-    def _trained(self, data: Data) -> Data:
-        if data.X.ndim == 3 and len(data):
+    def _look(self, which: str, data: Data) -> Data:
+        if which == "trained" and data.X.ndim == 3 and len(data):
             real = data.X[data.real]
             if len(real):
                 self.low = _joined(np.minimum, self.low, real.min(axis=0))
                 self.high = _joined(np.maximum, self.high, real.max(axis=0))
-        return self._hashed(data, "trained")
-
-    def _validated(self, data: Data) -> Data:
-        return self._hashed(data, "validated")
-
-    def _hashed(self, data: Data, which: str) -> Data:
         self.waiting[which].append(hashes_of(data.X, data.lengths))
         self.count[which] += len(data)
         if self.count[which] >= MOST:

@@ -345,10 +345,6 @@ def _weights(value: Any, data: Data, name: str) -> np.ndarray:
         raise ValueError(f"{name}: expected shape {' or '.join(map(str, due))}, got {array.shape}")
     if data.per_step:
         array = np.where(data.real, array.reshape(m, -1), 0)
-    return _not_negative(array, name)
-
-
-def _not_negative(array: np.ndarray, name: str) -> np.ndarray:
     wrong = array[~(np.isfinite(array) & (array >= 0))]
     if wrong.size:
         raise ValueError(f"{name}: expected finite numbers of at least 0, got {wrong[0]}")

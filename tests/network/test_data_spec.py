@@ -1,0 +1,36 @@
+"""What a network takes, as those see it who check samples."""
+
+import numpy as np
+import pytest
+
+import cgru
+from cgru.network.blocks import Batches
+
+RNG = np.random.default_rng(7)
+
+
+def spec(*layers, **options):
+    return cgru.Network([*layers, cgru.Dense(2, "softmax")], seed=1, **options).data_spec
+
+
+def test_it_says_what_the_network_says():
+    net = cgru.Network([cgru.GRU(4, sequences=True), cgru.Dense(2, "softmax")], seed=1, feature_names=["a", "b", "c"])
+    assert (net.data_spec.per_step, net.data_spec.k, net.data_spec.elements, net.data_spec.standardized) == (
+        True, 2, None, None,
+    )  # fmt: skip
+    net.fit(RNG.standard_normal((4, 5, 3)), np.ones((4, 5), int), epochs=1, standardize=True)
+    assert (net.data_spec.elements, net.data_spec.standardized) == (3, 3)
+    assert (net.data_spec.feature_names, net.data_spec.judge.name) == (("a", "b", "c"), "cross_entropy")
+
+
+def test_all_batches_have_the_elements_of_the_first():
+    X, y = RNG.standard_normal((4, 5, 3)), np.array([0, 1, 0, 1])
+    batches = Batches(spec(cgru.GRU(4)), [(X, y), (X[:, :, :2], y)])
+    with pytest.raises(ValueError, match=r"^batch 2: X: expected shape \(m, s, 3\), as the network was made for, got "):
+        list(batches)
+
+
+def test_batches_of_tokens_have_no_elements():
+    tokens, y = RNG.integers(0, 9, (4, 5)), np.array([0, 1, 0, 1])
+    batches = Batches(spec(cgru.Embedding(9, 2), cgru.GRU(4)), [(tokens, y), (tokens[:, :2], y)])
+    assert [data.extent for data in batches] == [(4, 5), (4, 2)]

@@ -1,0 +1,70 @@
+"""A model is all that fits, scores and checkpoints need: no network stands behind it."""
+
+import numpy as np
+import pytest
+
+import cgru
+from cgru.network import fit
+from cgru.network.checkpoint import Checkpoint
+from cgru.network.fit import Fit, scores
+from cgru.network.model import Model
+from cgru.network.options import Settings
+from cgru.network.samples import Data
+
+RNG = np.random.default_rng(7)
+X, CLASSES = RNG.standard_normal((12, 5, 3)), RNG.integers(0, 2, 12)
+
+
+def network():
+    net = cgru.Network([cgru.GRU(4), cgru.Dense(2, "softmax")], optimizer="sgd", seed=1)
+    net.make(X)
+    return net
+
+
+def model():
+    made, net = Model(network().layers), network()
+    made.loss, made.optimizer, made.dtype = net.loss, net.optimizer, net.dtype
+    return made
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_model_is_trained_and_scored_as_its_network_is(monkeypatch, tmp_path, compiled):
+    if not compiled:
+        monkeypatch.setattr(fit, "compiles", lambda model: False)
+    net, ours, data = network(), model(), Data(X, CLASSES, None, CLASSES)
+    net.fit(X, CLASSES, epochs=3, shuffle=False, standardize=True, l2=1e-3)
+    settings = Settings(epochs=3, shuffle=False, standardize=True, l2=1e-3)
+    file = Checkpoint(tmp_path / "fit.npz", 0.0, False, np.random.SeedSequence(0))
+    run = Fit(ours, data, None, settings, np.random.default_rng(0))
+    file.belongs(ours, data, None, settings.compared())
+    history = run(True, file)
+    assert history.loss == net.history.loss == ours.history.loss
+    for key, array in net.parameters().items():
+        np.testing.assert_array_equal(ours.parameters()[key], array)
+    np.testing.assert_array_equal(ours.mean, net.mean)
+    np.testing.assert_equal(ours.carried, net.optimizer_state)
+    assert scores(ours, data)[:2] == tuple(net.evaluate(X, CLASSES).values())
+    found = Checkpoint(tmp_path / "fit.npz", 0.0, True, np.random.SeedSequence(0)).taken(ours.parameters())
+    assert found.all_history.loss == history.loss
+
+
+def test_outputs_do_not_depend_on_how_many_samples_run_at_once():
+    ours, lengths = model(), np.array([5, 1, 3] * 4)
+    due, states = ours.outputs(X, lengths, 12, [None])
+    for size in (1, 5):
+        A, (state,) = ours.outputs(X, lengths, size, [None])
+        np.testing.assert_allclose(A, due, rtol=1e-12)
+        np.testing.assert_allclose(state, states[0], rtol=1e-12)
+    assert ours.outputs(X, lengths, 12)[1] == []
+
+
+def test_tokens_are_not_standardized():
+    tokens = RNG.integers(0, 9, (4, 5))
+    assert cgru.Network([cgru.Embedding(9, 2), cgru.GRU(4)]).standardized(tokens) is tokens
+
+
+def test_its_elements_are_those_of_the_first_layer_with_units():
+    net = cgru.Network([cgru.Dropout(0.1), cgru.GRU(4), cgru.Dense(2, "softmax")], seed=1)
+    assert net.elements is None
+    net.make(X)
+    assert net.elements == 3
