@@ -295,7 +295,12 @@ def using(level: str, lanes: bool | None) -> Iterator[None]:
 
 
 def error(got: Arrays, due: Arrays) -> float:
-    """Return the largest difference of an array, as a share of its largest number; infinite where a shape differs."""
+    """Return the largest difference of an array, as a share of its largest number.
+
+    It is infinite where an array is missing or one too many, a shape differs, or a number is not finite.
+    """
+    if got.keys() != due.keys():
+        return float("inf")
     worst = 0.0
     for name, wanted in due.items():
         value = np.asarray(got[name], np.float64)

@@ -16,6 +16,7 @@ def test_errors_are_shares_of_the_largest_number(kernels):
     assert kernels.error({"a": due["a"], "b": np.array([0.02])}, due) == pytest.approx(0.1)  # of 0.1 at least
     for wrong in (np.array([np.nan]), np.array([[0.01]])):
         assert kernels.error({"a": due["a"], "b": wrong}, due) == np.inf
+    assert kernels.error(due, {"a": due["a"]}) == kernels.error({"a": due["a"]}, due) == np.inf
 
 
 def kernel(kernels, got, dtypes=("float64",)):

@@ -60,7 +60,7 @@ class Engine(Updater):
         self.room = due
         (m, s, trained), (rows, _, scored) = due["trained"], due["scored"]
         self.program = Program(
-            self.model, self.e, max(trained, scored), (m, s), (rows, scored), self.truncate is not None, None,
+            self.model, self.e, max(trained, scored), (m, s), (rows, scored), self.truncate is not None,
             self.penalties, self.weights,
         )  # fmt: skip
         self.weights = self.program.weights

@@ -16,11 +16,10 @@ class Program:
         e: int,
         steps: int,
         batch: tuple[int, int],
-        scored: tuple[int, int] = (0, 0),
-        carries: bool = False,
-        threads: int | None = None,
-        penalties: Penalties = ...,
-        weights: Weights | None = None,
+        scored: tuple[int, int],
+        carries: bool,
+        penalties: Penalties,
+        weights: Weights | None,
     ) -> None: ...
     def epoch(
         self,

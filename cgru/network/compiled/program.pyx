@@ -28,7 +28,6 @@ from cgru.network.compiled.stage cimport (
 )
 from cgru.network.compiled.weights cimport Weights
 from cgru.network import history
-from cgru.network.penalties import NONE
 
 cnp.import_array()
 
@@ -55,7 +54,6 @@ cdef class Program:
         batch: rows and steps of a piece that is trained on, at most; (0, 0): it is scored alone.
         scored: those of a piece that is scored.
         carries: whether the states of all cells go on from piece to piece; else those of the `stateful` cells alone do.
-        threads: how many may work on it; None: as many as are set.
         penalties: those of a fit.
         weights: those of another program of this network, to go on with; None: its parameters, as they are now.
     """
@@ -79,14 +77,13 @@ cdef class Program:
     cdef double weight, value, right  # of the last piece
     cdef double activity_l1, activity_l2  # penalties
 
-    def __init__(self, model, Py_ssize_t e, Py_ssize_t steps, tuple batch, tuple scored=(0, 0), bint carries=False,
-                 threads=None, penalties=NONE, weights=None):
+    def __init__(self, model, Py_ssize_t e, Py_ssize_t steps, tuple batch, tuple scored, bint carries, penalties,
+                 weights):
         cdef cnp.ndarray memory, stages
         cdef Arena arena
         cdef Size size
         self.model, self.k = model, kernels(model.dtype.itemsize)
-        self.threads = available() if threads is None else threads
-        self.carries, self.e = carries, e
+        self.threads, self.carries, self.e = available(), carries, e
         self.count = len(model.layers)
         stages = np.zeros(self.count * sizeof(Stage), np.uint8)
         self.stages, self.memory = <Stage *>cnp.PyArray_DATA(stages), [stages]

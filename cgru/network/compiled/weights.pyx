@@ -13,7 +13,6 @@ from libc.string cimport memcpy, memset
 from cgru.core.kernels cimport kernels
 from cgru.layers import layer as layers
 from cgru.network.compiled.numbers cimport largest, penalise, scale
-from cgru.network.penalties import NONE
 from cgru.optimizers import is_matrix
 
 cnp.import_array()
@@ -28,7 +27,7 @@ cdef class Weights:
     `trains` the parameters alone. `penalties` are those of the fit.
     """
 
-    def __init__(self, model, bint trains=True, penalties=NONE):
+    def __init__(self, model, bint trains, penalties):
         cdef Py_ssize_t i, size = model.dtype.itemsize
         cdef cnp.ndarray memory, weights, taken
         self.model, self.keys, self.arrays, self.start = model, [], [], {}
