@@ -95,7 +95,7 @@ def test_X_through_forward(samples):
     assert climbs(calls, picture()) == []
 
 
-IN_A_FIT = 4  # at most
+IN_A_FIT = 1  # at most
 
 
 def test_X_through_a_fit(samples):
