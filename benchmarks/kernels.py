@@ -164,10 +164,6 @@ def activations(shape: Shape, dtype: str) -> Ready:
     return lambda: {f.__name__: kernels.activation(code, 0.3, x) for f, code in codes.items()}, due
 
 
-class Looped:
-    """An optimizer that is not the package's own class: its fits are loops, whose losses and updates are NumPy's."""
-
-
 def fitted(
     shape: Shape, dtype: str, loss: str = "cross_entropy", kind: str = "SGD", every: bool = False, **options: Any
 ) -> Ready:
@@ -184,7 +180,7 @@ def fitted(
         return {"loss": np.array(history.loss)} | net.parameters()
 
     own = getattr(cgru, kind)
-    looped = type(kind, (Looped, own), {})
+    looped = type(kind, (own,), {})  # no class of the package, so that the fit is a loop of NumPy's losses and updates
     return (lambda: epoch(own(**options), dtype)), (lambda: epoch(looped(**options), "float64"))
 
 

@@ -25,6 +25,9 @@ class Pool(Layer):
     TypeError or ValueError for another `how`.
     """
 
+    stream = ""
+    fields = Fields({"how": None})
+
     def __init__(self, how: str = "mean") -> None:
         super().__init__()
         if not isinstance(how, str):
@@ -36,9 +39,6 @@ class Pool(Layer):
 
     def __repr__(self) -> str:
         return f"Pool({self.how!r})"
-
-    stream = ""
-    fields = Fields({"how": None})
 
     @property
     def stage(self) -> dict[str, Any]:

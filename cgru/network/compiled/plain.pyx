@@ -47,8 +47,10 @@ cdef int make_plain(Stage *stage, dict said, random) except -1:
     elif kind == "embedding":
         stage.forward, stage.backward, stage.steps_out = _look_up, _add_up, True
         stage.n = said["tokens"]
-    else:
+    elif kind == "flip":
         stage.forward, stage.backward = _flip, _flip_back
+    else:
+        raise ValueError(f"stage: expected one that is compiled, got {kind!r}")
     return 0
 
 

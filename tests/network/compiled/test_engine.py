@@ -325,3 +325,12 @@ def test_many_steps_of_many_classes_have_room(monkeypatch, level, ragged, dtype)
 
     long, y = rng.standard_normal((5, 300, 2)), rng.integers(0, 65, (5, 300))
     check(monkeypatch, make, long, y, lengths=lengths, dtype=dtype, batch_size=5, epochs=1)
+
+
+def test_a_stage_that_is_not_compiled_is_refused_by_name():
+    class Odd(cgru.Clip):
+        stage = {"kind": "odd"}  # noqa: RUF012
+
+    net = cgru.Network([cgru.GRU(2), Odd(), cgru.Dense(3, "softmax")], seed=0)
+    with pytest.raises(ValueError, match=r"^stage: expected one that is compiled, got 'odd'$"):
+        net.fit(X, CLASSES, epochs=1)
