@@ -103,11 +103,11 @@ from pathlib import Path
 from cgru.cli.command import main
 
 lines = Path("/proc/self/status").read_text().splitlines()
-limit = next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmData:")) + (48 << 20)
+limit = next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmData:")) + (80 << 20)
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 sys.exit(main(sys.argv[1:]))
 """
-SHAPES = {"many": (2048, 200, 64), "long": (256, 200, 512), "swapped": (2048, 64, 200), "steps": (4096, 1600, 4)}
+SHAPES = {"many": (4096, 200, 64), "long": (512, 200, 512), "swapped": (4096, 64, 200), "steps": (8192, 1600, 4)}
 
 
 @pytest.mark.slow
@@ -117,7 +117,7 @@ def test_memory_stays_flat(tmp_path, kind):
     m, s, e = SHAPES[kind]
     (tmp_path / "data").mkdir()
     x = np.lib.format.open_memmap(tmp_path / "data" / "x.npy", "w+", np.float32, (m, s, e))  # no room on the disk
-    assert x.nbytes >= 2 * 48 << 20
+    assert x.nbytes >= 2 * 80 << 20
     at_steps = (m, s) if kind == "steps" else (m,)
     y = np.lib.format.open_memmap(tmp_path / "data" / "y.npy", "w+", np.int8, at_steps)
     y[0] = 1

@@ -209,7 +209,7 @@ import numpy as np
 import cgru
 
 folder, kind = Path(sys.argv[1]), sys.argv[2]
-MIB, M, S = 1 << 20, 2048, 256
+MIB, M, S = 1 << 20, 4096, 256
 
 
 def zeros(name, dtype, *shape):  # which take no room on the disk
@@ -228,11 +228,11 @@ else:
     X, options = zeros("x.npy", kind, S, 64), {"class_weight": "balanced"}
 net = cgru.Network([*below, cgru.GRU(1, sequences=kind == "steps"), head], seed=0, dtype=np.float32)
 lines = Path("/proc/self/status").read_text().splitlines()
-limit = next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmData:")) + 60 * MIB
+limit = next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmData:")) + 100 * MIB
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-assert X.nbytes + y.nbytes >= 64 * MIB
+assert X.nbytes + y.nbytes >= 128 * MIB
 try:
-    np.zeros(X.shape, np.int8), np.zeros(64 * MIB // 8)
+    np.zeros(X.shape, np.int8), np.zeros(128 * MIB // 8)
 except MemoryError:
     pass
 else:
