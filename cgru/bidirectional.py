@@ -168,6 +168,10 @@ class Bidirectional(Layer):
         """What `Layer.stage` says; those of the two stand in `cells`."""
         return {"kind": "recurrent", "merge": self.merge, "sequences": bool(self.sequences)}
 
+    def onnx_node(self, graph: Any, A: str) -> str:
+        """Put a GRU node of two directions into the graph, and what merges them."""
+        return graph.recurrent(self, A)
+
     @property
     def cells(self) -> tuple[GRU, GRU]:
         """The two, each with a state of its own."""

@@ -7,15 +7,17 @@ columns, or the bits of bfloat16; see reference.py. All else is float32.
 from __future__ import annotations
 
 from collections.abc import MutableMapping, Sequence
+from string import Template
 from typing import Any
 
 import numpy as np
 
 from cgru import activations
 from cgru.activations import Activation
-from cgru.bidirectional import MERGES, PREFIXES, Joined, merged
+from cgru.bidirectional import MERGES, PREFIXES, Bidirectional, Joined, merged
 from cgru.core.checks import flag, lengths_of, mapping, positive, rate, real, sequences
 from cgru.core.narrow import NarrowGRU, NarrowLinear, level
+from cgru.gru import GRU
 from cgru.layers.dense import Dense
 from cgru.layers.embedding import Embedding
 from cgru.layers.layer import Fields, Layer, LayerPass, Shape, flat, floats, kept, unflat, unpadded
@@ -30,6 +32,12 @@ WEIGHTS = {"int8": np.dtype(np.int8), "bfloat16": np.dtype(np.uint16)}  # what t
 BOUNDED = (activations.tanh, activations.sigmoid)  # activations that give no more than 1
 FLOAT32 = np.dtype(np.float32)
 MOST = (2**31 - 1) // 127**2  # rows of int8 weights whose sums of products of codes 32 bits hold
+_ROW = Template("""\
+/* layer $i: $about */
+${constants}static void layer_$i(real *y, int token) {
+    for (int i = 0; i < $u; i++) y[i] = $value;
+}
+""")
 INFINITE = np.uint16(0x7F80)  # the exponent of what is not finite in bfloat16
 
 
@@ -55,6 +63,7 @@ class Quantized(Layer):
     """
 
     trains = False
+    of: type[Layer]  # the layer of floats that it is made of
     weights: str
     x_bound: float
 
@@ -137,7 +146,7 @@ class QuantizedGRU(Quantized):
         activate, activate_update, activate_reset: cgru's own, or their names; the others as of a GRU.
     """
 
-    stream = "recurrent"
+    of, stream, c_text = GRU, "recurrent", GRU.c_text
     fields = Fields(
         {"units": "u"},
         ("activate", "activate_update", "activate_reset"),
@@ -248,7 +257,7 @@ class QuantizedGRU(Quantized):
 class QuantizedBidirectional(Quantized):
     """A `QuantizedGRU` and its twin in the other direction, their outputs merged as those of a `Bidirectional`."""
 
-    piecewise = False
+    of, piecewise = Bidirectional, False
     fields = Fields(halves=("layer", "twin"), half="QuantizedGRU")
 
     def __init__(self, layer: QuantizedGRU, twin: QuantizedGRU, merge: str = "concat") -> None:
@@ -302,7 +311,7 @@ class QuantizedBidirectional(Quantized):
 class QuantizedDense(Quantized, Dense):
     """A `Dense` of such weights."""
 
-    stream = "narrow"
+    of, stream, c_text = Dense, "narrow", Dense.c_text
     fields = Fields({"units": "u"}, ("activate",), options=("weights", "x_bound"))
 
     def __init__(
@@ -361,6 +370,7 @@ class _OneWay(LayerPass):
 class QuantizedEmbedding(Quantized, Embedding):
     """An `Embedding` whose table is of such numbers; of int8 each token has a scale."""
 
+    of = Embedding
     fields = Fields({"tokens": "v", "units": "u"}, options=("weights",))
 
     def __init__(self, tokens: int, units: int, *, weights: str = "int8") -> None:
@@ -375,6 +385,16 @@ class QuantizedEmbedding(Quantized, Embedding):
         v, u = self.d["v"], self.d["u"]
         scale = {"scale_E": ((v, 1), FLOAT32)} if self.weights == "int8" else {}
         return {"E": ((v, u), WEIGHTS[self.weights]), **scale}
+
+    def c_text(self, c: Any) -> Any:
+        """Return the table in C, and what widens a row of it."""
+        i, u = c.i, self.d["u"]
+        about = f"Embedding, {self.d['v']} tokens, {u} units{c.kept}"
+        constants = "".join(c.array(*each) for each in zip(("table", "scales"), c.p.values(), strict=False))
+        code = f"table_{i}[(size_t)token * {u} + (size_t)i]"
+        value = f"(real){code} * scales_{i}.values[token]" if "scale_E" in c.p else f"widened({code})"
+        text = _ROW.substitute(i=i, about=about, constants=constants, u=u, value=value)
+        return c.part(about, u, f"vector_{i}", text, f"real vector_{i}[{u}];\nlayer_{i}(vector_{i}, {c.x});")
 
     @property
     def table(self) -> np.ndarray:
