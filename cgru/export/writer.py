@@ -21,12 +21,12 @@ from cgru.export.source import array, number
 from cgru.gru import GATES, GRU
 from cgru.layers.layer import Layer, own
 from cgru.network import Network
-from cgru.quantized.layers import QuantizedGRU, check_numbers
+from cgru.quantized.layers import check_numbers
 from cgru.variant import RESET_AFTER, RESET_BEFORE
 
 __all__ = ["Part", "Writer", "layers_of", "parts_of"]
 
-AnyNet = Network | GRU | QuantizedGRU
+AnyNet = Network | GRU
 TUNED = {lrelu: "LRELU_alpha", elu: "ELU_alpha", softmax: "softmax_temperature"}
 
 
