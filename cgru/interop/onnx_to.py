@@ -175,9 +175,7 @@ class Graph:
 
     def recurrent(self, layer: GRU | Bidirectional, A: str) -> str:
         """Add a GRU node, its input and output turned to its layout and back, its directions merged."""
-        cell, halves = gates.cell_of(layer, self.refuse), layer.cells
-        if cell.stateful:
-            raise self.refuse("a graph keeps no state from call to call")
+        cell, halves = ONNX.cell(layer, self.refuse), layer.cells
         D, first = len(halves), len(self.cells)
         self.cells += halves
         parts = zip(*(ONNX.theirs(half.p) for half in halves), strict=True)
@@ -261,8 +259,7 @@ class Graph:
         helper, numbers = self.onnx.helper, self.onnx.TensorProto
         value, real = helper.make_tensor_value_info, self.number
         e = next((layer.elements for layer in layers if layer.elements), "e")
-        tokens = gates.takes_tokens(layers)
-        inputs = [value("X", numbers.INT64, ["m", "s"]) if tokens else value("X", real, ["m", "s", e])]
+        inputs = [value("X", numbers.INT64, ["m", "s"]) if layers[0].tokens_in else value("X", real, ["m", "s", e])]
         *shape, n = chain.shape_of(layers)
         self.nodes.append(helper.make_node("Identity", [A], ["Y"], name="Y"))
         outputs = [value("Y", real, [*shape, e if n == "e" else n])]

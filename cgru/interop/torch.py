@@ -660,17 +660,8 @@ def _checked(layers: tuple[Any, ...], net: Any) -> float:
 
 def _check_layer(layer: GRU | Bidirectional, refuse: Refusal) -> None:
     """Refuse what no layer of a torch.nn.GRU is."""
-    cell = gates.cell_of(layer, refuse)
+    cell = TORCH.cell(layer, refuse)
     if (ours(cell.activate), ours(cell.activate_update)) != (tanh, sigmoid):
         raise refuse("its activations are tanh and sigmoid there")
-    if cell.learn_h0:
-        raise refuse("expected no learned h0, which there is none of: call it with h0=... of a layer without learn_h0")
-    if cell.variant is not TORCH.variant({}):
-        raise refuse(f"its variant is {cell.variant}, there it is {TORCH.variant({})}")
-    for name in ("dropout", "recurrent_dropout", "stateful", "masks"):
-        if getattr(cell, name):
-            raise refuse(f"it has {name}, which there is none of")
-    if cell.reverse:
-        raise refuse("it runs in reverse, which a single direction does not there")
     if getattr(layer, "merge", "concat") != "concat":
         raise refuse(f"the directions are concatenated there, not merged by {layer.merge}")
