@@ -24,6 +24,7 @@ from cgru.variant import Variant, variant_of
 __all__ = [
     "FUNCTIONS",
     "KERAS",
+    "KNOWN",
     "ONNX",
     "TORCH",
     "Function",
@@ -160,6 +161,13 @@ class Function:
             raise refuse(f"{what} at most 1 here, got {alpha:g}")
         return {self.key: float(alpha)} if self.key else {}
 
+    def alpha(self, se_hPars: Mapping[str, Any] | None, refuse: Refusal) -> float:
+        """Return the alpha of ours, refused if no function there has it; 0 where it takes none."""
+        alpha = parameter(se_hPars, self.key) if self.key else 0.0
+        if self.own is lrelu and alpha > 1:
+            raise refuse(f"lrelu with a slope above 1, {alpha:g}, is another function there")
+        return alpha
+
 
 FUNCTIONS = (
     Function(tanh, "tanh", "Tanh"),
@@ -170,7 +178,7 @@ FUNCTIONS = (
     Function(lrelu, "leaky_relu", "LeakyRelu", "LRELU_alpha", keras=0.2, onnx=0.01),
     Function(elu, "elu", "Elu", "ELU_alpha", keras=1.0, onnx=1.0),
 )
-KEYS = {function.own: function.key for function in FUNCTIONS if function.key}
+KNOWN = {function.own: function for function in FUNCTIONS}
 
 
 # --- what comes in ---
@@ -285,5 +293,5 @@ def values(layer: Any) -> dict[str, np.ndarray]:
 
 def tuning(f: Activation, se_hPars: Mapping[str, Any] | None) -> float:
     """Return the alpha of an activation; 0 where it has none."""
-    key = KEYS.get(ours(f))
-    return 0.0 if key is None else parameter(se_hPars, key)
+    known = KNOWN.get(ours(f))
+    return parameter(se_hPars, known.key) if known is not None and known.key else 0.0

@@ -375,14 +375,12 @@ def _weights(layer: Any) -> list[np.ndarray]:
 
 def _named(keras: Any, f: Function, se_hPars: Mapping[str, Any] | None, dtype: str, refuse: Refusal) -> Any:
     """Their activation for ours."""
-    known = next((function for function in gates.FUNCTIONS if function.own is ours(f)), None)
+    known = gates.KNOWN.get(ours(f))
     if known is None:
         raise refuse(f"{f!r} is not one of cgru's own activations")
     if known.own is softmax and parameter(se_hPars, "softmax_temperature") != 1:
         raise refuse("softmax has no temperature there")
-    alpha = gates.tuning(f, se_hPars)
-    if known.name == "leaky_relu" and alpha > 1:
-        raise refuse(f"leaky_relu with a slope above 1, {alpha:g}, is another function there")
+    alpha = known.alpha(se_hPars, refuse)
     if alpha == known.keras:
         return known.name
     if known.name == "elu":

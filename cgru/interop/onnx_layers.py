@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cgru.activations import identity, softmax
-from cgru.interop.gates import FUNCTIONS, Refusal, gate_options
+from cgru.interop.gates import FUNCTIONS, KNOWN, Refusal, gate_options
 from cgru.interop.onnx_values import Node, Unproved
 from cgru.interop.pieces import affine, dense, per_element
 from cgru.layers import KINDS, Activation, Layer
@@ -20,7 +20,7 @@ from cgru.layers import KINDS, Activation, Layer
 __all__ = ["LAYERS", "SINGLE", "gru_options"]
 
 NODES = {function.node: function for function in FUNCTIONS if function.own not in (identity, softmax)}
-GATES = NODES | {"Affine": next(function for function in FUNCTIONS if function.own is identity)}
+GATES = NODES | {"Affine": KNOWN[identity]}
 
 
 def _matmul(node: Node) -> Layer:

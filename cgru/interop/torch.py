@@ -46,6 +46,8 @@ TAKES: dict[str, dict[str, Any]] = {
     "dropout": {"p": 0.5, "training": True, "inplace": False},
     "clamp": {"min": None, "max": None},
     "transpose": {"dim0": None, "dim1": None},
+    "swapaxes": {"axis0": None, "axis1": None},
+    "permute": {"dims": None},
     "squeeze": {"dim": None},
     "unsqueeze": {"dim": None},
     "flatten": {"start_dim": 0, "end_dim": -1},
@@ -343,8 +345,8 @@ class Trace(Reader):
             raise Unproved(f"expected a call with one array, got {len(given)} arguments")
         if not isinstance(kind, str):
             return kind(given[0], module)
-        options = {name: getattr(module, name) for name in TAKES[kind] if hasattr(module, name)}
-        return self.operation(kind, given[0], TAKES[kind] | options | {"training": False})
+        options = {name: name != "training" and getattr(module, name, due) for name, due in TAKES[kind].items()}
+        return self.operation(kind, given[0], options)
 
     def call_function(self, node: Any) -> Any:
         """A function of PyTorch's, or an operator."""
@@ -359,7 +361,7 @@ class Trace(Reader):
             return self.arithmetic(SIGNS[name], node)
         functional = torch.nn.functional
         own = node.target in (getattr(torch, name, None), getattr(functional, name, None))
-        if own and (name in ("permute", "swapaxes") or name in TAKES):
+        if own and name in TAKES:
             return self.called(name, node)
         raise Unproved("nothing of its kind may stand there")
 
@@ -379,7 +381,7 @@ class Trace(Reader):
             return self.arithmetic(SIGNS[name.rstrip("_")], node)
         if name in TURNED_IN_PLACE and len(node.args[0].users) > 1:
             raise Unproved("it turns an array in place that is used again")
-        if name in ("permute", "swapaxes") or name.removesuffix("_") in TAKES:
+        if name.removesuffix("_") in TAKES:
             return self.called(name.removesuffix("_"), node)
         raise Unproved("nothing of its kind may stand there")
 
@@ -511,24 +513,20 @@ class Trace(Reader):
         """A function or method on one array."""
         first, *rest = node.args or [node.kwargs.get("input")]
         options = {key: value for key, value in node.kwargs.items() if key != "input"}
-        if name == "permute":
-            dims = options.pop("dims", rest[0] if rest and isinstance(rest[0], tuple | list) else rest)
-            if not isinstance(dims, tuple | list):
-                raise Unproved(f"expected the dimensions in an order, got {dims}")
-            rank = len(self.value(first).axes)
-            return self.told("Transpose", first, perm=[place(dim, rank) for dim in dims])
-        kind = "transpose" if name == "swapaxes" else name
-        due = TAKES[kind]
-        if len(rest) > len(due) or options.keys() - (() if name == "swapaxes" else due.keys()):
+        due = TAKES[name]
+        if name == "permute" and len(rest) > 1:
+            rest = [rest]
+        if len(rest) > len(due) or options.keys() - due.keys():
             raise Unproved(f"expected the arguments {', '.join(due) or 'of an array alone'}")
         given = {**due, **dict(zip(due, rest, strict=False)), **options}
         if any(isinstance(value, self.torch.fx.Node) for value in given.values()):
             raise Unproved("expected numbers beside the array, got what is computed")
-        return self.operation(kind, first, given)
+        return self.operation(name, first, given)
 
     def operation(self, kind: str, argument: Any, given: dict[str, Any]) -> Any:
         """What an operation makes of an array, by name."""
         value, dim = self.value(argument), given.get("dim")
+        rank = len(value.axes)
         if given.get("dtype") is not None or given.get("_stacklevel", 3) != 3:
             raise Unproved("expected no dtype")
         if kind in NAMES:
@@ -544,20 +542,23 @@ class Trace(Reader):
             return self.put(Dropout(given["p"]), value, self.place, value.axes) if given["p"] else value
         if kind in POOLS:
             dims = dim if isinstance(dim, tuple | list) else (dim,)
-            made = self.told(POOLS[kind], argument, axes=[place(each, len(value.axes)) for each in dims],
-                             keepdims=given["keepdim"])  # fmt: skip
+            axes = [place(each, rank) for each in dims]
+            made = self.told(POOLS[kind], argument, axes=axes, keepdims=given["keepdim"])
             return (made, None) if kind == "max" else made
         if kind == "softmax":
-            return self.told("Softmax", argument, axis=place(dim, len(value.axes)))
-        if kind == "transpose":
-            perm = list(range(len(value.axes)))
-            i, j = (place(given[name], len(perm)) for name in ("dim0", "dim1"))
-            perm[i], perm[j] = j, i
-            return self.told("Transpose", argument, perm=perm)
+            return self.told("Softmax", argument, axis=place(dim, rank))
+        if kind in ("transpose", "swapaxes"):
+            i, j = (place(each, rank) for each in given.values())
+            perm = {i: j, j: i}
+            return self.told("Transpose", argument, perm=[perm.get(axis, axis) for axis in range(rank)])
+        if kind == "permute":
+            if not isinstance(given["dims"], tuple | list):
+                raise Unproved(f"expected the dimensions in an order, got {given['dims']}")
+            return self.told("Transpose", argument, perm=[place(each, rank) for each in given["dims"]])
         if kind == "flatten":
-            start, end = (place(given[name], len(value.axes)) for name in ("start_dim", "end_dim"))
+            start, end = (place(each, rank) for each in given.values())
             return flat(value, start, end + 1)
-        known = kind == "squeeze" and dim is not None and value.axes[place(dim, len(value.axes))].size not in (None, 1)
+        known = kind == "squeeze" and dim is not None and value.axes[place(dim, rank)].size not in (None, 1)
         if kind in ("squeeze", "unsqueeze") and not known:  # of a size that is known, and not 1, nothing is taken
             return self.told(kind.capitalize(), argument, axes=None if dim is None else [dim])
         return value
