@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cgru.datasets.days import first_day, first_monday, weekday
 from cgru.datasets.month_names import folded, months_of, weekdays_of
 
 __all__ = ["Dates", "dates_in", "forms_of", "months_by_name"]
@@ -79,26 +80,14 @@ _PARTS = {  # of a date, without a time of day
     "wWY": r"(?P<w>00?)[. ]{0,2}W[-: /.,]{0,2}(?P<Y>0000)",
 }
 _DIGITS = str.maketrans({**dict.fromkeys("123456789", "0"), "−": "-", "’": "'"})
-_ZONES = {"utc": 0, "gmt": 0, "ut": 0, "z": 0, "wet": 0, "west": 1, "cet": 1, "mez": 1, "cest": 2, "mesz": 2, "eet": 2,
-          "eest": 3}  # fmt: skip
+_ZONES = dict.fromkeys(["utc", "gmt", "ut", "z", "wet"], 0) | {"west": 1, "cet": 1, "mez": 1}
+_ZONES |= {"cest": 2, "mesz": 2, "eet": 2, "eest": 3}
 _QUARTERS = "quarter quartal quartals trimestre trim kvartal kvartaal kwartaal kwartal kw квартал кв"
 _WEEKS = "week wk kw woche semaine semana settimana uke uge vecka tydzien tyden"  # KW is a quarter in Polish, too
-_SIGNS = {
-    "am": "a",
-    "pm": "p",
-    "πm": "a",
-    "μm": "p",
-    "t": "T",
-    "w": "W",
-    "q": "Q",
-    "k": "Q",
-    "h": "H",
-    "m": "M",
-    "uhr": "H",
-}
+_SIGNS = {"am": "a", "pm": "p", "πm": "a", "μm": "p", "t": "T", "w": "W", "q": "Q", "k": "Q", "h": "H", "m": "M"}
 _SIGNS |= {"年": "-", "년": "-", "月": "-", "월": "-", "日": " ", "일": " "}
 _SIGNS |= {"時": ":", "时": ":", "시": ":", "分": ":", "분": ":", "秒": "", "초": ""}
-_SIGNS |= dict.fromkeys(_QUARTERS.split(), "Q") | dict.fromkeys(_ZONES, "Z")
+_SIGNS |= {"uhr": "H"} | dict.fromkeys(_QUARTERS.split(), "Q") | dict.fromkeys(_ZONES, "Z")
 _ORDINALS = "st nd rd th er re e"  # right behind digits
 _FILLERS = "de del d di of the den det der el le am um at a as alle les las kl klo o το στις la"  # before others
 _YEARS = "г года год р року r roku rok gada m d"  # behind digits
@@ -479,11 +468,11 @@ def _written(layout: _Layout, is_fine: bool, is_english: bool, longest: int) -> 
     return form.replace("%b", "%B") if longest > 4 else form
 
 
-class _Digits:
+class _Digits(NamedTuple):
     """The digits of texts of one shape, as numbers by role."""
 
-    def __init__(self, digits: np.ndarray, spans: dict[str, tuple[int, int]]):
-        self.digits, self.spans = digits, spans
+    digits: np.ndarray
+    spans: dict[str, tuple[int, int]]
 
     def number(self, role: str, default: int = 0) -> Any:
         """Return the number of each text (n,), or `default` where the shape has none."""
@@ -506,31 +495,21 @@ def _days(found: _Digits, layout: _Layout, months: dict[str, int]) -> tuple[Any,
     quarter = found.number("q", 1)
     month = months[layout.month] if layout.month else found.number("M", 1) + 3 * (quarter - 1)
     right = (year >= 1) & (month >= 1) & (month <= 12) & (quarter >= 1) & (quarter <= 4)
-    months_since = 12 * (year - 1970) + np.where(right, month, 1) - 1
-    first, next_one = (_first_days(months_since + i) for i in (0, 1))
+    months_since = (12 * (year - 1970) + np.where(right, month, 1) - 1).astype("datetime64[M]")
+    first = first_day(months_since)
     if "w" in found.spans:
-        week, weekday = found.number("w"), found.number("u", 1)
-        fourth = first + 3  # of January, which is in the first week
-        monday = fourth - (fourth + 3) % 7 + 7 * (week - 1)
-        next_year = _first_days(months_since + 12)
-        days = monday + weekday - 1
-        right = right & (week >= 1) & (weekday >= 1) & (weekday <= 7) & (monday + 3 < next_year)
-    elif "j" in found.spans:
-        day = found.number("j")
-        days = first + day - 1
-        right = right & (day >= 1) & (days < _first_days(months_since + 12))
+        week, day = found.number("w"), found.number("u", 1)
+        monday = first_monday(first) + 7 * (week - 1)
+        days = monday + day - 1
+        right = right & (week >= 1) & (day >= 1) & (day <= 7) & (monday + 3 < first_day(months_since, 12))
     else:
-        day = found.number("D", 1)
+        role, months_in_all = ("j", 12) if "j" in found.spans else ("D", 1)
+        day = found.number(role, 1)
         days = first + day - 1
-        right = right & (day >= 1) & (days < next_one)
+        right = right & (day >= 1) & (days < first_day(months_since, months_in_all))
     if layout.weekdays is not None:
-        right = right & np.isin((days + 3) % 7, list(layout.weekdays))
-    return days, right
-
-
-def _first_days(months: np.ndarray) -> np.ndarray:
-    """Return the first day of each month, months and days counted from 1970."""
-    return months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+        right = right & np.isin(weekday(days), list(layout.weekdays))
+    return days.astype(np.int64), right
 
 
 def _time_of_day(found: _Digits, layout: _Layout) -> tuple[Any, Any, Any]:

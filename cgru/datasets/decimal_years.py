@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from cgru.datasets.calendar import Calendar
+from cgru.datasets.days import first_day, lengths_of_months
+from cgru.datasets.where import first_true
 
 __all__ = ["DecimalYears", "decimal_years", "odd_year"]
 
@@ -68,8 +70,8 @@ def odd_year(values: np.ndarray) -> int | None:
     if values.dtype.kind != "f" or not ((values >= YEARS[0]) & (values < YEARS[1])).all():
         return None
     into = values * 12 - np.floor(values * 12 + EARLY)
-    odd = np.flatnonzero(np.abs(into - np.median(into)) > EARLY)
-    return int(odd[0]) if 0 < odd.size <= len(values) / 5 else None
+    odd = np.abs(into - np.median(into)) > EARLY
+    return first_true(odd) if odd.mean() <= 1 / 5 else None
 
 
 def _behind_the_point(values: np.ndarray, digits: int, short: bool) -> DecimalYears | None:
@@ -114,16 +116,10 @@ def _places(months: np.ndarray, values: np.ndarray) -> Iterator[Callable[[np.nda
         return 1970 + (number + place) / 12
 
     def days(times: np.ndarray, share: float, day: float) -> np.ndarray:
-        month, year = times.astype("datetime64[M]"), times.astype("datetime64[Y]")
-        before, length, whole = (
-            (end.astype("datetime64[D]") - start.astype("datetime64[D]")).astype(np.int64)
-            for start, end in (
-                (year, month),
-                (month, month + np.timedelta64(1, "M")),
-                (year, year + np.timedelta64(1, "Y")),
-            )
-        )
-        return 1970 + year.astype(np.int64) + (before + share * length + day) / whole
+        year = times.astype("datetime64[Y]")
+        before = (first_day(times) - first_day(year)).astype(np.int64)
+        whole = (first_day(year, 12) - first_day(year)).astype(np.int64)
+        return 1970 + year.astype(np.int64) + (before + share * lengths_of_months(times) + day) / whole
 
     start, end = (days(months, share, 0) for share in (0, 1))
     shares = (values - start) / (end - start)

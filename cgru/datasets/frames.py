@@ -15,8 +15,8 @@ from cgru.datasets.column_names import NUMBERED, as_names, is_part_of_date, list
 from cgru.datasets.date_parts import join_parts
 from cgru.datasets.roles import Roles, check_names
 from cgru.datasets.table import Table, groups, table_of_frame
-from cgru.datasets.time_gaps import TIME_STEP, as_gap, clock_of, on_gaps
-from cgru.datasets.times import Place, are_times, form_of_counts, ranks, slip_in
+from cgru.datasets.time_gaps import TIME_STEP, as_gap, on_gaps
+from cgru.datasets.times import Place, are_times, clock_of, form_of_counts, ranks, slip_in
 
 __all__ = ["Sequences", "from_frame", "long", "squared", "wide"]
 

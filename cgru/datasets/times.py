@@ -1,4 +1,7 @@
-"""Times out of columns: numbers, dates and times of day, to sort by (`ranks`) or to count with (`times_of`)."""
+"""Times out of columns: numbers, dates and times of day, to sort by, to subtract, or to count with.
+
+`ranks` are for sorting, those of `clock_of` for differences, those of `times_of` for what is to be continued.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,14 @@ import numpy as np
 
 from cgru.datasets.dates import Dates, dates_in, forms_of, months_by_name
 from cgru.datasets.month_names import folded, months_of
+from cgru.datasets.where import first_true
 
-__all__ = ["Place", "Times", "are_times", "form_of_counts", "ranks", "slip_in", "times_of"]
+__all__ = ["Place", "Times", "are_times", "clock_of", "form_of_counts", "ranks", "slip_in", "times_of"]
 
 LOOKED_AT = 100  # different times, to find out what form most have
 MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec"  # as strptime reads them
 COUNTED = (("%Y%m", 1), ("%Y%m%d", 100), ("%Y%m%d%H", 10**4), ("%Y%m%d%H%M", 10**6), ("%Y%m%d%H%M%S", 10**8))
+DUE_DATED = "times like 1959-01, 1959-01-31, 1959-01-31 12:00, 1959Q1 or whole numbers, all of one form"
 Place = Callable[[int], str]
 
 
@@ -87,8 +92,7 @@ def ranks(values: np.ndarray, name: str, place: Place | None = None, form: str |
     ValueError for texts that are no times, with the `place` of the first that is unlike most, and for dates that may
     be read in several ways.
     """
-    kind = values.dtype.kind
-    if kind not in "OUT" and (form is None or kind not in "iuf"):
+    if values.dtype.kind not in ("OUT" if form is None else "OUTiuf"):
         return _ranked(values)
     cells = _cells(values)
     if not all(isinstance(cell, str) for cell in cells):
@@ -100,14 +104,49 @@ def ranks(values: np.ndarray, name: str, place: Place | None = None, form: str |
     if form is not None:
         return _ranked(_formatted(column, form)[0])[column.codes]
     numbers = _numbers(column.texts)
+    return (_order(column.dates(_order)) if numbers is None else _ranked(numbers))[column.codes]
+
+
+def clock_of(
+    values: np.ndarray, form: str | None = None, name: str = "", place: Place = "row {}".format
+) -> tuple[np.ndarray, bool]:
+    """Return times (n,), which `ranks` takes, as numbers, and whether these are seconds, of dates and times of day.
+
+    Times that are numbers keep their own unit. `form` is how they are written, as for strptime. ValueError, with the
+    `name` and the `place`, for dates whose readings lie differently far apart, though they have one order, and for what
+    has no difference.
+    """
+    kind = values.dtype.kind
+    if form is not None or kind in "iu":  # of these dates are refused, such as 20240131
+        times = times_of(values, name, form, place).values.astype(np.int64)
+        return (times * 1.0, False) if form is None else (times / 1e6, True)
+    if kind in "mM":
+        return values.astype(f"{kind}8[us]").astype(np.int64) / 1e6, True
+    if kind != "O":
+        return values.astype(np.float64), False
+    if not all(isinstance(value, str) for value in values):
+        try:
+            return np.array([_seconds(value) for value in values]), True
+        except AttributeError:
+            got = type(values[0]).__name__
+            raise ValueError(f"{name}: expected dates or numbers, which are so far apart, got {got}") from None
+    column = _Column(values.tolist(), name, place)
+    numbers = _numbers(column.texts)
     if numbers is not None:
-        return _ranked(numbers)[column.codes]
-    first, *others = column.readings("numbers or dates such as 2024-12-31 or 31.12.2024 18:30", mixed=True)
-    order = _order(first)
-    for dates in others:
-        if (_order(dates) != order).any():
-            column.refuse_both(first, dates)
-    return order[column.codes]
+        return numbers[column.codes], False
+    return column.dates(lambda dates: np.diff(dates.utc)).utc[column.codes] / 1e6, True
+
+
+def _seconds(value: Any) -> float:
+    """Return a date, a moment, a time of day, a span or the start of a period of pandas in seconds."""
+    value = getattr(value, "start_time", value)
+    if hasattr(value, "total_seconds"):
+        return value.total_seconds()
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=value.tzinfo or timezone.utc).timestamp()
+    if hasattr(value, "toordinal"):
+        return 86400.0 * value.toordinal()
+    return value.hour * 3600 + value.minute * 60 + value.second + value.microsecond / 1e6
 
 
 def are_times(values: np.ndarray, form: str | None = None) -> bool:
@@ -155,13 +194,8 @@ def times_of(column: Sequence[Any], name: str, form: str | None = None, place: P
     numbers = _numbers(rows.texts)
     if numbers is not None and not (dates_in(rows.texts) and all(map(_is_of_now, rows.texts))):
         return times_of(numbers[rows.codes], name, None, place)
-    due = "times like 1959-01, 1959-01-31, 1959-01-31 12:00, 1959Q1 or whole numbers, all of one form"
-    dates, *others = rows.readings(due, dated=True)
-    for other in others:
-        if (other.utc != dates.utc).any():
-            rows.refuse_both(dates, other)
-    if dates.nanoseconds.any():
-        i = int(np.flatnonzero(dates.nanoseconds)[0])
+    dates = rows.dates(lambda dates: dates.utc, dated=True)
+    if (i := first_true(dates.nanoseconds != 0)) is not None:
         raise ValueError(f"{name}: expected times of whole microseconds, got {rows.texts[i]!r} in {place(rows.row(i))}")
     if len(np.unique(dates.offsets)) > 1:  # of a place whose clocks change
         written = dates.written if re.search("second|%[HI]", dates.written) else "minute"
@@ -173,18 +207,13 @@ def times_of(column: Sequence[Any], name: str, form: str | None = None, place: P
 class _Column:
     """The texts of a column, in the order of the file, and which of them each row has (`codes`).
 
-    Where many rows have the same text it is there once.
+    A text of many rows is there once.
     """
 
     def __init__(self, cells: list[str], name: str, place: Place | None):
-        some = cells[:: len(cells) // LOOKED_AT + 1]
-        if 2 * len(set(some)) > len(some):
-            self.texts, self.codes = cells, np.arange(len(cells))
-        else:
-            index = {text: i for i, text in enumerate(dict.fromkeys(cells))}
-            self.texts = list(index)
-            self.codes = np.fromiter(map(index.__getitem__, cells), np.intp, len(cells))
-        self.name, self.place = name, place
+        index = {text: i for i, text in enumerate(dict.fromkeys(cells))}
+        self.texts, self.name, self.place = list(index), name, place
+        self.codes = np.fromiter(map(index.__getitem__, cells), np.intp, len(cells))
 
     def row(self, i: int) -> int:
         """Return the first row that has the text `i`."""
@@ -194,22 +223,20 @@ class _Column:
         """Return the text `i` and its place, in words."""
         return f"{self.texts[i]!r}{f' in {self.place(self.row(i))}' if self.place else ''}"
 
-    def readings(self, due: str, mixed: bool = False, dated: bool = False) -> list[Dates]:
-        """Return all readings as dates, at least one; ValueError, with what was `due`, where there is none.
+    def dates(self, of: Callable[[Dates], np.ndarray], dated: bool = False) -> Dates:
+        """Return the texts as dates; ValueError where they are none, or `of` differs from one reading to another.
 
-        Args:
-            due: what was expected, in words.
-            mixed: whether ISO dates with and without a time of day may stand together.
-            dated: whether times of day alone are none.
+        Where they are to be `dated`, times of day alone are none, nor ISO dates with and without a time of day.
         """
-        found = [dates for dates in dates_in(self.texts, mixed) if dates.dated or not dated]
+        found = self._readings(self.texts, dated)
         for dates in found:
-            other = np.flatnonzero(dates.zoned != dates.zoned[0])
-            if other.size:
-                zone = "a time zone in each row or in none"
-                raise ValueError(f"{self.name}: expected {zone}, got {self.said(int(other[0]))}")
+            if (other := first_true(dates.zoned != dates.zoned[0])) is not None:
+                raise ValueError(f"{self.name}: expected a time zone in each row or in none, got {self.said(other)}")
+            if (of(dates) != of(found[0])).any():
+                self.refuse_both(found[0], dates)
         if not found:
-            i, usual = self._odd(mixed, dated)
+            due = DUE_DATED if dated else "numbers or dates such as 2024-12-31 or 31.12.2024 18:30"
+            i, usual = self._odd(dated)
             unlike = "" if usual is None else f", unlike {self.texts[usual]!r}"
             forms = [form for form in forms_of(self.texts[i]).values() if "%" in form]
             # Jan-12 may be a day or a year, and 1/2024 a month or a quarter.
@@ -219,11 +246,16 @@ class _Column:
             form = forms[0] if forms and not unlike else "%d.%m.%Y"
             cure = f'any other needs its format: time_format="{form}"'
             raise ValueError(f"{self.name}: expected {due}, got {self.said(i)}{unlike}; {cure}")
-        return found
+        return found[0]
+
+    @staticmethod
+    def _readings(texts: list[str], dated: bool, form: str | None = None) -> list[Dates]:
+        """Return the readings of texts that are `dated`, or of others too, which may be mixed."""
+        return [dates for dates in dates_in(texts, not dated, form) if dates.dated or not dated]
 
     def refuse_both(self, one: Dates, other: Dates) -> NoReturn:
         """Raise ValueError: a text may be read in two ways."""
-        i = int(np.flatnonzero(one.utc != other.utc)[0])
+        i = first_true(one.utc != other.utc)
         moments = (each.utc[i].astype("datetime64[us]").astype("datetime64[m]") for each in (one, other))
         may_be = " or ".join(str(moment).replace("T00:00", "") for moment in moments)
         cure = "write months as numbers"
@@ -233,11 +265,11 @@ class _Column:
             f"{self.name}: expected dates with one reading, got {self.said(i)}, which may be {may_be}; {cure}"
         )
 
-    def _odd(self, mixed: bool, dated: bool) -> tuple[int, int | None]:
+    def _odd(self, dated: bool) -> tuple[int, int | None]:
         """Return the first text that is no time in the form that most of the first ones have, and the first that is."""
         counts = collections.Counter()
         for text in self.texts[:LOOKED_AT]:
-            counts.update({each.form for each in dates_in([text], mixed) if each.dated or not dated})
+            counts.update({each.form for each in self._readings([text], dated)})
             counts.update(["number"] * (_numbers([text]) is not None))
         if not counts:
             return 0, None
@@ -245,7 +277,7 @@ class _Column:
         if form == "number":
             right = np.array([_numbers([text]) is not None for text in self.texts])
         else:
-            right = np.any([dates.valid for dates in dates_in(self.texts, mixed, form)], axis=0)
+            right = np.any([dates.valid for dates in dates_in(self.texts, not dated, form)], axis=0)
         return int(np.argmin(right)), int(np.argmax(right))
 
 
@@ -351,11 +383,10 @@ def form_of_counts(values: np.ndarray) -> str:
 
 
 def _datetimes(values: np.ndarray, name: str, place: Place) -> Times:
-    lost = np.flatnonzero(np.isnat(values))
-    if lost.size:
-        raise ValueError(f"{name}: expected a time in each row, got none in {place(int(lost[0]))}")
+    if (lost := first_true(np.isnat(values))) is not None:
+        raise ValueError(f"{name}: expected a time in each row, got none in {place(lost)}")
     for form, unit in (("day", "D"), ("second", "s"), ("microsecond", "us")):
         if (values.astype(f"datetime64[{unit}]") == values).all():
             return Times(values.astype("datetime64[us]"), form)
-    i = int(np.flatnonzero(values.astype("datetime64[us]") != values)[0])
+    i = first_true(values.astype("datetime64[us]") != values)
     raise ValueError(f"{name}: expected times of whole microseconds, got {values[i]} in {place(i)}")
