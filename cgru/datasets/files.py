@@ -16,12 +16,11 @@ from cgru.datasets.dataset import Dataset, Split, with_features, with_targets
 from cgru.datasets.frames import long, notes_on_ids, squared
 from cgru.datasets.frames import wide as wide_of
 from cgru.datasets.npz import read_npz
-from cgru.datasets.roles import Asked, roles_of
+from cgru.datasets.roles import Roles, roles_of
 from cgru.datasets.table import Table, check_ids, table_of_frame
 from cgru.datasets.text import table_of_text
 from cgru.datasets.time_gaps import TIME_STEP, as_gap
 from cgru.datasets.ts import read_ts
-from cgru.datasets.written import as_written
 
 __all__ = ["check_decimal", "kind_of", "read", "table_of", "test_beside"]
 
@@ -111,14 +110,10 @@ def read(
         ValueError: anything else that is wrong, with the file, and the line and column or the array; of an `.npz` it is
             found in the headers of the arrays as far as these tell it, before x and y are read.
     """
-    named = {"id": id, "time": time, "label": label, "columns": columns}
-    asked = Asked(
-        **{name: None if value is None else as_names(value, name) for name, value in named.items()},
-        ignore=as_names(ignore, "ignore"),
-        wide=wide,
-        time_format=time_format,
-        groups=() if groups is None else as_names(groups, "groups"),
-    )
+    named = {"id": id, "time": time, "label": label, "columns": columns, "ignore": ignore, "groups": groups or ()}
+    named = {name: None if value is None else as_names(value, name) for name, value in named.items()}
+    asked = {"wide": wide, "per_step": per_step, "time_format": time_format, "split_at": split_at}
+    asked = Roles(**named, **asked, time_step=time_step)
     if len(asked.groups) > 1:
         raise ValueError(f"groups: expected one name, got {', '.join(asked.groups)}")
     check_decimal(decimal)
@@ -126,8 +121,8 @@ def read(
         if value is not None and value not in known:
             raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
     gaps.check_missing(missing)
-    options = {"per_step": per_step, "missing": missing, "na": gaps.as_words(na), "decimal": decimal}
-    options |= {"axes": axes, "targets": targets, "grouped": targets, "split_at": split_at, "time_step": time_step}
+    options = {"missing": missing, "na": gaps.as_words(na), "decimal": decimal, "axes": axes}
+    options |= {"targets": targets, "grouped": targets}
     if split_at is not None:
         as_gap(split_at)
     data = _read(path, asked, features, task, options)
@@ -204,7 +199,7 @@ def kind_of(path: Path) -> str:
 
 
 def _read(
-    path: Path, asked: Asked, features: Sequence[str] | None, task: str | None, options: dict[str, Any]
+    path: Path, asked: Roles, features: Sequence[str] | None, task: str | None, options: dict[str, Any]
 ) -> Dataset:
     try:
         kind = kind_of(path)
@@ -234,12 +229,12 @@ def _read(
         raise ValueError(f"{os.fspath(path)}: {error}") from None
 
 
-def _check_options(kind: str, asked: Asked, options: dict[str, Any]) -> None:
+def _check_options(kind: str, asked: Roles, options: dict[str, Any]) -> None:
     """ValueError for what says nothing of such a file."""
-    given = {name for name, value in asked._asdict().items() if value not in (None, ())}
-    given |= {name for name in ("per_step", "na", "split_at", "time_step", "decimal", "axes") if options[name]}
-    table = {"id", "time", "time_format", "label", "columns", "ignore", "groups", "wide"}
-    table |= {"per_step", "na", "split_at", "time_step"}
+    unsaid = Roles()._asdict()
+    given = {name for name, value in asked._asdict().items() if value not in ((), unsaid[name])}
+    given |= {name for name in ("na", "decimal", "axes") if options[name]}
+    table = {*Roles._fields, "na"}
     fits = {"npz": {"axes", "columns", "groups"}, "ts": set(), "parquet": table, "text": table | {"decimal"}}
     for name in sorted(given - fits[kind]):
         raise ValueError(f"{name}: expected nothing, since it says nothing of such a file, {kind}, got some")
@@ -263,16 +258,17 @@ def table_of(
 
 
 def _of_table(
-    table: Table, notes: list[str], asked: Asked, features: Sequence[str] | None, options: dict[str, Any]
+    table: Table, notes: list[str], asked: Roles, features: Sequence[str] | None, options: dict[str, Any]
 ) -> Dataset:
-    if asked.label and not options["targets"]:  # which need not be there, and are no elements where they are
+    targets, missing, trained = options["targets"], options["missing"], features is not None
+    if asked.label and not targets:  # which need not be there, and are no elements where they are
         there = [name for name in table.names if name not in asked.ignore]
         asked = asked._replace(label=tuple(name for name in asked.label if name in there) or None)
-    split_at, time_step = options["split_at"], options["time_step"]
-    trained = features is not None
-    if time_step:  # which no column has
-        features = None if features is None else [name for name in features if name != TIME_STEP]
-        columns = None if asked.columns is None else tuple(name for name in asked.columns if name != TIME_STEP)
+    if asked.time_step:  # which no column has
+        features, columns = (
+            None if names is None else tuple(name for name in names if name != TIME_STEP)
+            for names in (features, asked.columns)
+        )
         asked = asked._replace(columns=columns)
     if not options["grouped"]:
         asked = asked._replace(groups=tuple(name for name in asked.groups if name in table.names))
@@ -287,41 +283,35 @@ def _of_table(
     notes = notes + guessed + table.notes_on_texts(roles.columns)
     for name in roles.id:
         check_ids(table.column(name), name)
-    if not options["targets"]:
+    if not targets:
         if asked.label and not table.named:  # which may be a file without labels
             notes.append(
                 f'{listed(roles.label)} has labels, as in training, and is left out (label="" takes all columns)'
             )
-        roles = roles._replace(label=())
-    per_step, missing = options["per_step"] and options["targets"], options["missing"]
-    if roles.wide:
-        for name in ("per_step", "split_at", "time_step"):
-            if options[name] and (name != "per_step" or per_step):
-                raise ValueError(f"{name}: expected a row for each step, got one for each sequence (wide=True)")
-        found, counts, more, groups, rows = wide_of(table, roles, missing)
-    else:
-        if time_step and TIME_STEP in roles.columns:
-            raise ValueError(f"time_step: expected no column of elements that is called so, got {TIME_STEP}")
-        roles = roles._replace(split_at=split_at, time_step=time_step)
-        found, counts, more, groups, rows = long(table, roles, per_step, missing)
-        more = more if trained else more + notes_on_ids(table, roles, found)
+        roles = roles._replace(label=(), per_step=False)
+    for name in ("per_step", "split_at", "time_step"):
+        if roles.wide and getattr(roles, name):
+            raise ValueError(f"{name}: expected a row for each step, got one for each sequence (wide=True)")
+    if roles.time_step and TIME_STEP in roles.columns:
+        raise ValueError(f"time_step: expected no column of elements that is called so, got {TIME_STEP}")
+    found, counts, more, groups, rows = (wide_of if roles.wide else long)(table, roles, missing)
+    more += [] if trained or roles.wide else notes_on_ids(table, roles, found)
     names = tuple(found.columns) if len(found.columns) > 1 or not roles.wide else None
     notes += more + gaps.said(counts, missing, names or ["values"])
     time = list(roles.time) if len(roles.time) > 1 else "".join(roles.time)
     reading = {"id": list(roles.id), "time": time, "wide": roles.wide, "missing": missing}
-    optional = {"na": list(options["na"]), "split_at": split_at, "time_step": time_step}
-    reading |= {name: value for name, value in optional.items() if value}
-    if roles.time_format is not None:
-        reading["time_format"] = roles.time_format
+    optional = {"na": list(options["na"])}
+    optional |= {name: getattr(roles, name) for name in ("split_at", "time_step", "time_format")}
     if roles.wide:  # of a long one the names of the elements say it
         words = () if re.search(r"\d", "".join(roles.columns)) else roles.columns  # whose order names do not tell
         chosen = {"columns": asked.columns or words, "ignore": asked.ignore, "groups": asked.groups}
-        reading |= {name: list(names) for name, names in chosen.items() if names}
-    if options["targets"]:
-        reading |= {"label": list(roles.label), "per_step": per_step}
+        optional |= {name: list(names) for name, names in chosen.items()}
+    reading |= {name: value for name, value in optional.items() if value}
+    if targets:
+        reading |= {"label": list(roles.label), "per_step": roles.per_step}
     X, lengths = squared(found.X)
-    is_timed = roles.time and not options["targets"]
-    times = _times_of_steps(rows, as_written(table, roles.time), X.shape[:2]) if is_timed else None
+    is_timed = roles.time and not targets
+    times = _times_of_steps(rows, table.written(roles.time), X.shape[:2]) if is_timed else None
     split = Split(X, found.y, lengths, found.ids if roles.id else None)
     return Dataset(split, None, None, names, tuple(notes), reading, roles.label or None, times, groups)
 

@@ -21,7 +21,6 @@ from cgru.datasets.files import check_decimal, table_of
 from cgru.datasets.table import INDEX, Table, check_ids, groups, table_of_frame
 from cgru.datasets.time_columns import LOOKED_AT, hour_of, id_candidates
 from cgru.datasets.times import Times, times_of
-from cgru.datasets.written import as_written, in_zone
 from cgru.datasets.year_tables import Unfolded, unfolded
 
 __all__ = ["Series", "read_series", "series_from_frame"]
@@ -196,7 +195,7 @@ def _series(table: Table, asked: _Asked) -> list[Series]:
         notes = (*notes, 'rows are steps, since no column has times (time="COL")')
     if isinstance(times, DecimalYears):
         notes = (*notes, f"{time[0]} has {times.note}")
-    written = functools.cache(functools.partial(as_written, table, time))
+    written = functools.cache(functools.partial(table.written, time))
     others = [name for name in table.names if name not in {*time, *targets, *inputs}]
     looked_at = (table, others, time) if by_steps is None else (source, by_steps.left, (by_steps.years,))
     tells = functools.partial(id_candidates, *looked_at) if id is None else None
@@ -390,7 +389,7 @@ def _times(table: Table, time: tuple[str, ...], asked: _Asked, every: int = 1) -
         parts = order_of_parts(time, [table.column(name) for name in time]) or ()
         form = next((form for part, form in SMALLEST.items() if part in parts), times.form)
         return times._replace(form=times.form if times.form == "microsecond" else form)
-    return in_zone(table, time[0], times)
+    return table.in_zone(time[0], times)
 
 
 def _has_decimal_years(table: Table, name: str, form: str | None) -> bool:
