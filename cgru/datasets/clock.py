@@ -8,7 +8,7 @@ import zoneinfo
 
 import numpy as np
 
-__all__ = ["Clock", "clock_of_offsets", "clock_of_zone"]
+__all__ = ["Clock", "clock_of_zone"]
 
 
 class Clock:
@@ -68,8 +68,3 @@ def clock_of_zone(name: str) -> Clock | None:
         return Clock(zoneinfo.ZoneInfo(name))
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         return None
-
-
-def clock_of_offsets(moments: np.ndarray, offsets: np.ndarray) -> Clock:
-    """Return the clock that had `offsets` (n,) at sorted `moments` (n,), and keeps the last one."""
-    return Clock(None, moments, offsets)

@@ -8,6 +8,8 @@ from numbers import Real
 
 import numpy as np
 
+from cgru.datasets.where import first_true
+
 __all__ = [
     "MISSING", "NA", "as_words", "check_missing", "cures", "doubted", "equal", "fill_each", "filled", "numbers_in",
     "said",
@@ -102,9 +104,8 @@ def fill_each(sequences: Iterable[np.ndarray], how: str, e: int, wrong: Callable
     counts = np.zeros(e, np.intp)
     for i, sequence in enumerate(sequences if how != "refuse" else ()):
         counts += filled(sequence, how)
-        lost = np.flatnonzero(np.isnan(sequence[:1]).any(axis=0))
-        if lost.size:
-            raise ValueError(wrong(i, int(lost[0])))
+        if (lost := first_true(np.isnan(sequence[:1]).any(axis=0))) is not None:
+            raise ValueError(wrong(i, lost))
     return counts
 
 

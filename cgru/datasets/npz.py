@@ -60,8 +60,7 @@ class _Named:
 
     def __init__(self, archive: Archive | Folder, known: dict[str, tuple[str, ...]]) -> None:
         self.headers: dict[str, Header | np.ndarray] = {}
-        self._archive, self._names, self.folder = archive, {}, isinstance(archive, Folder)
-        self.there = archive.there
+        self._archive, self._names, self.folder, self.there = archive, {}, isinstance(archive, Folder), archive.there
         self.others = [name for name in self.there if self.folder and name.removesuffix(".npy") not in archive.headers]
         for name, aliases in known.items():
             found = [alias for alias in aliases if alias in archive.headers]
@@ -72,7 +71,7 @@ class _Named:
 
     def read(self, name: str) -> np.ndarray:
         """The array of that name."""
-        return self._archive.read(self._names.get(name, name))
+        return self._archive.read(self._names[name])
 
 
 def _dataset(archive: _Named, swapped: bool, groups: str) -> Dataset:

@@ -13,7 +13,7 @@ import numpy as np
 
 from cgru.datasets import gaps as filling
 from cgru.datasets.calendar import Calendar, calendar_of
-from cgru.datasets.clock import Clock, clock_of_offsets, clock_of_zone
+from cgru.datasets.clock import Clock, clock_of_zone
 from cgru.datasets.column_names import ROWS, TIMES, as_names, called, date_and_time, spelled, time_likeness
 from cgru.datasets.date_parts import order_of_parts, parts_in
 from cgru.datasets.decimal_years import DecimalYears, decimal_years, odd_year
@@ -215,7 +215,7 @@ def _series(table: Table, asked: _Asked) -> list[Series]:
         clock = zone
         if times.offsets is not None:
             own = own._replace(offsets=times.offsets[order])
-            clock = clock_of_offsets(own.values, own.offsets)
+            clock = Clock(None, own.values, own.offsets)
         quoted = _quotes(written, order)
         with _advised(cure):
             calendar = _calendar(own, where, tells, quoted, clock, bool(cure))

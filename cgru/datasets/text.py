@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import math
@@ -100,18 +101,22 @@ def table_of_text(
         notes.append("numbers have a decimal comma")
     wanted = gaps.numbers_in(na, lambda word: _number(word, sign))
     parts: list[list[np.ndarray]] = [[] for _ in names]
-    rows = 0
-    for chunk in _chunks(below(0), len(names)):
+    records, rows = below(0), 0
+    while chunk := list(itertools.islice(records, CHUNK)):
         rows += len(chunk)
-        for part, cells in zip(parts, zip(*chunk, strict=True), strict=True):
+        for line, record in chunk:
+            if len(record) != len(names):
+                raise ValueError(f"line {line}: expected {len(names)} cells, as in the first, got {len(record)}")
+        for part, cells in zip(parts, zip(*(record for _, record in chunk), strict=True), strict=True):
             values = _parsed(cells, sign)
             gone = gaps.equal(values, wanted)
             part.append(np.where(gone, np.nan, values) if gone.any() else values)
 
-    joined = [
-        _stripped(record[i] for _, record in below(0)) if _mixed(part) else np.concatenate(part)
-        for i, part in enumerate(parts)
-    ]
+    def cells_of(i: int) -> np.ndarray:
+        return _stripped(record[i] for _, record in below(0))
+
+    is_mixed = [len({some.dtype == object for some in part}) > 1 for part in parts]  # then all is text, as it stands
+    joined = [cells_of(i) if is_mixed[i] else np.concatenate(part) for i, part in enumerate(parts)]
     kept = _named(names, joined, notes, index)
     columns = dict(zip(kept, joined, strict=True))
     columns.pop("", None)
@@ -130,8 +135,7 @@ def table_of_text(
         return math.nan if value in wanted else value
 
     def cells(name: str) -> np.ndarray:
-        i = kept.index(name)
-        return _stripped(record[i] for _, record in below(0))
+        return cells_of(kept.index(name))
 
     return Table(list(columns), rows, read, place, number, named, cells=cells, na=na), notes
 
@@ -260,19 +264,6 @@ def _named(names: list[str], columns: Sequence[np.ndarray], notes: list[str], in
     return kept
 
 
-def _chunks(records: Iterator[tuple[int, list[str]]], width: int) -> Iterator[list[list[str]]]:
-    """The records, many at a time, all found to have as many cells."""
-    while True:
-        chunk = []
-        for line, record in itertools.islice(records, CHUNK):
-            if len(record) != width:
-                raise ValueError(f"line {line}: expected {width} cells, as in the first, got {len(record)}")
-            chunk.append(record)
-        if not chunk:
-            return
-        yield chunk
-
-
 # --- the cells ---
 
 
@@ -289,25 +280,15 @@ def _number(cell: str, sign: str) -> float:
 def _parsed(cells: Sequence[str], sign: str) -> np.ndarray:
     """Cells of a column as integers, as reals with NaN for what is missing, or where they are neither as text."""
     joined, text = "\n".join(cells), np.array(cells, dtype=object)
-    if "_" in joined or re.search(CODE, joined):
-        return _stripped(cells)
-    try:
-        return text.astype(np.int64)
-    except OverflowError:  # as numbers they could not be told apart
-        return _stripped(cells)
-    except ValueError:
-        pass
     pointed = re.search("[.,]", joined)
-    if not pointed and re.search(PLATE, joined):
+    if "_" in joined or re.search(CODE, joined) or (not pointed and re.search(PLATE, joined)):
         return _stripped(cells)
     try:
-        if sign == "." or not pointed:
-            return text.astype(np.float64)  # which is quick, where nothing is missing
-    except ValueError:
-        pass
-    try:
+        for dtype in (np.int64, np.float64) if sign == "." or not pointed else (np.int64,):
+            with contextlib.suppress(ValueError):  # else what is missing, or a decimal comma, needs a look at each cell
+                return text.astype(dtype)
         values = np.array([_number(cell, sign) for cell in cells])
-    except ValueError:
+    except (OverflowError, ValueError):  # integers that are too long could not be told apart as reals
         return _stripped(cells)
     words = np.isnan(values).all() and any(cell.strip().lower() not in NO_TEXT for cell in cells)
     return _stripped(cells) if words else values
@@ -315,8 +296,3 @@ def _parsed(cells: Sequence[str], sign: str) -> np.ndarray:
 
 def _stripped(cells: Iterable[str]) -> np.ndarray:
     return np.array([cell.strip() for cell in cells], dtype=object)
-
-
-def _mixed(parts: Sequence[np.ndarray]) -> bool:
-    """Whether some of a column is text, so that all is, as it stands in the file."""
-    return len({part.dtype == object for part in parts}) > 1
