@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cgru.core.checks import positive
+from cgru.datasets import gaps
 
 __all__ = ["autocorrelation", "checked", "filled", "guess_season", "seasonal_naive", "windows"]
 
@@ -52,11 +53,9 @@ def filled(values: np.ndarray, missing: str, name: str) -> np.ndarray:
         place = _place(tuple(np.argwhere(lost)[0].tolist()))
         raise ValueError(f'{name}: expected a value at each step, got none at {place}; missing="interpolate" fills it')
     columns = values.reshape(len(values), -1).copy()
-    for column in columns.T:
-        known = np.flatnonzero(~np.isnan(column))
-        if not known.size:
-            raise ValueError(f"{name}: expected at least one value, got none in {len(column)} steps")
-        column[:] = np.interp(np.arange(len(column)), known, column[known])
+    gaps.filled(columns, "interpolate")
+    if np.isnan(columns).any():
+        raise ValueError(f"{name}: expected at least one value, got none in {len(columns)} steps")
     return columns.reshape(values.shape)
 
 
@@ -71,10 +70,8 @@ def windows(series: Any, width: int, horizon: int) -> tuple[np.ndarray, np.ndarr
     if values.ndim not in (1, 2):
         raise ValueError(f"series: expected shape (n,) or (n, e), got {values.shape}")
     if len(values) < width + horizon:
-        raise ValueError(
-            f"series: expected at least {width + horizon} values for a width of {width} and a horizon of {horizon}, "
-            f"got {len(values)}"
-        )
+        due = f"at least {width + horizon} values for a width of {width} and a horizon of {horizon}"
+        raise ValueError(f"series: expected {due}, got {len(values)}")
     whole = np.moveaxis(np.lib.stride_tricks.sliding_window_view(values, width + horizon, axis=0), -1, 1)
     return whole[:, :width], whole[:, width:]
 
