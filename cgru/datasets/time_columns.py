@@ -11,7 +11,7 @@ from cgru.datasets.column_names import DATES, IDS, LABELS, TIMES, called, date_a
 from cgru.datasets.date_parts import part_of, parts_in
 from cgru.datasets.dates import dates_in
 from cgru.datasets.table import Table, groups, part_of_rows
-from cgru.datasets.times import are_times, form_of_counts, ranks
+from cgru.datasets.times import are_times, form_of_counts, ranks, why_not
 
 __all__ = ["LOOKED_AT", "Course", "course_of", "find_time", "hour_of", "id_candidates", "is_known", "one_of", "rising"]
 
@@ -194,11 +194,10 @@ def _why_none(table: Table, pair: Sequence[str], form: str | None) -> str:
     """Return why two columns are not a date and the time of that day; "" where they are."""
     try:
         together = table.together(pair, whole=form is not None)
-        if not are_times(together[:: table.rows // LOOKED_AT + 1], form):
-            ranks(together, " ".join(pair), table.place, form)
     except (TypeError, ValueError) as error:
         return str(error)
-    return ""
+    some = together[:: table.rows // LOOKED_AT + 1]
+    return "" if are_times(some, form) else why_not(together, " ".join(pair), table.place, form)
 
 
 def _alone(table: Table, name: str, free: Sequence[str], place: np.ndarray) -> tuple[str, ...]:
@@ -261,18 +260,16 @@ def _check_rises(table: Table, course: Course, names: Sequence[str]) -> None:
 
 def _check_there(table: Table, name: str) -> None:
     """ValueError for times some of which are missing."""
-    if table.read(name)[1].any():
-        try:
-            table.column(name)
-        except ValueError as error:
-            raise ValueError(f"{error}; {_otherwise(table, (name,))}") from None
+    try:
+        table.column(name)
+    except ValueError as error:
+        raise ValueError(f"{error}; {_otherwise(table, (name,))}") from None
 
 
 def _otherwise(table: Table, names: Sequence[str]) -> str:
     """Return what to pass where columns are no times; what would be refused as an element is left out."""
-    if any(called(name, TIMES) or not table.is_numeric(name) for name in names):
-        return f'time="" with ignore={spelled(names)} leaves it out'
-    return f'time="" takes it for an element, ignore={spelled(names)} leaves it out'
+    is_refused = any(called(name, TIMES) or not table.is_numeric(name) for name in names)
+    return f'time="" {"with" if is_refused else "takes it for an element,"} ignore={spelled(names)} leaves it out'
 
 
 def _by_values(table: Table, free: Sequence[str], place: np.ndarray) -> tuple[str, ...]:
@@ -338,7 +335,7 @@ def _course(table: Table, names: tuple[str, ...], place: np.ndarray) -> Course:
 
 def _are_moments(values: np.ndarray) -> bool:
     """Return whether whole numbers (n,) may be days, 20240131, or seconds from 1995 to 2040, or thousandths, ..."""
-    since = any(bool(((values >= 8e8 * size) & (values < 2.2e9 * size)).all()) for size in (1, 1e3, 1e6, 1e9))
+    since = any(((values >= 8e8 * size) & (values < 2.2e9 * size)).all() for size in (1, 1e3, 1e6, 1e9))
     return since or form_of_counts(values) not in ("", "%Y%m")
 
 

@@ -17,7 +17,7 @@ from cgru.datasets.dates import Dates, dates_in, forms_of, months_by_name
 from cgru.datasets.month_names import folded, months_of
 from cgru.datasets.where import first_true
 
-__all__ = ["Place", "Times", "are_times", "clock_of", "form_of_counts", "ranks", "slip_in", "times_of"]
+__all__ = ["Place", "Times", "are_times", "clock_of", "form_of_counts", "ranks", "slip_in", "times_of", "why_not"]
 
 LOOKED_AT = 100  # different times, to find out what form most have
 MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec"  # as strptime reads them
@@ -153,23 +153,23 @@ def are_times(values: np.ndarray, form: str | None = None) -> bool:
     """Return whether some values (n,) that are no numbers can be sorted by as dates, times of day or spans."""
     if values.dtype.kind in "mM":
         return True
+    return not why_not(values, form=form) and all(isinstance(value, (str, date, time)) for value in values)
+
+
+def why_not(values: np.ndarray, name: str = "", place: Place | None = None, form: str | None = None) -> str:
+    """Return why some values (n,) cannot be sorted by as times, in words; "" where they can."""
     try:
-        ranks(values, "", form=form)
-    except (TypeError, ValueError):
-        return False
-    return all(isinstance(value, (str, date, time)) for value in values)
+        ranks(values, name, place, form)
+    except (TypeError, ValueError) as error:
+        return str(error)
+    return ""
 
 
 def slip_in(values: np.ndarray, name: str, place: Place) -> str:
     """Return what is wrong, in words, with the first text of a column (n,) that is no time where most are; "" else."""
     some = [value for value in values[:LOOKED_AT].tolist() if isinstance(value, str)]
-    if 2 * sum(bool(dates_in([text])) for text in some) <= len(some):
-        return ""
-    try:
-        ranks(values, name, place)
-    except ValueError as error:
-        return str(error)
-    return ""
+    most = 2 * sum(bool(dates_in([text])) for text in some) > len(some)
+    return why_not(values, name, place) if most else ""
 
 
 def times_of(column: Sequence[Any], name: str, form: str | None = None, place: Place = "row {}".format) -> Times:
@@ -185,7 +185,10 @@ def times_of(column: Sequence[Any], name: str, form: str | None = None, place: P
     if values.dtype.kind in "iuf" and form is None:
         if values.dtype.kind == "f" and not ((values == np.floor(values)) & (np.abs(values) < 2**53)).all():
             raise ValueError(f"{name}: expected times, such as 1959-01, or whole numbers, got others")
-        return Times(_counts(values.astype(np.int64), name), "number")
+        if written := form_of_counts(values):  # from 202312 to 202401 it is a month, not 89 of something
+            cure = f'it needs its format: time_format="{written}"'
+            raise ValueError(f"{name}: expected counts, or times like 1959-01, got {int(values[0])}; {cure}")
+        return Times(values.astype(np.int64), "number")
     cells = _cells(values)
     rows = _Column(cells if values.dtype.kind in "UT" else list(map(str, cells)), name, place)
     if form is not None:
@@ -232,6 +235,7 @@ class _Column:
         for dates in found:
             if (other := first_true(dates.zoned != dates.zoned[0])) is not None:
                 raise ValueError(f"{self.name}: expected a time zone in each row or in none, got {self.said(other)}")
+        for dates in found[1:]:
             if (of(dates) != of(found[0])).any():
                 self.refuse_both(found[0], dates)
         if not found:
@@ -289,11 +293,7 @@ def _order(dates: Dates) -> np.ndarray:
     """Return the rank of each date (n,)."""
     if not dates.nanoseconds.any():
         return _ranked(dates.utc)
-    order = np.lexsort((dates.nanoseconds, dates.utc))
-    differs = (np.diff(dates.utc[order]) != 0) | (np.diff(dates.nanoseconds[order]) != 0)
-    found = np.empty(len(order), np.intp)
-    found[order] = np.cumsum(np.concatenate([[False], differs]))
-    return found
+    return np.unique(np.stack([dates.utc, dates.nanoseconds]), axis=1, return_inverse=True)[1].ravel()
 
 
 def _cells(values: np.ndarray) -> list[Any]:
@@ -364,20 +364,11 @@ def _parsed(text: str, form: str) -> datetime | None:
         return None
 
 
-def _counts(values: np.ndarray, name: str) -> np.ndarray:
-    """Return `values` (n,), unless all may be dates: from 202312 to 202401 it is a month, not 89 of something."""
-    form = form_of_counts(values)
-    if form:
-        cure = f'it needs its format: time_format="{form}"'
-        raise ValueError(f"{name}: expected counts, or times like 1959-01, got {values[0]}; {cure}")
-    return values
-
-
 def form_of_counts(values: np.ndarray) -> str:
     """Return the format of dates that whole numbers (n,) may all be, 202401 or 20240131; "" where one is none."""
     for form, size in COUNTED:
         in_range = ((values >= 180001 * size) & (values < 220001 * size)).all()
-        if in_range and all(_parsed(str(value), form) for value in np.unique(values).tolist()):
+        if in_range and all(_parsed(str(int(value)), form) for value in np.unique(values).tolist()):
             return form
     return ""
 
