@@ -85,12 +85,8 @@ class Calendar(NamedTuple):
         if self.unit == "weekdays":
             return (self.week.count("1"),)
         if self.unit == "seconds":
-            day, week = 86400, 7 * 86400
-            if self.count == week:
-                return (52,)
-            return tuple(
-                int(span // self.count) for span in (day, week) if span % self.count == 0 and span > self.count
-            )
+            spans = [span for span in (86400, 7 * 86400) if span % self.count == 0 and span > self.count]
+            return (52,) if self.count == 7 * 86400 else tuple(int(span // self.count) for span in spans)
         return self.seasons
 
     def places(self, times: np.ndarray) -> np.ndarray:
@@ -170,7 +166,7 @@ class Calendar(NamedTuple):
 
     def _shown(self, first: Any, places: np.ndarray) -> np.ndarray:
         """Return what the clock shows so many steps after the moment `first`."""
-        return Calendar._replace(self, clock=None).at(self._walls(np.array([first]))[0], places)
+        return self._replace(clock=None).at(self._walls(np.array([first]))[0], places)
 
     def _walls(self, moments: np.ndarray) -> np.ndarray:
         """Return what the clock shows at `moments` (n,), at its `hour` of the nearest day where it has one."""

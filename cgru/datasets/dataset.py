@@ -57,13 +57,13 @@ def with_targets(data: Dataset, names: Sequence[str] | None) -> Dataset:
     return _ordered(data, "target_names", names, lambda split, order: split._replace(y=split.y[:, order]))
 
 
-def with_features(data: Dataset, names: Sequence[str]) -> Dataset:
-    """`data` with the elements of these names alone, in this order; as it is where it has no names.
+def with_features(data: Dataset, names: Sequence[str] | None) -> Dataset:
+    """Return `data` with the elements of these names alone, in this order; as it is where either has no names.
 
     ValueError where some are not there.
     """
     there = data.feature_names
-    if lost := [] if there is None else [name for name in names if name not in there]:
+    if lost := [name for name in names or () if there is not None and name not in there]:
         got = f"{', '.join(there)}, none called {', '.join(lost)}"
         raise ValueError(f"expected the elements {', '.join(names)}, got {got}")
     return _ordered(data, "feature_names", names, lambda split, order: split._replace(X=split.X[:, :, order]))

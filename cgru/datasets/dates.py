@@ -409,10 +409,7 @@ def _read(
     is_told = any(_tells(layout) for _, layout in parts)
     is_fine = False
     for rows, layout in parts:
-        some = texts if len(rows) == n else [texts[i] for i in rows]
-        together = "".join(some)
-        kind, coding = (np.uint8, "ascii") if together.isascii() else (np.uint32, "utf-32-le")
-        digits = np.frombuffer(together.encode(coding), kind).reshape(len(some), -1)
+        digits = np.array([texts[i] for i in rows]).view(np.uint32).reshape(len(rows), -1)
         found = _Digits(digits, layout.spans)
         days, right = _days(found, layout, months)
         time, rest, in_day = _time_of_day(found, layout)

@@ -56,9 +56,8 @@ def decimal_years(values: np.ndarray, cells: Sequence[str] | None = None) -> Dec
         texts = [f"{year:.{digits}f}" for year in years.tolist()]
         return [text.rstrip("0").rstrip(".") for text in texts] if short else texts
 
-    found = (
-        _behind_the_point(values, digits, short) or _months(values, digits, spelled) or _parts(values, digits, spelled)
-    )
+    found = _behind_the_point(values, digits, short)
+    found = found or _months(values, digits, spelled) or _parts(values, digits, spelled)
     if found is None or found.calendar is not None:
         return found
     first = int(np.argmin(values))

@@ -203,11 +203,15 @@ def _read(
 ) -> Dataset:
     try:
         kind = kind_of(path)
+        is_table = kind in ("text", "parquet")
         _check_options(kind, asked, options)
         if kind == "npz":
             name = "".join(asked.groups)
             data = _filled(read_npz(path, options["axes"], name, options["grouped"]), options["missing"])
-            data = data if asked.columns is None else _chosen(data, asked.columns)
+            if asked.columns is not None and data.feature_names is None:
+                due = "none without feature_names in the file, which say what there is"
+                raise ValueError(f"columns: expected {due}, got some")
+            data = with_features(data, asked.columns)
         elif kind == "ts":
             X, y, notes = read_ts(path, options["missing"], options["targets"])
             X, lengths = squared(X)
@@ -218,12 +222,12 @@ def _read(
                 due = "expected columns that tabs, ;, |, commas or, on each line as many, spaces separate"
                 raise ValueError(f"{due}, got one, {table.names[0]}")
             data = _of_table(table, notes, asked, features, options)
-        if kind in ("npz", "ts") and options["missing"] != "refuse":
+        if not is_table and options["missing"] != "refuse":
             data = data._replace(reading={"missing": options["missing"]})
-        data = data if features is None else with_features(data, features)
-        notes = data.notes if task or kind in ("text", "parquet") else (*data.notes, *_doubts(data.train or data.test))
-        splits = (_as_task(split, task, kind in ("text", "parquet")) for split in (data.train, data.test))
-        data = data._replace(**dict(zip(("train", "test"), splits, strict=True)), notes=notes)
+        data = with_features(data, features)
+        notes = data.notes if task or is_table else (*data.notes, *_doubts(data.train or data.test))
+        train, test = (_as_task(split, task, is_table) for split in (data.train, data.test))
+        data = data._replace(train=train, test=test, notes=notes)
         return data if _has_numbers(data.train) else data._replace(target_names=None)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{os.fspath(path)}: {error}") from None
@@ -348,12 +352,6 @@ def _parquet(path: Path, na: Sequence[str]) -> Table:
 # --- .npz, and targets ---
 
 
-def _chosen(data: Dataset, columns: Sequence[str]) -> Dataset:
-    if data.feature_names is None:
-        raise ValueError("columns: expected none without feature_names in the file, which say what there is, got some")
-    return with_features(data, columns)
-
-
 def _filled(data: Dataset, missing: str) -> Dataset:
     """`data` with what is missing in it filled, if that was asked for; else whoever uses it says that it is missing."""
     if missing == "refuse":
@@ -424,12 +422,7 @@ def _doubts(split: Split) -> list[str]:
         if y.dtype.kind == "f":
             return [f'{found} numbers, all whole: task="classification" takes them for classes']
         return [f'{found} integers of {len(y)}, which are learned as classes: task="regression" learns them as numbers']
-    if (
-        _has_numbers(split)
-        and y.ndim == 2
-        and y.shape[1] > 1
-        and ((y == 0) | (y == 1)).all()
-        and (y.sum(axis=1) == 1).all()
-    ):
+    is_wide = _has_numbers(split) and y.ndim == 2 and y.shape[1] > 1
+    if is_wide and np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all():
         return ["y looks one-hot, and is learned as numbers: y.argmax(axis=1) are the classes"]
     return []
