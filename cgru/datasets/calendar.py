@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cgru.datasets.clock import Clock
 from cgru.datasets.days import first_day, lengths_of_months, weekday
-from cgru.datasets.where import first_true
+from cgru.datasets.where import Place, first_true
 
 __all__ = ["Calendar", "calendar_of"]
 
@@ -195,9 +195,7 @@ class Calendar(NamedTuple):
         return np.busday_offset(dates, 0, roll=self.roll) if self.roll else dates
 
 
-def calendar_of(
-    times: np.ndarray, name: str, quoted: Callable[[int], str] | None = None, clock: Clock | None = None
-) -> Calendar:
+def calendar_of(times: np.ndarray, name: str, quoted: Place | None = None, clock: Clock | None = None) -> Calendar:
     """Return the rule that sorted `times` (n,), in UTC where they have a `clock`, follow: all of them, or most.
 
     Steps of less than a day are steps in UTC; others, and those that are irregular there, are steps of the clock.

@@ -62,8 +62,7 @@ def clock_of_zone(name: str) -> Clock | None:
     if name.upper() in ("UTC", "ETC/UTC", "Z", "UTC+00:00"):
         return None
     try:
-        fixed = re.fullmatch(r"(?:UTC)?([+-]\d\d:\d\d)", name)
-        if fixed:
+        if fixed := re.fullmatch(r"(?:UTC)?([+-]\d\d:\d\d)", name):
             return Clock(datetime.datetime.fromisoformat(f"2000-01-01T00:00{fixed[1]}").tzinfo)
         return Clock(zoneinfo.ZoneInfo(name))
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):

@@ -9,8 +9,8 @@ from cgru.datasets.date_parts import PART, words_of
 from cgru.datasets.month_names import months_of, weekdays_of
 
 __all__ = [
-    "CLOCKS", "DATES", "IDS", "LABELS", "NUMBERED", "ROWS", "STEPS", "TIMES", "as_names", "called", "date_and_time",
-    "is_like_step", "is_part_of_date", "left_out", "listed", "spelled", "time_likeness",
+    "CLOCKS", "DATES", "IDS", "LABELS", "NUMBERED", "ROWS", "STEPS", "TIMES", "as_names", "called", "check_choice",
+    "date_and_time", "is_like_step", "is_part_of_date", "left_out", "listed", "spelled", "time_likeness",
 ]  # fmt: skip
 
 # In lower case. Patterns are compiled when they are used: that takes as long as all else here.
@@ -70,6 +70,12 @@ def as_names(value: str | Sequence[str], name: str) -> tuple[str, ...]:
     if not all(isinstance(each, str) for each in names):
         raise TypeError(f"{name}: expected names of columns, got {value!r}")
     return names
+
+
+def check_choice(name: str, value: str | None, known: Sequence[str | None]) -> None:
+    """Raise ValueError where the `value` of an argument is none of those that are known."""
+    if value not in known:
+        raise ValueError(f"{name}: expected one of {', '.join(filter(None, known))}, got {value!r}")
 
 
 def date_and_time(names: Sequence[str]) -> tuple[str, ...]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from cgru.datasets.days import first_day, first_monday
 from cgru.datasets.month_names import folded, months_of
-from cgru.datasets.where import first_true
+from cgru.datasets.where import Place, first_true
 
 __all__ = ["PART", "join_parts", "months_in", "order_of_parts", "part_of", "parts_in", "words_of"]
 
@@ -186,9 +186,7 @@ def _number(part: str, value: object) -> float | None:
     return float(text) if re.fullmatch(r"-?\d+(\.\d+)?", text) else None
 
 
-def join_parts(
-    parts: Sequence[str], names: Sequence[str], columns: Sequence[np.ndarray], place: Callable[[int], str]
-) -> np.ndarray:
+def join_parts(parts: Sequence[str], names: Sequence[str], columns: Sequence[np.ndarray], place: Place) -> np.ndarray:
     """Return the times (n,) that the columns, each a part of a date, say together.
 
     datetime64[us] where there is a year, else timedelta64[us], of months and days without a year from the beginning of
@@ -231,7 +229,7 @@ def _fitting(part: str, column: np.ndarray) -> str:
     return part
 
 
-def _checked(part: str, name: str, column: np.ndarray, place: Callable[[int], str], counts: bool) -> np.ndarray:
+def _checked(part: str, name: str, column: np.ndarray, place: Place, counts: bool) -> np.ndarray:
     """Return the numbers in a column (n,), all in the range of that part of a date; days that are counted have none."""
     low, high = (-np.inf, np.inf) if counts else RANGES[part]
     distinct, codes = np.unique(column.astype(str) if column.dtype == object else column, return_inverse=True)

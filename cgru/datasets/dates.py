@@ -33,15 +33,12 @@ _BASIC = r"(?P<h>00)(?P<m>00)(?:(?P<s>00)(?:[.,](?P<f>0{1,9}))?)?"
 _BETWEEN = r"(?P<between>T|, ?| |_| - |:)"
 _ZONE = r"(?P<zone> ?(?P<named>Z? ?(?P<sign>[+-])(?P<oh>00?)(?::?(?P<om>00))?|Z))?"
 _CLOCKS = {"hm": _COLONS, "h12": r"(?P<h>00?) ?(?P<half>[ap])", "hH": r"(?P<h>00?) ?H(?: ?(?P<m>00))?"}
-_FOLLOWING = {  # a date, by whether it is one of ISO's
-    False: {
-        **{kind: f"{_BETWEEN}{clock}{_ZONE}" for kind, clock in _CLOCKS.items()},
-        "h.m": r"(?P<between> )(?P<h>00?)\.(?P<m>00)(?:\.(?P<s>00))?"  # alone 10.11.12 may be a date
-        + _ZONE,
-        "": r"(?P<zone>(?P<named>Z|(?P<sign>[+-])(?P<oh>00):(?P<om>00)))",
-    },
-    True: {"h": f"(?P<between>[T ])(?P<h>00){_ZONE}", "hms": f"(?P<between>T){_BASIC}{_ZONE}"},
+_AFTER = {  # a date
+    **{kind: f"{_BETWEEN}{clock}{_ZONE}" for kind, clock in _CLOCKS.items()},
+    "h.m": rf"(?P<between> )(?P<h>00?)\.(?P<m>00)(?:\.(?P<s>00))?{_ZONE}",  # alone 10.11.12 may be a date
+    "": r"(?P<zone>(?P<named>Z|(?P<sign>[+-])(?P<oh>00):(?P<om>00)))",
 }
+_AFTER_ISO = {"h": f"(?P<between>[T ])(?P<h>00){_ZONE}", "hms": f"(?P<between>T){_BASIC}{_ZONE}"}
 _AFTER_DIGITS = {"hms": f"(?P<between>[T_ -]?){_BASIC}{_ZONE}"}  # and 20241231
 _S = r"(?P<sep>[-/.] ?| )"
 _DATES = {
@@ -160,22 +157,22 @@ def dates_in(texts: Sequence[str], mixed: bool = False, form: str | None = None)
     """
     texts = _plain(texts)
     written = "\n".join(texts).translate(_DIGITS).split("\n")
-    shapes: dict[str, Sequence[int]] = {written[0]: range(len(texts))} if texts else {}
+    rows_of = {written[0]: range(len(texts))} if texts else {}
     if len(texts) > written.count(written[0]):
-        shapes = {}
+        rows_of = {}
         for i, shape in enumerate(written):
-            shapes.setdefault(shape, []).append(i)
+            rows_of.setdefault(shape, []).append(i)
     known: list[tuple[Sequence[int], dict[str, _Layout]]] = []
-    forms: list[str] | None = None if form is None else [form]
-    for shape, rows in shapes.items():
+    forms = set() if form is None else {form}
+    for shape, rows in rows_of.items():
         layouts = {layout.form(mixed): layout for layout in reversed(_layouts(shape))}
         if form is None:
-            forms = [each for each in (layouts if forms is None else forms) if each in layouts]
+            forms = layouts.keys() & (forms or layouts.keys())
             if not forms:
                 return []
         known.append((rows, layouts))
     found = []
-    for each in sorted(forms or ()):
+    for each in sorted(forms):
         parts = [(rows, layouts[each]) for rows, layouts in known if each in layouts]
         for months, is_english in months_by_name({layout.month for _, layout in parts} - {""}):
             dates = _read(texts, parts, each, months, is_english)
@@ -220,28 +217,21 @@ Groups = dict[str, tuple[int, int]]  # where in a text the groups of a pattern a
 
 def _matches(canonical: str) -> Iterator[tuple[str, str, Groups]]:
     """Yield the date, the kind of clock, and the groups of each form that a shape with one letter a word has."""
-    dates, parts, after, alone = _patterns()
+    dates, after, alone = _patterns()
+    first = alone["", "hm"].match(canonical)
+    between = re.compile(",? ").match(canonical, first.end()) if first else None
     for date, pattern in dates.items():
         match = pattern.match(canonical)
         if match and match.end() == len(canonical):
             yield date, "", _groups(match)
         for kind, rest in after[date].items() if match else ():
-            clock = rest.fullmatch(canonical, match.end())
-            if clock:
+            if clock := rest.fullmatch(canonical, match.end()):
                 yield date, kind, _groups(match) | _groups(clock)
-        first = alone["hm"].match(canonical)
-        between = re.compile(",? ").match(canonical, first.end()) if first else None
-        match = pattern.fullmatch(canonical, between.end()) if between else None
-        if match:
+        if match := pattern.fullmatch(canonical, between.end()) if between else None:
             yield date, "hm first", _groups(first) | {"between": between.span()} | _groups(match)
-    for date, pattern in parts.items():
-        match = pattern.fullmatch(canonical)
-        if match:
-            yield date, "", _groups(match)
-    for kind, pattern in alone.items():
-        match = pattern.fullmatch(canonical)
-        if match:
-            yield "", kind, _groups(match)
+    for (date, kind), pattern in alone.items():
+        if match := pattern.fullmatch(canonical):
+            yield date, kind, _groups(match)
 
 
 def _groups(match: re.Match) -> Groups:
@@ -249,21 +239,21 @@ def _groups(match: re.Match) -> Groups:
 
 
 @functools.cache
-def _patterns() -> tuple[
-    dict[str, re.Pattern], dict[str, re.Pattern], dict[str, dict[str, re.Pattern]], dict[str, re.Pattern]
-]:
-    """Return the patterns of dates, parts of dates, what may stand after each date, and clocks alone, by name."""
+def _patterns() -> tuple[dict[str, re.Pattern], dict[str, dict[str, re.Pattern]], dict[tuple[str, str], re.Pattern]]:
+    """Return the patterns of dates, of what may stand after each date, and of parts of dates and clocks alone."""
     dates = {
         date: re.compile(rf"(?:A,? ?)?(?P<date>{pattern}){'' if date == 'YMD' else '(?!0)'}\.?(?:,? ?A| \(A\))?")
         for date, pattern in _DATES.items()
     }
-    parts = {part: re.compile(pattern) for part, pattern in _PARTS.items()}
-    usual, iso = ({kind: re.compile(rest) for kind, rest in _FOLLOWING[is_iso].items()} for is_iso in (False, True))
-    basic = {kind: re.compile(rest) for kind, rest in _AFTER_DIGITS.items()}
+    usual, iso, basic = (
+        {kind: re.compile(rest) for kind, rest in following.items()}
+        for following in (_AFTER, _AFTER_ISO, _AFTER_DIGITS)
+    )
     after = {date: usual | (iso if date in (ISO, "YMD", "Y-j", "Y-W-u") else {}) for date in dates}
     after["YMD"] |= basic
-    alone = {kind: re.compile(f"T?(?P<clock>{clock})") for kind, clock in _CLOCKS.items()}
-    return dates, parts, after, alone
+    alone = {(part, ""): re.compile(pattern) for part, pattern in _PARTS.items()}
+    alone |= {("", kind): re.compile(f"T?(?P<clock>{clock})") for kind, clock in _CLOCKS.items()}
+    return dates, after, alone
 
 
 def _canonical(shape: str) -> Iterator[tuple[str, list[tuple[int, int]], dict[str, str]]]:
@@ -272,10 +262,7 @@ def _canonical(shape: str) -> Iterator[tuple[str, list[tuple[int, int]], dict[st
     def blank(found: re.Match) -> str:
         return " " * len(found[0])
 
-    def halved(found: re.Match) -> str:
-        return f"{found[1]}m".ljust(len(found[0]))
-
-    shape = re.sub(r"(?i)\b([apπμ])\. ?[mμ]\b\.?", halved, shape)
+    shape = re.sub(r"(?i)\b([apπμ])\. ?[mμ]\b\.?", lambda found: f"{found[1]}m".ljust(len(found[0])), shape)
     place = re.search(r"[+-]00:?00(?: ?[\[(][^\d\])]*[\])])$", shape)  # behind an offset
     shape = re.sub(r" ?[\[(][^(\[]*$", blank, shape) if place else shape
     shape = re.sub(r"(?i)-feira\b|\bd'(?=[^\W\d_])", blank, shape)
@@ -409,16 +396,18 @@ def _read(
     is_told = any(_tells(layout) for _, layout in parts)
     is_fine = False
     for rows, layout in parts:
-        digits = np.array([texts[i] for i in rows]).view(np.uint32).reshape(len(rows), -1)
+        some = texts if len(rows) == n else [texts[i] for i in rows]
+        together = "".join(some)
+        kind, coding = (np.uint8, "ascii") if together.isascii() else (np.uint32, "utf-32-le")
+        digits = np.frombuffer(together.encode(coding), kind).reshape(len(some), -1)
         found = _Digits(digits, layout.spans)
         days, right = _days(found, layout, months)
         time, rest, in_day = _time_of_day(found, layout)
         offset = layout.minutes + (60 * found.number("oh") + found.number("om")) * (-1 if layout.sign == "-" else 1)
         in_zone = (offset >= -12 * 60) & (offset <= 14 * 60) & (found.number("om") < 60)
         at = slice(None) if len(rows) == n else np.array(rows)
-        valid[at] = right & in_day & in_zone
+        valid[at], zoned[at] = right & in_day & in_zone, layout.zone is not None
         microseconds[at], nanoseconds[at], offsets[at] = days * DAY + time, rest, offset
-        zoned[at] = layout.zone is not None
         is_fine = is_fine or "f" in layout.spans
         if not is_told and "y" in layout.spans:  # Jan-12 may be a day, Jan-32 is none
             y = found.number("y")
@@ -454,13 +443,8 @@ def _written(layout: _Layout, is_fine: bool, is_english: bool, longest: int) -> 
     of_iso = "%Y-%m" if precision == "month" else "%Y-%m-%d"
     clocks = {"day": "", "month": "", "minute": "%H:%M", "second": "%H:%M:%S", "microsecond": "%H:%M:%S.%f"}[precision]
     is_iso = form in (f"{of_iso}{sep}{clocks}".rstrip(" T") for sep in " T")
-    if (
-        is_iso
-        or ("%b" in form and not is_english)
-        or layout.date == "B D hm Y"
-        or not layout.date
-        or layout.clock.endswith("first")
-    ):
+    is_foreign = "%b" in form and not is_english
+    if is_iso or is_foreign or layout.date in ("", "B D hm Y") or layout.clock.endswith("first"):
         return precision
     return form.replace("%b", "%B") if longest > 4 else form
 

@@ -11,22 +11,21 @@ from typing import Any
 import numpy as np
 
 from cgru.datasets import gaps
-from cgru.datasets.column_names import as_names, listed
+from cgru.datasets.column_names import as_names, check_choice, listed
 from cgru.datasets.dataset import Dataset, Split, with_features, with_targets
 from cgru.datasets.frames import long, notes_on_ids, squared
 from cgru.datasets.frames import wide as wide_of
 from cgru.datasets.npz import read_npz
 from cgru.datasets.roles import Roles, roles_of
 from cgru.datasets.table import Table, check_ids, table_of_frame
-from cgru.datasets.text import table_of_text
+from cgru.datasets.text import DECIMAL, table_of_text
 from cgru.datasets.time_gaps import TIME_STEP, as_gap
 from cgru.datasets.ts import read_ts
 
-__all__ = ["check_decimal", "kind_of", "read", "table_of", "test_beside"]
+__all__ = ["kind_of", "read", "table_of", "test_beside"]
 
 Path = str | os.PathLike[str]
 TABLES = (".csv", ".tsv", ".txt", ".tab", ".dat", ".data")
-TASKS = ("classification", "regression")
 TWICE = r"column with name '(.*)' has more than one|Multiple matches for \S*?\((.*?)\)"  # Polars, PyArrow: columns
 MANY = 20  # different integers that may be classes
 
@@ -116,16 +115,15 @@ def read(
     asked = Roles(**named, **asked, time_step=time_step)
     if len(asked.groups) > 1:
         raise ValueError(f"groups: expected one name, got {', '.join(asked.groups)}")
-    check_decimal(decimal)
-    for name, value, known in (("task", task, TASKS), ("axes", axes, ("mse", "mes"))):
-        if value is not None and value not in known:
-            raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
-    gaps.check_missing(missing)
-    options = {"missing": missing, "na": gaps.as_words(na), "decimal": decimal, "axes": axes}
-    options |= {"targets": targets, "grouped": targets}
+    check_choice("decimal", decimal, DECIMAL)
+    check_choice("task", task, (None, "classification", "regression"))
+    check_choice("axes", axes, (None, "mse", "mes"))
+    check_choice("missing", missing, gaps.MISSING)
+    options = {"missing": missing, "na": gaps.as_words(na), "decimal": decimal, "axes": axes, "task": task}
+    options |= {"targets": targets, "grouped": targets, "features": features}
     if split_at is not None:
         as_gap(split_at)
-    data = _read(path, asked, features, task, options)
+    data = _read(path, asked, options)
     if test is None:
         beside = test_beside(path)
         note = f'{os.path.basename(beside or "")} lies beside it: test="{beside}" tests on it'
@@ -133,8 +131,8 @@ def read(
     known = data.reading or {}  # what was guessed of the one holds for the other
     decided = {name: as_names(known[name], name) for name in ("id", "time", "label", "columns") if name in known}
     decided |= {"wide": known["wide"]} if "wide" in known else {}
-    options["grouped"] = False
-    other = _read(test, asked._replace(**decided), features or data.feature_names, task, options)
+    options |= {"grouped": False, "features": features or data.feature_names}
+    other = _read(test, asked._replace(**decided), options)
     return _with_test(data, other, test)
 
 
@@ -143,12 +141,6 @@ def test_beside(path: Path) -> str | None:
     found = re.fullmatch(r"(.*)_TRAIN(\.ts(?:\.gz)?)", os.fspath(path))
     other = f"{found[1]}_TEST{found[2]}" if found else ""
     return other if other and os.path.exists(other) else None
-
-
-def check_decimal(decimal: str | None) -> None:
-    """ValueError for what is no decimal sign."""
-    if decimal not in (None, ".", ","):
-        raise ValueError(f"decimal: expected one of ., ,, got {decimal!r}")
 
 
 def _with_test(data: Dataset, other: Dataset, path: Path) -> Dataset:
@@ -198,9 +190,8 @@ def kind_of(path: Path) -> str:
     raise ValueError(f"it is no .npz archive, and its name does not end in .parquet, .ts, {', '.join(TABLES)}")
 
 
-def _read(
-    path: Path, asked: Roles, features: Sequence[str] | None, task: str | None, options: dict[str, Any]
-) -> Dataset:
+def _read(path: Path, asked: Roles, options: dict[str, Any]) -> Dataset:
+    task = options["task"]
     try:
         kind = kind_of(path)
         is_table = kind in ("text", "parquet")
@@ -221,10 +212,10 @@ def _read(
             if kind == "text" and len(table.names) == 1:
                 due = "expected columns that tabs, ;, |, commas or, on each line as many, spaces separate"
                 raise ValueError(f"{due}, got one, {table.names[0]}")
-            data = _of_table(table, notes, asked, features, options)
+            data = _of_table(table, notes, asked, options)
         if not is_table and options["missing"] != "refuse":
             data = data._replace(reading={"missing": options["missing"]})
-        data = with_features(data, features)
+        data = with_features(data, options["features"])
         notes = data.notes if task or is_table else (*data.notes, *_doubts(data.train or data.test))
         train, test = (_as_task(split, task, is_table) for split in (data.train, data.test))
         data = data._replace(train=train, test=test, notes=notes)
@@ -261,10 +252,9 @@ def table_of(
     return _parquet(path, na), []
 
 
-def _of_table(
-    table: Table, notes: list[str], asked: Roles, features: Sequence[str] | None, options: dict[str, Any]
-) -> Dataset:
-    targets, missing, trained = options["targets"], options["missing"], features is not None
+def _of_table(table: Table, notes: list[str], asked: Roles, options: dict[str, Any]) -> Dataset:
+    features, targets, missing = (options[name] for name in ("features", "targets", "missing"))
+    trained = features is not None
     if asked.label and not targets:  # which need not be there, and are no elements where they are
         there = [name for name in table.names if name not in asked.ignore]
         asked = asked._replace(label=tuple(name for name in asked.label if name in there) or None)

@@ -11,13 +11,13 @@ import numpy as np
 
 from cgru.core.lengths import padded
 from cgru.datasets import gaps
-from cgru.datasets.column_names import NUMBERED, as_names, is_part_of_date, left_out, listed, spelled
+from cgru.datasets.column_names import NUMBERED, as_names, check_choice, is_part_of_date, left_out, listed, spelled
 from cgru.datasets.date_parts import join_parts
 from cgru.datasets.roles import Roles, roles_of
 from cgru.datasets.table import Table, groups, table_of_frame
 from cgru.datasets.time_gaps import TIME_STEP, as_gap, on_gaps
-from cgru.datasets.times import Place, are_times, clock_of, form_of_counts, ranks, slip_in
-from cgru.datasets.where import first_true
+from cgru.datasets.times import are_times, clock_of, form_of_counts, ranks, slip_in
+from cgru.datasets.where import Place, first_true
 
 __all__ = ["Sequences", "from_frame", "long", "squared", "wide"]
 
@@ -119,7 +119,7 @@ class Framed(NamedTuple):
 
 def long(table: Table, roles: Roles, missing: str) -> Framed:
     """Return the sequences in a long table, and what is to be said of them. Errors as `from_frame`."""
-    gaps.check_missing(missing)
+    check_choice("missing", missing, gaps.MISSING)
     ids, place = groups(table, roles.id)
     called, form = " ".join(roles.time), roles.time_format
     written = table.together(roles.time, whole=form is not None) if roles.time else np.arange(table.rows)
@@ -310,8 +310,7 @@ def _joined(labels: Sequence[np.ndarray]) -> np.ndarray:
     """One label (m,), or several numbers (m, k)."""
     if len(labels) == 1:
         return labels[0]
-    words = [each for each in labels if each.dtype.kind not in "iuf"]
-    if words:
+    if words := [each for each in labels if each.dtype.kind not in "iuf"]:
         raise ValueError(f"label: expected one, or several with numbers, got {str(words[0][0])!r}")
     return np.stack(labels, axis=1).astype(np.float64)
 
@@ -333,8 +332,7 @@ def notes_on_ids(table: Table, roles: Roles, found: Sequences) -> list[str]:
     if max(map(len, found.X)) > 1 and len(found.X) > 1:
         still = np.all([(x == x[0]).all(axis=0) for x in found.X], axis=0)
         still &= np.any([x[0] != found.X[0][0] for x in found.X], axis=0)  # else it is told that nothing changes
-        names = [name for name, is_still in zip(found.columns, still, strict=True) if is_still]
-        if names:
+        if names := [name for name, is_still in zip(found.columns, still, strict=True) if is_still]:
             verb = "does" if len(names) == 1 else "do"
             learns = "" if roles.label else f", label={spelled(names[-1:])} learns {names[-1] if names[1:] else 'it'}"
             notes.append(

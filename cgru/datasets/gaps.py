@@ -11,7 +11,7 @@ import numpy as np
 from cgru.datasets.where import first_true
 
 __all__ = [
-    "MISSING", "NA", "as_words", "check_missing", "cures", "doubted", "equal", "fill_each", "filled", "numbers_in",
+    "MISSING", "NA", "as_words", "cures", "doubted", "equal", "fill_each", "filled", "numbers_in",
     "said",
 ]  # fmt: skip
 
@@ -23,8 +23,7 @@ SENTINELS = (-99, -99.9, -200, -999, -999.9, -9999, -99999, 999, 9999, 99999)  #
 def as_words(na: NA | None) -> tuple[str, ...]:
     """Words that mean a missing value, one or several, numbers among them, as strings in lower case; None: none."""
     words = [na] if isinstance(na, (str, bytes, Real)) else [] if na is None else list(na)
-    wrong = [word for word in words if isinstance(word, (bool, np.bool_)) or not isinstance(word, (str, Real))]
-    if wrong:
+    if wrong := [word for word in words if isinstance(word, (bool, np.bool_)) or not isinstance(word, (str, Real))]:
         raise TypeError(f"na: expected words that mean a missing value, strings or numbers, got {wrong[0]!r}")
     texts = [word if isinstance(word, str) else f"{float(word)!r}".removesuffix(".0") for word in words]
     return tuple(filter(None, (text.strip().lower() for text in texts)))
@@ -87,13 +86,6 @@ def cures(gone: np.ndarray, sequence: np.ndarray, names: Sequence[str]) -> str:
         what = ", ".join(filled) if found else "it" if len(filled) == 1 else "them"
         found.append(f'missing="{MISSING[1]}" fills {what}')
     return "; ".join(found)
-
-
-def check_missing(missing: str) -> str:
-    """`missing` where it is one of `MISSING`; ValueError."""
-    if missing not in MISSING:
-        raise ValueError(f"missing: expected one of {', '.join(MISSING)}, got {missing!r}")
-    return missing
 
 
 def fill_each(sequences: Iterable[np.ndarray], how: str, e: int, wrong: Callable[[int, int], str]) -> np.ndarray:

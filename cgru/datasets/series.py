@@ -14,13 +14,24 @@ import numpy as np
 from cgru.datasets import gaps as filling
 from cgru.datasets.calendar import Calendar, calendar_of
 from cgru.datasets.clock import Clock, clock_of_zone
-from cgru.datasets.column_names import ROWS, TIMES, as_names, called, date_and_time, spelled, time_likeness
+from cgru.datasets.column_names import (
+    ROWS,
+    TIMES,
+    as_names,
+    called,
+    check_choice,
+    date_and_time,
+    spelled,
+    time_likeness,
+)
 from cgru.datasets.date_parts import order_of_parts, parts_in
 from cgru.datasets.decimal_years import DecimalYears, decimal_years, odd_year
-from cgru.datasets.files import check_decimal, table_of
+from cgru.datasets.files import table_of
 from cgru.datasets.table import INDEX, Table, check_ids, groups, table_of_frame
+from cgru.datasets.text import DECIMAL
 from cgru.datasets.time_columns import LOOKED_AT, hour_of, id_candidates
 from cgru.datasets.times import Times, times_of
+from cgru.datasets.where import Place
 from cgru.datasets.year_tables import Unfolded, unfolded
 
 __all__ = ["Series", "read_series", "series_from_frame"]
@@ -107,7 +118,7 @@ def read_series(
     OSError: the file cannot be opened. ImportError: no library for Parquet is installed. ValueError: anything else that
     is wrong, with the file, and the line and column.
     """
-    check_decimal(decimal)
+    check_choice("decimal", decimal, DECIMAL)
     asked, words = _Asked.of(**options), filling.as_words(na)
     try:
         table, notes = table_of(path, decimal, index=True, na=words)
@@ -171,8 +182,7 @@ def _with_index(frame: Any) -> Any:
 
 
 def _series(table: Table, asked: _Asked) -> list[Series]:
-    by_steps = _by_steps(table, asked)
-    if by_steps is not None:
+    if (by_steps := _by_steps(table, asked)) is not None:
         time = () if asked.time == () else (by_steps.time,)
         source, table, asked = table, by_steps.table, asked._replace(time=time, target=(by_steps.target,))
     id, inputs = asked.id, asked.inputs
@@ -224,7 +234,10 @@ def _series(table: Table, asked: _Asked) -> list[Series]:
         def quoted(i: int, order: np.ndarray = order) -> str:
             return written()[order[i]]
 
-        calendar = _calendar(own, where, tells, quoted, clock, cure) if time else Calendar("numbers", 1)
+        try:
+            calendar = calendar_of(own.values, where, quoted, clock) if time else Calendar("numbers", 1)
+        except ValueError as error:
+            raise ValueError(f"{error}{cure or _cures(own, tells)}") from None
         if isinstance(own, DecimalYears) and calendar == Calendar("numbers", 1):
             calendar = own.calendar
         y = numbers[label if id is None else targets[0]][order]
@@ -253,27 +266,16 @@ def _by_steps(table: Table, asked: _Asked) -> Unfolded | None:
     return unfolded(table, asked.id, "".join(time) or None, timed=asked.time != ())
 
 
-def _calendar(
-    times: Times,
-    where: str,
-    tells: Callable[[], list[str]] | None,
-    quoted: Callable[[int], str],
-    clock: Clock | None,
-    cure: str,
-) -> Calendar:
-    """Return the rule that `times` follow; where there is none, the error has the `cure`, or "" what else helps.
+def _cures(times: Times, tells: Callable[[], list[str]] | None) -> str:
+    """Return what helps where `times` follow no rule, in words.
 
     `tells` finds the columns that may tell several series apart; None: one does.
     """
-    try:
-        return calendar_of(times.values, where, quoted, clock)
-    except ValueError as error:
-        cures = ['time="" takes rows as steps']
-        if (times.values[1:] == times.values[:-1]).any():
-            names = (tells()[:3] or ["COL"]) if tells else []
-            cures = [" or ".join(f'id="{name}"' for name in names) + " tells several series apart"] if names else []
-            cures += ["an hour that clocks repeat is to be in UTC"] if times.form in ("minute", "second") else []
-        raise ValueError(f"{error}{cure}" if cure else "; ".join([str(error), *cures])) from None
+    if not (times.values[1:] == times.values[:-1]).any():
+        return '; time="" takes rows as steps'
+    names = (tells()[:3] or ["COL"]) if tells else []
+    cure = "; " + " or ".join(f'id="{name}"' for name in names) + " tells several series apart" if names else ""
+    return cure + "; an hour that clocks repeat is to be in UTC" * (times.form in ("minute", "second"))
 
 
 def _is_index(name: str) -> bool:
@@ -334,8 +336,7 @@ def _differ(table: Table, time: tuple[str, ...], asked: _Asked, place: np.ndarra
 
 def _times(table: Table, time: tuple[str, ...], asked: _Asked, every: int = 1) -> Times:
     values = table.together(time, whole=asked.time_format is not None)[::every]
-    found = _decimal(table, time, asked.time_format)
-    if found is not None:
+    if (found := _decimal(table, time, asked.time_format)) is not None:
         return found
     odd = odd_year(values) if asked.time_format is None else None
     if odd is not None:
@@ -417,7 +418,7 @@ def _words(table: Table, names: Sequence[str]) -> str:
     return "; ".join(found)
 
 
-def _regular(series: Series, where: str, gaps: bool, quoted: Callable[[int], str]) -> Series:
+def _regular(series: Series, where: str, gaps: bool, quoted: Place) -> Series:
     """Return a series with NaN at the steps that the table lacks, which are refused unless `gaps`.
 
     Weekdays without a few are taken as they are, and said to be.

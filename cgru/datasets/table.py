@@ -14,7 +14,7 @@ from cgru.datasets import gaps
 from cgru.datasets.clock import clock_of_zone
 from cgru.datasets.date_parts import join_parts, months_in, order_of_parts, part_of
 from cgru.datasets.times import Times, form_of_counts, times_of
-from cgru.datasets.where import first_true
+from cgru.datasets.where import Place, first_true
 
 __all__ = ["INDEX", "Table", "check_ids", "groups", "part_of_rows", "table_of_frame"]
 
@@ -42,7 +42,7 @@ class Table(NamedTuple):
     names: list[str]
     rows: int
     read: Callable[[str], tuple[np.ndarray, np.ndarray]]
-    place: Callable[[int], str]
+    place: Place
     number: Callable[[Any], float] = float
     named: bool = True
     zoned: Mapping[str, str] = MappingProxyType({})
@@ -76,8 +76,7 @@ class Table(NamedTuple):
             months = months_in(list(map(str, values))) if words else {}
             return np.array([months[str(value)] for value in values]) if months else values
         columns = [self.column(name) for name in names]
-        parts = None if whole else order_of_parts(names, columns)
-        if parts:
+        if parts := None if whole else order_of_parts(names, columns):
             return join_parts(parts, names, columns, self.place)
         clock = None if whole else self._clock(names[1:], columns[1:])
         days = clock is not None and columns[0].dtype.kind in "iu" and form_of_counts(columns[0]) == "%Y%m%d"
@@ -211,8 +210,7 @@ def table_of_frame(frame: Any, caller: str = "from_frame", na: Sequence[str] | N
         raise ValueError(f"frame: expected columns of different names, got {twice!r} as {places}") from None
     if not len(table):
         raise ValueError("frame: expected at least one row, got none")
-    unnamed = [name for name in table.columns if not isinstance(name, str)]
-    if unnamed:
+    if unnamed := [name for name in table.columns if not isinstance(name, str)]:
         raise TypeError(f"frame: expected columns whose names are strings, got {unnamed[0]!r}")
 
     wanted = gaps.numbers_in(na or ())

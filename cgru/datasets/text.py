@@ -15,8 +15,9 @@ import numpy as np
 from cgru.datasets import gaps
 from cgru.datasets.table import INDEX, Table
 
-__all__ = ["contents", "table_of_text"]
+__all__ = ["DECIMAL", "contents", "table_of_text"]
 
+DECIMAL = (None, ".", ",")
 CHUNK = 1 << 15  # records that are parsed at once
 LOOKED_AT = 1000  # records, to find out the dialect
 SEPARATORS = "\t;|,"  # a comma comes last: it may stand within numbers
@@ -184,8 +185,7 @@ def _records(text: str, separator: str, skip: int) -> Iterator[tuple[int, list[s
 
 def _separator(text: str) -> tuple[str, int]:
     """What separates the cells, "" for spaces, and how many lines stand before the table: Excel's sep=; is one."""
-    said = re.match(r"sep=(.)\r?\n", text)
-    if said:
+    if said := re.match(r"sep=(.)\r?\n", text):
         return said[1], 1
     found = []
     for separator in SEPARATORS:

@@ -21,8 +21,7 @@ def as_gap(value: Any) -> tuple[float, bool]:
     TypeError or ValueError for what is none.
     """
     text = value.strip().lower() if isinstance(value, str) else ""
-    found = re.fullmatch(r"(\d+\.?\d*|\.\d+) *(w|d|h|min|m|s)?", text)
-    if found:
+    if found := re.fullmatch(r"(\d+\.?\d*|\.\d+) *(w|d|h|min|m|s)?", text):
         number, unit = float(found[1]), found[2]
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         number, unit = float(value), None

@@ -15,15 +15,14 @@ import numpy as np
 
 from cgru.datasets.dates import Dates, dates_in, forms_of, months_by_name
 from cgru.datasets.month_names import folded, months_of
-from cgru.datasets.where import first_true
+from cgru.datasets.where import Place, first_true
 
-__all__ = ["Place", "Times", "are_times", "clock_of", "form_of_counts", "ranks", "slip_in", "times_of", "why_not"]
+__all__ = ["Times", "are_times", "clock_of", "form_of_counts", "ranks", "slip_in", "times_of", "why_not"]
 
 LOOKED_AT = 100  # different times, to find out what form most have
 MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec"  # as strptime reads them
 COUNTED = (("%Y%m", 1), ("%Y%m%d", 100), ("%Y%m%d%H", 10**4), ("%Y%m%d%H%M", 10**6), ("%Y%m%d%H%M%S", 10**8))
 DUE_DATED = "times like 1959-01, 1959-01-31, 1959-01-31 12:00, 1959Q1 or whole numbers, all of one form"
-Place = Callable[[int], str]
 
 
 class Times(NamedTuple):
@@ -131,8 +130,7 @@ def clock_of(
             got = type(values[0]).__name__
             raise ValueError(f"{name}: expected dates or numbers, which are so far apart, got {got}") from None
     column = _Column(values.tolist(), name, place)
-    numbers = _numbers(column.texts)
-    if numbers is not None:
+    if (numbers := _numbers(column.texts)) is not None:
         return numbers[column.codes], False
     return column.dates(lambda dates: np.diff(dates.utc)).utc[column.codes] / 1e6, True
 
@@ -210,13 +208,15 @@ def times_of(column: Sequence[Any], name: str, form: str | None = None, place: P
 class _Column:
     """The texts of a column, in the order of the file, and which of them each row has (`codes`).
 
-    A text of many rows is there once.
+    Where many rows have the same text it is there once.
     """
 
     def __init__(self, cells: list[str], name: str, place: Place | None):
-        index = {text: i for i, text in enumerate(dict.fromkeys(cells))}
-        self.texts, self.name, self.place = list(index), name, place
-        self.codes = np.fromiter(map(index.__getitem__, cells), np.intp, len(cells))
+        self.texts, self.codes, self.name, self.place = cells, np.arange(len(cells)), name, place
+        some = cells[:: len(cells) // LOOKED_AT + 1]
+        if 2 * len(set(some)) <= len(some):
+            index = {text: i for i, text in enumerate(dict.fromkeys(cells))}
+            self.texts, self.codes = list(index), np.array([index[cell] for cell in cells])
 
     def row(self, i: int) -> int:
         """Return the first row that has the text `i`."""

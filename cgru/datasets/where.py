@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-__all__ = ["first_true"]
+__all__ = ["Place", "first_true"]
+
+Place = Callable[[int], str]  # a row, in words
 
 
 def first_true(mask: np.ndarray) -> int | None:
