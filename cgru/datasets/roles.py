@@ -12,7 +12,7 @@ import numpy as np
 from cgru.datasets.column_names import IDS, LABELS, ROWS, STEPS, TIMES, called, is_like_step, left_out, listed, spelled
 from cgru.datasets.date_parts import part_of, words_of
 from cgru.datasets.month_names import months_of, weekdays_of
-from cgru.datasets.table import Table, groups
+from cgru.datasets.table import Table, are_apart
 from cgru.datasets.time_columns import find_time, id_candidates, is_known, one_of, rising, wanders
 
 __all__ = ["Roles", "roles_of"]
@@ -117,7 +117,7 @@ def _candidates(table: Table, free: Sequence[str], time: Sequence[str]) -> str:
     """Return what may settle which sequence a row belongs to, in words."""
     names = id_candidates(table, free, time)
     cures = [f'id="{name}"' for name in names[:3]] or ['id="..." names it']
-    alone = not names or (time and len(groups(table, time)[0]) == table.rows)
+    alone = not names or (time and are_apart(table, time))
     one = ", one series alone is what `cgru forecast` takes" if alone else ""
     return f"{' or '.join(cures)}{' may be it' if names else ''}{one}"
 
@@ -163,8 +163,7 @@ def _different(table: Table, free: Sequence[str]) -> tuple[str, ...]:
 
 def _differs(table: Table, name: str) -> bool:
     """Whether a column has another value in each row."""
-    values, missing = table.read(name)
-    return not missing.any() and len(set(values.tolist())) == table.rows
+    return not table.read(name)[1].any() and are_apart(table, (name,))
 
 
 def _label(table: Table, free: Sequence[str], wide: bool) -> tuple[str, ...]:
@@ -202,8 +201,7 @@ def _are_classes(table: Table, name: str) -> bool:
 
 def _is_wide(table: Table, asked: Roles, id: Sequence[str], time: Sequence[str], free: Sequence[str]) -> bool:
     """Whether each row is a sequence: no id comes twice, and columns are numbered as steps are, or have no names."""
-    rows = zip(*(table.column(name).tolist() for name in id), strict=True)
-    once = bool(id) and table.rows > 1 and len(set(rows)) == table.rows
+    once = bool(id) and table.rows > 1 and are_apart(table, id)
     if time or asked.time == () or asked.id or (id and not once):
         wide = False
     elif table.named:

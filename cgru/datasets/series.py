@@ -25,7 +25,7 @@ from cgru.datasets.column_names import (
     time_likeness,
 )
 from cgru.datasets.date_parts import order_of_parts, parts_in
-from cgru.datasets.decimal_years import DecimalYears, decimal_years, odd_year
+from cgru.datasets.decimal_years import decimal_years, odd_year
 from cgru.datasets.files import table_of
 from cgru.datasets.table import INDEX, Table, check_ids, groups, table_of_frame
 from cgru.datasets.text import DECIMAL
@@ -215,7 +215,7 @@ def _series(table: Table, asked: _Asked) -> list[Series]:
     zone = clock_of_zone(table.zoned[time[0]]) if time and time[0] in table.zoned else None
     if not time and asked.time is None and len(table.names) > 1:
         notes = (*notes, 'rows are steps, since no column has times (time="COL")')
-    if isinstance(times, DecimalYears):
+    if times.note:
         notes = (*notes, f"{time[0]} has {times.note}")
     written = functools.cache(functools.partial(table.written, time))
     others = [name for name in table.names if name not in {*time, *targets, *inputs}]
@@ -238,7 +238,7 @@ def _series(table: Table, asked: _Asked) -> list[Series]:
             calendar = calendar_of(own.values, where, quoted, clock) if time else Calendar("numbers", 1)
         except ValueError as error:
             raise ValueError(f"{error}{cure or _cures(own, tells)}") from None
-        if isinstance(own, DecimalYears) and calendar == Calendar("numbers", 1):
+        if own.calendar is not None and calendar == Calendar("numbers", 1):
             calendar = own.calendar
         y = numbers[label if id is None else targets[0]][order]
         X = np.column_stack([numbers[name][order] for name in inputs]) if inputs else None
@@ -318,7 +318,7 @@ def _is_called_time(table: Table, name: str, alone: bool) -> bool:
     return not alone and table.read(name)[0].dtype.kind in "iuOM" and time_likeness(name) > 0
 
 
-def _read_times(table: Table, time: tuple[str, ...], asked: _Asked, every: int = 1) -> Times | DecimalYears | None:
+def _read_times(table: Table, time: tuple[str, ...], asked: _Asked, every: int = 1) -> Times | None:
     """Return the times in columns; None where they have none, and without columns."""
     with contextlib.suppress(TypeError, ValueError):
         return _times(table, time, asked, every) if time else None
@@ -366,7 +366,7 @@ def _has_decimal_years(table: Table, name: str, form: str | None) -> bool:
         return False
 
 
-def _decimal(table: Table, time: tuple[str, ...], form: str | None) -> DecimalYears | None:
+def _decimal(table: Table, time: tuple[str, ...], form: str | None) -> Times | None:
     """Return what a column of times means as decimal years; None where it is none."""
     values, missing = table.read(time[0])
     if len(time) > 1 or form is not None or values.dtype.kind != "f" or missing.any():

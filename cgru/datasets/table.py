@@ -16,7 +16,7 @@ from cgru.datasets.date_parts import join_parts, months_in, order_of_parts, part
 from cgru.datasets.times import Times, form_of_counts, times_of
 from cgru.datasets.where import Place, first_true
 
-__all__ = ["INDEX", "Table", "check_ids", "groups", "part_of_rows", "table_of_frame"]
+__all__ = ["INDEX", "Table", "are_apart", "check_ids", "groups", "part_of_rows", "table_of_frame"]
 
 INDEX = "Unnamed: 0"  # what pandas calls a first column without a name
 
@@ -260,6 +260,11 @@ def part_of_rows(table: Table, rows: np.ndarray) -> Table:
         place=lambda i: table.place(int(rows[i])),
         cells=None if cells is None else lambda name: cells(name)[rows],
     )
+
+
+def are_apart(table: Table, names: Sequence[str]) -> bool:
+    """Return whether no row has the same in these columns as another."""
+    return len(groups(table, names)[0]) == table.rows
 
 
 def groups(table: Table, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ import numpy as np
 from cgru.datasets.column_names import DATES, IDS, LABELS, TIMES, called, date_and_time, spelled, time_likeness
 from cgru.datasets.date_parts import part_of, parts_in
 from cgru.datasets.dates import dates_in
-from cgru.datasets.table import Table, groups, part_of_rows
+from cgru.datasets.table import Table, are_apart, groups, part_of_rows
 from cgru.datasets.times import are_times, form_of_counts, ranks, why_not
 
 __all__ = ["LOOKED_AT", "Course", "course_of", "find_time", "hour_of", "id_candidates", "is_known", "one_of", "rising"]
@@ -103,7 +103,7 @@ def id_candidates(table: Table, free: Sequence[str], time: Sequence[str]) -> lis
     """
     timed = [name for name in free if time_likeness(name) > 1]
     times = [tuple(time)] if time else [(name,) for name in timed if not table.read(name)[1].any()]
-    apart = [names for names in times if not _are_apart(table, names)]
+    apart = [names for names in times if not are_apart(table, names)]
     found = {}
     for name in free:
         values, missing = table.read(name)
@@ -114,16 +114,11 @@ def id_candidates(table: Table, free: Sequence[str], time: Sequence[str]) -> lis
             continue
         ids, place = groups(table, (name,))
         blocks = len(ids) == 1 + np.count_nonzero(np.diff(place))
-        likely = any(_are_apart(table, (name, *names)) for names in apart) if apart else words or blocks
+        likely = any(are_apart(table, (name, *names)) for names in apart) if apart else words or blocks
         if likely and 1 < len(ids) <= table.rows / 2:
             found[name] = (blocks, words, len(ids))
     sure = [name for name in found if any(found[name][:2])]
     return sorted(sure or found, key=found.__getitem__, reverse=True)
-
-
-def _are_apart(table: Table, names: Sequence[str]) -> bool:
-    """Return whether no row has the same in these columns as another."""
-    return len(groups(table, names)[0]) == table.rows
 
 
 def is_known(names: Sequence[str]) -> bool:

@@ -30,7 +30,8 @@ class Times(NamedTuple):
 
     `form` is "number", "month", "quarter", "day", "minute", "second", "microsecond", or a format of strftime; `zone` is
     what stood behind each. Where `values` are in UTC, `offsets` (n,), timedelta64[us], are what was written less these;
-    `zones` is how the first of them was.
+    `zones` is how the first of them was. Of decimal years, whose form is "year", `spelled` writes them, a `note` says
+    what was taken for what, and `calendar` is the rule of those that are counted, None of months.
     """
 
     values: np.ndarray
@@ -38,12 +39,17 @@ class Times(NamedTuple):
     zone: str = ""
     offsets: np.ndarray | None = None
     zones: str = "+00:00"
+    spelled: Callable[[np.ndarray], list[str]] | None = None
+    note: str = ""
+    calendar: Any = None
 
     def written(self, values: np.ndarray, offsets: np.ndarray | None = None) -> list[str]:
         """Return `values` (k,), times like these, in the same form, with `offsets` (k,) from UTC if there are some.
 
         ValueError where that could not be read again.
         """
+        if self.spelled is not None:
+            return self.spelled(values)
         if self.form == "number":
             return [str(int(value)) for value in values]
         values = np.asarray(values, "datetime64[us]")
