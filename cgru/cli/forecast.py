@@ -68,10 +68,9 @@ def forecast(request: ForecastRequest) -> int:
         jobs = model.jobs(y, X)
         for each in series:  # learning would leave it out, and only then its forecast fail
             if len(each.y) < model.width_:
-                raise ValueError(
-                    f"{each.name}: expected at least {model.width_} values, a window, got {len(each.y)}; without "
-                    "it, or with a smaller --width, the others are forecast"
-                )
+                cure = "without it, or with a smaller --width, the others are forecast"
+                due = f"at least {model.width_} values, a window"
+                raise ValueError(f"{each.name}: expected {due}, got {len(each.y)}; {cure}")
         if found:
             print(_tested(found, model))
         model.take(fit_many(jobs, **running))
@@ -160,15 +159,11 @@ def _seasons(chosen: Settled, guessed: bool) -> Iterator[str]:
     """Yield which season the forecast has, and what else was guessed, in words."""
     yield f"season: {_season(chosen.season)}{', guessed; --season says otherwise' if guessed else ''}"
     if chosen.tested != chosen.season:
-        yield (
-            f"season of the tests: {_season(chosen.tested)}, as what lies before the first of them is too short for "
-            f"one of {chosen.season}"
-        )
+        why = f"as what lies before the first of them is too short for one of {chosen.season}"
+        yield f"season of the tests: {_season(chosen.tested)}, {why}"
     elif chosen.whole != chosen.season:
-        yield (
-            f"note: this was guessed from before the first test; all values suggest {_season(chosen.whole)}, which "
-            f"--season {chosen.whole} tests and forecasts with"
-        )
+        other = f"{_season(chosen.whole)}, which --season {chosen.whole} tests and forecasts with"
+        yield f"note: this was guessed from before the first test; all values suggest {other}"
 
 
 def _tested(found: Backtest, model: Forecaster) -> str:

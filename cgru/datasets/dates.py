@@ -335,19 +335,14 @@ def _layout(
         return places[start][0], places[end - 1][1]
 
     clock = "".join(role for role in "hms" if role in groups) + ("12" if "half" in groups else "")
-    return _Layout(
-        date,
-        text("sep"),
-        clock + {"h.m": ".", "hm first": " first"}.get(kind, ""),
-        {role: span(role) for role in groups if role in _ROLES.split()},
-        words["B"] if "B" in canonical else "",
-        weekdays_of(words["A"]) if "A" in canonical else None,
-        text("half"),
-        span("named") if "named" in groups else None,
-        text("sign"),
-        60 * _ZONES[words["Z"]] if "Z" in text("zone") else 0,
-        _format(groups, canonical),
-    )
+    clock += {"h.m": ".", "hm first": " first"}.get(kind, "")
+    spans = {role: span(role) for role in groups if role in _ROLES.split()}
+    month = words["B"] if "B" in canonical else ""
+    weekdays = weekdays_of(words["A"]) if "A" in canonical else None
+    zone = span("named") if "named" in groups else None
+    minutes = 60 * _ZONES[words["Z"]] if "Z" in text("zone") else 0
+    form, sign = _format(groups, canonical), text("sign")
+    return _Layout(date, text("sep"), clock, spans, month, weekdays, text("half"), zone, sign, minutes, form)
 
 
 def _format(groups: Groups, canonical: str) -> str:

@@ -279,9 +279,8 @@ def _of_table(table: Table, notes: list[str], asked: Roles, options: dict[str, A
         check_ids(table.column(name), name)
     if not targets:
         if asked.label and not table.named:  # which may be a file without labels
-            notes.append(
-                f'{listed(roles.label)} has labels, as in training, and is left out (label="" takes all columns)'
-            )
+            said = 'has labels, as in training, and is left out (label="" takes all columns)'
+            notes.append(f"{listed(roles.label)} {said}")
         roles = roles._replace(label=(), per_step=False)
     for name in ("per_step", "split_at", "time_step"):
         if roles.wide and getattr(roles, name):

@@ -90,9 +90,8 @@ def from_frame(
     names = tuple(name for name in table.names if name not in taken) if columns is None else tuple(columns)
     index = [name for name in getattr(getattr(frame, "index", None), "names", ()) if name not in table.names]
     if lost := [name for name in taken if name in index]:
-        raise ValueError(
-            f"frame: expected {listed(lost)} among its columns, got an index; frame.reset_index() has it there"
-        )
+        cure = "frame.reset_index() has it there"
+        raise ValueError(f"frame: expected {listed(lost)} among its columns, got an index; {cure}")
     if not names:
         raise ValueError(f"columns: expected at least one beside {', '.join(taken)}, got none")
     asked = {"per_step": per_step, "time_format": time_format, "split_at": split_at, "time_step": time_step}
@@ -277,9 +276,8 @@ def _advice(table: Table, name: str, roles: Roles) -> str:
 def _filled(X: Sequence[np.ndarray], missing: str, names: Sequence[str], where: Any) -> np.ndarray:
     """How many values of each element were filled; ValueError where an element of a sequence has none at all."""
     cure = 'missing="zero" fills it, ignore="NAME" leaves a column out'
-    return gaps.fill_each(
-        X, missing, len(names), lambda i, j: f"{names[j]}: expected a value at least, got none in {where(i)}; {cure}"
-    )
+    due = "expected a value at least, got none in"
+    return gaps.fill_each(X, missing, len(names), lambda i, j: f"{names[j]}: {due} {where(i)}; {cure}")
 
 
 def _constant(
@@ -335,15 +333,11 @@ def notes_on_ids(table: Table, roles: Roles, found: Sequences) -> list[str]:
         if names := [name for name, is_still in zip(found.columns, still, strict=True) if is_still]:
             verb = "does" if len(names) == 1 else "do"
             learns = "" if roles.label else f", label={spelled(names[-1:])} learns {names[-1] if names[1:] else 'it'}"
-            notes.append(
-                f"{listed(names)} {verb} not change within any sequence, as codes and names do: "
-                f"{left_out(names)}{learns}"
-            )
+            found_still = f"{listed(names)} {verb} not change within any sequence, as codes and names do"
+            notes.append(f"{found_still}: {left_out(names)}{learns}")
     if len(roles.id) == 2 and not roles.groups and len(groups(table, roles.id[:1])[0]) < len(found.X):
-        notes.append(
-            f"is {roles.id[0]} a group, whose sequences are alike? groups={spelled(roles.id[:1])} keeps them together "
-            "where some are held back"
-        )
+        cure = f"groups={spelled(roles.id[:1])} keeps them together where some are held back"
+        notes.append(f"is {roles.id[0]} a group, whose sequences are alike? {cure}")
     return notes
 
 

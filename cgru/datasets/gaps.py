@@ -10,10 +10,7 @@ import numpy as np
 
 from cgru.datasets.where import first_true
 
-__all__ = [
-    "MISSING", "NA", "as_words", "cures", "doubted", "equal", "fill_each", "filled", "numbers_in",
-    "said",
-]  # fmt: skip
+__all__ = ["MISSING", "NA", "as_words", "cures", "doubted", "equal", "fill_each", "filled", "numbers_in", "said"]
 
 MISSING = ("refuse", "forward", "interpolate", "zero")
 NA = str | float | Sequence[str | float]  # words that mean a missing value
@@ -59,9 +56,8 @@ def doubted(values: np.ndarray, names: Sequence[str]) -> list[str]:
         for word, count in zip(*np.unique(column[odd], return_counts=True), strict=True):
             if count > 1 and max(low - word, word - high) > high - low:
                 where = "below" if word < low else "above"
-                notes.append(
-                    f'{name} has {word:g} {count} times, far {where} all others (na="{word:g}" takes it for missing)'
-                )
+                cure = f'na="{word:g}" takes it for missing'
+                notes.append(f"{name} has {word:g} {count} times, far {where} all others ({cure})")
     return notes
 
 

@@ -219,10 +219,8 @@ def _check_targets(shape: tuple[int, ...], dtype: np.dtype, m: int, s: int, name
         return
     columns = len(shape) == 2 and (shape[1] == 1 or (dtype.kind == "f" and shape[1] > 1))
     if len(shape) != 1 and not columns:
-        raise ValueError(
-            f"{name}: expected shape ({m},), or ({m}, k) for reals, or ({m}, {s}) for classes at steps, "
-            f"got {shape} {dtype}"
-        )
+        due = f"shape ({m},), or ({m}, k) for reals, or ({m}, {s}) for classes at steps"
+        raise ValueError(f"{name}: expected {due}, got {shape} {dtype}")
     if shape[0] != m:
         raise ValueError(f"{name}: expected {m} values, one for each sample, got {shape[0]}")
 

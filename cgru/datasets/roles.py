@@ -82,11 +82,9 @@ def roles_of(table: Table, asked: Roles) -> tuple[Roles, list[str]]:
         if time:
             raise ValueError(f"time: expected none where each row is a sequence of its own, got {', '.join(time)}")
     elif not id:
-        raise ValueError(
-            "expected a column such as id or subject that says which sequence a row belongs to: "
-            f"{_candidates(table, free, time)}, wide=True says that each row is a sequence of its own; columns are "
-            f"{listed(table.names)}"
-        )
+        due = "a column such as id or subject that says which sequence a row belongs to"
+        cure = f"{_candidates(table, free, time)}, wide=True says that each row is a sequence of its own"
+        raise ValueError(f"expected {due}: {cure}; columns are {listed(table.names)}")
     elif not time and asked.time is None:
         notes.append("steps come as rows do: no column of times")
     if wide and not id:
@@ -179,9 +177,8 @@ def _label(table: Table, free: Sequence[str], wide: bool) -> tuple[str, ...]:
         unlike = [name for name in words if _differs(table, name)]
         cure = f', id="{unlike[0]}" tells sequences by one that differs in each row' if unlike else ""
         first = next((name for name in words if name not in unlike), words[0])
-        raise ValueError(
-            f'label: expected one column without numbers, got {listed(words)}; label="{first}" settles it{cure}'
-        )
+        cure = f'label="{first}" settles it{cure}'
+        raise ValueError(f"label: expected one column without numbers, got {listed(words)}; {cure}")
     if words or table.named:
         return words
     classes = [name for name in (free[0], free[-1]) if _are_classes(table, name)]
@@ -210,10 +207,8 @@ def _is_wide(table: Table, asked: Roles, id: Sequence[str], time: Sequence[str],
     else:
         wide = len(free) >= 8
     if once and not wide and not time:
-        raise ValueError(
-            f"{'/'.join(id)}: expected a sequence of several rows for an id, got each once; wide=True says that each "
-            "row is a sequence of its own, wide=False that it is a step"
-        )
+        cure = "wide=True says that each row is a sequence of its own, wide=False that it is a step"
+        raise ValueError(f"{'/'.join(id)}: expected a sequence of several rows for an id, got each once; {cure}")
     return wide
 
 

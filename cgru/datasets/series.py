@@ -252,9 +252,8 @@ def _moved(times: Times) -> tuple[str, ...]:
     if times.offsets is None or (times.offsets == times.offsets[0]).all():
         return ()
     last = times.written(times.values[-1:], times.offsets[-1:])[0]
-    return (
-        f"times to come have the offset from UTC of the last, {last}: offsets do not tell when clocks change again",
-    )
+    why = "offsets do not tell when clocks change again"
+    return (f"times to come have the offset from UTC of the last, {last}: {why}",)
 
 
 def _by_steps(table: Table, asked: _Asked) -> Unfolded | None:
@@ -437,16 +436,12 @@ def _regular(series: Series, where: str, gaps: bool, quoted: Place) -> Series:
     lost = np.diff(places) - 1
     first = int(np.flatnonzero(lost)[0])
     if not gaps and calendar.unit == "weekdays" and lost.max() <= HOLIDAYS and n - len(places) <= n * HOLIDAYS_SHARE:
-        note = (
-            f"{n - len(places)} weekdays that are not there, the first after {quoted(first)}, are taken for holidays, "
-            "which are no steps; gaps=True fills them"
-        )
+        lack = f"{n - len(places)} weekdays that are not there, the first after {quoted(first)}"
+        note = f"{lack}, are taken for holidays, which are no steps; gaps=True fills them"
         return replace(series, notes=(*series.notes, note))
     if not gaps:
-        raise ValueError(
-            f"{where}: expected regular times, {calendar}, got a gap from {quoted(first)} to {quoted(first + 1)}; "
-            'gaps=True fills it, time="" takes rows as steps'
-        )
+        gap, cure = f"{quoted(first)} to {quoted(first + 1)}", 'gaps=True fills it, time="" takes rows as steps'
+        raise ValueError(f"{where}: expected regular times, {calendar}, got a gap from {gap}; {cure}")
     if n > 10 * len(places):
         raise ValueError(f"{where}: expected at least a tenth of all times, {calendar}, got {len(places)} of {n}")
     whole = calendar.at(times.values[0], np.arange(n))

@@ -300,7 +300,6 @@ def check_ids(ids: np.ndarray, name: str) -> None:
     """ValueError for reals that may be spelled like others: 1.1 and 1.10, or integers with too many digits."""
     odd = ids[(ids % 1 != 0) | (np.abs(ids) >= 2**53)] if ids.dtype.kind == "f" else ids[:0]
     if odd.size:
-        raise ValueError(
-            f"{name}: expected integers or strings to tell sequences apart, got {odd[0]}, a real, as which 1.1 and "
-            "1.10 are the same; a letter before them makes them strings"
-        )
+        got = f"{odd[0]}, a real, as which 1.1 and 1.10 are the same"
+        cure = "a letter before them makes them strings"
+        raise ValueError(f"{name}: expected integers or strings to tell sequences apart, got {got}; {cure}")

@@ -247,10 +247,9 @@ def _has_clock(table: Table, name: str) -> bool:
 def _check_rises(table: Table, course: Course, names: Sequence[str]) -> None:
     """ValueError for times that fall within a sequence as rows stand, which may mean another order."""
     if course.count and not course.rises and not course.repeats:
-        raise ValueError(
-            f"{' with '.join(names)}: expected to know whether steps are sorted by it, since it falls within a "
-            f"sequence as rows stand: time={spelled(names)} sorts by it, {_otherwise(table, names)}"
-        )
+        due = "to know whether steps are sorted by it, since it falls within a sequence as rows stand"
+        cure = f"time={spelled(names)} sorts by it, {_otherwise(table, names)}"
+        raise ValueError(f"{' with '.join(names)}: expected {due}: {cure}")
 
 
 def _check_there(table: Table, name: str) -> None:

@@ -48,7 +48,5 @@ def on_gaps(apart: np.ndarray, seconds: bool, names: str) -> list[str]:
     if largest <= FAR * usual:
         return []
     cut = spoken(np.sqrt(usual * largest), seconds)
-    return [
-        f"{names}: the largest gap within a sequence is {spoken(largest, seconds)}, the usual one "
-        f'{spoken(usual, seconds)}; split_at="{cut}" makes sequences of what lies further apart'
-    ]
+    gaps = f"the largest gap within a sequence is {spoken(largest, seconds)}, the usual one {spoken(usual, seconds)}"
+    return [f'{names}: {gaps}; split_at="{cut}" makes sequences of what lies further apart']

@@ -271,9 +271,8 @@ class _Column:
         cure = "write months as numbers"
         if "%" in one.written and one.written != other.written:
             cure = f'time_format="{one.written}" or time_format="{other.written}" says which'
-        raise ValueError(
-            f"{self.name}: expected dates with one reading, got {self.said(i)}, which may be {may_be}; {cure}"
-        )
+        got = f"{self.said(i)}, which may be {may_be}"
+        raise ValueError(f"{self.name}: expected dates with one reading, got {got}; {cure}")
 
     def _odd(self, dated: bool) -> tuple[int, int | None]:
         """Return the first text that is no time in the form that most of the first ones have, and the first that is."""

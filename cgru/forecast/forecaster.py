@@ -141,10 +141,8 @@ class Forecaster:
         targets = [(error - mean) / _divisors(scale) for error, (mean, scale) in zip(errors, moments, strict=True)]
         least, most = BATCHES
         options = {"epochs": self.epochs, "batch_size": min(most, max(least, len(Z) // 10))}
-        return [
-            Job(functools.partial(self._network, i), (*name, i), X=Z, y=targets[i % 2], **options)
-            for i in range(self.networks)
-        ]
+        builds = [functools.partial(self._network, i) for i in range(self.networks)]
+        return [Job(build, (*name, i), X=Z, y=targets[i % 2], **options) for i, build in enumerate(builds)]
 
     def take(self, results: Sequence[Result]) -> Forecaster:
         """The second half of `fit`: the networks, out of the results of `jobs`; an error of one is raised."""
@@ -328,10 +326,8 @@ class Forecaster:
         """What arrays its file has, for so many elements a step."""
         outputs = self.horizon * len(self._outputs)
         gru = GRU(self.units).variant.shapes(elements, self.units)
-        layers = {f"0.{name}": shape for name, shape in gru.items()} | {
-            "1.W": (self.units, outputs),
-            "1.b": (1, outputs),
-        }
+        layers = {f"0.{name}": shape for name, shape in gru.items()}
+        layers |= {"1.W": (self.units, outputs), "1.b": (1, outputs)}
         due = {name: Header((self.networks, *shape), np.dtype(np.float32)) for name, shape in layers.items()}
         scales = dict.fromkeys(_MOMENTS[:2], (elements,)) | dict.fromkeys(_MOMENTS[2:], (2, self.horizon))
         scales |= {"weights": (self.width_ * elements, self.horizon), "bias": (self.horizon,)}
