@@ -167,11 +167,11 @@ def _may_be(part: str, column: np.ndarray) -> bool:
 
 def _numbers(part: str, values: Sequence[object]) -> list[float | None]:
     """Return the number of that part of a date in each cell, of a clock in seconds; None where there is none."""
-    texts = [value for value in values if isinstance(value, str)] if part == "month" else []
+    if part != "month":
+        return [_number(part, value) for value in values]
+    texts = [value for value in values if isinstance(value, str)]
     months = months_in(texts) or {text: number for text in texts for number in months_in([text]).values()}
-    return [
-        months.get(value) if isinstance(value, str) and part == "month" else _number(part, value) for value in values
-    ]
+    return [months.get(value) if isinstance(value, str) else _number(part, value) for value in values]
 
 
 def _number(part: str, value: object) -> float | None:

@@ -152,16 +152,25 @@ def long(table: Table, roles: Roles, missing: str) -> Framed:
     starts = np.flatnonzero(np.diff(place, prepend=-1))
     X = np.split(elements, starts[1:])
     counts = _filled(X, missing, columns, lambda i: f"{'/'.join(roles.id)} {ids[i]}")
+
+    def constant(name: str, cure: str) -> np.ndarray:
+        """Return the one value of a column for each sequence (m,); ValueError where one has several."""
+        values = table.column(name)[order]
+        if (other := first_true(values != values[starts][place])) is not None:
+            row = table.place(int(order[other]))
+            raise ValueError(f"{name}: expected one value for each {'/'.join(roles.id)}, got another in {row}; {cure}")
+        return _plain(values[starts])
+
     y = None
     if roles.per_step:
         y = _classes_of_steps(table, roles.label, order, starts)
     elif roles.label:
         cure = "per_step=True takes a class for each step"
-        y = _joined([_constant(table, name, roles, order, starts, place, cure) for name in roles.label])
+        y = _joined([constant(name, cure) for name in roles.label])
         notes += _doubted(y, roles.label)
     together = None
     for name in roles.groups:
-        together = _constant(table, name, roles, order, starts, place, "a sequence belongs to one group")
+        together = constant(name, "a sequence belongs to one group")
     return Framed(Sequences(X, y, ids, columns), counts, notes, together, np.split(order, starts[1:]))
 
 
@@ -278,18 +287,6 @@ def _filled(X: Sequence[np.ndarray], missing: str, names: Sequence[str], where: 
     cure = 'missing="zero" fills it, ignore="NAME" leaves a column out'
     due = "expected a value at least, got none in"
     return gaps.fill_each(X, missing, len(names), lambda i, j: f"{names[j]}: {due} {where(i)}; {cure}")
-
-
-def _constant(
-    table: Table, name: str, roles: Roles, order: np.ndarray, starts: np.ndarray, place: np.ndarray, cure: str
-) -> np.ndarray:
-    """Return the one value of a column for each sequence (m,); ValueError, with the `cure`, where one has several."""
-    values = table.column(name)[order]
-    y = values[starts]
-    if (other := first_true(values != y[place])) is not None:
-        row = table.place(int(order[other]))
-        raise ValueError(f"{name}: expected one value for each {'/'.join(roles.id)}, got another in {row}; {cure}")
-    return _plain(y)
 
 
 def _classes_of_steps(table: Table, label: Sequence[str], order: np.ndarray, starts: np.ndarray) -> np.ndarray:

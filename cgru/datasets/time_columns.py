@@ -76,10 +76,8 @@ def find_time(
     parts = () if form else _parts(table, [*free, *listed], found, place)
     others = [name for name in found if name not in parts]
     pair, why = date_and_time(found) if len(found) == 2 and not parts else (), ""
-    if pair:
-        why = _why_none(table, pair, form)
-        if not why:
-            return pair
+    if pair and not (why := _why_none(table, pair, form)):
+        return pair
     if len(found) == 1 and not parts:
         return tuple(found) if form else _alone(table, found[0], free, place)
     if not found and not parts:
@@ -138,12 +136,9 @@ def one_of(role: str, pattern: str, names: Sequence[str]) -> tuple[str, ...]:
 
 def rising(table: Table, names: Sequence[str], id: Sequence[str]) -> list[str]:
     """Return the columns of numbers that rise in every sequence from row to row, as times do, where there are many."""
-    place, found = groups(table, id)[1], []
-    for name in names:
-        course = _course(table, (name,), place)
-        if course.rises and course.count >= ENOUGH:
-            found.append(name)
-    return found
+    place = groups(table, id)[1]
+    courses = {name: _course(table, (name,), place) for name in names}
+    return [name for name, course in courses.items() if course.rises and course.count >= ENOUGH]
 
 
 def wanders(table: Table, name: str, id: Sequence[str]) -> bool:
