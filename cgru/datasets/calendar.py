@@ -166,7 +166,7 @@ class Calendar(NamedTuple):
 
     def _shown(self, first: Any, places: np.ndarray) -> np.ndarray:
         """Return what the clock shows so many steps after the moment `first`."""
-        return self._replace(clock=None).at(self._walls(np.array([first]))[0], places)
+        return Calendar._replace(self, clock=None).at(self._walls(np.array([first]))[0], places)
 
     def _walls(self, moments: np.ndarray) -> np.ndarray:
         """Return what the clock shows at `moments` (n,), at its `hour` of the nearest day where it has one."""

@@ -33,13 +33,13 @@ _BASIC = r"(?P<h>00)(?P<m>00)(?:(?P<s>00)(?:[.,](?P<f>0{1,9}))?)?"
 _BETWEEN = r"(?P<between>T|, ?| |_| - |:)"
 _ZONE = r"(?P<zone> ?(?P<named>Z? ?(?P<sign>[+-])(?P<oh>00?)(?::?(?P<om>00))?|Z))?"
 _CLOCKS = {"hm": _COLONS, "h12": r"(?P<h>00?) ?(?P<half>[ap])", "hH": r"(?P<h>00?) ?H(?: ?(?P<m>00))?"}
-_AFTER = {  # a date
+_BEHIND = {  # a date
     **{kind: f"{_BETWEEN}{clock}{_ZONE}" for kind, clock in _CLOCKS.items()},
     "h.m": rf"(?P<between> )(?P<h>00?)\.(?P<m>00)(?:\.(?P<s>00))?{_ZONE}",  # alone 10.11.12 may be a date
     "": r"(?P<zone>(?P<named>Z|(?P<sign>[+-])(?P<oh>00):(?P<om>00)))",
 }
-_AFTER_ISO = {"h": f"(?P<between>[T ])(?P<h>00){_ZONE}", "hms": f"(?P<between>T){_BASIC}{_ZONE}"}
-_AFTER_DIGITS = {"hms": f"(?P<between>[T_ -]?){_BASIC}{_ZONE}"}  # and 20241231
+_BEHIND_ISO = {"h": f"(?P<between>[T ])(?P<h>00){_ZONE}", "hms": f"(?P<between>T){_BASIC}{_ZONE}"}
+_BEHIND_DIGITS = {"hms": f"(?P<between>[T_ -]?){_BASIC}{_ZONE}"}  # and 20241231
 _S = r"(?P<sep>[-/.] ?| )"
 _DATES = {
     ISO: rf"(?P<Y>0000){_S}(?P<M>00?)(?P=sep)(?P<D>00?)",
@@ -247,7 +247,7 @@ def _patterns() -> tuple[dict[str, re.Pattern], dict[str, dict[str, re.Pattern]]
     }
     usual, iso, basic = (
         {kind: re.compile(rest) for kind, rest in following.items()}
-        for following in (_AFTER, _AFTER_ISO, _AFTER_DIGITS)
+        for following in (_BEHIND, _BEHIND_ISO, _BEHIND_DIGITS)
     )
     after = {date: usual | (iso if date in (ISO, "YMD", "Y-j", "Y-W-u") else {}) for date in dates}
     after["YMD"] |= basic
