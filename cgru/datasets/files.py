@@ -259,10 +259,8 @@ def _of_table(table: Table, notes: list[str], asked: Roles, options: dict[str, A
         there = [name for name in table.names if name not in asked.ignore]
         asked = asked._replace(label=tuple(name for name in asked.label if name in there) or None)
     if asked.time_step:  # which no column has
-        features, columns = (
-            None if names is None else tuple(name for name in names if name != TIME_STEP)
-            for names in (features, asked.columns)
-        )
+        features = None if features is None else [name for name in features if name != TIME_STEP]
+        columns = None if asked.columns is None else tuple(name for name in asked.columns if name != TIME_STEP)
         asked = asked._replace(columns=columns)
     if not options["grouped"]:
         asked = asked._replace(groups=tuple(name for name in asked.groups if name in table.names))
