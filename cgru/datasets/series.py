@@ -444,17 +444,12 @@ def _regular(series: Series, where: str, gaps: bool, quoted: Place) -> Series:
         raise ValueError(f"{where}: expected regular times, {calendar}, got a gap from {gap}; {cure}")
     if n > 10 * len(places):
         raise ValueError(f"{where}: expected at least a tenth of all times, {calendar}, got {len(places)} of {n}")
-    whole = calendar.at(times.values[0], np.arange(n))
-    whole[places] = times.values
-    y, X = (None if values is None else _spread(values, places, n) for values in (series.y, series.X))
+    whole, y = calendar.at(times.values[0], np.arange(n)), np.full(n, np.nan)
+    whole[places], y[places] = times.values, series.y
+    X = None if series.X is None else np.full((n, series.X.shape[1]), np.nan)
+    if X is not None:
+        X[places] = series.X
     return replace(series, y=y, X=X, times=times._replace(values=whole, offsets=None))
-
-
-def _spread(values: np.ndarray, places: np.ndarray, n: int) -> np.ndarray:
-    """Return `values` (k, ...) at their `places` (k,) of `n`, with NaN at the others."""
-    spread = np.full((n, *values.shape[1:]), np.nan)
-    spread[places] = values
-    return spread
 
 
 def _trimmed(series: Series) -> Series:
