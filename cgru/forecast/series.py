@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from cgru.core.checks import positive
-from cgru.datasets import gaps
 
 __all__ = ["autocorrelation", "checked", "filled", "guess_season", "seasonal_naive", "windows"]
 
@@ -53,9 +52,11 @@ def filled(values: np.ndarray, missing: str, name: str) -> np.ndarray:
         place = _place(tuple(np.argwhere(lost)[0].tolist()))
         raise ValueError(f'{name}: expected a value at each step, got none at {place}; missing="interpolate" fills it')
     columns = values.reshape(len(values), -1).copy()
-    gaps.filled(columns, "interpolate")
-    if np.isnan(columns).any():
-        raise ValueError(f"{name}: expected at least one value, got none in {len(columns)} steps")
+    for column in columns.T:
+        known = np.flatnonzero(~np.isnan(column))
+        if not known.size:
+            raise ValueError(f"{name}: expected at least one value, got none in {len(column)} steps")
+        column[:] = np.interp(np.arange(len(column)), known, column[known])
     return columns.reshape(values.shape)
 
 
