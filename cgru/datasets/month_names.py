@@ -9,6 +9,7 @@ import unicodedata
 
 __all__ = ["folded", "months_of", "weekdays_of"]
 
+_FINNISH = "tammi helmi maalis huhti touko kesa heina elo syys loka marras joulu"
 # January to December; a slash stands between the names of one month. Any beginning of three letters or more that only
 # one month has is an abbreviation. Letters are as `folded` leaves them.
 _MONTHS = {
@@ -59,11 +60,7 @@ _MONTHS = {
     "δεκεμβριος/δεκεμβριου",
     "en": "january/jan february/feb march/mar april/apr may june/jun july/jul august/aug september/sep/sept "
     "october/oct november/nov december/dec",
-    "fi": re.sub(
-        r"\w+",
-        r"\g<0>/\g<0>k/\g<0>kuu/\g<0>kuuta/\g<0>kuun/\g<0>kuussa",
-        "tammi helmi maalis huhti touko kesa heina elo syys loka marras joulu",
-    ),
+    "fi": re.sub(r"(\w+)", r"\1/\1k/\1kuu/\1kuuta/\1kuun/\1kuussa", _FINNISH),
 }
 # Other beginnings of these are no abbreviations: Januar is German, and mar is March nearly everywhere, not marraskuu.
 _WHOLE = ("en", "fi")
