@@ -170,17 +170,12 @@ def _as_it_was_trained(net: cgru.Network, path: str, targets: bool) -> dict[str,
 
 def reading_in_words(reading: Mapping[str, Any]) -> str:
     """The arguments of `cgru.datasets.read` by which a file is read, those that say anything, as they are written."""
-    return ", ".join(_spelled(name, value) for name, value in reading.items() if _worth_saying(name, value))
-
-
-def _spelled(name: str, value: Any) -> str:
-    if isinstance(value, (bool, int, float)):
-        return f"{name}={value}"
-    return f"{name}={spelled([value] if isinstance(value, str) else value)}"
-
-
-def _worth_saying(name: str, value: Any) -> bool:
-    return name != "task" and value not in ("", [], False, "refuse")
+    words = []
+    for name, value in reading.items():
+        if name != "task" and value not in ("", [], False, "refuse"):
+            names = [value] if isinstance(value, str) else value
+            words.append(f"{name}={value if isinstance(value, (bool, int, float)) else spelled(names)}")
+    return ", ".join(words)
 
 
 def _by_order(net: cgru.Network, data: Dataset) -> tuple[str, ...]:

@@ -68,10 +68,9 @@ def forecast(request: ForecastRequest) -> int:
         jobs = model.jobs(y, X)
         for each in series:  # learning would leave it out, and only then its forecast fail
             if len(each.y) < model.width_:
-                raise ValueError(
-                    f"{each.name}: expected at least {model.width_} values, a window, got {len(each.y)}; without "
-                    "it, or with a smaller --width, the others are forecast"
-                )
+                cure = "without it, or with a smaller --width, the others are forecast"
+                due = f"at least {model.width_} values, a window"
+                raise ValueError(f"{each.name}: expected {due}, got {len(each.y)}; {cure}")
         if found:
             print(_tested(found, model))
         model.take(fit_many(jobs, **running))
@@ -86,16 +85,10 @@ def forecast(request: ForecastRequest) -> int:
 
 
 def _read(request: ForecastRequest) -> list[Series]:
+    options = {name: getattr(request, name) for name in ("target", "time", "id")} | vars(request.cells)
+    options |= {"inputs": request.inputs or (), "gaps": request.missing == "interpolate"}
     try:
-        series = read_series(
-            request.series,
-            target=request.target,
-            time=request.time,
-            id=request.id,
-            inputs=request.inputs or (),
-            gaps=request.missing == "interpolate",
-            **vars(request.cells),
-        )
+        series = read_series(request.series, **options)
         for each in series:  # which may be too late for a date
             each.written([len(each.y) - 1 + request.horizon])
     except ImportError as error:
@@ -104,7 +97,8 @@ def _read(request: ForecastRequest) -> list[Series]:
         why = str(error).removeprefix(f"{request.series}: ")
         why = _in_options(_ROLE.sub(r"argument --\g<0>", why))
         raise RequestError(f"{request.series}: {why}") from error
-    _check(series, request)
+    for wrong in _doubts(series, request):
+        raise RequestError(f"{request.series}: {wrong}")
     return series
 
 
@@ -127,31 +121,26 @@ def _named(path: str, series: list[Series]) -> Iterator[None]:
         raise RequestError(f"{path}: {_SERIES.sub(name, str(error))}") from error.__cause__
 
 
-def _check(series: list[Series], request: ForecastRequest) -> None:
-    """Refuse missing values, unless they are to be filled, series of unlike steps, and to test unlike ends."""
+def _doubts(series: list[Series], request: ForecastRequest) -> Iterator[str]:
+    """Yield what is wrong: missing values, unless they are filled, series of unlike steps, to be tested unlike ends."""
     for each in series:
         for what, values in (("", each.y), (" inputs", each.X)):
             lost = [] if values is None else np.flatnonzero(np.isnan(values.reshape(len(values), -1)).any(axis=1))
             if len(lost) and request.missing == "refuse":
-                place = each.written([lost[0]])[0]
-                raise RequestError(
-                    f"{request.series}: {each.name}{what}: expected a value at each step, got none at {place} "
-                    f"(in all at {len(lost)}); --missing interpolate fills them"
-                )
+                got = f"none at {each.written([lost[0]])[0]} (in all at {len(lost)})"
+                cure = "--missing interpolate fills them"
+                yield f"{each.name}{what}: expected a value at each step, got {got}; {cure}"
     steps = {str(each.calendar): each.name for each in series}
     if len(steps) > 1:
-        (first, name), (other, different) = list(steps.items())[:2]
-        raise RequestError(
-            f"{request.series}: expected series of one step, as one model has one season, got {name}, {first}, and "
-            f"{different}, {other}"
-        )
+        (first, name), (other, different), *_ = steps.items()
+        due = "series of one step, as one model has one season"
+        yield f"expected {due}, got {name}, {first}, and {different}, {other}"
     ends = {each.written([len(each.y) - 1])[0]: each.name for each in series}
     if request.origins and len(ends) > 1:
-        (first, name), (other, late) = list(ends.items())[:2]
-        raise RequestError(
-            f"{request.series}: expected series that end at one time, so that none is tested on what another was "
-            f"trained on, got {name} until {first} and {late} until {other}; --origins 0 forecasts without tests"
-        )
+        (first, name), (other, late), *_ = ends.items()
+        due = "series that end at one time, so that none is tested on what another was trained on"
+        cure = "--origins 0 forecasts without tests"
+        yield f"expected {due}, got {name} until {first} and {late} until {other}; {cure}"
 
 
 def _described(each: Series) -> str:
@@ -170,15 +159,11 @@ def _seasons(chosen: Settled, guessed: bool) -> Iterator[str]:
     """Yield which season the forecast has, and what else was guessed, in words."""
     yield f"season: {_season(chosen.season)}{', guessed; --season says otherwise' if guessed else ''}"
     if chosen.tested != chosen.season:
-        yield (
-            f"season of the tests: {_season(chosen.tested)}, as what lies before the first of them is too short for "
-            f"one of {chosen.season}"
-        )
+        why = f"as what lies before the first of them is too short for one of {chosen.season}"
+        yield f"season of the tests: {_season(chosen.tested)}, {why}"
     elif chosen.whole != chosen.season:
-        yield (
-            f"note: this was guessed from before the first test; all values suggest {_season(chosen.whole)}, which "
-            f"--season {chosen.whole} tests and forecasts with"
-        )
+        other = f"{_season(chosen.whole)}, which --season {chosen.whole} tests and forecasts with"
+        yield f"note: this was guessed from before the first test; all values suggest {other}"
 
 
 def _tested(found: Backtest, model: Forecaster) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cgru.datasets.clock import Clock
+from cgru.datasets.days import first_day, lengths_of_months, weekday
+from cgru.datasets.where import Place, first_true
 
 __all__ = ["Calendar", "calendar_of"]
 
@@ -83,12 +85,8 @@ class Calendar(NamedTuple):
         if self.unit == "weekdays":
             return (self.week.count("1"),)
         if self.unit == "seconds":
-            day, week = 86400, 7 * 86400
-            if self.count == week:
-                return (52,)
-            return tuple(
-                int(span // self.count) for span in (day, week) if span % self.count == 0 and span > self.count
-            )
+            spans = [span for span in (86400, 7 * 86400) if span % self.count == 0 and span > self.count]
+            return (52,) if self.count == 7 * 86400 else tuple(int(span // self.count) for span in spans)
         return self.seasons
 
     def places(self, times: np.ndarray) -> np.ndarray:
@@ -191,17 +189,13 @@ class Calendar(NamedTuple):
     def _dates(self, months: np.ndarray, days: Any) -> np.ndarray:
         """Return the dates of these `days` in `months` (n,)."""
         if self.nth is not None:
-            start = months + np.timedelta64(self.nth < 0, "M")
-            return np.busday_offset(start.astype("datetime64[D]"), self.nth, roll="forward", weekmask=self.week)
-        start = months.astype("datetime64[D]")
-        last = np.minimum(_lengths(months), np.where(months.astype(np.int64) % 12 == 1, self.february, 31))
-        dates = start + (np.minimum(days, last) - 1).astype("timedelta64[D]")
+            return np.busday_offset(first_day(months, self.nth < 0), self.nth, roll="forward", weekmask=self.week)
+        last = np.minimum(lengths_of_months(months), np.where(months.astype(np.int64) % 12 == 1, self.february, 31))
+        dates = first_day(months) + (np.minimum(days, last) - 1).astype("timedelta64[D]")
         return np.busday_offset(dates, 0, roll=self.roll) if self.roll else dates
 
 
-def calendar_of(
-    times: np.ndarray, name: str, quoted: Callable[[int], str] | None = None, clock: Clock | None = None
-) -> Calendar:
+def calendar_of(times: np.ndarray, name: str, quoted: Place | None = None, clock: Clock | None = None) -> Calendar:
     """Return the rule that sorted `times` (n,), in UTC where they have a `clock`, follow: all of them, or most.
 
     Steps of less than a day are steps in UTC; others, and those that are irregular there, are steps of the clock.
@@ -209,20 +203,16 @@ def calendar_of(
     between the steps.
     """
     quoted = quoted or (lambda i: _said(times[i]))
-    again = np.flatnonzero(times[1:] == times[:-1])
-    if again.size:
-        raise ValueError(f"{name}: expected each time once, got {quoted(int(again[0]))} twice")
+    if (again := first_true(times[1:] == times[:-1])) is not None:
+        raise ValueError(f"{name}: expected each time once, got {quoted(again)} twice")
     if len(times) < 3:
         raise ValueError(f"{name}: expected at least 3 times, to know the step between them, got {len(times)}")
-    best = None
+    wrong = []
     for found in _candidates(times, clock):
-        wrong = np.flatnonzero(~found.fits(times))
-        if not wrong.size:
+        wrong.append((found, np.flatnonzero(~found.fits(times))))
+        if not wrong[-1][1].size:
             return found
-        if best is None or wrong.size < best[1].size:
-            best = found, wrong
-    found, wrong = best
-    i = int(wrong[0])
+    found, (i, *_) = min(wrong, key=lambda each: each[1].size)
     where = f"{quoted(i)} after {quoted(i - 1)}" if i else f"{quoted(0)} before {quoted(1)}"
     raise ValueError(f"{name}: expected regular times, {found} as most are, got {where}")
 
@@ -261,7 +251,7 @@ def _by_date(times: np.ndarray, hours: np.ndarray) -> Iterator[Calendar]:
     into, lengths = _into(times)
     if apart.min() > 0:
         count = int(_most(apart))
-        rules = _month_rules(into, lengths, (dates.astype(np.int64) + 3) % 7)  # 1970-01-01 was a Thursday
+        rules = _month_rules(into, lengths, weekday(dates))
         yield from (Calendar("months", count, **rule) for rule in rules)
     else:
         yield from (Calendar("months", 1, days) for days in _days_of_months(into, lengths, apart))
@@ -303,7 +293,7 @@ def _week(dates: np.ndarray) -> str:
     """Return the days of the week that sorted `dates` (n,) fall on, as NumPy writes them; "" for all, and few dates."""
     if _most(np.diff(dates)) != _DAY:
         return ""
-    there = np.isin(np.arange(7), (dates.astype(np.int64) + 3) % 7)  # 1970-01-01 was a Thursday
+    there = np.isin(np.arange(7), weekday(dates))
     week = "".join("1" if day else "0" for day in there)
     if not there[5:].any() and (np.diff(dates) == 3 * _DAY).any():
         return WEEKDAYS
@@ -318,15 +308,7 @@ def _dates(walls: np.ndarray, hour: np.timedelta64) -> np.ndarray:
 
 def _into(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the day of the month of each of `times` (n,), and how many days that month has."""
-    months = times.astype("datetime64[M]")
-    days = times.astype("datetime64[D]") - months.astype("datetime64[D]")
-    return days.astype(np.int64) + 1, _lengths(months)
-
-
-def _lengths(months: np.ndarray) -> np.ndarray:
-    """Return how many days `months` (n,) have."""
-    following = months + np.timedelta64(1, "M")
-    return (following.astype("datetime64[D]") - months.astype("datetime64[D]")).astype(np.int64)
+    return (times.astype("datetime64[D]") - first_day(times)).astype(np.int64) + 1, lengths_of_months(times)
 
 
 def _most(steps: np.ndarray) -> Any:

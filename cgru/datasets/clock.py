@@ -8,7 +8,7 @@ import zoneinfo
 
 import numpy as np
 
-__all__ = ["Clock", "clock_of_offsets", "clock_of_zone"]
+__all__ = ["Clock", "clock_of_zone"]
 
 
 class Clock:
@@ -62,14 +62,8 @@ def clock_of_zone(name: str) -> Clock | None:
     if name.upper() in ("UTC", "ETC/UTC", "Z", "UTC+00:00"):
         return None
     try:
-        fixed = re.fullmatch(r"(?:UTC)?([+-]\d\d:\d\d)", name)
-        if fixed:
+        if fixed := re.fullmatch(r"(?:UTC)?([+-]\d\d:\d\d)", name):
             return Clock(datetime.datetime.fromisoformat(f"2000-01-01T00:00{fixed[1]}").tzinfo)
         return Clock(zoneinfo.ZoneInfo(name))
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         return None
-
-
-def clock_of_offsets(moments: np.ndarray, offsets: np.ndarray) -> Clock:
-    """Return the clock that had `offsets` (n,) at sorted `moments` (n,), and keeps the last one."""
-    return Clock(None, moments, offsets)

@@ -9,22 +9,8 @@ from cgru.datasets.date_parts import PART, words_of
 from cgru.datasets.month_names import months_of, weekdays_of
 
 __all__ = [
-    "CLOCKS",
-    "DATES",
-    "IDS",
-    "LABELS",
-    "NUMBERED",
-    "ROWS",
-    "STEPS",
-    "TIMES",
-    "as_names",
-    "called",
-    "date_and_time",
-    "is_like_step",
-    "is_part_of_date",
-    "listed",
-    "spelled",
-    "time_likeness",
+    "CLOCKS", "DATES", "IDS", "LABELS", "NUMBERED", "ROWS", "STEPS", "TIMES", "as_names", "called", "check_choice",
+    "date_and_time", "is_like_step", "is_part_of_date", "left_out", "listed", "spelled", "time_likeness",
 ]  # fmt: skip
 
 # In lower case. Patterns are compiled when they are used: that takes as long as all else here.
@@ -44,15 +30,14 @@ NUMBERED = r"(.*?)[ _.\-]*(\d+)"
 STEPS = r"(t|time|step|lag)?[ _.\-]*\d+"  # of a table with a row a sequence
 
 # Words of which one in a name says that the column may well have times, beside those of parts of a date.
-_TIME_WORDS = """
+TIME_WORDS = """
 time times timestamp ts epoch unix date dates datum dato fecha zeit zeitpunkt temps tiempo tempo tijd tijdstip czas
 vreme tid aika elapsed yyyymm yyyymmdd
 """
-_OTHER_WORDS = """
+OTHER_WORDS = """
 age ages alter edad eta idade leeftijd wiek alder yas vek period periods periode periodo okres epoca semester trimester
 wave visit tick frame step schritt paso passo etape stap steg krok cycle zyklus ciclo
 """
-TIME_WORDS, OTHER_WORDS = frozenset(_TIME_WORDS.split()), frozenset(_OTHER_WORDS.split())
 
 
 def called(name: str, pattern: str) -> bool:
@@ -63,9 +48,9 @@ def called(name: str, pattern: str) -> bool:
 def time_likeness(name: str) -> int:
     """Return how surely a name says that a column has times: 3 for Days and TIME0, 2 for age, 1 for hr, 0."""
     words = words_of(name)
-    if any(word in TIME_WORDS or (word in PART and len(word) > 3) for word in words):
+    if any(word in TIME_WORDS.split() or (word in PART and len(word) > 3) for word in words):
         return 3
-    return 2 if any(word in OTHER_WORDS for word in words) else int(any(word in PART for word in words))
+    return 2 if any(word in OTHER_WORDS.split() for word in words) else int(any(word in PART for word in words))
 
 
 def is_like_step(name: str) -> bool:
@@ -87,6 +72,12 @@ def as_names(value: str | Sequence[str], name: str) -> tuple[str, ...]:
     return names
 
 
+def check_choice(name: str, value: str | None, known: Sequence[str | None]) -> None:
+    """Raise ValueError where the `value` of an argument is none of those that are known."""
+    if value not in known:
+        raise ValueError(f"{name}: expected one of {', '.join(filter(None, known))}, got {value!r}")
+
+
 def date_and_time(names: Sequence[str]) -> tuple[str, ...]:
     """Return the one column that is called a date and the one that is called a time of day; () unless one of each."""
     found = [[name for name in names if called(name, pattern)] for pattern in (DATES, CLOCKS)]
@@ -97,6 +88,11 @@ def spelled(names: Sequence[str]) -> str:
     """Return the names as an argument has them: "a", or of several ["a", "b"]."""
     quoted = [f'"{name}"' for name in names]
     return quoted[0] if len(names) == 1 else f"[{', '.join(quoted)}]"
+
+
+def left_out(names: Sequence[str]) -> str:
+    """Return the cure for columns that are no elements, in words."""
+    return f"ignore={spelled(names)} leaves {'it' if len(names) == 1 else 'them'} out"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,28 +52,30 @@ def with_targets(data: Dataset, names: Sequence[str] | None) -> Dataset:
     ValueError where they are not the same names.
     """
     there = data.target_names
-    if there is None or names is None or there == tuple(names):
-        return data
-    if sorted(there) != sorted(names):
+    if there is not None and names is not None and sorted(there) != sorted(names):
         raise ValueError(f"label: expected {', '.join(names)}, got {', '.join(there)}")
-    order = [there.index(name) for name in names]
-    train, test = (split and split._replace(y=split.y[:, order]) for split in (data.train, data.test))
-    return data._replace(train=train, test=test, target_names=tuple(names))
+    return _ordered(data, "target_names", names, lambda split, order: split._replace(y=split.y[:, order]))
 
 
-def with_features(data: Dataset, names: Sequence[str]) -> Dataset:
-    """`data` with the elements of these names alone, in this order; as it is where it has no names.
+def with_features(data: Dataset, names: Sequence[str] | None) -> Dataset:
+    """Return `data` with the elements of these names alone, in this order; as it is where either has no names.
 
     ValueError where some are not there.
     """
     there = data.feature_names
-    if there is None or there == tuple(names):
+    if lost := [name for name in names or () if there is not None and name not in there]:
+        got = f"{', '.join(there)}, none called {', '.join(lost)}"
+        raise ValueError(f"expected the elements {', '.join(names)}, got {got}")
+    return _ordered(data, "feature_names", names, lambda split, order: split._replace(X=split.X[:, :, order]))
+
+
+def _ordered(
+    data: Dataset, field: str, names: Sequence[str] | None, take: Callable[[Split, list[int]], Split]
+) -> Dataset:
+    """Return `data` with both splits as `take` leaves them, by the places of `names` among those of the `field`."""
+    there = getattr(data, field)
+    if there is None or names is None or there == tuple(names):
         return data
-    lost = [name for name in names if name not in there]
-    if lost:
-        raise ValueError(
-            f"expected the elements {', '.join(names)}, got {', '.join(there)}, none called {', '.join(lost)}"
-        )
     order = [there.index(name) for name in names]
-    train, test = (split and split._replace(X=split.X[:, :, order]) for split in (data.train, data.test))
-    return data._replace(train=train, test=test, feature_names=tuple(names))
+    train, test = (split and take(split, order) for split in (data.train, data.test))
+    return data._replace(train=train, test=test, **{field: tuple(names)})

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from cgru.datasets.days import first_day, first_monday
 from cgru.datasets.month_names import folded, months_of
+from cgru.datasets.where import Place, first_true
 
 __all__ = ["PART", "join_parts", "months_in", "order_of_parts", "part_of", "parts_in", "words_of"]
 
@@ -165,11 +167,11 @@ def _may_be(part: str, column: np.ndarray) -> bool:
 
 def _numbers(part: str, values: Sequence[object]) -> list[float | None]:
     """Return the number of that part of a date in each cell, of a clock in seconds; None where there is none."""
-    texts = [value for value in values if isinstance(value, str)] if part == "month" else []
+    if part != "month":
+        return [_number(part, value) for value in values]
+    texts = [value for value in values if isinstance(value, str)]
     months = months_in(texts) or {text: number for text in texts for number in months_in([text]).values()}
-    return [
-        months.get(value) if isinstance(value, str) and part == "month" else _number(part, value) for value in values
-    ]
+    return [months.get(value) if isinstance(value, str) else _number(part, value) for value in values]
 
 
 def _number(part: str, value: object) -> float | None:
@@ -184,9 +186,7 @@ def _number(part: str, value: object) -> float | None:
     return float(text) if re.fullmatch(r"-?\d+(\.\d+)?", text) else None
 
 
-def join_parts(
-    parts: Sequence[str], names: Sequence[str], columns: Sequence[np.ndarray], place: Callable[[int], str]
-) -> np.ndarray:
+def join_parts(parts: Sequence[str], names: Sequence[str], columns: Sequence[np.ndarray], place: Place) -> np.ndarray:
     """Return the times (n,) that the columns, each a part of a date, say together.
 
     datetime64[us] where there is a year, else timedelta64[us], of months and days without a year from the beginning of
@@ -205,19 +205,17 @@ def join_parts(
         raise ValueError(f"{called['year']}: expected years of four digits, got {year[i]} in {place(i)}")
     month = values.get("month", 3 * values["quarter"] - 2 if "quarter" in values else 1)
     months = (12 * (year - 1970) + month - 1).astype("datetime64[M]")
-    first = months.astype("datetime64[D]")
-    ends = {"day": _days(months, 1), "yday": _days(months, 12)}
+    first = first_day(months)
+    ends = {"day": first_day(months, 1), "yday": first_day(months, 12)}
     if "week" in values:
-        first, ends["week"] = _monday(first), _monday(_days(months, 12))
+        first, ends["week"] = first_monday(first), first_monday(ends["yday"])
     times = first.astype("datetime64[us]")
     for part in set(parts) & SECONDS.keys():
         days = part in ends and (part != "day" or "month" in values)
         if days:
             size = (ends[part] - first).astype(np.int64) * 86400 // SECONDS[part]
-            wrong = np.flatnonzero(values[part] > size)
-            if wrong.size:
-                i = int(wrong[0])
-                whole = f"{part.replace('yday', 'day')} of {str(_days(months, 0)[i])[: 7 if part == 'day' else 4]}"
+            if (i := first_true(values[part] > size)) is not None:
+                whole = f"{part.replace('yday', 'day')} of {str(months[i])[: 7 if part == 'day' else 4]}"
                 got = f"{values[part][i]} in {place(i)}"
                 raise ValueError(f"{called[part]}: expected a {whole}, at most {size[i]}, got {got}")
         times = times + np.round((values[part] - days) * SECONDS[part] * 1e6).astype("timedelta64[us]")
@@ -231,18 +229,7 @@ def _fitting(part: str, column: np.ndarray) -> str:
     return part
 
 
-def _days(months: np.ndarray, count: int) -> np.ndarray:
-    """Return the first day of the month that is `count` months later."""
-    return (months + np.timedelta64(count, "M")).astype("datetime64[D]")
-
-
-def _monday(days: np.ndarray) -> np.ndarray:
-    """Return the Monday of the first week of a year that begins on one of the days; it has the fourth of January."""
-    fourth = days + np.timedelta64(3, "D")
-    return fourth - ((fourth - np.datetime64("1970-01-05", "D")).astype(np.int64) % 7).astype("timedelta64[D]")
-
-
-def _checked(part: str, name: str, column: np.ndarray, place: Callable[[int], str], counts: bool) -> np.ndarray:
+def _checked(part: str, name: str, column: np.ndarray, place: Place, counts: bool) -> np.ndarray:
     """Return the numbers in a column (n,), all in the range of that part of a date; days that are counted have none."""
     low, high = (-np.inf, np.inf) if counts else RANGES[part]
     distinct, codes = np.unique(column.astype(str) if column.dtype == object else column, return_inverse=True)
@@ -252,5 +239,5 @@ def _checked(part: str, name: str, column: np.ndarray, place: Callable[[int], st
             due = "a whole number"
             if not counts:
                 due = DUE.get(part, f"{'an' if part == 'hour' else 'a'} {part} from {low} to {int(high)}")
-            raise ValueError(f"{name}: expected {due}, got {value!r} in {place(int(np.flatnonzero(codes == i)[0]))}")
+            raise ValueError(f"{name}: expected {due}, got {value!r} in {place(int(np.argmax(codes == i)))}")
     return np.array(numbers, np.float64)[codes] if part == "second" else np.array(numbers, np.int64)[codes]

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cgru.datasets.days import first_day, first_monday, weekday
 from cgru.datasets.month_names import folded, months_of, weekdays_of
 
 __all__ = ["Dates", "dates_in", "forms_of", "months_by_name"]
@@ -32,16 +33,13 @@ _BASIC = r"(?P<h>00)(?P<m>00)(?:(?P<s>00)(?:[.,](?P<f>0{1,9}))?)?"
 _BETWEEN = r"(?P<between>T|, ?| |_| - |:)"
 _ZONE = r"(?P<zone> ?(?P<named>Z? ?(?P<sign>[+-])(?P<oh>00?)(?::?(?P<om>00))?|Z))?"
 _CLOCKS = {"hm": _COLONS, "h12": r"(?P<h>00?) ?(?P<half>[ap])", "hH": r"(?P<h>00?) ?H(?: ?(?P<m>00))?"}
-_FOLLOWING = {  # a date, by whether it is one of ISO's
-    False: {
-        **{kind: f"{_BETWEEN}{clock}{_ZONE}" for kind, clock in _CLOCKS.items()},
-        "h.m": r"(?P<between> )(?P<h>00?)\.(?P<m>00)(?:\.(?P<s>00))?"  # alone 10.11.12 may be a date
-        + _ZONE,
-        "": r"(?P<zone>(?P<named>Z|(?P<sign>[+-])(?P<oh>00):(?P<om>00)))",
-    },
-    True: {"h": f"(?P<between>[T ])(?P<h>00){_ZONE}", "hms": f"(?P<between>T){_BASIC}{_ZONE}"},
+_BEHIND = {  # a date
+    **{kind: f"{_BETWEEN}{clock}{_ZONE}" for kind, clock in _CLOCKS.items()},
+    "h.m": rf"(?P<between> )(?P<h>00?)\.(?P<m>00)(?:\.(?P<s>00))?{_ZONE}",  # alone 10.11.12 may be a date
+    "": r"(?P<zone>(?P<named>Z|(?P<sign>[+-])(?P<oh>00):(?P<om>00)))",
 }
-_AFTER_DIGITS = {"hms": f"(?P<between>[T_ -]?){_BASIC}{_ZONE}"}  # and 20241231
+_BEHIND_ISO = {"h": f"(?P<between>[T ])(?P<h>00){_ZONE}", "hms": f"(?P<between>T){_BASIC}{_ZONE}"}
+_BEHIND_DIGITS = {"hms": f"(?P<between>[T_ -]?){_BASIC}{_ZONE}"}  # and 20241231
 _S = r"(?P<sep>[-/.] ?| )"
 _DATES = {
     ISO: rf"(?P<Y>0000){_S}(?P<M>00?)(?P=sep)(?P<D>00?)",
@@ -79,26 +77,14 @@ _PARTS = {  # of a date, without a time of day
     "wWY": r"(?P<w>00?)[. ]{0,2}W[-: /.,]{0,2}(?P<Y>0000)",
 }
 _DIGITS = str.maketrans({**dict.fromkeys("123456789", "0"), "−": "-", "’": "'"})
-_ZONES = {"utc": 0, "gmt": 0, "ut": 0, "z": 0, "wet": 0, "west": 1, "cet": 1, "mez": 1, "cest": 2, "mesz": 2, "eet": 2,
-          "eest": 3}  # fmt: skip
+_ZONES = dict.fromkeys(["utc", "gmt", "ut", "z", "wet"], 0) | {"west": 1, "cet": 1, "mez": 1}
+_ZONES |= {"cest": 2, "mesz": 2, "eet": 2, "eest": 3}
 _QUARTERS = "quarter quartal quartals trimestre trim kvartal kvartaal kwartaal kwartal kw квартал кв"
 _WEEKS = "week wk kw woche semaine semana settimana uke uge vecka tydzien tyden"  # KW is a quarter in Polish, too
-_SIGNS = {
-    "am": "a",
-    "pm": "p",
-    "πm": "a",
-    "μm": "p",
-    "t": "T",
-    "w": "W",
-    "q": "Q",
-    "k": "Q",
-    "h": "H",
-    "m": "M",
-    "uhr": "H",
-}
+_SIGNS = {"am": "a", "pm": "p", "πm": "a", "μm": "p", "t": "T", "w": "W", "q": "Q", "k": "Q", "h": "H", "m": "M"}
 _SIGNS |= {"年": "-", "년": "-", "月": "-", "월": "-", "日": " ", "일": " "}
 _SIGNS |= {"時": ":", "时": ":", "시": ":", "分": ":", "분": ":", "秒": "", "초": ""}
-_SIGNS |= dict.fromkeys(_QUARTERS.split(), "Q") | dict.fromkeys(_ZONES, "Z")
+_SIGNS |= {"uhr": "H"} | dict.fromkeys(_QUARTERS.split(), "Q") | dict.fromkeys(_ZONES, "Z")
 _ORDINALS = "st nd rd th er re e"  # right behind digits
 _FILLERS = "de del d di of the den det der el le am um at a as alle les las kl klo o το στις la"  # before others
 _YEARS = "г года год р року r roku rok gada m d"  # behind digits
@@ -171,22 +157,22 @@ def dates_in(texts: Sequence[str], mixed: bool = False, form: str | None = None)
     """
     texts = _plain(texts)
     written = "\n".join(texts).translate(_DIGITS).split("\n")
-    shapes: dict[str, Sequence[int]] = {written[0]: range(len(texts))} if texts else {}
+    rows_of = {written[0]: range(len(texts))} if texts else {}
     if len(texts) > written.count(written[0]):
-        shapes = {}
+        rows_of = {}
         for i, shape in enumerate(written):
-            shapes.setdefault(shape, []).append(i)
+            rows_of.setdefault(shape, []).append(i)
     known: list[tuple[Sequence[int], dict[str, _Layout]]] = []
-    forms: list[str] | None = None if form is None else [form]
-    for shape, rows in shapes.items():
+    forms = set() if form is None else {form}
+    for shape, rows in rows_of.items():
         layouts = {layout.form(mixed): layout for layout in reversed(_layouts(shape))}
         if form is None:
-            forms = [each for each in (layouts if forms is None else forms) if each in layouts]
+            forms = layouts.keys() & (forms or layouts.keys())
             if not forms:
                 return []
         known.append((rows, layouts))
     found = []
-    for each in sorted(forms or ()):
+    for each in sorted(forms):
         parts = [(rows, layouts[each]) for rows, layouts in known if each in layouts]
         for months, is_english in months_by_name({layout.month for _, layout in parts} - {""}):
             dates = _read(texts, parts, each, months, is_english)
@@ -231,28 +217,21 @@ Groups = dict[str, tuple[int, int]]  # where in a text the groups of a pattern a
 
 def _matches(canonical: str) -> Iterator[tuple[str, str, Groups]]:
     """Yield the date, the kind of clock, and the groups of each form that a shape with one letter a word has."""
-    dates, parts, after, alone = _patterns()
+    dates, after, alone = _patterns()
+    first = alone["", "hm"].match(canonical)
+    between = re.compile(",? ").match(canonical, first.end()) if first else None
     for date, pattern in dates.items():
         match = pattern.match(canonical)
         if match and match.end() == len(canonical):
             yield date, "", _groups(match)
         for kind, rest in after[date].items() if match else ():
-            clock = rest.fullmatch(canonical, match.end())
-            if clock:
+            if clock := rest.fullmatch(canonical, match.end()):
                 yield date, kind, _groups(match) | _groups(clock)
-        first = alone["hm"].match(canonical)
-        between = re.compile(",? ").match(canonical, first.end()) if first else None
-        match = pattern.fullmatch(canonical, between.end()) if between else None
-        if match:
+        if match := pattern.fullmatch(canonical, between.end()) if between else None:
             yield date, "hm first", _groups(first) | {"between": between.span()} | _groups(match)
-    for date, pattern in parts.items():
-        match = pattern.fullmatch(canonical)
-        if match:
-            yield date, "", _groups(match)
-    for kind, pattern in alone.items():
-        match = pattern.fullmatch(canonical)
-        if match:
-            yield "", kind, _groups(match)
+    for (date, kind), pattern in alone.items():
+        if match := pattern.fullmatch(canonical):
+            yield date, kind, _groups(match)
 
 
 def _groups(match: re.Match) -> Groups:
@@ -260,21 +239,21 @@ def _groups(match: re.Match) -> Groups:
 
 
 @functools.cache
-def _patterns() -> tuple[
-    dict[str, re.Pattern], dict[str, re.Pattern], dict[str, dict[str, re.Pattern]], dict[str, re.Pattern]
-]:
-    """Return the patterns of dates, parts of dates, what may stand after each date, and clocks alone, by name."""
+def _patterns() -> tuple[dict[str, re.Pattern], dict[str, dict[str, re.Pattern]], dict[tuple[str, str], re.Pattern]]:
+    """Return the patterns of dates, of what may stand after each date, and of parts of dates and clocks alone."""
     dates = {
         date: re.compile(rf"(?:A,? ?)?(?P<date>{pattern}){'' if date == 'YMD' else '(?!0)'}\.?(?:,? ?A| \(A\))?")
         for date, pattern in _DATES.items()
     }
-    parts = {part: re.compile(pattern) for part, pattern in _PARTS.items()}
-    usual, iso = ({kind: re.compile(rest) for kind, rest in _FOLLOWING[is_iso].items()} for is_iso in (False, True))
-    basic = {kind: re.compile(rest) for kind, rest in _AFTER_DIGITS.items()}
+    usual, iso, basic = (
+        {kind: re.compile(rest) for kind, rest in following.items()}
+        for following in (_BEHIND, _BEHIND_ISO, _BEHIND_DIGITS)
+    )
     after = {date: usual | (iso if date in (ISO, "YMD", "Y-j", "Y-W-u") else {}) for date in dates}
     after["YMD"] |= basic
-    alone = {kind: re.compile(f"T?(?P<clock>{clock})") for kind, clock in _CLOCKS.items()}
-    return dates, parts, after, alone
+    alone = {(part, ""): re.compile(pattern) for part, pattern in _PARTS.items()}
+    alone |= {("", kind): re.compile(f"T?(?P<clock>{clock})") for kind, clock in _CLOCKS.items()}
+    return dates, after, alone
 
 
 def _canonical(shape: str) -> Iterator[tuple[str, list[tuple[int, int]], dict[str, str]]]:
@@ -283,10 +262,7 @@ def _canonical(shape: str) -> Iterator[tuple[str, list[tuple[int, int]], dict[st
     def blank(found: re.Match) -> str:
         return " " * len(found[0])
 
-    def halved(found: re.Match) -> str:
-        return f"{found[1]}m".ljust(len(found[0]))
-
-    shape = re.sub(r"(?i)\b([apπμ])\. ?[mμ]\b\.?", halved, shape)
+    shape = re.sub(r"(?i)\b([apπμ])\. ?[mμ]\b\.?", lambda found: f"{found[1]}m".ljust(len(found[0])), shape)
     place = re.search(r"[+-]00:?00(?: ?[\[(][^\d\])]*[\])])$", shape)  # behind an offset
     shape = re.sub(r" ?[\[(][^(\[]*$", blank, shape) if place else shape
     shape = re.sub(r"(?i)-feira\b|\bd'(?=[^\W\d_])", blank, shape)
@@ -359,19 +335,14 @@ def _layout(
         return places[start][0], places[end - 1][1]
 
     clock = "".join(role for role in "hms" if role in groups) + ("12" if "half" in groups else "")
-    return _Layout(
-        date,
-        text("sep"),
-        clock + {"h.m": ".", "hm first": " first"}.get(kind, ""),
-        {role: span(role) for role in groups if role in _ROLES.split()},
-        words["B"] if "B" in canonical else "",
-        weekdays_of(words["A"]) if "A" in canonical else None,
-        text("half"),
-        span("named") if "named" in groups else None,
-        text("sign"),
-        60 * _ZONES[words["Z"]] if "Z" in text("zone") else 0,
-        _format(groups, canonical),
-    )
+    clock += {"h.m": ".", "hm first": " first"}.get(kind, "")
+    spans = {role: span(role) for role in groups if role in _ROLES.split()}
+    month = words["B"] if "B" in canonical else ""
+    weekdays = weekdays_of(words["A"]) if "A" in canonical else None
+    zone = span("named") if "named" in groups else None
+    minutes = 60 * _ZONES[words["Z"]] if "Z" in text("zone") else 0
+    form, sign = _format(groups, canonical), text("sign")
+    return _Layout(date, text("sep"), clock, spans, month, weekdays, text("half"), zone, sign, minutes, form)
 
 
 def _format(groups: Groups, canonical: str) -> str:
@@ -430,9 +401,8 @@ def _read(
         offset = layout.minutes + (60 * found.number("oh") + found.number("om")) * (-1 if layout.sign == "-" else 1)
         in_zone = (offset >= -12 * 60) & (offset <= 14 * 60) & (found.number("om") < 60)
         at = slice(None) if len(rows) == n else np.array(rows)
-        valid[at] = right & in_day & in_zone
+        valid[at], zoned[at] = right & in_day & in_zone, layout.zone is not None
         microseconds[at], nanoseconds[at], offsets[at] = days * DAY + time, rest, offset
-        zoned[at] = layout.zone is not None
         is_fine = is_fine or "f" in layout.spans
         if not is_told and "y" in layout.spans:  # Jan-12 may be a day, Jan-32 is none
             y = found.number("y")
@@ -468,22 +438,17 @@ def _written(layout: _Layout, is_fine: bool, is_english: bool, longest: int) -> 
     of_iso = "%Y-%m" if precision == "month" else "%Y-%m-%d"
     clocks = {"day": "", "month": "", "minute": "%H:%M", "second": "%H:%M:%S", "microsecond": "%H:%M:%S.%f"}[precision]
     is_iso = form in (f"{of_iso}{sep}{clocks}".rstrip(" T") for sep in " T")
-    if (
-        is_iso
-        or ("%b" in form and not is_english)
-        or layout.date == "B D hm Y"
-        or not layout.date
-        or layout.clock.endswith("first")
-    ):
+    is_foreign = "%b" in form and not is_english
+    if is_iso or is_foreign or layout.date in ("", "B D hm Y") or layout.clock.endswith("first"):
         return precision
     return form.replace("%b", "%B") if longest > 4 else form
 
 
-class _Digits:
+class _Digits(NamedTuple):
     """The digits of texts of one shape, as numbers by role."""
 
-    def __init__(self, digits: np.ndarray, spans: dict[str, tuple[int, int]]):
-        self.digits, self.spans = digits, spans
+    digits: np.ndarray
+    spans: dict[str, tuple[int, int]]
 
     def number(self, role: str, default: int = 0) -> Any:
         """Return the number of each text (n,), or `default` where the shape has none."""
@@ -506,31 +471,21 @@ def _days(found: _Digits, layout: _Layout, months: dict[str, int]) -> tuple[Any,
     quarter = found.number("q", 1)
     month = months[layout.month] if layout.month else found.number("M", 1) + 3 * (quarter - 1)
     right = (year >= 1) & (month >= 1) & (month <= 12) & (quarter >= 1) & (quarter <= 4)
-    months_since = 12 * (year - 1970) + np.where(right, month, 1) - 1
-    first, next_one = (_first_days(months_since + i) for i in (0, 1))
+    months_since = (12 * (year - 1970) + np.where(right, month, 1) - 1).astype("datetime64[M]")
+    first = first_day(months_since)
     if "w" in found.spans:
-        week, weekday = found.number("w"), found.number("u", 1)
-        fourth = first + 3  # of January, which is in the first week
-        monday = fourth - (fourth + 3) % 7 + 7 * (week - 1)
-        next_year = _first_days(months_since + 12)
-        days = monday + weekday - 1
-        right = right & (week >= 1) & (weekday >= 1) & (weekday <= 7) & (monday + 3 < next_year)
-    elif "j" in found.spans:
-        day = found.number("j")
-        days = first + day - 1
-        right = right & (day >= 1) & (days < _first_days(months_since + 12))
+        week, day = found.number("w"), found.number("u", 1)
+        monday = first_monday(first) + 7 * (week - 1)
+        days = monday + day - 1
+        right = right & (week >= 1) & (day >= 1) & (day <= 7) & (monday + 3 < first_day(months_since, 12))
     else:
-        day = found.number("D", 1)
+        role, months_in_all = ("j", 12) if "j" in found.spans else ("D", 1)
+        day = found.number(role, 1)
         days = first + day - 1
-        right = right & (day >= 1) & (days < next_one)
+        right = right & (day >= 1) & (days < first_day(months_since, months_in_all))
     if layout.weekdays is not None:
-        right = right & np.isin((days + 3) % 7, list(layout.weekdays))
-    return days, right
-
-
-def _first_days(months: np.ndarray) -> np.ndarray:
-    """Return the first day of each month, months and days counted from 1970."""
-    return months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+        right = right & np.isin(weekday(days), list(layout.weekdays))
+    return days.astype(np.int64), right
 
 
 def _time_of_day(found: _Digits, layout: _Layout) -> tuple[Any, Any, Any]:

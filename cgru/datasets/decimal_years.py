@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from cgru.datasets.calendar import Calendar
+from cgru.datasets.days import first_day, lengths_of_months
+from cgru.datasets.times import Times
+from cgru.datasets.where import first_true
 
-__all__ = ["DecimalYears", "decimal_years", "odd_year"]
+__all__ = ["decimal_years", "odd_year"]
 
 YEARS = (1000, 3000)  # between which numbers may be years
 EARLY = 0.1  # of a month by which its first day may lie before a twelfth of the year
@@ -18,25 +20,7 @@ APART = 0.2  # of a month, between its first and last place in it that days of o
 PARTS = {52: (52,), 53: (52,), 365: (7, 365), 366: (7, 365)}  # likely seasons, of weeks and days
 
 
-class DecimalYears(NamedTuple):
-    """Decimal years as they were read: `values` (n,), datetime64[us] of months or counts, and how they are written.
-
-    `note` says what was taken for what; `calendar` is the rule of those that are counted, None of months.
-    """
-
-    values: np.ndarray
-    spelled: Callable[[np.ndarray], list[str]]
-    note: str
-    calendar: Calendar | None = None
-    form: str = "year"
-    offsets: None = None
-
-    def written(self, values: np.ndarray, offsets: None = None) -> list[str]:
-        """Return `values` (k,), times like these, as the table has them."""
-        return self.spelled(values)
-
-
-def decimal_years(values: np.ndarray, cells: Sequence[str] | None = None) -> DecimalYears | None:
+def decimal_years(values: np.ndarray, cells: Sequence[str] | None = None) -> Times | None:
     """Return what `values` (n,) mean as decimal years, by their `cells` as text; None where they are none.
 
     They are months, of which each has one place in its month, 1959.0833, 1959.083 or 1959.0849 for the first of
@@ -54,9 +38,8 @@ def decimal_years(values: np.ndarray, cells: Sequence[str] | None = None) -> Dec
         texts = [f"{year:.{digits}f}" for year in years.tolist()]
         return [text.rstrip("0").rstrip(".") for text in texts] if short else texts
 
-    found = (
-        _behind_the_point(values, digits, short) or _months(values, digits, spelled) or _parts(values, digits, spelled)
-    )
+    found = _behind_the_point(values, digits, short)
+    found = found or _months(values, digits, spelled) or _parts(values, digits, spelled)
     if found is None or found.calendar is not None:
         return found
     first = int(np.argmin(values))
@@ -68,11 +51,11 @@ def odd_year(values: np.ndarray) -> int | None:
     if values.dtype.kind != "f" or not ((values >= YEARS[0]) & (values < YEARS[1])).all():
         return None
     into = values * 12 - np.floor(values * 12 + EARLY)
-    odd = np.flatnonzero(np.abs(into - np.median(into)) > EARLY)
-    return int(odd[0]) if 0 < odd.size <= len(values) / 5 else None
+    odd = np.abs(into - np.median(into)) > EARLY
+    return first_true(odd) if odd.mean() <= 1 / 5 else None
 
 
-def _behind_the_point(values: np.ndarray, digits: int, short: bool) -> DecimalYears | None:
+def _behind_the_point(values: np.ndarray, digits: int, short: bool) -> Times | None:
     """Return what 1871.01 to 1871.12 mean, the last two digits a month."""
     months = np.round(values % 1 * 100)
     if digits > 2 or not ((months >= 1) & (months <= 12)).all() or not (months == 12).any():
@@ -83,10 +66,10 @@ def _behind_the_point(values: np.ndarray, digits: int, short: bool) -> DecimalYe
         texts = [str(each).replace("-", ".") for each in times.astype("datetime64[M]")]
         return [text.rstrip("0") if short and text.endswith(".10") else text for text in texts]
 
-    return DecimalYears(found, spelled, "")
+    return Times(found, "year", spelled=spelled)
 
 
-def _months(values: np.ndarray, digits: int, spelled: Callable[[np.ndarray], list[str]]) -> DecimalYears | None:
+def _months(values: np.ndarray, digits: int, spelled: Callable[[np.ndarray], list[str]]) -> Times | None:
     """Return the months that lie at the same place in their months; written as such where that is not found exactly."""
     numbers = np.floor(values * 12 + EARLY)
     if np.ptp(values * 12 - numbers) > APART:
@@ -94,8 +77,8 @@ def _months(values: np.ndarray, digits: int, spelled: Callable[[np.ndarray], lis
     for months in (_as_months(numbers), _as_months(numbers - 1)):  # the last of a month is early in the next, too
         for years in _places(months, values):
             if (np.abs(years(months) - values) <= 10.0**-digits + 1e-9).all():
-                return DecimalYears(months, lambda times, years=years: spelled(years(times)), "")
-    return DecimalYears(_as_months(numbers), lambda times: times.astype("datetime64[M]").astype(str).tolist(), "")
+                return Times(months, "year", spelled=lambda times, years=years: spelled(years(times)))
+    return Times(_as_months(numbers), "month")
 
 
 def _as_months(numbers: np.ndarray) -> np.ndarray:
@@ -114,16 +97,10 @@ def _places(months: np.ndarray, values: np.ndarray) -> Iterator[Callable[[np.nda
         return 1970 + (number + place) / 12
 
     def days(times: np.ndarray, share: float, day: float) -> np.ndarray:
-        month, year = times.astype("datetime64[M]"), times.astype("datetime64[Y]")
-        before, length, whole = (
-            (end.astype("datetime64[D]") - start.astype("datetime64[D]")).astype(np.int64)
-            for start, end in (
-                (year, month),
-                (month, month + np.timedelta64(1, "M")),
-                (year, year + np.timedelta64(1, "Y")),
-            )
-        )
-        return 1970 + year.astype(np.int64) + (before + share * length + day) / whole
+        year = times.astype("datetime64[Y]")
+        before = (first_day(times) - first_day(year)).astype(np.int64)
+        whole = (first_day(year, 12) - first_day(year)).astype(np.int64)
+        return 1970 + year.astype(np.int64) + (before + share * lengths_of_months(times) + day) / whole
 
     start, end = (days(months, share, 0) for share in (0, 1))
     shares = (values - start) / (end - start)
@@ -137,7 +114,7 @@ def _places(months: np.ndarray, values: np.ndarray) -> Iterator[Callable[[np.nda
         yield lambda times, day=day: days(times, 0, day)
 
 
-def _parts(values: np.ndarray, digits: int, spelled: Callable[[np.ndarray], list[str]]) -> DecimalYears | None:
+def _parts(values: np.ndarray, digits: int, spelled: Callable[[np.ndarray], list[str]]) -> Times | None:
     """Return the equal parts of years that lie one behind the other."""
     known, places = np.unique(values, return_inverse=True)
     first, n = known[0], len(known)
@@ -150,6 +127,6 @@ def _parts(values: np.ndarray, digits: int, spelled: Callable[[np.ndarray], list
     for per_year in (whole, count):
         if (np.abs(first + np.arange(n) / per_year - known) <= 10.0**-digits + 1e-9).all():
             calendar = Calendar("numbers", 1, per_year=whole, seasons=PARTS.get(whole, (whole,)))
-            note = f"decimal years, {whole} steps in each"
-            return DecimalYears(places, lambda times, f=per_year: spelled(first + times / f), note, calendar)
+            found = Times(places, "year", spelled=lambda times, f=per_year: spelled(first + times / f))
+            return found._replace(note=f"decimal years, {whole} steps in each", calendar=calendar)
     return None

@@ -11,23 +11,21 @@ from typing import Any
 import numpy as np
 
 from cgru.datasets import gaps
-from cgru.datasets.column_names import as_names, listed
+from cgru.datasets.column_names import as_names, check_choice, listed
 from cgru.datasets.dataset import Dataset, Split, with_features, with_targets
 from cgru.datasets.frames import long, notes_on_ids, squared
 from cgru.datasets.frames import wide as wide_of
 from cgru.datasets.npz import read_npz
-from cgru.datasets.roles import Asked, roles_of
+from cgru.datasets.roles import Roles, roles_of
 from cgru.datasets.table import Table, check_ids, table_of_frame
-from cgru.datasets.text import table_of_text
+from cgru.datasets.text import DECIMAL, table_of_text
 from cgru.datasets.time_gaps import TIME_STEP, as_gap
 from cgru.datasets.ts import read_ts
-from cgru.datasets.written import as_written
 
-__all__ = ["check_decimal", "kind_of", "read", "table_of", "test_beside"]
+__all__ = ["kind_of", "read", "table_of", "test_beside"]
 
 Path = str | os.PathLike[str]
 TABLES = (".csv", ".tsv", ".txt", ".tab", ".dat", ".data")
-TASKS = ("classification", "regression")
 TWICE = r"column with name '(.*)' has more than one|Multiple matches for \S*?\((.*?)\)"  # Polars, PyArrow: columns
 MANY = 20  # different integers that may be classes
 
@@ -111,26 +109,21 @@ def read(
         ValueError: anything else that is wrong, with the file, and the line and column or the array; of an `.npz` it is
             found in the headers of the arrays as far as these tell it, before x and y are read.
     """
-    named = {"id": id, "time": time, "label": label, "columns": columns}
-    asked = Asked(
-        **{name: None if value is None else as_names(value, name) for name, value in named.items()},
-        ignore=as_names(ignore, "ignore"),
-        wide=wide,
-        time_format=time_format,
-        groups=() if groups is None else as_names(groups, "groups"),
-    )
+    named = {"id": id, "time": time, "label": label, "columns": columns, "ignore": ignore, "groups": groups or ()}
+    named = {name: None if value is None else as_names(value, name) for name, value in named.items()}
+    asked = {"wide": wide, "per_step": per_step, "time_format": time_format, "split_at": split_at}
+    asked = Roles(**named, **asked, time_step=time_step)
     if len(asked.groups) > 1:
         raise ValueError(f"groups: expected one name, got {', '.join(asked.groups)}")
-    check_decimal(decimal)
-    for name, value, known in (("task", task, TASKS), ("axes", axes, ("mse", "mes"))):
-        if value is not None and value not in known:
-            raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
-    gaps.check_missing(missing)
-    options = {"per_step": per_step, "missing": missing, "na": gaps.as_words(na), "decimal": decimal}
-    options |= {"axes": axes, "targets": targets, "grouped": targets, "split_at": split_at, "time_step": time_step}
+    check_choice("decimal", decimal, DECIMAL)
+    check_choice("task", task, (None, "classification", "regression"))
+    check_choice("axes", axes, (None, "mse", "mes"))
+    check_choice("missing", missing, gaps.MISSING)
+    options = {"missing": missing, "na": gaps.as_words(na), "decimal": decimal, "axes": axes, "task": task}
+    options |= {"targets": targets, "grouped": targets, "features": features}
     if split_at is not None:
         as_gap(split_at)
-    data = _read(path, asked, features, task, options)
+    data = _read(path, asked, options)
     if test is None:
         beside = test_beside(path)
         note = f'{os.path.basename(beside or "")} lies beside it: test="{beside}" tests on it'
@@ -138,8 +131,8 @@ def read(
     known = data.reading or {}  # what was guessed of the one holds for the other
     decided = {name: as_names(known[name], name) for name in ("id", "time", "label", "columns") if name in known}
     decided |= {"wide": known["wide"]} if "wide" in known else {}
-    options["grouped"] = False
-    other = _read(test, asked._replace(**decided), features or data.feature_names, task, options)
+    options |= {"grouped": False, "features": features or data.feature_names}
+    other = _read(test, asked._replace(**decided), options)
     return _with_test(data, other, test)
 
 
@@ -148,12 +141,6 @@ def test_beside(path: Path) -> str | None:
     found = re.fullmatch(r"(.*)_TRAIN(\.ts(?:\.gz)?)", os.fspath(path))
     other = f"{found[1]}_TEST{found[2]}" if found else ""
     return other if other and os.path.exists(other) else None
-
-
-def check_decimal(decimal: str | None) -> None:
-    """ValueError for what is no decimal sign."""
-    if decimal not in (None, ".", ","):
-        raise ValueError(f"decimal: expected one of ., ,, got {decimal!r}")
 
 
 def _with_test(data: Dataset, other: Dataset, path: Path) -> Dataset:
@@ -203,16 +190,19 @@ def kind_of(path: Path) -> str:
     raise ValueError(f"it is no .npz archive, and its name does not end in .parquet, .ts, {', '.join(TABLES)}")
 
 
-def _read(
-    path: Path, asked: Asked, features: Sequence[str] | None, task: str | None, options: dict[str, Any]
-) -> Dataset:
+def _read(path: Path, asked: Roles, options: dict[str, Any]) -> Dataset:
+    task = options["task"]
     try:
         kind = kind_of(path)
+        is_table = kind in ("text", "parquet")
         _check_options(kind, asked, options)
         if kind == "npz":
             name = "".join(asked.groups)
             data = _filled(read_npz(path, options["axes"], name, options["grouped"]), options["missing"])
-            data = data if asked.columns is None else _chosen(data, asked.columns)
+            if asked.columns is not None and data.feature_names is None:
+                due = "none without feature_names in the file, which say what there is"
+                raise ValueError(f"columns: expected {due}, got some")
+            data = with_features(data, asked.columns)
         elif kind == "ts":
             X, y, notes = read_ts(path, options["missing"], options["targets"])
             X, lengths = squared(X)
@@ -222,24 +212,24 @@ def _read(
             if kind == "text" and len(table.names) == 1:
                 due = "expected columns that tabs, ;, |, commas or, on each line as many, spaces separate"
                 raise ValueError(f"{due}, got one, {table.names[0]}")
-            data = _of_table(table, notes, asked, features, options)
-        if kind in ("npz", "ts") and options["missing"] != "refuse":
+            data = _of_table(table, notes, asked, options)
+        if not is_table and options["missing"] != "refuse":
             data = data._replace(reading={"missing": options["missing"]})
-        data = data if features is None else with_features(data, features)
-        notes = data.notes if task or kind in ("text", "parquet") else (*data.notes, *_doubts(data.train or data.test))
-        splits = (_as_task(split, task, kind in ("text", "parquet")) for split in (data.train, data.test))
-        data = data._replace(**dict(zip(("train", "test"), splits, strict=True)), notes=notes)
+        data = with_features(data, options["features"])
+        notes = data.notes if task or is_table else (*data.notes, *_doubts(data.train or data.test))
+        train, test = (_as_task(split, task, is_table) for split in (data.train, data.test))
+        data = data._replace(train=train, test=test, notes=notes)
         return data if _has_numbers(data.train) else data._replace(target_names=None)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{os.fspath(path)}: {error}") from None
 
 
-def _check_options(kind: str, asked: Asked, options: dict[str, Any]) -> None:
+def _check_options(kind: str, asked: Roles, options: dict[str, Any]) -> None:
     """ValueError for what says nothing of such a file."""
-    given = {name for name, value in asked._asdict().items() if value not in (None, ())}
-    given |= {name for name in ("per_step", "na", "split_at", "time_step", "decimal", "axes") if options[name]}
-    table = {"id", "time", "time_format", "label", "columns", "ignore", "groups", "wide"}
-    table |= {"per_step", "na", "split_at", "time_step"}
+    unsaid = Roles()._asdict()
+    given = {name for name, value in asked._asdict().items() if value not in ((), unsaid[name])}
+    given |= {name for name in ("na", "decimal", "axes") if options[name]}
+    table = {*Roles._fields, "na"}
     fits = {"npz": {"axes", "columns", "groups"}, "ts": set(), "parquet": table, "text": table | {"decimal"}}
     for name in sorted(given - fits[kind]):
         raise ValueError(f"{name}: expected nothing, since it says nothing of such a file, {kind}, got some")
@@ -262,15 +252,13 @@ def table_of(
     return _parquet(path, na), []
 
 
-def _of_table(
-    table: Table, notes: list[str], asked: Asked, features: Sequence[str] | None, options: dict[str, Any]
-) -> Dataset:
-    if asked.label and not options["targets"]:  # which need not be there, and are no elements where they are
+def _of_table(table: Table, notes: list[str], asked: Roles, options: dict[str, Any]) -> Dataset:
+    features, targets, missing = (options[name] for name in ("features", "targets", "missing"))
+    trained = features is not None
+    if asked.label and not targets:  # which need not be there, and are no elements where they are
         there = [name for name in table.names if name not in asked.ignore]
         asked = asked._replace(label=tuple(name for name in asked.label if name in there) or None)
-    split_at, time_step = options["split_at"], options["time_step"]
-    trained = features is not None
-    if time_step:  # which no column has
+    if asked.time_step:  # which no column has
         features = None if features is None else [name for name in features if name != TIME_STEP]
         columns = None if asked.columns is None else tuple(name for name in asked.columns if name != TIME_STEP)
         asked = asked._replace(columns=columns)
@@ -287,41 +275,34 @@ def _of_table(
     notes = notes + guessed + table.notes_on_texts(roles.columns)
     for name in roles.id:
         check_ids(table.column(name), name)
-    if not options["targets"]:
+    if not targets:
         if asked.label and not table.named:  # which may be a file without labels
-            notes.append(
-                f'{listed(roles.label)} has labels, as in training, and is left out (label="" takes all columns)'
-            )
-        roles = roles._replace(label=())
-    per_step, missing = options["per_step"] and options["targets"], options["missing"]
-    if roles.wide:
-        for name in ("per_step", "split_at", "time_step"):
-            if options[name] and (name != "per_step" or per_step):
-                raise ValueError(f"{name}: expected a row for each step, got one for each sequence (wide=True)")
-        found, counts, more, groups, rows = wide_of(table, roles, missing)
-    else:
-        if time_step and TIME_STEP in roles.columns:
-            raise ValueError(f"time_step: expected no column of elements that is called so, got {TIME_STEP}")
-        roles = roles._replace(split_at=split_at, time_step=time_step)
-        found, counts, more, groups, rows = long(table, roles, per_step, missing)
-        more = more if trained else more + notes_on_ids(table, roles, found)
+            said = 'has labels, as in training, and is left out (label="" takes all columns)'
+            notes.append(f"{listed(roles.label)} {said}")
+        roles = roles._replace(label=(), per_step=False)
+    for name in ("per_step", "split_at", "time_step"):
+        if roles.wide and getattr(roles, name):
+            raise ValueError(f"{name}: expected a row for each step, got one for each sequence (wide=True)")
+    if roles.time_step and TIME_STEP in roles.columns:
+        raise ValueError(f"time_step: expected no column of elements that is called so, got {TIME_STEP}")
+    found, counts, more, groups, rows = (wide_of if roles.wide else long)(table, roles, missing)
+    more += [] if trained or roles.wide else notes_on_ids(table, roles, found)
     names = tuple(found.columns) if len(found.columns) > 1 or not roles.wide else None
     notes += more + gaps.said(counts, missing, names or ["values"])
     time = list(roles.time) if len(roles.time) > 1 else "".join(roles.time)
     reading = {"id": list(roles.id), "time": time, "wide": roles.wide, "missing": missing}
-    optional = {"na": list(options["na"]), "split_at": split_at, "time_step": time_step}
-    reading |= {name: value for name, value in optional.items() if value}
-    if roles.time_format is not None:
-        reading["time_format"] = roles.time_format
+    optional = {"na": list(options["na"])}
+    optional |= {name: getattr(roles, name) for name in ("split_at", "time_step", "time_format")}
     if roles.wide:  # of a long one the names of the elements say it
         words = () if re.search(r"\d", "".join(roles.columns)) else roles.columns  # whose order names do not tell
         chosen = {"columns": asked.columns or words, "ignore": asked.ignore, "groups": asked.groups}
-        reading |= {name: list(names) for name, names in chosen.items() if names}
-    if options["targets"]:
-        reading |= {"label": list(roles.label), "per_step": per_step}
+        optional |= {name: list(names) for name, names in chosen.items()}
+    reading |= {name: value for name, value in optional.items() if value}
+    if targets:
+        reading |= {"label": list(roles.label), "per_step": roles.per_step}
     X, lengths = squared(found.X)
-    is_timed = roles.time and not options["targets"]
-    times = _times_of_steps(rows, as_written(table, roles.time), X.shape[:2]) if is_timed else None
+    is_timed = roles.time and not targets
+    times = _times_of_steps(rows, table.written(roles.time), X.shape[:2]) if is_timed else None
     split = Split(X, found.y, lengths, found.ids if roles.id else None)
     return Dataset(split, None, None, names, tuple(notes), reading, roles.label or None, times, groups)
 
@@ -356,12 +337,6 @@ def _parquet(path: Path, na: Sequence[str]) -> Table:
 
 
 # --- .npz, and targets ---
-
-
-def _chosen(data: Dataset, columns: Sequence[str]) -> Dataset:
-    if data.feature_names is None:
-        raise ValueError("columns: expected none without feature_names in the file, which say what there is, got some")
-    return with_features(data, columns)
 
 
 def _filled(data: Dataset, missing: str) -> Dataset:
@@ -434,12 +409,7 @@ def _doubts(split: Split) -> list[str]:
         if y.dtype.kind == "f":
             return [f'{found} numbers, all whole: task="classification" takes them for classes']
         return [f'{found} integers of {len(y)}, which are learned as classes: task="regression" learns them as numbers']
-    if (
-        _has_numbers(split)
-        and y.ndim == 2
-        and y.shape[1] > 1
-        and ((y == 0) | (y == 1)).all()
-        and (y.sum(axis=1) == 1).all()
-    ):
+    is_wide = _has_numbers(split) and y.ndim == 2 and y.shape[1] > 1
+    if is_wide and np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all():
         return ["y looks one-hot, and is learned as numbers: y.argmax(axis=1) are the classes"]
     return []

@@ -11,12 +11,13 @@ import numpy as np
 
 from cgru.core.lengths import padded
 from cgru.datasets import gaps
-from cgru.datasets.column_names import NUMBERED, as_names, is_part_of_date, listed, spelled
+from cgru.datasets.column_names import NUMBERED, as_names, check_choice, is_part_of_date, left_out, listed, spelled
 from cgru.datasets.date_parts import join_parts
-from cgru.datasets.roles import Roles, check_names
+from cgru.datasets.roles import Roles, roles_of
 from cgru.datasets.table import Table, groups, table_of_frame
-from cgru.datasets.time_gaps import TIME_STEP, as_gap, clock_of, on_gaps
-from cgru.datasets.times import Place, are_times, form_of_counts, ranks, slip_in
+from cgru.datasets.time_gaps import TIME_STEP, as_gap, on_gaps
+from cgru.datasets.times import are_times, clock_of, form_of_counts, ranks, slip_in
+from cgru.datasets.where import Place, first_true
 
 __all__ = ["Sequences", "from_frame", "long", "squared", "wide"]
 
@@ -83,20 +84,19 @@ def from_frame(
     table = table_of_frame(frame, na=gaps.as_words(na))
     if isinstance(columns, str):
         raise TypeError(f"columns: expected a list of names, got {columns!r}")
-    ids, labels = as_names(id, "id"), () if label is None else as_names(label, "label")
-    times, left = () if time is None else as_names(time, "time"), as_names(ignore, "ignore")
-    taken = [*ids, *times, *labels, *left]
-    names = [name for name in table.names if name not in taken] if columns is None else columns
+    named = {"id": id, "time": time or (), "label": label or (), "ignore": ignore}
+    named = {role: as_names(names, role) for role, names in named.items()}
+    taken = [name for names in named.values() for name in names]
+    names = tuple(name for name in table.names if name not in taken) if columns is None else tuple(columns)
     index = [name for name in getattr(getattr(frame, "index", None), "names", ()) if name not in table.names]
     if lost := [name for name in taken if name in index]:
-        raise ValueError(
-            f"frame: expected {listed(lost)} among its columns, got an index; frame.reset_index() has it there"
-        )
-    check_names(table, {"id": ids, "time": times, "label": labels, "columns": names, "ignore": left})
+        cure = "frame.reset_index() has it there"
+        raise ValueError(f"frame: expected {listed(lost)} among its columns, got an index; {cure}")
     if not names:
         raise ValueError(f"columns: expected at least one beside {', '.join(taken)}, got none")
-    roles = Roles(ids, times, labels, tuple(names), False, time_format, split_at, time_step)
-    return long(table, roles, per_step, missing)[0]
+    asked = {"per_step": per_step, "time_format": time_format, "split_at": split_at, "time_step": time_step}
+    roles, _ = roles_of(table, Roles(**named, columns=names, wide=False, **asked))
+    return long(table, roles, missing)[0]
 
 
 # --- a row for each step ---
@@ -116,19 +116,18 @@ class Framed(NamedTuple):
     rows: list[np.ndarray] | None = None
 
 
-def long(table: Table, roles: Roles, per_step: bool, missing: str) -> Framed:
+def long(table: Table, roles: Roles, missing: str) -> Framed:
     """Return the sequences in a long table, and what is to be said of them. Errors as `from_frame`."""
-    gaps.check_missing(missing)
+    check_choice("missing", missing, gaps.MISSING)
     ids, place = groups(table, roles.id)
     called, form = " ".join(roles.time), roles.time_format
     written = table.together(roles.time, whole=form is not None) if roles.time else np.arange(table.rows)
     times = ranks(written, called, table.place, form if roles.time else None)
     order = np.lexsort((times, place))
     sequence, place, times = place, place[order], times[order]
-    again = np.flatnonzero((np.diff(place) == 0) & (np.diff(times) == 0))
-    if again.size:
-        first, second = order[again[0] : again[0] + 2].tolist()
-        got = f"{written[second]} of {'/'.join(roles.id)} {ids[place[again[0]]]}"
+    if (again := first_true((np.diff(place) == 0) & (np.diff(times) == 0))) is not None:
+        first, second = order[again : again + 2].tolist()
+        got = f"{written[second]} of {'/'.join(roles.id)} {ids[place[again]]}"
         where = f"{table.place(first)} and again in {table.place(second)}"
         cure = f'time="" with ignore={spelled(roles.time)} takes rows as they stand'
         raise ValueError(f"{called}: expected times that differ within a sequence, got {got} in {where}; {cure}")
@@ -153,16 +152,25 @@ def long(table: Table, roles: Roles, per_step: bool, missing: str) -> Framed:
     starts = np.flatnonzero(np.diff(place, prepend=-1))
     X = np.split(elements, starts[1:])
     counts = _filled(X, missing, columns, lambda i: f"{'/'.join(roles.id)} {ids[i]}")
+
+    def constant(name: str, cure: str) -> np.ndarray:
+        """Return the one value of a column for each sequence (m,); ValueError where one has several."""
+        values = table.column(name)[order]
+        if (other := first_true(values != values[starts][place])) is not None:
+            row = table.place(int(order[other]))
+            raise ValueError(f"{name}: expected one value for each {'/'.join(roles.id)}, got another in {row}; {cure}")
+        return _plain(values[starts])
+
     y = None
-    if per_step:
+    if roles.per_step:
         y = _classes_of_steps(table, roles.label, order, starts)
     elif roles.label:
         cure = "per_step=True takes a class for each step"
-        y = _joined([_constant(table, name, roles, order, starts, place, cure) for name in roles.label])
+        y = _joined([constant(name, cure) for name in roles.label])
         notes += _doubted(y, roles.label)
     together = None
     for name in roles.groups:
-        together = _constant(table, name, roles, order, starts, place, "a sequence belongs to one group")
+        together = constant(name, "a sequence belongs to one group")
     return Framed(Sequences(X, y, ids, columns), counts, notes, together, np.split(order, starts[1:]))
 
 
@@ -243,8 +251,7 @@ def _numbers(table: Table, roles: Roles) -> dict[str, np.ndarray]:
         raise TypeError("; ".join(wrong.values()))
     if wrong:
         cure = f'columns="..." says which are elements, unless it is the id{"" if roles.wide else ", time"} or label'
-        left = f"ignore={spelled(words)} leaves {'it' if len(words) == 1 else 'them'} out"
-        raise TypeError("; ".join([*wrong.values(), f"{cure}, {left}"]))
+        raise TypeError("; ".join([*wrong.values(), f"{cure}, {left_out(words)}"]))
     return numbers
 
 
@@ -278,22 +285,8 @@ def _advice(table: Table, name: str, roles: Roles) -> str:
 def _filled(X: Sequence[np.ndarray], missing: str, names: Sequence[str], where: Any) -> np.ndarray:
     """How many values of each element were filled; ValueError where an element of a sequence has none at all."""
     cure = 'missing="zero" fills it, ignore="NAME" leaves a column out'
-    return gaps.fill_each(
-        X, missing, len(names), lambda i, j: f"{names[j]}: expected a value at least, got none in {where(i)}; {cure}"
-    )
-
-
-def _constant(
-    table: Table, name: str, roles: Roles, order: np.ndarray, starts: np.ndarray, place: np.ndarray, cure: str
-) -> np.ndarray:
-    """Return the one value of a column for each sequence (m,); ValueError, with the `cure`, where one has several."""
-    values = table.column(name)[order]
-    y = values[starts]
-    other = np.flatnonzero(values != y[place])
-    if other.size:
-        row = table.place(int(order[other[0]]))
-        raise ValueError(f"{name}: expected one value for each {'/'.join(roles.id)}, got another in {row}; {cure}")
-    return _plain(y)
+    due = "expected a value at least, got none in"
+    return gaps.fill_each(X, missing, len(names), lambda i, j: f"{names[j]}: {due} {where(i)}; {cure}")
 
 
 def _classes_of_steps(table: Table, label: Sequence[str], order: np.ndarray, starts: np.ndarray) -> np.ndarray:
@@ -305,19 +298,14 @@ def _classes_of_steps(table: Table, label: Sequence[str], order: np.ndarray, sta
         values = values.astype(np.int64)  # 1.0 is the class 1
     if values.dtype.kind == "f":
         raise ValueError(f"{label[0]}: expected a class for each step, integers or strings, got {values.dtype}")
-    parts = np.split(values, starts[1:])
-    y = np.zeros((len(parts), max(map(len, parts))), values.dtype)
-    for row, part in zip(y, parts, strict=True):
-        row[: len(part)] = part
-    return y
+    return padded(np.split(values, starts[1:]))[0]
 
 
 def _joined(labels: Sequence[np.ndarray]) -> np.ndarray:
     """One label (m,), or several numbers (m, k)."""
     if len(labels) == 1:
         return labels[0]
-    words = [each for each in labels if each.dtype.kind not in "iuf"]
-    if words:
+    if words := [each for each in labels if each.dtype.kind not in "iuf"]:
         raise ValueError(f"label: expected one, or several with numbers, got {str(words[0][0])!r}")
     return np.stack(labels, axis=1).astype(np.float64)
 
@@ -339,19 +327,14 @@ def notes_on_ids(table: Table, roles: Roles, found: Sequences) -> list[str]:
     if max(map(len, found.X)) > 1 and len(found.X) > 1:
         still = np.all([(x == x[0]).all(axis=0) for x in found.X], axis=0)
         still &= np.any([x[0] != found.X[0][0] for x in found.X], axis=0)  # else it is told that nothing changes
-        names = [name for name, is_still in zip(found.columns, still, strict=True) if is_still]
-        if names:
-            verb, cure = ("does", "it") if len(names) == 1 else ("do", "them")
+        if names := [name for name, is_still in zip(found.columns, still, strict=True) if is_still]:
+            verb = "does" if len(names) == 1 else "do"
             learns = "" if roles.label else f", label={spelled(names[-1:])} learns {names[-1] if names[1:] else 'it'}"
-            notes.append(
-                f"{listed(names)} {verb} not change within any sequence, as codes and names do: "
-                f"ignore={spelled(names)} leaves {cure} out{learns}"
-            )
+            found_still = f"{listed(names)} {verb} not change within any sequence, as codes and names do"
+            notes.append(f"{found_still}: {left_out(names)}{learns}")
     if len(roles.id) == 2 and not roles.groups and len(groups(table, roles.id[:1])[0]) < len(found.X):
-        notes.append(
-            f"is {roles.id[0]} a group, whose sequences are alike? groups={spelled(roles.id[:1])} keeps them together "
-            "where some are held back"
-        )
+        cure = f"groups={spelled(roles.id[:1])} keeps them together where some are held back"
+        notes.append(f"is {roles.id[0]} a group, whose sequences are alike? {cure}")
     return notes
 
 
@@ -374,8 +357,8 @@ def wide(table: Table, roles: Roles, missing: str) -> Framed:
     notes += gaps.doubted(X.reshape(-1, len(names)), called)
     there = ~np.isnan(X).all(axis=2)
     ends = np.where(there.any(axis=1), X.shape[1] - there[:, ::-1].argmax(axis=1), 0)
-    for i in np.flatnonzero(ends == 0):
-        raise ValueError(f"expected values in each row, got none in {table.place(int(i))}")
+    if (empty := first_true(ends == 0)) is not None:
+        raise ValueError(f"expected values in each row, got none in {table.place(empty)}")
     sequences = [x[:n].copy() for x, n in zip(X, ends.tolist(), strict=True)]
     lost = [(columns[step][j], i) for i, x in enumerate(sequences) for step, j in np.argwhere(np.isnan(x))]
     if lost and missing == "refuse":

@@ -8,10 +8,9 @@ from numbers import Real
 
 import numpy as np
 
-__all__ = [
-    "MISSING", "NA", "as_words", "check_missing", "cures", "doubted", "equal", "fill_each", "filled", "numbers_in",
-    "said",
-]  # fmt: skip
+from cgru.datasets.where import first_true
+
+__all__ = ["MISSING", "NA", "as_words", "cures", "doubted", "equal", "fill_each", "filled", "numbers_in", "said"]
 
 MISSING = ("refuse", "forward", "interpolate", "zero")
 NA = str | float | Sequence[str | float]  # words that mean a missing value
@@ -21,8 +20,7 @@ SENTINELS = (-99, -99.9, -200, -999, -999.9, -9999, -99999, 999, 9999, 99999)  #
 def as_words(na: NA | None) -> tuple[str, ...]:
     """Words that mean a missing value, one or several, numbers among them, as strings in lower case; None: none."""
     words = [na] if isinstance(na, (str, bytes, Real)) else [] if na is None else list(na)
-    wrong = [word for word in words if isinstance(word, (bool, np.bool_)) or not isinstance(word, (str, Real))]
-    if wrong:
+    if wrong := [word for word in words if isinstance(word, (bool, np.bool_)) or not isinstance(word, (str, Real))]:
         raise TypeError(f"na: expected words that mean a missing value, strings or numbers, got {wrong[0]!r}")
     texts = [word if isinstance(word, str) else f"{float(word)!r}".removesuffix(".0") for word in words]
     return tuple(filter(None, (text.strip().lower() for text in texts)))
@@ -58,9 +56,8 @@ def doubted(values: np.ndarray, names: Sequence[str]) -> list[str]:
         for word, count in zip(*np.unique(column[odd], return_counts=True), strict=True):
             if count > 1 and max(low - word, word - high) > high - low:
                 where = "below" if word < low else "above"
-                notes.append(
-                    f'{name} has {word:g} {count} times, far {where} all others (na="{word:g}" takes it for missing)'
-                )
+                cure = f'na="{word:g}" takes it for missing'
+                notes.append(f"{name} has {word:g} {count} times, far {where} all others ({cure})")
     return notes
 
 
@@ -87,13 +84,6 @@ def cures(gone: np.ndarray, sequence: np.ndarray, names: Sequence[str]) -> str:
     return "; ".join(found)
 
 
-def check_missing(missing: str) -> str:
-    """`missing` where it is one of `MISSING`; ValueError."""
-    if missing not in MISSING:
-        raise ValueError(f"missing: expected one of {', '.join(MISSING)}, got {missing!r}")
-    return missing
-
-
 def fill_each(sequences: Iterable[np.ndarray], how: str, e: int, wrong: Callable[[int, int], str]) -> np.ndarray:
     """Fill the NaN of each sequence (s_i, e), in place; return how many of each element were filled (e,).
 
@@ -102,9 +92,8 @@ def fill_each(sequences: Iterable[np.ndarray], how: str, e: int, wrong: Callable
     counts = np.zeros(e, np.intp)
     for i, sequence in enumerate(sequences if how != "refuse" else ()):
         counts += filled(sequence, how)
-        lost = np.flatnonzero(np.isnan(sequence[:1]).any(axis=0))
-        if lost.size:
-            raise ValueError(wrong(i, int(lost[0])))
+        if (lost := first_true(np.isnan(sequence[:1]).any(axis=0))) is not None:
+            raise ValueError(wrong(i, lost))
     return counts
 
 

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import functools
+import re
 import unicodedata
 
 __all__ = ["folded", "months_of", "weekdays_of"]
 
+_FINNISH = "tammi helmi maalis huhti touko kesa heina elo syys loka marras joulu"
 # January to December; a slash stands between the names of one month. Any beginning of three letters or more that only
 # one month has is an abbreviation. Letters are as `folded` leaves them.
 _MONTHS = {
@@ -56,17 +58,12 @@ _MONTHS = {
     "el": "ιανουαριος/ιανουαριου φεβρουαριος/φεβρουαριου μαρτιος/μαρτιου απριλιος/απριλιου μαιος/μαιου ιουνιος/ιουνιου "
     "ιουλιος/ιουλιου αυγουστος/αυγουστου σεπτεμβριος/σεπτεμβριου οκτωβριος/οκτωβριου νοεμβριος/νοεμβριου "
     "δεκεμβριος/δεκεμβριου",
-}
-# Other beginnings of these are no abbreviations: Januar is German, and mar is March nearly everywhere, not marraskuu.
-_WHOLE = {
     "en": "january/jan february/feb march/mar april/apr may june/jun july/jul august/aug september/sep/sept "
     "october/oct november/nov december/dec",
-    "fi": " ".join(
-        f"{name}/{name}k/{name}kuu/{name}kuuta/{name}kuun/{name}kuussa"
-        for name in ("tammi", "helmi", "maalis", "huhti", "touko", "kesa", "heina", "elo", "syys", "loka", "marras",
-                     "joulu")
-    ),
-}  # fmt: skip
+    "fi": re.sub(r"(\w+)", r"\1/\1k/\1kuu/\1kuuta/\1kuun/\1kuussa", _FINNISH),
+}
+# Other beginnings of these are no abbreviations: Januar is German, and mar is March nearly everywhere, not marraskuu.
+_WHOLE = ("en", "fi")
 # Monday to Sunday; any beginning of two letters or more is an abbreviation.
 _WEEKDAYS = """
 monday tuesday wednesday thursday friday saturday sunday
@@ -112,41 +109,32 @@ def folded(word: str) -> str:
 @functools.lru_cache(4096)
 def months_of(word: str) -> dict[str, int]:
     """Return which month, 1 to 12, a folded word names in each language that knows it."""
-    names, whole, _ = _tables()
-    found = {language: _begun(each, word, 3) for language, each in names.items()}
-    found |= {language: _same(each, word) for language, each in whole.items()}
+    names, _ = _tables()
+    found = {language: _meant(each, word, 99 if language in _WHOLE else 3) for language, each in names.items()}
     return {language: months[0] + 1 for language, months in found.items() if len(months) == 1}
 
 
 @functools.lru_cache(4096)
 def weekdays_of(word: str) -> frozenset[int]:
     """Return the weekdays, Monday 0 to Sunday 6, that a folded word names in any language."""
-    return frozenset(day for names in _tables()[2] for day in _begun(names, word, 2))
+    return frozenset(day for names in _tables()[1] for day in _meant(names, word, 2))
 
 
 Names = list[list[str]]  # of a language, in order, each in several words
 
 
 @functools.cache
-def _tables() -> tuple[dict[str, Names], dict[str, Names], list[Names]]:
-    """Return the names of months that may be abbreviated and of others, by language, and those of weekdays."""
-    names, whole = (
-        {language: [_folded(name) for name in line.split()] for language, line in lines.items()}
-        for lines in (_MONTHS, _WHOLE)
-    )
-    return names, whole, [[_folded(name) for name in line.split()] for line in _WEEKDAYS.strip().splitlines()]
+def _tables() -> tuple[dict[str, Names], list[Names]]:
+    """Return the names of months by language, and those of weekdays in each."""
+    months = {language: _names(line) for language, line in _MONTHS.items()}
+    return months, [_names(line) for line in _WEEKDAYS.strip().splitlines()]
 
 
-def _folded(names: str) -> list[str]:
-    return [folded(name) for name in names.split("/")]
+def _names(line: str) -> Names:
+    return [names.split("/") for names in folded(line).split()]
 
 
-def _same(names: Names, word: str) -> list[int]:
-    """Return the places of the names that are `word`."""
-    return [i for i, each in enumerate(names) if word in each]
-
-
-def _begun(names: Names, word: str, least: int) -> list[int]:
+def _meant(names: Names, word: str, least: int) -> list[int]:
     """Return the places of the names that are `word`; without any those that begin with it, of `least` letters."""
     begun = [i for i, each in enumerate(names) if len(word) >= least and any(name.startswith(word) for name in each)]
-    return _same(names, word) or begun
+    return [i for i, each in enumerate(names) if word in each] or begun

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Container
 
 import numpy as np
 
@@ -10,7 +11,6 @@ from cgru.core import checks
 from cgru.core.blocks import mapped
 from cgru.datasets.column_names import listed
 from cgru.datasets.dataset import Dataset, Split
-from cgru.datasets.mapped import Folder
 from cgru.files import Archive, Header
 
 __all__ = ["read_npz"]
@@ -21,6 +21,7 @@ FORMS = {"x": ("x", "X"), "y": ("y", "Y"), "lengths": ("lengths",)}
 # Compressed, a name that is far too long takes next to no room in a file.
 _LONGEST = 1000  # characters of a class in y
 _MOST_NAMES = 1 << 24  # bytes
+_PLAIN = "biufSU"  # kinds of dtype: booleans, numbers and strings
 
 
 def read_npz(path: str | os.PathLike[str], axes: str | None = None, groups: str = "", grouped: bool = True) -> Dataset:
@@ -31,7 +32,7 @@ def read_npz(path: str | os.PathLike[str], axes: str | None = None, groups: str 
     known = _aliases(groups)
     wanted = {alias for aliases in known.values() for alias in aliases}
     if os.path.isdir(path):
-        return _dataset(_Named(Folder(path, wanted), known), axes == "mes", groups if grouped else "")
+        return _dataset(_Named(_Folder(path, wanted), known), axes == "mes", groups if grouped else "")
     with open(path, "rb") as file:
         try:
             archive = Archive(file, wanted)
@@ -55,13 +56,53 @@ def _aliases(groups: str) -> dict[str, tuple[str, ...]]:
     return known
 
 
+class _Folder:
+    """The arrays of a folder, `x.npy`, `y.npy` and so on, mapped into memory, as `Archive` has those of an `.npz`.
+
+    Args:
+        path: the folder.
+        names: of the arrays; other files are not looked at.
+
+    Attributes:
+        headers: the arrays, whose numbers are in the files, by name.
+        there: the names of all `.npy` files, these and others.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: one is no `.npy` of plain numbers or strings, or x is not (m, s, e): what lies there otherwise would
+            have to be copied.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], names: Container[str]) -> None:
+        self.headers: dict[str, np.ndarray] = {}
+        self.there = sorted(file for file in os.listdir(path) if file.endswith(".npy"))
+        for file in self.there:
+            name = file.removesuffix(".npy")
+            if name not in names:
+                continue
+            if not os.path.getsize(os.path.join(path, file)):
+                raise ValueError(f"{file}: expected numbers or strings, as numpy.save has them, got an empty file")
+            try:
+                array = np.lib.format.open_memmap(os.path.join(path, file), mode="r")
+            except (ValueError, EOFError) as error:
+                raise ValueError(f"{file}: expected numbers or strings, as numpy.save has them ({error})") from None
+            if array.dtype.kind not in _PLAIN or array.dtype.itemsize == 0:
+                raise ValueError(f"{file}: expected numbers or strings, got dtype {array.dtype}")
+            if "x" in name.lower().split("_") and array.ndim != 3:
+                raise ValueError(f"{file}: expected shape (m, s, e), got {array.shape}")
+            self.headers[name] = array
+
+    def read(self, name: str) -> np.ndarray:
+        """The array of that name."""
+        return self.headers[name]
+
+
 class _Named:
     """The arrays of an archive by one name each: X is x, X_train is train_x."""
 
-    def __init__(self, archive: Archive | Folder, known: dict[str, tuple[str, ...]]) -> None:
+    def __init__(self, archive: Archive | _Folder, known: dict[str, tuple[str, ...]]) -> None:
         self.headers: dict[str, Header | np.ndarray] = {}
-        self._archive, self._names, self.folder = archive, {}, isinstance(archive, Folder)
-        self.there = archive.there
+        self._archive, self._names, self.folder, self.there = archive, {}, isinstance(archive, _Folder), archive.there
         self.others = [name for name in self.there if self.folder and name.removesuffix(".npy") not in archive.headers]
         for name, aliases in known.items():
             found = [alias for alias in aliases if alias in archive.headers]
@@ -72,7 +113,7 @@ class _Named:
 
     def read(self, name: str) -> np.ndarray:
         """The array of that name."""
-        return self._archive.read(self._names.get(name, name))
+        return self._archive.read(self._names[name])
 
 
 def _dataset(archive: _Named, swapped: bool, groups: str) -> Dataset:
@@ -170,7 +211,7 @@ def _at_steps(shape: tuple[int, ...], m: int, s: int) -> bool:
 
 def _check_targets(shape: tuple[int, ...], dtype: np.dtype, m: int, s: int, name: str) -> None:
     """Refuse a y that is none for m samples of s steps."""
-    if dtype.kind not in "biufSU":
+    if dtype.kind not in _PLAIN:
         raise ValueError(f"{name}: expected integers, strings or reals, got dtype {dtype}")
     if dtype.kind in "SU" and dtype.itemsize > _LONGEST * dtype.alignment:
         raise ValueError(f"{name}: expected names of at most {_LONGEST} characters, got dtype {dtype}")
@@ -178,10 +219,8 @@ def _check_targets(shape: tuple[int, ...], dtype: np.dtype, m: int, s: int, name
         return
     columns = len(shape) == 2 and (shape[1] == 1 or (dtype.kind == "f" and shape[1] > 1))
     if len(shape) != 1 and not columns:
-        raise ValueError(
-            f"{name}: expected shape ({m},), or ({m}, k) for reals, or ({m}, {s}) for classes at steps, "
-            f"got {shape} {dtype}"
-        )
+        due = f"shape ({m},), or ({m}, k) for reals, or ({m}, {s}) for classes at steps"
+        raise ValueError(f"{name}: expected {due}, got {shape} {dtype}")
     if shape[0] != m:
         raise ValueError(f"{name}: expected {m} values, one for each sample, got {shape[0]}")
 

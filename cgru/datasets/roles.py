@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from cgru.datasets.column_names import IDS, LABELS, ROWS, STEPS, TIMES, called, is_like_step, listed, spelled
+from cgru.datasets.column_names import IDS, LABELS, ROWS, STEPS, TIMES, called, is_like_step, left_out, listed, spelled
 from cgru.datasets.date_parts import part_of, words_of
 from cgru.datasets.month_names import months_of, weekdays_of
-from cgru.datasets.table import Table, groups
+from cgru.datasets.table import Table, are_apart
 from cgru.datasets.time_columns import find_time, id_candidates, is_known, one_of, rising, wanders
 
-__all__ = ["Asked", "Roles", "check_names", "roles_of"]
+__all__ = ["Roles", "roles_of"]
 
+NAMED = ("id", "time", "label", "columns", "ignore", "groups")
 
 COUNTED = 10  # rows whose numbers in any order are those of rows and no measurements
 SHARED = {"label": ("id",), "groups": ("id", "ignore"), "columns": ("time",)}  # roles of which a column may have both
 
 
-class Asked(NamedTuple):
-    """What was said of the columns of a table; None: whatever their names say.
+class Roles(NamedTuple):
+    """Which columns of a table are what: what was asked for, None for whatever their names say, or what was found.
 
-    id, time, label: names of columns; () for none.
-    columns: with the elements of a step; `ignore`: to be left out of these.
+    id, time, label: to which sequence a row belongs, when it comes, what is to be learned; () for none.
+    columns: the elements of a step; `ignore`: columns that are none.
+    groups: the column that says which sequences belong together, such as the subject, () for none.
     wide: whether a row is a whole sequence.
+    per_step: whether the label is a class for each step.
     time_format: how times are written, as for strptime; None: as they look.
-    groups: of the column that says which sequences belong together, such as the subject, of whom there are several.
+    split_at: the gap in time that ends a sequence; None: none does.
+    time_step: whether the time since the row before is an element, too.
     """
 
     id: tuple[str, ...] | None = None
@@ -37,40 +41,21 @@ class Asked(NamedTuple):
     label: tuple[str, ...] | None = None
     columns: tuple[str, ...] | None = None
     ignore: tuple[str, ...] = ()
-    wide: bool | None = None
-    time_format: str | None = None
     groups: tuple[str, ...] = ()
-
-
-class Roles(NamedTuple):
-    """Which columns say to which sequence a row belongs, when it comes, what is to be learned, and the elements.
-
-    time_format: how times are written, as for strptime; None: as they look.
-    split_at: the gap in time that ends a sequence; None: none does.
-    time_step: whether the time since the row before is an element, too.
-    groups: the column that says which sequences belong together, () for none.
-    """
-
-    id: tuple[str, ...]
-    time: tuple[str, ...]
-    label: tuple[str, ...]
-    columns: tuple[str, ...]
-    wide: bool
+    wide: bool | None = None
+    per_step: bool = False
     time_format: str | None = None
     split_at: str | float | None = None
     time_step: bool = False
-    groups: tuple[str, ...] = ()
 
 
-def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
+def roles_of(table: Table, asked: Roles) -> tuple[Roles, list[str]]:
     """The roles of the columns, and what was guessed of them, in words.
 
     ValueError, naming the option that settles it, where names say too little or too much, and for columns that are not
     there.
     """
-    given = {name: value or () for name, value in asked._asdict().items() if name not in ("wide", "time_format")}
-    check_names(table, given)
-    used = {name for names in given.values() for name in names}
+    used = _checked(table, {role: getattr(asked, role) or () for role in NAMED})
     free = [name for name in table.names if name not in used]
     notes: list[str] = []
 
@@ -97,11 +82,9 @@ def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
         if time:
             raise ValueError(f"time: expected none where each row is a sequence of its own, got {', '.join(time)}")
     elif not id:
-        raise ValueError(
-            "expected a column such as id or subject that says which sequence a row belongs to: "
-            f"{_candidates(table, free, time)}, wide=True says that each row is a sequence of its own; columns are "
-            f"{listed(table.names)}"
-        )
+        due = "a column such as id or subject that says which sequence a row belongs to"
+        cure = f"{_candidates(table, free, time)}, wide=True says that each row is a sequence of its own"
+        raise ValueError(f"expected {due}: {cure}; columns are {listed(table.names)}")
     elif not time and asked.time is None:
         notes.append("steps come as rows do: no column of times")
     if wide and not id:
@@ -116,17 +99,15 @@ def roles_of(table: Table, asked: Asked) -> tuple[Roles, list[str]]:
         raise ValueError('time_format: expected a column of times beside it, got none: time="..." names it')
     if asked.columns is None and not wide:
         notes += _on_rising(rising(table, columns, id), time)
-    return Roles(id, time, label, columns, wide, asked.time_format, groups=asked.groups), notes
+    return asked._replace(id=id, time=time, label=label, columns=columns, wide=wide), notes
 
 
 def _on_rising(names: Sequence[str], time: Sequence[str]) -> list[str]:
     """Return what to say of elements that rise within each sequence as times do: a line or none."""
     if not names:
         return []
-    one = len(names) == 1
-    cure = f"ignore={spelled(names)} leaves {'it' if one else 'them'} out"
-    cure += "" if time else f", time={spelled(names[:1])} sorts by it"
-    rise, are = ("rises", "is an element") if one else ("rise", "are elements")
+    cure = left_out(names) + ("" if time else f", time={spelled(names[:1])} sorts by it")
+    rise, are = ("rises", "is an element") if len(names) == 1 else ("rise", "are elements")
     return [f"{listed(names)} {rise} within each sequence, as times do, and {are} ({cure})"]
 
 
@@ -134,13 +115,13 @@ def _candidates(table: Table, free: Sequence[str], time: Sequence[str]) -> str:
     """Return what may settle which sequence a row belongs to, in words."""
     names = id_candidates(table, free, time)
     cures = [f'id="{name}"' for name in names[:3]] or ['id="..." names it']
-    alone = not names or (time and len(groups(table, time)[0]) == table.rows)
+    alone = not names or (time and are_apart(table, time))
     one = ", one series alone is what `cgru forecast` takes" if alone else ""
     return f"{' or '.join(cures)}{' may be it' if names else ''}{one}"
 
 
-def check_names(table: Table, roles: dict[str, Collection[str]]) -> None:
-    """ValueError where a column is not there, or has two roles."""
+def _checked(table: Table, roles: dict[str, Sequence[str]]) -> list[str]:
+    """Return the columns that have roles; ValueError where one is not there, or has two of them."""
     taken: list[str] = []
     for role, names in roles.items():
         before = list(taken)
@@ -148,10 +129,11 @@ def check_names(table: Table, roles: dict[str, Collection[str]]) -> None:
             if name not in table.names:
                 raise ValueError(f"{role}: expected one of the columns {listed(table.names)}, got {name!r}")
             twice = any(name in roles.get(other, ()) for other in SHARED.get(role, ()))  # where it may stand as well
-            if name in tuple(names)[:i] or (name in before and not twice):
+            if name in names[:i] or (name in before and not twice):
                 others = f", and none of {', '.join(before)}" if before else ""
                 raise ValueError(f"{role}: expected each once{others}, got {', '.join(names)}")
             taken.append(name)
+    return taken
 
 
 def _ids(table: Table, free: Sequence[str], group: Sequence[str]) -> tuple[str, ...]:
@@ -179,8 +161,7 @@ def _different(table: Table, free: Sequence[str]) -> tuple[str, ...]:
 
 def _differs(table: Table, name: str) -> bool:
     """Whether a column has another value in each row."""
-    values, missing = table.read(name)
-    return not missing.any() and len(set(values.tolist())) == table.rows
+    return not table.read(name)[1].any() and are_apart(table, (name,))
 
 
 def _label(table: Table, free: Sequence[str], wide: bool) -> tuple[str, ...]:
@@ -196,9 +177,8 @@ def _label(table: Table, free: Sequence[str], wide: bool) -> tuple[str, ...]:
         unlike = [name for name in words if _differs(table, name)]
         cure = f', id="{unlike[0]}" tells sequences by one that differs in each row' if unlike else ""
         first = next((name for name in words if name not in unlike), words[0])
-        raise ValueError(
-            f'label: expected one column without numbers, got {listed(words)}; label="{first}" settles it{cure}'
-        )
+        cure = f'label="{first}" settles it{cure}'
+        raise ValueError(f"label: expected one column without numbers, got {listed(words)}; {cure}")
     if words or table.named:
         return words
     classes = [name for name in (free[0], free[-1]) if _are_classes(table, name)]
@@ -216,10 +196,9 @@ def _are_classes(table: Table, name: str) -> bool:
     return len(np.unique(values)) * 2 <= len(values)
 
 
-def _is_wide(table: Table, asked: Asked, id: Sequence[str], time: Sequence[str], free: Sequence[str]) -> bool:
+def _is_wide(table: Table, asked: Roles, id: Sequence[str], time: Sequence[str], free: Sequence[str]) -> bool:
     """Whether each row is a sequence: no id comes twice, and columns are numbered as steps are, or have no names."""
-    rows = zip(*(table.column(name).tolist() for name in id), strict=True)
-    once = bool(id) and table.rows > 1 and len(set(rows)) == table.rows
+    once = bool(id) and table.rows > 1 and are_apart(table, id)
     if time or asked.time == () or asked.id or (id and not once):
         wide = False
     elif table.named:
@@ -228,10 +207,8 @@ def _is_wide(table: Table, asked: Asked, id: Sequence[str], time: Sequence[str],
     else:
         wide = len(free) >= 8
     if once and not wide and not time:
-        raise ValueError(
-            f"{'/'.join(id)}: expected a sequence of several rows for an id, got each once; wide=True says that each "
-            "row is a sequence of its own, wide=False that it is a step"
-        )
+        cure = "wide=True says that each row is a sequence of its own, wide=False that it is a step"
+        raise ValueError(f"{'/'.join(id)}: expected a sequence of several rows for an id, got each once; {cure}")
     return wide
 
 
@@ -252,7 +229,7 @@ def _check_left(table: Table, free: Sequence[str], id: Sequence[str], wide: bool
         years = [name for name in odd if wide and part_of(name) == "year"]
         raise ValueError(
             f'{listed(odd)}: expected to know whether {what}: columns="..." names all that are, '
-            f"ignore={spelled(odd)} leaves {'it' if len(odd) == 1 else 'them'} out, label={spelled(odd[:1])} learns it"
+            f"{left_out(odd)}, label={spelled(odd[:1])} learns it"
             + "".join(f", id={spelled((name,))} tells sequences by it" for name in unlike[:1])
             + "; a series with a row for each year is what `cgru forecast` takes" * bool(years)
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -13,15 +13,25 @@ import numpy as np
 
 from cgru.datasets import gaps as filling
 from cgru.datasets.calendar import Calendar, calendar_of
-from cgru.datasets.clock import Clock, clock_of_offsets, clock_of_zone
-from cgru.datasets.column_names import ROWS, TIMES, as_names, called, date_and_time, spelled, time_likeness
+from cgru.datasets.clock import Clock, clock_of_zone
+from cgru.datasets.column_names import (
+    ROWS,
+    TIMES,
+    as_names,
+    called,
+    check_choice,
+    date_and_time,
+    spelled,
+    time_likeness,
+)
 from cgru.datasets.date_parts import order_of_parts, parts_in
-from cgru.datasets.decimal_years import DecimalYears, decimal_years, odd_year
-from cgru.datasets.files import check_decimal, table_of
+from cgru.datasets.decimal_years import decimal_years, odd_year
+from cgru.datasets.files import table_of
 from cgru.datasets.table import INDEX, Table, check_ids, groups, table_of_frame
+from cgru.datasets.text import DECIMAL
 from cgru.datasets.time_columns import LOOKED_AT, hour_of, id_candidates
 from cgru.datasets.times import Times, times_of
-from cgru.datasets.written import as_written, in_zone
+from cgru.datasets.where import Place
 from cgru.datasets.year_tables import Unfolded, unfolded
 
 __all__ = ["Series", "read_series", "series_from_frame"]
@@ -78,14 +88,20 @@ class Series:
 
 
 class _Asked(NamedTuple):
-    """The options of `series_from_frame`."""
+    """The options of `series_from_frame`, each name or several as a tuple."""
 
-    target: str | Sequence[str] | None = None
-    time: str | Sequence[str] | None = None
+    target: tuple[str, ...] | None = None
+    time: tuple[str, ...] | None = None
     id: str | None = None
-    inputs: Sequence[str] = ()
+    inputs: tuple[str, ...] = ()
     time_format: str | None = None
     gaps: bool = False
+
+    @classmethod
+    def of(cls, **options: Any) -> _Asked:
+        """Return the options as they were given."""
+        names = {role: options.get(role) for role in ("target", "time", "inputs")}
+        return cls(**options | {role: as_names(each, role) for role, each in names.items() if each is not None})
 
 
 def read_series(
@@ -102,21 +118,21 @@ def read_series(
     OSError: the file cannot be opened. ImportError: no library for Parquet is installed. ValueError: anything else that
     is wrong, with the file, and the line and column.
     """
-    check_decimal(decimal)
-    asked, words = _Asked(**options), filling.as_words(na)
+    check_choice("decimal", decimal, DECIMAL)
+    asked, words = _Asked.of(**options), filling.as_words(na)
     try:
         table, notes = table_of(path, decimal, index=True, na=words)
         if not table.named:
             first = ", ".join(str(table.read(name)[0][0]) for name in table.names[:5])
             raise ValueError(f"expected a line of names at the top, got values: {first}")
-        return [replace(each, notes=(*notes, *each.notes, *_doubted(each, asked))) for each in _series(table, asked)]
+        found = []
+        for each in _series(table, asked):
+            columns = each.y[:, None] if each.X is None else np.column_stack([each.y, each.X])
+            doubts = filling.doubted(columns, [each.name, *asked.inputs])
+            found.append(replace(each, notes=(*notes, *each.notes, *doubts)))
+        return found
     except (TypeError, ValueError) as error:
         raise ValueError(f"{os.fspath(path)}: {error}") from None
-
-
-def _doubted(series: Series, asked: _Asked) -> list[str]:
-    beside = [] if series.X is None else filling.doubted(series.X, asked.inputs)
-    return filling.doubted(series.y[:, None], [series.name]) + beside
 
 
 def series_from_frame(
@@ -150,7 +166,8 @@ def series_from_frame(
     ImportError: narwhals is not installed. ValueError or TypeError: a column is missing or has no numbers, a time is
     missing, twice there or between two steps; with the place.
     """
-    asked = _Asked(target, time, id, inputs, time_format, gaps)
+    names = {"target": target, "time": time, "inputs": inputs}
+    asked = _Asked.of(**names, id=id, time_format=time_format, gaps=gaps)
     return _series(table_of_frame(_with_index(frame), "series_from_frame"), asked)
 
 
@@ -165,19 +182,21 @@ def _with_index(frame: Any) -> Any:
 
 
 def _series(table: Table, asked: _Asked) -> list[Series]:
-    by_steps = _by_steps(table, asked)
-    if by_steps is not None:
-        time = "" if _takes_rows(asked) else by_steps.time
-        source, table, asked = table, by_steps.table, asked._replace(time=time, target=by_steps.target)
-    id, inputs = asked.id, list(asked.inputs)
-    time, notes = _time(table, asked) if asked.time is None else (as_names(asked.time, "time"), ())
-    notes = notes if by_steps is None else by_steps.notes + notes
-    for role, name in (*(("time", name) for name in time), ("id", id), *(("inputs", name) for name in inputs)):
-        if name is not None and name not in table.names:
-            raise ValueError(f"{role}: expected one of the columns {', '.join(table.names)}, got {name!r}")
+    if (by_steps := _by_steps(table, asked)) is not None:
+        time = () if asked.time == () else (by_steps.time,)
+        source, table, asked = table, by_steps.table, asked._replace(time=time, target=(by_steps.target,))
+    id, inputs = asked.id, asked.inputs
+    time = _time(table, asked) if asked.time is None else asked.time
+    notes = () if by_steps is None else by_steps.notes
+    if asked.time is None and len(time) > 1:
+        notes += (f"{' with '.join(time)} is what steps are sorted by (time={spelled(time)})",)
+    for role, names in (("time", time), ("id", () if id is None else (id,)), ("inputs", inputs)):
+        for name in names:
+            if name not in table.names:
+                raise ValueError(f"{role}: expected one of the columns {', '.join(table.names)}, got {name!r}")
     if len(set(time)) < len(time):
         raise ValueError(f"time: expected each column once, got {', '.join(time)}")
-    left = _time(table, asked)[0] if asked.target is None and not time and len(table.names) > 1 else ()
+    left = _time(table, asked) if asked.target is None and not time and len(table.names) > 1 else ()
     targets = _targets(table, asked.target, {*time, *left, id, *inputs})
     if id is not None and len(targets) > 1:
         raise ValueError(f"target: expected one column beside id, got {', '.join(targets)}")
@@ -189,40 +208,40 @@ def _series(table: Table, asked: _Asked) -> list[Series]:
         rows = {label: np.flatnonzero(np.array(labels) == label) for label in dict.fromkeys(labels)}
     pair = date_and_time([name for name in table.names if name not in {id, *inputs, *targets}])
     cure = f"; time={spelled(pair)} joins the two" if pair and time == pair[:1] else ""
-    with _advised(cure):
-        times = _times(table, time, asked) if time else None
+    try:
+        times = _times(table, time, asked) if time else Times(np.arange(table.rows), "number")
+    except ValueError as error:
+        raise ValueError(f"{error}{cure}") from None
     zone = clock_of_zone(table.zoned[time[0]]) if time and time[0] in table.zoned else None
     if not time and asked.time is None and len(table.names) > 1:
         notes = (*notes, 'rows are steps, since no column has times (time="COL")')
-    if isinstance(times, DecimalYears):
+    if times.note:
         notes = (*notes, f"{time[0]} has {times.note}")
-    written = functools.cache(functools.partial(as_written, table, time))
+    written = functools.cache(functools.partial(table.written, time))
     others = [name for name in table.names if name not in {*time, *targets, *inputs}]
     looked_at = (table, others, time) if by_steps is None else (source, by_steps.left, (by_steps.years,))
     tells = functools.partial(id_candidates, *looked_at) if id is None else None
+    header = "step" if not time else "time" if _is_index(time[0]) else " ".join(time)
     found = []
     for label, places in rows.items():
         where = " ".join(time) if id is None else f"{' '.join(time)} of {label}"
-        y = numbers[label if id is None else targets[0]][places]
-        X = np.column_stack([numbers[name][places] for name in inputs]) if inputs else None
-        header = "step" if not time else "time" if _is_index(time[0]) else " ".join(time)
-        if times is None:
-            own = Times(np.arange(len(y)), "number")
-            found.append(_trimmed(Series(label, y, X, own, Calendar("numbers", 1), header, notes)))
-            continue
-        sorting = np.argsort(times.values[places], kind="stable")
-        order = places[sorting]
-        own = times._replace(values=times.values[order])
-        clock = zone
+        order, clock = places[np.argsort(times.values[places], kind="stable")], zone
+        own = times._replace(values=times.values[order] if time else np.arange(len(order)))
         if times.offsets is not None:
             own = own._replace(offsets=times.offsets[order])
-            clock = clock_of_offsets(own.values, own.offsets)
-        quoted = _quotes(written, order)
-        with _advised(cure):
-            calendar = _calendar(own, where, tells, quoted, clock, bool(cure))
-        if isinstance(own, DecimalYears) and calendar == Calendar("numbers", 1):
+            clock = Clock(None, own.values, own.offsets)
+
+        def quoted(i: int, order: np.ndarray = order) -> str:
+            return written()[order[i]]
+
+        try:
+            calendar = calendar_of(own.values, where, quoted, clock) if time else Calendar("numbers", 1)
+        except ValueError as error:
+            raise ValueError(f"{error}{cure or _cures(own, tells)}") from None
+        if own.calendar is not None and calendar == Calendar("numbers", 1):
             calendar = own.calendar
-        y, X = (None if values is None else values[sorting] for values in (y, X))
+        y = numbers[label if id is None else targets[0]][order]
+        X = np.column_stack([numbers[name][order] for name in inputs]) if inputs else None
         one = Series(label, y, X, own, calendar, header, (*notes, *_moved(own)), clock)
         found.append(_trimmed(_regular(one, where, asked.gaps, quoted)))
     return found
@@ -233,63 +252,29 @@ def _moved(times: Times) -> tuple[str, ...]:
     if times.offsets is None or (times.offsets == times.offsets[0]).all():
         return ()
     last = times.written(times.values[-1:], times.offsets[-1:])[0]
-    return (
-        f"times to come have the offset from UTC of the last, {last}: offsets do not tell when clocks change again",
-    )
-
-
-def _quotes(written: Callable[[], list[str]], order: np.ndarray) -> Callable[[int], str]:
-    """Return what quotes the times of the rows `order` (n,) by their places, as the table has them written."""
-    return lambda i: written()[order[i]]
+    why = "offsets do not tell when clocks change again"
+    return (f"times to come have the offset from UTC of the last, {last}: {why}",)
 
 
 def _by_steps(table: Table, asked: _Asked) -> Unfolded | None:
     """Return a table of years with a row for each step; None for another, or where its columns were asked for."""
-    time = () if asked.time is None else as_names(asked.time, "time")
+    time = asked.time or ()
     asked_otherwise = asked.target is not None or asked.inputs or asked.time_format or len(time) > 1
     if asked_otherwise or not {*time, *filter(None, [asked.id])} <= set(table.names):
         return None
-    return unfolded(table, asked.id, "".join(time) or None, timed=not _takes_rows(asked))
+    return unfolded(table, asked.id, "".join(time) or None, timed=asked.time != ())
 
 
-def _takes_rows(asked: _Asked) -> bool:
-    """Return whether no column of times was asked for."""
-    return asked.time is not None and not as_names(asked.time, "time")
-
-
-@contextlib.contextmanager
-def _advised(cure: str) -> Iterator[None]:
-    """What is wrong with times, with the cure."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{error}{cure}") from None
-
-
-def _calendar(
-    times: Times,
-    where: str,
-    tells: Callable[[], list[str]] | None,
-    quoted: Callable[[int], str],
-    clock: Clock | None,
-    is_advised: bool,
-) -> Calendar:
-    """Return the rule that `times` follow; the error says what helps where there is none, unless it `is_advised`.
+def _cures(times: Times, tells: Callable[[], list[str]] | None) -> str:
+    """Return what helps where `times` follow no rule, in words.
 
     `tells` finds the columns that may tell several series apart; None: one does.
     """
-    try:
-        return calendar_of(times.values, where, quoted, clock)
-    except ValueError as error:
-        if is_advised:
-            raise
-        cures = ['time="" takes rows as steps']
-        if (times.values[1:] == times.values[:-1]).any():
-            names = tells()[:3] if tells else []
-            cures = [" or ".join(f'id="{name}"' for name in names or ["COL"]) + " tells several series apart"]
-            cures = cures if tells else []
-            cures += ["an hour that clocks repeat is to be in UTC"] if times.form in ("minute", "second") else []
-        raise ValueError("; ".join([str(error), *cures])) from None
+    if not (times.values[1:] == times.values[:-1]).any():
+        return '; time="" takes rows as steps'
+    names = (tells()[:3] or ["COL"]) if tells else []
+    cure = "; " + " or ".join(f'id="{name}"' for name in names) + " tells several series apart" if names else ""
+    return cure + "; an hour that clocks repeat is to be in UTC" * (times.form in ("minute", "second"))
 
 
 def _is_index(name: str) -> bool:
@@ -297,32 +282,32 @@ def _is_index(name: str) -> bool:
     return name.strip() in ("", INDEX, "__index_level_0__")
 
 
-def _time(table: Table, asked: _Asked) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The column of times, or a date and the time of that day, where they can be told, and what was guessed."""
-    target = [asked.target] if isinstance(asked.target, str) else asked.target or []
+def _time(table: Table, asked: _Asked) -> tuple[str, ...]:
+    """Return the column of times, or a date and the time of that day, where they can be told; else ()."""
+    target = asked.target or ()
     free = [name for name in table.names if name not in (asked.id, *asked.inputs, *target)]
     named = [name for name in free if _is_called_time(table, name, alone=len(free) <= (not target))]
     parts = tuple(parts_in(free).values())
     pair = date_and_time(free)
     if len(named) == 2 and pair and _read_times(table, pair, asked, every=table.rows // LOOKED_AT + 1):
-        return pair, _joined(pair)  # else they are read alone
+        return pair  # else they are read alone
+    place = groups(table, (asked.id,))[1] if asked.id in table.names else np.zeros(table.rows, np.intp)
     dated = [name for name in free if name in named or table.read(name)[0].dtype.kind == "M"]
     choices = [*([parts] if parts else []), *((name,) for name in dated)]
-    chosen = next((names for names in choices if len(choices) == 1 or _differ(table, names, asked)), None)
+    chosen = next((names for names in choices if len(choices) == 1 or _differ(table, names, asked, place)), None)
     chosen = chosen or (parts if set(dated) <= set(parts) or _read_times(table, parts, asked) else tuple(dated[:1]))
     if set(chosen) < set(parts):  # such as a clock that begins anew each day
         chosen = parts
     if len(chosen) == 1 and asked.time_format is None:
-        place = groups(table, (asked.id,))[1] if asked.id in table.names else np.zeros(table.rows, np.intp)
         chosen += hour_of(table, chosen[0], [name for name in free if name not in chosen], place)
     if chosen:
-        return chosen, _joined(chosen) if len(chosen) > 1 else ()
+        return chosen
     for name in free:
-        if _has_times(table, name, asked.time_format) or _has_decimal_years(table, name, asked.time_format):
-            return (name,), ()
-    if len(free) > (not target) and (_is_index(free[0]) or table.read(free[0])[0].dtype.kind not in "biuf"):
-        return (free[0],), ()
-    return (), ()
+        words = table.read(name)[0].dtype == object  # of numbers nobody knows
+        if (words and _read_times(table, (name,), asked)) or _has_decimal_years(table, name, asked.time_format):
+            return (name,)
+    is_first = len(free) > (not target) and (_is_index(free[0]) or table.read(free[0])[0].dtype.kind not in "biuf")
+    return tuple(free[:1]) if is_first else ()
 
 
 def _is_called_time(table: Table, name: str, alone: bool) -> bool:
@@ -332,47 +317,25 @@ def _is_called_time(table: Table, name: str, alone: bool) -> bool:
     return not alone and table.read(name)[0].dtype.kind in "iuOM" and time_likeness(name) > 0
 
 
-def _joined(time: tuple[str, ...]) -> tuple[str, ...]:
-    """Return what to say of columns that are a time together, in words."""
-    return (f"{' with '.join(time)} is what steps are sorted by (time={spelled(time)})",)
-
-
-def _read_times(table: Table, time: tuple[str, ...], asked: _Asked, every: int = 1) -> Times | DecimalYears | None:
+def _read_times(table: Table, time: tuple[str, ...], asked: _Asked, every: int = 1) -> Times | None:
     """Return the times in columns; None where they have none, and without columns."""
     with contextlib.suppress(TypeError, ValueError):
         return _times(table, time, asked, every) if time else None
     return None
 
 
-def _differ(table: Table, time: tuple[str, ...], asked: _Asked) -> bool:
-    """Return whether columns have times, and none twice in a series."""
-    try:
-        values = _times(table, time, asked).values
-        ids = (
-            np.unique(table.column(asked.id).astype(str), return_inverse=True)[1] if asked.id else np.zeros(table.rows)
-        )
-    except (TypeError, ValueError, KeyError):
+def _differ(table: Table, time: tuple[str, ...], asked: _Asked, place: np.ndarray) -> bool:
+    """Return whether columns have times, and none twice in a series; `place` (n,) numbers the series of each row."""
+    times = _read_times(table, time, asked)
+    if times is None:
         return False
-    order = np.lexsort((values, ids))
-    return not ((np.diff(values[order]).astype(np.int64) == 0) & (np.diff(ids[order]) == 0)).any()
-
-
-def _has_times(table: Table, name: str, form: str | None) -> bool:
-    """Whether the words of a column are times; of numbers nobody knows."""
-    values, missing = table.read(name)
-    if values.dtype != object or missing.any():
-        return False
-    try:
-        times_of(values, name, form)
-    except ValueError:
-        return False
-    return True
+    order = np.lexsort((times.values, place))
+    return not ((np.diff(times.values[order]).astype(np.int64) == 0) & (np.diff(place[order]) == 0)).any()
 
 
 def _times(table: Table, time: tuple[str, ...], asked: _Asked, every: int = 1) -> Times:
     values = table.together(time, whole=asked.time_format is not None)[::every]
-    found = _decimal(table, time, asked.time_format)
-    if found is not None:
+    if (found := _decimal(table, time, asked.time_format)) is not None:
         return found
     odd = odd_year(values) if asked.time_format is None else None
     if odd is not None:
@@ -390,7 +353,7 @@ def _times(table: Table, time: tuple[str, ...], asked: _Asked, every: int = 1) -
         parts = order_of_parts(time, [table.column(name) for name in time]) or ()
         form = next((form for part, form in SMALLEST.items() if part in parts), times.form)
         return times._replace(form=times.form if times.form == "microsecond" else form)
-    return in_zone(table, time[0], times)
+    return table.in_zone(time[0], times)
 
 
 def _has_decimal_years(table: Table, name: str, form: str | None) -> bool:
@@ -402,7 +365,7 @@ def _has_decimal_years(table: Table, name: str, form: str | None) -> bool:
         return False
 
 
-def _decimal(table: Table, time: tuple[str, ...], form: str | None) -> DecimalYears | None:
+def _decimal(table: Table, time: tuple[str, ...], form: str | None) -> Times | None:
     """Return what a column of times means as decimal years; None where it is none."""
     values, missing = table.read(time[0])
     if len(time) > 1 or form is not None or values.dtype.kind != "f" or missing.any():
@@ -410,9 +373,8 @@ def _decimal(table: Table, time: tuple[str, ...], form: str | None) -> DecimalYe
     return decimal_years(values, None if table.cells is None else table.cells(time[0]))
 
 
-def _targets(table: Table, target: str | Sequence[str] | None, taken: Collection[str | None]) -> list[str]:
-    if target is not None:
-        targets = [target] if isinstance(target, str) else list(target)
+def _targets(table: Table, targets: tuple[str, ...] | None, taken: Collection[str | None]) -> Sequence[str]:
+    if targets is not None:
         for name in targets:
             if name not in table.names or name in taken:
                 due = ", ".join(each for each in table.names if each not in taken)
@@ -455,7 +417,7 @@ def _words(table: Table, names: Sequence[str]) -> str:
     return "; ".join(found)
 
 
-def _regular(series: Series, where: str, gaps: bool, quoted: Callable[[int], str]) -> Series:
+def _regular(series: Series, where: str, gaps: bool, quoted: Place) -> Series:
     """Return a series with NaN at the steps that the table lacks, which are refused unless `gaps`.
 
     Weekdays without a few are taken as they are, and said to be.
@@ -474,29 +436,20 @@ def _regular(series: Series, where: str, gaps: bool, quoted: Callable[[int], str
     lost = np.diff(places) - 1
     first = int(np.flatnonzero(lost)[0])
     if not gaps and calendar.unit == "weekdays" and lost.max() <= HOLIDAYS and n - len(places) <= n * HOLIDAYS_SHARE:
-        note = (
-            f"{n - len(places)} weekdays that are not there, the first after {quoted(first)}, are taken for holidays, "
-            "which are no steps; gaps=True fills them"
-        )
+        lack = f"{n - len(places)} weekdays that are not there, the first after {quoted(first)}"
+        note = f"{lack}, are taken for holidays, which are no steps; gaps=True fills them"
         return replace(series, notes=(*series.notes, note))
     if not gaps:
-        raise ValueError(
-            f"{where}: expected regular times, {calendar}, got a gap from {quoted(first)} to {quoted(first + 1)}; "
-            'gaps=True fills it, time="" takes rows as steps'
-        )
+        gap, cure = f"{quoted(first)} to {quoted(first + 1)}", 'gaps=True fills it, time="" takes rows as steps'
+        raise ValueError(f"{where}: expected regular times, {calendar}, got a gap from {gap}; {cure}")
     if n > 10 * len(places):
         raise ValueError(f"{where}: expected at least a tenth of all times, {calendar}, got {len(places)} of {n}")
-    whole = calendar.at(times.values[0], np.arange(n))
-    whole[places] = times.values
-    y, X = (None if values is None else _spread(values, places, n) for values in (series.y, series.X))
+    whole, y = calendar.at(times.values[0], np.arange(n)), np.full(n, np.nan)
+    whole[places], y[places] = times.values, series.y
+    X = None if series.X is None else np.full((n, series.X.shape[1]), np.nan)
+    if X is not None:
+        X[places] = series.X
     return replace(series, y=y, X=X, times=times._replace(values=whole, offsets=None))
-
-
-def _spread(values: np.ndarray, places: np.ndarray, n: int) -> np.ndarray:
-    """Return `values` (k, ...) at their `places` (k,) of `n`, with NaN at the others."""
-    spread = np.full((n, *values.shape[1:]), np.nan)
-    spread[places] = values
-    return spread
 
 
 def _trimmed(series: Series) -> Series:

@@ -52,10 +52,8 @@ def classes_in(split: Split, class_names: tuple[str, ...] | None) -> dict[str, i
         values, counts = np.unique(block, return_counts=True)
         found.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
     names = class_names if y.dtype.kind in "iu" and class_names else ()
-    return {
-        names[value] if names and 0 <= value < len(names) else str(value): count
-        for value, count in sorted(found.items())
-    }
+    called = {value: names[value] if names and 0 <= value < len(names) else str(value) for value in found}
+    return {called[value]: count for value, count in sorted(found.items())}
 
 
 def looks_swapped(split: Split) -> bool:
@@ -92,11 +90,9 @@ def _targets(split: Split, data: Dataset) -> list[str]:
             found.append(f"{name} from {low} to {high}, mean {mean}".lstrip())
         return [f"targets: numbers {'; '.join(found[:SHOWN])}"]
     counts = classes_in(split, class_names)
-    lines = [
-        f"classes{', one a step' if y.ndim == 2 else ''}: {_listed([f'{name} {n}' for name, n in counts.items()])}"
-    ]
-    rare = [f"{name} {n}" for name, n in counts.items() if n < RARE]
-    if rare:
+    each = {name: f"{name} {n}" for name, n in counts.items()}
+    lines = [f"classes{', one a step' if y.ndim == 2 else ''}: {_listed(list(each.values()))}"]
+    if rare := [each[name] for name, n in counts.items() if n < RARE]:
         lines.append(f"note: few of a class: {_listed(rare)}")
     most = max(counts, key=lambda name: counts[name])
     share = counts[most] / sum(counts.values())

@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cgru.datasets import gaps
+from cgru.datasets.clock import clock_of_zone
 from cgru.datasets.date_parts import join_parts, months_in, order_of_parts, part_of
-from cgru.datasets.times import form_of_counts
+from cgru.datasets.times import Times, form_of_counts, times_of
+from cgru.datasets.where import Place, first_true
 
-__all__ = ["INDEX", "Table", "check_ids", "groups", "part_of_rows", "table_of_frame"]
+__all__ = ["INDEX", "Table", "are_apart", "check_ids", "groups", "part_of_rows", "table_of_frame"]
 
 INDEX = "Unnamed: 0"  # what pandas calls a first column without a name
 
@@ -40,7 +42,7 @@ class Table(NamedTuple):
     names: list[str]
     rows: int
     read: Callable[[str], tuple[np.ndarray, np.ndarray]]
-    place: Callable[[int], str]
+    place: Place
     number: Callable[[Any], float] = float
     named: bool = True
     zoned: Mapping[str, str] = MappingProxyType({})
@@ -51,7 +53,7 @@ class Table(NamedTuple):
         """The values of a column (n,); ValueError where one is missing."""
         values, missing = self.read(name)
         if missing.any():
-            row = self.place(int(np.flatnonzero(missing)[0]))
+            row = self.place(first_true(missing))
             which = ", or one that na takes for missing" if self.na else ""
             raise ValueError(f"{name}: expected a value in each row, got none{which} in {row}")
         if values.dtype == object and self.cells is None:
@@ -74,8 +76,7 @@ class Table(NamedTuple):
             months = months_in(list(map(str, values))) if words else {}
             return np.array([months[str(value)] for value in values]) if months else values
         columns = [self.column(name) for name in names]
-        parts = None if whole else order_of_parts(names, columns)
-        if parts:
+        if parts := None if whole else order_of_parts(names, columns):
             return join_parts(parts, names, columns, self.place)
         clock = None if whole else self._clock(names[1:], columns[1:])
         days = clock is not None and columns[0].dtype.kind in "iu" and form_of_counts(columns[0]) == "%Y%m%d"
@@ -90,6 +91,26 @@ class Table(NamedTuple):
         seconds = join_parts(parts, names, columns, self.place).astype("timedelta64[s]").astype(np.int64).tolist()
         form = "{:02}:{:02}:{:02}" if "second" in parts else "{:02}:{:02}"
         return [form.format(each // 3600, each // 60 % 60, each % 60) for each in seconds]
+
+    def written(self, names: Sequence[str]) -> list[str]:
+        """Return what stands in columns of times, a text for each row, of several with a space between.
+
+        Datetimes of a frame are written by ISO 8601, as the clock of their time zone shows them.
+        """
+        return [" ".join(row) for row in zip(*map(self._as_written, names), strict=True)]
+
+    def _as_written(self, name: str) -> Sequence[str]:
+        values = self.read(name)[0]
+        if self.cells is None and values.dtype.kind == "M":
+            times, clock = self.in_zone(name, times_of(values, name)), clock_of_zone(self.zoned.get(name, "UTC"))
+            return times.written(times.values, None if clock is None else clock.offsets_at(times.values))
+        return [str(value).strip() for value in (values.tolist() if self.cells is None else self.cells(name))]
+
+    def in_zone(self, name: str, times: Times) -> Times:
+        """Return the times of a column: where that has a time zone, in UTC and to be written with a time of day."""
+        if name not in self.zoned:
+            return times
+        return times._replace(form=times.form.replace("day", "second"), zone="Z")
 
     def _texts(self, name: str, whole: bool) -> list[str]:
         values = self.column(name)
@@ -112,9 +133,8 @@ class Table(NamedTuple):
         if values.dtype == object:
             cells = zip(values, missing, strict=True)
             values = np.array([np.nan if gone else self._number(cell) for cell, gone in cells])
-            wrong = np.flatnonzero(values == None)  # noqa: E711
-            if wrong.size:
-                got, row = self.read(name)[0][wrong[0]], self.place(int(wrong[0]))
+            if (wrong := first_true(values == None)) is not None:  # noqa: E711
+                got, row = self.read(name)[0][wrong], self.place(wrong)
                 thousands = isinstance(got, str) and re.fullmatch(THOUSANDS, got.strip())
                 why = ", with a separator of thousands, which none may have" if thousands else ""
                 if self.na is not None and isinstance(got, str) and self._only_word(name) == got:
@@ -126,9 +146,8 @@ class Table(NamedTuple):
         if values.dtype.kind not in "biuf":
             raise TypeError(f"{name}: expected numbers, got {values.dtype}")
         numbers = np.where(missing, np.nan, values.astype(np.float64))
-        infinite = np.flatnonzero(np.isinf(numbers))
-        if infinite.size:
-            raise ValueError(f"{name}: expected finite numbers, got infinity in {self.place(int(infinite[0]))}")
+        if (infinite := first_true(np.isinf(numbers))) is not None:
+            raise ValueError(f"{name}: expected finite numbers, got infinity in {self.place(infinite)}")
         return numbers
 
     def notes_on_texts(self, names: Sequence[str]) -> list[str]:
@@ -191,8 +210,7 @@ def table_of_frame(frame: Any, caller: str = "from_frame", na: Sequence[str] | N
         raise ValueError(f"frame: expected columns of different names, got {twice!r} as {places}") from None
     if not len(table):
         raise ValueError("frame: expected at least one row, got none")
-    unnamed = [name for name in table.columns if not isinstance(name, str)]
-    if unnamed:
+    if unnamed := [name for name in table.columns if not isinstance(name, str)]:
         raise TypeError(f"frame: expected columns whose names are strings, got {unnamed[0]!r}")
 
     wanted = gaps.numbers_in(na or ())
@@ -244,6 +262,11 @@ def part_of_rows(table: Table, rows: np.ndarray) -> Table:
     )
 
 
+def are_apart(table: Table, names: Sequence[str]) -> bool:
+    """Return whether no row has the same in these columns as another."""
+    return len(groups(table, names)[0]) == table.rows
+
+
 def groups(table: Table, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return the ids (m,) in the order in which they first appear, and of each row which of them it has (n,)."""
     values = [table.column(name) for name in names]
@@ -277,7 +300,6 @@ def check_ids(ids: np.ndarray, name: str) -> None:
     """ValueError for reals that may be spelled like others: 1.1 and 1.10, or integers with too many digits."""
     odd = ids[(ids % 1 != 0) | (np.abs(ids) >= 2**53)] if ids.dtype.kind == "f" else ids[:0]
     if odd.size:
-        raise ValueError(
-            f"{name}: expected integers or strings to tell sequences apart, got {odd[0]}, a real, as which 1.1 and "
-            "1.10 are the same; a letter before them makes them strings"
-        )
+        got = f"{odd[0]}, a real, as which 1.1 and 1.10 are the same"
+        cure = "a letter before them makes them strings"
+        raise ValueError(f"{name}: expected integers or strings to tell sequences apart, got {got}; {cure}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import math
@@ -14,8 +15,9 @@ import numpy as np
 from cgru.datasets import gaps
 from cgru.datasets.table import INDEX, Table
 
-__all__ = ["contents", "table_of_text"]
+__all__ = ["DECIMAL", "contents", "table_of_text"]
 
+DECIMAL = (None, ".", ",")
 CHUNK = 1 << 15  # records that are parsed at once
 LOOKED_AT = 1000  # records, to find out the dialect
 SEPARATORS = "\t;|,"  # a comma comes last: it may stand within numbers
@@ -74,13 +76,14 @@ def table_of_text(
     """
     text, notes = contents(path)
     text = _uncommented(text, notes)
-    separator, skip = _separator(text)
+    said = re.match(r"sep=(.)(?=\r?\n)", text)  # as Excel writes it
+    separator, text = (said[1], text[said.end() :]) if said else (_separator(text), text)
     if not separator:
         text, separator = "\n".join("\t".join(line.split()) for line in text.splitlines()), "\t"
         notes.append("spaces separate the columns")
     if not text.strip(f"{SEPARATORS} \r\n"):
         raise ValueError("expected a table, got no values")
-    first = list(itertools.islice(_records(text, separator, skip), LOOKED_AT))
+    first = list(itertools.islice(_records(text, separator), LOOKED_AT))
     named = _is_header(*first[0], notes)
     names = [name.strip() for name in first[0][1]] if named else [f"column_{i + 1}" for i in range(len(first[0][1]))]
     if named and len(first) == 1:
@@ -88,7 +91,7 @@ def table_of_text(
 
     def below(row: int) -> Iterator[tuple[int, list[str]]]:
         """The records from that row on, nothing in the cells that `na` takes for missing."""
-        for line, record in itertools.islice(_records(text, separator, skip), row + named, None):
+        for line, record in itertools.islice(_records(text, separator), row + named, None):
             yield line, ["" if cell.strip().lower() in na else cell for cell in record] if na else record
 
     sign = _decimal(itertools.islice(below(0), LOOKED_AT), separator) if decimal is None else decimal
@@ -100,18 +103,22 @@ def table_of_text(
         notes.append("numbers have a decimal comma")
     wanted = gaps.numbers_in(na, lambda word: _number(word, sign))
     parts: list[list[np.ndarray]] = [[] for _ in names]
-    rows = 0
-    for chunk in _chunks(below(0), len(names)):
+    records, rows = below(0), 0
+    while chunk := list(itertools.islice(records, CHUNK)):
         rows += len(chunk)
-        for part, cells in zip(parts, zip(*chunk, strict=True), strict=True):
+        for line, record in chunk:
+            if len(record) != len(names):
+                raise ValueError(f"line {line}: expected {len(names)} cells, as in the first, got {len(record)}")
+        for part, cells in zip(parts, zip(*(record for _, record in chunk), strict=True), strict=True):
             values = _parsed(cells, sign)
             gone = gaps.equal(values, wanted)
             part.append(np.where(gone, np.nan, values) if gone.any() else values)
 
-    joined = [
-        _stripped(record[i] for _, record in below(0)) if _mixed(part) else np.concatenate(part)
-        for i, part in enumerate(parts)
-    ]
+    def cells_of(i: int) -> np.ndarray:
+        return _stripped(record[i] for _, record in below(0))
+
+    is_mixed = [len({some.dtype == object for some in part}) > 1 for part in parts]  # then all is text, as it stands
+    joined = [cells_of(i) if is_mixed[i] else np.concatenate(part) for i, part in enumerate(parts)]
     kept = _named(names, joined, notes, index)
     columns = dict(zip(kept, joined, strict=True))
     columns.pop("", None)
@@ -129,11 +136,8 @@ def table_of_text(
         value = _number(cell, sign)
         return math.nan if value in wanted else value
 
-    def cells(name: str) -> np.ndarray:
-        i = kept.index(name)
-        return _stripped(record[i] for _, record in below(0))
-
-    return Table(list(columns), rows, read, place, number, named, cells=cells, na=na), notes
+    found = Table(list(columns), rows, read, place, number, named, na=na)
+    return found._replace(cells=lambda name: cells_of(kept.index(name))), notes
 
 
 # --- the dialect ---
@@ -157,48 +161,39 @@ def _uncommented(text: str, notes: list[str]) -> str:
     return "\n" * len(above) + last + "\n" * bool(last) + text[found.end() :]
 
 
-def _records(text: str, separator: str, skip: int) -> Iterator[tuple[int, list[str]]]:
-    """The records that are not empty, each with the line that it begins in, after so many that are skipped."""
+def _records(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the records that are not empty, each with the line that it begins in."""
     import csv  # whose own import, as gzip's, would be a part of that of the package
 
-    lines = io.StringIO(text, newline="")
-    for _ in range(skip):
-        lines.readline()
-    reader = csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
-    before = skip
-    while True:
-        try:
-            record = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise ValueError(f"line {before + 1}: expected cells as CSV has them: {error}") from None
-        if any(map(str.strip, record)):
-            yield before + 1, record
-        before = skip + reader.line_num
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
+    line = 1
+    try:
+        for record in reader:
+            if any(map(str.strip, record)):
+                yield line, record
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise ValueError(f"line {line}: expected cells as CSV has them: {error}") from None
 
 
-def _separator(text: str) -> tuple[str, int]:
-    """What separates the cells, "" for spaces, and how many lines stand before the table: Excel's sep=; is one."""
-    said = re.match(r"sep=(.)\r?\n", text)
-    if said:
-        return said[1], 1
+def _separator(text: str) -> str:
+    """Return what separates the cells, "" for spaces."""
     found = []
     for separator in SEPARATORS:
         try:
-            widths = [len(record) for _, record in itertools.islice(_records(text, separator, 0), 50)]
+            widths = [len(record) for _, record in itertools.islice(_records(text, separator), 50)]
         except ValueError:
             continue
         if widths and widths[0] > 1:
             found.append((widths.count(widths[0]) == len(widths), separator))
     if found:
-        return max(found, key=lambda each: each[0])[1], 0
+        return max(found, key=lambda each: each[0])[1]
     lines = [line for line in itertools.islice(io.StringIO(text), 50) if line.strip()]
     if lines and re.match(r'\s*"[^"]*" +"', lines[0]):
         due = "tabs, ;, | or commas to separate cells in quotes"
         raise ValueError(f"expected {due}, got spaces; R has these by write.csv")
     widths = {len(line.split()) for line in lines}
-    return ("" if len(widths) == 1 and '"' not in text and max(widths) > 1 else ","), 0
+    return "" if len(widths) == 1 and '"' not in text and max(widths) > 1 else ","
 
 
 def _is_header(line: int, record: Sequence[str], notes: list[str]) -> bool:
@@ -232,10 +227,8 @@ def _decimal(records: Iterable[tuple[int, list[str]]], separator: str) -> str:
     cells = [cell.strip() for _, record in records for cell in record if "," in cell]
     some = [cell for cell in cells if re.fullmatch(WITH_COMMA, cell)]
     if some and all(re.fullmatch(THOUSANDS, cell) for cell in some):
-        raise ValueError(
-            f'expected numbers with one reading, got {some[0]}, whose comma is decimal or not; decimal="," says that '
-            "it is, and without commas in the file there are none"
-        )
+        cure = 'decimal="," says that it is, and without commas in the file there are none'
+        raise ValueError(f"expected numbers with one reading, got {some[0]}, whose comma is decimal or not; {cure}")
     return "," if some else "."
 
 
@@ -244,10 +237,8 @@ def _named(names: list[str], columns: Sequence[np.ndarray], notes: list[str], in
     kept = list(names)
     for i, name in enumerate(names):
         if name and not re.fullmatch(r"Unnamed: \d+", name):
-            if names.index(name) < i:
-                raise ValueError(
-                    f"expected columns of different names, got {name!r} as {names.index(name) + 1} and {i + 1}"
-                )
+            if (first := names.index(name)) < i:
+                raise ValueError(f"expected columns of different names, got {name!r} as {first + 1} and {i + 1}")
             continue
         kept[i], values = "", columns[i]
         if i == 0 and values.dtype.kind == "i" and (np.diff(values) == 1).all() and values[0] in (0, 1):
@@ -258,19 +249,6 @@ def _named(names: list[str], columns: Sequence[np.ndarray], notes: list[str], in
                 raise ValueError(f"expected a name for each column, got none for column {i + 1}{cure}")
             kept[0] = INDEX
     return kept
-
-
-def _chunks(records: Iterator[tuple[int, list[str]]], width: int) -> Iterator[list[list[str]]]:
-    """The records, many at a time, all found to have as many cells."""
-    while True:
-        chunk = []
-        for line, record in itertools.islice(records, CHUNK):
-            if len(record) != width:
-                raise ValueError(f"line {line}: expected {width} cells, as in the first, got {len(record)}")
-            chunk.append(record)
-        if not chunk:
-            return
-        yield chunk
 
 
 # --- the cells ---
@@ -289,25 +267,15 @@ def _number(cell: str, sign: str) -> float:
 def _parsed(cells: Sequence[str], sign: str) -> np.ndarray:
     """Cells of a column as integers, as reals with NaN for what is missing, or where they are neither as text."""
     joined, text = "\n".join(cells), np.array(cells, dtype=object)
-    if "_" in joined or re.search(CODE, joined):
-        return _stripped(cells)
-    try:
-        return text.astype(np.int64)
-    except OverflowError:  # as numbers they could not be told apart
-        return _stripped(cells)
-    except ValueError:
-        pass
     pointed = re.search("[.,]", joined)
-    if not pointed and re.search(PLATE, joined):
+    if "_" in joined or re.search(CODE, joined) or (not pointed and re.search(PLATE, joined)):
         return _stripped(cells)
     try:
-        if sign == "." or not pointed:
-            return text.astype(np.float64)  # which is quick, where nothing is missing
-    except ValueError:
-        pass
-    try:
+        for dtype in (np.int64, np.float64) if sign == "." or not pointed else (np.int64,):
+            with contextlib.suppress(ValueError):  # else what is missing, or a decimal comma, needs a look at each cell
+                return text.astype(dtype)
         values = np.array([_number(cell, sign) for cell in cells])
-    except ValueError:
+    except (OverflowError, ValueError):  # integers that are too long could not be told apart as reals
         return _stripped(cells)
     words = np.isnan(values).all() and any(cell.strip().lower() not in NO_TEXT for cell in cells)
     return _stripped(cells) if words else values
@@ -315,8 +283,3 @@ def _parsed(cells: Sequence[str], sign: str) -> np.ndarray:
 
 def _stripped(cells: Iterable[str]) -> np.ndarray:
     return np.array([cell.strip() for cell in cells], dtype=object)
-
-
-def _mixed(parts: Sequence[np.ndarray]) -> bool:
-    """Whether some of a column is text, so that all is, as it stands in the file."""
-    return len({part.dtype == object for part in parts}) > 1

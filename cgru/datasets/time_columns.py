@@ -10,8 +10,8 @@ import numpy as np
 from cgru.datasets.column_names import DATES, IDS, LABELS, TIMES, called, date_and_time, spelled, time_likeness
 from cgru.datasets.date_parts import part_of, parts_in
 from cgru.datasets.dates import dates_in
-from cgru.datasets.table import Table, groups, part_of_rows
-from cgru.datasets.times import are_times, form_of_counts, ranks
+from cgru.datasets.table import Table, are_apart, groups, part_of_rows
+from cgru.datasets.times import are_times, form_of_counts, ranks, why_not
 
 __all__ = ["LOOKED_AT", "Course", "course_of", "find_time", "hour_of", "id_candidates", "is_known", "one_of", "rising"]
 
@@ -76,10 +76,8 @@ def find_time(
     parts = () if form else _parts(table, [*free, *listed], found, place)
     others = [name for name in found if name not in parts]
     pair, why = date_and_time(found) if len(found) == 2 and not parts else (), ""
-    if pair:
-        why = _why_none(table, pair, form)
-        if not why:
-            return pair
+    if pair and not (why := _why_none(table, pair, form)):
+        return pair
     if len(found) == 1 and not parts:
         return tuple(found) if form else _alone(table, found[0], free, place)
     if not found and not parts:
@@ -103,7 +101,7 @@ def id_candidates(table: Table, free: Sequence[str], time: Sequence[str]) -> lis
     """
     timed = [name for name in free if time_likeness(name) > 1]
     times = [tuple(time)] if time else [(name,) for name in timed if not table.read(name)[1].any()]
-    apart = [names for names in times if not _are_apart(table, names)]
+    apart = [names for names in times if not are_apart(table, names)]
     found = {}
     for name in free:
         values, missing = table.read(name)
@@ -114,16 +112,11 @@ def id_candidates(table: Table, free: Sequence[str], time: Sequence[str]) -> lis
             continue
         ids, place = groups(table, (name,))
         blocks = len(ids) == 1 + np.count_nonzero(np.diff(place))
-        likely = any(_are_apart(table, (name, *names)) for names in apart) if apart else words or blocks
+        likely = any(are_apart(table, (name, *names)) for names in apart) if apart else words or blocks
         if likely and 1 < len(ids) <= table.rows / 2:
             found[name] = (blocks, words, len(ids))
     sure = [name for name in found if any(found[name][:2])]
     return sorted(sure or found, key=found.__getitem__, reverse=True)
-
-
-def _are_apart(table: Table, names: Sequence[str]) -> bool:
-    """Return whether no row has the same in these columns as another."""
-    return len(groups(table, names)[0]) == table.rows
 
 
 def is_known(names: Sequence[str]) -> bool:
@@ -143,12 +136,9 @@ def one_of(role: str, pattern: str, names: Sequence[str]) -> tuple[str, ...]:
 
 def rising(table: Table, names: Sequence[str], id: Sequence[str]) -> list[str]:
     """Return the columns of numbers that rise in every sequence from row to row, as times do, where there are many."""
-    place, found = groups(table, id)[1], []
-    for name in names:
-        course = _course(table, (name,), place)
-        if course.rises and course.count >= ENOUGH:
-            found.append(name)
-    return found
+    place = groups(table, id)[1]
+    courses = {name: _course(table, (name,), place) for name in names}
+    return [name for name, course in courses.items() if course.rises and course.count >= ENOUGH]
 
 
 def wanders(table: Table, name: str, id: Sequence[str]) -> bool:
@@ -194,11 +184,10 @@ def _why_none(table: Table, pair: Sequence[str], form: str | None) -> str:
     """Return why two columns are not a date and the time of that day; "" where they are."""
     try:
         together = table.together(pair, whole=form is not None)
-        if not are_times(together[:: table.rows // LOOKED_AT + 1], form):
-            ranks(together, " ".join(pair), table.place, form)
     except (TypeError, ValueError) as error:
         return str(error)
-    return ""
+    some = together[:: table.rows // LOOKED_AT + 1]
+    return "" if are_times(some, form) else why_not(together, " ".join(pair), table.place, form)
 
 
 def _alone(table: Table, name: str, free: Sequence[str], place: np.ndarray) -> tuple[str, ...]:
@@ -253,26 +242,23 @@ def _has_clock(table: Table, name: str) -> bool:
 def _check_rises(table: Table, course: Course, names: Sequence[str]) -> None:
     """ValueError for times that fall within a sequence as rows stand, which may mean another order."""
     if course.count and not course.rises and not course.repeats:
-        raise ValueError(
-            f"{' with '.join(names)}: expected to know whether steps are sorted by it, since it falls within a "
-            f"sequence as rows stand: time={spelled(names)} sorts by it, {_otherwise(table, names)}"
-        )
+        due = "to know whether steps are sorted by it, since it falls within a sequence as rows stand"
+        cure = f"time={spelled(names)} sorts by it, {_otherwise(table, names)}"
+        raise ValueError(f"{' with '.join(names)}: expected {due}: {cure}")
 
 
 def _check_there(table: Table, name: str) -> None:
     """ValueError for times some of which are missing."""
-    if table.read(name)[1].any():
-        try:
-            table.column(name)
-        except ValueError as error:
-            raise ValueError(f"{error}; {_otherwise(table, (name,))}") from None
+    try:
+        table.column(name)
+    except ValueError as error:
+        raise ValueError(f"{error}; {_otherwise(table, (name,))}") from None
 
 
 def _otherwise(table: Table, names: Sequence[str]) -> str:
     """Return what to pass where columns are no times; what would be refused as an element is left out."""
-    if any(called(name, TIMES) or not table.is_numeric(name) for name in names):
-        return f'time="" with ignore={spelled(names)} leaves it out'
-    return f'time="" takes it for an element, ignore={spelled(names)} leaves it out'
+    is_refused = any(called(name, TIMES) or not table.is_numeric(name) for name in names)
+    return f'time="" {"with" if is_refused else "takes it for an element,"} ignore={spelled(names)} leaves it out'
 
 
 def _by_values(table: Table, free: Sequence[str], place: np.ndarray) -> tuple[str, ...]:
@@ -338,7 +324,7 @@ def _course(table: Table, names: tuple[str, ...], place: np.ndarray) -> Course:
 
 def _are_moments(values: np.ndarray) -> bool:
     """Return whether whole numbers (n,) may be days, 20240131, or seconds from 1995 to 2040, or thousandths, ..."""
-    since = any(bool(((values >= 8e8 * size) & (values < 2.2e9 * size)).all()) for size in (1, 1e3, 1e6, 1e9))
+    since = any(((values >= 8e8 * size) & (values < 2.2e9 * size)).all() for size in (1, 1e3, 1e6, 1e9))
     return since or form_of_counts(values) not in ("", "%Y%m")
 
 

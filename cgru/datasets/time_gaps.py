@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-from datetime import datetime
 from typing import Any
 
 import numpy as np
 
-from cgru.datasets.dates import dates_in
-from cgru.datasets.times import Place, times_of
-
-__all__ = ["TIME_STEP", "as_gap", "clock_of", "on_gaps", "spoken"]
+__all__ = ["TIME_STEP", "as_gap", "on_gaps", "spoken"]
 
 TIME_STEP = "time_step"  # the name of the element
 UNITS = {"w": 604800.0, "d": 86400.0, "h": 3600.0, "min": 60.0, "s": 1.0}
@@ -26,8 +21,7 @@ def as_gap(value: Any) -> tuple[float, bool]:
     TypeError or ValueError for what is none.
     """
     text = value.strip().lower() if isinstance(value, str) else ""
-    found = re.fullmatch(r"(\d+\.?\d*|\.\d+) *(w|d|h|min|m|s)?", text)
-    if found:
+    if found := re.fullmatch(r"(\d+\.?\d*|\.\d+) *(w|d|h|min|m|s)?", text):
         number, unit = float(found[1]), found[2]
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         number, unit = float(value), None
@@ -36,55 +30,6 @@ def as_gap(value: Any) -> tuple[float, bool]:
     if not 0 < number < np.inf:
         raise ValueError(f"split_at: expected a gap above 0, got {value!r}")
     return number * UNITS.get("min" if unit == "m" else unit, 1.0), unit is not None
-
-
-def clock_of(
-    values: np.ndarray, form: str | None = None, name: str = "", place: Place = "row {}".format
-) -> tuple[np.ndarray, bool]:
-    """Return times (n,), which `ranks` takes, as numbers, and whether these are seconds, of dates and times of day.
-
-    Times that are numbers keep their own unit. `form` is how they are written, as for strptime. ValueError, with the
-    `name` and the `place`, for dates whose readings lie differently far apart, though they have one order, and for what
-    has no difference.
-    """
-    kind = values.dtype.kind
-    if kind in "mM":
-        unit = f"{'datetime' if kind == 'M' else 'timedelta'}64[us]"
-        return values.astype(unit).astype(np.int64) / 1e6, True
-    if form is not None:
-        return times_of(values, "", form).values.astype(np.int64) / 1e6, True
-    if kind in "iu":
-        times_of(values, name, None, place)  # which refuses dates, such as 20240131
-    if kind != "O":
-        return values.astype(np.float64), False
-    distinct, codes = np.unique(values, return_inverse=True)
-    if not all(isinstance(value, str) for value in distinct):
-        try:
-            return np.array([_seconds(value) for value in distinct])[codes], True
-        except AttributeError:
-            got = type(distinct[0]).__name__
-            raise ValueError(f"{name}: expected dates or numbers, which are so far apart, got {got}") from None
-    with contextlib.suppress(ValueError):
-        return distinct.astype(np.float64)[codes], False
-    readings = [dates.utc for dates in dates_in(distinct.tolist(), mixed=True)]
-    if any((np.diff(each) != np.diff(readings[0])).any() for each in readings):
-        times_of(values, name, None, place)  # which says what they may be
-    return readings[0][codes] / 1e6, True
-
-
-def _seconds(value: Any) -> float:
-    """Return a date, a moment, a time of day, a span or the start of a period of pandas in seconds."""
-    value = getattr(value, "start_time", value)
-    if hasattr(value, "total_seconds"):
-        return value.total_seconds()
-    if isinstance(value, datetime):
-        zone = value.utcoffset()
-        return (value.replace(tzinfo=None) - datetime(1970, 1, 1)).total_seconds() - (
-            zone.total_seconds() if zone else 0
-        )
-    if hasattr(value, "toordinal"):
-        return 86400.0 * value.toordinal()
-    return value.hour * 3600 + value.minute * 60 + value.second + value.microsecond / 1e6
 
 
 def spoken(gap: float, seconds: bool) -> str:
@@ -103,7 +48,5 @@ def on_gaps(apart: np.ndarray, seconds: bool, names: str) -> list[str]:
     if largest <= FAR * usual:
         return []
     cut = spoken(np.sqrt(usual * largest), seconds)
-    return [
-        f"{names}: the largest gap within a sequence is {spoken(largest, seconds)}, the usual one "
-        f'{spoken(usual, seconds)}; split_at="{cut}" makes sequences of what lies further apart'
-    ]
+    gaps = f"the largest gap within a sequence is {spoken(largest, seconds)}, the usual one {spoken(usual, seconds)}"
+    return [f'{names}: {gaps}; split_at="{cut}" makes sequences of what lies further apart']

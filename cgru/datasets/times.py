@@ -1,4 +1,7 @@
-"""Times out of columns: numbers, dates and times of day, to sort by (`ranks`) or to count with (`times_of`)."""
+"""Times out of columns: numbers, dates and times of day, to sort by, to subtract, or to count with.
+
+`ranks` are for sorting, those of `clock_of` for differences, those of `times_of` for what is to be continued.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,14 @@ import numpy as np
 
 from cgru.datasets.dates import Dates, dates_in, forms_of, months_by_name
 from cgru.datasets.month_names import folded, months_of
+from cgru.datasets.where import Place, first_true
 
-__all__ = ["Place", "Times", "are_times", "form_of_counts", "ranks", "slip_in", "times_of"]
+__all__ = ["Times", "are_times", "clock_of", "form_of_counts", "ranks", "slip_in", "times_of", "why_not"]
 
 LOOKED_AT = 100  # different times, to find out what form most have
 MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec"  # as strptime reads them
 COUNTED = (("%Y%m", 1), ("%Y%m%d", 100), ("%Y%m%d%H", 10**4), ("%Y%m%d%H%M", 10**6), ("%Y%m%d%H%M%S", 10**8))
-Place = Callable[[int], str]
+DUE_DATED = "times like 1959-01, 1959-01-31, 1959-01-31 12:00, 1959Q1 or whole numbers, all of one form"
 
 
 class Times(NamedTuple):
@@ -26,7 +30,8 @@ class Times(NamedTuple):
 
     `form` is "number", "month", "quarter", "day", "minute", "second", "microsecond", or a format of strftime; `zone` is
     what stood behind each. Where `values` are in UTC, `offsets` (n,), timedelta64[us], are what was written less these;
-    `zones` is how the first of them was.
+    `zones` is how the first of them was. Of decimal years, whose form is "year", `spelled` writes them, a `note` says
+    what was taken for what, and `calendar` is the rule of those that are counted, None of months.
     """
 
     values: np.ndarray
@@ -34,12 +39,17 @@ class Times(NamedTuple):
     zone: str = ""
     offsets: np.ndarray | None = None
     zones: str = "+00:00"
+    spelled: Callable[[np.ndarray], list[str]] | None = None
+    note: str = ""
+    calendar: Any = None
 
     def written(self, values: np.ndarray, offsets: np.ndarray | None = None) -> list[str]:
         """Return `values` (k,), times like these, in the same form, with `offsets` (k,) from UTC if there are some.
 
         ValueError where that could not be read again.
         """
+        if self.spelled is not None:
+            return self.spelled(values)
         if self.form == "number":
             return [str(int(value)) for value in values]
         values = np.asarray(values, "datetime64[us]")
@@ -87,8 +97,7 @@ def ranks(values: np.ndarray, name: str, place: Place | None = None, form: str |
     ValueError for texts that are no times, with the `place` of the first that is unlike most, and for dates that may
     be read in several ways.
     """
-    kind = values.dtype.kind
-    if kind not in "OUT" and (form is None or kind not in "iuf"):
+    if values.dtype.kind not in ("OUT" if form is None else "OUTiuf"):
         return _ranked(values)
     cells = _cells(values)
     if not all(isinstance(cell, str) for cell in cells):
@@ -100,37 +109,71 @@ def ranks(values: np.ndarray, name: str, place: Place | None = None, form: str |
     if form is not None:
         return _ranked(_formatted(column, form)[0])[column.codes]
     numbers = _numbers(column.texts)
-    if numbers is not None:
-        return _ranked(numbers)[column.codes]
-    first, *others = column.readings("numbers or dates such as 2024-12-31 or 31.12.2024 18:30", mixed=True)
-    order = _order(first)
-    for dates in others:
-        if (_order(dates) != order).any():
-            column.refuse_both(first, dates)
-    return order[column.codes]
+    return (_order(column.dates(_order)) if numbers is None else _ranked(numbers))[column.codes]
+
+
+def clock_of(
+    values: np.ndarray, form: str | None = None, name: str = "", place: Place = "row {}".format
+) -> tuple[np.ndarray, bool]:
+    """Return times (n,), which `ranks` takes, as numbers, and whether these are seconds, of dates and times of day.
+
+    Times that are numbers keep their own unit. `form` is how they are written, as for strptime. ValueError, with the
+    `name` and the `place`, for dates whose readings lie differently far apart, though they have one order, and for what
+    has no difference.
+    """
+    kind = values.dtype.kind
+    if form is not None or kind in "iu":  # of these dates are refused, such as 20240131
+        times = times_of(values, name, form, place).values.astype(np.int64)
+        return (times * 1.0, False) if form is None else (times / 1e6, True)
+    if kind in "mM":
+        return values.astype(f"{kind}8[us]").astype(np.int64) / 1e6, True
+    if kind != "O":
+        return values.astype(np.float64), False
+    if not all(isinstance(value, str) for value in values):
+        try:
+            return np.array([_seconds(value) for value in values]), True
+        except AttributeError:
+            got = type(values[0]).__name__
+            raise ValueError(f"{name}: expected dates or numbers, which are so far apart, got {got}") from None
+    column = _Column(values.tolist(), name, place)
+    if (numbers := _numbers(column.texts)) is not None:
+        return numbers[column.codes], False
+    return column.dates(lambda dates: np.diff(dates.utc)).utc[column.codes] / 1e6, True
+
+
+def _seconds(value: Any) -> float:
+    """Return a date, a moment, a time of day, a span or the start of a period of pandas in seconds."""
+    value = getattr(value, "start_time", value)
+    if hasattr(value, "total_seconds"):
+        return value.total_seconds()
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=value.tzinfo or timezone.utc).timestamp()
+    if hasattr(value, "toordinal"):
+        return 86400.0 * value.toordinal()
+    return value.hour * 3600 + value.minute * 60 + value.second + value.microsecond / 1e6
 
 
 def are_times(values: np.ndarray, form: str | None = None) -> bool:
     """Return whether some values (n,) that are no numbers can be sorted by as dates, times of day or spans."""
     if values.dtype.kind in "mM":
         return True
+    return not why_not(values, form=form) and all(isinstance(value, (str, date, time)) for value in values)
+
+
+def why_not(values: np.ndarray, name: str = "", place: Place | None = None, form: str | None = None) -> str:
+    """Return why some values (n,) cannot be sorted by as times, in words; "" where they can."""
     try:
-        ranks(values, "", form=form)
-    except (TypeError, ValueError):
-        return False
-    return all(isinstance(value, (str, date, time)) for value in values)
+        ranks(values, name, place, form)
+    except (TypeError, ValueError) as error:
+        return str(error)
+    return ""
 
 
 def slip_in(values: np.ndarray, name: str, place: Place) -> str:
     """Return what is wrong, in words, with the first text of a column (n,) that is no time where most are; "" else."""
     some = [value for value in values[:LOOKED_AT].tolist() if isinstance(value, str)]
-    if 2 * sum(bool(dates_in([text])) for text in some) <= len(some):
-        return ""
-    try:
-        ranks(values, name, place)
-    except ValueError as error:
-        return str(error)
-    return ""
+    most = 2 * sum(bool(dates_in([text])) for text in some) > len(some)
+    return why_not(values, name, place) if most else ""
 
 
 def times_of(column: Sequence[Any], name: str, form: str | None = None, place: Place = "row {}".format) -> Times:
@@ -146,7 +189,10 @@ def times_of(column: Sequence[Any], name: str, form: str | None = None, place: P
     if values.dtype.kind in "iuf" and form is None:
         if values.dtype.kind == "f" and not ((values == np.floor(values)) & (np.abs(values) < 2**53)).all():
             raise ValueError(f"{name}: expected times, such as 1959-01, or whole numbers, got others")
-        return Times(_counts(values.astype(np.int64), name), "number")
+        if written := form_of_counts(values):  # from 202312 to 202401 it is a month, not 89 of something
+            cure = f'it needs its format: time_format="{written}"'
+            raise ValueError(f"{name}: expected counts, or times like 1959-01, got {int(values[0])}; {cure}")
+        return Times(values.astype(np.int64), "number")
     cells = _cells(values)
     rows = _Column(cells if values.dtype.kind in "UT" else list(map(str, cells)), name, place)
     if form is not None:
@@ -155,13 +201,8 @@ def times_of(column: Sequence[Any], name: str, form: str | None = None, place: P
     numbers = _numbers(rows.texts)
     if numbers is not None and not (dates_in(rows.texts) and all(map(_is_of_now, rows.texts))):
         return times_of(numbers[rows.codes], name, None, place)
-    due = "times like 1959-01, 1959-01-31, 1959-01-31 12:00, 1959Q1 or whole numbers, all of one form"
-    dates, *others = rows.readings(due, dated=True)
-    for other in others:
-        if (other.utc != dates.utc).any():
-            rows.refuse_both(dates, other)
-    if dates.nanoseconds.any():
-        i = int(np.flatnonzero(dates.nanoseconds)[0])
+    dates = rows.dates(lambda dates: dates.utc, dated=True)
+    if (i := first_true(dates.nanoseconds != 0)) is not None:
         raise ValueError(f"{name}: expected times of whole microseconds, got {rows.texts[i]!r} in {place(rows.row(i))}")
     if len(np.unique(dates.offsets)) > 1:  # of a place whose clocks change
         written = dates.written if re.search("second|%[HI]", dates.written) else "minute"
@@ -177,14 +218,11 @@ class _Column:
     """
 
     def __init__(self, cells: list[str], name: str, place: Place | None):
+        self.texts, self.codes, self.name, self.place = cells, np.arange(len(cells)), name, place
         some = cells[:: len(cells) // LOOKED_AT + 1]
-        if 2 * len(set(some)) > len(some):
-            self.texts, self.codes = cells, np.arange(len(cells))
-        else:
+        if 2 * len(set(some)) <= len(some):
             index = {text: i for i, text in enumerate(dict.fromkeys(cells))}
-            self.texts = list(index)
-            self.codes = np.fromiter(map(index.__getitem__, cells), np.intp, len(cells))
-        self.name, self.place = name, place
+            self.texts, self.codes = list(index), np.array([index[cell] for cell in cells])
 
     def row(self, i: int) -> int:
         """Return the first row that has the text `i`."""
@@ -194,22 +232,21 @@ class _Column:
         """Return the text `i` and its place, in words."""
         return f"{self.texts[i]!r}{f' in {self.place(self.row(i))}' if self.place else ''}"
 
-    def readings(self, due: str, mixed: bool = False, dated: bool = False) -> list[Dates]:
-        """Return all readings as dates, at least one; ValueError, with what was `due`, where there is none.
+    def dates(self, of: Callable[[Dates], np.ndarray], dated: bool = False) -> Dates:
+        """Return the texts as dates; ValueError where they are none, or `of` differs from one reading to another.
 
-        Args:
-            due: what was expected, in words.
-            mixed: whether ISO dates with and without a time of day may stand together.
-            dated: whether times of day alone are none.
+        Where they are to be `dated`, times of day alone are none, nor ISO dates with and without a time of day.
         """
-        found = [dates for dates in dates_in(self.texts, mixed) if dates.dated or not dated]
+        found = self._readings(self.texts, dated)
         for dates in found:
-            other = np.flatnonzero(dates.zoned != dates.zoned[0])
-            if other.size:
-                zone = "a time zone in each row or in none"
-                raise ValueError(f"{self.name}: expected {zone}, got {self.said(int(other[0]))}")
+            if (other := first_true(dates.zoned != dates.zoned[0])) is not None:
+                raise ValueError(f"{self.name}: expected a time zone in each row or in none, got {self.said(other)}")
+        for dates in found[1:]:
+            if (of(dates) != of(found[0])).any():
+                self.refuse_both(found[0], dates)
         if not found:
-            i, usual = self._odd(mixed, dated)
+            due = DUE_DATED if dated else "numbers or dates such as 2024-12-31 or 31.12.2024 18:30"
+            i, usual = self._odd(dated)
             unlike = "" if usual is None else f", unlike {self.texts[usual]!r}"
             forms = [form for form in forms_of(self.texts[i]).values() if "%" in form]
             # Jan-12 may be a day or a year, and 1/2024 a month or a quarter.
@@ -219,25 +256,29 @@ class _Column:
             form = forms[0] if forms and not unlike else "%d.%m.%Y"
             cure = f'any other needs its format: time_format="{form}"'
             raise ValueError(f"{self.name}: expected {due}, got {self.said(i)}{unlike}; {cure}")
-        return found
+        return found[0]
+
+    @staticmethod
+    def _readings(texts: list[str], dated: bool, form: str | None = None) -> list[Dates]:
+        """Return the readings of texts that are `dated`, or of others too, which may be mixed."""
+        return [dates for dates in dates_in(texts, not dated, form) if dates.dated or not dated]
 
     def refuse_both(self, one: Dates, other: Dates) -> NoReturn:
         """Raise ValueError: a text may be read in two ways."""
-        i = int(np.flatnonzero(one.utc != other.utc)[0])
+        i = first_true(one.utc != other.utc)
         moments = (each.utc[i].astype("datetime64[us]").astype("datetime64[m]") for each in (one, other))
         may_be = " or ".join(str(moment).replace("T00:00", "") for moment in moments)
         cure = "write months as numbers"
         if "%" in one.written and one.written != other.written:
             cure = f'time_format="{one.written}" or time_format="{other.written}" says which'
-        raise ValueError(
-            f"{self.name}: expected dates with one reading, got {self.said(i)}, which may be {may_be}; {cure}"
-        )
+        got = f"{self.said(i)}, which may be {may_be}"
+        raise ValueError(f"{self.name}: expected dates with one reading, got {got}; {cure}")
 
-    def _odd(self, mixed: bool, dated: bool) -> tuple[int, int | None]:
+    def _odd(self, dated: bool) -> tuple[int, int | None]:
         """Return the first text that is no time in the form that most of the first ones have, and the first that is."""
         counts = collections.Counter()
         for text in self.texts[:LOOKED_AT]:
-            counts.update({each.form for each in dates_in([text], mixed) if each.dated or not dated})
+            counts.update({each.form for each in self._readings([text], dated)})
             counts.update(["number"] * (_numbers([text]) is not None))
         if not counts:
             return 0, None
@@ -245,7 +286,7 @@ class _Column:
         if form == "number":
             right = np.array([_numbers([text]) is not None for text in self.texts])
         else:
-            right = np.any([dates.valid for dates in dates_in(self.texts, mixed, form)], axis=0)
+            right = np.any([dates.valid for dates in dates_in(self.texts, not dated, form)], axis=0)
         return int(np.argmin(right)), int(np.argmax(right))
 
 
@@ -257,11 +298,7 @@ def _order(dates: Dates) -> np.ndarray:
     """Return the rank of each date (n,)."""
     if not dates.nanoseconds.any():
         return _ranked(dates.utc)
-    order = np.lexsort((dates.nanoseconds, dates.utc))
-    differs = (np.diff(dates.utc[order]) != 0) | (np.diff(dates.nanoseconds[order]) != 0)
-    found = np.empty(len(order), np.intp)
-    found[order] = np.cumsum(np.concatenate([[False], differs]))
-    return found
+    return np.unique(np.stack([dates.utc, dates.nanoseconds]), axis=1, return_inverse=True)[1].ravel()
 
 
 def _cells(values: np.ndarray) -> list[Any]:
@@ -332,30 +369,20 @@ def _parsed(text: str, form: str) -> datetime | None:
         return None
 
 
-def _counts(values: np.ndarray, name: str) -> np.ndarray:
-    """Return `values` (n,), unless all may be dates: from 202312 to 202401 it is a month, not 89 of something."""
-    form = form_of_counts(values)
-    if form:
-        cure = f'it needs its format: time_format="{form}"'
-        raise ValueError(f"{name}: expected counts, or times like 1959-01, got {values[0]}; {cure}")
-    return values
-
-
 def form_of_counts(values: np.ndarray) -> str:
     """Return the format of dates that whole numbers (n,) may all be, 202401 or 20240131; "" where one is none."""
     for form, size in COUNTED:
         in_range = ((values >= 180001 * size) & (values < 220001 * size)).all()
-        if in_range and all(_parsed(str(value), form) for value in np.unique(values).tolist()):
+        if in_range and all(_parsed(str(int(value)), form) for value in np.unique(values).tolist()):
             return form
     return ""
 
 
 def _datetimes(values: np.ndarray, name: str, place: Place) -> Times:
-    lost = np.flatnonzero(np.isnat(values))
-    if lost.size:
-        raise ValueError(f"{name}: expected a time in each row, got none in {place(int(lost[0]))}")
+    if (lost := first_true(np.isnat(values))) is not None:
+        raise ValueError(f"{name}: expected a time in each row, got none in {place(lost)}")
     for form, unit in (("day", "D"), ("second", "s"), ("microsecond", "us")):
         if (values.astype(f"datetime64[{unit}]") == values).all():
             return Times(values.astype("datetime64[us]"), form)
-    i = int(np.flatnonzero(values.astype("datetime64[us]") != values)[0])
+    i = first_true(values.astype("datetime64[us]") != values)
     raise ValueError(f"{name}: expected times of whole microseconds, got {values[i]} in {place(i)}")

@@ -10,6 +10,7 @@ import numpy as np
 
 from cgru.datasets import gaps
 from cgru.datasets.text import contents
+from cgru.datasets.where import first_true
 
 __all__ = ["read_ts"]
 
@@ -30,7 +31,8 @@ def read_ts(
     anything that is not right.
     """
     text, notes = contents(path)
-    lines = _lines(text)
+    stripped = enumerate(map(str.strip, text.splitlines()), 1)
+    lines = ((number, line) for number, line in stripped if line and line[0] not in "#%")  # else it is a comment
     header = _header(lines)
     classes, numbers = _flag(header, "classlabel"), _flag(header, "targetlabel")
     if classes and numbers:
@@ -45,10 +47,10 @@ def read_ts(
             y.append(_label(label.strip(), known, numbers, number))
     if not X:
         raise ValueError("expected samples below @data, got none")
-    e = _elements(header, X, places)
+    e, said = _elements(header, X[0])
     for x, number in zip(X, places, strict=True):
         if x.shape[1] != e:
-            raise ValueError(f"line {number}: expected {e} dimensions{_as_said(header)}, got {x.shape[1]}")
+            raise ValueError(f"line {number}: expected {e} dimensions{said}, got {x.shape[1]}")
     steps = {len(x) for x in X}
     if len(steps) > 1 and _flag(header, "equallength"):
         notes.append(f"its header says that all series are as long; they have {min(steps)} to {max(steps)} steps")
@@ -64,14 +66,6 @@ def _targets(y: list[str | float]) -> np.ndarray | None:
     if y and all(isinstance(each, str) and re.fullmatch(r"0|-?[1-9]\d{0,17}", each) for each in y):
         return np.array(list(map(int, y)))
     return np.array(y) if y else None
-
-
-def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """The lines, with their numbers, that are neither empty nor comments."""
-    for number, line in enumerate(text.splitlines(), 1):
-        line = line.strip()
-        if line and line[0] not in "#%":
-            yield number, line
 
 
 def _header(lines: Iterator[tuple[int, str]]) -> Header:
@@ -102,21 +96,15 @@ def _flag(header: Header, tag: str) -> bool:
     return word == "true"
 
 
-def _elements(header: Header, X: list[np.ndarray], places: list[int]) -> int:
-    """How many dimensions there are, as the header says or the first sample has it."""
+def _elements(header: Header, first: np.ndarray) -> tuple[int, str]:
+    """Return how many dimensions there are, as the header says or the first sample has it, and which of these does."""
     for tag in ("dimensions", "dimension"):
         if tag in header:
             number, words = header[tag]
             if len(words) != 1 or not words[0].isdecimal() or not int(words[0]):
                 raise ValueError(f"line {number}: @{tag}: expected how many there are, got {' '.join(words)!r}")
-            return int(words[0])
-    return 1 if _flag(header, "univariate") else X[0].shape[1]
-
-
-def _as_said(header: Header) -> str:
-    if "dimensions" in header or "dimension" in header:
-        return ", as @dimensions says"
-    return ", as @univariate says" if _flag(header, "univariate") else ""
+            return int(words[0]), ", as @dimensions says"
+    return (1, ", as @univariate says") if _flag(header, "univariate") else (first.shape[1], "")
 
 
 def _sample(parts: list[str], number: int, missing: str) -> np.ndarray:
@@ -138,9 +126,9 @@ def _values(part: str, number: int, j: int, missing: str) -> np.ndarray:
         values = np.array([_number(cell, number, j) for cell in cells])
     if np.isinf(values).any():
         raise ValueError(f"line {number}: expected finite numbers, got infinity in dimension {j}")
-    gone = np.flatnonzero(np.isnan(values))
-    if gone.size and missing == "refuse":
-        got = f'none in dimension {j}, step {gone[0] + 1}; missing="forward" fills it'
+    gone = first_true(np.isnan(values))
+    if gone is not None and missing == "refuse":
+        got = f'none in dimension {j}, step {gone + 1}; missing="forward" fills it'
         raise ValueError(f"line {number}: expected a value for each step, got {got}")
     return values
 

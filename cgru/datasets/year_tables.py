@@ -79,9 +79,8 @@ def unfolded(table: Table, id: str | None = None, time: str | None = None, timed
     texts = _texts(table, found.used)
     over = [f"{texts[i]} in {table.place(i)}" for i in sorted(set(range(table.rows)) - set(found.rows.tolist()))]
     notes += [f"left out, as no {found.used or 'row'} is called so: {', '.join(over)}"] if over else []
-    return Unfolded(
-        Table(list(called), len(values), read, place, na=table.na), step, "value", tuple(notes), found.used, left
-    )
+    steps = Table(list(called), len(values), read, place, na=table.na)
+    return Unfolded(steps, step, "value", tuple(notes), found.used, left)
 
 
 def _by_years(table: Table, free: Sequence[str], time: str | None) -> _Cells | None:

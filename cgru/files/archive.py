@@ -88,9 +88,8 @@ class Archive:
         """What the array says that it is, found to agree with the bytes that it has."""
         member = self._members[name]
         if member.file_size > DENSEST * member.compress_size:
-            raise ValueError(
-                f"{name} is said to have {member.file_size} bytes, more than {member.compress_size} can hold"
-            )
+            got = f"{member.file_size} bytes, more than {member.compress_size} can hold"
+            raise ValueError(f"{name} is said to have {got}")
         try:
             with self._zip.open(member) as stream:
                 start = io.BytesIO(stream.read(LONGEST + 12))  # beside it magic, version and length

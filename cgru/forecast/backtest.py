@@ -148,29 +148,25 @@ def backtest(
         filled(each, first.missing, name)
     series = list(found.values())
     inputs = [None] * len(series) if X is None else list(X) if several(y) else [X]
-    name = min(found, key=lambda name: len(found[name]))
-    shortest = len(found[name])
-    season = first.season or guess_season(_before(series, first.horizon, k, step, name), likely)
+    season = first.season or guess_season(_before(found, first.horizon, k, step), likely)
     options["season"] = season
-    lefts = _lefts(shortest, first.horizon, k, step, needed(first.horizon, season, first.width), name)
+    lefts = _lefts(found, first.horizon, k, step, needed(first.horizon, season, first.width))
     actual = np.stack([each[len(each) - left :][: first.horizon] for left in lefts for each in series])
     if np.isnan(actual).all():
         raise ValueError(f"y: expected at least one value after {k} origins, got none")
 
-    forecasters, jobs, known, learned = [], [], [], []
+    made, jobs = [], []
     for left in lefts:
         part = [each[: len(each) - left] for each in series]
         beside = None if X is None else [each[: len(each) - left] for each in inputs]
         forecaster = Forecaster(first.horizon, **options)
         jobs += forecaster.jobs(part, beside, (left,))
-        forecasters.append(forecaster)
-        known.append((part, beside))
-        learned.append((forecaster.width_, forecaster.windows_))
+        made.append((forecaster, part, beside))
     results = fit_many(jobs, threads=threads, progress=progress)
     size = first.networks
     said: dict[str, list[np.ndarray]] = {}
     intervals, scales = [], []
-    for i, (forecaster, (part, beside)) in enumerate(zip(forecasters, known, strict=True)):
+    for i, (forecaster, part, beside) in enumerate(made):
         forecaster.take(results[i * size : (i + 1) * size])
         for model, values in {GRU: forecaster.predict(part, beside), **forecaster.baselines(part, beside)}.items():
             said.setdefault(model, []).extend(values)
@@ -183,27 +179,28 @@ def backtest(
     errors = {model: _errors(values, actual, np.array(scales)) for model, values in forecasts.items()}
     origins_ = np.array([len(each) - left for left in lefts for each in series])
     bands = np.stack(intervals) if intervals else None
+    learned = [(forecaster.width_, forecaster.windows_) for forecaster, _, _ in made]
     widths, windows = np.repeat(learned, len(series), axis=0).T
     return Backtest(origins_, season, widths, windows, actual, forecasts, errors, bands, first.quantiles)
 
 
-def _lefts(n: int, horizon: int, k: int, step: int | None, least: int, name: str) -> list[int]:
-    """How many values each of k origins leaves of n; at least that many are known at the first."""
-    room = n - horizon - least  # from the first origin to the last
-    if room < (k - 1) * (step or 1):
-        raise ValueError(
-            f"{name}: expected at least {least + horizon + (k - 1) * (step or 1)} values for {k} origins and a horizon "
-            f"of {horizon}, got {n}; fewer origins, or a shorter horizon, season or width, need fewer"
-        )
+def _lefts(found: dict[str, np.ndarray], horizon: int, k: int, step: int | None, least: int) -> list[int]:
+    """Return how many values each of k origins leaves; at the first the shortest series has `least` values or more."""
+    name, n = min(((name, len(each)) for name, each in found.items()), key=lambda pair: pair[1])
+    room, span = n - horizon - least, (k - 1) * (step or 1)  # from the first origin to the last
+    if room < span:
+        due = f"at least {least + horizon + span} values for {k} origins and a horizon of {horizon}"
+        cure = "fewer origins, or a shorter horizon, season or width, need fewer"
+        raise ValueError(f"{name}: expected {due}, got {n}; {cure}")
     if step is None and k > 1:
         step = min(horizon, max(1, min(room, n - horizon - n // 2) // (k - 1)))
     return [horizon + (step or 0) * i for i in reversed(range(k))]
 
 
-def _before(series: list[np.ndarray], horizon: int, k: int, step: int | None, name: str) -> np.ndarray:
+def _before(found: dict[str, np.ndarray], horizon: int, k: int, step: int | None = None) -> np.ndarray:
     """Return what lies, of the longest series, before the first origin as it would be without a season."""
-    left = _lefts(min(map(len, series)), horizon, k, step, needed(horizon, 1), name)[0]
-    return max(series, key=len)[:-left]
+    left = _lefts(found, horizon, k, step, needed(horizon, 1))[0]
+    return max(found.values(), key=len)[:-left]
 
 
 def settled_season(
@@ -216,17 +213,15 @@ def settled_season(
     there are values enough.
     """
     found = named(y)
-    series = list(found.values())
-    whole = guess_season(max(series, key=len), likely)
+    whole = guess_season(max(found.values(), key=len), likely)
     if not origins:
         return Settled(whole, whole, whole)
-    shortest = min(found, key=lambda name: len(found[name]))
-    before = _before(series, horizon, origins, None, shortest)
+    before = _before(found, horizon, origins)
     guessed = guess_season(before, likely)
     if guessed != 1 or whole not in likely or len(before) > SHOWN * whole:
         return Settled(guessed, guessed, whole)
     try:
-        _lefts(min(map(len, series)), horizon, origins, None, needed(horizon, whole, width), shortest)
+        _lefts(found, horizon, origins, None, needed(horizon, whole, width))
     except ValueError:
         return Settled(whole, 1, whole)
     return Settled(whole, whole, whole)

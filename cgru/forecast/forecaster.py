@@ -141,10 +141,8 @@ class Forecaster:
         targets = [(error - mean) / _divisors(scale) for error, (mean, scale) in zip(errors, moments, strict=True)]
         least, most = BATCHES
         options = {"epochs": self.epochs, "batch_size": min(most, max(least, len(Z) // 10))}
-        return [
-            Job(functools.partial(self._network, i), (*name, i), X=Z, y=targets[i % 2], **options)
-            for i in range(self.networks)
-        ]
+        builds = [functools.partial(self._network, i) for i in range(self.networks)]
+        return [Job(build, (*name, i), X=Z, y=targets[i % 2], **options) for i, build in enumerate(builds)]
 
     def take(self, results: Sequence[Result]) -> Forecaster:
         """The second half of `fit`: the networks, out of the results of `jobs`; an error of one is raised."""
@@ -171,10 +169,8 @@ class Forecaster:
         if self.width is not None and self.width < season:
             raise ValueError(f"width: expected at least a season, {season}, got {self.width}")
         if n < least:
-            raise ValueError(
-                f"y: expected at least {least} values for a season of {season} and a horizon of {self.horizon}, got "
-                f"{n}; a shorter horizon, season or width needs fewer"
-            )
+            due = f"at least {least} values for a season of {season} and a horizon of {self.horizon}"
+            raise ValueError(f"y: expected {due}, got {n}; a shorter horizon, season or width needs fewer")
         return self.width or min(max(2 * season, WIDTH), season + n - least)
 
     # --- what is read ---
@@ -190,11 +186,10 @@ class Forecaster:
             raise ValueError(f"X: expected inputs for each of {len(series)} series, got {len(X)}")
         inputs = []
         for each, values, name in zip(series, X, [name.replace("y", "X") for name in found], strict=True):
-            values = filled(checked(values, name, 2), self.missing, name)
-            if len(values) != len(each) or values.shape[1] != (inputs or [values])[0].shape[1]:
-                due = (len(each), (inputs or [values])[0].shape[1])
-                raise ValueError(f"{name}: expected shape {due}, as its series, got {values.shape}")
-            inputs.append(values)
+            inputs.append(filled(checked(values, name, 2), self.missing, name))
+            due, got = (len(each), inputs[0].shape[1]), inputs[-1].shape
+            if got != due:
+                raise ValueError(f"{name}: expected shape {due}, as its series, got {got}")
         return series, inputs
 
     def _windows(self, series: list[np.ndarray], inputs: list[np.ndarray]) -> tuple[Inputs, np.ndarray, np.ndarray]:
@@ -317,30 +312,26 @@ class Forecaster:
                 raise ValueError(f"{name}: expected {header.dtype} {header.shape}, got {headers[name]}")
         arrays = {name: archive.read(name) for name in due}
         self.linear_ = arrays.pop("weights"), arrays.pop("bias")
-        networks = [self._network(i) for i in range(self.networks)]
+        self.networks_ = [self._network(i) for i in range(self.networks)]
         for name, array in arrays.items():
-            if "." not in name:
+            place, _, parameter = name.partition(".")
+            if not parameter:
                 setattr(self, name + "_", array)
                 continue
-            place, _, parameter = name.partition(".")
-            for network, values in zip(networks, array, strict=True):
+            for network, values in zip(self.networks_, array, strict=True):
                 network.layers[int(place)].p[parameter] = values.copy()
-        self.networks_ = networks
         return self
 
     def _shapes(self, elements: int) -> dict[str, Header]:
         """What arrays its file has, for so many elements a step."""
-        double, single = np.dtype(np.float64), np.dtype(np.float32)
         outputs = self.horizon * len(self._outputs)
         gru = GRU(self.units).variant.shapes(elements, self.units)
-        due = {f"0.{name}": Header((self.networks, *shape), single) for name, shape in gru.items()}
-        due["1.W"] = Header((self.networks, self.units, outputs), single)
-        due["1.b"] = Header((self.networks, 1, outputs), single)
-        due |= dict.fromkeys(_MOMENTS[:2], Header((elements,), double))
-        due |= dict.fromkeys(_MOMENTS[2:], Header((2, self.horizon), double))
-        due["weights"] = Header((self.width_ * elements, self.horizon), double)
-        due["bias"] = Header((self.horizon,), double)
-        return due
+        layers = {f"0.{name}": shape for name, shape in gru.items()}
+        layers |= {"1.W": (self.units, outputs), "1.b": (1, outputs)}
+        due = {name: Header((self.networks, *shape), np.dtype(np.float32)) for name, shape in layers.items()}
+        scales = dict.fromkeys(_MOMENTS[:2], (elements,)) | dict.fromkeys(_MOMENTS[2:], (2, self.horizon))
+        scales |= {"weights": (self.width_ * elements, self.horizon), "bias": (self.horizon,)}
+        return due | {name: Header(shape, np.dtype(np.float64)) for name, shape in scales.items()}
 
 
 def load(path: str | os.PathLike[str]) -> Forecaster:

@@ -71,10 +71,8 @@ def windows(series: Any, width: int, horizon: int) -> tuple[np.ndarray, np.ndarr
     if values.ndim not in (1, 2):
         raise ValueError(f"series: expected shape (n,) or (n, e), got {values.shape}")
     if len(values) < width + horizon:
-        raise ValueError(
-            f"series: expected at least {width + horizon} values for a width of {width} and a horizon of {horizon}, "
-            f"got {len(values)}"
-        )
+        due = f"at least {width + horizon} values for a width of {width} and a horizon of {horizon}"
+        raise ValueError(f"series: expected {due}, got {len(values)}")
     whole = np.moveaxis(np.lib.stride_tricks.sliding_window_view(values, width + horizon, axis=0), -1, 1)
     return whole[:, :width], whole[:, width:]
 

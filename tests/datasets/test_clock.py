@@ -7,7 +7,7 @@ import zoneinfo
 import numpy as np
 import pytest
 
-from cgru.datasets.clock import clock_of_offsets, clock_of_zone
+from cgru.datasets.clock import Clock, clock_of_zone
 from cgru.datasets.series import read_series, series_from_frame
 
 # A zone, the day of a change there, by how much, and a day after which none comes for a while.
@@ -172,14 +172,14 @@ def test_a_clock_there_and_back():
     first, second = clock.moments_of(walls), clock.moments_of(walls, 1)
     assert ((first == moments) | (second == moments)).all()
     assert (second >= first).all()
-    seen = clock_of_offsets(moments, clock.offsets_at(moments))
+    seen = Clock(None, moments, clock.offsets_at(moments))
     np.testing.assert_array_equal(seen.local(moments), walls)
     for zone in ("America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"):
         days = np.array(
             [each.astimezone(datetime.timezone.utc).replace(tzinfo=None) for each in midnights(zone, "2024-11-03")],
             "datetime64[us]",
         )
-        known = clock_of_offsets(days, clock_of_zone(zone).offsets_at(days))
+        known = Clock(None, days, clock_of_zone(zone).offsets_at(days))
         np.testing.assert_array_equal(known.moments_of(known.local(days)), days)
     late = np.array(["2030-01-01"], "datetime64[us]")
     assert seen.offsets_at(late) == np.timedelta64(630, "m")

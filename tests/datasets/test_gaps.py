@@ -100,12 +100,6 @@ def test_numbers_that_look_like_missing_ones():
     assert gaps.doubted(np.empty((0, 1)), ["none"]) == []
 
 
-def test_what_is_known():
-    assert [gaps.check_missing(how) for how in gaps.MISSING] == list(gaps.MISSING)
-    with pytest.raises(ValueError, match=r"^missing: expected one of refuse, forward, interpolate, zero, got 'mean'"):
-        gaps.check_missing("mean")
-
-
 def test_what_is_advised_is_what_helps():
     """By the rows of each sequence, wherever they stand."""
     sequence = np.array([0, 1, 0, 1])

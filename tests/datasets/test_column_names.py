@@ -1,0 +1,18 @@
+"""What is said of an argument that takes one of a few words."""
+
+import pytest
+
+from cgru.datasets.column_names import check_choice
+from cgru.datasets.gaps import MISSING
+
+
+def test_one_of_those_that_are_known():
+    for how in MISSING:
+        check_choice("missing", how, MISSING)
+    check_choice("decimal", None, (None, ".", ","))
+    with pytest.raises(ValueError, match=r"^missing: expected one of refuse, forward, interpolate, zero, got 'mean'$"):
+        check_choice("missing", "mean", MISSING)
+    with pytest.raises(ValueError, match=r"^decimal: expected one of \., ,, got ';'$"):
+        check_choice("decimal", ";", (None, ".", ","))
+    with pytest.raises(ValueError, match=r"got None$"):
+        check_choice("missing", None, MISSING)
