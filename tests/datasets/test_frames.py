@@ -58,6 +58,7 @@ def test_dates_and_a_fit(table):
         ({}, {"columns": "x"}, TypeError, "columns: expected a list of names, got 'x'"),
         ({}, {"columns": ["x", "x"]}, ValueError, "columns: expected each once, and none of subject, got x, x"),
         ({}, {"columns": ["x", "subject"]}, ValueError, "columns: expected each once, and none of subject"),
+        ({}, {"time_format": "%Y"}, ValueError, "time_format: expected a column of times beside it, got none"),
         ({}, {"columns": []}, ValueError, "columns: expected at least one beside subject, got none"),
         ({}, {}, TypeError,
          "group: expected numbers, got 'ill' in row 0; label=\"group\" learns it; columns=\"...\" says which are"),
