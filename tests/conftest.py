@@ -20,9 +20,12 @@ def pytest_make_parametrize_id(val):
     return re.sub(r" at 0x\w+", "", repr(val)) if isinstance(val, dict) else None
 
 
+HERE = Path(__file__).resolve().parent
 WHOLE = ("test_house.py", "test_links.py", "test_package.py", "test_ways.py")  # which look at the tree, not at numbers
 # What no Python and no NumPy changes: what C compilers make of exported models, the benchmarks, what a browser does.
 ONCE = ("export", "benchmarks", "rivals", "torch_gru", "test_browser.py", "test_setup.py")
+# What stands upon the rest, and takes half of the time: of each file every third function.
+UPPER = ("cli", "forecast", "many", "plot", "reports")
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects by markers
@@ -30,9 +33,10 @@ def pytest_collection_modifyitems(items):
     """Mark the cases that are nightly, and those of the smoke set; put the files that take longest first.
 
     Of a function that is marked `pairwise` those cases are nightly that give no pair of values anew. The smoke set is
-    each test function once, with the first of its cases that is neither slow nor nightly, and the files in WHOLE.
+    each test function once, with the first of its cases that is neither slow nor nightly, but for what stands in ONCE
+    and UPPER; and the files in WHOLE.
     """
-    functions = {}
+    functions, upper = {}, Counter()
     for item in items:
         functions.setdefault(item.nodeid.partition("[")[0], []).append(item)
     for cases in functions.values():
@@ -41,11 +45,15 @@ def pytest_collection_modifyitems(items):
             for number, case in enumerate(cases):
                 if number not in chosen:
                     case.add_marker("nightly")
+        parts = set(cases[0].path.relative_to(HERE).parts) if cases[0].path.is_relative_to(HERE) else set()
         quick = [case for case in cases if not any(map(case.get_closest_marker, ("slow", "nightly")))]
         if cases[0].path.name in WHOLE:
             kept = quick
-        elif set(cases[0].path.parts) & set(ONCE):
+        elif parts & set(ONCE):
             kept = []
+        elif parts & set(UPPER):
+            kept = quick[:1] if upper[cases[0].path] % 3 == 0 else []
+            upper[cases[0].path] += bool(quick)
         else:
             kept = quick[:1]
         for case in kept:
@@ -104,7 +112,7 @@ def threads():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder where benchmarks/ can be imported and no cgru/ hides the installed package."""
-    source = Path(__file__).resolve().parent.parent / "benchmarks"
+    source = HERE.parent / "benchmarks"
     if not source.is_dir():
         pytest.skip("benchmarks/ does not lie beside the tests")
     folder = tmp_path_factory.mktemp("checkout")
