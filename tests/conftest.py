@@ -138,7 +138,7 @@ def refused(module, folder, monkeypatch, capsys):
 
     def call(name, *arguments):
         monkeypatch.chdir(folder)
-        with pytest.raises(SystemExit, match="^2$"):
+        with pytest.raises(SystemExit, match=r"^2$"):
             module(name).main(list(arguments))
         return capsys.readouterr().err
 

@@ -118,6 +118,7 @@ def test_a_fit_that_fails_is_an_error(ours, small):
         ours.fitted(small, small.names(1)[:1], 1, {"epochs": 0})
 
 
+@pytest.mark.slow
 def test_threads_memory_and_a_jobs_own_cost(ours, small):
     assert ours.threads(small, 1, 2, 0.001)["ratio"] > 0
     row = ours.memory(small, 20, 2)

@@ -51,6 +51,7 @@ def test_the_whole_command(run, folder):
     assert "\n".join(table) in section
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize(
     ("header", "complaint"),
