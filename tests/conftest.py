@@ -24,8 +24,8 @@ HERE = Path(__file__).resolve().parent
 WHOLE = ("test_house.py", "test_links.py", "test_package.py", "test_ways.py")  # which look at the tree, not at numbers
 # What no Python and no NumPy changes: what C compilers make of exported models, the benchmarks, what a browser does.
 ONCE = ("export", "benchmarks", "rivals", "torch_gru", "test_browser.py", "test_setup.py")
-# What stands upon the rest, and takes half of the time: of each file every third function.
-UPPER = ("cli", "forecast", "many", "plot", "reports")
+# Where arrays, dates and files of NumPy and Python are met: each function. Of what stands upon these every third.
+FIRST = ("core", "datasets", "files", "interop")
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects by markers
@@ -33,10 +33,10 @@ def pytest_collection_modifyitems(items):
     """Mark the cases that are nightly, and those of the smoke set; put the files that take longest first.
 
     Of a function that is marked `pairwise` those cases are nightly that give no pair of values anew. The smoke set is
-    each test function once, with the first of its cases that is neither slow nor nightly, but for what stands in ONCE
-    and UPPER; and the files in WHOLE.
+    each test function of FIRST once, with the first of its cases that is neither slow nor nightly, every third of the
+    other files but for those in ONCE, and the files in WHOLE.
     """
-    functions, upper = {}, Counter()
+    functions, seen = {}, Counter()
     for item in items:
         functions.setdefault(item.nodeid.partition("[")[0], []).append(item)
     for cases in functions.values():
@@ -51,11 +51,9 @@ def pytest_collection_modifyitems(items):
             kept = quick
         elif parts & set(ONCE):
             kept = []
-        elif parts & set(UPPER):
-            kept = quick[:1] if upper[cases[0].path] % 3 == 0 else []
-            upper[cases[0].path] += bool(quick)
         else:
-            kept = quick[:1]
+            kept = quick[:1] if parts & set(FIRST) or seen[cases[0].path] % 3 == 0 else []
+            seen[cases[0].path] += bool(quick)
         for case in kept:
             case.add_marker("smoke")
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
