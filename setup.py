@@ -4,6 +4,7 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from glob import glob
+from typing import Any
 
 import numpy
 from Cython.Build import cythonize
@@ -89,8 +90,13 @@ class Build(build_ext):
         return target
 
 
+def translated(modules: list[Extension], **options: Any) -> list[Extension]:
+    """Let Cython make C of the modules, but for a source distribution, which has none of it."""
+    return modules if "sdist" in sys.argv else cythonize(modules, **options)
+
+
 setup(
-    ext_modules=cythonize(
+    ext_modules=translated(
         [
             extension("core.kernels", depends=[*KERNELS, *HEADERS, *PUBLIC]),
             extension("core.checks"),

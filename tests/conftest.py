@@ -20,9 +20,12 @@ def pytest_make_parametrize_id(val):
     return re.sub(r" at 0x\w+", "", repr(val)) if isinstance(val, dict) else None
 
 
+HERE = Path(__file__).resolve().parent
 WHOLE = ("test_house.py", "test_links.py", "test_package.py", "test_ways.py")  # which look at the tree, not at numbers
 # What no Python and no NumPy changes: what C compilers make of exported models, the benchmarks, what a browser does.
 ONCE = ("export", "benchmarks", "rivals", "torch_gru", "test_browser.py", "test_setup.py")
+# Where arrays, dates and files of NumPy and Python are met: each function. Of what stands upon these every third.
+FIRST = ("core", "datasets", "files", "interop")
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects by markers
@@ -30,9 +33,10 @@ def pytest_collection_modifyitems(items):
     """Mark the cases that are nightly, and those of the smoke set; put the files that take longest first.
 
     Of a function that is marked `pairwise` those cases are nightly that give no pair of values anew. The smoke set is
-    each test function once, with the first of its cases that is neither slow nor nightly, and the files in WHOLE.
+    each test function of FIRST once, with the first of its cases that is neither slow nor nightly, every third of the
+    other files but for those in ONCE, and the files in WHOLE.
     """
-    functions = {}
+    functions, seen = {}, Counter()
     for item in items:
         functions.setdefault(item.nodeid.partition("[")[0], []).append(item)
     for cases in functions.values():
@@ -41,13 +45,15 @@ def pytest_collection_modifyitems(items):
             for number, case in enumerate(cases):
                 if number not in chosen:
                     case.add_marker("nightly")
+        parts = set(cases[0].path.relative_to(HERE).parts) if cases[0].path.is_relative_to(HERE) else set()
         quick = [case for case in cases if not any(map(case.get_closest_marker, ("slow", "nightly")))]
         if cases[0].path.name in WHOLE:
             kept = quick
-        elif set(cases[0].path.parts) & set(ONCE):
+        elif parts & set(ONCE):
             kept = []
         else:
-            kept = quick[:1]
+            kept = quick[:1] if parts & set(FIRST) or seen[cases[0].path] % 3 == 0 else []
+            seen[cases[0].path] += bool(quick)
         for case in kept:
             case.add_marker("smoke")
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
@@ -104,7 +110,7 @@ def threads():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder where benchmarks/ can be imported and no cgru/ hides the installed package."""
-    source = Path(__file__).resolve().parent.parent / "benchmarks"
+    source = HERE.parent / "benchmarks"
     if not source.is_dir():
         pytest.skip("benchmarks/ does not lie beside the tests")
     folder = tmp_path_factory.mktemp("checkout")
@@ -122,6 +128,19 @@ def module(folder):
     for name in [name for name in sys.modules if name.partition(".")[0] == "benchmarks"]:
         del sys.modules[name]
     sys.modules.update(kept)
+
+
+@pytest.fixture
+def refused(module, folder, monkeypatch, capsys):
+    """Give a command of benchmarks/ bad options, and return what it says on standard error."""
+
+    def call(name, *arguments):
+        monkeypatch.chdir(folder)
+        with pytest.raises(SystemExit, match=r"^2$"):
+            module(name).main(list(arguments))
+        return capsys.readouterr().err
+
+    return call
 
 
 @pytest.fixture(scope="module")

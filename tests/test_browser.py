@@ -324,6 +324,7 @@ def test_what_the_page_says_of_the_model(html, example, shares):
     assert bytes_said == len(base64.b64decode(model_of(html)["wasm"]))
 
 
+@pytest.mark.slow
 def test_what_the_docs_say_of_the_model(html, shares):
     text = (DOCS / "browser.md").read_text(encoding="utf-8")
     said = {name: float(share) / 100 for name, share in re.findall(r"^(\w+) +([\d.]+)%$", text, re.MULTILINE)}
@@ -350,7 +351,7 @@ def test_the_page_of_ones_own_model(tmp_path):
     assert re.fullmatch(r"speaker 0, (0\.[5-9]\d\d|1\.000)", found)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly  # the gate runs it as an example, and judges the model that it made
 def test_the_training(example, tmp_path, capsys):
     example.train.main(tmp_path / "gestures.npz")
     assert float(re.search(r"all +([\d.]+)%", capsys.readouterr().out)[1]) > 97

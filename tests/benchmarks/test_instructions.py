@@ -118,6 +118,7 @@ sys.exit(done.returncode)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
 def test_each_call_is_counted_in_forks_of_two_processes(instructions, tmp_path, monkeypatch, capfd):
     """By a valgrind that says that each call takes 7 instructions, whatever it does."""

@@ -273,6 +273,7 @@ def test_training_that_diverges(tmp_path):
         run("predict", "cgru-model.npz", "data.npz", cwd=tmp_path)
 
 
+@pytest.mark.slow
 def test_training_that_diverges_in_its_first_epoch(toy, tmp_path):
     """There is no curve then, and a note says so."""
     pytest.importorskip("matplotlib")
@@ -316,6 +317,7 @@ def test_numbers_that_the_dtype_cannot_hold(tmp_path):
     assert error.endswith(" whose loss float32 can hold; --float64 may help\n")
 
 
+@pytest.mark.slow
 def test_the_curve(toy, tmp_path):
     pytest.importorskip("matplotlib")
     for name, magic in (("curve.png", b"\x89PNG"), ("curve.svg", b"<?xml")):

@@ -139,6 +139,7 @@ def check_delivered(out, name, y, horizon, origins):
     return season, width
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seed", "season", "whole"), [(53, 1, "14 steps"), (4, 9, "none"), (0, 1, "")])
 def test_the_model_of_the_forecast_is_the_one_that_was_tested(folder, seed, season, whole):
     y = np.round(1e3 + np.cumsum(np.random.default_rng(seed).standard_normal(100)), 2)
@@ -150,6 +151,7 @@ def test_the_model_of_the_forecast_is_the_one_that_was_tested(folder, seed, seas
     assert (note in out) == bool(whole)
 
 
+@pytest.mark.slow
 def test_a_season_that_the_tests_could_not_see_is_tested_where_there_are_values_enough(folder):
     y = np.array([i % 12 + 0.1 * (i % 7) for i in range(42)])
     write(folder / "seen.csv", month=TIMES[:42], sales=y)
@@ -219,6 +221,7 @@ def test_files(folder, tmp_path):
     assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_plot_shows_the_past_and_the_forecast_in_its_band(folder, tmp_path, monkeypatch):
     figure = pytest.importorskip("matplotlib.figure")
     drawn = []

@@ -79,6 +79,7 @@ def test_an_id_of_two_columns_is_asked_about(folder):
         assert ("held back 2 of 8 groups (subject), 10 of 40 sequences" in err) is ("groups" in text)
 
 
+@pytest.mark.slow
 def test_a_model_of_groups_needs_none_to_be_used(folder):
     """Whether the column is there or not: it is no step either."""
     run("fit", "wide.csv", "--groups", "subject", "--validation", 0.25, *SHORT, cwd=folder)

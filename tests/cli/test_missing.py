@@ -153,6 +153,7 @@ def series(path, missing):
     path.write_text(f"Date,Time,load\n{lines}")
 
 
+@pytest.mark.slow
 def test_a_forecast_of_hours_some_of_which_are_missing(folder):
     series(folder / "plain.csv", "")
     series(folder / "words.csv", "-999")

@@ -110,7 +110,7 @@ def test_a_long_call_answers_a_signal(what, m):
         call = functools.partial(module.run, RESET_BEFORE, p, arrays, CODES)
     before = signal.signal(signal.SIGVTALRM, ring)
     try:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0.2)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0.05)
         start = time.thread_time()
         with pytest.raises(AlarmError):
             call()
@@ -127,7 +127,7 @@ def test_a_call_of_many_samples_answers_a_signal():
     arrays = {"X": np.zeros((3_000_000, 8, 1), np.float32), "last": np.empty((3_000_000, 8), np.float32)}
     before = signal.signal(signal.SIGVTALRM, ring)
     try:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0.2)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0.05)
         start = time.thread_time()
         with pytest.raises(AlarmError):
             forward.run(RESET_BEFORE, p, arrays, CODES)

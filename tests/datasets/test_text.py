@@ -242,6 +242,7 @@ def test_words_do_not_touch_names_and_separators(reads):
     assert (data.train.X.tolist(), data.notes[0]) == ([[[1.5], [0]]], NOTES[0])
 
 
+@pytest.mark.slow
 def test_a_word_far_down_makes_no_column_text(reads):
     rows = [f"{i // 10},{i % 10},{i}" for i in range(70_000)]
     rows[65_000] = "6500,0,-"

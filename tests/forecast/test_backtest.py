@@ -35,6 +35,7 @@ def test_what_comes_after_an_origin_changes_no_bit_of_its_forecasts(options, whi
     assert (other.actual[which] != found.actual[which]).all()
 
 
+@pytest.mark.slow
 def test_nor_do_inputs_and_other_series_that_come_after_it():
     many, X = [NOISY, NOISY[20:] ** 2], [rng.standard_normal((120, 2)), rng.standard_normal((100, 2))]
     found = backtest(many, 6, 3, X=X, **QUICK)

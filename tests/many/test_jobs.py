@@ -160,6 +160,7 @@ def test_an_error_of_the_users_own_is_no_start_that_diverged(when):
     assert begun == list(range(when + 1))
 
 
+@pytest.mark.slow
 def test_a_start_that_diverged_is_let_go_at_once():
     begun = []
 
@@ -184,6 +185,7 @@ def test_starts_need_networks_of_their_own():
     assert str(result.error).startswith("network: expected a function that makes another Network each time")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrap", [lambda layer: layer, cgru.Bidirectional])
 def test_functions_make_layers_of_their_own(wrap):
     shared = cgru.GRU(2)

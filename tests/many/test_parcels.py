@@ -203,6 +203,7 @@ def failing(costs):
     return [cgru.Job(made, cost=cost) for cost in costs]  # without samples, which is quick
 
 
+@pytest.mark.slow
 def test_parcels_get_smaller_and_no_more_are_under_way_than_the_window():
     sizes, most = sent(failing([1.0] * 2000))
     assert [len(size) for size in sizes[:4]] == [31, 30, 30, 29]  # a 64th of what is left
@@ -330,6 +331,7 @@ def test_refused(given, error, due):
 # --- workers of another version ---
 
 
+@pytest.mark.slow
 @cases.posix
 def test_a_worker_of_another_version_does_nothing(tmp_path):
     with cases.Elsewhere(tmp_path) as executor:
@@ -358,6 +360,7 @@ def test_a_worker_that_says_no_version_is_refused(monkeypatch, left):
         assert "as here, got one with an older version" in str(result.error)
 
 
+@pytest.mark.slow
 @cases.posix
 def test_what_workers_of_the_same_version_have_done_stays(tmp_path, monkeypatch):
     """Nothing more is sent once one of another has answered."""

@@ -333,6 +333,7 @@ class Inline(Executor):
         return future
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "lines", "options"),
     [

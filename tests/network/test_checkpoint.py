@@ -236,19 +236,20 @@ for _ in sys.stdin:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
-def test_a_run_that_is_killed_fifty_times(tmp_path):
+@pytest.mark.parametrize("kills", [15, pytest.param(50, marks=pytest.mark.nightly)])
+def test_a_run_that_is_killed_again_and_again(tmp_path, kills):
     path, rng = tmp_path / "fit.npz", np.random.default_rng(0)
     code = KILLED.format(tests=os.path.dirname(os.path.dirname(os.path.abspath(__file__))), path=str(path))
     done = [0]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
     with subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, **pipes) as process:
-        for kill in range(1, 51):
+        for kill in range(1, kills + 1):
             process.stdin.write("begin\n")
             assert process.stdout.readline() == "ready\n"
             time.sleep(rng.uniform(0.01, 0.4))  # a checkpoint is written each few milliseconds
             process.stdin.write("kill\n")
             assert int(process.stdout.readline()) == signal.SIGKILL  # and no error before
-            if kill % 10:
+            if kill % (kills // 5):
                 continue
             net, due = dropping(), dropping()
             with pytest.raises(StopError):

@@ -150,6 +150,7 @@ def test_a_regression(loss, k):
     assert ("Quantiles: the share of targets that are at most so large" in read.headings) == (n == 13)
 
 
+@pytest.mark.slow
 def test_pictures_too_wide_for_a_narrow_screen_scroll():
     net = cgru.Network([cgru.Bidirectional(cgru.GRU(3)), cgru.Dense(3, "softmax")], seed=0)
     net.make(X)

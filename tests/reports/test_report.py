@@ -177,6 +177,7 @@ def test_without_scikit_learn(monkeypatch):
         cgru.report(network(cgru.Dense(3, "softmax")), X, CLASSES)
 
 
+@pytest.mark.slow
 def test_saved_whole_or_not_at_all(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     report = cgru.report(network(cgru.Dense(3, "softmax")), X, CLASSES)
