@@ -255,7 +255,7 @@ class _Estimator(BaseEstimator):
 
     @classmethod
     def _from_file(cls, archive: Archive) -> Any:
-        text = files.spelled_out("estimator", archive.headers, archive.read)
+        text = files.spelled_out("estimator", archive)
         if text["class"] != cls.__name__:
             raise ValueError(f"expected a {cls.__name__}, got a {text['class']}, which {text['class']}.load reads")
         self = cls(**{name: _read(value) for name, value in text["params"].items()})

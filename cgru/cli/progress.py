@@ -7,8 +7,7 @@ import math
 import sys
 from typing import Any
 
-from cgru.core.figures import figure
-from cgru.network.history import Epoch
+from cgru.network.history import SCORES, Epoch, shown
 from cgru.network.progress import Bar, drawn
 
 __all__ = ["Fits", "Progress", "say"]
@@ -90,13 +89,8 @@ class Fits(_Shown):
 
 def long(epoch: Epoch) -> str:
     """For a line of its own."""
-    state = f"loss {figure(epoch.loss)}"
-    if epoch.accuracy is not None:
-        state += f", accuracy {epoch.accuracy:.1%}"
-    if epoch.validation_loss is not None:
-        state += f", validation {figure(epoch.validation_loss)}"
-    if epoch.validation_accuracy is not None:
-        state += f", {epoch.validation_accuracy:.1%}"
+    before = ("loss ", ", accuracy ", ", validation ", ", ")
+    state = "".join(shown(epoch, *each) for each in zip(SCORES, before, strict=True))
     if epoch.skipped:
         state += ", an update left out" if epoch.skipped == 1 else f", {epoch.skipped} updates left out"
     return state

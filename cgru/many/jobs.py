@@ -22,7 +22,7 @@ from cgru.core.figures import figure
 from cgru.layers import Layer
 from cgru.many.folds import Splittable, classes_of
 from cgru.network.fit import DIVERGED
-from cgru.network.history import History
+from cgru.network.history import SCORES, History
 from cgru.network.network import Network
 from cgru.network.options import OPTIONS, Settings
 from cgru.network.split import groups_of
@@ -31,7 +31,7 @@ from cgru.optimizers import check_number
 __all__ = ["Job", "Result", "Running", "Samples", "changed", "cost_of", "run"]
 
 OWN = OPTIONS.keys() - {"progress"}  # what a job may say of its fit
-_SCORES = ("epoch", "loss", "accuracy", "validation_loss", "validation_accuracy")  # as a history has them
+_KEPT = ("epoch", *SCORES)  # what is told of the epoch that was kept
 _OTHERS = ("epochs", "start", "name", "seconds", "error")  # what a record has beside them
 
 
@@ -160,7 +160,7 @@ class Job:
                 raise ValueError(f"rows: expected some beside {held}, which would train, too; slice(None) has all")
         metrics = options.get("metrics")
         for metric in metrics if isinstance(metrics, Mapping) else ():
-            if metric in (*_SCORES, *_OTHERS) or str(metric).startswith("test_") or str(metric).endswith("_spread"):
+            if metric in (*_KEPT, *_OTHERS) or str(metric).startswith("test_") or str(metric).endswith("_spread"):
                 raise ValueError(f"metrics: expected another name than {metric}, which results have of their own")
         if starts is not None:
             positive(starts, "starts")
@@ -441,5 +441,5 @@ def _check_groups(job: Job, samples: Samples) -> None:
 def _kept(history: History) -> dict[str, float]:
     """Return the scores of the epoch that was kept."""
     kept = history.kept()
-    found = {name: getattr(kept, name) for name in _SCORES}
+    found = {name: getattr(kept, name) for name in _KEPT}
     return {name: value for name, value in found.items() if value is not None} | kept.metrics | {"epochs": len(history)}

@@ -7,9 +7,9 @@ What is taken of them is checked and converted then, and so is a `Data`. m sampl
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from cgru.core.blocks import BLOCK, mapped, rows_of
 from cgru.network.classes import strings_in
 from cgru.network.data_spec import DataSpec
 from cgru.network.options import OPTIONS, Settings, Trait
-from cgru.network.samples import Data, by_class, inputs, labelled, settled, targeted
+from cgru.network.samples import Data, by_class, in_blocks, inputs, labelled, settled, targeted
 from cgru.network.split import drawn, groups_of
 
 __all__ = [
@@ -38,23 +38,20 @@ SET = "(X, y), (X, y, lengths) or (X, y, lengths, sample_weight)"
 
 
 @dataclass(frozen=True)
-class Mapped:
+class Mapped(Data):
     """Samples of which X, or y, lies in a file and stays there.
 
-    given: these, with y and weights as somebody gave them; X, y and weights may be `Rows`.
+    They are as somebody gave them; X, y and weights may be `Rows`. `classes` are known of a part that is taken alone.
+
     changes: what makes a `Data` of some of them.
     """
 
-    given: Data
-    changes: tuple[Callable[[Data], Data], ...]
+    changes: tuple[Callable[[Data], Data], ...] = ()
 
-    whole = True
+    in_memory = False
 
     def __getitem__(self, rows: np.ndarray | slice) -> Data:
-        return _changed(self.given[rows], self.changes)
-
-    def __len__(self) -> int:
-        return len(self.given)
+        return _changed(super().__getitem__(rows), self.changes)
 
     @property
     def first(self) -> Data:
@@ -62,48 +59,17 @@ class Mapped:
         return self[:1]
 
     @property
-    def extent(self) -> tuple[int, int]:
-        """How many samples of how many steps."""
-        return self.given.X.shape[:2]
-
-    @property
-    def per_step(self) -> bool:
-        """Whether there is a target for each step."""
-        return self.given.per_step
-
-    @property
-    def steps(self) -> np.ndarray:
-        """(m,) the real steps of each sample."""
-        return self.given.steps
-
-    @property
-    def classes(self) -> np.ndarray | None:
-        """(m,) where each sample has one, else None."""
-        if self.first.classes is None:
-            return None
-        return np.concatenate([block.classes for block in self.blocks(self._at_once(1))])
-
-    @property
     def count(self) -> float:
         """How many outputs have a target, or what these weigh."""
         return sum(block.count for block in self.blocks(self._at_once(1)))
-
-    def unrowed(self, rows: np.ndarray) -> np.ndarray:
-        """`rows` (n, k) of real steps, where outputs are at steps, at these."""
-        return self.given.unrowed(rows)
 
     def split(self, chosen: np.ndarray) -> tuple[Mapped, Mapped]:
         """The samples that are not `chosen`, (m,) booleans, and those that are; what is in a file stays there."""
         return self._of(np.flatnonzero(~chosen)), self._of(np.flatnonzero(chosen))
 
     def _of(self, rows: np.ndarray) -> Mapped:
-        data = self.given
-        X, y, lengths, weights = (rows_of(array, rows) for array in (data.X, data.y, data.lengths, data.weights))
-        return replace(self, given=replace(data, X=X, y=y, lengths=lengths, weights=weights))
-
-    def blocks(self, size: int) -> Iterator[Data]:
-        """All of them, up to so many at a time."""
-        return (self[start : start + size] for start in range(0, len(self), size))
+        given = {name: rows_of(getattr(self, name), rows) for name in ("X", "y", "lengths", "weights")}
+        return replace(self, **given)
 
     def parts(self, size: int, order: np.ndarray | None = None) -> Iterator[tuple[Data, np.ndarray]]:
         """Some batches of `size` at a time, in that order; where none is given, as they stand."""
@@ -114,7 +80,7 @@ class Mapped:
 
     def _at_once(self, size: int) -> int:
         """How many samples, whole batches of them, are taken into memory."""
-        numbers = sum(int(np.prod(array.shape[1:])) for array in (self.given.X, self.given.y))
+        numbers = sum(math.prod(array.shape[1:]) for array in (self.X, self.y))
         return max(1, BLOCK // (size * numbers)) * size
 
     def then(self, change: Callable[[Data], Data]) -> Mapped:
@@ -134,7 +100,7 @@ class Batches:
         first: the first batch.
     """
 
-    whole = False
+    whole = in_memory = False
 
     def __init__(self, spec: DataSpec, given: Iterable[Any], name: str = "") -> None:
         self.spec, self.given, self.name = spec, given, name
@@ -214,7 +180,7 @@ class Batches:
         return made
 
 
-Samples = Data | Mapped | Batches
+Samples = Data | Batches
 
 
 def _changed(data: Data, changes: Iterable[Callable[[Data], Data]]) -> Data:
@@ -283,14 +249,14 @@ def gathered(spec: DataSpec, X: Any, y: Any, lengths: Any = None, sample_weight:
     due = [(m,), (m, s)][: 1 + spec.per_step]
     if weights is not None and weights.shape not in due:
         raise ValueError(f"{name}sample_weight: expected shape {' or '.join(map(str, due))}, got {weights.shape}")
-    data = Mapped(Data(X, y, lengths, None, spec.per_step, weights), (partial(_targeted, spec, name),))
-    for _ in data.blocks(max(1, BLOCK // (s * max(1, int(np.prod(y.shape[1:])))))):
+
+    def checked(data: Data) -> Data:
+        return targeted(spec, (data.X, data.lengths), data.y, data.weights, name)
+
+    data = Mapped(X, y, lengths, None, spec.per_step, weights, (checked,))
+    for _ in data.blocks(max(1, BLOCK // (s * max(1, math.prod(y.shape[1:]))))):
         pass  # each is checked
     return settled(data, name)
-
-
-def _targeted(spec: DataSpec, name: str, data: Data) -> Data:
-    return targeted(spec, (data.X, data.lengths), data.y, data.weights, name)
 
 
 def set_aside(
@@ -331,7 +297,10 @@ def set_aside(
     if not 0 < validation < 1:
         raise ValueError(f"validation: expected a share above 0 and below 1, got {validation}")
     m = len(data)
-    parts = data.split(drawn(m, validation, seed, data.classes, groups_of(groups, m)))
+    classes = None
+    if data.first.classes is not None:
+        classes = np.concatenate([block.classes for block in in_blocks(data)])
+    parts = data.split(drawn(m, validation, seed, classes, groups_of(groups, m)))
     if data.first.weights is not None and not all(part.count for part in parts):
         raise ValueError("sample_weight: expected some above 0 among what is set aside and among the others, got zeros")
     return parts

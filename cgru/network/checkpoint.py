@@ -227,7 +227,7 @@ def _described(archive: Archive, arrays: Arrays | None = None) -> dict[str, Any]
     def filled(entry: dict[str, Any]) -> Any:
         return entry if arrays is None or entry.keys() != {"array"} else arrays[entry["array"]]
 
-    return spelled_out(KIND, archive.headers, archive.read, filled)
+    return spelled_out(KIND, archive, filled)
 
 
 def _unpacked(archive: Archive) -> tuple[dict[str, Any], State, np.random.SeedSequence]:

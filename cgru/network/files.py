@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -207,7 +208,7 @@ def read(path: Path) -> tuple[list[Layer], dict[str, Any], Arrays]:
     ValueError for a file that is damaged, foreign or newer; OSError where it cannot be opened. Before an array is read
     it is known that the file holds what the description asks for and nothing else: no more memory is taken than that.
     """
-    return judged(path, "model", FORMAT, lambda archive: _unpacked(archive.headers, archive.read))
+    return judged(path, "model", FORMAT, _unpacked)
 
 
 def judged(path: Path, kind: str, newest: int, unpack: Callable[[Archive], Any]) -> Any:
@@ -230,7 +231,8 @@ def judged(path: Path, kind: str, newest: int, unpack: Callable[[Archive], Any])
 
 def unpacked(arrays: Arrays) -> tuple[list[Layer], dict[str, Any], Arrays]:
     """What `packed` made these arrays of; KeyError for one that is missing, ValueError for one that does not fit."""
-    return _unpacked({name: Header(array.shape, array.dtype) for name, array in arrays.items()}, arrays.__getitem__)
+    headers = {name: Header(array.shape, array.dtype) for name, array in arrays.items()}
+    return _unpacked(SimpleNamespace(headers=headers, read=arrays.__getitem__))
 
 
 def _check_kind(archive: Archive, kind: str) -> None:
@@ -249,11 +251,9 @@ def _check_format(archive: Archive, newest: int) -> None:
         raise ValueError(f"its format {number} is newer than {newest}, the latest that this version of cgru reads")
 
 
-def _unpacked(
-    headers: Mapping[str, Header], read: Callable[[str], np.ndarray]
-) -> tuple[list[Layer], dict[str, Any], Arrays]:
+def _unpacked(archive: Archive) -> tuple[list[Layer], dict[str, Any], Arrays]:
     """The same as `unpacked`, of arrays that are judged by their headers before they are read."""
-    model = _model(headers, read)
+    model, headers, read = _model(archive), archive.headers, archive.read
     layers = [_layer(description) for description in model["layers"]]
     settings = {name: model[name] for name in SETTINGS}
     due, inputs = _due(layers, headers)
@@ -281,9 +281,9 @@ def _unpacked(
     return layers, settings, {name: read(name) for name in ("mean", "scale") if name in due}
 
 
-def _model(headers: Mapping[str, Header], read: Callable[[str], np.ndarray]) -> dict[str, Any]:
+def _model(archive: Archive) -> dict[str, Any]:
     """The description of the model, not looked into."""
-    model = spelled_out("model", headers, read)
+    model = spelled_out("model", archive)
     if not isinstance(model, dict) or not isinstance(model["layers"], list):
         raise ValueError("model: expected a JSON object with a list of layers")
     _nothing_else(model.keys() - {"layers", *SETTINGS}, "model")
@@ -292,18 +292,13 @@ def _model(headers: Mapping[str, Header], read: Callable[[str], np.ndarray]) -> 
     return _LATER | model
 
 
-def spelled_out(
-    name: str,
-    headers: Mapping[str, Header],
-    read: Callable[[str], np.ndarray],
-    hook: Callable[[dict[str, Any]], Any] | None = None,
-) -> Any:
+def spelled_out(name: str, archive: Archive, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
     """What the JSON text of that name says; `hook` may make something else of its objects."""
-    shape, dtype = headers[name]
+    shape, dtype = archive.headers[name]
     if shape != () or dtype.kind != "U" or dtype.itemsize > 4 * LONGEST:
         raise ValueError(f"{name}: expected a text of at most {LONGEST} characters, got {dtype} {shape}")
     try:
-        return json.loads(str(read(name)), object_hook=hook)
+        return json.loads(str(archive.read(name)), object_hook=hook)
     except RecursionError:
         raise ValueError(f"{name}: expected JSON of a few levels, got it nested too deeply") from None
 
@@ -339,7 +334,8 @@ def _layer(description: Mapping[str, Any]) -> Layer:
                 raise ValueError(f"layer: expected a {fields.half} in a {kind.__name__}, got {half['class']}")
         return kind(*map(_layer, halves), merge)
     first, trainable = [options.pop(name) for name in fields.first], flag(options.pop("trainable"), "trainable")
-    made = {role: _named(role, options.pop(role)) for role in fields.callables}
+    named = {role: initializers if role == "initialization" else activations for role in fields.callables}
+    made = {role: module.named(options.pop(role), role) for role, module in named.items()}
     made |= {name: flag(options.pop(name), name) for name in fields.flags}
     made |= {name: options.pop(name) for name in fields.options if name in options}
     if fields.dtype:
@@ -358,7 +354,3 @@ def _layer(description: Mapping[str, Any]) -> Layer:
 def _nothing_else(names: Iterable[str], where: str) -> None:
     for name in names:
         raise ValueError(f"{where}: expected nothing else, got {name}")
-
-
-def _named(role: str, name: Any) -> Callable[..., np.ndarray]:
-    return (initializers if role == "initialization" else activations).named(name, role)

@@ -24,7 +24,7 @@ from cgru.losses import Function
 from cgru.network import chain, files
 from cgru.network.blocks import batched, check_batches, gathered, handed, set_aside
 from cgru.network.checkpoint import Checkpoint
-from cgru.network.classes import checked_classes, checked_features, checked_names, checked_targets
+from cgru.network.classes import checked_features, checked_labels
 from cgru.network.data_spec import DataSpec
 from cgru.network.fit import Fit, scores
 from cgru.network.history import Epoch, History
@@ -90,11 +90,8 @@ class Network(Model):
         self.classes: np.ndarray | None = None
         self.target_names: tuple[str, ...] | None = None
         if self.head is not None:
-            k = self.head.d["u"]
-            self.loss = losses.chosen(loss, self.head.activate, k)
-            self.class_names = checked_names(class_names, self.loss, k)
-            self.classes = checked_classes(classes, self.loss, k, self.per_step)
-            self.target_names = checked_targets(target_names, self.loss, k)
+            self.loss = losses.chosen(loss, self.head.activate, self.head.d["u"])
+            vars(self).update(checked_labels(self.head, self.loss, self.per_step, class_names, classes, target_names))
         elif any(given is not None for given in (loss, class_names, target_names, classes)):
             others = "class_names, target_names and classes"
             raise ValueError(f"loss: expected None, as {others}, without a Dense at the end, got {loss!r}")
@@ -470,10 +467,8 @@ def parts(net: Network) -> tuple[tuple[Layer, ...], dict[str, Any], dict[str, np
     settings = {name: getattr(net, name) for name in files.SETTINGS}
     settings["feature_names"] = checked_features(net.feature_names, net.elements)
     if net.head is not None:
-        k = net.head.d["u"]
-        settings["class_names"] = checked_names(net.class_names, net.loss, k)
-        settings["classes"] = checked_classes(net.classes, net.loss, k, net.per_step)
-        settings["target_names"] = checked_targets(net.target_names, net.loss, k)
+        labels = net.class_names, net.classes, net.target_names
+        settings |= checked_labels(net.head, net.loss, net.per_step, *labels)
     return net.layers, settings, {} if net.mean is None else {"mean": net.mean, "scale": net.scale}
 
 
