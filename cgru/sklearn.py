@@ -16,7 +16,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -65,6 +65,9 @@ def _advising() -> Iterator[None]:
 
 class _Estimator(BaseEstimator):
     """What both have: a network of bidirectional GRU layers, a pool over their states and a head."""
+
+    _held: ClassVar[dict[str, Any]] = {}  # further options of a fit that holds samples out
+    class_weight: Any = None
 
     def _take(self, given: dict[str, Any]) -> None:
         """Keep the parameters as an `__init__`, from whose signature scikit-learn knows their names, was given them."""
@@ -164,7 +167,7 @@ class _Estimator(BaseEstimator):
             self.early_stopping and epochs is None and (len(X) >= recipe.HELD_FROM or isinstance(self, ClassifierMixin))
         )
         if held:
-            options |= {"validation": self.validation_fraction, "patience": self.n_iter_no_change, **self._held()}
+            options |= {"validation": self.validation_fraction, "patience": self.n_iter_no_change, **self._held}
             options["groups"] = groups
         with _threads(self.n_jobs):
             callback = _say if self.verbose else None
@@ -186,7 +189,9 @@ class _Estimator(BaseEstimator):
         names = ("units", "layers", "bidirectional", "pool", "dropout", "recurrent_dropout")
         options = {name: getattr(self, name) for name in (*names, "learning_rate", "weight_decay")}
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        return recipe.network(self._head(targets), seed=seed, schedule=schedule, **options)
+        classes = targets.ndim == 1
+        head = Dense(len(self.classes_), "softmax") if classes else Dense(targets.shape[1], "identity")
+        return recipe.network(head, seed=seed, schedule=schedule, **options)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Any:
         """Train on X and y, classes or numbers; `sample_weight` (m,) multiplies the loss of each sample.
@@ -198,13 +203,14 @@ class _Estimator(BaseEstimator):
         self._fit(X, y, sample_weight, not again, groups=groups)
         return self
 
-    def _held(self) -> dict[str, Any]:
-        """What else a fit does that holds samples out."""
-        return {}
-
     def _weighted(self, y: Any, sample_weight: Any) -> Any:
         """Return the weights of the samples, times those of their classes."""
-        return sample_weight
+        if self.class_weight is None:
+            return sample_weight
+        if sample_weight is None:
+            return compute_sample_weight(self.class_weight, y)
+        check_consistent_length(y, sample_weight)
+        return compute_sample_weight(self.class_weight, y) * column_or_1d(sample_weight)
 
     def _outputs(self, X: Any) -> np.ndarray:
         """What the network makes of X, (m, k)."""
@@ -220,9 +226,6 @@ class _Estimator(BaseEstimator):
         are those of its targets.
         """
         self._inner, self.network_ = net, self._in_terms_of_y(net, names)
-
-    def _in_terms_of_y(self, net: Network, names: tuple[str, ...] | None) -> Network:
-        raise NotImplementedError
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the whole estimator to `path`, exactly that name, for `load` of its class: it predicts bit for bit the
@@ -340,9 +343,6 @@ class GRUClassifier(ClassifierMixin, _Estimator):
             raise ValueError(f"y: expected classes of {self.classes_}, got others, {np.setdiff1d(y, self.classes_)}")
         return places
 
-    def _head(self, targets: np.ndarray) -> Dense:
-        return Dense(len(self.classes_), "softmax")
-
     def _in_terms_of_y(self, net: Network, names: tuple[str, ...] | None) -> Network:
         found = copy.copy(net)
         found.classes = self.classes_
@@ -352,14 +352,6 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         """One epoch on X and y; `classes`, all that there will be, in the first call."""
         self._fit(X, y, sample_weight, not hasattr(self, "network_"), epochs=1, classes=classes)
         return self
-
-    def _weighted(self, y: Any, sample_weight: Any) -> Any:
-        if self.class_weight is None:
-            return sample_weight
-        if sample_weight is None:
-            return compute_sample_weight(self.class_weight, y)
-        check_consistent_length(y, sample_weight)
-        return compute_sample_weight(self.class_weight, y) * column_or_1d(sample_weight)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """(m, k): the probability of each of `classes_`."""
@@ -379,6 +371,8 @@ class GRURegressor(RegressorMixin, _Estimator):
     `target_scale_` (k,) are what `predict` undoes. `early_stopping` is on unless told otherwise, and then shrinks what
     is predicted towards the mean as far as the samples held out ask for it, as `shrink` in `cgru.Network.fit`.
     """
+
+    _held: ClassVar[dict[str, Any]] = {"standardize_targets": True, "shrink": True}  # by the mean of what trains
 
     def __init__(
         self,
@@ -426,16 +420,10 @@ class GRURegressor(RegressorMixin, _Estimator):
             raise ValueError(f"y: expected {len(self.target_mean_)} targets, as in the first fit, got {y.shape[1]}")
         return (y - self.target_mean_) / self.target_scale_
 
-    def _head(self, targets: np.ndarray) -> Dense:
-        return Dense(targets.shape[1], "identity")
-
     def _in_terms_of_y(self, net: Network, names: tuple[str, ...] | None) -> Network:
         found = in_units(net, self.target_mean_, self.target_scale_)
         found.target_names = names
         return found
-
-    def _held(self) -> dict[str, Any]:
-        return {"standardize_targets": True, "shrink": True}  # towards the mean of what is not held out
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> GRURegressor:
         """One epoch on X and y; targets are scaled as in the first call."""

@@ -25,13 +25,12 @@ from cgru.cli.progress import Fits, say
 from cgru.cli.results import Results, identity
 from cgru.cli.task import Task, at_steps, head, loss_of, task_of
 from cgru.cli.workers import executor_of
-from cgru.core.figures import figure
 from cgru.datasets import Dataset, Split
 from cgru.many import Result, fit_many
 from cgru.many.folds import Splittable, classes_of
 from cgru.many.grid import GridJob, grid_jobs
 from cgru.many.parcels import OtherVersionError
-from cgru.many.records import Grid
+from cgru.many.records import Grid, joined, scores_in_words
 from cgru.network.fit import Fit
 from cgru.network.options import Settings
 from cgru.network.samples import by_class, labelled, weights_of_classes
@@ -239,7 +238,7 @@ def _run(
 
 def _report(grid: Grid, plan: Plan) -> Iterator[str]:
     """A line a setting; one for what was chosen, in each outer fold; and the honest score."""
-    rows = [_joined(row) for row in grid.table()]
+    rows = [joined(row) for row in grid.table()]
     lines = [list(rows[0]), *([_shown(value) for value in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
@@ -249,27 +248,13 @@ def _report(grid: Grid, plan: Plan) -> Iterator[str]:
         at = "chosen" if plan.folds is None else f"repeat {choice['repeat']}, fold {choice['fold']}"
         setting = "".join(f" {name}={_shown(choice[name])}" for name in plan.axes)
         lost = f"; not among {len(choice['left_out'])} whose fits failed" if choice["left_out"] else ""
-        yield f"{at}:{setting} {_scores(choice)}{lost}" if choice["error"] is None else f"{at}: {choice['error']}"
+        yield f"{at}: {choice['error']}" if choice["error"] else f"{at}:{setting} {scores_in_words(choice)}{lost}"
     if plan.folds is not None:
         try:
             score = grid.score()
-            yield f"honest score: {_scores(score)}, over {score['folds']} folds"
+            yield f"honest score: {scores_in_words(score)}, over {score['folds']} folds"
         except ValueError as error:
             yield f"no honest score: {str(error).removeprefix('score: ')}"
-
-
-def _joined(row: dict[str, Any]) -> dict[str, Any]:
-    """Means and their spreads as one text each."""
-    found: dict[str, Any] = {}
-    for name, value in row.items():
-        mean = name.removesuffix("_spread")
-        found[mean] = f"{figure(found[mean])} +- {figure(value, 2)}" if mean != name and value is not None else value
-    return found
-
-
-def _scores(row: dict[str, Any]) -> str:
-    """The means in a row, with their spreads."""
-    return ", ".join(f"{name} {text}" for name, text in _joined(row).items() if f"{name}_spread" in row)
 
 
 def _shown(value: Any) -> str:

@@ -327,7 +327,8 @@ def _best(job: Job, samples: Samples, running: Running) -> tuple[Network, Histor
         running.networks.add(net)
         try:
             history = net.fit(X, y, lengths=lengths, sample_weight=weights, **options)
-            if history.kept() is None:  # with `recover`
+            kept = history.kept()
+            if kept is None:  # with `recover`
                 raise RuntimeError(f"the parameters at the start are the best: {DIVERGED}")
         except RuntimeError as error:
             if not str(error).endswith(DIVERGED) or (best is None and start == starts - 1):
@@ -335,7 +336,8 @@ def _best(job: Job, samples: Samples, running: Running) -> tuple[Network, Histor
             continue
         finally:
             running.networks.discard(net)
-        scores = _kept(history) | ({} if job.starts is None else {"start": start})
+        scores = {name: value for name in _KEPT if (value := getattr(kept, name)) is not None}
+        scores |= kept.metrics | {"epochs": len(history)} | ({} if job.starts is None else {"start": start})
         if best is None or scores["validation_loss"] < best[2]["validation_loss"]:
             best = net, history, scores
     return best
@@ -406,12 +408,8 @@ def cost_of(job: Job, shared: Samples) -> float:
         steps = len(chosen) * np.shape(samples.X[0])[0] if samples.lengths is None else samples.lengths[chosen].sum()
         layers = job.network.layers if isinstance(job.network, Network) else ()
         units = [cell.d["u"] for layer in layers for cell in layer.cells]
-        return float(
-            steps
-            * job.options.get("epochs", Settings.epochs)
-            * (job.starts or 1)
-            * (64 + sum(u * (u + 4) for u in units))
-        )
+        runs = job.options.get("epochs", Settings.epochs) * (job.starts or 1)
+        return float(steps * runs * (64 + sum(u * (u + 4) for u in units)))
     except (OSError, TypeError, ValueError, IndexError, OverflowError):  # which its result will tell
         return 0.0
 
@@ -436,10 +434,3 @@ def _check_groups(job: Job, samples: Samples) -> None:
         if len(both):
             which = np.asarray(samples.groups)[groups == both[0]][0]
             raise ValueError(f"{name}: expected groups that are not among rows, too, got {which}")
-
-
-def _kept(history: History) -> dict[str, float]:
-    """Return the scores of the epoch that was kept."""
-    kept = history.kept()
-    found = {name: getattr(kept, name) for name in _KEPT}
-    return {name: value for name, value in found.items() if value is not None} | kept.metrics | {"epochs": len(history)}
