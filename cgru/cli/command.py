@@ -115,7 +115,10 @@ def fit(request: arguments.FitRequest) -> int:
     with as_request_error():
         net.save(request.output)
     split, which = _judging(data, held, task)
-    result = _result(net, split, which, epochs, interrupted)
+    if interrupted:
+        result = f"interrupted: the best model so far, of epoch {net.history.kept().epoch} of {epochs}"
+    else:
+        result = f"{which} {judged(net, split)}"
     if draw and net.history:
         draw(net.history, f"{name_of(source)}: {result}")
     elif draw:
@@ -192,13 +195,6 @@ def _judging(data: Dataset, held: Split | None, task: Task) -> tuple[Split, str]
     return data.train._replace(y=task.train), "training"
 
 
-def _result(net: cgru.Network, split: Split, which: str, epochs: int, interrupted: bool) -> str:
-    """The scores of the model that was kept; after Ctrl-C which epoch's it is."""
-    if interrupted:
-        return f"interrupted: the best model so far, of epoch {net.history.kept().epoch} of {epochs}"
-    return f"{which} {judged(net, split, split.y)}"
-
-
 def _described(data: Dataset, task: Task, source: str, held_out: Split | None) -> list[str]:
     m, s, e = data.train.X.shape
     lengths = data.train.lengths
@@ -253,8 +249,8 @@ def _train(net: cgru.Network, train: Split, options: Mapping[str, Any], source: 
 def predict(request: arguments.PredictRequest) -> None:
     """`cgru predict`."""
     write = predictions_writer(request.output, request.data, request.model)
-    net, data, source, split, which = _read(request.model, request.data, request.reading, targets=False)
-    if which:
+    net, data, source, split, which = _read(request.model, request.data, request.reading, scores=False)
+    if data.test is not None:
         say(f"{which} of {source}")
     outputs = classes = None
     with of_samples(source):
@@ -281,11 +277,10 @@ def evaluate(request: arguments.EvaluateRequest) -> None:
     if request.report:
         require("--report", "scikit-learn")
     write = None if request.html is None else page_writer(request.html, request.data, request.model)
-    net, data, source, split, which = _read(request.model, request.data, request.reading)
-    y, which = targets(net, split, data, source), which or "all"
+    net, _, source, split, which = _read(request.model, request.data, request.reading)
     with of_samples(source):
-        print(f"{which} of {name_of(source)}: {judged(net, split, y)}")
-        report = cgru.report(net, split.X, y, split.lengths) if request.report or write else None
+        print(f"{which} of {name_of(source)}: {judged(net, split)}")
+        report = cgru.report(net, split.X, split.y, split.lengths) if request.report or write else None
     if request.report:
         with as_request_error(f"{request.model}: "):  # a class name may be more than the encoding of stdout has
             print(f"\n{report}")
@@ -314,7 +309,6 @@ def quantize(request: arguments.QuantizeRequest) -> None:
     """`cgru quantize`."""
     check_output(request.output, request.data, request.model)
     net, data, source, split, which = _read(request.model, request.data, request.reading)
-    y = targets(net, split, data, source)
     seen = {"calibration": data.train.X, "lengths": data.train.lengths} if request.calibrate else {}
     if request.limit is not None and not request.calibrate:
         raise RequestError("argument --limit: needs --calibrate, to measure by")
@@ -323,10 +317,10 @@ def quantize(request: arguments.QuantizeRequest) -> None:
     with of_samples(source):
         layers = compared(net, small, split.X, split.lengths)
         change = changed(net, small, split.X, split.lengths)
-        before, after = judged(net, split, y), scored(small, split, y)
+        before, after = judged(net, split), scored(small, split)
     with as_request_error():
         small.save(request.output)
-    print(f"{which or 'all'} of {name_of(source)}: {before}")
+    print(f"{which} of {name_of(source)}: {before}")
     kinds = sorted({each["weights"] for each in layers if each["weights"]}, reverse=True)
     print(f"  with {' and '.join(kinds)} weights: {after}")
     print(f"  outputs differ by {change['largest']:.2g} at most, RMS {change['rms']:.2g}: {change['snr']:.1f} dB")
@@ -376,16 +370,17 @@ def _load(path: str) -> cgru.Network:
 
 
 def _read(
-    model: str, path: str | None, reading: Reading, targets: bool = True
+    model: str, path: str | None, reading: Reading, scores: bool = True
 ) -> tuple[cgru.Network, Dataset, str, Split, str]:
     """Load a model and read the data for it, and say what was guessed of these, and where they are unlike its own.
 
     Return it, the data and what to call them, and the split that is not for training, where there is one, with its
-    name. RequestError where the model was made for other sequences.
+    name; where it is for `scores`, with targets as the model has them. RequestError where the model was made for other
+    sequences.
     """
     net = _load(model)
-    data, source = data_for(net, path, reading, targets)
-    split, which = (data.test, "test split") if data.test is not None else (data.train, "")
+    data, source = data_for(net, path, reading, scores)
+    split, which = (data.test, "test split") if data.test is not None else (data.train, "all")
     for note in notes_of(data):
         say(note)
     due, got = net.elements, split.X.shape[2]
@@ -397,4 +392,6 @@ def _read(
         raise RequestError(f"{source}: expected {due} elements a step, as {model} takes, got {got}{advice}")
     for line in outside_in_words(outside(net, split.X, split.lengths)):
         say(f"note: {line}")
+    if scores:
+        split = split._replace(y=targets(net, split, data, source))
     return net, data, source, split, which

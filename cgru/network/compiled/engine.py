@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -171,6 +172,11 @@ def compiles(model: Model) -> bool:
 
 def _own(layer: Layer) -> bool:
     """Return whether the layer's class says itself what stage it is, and no method of that was replaced."""
-    kind, own = type(layer), vars(layer).keys()
-    replaced = any(callable(getattr(kind, name)) for each in kind.__mro__ for name in own & vars(each).keys())
-    return "stage" in vars(kind) and not replaced and layer.stage is not None
+    kind = type(layer)
+    return "stage" in vars(kind) and _methods(kind).isdisjoint(vars(layer)) and layer.stage is not None
+
+
+@cache
+def _methods(kind: type) -> frozenset[str]:
+    """Return the names of the methods of a class: asking it for each fit would take longer than a small epoch."""
+    return frozenset(name for name in dir(kind) if callable(getattr(kind, name)))
