@@ -38,6 +38,8 @@ from cgru.optimizers import Adam, Optimizer
 
 __all__ = ["Network", "in_units", "load", "parts", "restored"]
 
+SCORED = Settings(epochs=1)  # of a score without metrics: checking them takes longer than to score a few samples
+
 
 class Network(Model):
     """Layers in a chain, each taking what the one below it returns, and a `Dense` head at the end.
@@ -234,7 +236,8 @@ class Network(Model):
         (m, s), zero where it is padding; for a cross-entropy minus the log-likelihood. "loss" is their mean, by
         `sample_weight`, which they are not multiplied by.
         """
-        settings, each = Settings(epochs=1, metrics=metrics), flag(each, "each")
+        settings = SCORED if metrics is None else Settings(epochs=1, metrics=metrics)
+        each = flag(each, "each")
         check_batches(settings, X, y, lengths=lengths, sample_weight=sample_weight)
         if each and y is None and self.per_step:
             raise ValueError("each: expected False for batches with outputs at steps, got True")
