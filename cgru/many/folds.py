@@ -17,7 +17,7 @@ from cgru.network.split import drawn
 __all__ = ["Splittable", "classes_of"]
 
 Seed = Sequence[int]
-Split = tuple[np.ndarray, np.ndarray]  # the rows to train on, and those held out
+Split = tuple[Any, Any]  # the rows to train on, None: all, and those held out, None: none
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,8 @@ class Grid(list[Record]):
             if choice["error"] is not None:
                 raise ValueError(f"score: repeat {choice['repeat']}, fold {choice['fold']}: {choice['error']}")
         names = [name for name in self._told() if name.startswith("test_")]
+        if not names:
+            raise ValueError("score: expected folds that hold samples out for a test, got none")
         return _spread({name: [choice[name] for choice in chosen] for name in names}) | {"folds": len(chosen)}
 
     def to_pandas(self) -> Any:
