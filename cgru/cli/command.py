@@ -29,7 +29,7 @@ from cgru.cli.many import many
 from cgru.cli.output import Predictions, check_output, name_of, page_writer, plotter, predictions_writer, require
 from cgru.cli.progress import Progress, say
 from cgru.cli.score import judged, scored
-from cgru.cli.task import Task, at_steps, head, loss_of, real_steps, targets, task_of
+from cgru.cli.task import Task, at_steps, build, loss_of, real_steps, targets, task_of
 from cgru.core.blocks import rows_of
 from cgru.datasets import Dataset, Split, described
 from cgru.datasets.column_names import as_names
@@ -203,20 +203,16 @@ def _described(data: Dataset, task: Task, source: str, held_out: Split | None) -
     goal = "regression" if task.names is None else f"{len(task.names)} classes"
     if at_steps(task.train):
         goal += ", one a step"
-    held = 0 if held_out is None else len(held_out.y)
-    counts = [f"{m - held} sequences to train on"]
-    if held:
-        counts.append(f"{held} held back")
-    if task.test is not None:
-        counts.append(f"{len(task.test)} to test on")
-    lines = [f"{source}: {goal}, sequences of {steps} steps of {e} elements", ", ".join(counts), task.note]
-    return list(filter(None, lines))
+    held, test = (0 if y is None else len(y) for y in (held_out and held_out.y, task.test))
+    counts = {"sequences to train on": m - held, "held back": held, "to test on": test}
+    said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return list(filter(None, [f"{source}: {goal}, sequences of {steps} steps of {e} elements", said, task.note]))
 
 
 def _network(building: Building, task: Task, data: Dataset) -> cgru.Network:
-    last, options = head(task.names, task.numbers, building.loss), dict(vars(building))
+    options = dict(vars(building))
     options["dropout"] = options.pop("output_dropout")
-    net = recipe.network(last, names=task.names, steps=at_steps(task.train), **options)
+    net = build(task.names, task.numbers, at_steps(task.train), **options)
     net.feature_names, net.target_names, net.reading = data.feature_names, data.target_names, data.reading
     return net
 
@@ -252,12 +248,10 @@ def predict(request: arguments.PredictRequest) -> None:
     net, data, source, split, which = _read(request.model, request.data, request.reading, scores=False)
     if data.test is not None:
         say(f"{which} of {source}")
-    outputs = classes = None
+    classifies = cgru.losses.classifies(net.loss)
     with of_samples(source):
-        if request.output or not cgru.losses.classifies(net.loss):
-            outputs = net.predict(split.X, split.lengths)
-        if cgru.losses.classifies(net.loss):
-            classes = net.predict_classes(split.X, split.lengths)
+        outputs = net.predict(split.X, split.lengths) if request.output or not classifies else None
+        classes = net.predict_classes(split.X, split.lengths) if classifies else None
     real = real_steps(split.X, split.lengths) if net.per_step else None
     called = " ".join(as_names((data.reading or {}).get("time", ""), "time"))
     times = None if real is None or data.times is None else (called, data.times)

@@ -23,7 +23,7 @@ from cgru.cli.output import check_output
 from cgru.cli.plan import FIT, NETWORK, Plan, read_plan
 from cgru.cli.progress import Fits, say
 from cgru.cli.results import Results, identity
-from cgru.cli.task import Task, at_steps, head, loss_of, task_of
+from cgru.cli.task import Task, at_steps, build, loss_of, task_of
 from cgru.cli.workers import executor_of
 from cgru.datasets import Dataset, Split
 from cgru.many import Result, fit_many
@@ -79,13 +79,6 @@ def many(request: ManyRequest) -> int:
 
 
 # --- what is to be fitted ---
-
-
-def build(
-    names: tuple[str, ...] | None, numbers: int, steps: bool, *, seed: int, loss: str, **given: Any
-) -> cgru.Network:
-    """The network of a setting, whose other values are `given`, for classes by their `names` or so many `numbers`."""
-    return recipe.network(head(names, numbers, loss), names=names, steps=steps, seed=seed, loss=loss, **given)
 
 
 def _jobs(plan: Plan, task: Task, samples: Split, groups: np.ndarray | None) -> list[GridJob]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from cgru.network.history import SCORES, Epoch, shown
@@ -22,18 +23,14 @@ def say(message: str, code: int = 0) -> int:
 class _Shown:
     """A bar in a terminal where tqdm is installed, else lines."""
 
-    def __init__(self, total: int, quiet: bool):
-        self.total, self.quiet = total, quiet
+    def __init__(self, total: int, quiet: bool, draw: Callable[[], Any]):
+        self.total, self.quiet, self.draw = total, quiet, draw
         self.bar: Any = None
 
     def say(self, *lines: str) -> None:
         """Print the lines, unless all is to be quiet."""
         if not self.quiet:
             print(*lines, sep="\n", file=sys.stderr, flush=True)
-
-    def draw(self) -> Any:
-        """The bar; ImportError without tqdm."""
-        raise NotImplementedError
 
     def is_tenth(self, done: int) -> bool:
         """Whether this is one of about ten to tell of."""
@@ -53,9 +50,8 @@ class _Shown:
 class Progress(_Shown):
     """The callback of a fit of `total` epochs."""
 
-    def draw(self) -> Any:
-        """The bar; ImportError without tqdm."""
-        return Bar(self.total)
+    def __init__(self, total: int, quiet: bool):
+        super().__init__(total, quiet, lambda: Bar(total))
 
     def __call__(self, epoch: Epoch) -> None:
         """Show the epoch, in the bar or, of about ten of them, as a line."""
@@ -69,12 +65,8 @@ class Fits(_Shown):
     """Of `total` fits, some of which are done already."""
 
     def __init__(self, total: int, done: int, quiet: bool):
-        super().__init__(total, quiet)
+        super().__init__(total, quiet, lambda: drawn(total, done))
         self.done, self.failed = done, 0
-
-    def draw(self) -> Any:
-        """The bar; ImportError without tqdm."""
-        return drawn(self.total, self.done)
 
     def __call__(self, failed: bool) -> None:
         """One more is over."""

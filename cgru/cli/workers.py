@@ -86,7 +86,7 @@ def _check_spawn() -> None:
     """
     if shutil.which("mpiexec") is None:
         raise RequestError(f"argument --executor: expected mpiexec on the PATH, to begin workers, got none; {MPI_CURE}")
-    silent = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    silent = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     try:
         subprocess.run([sys.executable, "-c", SPAWN], **silent, env=dict(os.environ), timeout=BEGIN, check=True)
     except subprocess.SubprocessError:

@@ -75,10 +75,8 @@ def curve(history: Network | Sequence[Epoch], *, axes: Any = None) -> Figure:
     if all(loss > 0 for line in left.lines for loss in line.get_ydata()):
         left.set_yscale("log")
     lines = [line for panel in panels.values() for line in panel.lines]
-    if axes is None:
-        left.figure.legend(handles=lines, loc="outside lower center", ncols=4, fontsize="small", handlelength=3)
-    else:
-        left.legend(handles=lines, fontsize="small", handlelength=3)
+    below = {"loc": "outside lower center", "ncols": 4} if axes is None else {}
+    (left.figure if below else left).legend(handles=lines, fontsize="small", handlelength=3, **below)
     return left.figure
 
 
@@ -235,12 +233,11 @@ def residuals(
 
 def _real(shape: tuple[int, ...], lengths: Any) -> np.ndarray:
     """Return which of samples (m,), or of their steps (m, s), are no padding."""
-    if len(shape) == 2:
-        lengths = lengths_of(lengths, *shape, "lengths")
-        return np.ones(shape, bool) if lengths is None else mask(lengths, shape[1])[:, :, 0]
-    if lengths is not None:
+    if lengths is None:
+        return np.ones(shape, bool)
+    if len(shape) == 1:
         raise ValueError(f"lengths: expected None where there are no outputs at steps, got some beside {shape}")
-    return np.ones(shape, bool)
+    return mask(lengths_of(lengths, *shape, "lengths"), shape[1])[:, :, 0]
 
 
 def _places(

@@ -30,13 +30,9 @@ def seen(net: Network, X: np.ndarray, lengths: np.ndarray | None = None) -> dict
 
 def is_held_out(found: Mapping[str, Any] | None) -> bool:
     """Return whether it is known that none of the samples took part in the training."""
-    return bool(
-        found
-        and found["whole"]
-        and found["compared"] == found["samples"]
-        and not found["trained"]
-        and not found["validated"]
-    )
+    if not found or not found["whole"] or found["compared"] < found["samples"]:
+        return False
+    return not (found["trained"] or found["validated"])
 
 
 def seen_in_words(found: Mapping[str, Any] | None) -> str:
