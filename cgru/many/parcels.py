@@ -119,7 +119,7 @@ class Parcels:
             while self.ready:
                 yield self.ready.popleft()
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Send no other parcel, cancel those that wait, and take what is done."""
         try:
             running = [future for future in self.pending if not _cancelled(future)]

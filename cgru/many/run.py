@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
+from contextlib import closing, nullcontext, suppress
 from typing import Any
 
 from cgru.core.checks import callable_, flag, positive
@@ -95,19 +96,13 @@ def fit_many(
         workers = Threads(tasks, opened, keep, threads)
     else:
         workers = Parcels(tasks, [costs[i] for i in order], shared, keep, executor)
-    bar = None if kind is None else kind(total=len(jobs), unit="fit")
-    try:
+    bar = nullcontext() if kind is None else kind(total=len(jobs), unit="fit")
+    with bar, closing(workers), suppress(KeyboardInterrupt):  # results then lack what is not done
         for result in workers:
-            if bar is not None:
+            if kind is not None:
                 bar.update()
             if callback is not None:
                 callback(result)
-    except KeyboardInterrupt:
-        pass  # results lack what is not done
-    finally:
-        workers.stop()
-        if bar is not None:
-            bar.close()
     results = workers.results
     if len(results) < len(jobs):
         done = f"{len(results)} of {len(jobs)} jobs are done"
@@ -166,7 +161,7 @@ class Threads:
             if result is not None:
                 yield result
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Begin no other job, stop those that run."""
         for thread in self.threads:
             while thread.ident is not None and thread.is_alive():

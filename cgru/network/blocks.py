@@ -21,18 +21,7 @@ from cgru.network.options import OPTIONS, Settings, Trait
 from cgru.network.samples import Data, by_class, in_blocks, inputs, labelled, settled, targeted
 from cgru.network.split import drawn, groups_of
 
-__all__ = [
-    "Batches",
-    "Mapped",
-    "Samples",
-    "batched",
-    "check_batches",
-    "gathered",
-    "handed",
-    "is_batch",
-    "set_aside",
-    "unpacked",
-]
+__all__ = ["Batches", "Samples", "batched", "check_batches", "gathered", "handed", "set_aside"]
 
 SET = "(X, y), (X, y, lengths) or (X, y, lengths, sample_weight)"
 
@@ -196,9 +185,8 @@ def batched(given: Any) -> bool:
     """Whether it hands out batches: an iterable that is no array, or a list of them."""
     if isinstance(given, list | tuple):
         return len(given) > 0 and is_batch(given[0])
-    return (
-        isinstance(given, Iterable) and not hasattr(given, "__array__") and not isinstance(given, str | bytes | Mapping)
-    )
+    one = isinstance(given, str | bytes | Mapping) or hasattr(given, "__array__")
+    return isinstance(given, Iterable) and not one
 
 
 def is_batch(given: Any) -> bool:
@@ -279,11 +267,8 @@ def set_aside(
     name = "validation "
     batches = batched(validation) and not _is_of_sequences(validation)
     if batches or isinstance(validation, tuple | list):
-        if batches:
-            held_out = gathered(spec, validation, None, name=name)
-        else:
-            held_out = gathered(spec, *unpacked(validation, f"validation: expected {SET}"), name)
-        held_out = by_class(spec.judge, held_out, per_class, name)
+        parts = (validation, None) if batches else unpacked(validation, f"validation: expected {SET}")
+        held_out = by_class(spec.judge, gathered(spec, *parts, name=name), per_class, name)
         due, X = data.first.X.shape[2:], held_out.first.X
         if X.shape[2:] != due:
             shape = (*held_out.extent, *X.shape[2:])

@@ -25,21 +25,9 @@ from cgru.network.data_spec import DataSpec
 from cgru.network.moments import Moments
 
 __all__ = [
-    "Data",
-    "ask_about_axes",
-    "by_class",
-    "in_blocks",
-    "inputs",
-    "labelled",
-    "names_in",
-    "scaled_targets",
-    "settled",
-    "statistics",
-    "taken",
-    "target_moments",
-    "targeted",
-    "weights_of_classes",
-]
+    "Data", "ask_about_axes", "by_class", "in_blocks", "inputs", "labelled", "names_in", "scaled_targets", "settled",
+    "statistics", "taken", "target_moments", "targeted", "weights_of_classes",
+]  # fmt: skip
 
 LONG = 16  # elements of a single step that may be steps of a single element
 
