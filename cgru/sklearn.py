@@ -91,11 +91,8 @@ class _Estimator(BaseEstimator):
             if not fits or X.shape[1:] <= (1,) or not (reset or X.shape[1] == self.n_features_in_):
                 refuse_indexed(X, "X")
         if isinstance(X, list | tuple) and len(X) and np.ndim(X[0]) == 2:
-            parts = [
-                check_array(np.transpose(x) if self.channels_first else x, input_name=f"X[{i}]")
-                for i, x in enumerate(X)
-            ]
-            X, lengths = padded(parts)
+            turned = map(np.transpose, X) if self.channels_first else X
+            X, lengths = padded([check_array(x, input_name=f"X[{i}]") for i, x in enumerate(turned)])
         shape = np.shape(X) if hasattr(X, "shape") else np.asarray(X).shape
         flat = len(shape) == 2
         options = {"dtype": [np.float64, np.float32], "allow_nd": True}
@@ -163,12 +160,11 @@ class _Estimator(BaseEstimator):
         options = {name: value for name, value in self.get_params(deep=False).items() if name in OPTIONS}
         options.pop("class_weight", None)  # which the weights of the samples have
         options |= {"epochs": epochs or chosen, "batch_size": batch_size, "remember_samples": True}
-        held = (
-            self.early_stopping and epochs is None and (len(X) >= recipe.HELD_FROM or isinstance(self, ClassifierMixin))
-        )
+        enough = len(X) >= recipe.HELD_FROM or isinstance(self, ClassifierMixin)
+        held = self.early_stopping and epochs is None and enough
         if held:
-            options |= {"validation": self.validation_fraction, "patience": self.n_iter_no_change, **self._held}
-            options["groups"] = groups
+            options |= {"validation": self.validation_fraction, "groups": groups, "patience": self.n_iter_no_change}
+            options |= self._held
         with _threads(self.n_jobs):
             callback = _say if self.verbose else None
             samples = {"lengths": lengths, "sample_weight": sample_weight}

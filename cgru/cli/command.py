@@ -290,10 +290,8 @@ def export(request: arguments.ExportRequest) -> None:
         check_output(path, request.model)
     net = _load(request.model)
     if any(len(layer.cells) > 1 for layer in net.layers):
-        raise RequestError(
-            f"{request.model}: expected a model that runs a step at a time, as `cgru fit --no-bidirectional` makes "
-            "it, got a bidirectional one"
-        )
+        due = "a model that runs a step at a time, as `cgru fit --no-bidirectional` makes it"
+        raise RequestError(f"{request.model}: expected {due}, got a bidirectional one")
     with as_request_error():
         cgru.export_c(net, request.output, name=request.name, dtype=request.dtype)
     print(f"model in {request.output}, header in {header}")

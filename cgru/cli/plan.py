@@ -152,15 +152,9 @@ class Plan:
 
     def described(self) -> dict[str, Any]:
         """What all results depend on, by name: not how many repeats, seeds and values of an axis there are."""
-        return {
-            "folds": self.folds,
-            "inner_folds": self.inner_folds,
-            "validation": self.validation,
-            "grouped": self.groups is not None,
-            "axes": sorted(self.axes),
-            **self.fixed,
-            "loss": self.fixed["loss"] or recipe.LOSS,
-        }
+        split = {name: getattr(self, name) for name in ("folds", "inner_folds", "validation")}
+        split |= {"grouped": self.groups is not None, "axes": sorted(self.axes)}
+        return split | self.fixed | {"loss": self.fixed["loss"] or recipe.LOSS}
 
 
 def read_plan(path: str) -> Plan:

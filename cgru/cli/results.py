@@ -119,9 +119,8 @@ class Results:
                 raise RequestError(f"{self.path}: line {number}: expected a result of the plan, got {_shown(line)}")
             known = self.records.get(identity(record["place"]))
             if known is not None and known["error"] is None:
-                raise RequestError(
-                    f"{self.path}: line {number}: expected one result of each job, got two of {record['name']}"
-                )
+                due = "one result of each job"
+                raise RequestError(f"{self.path}: line {number}: expected {due}, got two of {record['name']}")
             self.records[identity(record["place"])] = record
         if rest:
             os.ftruncate(self._file, len(text) - len(rest))

@@ -164,10 +164,8 @@ def targets(net: cgru.Network, split: Split, data: Dataset, source: str) -> np.n
         raise RequestError(f"{source}: y: expected a class for each {due}, as the model predicts, got shape {y.shape}")
     names = net.data_spec.labels
     if y.dtype.kind in "iu" and not given and not any(name.lstrip("-").isdecimal() for name in names):
-        raise RequestError(
-            f"{source}: y: expected the model's classes by name ({_few(names)}), got integers; "
-            "an array class_names in the file would say what 0, 1, ... mean"
-        )
+        cure = "an array class_names in the file would say what 0, 1, ... mean"
+        raise RequestError(f"{source}: y: expected the model's classes by name ({_few(names)}), got integers; {cure}")
     found = _indices(split, given, names, f"{source}: y")
     return found if net.classes is None else net.classes[found]
 

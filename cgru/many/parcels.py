@@ -26,9 +26,10 @@ from cgru.network.history import History
 if TYPE_CHECKING:
     from tempfile import TemporaryDirectory
 
-__all__ = ["OtherVersionError", "Parcels", "fit_parcel", "taken"]
+__all__ = ["Executors", "OtherVersionError", "Parcels", "fit_parcel", "taken"]
 
 Task = tuple[int, Any, Job]  # place, name, job
+Executors = Executor | Callable[[], Executor]  # one, or what makes them
 
 SHARE = 64  # a parcel is this part of what is left to be done, so that the last are small and no worker waits for long
 MOST = 100  # jobs of a parcel
@@ -87,14 +88,7 @@ class Parcels:
     is cut into its jobs, and a job that kills its workers alone is given up.
     """
 
-    def __init__(
-        self,
-        tasks: list[Task],
-        costs: list[float],
-        shared: Samples,
-        keep: bool,
-        executor: Executor | Callable[[], Executor],
-    ) -> None:
+    def __init__(self, tasks: list[Task], costs: list[float], shared: Samples, keep: bool, executor: Executors) -> None:
         self.make = None if isinstance(executor, Executor) else executor
         self.pool = executor if isinstance(executor, Executor) else None
         self.shared, self.keep = pickle.dumps(shared.portable()), keep

@@ -134,7 +134,8 @@ class Grid(list[Record]):
 
         rows = self.table()
         cells = [list(rows[0]), *(row.values() for row in rows)] if rows else []
-        lines = ("".join(f"<td>{escape(_shown(cell))}</td>" for cell in line) for line in cells)
+        shown = ([figure(cell) if isinstance(cell, float) else str(cell) for cell in line] for line in cells)
+        lines = ("".join(f"<td>{escape(cell)}</td>" for cell in line) for line in shown)
         return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>{escape(repr(self))}"
 
     def _told(self) -> list[str]:
@@ -245,7 +246,3 @@ def _rank(value: Any) -> tuple[int, Any]:
     if isinstance(value, int | float):
         return 1, value
     return 2, str(getattr(value, "__name__", value))  # what a function looks like is another each time
-
-
-def _shown(value: Any) -> str:
-    return figure(value) if isinstance(value, float) else str(value)

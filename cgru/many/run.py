@@ -15,7 +15,7 @@ from cgru.core.checks import callable_, flag, positive
 from cgru.core.threads import alone, get_num_threads
 from cgru.layers import Layer
 from cgru.many.jobs import Job, Result, Running, Samples, changed, cost_of, run
-from cgru.many.parcels import Parcels, taken
+from cgru.many.parcels import Executors, Parcels, taken
 from cgru.network.network import Network
 from cgru.network.progress import bar_kind
 
@@ -31,7 +31,7 @@ def fit_many(
     sample_weight: Any = None,
     groups: Any = None,
     threads: int | None = None,
-    executor: Executor | Callable[[], Executor] | None = None,
+    executor: Executors | None = None,
     keep: bool = True,
     progress: bool = False,
     callback: Callable[[Result], Any] | None = None,

@@ -136,11 +136,6 @@ class Batches:
         """How many samples of how many steps the first has."""
         return self.first.extent
 
-    @property
-    def per_step(self) -> bool:
-        """Whether there is a target for each step."""
-        return self.first.per_step
-
     def number(self, count: bool = False) -> int | None:
         """How many there are, as len() says; else None, or where `count` says so as many as a first pass finds."""
         try:
@@ -345,8 +340,6 @@ def check_batches(
 def _begin_anew(batches: Any, name: str, again: list[str]) -> None:
     """ValueError for an iterator where `again` names what goes through the batches once more."""
     if again and isinstance(batches, Iterator):
-        got = type(batches).__name__
-        raise ValueError(
-            f"{name}: expected batches that begin anew, which {' and '.join(again)} need, got a {got}, which cannot; "
-            "give a list, or an object whose __iter__ starts with the first"
-        )
+        due, got = f"batches that begin anew, which {' and '.join(again)} need", type(batches).__name__
+        cure = "give a list, or an object whose __iter__ starts with the first"
+        raise ValueError(f"{name}: expected {due}, got a {got}, which cannot; {cure}")

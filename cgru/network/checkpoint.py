@@ -94,11 +94,10 @@ class Checkpoint:
             return
         ours, theirs = self._settings(model), self._theirs
         for name in {**ours, **theirs}:
-            if ours.get(name) != theirs.get(name):
-                due, got = theirs.get(name), ours.get(name)
-                raise ValueError(
-                    f"{os.fspath(self.path)} is the checkpoint of another fit: {name}: expected {due!r}, got {got!r}"
-                )
+            due, got = theirs.get(name), ours.get(name)
+            if due != got:
+                another = f"{os.fspath(self.path)} is the checkpoint of another fit"
+                raise ValueError(f"{another}: {name}: expected {due!r}, got {got!r}")
 
     def taken(self, parameters: Arrays) -> State | None:
         """What was found, once; ValueError where it is not for these parameters."""

@@ -106,10 +106,8 @@ def packed(layers: Sequence[Layer], settings: Mapping[str, Any], standardisation
         kept["classes"] = plain(kept["classes"], "classes")
     model = json.dumps({"layers": [_description(layer, i) for i, layer in enumerate(layers)], **kept})
     if len(model) > LONGEST:
-        raise ValueError(
-            f"class_names, feature_names, layers: expected a description of at most {LONGEST} characters, "
-            f"got {len(model)}"
-        )
+        due = f"a description of at most {LONGEST} characters"
+        raise ValueError(f"class_names, feature_names, layers: expected {due}, got {len(model)}")
     arrays = {"model": np.array(model)} | {_HASHES + name: values for name, values in hashes.items()}
     lowest, name = _first(layers)
     e = len(layers[lowest].p[name])
@@ -140,9 +138,8 @@ def _description(layer: Layer, i: int) -> dict[str, Any]:
         return {"class": name, "merge": layer.merge, **dict(zip(fields.halves, halves, strict=False))}
     missing = [parameter for parameter in layer.arrays(1) if parameter not in layer.p]
     if missing:
-        raise RuntimeError(
-            f"layers: expected parameters to save, got no {missing[0]} in layer {i}: fit or predict first"
-        )
+        cure = "fit or predict first"
+        raise RuntimeError(f"layers: expected parameters to save, got no {missing[0]} in layer {i}: {cure}")
     description = {"class": name, "trainable": bool(layer.trainable)}
     description |= {key: layer.d[at] if at else getattr(layer, key) for key, at in fields.first.items()}
     description |= {role: _name(layer, role, i) for role in fields.callables}
@@ -175,9 +172,8 @@ def _check_alike(layer: Any, halves: Sequence[dict[str, Any]], i: int) -> None:
     """ValueError where the second of two layers, by their descriptions, is not made like the first."""
     first, second = ({key: value for key, value in half.items() if key != "reverse"} for half in halves)
     if first != second or halves[0].get("reverse", False) == halves[1].get("reverse", False):
-        raise ValueError(
-            f"layers: expected a twin like the other but for its direction, got {layer.halves} in layer {i}"
-        )
+        due = "a twin like the other but for its direction"
+        raise ValueError(f"layers: expected {due}, got {layer.halves} in layer {i}")
 
 
 def plain(value: Any, name: str) -> dict[str, Any]:

@@ -81,10 +81,8 @@ class History(list[Epoch]):
             epochs = f"epoch{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
             went, rate = min(len(self.returns), RETURNS), 2 ** min(len(self.returns), RETURNS)
             times = "once" if went == 1 else f"{went} times"
-            parts.append(
-                f"training diverged in {epochs}; it went back {times} to the best parameters so far, and on at "
-                f"1/{rate} of the learning rate in the end"
-            )
+            back = f"it went back {times} to the best parameters so far, and on at 1/{rate} of the learning rate"
+            parts.append(f"training diverged in {epochs}; {back} in the end")
         if len(self.returns) > RETURNS:
             best = self.returns[-1][1]
             kept = f"those of epoch {best}" if best else "those at its start"

@@ -246,10 +246,8 @@ def _places(
     """The names of the classes, and the places of both arrays (n,) among them."""
     both = np.concatenate([true, guessed])
     if both.dtype.kind not in "iubUO" or (both.dtype.kind in "iu" and both.min() < 0):
-        raise ValueError(
-            f"y, predicted: expected classes, integers of at least 0 or names, got {both.dtype} such as {both.min()}; "
-            "predictions are -1 at padded steps, which lengths says"
-        )
+        got = f"{both.dtype} such as {both.min()}; predictions are -1 at padded steps, which lengths says"
+        raise ValueError(f"y, predicted: expected classes, integers of at least 0 or names, got {got}")
     if class_names is None or both.dtype.kind not in "iub":
         values, both = np.unique(both.astype(str) if both.dtype.kind == "O" else both, return_inverse=True)
         names = list(map(str, values.tolist()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -147,16 +148,9 @@ def _joined(room: tuple[int, int, int], piece: tuple[int, int, int]) -> tuple[in
 
 def _settings(model: Model) -> tuple[Any, ...]:
     """What of a network a callback may set and the compiled one has looked at, its parameters apart."""
-    layers = [
-        (
-            repr(layer),
-            layer.stage,
-            layer.trainable,
-            layer.clip_gradients,
-            [(repr(cell), cell.training) for cell in layer.cells],
-        )
-        for layer in model.layers
-    ]
+    looked_at = attrgetter("stage", "trainable", "clip_gradients")
+    cells = [[(repr(cell), cell.training) for cell in layer.cells] for layer in model.layers]
+    layers = [(repr(layer), *looked_at(layer)) for layer in model.layers], cells
     return model.optimizer, model.loss, id(model.mean), id(model.scale), compiles(model), layers
 
 
