@@ -67,7 +67,6 @@ class _Estimator(BaseEstimator):
     """What both have: a network of bidirectional GRU layers, a pool over their states and a head."""
 
     _held: ClassVar[dict[str, Any]] = {}  # further options of a fit that holds samples out
-    class_weight: Any = None
 
     def _take(self, given: dict[str, Any]) -> None:
         """Keep the parameters as an `__init__`, from whose signature scikit-learn knows their names, was given them."""
@@ -201,12 +200,13 @@ class _Estimator(BaseEstimator):
 
     def _weighted(self, y: Any, sample_weight: Any) -> Any:
         """Return the weights of the samples, times those of their classes."""
-        if self.class_weight is None:
+        per_class = getattr(self, "class_weight", None)  # which a regressor has not
+        if per_class is None:
             return sample_weight
         if sample_weight is None:
-            return compute_sample_weight(self.class_weight, y)
+            return compute_sample_weight(per_class, y)
         check_consistent_length(y, sample_weight)
-        return compute_sample_weight(self.class_weight, y) * column_or_1d(sample_weight)
+        return compute_sample_weight(per_class, y) * column_or_1d(sample_weight)
 
     def _outputs(self, X: Any) -> np.ndarray:
         """What the network makes of X, (m, k)."""
