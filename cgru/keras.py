@@ -32,13 +32,12 @@ class GRU(keras.layers.GRU):
 
     def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
         """What comes after the last step, after each in the order of processing, and the states."""
-        cell, h0 = self.cell, keras.tree.flatten(initial_state)[0]
-        if not self._plain(training) or any(each is not None for each in keras.tree.flatten(mask)):
-            return super().inner_loop(sequences, initial_state, mask, training)
-        weights = [rows(cell.kernel).T, rows(cell.recurrent_kernel).T]
-        if cell.use_bias:
-            weights += rows(cell.bias)
-        if not here((sequences, h0, *weights)) or 0 in sequences.shape:
+        cell, h0, weights = self.cell, keras.tree.flatten(initial_state)[0], []
+        runs = self._plain(training) and all(each is None for each in keras.tree.flatten(mask))
+        if runs:
+            biases = rows(cell.bias) if cell.use_bias else ()
+            weights = [rows(cell.kernel).T, rows(cell.recurrent_kernel).T, *biases]
+        if not runs or not here((sequences, h0, *weights)) or 0 in sequences.shape:
             return super().inner_loop(sequences, initial_state, mask, training)
         if training and self.dropout:
             sequences = sequences * cell.get_dropout_mask(sequences[:, 0])[:, None]

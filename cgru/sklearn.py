@@ -16,7 +16,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -66,6 +66,8 @@ def _advising() -> Iterator[None]:
 class _Estimator(BaseEstimator):
     """What both have: a network of bidirectional GRU layers, a pool over their states and a head."""
 
+    _held: ClassVar[dict[str, Any]] = {}  # further options of a fit that holds samples out
+
     def _take(self, given: dict[str, Any]) -> None:
         """Keep the parameters as an `__init__`, from whose signature scikit-learn knows their names, was given them."""
         for name in self._get_param_names():
@@ -88,11 +90,8 @@ class _Estimator(BaseEstimator):
             if not fits or X.shape[1:] <= (1,) or not (reset or X.shape[1] == self.n_features_in_):
                 refuse_indexed(X, "X")
         if isinstance(X, list | tuple) and len(X) and np.ndim(X[0]) == 2:
-            parts = [
-                check_array(np.transpose(x) if self.channels_first else x, input_name=f"X[{i}]")
-                for i, x in enumerate(X)
-            ]
-            X, lengths = padded(parts)
+            turned = map(np.transpose, X) if self.channels_first else X
+            X, lengths = padded([check_array(x, input_name=f"X[{i}]") for i, x in enumerate(turned)])
         shape = np.shape(X) if hasattr(X, "shape") else np.asarray(X).shape
         flat = len(shape) == 2
         options = {"dtype": [np.float64, np.float32], "allow_nd": True}
@@ -160,12 +159,11 @@ class _Estimator(BaseEstimator):
         options = {name: value for name, value in self.get_params(deep=False).items() if name in OPTIONS}
         options.pop("class_weight", None)  # which the weights of the samples have
         options |= {"epochs": epochs or chosen, "batch_size": batch_size, "remember_samples": True}
-        held = (
-            self.early_stopping and epochs is None and (len(X) >= recipe.HELD_FROM or isinstance(self, ClassifierMixin))
-        )
+        enough = len(X) >= recipe.HELD_FROM or isinstance(self, ClassifierMixin)
+        held = self.early_stopping and epochs is None and enough
         if held:
-            options |= {"validation": self.validation_fraction, "patience": self.n_iter_no_change, **self._held()}
-            options["groups"] = groups
+            options |= {"validation": self.validation_fraction, "groups": groups, "patience": self.n_iter_no_change}
+            options |= self._held
         with _threads(self.n_jobs):
             callback = _say if self.verbose else None
             samples = {"lengths": lengths, "sample_weight": sample_weight}
@@ -186,7 +184,9 @@ class _Estimator(BaseEstimator):
         names = ("units", "layers", "bidirectional", "pool", "dropout", "recurrent_dropout")
         options = {name: getattr(self, name) for name in (*names, "learning_rate", "weight_decay")}
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        return recipe.network(self._head(targets), seed=seed, schedule=schedule, **options)
+        classes = targets.ndim == 1
+        head = Dense(len(self.classes_), "softmax") if classes else Dense(targets.shape[1], "identity")
+        return recipe.network(head, seed=seed, schedule=schedule, **options)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Any:
         """Train on X and y, classes or numbers; `sample_weight` (m,) multiplies the loss of each sample.
@@ -198,13 +198,15 @@ class _Estimator(BaseEstimator):
         self._fit(X, y, sample_weight, not again, groups=groups)
         return self
 
-    def _held(self) -> dict[str, Any]:
-        """What else a fit does that holds samples out."""
-        return {}
-
     def _weighted(self, y: Any, sample_weight: Any) -> Any:
         """Return the weights of the samples, times those of their classes."""
-        return sample_weight
+        per_class = getattr(self, "class_weight", None)  # which a regressor has not
+        if per_class is None:
+            return sample_weight
+        if sample_weight is None:
+            return compute_sample_weight(per_class, y)
+        check_consistent_length(y, sample_weight)
+        return compute_sample_weight(per_class, y) * column_or_1d(sample_weight)
 
     def _outputs(self, X: Any) -> np.ndarray:
         """What the network makes of X, (m, k)."""
@@ -220,9 +222,6 @@ class _Estimator(BaseEstimator):
         are those of its targets.
         """
         self._inner, self.network_ = net, self._in_terms_of_y(net, names)
-
-    def _in_terms_of_y(self, net: Network, names: tuple[str, ...] | None) -> Network:
-        raise NotImplementedError
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the whole estimator to `path`, exactly that name, for `load` of its class: it predicts bit for bit the
@@ -255,7 +254,7 @@ class _Estimator(BaseEstimator):
 
     @classmethod
     def _from_file(cls, archive: Archive) -> Any:
-        text = files.spelled_out("estimator", archive.headers, archive.read)
+        text = files.spelled_out("estimator", archive)
         if text["class"] != cls.__name__:
             raise ValueError(f"expected a {cls.__name__}, got a {text['class']}, which {text['class']}.load reads")
         self = cls(**{name: _read(value) for name, value in text["params"].items()})
@@ -340,9 +339,6 @@ class GRUClassifier(ClassifierMixin, _Estimator):
             raise ValueError(f"y: expected classes of {self.classes_}, got others, {np.setdiff1d(y, self.classes_)}")
         return places
 
-    def _head(self, targets: np.ndarray) -> Dense:
-        return Dense(len(self.classes_), "softmax")
-
     def _in_terms_of_y(self, net: Network, names: tuple[str, ...] | None) -> Network:
         found = copy.copy(net)
         found.classes = self.classes_
@@ -352,14 +348,6 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         """One epoch on X and y; `classes`, all that there will be, in the first call."""
         self._fit(X, y, sample_weight, not hasattr(self, "network_"), epochs=1, classes=classes)
         return self
-
-    def _weighted(self, y: Any, sample_weight: Any) -> Any:
-        if self.class_weight is None:
-            return sample_weight
-        if sample_weight is None:
-            return compute_sample_weight(self.class_weight, y)
-        check_consistent_length(y, sample_weight)
-        return compute_sample_weight(self.class_weight, y) * column_or_1d(sample_weight)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """(m, k): the probability of each of `classes_`."""
@@ -379,6 +367,8 @@ class GRURegressor(RegressorMixin, _Estimator):
     `target_scale_` (k,) are what `predict` undoes. `early_stopping` is on unless told otherwise, and then shrinks what
     is predicted towards the mean as far as the samples held out ask for it, as `shrink` in `cgru.Network.fit`.
     """
+
+    _held: ClassVar[dict[str, Any]] = {"standardize_targets": True, "shrink": True}  # by the mean of what trains
 
     def __init__(
         self,
@@ -426,16 +416,10 @@ class GRURegressor(RegressorMixin, _Estimator):
             raise ValueError(f"y: expected {len(self.target_mean_)} targets, as in the first fit, got {y.shape[1]}")
         return (y - self.target_mean_) / self.target_scale_
 
-    def _head(self, targets: np.ndarray) -> Dense:
-        return Dense(targets.shape[1], "identity")
-
     def _in_terms_of_y(self, net: Network, names: tuple[str, ...] | None) -> Network:
         found = in_units(net, self.target_mean_, self.target_scale_)
         found.target_names = names
         return found
-
-    def _held(self) -> dict[str, Any]:
-        return {"standardize_targets": True, "shrink": True}  # towards the mean of what is not held out
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> GRURegressor:
         """One epoch on X and y; targets are scaled as in the first call."""

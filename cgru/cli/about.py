@@ -42,9 +42,8 @@ def _samples(net: cgru.Network) -> str:
     kept = net.remembered
     if kept is None:
         return "samples that it does not remember"
-    counts = [
-        f"{'' if hashes.complete else 'more than '}{len(hashes.values)}" for hashes in (kept.trained, kept.validated)
-    ]
+    both = kept.trained, kept.validated
+    counts = [f"{'' if hashes.complete else 'more than '}{len(hashes.values)}" for hashes in both]
     chose = "the epoch and the shrinkage" if kept.shrunk else "the epoch"
     held = f", {counts[1]} more chose {chose}" if len(kept.validated.values) else ""
     earlier = "" if kept.whole else ", and perhaps on others before"

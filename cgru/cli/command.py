@@ -29,7 +29,7 @@ from cgru.cli.many import many
 from cgru.cli.output import Predictions, check_output, name_of, page_writer, plotter, predictions_writer, require
 from cgru.cli.progress import Progress, say
 from cgru.cli.score import judged, scored
-from cgru.cli.task import Task, at_steps, head, loss_of, real_steps, targets, task_of
+from cgru.cli.task import Task, at_steps, build, loss_of, real_steps, targets, task_of
 from cgru.core.blocks import rows_of
 from cgru.datasets import Dataset, Split, described
 from cgru.datasets.column_names import as_names
@@ -115,7 +115,10 @@ def fit(request: arguments.FitRequest) -> int:
     with as_request_error():
         net.save(request.output)
     split, which = _judging(data, held, task)
-    result = _result(net, split, which, epochs, interrupted)
+    if interrupted:
+        result = f"interrupted: the best model so far, of epoch {net.history.kept().epoch} of {epochs}"
+    else:
+        result = f"{which} {judged(net, split)}"
     if draw and net.history:
         draw(net.history, f"{name_of(source)}: {result}")
     elif draw:
@@ -192,13 +195,6 @@ def _judging(data: Dataset, held: Split | None, task: Task) -> tuple[Split, str]
     return data.train._replace(y=task.train), "training"
 
 
-def _result(net: cgru.Network, split: Split, which: str, epochs: int, interrupted: bool) -> str:
-    """The scores of the model that was kept; after Ctrl-C which epoch's it is."""
-    if interrupted:
-        return f"interrupted: the best model so far, of epoch {net.history.kept().epoch} of {epochs}"
-    return f"{which} {judged(net, split, split.y)}"
-
-
 def _described(data: Dataset, task: Task, source: str, held_out: Split | None) -> list[str]:
     m, s, e = data.train.X.shape
     lengths = data.train.lengths
@@ -207,20 +203,16 @@ def _described(data: Dataset, task: Task, source: str, held_out: Split | None) -
     goal = "regression" if task.names is None else f"{len(task.names)} classes"
     if at_steps(task.train):
         goal += ", one a step"
-    held = 0 if held_out is None else len(held_out.y)
-    counts = [f"{m - held} sequences to train on"]
-    if held:
-        counts.append(f"{held} held back")
-    if task.test is not None:
-        counts.append(f"{len(task.test)} to test on")
-    lines = [f"{source}: {goal}, sequences of {steps} steps of {e} elements", ", ".join(counts), task.note]
-    return list(filter(None, lines))
+    held, test = (0 if y is None else len(y) for y in (held_out and held_out.y, task.test))
+    counts = {"sequences to train on": m - held, "held back": held, "to test on": test}
+    said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return list(filter(None, [f"{source}: {goal}, sequences of {steps} steps of {e} elements", said, task.note]))
 
 
 def _network(building: Building, task: Task, data: Dataset) -> cgru.Network:
-    last, options = head(task.names, task.numbers, building.loss), dict(vars(building))
+    options = dict(vars(building))
     options["dropout"] = options.pop("output_dropout")
-    net = recipe.network(last, names=task.names, steps=at_steps(task.train), **options)
+    net = build(task.names, task.numbers, at_steps(task.train), **options)
     net.feature_names, net.target_names, net.reading = data.feature_names, data.target_names, data.reading
     return net
 
@@ -253,15 +245,13 @@ def _train(net: cgru.Network, train: Split, options: Mapping[str, Any], source: 
 def predict(request: arguments.PredictRequest) -> None:
     """`cgru predict`."""
     write = predictions_writer(request.output, request.data, request.model)
-    net, data, source, split, which = _read(request.model, request.data, request.reading, targets=False)
-    if which:
+    net, data, source, split, which = _read(request.model, request.data, request.reading, scores=False)
+    if data.test is not None:
         say(f"{which} of {source}")
-    outputs = classes = None
+    classifies = cgru.losses.classifies(net.loss)
     with of_samples(source):
-        if request.output or not cgru.losses.classifies(net.loss):
-            outputs = net.predict(split.X, split.lengths)
-        if cgru.losses.classifies(net.loss):
-            classes = net.predict_classes(split.X, split.lengths)
+        outputs = net.predict(split.X, split.lengths) if request.output or not classifies else None
+        classes = net.predict_classes(split.X, split.lengths) if classifies else None
     real = real_steps(split.X, split.lengths) if net.per_step else None
     called = " ".join(as_names((data.reading or {}).get("time", ""), "time"))
     times = None if real is None or data.times is None else (called, data.times)
@@ -281,11 +271,10 @@ def evaluate(request: arguments.EvaluateRequest) -> None:
     if request.report:
         require("--report", "scikit-learn")
     write = None if request.html is None else page_writer(request.html, request.data, request.model)
-    net, data, source, split, which = _read(request.model, request.data, request.reading)
-    y, which = targets(net, split, data, source), which or "all"
+    net, _, source, split, which = _read(request.model, request.data, request.reading)
     with of_samples(source):
-        print(f"{which} of {name_of(source)}: {judged(net, split, y)}")
-        report = cgru.report(net, split.X, y, split.lengths) if request.report or write else None
+        print(f"{which} of {name_of(source)}: {judged(net, split)}")
+        report = cgru.report(net, split.X, split.y, split.lengths) if request.report or write else None
     if request.report:
         with as_request_error(f"{request.model}: "):  # a class name may be more than the encoding of stdout has
             print(f"\n{report}")
@@ -301,10 +290,8 @@ def export(request: arguments.ExportRequest) -> None:
         check_output(path, request.model)
     net = _load(request.model)
     if any(len(layer.cells) > 1 for layer in net.layers):
-        raise RequestError(
-            f"{request.model}: expected a model that runs a step at a time, as `cgru fit --no-bidirectional` makes "
-            "it, got a bidirectional one"
-        )
+        due = "a model that runs a step at a time, as `cgru fit --no-bidirectional` makes it"
+        raise RequestError(f"{request.model}: expected {due}, got a bidirectional one")
     with as_request_error():
         cgru.export_c(net, request.output, name=request.name, dtype=request.dtype)
     print(f"model in {request.output}, header in {header}")
@@ -314,7 +301,6 @@ def quantize(request: arguments.QuantizeRequest) -> None:
     """`cgru quantize`."""
     check_output(request.output, request.data, request.model)
     net, data, source, split, which = _read(request.model, request.data, request.reading)
-    y = targets(net, split, data, source)
     seen = {"calibration": data.train.X, "lengths": data.train.lengths} if request.calibrate else {}
     if request.limit is not None and not request.calibrate:
         raise RequestError("argument --limit: needs --calibrate, to measure by")
@@ -323,10 +309,10 @@ def quantize(request: arguments.QuantizeRequest) -> None:
     with of_samples(source):
         layers = compared(net, small, split.X, split.lengths)
         change = changed(net, small, split.X, split.lengths)
-        before, after = judged(net, split, y), scored(small, split, y)
+        before, after = judged(net, split), scored(small, split)
     with as_request_error():
         small.save(request.output)
-    print(f"{which or 'all'} of {name_of(source)}: {before}")
+    print(f"{which} of {name_of(source)}: {before}")
     kinds = sorted({each["weights"] for each in layers if each["weights"]}, reverse=True)
     print(f"  with {' and '.join(kinds)} weights: {after}")
     print(f"  outputs differ by {change['largest']:.2g} at most, RMS {change['rms']:.2g}: {change['snr']:.1f} dB")
@@ -376,16 +362,17 @@ def _load(path: str) -> cgru.Network:
 
 
 def _read(
-    model: str, path: str | None, reading: Reading, targets: bool = True
+    model: str, path: str | None, reading: Reading, scores: bool = True
 ) -> tuple[cgru.Network, Dataset, str, Split, str]:
     """Load a model and read the data for it, and say what was guessed of these, and where they are unlike its own.
 
     Return it, the data and what to call them, and the split that is not for training, where there is one, with its
-    name. RequestError where the model was made for other sequences.
+    name; where it is for `scores`, with targets as the model has them. RequestError where the model was made for other
+    sequences.
     """
     net = _load(model)
-    data, source = data_for(net, path, reading, targets)
-    split, which = (data.test, "test split") if data.test is not None else (data.train, "")
+    data, source = data_for(net, path, reading, scores)
+    split, which = (data.test, "test split") if data.test is not None else (data.train, "all")
     for note in notes_of(data):
         say(note)
     due, got = net.elements, split.X.shape[2]
@@ -397,4 +384,6 @@ def _read(
         raise RequestError(f"{source}: expected {due} elements a step, as {model} takes, got {got}{advice}")
     for line in outside_in_words(outside(net, split.X, split.lengths)):
         say(f"note: {line}")
+    if scores:
+        split = split._replace(y=targets(net, split, data, source))
     return net, data, source, split, which

@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -23,15 +23,13 @@ from cgru.cli.output import check_output
 from cgru.cli.plan import FIT, NETWORK, Plan, read_plan
 from cgru.cli.progress import Fits, say
 from cgru.cli.results import Results, identity
-from cgru.cli.task import Task, at_steps, head, loss_of, task_of
+from cgru.cli.task import Task, at_steps, build, loss_of, task_of
 from cgru.cli.workers import executor_of
-from cgru.core.figures import figure
 from cgru.datasets import Dataset, Split
 from cgru.many import Result, fit_many
-from cgru.many.folds import Splittable, classes_of
 from cgru.many.grid import GridJob, grid_jobs
 from cgru.many.parcels import OtherVersionError
-from cgru.many.records import Grid
+from cgru.many.records import Grid, joined, scores_in_words
 from cgru.network.fit import Fit
 from cgru.network.options import Settings
 from cgru.network.samples import by_class, labelled, weights_of_classes
@@ -83,57 +81,18 @@ def many(request: ManyRequest) -> int:
 # --- what is to be fitted ---
 
 
-def build(
-    names: tuple[str, ...] | None, numbers: int, steps: bool, *, seed: int, loss: str, **given: Any
-) -> cgru.Network:
-    """The network of a setting, whose other values are `given`, for classes by their `names` or so many `numbers`."""
-    return recipe.network(head(names, numbers, loss), names=names, steps=steps, seed=seed, loss=loss, **given)
-
-
-class Setting(NamedTuple):
-    """Values of a plan: on its axes, and all that make a network, and of the options of its fit."""
-
-    place: dict[str, Any]
-    network: dict[str, Any]
-    fit: dict[str, Any]
-
-    @classmethod
-    def of(cls, place: dict[str, Any], fixed: dict[str, Any]) -> Setting:
-        """Take the setting at a place among those of all `fixed` values."""
-        values = fixed | place
-        return cls(place, *({name: values[name] for name in known if name in values} for known in (NETWORK, FIT)))
-
-
 def _jobs(plan: Plan, task: Task, samples: Split, groups: np.ndarray | None) -> list[GridJob]:
     """All jobs of the plan; RequestError where one of them could not be fitted to the samples."""
     fixed = _resolved(plan, task)
     make = functools.partial(build, task.names, task.numbers, at_steps(task.train))
-    settings = [
-        Setting.of(dict(zip(plan.axes, each, strict=True)), fixed) for each in itertools.product(*plan.axes.values())
-    ]
-    _check(plan, make, settings, samples)
+    places = [dict(zip(plan.axes, each, strict=True)) for each in itertools.product(*plan.axes.values())]
+    _check(plan, make, fixed, places, samples)
     with as_request_error(f"{plan.path}: "):
-        if plan.folds is not None:
-            split = {name: getattr(plan, name) for name in ("folds", "inner_folds", "repeats", "seeds", "validation")}
-            split |= {"lengths": samples.lengths, "groups": groups}
-            return grid_jobs(make, samples.X, samples.y, **split, **fixed, **plan.axes)
-        if plan.validation is None and len(settings) * plan.seeds > 1:
+        if plan.folds is None and plan.validation is None and len(places) * plan.seeds > 1:
             raise ValueError("validation: expected a share by which to choose among fits, or folds, got none")
-        rows = held_out = None  # of all fits the same
-        if plan.validation is not None:
-            classes = classes_of(make(seed=0, **settings[0].network), samples.y)
-            rows, held_out = Splittable(samples.X, samples.y, classes, groups).share(plan.validation, [0, 1])
-        return [
-            GridJob(
-                {**setting.place, "repeat": 0, "fold": 0, "inner": None, "seed": seed},
-                functools.partial(make, seed=seed, **setting.network),
-                rows=rows,
-                validation_rows=held_out,
-                **setting.fit,
-            )
-            for setting in settings
-            for seed in range(plan.seeds)
-        ]
+        split = {name: getattr(plan, name) for name in ("folds", "inner_folds", "repeats", "seeds", "validation")}
+        split |= {"lengths": samples.lengths, "groups": groups}
+        return grid_jobs(make, samples.X, samples.y, **split, **fixed, **plan.axes)
 
 
 def _resolved(plan: Plan, task: Task) -> dict[str, Any]:
@@ -153,18 +112,21 @@ def _resolved(plan: Plan, task: Task) -> dict[str, Any]:
     return fixed | {name: value for name, value in (("batch_size", size), ("epochs", epochs)) if name in fixed}
 
 
-def _check(plan: Plan, make: Callable[..., cgru.Network], settings: list[Setting], samples: Split) -> None:
-    """RequestError where a setting, or the data, is what a fit would refuse."""
+def _check(
+    plan: Plan, make: Callable[..., cgru.Network], fixed: dict[str, Any], places: list[dict[str, Any]], samples: Split
+) -> None:
+    """RequestError where a setting, `fixed` values and those of its place, or the data, is what a fit would refuse."""
     judged = plan.inner_folds is not None or plan.validation is not None
     data = None
-    for setting in settings:
-        said = " ".join(f"{name}={value}" for name, value in setting.place.items())
+    for place in places:
+        said = " ".join(f"{name}={value}" for name, value in place.items())
+        network, fit = ({name: value for name, value in (fixed | place).items() if name in of} for of in (NETWORK, FIT))
         with as_request_error(f"{plan.path}: {said}{': ' if said else ''}"):
-            net = make(seed=0, **setting.network)
+            net = make(seed=0, **network)
             if data is None:  # which hangs on nothing that settings differ in
                 with as_request_error(f"{plan.data}: "):
                     data = labelled(net.data_spec, samples.X, samples.y, samples.lengths)
-            asked = Settings(**setting.fit, validation=0.5 if judged else None)
+            asked = Settings(**fit, validation=0.5 if judged else None)
             weights = weights_of_classes(net.data_spec, data, asked.class_weight)
             Fit(net, by_class(cgru.losses.named(net.loss), data, weights), None, asked, np.random.default_rng())
 
@@ -239,7 +201,7 @@ def _run(
 
 def _report(grid: Grid, plan: Plan) -> Iterator[str]:
     """A line a setting; one for what was chosen, in each outer fold; and the honest score."""
-    rows = [_joined(row) for row in grid.table()]
+    rows = [joined(row) for row in grid.table()]
     lines = [list(rows[0]), *([_shown(value) for value in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
@@ -249,27 +211,13 @@ def _report(grid: Grid, plan: Plan) -> Iterator[str]:
         at = "chosen" if plan.folds is None else f"repeat {choice['repeat']}, fold {choice['fold']}"
         setting = "".join(f" {name}={_shown(choice[name])}" for name in plan.axes)
         lost = f"; not among {len(choice['left_out'])} whose fits failed" if choice["left_out"] else ""
-        yield f"{at}:{setting} {_scores(choice)}{lost}" if choice["error"] is None else f"{at}: {choice['error']}"
+        yield f"{at}: {choice['error']}" if choice["error"] else f"{at}:{setting} {scores_in_words(choice)}{lost}"
     if plan.folds is not None:
         try:
             score = grid.score()
-            yield f"honest score: {_scores(score)}, over {score['folds']} folds"
+            yield f"honest score: {scores_in_words(score)}, over {score['folds']} folds"
         except ValueError as error:
             yield f"no honest score: {str(error).removeprefix('score: ')}"
-
-
-def _joined(row: dict[str, Any]) -> dict[str, Any]:
-    """Means and their spreads as one text each."""
-    found: dict[str, Any] = {}
-    for name, value in row.items():
-        mean = name.removesuffix("_spread")
-        found[mean] = f"{figure(found[mean])} +- {figure(value, 2)}" if mean != name and value is not None else value
-    return found
-
-
-def _scores(row: dict[str, Any]) -> str:
-    """The means in a row, with their spreads."""
-    return ", ".join(f"{name} {text}" for name, text in _joined(row).items() if f"{name}_spread" in row)
 
 
 def _shown(value: Any) -> str:

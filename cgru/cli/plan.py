@@ -60,17 +60,9 @@ def _names(value: Any, name: str) -> tuple[str, ...]:
     return tuple(values)
 
 
-def _words(value: Any, name: str) -> list[str]:
-    return list(as_words(value))
-
-
 def _gap(value: Any, name: str) -> Any:
     as_gap(value)
     return value
-
-
-def _pool(value: Any, name: str) -> str:
-    return Pool(value).how
 
 
 def _loss(value: Any, name: str) -> str:
@@ -96,7 +88,8 @@ def _read(declared: Mapping[str, Any]) -> Check:
     """What judges an option of how data are read, as a request declares it."""
     if "choices" in declared:
         return _one_of(declared["choices"])
-    checks = {None: flag, "NAME": _names, "A,B": _names, "WORD,...": _words, "GAP": _gap}
+    checks = {None: flag, "NAME": _names, "A,B": _names, "GAP": _gap}
+    checks["WORD,..."] = lambda value, _: list(as_words(value))
     return checks.get(declared.get("metavar"), _text)
 
 
@@ -108,7 +101,7 @@ NETWORK: dict[str, tuple[Any, Check]] = {
     "units": (recipe.UNITS, positive),
     "layers": (1, positive),
     "bidirectional": (True, flag),
-    "pool": (None, _pool),
+    "pool": (None, lambda value, _: Pool(value).how),
     "dropout": (recipe.DROPOUT, rate),
     "recurrent_dropout": (recipe.RECURRENT_DROPOUT, rate),
     "zoneout": (0.0, rate),
@@ -159,15 +152,9 @@ class Plan:
 
     def described(self) -> dict[str, Any]:
         """What all results depend on, by name: not how many repeats, seeds and values of an axis there are."""
-        return {
-            "folds": self.folds,
-            "inner_folds": self.inner_folds,
-            "validation": self.validation,
-            "grouped": self.groups is not None,
-            "axes": sorted(self.axes),
-            **self.fixed,
-            "loss": self.fixed["loss"] or recipe.LOSS,
-        }
+        split = {name: getattr(self, name) for name in ("folds", "inner_folds", "validation")}
+        split |= {"grouped": self.groups is not None, "axes": sorted(self.axes)}
+        return split | self.fixed | {"loss": self.fixed["loss"] or recipe.LOSS}
 
 
 def read_plan(path: str) -> Plan:

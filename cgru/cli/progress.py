@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
+from collections.abc import Callable
 from typing import Any
 
-from cgru.core.figures import figure
-from cgru.network.history import Epoch
+from cgru.network.history import SCORES, Epoch, shown
 from cgru.network.progress import Bar, drawn
 
 __all__ = ["Fits", "Progress", "say"]
@@ -23,18 +23,14 @@ def say(message: str, code: int = 0) -> int:
 class _Shown:
     """A bar in a terminal where tqdm is installed, else lines."""
 
-    def __init__(self, total: int, quiet: bool):
-        self.total, self.quiet = total, quiet
+    def __init__(self, total: int, quiet: bool, draw: Callable[[], Any]):
+        self.total, self.quiet, self.draw = total, quiet, draw
         self.bar: Any = None
 
     def say(self, *lines: str) -> None:
         """Print the lines, unless all is to be quiet."""
         if not self.quiet:
             print(*lines, sep="\n", file=sys.stderr, flush=True)
-
-    def draw(self) -> Any:
-        """The bar; ImportError without tqdm."""
-        raise NotImplementedError
 
     def is_tenth(self, done: int) -> bool:
         """Whether this is one of about ten to tell of."""
@@ -54,9 +50,8 @@ class _Shown:
 class Progress(_Shown):
     """The callback of a fit of `total` epochs."""
 
-    def draw(self) -> Any:
-        """The bar; ImportError without tqdm."""
-        return Bar(self.total)
+    def __init__(self, total: int, quiet: bool):
+        super().__init__(total, quiet, lambda: Bar(total))
 
     def __call__(self, epoch: Epoch) -> None:
         """Show the epoch, in the bar or, of about ten of them, as a line."""
@@ -70,12 +65,8 @@ class Fits(_Shown):
     """Of `total` fits, some of which are done already."""
 
     def __init__(self, total: int, done: int, quiet: bool):
-        super().__init__(total, quiet)
+        super().__init__(total, quiet, lambda: drawn(total, done))
         self.done, self.failed = done, 0
-
-    def draw(self) -> Any:
-        """The bar; ImportError without tqdm."""
-        return drawn(self.total, self.done)
 
     def __call__(self, failed: bool) -> None:
         """One more is over."""
@@ -90,13 +81,8 @@ class Fits(_Shown):
 
 def long(epoch: Epoch) -> str:
     """For a line of its own."""
-    state = f"loss {figure(epoch.loss)}"
-    if epoch.accuracy is not None:
-        state += f", accuracy {epoch.accuracy:.1%}"
-    if epoch.validation_loss is not None:
-        state += f", validation {figure(epoch.validation_loss)}"
-    if epoch.validation_accuracy is not None:
-        state += f", {epoch.validation_accuracy:.1%}"
+    before = ("loss ", ", accuracy ", ", validation ", ", ")
+    state = "".join(shown(epoch, *each) for each in zip(SCORES, before, strict=True))
     if epoch.skipped:
         state += ", an update left out" if epoch.skipped == 1 else f", {epoch.skipped} updates left out"
     return state

@@ -119,9 +119,8 @@ class Results:
                 raise RequestError(f"{self.path}: line {number}: expected a result of the plan, got {_shown(line)}")
             known = self.records.get(identity(record["place"]))
             if known is not None and known["error"] is None:
-                raise RequestError(
-                    f"{self.path}: line {number}: expected one result of each job, got two of {record['name']}"
-                )
+                due = "one result of each job"
+                raise RequestError(f"{self.path}: line {number}: expected {due}, got two of {record['name']}")
             self.records[identity(record["place"])] = record
         if rest:
             os.ftruncate(self._file, len(text) - len(rest))
@@ -130,11 +129,7 @@ class Results:
 
     def _compare(self, line: bytes, header: dict[str, Any]) -> None:
         found = _object(line)
-        if (
-            found is None
-            or found.keys() != header.keys()
-            or not all(isinstance(found[x], dict) for x in ("plan", "data"))
-        ):
+        if found.keys() != header.keys() or not all(isinstance(found[x], dict) for x in ("plan", "data")):
             raise RequestError(f"{self.path}: line 1: expected the results of a plan, got {_shown(line)}")
         if found["cgru"] != header["cgru"]:
             raise RequestError(f"{self.path} has results of cgru {found['cgru']}, this is {header['cgru']}; {CURE}")
@@ -156,26 +151,21 @@ def _line(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, allow_nan=False).encode() + b"\n"
 
 
-def _object(line: bytes) -> dict[str, Any] | None:
-    """The JSON object in a line, None where it is none."""
-    try:
+def _object(line: bytes) -> dict[str, Any]:
+    """The JSON object in a line, {} where it is none."""
+    with contextlib.suppress(ValueError, RecursionError):
         value = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
+        return value if isinstance(value, dict) else {}
+    return {}
 
 
 def _record(line: bytes) -> dict[str, Any] | None:
     """The record in a line, None where it is none."""
     value = _object(line)
-    if value is None or value.keys() != KINDS.keys():
-        return None
-    if not all(isinstance(value[name], kind) for name, kind in KINDS.items()):
-        return None
-    try:
-        return value | {"scores": {name: float(score) for name, score in value["scores"].items()}}
-    except (TypeError, ValueError):
-        return None
+    if value.keys() == KINDS.keys() and all(isinstance(value[name], kind) for name, kind in KINDS.items()):
+        with contextlib.suppress(TypeError, ValueError):
+            return value | {"scores": {name: float(score) for name, score in value["scores"].items()}}
+    return None
 
 
 def _shown(line: bytes) -> str:

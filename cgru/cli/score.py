@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
@@ -13,37 +12,21 @@ from cgru.core.figures import figure
 from cgru.datasets import Split
 from cgru.reports.comparison import seen, seen_in_words
 
-__all__ = ["judged", "rmse_of", "score", "scored", "unsure"]
+__all__ = ["judged", "scored"]
 
 
-def scored(net: cgru.Network, split: Split, y: np.ndarray) -> str:
-    """The scores of `net` on a split with the targets y, and how many of them are right."""
-    metrics = None if losses.classifies(net.loss) else {"RMSE": rmse_of(net.loss)}
-    scores = net.evaluate(split.X, y, lengths=split.lengths, metrics=metrics)
-    accuracy = scores.get("accuracy")
-    count = (y.size if split.lengths is None else split.lengths.sum()) if net.per_step else len(y)
-    counted = "" if accuracy is None else f" ({round(accuracy * count)} of {count})"
-    return score(scores["loss"], accuracy, scores.get("RMSE")) + counted
+def scored(net: cgru.Network, split: Split) -> str:
+    """Score `net` on a split; return its loss and accuracy, or of a regression the root of the mean squared error."""
+    X, y, lengths, judge = split.X, split.y, split.lengths, losses.named(net.loss)
+    if not judge.classifies:
+        rmse = {"RMSE": lambda y, A: math.sqrt(np.square(judge.point(A) - y, dtype=np.float64).mean())}
+        found = net.evaluate(X, y, lengths, metrics=rmse)
+        return f"loss {figure(found['loss'])}, RMSE {figure(found['RMSE'])}"
+    loss, accuracy = net.evaluate(X, y, lengths).values()
+    count = (y.size if lengths is None else lengths.sum()) if net.per_step else len(y)
+    return f"loss {figure(loss)}, accuracy {accuracy:.2%} ({round(accuracy * count)} of {count})"
 
 
-def unsure(net: cgru.Network, split: Split) -> str:
-    """Say how many samples of a split took part in the training of `net`, or that this is not known."""
-    return seen_in_words(seen(net, split.X, split.lengths))
-
-
-def judged(net: cgru.Network, split: Split, y: np.ndarray) -> str:
-    """What `scored` says, and beside it what `unsure` does."""
-    return f"{scored(net, split, y)}; {unsure(net, split)}"
-
-
-def score(loss: float, accuracy: float | None, rmse: float | None = None) -> str:
-    """Loss and accuracy, or of a regression the root of the mean squared error."""
-    parts = [f"loss {figure(loss)}"]
-    parts += [] if accuracy is None else [f"accuracy {accuracy:.2%}"]
-    parts += [] if rmse is None else [f"RMSE {figure(rmse)}"]
-    return ", ".join(parts)
-
-
-def rmse_of(loss: str | losses.Function) -> Callable[[np.ndarray, np.ndarray], float]:
-    """The root of the mean squared error of what outputs trained by `loss` say."""
-    return lambda y, A: math.sqrt(np.square(losses.named(loss).point(A) - y, dtype=np.float64).mean())
+def judged(net: cgru.Network, split: Split) -> str:
+    """What `scored` says, and how many samples took part in the training of `net`, or that this is not known."""
+    return f"{scored(net, split)}; {seen_in_words(seen(net, split.X, split.lengths))}"

@@ -17,7 +17,7 @@ from cgru.core.blocks import slices
 from cgru.core.lengths import mask
 from cgru.datasets import Dataset, Split
 
-__all__ = ["Task", "at_steps", "head", "loss_of", "real_steps", "targets", "task_of"]
+__all__ = ["Task", "at_steps", "build", "loss_of", "real_steps", "targets", "task_of"]
 
 CURE = "of a table --label names the column, in a folder it is y.npy"
 
@@ -83,11 +83,12 @@ def task_of(data: Dataset, source: str, tested: str | None = None) -> Task:
     return Task(names, train, test)
 
 
-def head(names: Sequence[str] | None, numbers: int, loss: str) -> cgru.Dense:
-    """What a network ends in that learns classes by their `names`, or by that `loss` so many `numbers`."""
-    if names is not None:
-        return cgru.Dense(len(names), "softmax")
-    return cgru.Dense(numbers * losses.named(loss).outputs, "identity")
+def build(
+    names: tuple[str, ...] | None, numbers: int, steps: bool, *, seed: int, loss: str, **given: Any
+) -> cgru.Network:
+    """Build a network as `recipe.network` does, for classes by their `names` or so many `numbers`, at all `steps`."""
+    k, activate = (numbers * losses.named(loss).outputs, "identity") if names is None else (len(names), "softmax")
+    return recipe.network(cgru.Dense(k, activate), names=names, steps=steps, seed=seed, loss=loss, **given)
 
 
 def loss_of(names: Sequence[str] | None, asked: str | None, where: str, cure: str = "leave it out") -> str:
@@ -163,10 +164,8 @@ def targets(net: cgru.Network, split: Split, data: Dataset, source: str) -> np.n
         raise RequestError(f"{source}: y: expected a class for each {due}, as the model predicts, got shape {y.shape}")
     names = net.data_spec.labels
     if y.dtype.kind in "iu" and not given and not any(name.lstrip("-").isdecimal() for name in names):
-        raise RequestError(
-            f"{source}: y: expected the model's classes by name ({_few(names)}), got integers; "
-            "an array class_names in the file would say what 0, 1, ... mean"
-        )
+        cure = "an array class_names in the file would say what 0, 1, ... mean"
+        raise RequestError(f"{source}: y: expected the model's classes by name ({_few(names)}), got integers; {cure}")
     found = _indices(split, given, names, f"{source}: y")
     return found if net.classes is None else net.classes[found]
 

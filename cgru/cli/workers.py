@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 
 from cgru.cli.arguments import RequestError, as_request_error
+from cgru.many.parcels import Executors
 
 __all__ = ["executor_of"]
 
@@ -23,9 +24,7 @@ MPI_CURE = "mpiexec -n 4 python -m mpi4py.futures -m cgru many PLAN --executor m
 
 
 @contextlib.contextmanager
-def executor_of(
-    threads: int | None, processes: int | None, executor: str | None
-) -> Iterator[Executor | Callable[[], Executor] | None]:
+def executor_of(threads: int | None, processes: int | None, executor: str | None) -> Iterator[Executors | None]:
     """What `fit_many` takes as its executor; None: none, it has threads."""
     given = [name for name, value in locals().items() if value is not None]
     if len(given) > 1:
@@ -86,10 +85,9 @@ def _check_spawn() -> None:
     """
     if shutil.which("mpiexec") is None:
         raise RequestError(f"argument --executor: expected mpiexec on the PATH, to begin workers, got none; {MPI_CURE}")
-    silent = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    silent = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     try:
         subprocess.run([sys.executable, "-c", SPAWN], **silent, env=dict(os.environ), timeout=BEGIN, check=True)
     except subprocess.SubprocessError:
-        raise RequestError(
-            f"argument --executor: expected MPI to begin a worker within {BEGIN:g} s, got none; {MPI_CURE}"
-        ) from None
+        due = f"MPI to begin a worker within {BEGIN:g} s"
+        raise RequestError(f"argument --executor: expected {due}, got none; {MPI_CURE}") from None

@@ -298,7 +298,7 @@ class Forecaster:
     def _from_archive(cls, archive: Archive) -> Forecaster:
         """What `save` wrote; KeyError or ValueError for what it did not, before an array is read."""
         headers = archive.headers
-        given = spelled_out("forecaster", headers, archive.read)
+        given = spelled_out("forecaster", archive)
         if not isinstance(given, dict) or given.keys() != {*_GIVEN, "season_", "width_"}:
             raise ValueError("forecaster: expected a JSON object of its settings")
         found = {name: positive(given.pop(name), name) for name in ("season_", "width_")}

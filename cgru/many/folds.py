@@ -17,7 +17,7 @@ from cgru.network.split import drawn
 __all__ = ["Splittable", "classes_of"]
 
 Seed = Sequence[int]
-Split = tuple[np.ndarray, np.ndarray]  # the rows to train on, and those held out
+Split = tuple[Any, Any]  # the rows to train on, None: all, and those held out, None: none
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,7 @@ class Splittable:
     def _checked(self, pair: Any, name: str) -> Split:
         if not isinstance(pair, list | tuple) or len(pair) != 2:
             raise TypeError(f"{name}: expected a pair (train, test), got {type(pair).__name__}")
-        train, test = (
-            _indices(part, len(self), f"{name} {what}") for part, what in zip(pair, ("train", "test"), strict=True)
-        )
+        train, test = _indices(pair[0], len(self), f"{name} train"), _indices(pair[1], len(self), f"{name} test")
         both = np.intersect1d(train, test)
         if both.size:
             raise ValueError(f"{name}: expected each sample in train or in test, got {both[0]} in both")

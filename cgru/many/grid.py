@@ -86,7 +86,8 @@ def grid(
     groups: (m,) strings or numbers; samples of one group are never on two sides.
     folds, inner_folds: a number of them, from 2 on, drawn by the number of the repeat (and of the outer fold): even in
         classes where each sample has one, or with `groups` of whole groups and about even in size. Or a splitter of
-        scikit-learn, whatever has `split(X, y, groups)`; or, as `folds`, pairs (train, test) of rows.
+        scikit-learn, whatever has `split(X, y, groups)`; or, as `folds`, pairs (train, test) of rows, or None: nothing
+        is held out for a test, and so there is no honest score.
     inner_folds: None: no fold is split again. With `validation=`, a share from 0 to 1, such a share of what trains
         validates, the same samples for all settings and seeds, of whole groups; without it there can be one setting and
         one seed alone.
@@ -156,11 +157,16 @@ def grid_jobs(
     return [
         plan.job(i, {"repeat": repeat, "fold": fold, "inner": inner, "seed": seed}, rows, held_out, test)
         for repeat in range(repeats)
-        for fold, (train, test) in enumerate(whole.splits(folds, [repeat, 0], "folds"))
+        for fold, (train, test) in enumerate(_outer(whole, folds, [repeat, 0]))
         for inner, rows, held_out in _inner(whole.within(train), inner_folds, validation, [repeat, 1 + fold])
         for i in range(len(plan.settings))
         for seed in plan.seeds
     ]
+
+
+def _outer(whole: Splittable, folds: Any, seed: Sequence[int]) -> list[Any]:
+    """The rows that each outer fold leaves, and those that it holds out for a test, None for all and for none."""
+    return [(None, None)] if folds is None else whole.splits(folds, seed, "folds")
 
 
 def _inner(
@@ -242,10 +248,11 @@ class _Plan:
         return {name: setting[name] for name in self.to_fit}
 
     def job(
-        self, i: int, at: dict[str, Any], rows: np.ndarray, held_out: np.ndarray | None, test: np.ndarray
+        self, i: int, at: dict[str, Any], rows: np.ndarray | None, held_out: np.ndarray | None, test: np.ndarray | None
     ) -> GridJob:
         """That of setting i there."""
-        split = {"rows": rows, "validation_rows": held_out, "test_rows": test, "cost": self.costs[i] * len(rows)}
+        split = {"rows": rows, "validation_rows": held_out, "test_rows": test}
+        split["cost"] = self.costs[i] * (1 if rows is None else len(rows))  # all fits then have the same samples
         network = self.network(self.settings[i], at["seed"])
         return GridJob(self.places[i] | at, network, **split, **self.options(self.settings[i]))
 

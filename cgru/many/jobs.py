@@ -22,7 +22,7 @@ from cgru.core.figures import figure
 from cgru.layers import Layer
 from cgru.many.folds import Splittable, classes_of
 from cgru.network.fit import DIVERGED
-from cgru.network.history import History
+from cgru.network.history import SCORES, History
 from cgru.network.network import Network
 from cgru.network.options import OPTIONS, Settings
 from cgru.network.split import groups_of
@@ -31,7 +31,7 @@ from cgru.optimizers import check_number
 __all__ = ["Job", "Result", "Running", "Samples", "changed", "cost_of", "run"]
 
 OWN = OPTIONS.keys() - {"progress"}  # what a job may say of its fit
-_SCORES = ("epoch", "loss", "accuracy", "validation_loss", "validation_accuracy")  # as a history has them
+_KEPT = ("epoch", *SCORES)  # what is told of the epoch that was kept
 _OTHERS = ("epochs", "start", "name", "seconds", "error")  # what a record has beside them
 
 
@@ -160,7 +160,7 @@ class Job:
                 raise ValueError(f"rows: expected some beside {held}, which would train, too; slice(None) has all")
         metrics = options.get("metrics")
         for metric in metrics if isinstance(metrics, Mapping) else ():
-            if metric in (*_SCORES, *_OTHERS) or str(metric).startswith("test_") or str(metric).endswith("_spread"):
+            if metric in (*_KEPT, *_OTHERS) or str(metric).startswith("test_") or str(metric).endswith("_spread"):
                 raise ValueError(f"metrics: expected another name than {metric}, which results have of their own")
         if starts is not None:
             positive(starts, "starts")
@@ -327,7 +327,8 @@ def _best(job: Job, samples: Samples, running: Running) -> tuple[Network, Histor
         running.networks.add(net)
         try:
             history = net.fit(X, y, lengths=lengths, sample_weight=weights, **options)
-            if history.kept() is None:  # with `recover`
+            kept = history.kept()
+            if kept is None:  # with `recover`
                 raise RuntimeError(f"the parameters at the start are the best: {DIVERGED}")
         except RuntimeError as error:
             if not str(error).endswith(DIVERGED) or (best is None and start == starts - 1):
@@ -335,7 +336,8 @@ def _best(job: Job, samples: Samples, running: Running) -> tuple[Network, Histor
             continue
         finally:
             running.networks.discard(net)
-        scores = _kept(history) | ({} if job.starts is None else {"start": start})
+        scores = {name: value for name in _KEPT if (value := getattr(kept, name)) is not None}
+        scores |= kept.metrics | {"epochs": len(history)} | ({} if job.starts is None else {"start": start})
         if best is None or scores["validation_loss"] < best[2]["validation_loss"]:
             best = net, history, scores
     return best
@@ -406,12 +408,8 @@ def cost_of(job: Job, shared: Samples) -> float:
         steps = len(chosen) * np.shape(samples.X[0])[0] if samples.lengths is None else samples.lengths[chosen].sum()
         layers = job.network.layers if isinstance(job.network, Network) else ()
         units = [cell.d["u"] for layer in layers for cell in layer.cells]
-        return float(
-            steps
-            * job.options.get("epochs", Settings.epochs)
-            * (job.starts or 1)
-            * (64 + sum(u * (u + 4) for u in units))
-        )
+        runs = job.options.get("epochs", Settings.epochs) * (job.starts or 1)
+        return float(steps * runs * (64 + sum(u * (u + 4) for u in units)))
     except (OSError, TypeError, ValueError, IndexError, OverflowError):  # which its result will tell
         return 0.0
 
@@ -436,10 +434,3 @@ def _check_groups(job: Job, samples: Samples) -> None:
         if len(both):
             which = np.asarray(samples.groups)[groups == both[0]][0]
             raise ValueError(f"{name}: expected groups that are not among rows, too, got {which}")
-
-
-def _kept(history: History) -> dict[str, float]:
-    """Return the scores of the epoch that was kept."""
-    kept = history.kept()
-    found = {name: getattr(kept, name) for name in _SCORES}
-    return {name: value for name, value in found.items() if value is not None} | kept.metrics | {"epochs": len(history)}

@@ -26,9 +26,10 @@ from cgru.network.history import History
 if TYPE_CHECKING:
     from tempfile import TemporaryDirectory
 
-__all__ = ["OtherVersionError", "Parcels", "fit_parcel", "taken"]
+__all__ = ["Executors", "OtherVersionError", "Parcels", "fit_parcel", "taken"]
 
 Task = tuple[int, Any, Job]  # place, name, job
+Executors = Executor | Callable[[], Executor]  # one, or what makes them
 
 SHARE = 64  # a parcel is this part of what is left to be done, so that the last are small and no worker waits for long
 MOST = 100  # jobs of a parcel
@@ -87,14 +88,7 @@ class Parcels:
     is cut into its jobs, and a job that kills its workers alone is given up.
     """
 
-    def __init__(
-        self,
-        tasks: list[Task],
-        costs: list[float],
-        shared: Samples,
-        keep: bool,
-        executor: Executor | Callable[[], Executor],
-    ) -> None:
+    def __init__(self, tasks: list[Task], costs: list[float], shared: Samples, keep: bool, executor: Executors) -> None:
         self.make = None if isinstance(executor, Executor) else executor
         self.pool = executor if isinstance(executor, Executor) else None
         self.shared, self.keep = pickle.dumps(shared.portable()), keep
@@ -119,7 +113,7 @@ class Parcels:
             while self.ready:
                 yield self.ready.popleft()
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Send no other parcel, cancel those that wait, and take what is done."""
         try:
             running = [future for future in self.pending if not _cancelled(future)]
@@ -194,14 +188,19 @@ class Parcels:
             return
         error = CancelledError("its parcel was cancelled") if future.cancelled() else future.exception()
         if error is None:
-            version, found = _answered(future.result())
+            answer = future.result()  # of a worker whose cgru does not say which it is, it is older
+            older = "an older version, which does not say its number", None
+            version, found = answer if isinstance(answer, tuple) else older
             if version != package():
                 due = f"executor: expected workers with cgru {package()}, as here, got one with {version}; {CURE}"
                 self.broken = error = OtherVersionError(due)
         if error is None:
             self.fruitless = 0
             names = {i: name for i, name, _ in parcel.tasks}
-            for i, data in _fetched(found, parcel.place):
+            if found is None:  # the worker has left them in the parcel's place
+                with open(parcel.place, "rb") as file:
+                    found = pickle.load(file)
+            for i, data in found:
                 self._add(i, replace(_unpickled(i, data, IMPORTED), name=names[i]))
         del self.pending[future]  # a Ctrl-C before this line has it taken once more
         if error is None:
@@ -212,7 +211,7 @@ class Parcels:
         elif isinstance(error, BrokenExecutor | CancelledError):
             self._lose(parcel, 1, error)
             self._break(error)
-        elif _is_killed_worker(error):
+        elif (dask := sys.modules.get("distributed")) is not None and isinstance(error, dask.KilledWorker):
             self._lose(parcel, LOST, error)  # Dask has tried it as often
         elif isinstance(error, KeyboardInterrupt):
             return  # it is not done
@@ -297,31 +296,15 @@ def fit_parcel(letter: Letter) -> tuple[str, list[tuple[int, bytes]] | None]:
         for i, data in letter.jobs:
             if seen and not os.path.isdir(room):
                 break
-            found.append((i, _written(_fitted(i, data, samples, letter.keep))))
+            job = _unpickled(i, data, "expected functions and classes of modules that the worker can import")
+            result = job if isinstance(job, Result) else run(job, i, samples, letter.keep, HERE)
+            found.append((i, _written(result)))
     try:
         with open(letter.place, "xb") as file:
             pickle.dump(found, file)
     except OSError:  # it is on another machine
         return package(), found
     return package(), None
-
-
-def _answered(answer: Any) -> tuple[str, list[tuple[int, bytes]] | None]:
-    """What `fit_parcel` returned; of a worker whose cgru does not say which it is, that it is older."""
-    return answer if isinstance(answer, tuple) else ("an older version, which does not say its number", None)
-
-
-def _fetched(found: list[tuple[int, bytes]] | None, place: str) -> list[tuple[int, bytes]]:
-    """The results that `fit_parcel` returned, or left in its `place`."""
-    if found is not None:
-        return found
-    with open(place, "rb") as file:
-        return pickle.load(file)
-
-
-def _fitted(i: int, data: bytes, samples: Samples, keep: bool) -> Result:
-    job = _unpickled(i, data, "expected functions and classes of modules that the worker can import")
-    return job if isinstance(job, Result) else run(job, i, samples, keep, HERE)
 
 
 def _written(result: Result) -> bytes:
@@ -413,8 +396,3 @@ def _cancelled(future: Future[Any]) -> bool:
 
     future.set_exception = set_exception
     return future.cancel()
-
-
-def _is_killed_worker(error: BaseException) -> bool:
-    dask = sys.modules.get("distributed")
-    return dask is not None and isinstance(error, dask.KilledWorker)

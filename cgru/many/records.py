@@ -6,7 +6,7 @@ and seed; scores; seconds; error, a text or None.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from cgru.core.figures import figure
 from cgru.network.network import Network
 
-__all__ = ["PLACE", "TAKEN", "TOLD", "Grid"]
+__all__ = ["PLACE", "TAKEN", "TOLD", "Grid", "joined", "scores_in_words"]
 
 PLACE = ("repeat", "fold", "inner", "seed")  # what a place has beside the setting
 TAKEN = (*PLACE, "name", "seconds", "error", "fits", "failed", "kept", "left_out")  # what no axis is called
@@ -73,11 +73,8 @@ class Grid(list[Record]):
         ones (`folds`, of all repeats) in which the setting lacks no fit; `test_loss_spread` is over the latter. None
         where there is no such fold. Whoever picks a setting by test scores has none left that is honest: see `score`.
         """
-        rows: dict[str, list[_Outcome]] = {}
-        for outcome in self._outcomes():
-            rows.setdefault(repr(outcome.setting), []).append(outcome)
-        names = self._told()
-        return [_row(outcomes, names) for outcomes in rows.values()]
+        names, settings = self._told(), self._outcomes(lambda outcome: repr(outcome.setting))
+        return [_row(outcomes, names) for outcomes in settings.values()]
 
     def chosen(self) -> list[dict[str, Any]]:
         """One dict an outer fold of each repeat: the setting whose validation loss, over inner folds, was the lowest.
@@ -87,10 +84,7 @@ class Grid(list[Record]):
         that could not be chosen since a fit of theirs failed or is missing, or their validation loss is NaN; and
         `error`, None or in words that none could be: all else is then None.
         """
-        folds: dict[tuple[int, int], list[_Outcome]] = {}
-        for outcome in self._outcomes():
-            folds.setdefault(outcome.at, []).append(outcome)
-        names = self._told()
+        names, folds = self._told(), self._outcomes(lambda outcome: outcome.at)
         return [_choice(at, outcomes, names) for at, outcomes in folds.items()]
 
     def score(self) -> dict[str, float]:
@@ -107,6 +101,8 @@ class Grid(list[Record]):
             if choice["error"] is not None:
                 raise ValueError(f"score: repeat {choice['repeat']}, fold {choice['fold']}: {choice['error']}")
         names = [name for name in self._told() if name.startswith("test_")]
+        if not names:
+            raise ValueError("score: expected folds that hold samples out for a test, got none")
         return _spread({name: [choice[name] for choice in chosen] for name in names}) | {"folds": len(chosen)}
 
     def to_pandas(self) -> Any:
@@ -130,9 +126,7 @@ class Grid(list[Record]):
             score = self.score()
         except ValueError as error:
             return f"Grid({', '.join(said)}; {error})"
-        spreads = {name: score[f"{name}_spread"] for name in score if f"{name}_spread" in score}
-        each = [f"{name} {figure(score[name])} +- {figure(spread, 2)}" for name, spread in spreads.items()]
-        return f"Grid({', '.join(said)}; {', '.join(each)} over {score['folds']} folds)"
+        return f"Grid({', '.join(said)}; {scores_in_words(score)} over {score['folds']} folds)"
 
     def _repr_html_(self) -> str:
         """The table, and what `repr` says."""
@@ -140,46 +134,49 @@ class Grid(list[Record]):
 
         rows = self.table()
         cells = [list(rows[0]), *(row.values() for row in rows)] if rows else []
-        lines = ("".join(f"<td>{escape(_shown(cell))}</td>" for cell in line) for line in cells)
+        shown = ([figure(cell) if isinstance(cell, float) else str(cell) for cell in line] for line in cells)
+        lines = ("".join(f"<td>{escape(cell)}</td>" for cell in line) for line in shown)
         return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>{escape(repr(self))}"
 
     def _told(self) -> list[str]:
         """The names of the scores that are told."""
         return list(dict.fromkeys(name for record in self for name in record["scores"] if name.startswith(TOLD)))
 
-    def _outcomes(self) -> list[_Outcome]:
-        """Of each setting in each outer fold, in the order of their values."""
+    def _outcomes(self, key: Callable[[_Outcome], Any]) -> dict[Any, list[_Outcome]]:
+        """Of each setting in each outer fold, in the order of their values, those that have the same `key` together."""
         settings: dict[str, dict[str, Any]] = {}
         found: dict[tuple[int, int], dict[str, dict[tuple[Any, Any], Record]]] = {}
         for record in self:
             place = record["place"]
             setting = {name: value for name, value in place.items() if name not in PLACE}
-            key = repr(sorted(setting.items()))
-            settings.setdefault(key, setting)
+            name = repr(sorted(setting.items()))
+            settings.setdefault(name, setting)
             fold = found.setdefault((place["repeat"], place["fold"]), {})
-            fold.setdefault(key, {})[place["inner"], place["seed"]] = record
-        seeds = _sorted({record["place"]["seed"] for record in self})
-        order = sorted(settings, key=lambda key: [_rank(value) for value in settings[key].values()])
-        outcomes = []
+            fold.setdefault(name, {})[place["inner"], place["seed"]] = record
+        seeds = sorted({record["place"]["seed"] for record in self}, key=_rank)
+        order = sorted(settings, key=lambda name: [_rank(value) for value in settings[name].values()])
+        outcomes: dict[Any, list[_Outcome]] = {}
         for at in sorted(found):
-            inners = _sorted({inner for records in found[at].values() for inner, _ in records})
-            for key in order:
-                records = found[at].get(key, {})
+            inners = sorted({inner for records in found[at].values() for inner, _ in records}, key=_rank)
+            for name in order:
+                records = found[at].get(name, {})
                 starts = [[records.get((inner, seed)) for seed in seeds] for inner in inners]
                 well = all(record is not None and record["error"] is None for each in starts for record in each)
                 kept = [_best(each) for each in starts] if well else [None]
                 kept = None if None in kept else kept
-                outcomes.append(_Outcome(settings[key], at, list(records.values()), kept))
+                outcome = _Outcome(settings[name], at, list(records.values()), kept)
+                outcomes.setdefault(key(outcome), []).append(outcome)
         return outcomes
 
 
 def _row(outcomes: list[_Outcome], names: list[str]) -> dict[str, Any]:
     """What the table says of a setting."""
     records = [record for outcome in outcomes for record in outcome.records]
-    whole = [_means(outcome.scores()) for outcome in outcomes if outcome.kept is not None]
+    whole = [outcome.scores() for outcome in outcomes if outcome.kept is not None]
     failed = sum(record["error"] is not None for record in records)
     counts = {"fits": len(records), "failed": failed, "folds": len(whole)}
-    return outcomes[0].setting | counts | _spread({name: [each[name] for each in whole] for name in names})
+    means = {name: [float(np.mean(each[name])) for each in whole] for name in names}
+    return outcomes[0].setting | counts | _spread(means)
 
 
 def _choice(at: tuple[int, int], outcomes: list[_Outcome], names: list[str]) -> dict[str, Any]:
@@ -219,10 +216,6 @@ def _validation(record: Record) -> float:
     return record["scores"]["validation_loss"]
 
 
-def _means(scores: Mapping[str, list[float]]) -> dict[str, float]:
-    return {name: float(np.mean(values)) for name, values in scores.items()}
-
-
 def _spread(scores: Mapping[str, list[float]]) -> dict[str, Any]:
     """Mean and spread of each; None where there are no numbers."""
     found: dict[str, Any] = {}
@@ -232,6 +225,20 @@ def _spread(scores: Mapping[str, list[float]]) -> dict[str, Any]:
     return found
 
 
+def joined(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row whose means have their spreads beside them, as one text each."""
+    found: dict[str, Any] = {}
+    for name, value in row.items():
+        mean = name.removesuffix("_spread")
+        found[mean] = f"{figure(found[mean])} +- {figure(value, 2)}" if mean != name and value is not None else value
+    return found
+
+
+def scores_in_words(row: Mapping[str, Any]) -> str:
+    """Return the means in a row, with their spreads."""
+    return ", ".join(f"{name} {text}" for name, text in joined(row).items() if f"{name}_spread" in row)
+
+
 def _rank(value: Any) -> tuple[int, Any]:
     """What orders values of whatever kind: None, numbers, then others by what they look like."""
     if value is None:
@@ -239,11 +246,3 @@ def _rank(value: Any) -> tuple[int, Any]:
     if isinstance(value, int | float):
         return 1, value
     return 2, str(getattr(value, "__name__", value))  # what a function looks like is another each time
-
-
-def _sorted(values: Iterable[Any]) -> list[Any]:
-    return sorted(values, key=_rank)
-
-
-def _shown(value: Any) -> str:
-    return figure(value) if isinstance(value, float) else str(value)

@@ -8,13 +8,14 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
+from contextlib import closing, nullcontext, suppress
 from typing import Any
 
 from cgru.core.checks import callable_, flag, positive
 from cgru.core.threads import alone, get_num_threads
 from cgru.layers import Layer
 from cgru.many.jobs import Job, Result, Running, Samples, changed, cost_of, run
-from cgru.many.parcels import Parcels, taken
+from cgru.many.parcels import Executors, Parcels, taken
 from cgru.network.network import Network
 from cgru.network.progress import bar_kind
 
@@ -30,7 +31,7 @@ def fit_many(
     sample_weight: Any = None,
     groups: Any = None,
     threads: int | None = None,
-    executor: Executor | Callable[[], Executor] | None = None,
+    executor: Executors | None = None,
     keep: bool = True,
     progress: bool = False,
     callback: Callable[[Result], Any] | None = None,
@@ -95,19 +96,13 @@ def fit_many(
         workers = Threads(tasks, opened, keep, threads)
     else:
         workers = Parcels(tasks, [costs[i] for i in order], shared, keep, executor)
-    bar = None if kind is None else kind(total=len(jobs), unit="fit")
-    try:
+    bar = nullcontext() if kind is None else kind(total=len(jobs), unit="fit")
+    with bar, closing(workers), suppress(KeyboardInterrupt):  # results then lack what is not done
         for result in workers:
-            if bar is not None:
+            if kind is not None:
                 bar.update()
             if callback is not None:
                 callback(result)
-    except KeyboardInterrupt:
-        pass  # results lack what is not done
-    finally:
-        workers.stop()
-        if bar is not None:
-            bar.close()
     results = workers.results
     if len(results) < len(jobs):
         done = f"{len(results)} of {len(jobs)} jobs are done"
@@ -166,7 +161,7 @@ class Threads:
             if result is not None:
                 yield result
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Begin no other job, stop those that run."""
         for thread in self.threads:
             while thread.ident is not None and thread.is_alive():

@@ -7,9 +7,9 @@ What is taken of them is checked and converted then, and so is a `Data`. m sampl
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,43 +18,29 @@ from cgru.core.blocks import BLOCK, mapped, rows_of
 from cgru.network.classes import strings_in
 from cgru.network.data_spec import DataSpec
 from cgru.network.options import OPTIONS, Settings, Trait
-from cgru.network.samples import Data, by_class, inputs, labelled, settled, targeted
+from cgru.network.samples import Data, by_class, in_blocks, inputs, labelled, settled, targeted
 from cgru.network.split import drawn, groups_of
 
-__all__ = [
-    "Batches",
-    "Mapped",
-    "Samples",
-    "batched",
-    "check_batches",
-    "gathered",
-    "handed",
-    "is_batch",
-    "set_aside",
-    "unpacked",
-]
+__all__ = ["Batches", "Samples", "batched", "check_batches", "gathered", "handed", "set_aside"]
 
 SET = "(X, y), (X, y, lengths) or (X, y, lengths, sample_weight)"
 
 
 @dataclass(frozen=True)
-class Mapped:
+class Mapped(Data):
     """Samples of which X, or y, lies in a file and stays there.
 
-    given: these, with y and weights as somebody gave them; X, y and weights may be `Rows`.
+    They are as somebody gave them; X, y and weights may be `Rows`. `classes` are known of a part that is taken alone.
+
     changes: what makes a `Data` of some of them.
     """
 
-    given: Data
-    changes: tuple[Callable[[Data], Data], ...]
+    changes: tuple[Callable[[Data], Data], ...] = ()
 
-    whole = True
+    in_memory = False
 
     def __getitem__(self, rows: np.ndarray | slice) -> Data:
-        return _changed(self.given[rows], self.changes)
-
-    def __len__(self) -> int:
-        return len(self.given)
+        return _changed(super().__getitem__(rows), self.changes)
 
     @property
     def first(self) -> Data:
@@ -62,48 +48,17 @@ class Mapped:
         return self[:1]
 
     @property
-    def extent(self) -> tuple[int, int]:
-        """How many samples of how many steps."""
-        return self.given.X.shape[:2]
-
-    @property
-    def per_step(self) -> bool:
-        """Whether there is a target for each step."""
-        return self.given.per_step
-
-    @property
-    def steps(self) -> np.ndarray:
-        """(m,) the real steps of each sample."""
-        return self.given.steps
-
-    @property
-    def classes(self) -> np.ndarray | None:
-        """(m,) where each sample has one, else None."""
-        if self.first.classes is None:
-            return None
-        return np.concatenate([block.classes for block in self.blocks(self._at_once(1))])
-
-    @property
     def count(self) -> float:
         """How many outputs have a target, or what these weigh."""
         return sum(block.count for block in self.blocks(self._at_once(1)))
-
-    def unrowed(self, rows: np.ndarray) -> np.ndarray:
-        """`rows` (n, k) of real steps, where outputs are at steps, at these."""
-        return self.given.unrowed(rows)
 
     def split(self, chosen: np.ndarray) -> tuple[Mapped, Mapped]:
         """The samples that are not `chosen`, (m,) booleans, and those that are; what is in a file stays there."""
         return self._of(np.flatnonzero(~chosen)), self._of(np.flatnonzero(chosen))
 
     def _of(self, rows: np.ndarray) -> Mapped:
-        data = self.given
-        X, y, lengths, weights = (rows_of(array, rows) for array in (data.X, data.y, data.lengths, data.weights))
-        return replace(self, given=replace(data, X=X, y=y, lengths=lengths, weights=weights))
-
-    def blocks(self, size: int) -> Iterator[Data]:
-        """All of them, up to so many at a time."""
-        return (self[start : start + size] for start in range(0, len(self), size))
+        given = {name: rows_of(getattr(self, name), rows) for name in ("X", "y", "lengths", "weights")}
+        return replace(self, **given)
 
     def parts(self, size: int, order: np.ndarray | None = None) -> Iterator[tuple[Data, np.ndarray]]:
         """Some batches of `size` at a time, in that order; where none is given, as they stand."""
@@ -114,7 +69,7 @@ class Mapped:
 
     def _at_once(self, size: int) -> int:
         """How many samples, whole batches of them, are taken into memory."""
-        numbers = sum(int(np.prod(array.shape[1:])) for array in (self.given.X, self.given.y))
+        numbers = sum(math.prod(array.shape[1:]) for array in (self.X, self.y))
         return max(1, BLOCK // (size * numbers)) * size
 
     def then(self, change: Callable[[Data], Data]) -> Mapped:
@@ -134,7 +89,7 @@ class Batches:
         first: the first batch.
     """
 
-    whole = False
+    whole = in_memory = False
 
     def __init__(self, spec: DataSpec, given: Iterable[Any], name: str = "") -> None:
         self.spec, self.given, self.name = spec, given, name
@@ -181,11 +136,6 @@ class Batches:
         """How many samples of how many steps the first has."""
         return self.first.extent
 
-    @property
-    def per_step(self) -> bool:
-        """Whether there is a target for each step."""
-        return self.first.per_step
-
     def number(self, count: bool = False) -> int | None:
         """How many there are, as len() says; else None, or where `count` says so as many as a first pass finds."""
         try:
@@ -214,7 +164,7 @@ class Batches:
         return made
 
 
-Samples = Data | Mapped | Batches
+Samples = Data | Batches
 
 
 def _changed(data: Data, changes: Iterable[Callable[[Data], Data]]) -> Data:
@@ -230,9 +180,8 @@ def batched(given: Any) -> bool:
     """Whether it hands out batches: an iterable that is no array, or a list of them."""
     if isinstance(given, list | tuple):
         return len(given) > 0 and is_batch(given[0])
-    return (
-        isinstance(given, Iterable) and not hasattr(given, "__array__") and not isinstance(given, str | bytes | Mapping)
-    )
+    one = isinstance(given, str | bytes | Mapping) or hasattr(given, "__array__")
+    return isinstance(given, Iterable) and not one
 
 
 def is_batch(given: Any) -> bool:
@@ -283,14 +232,14 @@ def gathered(spec: DataSpec, X: Any, y: Any, lengths: Any = None, sample_weight:
     due = [(m,), (m, s)][: 1 + spec.per_step]
     if weights is not None and weights.shape not in due:
         raise ValueError(f"{name}sample_weight: expected shape {' or '.join(map(str, due))}, got {weights.shape}")
-    data = Mapped(Data(X, y, lengths, None, spec.per_step, weights), (partial(_targeted, spec, name),))
-    for _ in data.blocks(max(1, BLOCK // (s * max(1, int(np.prod(y.shape[1:])))))):
+
+    def checked(data: Data) -> Data:
+        return targeted(spec, (data.X, data.lengths), data.y, data.weights, name)
+
+    data = Mapped(X, y, lengths, None, spec.per_step, weights, (checked,))
+    for _ in data.blocks(max(1, BLOCK // (s * max(1, math.prod(y.shape[1:]))))):
         pass  # each is checked
     return settled(data, name)
-
-
-def _targeted(spec: DataSpec, name: str, data: Data) -> Data:
-    return targeted(spec, (data.X, data.lengths), data.y, data.weights, name)
 
 
 def set_aside(
@@ -313,11 +262,8 @@ def set_aside(
     name = "validation "
     batches = batched(validation) and not _is_of_sequences(validation)
     if batches or isinstance(validation, tuple | list):
-        if batches:
-            held_out = gathered(spec, validation, None, name=name)
-        else:
-            held_out = gathered(spec, *unpacked(validation, f"validation: expected {SET}"), name)
-        held_out = by_class(spec.judge, held_out, per_class, name)
+        parts = (validation, None) if batches else unpacked(validation, f"validation: expected {SET}")
+        held_out = by_class(spec.judge, gathered(spec, *parts, name=name), per_class, name)
         due, X = data.first.X.shape[2:], held_out.first.X
         if X.shape[2:] != due:
             shape = (*held_out.extent, *X.shape[2:])
@@ -331,7 +277,10 @@ def set_aside(
     if not 0 < validation < 1:
         raise ValueError(f"validation: expected a share above 0 and below 1, got {validation}")
     m = len(data)
-    parts = data.split(drawn(m, validation, seed, data.classes, groups_of(groups, m)))
+    classes = None
+    if data.first.classes is not None:
+        classes = np.concatenate([block.classes for block in in_blocks(data)])
+    parts = data.split(drawn(m, validation, seed, classes, groups_of(groups, m)))
     if data.first.weights is not None and not all(part.count for part in parts):
         raise ValueError("sample_weight: expected some above 0 among what is set aside and among the others, got zeros")
     return parts
@@ -391,8 +340,6 @@ def check_batches(
 def _begin_anew(batches: Any, name: str, again: list[str]) -> None:
     """ValueError for an iterator where `again` names what goes through the batches once more."""
     if again and isinstance(batches, Iterator):
-        got = type(batches).__name__
-        raise ValueError(
-            f"{name}: expected batches that begin anew, which {' and '.join(again)} need, got a {got}, which cannot; "
-            "give a list, or an object whose __iter__ starts with the first"
-        )
+        due, got = f"batches that begin anew, which {' and '.join(again)} need", type(batches).__name__
+        cure = "give a list, or an object whose __iter__ starts with the first"
+        raise ValueError(f"{name}: expected {due}, got a {got}, which cannot; {cure}")

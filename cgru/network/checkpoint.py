@@ -94,11 +94,10 @@ class Checkpoint:
             return
         ours, theirs = self._settings(model), self._theirs
         for name in {**ours, **theirs}:
-            if ours.get(name) != theirs.get(name):
-                due, got = theirs.get(name), ours.get(name)
-                raise ValueError(
-                    f"{os.fspath(self.path)} is the checkpoint of another fit: {name}: expected {due!r}, got {got!r}"
-                )
+            due, got = theirs.get(name), ours.get(name)
+            if due != got:
+                another = f"{os.fspath(self.path)} is the checkpoint of another fit"
+                raise ValueError(f"{another}: {name}: expected {due!r}, got {got!r}")
 
     def taken(self, parameters: Arrays) -> State | None:
         """What was found, once; ValueError where it is not for these parameters."""
@@ -117,13 +116,8 @@ class Checkpoint:
         seed = {"entropy": self.split_seed.entropy, "spawn_key": list(self.split_seed.spawn_key)}
         arrays: Arrays = {}
         histories = {name: _table(getattr(state, name)) for name in ("history", "all_history")}
-        text = json.dumps(
-            {
-                "settings": self._settings(model),
-                "state": _packed(vars(state) | histories, arrays),
-                "split_seed": seed,
-            }
-        )
+        state_now = _packed(vars(state) | histories, arrays)
+        text = json.dumps({"settings": self._settings(model), "state": state_now, "split_seed": seed})
         if len(text) > LONGEST:
             raise ValueError(f"{KIND}: expected a state of at most {LONGEST} characters beside arrays, got {len(text)}")
         with replacing(self.path) as file:
@@ -140,11 +134,8 @@ class Checkpoint:
 
 def _settings(model: Model) -> dict[str, Any]:
     """What of a model decides how it trains, its parameters apart, in JSON's types."""
-    settings = {
-        "loss": _plain(model.loss),
-        "dtype": model.dtype.name,
-        "optimizer": type(model.optimizer).__name__,
-    }
+    kind = type(model.optimizer).__name__
+    settings = {"loss": _plain(model.loss), "dtype": model.dtype.name, "optimizer": kind}
     options = getattr(model.optimizer, "__dict__", {})
     settings |= {f"optimizer.{name}": _plain(value) for name, value in options.items()}
     settings |= {f"layer {i}": _layer(layer) for i, layer in enumerate(model.layers)}
@@ -180,22 +171,20 @@ def _digests(data: Data, prefix: str = "") -> dict[str, str | None]:
     """X, y, lengths and weights in words that say which they are; what is padding does not count."""
     import hashlib  # whose own import takes a tenth of that of the package
 
-    X, y, lengths, weights = (hashlib.blake2b(digest_size=16) for _ in range(4))
-    m = 0
+    digests, m = [hashlib.blake2b(digest_size=16) for _ in range(4)], 0
     for part in data.blocks(max(1, STEPS // data.extent[1])):
         m += len(part)
-        X.update(np.ascontiguousarray(part.X if part.lengths is None else part.X[part.real]))
-        y.update(np.ascontiguousarray(part.rows(part.y)))
-        lengths.update(np.ascontiguousarray(part.steps))
-        if part.weights is not None:
-            weights.update(np.ascontiguousarray(part.weights))
-    some = data.first
+        X = part.X if part.lengths is None else part.X[part.real]
+        for digest, array in zip(digests, (X, part.rows(part.y), part.steps, part.weights), strict=True):
+            if array is not None:
+                digest.update(np.ascontiguousarray(array))
+    (X, y, lengths, weights), some = (each.hexdigest() for each in digests), data.first
     found = {
-        name: f"{a.dtype} {(m, *a.shape[1:])} {made.hexdigest()}"
-        for name, a, made in (("X", some.X, X), ("y", some.y, y))
+        "X": f"{some.X.dtype} {(m, *some.X.shape[1:])} {X}",
+        "y": f"{some.y.dtype} {(m, *some.y.shape[1:])} {y}",
+        "lengths": None if some.lengths is None else lengths,
+        "sample_weight, class_weight": None if some.weights is None else weights,
     }
-    found["lengths"] = None if some.lengths is None else lengths.hexdigest()
-    found["sample_weight, class_weight"] = None if some.weights is None else weights.hexdigest()
     return {prefix + name: value for name, value in found.items()}
 
 
@@ -227,7 +216,7 @@ def _described(archive: Archive, arrays: Arrays | None = None) -> dict[str, Any]
     def filled(entry: dict[str, Any]) -> Any:
         return entry if arrays is None or entry.keys() != {"array"} else arrays[entry["array"]]
 
-    return spelled_out(KIND, archive.headers, archive.read, filled)
+    return spelled_out(KIND, archive, filled)
 
 
 def _unpacked(archive: Archive) -> tuple[dict[str, Any], State, np.random.SeedSequence]:

@@ -8,19 +8,25 @@ from typing import Any
 import numpy as np
 
 from cgru import losses
+from cgru.layers.layer import Layer
 from cgru.losses import Function
 
-__all__ = [
-    "checked_classes",
-    "checked_features",
-    "checked_names",
-    "checked_targets",
-    "numbered",
-    "strings_in",
-]
+__all__ = ["checked_features", "checked_labels", "numbered", "strings_in"]
 
 
-def checked_names(names: Any, loss: str | Function, k: int) -> tuple[str, ...] | None:
+def checked_labels(
+    head: Layer, loss: str | Function, per_step: bool, class_names: Any, classes: Any, target_names: Any
+) -> dict[str, Any]:
+    """Return `class_names`, `classes` and `target_names` of a network with that head and loss, each checked."""
+    k = head.d["u"]
+    return {
+        "class_names": _checked_names(class_names, loss, k),
+        "classes": _checked_classes(classes, loss, k, per_step),
+        "target_names": _checked_targets(target_names, loss, k),
+    }
+
+
+def _checked_names(names: Any, loss: str | Function, k: int) -> tuple[str, ...] | None:
     """`class_names` as a tuple, one for each class of a head of k units."""
     classifies = losses.classifies(loss)
     found = _different(names, (2 if k == 1 else k) if classifies else None, "class_names")
@@ -29,7 +35,7 @@ def checked_names(names: Any, loss: str | Function, k: int) -> tuple[str, ...] |
     return found
 
 
-def checked_classes(values: Any, loss: str | Function, k: int, per_step: bool) -> np.ndarray | None:
+def _checked_classes(values: Any, loss: str | Function, k: int, per_step: bool) -> np.ndarray | None:
     """Return `classes` as an array, one value for each class of a head of k units; TypeError or ValueError.
 
     They are booleans, numbers of up to 64 bits or strings, which an array of objects may have, too.
@@ -58,7 +64,7 @@ def checked_features(names: Any, e: int | None) -> tuple[str, ...] | None:
     return _different(names, e, "feature_names")
 
 
-def checked_targets(names: Any, loss: str | Function, k: int) -> tuple[str, ...] | None:
+def _checked_targets(names: Any, loss: str | Function, k: int) -> tuple[str, ...] | None:
     """Return `target_names` as a tuple, one for each target of a regression whose head has k units."""
     if names is not None and losses.classifies(loss):
         raise ValueError(f"target_names: expected None for {loss}, got {list(names)}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -105,10 +106,8 @@ def packed(layers: Sequence[Layer], settings: Mapping[str, Any], standardisation
         kept["classes"] = plain(kept["classes"], "classes")
     model = json.dumps({"layers": [_description(layer, i) for i, layer in enumerate(layers)], **kept})
     if len(model) > LONGEST:
-        raise ValueError(
-            f"class_names, feature_names, layers: expected a description of at most {LONGEST} characters, "
-            f"got {len(model)}"
-        )
+        due = f"a description of at most {LONGEST} characters"
+        raise ValueError(f"class_names, feature_names, layers: expected {due}, got {len(model)}")
     arrays = {"model": np.array(model)} | {_HASHES + name: values for name, values in hashes.items()}
     lowest, name = _first(layers)
     e = len(layers[lowest].p[name])
@@ -139,9 +138,8 @@ def _description(layer: Layer, i: int) -> dict[str, Any]:
         return {"class": name, "merge": layer.merge, **dict(zip(fields.halves, halves, strict=False))}
     missing = [parameter for parameter in layer.arrays(1) if parameter not in layer.p]
     if missing:
-        raise RuntimeError(
-            f"layers: expected parameters to save, got no {missing[0]} in layer {i}: fit or predict first"
-        )
+        cure = "fit or predict first"
+        raise RuntimeError(f"layers: expected parameters to save, got no {missing[0]} in layer {i}: {cure}")
     description = {"class": name, "trainable": bool(layer.trainable)}
     description |= {key: layer.d[at] if at else getattr(layer, key) for key, at in fields.first.items()}
     description |= {role: _name(layer, role, i) for role in fields.callables}
@@ -174,9 +172,8 @@ def _check_alike(layer: Any, halves: Sequence[dict[str, Any]], i: int) -> None:
     """ValueError where the second of two layers, by their descriptions, is not made like the first."""
     first, second = ({key: value for key, value in half.items() if key != "reverse"} for half in halves)
     if first != second or halves[0].get("reverse", False) == halves[1].get("reverse", False):
-        raise ValueError(
-            f"layers: expected a twin like the other but for its direction, got {layer.halves} in layer {i}"
-        )
+        due = "a twin like the other but for its direction"
+        raise ValueError(f"layers: expected {due}, got {layer.halves} in layer {i}")
 
 
 def plain(value: Any, name: str) -> dict[str, Any]:
@@ -207,7 +204,7 @@ def read(path: Path) -> tuple[list[Layer], dict[str, Any], Arrays]:
     ValueError for a file that is damaged, foreign or newer; OSError where it cannot be opened. Before an array is read
     it is known that the file holds what the description asks for and nothing else: no more memory is taken than that.
     """
-    return judged(path, "model", FORMAT, lambda archive: _unpacked(archive.headers, archive.read))
+    return judged(path, "model", FORMAT, _unpacked)
 
 
 def judged(path: Path, kind: str, newest: int, unpack: Callable[[Archive], Any]) -> Any:
@@ -230,7 +227,8 @@ def judged(path: Path, kind: str, newest: int, unpack: Callable[[Archive], Any])
 
 def unpacked(arrays: Arrays) -> tuple[list[Layer], dict[str, Any], Arrays]:
     """What `packed` made these arrays of; KeyError for one that is missing, ValueError for one that does not fit."""
-    return _unpacked({name: Header(array.shape, array.dtype) for name, array in arrays.items()}, arrays.__getitem__)
+    headers = {name: Header(array.shape, array.dtype) for name, array in arrays.items()}
+    return _unpacked(SimpleNamespace(headers=headers, read=arrays.__getitem__))
 
 
 def _check_kind(archive: Archive, kind: str) -> None:
@@ -249,11 +247,9 @@ def _check_format(archive: Archive, newest: int) -> None:
         raise ValueError(f"its format {number} is newer than {newest}, the latest that this version of cgru reads")
 
 
-def _unpacked(
-    headers: Mapping[str, Header], read: Callable[[str], np.ndarray]
-) -> tuple[list[Layer], dict[str, Any], Arrays]:
+def _unpacked(archive: Archive) -> tuple[list[Layer], dict[str, Any], Arrays]:
     """The same as `unpacked`, of arrays that are judged by their headers before they are read."""
-    model = _model(headers, read)
+    model, headers, read = _model(archive), archive.headers, archive.read
     layers = [_layer(description) for description in model["layers"]]
     settings = {name: model[name] for name in SETTINGS}
     due, inputs = _due(layers, headers)
@@ -281,9 +277,9 @@ def _unpacked(
     return layers, settings, {name: read(name) for name in ("mean", "scale") if name in due}
 
 
-def _model(headers: Mapping[str, Header], read: Callable[[str], np.ndarray]) -> dict[str, Any]:
+def _model(archive: Archive) -> dict[str, Any]:
     """The description of the model, not looked into."""
-    model = spelled_out("model", headers, read)
+    model = spelled_out("model", archive)
     if not isinstance(model, dict) or not isinstance(model["layers"], list):
         raise ValueError("model: expected a JSON object with a list of layers")
     _nothing_else(model.keys() - {"layers", *SETTINGS}, "model")
@@ -292,18 +288,13 @@ def _model(headers: Mapping[str, Header], read: Callable[[str], np.ndarray]) -> 
     return _LATER | model
 
 
-def spelled_out(
-    name: str,
-    headers: Mapping[str, Header],
-    read: Callable[[str], np.ndarray],
-    hook: Callable[[dict[str, Any]], Any] | None = None,
-) -> Any:
+def spelled_out(name: str, archive: Archive, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
     """What the JSON text of that name says; `hook` may make something else of its objects."""
-    shape, dtype = headers[name]
+    shape, dtype = archive.headers[name]
     if shape != () or dtype.kind != "U" or dtype.itemsize > 4 * LONGEST:
         raise ValueError(f"{name}: expected a text of at most {LONGEST} characters, got {dtype} {shape}")
     try:
-        return json.loads(str(read(name)), object_hook=hook)
+        return json.loads(str(archive.read(name)), object_hook=hook)
     except RecursionError:
         raise ValueError(f"{name}: expected JSON of a few levels, got it nested too deeply") from None
 
@@ -339,7 +330,8 @@ def _layer(description: Mapping[str, Any]) -> Layer:
                 raise ValueError(f"layer: expected a {fields.half} in a {kind.__name__}, got {half['class']}")
         return kind(*map(_layer, halves), merge)
     first, trainable = [options.pop(name) for name in fields.first], flag(options.pop("trainable"), "trainable")
-    made = {role: _named(role, options.pop(role)) for role in fields.callables}
+    named = {role: initializers if role == "initialization" else activations for role in fields.callables}
+    made = {role: module.named(options.pop(role), role) for role, module in named.items()}
     made |= {name: flag(options.pop(name), name) for name in fields.flags}
     made |= {name: options.pop(name) for name in fields.options if name in options}
     if fields.dtype:
@@ -358,7 +350,3 @@ def _layer(description: Mapping[str, Any]) -> Layer:
 def _nothing_else(names: Iterable[str], where: str) -> None:
     for name in names:
         raise ValueError(f"{where}: expected nothing else, got {name}")
-
-
-def _named(role: str, name: Any) -> Callable[..., np.ndarray]:
-    return (initializers if role == "initialization" else activations).named(name, role)

@@ -143,6 +143,8 @@ class Fit:
                 raise TypeError(f"parameter {key}: expected a writable array of floats, got {_described(array)}")
             if own[key] and _overlaps_itself(array):
                 raise ValueError(f"parameter {key}: expected memory of its own for each number, {SHARED}")
+        if len(set(map(id, parameters.values()))) == len(own) and all(a.flags.owndata for a in parameters.values()):
+            return  # arrays that own their memory share none, which is known without a look at each two of them
         for (key, array), (other, another) in combinations(parameters.items(), 2):
             if (own[key] or own[other]) and np.may_share_memory(array, another) and np.shares_memory(array, another):
                 raise ValueError(f"parameter {other}: expected memory of its own, got some of {key}'s, {SHARED}")

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 from cgru.core.figures import figure
 
-__all__ = ["LEFT_OUT_IN_A_ROW", "RETURNS", "Epoch", "History", "Updates"]
+__all__ = ["LEFT_OUT_IN_A_ROW", "RETURNS", "SCORES", "Epoch", "History", "Updates", "shown"]
 
 LEFT_OUT_IN_A_ROW = 10  # updates without a finite gradient that are a divergence
 RETURNS = 5  # to the best parameters, before a fit that diverges once more ends with them
+SCORES = ("loss", "accuracy", "validation_loss", "validation_accuracy")  # of an epoch
 
 
 class Updates(NamedTuple):
@@ -80,10 +81,8 @@ class History(list[Epoch]):
             epochs = f"epoch{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
             went, rate = min(len(self.returns), RETURNS), 2 ** min(len(self.returns), RETURNS)
             times = "once" if went == 1 else f"{went} times"
-            parts.append(
-                f"training diverged in {epochs}; it went back {times} to the best parameters so far, and on at "
-                f"1/{rate} of the learning rate in the end"
-            )
+            back = f"it went back {times} to the best parameters so far, and on at 1/{rate} of the learning rate"
+            parts.append(f"training diverged in {epochs}; {back} in the end")
         if len(self.returns) > RETURNS:
             best = self.returns[-1][1]
             kept = f"those of epoch {best}" if best else "those at its start"
@@ -96,21 +95,21 @@ class History(list[Epoch]):
             return "History(no epochs)"
         parts = [f"{len(self)} epoch{'s' * (len(self) > 1)}"]
         for name in ("loss", "accuracy"):
-            ends = [_shown(epoch, name) for epoch in (self[0], self[-1])]
+            ends = [shown(epoch, name) for epoch in (self[0], self[-1])]
             if ends[1]:
                 parts.append(f"{name} {ends[0]} to {ends[1]}")
         best = self.best()
         if best is not None:
-            scores = [_shown(self[best], "validation_loss"), _shown(self[best], "validation_accuracy")]
-            parts.append(f"validation at best {', '.join(filter(None, scores))} in epoch {best + 1}")
+            scores = ", ".join(filter(None, (shown(self[best], name) for name in SCORES[2:])))
+            parts.append(f"validation at best {scores} in epoch {best + 1}")
         return f"History({', '.join(parts)})"
 
     def _repr_html_(self) -> str:
         """A table of the first epoch, the last, and the one in which the validation loss was lowest."""
         rows = sorted({0, self.best() or 0, len(self) - 1}) if self else []
-        columns = [name for name in _COLUMNS if any(_shown(self[i], name) for i in rows)]
+        columns = [name for name in SCORES if any(shown(self[i], name) for i in rows)]
         cells = [["epoch", *(name.replace("_", " ") for name in columns)]]
-        cells += [[f"{i + 1}", *(_shown(self[i], name) for name in columns)] for i in rows]
+        cells += [[f"{i + 1}", *(shown(self[i], name) for name in columns)] for i in rows]
         lines = ("".join(f"<td>{cell}</td>" for cell in line) for line in cells)
         return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
@@ -129,11 +128,9 @@ class History(list[Epoch]):
         return min(losses, key=losses.get, default=None)
 
 
-_COLUMNS = ("loss", "accuracy", "validation_loss", "validation_accuracy")
-
-
-def _shown(epoch: Epoch, name: str) -> str:
+def shown(epoch: Epoch, name: str, before: str = "", digits: int = 4) -> str:
+    """Return one of the `SCORES` of an epoch as text, behind what stands `before` it; "" where it is None."""
     value = getattr(epoch, name)
     if value is None:
         return ""
-    return f"{value:.1%}" if name.endswith("accuracy") else figure(value)
+    return before + (f"{value:.1%}" if name.endswith("accuracy") else figure(value, digits))

@@ -26,7 +26,7 @@ def measured(model: Model, data: Data, metrics: Mapping[str, Metric] | None) -> 
 def outputs(model: Model, data: Data) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """The outputs (n, k), the targets and the weights (n,), None where all are 1: of n samples or real steps."""
     found = []
-    for block in [data] if isinstance(data, Data) else data.blocks(at_once(data.first.X.shape)):
+    for block in [data] if data.in_memory else data.blocks(at_once(data.first.X.shape)):
         model.reset_states()
         A, _ = model.outputs(block.X, block.lengths, at_once(block.X.shape))
         found.append([block.rows(each) for each in (A, block.y, block.weights)])

@@ -24,7 +24,7 @@ from cgru.losses import Function
 from cgru.network import chain, files
 from cgru.network.blocks import batched, check_batches, gathered, handed, set_aside
 from cgru.network.checkpoint import Checkpoint
-from cgru.network.classes import checked_classes, checked_features, checked_names, checked_targets
+from cgru.network.classes import checked_features, checked_labels
 from cgru.network.data_spec import DataSpec
 from cgru.network.fit import Fit, scores
 from cgru.network.history import Epoch, History
@@ -37,6 +37,8 @@ from cgru.network.units import Units
 from cgru.optimizers import Adam, Optimizer
 
 __all__ = ["Network", "in_units", "load", "parts", "restored"]
+
+SCORED = Settings(epochs=1)  # of a score without metrics: checking them takes longer than to score a few samples
 
 
 class Network(Model):
@@ -90,11 +92,8 @@ class Network(Model):
         self.classes: np.ndarray | None = None
         self.target_names: tuple[str, ...] | None = None
         if self.head is not None:
-            k = self.head.d["u"]
-            self.loss = losses.chosen(loss, self.head.activate, k)
-            self.class_names = checked_names(class_names, self.loss, k)
-            self.classes = checked_classes(classes, self.loss, k, self.per_step)
-            self.target_names = checked_targets(target_names, self.loss, k)
+            self.loss = losses.chosen(loss, self.head.activate, self.head.d["u"])
+            vars(self).update(checked_labels(self.head, self.loss, self.per_step, class_names, classes, target_names))
         elif any(given is not None for given in (loss, class_names, target_names, classes)):
             others = "class_names, target_names and classes"
             raise ValueError(f"loss: expected None, as {others}, without a Dense at the end, got {loss!r}")
@@ -237,7 +236,8 @@ class Network(Model):
         (m, s), zero where it is padding; for a cross-entropy minus the log-likelihood. "loss" is their mean, by
         `sample_weight`, which they are not multiplied by.
         """
-        settings, each = Settings(epochs=1, metrics=metrics), flag(each, "each")
+        settings = SCORED if metrics is None else Settings(epochs=1, metrics=metrics)
+        each = flag(each, "each")
         check_batches(settings, X, y, lengths=lengths, sample_weight=sample_weight)
         if each and y is None and self.per_step:
             raise ValueError("each: expected False for batches with outputs at steps, got True")
@@ -470,10 +470,8 @@ def parts(net: Network) -> tuple[tuple[Layer, ...], dict[str, Any], dict[str, np
     settings = {name: getattr(net, name) for name in files.SETTINGS}
     settings["feature_names"] = checked_features(net.feature_names, net.elements)
     if net.head is not None:
-        k = net.head.d["u"]
-        settings["class_names"] = checked_names(net.class_names, net.loss, k)
-        settings["classes"] = checked_classes(net.classes, net.loss, k, net.per_step)
-        settings["target_names"] = checked_targets(net.target_names, net.loss, k)
+        labels = net.class_names, net.classes, net.target_names
+        settings |= checked_labels(net.head, net.loss, net.per_step, *labels)
     return net.layers, settings, {} if net.mean is None else {"mean": net.mean, "scale": net.scale}
 
 

@@ -46,9 +46,11 @@ NONE = Penalties()
 
 
 def _by_key(layers: Sequence[Layer], value: Any, name: str) -> dict[str, float]:
+    if value == 0:
+        return {}
     keys = [f"{i}.{own}" for i, layer in enumerate(layers) if layer.trainable for own in layer.parameter_names]
     if not isinstance(value, Mapping):
-        return {key: value for key in keys if is_matrix(key)} if value else {}
+        return dict.fromkeys(filter(is_matrix, keys), value)
     found = {}
     for pattern, each in value.items():
         matched = [key for key in keys if isinstance(pattern, str) and fnmatchcase(key, pattern)]

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from cgru.core.figures import figure
-from cgru.network.history import Epoch
+from cgru.network.history import SCORES, Epoch, shown
 
 __all__ = ["Bar", "bar_kind", "drawn", "short"]
 
@@ -53,13 +53,6 @@ class Bar:
 def short(epoch: Epoch, columns: int = 80) -> str:
     """For the bar: with a hundred epochs and validation it fits into 60 columns."""
     digits = 2 if columns < 70 else 4
-    state = f"loss {figure(epoch.loss, digits)}"
-    if epoch.accuracy is not None:
-        state += f" acc {epoch.accuracy:.1%}"
-    if epoch.validation_loss is not None:
-        state += f" val {figure(epoch.validation_loss, digits)}"
-    if epoch.validation_accuracy is not None:
-        state += f"/{epoch.validation_accuracy:.1%}"
-    for name, value in epoch.metrics.items():
-        state += f" {name} {figure(value, digits)}"
-    return state + (f" {epoch.skipped} left out" if epoch.skipped else "")
+    parts = [shown(epoch, *each, digits) for each in zip(SCORES, ("loss ", " acc ", " val ", "/"), strict=True)]
+    parts += [f" {name} {figure(value, digits)}" for name, value in epoch.metrics.items()]
+    return "".join(parts) + (f" {epoch.skipped} left out" if epoch.skipped else "")

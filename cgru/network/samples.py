@@ -11,7 +11,6 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,21 +25,9 @@ from cgru.network.data_spec import DataSpec
 from cgru.network.moments import Moments
 
 __all__ = [
-    "Data",
-    "ask_about_axes",
-    "by_class",
-    "in_blocks",
-    "inputs",
-    "labelled",
-    "names_in",
-    "scaled_targets",
-    "settled",
-    "statistics",
-    "taken",
-    "target_moments",
-    "targeted",
-    "weights_of_classes",
-]
+    "Data", "ask_about_axes", "by_class", "in_blocks", "inputs", "labelled", "names_in", "scaled_targets", "settled",
+    "statistics", "taken", "target_moments", "targeted", "weights_of_classes",
+]  # fmt: skip
 
 LONG = 16  # elements of a single step that may be steps of a single element
 
@@ -64,6 +51,7 @@ class Data:
     weights: np.ndarray | None = None
 
     whole = True  # all of them are known
+    in_memory = True
 
     def __getitem__(self, rows: np.ndarray | slice) -> Data:
         lengths, classes, weights = (a if a is None else a[rows] for a in (self.lengths, self.classes, self.weights))
@@ -322,11 +310,7 @@ def by_class(loss: Loss, data: Data, per_class: np.ndarray | None, name: str = "
     """`data` whose outputs weigh by their classes, too."""
     if per_class is None:
         return data
-    return settled(data.then(partial(_by_class, loss, per_class, name)), name)
-
-
-def _by_class(loss: Loss, per_class: np.ndarray, name: str, data: Data) -> Data:
-    return _times(data, per_class[_classes(loss, data, name)])
+    return settled(data.then(lambda part: _times(part, per_class[_classes(loss, part, name)])), name)
 
 
 def _classes(loss: Loss, data: Data, name: str = "") -> np.ndarray:
@@ -371,12 +355,8 @@ def settled(data: Data, name: str = "") -> Data:
     least, most = zip(*((each.min(), each.max()) for each in weights), strict=True)
     if max(most) == 0:
         raise ValueError(f"{name}sample_weight: expected a number above 0 for one output at least, got zeros")
-    same = min(least) == max(most)
-    return data.then(partial(_scaled, None if same else -np.frexp(max(most))[1]))
-
-
-def _scaled(exponent: int | None, data: Data) -> Data:
-    return replace(data, weights=None if exponent is None else np.ldexp(data.weights, exponent))
+    same, exponent = min(least) == max(most), -np.frexp(max(most))[1]
+    return data.then(lambda part: replace(part, weights=None if same else np.ldexp(part.weights, exponent)))
 
 
 # --- of all, block by block ---

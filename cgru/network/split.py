@@ -76,10 +76,8 @@ def _groups_drawn(which: np.ndarray, share: float, seed: Seed, classes: np.ndarr
     total = sizes.sum(axis=0)
     fitting = np.flatnonzero((sizes < total).all(axis=1))
     if not fitting.size:
-        raise ValueError(
-            "groups: expected one at least that does not have all samples of a class, got none; choose the samples to "
-            "validate with yourself"
-        )
+        cure = "choose the samples to validate with yourself"
+        raise ValueError(f"groups: expected one at least that does not have all samples of a class, got none; {cure}")
 
     def distance(held: np.ndarray) -> np.ndarray:
         return np.abs(held.sum(axis=-1) / len(which) - share) + np.abs(held / total - share).mean(axis=-1)

@@ -34,25 +34,21 @@ class Units:
     def of(cls, head: Dense, loss: Loss, data: Data) -> Units:
         """Those of the targets in `data`; ValueError where the outputs of `head` cannot be brought into them."""
         if ours(head.activate) is not identity:
-            got = name_of(head.activate)
-            raise ValueError(
-                f'standardize_targets: expected False without a head with activate="identity", got True for {got}'
-            )
+            due = 'False without a head with activate="identity"'
+            raise ValueError(f"standardize_targets: expected {due}, got True for {name_of(head.activate)}")
         if not loss.can_standardize or data.first.y.shape[-1] * loss.outputs != head.d["u"]:
             raise ValueError(f"standardize_targets: expected False for {loss}, got True")
         found = target_moments(data)
         mean, scale = found.result()
         limits, changes = np.finfo(head.dtype), ~found.constant()
+        due = cure = ""
         if not (np.maximum(np.abs(mean), scale) < limits.max).all():
-            raise ValueError(
-                f"y: expected targets below {limits.max:.2g}, which {head.dtype} can hold, got means {mean} and "
-                f"deviations {scale}; divide them, or train in float64"
-            )
-        if (changes & ((np.abs(mean) * limits.eps > 0.01 * scale) | (scale <= limits.tiny))).any():
-            raise ValueError(
-                f"y: expected targets whose deviations {head.dtype} can tell beside their mean, got means {mean} and "
-                f"deviations {scale}; subtract their mean, or train in float64"
-            )
+            due, cure = f"below {limits.max:.2g}, which {head.dtype} can hold", "divide them"
+        elif (changes & ((np.abs(mean) * limits.eps > 0.01 * scale) | (scale <= limits.tiny))).any():
+            due, cure = f"whose deviations {head.dtype} can tell beside their mean", "subtract their mean"
+        if due:
+            got = f"means {mean} and deviations {scale}"
+            raise ValueError(f"y: expected targets {due}, got {got}; {cure}, or train in float64")
         return cls(mean, scale, *loss.scaling(mean, scale))
 
     @property

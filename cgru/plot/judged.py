@@ -6,7 +6,7 @@ real; padded ones count nowhere.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,10 +75,8 @@ def curve(history: Network | Sequence[Epoch], *, axes: Any = None) -> Figure:
     if all(loss > 0 for line in left.lines for loss in line.get_ydata()):
         left.set_yscale("log")
     lines = [line for panel in panels.values() for line in panel.lines]
-    if axes is None:
-        left.figure.legend(handles=lines, loc="outside lower center", ncols=4, fontsize="small", handlelength=3)
-    else:
-        left.legend(handles=lines, fontsize="small", handlelength=3)
+    below = {"loc": "outside lower center", "ncols": 4} if axes is None else {}
+    (left.figure if below else left).legend(handles=lines, fontsize="small", handlelength=3, **below)
     return left.figure
 
 
@@ -179,10 +177,8 @@ def predicted(
     from matplotlib import colormaps
     from matplotlib.colors import ListedColormap
 
-    Y, points = _targets(y, A, lengths, loss)
-    panels = _panels(Y.shape[1], axes, (4.2, 4.0))
     shades = ListedColormap(colormaps["Blues"](np.linspace(0.25, 1, 256)))  # the lightest still seen on white
-    for i, (panel, true, point) in enumerate(zip(panels, Y.T, points.T, strict=True)):
+    for panel, true, point in _by_target(y, A, lengths, loss, axes, (4.2, 4.0)):
         low, high = min(true.min(), point.min()), max(true.max(), point.max())
         room = 0.04 * (high - low) or 0.04 * abs(high) or 1.0
         ends = (low - room, high + room)
@@ -193,8 +189,7 @@ def predicted(
             panel.plot(true, point, "o", color=DARK, alpha=0.5, markersize=4, markeredgewidth=0)
         panel.plot(ends, ends, "--", color="black", linewidth=1)
         panel.set(xlim=ends, ylim=ends, aspect="equal", xlabel="true", ylabel="predicted")
-        panel.set_title(f"y[{i}]" if len(panels) > 1 else "")
-    return panels[0].figure
+    return panel.figure
 
 
 def residuals(
@@ -211,9 +206,7 @@ def residuals(
     and errors are those of `predicted`.
     """
     needed()
-    Y, points = _targets(y, A, lengths, loss)
-    panels = _panels(Y.shape[1], axes, (4.6, 3.4))
-    for i, (panel, true, point) in enumerate(zip(panels, Y.T, points.T, strict=True)):
+    for panel, true, point in _by_target(y, A, lengths, loss, axes, (4.6, 3.4)):
         parts = bins.fifths(true)
         lines = {"color": "black", "linewidth": 1}
         panel.boxplot(
@@ -232,8 +225,7 @@ def residuals(
         names = [f"{low:.3g}" if low == high else f"{low:.3g}\nto {high:.3g}" for low, high in ends]
         panel.set_xticks(range(1, len(parts) + 1), names, fontsize="x-small")
         panel.set(xlabel="true, from the lowest fifth to the highest", ylabel="predicted less true")
-        panel.set_title(f"y[{i}]" if len(panels) > 1 else "")
-    return panels[0].figure
+    return panel.figure
 
 
 # --- what is given ---
@@ -241,12 +233,11 @@ def residuals(
 
 def _real(shape: tuple[int, ...], lengths: Any) -> np.ndarray:
     """Return which of samples (m,), or of their steps (m, s), are no padding."""
-    if len(shape) == 2:
-        lengths = lengths_of(lengths, *shape, "lengths")
-        return np.ones(shape, bool) if lengths is None else mask(lengths, shape[1])[:, :, 0]
-    if lengths is not None:
+    if lengths is None:
+        return np.ones(shape, bool)
+    if len(shape) == 1:
         raise ValueError(f"lengths: expected None where there are no outputs at steps, got some beside {shape}")
-    return np.ones(shape, bool)
+    return mask(lengths_of(lengths, *shape, "lengths"), shape[1])[:, :, 0]
 
 
 def _places(
@@ -255,10 +246,8 @@ def _places(
     """The names of the classes, and the places of both arrays (n,) among them."""
     both = np.concatenate([true, guessed])
     if both.dtype.kind not in "iubUO" or (both.dtype.kind in "iu" and both.min() < 0):
-        raise ValueError(
-            f"y, predicted: expected classes, integers of at least 0 or names, got {both.dtype} such as {both.min()}; "
-            "predictions are -1 at padded steps, which lengths says"
-        )
+        got = f"{both.dtype} such as {both.min()}; predictions are -1 at padded steps, which lengths says"
+        raise ValueError(f"y, predicted: expected classes, integers of at least 0 or names, got {got}")
     if class_names is None or both.dtype.kind not in "iub":
         values, both = np.unique(both.astype(str) if both.dtype.kind == "O" else both, return_inverse=True)
         names = list(map(str, values.tolist()))
@@ -275,8 +264,10 @@ def _places(
     return names, *np.split(both.astype(np.intp), 2)
 
 
-def _targets(y: Any, A: Any, lengths: Any, given: str | losses.Function) -> tuple[np.ndarray, np.ndarray]:
-    """Targets and what outputs say of them, (n, targets) both."""
+def _by_target(
+    y: Any, A: Any, lengths: Any, given: str | losses.Function, axes: Any, size: tuple[float, float]
+) -> Iterator[tuple[Any, np.ndarray, np.ndarray]]:
+    """A panel of that size for each target, that target (n,), and what the outputs say of it, (n,)."""
     y, A = real(y, "y").astype(np.float64), real(A, "A").astype(np.float64)
     A = A[:, None] if A.ndim == 1 else A
     loss = losses.named(given)
@@ -290,7 +281,10 @@ def _targets(y: Any, A: Any, lengths: Any, given: str | losses.Function) -> tupl
     Y, points = y.reshape(points.shape)[steps], points[steps]
     if not (np.isfinite(Y).all() and np.isfinite(points).all()):
         raise ValueError("y, A: expected finite numbers, got NaN or infinity")
-    return Y, points
+    panels = _panels(Y.shape[1], axes, size)
+    for i, panel in enumerate(panels if len(panels) > 1 else ()):
+        panel.set_title(f"y[{i}]")
+    return zip(panels, Y.T, points.T, strict=True)
 
 
 # --- how it is drawn ---

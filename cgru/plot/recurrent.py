@@ -124,13 +124,11 @@ def states(
             panel.set_title(side.rstrip("."))
     for panel in panels[-1]:
         panel.set_xlabel("step")
-    lines = panels[0, -1].lines[-u:]
+    last = panels[0, -1]
     if draw is _lines and u > 1:
-        if axes is None:
-            panels[0, 0].figure.legend(handles=lines, loc="outside right upper", handlelength=4)
-        else:
-            panels[0, -1].legend(handles=lines, loc="best", handlelength=4)
-    return panels[0, 0].figure
+        owner, where = (last.figure, "outside right upper") if axes is None else (last, "best")
+        owner.legend(handles=last.lines[-u:], loc=where, handlelength=4)
+    return last.figure
 
 
 # --- what is looked at ---

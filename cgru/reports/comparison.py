@@ -30,13 +30,9 @@ def seen(net: Network, X: np.ndarray, lengths: np.ndarray | None = None) -> dict
 
 def is_held_out(found: Mapping[str, Any] | None) -> bool:
     """Return whether it is known that none of the samples took part in the training."""
-    return bool(
-        found
-        and found["whole"]
-        and found["compared"] == found["samples"]
-        and not found["trained"]
-        and not found["validated"]
-    )
+    if not found or not found["whole"] or found["compared"] < found["samples"]:
+        return False
+    return not (found["trained"] or found["validated"])
 
 
 def seen_in_words(found: Mapping[str, Any] | None) -> str:
@@ -59,9 +55,8 @@ def seen_in_words(found: Mapping[str, Any] | None) -> str:
     if not found["whole"] and trained < m:
         parts.append("whether it was trained on these before that is not known")
     if n < m:
-        parts.append(
-            f"the other {m - n} of {m} cannot be compared" if n else "they cannot be compared with the training data"
-        )
+        which = f"the other {m - n} of {m} cannot be compared"
+        parts.append(which if n else "they cannot be compared with the training data")
     return "; ".join(parts)
 
 
@@ -91,11 +86,10 @@ def outside(net: Network, X: np.ndarray, lengths: np.ndarray | None = None) -> l
         is_far = (values < low - far) | (values > high + far)
         counts += [each.sum(axis=0) for each in (is_far, values < low, values > high)]
     names = net.feature_names or [f"feature {j}" for j in range(len(low))]
-    return [
-        {"name": names[j], "low": float(low[j]), "high": float(high[j])}
-        | {"below": float(counts[1, j] / steps), "above": float(counts[2, j] / steps)}
-        for j in np.flatnonzero(counts[0] >= SHARE * steps)
-    ]
+    shares, below, above = counts / steps
+    numbers = {"low": low, "high": high, "below": below, "above": above}
+    found = np.flatnonzero(shares >= SHARE)
+    return [{"name": names[j]} | {what: float(each[j]) for what, each in numbers.items()} for j in found]
 
 
 def outside_in_words(found: list[dict[str, Any]]) -> list[str]:

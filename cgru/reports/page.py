@@ -26,19 +26,15 @@ if TYPE_CHECKING:
 
 __all__ = ["page"]
 
+Pair = tuple[np.ndarray, Any]  # X and lengths, or targets and outputs
+
 MOST = 12  # targets that are drawn
 LARGEST = 1 << 20  # bytes of an SVG; of more a PNG takes its place
 WIDE = 700  # pixels of a picture that a narrow screen shows a part of, lest it be too small to read
 
 
 def page(
-    report: Mapping[str, Any],
-    net: Network,
-    samples: tuple[np.ndarray, np.ndarray | None],
-    rows: tuple[np.ndarray, np.ndarray],
-    title: str,
-    about: Mapping[str, str],
-    note: str,
+    report: Mapping[str, Any], net: Network, samples: Pair, rows: Pair, title: str, about: Mapping[str, str], note: str
 ) -> str:
     """The file's text.
 
@@ -52,6 +48,8 @@ def page(
         note: what must be known to judge the scores.
     """
     words, held_out = seen_in_words(report["seen"]), is_held_out(report["seen"])
+    known = {**about, **_about(net, report)}
+    facts = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(fact)}</dd>" for name, fact in known.items())
     notes = filter(None, [note, "" if held_out else words, *outside_in_words(report["outside"])])
     body = [
         f"<h1>{html.escape(title)}</h1>",
@@ -60,17 +58,12 @@ def page(
         f'<p class="small">{html.escape(words)}</p>' if held_out else "",
         *(f'<p class="note">{html.escape(each)}</p>' for each in notes),
         *_sections(report, net, samples, rows),
-        _facts({**about, **_about(net, report)}),
+        _section("What this is", f"<dl>{facts}</dl>"),
     ]
     return PAGE.substitute(title=html.escape(title), body="\n".join(body))
 
 
-def _sections(
-    report: Mapping[str, Any],
-    net: Network,
-    samples: tuple[np.ndarray, np.ndarray | None],
-    rows: tuple[np.ndarray, np.ndarray],
-) -> Iterator[str]:
+def _sections(report: Mapping[str, Any], net: Network, samples: Pair, rows: Pair) -> Iterator[str]:
     """Tables and pictures, in the order in which they are read."""
     first, *others = scores(report)
     yield _table(first)
@@ -130,11 +123,6 @@ def _picture(figure: Figure, title: str) -> str:
     room = "scroll wide" if width > WIDE else "scroll"
     image = f'<img src="data:image/{kind};base64,{data}" alt="{html.escape(title)}" width="{width}">'
     return _section(title, f'<div class="{room}">{image}</div>')
-
-
-def _facts(facts: Mapping[str, str]) -> str:
-    lines = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(fact)}</dd>" for name, fact in facts.items())
-    return _section("What this is", f"<dl>{lines}</dl>")
 
 
 def _section(title: str, body: str) -> str:

@@ -113,10 +113,8 @@ def report(net: Network, X: ArrayLike, y: ArrayLike, lengths: ArrayLike | None =
         scores = numbers.of_classes(Y, A, loss, net.data_spec.labels)
     else:
         if A.shape[1] != Y.shape[1] * loss.outputs:
-            raise ValueError(
-                f"y: expected as many targets as {net!r} has outputs, {A.shape[1]}, to say how far they are apart, got "
-                f"{Y.shape[1]}"
-            )
+            due = f"as many targets as {net!r} has outputs, {A.shape[1]}, to say how far they are apart"
+            raise ValueError(f"y: expected {due}, got {Y.shape[1]}")
         names = net.target_names or (["y"] if Y.shape[1] == 1 else [f"y[{i}]" for i in range(Y.shape[1])])
         scores = numbers.of_numbers(Y, A, loss, names)
     return Report(scores | found, net, X, lengths, Y, A)

@@ -60,16 +60,13 @@ def scores(report: Numbers) -> Iterator[Table]:
 
 
 def _of_classes(report: Numbers) -> Iterator[Table]:
-    kinds = ("precision", "recall", "f1")
+    def row(name: str, each: Numbers, support: Any = "", predicted: Any = "") -> tuple[str, ...]:
+        return name, *(_score(each[kind]) for kind in ("precision", "recall", "f1")), f"{support}", f"{predicted}"
+
     unit = "steps" if report["per_step"] else "samples"
-    rows = [
-        (each["name"], *(_score(each[kind]) for kind in kinds), f"{each['support']}", f"{each['predicted']}")
-        for each in report["classes"]
-    ]
+    rows = [row(each["name"], each, each["support"], each["predicted"]) for each in report["classes"]]
+    rows += [row(f"{how} average", each) for how, each in report["averages"].items()]
     there = sum(each["support"] > 0 for each in report["classes"])
-    rows += [
-        (f"{how} average", *(_score(each[kind]) for kind in kinds), "", "") for how, each in report["averages"].items()
-    ]
     note = "- is not defined: there are none of that class, or none is predicted."
     if there < len(report["classes"]):
         note += f" Averages are over the {_counted(there, 'class')} that the data have."
@@ -104,14 +101,10 @@ def matrix(report: Numbers) -> Table:
 def confusions(report: Numbers) -> Table:
     """The most frequent mistakes."""
     names = [each["name"] for each in report["classes"]]
-    found = sorted(
-        ((count, i, j) for i, counts in enumerate(report["confusion"]) for j, count in enumerate(counts) if i != j),
-        key=lambda each: -each[0],
-    )
-    wrong = [each for each in found if each[0]]
-    rows = [
-        (names[i], names[j], f"{count}", f"{count / sum(report['confusion'][i]):.1%}") for count, i, j in wrong[:MOST]
-    ]
+    totals = list(map(sum, report["confusion"]))
+    cells = ((count, i, j) for i, counts in enumerate(report["confusion"]) for j, count in enumerate(counts))
+    wrong = sorted((cell for cell in cells if cell[0] and cell[1] != cell[2]), key=lambda cell: -cell[0])
+    rows = [(names[i], names[j], f"{count}", f"{count / totals[i]:.1%}") for count, i, j in wrong[:MOST]]
     left = sum(count for count, _, _ in wrong[MOST:])
     note = f"{_counted(left, 'more mistake')} of {_counted(len(wrong[MOST:]), 'other kind')}." if left else ""
     return Table("Most frequent mistakes", ("true", "predicted", "count", "of these"), rows, note, names=2)
@@ -208,9 +201,8 @@ def laid_out(table: Table) -> str:
     widths[:names] = [min(width, most) for width in widths[:names]]
     shown = [table.title]
     for line in lines:
-        cells = [
-            cell + " " * (width - width_of(cell)) if i < names else " " * (width - width_of(cell)) + cell
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
+        rooms = [" " * (width - width_of(cell)) for cell, width in zip(line, widths, strict=True)]
+        cells = [cell + room for cell, room in zip(line[:names], rooms[:names], strict=True)]
+        cells += [room + cell for cell, room in zip(line[names:], rooms[names:], strict=True)]
         shown.append("  ".join(cells).rstrip())
     return "\n".join([*shown, *textwrap.wrap(table.note, COLUMNS)])

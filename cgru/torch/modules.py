@@ -57,7 +57,7 @@ def leaf(module: nn.Module, *inputs: Any) -> Any:
 
 
 def parent_of(module: Any) -> Any:
-    """PyTorch's own module over the same parameters."""
+    """PyTorch's own module over the same parameters; `torch.jit.script` compiles it in the place of ours."""
     other = copy.copy(module)
     other.__class__ = type(module).__mro__[1]
     return other
@@ -81,9 +81,7 @@ class GRU(nn.GRU):
     many threads as PyTorch does, by `cgru.set_num_threads`. RuntimeError for second derivatives.
     """
 
-    def __prepare_scriptable__(self) -> nn.GRU:
-        """What `torch.jit.script` compiles in place of this: the parent, over the same parameters."""
-        return parent_of(self)
+    __prepare_scriptable__ = parent_of
 
     def forward(self, input: Tensor | PackedSequence, hx: Tensor | None = None) -> Any:
         """As the parent's, with its errors."""
@@ -160,9 +158,7 @@ class GRUCell(nn.GRUCell):
     known, `GRU` is several times as fast as either.
     """
 
-    def __prepare_scriptable__(self) -> nn.GRUCell:
-        """As `GRU`'s."""
-        return parent_of(self)
+    __prepare_scriptable__ = parent_of
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         """As the parent's, with its errors."""

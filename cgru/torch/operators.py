@@ -98,34 +98,29 @@ def call(*inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
     return Run.apply(*inputs) if inputs[-1] else compute(*inputs)
 
 
-@torch.library.custom_op(
-    "cgru::gru",
-    mutates_args=(),
-    device_types="cpu",
-    schema=f"(Tensor x, Tensor? h0, {WEIGHTS}, Tensor? bias_ih, Tensor? bias_hh, Tensor? sizes, SymInt m, "
-    "bool reverse, bool keep) -> (Tensor, Tensor, Tensor)",
+def operator(name: str, run: Any, schema: str) -> Any:
+    """Let PyTorch know a function, which writes to none of its arguments, as an operator."""
+    return torch.library.custom_op(f"cgru::{name}", run, mutates_args=(), device_types="cpu", schema=schema)
+
+
+forward = operator(
+    "gru",
+    compute,
+    f"(Tensor x, Tensor? h0, {WEIGHTS}, Tensor? bias_ih, Tensor? bias_hh, Tensor? sizes, SymInt m, bool reverse, "
+    "bool keep) -> (Tensor, Tensor, Tensor)",
 )
-def forward(*inputs):
-    """`compute`."""
-    return compute(*inputs)
+backward = operator(
+    "gru_backward",
+    compute_back,
+    f"(Tensor? dA, Tensor? dstate, Tensor x, {WEIGHTS}, Tensor? sizes, Tensor caches, SymInt m, bool reverse, "
+    "bool fresh, bool of_x, bool of_h0, bool of_weights) -> Tensor[]",
+)
 
 
 @forward.register_fake
 def _(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, m, reverse, keep):
     u, s = weight_hh.shape[1], (x if sizes is None else sizes).shape[0]
     return x.new_empty(*x.shape[:-1], u), x.new_empty(m, u), x.new_empty(m * u * (5 * s + 1) if keep else 0)
-
-
-@torch.library.custom_op(
-    "cgru::gru_backward",
-    mutates_args=(),
-    device_types="cpu",
-    schema=f"(Tensor? dA, Tensor? dstate, Tensor x, {WEIGHTS}, Tensor? sizes, Tensor caches, SymInt m, bool reverse, "
-    "bool fresh, bool of_x, bool of_h0, bool of_weights) -> Tensor[]",
-)
-def backward(*inputs):
-    """`compute_back`."""
-    return compute_back(*inputs)
 
 
 @backward.register_fake

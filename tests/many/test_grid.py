@@ -513,3 +513,12 @@ def test_refused_before_any_fit(options, error, words):
 def test_axes_that_cannot_be_compared_may_have_one_value():
     jobs = grid_jobs(make, X, LABELS, inner_folds=2, class_weight=["balanced"], units=[1, 2])
     assert jobs[0].place["class_weight"] == "balanced"
+
+
+def test_without_folds_there_is_a_choice_and_no_honest_score():
+    found = cgru.grid(make, X, LABELS, folds=None, validation=0.25, units=[1, 2], epochs=2, batch_size=8)
+    (choice,) = found.chosen()
+    assert choice["error"] is None
+    assert all("test_loss" not in record["scores"] for record in found)
+    with pytest.raises(ValueError, match="score: expected folds that hold samples out for a test, got none"):
+        found.score()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -146,16 +148,9 @@ def _joined(room: tuple[int, int, int], piece: tuple[int, int, int]) -> tuple[in
 
 def _settings(model: Model) -> tuple[Any, ...]:
     """What of a network a callback may set and the compiled one has looked at, its parameters apart."""
-    layers = [
-        (
-            repr(layer),
-            layer.stage,
-            layer.trainable,
-            layer.clip_gradients,
-            [(repr(cell), cell.training) for cell in layer.cells],
-        )
-        for layer in model.layers
-    ]
+    looked_at = attrgetter("stage", "trainable", "clip_gradients")
+    cells = [[(repr(cell), cell.training) for cell in layer.cells] for layer in model.layers]
+    layers = [(repr(layer), *looked_at(layer)) for layer in model.layers], cells
     return model.optimizer, model.loss, id(model.mean), id(model.scale), compiles(model), layers
 
 
@@ -171,6 +166,11 @@ def compiles(model: Model) -> bool:
 
 def _own(layer: Layer) -> bool:
     """Return whether the layer's class says itself what stage it is, and no method of that was replaced."""
-    kind, own = type(layer), vars(layer).keys()
-    replaced = any(callable(getattr(kind, name)) for each in kind.__mro__ for name in own & vars(each).keys())
-    return "stage" in vars(kind) and not replaced and layer.stage is not None
+    kind = type(layer)
+    return "stage" in vars(kind) and _methods(kind).isdisjoint(vars(layer)) and layer.stage is not None
+
+
+@cache
+def _methods(kind: type) -> frozenset[str]:
+    """Return the names of the methods of a class: asking it for each fit would take longer than a small epoch."""
+    return frozenset(name for name in dir(kind) if callable(getattr(kind, name)))

@@ -10,8 +10,8 @@ cdef enum:
 
 
 cdef double kept_by(double rate, int size) noexcept nogil
-cdef void draw(bitgen_t *random, double rate, double below, double above, void *to, Py_ssize_t n,
-               int size) noexcept nogil
+cdef void draw(bitgen_t *random, double rate, double below, double above, void *to, const Piece *piece,
+               Py_ssize_t steps, Py_ssize_t n, int size) noexcept nogil
 cdef void combine(int how, cgru_array a, cgru_array b, cgru_array to, const Piece *piece, bint each, Py_ssize_t n,
                   int size) noexcept nogil
 cdef cgru_array in_rows(Stage *stage, const Piece *piece) noexcept nogil

@@ -18,13 +18,22 @@ cdef void _draw(bitgen_t *random, double rate, floating below, floating above, f
         to[j] = below if random.next_double(random.state) < rate else above
 
 
-cdef void draw(bitgen_t *random, double rate, double below, double above, void *to, Py_ssize_t n,
-               int size) noexcept nogil:
-    """n numbers, each `below` with probability `rate` and else `above`: as `Generator.random` draws them."""
-    if size == 4:
-        _draw[float](random, rate, <float>below, <float>above, <float *>to, n)
-    else:
-        _draw[double](random, rate, below, above, <double *>to, n)
+cdef void draw(bitgen_t *random, double rate, double below, double above, void *to, const Piece *piece,
+               Py_ssize_t steps, Py_ssize_t n, int size) noexcept nogil:
+    """Draw `to` (steps, m, n), each number `below` with probability `rate` and else `above`, as `Generator.random`.
+
+    The samples of the batch are drawn in their order, whatever that of the rows is.
+    """
+    cdef Py_ssize_t slot, row, t
+    cdef char *at
+    for slot in range(piece.slots):
+        row = piece.row[slot]
+        for t in range(steps if row < piece.m else 0):
+            at = <char *>to + (t * piece.m + row) * n * size
+            if size == 4:
+                _draw[float](random, rate, <float>below, <float>above, <float *>at, n)
+            else:
+                _draw[double](random, rate, below, above, <double *>at, n)
 
 
 cdef inline floating _combined(int how, floating a, floating b) noexcept nogil:

@@ -77,17 +77,14 @@ cdef void lay_plain(Stage *stage, Arena *arena, Size size) noexcept:
 
 cdef int _drop(Stage *stage, const Piece *piece) except -1 nogil:
     """A = X times a mask drawn for each sample, step and number, in the order of the samples."""
-    cdef Py_ssize_t slot, row, t, m = piece.m, n = stage.n
+    cdef Py_ssize_t m = piece.m, n = stage.n
     cdef int size = stage.k.size
     if stage.random == NULL or not piece.training:
         stage.A = stage.X
         return 0
     in_rows(stage, piece)
-    for slot in range(piece.slots):
-        row = piece.row[slot]
-        for t in range(0 if row >= m else piece.s if stage.steps_in else 1):
-            draw(stage.random, stage.rate, 0, kept_by(stage.rate, size),
-                 <char *>stage.mask + (t * m + row) * n * size, n, size)
+    draw(stage.random, stage.rate, 0, kept_by(stage.rate, size), stage.mask, piece, piece.s if stage.steps_in else 1,
+         n, size)
     stage.A = timed(stage.out, n, m)
     combine(MULTIPLY, stage.X, timed(stage.mask, n, m), stage.A, piece, stage.steps_in, n, size)
     return 0
@@ -233,6 +230,14 @@ cdef struct Work:
     char *work
 
 
+cdef Work _work(Stage *stage, const Piece *piece) noexcept nogil:
+    """The work of a stage, of which nothing else is known yet."""
+    cdef Work work
+    memset(&work, 0, sizeof(Work))
+    work.stage, work.piece = stage, piece
+    return work
+
+
 cdef inline bint _step_by_step(const Stage *stage, const Piece *piece) noexcept nogil:
     return stage.steps_in and (piece.running != NULL or in_lanes(stage.X))
 
@@ -323,10 +328,8 @@ cdef Work _product(Stage *stage, const Piece *piece, cgru_array X, bint back, cg
     cdef Py_ssize_t n = stage.u if back else stage.n, u = stage.n if back else stage.u
     cdef Py_ssize_t columns = (u + k.lanes - 1) // k.lanes * k.lanes
     cdef char *memory = <char *>stage.scratch
-    cdef Work work
-    memset(&work, 0, sizeof(Work))
+    cdef Work work = _work(stage, piece)
     memset(call, 0, sizeof(cgru_call))
-    work.stage, work.piece = stage, piece
     call.m = _rows_of(piece.m, piece.s, stage.steps_in)
     work.product = new_product(k, call, k.put, u, memory, NULL if back else memory + n * columns * k.size)
     add_operand(&work.product, X.data, X.sample, n)
@@ -370,9 +373,7 @@ cdef void _finish(Stage *stage, const Piece *piece, Work *work) noexcept nogil:
 
 cdef int _dense_back(Stage *stage, const Piece *piece) except -1 nogil:
     """dZ = dA times the activation's derivative, in the place of Z; and the rest as a head's."""
-    cdef Work work
-    memset(&work, 0, sizeof(Work))
-    work.stage, work.piece = stage, piece
+    cdef Work work = _work(stage, piece)
     work.criterion = _activation(stage, stage.u)
     work.criterion.Y = cgru_matrix(stage.dA.data, stage.u, 1)
     work.criterion.dZ = cgru_matrix(stage.Z, stage.u, 1)
@@ -384,9 +385,7 @@ cdef int _dense_back(Stage *stage, const Piece *piece) except -1 nogil:
 
 cdef Work _elementwise(Stage *stage, const Piece *piece) noexcept nogil:
     """The activation of rows X."""
-    cdef Work work
-    memset(&work, 0, sizeof(Work))
-    work.stage, work.piece = stage, piece
+    cdef Work work = _work(stage, piece)
     work.criterion = _activation(stage, stage.n)
     work.criterion.Z = cgru_matrix(stage.X.data, stage.X.sample, 1)
     return work
@@ -497,10 +496,8 @@ cdef cgru_call _sums(const Stage *stage, const Piece *piece) noexcept nogil:
 
 cdef Work _few(Stage *stage, const Piece *piece, bint back) noexcept nogil:
     """The product where lanes are samples."""
-    cdef Work work
+    cdef Work work = _work(stage, piece)
     cdef cgru_array Z = laid(stage.Z, stage.u, piece.m, True)
-    memset(&work, 0, sizeof(Work))
-    work.stage, work.piece = stage, piece
     work.few.W = cgru_matrix(stage.W, 1, stage.u) if back else cgru_matrix(stage.W, stage.u, 1)
     work.few.b = NULL if back else stage.b
     work.few.k, work.few.n = stage.u if back else stage.n, stage.n if back else stage.u

@@ -226,24 +226,18 @@ cdef void _carry(Stage *stage, Recurrent *part, const Piece *piece) noexcept nog
 
 
 cdef void _draw_masks(Stage *stage, Recurrent *part, const Piece *piece) noexcept nogil:
-    """The masks of a run, in the order of cgru/core/masks.py, whatever the order of the rows."""
-    cdef Py_ssize_t slot, row, t, m = piece.m, e = stage.n, u = part.call.u
+    """The masks of a run, in the order of cgru/core/masks.py."""
+    cdef Py_ssize_t u = part.call.u
     cdef int size = stage.k.size
     cdef int gate
-    for slot in range(piece.slots if part.dropout else 0):
-        row = piece.row[slot]
-        if row < m:
-            draw(part.random, part.dropout, 0, kept_by(part.dropout, size), <char *>part.mask + row * e * size, e, size)
-    for gate in range(3 if part.recurrent_dropout else 0):
-        for slot in range(piece.slots):
-            row = piece.row[slot]
-            if row < m:
-                draw(part.random, part.recurrent_dropout, 0, kept_by(part.recurrent_dropout, size),
-                     <char *>part.recurrent + (gate * m + row) * u * size, u, size)
-    for slot in range(piece.slots if part.zoneout else 0):
-        row = piece.row[slot]
-        for t in range(piece.s if row < m else 0):
-            draw(part.random, part.zoneout, 1, 0, <char *>part.kept + (t * m + row) * u * size, u, size)
+    cdef double rate = part.recurrent_dropout
+    if part.dropout:
+        draw(part.random, part.dropout, 0, kept_by(part.dropout, size), part.mask, piece, 1, stage.n, size)
+    for gate in range(3 if rate else 0):
+        draw(part.random, rate, 0, kept_by(rate, size), <char *>part.recurrent + gate * piece.m * u * size, piece, 1,
+             u, size)
+    if part.zoneout:
+        draw(part.random, part.zoneout, 1, 0, part.kept, piece, piece.s, u, size)
 
 
 cdef void _mask_input(const Stage *stage, const Recurrent *part, const Piece *piece, cgru_array a,
