@@ -220,6 +220,11 @@ class Loss:
         return value, None, dA
 
     @property
+    def scored(self) -> Loss:
+        """Return the loss of which validation and `evaluate` tell: itself, but for what is there for training alone."""
+        return self
+
+    @property
     def code(self) -> int | None:
         """The number of the loss in simd/cgru.h; None where no compiled code computes it."""
         return 1 + [*LOSSES].index(self.function.__name__)

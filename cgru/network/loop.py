@@ -195,7 +195,7 @@ class Loop(Updater):
 
 def scores(model: Model, data: Data, rows: bool = False) -> tuple[float, float | None, np.ndarray | None]:
     """The loss and the accuracy on `data`, from no state and leaving none; with `rows` the loss of each, too."""
-    judge, each, loss, right, weight = losses.named(model.loss), [], 0.0, 0.0, 0.0
+    judge, each, loss, right, weight = losses.named(model.loss).scored, [], 0.0, 0.0, 0.0
     size = max(1, 1024 * 1024 // max(1024, data.extent[1]))  # fewer of long samples, for the memory's sake
     model.reset_states()
     with np.errstate(over="ignore", invalid="ignore"):

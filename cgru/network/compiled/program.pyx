@@ -65,7 +65,7 @@ cdef class Program:
     cdef int count, loss, threads
     cdef Py_ssize_t e, rows  # elements of the input; rows of a piece at most
     cdef Py_ssize_t ways, terms  # outputs of a target; values that the loss of a row averages
-    cdef const double *numbers  # of the loss
+    cdef const double *numbers[2]  # of the loss: where it is scored, and where it is trained
     cdef bint per_step, carries, draws
     cdef Batch batch
     cdef Py_ssize_t *classes
@@ -106,9 +106,10 @@ cdef class Program:
 
     cdef int _load_loss(self, loss, Py_ssize_t outputs) except -1:
         """The loss and its numbers."""
-        cdef cnp.ndarray numbers = np.array(loss.numbers, np.float64)
+        cdef cnp.ndarray numbers = np.array(loss.scored.numbers + loss.numbers, np.float64)
         self.memory.append(numbers)
-        self.loss, self.ways, self.numbers = loss.code, loss.outputs, <double *>cnp.PyArray_DATA(numbers)
+        self.loss, self.ways, self.numbers[0] = loss.code, loss.outputs, <double *>cnp.PyArray_DATA(numbers)
+        self.numbers[1] = self.numbers[0] + len(loss.numbers)
         self.terms = loss.terms(outputs)
         return 0
 
@@ -252,7 +253,8 @@ cdef class Program:
         if self.weight == 0:
             self.value = self.right = 0
             return 0
-        criterion.loss, criterion.ways, criterion.numbers = self.loss, self.ways, self.numbers
+        criterion.loss, criterion.ways = self.loss, self.ways
+        criterion.numbers = self.numbers[self.batch.piece.training]
         criterion.share = 1.0 / self.weight / self.terms
         if samples.weights != NULL:
             criterion.weights = self.row_weights
