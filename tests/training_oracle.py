@@ -198,10 +198,11 @@ class Oracle:
             return 0.0, 0.0
         Z = A[there] @ self.head["W"] + self.head["b"]
         share = (w / w.sum())[:, None]
-        if self.net.loss == "cross_entropy":
+        if self.net.loss.startswith("cross_entropy"):
             log = Z - Z.max(axis=1, keepdims=True)
             log = log - np.log(np.exp(log).sum(axis=1, keepdims=True))
-            hot = np.eye(Z.shape[1])[Y]
+            smoothing = float(self.net.loss.partition("(")[2].rstrip(")") or 0)
+            hot = np.eye(Z.shape[1])[Y] * (1 - smoothing) + smoothing / Z.shape[1]
             loss, dZ = -(share * hot * log).sum(), share * (np.exp(log) - hot)
         else:
             loss, dZ = (share * np.square(Z - Y)).sum() / Z.shape[1], 2 * share * (Z - Y) / Z.shape[1]

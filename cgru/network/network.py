@@ -49,11 +49,12 @@ class Network(Model):
     of a sequence (a GRU without `sequences=True`, a Pool); else (m, s, k), for each step.
 
     `loss` is "cross_entropy", "binary_cross_entropy" or "mean_squared_error" ("mse"); None chooses by the head's
-    activation: softmax, sigmoid, any other. By name, too: "huber" or "huber(delta)"; "quantile" (the median) or
-    "quantile(0.1, 0.9)", whose outputs of one target stand side by side; "poisson", whose output is the logarithm of a
-    rate; "gaussian", of each target its mean and log-variance side by side. Or, trained as a loop in Python, a callable
-    of your own, f(A, Y) -> (the values of the rows (m,), their gradients dL/dA (m, k)) for outputs A (m, k) and targets
-    Y (m, n); its rows are samples, or the real steps of all.
+    activation: softmax, sigmoid, any other. By name, too: "cross_entropy(0.1)", trained on targets of which that share
+    is spread evenly over all classes (label smoothing), and scored on those that were given; "huber" or
+    "huber(delta)"; "quantile" (the median) or "quantile(0.1, 0.9)", whose outputs of one target stand side by side;
+    "poisson", whose output is the logarithm of a rate; "gaussian", of each target its mean and log-variance side by
+    side. Or, trained as a loop in Python, a callable of your own, f(A, Y) -> (the values of the rows (m,), their
+    gradients dL/dA (m, k)) for outputs A (m, k) and targets Y (m, n); its rows are samples, or the real steps of all.
 
     `optimizer` is an `SGD`, `Adam` or `RMSprop`, or "sgd", "adam" or "rmsprop" (None: `Adam()`), and may be replaced at
     any time. `dtype` goes to all layers that were not given one of their own; None: that of those that were, else
