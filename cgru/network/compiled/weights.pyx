@@ -52,7 +52,7 @@ cdef class Weights:
         self.weight = <Weight *>cnp.PyArray_DATA(weights)
         cdef char *base = <char *>((<size_t>cnp.PyArray_DATA(memory) + 63) // 64 * 64)
         for i in range(2):
-            self.p[i] = base + i * KEPT * self.numbers * size
+            self.p[i] = self.shown[i] = base + i * KEPT * self.numbers * size
             self.taken[i] = <long long *>cnp.PyArray_DATA(taken) + i * self.count
         self.g = base + 2 * KEPT * self.numbers * size
         for i, key in enumerate(self.keys):
@@ -61,11 +61,16 @@ cdef class Weights:
         self.fresh = True
         self.now = self.kept = 0
         for i in range(self.count):
-            self._put(0, self.weight[i].start, self.arrays[i])
+            self._put(self.p[0], self.weight[i].start, self.arrays[i])
         if trains:
             self._load_optimizer()
             memcpy(self.p[1], self.p[0], KEPT * self.numbers * size)
             memcpy(self.taken[1], self.taken[0], self.count * sizeof(long long))
+
+    @staticmethod
+    def of(model, bint trains, penalties, settings):
+        """Those of a fit with these settings."""
+        return Weights(model, trains, penalties)
 
     # --- from and to the network ---
 
@@ -87,20 +92,20 @@ cdef class Weights:
             if [part.shape for part in state] != [array.shape] * optimizer.arrays:
                 steps, state = 0, ()
             for j, part in enumerate(state):
-                self._put(0, self.weight[i].start + (j + 1) * self.numbers, part)
+                self._put(self.p[0], self.weight[i].start + (j + 1) * self.numbers, part)
             self.taken[0][i] = steps
         return 0
 
-    cdef int _put(self, int buffer, Py_ssize_t start, cnp.ndarray array) except -1:
+    cdef int _put(self, char *memory, Py_ssize_t start, cnp.ndarray array) except -1:
         """Put the numbers of `array` there."""
         array = cnp.PyArray_FROM_OTF(array, self.type, cnp.NPY_ARRAY_CARRAY_RO | cnp.NPY_ARRAY_FORCECAST)
-        memcpy(self.p[buffer] + start * self.k.size, cnp.PyArray_DATA(array), cnp.PyArray_NBYTES(array))
+        memcpy(memory + start * self.k.size, cnp.PyArray_DATA(array), cnp.PyArray_NBYTES(array))
         return 0
 
-    cdef cnp.ndarray _copy(self, int buffer, Py_ssize_t start, cnp.ndarray like):
+    cdef cnp.ndarray _copy(self, const char *memory, Py_ssize_t start, cnp.ndarray like):
         """A copy of what lies there, in the shape of `like`."""
         cdef cnp.ndarray array = cnp.PyArray_SimpleNew(like.ndim, like.shape, self.type)
-        memcpy(cnp.PyArray_DATA(array), self.p[buffer] + start * self.k.size, cnp.PyArray_NBYTES(array))
+        memcpy(cnp.PyArray_DATA(array), memory + start * self.k.size, cnp.PyArray_NBYTES(array))
         return array
 
     def keep(self):
@@ -115,7 +120,7 @@ cdef class Weights:
         for i, (key, own) in enumerate(zip(self.keys, self.arrays, strict=True)):
             array = shown.get(key)
             if array is not None and array.shape == own.shape:  # else it is a callback's doing
-                array[...] = self._copy(buffer, self.weight[i].start, own)
+                array[...] = self._copy(self.shown[buffer], self.weight[i].start, own)
 
     def show_state(self, bint kept=False):
         """Put what the optimizer carries along into the network, likewise."""
@@ -126,17 +131,18 @@ cdef class Weights:
             if self.weight[i].trained:
                 own[key] = [self.taken[buffer][i]]
                 for j in range(1, 1 + self.carried):
-                    own[key].append(self._copy(buffer, self.weight[i].start + j * self.numbers, self.arrays[i]))
+                    part = self._copy(self.p[buffer], self.weight[i].start + j * self.numbers, self.arrays[i])
+                    own[key].append(part)
 
     def largest(self):
         """Return the largest magnitude of all parameters, as they are now; NaN where there is one."""
-        return largest(self.current(), self.numbers, self.k.size)
+        return largest(self.visible(), self.numbers, self.k.size)
 
     def changed(self):
         """Whether the network's arrays are others than those that `show` put there."""
         shown = self.model.parameters()
         return any(
-            array is not shown.get(key) or not np.array_equal(array, self._copy(self.now, self.start[key], array))
+            array is not shown.get(key) or not np.array_equal(array, self._copy(self.visible(), self.start[key], array))
             for key, array in zip(self.keys, self.arrays, strict=True)
         )
 
