@@ -40,6 +40,7 @@ cdef class Weights:
         return self.shown[self.now]
 
     cdef void clear(self) noexcept nogil
+    cdef double keeps(self, Py_ssize_t i, long long taken) noexcept nogil
     cdef bint update(self, double rate) noexcept nogil
     cdef void _clip(self, Py_ssize_t start, Py_ssize_t numbers, double norm) noexcept nogil
     cdef double _norm(self, Py_ssize_t start, Py_ssize_t numbers, double *unit) noexcept nogil

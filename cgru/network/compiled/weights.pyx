@@ -175,6 +175,10 @@ cdef class Weights:
         if factor < 1:
             scale(self.g + start * self.k.size, numbers, factor, self.k.size)
 
+    cdef double keeps(self, Py_ssize_t i, long long taken) noexcept nogil:
+        """Return the share that a mean which the network shows keeps of itself, once parameter i took so many steps."""
+        return 0
+
     cdef bint update(self, double rate) noexcept nogil:
         """Take one step of the optimizer by the gradients; return False, and change nothing, where one is not finite.
         """
@@ -209,6 +213,9 @@ cdef class Weights:
             step.rate, step.decay = rate, 1 - rate * self.weight_decay if self.weight[i].matrix else 1
             if self.debiased:
                 step.rate, step.root = rate / (1 - step.beta[0] ** taken), sqrt(1 - step.beta[1] ** taken)
+            if self.shown[to] != self.p[to]:
+                step.mean, step.fresh_mean = self.shown[self.now] + at * self.k.size, self.shown[to] + at * self.k.size
+                step.keeps = self.keeps(i, taken)
             self.kernel(&step, self.weight[i].numbers)
         self.now, self.fresh = to, False
         return True
