@@ -39,9 +39,14 @@ LEVELS = (0.5, 0.8, 0.9, 0.95)  # of a gaussian's intervals
 # --- from the outputs, for any head: (loss, dL/dA) ---
 
 
-def cross_entropy(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False) -> Graded:
-    """-sum(Y log A) / m, for probabilities A; those under the dtype's epsilon count as epsilon."""
-    A = np.maximum(A, np.finfo(A.dtype).eps)
+def cross_entropy(
+    A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, smoothing: float = 0.0, *, each: bool = False
+) -> Graded:
+    """-sum(Y log A) / m, for probabilities A; those under the dtype's epsilon count as epsilon.
+
+    With `smoothing` the targets are `smoothed`.
+    """
+    A, Y = np.maximum(A, np.finfo(A.dtype).eps), smoothed(Y, smoothing)
     return _mean(-(Y * np.log(A, dtype=np.float64)).sum(axis=1, keepdims=True), -Y / A, A, weights, each)
 
 
@@ -106,6 +111,11 @@ def gaussian(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *,
     return _mean((v + E * E * precision) / 2, G.reshape(A.shape), A, weights, each)
 
 
+def smoothed(Y: np.ndarray, smoothing: float) -> np.ndarray:
+    """Return Y (1 - smoothing) + smoothing / k, for targets Y (m, k) (Szegedy et al., 2016, arXiv:1512.00567)."""
+    return Y * (1 - smoothing) + smoothing / Y.shape[1] if smoothing else Y
+
+
 def _mean(values: np.ndarray, G: np.ndarray, A: np.ndarray, weights: np.ndarray | None, each: bool) -> Graded:
     """The mean of values (m, n), by the weights of their rows, and its gradient from theirs, G, in the dtype of A.
 
@@ -128,13 +138,16 @@ def softmax_cross_entropy(
     A: np.ndarray | None = None,
     temperature: float = 1.0,
     weights: np.ndarray | None = None,
+    smoothing: float = 0.0,
     *,
     each: bool = False,
 ) -> Graded:
     """The cross-entropy of softmax(Z / temperature), by log-sum-exp: it neither overflows nor vanishes.
 
-    Rows of Y sum to 1. A is softmax(Z / temperature) where the caller has it already.
+    Rows of Y sum to 1, and with `smoothing` are `smoothed`. A is softmax(Z / temperature) where the caller has it
+    already.
     """
+    Y = smoothed(Y, smoothing)
     if A is None:
         A = softmax(Z, se_hPars={"softmax_temperature": temperature})
     z = (Z - Z.max(axis=1, keepdims=True)).astype(np.float64) / temperature
@@ -215,9 +228,14 @@ class Loss:
         pair = self.suits.get(ours(head.activate))
         if pair is not None:
             temperature = parameter(head.se_hPars, "softmax_temperature")
-            return *pair(Z, Y, A, temperature, weights, each=each), None
+            return *pair(Z, Y, A, temperature, weights, *self.arguments, each=each), None
         value, dA = self(A, Y, weights, each=each)
         return value, None, dA
+
+    @property
+    def scored(self) -> Loss:
+        """Return the loss of which validation and `evaluate` tell: itself, but for what is there for training alone."""
+        return self
 
     @property
     def code(self) -> int | None:
@@ -362,9 +380,15 @@ class _OfClasses(Loss):
 
 class _CrossEntropy(_OfClasses):
     function = staticmethod(cross_entropy)
+    default = (0.0,)
+    takes = "smoothing", "0 <= smoothing < 1", lambda numbers: len(numbers) == 1 and 0 <= numbers[0] < 1
     takes_class_numbers = True
     suits: ClassVar = {softmax: softmax_cross_entropy}
     cure = "N classes need a head of N units"
+
+    @property
+    def scored(self) -> Loss:
+        return _CrossEntropy() if self.numbers[0] else self
 
     def terms(self, k: int) -> int:
         return 1
@@ -549,8 +573,7 @@ def _known(loss: str) -> Loss | None:
         return None
     kind = LOSSES[found[1]]
     if numbers and not (kind.takes and kind.takes[2](numbers)):
-        takes = [(name, *each.takes) for name, each in LOSSES.items() if each.takes]
-        due = " or ".join(f'"{name}({written})" with {may_be}' for name, written, may_be, _ in takes)
+        due = f'"{found[1]}({kind.takes[0]})" with {kind.takes[1]}' if kind.takes else f"{found[1]} without numbers"
         raise ValueError(f"loss: expected {due}, got {loss!r}")
     return kind(numbers)
 

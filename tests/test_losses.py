@@ -146,6 +146,38 @@ def test_losses_of_each_output(name, Y, each, weights):
 
 
 @pytest.mark.parametrize("weights", [None, RNG.random(5)])
+@pytest.mark.parametrize("Y", [ONE_HOT, cgru.softmax(Z[::-1])], ids=["classes", "shares"])
+@pytest.mark.parametrize("smoothing", [0.1, 0.9])
+def test_smoothed_targets(smoothing, Y, weights):
+    """Both ways to the loss: that of the outputs, and that of what comes before the softmax."""
+    even = Y * (1 - smoothing) + smoothing / 4
+    loss = losses.named(f"cross_entropy({smoothing})")
+    head = cgru.Dense(4, "softmax", se_hPars={"softmax_temperature": 2.0})
+    A = cgru.softmax(Z / 2)
+    due = np.average(-(even * np.log(A)).sum(axis=1), weights=weights)
+    value, gradient = loss(A, Y, weights)
+    assert value == pytest.approx(due, rel=1e-12)
+    np.testing.assert_allclose(gradient, numeric(lambda a: loss(a, Y, weights)[0], A), rtol=1e-6, atol=1e-9)
+    value, dZ, dA = loss.of_head(head, Z, A, Y, weights)
+    assert value == pytest.approx(due, rel=1e-12)
+    assert dA is None
+    slope = numeric(lambda z: loss.of_head(head, z, cgru.softmax(z / 2), Y, weights)[0], Z)
+    np.testing.assert_allclose(dZ, slope, rtol=1e-6, atol=1e-9)
+    assert loss.scored(A, Y, weights)[0] == losses.cross_entropy(A, Y, weights)[0] != value
+    assert (
+        loss.scored.of_head(head, Z, A, Y, weights)[0]
+        == losses.named("cross_entropy").of_head(head, Z, A, Y, weights)[0]
+    )
+
+
+def test_what_is_scored_is_the_loss_itself_where_nothing_is_for_training_alone():
+    for name in losses.LOSSES:
+        assert losses.named(name).scored.name == name
+    assert losses.named("huber(0.3)").scored.name == "huber(0.3)"
+    assert losses.named("cross_entropy(0.3)").scored.name == "cross_entropy"
+
+
+@pytest.mark.parametrize("weights", [None, RNG.random(5)])
 def test_losses_of_several_outputs_a_target(weights):
     """Those of one target stand side by side."""
     Y, loss = SHARES[:, :2], losses.named("quantile(0.1, 0.7)")
@@ -280,6 +312,7 @@ def test_an_object_is_found_by_what_a_network_has():
     ("loss", "classifies", "standardize", "shrink", "names", "terms"),
     [
         ("cross_entropy", True, False, False, ["y"], 1),
+        ("cross_entropy(0.1)", True, False, False, ["y"], 1),
         ("binary_cross_entropy", True, False, False, ["y"], 6),
         ("mse", False, True, True, ["y"], 6),
         ("huber(2)", False, True, True, ["y"], 6),
@@ -298,7 +331,7 @@ def test_what_a_loss_says_about_itself(loss, classifies, standardize, shrink, na
     assert found.terms(6) == terms
     assert found.targets(6) == (None if callable(loss) else 6 // len(names))
     assert found.code == (None if callable(loss) else 1 + list(losses.LOSSES).index(found.name.partition("(")[0]))
-    assert [found.says_one(k) for k in (1, 3)] == [classifies, found.name == "cross_entropy"]
+    assert [found.says_one(k) for k in (1, 3)] == [classifies, found.name.startswith("cross_entropy")]
 
 
 def test_without_a_head_there_are_no_classes():
@@ -348,6 +381,8 @@ def test_chosen_by_the_head_or_by_name():
         "quantile(.1,.9)": "quantile(0.1, 0.9)",
     }.items():
         assert losses.chosen(spelled, cgru.identity, 2) == losses.chosen(due, cgru.identity, 2) == due
+    for spelled, due in {"cross_entropy(0)": "cross_entropy", "cross_entropy(.1)": "cross_entropy(0.1)"}.items():
+        assert losses.chosen(spelled, cgru.softmax, 2) == losses.chosen(due, cgru.softmax, 2) == due
     assert losses.chosen("binary_cross_entropy", cgru.softmax, 2) == "binary_cross_entropy"
     assert losses.chosen(None, cgru.softmax, 3) == "cross_entropy"
     assert losses.chosen(None, cgru.sigmoid, 1) == "binary_cross_entropy"
@@ -362,12 +397,19 @@ def test_chosen_by_the_head_or_by_name():
         ("hinge", cgru.softmax, 2, "one of cross_entropy, .* or None, got 'hinge'"),
         ("huber(a)", cgru.identity, 2, r"one of .*, got 'huber\(a\)'"),
         ("huber()", cgru.identity, 2, r"one of .*, got 'huber\(\)'"),
-        ("huber(-1)", cgru.identity, 2, r'"huber\(delta\)" with delta > 0 .*, got \'huber\(-1\)\''),
+        ("huber(-1)", cgru.identity, 2, r'"huber\(delta\)" with delta > 0, got \'huber\(-1\)\''),
         ("huber(1, 2)", cgru.identity, 2, r'"huber\(delta\)"'),
         ("huber(nan)", cgru.identity, 2, r'"huber\(delta\)"'),
-        ("quantile(0.5, 1)", cgru.identity, 2, r'"huber\(delta\)" .* "quantile\(q, ...\)"'),
-        ("quantile(0, 0.5)", cgru.identity, 2, r'"huber\(delta\)" .* "quantile\(q, ...\)"'),
-        ("poisson(2)", cgru.identity, 2, r'"huber\(delta\)"'),
+        ("quantile(0.5, 1)", cgru.identity, 2, r'"quantile\(q, ...\)" with 0 < q < 1, got'),
+        ("quantile(0, 0.5)", cgru.identity, 2, r'"quantile\(q, ...\)" with 0 < q < 1, got'),
+        ("poisson(2)", cgru.identity, 2, r"poisson without numbers, got 'poisson"),
+        ("cross_entropy(1)", cgru.softmax, 2, r'"cross_entropy\(smoothing\)" with 0 <= smoothing < 1, got'),
+        ("cross_entropy(-0.1)", cgru.softmax, 2, r'"cross_entropy\(smoothing\)" with 0 <= smoothing < 1, got'),
+        ("cross_entropy(nan)", cgru.softmax, 2, r'"cross_entropy\(smoothing\)" with 0 <= smoothing < 1, got'),
+        ("cross_entropy(0.1, 0.2)", cgru.softmax, 2, r'"cross_entropy\(smoothing\)" with'),
+        ("cross_entropy(0.1)", cgru.sigmoid, 2, r'a head with activate="softmax" for cross_entropy\(0.1\), got sigm'),
+        ("cross_entropy(0.1)", cgru.softmax, 1, r"a head of at least 2 units for cross_entropy\(0.1\), got 1"),
+        ("binary_cross_entropy(0.1)", cgru.sigmoid, 1, r"binary_cross_entropy without numbers, got 'binary"),
         ("quantile(0.1, 0.9)", cgru.identity, 3, r"a head of 2 units for each target of quantile\(0.1, 0.9\), got 3"),
         ("gaussian", cgru.identity, 1, "a head of 2 units for each target of gaussian, got 1"),
         (3, cgru.softmax, 2, "one of .*, got 3"),

@@ -102,6 +102,7 @@ class Oracle:
             self.stages.append([Cell(gru, key, generators) for gru, key in zip(layer.cells, keys, strict=True)])
         self.head = {name: array.copy() for name, array in net.head.p.items()}
         self.state = {}
+        self.average, self.updates = None, 0
 
     @property
     def cells(self):
@@ -112,10 +113,15 @@ class Oracle:
         found = {f"{own.key}.{name}": array for own in (*self.cells, *others) for name, array in own.p.items()}
         return found | {f"{len(self.stages)}.{name}": array for name, array in self.head.items()}
 
+    def shown(self):
+        """The parameters that the network has after the fit."""
+        return self.parameters() if self.average is None else self.means
+
     # --- the course of a fit ---
 
-    def fit(self, X, y, lengths, weights, epochs, batch_size, truncate):
+    def fit(self, X, y, lengths, weights, epochs, batch_size, truncate, average=None):
         """The mean loss of each epoch, before each update."""
+        self.average, self.means = average, {key: array.copy() for key, array in self.parameters().items()}
         batches, losses = math.ceil(len(X) / batch_size), []
         for epoch in range(epochs):
             for cell in self.cells:
@@ -198,10 +204,11 @@ class Oracle:
             return 0.0, 0.0
         Z = A[there] @ self.head["W"] + self.head["b"]
         share = (w / w.sum())[:, None]
-        if self.net.loss == "cross_entropy":
+        if self.net.loss.startswith("cross_entropy"):
             log = Z - Z.max(axis=1, keepdims=True)
             log = log - np.log(np.exp(log).sum(axis=1, keepdims=True))
-            hot = np.eye(Z.shape[1])[Y]
+            smoothing = float(self.net.loss.partition("(")[2].rstrip(")") or 0)
+            hot = np.eye(Z.shape[1])[Y] * (1 - smoothing) + smoothing / Z.shape[1]
             loss, dZ = -(share * hot * log).sum(), share * (np.exp(log) - hot)
         else:
             loss, dZ = (share * np.square(Z - Y)).sum() / Z.shape[1], 2 * share * (Z - Y) / Z.shape[1]
@@ -220,7 +227,15 @@ class Oracle:
                 dX, own = cell.backward(part)
                 dA, g = dA + dX, g | own
         self._step(g, done)
+        self._follow()
         return loss, w.sum()
+
+    def _follow(self):
+        """Let the exponential mean follow the parameters."""
+        self.updates += 1
+        if self.average is not None:
+            d = min(self.average, self.updates / (self.updates + 9))
+            self.means = {key: d * self.means[key] + (1 - d) * array for key, array in self.parameters().items()}
 
     def _step(self, g, done):
         """Update all parameters in place."""

@@ -148,6 +148,9 @@ cdef extern from "simd/cgru.h" nogil:
         const void *g
         const void *old[3]
         void *fresh[3]
+        const void *mean
+        void *fresh_mean
+        double keeps
         double factor, rate
         double beta[2]
         double root, epsilon, decay

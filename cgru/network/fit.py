@@ -29,6 +29,7 @@ from cgru.network.penalties import Penalties
 from cgru.network.progress import Bar
 from cgru.network.samples import Data, statistics
 from cgru.network.units import Units, shrinkage
+from cgru.network.updater import OF_FIT
 from cgru.optimizers import Plateau
 
 __all__ = ["DIVERGED", "Fit", "scores"]
@@ -87,6 +88,7 @@ class Fit:
         model, settings = self.model, self.settings
         self._check_parameters()
         found = None if checkpoint is None else checkpoint.taken(model.parameters())
+        model.carried.pop(OF_FIT, None)
         bar = Bar(self.epochs) if settings.progress else None
         with self._scaled(fresh, found is not None):
             try:
@@ -128,6 +130,7 @@ class Fit:
                 model.mean, model.scale = self.measured
                 if self.best is not None:
                     self.best.restore()
+                model.carried.pop(OF_FIT, None)
                 if bar is not None:
                     bar.close()
             if settings.shrink:
@@ -290,7 +293,7 @@ class Fit:
     def _engine(self) -> Engine | Loop:
         """What makes the updates of this network as it is now."""
         model, slowed = self.model, 0.5 ** len(self.history.returns)
-        how = self.held_out, self.batch_size, self.truncate, self.penalties, slowed
+        how = self.held_out, self.batch_size, self.truncate, self.penalties, slowed, self.settings
         if optimizers.ours(model.optimizer) and compiles(model):
             return Engine(model, self.data, *how)
         return Loop(model, *how)

@@ -51,11 +51,12 @@ class Network(Model):
     of a sequence (a GRU without `sequences=True`, a Pool); else (m, s, k), for each step.
 
     `loss` is "cross_entropy", "binary_cross_entropy" or "mean_squared_error" ("mse"); None chooses by the head's
-    activation: softmax, sigmoid, any other. By name, too: "huber" or "huber(delta)"; "quantile" (the median) or
-    "quantile(0.1, 0.9)", whose outputs of one target stand side by side; "poisson", whose output is the logarithm of a
-    rate; "gaussian", of each target its mean and log-variance side by side. Or, trained as a loop in Python, a callable
-    of your own, f(A, Y) -> (the values of the rows (m,), their gradients dL/dA (m, k)) for outputs A (m, k) and targets
-    Y (m, n); its rows are samples, or the real steps of all.
+    activation: softmax, sigmoid, any other. By name, too: "cross_entropy(0.1)", trained on targets of which that share
+    is spread evenly over all classes (label smoothing), and scored on those that were given; "huber" or
+    "huber(delta)"; "quantile" (the median) or "quantile(0.1, 0.9)", whose outputs of one target stand side by side;
+    "poisson", whose output is the logarithm of a rate; "gaussian", of each target its mean and log-variance side by
+    side. Or, trained as a loop in Python, a callable of your own, f(A, Y) -> (the values of the rows (m,), their
+    gradients dL/dA (m, k)) for outputs A (m, k) and targets Y (m, n); its rows are samples, or the real steps of all.
 
     `optimizer` is an `SGD`, `Adam` or `RMSprop`, or "sgd", "adam" or "rmsprop" (None: `Adam()`), and may be replaced at
     any time. `dtype` goes to all layers that were not given one of their own; None: that of those that were, else
@@ -278,6 +279,7 @@ class Network(Model):
         standardize_targets: bool = False,
         shrink: bool = False,
         recover: bool = False,
+        average: float | None = None,
         bucket: bool = False,
         l1: float | Mapping[str, float] = 0.0,
         l2: float | Mapping[str, float] = 0.0,
@@ -332,6 +334,13 @@ class Network(Model):
             halve the learning rate, and go on with the same epoch; where that has happened five times, end with them.
             The best are those of the epoch with the lowest validation loss, without validation with the lowest loss.
             `history.problems()` says what happened. For the package's own optimizers.
+        average: let the network have an exponential mean of the parameters that are trained: mean = d mean +
+            (1 - d) parameter, d = min(average, n / (n + 9)), after the n-th update of a parameter in this fit, from the
+            parameters at its start. None: no mean. 0.999 is usual, less for a few hundred updates. Validation,
+            metrics, callbacks, the best weights and the result are of the mean; the training loss is not. Until the fit
+            is over, `optimizer_state` and the checkpoint have the parameters that are trained, too; numbers that a
+            callback changes begin anew as it leaves them, and what it freezes stays the mean. A later fit begins with
+            the mean.
         shuffle: draw a new order of the samples for each epoch. The last, short batch is used.
         bucket: let the samples of a batch be of like length, which saves time where lengths differ: 64 batches at a
             time are sorted, and batches, not samples, come in random order.

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from cgru.network.model import Model
+from cgru.network.options import Settings
 from cgru.network.penalties import NONE, Penalties
 from cgru.network.samples import Data
 
-__all__ = ["Parts", "Updater"]
+__all__ = ["OF_FIT", "Parts", "Updater"]
 
+DEFAULTS = Settings()
+OF_FIT = "fit"  # the place in `Model.carried` of what updates carry along within one fit alone
 Parts = Iterable[tuple[Data, np.ndarray, list[float]]]  # samples, their order, what is done before each update
 
 
@@ -21,7 +24,8 @@ class Updater:
     """The updates of one fit of `model`, and its scores; `batch_size` 0: it is scored alone.
 
     `held_out` are the samples to score. The learning rates are multiplied by `slowed`. Parameters may be in the model
-    only after `show` or `restore`, the optimizer's state after `leave` or `restore`.
+    only after `show` or `restore`, the optimizer's state, and what else updates carry along, after `leave` or
+    `restore`. The parameters that are shown and scored may be others than those that are trained.
     """
 
     model: Model
@@ -30,6 +34,7 @@ class Updater:
     truncate: int | None
     penalties: Penalties = NONE
     slowed: float = 1.0
+    settings: Settings = DEFAULTS
 
     def show(self) -> None:
         """Put the parameters, as they are now, into the model."""

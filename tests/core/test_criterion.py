@@ -16,6 +16,8 @@ ODD = (1, 2, 6, 7, 17, 33)
 HEADS = [
     ("softmax", "cross_entropy", 1.0),
     ("softmax", "cross_entropy", 2.5),
+    ("softmax", "cross_entropy(0.3)", 1.0),
+    ("softmax", "cross_entropy(0.05)", 2.5),
     ("softmax", "binary_cross_entropy", 1.0),
     ("softmax", "mean_squared_error", 0.5),
     ("sigmoid", "binary_cross_entropy", 1.0),
@@ -48,7 +50,7 @@ def network(activate, loss, temperature, k, size, dtype, u=5):
 
 def targets(loss, m, s, k):
     """Classes where there are some, and numbers, for k outputs."""
-    if loss == "cross_entropy":
+    if loss.startswith("cross_entropy"):
         return RNG.integers(0, k, (m, s)), RNG.dirichlet(np.full(k, 0.3), (m, s))
     if loss == "binary_cross_entropy":
         return RNG.integers(0, 2, (m, s, k)), RNG.random((m, s, k))
@@ -57,7 +59,7 @@ def targets(loss, m, s, k):
 
 
 def due(net, X, y, dtype, weights=None):
-    """By NumPy in float64: what the head gets and gives, its targets, the loss and dL/dZ."""
+    """By NumPy in float64: what the head gets and gives, its targets, the loss and dL/dZ, and the loss that is told."""
     head = net.layers[1]
     k = head.d["u"]
     H = net.layers[0].predict(X.astype(net.dtype)).reshape(-1, len(head.p["W"])).astype(np.float64)
@@ -65,12 +67,13 @@ def due(net, X, y, dtype, weights=None):
     f = bind(head.activate, head.se_hPars)
     A, Y = f(Z), losses.spelled_out(y.reshape(-1) if y.ndim == 2 else y.reshape(-1, y.shape[2]), k)
     A_of_loss = A.astype(dtype) if net.loss == "binary_cross_entropy" else A
-    loss, dZ, dA = losses.named(net.loss).of_head(head, Z, A_of_loss, Y, weights)
+    judge = losses.named(net.loss)
+    loss, dZ, dA = judge.of_head(head, Z, A_of_loss, Y, weights)
     if dZ is None and head.activate is cgru.softmax:
         dZ = A * (dA - (A * dA).sum(axis=1, keepdims=True)) / head.se_hPars["softmax_temperature"]
     elif dZ is None:
         dZ = dA * f(Z, deriv=True)
-    return H, A, Y, loss, dZ
+    return H, A, Y, loss, dZ, judge.scored.of_head(head, Z, A_of_loss, Y, weights)[0]
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -79,14 +82,14 @@ def due(net, X, y, dtype, weights=None):
 def test_loss_and_gradient_are_those_of_the_losses(level, activate, loss, temperature, dtype):
     tolerance = 1e-11 if dtype == "float64" else 2e-4
     for (m, s, u), k in itertools.product(
-        ((1, 1, 5), (7, 3, 5), (17, 5, 2), (33, 2, 40)), ODD[loss == "cross_entropy" :]
+        ((1, 1, 5), (7, 3, 5), (17, 5, 2), (33, 2, 40)), ODD[loss.startswith("cross_entropy") :]
     ):
         X, k = RNG.standard_normal((m, s, 3)), k * losses.named(loss).outputs
         for y in targets(loss, m, s, k):
             net = network(activate, loss, temperature, k, SIZES.get(loss, 10), dtype, u)
-            H, A, Y, value, dZ = due(net, X, y, net.dtype)
+            H, A, Y, value, dZ, told = due(net, X, y, net.dtype)
             hits, scores = losses.named(net.loss).hits(A, Y), net.evaluate(X, y)
-            assert scores["loss"] == pytest.approx(value, rel=tolerance, abs=tolerance)
+            assert scores["loss"] == pytest.approx(told, rel=tolerance, abs=tolerance)
             assert hits is None or scores["accuracy"] * len(Y) == pytest.approx(hits)
             before = {name: array.copy() for name, array in net.layers[1].p.items()}
             history = net.fit(X, y, epochs=1, batch_size=m)
@@ -111,12 +114,12 @@ def test_rows_have_weights(level, activate, loss, temperature, dtype):
         k *= losses.named(loss).outputs
         for y in targets(loss, m, s, k):
             net = network(activate, loss, temperature, k, SIZES.get(loss, 10), dtype, u)
-            H, A, Y, value, dZ = due(net, X, y, net.dtype, weights.reshape(-1))
+            H, A, Y, value, dZ, told = due(net, X, y, net.dtype, weights.reshape(-1))
             hits, scores = (
                 losses.named(net.loss).hits(A, Y, weights.reshape(-1)),
                 net.evaluate(X, y, sample_weight=weights),
             )
-            assert scores["loss"] == pytest.approx(value, rel=tolerance, abs=tolerance)
+            assert scores["loss"] == pytest.approx(told, rel=tolerance, abs=tolerance)
             assert hits is None or scores["accuracy"] * weights.sum() == pytest.approx(hits)
             before = {name: array.copy() for name, array in net.layers[1].p.items()}
             history = net.fit(X, y, epochs=1, batch_size=m, sample_weight=weights)
@@ -146,9 +149,10 @@ def test_outputs_that_are_saturated(level, activate, loss, size, dtype):
     for y in targets(loss, 19, 3, k):
         net = network(activate, loss, 1.0, k, 0, dtype)
         net.layers[1].p["b"][...] = [[size, -size, 0.5 * size]]
-        value = due(net, X, y, dtype)[3]
+        *_, value, _, told = due(net, X, y, dtype)
         with np.errstate(over="ignore"):
-            assert net.evaluate(X, y)["loss"] == pytest.approx(value, rel=1e-6)
+            assert net.evaluate(X, y)["loss"] == pytest.approx(told, rel=1e-6)
+            assert net.fit(X, y, epochs=1).loss == [pytest.approx(value, rel=1e-6)]
 
 
 @pytest.mark.parametrize("engine", ["compiled", "loop"])

@@ -13,6 +13,37 @@ from helpers import watched
 from network_cases import LABELS, LENGTHS, REALS, RNG, E, M, S, X, made, padded, same, weights
 
 import cgru
+from cgru.network import fit
+
+
+@pytest.mark.parametrize("engine", ["compiled", "loop"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_smoothed_targets_are_trained_and_those_given_are_scored(tmp_path, monkeypatch, dtype, engine):
+    """The fit is one to shares smoothed by hand, and the losses that it tells of validation are plain."""
+    if engine == "loop":
+        monkeypatch.setattr(fit, "compiles", lambda net: False)
+    nets = [
+        made(cgru.Dense(3, cgru.softmax, dtype=dtype), dtype, loss=loss)
+        for loss in ("cross_entropy(0.3)", "cross_entropy")
+    ]
+    options = {"lengths": LENGTHS, "epochs": 6, "batch_size": 7, "shuffle": False, "patience": 2}
+    weights, double = RNG.random(M), 1.0 + (LABELS == 1)
+    own = {"sample_weight": weights, "class_weight": {1: 2.0}, "validation": (X, LABELS, LENGTHS)}
+    history = nets[0].fit(X, LABELS, **options, **own)
+    own = {"sample_weight": weights * double, "validation": (X, LABELS, LENGTHS, double)}
+    by_hand = nets[1].fit(X, 0.7 * np.eye(3)[LABELS] + 0.1, **options, **own)
+    tolerance = 1e-4 if dtype == np.float32 else 1e-9
+    np.testing.assert_allclose(history.loss, by_hand.loss, rtol=tolerance)
+    np.testing.assert_allclose(history.validation_loss, by_hand.validation_loss, rtol=tolerance)
+    for key, array in nets[0].parameters().items():
+        np.testing.assert_allclose(array, nets[1].parameters()[key], rtol=0, atol=tolerance, err_msg=key)
+    nets[0].save(tmp_path / "smoothed")
+    found = cgru.load(tmp_path / "smoothed")
+    assert found.loss == "cross_entropy(0.3)"
+    told = found.evaluate(X, LABELS, LENGTHS, sample_weight=double, each=True)
+    A = found.predict(X, LENGTHS).astype(np.float64)
+    np.testing.assert_allclose(told["losses"], -np.log(A[np.arange(M), LABELS]), rtol=max(tolerance, 1e-7))
+    assert told["loss"] == pytest.approx(min(history.validation_loss), rel=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,16 @@ HEADS = {
         RNG.integers(0, K, M),
         lambda Z, y: torch.nn.functional.cross_entropy(Z, torch.tensor(y)),
     ),
+    "cross_entropy(0.1)": (
+        cgru.softmax,
+        RNG.integers(0, K, M),
+        lambda Z, y: torch.nn.CrossEntropyLoss(label_smoothing=0.1)(Z, torch.tensor(y)),
+    ),
+    "cross_entropy(0.6)": (
+        cgru.softmax,
+        RNG.dirichlet(np.full(K, 0.5), M),
+        lambda Z, y: torch.nn.CrossEntropyLoss(label_smoothing=0.6)(Z, torch.tensor(y)),
+    ),
     "binary_cross_entropy": (
         cgru.sigmoid,
         RNG.random((M, K)),

@@ -235,11 +235,15 @@ typedef struct {
     cgru_array X, out;
 } cgru_few_linear;
 
-/* A step of an optimizer: parameters, then what it carries along, as they were and as they are to be. */
+/* A step of an optimizer: parameters, then what it carries along, as they were and as they are to be; and a mean that
+ * follows the parameters, or NULL. */
 typedef struct {
     const void *g;
     const void *old[3];
     void *fresh[3];
+    const void *mean;
+    void *fresh_mean; /* keeps mean + (1 - keeps) parameters */
+    double keeps;
     double factor; /* on the gradient */
     double rate, beta[2], root, epsilon, decay;
     int nesterov;

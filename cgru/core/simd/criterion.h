@@ -161,15 +161,19 @@ INLINE void halves_agree(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, co
     add_rows_to(&to->right, c, row, right, n);
 }
 
-/* -log of the cross-entropy's probability, and dL/dZ, both from before the softmax. */
-INLINE void softmax_cross_entropy(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *s, const T *a,
-                                  vec classes, vec total, sums *to, logs *l) {
+/* -log of the cross-entropy's probability, and dL/dZ, both from before the softmax, for targets y, or if `smooth`
+ * y (1 - smoothing) + smoothing / k: a constant, so that plain targets take no product. */
+INLINE void softmax_cross_entropy(const int smooth, const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *s,
+                                  const T *a, vec classes, vec total, sums *to, logs *l) {
     const vec share = shares_of(c, row, n, c->share / c->activate.alpha);
+    const T kept = (T)(1 - c->numbers[0]), even = (T)(c->numbers[0] / c->k);
     vec dot = ZERO;
     add_log(l, first_lanes(total, n, ZERO + 1), (double)c->k);
     for (ptrdiff_t j = 0; j < c->k; j++) {
-        const vec y = c->classes ? is_zero(classes - (T)j) : across(c->Y, row, j, n), x = load(s + j * LANES);
-        dot += c->classes ? if_less(ZERO, y, x, ZERO) : y * x;
+        const vec x = load(s + j * LANES);
+        vec y = c->classes ? is_zero(classes - (T)j) : across(c->Y, row, j, n);
+        if (smooth) y = y * kept + even;
+        dot += c->classes && !smooth ? if_less(ZERO, y, x, ZERO) : y * x;
         if (c->dZ.data) put_across(c->dZ, row, j, n, (load(a + j * LANES) - y) * share);
     }
     add_rows_to(&to->losses, c, row, -dot, n);
@@ -311,7 +315,10 @@ INLINE void few_rows(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, sums *
     case CGRU_CROSS_ENTROPY:
         if (c->classes) classes = classes_of(c, row, n);
         largest_agree(c, row, n, a, classes, to);
-        softmax_cross_entropy(c, row, n, s, a, classes, total, to, l);
+        if (c->numbers[0] > 0)
+            softmax_cross_entropy(1, c, row, n, s, a, classes, total, to, l);
+        else
+            softmax_cross_entropy(0, c, row, n, s, a, classes, total, to, l);
         break;
     case CGRU_BINARY_CROSS_ENTROPY:
         halves_agree(c, row, n, a, to);

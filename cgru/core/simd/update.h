@@ -19,8 +19,21 @@ INLINE vec square_root(vec x) {
 #define OLD(i) load_n((const T *)step->old[i] + j, left)
 #define FRESH(i, x) store_n((T *)step->fresh[i] + j, x, left)
 
+/* mean = keeps mean + (1 - keeps) p, for parameters p from j on */
+INLINE void follow(const cgru_step *step, ptrdiff_t j, vec p, ptrdiff_t left) {
+    const T keeps = (T)step->keeps, takes = (T)(1 - step->keeps);
+    store_n((T *)step->fresh_mean + j, keeps * load_n((const T *)step->mean + j, left) + takes * p, left);
+}
+
+/* The kernel `name` of what `steps` does: whether a mean follows is a constant, so that loops without one do not ask. */
+#define STEP(name, steps) \
+    static void name(const cgru_step *step, ptrdiff_t n) { \
+        if (step->mean) steps(1, step, n); \
+        else steps(0, step, n); \
+    }
+
 /* v = momentum v + g; p -= rate v, or with `nesterov` rate (g + momentum v) */
-static void descend(const cgru_step *step, ptrdiff_t n) {
+INLINE void descents(const int follows, const cgru_step *step, ptrdiff_t n) {
     const T momentum = (T)step->beta[0], rate = (T)step->rate, factor = (T)step->factor;
     for (ptrdiff_t j = 0; j < n; j += LANES) {
         const ptrdiff_t left = min(n - j, LANES);
@@ -30,13 +43,16 @@ static void descend(const cgru_step *step, ptrdiff_t n) {
             v = momentum * v + g;
             down = step->nesterov ? g + momentum * v : v;
         }
-        FRESH(0, OLD(0) - rate * down);
+        const vec p = OLD(0) - rate * down;
+        FRESH(0, p);
         FRESH(1, v);
+        if (follows) follow(step, j, p, left);
     }
 }
+STEP(descend, descents)
 
 /* p = decay p - rate mean / (sqrt(square) / root + epsilon), by the running means of g and of g^2 */
-static void adapt(const cgru_step *step, ptrdiff_t n) {
+INLINE void adaptations(const int follows, const cgru_step *step, ptrdiff_t n) {
     const T one = (T)(1 - step->beta[0]), two = (T)(1 - step->beta[1]), rate = (T)step->rate;
     const T factor = (T)step->factor, decay = (T)step->decay, root = (T)step->root, epsilon = (T)step->epsilon;
     for (ptrdiff_t j = 0; j < n; j += LANES) {
@@ -45,14 +61,17 @@ static void adapt(const cgru_step *step, ptrdiff_t n) {
         vec mean = OLD(1), square = OLD(2);
         mean += one * (g - mean);
         square += two * (g * g - square);
-        FRESH(0, OLD(0) * decay - rate * mean / (square_root(square) / root + epsilon));
+        const vec p = OLD(0) * decay - rate * mean / (square_root(square) / root + epsilon);
+        FRESH(0, p);
         FRESH(1, mean);
         FRESH(2, square);
+        if (follows) follow(step, j, p, left);
     }
 }
+STEP(adapt, adaptations)
 
 /* v = momentum v + g / (sqrt(square) + epsilon); p = decay p - rate v, by the running mean of g^2 */
-static void rescale(const cgru_step *step, ptrdiff_t n) {
+INLINE void rescalings(const int follows, const cgru_step *step, ptrdiff_t n) {
     const T momentum = (T)step->beta[0], two = (T)(1 - step->beta[1]), rate = (T)step->rate;
     const T factor = (T)step->factor, decay = (T)step->decay, epsilon = (T)step->epsilon;
     for (ptrdiff_t j = 0; j < n; j += LANES) {
@@ -62,11 +81,14 @@ static void rescale(const cgru_step *step, ptrdiff_t n) {
         square += two * (g * g - square);
         vec down = g / (square_root(square) + epsilon);
         if (momentum != 0) down = v = momentum * v + down;
-        FRESH(0, OLD(0) * decay - rate * down);
+        const vec p = OLD(0) * decay - rate * down;
+        FRESH(0, p);
         FRESH(1, v);
         FRESH(2, square);
+        if (follows) follow(step, j, p, left);
     }
 }
+STEP(rescale, rescalings)
 
 /* The sum of (g / unit)^2: in lanes for a while, then in double. */
 static double squares(const void *g, ptrdiff_t n, double unit) {

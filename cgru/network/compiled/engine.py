@@ -63,7 +63,7 @@ class Engine(Updater):
         (m, s, trained), (rows, _, scored) = due["trained"], due["scored"]
         self.program = Program(
             self.model, self.e, max(trained, scored), (m, s), (rows, scored), self.truncate is not None,
-            self.penalties, self.weights,
+            self.penalties, self.settings, self.weights,
         )  # fmt: skip
         self.weights = self.program.weights
 

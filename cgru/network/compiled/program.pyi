@@ -4,6 +4,7 @@ from typing_extensions import disjoint_base
 from cgru.network.compiled.samples import Source
 from cgru.network.compiled.weights import Weights
 from cgru.network.model import Model
+from cgru.network.options import Settings
 from cgru.network.penalties import Penalties
 
 @disjoint_base
@@ -19,6 +20,7 @@ class Program:
         scored: tuple[int, int],
         carries: bool,
         penalties: Penalties,
+        settings: Settings,
         weights: Weights | None,
     ) -> None: ...
     def epoch(

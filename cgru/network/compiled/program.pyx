@@ -54,7 +54,7 @@ cdef class Program:
         batch: rows and steps of a piece that is trained on, at most; (0, 0): it is scored alone.
         scored: those of a piece that is scored.
         carries: whether the states of all cells go on from piece to piece; else those of the `stateful` cells alone do.
-        penalties: those of a fit.
+        penalties, settings: those of a fit.
         weights: those of another program of this network, to go on with; None: its parameters, as they are now.
     """
 
@@ -65,7 +65,7 @@ cdef class Program:
     cdef int count, loss, threads
     cdef Py_ssize_t e, rows  # elements of the input; rows of a piece at most
     cdef Py_ssize_t ways, terms  # outputs of a target; values that the loss of a row averages
-    cdef const double *numbers  # of the loss
+    cdef const double *numbers[2]  # of the loss: where it is scored, and where it is trained
     cdef bint per_step, carries, draws
     cdef Batch batch
     cdef Py_ssize_t *classes
@@ -78,7 +78,7 @@ cdef class Program:
     cdef double activity_l1, activity_l2  # penalties
 
     def __init__(self, model, Py_ssize_t e, Py_ssize_t steps, tuple batch, tuple scored, bint carries, penalties,
-                 weights):
+                 settings, weights):
         cdef cnp.ndarray memory, stages
         cdef Arena arena
         cdef Size size
@@ -87,7 +87,7 @@ cdef class Program:
         self.count = len(model.layers)
         stages = np.zeros(self.count * sizeof(Stage), np.uint8)
         self.stages, self.memory = <Stage *>cnp.PyArray_DATA(stages), [stages]
-        self.generators, self.weights = [], weights or Weights(model, batch[0] > 0, penalties)
+        self.generators, self.weights = [], weights or Weights.of(model, batch[0] > 0, penalties, settings)
         self.activity_l1, self.activity_l2 = penalties.activity_l1, penalties.activity_l2
         outputs = model.head.d["u"]
         self._load_loss(losses.named(losses.chosen(model.loss, model.head.activate, outputs)), outputs)
@@ -106,9 +106,10 @@ cdef class Program:
 
     cdef int _load_loss(self, loss, Py_ssize_t outputs) except -1:
         """The loss and its numbers."""
-        cdef cnp.ndarray numbers = np.array(loss.numbers, np.float64)
+        cdef cnp.ndarray numbers = np.array(loss.scored.numbers + loss.numbers, np.float64)
         self.memory.append(numbers)
-        self.loss, self.ways, self.numbers = loss.code, loss.outputs, <double *>cnp.PyArray_DATA(numbers)
+        self.loss, self.ways, self.numbers[0] = loss.code, loss.outputs, <double *>cnp.PyArray_DATA(numbers)
+        self.numbers[1] = self.numbers[0] + len(loss.numbers)
         self.terms = loss.terms(outputs)
         return 0
 
@@ -217,13 +218,14 @@ cdef class Program:
         cdef Stage *stage
         cdef Parameter *each
         cdef Py_ssize_t i, j
+        cdef char *base = self.weights.current() if self.batch.piece.training else self.weights.visible()
         cdef char *p
         cdef char *g
         for i in range(self.count):
             stage = &self.stages[i]
             for j in range(stage.parameters):
                 each = &stage.parameter[j]
-                p = self.weights.current() + each.start * self.k.size
+                p = base + each.start * self.k.size
                 g = self.weights.g + each.start * self.k.size
                 if stage.parts:
                     (<cgru_matrix *>&stage.part[each.part].w)[each.place] = cgru_matrix(p, each.columns, 1)
@@ -252,7 +254,8 @@ cdef class Program:
         if self.weight == 0:
             self.value = self.right = 0
             return 0
-        criterion.loss, criterion.ways, criterion.numbers = self.loss, self.ways, self.numbers
+        criterion.loss, criterion.ways = self.loss, self.ways
+        criterion.numbers = self.numbers[self.batch.piece.training]
         criterion.share = 1.0 / self.weight / self.terms
         if samples.weights != NULL:
             criterion.weights = self.row_weights

@@ -21,6 +21,7 @@ cdef class Weights:
     cdef Py_ssize_t count, numbers
     cdef int type  # NumPy's number of the dtype
     cdef char *p[2]
+    cdef char *shown[2]  # what the network shows and is scored by; here what is trained, `p`
     cdef long long *taken[2]  # the steps that were taken with each
     cdef char *g
     cdef int now, kept
@@ -35,10 +36,14 @@ cdef class Weights:
     cdef inline char *current(self) noexcept nogil:
         return self.p[self.now]
 
+    cdef inline char *visible(self) noexcept nogil:
+        return self.shown[self.now]
+
     cdef void clear(self) noexcept nogil
+    cdef double keeps(self, Py_ssize_t i, long long taken) noexcept nogil
     cdef bint update(self, double rate) noexcept nogil
     cdef void _clip(self, Py_ssize_t start, Py_ssize_t numbers, double norm) noexcept nogil
     cdef double _norm(self, Py_ssize_t start, Py_ssize_t numbers, double *unit) noexcept nogil
     cdef int _load_optimizer(self) except -1
-    cdef int _put(self, int buffer, Py_ssize_t start, ndarray array) except -1
-    cdef ndarray _copy(self, int buffer, Py_ssize_t start, ndarray like)
+    cdef int _put(self, char *memory, Py_ssize_t start, ndarray array) except -1
+    cdef ndarray _copy(self, const char *memory, Py_ssize_t start, ndarray like)

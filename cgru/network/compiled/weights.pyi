@@ -1,6 +1,7 @@
 from typing_extensions import disjoint_base
 
 from cgru.network.model import Model
+from cgru.network.options import Settings
 from cgru.network.penalties import Penalties
 
 @disjoint_base
@@ -9,6 +10,8 @@ class Weights:
     start: dict[str, int]
 
     def __init__(self, model: Model, trains: bool, penalties: Penalties) -> None: ...
+    @staticmethod
+    def of(model: Model, trains: bool, penalties: Penalties, settings: Settings) -> Weights: ...
     def keep(self) -> None: ...
     def show(self, kept: bool = False) -> None: ...
     def show_state(self, kept: bool = False) -> None: ...

@@ -13,6 +13,7 @@ from libc.string cimport memcpy, memset
 from cgru.core.kernels cimport kernels
 from cgru.layers import layer as layers
 from cgru.network.compiled.numbers cimport largest, penalise, scale
+from cgru.network.updater import OF_FIT
 from cgru.optimizers import is_matrix
 
 cnp.import_array()
@@ -52,7 +53,7 @@ cdef class Weights:
         self.weight = <Weight *>cnp.PyArray_DATA(weights)
         cdef char *base = <char *>((<size_t>cnp.PyArray_DATA(memory) + 63) // 64 * 64)
         for i in range(2):
-            self.p[i] = base + i * KEPT * self.numbers * size
+            self.p[i] = self.shown[i] = base + i * KEPT * self.numbers * size
             self.taken[i] = <long long *>cnp.PyArray_DATA(taken) + i * self.count
         self.g = base + 2 * KEPT * self.numbers * size
         for i, key in enumerate(self.keys):
@@ -61,11 +62,18 @@ cdef class Weights:
         self.fresh = True
         self.now = self.kept = 0
         for i in range(self.count):
-            self._put(0, self.weight[i].start, self.arrays[i])
+            self._put(self.p[0], self.weight[i].start, self.arrays[i])
         if trains:
             self._load_optimizer()
             memcpy(self.p[1], self.p[0], KEPT * self.numbers * size)
             memcpy(self.taken[1], self.taken[0], self.count * sizeof(long long))
+
+    @staticmethod
+    def of(model, bint trains, penalties, settings):
+        """Return the weights for a fit with these settings."""
+        if settings.average is None:
+            return Weights(model, trains, penalties)
+        return _Averaged(model, trains, penalties, settings.average)
 
     # --- from and to the network ---
 
@@ -87,20 +95,20 @@ cdef class Weights:
             if [part.shape for part in state] != [array.shape] * optimizer.arrays:
                 steps, state = 0, ()
             for j, part in enumerate(state):
-                self._put(0, self.weight[i].start + (j + 1) * self.numbers, part)
+                self._put(self.p[0], self.weight[i].start + (j + 1) * self.numbers, part)
             self.taken[0][i] = steps
         return 0
 
-    cdef int _put(self, int buffer, Py_ssize_t start, cnp.ndarray array) except -1:
+    cdef int _put(self, char *memory, Py_ssize_t start, cnp.ndarray array) except -1:
         """Put the numbers of `array` there."""
         array = cnp.PyArray_FROM_OTF(array, self.type, cnp.NPY_ARRAY_CARRAY_RO | cnp.NPY_ARRAY_FORCECAST)
-        memcpy(self.p[buffer] + start * self.k.size, cnp.PyArray_DATA(array), cnp.PyArray_NBYTES(array))
+        memcpy(memory + start * self.k.size, cnp.PyArray_DATA(array), cnp.PyArray_NBYTES(array))
         return 0
 
-    cdef cnp.ndarray _copy(self, int buffer, Py_ssize_t start, cnp.ndarray like):
+    cdef cnp.ndarray _copy(self, const char *memory, Py_ssize_t start, cnp.ndarray like):
         """A copy of what lies there, in the shape of `like`."""
         cdef cnp.ndarray array = cnp.PyArray_SimpleNew(like.ndim, like.shape, self.type)
-        memcpy(cnp.PyArray_DATA(array), self.p[buffer] + start * self.k.size, cnp.PyArray_NBYTES(array))
+        memcpy(cnp.PyArray_DATA(array), memory + start * self.k.size, cnp.PyArray_NBYTES(array))
         return array
 
     def keep(self):
@@ -115,7 +123,7 @@ cdef class Weights:
         for i, (key, own) in enumerate(zip(self.keys, self.arrays, strict=True)):
             array = shown.get(key)
             if array is not None and array.shape == own.shape:  # else it is a callback's doing
-                array[...] = self._copy(buffer, self.weight[i].start, own)
+                array[...] = self._copy(self.shown[buffer], self.weight[i].start, own)
 
     def show_state(self, bint kept=False):
         """Put what the optimizer carries along into the network, likewise."""
@@ -126,17 +134,18 @@ cdef class Weights:
             if self.weight[i].trained:
                 own[key] = [self.taken[buffer][i]]
                 for j in range(1, 1 + self.carried):
-                    own[key].append(self._copy(buffer, self.weight[i].start + j * self.numbers, self.arrays[i]))
+                    part = self._copy(self.p[buffer], self.weight[i].start + j * self.numbers, self.arrays[i])
+                    own[key].append(part)
 
     def largest(self):
         """Return the largest magnitude of all parameters, as they are now; NaN where there is one."""
-        return largest(self.current(), self.numbers, self.k.size)
+        return largest(self.visible(), self.numbers, self.k.size)
 
     def changed(self):
         """Whether the network's arrays are others than those that `show` put there."""
         shown = self.model.parameters()
         return any(
-            array is not shown.get(key) or not np.array_equal(array, self._copy(self.now, self.start[key], array))
+            array is not shown.get(key) or not np.array_equal(array, self._copy(self.visible(), self.start[key], array))
             for key, array in zip(self.keys, self.arrays, strict=True)
         )
 
@@ -168,6 +177,10 @@ cdef class Weights:
         factor = clipping(found, unit, norm)
         if factor < 1:
             scale(self.g + start * self.k.size, numbers, factor, self.k.size)
+
+    cdef double keeps(self, Py_ssize_t i, long long taken) noexcept nogil:
+        """Return the share that a mean which the network shows keeps of itself, once parameter i took so many steps."""
+        return 0
 
     cdef bint update(self, double rate) noexcept nogil:
         """Take one step of the optimizer by the gradients; return False, and change nothing, where one is not finite.
@@ -203,9 +216,66 @@ cdef class Weights:
             step.rate, step.decay = rate, 1 - rate * self.weight_decay if self.weight[i].matrix else 1
             if self.debiased:
                 step.rate, step.root = rate / (1 - step.beta[0] ** taken), sqrt(1 - step.beta[1] ** taken)
+            if self.shown[to] != self.p[to]:
+                step.mean, step.fresh_mean = self.shown[self.now] + at * self.k.size, self.shown[to] + at * self.k.size
+                step.keeps = self.keeps(i, taken)
             self.kernel(&step, self.weight[i].numbers)
         self.now, self.fresh = to, False
         return True
+
+
+cdef class _Averaged(Weights):
+    """Parameters with an exponential mean of them, which is what the network shows and is scored by.
+
+    mean = d mean + (1 - d) parameter after each update, d = min(average, n / (n + 9)) at the n-th one of a parameter.
+    Where a fit goes on, so do numbers that are the mean that was shown; others begin anew, parameter and mean, as they
+    are.
+    """
+
+    cdef object mean_memory
+    cdef double average
+    cdef long long *begun  # the steps of the optimizer before the first update, of each parameter
+
+    def __init__(self, model, bint trains, penalties, double average):
+        cdef Py_ssize_t i, numbers
+        cdef cnp.ndarray memory, begun
+        cdef char *base
+        Weights.__init__(self, model, trains, penalties)
+        numbers = self.numbers * self.k.size
+        memory, begun = np.zeros(2 * numbers + 64, np.uint8), np.zeros(self.count, np.longlong)
+        self.average, self.mean_memory = average, (memory, begun)
+        self.begun = <long long *>cnp.PyArray_DATA(begun)
+        base = <char *>((<size_t>cnp.PyArray_DATA(memory) + 63) // 64 * 64)
+        for i in range(2):
+            self.shown[i] = base + i * numbers
+            memcpy(self.shown[i], self.p[0], numbers)
+        before = model.carried.get(OF_FIT, {})
+        for i, (key, array) in enumerate(zip(self.keys, self.arrays, strict=True)):
+            n, parameter, mean = before.get(key, (0, array, array))
+            self.begun[i] = self.taken[0][i]
+            if self.weight[i].trained and mean.shape == array.shape:
+                self.begun[i] -= n
+                parameter = np.where(array == mean, parameter, array)
+                self._put(self.p[0], self.weight[i].start, parameter)
+                self._put(self.p[1], self.weight[i].start, parameter)
+
+    def show_state(self, bint kept=False):
+        """Put what the optimizer carries along into the network, and of each parameter that trains its updates, itself
+        and its mean: as they are now, or as they were `kept`.
+        """
+        cdef int buffer = self.kept if kept else self.now
+        cdef Py_ssize_t i, start
+        Weights.show_state(self, kept)
+        own = self.model.carried[OF_FIT] = {}
+        for i, (key, array) in enumerate(zip(self.keys, self.arrays, strict=True)):
+            if self.weight[i].trained:
+                start = self.weight[i].start
+                both = self._copy(self.p[buffer], start, array), self._copy(self.shown[buffer], start, array)
+                own[key] = [self.taken[buffer][i] - self.begun[i], *both]
+
+    cdef double keeps(self, Py_ssize_t i, long long taken) noexcept nogil:
+        cdef double n = taken - self.begun[i]
+        return min(self.average, n / (n + 9))
 
 
 cdef inline double clipping(double found, double unit, double norm) noexcept nogil:

@@ -98,6 +98,8 @@ def test_every_merge(monkeypatch, merge, every, lengths):
 HEADS = [
     ("softmax", None, CLASSES, STEP_CLASSES),
     ("softmax", None, SHARES, np.repeat(SHARES[:, None], S, axis=1)),
+    ("softmax", "cross_entropy(0.2)", CLASSES, STEP_CLASSES),
+    ("softmax", "cross_entropy(0.6)", SHARES, np.repeat(SHARES[:, None], S, axis=1)),
     ("sigmoid", None, BINARY, STEP_BINARY),
     ("softmax", "binary_cross_entropy", BINARY, STEP_BINARY),
     ("softmax", "mse", REALS, STEP_REALS),
