@@ -180,8 +180,8 @@ def batched(given: Any) -> bool:
     """Whether it hands out batches: an iterable that is no array, or a list of them."""
     if isinstance(given, list | tuple):
         return len(given) > 0 and is_batch(given[0])
-    one = isinstance(given, str | bytes | Mapping) or hasattr(given, "__array__")
-    return isinstance(given, Iterable) and not one
+    one = hasattr(given, "__array__") or isinstance(given, str | bytes | Mapping)
+    return not one and isinstance(given, Iterable)
 
 
 def is_batch(given: Any) -> bool:
