@@ -59,10 +59,13 @@ cdef inline Py_ssize_t _rows_of(Py_ssize_t m, Py_ssize_t s, bint each) noexcept 
 
 
 cdef void lay_plain(Stage *stage, Arena *arena, Size size) noexcept:
-    """Find room."""
+    """Find room; the size is that of its outputs."""
     cdef int bytes = stage.k.size
     cdef Py_ssize_t numbers = (size.many if stage.steps_out else size.m) * stage.u
     stage.out = take(arena, numbers, bytes)
+    if stage.lengths != NULL:
+        stage.running = <Py_ssize_t *>take(arena, size.s + 1, sizeof(Py_ssize_t))
+        stage.length = <Py_ssize_t *>take(arena, size.m, sizeof(Py_ssize_t))
     if stage.random != NULL:
         stage.mask = take(arena, numbers, bytes)
     if stage.forward == _pool:
