@@ -1,0 +1,169 @@
+"""Frames: several steps beside each other as one, every so many steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cgru.core.checks import integers, positive
+from cgru.core.lengths import mask
+from cgru.layers.layer import Fields, Layer, LayerPass, Shape, all_steps, kept, unpadded
+
+__all__ = ["Frames"]
+
+Pad = bool | tuple[int, int]
+
+
+class Frames(Layer):
+    """Cuts (m, s, n) into frames: (m, f, length * n), rows of `length` steps that begin every `hop` steps.
+
+    A row has the numbers of its first step, then those of its second. With `hop` equal to `length` the frames are
+    patches; `Frames(length, 1)` with a `Dense` above it is a convolution over the steps.
+
+    `pad` says where frames begin and end, for a sample of s real steps:
+
+    - True: at steps 0, hop, 2 hop, ... until one reaches the last step, or the next would begin past it; zeros stand
+      past the end. f = min(ceil(s / hop), 1 + ceil(max(0, s - length) / hop)).
+    - False: whole frames alone, f = 1 + (s - length) // hop; a sample shorter than a frame is refused.
+    - (before, after): so many steps of zeros stand on both sides of each sample, then as False.
+
+    In a network zeros come in after the standardisation. Above it there are f steps: outputs at steps and their targets
+    are (m, f, k), and `lengths` says how many of each sample are real. The dtype is that of the input.
+
+    After the calls: `d` holds m, s, n; `fc` X (m, s, n) and A (m, f, length * n); `bc` dA and dX, of their shapes.
+
+    Args:
+        length: steps of a frame.
+        hop: steps from the begin of one to that of the next; None: `length`.
+        pad: True, False or (before, after).
+
+    Raises:
+        TypeError, ValueError: an argument is not what it should be.
+    """
+
+    changes_steps = True
+    fields = Fields({"length": None, "hop": None, "pad": None})
+
+    def __init__(self, length: int, hop: int | None = None, pad: Pad = True) -> None:
+        super().__init__()
+        self.length = positive(length, "length")
+        self.hop = self.length if hop is None else positive(hop, "hop")
+        self.pad = _pad(pad)
+
+    def __repr__(self) -> str:
+        return f"Frames({self.length}, {self.hop}, pad={self.pad})"
+
+    @property
+    def stage(self) -> dict[str, Any]:
+        """The numbers that say where frames begin and how many there are."""
+        numbers = (self.length, self.hop, self.before, self._zeros, self.pad is True)
+        return {"kind": "frames", "numbers": numbers}
+
+    @property
+    def before(self) -> int:
+        """How many steps of zeros stand before the first step."""
+        return 0 if isinstance(self.pad, bool) else self.pad[0]
+
+    @property
+    def stride(self) -> int | None:
+        """`length`, where frames follow each other without a gap and nothing stands before the first; else None."""
+        return self.length if self.hop == self.length and not self._zeros else None
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(m, s, length * n) for (m, s, n); ValueError for any other. `lengths` counts the steps."""
+        if len(shape) != 3:
+            raise ValueError("expected all steps (m, s, n)")
+        m, s, n = shape
+        return m, s, f"{self.length} {n}" if isinstance(n, str) else self.length * n
+
+    def input_elements(self, n: int) -> int:
+        """n / length; ValueError where that is no integer."""
+        if n % self.length:
+            raise ValueError(f"expected parameters above it for a multiple of {self.length} elements, got {n}")
+        return n // self.length
+
+    def lengths(self, lengths: ArrayLike, name: str = "lengths") -> np.ndarray:
+        """Return how many frames there are of samples of so many steps, integers of any shape.
+
+        Raises:
+            TypeError, ValueError: these are no integers of at least 1, or without `pad=True` a sample is shorter than a
+                frame.
+        """
+        steps = integers(lengths, name).astype(np.intp)
+        least = 1 if self.pad is True else max(1, self.length - self._zeros)
+        wrong = np.flatnonzero(steps < least)
+        if wrong.size:
+            due = "at least 1 step" if least == 1 else f"at least the {least} steps that make a frame"
+            cure = "" if self.pad is True else "; pad=True makes frames of fewer"
+            raise ValueError(f"{name}: expected {due}, got {steps.flat[wrong[0]]} in sample {wrong[0]}{cure}")
+        if self.pad is True:
+            return np.minimum(-(-steps // self.hop), 1 - -np.maximum(0, steps - self.length) // self.hop)
+        return 1 + (steps + self._zeros - self.length) // self.hop
+
+    @property
+    def _zeros(self) -> int:
+        """How many steps of zeros stand before and after each sample, together."""
+        return 0 if isinstance(self.pad, bool) else sum(self.pad)
+
+    def compute_shapes(self, A: np.ndarray) -> None:
+        """Set `d` and the shape of X in `fs` for an input A (m, s, n)."""
+        super().compute_shapes(all_steps(A))
+
+    def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> FramesPass:
+        """The frames (m, f, length * n) of A (m, s, n), of which sample i has `lengths[i]` real steps (None: all)."""
+        X, real = unpadded(all_steps(A), lengths)
+        f, steps = self.lengths(X.shape[1:2], "A")[0], None
+        if real is not None:
+            steps = mask(self.lengths(real.sum(axis=(1, 2))), f)
+        return FramesPass(self, real, steps, X=X, A=kept(self._cut(X, f), steps))
+
+    def _cut(self, X: np.ndarray, f: int) -> np.ndarray:
+        """f frames of X, zeros on both sides of it."""
+        m, s, n = X.shape
+        Z, there = self._room(X, f), slice(self.before, self.before + s)
+        Z[:, there] = X[:, : Z[:, there].shape[1]]
+        return np.stack([Z[:, steps] for steps in self._steps(f)], axis=2).reshape(m, f, self.length * n)
+
+    def joined(self, dA: np.ndarray, s: int) -> np.ndarray:
+        """dL/dX (m, s, n): at each step the sum over the frames that it stands in, the latest first."""
+        m, f, _ = dA.shape
+        parts = dA.reshape(m, f, self.length, -1)
+        Z = self._room(parts[:, 0], f)
+        for p, steps in enumerate(self._steps(f)):
+            Z[:, steps] += parts[:, :, p]
+        dX = np.zeros((m, s, Z.shape[2]), dA.dtype)
+        dX[:, : Z.shape[1] - self.before] = Z[:, self.before : self.before + s]
+        return dX
+
+    def _room(self, A: np.ndarray, f: int) -> np.ndarray:
+        """Zeros for all steps, from the first of the first frame to the last of the last, for samples such as A's."""
+        return np.zeros((len(A), (f - 1) * self.hop + self.length, A.shape[2]), A.dtype)
+
+    def _steps(self, f: int) -> Iterator[slice]:
+        """Which of these are the first of each frame, then the second, ..."""
+        return (slice(p, p + (f - 1) * self.hop + 1, self.hop) for p in range(self.length))
+
+
+class FramesPass(LayerPass):
+    """One run of `Frames`."""
+
+    def __init__(self, layer: Frames, real: np.ndarray | None, steps: np.ndarray | None, **own: np.ndarray) -> None:
+        super().__init__(steps, **own)
+        self._layer, self._real = layer, real  # which steps of X are no padding
+
+    def _back(self, dA: np.ndarray) -> dict[str, np.ndarray]:
+        return {"dA": dA, "dX": kept(self._layer.joined(dA, self._own["X"].shape[1]), self._real)}
+
+
+def _pad(pad: Any) -> Pad:
+    if isinstance(pad, bool | np.bool_):
+        return bool(pad)
+    if not isinstance(pad, tuple | list) or len(pad) != 2:
+        raise TypeError(f"pad: expected True, False or (before, after), got {pad!r}")
+    for steps in pad:
+        if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 0:
+            raise ValueError(f"pad: expected two integers of at least 0, got {pad!r}")
+    return int(pad[0]), int(pad[1])
