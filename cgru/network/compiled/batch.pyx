@@ -92,3 +92,24 @@ cdef void window(Batch *batch, Py_ssize_t first, Py_ssize_t most, Py_ssize_t las
     for i in range(batch.piece.slots):
         batch.start[i] = first
         batch.length[i] = max(0, min(steps_before(batch.whole[i], last, stride) - first, most))
+
+
+cdef inline void _swap(Py_ssize_t *column, Py_ssize_t j) noexcept nogil:
+    column[j - 1], column[j] = column[j], column[j - 1]
+
+
+cdef void keep_last(Batch *batch, Py_ssize_t most, Py_ssize_t stride) noexcept nogil:
+    """Of each row up to `most` steps, its last ones, from a multiple of `stride` on; rows stand by what is left of them.
+    """
+    cdef Py_ssize_t i, j
+    for i in range(batch.piece.slots):
+        batch.start[i] = steps_before(batch.whole[i], most, stride)
+        batch.length[i] = batch.whole[i] - batch.start[i]
+        j = i
+        while j and batch.length[j - 1] < batch.length[j]:
+            _swap(batch.sample, j)
+            _swap(batch.whole, j)
+            _swap(batch.slot, j)
+            _swap(batch.start, j)
+            _swap(batch.length, j)
+            j -= 1

@@ -16,7 +16,7 @@ from cgru.core.kernels cimport (
 )
 from cgru.core.plan cimport may_have_samples_in_lanes
 from cgru.core.threads cimport available
-from cgru.network.compiled.batch cimport Batch, arrange, cut, hand_on, lay_batch, steps_before, window
+from cgru.network.compiled.batch cimport Batch, arrange, cut, hand_on, keep_last, lay_batch, steps_before, window
 from cgru.network.compiled.numbers cimport penalise_each
 from cgru.network.compiled.plain cimport head_backward, head_forward, lay_plain, make_plain, plain_scratch
 from cgru.network.compiled.recurrent cimport lay_recurrent, make_recurrent, recurrent_scratch, wants_lanes
@@ -423,7 +423,7 @@ cdef class Program:
 
     cdef int _run_up(self, const Samples *samples, Py_ssize_t truncate) except -1 nogil:
         """The states before the last `truncate` steps of each sample, which are then the piece."""
-        cdef Py_ssize_t i, at = 0
+        cdef Py_ssize_t at = 0
         while at < steps_before(self.batch.whole[0], truncate, self.stride):
             window(&self.batch, at, truncate, truncate, self.stride)
             cut(&self.batch, 0)
@@ -431,9 +431,7 @@ cdef class Program:
             self._forward(samples)
             self._look()
             at += truncate
-        for i in range(self.batch.piece.slots):
-            self.batch.start[i] = steps_before(self.batch.whole[i], truncate, self.stride)
-            self.batch.length[i] = self.batch.whole[i] - self.batch.start[i]
+        keep_last(&self.batch, truncate, self.stride)
         cut(&self.batch, 0)
         return 0
 
