@@ -21,7 +21,7 @@ def scored(net: cgru.Network, split: Split, y: np.ndarray) -> str:
     metrics = None if losses.classifies(net.loss) else {"RMSE": rmse_of(net.loss)}
     scores = net.evaluate(split.X, y, lengths=split.lengths, metrics=metrics)
     accuracy = scores.get("accuracy")
-    count = (y.size if split.lengths is None else split.lengths.sum()) if net.per_step else len(y)
+    count = net.output_mask(split.X, split.lengths).sum() if net.per_step else len(y)
     counted = "" if accuracy is None else f" ({round(accuracy * count)} of {count})"
     return score(scores["loss"], accuracy, scores.get("RMSE")) + counted
 
