@@ -85,7 +85,7 @@ def case(kind, seed):
     return net, X, y, lengths, weights, batch_size, truncate
 
 
-@pytest.mark.parametrize("seed", range(14))
+@pytest.mark.parametrize("seed", range(24))
 @pytest.mark.parametrize(
     "kind", ["stateful", "truncate", "plain", "frames stateful", "frames truncate", "frames plain"]
 )
