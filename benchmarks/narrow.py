@@ -28,7 +28,7 @@ from benchmarks.shapes import Shape
 from benchmarks.stream import batch
 from benchmarks.timing import ratios, round_robin
 from cgru import reference
-from cgru.quantized.quantize import noise
+from cgru.quantization import noise
 
 SECTION = "narrow"  # the name of the section in docs/speed.md
 WEIGHTS = ("int8", "bfloat16")

@@ -28,7 +28,7 @@ if _TYPE_CHECKING:
     from cgru import datasets, forecast, interop, plot
     from cgru.export import export_c
     from cgru.many import Grid, Job, Result, fit_many, grid
-    from cgru.quantized.quantize import quantize
+    from cgru.quantization import quantize
     from cgru.reports.report import Report, report
 else:
     _LATER = {
@@ -43,7 +43,7 @@ else:
         "grid": "cgru.many",
         "interop": "cgru.interop",
         "plot": "cgru.plot",
-        "quantize": "cgru.quantized.quantize",
+        "quantize": "cgru.quantization",
         "report": "cgru.reports.report",
     }  # where each name is that is imported with its first use, which halves the time of `import cgru`
 

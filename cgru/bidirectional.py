@@ -6,7 +6,7 @@ step. No arithmetic of a layer is done here but the merge (Schuster and Paliwal,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -123,14 +123,18 @@ class Bidirectional(Layer):
     fields = Fields(halves=("layer",), half="GRU")
 
     def __init__(self, layer: GRU, merge: str = "concat") -> None:
-        if not isinstance(layer, GRU):
+        if not isinstance(layer, GRU) or not layer.trains:
             raise TypeError(f"layer: expected a GRU, got {type(layer).__name__}")
+        self._join(layer, merge, _twin)
+
+    def _join(self, layer: GRU, merge: str, twin: Callable[[GRU], GRU]) -> None:
+        """Make this of a layer and what `twin` makes of it."""
         if merge not in MERGES:
             raise ValueError(f"merge: expected one of {', '.join(MERGES)}, got {merge!r}")
         self.merge = merge
-        self.forward_layer, self.backward_layer = self.halves = layer, _twin(layer)
+        self.forward_layer, self.backward_layer = self.halves = layer, twin(layer)
         given, trainable, u = layer.given, layer.trainable, layer.d["u"]
-        super().__init__(layer.np_rng, layer.dtype)
+        Layer.__init__(self, layer.np_rng, layer.dtype)
         self.given, self.trainable = given, trainable
         self.d["u"] = 2 * u if merge == "concat" else u
         self.p = Joined(*(half.p for half in self.halves))
@@ -167,6 +171,10 @@ class Bidirectional(Layer):
     def stage(self) -> dict[str, Any]:
         """What `Layer.stage` says; those of the two stand in `cells`."""
         return {"kind": "recurrent", "merge": self.merge, "sequences": bool(self.sequences)}
+
+    def onnx_node(self, graph: Any, A: str) -> str:
+        """Put a GRU node of two directions into the graph, and what merges them."""
+        return graph.recurrent(self, A)
 
     @property
     def cells(self) -> tuple[GRU, GRU]:

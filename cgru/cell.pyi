@@ -6,7 +6,6 @@ from typing_extensions import disjoint_base
 
 from cgru.activations import Activation
 from cgru.gru import GRU
-from cgru.quantized.layers import QuantizedGRU
 from cgru.variant import Variant
 
 __all__ = ["Cell"]
@@ -15,7 +14,7 @@ __all__ = ["Cell"]
 class Cell:
     def __init__(
         self,
-        source: GRU | QuantizedGRU | dict[str, np.ndarray],
+        source: GRU | dict[str, np.ndarray],
         variant: Variant | str | None = None,
         *,
         batch: int = 1,

@@ -216,6 +216,14 @@ class GRU(Layer):
             return None
         return {"kind": "recurrent", "merge": None, "sequences": bool(self.sequences)}
 
+    def c_text(self, c: Any) -> Any:
+        """Return a step in C."""
+        return c.gru()
+
+    def onnx_node(self, graph: Any, A: str) -> str:
+        """Put a GRU node into the graph."""
+        return graph.recurrent(self, A)
+
     @property
     def cells(self) -> tuple[GRU, ...]:
         """The layer itself, which has a state to start from."""

@@ -6,15 +6,14 @@ from typing_extensions import disjoint_base
 
 from cgru.gru import GRU
 from cgru.network import Network
-from cgru.quantized.layers import QuantizedGRU
 
 __all__ = ["Stream"]
 
 @disjoint_base
 class Stream:
-    def __init__(self, source: GRU | QuantizedGRU | Network, batch: int = 1) -> None: ...
+    def __init__(self, source: GRU | Network, batch: int = 1) -> None: ...
     @property
-    def source(self) -> GRU | QuantizedGRU | Network: ...
+    def source(self) -> GRU | Network: ...
     @property
     def batch(self) -> int: ...
     @property

@@ -10,6 +10,7 @@ from helpers import assert_close, check_slopes, random_batch, random_layer
 
 import cgru
 from cgru import reference
+from cgru.quantized.layers import QuantizedGRU
 
 MERGES = {
     "concat": lambda a, b: np.concatenate([a, b], axis=-1),
@@ -205,6 +206,7 @@ def test_states_are_carried_in_both_directions():
     ("arguments", "error", "match"),
     [
         ((cgru.Dense(2),), TypeError, "layer: expected a GRU, got Dense"),
+        ((QuantizedGRU(2),), TypeError, "layer: expected a GRU, got QuantizedGRU"),
         ((cgru.GRU(2), "max"), ValueError, "merge: expected one of concat, sum, mean, mul, got 'max'"),
     ],
 )

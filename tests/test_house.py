@@ -5,7 +5,7 @@ import re
 import tokenize
 
 import pytest
-from house import HOUSE, name_of, picture
+from house import HOUSE, ROOT, name_of, picture
 
 if not (HOUSE / "gru.py").is_file():
     pytest.skip("the source does not lie beside the tests", allow_module_level=True)
@@ -52,6 +52,12 @@ def imports(code):
 
 def test_the_picture_shows_every_module_and_no_other():
     assert picture().keys() - {"cgru.core.simd"} == MODULES  # which is C
+
+
+def test_each_room_stands_at_one_height():
+    rooms = re.findall(r"^     +(\w+)/", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(rooms) > 10
+    assert sorted(rooms) == sorted(set(rooms))
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(HOUSE)))

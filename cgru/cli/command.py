@@ -35,7 +35,7 @@ from cgru.datasets import Dataset, Split, described
 from cgru.datasets.column_names import as_names
 from cgru.datasets.summary import details
 from cgru.network.split import drawn, groups_of, held_back
-from cgru.quantized.quantize import changed, compared
+from cgru.quantization import changed, compared
 from cgru.reports.comparison import outside, outside_in_words
 
 __all__ = ["main"]

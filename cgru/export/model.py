@@ -1,6 +1,7 @@
 """export_c: a model as one C file that needs nothing beside it.
 
-What the layers add to it stands in cgru/export/layers.py; here the steps are put in a row, and the files written.
+What a layer adds to it is its `c_text`, written with cgru/export/writer.py; here the steps are put in a row, and the
+files written.
 """
 
 from __future__ import annotations
@@ -15,12 +16,11 @@ import numpy as np
 
 from cgru._version import __version__
 from cgru.core.checks import float_dtype
-from cgru.export.layers import AnyNet, Part, layers_of, parts_of
 from cgru.export.products import FLOAT32, functions
 from cgru.export.source import with_functions
+from cgru.export.writer import AnyNet, Part, layers_of, parts_of
 from cgru.files import replaceable, replacing
 from cgru.network import Network
-from cgru.quantized.layers import Quantized
 
 __all__ = ["export_c"]
 
@@ -104,7 +104,7 @@ def _names(path: Any, name: Any) -> tuple[str, str, str]:
 
 def _dtype(layers: Sequence[Any], dtype: Any) -> np.dtype:
     """The one of the file."""
-    narrow = any(isinstance(layer, Quantized) for layer in layers)
+    narrow = any(layer.weights for layer in layers)
     if dtype is None:
         return FLOAT32 if narrow else next(layer.dtype for layer in layers if layer.p)
     if narrow and float_dtype(dtype) != FLOAT32:

@@ -333,7 +333,7 @@ class Reader:
         if value.dtype not in (self.onnx.TensorProto.FLOAT, self.onnx.TensorProto.DOUBLE):
             raise Unproved("it does not take float32 or float64")
         n = self.row(value)
-        layer = LAYERS[node.kind](node, known[0], n, len(value.axes))
+        layer = LAYERS[node.kind](replace(node, at=known[0], n=n, rank=len(value.axes)))
         width = layer.d.get("u", layer.elements or n)
         return self.put(layer, value, place, (*value.axes[:-1], Axis("n", width)))
 

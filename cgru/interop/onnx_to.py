@@ -17,8 +17,9 @@ from cgru.bidirectional import Bidirectional
 from cgru.core.checks import flag, float_dtype
 from cgru.gru import GRU
 from cgru.interop import gates
-from cgru.interop.gates import FUNCTIONS, ONNX, Refusal
-from cgru.layers import Activation, Clip, Dense, Dropout, Embedding, Flip, Pool, Scale
+from cgru.interop.gates import FUNCTIONS, ONNX
+from cgru.layers import Activation, Dense
+from cgru.layers.layer import own
 from cgru.network import Network, chain, files
 
 __all__ = ["MARK", "onnx_package", "to_onnx"]
@@ -93,7 +94,11 @@ def to_onnx(
 
 
 class Graph:
-    """A graph that grows layer by layer. A layer takes and returns the name of an array (m, s, n) or (m, n)."""
+    """A graph that grows layer by layer. A layer takes and returns the name of an array (m, s, n) or (m, n).
+
+    A layer's `onnx_node` finds here `op`, `array`, `own`, `parameters`, `integers`, and where samples have padding
+    `steps`, `real`, `mask` and `lengths`.
+    """
 
     def __init__(self, onnx: Any, dtype: np.dtype, layout: int, lengths: bool, states: bool) -> None:
         self.onnx, self.dtype, self.layout, self.states = onnx, dtype, layout, states
@@ -104,7 +109,7 @@ class Graph:
         self.steps = lengths  # whether what has been reached has steps, some of them padding
         self.masked: str | None = None
         self.last: list[str] = []  # the last states of the layers, (D, m, u) each
-        self.recurrent: list[GRU] = []
+        self.cells: list[GRU] = []
 
     # --- pieces ---
 
@@ -120,6 +125,7 @@ class Graph:
         return name
 
     def integers(self, *values: int) -> str:
+        """Add a constant array of integers."""
         return self.array("_".join(map(str, ("integers", *values))), values, np.int64)
 
     def mask(self) -> str:
@@ -131,6 +137,10 @@ class Graph:
             real = self.op("Less", steps, self.op("Unsqueeze", "lengths", self.integers(1)))
             self.masked = self.op("Unsqueeze", real, self.integers(2))
         return self.masked
+
+    def lengths(self) -> str:
+        """Return the real steps of each sample, as INT64."""
+        return self.op("Cast", "lengths", to=self.onnx.TensorProto.INT64)
 
     def real(self, A: str, other: float = 0.0) -> str:
         """A (m, s, n) with another number at padded steps."""
@@ -148,37 +158,37 @@ class Graph:
         return self.op("Cast", X, to=self.number)
 
     def layer(self, A: str, layer: Any, i: int) -> str:
-        """What a layer makes of A, by the method of its class's name."""
-        refuse = gates.refusal(f"net: layer {i}, {layer!r}, cannot be had in ONNX")
-        write = getattr(self, type(layer).__name__.lower(), None)
+        """Add layer i upon A; return the name of its output."""
+        self.i, self.refuse = i, gates.refusal(f"net: layer {i}, {layer!r}, cannot be had in ONNX")
+        write = own(layer, "onnx_node")
         if write is None:
-            raise refuse("there is no such layer")
-        return write(A, layer, i, refuse)
+            raise self.refuse("there is no such layer")
+        return write(self, A)
 
-    def weights(self, layer: Any, i: int) -> list[str]:
+    def own(self, name: str, value: Any) -> str:
+        """Add a constant array of the layer that is being written."""
+        return self.array(f"{self.i}.{name}", value)
+
+    def parameters(self, layer: Any) -> list[str]:
         """Add the parameters of a layer that is no GRU as constants; return their names."""
-        return [self.array(f"{i}.{name}", value) for name, value in gates.values(layer).items()]
+        return [self.own(name, value) for name, value in gates.values(layer).items()]
 
-    def dropout(self, A: str, layer: Dropout, i: int, refuse: Refusal) -> str:
-        """A as it is, as in inference."""
-        return A
-
-    def gru(self, A: str, layer: GRU | Bidirectional, i: int, refuse: Refusal) -> str:
-        """A GRU node, its input and output turned to its layout and back, its directions merged."""
-        cell, halves = gates.cell_of(layer, refuse), layer.cells
+    def recurrent(self, layer: GRU | Bidirectional, A: str) -> str:
+        """Add a GRU node, its input and output turned to its layout and back, its directions merged."""
+        cell, halves = gates.cell_of(layer, self.refuse), layer.cells
         if cell.stateful:
-            raise refuse("a graph keeps no state from call to call")
-        D, first = len(halves), len(self.recurrent)
-        self.recurrent += halves
+            raise self.refuse("a graph keeps no state from call to call")
+        D, first = len(halves), len(self.cells)
+        self.cells += halves
         parts = zip(*(ONNX.theirs(half.p) for half in halves), strict=True)
         W, R, into, back = (np.stack(part) for part in parts)
-        weights = [self.array(f"{i}.{name}", value)
-                   for name, value in (("W", W), ("R", R), ("B", np.concatenate([into, back], axis=1)))]  # fmt: skip
+        arrays = {"W": W, "R": R, "B": np.concatenate([into, back], axis=1)}
+        weights = [self.own(name, value) for name, value in arrays.items()]
         h0 = ""
         if cell.learn_h0:
             if self.states:
-                raise refuse("expected no learned h0 with states=True, for whose input h0 it is to give way")
-            h0 = self.array(f"{i}.h0", np.stack([half.p["h0"] for half in halves], axis=1 if self.layout else 0))
+                raise self.refuse("expected no learned h0 with states=True, for whose input h0 it is to give way")
+            h0 = self.own("h0", np.stack([half.p["h0"] for half in halves], axis=1 if self.layout else 0))
             m = self.op("Slice", self.op("Shape", "X"), self.integers(0), self.integers(1))
             shape = (m, self.integers(D), self.integers(cell.d["u"]))
             h0 = self.op("Expand", h0, self.op("Concat", *(shape if self.layout else (shape[1], m, shape[2])), axis=0))
@@ -190,7 +200,7 @@ class Graph:
         direction = "bidirectional" if D == 2 else "reverse" if cell.reverse else "forward"
         Y, Y_h = self.op("GRU", X, *weights, lengths, h0, outputs=2, hidden_size=cell.d["u"], direction=direction,
                          layout=self.layout, **ONNX.options(cell.variant),
-                         **self.activations(cell, D, refuse))  # fmt: skip
+                         **self.activations(cell, D))  # fmt: skip
         if self.states:
             self.last.append(self.op("Transpose", Y_h, perm=(1, 0, 2)) if self.layout else Y_h)
         if cell.sequences:
@@ -204,9 +214,7 @@ class Graph:
             return self.op("Reshape", A, self.integers(0, 0, -1) if cell.sequences else self.integers(0, -1))
         return self.op(REDUCTIONS[layer.merge], A, self.integers(-2), keepdims=0)
 
-    bidirectional = gru
-
-    def activations(self, cell: GRU, D: int, refuse: Refusal) -> dict[str, Any]:
+    def activations(self, cell: GRU, D: int) -> dict[str, Any]:
         """The attributes for the activations of z and r and of hh, where they are not what a node has anyway."""
         functions = [OURS[ours(f)] for f in (cell.activate_update, cell.activate)]
         names = ["Affine" if function.own is identity else function.node for function in functions]
@@ -214,7 +222,7 @@ class Graph:
             return {}
         # A node hands alphas and betas out in order, to those that take one.
         alphas = [
-            1.0 if function.own is identity else self.alpha(function.own, cell.se_hPars, refuse)
+            1.0 if function.own is identity else self.alpha(function.own, cell.se_hPars)
             for function in functions
             if function.own is identity or function.key
         ]
@@ -222,81 +230,29 @@ class Graph:
         found = {"activations": names * D, "activation_alpha": alphas * D, "activation_beta": betas * D}
         return {name: values for name, values in found.items() if values}
 
-    def alpha(self, f: Function, se_hPars: Any, refuse: Refusal) -> float:
+    def alpha(self, f: Function, se_hPars: Any) -> float:
         """The alpha of an activation, which stands in a float32 there."""
         alpha = gates.tuning(f, se_hPars)
         if self.dtype == np.float64 and float(np.float32(alpha)) != alpha:
-            raise refuse(f"an alpha is a float32 there, which {alpha!r} is not; expected dtype=float32")
+            raise self.refuse(f"an alpha is a float32 there, which {alpha!r} is not; expected dtype=float32")
         if f is lrelu and alpha > 1:
-            raise refuse(f"lrelu with a slope above 1, {alpha:g}, is another function there")
+            raise self.refuse(f"lrelu with a slope above 1, {alpha:g}, is another function there")
         return alpha
 
-    def dense(self, A: str, layer: Dense, i: int, refuse: Refusal) -> str:
-        """activate(A W + b), zero at padded steps."""
-        W, b = self.weights(layer, i)
-        return self.activation(self.op("Add", self.op("MatMul", A, W), b), layer, i, refuse)
-
-    def activation(self, Z: str, layer: Activation | Dense, i: int, refuse: Refusal) -> str:
-        """activate(Z), zero at padded steps."""
+    def activated(self, layer: Activation | Dense, Z: str) -> str:
+        """Add activate(Z), zero at padded steps."""
         f = ours(layer.activate)
         if f is None:
-            raise refuse("its activation is not one of cgru's own")
+            raise self.refuse("its activation is not one of cgru's own")
         if f is softmax:
             T = parameter(layer.se_hPars, "softmax_temperature")
-            A = self.op("Softmax", Z if T == 1 else self.op("Div", Z, self.array(f"{i}.T", T)))
+            A = self.op("Softmax", Z if T == 1 else self.op("Div", Z, self.own("T", T)))
         elif f is identity:
             A = Z
         else:
-            options = {"alpha": self.alpha(f, layer.se_hPars, refuse)} if OURS[f].key else {}
+            options = {"alpha": self.alpha(f, layer.se_hPars)} if OURS[f].key else {}
             A = self.op(OURS[f].node, Z, **options)
         return self.real(A)
-
-    def clip(self, A: str, layer: Clip, i: int, refuse: Refusal) -> str:
-        """A within the bounds, zero at padded steps."""
-        bounds = {"low": layer.low, "high": layer.high}
-        names = ["" if bound is None else self.array(f"{i}.{name}", bound) for name, bound in bounds.items()]
-        return self.real(self.op("Clip", A, *names))
-
-    def scale(self, A: str, layer: Scale, i: int, refuse: Refusal) -> str:
-        """A * scale + shift, zero at padded steps."""
-        times, plus = self.weights(layer, i)
-        return self.real(self.op("Add", self.op("Mul", A, times), plus))
-
-    def embedding(self, A: str, layer: Embedding, i: int, refuse: Refusal) -> str:
-        """A row of E for each token, zeros at padded steps, where tokens may be anything."""
-        if self.steps:
-            real = self.op("Squeeze", self.mask(), self.integers(2))
-            A = self.op("Where", real, A, self.array("no_token", 0, np.int64))
-        return self.real(self.op("Gather", *self.weights(layer, i), A))
-
-    def pool(self, A: str, layer: Pool, i: int, refuse: Refusal) -> str:
-        """The mean, the largest or the last of the real steps, or several of these side by side."""
-        parts = [self.pooled(A, how) for how in layer.parts]
-        self.steps = False
-        return self.op("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
-
-    def pooled(self, A: str, how: str) -> str:
-        """One of them."""
-        if how == "max":
-            return self.op("ReduceMax", self.real(A, -np.inf), self.integers(1), keepdims=0)
-        if how == "last" and self.steps:
-            last = self.op("Sub", self.op("Cast", "lengths", to=self.onnx.TensorProto.INT64), self.integers(1))
-            return self.op("GatherND", A, self.op("Unsqueeze", last, self.integers(1)), batch_dims=1)
-        if how == "last":
-            return self.op("Gather", A, self.array("end", -1, np.int64), axis=1)
-        if not self.steps:
-            return self.op("ReduceMean", A, self.integers(1), keepdims=0)
-        count = self.op("Cast", "lengths", to=self.number)
-        A = self.op("ReduceSum", self.real(A), self.integers(1), keepdims=0)
-        return self.op("Div", A, self.op("Unsqueeze", count, self.integers(1)))
-
-    def flip(self, A: str, layer: Flip, i: int, refuse: Refusal) -> str:
-        """The steps of each sample in the opposite order, within its length."""
-        if self.steps:
-            lengths = self.op("Cast", "lengths", to=self.onnx.TensorProto.INT64)
-            return self.op("ReverseSequence", A, lengths, batch_axis=0, time_axis=1)
-        ends = self.integers(-1), self.integers(np.iinfo(np.int64).min), self.integers(1), self.integers(-1)
-        return self.op("Slice", A, *ends)
 
     # --- the whole ---
 
@@ -313,10 +269,10 @@ class Graph:
         if self.ragged:
             inputs.append(value("lengths", numbers.INT32, ["m"]))
         if self.states:
-            units = {layer.d["u"] for layer in self.recurrent}
+            units = {cell.d["u"] for cell in self.cells}
             if len(units) != 1:
                 raise ValueError(f"states: expected recurrent layers of one width for True, got {sorted(units)}")
-            due = [len(self.recurrent), "m", units.pop()]
+            due = [len(self.cells), "m", units.pop()]
             inputs.append(value("h0", real, due))
             outputs.append(value("states", real, due))
             self.nodes.append(helper.make_node("Concat", self.last, ["states"], name="states", axis=0))

@@ -63,7 +63,11 @@ class Value:
 
 @dataclass(frozen=True)
 class Node:
-    """A node: what it takes and says, the constants among its inputs as arrays."""
+    """A node: what it takes and says, the constants among its inputs as arrays.
+
+    Where it may be a layer, `at` is the place of the only input that is no constant, of `rank` axes, whose last has `n`
+    elements, None where that is not known.
+    """
 
     kind: str
     inputs: Sequence[str]
@@ -71,6 +75,11 @@ class Node:
     attributes: Mapping[str, Any]
     arrays: Mapping[str, np.ndarray]
     opset: int
+    at: int = 0
+    n: int | None = None
+    rank: int = 0
+
+    refusal = Unproved
 
     def input(self, place: int) -> str:
         """Return the name of an input, or "", as ONNX calls one that is left out, where the node has fewer."""
@@ -84,6 +93,23 @@ class Node:
             if value is None:
                 raise Unproved(f"its {key} are no constants")
         return None if value is None else [int(n) for n in np.ravel(value)]
+
+    def constant(self, place: int) -> np.ndarray | None:
+        """An input that is a constant; None where it is left out."""
+        name = self.input(place)
+        if name and name not in self.arrays:
+            raise Unproved(f"its input {name!r} is no constant")
+        return self.arrays[name] if name else None
+
+    def number(self, key: str, place: int) -> float | None:
+        """A number that is an attribute or, in later versions, an input."""
+        value = self.attributes.get(key)
+        if value is None:
+            value = self.constant(place)
+            if value is not None and np.size(value) != 1:
+                raise Unproved(f"its {key} is no single number")
+            value = None if value is None else np.ravel(value)[0]
+        return None if value is None else float(value)
 
 
 def alike(axes: Sequence[Axis], due: Sequence[Axis]) -> bool:

@@ -55,6 +55,14 @@ class Activation(Layer):
         """A function of each number, or softmax, where it is compiled."""
         return None if self.code is None else {"kind": "elementwise", "activate": self.code}
 
+    def c_text(self, c: Any) -> Any:
+        """Return the function of each number, or of all of them, in C."""
+        return c.elementwise(f"Activation, {c.described()}", "x[i]", after=c.activated(c.n, c.n))
+
+    def onnx_node(self, graph: Any, A: str) -> str:
+        """Put activate(A) into the graph."""
+        return graph.activated(self, A)
+
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> ActivationPass:
         """activate(A), of which sample i has `lengths[i]` real steps (None: all)."""
         X, steps = unpadded(floats(A), lengths)

@@ -28,6 +28,7 @@ class Clip(Layer):
 
     stream = "elementwise"
     fields = Fields({"low": None, "high": None})
+    onnx_kinds = ("Clip",)
 
     def __init__(self, low: float | None = None, high: float | None = None) -> None:
         super().__init__()
@@ -42,6 +43,31 @@ class Clip(Layer):
     def stage(self) -> dict[str, Any]:
         """The bounds of each number."""
         return {"kind": "elementwise", "low": self.low, "high": self.high}
+
+    def c_text(self, c: Any) -> Any:
+        """Return each number within the bounds, in C."""
+        value = "x[i]"
+        for bound, worse in ((self.low, "<"), (self.high, ">")):
+            if bound is not None:
+                limit = c.number(bound, f"bounds of layer {c.i}")
+                value = f"({value} {worse} {limit} ? {limit} : {value})"
+        return c.elementwise(f"Clip, from {self.low} to {self.high}", value)
+
+    def onnx_node(self, graph: Any, A: str) -> str:
+        """Put A within the bounds into the graph."""
+        bounds = {"low": self.low, "high": self.high}
+        names = ["" if bound is None else graph.own(name, bound) for name, bound in bounds.items()]
+        return graph.real(graph.op("Clip", A, *names))
+
+    @classmethod
+    def from_node(cls, node: Any) -> Clip:
+        """Return the layer that a Clip node is."""
+        if node.at != 0:
+            raise node.refusal("its bounds are no constants")
+        low, high = node.number("min", 1), node.number("max", 2)
+        if low == np.inf or high == -np.inf or (low is not None and high is not None and not low <= high):
+            raise node.refusal(f"its bounds are {low} and {high}")
+        return cls(*(None if bound is None or np.isinf(bound) else bound for bound in (low, high)))
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> ClipPass:
         """A within the bounds, of which sample i has `lengths[i]` real steps (None: all)."""

@@ -136,6 +136,15 @@ class Dense(Layer):
         """A product and an activation, where that is compiled."""
         return None if self.code is None else {"kind": "dense", "units": self.d["u"], "activate": self.code}
 
+    def c_text(self, c: Any) -> Any:
+        """Return the product and the activation in C."""
+        return c.dense()
+
+    def onnx_node(self, graph: Any, A: str) -> str:
+        """Put activate(A W + b) into the graph."""
+        W, b = graph.parameters(self)
+        return graph.activated(self, graph.op("Add", graph.op("MatMul", A, W), b))
+
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         """Return the shape and dtype of each parameter, for inputs of e elements."""
         return {"W": ((e, self.d["u"]), self.dtype), "b": ((1, self.d["u"]), self.dtype)}

@@ -51,6 +51,14 @@ class Dropout(Layer):
         """The share to drop, None where nothing is; no stage where the mask is the user's."""
         return {"kind": "dropout", "rate": self.rate if self.training else None} if self.mask is None else None
 
+    def c_text(self, c: Any) -> Any:
+        """Return nothing in C but what is said of it."""
+        return c.part("Dropout, which only training has", c.n, c.x)
+
+    def onnx_node(self, graph: Any, A: str) -> str:
+        """Return A: the graph is one of inference."""
+        return A
+
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> DropoutPass:
         """A times the mask while `training`, else A; with `lengths` zero at padded steps."""
         X, steps = unpadded(floats(A), lengths)

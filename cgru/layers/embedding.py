@@ -114,6 +114,20 @@ class Embedding(Layer):
                 raise ValueError(f"{name}: expected tokens from 0 to {top}, got {block[sample, step]} in {where}")
         return X
 
+    def c_text(self, c: Any) -> Any:
+        """Return the table in C, of which a step reads a row where it lies."""
+        u, vector = self.d["u"], f"vector_{c.i}"
+        about = f"Embedding, {self.d['v']} tokens, {u} units"
+        step = f"const real *{vector} = table_{c.i}.values + (size_t){c.x} * {u};"
+        return c.part(about, u, vector, f"/* layer {c.i}: {about} */\n{c.array('table', c.p['E'])}", step)
+
+    def onnx_node(self, graph: Any, A: str) -> str:
+        """Put a row of E for each token, zeros at padded steps, where tokens may be anything, into the graph."""
+        if graph.steps:
+            real_steps = graph.op("Squeeze", graph.mask(), graph.integers(2))
+            A = graph.op("Where", real_steps, A, graph.array("no_token", 0, np.int64))
+        return graph.real(graph.op("Gather", *graph.parameters(self), A))
+
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         """Return the shape and dtype of each parameter, for inputs of e elements."""
         return {"E": ((self.d["v"], self.d["u"]), self.dtype)}

@@ -37,6 +37,13 @@ class Flip(Layer):
         """Set `d` and the shape of X in `fs` for an input A (m, s, n)."""
         super().compute_shapes(all_steps(A))
 
+    def onnx_node(self, graph: Any, A: str) -> str:
+        """Put the steps of each sample in the opposite order, within its length, into the graph."""
+        if graph.steps:
+            return graph.op("ReverseSequence", A, graph.lengths(), batch_axis=0, time_axis=1)
+        ends = (graph.integers(end) for end in (-1, np.iinfo(np.int64).min, 1, -1))
+        return graph.op("Slice", A, *ends)
+
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> FlipPass:
         """A (m, s, n), of which sample i has `lengths[i]` real steps (None: all), flipped."""
         X, steps = unpadded(all_steps(A), lengths)

@@ -34,6 +34,7 @@ __all__ = [
     "flat",
     "floats",
     "kept",
+    "own",
     "through",
     "unflat",
     "unpadded",
@@ -103,6 +104,14 @@ class Layer:
     # says it for itself alone: what is built on it may do something else.
     stage: Any = None
     stream: str | None = None  # the kind of stage that runs it in a `Stream`; "": none, it is left out; None: it cannot
+    weights: str | None = None  # what its weights are kept as, "int8" or "bfloat16"; None: as floats of its dtype
+
+    # How others write it, which a class says for itself alone, too, and where it says nothing they refuse it by name:
+    # `c_text(c)` returns its part of a C file, by the `Writer` that it is given (cgru/export/writer.py);
+    # `onnx_node(graph, A)` puts its nodes upon A, the name of its input, and returns the name of its output (`Graph`,
+    # cgru/interop/onnx_to.py); `from_node(node)`, a class method, makes a layer of one of `onnx_kinds` in a foreign
+    # graph (`Node`, cgru/interop/onnx_values.py).
+    onnx_kinds: tuple[str, ...] = ()
 
     def __init__(self, rng: np.random.Generator | int | None = None, dtype: DTypeLike | None = None) -> None:
         self._dtype = float_dtype(dtype)  # None is float64
@@ -355,6 +364,11 @@ class LayerPass(Pass):
         if self._made is None:
             raise RuntimeError("gradients: expected a backward before it")
         return self._made
+
+
+def own(layer: Layer, name: str) -> Any:
+    """Return an attribute that the very class of a layer defines; None where it has it from a class below, or not."""
+    return getattr(layer, name) if name in vars(type(layer)) else None
 
 
 def floats(A: Any, dtype: np.dtype | None = None) -> np.ndarray:

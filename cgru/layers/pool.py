@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from string import Template
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,45 @@ from cgru.layers.layer import Fields, Layer, LayerPass, Shape, all_steps, unpadd
 __all__ = ["Pool"]
 
 HOW = ("mean", "max", "last")
+C = {  # of each part: its function, more members than the results, and their names in the call
+    "mean": (
+        """\
+/* layer $i: mean; what a sum lost by rounding is taken off the next number (Kahan, 1965) */
+static void mean_$i(real *y, const real *x, real *sums, real *lost, uint64_t *steps) {
+    *steps += 1;
+    for (int i = 0; i < $n; i++) {
+        const real due = x[i] - lost[i], sum = sums[i] + due, beyond = (sum - sums[i]) - due;
+        lost[i] = if_less((real)-1e30, negative(beyond), beyond, 0); /* nothing where the sum is infinite */
+        sums[i] = sum;
+    }
+    for (int i = 0; i < $n; i++) y[i] = sums[i] / (real)*steps;
+}
+""",
+        ("$real sums_$i[$n], lost_$i[$n];", "uint64_t steps_$i;"),
+        ", state->sums_$i, state->lost_$i, &state->steps_$i",
+    ),
+    "max": (
+        """\
+/* layer $i: largest numbers; NaN stays */
+static void max_$i(real *y, const real *x, int *begun) {
+    for (int i = 0; i < $n; i++) y[i] = !*begun || x[i] > y[i] || x[i] != x[i] ? x[i] : y[i];
+    *begun = 1;
+}
+""",
+        ("int begun_$i;",),
+        ", &state->begun_$i",
+    ),
+    "last": (
+        """\
+/* layer $i: last numbers */
+static void last_$i(real *y, const real *x) {
+    for (int i = 0; i < $n; i++) y[i] = x[i];
+}
+""",
+        (),
+        "",
+    ),
+}
 
 
 class Pool(Layer):
@@ -67,6 +107,27 @@ class Pool(Layer):
         """Set `d` and the shape of X in `fs` for an input A (m, s, n)."""
         super().compute_shapes(all_steps(A))
 
+    def c_text(self, c: Any) -> Any:
+        """Return the pool of the steps so far in C, which is state; the last step is what is read anyway."""
+        i, n, width = c.i, c.n, c.n * len(self.parts)
+        about = f"Pool, {self.how} of the steps so far"
+        if self.how == "last":
+            return c.part(about, n, c.x)
+        members, code, steps = [f"$real layer_{i}[{width}];"], [], []
+        for k, how in enumerate(self.parts):
+            function, own, arguments = C[how]
+            call = f"{how}_$i(state->layer_$i + {k * n}, {c.x}{arguments});"
+            code.append(Template(function).substitute(i=i, n=n))
+            members += [Template(member).safe_substitute(i=i, n=n) for member in own]
+            steps.append(Template(call).substitute(i=i))
+        return c.part(about, width, f"state->layer_{i}", "\n".join(code), "\n        ".join(steps), tuple(members))
+
+    def onnx_node(self, graph: Any, A: str) -> str:
+        """Put the parts over the real steps, side by side, into the graph."""
+        parts = [_node(graph, A, how) for how in self.parts]
+        graph.steps = False
+        return graph.op("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
+
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> PoolPass:
         """(m, n for each part) for A (m, s, n), of which sample i has `lengths[i]` real steps (None: all)."""
         X, steps = unpadded(all_steps(A), lengths)
@@ -91,6 +152,22 @@ class PoolPass(LayerPass):
                 own = np.take_along_axis(dX, chosen, axis=1)
                 np.put_along_axis(dX, chosen, own + d[:, None], axis=1)
         return {"dA": dA, "dX": dX}
+
+
+def _node(graph: Any, A: str, how: str) -> str:
+    """Put one part into an ONNX graph."""
+    if how == "max":
+        return graph.op("ReduceMax", graph.real(A, -np.inf), graph.integers(1), keepdims=0)
+    if how == "last" and graph.steps:
+        last = graph.op("Sub", graph.lengths(), graph.integers(1))
+        return graph.op("GatherND", A, graph.op("Unsqueeze", last, graph.integers(1)), batch_dims=1)
+    if how == "last":
+        return graph.op("Gather", A, graph.array("end", -1, np.int64), axis=1)
+    if not graph.steps:
+        return graph.op("ReduceMean", A, graph.integers(1), keepdims=0)
+    count = graph.op("Cast", "lengths", to=graph.number)
+    A = graph.op("ReduceSum", graph.real(A), graph.integers(1), keepdims=0)
+    return graph.op("Div", A, graph.op("Unsqueeze", count, graph.integers(1)))
 
 
 def _pooled(how: str, X: np.ndarray, steps: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:

@@ -77,6 +77,17 @@ class Scale(Layer):
         """The same in that shape."""
         self.p |= {"scale": np.ones(shape, self.dtype), "shift": np.zeros(shape, self.dtype)}
 
+    def c_text(self, c: Any) -> Any:
+        """Return each number times its own scale, and shifted, in C."""
+        constants = [c.array(name, values) for name, values in c.p.items()]
+        value = f"x[i] * scale_{c.i}.values[i] + shift_{c.i}.values[i]"
+        return c.elementwise(f"Scale, {c.n} elements", value, constants)
+
+    def onnx_node(self, graph: Any, A: str) -> str:
+        """Put A * scale + shift into the graph."""
+        scale, shift = graph.parameters(self)
+        return graph.real(graph.op("Add", graph.op("Mul", A, scale), shift))
+
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> ScalePass:
         """A * scale + shift, of which sample i has `lengths[i]` real steps (None: all)."""
         X, steps = unpadded(floats(A, self.dtype), lengths)

@@ -1,1 +1,1 @@
-"""Weights of fewer bytes: int8 and bfloat16. `cgru.quantize` makes a network of them."""
+"""Layers with weights of fewer bytes, int8 and bfloat16. `cgru.quantize` makes a network of them."""

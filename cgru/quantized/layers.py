@@ -7,21 +7,22 @@ columns, or the bits of bfloat16; see reference.py. All else is float32.
 from __future__ import annotations
 
 from collections.abc import MutableMapping, Sequence
+from string import Template
 from typing import Any
 
 import numpy as np
 
 from cgru import activations
 from cgru.activations import Activation
-from cgru.bidirectional import MERGES, PREFIXES, Joined, merged
-from cgru.core.checks import flag, lengths_of, mapping, positive, rate, real, sequences
+from cgru.bidirectional import Bidirectional
+from cgru.core.checks import flag, lengths_of, positive, real, sequences
 from cgru.core.narrow import NarrowGRU, NarrowLinear, level
+from cgru.gru import GRU
 from cgru.layers.dense import Dense
 from cgru.layers.embedding import Embedding
-from cgru.layers.layer import Fields, Layer, LayerPass, Shape, flat, floats, kept, unflat, unpadded
+from cgru.layers.layer import Fields, Layer, LayerPass, flat, floats, kept, unflat, unpadded
 from cgru.optimizers import check_number
 from cgru.quantized import reference
-from cgru.variant import variant_of
 
 __all__ = ["BOUNDED", "KINDS", "WEIGHTS", "Quantized", "QuantizedBidirectional", "QuantizedDense", "QuantizedEmbedding",
            "QuantizedGRU", "check_numbers", "named_weights"]  # fmt: skip
@@ -30,6 +31,12 @@ WEIGHTS = {"int8": np.dtype(np.int8), "bfloat16": np.dtype(np.uint16)}  # what t
 BOUNDED = (activations.tanh, activations.sigmoid)  # activations that give no more than 1
 FLOAT32 = np.dtype(np.float32)
 MOST = (2**31 - 1) // 127**2  # rows of int8 weights whose sums of products of codes 32 bits hold
+_ROW = Template("""\
+/* layer $i: $about */
+${constants}static void layer_$i(real *y, int token) {
+    for (int i = 0; i < $u; i++) y[i] = $value;
+}
+""")
 INFINITE = np.uint16(0x7F80)  # the exponent of what is not finite in bfloat16
 
 
@@ -55,6 +62,7 @@ class Quantized(Layer):
     """
 
     trains = False
+    of: type[Layer]  # the layer of floats that it is made of
     weights: str
     x_bound: float
 
@@ -66,10 +74,6 @@ class Quantized(Layer):
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"_packed": ()}
-
-    def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-        """The shape and dtype of what `p` has, for e elements."""
-        raise NotImplementedError
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
@@ -129,7 +133,7 @@ class Quantized(Layer):
         raise NotImplementedError
 
 
-class QuantizedGRU(Quantized):
+class QuantizedGRU(Quantized, GRU):
     """A GRU of such weights: what `GRU.predict` does, with the errors of that.
 
     Args:
@@ -137,7 +141,7 @@ class QuantizedGRU(Quantized):
         activate, activate_update, activate_reset: cgru's own, or their names; the others as of a GRU.
     """
 
-    stream = "recurrent"
+    of, stream, c_text = GRU, "recurrent", GRU.c_text
     fields = Fields(
         {"units": "u"},
         ("activate", "activate_update", "activate_reset"),
@@ -161,41 +165,16 @@ class QuantizedGRU(Quantized):
         reverse: bool = False,
         zoneout: float = 0.0,
     ) -> None:
-        super().__init__(dtype=np.float32)
+        super().__init__(
+            positive(units, "units"), activate, activate_update, activate_reset, sequences=flag(sequences, "sequences"),
+            se_hPars=se_hPars, dtype=np.float32, reset_after=reset_after, learn_h0=learn_h0, reverse=reverse,
+            zoneout=zoneout,
+        )  # fmt: skip
         self._set(weights, x_bound)
-        self.d["u"] = positive(units, "units")
-        self.activate = activations.named(activate, "activate")
-        self.activate_update = activations.named(activate_update, "activate_update")
-        self.activate_reset = activations.named(activate_reset, "activate_reset")
-        self.se_hPars = mapping(se_hPars, "se_hPars")
-        self.sequences, self.reverse = flag(sequences, "sequences"), flag(reverse, "reverse")
-        self.zoneout = rate(zoneout, "zoneout")
-        self.variant = variant_of(reset_after=flag(reset_after, "reset_after"), learn_h0=flag(learn_h0, "learn_h0"))
-        self.cells = (self,)
         self._settings()  # which may be refused
 
     def __repr__(self) -> str:
         return f"QuantizedGRU(units={self.d['u']}, weights={self.weights!r}, sequences={self.sequences})"
-
-    @property
-    def elements(self) -> int | None:
-        """e; None where there are no parameters."""
-        return len(self.p["Uz"]) if np.ndim(self.p.get("Uz")) else None
-
-    @property
-    def piecewise(self) -> bool:
-        """Whether pieces of a sequence may come one after another."""
-        return not self.reverse
-
-    @property
-    def reset_after(self) -> bool:
-        """Whether the reset gate is applied after the product."""
-        return self.variant.reset_after
-
-    @property
-    def learn_h0(self) -> bool:
-        """Whether there is a state `h0` to begin with."""
-        return self.variant.learn_h0
 
     @property
     def bound(self) -> float:
@@ -208,12 +187,6 @@ class QuantizedGRU(Quantized):
         for name, shape in self.variant.shapes(e, self.d["u"]).items():
             found |= self._weights(name, shape) if name[0] in "UV" else {name: (shape, FLOAT32)}
         return found
-
-    def output_shape(self, shape: Shape) -> Shape:
-        """(m, s, u) for (m, s, e), or (m, u) without `sequences`; ValueError for any other."""
-        if len(shape) != 3:
-            raise ValueError("expected all steps (m, s, e)")
-        return (*shape[:2], self.d["u"]) if self.sequences else (shape[0], self.d["u"])
 
     def predict(self, A: Any, lengths: Any = None, h0: Any = None) -> np.ndarray:
         """The states (m, s, u), zero past the lengths, or the last ones (m, u), for A (m, s, e) from h0 (m, u)."""
@@ -245,45 +218,21 @@ class QuantizedGRU(Quantized):
         return NarrowGRU(self.p, *self._settings())
 
 
-class QuantizedBidirectional(Quantized):
+class QuantizedBidirectional(Quantized, Bidirectional):
     """A `QuantizedGRU` and its twin in the other direction, their outputs merged as those of a `Bidirectional`."""
 
-    piecewise = False
+    of = Bidirectional
     fields = Fields(halves=("layer", "twin"), half="QuantizedGRU")
 
     def __init__(self, layer: QuantizedGRU, twin: QuantizedGRU, merge: str = "concat") -> None:
-        super().__init__(dtype=np.float32)
-        self._set(layer.weights, layer.x_bound)
-        if merge not in MERGES:
-            raise ValueError(f"merge: expected one of {', '.join(MERGES)}, got {merge!r}")
         due = layer.d["u"], layer.sequences, not layer.reverse
         if (twin.d["u"], twin.sequences, twin.reverse) != due:
             raise ValueError(f"twin: expected units, sequences and reverse to be {due}, got {twin!r}")
-        self.halves = self.cells = layer, twin
-        self.merge, u = merge, layer.d["u"]
-        self.d["u"] = 2 * u if merge == "concat" else u
-        self.sequences = layer.sequences
-        self.p = Joined(*(half.p for half in self.halves))
+        self._join(layer, merge, lambda layer: twin)
+        self._set(layer.weights, layer.x_bound)
 
     def __repr__(self) -> str:
         return f"QuantizedBidirectional({self.halves[0]!r}, merge={self.merge!r})"
-
-    @property
-    def elements(self) -> int | None:
-        """e; None where there are no parameters."""
-        return self.halves[0].elements
-
-    def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-        """Weights, their scales, and biases."""
-        return {
-            prefix + name: value
-            for prefix, half in zip(PREFIXES, self.halves, strict=True)
-            for name, value in half.arrays(e).items()
-        }
-
-    def output_shape(self, shape: Shape) -> Shape:
-        """(m, s, w), or without `sequences` (m, w), for (m, s, e); ValueError for any other."""
-        return *self.halves[0].output_shape(shape)[:-1], self.d["u"]
 
     def predict(self, A: Any, lengths: Any = None, h0: Any = None) -> np.ndarray:
         """The outputs (m, s, w), or the last ones (m, w), for A (m, s, e) from h0, a pair of (m, u)."""
@@ -291,18 +240,11 @@ class QuantizedBidirectional(Quantized):
             h0 = real(h0, "h0", (2, "m", self.halves[0].d["u"]), self.dtype)
         return self.predict_on(A, lengths, (None, None) if h0 is None else h0)[0]
 
-    def predict_on(
-        self, A: np.ndarray, lengths: np.ndarray | None, states: Sequence[np.ndarray | None]
-    ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-        """`predict` from a state for each of the two, and their last states (m, u)."""
-        ran = [half.predict_on(A, lengths, (h0,)) for half, h0 in zip(self.halves, states, strict=True)]
-        return merged(self.merge, *(part for part, _ in ran)), tuple(last for _, (last,) in ran)
-
 
 class QuantizedDense(Quantized, Dense):
     """A `Dense` of such weights."""
 
-    stream = "narrow"
+    of, stream, c_text = Dense, "narrow", Dense.c_text
     fields = Fields({"units": "u"}, ("activate",), options=("weights", "x_bound"))
 
     def __init__(
@@ -361,6 +303,7 @@ class _OneWay(LayerPass):
 class QuantizedEmbedding(Quantized, Embedding):
     """An `Embedding` whose table is of such numbers; of int8 each token has a scale."""
 
+    of = Embedding
     fields = Fields({"tokens": "v", "units": "u"}, options=("weights",))
 
     def __init__(self, tokens: int, units: int, *, weights: str = "int8") -> None:
@@ -375,6 +318,16 @@ class QuantizedEmbedding(Quantized, Embedding):
         v, u = self.d["v"], self.d["u"]
         scale = {"scale_E": ((v, 1), FLOAT32)} if self.weights == "int8" else {}
         return {"E": ((v, u), WEIGHTS[self.weights]), **scale}
+
+    def c_text(self, c: Any) -> Any:
+        """Return the table in C, and what widens a row of it."""
+        i, u = c.i, self.d["u"]
+        about = f"Embedding, {self.d['v']} tokens, {u} units{c.kept}"
+        constants = "".join(c.array(*each) for each in zip(("table", "scales"), c.p.values(), strict=False))
+        code = f"table_{i}[(size_t)token * {u} + (size_t)i]"
+        value = f"(real){code} * scales_{i}.values[token]" if "scale_E" in c.p else f"widened({code})"
+        text = _ROW.substitute(i=i, about=about, constants=constants, u=u, value=value)
+        return c.part(about, u, f"vector_{i}", text, f"real vector_{i}[{u}];\nlayer_{i}(vector_{i}, {c.x});")
 
     @property
     def table(self) -> np.ndarray:

@@ -7,7 +7,7 @@ import pytest
 from cli_cases import QUICK, X, Y, refused, run
 
 import cgru
-from cgru.quantized.quantize import noise
+from cgru.quantization import noise
 
 
 @pytest.fixture(scope="module")

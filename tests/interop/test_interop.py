@@ -10,7 +10,6 @@ from interop_cases import assert_same_layers, parameters, recurrent
 
 import cgru
 from cgru import activations, interop, layers
-from cgru.interop import onnx_to
 from cgru.interop.gates import FUNCTIONS, KERAS, ONNX, TORCH, cell_of, dtype_of, gate_options, refusal, tuning
 from cgru.layers.layer import Layer
 from cgru.variant import RESET_AFTER, RESET_BEFORE
@@ -103,13 +102,13 @@ def test_a_steep_slope_is_another_function_elsewhere():
 
 
 def test_every_layer_has_a_way_to_onnx():
-    names = {"GRU", "Bidirectional", *(kind.__name__ for kind in layers.KINDS)}
-    assert [name for name in sorted(names) if not callable(getattr(onnx_to.Graph, name.lower(), None))] == []
+    kinds = (cgru.GRU, cgru.Bidirectional, *layers.KINDS)
+    assert [kind for kind in kinds if not callable(vars(kind).get("onnx_node"))] == []
 
 
 def test_a_layer_that_onnx_has_not_is_refused_by_name(monkeypatch):
     pytest.importorskip("onnx")
-    monkeypatch.delattr(onnx_to.Graph, "clip")
+    monkeypatch.delattr(cgru.Clip, "onnx_node")
     with pytest.raises(ValueError, match=r"^net: layer 1, Clip\(0\.0, 1\.0\), cannot be had in ONNX: there is no such"):
         interop.to_onnx([recurrent(RNG, 3, 4, 1, "float32"), cgru.Clip(0, 1)])
 

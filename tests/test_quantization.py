@@ -12,6 +12,7 @@ from quantized_cases import KINDS
 
 import cgru
 from cgru.layers.layer import Layer
+from cgru.quantization import bytes_of, noise, quantize
 from cgru.quantized import reference
 from cgru.quantized.layers import (
     QuantizedBidirectional,
@@ -19,7 +20,6 @@ from cgru.quantized.layers import (
     QuantizedEmbedding,
     QuantizedGRU,
 )
-from cgru.quantized.quantize import bytes_of, noise, quantize
 
 X, LENGTHS, _ = random_batch(12, 6, 5, 1, True)
 FULL = np.random.default_rng(5).standard_normal((12, 6, 5))

@@ -11,36 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from cgru.bidirectional import Bidirectional
 from cgru.core.blocks import at_once
 from cgru.core.lengths import mask
-from cgru.gru import GRU
-from cgru.layers.dense import Dense
-from cgru.layers.embedding import Embedding
 from cgru.layers.layer import Layer
 from cgru.network.network import Network
 from cgru.network.samples import taken
 from cgru.optimizers import check_number
 from cgru.quantized import reference
-from cgru.quantized.layers import (
-    Quantized,
-    QuantizedBidirectional,
-    QuantizedDense,
-    QuantizedEmbedding,
-    QuantizedGRU,
-    named_weights,
-)
+from cgru.quantized.layers import KINDS, Quantized, named_weights
 
 __all__ = ["bytes_of", "changed", "compared", "noise", "quantize"]
 
 Arrays = dict[str, np.ndarray]
 
-_QUANTIZED = {
-    GRU: QuantizedGRU,
-    Bidirectional: QuantizedBidirectional,
-    Dense: QuantizedDense,
-    Embedding: QuantizedEmbedding,
-}
+_QUANTIZED = {kind.of: kind for kind in KINDS}
 LARGEST = reference.floats(np.uint16(0x7F7F))  # bfloat16 beside what is infinite
 
 

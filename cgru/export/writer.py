@@ -1,0 +1,379 @@
+"""What the layers of a model are written with in C, and the two whose C is too long to stand with them.
+
+A layer's `c_text` is given a `Writer` and returns a `Part`. e elements and u units of a layer, n inputs and k outputs
+of a Dense.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from cgru.activations import elu, identity, lrelu, name_of, ours, parameter, softmax
+from cgru.core.checks import real
+from cgru.export.products import side_by_side, weights_of
+from cgru.export.source import array, number
+from cgru.gru import GATES, GRU
+from cgru.layers.layer import Layer, own
+from cgru.network import Network
+from cgru.quantized.layers import check_numbers
+from cgru.variant import RESET_AFTER, RESET_BEFORE
+
+__all__ = ["Part", "Writer", "layers_of", "parts_of"]
+
+AnyNet = Network | GRU
+TUNED = {lrelu: "LRELU_alpha", elu: "ELU_alpha", softmax: "softmax_temperature"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a layer adds to the file.
+
+    `code` defines its weights and functions, `members` are its state, zero or what `begin` puts there; `step` is run in
+    each step, or without a state and with none above where outputs are due; `result` is what the next layer reads,
+    `width` numbers. `x` in `step` is the input of the model.
+    """
+
+    about: str
+    width: int
+    result: str
+    code: str = ""
+    step: str = ""
+    members: tuple[str, ...] = ()
+    begin: str = ""
+
+
+def layers_of(net: Any) -> Sequence[Layer]:
+    """The layers of `net`; TypeError, ValueError or RuntimeError where they cannot be exported."""
+    if not isinstance(net, AnyNet):
+        raise TypeError(f"net: expected a Network or a GRU, got {type(net).__name__}")
+    layers = net.layers if isinstance(net, Network) else (net,)
+    for i, layer in enumerate(layers):
+        if not layer.piecewise and layer.stream != "":
+            raise ValueError(
+                f"net: expected layers that run a step at a time, got {layer!r} as layer {i}, which begins at the end "
+                "of a sequence"
+            )
+        if own(layer, "c_text") is None:
+            raise ValueError(f"net: expected cgru's own layers to export, got {type(layer).__name__} as layer {i}")
+        if not layer.p and layer.parameter_names:
+            raise RuntimeError(f"net: expected parameters to export, got none in layer {i}: fit or predict first")
+    return layers
+
+
+def parts_of(net: AnyNet, layers: Sequence[Layer], dtype: np.dtype) -> list[Part]:
+    """The parts, input first, each reading what the one before it gives; ValueError where none has a state."""
+    e = next(layer for layer in layers if layer.p).elements
+    if layers[0].tokens_in:
+        parts = [Part(f"input: a token from 0 to {layers[0].d['v'] - 1}", 1, "x")]
+    elif getattr(net, "mean", None) is None:
+        parts = [Part(f"input: {e} elements", e, "x")]
+    else:
+        parts = [_standardize(net.mean, net.scale, e, dtype)]
+    for i, layer in enumerate(layers):
+        parts.append(layer.c_text(Writer(layer, i, parts[-1].result, parts[-1].width, dtype)))
+    if not any(part.members for part in parts):
+        raise ValueError(f"net: expected a GRU, or a Pool that is not 'last', among the layers, got {list(layers)}")
+    return parts
+
+
+_STANDARDIZE = Template("""\
+${constants}static void standardize(real *y, const real *x) {
+    for (int i = 0; i < $e; i++) y[i] = $centred / scale.values[i];
+}
+""")
+
+
+def _standardize(mean: np.ndarray, scale: np.ndarray, e: int, dtype: np.dtype) -> Part:
+    """(x - mean) / scale, the mean in two numbers: `Network` does it in float64, and one float32 would lose digits."""
+    mean, scale = (real(value, name, (e,)).astype(np.float64) for name, value in (("mean", mean), ("scale", scale)))
+    arrays = {"mean": _narrowed(mean, "mean", dtype), "scale": _narrowed(scale, "scale", dtype)}
+    if not arrays["scale"].all():
+        raise ValueError(f"scale: expected numbers that are not zero in {dtype}, got {scale.tolist()}")
+    centred, rest = "(x[i] - mean.values[i])", mean - arrays["mean"]
+    if rest.any():
+        arrays["rest"], centred = rest.astype(dtype), f"({centred} - rest.values[i])"
+    constants = "".join(array(name, value) for name, value in arrays.items())
+    code = _STANDARDIZE.substitute(constants=constants, centred=centred, e=e)
+    step = f"real standardized[{e}];\nstandardize(standardized, x);"
+    return Part(f"input: {e} elements, standardized", e, "standardized", code, step)
+
+
+def _narrowed(values: np.ndarray, name: str, dtype: np.dtype) -> np.ndarray:
+    """The values in `dtype`, in which they are finite."""
+    with np.errstate(over="ignore"):
+        made = values.astype(dtype)
+    if not np.isfinite(made).all():
+        raise ValueError(f"{name}: expected finite numbers in {dtype}, got NaN or infinity")
+    return made
+
+
+def _loop(values: str, call: str, start: int, stop: int) -> str:
+    """Apply an activation, over the padding too: the compiler is spared the rest of a vector."""
+    value = f"{values}[i]"
+    return f"for (int i = {start}; i < {stop}; i++) {value} = {call.format(value)};" if call else ""
+
+
+# --- the texts ---
+
+_ELEMENTWISE = Template("""\
+/* layer $i: $about */
+${constants}static void layer_$i(real *y, const real *x) {
+    for (int i = 0; i < $n; i++) y[i] = $value;
+    $after
+}
+""")
+
+_DENSE = Template("""\
+/* layer $i: $about */
+$biases
+$weights
+static void layer_$i(real *y, const real *x) {
+    $product
+    $activated
+}
+""")
+
+_BEFORE = Template("""\
+/* layer $i: $about */
+$biases
+$inputs
+$hidden
+$candidate
+static void layer_$i(real *h, const real *x) {
+    ALIGNED real from_x[3 * $up], gates[2 * $up], reset[$up], hh[$up];
+    const real *r = gates, *z = gates + $up;
+
+    /* x Uhh + bhh, x Ur + br, x Uz + bz */
+    $inputs_product
+    /* r = activate_reset(x Ur + br + hp Vr), z = activate_update(x Uz + bz + hp Vz) */
+    $hidden_product
+    $gates_activated
+    /* hh = activate(x Uhh + bhh + (r * hp) Vhh) */
+    for (int i = 0; i < $up; i++) reset[i] = r[i] * h[i];
+    $candidate_product
+    $activated
+    $blended
+}
+""")
+
+_AFTER = Template("""\
+/* layer $i: $about */
+$biases
+$inputs
+$hidden
+static void layer_$i(real *h, const real *x) {
+    ALIGNED real from_x[4 * $up], gates[3 * $up], hh[$up];
+    const real *r = gates, *z = gates + $up, *c = gates + 2 * $up;
+
+    /* x Uhh + bhh, x Ur + br, x Uz + bz, and beside them chh */
+    $inputs_product
+    memcpy(from_x + 3 * $up, biases_$i.values + 3 * $up, $up * sizeof(real));
+    /* r = activate_reset(x Ur + br + hp Vr), z = activate_update(x Uz + bz + hp Vz), c = hp Vhh + chh */
+    $hidden_product
+    $gates_activated
+    /* hh = activate(x Uhh + bhh + r * c) */
+    for (int i = 0; i < $up; i++) hh[i] = from_x[i] + r[i] * c[i];
+    $activated
+    $blended
+}
+""")
+
+# The code of each variant, the matrices and biases that lie side by side in it, and what is said of it. Of a product of
+# these matrices: where it goes, what it begins with, and what is multiplied.
+_PRODUCTS = {
+    "inputs": ("from_x", "biases_{i}.values", "x"),
+    "hidden": ("gates", "from_x + {up}", "h"),
+    "candidate": ("hh", "from_x", "reset"),
+}
+_VARIANTS = {
+    RESET_BEFORE: (
+        _BEFORE,
+        {"inputs": ("Uhh", "Ur", "Uz"), "hidden": ("Vr", "Vz"), "candidate": ("Vhh",)},
+        ("bhh", "br", "bz"),
+        "",
+    ),
+    RESET_AFTER: (
+        _AFTER,
+        {"inputs": ("Uhh", "Ur", "Uz"), "hidden": ("Vr", "Vz", "Vhh")},
+        ("bhh", "br", "bz", "chh"),
+        ", reset after the product",
+    ),
+}
+
+_BLENDED = """\
+/* h = z * hp + (1 - z) * hh */
+    for (int i = 0; i < $up; i++) h[i] = z[i] * h[i] + (1 - z[i]) * hh[i];"""
+
+_ZONED_OUT = """\
+/* h = k * hp + (1 - k) * (z * hp + (1 - z) * hh), k = $k: what zoneout leaves on average */
+    for (int i = 0; i < $up; i++) h[i] = $k * h[i] + (1 - $k) * (z[i] * h[i] + (1 - z[i]) * hh[i]);"""
+
+
+class Writer:
+    """What writes one layer in C: where it stands, what its numbers are in the file, and the texts of most layers.
+
+    Attributes:
+        layer, i: the layer, and its number in the file.
+        x, n: the C that its input is read by, of n numbers, or a token.
+        dtype: of the numbers in the file, `real` in C.
+        part: makes a `Part`.
+    """
+
+    part = Part
+
+    def __init__(self, layer: Any, i: int, x: str, n: int, dtype: np.dtype) -> None:
+        self.layer, self.i, self.x, self.n, self.dtype = layer, i, x, n, dtype
+
+    # --- numbers ---
+
+    @cached_property
+    def p(self) -> dict[str, np.ndarray]:
+        """The parameters: floats in the layer's dtype as it runs and then in that of the file, codes as they are."""
+        p, layer = {}, self.layer
+        for name, (shape, kept) in layer.arrays(self.n).items():
+            what = f"p[{name!r}] of layer {self.i}"
+            if name not in layer.p:
+                raise ValueError(f"{what}: missing; expected an array of shape {shape}")
+            p[name] = value = np.asarray(layer.p[name])
+            if kept.kind == "f":
+                p[name] = _narrowed(real(value, what, shape, layer.dtype), what, self.dtype)
+            elif (value.shape, value.dtype) != (shape, kept):
+                raise ValueError(f"{what}: expected {kept} {shape}, got {value.dtype} {value.shape}")
+            else:
+                check_numbers(value, what)
+        return p
+
+    def array(self, name: str, values: np.ndarray) -> str:
+        """Return the definition of a constant array, `name_i.values`, or of codes `name_i`."""
+        return array(f"{name}_{self.i}", values)
+
+    def number(self, value: float, what: str) -> str:
+        """Return a number as a constant of the file's dtype; ValueError with `what` it is where it is not finite."""
+        return number(_narrowed(np.array(value), what, self.dtype).item(), self.dtype)
+
+    def tuning(self, key: str) -> str:
+        """Return a number of the layer's `se_hPars` as a constant, as it is in the dtype of the layer."""
+        with np.errstate(over="ignore"):
+            value = np.array(parameter(self.layer.se_hPars, key)).astype(self.layer.dtype)
+        return self.number(value, f"se_hPars[{key!r}]")
+
+    # --- words ---
+
+    @property
+    def kept(self) -> str:
+        """What is said of weights that are no floats."""
+        return f", {self.layer.weights} weights" if self.layer.weights else ""
+
+    def described(self, role: str = "activate") -> str:
+        """Return the name of an activation of the layer, with the number that it takes."""
+        f = getattr(self.layer, role)
+        key = TUNED.get(ours(f))
+        return name_of(f) + (f" ({key} {parameter(self.layer.se_hPars, key):g})" if key else "")
+
+    # --- activations ---
+
+    def call(self, role: str) -> str:
+        """Return the C call of an elementwise activation but for its argument, `activate_elu({}, 1.0f)`; "": none."""
+        f = getattr(self.layer, role)
+        known = ours(f)
+        if known is None or known is softmax:
+            due = "one of cgru's own" if known is None else "an elementwise activation"
+            raise ValueError(f"{role}: expected {due} to export, got {name_of(f)} in layer {self.i}")
+        if known is identity:
+            return ""
+        alpha = f", {self.tuning(TUNED[known])}" if known in TUNED else ""
+        return f"activate_{name_of(known)}({{}}{alpha})"
+
+    def activated(self, k: int, columns: int) -> str:
+        """Return what applies the activation to y, k numbers with padding up to so many columns."""
+        if ours(self.layer.activate) is softmax:
+            return f"softmax(y, {k}, {self.tuning('softmax_temperature')});"
+        return _loop("y", self.call("activate"), 0, columns)
+
+    # --- whole layers ---
+
+    def function(self, about: str, width: int, code: str, columns: int | None = None) -> Part:
+        """Return a layer whose `code` defines `layer_i(real *y, const real *x)`, which writes `width` numbers.
+
+        With `columns` y has room for so many, and is aligned.
+        """
+        y, kind = f"y_{self.i}", "real" if columns is None else "ALIGNED real"
+        step = f"{kind} {y}[{columns or width}];\nlayer_{self.i}({y}, {self.x});"
+        return Part(about, width, y, code, step)
+
+    def elementwise(self, about: str, value: str, constants: Sequence[str] = (), after: str = "") -> Part:
+        """Return a layer that makes of each number x[i] `value`, and `after` that something of all, y."""
+        constants = "".join(f"{text}\n" for text in constants)
+        words = {"i": self.i, "n": self.n, "about": about, "value": value, "constants": constants, "after": after}
+        return self.function(about, self.n, _ELEMENTWISE.substitute(words))
+
+    def dense(self) -> Part:
+        """Return a `Dense`, of floats or quantised."""
+        layer, i, n, p = self.layer, self.i, self.n, self.p
+        weights, k = weights_of(layer.weights, self.dtype), layer.d["u"]
+        columns = weights.padded(k)
+        about = f"Dense, {n} inputs, {k} outputs; activate {self.described()}{self.kept}"
+        bound = getattr(layer, "x_bound", 0.0)
+        code = _DENSE.substitute(
+            i=i,
+            about=about,
+            biases=self.array("biases", side_by_side([p["b"]], columns)),
+            weights=weights.matrix(f"weights_{i}", [p["W"]], _scales(p, ["W"])),
+            product=weights.product("y", columns, f"biases_{i}.values", "x", n, f"weights_{i}", bound),
+            activated=self.activated(k, columns),
+        )
+        return self.function(about, k, code, columns)
+
+    def gru(self) -> Part:
+        """Return a `GRU`, of floats or quantised; ValueError for a variant that is not written in C."""
+        layer, i, e, u = self.layer, self.i, self.n, self.layer.d["u"]
+        if layer.variant.step not in _VARIANTS:
+            due = " or ".join(map(str, _VARIANTS))
+            raise ValueError(f"net: expected GRUs of the variant {due} to export, got {layer.variant} as layer {i}")
+        template, matrices, biases, said = _VARIANTS[layer.variant.step]
+        weights, p = weights_of(layer.weights, self.dtype), self.p
+        up = weights.padded(u)
+        about = f"GRU, {e} elements, {u} units; " + ", ".join(f"{gate} {self.described(gate)}" for gate in GATES)
+        about += said + ", a learned h0" * layer.learn_h0 + f", zoneout {layer.zoneout:g}" * bool(layer.zoneout)
+        k = number(layer.dtype.type(layer.zoneout).astype(self.dtype).item(), self.dtype)
+        values = {
+            "i": i,
+            "about": about + self.kept,
+            "up": up,
+            "gates_activated": self._gates(up),
+            "activated": _loop("hh", self.call("activate"), 0, up),
+            "blended": Template(_ZONED_OUT if layer.zoneout else _BLENDED).substitute(k=k, up=up),
+            "biases": self.array("biases", side_by_side([p[name] for name in biases], up)),
+        }
+        for role, names in matrices.items():
+            y, start, operand = (text.format(i=i, up=up) for text in _PRODUCTS[role])
+            rows, bound = (e, "x_bound") if role == "inputs" else (u, "bound")
+            values[role] = weights.matrix(f"{role}_{i}", [p[name] for name in names], _scales(p, names))
+            values[f"{role}_product"] = weights.product(
+                y, len(names) * up, start, operand, rows, f"{role}_{i}", getattr(layer, bound, 0.0)
+            )
+        state, code, begin = f"state->layer_{i}", template.substitute(values), ""
+        member = f"$real layer_{i}[{up}]; /* h ({u},){' and padding' * (up > u)} */"
+        if layer.learn_h0:
+            code += self.array("start", p["h0"])
+            begin = f"memcpy({state}, start_{i}.values, sizeof start_{i});"
+        return Part(about + self.kept, u, state, code, f"layer_{i}({state}, {self.x});", (member,), begin)
+
+    def _gates(self, up: int) -> str:
+        """The loops that activate r and z, which lie side by side in `gates`: one where both have one function."""
+        reset, update = self.call("activate_reset"), self.call("activate_update")
+        if reset == update:
+            return _loop("gates", reset, 0, 2 * up)
+        loops = _loop("gates", reset, 0, up), _loop("gates", update, up, 2 * up)
+        return "\n    ".join(filter(None, loops))
+
+
+def _scales(p: dict[str, np.ndarray], names: Sequence[str]) -> list[np.ndarray]:
+    """Those of the columns of such matrices; none where they have no codes."""
+    return [p[f"scale_{name}"] for name in names if f"scale_{name}" in p]
