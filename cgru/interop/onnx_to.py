@@ -260,7 +260,7 @@ class Graph:
         """The graph that ends with A."""
         helper, numbers = self.onnx.helper, self.onnx.TensorProto
         value, real = helper.make_tensor_value_info, self.number
-        e = next((layer.elements for layer in layers if layer.elements), "e")
+        e = chain.elements(layers) or "e"
         tokens = gates.takes_tokens(layers)
         inputs = [value("X", numbers.INT64, ["m", "s"]) if tokens else value("X", real, ["m", "s", e])]
         *shape, n = chain.shape_of(layers)

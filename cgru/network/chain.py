@@ -17,8 +17,8 @@ from cgru.core.lengths import mask
 from cgru.layers.layer import Layer, Shape
 
 __all__ = [
-    "chain", "check_pieces", "dtype_of", "input_elements", "output_lengths", "output_mask", "per_step", "shape_of",
-    "starts", "steppers", "stride",
+    "chain", "check_pieces", "dtype_of", "elements", "input_elements", "output_lengths", "output_mask", "per_step",
+    "shape_of", "starts", "steppers", "stride",
 ]  # fmt: skip
 
 
@@ -82,6 +82,15 @@ def input_elements(layers: Sequence[Layer], n: int) -> int:
     for layer in reversed(layers):
         n = layer.input_elements(n)
     return n
+
+
+def elements(layers: Sequence[Layer]) -> int | None:
+    """Return how many elements the parameters are made for; None where there are none yet, or for tokens."""
+    if layers[0].tokens_in:
+        return None
+    found = ((i, layer.elements) for i, layer in enumerate(layers) if layer.elements is not None)
+    i, n = next(found, (0, None))
+    return None if n is None else input_elements(layers[:i], n)
 
 
 # --- steps ---

@@ -60,9 +60,7 @@ class Model:
     @property
     def elements(self) -> int | None:
         """e, which the parameters are made for; None where there are none yet, or the inputs are tokens."""
-        i = next(i for i, layer in enumerate(self.layers) if "u" in layer.d)
-        n = self.layers[i].elements
-        return n if n is None else chain.input_elements(self.layers[:i], n)
+        return chain.elements(self.layers)
 
     @property
     def per_step(self) -> bool:
