@@ -6,7 +6,7 @@ m samples at once, e elements per step, k outputs. The cells of cell.pyx run the
 import numpy as np
 
 cimport numpy as cnp
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memmove, memset
 
 from cgru.activations import name_of
 from cgru.cell import Cell
@@ -167,7 +167,68 @@ cdef class _Elementwise(_Stage):
         return True
 
 
-cdef dict KINDS = {"recurrent": _Recurrent, "narrow": _Narrow, "linear": _Linear, "elementwise": _Elementwise}
+cdef class _Frames(_Stage):
+    """The steps of the frame that is begun; an output where it is complete."""
+
+    cdef object layer
+    cdef cnp.ndarray rows  # (m, length, n)
+    cdef Py_ssize_t length, hop
+    cdef Py_ssize_t filled  # steps of the frame that are there; below 0: so many lie before its first
+    cdef Py_ssize_t steps, made  # steps taken and frames made
+
+    def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
+        self.layer, self.length, self.hop = layer, layer.length, layer.hop
+        _Stage.__init__(self, m, given.shape[1], layer.length * given.shape[1], given.dtype, given)
+        self.rows = np.empty((m, self.length, self.n), given.dtype)
+        self.begin()
+
+    cdef int begin(self) except -1:
+        self.rows[...] = 0
+        self.filled, self.steps, self.made = self.layer.before, 0, 0
+        return 0
+
+    cdef int go_on(self, _Stage before) except -1:
+        cdef _Frames old = before
+        self.rows[...] = old.rows
+        self.filled, self.steps, self.made = old.filled, old.steps, old.made
+        return 0
+
+    cdef bint run(self) noexcept:
+        self.steps += 1
+        return self.push(<char *>cnp.PyArray_DATA(self.given))
+
+    cdef bint push(self, const char *x) noexcept:
+        """Put a step into the frame, NULL for zeros; return whether that completes it. Then begin the next."""
+        cdef Py_ssize_t bytes = self.n * cnp.PyArray_ITEMSIZE(self.rows), kept = max(0, self.length - self.hop), i
+        cdef char *rows = <char *>cnp.PyArray_DATA(self.rows)
+        cdef char *to
+        for i in range(self.m if self.filled >= 0 else 0):
+            to = rows + (i * self.length + self.filled) * bytes
+            if x == NULL:
+                memset(to, 0, bytes)
+            else:
+                memcpy(to, x + i * bytes, bytes)
+        self.filled += 1
+        if self.filled < self.length:
+            return False
+        memcpy(cnp.PyArray_DATA(self.out), rows, cnp.PyArray_NBYTES(self.rows))
+        for i in range(self.m):
+            to = rows + i * self.length * bytes
+            memmove(to, to + (self.length - kept) * bytes, kept * bytes)
+        self.filled, self.made = self.length - self.hop, self.made + 1
+        return True
+
+    cdef bint finish(self) except -1:
+        if not self.steps or self.made >= self.layer.count(self.steps):
+            return False
+        while not self.push(NULL):
+            pass
+        return True
+
+
+cdef dict KINDS = {
+    "recurrent": _Recurrent, "narrow": _Narrow, "linear": _Linear, "elementwise": _Elementwise, "frames": _Frames,
+}
 
 
 cdef class Stream:
@@ -179,7 +240,7 @@ cdef class Stream:
 
     Args:
         source: a `GRU` or a `Network` with parameters, or one of `cgru.quantize`: any chain of `GRU`, `Dense`,
-            `Activation`, `Scale` and `Clip`, an `Embedding` before it, `Pool("last")`; dropout is off.
+            `Activation`, `Scale`, `Clip` and `Frames`, an `Embedding` before it, `Pool("last")`; dropout is off.
         batch: m, how many samples run beside each other.
 
     Attributes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from string import Template
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,29 @@ from cgru.layers.layer import Fields, Layer, LayerPass, Shape, all_steps, kept, 
 __all__ = ["Frames"]
 
 Pad = bool | tuple[int, int]
+
+C = """\
+/* layer $i: the steps of the frame that is begun, and how many there are; below 0: how many lie before its first */
+static int layer_$i(real *rows, int64_t *filled, uint64_t *made, const real *x) {
+    if (*filled == $length) {
+        $moved
+        *filled = $rest;
+    }
+    if (*filled >= 0) memcpy(rows + *filled * $n, x, $n * sizeof(real));
+    if (++*filled < $length) return 0;
+    *made += 1;
+    return 1;
+}
+
+/* Of s steps and zeros after them one more frame, if there is one. */
+static int more_$i(real *rows, int64_t *filled, uint64_t *made, uint64_t s) {
+    static const real zeros[$n] = {0};
+    $count
+    if (s == 0 || *made >= count) return 0;
+    while (!layer_$i(rows, filled, made, zeros)) {}
+    return 1;
+}
+"""
 
 
 class Frames(Layer):
@@ -62,6 +86,35 @@ class Frames(Layer):
         numbers = (self.length, self.hop, self.before, self._zeros, self.pad is True)
         return {"kind": "frames", "numbers": numbers}
 
+    def c_text(self, c: Any) -> Any:
+        """Return in C the frame that is begun, which is state, and handed on where it is complete."""
+        if self.stream is None:
+            raise ValueError(f"net: expected layers without outputs before the first step, got {self!r} as layer {c.i}")
+        i, n, kept = c.i, c.n, max(0, self.length - self.hop)
+        state = f"state->rows_{i}, &state->filled_{i}, &state->made_{i}"
+        moved = f"memmove(rows, rows + {(self.length - kept) * n}, {kept * n} * sizeof(real));" if kept else ""
+        s, length, hop = f"s + {self._zeros}", self.length, self.hop
+        count = f"uint64_t count = {s} < {length} ? 0 : 1 + ({s} - {length}) / {hop};"
+        if self.pad is True:  # until one reaches the last step, or the next would begin past it
+            count = f"uint64_t count = s <= {length} ? 1 : 1 + (s - {length} + {hop - 1}) / {hop};\n"
+            count += f"    if (count > (s + {hop - 1}) / {hop}) count = (s + {hop - 1}) / {hop};"
+        words = {"i": i, "n": n, "length": self.length, "rest": self.length - self.hop, "moved": moved}
+        return c.part(
+            f"Frames of {self.length} steps, one every {self.hop}",
+            self.length * n,
+            f"state->rows_{i}",
+            Template(C).substitute(words, count=count),
+            f"state->steps_{i}++;\nif (!layer_{i}({state}, {c.x})) return 0;",
+            (f"$real rows_{i}[{self.length * n}];", f"int64_t filled_{i};", f"uint64_t made_{i}, steps_{i};"),
+            f"state->filled_{i} = {self.before};" if self.before else "",
+            f"more_{i}({state}, state->steps_{i})",
+        )
+
+    @property
+    def stream(self) -> str | None:
+        """None where a frame is complete before the first step."""
+        return "frames" if self.before < self.length else None
+
     @property
     def before(self) -> int:
         """How many steps of zeros stand before the first step."""
@@ -99,9 +152,13 @@ class Frames(Layer):
             due = "at least 1 step" if least == 1 else f"at least the {least} steps that make a frame"
             cure = "" if self.pad is True else "; pad=True makes frames of fewer"
             raise ValueError(f"{name}: expected {due}, got {steps.flat[wrong[0]]} in sample {wrong[0]}{cure}")
+        return self.count(steps)
+
+    def count(self, steps: Any) -> Any:
+        """Return how many frames there are of so many steps, none for too few, of integers that nobody checks."""
         if self.pad is True:
-            return np.minimum(-(-steps // self.hop), 1 - -np.maximum(0, steps - self.length) // self.hop)
-        return 1 + (steps + self._zeros - self.length) // self.hop
+            return np.minimum(-(-steps // self.hop), 1 + -(-np.maximum(0, steps - self.length) // self.hop))
+        return np.maximum(0, 1 + (steps + self._zeros - self.length) // self.hop)
 
     @property
     def _zeros(self) -> int:
