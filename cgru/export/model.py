@@ -47,9 +47,10 @@ def export_c(net: AnyNet, path: str | os.PathLike[str], *, name: str | None = No
         int model_step(model_state *state, int x, float *y);
         int model_run(model_state *state, const int *x, size_t n, float *y);
 
-    With `Frames` outputs come where a frame is complete. A step returns 1 where it put outputs into y, and 0 where there
-    are none yet; a run returns how many it put there, those of each step that has some or, in a model with outputs for
-    whole sequences, the last; and what padding would give comes after the last step, one by one until it returns 0, by
+    With `Frames` outputs come where a frame is complete. A step returns 1 where it put outputs into y, and 0 where
+    there are none yet. A run returns how many it put there: those of each step that has some or, in a model with
+    outputs for whole sequences, the last. What padding would give comes after the last step, one by one until it
+    returns 0, by
 
         int model_finish(model_state *state, float *y);
 
@@ -260,8 +261,8 @@ _WAITING = {
     "done": "return 1;",
     "done_all": "",
     "finish_declared": """
-/* After the last step: put the next of the outputs that are still due into y[${NAME}_OUTPUTS]; no step may follow before
- * the state begins anew. Return 1; or 0 where none is left, and then nothing is changed. */
+/* After the last step: put the next of the outputs that are still due into y[${NAME}_OUTPUTS]; no step may follow
+ * before the state begins anew. Return 1; or 0 where none is left, and then nothing is changed. */
 int ${name}_finish(${name}_state *state, $real *y);
 """,
     "finish": """
