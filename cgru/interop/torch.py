@@ -23,7 +23,7 @@ from cgru.gru import GRU
 from cgru.interop import gates
 from cgru.interop.gates import FUNCTIONS, TORCH, Refusal, array, refusal
 from cgru.interop.pieces import Pieces, affine, dense, embedding, per_element
-from cgru.layers import Activation, Clip, Dropout, Pool
+from cgru.layers import Activation, Clip, Dropout, Frames, Pool
 from cgru.network import Network
 
 __all__ = ["from_torch", "to_torch"]
@@ -52,6 +52,7 @@ TAKES: dict[str, dict[str, Any]] = {
     "clone": {},
     "mean": {"dim": None, "keepdim": False, "dtype": None},
     "amax": {"dim": None, "keepdim": False},
+    "unfold": {"dimension": None, "size": None, "step": None},
     "max": {"dim": None, "keepdim": False},
 }
 NAMES = {function.name: function for function in FUNCTIONS if function.own not in (identity, softmax)}
@@ -79,8 +80,9 @@ def from_torch(source: Any) -> Network:
     LeakyReLU, ELU, Sigmoid, Tanh, Softmax over the elements, ReLU6, Hardtanh and clamp, as modules, functions or
     methods; of sums, differences, products and quotients with numbers and buffers (n,); of `[0]` of a GRU, the last
     step or the last state (`[:, -1]`, `h[-1]`, `cat((h[-2], h[-1]), -1)`), mean, amax and max over the steps;
-    transpose, permute, squeeze, unsqueeze, flatten and contiguous where they move no number. A GRU starts from nothing,
-    or from `torch.zeros` by x's sizes. The network takes X (m, s, e) or tokens (m, s) and gives (m, s, k) or (m, k)
+    transpose, permute, squeeze, unsqueeze, flatten and contiguous where they move no number; of `unfold` over the steps
+    and a flatten behind it, which are `Frames` (weights upon it are put into its order). A GRU starts from nothing, or
+    from `torch.zeros` by x's sizes. The network takes X (m, s, e) or tokens (m, s) and gives (m, s, k) or (m, k)
     whatever the order of the first two axes is there. Anything else is refused by the name of its node, before
     anything is made: control flow, packing, several inputs, branches, hooks, shared weights.
 
@@ -288,8 +290,9 @@ class Trace:
         self.used: set[int] = set()  # parameters
         self.known: dict[Any, Known] = {}
         called = [self.modules[node.target] for node in graph.nodes if node.op == "call_module"]
-        sizes = (getattr(module, "in_features", getattr(module, "input_size", None)) for module in called)
-        self.n = next((size for size in sizes if size is not None), None)
+        self.n = self.elements(graph)
+        self.window = 0  # steps of a frame, while its axis stands beside that of the elements
+        self.element_major: np.ndarray | None = None  # the places in a frame there of ours, where they lie otherwise
         tokens = any(_kind_of(module) is torch.nn.Embedding for module in called)
         for i, node in enumerate(graph.nodes):
             self.place = f"node {i}, {self.named(node)}"
@@ -301,6 +304,19 @@ class Trace:
                 self.known[node] = getattr(self, node.op)(node)
         if not self.recurrent:
             raise refuse("expected a torch.nn.GRU in it, got none")
+
+    def elements(self, graph: Any) -> int | None:
+        """How many elements x has, as the first module with weights says; None where none does."""
+        length = 1
+        for node in graph.nodes:
+            if node.op == "call_method" and node.target == "unfold":
+                size = node.kwargs.get("size", *node.args[2:3])
+                length *= size if isinstance(size, int) and size > 0 else 1
+            module = self.modules[node.target] if node.op == "call_module" else None
+            size = getattr(module, "in_features", getattr(module, "input_size", None))
+            if size is not None:
+                return size // length
+        return None
 
     def named(self, node: Any) -> str:
         """What a node is called in an error."""
@@ -355,7 +371,7 @@ class Trace:
         if node.target in (getattr(operator, name, None), getattr(torch, name, None)) and name in SIGNS:
             return self.arithmetic(SIGNS[name], node)
         functional = torch.nn.functional
-        own = node.target in (getattr(torch, name, None), getattr(functional, name, None))
+        own = name != "unfold" and node.target in (getattr(torch, name, None), getattr(functional, name, None))
         if own and (name in ("permute", "swapaxes") or name in TAKES):
             return self.called(name, node)
         raise self.refuse("nothing of its kind may stand there")
@@ -444,7 +460,7 @@ class Trace:
 
     def rows(self, value: Known, n: int) -> None:
         """Refuse an array whose last axis is not that of n elements."""
-        if not value.axes or value.axes[-1] != "n" or self.n not in (None, n):
+        if not value.axes or value.axes[-1] != "n" or "w" in value.axes or self.n not in (None, n):
             raise self.refuse(f"expected {n} elements in the last axis, got {self.n} of axes {value.axes}")
 
     def position(self, value: Known, dim: Any) -> int:
@@ -465,6 +481,7 @@ class Trace:
         _check_plain(module, ["weight", "bias"] if module.bias is not None else ["weight"], self.refuse)
         W = array(module.weight, f"{self.place}, weight").T
         self.rows(value, len(W))
+        W = W[self.step_major()]
         return self.weighted(dense(W, module.bias, f"{self.place}, weight", self.refuse), module, value.axes)
 
     def embedding(self, value: Known, module: Any) -> Known:
@@ -491,7 +508,11 @@ class Trace:
         if self.order not in ((), order):
             raise self.refuse("it goes over the samples, where another GRU goes over the steps")
         self.order = order
-        for layer in _gru_layers(module):
+        layers = _gru_layers(module)
+        places = self.step_major()
+        for half in layers[0].cells:
+            half.p |= {name: half.p[name][places] for name in half.p if name.startswith("U")}
+        for layer in layers:
             self.chain.put(layer, self.place)
         D = 1 + module.bidirectional
         self.n = D * module.hidden_size
@@ -560,6 +581,8 @@ class Trace:
             if given["training"]:
                 raise self.refuse("it drops in inference too; expected training=self.training")
             return self.put(Dropout(given["p"]) if given["p"] else Activation(identity), value.axes)
+        if kind == "unfold":
+            return self.framed(value, given)
         if kind in ("mean", "amax", "max"):
             return self.pooled(kind, value, given["dim"], given["keepdim"])
         return self.reshaped(kind, value, given)
@@ -581,6 +604,8 @@ class Trace:
         elif kind == "flatten":
             i, j = (self.position(value, given[name]) for name in ("start_dim", "end_dim"))
             long = [axis for axis in axes[i : j + 1] if axis != "one"]
+            if sorted(long) == ["n", "w"]:
+                long = self.joined_frames(long)
             if len(long) > 1:
                 raise self.refuse("it makes one of several axes")
             axes[i : j + 1] = long or ["one"]
@@ -594,6 +619,41 @@ class Trace:
         if sorted(places) != list(range(len(value.axes))):
             raise self.refuse(f"expected each dimension once, got {dims}")
         return replace(value, axes=tuple(value.axes[i] for i in places))
+
+    def framed(self, value: Known, given: dict[str, Any]) -> Known:
+        """`x.unfold(dimension, size, step)` over the steps: frames, their steps in an axis of their own."""
+        at = self.position(value, given["dimension"])
+        others = [axis for axis in value.axes if axis not in ("n", value.axes[at])]
+        if (
+            sorted(value.axes) != ["0", "1", "n"]
+            or value.axes[at] == "n"
+            or self.order not in ((), (*others, value.axes[at]))
+        ):
+            raise self.refuse(
+                f"it is not over the steps of all samples, (m, s, n): {given['dimension']} of {value.axes}"
+            )
+        if self.element_major is not None:
+            raise self.refuse("expected a Linear or a GRU between two unfolds")
+        try:
+            layer = Frames(given["size"], given["step"], pad=False)
+        except (TypeError, ValueError) as error:
+            raise self.refuse(str(error)) from None
+        self.order, self.window = (*others, value.axes[at]), layer.length
+        return self.put(layer, (*value.axes, "w"))
+
+    def joined_frames(self, axes: list[str]) -> list[str]:
+        """The elements of the steps of a frame as one axis, whichever of the two came first; ours has steps first."""
+        if self.n is None:
+            raise self.refuse("it joins elements and steps, and how many there are is not known")
+        if axes == ["n", "w"]:
+            self.element_major = np.arange(self.n * self.window).reshape(self.n, self.window).T.ravel()
+        self.n *= self.window
+        return ["n"]
+
+    def step_major(self) -> Any:
+        """Which of their rows each row of ours is, in the weights of a layer that reads what there is."""
+        places, self.element_major = self.element_major, None
+        return slice(None) if places is None else places
 
     def steps_at(self, value: Known, at: int) -> bool:
         """Whether that axis is that of the steps."""
@@ -643,6 +703,8 @@ class Trace:
         if found is None or not value.axes or value.axes[-1] != "n":
             raise self.refuse(f"expected one number, or one for each of {self.n} elements, got {c.shape}")
         c, n = found
+        if "w" in value.axes or (self.element_major is not None and c.size > 1):
+            raise self.refuse("expected a Linear or a GRU behind unfold and flatten first")
         self.n = n
         if sign == "div" and (at or not np.isfinite(1 / c[c != 0]).all() or not c.all()):
             raise self.refuse("it divides by zero, or by what is no constant")
@@ -669,6 +731,8 @@ class Trace:
         if value is None or value.kind not in ("array", "end") or (states and value.count != self.chain.count):
             raise self.refuse(f"expected the output of the newest layer, {self.chain.newest}, got {first}")
         value = value if states else self.array(first)
+        if self.element_major is not None or "w" in value.axes:
+            raise self.refuse("expected a Linear or a GRU behind unfold and flatten")
         if "n" in value.axes and value.axes[-1] != "n":
             raise self.refuse(f"expected the elements in the last axis, got axes {value.axes}")
 

@@ -86,6 +86,31 @@ class Frames(Layer):
         numbers = (self.length, self.hop, self.before, self._zeros, self.pad is True)
         return {"kind": "frames", "numbers": numbers}
 
+    def onnx_node(self, graph: Any, A: str) -> str:
+        """Put zeros on both sides of the real steps, and take the steps of each frame."""
+        A, s = graph.real(A), graph.count(A)
+        past = graph.op("Mul", self._counted(graph, s), graph.whole(self.hop))  # where the next frame would begin
+        missing = graph.op("Sub", graph.op("Add", past, graph.whole(self.length)), s)
+        after = graph.op("Unsqueeze", graph.op("Max", missing, graph.whole(0)), graph.integers(0))
+        pads = graph.op("Concat", graph.integers(0, self.before, 0, 0), after, graph.integers(0), axis=0)
+        begins = graph.op("Range", graph.whole(0), past, graph.whole(self.hop))
+        steps = graph.op("Add", graph.op("Unsqueeze", begins, graph.integers(1)), graph.integers(*range(self.length)))
+        frames = graph.op("Gather", graph.op("Pad", A, pads), steps, axis=1)
+        lengths = self._counted(graph, graph.lengths()) if graph.steps else None
+        return graph.change_steps(graph.op("Reshape", frames, graph.integers(0, 0, -1)), lengths)
+
+    def _counted(self, graph: Any, s: str) -> str:
+        """Put into the graph how many frames there are of s steps."""
+        hop = graph.whole(self.hop)
+        if self.pad is not True:
+            more = graph.whole(self._zeros - self.length + self.hop)
+            return graph.op("Div", graph.op("Add", s, more), hop)
+        begun = graph.op("Div", graph.op("Add", s, graph.whole(self.hop - 1)), hop)
+        reached = graph.op(
+            "Add", graph.op("Max", s, graph.whole(self.length)), graph.whole(2 * self.hop - 1 - self.length)
+        )
+        return graph.op("Min", begun, graph.op("Div", reached, hop))
+
     def c_text(self, c: Any) -> Any:
         """Return in C the frame that is begun, which is state, and handed on where it is complete."""
         if self.stream is None:
@@ -126,11 +151,11 @@ class Frames(Layer):
         return self.length if self.hop == self.length and not self._zeros else None
 
     def output_shape(self, shape: Shape) -> Shape:
-        """(m, s, length * n) for (m, s, n); ValueError for any other. `lengths` counts the steps."""
+        """(m, f, length * n) for (m, s, n), a number s as it is: `lengths` counts; ValueError for any other."""
         if len(shape) != 3:
             raise ValueError("expected all steps (m, s, n)")
         m, s, n = shape
-        return m, s, f"{self.length} {n}" if isinstance(n, str) else self.length * n
+        return m, "f" if isinstance(s, str) else s, f"{self.length} {n}" if isinstance(n, str) else self.length * n
 
     def input_elements(self, n: int) -> int:
         """n / length; ValueError where that is no integer."""
