@@ -99,7 +99,8 @@ def test_what_it_leaves_and_says():
     assert layer.bs == {"dA": (M, 3, 3 * N), "dX": (M, 7, N)}
     assert repr(layer) == "Frames(3, 2, pad=(1, 0))"
     assert repr(cgru.Frames(4)) == "Frames(4, 4, pad=True)"
-    assert layer.output_shape(("m", "s", 5)) == ("m", "s", 15)
+    assert layer.output_shape(("m", "s", 5)) == ("m", "f", 15)
+    assert layer.output_shape((1, 1, 5)) == (1, 1, 15)
     assert layer.input_elements(15) == 5
     assert [cgru.Frames(3, *each).stride for each in ((), (3, False), (3, (0, 0)), (2,), (3, (3, 0)))] == [
         3,
