@@ -15,7 +15,7 @@ RNG = np.random.default_rng(0)
 
 def network(*layers, e=5, standardized=False, dtype=np.float64):
     net = cgru.Network(list(layers), seed=1)
-    net.predict(np.zeros((1, 1), int) if isinstance(layers[0], cgru.Embedding) else np.zeros((1, 1, e)))
+    net.predict(np.zeros((1, 1), int) if isinstance(layers[0], cgru.Embedding) else np.zeros((1, 9, e)))
     for layer in net.layers:
         for value in layer.p.values():
             value[...] = RNG.standard_normal(value.shape) * 0.5

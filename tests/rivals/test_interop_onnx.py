@@ -3,6 +3,7 @@
 The reference knows no `sequence_lens` and no activations but tanh and sigmoid. The ONNX project's own cases run too.
 """
 
+import copy
 import sys
 
 import numpy as np
