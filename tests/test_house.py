@@ -126,7 +126,7 @@ PLACES = {  # a decision: the lines of code that take part in it, in at most so 
     ),
     "which GRU it is": (
         r"""reset_after|RESET_AFTER|AFTER\b|(->|[.])after\b|int after\b|chh|CGRU_C\b|"dc"|gates == """,
-        85,
+        83,
         24,
     ),
     "which loss it is": (rf'"({LOSSES})"', 5, 4),

@@ -337,5 +337,5 @@ def test_the_exported_file_begins_there(tmp_path, dtype):
 
 @pytest.mark.parametrize("make", [lambda layer: layer, cgru.Bidirectional], ids=["one", "both"])
 def test_what_pytorch_has_not_is_refused(make):
-    with pytest.raises(ValueError, match=r"layer 0, .* expected no learned h0, which there is none of"):
+    with pytest.raises(ValueError, match=r"layer 0, .* it has learn_h0, which there is none of"):
         interop.to_torch(make(learner(3, 4, reset_after=True)))

@@ -24,20 +24,19 @@ from cgru.variant import Variant, variant_of
 __all__ = [
     "FUNCTIONS",
     "KERAS",
+    "KNOWN",
     "ONNX",
     "TORCH",
     "Function",
     "Order",
     "Refusal",
     "array",
-    "cell_of",
     "dtype_of",
     "filled",
     "gate_options",
     "in_layers",
     "rebound",
     "refusal",
-    "takes_tokens",
     "tuning",
     "values",
     "with_parameters",
@@ -48,6 +47,7 @@ Refusal = Callable[[str], Exception]  # the error for a reason
 ROWS = ("b", "scale", "shift")  # of the layers that are no GRU: (1, n) here, (n,) everywhere else
 OWN = {GRU, Bidirectional, *KINDS}
 ROLES = ("activate", "activate_update", "activate_reset")
+MASKED = ("dropout", "recurrent_dropout", "masks")
 ALIKE = (*ROLES, "variant", "dtype", "trainable", "dropout", "recurrent_dropout", "zoneout", "stateful", "sequences")
 
 
@@ -55,12 +55,14 @@ ALIKE = (*ROLES, "variant", "dtype", "trainable", "dropout", "recurrent_dropout"
 class Order:
     """The gates in the order in which they are stacked, and whether along the rows: (3u, e); else (e, 3u).
 
-    `flag` is what says there that the reset gate comes after the matrix product; None: it always does.
+    `flag` is what says there that the reset gate comes after the matrix product; None: it always does. `lacks` are
+    options that our GRU has and theirs has not.
     """
 
     gates: tuple[str, str, str]
     rows: bool
     flag: str | None
+    lacks: tuple[str, ...]
 
     def variant(self, options: Mapping[str, Any]) -> Variant:
         """Return the variant of a layer that has these options there."""
@@ -97,13 +99,41 @@ class Order:
         )
         return (*(np.ascontiguousarray(a.T) if self.rows else a for a in (W, R)), into[0], back[0])
 
+    def cell(self, layer: GRU | Bidirectional, refuse: Refusal) -> GRU:
+        """The GRU whose options are those of the whole layer; refused where it is none of theirs.
+
+        So it is, too, where the two directions of a `Bidirectional` differ in more than that.
+        """
+        first, *rest = layer.cells
+        for second in rest:
+            if first.reverse or not second.reverse:
+                raise refuse("its first layer does not run onward and the second back")
+            for name in ALIKE:
+                if getattr(first, name) != getattr(second, name):
+                    raise refuse(f"its directions differ in {name}")
+            for f in (first.activate, first.activate_update):
+                if tuning(f, first.se_hPars) != tuning(f, second.se_hPars):
+                    raise refuse("its directions differ in the alpha of an activation")
+        there = self.variant(self.options(first.variant))
+        if first.variant.step is not there:
+            raise refuse(f"its variant is {first.variant}, there it is {there}")
+        for name in self.lacks:
+            if getattr(first, name):
+                raise refuse(f"it has {name}, which there is none of; make it without")
+        if ours(first.activate_update) is not ours(first.activate_reset) or ours(first.activate_update) is None:
+            got = f"{first.activation['activate_update']} and {first.activation['activate_reset']}"
+            raise refuse(f"z and r have one activation there, which is one of cgru's own here; got {got}")
+        if ours(first.activate) is None:
+            raise refuse(f"activate is not one of cgru's own: {first.activation['activate']}")
+        return first
+
 
 # weight_ih (3u, e), weight_hh (3u, u), bias_ih (3u,), bias_hh (3u,)
-TORCH = Order(("r", "z", "hh"), rows=True, flag=None)
+TORCH = Order(("r", "z", "hh"), True, None, (*MASKED, "zoneout", "stateful", "learn_h0", "reverse"))
 # kernel (e, 3u), recurrent (u, 3u), bias (2, 3u), or with the reset before (3u,)
-KERAS = Order(("z", "r", "hh"), rows=False, flag="reset_after")
+KERAS = Order(("z", "r", "hh"), False, "reset_after", ("masks", "zoneout", "stateful", "learn_h0"))
 # for each direction W (3u, e), R (3u, u), B (6u,) = [into, back]
-ONNX = Order(("z", "r", "hh"), rows=True, flag="linear_before_reset")
+ONNX = Order(("z", "r", "hh"), True, "linear_before_reset", ("zoneout", "stateful"))
 
 
 @dataclass(frozen=True)
@@ -131,6 +161,13 @@ class Function:
             raise refuse(f"{what} at most 1 here, got {alpha:g}")
         return {self.key: float(alpha)} if self.key else {}
 
+    def alpha(self, se_hPars: Mapping[str, Any] | None, refuse: Refusal) -> float:
+        """Return the alpha of ours, refused if no function there has it; 0 where it takes none."""
+        alpha = parameter(se_hPars, self.key) if self.key else 0.0
+        if self.own is lrelu and alpha > 1:
+            raise refuse(f"lrelu with a slope above 1, {alpha:g}, is another function there")
+        return alpha
+
 
 FUNCTIONS = (
     Function(tanh, "tanh", "Tanh"),
@@ -141,7 +178,7 @@ FUNCTIONS = (
     Function(lrelu, "leaky_relu", "LeakyRelu", "LRELU_alpha", keras=0.2, onnx=0.01),
     Function(elu, "elu", "Elu", "ELU_alpha", keras=1.0, onnx=1.0),
 )
-KEYS = {function.own: function.key for function in FUNCTIONS if function.key}
+KNOWN = {function.own: function for function in FUNCTIONS}
 
 
 # --- what comes in ---
@@ -249,41 +286,12 @@ def dtype_of(layers: tuple[Any, ...]) -> np.dtype:
     return dtypes.pop()
 
 
-def takes_tokens(layers: tuple[Any, ...]) -> bool:
-    """Return whether the first of the layers looks tokens up."""
-    return hasattr(layers[0], "tokens")
-
-
 def values(layer: Any) -> dict[str, np.ndarray]:
     """Return the parameters of a layer that is no GRU in the shapes that they have elsewhere."""
     return {name: layer.p[name][0] if name in ROWS else layer.p[name] for name in layer.parameter_names}
 
 
-def cell_of(layer: GRU | Bidirectional, refuse: Refusal) -> GRU:
-    """The GRU whose options are those of the whole layer; refused where the two directions differ in more than that."""
-    first, *rest = layer.cells
-    for second in rest:
-        if first.reverse or not second.reverse:
-            raise refuse("its first layer does not run onward and the second back")
-        for name in ALIKE:
-            if getattr(first, name) != getattr(second, name):
-                raise refuse(f"its directions differ in {name}")
-        for f in (first.activate, first.activate_update):
-            if tuning(f, first.se_hPars) != tuning(f, second.se_hPars):
-                raise refuse("its directions differ in the alpha of an activation")
-    if first.variant.layer_norm:
-        raise refuse(f"its variant is {first.variant}, which is known here alone")
-    if first.zoneout:
-        raise refuse("it has zoneout, whose expectation is no GRU step")
-    if ours(first.activate_update) is not ours(first.activate_reset) or ours(first.activate_update) is None:
-        got = f"{first.activation['activate_update']} and {first.activation['activate_reset']}"
-        raise refuse(f"z and r have one activation there, which is one of cgru's own here; got {got}")
-    if ours(first.activate) is None:
-        raise refuse(f"activate is not one of cgru's own: {first.activation['activate']}")
-    return first
-
-
 def tuning(f: Activation, se_hPars: Mapping[str, Any] | None) -> float:
     """Return the alpha of an activation; 0 where it has none."""
-    key = KEYS.get(ours(f))
-    return 0.0 if key is None else parameter(se_hPars, key)
+    known = KNOWN.get(ours(f))
+    return parameter(se_hPars, known.key) if known is not None and known.key else 0.0

@@ -310,7 +310,7 @@ def to_keras(net: Network | GRU | Bidirectional | list | tuple) -> Any:
         refuse = refusal(f"net: layer {i}, {layer!r}, cannot be one of Keras")
         flipped = kinds[i + 1 : i + 2] == [Flip]
         made.append((_written(keras, layer, flipped, dtype, refuse), layer))
-    e = None if gates.takes_tokens(layers) else next(layer.elements for layer in layers if layer.p)
+    e = None if layers[0].tokens_in else next(layer.elements for layer in layers if layer.p)
     if len(made) == 1:
         result = made[0][0]
         result.build((None, None) if e is None else (None, None, e))
@@ -344,13 +344,7 @@ def _written(keras: Any, layer: Any, flipped: bool, dtype: str, refuse: Refusal)
 
 
 def _written_recurrent(keras: Any, layer: GRU | Bidirectional, flipped: bool, dtype: str, refuse: Refusal) -> Any:
-    cell = gates.cell_of(layer, refuse)
-    if cell.masks:
-        raise refuse("it has masks of its own, which are drawn there")
-    if cell.learn_h0:
-        raise refuse("expected no learned h0, which there is none of: call it with initial_state=... without learn_h0")
-    if cell.stateful:
-        raise refuse("a stateful layer is made for a number of samples there, which this one is not")
+    cell = KERAS.cell(layer, refuse)
     if (cell.reverse and cell.sequences) != flipped:
         raise refuse("states come in the order of processing there with go_backwards, and only so: as with a Flip")
     gru = keras.layers.GRU(
@@ -381,14 +375,12 @@ def _weights(layer: Any) -> list[np.ndarray]:
 
 def _named(keras: Any, f: Function, se_hPars: Mapping[str, Any] | None, dtype: str, refuse: Refusal) -> Any:
     """Their activation for ours."""
-    known = next((function for function in gates.FUNCTIONS if function.own is ours(f)), None)
+    known = gates.KNOWN.get(ours(f))
     if known is None:
         raise refuse(f"{f!r} is not one of cgru's own activations")
     if known.own is softmax and parameter(se_hPars, "softmax_temperature") != 1:
         raise refuse("softmax has no temperature there")
-    alpha = gates.tuning(f, se_hPars)
-    if known.name == "leaky_relu" and alpha > 1:
-        raise refuse(f"leaky_relu with a slope above 1, {alpha:g}, is another function there")
+    alpha = known.alpha(se_hPars, refuse)
     if alpha == known.keras:
         return known.name
     if known.name == "elu":

@@ -19,10 +19,10 @@ import numpy as np
 from cgru import layers as plain
 from cgru.bidirectional import PREFIXES
 from cgru.interop.gates import ONNX, Refusal, array, filled, refusal
-from cgru.interop.onnx_layers import LAYERS, gru_options
+from cgru.interop.onnx_layers import gru_options
 from cgru.interop.onnx_to import MARK, onnx_package, to_onnx
-from cgru.interop.onnx_values import ENDLESS, MOVES, ONE, Axis, Node, Unproved, Value, alike, joined, long_axes
-from cgru.interop.pieces import Pieces, embedding
+from cgru.interop.onnx_values import FLOATS, MOVES, Axis, Node, Unproved, Value
+from cgru.interop.reader import Reader
 from cgru.network import Network, files
 from cgru.network.network import restored
 from cgru.variant import named
@@ -80,7 +80,7 @@ def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
         source = onnx.helper.make_graph([source], "node", inputs, outputs)
     if not isinstance(source, onnx.GraphProto):
         raise TypeError(f"source: expected an ONNX model, graph or node, or a path, got {type(source).__name__}")
-    return Network(Reader(onnx, source, dict(weights or {}), opsets, functions).chain.layers)
+    return Network(OnnxReader(onnx, source, dict(weights or {}), opsets, functions).chain.layers)
 
 
 def _loaded(onnx: Any, source: Any) -> Any:
@@ -141,7 +141,7 @@ def _unstacked(found: Arrays, layers: list[dict[str, Any]]) -> tuple[Arrays, np.
 # --- any other ---
 
 
-class Reader:
+class OnnxReader(Reader):
     """Goes through a graph in its order. `layers` are what it comes to; ValueError where they would not be the same.
 
     `arrays` are the weights that are inputs of the graph, `opsets` the versions by domain, `functions` what the model
@@ -151,16 +151,13 @@ class Reader:
     def __init__(
         self, onnx: Any, graph: Any, arrays: dict[str, Any], opsets: dict[str, int], functions: set[tuple[str, str]]
     ) -> None:
+        super().__init__()
         self.onnx, self.opsets, self.functions = onnx, opsets, functions
-        self.chain = Pieces()
-        self.recurrent: list[Any] = []
-        self.steps, self.samples = Axis("s"), Axis("m")  # of X, as soon as a GRU says which they are
         self.starts: list[tuple[str, Value | None]] = []  # of each layer, what its node is called and what its h0 is
         self.lengths: list[str] = []  # the input that they are, "" for none, of each layer
         self.arrays: dict[str, np.ndarray] = self.initializers(graph) | arrays
         self.computed: dict[str, str] = {}  # those of them that are made in the graph: where
         self.zeros: set[str] = set()
-        self.values: dict[str, Value] = {}
         self.foreign = {tensor.values.name: "a sparse initializer" for tensor in graph.sparse_initializer}
         for given in graph.input:
             if given.name not in self.arrays and given.name not in self.foreign:
@@ -247,30 +244,6 @@ class Reader:
                 del self.foreign[name]
                 self.values[name] = replace(value, path=(*value.path, place))
 
-    def moved(self, node: Node, place: str) -> list[Value]:
-        """The values that a node makes, perhaps by a new layer; Unproved where nothing is known of them."""
-        if node.kind in LAYERS:
-            return [self.layer(node, place)]
-        if node.kind in ("ReduceMean", "ReduceMax"):
-            return [self.reduced(node, place)]
-        if node.kind in ("Gather", "Slice") and node.input(0) in self.values:
-            last = self.last_step(node, place)
-            if last is not None:
-                return [last]
-        if node.kind == "Gather" and node.input(0) in self.arrays:
-            return [self.looked_up(node, place)]
-        if node.kind == "Concat":
-            return [joined([self.known(name) for name in node.inputs], node.attributes.get("axis", 1))]
-        if node.kind not in MOVES:
-            raise Unproved("nothing of its kind may stand there")
-        return MOVES[node.kind](self.known(node.input(0)), node)
-
-    def known(self, name: str) -> Value:
-        """The value of that name; Unproved where nothing is known of it."""
-        if name not in self.values:
-            raise Unproved(f"of its input {name!r} nothing is known")
-        return self.values[name]
-
     def whence(self, name: str) -> str:
         """Where an array comes from, for an error."""
         if name in self.values:
@@ -278,114 +251,6 @@ class Reader:
         if name in self.arrays or name in self.zeros:
             return f"a constant of {self.computed[name]}" if name in self.computed else "a constant"
         return self.foreign.get(name, "nowhere")
-
-    def came(self, value: Value) -> str:
-        """The same of a value."""
-        what = {"states": "all states", "ends": "last states", "made": "a layer"}.get(value.kind)
-        what = what or f"the input {value.origin!r}"
-        return " by way of ".join([what, *value.path])
-
-    # --- layers that are no GRU ---
-
-    def row(self, value: Value) -> int | None:
-        """How many elements the last axis of the newest output has, None where that is not known.
-
-        Unproved where the value is anything else than all that the newest layer gives, or X where there is none.
-        """
-        if self.chain.count == 0:
-            if value.kind != "input" or value.parts is not None or len(value.axes) != 3:
-                raise Unproved("it does not take a whole input of the graph, (m, s, e)")
-            if value.axes[-1].name != self.last_axis(str(value.origin)):
-                raise Unproved("the elements are not the last axis of what it takes")
-            return value.axes[-1].size
-        if not self.is_newest(value):
-            raise Unproved(f"it does not take the output of the layer below it, {self.chain.newest}")
-        if value.axes[-1].name != self.out.name and not value.axes[-1].size == self.out.size == 1:
-            raise Unproved("the elements are not the last axis of what it takes")
-        return self.out.size
-
-    def is_newest(self, value: Value) -> bool:
-        """Whether a value is all of the output of the newest layer, or its last states."""
-        part_of = self.parts(len(self.recurrent) - 1) if self.recurrent else ()  # of the newest GRU
-        whole = value.parts in (None, part_of)
-        if value.kind == "ends":
-            axes = (self.samples, self.out)
-            return whole and value.origin == self.chain.count and long_axes(value.axes) == long_axes(axes)
-        return whole and value.kind in ("states", "made") and value.origin == self.chain.count
-
-    def put(self, layer: Any, value: Value, place: str, axes: tuple[Axis, ...]) -> Value:
-        """A layer upon the newest; what is known of its output."""
-        if self.chain.count == 0:
-            self.input = value.origin
-        elif value.kind == "ends":
-            self.chain.ends(place)
-        if layer is not None:
-            self.chain.put(layer, place)
-        self.out = axes[-1]
-        return Value("made", self.chain.count, axes, value.dtype)
-
-    def layer(self, node: Node, place: str) -> Value:
-        """What a node makes that is a layer here."""
-        known = [i for i, name in enumerate(node.inputs) if name in self.values]
-        if len(known) != 1:
-            raise Unproved(f"it takes {len(known)} arrays that are neither constants nor foreign")
-        value = self.values[node.inputs[known[0]]]
-        if value.dtype not in (self.onnx.TensorProto.FLOAT, self.onnx.TensorProto.DOUBLE):
-            raise Unproved("it does not take float32 or float64")
-        n = self.row(value)
-        layer = LAYERS[node.kind](replace(node, at=known[0], n=n, rank=len(value.axes)))
-        width = layer.d.get("u", layer.elements or n)
-        return self.put(layer, value, place, (*value.axes[:-1], Axis("n", width)))
-
-    def looked_up(self, node: Node, place: str) -> Value:
-        """The vectors of tokens, which are an input of the graph."""
-        value = self.known(node.input(1))
-        tokens = value.kind == "input" and value.parts is None and len(value.axes) == 2 and value.dtype in (6, 7)
-        if self.chain.count or not tokens or node.attributes.get("axis", 0) != 0:
-            raise Unproved("it looks up no whole input of the graph, integers (m, s)")
-        layer = embedding(self.arrays[node.input(0)], node.input(0), Unproved)
-        dtype = self.onnx.helper.np_dtype_to_tensor_dtype(layer.dtype)
-        return replace(self.put(layer, value, place, (*value.axes, Axis("n", layer.d["u"]))), dtype=dtype)
-
-    def step_axis(self, value: Value, at: int) -> bool:
-        """Whether an axis is that of the steps, of all that the newest layer gives."""
-        known = bool(self.recurrent) and value.kind in ("states", "made") and -len(value.axes) <= at < len(value.axes)
-        return known and self.is_newest(value) and value.axes[at].name == self.steps.name != ""
-
-    def pooled(self, value: Value, at: int, keep: bool, place: str, how: str) -> Value:
-        """What is left of the steps."""
-        self.row(value)
-        at %= len(value.axes)
-        axes = (*value.axes[:at], *([ONE] if keep else []), *value.axes[at + 1 :])
-        if how == "last":
-            self.chain.last(place)
-            return self.put(None, value, place, axes)
-        return self.put(plain.Pool(how), value, place, axes)
-
-    def reduced(self, node: Node, place: str) -> Value:
-        """The mean or the largest of all steps."""
-        value = self.known(node.input(0))
-        axes = node.numbers("axes", 1)
-        if axes is None or len(axes) != 1 or not self.step_axis(value, axes[0]):
-            raise Unproved("it is not over the steps, and them alone, of the layer below it")
-        keep, how = bool(node.attributes.get("keepdims", 1)), "mean" if node.kind == "ReduceMean" else "max"
-        return self.pooled(value, axes[0], keep, place, how)
-
-    def last_step(self, node: Node, place: str) -> Value | None:
-        """What a node makes that takes the last step; None where it does something else."""
-        value = self.values[node.input(0)]
-        if node.kind == "Gather":
-            at, indices = node.attributes.get("axis", 0), node.arrays.get(node.input(1))
-            if indices is None or np.ravel(indices).tolist() != [-1] or indices.ndim > 1:
-                return None
-            keep = indices.ndim == 1
-        else:
-            starts, ends = node.numbers("starts", 1), node.numbers("ends", 2)
-            axes, strides = node.numbers("axes", 3) or [0], node.numbers("steps", 4) or [1]
-            if starts != [-1] or strides != [1] or len(axes) != 1 or len(ends or ()) != 1 or ends[0] < ENDLESS:
-                return None
-            at, keep = axes[0], True
-        return self.pooled(value, at, keep, place, "last") if self.step_axis(value, at) else None
 
     # --- GRU nodes ---
 
@@ -406,7 +271,7 @@ class Reader:
         e, u = parts[0]["Uz"].shape
         if attributes.get("hidden_size", u) != u:
             raise refuse(f"its hidden_size is {attributes['hidden_size']}, that of R {u}")
-        self.check_input(X, W, layout, e, refuse)
+        self.check_input(X, layout, e, f"{W!r} takes {e}: {self.whence(W)}", refuse)
         self.starts.append((place, self.start(h0, layout, D, refuse)))
         self.lengths.append(self.steps_of(lengths, refuse))
         self.recurrent.append(
@@ -417,49 +282,13 @@ class Reader:
 
     def note(self, node: Node, place: str, layout: int, d: Axis, u: Axis) -> None:
         """What is known of the outputs of the newest layer."""
-        number, dtype = len(self.recurrent) - 1, self.onnx.helper.np_dtype_to_tensor_dtype(self.recurrent[-1].dtype)
+        number, dtype = len(self.recurrent) - 1, FLOATS[self.recurrent[-1].dtype.name]
         axes = (self.samples, self.steps, d, u) if layout else (self.steps, d, self.samples, u)
         last = (self.samples, d, u) if layout else (d, self.samples, u)
         for name, kind, own in zip(node.outputs, ("states", "ends"), (axes, last), strict=False):
             if name:
                 self.values[name] = Value(kind, self.chain.count, own, dtype, "d", self.parts(number), (place,))
         self.out = u if d.size == 1 else d if u.size == 1 else Axis("d u", d.size * u.size)  # of what goes further up
-
-    def check_input(self, X: str, W: str, layout: int, e: int, refuse: Refusal) -> None:
-        """That X is the output of the layer below, or of the first layer an input of the graph."""
-        value = self.values.get(X)
-        if value is None:
-            raise refuse(f"its input {X!r} comes from {self.whence(X)}; expected a chain of layers")
-        if self.chain.count == 0:
-            if value.kind != "input" or value.parts is not None or len(value.axes) != 3:
-                raise refuse(f"expected {X!r} to be a whole input of the graph, (m, s, e), got {self.whence(X)}")
-            self.samples, self.steps, elements = (value.axes[i] for i in ((0, 1, 2) if layout else (1, 0, 2)))
-            if elements.size not in (None, e):
-                raise refuse(f"{X!r} has {elements.size} elements, {W!r} takes {e}: {self.whence(W)}")
-            if e > 1 and elements.name != self.last_axis(str(value.origin)):
-                raise refuse(f"expected the elements to be the last axis of {X!r}, got {self.whence(X)}")
-            self.input = value.origin
-            return
-        if value.kind == "ends" or not self.is_newest(value):
-            due = f"all the output of the layer below it, {self.chain.newest}"
-            raise refuse(f"its input {X!r} comes from {self.whence(X)}; expected {due}")
-        if self.out.size not in (None, e):
-            raise refuse(f"the layer below it gives {self.out.size} elements, {W!r} takes {e}: {self.whence(W)}")
-        if not self.recurrent and len(value.axes) == 3:
-            self.samples, self.steps = (value.axes[i] for i in ((0, 1) if layout else (1, 0)))
-        due = (self.samples, self.steps, self.out) if layout else (self.steps, self.samples, self.out)
-        if not alike(value.axes, due):
-            raise refuse(
-                f"its input {X!r}, {self.whence(X)}, does not have the axes of the output of the node below it"
-            )
-
-    def last_axis(self, name: str) -> str:
-        """The name of the last axis of an input of the graph, as it came in."""
-        return self.values[name].axes[-1].name
-
-    def parts(self, number: int) -> tuple[tuple[int, int], ...]:
-        """The directions of a layer, as they are among the parts of its states."""
-        return tuple((number, d) for d, _ in enumerate(self.recurrent[number].cells))
 
     def start(self, h0: str, layout: int, D: int, refuse: Refusal) -> Value | None:
         """What a node starts from: zeros (None), or an input of the graph or layers of it; else it is refused."""

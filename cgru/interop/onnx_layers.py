@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from cgru.activations import identity, softmax
-from cgru.interop.gates import FUNCTIONS, Refusal, gate_options
+from cgru.interop.gates import FUNCTIONS, KNOWN, Refusal, gate_options
 from cgru.interop.onnx_values import Node, Unproved
 from cgru.interop.pieces import affine, dense, per_element
 from cgru.layers import KINDS, Activation, Layer
 
-__all__ = ["LAYERS", "gru_options"]
+__all__ = ["LAYERS", "SINGLE", "gru_options"]
 
 NODES = {function.node: function for function in FUNCTIONS if function.own not in (identity, softmax)}
-GATES = NODES | {"Affine": next(function for function in FUNCTIONS if function.own is identity)}
+GATES = NODES | {"Affine": KNOWN[identity]}
 
 
 def _matmul(node: Node) -> Layer:
@@ -85,6 +85,8 @@ LAYERS: dict[str, Callable[[Node], Layer]] = {
     **dict.fromkeys(NODES, _function),
     "Softmax": _softmax,
 }
+# Those that make of each number another, whichever axis the elements are.
+SINGLE = {*NODES, *(kind for layer in KINDS if layer.stream == "elementwise" for kind in layer.onnx_kinds)}
 
 
 def gru_options(attributes: Any, D: int, refuse: Refusal) -> dict[str, Any]:

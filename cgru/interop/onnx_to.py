@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from cgru.activations import Activation as Function
-from cgru.activations import identity, lrelu, ours, parameter, softmax
+from cgru.activations import identity, ours, parameter, softmax
 from cgru.bidirectional import Bidirectional
 from cgru.core.checks import flag, float_dtype
 from cgru.gru import GRU
 from cgru.interop import gates
-from cgru.interop.gates import FUNCTIONS, ONNX
+from cgru.interop.gates import KNOWN, ONNX, Function
 from cgru.layers import Activation, Dense
 from cgru.layers.layer import own
 from cgru.network import Network, chain, files
@@ -26,7 +25,6 @@ __all__ = ["MARK", "onnx_package", "to_onnx"]
 
 OPSET, IR = 18, 8  # which ONNX Runtime has since 1.14
 MARK = "cgru"  # the entry of the metadata that says what the graph was made of
-OURS = {function.own: function for function in FUNCTIONS}
 REDUCTIONS = {"sum": "ReduceSum", "mean": "ReduceMean", "mul": "ReduceProd"}
 
 
@@ -194,9 +192,7 @@ class Graph:
 
     def recurrent(self, layer: GRU | Bidirectional, A: str) -> str:
         """Add a GRU node, its input and output turned to its layout and back, its directions merged."""
-        cell, halves = gates.cell_of(layer, self.refuse), layer.cells
-        if cell.stateful:
-            raise self.refuse("a graph keeps no state from call to call")
+        cell, halves = ONNX.cell(layer, self.refuse), layer.cells
         D, first = len(halves), len(self.cells)
         self.cells += halves
         parts = zip(*(ONNX.theirs(half.p) for half in halves), strict=True)
@@ -235,13 +231,13 @@ class Graph:
 
     def activations(self, cell: GRU, D: int) -> dict[str, Any]:
         """The attributes for the activations of z and r and of hh, where they are not what a node has anyway."""
-        functions = [OURS[ours(f)] for f in (cell.activate_update, cell.activate)]
+        functions = [KNOWN[ours(f)] for f in (cell.activate_update, cell.activate)]
         names = ["Affine" if function.own is identity else function.node for function in functions]
         if names == ["Sigmoid", "Tanh"]:
             return {}
         # A node hands alphas and betas out in order, to those that take one.
         alphas = [
-            1.0 if function.own is identity else self.alpha(function.own, cell.se_hPars)
+            1.0 if function.own is identity else self.alpha(function, cell.se_hPars)
             for function in functions
             if function.own is identity or function.key
         ]
@@ -249,13 +245,11 @@ class Graph:
         found = {"activations": names * D, "activation_alpha": alphas * D, "activation_beta": betas * D}
         return {name: values for name, values in found.items() if values}
 
-    def alpha(self, f: Function, se_hPars: Any) -> float:
+    def alpha(self, function: Function, se_hPars: Any) -> float:
         """The alpha of an activation, which stands in a float32 there."""
-        alpha = gates.tuning(f, se_hPars)
+        alpha = function.alpha(se_hPars, self.refuse)
         if self.dtype == np.float64 and float(np.float32(alpha)) != alpha:
             raise self.refuse(f"an alpha is a float32 there, which {alpha!r} is not; expected dtype=float32")
-        if f is lrelu and alpha > 1:
-            raise self.refuse(f"lrelu with a slope above 1, {alpha:g}, is another function there")
         return alpha
 
     def activated(self, layer: Activation | Dense, Z: str) -> str:
@@ -269,8 +263,8 @@ class Graph:
         elif f is identity:
             A = Z
         else:
-            options = {"alpha": self.alpha(f, layer.se_hPars)} if OURS[f].key else {}
-            A = self.op(OURS[f].node, Z, **options)
+            options = {"alpha": self.alpha(KNOWN[f], layer.se_hPars)} if KNOWN[f].key else {}
+            A = self.op(KNOWN[f].node, Z, **options)
         return self.real(A)
 
     # --- the whole ---
@@ -280,8 +274,7 @@ class Graph:
         helper, numbers = self.onnx.helper, self.onnx.TensorProto
         value, real = helper.make_tensor_value_info, self.number
         e = chain.elements(layers) or "e"
-        tokens = gates.takes_tokens(layers)
-        inputs = [value("X", numbers.INT64, ["m", "s"]) if tokens else value("X", real, ["m", "s", e])]
+        inputs = [value("X", numbers.INT64, ["m", "s"]) if layers[0].tokens_in else value("X", real, ["m", "s", e])]
         *shape, n = chain.shape_of(layers)
         self.nodes.append(helper.make_node("Identity", [A], ["Y"], name="Y"))
         outputs = [value("Y", real, [*shape, e if n == "e" else n])]

@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["ENDLESS", "MOVES", "ONE", "Axis", "Node", "Unproved", "Value", "alike", "joined", "long_axes"]
+__all__ = ["ENDLESS", "FLOATS", "LENGTHS", "MOVES", "ONE", "Axis", "Node", "Unproved", "Value", "alike", "flat",
+           "joined", "long_axes", "place"]  # fmt: skip
 
 ENDLESS = 2**31 - 1  # an end of a slice that means all there is
 MOST = 1024  # layers and directions
 INTEGERS = {2, 3, 4, 5, 6, 7, 12, 13}  # TensorProto's, from UINT8 to UINT64
 LENGTHS = {6, 7}  # INT32, INT64
+FLOATS = {"float32": 1, "float64": 11}
 
 
 class Unproved(Exception):  # noqa: N818 - it is caught where it matters, and is no error there
@@ -122,8 +124,9 @@ def long_axes(axes: Sequence[Axis]) -> list[str]:
     return [axis.name for axis in axes if axis.size != 1]
 
 
-def _place(axis: int, rank: int) -> int:
-    if not -rank <= axis < rank:
+def place(axis: int, rank: int) -> int:
+    """An axis, counted from the first; Unproved where there is none."""
+    if not isinstance(axis, int) or not -rank <= axis < rank:
         raise Unproved(f"its axis {axis} is none of {rank}")
     return axis % rank
 
@@ -168,7 +171,7 @@ def _squeeze(value: Value, node: Node) -> list[Value]:
     if numbers is None and any(axis.size is None for axis in value.axes):
         raise Unproved("it does not say which axes")
     sizes = [axis.size for axis in value.axes]
-    gone = {i for i in range(rank) if sizes[i] == 1} if numbers is None else {_place(n, rank) for n in numbers}
+    gone = {i for i in range(rank) if sizes[i] == 1} if numbers is None else {place(n, rank) for n in numbers}
     if any(sizes[i] != 1 for i in gone):
         raise Unproved("it takes away an axis whose size need not be 1")
     return [replace(value, axes=tuple(axis for i, axis in enumerate(value.axes) if i not in gone))]
@@ -177,7 +180,7 @@ def _squeeze(value: Value, node: Node) -> list[Value]:
 def _unsqueeze(value: Value, node: Node) -> list[Value]:
     numbers = node.numbers("axes", 1) or []
     rank = len(value.axes) + len(numbers)
-    new, old = {_place(n, rank) for n in numbers}, iter(value.axes)
+    new, old = {place(n, rank) for n in numbers}, iter(value.axes)
     if len(new) < len(numbers):
         raise Unproved(f"its axes {numbers} are not apart")
     return [replace(value, axes=tuple(ONE if i in new else next(old) for i in range(rank)))]
@@ -202,11 +205,17 @@ def _reshape(value: Value, node: Node) -> list[Value]:
 def _flatten(value: Value, node: Node) -> list[Value]:
     """To two axes, where on either side all but one of the axes that become one have size 1."""
     at = node.attributes.get("axis", 1)
-    at = at if at == len(value.axes) else _place(at, len(value.axes))
-    sides = [[axis for axis in part if axis.size != 1] for part in (value.axes[:at], value.axes[at:])]
-    if any(len(side) > 1 for side in sides):
+    rank = len(value.axes)
+    at = at if at == rank else place(at, rank)
+    return [flat(flat(value, at, rank), 0, at)]
+
+
+def flat(value: Value, start: int, stop: int) -> Value:
+    """The value with some of its axes as one, of which at most one is not of size 1."""
+    long = [axis for axis in value.axes[start:stop] if axis.size != 1]
+    if len(long) > 1:
         raise Unproved("it makes one of several axes")
-    return [replace(value, axes=tuple(side[0] if side else ONE for side in sides))]
+    return replace(value, axes=(*value.axes[:start], *(long or [ONE]), *value.axes[stop:]))
 
 
 def _merged(axes: list[Axis]) -> list[Axis]:
@@ -261,7 +270,7 @@ def _slice(value: Value, node: Node) -> list[Value]:
     steps = node.numbers("steps", 4) or [1] * len(starts)
     if not len(starts) == len(ends) == len(axes) == len(steps) or 0 in steps:
         raise Unproved("it says unlike numbers of starts, ends, axes and steps")
-    places = [_place(axis, len(value.axes)) for axis in axes]
+    places = [place(axis, len(value.axes)) for axis in axes]
     if len(set(places)) < len(places):
         raise Unproved(f"its axes {axes} are not apart")
     for start, end, at, step in zip(starts, ends, places, steps, strict=True):
@@ -276,7 +285,7 @@ def _slice(value: Value, node: Node) -> list[Value]:
 
 
 def _split(value: Value, node: Node) -> list[Value]:
-    at = _place(node.attributes.get("axis", 0), len(value.axes))
+    at = place(node.attributes.get("axis", 0), len(value.axes))
     size, count = value.axes[at].size, len(node.outputs)
     sizes = node.numbers("split", 1)
     if sizes is None:
@@ -291,7 +300,7 @@ def _split(value: Value, node: Node) -> list[Value]:
 
 
 def _gather(value: Value, node: Node) -> list[Value]:
-    at = _place(node.attributes.get("axis", 0), len(value.axes))
+    at = place(node.attributes.get("axis", 0), len(value.axes))
     indices = node.arrays.get(node.input(1))
     size = value.axes[at].size
     if indices is None or indices.ndim > 1:
@@ -308,7 +317,7 @@ def _gather(value: Value, node: Node) -> list[Value]:
 def joined(values: Sequence[Value], axis: int) -> Value:
     """Last states, or states of one layer, one after the other along the directions."""
     first, *others = values
-    at = _place(axis, len(first.axes))
+    at = place(axis, len(first.axes))
     for value in values:
         if (value.kind, value.dtype) != ("ends", first.dtype):
             raise Unproved("it joins what are no last states")

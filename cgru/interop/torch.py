@@ -1,8 +1,7 @@
 """A `torch.nn.GRU` or its state dict as layers, and back; modules that are a chain with one in it, as layers.
 
-m samples, s steps, n elements of a step. A chain is had by its trace, `torch.fx`'s, read node by node. Nothing is taken
-on trust, as in `cgru.interop.onnx_from`: an array is known where it is all the output of the newest layer, axis by
-axis; a node that does anything else with it is refused.
+m samples, s steps, n elements of a step. A chain is had by its trace, `torch.fx`'s, read node by node as one of ONNX
+is (`cgru.interop.reader`); a node that does anything else with an array is refused.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import operator
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,8 +21,10 @@ from cgru.bidirectional import Bidirectional
 from cgru.gru import GRU
 from cgru.interop import gates
 from cgru.interop.gates import FUNCTIONS, TORCH, Refusal, array, refusal
-from cgru.interop.pieces import Pieces, affine, dense, embedding, per_element
-from cgru.layers import Activation, Clip, Dropout, Frames, Pool
+from cgru.interop.onnx_values import FLOATS, LENGTHS, ONE, Axis, Node, Unproved, Value, flat, place
+from cgru.interop.pieces import affine, dense, per_element
+from cgru.interop.reader import Reader
+from cgru.layers import Dropout, Frames
 from cgru.network import Network
 
 __all__ = ["from_torch", "to_torch"]
@@ -45,6 +46,8 @@ TAKES: dict[str, dict[str, Any]] = {
     "dropout": {"p": 0.5, "training": True, "inplace": False},
     "clamp": {"min": None, "max": None},
     "transpose": {"dim0": None, "dim1": None},
+    "swapaxes": {"axis0": None, "axis1": None},
+    "permute": {"dims": None},
     "squeeze": {"dim": None},
     "unsqueeze": {"dim": None},
     "flatten": {"start_dim": 0, "end_dim": -1},
@@ -58,6 +61,9 @@ TAKES: dict[str, dict[str, Any]] = {
 NAMES = {function.name: function for function in FUNCTIONS if function.own not in (identity, softmax)}
 SIGNS = {"add": "add", "iadd": "add", "sub": "sub", "isub": "sub", "mul": "mul", "imul": "mul", "truediv": "div",
          "itruediv": "div", "div": "div"}  # fmt: skip
+BOUNDS = {"relu6": (0, 6), "hardtanh": ("min_val", "max_val"), "clamp": ("min", "max")}  # numbers, or arguments
+POOLS = {"mean": "ReduceMean", "amax": "ReduceMax", "max": "ReduceMax"}
+OPSET = 18  # of the nodes of ONNX that say what an operation does
 SIZES = ("size", "dim")  # methods
 LOOKS = ("shape", "device", "dtype")  # attributes
 TURNED_IN_PLACE = ("transpose_", "squeeze_", "unsqueeze_")  # after which another node has other axes
@@ -259,49 +265,37 @@ def _attributes(model: Any) -> dict[str, Any]:
     return found
 
 
-@dataclass(frozen=True)
-class Known:
-    """What a node makes.
-
-    Attributes:
-        kind: "array"; "output" of a GRU module, its states and last ones; "ends": all its last states, "end": some of
-            them; "best": what max over steps returns; "size", "zeros" and "constant", which are no part of the chain.
-        count: how many pieces there were when it was made.
-        axes: of an array: "0" and "1", of which a GRU says which the samples and which the steps are; "n", the
-            elements; and "one" for each of size 1.
-        value: which of the last states; or of a constant its numbers.
-    """
-
-    kind: str
-    count: int = 0
-    axes: tuple[str, ...] = ()
-    value: Any = None
+ZEROS, SIZE = "zeros", "size"  # what is no part of the chain
+WINDOW = "w"  # the name of the axis of a frame's steps
 
 
-class Trace:
-    """Goes through the graph in its order; `chain` is what it comes to."""
+class Trace(Reader):
+    """A chain that is read from the graph of a trace, whose operations are told by nodes of ONNX."""
 
     def __init__(self, torch: Any, source: Any, whole: Any, graph: Any, refuse: Refusal) -> None:
-        self.torch, self.whole, self.chain = torch, whole, Pieces()
+        super().__init__()
+        self.torch, self.whole, self.source = torch, whole, source
         self.modules = {f"model.{path}".rstrip("."): module for path, module in source.named_modules()}
-        self.source = source
-        self.order: tuple[str, ...] = ()  # of the first two axes, once a GRU says which they are
-        self.recurrent: list[Any] = []  # the GRU modules
         self.used: set[int] = set()  # parameters
-        self.known: dict[Any, Known] = {}
+        self.beside: dict[str, Any] = {}  # by name: several values as a tuple, a constant, ZEROS or SIZE
         called = [self.modules[node.target] for node in graph.nodes if node.op == "call_module"]
-        self.n = self.elements(graph)
-        self.window = 0  # steps of a frame, while its axis stands beside that of the elements
-        self.element_major: np.ndarray | None = None  # the places in a frame there of ours, where they lie otherwise
+        n = self.elements(graph)
+        self.framed = ""  # the axis that frames were cut along
+        self.element_major: np.ndarray | None = (
+            None  # the places of our elements in a frame there, which has no layer yet
+        )
         tokens = any(_kind_of(module) is torch.nn.Embedding for module in called)
+        axes = (Axis("0"), Axis("1")) if tokens else (Axis("0"), Axis("1"), Axis("2", n))
         for i, node in enumerate(graph.nodes):
             self.place = f"node {i}, {self.named(node)}"
-            if node.op == "placeholder":
-                self.known[node] = Known("array", 0, ("0", "1") if tokens else ("0", "1", "n"))
-            elif node.op == "output":
-                self.check_output(node.args[0])
-            else:
-                self.known[node] = getattr(self, node.op)(node)
+            try:
+                if node.op == "placeholder":
+                    made = Value("input", node.name, axes, max(LENGTHS) if tokens else FLOATS["float32"])
+                else:
+                    made = getattr(self, node.op)(node)
+            except Unproved as why:
+                raise ValueError(f"source: {self.place} cannot be had here: {why}") from None
+            (self.values if isinstance(made, Value) else self.beside)[node.name] = made
         if not self.recurrent:
             raise refuse("expected a torch.nn.GRU in it, got none")
 
@@ -325,46 +319,60 @@ class Trace:
         what = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
         return f"{what} {node.name!r}"
 
-    def refuse(self, why: str) -> Exception:
-        """The error for the node that is being read."""
-        return ValueError(f"source: {self.place} cannot be had here: {why}")
+    def given(self, argument: Any) -> Any:
+        """What stands for an argument: a value, what is beside the chain, or the argument itself."""
+        if not isinstance(argument, self.torch.fx.Node):
+            return argument
+        return self.values.get(argument.name, self.beside.get(argument.name))
+
+    def value(self, argument: Any) -> Value:
+        """The value that an argument is; refused where it is none."""
+        value = self.given(argument)
+        if not isinstance(value, Value):
+            raise Unproved(f"expected the output of the layer below, {self.chain.newest}, got {argument}")
+        return value
+
+    def told(self, kind: str, argument: Any, *constants: Any, **attributes: Any) -> Value:
+        """What a node of ONNX makes of an argument and of constants."""
+        self.value(argument)
+        arrays = {f"constant {i}": np.array(constant) for i, constant in enumerate(constants)}
+        node = Node(kind, [argument.name, *arrays], [""], attributes, arrays, OPSET)
+        return self.moved(node, self.place)[0]
 
     # --- nodes ---
 
-    def call_module(self, node: Any) -> Known:
+    def call_module(self, node: Any) -> Any:
         """A module of PyTorch's own."""
         module, nn = self.modules[node.target], self.torch.nn
         kinds = {
-            nn.Linear: self.linear, nn.Embedding: self.embedding, nn.GRU: self.gru, nn.Dropout: self.dropout,
+            nn.Linear: self.linear, nn.Embedding: self.embedding, nn.GRU: self.gru, nn.Dropout: "dropout",
             nn.ReLU: "relu", nn.ReLU6: "relu6", nn.Sigmoid: "sigmoid", nn.Tanh: "tanh", nn.Hardtanh: "hardtanh",
             nn.LeakyReLU: "leaky_relu", nn.ELU: "elu", nn.Softmax: "softmax", nn.Flatten: "flatten",
             nn.Identity: "contiguous",
         }  # fmt: skip
         kind = kinds.get(_kind_of(module))
         if kind is None:
-            raise self.refuse("nothing of its kind may stand there")
+            raise Unproved("nothing of its kind may stand there")
         for parameter in module.parameters():
             if id(parameter) in self.used:
-                raise self.refuse("its weights are those of another layer, too; expected each once")
+                raise Unproved("its weights are those of another layer, too; expected each once")
         self.used |= set(map(id, module.parameters()))
         given = [*node.args, *node.kwargs.values()]
         if kind == self.gru:
             return self.gru(node, module)
         if len(given) != 1:
-            raise self.refuse(f"expected a call with one array, got {len(given)} arguments")
-        value = self.array(given[0])
+            raise Unproved(f"expected a call with one array, got {len(given)} arguments")
         if not isinstance(kind, str):
-            return kind(value, module)
-        options = {name: getattr(module, name) for name in TAKES[kind] if hasattr(module, name)}
-        return self.operation(kind, value, {**TAKES[kind], **options})
+            return kind(given[0], module)
+        options = {name: name != "training" and getattr(module, name, due) for name, due in TAKES[kind].items()}
+        return self.operation(kind, given[0], options)
 
-    def call_function(self, node: Any) -> Known:
+    def call_function(self, node: Any) -> Any:
         """A function of PyTorch's, or an operator."""
         torch, name = self.torch, getattr(node.target, "__name__", "")
-        given = [self.known.get(value) for value in node.all_input_nodes]
-        zeros = node.target is torch.zeros and all(value.kind == "size" for value in given)
+        zeros = node.target is torch.zeros and all(self.given(value) is SIZE for value in node.all_input_nodes)
         if zeros or node.target is torch.zeros_like:
-            return Known("zeros")
+            return ZEROS
         readers = {getattr: self.attribute, operator.getitem: self.item, torch.cat: self.joined}
         if node.target in readers:
             return readers[node.target](node)
@@ -372,369 +380,291 @@ class Trace:
             return self.arithmetic(SIGNS[name], node)
         functional = torch.nn.functional
         own = name != "unfold" and node.target in (getattr(torch, name, None), getattr(functional, name, None))
-        if own and (name in ("permute", "swapaxes") or name in TAKES):
+        if own and name in TAKES:
             return self.called(name, node)
-        raise self.refuse("nothing of its kind may stand there")
+        raise Unproved("nothing of its kind may stand there")
 
-    def call_method(self, node: Any) -> Known:
+    def call_method(self, node: Any) -> Any:
         """A method of a tensor."""
         name = node.target
-        first = self.known.get(node.args[0]) if node.args else None
+        first = self.given(node.args[0]) if node.args else None
         if first is None:
-            raise self.refuse("nothing of its kind may stand there")
+            raise Unproved("nothing of its kind may stand there")
         if name == "new_zeros":
-            return Known("zeros")
-        if name in SIZES and first.kind in ("array", "size", "ends"):
-            return Known("size")
-        if first.kind == "zeros" and name in MOVED_ZEROS:
+            return ZEROS
+        if name in SIZES and (isinstance(first, Value) or first is SIZE):
+            return SIZE
+        if first is ZEROS and name in MOVED_ZEROS:
             return first
         if name.rstrip("_") in SIGNS:
             return self.arithmetic(SIGNS[name.rstrip("_")], node)
         if name in TURNED_IN_PLACE and len(node.args[0].users) > 1:
-            raise self.refuse("it turns an array in place that is used again")
-        if name in ("permute", "swapaxes") or name.removesuffix("_") in TAKES:
+            raise Unproved("it turns an array in place that is used again")
+        if name.removesuffix("_") in TAKES:
             return self.called(name.removesuffix("_"), node)
-        raise self.refuse("nothing of its kind may stand there")
+        raise Unproved("nothing of its kind may stand there")
 
-    def get_attr(self, node: Any) -> Known:
+    def get_attr(self, node: Any) -> Any:
         """A tensor: one of the model's buffers, or zeros that forward makes; what else it makes may be noise."""
         owner, _, name = node.target.rpartition(".")
         value = getattr(self.modules[owner] if owner else self.whole, name, None)
         if _kind_of(value) is not self.torch.Tensor:
-            raise self.refuse(f"expected a buffer, got a {type(value).__name__}")
-        if not owner and not bool(value.any()):
-            return Known("zeros")
-        if not owner:
-            raise self.refuse("expected a buffer, got a tensor that forward makes")
-        return Known("constant", value=array_of(value))
+            raise Unproved(f"expected a buffer, got a {type(value).__name__}")
+        if not owner and bool(value.any()):
+            raise Unproved("expected a buffer, got a tensor that forward makes")
+        return array_of(value) if owner else ZEROS
 
-    def attribute(self, node: Any) -> Known:
+    def attribute(self, node: Any) -> Any:
         """The shape of an array, which is no part of the chain, or the values that max returns."""
-        value, name = self.known.get(node.args[0]), node.args[1]
-        if value is not None and value.kind in ("array", "ends", "zeros") and name in LOOKS:
-            return Known("size")
-        if value is not None and value.kind == "best" and name == "values":
-            return replace(value, kind="array")
-        raise self.refuse(f"its attribute {name} may not stand there")
+        value, name = self.given(node.args[0]), node.args[1]
+        if name in LOOKS and (isinstance(value, Value) or value is ZEROS):
+            return SIZE
+        if name == "values" and isinstance(value, tuple) and value[1] is None:
+            return value[0]
+        raise Unproved(f"its attribute {name} may not stand there")
 
-    def item(self, node: Any) -> Known:
-        """A part of what a GRU returns, or the last step of all."""
-        value, index = self.known.get(node.args[0]), node.args[1]
-        kind = value.kind if value is not None else ""
-        if kind == "size":
+    def item(self, node: Any) -> Any:
+        """A part of what a GRU or max returns, the last step of all, or one of the last states."""
+        value, index = self.given(node.args[0]), node.args[1]
+        if value is SIZE:
             return value
-        if kind == "output" and index in (0, 1, -1, -2):
-            return self.known[node.args[0]].value[index]
-        if kind == "best" and index == 0:
-            return replace(value, kind="array")
-        if kind == "best" and index == 1:
-            return Known("indices")
-        if kind == "ends" and isinstance(index, int) and -value.value <= index < value.value:
-            return replace(value, kind="end", value=(index % value.value,))
-        if kind != "array":
-            raise self.refuse("it takes a part of what is not known")
-        return self.last_step(value, index if isinstance(index, tuple) else (index,))
-
-    # --- arrays ---
-
-    def array(self, node: Any) -> Known:
-        """All the output of the newest layer, which that node stands for."""
-        value = self.known.get(node) if isinstance(node, self.torch.fx.Node) else None
-        if value is None or value.kind not in ("array", "end"):
-            raise self.refuse(f"expected all the output of the layer below, {self.chain.newest}, got {node}")
-        if value.count != self.chain.count:
-            raise self.refuse(f"it takes {node}, which is not the output of the layer below, {self.chain.newest}")
-        if value.kind == "end":
-            gru = self.recurrent[-1]
-            D, depth = 1 + gru.bidirectional, gru.num_layers
-            if value.value != tuple(range(D * (depth - 1), D * depth)):
-                raise self.refuse("expected the last states of the uppermost layer, in all its directions")
-            self.chain.ends(self.place)
-            return Known("array", self.chain.count, value.axes)
-        return value
-
-    def put(self, layer: Any, axes: tuple[str, ...]) -> Known:
-        """A layer upon the others."""
-        self.chain.put(layer, self.place)
-        return Known("array", self.chain.count, axes)
-
-    def rows(self, value: Known, n: int) -> None:
-        """Refuse an array whose last axis is not that of n elements."""
-        if not value.axes or value.axes[-1] != "n" or "w" in value.axes or self.n not in (None, n):
-            raise self.refuse(f"expected {n} elements in the last axis, got {self.n} of axes {value.axes}")
-
-    def position(self, value: Known, dim: Any) -> int:
-        """A dimension, counted from the first."""
-        rank = len(value.axes)
-        if isinstance(dim, bool) or not isinstance(dim, int) or not -rank <= dim < rank:
-            raise self.refuse(f"expected one dimension of {rank}, got {dim}")
-        return dim % rank
-
-    def weighted(self, layer: Any, module: Any, axes: tuple[str, ...]) -> Known:
-        """Put a layer that has the parameters of a module upon the others."""
-        layer.trainable = _trained(module.parameters(), "a layer", self.refuse)
-        self.n = layer.d["u"]
-        return self.put(layer, axes)
-
-    def linear(self, value: Known, module: Any) -> Known:
-        """X W + b."""
-        _check_plain(module, ["weight", "bias"] if module.bias is not None else ["weight"], self.refuse)
-        W = array(module.weight, f"{self.place}, weight").T
-        self.rows(value, len(W))
-        W = W[self.step_major()]
-        return self.weighted(dense(W, module.bias, f"{self.place}, weight", self.refuse), module, value.axes)
-
-    def embedding(self, value: Known, module: Any) -> Known:
-        """The vectors of tokens."""
-        _check_plain(module, ["weight"], self.refuse)
-        if self.chain.count or value.axes not in (("0", "1"), ("1", "0")):
-            raise self.refuse("expected it first, upon tokens (m, s)")
-        if module.max_norm is not None:
-            raise self.refuse("expected max_norm None, for it changes the weights in a call")
-        layer = embedding(module.weight, f"{self.place}, weight", self.refuse)
-        return self.weighted(layer, module, (*value.axes, "n"))
-
-    def gru(self, node: Any, module: Any) -> Known:
-        """All layers of a GRU module."""
-        given = dict(zip(("input", "hx"), node.args, strict=False)) | node.kwargs
-        hx = given.get("hx")
-        if hx is not None and self.known.get(hx, Known("")).kind != "zeros":
-            raise self.refuse(f"expected it to start from nothing or from torch.zeros, got {hx}")
-        value = self.array(given.get("input"))
-        self.rows(value, module.input_size)
-        if len(value.axes) != 3 or ("one" in value.axes[:2] and self.order):
-            raise self.refuse(f"expected all steps (m, s, n), got axes {value.axes}")
-        order = value.axes[:2] if module.batch_first else value.axes[1::-1]
-        if self.order not in ((), order):
-            raise self.refuse("it goes over the samples, where another GRU goes over the steps")
-        self.order = order
-        layers = _gru_layers(module)
-        places = self.step_major()
-        for half in layers[0].cells:
-            half.p |= {name: half.p[name][places] for name in half.p if name.startswith("U")}
-        for layer in layers:
-            self.chain.put(layer, self.place)
-        D = 1 + module.bidirectional
-        self.n = D * module.hidden_size
-        self.recurrent.append(module)
-        count, samples = self.chain.count, order[0]
-        states = Known("array", count, value.axes)
-        ends = Known("ends", count, (samples, "n"), D * module.num_layers)
-        return Known("output", count, value=(states, ends))
-
-    def dropout(self, value: Known, module: Any) -> Known:
-        """Nothing, in inference."""
-        return self.operation("dropout", value, {"p": module.p, "training": False})
-
-    def joined(self, node: Any) -> Known:
-        """The last states of both directions, side by side."""
-        given = dict(zip(("tensors", "dim"), node.args, strict=False)) | node.kwargs
-        parts = [self.known.get(part) for part in given.get("tensors", ())]
-        if not parts or any(part is None or part.kind != "end" or part.count != parts[0].count for part in parts):
-            raise self.refuse("it joins what are no last states of one GRU")
-        if given.get("dim") not in (1, -1):
-            raise self.refuse("it does not join along the elements")
-        return replace(parts[0], value=tuple(i for part in parts for i in part.value))
-
-    # --- operations ---
-
-    def called(self, name: str, node: Any) -> Known:
-        """A function or method on one array."""
-        first, *rest = node.args or [node.kwargs.get("input")]
-        options = {key: value for key, value in node.kwargs.items() if key != "input"}
-        if name == "permute":
-            dims = rest[0] if rest and isinstance(rest[0], tuple | list) else rest
-            return self.permuted(self.array(first), options.pop("dims", dims))
-        kind = "transpose" if name == "swapaxes" else name
-        due = TAKES[kind]
-        if len(rest) > len(due) or options.keys() - (() if name == "swapaxes" else due.keys()):
-            raise self.refuse(f"expected the arguments {', '.join(due) or 'of an array alone'}")
-        given = {**due, **dict(zip(due, rest, strict=False)), **options}
-        if any(isinstance(value, self.torch.fx.Node) for value in given.values()):
-            raise self.refuse("expected numbers beside the array, got what is computed")
-        value = self.known.get(first)
-        if kind == "squeeze" and value is not None and value.kind == "ends" and given["dim"] == 0 and value.value == 1:
-            return replace(value, kind="end", value=(0,))
-        return self.operation(kind, self.array(first), given)
-
-    def operation(self, kind: str, value: Known, given: dict[str, Any]) -> Known:
-        """What an operation makes of an array, by name."""
-        if given.get("dtype") is not None or given.get("_stacklevel", 3) != 3:
-            raise self.refuse("expected no dtype")
-        if kind in NAMES:
-            key = "negative_slope" if kind == "leaky_relu" else "alpha"
-            alpha = NAMES[kind].tuned(given.get(key), f"its {key} is", self.refuse)
-            return self.put(Activation(NAMES[kind].own, alpha or None), value.axes)
-        if kind in ("relu6", "hardtanh", "clamp"):
-            names = ("min", "max") if kind == "clamp" else ("min_val", "max_val")
-            bounds = (0, 6) if kind == "relu6" else [given[name] for name in names]
-            try:
-                return self.put(Clip(*bounds), value.axes)
-            except (TypeError, ValueError) as error:
-                raise self.refuse(str(error)) from None
-        if kind == "softmax":
-            if given["dim"] is None or value.axes[self.position(value, given["dim"])] != "n":
-                raise self.refuse(f"expected dim to be that of the elements, got {given['dim']} of {value.axes}")
-            self.rows(value, self.n or 0)
-            return self.put(Activation(softmax), value.axes)
-        if kind == "dropout":
-            if given["training"]:
-                raise self.refuse("it drops in inference too; expected training=self.training")
-            return self.put(Dropout(given["p"]) if given["p"] else Activation(identity), value.axes)
-        if kind == "unfold":
-            return self.framed(value, given)
-        if kind in ("mean", "amax", "max"):
-            return self.pooled(kind, value, given["dim"], given["keepdim"])
-        return self.reshaped(kind, value, given)
-
-    def reshaped(self, kind: str, value: Known, given: dict[str, Any]) -> Known:
-        """The same numbers, their axes in another order, or with others of size 1."""
-        axes = list(value.axes)
-        if kind == "transpose":
-            i, j = (self.position(value, given[name]) for name in ("dim0", "dim1"))
-            axes[i], axes[j] = axes[j], axes[i]
-        elif kind == "unsqueeze":
-            axes.insert(self.position(replace(value, axes=("one", *axes)), given["dim"]), "one")
-        elif kind == "squeeze":
-            at = self.position(value, given["dim"])
-            if axes[at] == "one" or (axes[at] == "n" and self.n == 1):
-                del axes[at]
-            elif axes[at] != "n" or self.n is None:
-                raise self.refuse("it takes away an axis whose size need not be 1")
-        elif kind == "flatten":
-            i, j = (self.position(value, given[name]) for name in ("start_dim", "end_dim"))
-            long = [axis for axis in axes[i : j + 1] if axis != "one"]
-            if sorted(long) == ["n", "w"]:
-                long = self.joined_frames(long)
-            if len(long) > 1:
-                raise self.refuse("it makes one of several axes")
-            axes[i : j + 1] = long or ["one"]
-        return replace(value, axes=tuple(axes))
-
-    def permuted(self, value: Known, dims: Any) -> Known:
-        """The axes in another order."""
-        if not isinstance(dims, tuple | list):
-            raise self.refuse(f"expected the dimensions in an order, got {dims}")
-        places = [self.position(value, dim) for dim in dims]
-        if sorted(places) != list(range(len(value.axes))):
-            raise self.refuse(f"expected each dimension once, got {dims}")
-        return replace(value, axes=tuple(value.axes[i] for i in places))
-
-    def framed(self, value: Known, given: dict[str, Any]) -> Known:
-        """`x.unfold(dimension, size, step)` over the steps: frames, their steps in an axis of their own."""
-        at = self.position(value, given["dimension"])
-        others = [axis for axis in value.axes if axis not in ("n", value.axes[at])]
-        if (
-            sorted(value.axes) != ["0", "1", "n"]
-            or value.axes[at] == "n"
-            or self.order not in ((), (*others, value.axes[at]))
-        ):
-            raise self.refuse(
-                f"it is not over the steps of all samples, (m, s, n): {given['dimension']} of {value.axes}"
-            )
-        if self.element_major is not None:
-            raise self.refuse("expected a Linear or a GRU between two unfolds")
-        try:
-            layer = Frames(given["size"], given["step"], pad=False)
-        except (TypeError, ValueError) as error:
-            raise self.refuse(str(error)) from None
-        self.order, self.window = (*others, value.axes[at]), layer.length
-        return self.put(layer, (*value.axes, "w"))
-
-    def joined_frames(self, axes: list[str]) -> list[str]:
-        """The elements of the steps of a frame as one axis, whichever of the two came first; ours has steps first."""
-        if self.n is None:
-            raise self.refuse("it joins elements and steps, and how many there are is not known")
-        if axes == ["n", "w"]:
-            self.element_major = np.arange(self.n * self.window).reshape(self.n, self.window).T.ravel()
-        self.n *= self.window
-        return ["n"]
-
-    def step_major(self) -> Any:
-        """Which of their rows each row of ours is, in the weights of a layer that reads what there is."""
-        places, self.element_major = self.element_major, None
-        return slice(None) if places is None else places
-
-    def steps_at(self, value: Known, at: int) -> bool:
-        """Whether that axis is that of the steps."""
-        return bool(self.order) and value.axes[at] == self.order[1] and self.n is not None and "n" in value.axes
-
-    def pooled(self, kind: str, value: Known, dim: Any, keep: bool) -> Known:
-        """What is left of the steps."""
-        dim = dim[0] if isinstance(dim, tuple | list) and len(dim) == 1 else dim
-        at = self.position(value, dim)
-        if not self.steps_at(value, at):
-            raise self.refuse(f"it is not over the steps, and them alone: dim {dim} of {value.axes}")
-        axes = (*value.axes[:at], *(["one"] if keep else []), *value.axes[at + 1 :])
-        made = self.put(Pool("mean" if kind == "mean" else "max"), axes)
-        return replace(made, kind="best") if kind == "max" else made
-
-    def last_step(self, value: Known, index: tuple[Any, ...]) -> Known:
-        """`[:, -1]`, `[-1]`, `[:, -1, :]`, `[..., -1, :]`."""
-        rank = len(value.axes)
+        if isinstance(value, tuple) and index in (0, 1, -1, -2):
+            return value[index]
+        if not isinstance(value, Value):
+            raise Unproved("it takes a part of what is not known")
+        rank, index = len(value.axes), index if isinstance(index, tuple) else (index,)
         if Ellipsis in index:
             at = index.index(Ellipsis)
             index = (*index[:at], *[slice(None)] * (rank - len(index) + 1), *index[at + 1 :])
         taken = [i for i, item in enumerate(index) if item != slice(None)]
-        if len(index) > rank or len(taken) != 1 or index[taken[0]] != -1 or not self.steps_at(value, taken[0]):
-            raise self.refuse(f"expected the last step alone to be taken, got {index} of axes {value.axes}")
-        if value.count != self.chain.count:
-            raise self.refuse(f"it does not take the output of the layer below, {self.chain.newest}")
-        self.chain.last(self.place)
-        return Known("array", self.chain.count, tuple(axis for i, axis in enumerate(value.axes) if i != taken[0]))
+        one = len(index) <= rank and len(taken) == 1 and type(index[taken[0]]) is int
+        if value.kind != "ends" and not (one and index[taken[0]] == -1 and self.step_axis(value, taken[0])):
+            self.check_newest(value)
+            raise Unproved(f"expected the last step alone to be taken, got {index}")
+        if not one:
+            raise Unproved(f"expected one of the last states to be taken, got {index}")
+        return self.told("Gather", node.args[0], index[taken[0]], axis=taken[0])
 
-    def arithmetic(self, sign: str, node: Any) -> Known:
+    def output(self, node: Any) -> None:
+        """Check that the output is that of the newest layer, and beside it at most the last states of the only GRU."""
+        first, *rest = node.args[0] if isinstance(node.args[0], tuple | list) else [node.args[0]]
+        value, ends = self.given(first), [self.given(other) for other in rest]
+        value = value[0] if isinstance(value, tuple) else value
+        every = tuple(part for number, _ in enumerate(self.recurrent) for part in self.parts(number))
+        if len(ends) > 1 or any(not isinstance(end, Value) or (end.kind, end.parts) != ("ends", every) for end in ends):
+            raise Unproved("expected one output, and beside it at most the last states of the only GRU")
+        if not isinstance(value, Value) or not self.is_newest(value):
+            raise Unproved(f"expected the output of the newest layer, {self.chain.newest}, got {first}")
+        names = [axis.name for axis in value.axes]
+        if self.element_major is not None or WINDOW in names:
+            raise Unproved("expected a Linear or a GRU behind unfold and flatten")
+        if self.out.name in names[:-1]:
+            raise Unproved(f"expected the elements in the last axis, got axes {', '.join(names)}")
+        if value.kind == "ends":
+            self.chain.ends(self.place)
+
+    # --- layers ---
+
+    def weighted(self, layer: Any, module: Any) -> Any:
+        """Say of a layer whether the parameters of a module, which it has, are to be trained."""
+        layer.trainable = _trained(module.parameters(), "a layer", Unproved)
+        return layer
+
+    def linear(self, argument: Any, module: Any) -> Value:
+        """X W + b."""
+        _check_plain(module, ["weight", "bias"] if module.bias is not None else ["weight"], Unproved)
+        value, W = self.value(argument), array(module.weight, f"{self.place}, weight").T
+        n = self.row(value)
+        if n not in (None, len(W)):
+            raise Unproved(f"expected {len(W)} elements in the last axis, got {n}")
+        layer = dense(W[self.step_major()], module.bias, f"{self.place}, weight", Unproved)
+        return self.put(self.weighted(layer, module), value, self.place, value.axes, layer.d["u"])
+
+    def embedding(self, argument: Any, module: Any) -> Value:
+        """The vectors of tokens."""
+        _check_plain(module, ["weight"], Unproved)
+        if module.max_norm is not None:
+            raise Unproved("expected max_norm None, for it changes the weights in a call")
+        self.value(argument)
+        table = {"table": array(module.weight, f"{self.place}, weight")}
+        made = self.looked_up(Node("Gather", ["table", argument.name], [""], {}, table, OPSET), self.place)
+        self.weighted(self.chain.layers[0], module)
+        return made
+
+    def gru(self, node: Any, module: Any) -> tuple[Value, Value]:
+        """All layers of a GRU module."""
+        given = dict(zip(("input", "hx"), node.args, strict=False)) | node.kwargs
+        hx = given.get("hx")
+        if hx is not None and self.given(hx) is not ZEROS:
+            raise Unproved(f"expected it to start from nothing or from torch.zeros, got {hx}")
+        self.value(given.get("input"))
+        self.check_input(
+            given["input"].name, module.batch_first, module.input_size, f"it takes {module.input_size}", Unproved
+        )
+        if self.framed not in ("", self.steps.name):
+            raise Unproved("it goes over the samples, where unfold goes over the steps")
+        first, layers, places = len(self.recurrent), _gru_layers(module), self.step_major()
+        for cell in layers[0].cells:
+            cell.p |= {name: cell.p[name][places] for name in cell.p if name.startswith("U")}
+        for layer in layers:
+            self.chain.put(layer, self.place)
+            self.recurrent += [layer] if layer.cells else []
+        parts = [self.parts(number) for number in range(first, len(self.recurrent))]
+        u, D, count, dtype = module.hidden_size, len(parts[0]), self.chain.count, FLOATS["float32"]
+        self.out = Axis("d u", D * u) if D > 1 else Axis("u", u)
+        axes = (self.samples, self.steps, self.out) if module.batch_first else (self.steps, self.samples, self.out)
+        last = (Axis("d", D * len(parts)), self.samples, Axis("u", u))
+        states = Value("states", count, axes, dtype, "d", parts[-1])
+        return states, Value("ends", count, last, dtype, "d", tuple(part for each in parts for part in each))
+
+    def joined(self, node: Any) -> Value:
+        """The last states of both directions, side by side."""
+        given = dict(zip(("tensors", "dim"), node.args, strict=False)) | node.kwargs
+        parts = [self.given(part) for part in given.get("tensors", ())]
+        if not all(isinstance(part, Value) and part.kind == "ends" and len(part.axes) == 2 for part in parts):
+            raise Unproved("it joins what are no last states of one GRU")
+        axes = (self.samples.name, "u")
+        if given.get("dim") not in (1, -1) or any(tuple(axis.name for axis in part.axes) != axes for part in parts):
+            raise Unproved("it does not join along the elements")
+        if len(parts) < 2 or len({part.origin for part in parts}) > 1:
+            raise Unproved("it does not join several last states of one GRU")
+        side = Axis("d u", sum(part.axes[1].size for part in parts))
+        every = tuple(each for part in parts for each in part.parts)
+        return replace(parts[0], axes=(parts[0].axes[0], side), parts=every)
+
+    # --- frames ---
+
+    def row(self, value: Value) -> int | None:
+        """How many elements the last axis of the newest output has; refused where frames are not flat yet."""
+        if any(axis.name == WINDOW for axis in value.axes):
+            raise Unproved("expected a flatten behind unfold")
+        return super().row(value)
+
+    def frames(self, value: Value, given: dict[str, Any]) -> Value:
+        """`x.unfold(dimension, size, step)` over the steps: frames, whose steps have an axis of their own."""
+        at = place(given["dimension"], len(value.axes))
+        if self.chain.count == 0 and value.kind == "input":  # whose elements may stand anywhere
+            elements = next((axis for axis in value.axes if axis.name == self.last_axis(str(value.origin))), ONE)
+        else:
+            self.check_newest(value)
+            elements = self.out
+        others = [axis.name for i, axis in enumerate(value.axes) if i != at and axis.name != elements.name]
+        known = self.recurrent or self.framed
+        if len(value.axes) != 3 or len(others) != 1 or (known and value.axes[at].name != self.steps.name):
+            raise Unproved("it is not over the steps of all samples, (m, s, n)")
+        if self.element_major is not None:
+            raise Unproved("expected a Linear or a GRU between two unfolds")
+        try:
+            layer = Frames(given["size"], given["step"], pad=False)
+        except (TypeError, ValueError) as error:
+            raise Unproved(str(error)) from None
+        self.framed, self.out = value.axes[at].name, elements
+        self.steps = value.axes[at]
+        return self.put(layer, value, self.place, (*value.axes, Axis(WINDOW, layer.length)))
+
+    def flattened(self, value: Value, start: int, stop: int) -> Value:
+        """Some axes as one; the elements and steps of a frame, whichever come first, are its elements here."""
+        both = [axis for axis in value.axes[start:stop] if axis.name in (self.out.name, WINDOW)]
+        if len(both) < 2 or WINDOW not in (both[0].name, both[1].name):
+            return flat(value, start, stop)
+        if any(axis.size != 1 for axis in value.axes[start:stop] if axis not in both) or self.out.size is None:
+            raise Unproved("it makes one of several axes, or of elements whose number is not known")
+        sizes = [axis.size for axis in both]
+        if both[1].name == WINDOW:
+            self.element_major = np.arange(sizes[0] * sizes[1]).reshape(sizes).T.ravel()
+        self.out = Axis("n", sizes[0] * sizes[1])
+        return replace(value, axes=(*value.axes[:start], self.out, *value.axes[stop:]))
+
+    def step_major(self) -> Any:
+        """Which of their rows each row of ours is, in the weights of the layer that now reads what there is."""
+        places, self.element_major = self.element_major, None
+        return slice(None) if places is None else places
+
+    # --- operations ---
+
+    def called(self, name: str, node: Any) -> Any:
+        """A function or method on one array."""
+        first, *rest = node.args or [node.kwargs.get("input")]
+        options = {key: value for key, value in node.kwargs.items() if key != "input"}
+        due = TAKES[name]
+        if name == "permute" and len(rest) > 1:
+            rest = [rest]
+        if len(rest) > len(due) or options.keys() - due.keys():
+            raise Unproved(f"expected the arguments {', '.join(due) or 'of an array alone'}")
+        given = {**due, **dict(zip(due, rest, strict=False)), **options}
+        if any(isinstance(value, self.torch.fx.Node) for value in given.values()):
+            raise Unproved("expected numbers beside the array, got what is computed")
+        return self.operation(name, first, given)
+
+    def operation(self, kind: str, argument: Any, given: dict[str, Any]) -> Any:
+        """What an operation makes of an array, by name."""
+        value, dim = self.value(argument), given.get("dim")
+        rank = len(value.axes)
+        if given.get("dtype") is not None or given.get("_stacklevel", 3) != 3:
+            raise Unproved("expected no dtype")
+        if kind in NAMES:
+            alpha = given.get("negative_slope", given.get("alpha"))
+            return self.told(NAMES[kind].node, argument, **({} if alpha is None else {"alpha": alpha}))
+        if kind in BOUNDS:
+            low, high = (given.get(bound, bound) for bound in BOUNDS[kind])
+            return self.told("Clip", argument, min=low, max=high)
+        if kind == "dropout":
+            if given["training"]:
+                raise Unproved("it drops in inference too; expected training=self.training")
+            self.check_newest(value)
+            return self.put(Dropout(given["p"]), value, self.place, value.axes) if given["p"] else value
+        if kind in POOLS:
+            dims = dim if isinstance(dim, tuple | list) else (dim,)
+            axes = [place(each, rank) for each in dims]
+            made = self.told(POOLS[kind], argument, axes=axes, keepdims=given["keepdim"])
+            return (made, None) if kind == "max" else made
+        if kind == "softmax":
+            return self.told("Softmax", argument, axis=place(dim, rank))
+        if kind in ("transpose", "swapaxes"):
+            i, j = (place(each, rank) for each in given.values())
+            perm = {i: j, j: i}
+            return self.told("Transpose", argument, perm=[perm.get(axis, axis) for axis in range(rank)])
+        if kind == "permute":
+            if not isinstance(given["dims"], tuple | list):
+                raise Unproved(f"expected the dimensions in an order, got {given['dims']}")
+            return self.told("Transpose", argument, perm=[place(each, rank) for each in given["dims"]])
+        if kind == "flatten":
+            start, end = (place(each, rank) for each in given.values())
+            return self.flattened(value, start, end + 1)
+        if kind == "unfold":
+            return self.frames(value, given)
+        known = kind == "squeeze" and dim is not None and value.axes[place(dim, rank)].size not in (None, 1)
+        if kind in ("squeeze", "unsqueeze") and not known:  # of a size that is known, and not 1, nothing is taken
+            return self.told(kind.capitalize(), argument, axes=None if dim is None else [dim])
+        return value
+
+    def arithmetic(self, sign: str, node: Any) -> Any:
         """x + c, c - x, ... for one number, or one for each element."""
         if len(node.args) != 2 or node.kwargs:
-            raise self.refuse("expected two arguments and no others")
-        known = [self.known.get(value) if isinstance(value, self.torch.fx.Node) else value for value in node.args]
-        kinds = [value.kind if isinstance(value, Known) else type(value).__name__ for value in known]
-        if all(kind in ("size", "int", "float") for kind in kinds):
-            return Known("size")
-        at = next((i for i, kind in enumerate(kinds) if kind in ("array", "end")), None)
-        if at is None or kinds[1 - at] not in ("constant", "int", "float"):
-            raise self.refuse(f"expected an array and a number or a buffer, got {' and '.join(kinds)}")
-        value, other = self.array(node.args[at]), known[1 - at]
-        c = other.value if isinstance(other, Known) else np.float64(other)
-        dtype = self.dtype(c)
+            raise Unproved("expected two arguments and no others")
+        known = [self.given(argument) for argument in node.args]
+        if all(each is SIZE or isinstance(each, int | float) for each in known):
+            return SIZE
+        at = next((i for i, each in enumerate(known) if isinstance(each, Value)), None)
+        if at is None or not isinstance(known[1 - at], np.ndarray | int | float):
+            raise Unproved(f"expected an array and a number or a buffer, got {' and '.join(map(str, node.args))}")
+        value, other = known[at], known[1 - at]
+        c = other if isinstance(other, np.ndarray) else np.float64(other)
+        dtype = next((array_of(p).dtype for p in self.source.parameters()), c.dtype)  # a number of Python's is of any
         if c.dtype not in (np.float32, np.float64) or (c.ndim and c.dtype != dtype):
-            raise self.refuse(f"expected {dtype}, got {c.dtype}")
-        found = per_element(c, self.n, len(value.axes))
-        if found is None or not value.axes or value.axes[-1] != "n":
-            raise self.refuse(f"expected one number, or one for each of {self.n} elements, got {c.shape}")
+            raise Unproved(f"expected {dtype}, got {c.dtype}")
+        n = self.row(value)
+        found = per_element(c, n, len(value.axes))
+        if found is None:
+            raise Unproved(f"expected one number, or one for each of {n} elements, got {c.shape}")
         c, n = found
-        if "w" in value.axes or (self.element_major is not None and c.size > 1):
-            raise self.refuse("expected a Linear or a GRU behind unfold and flatten first")
-        self.n = n
+        if self.element_major is not None and c.size > 1:
+            raise Unproved("expected a Linear or a GRU behind unfold and flatten first")
         if sign == "div" and (at or not np.isfinite(1 / c[c != 0]).all() or not c.all()):
-            raise self.refuse("it divides by zero, or by what is no constant")
+            raise Unproved("it divides by zero, or by what is no constant")
         layer = affine(sign, c, at, n, dtype)
         layer.trainable = False
-        return self.put(layer, value.axes)
-
-    def dtype(self, c: np.ndarray) -> np.dtype:
-        """That of the module's parameters; a number of Python's is of any."""
-        parameters = [array_of(p).dtype for p in self.source.parameters()][:1]
-        return parameters[0] if parameters else c.dtype
-
-    # --- the whole ---
-
-    def check_output(self, output: Any) -> None:
-        """That the output is that of the newest layer; beside it the last states of the only GRU may stand."""
-        first, *rest = output if isinstance(output, tuple | list) else [output]
-        value = self.known.get(first) if isinstance(first, self.torch.fx.Node) else None
-        states = value is not None and value.kind == "output"
-        value = value.value[0] if states else value
-        ends = [self.known.get(other) for other in rest]
-        if any(end is None or end.kind != "ends" for end in ends) or len(ends) > 1 or (ends and self.recurrent[1:]):
-            raise self.refuse("expected one output, and beside it at most the last states of the only GRU")
-        if value is None or value.kind not in ("array", "end") or (states and value.count != self.chain.count):
-            raise self.refuse(f"expected the output of the newest layer, {self.chain.newest}, got {first}")
-        value = value if states else self.array(first)
-        if self.element_major is not None or "w" in value.axes:
-            raise self.refuse("expected a Linear or a GRU behind unfold and flatten")
-        if "n" in value.axes and value.axes[-1] != "n":
-            raise self.refuse(f"expected the elements in the last axis, got axes {value.axes}")
+        return self.put(layer, value, self.place, value.axes, n)
 
 
 def array_of(tensor: Any) -> np.ndarray:
@@ -808,17 +738,8 @@ def _checked(layers: tuple[Any, ...], net: Any) -> float:
 
 def _check_layer(layer: GRU | Bidirectional, refuse: Refusal) -> None:
     """Refuse what no layer of a torch.nn.GRU is."""
-    cell = gates.cell_of(layer, refuse)
+    cell = TORCH.cell(layer, refuse)
     if (ours(cell.activate), ours(cell.activate_update)) != (tanh, sigmoid):
         raise refuse("its activations are tanh and sigmoid there")
-    if cell.learn_h0:
-        raise refuse("expected no learned h0, which there is none of: call it with h0=... of a layer without learn_h0")
-    if cell.variant is not TORCH.variant({}):
-        raise refuse(f"its variant is {cell.variant}, there it is {TORCH.variant({})}")
-    for name in ("dropout", "recurrent_dropout", "stateful", "masks"):
-        if getattr(cell, name):
-            raise refuse(f"it has {name}, which there is none of")
-    if cell.reverse:
-        raise refuse("it runs in reverse, which a single direction does not there")
     if getattr(layer, "merge", "concat") != "concat":
         raise refuse(f"the directions are concatenated there, not merged by {layer.merge}")

@@ -12,7 +12,7 @@ from cgru.layers.layer import Fields, Layer, LayerPass, Shape, all_steps, unpadd
 __all__ = ["Pool"]
 
 HOW = ("mean", "max", "last")
-C = {  # of each part: its function, more members than the results, and their names in the call
+C_TEXTS = {  # of each part: its function, more members than the results, and their names in the call
     "mean": (
         """\
 /* layer $i: mean; what a sum lost by rounding is taken off the next number (Kahan, 1965) */
@@ -115,7 +115,7 @@ class Pool(Layer):
             return c.part(about, n, c.x)
         members, code, steps = [f"$real layer_{i}[{width}];"], [], []
         for k, how in enumerate(self.parts):
-            function, own, arguments = C[how]
+            function, own, arguments = C_TEXTS[how]
             call = f"{how}_$i(state->layer_$i + {k * n}, {c.x}{arguments});"
             code.append(Template(function).substitute(i=i, n=n))
             members += [Template(member).safe_substitute(i=i, n=n) for member in own]

@@ -63,7 +63,6 @@ class Quantized(Layer):
 
     trains = False
     of: type[Layer]  # the layer of floats that it is made of
-    weights: str
     x_bound: float
 
     def _set(self, weights: str, x_bound: float) -> None:

@@ -10,7 +10,7 @@ from interop_cases import assert_same_layers, parameters, recurrent
 
 import cgru
 from cgru import activations, interop, layers
-from cgru.interop.gates import FUNCTIONS, KERAS, ONNX, TORCH, cell_of, dtype_of, gate_options, refusal, tuning
+from cgru.interop.gates import FUNCTIONS, KERAS, ONNX, TORCH, dtype_of, gate_options, refusal, tuning
 from cgru.layers.layer import Layer
 from cgru.variant import RESET_AFTER, RESET_BEFORE
 
@@ -78,11 +78,11 @@ def test_two_activations_of_one_gru():
 @pytest.mark.parametrize("reverse", [(True, True), (False, False), (True, False)])
 def test_directions_that_do_not_run_onward_and_back(reverse):
     layer = recurrent(RNG, 3, 4, 2, "float32")
-    cell_of(layer, refusal("f"))
+    ONNX.cell(layer, refusal("f"))
     for half, back in zip(layer.halves, reverse, strict=True):
         half.reverse = back
     with pytest.raises(ValueError, match=r"^f: its first layer does not run onward and the second back$"):
-        cell_of(layer, refusal("f"))
+        ONNX.cell(layer, refusal("f"))
 
 
 def test_layers_of_two_dtypes():
@@ -216,7 +216,7 @@ AFTER = {"reset_after": True, "sequences": True}
         (gru(recurrent_dropout=0.1), "it has recurrent_dropout"),
         (gru(stateful=True), "it has stateful"),
         (gru(zoneout=0.1), "it has zoneout"),
-        (gru(reverse=True), "it runs in reverse"),
+        (gru(reverse=True), "it has reverse"),
         (recurrent(RNG, 3, 4, 2, "float64", merge="sum"), "not merged by sum"),
         (stack(cgru.GRU(4, **AFTER), cgru.GRU(5, **AFTER)), "all layers have one width"),
         (stack(cgru.GRU(4, **AFTER), cgru.Bidirectional(cgru.GRU(4, **AFTER))), "the same directions"),

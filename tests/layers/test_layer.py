@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import cgru
-from cgru.layers.layer import Layer, LayerPass
+from cgru.layers.layer import Layer, LayerPass, own
 from cgru.passes import Pass
 
 RNG = np.random.default_rng(0)
@@ -354,6 +354,29 @@ def test_a_layer_of_ones_own():
     np.testing.assert_allclose(
         net.fit(X, labels, epochs=3, shuffle=False).loss, plain.fit(2 * X, labels, epochs=3, shuffle=False).loss
     )
+
+
+def test_a_layer_writes_its_own_c_and_a_class_built_on_it_does_not(tmp_path):
+    """No room but its own knows of it; what is built on it may compute something else."""
+
+    class Written(Doubled):
+        def c_text(self, c):
+            return c.elementwise("Written", f"{c.number(2, 'two')} * x[i]")
+
+    class Built(Written):
+        pass
+
+    assert own(Written(), "c_text") is not None
+    assert own(Built(), "c_text") is own(cgru.Flip(), "c_text") is None
+    for kind in (Written, Built):
+        net = cgru.Network([cgru.GRU(3), kind(), cgru.Dense(2)], seed=0)
+        net.predict(X)
+        if kind is Written:
+            cgru.export_c(net, tmp_path / "net.c")
+            assert "y[i] = 2.0 * x[i];" in (tmp_path / "net.c").read_text()
+        else:
+            with pytest.raises(ValueError, match="expected cgru's own layers to export, got Built as layer 1"):
+                cgru.export_c(net, tmp_path / "other.c")
 
 
 def test_all_gradients_of_a_layer_are_clipped_together():

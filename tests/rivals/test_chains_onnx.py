@@ -178,6 +178,15 @@ def test_last_step_by_a_slice(same):
     check(graph.model(A), graph.rng.standard_normal((3, 4, 5)).astype(np.float32), same)
 
 
+def test_functions_of_single_numbers_on_turned_axes(same):
+    graph = Graph()
+    A = graph.op("Transpose", graph.gru("X", 5, 6), perm=[2, 0, 1])
+    A = graph.op("Clip", graph.op("Tanh", A), np.float32(-0.1), np.float32(0.2))
+    A = graph.linear(graph.op("Transpose", A, perm=[1, 2, 0]), 6, 3)
+    net = check(graph.model(A), graph.rng.standard_normal((3, 4, 5)).astype(np.float32), same)
+    assert [type(layer) for layer in net.layers] == [cgru.GRU, cgru.Activation, cgru.Clip, cgru.Dense]
+
+
 def test_old_versions(same):
     graph = Graph(opset=11)
     A = graph.op("Softmax", graph.linear("X", 5, 4), axis=2)

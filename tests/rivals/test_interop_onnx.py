@@ -538,7 +538,7 @@ def test_refused_from_there(make, words):
         ([cgru.GRU(3, zoneout=0.1)], {}, "it has zoneout"),
         ([cgru.GRU(3, activate_reset=cgru.tanh)], {}, "z and r have one activation"),
         ([cgru.GRU(3, np.tanh)], {}, "not one of cgru's own|expected one of cgru's own"),
-        ([cgru.GRU(3, stateful=True)], {}, "keeps no state"),
+        ([cgru.GRU(3, stateful=True)], {}, "it has stateful"),
         ([cgru.Bidirectional(cgru.GRU(3, reverse=True))], {}, "does not run onward"),
         ([cgru.GRU(3, cgru.lrelu)], {"dtype": "float64"}, "an alpha is a float32 there, which 0.3 is not"),
         ([cgru.GRU(3, cgru.lrelu, se_hPars={"LRELU_alpha": 2.0})], {}, "a slope above 1"),

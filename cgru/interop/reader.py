@@ -1,0 +1,220 @@
+"""A chain of layers as it is read from another library's graph, whose nodes are ONNX's or are told by their names.
+
+m samples, s steps, n elements of a step, u units. A value counts as the output of a layer only where all that lies
+behind it are layers here, or nodes that are known to keep its numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from cgru.interop.gates import Refusal
+from cgru.interop.onnx_layers import LAYERS, SINGLE
+from cgru.interop.onnx_values import (
+    ENDLESS,
+    FLOATS,
+    LENGTHS,
+    MOVES,
+    ONE,
+    Axis,
+    Node,
+    Unproved,
+    Value,
+    alike,
+    joined,
+    long_axes,
+)  # fmt: skip
+from cgru.interop.pieces import Pieces, embedding
+from cgru.layers import Pool
+
+__all__ = ["Reader"]
+
+
+class Reader:
+    """A chain that grows node by node, and what is known of the values that there are by now, by name."""
+
+    def __init__(self) -> None:
+        self.chain = Pieces()
+        self.recurrent: list[Any] = []  # the layers that are
+        self.steps, self.samples = Axis("s"), Axis("m")  # of X, as soon as a GRU says which they are
+        self.values: dict[str, Value] = {}
+        self.input: Any = None  # the name of the input that is X
+        self.out = ONE  # the axis of what the newest layer gives
+
+    def moved(self, node: Node, place: str) -> list[Value]:
+        """The values that a node makes, perhaps by a new layer; Unproved where nothing is known of them."""
+        if node.kind in LAYERS:
+            return [self.layer(node, place)]
+        if node.kind in ("ReduceMean", "ReduceMax"):
+            return [self.reduced(node, place)]
+        if node.kind in ("Gather", "Slice") and node.input(0) in self.values:
+            last = self.last_step(node, place)
+            if last is not None:
+                return [last]
+        if node.kind == "Gather" and node.input(0) in node.arrays:
+            return [self.looked_up(node, place)]
+        if node.kind == "Concat":
+            return [joined([self.known(name) for name in node.inputs], node.attributes.get("axis", 1))]
+        if node.kind not in MOVES:
+            raise Unproved("nothing of its kind may stand there")
+        return MOVES[node.kind](self.known(node.input(0)), node)
+
+    def known(self, name: str) -> Value:
+        """The value of that name; Unproved where nothing is known of it."""
+        if name not in self.values:
+            raise Unproved(f"of its input {name!r} nothing is known")
+        return self.values[name]
+
+    def whence(self, name: str) -> str:
+        """Where an array comes from, for an error."""
+        return self.came(self.values[name]) if name in self.values else "nowhere"
+
+    def came(self, value: Value) -> str:
+        """The same of a value."""
+        what = {"states": "all states", "ends": "last states", "made": "a layer"}.get(value.kind)
+        what = what or f"the input {value.origin!r}"
+        return " by way of ".join([what, *value.path])
+
+    def check_newest(self, value: Value) -> None:
+        """Refuse a value that is not all that the newest layer gives, or X where there is none."""
+        if self.chain.count == 0:
+            if value.kind != "input" or value.parts is not None or len(value.axes) != 3:
+                raise Unproved("it does not take a whole input of the graph, (m, s, e)")
+            if value.axes[-1].name != self.last_axis(str(value.origin)):
+                raise Unproved("the elements are not the last axis of what it takes")
+            self.out = value.axes[-1]
+        elif not self.is_newest(value):
+            raise Unproved(f"it does not take the output of the layer below it, {self.chain.newest}")
+
+    def row(self, value: Value) -> int | None:
+        """How many elements the last axis of the newest output has, None where that is not known; else refused."""
+        self.check_newest(value)
+        if value.axes[-1].name != self.out.name and not value.axes[-1].size == self.out.size == 1:
+            raise Unproved("the elements are not the last axis of what it takes")
+        return self.out.size
+
+    def is_newest(self, value: Value) -> bool:
+        """Whether a value is all of the output of the newest layer, or its last states."""
+        part_of = self.parts(len(self.recurrent) - 1) if self.recurrent else ()  # of the newest GRU
+        whole = value.parts in (None, part_of)
+        if value.kind == "ends":
+            axes = (self.samples, self.out)
+            return whole and value.origin == self.chain.count and long_axes(value.axes) == long_axes(axes)
+        return whole and value.kind in ("states", "made") and value.origin == self.chain.count
+
+    def put(self, layer: Any, value: Value, place: str, axes: tuple[Axis, ...], width: int | None = None) -> Value:
+        """A layer upon the newest; what is known of its output, whose last axis has `width` elements where given."""
+        if self.chain.count == 0:
+            self.input = value.origin
+        elif value.kind == "ends":
+            self.chain.ends(place)
+        if layer is not None:
+            self.chain.put(layer, place)
+        if width is not None:
+            self.out = Axis("n", width)
+            axes = (*axes[:-1], self.out)
+        return Value("made", self.chain.count, axes, value.dtype)
+
+    def layer(self, node: Node, place: str) -> Value:
+        """What a node makes that is a layer here."""
+        known = [i for i, name in enumerate(node.inputs) if name in self.values]
+        if len(known) != 1:
+            raise Unproved(f"it takes {len(known)} arrays that are neither constants nor foreign")
+        value = self.values[node.inputs[known[0]]]
+        if value.dtype not in FLOATS.values():
+            raise Unproved("it does not take float32 or float64")
+        if node.kind in SINGLE:
+            self.check_newest(value)
+            return self.put(LAYERS[node.kind](replace(node, at=known[0])), value, place, value.axes)
+        n = self.row(value)
+        layer = LAYERS[node.kind](replace(node, at=known[0], n=n, rank=len(value.axes)))
+        return self.put(layer, value, place, value.axes, layer.d.get("u", layer.elements or n))
+
+    def looked_up(self, node: Node, place: str) -> Value:
+        """The vectors of tokens, which are an input of the graph."""
+        value = self.known(node.input(1))
+        tokens = value.kind == "input" and value.parts is None and len(value.axes) == 2 and value.dtype in LENGTHS
+        if self.chain.count or not tokens or node.attributes.get("axis", 0) != 0:
+            raise Unproved("it looks up no whole input of the graph, integers (m, s)")
+        layer = embedding(node.arrays[node.input(0)], node.input(0), Unproved)
+        made = self.put(layer, value, place, (*value.axes, ONE), layer.d["u"])
+        return replace(made, dtype=FLOATS[layer.dtype.name])
+
+    def step_axis(self, value: Value, at: int) -> bool:
+        """Whether an axis is that of the steps, of all that the newest layer gives."""
+        known = bool(self.recurrent) and value.kind in ("states", "made") and -len(value.axes) <= at < len(value.axes)
+        return known and self.is_newest(value) and value.axes[at].name == self.steps.name != ""
+
+    def pooled(self, value: Value, at: int, keep: bool, place: str, how: str) -> Value:
+        """What is left of the steps."""
+        self.row(value)
+        at %= len(value.axes)
+        axes = (*value.axes[:at], *([ONE] if keep else []), *value.axes[at + 1 :])
+        if how == "last":
+            self.chain.last(place)
+            return self.put(None, value, place, axes)
+        return self.put(Pool(how), value, place, axes)
+
+    def reduced(self, node: Node, place: str) -> Value:
+        """The mean or the largest of all steps."""
+        value = self.known(node.input(0))
+        axes = node.numbers("axes", 1)
+        if axes is None or len(axes) != 1 or not self.step_axis(value, axes[0]):
+            raise Unproved("it is not over the steps, and them alone, of the layer below it")
+        keep, how = bool(node.attributes.get("keepdims", 1)), "mean" if node.kind == "ReduceMean" else "max"
+        return self.pooled(value, axes[0], keep, place, how)
+
+    def last_step(self, node: Node, place: str) -> Value | None:
+        """What a node makes that takes the last step; None where it does something else."""
+        value = self.values[node.input(0)]
+        if node.kind == "Gather":
+            at, indices = node.attributes.get("axis", 0), node.arrays.get(node.input(1))
+            if indices is None or np.ravel(indices).tolist() != [-1] or indices.ndim > 1:
+                return None
+            keep = indices.ndim == 1
+        else:
+            starts, ends = node.numbers("starts", 1), node.numbers("ends", 2)
+            axes, strides = node.numbers("axes", 3) or [0], node.numbers("steps", 4) or [1]
+            if starts != [-1] or strides != [1] or len(axes) != 1 or len(ends or ()) != 1 or ends[0] < ENDLESS:
+                return None
+            at, keep = axes[0], True
+        return self.pooled(value, at, keep, place, "last") if self.step_axis(value, at) else None
+
+    def check_input(self, X: str, layout: int, e: int, takes: str, refuse: Refusal) -> None:
+        """That X is the output of the layer below, or of the first layer an input of the graph; a GRU `takes` e."""
+        value = self.values.get(X)
+        if value is None:
+            raise refuse(f"its input {X!r} comes from {self.whence(X)}; expected a chain of layers")
+        if self.chain.count == 0:
+            if value.kind != "input" or value.parts is not None or len(value.axes) != 3:
+                raise refuse(f"expected {X!r} to be a whole input of the graph, (m, s, e), got {self.whence(X)}")
+            self.samples, self.steps, elements = (value.axes[i] for i in ((0, 1, 2) if layout else (1, 0, 2)))
+            if elements.size not in (None, e):
+                raise refuse(f"{X!r} has {elements.size} elements, {takes}")
+            if e > 1 and elements.name != self.last_axis(str(value.origin)):
+                raise refuse(f"expected the elements to be the last axis of {X!r}, got {self.whence(X)}")
+            self.input = value.origin
+            return
+        if value.kind == "ends" or not self.is_newest(value):
+            due = f"all the output of the layer below it, {self.chain.newest}"
+            raise refuse(f"its input {X!r} comes from {self.whence(X)}; expected {due}")
+        if self.out.size not in (None, e):
+            raise refuse(f"the layer below it gives {self.out.size} elements, {takes}")
+        if not self.recurrent and len(value.axes) == 3:
+            self.samples, self.steps = (value.axes[i] for i in ((0, 1) if layout else (1, 0)))
+        due = (self.samples, self.steps, self.out) if layout else (self.steps, self.samples, self.out)
+        if not alike(value.axes, due):
+            raise refuse(
+                f"its input {X!r}, {self.whence(X)}, does not have the axes of the output of the node below it"
+            )
+
+    def last_axis(self, name: str) -> str:
+        """The name of the last axis of an input of the graph, as it came in."""
+        return self.values[name].axes[-1].name
+
+    def parts(self, number: int) -> tuple[tuple[int, int], ...]:
+        """The directions of a layer, as they are among the parts of its states."""
+        return tuple((number, d) for d, _ in enumerate(self.recurrent[number].cells))
