@@ -61,7 +61,7 @@ class Frames(Layer):
 
     Args:
         length: steps of a frame.
-        hop: steps from the begin of one to that of the next; None: `length`.
+        hop: steps from the start of one frame to that of the next; None: `length`.
         pad: True, False or (before, after).
 
     Raises:
@@ -115,9 +115,9 @@ class Frames(Layer):
         """Return in C the frame that is begun, which is state, and handed on where it is complete."""
         if self.stream is None:
             raise ValueError(f"net: expected layers without outputs before the first step, got {self!r} as layer {c.i}")
-        i, n, kept = c.i, c.n, max(0, self.length - self.hop)
+        i, n, overlap = c.i, c.n, max(0, self.length - self.hop)
         state = f"state->rows_{i}, &state->filled_{i}, &state->made_{i}"
-        moved = f"memmove(rows, rows + {(self.length - kept) * n}, {kept * n} * sizeof(real));" if kept else ""
+        moved = f"memmove(rows, rows + {(self.length - overlap) * n}, {overlap * n} * sizeof(real));" if overlap else ""
         s, length, hop = f"s + {self._zeros}", self.length, self.hop
         count = f"uint64_t count = {s} < {length} ? 0 : 1 + ({s} - {length}) / {hop};"
         if self.pad is True:  # until one reaches the last step, or the next would begin past it
