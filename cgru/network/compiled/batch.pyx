@@ -38,7 +38,8 @@ cdef void arrange(Batch *batch, const Samples *samples, const Py_ssize_t *order,
         batch.sample[place], batch.slot[place], batch.whole[place] = order[i], i, length
 
 
-cdef const Py_ssize_t *_count(const Py_ssize_t *length, Py_ssize_t m, Py_ssize_t s, Py_ssize_t *running) noexcept nogil:
+cdef const Py_ssize_t *_count(const Py_ssize_t *length, Py_ssize_t m, Py_ssize_t s,
+                              Py_ssize_t *running) noexcept nogil:
     """Count the rows that have each step; NULL where all have all."""
     cdef Py_ssize_t t, i = m
     if length[m - 1] == s:
@@ -51,7 +52,7 @@ cdef const Py_ssize_t *_count(const Py_ssize_t *length, Py_ssize_t m, Py_ssize_t
 
 
 cdef const Piece *hand_on(Stage *stage) noexcept nogil:
-    """Return the piece that the stage above runs: with the steps that come out of this one, where these are others."""
+    """Return the piece that the stage above runs, with the steps that come out of this one where these are others."""
     cdef Py_ssize_t i
     cdef Piece *to = &stage.handed
     if stage.lengths == NULL:
@@ -99,8 +100,7 @@ cdef inline void _swap(Py_ssize_t *column, Py_ssize_t j) noexcept nogil:
 
 
 cdef void keep_last(Batch *batch, Py_ssize_t most, Py_ssize_t stride) noexcept nogil:
-    """Of each row up to `most` steps, its last ones, from a multiple of `stride` on; rows stand by what is left of them.
-    """
+    """Of each row its last steps, up to `most`, from a multiple of `stride` on; rows stand by what is left of them."""
     cdef Py_ssize_t i, j
     for i in range(batch.piece.slots):
         batch.start[i] = steps_before(batch.whole[i], most, stride)

@@ -129,12 +129,14 @@ cdef void read_targets(const Samples *samples, const Piece *piece, const Py_ssiz
                        void *to, int size) noexcept nogil:
     """The k targets of each row, or of each step of it."""
     cdef Py_ssize_t i, t, j, at
+    cdef const char *target
     cdef double y
     for i in range(piece.m):
         for t in range(piece.length[i] if samples.per_step else 1):
             at = (t * piece.m + i) * samples.k
+            target = _target(samples, sample[i], start[i] // piece.every + t)
             for j in range(samples.k):
-                y = (<const double *>(_target(samples, sample[i], start[i] // piece.every + t) + j * samples.y_output))[0]
+                y = (<const double *>(target + j * samples.y_output))[0]
                 if size == 4:
                     (<float *>to)[at + j] = <float>y
                 else:

@@ -128,8 +128,8 @@ cdef inline Py_ssize_t live(const Piece *piece, bint each, Py_ssize_t t) noexcep
     return piece.running[t] if each and piece.running != NULL else piece.m
 
 
-# What memory is wanted for: pieces of up to so many rows and steps, so many rows times steps (and two steps more), and so
-# many of them that are gone back through.
+# What memory is wanted for: pieces of up to so many rows and steps, so many rows times steps (and two steps more), and
+# so many of them that are gone back through.
 cdef struct Size:
     Py_ssize_t m, s, many, back
 
