@@ -18,7 +18,7 @@ from cgru.bidirectional import Bidirectional
 from cgru.cell import Cell
 from cgru.gru import GRU
 from cgru.initializers import orthogonal, standard_normal, xavier
-from cgru.layers import Activation, Clip, Dense, Dropout, Embedding, Flip, Pool, Scale
+from cgru.layers import Activation, Clip, Dense, Dropout, Embedding, Flip, Frames, Pool, Scale
 from cgru.network import Epoch, History, Network, load
 from cgru.optimizers import SGD, Adam, RMSprop
 from cgru.passes import Pass
@@ -71,6 +71,7 @@ __all__ = [
     "Embedding",
     "Epoch",
     "Flip",
+    "Frames",
     "Grid",
     "History",
     "Job",

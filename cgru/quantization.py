@@ -111,7 +111,8 @@ def changed(net: Network, small: Network, X: Any, lengths: Any = None) -> dict[s
     found = _Noise()
     for rows in _blocks(X):
         steps = None if lengths is None else lengths[rows]
-        found.add(*(each.predict(X[rows], steps) for each in (net, small)), steps)
+        outputs = (each.predict(X[rows], steps) for each in (net, small))
+        found.add(*outputs, None if steps is None else net.output_lengths(steps))
     return found.result()
 
 
@@ -163,7 +164,7 @@ def _noises(net: Network, layers: Sequence[Layer], X: np.ndarray, lengths: np.nd
     found = [_Noise() for _ in layers]
     for block in _seen(net, X, lengths):
         for apart, layer, (A, steps, due) in zip(found, layers, block, strict=True):
-            apart.add(due, layer.predict(A, steps), steps)
+            apart.add(due, layer.predict(A, steps), layer.output_lengths(due, steps))
     return [apart.result() for apart in found]
 
 
@@ -214,7 +215,7 @@ def _seen(net: Network, X: np.ndarray, lengths: np.ndarray | None) -> Iterator[l
             for layer in net.layers:
                 before, A = A, layer.predict(A, steps)
                 found.append((before, steps, A))
-                steps = steps if A.ndim == 3 else None
+                steps = layer.output_lengths(A, steps)
         yield found
 
 

@@ -6,7 +6,7 @@ m samples at once, e elements per step, k outputs. The cells of cell.pyx run the
 import numpy as np
 
 cimport numpy as cnp
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memmove, memset
 
 from cgru.activations import name_of
 from cgru.cell import Cell
@@ -25,7 +25,7 @@ __all__ = ["Stream"]
 
 
 cdef class _Stage:
-    """One layer: what `run` makes of `given` (m, n) stands in `out` (m, u).
+    """One layer: what `run` makes of `given` (m, n) stands in `out` (m, u), where it makes anything of it.
 
     The last `out` is lent to the user, who may do with its shape as he likes: the sizes are kept here.
     """
@@ -39,8 +39,21 @@ cdef class _Stage:
         self.given = np.empty((m, n), dtype) if given is None else given
         self.out = np.empty((m, u), dtype)
 
-    cdef void run(self) noexcept:
-        pass
+    cdef bint run(self) noexcept:
+        """Take a step; return whether there is an output."""
+        return True
+
+    cdef bint finish(self) except -1:
+        """Return whether there is one more output after the last step."""
+        return False
+
+    cdef int begin(self) except -1:
+        """Begin a new sequence."""
+        return 0
+
+    cdef int go_on(self, _Stage before) except -1:
+        """Go on from the state of another stage of the same layer."""
+        return 0
 
 
 cdef class _Recurrent(_Stage):
@@ -59,7 +72,7 @@ cdef class _Recurrent(_Stage):
         self.h = self.start.repeat(m, axis=0)
         self.memory = np.empty(workspace_bytes(self.lent, m, 1), np.uint8)
 
-    cdef void run(self) noexcept:
+    cdef bint run(self) noexcept:
         cdef Py_ssize_t m = self.m, bytes = cnp.PyArray_SIZE(self.memory)
         cdef void *x = cnp.PyArray_DATA(self.given)
         cdef void *h = cnp.PyArray_DATA(self.h)
@@ -69,6 +82,15 @@ cdef class _Recurrent(_Stage):
         else:
             step_double(self.lent, m, <double *>x, <double *>h, memory, bytes)
         memcpy(cnp.PyArray_DATA(self.out), h, cnp.PyArray_NBYTES(self.h))
+        return True
+
+    cdef int begin(self) except -1:
+        self.h[...] = self.start
+        return 0
+
+    cdef int go_on(self, _Stage before) except -1:
+        self.h[...] = (<_Recurrent>before).h
+        return 0
 
 
 cdef class _Linear(_Stage):
@@ -83,8 +105,9 @@ cdef class _Linear(_Stage):
         cdef void *out = cnp.PyArray_DATA(self.out)
         self.linear.prepare(&self.call, cnp.PyArray_DATA(self.given), self.n, m, out, out)
 
-    cdef void run(self) noexcept:
+    cdef bint run(self) noexcept:
         execute(&self.call)
+        return True
 
 
 cdef class _Narrow(_Stage):
@@ -102,11 +125,12 @@ cdef class _Narrow(_Stage):
         self.k = kernels(4)
         self.f.code, self.f.alpha = layer.code
 
-    cdef void run(self) noexcept:
+    cdef bint run(self) noexcept:
         cdef float *out = <float *>cnp.PyArray_DATA(self.out)
         narrow_product(&self.linear.product, <float *>cnp.PyArray_DATA(self.given), self.m, out,
                        first_line(cnp.PyArray_DATA(self.memory)))
         activated(self.k, self.f, out, out, self.m, self.u)
+        return True
 
 
 cdef class _Elementwise(_Stage):
@@ -130,7 +154,7 @@ cdef class _Elementwise(_Stage):
         low, high = said.get("low"), said.get("high")
         self.low, self.high = -np.inf if low is None else low, np.inf if high is None else high
 
-    cdef void run(self) noexcept:
+    cdef bint run(self) noexcept:
         cdef void *x = cnp.PyArray_DATA(self.given)
         cdef void *out = cnp.PyArray_DATA(self.out)
         if self.activates:
@@ -140,9 +164,71 @@ cdef class _Elementwise(_Stage):
         else:
             bound(x, self.n, cnp.PyArray_DATA(self.scale), cnp.PyArray_DATA(self.shift), self.low, self.high, out,
                   self.m, self.n, self.k.size)
+        return True
 
 
-cdef dict KINDS = {"recurrent": _Recurrent, "narrow": _Narrow, "linear": _Linear, "elementwise": _Elementwise}
+cdef class _Frames(_Stage):
+    """The steps of the frame that is begun; an output where it is complete."""
+
+    cdef object layer
+    cdef cnp.ndarray rows  # (m, length, n)
+    cdef Py_ssize_t length, hop
+    cdef Py_ssize_t filled  # steps of the frame that are there; below 0: so many lie before its first
+    cdef Py_ssize_t steps, made  # steps taken and frames made
+
+    def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
+        self.layer, self.length, self.hop = layer, layer.length, layer.hop
+        _Stage.__init__(self, m, given.shape[1], layer.length * given.shape[1], given.dtype, given)
+        self.rows = np.empty((m, self.length, self.n), given.dtype)
+        self.begin()
+
+    cdef int begin(self) except -1:
+        self.rows[...] = 0
+        self.filled, self.steps, self.made = self.layer.before, 0, 0
+        return 0
+
+    cdef int go_on(self, _Stage before) except -1:
+        cdef _Frames old = before
+        self.rows[...] = old.rows
+        self.filled, self.steps, self.made = old.filled, old.steps, old.made
+        return 0
+
+    cdef bint run(self) noexcept:
+        self.steps += 1
+        return self.push(<char *>cnp.PyArray_DATA(self.given))
+
+    cdef bint push(self, const char *x) noexcept:
+        """Put a step into the frame, NULL for zeros; return whether that completes it. Then begin the next."""
+        cdef Py_ssize_t bytes = self.n * cnp.PyArray_ITEMSIZE(self.rows), kept = max(0, self.length - self.hop), i
+        cdef char *rows = <char *>cnp.PyArray_DATA(self.rows)
+        cdef char *to
+        for i in range(self.m if self.filled >= 0 else 0):
+            to = rows + (i * self.length + self.filled) * bytes
+            if x == NULL:
+                memset(to, 0, bytes)
+            else:
+                memcpy(to, x + i * bytes, bytes)
+        self.filled += 1
+        if self.filled < self.length:
+            return False
+        memcpy(cnp.PyArray_DATA(self.out), rows, cnp.PyArray_NBYTES(self.rows))
+        for i in range(self.m):
+            to = rows + i * self.length * bytes
+            memmove(to, to + (self.length - kept) * bytes, kept * bytes)
+        self.filled, self.made = self.length - self.hop, self.made + 1
+        return True
+
+    cdef bint finish(self) except -1:
+        if not self.steps or self.made >= self.layer.count(self.steps):
+            return False
+        while not self.push(NULL):
+            pass
+        return True
+
+
+cdef dict KINDS = {
+    "recurrent": _Recurrent, "narrow": _Narrow, "linear": _Linear, "elementwise": _Elementwise, "frames": _Frames,
+}
 
 
 cdef class Stream:
@@ -154,7 +240,7 @@ cdef class Stream:
 
     Args:
         source: a `GRU` or a `Network` with parameters, or one of `cgru.quantize`: any chain of `GRU`, `Dense`,
-            `Activation`, `Scale` and `Clip`, an `Embedding` before it, `Pool("last")`; dropout is off.
+            `Activation`, `Scale`, `Clip` and `Frames`, an `Embedding` before it, `Pool("last")`; dropout is off.
         batch: m, how many samples run beside each other.
 
     Attributes:
@@ -170,6 +256,7 @@ cdef class Stream:
     cdef readonly Py_ssize_t batch, elements, units
     cdef readonly object dtype
     cdef list stages, recurrent
+    cdef bint over  # until the next sequence begins
     cdef object embedding  # the layer, its table, and what standardises: None where there is none
     cdef object table, standardisation
     cdef cnp.ndarray given
@@ -232,8 +319,9 @@ cdef class Stream:
 
     def reset(self):
         """Begin a new sequence: all states zero, or with `learn_h0` what was learned."""
-        for stage in self.recurrent:
-            (<_Recurrent>stage).h[...] = (<_Recurrent>stage).start
+        for stage in self.stages:
+            (<_Stage>stage).begin()
+        self.over = False
 
     def refresh(self):
         """Take the weights as they now are; the states stay.
@@ -243,8 +331,8 @@ cdef class Stream:
         cdef Stream fresh = Stream(self.source, self.batch)
         if self._sizes() != fresh._sizes():
             raise ValueError("source: expected the layers, sizes and dtype that it had, got others; make a new Stream")
-        for old, new in zip(self.recurrent, fresh.recurrent):
-            (<_Recurrent>new).h[...] = (<_Recurrent>old).h
+        for old, new in zip(self.stages, fresh.stages):
+            (<_Stage>new).go_on(old)
         self.stages, self.recurrent = fresh.stages, fresh.recurrent
         self.given, self.out, self.row = fresh.given, fresh.out, fresh.row
         self.embedding, self.table, self.standardisation = fresh.embedding, fresh.table, fresh.standardisation
@@ -255,20 +343,44 @@ cdef class Stream:
     def step(self, x):
         """The output (m, k) for one step x (m, e), or (k,) for (e,) of a single sample; raw, as for `predict`.
 
-        Tokens of an embedding are integers (m,), or one integer. The array that is returned is written anew by the next
-        step: copy what is to be kept. TypeError or ValueError for another x, which leaves the state as it was.
+        None where a layer that changes the steps has nothing yet to give. Tokens of an embedding are integers (m,), or
+        one integer. The array that is returned is written anew by the next step: copy what is to be kept. TypeError or
+        ValueError for another x, RuntimeError after `finish`, which leave the state as it was.
         """
         cdef bint flat
         cdef cnp.ndarray array
+        if self.over:
+            raise RuntimeError("step: expected reset before another sequence, got a step after finish")
         if type(x) is np.ndarray and self.standardisation is None and self.table is None and self.takes(x):
             array = x
             memcpy(cnp.PyArray_DATA(self.given), cnp.PyArray_DATA(array), cnp.PyArray_NBYTES(array))
             flat = cnp.PyArray_NDIM(array) == 1
         else:
             flat = self._take(x)
-        for stage in self.stages:
-            (<_Stage>stage).run()
+        if not self._run_from(0):
+            return None
         return self.row if flat else self.out
+
+    cdef bint _run_from(self, Py_ssize_t first) except -1:
+        """Run the stages from that one on; return whether there is an output."""
+        cdef Py_ssize_t i
+        for i in range(first, len(self.stages)):
+            if not (<_Stage>self.stages[i]).run():
+                return False
+        return True
+
+    def finish(self):
+        """End the sequence: the outputs (m, n, k) that `predict` has for its padding, after those of the steps.
+
+        n is 0 but in a network with a layer that changes the steps. The next sequence begins with `reset`.
+        """
+        rows = []
+        for i, stage in enumerate(self.stages):
+            while not self.over and (<_Stage>stage).finish():
+                if self._run_from(i + 1):
+                    rows.append(self.out.copy())
+        self.over = True
+        return np.stack(rows, axis=1) if rows else np.empty((self.batch, 0, self.units), self.dtype)
 
     cdef bint takes(self, cnp.ndarray x) noexcept:
         """Whether x needs nothing done to it."""
@@ -320,6 +432,6 @@ def _layers(source):
             raise RuntimeError(f"source: layer {i}, {layer!r}, has no parameters yet")
         if getattr(layer, "code", ()) is None:
             raise ValueError(f"{what}: expected one of cgru's own activations, got {name_of(layer.activate)}")
-    if not any([layer.cells for layer in layers]):
+    if not any([layer.cells or layer.changes_steps for layer in layers]):
         raise ValueError(f"source: expected at least one GRU, which has a state to carry, got {source!r}")
     return layers

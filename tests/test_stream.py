@@ -15,7 +15,7 @@ RNG = np.random.default_rng(0)
 
 def network(*layers, e=5, standardized=False, dtype=np.float64):
     net = cgru.Network(list(layers), seed=1)
-    net.predict(np.zeros((1, 1), int) if isinstance(layers[0], cgru.Embedding) else np.zeros((1, 1, e)))
+    net.predict(np.zeros((1, 1), int) if isinstance(layers[0], cgru.Embedding) else np.zeros((1, 9, e)))
     for layer in net.layers:
         for value in layer.p.values():
             value[...] = RNG.standard_normal(value.shape) * 0.5
@@ -403,3 +403,84 @@ def test_nan_in_a_stream_is_that_of_its_sample():
     stream.reset()
     due.reset()
     np.testing.assert_array_equal(stream.step(x), due.step(x))
+
+
+FRAMES = [(1,), (3,), (3, 1), (4, 2, False), (2, 5), (2, 5, False), (3, 1, (2, 0)), (4, 2, (1, 3)), (2, 3, (1, 6))]
+
+
+def framed(frames, dtype, last=False):
+    """Frames upon the input and between two layers."""
+    return network(
+        cgru.Frames(*frames),
+        cgru.GRU(7, sequences=True, dtype=dtype),
+        cgru.Frames(2, 1),
+        cgru.GRU(4, sequences=not last, dtype=dtype),
+        cgru.Dense(3, "softmax", dtype=dtype),
+        standardized=True,
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("frames", FRAMES, ids=str)
+@pytest.mark.parametrize("last", [False, True])
+def test_frames_come_when_they_are_complete_and_the_rest_at_the_end(frames, last, dtype):
+    net, batch = framed(frames, dtype, last), 3
+    stream = cgru.Stream(net, batch)
+    for s in (1, 4, 7, 17):
+        X = RNG.standard_normal((batch, s, 5)).astype(dtype)
+        early = [stream.step(X[:, t]) for t in range(s)]
+        whole = [i for i, y in enumerate(early) if y is not None]
+        try:
+            due = net.predict(X)
+        except ValueError:  # shorter than a frame
+            assert not whole
+            assert stream.finish().shape == (batch, 0, 3)
+            stream.reset()
+            continue
+        stream.reset()
+        found = [y.copy() for y in map(stream.step, X.swapaxes(0, 1)) if y is not None]
+        rest = stream.finish()
+        found = np.stack([*found, *rest.swapaxes(0, 1)], axis=1)
+        assert len(whole) == found.shape[1] - rest.shape[1]
+        assert_close(found[:, -1] if last else found, due, 1e-5 if dtype == np.float32 else 1e-12)
+        with pytest.raises(
+            RuntimeError, match=r"^step: expected reset before another sequence, got a step after finish"
+        ):
+            stream.step(X[:, 0])
+        assert stream.finish().shape == (batch, 0, 3)
+        stream.reset()
+
+
+def test_weights_are_taken_anew_between_frames():
+    net = framed((3, 2), np.float64)
+    stream, other, X = cgru.Stream(net), cgru.Stream(net), RNG.standard_normal((9, 5))
+    for t, x in enumerate(X):
+        if t == 4:
+            stream.refresh()
+        mine, due = stream.step(x), other.step(x)
+        assert (mine is None) == (due is None)
+        if due is not None:
+            np.testing.assert_array_equal(mine, due)
+    np.testing.assert_array_equal(stream.finish(), other.finish())
+
+
+def test_a_convolution_has_a_state_of_its_own():
+    net = network(cgru.Frames(3, 1, (2, 0)), cgru.Dense(2, "tanh"))
+    stream, X = cgru.Stream(net), RNG.standard_normal((6, 5))
+    np.testing.assert_allclose([stream.step(x).copy() for x in X], net.predict(X[None])[0], rtol=1e-12)
+    assert stream.state == []
+    assert stream.finish().shape == (1, 0, 2)
+
+
+def test_a_network_without_frames_has_nothing_left():
+    stream = cgru.Stream(network(cgru.GRU(4), cgru.Dense(2)), 2)
+    stream.step(np.ones((2, 5)))
+    assert stream.finish().shape == (2, 0, 2)
+
+
+def test_frames_before_the_first_step_are_refused():
+    net = network(cgru.Frames(2, 1, (2, 0)), cgru.GRU(4), cgru.Dense(2))
+    with pytest.raises(
+        ValueError, match=r"^source: layer 0, Frames\(2, 1, pad=\(2, 0\)\), cannot run a step at a time"
+    ):
+        cgru.Stream(net)

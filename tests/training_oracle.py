@@ -87,6 +87,42 @@ class Elementwise:
         return dA * ((layer.low <= X) & (layer.high >= X)), {}
 
 
+class Frames:
+    """A `Frames` of a network, sample by sample."""
+
+    def __init__(self, layer):
+        self.layer = layer
+
+    def places(self, steps):
+        """The steps of each frame of a sample, of which some may be no steps of it."""
+        length, hop, pad = self.layer.length, self.layer.hop, self.layer.pad
+        if pad is not True:
+            before, after = pad or (0, 0)
+            return [range(b, b + length) for b in range(-before, steps + after - length + 1, hop)]
+        found = [range(length)]
+        while found[-1].stop < steps and found[-1].start + hop < steps:
+            found.append(range(found[-1].start + hop, found[-1].start + hop + length))
+        return found
+
+    def forward(self, X, real):
+        m, s, n = X.shape
+        self.shape, self.real = X.shape, real
+        A = np.zeros((m, len(self.places(s)), self.layer.length * n))
+        for i in range(m):
+            for j, steps in enumerate(self.places(real[i])):
+                A[i, j] = np.concatenate([X[i, t] if 0 <= t < real[i] else np.zeros(n) for t in steps])
+        return A, np.array([len(self.places(each)) for each in real])
+
+    def backward(self, dA):
+        dX = np.zeros(self.shape)
+        for i, real in enumerate(self.real):
+            for j, steps in enumerate(self.places(real)):
+                for t, part in zip(steps, np.split(dA[i, j], len(steps)), strict=True):
+                    if 0 <= t < real:
+                        dX[i, t] += part
+        return dX, {}
+
+
 class Oracle:
     """The parameters of `net`, by its keys, in training; see `fit`."""
 
@@ -94,6 +130,9 @@ class Oracle:
         self.net, generators = net, {}
         self.stages = []  # the cells of each layer below the head
         for i, layer in enumerate(net.layers[:-1]):
+            if isinstance(layer, cgru.Frames):
+                self.stages.append(Frames(layer))
+                continue
             if not layer.cells:
                 self.stages.append(Elementwise(layer, f"{i}"))
                 continue
@@ -109,7 +148,7 @@ class Oracle:
         return [cell for stage in self.stages if isinstance(stage, list) for cell in stage]
 
     def parameters(self):
-        others = [stage for stage in self.stages if not isinstance(stage, list)]
+        others = [stage for stage in self.stages if isinstance(stage, Elementwise)]
         found = {f"{own.key}.{name}": array for own in (*self.cells, *others) for name, array in own.p.items()}
         return found | {f"{len(self.stages)}.{name}": array for name, array in self.head.items()}
 
@@ -129,7 +168,7 @@ class Oracle:
             total = weight = 0.0
             for batch in range(batches):
                 rows = np.arange(batch * batch_size, min(len(X), (batch + 1) * batch_size))
-                longest = lengths[rows].max()
+                longest = (lengths[rows] if truncate is None else self._whole(lengths[rows])).max()
                 for own, at, real, starts, begins in self._pieces(rows, lengths, X.shape[1], truncate):
                     done = (epoch + (batch + (at / longest if self.net.per_step else 0)) / batches) / epochs
                     loss, counted = self._update(X, y, weights, own, at, real, starts, begins, done)
@@ -150,12 +189,13 @@ class Oracle:
             for cell, last in zip(self.cells, lasts, strict=True):
                 cell.carried = last
             return
-        states, steps = [cell.start(len(rows)) for cell in self.cells], lengths[rows]
-        at = 0
-        held = 0 if self.net.per_step else truncate  # steps that are kept for the end
-        while at < steps.max() - held:
-            live = np.flatnonzero(steps - held > at)
-            real = np.minimum(steps[live] - held - at, truncate)
+        states, steps = [cell.start(len(rows)) for cell in self.cells], self._whole(lengths[rows])
+        at, ends = 0, steps
+        if held := not self.net.per_step:  # some steps are kept for the end, as many whole frames as truncate has
+            ends = -(-np.maximum(steps - truncate, 0) // self.stride) * self.stride
+        while at < ends.max():
+            live = np.flatnonzero(ends > at)
+            real = np.minimum(ends[live] - at, truncate)
             given = [state[live] for state in states], [np.full(len(live), at == 0)] * len(states)
             if held:
                 lasts = self._forward(self.X[rows[live], at : at + real.max()], real, *given)[1]
@@ -165,8 +205,23 @@ class Oracle:
                 state[live] = last
             at += truncate
         if held:
-            first, real = np.maximum(steps - truncate, 0), np.minimum(steps, truncate)
-            yield from self._run(rows, first, real, real.max(), states, [steps <= truncate] * len(states))
+            real = steps - ends
+            yield from self._run(rows, ends, real, real.max(), states, [ends == 0] * len(states))
+
+    @property
+    def stride(self):
+        """Steps of a sample for one of the outputs, with `truncate`."""
+        return math.prod(stage.layer.length for stage in self.stages if isinstance(stage, Frames))
+
+    def _whole(self, lengths):
+        """Lengths without the steps that no frame has."""
+        frames, used = [stage for stage in self.stages if isinstance(stage, Frames)], []
+        for steps in lengths:
+            count = steps
+            for stage in frames:
+                count = len(stage.places(count))
+            used.append(min(steps, count * self.stride))
+        return np.array(used)
 
     def _run(self, rows, first, real, s, starts, begins):
         """Hand out a piece, and return what the states after it are."""
@@ -183,12 +238,16 @@ class Oracle:
             if isinstance(stage, Elementwise):
                 A = stage.forward(A)
                 continue
+            if isinstance(stage, Frames):
+                A, real = stage.forward(A, real)
+                continue
             for cell in stage:
                 start, begin = next(given)
                 out, last = cell.forward(A, real, start, begin)
                 outputs.append(out)
                 lasts.append(last)
             A = np.concatenate(outputs, axis=-1)
+        self.outputs = real
         return A, lasts
 
     def _update(self, X, y, weights, rows, at, piece, starts, begins, done):
@@ -196,7 +255,8 @@ class Oracle:
         columns = np.minimum(np.reshape(at, (-1, 1)) + np.arange(s), X.shape[1] - 1)
         A, self.lasts = self._forward(X[rows[:, None], columns], real, starts, begins)
         if self.net.per_step:
-            there = np.arange(s) < real[:, None]
+            there = np.arange(A.shape[1]) < self.outputs[:, None]
+            columns = np.minimum(at // self.stride + np.arange(A.shape[1]), y.shape[1] - 1)[None]
             Y, w = y[rows[:, None], columns][there], weights[rows[:, None], columns][there]
         else:
             there, Y, w = slice(None), y[rows], weights[rows]
@@ -217,7 +277,7 @@ class Oracle:
         dA = np.zeros(A.shape)
         dA[there] = dZ @ self.head["W"].T
         for stage in reversed(self.stages):
-            if isinstance(stage, Elementwise):
+            if not isinstance(stage, list):
                 dA, own = stage.backward(dA)
                 g |= own
                 continue

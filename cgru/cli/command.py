@@ -29,7 +29,7 @@ from cgru.cli.many import many
 from cgru.cli.output import Predictions, check_output, name_of, page_writer, plotter, predictions_writer, require
 from cgru.cli.progress import Progress, say
 from cgru.cli.score import judged, scored
-from cgru.cli.task import Task, at_steps, build, loss_of, real_steps, targets, task_of
+from cgru.cli.task import Task, at_steps, build, loss_of, targets, task_of
 from cgru.core.blocks import rows_of
 from cgru.datasets import Dataset, Split, described
 from cgru.datasets.column_names import as_names
@@ -252,9 +252,10 @@ def predict(request: arguments.PredictRequest) -> None:
     with of_samples(source):
         outputs = net.predict(split.X, split.lengths) if request.output or not classifies else None
         classes = net.predict_classes(split.X, split.lengths) if classifies else None
-    real = real_steps(split.X, split.lengths) if net.per_step else None
+    real = net.output_mask(split.X, split.lengths) if net.per_step else None
     called = " ".join(as_names((data.reading or {}).get("time", ""), "time"))
-    times = None if real is None or data.times is None else (called, data.times)
+    timed = real is not None and data.times is not None and data.times.shape == real.shape
+    times = (called, data.times) if timed else None
     with as_request_error(f"{request.model}: "):  # a class name may be more than the encoding of stdout has
         write(Predictions(outputs, classes, _output_names(net), real, split.ids, times))
 

@@ -23,7 +23,7 @@ def scored(net: cgru.Network, split: Split) -> str:
         found = net.evaluate(X, y, lengths, metrics=rmse)
         return f"loss {figure(found['loss'])}, RMSE {figure(found['RMSE'])}"
     loss, accuracy = net.evaluate(X, y, lengths).values()
-    count = (y.size if lengths is None else lengths.sum()) if net.per_step else len(y)
+    count = net.output_mask(X, lengths).sum() if net.per_step else len(y)
     return f"loss {figure(loss)}, accuracy {accuracy:.2%} ({round(accuracy * count)} of {count})"
 
 

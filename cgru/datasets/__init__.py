@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cgru.datasets.dataframes import Sequences, from_frame
 from cgru.datasets.dataset import Dataset, Split
 from cgru.datasets.files import read
-from cgru.datasets.frames import Sequences, from_frame
 from cgru.datasets.series import Series, read_series, series_from_frame
 from cgru.datasets.summary import described
 

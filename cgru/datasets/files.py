@@ -12,9 +12,9 @@ import numpy as np
 
 from cgru.datasets import gaps
 from cgru.datasets.column_names import as_names, check_choice, listed
+from cgru.datasets.dataframes import long, notes_on_ids, squared
+from cgru.datasets.dataframes import wide as wide_of
 from cgru.datasets.dataset import Dataset, Split, with_features, with_targets
-from cgru.datasets.frames import long, notes_on_ids, squared
-from cgru.datasets.frames import wide as wide_of
 from cgru.datasets.npz import read_npz
 from cgru.datasets.roles import Roles, roles_of
 from cgru.datasets.table import Table, check_ids, table_of_frame

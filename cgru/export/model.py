@@ -47,6 +47,13 @@ def export_c(net: AnyNet, path: str | os.PathLike[str], *, name: str | None = No
         int model_step(model_state *state, int x, float *y);
         int model_run(model_state *state, const int *x, size_t n, float *y);
 
+    With `Frames` outputs come where a frame is complete. A step returns 1 where it put outputs into y, and 0 where
+    there are none yet. A run returns how many it put there: those of each step that has some or, in a model with
+    outputs for whole sequences, the last. What padding would give comes after the last step, one by one until it
+    returns 0, by
+
+        int model_finish(model_state *state, float *y);
+
     A mean or max `Pool` is that of all steps since `model_init`, zero before the first; dropout is off and zoneout its
     expectation, as in `predict`. A layer in reverse or `Bidirectional` begins at the end of a sequence: it is refused.
 
@@ -148,9 +155,9 @@ void ${name}_init(${name}_state *state);
 /* Take one step with $one, and put the outputs so far into y[${NAME}_OUTPUTS].$refusal */
 $answer ${name}_step(${name}_state *state, $x, $real *y);
 
-/* Take n steps with $several, and put the outputs $when.$refusal */
-$answer ${name}_run(${name}_state *state, $xs, size_t n, $real *y);
-
+/* Take n steps with $several, and put the outputs $when.$refusal_of_all */
+$answer_of_all ${name}_run(${name}_state *state, $xs, size_t n, $real *y);
+$finish_declared
 #ifdef __cplusplus
 }
 #endif
@@ -177,10 +184,9 @@ $about
  *
  *     ${name}_init(&state);
  *     while (next($target)) {
- *         ${name}_step(&state, x, y);
- *         use(y);
+ *         $used
  *     }
- *
+$ended *
  * Nothing is allocated, and nothing but state and outputs is written: each thread may run a state of its own.
  */
 #include "$header"
@@ -189,10 +195,7 @@ $about
 
 _BODY = Template("""\
 $layers
-static void advance(${name}_state *state, $x) {
-    $steps
-}
-
+$advance
 static void put(const ${name}_state *state, real *y) {
     $output
 }
@@ -204,18 +207,19 @@ void ${name}_init(${name}_state *state) {
 
 $answer ${name}_step(${name}_state *state, $x, $real *y) {
     $check
-    advance(state, x);
+    $step
     put(state, y);
     $done
 }
 
-$answer ${name}_run(${name}_state *state, $xs, size_t n, $real *y) {
+$answer_of_all ${name}_run(${name}_state *state, $xs, size_t n, $real *y) {
     $check_all
     $run
-    $done
+    $done_all
 }
-""")
+$finish""")
 
+_ADVANCE = "static void advance(${name}_state *state, $x) {\n    $steps\n}\n"
 _RUN = {
     False: "for (size_t i = 0; i < n; i++) advance(state, $next);\n    put(state, y);",
     True: """\
@@ -224,6 +228,61 @@ for (size_t i = 0; i < n; i++) {
         put(state, y + i * ${NAME}_OUTPUTS);
     }""",
 }
+
+# What is so in every other model than one with a layer that changes the steps,
+_ALWAYS = {
+    "step": "advance(state, x);",
+    "used": "${name}_step(&state, x, y);\n *         use(y);",
+    **dict.fromkeys(("finish_declared", "finish", "ended"), ""),
+}
+
+# and what is so in one with it. `advance` ends at each such layer that has nothing for the next one; the parts above it
+# are a function of their own, with which `finish` goes on, too.
+_ADVANCES = "static int $function(${name}_state *state$x) {\n    $steps\n    return $then;\n}\n"
+_RUNS = {
+    False: """\
+ptrdiff_t count = 0;
+    for (size_t i = 0; i < n; i++) count += advance(state, $next);
+    if (count == 0) return 0;
+    put(state, y);
+    return 1;""",
+    True: """\
+ptrdiff_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        if (advance(state, $next)) put(state, y + count++ * ${NAME}_OUTPUTS);
+    return count;""",
+}
+_WAITING = {
+    "answer": "int",
+    "answer_of_all": "ptrdiff_t",
+    "step": "if (!advance(state, x)) return 0;",
+    "used": "if (${name}_step(&state, x, y) == 1) use(y);",
+    "ended": " *     while (${name}_finish(&state, y)) use(y);\n",
+    "done": "return 1;",
+    "done_all": "",
+    "finish_declared": """
+/* After the last step: put the next of the outputs that are still due into y[${NAME}_OUTPUTS]; no step may follow
+ * before the state begins anew. Return 1; or 0 where none is left, and then nothing is changed. */
+int ${name}_finish(${name}_state *state, $real *y);
+""",
+    "finish": """
+int ${name}_finish(${name}_state *state, $real *y) {
+    $finishes
+    return 0;
+}
+""",
+}
+_FINISH = """\
+while ($more) {
+    $skip
+    put(state, y);
+    return 1;
+}"""
+_ANSWERS = (
+    "\n * Return 1; or 0 where there are no outputs yet$bad.",
+    "\n * Return how many outputs were put there$bad.",
+    "; or -1 where a token is out of range, and then nothing is changed",
+)
 
 # What depends on whether a step is numbers or a token.
 _NUMBERS = {
@@ -270,9 +329,19 @@ def _texts(
     words |= {"inputs": parts[0].width, "outputs": final.width, "tokens": tokens, "outputs_are": outputs_are}
     words |= {"version": __version__, "source": source, "header": source.removesuffix(".c") + ".h"}
     kinds = _NUMBERS if tokens is None else _TOKENS
-    words |= {key: Template(text).substitute(words) for key, text in kinds.items()}
+    same = {"answer_of_all": kinds["answer"], "refusal_of_all": kinds["refusal"], "done_all": kinds["done"]}
+    kinds = kinds | same | _ALWAYS
+    waits = any(part.more for part in parts)
+    if waits:
+        bad = "" if tokens is None else _ANSWERS[2]
+        answers = (Template(text).substitute(bad=bad) for text in _ANSWERS[:2])
+        kinds |= _WAITING | dict(zip(("refusal", "refusal_of_all"), answers, strict=True))
+    advance, finishes = _advances(parts[: last + 1]) if waits else (_ADVANCE, "")
+    words |= {"steps": _lines(part.step for part in parts[: last + 1]), "finishes": finishes}
+    words |= {key: Template(text).safe_substitute(words) for key, text in kinds.items()}
+    words["advance"] = Template(advance).substitute(words)
     words |= {
-        "when": f"after each into y[n][{name.upper()}_OUTPUTS]"
+        "when": f"after each{' that has some' * waits} into y[n][{name.upper()}_OUTPUTS]"
         if every
         else f"after the last into y[{name.upper()}_OUTPUTS]",
         "members": Template(_lines(member for part in parts for member in part.members)).substitute(words),
@@ -280,16 +349,31 @@ def _texts(
         "start": "what was learned" if any(part.begin for part in parts) else "zero",
         "begin": _lines(part.begin for part in parts),
         "layers": "\n".join(part.code for part in parts if part.code),
-        "steps": _lines(part.step for part in parts[: last + 1]),
         # What is above the last state is needed for the outputs alone.
         "output": _lines(
             (*(part.step for part in parts[last + 1 :]), f"memcpy(y, {final.result}, {final.width} * sizeof(real));")
         ),
-        "run": Template(_RUN[every]).substitute(words),
+        "run": Template((_RUNS if waits else _RUN)[every]).substitute(words),
     }
     body = re.sub("(?m)^ +\n", "", _BODY.substitute(words))  # what is empty leaves such a line
     body = with_functions(body, dtype, functions(dtype))
     return _HEADER.substitute(words), _SOURCE.substitute(words) + body
+
+
+def _advances(parts: Sequence[Part]) -> tuple[str, str]:
+    """The functions that take a step where a part may have nothing for the next, the last first, and what ends all."""
+    cuts = [i + 1 for i, part in enumerate(parts) if part.more]
+    functions, finishes, then = [], [], "1"
+    for start, stop in reversed([*zip([0, *cuts], [*cuts, len(parts)], strict=True)]):
+        function, x = (f"go_on_{start}", "") if start else ("advance", ", $x")
+        steps = _lines(part.step for part in parts[start:stop])
+        if start < stop:
+            functions.append(Template(_ADVANCES).safe_substitute(function=function, x=x, steps=steps, then=then))
+            then = f"{function}(state)"
+        if start:
+            skip = f"if (!{then}) continue;" if start < stop else ""
+            finishes.insert(0, Template(_FINISH).substitute(more=parts[start - 1].more, skip=skip))
+    return "\n".join(functions), _lines(finishes)
 
 
 def _lines(texts: Iterable[str]) -> str:

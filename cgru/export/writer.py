@@ -20,7 +20,7 @@ from cgru.export.products import side_by_side, weights_of
 from cgru.export.source import array, number
 from cgru.gru import GATES, GRU
 from cgru.layers.layer import Layer, own
-from cgru.network import Network
+from cgru.network import Network, chain
 from cgru.quantized.layers import check_numbers
 from cgru.variant import RESET_AFTER, RESET_BEFORE
 
@@ -37,6 +37,9 @@ class Part:
     `code` defines its weights and functions, `members` are its state, zero or what `begin` puts there; `step` is run in
     each step, or without a state and with none above where outputs are due; `result` is what the next layer reads,
     `width` numbers. `x` in `step` is the input of the model.
+
+    Of a layer that changes the steps `step` returns 0 where there is nothing yet for the next layer, and `more` is a C
+    expression: whether there is one more `result` after the last step, which it has then put there.
     """
 
     about: str
@@ -46,6 +49,7 @@ class Part:
     step: str = ""
     members: tuple[str, ...] = ()
     begin: str = ""
+    more: str = ""
 
 
 def layers_of(net: Any) -> Sequence[Layer]:
@@ -68,7 +72,7 @@ def layers_of(net: Any) -> Sequence[Layer]:
 
 def parts_of(net: AnyNet, layers: Sequence[Layer], dtype: np.dtype) -> list[Part]:
     """The parts, input first, each reading what the one before it gives; ValueError where none has a state."""
-    e = next(layer for layer in layers if layer.p).elements
+    e = chain.elements(layers)
     if layers[0].tokens_in:
         parts = [Part(f"input: a token from 0 to {layers[0].d['v'] - 1}", 1, "x")]
     elif getattr(net, "mean", None) is None:
@@ -78,7 +82,8 @@ def parts_of(net: AnyNet, layers: Sequence[Layer], dtype: np.dtype) -> list[Part
     for i, layer in enumerate(layers):
         parts.append(layer.c_text(Writer(layer, i, parts[-1].result, parts[-1].width, dtype)))
     if not any(part.members for part in parts):
-        raise ValueError(f"net: expected a GRU, or a Pool that is not 'last', among the layers, got {list(layers)}")
+        due = "a GRU, a Pool that is not 'last', or Frames"
+        raise ValueError(f"net: expected {due}, among the layers, got {list(layers)}")
     return parts
 
 

@@ -106,6 +106,10 @@ class Graph:
         self.ragged = lengths
         self.steps = lengths  # whether what has been reached has steps, some of them padding
         self.masked: str | None = None
+        self.real_steps, self.counted = (
+            "lengths",
+            "X",
+        )  # (m,) INT32 of what has been reached, and what has all its steps
         self.last: list[str] = []  # the last states of the layers, (D, m, u) each
         self.cells: list[GRU] = []
 
@@ -126,19 +130,34 @@ class Graph:
         """Add a constant array of integers."""
         return self.array("_".join(map(str, ("integers", *values))), values, np.int64)
 
+    def whole(self, value: int) -> str:
+        """Add a single INT64."""
+        return self.array(f"whole_{value}", value, np.int64)
+
     def mask(self) -> str:
         """(m, s, 1) booleans: which steps are real."""
         if self.masked is None:
             number = self.array("one", 1, np.int32), self.array("zero", 0, np.int32)
-            s = self.op("Gather", self.op("Shape", "X"), self.array("axis", 1, np.int64))
+            s = self.count(self.counted)
             steps = self.op("Range", number[1], self.op("Cast", s, to=self.onnx.TensorProto.INT32), number[0])
-            real = self.op("Less", steps, self.op("Unsqueeze", "lengths", self.integers(1)))
+            real = self.op("Less", steps, self.op("Unsqueeze", self.real_steps, self.integers(1)))
             self.masked = self.op("Unsqueeze", real, self.integers(2))
         return self.masked
 
     def lengths(self) -> str:
         """Return the real steps of each sample, as INT64."""
-        return self.op("Cast", "lengths", to=self.onnx.TensorProto.INT64)
+        return self.op("Cast", self.real_steps, to=self.onnx.TensorProto.INT64)
+
+    def count(self, A: str) -> str:
+        """Return how many steps A (m, s, ...) has, as INT64."""
+        return self.op("Gather", self.op("Shape", A), self.array("axis", 1, np.int64))
+
+    def change_steps(self, A: str, lengths: str | None) -> str:
+        """Go on from A, of other steps; return it with zeros past these lengths, INT64, None where there are none."""
+        if lengths is not None:
+            self.real_steps = self.op("Cast", lengths, to=self.onnx.TensorProto.INT32)
+        self.counted, self.masked = A, None
+        return self.real(A)
 
     def real(self, A: str, other: float = 0.0) -> str:
         """A (m, s, n) with another number at padded steps."""
@@ -192,7 +211,7 @@ class Graph:
             h0 = self.op("Slice", "h0", self.integers(first), self.integers(first + D), self.integers(0))
             h0 = self.op("Transpose", h0, perm=(1, 0, 2)) if self.layout else h0
         X = A if self.layout else self.op("Transpose", A, perm=(1, 0, 2))
-        lengths = "lengths" if self.steps else ""
+        lengths = self.real_steps if self.steps else ""
         direction = "bidirectional" if D == 2 else "reverse" if cell.reverse else "forward"
         Y, Y_h = self.op("GRU", X, *weights, lengths, h0, outputs=2, hidden_size=cell.d["u"], direction=direction,
                          layout=self.layout, **ONNX.options(cell.variant),
@@ -254,7 +273,7 @@ class Graph:
         """The graph that ends with A."""
         helper, numbers = self.onnx.helper, self.onnx.TensorProto
         value, real = helper.make_tensor_value_info, self.number
-        e = next((layer.elements for layer in layers if layer.elements), "e")
+        e = chain.elements(layers) or "e"
         inputs = [value("X", numbers.INT64, ["m", "s"]) if layers[0].tokens_in else value("X", real, ["m", "s", e])]
         *shape, n = chain.shape_of(layers)
         self.nodes.append(helper.make_node("Identity", [A], ["Y"], name="Y"))

@@ -21,10 +21,10 @@ from cgru.bidirectional import Bidirectional
 from cgru.gru import GRU
 from cgru.interop import gates
 from cgru.interop.gates import FUNCTIONS, TORCH, Refusal, array, refusal
-from cgru.interop.onnx_values import FLOATS, LENGTHS, Axis, Node, Unproved, Value, flat, place
+from cgru.interop.onnx_values import FLOATS, LENGTHS, ONE, Axis, Node, Unproved, Value, flat, place
 from cgru.interop.pieces import affine, dense, per_element
 from cgru.interop.reader import Reader
-from cgru.layers import Dropout
+from cgru.layers import Dropout, Frames
 from cgru.network import Network
 
 __all__ = ["from_torch", "to_torch"]
@@ -55,6 +55,7 @@ TAKES: dict[str, dict[str, Any]] = {
     "clone": {},
     "mean": {"dim": None, "keepdim": False, "dtype": None},
     "amax": {"dim": None, "keepdim": False},
+    "unfold": {"dimension": None, "size": None, "step": None},
     "max": {"dim": None, "keepdim": False},
 }
 NAMES = {function.name: function for function in FUNCTIONS if function.own not in (identity, softmax)}
@@ -85,8 +86,9 @@ def from_torch(source: Any) -> Network:
     LeakyReLU, ELU, Sigmoid, Tanh, Softmax over the elements, ReLU6, Hardtanh and clamp, as modules, functions or
     methods; of sums, differences, products and quotients with numbers and buffers (n,); of `[0]` of a GRU, the last
     step or the last state (`[:, -1]`, `h[-1]`, `cat((h[-2], h[-1]), -1)`), mean, amax and max over the steps;
-    transpose, permute, squeeze, unsqueeze, flatten and contiguous where they move no number. A GRU starts from nothing,
-    or from `torch.zeros` by x's sizes. The network takes X (m, s, e) or tokens (m, s) and gives (m, s, k) or (m, k)
+    transpose, permute, squeeze, unsqueeze, flatten and contiguous where they move no number; of `unfold` over the steps
+    and a flatten behind it, which are `Frames` (weights upon it are put into its order). A GRU starts from nothing, or
+    from `torch.zeros` by x's sizes. The network takes X (m, s, e) or tokens (m, s) and gives (m, s, k) or (m, k)
     whatever the order of the first two axes is there. Anything else is refused by the name of its node, before
     anything is made: control flow, packing, several inputs, branches, hooks, shared weights.
 
@@ -264,6 +266,7 @@ def _attributes(model: Any) -> dict[str, Any]:
 
 
 ZEROS, SIZE = "zeros", "size"  # what is no part of the chain
+WINDOW = "w"  # the name of the axis of a frame's steps
 
 
 class Trace(Reader):
@@ -276,8 +279,11 @@ class Trace(Reader):
         self.used: set[int] = set()  # parameters
         self.beside: dict[str, Any] = {}  # by name: several values as a tuple, a constant, ZEROS or SIZE
         called = [self.modules[node.target] for node in graph.nodes if node.op == "call_module"]
-        sizes = (getattr(module, "in_features", getattr(module, "input_size", None)) for module in called)
-        n = next((size for size in sizes if size is not None), None)
+        n = self.elements(graph)
+        self.framed = ""  # the axis that frames were cut along
+        self.element_major: np.ndarray | None = (
+            None  # the places of our elements in a frame there, which has no layer yet
+        )
         tokens = any(_kind_of(module) is torch.nn.Embedding for module in called)
         axes = (Axis("0"), Axis("1")) if tokens else (Axis("0"), Axis("1"), Axis("2", n))
         for i, node in enumerate(graph.nodes):
@@ -292,6 +298,19 @@ class Trace(Reader):
             (self.values if isinstance(made, Value) else self.beside)[node.name] = made
         if not self.recurrent:
             raise refuse("expected a torch.nn.GRU in it, got none")
+
+    def elements(self, graph: Any) -> int | None:
+        """How many elements x has, as the first module with weights says; None where none does."""
+        length = 1
+        for node in graph.nodes:
+            if node.op == "call_method" and node.target == "unfold":
+                size = node.kwargs.get("size", *node.args[2:3])
+                length *= size if isinstance(size, int) and size > 0 else 1
+            module = self.modules[node.target] if node.op == "call_module" else None
+            size = getattr(module, "in_features", getattr(module, "input_size", None))
+            if size is not None:
+                return size // length
+        return None
 
     def named(self, node: Any) -> str:
         """What a node is called in an error."""
@@ -360,7 +379,7 @@ class Trace(Reader):
         if node.target in (getattr(operator, name, None), getattr(torch, name, None)) and name in SIGNS:
             return self.arithmetic(SIGNS[name], node)
         functional = torch.nn.functional
-        own = node.target in (getattr(torch, name, None), getattr(functional, name, None))
+        own = name != "unfold" and node.target in (getattr(torch, name, None), getattr(functional, name, None))
         if own and name in TAKES:
             return self.called(name, node)
         raise Unproved("nothing of its kind may stand there")
@@ -437,6 +456,8 @@ class Trace(Reader):
         if not isinstance(value, Value) or not self.is_newest(value):
             raise Unproved(f"expected the output of the newest layer, {self.chain.newest}, got {first}")
         names = [axis.name for axis in value.axes]
+        if self.element_major is not None or WINDOW in names:
+            raise Unproved("expected a Linear or a GRU behind unfold and flatten")
         if self.out.name in names[:-1]:
             raise Unproved(f"expected the elements in the last axis, got axes {', '.join(names)}")
         if value.kind == "ends":
@@ -456,7 +477,7 @@ class Trace(Reader):
         n = self.row(value)
         if n not in (None, len(W)):
             raise Unproved(f"expected {len(W)} elements in the last axis, got {n}")
-        layer = dense(W, module.bias, f"{self.place}, weight", Unproved)
+        layer = dense(W[self.step_major()], module.bias, f"{self.place}, weight", Unproved)
         return self.put(self.weighted(layer, module), value, self.place, value.axes, layer.d["u"])
 
     def embedding(self, argument: Any, module: Any) -> Value:
@@ -480,8 +501,12 @@ class Trace(Reader):
         self.check_input(
             given["input"].name, module.batch_first, module.input_size, f"it takes {module.input_size}", Unproved
         )
-        first = len(self.recurrent)
-        for layer in _gru_layers(module):
+        if self.framed not in ("", self.steps.name):
+            raise Unproved("it goes over the samples, where unfold goes over the steps")
+        first, layers, places = len(self.recurrent), _gru_layers(module), self.step_major()
+        for cell in layers[0].cells:
+            cell.p |= {name: cell.p[name][places] for name in cell.p if name.startswith("U")}
+        for layer in layers:
             self.chain.put(layer, self.place)
             self.recurrent += [layer] if layer.cells else []
         parts = [self.parts(number) for number in range(first, len(self.recurrent))]
@@ -506,6 +531,54 @@ class Trace(Reader):
         side = Axis("d u", sum(part.axes[1].size for part in parts))
         every = tuple(each for part in parts for each in part.parts)
         return replace(parts[0], axes=(parts[0].axes[0], side), parts=every)
+
+    # --- frames ---
+
+    def row(self, value: Value) -> int | None:
+        """How many elements the last axis of the newest output has; refused where frames are not flat yet."""
+        if any(axis.name == WINDOW for axis in value.axes):
+            raise Unproved("expected a flatten behind unfold")
+        return super().row(value)
+
+    def frames(self, value: Value, given: dict[str, Any]) -> Value:
+        """`x.unfold(dimension, size, step)` over the steps: frames, whose steps have an axis of their own."""
+        at = place(given["dimension"], len(value.axes))
+        if self.chain.count == 0 and value.kind == "input":  # whose elements may stand anywhere
+            elements = next((axis for axis in value.axes if axis.name == self.last_axis(str(value.origin))), ONE)
+        else:
+            self.check_newest(value)
+            elements = self.out
+        others = [axis.name for i, axis in enumerate(value.axes) if i != at and axis.name != elements.name]
+        known = self.recurrent or self.framed
+        if len(value.axes) != 3 or len(others) != 1 or (known and value.axes[at].name != self.steps.name):
+            raise Unproved("it is not over the steps of all samples, (m, s, n)")
+        if self.element_major is not None:
+            raise Unproved("expected a Linear or a GRU between two unfolds")
+        try:
+            layer = Frames(given["size"], given["step"], pad=False)
+        except (TypeError, ValueError) as error:
+            raise Unproved(str(error)) from None
+        self.framed, self.out = value.axes[at].name, elements
+        self.steps = value.axes[at]
+        return self.put(layer, value, self.place, (*value.axes, Axis(WINDOW, layer.length)))
+
+    def flattened(self, value: Value, start: int, stop: int) -> Value:
+        """Some axes as one; the elements and steps of a frame, whichever come first, are its elements here."""
+        both = [axis for axis in value.axes[start:stop] if axis.name in (self.out.name, WINDOW)]
+        if len(both) < 2 or WINDOW not in (both[0].name, both[1].name):
+            return flat(value, start, stop)
+        if any(axis.size != 1 for axis in value.axes[start:stop] if axis not in both) or self.out.size is None:
+            raise Unproved("it makes one of several axes, or of elements whose number is not known")
+        sizes = [axis.size for axis in both]
+        if both[1].name == WINDOW:
+            self.element_major = np.arange(sizes[0] * sizes[1]).reshape(sizes).T.ravel()
+        self.out = Axis("n", sizes[0] * sizes[1])
+        return replace(value, axes=(*value.axes[:start], self.out, *value.axes[stop:]))
+
+    def step_major(self) -> Any:
+        """Which of their rows each row of ours is, in the weights of the layer that now reads what there is."""
+        places, self.element_major = self.element_major, None
+        return slice(None) if places is None else places
 
     # --- operations ---
 
@@ -557,7 +630,9 @@ class Trace(Reader):
             return self.told("Transpose", argument, perm=[place(each, rank) for each in given["dims"]])
         if kind == "flatten":
             start, end = (place(each, rank) for each in given.values())
-            return flat(value, start, end + 1)
+            return self.flattened(value, start, end + 1)
+        if kind == "unfold":
+            return self.frames(value, given)
         known = kind == "squeeze" and dim is not None and value.axes[place(dim, rank)].size not in (None, 1)
         if kind in ("squeeze", "unsqueeze") and not known:  # of a size that is known, and not 1, nothing is taken
             return self.told(kind.capitalize(), argument, axes=None if dim is None else [dim])
@@ -583,6 +658,8 @@ class Trace(Reader):
         if found is None:
             raise Unproved(f"expected one number, or one for each of {n} elements, got {c.shape}")
         c, n = found
+        if self.element_major is not None and c.size > 1:
+            raise Unproved("expected a Linear or a GRU behind unfold and flatten first")
         if sign == "div" and (at or not np.isfinite(1 / c[c != 0]).all() or not c.all()):
             raise Unproved("it divides by zero, or by what is no constant")
         layer = affine(sign, c, at, n, dtype)

@@ -6,10 +6,11 @@ from cgru.layers.dense import Dense
 from cgru.layers.dropout import Dropout
 from cgru.layers.embedding import Embedding
 from cgru.layers.flip import Flip
+from cgru.layers.frames import Frames
 from cgru.layers.layer import Layer
 from cgru.layers.pool import Pool
 from cgru.layers.scale import Scale
 
-__all__ = ["KINDS", "Activation", "Clip", "Dense", "Dropout", "Embedding", "Flip", "Layer", "Pool", "Scale"]
+__all__ = ["KINDS", "Activation", "Clip", "Dense", "Dropout", "Embedding", "Flip", "Frames", "Layer", "Pool", "Scale"]
 
-KINDS = (Activation, Clip, Dense, Dropout, Embedding, Flip, Pool, Scale)
+KINDS = (Activation, Clip, Dense, Dropout, Embedding, Flip, Frames, Pool, Scale)

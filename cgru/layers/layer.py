@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from cgru import activations
 from cgru.activations import Activation
@@ -96,6 +96,10 @@ class Layer:
     is_head: bool = False  # whether it may stand at the top of a network, under a loss
     trains: bool = True  # whether it can go back at all
     draws: bool = False  # whether a training step draws from `np_rng`
+    changes_steps: bool = False  # whether other steps come out than go in, as many as `lengths` says
+    # How many steps go in for one that comes out, where pieces of a multiple of it give what the whole does; None: they
+    # never do.
+    stride: int | None = 1
     # The stage that runs it in a compiled fit, as plain data, with its `kind`; None: a fit runs it in Python. A class
     # says it for itself alone: what is built on it may do something else.
     stage: Any = None
@@ -163,8 +167,23 @@ class Layer:
     # --- shapes and parameters ---
 
     def output_shape(self, shape: Shape) -> Shape:
-        """The shape of what comes out where an input of `shape` goes in; ValueError for one that it does not take."""
+        """Return the shape of the outputs for inputs of `shape`; ValueError for one that it does not take.
+
+        Of a layer that `changes_steps` the steps are those of the inputs: `lengths` counts them.
+        """
         return shape
+
+    def input_elements(self, n: int) -> int:
+        """Return how many elements go in where `n` come out, of a layer whose `elements` are None; ValueError: none."""
+        return n
+
+    def lengths(self, lengths: ArrayLike, name: str = "lengths") -> np.ndarray:
+        """Return the steps that come out of samples of so many steps; ValueError by `name` for too few of them."""
+        return lengths
+
+    def output_lengths(self, A: np.ndarray, lengths: np.ndarray | None) -> np.ndarray | None:
+        """Return the real steps of the outputs A, for inputs of these `lengths`; None: all, or A (m, n) has none."""
+        return None if lengths is None or A.ndim < 3 else self.lengths(lengths)
 
     def compute_shapes(self, A: np.ndarray) -> None:
         """Set the dimensions `d`, letter by letter, and the shape of X in `fs`, for an input A (m, n) or (m, s, n)."""

@@ -165,7 +165,7 @@ def _node(graph: Any, A: str, how: str) -> str:
         return graph.op("Gather", A, graph.array("end", -1, np.int64), axis=1)
     if not graph.steps:
         return graph.op("ReduceMean", A, graph.integers(1), keepdims=0)
-    count = graph.op("Cast", "lengths", to=graph.number)
+    count = graph.op("Cast", graph.lengths(), to=graph.number)
     A = graph.op("ReduceSum", graph.real(A), graph.integers(1), keepdims=0)
     return graph.op("Div", A, graph.op("Unsqueeze", count, graph.integers(1)))
 

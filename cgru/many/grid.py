@@ -234,7 +234,7 @@ class _Plan:
             options = self.options(setting)
             Settings(**options, validation=validated or None)
             self.costs.append(cost_of(Job(net, **options), samples) / len(samples.X))
-        X, y, lengths, weights = samples.taken(None, first.per_step)
+        X, y, lengths, weights = samples.taken(None, first)
         spec = first.data_spec
         spec = spec._replace(class_names=names_in(spec, X, y, lengths))
         gathered(spec, X, y, lengths, weights)  # by the places among all samples

@@ -70,15 +70,16 @@ class Samples:
         named = {name: os.path.abspath(value) for name, value in vars(self).items() if _is_name(value)}
         return Samples(**{name: named.get(name) or _opened(value, name) for name, value in vars(self).items()})
 
-    def taken(self, rows: Any, per_step: bool) -> tuple[Any, ...]:
+    def taken(self, rows: Any, net: Network) -> tuple[Any, ...]:
         """X, y, lengths and sample_weight of some samples; of all where `rows` is None. `self` is opened.
 
         Of a list of sequences, what stands at steps ends with the longest that is taken, as with the longest of all.
         """
         given = (self.X, self.y, self.lengths, self.sample_weight)
         X, y, lengths, weights = (a if a is None or rows is None else a[rows] for a in given)
-        if per_step and X.dtype == object:
-            whole, longest = (max(np.shape(x)[:1] for x in sequences) for sequences in (self.X, X))
+        if net.per_step and X.dtype == object:
+            most = (np.array(max(np.shape(x)[:1] for x in sequences), np.intp) for sequences in (self.X, X))
+            whole, longest = (tuple(net.output_lengths(steps, "X")) for steps in most)
             y, weights = (a[:, slice(*longest)] if a is not None and a.shape[1:2] == whole else a for a in (y, weights))
         return X, y, lengths, weights
 
@@ -304,7 +305,7 @@ def _scored(job: Job, shared: Samples, running: Running) -> tuple[Network, Histo
     _check_groups(job, samples)
     net, history, scores = _best(job, samples, running)
     if job.test_rows is not None:
-        X, y, lengths, weights = samples.taken(job.test_rows, net.per_step)
+        X, y, lengths, weights = samples.taken(job.test_rows, net)
         found = net.evaluate(X, y, lengths, sample_weight=weights, metrics=job.options.get("metrics"))
         scores |= {f"test_{each}": value for each, value in found.items()}
     return net, history, scores
@@ -319,11 +320,11 @@ def _best(job: Job, samples: Samples, running: Running) -> tuple[Network, Histor
         net = _network(job, start, running)
         if start == 0:
             rows, held_out = _split(job, samples, net)
-            X, y, lengths, weights = samples.taken(rows, net.per_step)
+            X, y, lengths, weights = samples.taken(rows, net)
             if samples.groups is not None and held_out is None and _is_share(options.get("validation")):
                 options["groups"] = samples.groups if rows is None else samples.groups[rows]
             if held_out is not None:
-                options["validation"] = samples.taken(held_out, net.per_step)
+                options["validation"] = samples.taken(held_out, net)
         running.networks.add(net)
         try:
             history = net.fit(X, y, lengths=lengths, sample_weight=weights, **options)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from cgru.core.blocks import BLOCK, mapped, rows_of
+from cgru.network import chain
 from cgru.network.classes import strings_in
 from cgru.network.data_spec import DataSpec
 from cgru.network.options import OPTIONS, Settings, Trait
@@ -225,18 +226,19 @@ def gathered(spec: DataSpec, X: Any, y: Any, lengths: Any = None, sample_weight:
         return labelled(spec, X, y, lengths, sample_weight, name)
     X, lengths = inputs(spec, X, lengths, name)
     m, s = X.shape[:2]
+    n = chain.output_lengths(spec.layers, np.array([s]))[0]
     y = np.asarray(y)
     if y.shape[:1] != (m,):
         raise ValueError(f"{name}y: expected {m} of them, one for each sample, got shape {y.shape}")
     weights = None if sample_weight is None else np.asarray(sample_weight)
-    due = [(m,), (m, s)][: 1 + spec.per_step]
+    due = [(m,), (m, n)][: 1 + spec.per_step]
     if weights is not None and weights.shape not in due:
         raise ValueError(f"{name}sample_weight: expected shape {' or '.join(map(str, due))}, got {weights.shape}")
 
     def checked(data: Data) -> Data:
         return targeted(spec, (data.X, data.lengths), data.y, data.weights, name)
 
-    data = Mapped(X, y, lengths, None, spec.per_step, weights, (checked,))
+    data = Mapped(X, y, lengths, None, spec.per_step, weights, spec.steppers, (checked,))
     for _ in data.blocks(max(1, BLOCK // (s * max(1, math.prod(y.shape[1:]))))):
         pass  # each is checked
     return settled(data, name)

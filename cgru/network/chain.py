@@ -5,6 +5,7 @@ m samples, s steps, e elements per step, u units.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,9 +13,13 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from cgru.core.checks import float_dtype, real
+from cgru.core.lengths import mask
 from cgru.layers.layer import Layer, Shape
 
-__all__ = ["chain", "dtype_of", "per_step", "shape_of", "starts", "uncarried"]
+__all__ = [
+    "chain", "check_pieces", "dtype_of", "elements", "input_elements", "output_lengths", "output_mask", "per_step",
+    "shape_of", "starts", "steppers", "stride",
+]  # fmt: skip
 
 
 def chain(layers: Any) -> tuple[Layer, ...]:
@@ -42,9 +47,11 @@ def shape_of(layers: Any) -> Shape:
         if layer.tokens_in and i > 0:
             raise ValueError(f"layers: expected integer tokens (m, s), which come in at layer 0, for {name}, got {got}")
         due = layer.elements
-        if i > 0 and due is not None and shape[-1] not in ("e", due):
+        if i > 0 and due is not None and not isinstance(shape[-1], str) and shape[-1] != due:
             raise ValueError(f"layers: expected parameters for {shape[-1]} elements in layer {i}, got {due}")
         try:
+            if due is not None and isinstance(shape[-1], str):
+                input_elements(layers[:i], due)
             shape = layer.output_shape(shape)
         except ValueError as error:
             advice = "; sequences=True returns all" if hasattr(layers[i - 1], "sequences") else ""
@@ -70,9 +77,58 @@ def dtype_of(layers: Sequence[Layer], dtype: DTypeLike | None) -> np.dtype:
     return np.dtype(np.float64) if chosen is None else chosen
 
 
-def uncarried(layers: Any) -> str | None:
-    """A layer that needs whole sequences, so that they cannot be cut into pieces; None where there is none."""
-    return next((f"{layer!r} as layer {i}" for i, layer in enumerate(layers) if not layer.piecewise), None)
+def input_elements(layers: Sequence[Layer], n: int) -> int:
+    """Return how many elements go into the lowest of the layers, none of which knows, where `n` come out at the top."""
+    for layer in reversed(layers):
+        n = layer.input_elements(n)
+    return n
+
+
+def elements(layers: Sequence[Layer]) -> int | None:
+    """Return how many elements the parameters are made for; None where there are none yet, or for tokens."""
+    if layers[0].tokens_in:
+        return None
+    found = ((i, layer.elements) for i, layer in enumerate(layers) if layer.elements is not None)
+    i, n = next(found, (0, None))
+    return None if n is None else input_elements(layers[:i], n)
+
+
+# --- steps ---
+
+
+def steppers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Return the layers that change the number of steps, from the lowest on."""
+    return tuple(layer for layer in layers if layer.changes_steps)
+
+
+def output_lengths(layers: Sequence[Layer], lengths: np.ndarray, name: str = "lengths") -> np.ndarray:
+    """Return how many steps come out at the end of samples of so many; ValueError by `name` for too few of them."""
+    for layer in layers:
+        lengths = layer.lengths(lengths, name)
+    return lengths
+
+
+def output_mask(layers: Sequence[Layer], m: int, s: int, lengths: np.ndarray | None) -> np.ndarray:
+    """Return which steps come out of real ones, (m, n) booleans, of m samples of s steps."""
+    n = output_lengths(layers, np.array([s]))[0]
+    return np.ones((m, n), bool) if lengths is None else mask(output_lengths(layers, lengths), n)[:, :, 0]
+
+
+def stride(layers: Sequence[Layer]) -> int:
+    """Return how many steps go in for one that comes out, of layers that run piece by piece."""
+    return math.prod(layer.stride for layer in layers)
+
+
+def check_pieces(layers: Sequence[Layer], k: int) -> None:
+    """Raise ValueError where pieces of k steps, one after another, do not give what whole sequences do."""
+    for i, layer in enumerate(layers):
+        if not layer.piecewise or layer.stride is None:
+            raise ValueError(f"truncate: expected layers that can run piece by piece, got {layer!r} as layer {i}")
+    if k % stride(layers):
+        made = ", ".join(map(repr, steppers(layers)))
+        raise ValueError(
+            f"truncate: expected a multiple of {stride(layers)}, the steps of an output of {made}, got {k}"
+        )
 
 
 def starts(layers: Sequence[Layer], h0: Any, m: int) -> list[np.ndarray | None]:

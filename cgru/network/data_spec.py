@@ -38,6 +38,11 @@ class DataSpec(NamedTuple):
         return chain.per_step(self.layers)
 
     @property
+    def steppers(self) -> tuple[Layer, ...]:
+        """The layers that change the number of steps."""
+        return chain.steppers(self.layers)
+
+    @property
     def k(self) -> int:
         """How many outputs there are."""
         return self.layers[-1].d["u"]

@@ -22,7 +22,7 @@ from cgru.files import Archive, Header, replacing
 from cgru.gru import GRU
 from cgru.layers import KINDS as LAYERS
 from cgru.layers.layer import Layer
-from cgru.network import remembered
+from cgru.network import chain, remembered
 from cgru.optimizers import is_matrix
 from cgru.quantized.layers import KINDS as QUANTIZED
 from cgru.variant import named as variant_named
@@ -110,7 +110,7 @@ def packed(layers: Sequence[Layer], settings: Mapping[str, Any], standardisation
         raise ValueError(f"class_names, feature_names, layers: expected {due}, got {len(model)}")
     arrays = {"model": np.array(model)} | {_HASHES + name: values for name, values in hashes.items()}
     lowest, name = _first(layers)
-    e = len(layers[lowest].p[name])
+    e = chain.input_elements(layers[:lowest], len(layers[lowest].p[name]))
     shape = _step(layers, e)
     for i, layer in enumerate(layers):
         for name, (due, dtype) in _headers(layer, shape[-1]).items():
@@ -302,7 +302,7 @@ def spelled_out(name: str, archive: Archive, hook: Callable[[dict[str, Any]], An
 def _due(layers: Sequence[Layer], headers: Mapping[str, Header]) -> tuple[dict[str, Header], list[tuple]]:
     """What arrays the layers ask for, and the shape of one step as each of them gets it."""
     first, name = _first(layers)
-    e = headers[f"{first}.{name}"].shape[0]
+    e = chain.input_elements(layers[:first], headers[f"{first}.{name}"].shape[0])
     shape = _step(layers, e)
     tokens = len(shape) == 2
     due, inputs = {}, []

@@ -359,7 +359,7 @@ class Fit:
         starts = range(0, len(order), size)
         within = [(0.0,)] * len(starts)
         if self.truncate is not None and part.per_step:
-            longest = [part.steps[order[start : start + size]].max() for start in starts]
+            longest = [part.used[order[start : start + size]].max() for start in starts]
             within = [[at / whole for at in range(0, whole, self.truncate)] for whole in longest]
         if isinstance(schedule, Plateau):
             losses = self.history.loss if self.held_out is None else self.history.validation_loss
@@ -389,9 +389,7 @@ def check(settings: Settings, model: Model, data: Samples) -> None:
         got = type(model.optimizer).__name__
         raise ValueError(f"recover: expected False with an optimizer of your own, whose rate is its own, got {got}")
     if settings.truncate is not None:
-        whole = chain.uncarried(model.layers)
-        if whole is not None:
-            raise ValueError(f"truncate: expected layers that can run piece by piece, got {whole}")
+        chain.check_pieces(model.layers, settings.truncate)
     for i, layer in enumerate(model.layers):
         if not layer.trains:
             raise ValueError(

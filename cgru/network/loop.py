@@ -16,6 +16,7 @@ import numpy as np
 
 from cgru import losses
 from cgru.layers.layer import Layer
+from cgru.network import chain
 from cgru.network.history import LEFT_OUT_IN_A_ROW, Updates
 from cgru.network.model import Model
 from cgru.network.penalties import penalty
@@ -154,9 +155,10 @@ class Loop(Updater):
                 yield Piece(data, states, rows, at == 0)
             return
         with np.errstate(over="ignore", invalid="ignore"):
-            for _, rows, data in batch.without_last(k).spans(k):
+            before, last = batch.halves(k)
+            for _, rows, data in before.spans(k):
                 self._forward(Piece(data, states, rows))
-        yield Piece(batch.last(k), states, np.arange(len(batch)), batch.steps <= k)
+        yield Piece(last, states, np.arange(len(batch)), before.steps == 0)
 
     def _step(self, piece: Piece, fraction: float) -> tuple[float, float | None]:
         """Update the parameters unless nothing weighs, or loss or gradient are not finite; return loss and hits."""
@@ -202,7 +204,7 @@ class Loop(Updater):
                 ran = layer.run(A, lengths)
             passes.append(ran)
             A = ran.A
-            lengths = lengths if A.ndim == 3 else None
+            lengths = layer.output_lengths(A, lengths)
         return passes, A, lengths
 
     def _backward(self, passes: list[Pass], batch: Data, dZ: np.ndarray | None, dA: np.ndarray | None) -> Arrays:
@@ -211,7 +213,7 @@ class Loop(Updater):
         lowest = next(i for i, layer in enumerate(layers) if layer.trainable)
         for i in range(len(layers) - 1, lowest - 1, -1):
             if layers[i].cells and (self.penalties.activity_l1 or self.penalties.activity_l2):
-                dA = dA + self._of_activity(passes[i].A, batch)
+                dA = dA + self._of_activity(i, passes[i].A, batch)
             dA = passes[i].backward(dA) if dZ is None else passes[i].backward_linear(dZ)
             dZ = None
             if layers[i].trainable:
@@ -223,9 +225,9 @@ class Loop(Updater):
                 found[i] = layers[i].clipped(g)
         return {f"{i}.{name}": found[i]["d" + name] for i in sorted(found) for name in layers[i].p}
 
-    def _of_activity(self, A: np.ndarray, batch: Data) -> np.ndarray:
-        """What the penalty of a recurrent layer's outputs adds to their gradient; at padded steps they are zero."""
-        rows = batch.steps.sum() if A.ndim == 3 else len(A)
+    def _of_activity(self, i: int, A: np.ndarray, batch: Data) -> np.ndarray:
+        """What the penalty of recurrent layer i's outputs adds to their gradient; at padded steps they are zero."""
+        rows = chain.output_lengths(self.model.layers[:i], batch.steps).sum() if A.ndim == 3 else len(A)
         return penalty(A, self.penalties.activity_l1 / rows, self.penalties.activity_l2 / rows)[1]
 
 

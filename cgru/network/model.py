@@ -60,15 +60,20 @@ class Model:
     @property
     def elements(self) -> int | None:
         """e, which the parameters are made for; None where there are none yet, or the inputs are tokens."""
-        for layer in self.layers:
-            if "u" in layer.d:
-                return layer.elements
-        return None
+        return chain.elements(self.layers)
 
     @property
     def per_step(self) -> bool:
         """Whether outputs are (m, s, k)."""
         return chain.per_step(self.layers)
+
+    def output_lengths(self, lengths: np.ndarray, name: str = "lengths") -> np.ndarray:
+        """Return how many outputs at steps there are for samples of so many steps."""
+        return chain.output_lengths(self.layers, lengths, name)
+
+    def output_mask(self, X: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
+        """Return which outputs (m, n, k) at steps are those of real ones, (m, n) booleans."""
+        return chain.output_mask(self.layers, *X.shape[:2], lengths)
 
     @property
     def stateful(self) -> bool:
@@ -118,7 +123,7 @@ class Model:
                     own = [None if h is None else h[rows] for _, h in zip(layer.cells, before, strict=False)]
                     A, last = layer.predict_on(A, steps, own)
                     after += last
-                steps = steps if A.ndim == 3 else None
+                steps = layer.output_lengths(A, steps)
             yield A, steps, rows, after
 
     def outputs(

@@ -18,7 +18,6 @@ from numpy.typing import ArrayLike, DTypeLike
 from cgru import losses, optimizers
 from cgru.core.blocks import at_once
 from cgru.core.checks import flag, positive
-from cgru.core.lengths import mask
 from cgru.layers.layer import Layer
 from cgru.losses import Function
 from cgru.network import chain, files
@@ -214,8 +213,8 @@ class Network(Model):
         values = self.class_names if self.classes is None else self.classes
         named = classes.ndim < A.ndim and values is not None
         classes = np.array(values)[classes] if named else classes
-        if A.ndim == 3 and lengths is not None:
-            classes[~mask(lengths, A.shape[1])[:, :, 0]] = "" if named else -1
+        if A.ndim == 3:
+            classes[~self.output_mask(X, lengths)] = "" if named else -1
         return classes
 
     def evaluate(

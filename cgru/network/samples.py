@@ -19,7 +19,9 @@ from cgru.core.blocks import BLOCK, Rows, slices
 from cgru.core.checks import lengths_of, real, sequences
 from cgru.core.dataframes import check_not_nested, is_indexed, refuse_indexed
 from cgru.core.lengths import mask, padded
+from cgru.layers.layer import Layer
 from cgru.losses import Loss
+from cgru.network import chain
 from cgru.network.classes import numbered, strings_in
 from cgru.network.data_spec import DataSpec
 from cgru.network.moments import Moments
@@ -37,10 +39,11 @@ class Data:
     """Samples with their targets, checked.
 
     X: (m, s, e) raw, or tokens (m, s).
-    y: for each sample (m, k) reals or (m,) integer classes; with `per_step` (m, s, k) or (m, s).
+    y: for each sample (m, k) reals or (m,) integer classes; with `per_step` (m, n, k) or (m, n).
     lengths: (m,) the real steps of each sample; None: all.
     classes: (m,) where each sample has one, else None.
-    weights: of each sample (m,), with `per_step` (m, s) and zero at padded steps; None: all are 1.
+    weights: of each sample (m,), with `per_step` (m, n) and zero at padded steps; None: all are 1.
+    steppers: the layers that make n steps of s, from the lowest on; without any n is s.
     """
 
     X: np.ndarray
@@ -49,13 +52,14 @@ class Data:
     classes: np.ndarray | None = None
     per_step: bool = False
     weights: np.ndarray | None = None
+    steppers: tuple[Layer, ...] = ()
 
     whole = True  # all of them are known
     in_memory = True
 
     def __getitem__(self, rows: np.ndarray | slice) -> Data:
         lengths, classes, weights = (a if a is None else a[rows] for a in (self.lengths, self.classes, self.weights))
-        return Data(self.X[rows], self.y[rows], lengths, classes, self.per_step, weights)
+        return replace(self, X=self.X[rows], y=self.y[rows], lengths=lengths, classes=classes, weights=weights)
 
     def __len__(self) -> int:
         return len(self.X)
@@ -95,7 +99,7 @@ class Data:
         """How many outputs have a target: the samples, or their real steps; with weights, their sum."""
         if self.weights is not None:
             return float(self.weights.sum())
-        return int(self.steps.sum()) if self.per_step else len(self)
+        return int(chain.output_lengths(self.steppers, self.steps).sum()) if self.per_step else len(self)
 
     @property
     def steps(self) -> np.ndarray:
@@ -108,47 +112,72 @@ class Data:
         return mask(self.steps, self.X.shape[1])[:, :, 0]
 
     @property
+    def output_mask(self) -> np.ndarray:
+        """(m, n) booleans: which outputs at steps are those of real ones."""
+        return chain.output_mask(self.steppers, *self.X.shape[:2], self.lengths)
+
+    @property
     def weights_of_steps(self) -> np.ndarray | None:
-        """What each real step weighs, (n,); None: all weigh the same."""
+        """What each real step of X weighs, in one row; None: all weigh the same.
+
+        Where outputs stand at other steps than X, that is the mean of its sample's weights.
+        """
         if self.weights is None:
             return None
         weights = self.weights if self.per_step else self.weights[:, None]
+        if self.per_step and self.steppers:
+            weights = weights.sum(axis=1, keepdims=True) / self.output_mask.sum(axis=1, keepdims=True)
         return np.broadcast_to(weights, self.X.shape[:2])[self.real]
 
     def rows(self, A: np.ndarray | None) -> np.ndarray | None:
-        """Of A (m, k) or (m, s, k) what has a target, one row for each (n, k); None stays None."""
-        return A if A is None or not self.per_step else A[self.real]
+        """Of A (m, k) or (m, n, k) what has a target, one row for each; None stays None."""
+        return A if A is None or not self.per_step else A[self.output_mask]
 
     def unrowed(self, rows: np.ndarray | None) -> np.ndarray | None:
-        """`rows` (n, k) where `rows` took them from, and zeros elsewhere; None stays None."""
+        """`rows` where `rows` took them from, and zeros elsewhere; None stays None."""
         if rows is None or not self.per_step:
             return rows
-        A = np.zeros((*self.X.shape[:2], rows.shape[1]), rows.dtype)
-        A[self.real] = rows
+        there = self.output_mask
+        A = np.zeros((*there.shape, rows.shape[1]), rows.dtype)
+        A[there] = rows
         return A
 
     # --- pieces of long samples ---
 
+    @property
+    def used(self) -> np.ndarray:
+        """(m,) the real steps of each sample, but for those at its end that no output is made of."""
+        if not self.steppers:
+            return self.steps
+        outputs = chain.output_lengths(self.steppers, self.steps)
+        return np.minimum(self.steps, outputs * chain.stride(self.steppers))
+
     def spans(self, k: int) -> Iterator[tuple[int, np.ndarray, Data]]:
         """The steps k at a time: the first of them, which samples have any of them, and these samples there."""
-        for start in range(0, self.steps.max(initial=0), k):
-            rows = np.flatnonzero(self.steps > start)
-            steps = np.minimum(self.steps[rows] - start, k)
+        used, stride = self.used, chain.stride(self.steppers)
+        for start in range(0, used.max(initial=0), k):
+            rows = np.flatnonzero(used > start)
+            steps = np.minimum(used[rows] - start, k)
             stop = start + steps.max()
-            at = (rows, slice(start, stop)) if self.per_step else rows
+            at = (rows, slice(start // stride, -(-stop // stride))) if self.per_step else rows
             y, weights = self.y[at], None if self.weights is None else self.weights[at]
-            yield start, rows, Data(self.X[rows, start:stop], y, _lengths(steps), None, self.per_step, weights)
+            yield (
+                start,
+                rows,
+                replace(self, X=self.X[rows, start:stop], y=y, lengths=_lengths(steps), classes=None, weights=weights),
+            )
 
-    def without_last(self, k: int) -> Data:
-        """The samples but for the last k real steps of each; those that are no longer have no steps at all."""
-        return replace(self, lengths=np.maximum(self.steps - k, 0))
+    def halves(self, k: int) -> tuple[Data, Data]:
+        """The samples but for up to k of their last real steps, and with these alone; targets are for whole samples.
 
-    def last(self, k: int) -> Data:
-        """The last k real steps of each sample, all of those that have fewer; targets are for whole samples."""
-        steps = np.minimum(self.steps, k)
-        at = np.maximum(self.steps - k, 0)[:, None] + np.arange(steps.max())
+        Those that are no longer have no steps at all in the first. The second begins where an output does.
+        """
+        stride = chain.stride(self.steppers)
+        before = -(-np.maximum(self.used - k, 0) // stride) * stride
+        steps = self.used - before
+        at = before[:, None] + np.arange(steps.max())
         X = self.X[np.arange(len(self))[:, None], np.minimum(at, self.X.shape[1] - 1)]
-        return replace(self, X=X, lengths=_lengths(steps))
+        return replace(self, lengths=before, steppers=()), replace(self, X=X, lengths=_lengths(steps))
 
 
 def _lengths(steps: np.ndarray) -> np.ndarray | None:
@@ -183,7 +212,10 @@ def taken(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple[np.ndar
         if spec.standardized not in (None, X.shape[2]):
             due = f"(m, s, {spec.standardized}), as mean and scale were measured for"
             raise ValueError(f"{name}X: expected shape {due}, got {X.shape}; or set both to None")
-    return X, lengths_of(lengths, *X.shape[:2], f"{name}lengths")
+    lengths = lengths_of(lengths, *X.shape[:2], f"{name}lengths")
+    if spec.steppers:
+        chain.output_lengths(spec.layers, X.shape[1:2] if lengths is None else lengths, f"{name}X")
+    return X, lengths
 
 
 def _ragged(X: Any, name: str) -> bool:
@@ -214,8 +246,9 @@ def names_in(spec: DataSpec, X: Any, y: Any, lengths: Any) -> tuple[str, ...] | 
         return spec.class_names
     if spec.per_step:
         X, lengths = taken(spec, X, lengths)
-        if lengths is not None and strings.shape == X.shape[:2]:  # else `labelled` refuses it
-            strings = strings[mask(lengths, X.shape[1])[:, :, 0]]
+        there = chain.output_mask(spec.layers, *X.shape[:2], lengths)
+        if strings.shape == there.shape:  # else `labelled` refuses it
+            strings = strings[there]
     found, k = np.unique(strings).tolist(), max(spec.k, 2)
     if len(found) != k:
         some = ", ".join(map(repr, found[:9])) + (", ..." if len(found) > 9 else "")
@@ -252,13 +285,11 @@ def targeted(
 ) -> Data:
     """The samples that `inputs` found, with their targets and weights, whose sums may yet overflow; likewise."""
     X, lengths = given
-    steps = None
-    if spec.per_step:
-        steps = np.ones(X.shape[:2], bool) if lengths is None else mask(lengths, X.shape[1])[:, :, 0]
+    steps = chain.output_mask(spec.layers, *X.shape[:2], lengths) if spec.per_step else None
     if spec.says_one:
         y = numbered(y, spec.class_names, spec.classes, steps, name)
     Y, classes = spec.judge.compact(y, len(X), spec.k, f"{name}y", steps)
-    data = Data(X, Y, lengths, classes, per_step=spec.per_step)
+    data = Data(X, Y, lengths, classes, per_step=spec.per_step, steppers=spec.steppers)
     return data if sample_weight is None else _times(data, _weights(sample_weight, data, name))
 
 
@@ -322,13 +353,13 @@ def _classes(loss: Loss, data: Data, name: str = "") -> np.ndarray:
 
 
 def _weights(value: Any, data: Data, name: str) -> np.ndarray:
-    """`sample_weight` as (m,), or with outputs at steps (m, s) and zero at those that are padded."""
-    name, (m, s) = f"{name}sample_weight", data.X.shape[:2]
-    array, due = real(value, name), [(m,), (m, s)][: 1 + data.per_step]
+    """`sample_weight` as (m,), or with outputs at steps (m, n) and zero at those that are padded."""
+    name, m = f"{name}sample_weight", len(data)
+    array, due = real(value, name), [(m,)] if not data.per_step else [(m,), data.output_mask.shape]
     if array.shape not in due:
         raise ValueError(f"{name}: expected shape {' or '.join(map(str, due))}, got {array.shape}")
     if data.per_step:
-        array = np.where(data.real, array.reshape(m, -1), 0)
+        array = np.where(data.output_mask, array.reshape(m, -1), 0)
     wrong = array[~(np.isfinite(array) & (array >= 0))]
     if wrong.size:
         raise ValueError(f"{name}: expected finite numbers of at least 0, got {wrong[0]}")
@@ -340,7 +371,7 @@ def _times(data: Data, weights: np.ndarray) -> Data:
     if data.weights is not None:
         weights = weights * data.weights
     elif data.per_step:
-        weights = np.where(data.real, weights, 0)
+        weights = np.where(data.output_mask, weights, 0)
     return replace(data, weights=weights)
 
 

@@ -57,8 +57,9 @@ def gates(
     A = net.standardized(X)
     for below in net.layers[:layer]:
         A = _still(below).predict(A, lengths)
+        lengths = below.output_lengths(A, lengths)
     fc = _still(net.layers[layer]).run(A, lengths).fc
-    real = None if lengths is None else mask(lengths, X.shape[1])
+    real = None if lengths is None else mask(lengths, A.shape[1])
     return {side + name: kept(fc[side + name], real) for side in SIDES for name in NAMES if side + name in fc}
 
 

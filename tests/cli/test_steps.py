@@ -90,3 +90,16 @@ def test_times_of_a_parquet_file(folder):
         "2024-03-30 12:00:00+01:00",
         "2024-03-31 00:00:00+01:00",
     ]
+
+
+def test_frames_are_counted_as_steps(tmp_path):
+    net = cgru.Network(
+        [cgru.Frames(2), cgru.GRU(2, sequences=True), cgru.Dense(2, "softmax")], feature_names=["a", "b"]
+    )
+    net.make(np.ones((4, 5, 2)))
+    net.save(tmp_path / "model.npz")
+    written(tmp_path / "s.csv", "id,time,a,b", [f"{i},{t},{t},{i}" for i, s in ((7, 5), (8, 2)) for t in range(s)])
+    header, rows, lines = predicted(tmp_path, "s.csv")
+    assert header == ["id", "step", "class", "output_0", "output_1"] or header[:3] == ["id", "step", "class"]
+    assert [row[:2] for row in rows] == [["7", "0"], ["7", "1"], ["7", "2"], ["8", "0"]]
+    assert [line.split("\t")[0] for line in lines] == ["7", "7", "7", "", "8", ""]

@@ -1,5 +1,6 @@
 """export_c: the C file computes what the library does and compiles without a warning."""
 
+import ctypes
 import os
 import re
 import stat
@@ -459,3 +460,117 @@ def test_files_keep_their_modes(tmp_path):
         path.chmod(mode)
     cgru.export_c(random_layer(2, 3), source)
     assert [stat.S_IMODE(path.stat().st_mode) for path in (source, header)] == [0o600, 0o640]
+
+
+# --- frames ---
+
+
+FRAMES = [(1,), (3, 1), (4, 2, False), (2, 5), (2, 5, False), (4, 2, (1, 3)), (2, 3, (1, 6))]
+
+
+def framed():
+    """Networks with Frames by name: upon the input, between layers, twice, uppermost with a state; of both kinds."""
+    for i, frames in enumerate(FRAMES):
+        for every in (True, False):
+            dtype = np.dtype(DTYPES[(i + every) % 2])
+            tokens = [cgru.Embedding(5, 3, dtype=dtype)] if i % 3 == 2 else []
+            pooled = [] if every else [cgru.Pool("mean")]
+            below = [cgru.Frames(*frames), gru(7, dtype, every)]
+            between = [gru(5, dtype), cgru.Frames(*frames), cgru.Frames(2, 1), gru(4, dtype), *pooled]
+            alone = [cgru.Frames(*frames), *pooled]
+            for name, layers in (("below", below), ("between", between), ("alone", alone)):
+                net = stacked(dtype, *tokens, *layers, e=2)
+                if name == "below" and not tokens:
+                    net.mean, net.scale = np.array([1.0, -2.0]), np.array([2.0, 0.5])
+                yield f"{name}_{i}_{'every' if every else 'last'}", net
+
+
+class Framed(Exported):
+    """A model whose calls say how many outputs there are."""
+
+    def __init__(self, built, name, net):
+        super().__init__(built, name, net, net.dtype)
+        self._finish = getattr(built, f"{name}_finish")
+        self._step.restype, self._run.restype = ctypes.c_int, ctypes.c_ssize_t
+
+    def given(self, x):
+        return int(x) if self.tokens else self._pointer(x)
+
+    def steps(self, X):
+        """Of each step its outputs, or None."""
+        for x in X:
+            y = np.full(self.k, 7, self.dtype)
+            answer = self._step(self._pointer(self.state), self.given(x), self._pointer(y))
+            assert answer in (0, 1)
+            assert answer or (y == 7).all()
+            yield y if answer else None
+
+    def run(self, X):
+        y = np.full((len(X) + 1, self.k), 7, self.dtype)
+        count = self._run(self._pointer(self.state), self._pointer(X), ctypes.c_size_t(len(X)), self._pointer(y))
+        return count if count < 0 else y[:count]
+
+    def finish(self):
+        y = np.full(self.k, 7, self.dtype)
+        while self._finish(self._pointer(self.state), self._pointer(y)):
+            yield y.copy()
+
+
+@pytest.mark.slow
+@needs_cc
+def test_frames_in_c(tmp_path):
+    nets = dict(framed())
+    for name, net in nets.items():
+        cgru.export_c(net, tmp_path / f"{name}.c")
+    built = library(tmp_path, [tmp_path / f"{name}.c" for name in nets])
+    for name, net in nets.items():
+        model, rng = Framed(built, name, net), np.random.default_rng(0)
+        for s in (1, 2, 5, 7, 17):
+            X = rng.integers(0, 5, s, np.intc) if model.tokens else rng.standard_normal((s, 2)).astype(model.dtype)
+            model.init()
+            early = list(model.steps(X))
+            kept = model.state.copy()
+            rest = list(model.finish())
+            found = [y for y in early if y is not None] + rest
+            try:
+                due = np.atleast_2d(net.predict(X[None])[0])
+            except ValueError:  # shorter than a frame
+                assert not found
+                continue
+            tolerance = 5e-6 if model.dtype == np.float32 else 1e-12
+            assert_equal(np.array(found) if model.every else found[-1][None], due, model.dtype, tolerance)
+            model.init()
+            at_once = model.run(X)
+            due = [y for y in early if y is not None]
+            np.testing.assert_array_equal(at_once, due if model.every else due[-1:])
+            np.testing.assert_array_equal(list(model.finish()), rest)
+            assert not list(model.finish())
+            if model.tokens:
+                model.init()
+                model.run(X)
+                for wrong in (-1, 5):
+                    y = model._pointer(np.empty(model.k, model.dtype))
+                    assert model._step(model._pointer(model.state), wrong, y) == -1
+                    assert model.run(np.array([0, wrong], np.intc)) == -1
+                np.testing.assert_array_equal(model.state, kept)
+
+
+def test_frames_before_the_first_step_are_refused(tmp_path):
+    net = stacked(np.float64, cgru.Frames(2, 1, (2, 0)), gru(3, np.float64))
+    with pytest.raises(
+        ValueError, match=r"^net: expected layers without outputs before the first step, got Frames\(2, 1"
+    ):
+        cgru.export_c(net, tmp_path / "model.c")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_frames_change_in_the_header(tmp_path):
+    cgru.export_c(stacked(np.float64, cgru.Frames(4), gru(3, np.float64)), tmp_path / "model.c")
+    header = (tmp_path / "model.h").read_text()
+    for line in (
+        "int model_step(model_state *state, const double *x, double *y);",
+        "ptrdiff_t model_run(model_state *state, const double *x, size_t n, double *y);",
+        "int model_finish(model_state *state, double *y);",
+    ):
+        assert line in header
+    assert "while (model_finish(&state, y)) use(y);" in (tmp_path / "model.c").read_text()

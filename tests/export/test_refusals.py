@@ -127,7 +127,7 @@ class Own(cgru.GRU):
             lambda: stacked(np.float64, cgru.Embedding(3, 2), cgru.Pool("last")),
             {},
             ValueError,
-            "net: expected a GRU, or",
+            "net: expected a GRU, a Pool that is not .last., or Frames",
         ),
         (lambda: without(random_network(reset_after=True), "chh"), {}, ValueError, r"p\['chh'\] of layer 0: missing"),
         (lambda: without(network(np.float64), "Vz"), {}, ValueError, r"p\['Vz'\] of layer 0: missing"),

@@ -53,9 +53,9 @@ def test_spans_hold_each_real_step_once(k, lengths):
 @pytest.mark.parametrize("lengths", [None, LENGTHS])
 def test_the_last_steps_and_those_before_them(k, lengths):
     data = Data(X, np.arange(M), lengths)
-    last = data.last(k)
+    before, last = data.halves(k)
     assert last.X.shape[1] == min(k, S)
-    before = [piece.X[piece.real][:, 0] for _, _, piece in data.without_last(k).spans(k)]
+    before = [piece.X[piece.real][:, 0] for _, _, piece in before.spans(k)]
     for i, n in enumerate(data.steps):
         np.testing.assert_array_equal(last.X[i, : last.steps[i]], X[i, max(n - k, 0) : n])
     together = np.concatenate([*before, last.X[last.real][:, 0]])

@@ -48,30 +48,49 @@ def network(rng, kind, per_step):
     return cgru.Network([*layers, head], optimizer=optimizer, seed=int(rng.integers(1000)))
 
 
+def with_frames(rng, net, truncated):
+    """The network with one or two `Frames` where there are steps, and how many steps the shortest sample needs."""
+    layers, least, stride = list(net.layers[:-1]), 1, 1
+    last = max(i for i, layer in enumerate(layers) if layer.cells)
+    top = len(layers) if net.per_step else last
+    for at in sorted(rng.integers(0, top + 1, rng.integers(1, 3)), reverse=True):
+        length, pads = int(rng.integers(1, 4)), [True, False, (0, 0), (2, 1)][: 3 if truncated else 4]
+        hop, pad = None if truncated else int(rng.integers(1, 5)), pads[rng.integers(len(pads))]
+        layers.insert(at, cgru.Frames(length, hop, pad))
+        stride *= length
+        least = length + (hop or length) * (least - 1)
+    return cgru.Network([*layers, net.head], optimizer=net.optimizer, seed=net.seed), least, stride
+
+
 def case(kind, seed):
     """A network with learned starts that are not zero, samples with lengths and weights, and options of a fit."""
     rng = np.random.default_rng([seed, len(kind)])
     per_step = bool(rng.random() < 0.5)
-    net = network(rng, kind, per_step)
+    net, least, stride = network(rng, kind.split()[-1], per_step), 1, 1
+    if kind.startswith("frames"):
+        net, least, stride = with_frames(rng, net, "truncate" in kind)
     batch_size = int(rng.integers(2, 6))
-    m = batch_size * int(rng.integers(2, 5)) + (0 if kind == "stateful" else int(rng.integers(0, 2)))
-    s, e = int(rng.integers(2, 9)), int(rng.integers(1, 4))
+    m = batch_size * int(rng.integers(2, 5)) + (0 if "stateful" in kind else int(rng.integers(0, 2)))
+    s, e = least + int(rng.integers(1, 8)), int(rng.integers(1, 4))
     X = rng.standard_normal((m, s, e))
     net.make(X)
     for key, array in net.parameters().items():
         if key.endswith(("h0", "scale", "shift")):
             array[...] = rng.standard_normal(array.shape)
-    rows = (m, s) if per_step else (m,)
+    rows = (m, int(net.output_lengths(np.array(s)))) if per_step else (m,)
     y = rng.integers(0, 3, rows) if net.loss == "cross_entropy" else rng.standard_normal((*rows, 2))
     if net.loss == "cross_entropy" and seed % 2:
         net.loss = "cross_entropy(0.2)"
-    lengths = rng.integers(1, s + 1, m) if rng.random() < 0.6 else np.full(m, s)
+    lengths = rng.integers(least, s + 1, m) if rng.random() < 0.6 else np.full(m, s)
     weights = rng.random(rows) + 0.1 if rng.random() < 0.5 else np.ones(rows)
-    return net, X, y, lengths, weights, batch_size, int(rng.integers(1, s + 1)) if kind == "truncate" else None
+    truncate = stride * int(rng.integers(1, s // stride + 1)) if "truncate" in kind else None
+    return net, X, y, lengths, weights, batch_size, truncate
 
 
-@pytest.mark.parametrize("seed", range(14))
-@pytest.mark.parametrize("kind", ["stateful", "truncate", "plain"])
+@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize(
+    "kind", ["stateful", "truncate", "plain", "frames stateful", "frames truncate", "frames plain"]
+)
 def test_a_fit_is_that_of_the_oracle(monkeypatch, kind, seed):
     for engine in ("compiled", "loop"):
         net, X, y, lengths, weights, batch_size, truncate = case(kind, seed)

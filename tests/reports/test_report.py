@@ -193,3 +193,16 @@ def test_saved_whole_or_not_at_all(tmp_path, monkeypatch):
         report.save(path)
     assert path.read_text(encoding="utf-8") == page
     assert os.listdir(tmp_path) == ["page.html"]
+
+
+def test_frames_are_the_steps_of_a_report():
+    X, y, lengths = (
+        np.random.default_rng(0).standard_normal((6, 9, 2)),
+        np.arange(18).reshape(6, 3) % 2,
+        [9, 8, 3, 4, 1, 6],
+    )
+    net = cgru.Network([cgru.Frames(3), cgru.GRU(2, sequences=True), cgru.Dense(2, "softmax")], seed=0)
+    net.make(X)
+    found = cgru.report(net, X, y, lengths)
+    assert (found["samples"], found["count"], found["per_step"]) == (6, 3 + 3 + 1 + 2 + 1 + 2, True)
+    assert cgru.plot.gates(net, X, lengths)["h"].shape == (6, 3, 2)

@@ -377,3 +377,77 @@ def test_what_forward_takes_beside_x_is_its_default(same):
             return 2 * y if double else y
 
     check(Optional(), torch.randn(3, 4, 5), same)
+
+
+class Unfolded(torch.nn.Module):
+    """Frames in the ways that `unfold` gives them, its elements before its steps but where they are turned."""
+
+    def __init__(self, way):
+        super().__init__()
+        self.way = way
+        self.linear, self.gru = torch.nn.Linear(8, 6), torch.nn.GRU(6, 5, batch_first=True)
+        self.both = torch.nn.GRU(8, 5, 2, batch_first=True, bidirectional=True)
+        self.below, self.above = torch.nn.GRU(2, 3, batch_first=True), torch.nn.Linear(12, 6)
+
+    def forward(self, x):
+        return getattr(self, self.way)(x)
+
+    def patches(self, x):
+        return self.gru(torch.relu(self.linear(x.unfold(1, 4, 4).flatten(2))))[0]
+
+    def turned(self, x):
+        return self.gru(self.linear(x.unfold(1, 4, 2).transpose(2, 3).flatten(-2)))[0]
+
+    def a_gru_upon_it(self, x):
+        return self.both(torch.tanh(x.unfold(1, 4, 3).flatten(2)))[0][:, -1]
+
+    def a_convolution(self, x):
+        return self.above(self.below(x)[0].unfold(dimension=1, size=4, step=1).flatten(start_dim=2).tanh()).mean(1)
+
+    def channels_first(self, x):
+        return self.both(x.transpose(1, 2).unfold(-1, 4, 3).permute(0, 2, 1, 3).flatten(2))[0]
+
+    def at_the_end(self, x):
+        return self.below(x)[0].unfold(1, 4, 1).flatten(2)
+
+    def at_the_end_turned(self, x):
+        return self.below(x)[0].unfold(1, 4, 1).transpose(2, 3).flatten(2)
+
+    def not_flat(self, x):
+        return self.linear(self.below(x)[0].unfold(1, 8, 1))
+
+    def over_elements(self, x):
+        return self.below(x.unfold(2, 2, 1).flatten(2))[0]
+
+    def of_images(self, x):
+        return self.below(torch.nn.functional.unfold(x, 2))[0]
+
+    def twice(self, x):
+        return self.gru(self.linear(x.unfold(1, 2, 1).flatten(2).unfold(1, 2, 1).flatten(2)))[0]
+
+
+@pytest.mark.parametrize(
+    "way", ["patches", "turned", "a_gru_upon_it", "a_convolution", "channels_first", "at_the_end_turned"]
+)
+def test_unfold_is_frames(way):
+    torch.manual_seed(0)
+    module, X = Unfolded(way).eval(), torch.randn(3, 13, 2)
+    net = interop.from_torch(module)
+    with torch.no_grad():
+        np.testing.assert_allclose(net.predict(X.numpy()), module(X).numpy(), atol=2e-6)
+    assert sum(type(layer).__name__ == "Frames" for layer in net.layers) == 1
+
+
+@pytest.mark.parametrize(
+    ("way", "why"),
+    [
+        ("at_the_end", "expected a Linear or a GRU behind unfold and flatten"),
+        ("not_flat", "expected a flatten behind unfold"),
+        ("over_elements", "it is not over the steps of all samples"),
+        ("of_images", "nothing of its kind may stand there"),
+        ("twice", "expected a Linear or a GRU between two unfolds"),
+    ],
+)
+def test_what_of_unfold_is_refused(way, why):
+    with pytest.raises(ValueError, match=rf"^source: node \d+, .* cannot be had here: {why}"):
+        interop.from_torch(Unfolded(way))

@@ -3,6 +3,7 @@
 The reference knows no `sequence_lens` and no activations but tanh and sigmoid. The ONNX project's own cases run too.
 """
 
+import copy
 import sys
 
 import numpy as np
@@ -561,3 +562,30 @@ def test_without_parameters_and_without_the_package(monkeypatch):
     for call in (interop.to_onnx, interop.from_onnx):
         with pytest.raises(ImportError, match=r"pip install onnx$"):
             call(cgru.GRU(3))
+
+
+@pytest.mark.parametrize("lengths", [False, True])
+@pytest.mark.parametrize("every", [False, True])
+@pytest.mark.parametrize(
+    "frames", [(1,), (3,), (3, 1), (4, 2, False), (2, 5), (2, 5, False), (3, 1, (2, 0)), (4, 2, (1, 3)), (2, 3, (5, 6))]
+)
+def test_frames(frames, every, lengths):
+    """Upon a standardised input, between layers and upon tokens; the lengths of what comes above follow."""
+    rng = np.random.default_rng(0)
+    below = [cgru.Frames(*frames), cgru.GRU(7, sequences=every)]
+    between = [cgru.Bidirectional(cgru.GRU(3, sequences=True)), *below[:1], cgru.Frames(2), cgru.GRU(4, sequences=True)]
+    between += [] if every else [cgru.Pool("mean+last+max")]
+    for layers in (below, copy.deepcopy(between), [cgru.Embedding(5, 3), *copy.deepcopy(below)]):
+        net = cgru.Network([*layers, cgru.Dense(2, "softmax")], seed=1, dtype=np.float32)
+        tokens = layers[0].tokens_in
+        net.make(np.zeros((1, 30), int) if tokens else np.zeros((1, 30, 2)))
+        if layers is below:
+            net.mean, net.scale = np.array([1.0, 2.0]), np.array([2.0, 0.5])
+        model = interop.to_onnx(net, lengths=lengths)
+        back, session = interop.from_onnx(model), onnxruntime.InferenceSession(model.SerializeToString())
+        for s in (9, 17):
+            X = rng.integers(0, 5, (4, s)) if tokens else rng.standard_normal((4, s, 2)).astype(np.float32)
+            given = {"X": X} | ({"lengths": np.array([s, 5, 8, s - 1], np.int32)} if lengths else {})
+            due = net.predict(X, given.get("lengths"))
+            np.testing.assert_allclose(session.run(None, given)[0], due, atol=3e-6)
+            np.testing.assert_array_equal(back.predict(X, given.get("lengths")), due)

@@ -1,7 +1,7 @@
 """The rows of a batch, and the pieces that they are cut into."""
 
 from cgru.network.compiled.samples cimport Samples
-from cgru.network.compiled.stage cimport Arena, Piece
+from cgru.network.compiled.stage cimport Arena, Piece, Stage
 
 cdef struct Batch:
     Piece piece
@@ -17,5 +17,8 @@ cdef struct Batch:
 
 cdef void lay_batch(Batch *batch, Arena *arena, Py_ssize_t m, Py_ssize_t steps) noexcept
 cdef void arrange(Batch *batch, const Samples *samples, const Py_ssize_t *order, Py_ssize_t m) noexcept nogil
-cdef void window(Batch *batch, Py_ssize_t first, Py_ssize_t most, Py_ssize_t last) noexcept nogil
+cdef Py_ssize_t steps_before(Py_ssize_t whole, Py_ssize_t last, Py_ssize_t stride) noexcept nogil
+cdef void window(Batch *batch, Py_ssize_t first, Py_ssize_t most, Py_ssize_t last, Py_ssize_t stride) noexcept nogil
+cdef void keep_last(Batch *batch, Py_ssize_t most, Py_ssize_t stride) noexcept nogil
 cdef void cut(Batch *batch, Py_ssize_t steps) noexcept nogil
+cdef const Piece *hand_on(Stage *stage) noexcept nogil

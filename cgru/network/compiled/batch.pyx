@@ -38,32 +38,78 @@ cdef void arrange(Batch *batch, const Samples *samples, const Py_ssize_t *order,
         batch.sample[place], batch.slot[place], batch.whole[place] = order[i], i, length
 
 
+cdef const Py_ssize_t *_count(const Py_ssize_t *length, Py_ssize_t m, Py_ssize_t s,
+                              Py_ssize_t *running) noexcept nogil:
+    """Count the rows that have each step; NULL where all have all."""
+    cdef Py_ssize_t t, i = m
+    if length[m - 1] == s:
+        return NULL
+    for t in range(s):
+        while i and length[i - 1] <= t:
+            i -= 1
+        running[t] = i
+    return running
+
+
+cdef const Piece *hand_on(Stage *stage) noexcept nogil:
+    """Return the piece that the stage above runs, with the steps that come out of this one where these are others."""
+    cdef Py_ssize_t i
+    cdef Piece *to = &stage.handed
+    if stage.lengths == NULL:
+        return stage.piece
+    to[0] = stage.piece[0]
+    to.s, to.every, to.length = stage.lengths(stage, to.s), to.every * stage.stride, stage.length
+    for i in range(to.m):
+        stage.length[i] = stage.lengths(stage, stage.piece.length[i])
+    to.running = _count(stage.length, to.m, to.s, stage.running)
+    return to
+
+
 cdef void cut(Batch *batch, Py_ssize_t steps) noexcept nogil:
     """A piece of the rows that have a step in it, `start` and `length` being set; `steps` 0: as many as the
     longest has.
     """
     cdef Piece *piece = &batch.piece
-    cdef Py_ssize_t i, t
+    cdef Py_ssize_t i
     piece.m = 0
     while piece.m < piece.slots and batch.length[piece.m]:
         piece.m += 1
     piece.s = steps if steps else batch.length[0]
     for i in range(piece.slots):
         batch.row[batch.slot[i]] = i
-    piece.running = NULL
-    if batch.length[piece.m - 1] < piece.s:
-        i = piece.m
-        for t in range(piece.s):
-            while i and batch.length[i - 1] <= t:
-                i -= 1
-            batch.running[t] = i
-        piece.running = batch.running
+    piece.running = _count(batch.length, piece.m, piece.s, batch.running)
+    piece.every = 1
     piece.length, piece.slot, piece.row = batch.length, batch.slot, batch.row
 
 
-cdef void window(Batch *batch, Py_ssize_t first, Py_ssize_t most, Py_ssize_t last) noexcept nogil:
+cdef Py_ssize_t steps_before(Py_ssize_t whole, Py_ssize_t last, Py_ssize_t stride) noexcept nogil:
+    """Steps of a sample, a multiple of `stride` or all, before up to `last` ones at its end."""
+    return min(whole, (max(0, whole - last) + stride - 1) // stride * stride)
+
+
+cdef void window(Batch *batch, Py_ssize_t first, Py_ssize_t most, Py_ssize_t last, Py_ssize_t stride) noexcept nogil:
     """Of each row up to `most` steps from `first` on, none of its `last` ones."""
     cdef Py_ssize_t i
     for i in range(batch.piece.slots):
         batch.start[i] = first
-        batch.length[i] = max(0, min(batch.whole[i] - last - first, most))
+        batch.length[i] = max(0, min(steps_before(batch.whole[i], last, stride) - first, most))
+
+
+cdef inline void _swap(Py_ssize_t *column, Py_ssize_t j) noexcept nogil:
+    column[j - 1], column[j] = column[j], column[j - 1]
+
+
+cdef void keep_last(Batch *batch, Py_ssize_t most, Py_ssize_t stride) noexcept nogil:
+    """Of each row its last steps, up to `most`, from a multiple of `stride` on; rows stand by what is left of them."""
+    cdef Py_ssize_t i, j
+    for i in range(batch.piece.slots):
+        batch.start[i] = steps_before(batch.whole[i], most, stride)
+        batch.length[i] = batch.whole[i] - batch.start[i]
+        j = i
+        while j and batch.length[j - 1] < batch.length[j]:
+            _swap(batch.sample, j)
+            _swap(batch.whole, j)
+            _swap(batch.slot, j)
+            _swap(batch.start, j)
+            _swap(batch.length, j)
+            j -= 1

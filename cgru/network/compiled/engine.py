@@ -76,7 +76,8 @@ class Engine(Updater):
             due = losses.named(model.loss).targets(k)
             if given != due:
                 raise ValueError(f"y: expected {due} targets for {model.loss}, got {given}")
-            source = Source(data.X, data.y, data.lengths, data.per_step, model.mean, model.scale, data.weights)
+            lengths = data.used if self.truncate and data.steppers else data.lengths
+            source = Source(data.X, data.y, lengths, data.per_step, model.mean, model.scale, data.weights)
             self.sources[kind] = data, source
         return self.sources[kind][1]
 

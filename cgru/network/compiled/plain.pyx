@@ -19,6 +19,9 @@ cdef enum:
     AVERAGE, LARGEST, LAST  # what a Pool takes
     MANY = 512  # rows of a Dense that are seen to at once
 
+cdef enum:
+    LENGTH, HOP, BEFORE, ZEROS, FILLS  # what the numbers of Frames are
+
 cdef dict HOW = {"mean": AVERAGE, "max": LARGEST, "last": LAST}
 
 
@@ -47,6 +50,11 @@ cdef int make_plain(Stage *stage, dict said, random) except -1:
     elif kind == "embedding":
         stage.forward, stage.backward, stage.steps_out = _look_up, _add_up, True
         stage.n = said["tokens"]
+    elif kind == "frames":
+        stage.forward, stage.backward, stage.lengths = _frame, _unframe, _count_frames
+        for i, number in enumerate(said["numbers"]):
+            stage.numbers[i] = number
+        stage.u, stage.stride = stage.numbers[LENGTH] * stage.n, stage.numbers[HOP]
     elif kind == "flip":
         stage.forward, stage.backward = _flip, _flip_back
     else:
@@ -59,10 +67,13 @@ cdef inline Py_ssize_t _rows_of(Py_ssize_t m, Py_ssize_t s, bint each) noexcept 
 
 
 cdef void lay_plain(Stage *stage, Arena *arena, Size size) noexcept:
-    """Find room."""
+    """Find room; the size is that of its outputs."""
     cdef int bytes = stage.k.size
     cdef Py_ssize_t numbers = (size.many if stage.steps_out else size.m) * stage.u
     stage.out = take(arena, numbers, bytes)
+    if stage.lengths != NULL:
+        stage.running = <Py_ssize_t *>take(arena, size.s + 1, sizeof(Py_ssize_t))
+        stage.length = <Py_ssize_t *>take(arena, size.m, sizeof(Py_ssize_t))
     if stage.random != NULL:
         stage.mask = take(arena, numbers, bytes)
     if stage.forward == _pool:
@@ -192,6 +203,51 @@ cdef int _pool_back(Stage *stage, const Piece *piece) except -1 nogil:
                 _unpooled[float](how, chosen, <float *>d, <float *>to, stage.dX.step, n, piece.length[i])
             else:
                 _unpooled[double](how, chosen, <double *>d, <double *>to, stage.dX.step, n, piece.length[i])
+    return 0
+
+
+# --- Frames ---
+
+cdef Py_ssize_t _count_frames(const Stage *stage, Py_ssize_t s) noexcept nogil:
+    """Return how many frames there are of s steps, as `Frames.lengths` does."""
+    cdef Py_ssize_t length = stage.numbers[LENGTH], hop = stage.numbers[HOP]
+    if stage.numbers[FILLS]:
+        return min((s + hop - 1) // hop, 1 + (max(0, s - length) + hop - 1) // hop)
+    return 1 + (s + stage.numbers[ZEROS] - length) // hop
+
+
+cdef int _frame(Stage *stage, const Piece *piece) except -1 nogil:
+    """A = of each sample its frames, with zeros for steps that it has not."""
+    cdef Py_ssize_t i, j, p, t, m = piece.m, n = stage.n
+    cdef int size = stage.k.size
+    cdef char *to
+    in_rows(stage, piece)
+    stage.A = timed(stage.out, stage.u, m)
+    for j in range(stage.handed.s):
+        for i in range(live(&stage.handed, True, j)):
+            for p in range(stage.numbers[LENGTH]):
+                t = j * stage.numbers[HOP] - stage.numbers[BEFORE] + p
+                to = _at(stage.A, i, j, size) + p * n * size
+                if 0 <= t < piece.length[i]:
+                    memcpy(to, _at(stage.X, i, t, size), n * size)
+                else:
+                    memset(to, 0, n * size)
+    return 0
+
+
+cdef int _unframe(Stage *stage, const Piece *piece) except -1 nogil:
+    """dX = dA summed over the frames that a step stands in."""
+    cdef Py_ssize_t i, j, p, t, n = stage.n
+    cdef int size = stage.k.size
+    for i in range(piece.m):
+        for t in range(piece.length[i]):
+            memset(_at(stage.dX, i, t, size), 0, n * size)
+    for p in range(stage.numbers[LENGTH]):
+        for j in range(stage.handed.s):
+            t = j * stage.numbers[HOP] - stage.numbers[BEFORE] + p
+            for i in range(live(&stage.handed, True, j)):
+                if 0 <= t < piece.length[i]:
+                    add(_at(stage.dX, i, t, size), _at(stage.dA, i, j, size) + p * n * size, n, size)
     return 0
 
 

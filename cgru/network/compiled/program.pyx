@@ -16,7 +16,7 @@ from cgru.core.kernels cimport (
 )
 from cgru.core.plan cimport may_have_samples_in_lanes
 from cgru.core.threads cimport available
-from cgru.network.compiled.batch cimport Batch, arrange, cut, lay_batch, window
+from cgru.network.compiled.batch cimport Batch, arrange, cut, hand_on, keep_last, lay_batch, steps_before, window
 from cgru.network.compiled.numbers cimport penalise_each
 from cgru.network.compiled.plain cimport head_backward, head_forward, lay_plain, make_plain, plain_scratch
 from cgru.network.compiled.recurrent cimport lay_recurrent, make_recurrent, recurrent_scratch, wants_lanes
@@ -27,7 +27,7 @@ from cgru.network.compiled.stage cimport (
     Arena, Parameter, Piece, Recurrent, Size, Stage, in_lanes, laid, nothing, take,
 )
 from cgru.network.compiled.weights cimport Weights
-from cgru.network import history
+from cgru.network import chain, history
 
 cnp.import_array()
 
@@ -62,8 +62,10 @@ cdef class Program:
     cdef readonly Weights weights
     cdef object memory, generators, model
     cdef Stage *stages
+    cdef Size *sizes  # of what goes into each, and of what comes out of the last
     cdef int count, loss, threads
     cdef Py_ssize_t e, rows  # elements of the input; rows of a piece at most
+    cdef Py_ssize_t stride  # steps of a sample for one of the outputs, where it is cut into pieces
     cdef Py_ssize_t ways, terms  # outputs of a target; values that the loss of a row averages
     cdef const double *numbers[2]  # of the loss: where it is scored, and where it is trained
     cdef bint per_step, carries, draws
@@ -79,30 +81,31 @@ cdef class Program:
 
     def __init__(self, model, Py_ssize_t e, Py_ssize_t steps, tuple batch, tuple scored, bint carries, penalties,
                  settings, weights):
-        cdef cnp.ndarray memory, stages
+        cdef cnp.ndarray memory, stages, sizes
         cdef Arena arena
-        cdef Size size
+        cdef Py_ssize_t scratch
         self.model, self.k = model, kernels(model.dtype.itemsize)
         self.threads, self.carries, self.e = available(), carries, e
         self.count = len(model.layers)
         stages = np.zeros(self.count * sizeof(Stage), np.uint8)
-        self.stages, self.memory = <Stage *>cnp.PyArray_DATA(stages), [stages]
+        sizes = np.zeros((self.count + 1) * sizeof(Size), np.uint8)
+        self.stages, self.sizes = <Stage *>cnp.PyArray_DATA(stages), <Size *>cnp.PyArray_DATA(sizes)
+        self.memory = [stages, sizes]
         self.generators, self.weights = [], weights or Weights.of(model, batch[0] > 0, penalties, settings)
         self.activity_l1, self.activity_l2 = penalties.activity_l1, penalties.activity_l2
         outputs = model.head.d["u"]
         self._load_loss(losses.named(losses.chosen(model.loss, model.head.activate, outputs)), outputs)
         self._make(e)
         self.per_step = self.stages[self.count - 1].steps_out
-        size.m = self.rows = max(batch[0], scored[0])
-        size.many = max(batch[0] * (batch[1] + 2), scored[0] * (scored[1] + 2))
-        size.back = batch[0] * batch[1]
-        size.scratch = self._scratch(size.m, batch[0], steps)
+        self.rows, self.stride = max(batch[0], scored[0]), chain.stride(model.layers) if carries else 1
+        self._measure(batch, scored, steps)
+        scratch = self._scratch(batch[0])
         memset(&arena, 0, sizeof(Arena))
-        self._lay(&arena, size, steps)
+        self._lay(&arena, scratch)
         memory = np.empty(arena.used + 64, np.uint8)
         self.memory.append(memory)
         arena = Arena(<char *>((<size_t>cnp.PyArray_DATA(memory) + 63) // 64 * 64), 0)
-        self._lay(&arena, size, steps)
+        self._lay(&arena, scratch)
 
     cdef int _load_loss(self, loss, Py_ssize_t outputs) except -1:
         """The loss and its numbers."""
@@ -159,47 +162,60 @@ cdef class Program:
             parameter.place = parameter_place(own) if stage.parts else layer.parameter_names.index(name)
         return 0
 
-    cdef Py_ssize_t _scratch(self, Py_ssize_t rows, Py_ssize_t trained, Py_ssize_t steps) except -1:
-        """Numbers that any stage takes while it runs, for pieces of up to so many rows, those `trained` on."""
+    cdef int _measure(self, tuple batch, tuple scored, Py_ssize_t steps) except -1:
+        """How much there is of each stage's inputs."""
+        cdef Py_ssize_t s = batch[1], t = scored[1], i
+        cdef Stage *stage
+        for i in range(self.count + 1):
+            self.sizes[i] = Size(self.rows, steps, max(batch[0] * (s + 2), scored[0] * (t + 2)), batch[0] * s)
+            if i < self.count and self.stages[i].lengths != NULL:
+                stage = &self.stages[i]
+                s, t = stage.lengths(stage, s) if s else 0, stage.lengths(stage, t) if t else 0
+                steps = stage.lengths(stage, steps)
+        return 0
+
+    cdef Py_ssize_t _scratch(self, Py_ssize_t trained) except -1:
+        """Numbers that any stage takes while it runs, for pieces of all rows, or those `trained` on."""
         cdef Py_ssize_t (*scratch)(const Stage *, Py_ssize_t, Py_ssize_t, bint) noexcept
         cdef Py_ssize_t i, most = 0
         cdef Stage *stage
         for i in range(self.count):
             stage = &self.stages[i]
             scratch = recurrent_scratch if stage.parts else plain_scratch
-            most = max(most, scratch(stage, rows, steps, False))
+            most = max(most, scratch(stage, self.rows, self.sizes[i].s, False))
             if trained:
-                most = max(most, scratch(stage, trained, steps, True))
+                most = max(most, scratch(stage, trained, self.sizes[i].s, True))
         return most
 
-    cdef int _lay(self, Arena *arena, Size size, Py_ssize_t steps) except -1:
+    cdef int _lay(self, Arena *arena, Py_ssize_t scratch) except -1:
         """Find room for all."""
-        cdef Py_ssize_t i, widest = 0, u
-        cdef Py_ssize_t rows = size.many if self.per_step else size.m
+        cdef Py_ssize_t i, most = 0, u = self.stages[self.count - 1].u
+        cdef Size *size = self.sizes
+        cdef Size last = size[self.count]
+        cdef Py_ssize_t rows = last.many if self.per_step else last.m
         cdef Stage *stage
         cdef bint below_few = False
         for i in range(self.count):
             stage = &self.stages[i]
             if stage.parts:
-                lay_recurrent(stage, arena, size, self.carries)
+                lay_recurrent(stage, arena, size[i], self.carries)
             else:
-                lay_plain(stage, arena, size)
+                lay_plain(stage, arena, size[i + 1])
             if below_few:
-                stage.turned = take(arena, size.many * stage.n, self.k.size)
+                stage.turned = take(arena, size[i].many * stage.n, self.k.size)
             if not stage.hands_on:
                 below_few = stage.parts > 0 and may_have_samples_in_lanes(self.k, &stage.part[0].call)
-            widest = max(widest, stage.u)
-        u = self.stages[self.count - 1].u
-        self.between[0], self.between[1] = take(arena, size.back * widest, self.k.size), NULL
-        self.between[1] = take(arena, size.back * widest, self.k.size)
-        cdef void *scratch = take(arena, size.scratch, self.k.size)
+            most = max(most, size[i + 1].back * stage.u)
+        self.between[0], self.between[1] = take(arena, most, self.k.size), NULL
+        self.between[1] = take(arena, most, self.k.size)
+        cdef void *memory = take(arena, scratch, self.k.size)
         for i in range(self.count):
-            self.stages[i].scratch = scratch
+            self.stages[i].scratch = memory
         self.X = take(arena, size.many * self.e, self.k.size)
         self.classes = <Py_ssize_t *>take(arena, rows, sizeof(Py_ssize_t))
         self.targets = take(arena, rows * u, self.k.size)
         self.row_weights = <double *>take(arena, rows, sizeof(double))
-        lay_batch(&self.batch, arena, size.m, steps)
+        lay_batch(&self.batch, arena, size.m, size.s)
         return 0
 
     # --- one piece ---
@@ -238,19 +254,24 @@ cdef class Program:
     cdef int _forward(self, const Samples *samples) except -1 nogil:
         """Through all stages but the head."""
         cdef Py_ssize_t i
+        cdef Stage *stage
         self._read(samples)
         self._point()
+        self.stages[0].piece = &self.batch.piece
         for i in range(self.count - 1):
-            self.stages[i].forward(&self.stages[i], &self.batch.piece)
-            self.stages[i + 1].X = self.stages[i].A
+            stage = &self.stages[i]
+            self.stages[i + 1].piece = hand_on(stage)
+            stage.forward(stage, stage.piece)
+            self.stages[i + 1].X = stage.A
         return 0
 
     cdef int _head(self, const Samples *samples) except -1 nogil:
         """What the outputs of the piece weigh, its loss, what those weigh that are right, and when training dL/dZ."""
         cdef Stage *head = &self.stages[self.count - 1]
+        cdef const Piece *piece = head.piece
         cdef cgru_criterion criterion
         memset(&criterion, 0, sizeof(cgru_criterion))
-        self.weight = read_weights(samples, &self.batch.piece, self.batch.sample, self.batch.start, self.row_weights)
+        self.weight = read_weights(samples, piece, self.batch.sample, self.batch.start, self.row_weights)
         if self.weight == 0:
             self.value = self.right = 0
             return 0
@@ -261,11 +282,11 @@ cdef class Program:
             criterion.weights = self.row_weights
         if samples.y_output == 0:
             criterion.classes = self.classes
-            read_classes(samples, &self.batch.piece, self.batch.sample, self.batch.start, self.classes)
+            read_classes(samples, piece, self.batch.sample, self.batch.start, self.classes)
         else:
             criterion.Y = cgru_matrix(self.targets, samples.k, 1)
-            read_targets(samples, &self.batch.piece, self.batch.sample, self.batch.start, self.targets, self.k.size)
-        head_forward(head, &self.batch.piece, &criterion, self.batch.piece.training, &self.value, &self.right)
+            read_targets(samples, piece, self.batch.sample, self.batch.start, self.targets, self.k.size)
+        head_forward(head, piece, &criterion, piece.training, &self.value, &self.right)
         return 0
 
     cdef int _backward(self) except -1 nogil:
@@ -280,21 +301,21 @@ cdef class Program:
             stage = &self.stages[i]
             stage.dX = nothing()
             if i > lowest:
-                stage.dX = laid(self.between[1], stage.n, self.batch.piece.m, in_lanes(stage.X))
+                stage.dX = laid(self.between[1], stage.n, stage.piece.m, in_lanes(stage.X))
                 self.stages[i - 1].dA = stage.dX
             if stage.parts and (self.activity_l1 or self.activity_l2):
                 self._penalise(stage)
             if i == self.count - 1:
-                head_backward(stage, &self.batch.piece)
+                head_backward(stage, stage.piece)
             else:
-                stage.backward(stage, &self.batch.piece)
+                stage.backward(stage, stage.piece)
             swap = self.between[0]
             self.between[0], self.between[1] = self.between[1], swap
         return 0
 
     cdef void _penalise(self, Stage *stage) noexcept nogil:
         """Add what the penalty of a recurrent stage's outputs is to their gradient."""
-        cdef const Piece *piece = &self.batch.piece
+        cdef const Piece *piece = stage.piece
         cdef double rows = 0
         cdef Py_ssize_t i
         for i in range(piece.m):
@@ -304,11 +325,12 @@ cdef class Program:
 
     cdef int _look(self) except -1 nogil:
         """Let a Ctrl-C be seen, now and then."""
+        cdef const Piece *piece
         cdef Py_ssize_t i, n, u
         self.done += UPDATE
         for i in range(self.count):
-            n, u = self.stages[i].n, self.stages[i].u
-            self.done += 6.0 * self.batch.piece.m * self.batch.piece.s * u * (n + u)
+            n, u, piece = self.stages[i].n, self.stages[i].u, self.stages[i].piece
+            self.done += 6.0 * piece.m * piece.s * u * (n + u)
         if self.done > GLANCE:
             self.done = 0
             look_for_signals()
@@ -381,7 +403,7 @@ cdef class Program:
         while first < m:
             arrange(&self.batch, samples, order + first, min(size, m - first))
             if truncate == 0:
-                window(&self.batch, 0, samples.s, 0)
+                window(&self.batch, 0, samples.s, 0, 1)
                 cut(&self.batch, steps)
                 if self._step(samples, rates, totals):
                     return 1
@@ -389,7 +411,7 @@ cdef class Program:
                 self._begin_anew()
                 at = 0
                 while self.per_step and at < self.batch.whole[0]:
-                    window(&self.batch, at, truncate, 0)
+                    window(&self.batch, at, truncate, 0, 1)
                     cut(&self.batch, 0)
                     if self._step(samples, rates, totals):
                         return 1
@@ -404,17 +426,15 @@ cdef class Program:
 
     cdef int _run_up(self, const Samples *samples, Py_ssize_t truncate) except -1 nogil:
         """The states before the last `truncate` steps of each sample, which are then the piece."""
-        cdef Py_ssize_t i, at = 0
-        while at < self.batch.whole[0] - truncate:
-            window(&self.batch, at, truncate, truncate)
+        cdef Py_ssize_t at = 0
+        while at < steps_before(self.batch.whole[0], truncate, self.stride):
+            window(&self.batch, at, truncate, truncate, self.stride)
             cut(&self.batch, 0)
             self.batch.piece.training = self.batch.piece.carries = True
             self._forward(samples)
             self._look()
             at += truncate
-        for i in range(self.batch.piece.slots):
-            self.batch.start[i] = max(0, self.batch.whole[i] - truncate)
-            self.batch.length[i] = min(self.batch.whole[i], truncate)
+        keep_last(&self.batch, truncate, self.stride)
         cut(&self.batch, 0)
         return 0
 
@@ -449,7 +469,7 @@ cdef class Program:
         with nogil:
             while first < samples.m:
                 arrange(&self.batch, samples, &order[first], min(size, samples.m - first))
-                window(&self.batch, 0, samples.s, 0)
+                window(&self.batch, 0, samples.s, 0, 1)
                 cut(&self.batch, 0)
                 self.batch.piece.training = self.batch.piece.carries = False
                 self._forward(samples)

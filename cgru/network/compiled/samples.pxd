@@ -6,6 +6,7 @@ from cgru.network.compiled.stage cimport Piece
 # Where the samples lie, in bytes from one to the next.
 cdef struct Samples:
     Py_ssize_t m, s, e, k
+    Py_ssize_t n  # outputs of a sample
     const char *X
     Py_ssize_t X_sample, X_step, X_element
     int X_size  # bytes of a number; of tokens, which are Py_ssize_t, 0
@@ -14,7 +15,7 @@ cdef struct Samples:
     const Py_ssize_t *lengths  # NULL: all steps
     const char *y
     Py_ssize_t y_sample, y_step, y_output  # y_output 0: classes
-    const double *weights  # (m,) or (m, s); NULL: all are 1
+    const double *weights  # (m,) or (m, n); NULL: all are 1
     bint per_step
 
 

@@ -19,11 +19,11 @@ cdef class Source:
 
     Args:
         X: (m, s, e), or tokens (m, s).
-        y: (m,) or (m, s) classes, or (m, k) or (m, s, k) numbers.
+        y: (m,) or (m, n) classes, or (m, k) or (m, n, k) numbers; n is s, unless a layer changes the steps.
         lengths: (m,) the real steps; None: all.
         per_step: whether there is a target for each step.
         mean, scale: (e,) what X is standardised by; None: it is not.
-        weights: of what has a target, (m,) or (m, s); None: all are 1.
+        weights: of what has a target, (m,) or (m, n); None: all are 1.
     """
 
     def __init__(self, X, y, lengths, bint per_step, mean, scale, weights=None):
@@ -51,7 +51,8 @@ cdef class Source:
         if not y.flags.aligned:
             y = y.copy()
         held = y
-        to.per_step, to.k = per_step, 0 if classes else y.shape[y.ndim - 1]
+        to.per_step, to.n = per_step, y.shape[1] if per_step else 1
+        to.k = 0 if classes else y.shape[y.ndim - 1]
         to.y, to.y_sample = <const char *>cnp.PyArray_DATA(held), held.strides[0]
         to.y_step = held.strides[1] if per_step else 0
         to.y_output = 0 if classes else held.strides[held.ndim - 1]
@@ -119,7 +120,7 @@ cdef void read_classes(const Samples *samples, const Piece *piece, const Py_ssiz
     cdef Py_ssize_t i, t
     cdef const char *y
     for i in range(piece.m):
-        y = _target(samples, sample[i], start[i])
+        y = _target(samples, sample[i], start[i] // piece.every)
         for t in range(piece.length[i] if samples.per_step else 1):
             to[t * piece.m + i] = (<const Py_ssize_t *>(y + t * samples.y_step))[0]
 
@@ -128,12 +129,14 @@ cdef void read_targets(const Samples *samples, const Piece *piece, const Py_ssiz
                        void *to, int size) noexcept nogil:
     """The k targets of each row, or of each step of it."""
     cdef Py_ssize_t i, t, j, at
+    cdef const char *target
     cdef double y
     for i in range(piece.m):
         for t in range(piece.length[i] if samples.per_step else 1):
             at = (t * piece.m + i) * samples.k
+            target = _target(samples, sample[i], start[i] // piece.every + t)
             for j in range(samples.k):
-                y = (<const double *>(_target(samples, sample[i], start[i] + t) + j * samples.y_output))[0]
+                y = (<const double *>(target + j * samples.y_output))[0]
                 if size == 4:
                     (<float *>to)[at + j] = <float>y
                 else:
@@ -149,7 +152,7 @@ cdef double read_weights(const Samples *samples, const Piece *piece, const Py_ss
         if samples.weights == NULL:
             sum += piece.length[i] if samples.per_step else 1
             continue
-        first = sample[i] * samples.s + start[i] if samples.per_step else sample[i]
+        first = sample[i] * samples.n + start[i] // piece.every if samples.per_step else sample[i]
         for t in range(piece.length[i] if samples.per_step else 1):
             to[t * piece.m + i] = samples.weights[first + t]
             sum += to[t * piece.m + i]

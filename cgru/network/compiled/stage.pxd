@@ -27,6 +27,7 @@ cdef struct Piece:
     const Py_ssize_t *row  # (slots) which row that is; m or more: none
     bint training  # masks are drawn, and what going back takes is kept
     bint carries  # states go on from the piece before
+    Py_ssize_t every  # steps of the samples for one of its own
 
 
 # One GRU.
@@ -67,6 +68,13 @@ cdef struct Stage:
     int (*backward)(Stage *, const Piece *) except -1 nogil
     Py_ssize_t n, u
     bint steps_in, steps_out, trainable
+    const Piece *piece  # what it runs
+    Py_ssize_t (*lengths)(const Stage *, Py_ssize_t) noexcept nogil  # steps out of so many; NULL: as many as go in
+    Py_ssize_t stride  # steps that go in for one of these, where samples are cut into pieces
+    Piece handed  # of these, which the stages above run
+    Py_ssize_t *running
+    Py_ssize_t *length
+    Py_ssize_t numbers[5]  # of its kind
     int threads  # at most
     cgru_array X, A, dA, dX
     void *out  # the memory of A
@@ -120,10 +128,10 @@ cdef inline Py_ssize_t live(const Piece *piece, bint each, Py_ssize_t t) noexcep
     return piece.running[t] if each and piece.running != NULL else piece.m
 
 
-# What memory is wanted for: pieces of up to so many rows, so many rows times steps (and two steps more), and so many of
-# them that are gone back through; numbers of scratch, which all stages share.
+# What memory is wanted for: pieces of up to so many rows and steps, so many rows times steps (and two steps more), and
+# so many of them that are gone back through.
 cdef struct Size:
-    Py_ssize_t m, many, back, scratch
+    Py_ssize_t m, s, many, back
 
 
 # Memory: without a base it is only counted.

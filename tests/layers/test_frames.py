@@ -1,0 +1,158 @@
+"""Frames: cut and joined, counted, within real steps; against frames cut sample by sample, and central differences."""
+
+import numpy as np
+import pytest
+
+import cgru
+from cgru.core.lengths import mask
+
+RNG = np.random.default_rng(0)
+M, N = 3, 2
+PADS = [True, False, (0, 0), (2, 1), (1, 4)]
+
+
+def framed(x, length, hop, pad):
+    """The frames of one sample (s, n), step by step."""
+    zero, x = [0] * x.shape[1], x.tolist()
+    if pad is not True:
+        before, after = pad or (0, 0)
+        x = [zero] * before + x + [zero] * after
+    begins = [b for b in range(0, len(x), hop) if pad is True or b + length <= len(x)]
+    frames = [np.concatenate((x + [zero] * length)[b : b + length]) for b in begins]
+    if pad is True:  # none behind the first that reaches the last step
+        reaching = [i for i, b in enumerate(begins) if b + length >= len(x)]
+        frames = frames[: 1 + min(reaching, default=len(frames))]
+    return np.array(frames)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("pad", PADS, ids=str)
+@pytest.mark.parametrize(("length", "hop"), [(1, 1), (2, None), (3, 1), (4, 3), (2, 5), (7, 2), (7, 17)])
+@pytest.mark.parametrize("s", [7, 17, 33])
+def test_frames_are_those_of_each_sample(s, length, hop, pad, dtype):
+    layer = cgru.Frames(length, hop, pad)
+    X = RNG.standard_normal((M, s, N)).astype(dtype)
+    for lengths in (None, np.array([s, 7, max(7, s - 1)])):
+        real = np.full(M, s) if lengths is None else lengths
+        dirty = np.where(mask(real, s), X, np.nan).astype(dtype)
+        A = layer.forward(dirty, lengths)
+        due = [framed(x[:k], length, hop or length, pad) for x, k in zip(X, real, strict=True)]
+        np.testing.assert_array_equal(layer.lengths(real), list(map(len, due)))
+        assert A.shape == (M, layer.lengths([s])[0], length * N)
+        for a, frames in zip(A, due, strict=True):
+            np.testing.assert_array_equal(a[: len(frames)], frames)
+            assert not a[len(frames) :].any()
+        np.testing.assert_array_equal(layer.predict(dirty, lengths), A)
+        dA = RNG.standard_normal(A.shape).astype(dtype)
+        dX = layer.backward(dA)
+        V = np.where(mask(real, s), RNG.standard_normal(X.shape), 0).astype(dtype)  # A is linear in X
+        along = [(framed(v[:k], length, hop or length, pad) * d[:n]).sum() for v, k, d, n in
+                 zip(V, real, dA, map(len, due), strict=True)]  # fmt: skip
+        np.testing.assert_allclose(
+            (dX * V).sum(axis=(1, 2)), along, rtol=1e-4, atol=1e-4 if dtype == np.float32 else 1e-12
+        )
+        assert not dX[~mask(real, s)[:, :, 0]].any()
+        assert A.dtype == dX.dtype == dtype
+
+
+def test_central_differences():
+    """Of a step that stands in several frames, in one and in none, and of those past the lengths."""
+    layer, X, lengths = cgru.Frames(3, 2, (1, 2)), RNG.standard_normal((2, 9, 2)), np.array([9, 4])
+    weights = RNG.standard_normal(layer.forward(X, lengths).shape)
+    dX, found = layer.backward(weights), np.zeros(X.shape)
+    for place in np.ndindex(X.shape):
+        moved = np.zeros(X.shape)
+        moved[place] = 1e-6
+        up, down = (layer.predict(X + step, lengths) for step in (moved, -moved))
+        found[place] = (weights * (up - down)).sum() / 2e-6
+    np.testing.assert_allclose(dX, found, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("length", "hop", "pad", "counts"),
+    [
+        (4, None, True, [1, 1, 1, 1, 2, 2, 2, 2, 3]),
+        (4, None, False, [None, None, None, 1, 1, 1, 1, 2, 2]),
+        (3, 1, True, [1, 1, 1, 2, 3, 4, 5, 6, 7]),
+        (3, 1, (2, 0), [1, 2, 3, 4, 5, 6, 7, 8, 9]),
+        (2, 4, True, [1, 1, 1, 1, 2, 2, 2, 2, 3]),  # one that begins at step 4 where there is a fifth
+        (2, 3, False, [None, 1, 1, 1, 2, 2, 2, 3, 3]),
+        (4, 2, (1, 1), [None, 1, 1, 2, 2, 3, 3, 4, 4]),
+    ],
+)
+def test_how_many_there_are(length, hop, pad, counts):
+    layer = cgru.Frames(length, hop, pad)
+    for s, due in enumerate(counts, 1):
+        if due is None:
+            with pytest.raises(ValueError, match=rf"^lengths: expected at least .*, got {s} in sample 1"):
+                layer.lengths([9, s])
+        else:
+            assert layer.lengths(np.array([9, s], np.int8)).tolist() == [counts[-1], due]
+    assert layer.lengths(9) == counts[-1]
+
+
+def test_what_it_leaves_and_says():
+    layer = cgru.Frames(3, 2, (1, 0))
+    layer.backward(layer.forward(np.ones((M, 7, N))))
+    assert layer.d == {"m": M, "s": 7, "n": N}
+    assert layer.fs == {"X": (M, 7, N), "A": (M, 3, 3 * N)}
+    assert layer.bs == {"dA": (M, 3, 3 * N), "dX": (M, 7, N)}
+    assert repr(layer) == "Frames(3, 2, pad=(1, 0))"
+    assert repr(cgru.Frames(4)) == "Frames(4, 4, pad=True)"
+    assert layer.output_shape(("m", "s", 5)) == ("m", "f", 15)
+    assert layer.output_shape((1, 1, 5)) == (1, 1, 15)
+    assert layer.input_elements(15) == 5
+    assert [cgru.Frames(3, *each).stride for each in ((), (3, False), (3, (0, 0)), (2,), (3, (3, 0)))] == [
+        3,
+        3,
+        3,
+        None,
+        None,
+    ]
+    integers = cgru.Frames(2).forward(np.arange(4).reshape(1, 4, 1))
+    np.testing.assert_array_equal(integers, [[[0, 1], [2, 3]]])
+    assert integers.dtype == np.float64
+
+
+def test_refusals():
+    for length in (0, -1):
+        with pytest.raises(ValueError, match=r"^length: expected at least 1"):
+            cgru.Frames(length)
+    with pytest.raises(TypeError, match=r"^length: expected an integer"):
+        cgru.Frames(2.0)
+    with pytest.raises(ValueError, match=r"^hop: expected at least 1"):
+        cgru.Frames(2, 0)
+    for pad in (None, 1, "same", (1,), (1, 2, 3), 2.0):
+        with pytest.raises(TypeError, match=r"^pad: expected True, False or \(before, after\), got"):
+            cgru.Frames(2, pad=pad)
+    for pad in ((-1, 0), (0, 1.5), (True, 1)):
+        with pytest.raises(ValueError, match=r"^pad: expected two integers of at least 0, got"):
+            cgru.Frames(2, pad=pad)
+    layer = cgru.Frames(3, pad=False)
+    with pytest.raises(
+        ValueError, match=r"^A: expected at least the 3 steps that make a frame, got 2 in sample 0; pad="
+    ):
+        layer.forward(np.ones((M, 2, N)))
+    with pytest.raises(
+        ValueError, match=r"^lengths: expected at least the 3 steps that make a frame, got 2 in sample 1"
+    ):
+        layer.forward(np.ones((M, 4, N)), [4, 2, 3])
+    with pytest.raises(ValueError, match=r"^A: expected all steps \(m, s, n\)"):
+        layer.forward(np.ones((M, N)))
+    with pytest.raises(ValueError, match=r"^lengths: expected at least 1 step, got 0 in sample 0"):
+        cgru.Frames(3).lengths([0])
+    with pytest.raises(TypeError, match=r"^lengths: expected integers"):
+        layer.lengths([3.5])
+    with pytest.raises(RuntimeError, match="forward"):
+        layer.backward(np.ones((M, 1, 3 * N)))
+    layer.forward(np.ones((M, 4, N)))
+    with pytest.raises(ValueError, match=r"^dX: expected shape \(3, 1, 6\)"):
+        layer.backward(np.ones((M, 4, N)))
+    with pytest.raises(ValueError, match=r"layer 1, Frames: expected all steps \(m, s, n\), got \(m, 4\)"):
+        cgru.Network([cgru.GRU(4), cgru.Frames(2), cgru.Dense(1)])
+    dense = cgru.Dense(2)
+    dense.forward(np.ones((1, 5)))
+    with pytest.raises(
+        ValueError, match=r"layer 1, Dense: expected parameters above it for a multiple of 3 elements, got 5"
+    ):
+        cgru.Network([cgru.Frames(3), dense])

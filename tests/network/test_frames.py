@@ -1,0 +1,307 @@
+"""Networks in which `Frames` change the number of steps: outputs, targets and weights are those of the frames."""
+
+import copy
+
+import numpy as np
+import pytest
+
+import cgru
+from cgru.network import fit
+from cgru.reference import mask
+
+RNG = np.random.default_rng(0)
+M, S, E, K = 9, 17, 2, 3
+X = RNG.standard_normal((M, S, E))
+LENGTHS = np.array([17, 4, 9, 17, 10, 13, 8, 6, 17])
+
+
+def made(*frames, per_step=True, seed=1, dtype=np.float64, **options):
+    layers = [cgru.GRU(4, sequences=True), cgru.Frames(*frames), cgru.GRU(5, sequences=per_step)]
+    return cgru.Network([*layers, cgru.Dense(K, "softmax")], seed=seed, dtype=dtype, **options)
+
+
+def weights(net):
+    return {key: array.copy() for key, array in net.parameters().items()}
+
+
+def same(a, b):
+    return all(np.array_equal(a[key], b[key]) for key in a | b)
+
+
+@pytest.fixture(params=["compiled", "loop"])
+def engine(request, monkeypatch):
+    if request.param == "loop":
+        monkeypatch.setattr(fit, "compiles", lambda model: False)
+    return request.param
+
+
+# --- use ---
+
+
+@pytest.mark.parametrize("pad", [True, False, (2, 1)])
+def test_what_is_padding_counts_nowhere(pad):
+    net = made(4, 3, pad)
+    net.make(X)
+    frames = net.output_lengths(LENGTHS)
+    A = net.predict(np.where(mask(LENGTHS, S), X, np.nan), LENGTHS)
+    assert A.shape == (M, net.output_lengths(np.array([S]))[0], K)
+    for x, k, a, n in zip(X, LENGTHS, A, frames, strict=True):
+        alone = net.predict(x[None, :k])[0]
+        assert len(alone) == n
+        np.testing.assert_allclose(a[:n], alone, rtol=1e-12)
+        assert not a[n:].any()
+    classes = net.predict_classes(X, LENGTHS)
+    np.testing.assert_array_equal(classes == -1, ~mask(frames, A.shape[1])[:, :, 0])
+    whole = made(4, 3, pad, per_step=False)
+    np.testing.assert_allclose(whole.predict(X, LENGTHS)[1], whole.predict(X[1:2, :4])[0], rtol=1e-12)
+
+
+def test_zeros_come_in_after_the_standardisation():
+    net = cgru.Network([cgru.Frames(4, 3), cgru.Dense(2, "identity")], seed=0)
+    net.fit(5 + X, RNG.standard_normal((M, 6, 2)), epochs=1, standardize=True)
+    x = (X[0] + 5 - net.mean) / net.scale
+    last = np.concatenate([x[15], x[16], np.zeros(2 * E)])
+    np.testing.assert_allclose(net.predict(5 + X)[0, -1], last @ net.head.p["W"] + net.head.p["b"][0], rtol=1e-12)
+
+
+def test_with_a_dense_above_it_is_a_convolution():
+    net = cgru.Network([cgru.Frames(3, 1, (1, 1)), cgru.Dense(1, "identity"), cgru.Pool("last"), cgru.Dense(1)], seed=0)
+    net.make(X)
+    kernel = net.layers[1].p["W"].reshape(3, E)
+    due = sum(np.correlate(np.pad(X[0, :, c], 1), kernel[:, c], "valid") for c in range(E))
+    A = net.layers[1].predict(net.layers[0].predict(X))
+    np.testing.assert_allclose(A[0, :, 0], due, rtol=1e-12)
+
+
+def test_tokens_are_framed_as_their_vectors(engine):
+    tokens, y = RNG.integers(0, 5, (M, S)), RNG.integers(0, K, (M, 6))
+    net = cgru.Network([cgru.Embedding(5, 3), cgru.Frames(3), cgru.Dense(K, "softmax")], seed=0)
+    loss = net.fit(tokens, y, lengths=LENGTHS, epochs=3, batch_size=4).loss
+    np.testing.assert_allclose(loss, [1.117183, 1.094793, 1.081446], atol=0.5)
+    assert net.predict(tokens, LENGTHS).shape == (M, 6, K)
+
+
+def test_outputs_are_scored_at_their_own_steps():
+    net = made(4, 3)
+    n = net.output_lengths(np.array([S]))[0]
+    y, w = RNG.integers(0, K, (M, n)), RNG.random((M, n))
+    net.make(X)
+    A, there = net.predict(X, LENGTHS), mask(net.output_lengths(LENGTHS), n)[:, :, 0]
+    each = -np.log(np.take_along_axis(A, y[:, :, None], axis=2)[:, :, 0], where=there, out=np.zeros(y.shape))
+    hits = A.argmax(axis=2) == y
+    for given, own in ((None, np.ones((M, n))), (w, w), (w[:, 0], np.repeat(w[:, :1], n, axis=1))):
+        found = net.evaluate(X, y, LENGTHS, sample_weight=given, each=True)
+        np.testing.assert_allclose(found["loss"], (own * each)[there].sum() / own[there].sum())
+        np.testing.assert_allclose(found["accuracy"], (own * hits)[there].sum() / own[there].sum())
+        np.testing.assert_allclose(found["losses"], each)
+    count = net.evaluate(X, y, LENGTHS, metrics={"rows": lambda y, A: len(A) if len(y) == len(A) else -1})["rows"]
+    assert count == there.sum()
+
+
+# --- training ---
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("per_step", [True, False])
+@pytest.mark.parametrize(
+    ("frames", "truncate"), [((4,), None), ((4,), 8), ((3, None, False), 6), ((3, 1), None), ((2, 3, (1, 2)), None)]
+)
+def test_a_compiled_fit_is_that_of_the_loop(monkeypatch, frames, truncate, per_step, dtype):
+    """With masks, validation, weights, penalties, batches of like length, and a last one of a single sample."""
+    found = []
+    for compiled in (True, False):
+        bottom = cgru.Bidirectional(cgru.GRU(3, sequences=True)) if truncate is None else cgru.GRU(3, sequences=True)
+        layers = [
+            bottom,
+            cgru.Dropout(0.3),
+            cgru.Frames(*frames),
+            cgru.GRU(18, sequences=True, dropout=0.2, zoneout=0.1),
+        ]
+        layers += [cgru.Frames(2), cgru.GRU(3, sequences=per_step, learn_h0=True), cgru.Dense(K, "softmax")]
+        net = cgru.Network(layers, seed=1, dtype=dtype)
+        n = net.output_lengths(np.array([S]))[0]
+        rows = (M + 1, n) if per_step else (M + 1,)
+        rng = np.random.default_rng(2)
+        y, w, A = rng.integers(0, K, rows), rng.random(rows) + 0.1, np.concatenate([X, X[:1]])
+        lengths = np.append(np.maximum(LENGTHS, 6), S)
+        if not compiled:
+            monkeypatch.setattr(fit, "compiles", lambda model: False)
+        options = {
+            "truncate": 2 * truncate if truncate else None,
+            "bucket": True,
+            "activity_l1": 1e-3,
+            "standardize": True,
+        }
+        history = net.fit(
+            A, y, lengths=lengths, epochs=3, batch_size=3, sample_weight=w, validation=(A, y, lengths, w), **options
+        )  # fmt: skip
+        found.append((history.loss + history.validation_loss + history.accuracy, weights(net)))
+    (values, ours), (due, theirs) = found
+    tolerance = 1e-12 if dtype == np.float64 else 2e-5
+    np.testing.assert_allclose(values, due, rtol=tolerance)
+    for key, array in ours.items():
+        np.testing.assert_allclose(array, theirs[key], rtol=tolerance, atol=tolerance, err_msg=key)
+
+
+def test_one_sample_and_many_small_batches(engine):
+    for m, size in ((1, 1), (7, 2)):
+        net = made(5, 2)
+        history = net.fit(X[:m], RNG.integers(0, K, (m, 7)), epochs=2, batch_size=size)
+        assert np.isfinite(history.loss).all()
+
+
+def test_names_of_classes_at_frames(engine):
+    net = made(4, class_names=["c", "a", "b"])
+    y = np.array(["a", "b", "c"])[RNG.integers(0, K, (M, 5))]
+    net.fit(X, y, epochs=1)
+    assert net.predict_classes(X, LENGTHS)[1].tolist()[1:] == [""] * 4
+    found = cgru.Network(made(4).layers, seed=0)
+    found.fit(X, np.where(mask(found.output_lengths(LENGTHS), 5)[:, :, 0], y, "padding"), lengths=LENGTHS, epochs=1)
+    assert found.class_names == ("a", "b", "c")
+
+
+def test_weights_of_frames_weigh_the_statistics_by_sample():
+    """A step stands in none, one or several frames: it weighs what its sample does on average."""
+    w, there = RNG.random((M, 5)), mask(made(4).output_lengths(LENGTHS), 5)[:, :, 0]
+    net, other = made(4), made(4)
+    y = RNG.integers(0, K, (M, 5))
+    net.fit(X, y, lengths=LENGTHS, sample_weight=w, epochs=1, standardize=True)
+    each = (w * there).sum(axis=1) / there.sum(axis=1)
+    other.fit(X, y, lengths=LENGTHS, sample_weight=each, epochs=1, standardize=True)
+    np.testing.assert_allclose(net.mean, other.mean)
+    np.testing.assert_allclose(net.scale, other.scale)
+
+
+def test_a_stateful_fit_begins_frames_anew_with_each_batch(engine):
+    net = cgru.Network([cgru.Frames(4), cgru.GRU(3, sequences=True, stateful=True), cgru.Dense(K, "softmax")], seed=0)
+    net.fit(X[:8], RNG.integers(0, K, (8, 5)), epochs=1, batch_size=4, shuffle=False)
+    net.reset_states()
+    first, second = net.predict(X[:4, :9]), net.predict(X[:4, 9:])
+    net.reset_states()
+    frames = net.layers[0]
+    both = np.concatenate([frames.predict(X[:4, :9]), frames.predict(X[:4, 9:])], axis=1)
+    due = net.head.predict(net.layers[1].predict(both))
+    np.testing.assert_allclose(np.concatenate([first, second], axis=1), due, rtol=1e-12)
+
+
+def test_a_fit_goes_on_from_its_checkpoint(tmp_path, engine):
+    y, options = RNG.integers(0, K, (M, 5)), {"lengths": LENGTHS, "batch_size": 4, "validation": 0.3}
+    whole, stopped, path = made(4), made(4), tmp_path / "fit.npz"
+    history = whole.fit(X, y, epochs=4, **options)
+
+    def stop(epoch):
+        if epoch.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped.fit(X, y, epochs=4, checkpoint=path, checkpoint_seconds=0, callback=stop, **options)
+    went_on = made(4)
+    resumed = went_on.fit(X, y, epochs=4, checkpoint=path, resume=True, **options)
+    assert resumed.loss == history.loss
+    assert same(weights(went_on), weights(whole))
+
+
+def test_batches_and_files_train_as_arrays_do(tmp_path, engine):
+    y, nets = RNG.integers(0, K, (M, 5)), [made(4), made(4), made(4)]
+    for name, array in (("X", X), ("y", y)):
+        np.save(tmp_path / f"{name}.npy", array)
+    mapped = [np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in "Xy"]
+    nets[0].fit(X, y, lengths=LENGTHS, epochs=2, batch_size=3, shuffle=False)
+    nets[1].fit(*mapped, lengths=LENGTHS, epochs=2, batch_size=3, shuffle=False)
+    nets[2].fit([(X[i : i + 3], y[i : i + 3], LENGTHS[i : i + 3]) for i in range(0, M, 3)], epochs=2)
+    assert same(weights(nets[0]), weights(nets[1]))
+    assert same(weights(nets[0]), weights(nets[2]))
+
+
+def test_many_fits_are_those_of_each_alone():
+    y, sequences = RNG.integers(0, K, (M, 5)), [x[:k] for x, k in zip(X, LENGTHS, strict=True)]
+    rows = [np.array([1, 2, 6, 7]), np.arange(M)]  # the first has fewer frames at the most
+    jobs = [cgru.Job(made(4, seed=i), rows=each, test_rows=rows[0], epochs=2) for i, each in enumerate(rows)]
+    results = cgru.fit_many(jobs, sequences, y)
+    for i, (result, each) in enumerate(zip(results, rows, strict=True)):
+        assert result.error is None, result.error
+        alone = made(4, seed=i)
+        longest = alone.output_lengths(LENGTHS[each]).max()
+        alone.fit([sequences[row] for row in each], y[each, :longest], epochs=2)
+        assert same(weights(result.network), weights(alone))
+
+
+# --- kept ---
+
+
+def test_a_file_has_frames(tmp_path):
+    for frames in ((4,), (3, 1, False), (3, 2, (2, 1))):
+        for net in (made(*frames), cgru.Network([cgru.Frames(*frames), *made(2).layers], seed=0)):
+            net.make(X)
+            net.save(tmp_path / "model.npz")
+            loaded, copied = cgru.load(tmp_path / "model.npz"), copy.deepcopy(net)
+            for other in (loaded, copied):
+                assert repr(other.layers) == repr(net.layers)
+                np.testing.assert_array_equal(other.predict(X, LENGTHS), net.predict(X, LENGTHS))
+            assert loaded.elements == net.elements == E
+
+
+def test_quantised_networks_have_frames(tmp_path):
+    net = cgru.Network([cgru.Frames(2), *made(4, 3).layers], seed=0, dtype=np.float32)
+    net.make(X)
+    for kind in ("int8", "bfloat16"):
+        small = cgru.quantize(net, kind, calibration=X, lengths=LENGTHS)
+        A = net.predict(X, LENGTHS)
+        there = net.output_mask(X, LENGTHS)
+        assert np.abs(small.predict(X, LENGTHS) - A)[there].max() < 0.05
+        small.save(tmp_path / "small.npz")
+        np.testing.assert_array_equal(cgru.load(tmp_path / "small.npz").predict(X, LENGTHS), small.predict(X, LENGTHS))
+
+
+# --- refused ---
+
+
+@pytest.mark.parametrize("pad", [False, (1, 1)])
+def test_a_sample_shorter_than_a_frame_is_refused_by_its_index(pad, engine):
+    net, due = made(8, 4, pad), r"X: expected at least the \d steps that make a frame, got 4 in sample 1"
+    net.make(X)
+    before, n = weights(net), net.output_lengths(np.array([S]))[0]
+    y = RNG.integers(0, K, (M, n))
+    for call in (
+        lambda: net.predict(X, LENGTHS),
+        lambda: net.evaluate(X, y, LENGTHS),
+        lambda: net.fit(X, y, lengths=LENGTHS, epochs=1),
+    ):
+        with pytest.raises(ValueError, match=f"^{due}"):
+            call()
+    with pytest.raises(ValueError, match=f"^validation {due}"):
+        net.fit(X, y, epochs=1, validation=(X, y, LENGTHS))
+    with pytest.raises(ValueError, match=r"^X: expected at least .* got 3 in sample 0"):
+        net.predict(X[:, :3])
+    assert same(weights(net), before)
+    assert not net.history
+
+
+def test_targets_of_another_number_of_steps_are_refused():
+    net = made(4)
+    with pytest.raises(
+        ValueError, match=r"^y: expected shape \(9, 5\) or \(9, 5, 3\), a target for each step, got \(9, 17\)"
+    ):
+        net.fit(X, np.zeros((M, S), int), epochs=1)
+    with pytest.raises(ValueError, match=r"^sample_weight: expected shape \(9,\) or \(9, 5\), got \(9, 17\)"):
+        net.fit(X, np.zeros((M, 5), int), sample_weight=np.ones((M, S)), epochs=1)
+
+
+@pytest.mark.parametrize("frames", [(3, 1), (2, 3), (3, 3, (3, 0)), (3, 3, (0, 3))])
+def test_truncate_needs_patches(frames):
+    net = made(*frames)
+    y = np.zeros((M, net.output_lengths(np.array([S]))[0]), int)
+    with pytest.raises(
+        ValueError, match=r"^truncate: expected layers that can run piece by piece, got Frames\(.* as layer 1"
+    ):
+        net.fit(X, y, epochs=1, truncate=6)
+
+
+def test_truncate_is_a_multiple_of_all_patches():
+    net = cgru.Network([cgru.Frames(2), *made(3).layers], seed=0)
+    y = np.zeros((M, 3), int)
+    with pytest.raises(
+        ValueError, match=r"^truncate: expected a multiple of 6, the steps of an output of Frames\(2, .*, got 8"
+    ):
+        net.fit(X, y, epochs=1, truncate=8)
+    net.fit(X, y, epochs=1, truncate=12)
