@@ -145,13 +145,13 @@ cdef void _lay_out_dots(Run *run, char *to) noexcept nogil:
     cdef int gate
     to += 3 * u * up * size
     run.dots.u, run.dots.up, run.dots.ep, run.dots.gate = u, up, call.ep, u * call.ep
-    run.dots.bias, run.dots.W = to + (up * size if call.few else 0), to + 4 * up * size
+    run.dots.bias, run.dots.W = to + (up * size if call.column > 1 else 0), to + 4 * up * size
     if not run.packs:
         return
     memset(<void *>run.dots.W, 0, 3 * u * call.ep * size)
     for gate in range(3):
         k.copy(transpose(run.w.U[gate]), u, call.e, <char *>run.dots.W + gate * u * call.ep * size, call.ep)
-        if call.few:
+        if call.column > 1:
             k.lay(run.w.b[gate], 1, u, <char *>run.dots.bias + gate * up * size)
 
 

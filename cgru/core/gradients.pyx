@@ -5,13 +5,12 @@ Whatever is given here is trusted. All arrays are of one dtype, float32 or float
 
 cimport numpy as cnp
 
-from cgru.core.checks cimport rows
 from cgru.core.kernels cimport (
     CGRU_C, CGRU_GROUP, CGRU_HH, CGRU_R, CGRU_Z, cgru_array, cgru_call, cgru_few_sums, cgru_gradients, cgru_kernels,
     cgru_outer, cgru_seen, cgru_term, in_pieces, kernels, mask_of, targets,
 )
 from cgru.core.memory cimport Workspace
-from cgru.core.plan cimport ALONG_E, DEPTH, GRADIENTS, SAMPLES, Plan, call_of, operands_of, plan_of, terms_of
+from cgru.core.plan cimport ALONG_E, DEPTH, GRADIENTS, SAMPLES, Plan, call_of, operands_of, plan_of, readable, terms_of
 from cgru.core.threads cimport available, share
 
 cnp.import_array()
@@ -198,11 +197,9 @@ def run(variant, dict g not None, dict arrays not None, order=None, running=None
     `fresh`: that forward had no h0.
     """
     cdef cgru_call call = call_of(variant, g["dVz"].shape[1], arrays, None, order, running)
-    cdef dict lain
-    if not call.few:
-        lain = {name: rows(array) for name, array in arrays.items()}
-        call = call_of(variant, g["dVz"].shape[1], lain, None, order, running)
+    cdef dict lain = {name: readable(&call, array) for name, array in arrays.items()}
     cdef cgru_gradients to
+    call = call_of(variant, g["dVz"].shape[1], lain, None, order, running)
     call.reverse, call.fresh = reverse, fresh
     targets(&to, g)
     execute(&call, &to, kernels(arrays["X"].itemsize))

@@ -13,9 +13,9 @@ wants.
 
 The structs own nothing: whoever fills them holds the arrays until the call is over.
 
-Where `choose_lanes(k, &call)` of plan.pxd sets `call.few`, lanes are samples. Arrays may then have any strides, but a
-read or write of one whose samples are not neighbours takes as many steps as there are lanes: they should lie as
-(s, n, m), shown as (m, s, n). Without it the last axis of each must be contiguous.
+`choose_lanes(k, &call)` of plan.pxd sets `call.column`, the stride of the last axis by which `laid` lays the arrays of the
+call. It is 1, and must be, unless lanes are samples. Arrays may then have any strides, but a read or write of one whose
+samples are not neighbours takes as many steps as there are lanes.
 """
 
 cimport numpy as cnp
@@ -45,7 +45,8 @@ cdef extern from "simd/cgru.h" nogil:
         cgru_array array[CGRU_PLACES]
         void *rows
         Py_ssize_t ld, up, ep, pre, seen
-        int padded, fresh, norm, linear, loose, few
+        int padded, fresh, norm, linear, loose
+        Py_ssize_t column
 
     ctypedef struct cgru_operand:
         const void *rows
@@ -301,10 +302,17 @@ cdef int parameter_place(str name) except -1
 cdef cgru_array mask_of(const cgru_call *call, int gate, int size) noexcept nogil
 cdef cgru_array view(cnp.ndarray source) noexcept
 cdef cgru_matrix matrix(cnp.ndarray W) noexcept
+# Copy rows (m, n) to the first step of an array.
+cdef void put_rows(const cgru_kernels *k, cgru_matrix rows, Py_ssize_t m, Py_ssize_t n, cgru_array to) noexcept nogil
 cdef Py_ssize_t samples_at_once(Py_ssize_t m, Py_ssize_t row_bytes) noexcept nogil
 # How many steps a single sample has; how many of the CGRU_STEPS steps from `first` on a row has.
 cdef Py_ssize_t steps_of_single(const cgru_call *call) noexcept nogil
 cdef Py_ssize_t steps_of_row(const cgru_call *call, Py_ssize_t row, Py_ssize_t first) noexcept nogil
+
+
+cdef inline cgru_array laid(const void *data, Py_ssize_t n, Py_ssize_t m, Py_ssize_t column) noexcept nogil:
+    """(m, s, n) that lies step by step: sample by sample (s, m, n), or by columns m apart (s, n, m)."""
+    return cgru_array(<void *>data, n if column == 1 else 1, n * m, column)
 
 
 cdef inline Py_ssize_t whole_lines(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nogil:

@@ -120,7 +120,7 @@ cdef cgru_call new_call(Py_ssize_t m, Py_ssize_t s, Py_ssize_t e, Py_ssize_t u, 
     cdef cgru_call call
     cdef Py_ssize_t lanes = kernels(itemsize).lanes
     memset(&call, 0, sizeof(call))
-    call.m, call.s, call.e, call.u = m, s, e, u
+    call.m, call.s, call.e, call.u, call.column = m, s, e, u, 1
     call.up, call.ep = (u + lanes - 1) // lanes * lanes, (e + lanes - 1) // lanes * lanes
     call.after, call.norm, call.padded = variant.reset_after, variant.layer_norm, True
     if activations is not None:
@@ -222,6 +222,13 @@ cdef int in_pieces(cgru_call *call, Py_ssize_t m, int size, bint last_first, run
 cdef cgru_matrix matrix(cnp.ndarray W) noexcept:
     cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(W)
     return cgru_matrix(cnp.PyArray_DATA(W), cnp.PyArray_STRIDE(W, 0) // itemsize, cnp.PyArray_STRIDE(W, 1) // itemsize)
+
+
+cdef void put_rows(const cgru_kernels *k, cgru_matrix rows, Py_ssize_t m, Py_ssize_t n, cgru_array to) noexcept nogil:
+    if to.column == 1:
+        k.copy(rows, m, n, to.data, to.sample)
+    else:
+        k.copy(transpose(rows), n, m, to.data, to.column)
 
 
 cdef int array_place(str name) except -1:

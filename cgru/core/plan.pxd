@@ -57,8 +57,10 @@ cdef enum:
 
 
 cdef void choose_lanes(const cgru_kernels *k, cgru_call *call) noexcept nogil
-# Of a call whose lanes are chosen, whether its X and dX should lie as its other arrays do.
-cdef bint has_inputs_in_lanes(const cgru_kernels *k, const cgru_call *call) noexcept nogil
+# Of a call whose lanes are chosen, the column by which its X and dX should lie.
+cdef Py_ssize_t input_column(const cgru_kernels *k, const cgru_call *call) noexcept nogil
+# An array, or a copy that such a call can read.
+cdef cnp.ndarray readable(const cgru_call *call, cnp.ndarray array)
 # Whether lanes may be samples in some call of these units, however many samples it has and of whatever lengths.
 cdef bint may_have_samples_in_lanes(const cgru_kernels *k, const cgru_call *call) noexcept nogil
 # The plan of a call whose arrays are bound; w NULL: the weights are packed already.

@@ -3,6 +3,7 @@
 cimport numpy as cnp
 
 from cgru.core cimport kernels as choices
+from cgru.core.checks cimport rows as contiguous_rows
 from cgru.core.kernels cimport (
     CGRU_STEPS, bind, kernels, new_call, odd_lines, samples_at_once, set_lengths, set_zoneout, whole_lines,
 )
@@ -40,22 +41,30 @@ cdef void choose_lanes(const cgru_kernels *k, cgru_call *call) noexcept nogil:
     that for each unit, a fifth more since its caches lie further apart, and its e inputs have to be transposed. Rows
     leave a ragged batch where their samples end; lanes wait for the last.
     """
+    cdef bint few = call.m > 1 and choices.lanes_choice != 0 and may_have_samples_in_lanes(k, call)
+    if few and choices.lanes_choice != 1:
+        few = _pays_samples_in_lanes(k, call)
+    call.column = call.m if few else 1
+
+
+cdef bint _pays_samples_in_lanes(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
     cdef Py_ssize_t vectors = (call.m + k.lanes - 1) // k.lanes, t, e
     cdef double each, rows = call.m
-    call.few = call.m > 1 and choices.lanes_choice != 0 and may_have_samples_in_lanes(k, call)
-    if not call.few or choices.lanes_choice == 1:
-        return
     e = 0 if _is_along_e(k, call) else call.e  # that cost what they cost
     each = 3.0 * (e + call.u) + ACTIVATIONS
     if call.running != NULL:
         rows = 0
         for t in range(call.s):
             rows += <double>call.running[t] / call.s
-    call.few = vectors * (1.2 * call.u * each + TRANSPOSED * e) < rows * (call.up // k.lanes) * each
+    return vectors * (1.2 * call.u * each + TRANSPOSED * e) < rows * (call.up // k.lanes) * each
 
 
-cdef bint has_inputs_in_lanes(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
-    return call.few and not _is_along_e(k, call)
+cdef Py_ssize_t input_column(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
+    return 1 if _is_along_e(k, call) else call.column
+
+
+cdef cnp.ndarray readable(const cgru_call *call, cnp.ndarray array):
+    return array if call.column > 1 else contiguous_rows(array)
 
 
 cdef bint _is_along_e(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
@@ -113,7 +122,7 @@ cdef bint _is_brief(const Plan *plan, const cgru_call *call) noexcept nogil:
     cdef const cgru_kernels *k = plan.k
     cdef Py_ssize_t bytes = 3 * (call.e + call.u) * call.u * k.size
     cdef Py_ssize_t packing = PACKING if plan.direction == FORWARD else PACKING // 2
-    if not _is_simple(call) or call.few or call.m > CGRU_STEPS or choices.lying_choice == 0 or _is_along_e(k, call):
+    if not _is_simple(call) or call.column > 1 or call.m > CGRU_STEPS or choices.lying_choice == 0 or _is_along_e(k, call):
         return False
     if choices.lying_choice == 1:
         return True
@@ -208,7 +217,7 @@ cdef void _measure_sums(Plan *plan, const cgru_call *call, Py_ssize_t m) noexcep
 
 cdef void _choose(Plan *plan, const cgru_call *call) noexcept nogil:
     """Set the layout and the inputs."""
-    plan.layout = SAMPLES if call.few else UNITS
+    plan.layout = SAMPLES if call.column > 1 else UNITS
     if call.m == 1 and _is_simple(call) and (plan.direction == FORWARD or plan.weights == PACKED):
         plan.layout = SINGLE
     plan.inputs = _inputs(plan, call)
@@ -264,5 +273,6 @@ cdef cgru_call call_of(variant, Py_ssize_t u, dict arrays, tuple activations, or
         if name != "zoneout" and array is not None:
             bind(&call, name, array)
     choose_lanes(kernels(size), &call)
-    call.few = call.few and (choices.lanes_choice == 1 or call.r.sample == 1)
+    if choices.lanes_choice != 1 and call.r.sample != 1:
+        call.column = 1
     return call

@@ -21,7 +21,8 @@ from cgru.core cimport backward as back
 from cgru.core cimport forward as forth
 from cgru.core cimport gradients
 from cgru.core.kernels cimport (
-    CGRU_C, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_weights, kernels, new_call,
+    CGRU_C, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_weights, kernels, laid, new_call,
+    put_rows,
 )
 from cgru.core.plan cimport choose_lanes
 
@@ -187,7 +188,7 @@ cdef list weight_gradients(cgru_call *call, like, const cgru_kernels *k):
     cdef char *into = start(due[2])
     cdef char *behind = start(due[3])
     cdef cgru_gradients to
-    if not call.few and call.m * call.s <= FEW:
+    if call.column == 1 and call.m * call.s <= FEW:
         if k.size == 4:
             add_up[float](call, <float *>dW, <float *>dR, <float *>into, <float *>behind)
         else:
@@ -351,9 +352,7 @@ cdef cnp.ndarray read_biases(cgru_weights *w, bias_ih, bias_hh, Py_ssize_t u, in
 
 cdef cgru_array cached(const cgru_call *call, void *data) noexcept:
     """(m, s, u) as the caches are."""
-    if call.few:
-        return cgru_array(data, 1, call.m * call.u, call.m)
-    return cgru_array(data, call.u, call.m * call.u, 1)
+    return laid(data, call.u, call.m, call.column)
 
 
 cdef int lay_caches(cgru_call *call, caches, int size) except -1:
@@ -373,13 +372,10 @@ cdef void put_first(const cgru_call *call, const cgru_kernels *k) noexcept:
     """h0 where the step that runs first looks for it."""
     cdef Py_ssize_t m = call.m, u = call.u
     cdef char *to = <char *>call.hp.data + (call.s - 1 if call.reverse else 0) * m * u * k.size
-    cdef cgru_matrix h0 = cgru_matrix(call.h0.data, call.h0.sample, 1)
-    if h0.data == NULL:
+    if call.h0.data == NULL:
         memset(to, 0, m * u * k.size)
-    elif call.few:
-        k.copy(cgru_matrix(h0.data, 1, h0.row), u, m, to, m)
     else:
-        k.copy(h0, m, u, to, u)
+        put_rows(k, cgru_matrix(call.h0.data, call.h0.sample, 1), m, u, cached(call, to))
 
 
 # --- packed steps ---

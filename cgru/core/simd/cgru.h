@@ -15,8 +15,8 @@ typedef struct {
     double alpha; /* of lrelu and elu; of softmax, which only a head has, the temperature */
 } cgru_activation;
 
-/* (m, s, any): element (i, t, c) stands at data[i * sample + t * step + c], of a call with `few` at
- * data[i * sample + t * step + c * column]. */
+/* (m, s, any): element (i, t, c) stands at data[i * sample + t * step + c * column]; column is 1 unless the lanes of the
+ * call are samples. */
 typedef struct {
     void *data; /* NULL: not wanted */
     ptrdiff_t sample, step, column;
@@ -69,7 +69,7 @@ typedef struct {
     int norm;         /* with `after`: the products are normalised; a step is then that of norm.h, for any m */
     int linear;       /* gradients: that of one product, whose only gradient is dr_, for Ur and br */
     int loose;        /* forward: sums may run in another order than those of packed weights, so that bits depend on m and s */
-    int few;          /* lanes are samples, not units: the call is that of few.h, and its rows lie as is said there */
+    ptrdiff_t column; /* of its arrays: 1, or m where lanes are samples, whose rows lie as few.h says */
 } cgru_call;
 
 typedef struct {
@@ -123,7 +123,7 @@ typedef struct {
 
 struct cgru_product;
 
-/* A call with `few`: the weights of each product, a row for each of its results; see few.h. */
+/* A call whose lanes are samples: the weights of each product, a row for each of its results; see few.h. */
 typedef struct {
     const cgru_call *call;
     const void *gates, *recurrent, *candidate; /* forward */
@@ -245,7 +245,7 @@ typedef struct {
     int nesterov;
 } cgru_step;
 
-/* The same of a call with `few`: some of its samples, from `start` on, and memory of `few_room` numbers. */
+/* The same of a call whose lanes are samples: some of its samples, from `start` on, and memory of `few_room` numbers. */
 typedef struct {
     const cgru_call *call;
     const cgru_term *terms;

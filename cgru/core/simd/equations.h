@@ -30,15 +30,20 @@ static void scatter(T *p, ptrdiff_t stride, vec x, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i++) p[i * stride] = lanes[i];
 }
 
+/* Where its first number stands, and how far apart they stand. */
+INLINE T *first_of(cgru_array array, place at) {
+    return AT(array, at.i, at.t) + (at.few ? at.unit * array.column : at.c);
+}
+INLINE ptrdiff_t apart(cgru_array array, place at) { return at.few ? array.sample : 1; }
+
 INLINE vec get(cgru_array array, place at) {
-    if (!at.few) return load_n(AT(array, at.i, at.t) + at.c, at.n);
-    const T *p = AT(array, at.i, at.t) + at.unit * array.column;
-    return array.sample == 1 ? load_n(p, at.n) : gather(p, array.sample, at.n);
+    const T *p = first_of(array, at);
+    return apart(array, at) == 1 ? load_n(p, at.n) : gather(p, array.sample, at.n);
 }
 
 INLINE void put_at(cgru_array array, place at, vec x) {
-    T *p = AT(array, at.i, at.t) + (at.few ? at.unit * array.column : at.c);
-    if (!at.few || array.sample == 1)
+    T *p = first_of(array, at);
+    if (apart(array, at) == 1)
         store_n(p, x, at.n);
     else
         scatter(p, array.sample, x, at.n);

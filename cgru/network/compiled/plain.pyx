@@ -498,7 +498,7 @@ cdef cgru_call _sums(const Stage *stage, const Piece *piece) noexcept nogil:
 cdef Work _few(Stage *stage, const Piece *piece, bint back) noexcept nogil:
     """The product where lanes are samples."""
     cdef Work work
-    cdef cgru_array Z = laid(stage.Z, stage.u, piece.m, True)
+    cdef cgru_array Z = laid(stage.Z, stage.u, piece.m, stage.X.column)
     memset(&work, 0, sizeof(Work))
     work.stage, work.piece = stage, piece
     work.few.W = cgru_matrix(stage.W, 1, stage.u) if back else cgru_matrix(stage.W, stage.u, 1)
