@@ -17,14 +17,14 @@ from cgru import reference
 from cgru.core import masks as dropping
 from cgru.core.checks import parameters
 from cgru.core.lengths import by_length, ends, mask
-from cgru.core cimport backward, forward, gradients
+from cgru.core cimport driver, gradients
 from cgru.core.checks cimport real
 from cgru.core.kernels cimport (
     array_place, bind, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights, kernels, laid,
     matrix, new_call, put_rows, set_lengths, set_zoneout, targets, view, weights,
 )
 from cgru.core.memory cimport Buffers, time_major
-from cgru.core.plan cimport choose_lanes, input_column, readable
+from cgru.core.plan cimport BACKWARD, FORWARD, choose_lanes, input_column, readable
 
 cnp.import_array()
 
@@ -205,7 +205,7 @@ cdef class GRUPass(Pass):
             X = dropping.masked(X, self._masks["input_mask"])
         call.X = view(X)
         weights(&w, p, self.variant.names)
-        forward.execute(call, &w, k)
+        driver.execute(call, &w, k, FORWARD)
         call.h0.data = call.X.data = call.last.data = NULL
         return 0
 
@@ -360,7 +360,7 @@ cdef class GRUPass(Pass):
         call.dA, call.dh, call.dX = view(dA), view(dh), view(dX)
         call.dh_, call.dhh_, call.dz_, call.dr_ = view(bc["dh_"]), view(bc["dhh_"]), view(bc["dz_"]), view(bc["dr_"])
         weights(&w, p, self.variant.names)
-        backward.execute(&call, &w, kernels(size))
+        driver.execute(&call, &w, kernels(size), BACKWARD)
         if self.reverse and self._lengths is not None:  # dL/dh0 of a short sample stands where its padding begins
             bc["dhn"] = np.where(mask(self._lengths, s), dhn, np.zeros(1, dtype))
         if "input_mask" in self._masks:
@@ -496,5 +496,5 @@ def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, va
             h = time_major(None, m, s, u, X.dtype, call.column)
         call.h = view(h)
     weights(&w, p, variant.names)
-    forward.execute(&call, &w, kernels(size))
+    driver.execute(&call, &w, kernels(size), FORWARD)
     return h, state

@@ -9,13 +9,13 @@ wants.
 
     cdef cgru_weights w
     weights(&w, p, variant.names)
-    execute(&call, &w, kernels(itemsize))
+    execute(&call, &w, kernels(itemsize), FORWARD)
 
 The structs own nothing: whoever fills them holds the arrays until the call is over.
 
-`choose_lanes(k, &call)` of plan.pxd sets `call.column`, the stride of the last axis by which `laid` lays the arrays of the
-call. It is 1, and must be, unless lanes are samples. Arrays may then have any strides, but a read or write of one whose
-samples are not neighbours takes as many steps as there are lanes.
+`choose_lanes(k, &call)` of plan.pxd sets `call.column`, the stride of the last axis by which `laid` lays the arrays of
+the call. It is 1, and must be, unless lanes are samples. Arrays may then have any strides, but a read or write of one
+whose samples are not neighbours takes as many steps as there are lanes.
 """
 
 cimport numpy as cnp
@@ -37,7 +37,7 @@ cdef extern from "simd/cgru.h" nogil:
         const Py_ssize_t *order
         const Py_ssize_t *running
         cgru_activation activate, activate_update, activate_reset
-        int after, reverse
+        int variant, reverse
         double zoneout
         # Those of CGRU_ARRAYS that are asked for here by name, and all of them by their places there.
         cgru_array h0, X, h, hp, hh, z, r, c, hh_, z_, r_, kept, last
@@ -45,7 +45,7 @@ cdef extern from "simd/cgru.h" nogil:
         cgru_array array[CGRU_PLACES]
         void *rows
         Py_ssize_t ld, up, ep, pre, seen
-        int padded, fresh, norm, linear, loose
+        int padded, fresh, linear, loose
         Py_ssize_t column
 
     ctypedef struct cgru_operand:
@@ -59,6 +59,7 @@ cdef extern from "simd/cgru.h" nogil:
         Py_ssize_t row, column
 
     cdef enum:
+        CGRU_RESET_BEFORE, CGRU_RESET_AFTER, CGRU_LAYER_NORM
         CGRU_R, CGRU_Z, CGRU_HH, CGRU_C, CGRU_STEPS, CGRU_GROUP, CGRU_SEEN
 
     ctypedef struct cgru_weights:
@@ -230,7 +231,7 @@ cdef extern from "simd/cgru.h" nogil:
         void (*few_backward)(const cgru_few *, Py_ssize_t, Py_ssize_t, int, int) noexcept nogil
         void (*few_sum)(const cgru_few_sums *, int) noexcept nogil
         void (*few_add)(const cgru_few_sums *, Py_ssize_t) noexcept nogil
-        Py_ssize_t (*few_room)(const cgru_call *, Py_ssize_t) noexcept nogil
+        Py_ssize_t (*few_room)(const cgru_call *, int, Py_ssize_t) noexcept nogil
         void (*dots)(const cgru_dots *, Py_ssize_t) noexcept nogil
         void (*copy)(cgru_matrix, Py_ssize_t, Py_ssize_t, void *, Py_ssize_t) noexcept nogil
 
@@ -267,9 +268,6 @@ cdef extern from "simd/cgru.h" nogil:
 
 # Runs the steps of a call as it stands; whether they are its first ones, and its last.
 ctypedef void run_piece(void *work, bint first, bint last) noexcept nogil
-
-cdef int lanes_choice  # whether lanes are samples: 1 wherever they can be, 0 never, -1 by the model
-cdef int lying_choice  # whether weights are read where they lie, likewise
 
 cdef const cgru_kernels *kernels(Py_ssize_t itemsize) noexcept nogil
 # Those for weights of fewer bytes, of that level; NULL where this build or this machine lacks it.

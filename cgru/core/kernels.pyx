@@ -35,7 +35,6 @@ cdef enum:
     MOST_STEPS = 4096  # of a piece
     ROWS_ROOM = 1 << 26  # bytes
 cdef Py_ssize_t _most_steps = MOST_STEPS, _rows_room = ROWS_ROOM
-lanes_choice = lying_choice = -1
 cdef double PIECE = 4e9  # operations of a piece: some tens of milliseconds
 
 # The arrays of a cgru_call, and the parameters in cgru_weights and cgru_gradients, as they stand there.
@@ -85,18 +84,6 @@ def use_pieces(steps=None, rows_room=None):
     _rows_room = ROWS_ROOM if rows_room is None else rows_room
 
 
-def use_samples_in_lanes(choice=None):
-    """From now on True: let lanes be samples wherever they can be; False: never; None: as at first. For the tests."""
-    global lanes_choice
-    lanes_choice = -1 if choice is None else choice
-
-
-def use_weights_where_they_lie(choice=None):
-    """From now on True: read weights where they lie wherever it can be; False: never; None: as at first. For tests."""
-    global lying_choice
-    lying_choice = -1 if choice is None else choice
-
-
 def activation(int code, double alpha, x):
     """The compiled activation `code` (see `cgru.activations.CODES`) at x, float32 or float64 of any shape."""
     cdef cnp.ndarray given = np.ascontiguousarray(x), out = np.empty_like(given)
@@ -122,7 +109,7 @@ cdef cgru_call new_call(Py_ssize_t m, Py_ssize_t s, Py_ssize_t e, Py_ssize_t u, 
     memset(&call, 0, sizeof(call))
     call.m, call.s, call.e, call.u, call.column = m, s, e, u, 1
     call.up, call.ep = (u + lanes - 1) // lanes * lanes, (e + lanes - 1) // lanes * lanes
-    call.after, call.norm, call.padded = variant.reset_after, variant.layer_norm, True
+    call.variant, call.padded = variant.code, True
     if activations is not None:
         call.activate, call.activate_update, call.activate_reset = (
             _activation(activations[0]), _activation(activations[1]), _activation(activations[2])

@@ -38,7 +38,8 @@ cdef class Workspace:
 
 cpdef cnp.ndarray time_major(cnp.ndarray memory, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype,
                              Py_ssize_t column):
-    """A contiguous array, None for a new one, as (m, s, n): its numbers lie as (s, m, n), or, with `column` m, as (s, n, m).
+    """Return a contiguous array, None for a new one, as (m, s, n), by `column`: 1, then it lies as (s, m, n), or m,
+    then as (s, n, m).
     """
     if memory is None:
         memory = np.empty(s * m * n, dtype)
@@ -49,7 +50,7 @@ cdef class Buffers:
     """Named arrays (m, s, n) that are handed out again only while nobody else holds them or a view of them.
 
     They lie time-major: what a step reads and writes is one piece of memory, which the processor sees coming; within a
-    step sample by sample, or, `column` apart, number by number (s, n, m). What is handed out are views, made once. A view
+    step sample by sample, or by `column` number by number (s, n, m). What is handed out are views, made once. A view
     holds the array that owns the memory, never another view (NumPy keeps no chain), so the reference counts of the
     views and of their owner say whether anyone but this object could see them.
     """

@@ -40,6 +40,13 @@ cdef struct Plan:
     Inputs inputs
     Weights weights
     bint fresh  # whether V has no part in the step without a previous state
+    bint ahead  # whether inputs, or dX, are those of many steps at once
+    bint takes_apart  # forward: whether what x adds to a step's products and what hp does are products of their own
+    bint without_V  # whether no product has V
+    bint sums_in_lanes  # gradients: whether the shares are some of the samples, which are lanes
+    Py_ssize_t inner  # forward: rows of U among the packed weights: e, or none
+    Py_ssize_t pre, seen  # where in a row those parts begin that cgru_call has so
+    Py_ssize_t multiple  # of how many samples those are that run together
     int threads
     Py_ssize_t packed  # numbers of the packed weights, behind which sums of those that lie wait
     Py_ssize_t rows_from  # behind both
@@ -73,10 +80,7 @@ cdef Py_ssize_t most_numbers(const cgru_kernels *k, const cgru_call *call, Direc
                              int most) noexcept nogil
 # How many of so many samples run together: whole vectors, where these are lanes.
 cdef inline Py_ssize_t whole(const Plan *plan, Py_ssize_t n) noexcept nogil:
-    return (n + plan.k.lanes - 1) // plan.k.lanes * plan.k.lanes if plan.layout == SAMPLES else n
-# Where in a row of a forward call the parts that every call of several samples has are over.
-cdef inline Py_ssize_t seen_from(const cgru_call *call) noexcept nogil:
-    return (7 if call.norm else 3) * call.up + call.ep
+    return (n + plan.multiple - 1) // plan.multiple * plan.multiple
 cdef inline double operations(const cgru_call *call) noexcept nogil:
     return 6.0 * call.m * call.s * call.u * (call.e + call.u)
 cdef int terms_of(const cgru_call *call) noexcept nogil

@@ -62,12 +62,14 @@ INLINE void set_wanted(cgru_array array, place at, vec x) {
 
 /* --- forward --- */
 
+INLINE int resets_after(const cgru_call *call) { return call->variant != CGRU_RESET_BEFORE; }
+
 /* r = activate_reset(r_); what becomes of h: r * h, or r itself where the reset comes after */
 INLINE vec reset_gate(const cgru_call *call, place at, vec r_, vec h) {
     const vec r = activate(call->activate_reset, r_);
     set_wanted(call->r, at, r);
     set_wanted(call->r_, at, r_);
-    return call->after ? r : r * h;
+    return resets_after(call) ? r : r * h;
 }
 
 /* z = activate_update(z_) */
@@ -87,8 +89,8 @@ INLINE vec reset_product(const cgru_call *call, place at, vec r, vec c) {
 INLINE int keeps(const cgru_call *call) { return call->zoneout != 0 || call->kept.data; }
 
 /* hh_, r * c (at `rc`) joining it where the reset comes after; and whether a call has neither that nor zoneout. */
-INLINE vec preactivation(const cgru_call *call, vec hh_, const T *rc) { return call->after ? hh_ + load(rc) : hh_; }
-INLINE int is_plain(const cgru_call *call) { return !call->after && !keeps(call); }
+INLINE vec preactivation(const cgru_call *call, vec hh_, const T *rc) { return resets_after(call) ? hh_ + load(rc) : hh_; }
+INLINE int is_plain(const cgru_call *call) { return !resets_after(call) && !keeps(call); }
 
 /* The share of hp that a state keeps. */
 INLINE vec share_kept(const cgru_call *call, place at) {
@@ -134,7 +136,7 @@ INLINE void gate_gradients(const int plain, const cgru_call *call, place at, T *
     set_wanted(call->dh_, at, sum);
     set(call->dhh_, at, candidate);
     set(call->dz_, at, update);
-    if (plain || !call->after) return;
+    if (plain || !resets_after(call)) return;
     const vec r = get(call->r, at), recurrent = candidate * r;
     const vec reset = candidate * get(call->c, at) * derivative(call->activate_reset, r);
     store(dr_ + at.c, reset);

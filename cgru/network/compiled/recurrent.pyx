@@ -1,6 +1,6 @@
 """GRU and Bidirectional as stages of a compiled network."""
 
-from cgru.core cimport backward, forward, gradients
+from cgru.core cimport driver, gradients
 from cgru.core.kernels cimport (
     CGRU_PLACE_dhh_, CGRU_PLACE_dz_, CGRU_PLACE_hh, CGRU_PLACE_z, CGRU_PLACES, array_place, cgru_array, cgru_call,
     laid, new_call,
@@ -191,7 +191,7 @@ cdef int _forward(Stage *stage, int i, const Piece *piece) except -1 nogil:
         call.last = timed(part.last, u, m)
         if stage.merge <= CONCAT:
             call.last = timed(<char *>stage.out + i * u * size, stage.u, m)
-    forward.perform(call, &part.w, stage.k, stage.scratch, stage.threads)
+    driver.perform(call, &part.w, stage.k, FORWARD, stage.scratch, stage.threads)
     if part.carried != NULL and piece.carries:
         _carry(stage, part, piece)
     return 0
@@ -296,7 +296,7 @@ cdef int _backward(Stage *stage, int i, const Piece *piece, cgru_array dX) excep
         call.dA = dA
     else:
         call.h0 = dA
-    backward.perform(&call, &part.w, stage.k, stage.scratch, stage.threads)
+    driver.perform(&call, &part.w, stage.k, BACKWARD, stage.scratch, stage.threads)
     if dX.data != NULL and part.dropout:
         _mask_input(stage, part, piece, dX, dX)
     if stage.trainable:
