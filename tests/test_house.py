@@ -117,7 +117,7 @@ PLACES = {  # a decision: the lines of code that take part in it, in at most so 
         r"\bfew\b(?![.]h| (of|levels))|cgru_few\b|is_single|hoists|is_brief|along_e|lie_of|let_lie|\bloose\b"
         r"|samples_in_lanes|sums_in_lanes|may_have_lanes|plan[.]layout|SAMPLES\b|SINGLE\b|EACH_STEP|MANY_STEPS|ALONG_E"
         r"|(lanes|lying)_choice\b|choose_lanes|input_column|call[.]column (==|!=|>)",
-        97,
+        96,
         20,
     ),
     "which GRU it is": (

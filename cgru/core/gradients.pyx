@@ -121,28 +121,23 @@ cdef void _accumulate(void *work, Py_ssize_t part) noexcept nogil:
 cdef void prepare(Sums *sums, const Plan *plan, const cgru_call *call, const cgru_gradients *g,
                   void *memory) noexcept nogil:
     """Sums over `call` that are added to `g`, in memory of `plan.numbers`."""
-    cdef Py_ssize_t depth = min(call.m * call.s, DEPTH), panels = terms_of(call) * plan.k.panels(call.u), i, start, end
+    cdef Py_ssize_t depth = min(call.m * call.s, DEPTH), i, start, end
     cdef char *free = <char *>memory
     cdef int size = plan.k.size
     sums.plan, sums.call, sums.g = plan[0], call, g
     for i in range(plan.shares):
+        start = i * plan.shared // plan.shares * plan.multiple
+        end = (i + 1) * plan.shared // plan.shares * plan.multiple
         if plan.sums_in_lanes:
-            start, end = _start_of(plan, call, i), _start_of(plan, call, i + 1)
+            end = min(call.m, end)
             sums.few[i] = cgru_few_sums(call, &sums.terms[0], terms_of(call), start, end - start, free)
             free += plan.k.few_room(call, terms_of(call), end - start) * size
             continue
-        start, end = i * panels // plan.shares, (i + 1) * panels // plan.shares
         sums.outer[i] = cgru_outer(call, &sums.terms[0], &sums.seen[0], start, end, 0, depth, False, free,
                                    free + operands_of(call) * depth * size, NULL)
         if plan.inputs == ALONG_E:
             sums.outer[i].wide = <char *>sums.outer[i].rows + terms_of(call) * call.up * depth * size
         free += plan.share * size
-
-
-cdef Py_ssize_t _start_of(const Plan *plan, const cgru_call *call, Py_ssize_t part) noexcept nogil:
-    """Where that share of the samples begins."""
-    cdef Py_ssize_t lanes = plan.k.lanes
-    return min(call.m, (call.m + lanes - 1) // lanes * part // plan.shares * lanes)
 
 
 cdef void sequence(Sums *sums, bint first, bint last) noexcept nogil:

@@ -53,6 +53,7 @@ cdef struct Plan:
     Py_ssize_t row, rows  # numbers of a row, and how many samples have theirs in memory together
     int shares  # gradients: parts of the sums
     Py_ssize_t share  # numbers of each
+    Py_ssize_t shared  # what is shared out: panels of the terms' columns, or vectors of samples
     Py_ssize_t numbers  # of the whole workspace
 
 

@@ -231,10 +231,12 @@ cdef void _measure_sums(Plan *plan, const cgru_call *call, Py_ssize_t m) noexcep
     cdef const cgru_kernels *k = plan.k
     cdef Py_ssize_t vectors = (m + k.lanes - 1) // k.lanes
     if plan.sums_in_lanes:
+        plan.shared, plan.multiple = vectors, k.lanes
         plan.shares = <int>min(vectors, FEW_PARTS, 1 + operations(call) * m / call.m / FEW_WORK)
         plan.numbers = vectors * k.lanes + plan.shares * k.few_room(call, terms_of(call), 0)
         return
-    plan.shares = <int>min(terms_of(call) * k.panels(call.u), MOST_SHARES, plan.threads)
+    plan.shared, plan.multiple = terms_of(call) * k.panels(call.u), 1
+    plan.shares = <int>min(plan.shared, MOST_SHARES, plan.threads)
     plan.share = _share(call, m)
     plan.numbers = plan.shares * plan.share
 
