@@ -24,7 +24,7 @@ import numpy as np
 
 import cgru
 from cgru import reference
-from cgru.core import kernels
+from cgru.core import kernels, plan
 from cgru.quantized import reference as narrow_reference
 
 Arrays = Mapping[str, np.ndarray]
@@ -283,10 +283,10 @@ def using(level: str, lanes: bool | None) -> Iterator[None]:
     before = kernels.level()
     try:
         kernels.use_level(level)
-        kernels.use_samples_in_lanes(lanes)
+        plan.use_samples_in_lanes(lanes)
         yield
     finally:
-        kernels.use_samples_in_lanes()
+        plan.use_samples_in_lanes()
         kernels.use_level(before)
 
 

@@ -14,8 +14,8 @@ from cgru.activations import compiled
 from cgru.core.checks import parameters, positive
 from cgru.variant import RESET_BEFORE
 from cgru.variant import named as variant_named
-from cgru.core cimport backward, forward, gradients
-from cgru.core.driver cimport Run, sequence
+from cgru.core cimport gradients
+from cgru.core.driver cimport prepare, sequence
 from cgru.core.gradients cimport Sums
 from cgru.core.kernels cimport (
     array_place, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_weights, kernels, new_call,
@@ -23,6 +23,7 @@ from cgru.core.kernels cimport (
 )
 from cgru.core.memory cimport LINE, Workspace, first_line, fits, lines_of
 from cgru.core.plan cimport BACKWARD, FORWARD, GRADIENTS, Direction, Plan, packed_rows, plan_of
+from cgru.core.products cimport Run
 from cgru.core.narrow cimport NarrowCell, NarrowGRU, narrow_room, narrow_sequence
 
 cnp.import_array()
@@ -195,7 +196,7 @@ cdef void _forward(const Inside *inside, cgru_call *call, const void *X, void *h
     call.X = cgru_array(<void *>X, call.s * call.e, call.e, 1)
     call.h0 = call.last = cgru_array(h, call.u, 0, 1)
     plan = _plan(inside, call, FORWARD)
-    forward.prepare(&run, &plan, call, inside.packed[call.m > 1], first_line(workspace), NULL)
+    prepare(&run, &plan, call, inside.packed[call.m > 1], first_line(workspace), NULL)
     sequence(&run, True, True)
 
 
@@ -232,7 +233,7 @@ cdef int _backward(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floa
     call.dX = cgru_array(dX, s * call.e, call.e, 1)
     call.h0 = call.last = cgru_array(dh, call.u, 0, 1)
     plan = _plan(inside, &call, BACKWARD)
-    backward.prepare(&run, &plan, &call, inside.packed[2 + (m > 1)], first_line(workspace), NULL)
+    prepare(&run, &plan, &call, inside.packed[2 + (m > 1)], first_line(workspace), NULL)
     sequence(&run, True, True)
     return CELL_OK
 
@@ -306,9 +307,9 @@ cdef void _pack(Inside *inside) noexcept nogil:
     for several in range(1 if inside.call.m == 1 else 2):
         call = _call(inside, 1 + several, 1)
         plan = _plan(inside, &call, FORWARD)
-        forward.prepare(&run, &plan, &call, inside.packed[several], NULL, &inside.weights)
+        prepare(&run, &plan, &call, inside.packed[several], NULL, &inside.weights)
         plan = _plan(inside, &call, BACKWARD)
-        backward.prepare(&run, &plan, &call, inside.packed[2 + several], NULL, &inside.weights)
+        prepare(&run, &plan, &call, inside.packed[2 + several], NULL, &inside.weights)
 
 
 cdef class Cell:
@@ -418,9 +419,11 @@ cdef class Cell:
         self.refresh()
         cdef cgru_call one = _call(inside, 1, 1)
         cdef Plan plan = _plan(inside, &one, FORWARD)
-        forward.prepare(&inside.one, &plan, &one, inside.packed[0], NULL, NULL)
+        prepare(&inside.one, &plan, &one, inside.packed[0], NULL, NULL)
+        inside.step_bytes = PY_SSIZE_T_MAX
+        if inside.one.single.call != NULL:
+            inside.step_bytes = workspace_bytes(<cgru_cell *>inside, 1, 1)
         inside.one.call = inside.one.single.call = call  # which has no `pre`: a step takes its input as it comes
-        inside.step_bytes = PY_SSIZE_T_MAX if one.norm else workspace_bytes(<cgru_cell *>inside, 1, 1)
 
     cdef int _describe(self) except -1:
         """The shapes of the parameters and of the caches, in their order."""

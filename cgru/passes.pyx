@@ -17,16 +17,20 @@ from cgru import reference
 from cgru.core import masks as dropping
 from cgru.core.checks import parameters
 from cgru.core.lengths import by_length, ends, mask
-from cgru.core cimport backward, forward, gradients
-from cgru.core.checks cimport real, rows
+from cgru.core cimport driver, gradients
+from cgru.core.checks cimport real
 from cgru.core.kernels cimport (
-    array_place, bind, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights, kernels, new_call,
-    set_lengths, set_zoneout, targets, view, weights,
+    array_place, bind, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights, kernels, laid,
+    matrix, new_call, put_rows, set_lengths, set_zoneout, targets, view, weights,
 )
 from cgru.core.memory cimport Buffers, time_major
-from cgru.core.plan cimport choose_lanes, has_inputs_in_lanes
+from cgru.core.plan cimport BACKWARD, FORWARD, choose_lanes, input_column, readable
 
 cnp.import_array()
+
+cdef extern from "numpy/arrayobject.h":
+    object PyArray_New(type subtype, int ndim, const cnp.npy_intp *shape, int kind, const cnp.npy_intp *strides,
+                       void *data, int itemsize, int flags, void *like)
 
 __all__ = ["GRUPass", "Pass", "predict"]
 
@@ -132,8 +136,7 @@ cdef class GRUPass(Pass):
         self.reverse, self.compiled, self.codes, self.ragged = reverse, compiled, codes, by_length(lengths, X.shape[1])
         self.buffers, self.memory, self._bc = Buffers() if buffers is None else buffers, memory, {}
         self.call = self._call(layer.d["u"])
-        if not self.call.few:
-            self.X = rows(self.X)
+        self.X = readable(&self.call, self.X)
         if compiled:
             self._lay(_start(h0, p, self.call.m), ran)
             if ran:
@@ -157,12 +160,9 @@ cdef class GRUPass(Pass):
             hp, h = h, hp
         cdef Py_ssize_t bytes = m * u * cnp.PyArray_ITEMSIZE(states)
         cdef char *start = <char *>cnp.PyArray_DATA(states) + first * bytes
-        if h0 is not None and call.few:
-            states[:, first] = h0
-            call.h0 = view(states[:, first])
-        elif h0 is not None:
-            memcpy(start, cnp.PyArray_DATA(h0), bytes)
-            call.h0 = cgru_array(start, u, 0, 1)
+        if h0 is not None:
+            call.h0 = laid(start, u, m, call.column)
+            put_rows(kernels(cnp.PyArray_ITEMSIZE(states)), matrix(h0), m, u, call.h0)
         elif not ran:
             memset(start, 0, bytes)
         self.held = {"X": self.X, "h": h, "hp": hp}
@@ -205,7 +205,7 @@ cdef class GRUPass(Pass):
             X = dropping.masked(X, self._masks["input_mask"])
         call.X = view(X)
         weights(&w, p, self.variant.names)
-        forward.execute(call, &w, k)
+        driver.execute(call, &w, k, FORWARD)
         call.h0.data = call.X.data = call.last.data = NULL
         return 0
 
@@ -331,8 +331,8 @@ cdef class GRUPass(Pass):
                 dA = dA.copy(order="K")
             if dstate is not None:
                 dA[last] += dstate
-            return dA[...] if self.call.few else rows(dA)[...]
-        every = self.buffers.take("dA", m, s, u, self.X.dtype, self.call.few)
+            return readable(&self.call, dA)[...]
+        every = self.buffers.take("dA", m, s, u, self.X.dtype, self.call.column)
         every.fill(0)
         for part in (dA, dstate):
             if part is not None:
@@ -346,21 +346,21 @@ cdef class GRUPass(Pass):
         cdef cnp.ndarray handed, dh, dhn, dX
         cdef cgru_call call = self.call
         cdef cgru_weights w
-        handed, dh, dhn = self.buffers.take_states("handed", m, s, u, dtype, call.few)
+        handed, dh, dhn = self.buffers.take_states("handed", m, s, u, dtype, call.column)
         if self.reverse:
             dh, dhn = dhn, dh
         memset(<char *>cnp.PyArray_DATA(handed) + (0 if self.reverse else s) * m * u * size, 0, m * u * size)
         cdef dict bc = {"dA": dA, "dh": dh, "dhn": dhn}
         for name in ("dh_", "dhh_", "dz_", "dr_"):
-            bc[name] = self.buffers.take(name, m, s, u, dtype, call.few)
+            bc[name] = self.buffers.take(name, m, s, u, dtype, call.column)
         for name in self.variant.gradients:
-            bc[name] = self.buffers.take(name, m, s, self.variant.width(name, u), dtype, call.few)
+            bc[name] = self.buffers.take(name, m, s, self.variant.width(name, u), dtype, call.column)
             bind(&call, name, bc[name])
-        bc["dX"] = dX = self.buffers.take("dX", m, s, call.e, dtype, has_inputs_in_lanes(kernels(size), &call))
+        bc["dX"] = dX = self.buffers.take("dX", m, s, call.e, dtype, input_column(kernels(size), &call))
         call.dA, call.dh, call.dX = view(dA), view(dh), view(dX)
         call.dh_, call.dhh_, call.dz_, call.dr_ = view(bc["dh_"]), view(bc["dhh_"]), view(bc["dz_"]), view(bc["dr_"])
         weights(&w, p, self.variant.names)
-        backward.execute(&call, &w, kernels(size))
+        driver.execute(&call, &w, kernels(size), BACKWARD)
         if self.reverse and self._lengths is not None:  # dL/dh0 of a short sample stands where its padding begins
             bc["dhn"] = np.where(mask(self._lengths, s), dhn, np.zeros(1, dtype))
         if "input_mask" in self._masks:
@@ -424,13 +424,13 @@ cdef class GRUPass(Pass):
 
     cdef cnp.ndarray _own(self, cgru_array caches, Py_ssize_t n=0):
         """The array (m, s, n) that lies there, whatever became of the one that shows it; n 0: u."""
-        cdef bint few = self.call.few
-        cdef Py_ssize_t m = self.call.m
-        n = n or self.call.u
-        cdef cnp.npy_intp[3] shape = [self.call.s, n if few else m, m if few else n]
-        cdef cnp.ndarray array = cnp.PyArray_SimpleNewFromData(3, shape, cnp.PyArray_TYPE(self.X), caches.data)
+        cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(self.X)
+        cdef cnp.npy_intp[3] shape = [self.call.m, self.call.s, n or self.call.u]
+        cdef cnp.npy_intp[3] strides = [caches.sample * size, caches.step * size, caches.column * size]
+        cdef cnp.ndarray array = PyArray_New(cnp.ndarray, 3, shape, cnp.PyArray_TYPE(self.X), strides, caches.data, 0,
+                                             cnp.NPY_ARRAY_BEHAVED, NULL)
         cnp.set_array_base(array, self)
-        return array.transpose(2, 0, 1) if few else array.swapaxes(0, 1)
+        return array
 
     def _own_caches(self):
         """`held` anew."""
@@ -451,20 +451,20 @@ cdef class GRUPass(Pass):
     cdef tuple _states(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype):
         """All of (m, s + 1, n), and the views of it without the last and without the first step."""
         if self.memory is None:
-            return self.buffers.take_states(name, m, s, n, dtype, self.call.few)
+            return self.buffers.take_states(name, m, s, n, dtype, self.call.column)
         states = self._cut(m, s + 1, n)
         return states, states[:, :-1], states[:, 1:]
 
     cdef cnp.ndarray _take(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype):
         """An array (m, s, n), time-major, its contents unspecified."""
         if self.memory is None:
-            return self.buffers.take(name, m, s, n, dtype, self.call.few)
+            return self.buffers.take(name, m, s, n, dtype, self.call.column)
         return self._cut(m, s, n)
 
     cdef cnp.ndarray _cut(self, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n):
         """The next part of the memory that was handed in."""
         self.taken += m * s * n
-        return time_major(self.memory[self.taken - m * s * n:self.taken], m, s, n, None, self.call.few)
+        return time_major(self.memory[self.taken - m * s * n:self.taken], m, s, n, None, self.call.column)
 
 
 def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, variant, tuple codes not None, *,
@@ -480,8 +480,7 @@ def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, va
         ragged = by_length(lengths, s)
         set_lengths(&call, ragged[0], ragged[1])
     choose_lanes(kernels(size), &call)
-    if not call.few:
-        X = rows(X)
+    X = readable(&call, X)
     call.X = view(X)
     set_zoneout(&call, zoneout)
     h0 = _start(h0, p, m)
@@ -491,11 +490,11 @@ def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, va
         state = _new(2, m, u, 0, X)
         call.last = view(state)
     if every:
-        if call.few:
-            h = time_major(None, m, s, u, X.dtype, True)
-        else:
+        if call.column == 1:
             h = _new(3, m, s, u, X, zeros=lengths is not None)  # past them nothing is written
+        else:
+            h = time_major(None, m, s, u, X.dtype, call.column)
         call.h = view(h)
     weights(&w, p, variant.names)
-    forward.execute(&call, &w, kernels(size))
+    driver.execute(&call, &w, kernels(size), FORWARD)
     return h, state

@@ -42,7 +42,7 @@ EPSILON = 1e-5
 
 
 def names(reset_after: bool = False, layer_norm: bool = False, learn_h0: bool = False) -> tuple[str, ...]:
-    """The names of the parameters in their order; see `cgru.variant`."""
+    """Return the names of the parameters in their order; see `cgru.variant`."""
     return variant_of(reset_after=reset_after, layer_norm=layer_norm, learn_h0=learn_h0).names
 
 
@@ -167,22 +167,21 @@ def backward(
         dhh_ = dn * (1 - z) * activate(fc["hh_"][:, t], deriv=True)
         dz_ = dn * (hp - hh) * activate_update(fc["z_"][:, t], deriv=True)
         step = {"dh_": dh_, "dhn": dhn, "dhh_": dhh_, "dz_": dz_}
-        if variant.reset_after:
-            step["dc"] = dc = dhh_ * r
-            dr = dhh_ * fc["c"][:, t]
+        if variant.reset_after:  # d: what goes back through Vhh; by: what then multiplies it
+            step["dc"] = d = dhh_ * r
+            dr, by = dhh_ * fc["c"][:, t], 1
         else:
-            drh = dhh_ @ p["Vhh"].T
-            dr = drh * hp * m_hh
+            d, by = dhh_, r
+            dr = dhh_ @ p["Vhh"].T * hp * m_hh
         step["dr_"] = dr_ = dr * activate_reset(fc["r_"][:, t], deriv=True)
 
         dU = {"z": dz_, "r": dr_, "hh": dhh_}
-        dV = dU | ({"hh": dc} if variant.reset_after else {})
+        dV = dU | {"hh": d}
         if variant.layer_norm:
             nU, nV, iU, iV = (fc[name][:, t] for name in ("nU", "nV", "iU", "iV"))
             dU, step["dU_"] = _back(dU, p["gU"], nU, iU)
             dV, step["dV_"] = _back(dV, p["gV"], nV, iV)
-        dhp_hh = dV["hh"] @ p["Vhh"].T if variant.reset_after else drh * r
-        dh = dhp_hh * m_hh + dV["z"] @ p["Vz"].T * m_z + dV["r"] @ p["Vr"].T * m_r + dn * z
+        dh = dV["hh"] @ p["Vhh"].T * by * m_hh + dV["z"] @ p["Vz"].T * m_z + dV["r"] @ p["Vr"].T * m_r + dn * z
         if k is not None:
             dh = dh + dh_ * k[:, t]
         dX = dU["hh"] @ p["Uhh"].T + dU["z"] @ p["Uz"].T + dU["r"] @ p["Ur"].T

@@ -31,8 +31,7 @@ class Variant:
 
     Attributes:
         name: "reset_before", "reset_after" or "layer_norm": what files, `Cell` and errors call it.
-        reset_after: whether the reset gate is applied after the matrix product.
-        layer_norm: whether the products of X and of the previous state are normalised.
+        code: its place in `VARIANTS`, by which compiled code knows it.
         names: its parameters in their order.
         caches: what `forward` keeps beside `X, h, hp, hh_, hh, z, z_, r, r_`, each (m, s, n) with n by `width`.
         gradients: what `backward` keeps beside `dA, dh_, dh, dhn, dhh_, dz_, dr_, dX`, likewise.
@@ -40,9 +39,8 @@ class Variant:
     """
 
     name: str
+    code: int
     names: tuple[str, ...]
-    reset_after: bool = False
-    layer_norm: bool = False
     caches: tuple[str, ...] = ()
     gradients: tuple[str, ...] = ()
     learn_h0: bool = False
@@ -60,6 +58,16 @@ class Variant:
         """How many numbers the caches of a run take that `GRU.run` is to put into memory handed in."""
         widths = (6 if preactivations else 3) * u + sum(self.width(name, u) for name in self.caches)
         return (s + 1) * m * u + s * m * widths
+
+    @property
+    def reset_after(self) -> bool:
+        """Return whether the reset gate is applied after the matrix product."""
+        return "c" in self.caches
+
+    @property
+    def layer_norm(self) -> bool:
+        """Return whether the products of X and of the previous state are normalised."""
+        return "nU" in self.caches
 
     @cached_property
     def gradient_names(self) -> tuple[str, ...]:
@@ -89,15 +97,14 @@ def by_letter(e: int, u: int) -> dict[str, tuple[int, int]]:
 
 _NINE = ("Uz", "Vz", "bz", "Ur", "Vr", "br", "Uhh", "Vhh", "bhh")
 
-RESET_BEFORE = Variant("reset_before", _NINE)
-RESET_AFTER = Variant("reset_after", (*_NINE, "chh"), reset_after=True, caches=("c",), gradients=("dc",))
+RESET_BEFORE = Variant("reset_before", 0, _NINE)
+RESET_AFTER = Variant("reset_after", 1, (*_NINE, "chh"), ("c",), ("dc",))
 LAYER_NORM = Variant(
     "layer_norm",
-    (*_NINE, "chh", "gU", "gV"),
-    reset_after=True,
-    layer_norm=True,
-    caches=("c", "nU", "nV", "iU", "iV"),
-    gradients=("dc", "dU_", "dV_"),
+    2,
+    (*RESET_AFTER.names, "gU", "gV"),
+    (*RESET_AFTER.caches, "nU", "nV", "iU", "iV"),
+    (*RESET_AFTER.gradients, "dU_", "dV_"),
 )
 VARIANTS = {variant.name: variant for variant in (RESET_BEFORE, RESET_AFTER, LAYER_NORM)}
 LEARNED = {name: replace(each, names=(*each.names, "h0"), learn_h0=True) for name, each in VARIANTS.items()}

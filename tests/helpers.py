@@ -15,7 +15,7 @@ import pytest
 import cgru
 from cgru import reference
 from cgru.activations import bind, code_of
-from cgru.core import backward, forward, gradients
+from cgru.core import driver, gradients
 
 ODD = (1, 2, 7, 17, 33)
 SHAPES = [
@@ -107,13 +107,14 @@ def compiled(
     fc = {"h": early, "hp": late} if reverse else {"h": late, "hp": early}
     fc |= room(("hh", "z", "r", *variant.caches, *(("hh_", "z_", "r_") if pre else ())))
     arrays = {**fc, "X": X, "h0": h0, "last": last, "zoneout": zoneout}
-    forward.run(variant, p, arrays, codes, order, running, reverse, padded, loose)
+    flags = {"reverse": reverse, "padded": padded}
+    driver.run("forward", variant, p, arrays, codes, order, running, **flags, loose=loose)
 
     fresh = h0 is None
     bc = room(("dh_", *(("dh",) if dh else ()), "dhh_", "dz_", "dr_", *variant.gradients))
     bc["dX"] = np.full((m, s, e), np.nan, dtype)
     arrays = {**fc, **bc, "X": X, "dA": dA, "h0": dstate, "last": dh0 if dh else None, "zoneout": zoneout}
-    backward.run(variant, p, arrays, codes, order, running, reverse, fresh, padded)
+    driver.run("backward", variant, p, arrays, codes, order, running, **flags, fresh=fresh)
 
     g = {"d" + name: np.zeros(value.shape, dtype) for name, value in p.items()}  # C-contiguous, as always
     gradients.run(variant, g, {**fc, **bc, "X": X}, order, running, reverse, fresh)

@@ -1,6 +1,6 @@
 """The layer backward, without the GIL: its memory is handed in, its arrays are those of the call.
 
-The call of `execute`; all past a sample's length is written as zero, or, where `call.padded` is False, not at all:
+The call of driver.pxd; all past a sample's length is written as zero, or, where `call.padded` is False, not at all:
 
     hp hh z r      (m, s, u)    read; and the variant's caches: c, or c nU nV iU iV
     recurrent      (m, 3, u)    read: as forward had it
@@ -18,13 +18,7 @@ h0, `call.fresh` says so: then the products with V of the step that ran first ar
 and its part of the gradients of V.
 """
 
-from cgru.core.driver cimport Run
-from cgru.core.kernels cimport cgru_call, cgru_kernels, cgru_weights
-from cgru.core.plan cimport Plan
+from cgru.core.products cimport Run
 
-# What these do says driver.pxd; the plan is one of this direction.
-cdef void prepare(Run *run, const Plan *plan, cgru_call *call, void *packed, void *rows,
-                  const cgru_weights *w) noexcept nogil
-cdef int perform(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, void *memory,
-                 int most) except -1 nogil
-cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) except -1
+# Make the products of a call, and unless its weights are packed already pack them, from `packed` on.
+cdef void lay_out_backward(Run *run, char *packed) noexcept nogil

@@ -3,30 +3,25 @@
 Whatever is given here is trusted: the layer has checked it. All arrays are of one dtype, float32 or float64.
 """
 
-cimport numpy as cnp
-
-from cgru.core.driver cimport Run, begin, drive, fill, multiply, new_part, take_ahead
-from cgru.core.driver cimport execute as execute_run
 from cgru.core.kernels cimport (
-    CGRU_HH, CGRU_R, CGRU_Z, add_operand, cgru_call, cgru_kernels, cgru_matrix, cgru_product, cgru_weights, kernels,
-    mask_of, new_product, pack, pack_gains, transpose, weights, with_operand,
+    CGRU_HH, CGRU_LAYER_NORM, CGRU_R, CGRU_RESET_BEFORE, CGRU_Z, add_operand, cgru_call, cgru_kernels, cgru_matrix,
+    cgru_product, cgru_weights, mask_of, new_product, pack, pack_gains, transpose, with_operand,
 )
-from cgru.core.plan cimport ALONG_E, BACKWARD, EACH_STEP, SAMPLES, SINGLE, Plan, call_of, plan_of
+from cgru.core.plan cimport ALONG_E, SAMPLES, SINGLE
+from cgru.core.products cimport fill, multiply, new_part, take_ahead
 
-cnp.import_array()
 
-
-cdef void _lay_out(Run *run, char *to) noexcept nogil:
+cdef void lay_out_backward(Run *run, char *packed) noexcept nogil:
     if run.plan.layout == SAMPLES:
-        _lay_out_few(run, to)
+        _lay_out_few(run, packed)
     elif run.plan.layout == SINGLE:
-        _lay_out_single(run, to)
-    elif run.call.norm:
-        _lay_out_norm(run, to)
-    elif run.call.after:
-        _lay_out_after(run, to)
+        _lay_out_single(run, packed)
+    elif run.call.variant == CGRU_LAYER_NORM:
+        _lay_out_norm(run, packed)
+    elif run.call.variant == CGRU_RESET_BEFORE:
+        _lay_out_before(run, packed)
     else:
-        _lay_out_before(run, to)
+        _lay_out_after(run, packed)
 
 
 cdef void _lay_out_before(Run *run, char *to) noexcept nogil:
@@ -105,12 +100,12 @@ cdef void _lay_out_dX(Run *run, const char *d, Py_ssize_t step, char *to) noexce
     for gate in range(CGRU_HH, CGRU_R - 1, -1):
         multiply(product, d + (CGRU_HH - gate) * step, call.ld, call.u, &run.w.U[gate])
     fill(run, product, 1, call.e, NULL)
-    if call.dX.data == NULL or run.plan.inputs != EACH_STEP:
+    if call.dX.data == NULL or run.plan.ahead:
         run.products -= 1
     else:
         run.fresh[run.fresh_products] = product[0]
         run.fresh_products += 1
-    if call.dX.data != NULL and run.plan.inputs != EACH_STEP:
+    if call.dX.data != NULL and run.plan.ahead:
         run.read[0], run.read[1], run.read[2] = &call.dhh_, &call.dz_, &call.dr_
         take_ahead(run, product, call.dX.step, 0)
 
@@ -134,53 +129,27 @@ cdef void _lay_out_few(Run *run, char *to) noexcept nogil:
     cdef const cgru_call *call = run.call
     cdef const cgru_kernels *k = run.plan.k
     cdef const cgru_weights *w = &run.w
-    cdef Py_ssize_t u = call.u, e = call.e, size = k.size, K = 3 * u if call.after else 2 * u, part = u * size
+    cdef bint after = call.variant != CGRU_RESET_BEFORE
+    cdef Py_ssize_t u = call.u, e = call.e, size = k.size, K = (2 + after) * u, part = u * size
     cdef char *reset = to + u * K * size
     cdef char *dX = to + 3 * u * u * size
     cdef int *gates = [CGRU_HH, CGRU_Z, CGRU_R]
     cdef int n
-    run.few.call, run.few.state, run.few.reset, run.few.input, run.few.wide = call, to, reset, dX, NULL
-    if run.plan.inputs == ALONG_E:
-        run.ahead[0] = new_product(k, call, k.put, e, dX, NULL)
-        add_operand(&run.ahead[0], NULL, 3 * u, 3 * u)
-        run.few.wide = &run.ahead[0]
+    cdef cgru_product *wide = &run.ahead[0] if run.plan.inputs == ALONG_E else NULL
+    run.few.call, run.few.state, run.few.reset, run.few.input, run.few.wide = call, to, reset, dX, wide
+    if wide != NULL:
+        wide[0] = new_product(k, call, k.put, e, dX, NULL)
+        add_operand(wide, NULL, 3 * u, 3 * u)
     if not run.packs:
         return
     k.copy(w.V[CGRU_Z], u, u, to, K)
     k.copy(w.V[CGRU_R], u, u, to + part, K)
-    if call.after:
+    if after:
         k.copy(w.V[CGRU_HH], u, u, to + 2 * part, K)
     else:
         k.copy(w.V[CGRU_HH], u, u, reset, u)
     for n in range(3):
-        if run.few.wide != NULL:
-            pack(k, &run.ahead[0], n * u, 0, transpose(w.U[gates[n]]), u, e)
+        if wide != NULL:
+            pack(k, wide, n * u, 0, transpose(w.U[gates[n]]), u, e)
         else:
             k.copy(w.U[gates[n]], e, u, dX + n * part, 3 * u)
-
-
-cdef void prepare(Run *run, const Plan *plan, cgru_call *call, void *packed, void *rows,
-                  const cgru_weights *w) noexcept nogil:
-    begin(run, plan, call, packed, rows, w, _lay_out)
-
-
-cdef int perform(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, void *memory,
-                 int most) except -1 nogil:
-    cdef Plan plan = plan_of(k, call, w, BACKWARD, most)
-    return drive(&plan, call, w, memory, _lay_out)
-
-
-cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) except -1:
-    return execute_run(call, w, k, BACKWARD, _lay_out)
-
-
-def run(variant, dict p not None, dict arrays not None, tuple activations not None, order=None, running=None,
-        bint reverse=False, bint fresh=False, bint padded=True):
-    """Go back through what `cgru.core.forward.run` ran: the same arguments, and the arrays of backward.pxd; `fresh`: it
-    had no h0.
-    """
-    cdef cgru_call call = call_of(variant, cnp.PyArray_DIM(p["Vz"], 0), arrays, activations, order, running)
-    cdef cgru_weights w
-    call.reverse, call.fresh, call.padded = reverse, fresh, padded
-    weights(&w, p, variant.names)
-    execute(&call, &w, kernels(arrays["X"].itemsize))

@@ -1,60 +1,20 @@
-"""The driver of a call, forward or back, over its plan: blocks of rows on threads, and steps in pieces."""
+"""The driver of a call, forward or back, over its plan: blocks of rows on threads, and steps in pieces.
 
-from cgru.core.kernels cimport (
-    cgru_array, cgru_call, cgru_dots, cgru_epilogue, cgru_few, cgru_kernels, cgru_matrix, cgru_norm, cgru_product,
-    cgru_single, cgru_weights,
-)
+forward.pxd and backward.pxd say which arrays a call wants.
+"""
+
+from cgru.core.kernels cimport cgru_call, cgru_kernels, cgru_weights
 from cgru.core.plan cimport Direction, Plan
-
-cdef enum:
-    MOST_PRODUCTS = 4  # of a step
-
-
-# Makes the products of a call, and unless its weights are packed already packs them, from `packed` on.
-ctypedef void lay_out_products(Run *run, char *packed) noexcept nogil
-
-
-cdef struct Run:
-    Plan plan
-    cgru_call *call
-    cgru_weights w  # by their rows, where they lie
-    bint packs  # whether w is to be packed
-    void *sums  # of products with weights that lie
-    cgru_product each[MOST_PRODUCTS]  # of a step, one after the other
-    cgru_product fresh[MOST_PRODUCTS]  # of the step without a previous state
-    int products, fresh_products
-    int of_x[MOST_PRODUCTS]  # forward: which operand of each is x; -1: none
-    cgru_product ahead[2]  # of the inputs of many steps, where they are taken at once
-    int ahead_products
-    const cgru_array *read[3]  # the arrays of the call whose steps are the operands of these
-    cgru_dots dots  # instead, where there are few units under many elements
-    cgru_norm norm
-    cgru_single single  # instead of the products of a step, where there is one sample
-    cgru_few few  # likewise, where lanes are samples
-    Py_ssize_t start, stop  # the samples to run
-    Py_ssize_t rows  # of a block
-    bint first, last  # whether the steps to run are the first ones in the order in which they run, and the last
-
-
-# The next product of a step, its packed weights and its bias there; then its operands, whose first matrix is W; then
-# their matrices (k, n) are packed, `gates` of them side by side, and as many biases; or all are read where they lie.
-cdef cgru_product *new_part(Run *run, cgru_epilogue *epilogue, Py_ssize_t columns, const void *weights,
-                            const void *bias) noexcept nogil
-cdef void multiply(cgru_product *product, const void *rows, Py_ssize_t ld, Py_ssize_t k,
-                   const cgru_matrix *W) noexcept nogil
-cdef void fill(Run *run, cgru_product *product, int gates, Py_ssize_t n, const cgru_matrix *b) noexcept nogil
-# Take a product of the inputs of many steps at once, to rows `ld` apart, from `column` on.
-cdef void take_ahead(Run *run, const cgru_product *product, Py_ssize_t ld, Py_ssize_t column) noexcept nogil
+from cgru.core.products cimport Run
 
 # A run over `call` whose packed weights, of `plan.packed` numbers, and rows, of `plan.row` numbers for each sample, lie
 # there. The weights are packed from `w`, or, where that is NULL, stand there already.
-cdef void begin(Run *run, const Plan *plan, cgru_call *call, void *packed, void *rows, const cgru_weights *w,
-                lay_out_products *lay_out) noexcept nogil
+cdef void prepare(Run *run, const Plan *plan, cgru_call *call, void *packed, void *rows,
+                  const cgru_weights *w) noexcept nogil
 # All steps of the call as it stands.
 cdef void sequence(Run *run, bint first, bint last) noexcept nogil
-# The whole call in memory of `plan.numbers`; a Ctrl-C ends it.
-cdef int drive(const Plan *plan, cgru_call *call, const cgru_weights *w, void *memory,
-               lay_out_products *lay_out) except -1 nogil
-# The same with memory of its own.
-cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, Direction direction,
-                 lay_out_products *lay_out) except -1
+# The whole call in memory of as many numbers as its plan says, on at most so many threads; a Ctrl-C ends it.
+cdef int perform(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, Direction direction, void *memory,
+                 int most) except -1 nogil
+# The same with memory of its own, on all threads.
+cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, Direction direction) except -1

@@ -1,62 +1,23 @@
 """One driver for both directions: what a call does with the products that forward.pyx and backward.pyx lay out."""
 
+cimport numpy as cnp
 from libc.string cimport memset
 
+from cgru.core.backward cimport lay_out_backward
+from cgru.core.forward cimport lay_out_forward
 from cgru.core.kernels cimport (
-    CGRU_STEPS, add_operand, cgru_operand, in_pieces, look_for_signals, new_product, pack, pack_bias, steps_of_row,
-    steps_of_single, transpose, with_operand,
+    CGRU_STEPS, cgru_array, cgru_dots, cgru_operand, cgru_product, in_pieces, kernels, look_for_signals, steps_of_row,
+    steps_of_single, transpose, weights, with_operand,
 )
 from cgru.core.memory cimport Workspace
-from cgru.core.plan cimport (
-    BACKWARD, EACH_STEP, FORWARD, IN_COLUMNS, IN_ROWS, PACKED, SAMPLES, SINGLE, UNITS, plan_of, seen_from,
-    whole,
-)
+from cgru.core.plan cimport BACKWARD, FORWARD, IN_COLUMNS, PACKED, SAMPLES, SINGLE, call_of, plan_of, whole
+from cgru.core.products cimport take_ahead
 from cgru.core.threads cimport available, block_rows, share
+
+cnp.import_array()
 
 
 # --- products ---
-
-cdef cgru_product *new_part(Run *run, cgru_epilogue *epilogue, Py_ssize_t columns, const void *weights,
-                            const void *bias) noexcept nogil:
-    cdef cgru_product *product = &run.each[run.products]
-    run.of_x[run.products] = -1
-    run.products += 1
-    product[0] = new_product(run.plan.k, run.call, epilogue, columns, weights, bias)
-    return product
-
-
-cdef void multiply(cgru_product *product, const void *rows, Py_ssize_t ld, Py_ssize_t k,
-                   const cgru_matrix *W) noexcept nogil:
-    product.lies[product.operands] = W
-    add_operand(product, rows, ld, k)
-
-
-cdef void fill(Run *run, cgru_product *product, int gates, Py_ssize_t n, const cgru_matrix *b) noexcept nogil:
-    cdef bint back = run.plan.direction == BACKWARD
-    cdef Py_ssize_t k0 = 0, width = product.columns // gates
-    cdef int gate, o
-    cdef cgru_matrix W
-    for gate in range(gates if run.packs and b != NULL else 0):
-        pack_bias(run.plan.k, product, gate * width, b[gate], n)
-    if run.plan.weights != PACKED:  # a product wants them as they lie, or their transposes
-        product.width, product.across = n, run.plan.weights == (IN_ROWS if back else IN_COLUMNS)
-        product.sums = run.sums
-        return
-    for o in range(product.operands):
-        for gate in range(gates if run.packs else 0):
-            W = product.lies[o][gate]
-            pack(run.plan.k, product, k0, gate * width, transpose(W) if back else W, product.operand[o].k, n)
-        k0 += product.operand[o].k
-        product.lies[o] = NULL
-
-
-cdef void take_ahead(Run *run, const cgru_product *product, Py_ssize_t ld, Py_ssize_t column) noexcept nogil:
-    cdef cgru_product *ahead = &run.ahead[run.ahead_products]
-    run.ahead_products += 1
-    ahead[0] = product[0]
-    ahead.epilogue, ahead.chains, ahead.column = run.plan.k.put, 1, column  # whatever number of steps there is
-    ahead.out = cgru_array(NULL, ld, 0, 1)
-
 
 cdef void _take_apart(Run *run) noexcept nogil:
     """The products of a step forward, as the variant has laid them out, taken apart: what x adds, and what hp does."""
@@ -76,20 +37,19 @@ cdef void _take_apart(Run *run) noexcept nogil:
         run.fresh[n] = with_operand(&run.each[n], -1)
 
 
-cdef void begin(Run *run, const Plan *plan, cgru_call *call, void *packed, void *rows, const cgru_weights *w,
-                lay_out_products *lay_out) noexcept nogil:
+cdef void prepare(Run *run, const Plan *plan, cgru_call *call, void *packed, void *rows,
+                  const cgru_weights *w) noexcept nogil:
     run.plan, run.call, run.start, run.stop, run.packs = plan[0], call, 0, call.m, w != NULL
     if w != NULL:
         run.w = w[0]
-    run.sums, run.dots.W = <char *>packed + plan.packed * plan.k.size, NULL
+    run.sums, run.dots.W, run.norm.call = <char *>packed + plan.packed * plan.k.size, NULL, NULL
     run.products = run.fresh_products = run.ahead_products = 0
-    call.rows, call.ld, call.pre, call.seen = rows, plan.row, 0, 0
-    if plan.direction == FORWARD and plan.inputs != EACH_STEP and plan.layout != SAMPLES:
-        call.pre = 6 * call.up if plan.layout == SINGLE else seen_from(call)
-    if plan.direction == FORWARD and call.recurrent.data != NULL:
-        call.seen = seen_from(call)
-    lay_out(run, <char *>packed)
-    if plan.direction == FORWARD and plan.layout == UNITS and (plan.fresh or call.pre):
+    call.rows, call.ld, call.pre, call.seen = rows, plan.row, plan.pre, plan.seen
+    if plan.direction == BACKWARD:
+        lay_out_backward(run, <char *>packed)
+    else:
+        lay_out_forward(run, <char *>packed)
+    if plan.takes_apart:
         _take_apart(run)
 
 
@@ -141,7 +101,7 @@ cdef void _step(Run *run, bint fresh, Py_ssize_t t, Py_ssize_t row, Py_ssize_t r
     cdef int n
     if back:
         k.gates_backward(run.call, t, row, rows)
-        if run.call.norm:
+        if run.norm.call != NULL:
             k.norm_backward(&run.norm, t, row, rows)
     else:
         k.load(run.call, t, row, rows)
@@ -149,7 +109,7 @@ cdef void _step(Run *run, bint fresh, Py_ssize_t t, Py_ssize_t row, Py_ssize_t r
             k.see(run.call, row, rows)
     for n in range(run.fresh_products if fresh else run.products):
         k.product(&products[n], t, row, rows)
-    if run.call.norm and not back:
+    if run.norm.call != NULL and not back:
         k.norm_forward(&run.norm, t, row, rows)
 
 
@@ -168,9 +128,6 @@ cdef void _block(void *work, Py_ssize_t part) noexcept nogil:
     cdef Py_ssize_t row = run.start + part * run.rows, s = call.s, n, t
     cdef Py_ssize_t rows = min(run.rows, run.stop - row), live = rows
     cdef Py_ssize_t turn = CGRU_STEPS - 1 if call.reverse else 0  # the step on this side of many, back on the other
-    if run.plan.layout == SAMPLES:
-        (k.few_backward if back else k.few_forward)(&run.few, row, rows, run.first, run.last)
-        return
     ahead = ahead or run.dots.W != NULL
     if run.first:
         k.start(call, row, rows)
@@ -189,6 +146,14 @@ cdef void _block(void *work, Py_ssize_t part) noexcept nogil:
             _inputs(run, t, row, rows)
     if run.last and call.last.data:
         k.finish(call, row, rows)
+
+
+cdef void _lanes(void *work, Py_ssize_t part) noexcept nogil:
+    """Likewise, where samples are lanes."""
+    cdef Run *run = <Run *>work
+    cdef const cgru_kernels *k = run.plan.k
+    cdef Py_ssize_t row = run.start + part * run.rows, rows = min(run.rows, run.stop - row)
+    (k.few_backward if run.plan.direction == BACKWARD else k.few_forward)(&run.few, row, rows, run.first, run.last)
 
 
 cdef void _single(Run *run, bint first, bint last) noexcept nogil:
@@ -237,15 +202,14 @@ cdef void sequence(Run *run, bint first, bint last) noexcept nogil:
     if plan.weights == PACKED:
         run.rows = whole(plan, block_rows(m, call.ld * plan.k.size, 3 * call.u * read * plan.k.size, plan.threads,
                                           call.running != NULL))
-    share(_block, run, (m + run.rows - 1) // run.rows, plan.threads)
+    share(_lanes if plan.layout == SAMPLES else _block, run, (m + run.rows - 1) // run.rows, plan.threads)
 
 
 cdef void _piece(void *work, bint first, bint last) noexcept nogil:
     sequence(<Run *>work, first, last)
 
 
-cdef int drive(const Plan *plan, cgru_call *call, const cgru_weights *w, void *memory,
-               lay_out_products *lay_out) except -1 nogil:
+cdef int _drive(const Plan *plan, cgru_call *call, const cgru_weights *w, void *memory) except -1 nogil:
     cdef Py_ssize_t start = 0
     cdef int gate
     cdef char *rows = <char *>memory + plan.rows_from * plan.k.size
@@ -253,12 +217,12 @@ cdef int drive(const Plan *plan, cgru_call *call, const cgru_weights *w, void *m
     cdef Run run
     for gate in range(3 if plan.weights == IN_COLUMNS else 0):
         used.U[gate], used.V[gate] = transpose(w.U[gate]), transpose(w.V[gate])
-    if plan.weights == PACKED and call.s == 1 and plan.fresh and plan.layout == UNITS:
-        memset(&used.V[0], 0, sizeof(used.V))  # nothing is multiplied with them
+    if plan.without_V:
+        memset(&used.V[0], 0, sizeof(used.V))
     while start < call.m:
         if start:
             look_for_signals()
-        begin(&run, plan, call, memory, rows - start * plan.row * plan.k.size, &used if start == 0 else NULL, lay_out)
+        prepare(&run, plan, call, memory, rows - start * plan.row * plan.k.size, &used if start == 0 else NULL)
         run.start, run.stop = start, min(start + plan.rows, call.m)
         in_pieces(call, run.stop - start, plan.k.size, (call.reverse != 0) != (plan.direction == BACKWARD), _piece,
                   &run)
@@ -266,11 +230,36 @@ cdef int drive(const Plan *plan, cgru_call *call, const cgru_weights *w, void *m
     return 0
 
 
-cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, Direction direction,
-                 lay_out_products *lay_out) except -1:
+cdef int perform(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, Direction direction, void *memory,
+                 int most) except -1 nogil:
+    cdef Plan plan = plan_of(k, call, w, direction, most)
+    return _drive(&plan, call, w, memory)
+
+
+cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, Direction direction) except -1:
     cdef Plan plan = plan_of(k, call, w, direction, available())
     cdef Workspace work = Workspace(plan.numbers, k.size)
     cdef void *memory = work.take(plan.numbers)
     with nogil:
-        drive(&plan, call, w, memory, lay_out)
+        _drive(&plan, call, w, memory)
     return 0
+
+
+def run(str direction not None, variant, dict p not None, dict arrays not None, tuple activations not None, order=None,
+        running=None, *, bint reverse=False, bint fresh=False, bint padded=True, bint loose=False):
+    """Run a call "forward" or "backward" and fill what is there of its outputs; for the tests.
+
+    Args:
+        direction: "backward" goes back through what "forward" ran.
+        variant, p: a `cgru.variant.Variant` and its parameters.
+        arrays: those of forward.pxd or backward.pxd by name, of one dtype, and `zoneout`, a mask (m, s, u), a rate or
+            none.
+        activations: (code, alpha) of activate, activate_update and activate_reset, as of `code_of`.
+        order, running: (m,) intp, the samples, longest first, and (s,) how many of them have each step; None: all.
+        reverse, fresh, padded, loose: as of cgru_call.
+    """
+    cdef cgru_call call = call_of(variant, cnp.PyArray_DIM(p["Vz"], 0), arrays, activations, order, running)
+    cdef cgru_weights w
+    call.reverse, call.fresh, call.padded, call.loose = reverse, fresh, padded, loose
+    weights(&w, p, variant.names)
+    execute(&call, &w, kernels(arrays["X"].itemsize), {"forward": FORWARD, "backward": BACKWARD}[direction])

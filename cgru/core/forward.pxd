@@ -1,6 +1,6 @@
 """The layer forward, without the GIL: its memory is handed in, its arrays are those of the call.
 
-The call of `execute`, m samples, s steps, e elements, u unit cells, all arrays of one dtype:
+The call of driver.pxd, m samples, s steps, e elements, u unit cells, all arrays of one dtype:
 
     X       (m, s, e)    read
     h0      (m, u)       read; none: zero
@@ -19,13 +19,7 @@ Where `call.padded` is False nothing is written past a sample's length but what 
 on X are multiplied into it before.
 """
 
-from cgru.core.driver cimport Run
-from cgru.core.kernels cimport cgru_call, cgru_kernels, cgru_weights
-from cgru.core.plan cimport Plan
+from cgru.core.products cimport Run
 
-# What these do says driver.pxd; the plan is one of this direction.
-cdef void prepare(Run *run, const Plan *plan, cgru_call *call, void *packed, void *rows,
-                  const cgru_weights *w) noexcept nogil
-cdef int perform(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, void *memory,
-                 int most) except -1 nogil
-cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) except -1
+# Make the products of a call, and unless its weights are packed already pack them, from `packed` on.
+cdef void lay_out_forward(Run *run, char *packed) noexcept nogil

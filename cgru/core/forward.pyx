@@ -3,32 +3,26 @@
 Whatever is given here is trusted: the layer has checked it. All arrays are of one dtype, float32 or float64.
 """
 
-cimport numpy as cnp
 from libc.string cimport memset
 
-from cgru.core.driver cimport Run, begin, drive, fill, multiply, new_part, take_ahead
-from cgru.core.driver cimport execute as execute_run
 from cgru.core.kernels cimport (
-    CGRU_C, CGRU_HH, CGRU_R, CGRU_Z, cgru_array, cgru_call, cgru_kernels, cgru_matrix, cgru_product, cgru_single,
-    cgru_weights, kernels, new_product, pack_gains, transpose, weights,
+    CGRU_C, CGRU_HH, CGRU_LAYER_NORM, CGRU_R, CGRU_RESET_BEFORE, CGRU_Z, cgru_array, cgru_call, cgru_kernels,
+    cgru_matrix, cgru_product, cgru_single, cgru_weights, new_product, pack_gains, transpose,
 )
-from cgru.core.plan cimport ALONG_E, FORWARD, IN_COLUMNS, PACKED, SAMPLES, SINGLE, Plan, call_of, plan_of
+from cgru.core.plan cimport ALONG_E, IN_COLUMNS, PACKED, SAMPLES, SINGLE
+from cgru.core.products cimport fill, multiply, new_part, take_ahead
 
-cnp.import_array()
 
-
-cdef void _lay_out(Run *run, char *to) noexcept nogil:
+cdef void lay_out_forward(Run *run, char *packed) noexcept nogil:
     run.read[0] = &run.call.X
-    if run.plan.inputs == ALONG_E:
-        _lay_out_dots(run, to)
     if run.plan.layout == SAMPLES:
-        _lay_out_few(run, to)
+        _lay_out_few(run, packed)
     elif run.plan.layout == SINGLE:
-        _lay_out_single(run, to)
-    elif run.call.norm:
-        _lay_out_norm(run, to)
+        _lay_out_single(run, packed)
+    elif run.call.variant == CGRU_LAYER_NORM:
+        _lay_out_norm(run, packed)
     else:
-        _lay_out_step(run, to)
+        _lay_out_step(run, packed)
 
 
 cdef inline char *_seen_by(const Run *run, int gate) noexcept nogil:
@@ -39,7 +33,7 @@ cdef inline char *_seen_by(const Run *run, int gate) noexcept nogil:
 cdef void _multiply_x(Run *run, cgru_product *product, int gate) noexcept nogil:
     cdef const cgru_call *call = run.call
     run.of_x[run.products - 1] = product.operands
-    multiply(product, <char *>call.rows + call.up * run.plan.k.size, call.ld, _inner(run), &run.w.U[gate])
+    multiply(product, <char *>call.rows + call.up * run.plan.k.size, call.ld, run.plan.inner, &run.w.U[gate])
 
 
 cdef void _lay_out_step(Run *run, char *to) noexcept nogil:
@@ -52,10 +46,12 @@ cdef void _lay_out_step(Run *run, char *to) noexcept nogil:
     cdef const cgru_call *call = run.call
     cdef const cgru_kernels *k = run.plan.k
     cdef const cgru_weights *w = &run.w
-    cdef Py_ssize_t u = call.u, e = _inner(run), up = call.up, size = k.size
+    cdef Py_ssize_t u = call.u, e = run.plan.inner, up = call.up, size = k.size
     cdef char *bias = to + 3 * (u + e) * up * size
     cdef cgru_product *product
     cdef int part, gate, gates = 1 if call.seen else 2
+    cdef bint after = call.variant != CGRU_RESET_BEFORE
+    _lay_out_dots(run, bias, bias + 4 * up * size)
     for part in range(2 // gates):
         gate = part * gates
         product = new_part(run, k.gates, gates * up, to + gate * (u + e) * up * size, bias + gate * up * size)
@@ -64,13 +60,13 @@ cdef void _lay_out_step(Run *run, char *to) noexcept nogil:
         _multiply_x(run, product, gate)
         fill(run, product, gates, u, &w.b[gate])
     to += 2 * (u + e) * up * size
-    if call.after:
+    if after:
         product = new_part(run, k.recurrent, up, to + e * up * size, bias + 3 * up * size)
         multiply(product, _seen_by(run, CGRU_HH), call.ld, u, &w.V[CGRU_HH])
         fill(run, product, 1, u, &w.b[CGRU_C])
     product = new_part(run, k.candidate, up, to, bias + 2 * up * size)
     _multiply_x(run, product, CGRU_HH)
-    if not call.after:
+    if not after:
         multiply(product, <char *>call.rows + (up + call.ep) * size, call.ld, u, &w.V[CGRU_HH])
     fill(run, product, 1, u, &w.b[CGRU_HH])
 
@@ -111,7 +107,7 @@ cdef void _lay_out_single(Run *run, char *to) noexcept nogil:
     cdef const cgru_kernels *k = run.plan.k
     cdef const cgru_weights *w = &run.w
     cdef cgru_single *single = &run.single
-    cdef Py_ssize_t u = run.call.u, e = _inner(run), up = run.call.up, size = k.size
+    cdef Py_ssize_t u = run.call.u, e = run.plan.inner, up = run.call.up, size = k.size
     cdef cgru_product product
     cdef int gate
     single.call, single.fresh, single.dots = run.call, False, NULL
@@ -121,8 +117,9 @@ cdef void _lay_out_single(Run *run, char *to) noexcept nogil:
             k.lay(w.b[gate], 1, u, <void *>single.b[gate].data)
     to += 4 * up * size
     single.U = to
-    if run.plan.inputs == ALONG_E:
-        run.dots.bias, single.dots = single.b[0].data, &run.dots
+    _lay_out_dots(run, <char *>single.b[0].data, to + 3 * u * up * size)
+    if run.dots.W != NULL:
+        single.dots = &run.dots
     elif run.packs or run.call.pre:
         product = new_product(k, run.call, k.put, 3 * up, to, single.b[0].data)
         multiply(&product, NULL, 0, e, &w.U[0])
@@ -137,27 +134,20 @@ cdef void _lay_out_single(Run *run, char *to) noexcept nogil:
                 k.lay(w.V[gate], u, u, <void *>single.V[gate].data)
 
 
-cdef void _lay_out_dots(Run *run, char *to) noexcept nogil:
-    """The transposes of U, behind whatever else there is; their bias where the other products had one."""
+cdef void _lay_out_dots(Run *run, char *bias, char *W) noexcept nogil:
+    """The transposes of U, where lanes are elements in its products; their bias stands there."""
     cdef const cgru_call *call = run.call
     cdef const cgru_kernels *k = run.plan.k
-    cdef Py_ssize_t u = call.u, up = call.up, size = k.size
+    cdef Py_ssize_t u = call.u, each = u * call.ep
     cdef int gate
-    to += 3 * u * up * size
-    run.dots.u, run.dots.up, run.dots.ep, run.dots.gate = u, up, call.ep, u * call.ep
-    run.dots.bias, run.dots.W = to + (up * size if call.few else 0), to + 4 * up * size
+    if run.plan.inputs != ALONG_E:
+        return
+    run.dots.u, run.dots.up, run.dots.ep, run.dots.gate, run.dots.bias, run.dots.W = u, call.up, call.ep, each, bias, W
     if not run.packs:
         return
-    memset(<void *>run.dots.W, 0, 3 * u * call.ep * size)
+    memset(W, 0, 3 * each * k.size)
     for gate in range(3):
-        k.copy(transpose(run.w.U[gate]), u, call.e, <char *>run.dots.W + gate * u * call.ep * size, call.ep)
-        if call.few:
-            k.lay(run.w.b[gate], 1, u, <char *>run.dots.bias + gate * up * size)
-
-
-cdef Py_ssize_t _inner(const Run *run) noexcept nogil:
-    """The rows of U among the packed weights."""
-    return run.call.e if run.dots.W == NULL else 0
+        k.copy(transpose(run.w.U[gate]), u, call.e, W + gate * each * k.size, call.ep)
 
 
 cdef void _lay_out_few(Run *run, char *to) noexcept nogil:
@@ -167,15 +157,20 @@ cdef void _lay_out_few(Run *run, char *to) noexcept nogil:
     cdef const cgru_call *call = run.call
     cdef const cgru_kernels *k = run.plan.k
     cdef const cgru_weights *w = &run.w
-    cdef Py_ssize_t u = call.u, e = _inner(run), size = k.size, b = 1 if run.dots.W == NULL else 0, K = b + u + e
-    cdef Py_ssize_t of_candidate = b + e if call.after else K
+    cdef Py_ssize_t u = call.u, up = call.up, e = run.plan.inner, size = k.size, b = 1 if e else 0, K = b + u + e
+    cdef bint after = call.variant != CGRU_RESET_BEFORE
+    cdef Py_ssize_t of_candidate = b + e if after else K
     cdef char *candidate = to + 2 * u * K * size
     cdef char *recurrent = candidate + u * of_candidate * size
+    cdef char *bias = to + (3 * u + 1) * up * size
     cdef int gate
+    _lay_out_dots(run, bias, bias + 3 * up * size)
     run.few.call, run.few.dots = call, run.dots
     run.few.gates, run.few.candidate, run.few.recurrent = to, candidate, recurrent
     if not run.packs:
         return
+    for gate in range(0 if e else 3):
+        k.lay(w.b[gate], 1, u, bias + gate * up * size)
     for gate in range(CGRU_R, CGRU_Z + 1):
         k.copy(transpose(w.b[gate]), u, b, to, K)
         k.copy(transpose(w.V[gate]), u, u, to + b * size, K)
@@ -183,41 +178,8 @@ cdef void _lay_out_few(Run *run, char *to) noexcept nogil:
         to += u * K * size
     k.copy(transpose(w.b[CGRU_HH]), u, b, candidate, of_candidate)
     k.copy(transpose(w.U[CGRU_HH]), u, e, candidate + b * size, of_candidate)
-    if call.after:
+    if after:
         k.copy(transpose(w.b[CGRU_C]), u, 1, recurrent, 1 + u)
         k.copy(transpose(w.V[CGRU_HH]), u, u, recurrent + size, 1 + u)
     else:
         k.copy(transpose(w.V[CGRU_HH]), u, u, candidate + (b + e) * size, of_candidate)
-
-
-cdef void prepare(Run *run, const Plan *plan, cgru_call *call, void *packed, void *rows,
-                  const cgru_weights *w) noexcept nogil:
-    begin(run, plan, call, packed, rows, w, _lay_out)
-
-
-cdef int perform(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, void *memory,
-                 int most) except -1 nogil:
-    cdef Plan plan = plan_of(k, call, w, FORWARD, most)
-    return drive(&plan, call, w, memory, _lay_out)
-
-
-cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k) except -1:
-    return execute_run(call, w, k, FORWARD, _lay_out)
-
-
-def run(variant, dict p not None, dict arrays not None, tuple activations not None, order=None, running=None,
-        bint reverse=False, bint padded=True, bint loose=False):
-    """Run the sequences X and fill what is there of the outputs; for the tests, the layer's passes call `execute`.
-
-    Args:
-        variant, p: a `cgru.variant.Variant` and its parameters.
-        arrays: those of forward.pxd by name, of one dtype, and `zoneout`, a mask (m, s, u) or a rate, or none.
-        activations: (code, alpha) of activate, activate_update and activate_reset, as of `code_of`.
-        order, running: (m,) intp, the samples, longest first, and (s,) how many of them have each step; None: all.
-        reverse, padded, loose: as of cgru_call.
-    """
-    cdef cgru_call call = call_of(variant, cnp.PyArray_DIM(p["Vz"], 0), arrays, activations, order, running)
-    cdef cgru_weights w
-    call.reverse, call.padded, call.loose = reverse, padded, loose
-    weights(&w, p, variant.names)
-    execute(&call, &w, kernels(arrays["X"].itemsize))

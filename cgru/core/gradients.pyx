@@ -5,13 +5,12 @@ Whatever is given here is trusted. All arrays are of one dtype, float32 or float
 
 cimport numpy as cnp
 
-from cgru.core.checks cimport rows
 from cgru.core.kernels cimport (
-    CGRU_C, CGRU_GROUP, CGRU_HH, CGRU_R, CGRU_Z, cgru_array, cgru_call, cgru_few_sums, cgru_gradients, cgru_kernels,
-    cgru_outer, cgru_seen, cgru_term, in_pieces, kernels, mask_of, targets,
+    cgru_array, CGRU_C, cgru_call, cgru_few_sums, cgru_gradients, CGRU_GROUP, CGRU_HH, cgru_kernels, CGRU_LAYER_NORM,
+    cgru_outer, CGRU_R, CGRU_RESET_BEFORE, cgru_seen, cgru_term, CGRU_Z, in_pieces, kernels, mask_of, targets,
 )
 from cgru.core.memory cimport Workspace
-from cgru.core.plan cimport ALONG_E, DEPTH, GRADIENTS, SAMPLES, Plan, call_of, operands_of, plan_of, terms_of
+from cgru.core.plan cimport ALONG_E, DEPTH, GRADIENTS, Plan, call_of, operands_of, plan_of, readable, terms_of
 from cgru.core.threads cimport available, share
 
 cnp.import_array()
@@ -30,7 +29,7 @@ cdef void lay_out(Sums *sums) noexcept nogil:
         sums.seen[gate] = cgru_seen(False, mask_of(call, gate, sums.plan.k.size))
     cdef const cgru_gradients *g = sums.g
     cdef cgru_term *to = &sums.terms[0]
-    if call.norm:
+    if call.variant == CGRU_LAYER_NORM:
         lay_out_norm(sums)
         return
     to[CGRU_R] = term(call.dr_, g.U[CGRU_R], g.V[CGRU_R], g.b[CGRU_R])
@@ -38,14 +37,14 @@ cdef void lay_out(Sums *sums) noexcept nogil:
         return
     to[CGRU_Z] = term(call.dz_, g.U[CGRU_Z], g.V[CGRU_Z], g.b[CGRU_Z])
     to[CGRU_Z].seen = CGRU_Z if masked else 0
-    if call.after:
-        to[CGRU_HH] = term(call.dhh_, g.U[CGRU_HH], NULL, g.b[CGRU_HH])
-        to[CGRU_C] = term(call.dc, NULL, g.V[CGRU_HH], g.b[CGRU_C])
-        to[CGRU_C].seen = CGRU_HH if masked else 0
-    else:  # dVhh += (r * hp)^T dhh_
+    if call.variant == CGRU_RESET_BEFORE:  # dVhh += (r * hp)^T dhh_
         to[CGRU_HH] = term(call.dhh_, g.U[CGRU_HH], g.V[CGRU_HH], g.b[CGRU_HH])
         to[CGRU_HH].seen = CGRU_HH if masked else 1
         sums.seen[to[CGRU_HH].seen].reset = True
+    else:
+        to[CGRU_HH] = term(call.dhh_, g.U[CGRU_HH], NULL, g.b[CGRU_HH])
+        to[CGRU_C] = term(call.dc, NULL, g.V[CGRU_HH], g.b[CGRU_C])
+        to[CGRU_C].seen = CGRU_HH if masked else 0
 
 
 cdef void lay_out_norm(Sums *sums) noexcept nogil:
@@ -54,6 +53,7 @@ cdef void lay_out_norm(Sums *sums) noexcept nogil:
     cdef const cgru_gradients *g = sums.g
     cdef cgru_term *to = &sums.terms[0]
     cdef cgru_array *d = [call.dr_, call.dz_, call.dhh_, call.dc]
+    cdef cgru_array *of_V = [call.dr_, call.dz_, call.dc]
     cdef Py_ssize_t *column = [call.u, 0, 2 * call.u]  # of r, z and hh
     cdef int gate, size = sums.plan.k.size
     for gate in range(4):
@@ -64,7 +64,7 @@ cdef void lay_out_norm(Sums *sums) noexcept nogil:
         to[7 + gate].seen = gate if call.recurrent.data != NULL else 0
         to[10 + gate] = term(d[gate], NULL, NULL, <char *>g.g[0] + column[gate] * size)
         to[10 + gate].factor = shifted(call.nU, column[gate], size)
-        to[13 + gate] = term(d[CGRU_C if gate == CGRU_HH else gate], NULL, NULL, <char *>g.g[1] + column[gate] * size)
+        to[13 + gate] = term(of_V[gate], NULL, NULL, <char *>g.g[1] + column[gate] * size)
         to[13 + gate].factor = shifted(call.nV, column[gate], size)
 
 
@@ -121,33 +121,23 @@ cdef void _accumulate(void *work, Py_ssize_t part) noexcept nogil:
 cdef void prepare(Sums *sums, const Plan *plan, const cgru_call *call, const cgru_gradients *g,
                   void *memory) noexcept nogil:
     """Sums over `call` that are added to `g`, in memory of `plan.numbers`."""
-    cdef Py_ssize_t depth = min(call.m * call.s, DEPTH), panels = terms_of(call) * plan.k.panels(call.u), i, start, end
+    cdef Py_ssize_t depth = min(call.m * call.s, DEPTH), i, start, end
     cdef char *free = <char *>memory
     cdef int size = plan.k.size
     sums.plan, sums.call, sums.g = plan[0], call, g
     for i in range(plan.shares):
-        if _is_in_lanes(plan):
-            start, end = _start_of(plan, call, i), _start_of(plan, call, i + 1)
+        start = i * plan.shared // plan.shares * plan.multiple
+        end = (i + 1) * plan.shared // plan.shares * plan.multiple
+        if plan.sums_in_lanes:
+            end = min(call.m, end)
             sums.few[i] = cgru_few_sums(call, &sums.terms[0], terms_of(call), start, end - start, free)
-            free += plan.k.few_room(call, end - start) * size
+            free += plan.k.few_room(call, terms_of(call), end - start) * size
             continue
-        start, end = i * panels // plan.shares, (i + 1) * panels // plan.shares
         sums.outer[i] = cgru_outer(call, &sums.terms[0], &sums.seen[0], start, end, 0, depth, False, free,
                                    free + operands_of(call) * depth * size, NULL)
         if plan.inputs == ALONG_E:
             sums.outer[i].wide = <char *>sums.outer[i].rows + terms_of(call) * call.up * depth * size
         free += plan.share * size
-
-
-cdef inline bint _is_in_lanes(const Plan *plan) noexcept nogil:
-    """Whether lanes are samples in all sums, whose shares are some samples."""
-    return plan.layout == SAMPLES and plan.inputs != ALONG_E
-
-
-cdef Py_ssize_t _start_of(const Plan *plan, const cgru_call *call, Py_ssize_t part) noexcept nogil:
-    """Where that share of the samples begins."""
-    cdef Py_ssize_t lanes = plan.k.lanes
-    return min(call.m, (call.m + lanes - 1) // lanes * part // plan.shares * lanes)
 
 
 cdef void sequence(Sums *sums, bint first, bint last) noexcept nogil:
@@ -157,7 +147,7 @@ cdef void sequence(Sums *sums, bint first, bint last) noexcept nogil:
     cdef const Plan *plan = &sums.plan
     sums.first, sums.last = first, last
     lay_out(sums)
-    if not _is_in_lanes(plan):
+    if not plan.sums_in_lanes:
         share(_accumulate, sums, plan.shares, plan.shares)
         return
     share(_sum, sums, plan.shares, plan.threads)
@@ -198,11 +188,9 @@ def run(variant, dict g not None, dict arrays not None, order=None, running=None
     `fresh`: that forward had no h0.
     """
     cdef cgru_call call = call_of(variant, g["dVz"].shape[1], arrays, None, order, running)
-    cdef dict lain
-    if not call.few:
-        lain = {name: rows(array) for name, array in arrays.items()}
-        call = call_of(variant, g["dVz"].shape[1], lain, None, order, running)
+    cdef dict lain = {name: readable(&call, array) for name, array in arrays.items()}
     cdef cgru_gradients to
+    call = call_of(variant, g["dVz"].shape[1], lain, None, order, running)
     call.reverse, call.fresh = reverse, fresh
     targets(&to, g)
     execute(&call, &to, kernels(arrays["X"].itemsize))

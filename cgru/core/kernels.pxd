@@ -9,13 +9,13 @@ wants.
 
     cdef cgru_weights w
     weights(&w, p, variant.names)
-    execute(&call, &w, kernels(itemsize))
+    execute(&call, &w, kernels(itemsize), FORWARD)
 
 The structs own nothing: whoever fills them holds the arrays until the call is over.
 
-Where `choose_lanes(k, &call)` of plan.pxd sets `call.few`, lanes are samples. Arrays may then have any strides, but a
-read or write of one whose samples are not neighbours takes as many steps as there are lanes: they should lie as
-(s, n, m), shown as (m, s, n). Without it the last axis of each must be contiguous.
+`choose_lanes(k, &call)` of plan.pxd sets `call.column`, the stride of the last axis by which `laid` lays the arrays of
+the call. It is 1, and must be, unless lanes are samples. Arrays may then have any strides, but a read or write of one
+whose samples are not neighbours takes as many steps as there are lanes.
 """
 
 cimport numpy as cnp
@@ -37,7 +37,7 @@ cdef extern from "simd/cgru.h" nogil:
         const Py_ssize_t *order
         const Py_ssize_t *running
         cgru_activation activate, activate_update, activate_reset
-        int after, reverse
+        int variant, reverse
         double zoneout
         # Those of CGRU_ARRAYS that are asked for here by name, and all of them by their places there.
         cgru_array h0, X, h, hp, hh, z, r, c, hh_, z_, r_, kept, last
@@ -45,7 +45,8 @@ cdef extern from "simd/cgru.h" nogil:
         cgru_array array[CGRU_PLACES]
         void *rows
         Py_ssize_t ld, up, ep, pre, seen
-        int padded, fresh, norm, linear, loose, few
+        int padded, fresh, linear, loose
+        Py_ssize_t column
 
     ctypedef struct cgru_operand:
         const void *rows
@@ -58,6 +59,7 @@ cdef extern from "simd/cgru.h" nogil:
         Py_ssize_t row, column
 
     cdef enum:
+        CGRU_RESET_BEFORE, CGRU_RESET_AFTER, CGRU_LAYER_NORM
         CGRU_R, CGRU_Z, CGRU_HH, CGRU_C, CGRU_STEPS, CGRU_GROUP, CGRU_SEEN
 
     ctypedef struct cgru_weights:
@@ -232,7 +234,7 @@ cdef extern from "simd/cgru.h" nogil:
         void (*few_backward)(const cgru_few *, Py_ssize_t, Py_ssize_t, int, int) noexcept nogil
         void (*few_sum)(const cgru_few_sums *, int) noexcept nogil
         void (*few_add)(const cgru_few_sums *, Py_ssize_t) noexcept nogil
-        Py_ssize_t (*few_room)(const cgru_call *, Py_ssize_t) noexcept nogil
+        Py_ssize_t (*few_room)(const cgru_call *, int, Py_ssize_t) noexcept nogil
         void (*dots)(const cgru_dots *, Py_ssize_t) noexcept nogil
         void (*copy)(cgru_matrix, Py_ssize_t, Py_ssize_t, void *, Py_ssize_t) noexcept nogil
 
@@ -270,9 +272,6 @@ cdef extern from "simd/cgru.h" nogil:
 # Runs the steps of a call as it stands; whether they are its first ones, and its last.
 ctypedef void run_piece(void *work, bint first, bint last) noexcept nogil
 
-cdef int lanes_choice  # whether lanes are samples: 1 wherever they can be, 0 never, -1 by the model
-cdef int lying_choice  # whether weights are read where they lie, likewise
-
 cdef const cgru_kernels *kernels(Py_ssize_t itemsize) noexcept nogil
 # Those for weights of fewer bytes, of that level; NULL where this build or this machine lacks it.
 cdef const cgru_narrow_kernels *narrow_kernels(str name) except? NULL
@@ -304,10 +303,17 @@ cdef int parameter_place(str name) except -1
 cdef cgru_array mask_of(const cgru_call *call, int gate, int size) noexcept nogil
 cdef cgru_array view(cnp.ndarray source) noexcept
 cdef cgru_matrix matrix(cnp.ndarray W) noexcept
+# Copy rows (m, n) to the first step of an array.
+cdef void put_rows(const cgru_kernels *k, cgru_matrix rows, Py_ssize_t m, Py_ssize_t n, cgru_array to) noexcept nogil
 cdef Py_ssize_t samples_at_once(Py_ssize_t m, Py_ssize_t row_bytes) noexcept nogil
 # How many steps a single sample has; how many of the CGRU_STEPS steps from `first` on a row has.
 cdef Py_ssize_t steps_of_single(const cgru_call *call) noexcept nogil
 cdef Py_ssize_t steps_of_row(const cgru_call *call, Py_ssize_t row, Py_ssize_t first) noexcept nogil
+
+
+cdef inline cgru_array laid(const void *data, Py_ssize_t n, Py_ssize_t m, Py_ssize_t column) noexcept nogil:
+    """(m, s, n) that lies step by step: sample by sample (s, m, n), or by columns m apart (s, n, m)."""
+    return cgru_array(<void *>data, n if column == 1 else 1, n * m, column)
 
 
 cdef inline Py_ssize_t whole_lines(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nogil:

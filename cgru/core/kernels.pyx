@@ -35,7 +35,6 @@ cdef enum:
     MOST_STEPS = 4096  # of a piece
     ROWS_ROOM = 1 << 26  # bytes
 cdef Py_ssize_t _most_steps = MOST_STEPS, _rows_room = ROWS_ROOM
-lanes_choice = lying_choice = -1
 cdef double PIECE = 4e9  # operations of a piece: some tens of milliseconds
 
 # The arrays of a cgru_call, and the parameters in cgru_weights and cgru_gradients, as they stand there.
@@ -85,18 +84,6 @@ def use_pieces(steps=None, rows_room=None):
     _rows_room = ROWS_ROOM if rows_room is None else rows_room
 
 
-def use_samples_in_lanes(choice=None):
-    """From now on True: let lanes be samples wherever they can be; False: never; None: as at first. For the tests."""
-    global lanes_choice
-    lanes_choice = -1 if choice is None else choice
-
-
-def use_weights_where_they_lie(choice=None):
-    """From now on True: read weights where they lie wherever it can be; False: never; None: as at first. For tests."""
-    global lying_choice
-    lying_choice = -1 if choice is None else choice
-
-
 def activation(int code, double alpha, x):
     """The compiled activation `code` (see `cgru.activations.CODES`) at x, float32 or float64 of any shape."""
     cdef cnp.ndarray given = np.ascontiguousarray(x), out = np.empty_like(given)
@@ -120,9 +107,9 @@ cdef cgru_call new_call(Py_ssize_t m, Py_ssize_t s, Py_ssize_t e, Py_ssize_t u, 
     cdef cgru_call call
     cdef Py_ssize_t lanes = kernels(itemsize).lanes
     memset(&call, 0, sizeof(call))
-    call.m, call.s, call.e, call.u = m, s, e, u
+    call.m, call.s, call.e, call.u, call.column = m, s, e, u, 1
     call.up, call.ep = (u + lanes - 1) // lanes * lanes, (e + lanes - 1) // lanes * lanes
-    call.after, call.norm, call.padded = variant.reset_after, variant.layer_norm, True
+    call.variant, call.padded = variant.code, True
     if activations is not None:
         call.activate, call.activate_update, call.activate_reset = (
             _activation(activations[0]), _activation(activations[1]), _activation(activations[2])
@@ -222,6 +209,13 @@ cdef int in_pieces(cgru_call *call, Py_ssize_t m, int size, bint last_first, run
 cdef cgru_matrix matrix(cnp.ndarray W) noexcept:
     cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(W)
     return cgru_matrix(cnp.PyArray_DATA(W), cnp.PyArray_STRIDE(W, 0) // itemsize, cnp.PyArray_STRIDE(W, 1) // itemsize)
+
+
+cdef void put_rows(const cgru_kernels *k, cgru_matrix rows, Py_ssize_t m, Py_ssize_t n, cgru_array to) noexcept nogil:
+    if to.column == 1:
+        k.copy(rows, m, n, to.data, to.sample)
+    else:
+        k.copy(transpose(rows), n, m, to.data, to.column)
 
 
 cdef int array_place(str name) except -1:

@@ -31,13 +31,15 @@ cdef class Workspace:
 
 
 cpdef cnp.ndarray time_major(cnp.ndarray memory, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype,
-                             bint few)
+                             Py_ssize_t column)
 
 
 cdef class Buffers:
     cdef dict kept
-    cpdef cnp.ndarray take(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype, bint few=*)
-    cpdef tuple take_states(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype, bint few=*)
+    cpdef cnp.ndarray take(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype,
+                           Py_ssize_t column=*)
+    cpdef tuple take_states(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype,
+                            Py_ssize_t column=*)
     cpdef dict take_gradients(self, variant, Py_ssize_t e, Py_ssize_t u, cnp.dtype dtype)
     cdef tuple _keep(self, str name, tuple views)
-    cdef tuple _free(self, str name, int ndim, const cnp.npy_intp *shape, cnp.dtype dtype)
+    cdef tuple _free(self, str name, int ndim, const cnp.npy_intp *shape, Py_ssize_t column, cnp.dtype dtype)

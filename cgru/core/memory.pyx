@@ -37,23 +37,20 @@ cdef class Workspace:
 
 
 cpdef cnp.ndarray time_major(cnp.ndarray memory, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype,
-                             bint few):
-    """A contiguous array, None for a new one, as (m, s, n): its numbers lie as (s, m, n), with `few` as (s, n, m)."""
+                             Py_ssize_t column):
+    """Return a contiguous array, None for a new one, as (m, s, n), by `column`: 1, then it lies as (s, m, n), or m,
+    then as (s, n, m).
+    """
     if memory is None:
         memory = np.empty(s * m * n, dtype)
-    return memory.reshape(s, n, m).transpose(2, 0, 1) if few else memory.reshape(s, m, n).swapaxes(0, 1)
-
-
-cdef str _key(str name, bint few):
-    """Under what a buffer is kept: one of each layout may be."""
-    return name + " few" if few else name
+    return memory.reshape(s, m, n).swapaxes(0, 1) if column == 1 else memory.reshape(s, n, m).transpose(2, 0, 1)
 
 
 cdef class Buffers:
     """Named arrays (m, s, n) that are handed out again only while nobody else holds them or a view of them.
 
     They lie time-major: what a step reads and writes is one piece of memory, which the processor sees coming; within a
-    step sample by sample, or, with `few`, number by number (s, n, m). What is handed out are views, made once. A view
+    step sample by sample, or by `column` number by number (s, n, m). What is handed out are views, made once. A view
     holds the array that owns the memory, never another view (NumPy keeps no chain), so the reference counts of the
     views and of their owner say whether anyone but this object could see them.
     """
@@ -61,26 +58,25 @@ cdef class Buffers:
     def __init__(self):
         self.kept = {}
 
-    cpdef cnp.ndarray take(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype, bint few=False):
+    cpdef cnp.ndarray take(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype,
+                           Py_ssize_t column=1):
         """An array whose contents are unspecified: the one of the last call where it fits and is free."""
         cdef cnp.npy_intp shape[3]
         shape[0], shape[1], shape[2] = m, s, n
-        cdef str key = _key(name, few)
-        cdef tuple views = self._free(key, 3, shape, dtype)
+        cdef tuple views = self._free(name, 3, shape, column, dtype)
         if views is None:
-            views = self._keep(key, (time_major(None, m, s, n, dtype, few),))
+            views = self._keep(name, (time_major(None, m, s, n, dtype, column),))
         return views[0]
 
     cpdef tuple take_states(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype,
-                            bint few=False):
+                            Py_ssize_t column=1):
         """All of (m, s + 1, n), and the views of it without the last and without the first step."""
         cdef cnp.npy_intp shape[3]
         shape[0], shape[1], shape[2] = m, s + 1, n
-        cdef str key = _key(name, few)
-        cdef tuple views = self._free(key, 3, shape, dtype)
+        cdef tuple views = self._free(name, 3, shape, column, dtype)
         if views is None:
-            owner = time_major(None, m, s + 1, n, dtype, few)
-            views = self._keep(key, (owner[:], owner[:, :-1], owner[:, 1:]))
+            owner = time_major(None, m, s + 1, n, dtype, column)
+            views = self._keep(name, (owner[:], owner[:, :-1], owner[:, 1:]))
         return views
 
     cpdef dict take_gradients(self, variant, Py_ssize_t e, Py_ssize_t u, cnp.dtype dtype):
@@ -89,7 +85,7 @@ cdef class Buffers:
         cdef cnp.npy_intp shape[2]
         cdef Py_ssize_t rows, columns, start = 0
         shape[0], shape[1] = e, u
-        cdef tuple views = self._free(names[0], 2, shape, dtype)
+        cdef tuple views = self._free(names[0], 2, shape, 1, dtype)
         cdef cnp.ndarray owner, first
         if views is None or len(views) != len(names):
             shapes = list(variant.shapes(e, u).values())
@@ -108,8 +104,8 @@ cdef class Buffers:
         self.kept[name] = views, tuple([(view.shape, view.strides) for view in views])
         return views
 
-    cdef tuple _free(self, str name, int ndim, const cnp.npy_intp *shape, cnp.dtype dtype):
-        """The views of that name; None where their shape or dtype is another, or one is held or was changed."""
+    cdef tuple _free(self, str name, int ndim, const cnp.npy_intp *shape, Py_ssize_t column, cnp.dtype dtype):
+        """The views of that name; None where their shape, layout or dtype is another, or one is held or was changed."""
         cdef PyObject *found = PyDict_GetItem(self.kept, name)
         if found == NULL:
             return None
@@ -118,7 +114,8 @@ cdef class Buffers:
         cdef PyObject *view = PyTuple_GET_ITEM(views, 0)
         if Py_REFCNT(cnp.PyArray_BASE(<cnp.ndarray>view)) > count or not _laid_out(<cnp.ndarray>view, layouts[0]):
             return None
-        if memcmp(cnp.PyArray_DIMS(<cnp.ndarray>view), shape, ndim * sizeof(cnp.npy_intp)):
+        if (memcmp(cnp.PyArray_DIMS(<cnp.ndarray>view), shape, ndim * sizeof(cnp.npy_intp))
+                or cnp.PyArray_STRIDE(<cnp.ndarray>view, ndim - 1) != column * cnp.PyArray_ITEMSIZE(<cnp.ndarray>view)):
             return None
         for i in range(count):
             view = PyTuple_GET_ITEM(views, i)

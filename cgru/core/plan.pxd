@@ -40,12 +40,20 @@ cdef struct Plan:
     Inputs inputs
     Weights weights
     bint fresh  # whether V has no part in the step without a previous state
+    bint ahead  # whether inputs, or dX, are those of many steps at once
+    bint takes_apart  # forward: whether what x adds to a step's products and what hp does are products of their own
+    bint without_V  # whether no product has V
+    bint sums_in_lanes  # gradients: whether the shares are some of the samples, which are lanes
+    Py_ssize_t inner  # forward: rows of U among the packed weights: e, or none
+    Py_ssize_t pre, seen  # where in a row those parts begin that cgru_call has so
+    Py_ssize_t multiple  # of how many samples those are that run together
     int threads
     Py_ssize_t packed  # numbers of the packed weights, behind which sums of those that lie wait
     Py_ssize_t rows_from  # behind both
     Py_ssize_t row, rows  # numbers of a row, and how many samples have theirs in memory together
     int shares  # gradients: parts of the sums
     Py_ssize_t share  # numbers of each
+    Py_ssize_t shared  # what is shared out: panels of the terms' columns, or vectors of samples
     Py_ssize_t numbers  # of the whole workspace
 
 
@@ -57,8 +65,10 @@ cdef enum:
 
 
 cdef void choose_lanes(const cgru_kernels *k, cgru_call *call) noexcept nogil
-# Of a call whose lanes are chosen, whether its X and dX should lie as its other arrays do.
-cdef bint has_inputs_in_lanes(const cgru_kernels *k, const cgru_call *call) noexcept nogil
+# Of a call whose lanes are chosen, the column by which its X and dX should lie.
+cdef Py_ssize_t input_column(const cgru_kernels *k, const cgru_call *call) noexcept nogil
+# An array, or a copy that such a call can read.
+cdef cnp.ndarray readable(const cgru_call *call, cnp.ndarray array)
 # Whether lanes may be samples in some call of these units, however many samples it has and of whatever lengths.
 cdef bint may_have_samples_in_lanes(const cgru_kernels *k, const cgru_call *call) noexcept nogil
 # The plan of a call whose arrays are bound; w NULL: the weights are packed already.
@@ -71,10 +81,7 @@ cdef Py_ssize_t most_numbers(const cgru_kernels *k, const cgru_call *call, Direc
                              int most) noexcept nogil
 # How many of so many samples run together: whole vectors, where these are lanes.
 cdef inline Py_ssize_t whole(const Plan *plan, Py_ssize_t n) noexcept nogil:
-    return (n + plan.k.lanes - 1) // plan.k.lanes * plan.k.lanes if plan.layout == SAMPLES else n
-# Where in a row of a forward call the parts that every call of several samples has are over.
-cdef inline Py_ssize_t seen_from(const cgru_call *call) noexcept nogil:
-    return (7 if call.norm else 3) * call.up + call.ep
+    return (n + plan.multiple - 1) // plan.multiple * plan.multiple
 cdef inline double operations(const cgru_call *call) noexcept nogil:
     return 6.0 * call.m * call.s * call.u * (call.e + call.u)
 cdef int terms_of(const cgru_call *call) noexcept nogil

@@ -2,9 +2,10 @@
 
 cimport numpy as cnp
 
-from cgru.core cimport kernels as choices
+from cgru.core.checks cimport rows as contiguous_rows
 from cgru.core.kernels cimport (
-    CGRU_STEPS, bind, kernels, new_call, odd_lines, samples_at_once, set_lengths, set_zoneout, whole_lines,
+    bind, CGRU_LAYER_NORM, CGRU_RESET_AFTER, CGRU_RESET_BEFORE, CGRU_STEPS, kernels, new_call, odd_lines,
+    samples_at_once, set_lengths, set_zoneout, whole_lines,
 )
 from cgru.core.threads cimport worth
 
@@ -20,42 +21,76 @@ cdef enum:
     PACKING = 40  # the weights, in the unit of `_is_brief`; their transposes half of it
     MOST_LANES = 16  # of any level
 
+
+# What a variant's call has, in parts of `up` numbers: a row forward, a row back, and what stands behind the packed
+# weights forward and back. And the terms of its gradients, and in how many ways these see hp without masks.
+cdef struct Sizes:
+    int forward, backward, behind, behind_back, terms, ways
+
+cdef Sizes[3] SIZES
+SIZES[CGRU_RESET_BEFORE] = Sizes(3, 4, 4, 0, 3, 2)
+SIZES[CGRU_RESET_AFTER] = Sizes(3, 5, 4, 0, 4, 1)
+SIZES[CGRU_LAYER_NORM] = Sizes(7, 11, 10, 6, MOST_TERMS, 1)
+
+# Whether lanes are samples, and weights are read where they lie: 1 wherever it can be, 0 never, -1 by the model.
+cdef int lanes_choice = -1, lying_choice = -1
+
 cdef double FEW_WORK = 4e6  # operations for which it pays to have sums of their own
+
+
+def use_samples_in_lanes(choice=None):
+    """From now on True: let lanes be samples wherever they can be; False: never; None: as at first. For the tests."""
+    global lanes_choice
+    lanes_choice = -1 if choice is None else choice
+
+
+def use_weights_where_they_lie(choice=None):
+    """From now on True: read weights where they lie wherever it can be; False: never; None: as at first. For tests."""
+    global lying_choice
+    lying_choice = -1 if choice is None else choice
 
 
 # --- lanes and inputs ---
 
 cdef inline bint _is_simple(const cgru_call *call) noexcept nogil:
     """Whether the products see the rows themselves: not normalised, no masks on the state."""
-    return not call.norm and call.recurrent.data == NULL
+    return call.variant != CGRU_LAYER_NORM and call.recurrent.data == NULL
 
 
 cdef bint may_have_samples_in_lanes(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
-    return _is_simple(call) and (call.u <= 3 * k.lanes or choices.lanes_choice == 1)
+    return _is_simple(call) and (call.u <= 3 * k.lanes or lanes_choice == 1)
 
 
 cdef void choose_lanes(const cgru_kernels *k, cgru_call *call) noexcept nogil:
-    """Say whether lanes are samples, by the vectors of work of a step. With units in lanes a row takes for each vector
-    of its units three columns of e + u products, and three activations; with samples in lanes a vector of samples takes
-    that for each unit, a fifth more since its caches lie further apart, and its e inputs have to be transposed. Rows
-    leave a ragged batch where their samples end; lanes wait for the last.
+    cdef bint few = call.m > 1 and lanes_choice != 0 and may_have_samples_in_lanes(k, call)
+    if few and lanes_choice != 1:
+        few = _pays_samples_in_lanes(k, call)
+    call.column = call.m if few else 1
+
+
+cdef bint _pays_samples_in_lanes(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
+    """Say whether it pays that lanes are samples, by the vectors of work of a step. With units in lanes a row takes for
+    each vector of its units three columns of e + u products, and three activations; with samples in lanes a vector of
+    samples takes that for each unit, a fifth more since its caches lie further apart, and its e inputs have to be
+    transposed. Rows leave a ragged batch where their samples end; lanes wait for the last.
     """
     cdef Py_ssize_t vectors = (call.m + k.lanes - 1) // k.lanes, t, e
     cdef double each, rows = call.m
-    call.few = call.m > 1 and choices.lanes_choice != 0 and may_have_samples_in_lanes(k, call)
-    if not call.few or choices.lanes_choice == 1:
-        return
     e = 0 if _is_along_e(k, call) else call.e  # that cost what they cost
     each = 3.0 * (e + call.u) + ACTIVATIONS
     if call.running != NULL:
         rows = 0
         for t in range(call.s):
             rows += <double>call.running[t] / call.s
-    call.few = vectors * (1.2 * call.u * each + TRANSPOSED * e) < rows * (call.up // k.lanes) * each
+    return vectors * (1.2 * call.u * each + TRANSPOSED * e) < rows * (call.up // k.lanes) * each
 
 
-cdef bint has_inputs_in_lanes(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
-    return call.few and not _is_along_e(k, call)
+cdef Py_ssize_t input_column(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
+    return 1 if _is_along_e(k, call) else call.column
+
+
+cdef cnp.ndarray readable(const cgru_call *call, cnp.ndarray array):
+    return array if call.column > 1 else contiguous_rows(array)
 
 
 cdef bint _is_along_e(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
@@ -113,9 +148,10 @@ cdef bint _is_brief(const Plan *plan, const cgru_call *call) noexcept nogil:
     cdef const cgru_kernels *k = plan.k
     cdef Py_ssize_t bytes = 3 * (call.e + call.u) * call.u * k.size
     cdef Py_ssize_t packing = PACKING if plan.direction == FORWARD else PACKING // 2
-    if not _is_simple(call) or call.few or call.m > CGRU_STEPS or choices.lying_choice == 0 or _is_along_e(k, call):
+    cdef bint can = _is_simple(call) and call.column == 1 and call.m <= CGRU_STEPS and not _is_along_e(k, call)
+    if not can or lying_choice == 0:
         return False
-    if choices.lying_choice == 1:
+    if lying_choice == 1:
         return True
     return bytes > L1 and call.s * (call.m + 2) < packing * (1.5 if bytes > L2 else 1)
 
@@ -134,20 +170,21 @@ cdef Weights _weights(const Plan *plan, const cgru_call *call, const cgru_weight
 
 # --- memory ---
 
-cdef Py_ssize_t _row(const Plan *plan, const cgru_call *call) noexcept nogil:
-    """Numbers of a row."""
-    cdef Py_ssize_t up = call.up, ahead = 0
-    if plan.direction == BACKWARD:
-        if plan.layout == SAMPLES:
-            return 1 + 5 * call.u + max(call.u, call.e)
-        return odd_lines((11 if call.norm else 4 + call.after) * up, plan.k.size)
+cdef Py_ssize_t _row(Plan *plan, const cgru_call *call) noexcept nogil:
+    """Return the numbers of a row, and set where in it the parts are that not every call has."""
+    cdef Py_ssize_t up = call.up, e = call.e, u = call.u, more = 0, own = SIZES[call.variant].forward * up + call.ep
+    plan.pre = plan.seen = 0
     if plan.layout == SAMPLES:
-        return 3 + 2 * call.e + 7 * call.u
-    if plan.inputs != EACH_STEP:
-        ahead = 3 * min(call.s, <Py_ssize_t>CGRU_STEPS) * up
+        return 1 + 5 * u + max(u, e) if plan.direction == BACKWARD else 3 + 2 * e + 7 * u
+    if plan.direction == BACKWARD:
+        return odd_lines(SIZES[call.variant].backward * up, plan.k.size)
     if plan.layout == SINGLE:
-        return 6 * up + ahead
-    return odd_lines(seen_from(call) + (3 * up if call.recurrent.data != NULL else ahead), plan.k.size)
+        own = 6 * up
+    if plan.ahead:
+        plan.pre, more = own, 3 * min(call.s, <Py_ssize_t>CGRU_STEPS) * up
+    if call.recurrent.data != NULL:
+        plan.seen, more = own, 3 * up
+    return own + more if plan.layout == SINGLE else odd_lines(own + more, plan.k.size)
 
 
 cdef void _measure(Plan *plan, const cgru_call *call, Py_ssize_t m) noexcept nogil:
@@ -158,10 +195,10 @@ cdef void _measure(Plan *plan, const cgru_call *call, Py_ssize_t m) noexcept nog
         _measure_sums(plan, call, m)
         return
     if plan.direction == FORWARD:
-        plan.packed = (3 * u + (10 if call.norm else 4)) * up + 3 * max(e * up, u * ep)
+        plan.packed = (3 * u + SIZES[call.variant].behind) * up + 3 * max(e * up, u * ep)
         sums = 3 * CGRU_STEPS * up
     else:
-        plan.packed = 3 * u * (up + ep) + (6 * up if call.norm else 0)
+        plan.packed = 3 * u * (up + ep) + SIZES[call.variant].behind_back * up
         sums = CGRU_STEPS * max(up, ep)
     plan.rows_from = whole_lines(plan.packed + (sums if plan.weights != PACKED else 0), k.size)
     plan.row = _row(plan, call)
@@ -171,16 +208,14 @@ cdef void _measure(Plan *plan, const cgru_call *call, Py_ssize_t m) noexcept nog
 
 cdef int terms_of(const cgru_call *call) noexcept nogil:
     """Return how many terms the gradients have."""
-    if call.linear:
-        return 1
-    return MOST_TERMS if call.norm else 4 if call.after else 3
+    return 1 if call.linear else SIZES[call.variant].terms
 
 
 cdef Py_ssize_t operands_of(const cgru_call *call) noexcept nogil:
     """Numbers of a row that are collected of X, and of hp in each way in which the terms see it: with a mask for each
     gate three, else one that is not reset, and r * hp.
     """
-    return call.ep + (3 if call.recurrent.data != NULL else 1 if call.after else 2) * call.u
+    return call.ep + (3 if call.recurrent.data != NULL else SIZES[call.variant].ways) * call.u
 
 
 cdef Py_ssize_t _share(const cgru_call *call, Py_ssize_t m) noexcept nogil:
@@ -195,11 +230,13 @@ cdef void _measure_sums(Plan *plan, const cgru_call *call, Py_ssize_t m) noexcep
     """
     cdef const cgru_kernels *k = plan.k
     cdef Py_ssize_t vectors = (m + k.lanes - 1) // k.lanes
-    if plan.layout == SAMPLES and plan.inputs != ALONG_E:
+    if plan.sums_in_lanes:
+        plan.shared, plan.multiple = vectors, k.lanes
         plan.shares = <int>min(vectors, FEW_PARTS, 1 + operations(call) * m / call.m / FEW_WORK)
-        plan.numbers = vectors * k.lanes + plan.shares * k.few_room(call, 0)
+        plan.numbers = vectors * k.lanes + plan.shares * k.few_room(call, terms_of(call), 0)
         return
-    plan.shares = <int>min(terms_of(call) * k.panels(call.u), MOST_SHARES, plan.threads)
+    plan.shared, plan.multiple = terms_of(call) * k.panels(call.u), 1
+    plan.shares = <int>min(plan.shared, MOST_SHARES, plan.threads)
     plan.share = _share(call, m)
     plan.numbers = plan.shares * plan.share
 
@@ -207,11 +244,18 @@ cdef void _measure_sums(Plan *plan, const cgru_call *call, Py_ssize_t m) noexcep
 # --- plans ---
 
 cdef void _choose(Plan *plan, const cgru_call *call) noexcept nogil:
-    """Set the layout and the inputs."""
-    plan.layout = SAMPLES if call.few else UNITS
-    if call.m == 1 and _is_simple(call) and (plan.direction == FORWARD or plan.weights == PACKED):
-        plan.layout = SINGLE
+    """Set the layout and the inputs, and what follows from them."""
+    cdef bint alone = call.m == 1 and _is_simple(call) and (plan.direction == FORWARD or plan.weights == PACKED)
+    plan.layout = SAMPLES if call.column > 1 else SINGLE if alone else UNITS
     plan.inputs = _inputs(plan, call)
+    _follow(plan, call)
+
+
+cdef void _follow(Plan *plan, const cgru_call *call) noexcept nogil:
+    plan.ahead = plan.inputs != EACH_STEP
+    plan.inner = 0 if plan.inputs == ALONG_E else call.e
+    plan.multiple = plan.k.lanes if plan.layout == SAMPLES else 1
+    plan.sums_in_lanes = plan.layout == SAMPLES and plan.inputs != ALONG_E
 
 
 cdef Plan plan_of(const cgru_kernels *k, const cgru_call *call, const cgru_weights *w, Direction direction,
@@ -226,6 +270,8 @@ cdef Plan plan_of(const cgru_kernels *k, const cgru_call *call, const cgru_weigh
     else:  # back through such a step
         plan.fresh = call.fresh and call.dh.data == NULL and call.last.data == NULL
     _measure(&plan, call, call.m)
+    plan.takes_apart = direction == FORWARD and plan.layout == UNITS and (plan.fresh or plan.pre)
+    plan.without_V = plan.weights == PACKED and call.s == 1 and plan.fresh and plan.layout == UNITS
     return plan
 
 
@@ -248,6 +294,7 @@ cdef Py_ssize_t most_numbers(const cgru_kernels *k, const cgru_call *call, Direc
     for layout in range(SAMPLES + 1 if may_have_samples_in_lanes(k, call) else SAMPLES):
         for inputs in range(ALONG_E + 1):
             plan.layout, plan.inputs = <Layout>layout, <Inputs>inputs
+            _follow(&plan, call)
             _measure(&plan, call, min(call.m, 1 if layout == SINGLE else ahead if inputs != EACH_STEP else call.m))
             numbers = max(numbers, plan.numbers)
     return numbers
@@ -264,5 +311,6 @@ cdef cgru_call call_of(variant, Py_ssize_t u, dict arrays, tuple activations, or
         if name != "zoneout" and array is not None:
             bind(&call, name, array)
     choose_lanes(kernels(size), &call)
-    call.few = call.few and (choices.lanes_choice == 1 or call.r.sample == 1)
+    if lanes_choice != 1 and call.r.sample != 1:
+        call.column = 1
     return call

@@ -17,19 +17,18 @@ import numpy as np
 cimport numpy as cnp
 from libc.string cimport memcpy, memset
 
-from cgru.core cimport backward as back
-from cgru.core cimport forward as forth
 from cgru.core cimport gradients
+from cgru.core.driver cimport execute
 from cgru.core.kernels cimport (
-    CGRU_C, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_weights, kernels, new_call,
+    cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_weights, kernels, laid, new_call,
+    put_rows,
 )
-from cgru.core.plan cimport choose_lanes
+from cgru.core.plan cimport BACKWARD, FORWARD, choose_lanes
 
 from torch import float32, float64, from_numpy, int64
 
 from cgru.core.checks import aligned
 from cgru.gru import GRU
-from cgru.variant import RESET_AFTER
 
 cnp.import_array()
 
@@ -39,7 +38,8 @@ cdef enum:
     LARGE = 1 << 22  # bytes, from which on NumPy asks for large pages
     FEW = 4  # rows, all samples and steps, whose gradients are memory to be written
 
-cdef tuple CODES = GRU(reset_after=True).codes()  # of PyTorch's activations
+cdef object LIKE = GRU(reset_after=True)  # what PyTorch's is
+cdef tuple CODES = LIKE.codes()
 
 
 ctypedef fused number:
@@ -76,7 +76,7 @@ def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, 
     else:
         every = empty(x, (call.s, m, call.u))
         call.h = steps(every)
-    forth.execute(&call, &w, k)
+    execute(&call, &w, k, FORWARD)
     if keep or running is not None:
         gather(&call, &call.h, call.u, A, k)
     return A, state, caches
@@ -118,7 +118,7 @@ def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, b
         dh0 = x.new_empty((m, u))
         call.last = samples(dh0)
         due.append(dh0)
-    back.execute(&call, &w, k)
+    execute(&call, &w, k, BACKWARD)
     if of_x and running is not None:
         gather(&call, &call.dX, e, dx, k)
     if of_weights:
@@ -187,7 +187,7 @@ cdef list weight_gradients(cgru_call *call, like, const cgru_kernels *k):
     cdef char *into = start(due[2])
     cdef char *behind = start(due[3])
     cdef cgru_gradients to
-    if not call.few and call.m * call.s <= FEW:
+    if call.column == 1 and call.m * call.s <= FEW:
         if k.size == 4:
             add_up[float](call, <float *>dW, <float *>dR, <float *>into, <float *>behind)
         else:
@@ -208,7 +208,7 @@ cdef list weight_gradients(cgru_call *call, like, const cgru_kernels *k):
         k.copy(cgru_matrix(to.V[gate], 1, u), u, u, dR + gate * u * u * k.size, u)
     memcpy(into, b, 3 * u * k.size)
     memcpy(behind, b, 2 * u * k.size)
-    memcpy(behind + 2 * u * k.size, to.b[CGRU_C], u * k.size)
+    memcpy(behind + 2 * u * k.size, b + 3 * u * k.size, u * k.size)
     return due
 
 
@@ -299,10 +299,10 @@ cdef cgru_call new_run(x, weight_hh, cnp.ndarray running, Py_ssize_t m, bint rev
     """A call without its arrays; what is past the end of a sample is nothing to it."""
     cdef Py_ssize_t s = x.shape[0] if running is None else cnp.PyArray_DIM(running, 0)
     cdef int size = x.element_size()
-    cdef cgru_call call = new_call(m, s, x.size(-1), weight_hh.shape[1], size, RESET_AFTER, CODES)
-    call.reverse, call.padded, call.loose = reverse, False, True
+    cdef cgru_call call = new_call(m, s, x.size(-1), weight_hh.shape[1], size, LIKE.variant, CODES)
     if running is not None:
         call.running = <Py_ssize_t *>cnp.PyArray_DATA(running)
+    call.reverse, call.padded, call.loose = reverse, False, True
     choose_lanes(kernels(size), &call)
     return call
 
@@ -351,9 +351,7 @@ cdef cnp.ndarray read_biases(cgru_weights *w, bias_ih, bias_hh, Py_ssize_t u, in
 
 cdef cgru_array cached(const cgru_call *call, void *data) noexcept:
     """(m, s, u) as the caches are."""
-    if call.few:
-        return cgru_array(data, 1, call.m * call.u, call.m)
-    return cgru_array(data, call.u, call.m * call.u, 1)
+    return laid(data, call.u, call.m, call.column)
 
 
 cdef int lay_caches(cgru_call *call, caches, int size) except -1:
@@ -373,13 +371,10 @@ cdef void put_first(const cgru_call *call, const cgru_kernels *k) noexcept:
     """h0 where the step that runs first looks for it."""
     cdef Py_ssize_t m = call.m, u = call.u
     cdef char *to = <char *>call.hp.data + (call.s - 1 if call.reverse else 0) * m * u * k.size
-    cdef cgru_matrix h0 = cgru_matrix(call.h0.data, call.h0.sample, 1)
-    if h0.data == NULL:
+    if call.h0.data == NULL:
         memset(to, 0, m * u * k.size)
-    elif call.few:
-        k.copy(cgru_matrix(h0.data, 1, h0.row), u, m, to, m)
     else:
-        k.copy(h0, m, u, to, u)
+        put_rows(k, cgru_matrix(call.h0.data, call.h0.sample, 1), m, u, cached(call, to))
 
 
 # --- packed steps ---

@@ -48,7 +48,7 @@ static int product(const cgru_kernels *of) {
 static cgru_call call_of(ptrdiff_t lanes) { /* k elements, n units; the option is whether the reset comes after */
     return (cgru_call){.m = m, .s = 1, .e = k, .u = n, .up = (n + lanes - 1) / lanes * lanes,
                        .ep = (k + lanes - 1) / lanes * lanes, .activate = {CGRU_TANH, 0},
-                       .activate_update = {CGRU_SIGMOID, 0}, .activate_reset = {CGRU_SIGMOID, 0}, .after = option};
+                       .activate_update = {CGRU_SIGMOID, 0}, .activate_reset = {CGRU_SIGMOID, 0}, .variant = option};
 }
 
 /* A step of one sample: U and V of each gate, the biases, x (k), h (n) */

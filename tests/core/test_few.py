@@ -9,7 +9,7 @@ from helpers import TOLERANCE, assert_close, compiled, double, random_batch, ran
 import cgru
 from cgru import reference
 from cgru.activations import code_of, sigmoid, tanh
-from cgru.core import forward, kernels
+from cgru.core import driver, kernels, plan
 from cgru.core.memory import time_major
 from cgru.variant import RESET_AFTER, RESET_BEFORE
 
@@ -20,8 +20,8 @@ CODES = tuple(code_of(f, None) for f in (tanh, sigmoid, sigmoid))
 @pytest.fixture
 def lanes():
     """Sets what lanes are: True: samples, False: units, None: what the model says."""
-    yield kernels.use_samples_in_lanes
-    kernels.use_samples_in_lanes()
+    yield plan.use_samples_in_lanes
+    plan.use_samples_in_lanes()
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def pieces():
 
 def laid(array):
     """The same numbers (m, s, n), lying as a layer has them where lanes are samples."""
-    copy = time_major(None, *array.shape, array.dtype, True)
+    copy = time_major(None, *array.shape, array.dtype, array.shape[0])
     copy[...] = array
     return copy
 
@@ -169,10 +169,10 @@ def test_without_caches_padding_is_zero(lanes):
     lanes(True)
     p, X, h0, lengths, *_ = case(RESET_BEFORE, 21, 6, 3, 4, np.float32, ragged=True)
     fc = compiled(RESET_BEFORE, p, X, h0, lengths, None)[0]
-    h, last = time_major(None, 21, 6, 4, h0.dtype, True), np.empty_like(h0)
+    h, last = time_major(None, 21, 6, 4, h0.dtype, 21), np.empty_like(h0)
     order = np.argsort(-lengths, kind="stable").astype(np.intp)
     running = np.count_nonzero(lengths[:, None] > np.arange(6), axis=0).astype(np.intp)
-    forward.run(RESET_BEFORE, p, {"X": X, "h0": h0, "h": h, "last": last}, CODES, order, running)
+    driver.run("forward", RESET_BEFORE, p, {"X": X, "h0": h0, "h": h, "last": last}, CODES, order, running)
     np.testing.assert_array_equal(h, np.where(reference.mask(lengths, 6), fc["h"], np.float32(0)))
     np.testing.assert_array_equal(last, fc["last"])
 

@@ -8,7 +8,7 @@ from helpers import ODD, TOLERANCE, assert_close, compiled, random_batch, random
 
 import cgru
 from cgru import reference
-from cgru.core import kernels
+from cgru.core import kernels, plan
 from cgru.variant import RESET_AFTER, RESET_BEFORE
 
 VARIANTS = (RESET_BEFORE, RESET_AFTER)
@@ -18,10 +18,10 @@ SIZES = [*itertools.product(ODD, ODD), (70, 40), (3, 100)]
 @pytest.fixture
 def lying():
     """Sets whether weights are read where they lie: True, False, None: what the model says. Lanes are units."""
-    kernels.use_samples_in_lanes(False)
-    yield kernels.use_weights_where_they_lie
-    kernels.use_weights_where_they_lie()
-    kernels.use_samples_in_lanes()
+    plan.use_samples_in_lanes(False)
+    yield plan.use_weights_where_they_lie
+    plan.use_weights_where_they_lie()
+    plan.use_samples_in_lanes()
 
 
 def case(variant, m, s, e, u, dtype, ragged=False, state=True):

@@ -8,7 +8,7 @@ from helpers import ODD, TOLERANCE, assert_close, compiled, double, random_batch
 
 from cgru import reference
 from cgru.activations import code_of, sigmoid, tanh
-from cgru.core import forward
+from cgru.core import driver
 from cgru.variant import LAYER_NORM
 
 CODES = tuple(code_of(f, None) for f in (tanh, sigmoid, sigmoid))
@@ -74,9 +74,9 @@ def test_without_caches_the_same_states_come_out(level, m):
     p, X, h0, *_ = case(m, 5, 3, 9, np.float64, False, None)
     due, _, _ = compiled(LAYER_NORM, p, X, h0, None, None, pre=False)
     h, last = np.empty((m, 5, 9)), np.empty((m, 9))
-    forward.run(LAYER_NORM, p, {"X": X, "h0": h0, "last": last}, CODES)
+    driver.run("forward", LAYER_NORM, p, {"X": X, "h0": h0, "last": last}, CODES)
     np.testing.assert_array_equal(last, due["last"])
-    forward.run(LAYER_NORM, p, {"X": X, "h0": h0, "h": h}, CODES)
+    driver.run("forward", LAYER_NORM, p, {"X": X, "h0": h0, "h": h}, CODES)
     np.testing.assert_array_equal(h, due["h"])
 
 

@@ -13,7 +13,7 @@ from helpers import compiled, random_batch, random_parameters
 
 from cgru import reference
 from cgru.activations import code_of, sigmoid, tanh
-from cgru.core import backward, forward, gradients, kernels
+from cgru.core import driver, gradients, kernels
 from cgru.variant import RESET_BEFORE, VARIANTS
 
 CODES = tuple(code_of(f, None) for f in (tanh, sigmoid, sigmoid))
@@ -70,7 +70,7 @@ def test_rows_are_those_of_the_samples_that_run():
     X, last = np.ones((m, 1, 1), np.float32), np.empty((m, 1), np.float32)
     tracemalloc.start()
     try:
-        forward.run(RESET_BEFORE, p, {"X": X, "last": last}, CODES)
+        driver.run("forward", RESET_BEFORE, p, {"X": X, "last": last}, CODES)
         assert tracemalloc.get_traced_memory()[1] < m * 64 / 2
     finally:
         tracemalloc.stop()
@@ -106,8 +106,8 @@ def test_a_long_call_answers_a_signal(what, m):
             gradients.run, RESET_BEFORE, {"d" + name: np.zeros_like(p[name]) for name in p}, arrays
         )
     else:
-        module = backward if what == "backward" else forward
-        call = functools.partial(module.run, RESET_BEFORE, p, arrays, CODES)
+        direction = "backward" if what == "backward" else "forward"
+        call = functools.partial(driver.run, direction, RESET_BEFORE, p, arrays, CODES)
     before = signal.signal(signal.SIGVTALRM, ring)
     try:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0.05)
@@ -130,7 +130,7 @@ def test_a_call_of_many_samples_answers_a_signal():
         signal.setitimer(signal.ITIMER_VIRTUAL, 0.05)
         start = time.thread_time()
         with pytest.raises(AlarmError):
-            forward.run(RESET_BEFORE, p, arrays, CODES)
+            driver.run("forward", RESET_BEFORE, p, arrays, CODES)
         assert time.thread_time() - start < 1.5
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)

@@ -8,7 +8,7 @@ from helpers import TOLERANCE, assert_close, compiled, double, random_batch, ran
 
 import cgru
 from cgru import reference
-from cgru.core import kernels
+from cgru.core import kernels, plan
 from cgru.core.memory import time_major
 from cgru.variant import RESET_AFTER, RESET_BEFORE
 
@@ -19,7 +19,7 @@ WIDE = ((33, 1), (277, 1), (130, 2), (161, 3), (401, 7))  # e, u
 @pytest.fixture
 def setting():
     yield
-    kernels.use_samples_in_lanes()
+    plan.use_samples_in_lanes()
     kernels.use_pieces()
 
 
@@ -55,7 +55,7 @@ def check(variant, given, dtype, reverse=False):
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_wide_inputs_are_the_reference(level, setting, variant, dtype):
     for choice, (m, s), (e, u) in itertools.product((False, True), ((1, 33), (3, 7), (17, 2), (33, 1)), WIDE):
-        kernels.use_samples_in_lanes(choice)
+        plan.use_samples_in_lanes(choice)
         check(variant, case(variant, m, s, e, u, dtype), dtype)
 
 
@@ -64,7 +64,7 @@ def test_wide_inputs_are_the_reference(level, setting, variant, dtype):
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_ragged_and_in_reverse(setting, variant, reverse, dtype):
     for choice, (m, s), ragged in itertools.product((False, True), ((1, 41), (3, 41), (18, 7)), (False, True)):
-        kernels.use_samples_in_lanes(choice)
+        plan.use_samples_in_lanes(choice)
         check(variant, case(variant, m, s, 161, 3, dtype, ragged), dtype, reverse)
 
 
@@ -75,7 +75,7 @@ def test_the_bits_depend_on_nothing_but_the_shape(level, setting, threads, varia
     for (m, s), ragged in itertools.product(((1, 41), (3, 41), (33, 23)), (False, True)):
         given, first = case(variant, m, s, 161, 3, dtype, ragged), {}
         for choice, n, piece in itertools.product((False, True), (1, 3), ((), (1,), (7,), (40,), (3, 8000))):
-            kernels.use_samples_in_lanes(choice)
+            plan.use_samples_in_lanes(choice)
             kernels.use_pieces(*piece)
             threads(n)
             fc, bc, g = compiled(variant, *given)
@@ -85,9 +85,9 @@ def test_the_bits_depend_on_nothing_but_the_shape(level, setting, threads, varia
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_inputs_that_lie_in_lanes(setting, dtype):
-    kernels.use_samples_in_lanes(True)
+    plan.use_samples_in_lanes(True)
     p, X, *rest = case(RESET_BEFORE, 18, 5, 161, 3, dtype)
-    turned = time_major(None, *X.shape, X.dtype, True)
+    turned = time_major(None, *X.shape, X.dtype, X.shape[0])
     turned[...] = X
     check(RESET_BEFORE, (p, turned, *rest), dtype)
 

@@ -13,7 +13,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="no torch")
 
 import cgru.torch  # noqa: E402
-from cgru.core import kernels  # noqa: E402
+from cgru.core import plan  # noqa: E402
 from cgru.torch import operators  # noqa: E402
 
 
@@ -27,8 +27,8 @@ def inputs(s=4, m=2, e=3, u=5, sizes=None, keep=True, reverse=False):
 @pytest.fixture
 def lanes():
     """Whether lanes are samples, as the test says; as the model says after it."""
-    yield kernels.use_samples_in_lanes
-    kernels.use_samples_in_lanes()
+    yield plan.use_samples_in_lanes
+    plan.use_samples_in_lanes()
 
 
 @pytest.mark.slow
@@ -317,19 +317,19 @@ def test_memory_that_is_gone():
 def test_wide_weights_where_they_lie(sizes, m, e, u):
     """And memory that is full of NaN before it is written."""
     torch.use_deterministic_algorithms(True)  # it is filled then
-    kernels.use_weights_where_they_lie(True)
+    plan.use_weights_where_they_lie(True)
     try:
         sizes = sizes and [m, max(1, m - 1), 1]
         given = inputs(3, m, e, u, sizes)
         tensors, due = given[:6], []
         for lain in (False, True):
-            kernels.use_weights_where_they_lie(lain)
+            plan.use_weights_where_they_lie(lain)
             A, state, _ = operators.call(*given)
             due.append([A, state, *torch.autograd.grad(A.square().sum() + state.sum(), tensors)])
         for a, b in zip(*due, strict=True):
             assert (a - b).abs().max() <= 1e-12 * b.abs().max()
     finally:
-        kernels.use_weights_where_they_lie()
+        plan.use_weights_where_they_lie()
         torch.use_deterministic_algorithms(False)
 
 

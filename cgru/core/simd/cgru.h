@@ -15,8 +15,8 @@ typedef struct {
     double alpha; /* of lrelu and elu; of softmax, which only a head has, the temperature */
 } cgru_activation;
 
-/* (m, s, any): element (i, t, c) stands at data[i * sample + t * step + c], of a call with `few` at
- * data[i * sample + t * step + c * column]. */
+/* (m, s, any): element (i, t, c) stands at data[i * sample + t * step + c * column]; column is 1 unless the lanes of the
+ * call are samples. */
 typedef struct {
     void *data; /* NULL: not wanted */
     ptrdiff_t sample, step, column;
@@ -31,7 +31,7 @@ typedef struct {
     ARRAY(last) /* (m, 1, u) the state after a row's last step */                                                       \
     /* Backward: dA in, the rest out. h0 is dL/d(last state), `last` dL/dh0. NULL where not wanted: dA, dh_, dh, dX. */ \
     ARRAY(dA) ARRAY(dh_) ARRAY(dh) ARRAY(dhh_) ARRAY(dz_) ARRAY(dr_) ARRAY(dc) ARRAY(dX)                                \
-    /* With `norm`, (m, s, 3 u), columns of z, r and hh: the products, normalised, of X and of hp, and dL/d(what they   \
+    /* Of a layer norm, (m, s, 3 u), columns of z, r and hh: the products, normalised, of X and of hp, and dL/d(what they   \
      * were before); (m, s, 1): the factors 1 / sqrt(variance + eps). */                                                \
     ARRAY(nU) ARRAY(nV) ARRAY(iU) ARRAY(iV) ARRAY(dU_) ARRAY(dV_)                                                       \
     ARRAY(recurrent) /* (m, 3, u) what hp is multiplied by in the products of hh, z and r, at all steps */
@@ -39,13 +39,17 @@ typedef struct {
 #define CGRU_PLACE(name) CGRU_PLACE_##name,
 enum { CGRU_ARRAYS(CGRU_PLACE) CGRU_PLACES };
 
+/* What r multiplies: the previous state before its product, or the product, which may be normalised. The order of `VARIANTS`
+ * in cgru/variant.py. */
+enum { CGRU_RESET_BEFORE, CGRU_RESET_AFTER, CGRU_LAYER_NORM };
+
 /* One call of the layer, forward or backward: the arrays of its caches and the rows that it works on. */
 typedef struct {
     ptrdiff_t m, s, e, u;
     const ptrdiff_t *order; /* (m) the sample that row i stands for; NULL: i */
     const ptrdiff_t *running; /* (s) how many rows, the longest standing first, have a step t; NULL: all */
     cgru_activation activate, activate_update, activate_reset;
-    int after;   /* the reset gate is applied after the matrix product */
+    int variant; /* CGRU_RESET_BEFORE, ...; of a layer norm a step is that of norm.h, for any m */
     int reverse; /* steps run from the last to the first */
     double zoneout; /* h = zoneout * hp + (1 - zoneout) * what it would be */
 
@@ -56,8 +60,8 @@ typedef struct {
     };
 
     /* (m, ld) the work of each row, side by side, each part padded to whole vectors:
-     * forward h | x | r * h | z, backward dh | dhh_ | dz_ | dr_ | dc; of a single sample see single.h, with `norm` norm.h.
-     * With `after` r and then r * c stand in the place of r * h. */
+     * forward h | x | r * h | z, backward dh | dhh_ | dz_ | dr_ | dc; of a single sample see single.h, of a layer norm norm.h.
+     * Where the reset comes after, r and then r * c stand in the place of r * h. */
     void *rows;
     ptrdiff_t ld;
     ptrdiff_t up, ep; /* u and e, padded */
@@ -66,10 +70,9 @@ typedef struct {
     ptrdiff_t seen; /* with `recurrent`: where in a row hp stands as r, z and hh see it; 0: all see hp itself */
     int padded;       /* whether the caches are written past a sample's length */
     int fresh;        /* backward and gradients: the first step to run had no h0, its hp is zero */
-    int norm;         /* with `after`: the products are normalised; a step is then that of norm.h, for any m */
     int linear;       /* gradients: that of one product, whose only gradient is dr_, for Ur and br */
     int loose;        /* forward: sums may run in another order than those of packed weights, so that bits depend on m and s */
-    int few;          /* lanes are samples, not units: the call is that of few.h, and its rows lie as is said there */
+    ptrdiff_t column; /* of its arrays: 1, or m where lanes are samples, whose rows lie as few.h says */
 } cgru_call;
 
 typedef struct {
@@ -86,13 +89,13 @@ typedef struct {
 /* The gates; the last stands for chh, the bias that the candidate's recurrent part has where the reset comes after. */
 enum { CGRU_R, CGRU_Z, CGRU_HH, CGRU_C };
 
-/* The parameters of each gate: U (e, u), V (u, u), b (1, u), of CGRU_C b alone; with `norm` the gains gU, gV (1, 3 u).
+/* The parameters of each gate: U (e, u), V (u, u), b (1, u), of CGRU_C b alone; of a layer norm the gains gU, gV (1, 3 u).
  * Where it is learned, also the state h0 (1, u) that a sequence begins with, which no kernel reads. */
 typedef struct {
     cgru_matrix U[3], V[3], b[4], g[2], h0;
 } cgru_weights;
 
-/* A call with `norm`, whose rows are taken as a whole between the products and the caches. */
+/* A call with layer norm, whose rows are taken as a whole between the products and the caches. */
 typedef struct {
     const cgru_call *call;
     const void *gains; /* (2, 3, up): gU and gV, each of r, z and hh */
@@ -123,7 +126,7 @@ typedef struct {
 
 struct cgru_product;
 
-/* A call with `few`: the weights of each product, a row for each of its results; see few.h. */
+/* A call whose lanes are samples: the weights of each product, a row for each of its results; see few.h. */
 typedef struct {
     const cgru_call *call;
     const void *gates, *recurrent, *candidate; /* forward */
@@ -249,7 +252,7 @@ typedef struct {
     int nesterov;
 } cgru_step;
 
-/* The same of a call with `few`: some of its samples, from `start` on, and memory of `few_room` numbers. */
+/* The same of a call whose lanes are samples: some of its samples, from `start` on, and memory of `few_room` numbers. */
 typedef struct {
     const cgru_call *call;
     const cgru_term *terms;
@@ -343,12 +346,12 @@ typedef struct {
     double (*squares)(const void *g, ptrdiff_t n, double unit);
 
     /* All steps of some rows; whether these are the `first` ones of the sequence to run, and the `last`. */
-    void (*few_forward)(const cgru_few *few, ptrdiff_t row, ptrdiff_t rows, int first, int last);
-    void (*few_backward)(const cgru_few *few, ptrdiff_t row, ptrdiff_t rows, int first, int last);
+    void (*few_forward)(const cgru_few *w, ptrdiff_t row, ptrdiff_t rows, int first, int last);
+    void (*few_backward)(const cgru_few *w, ptrdiff_t row, ptrdiff_t rows, int first, int last);
     /* Sums of lanes over all steps; then those of all parts, and of their lanes, go to the terms. */
     void (*few_sum)(const cgru_few_sums *part, int first);
     void (*few_add)(const cgru_few_sums *parts, ptrdiff_t count);
-    ptrdiff_t (*few_room)(const cgru_call *call, ptrdiff_t samples);
+    ptrdiff_t (*few_room)(const cgru_call *call, int terms, ptrdiff_t samples);
     void (*dots)(const cgru_dots *dots, ptrdiff_t rows);
     /* W (k, n) into rows `ld` apart. */
     void (*copy)(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to, ptrdiff_t ld);

@@ -30,15 +30,20 @@ static void scatter(T *p, ptrdiff_t stride, vec x, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i++) p[i * stride] = lanes[i];
 }
 
+/* Where its first number stands, and how far apart they stand. */
+INLINE T *first_of(cgru_array array, place at) {
+    return AT(array, at.i, at.t) + (at.few ? at.unit * array.column : at.c);
+}
+INLINE ptrdiff_t apart(cgru_array array, place at) { return at.few ? array.sample : 1; }
+
 INLINE vec get(cgru_array array, place at) {
-    if (!at.few) return load_n(AT(array, at.i, at.t) + at.c, at.n);
-    const T *p = AT(array, at.i, at.t) + at.unit * array.column;
-    return array.sample == 1 ? load_n(p, at.n) : gather(p, array.sample, at.n);
+    const T *p = first_of(array, at);
+    return apart(array, at) == 1 ? load_n(p, at.n) : gather(p, array.sample, at.n);
 }
 
 INLINE void put_at(cgru_array array, place at, vec x) {
-    T *p = AT(array, at.i, at.t) + (at.few ? at.unit * array.column : at.c);
-    if (!at.few || array.sample == 1)
+    T *p = first_of(array, at);
+    if (apart(array, at) == 1)
         store_n(p, x, at.n);
     else
         scatter(p, array.sample, x, at.n);
@@ -57,12 +62,14 @@ INLINE void set_wanted(cgru_array array, place at, vec x) {
 
 /* --- forward --- */
 
+INLINE int resets_after(const cgru_call *call) { return call->variant != CGRU_RESET_BEFORE; }
+
 /* r = activate_reset(r_); what becomes of h: r * h, or r itself where the reset comes after */
 INLINE vec reset_gate(const cgru_call *call, place at, vec r_, vec h) {
     const vec r = activate(call->activate_reset, r_);
     set_wanted(call->r, at, r);
     set_wanted(call->r_, at, r_);
-    return call->after ? r : r * h;
+    return resets_after(call) ? r : r * h;
 }
 
 /* z = activate_update(z_) */
@@ -82,8 +89,8 @@ INLINE vec reset_product(const cgru_call *call, place at, vec r, vec c) {
 INLINE int keeps(const cgru_call *call) { return call->zoneout != 0 || call->kept.data; }
 
 /* hh_, r * c (at `rc`) joining it where the reset comes after; and whether a call has neither that nor zoneout. */
-INLINE vec preactivation(const cgru_call *call, vec hh_, const T *rc) { return call->after ? hh_ + load(rc) : hh_; }
-INLINE int is_plain(const cgru_call *call) { return !call->after && !keeps(call); }
+INLINE vec preactivation(const cgru_call *call, vec hh_, const T *rc) { return resets_after(call) ? hh_ + load(rc) : hh_; }
+INLINE int is_plain(const cgru_call *call) { return !resets_after(call) && !keeps(call); }
 
 /* The share of hp that a state keeps. */
 INLINE vec share_kept(const cgru_call *call, place at) {
@@ -129,7 +136,7 @@ INLINE void gate_gradients(const int plain, const cgru_call *call, place at, T *
     set_wanted(call->dh_, at, sum);
     set(call->dhh_, at, candidate);
     set(call->dz_, at, update);
-    if (plain || !call->after) return;
+    if (plain || !resets_after(call)) return;
     const vec r = get(call->r, at), recurrent = candidate * r;
     const vec reset = candidate * get(call->c, at) * derivative(call->activate_reset, r);
     store(dr_ + at.c, reset);

@@ -11,24 +11,26 @@
 
 typedef struct {
     const cgru_call *call;
+    const cgru_few *w;       /* the weights of its products */
     ptrdiff_t i, n, vectors; /* its samples */
     T *rows;
     const T *lengths;
 } panel;
 
 /* Of a block of samples, the panel that begins at so many vectors. */
-INLINE panel panel_at(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows, ptrdiff_t first, ptrdiff_t vectors) {
+INLINE panel panel_at(const cgru_few *w, ptrdiff_t row, ptrdiff_t rows, ptrdiff_t first, ptrdiff_t vectors) {
+    const cgru_call *call = w->call;
     T *block = ROW(call, row);
-    return (panel){call, row + first * LANES, min(rows - first * LANES, vectors * LANES), vectors,
+    return (panel){call, w, row + first * LANES, min(rows - first * LANES, vectors * LANES), vectors,
                    block + (VECTORS_OF(rows) + first * (call->ld - 1)) * LANES,
                    call->running ? block + first * LANES : NULL};
 }
 
 /* Runs through the panels p of a block. */
-#define EACH_PANEL(call, row, rows, p)                                                 \
+#define EACH_PANEL(w, row, rows, p)                                                    \
     const split panels_ = panels_for(VECTORS_OF(rows));                                \
     PARTS(panels_, part_, first_, vectors_)                                            \
-    for (panel p = panel_at(call, row, rows, first_, vectors_), *once_ = &p; once_; once_ = NULL)
+    for (panel p = panel_at(w, row, rows, first_, vectors_), *once_ = &p; once_; once_ = NULL)
 
 /* Runs through the vectors v of each of n columns. */
 #define EACH_UNIT(p, n, unit, v)                      \
@@ -96,10 +98,10 @@ static void few_finish(const panel *p, const T *h) {
 }
 
 /* inputs = x U + b, of a panel whose numbers of a unit are one after another */
-INLINE void few_dots(const cgru_few *few, const panel *p, ptrdiff_t t, T *inputs) {
-    const cgru_call *call = few->call;
+INLINE void few_dots(const panel *p, ptrdiff_t t, T *inputs) {
+    const cgru_call *call = p->call;
     const ptrdiff_t one = p->vectors * LANES;
-    cgru_dots each = few->dots;
+    cgru_dots each = p->w->dots;
     each.x = (cgru_operand){AT(call->X, p->i, t), call->X.sample, call->e};
     each.out = (cgru_array){inputs, 1, call->u * one, one};
     dots(&each, p->n);
@@ -110,32 +112,33 @@ INLINE vec with_input(const int wide, const T *sums, const T *inputs) {
     return wide ? load(sums) + load(inputs) : load(sums);
 }
 
-INLINE void few_step(const int plain, const int wide, const cgru_few *few, const panel *p, ptrdiff_t t) {
-    const cgru_call *call = few->call;
+INLINE void few_step(const int plain, const int wide, const panel *p, ptrdiff_t t) {
+    const cgru_call *call = p->call;
+    const int after = !plain && resets_after(call);
     const ptrdiff_t u = call->u, one = p->vectors * LANES, e = wide ? 0 : call->e, b = wide ? 0 : 1;
     T *bias = p->rows, *h = bias + one, *x = h + u * one, *again = x + e * one, *x_again = again + one;
     T *rh = x_again + e * one, *z = rh + u * one, *hh_ = z + u * one;
     T *of_r = hh_ + u * one, *of_z = of_r + u * one, *of_hh = of_z + u * one;
-    if (wide) few_dots(few, p, t, of_r);
+    if (wide) few_dots(p, t, of_r);
     for (ptrdiff_t v = 0; v < one; v += LANES) store(bias + v, ZERO + 1), store(again + v, ZERO + 1);
     for (ptrdiff_t v = 0; v < p->vectors && !wide; v++)
         load_columns(call->X, place_in(p, t, 0, v), e, x + v * LANES, one);
     for (ptrdiff_t v = 0; v < e * one; v += LANES) store(x_again + v, load(x + v)); /* which is short */
-    few_product(p, few->gates, b + u + e, 2 * u, wide ? h : bias, rh);
+    few_product(p, p->w->gates, b + u + e, 2 * u, wide ? h : bias, rh);
     EACH_UNIT(p, u, unit, v) {
         const place at = place_in(p, t, unit, v);
         const vec r_ = with_input(wide, rh + at.c, of_r + at.c), z_ = with_input(wide, z + at.c, of_z + at.c);
         store(rh + at.c, reset_gate(call, at, r_, load(h + at.c)));
         store(z + at.c, update_gate(call, at, z_));
     }
-    if (!plain && call->after) {
-        few_product(p, few->recurrent, 1 + u, u, bias, hh_);
+    if (after) {
+        few_product(p, p->w->recurrent, 1 + u, u, bias, hh_);
         EACH_UNIT(p, u, unit, v) {
             const place at = place_in(p, t, unit, v);
             store(rh + at.c, reset_product(call, at, load(rh + at.c), load(hh_ + at.c)));
         }
     }
-    few_product(p, few->candidate, b + e + (!plain && call->after ? 0 : u), u, wide ? rh : again, hh_);
+    few_product(p, p->w->candidate, b + e + (after ? 0 : u), u, wide ? rh : again, hh_);
     EACH_UNIT(p, u, unit, v) {
         const place at = place_in(p, t, unit, v);
         const vec own = with_input(wide, hh_ + at.c, of_hh + at.c);
@@ -144,96 +147,97 @@ INLINE void few_step(const int plain, const int wide, const cgru_few *few, const
     }
 }
 
-static void few_steps(const cgru_few *few, const panel *p, ptrdiff_t t) {
-    const int plain = is_plain(few->call), wide = few->dots.W != NULL;
+static void few_steps(const panel *p, ptrdiff_t t) {
+    const int plain = is_plain(p->call), wide = p->w->dots.W != NULL;
     if (plain && wide)
-        few_step(1, 1, few, p, t);
+        few_step(1, 1, p, t);
     else if (plain)
-        few_step(1, 0, few, p, t);
+        few_step(1, 0, p, t);
     else if (wide)
-        few_step(0, 1, few, p, t);
+        few_step(0, 1, p, t);
     else
-        few_step(0, 0, few, p, t);
+        few_step(0, 0, p, t);
 }
 
-static void few_forward(const cgru_few *few, ptrdiff_t row, ptrdiff_t rows, int first, int last) {
-    const cgru_call *call = few->call;
+static void few_forward(const cgru_few *w, ptrdiff_t row, ptrdiff_t rows, int first, int last) {
+    const cgru_call *call = w->call;
     few_lengths(call, row, rows, ROW(call, row));
     if (first) {
-        EACH_PANEL(call, row, rows, p) {
+        EACH_PANEL(w, row, rows, p) {
             const ptrdiff_t one = p.vectors * LANES;
             few_start(&p, p.rows + one);
-            if (few->dots.W) /* of lanes that stand for no sample, too */
+            if (w->dots.W) /* of lanes that stand for no sample, too */
                 memset(p.rows + (2 + 4 * call->u) * one, 0, 3 * call->u * one * sizeof(T));
         }
     }
     for (ptrdiff_t n = 0; n < call->s; n++) {
         const ptrdiff_t t = call->reverse ? call->s - 1 - n : n;
-        EACH_PANEL(call, row, rows, p) few_steps(few, &p, t);
+        EACH_PANEL(w, row, rows, p) few_steps(&p, t);
     }
     if (last && call->last.data) {
-        EACH_PANEL(call, row, rows, p) few_finish(&p, p.rows + p.vectors * LANES);
+        EACH_PANEL(w, row, rows, p) few_finish(&p, p.rows + p.vectors * LANES);
     }
 }
 
 /* dX, from rows dhh_ | dz_ | dr_ of each sample */
-static void few_wide(const cgru_few *few, const panel *p, ptrdiff_t t, const T *d, T *rows) {
-    const ptrdiff_t n = 3 * few->call->u;
-    cgru_product wide = *few->wide;
+static void few_wide(const panel *p, ptrdiff_t t, const T *d, T *rows) {
+    const ptrdiff_t n = 3 * p->call->u;
+    cgru_product wide = *p->w->wide;
     for (ptrdiff_t i = 0; i < p->n; i++)
         for (ptrdiff_t c = 0; c < n; c++) rows[i * n + c] = d[c * p->vectors * LANES + i];
     wide.operand[0].rows = rows - p->i * n;
-    wide.out = few->call->dX;
+    wide.out = p->call->dX;
     product(&wide, t, p->i, p->n);
 }
 
-INLINE void few_step_backward(const int plain, const cgru_few *few, const panel *p, ptrdiff_t t) {
-    const cgru_call *call = few->call;
+INLINE void few_step_backward(const int plain, const panel *p, ptrdiff_t t) {
+    const cgru_call *call = p->call;
+    const int after = !plain && resets_after(call);
     const ptrdiff_t u = call->u, part = u * p->vectors * LANES;
     T *dh = p->rows, *dhh_ = dh + part, *dz_ = dhh_ + part, *dr_ = dz_ + part, *dc = dr_ + part, *sum = dc + part;
     EACH_UNIT(p, u, unit, v) gate_gradients(plain, call, place_in(p, t, unit, v), dh, dhh_, dz_, dr_, dc);
-    if (plain || !call->after) {
-        few_product(p, few->reset, u, u, dhh_, sum);
+    if (!after) {
+        few_product(p, p->w->reset, u, u, dhh_, sum);
         EACH_UNIT(p, u, unit, v) {
             const place at = place_in(p, t, unit, v);
             reset_gradient(call, at, load(sum + at.c), dh, dr_);
         }
     }
-    few_product(p, few->state, !plain && call->after ? 3 * u : 2 * u, u, dz_, sum);
+    few_product(p, p->w->state, after ? 3 * u : 2 * u, u, dz_, sum);
     EACH_UNIT(p, u, unit, v) {
         const place at = place_in(p, t, unit, v);
         state_gradient(call, at, load(sum + at.c), dh);
     }
     if (!call->dX.data) return;
-    if (few->wide) {
-        few_wide(few, p, t, dhh_, sum);
+    if (p->w->wide) {
+        few_wide(p, t, dhh_, sum);
         return;
     }
-    few_product(p, few->input, 3 * u, call->e, dhh_, sum);
+    few_product(p, p->w->input, 3 * u, call->e, dhh_, sum);
     EACH_UNIT(p, call->e, c, v) {
         const place at = place_in(p, t, c, v);
         put_at(call->dX, at, load(sum + at.c));
     }
 }
 
-static void few_backward(const cgru_few *few, ptrdiff_t row, ptrdiff_t rows, int first, int last) {
-    const cgru_call *call = few->call;
+static void few_backward(const cgru_few *w, ptrdiff_t row, ptrdiff_t rows, int first, int last) {
+    const cgru_call *call = w->call;
     const int plain = is_plain(call);
     few_lengths(call, row, rows, ROW(call, row));
     if (first) {
-        EACH_PANEL(call, row, rows, p) few_start(&p, p.rows);
+        EACH_PANEL(w, row, rows, p) few_start(&p, p.rows);
     }
     for (ptrdiff_t n = 0; n < call->s; n++) {
         const ptrdiff_t t = call->reverse ? n : call->s - 1 - n;
-        EACH_PANEL(call, row, rows, p) {
+        EACH_PANEL(w, row, rows, p) {
             if (plain)
-                few_step_backward(1, few, &p, t);
+                few_step_backward(1, &p, t);
             else
-                few_step_backward(0, few, &p, t);
+                few_step_backward(0, &p, t);
         }
     }
     if (last && call->last.data) {
-        EACH_PANEL(call, row, rows, p) few_finish(&p, p.rows);
+        EACH_PANEL(w, row, rows, p) few_finish(&p, p.rows);
     }
 }
 
@@ -278,15 +282,16 @@ INLINE stretch operands_of(const cgru_call *call, const cgru_term *term) {
 }
 
 /* Vectors of the sums of all terms, and of what is collected of a pair; and how many pairs are multiplied together. */
-INLINE ptrdiff_t few_sums(const cgru_call *call) { return call->u * (3 * (1 + call->e + call->u) + call->after); }
-INLINE ptrdiff_t few_width(const cgru_call *call) { return 1 + call->e + (5 + call->after) * call->u; }
-INLINE ptrdiff_t few_depth(const cgru_call *call) {
-    const ptrdiff_t pairs = PAIRS_IN_L1 / (few_width(call) * LANES * (ptrdiff_t)sizeof(T));
+INLINE ptrdiff_t few_sums(const cgru_call *call, int terms) { return call->u * (3 * (call->e + call->u) + terms); }
+INLINE ptrdiff_t few_width(const cgru_call *call, int terms) { return 1 + call->e + (2 + terms) * call->u; }
+INLINE ptrdiff_t few_depth(ptrdiff_t width) {
+    const ptrdiff_t pairs = PAIRS_IN_L1 / (width * LANES * (ptrdiff_t)sizeof(T));
     return pairs < 4 ? 4 : pairs;
 }
 
-static ptrdiff_t few_room(const cgru_call *call, ptrdiff_t samples) {
-    return (VECTORS_OF(samples) + few_sums(call) + few_depth(call) * few_width(call)) * LANES;
+static ptrdiff_t few_room(const cgru_call *call, int terms, ptrdiff_t samples) {
+    const ptrdiff_t width = few_width(call, terms);
+    return (VECTORS_OF(samples) + few_sums(call, terms) + few_depth(width) * width) * LANES;
 }
 
 /* sum (rows, columns), rows `ld` apart, += a (rows) d (columns) of `count` pairs, `width` apart */
@@ -336,8 +341,8 @@ static outer_function *const outers[OUTER_COLUMNS][OUTER_ROWS] = {
 /* The pairs of step t and of n vectors from `first` on; unit by unit, as they lie. */
 static void few_collect(const cgru_few_sums *part, const T *lengths, ptrdiff_t t, ptrdiff_t first, ptrdiff_t n, T *to) {
     const cgru_call *call = part->call;
-    const ptrdiff_t u = call->u, e = call->e, width = few_width(call) * LANES;
-    const panel p = {call, part->start + first * LANES, min(part->samples - first * LANES, n * LANES), n, to,
+    const ptrdiff_t u = call->u, e = call->e, width = few_width(call, part->count) * LANES;
+    const panel p = {call, NULL, part->start + first * LANES, min(part->samples - first * LANES, n * LANES), n, to,
                      call->running ? lengths + first * LANES : NULL};
     T *hp = to, *x = hp + (u + 1) * LANES, *rhp = x + e * LANES, *d = rhp + u * LANES;
     for (ptrdiff_t v = 0; v < n; v++) {
@@ -351,7 +356,7 @@ static void few_collect(const cgru_few_sums *part, const T *lengths, ptrdiff_t t
         const place at = place_in(&p, t, unit, v);
         store(hp + v * width + unit * LANES, if_real(at, get(call->hp, at), ZERO));
     }
-    if (!call->after) {
+    if (part->terms[CGRU_HH].seen) { /* r * hp */
         EACH_UNIT(&p, u, unit, v) {
             const ptrdiff_t c = v * width + unit * LANES;
             store(rhp + c, load(hp + c) * get(call->r, place_in(&p, t, unit, v)));
@@ -364,7 +369,7 @@ static void few_collect(const cgru_few_sums *part, const T *lengths, ptrdiff_t t
 
 static void few_multiply(const cgru_few_sums *part, const T *pairs, ptrdiff_t count, T *sums) {
     const cgru_call *call = part->call;
-    const ptrdiff_t u = call->u, width = few_width(call) * LANES;
+    const ptrdiff_t u = call->u, width = few_width(call, part->count) * LANES;
     const T *d = pairs + (1 + call->e + 2 * u) * LANES;
     const split columns = split_of(u, OUTER_COLUMNS);
     for (int n = 0; n < part->count; n++, d += u * LANES) {
@@ -382,10 +387,11 @@ static void few_multiply(const cgru_few_sums *part, const T *pairs, ptrdiff_t co
 /* From the last step to the first. Each sum is one chain, whose order does not depend on where a call is cut. */
 static void few_sum(const cgru_few_sums *part, int first) {
     const cgru_call *call = part->call;
-    const ptrdiff_t vectors = VECTORS_OF(part->samples), width = few_width(call) * LANES, depth = few_depth(call);
-    T *lengths = part->memory, *sums = lengths + vectors * LANES, *pairs = sums + few_sums(call) * LANES;
+    const ptrdiff_t vectors = VECTORS_OF(part->samples), sums_ = few_sums(call, part->count) * LANES;
+    const ptrdiff_t width = few_width(call, part->count) * LANES, depth = few_depth(width / LANES);
+    T *lengths = part->memory, *sums = lengths + vectors * LANES, *pairs = sums + sums_;
     ptrdiff_t count = 0;
-    if (first) memset(sums, 0, few_sums(call) * LANES * sizeof(T));
+    if (first) memset(sums, 0, sums_ * sizeof(T));
     few_lengths(call, part->start, part->samples, lengths);
     for (ptrdiff_t t = call->s - 1; t >= 0; t--)
         for (ptrdiff_t v = 0, n; v < vectors; v += n) {

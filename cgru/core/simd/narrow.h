@@ -312,6 +312,7 @@ INLINE void narrow_step(const int kind, const cgru_narrow_layer *layer, const na
                         ptrdiff_t row0, ptrdiff_t rows) {
     const cgru_call *call = layer->call;
     const ptrdiff_t up = call->up, ld = 4 * up;
+    const int after = resets_after(call);
     T *r_ = work->sums, *z_ = r_ + up, *hh_ = z_ + up, *c_ = hh_ + up;
     seen_rows seen = work->x, hp = work->hp, reset = work->reset;
     if (rows == 1)
@@ -320,10 +321,10 @@ INLINE void narrow_step(const int kind, const cgru_narrow_layer *layer, const na
         see_row(kind, AT(call->X, SAMPLE(call, row0 + row), t), call->e, (T)layer->x_bound, seen.rows + row * seen.bytes,
                 seen.scale + row);
     see_rows(kind, work->h, up, rows, call->u, layer->bound, &hp);
-    /* 1. r_, z_, hh_ = x U + b;  r_, z_ += hp V, and with `after` c = hp Vhh + chh */
+    /* 1. r_, z_, hh_ = x U + b;  r_, z_ += hp V, and where the reset comes after c = hp Vhh + chh */
     add_seen(kind, &layer->U, &seen, rows, (seen_sums){layer->b, 0, r_, ld});
     add_seen(kind, &layer->V, &hp, rows, (seen_sums){r_, ld, r_, ld});
-    if (call->after)
+    if (after)
         add_seen(kind, &layer->Vhh, &hp, rows, (seen_sums){(const T *)layer->b + 3 * up, 0, c_, ld});
     /* 2. r = activate_reset(r_), r * hp or r * c;  z = activate_update(z_) */
     for (ptrdiff_t row = 0; row < rows; row++)
@@ -331,10 +332,10 @@ INLINE void narrow_step(const int kind, const cgru_narrow_layer *layer, const na
             const place at = place_of(call, SAMPLE(call, row0 + row), t, c);
             T *r = r_ + row * ld + c, *z = z_ + row * ld + c;
             const vec reset = reset_gate(call, at, load(r), load_some(work->h + row * up + c, at.n));
-            store(r, call->after ? reset * load(c_ + row * ld + c) : reset);
+            store(r, after ? reset * load(c_ + row * ld + c) : reset);
             store(z, update_gate(call, at, load(z)));
         }
-    if (!call->after) { /* hh_ += (r * hp) Vhh */
+    if (!after) { /* hh_ += (r * hp) Vhh */
         see_rows(kind, r_, ld, rows, call->u, layer->bound, &reset);
         add_seen(kind, &layer->Vhh, &reset, rows, (seen_sums){hh_, ld, hh_, ld});
     }

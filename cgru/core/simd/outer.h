@@ -35,7 +35,7 @@ INLINE void collect_vectors(T *panels, ptrdiff_t depth, ptrdiff_t k, T *const *a
 
 /* The u numbers of an array there, in `space` if they are not neighbours: then u is no more than LANES. */
 INLINE T *numbers_of(const cgru_call *call, cgru_array array, ptrdiff_t i, ptrdiff_t t, T *space) {
-    if (!call->few) return AT(array, i, t);
+    if (array.column == 1) return AT(array, i, t);
     for (ptrdiff_t c = 0; c < call->u; c++) space[c] = AT(array, i, t)[c * array.column];
     return space;
 }

@@ -150,20 +150,20 @@ INLINE void product_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgr
     }
 }
 
-/* What of a step needs h alone. */
+/* What of a step needs h alone; c_ NULL: the reset comes before. */
 INLINE void gates_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single *single, ptrdiff_t t, const T *h,
                        const T *r_, const T *z_, const T *c_, T *rh, T *z) {
     reset_part(width, c, left, single, t, h, r_, rh);
     update_part(width, c, left, single, t, h, z_, z);
-    if (single->call->after) product_part(width, c, left, single, t, h, c_, rh);
+    if (c_) product_part(width, c, left, single, t, h, c_, rh);
 }
 
 INLINE void state_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single *single, ptrdiff_t t, T *h,
-                       const T *hh_, const T *rh, const T *z) {
+                       const T *hh_, const T *rh, const T *z, int after) {
     const cgru_call *call = single->call;
     vec sum[4];
     load_part(width, c, hh_, sum);
-    if (call->after) {
+    if (after) {
         UNROLL(4)
         for (int j = 0; j < width; j++) sum[j] += load(rh + c + j * LANES);
     } else {
@@ -183,10 +183,10 @@ INLINE void state_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_
 /* From hp to h. work: r * h | z | r_ | z_ | hh_, each call->up numbers, unless the last three stand where call->pre says. */
 INLINE void step(const cgru_single *single, ptrdiff_t t, const T *x, T *h, T *work, int fresh) {
     const ptrdiff_t u = single->call->u, up = single->call->up;
-    const int lies = single->V[0].row && !fresh, after = single->call->after;
+    const int lies = single->V[0].row && !fresh, after = resets_after(single->call);
+    const T *c_ = after ? single->b[CGRU_C].data : NULL;
     T *rh = work, *z = rh + up;
     T *r_ = single->call->pre ? (T *)input_of(single->call, h, t) : z + up, *z_ = r_ + up, *hh_ = z_ + up;
-    const T *c_ = single->b[CGRU_C].data;
     if (!single->call->pre) input_part(single, x, r_);
     if (lies) {
         for (int n = 0; n < 2; n++) { /* r and z in turns first, as in lying.h */
@@ -201,7 +201,7 @@ INLINE void step(const cgru_single *single, ptrdiff_t t, const T *x, T *h, T *wo
     }
     EACH_PART(u, t, gates_part, single, t, h, r_, z_, c_, rh, z)
     if (lies && !after) add_lying(single, rh, &single->V[CGRU_HH], hh_);
-    EACH_PART(u, t, state_part, single, t, h, hh_, rh, z)
+    EACH_PART(u, t, state_part, single, t, h, hh_, rh, z, after)
 }
 
 /* One function for all, so that the bits are the same with caches and without, one by one and in a row. */
@@ -230,12 +230,12 @@ INLINE void reset_part_backward(const int width, ptrdiff_t c, ptrdiff_t left, co
 }
 
 INLINE void state_part_backward(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single *single, ptrdiff_t t,
-                                T *dh, const T *dz_, const T *dr_, const T *dc) {
+                                T *dh, const T *dz_, const T *dr_, const T *dc, int after) {
     const cgru_call *call = single->call;
     vec sum[4] = {ZERO, ZERO, ZERO, ZERO};
     add(width, c, dz_, call->u, &single->V[CGRU_Z], sum);
     add(width, c, dr_, call->u, &single->V[CGRU_R], sum);
-    if (call->after) add(width, c, dc, call->u, &single->V[CGRU_HH], sum);
+    if (after) add(width, c, dc, call->u, &single->V[CGRU_HH], sum);
     UNROLL(4)
     for (int j = 0; j < width; j++) state_gradient(call, VECTOR(j), sum[j], dh);
 }
@@ -244,14 +244,15 @@ INLINE void state_part_backward(const int width, ptrdiff_t c, ptrdiff_t left, co
 static void single_backward(const cgru_single *single, ptrdiff_t steps) {
     const cgru_call *call = single->call;
     const ptrdiff_t u = call->u, up = call->up;
+    const int after = resets_after(call);
     T *dh = call->rows, *dhh_ = dh + up, *dz_ = dhh_ + up, *dr_ = dz_ + up, *dc = dr_ + up;
     for (ptrdiff_t n = 0; n < steps; n++) {
         const ptrdiff_t t = call->reverse ? n : steps - 1 - n;
         gates_backward(call, t, 0, 1);
-        if (!call->after) {
+        if (!after) {
             EACH_PART(u, t, reset_part_backward, single, t, dh, dhh_, dr_)
         }
-        EACH_PART(u, t, state_part_backward, single, t, dh, dz_, dr_, dc)
+        EACH_PART(u, t, state_part_backward, single, t, dh, dz_, dr_, dc, after)
     }
 }
 

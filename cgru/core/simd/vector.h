@@ -4,7 +4,7 @@
 
 #if LANES > 1
 typedef T vec __attribute__((vector_size(LANES * sizeof(T))));
-typedef T loose __attribute__((vector_size(LANES * sizeof(T)), aligned(sizeof(T)), may_alias));
+typedef T unaligned __attribute__((vector_size(LANES * sizeof(T)), aligned(sizeof(T)), may_alias));
 typedef INT ints __attribute__((vector_size(LANES * sizeof(T))));
 typedef UINT uints __attribute__((vector_size(LANES * sizeof(T))));
 #define BITS(x) ((ints)(x))
@@ -50,7 +50,7 @@ INLINE ptrdiff_t min(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 
 INLINE vec load(const T *p) {
 #if LANES > 1
-    return *(const loose *)p;
+    return *(const unaligned *)p;
 #else
     return *p;
 #endif
@@ -58,7 +58,7 @@ INLINE vec load(const T *p) {
 
 INLINE void store(T *p, vec x) {
 #if LANES > 1
-    *(loose *)p = x;
+    *(unaligned *)p = x;
 #else
     *p = x;
 #endif

@@ -553,7 +553,7 @@ cdef cgru_call _sums(const Stage *stage, const Piece *piece) noexcept nogil:
 cdef Work _few(Stage *stage, const Piece *piece, bint back) noexcept nogil:
     """The product where lanes are samples."""
     cdef Work work = _work(stage, piece)
-    cdef cgru_array Z = laid(stage.Z, stage.u, piece.m, True)
+    cdef cgru_array Z = laid(stage.Z, stage.u, piece.m, stage.X.column)
     work.few.W = cgru_matrix(stage.W, 1, stage.u) if back else cgru_matrix(stage.W, stage.u, 1)
     work.few.b = NULL if back else stage.b
     work.few.k, work.few.n = stage.u if back else stage.n, stage.n if back else stage.u

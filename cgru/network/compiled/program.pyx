@@ -12,19 +12,18 @@ from libc.string cimport memset
 from cgru import losses
 from cgru.core.checks import parameters
 from cgru.core.kernels cimport (
-    cgru_criterion, cgru_kernels, cgru_matrix, kernels, look_for_signals, parameter_place,
+    cgru_criterion, cgru_kernels, cgru_matrix, kernels, laid, look_for_signals, parameter_place,
 )
-from cgru.core.plan cimport may_have_samples_in_lanes
 from cgru.core.threads cimport available
 from cgru.network.compiled.batch cimport Batch, arrange, cut, hand_on, keep_last, lay_batch, steps_before, window
 from cgru.network.compiled.numbers cimport penalise_each
 from cgru.network.compiled.plain cimport head_backward, head_forward, lay_plain, make_plain, plain_scratch
-from cgru.network.compiled.recurrent cimport lay_recurrent, make_recurrent, recurrent_scratch, wants_lanes
+from cgru.network.compiled.recurrent cimport lay_recurrent, make_recurrent, recurrent_scratch, wanted_column
 from cgru.network.compiled.samples cimport (
     Samples, Source, read_classes, read_targets, read_tokens, read_weights, read_X,
 )
 from cgru.network.compiled.stage cimport (
-    Arena, Parameter, Piece, Recurrent, Size, Stage, in_lanes, laid, nothing, take,
+    Arena, Parameter, Piece, Recurrent, Size, Stage, nothing, take,
 )
 from cgru.network.compiled.weights cimport Weights
 from cgru.network import chain, history
@@ -194,17 +193,17 @@ cdef class Program:
         cdef Size last = size[self.count]
         cdef Py_ssize_t rows = last.many if self.per_step else last.m
         cdef Stage *stage
-        cdef bint below_few = False
+        cdef bint turns = False
         for i in range(self.count):
             stage = &self.stages[i]
             if stage.parts:
                 lay_recurrent(stage, arena, size[i], self.carries)
             else:
                 lay_plain(stage, arena, size[i + 1])
-            if below_few:
+            if turns:
                 stage.turned = take(arena, size[i].many * stage.n, self.k.size)
             if not stage.hands_on:
-                below_few = stage.parts > 0 and may_have_samples_in_lanes(self.k, &stage.part[0].call)
+                turns = stage.may_have_lanes
             most = max(most, size[i + 1].back * stage.u)
         self.between[0], self.between[1] = take(arena, most, self.k.size), NULL
         self.between[1] = take(arena, most, self.k.size)
@@ -226,7 +225,7 @@ cdef class Program:
         if first.tokens != NULL:
             read_tokens(samples, &self.batch.piece, self.batch.sample, self.batch.start, first.n, first.tokens)
         else:
-            first.X = laid(self.X, first.n, self.batch.piece.m, wants_lanes(first, &self.batch.piece))
+            first.X = laid(self.X, first.n, self.batch.piece.m, wanted_column(first, &self.batch.piece))
             read_X(samples, &self.batch.piece, self.batch.sample, self.batch.start, first.X, self.k.size)
 
     cdef void _point(self) noexcept nogil:
@@ -301,7 +300,7 @@ cdef class Program:
             stage = &self.stages[i]
             stage.dX = nothing()
             if i > lowest:
-                stage.dX = laid(self.between[1], stage.n, stage.piece.m, in_lanes(stage.X))
+                stage.dX = laid(self.between[1], stage.n, stage.piece.m, stage.X.column)
                 self.stages[i - 1].dA = stage.dX
             if stage.parts and (self.activity_l1 or self.activity_l2):
                 self._penalise(stage)

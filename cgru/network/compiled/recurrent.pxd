@@ -6,4 +6,4 @@ from cgru.network.compiled.stage cimport Arena, Piece, Size, Stage
 cdef int make_recurrent(Stage *stage, list layers, str merge, bint steps_out) except -1
 cdef void lay_recurrent(Stage *stage, Arena *arena, Size size, bint carries) noexcept
 cdef Py_ssize_t recurrent_scratch(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) noexcept
-cdef bint wants_lanes(Stage *stage, const Piece *piece) noexcept nogil
+cdef Py_ssize_t wanted_column(Stage *stage, const Piece *piece) noexcept nogil

@@ -1,15 +1,17 @@
 """GRU and Bidirectional as stages of a compiled network."""
 
-from cgru.core cimport backward, forward, gradients
+from cgru.core cimport driver, gradients
 from cgru.core.kernels cimport (
     CGRU_PLACE_dhh_, CGRU_PLACE_dz_, CGRU_PLACE_hh, CGRU_PLACE_z, CGRU_PLACES, array_place, cgru_array, cgru_call,
-    new_call,
+    laid, new_call,
 )
-from cgru.core.plan cimport BACKWARD, FORWARD, GRADIENTS, choose_lanes, has_inputs_in_lanes, most_numbers
+from cgru.core.plan cimport (
+    BACKWARD, FORWARD, GRADIENTS, choose_lanes, input_column, may_have_samples_in_lanes, most_numbers,
+)
 from cgru.network.compiled.numbers cimport ADD, HALVE, MULTIPLY, add, combine, draw, in_rows, kept_by, move
 from cgru.network.compiled.random cimport generator
 from cgru.network.compiled.stage cimport (
-    Arena, Piece, Recurrent, Size, Stage, in_lanes, laid, nothing, take, timed,
+    Arena, Piece, Recurrent, Size, Stage, nothing, take, timed,
 )
 
 cdef enum:
@@ -42,6 +44,7 @@ cdef int make_recurrent(Stage *stage, list layers, str merge, bint steps_out) ex
         else:
             part.call.zoneout = layer.zoneout
         stage.u += u if merge == "concat" or i == 0 else 0
+    stage.may_have_lanes = may_have_samples_in_lanes(stage.k, &stage.part[0].call)
     return 0
 
 
@@ -102,16 +105,16 @@ cdef Py_ssize_t recurrent_scratch(const Stage *stage, Py_ssize_t m, Py_ssize_t s
 
 # --- forward ---
 
-cdef bint wants_lanes(Stage *stage, const Piece *piece) noexcept nogil:
-    """Whether the samples of its input had better stand side by side, who can say how they lie."""
+cdef Py_ssize_t wanted_column(Stage *stage, const Piece *piece) noexcept nogil:
+    """Return the column by which its input had better lie, for a caller who chooses how it does."""
+    cdef Py_ssize_t column = piece.m if stage.parts else 1
     cdef cgru_call call
     cdef int i
     for i in range(stage.parts):
         call = _call(stage, &stage.part[i], piece)
         choose_lanes(stage.k, &call)
-        if not has_inputs_in_lanes(stage.k, &call):
-            return False
-    return stage.parts > 0
+        column = min(column, input_column(stage.k, &call))
+    return column
 
 
 cdef cgru_call _call(const Stage *stage, const Recurrent *part, const Piece *piece) noexcept nogil:
@@ -128,14 +131,12 @@ cdef int forward_recurrent(Stage *stage, const Piece *piece) except -1 nogil:
     cdef cgru_array first, second
     cdef Py_ssize_t u = stage.part[0].call.u
     cdef int size = stage.k.size, i
-    cdef bint few
     for i in range(stage.parts):
         _forward(stage, i, piece)
-    few = stage.steps_out and stage.part[0].now.few
     if stage.merge <= CONCAT:
         stage.A = _after(&stage.part[0], size) if stage.steps_out else timed(stage.out, stage.u, piece.m)
         return 0
-    stage.A = laid(stage.out, stage.u, piece.m, few)
+    stage.A = laid(stage.out, stage.u, piece.m, stage.part[0].now.column if stage.steps_out else 1)
     first, second = _outputs(stage, 0, piece), _outputs(stage, 1, piece)
     combine(MULTIPLY if stage.merge == MUL else ADD, first, second, stage.A, piece, stage.steps_out, u, size)
     if stage.merge == MEAN:
@@ -164,8 +165,8 @@ cdef int _forward(Stage *stage, int i, const Piece *piece) except -1 nogil:
     cdef int size = stage.k.size
     call[0] = _call(stage, part, piece)
     choose_lanes(stage.k, call)
-    call.X = stage.X if call.few else in_rows(stage, piece)
-    part.every = laid(part.states, part.columns, m, call.few)
+    call.X = stage.X if call.column > 1 else in_rows(stage, piece)
+    part.every = laid(part.states, part.columns, m, call.column)
     part.every.data = <char *>part.every.data + part.column * part.every.column * size
     if part.random != NULL and piece.training:
         _draw_masks(stage, part, piece)
@@ -184,13 +185,13 @@ cdef int _forward(Stage *stage, int i, const Piece *piece) except -1 nogil:
             call.hp.data = <char *>call.hp.data + 2 * call.hp.step * size
         for place in range(CGRU_PLACES):
             if part.width[place]:
-                call.array[place] = laid(part.memory[place], part.width[place], m, call.few)
+                call.array[place] = laid(part.memory[place], part.width[place], m, call.column)
     _begin(stage, part, piece)
     if not stage.steps_out:
         call.last = timed(part.last, u, m)
         if stage.merge <= CONCAT:
             call.last = timed(<char *>stage.out + i * u * size, stage.u, m)
-    forward.perform(call, &part.w, stage.k, stage.scratch, stage.threads)
+    driver.perform(call, &part.w, stage.k, FORWARD, stage.scratch, stage.threads)
     if part.carried != NULL and piece.carries:
         _carry(stage, part, piece)
     return 0
@@ -269,7 +270,7 @@ cdef cgru_array _dA(Stage *stage, int i, const Piece *piece) noexcept nogil:
     if stage.merge == CONCAT:
         dA.data = <char *>dA.data + i * u * dA.column * stage.k.size
     elif stage.merge > SUM:
-        to = laid(stage.unmerged, u, piece.m, in_lanes(dA))
+        to = laid(stage.unmerged, u, piece.m, dA.column)
         combine(HALVE if stage.merge == MEAN else MULTIPLY, dA, _outputs(stage, 1 - i, piece), to, piece,
                 stage.steps_out, u, stage.k.size)
         return to
@@ -289,7 +290,7 @@ cdef int _backward(Stage *stage, int i, const Piece *piece, cgru_array dX) excep
         call.dA = dA
     else:
         call.h0 = dA
-    backward.perform(&call, &part.w, stage.k, stage.scratch, stage.threads)
+    driver.perform(&call, &part.w, stage.k, BACKWARD, stage.scratch, stage.threads)
     if dX.data != NULL and part.dropout:
         _mask_input(stage, part, piece, dX, dX)
     if stage.trainable:

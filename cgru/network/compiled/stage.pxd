@@ -11,7 +11,7 @@ steps of it; its rows stand by their lengths, the longest first.
 from numpy.random cimport bitgen_t
 
 from cgru.core.kernels cimport (
-    CGRU_PLACES, cgru_activation, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights,
+    CGRU_PLACES, cgru_activation, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights, laid,
 )
 
 cdef enum:
@@ -68,6 +68,7 @@ cdef struct Stage:
     int (*backward)(Stage *, const Piece *) except -1 nogil
     Py_ssize_t n, u
     bint steps_in, steps_out, trainable
+    bint may_have_lanes  # whether samples may stand side by side in A
     const Piece *piece  # what it runs
     Py_ssize_t (*lengths)(const Stage *, Py_ssize_t) noexcept nogil  # steps out of so many; NULL: as many as go in
     Py_ssize_t stride  # steps that go in for one of these, where samples are cut into pieces
@@ -106,12 +107,7 @@ cdef struct Stage:
 
 cdef inline cgru_array timed(const void *data, Py_ssize_t n, Py_ssize_t m) noexcept nogil:
     """(m, s, n) that lies as (s, m, n); of (m, n) its first step."""
-    return cgru_array(<void *>data, n, m * n, 1)
-
-
-cdef inline cgru_array laid(const void *data, Py_ssize_t n, Py_ssize_t m, bint few) noexcept nogil:
-    """(m, s, n) that lies as (s, m, n), or of `few` units as (s, n, m)."""
-    return cgru_array(<void *>data, 1, n * m, m) if few else timed(data, n, m)
+    return laid(data, n, m, 1)
 
 
 cdef inline bint in_lanes(cgru_array array) noexcept nogil:
