@@ -88,9 +88,11 @@ def elements(layers: Sequence[Layer]) -> int | None:
     """Return how many elements the parameters are made for; None where there are none yet, or for tokens."""
     if layers[0].tokens_in:
         return None
-    found = ((i, layer.elements) for i, layer in enumerate(layers) if layer.elements is not None)
-    i, n = next(found, (0, None))
-    return None if n is None else input_elements(layers[:i], n)
+    for i, layer in enumerate(layers):
+        n = layer.elements
+        if n is not None or "u" in layer.d:
+            return n if n is None or i == 0 else input_elements(layers[:i], n)
+    return None
 
 
 # --- steps ---
@@ -98,7 +100,7 @@ def elements(layers: Sequence[Layer]) -> int | None:
 
 def steppers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     """Return the layers that change the number of steps, from the lowest on."""
-    return tuple(layer for layer in layers if layer.changes_steps)
+    return tuple([layer for layer in layers if layer.changes_steps])
 
 
 def output_lengths(layers: Sequence[Layer], lengths: np.ndarray, name: str = "lengths") -> np.ndarray:

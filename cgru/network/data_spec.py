@@ -17,7 +17,7 @@ __all__ = ["DataSpec"]
 class DataSpec(NamedTuple):
     """What samples and targets a network takes at one time.
 
-    layers: of which the lowest knows tokens.
+    layers: of which the lowest knows tokens; steppers: those of them that change the number of steps.
     elements: e that X must have; None: any, or X are tokens.
     standardized: e that its mean and scale were measured for; None: it has none.
     loss: None: there is no head, and so no targets.
@@ -25,6 +25,7 @@ class DataSpec(NamedTuple):
     """
 
     layers: tuple[Layer, ...]
+    steppers: tuple[Layer, ...]
     elements: int | None
     standardized: int | None
     loss: str | Function | None
@@ -36,11 +37,6 @@ class DataSpec(NamedTuple):
     def per_step(self) -> bool:
         """Whether there is a target for each step."""
         return chain.per_step(self.layers)
-
-    @property
-    def steppers(self) -> tuple[Layer, ...]:
-        """The layers that change the number of steps."""
-        return chain.steppers(self.layers)
 
     @property
     def k(self) -> int:

@@ -30,6 +30,7 @@ class Model:
 
     Attributes:
         layers, loss, optimizer, dtype, mean, scale, history: as `Network` has them.
+        steppers: the layers that change the number of steps.
         carried: what the optimizer carries along, as it was last put here, by its class, then by the parameter: its
             steps and its arrays.
     """
@@ -39,6 +40,7 @@ class Model:
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         self.layers = chain.chain(layers)
+        self.steppers = chain.steppers(self.layers)
         self.loss: str | Function | None = None
         self.mean: np.ndarray | None = None
         self.scale: np.ndarray | None = None
@@ -123,7 +125,8 @@ class Model:
                     own = [None if h is None else h[rows] for _, h in zip(layer.cells, before, strict=False)]
                     A, last = layer.predict_on(A, steps, own)
                     after += last
-                steps = layer.output_lengths(A, steps)
+                if steps is not None:
+                    steps = layer.output_lengths(A, steps)
             yield A, steps, rows, after
 
     def outputs(

@@ -143,7 +143,7 @@ class Network(Model):
     def data_spec(self) -> DataSpec:
         """What samples and targets it takes, as it is now."""
         return DataSpec(
-            self.layers, self.elements, None if self.mean is None else len(self.mean), self.loss,
+            self.layers, self.steppers, self.elements, None if self.mean is None else len(self.mean), self.loss,
             self.feature_names, self.class_names, self.classes,
         )  # fmt: skip
 

@@ -59,7 +59,7 @@ class Data:
 
     def __getitem__(self, rows: np.ndarray | slice) -> Data:
         lengths, classes, weights = (a if a is None else a[rows] for a in (self.lengths, self.classes, self.weights))
-        return replace(self, X=self.X[rows], y=self.y[rows], lengths=lengths, classes=classes, weights=weights)
+        return Data(self.X[rows], self.y[rows], lengths, classes, self.per_step, weights, self.steppers)
 
     def __len__(self) -> int:
         return len(self.X)
