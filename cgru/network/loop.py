@@ -74,6 +74,7 @@ class Loop(Updater):
         self.row = 0
         # With `average`, within an epoch: how many updates a parameter had, and its mean, by its key.
         self.means: dict[str, tuple[int, np.ndarray]] = {}
+        self.left: dict[str, list[Any]] = {}  # after an epoch: of each its updates, itself and its mean
         self.keep()
 
     def epoch(self, parts: Parts, row: int = 0) -> Updates:
@@ -91,7 +92,7 @@ class Loop(Updater):
         Numbers that are no longer the mean that was shown begin anew, parameter and mean, as they are.
         """
         model = self.model
-        before = model.carried.pop(OF_FIT, {})
+        before = model.carried.pop(OF_FIT, self.left)
         if self.settings.average is not None:
             for key, array in _trainable(model).items():
                 n, parameter, mean = before.get(key, (0, array, array))
@@ -103,7 +104,8 @@ class Loop(Updater):
         finally:
             p = model.parameters()
             if self.means:
-                model.carried[OF_FIT] = {key: [n, p[key].copy(), mean] for key, (n, mean) in self.means.items()}
+                self.left = {key: [n, p[key].copy(), mean] for key, (n, mean) in self.means.items()}
+                self.leave()
             for key, (_, mean) in self.means.items():
                 p[key][...] = mean
             self.means = {}
@@ -126,6 +128,11 @@ class Loop(Updater):
         model.reset_states()
         accuracy = None if right is None else right / weight
         return Updates(loss / weight, accuracy, None, self.skipped, self.row)
+
+    def leave(self) -> None:
+        """Put what updates carry along, as it is now, into the model."""
+        if self.left:
+            self.model.carried[OF_FIT] = self.left
 
     def scores(self) -> tuple[float, float | None]:
         """Return the loss and the accuracy on the samples that were held out."""

@@ -13,7 +13,7 @@ from libc.string cimport memcpy, memset
 from cgru.core.kernels cimport kernels
 from cgru.layers import layer as layers
 from cgru.network.compiled.numbers cimport largest, penalise, scale
-from cgru.network.updater import OF_FIT
+from cgru.network import updater
 from cgru.optimizers import is_matrix
 
 cnp.import_array()
@@ -249,7 +249,7 @@ cdef class _Averaged(Weights):
         for i in range(2):
             self.shown[i] = base + i * numbers
             memcpy(self.shown[i], self.p[0], numbers)
-        before = model.carried.get(OF_FIT, {})
+        before = model.carried.get(updater.OF_FIT, {})
         for i, (key, array) in enumerate(zip(self.keys, self.arrays, strict=True)):
             n, parameter, mean = before.get(key, (0, array, array))
             self.begun[i] = self.taken[0][i]
@@ -266,7 +266,7 @@ cdef class _Averaged(Weights):
         cdef int buffer = self.kept if kept else self.now
         cdef Py_ssize_t i, start
         Weights.show_state(self, kept)
-        own = self.model.carried[OF_FIT] = {}
+        own = self.model.carried[updater.OF_FIT] = {}
         for i, (key, array) in enumerate(zip(self.keys, self.arrays, strict=True)):
             if self.weight[i].trained:
                 start = self.weight[i].start
