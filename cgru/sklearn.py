@@ -282,6 +282,7 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         epochs, batch_size: None: batches of m / 40 samples, from 16 to 64, and as many epochs as make 1,200 updates,
             30 at the least.
         standardize: each element by its mean and deviation over the training data.
+        average: keeps an exponential mean of the parameters, as of `cgru.Network.fit`; 0.999, or None: no mean.
         early_stopping: whether to keep the weights of the epoch with the lowest loss on `validation_fraction` of the
             samples, and to stop after `n_iter_no_change` epochs without a lower one.
         class_weight: None, "balanced" or a dict, as scikit-learn has it.
@@ -311,6 +312,7 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         epochs: int | None = None,
         batch_size: int | None = None,
         standardize: bool = True,
+        average: float | None = None,
         early_stopping: bool = False,
         validation_fraction: float = recipe.VALIDATION,
         n_iter_no_change: int = recipe.PATIENCE,
@@ -394,6 +396,7 @@ class GRURegressor(RegressorMixin, _Estimator):
         epochs: int | None = None,
         batch_size: int | None = None,
         standardize: bool = True,
+        average: float | None = None,
         early_stopping: bool = True,
         validation_fraction: float = recipe.VALIDATION,
         n_iter_no_change: int = recipe.PATIENCE,

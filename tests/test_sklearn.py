@@ -266,8 +266,9 @@ def test_the_defaults_are_the_recipe_s():
     due = {
         "units": 48, "layers": 1, "bidirectional": True, "pool": "last+mean+max", "dropout": 0.3,
         "recurrent_dropout": 0.2, "learning_rate": 5e-3, "weight_decay": 0.0, "epochs": None, "batch_size": None,
-        "standardize": True, "early_stopping": False, "validation_fraction": 0.2, "n_iter_no_change": 20,
-        "warm_start": False, "channels_first": False, "random_state": None, "n_jobs": None, "verbose": 0,
+        "standardize": True, "average": None, "early_stopping": False, "validation_fraction": 0.2,
+        "n_iter_no_change": 20, "warm_start": False, "channels_first": False, "random_state": None, "n_jobs": None,
+        "verbose": 0,
     }  # fmt: skip
     assert GRUClassifier().get_params() == {**due, "class_weight": None}
     assert GRURegressor().get_params() == {**due, "early_stopping": True}
@@ -632,3 +633,21 @@ def test_searches_and_pipelines_pass_groups_on(monkeypatch, tmp_path):
         seen.clear()
         search.fit(X[:, :, 0], y, groups=groups)
         assert seen == [None] * 6
+
+
+def test_the_mean_of_the_parameters(tmp_path):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((12, 5, 3)), rng.integers(0, 2, 12)
+    plain, averaged = (GRUClassifier(4, epochs=5, average=average, random_state=0).fit(X, y) for average in (None, 0.9))
+    assert plain.loss_curve_ == averaged.loss_curve_
+    assert (plain.predict_proba(X) != averaged.predict_proba(X)).any()
+    averaged.save(tmp_path / "estimator")
+    found = GRUClassifier.load(tmp_path / "estimator")
+    assert found.average == 0.9
+    np.testing.assert_array_equal(found.predict_proba(X), averaged.predict_proba(X))
+    one, other = (GRURegressor(3, epochs=5, average=average, random_state=0).fit(X, X[:, 0]) for average in (None, 0.9))
+    assert (one.predict(X) != other.predict(X)).any()
+    with pytest.raises(
+        ValueError, match=r"^average: expected a number above 0 and below 1, such as 0.999, got 2; None"
+    ):
+        GRUClassifier(4, epochs=1, average=2).fit(X, y)

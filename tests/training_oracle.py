@@ -102,6 +102,7 @@ class Oracle:
             self.stages.append([Cell(gru, key, generators) for gru, key in zip(layer.cells, keys, strict=True)])
         self.head = {name: array.copy() for name, array in net.head.p.items()}
         self.state = {}
+        self.average, self.updates = None, 0
 
     @property
     def cells(self):
@@ -112,10 +113,15 @@ class Oracle:
         found = {f"{own.key}.{name}": array for own in (*self.cells, *others) for name, array in own.p.items()}
         return found | {f"{len(self.stages)}.{name}": array for name, array in self.head.items()}
 
+    def shown(self):
+        """The parameters that the network has after the fit."""
+        return self.parameters() if self.average is None else self.means
+
     # --- the course of a fit ---
 
-    def fit(self, X, y, lengths, weights, epochs, batch_size, truncate):
+    def fit(self, X, y, lengths, weights, epochs, batch_size, truncate, average=None):
         """The mean loss of each epoch, before each update."""
+        self.average, self.means = average, {key: array.copy() for key, array in self.parameters().items()}
         batches, losses = math.ceil(len(X) / batch_size), []
         for epoch in range(epochs):
             for cell in self.cells:
@@ -221,7 +227,15 @@ class Oracle:
                 dX, own = cell.backward(part)
                 dA, g = dA + dX, g | own
         self._step(g, done)
+        self._follow()
         return loss, w.sum()
+
+    def _follow(self):
+        """Let the exponential mean follow the parameters."""
+        self.updates += 1
+        if self.average is not None:
+            d = min(self.average, self.updates / (self.updates + 9))
+            self.means = {key: d * self.means[key] + (1 - d) * array for key, array in self.parameters().items()}
 
     def _step(self, g, done):
         """Update all parameters in place."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from cgru.network.history import LEFT_OUT_IN_A_ROW, Updates
 from cgru.network.model import Model
 from cgru.network.penalties import penalty
 from cgru.network.samples import Data
-from cgru.network.updater import Parts, Updater
+from cgru.network.updater import OF_FIT, Parts, Updater
 from cgru.optimizers import slowed
 from cgru.passes import Pass
 
@@ -70,6 +71,9 @@ class Loop(Updater):
     def __init__(self, model: Model, *how: Any) -> None:
         super().__init__(model, *how)
         self.row = 0
+        # With `average`, within an epoch: how many updates a parameter had, and its mean, by its key.
+        self.means: dict[str, tuple[int, np.ndarray]] = {}
+        self.left: dict[str, list[Any]] = {}  # after an epoch: of each its updates, itself and its mean
         self.keep()
 
     def epoch(self, parts: Parts, row: int = 0) -> Updates:
@@ -77,6 +81,35 @@ class Loop(Updater):
 
         The last `row` updates before these were left out.
         """
+        with self._trained():
+            return self._epoch(parts, row)
+
+    @contextmanager
+    def _trained(self) -> Iterator[None]:
+        """Meanwhile the model has the parameters that are trained, where it shows their mean before and after.
+
+        Numbers that are no longer the mean that was shown begin anew, parameter and mean, as they are.
+        """
+        model = self.model
+        before = model.carried.pop(OF_FIT, self.left)
+        if self.settings.average is not None:
+            for key, array in _trainable(model).items():
+                n, parameter, mean = before.get(key, (0, array, array))
+                goes_on = mean.shape == array.shape
+                self.means[key] = n if goes_on else 0, array.copy()
+                array[...] = np.where(array == mean, parameter, array) if goes_on else array
+        try:
+            yield
+        finally:
+            p = model.parameters()
+            if self.means:
+                self.left = {key: [n, p[key].copy(), mean] for key, (n, mean) in self.means.items()}
+                self.leave()
+            for key, (_, mean) in self.means.items():
+                p[key][...] = mean
+            self.means = {}
+
+    def _epoch(self, parts: Parts, row: int) -> Updates:
         model, size, batches = self.model, self.batch_size, 0
         self.skipped, self.row = 0, row
         model.reset_states()
@@ -94,6 +127,11 @@ class Loop(Updater):
         model.reset_states()
         accuracy = None if right is None else right / weight
         return Updates(loss / weight, accuracy, None, self.skipped, self.row)
+
+    def leave(self) -> None:
+        """Put what updates carry along, as it is now, into the model."""
+        if self.left:
+            self.model.carried[OF_FIT] = self.left
 
     def scores(self) -> tuple[float, float | None]:
         """Return the loss and the accuracy on the samples that were held out."""
@@ -146,6 +184,11 @@ class Loop(Updater):
                 p = model.parameters()
                 optimizer = slowed(model.optimizer, self.slowed)
                 optimizer.step({key: p[key] for key in g}, g, model.carried, fraction)
+                for key, (n, mean) in self.means.items():
+                    kept = min(self.settings.average, (n + 1) / (n + 10))
+                    mean *= kept
+                    mean += (1 - kept) * p[key]
+                    self.means[key] = n + 1, mean
                 self.row = 0
             else:
                 self.skipped, self.row = self.skipped + 1, self.row + 1
@@ -210,6 +253,12 @@ def scores(model: Model, data: Data, rows: bool = False) -> tuple[float, float |
             right = None if hits is None else right + hits
             each += [values] if rows else []
     return float(loss / weight), None if right is None else right / weight, np.concatenate(each) if rows else None
+
+
+def _trainable(model: Model) -> Arrays:
+    """The parameters that train, by their keys: the arrays themselves."""
+    layers = enumerate(model.layers)
+    return {f"{i}.{name}": array for i, layer in layers if layer.trainable for name, array in layer.p.items()}
 
 
 def _starts(layer: Layer, m: int) -> np.ndarray:

@@ -279,6 +279,7 @@ class Network(Model):
         standardize_targets: bool = False,
         shrink: bool = False,
         recover: bool = False,
+        average: float | None = None,
         bucket: bool = False,
         l1: float | Mapping[str, float] = 0.0,
         l2: float | Mapping[str, float] = 0.0,
@@ -333,6 +334,13 @@ class Network(Model):
             halve the learning rate, and go on with the same epoch; where that has happened five times, end with them.
             The best are those of the epoch with the lowest validation loss, without validation with the lowest loss.
             `history.problems()` says what happened. For the package's own optimizers.
+        average: let the network have an exponential mean of the parameters that are trained: mean = d mean +
+            (1 - d) parameter, d = min(average, n / (n + 9)), after the n-th update of a parameter in this fit, from the
+            parameters at its start. None: no mean. 0.999 is usual, less for a few hundred updates. Validation,
+            metrics, callbacks, the best weights and the result are of the mean; the training loss is not. Until the fit
+            is over, `optimizer_state` and the checkpoint have the parameters that are trained, too; numbers that a
+            callback changes begin anew as it leaves them, and what it freezes stays the mean. A later fit begins with
+            the mean.
         shuffle: draw a new order of the samples for each epoch. The last, short batch is used.
         bucket: let the samples of a batch be of like length, which saves time where lengths differ: 64 batches at a
             time are sorted, and batches, not samples, come in random order.

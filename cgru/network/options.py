@@ -108,9 +108,21 @@ def _class_weight(value: Any, name: str) -> Any:
     return _factors(value, name)
 
 
-def _seconds(value: Any, name: str) -> float:
+def _number(value: Any, name: str) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
+
+
+def _average(value: Any, name: str) -> float:
+    _number(value, name)
+    if not 0 < value < 1:
+        cure = "None trains without a mean"
+        raise ValueError(f"{name}: expected a number above 0 and below 1, such as 0.999, got {value}; {cure}")
+    return float(value)
+
+
+def _seconds(value: Any, name: str) -> float:
+    _number(value, name)
     if not value >= 0:
         raise ValueError(f"{name}: expected at least 0, got {value}")
     return float(value)
@@ -168,6 +180,13 @@ class Settings:
     )
     shrink: bool = _option(False, flag, "pull outputs towards the mean", PLAN | RESUME | UNLIKE | REREADS_VALIDATION)
     recover: bool = _option(False, flag, "where training diverges, go back", REREADS)
+    average: float | None = _option(
+        None,
+        _average,
+        "validate and end with an exponential mean of the parameters, which keeps this share of itself at an update",
+        PLAN | RESUME,
+        ("SHARE", "no mean"),
+    )
     bucket: bool = _option(
         False, flag, "make batches of like lengths", PLAN | RESUME, alone="which come as they are handed out"
     )

@@ -44,6 +44,12 @@ CASES = {
     "likewise, in Python": (lambda: dropping(activate=own, optimizer=cgru.Adam(0.3)), {**ON, "validation": OPPOSED}),
     "patience": (lambda: made(optimizer=cgru.Adam(0.3)), {"y": LABELS, "validation": OPPOSED, "patience": 2}),
     "RMSprop": (lambda: dropping(optimizer=cgru.RMSprop(0.01, momentum=0.5, weight_decay=0.1)), ON),
+    "a mean": (dropping, {**ON, "average": 0.9, "validation": OPPOSED, "recover": True}),
+    "a mean, the best lies behind": (
+        lambda: made(optimizer=cgru.Adam(0.3)),
+        {"y": LABELS, "validation": OPPOSED, "average": 0.5},
+    ),
+    "a mean, in Python": (lambda: dropping(np.float32, own), {**ON, "average": 0.9, "recover": True}),
     "truncate": (step_by_step, {"y": STEPS, "truncate": 2, "batch_size": 5}),
     "truncate, in Python": (lambda: step_by_step(own), {"y": STEPS, "truncate": 2, "batch_size": 5}),
     "stateful": (lambda: step_by_step(stateful=True), {"y": STEPS, "shuffle": False, "batch_size": 8}),

@@ -54,12 +54,13 @@ OPTIMIZERS = [
 ]
 
 
+@pytest.mark.parametrize("average", [None, 0.9])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda optimizer: type(optimizer).__name__)
-def test_an_update_without_a_finite_gradient_is_left_out(engine, optimizer):
+def test_an_update_without_a_finite_gradient_is_left_out(engine, optimizer, average):
     """Parameters and moments are those of a fit in which such batches weigh nothing; the schedule goes on."""
     wild, y, weights = broken(0, 3, 4, 11)
     net, due = below(optimizer), below(optimizer)
-    options = {"epochs": 3, "batch_size": SIZE, "shuffle": False}
+    options = {"epochs": 3, "batch_size": SIZE, "shuffle": False, "average": average}
     history = net.fit(wild, y, **options)
     plain = due.fit(wild, y, sample_weight=weights, **options)
     for key, array in due.parameters().items():

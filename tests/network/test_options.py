@@ -41,7 +41,7 @@ def test_estimators_have_the_defaults_of_the_recipe():
         assert parameters["validation_fraction"].default == recipe.VALIDATION
         assert parameters["n_iter_no_change"].default == recipe.PATIENCE
         shared = OPTIONS.keys() & parameters.keys()
-        assert shared - {"class_weight"} == {"epochs", "batch_size", "standardize"}
+        assert shared - {"class_weight"} == {"epochs", "batch_size", "standardize", "average"}
         for name in shared:
             option = OPTIONS[name]
             assert parameters[name].default == (getattr(Settings, name) if option.recipe is ... else option.recipe)
@@ -57,6 +57,11 @@ def test_settings_are_checked_and_converted():
         ({"resume": True}, "resume: expected a checkpoint beside it, got checkpoint=None"),
         ({"checkpoint_seconds": -1}, "checkpoint_seconds: expected at least 0, got -1"),
         ({"class_weight": {"a": "b"}}, "class_weight['a']: expected a number, got str"),
+        ({"average": 1.0}, "average: expected a number above 0 and below 1, such as 0.999, got 1.0; None trains"),
+        ({"average": 0}, "average: expected a number above 0 and below 1, such as 0.999, got 0; None trains without"),
+        ({"average": np.nan}, "average: expected a number above 0 and below 1, such as 0.999, got nan; None trains"),
+        ({"average": True}, "average: expected a number, got bool"),
+        ({"average": "0.9"}, "average: expected a number, got str"),
         ({"metrics": {"loss": len}}, "metrics: expected another name than loss"),
     ):
         with pytest.raises((TypeError, ValueError), match="^" + re.escape(words)):

@@ -13,6 +13,7 @@ from libc.string cimport memcpy, memset
 from cgru.core.kernels cimport kernels
 from cgru.layers import layer as layers
 from cgru.network.compiled.numbers cimport largest, penalise, scale
+from cgru.network import updater
 from cgru.optimizers import is_matrix
 
 cnp.import_array()
@@ -69,8 +70,10 @@ cdef class Weights:
 
     @staticmethod
     def of(model, bint trains, penalties, settings):
-        """Those of a fit with these settings."""
-        return Weights(model, trains, penalties)
+        """Return the weights for a fit with these settings."""
+        if settings.average is None:
+            return Weights(model, trains, penalties)
+        return _Averaged(model, trains, penalties, settings.average)
 
     # --- from and to the network ---
 
@@ -219,6 +222,60 @@ cdef class Weights:
             self.kernel(&step, self.weight[i].numbers)
         self.now, self.fresh = to, False
         return True
+
+
+cdef class _Averaged(Weights):
+    """Parameters with an exponential mean of them, which is what the network shows and is scored by.
+
+    mean = d mean + (1 - d) parameter after each update, d = min(average, n / (n + 9)) at the n-th one of a parameter.
+    Where a fit goes on, so do numbers that are the mean that was shown; others begin anew, parameter and mean, as they
+    are.
+    """
+
+    cdef object mean_memory
+    cdef double average
+    cdef long long *begun  # the steps of the optimizer before the first update, of each parameter
+
+    def __init__(self, model, bint trains, penalties, double average):
+        cdef Py_ssize_t i, numbers
+        cdef cnp.ndarray memory, begun
+        cdef char *base
+        Weights.__init__(self, model, trains, penalties)
+        numbers = self.numbers * self.k.size
+        memory, begun = np.zeros(2 * numbers + 64, np.uint8), np.zeros(self.count, np.longlong)
+        self.average, self.mean_memory = average, (memory, begun)
+        self.begun = <long long *>cnp.PyArray_DATA(begun)
+        base = <char *>((<size_t>cnp.PyArray_DATA(memory) + 63) // 64 * 64)
+        for i in range(2):
+            self.shown[i] = base + i * numbers
+            memcpy(self.shown[i], self.p[0], numbers)
+        before = model.carried.get(updater.OF_FIT, {})
+        for i, (key, array) in enumerate(zip(self.keys, self.arrays, strict=True)):
+            n, parameter, mean = before.get(key, (0, array, array))
+            self.begun[i] = self.taken[0][i]
+            if self.weight[i].trained and mean.shape == array.shape:
+                self.begun[i] -= n
+                parameter = np.where(array == mean, parameter, array)
+                self._put(self.p[0], self.weight[i].start, parameter)
+                self._put(self.p[1], self.weight[i].start, parameter)
+
+    def show_state(self, bint kept=False):
+        """Put what the optimizer carries along into the network, and of each parameter that trains its updates, itself
+        and its mean: as they are now, or as they were `kept`.
+        """
+        cdef int buffer = self.kept if kept else self.now
+        cdef Py_ssize_t i, start
+        Weights.show_state(self, kept)
+        own = self.model.carried[updater.OF_FIT] = {}
+        for i, (key, array) in enumerate(zip(self.keys, self.arrays, strict=True)):
+            if self.weight[i].trained:
+                start = self.weight[i].start
+                both = self._copy(self.p[buffer], start, array), self._copy(self.shown[buffer], start, array)
+                own[key] = [self.taken[buffer][i] - self.begun[i], *both]
+
+    cdef double keeps(self, Py_ssize_t i, long long taken) noexcept nogil:
+        cdef double n = taken - self.begun[i]
+        return min(self.average, n / (n + 9))
 
 
 cdef inline double clipping(double found, double unit, double norm) noexcept nogil:
