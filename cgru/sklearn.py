@@ -30,7 +30,7 @@ try:
 except ImportError:
     raise ImportError("cgru.sklearn: scikit-learn is missing: pip install scikit-learn") from None
 
-from cgru import recipe
+from cgru import losses, recipe
 from cgru.core.dataframes import check_not_nested, is_indexed, refuse_indexed
 from cgru.core.lengths import padded
 from cgru.core.threads import get_num_threads, set_num_threads
@@ -186,7 +186,8 @@ class _Estimator(BaseEstimator):
         names = ("units", "layers", "bidirectional", "pool", "dropout", "recurrent_dropout")
         options = {name: getattr(self, name) for name in (*names, "learning_rate", "weight_decay")}
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        return recipe.network(self._head(targets), seed=seed, schedule=schedule, **options)
+        loss = getattr(self, "loss", None)
+        return recipe.network(self._head(targets), loss=loss, seed=seed, schedule=schedule, **options)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Any:
         """Train on X and y, classes or numbers; `sample_weight` (m,) multiplies the loss of each sample.
@@ -286,6 +287,7 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         early_stopping: whether to keep the weights of the epoch with the lowest loss on `validation_fraction` of the
             samples, and to stop after `n_iter_no_change` epochs without a lower one.
         class_weight: None, "balanced" or a dict, as scikit-learn has it.
+        loss: "cross_entropy(0.1)" smooths the labels; None: "cross_entropy".
         warm_start: whether `fit` goes on where the last one ended.
         channels_first: whether X is (m, e, s).
         n_jobs: threads; None: as `cgru.get_num_threads` says.
@@ -302,6 +304,7 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         units: int = recipe.UNITS,
         *,
         class_weight: Any = None,
+        loss: str | None = None,
         layers: int = 1,
         bidirectional: bool = True,
         pool: str = recipe.POOL,
@@ -343,6 +346,10 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         return places
 
     def _head(self, targets: np.ndarray) -> Dense:
+        if self.loss is not None and not losses.named(self.loss).takes_class_numbers:
+            raise ValueError(
+                f'loss: expected a cross_entropy, such as "cross_entropy(0.1)", or None, got {self.loss!r}'
+            )
         return Dense(len(self.classes_), "softmax")
 
     def _in_terms_of_y(self, net: Network, names: tuple[str, ...] | None) -> Network:
@@ -377,9 +384,9 @@ class GRUClassifier(ClassifierMixin, _Estimator):
 class GRURegressor(RegressorMixin, _Estimator):
     """A regression of sequences, one or several numbers each, by mean squared error of scaled targets.
 
-    The arguments and attributes are those of `GRUClassifier`, but for `class_weight` and `classes_`; `target_mean_` and
-    `target_scale_` (k,) are what `predict` undoes. `early_stopping` is on unless told otherwise, and then shrinks what
-    is predicted towards the mean as far as the samples held out ask for it, as `shrink` in `cgru.Network.fit`.
+    Arguments and attributes are those of `GRUClassifier`, but for `class_weight`, `loss` and `classes_`; `target_mean_`
+    and `target_scale_` (k,) are what `predict` undoes. `early_stopping` is on unless told otherwise, and then shrinks
+    what is predicted towards the mean as far as the samples held out ask for it, as `shrink` in `cgru.Network.fit`.
     """
 
     def __init__(

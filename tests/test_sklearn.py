@@ -270,7 +270,7 @@ def test_the_defaults_are_the_recipe_s():
         "n_iter_no_change": 20, "warm_start": False, "channels_first": False, "random_state": None, "n_jobs": None,
         "verbose": 0,
     }  # fmt: skip
-    assert GRUClassifier().get_params() == {**due, "class_weight": None}
+    assert GRUClassifier().get_params() == {**due, "class_weight": None, "loss": None}
     assert GRURegressor().get_params() == {**due, "early_stopping": True}
 
 
@@ -651,3 +651,19 @@ def test_the_mean_of_the_parameters(tmp_path):
         ValueError, match=r"^average: expected a number above 0 and below 1, such as 0.999, got 2; None"
     ):
         GRUClassifier(4, epochs=1, average=2).fit(X, y)
+
+
+def test_smoothed_labels(tmp_path):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((12, 5, 3)), rng.integers(0, 2, 12)
+    plain, smoothed = (
+        GRUClassifier(4, epochs=5, loss=loss, random_state=0).fit(X, y) for loss in (None, "cross_entropy(0.3)")
+    )
+    assert (plain.network_.loss, smoothed.network_.loss) == ("cross_entropy", "cross_entropy(0.3)")
+    assert plain.loss_curve_ != smoothed.loss_curve_
+    smoothed.save(tmp_path / "estimator")
+    found = GRUClassifier.load(tmp_path / "estimator")
+    assert (found.loss, found.network_.loss) == ("cross_entropy(0.3)", "cross_entropy(0.3)")
+    for wrong in ("cross_entropy(1)", "mse", "binary_cross_entropy"):
+        with pytest.raises(ValueError, match=r"^loss: expected .*cross_entropy"):
+            GRUClassifier(4, epochs=1, loss=wrong).fit(X, y)
