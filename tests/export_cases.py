@@ -48,7 +48,7 @@ def standardized(dtype):
 def stacked(dtype, *layers, e=5, seed=0, k=3, activate=cgru.tanh):
     """Any layers below a Dense, with random, non-zero parameters."""
     net = cgru.Network([*layers, cgru.Dense(k, activate, dtype=dtype)], loss="mean_squared_error", seed=seed)
-    net.predict(np.zeros((1, 2), int) if isinstance(layers[0], cgru.Embedding) else np.zeros((1, 2, e)))
+    net.predict(np.zeros((1, 9), int) if isinstance(layers[0], cgru.Embedding) else np.zeros((1, 9, e)))
     rng = np.random.default_rng(seed)
     for layer in net.layers:
         for value in layer.p.values():

@@ -214,7 +214,7 @@ def taken(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple[np.ndar
             raise ValueError(f"{name}X: expected shape {due}, got {X.shape}; or set both to None")
     lengths = lengths_of(lengths, *X.shape[:2], f"{name}lengths")
     if spec.steppers:
-        chain.output_lengths(spec.layers, X.shape[1:2] if lengths is None else lengths, f"{name}X")
+        chain.output_lengths(spec.layers, np.array(X.shape[1:2]) if lengths is None else lengths, f"{name}X")
     return X, lengths
 
 
