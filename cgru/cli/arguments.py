@@ -91,9 +91,11 @@ _SHARE = _number(float, "a share of at least 0 and below 1", lambda value: 0 <= 
 
 def _loss(text: str) -> str:
     with contextlib.suppress(ValueError):
-        if not losses.classifies(text):
+        loss = losses.named(text)
+        if not loss.classifies or loss.takes_class_numbers:
             return losses.SHORT.get(text, text)
-    raise argparse.ArgumentTypeError(f"expected one of {', '.join(sorted(_REGRESSIONS))}, got {text!r}")
+    known = f"{', '.join(sorted(_REGRESSIONS))}, or for classes cross_entropy(SMOOTHING)"
+    raise argparse.ArgumentTypeError(f"expected one of {known}, got {text!r}")
 
 
 def _executor(text: str) -> str:
@@ -243,7 +245,8 @@ class Building:
     clip_norm: float = option("scale the gradients of a step down to this joint L2 norm", _RATE, 1.0, "NORM")
     loss: str | None = option(
         f"of a regression: {', '.join(_REGRESSIONS[:-1])} or {_REGRESSIONS[-1]}, with numbers as in huber(0.5) or "
-        "quantile(0.1,0.5,0.9); classes are learned by cross-entropy (default: {LOSS})",
+        "quantile(0.1,0.5,0.9); of classes: cross_entropy, or cross_entropy(0.1) with smoothed labels "
+        "(default: {LOSS}, of classes cross_entropy)",
         _loss,
     )
     seed: int = option("of weights and shuffling", _FROM_0, 0)

@@ -66,8 +66,9 @@ def _gap(value: Any, name: str) -> Any:
 
 
 def _loss(value: Any, name: str) -> str:
-    if losses.classifies(_text(value, name)):
-        raise ValueError(f"{name}: expected one of a regression, classes being learned by cross-entropy, got {value!r}")
+    loss = losses.named(_text(value, name))
+    if loss.classifies and not loss.takes_class_numbers:
+        raise ValueError(f"{name}: expected one of a regression, or for classes a cross_entropy, got {value!r}")
     return losses.SHORT.get(value, value)
 
 

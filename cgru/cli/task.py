@@ -92,15 +92,17 @@ def build(
 
 
 def loss_of(names: Sequence[str] | None, asked: str | None, where: str, cure: str = "leave it out") -> str:
-    """Return the loss to train with: cross-entropy for classes, which have `names`; for numbers the one `asked` for.
+    """Return the loss to train with, the one `asked` for: of classes, which have `names`, a cross-entropy.
 
-    RequestError, with `where` before it and the `cure` behind, where a loss of numbers was asked for beside classes.
+    RequestError, with `where` before it and the `cure` behind, where a loss of numbers was asked for beside classes, or
+    one of classes beside numbers.
     """
-    if names is None:
-        return asked or recipe.LOSS
-    if asked is not None and not losses.classifies(asked):
-        raise RequestError(f"{where} has classes, which are learned by cross-entropy, got {asked}; {cure}")
-    return str(losses.chosen(None, cgru.softmax, 2))
+    if asked is not None and losses.classifies(asked) != (names is not None):
+        has = (
+            "numbers, which no cross-entropy learns" if names is None else "classes, which are learned by cross-entropy"
+        )
+        raise RequestError(f"{where} has {has}, got {asked}; {cure}")
+    return asked or recipe.LOSS if names is None else str(losses.chosen(asked, cgru.softmax, 2))
 
 
 def at_steps(y: np.ndarray) -> bool:

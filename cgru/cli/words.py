@@ -87,7 +87,7 @@ A plan, in TOML, says what is fitted, to what, and how it is judged:
 
 Without folds, fits are of all samples but those that validate. More keys are,
 in [network], layers, pool, dropout, recurrent_dropout, zoneout, reset_after,
-layer_norm, learn_h0, loss (of a regression), optimizer (adam, sgd, rmsprop),
+layer_norm, learn_h0, loss, optimizer (adam, sgd, rmsprop),
 schedule, weight_decay, clip_norm and float64; in [fit], as Network.fit takes them,
 
 FIT_KEYS

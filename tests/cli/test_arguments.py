@@ -123,11 +123,12 @@ def test_losses():
     def asked(text):
         return parser().parse_args(["fit", "--loss", text]).loss
 
-    for text in ("huber", "huber(0.5)", "quantile(0.1,0.9)", "gaussian", "poisson"):
+    for text in ("huber", "huber(0.5)", "quantile(0.1,0.9)", "gaussian", "poisson", "cross_entropy(0.1)"):
         assert asked(text) == text
     assert asked("mse") == "mean_squared_error"
-    for text in ("cross_entropy", "huber(0)", "huber(", "poisson(1)", "x", ""):
-        due = "expected one of gaussian, huber, mean_squared_error, poisson, quantile"
+    for text in ("binary_cross_entropy", "cross_entropy(1)", "huber(0)", "huber(", "poisson(1)", "x", ""):
+        due = "expected one of gaussian, huber, mean_squared_error, poisson, quantile, or for classes cross_entropy"
+        due += r"\(SMOOTHING\)"
         with pytest.raises(RequestError, match=f"^argument --loss: {due}, got {re.escape(repr(text))}"):
             asked(text)
     with pytest.raises(RequestError, match=r"^argument --class-weight"):

@@ -173,7 +173,14 @@ def test_what_results_depend_on(tmp_path):
         ('[network]\nlayer_norm = "no"', "[network] layer_norm: expected True or False, got str"),
         ("[network]\nloss = 1", "[network] loss: expected a string, got 1"),
         ('[network]\nloss = "mae"', "[network] loss: expected one of "),
-        ('[network]\nloss = "cross_entropy"', "[network] loss: expected one of a regression, "),
+        (
+            '[network]\nloss = "binary_cross_entropy"',
+            "[network] loss: expected one of a regression, or for classes a c",
+        ),
+        (
+            '[network]\nloss = "cross_entropy(1)"',
+            '[network] loss: expected "cross_entropy(smoothing)" with 0 <= sm',
+        ),
         ('[network]\noptimizer = "adamw"', "[network] optimizer: expected one of sgd, adam, rmsprop, got 'adamw'"),
         ("[network]\nlearning_rate = 0", "[network] learning_rate: expected a number above 0"),
         ("[network]\nlearning_rate = nan", "[network] learning_rate: expected a number above 0"),
