@@ -17,7 +17,7 @@ from cgru.interop.onnx_values import Node, Unproved
 from cgru.interop.pieces import affine, dense, per_element
 from cgru.layers import KINDS, Activation, Layer
 
-__all__ = ["LAYERS", "SINGLE", "gru_options"]
+__all__ = ["LAYERS", "UNARY", "gru_options"]
 
 NODES = {function.node: function for function in FUNCTIONS if function.own not in (identity, softmax)}
 GATES = NODES | {"Affine": KNOWN[identity]}
@@ -86,7 +86,7 @@ LAYERS: dict[str, Callable[[Node], Layer]] = {
     "Softmax": _softmax,
 }
 # Those that make of each number another, whichever axis the elements are.
-SINGLE = {*NODES, *(kind for layer in KINDS if layer.stream == "elementwise" for kind in layer.onnx_kinds)}
+UNARY = {*NODES, *(kind for layer in KINDS if layer.stream == "elementwise" for kind in layer.onnx_kinds)}
 
 
 def gru_options(attributes: Any, D: int, refuse: Refusal) -> dict[str, Any]:

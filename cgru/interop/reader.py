@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cgru.interop.gates import Refusal
-from cgru.interop.onnx_layers import LAYERS, SINGLE
+from cgru.interop.onnx_layers import LAYERS, UNARY
 from cgru.interop.onnx_values import (
     ENDLESS,
     FLOATS,
@@ -126,7 +126,7 @@ class Reader:
         value = self.values[node.inputs[known[0]]]
         if value.dtype not in FLOATS.values():
             raise Unproved("it does not take float32 or float64")
-        if node.kind in SINGLE:
+        if node.kind in UNARY:
             self.check_newest(value)
             return self.put(LAYERS[node.kind](replace(node, at=known[0])), value, place, value.axes)
         n = self.row(value)
